@@ -1,0 +1,96 @@
+package api
+
+import "slices"
+
+// SortKeys sorts ks in place and drops repetitions.
+func SortKeys(ks []Key) []Key {
+	slices.Sort(ks)
+	return slices.Compact(ks)
+}
+
+// Check tells whether the request is within the limits and makes sense.
+func (r *ReadRequest) Check() error {
+	if len(r.Keys) == 0 {
+		return &Error{Code: CodeInvalid, Op: "read", Hint: "no key was named"}
+	}
+	if len(r.Keys) > MaxReadKeys {
+		return Errorf(CodeTooLarge, "read of %d keys is over the limit of %d keys", len(r.Keys), MaxReadKeys)
+	}
+	if len(r.Known) != 0 && len(r.Known) != len(r.Keys) {
+		return &Error{Code: CodeInvalid, Op: "read", Hint: "known versions must be one for each key"}
+	}
+	if r.Consistency > Stale || r.MaxStale < 0 {
+		return &Error{Code: CodeInvalid, Op: "read", Hint: "unknown consistency or negative max_stale"}
+	}
+	for _, k := range r.Keys {
+		if err := CheckKey(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Check tells whether the request is within the limits; it sets no default.
+func (r *ListRequest) Check() error {
+	if r.Limit < 0 {
+		return &Error{Code: CodeInvalid, Op: "list", Hint: "the limit is negative"}
+	}
+	if r.Limit > MaxListLimit {
+		return Errorf(CodeTooLarge, "list of %d entries is over the limit of %d entries", r.Limit, MaxListLimit)
+	}
+	if len(r.Range.Start) > MaxKeyBytes || len(r.Range.End) > MaxKeyBytes {
+		return Errorf(CodeTooLarge, "a bound of the list is over the limit of %d bytes", MaxKeyBytes)
+	}
+	return nil
+}
+
+// Check tells whether the transaction is within the limits and makes sense: known kinds, at most one write a key and
+// branch.
+func (t *Txn) Check() error {
+	if n := len(t.If) + len(t.Then) + len(t.Else); n > MaxTxnOps {
+		return Errorf(CodeTooLarge, "transaction of %d operations is over the limit of %d operations", n, MaxTxnOps)
+	} else if n == 0 {
+		return &Error{Code: CodeInvalid, Op: "txn", Hint: "the transaction is empty"}
+	}
+	size := 0
+	for _, c := range t.If {
+		if c.Kind < CondVersion || c.Kind > CondValue {
+			return &Error{Code: CodeInvalid, Op: "txn", Key: c.Key, Hint: "unknown kind of condition"}
+		}
+		if err := checkPair(c.Key, c.Value, &size); err != nil {
+			return err
+		}
+	}
+	for _, branch := range [2][]Op{t.Then, t.Else} {
+		written := make(map[Key]bool, len(branch))
+		for _, o := range branch {
+			if o.Kind < OpGet || o.Kind > OpDelete {
+				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "unknown kind of operation"}
+			}
+			if o.Writes() && written[o.Key] {
+				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "the key is written twice in one branch"}
+			}
+			written[o.Key] = written[o.Key] || o.Writes()
+			if err := checkPair(o.Key, o.Value, &size); err != nil {
+				return err
+			}
+		}
+	}
+	if size > MaxTxnBytes {
+		return Errorf(CodeTooLarge, "transaction of %d bytes is over the limit of %d bytes", size, MaxTxnBytes)
+	}
+	return nil
+}
+
+func checkPair(k Key, v []byte, size *int) error {
+	*size += len(k) + len(v)
+	if err := CheckKey(k); err != nil {
+		return err
+	}
+	if err := CheckValue(v); err != nil {
+		e := AsError(err)
+		e.Key = k
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"encoding/hex"
+	"fmt"
+)
+
+// NodeID names a process of the cluster, for life: "us-east-1".
+type NodeID string
+
+// RegionID names a place: "us-east".
+type RegionID string
+
+// GroupID names a Raft group: "us-east.1" is the first group of us-east, [MetaGroup] the group of the placement map.
+type GroupID string
+
+// MetaGroup holds the placement map.
+const MetaGroup GroupID = "meta"
+
+// Term is a Raft term.
+type Term uint64
+
+// SessionID names a session within its group, never twice: the incarnation of the group and the index of the
+// SessionOpen in it. The zero SessionID is no session.
+type SessionID struct {
+	Incarnation uint64 `cbor:"1,keyasint,omitempty"`
+	Index       uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// IsZero tells whether s is no session.
+func (s SessionID) IsZero() bool { return s == SessionID{} }
+
+func (s SessionID) String() string { return fmt.Sprintf("%d.%d", s.Incarnation, s.Index) }
+
+// LeaseID is the index of the grant that gave the lease, in its group's command counter. Zero is no lease.
+type LeaseID uint64
+
+// Nonce is drawn by a process when it starts, so that two processes with one node ID are told apart.
+type Nonce [16]byte
+
+// ClientID names a client of at-most-once writes: drawn at random, or the hash of an opaque Idempotency-Key.
+type ClientID [16]byte
+
+func (c ClientID) String() string { return hex.EncodeToString(c[:]) }
+
+// RequestID makes a write take effect at most once (PROTOCOL 8). The zero RequestID asks for no such promise.
+type RequestID struct {
+	Client ClientID `cbor:"1,keyasint,omitempty"`
+	// Seq rises by one with each write of the client; 0 stands for the single write of an opaque key.
+	Seq uint64 `cbor:"2,keyasint,omitempty"`
+	// AckedBelow promises that the client will never again send a Seq below it: their records may go.
+	AckedBelow uint64 `cbor:"3,keyasint,omitempty"`
+	// Epoch is the group's dedup epoch as known at first contact; 0 where it is not known yet.
+	Epoch uint64 `cbor:"4,keyasint,omitempty"`
+}
+
+// IsZero tells whether the request asks for no at-most-once promise.
+func (r RequestID) IsZero() bool { return r.Client == ClientID{} }

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Key names a value: 1 to [MaxKeyBytes] bytes, any bytes, ordered bytewise.
+type Key string
+
+// Range is the keys from Start (included) to End (excluded). An empty End means: no upper bound.
+type Range struct {
+	Start Key `cbor:"1,keyasint,omitempty"`
+	End   Key `cbor:"2,keyasint,omitempty"`
+}
+
+// Contains tells whether k lies in r.
+func (r Range) Contains(k Key) bool { return k >= r.Start && (r.End == "" || k < r.End) }
+
+// ContainsRange tells whether every key of o lies in r.
+func (r Range) ContainsRange(o Range) bool {
+	return o.Start >= r.Start && (r.End == "" || (o.End != "" && o.End <= r.End))
+}
+
+// Overlaps tells whether some key lies in both.
+func (r Range) Overlaps(o Range) bool {
+	return (r.End == "" || o.Start < r.End) && (o.End == "" || r.Start < o.End)
+}
+
+// Intersect returns the keys in both; ok is false where there are none.
+func (r Range) Intersect(o Range) (_ Range, ok bool) {
+	if !r.Overlaps(o) {
+		return Range{}, false
+	}
+	x := Range{Start: max(r.Start, o.Start), End: r.End}
+	if x.End == "" || (o.End != "" && o.End < x.End) {
+		x.End = o.End
+	}
+	return x, true
+}
+
+func (r Range) String() string { return fmt.Sprintf("[%q,%q)", string(r.Start), string(r.End)) }
+
+// PrefixRange is the range of the keys that begin with p. PrefixRange("") is every key.
+func PrefixRange(p Key) Range {
+	b := []byte(p)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] < 0xff {
+			b[i]++
+			return Range{Start: p, End: Key(b[:i+1])}
+		}
+	}
+	return Range{Start: p}
+}
+
+// Version orders the states of one key over its whole life, also across owners: first by the epoch of the range that
+// held it, then by the owner's command counter. The zero Version is the version of a key that was never written.
+type Version struct {
+	Epoch uint64 `cbor:"1,keyasint,omitempty"`
+	Index uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// Compare is negative where v is older than o, positive where it is newer.
+func (v Version) Compare(o Version) int {
+	switch {
+	case v.Epoch != o.Epoch && v.Epoch < o.Epoch, v.Epoch == o.Epoch && v.Index < o.Index:
+		return -1
+	case v == o:
+		return 0
+	}
+	return 1
+}
+
+// IsZero tells whether v is the version of a key that was never written.
+func (v Version) IsZero() bool { return v == Version{} }
+
+// String is the form of ETag and Edgehold-Version: "epoch.index" in decimal.
+func (v Version) String() string {
+	return strconv.FormatUint(v.Epoch, 10) + "." + strconv.FormatUint(v.Index, 10)
+}
+
+// ParseVersion reads what String wrote.
+func ParseVersion(s string) (Version, error) {
+	e, i, ok := strings.Cut(s, ".")
+	epoch, err1 := strconv.ParseUint(e, 10, 64)
+	index, err2 := strconv.ParseUint(i, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return Version{}, Errorf(CodeInvalid, "version %q is not of the form EPOCH.INDEX", s)
+	}
+	return Version{epoch, index}, nil
+}
+
+// MaxVersion is greater than every version that a group can issue.
+var MaxVersion = Version{math.MaxUint64, math.MaxUint64}

@@ -1,0 +1,25 @@
+package api
+
+// Metrics is where a room registers what it measures. Names follow Prometheus: edgehold_<room>_<what>_<unit>.
+// Each name is registered once a node; the returned functions are cheap and safe for concurrent use.
+type Metrics interface {
+	// Counter returns a function that adds to a counter; its arguments after the amount are the label values.
+	Counter(name, help string, labels ...string) func(n float64, values ...string)
+	// Gauge registers a function that is asked at scrape time.
+	Gauge(name, help string, read func() float64)
+	// Histogram returns a function that observes seconds.
+	Histogram(name, help string, labels ...string) func(seconds float64, values ...string)
+}
+
+// NoMetrics measures nothing.
+type NoMetrics struct{}
+
+var _ Metrics = NoMetrics{}
+
+func (NoMetrics) Counter(string, string, ...string) func(float64, ...string) {
+	return func(float64, ...string) {}
+}
+func (NoMetrics) Gauge(string, string, func() float64) {}
+func (NoMetrics) Histogram(string, string, ...string) func(float64, ...string) {
+	return func(float64, ...string) {}
+}

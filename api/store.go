@@ -1,0 +1,224 @@
+package api
+
+import (
+	"context"
+	"time"
+)
+
+// Store is the one contract between a caller and a group's log. All implementations are safe for concurrent use and
+// return errors that are or wrap [*Error]. The caller leaves a request unchanged until the call has returned, and
+// never changes values that it was given: they may be shared with a cache.
+type Store interface {
+	// Read returns one Entry a key, in the order asked, absent keys included (Entry.Exists false). Each key is read at
+	// the asked consistency by itself; several keys are one snapshot only where ReadResult.Snapshot says so.
+	Read(ctx context.Context, r *ReadRequest) (*ReadResult, error)
+	// Do carries out one transaction, atomically, at most once where it has an ID. All keys must belong to one group.
+	// CodeAmbiguous where the outcome is unknown; every other error means: not applied.
+	Do(ctx context.Context, t *Txn) (*TxnResult, error)
+}
+
+// Lister lists ranges of keys.
+type Lister interface {
+	// List returns the entries of the range in key order (reversed if asked), at most Limit and MaxListBytes.
+	// It is linearizable per group; pages and groups together are no snapshot.
+	List(ctx context.Context, r *ListRequest) (*ListResult, error)
+}
+
+// Consistency is what a read promises.
+type Consistency uint8
+
+const (
+	// Linearizable may be answered by a lease or by the owner.
+	Linearizable Consistency = iota
+	// Quorum is linearizable and always asks the owner.
+	Quorum
+	// Bounded may be at most ReadRequest.MaxStale old.
+	Bounded
+	// Stale may be arbitrarily old; the answer tells its age.
+	Stale
+)
+
+func (c Consistency) String() string {
+	return [...]string{"linearizable", "quorum", "bounded", "stale"}[c&3]
+}
+
+// ReadRequest asks for keys.
+type ReadRequest struct {
+	Keys        []Key         `cbor:"1,keyasint"`
+	Consistency Consistency   `cbor:"2,keyasint,omitempty"`
+	MaxStale    time.Duration `cbor:"3,keyasint,omitempty"`
+	// Group, where set, is the group that the caller holds for the owner of all Keys; others answer CodeWrongGroup.
+	Group GroupID `cbor:"4,keyasint,omitempty"`
+	// Session, where set, wishes leases on Keys for that session of Group. The owner decides; an entry that was
+	// leased has a LeaseID.
+	Session SessionID `cbor:"5,keyasint,omitempty"`
+	// Known, where not empty, holds one version a key: a value of that same version is left out of the answer
+	// (Entry.Unchanged).
+	Known []Version `cbor:"6,keyasint,omitempty"`
+}
+
+// ServedBy tells who answered a read.
+type ServedBy uint8
+
+const (
+	ServedByOwner ServedBy = iota
+	ServedByLease
+	ServedByStale
+)
+
+func (s ServedBy) String() string { return [...]string{"owner", "lease", "stale"}[s%3] }
+
+// Entry is a key's state at one version.
+type Entry struct {
+	Key     Key     `cbor:"1,keyasint"`
+	Value   []byte  `cbor:"2,keyasint,omitempty"`
+	Version Version `cbor:"3,keyasint,omitempty"` // of an absent key: that of its absence
+	Exists  bool    `cbor:"4,keyasint,omitempty"`
+	// Lease is set where the read's Session was granted a lease on the key.
+	Lease LeaseID `cbor:"5,keyasint,omitempty"`
+	// Unchanged: the version is the one the caller knew; Value was left out.
+	Unchanged bool `cbor:"6,keyasint,omitempty"`
+}
+
+// ReadResult answers a ReadRequest.
+type ReadResult struct {
+	Entries  []Entry  `cbor:"1,keyasint"`
+	ServedBy ServedBy `cbor:"2,keyasint,omitempty"` // the weakest over all entries: stale, else owner, else lease
+	Group    GroupID  `cbor:"3,keyasint,omitempty"` // the owner ("" where several)
+	// Age of a stale answer: now minus the last instant at which it was known to be current.
+	Age time.Duration `cbor:"4,keyasint,omitempty"`
+	// Snapshot: all entries were current at one common instant between call and return.
+	Snapshot bool   `cbor:"5,keyasint,omitempty"`
+	Timing   Timing `cbor:"6,keyasint,omitempty"`
+}
+
+// OpKind is what an Op does.
+type OpKind uint8
+
+const (
+	OpGet OpKind = iota + 1
+	OpPut
+	OpDelete
+)
+
+// Op is one step of a transaction.
+type Op struct {
+	Kind  OpKind `cbor:"1,keyasint"`
+	Key   Key    `cbor:"2,keyasint"`
+	Value []byte `cbor:"3,keyasint,omitempty"`
+}
+
+// Writes tells whether the step may change its key.
+func (o Op) Writes() bool { return o.Kind != OpGet }
+
+// CondKind is what a Cond tests.
+type CondKind uint8
+
+const (
+	CondVersion CondKind = iota + 1 // the key exists or is absent at exactly this Version
+	CondExists                      // the key exists
+	CondAbsent                      // the key is absent
+	CondValue                       // the key exists with exactly this Value
+)
+
+// Cond is a test on one key.
+type Cond struct {
+	Kind    CondKind `cbor:"1,keyasint"`
+	Key     Key      `cbor:"2,keyasint"`
+	Version Version  `cbor:"3,keyasint,omitempty"`
+	Value   []byte   `cbor:"4,keyasint,omitempty"`
+}
+
+// Txn is one atomic if/then/else: where all of If hold, Then is carried out, else Else.
+type Txn struct {
+	ID   RequestID `cbor:"1,keyasint,omitempty"`
+	If   []Cond    `cbor:"2,keyasint,omitempty"`
+	Then []Op      `cbor:"3,keyasint,omitempty"`
+	Else []Op      `cbor:"4,keyasint,omitempty"`
+	// Group, where set, is the group that the caller holds for the owner of all keys; others answer CodeWrongGroup.
+	Group GroupID `cbor:"5,keyasint,omitempty"`
+	// Dropped are leases that the sending node held and has given up before it sent this: no need to revoke them.
+	Dropped []DroppedLease `cbor:"6,keyasint,omitempty"`
+}
+
+// DroppedLease is a lease that its holder gave up.
+type DroppedLease struct {
+	Session SessionID `cbor:"1,keyasint"`
+	Key     Key       `cbor:"2,keyasint"`
+	Lease   LeaseID   `cbor:"3,keyasint"`
+}
+
+// Keys are all keys that t names, each once, sorted. The first is the anchor of its RequestID.
+func (t *Txn) Keys() []Key {
+	ks := make([]Key, 0, len(t.If)+len(t.Then)+len(t.Else))
+	for _, c := range t.If {
+		ks = append(ks, c.Key)
+	}
+	for _, o := range t.Then {
+		ks = append(ks, o.Key)
+	}
+	for _, o := range t.Else {
+		ks = append(ks, o.Key)
+	}
+	return SortKeys(ks)
+}
+
+// WrittenKeys are the keys that either branch may change, each once, sorted.
+func (t *Txn) WrittenKeys() []Key {
+	var ks []Key
+	for _, b := range [2][]Op{t.Then, t.Else} {
+		for _, o := range b {
+			if o.Writes() {
+				ks = append(ks, o.Key)
+			}
+		}
+	}
+	return SortKeys(ks)
+}
+
+// TxnResult tells what a transaction did.
+type TxnResult struct {
+	Committed bool `cbor:"1,keyasint,omitempty"` // whether If held, and so Then was carried out
+	// Entries holds one Entry for each step of the branch that ran (a write's Value is left out). Where If did not
+	// hold and Else is empty, it holds instead the present state, without values, of the keys of If, in their order.
+	Entries []Entry `cbor:"2,keyasint,omitempty"`
+	Version Version `cbor:"3,keyasint,omitempty"` // of every write of this transaction
+	Group   GroupID `cbor:"4,keyasint,omitempty"`
+	// Replayed: the result was stored by an earlier attempt with the same RequestID.
+	Replayed bool   `cbor:"5,keyasint,omitempty"`
+	Timing   Timing `cbor:"6,keyasint,omitempty"`
+}
+
+// Timing tells where the time of one request went, measured by whom it was spent.
+type Timing struct {
+	Route  time.Duration `cbor:"1,keyasint,omitempty"` // finding and reaching the owner, without what follows
+	Revoke time.Duration `cbor:"2,keyasint,omitempty"` // waiting for lease holders
+	Commit time.Duration `cbor:"3,keyasint,omitempty"` // the log, or the confirm round of a read
+	// Delayed names the holders that made a write wait for expiry or longest, at most [MaxDelays] of them.
+	Delayed []Delay `cbor:"4,keyasint,omitempty"`
+}
+
+// MaxDelays bounds Timing.Delayed.
+const MaxDelays = 4
+
+// Delay is how long one lease holder kept a write waiting.
+type Delay struct {
+	Node NodeID        `cbor:"1,keyasint"`
+	Wait time.Duration `cbor:"2,keyasint"`
+}
+
+// ListRequest asks for a page of a range.
+type ListRequest struct {
+	Range    Range   `cbor:"1,keyasint"`
+	Limit    int     `cbor:"2,keyasint,omitempty"` // 0 is DefaultListLimit
+	Reverse  bool    `cbor:"3,keyasint,omitempty"`
+	KeysOnly bool    `cbor:"4,keyasint,omitempty"`
+	Group    GroupID `cbor:"5,keyasint,omitempty"` // as in ReadRequest; set by the router
+}
+
+// ListResult is a page.
+type ListResult struct {
+	Entries []Entry `cbor:"1,keyasint,omitempty"`
+	// More: there are entries beyond this page: after the last key of the page (before it, if reversed).
+	More bool `cbor:"2,keyasint,omitempty"`
+}
