@@ -62,7 +62,10 @@ func (t *Txn) Check() error {
 		}
 	}
 	for _, branch := range [2][]Op{t.Then, t.Else} {
-		written := make(map[Key]bool, len(branch))
+		var written map[Key]bool // a single operation needs none
+		if len(branch) > 1 {
+			written = make(map[Key]bool, len(branch))
+		}
 		for _, o := range branch {
 			if o.Kind < OpGet || o.Kind > OpDelete {
 				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "unknown kind of operation"}
@@ -70,7 +73,9 @@ func (t *Txn) Check() error {
 			if o.Writes() && written[o.Key] {
 				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "the key is written twice in one branch"}
 			}
-			written[o.Key] = written[o.Key] || o.Writes()
+			if o.Writes() && len(branch) > 1 {
+				written[o.Key] = true
+			}
 			if err := checkPair(o.Key, o.Value, &size); err != nil {
 				return err
 			}

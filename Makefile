@@ -1,0 +1,32 @@
+.PHONY: build test race bench mutants image lint cover soak fuzz
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+build: ## the one binary, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o dist/edgehold ./cmd/edgehold
+
+test: ## what the README says
+	go test ./...
+
+race:
+	go test -race -short ./...
+
+bench: ## reads and writes, in process and over HTTP
+	go test -run '^$$' -bench . -benchmem ./fsm/... ./cluster/... ./api/... ./integration/...
+
+mutants: ## every guard switched off must be caught
+	go run ./integration/mutants
+
+soak: ## more seeds of the faulty planet: make soak SEEDS=200
+	go test ./integration -run TestFaults -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100)
+
+fuzz: ## each decoder for a minute
+	go test ./fsm -run '^$$' -fuzz FuzzDecode -fuzztime 60s
+	go test ./cluster/replica -run '^$$' -fuzz Fuzz -fuzztime 60s
+
+lint:
+	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0 run
+
+image: build ## a container image from the host's static binary
+	docker build -t edgehold:dev -f Dockerfile dist

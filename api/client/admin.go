@@ -1,0 +1,99 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// maxAdminAnswer bounds what is read of an answer about the cluster.
+const maxAdminAnswer = 16 << 20
+
+// Status describes the cluster as the nearest node that answers sees it.
+func (c *Client) Status(ctx context.Context) (*api.Status, error) {
+	q := &call{op: "status", method: http.MethodGet, path: "/v1/cluster", raw: "/v1/cluster", limit: maxAdminAnswer}
+	a, err := c.run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		api.Status
+		Ranges []struct {
+			api.RangeStatus
+			Start    *string `json:"start"`
+			StartB64 []byte  `json:"start_base64"`
+			End      *string `json:"end"`
+			EndB64   []byte  `json:"end_base64"`
+		} `json:"ranges"`
+	}
+	if err := json.Unmarshal(a.body, &in); err != nil {
+		return nil, asRefused(q, &api.Error{Code: api.CodeInternal, Hint: "the status is not the JSON that it should be", Err: err})
+	}
+	s := in.Status
+	for _, r := range in.Ranges {
+		out := r.RangeStatus
+		out.Start, out.End = api.Key(textBytes(r.Start, r.StartB64)), api.Key(textBytes(r.End, r.EndB64))
+		s.Ranges = append(s.Ranges, out)
+	}
+	return &s, nil
+}
+
+// SetPlacement makes the region own every key with the prefix. [api.CodeConflict] unless no such key exists.
+func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	const path = "/v1/cluster/placement"
+	q := &call{op: "placement", key: prefix, method: http.MethodPost, path: path, raw: path, limit: maxAdminAnswer, writes: true}
+	body := struct {
+		Prefix    *string      `json:"prefix,omitempty"`
+		PrefixB64 []byte       `json:"prefix_base64,omitempty"`
+		Region    api.RegionID `json:"region"`
+	}{Region: region}
+	if text := string(prefix); utf8.ValidString(text) {
+		body.Prefix = &text
+	} else {
+		body.PrefixB64 = []byte(prefix)
+	}
+	var err error
+	if q.body, err = json.Marshal(body); err != nil {
+		return asRefused(q, &api.Error{Code: api.CodeInvalid, Err: err})
+	}
+	q.header = http.Header{"Content-Type": {"application/json"}}
+	_, err = c.run(ctx, q)
+	return err
+}
+
+// Ready tells whether the nearest node routes, serves and has caught up; the error says what is missing. It asks that one
+// node, once.
+func (c *Client) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	q := &call{op: "ready", method: http.MethodGet, path: "/readyz", raw: "/readyz", limit: maxAdminAnswer, untimed: true}
+	_, f := c.attempt(ctx, c.endpoints.all[0], q, c.config.Timeout)
+	if f == nil {
+		return nil
+	}
+	return asRefused(q, f.err)
+}
+
+// Fetch returns the body of a GET of a path of the API, such as "/v1/kv?prefix=a&limit=10", as the nearest node that
+// answers sent it: for tools that print it as it is.
+func (c *Client) Fetch(ctx context.Context, pathAndQuery string) ([]byte, error) {
+	q := &call{op: "fetch", method: http.MethodGet, limit: maxAdminAnswer}
+	raw, query, _ := strings.Cut(pathAndQuery, "?")
+	var err1, err2 error
+	q.raw = raw
+	q.path, err1 = url.PathUnescape(raw)
+	q.query, err2 = url.ParseQuery(query)
+	if err1 != nil || err2 != nil || !strings.HasPrefix(raw, "/") {
+		return nil, asRefused(q, api.Errorf(api.CodeInvalid, "%q is not a path", pathAndQuery))
+	}
+	a, err := c.run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return a.body, nil
+}

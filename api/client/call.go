@@ -1,0 +1,175 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// call is one request, whatever node it is sent to.
+type call struct {
+	op     string
+	key    api.Key // that the call is about, if one
+	method string
+	path   string // decoded
+	raw    string // the same, as it is sent
+	query  url.Values
+	header http.Header
+	body   []byte
+	limit  int64 // of the answer's body
+	// writes: the call may change something. once: sent twice it takes effect once.
+	writes, once bool
+	// id gives the Idempotency-Key of each attempt; nil where there is none.
+	id func() string
+	// untimed: the path takes no timeout parameter.
+	untimed bool
+}
+
+// answer is what a node answered.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// verdict tells what to do after a failed attempt.
+type verdict uint8
+
+const (
+	final     verdict = iota // asking again gives the same
+	elsewhere                // this node cannot; another may
+	again                    // it may pass
+)
+
+// failure is an attempt that gave no answer.
+type failure struct {
+	err     *api.Error
+	verdict verdict
+	answer  *answer // the refusal, where one came
+}
+
+// attempt sends the call to one node, which gets at most budget of time for it.
+func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
+	bounded, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
+	var sent sentTrace
+	if q.writes {
+		bounded = sent.watch(bounded)
+	}
+	req, err := c.request(bounded, e, q, budget)
+	if err != nil {
+		return nil, &failure{err: &api.Error{Code: api.CodeInvalid, Err: err}, verdict: final}
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.unanswered(ctx, e, q, err, q.writes && !sent.certainlyNot(err))
+	}
+	defer func() { _ = res.Body.Close() }() // read to its end, or broken anyway
+	body, err := io.ReadAll(io.LimitReader(res.Body, q.limit+1))
+	success := res.StatusCode/100 == 2 || res.StatusCode == http.StatusNotModified
+	if success && q.writes {
+		err = nil // all that matters stands in the header
+	}
+	a := &answer{res.StatusCode, res.Header, body}
+	switch {
+	case err != nil:
+		return nil, c.unanswered(ctx, e, q, err, q.writes)
+	case int64(len(body)) > q.limit:
+		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered more than %d bytes", e.base.Host, q.limit), verdict: elsewhere}
+	case success:
+		c.endpoints.answered(e)
+		return a, nil
+	}
+	f := refusal(q, e, a)
+	if f.verdict == again {
+		c.endpoints.failed(e, time.Now(), true)
+	} else if f.verdict == final {
+		c.endpoints.answered(e)
+	}
+	return nil, f
+}
+
+// unanswered is the failure of a connection, or of time.
+func (c *Client) unanswered(ctx context.Context, e *endpoint, q *call, err error, unknown bool) *failure {
+	f := &failure{err: &api.Error{Code: api.CodeUnavailable, Hint: "no answer from " + e.base.Host, Err: err}, verdict: again}
+	if unknown {
+		f.err.Code = api.CodeAmbiguous
+	}
+	if ctx.Err() == nil {
+		c.endpoints.failed(e, time.Now(), false)
+	}
+	if unknown && !q.once {
+		f.verdict = final
+	}
+	return f
+}
+
+// request renders the call for the node.
+func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*http.Request, error) {
+	var body io.Reader
+	if q.body != nil {
+		body = bytes.NewReader(q.body)
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, e.base.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	u := e.base
+	u.RawPath = u.EscapedPath() + q.raw // both forms: what is sent is RawPath, byte for byte
+	u.Path += q.path
+	query := url.Values{}
+	for name, values := range q.query {
+		query[name] = values
+	}
+	if !q.untimed && !query.Has("timeout") {
+		query.Set("timeout", serverTimeout(budget).String())
+	}
+	u.RawQuery = query.Encode()
+	req.URL = &u
+	for name, values := range q.header {
+		req.Header[name] = values
+	}
+	req.Header.Set("User-Agent", c.config.UserAgent)
+	if c.config.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.config.Token)
+	}
+	if q.id != nil {
+		req.Header.Set("Idempotency-Key", q.id())
+	}
+	return req, nil
+}
+
+// serverTimeout is what of the budget the node gets, so that its answer, which knows more than our giving up, still
+// arrives in time.
+func serverTimeout(budget time.Duration) time.Duration {
+	return min(api.MaxTimeout, max(time.Millisecond, (budget-min(budget/5, 500*time.Millisecond)).Truncate(time.Millisecond)))
+}
+
+// sentTrace finds out whether any of a request can have left this process.
+type sentTrace struct{ asked, got atomic.Bool }
+
+func (s *sentTrace) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { s.asked.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { s.got.Store(true) },
+	})
+}
+
+// certainlyNot holds where a connection was wanted and none was had. A carrier that tells nothing about connections is
+// believed only if it says that dialling failed.
+func (s *sentTrace) certainlyNot(err error) bool {
+	if s.asked.Load() {
+		return !s.got.Load()
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
+}

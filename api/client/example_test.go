@@ -1,0 +1,98 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http/httptest"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// node stands for a node of Edgehold, so that the examples run: with `edgehold dev` its URL is http://127.0.0.1:7400.
+func node() *httptest.Server {
+	m := storetest.NewMemory()
+	return httptest.NewServer(httpd.New(httpd.Config{Store: m, Lister: m, Node: "us-east-1"}))
+}
+
+func Example() {
+	n := node()
+	defer n.Close()
+	ctx := context.Background()
+
+	c, err := client.Open(ctx, client.Config{Endpoints: []string{n.URL}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	if _, err := c.Put(ctx, "us-east/alice", []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	v, err := c.Get(ctx, "us-east/alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, version %s, answered by the %s\n", v.Value, v.Version, v.ServedBy)
+
+	_, err = c.Get(ctx, "us-east/bob")
+	fmt.Println(errors.Is(err, api.CodeNotFound))
+	// Output:
+	// hello, version 1.1, answered by the owner
+	// true
+}
+
+// Change a value only if nobody else has changed it since it was read.
+func ExampleIfVersion() {
+	n := node()
+	defer n.Close()
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Config{Endpoints: []string{n.URL}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	seen, err := c.Put(ctx, "stock", []byte("7"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := c.Put(ctx, "stock", []byte("6")); err != nil { // somebody else
+		log.Fatal(err)
+	}
+	_, err = c.Put(ctx, "stock", []byte("5"), client.IfVersion(seen))
+	if errors.Is(err, api.CodePreconditionFailed) {
+		fmt.Println("somebody else was faster: read again")
+	}
+	// Output: somebody else was faster: read again
+}
+
+func ExampleClient_List() {
+	n := node()
+	defer n.Close()
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Config{Endpoints: []string{n.URL}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	for _, k := range []api.Key{"eu-west/carol", "us-east/alice", "us-east/bob"} {
+		if _, err := c.Put(ctx, k, []byte("x")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for e, err := range c.List(ctx, "us-east/", client.KeysOnly()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Key, e.Version)
+	}
+	// Output:
+	// us-east/alice 1.2
+	// us-east/bob 1.3
+}

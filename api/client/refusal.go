@@ -1,0 +1,82 @@
+package client
+
+import (
+	"encoding/json"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// problem is what the SDK reads of an error's body (RFC 9457).
+type problem struct {
+	Detail     string   `json:"detail"`
+	Code       api.Code `json:"code"`
+	Version    string   `json:"version"`
+	RetryAfter float64  `json:"retry_after"` // seconds
+}
+
+// refusal is an answer that is not a success.
+func refusal(q *call, e *endpoint, a *answer) *failure {
+	p, ok := readProblem(a)
+	if !ok {
+		return foreign(q, e, a.status)
+	}
+	err := &api.Error{Code: p.Code, Hint: p.Detail, RetryAfter: time.Duration(p.RetryAfter * float64(time.Second))}
+	if v := a.header.Get("Edgehold-Version"); v != "" {
+		err.Version, _ = api.ParseVersion(v) // absent where it makes no sense
+	}
+	f := &failure{err: err, verdict: final, answer: a}
+	switch p.Code {
+	case api.CodeUnavailable:
+		f.verdict = again
+	case api.CodeInternal:
+		f.verdict = elsewhere
+	case api.CodeAmbiguous:
+		if q.once || !q.writes {
+			f.verdict = again
+		}
+	}
+	if p.Code == api.CodeAmbiguous && !q.writes {
+		err.Code = api.CodeUnavailable
+	}
+	return f
+}
+
+// readProblem reads a problem that Edgehold told; ok is false where somebody else answered.
+func readProblem(a *answer) (p problem, ok bool) {
+	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if err != nil || kind != "application/problem+json" || json.Unmarshal(a.body, &p) != nil {
+		return problem{}, false
+	}
+	switch p.Code {
+	case api.CodeInvalid, api.CodeUnauthenticated, api.CodeDenied, api.CodeNotFound, api.CodeConflict,
+		api.CodePreconditionFailed, api.CodeTooLarge, api.CodeUnavailable, api.CodeAmbiguous, api.CodeInternal:
+		return p, true
+	}
+	return problem{}, false
+}
+
+// foreign is an answer that is not Edgehold's: of a proxy on the way, or of quite another server. What a gateway that
+// failed did with a write, nobody knows.
+func foreign(q *call, e *endpoint, status int) *failure {
+	f := &failure{err: api.Errorf(api.CodeInvalid, "%s answered %d %s, not as Edgehold does: is the endpoint right?",
+		e.base.Host, status, http.StatusText(status))}
+	switch {
+	case status == http.StatusUnauthorized:
+		f.err.Code = api.CodeUnauthenticated
+	case status == http.StatusForbidden:
+		f.err.Code = api.CodeDenied
+	case status == http.StatusTooManyRequests:
+		f.err.Code, f.verdict = api.CodeUnavailable, again
+	case status >= 500 && q.writes:
+		f.err.Code = api.CodeAmbiguous
+		if q.once {
+			f.verdict = again
+		}
+	case status >= 500:
+		f.err.Code, f.verdict = api.CodeUnavailable, again
+	}
+	return f
+}

@@ -1,0 +1,113 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+const (
+	// pauseFirst follows the first round of all nodes without success; each further round doubles it, up to pauseMost.
+	pauseFirst = 20 * time.Millisecond
+	pauseMost  = time.Second
+	// leastBudget is what an attempt gets of the call's time, if there is as much.
+	leastBudget = time.Second
+)
+
+// run sends the call until a node answers it, or asking on makes no sense, or its time is over. An error may come with
+// the answer that refused.
+func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+		defer cancel()
+		ctx = bounded
+	}
+	var past history
+	tried := map[*endpoint]bool{}
+	for round := 0; ; {
+		if ctx.Err() != nil {
+			return nil, past.timeOver(ctx, q)
+		}
+		e := c.endpoints.next(time.Now(), tried)
+		if e == nil {
+			if past.last.verdict == elsewhere { // every node says so
+				return past.last.answer, past.settle(q, past.last.err)
+			}
+			pause(ctx, round, past.last.err.RetryAfter)
+			clear(tried)
+			round++
+			continue
+		}
+		tried[e] = true
+		a, f := c.attempt(ctx, e, q, c.budget(ctx))
+		if f == nil {
+			return a, nil
+		}
+		past.add(f)
+		if f.verdict == final {
+			return f.answer, past.settle(q, f.err)
+		}
+	}
+}
+
+// budget is what the next attempt gets of the call's time: half, where another node may need the rest.
+func (c *Client) budget(ctx context.Context) time.Duration {
+	deadline, _ := ctx.Deadline()
+	left := time.Until(deadline)
+	if len(c.endpoints.all) == 1 {
+		return left
+	}
+	return max(left/2, min(left, leastBudget))
+}
+
+// pause waits before the next round, longer each time, with jitter, and as long as the node asked for within reason.
+func pause(ctx context.Context, round int, asked time.Duration) {
+	d := min(pauseMost, max(pauseFirst<<min(round, 10), asked))
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// history is what a call has met so far.
+type history struct {
+	attempts int
+	last     failure
+	unknown  bool // some attempt may have taken effect, or may yet
+}
+
+func (h *history) add(f *failure) {
+	h.attempts++
+	h.last = *f
+	h.unknown = h.unknown || f.err.Code == api.CodeAmbiguous
+}
+
+// settle is the error that ends the call. That a condition did not hold is the outcome of the write itself, whichever
+// attempt it was; any other refusal says nothing about an attempt before it whose outcome is unknown.
+func (h *history) settle(q *call, err *api.Error) error {
+	if h.unknown && err.Code != api.CodePreconditionFailed && err.Code != api.CodeAmbiguous {
+		err = &api.Error{Code: api.CodeAmbiguous, Hint: "an attempt may have taken effect, and then:", Err: err}
+	}
+	err.Op, err.Key = q.op, q.key
+	return err
+}
+
+// timeOver is the error of a call whose context has ended.
+func (h *history) timeOver(ctx context.Context, q *call) error {
+	e := &api.Error{Code: api.CodeUnavailable, Op: q.op, Key: q.key, Err: ctx.Err()}
+	if h.unknown {
+		e.Code = api.CodeAmbiguous
+	}
+	if h.attempts > 0 {
+		e.Hint = fmt.Sprintf("gave up after %d attempts", h.attempts)
+		e.RetryAfter = h.last.err.RetryAfter
+		e.Err = errors.Join(ctx.Err(), h.last.err)
+	}
+	return e
+}

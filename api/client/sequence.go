@@ -1,0 +1,78 @@
+package client
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// sequence numbers the writes of one client id, and knows below which number none is unfinished: nodes forget the results
+// below it. Safe for concurrent use.
+type sequence struct {
+	client api.ClientID
+
+	mu       sync.Mutex
+	below    uint64 // guarded by mu: the smallest unfinished number, or the next one
+	finished []bool // guarded by mu: of the numbers from below on
+}
+
+// maxWindow bounds the numbers between the oldest unfinished write and the newest; nodes keep a result for each. A client
+// that reaches it (one slow write among very many fast ones) goes on under a new id.
+const maxWindow = 16384
+
+func newSequence(random io.Reader) (*sequence, error) {
+	s := &sequence{below: 1}
+	if _, err := io.ReadFull(random, s.client[:]); err != nil {
+		return nil, &api.Error{Code: api.CodeInternal, Op: "open", Hint: "no randomness for a client id", Err: err}
+	}
+	return s, nil
+}
+
+// begin gives a write its number; ok is false where the window is full.
+func (s *sequence) begin() (seq uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.finished) >= maxWindow {
+		return 0, false
+	}
+	s.finished = append(s.finished, false)
+	return s.below + uint64(len(s.finished)) - 1, true
+}
+
+// finish says that seq will never be sent again.
+func (s *sequence) finish(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished[seq-s.below] = true
+	n := 0
+	for n < len(s.finished) && s.finished[n] {
+		n++
+	}
+	s.below += uint64(n)
+	s.finished = s.finished[n:]
+}
+
+// header is the Idempotency-Key of seq as of now.
+func (s *sequence) header(seq uint64) string {
+	s.mu.Lock()
+	below := s.below
+	s.mu.Unlock()
+	return fmt.Sprintf("eh1-%s-%d-%d", s.client, seq, below)
+}
+
+// beginWrite numbers a write. The caller calls end when it will send the write no more.
+func (c *Client) beginWrite() (header func() string, end func(), err error) {
+	for {
+		s := c.sequence.Load()
+		if seq, ok := s.begin(); ok {
+			return func() string { return s.header(seq) }, func() { s.finish(seq) }, nil
+		}
+		fresh, err := newSequence(c.random)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.sequence.CompareAndSwap(s, fresh)
+	}
+}

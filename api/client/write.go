@@ -1,0 +1,97 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Put sets a key to a value, under the conditions of its options, and returns the version that the key has now.
+// [api.CodePreconditionFailed] (with the present version) where a condition does not hold, [api.CodeAmbiguous] where the
+// outcome stayed unknown; after any other error nothing was written. The value may be changed once Put has returned.
+func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...WriteOption) (api.Version, error) {
+	q := keyCall("put", http.MethodPut, key)
+	if err := api.CheckValue(value); err != nil {
+		return api.Version{}, asRefused(q, err)
+	}
+	q.body = append([]byte{}, value...) // a transport may still be reading it when we have returned
+	q.header.Set("Content-Type", "application/octet-stream")
+	return versionOf(c.write(ctx, q, collect(opts)))
+}
+
+// Delete removes a key, under the conditions of its options, and returns the version of its absence. To delete an absent
+// key is no error. Errors are those of [Client.Put].
+func (c *Client) Delete(ctx context.Context, key api.Key, opts ...WriteOption) (api.Version, error) {
+	return versionOf(c.write(ctx, keyCall("delete", http.MethodDelete, key), collect(opts)))
+}
+
+func versionOf(w written, err error) (api.Version, error) {
+	if err != nil {
+		return api.Version{}, err
+	}
+	return w.version, nil
+}
+
+// written is what a write's answer tells.
+type written struct {
+	version  api.Version
+	exists   bool // the key does, now
+	replayed bool // an earlier request with the same id did it
+	owner    api.GroupID
+}
+
+// write carries the write out. With [api.CodePreconditionFailed] it tells the key's present state.
+func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, error) {
+	if err := api.CheckKey(q.key); err != nil {
+		return written{}, asRefused(q, err)
+	}
+	o.conditions(q.header)
+	q.limit, q.writes, q.once = maxWriteAnswer, true, true
+	if o.key != nil {
+		if n := len(*o.key); n == 0 || n > api.MaxIdempotencyKeyBytes {
+			return written{}, asRefused(q, api.Errorf(api.CodeInvalid, "an Idempotency-Key has 1 to %d bytes, not %d", api.MaxIdempotencyKeyBytes, n))
+		}
+		q.id = func() string { return *o.key }
+	} else {
+		id, end, err := c.beginWrite()
+		if err != nil {
+			return written{}, asRefused(q, err)
+		}
+		defer end()
+		q.id = id
+	}
+	a, err := c.run(ctx, q)
+	if a == nil {
+		return written{}, err
+	}
+	w := readWritten(a.header)
+	if err != nil {
+		return w, err
+	}
+	if w.version.IsZero() {
+		return written{}, asRefused(q, &api.Error{Code: api.CodeAmbiguous, Hint: "the answer has no version: is the endpoint Edgehold's?"})
+	}
+	return w, nil
+}
+
+// maxWriteAnswer bounds the answer to a write: little but the key.
+const maxWriteAnswer = 64 << 10
+
+func readWritten(h http.Header) written {
+	w := written{exists: h.Get("ETag") != "", replayed: h.Get("Edgehold-Replayed") == "true", owner: api.GroupID(h.Get("Edgehold-Owner"))}
+	w.version, _ = api.ParseVersion(h.Get("Edgehold-Version")) // zero where there is none
+	return w
+}
+
+func (o *writeOptions) conditions(h http.Header) {
+	if o.absent {
+		h.Set("If-None-Match", "*")
+	}
+	switch {
+	case o.version != nil:
+		h.Set("If-Match", quote(*o.version))
+	case o.exists:
+		h.Set("If-Match", "*")
+	}
+}

@@ -1,0 +1,142 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// exchange is one request and its answer. It belongs to one goroutine.
+type exchange struct {
+	*handler
+	w      http.ResponseWriter
+	r      *http.Request
+	ctx    context.Context // ends with the request's timeout
+	query  url.Values
+	key    api.Key
+	writes bool // the request may change something: an unexplained error leaves its outcome unknown
+	status int  // of the answer
+	// held are the header values that have a place here instead of an allocation each.
+	held    [8]string
+	holding int
+	// read is the question of a GET, and keys its key.
+	read api.ReadRequest
+	keys [1]api.Key
+	// reserved are the bytes of Config.MaxBodyBytes that the request holds.
+	reserved int64
+}
+
+var (
+	noStore     = []string{"no-store"}
+	noSniff     = []string{"nosniff"}
+	octetStream = []string{"application/octet-stream"}
+	jsonType    = []string{"application/json"}
+)
+
+func (x *exchange) commonHeaders() {
+	h := x.w.Header()
+	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniff
+	if x.node != nil {
+		h["Edgehold-Node"] = x.node
+	}
+}
+
+// set sets a header whose name is given as it is to be written.
+func (x *exchange) set(name, value string) {
+	if x.holding == len(x.held) {
+		x.w.Header()[name] = []string{value}
+		return
+	}
+	i := x.holding
+	x.holding++
+	x.held[i] = value
+	x.w.Header()[name] = x.held[i : i+1 : i+1]
+}
+
+// readBy bounds the reading of the body. Where the connection knows no deadlines there is none to bound.
+func (x *exchange) readBy(t time.Time) { _ = http.NewResponseController(x.w).SetReadDeadline(t) }
+
+// reply begins the answer: status and headers, and from here on a bounded time for the client to take it.
+func (x *exchange) reply(status int) {
+	x.status = status
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	x.w.WriteHeader(status)
+}
+
+// replyJSON answers 200 with v.
+func (x *exchange) replyJSON(v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return &api.Error{Code: api.CodeInternal, Err: err}
+	}
+	body = append(body, '\n')
+	h := x.w.Header()
+	h["Content-Type"] = jsonType
+	x.set("Content-Length", strconv.Itoa(len(body)))
+	x.reply(http.StatusOK)
+	x.send(body)
+	return nil
+}
+
+// send sends a part of the body. An error means that the client has gone, or takes too long: there is nobody to tell.
+func (x *exchange) send(b []byte) { _, _ = x.w.Write(b) }
+
+// body reads the request's body of at most limit bytes, within the request's time. The bytes are the caller's.
+func (x *exchange) body(limit int64, what string) ([]byte, error) {
+	size := x.r.ContentLength
+	if size > limit {
+		return nil, api.Errorf(api.CodeTooLarge, "%s of %d bytes is over the limit of %d bytes", what, size, limit)
+	}
+	if size == 0 {
+		return []byte{}, nil
+	}
+	if err := x.reserve(size, limit); err != nil {
+		return nil, err
+	}
+	if deadline, ok := x.ctx.Deadline(); ok {
+		x.readBy(deadline)
+	}
+	b, err := readBody(x.r.Body, size, limit)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) || err != nil && x.ctx.Err() != nil:
+		return nil, api.Errorf(api.CodeUnavailable, "the body did not arrive in time: %d bytes did", len(b))
+	case err != nil:
+		return nil, api.Errorf(api.CodeInvalid, "the body ended early or is malformed: %d bytes arrived", len(b))
+	case int64(len(b)) > limit:
+		return nil, api.Errorf(api.CodeTooLarge, "%s of at least %d bytes is over the limit of %d bytes", what, len(b), limit)
+	}
+	x.readBy(time.Time{}) // else the deadline would end the request's context
+	return b, nil
+}
+
+// reserve takes the memory that a body of the size (-1: unknown) needs.
+func (x *exchange) reserve(size, limit int64) error {
+	if size < 0 {
+		size = limit
+	}
+	x.reserved = size
+	if x.bodyBytes.Add(size) > x.MaxBodyBytes {
+		x.measures.rejected(1)
+		return overloaded("request bodies fill the %d bytes of memory for them", x.MaxBodyBytes)
+	}
+	return nil
+}
+
+// readBody reads size bytes, or where that is unknown up to one over the limit.
+func readBody(r io.Reader, size, limit int64) ([]byte, error) {
+	if size < 0 {
+		return io.ReadAll(io.LimitReader(r, limit+1))
+	}
+	b := make([]byte, size)
+	n, err := io.ReadFull(r, b)
+	return b[:n], err
+}

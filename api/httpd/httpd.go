@@ -1,0 +1,152 @@
+// Package httpd is Edgehold's HTTP API over any [api.Store]: values under /v1/kv, the cluster under /v1/cluster, and the
+// probes. It routes by the path exactly as it was sent, so that every key of any bytes has a path; nothing is cleaned or
+// redirected. Errors are problem+json (RFC 9457) that say whether the request was applied.
+package httpd
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Config is what the API serves and how much of it at once.
+type Config struct {
+	// Store answers reads and carries out writes. It is required.
+	Store api.Store
+	// Lister answers lists; nil: there are none (404).
+	Lister api.Lister
+	// Admin answers /v1/cluster and /readyz; nil: no /v1/cluster (404), and the node is always ready.
+	Admin api.Admin
+	// Node is this node's name, told with every answer.
+	Node api.NodeID
+	// Metrics answers GET /metrics; nil: 404.
+	Metrics http.Handler
+	// Registry is where this room registers what it measures; nil measures nothing.
+	Registry api.Metrics
+	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
+	Log func(msg string, args ...any)
+	// MaxInFlight bounds the requests being answered at once, probes aside; one more gets 503 at once. 0 is 4096.
+	MaxInFlight int
+	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
+	MaxBodyBytes int64
+}
+
+const (
+	defaultMaxInFlight  = 4096
+	defaultMaxBodyBytes = 256 << 20
+	// overloadRetryAfter is what a request refused for load is told to wait.
+	overloadRetryAfter = time.Second
+	// drainTimeout bounds the wait for the rest of a body that nobody wants.
+	drainTimeout = 5 * time.Second
+	// writeTimeout bounds how long a client may take to accept an answer.
+	writeTimeout = time.Minute
+)
+
+type handler struct {
+	Config
+	inFlight  atomic.Int64
+	bodyBytes atomic.Int64
+	measures  measures
+	origin    http.CrossOriginProtection
+	node      []string // Config.Node as a header's value; nil where there is none
+}
+
+// New returns the API's handler. It is safe for concurrent use. It dispatches by the raw path: wrap it in no
+// [http.ServeMux], which would clean paths.
+func New(c Config) http.Handler {
+	if c.Registry == nil {
+		c.Registry = api.NoMetrics{}
+	}
+	if c.Log == nil {
+		c.Log = func(string, ...any) {}
+	}
+	if c.MaxInFlight <= 0 {
+		c.MaxInFlight = defaultMaxInFlight
+	}
+	if c.MaxBodyBytes <= 0 {
+		c.MaxBodyBytes = defaultMaxBodyBytes
+	}
+	h := &handler{Config: c}
+	if c.Node != "" {
+		h.node = []string{string(c.Node)}
+	}
+	h.measures = newMeasures(c.Registry, &h.inFlight)
+	return h
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK}
+	start := time.Now()
+	route, err := h.answer(x)
+	if err != nil {
+		x.fail(err)
+	}
+	h.measures.observe(route, x.status, time.Since(start))
+}
+
+// answer finds the resource and lets it answer; an error is still to be told.
+func (h *handler) answer(x *exchange) (route string, err error) {
+	x.commonHeaders()
+	if x.r.ContentLength != 0 {
+		x.readBy(time.Now().Add(drainTimeout))
+	}
+	res, key := h.resource(x.r.URL)
+	if res == nil {
+		return "none", &statusError{http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path")}
+	}
+	serve := res.methods[x.r.Method]
+	if serve == nil {
+		x.w.Header().Set("Allow", res.allow)
+		return res.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "the methods here are %s", res.allow)}
+	}
+	if res.probe {
+		return res.name, serve(x)
+	}
+	if err := h.origin.Check(x.r); err != nil {
+		return res.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
+	}
+	defer h.inFlight.Add(-1)
+	if n := h.inFlight.Add(1); n > int64(h.MaxInFlight) {
+		h.measures.rejected(1)
+		return res.name, overloaded("%d requests are in flight, the limit", h.MaxInFlight)
+	}
+	defer func() { h.bodyBytes.Add(-x.reserved) }()
+	x.key = key
+	cancel, err := x.readQuery(res.params)
+	if err != nil {
+		return res.name, err
+	}
+	defer cancel()
+	return res.name, serve(x)
+}
+
+func overloaded(format string, args ...any) *api.Error {
+	e := api.Errorf(api.CodeUnavailable, format, args...)
+	e.RetryAfter = overloadRetryAfter
+	return e
+}
+
+// statusError is an error whose status is not that of its code.
+type statusError struct {
+	status int
+	err    *api.Error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// asStatus is the status that err is told with: that of its code, if it does not say another.
+func asStatus(err error, e *api.Error) int {
+	if s, ok := errors.AsType[*statusError](err); ok {
+		return s.status
+	}
+	return e.Code.HTTPStatus()
+}
+
+// joinMethods renders an Allow header.
+func joinMethods(m ...string) string { return strings.Join(m, ", ") }

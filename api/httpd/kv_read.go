@@ -1,0 +1,96 @@
+package httpd
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// getKey answers GET and HEAD of a key.
+func getKey(x *exchange) error {
+	level, maxStale, err := x.consistency()
+	if err != nil {
+		return err
+	}
+	ifMatch, err := readTags(x.r.Header, "If-Match")
+	if err != nil {
+		return err
+	}
+	ifNoneMatch, err := readTags(x.r.Header, "If-None-Match")
+	if err != nil {
+		return err
+	}
+	x.keys[0] = x.key
+	x.read = api.ReadRequest{Keys: x.keys[:], Consistency: level, MaxStale: maxStale}
+	req := &x.read
+	if known := ifNoneMatch.versions(true); len(known) > 0 {
+		req.Known = known[len(known)-1:] // the newest: its value need not travel
+	}
+	if err := req.Check(); err != nil {
+		return err
+	}
+	res, err := x.Store.Read(x.ctx, req)
+	if err != nil {
+		return err
+	}
+	e := &res.Entries[0]
+	x.readHeaders(res)
+	x.timing(&res.Timing)
+	switch {
+	case ifMatch.given && !ifMatch.match(e, false):
+		return x.conditionFailed(e)
+	case !e.Exists:
+		return &api.Error{Code: api.CodeNotFound, Key: x.key, Version: e.Version, Hint: "there is no such key"}
+	}
+	x.versionHeaders(e)
+	if ifNoneMatch.given && ifNoneMatch.match(e, true) {
+		x.reply(http.StatusNotModified)
+		return nil
+	}
+	x.w.Header()["Content-Type"] = octetStream
+	x.set("Content-Length", strconv.Itoa(len(e.Value)))
+	x.reply(http.StatusOK)
+	if x.r.Method != http.MethodHead {
+		x.send(e.Value)
+	}
+	return nil
+}
+
+// versionHeaders tells the entry's version, and its entity tag where it has a value that it could be the tag of.
+func (x *exchange) versionHeaders(e *api.Entry) {
+	tag := etag(e.Version)
+	x.set("Edgehold-Version", tag[1:len(tag)-1])
+	if e.Exists {
+		x.set("ETag", tag) // written as the RFC writes it
+	}
+}
+
+// readHeaders tells who answered, for whom, and how old the answer is.
+func (x *exchange) readHeaders(res *api.ReadResult) {
+	x.ownerHeaders(res.ServedBy, res.Group)
+	if res.ServedBy == api.ServedByStale {
+		age := res.Age.Seconds()
+		x.set("Edgehold-Age", strconv.FormatFloat(age, 'f', 3, 64))
+		x.set("Age", strconv.FormatInt(int64(age), 10))
+	}
+}
+
+func (x *exchange) ownerHeaders(by api.ServedBy, owner api.GroupID) {
+	x.set("Edgehold-Served-By", by.String())
+	if owner != "" {
+		x.set("Edgehold-Owner", string(owner))
+	}
+}
+
+// conditionFailed is 412 about the entry.
+func (x *exchange) conditionFailed(now *api.Entry) error {
+	x.versionHeaders(now)
+	e := &api.Error{Code: api.CodePreconditionFailed, Key: x.key, Version: now.Version}
+	if now.Exists {
+		e.Hint = "the key is at version " + now.Version.String()
+	} else {
+		e.Hint = "the key is absent, since version " + now.Version.String()
+	}
+	return e
+}

@@ -1,0 +1,135 @@
+package httpd
+
+import (
+	"net/http"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// putKey answers PUT of a key: the body is its value.
+func putKey(x *exchange) error {
+	if x.r.Header.Get("Content-Range") != "" {
+		return api.Errorf(api.CodeInvalid, "a part of a value cannot be put: send it whole, without Content-Range")
+	}
+	if err := api.CheckKey(x.key); err != nil {
+		return err
+	}
+	value, err := x.body(api.MaxValueBytes, "value")
+	if err != nil {
+		return err
+	}
+	return x.write(api.Op{Kind: api.OpPut, Key: x.key, Value: value})
+}
+
+// deleteKey answers DELETE of a key, also of an absent one.
+func deleteKey(x *exchange) error {
+	if err := api.CheckKey(x.key); err != nil {
+		return err
+	}
+	return x.write(api.Op{Kind: api.OpDelete, Key: x.key})
+}
+
+// write carries the one step out under the request's conditions, at most once under its Idempotency-Key.
+func (x *exchange) write(op api.Op) error {
+	if x.query.Has("consistency") || x.query.Has("max_stale") {
+		return api.Errorf(api.CodeInvalid, "consistency and max_stale belong to reads; a write is always linearizable")
+	}
+	alternatives, err := writeConditions(x.r.Header, x.key)
+	if err != nil {
+		return err
+	}
+	id, err := requestID(x.r.Header)
+	if err != nil {
+		return err
+	}
+	if len(alternatives) == 0 {
+		return x.neverHolds()
+	}
+	x.writes = true
+	var res *api.TxnResult
+	for i, conds := range alternatives {
+		t := &api.Txn{ID: alternativeID(id, i), If: conds, Then: []api.Op{op}}
+		if res, err = x.Store.Do(x.ctx, t); err != nil {
+			return err
+		}
+		if res.Committed {
+			break
+		}
+	}
+	return x.written(op, res)
+}
+
+// neverHolds answers a write whose If-Match names no version that a key could have.
+func (x *exchange) neverHolds() error {
+	res, err := x.Store.Read(x.ctx, &api.ReadRequest{Keys: []api.Key{x.key}})
+	if err != nil {
+		return err
+	}
+	x.ownerHeaders(res.ServedBy, res.Group)
+	return x.conditionFailed(&res.Entries[0])
+}
+
+// writeBody is the answer to a write.
+type writeBody struct {
+	keyText
+	Version  string `json:"version"`
+	Replayed bool   `json:"replayed,omitempty"`
+}
+
+// written tells the result of a write.
+func (x *exchange) written(op api.Op, res *api.TxnResult) error {
+	x.ownerHeaders(api.ServedByOwner, res.Group)
+	x.timing(&res.Timing)
+	if res.Replayed {
+		x.set(replayedHeader, "true")
+	}
+	e := &res.Entries[0]
+	if !res.Committed {
+		return x.conditionFailed(e)
+	}
+	now := api.Entry{Version: e.Version, Exists: op.Kind == api.OpPut}
+	x.versionHeaders(&now)
+	return x.replyJSON(writeBody{keyText: textOfKey(x.key), Version: now.Version.String(), Replayed: res.Replayed})
+}
+
+// replayedHeader marks the answer to a write that an earlier request with the same Idempotency-Key has done.
+const replayedHeader = "Edgehold-Replayed"
+
+// maxAlternatives bounds the versions that one If-Match may name on a write.
+const maxAlternatives = 16
+
+// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds; where there is none, no
+// version can satisfy the request. Alternatives differ in the version only, oldest first: versions rise, so that a later
+// one cannot make an earlier one true again.
+func writeConditions(h http.Header, key api.Key) (alternatives [][]api.Cond, err error) {
+	ifMatch, err := readTags(h, "If-Match")
+	if err != nil {
+		return nil, err
+	}
+	ifNoneMatch, err := readTags(h, "If-None-Match")
+	if err != nil {
+		return nil, err
+	}
+	var always []api.Cond
+	if ifNoneMatch.given {
+		if !ifNoneMatch.any {
+			return nil, api.Errorf(api.CodeInvalid, "on a write If-None-Match takes only *: write if the key is absent")
+		}
+		always = append(always, api.Cond{Kind: api.CondAbsent, Key: key})
+	}
+	if ifMatch.any {
+		always = append(always, api.Cond{Kind: api.CondExists, Key: key})
+	}
+	if !ifMatch.given || ifMatch.any {
+		return [][]api.Cond{always}, nil
+	}
+	versions := ifMatch.versions(false)
+	if len(versions) > maxAlternatives {
+		return nil, api.Errorf(api.CodeInvalid, "If-Match names %d versions; the most is %d", len(versions), maxAlternatives)
+	}
+	for _, v := range versions {
+		conds := append([]api.Cond{{Kind: api.CondVersion, Key: key, Version: v}}, always...)
+		alternatives = append(alternatives, conds)
+	}
+	return alternatives, nil
+}

@@ -1,0 +1,48 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// readyTimeout bounds how long /readyz may think.
+const readyTimeout = 5 * time.Second
+
+// getLivez says that the process answers.
+func getLivez(x *exchange) error {
+	x.replyOK()
+	return nil
+}
+
+// getReadyz says whether the node routes, serves and has caught up; if not, what is missing.
+func getReadyz(x *exchange) error {
+	if x.Admin != nil {
+		ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
+		defer cancel()
+		if err := x.Admin.Ready(ctx); err != nil {
+			e := *api.AsError(err)
+			if e.Hint == "" && e.Err != nil {
+				e.Hint = e.Err.Error()
+			}
+			e.Code, e.RetryAfter = api.CodeUnavailable, overloadRetryAfter
+			return &e
+		}
+	}
+	x.replyOK()
+	return nil
+}
+
+func getMetrics(x *exchange) error {
+	x.Metrics.ServeHTTP(x.w, x.r)
+	return nil
+}
+
+func (x *exchange) replyOK() {
+	x.set("Content-Type", "text/plain; charset=utf-8")
+	x.set("Content-Length", "3")
+	x.reply(http.StatusOK)
+	x.send([]byte("ok\n"))
+}

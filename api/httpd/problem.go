@@ -1,0 +1,118 @@
+package httpd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// problem is an error as RFC 9457 tells it.
+type problem struct {
+	Type    string   `json:"type"`
+	Title   string   `json:"title"`
+	Status  int      `json:"status"`
+	Detail  string   `json:"detail,omitempty"`
+	Code    api.Code `json:"code"`
+	Applied string   `json:"applied"` // "no" or "unknown"
+	keyText
+	Version string `json:"version,omitempty"`
+	// RetryAfter is in seconds, with decimals; the header has whole ones.
+	RetryAfter float64 `json:"retry_after,omitempty"`
+}
+
+const problemType = "urn:edgehold:error:"
+
+var problemTitles = map[api.Code]string{
+	api.CodeInvalid:            "The request makes no sense",
+	api.CodeUnauthenticated:    "A valid credential is needed",
+	api.CodeDenied:             "This is not allowed",
+	api.CodeNotFound:           "Not found",
+	api.CodeConflict:           "The present state forbids this",
+	api.CodePreconditionFailed: "A condition did not hold",
+	api.CodeTooLarge:           "Over a limit",
+	api.CodeUnavailable:        "Not available now",
+	api.CodeAmbiguous:          "The outcome is unknown",
+	api.CodeInternal:           "A fault of the server",
+}
+
+// fail answers with the problem that err is.
+func (x *exchange) fail(err error) {
+	e := x.explain(err)
+	status := asStatus(err, e)
+	p := problem{
+		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
+		Code: e.Code, Applied: e.Code.Applied(),
+	}
+	if e.Key != "" {
+		p.keyText = textOfKey(e.Key)
+	}
+	if e.Code == api.CodeNotFound && e.Key != "" || e.Code == api.CodePreconditionFailed {
+		p.Version = e.Version.String()
+		x.set("Edgehold-Version", p.Version)
+	}
+	if status == http.StatusServiceUnavailable {
+		p.RetryAfter = e.RetryAfter.Seconds()
+		x.set("Retry-After", strconv.FormatFloat(max(1, math.Ceil(p.RetryAfter)), 'f', -1, 64))
+	}
+	x.replyProblem(status, &p)
+}
+
+func (x *exchange) replyProblem(status int, p *problem) {
+	body, err := json.Marshal(p)
+	if err != nil { // a detail that is no text is no reason to be silent
+		body = []byte(`{"code":"internal","applied":"unknown"}`)
+	}
+	x.set("Content-Type", "application/problem+json")
+	x.set("Content-Length", strconv.Itoa(len(body)+1))
+	x.reply(status)
+	x.send(append(body, '\n'))
+}
+
+// explain is err as a client may see it: codes between nodes become unavailable, and an error that does not say whether
+// a write happened becomes ambiguous.
+func (x *exchange) explain(err error) *api.Error {
+	var e api.Error
+	switch known, ok := errors.AsType[*api.Error](err); {
+	case ok:
+		e = *known
+	case isCode(err):
+		e.Code = api.CodeOf(err)
+	case x.writes:
+		e = api.Error{Code: api.CodeAmbiguous, Hint: "the answer did not come: read the key, or send the same Idempotency-Key again"}
+	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		e = api.Error{Code: api.CodeUnavailable, Hint: "the time ran out"}
+	default:
+		e.Code = api.CodeInternal
+	}
+	switch e.Code {
+	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
+		e.Code = api.CodeUnavailable
+		e.Hint = "the owner of the key is changing"
+	case api.CodeInternal:
+		x.Log("request failed", "method", x.r.Method, "path", x.r.URL.EscapedPath(), "error", err)
+	}
+	if problemTitles[e.Code] == "" {
+		e.Code = api.CodeInternal
+	}
+	if e.Key == "" && len(x.key) <= api.MaxKeyBytes {
+		e.Key = x.key
+	}
+	if e.Code == api.CodeUnavailable && e.RetryAfter == 0 {
+		e.RetryAfter = defaultRetryAfter
+	}
+	return &e
+}
+
+// defaultRetryAfter is told where the one who was unavailable says nothing: about the time of a request around the world.
+const defaultRetryAfter = 200 * time.Millisecond
+
+func isCode(err error) bool {
+	_, ok := errors.AsType[api.Code](err)
+	return ok
+}

@@ -1,0 +1,141 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// ServerConfig is how connections are treated. The zero of every field but Handler works.
+type ServerConfig struct {
+	// Handler answers; see [New]. It is required.
+	Handler http.Handler
+	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is 5 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout is how long a connection may wait for its next request. 0 is 2 minutes.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds a request's header, path included. 0 is 64 KiB.
+	MaxHeaderBytes int
+	// Log takes a message and key-value pairs; nil discards them.
+	Log func(msg string, args ...any)
+}
+
+// Server serves HTTP/1.1 and HTTP/2 (unencrypted, with prior knowledge) on one listener.
+type Server struct {
+	http   http.Server
+	cancel context.CancelFunc
+	served chan struct{} // closed when accepting has ended
+	err    error         // why; set before served is closed
+
+	mu       sync.Mutex
+	closed   bool           // guarded by mu: no handler begins any more
+	handlers sync.WaitGroup // added to under mu while not closed
+}
+
+// Serve starts serving the connections of l, which the Server owns from here on. Close ends it.
+func Serve(l net.Listener, c ServerConfig) *Server {
+	if c.Log == nil {
+		c.Log = func(string, ...any) {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{cancel: cancel, served: make(chan struct{})}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s.http = http.Server{
+		Handler:           s.counted(c.Handler),
+		Protocols:         protocols,
+		ReadHeaderTimeout: orDuration(c.HeaderTimeout, 5*time.Second),
+		IdleTimeout:       orDuration(c.IdleTimeout, 2*time.Minute),
+		// The longest request and its answer; handlers set narrower deadlines of their own. No ReadTimeout: it would
+		// end the context of a request whose body has long been read.
+		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
+		MaxHeaderBytes: c.MaxHeaderBytes,
+		BaseContext:    func(net.Listener) context.Context { return ctx },
+		ErrorLog:       log.New(logWriter(c.Log), "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: writeTimeout,
+		},
+	}
+	if s.http.MaxHeaderBytes == 0 {
+		s.http.MaxHeaderBytes = 64 << 10
+	}
+	go func() {
+		defer close(s.served)
+		s.err = s.http.Serve(l)
+	}()
+	return s
+}
+
+// Done is closed when the server accepts no more connections, because of Close or because the listener failed.
+func (s *Server) Done() <-chan struct{} { return s.served }
+
+// Err tells, after Done, why; nil after Close.
+func (s *Server) Err() error {
+	<-s.served
+	if errors.Is(s.err, http.ErrServerClosed) {
+		return nil
+	}
+	return s.err
+}
+
+// Close stops accepting, lets the requests in flight finish for at most grace, then ends their contexts and connections,
+// and returns when no handler runs any more. An error means that not all could finish by themselves.
+func (s *Server) Close(grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	s.cancel()
+	if err != nil {
+		_ = s.http.Close() // the error to tell is that of Shutdown
+	}
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.handlers.Wait()
+	<-s.served
+	return err
+}
+
+// counted makes Close able to wait for the handlers.
+func (s *Server) counted(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.enter() {
+			panic(http.ErrAbortHandler) // the connection is being cut
+		}
+		defer s.handlers.Done()
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.handlers.Add(1)
+	return true
+}
+
+func orDuration(d, zero time.Duration) time.Duration {
+	if d == 0 {
+		return zero
+	}
+	return d
+}
+
+// logWriter carries the lines of net/http to a log of pairs.
+type logWriter func(msg string, args ...any)
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w("http", "line", strings.TrimSpace(string(p)))
+	return len(p), nil
+}

@@ -1,0 +1,244 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Memory is the reference Store: one group that is always there, in memory, without leases. It says by example what the
+// suite asks for. It is safe for concurrent use.
+type Memory struct {
+	mu    sync.Mutex
+	index uint64                    // guarded by mu, as all below
+	keys  map[api.Key]api.Entry     // absent keys that once were there included
+	once  map[requestKey]record     // results by request
+	acked map[api.ClientID]uint64   // per client: the greatest AckedBelow seen
+	live  map[api.ClientID][]uint64 // per client: the Seqs in once
+}
+
+type requestKey struct {
+	client api.ClientID
+	seq    uint64
+}
+
+type record struct {
+	body   [sha256.Size]byte
+	result *api.TxnResult
+}
+
+// MemoryGroup is the group that a [Memory] says it is.
+const MemoryGroup api.GroupID = "memory.1"
+
+var (
+	_ api.Store  = (*Memory)(nil)
+	_ api.Lister = (*Memory)(nil)
+)
+
+// NewMemory returns an empty Memory.
+func NewMemory() *Memory {
+	return &Memory{
+		keys:  map[api.Key]api.Entry{},
+		once:  map[requestKey]record{},
+		acked: map[api.ClientID]uint64{},
+		live:  map[api.ClientID][]uint64{},
+	}
+}
+
+// Read answers as an owner would, whatever the consistency asked.
+func (m *Memory) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	if err := enter(ctx, "read", r.Check()); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	res := &api.ReadResult{Group: MemoryGroup, Snapshot: true, Entries: make([]api.Entry, 0, len(r.Keys))}
+	for i, k := range r.Keys {
+		e := m.entry(k)
+		if len(r.Known) > 0 && r.Known[i] == e.Version && e.Exists {
+			e.Value, e.Unchanged = nil, true
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	return res, nil
+}
+
+// Do carries out t at once.
+func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := enter(ctx, "txn", t.Check()); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if t.ID.IsZero() {
+		return m.apply(t), nil
+	}
+	id, body := requestKey{t.ID.Client, t.ID.Seq}, fingerprint(t)
+	if rec, ok := m.once[id]; ok {
+		if rec.body != body {
+			return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id was used for another request"}
+		}
+		again := *rec.result
+		again.Replayed = true
+		return &again, nil
+	}
+	if t.ID.Seq > 0 && t.ID.Seq < m.acked[t.ID.Client] {
+		return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id has expired"}
+	}
+	m.forget(t.ID)
+	res := m.apply(t)
+	m.once[id] = record{body: body, result: res}
+	m.live[t.ID.Client] = append(m.live[t.ID.Client], t.ID.Seq)
+	return res, nil
+}
+
+// List returns a page as [api.Lister] says.
+func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	if err := enter(ctx, "list", r.Check()); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(m.keys))
+	if r.Reverse {
+		slices.Reverse(keys)
+	}
+	limit := r.Limit
+	if limit == 0 {
+		limit = api.DefaultListLimit
+	}
+	res, size := &api.ListResult{}, 0
+	for _, k := range keys {
+		e := m.keys[k]
+		if !e.Exists || !r.Range.Contains(k) {
+			continue
+		}
+		if r.KeysOnly {
+			e.Value = nil
+		}
+		size += len(e.Key) + len(e.Value)
+		if len(res.Entries) == limit || size > api.MaxListBytes && len(res.Entries) > 0 {
+			res.More = true
+			break
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	return res, nil
+}
+
+func enter(ctx context.Context, op string, invalid error) error {
+	if err := ctx.Err(); err != nil {
+		return &api.Error{Code: api.CodeUnavailable, Op: op, Err: err}
+	}
+	return invalid
+}
+
+func (m *Memory) entry(k api.Key) api.Entry {
+	if e, ok := m.keys[k]; ok {
+		return e
+	}
+	return api.Entry{Key: k}
+}
+
+func (m *Memory) apply(t *api.Txn) *api.TxnResult {
+	m.index++
+	res := &api.TxnResult{Committed: m.holds(t.If), Version: api.Version{Epoch: 1, Index: m.index}, Group: MemoryGroup}
+	branch := t.Then
+	if !res.Committed {
+		branch = t.Else
+		if len(branch) == 0 {
+			for _, c := range t.If {
+				res.Entries = append(res.Entries, withoutValue(m.entry(c.Key)))
+			}
+		}
+	}
+	for _, o := range branch {
+		res.Entries = append(res.Entries, m.step(o, res.Version))
+	}
+	return res
+}
+
+func (m *Memory) holds(conds []api.Cond) bool {
+	for _, c := range conds {
+		e := m.entry(c.Key)
+		ok := false
+		switch c.Kind {
+		case api.CondVersion:
+			ok = e.Version == c.Version
+		case api.CondExists:
+			ok = e.Exists
+		case api.CondAbsent:
+			ok = !e.Exists
+		case api.CondValue:
+			ok = e.Exists && bytes.Equal(e.Value, c.Value)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Memory) step(o api.Op, v api.Version) api.Entry {
+	switch old := m.entry(o.Key); {
+	case o.Kind == api.OpGet:
+		return old
+	case o.Kind == api.OpPut:
+		m.keys[o.Key] = api.Entry{Key: o.Key, Value: bytes.Clone(o.Value), Version: v, Exists: true}
+	case old.Exists || old.Version.IsZero(): // deleting what is already deleted changes nothing
+		m.keys[o.Key] = api.Entry{Key: o.Key, Version: v}
+	}
+	return withoutValue(m.keys[o.Key])
+}
+
+func withoutValue(e api.Entry) api.Entry {
+	e.Value = nil
+	return e
+}
+
+// forget drops the records that the client has acknowledged.
+func (m *Memory) forget(id api.RequestID) {
+	if id.AckedBelow <= m.acked[id.Client] {
+		return
+	}
+	m.acked[id.Client] = id.AckedBelow
+	m.live[id.Client] = slices.DeleteFunc(m.live[id.Client], func(seq uint64) bool {
+		gone := seq > 0 && seq < id.AckedBelow
+		if gone {
+			delete(m.once, requestKey{id.Client, seq})
+		}
+		return gone
+	})
+}
+
+// fingerprint tells requests with different bodies apart.
+func fingerprint(t *api.Txn) [sha256.Size]byte {
+	var b []byte
+	field := func(p []byte) {
+		b = binary.AppendUvarint(b, uint64(len(p)))
+		b = append(b, p...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(t.If)))
+	for _, c := range t.If {
+		b = append(b, byte(c.Kind))
+		b = binary.AppendUvarint(b, c.Version.Epoch)
+		b = binary.AppendUvarint(b, c.Version.Index)
+		field([]byte(c.Key))
+		field(c.Value)
+	}
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		b = binary.AppendUvarint(b, uint64(len(branch)))
+		for _, o := range branch {
+			b = append(b, byte(o.Kind))
+			field([]byte(o.Key))
+			field(o.Value)
+		}
+	}
+	return sha256.Sum256(b)
+}

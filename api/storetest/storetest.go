@@ -1,0 +1,274 @@
+// Package storetest is the suite that every [api.Store] passes, whatever room it is: a region's authority, a peer's stub,
+// the router, the edge, the SDK over HTTP. [NewMemory] is the reference, which passes it too.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Options tell what a Store cannot do or where it does it. The zero Options ask for everything, on any key.
+type Options struct {
+	// Prefix begins every key of the suite; a Store that owns part of the keys names one of its own.
+	Prefix api.Key
+	// SingleKey marks a Store whose transactions are one write, with conditions of version, existence or absence on
+	// the written key and no Else: what plain HTTP requests can say.
+	SingleKey bool
+	// Patience bounds each call; 0 is 30 s.
+	Patience time.Duration
+}
+
+// ListStore is a Store that also lists.
+type ListStore interface {
+	api.Store
+	api.Lister
+}
+
+// Case is one test of the suite. Names are unique.
+type Case struct {
+	Name string
+	Run  func(t *testing.T, s api.Store)
+}
+
+// ListCase is one test of the suite for Stores that list.
+type ListCase struct {
+	Name string
+	Run  func(t *testing.T, s ListStore)
+}
+
+// Run runs the suite, each case in a subtest on the Store that open returns for it. Stores may be shared between cases
+// and runs: no two use a common key. In a synctest bubble, where subtests cannot be, use [Cases].
+func Run(t *testing.T, open func(t *testing.T) api.Store, opts ...Options) {
+	t.Helper()
+	for _, c := range Cases(opts...) {
+		t.Run(c.Name, func(t *testing.T) { c.Run(t, open(t)) })
+	}
+}
+
+// RunLister runs the suite, and then the cases of Stores that list, as [Run] does.
+func RunLister(t *testing.T, open func(t *testing.T) ListStore, opts ...Options) {
+	t.Helper()
+	Run(t, func(t *testing.T) api.Store { return open(t) }, opts...)
+	for _, c := range ListCases(opts...) {
+		t.Run(c.Name, func(t *testing.T) { c.Run(t, open(t)) })
+	}
+}
+
+// Cases are the tests that [Run] runs.
+func Cases(opts ...Options) []Case {
+	o := pick(opts)
+	cases := []struct {
+		name  string
+		multi bool // needs what a SingleKey Store cannot do
+		run   func(*suite)
+	}{
+		{"ReadAbsent", false, (*suite).readAbsent},
+		{"ReadPresent", false, (*suite).readPresent},
+		{"ReadManyInOrder", false, (*suite).readManyInOrder},
+		{"ReadKnown", false, (*suite).readKnown},
+		{"ReadConsistencies", false, (*suite).readConsistencies},
+		{"EmptyValueIsNotAbsent", false, (*suite).emptyValueIsNotAbsent},
+		{"AnyBytes", false, (*suite).anyBytes},
+		{"ValuesAreCopied", false, (*suite).valuesAreCopied},
+		{"Delete", false, (*suite).delete},
+		{"DeleteAbsent", false, (*suite).deleteAbsent},
+		{"VersionsRise", false, (*suite).versionsRise},
+		{"CondVersion", false, (*suite).condVersion},
+		{"CondVersionOfAbsence", false, (*suite).condVersionOfAbsence},
+		{"CondExists", false, (*suite).condExists},
+		{"CondAbsent", false, (*suite).condAbsent},
+		{"CondValue", true, (*suite).condValue},
+		{"CondsAllHold", true, (*suite).condsAllHold},
+		{"TxnIsAtomic", true, (*suite).txnIsAtomic},
+		{"TxnElse", true, (*suite).txnElse},
+		{"TxnGets", true, (*suite).txnGets},
+		{"TxnMovesMoney", true, (*suite).txnMovesMoney},
+		{"OnceReplays", false, (*suite).onceReplays},
+		{"OnceReplaysRefusals", false, (*suite).onceReplaysRefusals},
+		{"OnceOtherBody", false, (*suite).onceOtherBody},
+		{"OnceOpaque", false, (*suite).onceOpaque},
+		{"OnceRejectedLeavesNoRecord", false, (*suite).onceRejectedLeavesNoRecord},
+		{"OnceConcurrent", false, (*suite).onceConcurrent},
+		{"LimitKey", false, (*suite).limitKey},
+		{"LimitValue", false, (*suite).limitValue},
+		{"LimitOps", true, (*suite).limitOps},
+		{"LimitTxnBytes", true, (*suite).limitTxnBytes},
+		{"LimitReadKeys", false, (*suite).limitReadKeys},
+		{"Invalid", true, (*suite).invalid},
+		{"ConcurrentCounter", false, (*suite).concurrentCounter},
+		{"ConcurrentReadersSeeVersionsRise", false, (*suite).concurrentReaders},
+		{"Cancelled", false, (*suite).cancelled},
+	}
+	var out []Case
+	for _, c := range cases {
+		if c.multi && o.SingleKey {
+			continue
+		}
+		out = append(out, Case{c.name, func(t *testing.T, s api.Store) {
+			t.Helper()
+			c.run(newSuite(t, s, o))
+		}})
+	}
+	return out
+}
+
+// ListCases are the tests that [RunLister] adds.
+func ListCases(opts ...Options) []ListCase {
+	o := pick(opts)
+	cases := []struct {
+		name string
+		run  func(*suite, api.Lister)
+	}{
+		{"ListOrder", (*suite).listOrder},
+		{"ListBounds", (*suite).listBounds},
+		{"ListPages", (*suite).listPages},
+		{"ListKeysOnly", (*suite).listKeysOnly},
+		{"ListDeleted", (*suite).listDeleted},
+		{"ListDefaultLimit", (*suite).listDefaultLimit},
+		{"ListBytes", (*suite).listBytes},
+		{"ListLimits", (*suite).listLimits},
+	}
+	out := make([]ListCase, 0, len(cases))
+	for _, c := range cases {
+		out = append(out, ListCase{c.name, func(t *testing.T, s ListStore) {
+			t.Helper()
+			c.run(newSuite(t, s, o), s)
+		}})
+	}
+	return out
+}
+
+func pick(opts []Options) Options {
+	var o Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
+	}
+	return o
+}
+
+// suite is one case at work: a Store, a folder of keys of its own, a client of its own.
+type suite struct {
+	*testing.T
+	store  api.Store
+	folder api.Key // ends in '/'; its first two segments keep all its keys in one shard
+	ctx    context.Context
+	client api.ClientID
+	seq    atomic.Uint64
+	single bool
+}
+
+// runs numbers the cases of the process, so that none meets the keys of another.
+var runs atomic.Uint64
+
+func newSuite(t *testing.T, s api.Store, o Options) *suite {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), o.Patience)
+	t.Cleanup(cancel)
+	n := runs.Add(1)
+	u := &suite{T: t, store: s, ctx: ctx, single: o.SingleKey}
+	u.folder = o.Prefix + api.Key(fmt.Sprintf("storetest/%d/", n))
+	copy(u.client[:], fmt.Sprintf("storetest%07d", n))
+	return u
+}
+
+// key is a key of this case.
+func (u *suite) key(name string) api.Key { return u.folder + api.Key(name) }
+
+// nextID is a fresh request id of this case's client.
+func (u *suite) nextID() api.RequestID { return api.RequestID{Client: u.client, Seq: u.seq.Add(1)} }
+
+func (u *suite) read(k api.Key) api.Entry {
+	u.Helper()
+	return u.readAll(k)[0]
+}
+
+func (u *suite) readAll(keys ...api.Key) []api.Entry {
+	u.Helper()
+	res, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: keys})
+	if err != nil {
+		u.Fatalf("read %q: %v", keys, err)
+	}
+	if len(res.Entries) != len(keys) {
+		u.Fatalf("read of %d keys gave %d entries", len(keys), len(res.Entries))
+	}
+	for i, e := range res.Entries {
+		if e.Key != keys[i] {
+			u.Fatalf("entry %d is of key %q, want %q", i, e.Key, keys[i])
+		}
+	}
+	return res.Entries
+}
+
+func (u *suite) do(t *api.Txn) *api.TxnResult {
+	u.Helper()
+	res, err := u.store.Do(u.ctx, t)
+	if err != nil {
+		u.Fatalf("do: %v", err)
+	}
+	return res
+}
+
+// put writes k without a condition and returns the version.
+func (u *suite) put(k api.Key, value string) api.Version {
+	u.Helper()
+	res := u.do(putTxn(k, value))
+	u.wantCommitted(res, true)
+	if e := res.Entries[0]; e.Key != k || !e.Exists || len(e.Value) != 0 || e.Version.IsZero() {
+		u.Fatalf("put of %.40q is told as %+v, want the key, that it exists, its version and no value", k, e)
+	}
+	return res.Entries[0].Version
+}
+
+func putTxn(k api.Key, value string, conds ...api.Cond) *api.Txn {
+	return &api.Txn{If: conds, Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(value)}}}
+}
+
+func deleteTxn(k api.Key, conds ...api.Cond) *api.Txn {
+	return &api.Txn{If: conds, Then: []api.Op{{Kind: api.OpDelete, Key: k}}}
+}
+
+func (u *suite) wantCommitted(res *api.TxnResult, want bool) {
+	u.Helper()
+	if res.Committed != want {
+		u.Fatalf("committed = %v, want %v", res.Committed, want)
+	}
+	if len(res.Entries) == 0 {
+		u.Fatal("the result has no entries")
+	}
+}
+
+func (u *suite) wantValue(k api.Key, want string) {
+	u.Helper()
+	if e := u.read(k); !e.Exists || string(e.Value) != want {
+		u.Fatalf("key %q: exists = %v, value = %.40q, want %.40q", k, e.Exists, e.Value, want)
+	}
+}
+
+func (u *suite) wantAbsent(k api.Key) {
+	u.Helper()
+	if e := u.read(k); e.Exists || len(e.Value) != 0 {
+		u.Fatalf("key %.40q: exists = %v, value = %.40q, want it absent", k, e.Exists, e.Value)
+	}
+}
+
+// wantCode wants the code, and where numbers are given that the text names them.
+func (u *suite) wantCode(err error, code api.Code, naming ...string) {
+	u.Helper()
+	if api.CodeOf(err) != code {
+		u.Fatalf("error = %v, want code %s", err, code)
+	}
+	for _, n := range naming {
+		if !strings.Contains(err.Error(), n) {
+			u.Errorf("error %q does not name %s", err, n)
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// statusPatience is how long Status waits for a node before it calls it unreachable.
+const statusPatience = time.Second
+
+// Status describes the cluster as this node sees it.
+func (n *Node) Status(ctx context.Context) (*api.Status, error) {
+	m := n.mirror.Map()
+	if m == nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Op: "status", Hint: "this node has not reached its cluster yet; see --join", RetryAfter: time.Second}
+	}
+	reports := n.reports(ctx, m)
+	s := &api.Status{ClusterID: m.ClusterID, Ranges: m.Status(), Nodes: []api.NodeStatus{}, Groups: []api.GroupStatus{}}
+	groups := map[api.GroupID]api.GroupStatus{}
+	for i, node := range m.Nodes {
+		state := "unreachable"
+		if r := reports[i]; r != nil {
+			state = "up"
+			s.Sessions += r.Sessions
+			s.Leases += r.Leases
+			for _, g := range r.Groups {
+				groups[g.Group] = better(groups[g.Group], g, node.ID)
+			}
+		}
+		s.Nodes = append(s.Nodes, api.NodeStatus{Node: node.ID, Region: node.Region, Role: node.Role, URL: node.URL, State: state})
+	}
+	for _, g := range m.Groups {
+		row := groups[g.ID]
+		row.Group, row.Region, row.Voters = g.ID, g.Region, g.Voters
+		s.Groups = append(s.Groups, row)
+	}
+	return s, nil
+}
+
+// better is what is known of a group after one more node has spoken: the leader of the newest term knows best.
+func better(have, said api.GroupStatus, node api.NodeID) api.GroupStatus {
+	switch {
+	case said.Term > have.Term:
+		return said
+	case said.Term < have.Term:
+		return have
+	case said.Leader == node || have.Leader == "":
+		return said
+	}
+	return have
+}
+
+// reports asks all nodes at once; nil for one that does not answer in time.
+func (n *Node) reports(ctx context.Context, m *placement.Map) []*peer.Report {
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	all := make([]*peer.Report, len(m.Nodes))
+	var wg sync.WaitGroup
+	for i, node := range m.Nodes {
+		wg.Go(func() {
+			if r, err := n.pool.Remote(node.ID).Report(ctx); err == nil {
+				all[i] = r
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// SetPlacement makes the region own every key with the prefix, if there is none yet.
+func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	return n.changes.SetPlacement(ctx, prefix, region)
+}
+
+// Ready tells whether the node routes and serves, and a server has caught up in every group that it is to vote in.
+func (n *Node) Ready(context.Context) error {
+	m := n.mirror.Map()
+	if m == nil {
+		return notReady("this node has not reached its cluster yet")
+	}
+	if _, ok := m.Node(n.cfg.ID); !ok {
+		return notReady("the cluster has not let this node in yet")
+	}
+	for _, id := range m.VotersAt(n.cfg.ID) {
+		x := n.members.get(id)
+		if x == nil {
+			return notReady("the replica of " + string(id) + " is not open yet")
+		}
+		if !x.votes(n.cfg.ID) {
+			return notReady("the replica of " + string(id) + " has not caught up yet")
+		}
+	}
+	for _, g := range m.Groups {
+		if !n.leads(g) {
+			return notReady("no leader of " + string(g.ID) + " is known yet")
+		}
+	}
+	return nil
+}
+
+func notReady(hint string) error {
+	return &api.Error{Code: api.CodeUnavailable, Op: "ready", Hint: hint, RetryAfter: time.Second}
+}
+
+// votes tells whether the replica knows itself as a voter and knows a leader.
+func (x *member) votes(id api.NodeID) bool {
+	members, _ := x.raft.Members()
+	for _, m := range members {
+		if m.Node == string(id) {
+			leader, _ := x.raft.Leader()
+			return m.Voter && leader != ""
+		}
+	}
+	return false
+}
+
+// leads tells whether somebody is known to lead the group; the map's own group is asked by its members alone.
+func (n *Node) leads(g placement.Group) bool {
+	if x := n.members.get(g.ID); x != nil {
+		leader, _ := x.raft.Leader()
+		return leader != ""
+	}
+	return g.ID == api.MetaGroup || n.router.Leader(g.ID) != ""
+}

@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Config describes a node. ID, Region, Role and Listener are required, and one of Static, Bootstrap and Join; everything
+// else has a working zero value.
+type Config struct {
+	// ID names the node for life: a node that comes back with the same Dir must have the same ID.
+	ID     api.NodeID
+	Region api.RegionID
+	Role   api.Role
+	// Listener is the node's one port. The node closes it.
+	Listener net.Listener
+	// Advertise is the HOST:PORT at which others reach this node; "" is the listener's address.
+	Advertise string
+	// Dir holds a server's log and snapshots, and what a node remembers of the placement map; "" keeps nothing (edges only,
+	// or with Stores).
+	Dir string
+
+	// Static is the whole planet, known before: every group bootstraps at once with these voters (dev, tests).
+	Static *placement.Map
+	// Bootstrap makes this server the first of a new cluster, unless Dir holds one already.
+	Bootstrap bool
+	// Join are addresses of nodes of the cluster to join; any one will do.
+	Join []string
+	// Groups is how many groups a region runs, decided at bootstrap; 0 is 1.
+	Groups int
+	// Voters of a group, decided at bootstrap: 3 or 5; 0 is 3.
+	Voters int
+
+	// LeaseTerm is T; 0 is api.DefaultLeaseTerm. KeepAlive is H; 0 is a quarter of T.
+	LeaseTerm time.Duration
+	KeepAlive time.Duration
+	// CacheBytes bounds the leased cache; 0 is 256 MiB.
+	CacheBytes int64
+	// RegionTiming and WideTiming of Raft inside a region and of the meta group; zero values are the replica's own.
+	RegionTiming replica.Timing
+	WideTiming   replica.Timing
+
+	// Dial connects to an address; nil is TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Delay, where set, wraps every connection to a node of another region or of this one: the simulated wide area.
+	Delay func(conn net.Conn, to api.RegionID) net.Conn
+	// Clock judges leases; nil is the machine's.
+	Clock api.Clock
+	// Stores gives the durable state of a replica; nil is files below Dir.
+	Stores func(api.GroupID) (replica.Stores, error)
+	// Logger is where the node says what it does; nil is nowhere.
+	Logger hclog.Logger
+	// Watch, where set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
+	Watch func(Applied)
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.ID == "" || len(c.ID) > 128:
+		return api.Errorf(api.CodeInvalid, "a node needs an id of 1 to 128 bytes (--node)")
+	case c.Region == "" || len(c.Region) > 128:
+		return api.Errorf(api.CodeInvalid, "a node needs a region of 1 to 128 bytes (--region)")
+	case c.Role != api.RoleServer && c.Role != api.RoleEdge:
+		return api.Errorf(api.CodeInvalid, "a node is a server or an edge, not %q", c.Role)
+	case c.Listener == nil:
+		return api.Errorf(api.CodeInvalid, "a node needs an address to listen on (--listen)")
+	case c.Role == api.RoleServer && c.Dir == "" && c.Stores == nil:
+		return api.Errorf(api.CodeInvalid, "a server needs a folder for its log (--data)")
+	case c.Role == api.RoleEdge && c.Bootstrap:
+		return api.Errorf(api.CodeInvalid, "an edge cannot bootstrap a cluster; start a server with --bootstrap first")
+	case c.Static == nil && !c.Bootstrap && len(c.Join) == 0:
+		return api.Errorf(api.CodeInvalid, "name a node of the cluster to join (--join), or start a new cluster (--bootstrap)")
+	case c.LeaseTerm < 0 || c.LeaseTerm > api.MaxLeaseTerm:
+		return api.Errorf(api.CodeInvalid, "a lease term is at most %v (--lease-term)", api.MaxLeaseTerm)
+	}
+	return nil
+}
+
+// setDefaults fills in what check left open.
+func (c *Config) setDefaults() {
+	if c.Advertise == "" {
+		c.Advertise = c.Listener.Addr().String()
+	}
+	if c.Groups == 0 {
+		c.Groups = 1
+	}
+	if c.Voters == 0 {
+		c.Voters = 3
+	}
+	if c.LeaseTerm == 0 {
+		c.LeaseTerm = api.DefaultLeaseTerm
+	}
+	if c.KeepAlive == 0 {
+		c.KeepAlive = c.LeaseTerm / 4
+	}
+	if c.CacheBytes == 0 {
+		c.CacheBytes = 256 << 20
+	}
+	if c.Dial == nil {
+		var d net.Dialer
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
+	}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+}

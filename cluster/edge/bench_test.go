@@ -1,0 +1,162 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// stillClock stands still and costs nothing.
+type stillClock struct{}
+
+func (stillClock) Now() api.ClockSample { return api.ClockSample{Boottime: time.Hour, Raw: time.Hour} }
+
+// warmEdge is an edge that is not started and holds leases on n keys, and the keys in random order.
+func warmEdge(tb testing.TB, clock api.Clock, n int) (*Edge, []api.Key) {
+	tb.Helper()
+	none := &fakeStore{}
+	e, err := New(Config{
+		Store: none, Lister: none, Lessor: &fakeLessor{},
+		Locate: func(api.Key) (api.GroupID, bool) { return "a", true },
+		Peers:  func() []PeerGroups { return nil },
+		Open:   func(context.Context, api.NodeID) (api.LeaseStream, error) { return nil, api.CodeUnavailable },
+		Clock:  clock, Node: "edge", Nonce: testNonce, Term: api.MaxLeaseTerm,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g := newGroup(e, "a")
+	s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, clock.Now(), time.Hour)
+	g.current.Store(s)
+	keys := make([]api.Key, n)
+	for i, j := range rand.New(rand.NewPCG(3, 3)).Perm(n) {
+		keys[i] = api.Key(fmt.Sprintf("us-east/users/%08d/profile", j))
+		got := api.Entry{Key: keys[i], Value: make([]byte, 100), Exists: true, Lease: api.LeaseID(i + 1), Version: api.Version{Epoch: 1, Index: 1}}
+		if o := e.cache.install(s, got, clock.Now()); o != installed {
+			tb.Fatalf("key %d was not installed: %d", i, o)
+		}
+	}
+	return e, keys
+}
+
+const benchKeys = 10_000
+
+// BenchmarkLeasedReadBatch64 reads 64 keys under one clock sample; ns/read is the figure to look at.
+func BenchmarkLeasedReadBatch64(b *testing.B) {
+	e, keys := warmEdge(b, stillClock{}, benchKeys)
+	out := make([]api.Entry, 64)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if n := e.GetLeased(keys[i:i+64], out); n != 64 {
+			b.Fatalf("%d of 64 were leased", n)
+		}
+		i = (i + 64) % (benchKeys - 64)
+	}
+	perRead(b, 64)
+}
+
+// BenchmarkLeasedReadBatch64Parallel is the same on all cores, over the same keys.
+func BenchmarkLeasedReadBatch64Parallel(b *testing.B) {
+	e, keys := warmEdge(b, stillClock{}, benchKeys)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		out := make([]api.Entry, 64)
+		for i := 0; pb.Next(); i = (i + 64) % (benchKeys - 64) {
+			if n := e.GetLeased(keys[i:i+64], out); n != 64 {
+				b.Errorf("%d of 64 were leased", n)
+				return
+			}
+		}
+	})
+	perRead(b, 64)
+}
+
+// BenchmarkLeasedReadHotKeyParallel is the worst case of sharing: all cores read one key.
+func BenchmarkLeasedReadHotKeyParallel(b *testing.B) {
+	e, keys := warmEdge(b, stillClock{}, benchKeys)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		out := make([]api.Entry, 1)
+		for pb.Next() {
+			if e.GetLeased(keys[:1], out) != 1 {
+				b.Error("not leased")
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkLeasedReadSingle is one read of one key that reuses its result.
+func BenchmarkLeasedReadSingle(b *testing.B) { benchSingle(b, stillClock{}) }
+
+func benchSingle(b *testing.B, clock api.Clock) {
+	e, keys := warmEdge(b, clock, benchKeys)
+	req, res := &api.ReadRequest{Keys: make([]api.Key, 1)}, new(api.ReadResult)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		req.Keys[0] = keys[i]
+		if err := e.ReadInto(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			b.Fatal(err, res.ServedBy)
+		}
+		i = (i + 1) % benchKeys
+	}
+}
+
+// BenchmarkLeasedReadSingleParallel is the same on all cores.
+func BenchmarkLeasedReadSingleParallel(b *testing.B) {
+	e, keys := warmEdge(b, stillClock{}, benchKeys)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		req, res := &api.ReadRequest{Keys: make([]api.Key, 1)}, new(api.ReadResult)
+		for i := rand.IntN(benchKeys); pb.Next(); i = (i + 1) % benchKeys {
+			req.Keys[0] = keys[i]
+			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+				b.Error(err, res.ServedBy)
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkInstall is a grant into a full cache: room is made for it.
+func BenchmarkInstall(b *testing.B) {
+	e, keys := warmEdge(b, stillClock{}, benchKeys)
+	e.cache.maxEntries = benchKeys / 2
+	s := e.cache.get(e.cache.hasher.hash(keys[0]), keys[0]).session
+	lid := api.LeaseID(benchKeys)
+	b.ReportAllocs()
+	for b.Loop() {
+		lid++
+		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
+		e.cache.install(s, got, api.ClockSample{})
+	}
+}
+
+func perRead(b *testing.B, n int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/read")
+}
+
+// TestNoAllocations: what a lease serves costs no memory.
+func TestNoAllocations(t *testing.T) {
+	e, keys := warmEdge(t, stillClock{}, 1000)
+	out := make([]api.Entry, 64)
+	if n := testing.AllocsPerRun(100, func() { e.GetLeased(keys[:64], out) }); n != 0 {
+		t.Errorf("GetLeased of 64 keys allocates %v times", n)
+	}
+	req, res := &api.ReadRequest{Keys: keys[:64]}, new(api.ReadResult)
+	read := func() {
+		if err := e.ReadInto(t.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			t.Error(err, res.ServedBy)
+		}
+	}
+	read()
+	if n := testing.AllocsPerRun(100, read); n != 0 {
+		t.Errorf("ReadInto of 64 keys allocates %v times", n)
+	}
+}

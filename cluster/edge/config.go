@@ -1,0 +1,114 @@
+package edge
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// PeerGroups is a server node and the groups that have a voter there.
+type PeerGroups struct {
+	Node   api.NodeID
+	Groups []api.GroupID
+}
+
+// Config makes an Edge. Fields without a word about 0 are required.
+type Config struct {
+	Store  api.Store  // asked for everything that no lease here answers
+	Lister api.Lister // carries lists, which are not cached
+	Lessor api.Lessor // opens and closes sessions, takes releases
+
+	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
+	// Keys for which it says false are never leased here. It is called on every miss and must not block.
+	Locate func(api.Key) (api.GroupID, bool)
+	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.
+	Peers func() []PeerGroups
+	// Open opens the lease stream to a peer. The stream ends with ctx.
+	Open func(ctx context.Context, node api.NodeID) (api.LeaseStream, error)
+	// OnLeads hears who leads; it must not block. nil: nobody listens.
+	OnLeads func(api.Leads)
+
+	Node  api.NodeID
+	Nonce api.Nonce // drawn when the process started
+	Clock api.Clock
+	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
+	Rand    func() float64
+	Metrics api.Metrics // nil: api.NoMetrics
+
+	// Term (T) is how long leases may be used after the newest keep-alive that was answered was sent.
+	Term time.Duration // 0: api.DefaultLeaseTerm
+	// KeepAlive (H) is the time between keep-alives; one lost must not let a session lapse.
+	KeepAlive time.Duration // 0: a quarter of Term, at most api.DefaultKeepAlive
+	// Pause (P) is what this node's clocks may lose unseen per term.
+	Pause time.Duration // 0: nothing
+
+	// GrantAfter is how many reads of a key make a lease worth asking for: the read with this number asks.
+	GrantAfter int // 0: 3
+	// CoolDown is how long it takes to forget that a lease on a key did not pay, one doubling at a time.
+	CoolDown time.Duration // 0: 10 s
+	// Lazy: sessions are opened at the first read in a group, not for every group of Peers.
+	Lazy bool
+
+	// MaxBytes bounds keys, values and what is kept beside them.
+	MaxBytes int64 // 0: 64 MiB
+	// MaxEntries bounds the cached keys.
+	MaxEntries int // 0: 65,536
+	// MaxAbsent bounds those of them that are absent.
+	MaxAbsent int // 0: an eighth of MaxEntries
+	// MaxFences bounds the keys whose fence is remembered by itself; others fall under their session's floor.
+	MaxFences int // 0: 65,536
+	// MaxRevalidate bounds the keys read again, hottest first, when a session has died and a new one is open.
+	MaxRevalidate int // 0: 4,096; negative: none
+	// CloseTimeout bounds the goodbye to the groups.
+	CloseTimeout time.Duration // 0: 2 s
+}
+
+// complete sets defaults and tells what cannot work.
+func (c *Config) complete() error {
+	if c.Store == nil || c.Lister == nil || c.Lessor == nil || c.Locate == nil || c.Peers == nil || c.Open == nil || c.Clock == nil {
+		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "Store, Lister, Lessor, Locate, Peers, Open and Clock are required"}
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	if c.Metrics == nil {
+		c.Metrics = api.NoMetrics{}
+	}
+	if c.OnLeads == nil {
+		c.OnLeads = func(api.Leads) {}
+	}
+	orElse(&c.Term, api.DefaultLeaseTerm)
+	orElse(&c.KeepAlive, min(c.Term/4, api.DefaultKeepAlive))
+	orElse(&c.CoolDown, 10*time.Second)
+	orElse(&c.CloseTimeout, 2*time.Second)
+	orElse(&c.GrantAfter, 3)
+	orElse(&c.MaxBytes, 64<<20)
+	orElse(&c.MaxEntries, 65_536)
+	orElse(&c.MaxAbsent, max(1, c.MaxEntries/8))
+	orElse(&c.MaxFences, 65_536)
+	orElse(&c.MaxRevalidate, 4096)
+	switch {
+	case c.Term < 0 || c.Term > api.MaxLeaseTerm || c.Pause < 0 || c.Pause > api.MaxPause:
+		return api.Errorf(api.CodeInvalid, "edge: lease term %v or pause %v is out of range (at most %v and %v)",
+			c.Term, c.Pause, api.MaxLeaseTerm, api.MaxPause)
+	case c.KeepAlive < 0 || 2*c.KeepAlive > c.Term:
+		return api.Errorf(api.CodeInvalid, "edge: keep-alives every %v do not hold a lease term of %v; at most half of it", c.KeepAlive, c.Term)
+	case c.GrantAfter < 0 || c.GrantAfter > 1000 || c.MaxBytes < 0 || c.MaxEntries < 0 || c.MaxAbsent < 0 || c.MaxFences < 0 || c.CoolDown < 0 || c.CloseTimeout < 0:
+		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "a limit is out of range"}
+	}
+	return nil
+}
+
+func orElse[T comparable](field *T, otherwise T) {
+	var zero T
+	if *field == zero {
+		*field = otherwise
+	}
+}
+
+// jitter spreads d over [d/2, d].
+func (c *Config) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(c.Rand()*float64(d/2))
+}

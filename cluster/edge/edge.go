@@ -1,0 +1,154 @@
+// Package edge is the leased cache that every node has in front of the owners of the keys: an api.Store that answers
+// from memory while a lease says that nobody can have written the key, and asks the Store behind it otherwise.
+//
+// A value may be served from here only between two facts: its group granted a lease on the key to this process's session,
+// in the log, and the session was renewed by a keep-alive that was sent less than a term ago by this node's own clocks.
+// A write takes the first away, by a revocation that this node acknowledges or by the death of the whole session; being
+// cut off takes the second. PROTOCOL sections 4 and 5 give the rules; each stands here in one place:
+//
+//	session.go  until when a session may be used, counted from when the keep-alive was sent
+//	fence.go    a grant at or below a lease that was given up is never installed
+//	cache.go    every giving-up removes the entry and raises the fence before anybody is told
+//	read.go     look up, then take the time, then check again
+//
+// The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (queue.go),
+// leases only where they pay (tally.go), and shared misses (flight.go).
+package edge
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Edge is the leased cache of one process. It is safe for concurrent use. Reads and writes pass through it from the
+// moment it is made; leases are taken between Start and Close.
+type Edge struct {
+	cfg   Config
+	cache *cache
+	meter *meter
+
+	ctx     context.Context // ends when Close has closed the sessions; bounds all that runs in the background
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	seq    atomic.Uint64 // of keep-alives, over all peers
+	closed atomic.Bool
+
+	mu      sync.RWMutex
+	started bool
+	groups  map[api.GroupID]*group
+	peers   map[api.NodeID]*peer
+}
+
+var (
+	_ api.Store  = (*Edge)(nil)
+	_ api.Lister = (*Edge)(nil)
+)
+
+// New makes an edge; it starts nothing. The error is CodeInvalid where the Config cannot work.
+func New(cfg Config) (*Edge, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &Edge{
+		cfg:    cfg,
+		ctx:    ctx,
+		cancel: cancel,
+		groups: make(map[api.GroupID]*group),
+		peers:  make(map[api.NodeID]*peer),
+	}
+	e.meter = newMeter(e)
+	e.cache = newCache(cfg, e.meter)
+	return e, nil
+}
+
+// Start opens streams to the peers and, unless the Config says Lazy, a session in every group known.
+func (e *Edge) Start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.started || e.closed.Load() {
+		return
+	}
+	e.started = true
+	e.running.Go(e.maintain)
+}
+
+// Close stops serving from the cache, then closes the sessions at their groups, waiting at most Config.CloseTimeout for
+// groups that do not answer (their leases end by expiry), and returns when everything started here has ended. Later
+// reads and writes get CodeUnavailable.
+func (e *Edge) Close() error {
+	if e.closed.Swap(true) {
+		e.running.Wait()
+		return nil
+	}
+	e.closeSessions()
+	e.cancel()
+	e.running.Wait()
+	e.meter.flush()
+	return nil
+}
+
+// closeSessions ends every session here first, and only then tells the groups.
+func (e *Edge) closeSessions() {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.CloseTimeout)
+	defer cancel()
+	now := e.cfg.Clock.Now()
+	var closing sync.WaitGroup
+	for _, g := range e.allGroups() {
+		s := g.retire(now)
+		if s == nil {
+			continue
+		}
+		closing.Go(func() {
+			// An error changes nothing: the session is not used any more and expires.
+			_ = e.cfg.Lessor.CloseSession(ctx, g.id, s.id, e.cfg.Nonce)
+		})
+	}
+	closing.Wait()
+}
+
+// allGroups are the groups known so far.
+func (e *Edge) allGroups() []*group {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	gs := make([]*group, 0, len(e.groups))
+	for _, g := range e.groups {
+		gs = append(gs, g)
+	}
+	return gs
+}
+
+// lookupGroup returns the group, or nil where it was never met.
+func (e *Edge) lookupGroup(id api.GroupID) *group {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.groups[id]
+}
+
+// meet returns the group, and begins to hold a session in it; nil before Start, after Close, and for the meta group.
+func (e *Edge) meet(id api.GroupID) *group {
+	if g := e.lookupGroup(id); g != nil {
+		return g
+	}
+	if id == "" || id == api.MetaGroup {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if g := e.groups[id]; g != nil || !e.started || e.closed.Load() {
+		return g
+	}
+	g := newGroup(e, id)
+	e.groups[id] = g
+	e.running.Go(g.run)
+	return g
+}
+
+// errClosed is what reads and writes get after Close.
+func errClosed(op string) error {
+	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this node is shutting down; ask another"}
+}

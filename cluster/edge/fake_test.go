@@ -1,0 +1,436 @@
+package edge
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// fakeStore, fakeLessor and fakeStream are what the edge talks to, as structs of functions.
+type fakeStore struct {
+	read func(context.Context, *api.ReadRequest) (*api.ReadResult, error)
+	do   func(context.Context, *api.Txn) (*api.TxnResult, error)
+	list func(context.Context, *api.ListRequest) (*api.ListResult, error)
+}
+
+func (f *fakeStore) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	return f.read(ctx, r)
+}
+func (f *fakeStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
+func (f *fakeStore) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	return f.list(ctx, r)
+}
+
+type fakeLessor struct {
+	open    func(context.Context, api.OpenSession) (api.SessionGrant, error)
+	close   func(context.Context, api.GroupID, api.SessionID, api.Nonce) error
+	release func(context.Context, api.GroupID, []api.DroppedLease) error
+}
+
+func (f *fakeLessor) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+	return f.open(ctx, o)
+}
+func (f *fakeLessor) CloseSession(ctx context.Context, g api.GroupID, s api.SessionID, n api.Nonce) error {
+	return f.close(ctx, g, s, n)
+}
+func (f *fakeLessor) Release(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+	return f.release(ctx, g, ds)
+}
+
+type fakeStream struct {
+	keepAlive func(*api.KeepAlive) error
+	ack       func(*api.RevokeAck) error
+	ctx       context.Context
+	cut       context.CancelFunc
+	down      chan api.LeaseEvent
+	node      api.NodeID
+}
+
+func (f *fakeStream) SendKeepAlive(k *api.KeepAlive) error {
+	if f.ctx.Err() != nil {
+		return f.ctx.Err()
+	}
+	return f.keepAlive(k)
+}
+func (f *fakeStream) SendAck(a *api.RevokeAck) error {
+	if f.ctx.Err() != nil {
+		return f.ctx.Err()
+	}
+	return f.ack(a)
+}
+func (f *fakeStream) Recv() (api.LeaseEvent, error) {
+	select {
+	case ev := <-f.down:
+		return ev, nil
+	case <-f.ctx.Done():
+		return api.LeaseEvent{}, f.ctx.Err()
+	}
+}
+func (f *fakeStream) Close() error { f.cut(); return nil }
+
+// simClock is a node's pair of clocks over the bubble's time: true time, which may be made to drift, jump and stop.
+type simClock struct {
+	mu        sync.Mutex
+	at        time.Time // when now was right
+	now       api.ClockSample
+	boot, raw float64 // rates
+	onNow     func()  // called by Now before it looks
+}
+
+func newSimClock() *simClock {
+	return &simClock{at: time.Now(), boot: 1, raw: 1, now: api.ClockSample{Boottime: time.Hour, Raw: time.Minute}}
+}
+
+func (c *simClock) Now() api.ClockSample {
+	c.mu.Lock()
+	hook := c.onNow
+	c.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.settle()
+}
+
+func (c *simClock) settle() api.ClockSample {
+	d := time.Since(c.at)
+	c.at = c.at.Add(d)
+	c.now.Boottime += time.Duration(float64(d) * c.boot)
+	c.now.Raw += time.Duration(float64(d) * c.raw)
+	return c.now
+}
+
+// rates makes the clocks run at these rates of true time from now on; 0 stops one.
+func (c *simClock) rates(boot, raw float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	c.boot, c.raw = boot, raw
+}
+
+// jump moves the clocks, as seen by the holder, without time passing.
+func (c *simClock) jump(boot, raw time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.settle()
+	c.now.Boottime += boot
+	c.now.Raw += raw
+}
+
+func (c *simClock) hook(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.onNow = f
+}
+
+// rig is an edge in front of fake groups, which behave well unless a test replaces a function. Keys belong to the group
+// named by their first segment.
+type rig struct {
+	*Edge
+	t      *testing.T
+	clock  *simClock
+	store  fakeStore
+	lessor fakeLessor
+
+	mu       sync.Mutex
+	peers    []PeerGroups
+	values   map[api.Key]api.Entry
+	index    uint64 // of all groups
+	sid      map[api.GroupID]api.SessionID
+	reads    []*api.ReadRequest
+	txns     []*api.Txn
+	opened   []api.OpenSession
+	closed   []api.SessionID
+	released []api.DroppedLease
+	alive    []*api.KeepAlive
+	acks     []*api.RevokeAck
+	streams  map[api.NodeID]*fakeStream
+	dials    int
+	grant    func(api.Key) bool // nil: all
+	// answer answers a keep-alive; it is called by the sender.
+	answer func(*fakeStream, *api.KeepAlive)
+	led    []api.Leads
+}
+
+const (
+	term = 4 * time.Second
+	beat = time.Second
+)
+
+var testNonce = api.Nonce{1, 2, 3}
+
+// newRig makes a rig whose edge is not started yet.
+func newRig(t *testing.T, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{
+		t:       t,
+		clock:   newSimClock(),
+		values:  map[api.Key]api.Entry{},
+		sid:     map[api.GroupID]api.SessionID{},
+		streams: map[api.NodeID]*fakeStream{},
+		peers:   []PeerGroups{{Node: "n1", Groups: []api.GroupID{"a"}}},
+	}
+	r.store = fakeStore{read: r.ownerRead, do: r.ownerDo}
+	r.lessor = fakeLessor{open: r.ownerOpen, close: r.ownerClose, release: r.ownerRelease}
+	r.answer = r.extendAll
+	rng := rand.New(rand.NewPCG(1, 2))
+	var rngMu sync.Mutex
+	cfg := Config{
+		Store:  (*storeOf)(r),
+		Lister: (*storeOf)(r),
+		Lessor: (*lessorOf)(r),
+		Locate: func(k api.Key) (api.GroupID, bool) {
+			g, _, ok := strings.Cut(string(k), "/")
+			return api.GroupID(g), ok
+		},
+		Peers: func() []PeerGroups { r.mu.Lock(); defer r.mu.Unlock(); return slices.Clone(r.peers) },
+		Open:  r.open,
+		OnLeads: func(l api.Leads) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.led = append(r.led, l)
+		},
+		Node: "edge", Nonce: testNonce, Clock: r.clock,
+		Rand: func() float64 { rngMu.Lock(); defer rngMu.Unlock(); return rng.Float64() },
+		Term: term, KeepAlive: beat,
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	var err error
+	if r.Edge, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// bubble runs a test of a started edge in virtual time, and closes it; no goroutine may be left then.
+func bubble(t *testing.T, test func(*testing.T, *rig), change ...func(*Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, change...)
+		r.Start()
+		synctest.Wait()
+		defer r.Close() // also where the test gives up, lest it be blamed for what is left running
+		test(t, r)
+	})
+}
+
+// storeOf and lessorOf let a test replace the rig's functions while the edge uses them.
+type (
+	storeOf  rig
+	lessorOf rig
+)
+
+func (s *storeOf) fns() fakeStore { s.mu.Lock(); defer s.mu.Unlock(); return s.store }
+func (s *storeOf) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	f := s.fns()
+	return f.Read(ctx, q)
+}
+func (s *storeOf) Do(ctx context.Context, q *api.Txn) (*api.TxnResult, error) {
+	f := s.fns()
+	return f.Do(ctx, q)
+}
+func (s *storeOf) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	f := s.fns()
+	return f.List(ctx, q)
+}
+
+func (s *lessorOf) fns() fakeLessor { s.mu.Lock(); defer s.mu.Unlock(); return s.lessor }
+func (s *lessorOf) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+	f := s.fns()
+	return f.OpenSession(ctx, o)
+}
+func (s *lessorOf) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, n api.Nonce) error {
+	f := s.fns()
+	return f.CloseSession(ctx, g, sid, n)
+}
+func (s *lessorOf) Release(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+	f := s.fns()
+	return f.Release(ctx, g, ds)
+}
+
+// change replaces something of the rig while the edge runs.
+func (r *rig) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+func (r *rig) ownerRead(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reads = append(r.reads, q)
+	res := &api.ReadResult{Snapshot: true}
+	for i, k := range q.Keys {
+		e := r.values[k]
+		e.Key = k
+		g, _, _ := strings.Cut(string(k), "/")
+		if i == 0 || res.Group == api.GroupID(g) {
+			res.Group = api.GroupID(g)
+		} else {
+			res.Group, res.Snapshot = "", false
+		}
+		if !q.Session.IsZero() && q.Session == r.sid[q.Group] && (r.grant == nil || r.grant(k)) {
+			r.index++
+			e.Lease = api.LeaseID(r.index)
+		}
+		if len(q.Known) != 0 && e.Exists && q.Known[i] == e.Version {
+			e.Value, e.Unchanged = nil, true
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	return res, nil
+}
+
+func (r *rig) ownerDo(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.txns = append(r.txns, t)
+	r.index++
+	res := &api.TxnResult{Committed: true, Version: api.Version{Epoch: 1, Index: r.index}}
+	for _, o := range t.Then {
+		r.values[o.Key] = api.Entry{Key: o.Key, Value: o.Value, Version: res.Version, Exists: o.Kind == api.OpPut}
+		res.Entries = append(res.Entries, api.Entry{Key: o.Key, Version: res.Version, Exists: true})
+	}
+	return res, nil
+}
+
+func (r *rig) ownerOpen(_ context.Context, o api.OpenSession) (api.SessionGrant, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened = append(r.opened, o)
+	r.index++
+	r.sid[o.Group] = api.SessionID{Incarnation: 1, Index: r.index}
+	return api.SessionGrant{Session: r.sid[o.Group]}, nil
+}
+
+func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s api.SessionID, _ api.Nonce) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = append(r.closed, s)
+	return nil
+}
+
+func (r *rig) ownerRelease(_ context.Context, _ api.GroupID, ds []api.DroppedLease) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.released = append(r.released, ds...)
+	return nil
+}
+
+func (r *rig) open(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	f := &fakeStream{ctx: ctx, cut: cancel, node: node, down: make(chan api.LeaseEvent, 1000)}
+	f.keepAlive = func(k *api.KeepAlive) error {
+		r.mu.Lock()
+		r.alive = append(r.alive, k)
+		answer := r.answer
+		r.mu.Unlock()
+		answer(f, k)
+		return nil
+	}
+	f.ack = func(a *api.RevokeAck) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.acks = append(r.acks, a)
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dials++
+	r.streams[node] = f
+	return f, nil
+}
+
+// extendAll is a leader that is well.
+func (r *rig) extendAll(f *fakeStream, k *api.KeepAlive) {
+	var ss []api.SessionStatus
+	r.mu.Lock()
+	for _, s := range k.Sessions {
+		good := r.sid[s.Group] == s.Session
+		ss = append(ss, api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: good, Dead: !good})
+	}
+	r.mu.Unlock()
+	f.down <- api.LeaseEvent{Statuses: ss}
+}
+
+func silent(*fakeStream, *api.KeepAlive) {}
+
+// put sets a value at the owner without any revocation; it returns the version.
+func (r *rig) put(k api.Key, v string) api.Version {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.index++
+	ver := api.Version{Epoch: 1, Index: r.index}
+	r.values[k] = api.Entry{Key: k, Value: []byte(v), Version: ver, Exists: true}
+	return ver
+}
+
+// get reads one key.
+func (r *rig) get(k api.Key) (string, api.ServedBy) {
+	r.t.Helper()
+	res, err := r.Read(r.t.Context(), &api.ReadRequest{Keys: []api.Key{k}})
+	if err != nil {
+		r.t.Fatalf("read %q: %v", k, err)
+	}
+	return string(res.Entries[0].Value), res.ServedBy
+}
+
+// lease reads keys until they are leased here.
+func (r *rig) lease(keys ...api.Key) {
+	r.t.Helper()
+	for _, k := range keys {
+		for range 3 {
+			r.get(k)
+		}
+		if h, ok := r.AuditKey(k); !ok || !h.Servable {
+			r.t.Fatalf("%q is not leased after three reads: %+v %v", k, h, ok)
+		}
+	}
+}
+
+// servable tells whether a linearizable read of k would be served here.
+func (r *rig) servable(k api.Key) bool {
+	h, ok := r.AuditKey(k)
+	return ok && h.Servable
+}
+
+func (r *rig) leaseOf(k api.Key) api.LeaseID {
+	r.t.Helper()
+	h, ok := r.AuditKey(k)
+	if !ok {
+		r.t.Fatalf("%q is not cached", k)
+	}
+	return h.Entry.Lease
+}
+
+// session is the current session at the owner of group a.
+func (r *rig) session(g api.GroupID) api.SessionID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sid[g]
+}
+
+// revoke sends a revocation down the stream and waits until it was handled.
+func (r *rig) revoke(leases ...api.RevokedLease) {
+	r.mu.Lock()
+	f, sid := r.streams["n1"], r.sid["a"]
+	r.mu.Unlock()
+	f.down <- api.LeaseEvent{Revoke: &api.Revocation{Group: "a", Session: sid, Leases: leases}}
+	synctest.Wait()
+}
+
+func (r *rig) readsSoFar() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.reads)
+}

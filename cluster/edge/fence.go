@@ -1,0 +1,82 @@
+package edge
+
+import "github.com/edgehold/edgehold/api"
+
+// fences remembers, for the keys of one shard, the highest lease that was given up: revoked, self-dropped or evicted. A
+// grant at or below it must not be installed, since a revocation may overtake the grant that it ends.
+//
+// Keys stand in it by hash: two that collide share the higher fence, which refuses too much and never too little. The
+// same holds for its bound: what is forgotten raises the floor of the session. Guarded by the shard's mutex.
+type fences struct {
+	limit int
+	byKey map[uint64]*fence
+	// oldest and newest are the ends of a list by when a fence was last raised.
+	oldest, newest *fence
+}
+
+type fence struct {
+	hash         uint64
+	session      *session
+	lease        api.LeaseID
+	older, newer *fence
+}
+
+func newFences(limit int) fences {
+	return fences{limit: max(1, limit), byKey: make(map[uint64]*fence)}
+}
+
+// raise fences the key against leases of s up to lid.
+func (f *fences) raise(hash uint64, s *session, lid api.LeaseID) {
+	n := f.byKey[hash]
+	switch {
+	case n == nil:
+		if len(f.byKey) >= f.limit {
+			f.forget(f.oldest)
+		}
+		n = &fence{hash: hash, session: s, lease: lid}
+		f.byKey[hash] = n
+	case n.session != s:
+		// The key has moved between groups, or another one collides.
+		n.session.raiseFloor(n.lease)
+		n.session, n.lease = s, lid
+		f.unlink(n)
+	default:
+		n.lease = max(n.lease, lid)
+		f.unlink(n)
+	}
+	n.older, n.newer = f.newest, nil
+	if f.newest != nil {
+		f.newest.newer = n
+	} else {
+		f.oldest = n
+	}
+	f.newest = n
+}
+
+// holds tells whether lid of s is at or below what was given up.
+func (f *fences) holds(hash uint64, s *session, lid api.LeaseID) bool {
+	if uint64(lid) <= s.floor.Load() {
+		return true
+	}
+	n := f.byKey[hash]
+	return n != nil && n.session == s && lid <= n.lease
+}
+
+func (f *fences) forget(n *fence) {
+	n.session.raiseFloor(n.lease) // before the fence itself goes
+	f.unlink(n)
+	delete(f.byKey, n.hash)
+}
+
+func (f *fences) unlink(n *fence) {
+	if n.older != nil {
+		n.older.newer = n.newer
+	} else {
+		f.oldest = n.newer
+	}
+	if n.newer != nil {
+		n.newer.older = n.older
+	} else {
+		f.newest = n.older
+	}
+}

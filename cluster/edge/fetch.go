@@ -1,0 +1,268 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// ask is one read of the Store behind: some of the missing keys, with a wish for leases of one session or without.
+type ask struct {
+	session *session // nil: without a wish
+	at      []int    // the keys' places in the request
+	res     *api.ReadResult
+	err     error
+}
+
+// fetch asks for the missing keys, all at once: one read for those that are not worth a lease, and one for each group
+// in which some are.
+func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, got tallied, out *api.ReadResult) error {
+	asks := e.plan(r, found, now, out)
+	var others sync.WaitGroup
+	for _, a := range asks[1:] {
+		others.Go(func() { e.carryOut(ctx, r, found, now, a) })
+	}
+	e.carryOut(ctx, r, found, now, asks[0])
+	others.Wait()
+	first := got.leased+got.stale == 0
+	for _, a := range asks {
+		if a.err == nil {
+			e.fill(r, a, out, first)
+		} else if err := e.fallBack(r, found, a, out, first); err != nil {
+			return err
+		}
+		first = false
+	}
+	out.Snapshot = e.isSnapshot(asks, found, got, out)
+	return nil
+}
+
+// plan counts the missing keys' reads and sorts them by what to ask for.
+func (e *Edge) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) []*ask {
+	var asks []*ask
+	for i, k := range r.Keys {
+		if out.Entries[i].Key != "" {
+			continue
+		}
+		s := e.wish(k, found[i], now)
+		var a *ask
+		for _, b := range asks {
+			if b.session == s {
+				a = b
+			}
+		}
+		if a == nil {
+			a = &ask{session: s}
+			asks = append(asks, a)
+		}
+		a.at = append(a.at, i)
+	}
+	return asks
+}
+
+// wish counts a read of a key that no lease here answers, and returns the session for which to ask a lease now, if any.
+// A key whose session has lapsed asks for none: its lease still stands. One whose session has died asks at once.
+func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
+	hash := e.cache.hasher.hash(k)
+	sh := e.cache.shard(hash)
+	sh.mu.Lock()
+	worth := sh.tally.read(hash, now)
+	sh.mu.Unlock()
+	id, ok := e.cfg.Locate(k)
+	if !ok {
+		return nil
+	}
+	g := e.meet(id)
+	if g == nil {
+		return nil
+	}
+	s := g.live()
+	if s == nil || !s.usable(now) {
+		return nil
+	}
+	if en != nil && !en.gone.Load() {
+		worth = en.session != s
+	}
+	if !worth {
+		return nil
+	}
+	return s
+}
+
+// carryOut sets the ask's result or error.
+func (e *Edge) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) {
+	if a.session != nil && len(a.at) == 1 {
+		a.res, a.err = e.share(ctx, r, found, now, a)
+	} else {
+		a.res, a.err = e.send(ctx, r, found, now, a)
+	}
+}
+
+// send reads from the Store behind, and installs what was granted. In its result every value is there that the caller
+// does not know; Lease is not set.
+func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) (*api.ReadResult, error) {
+	wished := a.session != nil // then the whole value is needed: it will be cached, and others may share it
+	res, err := e.cfg.Store.Read(ctx, request(r, found, a, !wished))
+	if wished && (errors.Is(err, api.CodeSessionDead) || errors.Is(err, api.CodeWrongGroup)) {
+		// The wish was for a session or an owner that is no more; the read is not.
+		if errors.Is(err, api.CodeSessionDead) {
+			a.session.group.died(a.session, e.cfg.Clock.Now())
+		}
+		a.session = nil
+		res, err = e.cfg.Store.Read(ctx, request(r, found, a, !wished))
+	}
+	if err != nil {
+		return nil, readError(err)
+	}
+	if len(res.Entries) != len(a.at) {
+		return nil, api.Errorf(api.CodeInternal, "read of %d keys was answered with %d entries", len(a.at), len(res.Entries))
+	}
+	own := *res // what the Store gave may be shared
+	own.Entries = slices.Clone(res.Entries)
+	for j, i := range a.at {
+		en := &own.Entries[j]
+		en.Key = r.Keys[i]
+		if old := found[i]; en.Unchanged && old != nil && old.version == en.Version {
+			en.Value, en.Exists, en.Unchanged = old.value, old.exists, false
+		}
+		e.settle(a.session, own.Group, en, now)
+		en.Lease = 0
+	}
+	return &own, nil
+}
+
+// settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
+func (e *Edge) settle(s *session, owner api.GroupID, en *api.Entry, now api.ClockSample) {
+	if s == nil {
+		return
+	}
+	if en.Lease == 0 || en.Unchanged || owner != s.group.id {
+		e.meter.grants[refusedGrant].Add(1)
+		hash := e.cache.hasher.hash(en.Key)
+		sh := e.cache.shard(hash)
+		sh.mu.Lock()
+		sh.tally.refused(hash, now)
+		sh.mu.Unlock()
+		return
+	}
+	e.meter.grants[e.cache.install(s, *en, now)].Add(1)
+}
+
+// request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
+// versions that only the caller knows, where the answer is for the caller alone.
+func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *api.ReadRequest {
+	req := &api.ReadRequest{
+		Keys:        make([]api.Key, len(a.at)),
+		Consistency: r.Consistency,
+		MaxStale:    r.MaxStale,
+		Group:       r.Group,
+	}
+	if a.session != nil {
+		req.Consistency, req.MaxStale = api.Linearizable, 0
+		req.Group, req.Session = a.session.group.id, a.session.id
+	}
+	knows := false
+	known := make([]api.Version, len(a.at))
+	for j, i := range a.at {
+		req.Keys[j] = r.Keys[i]
+		switch {
+		case found[i] != nil:
+			known[j], knows = found[i].version, true
+		case alone && len(r.Known) != 0:
+			known[j], knows = r.Known[i], true
+		default:
+			known[j] = api.MaxVersion // none has it
+		}
+	}
+	if knows {
+		req.Known = known
+	}
+	return req
+}
+
+// fill puts an ask's answer into the result.
+func (e *Edge) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool) {
+	for j, i := range a.at {
+		out.Entries[i] = a.res.Entries[j]
+		leaveOutKnown(r, i, &out.Entries[i])
+	}
+	if a.res.ServedBy == api.ServedByOwner {
+		e.meter.owner.Add(uint64(len(a.at)))
+	}
+	if first {
+		out.ServedBy, out.Group = a.res.ServedBy, a.res.Group
+	} else {
+		out.ServedBy = weaker(out.ServedBy, a.res.ServedBy)
+		out.Group = commonGroup(out.Group, a.res.Group, false)
+	}
+	out.Age = max(out.Age, a.res.Age)
+	if t := a.res.Timing; t.Route+t.Commit+t.Revoke >= out.Timing.Route+out.Timing.Commit+out.Timing.Revoke {
+		out.Timing = t // of several at once the longest is what was waited for
+	}
+}
+
+// fallBack answers a bounded or stale read whose owner did not answer by entries that are young enough.
+func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.ReadResult, first bool) error {
+	now := e.cfg.Clock.Now()
+	for _, i := range a.at {
+		if en := found[i]; en == nil || !staleMay(r, en, now) {
+			return a.err
+		}
+	}
+	for _, i := range a.at {
+		serveStale(found[i], now, out)
+		found[i].answer(r.Keys[i], &out.Entries[i])
+		leaveOutKnown(r, i, &out.Entries[i])
+		out.Group = commonGroup(out.Group, found[i].session.group.id, first)
+		first = false
+	}
+	e.meter.served(tallied{stale: len(a.at)})
+	return nil
+}
+
+// isSnapshot tells whether all entries were current at one instant: the owner's answer is one, and what leases here
+// served before it was sent they still serve after it came, so it was current all the while.
+func (e *Edge) isSnapshot(asks []*ask, found []*entry, got tallied, out *api.ReadResult) bool {
+	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {
+		return false
+	}
+	if got.leased == 0 {
+		return true
+	}
+	asked := make(map[int]bool, len(asks[0].at))
+	for _, i := range asks[0].at {
+		asked[i] = true
+	}
+	now := e.cfg.Clock.Now()
+	for i, en := range found {
+		if !asked[i] && !en.servable(now) {
+			return false
+		}
+	}
+	return true
+}
+
+// weaker is the weaker of two: stale, else owner, else lease.
+func weaker(a, b api.ServedBy) api.ServedBy {
+	switch {
+	case a == api.ServedByStale || b == api.ServedByStale:
+		return api.ServedByStale
+	case a == api.ServedByOwner || b == api.ServedByOwner:
+		return api.ServedByOwner
+	}
+	return api.ServedByLease
+}
+
+// readError is the error of a read: one that the caller's context ended was not answered, no more.
+func readError(err error) error {
+	if _, ok := errors.AsType[*api.Error](err); ok {
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return &api.Error{Code: api.CodeUnavailable, Op: "read", Hint: "the owner did not answer in time", Err: err}
+	}
+	return api.AsError(err)
+}

@@ -1,0 +1,212 @@
+package edge
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// peer is one server node: a lease stream, opened again whenever it breaks, and the keep-alives up it. A break changes
+// nothing by itself: sessions run on until their terms end.
+type peer struct {
+	edge   *Edge
+	node   api.NodeID
+	stop   context.CancelFunc
+	groups atomic.Pointer[[]api.GroupID] // that have a voter there
+	kick   chan struct{}                 // capacity 1: send a keep-alive now
+
+	mu   sync.Mutex
+	sent [keepAlivesKept]sentKeepAlive // by number, modulo its length
+	next int
+}
+
+// sentKeepAlive is what an answer is measured against.
+type sentKeepAlive struct {
+	seq    uint64
+	at     api.ClockSample // before it was sent
+	covers map[api.GroupID]covered
+}
+
+// covered is a session in a keep-alive.
+type covered struct {
+	session *session
+	round   uint64 // the newest round of hits told
+}
+
+const (
+	keepAlivesKept    = 64
+	streamBackoff     = 50 * time.Millisecond
+	maxStreamBackoff  = 2 * time.Second
+	streamOpenTimeout = 5 * time.Second
+	// maxAcks bounds the acknowledgements that wait for a stream; those beyond it are asked for again.
+	maxAcks = 1024
+)
+
+// run holds a stream to the peer until ctx ends.
+func (p *peer) run(ctx context.Context) {
+	backoff := streamBackoff
+	for ctx.Err() == nil {
+		began := time.Now()
+		p.stream(ctx)
+		if time.Since(began) > maxStreamBackoff {
+			backoff = streamBackoff
+		}
+		t := time.NewTimer(p.edge.cfg.jitter(backoff))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+		backoff = min(2*backoff, maxStreamBackoff)
+	}
+}
+
+// stream opens one stream and serves it until it breaks.
+func (p *peer) stream(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tooLong := time.AfterFunc(streamOpenTimeout, cancel)
+	ls, err := p.edge.cfg.Open(ctx, p.node)
+	if err != nil {
+		tooLong.Stop()
+		return
+	}
+	p.edge.meter.streams.Add(1)
+	defer p.edge.meter.streams.Add(-1)
+	acks := make(chan *api.RevokeAck, maxAcks)
+	var receiving sync.WaitGroup
+	if tooLong.Stop() {
+		receiving.Go(func() {
+			defer cancel()
+			p.receive(ls, acks)
+		})
+		p.send(ctx, ls, acks)
+	}
+	cancel()
+	_ = ls.Close() // it is given up in any case
+	receiving.Wait()
+}
+
+// send sends acknowledgements as they come and a keep-alive every H, the first at once.
+func (p *peer) send(ctx context.Context, ls api.LeaseStream, acks <-chan *api.RevokeAck) {
+	every := time.NewTicker(p.edge.cfg.KeepAlive)
+	defer every.Stop()
+	err := p.sendKeepAlive(ls)
+	for err == nil {
+		select {
+		case a := <-acks:
+			err = ls.SendAck(a)
+		case <-every.C:
+			err = p.sendKeepAlive(ls)
+		case <-p.kick:
+			err = p.sendKeepAlive(ls)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sendKeepAlive sends one message for all sessions in groups that have a voter at the peer; none where there are none.
+func (p *peer) sendKeepAlive(ls api.LeaseStream) error {
+	e := p.edge
+	k := &api.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}
+	covers := make(map[api.GroupID]covered)
+	for _, id := range *p.groups.Load() {
+		g := e.lookupGroup(id)
+		if g == nil {
+			continue
+		}
+		if s := g.live(); s != nil {
+			told, round := g.hits.pending()
+			covers[id] = covered{session: s, round: round}
+			k.Sessions = append(k.Sessions, api.SessionKeepAlive{Group: id, Session: s.id, Hits: told})
+		}
+	}
+	if len(k.Sessions) == 0 {
+		return nil
+	}
+	k.Clock = e.cfg.Clock.Now() // before it is sent: from here the terms count
+	p.mu.Lock()
+	p.sent[p.next] = sentKeepAlive{seq: k.Seq, at: k.Clock, covers: covers}
+	p.next = (p.next + 1) % keepAlivesKept
+	p.mu.Unlock()
+	e.meter.keepAlives.Add(1)
+	return ls.SendKeepAlive(k)
+}
+
+// sentAs returns the keep-alive with the number, or one that covers nothing if it is not known any more.
+func (p *peer) sentAs(seq uint64) sentKeepAlive {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, k := range p.sent {
+		if k.seq == seq {
+			return k
+		}
+	}
+	return sentKeepAlive{}
+}
+
+// receive handles what comes down the stream until it breaks.
+func (p *peer) receive(ls api.LeaseStream, acks chan<- *api.RevokeAck) {
+	for {
+		ev, err := ls.Recv()
+		if err != nil {
+			return
+		}
+		switch {
+		case ev.Revoke != nil:
+			p.edge.revoked(ev.Revoke.Group, ev.Revoke.Session, ev.Revoke.Leases, acks)
+		case ev.Leads != nil:
+			p.leads(*ev.Leads)
+		default:
+			p.statuses(ev.Statuses, acks)
+		}
+	}
+}
+
+// leads hears that the peer leads a group: what waits for a leader goes on at once.
+func (p *peer) leads(l api.Leads) {
+	if g := p.edge.lookupGroup(l.Group); g != nil {
+		g.wakeUp()
+	}
+	signal(p.kick)
+	p.edge.cfg.OnLeads(l)
+}
+
+// statuses takes the answers to keep-alives, in each first what it says to give up.
+func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
+	e := p.edge
+	now := e.cfg.Clock.Now()
+	for i := range all {
+		st := &all[i]
+		if len(st.Pending) != 0 {
+			e.revoked(st.Group, st.Session, st.Pending, acks)
+		}
+		g := e.lookupGroup(st.Group)
+		if g == nil {
+			continue
+		}
+		s := g.live()
+		if s == nil || s.id != st.Session {
+			continue
+		}
+		if st.Dead {
+			g.died(s, now)
+			continue
+		}
+		k := p.sentAs(st.Seq)
+		c := k.covers[g.id]
+		if c.session != s {
+			continue // not an answer to anything that was said of this session
+		}
+		g.hits.told(c.round)
+		if st.Extended {
+			s.extend(k.at)
+			e.meter.sessions[sessionExtended].Add(1)
+			e.meter.answered(now.HolderElapsed(k.at))
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package edge
+
+import (
+	"context"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Read answers from leases held here where it can, and asks the Store behind for the rest.
+//
+// A linearizable read is served by a lease only if the entry was looked up, then the clock was read, then the entry was
+// found still cached and its session's term still running at that sample: the sample, which lies between call and
+// return, is the instant at which the answer was current. Where all keys are served so, they are a snapshot at it.
+// Bounded and Stale reads may also be served by entries whose session has lapsed; the answer's Age is the time since the
+// oldest of them was last known to be current. Quorum reads and reads that bring a Session pass through. Where the owner
+// is needed and cannot be reached the error is CodeUnavailable.
+func (e *Edge) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	out := new(api.ReadResult)
+	if err := e.ReadInto(ctx, r, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// ReadInto is Read into a result of the caller's, whose Entries are reused: served by leases it allocates nothing.
+// After an error the result holds nothing of use.
+func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	if e.closed.Load() {
+		return errClosed("read")
+	}
+	if r.Consistency == api.Quorum || !r.Session.IsZero() {
+		return e.pass(ctx, r, out)
+	}
+	n := len(r.Keys)
+	*out = api.ReadResult{Entries: slices.Grow(out.Entries[:0], n)[:n]}
+	var few [batch]*entry
+	found := few[:]
+	if n > batch {
+		found = make([]*entry, n)
+	}
+	found = found[:n]
+	e.lookup(r.Keys, found)
+	now := e.cfg.Clock.Now() // after the read arrived and after the entries were found
+	got := e.serve(r, found, now, out)
+	e.meter.served(got)
+	if got.missing == 0 {
+		return nil
+	}
+	return e.fetch(ctx, r, slices.Clone(found), now, got, out)
+}
+
+// GetLeased serves what it can of keys by leases, all judged at one clock sample, and asks nobody else. For a key that
+// it serves, out has the entry with its Lease set; for others the zero Entry. It returns how many it served: where that
+// is all of them, they are one snapshot. out must be as long as keys. It allocates nothing for up to 64 keys, which may
+// come from different requests if all of them have arrived.
+func (e *Edge) GetLeased(keys []api.Key, out []api.Entry) int {
+	clear(out)
+	if e.closed.Load() || len(keys) == 0 {
+		return 0
+	}
+	var few [batch]*entry
+	found := few[:]
+	if len(keys) > batch {
+		found = make([]*entry, len(keys))
+	}
+	found = found[:len(keys)]
+	e.lookup(keys, found)
+	now := e.cfg.Clock.Now()
+	n := 0
+	for i, en := range found {
+		if en != nil && en.servable(now) {
+			en.answer(keys[i], &out[i])
+			out[i].Lease = en.lease
+			en.touch(e.cache.shard(en.hash))
+			n++
+		}
+	}
+	e.meter.served(tallied{leased: n})
+	return n
+}
+
+// batch is how many keys are looked up without allocating.
+const batch = 64
+
+func (e *Edge) lookup(keys []api.Key, found []*entry) {
+	for i, k := range keys {
+		found[i] = e.cache.get(e.cache.hasher.hash(k), k)
+	}
+}
+
+// tallied is how a read's keys were served so far.
+type tallied struct{ leased, stale, missing int }
+
+// serve answers what the found entries can answer at the sample. A missing key's place in out stays without a Key.
+func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got tallied) {
+	out.ServedBy, out.Snapshot = api.ServedByLease, true
+	for i, en := range found {
+		switch {
+		case en == nil:
+			out.Entries[i] = api.Entry{}
+			got.missing++
+			continue
+		case en.servable(now):
+			en.touch(e.cache.shard(en.hash))
+			got.leased++
+		case r.Consistency != api.Linearizable && staleWill(r, en, now):
+			serveStale(en, now, out)
+			got.stale++
+		default:
+			out.Entries[i] = api.Entry{}
+			got.missing++
+			continue
+		}
+		en.answer(r.Keys[i], &out.Entries[i])
+		leaveOutKnown(r, i, &out.Entries[i])
+		out.Group = commonGroup(out.Group, en.session.group.id, got.leased+got.stale == 1)
+	}
+	return got
+}
+
+// staleWill tells whether a lapsed entry answers the bounded or stale read without asking anybody. An entry whose
+// session has ended will never be current again by itself: where the group can be reached, the owner is asked, and the
+// entry is only what is left if that fails.
+func staleWill(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
+	if !staleMay(r, en, now) {
+		return false
+	}
+	s := en.session.group.live()
+	return r.Consistency == api.Bounded || s == nil || s == en.session || !s.usable(now)
+}
+
+// staleMay tells whether the entry is young enough for the read. What is gone was written, nobody here knows when.
+func staleMay(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
+	return !en.gone.Load() && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
+}
+
+// serveStale notes in out that an answer is as old as the entry.
+func serveStale(en *entry, now api.ClockSample, out *api.ReadResult) {
+	if f := en.freq.Load(); f < maxFreq {
+		en.freq.Store(f + 1)
+	}
+	out.ServedBy, out.Snapshot = api.ServedByStale, false
+	out.Age = max(out.Age, en.age(now))
+}
+
+// leaveOutKnown leaves out a value of which the caller knows the version.
+func leaveOutKnown(r *api.ReadRequest, i int, en *api.Entry) {
+	if len(r.Known) != 0 && en.Exists && r.Known[i] == en.Version {
+		en.Value, en.Unchanged = nil, true
+	}
+}
+
+// commonGroup is the group of all entries so far, "" where they are of several.
+func commonGroup(all, one api.GroupID, first bool) api.GroupID {
+	if first || all == one {
+		return one
+	}
+	return ""
+}
+
+// pass asks the Store behind and nothing else.
+func (e *Edge) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	res, err := e.cfg.Store.Read(ctx, r)
+	if err != nil {
+		return readError(err)
+	}
+	*out = *res
+	e.meter.owner.Add(uint64(len(res.Entries)))
+	return nil
+}
+
+// List passes through: ranges are not leased.
+func (e *Edge) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	if e.closed.Load() {
+		return nil, errClosed("list")
+	}
+	return e.cfg.Lister.List(ctx, r)
+}

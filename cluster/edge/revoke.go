@@ -1,0 +1,25 @@
+package edge
+
+import "github.com/edgehold/edgehold/api"
+
+// revoked gives leases up and then acknowledges it. It waits for nothing but the shards' mutexes: a leader that waits for
+// this answer must not wait for anything that could wait for the leader.
+//
+// A session that is not the current one here has ended or is not known yet: nothing of it is served or will be installed,
+// which is all that an acknowledgement says.
+func (e *Edge) revoked(id api.GroupID, sid api.SessionID, leases []api.RevokedLease, acks chan<- *api.RevokeAck) {
+	if g := e.lookupGroup(id); g != nil {
+		if s := g.live(); s != nil && s.id == sid {
+			now := e.cfg.Clock.Now()
+			for _, l := range leases {
+				e.cache.revoke(s, l.Key, l.Lease, now)
+			}
+		}
+	}
+	e.meter.revocations.Add(uint64(len(leases)))
+	select {
+	case acks <- &api.RevokeAck{Group: id, Session: sid, Nonce: e.cfg.Nonce, Leases: leases}:
+	default:
+		e.meter.acksLost.Add(1) // the next status asks again
+	}
+}

@@ -1,0 +1,91 @@
+package edge
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// session is one session of this process in one group. There is at most one of a group that has not ended.
+type session struct {
+	group *group
+	id    api.SessionID
+	// floor is a fence under all keys: no lease of the session at or below it is installed any more. It rises when the
+	// fence of a single key is forgotten.
+	floor  atomic.Uint64
+	window atomic.Pointer[window]
+	lapsed atomic.Bool // as last seen by the maintenance loop, for the metric of lapses
+}
+
+// window says when a session may be used: while less than term has passed since from, and never when it is dead. A
+// window is never changed, only replaced, so that a reader sees all of it at one instant.
+type window struct {
+	from api.ClockSample // when the newest keep-alive that was answered, or the opening, was sent
+	term time.Duration
+	dead bool
+}
+
+// newSession makes a session whose opening was sent at the sample.
+func newSession(g *group, id api.SessionID, sent api.ClockSample, term time.Duration) *session {
+	s := &session{group: g, id: id}
+	s.window.Store(&window{from: sent, term: term})
+	return s
+}
+
+// usable tells whether leases of the session may be used at t.
+func (s *session) usable(t api.ClockSample) bool {
+	w := s.window.Load()
+	return !w.dead && t.HolderElapsed(w.from) < w.term
+}
+
+// ended tells whether the session is over for good.
+func (s *session) ended() bool { return s.window.Load().dead }
+
+// age is how long before now the session's leases were last known to hold; 0 where they hold now.
+func (s *session) age(now api.ClockSample) time.Duration {
+	w := s.window.Load()
+	return max(0, now.HolderElapsed(w.from)-w.term)
+}
+
+// extend counts the term anew from when the keep-alive was sent, which must be the time of sending, not of the answer:
+// the grantor counts from its receipt. Answers that come late or twice never shorten it.
+func (s *session) extend(sent api.ClockSample) {
+	for {
+		w := s.window.Load()
+		if w.dead || sent.HolderElapsed(w.from) <= 0 {
+			return
+		}
+		if s.window.CompareAndSwap(w, &window{from: sent, term: w.term}) {
+			return
+		}
+	}
+}
+
+// end ends the session for good; it tells whether it had not ended before. Where its term was still running, what is
+// known of its leases is only that they held when the newest answered keep-alive was sent.
+func (s *session) end(now api.ClockSample) bool {
+	for {
+		w := s.window.Load()
+		if w.dead {
+			return false
+		}
+		over := &window{from: w.from, term: w.term, dead: true}
+		if now.HolderElapsed(w.from) < w.term {
+			over.term = 0
+		}
+		if s.window.CompareAndSwap(w, over) {
+			return true
+		}
+	}
+}
+
+// raiseFloor makes the floor at least lid.
+func (s *session) raiseFloor(lid api.LeaseID) {
+	for {
+		old := s.floor.Load()
+		if uint64(lid) <= old || s.floor.CompareAndSwap(old, uint64(lid)) {
+			return
+		}
+	}
+}

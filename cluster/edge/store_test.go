@@ -1,0 +1,84 @@
+package edge
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// lessorInMemory is a group that grants every wish, and revokes before it writes.
+type lessorInMemory struct {
+	*storetest.Memory
+	edge    *Edge
+	session *session
+
+	mu     sync.Mutex
+	lid    api.LeaseID
+	leases map[api.Key]api.LeaseID
+}
+
+func (m *lessorInMemory) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	plain := *q
+	plain.Group, plain.Session = "", api.SessionID{}
+	res, err := m.Memory.Read(ctx, &plain)
+	if err != nil {
+		return nil, err
+	}
+	res.Group = "a"
+	for i, k := range q.Keys {
+		if !q.Session.IsZero() {
+			m.lid++
+			m.leases[k], res.Entries[i].Lease = m.lid, m.lid
+		}
+	}
+	return res, nil
+}
+
+func (m *lessorInMemory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dropped := make(map[api.Key]api.LeaseID)
+	for _, d := range t.Dropped {
+		dropped[d.Key] = d.Lease
+	}
+	for _, k := range t.WrittenKeys() {
+		if lid, ok := m.leases[k]; ok && dropped[k] < lid {
+			acks := make(chan *api.RevokeAck, 1)
+			m.edge.revoked("a", m.session.id, []api.RevokedLease{{Key: k, Lease: lid}}, acks)
+			<-acks
+		}
+		delete(m.leases, k)
+	}
+	plain := *t
+	plain.Dropped = nil
+	return m.Memory.Do(ctx, &plain)
+}
+
+// TestStore: an edge whose every read that can be served by a lease is passes the suite of all Stores.
+func TestStore(t *testing.T) {
+	for name, room := range map[string]int64{"with room": 10_000, "with room for few": 3} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := warmEdge(t, stillClock{}, 0)
+			m := &lessorInMemory{Memory: storetest.NewMemory(), edge: e, leases: map[api.Key]api.LeaseID{}}
+			e.cfg.Store, e.cfg.Lister = m, m
+			e.cache.maxEntries = room
+			for i := range e.cache.shards {
+				e.cache.shards[i].tally = newTally(100, 1, 0)
+			}
+			g := newGroup(e, "a")
+			m.session = newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
+			g.current.Store(m.session)
+			e.groups["a"] = g
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return e })
+			if e.meter.leased() == 0 {
+				t.Error("no read was served by a lease")
+			}
+		})
+	}
+}

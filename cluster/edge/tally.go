@@ -1,0 +1,137 @@
+package edge
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// tally counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
+// and remembers where a lease did not pay. It is a table of fixed size in which keys stand by hash, in sets of eight: the
+// least read of a set goes when a new key comes, so a scan costs it little. It decides only whether a lease is worth
+// asking for, never whether one may be used. Guarded by the shard's mutex.
+type tally struct {
+	sets       [][setSize]count
+	turn       uint32 // counted reads, by which counts grow old
+	turnover   uint32 // reads in which the table sees about as many keys as it has places
+	grantAfter int32
+	coolDown   time.Duration
+}
+
+type count struct {
+	tag     uint32 // of the hash; 0 is an empty place
+	turn    uint32 // when it was last read
+	since   uint32 // second of BOOTTIME from which level cools down
+	reads   int32  // below 0 after refusals
+	level   uint8  // how often grantAfter doubles
+	refused uint8  // wishes in a row that were not granted
+	kept    bool   // was evicted a while ago: it is no newcomer
+}
+
+const (
+	setSize    = 8
+	maxLevel   = 6
+	maxReads   = 1 << 20
+	maxRefused = 7 // then a wish every 64 reads
+)
+
+func newTally(places, grantAfter int, coolDown time.Duration) tally {
+	sets := 1 << bits.Len(uint(max(places, 2*setSize)/setSize-1))
+	return tally{
+		sets:       make([][setSize]count, sets),
+		turnover:   uint32(sets * setSize),
+		grantAfter: int32(grantAfter),
+		coolDown:   coolDown,
+	}
+}
+
+// read counts a read that found no usable lease and tells whether to ask for one now.
+func (t *tally) read(hash uint64, now api.ClockSample) bool {
+	c := t.at(hash, now)
+	c.reads = min(c.reads+1, maxReads)
+	return c.reads >= t.grantAfter<<c.level
+}
+
+// refused notes that the owner granted no lease. It may count reads of its own: it is asked again with the next read,
+// then after two more, four more, and so on.
+func (t *tally) refused(hash uint64, now api.ClockSample) {
+	c := t.at(hash, now)
+	c.refused = min(c.refused+1, maxRefused)
+	c.reads = t.grantAfter<<c.level - 1<<(c.refused-1)
+}
+
+// installed notes that the key is cached, and tells whether it was before, a while ago.
+func (t *tally) installed(hash uint64, now api.ClockSample) (returned bool) {
+	c := t.at(hash, now)
+	returned = c.kept
+	c.reads, c.refused, c.kept = 0, 0, false
+	return returned
+}
+
+// evicted notes that the key had to make room: should it come back, it has shown that it is read again and again.
+func (t *tally) evicted(hash uint64, now api.ClockSample) {
+	c := t.at(hash, now)
+	c.reads, c.kept = 0, true
+}
+
+// written notes that the key was written, here or elsewhere. Where that ended a lease which had served fewer reads than
+// a grant takes, the next one takes twice as many.
+func (t *tally) written(hash uint64, now api.ClockSample, leased bool, hits uint64) {
+	c := t.at(hash, now)
+	c.reads, c.refused = 0, 0
+	if !leased {
+		return
+	}
+	switch {
+	case hits < uint64(t.grantAfter):
+		c.level = min(c.level+1, maxLevel)
+		c.since = seconds(now)
+	case c.level > 0:
+		c.level--
+	}
+}
+
+// at returns the key's place, a new one if need be, cooled down to now.
+func (t *tally) at(hash uint64, now api.ClockSample) *count {
+	t.turn++
+	tag := uint32(hash>>32) | 1
+	set := &t.sets[int(hash>>shardBits)&(len(t.sets)-1)]
+	victim := &set[0]
+	for i := range set {
+		c := &set[i]
+		if c.tag == tag {
+			t.cool(c, now)
+			c.turn = t.turn
+			return c
+		}
+		if t.worth(c) < t.worth(victim) {
+			victim = c
+		}
+	}
+	*victim = count{tag: tag, turn: t.turn, since: seconds(now)}
+	return victim
+}
+
+// worth orders the places of a set: by how often the key was read, halved with every turnover since, then by when.
+func (t *tally) worth(c *count) uint64 {
+	if c.tag == 0 {
+		return 0
+	}
+	idle := t.turn - c.turn
+	reads := (uint64(max(c.reads, 0)) + uint64(c.level) + 1) >> min(idle/t.turnover, 31)
+	return (reads+1)<<32 - uint64(idle)
+}
+
+func (t *tally) cool(c *count, now api.ClockSample) {
+	if c.level == 0 || t.coolDown <= 0 {
+		return
+	}
+	steps := time.Duration(seconds(now)-c.since) * time.Second / t.coolDown
+	if steps > 0 {
+		c.level -= uint8(min(steps, time.Duration(c.level)))
+		c.since = seconds(now)
+	}
+}
+
+func seconds(t api.ClockSample) uint32 { return uint32(t.Boottime / time.Second) }

@@ -1,0 +1,269 @@
+// Package local runs a whole planet in one process: servers and edges of several regions on real sockets of the loopback
+// interface, with the wide area's delays between them. It is what `edgehold dev` starts.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
+	"github.com/edgehold/edgehold/transport/wan"
+)
+
+// Config describes a planet. The zero value is three regions of three servers and one edge each, on ports from 7400.
+type Config struct {
+	// Regions; nil is us-east, eu-west, ap-south. The first owns every key, but for those that begin with the name of
+	// another region and a slash: that one owns them.
+	Regions []api.RegionID
+	// Replicas is how many servers a region has; 0 is 3.
+	Replicas int
+	// Edges is how many edges a region has; 0 is 1, negative is none.
+	Edges int
+	// Groups is how many groups a region runs; 0 is 1.
+	Groups int
+	// Port is the first port, node i listens on Port+i; 0 is 7400, negative lets the system choose each.
+	Port int
+	// Dir holds the nodes' folders; "" is a temporary one that Close removes.
+	Dir string
+	// WAN is how far regions are from each other: "real" (or "") is [wan.Real], "off" is not at all, else a WAN file.
+	WAN string
+	// LeaseTerm is T; 0 is api.DefaultLeaseTerm.
+	LeaseTerm time.Duration
+	// Logger is nil for nowhere.
+	Logger hclog.Logger
+}
+
+// NodeInfo is one node of the planet.
+type NodeInfo struct {
+	Node   api.NodeID   `json:"node"`
+	Region api.RegionID `json:"region"`
+	Role   api.Role     `json:"role"`
+	URL    string       `json:"url"`
+}
+
+// Planet is a running planet.
+type Planet struct {
+	nodes   []NodeInfo
+	running []*cluster.Node
+	temp    string
+}
+
+// Start starts all nodes and returns once every one is ready. ctx bounds that.
+func Start(ctx context.Context, cfg Config) (*Planet, error) {
+	cfg.setDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	p := &Planet{}
+	if err := p.start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Regions == nil {
+		c.Regions = []api.RegionID{"us-east", "eu-west", "ap-south"}
+	}
+	if c.Replicas == 0 {
+		c.Replicas = 3
+	}
+	if c.Edges == 0 {
+		c.Edges = 1
+	}
+	if c.Groups == 0 {
+		c.Groups = 1
+	}
+	if c.Port == 0 {
+		c.Port = 7400
+	}
+}
+
+// maxNodes bounds what one process takes upon itself.
+const maxNodes = 100
+
+func (c *Config) check() error {
+	seen := map[api.RegionID]bool{}
+	for _, r := range c.Regions {
+		if r == "" || seen[r] {
+			return api.Errorf(api.CodeInvalid, "--regions names %q twice, or nothing", r)
+		}
+		seen[r] = true
+	}
+	n := len(c.Regions) * (c.Replicas + max(0, c.Edges))
+	switch {
+	case len(c.Regions) == 0 || c.Replicas < 1:
+		return api.Errorf(api.CodeInvalid, "a planet needs at least one region with one server (--regions, --replicas)")
+	case n > maxNodes:
+		return api.Errorf(api.CodeTooLarge, "%d nodes are over the limit of %d nodes in one process", n, maxNodes)
+	case c.Port+n > 65536:
+		return api.Errorf(api.CodeInvalid, "%d nodes from port %d need ports above 65535 (--port)", n, c.Port)
+	}
+	return nil
+}
+
+func (p *Planet) start(ctx context.Context, cfg Config) error {
+	if cfg.Dir == "" {
+		dir, err := os.MkdirTemp("", "edgehold-dev-")
+		if err != nil {
+			return err
+		}
+		cfg.Dir, p.temp = dir, dir
+	}
+	listeners, err := p.listen(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range listeners[len(p.running):] { // of nodes that were not started
+			_ = l.Close()
+		}
+	}()
+	table, err := distances(cfg.WAN)
+	if err != nil {
+		return err
+	}
+	plan, err := cluster.Plan(p.planned(cfg), cfg.Groups, voters(cfg.Replicas))
+	if err != nil {
+		return err
+	}
+	for i, info := range p.nodes {
+		n, err := cluster.Open(ctx, cluster.Config{
+			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
+			Dir: filepath.Join(cfg.Dir, string(info.Node)), LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
+			WideTiming: cluster.QuickWideTiming(),
+			Delay: func(c net.Conn, to api.RegionID) net.Conn {
+				return table.Delay(c, string(info.Region), string(to))
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("node %s: %w", info.Node, err)
+		}
+		p.running = append(p.running, n)
+	}
+	return p.ready(ctx)
+}
+
+// listen names the nodes in the order of their ports, and takes those.
+func (p *Planet) listen(cfg Config) (all []net.Listener, err error) {
+	add := func(node string, region api.RegionID, role api.Role) {
+		if err != nil {
+			return
+		}
+		port := "0"
+		if cfg.Port > 0 {
+			port = strconv.Itoa(cfg.Port + len(all))
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
+			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be had; choose others with --port", Err: err}
+			return
+		}
+		all = append(all, l)
+		p.nodes = append(p.nodes, NodeInfo{Node: api.NodeID(node), Region: region, Role: role, URL: "http://" + l.Addr().String()})
+	}
+	for _, r := range cfg.Regions {
+		for i := range cfg.Replicas {
+			add(fmt.Sprintf("%s-%d", r, i+1), r, api.RoleServer)
+		}
+	}
+	for _, r := range cfg.Regions {
+		for i := range cfg.Edges {
+			add(fmt.Sprintf("%s-edge-%d", r, i+1), r, api.RoleEdge)
+		}
+	}
+	if err != nil {
+		for _, l := range all {
+			_ = l.Close()
+		}
+		return nil, err
+	}
+	return all, nil
+}
+
+func (p *Planet) planned(cfg Config) cluster.Planned {
+	plan := cluster.Planned{ClusterID: "dev"}
+	for _, info := range p.nodes {
+		plan.Nodes = append(plan.Nodes, cluster.PlannedNode{ID: info.Node, Region: info.Region, Role: info.Role, Address: info.URL[len("http://"):]})
+	}
+	plan.Prefixes = cfg.Regions
+	return plan
+}
+
+// ready waits until every node is.
+func (p *Planet) ready(ctx context.Context) error {
+	t := time.NewTicker(20 * time.Millisecond)
+	defer t.Stop()
+	for _, n := range p.running {
+		for err := n.Ready(ctx); err != nil; err = n.Ready(ctx) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("node %s: %w", n.ID(), err)
+			case <-t.C:
+			}
+		}
+	}
+	return nil
+}
+
+// Nodes are the planet's nodes in the order of their ports: each region's servers, then each region's edges.
+func (p *Planet) Nodes() []NodeInfo { return p.nodes }
+
+// Close ends all nodes, edges first, and waits for them.
+func (p *Planet) Close() error {
+	errs := make([]error, len(p.running))
+	for _, role := range []api.Role{api.RoleEdge, api.RoleServer} {
+		var wg sync.WaitGroup
+		for i, n := range p.running {
+			if p.nodes[i].Role == role {
+				wg.Go(func() { errs[i] = n.Close() })
+			}
+		}
+		wg.Wait()
+	}
+	if p.temp != "" {
+		errs = append(errs, os.RemoveAll(p.temp))
+	}
+	return errors.Join(errs...)
+}
+
+func distances(spec string) (*wan.Table, error) {
+	switch spec {
+	case "", "real":
+		return wan.Real(), nil
+	case "off":
+		return wan.Off(), nil
+	}
+	t, err := wan.Load(spec)
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeInvalid, Op: "--wan", Hint: "choose real, off or a WAN file", Err: err}
+	}
+	return t, nil
+}
+
+// Delay makes connections from a region as slow as the WAN file says: for nodes that are processes of their own.
+func Delay(file string, from api.RegionID) (func(c net.Conn, to api.RegionID) net.Conn, error) {
+	t, err := distances(file)
+	if err != nil {
+		return nil, err
+	}
+	return func(c net.Conn, to api.RegionID) net.Conn { return t.Delay(c, string(from), string(to)) }, nil
+}
+
+// voters is how many of a region's servers vote: five where there are so many, else up to three.
+func voters(replicas int) int {
+	if replicas >= 5 {
+		return 5
+	}
+	return 3
+}

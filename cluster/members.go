@@ -1,0 +1,309 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/region"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
+)
+
+// members are the replicas at this node.
+type members struct {
+	mu     sync.Mutex
+	open   map[api.GroupID]*member
+	closed bool
+}
+
+// member is one replica with what stands on it: a region, or the meta group.
+type member struct {
+	group api.GroupID
+	raft  interface {
+		roster
+		CurrentTerm() uint64
+		Leader() (node string, term uint64)
+		Close() error
+	}
+	region  *region.Region
+	machine *fsm.Machine
+	meta    *meta.Meta
+}
+
+func (m *members) get(g api.GroupID) *member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.open[g]
+}
+
+func (m *members) all() []*member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := make([]*member, 0, len(m.open))
+	for _, x := range m.open {
+		list = append(list, x)
+	}
+	slices.SortFunc(list, func(a, b *member) int { return cmp.Compare(a.group, b.group) })
+	return list
+}
+
+func (m *members) region(g api.GroupID) (peer.Group, bool) {
+	if x := m.get(g); x != nil && x.region != nil {
+		return x.region, true
+	}
+	return nil, false
+}
+
+func (m *members) regions() []api.GroupID {
+	var ids []api.GroupID
+	for _, x := range m.all() {
+		if x.region != nil {
+			ids = append(ids, x.group)
+		}
+	}
+	return ids
+}
+
+func (m *members) term(g api.GroupID) (uint64, bool) {
+	if x := m.get(g); x != nil {
+		return x.raft.CurrentTerm(), true
+	}
+	return 0, false
+}
+
+func (m *members) metaGroup() peer.Meta {
+	if x := m.get(api.MetaGroup); x != nil {
+		return x.meta
+	}
+	return nil
+}
+
+// add takes the member in; false where the node is closing.
+func (m *members) add(x *member) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.open[x.group] = x
+	}
+	return !m.closed
+}
+
+func (x *member) close() error {
+	if x.region != nil {
+		x.region.Close()
+	}
+	return x.raft.Close()
+}
+
+// close ends all replicas, side by side: each may wait for what is under way.
+func (m *members) close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	list := m.all()
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for i, x := range list {
+		wg.Go(func() { errs[i] = x.close() })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// openMembers opens the replicas that the map names this node for and that are not open yet.
+func (n *Node) openMembers() error {
+	m := n.mirror.Map()
+	if m == nil || !n.admitted.Load() {
+		return nil
+	}
+	for _, id := range m.VotersAt(n.cfg.ID) {
+		if n.members.get(id) != nil {
+			continue
+		}
+		g, _ := m.Group(id)
+		x, err := n.openMember(g, m)
+		if err != nil {
+			return &api.Error{Code: api.CodeInternal, Op: "open group " + string(id), Err: err}
+		}
+		if !n.members.add(x) {
+			return x.close()
+		}
+	}
+	return nil
+}
+
+func (n *Node) openMember(g placement.Group, m *placement.Map) (*member, error) {
+	cfg := n.replicaConfig(g, m)
+	if g.ID == api.MetaGroup {
+		return n.openMeta(cfg, g, m)
+	}
+	machine, err := fsm.Open(engine.NewMemory())
+	if err != nil {
+		return nil, err
+	}
+	rc := region.Config{
+		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, OnLead: n.peers.Announce,
+		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
+	}
+	if n.founds(g) {
+		rc.Init = &fsm.Init{Group: g.ID, Incarnation: 1, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+	}
+	r, err := region.New(rc)
+	if err != nil {
+		return nil, err
+	}
+	cfg.OnLeadership = r.OnLeadership
+	raft, err := replica.Open(cfg, n.watched(g.ID, machine, r.Machine()))
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	r.Attach(raft)
+	return &member{group: g.ID, raft: raft, region: r, machine: machine}, nil
+}
+
+func (n *Node) openMeta(cfg replica.Config, g placement.Group, m *placement.Map) (*member, error) {
+	mc := meta.Config{Node: n.cfg.ID}
+	if n.founds(g) {
+		mc.Init = m
+	}
+	x, err := meta.New(mc)
+	if err != nil {
+		return nil, err
+	}
+	cfg.OnLeadership = x.OnLeadership
+	raft, err := replica.Open(cfg, x.Machine())
+	if err != nil {
+		return nil, err
+	}
+	x.Attach(raft)
+	return &member{group: g.ID, raft: raft, meta: x}, nil
+}
+
+// founds tells whether this node is one of those that found the group's log, if it has none.
+func (n *Node) founds(g placement.Group) bool {
+	return n.cfg.Static != nil && slices.Contains(g.Voters, n.cfg.ID) || n.cfg.Static == nil && g.Founder == n.cfg.ID
+}
+
+func shards(owned []placement.Owned) []fsm.Shard {
+	var list []fsm.Shard
+	for _, o := range owned {
+		list = append(list, fsm.Shard{Range: o.Range, Epoch: o.Epoch, Index: o.Index, Of: o.Of})
+	}
+	return list
+}
+
+func (n *Node) groupDir(g api.GroupID) string { return filepath.Join(n.cfg.Dir, "groups", string(g)) }
+
+func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config {
+	timing := n.cfg.RegionTiming
+	if g.ID == api.MetaGroup {
+		timing = n.cfg.WideTiming
+		if timing == (replica.Timing{}) {
+			timing = replica.WideTiming()
+		}
+	}
+	cfg := replica.Config{
+		Group: string(g.ID), Node: string(n.cfg.ID), Timing: timing, Address: n.address,
+		Streams: &lane{n: n, group: string(g.ID), Lane: n.port.Raft(string(g.ID))},
+		Confirm: func(ctx context.Context, node string, term uint64) (bool, error) {
+			return n.pool.Remote(api.NodeID(node)).Confirm(ctx, g.ID, term)
+		},
+		OnStuck: func(d time.Duration) {
+			n.log.Error("the disk has not finished an append; this node is of no use until it does", "group", g.ID, "since", d)
+		},
+		Logger: n.log.Named("raft").Named(string(g.ID)), Metrics: n.metrics.forGroup(g.ID),
+	}
+	if n.founds(g) {
+		cfg.Members = founders(g, m, n.cfg.Static != nil)
+	}
+	if n.cfg.Stores != nil {
+		cfg.Stores = func() (replica.Stores, error) { return n.cfg.Stores(g.ID) }
+	} else {
+		cfg.Dir = n.groupDir(g.ID)
+	}
+	return cfg
+}
+
+// lane is a group's Raft lane on this node's port, and the way to the same lane at others.
+type lane struct {
+	n     *Node
+	group string
+	*transport.Lane
+}
+
+func (l *lane) Dial(_ string, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.n.ctx, timeout)
+	defer cancel()
+	return l.n.dialer.DialRaft(ctx, address, l.group)
+}
+
+// reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
+func (n *Node) reconcile() {
+	t := time.NewTicker(reconcileEvery)
+	defer t.Stop()
+	for n.ctx.Err() == nil {
+		changed := n.mirror.Changed()
+		if err := n.openMembers(); err != nil {
+			n.log.Error("a replica could not be opened", "error", err)
+		}
+		if m := n.mirror.Map(); m != nil {
+			for _, x := range n.members.all() {
+				if g, ok := m.Group(x.group); ok {
+					if err := reconcile(n.ctx, x.raft, g, m); err != nil {
+						n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
+					}
+				}
+			}
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-changed:
+		case <-t.C:
+		}
+	}
+}
+
+// watched lets the test's observer see what the machine has applied.
+func (n *Node) watched(g api.GroupID, m *fsm.Machine, inner *region.Machine) replica.Machine[fsm.Result] {
+	if n.cfg.Watch == nil {
+		return inner
+	}
+	return &watchedMachine{Machine: inner, watch: n.cfg.Watch, applied: Applied{Group: g, Node: n.cfg.ID, Machine: m}}
+}
+
+// Applied is what a machine has just applied at one node.
+type Applied struct {
+	Group   api.GroupID
+	Node    api.NodeID
+	Term    uint64
+	Results []fsm.Result
+	// Machine is the state right after.
+	Machine *fsm.Machine
+}
+
+type watchedMachine struct {
+	*region.Machine
+	watch   func(Applied)
+	applied Applied
+}
+
+func (w *watchedMachine) Apply(term uint64, commands [][]byte) []fsm.Result {
+	results := w.Machine.Apply(term, commands)
+	a := w.applied
+	a.Term, a.Results = term, results
+	w.watch(a)
+	return results
+}

@@ -1,0 +1,168 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Mover changes what groups own. R is a receipt, which only groups understand. Each call goes to the leader of the group,
+// wherever that is, and may be repeated.
+type Mover[R any] interface {
+	// Empty tells whether the group has no key in the range: CodeConflict where it has, CodeWrongGroup where it does not
+	// own all of the range.
+	Empty(ctx context.Context, g api.GroupID, r api.Range) error
+	// Cede has the group give the range up to others, at the epoch. CodeConflict where it has a key in it.
+	Cede(ctx context.Context, g api.GroupID, r api.Range, epoch uint64, to []api.GroupID) (R, error)
+	// Adopt has the group take its part of what was given up, as the receipts of all former owners show.
+	Adopt(ctx context.Context, g api.GroupID, receipts []R, part placement.Owned) error
+}
+
+// Client changes the placement map from any node. Safe for concurrent use.
+type Client[R any] struct {
+	// Get returns the map as it was at some instant after the call.
+	Get func(ctx context.Context) (*placement.Map, error)
+	// Propose carries out a command at the meta group's leader, wherever that is; it may be carried out twice.
+	Propose func(ctx context.Context, c placement.Command) (*placement.Map, error)
+	Mover   Mover[R]
+	// Update, where set, hears of the maps that come back.
+	Update func(*placement.Map)
+}
+
+// Join registers the node, or its new addresses, and returns the map with its places. CodeConflict where the id belongs to
+// a node of another region or role.
+func (c *Client[R]) Join(ctx context.Context, n placement.Node) (*placement.Map, error) {
+	if err := n.Check(); err != nil {
+		return nil, err
+	}
+	m, err := c.Propose(ctx, placement.Join{Node: n})
+	if err != nil {
+		return nil, err
+	}
+	c.update(m)
+	return m, nil
+}
+
+// SetPlacement makes the region own every key with the prefix. CodeConflict where such a key exists; nil where the region
+// owns them already. A crash at any step leaves every range with at most one owner, and the same call finishes it.
+func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	if len(prefix) > api.MaxKeyBytes {
+		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
+	}
+	m, err := c.Get(ctx)
+	if err != nil {
+		return err
+	}
+	to := m.GroupsOf(region)
+	if len(to) == 0 {
+		return &api.Error{Code: api.CodeInvalid, Op: "placement", Hint: fmt.Sprintf("region %q has no server", region)}
+	}
+	var pieces []placement.Span
+	for _, s := range m.Spans(api.PrefixRange(prefix)) {
+		if s.Region != region {
+			pieces = append(pieces, s)
+		}
+	}
+	if err := c.allEmpty(ctx, pieces); err != nil {
+		return err
+	}
+	for _, from := range pieces {
+		if err := c.move(ctx, from, placement.Span{Range: from.Range, Epoch: from.Epoch + 1, Region: region, Groups: to}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allEmpty refuses before anything is given up where a key exists. Each owner judges again, in its log: what this adds is
+// that usually all of the prefix is given to the region, or none.
+func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) error {
+	var owners []placement.Span // one group each
+	for _, s := range pieces {
+		for _, g := range s.Groups {
+			owners = append(owners, placement.Span{Range: s.Range, Groups: []api.GroupID{g}})
+		}
+	}
+	if len(owners) < 2 {
+		return nil // one owner's own judgement is enough
+	}
+	return each(ctx, len(owners), func(ctx context.Context, i int) error {
+		err := c.Mover.Empty(ctx, owners[i].Groups[0], owners[i].Range)
+		if api.CodeOf(err) == api.CodeWrongGroup {
+			return nil // given up already, by an earlier call that did not end
+		}
+		return err
+	})
+}
+
+// move has the present owners cede the range, one after the other, the new ones adopt it, and the map say so. The first
+// owner's log decides between calls that compete: the others are asked only once it has ceded.
+func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
+	var receipts []R
+	for _, g := range from.Groups {
+		receipt, err := c.Mover.Cede(ctx, g, to.Range, to.Epoch, to.Groups)
+		if err != nil {
+			return unfinished(err, len(receipts) > 0)
+		}
+		receipts = append(receipts, receipt)
+	}
+	err := each(ctx, len(to.Groups), func(ctx context.Context, i int) error {
+		return c.Mover.Adopt(ctx, to.Groups[i], receipts, to.Part(i))
+	})
+	if err != nil {
+		return unfinished(err, true)
+	}
+	m, err := c.Propose(ctx, placement.SetRange(to))
+	if err != nil {
+		return unfinished(err, true)
+	}
+	c.update(m)
+	return nil
+}
+
+// unfinished is an error of a move: begun, its outcome depends on who goes on with it.
+func unfinished(err error, begun bool) error {
+	e := api.AsError(err)
+	switch {
+	case !begun && e.Code == api.CodeWrongGroup:
+		return &api.Error{Code: api.CodeConflict, Op: "placement", Err: err,
+			Hint: "an earlier change of owner in this range has not ended; repeat that one first, with its own prefix and region"}
+	case !begun && e.Code != api.CodeAmbiguous:
+		return err
+	}
+	out := &api.Error{Code: api.CodeAmbiguous, Op: "placement", Err: err,
+		Hint: "the change of owner has begun and has not ended; repeat the same command to finish it"}
+	if e.Code == api.CodeConflict {
+		out.Code, out.Key = api.CodeConflict, e.Key
+		out.Hint = "a key was written meanwhile; part of the range has been given up: delete the keys with the prefix and repeat the same command"
+	}
+	return out
+}
+
+func (c *Client[R]) update(m *placement.Map) {
+	if c.Update != nil && m != nil {
+		c.Update(m)
+	}
+}
+
+// each calls f with 0..n-1, all at once, and returns the first error; it ends the others.
+func each(ctx context.Context, n int, f func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var once sync.Once
+	var first error
+	for i := range n {
+		wg.Go(func() {
+			if err := f(ctx, i); err != nil {
+				once.Do(func() { first = err })
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}

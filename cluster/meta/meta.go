@@ -1,0 +1,215 @@
+package meta
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Replica is what this room needs of the meta group's log; a *replica.Replica[placement.Result] is one.
+type Replica interface {
+	Propose(ctx context.Context, command []byte) (placement.Result, error)
+	QuorumConfirm(ctx context.Context, term uint64) error
+	// Leader is the leader that this replica knows ("" if none) and its term.
+	Leader() (node string, term uint64)
+}
+
+// Config describes the meta group at one node.
+type Config struct {
+	Node api.NodeID
+	// Init, where set, founds the cluster: a leader whose machine has no map proposes it.
+	Init *placement.Map
+}
+
+// Meta is the meta group at one of its voters. Safe for concurrent use. It starts nothing.
+type Meta struct {
+	cfg     Config
+	machine *placement.Machine
+
+	mu      sync.Mutex
+	replica Replica       // nil until Attach
+	changed chan struct{} // closed and replaced when an entry has applied
+}
+
+// New makes the group's machine, which may begin to apply. Calls are served once Attach has given it a log.
+func New(cfg Config) (*Meta, error) {
+	if cfg.Node == "" {
+		return nil, api.Errorf(api.CodeInvalid, "the meta group needs to know its node")
+	}
+	return &Meta{cfg: cfg, machine: placement.New(), changed: make(chan struct{})}, nil
+}
+
+// Attach gives the room its log, once.
+func (m *Meta) Attach(r Replica) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.replica = r
+	m.announceLocked()
+}
+
+// OnLeadership is the first command of a new leader. It fits replica.Config.OnLeadership.
+func (m *Meta) OnLeadership(uint64) []byte {
+	if m.machine.Map() == nil && m.cfg.Init != nil {
+		return placement.Encode(placement.Init{Map: m.cfg.Init})
+	}
+	return placement.Encode(placement.TermStart{})
+}
+
+// Map is the newest map that has applied here; nil where there is none. It may be old: see Get.
+func (m *Meta) Map() *placement.Map { return m.machine.Map() }
+
+// Applied counts the commands that have applied here.
+func (m *Meta) Applied() uint64 { return m.machine.Counter() }
+
+// Get returns the map as it was at some instant after the call. CodeNotLeader elsewhere than at the leader.
+func (m *Meta) Get(ctx context.Context) (*placement.Map, error) {
+	for {
+		r, changed := m.log()
+		if r == nil {
+			return nil, notOpen()
+		}
+		node, term := r.Leader()
+		if node != string(m.cfg.Node) {
+			return nil, notLeader(node)
+		}
+		if m.machine.Term() < api.Term(term) {
+			// Elected, but what earlier leaders acknowledged may not all have applied here yet.
+			if err := await(ctx, changed); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := r.QuorumConfirm(ctx, term); err != nil {
+			return nil, certain(err)
+		}
+		if now := m.machine.Map(); now != nil {
+			return now, nil
+		}
+		return nil, noMap()
+	}
+}
+
+// Wait returns this voter's map as soon as it is newer than since; when ctx ends, whatever it is, nil included. It need
+// not be the newest that was acknowledged.
+func (m *Meta) Wait(ctx context.Context, since uint64) *placement.Map {
+	for {
+		_, changed := m.log()
+		now := m.machine.Map()
+		if now != nil && now.Version > since {
+			return now
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return now
+		}
+	}
+}
+
+// Propose carries out a command at the leader and returns the map after it. CodeAmbiguous where the outcome is unknown;
+// other errors: not applied.
+func (m *Meta) Propose(ctx context.Context, c placement.Command) (*placement.Map, error) {
+	r, _ := m.log()
+	if r == nil {
+		return nil, notOpen()
+	}
+	res, err := r.Propose(ctx, placement.Encode(c))
+	if err != nil {
+		return nil, err
+	}
+	if res.Err != nil {
+		return nil, res.Err
+	}
+	return res.Map, nil
+}
+
+// Status tells what this voter knows of the group, without waiting.
+func (m *Meta) Status() api.GroupStatus {
+	s := api.GroupStatus{Group: api.MetaGroup, Term: m.machine.Term(), Applied: m.machine.Counter()}
+	if r, _ := m.log(); r != nil {
+		node, term := r.Leader()
+		s.Leader, s.Term = api.NodeID(node), api.Term(term)
+	}
+	return s
+}
+
+// log is the replica and what to wait for before looking again.
+func (m *Meta) log() (Replica, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.replica, m.changed
+}
+
+func (m *Meta) announceLocked() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+// await waits for the next entry, looking again every so often: a replica tells nobody when it steps down.
+func await(ctx context.Context, changed <-chan struct{}) error {
+	again := time.NewTimer(50 * time.Millisecond)
+	defer again.Stop()
+	select {
+	case <-changed:
+	case <-again.C:
+	case <-ctx.Done():
+		return unavailable("the meta group's new leader has not begun its term yet")
+	}
+	return nil
+}
+
+// Machine is the machine as the replica sees it.
+type Machine struct{ m *Meta }
+
+var _ replica.Machine[placement.Result] = (*Machine)(nil)
+
+// Machine is what to give to replica.Open.
+func (m *Meta) Machine() *Machine { return &Machine{m} }
+
+// Apply applies one log entry. Only the replica calls it.
+func (x *Machine) Apply(term uint64, commands [][]byte) []placement.Result {
+	results := x.m.machine.Apply(api.Term(term), commands)
+	x.changed()
+	return results
+}
+
+// Snapshot is the present state.
+func (x *Machine) Snapshot() (replica.Snapshot, error) { return x.m.machine.Snapshot() }
+
+// Restore replaces the state.
+func (x *Machine) Restore(r io.Reader) error {
+	err := x.m.machine.Restore(r)
+	x.changed()
+	return err
+}
+
+func (x *Machine) changed() {
+	x.m.mu.Lock()
+	defer x.m.mu.Unlock()
+	x.m.announceLocked()
+}
+
+func notLeader(node string) *api.Error {
+	return &api.Error{Code: api.CodeNotLeader, Leader: api.NodeID(node), Hint: "this node does not lead the meta group"}
+}
+
+func unavailable(hint string) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Hint: hint, RetryAfter: 100 * time.Millisecond}
+}
+
+func notOpen() *api.Error { return unavailable("the meta group is not open yet on this node") }
+
+func noMap() *api.Error { return unavailable("the cluster has no placement map yet") }
+
+// certain: a read changes nothing, so its outcome is never unknown.
+func certain(err error) error {
+	if api.CodeOf(err) != api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeUnavailable, Hint: "the placement map was not confirmed in time", Err: err}
+}

@@ -1,0 +1,195 @@
+package meta
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// fakeLog is a log that applies at once, in a term and under a leader that the test sets.
+type fakeLog struct {
+	m *Meta
+
+	mu      sync.Mutex
+	node    string
+	term    uint64
+	confirm error
+}
+
+func (l *fakeLog) Propose(_ context.Context, command []byte) (placement.Result, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.node != string(l.m.cfg.Node) {
+		return placement.Result{}, notLeader(l.node)
+	}
+	return l.m.Machine().Apply(l.term, [][]byte{command})[0], nil
+}
+
+func (l *fakeLog) QuorumConfirm(context.Context, uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.confirm
+}
+
+func (l *fakeLog) Leader() (string, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.node, l.term
+}
+
+// elect makes the node lead in the term; its first command applies where it is this one and first is set.
+func (l *fakeLog) elect(t *testing.T, node string, term uint64, first bool) {
+	t.Helper()
+	l.mu.Lock()
+	l.node, l.term = node, term
+	l.mu.Unlock()
+	if first {
+		if _, err := l.Propose(t.Context(), l.m.OnLeadership(term)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func server(id, region string) placement.Node {
+	return placement.Node{ID: api.NodeID(id), Region: api.RegionID(region), Role: api.RoleServer, Address: id + ":1"}
+}
+
+func founding(t *testing.T) *placement.Map {
+	t.Helper()
+	m, err := placement.Static("c", []placement.Node{server("a1", "a"), server("b1", "b"), server("z1", "z")}, 2, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func founded(t *testing.T) (*Meta, *fakeLog) {
+	t.Helper()
+	m, err := New(Config{Node: "a1", Init: founding(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &fakeLog{m: m}
+	m.Attach(l)
+	l.elect(t, "a1", 1, true)
+	return m, l
+}
+
+func TestFounding(t *testing.T) {
+	m, l := founded(t)
+	now, err := m.Get(t.Context())
+	if err != nil || now.ClusterID != "c" || m.Map() != now {
+		t.Fatalf("the founded map is %+v, %v", now, err)
+	}
+	l.elect(t, "a1", 2, true)
+	if again, err := m.Get(t.Context()); err != nil || again != now {
+		t.Errorf("another term changed the map: %v", err)
+	}
+	if s := m.Status(); s.Leader != "a1" || s.Term != 2 || s.Applied != 2 || s.Group != api.MetaGroup {
+		t.Errorf("status is %+v", s)
+	}
+}
+
+func TestNotOpen(t *testing.T) {
+	m, err := New(Config{Node: "a1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err1 := m.Get(t.Context())
+	_, err2 := m.Propose(t.Context(), placement.TermStart{})
+	if api.CodeOf(err1) != api.CodeUnavailable || api.CodeOf(err2) != api.CodeUnavailable {
+		t.Errorf("before Attach: %v, %v", err1, err2)
+	}
+	l := &fakeLog{m: m}
+	m.Attach(l)
+	l.elect(t, "a1", 1, true)
+	if _, err := m.Get(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("without a map: %v", err)
+	}
+}
+
+// TestGetIsLinearizable: only a leader answers, whose own term has applied, behind a confirm.
+func TestGetIsLinearizable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, l := founded(t)
+		l.elect(t, "b1", 2, false)
+		if _, err := m.Get(t.Context()); api.AsError(err).Code != api.CodeNotLeader || api.AsError(err).Leader != "b1" {
+			t.Errorf("elsewhere: %v", err)
+		}
+		l.elect(t, "a1", 3, false) // elected; what the last leader acknowledged may be missing yet
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := m.Get(ctx); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("before its first entry: %v", err)
+		}
+		time.AfterFunc(time.Second, func() { l.elect(t, "a1", 3, true) })
+		if _, err := m.Get(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, broken := range []error{api.CodeNotLeader, api.CodeAmbiguous, api.CodeUnavailable} {
+			l.confirm = broken
+			_, err := m.Get(t.Context())
+			if err == nil || api.CodeOf(err) == api.CodeAmbiguous {
+				t.Errorf("not confirmed (%v): %v", broken, err)
+			}
+		}
+		synctest.Wait()
+	})
+}
+
+func TestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, _ := founded(t)
+		now := m.Map()
+		if got := m.Wait(t.Context(), 0); got != now {
+			t.Errorf("known already: %+v", got)
+		}
+		time.AfterFunc(time.Minute, func() {
+			if _, err := m.Propose(context.Background(), placement.Join{Node: server("a2", "a")}); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		if got := m.Wait(t.Context(), now.Version); got.Version != now.Version+1 || time.Since(began) != time.Minute {
+			t.Errorf("got version %d after %v", got.Version, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := m.Wait(ctx, 99); got != m.Map() {
+			t.Errorf("at the end of the wait: %+v", got)
+		}
+	})
+}
+
+func TestRefusedCommand(t *testing.T) {
+	m, _ := founded(t)
+	if _, err := m.Propose(t.Context(), placement.Join{Node: server("a1", "b")}); !errors.Is(err, api.CodeConflict) {
+		t.Errorf("gave %v", err)
+	}
+}
+
+func TestSnapshotAndRestore(t *testing.T) {
+	from, _ := founded(t)
+	s, err := from.Machine().Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := s.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	to, err := New(Config{Node: "b1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := to.Machine().Restore(&buf); err != nil || to.Map().Version != from.Map().Version {
+		t.Errorf("restored %+v, %v", to.Map(), err)
+	}
+}

@@ -1,0 +1,84 @@
+package cluster
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// waits are the histogram bounds in seconds: from a leased read to an outwaited session.
+var waits = []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// metrics registers what the rooms of one node measure with a registry of that node.
+type metrics struct {
+	registry *prometheus.Registry
+	labels   prometheus.Labels
+}
+
+var _ api.Metrics = metrics{}
+
+func newMetrics() metrics {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return metrics{registry: r}
+}
+
+// forGroup is the same registry, with a group label on everything: a node has several replicas and regions.
+func (m metrics) forGroup(g api.GroupID) metrics {
+	return metrics{registry: m.registry, labels: prometheus.Labels{"group": string(g)}}
+}
+
+func (m metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// register takes the collector that is registered already where a replica was closed and opened again.
+func register[C prometheus.Collector](r *prometheus.Registry, c C) C {
+	if err := r.Register(c); err != nil {
+		already, ok := err.(prometheus.AlreadyRegisteredError)
+		if !ok {
+			panic(err) // a room registered one name with two meanings
+		}
+		return already.ExistingCollector.(C)
+	}
+	return c
+}
+
+func (m metrics) Counter(name, help string, labels ...string) func(float64, ...string) {
+	c := register(m.registry, prometheus.NewCounterVec(
+		prometheus.CounterOpts{Name: name, Help: help, ConstLabels: m.labels}, labels))
+	if len(labels) == 0 {
+		only := c.WithLabelValues()
+		return func(n float64, _ ...string) { only.Add(n) }
+	}
+	return func(n float64, values ...string) { c.WithLabelValues(clean(values)...).Add(n) }
+}
+
+func (m metrics) Gauge(name, help string, read func() float64) {
+	g := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help, ConstLabels: m.labels}, read)
+	m.registry.Unregister(g) // of a room that was closed and opened again: it read the old one
+	register[prometheus.Collector](m.registry, g)
+}
+
+func (m metrics) Histogram(name, help string, labels ...string) func(float64, ...string) {
+	h := register(m.registry, prometheus.NewHistogramVec(
+		prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: m.labels, Buckets: waits}, labels))
+	if len(labels) == 0 {
+		only := h.WithLabelValues()
+		return func(s float64, _ ...string) { only.Observe(s) }
+	}
+	return func(s float64, values ...string) { h.WithLabelValues(clean(values)...).Observe(s) }
+}
+
+// clean makes label values valid UTF-8, which the library demands with a panic.
+func clean(values []string) []string {
+	for i, v := range values {
+		values[i] = strings.ToValidUTF8(v, "?")
+	}
+	return values
+}

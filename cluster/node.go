@@ -1,0 +1,252 @@
+// Package cluster is a node of Edgehold: it opens the rooms in order, joins them, and closes them in reverse. It is the one
+// place that knows every room.
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
+	"github.com/edgehold/edgehold/transport/rpc"
+)
+
+// closeGrace is how long requests may go on after Close began.
+const closeGrace = 2 * time.Second
+
+// Node is one running node. Its methods are safe for concurrent use.
+type Node struct {
+	cfg     Config
+	log     hclog.Logger
+	metrics metrics
+	nonce   api.Nonce
+	dialer  transport.Dialer
+
+	port    *transport.Port
+	rpc     *rpc.Server
+	peers   *peer.Server
+	pool    *peer.Pool
+	mirror  *meta.Mirror
+	changes *meta.Client[*fsm.Receipt]
+	router  *router.Router
+	edge    *edge.Edge
+	http    *httpd.Server
+	members members
+
+	// admitted: the map's word on what this server votes in may be carried out. asked belongs to the task that joins.
+	admitted atomic.Bool
+	asked    bool
+
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	once   sync.Once
+	closed error
+}
+
+var _ api.Admin = (*Node)(nil)
+
+// Open starts a node and returns once it answers on its port; [Node.Ready] tells when it serves. ctx bounds the opening
+// alone. A node that joins goes on trying to reach the cluster after Open has returned.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	n := &Node{cfg: cfg, log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
+	n.members.open = map[api.GroupID]*member{}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if _, err := rand.Read(n.nonce[:]); err != nil {
+		return nil, err
+	}
+	n.dialer = transport.Dialer{Dial: n.dial}
+	if err := n.open(ctx); err != nil {
+		_ = n.Close()
+		_ = cfg.Listener.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open opens the rooms, each when those that it needs are there.
+func (n *Node) open(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		n.openPort, n.openPeers, n.openMirror, n.openRouter, n.openEdge, n.openHTTP,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	n.tasks.Go(n.join)
+	n.tasks.Go(n.reconcile)
+	return nil
+}
+
+func (n *Node) openPort(context.Context) (err error) {
+	n.port, err = transport.Open(transport.Config{Listener: n.cfg.Listener, Logger: n.log.Named("port")})
+	return err
+}
+
+func (n *Node) openPeers(context.Context) (err error) {
+	n.peers, err = peer.NewServer(peer.ServerConfig{
+		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
+		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
+		Meta: n.members.metaGroup, Mirror: mirrorOf{n},
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm,
+	})
+	if err != nil {
+		return err
+	}
+	n.pool, err = peer.NewPool(peer.PoolConfig{
+		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
+		Dial: func(ctx context.Context, node api.NodeID) (net.Conn, error) {
+			address, ok := n.address(string(node))
+			if !ok {
+				return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
+			}
+			return n.dialer.DialPeer(ctx, address)
+		},
+		DialAddress: n.dialer.DialPeer,
+	})
+	if err != nil {
+		return err
+	}
+	n.rpc = rpc.NewServer(rpc.ServerConfig{})
+	n.peers.Register(n.rpc)
+	n.tasks.Go(func() {
+		if err := n.rpc.Serve(n.port.Peer()); err != nil {
+			n.log.Error("the peer lane has ended", "error", err)
+		}
+	})
+	return nil
+}
+
+func (n *Node) openMirror(context.Context) (err error) {
+	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.cfg.Join, Logger: n.log.Named("map")}
+	if n.cfg.Dir != "" {
+		fresh, err := identify(n.cfg.Dir, n.cfg.ID)
+		if err != nil {
+			return err
+		}
+		n.admitted.Store(!fresh)
+		cfg.File = meta.OSFile(filepath.Join(n.cfg.Dir, "placement"))
+	}
+	if n.mirror, err = meta.OpenMirror(cfg); err != nil {
+		return err
+	}
+	if n.cfg.Bootstrap && n.mirror.Map() == nil {
+		first, err := placement.Bootstrap(fmt.Sprintf("%x", n.nonce[:8]), n.self(), n.cfg.Groups, n.cfg.Voters)
+		if err != nil {
+			return err
+		}
+		if err := n.mirror.Update(first); err != nil {
+			return err
+		}
+	}
+	if n.cfg.Static != nil || n.cfg.Bootstrap {
+		n.admitted.Store(true)
+	}
+	n.changes = &meta.Client[*fsm.Receipt]{
+		Get: n.newestMap, Propose: n.proposeToMeta, Mover: &peer.Mover{Pool: n.pool, OnLeader: n.onLeader},
+		Update: func(m *placement.Map) { _ = n.mirror.Update(m) },
+	}
+	return n.openMembers()
+}
+
+func (n *Node) openRouter(context.Context) (err error) {
+	n.router, err = router.New(router.Config{
+		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
+		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
+		WriteTimeout: 2 * n.cfg.LeaseTerm,
+	})
+	return err
+}
+
+func (n *Node) openEdge(context.Context) (err error) {
+	n.edge, err = edge.New(edge.Config{
+		Store: n.router, Lister: n.router, Lessor: n.router, Locate: n.router.Locate,
+		Peers: n.voters,
+		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
+			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
+		},
+		OnLeads: n.router.Leads,
+		Node:    n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics,
+		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
+		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
+	})
+	if err == nil {
+		n.edge.Start()
+	}
+	return err
+}
+
+func (n *Node) openHTTP(context.Context) error {
+	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
+	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
+		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
+		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log,
+	})})
+	return nil
+}
+
+// Store is the node's own way to every key: its leased cache, and behind it the owners.
+func (n *Node) Store() *edge.Edge { return n.edge }
+
+// ID is the node's name.
+func (n *Node) ID() api.NodeID { return n.cfg.ID }
+
+// URL is where clients reach the node.
+func (n *Node) URL() string { return "http://" + n.cfg.Advertise }
+
+// Close ends the node: first the requests of clients, then the leases it holds, its replicas, and the port. It waits for
+// everything that the node has started.
+func (n *Node) Close() error {
+	n.once.Do(func() {
+		var errs []error
+		if n.http != nil {
+			if err := n.http.Close(closeGrace); err != nil {
+				n.log.Warn("requests were cut off", "error", err)
+			}
+		}
+		if n.edge != nil {
+			errs = append(errs, n.edge.Close())
+		}
+		n.cancel()
+		errs = append(errs, n.members.close())
+		if n.mirror != nil {
+			n.mirror.Close()
+		}
+		if n.peers != nil {
+			n.peers.Close()
+		}
+		if n.pool != nil {
+			n.pool.Close()
+		}
+		if n.rpc != nil {
+			n.rpc.Close()
+		}
+		if n.port != nil {
+			errs = append(errs, n.port.Close())
+		}
+		n.tasks.Wait()
+		n.closed = errors.Join(errs...)
+	})
+	return n.closed
+}

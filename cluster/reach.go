@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// self is this node as the map should have it.
+func (n *Node) self() placement.Node {
+	return placement.Node{ID: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role, Address: n.cfg.Advertise, URL: n.URL()}
+}
+
+// address is where a node is reached, as the map says.
+func (n *Node) address(node string) (string, bool) {
+	if n.mirror == nil {
+		return "", false
+	}
+	return n.mirror.Address(api.NodeID(node))
+}
+
+// dial connects to an address, over the simulated wide area if there is one.
+func (n *Node) dial(ctx context.Context, address string) (net.Conn, error) {
+	c, err := n.cfg.Dial(ctx, address)
+	if err != nil || n.cfg.Delay == nil {
+		return c, err
+	}
+	return n.cfg.Delay(c, n.regionAt(address)), nil
+}
+
+// regionAt is the region of the node at the address, as far as the map says: this node's own where it does not.
+func (n *Node) regionAt(address string) api.RegionID {
+	if n.mirror != nil {
+		if m := n.mirror.Map(); m != nil {
+			for _, o := range m.Nodes {
+				if o.Address == address {
+					return o.Region
+				}
+			}
+		}
+	}
+	return n.cfg.Region
+}
+
+// voters are the servers with the groups, the meta group aside, that have a voter there.
+func (n *Node) voters() []edge.PeerGroups {
+	m := n.mirror.Map()
+	if m == nil {
+		return nil
+	}
+	var all []edge.PeerGroups
+	for _, o := range m.Nodes {
+		p := edge.PeerGroups{Node: o.ID}
+		for _, g := range m.VotersAt(o.ID) {
+			if g != api.MetaGroup {
+				p.Groups = append(p.Groups, g)
+			}
+		}
+		if len(p.Groups) > 0 {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// mirrorOf answers polls of others from this node's mirror, once it is open.
+type mirrorOf struct{ n *Node }
+
+func (m mirrorOf) Wait(ctx context.Context, since uint64) (*placement.Map, error) {
+	if m.n.mirror == nil {
+		return nil, api.Errorf(api.CodeUnavailable, "this node is starting")
+	}
+	return m.n.mirror.Wait(ctx, since)
+}
+
+// joinRetry is the pause after nobody could be asked to let this node in.
+const joinRetry = 300 * time.Millisecond
+
+// join makes the map name this node at its present addresses. It goes on until that is so, and then ends.
+func (n *Node) join() {
+	for n.ctx.Err() == nil {
+		changed := n.changed()
+		if m := n.mirror.Map(); m != nil {
+			if have, ok := m.Node(n.cfg.ID); ok && have == n.self() {
+				return
+			}
+			if err := n.register(); err == nil {
+				continue
+			} else if api.CodeOf(err) == api.CodeConflict || api.CodeOf(err) == api.CodeInvalid {
+				n.log.Error("the cluster does not let this node in", "error", err)
+			} else {
+				n.log.Warn("could not register with the cluster; trying again", "error", err)
+			}
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-changed:
+		case <-time.After(joinRetry):
+		}
+	}
+}
+
+func (n *Node) register() error {
+	ctx, cancel := context.WithTimeout(n.ctx, api.DefaultTimeout)
+	defer cancel()
+	m, err := n.newestMap(ctx)
+	if err != nil {
+		return err
+	}
+	return n.admit(ctx, m)
+}
+
+// changed is closed at the next change of the map.
+func (n *Node) changed() <-chan struct{} { return n.mirror.Changed() }
+
+// onLeader is the router's, which is opened later than what needs it here.
+func (n *Node) onLeader(ctx context.Context, g api.GroupID, op string, again bool, call func(context.Context, api.NodeID) error) error {
+	return n.router.OnLeader(ctx, g, op, again, call)
+}
+
+// newestMap is the map as it was at some instant after the call.
+func (n *Node) newestMap(ctx context.Context) (m *placement.Map, err error) {
+	err = n.router.OnLeader(ctx, api.MetaGroup, "map", true, func(ctx context.Context, node api.NodeID) error {
+		m, err = n.pool.Remote(node).Map(ctx)
+		return err
+	})
+	return m, err
+}
+
+// proposeToMeta carries out a command at the meta group's leader. Its commands may be repeated.
+func (n *Node) proposeToMeta(ctx context.Context, c placement.Command) (m *placement.Map, err error) {
+	err = n.router.OnLeader(ctx, api.MetaGroup, "placement", true, func(ctx context.Context, node api.NodeID) error {
+		m, err = n.pool.Remote(node).Propose(ctx, c)
+		return err
+	})
+	return m, err
+}

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// How often a node compares what runs with what the map says, beside doing so at each change of the map, and how long one
+// change of a group's members may take.
+const (
+	reconcileEvery   = 500 * time.Millisecond
+	reconcileTimeout = 10 * time.Second
+)
+
+// roster is a replica as a leader sees it who changes the group's members.
+type roster interface {
+	IsLeader() bool
+	Members() ([]replica.Member, uint64)
+	AddMember(ctx context.Context, m replica.Member, prevIndex uint64) error
+	PromoteMember(ctx context.Context, node string, prevIndex uint64) error
+	UpdateAddress(ctx context.Context, node, address string, prevIndex uint64) error
+	CaughtUp(node string) bool
+}
+
+// reconcile takes one step that brings the group's members nearer to what the map wants, if this node leads it: correct
+// an address, promote who has caught up, or add one who is missing. One member at a time catches up.
+func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Map) error {
+	if !r.IsLeader() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
+	defer cancel()
+	members, index := r.Members()
+	for _, have := range members {
+		n, ok := m.Node(api.NodeID(have.Node))
+		switch {
+		case ok && n.Address != have.Address:
+			return r.UpdateAddress(ctx, have.Node, n.Address, index)
+		case !have.Voter && r.CaughtUp(have.Node):
+			return r.PromoteMember(ctx, have.Node, index)
+		case !have.Voter:
+			return nil
+		}
+	}
+	for _, want := range g.Voters {
+		if slices.ContainsFunc(members, func(h replica.Member) bool { return h.Node == string(want) }) {
+			continue
+		}
+		if n, ok := m.Node(want); ok {
+			return r.AddMember(ctx, replica.Member{Node: string(want), Address: n.Address}, index)
+		}
+	}
+	return nil
+}
+
+// founders are the voters that found the group: all of them where the whole planet was known before, else one alone.
+func founders(g placement.Group, m *placement.Map, static bool) []replica.Member {
+	ids := []api.NodeID{g.Founder}
+	if static {
+		ids = g.Voters
+	}
+	var all []replica.Member
+	for _, id := range ids {
+		if n, ok := m.Node(id); ok {
+			all = append(all, replica.Member{Node: string(id), Address: n.Address, Voter: true})
+		}
+	}
+	return all
+}

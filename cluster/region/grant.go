@@ -1,0 +1,96 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// admit counts the read and picks the keys, by their place in q.Keys, on which the session shall get leases now: it is in
+// good standing, no write is under way or just over, and the reads make it pay.
+func (r *Region) admit(l *lead, q *api.ReadRequest) []int {
+	if q.Session.IsZero() {
+		return nil
+	}
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, suspect := r.holderLocked(l, q.Session)
+	if h == nil {
+		return nil
+	}
+	standing := !h.refused && !h.noRenew && !suspect && !now.Before(h.probation) && !r.clockOffLocked(h.nonce)
+	var wanted []int
+	for i, k := range q.Keys {
+		if l.heat.read(h.node, k, 1, now) && standing && l.grants(k) {
+			wanted = append(wanted, i)
+		}
+	}
+	return wanted
+}
+
+// hitsLocked counts the reads that the holder answered by itself.
+func (r *Region) hitsLocked(l *lead, h *holder, hits []api.KeyHits) {
+	now := time.Now()
+	for _, x := range hits[:min(len(hits), api.MaxHits)] {
+		l.heat.read(h.node, x.Key, x.Hits, now)
+	}
+}
+
+// readGranted proposes leases on the wanted keys, and answers with what applying the grant returned: the state at the
+// grant's own place in the log. That entry, proposed after the read had arrived and applied in this term, is also the
+// proof that this node led, so that keys without a grant may be read from the machine now. false: ask the owner's way.
+func (r *Region) readGranted(ctx context.Context, l *lead, q *api.ReadRequest, wanted []int) (*api.ReadResult, bool) {
+	item := fsm.GrantItem{Session: q.Session}
+	for _, i := range wanted {
+		item.Keys = append(item.Keys, q.Keys[i])
+		if len(q.Known) > 0 {
+			item.Known = append(item.Known, q.Known[i])
+		}
+	}
+	var before []api.Entry
+	if !guardGrantAtApply {
+		before, _ = r.look(q)
+	}
+	began := time.Now()
+	granted, err := r.propose(ctx, fsm.Grant{Term: l.term, Items: []fsm.GrantItem{item}})
+	if err != nil || len(granted.Entries) != len(wanted) {
+		return nil, false
+	}
+	res := &api.ReadResult{Group: r.cfg.Group, Snapshot: true, Timing: api.Timing{Commit: time.Since(began)}}
+	res.Entries = granted.Entries
+	if len(wanted) < len(q.Keys) {
+		rest, err := r.look(q)
+		if err != nil {
+			return nil, false
+		}
+		res.Entries, res.Snapshot = rest, merge(rest, granted.Entries, wanted)
+	}
+	for i := range before {
+		before[i].Lease = res.Entries[i].Lease
+		res.Entries[i] = before[i]
+	}
+	r.metrics.grants(leased(res.Entries))
+	return res, true
+}
+
+// merge puts the granted entries into their places, and tells whether all were current at once.
+func merge(all, granted []api.Entry, places []int) bool {
+	same := true
+	for j, i := range places {
+		same = same && all[i].Version == granted[j].Version
+		all[i] = granted[j]
+	}
+	return same
+}
+
+func leased(entries []api.Entry) (n float64) {
+	for i := range entries {
+		if entries[i].Lease != 0 {
+			n++
+		}
+	}
+	return n
+}

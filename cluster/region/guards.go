@@ -1,0 +1,9 @@
+//go:build !mutants
+
+package region
+
+// The guards whose absence the checkers must notice; see guards_mutants.go.
+const (
+	guardGrantAtApply         = true
+	guardConfirmBeforeRenewal = true
+)

@@ -1,0 +1,11 @@
+//go:build mutants
+
+package region
+
+import "os"
+
+// A build with the tag mutants can switch one guard off, to show that the checkers then fail.
+var (
+	guardGrantAtApply         = os.Getenv("EDGEHOLD_MUTANT") != "grant-at-apply"
+	guardConfirmBeforeRenewal = os.Getenv("EDGEHOLD_MUTANT") != "confirm-before-renewal"
+)

@@ -1,0 +1,199 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+const (
+	tick       = 10 * time.Millisecond // how often holders that owe an answer are looked at
+	idle       = time.Second           // the same while none does
+	retry      = time.Second           // between two tries of a judgement that could not be proposed
+	judgeTime  = 10 * time.Second      // bounds one proposal of the region itself
+	maxRevoked = 1024                  // leases in one message
+)
+
+// keep is the keeper: it announces the lead, founds the group, sends revocations, and judges holders that owe an answer.
+func (r *Region) keep() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	k := keeper{Region: r}
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-r.wake:
+		case <-timer.C:
+		}
+		k.begin()
+		r.send()
+		next := idle
+		if r.judge() {
+			next = tick
+		}
+		timer.Reset(next)
+	}
+}
+
+// keeper is the keeper's own memory.
+type keeper struct {
+	*Region
+	announced api.Term
+	founding  bool
+	foundedAt time.Time
+}
+
+// begin announces a new lead and founds the group, once each.
+func (k *keeper) begin() {
+	k.mu.Lock()
+	l, ready := k.lead, k.ready
+	k.mu.Unlock()
+	if l == nil {
+		return
+	}
+	if !ready && time.Since(k.foundedAt) >= retry {
+		k.foundedAt = time.Now()
+		k.wg.Go(func() {
+			if err := k.judgement(*k.cfg.Init); err != nil {
+				k.cfg.Logger.Warn("cannot found the group yet", "group", k.cfg.Group, "error", err)
+			}
+		})
+	}
+	if k.announced != l.term {
+		k.announced = l.term
+		k.cfg.OnLead(api.Leads{Group: k.cfg.Group, Term: l.term, Node: k.cfg.Node})
+	}
+}
+
+// judgement proposes one of the region's own commands, within a time of its own.
+func (r *Region) judgement(c fsm.Command) error {
+	ctx, cancel := context.WithTimeout(r.ctx, judgeTime)
+	defer cancel()
+	_, err := r.propose(ctx, c)
+	return err
+}
+
+// send sends the revocations that were asked for since the last time, in one message a session.
+func (r *Region) send() {
+	r.mu.Lock()
+	l := r.lead
+	if l == nil {
+		r.mu.Unlock()
+		return
+	}
+	type message struct {
+		h *holder
+		r api.Revocation
+	}
+	var messages []message
+	for _, h := range l.unsent {
+		for len(h.unsent) > 0 {
+			n := min(len(h.unsent), maxRevoked)
+			batch := api.Revocation{Group: r.cfg.Group, Session: h.sid, Leases: h.unsent[:n:n]}
+			messages = append(messages, message{h, batch})
+			h.unsent = h.unsent[n:]
+		}
+		h.unsent = nil
+	}
+	l.unsent = nil
+	r.mu.Unlock()
+	for _, m := range messages {
+		r.metrics.revoked(float64(len(m.r.Leases)))
+		if r.cfg.Revoker != nil && r.cfg.Revoker.Revoke(m.h.nonce, m.h.node, m.r) == nil {
+			continue
+		}
+		r.mu.Lock()
+		m.h.unreachable = true
+		r.mu.Unlock()
+	}
+}
+
+// judge looks at the holders that owe an answer: whoever has expired is waited for no more, whoever cannot be reached or
+// has not answered in time is suspected. It tells whether to look again soon.
+func (r *Region) judge() bool {
+	r.mu.Lock()
+	l := r.lead
+	if l == nil || len(l.owing) == 0 {
+		r.mu.Unlock()
+		return false
+	}
+	r.mu.Unlock()
+	node, _ := r.log().Leader()
+	now := r.cfg.Clock.Now()
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lead != l {
+		return true
+	}
+	if node != string(r.cfg.Node) {
+		l.abandon(notLeader(node))
+		return true
+	}
+	for sid := range l.owing {
+		h, suspect := r.holderLocked(l, sid)
+		switch {
+		case h == nil:
+			l.gone(sid)
+		case r.expiredLocked(l, h, now, 0):
+			l.outwaited(h)
+		case h.unreachable || h.noRenew || h.overdue(r.cfg.SuspectAfter):
+			r.suspectLocked(l, h, suspect)
+		}
+	}
+	return len(l.owing) > 0
+}
+
+// overdue tells whether a revocation has been unanswered for longer than patience.
+func (h *holder) overdue(patience time.Duration) bool {
+	now := time.Now()
+	if now.Sub(h.oldest) < patience {
+		return false
+	}
+	h.oldest = now
+	for _, p := range h.pending {
+		if p.since.Before(h.oldest) {
+			h.oldest = p.since
+		}
+	}
+	return now.Sub(h.oldest) >= patience
+}
+
+// suspectLocked stops renewing the session, from now on, and has the log say so, so that no later leader renews it and
+// each replica can count from when it learnt of it.
+func (r *Region) suspectLocked(l *lead, h *holder, suspect bool) {
+	if h.judging || suspect && h.noRenew || time.Since(h.tried) < retry {
+		return
+	}
+	if !h.noRenew {
+		h.noRenew = true
+		if !h.unreachable {
+			h.offences++
+			h.probation = time.Now().Add(probation(h.offences))
+		}
+		r.metrics.suspected(h.node)
+		r.cfg.Logger.Warn("a lease holder does not answer and is renewed no more",
+			"group", r.cfg.Group, "node", h.node, "session", h.sid, "pending", len(h.pending))
+	}
+	if suspect {
+		return
+	}
+	h.judging, h.tried = true, time.Now()
+	r.wg.Go(func() {
+		err := r.judgement(fsm.Suspect{Term: l.term, Session: h.sid})
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		h.judging = false
+		if err != nil {
+			r.cfg.Logger.Debug("cannot record that a lease holder is suspect", "node", h.node, "error", err)
+		}
+	})
+}
+
+// probation is how long a holder that left revocations unanswered gets no new leases.
+func probation(offences int) time.Duration {
+	return time.Second << min(offences, 6)
+}

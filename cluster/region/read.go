@@ -1,0 +1,80 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
+// and would pay, with what applying the grant returned. Weaker consistencies get the same answer.
+func (r *Region) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	if err := r.ours(q.Group); err != nil {
+		return nil, err
+	}
+	l, err := r.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if wanted := r.admit(l, q); len(wanted) > 0 {
+		if res, ok := r.readGranted(ctx, l, q, wanted); ok {
+			return res, nil
+		}
+	}
+	return r.readConfirmed(ctx, l, q)
+}
+
+// readConfirmed is the owner's read: confirm, then look.
+func (r *Region) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest) (*api.ReadResult, error) {
+	began := time.Now()
+	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
+		return nil, readError(err)
+	}
+	timing := api.Timing{Commit: time.Since(began)}
+	entries, err := r.look(q)
+	if err != nil {
+		return nil, err
+	}
+	return &api.ReadResult{Entries: entries, Group: r.cfg.Group, Snapshot: true, Timing: timing}, nil
+}
+
+// look reads all the keys in one view of the machine.
+func (r *Region) look(q *api.ReadRequest) ([]api.Entry, error) {
+	entries, err := r.cfg.Machine.Read(q.Keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range q.Known {
+		omitKnown(&entries[i], q.Known[i])
+	}
+	return entries, nil
+}
+
+// omitKnown leaves out a value that the reader has already.
+func omitKnown(e *api.Entry, known api.Version) {
+	if !known.IsZero() && e.Version == known && e.Exists {
+		e.Value, e.Unchanged = nil, true
+	}
+}
+
+// List answers a page of the range, behind a confirm that began after it had arrived.
+func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	if err := r.ours(q.Group); err != nil {
+		return nil, err
+	}
+	l, err := r.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
+		return nil, readError(err)
+	}
+	return r.cfg.Machine.List(q)
+}

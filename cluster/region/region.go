@@ -1,0 +1,209 @@
+package region
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Region is the authority over one group's keys. All methods are safe for concurrent use. Requests at a node that does
+// not lead the group get CodeNotLeader.
+type Region struct {
+	cfg     Config
+	metrics metrics
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	wake    chan struct{}           // prompts the keeper; holds one prompt
+	replica atomic.Pointer[Replica] // nil until Attach
+
+	mu      sync.Mutex
+	closed  bool
+	queued  int           // requests waiting for a lead
+	changed chan struct{} // closed and replaced when lead or ready change
+	ready   bool          // the machine is initialised, or nobody is to initialise it
+	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
+	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
+	suspected map[api.SessionID]api.ClockSample
+	rates     map[api.Nonce]*rate // clock rates of the holders, by process
+}
+
+var (
+	_ api.Store  = (*Region)(nil)
+	_ api.Lister = (*Region)(nil)
+	_ api.Lessor = (*Region)(nil)
+)
+
+// New makes a region whose machine may begin to apply. Requests are served once Attach has given it a log.
+func New(cfg Config) (*Region, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	r := &Region{
+		cfg:       cfg,
+		wake:      make(chan struct{}, 1),
+		changed:   make(chan struct{}),
+		suspected: map[api.SessionID]api.ClockSample{},
+		rates:     map[api.Nonce]*rate{},
+	}
+	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
+	r.metrics = newMetrics(cfg.Metrics, r)
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Attach gives the region its log, once, and starts its two goroutines.
+func (r *Region) Attach(replica Replica) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed || !r.replica.CompareAndSwap(nil, &replica) {
+		return
+	}
+	r.wg.Go(r.keep)
+	r.wg.Go(r.sweep)
+	r.signal()
+}
+
+// Close ends the region's goroutines and waits for them. Requests that wait for holders end with CodeUnavailable. Close
+// the region before its replica.
+func (r *Region) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.wg.Wait()
+}
+
+// OnLeadership is the command to propose when the replica learns that it leads: state of the term is created by applying
+// it. It fits replica.Config.OnLeadership.
+func (r *Region) OnLeadership(uint64) []byte {
+	return fsm.Encode(fsm.TermStart{Node: r.cfg.Node})
+}
+
+// Status tells what this node knows of the group, without waiting.
+func (r *Region) Status() (status api.GroupStatus, sessions, leases int) {
+	m := r.cfg.Machine.Meta()
+	status = api.GroupStatus{Group: r.cfg.Group, Term: m.LastTerm, Applied: m.Counter}
+	if r.replica.Load() != nil {
+		node, term := r.log().Leader()
+		status.Leader, status.Term = api.NodeID(node), api.Term(term)
+	}
+	return status, m.Sessions, m.Leases
+}
+
+// leader returns the state of the term that this node leads in. Elected but not begun (its TermStart has not applied, or
+// the group is being founded), it waits; not elected, it says who is.
+func (r *Region) leader(ctx context.Context) (*lead, error) {
+	for waited := false; ; waited = true {
+		if err := ctx.Err(); err != nil {
+			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+		}
+		l, changed, err := r.leading(waited)
+		if l != nil || err != nil {
+			return l, err
+		}
+		err = r.await(ctx, changed)
+		r.mu.Lock()
+		r.queued--
+		r.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// leading returns the lead, or an error, or else (the caller being counted as queued) what to wait for.
+func (r *Region) leading(again bool) (*lead, <-chan struct{}, error) {
+	if r.replica.Load() == nil {
+		return nil, nil, unavailable("the group is not open yet on this node")
+	}
+	node, term := r.log().Leader()
+	if node != string(r.cfg.Node) {
+		return nil, nil, notLeader(node)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+		return nil, nil, unavailable("the node is shutting down")
+	case r.ready && r.lead != nil && uint64(r.lead.term) == term:
+		return r.lead, nil, nil
+	case !again && r.queued >= r.cfg.MaxWaiting:
+		return nil, nil, unavailable("too many requests wait for the new leader of the group")
+	}
+	r.queued++
+	return nil, r.changed, nil
+}
+
+// await waits for a change of the lead, looking again every so often: a replica tells nobody when it steps down.
+func (r *Region) await(ctx context.Context, changed <-chan struct{}) error {
+	again := time.NewTimer(50 * time.Millisecond)
+	defer again.Stop()
+	select {
+	case <-changed:
+	case <-again.C:
+	case <-r.ctx.Done():
+		return unavailable("the node is shutting down")
+	case <-ctx.Done():
+		return unavailable("the group's new leader has not begun its term yet")
+	}
+	return nil
+}
+
+// announceLocked tells those who wait in leader that something has changed.
+func (r *Region) announceLocked() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// signal prompts the keeper.
+func (r *Region) signal() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// propose proposes c and returns what applying it gave; an error of the machine is returned as the error too.
+func (r *Region) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	res, err := r.log().Propose(ctx, fsm.Encode(c))
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	if res.Err != nil {
+		return res, res.Err
+	}
+	return res, nil
+}
+
+// log is the replica; only those who hold a lead, or were started by Attach, may call it.
+func (r *Region) log() Replica { return *r.replica.Load() }
+
+// ours refuses a request that was meant for another group.
+func (r *Region) ours(g api.GroupID) error {
+	if g != "" && g != r.cfg.Group {
+		return api.Errorf(api.CodeWrongGroup, "this is group %s, not %s", r.cfg.Group, g)
+	}
+	return nil
+}
+
+func notLeader(node string) *api.Error {
+	return &api.Error{Code: api.CodeNotLeader, Leader: api.NodeID(node), Hint: "this node does not lead the group"}
+}
+
+func unavailable(hint string) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Hint: hint, RetryAfter: 100 * time.Millisecond}
+}
+
+// readError is what a failed proposal or confirm means for a read: nothing can be half done, so nothing is ambiguous.
+func readError(err error) error {
+	if e := api.AsError(err); e.Code == api.CodeAmbiguous {
+		return &api.Error{Code: api.CodeUnavailable, Op: e.Op, Hint: "the read was not confirmed in time", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,259 @@
+package region
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// revocation is a lease that its holder has been asked to give up, until it acknowledges or its session ends. It outlives
+// the writes that asked for it, so that a holder cannot sit out writers that give up early.
+type revocation struct {
+	lease api.LeaseID
+	since time.Time
+	waits []*wait
+}
+
+// wait is one write's wait for the holders of its keys. The region's mutex guards it until done is closed.
+type wait struct {
+	since time.Time
+	left  map[claim]*revocation // what has not been settled yet
+	done  chan struct{}         // closed when nothing is left
+	clearance
+}
+
+// claim is one lease that a write waits for.
+type claim struct {
+	sid api.SessionID
+	key api.Key
+}
+
+// clearance is what a write has gained by waiting, and what that took.
+type clearance struct {
+	cleared []api.DroppedLease
+	killed  []api.SessionID
+	delays  []api.Delay // the longest first, one a node, at most api.MaxDelays
+	err     error
+}
+
+// add joins what a further round gained.
+func (c *clearance) add(o clearance) {
+	c.cleared = append(c.cleared, o.cleared...)
+	for _, sid := range o.killed {
+		c.kill(sid)
+	}
+	for _, d := range o.delays {
+		c.delay(d)
+	}
+}
+
+func (c *clearance) kill(sid api.SessionID) {
+	if !slices.Contains(c.killed, sid) {
+		c.killed = append(c.killed, sid)
+	}
+}
+
+func (c *clearance) delay(d api.Delay) {
+	if i := slices.IndexFunc(c.delays, func(o api.Delay) bool { return o.Node == d.Node }); i >= 0 {
+		c.delays[i].Wait = max(c.delays[i].Wait, d.Wait)
+	} else {
+		c.delays = append(c.delays, d)
+	}
+	slices.SortStableFunc(c.delays, func(a, b api.Delay) int { return cmp.Compare(b.Wait, a.Wait) })
+	c.delays = c.delays[:min(len(c.delays), api.MaxDelays)]
+}
+
+// The ways in which a claim is settled.
+func (w *wait) nothing(*holder, api.Key, api.LeaseID) {}
+func (w *wait) ended(h *holder, _ api.Key, _ api.LeaseID) {
+	w.kill(h.sid)
+}
+func (w *wait) given(h *holder, k api.Key, lid api.LeaseID) {
+	w.cleared = append(w.cleared, api.DroppedLease{Session: h.sid, Key: k, Lease: lid})
+}
+
+// settle tells all who wait for the revocation how it ended. The caller has taken it out of h.pending.
+func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api.Key, api.LeaseID)) {
+	now := time.Now()
+	for _, w := range p.waits {
+		how(w, h, key, p.lease)
+		w.delay(api.Delay{Node: h.node, Wait: now.Sub(w.since)})
+		if delete(w.left, claim{h.sid, key}); len(w.left) == 0 {
+			close(w.done)
+		}
+	}
+	p.waits = nil
+}
+
+// clear has the leases revoked, and waits until each holder has given its lease up, or has certainly expired, or its
+// session has ended. Leases in dropped are given up already. It ends early with the ctx or the term.
+func (r *Region) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []api.DroppedLease) (clearance, error) {
+	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
+	if err := r.claim(l, w, holders, dropped); err != nil {
+		return clearance{}, err
+	}
+	var err error
+	select {
+	case <-w.done:
+		r.settled(l, w)
+		return w.clearance, w.err
+	case <-l.ended:
+		err = notLeader("")
+	case <-r.ctx.Done():
+		err = unavailable("the node is shutting down")
+	case <-ctx.Done():
+		err = r.unanswered(l, w)
+	}
+	r.settled(l, w)
+	return clearance{}, err
+}
+
+// claim asks for all the leases and registers w with each.
+func (r *Region) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.DroppedLease) error {
+	now := r.cfg.Clock.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.waiting >= r.cfg.MaxWaiting {
+		return unavailable("too many writes wait for lease holders")
+	}
+	own := make(map[claim]api.LeaseID, len(dropped))
+	for _, d := range dropped {
+		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
+	}
+	for _, x := range holders {
+		if lid := own[claim{x.Session, x.Key}]; lid >= x.Lease {
+			w.cleared = append(w.cleared, api.DroppedLease{Session: x.Session, Key: x.Key, Lease: lid})
+			continue
+		}
+		h, _ := r.holderLocked(l, x.Session)
+		switch {
+		case h == nil: // ended meanwhile
+		case r.expiredLocked(l, h, now, 0):
+			l.outwaited(h)
+			w.kill(h.sid)
+		default:
+			p := l.revoke(h, x.Key, x.Lease, w.since)
+			if w.left[claim{h.sid, x.Key}] == nil {
+				w.left[claim{h.sid, x.Key}] = p
+				p.waits = append(p.waits, w)
+			}
+		}
+	}
+	if len(w.left) == 0 {
+		close(w.done)
+	}
+	l.waiting++
+	r.signal()
+	return nil
+}
+
+// revoke makes sure that the lease, or a later one on the same key, is asked back.
+func (l *lead) revoke(h *holder, key api.Key, lid api.LeaseID, now time.Time) *revocation {
+	p := h.pending[key]
+	if p == nil {
+		p = &revocation{since: now}
+		if len(h.pending) == 0 {
+			h.oldest = now
+		}
+		h.pending[key] = p
+		l.owing[h.sid] = h
+	}
+	if lid > p.lease {
+		p.lease = lid
+		if len(h.unsent) == 0 {
+			l.unsent = append(l.unsent, h)
+		}
+		h.unsent = append(h.unsent, api.RevokedLease{Key: key, Lease: lid})
+	}
+	return p
+}
+
+// settled takes w out of the books, whatever became of it.
+func (r *Region) settled(l *lead, w *wait) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.waiting--
+	for c, p := range w.left {
+		p.waits = slices.DeleteFunc(p.waits, func(o *wait) bool { return o == w })
+		delete(w.left, c)
+	}
+}
+
+// unanswered names some of those whose answer did not come before the caller's time was up.
+func (r *Region) unanswered(l *lead, w *wait) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var nodes []string
+	for c := range w.left {
+		if h := l.holders[c.sid]; h != nil && !slices.Contains(nodes, string(h.node)) {
+			nodes = append(nodes, string(h.node))
+			r.metrics.delayed(h.node, time.Since(w.since))
+		}
+	}
+	slices.Sort(nodes)
+	nodes = nodes[:min(len(nodes), api.MaxDelays)]
+	return unavailable(fmt.Sprintf("the time was up while waiting for lease holders %v; nothing was written", nodes))
+}
+
+// Acked takes note that a holder has given leases up. Only the process that opened the session may say so.
+func (r *Region) Acked(a api.RevokeAck) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.lead
+	if l == nil || a.Group != r.cfg.Group || l.holders[a.Session] == nil {
+		return
+	}
+	h := l.holders[a.Session]
+	if h.nonce != a.Nonce {
+		return
+	}
+	h.unreachable = false
+	for _, x := range a.Leases {
+		l.acked(h, x.Key, x.Lease, true)
+	}
+}
+
+// maxReturned bounds the acknowledged leases that await release; one over stays in the machine until the next write.
+const maxReturned = 4096
+
+// acked settles the revocation of a lease at or below lid.
+func (l *lead) acked(h *holder, key api.Key, lid api.LeaseID, release bool) {
+	p := h.pending[key]
+	if p == nil || p.lease > lid {
+		return
+	}
+	if release && len(p.waits) == 0 && len(l.returned) < maxReturned {
+		l.returned = append(l.returned, api.DroppedLease{Session: h.sid, Key: key, Lease: p.lease})
+	}
+	if delete(h.pending, key); len(h.pending) == 0 {
+		delete(l.owing, h.sid)
+	}
+	p.settle(h, key, (*wait).given)
+}
+
+// outwaited settles all that the holder owes: it has expired.
+func (l *lead) outwaited(h *holder) {
+	for key, p := range h.pending {
+		delete(h.pending, key)
+		p.settle(h, key, (*wait).ended)
+	}
+	h.unsent = nil
+	delete(l.owing, h.sid)
+}
+
+// abandon ends all waits: this node does not lead any more.
+func (l *lead) abandon(err error) {
+	for _, h := range l.owing {
+		for key, p := range h.pending {
+			for _, w := range p.waits {
+				w.err = err
+			}
+			p.settle(h, key, (*wait).nothing)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package region
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// maxReleased bounds the leases in one Release.
+const maxReleased = 10_000
+
+// OpenSession opens a session in the log. Its first term counts here from when that applied.
+func (r *Region) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+	if err := r.ours(o.Group); err != nil {
+		return api.SessionGrant{}, err
+	}
+	if o.Node == "" || o.Nonce == (api.Nonce{}) || o.Term <= 0 || o.Pause < 0 {
+		return api.SessionGrant{}, api.Errorf(api.CodeInvalid, "a session needs a node, a nonce, a term and a pause allowance")
+	}
+	if _, err := r.leader(ctx); err != nil {
+		return api.SessionGrant{}, err
+	}
+	res, err := r.propose(ctx, fsm.SessionOpen{Node: o.Node, Nonce: o.Nonce, T: o.Term, P: o.Pause})
+	if err != nil {
+		return api.SessionGrant{}, err
+	}
+	return api.SessionGrant{Session: res.Session, DedupEpoch: r.cfg.Machine.Meta().DedupEpoch}, nil
+}
+
+// CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.
+func (r *Region) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce api.Nonce) error {
+	if err := r.ours(g); err != nil {
+		return err
+	}
+	if _, err := r.leader(ctx); err != nil {
+		return err
+	}
+	_, err := r.propose(ctx, fsm.SessionClose{Session: sid, Nonce: nonce})
+	if api.CodeOf(err) == api.CodeSessionDead {
+		return nil
+	}
+	return err
+}
+
+// Release gives up leases that the holder has dropped already. Writes that wait for them go on.
+func (r *Region) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+	if err := r.ours(g); err != nil {
+		return err
+	}
+	if len(leases) > maxReleased {
+		return api.Errorf(api.CodeTooLarge, "release of %d leases is over the limit of %d leases", len(leases), maxReleased)
+	}
+	if _, err := r.leader(ctx); err != nil {
+		return err
+	}
+	if _, err := r.propose(ctx, fsm.Release{Leases: leases}); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lead == nil {
+		return nil
+	}
+	for _, d := range leases {
+		if h := r.lead.holders[d.Session]; h != nil {
+			r.lead.acked(h, d.Key, d.Lease, false)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package region
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestOpenSession refuses what the group does not allow.
+func TestOpenSession(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, ctx := l.node("a"), context.Background()
+		ok := api.OpenSession{Group: "g.1", Node: "e", Nonce: api.Nonce{1}, Term: time.Second}
+		if g, err := a.region.OpenSession(ctx, ok); err != nil || g.Session.IsZero() {
+			t.Fatalf("%+v, %v", g, err)
+		}
+		for name, bad := range map[string]func(*api.OpenSession){
+			"a term over the maximum":  func(o *api.OpenSession) { o.Term = api.MaxLeaseTerm + 1 },
+			"a pause over the maximum": func(o *api.OpenSession) { o.Pause = api.MaxPause + 1 },
+			"no term":                  func(o *api.OpenSession) { o.Term = 0 },
+			"a negative pause":         func(o *api.OpenSession) { o.Pause = -1 },
+			"no node":                  func(o *api.OpenSession) { o.Node = "" },
+		} {
+			o := ok
+			bad(&o)
+			if _, err := a.region.OpenSession(ctx, o); api.CodeOf(err) != api.CodeInvalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		ok.Group = "g.2"
+		_, err := a.region.OpenSession(ctx, ok)
+		wantCode(t, err, api.CodeWrongGroup)
+	})
+}
+
+// TestNonce (B8): another process under the same name neither acknowledges nor renews nor closes for it.
+func TestNonce(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			a.region.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: api.Nonce{9},
+				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease}}})
+			_ = a.region.CloseSession(context.Background(), "g.1", e.sid, api.Nonce{9})
+			s, ok := a.region.KeepAlive(context.Background(), &api.KeepAlive{Node: "e", Nonce: api.Nonce{9}},
+				api.SessionKeepAlive{Group: "g.1", Session: e.sid})
+			if !ok || !s.Dead || s.Extended {
+				t.Errorf("another process was answered %+v, %v", s, ok)
+			}
+		}()
+		_, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, grantorWait, grantorWait+2*tick)
+	})
+}
+
+// TestAckOfAnEarlierLease does not clear the present one.
+func TestAckOfAnEarlierLease(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			a.region.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce,
+				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease - 1}}})
+		}()
+		_, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, grantorWait, grantorWait+2*tick)
+	})
+}
+
+// TestReleaseAndCloseEndWaits: whatever ends the lease ends the wait for it.
+func TestReleaseAndCloseEndWaits(t *testing.T) {
+	for name, end := range map[string]func(*Region, *testEdge) error{
+		"release": func(r *Region, e *testEdge) error {
+			return r.Release(context.Background(), "g.1",
+				[]api.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}})
+		},
+		"close": func(r *Region, e *testEdge) error {
+			return r.CloseSession(context.Background(), "g.1", e.sid, e.nonce)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				a, e := l.node("a"), l.edge("e")
+				defer e.close()
+				e.lease(a, "k")
+				e.set(func(e *testEdge) { e.mute = true })
+				go func() {
+					time.Sleep(100 * time.Millisecond)
+					if err := end(a.region, e); err != nil {
+						t.Error(err)
+					}
+				}()
+				_, took := a.mustWrite(put("k", "new"))
+				within(t, "the write", took, 100*time.Millisecond, 120*time.Millisecond)
+			})
+		})
+	}
+}
+
+// TestLateAckIsReleased: a lease that is given back after the writes that wanted it have gone leaves the machine.
+func TestLateAckIsReleased(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.live()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		_, _, err := a.write(500*time.Millisecond, put("k", "new"))
+		wantCode(t, err, api.CodeUnavailable)
+		e.set(func(e *testEdge) { e.mute = false })
+		time.Sleep(2 * sweepEvery)
+		if n := a.machine.Meta().Leases; n != 0 {
+			t.Errorf("%d leases stand, want none", n)
+		}
+		if s, ok := a.machine.Session(e.sid); !ok || s.Suspect {
+			t.Errorf("session %+v, %v: want it live", s, ok)
+		}
+	})
+}
+
+// TestUnknownSessionIsDead, and its reads are answered without a lease.
+func TestUnknownSessionIsDead(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.sid.Index += 100
+		if x, err := e.fetch(a, "k"); err != nil || x.Lease != 0 {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if s, ok := e.keepAlive(a); !ok || !s.Dead {
+			t.Errorf("answered %+v, %v", s, ok)
+		}
+	})
+}
+
+// TestGrantPolicy: no lease on the first read, none in the cool-down, none on keys written more than read; a key that
+// was worth it before a write is worth it right after.
+func TestGrantPolicy(t *testing.T) {
+	tune := func(c *Config) { c.GrantAfter, c.CoolDown = 3, 100*time.Millisecond }
+	bubble(t, tune, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		fetch := func(want bool) {
+			t.Helper()
+			if x, err := e.fetch(a, "k"); err != nil || x.Lease != 0 != want {
+				t.Fatalf("%+v, %v: want a lease: %v", x, err, want)
+			}
+		}
+		fetch(false)
+		fetch(false)
+		fetch(true)
+		e.set(func(e *testEdge) { delete(e.cache, "k") })
+		ctx := context.Background()
+		a.region.KeepAlive(ctx, &api.KeepAlive{Node: "e", Nonce: e.nonce},
+			api.SessionKeepAlive{Group: "g.1", Session: e.sid, Hits: []api.KeyHits{{Key: "k", Hits: 10}}})
+		a.mustWrite(put("k", "1"))
+		fetch(false) // cool-down
+		time.Sleep(100 * time.Millisecond)
+		fetch(true) // it paid before
+		for i := range 4 {
+			a.mustWrite(put("k", string(rune('2'+i))))
+		}
+		time.Sleep(100 * time.Millisecond)
+		fetch(false) // written more than read
+	})
+}
+
+// TestKnownAndMixedReads: values that the reader knows are left out; keys with and without grants come in order.
+func TestKnownAndMixedReads(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		first, _ := a.mustWrite(put("k1", "one"))
+		a.mustWrite(put("k3", "three"))
+		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
+		go a.mustWrite(put("k2", "two"))
+		time.Sleep(time.Millisecond) // k2 is latched: no grant
+		res, err := a.region.Read(context.Background(), &api.ReadRequest{
+			Keys: []api.Key{"k1", "k2", "k3"}, Session: e.sid, Known: []api.Version{first.Version, {}, {}},
+		})
+		if err != nil || len(res.Entries) != 3 || !res.Snapshot {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		k1, k2, k3 := res.Entries[0], res.Entries[1], res.Entries[2]
+		if k1.Key != "k1" || k1.Lease == 0 || !k1.Unchanged || len(k1.Value) != 0 {
+			t.Errorf("k1: %+v", k1)
+		}
+		if k2.Key != "k2" || k2.Lease != 0 || k2.Exists {
+			t.Errorf("k2: %+v", k2)
+		}
+		if k3.Key != "k3" || k3.Lease == 0 || string(k3.Value) != "three" {
+			t.Errorf("k3: %+v", k3)
+		}
+		time.Sleep(time.Second)
+	})
+}

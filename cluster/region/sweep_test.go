@@ -1,0 +1,133 @@
+package region
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// TestSweep: a session that nobody waits for is ended a while after it has expired, and one that lives is not.
+func TestSweep(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, dead, alive := l.node("a"), l.edge("dead"), l.edge("alive")
+		defer dead.close()
+		defer alive.close()
+		alive.live()
+		dead.lease(a, "k")
+		time.Sleep(time.Minute)
+		if n := a.machine.Meta().Sessions; n != 2 {
+			t.Fatalf("%d sessions after a minute, want 2", n)
+		}
+		time.Sleep(20 * time.Second)
+		m := a.machine.Meta()
+		if m.Sessions != 1 || m.Leases != 0 {
+			t.Fatalf("%d sessions, %d leases after W + a minute, want the live session alone", m.Sessions, m.Leases)
+		}
+		a.region.mu.Lock()
+		defer a.region.mu.Unlock()
+		if n := len(a.region.rates); n != 1 {
+			t.Errorf("%d clock rates are kept for one process", n)
+		}
+	})
+}
+
+// TestTrim: old tombstones and dedup epochs end by the leader's hand, also over a change of leaders, and an idle group
+// stays nearly idle.
+func TestTrim(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.mustWrite(put("k", "x"))
+		a.mustWrite(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}})
+		first := a.mustRead("k").Version
+		time.Sleep(40 * time.Minute)
+		if n := a.machine.Meta().Tombstones; n != 1 {
+			t.Fatalf("%d tombstones after 40 minutes, want 1", n)
+		}
+		before := a.machine.Meta()
+		b := l.elect("b")
+		time.Sleep(40 * time.Minute)
+		m := b.machine.Meta()
+		if m.Tombstones != 0 || m.DedupEpoch != before.DedupEpoch+1 {
+			t.Errorf("%d tombstones, epoch %d after 80 minutes", m.Tombstones, m.DedupEpoch)
+		}
+		if m.Counter > before.Counter+10 {
+			t.Errorf("%d commands in an idle group", m.Counter-before.Counter)
+		}
+		if v := b.mustRead("k").Version; v.Compare(first) < 0 {
+			t.Errorf("the version of absence fell from %v to %v", first, v)
+		}
+	})
+}
+
+// TestHeatIsBounded: whatever is read.
+func TestHeatIsBounded(t *testing.T) {
+	cfg := Config{GrantAfter: 3, HeatKeys: 100}
+	h := newHeat(&cfg)
+	for i := range 10_000 {
+		h.read(api.NodeID(fmt.Sprint(i)), "hot", 1, time.Now())
+		h.read("n", api.Key(fmt.Sprint(i)), 1, time.Now())
+	}
+	if n := len(h.young) + len(h.old); n > 100 {
+		t.Errorf("%d keys are kept", n)
+	}
+	if n := len(h.key("hot").nodes); n > maxHeatNodes {
+		t.Errorf("%d nodes are kept for a key", n)
+	}
+}
+
+// testMetrics keeps the sums by name and label values.
+type testMetrics struct {
+	mu   sync.Mutex
+	sums map[string]float64
+}
+
+func (m *testMetrics) Counter(name, _ string, _ ...string) func(float64, ...string) {
+	return func(n float64, values ...string) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.sums[fmt.Sprint(name, values)] += n
+	}
+}
+func (m *testMetrics) Gauge(string, string, func() float64) {}
+func (m *testMetrics) Histogram(name, help string, labels ...string) func(float64, ...string) {
+	return m.Counter(name, help, labels...)
+}
+
+// TestMetrics tell who delayed a write and for how long.
+func TestMetrics(t *testing.T) {
+	m := &testMetrics{sums: map[string]float64{}}
+	bubble(t, func(c *Config) { c.Metrics = m }, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("dead")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.down = true })
+		a.mustWrite(put("k", "new"))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if s := m.sums["edgehold_region_write_delay_seconds[dead]"]; s < grantorWait.Seconds() {
+			t.Errorf("the delay by the dead node is told as %v s", s)
+		}
+		for _, name := range []string{
+			"edgehold_region_grants_total[]", "edgehold_region_revocations_total[]",
+			"edgehold_region_suspects_total[dead]", "edgehold_region_expiries_total[dead]",
+		} {
+			if m.sums[name] != 1 {
+				t.Errorf("%s is %v, want 1", name, m.sums[name])
+			}
+		}
+	})
+}
+
+// TestNodeLabelsAreBounded: anyone may name himself.
+func TestNodeLabelsAreBounded(t *testing.T) {
+	n := nodeLabels{known: map[api.NodeID]bool{}}
+	for i := range 2 * maxNodeLabels {
+		n.label(api.NodeID(fmt.Sprint(i)))
+	}
+	if len(n.known) > maxNodeLabels || n.label("new") != "other" || n.label("1") != "1" {
+		t.Errorf("%d labels", len(n.known))
+	}
+}

@@ -1,0 +1,132 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Do carries out a transaction: keeps new leases off the keys that it may write, has the live ones given back or waits
+// until they have certainly expired, and proposes it. A lease that was given meanwhile makes the machine refuse, and the
+// round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied.
+func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if err := r.ours(t.Group); err != nil {
+		return nil, err
+	}
+	l, err := r.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	written := t.WrittenKeys()
+	r.latch(l, written)
+	defer r.unlatch(l, written)
+	w := writing{Region: r, lead: l, txn: t}
+	preview := r.cfg.Machine.Preview(t)
+	switch {
+	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
+		return r.replayed(preview.Replay), nil
+	case preview.Err != nil:
+		return nil, preview.Err
+	}
+	res, err := w.run(ctx, preview.Holders)
+	if err != nil {
+		return nil, err
+	}
+	if !res.Replayed && res.Committed {
+		r.wrote(l, t.Then)
+	} else if !res.Replayed {
+		r.wrote(l, t.Else)
+	}
+	r.metrics.wrote(res.Timing)
+	return res, nil
+}
+
+// writing is one transaction on its way into the log.
+type writing struct {
+	*Region
+	lead   *lead
+	txn    *api.Txn
+	gained clearance
+	timing api.Timing
+}
+
+// run clears the holders and proposes, until the machine accepts.
+func (w *writing) run(ctx context.Context, holders []fsm.Holder) (*api.TxnResult, error) {
+	for {
+		if err := w.clearAll(ctx, holders); err != nil {
+			return nil, err
+		}
+		if err := ctx.Err(); err != nil { // while it is still certain that nothing was written
+			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+		}
+		began := time.Now()
+		res, err := w.log().Propose(ctx, fsm.Encode(fsm.Write{
+			Term: w.lead.term, Txn: *w.txn, Cleared: w.gained.cleared, Killed: w.gained.killed,
+		}))
+		w.timing.Commit += time.Since(began)
+		switch {
+		case err != nil:
+			return nil, err
+		case res.Err != nil && res.Err.Code == fsm.RetryLeases:
+			holders = res.Holders
+		case res.Err != nil:
+			return nil, res.Err
+		default:
+			out := *res.Txn
+			w.timing.Delayed = w.gained.delays
+			out.Timing, out.Group = w.timing, w.cfg.Group
+			return &out, nil
+		}
+	}
+}
+
+// clearAll waits for the holders, and adds what that gained to what earlier rounds had.
+func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
+	if len(holders) == 0 {
+		return nil
+	}
+	began := time.Now()
+	c, err := w.clear(ctx, w.lead, holders, w.txn.Dropped)
+	w.timing.Revoke += time.Since(began)
+	for _, d := range c.delays {
+		w.metrics.delayed(d.Node, d.Wait)
+	}
+	w.gained.add(c)
+	return err
+}
+
+// replayed is the stored result of an earlier attempt.
+func (r *Region) replayed(stored *api.TxnResult) *api.TxnResult {
+	out := *stored
+	out.Replayed, out.Group = true, r.cfg.Group
+	return &out
+}
+
+func (r *Region) latch(l *lead, keys []api.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.latch(keys)
+}
+
+func (r *Region) unlatch(l *lead, keys []api.Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.unlatch(keys)
+}
+
+// wrote lets the heat of the written keys know.
+func (r *Region) wrote(l *lead, ops []api.Op) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range ops {
+		if o.Writes() {
+			l.heat.wrote(o.Key, now)
+		}
+	}
+}

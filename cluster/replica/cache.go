@@ -1,0 +1,101 @@
+package replica
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// logCache keeps the newest entries of a log in memory, bounded by bytes: followers that keep up cost no reads. (Raft's
+// own cache is bounded by entries only, and ours hold hundreds of KiB each under load.)
+type logCache struct {
+	raft.LogStore
+	limit int
+
+	mu      sync.RWMutex
+	first   uint64     // index of entries[0]
+	entries []raft.Log // consecutive; copies, since Raft's own hang on to the results of their proposers
+	bytes   int
+}
+
+var _ raft.MonotonicLogStore = (*logCache)(nil)
+
+func newLogCache(limit int, store raft.LogStore) *logCache {
+	return &logCache{LogStore: store, limit: limit}
+}
+
+func (c *logCache) IsMonotonic() bool {
+	m, ok := c.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+func (c *logCache) GetLog(index uint64, log *raft.Log) error {
+	c.mu.RLock()
+	if index >= c.first && index-c.first < uint64(len(c.entries)) {
+		*log = c.entries[index-c.first]
+		c.mu.RUnlock()
+		return nil
+	}
+	c.mu.RUnlock()
+	return c.LogStore.GetLog(index, log)
+}
+
+func (c *logCache) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs keeps the entries once they are durable.
+func (c *logCache) StoreLogs(logs []*raft.Log) error {
+	if err := c.LogStore.StoreLogs(logs); err != nil {
+		c.clear()
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, l := range logs {
+		if l.Index != c.first+uint64(len(c.entries)) {
+			c.first, c.entries, c.bytes = l.Index, nil, 0
+		}
+		c.entries = append(c.entries, *l)
+		c.bytes += cost(l)
+	}
+	c.evict()
+	return nil
+}
+
+func (c *logCache) evict() {
+	n := 0
+	for ; n < len(c.entries) && c.bytes > c.limit; n++ {
+		c.bytes -= cost(&c.entries[n])
+		c.entries[n] = raft.Log{}
+	}
+	c.entries = c.entries[n:]
+	c.first += uint64(n)
+}
+
+// DeleteRange forgets the entries before they are gone. A truncation behind a snapshot leaves the newest ones.
+func (c *logCache) DeleteRange(low, high uint64) error {
+	c.mu.Lock()
+	if end := c.first + uint64(len(c.entries)); low < end && high >= c.first {
+		if high+1 < end && low <= c.first {
+			gone := c.entries[:high+1-c.first]
+			for i := range gone {
+				c.bytes -= cost(&gone[i])
+			}
+			c.entries = slices.Clone(c.entries[len(gone):])
+			c.first = high + 1
+		} else {
+			c.first, c.entries, c.bytes = 0, nil, 0
+		}
+	}
+	c.mu.Unlock()
+	return c.LogStore.DeleteRange(low, high)
+}
+
+func (c *logCache) clear() {
+	c.mu.Lock()
+	c.first, c.entries, c.bytes = 0, nil, 0
+	c.mu.Unlock()
+}
+
+// cost is what an entry takes in memory, roughly.
+func cost(l *raft.Log) int { return len(l.Data) + len(l.Extensions) + 128 }

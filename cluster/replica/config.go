@@ -1,0 +1,120 @@
+package replica
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Machine is the replicated state machine. Apply, Snapshot and Restore are called by one goroutine; WriteTo of a
+// snapshot runs beside later calls of Apply.
+type Machine[R any] interface {
+	// Apply applies the commands of one log entry, in order, and returns exactly one result for each. It must be
+	// deterministic and must not wait for anything. The commands share memory with the whole entry and with the log:
+	// Apply never changes them, and copies what it keeps.
+	Apply(term uint64, commands [][]byte) []R
+	// Snapshot captures the state between two calls of Apply, quickly.
+	Snapshot() (Snapshot, error)
+	// Restore replaces the whole state by that of a snapshot.
+	Restore(r io.Reader) error
+}
+
+// Snapshot is a captured state. It is closed exactly once, written or not.
+type Snapshot interface {
+	io.WriterTo
+	Close() error
+}
+
+// StreamLayer connects the members of the group: one lane of the node's port. Safe for concurrent use. Close ends Accept
+// and every Dial under way.
+type StreamLayer interface {
+	Accept() (net.Conn, error)
+	Close() error
+	Addr() net.Addr
+	// Dial connects to the same group's lane at a node; the address is the newest known one. It gives up after timeout.
+	Dial(node string, address string, timeout time.Duration) (net.Conn, error)
+}
+
+// Member is one member of a group.
+type Member struct {
+	Node    string // the node's ID
+	Address string // HOST:PORT
+	Voter   bool
+}
+
+// Config describes a replica. Group, Node, Streams and one of Dir and Stores are required, Confirm where the group has
+// more than one voter; everything else has a working zero value.
+type Config struct {
+	// Group and Node name this replica, for life: its durable state refuses any others.
+	Group, Node string
+	// Members, where not empty, are the voters that found the group if there is no durable state yet. Each founder must
+	// be given the same ones. A replica without state and without Members waits to be added by a leader.
+	Members []Member
+	// Dir holds the log and the snapshots.
+	Dir string
+	// Stores replaces the files below Dir.
+	Stores func() (Stores, error)
+	// Streams connects this member with the others. The replica closes it.
+	Streams StreamLayer
+	// Address gives the present address of a member; nil or not ok means the one of the group's configuration.
+	Address func(node string) (address string, ok bool)
+	// Confirm asks a voter whether its [Replica.CurrentTerm] is term, over any transport but Raft's. It must return
+	// soon after ctx has ended.
+	Confirm func(ctx context.Context, node string, term uint64) (bool, error)
+	// OnLeadership gives the command to propose when this replica has been told that it leads in term. The command is
+	// proposed until it has applied in that term or the term is over. nil proposes nothing.
+	OnLeadership func(term uint64) []byte
+	// OnStuck is called, once each time, where the disk has not finished an append for Timing.DiskLost. The caller may
+	// end the process. nil does nothing.
+	OnStuck func(d time.Duration)
+	// Timing of elections and transports; a zero field is that of RegionTiming.
+	Timing Timing
+	// Limits of queues, entries and logs; a zero field is its default.
+	Limits Limits
+	// Logger is where the replica and Raft say what they do; nil is nowhere.
+	Logger hclog.Logger
+	// Metrics is where the replica registers what it measures; nil is nowhere.
+	Metrics api.Metrics
+}
+
+func (c *Config) check() error {
+	switch {
+	case c.Group == "" || c.Node == "" || strings.ContainsRune(c.Node, 0):
+		return api.Errorf(api.CodeInvalid, "a replica needs a group and a node, which holds no zero byte")
+	case c.Dir == "" && c.Stores == nil:
+		return api.Errorf(api.CodeInvalid, "replica %s of %s has no folder for its log", c.Node, c.Group)
+	case c.Streams == nil:
+		return api.Errorf(api.CodeInvalid, "replica %s of %s has no streams", c.Node, c.Group)
+	}
+	seen := make(map[string]bool)
+	for _, m := range c.Members {
+		if m.Node == "" || seen[m.Node] {
+			return api.Errorf(api.CodeInvalid, "group %s is founded with an empty or repeated member %q", c.Group, m.Node)
+		}
+		seen[m.Node] = true
+	}
+	return nil
+}
+
+func (c *Config) setDefaults() {
+	c.Timing.setDefaults()
+	c.Limits.setDefaults()
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Metrics == nil {
+		c.Metrics = api.NoMetrics{}
+	}
+	if c.Address == nil {
+		c.Address = func(string) (string, bool) { return "", false }
+	}
+	if c.Confirm == nil {
+		c.Confirm = func(context.Context, string, uint64) (bool, error) { return false, nil }
+	}
+}

@@ -1,0 +1,310 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// register is a machine that holds every command it has applied.
+type register struct {
+	mu      sync.Mutex
+	applied []string
+	entries int
+	terms   []uint64
+	restore int
+}
+
+type result struct {
+	Place   int // of the command among all
+	Command string
+}
+
+func (m *register) Apply(term uint64, commands [][]byte) []result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries++
+	out := make([]result, len(commands))
+	for i, c := range commands {
+		m.applied = append(m.applied, string(c))
+		m.terms = append(m.terms, term)
+		out[i] = result{Place: len(m.applied), Command: string(c)}
+	}
+	return out
+}
+
+func (m *register) Snapshot() (Snapshot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return registerSnapshot{Applied: slices.Clone(m.applied), Terms: slices.Clone(m.terms)}, nil
+}
+
+func (m *register) Restore(r io.Reader) error {
+	var s registerSnapshot
+	if err := gob.NewDecoder(r).Decode(&s); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.applied, m.terms = s.Applied, s.Terms
+	m.restore++
+	return nil
+}
+
+type registerSnapshot struct {
+	Applied []string
+	Terms   []uint64
+}
+
+func (s registerSnapshot) WriteTo(w io.Writer) (int64, error) {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(s); err != nil {
+		return 0, err
+	}
+	return b.WriteTo(w)
+}
+
+func (s registerSnapshot) Close() error { return nil }
+
+// has tells whether the command has been applied.
+func (m *register) has(command string) bool { return m.count(command) > 0 }
+
+func (m *register) count(command string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, c := range m.applied {
+		if c == command {
+			n++
+		}
+	}
+	return n
+}
+
+// all are the applied commands but those of new leaders.
+func (m *register) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(m.applied), func(c string) bool { return strings.HasPrefix(c, "lead ") })
+}
+
+// group is a group of replicas over an in-memory network and disks.
+type group struct {
+	t     *testing.T
+	net   *network
+	limit Limits
+	time  Timing
+	// ask, where set, stands before every question of a QuorumConfirm.
+	ask func(ctx context.Context, node string) error
+	// stuck counts calls of OnStuck.
+	stuck atomic.Int32
+
+	mu    sync.Mutex
+	nodes map[string]*node
+}
+
+type node struct {
+	name    string
+	founder bool
+	disk    *MemoryStores
+	machine *register
+	rep     *Replica[result]
+}
+
+// newGroup founds a group of voters n0, n1, ... and starts them.
+func newGroup(t *testing.T, voters int, limits Limits, timing Timing) *group {
+	g := &group{t: t, net: newNetwork(time.Millisecond), limit: limits, time: timing, nodes: make(map[string]*node)}
+	for _, m := range g.founders(voters) {
+		g.nodes[m.Node] = &node{name: m.Node, founder: true, disk: NewMemoryStores(time.Millisecond)}
+	}
+	for _, m := range g.founders(voters) {
+		g.start(m.Node, voters)
+	}
+	return g
+}
+
+func (g *group) founders(n int) []Member {
+	var ms []Member
+	for i := range n {
+		name := fmt.Sprintf("n%d", i)
+		ms = append(ms, Member{Node: name, Address: name, Voter: true})
+	}
+	return ms
+}
+
+// join starts a node that is no member yet.
+func (g *group) join(name string) *node {
+	g.mu.Lock()
+	n := &node{name: name, disk: NewMemoryStores(time.Millisecond)}
+	g.nodes[name] = n
+	g.mu.Unlock()
+	g.start(name, 0)
+	return n
+}
+
+func (g *group) start(name string, founders int) {
+	n := g.nodes[name]
+	cfg := Config{
+		Group: "g", Node: name, Stores: n.disk.Stores, Streams: g.net.endpoint(name), Timing: g.time, Limits: g.limit,
+		OnStuck: func(time.Duration) { g.stuck.Add(1) },
+		Confirm: func(ctx context.Context, node string, term uint64) (bool, error) {
+			if g.ask != nil {
+				if err := g.ask(ctx, node); err != nil {
+					return false, err
+				}
+			}
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			v := g.nodes[node]
+			return v != nil && v.rep != nil && v.rep.CurrentTerm() == term, nil
+		},
+		OnLeadership: func(term uint64) []byte { return fmt.Appendf(nil, "lead %s %d", name, term) },
+	}
+	if n.founder {
+		cfg.Members = g.founders(founders)
+	}
+	machine := new(register)
+	rep, err := Open[result](cfg, machine)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.mu.Lock()
+	n.machine, n.rep = machine, rep
+	g.mu.Unlock()
+}
+
+// crash ends a node as a loss of power would: its disk holds what was durable at that instant.
+func (g *group) crash(name string) {
+	n := g.nodes[name]
+	disk := n.disk.Clone()
+	g.net.crash(name)
+	g.mu.Lock()
+	zombie := n.rep
+	n.rep = nil
+	g.mu.Unlock()
+	if err := zombie.Close(); err != nil {
+		g.t.Error(err)
+	}
+	n.disk = disk
+}
+
+func (g *group) close() {
+	for _, n := range g.nodes {
+		if n.rep != nil {
+			if err := n.rep.Close(); err != nil {
+				g.t.Error(err)
+			}
+		}
+	}
+}
+
+// leader waits for a leader, other than the named ones, whose OnLeadership command has applied.
+func (g *group) leader(but ...string) *node {
+	g.t.Helper()
+	var found *node
+	g.until(30*time.Second, "a leader", func() bool {
+		for _, n := range g.sorted() {
+			if n.rep == nil || slices.Contains(but, n.name) || !n.rep.IsLeader() {
+				continue
+			}
+			if n.machine.has(fmt.Sprintf("lead %s %d", n.name, n.rep.CurrentTerm())) {
+				found = n
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func (g *group) sorted() []*node {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var ns []*node
+	for _, n := range g.nodes {
+		ns = append(ns, n)
+	}
+	slices.SortFunc(ns, func(a, b *node) int { return strings.Compare(a.name, b.name) })
+	return ns
+}
+
+// others are the names of all nodes but the given ones.
+func (g *group) others(but ...string) []string {
+	var names []string
+	for _, n := range g.sorted() {
+		if !slices.Contains(but, n.name) {
+			names = append(names, n.name)
+		}
+	}
+	return names
+}
+
+// until waits in virtual time.
+func (g *group) until(limit time.Duration, what string, ok func() bool) {
+	g.t.Helper()
+	for end := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			g.t.Fatalf("no %s within %v", what, limit)
+		}
+	}
+}
+
+func (g *group) must(n *node, command string) result {
+	g.t.Helper()
+	r, err := n.rep.Propose(g.t.Context(), []byte(command))
+	if err != nil {
+		g.t.Fatalf("propose %s at %s: %v", command, n.name, err)
+	}
+	return r
+}
+
+// settle waits until every running node has applied the same commands.
+func (g *group) settle() {
+	g.t.Helper()
+	g.until(time.Minute, "agreement", func() bool {
+		var first []string
+		for _, n := range g.sorted() {
+			if n.rep == nil {
+				continue
+			}
+			if all := n.machine.all(); first == nil {
+				first = all
+			} else if !slices.Equal(first, all) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// simulate runs a test of a group in a bubble. All that the group started must have ended when it has.
+func simulate(t *testing.T, voters int, limits Limits, test func(t *testing.T, g *group)) {
+	simulateTimed(t, voters, limits, Timing{}, test)
+}
+
+func simulateTimed(t *testing.T, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, voters, limits, timing)
+		defer g.close()
+		test(t, g)
+	})
+}
+
+func wantCode(t *testing.T, err error, code api.Code) {
+	t.Helper()
+	if !errors.Is(err, code) {
+		t.Errorf("the error is %v, want %s", err, code)
+	}
+}

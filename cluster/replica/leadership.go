@@ -1,0 +1,56 @@
+package replica
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// lead proposes the OnLeadership command in each term that this replica leads. Raft's signals are early and only the
+// newest one is kept: they only prompt. What counts is that the command has applied, in that term.
+func (r *Replica[R]) lead() {
+	var told uint64 // the term in which the command has applied last
+	for {
+		select {
+		case <-r.raft.LeaderCh():
+		case <-r.closing:
+			return
+		}
+		for r.cfg.OnLeadership != nil && r.raft.State() == raft.Leader {
+			term := r.raft.CurrentTerm()
+			if term == told {
+				break
+			}
+			if r.tell(term) {
+				told = term
+			} else if !r.pause(tellAgain) {
+				return
+			}
+		}
+	}
+}
+
+// tellAgain is the pause before the command is proposed again.
+const tellAgain = 20 * time.Millisecond
+
+// tell proposes the command and tells whether it has applied in that term.
+func (r *Replica[R]) tell(term uint64) bool {
+	_, at, err := r.propose(r.ctx, r.cfg.OnLeadership(term))
+	if err != nil {
+		r.log.Debug("the command of a new leader did not apply", "group", r.cfg.Group, "term", term, "error", err)
+		return false
+	}
+	return at == term
+}
+
+// pause tells whether the replica is still open after d.
+func (r *Replica[R]) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.closing:
+		return false
+	}
+}

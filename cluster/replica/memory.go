@@ -1,0 +1,284 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// MemoryStores is a simulated disk for one replica: what it holds survives the replica, and a crash is a
+// [MemoryStores.Clone] at that instant. Safe for concurrent use; no mutex is held while time passes.
+type MemoryStores struct {
+	mu        sync.Mutex
+	sync      time.Duration
+	hang      chan struct{} // not nil: writes wait until it is closed
+	first     uint64        // index of logs[0]; 0 where there are none
+	logs      []raft.Log
+	stable    map[string][]byte
+	snapshots []*memorySnapshot // oldest first, complete ones only
+	made      int
+}
+
+// NewMemoryStores returns an empty disk on which every durable write takes the time sync.
+func NewMemoryStores(sync time.Duration) *MemoryStores {
+	return &MemoryStores{sync: sync, stable: make(map[string][]byte)}
+}
+
+// Stores is for [Config].Stores.
+func (m *MemoryStores) Stores() (Stores, error) {
+	return Stores{Log: memoryLog{m}, Stable: memoryStable{m}, Snapshots: memorySnapshots{m}}, nil
+}
+
+// Clone is a disk that holds what is durable at this instant; both go their own ways from here. A write under way is in
+// it or not, as a whole.
+func (m *MemoryStores) Clone() *MemoryStores {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := NewMemoryStores(m.sync)
+	c.first, c.made = m.first, m.made
+	c.logs = slices.Clone(m.logs)
+	for k, v := range m.stable {
+		c.stable[k] = v
+	}
+	c.snapshots = slices.Clone(m.snapshots)
+	return c
+}
+
+// Hang makes every later write wait, and Unhang lets them through.
+func (m *MemoryStores) Hang() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hang == nil {
+		m.hang = make(chan struct{})
+	}
+}
+
+// Unhang undoes Hang.
+func (m *MemoryStores) Unhang() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hang != nil {
+		close(m.hang)
+		m.hang = nil
+	}
+}
+
+// write makes a change durable in the middle of the time that it takes, so that a crash may come on either side.
+func (m *MemoryStores) write(change func()) {
+	m.mu.Lock()
+	hang, d := m.hang, m.sync
+	m.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	if d > 0 {
+		time.Sleep(d / 2)
+	}
+	m.mu.Lock()
+	change()
+	m.mu.Unlock()
+	if d > 0 {
+		time.Sleep(d - d/2)
+	}
+}
+
+// memoryLog is the disk as a log.
+type memoryLog struct{ m *MemoryStores }
+
+var _ raft.MonotonicLogStore = memoryLog{}
+
+func (l memoryLog) IsMonotonic() bool { return true }
+
+func (l memoryLog) FirstIndex() (uint64, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.m.first, nil
+}
+
+func (l memoryLog) LastIndex() (uint64, error) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	return l.m.last(), nil
+}
+
+func (m *MemoryStores) last() uint64 {
+	if m.first == 0 {
+		return 0
+	}
+	return m.first + uint64(len(m.logs)) - 1
+}
+
+func (l memoryLog) GetLog(index uint64, log *raft.Log) error {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	if l.m.first == 0 || index < l.m.first || index > l.m.last() {
+		return raft.ErrLogNotFound
+	}
+	*log = l.m.logs[index-l.m.first]
+	return nil
+}
+
+func (l memoryLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+
+func (l memoryLog) StoreLogs(logs []*raft.Log) (err error) {
+	l.m.write(func() { err = l.m.append(logs) })
+	return err
+}
+
+func (m *MemoryStores) append(logs []*raft.Log) error {
+	for _, log := range logs {
+		switch {
+		case m.first == 0:
+			m.first, m.logs = log.Index, nil
+		case log.Index != m.last()+1:
+			return fmt.Errorf("entry %d does not follow %d", log.Index, m.last())
+		}
+		m.logs = append(m.logs, *log)
+	}
+	return nil
+}
+
+func (l memoryLog) DeleteRange(low, high uint64) error {
+	l.m.write(func() { l.m.cut(low, high) })
+	return nil
+}
+
+// cut removes a beginning, an end, or all of the log.
+func (m *MemoryStores) cut(low, high uint64) {
+	if m.first == 0 || high < m.first || low > m.last() {
+		return
+	}
+	switch {
+	case low <= m.first && high >= m.last():
+		m.first, m.logs = 0, nil
+	case low <= m.first:
+		m.logs = slices.Clone(m.logs[high+1-m.first:])
+		m.first = high + 1
+	default:
+		m.logs = slices.Clone(m.logs[:low-m.first])
+	}
+}
+
+// memoryStable is the disk as a table of term, vote and identity.
+type memoryStable struct{ m *MemoryStores }
+
+func (s memoryStable) Set(key, value []byte) error {
+	v := bytes.Clone(value)
+	s.m.write(func() { s.m.stable[string(key)] = v })
+	return nil
+}
+
+func (s memoryStable) Get(key []byte) ([]byte, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	v, ok := s.m.stable[string(key)]
+	if !ok {
+		return nil, errNotFound
+	}
+	return bytes.Clone(v), nil
+}
+
+func (s memoryStable) SetUint64(key []byte, value uint64) error {
+	return s.Set(key, fmt.Append(nil, value))
+}
+
+func (s memoryStable) GetUint64(key []byte) (value uint64, err error) {
+	b, err := s.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	_, err = fmt.Sscan(string(b), &value)
+	return value, err
+}
+
+// memorySnapshots is the disk as a store of snapshots. It keeps the newest two.
+type memorySnapshots struct{ m *MemoryStores }
+
+type memorySnapshot struct {
+	meta raft.SnapshotMeta
+	data []byte
+}
+
+func (s memorySnapshots) Create(
+	version raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, _ raft.Transport,
+) (raft.SnapshotSink, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.made++
+	meta := raft.SnapshotMeta{
+		Version: version, ID: fmt.Sprintf("%d-%d-%d", term, index, s.m.made), Index: index, Term: term,
+		Configuration: c.Clone(), ConfigurationIndex: cIndex,
+	}
+	return &memorySink{m: s.m, meta: meta}, nil
+}
+
+func (s memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	var list []*raft.SnapshotMeta
+	for _, snap := range slices.Backward(s.m.snapshots) {
+		meta := snap.meta
+		list = append(list, &meta)
+	}
+	return list, nil
+}
+
+func (s memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	for _, snap := range s.m.snapshots {
+		if snap.meta.ID == id {
+			meta := snap.meta
+			return &meta, io.NopCloser(bytes.NewReader(snap.data)), nil
+		}
+	}
+	return nil, nil, fmt.Errorf("no snapshot %s", id)
+}
+
+// memorySink is a snapshot under way; it does not exist before it is closed.
+type memorySink struct {
+	m     *MemoryStores
+	meta  raft.SnapshotMeta
+	data  []byte
+	ended bool
+}
+
+func (s *memorySink) ID() string { return s.meta.ID }
+
+func (s *memorySink) Write(p []byte) (int, error) {
+	s.data = append(s.data, p...)
+	return len(p), nil
+}
+
+func (s *memorySink) Cancel() error {
+	s.ended = true
+	return nil
+}
+
+func (s *memorySink) Close() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	s.meta.Size = int64(len(s.data))
+	s.m.write(func() { s.m.keep(&memorySnapshot{meta: s.meta, data: s.data}) })
+	return nil
+}
+
+func (m *MemoryStores) keep(snap *memorySnapshot) {
+	m.snapshots = append(m.snapshots, snap)
+	slices.SortStableFunc(m.snapshots, func(a, b *memorySnapshot) int {
+		if a.meta.Term != b.meta.Term {
+			return int(a.meta.Term) - int(b.meta.Term)
+		}
+		return int(a.meta.Index) - int(b.meta.Index)
+	})
+	if len(m.snapshots) > keptSnapshots {
+		m.snapshots = slices.Delete(m.snapshots, 0, len(m.snapshots)-keptSnapshots)
+	}
+}

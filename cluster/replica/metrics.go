@@ -1,0 +1,62 @@
+package replica
+
+import (
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// meters are the counters of a replica.
+type meters struct {
+	entries, commands, rounds, stuck func(n float64, values ...string)
+	propose                          func(seconds float64, values ...string)
+}
+
+func newMeters(m api.Metrics) meters {
+	return meters{
+		entries:  m.Counter("edgehold_replica_entries_total", "Log entries proposed by this replica."),
+		commands: m.Counter("edgehold_replica_commands_total", "Commands applied by this replica's machine."),
+		rounds:   m.Counter("edgehold_replica_confirm_rounds_total", "Rounds in which this leader asked the voters for their term."),
+		stuck:    m.Counter("edgehold_replica_disk_stuck_total", "Appends to the log that took so long that this member made room for another leader."),
+		propose:  m.Histogram("edgehold_replica_propose_seconds", "From proposing a command to its result."),
+	}
+}
+
+// measure registers what is asked at scrape time.
+func (r *Replica[R]) measure() {
+	m := r.cfg.Metrics
+	m.Gauge("edgehold_replica_leader", "1 where this replica leads its group.", func() float64 {
+		if r.IsLeader() {
+			return 1
+		}
+		return 0
+	})
+	m.Gauge("edgehold_replica_term", "The newest Raft term known.", func() float64 { return float64(r.CurrentTerm()) })
+	m.Gauge("edgehold_replica_applied_index", "The last log entry applied.", func() float64 { return float64(r.Applied()) })
+	m.Gauge("edgehold_replica_queue_commands", "Commands that wait for a place in an entry.", func() float64 {
+		return float64(len(r.packer.queue))
+	})
+	m.Gauge("edgehold_replica_disk_stuck_seconds", "How long the append under way is overdue.", func() float64 {
+		return r.watchdog.stuckFor().Seconds()
+	})
+	m.Gauge("edgehold_replica_follower_lag_entries",
+		"Entries that the follower furthest behind lacks; all of them where it has not answered this leader yet.", r.worstLag)
+}
+
+func (r *Replica[R]) worstLag() float64 {
+	if !r.IsLeader() {
+		return 0
+	}
+	worst := uint64(0)
+	for _, s := range r.raft.GetConfiguration().Configuration().Servers {
+		if s.ID == raft.ServerID(r.cfg.Node) {
+			continue
+		}
+		lag, ok := r.lag(s.ID)
+		if !ok {
+			lag = r.raft.LastIndex()
+		}
+		worst = max(worst, lag)
+	}
+	return float64(worst)
+}

@@ -1,0 +1,219 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Replica is one member of one group. All methods are safe for concurrent use. Errors are [*api.Error].
+type Replica[R any] struct {
+	cfg       Config
+	log       hclog.Logger
+	stores    Stores
+	driver    *driver[R]
+	streams   *streams
+	transport *transport
+	watchdog  *watchdog
+	progress  *progress
+	raft      *raft.Raft
+	packer    *packer[R]
+	confirmer *confirmer
+	meters    meters
+
+	closing   chan struct{}
+	ctx       context.Context // ends with closing
+	cancel    context.CancelFunc
+	loops     sync.WaitGroup // the leadership loop
+	mu        sync.Mutex
+	closed    bool
+	calls     sync.WaitGroup // futures of Raft that somebody waits for; added to under mu while not closed
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open starts the replica: it founds the group, comes back from its durable state, or waits to be added.
+func Open[R any](cfg Config, m Machine[R]) (*Replica[R], error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	r := &Replica[R]{cfg: cfg, log: cfg.Logger, progress: newProgress(), closing: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	var err error
+	if r.stores, err = openStores(&cfg); err != nil {
+		r.cancel()
+		return nil, opening(&cfg, errors.Join(err, cfg.Streams.Close()))
+	}
+	if err := r.start(m); err != nil {
+		r.cancel()
+		return nil, opening(&cfg, errors.Join(err, r.release()))
+	}
+	return r, nil
+}
+
+func opening(cfg *Config, err error) error {
+	return &api.Error{Code: api.CodeOf(err), Op: "open replica", Hint: "node " + cfg.Node + ", group " + cfg.Group, Err: err}
+}
+
+func openStores(cfg *Config) (Stores, error) {
+	if cfg.Stores != nil {
+		return cfg.Stores()
+	}
+	return openFiles(cfg.Dir, cfg.Logger)
+}
+
+// start opens everything between the stores and the log's users.
+func (r *Replica[R]) start(m Machine[R]) error {
+	cfg := &r.cfg
+	r.meters = newMeters(cfg.Metrics)
+	r.streams = newStreams(cfg.Streams)
+	r.watchdog = newWatchdog(r.stores.Log, cfg.Timing, r.diskStuck, r.diskLost)
+	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog))
+	r.stores.Log = inbox
+	r.transport = newTransport(cfg, r.streams, r.progress, inbox)
+	r.driver = &driver[R]{machine: m, snapshots: r.stores.Snapshots, commands: r.meters.commands}
+	conf := raftConfig(cfg)
+	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
+		return err
+	}
+	if len(cfg.Members) > 0 {
+		if err := bootstrap(cfg, conf, r.stores, r.transport); err != nil {
+			return err
+		}
+	}
+	if err := reconcile(r.stores); err != nil {
+		return err
+	}
+	guarded := guardSnapshots(r.stores.Snapshots, stallLimit*cfg.Timing.Transport, r.streams.cutIncoming)
+	var err error
+	r.raft, err = raft.NewRaft(conf, r.driver, r.stores.Log, r.stores.Stable, guarded, r.transport)
+	if err != nil {
+		return err
+	}
+	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
+	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
+	r.loops.Go(r.lead)
+	r.measure()
+	return nil
+}
+
+func raftConfig(cfg *Config) *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(cfg.Node)
+	c.HeartbeatTimeout = cfg.Timing.Heartbeat
+	c.ElectionTimeout = cfg.Timing.Election
+	c.LeaderLeaseTimeout = cfg.Timing.LeaderLease
+	c.CommitTimeout = cfg.Timing.Commit
+	c.MaxAppendEntries = cfg.Limits.AppendEntries
+	c.SnapshotThreshold = cfg.Limits.SnapshotEntries
+	c.TrailingLogs = cfg.Limits.TrailingEntries
+	c.SnapshotInterval = cfg.Limits.SnapshotInterval
+	c.ShutdownOnRemove = false // only Close ends Raft: see there
+	c.NoLegacyTelemetry = true
+	c.Logger = cfg.Logger
+	return c
+}
+
+// founders are the founding voters in one order, whatever the order in Config.
+func founders(members []Member) []raft.Server {
+	servers := make([]raft.Server, 0, len(members))
+	for _, m := range members {
+		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(m.Node), Address: addressOf(m)})
+	}
+	sortServers(servers)
+	return servers
+}
+
+// CurrentTerm is the newest term that this replica has heard of. It is durable before it shows here, and a vote in a term
+// is given only after.
+func (r *Replica[R]) CurrentTerm() uint64 { return r.raft.CurrentTerm() }
+
+// Leader is who leads in term, as far as this replica knows; node is "" where nobody is known to.
+func (r *Replica[R]) Leader() (node string, term uint64) {
+	for {
+		term = r.raft.CurrentTerm()
+		_, id := r.raft.LeaderWithID()
+		if r.raft.CurrentTerm() == term {
+			return string(id), term
+		}
+	}
+}
+
+// elsewhere is who leads instead of this replica, or "".
+func (r *Replica[R]) elsewhere() string {
+	if leader, _ := r.Leader(); leader != r.cfg.Node {
+		return leader
+	}
+	return ""
+}
+
+// IsLeader tells whether this replica takes itself for the leader. Nothing but efficiency may rest on it.
+func (r *Replica[R]) IsLeader() bool { return r.raft.State() == raft.Leader }
+
+// Applied is the index of the last log entry that the machine has applied or been restored to.
+func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
+
+// LastContact is when this replica last heard from a leader: zero for never, now where it leads itself.
+func (r *Replica[R]) LastContact() time.Time {
+	if r.IsLeader() {
+		return time.Now()
+	}
+	return r.raft.LastContact()
+}
+
+// Snapshot takes a snapshot now and truncates the log behind it. There is no need to: one is taken when it is due.
+func (r *Replica[R]) Snapshot(ctx context.Context) error {
+	_, err := r.await(ctx, "snapshot", func() raft.Future { return r.raft.Snapshot() })
+	if err == nil || errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return nil
+	}
+	return &api.Error{Code: api.CodeUnavailable, Op: "snapshot", Err: err}
+}
+
+// await calls Raft and waits for what it answers, until ctx or the replica ends: futures of Raft may outlive both.
+// begun is false where Raft was not called.
+func (r *Replica[R]) await(ctx context.Context, op string, call func() raft.Future) (begun bool, err error) {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return false, errClosed(op)
+	}
+	r.calls.Add(1)
+	r.mu.Unlock()
+	done := make(chan error, 1)
+	go func() {
+		defer r.calls.Done()
+		done <- call().Error()
+	}()
+	select {
+	case err := <-done:
+		return true, err
+	case <-ctx.Done():
+		return true, ctx.Err()
+	case <-r.closing:
+		return true, errClosed(op)
+	}
+}
+
+func (r *Replica[R]) diskStuck(stuck bool) {
+	if stuck {
+		r.meters.stuck(1)
+		r.log.Error("the disk hangs: this member makes room for another leader", "group", r.cfg.Group)
+	} else {
+		r.log.Warn("the disk answers again", "group", r.cfg.Group)
+	}
+	r.streams.setStuck(stuck)
+}
+
+func (r *Replica[R]) diskLost(d time.Duration) {
+	if r.cfg.OnStuck != nil {
+		r.cfg.OnStuck(d)
+	}
+}

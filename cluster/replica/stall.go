@@ -1,0 +1,56 @@
+package replica
+
+import (
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// stallLimit times Timing.Transport without a byte ends the stream of a snapshot.
+const stallLimit = 3
+
+// stallGuard ends the incoming connections where a snapshot that is being written stops growing. Raft's main loop reads a
+// snapshot that is installed straight from its connection, without a deadline: where the sender vanished, it would hang
+// until TCP notices. Connections that are cut for nothing are dialled anew.
+type stallGuard struct {
+	raft.SnapshotStore
+	limit time.Duration
+	cut   func()
+}
+
+func guardSnapshots(s raft.SnapshotStore, limit time.Duration, cut func()) raft.SnapshotStore {
+	return &stallGuard{SnapshotStore: s, limit: limit, cut: cut}
+}
+
+func (g *stallGuard) Create(
+	version raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, t raft.Transport,
+) (raft.SnapshotSink, error) {
+	sink, err := g.SnapshotStore.Create(version, index, term, c, cIndex, t)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedSink{SnapshotSink: sink, limit: g.limit, timer: time.AfterFunc(g.limit, g.cut)}, nil
+}
+
+type guardedSink struct {
+	raft.SnapshotSink
+	limit time.Duration
+	timer *time.Timer
+	ended sync.Once
+}
+
+func (s *guardedSink) Write(p []byte) (int, error) {
+	s.timer.Reset(s.limit)
+	return s.SnapshotSink.Write(p)
+}
+
+func (s *guardedSink) Close() error {
+	s.ended.Do(func() { s.timer.Stop() })
+	return s.SnapshotSink.Close()
+}
+
+func (s *guardedSink) Cancel() error {
+	s.ended.Do(func() { s.timer.Stop() })
+	return s.SnapshotSink.Cancel()
+}

@@ -1,0 +1,121 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Stores is the durable state of one replica.
+type Stores struct {
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	// Close, where not nil, releases them, once, after their last use.
+	Close func() error
+}
+
+const (
+	logFile         = "raft.db"
+	keptSnapshots   = 2
+	fileLockTimeout = 2 * time.Second
+)
+
+// openFiles opens the stores below dir, and makes them there where they are not.
+func openFiles(dir string, logger hclog.Logger) (Stores, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return Stores{}, err
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, logger)
+	if err != nil {
+		return Stores{}, err
+	}
+	// Without these options one burst leaves a free list behind that every later append writes again: 10 ms each.
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path: filepath.Join(dir, logFile),
+		BoltOptions: &bbolt.Options{
+			Timeout: fileLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+	})
+	if err != nil {
+		return Stores{}, err
+	}
+	if err := syncDir(dir); err != nil {
+		return Stores{}, errors.Join(err, bolt.Close())
+	}
+	return Stores{Log: monotonic{bolt}, Stable: bolt, Snapshots: snapshots, Close: bolt.Close}, nil
+}
+
+// syncDir makes new names in dir survive a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// monotonic tells Raft to empty the log where a snapshot is installed. Otherwise a follower whose newest entry conflicts
+// with the leader's log fetches the snapshot again and again (hashicorp/raft #697).
+type monotonic struct{ raft.LogStore }
+
+func (monotonic) IsMonotonic() bool { return true }
+
+// keyIdentity is where the stable store holds whose state it is.
+var keyIdentity = []byte("edgehold/replica")
+
+// identify claims fresh stores for this replica and refuses those of another.
+func identify(stable raft.StableStore, group, node string) error {
+	mine := group + "\x00" + node
+	switch held, err := stable.Get(keyIdentity); {
+	case err == nil && string(held) == mine:
+		return nil
+	case err == nil && len(held) > 0:
+		return api.Errorf(api.CodeConflict, "the durable state is that of %q, not of node %s in group %s", held, node, group)
+	case err != nil && !isNotFound(err):
+		return err
+	}
+	return stable.Set(keyIdentity, []byte(mine))
+}
+
+// isNotFound knows the error of an absent key: raft's interface has none but this text, which raft itself compares.
+func isNotFound(err error) bool { return err.Error() == errNotFound.Error() }
+
+var errNotFound = errors.New("not found")
+
+// bootstrap founds the group with these voters, unless there is state already.
+func bootstrap(cfg *Config, conf *raft.Config, s Stores, t raft.Transport) error {
+	servers := founders(cfg.Members)
+	err := raft.BootstrapCluster(conf, s.Log, s.Stable, s.Snapshots, t, raft.Configuration{Servers: servers})
+	if !errors.Is(err, raft.ErrCantBootstrap) {
+		return err
+	}
+	return finishBootstrap(s, servers)
+}
+
+// finishBootstrap writes the founding entry where a crash came between the term, which is 1 only then, and the entry.
+func finishBootstrap(s Stores, servers []raft.Server) error {
+	last, err := s.Log.LastIndex()
+	if err != nil || last > 0 {
+		return err
+	}
+	snapshots, err := s.Snapshots.List()
+	if err != nil || len(snapshots) > 0 {
+		return err
+	}
+	term, err := s.Stable.GetUint64([]byte("CurrentTerm"))
+	if err != nil || term != 1 {
+		return err
+	}
+	return s.Log.StoreLog(&raft.Log{
+		Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{Servers: servers}),
+	})
+}

@@ -1,0 +1,137 @@
+package replica
+
+import (
+	"io"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// transport is Raft's network transport with two changes. Members go by their node IDs: an address is only where to dial,
+// asked for anew each time, and never part of who leads or who got a vote. And it sees how far each follower has come,
+// which Raft keeps to itself. Requests from others come by the inbox.
+type transport struct {
+	*raft.NetworkTransport
+	node     raft.ServerID
+	address  func(node string) (string, bool)
+	progress *progress
+	inbox    *inbox
+	pump     sync.WaitGroup
+	close    func() error
+}
+
+var (
+	_ raft.Transport   = (*transport)(nil)
+	_ raft.WithPreVote = (*transport)(nil)
+	_ raft.WithClose   = (*transport)(nil)
+)
+
+func newTransport(cfg *Config, s *streams, p *progress, i *inbox) *transport {
+	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: s, MaxPool: maxPooled, Timeout: cfg.Timing.Transport, Logger: cfg.Logger,
+		// Two could wedge a follower for ever while heartbeats keep it quiet (hashicorp/raft #612).
+		MaxRPCsInFlight: 1,
+	})
+	t := &transport{NetworkTransport: inner, node: raft.ServerID(cfg.Node), address: cfg.Address, progress: p, inbox: i}
+	t.close = sync.OnceValue(func() error {
+		i.close()
+		return inner.Close()
+	})
+	t.pump.Go(func() { i.pump(inner.Consumer()) })
+	return t
+}
+
+// Consumer is where Raft takes requests from.
+func (t *transport) Consumer() <-chan raft.RPC { return t.inbox.out }
+
+// Close ends all streams. It may be called again: Raft does.
+func (t *transport) Close() error { return t.close() }
+
+const maxPooled = 3
+
+func (t *transport) at(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress {
+	if a, ok := t.address(string(id)); ok {
+		return target(string(id), a)
+	}
+	return target(string(id), string(configured))
+}
+
+func (t *transport) LocalAddr() raft.ServerAddress { return raft.ServerAddress(t.node) }
+
+func (t *transport) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
+
+func (t *transport) DecodePeer(b []byte) raft.ServerAddress { return raft.ServerAddress(b) }
+
+func (t *transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
+}
+
+func (t *transport) AppendEntries(
+	id raft.ServerID, a raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
+) error {
+	err := t.NetworkTransport.AppendEntries(id, t.at(id, a), req, resp)
+	if err == nil && resp.Success && (req.PrevLogEntry > 0 || len(req.Entries) > 0) {
+		t.progress.note(id, req.Term, req.PrevLogEntry+uint64(len(req.Entries)))
+	}
+	return err
+}
+
+func (t *transport) InstallSnapshot(
+	id raft.ServerID, a raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
+) error {
+	err := t.NetworkTransport.InstallSnapshot(id, t.at(id, a), req, resp, data)
+	if err == nil && resp.Success {
+		t.progress.note(id, req.Term, req.LastLogIndex)
+	}
+	return err
+}
+
+func (t *transport) RequestVote(
+	id raft.ServerID, a raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
+) error {
+	return t.NetworkTransport.RequestVote(id, t.at(id, a), req, resp)
+}
+
+func (t *transport) RequestPreVote(
+	id raft.ServerID, a raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	return t.NetworkTransport.RequestPreVote(id, t.at(id, a), req, resp)
+}
+
+func (t *transport) TimeoutNow(
+	id raft.ServerID, a raft.ServerAddress, req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse,
+) error {
+	return t.NetworkTransport.TimeoutNow(id, t.at(id, a), req, resp)
+}
+
+// progress is how far each follower's log agrees with this leader's, as the followers' answers tell.
+type progress struct {
+	mu    sync.Mutex
+	term  uint64
+	match map[raft.ServerID]uint64
+}
+
+func newProgress() *progress { return &progress{match: make(map[raft.ServerID]uint64)} }
+
+func (p *progress) note(id raft.ServerID, term, index uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term < p.term {
+		return
+	}
+	if term > p.term {
+		p.term = term
+		clear(p.match)
+	}
+	p.match[id] = max(p.match[id], index)
+}
+
+// of is the last index of the follower's log known to agree; 0 where nothing is known in that term.
+func (p *progress) of(id raft.ServerID, term uint64) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term != p.term {
+		return 0
+	}
+	return p.match[id]
+}

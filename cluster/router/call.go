@@ -1,0 +1,183 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// call is one request on its way, over all its attempts. It belongs to one goroutine.
+type call struct {
+	op string
+	// again: after an attempt whose outcome is unknown another may follow.
+	again bool
+	// timeout bounds one attempt; 0 is the caller's whole time.
+	timeout time.Duration
+	// send carries out one attempt at a node.
+	send func(ctx context.Context, node api.NodeID) error
+
+	unknown bool  // an attempt's outcome is unknown
+	pauses  int   // how often it has waited
+	last    error // of the newest attempt
+}
+
+func (r *Router) call(op string, again bool) *call { return &call{op: op, again: again} }
+
+// verdict is what an attempt's error means for the next.
+type verdict uint8
+
+const (
+	final     verdict = iota // done, or an error that no other node would take back
+	elsewhere                // another node may do better
+	later                    // this node says that it will do better soon
+	unsure                   // the outcome is unknown
+)
+
+func judge(err error) verdict {
+	switch e := api.AsError(err); e.Code {
+	case api.CodeNotLeader:
+		return elsewhere
+	case api.CodeUnavailable:
+		if e.RetryAfter > 0 {
+			return later
+		}
+		return elsewhere
+	case api.CodeAmbiguous:
+		return unsure
+	case api.CodeInternal:
+		// A room that let a bare context error through cannot have told what happened.
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			return unsure
+		}
+	}
+	return final
+}
+
+// toGroup carries c to the group's leader, wherever that is. It returns nil when c is done, CodeWrongGroup where the
+// group is not the owner, what the leader else answered, or, when the time is up, what is certain by then.
+func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) error {
+	w := r.walk(g)
+	for {
+		if ctx.Err() != nil {
+			return c.timeUp(ctx)
+		}
+		node, ok := w.next()
+		if !ok { // nobody is left to ask, or known
+			if w.size() == 0 {
+				_ = r.cfg.Refresh(ctx) // the next round tells what it brought
+			}
+			if err := r.pause(ctx, c, 0); err != nil {
+				return err
+			}
+			w.begin()
+			continue
+		}
+		err := r.attempt(ctx, c, g, node)
+		r.metrics.attempts(1, c.op, string(api.CodeOf(err)))
+		if err == nil {
+			r.hints.answered(g, node)
+			return nil
+		}
+		c.last = err
+		switch judge(err) {
+		case final:
+			return err
+		case unsure:
+			c.unknown = true
+			if !c.again {
+				return err
+			}
+			w.failed(node)
+		case elsewhere:
+			w.refused(node, api.AsError(err))
+		case later:
+			if err := r.pause(ctx, c, api.AsError(err).RetryAfter); err != nil {
+				return err
+			}
+			w.busy(node)
+		}
+	}
+}
+
+// attempt sends c to one node. One that may be repeated ends early when another node is known to lead.
+func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.NodeID) error {
+	if !c.again {
+		return c.send(ctx, node)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	if c.timeout > 0 {
+		ctx, cancel = withTimeout(ctx, cancel, c.timeout)
+	}
+	defer cancel()
+	defer r.hints.watch(g, node, cancel)()
+	return c.send(ctx, node)
+}
+
+func withTimeout(ctx context.Context, outer context.CancelFunc, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	return ctx, func() { cancel(); outer() }
+}
+
+// pause waits before another round: at least what the node asked for, growing with each pause, jittered. Its error is
+// the end of c.
+func (r *Router) pause(ctx context.Context, c *call, atLeast time.Duration) error {
+	d := min(r.cfg.MinBackoff<<min(c.pauses, 10), r.cfg.MaxBackoff)
+	c.pauses++
+	d = atLeast + d/2 + time.Duration(r.cfg.Rand()*float64(d/2))
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d && atLeast > 0 {
+		return c.timeUp(ctx) // it would wait in vain
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return c.timeUp(ctx)
+	}
+}
+
+// timeUp is the error when no time is left for another attempt.
+func (c *call) timeUp(ctx context.Context) error {
+	if c.unknown {
+		return c.ambiguous(c.last)
+	}
+	why := "the time was up"
+	if errors.Is(ctx.Err(), context.Canceled) {
+		why = "the request was cancelled"
+	}
+	e := &api.Error{Code: api.CodeUnavailable, Op: c.op, Hint: why + " before the owner of the keys could be reached", Err: c.last}
+	if c.last != nil {
+		last := api.AsError(c.last)
+		e.RetryAfter = last.RetryAfter
+		e.Hint = fmt.Sprintf("%s; the last attempt said %s: %s", why, last.Code, last.Hint)
+	}
+	return e
+}
+
+// end is c's last error as the caller is to have it. Once an attempt's outcome is unknown, an error of a later one
+// proves nothing about it.
+func (c *call) end(err error) error {
+	if err == nil {
+		return nil
+	}
+	if c.unknown {
+		return c.ambiguous(err)
+	}
+	switch e := api.AsError(err); e.Code {
+	case api.CodeNotLeader, api.CodeWrongGroup:
+		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Hint: "the owner of the keys was not found", Err: err}
+	}
+	return err
+}
+
+func (c *call) ambiguous(err error) error {
+	if e := api.AsError(err); e != nil && e.Code == api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeAmbiguous, Op: c.op, Err: err,
+		Hint: "it is unknown whether this was applied; repeat it with the same idempotency key, or read before you repeat it"}
+}

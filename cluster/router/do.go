@@ -1,0 +1,104 @@
+package router
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Do carries the transaction to the owner of its keys. CodeInvalid where they have several owners. It is sent again after
+// an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
+func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	began := time.Now()
+	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "txn") }()
+	c := r.call("txn", !t.ID.IsZero())
+	c.timeout = r.cfg.WriteTimeout
+	var res *api.TxnResult
+	sent := *t
+	c.send = func(ctx context.Context, node api.NodeID) (err error) {
+		res, err = r.cfg.Remote(node).Do(ctx, &sent)
+		return err
+	}
+	if err := r.toOwner(ctx, c, &sent); err != nil {
+		return nil, err
+	}
+	out := *res
+	out.Timing.Route = route(began, out.Timing)
+	return &out, nil
+}
+
+// toOwner carries t, which is the router's own, to the group that owns its keys, also when that changes under way.
+func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
+	keys, epoch := t.Keys(), t.ID.Epoch
+	for {
+		m, err := r.placement(ctx, c)
+		if err != nil {
+			return err
+		}
+		g, err := owner(m, keys)
+		if err != nil {
+			return c.end(err)
+		}
+		t.Group = g
+		if !t.ID.IsZero() && epoch == 0 && !c.unknown {
+			t.ID.Epoch = r.cfg.DedupEpoch(g) // the first contact; repetitions keep it
+		}
+		err = r.toGroup(ctx, c, g)
+		if api.CodeOf(err) != api.CodeWrongGroup {
+			return c.end(err)
+		}
+		if err := r.relocate(ctx, c, m, err); err != nil {
+			return err
+		}
+	}
+}
+
+// owner is the one group that owns all the keys.
+func owner(m *placement.Map, keys []api.Key) (api.GroupID, error) {
+	byGroup := map[api.GroupID]api.Key{}
+	var one api.GroupID
+	for _, k := range keys {
+		g, _, ok := m.Locate(k)
+		if !ok {
+			return "", unowned(k)
+		}
+		one = g
+		if _, seen := byGroup[g]; !seen {
+			byGroup[g] = k
+		}
+	}
+	if len(byGroup) == 1 {
+		return one, nil
+	}
+	return "", &api.Error{Code: api.CodeInvalid, Op: "txn", Hint: severalOwners(byGroup)}
+}
+
+// severalOwners names the groups, each with a key of the transaction.
+func severalOwners(byGroup map[api.GroupID]api.Key) string {
+	parts := make([]string, 0, len(byGroup))
+	for g, k := range byGroup {
+		parts = append(parts, fmt.Sprintf("%s owns %.64q", g, string(k)))
+	}
+	slices.SortFunc(parts, cmp.Compare[string])
+	more := ""
+	if len(parts) > 4 {
+		parts, more = parts[:4], ", ..."
+	}
+	return "the keys belong to several groups (" + strings.Join(parts, ", ") + more +
+		"); a transaction's keys must belong to one: keys that share their first two segments do"
+}
+
+func unowned(k api.Key) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Key: k, Hint: "the placement map names no owner of the key"}
+}

@@ -1,0 +1,174 @@
+package router
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// hints is what the router has learnt about who leads. All of it may be wrong; it costs a detour then.
+type hints struct {
+	mu     sync.Mutex
+	groups map[api.GroupID]*hint
+}
+
+// hint is about one group.
+type hint struct {
+	node api.NodeID
+	term api.Term // of the newest announcement
+	// under way are the attempts that may be repeated: they end when another node is known to lead.
+	underWay map[*watch]struct{}
+}
+
+type watch struct {
+	node   api.NodeID
+	cancel context.CancelFunc
+}
+
+func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
+
+func (h *hints) group(g api.GroupID) *hint {
+	x := h.groups[g]
+	if x == nil {
+		x = &hint{underWay: map[*watch]struct{}{}}
+		h.groups[g] = x
+	}
+	return x
+}
+
+func (h *hints) leader(g api.GroupID) api.NodeID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x := h.groups[g]; x != nil {
+		return x.node
+	}
+	return ""
+}
+
+// announced takes a node's own word that it leads in a term. Older words than the newest are void. Attempts at another
+// node that may be repeated need not wait for it any longer.
+func (h *hints) announced(l api.Leads) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.group(l.Group)
+	if l.Term < x.term || l.Term == x.term && x.node != "" {
+		return
+	}
+	x.node, x.term = l.Node, l.Term
+	for w := range x.underWay {
+		if w.node != l.Node {
+			w.cancel()
+		}
+	}
+}
+
+// answered notes that the node has answered as the leader.
+func (h *hints) answered(g api.GroupID, node api.NodeID) { h.set(g, node) }
+
+func (h *hints) set(g api.GroupID, node api.NodeID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.group(g).node = node
+}
+
+// forget drops the hint if it still names the node.
+func (h *hints) forget(g api.GroupID, node api.NodeID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if x := h.group(g); x.node == node {
+		x.node = ""
+	}
+}
+
+// watch has cancel called when another node announces that it leads, until the returned function is called.
+func (h *hints) watch(g api.GroupID, node api.NodeID, cancel context.CancelFunc) (stop func()) {
+	w := &watch{node, cancel}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.group(g)
+	x.underWay[w] = struct{}{}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(x.underWay, w)
+	}
+}
+
+// walk is one call's way over a group's voters: the leader as hinted first, then this node, its region, the others; each
+// once a round.
+type walk struct {
+	r     *Router
+	group api.GroupID
+	tried []api.NodeID // in this round
+	waits int          // how often one node has put us off in this round
+}
+
+func (r *Router) walk(g api.GroupID) *walk { return &walk{r: r, group: g} }
+
+// begin starts another round.
+func (w *walk) begin() { w.tried, w.waits = w.tried[:0], 0 }
+
+// next is whom to ask now; false where all have been asked in this round.
+func (w *walk) next() (api.NodeID, bool) {
+	if n := w.r.hints.leader(w.group); n != "" && !slices.Contains(w.tried, n) {
+		return n, true
+	}
+	voters := w.voters()
+	for _, n := range voters {
+		if !slices.Contains(w.tried, n) {
+			return n, true
+		}
+	}
+	return "", false
+}
+
+// size is how many voters the map knows.
+func (w *walk) size() int { return len(w.voters()) }
+
+func (w *walk) voters() []api.NodeID {
+	m := w.r.cfg.Map()
+	if m == nil {
+		return nil
+	}
+	g, ok := m.Group(w.group)
+	if !ok {
+		return nil
+	}
+	near := func(id api.NodeID) int {
+		n, _ := m.Node(id)
+		switch {
+		case id == w.r.cfg.Self:
+			return 0
+		case n.Region == w.r.cfg.Region:
+			return 1
+		}
+		return 2
+	}
+	voters := slices.Clone(g.Voters)
+	slices.SortStableFunc(voters, func(a, b api.NodeID) int { return near(a) - near(b) })
+	return voters
+}
+
+// refused: the node does not lead, or cannot be reached; it may have said who leads.
+func (w *walk) refused(node api.NodeID, e *api.Error) {
+	w.failed(node)
+	if e.Leader != "" && e.Leader != node {
+		w.r.hints.set(w.group, e.Leader)
+	}
+}
+
+// failed: the node is not to be asked again in this round.
+func (w *walk) failed(node api.NodeID) {
+	w.tried = append(w.tried, node)
+	w.r.hints.forget(w.group, node)
+}
+
+// busy: the node has put us off. It is asked once more; then others are.
+func (w *walk) busy(node api.NodeID) {
+	if w.waits++; w.waits > 1 {
+		w.waits = 0
+		w.failed(node)
+	}
+}

@@ -1,0 +1,251 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// ahead bounds the parts of a list that are asked at once.
+const ahead = 8
+
+// List walks the spans of the placement map that the range meets, in order, and merges the groups of each. Where the
+// first span does not fill the page, the next ones are asked at once.
+func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	began := time.Now()
+	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "list") }()
+	request := *q
+	if request.Limit == 0 {
+		request.Limit = api.DefaultListLimit
+	}
+	if q.Range.End != "" && q.Range.End <= q.Range.Start {
+		return &api.ListResult{}, nil
+	}
+	c := r.call("list", true)
+	for {
+		m, err := r.placement(ctx, c)
+		if err != nil {
+			return nil, readError(err)
+		}
+		page, err := r.page(ctx, m, &request)
+		if api.CodeOf(err) != api.CodeWrongGroup {
+			return page, readError(c.end(err))
+		}
+		if err := r.relocate(ctx, c, m, err); err != nil {
+			return nil, readError(err)
+		}
+	}
+}
+
+// page collects one page by one map. CodeWrongGroup where a group does not own its part any more: then the page as a
+// whole is to be collected again.
+func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest) (*api.ListResult, error) {
+	spans := m.Scan(q.Range)
+	if q.Reverse {
+		reverse(spans)
+	}
+	p := &page{limit: q.Limit, reverse: q.Reverse}
+	for i := 0; i < len(spans) && !p.full(); {
+		n := 1
+		if i > 0 {
+			n = min(ahead, len(spans)-i)
+		}
+		merges, err := r.open(ctx, q, spans[i:i+n], q.Limit-len(p.entries), q.KeysOnly)
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range merges {
+			if err := p.take(ctx, x); err != nil {
+				return nil, err
+			}
+		}
+		i += n
+		if p.full() && !p.more {
+			err = r.probe(ctx, q, spans[i:], p)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &api.ListResult{Entries: p.entries, More: p.more}, nil
+}
+
+// probe finds out whether a full page has anything after it, in spans not asked so far.
+func (r *Router) probe(ctx context.Context, q *api.ListRequest, spans []placement.Span, p *page) error {
+	for i := 0; i < len(spans) && !p.more; i += ahead {
+		merges, err := r.open(ctx, q, spans[i:min(i+ahead, len(spans))], 1, true)
+		if err != nil {
+			return err
+		}
+		for _, x := range merges {
+			some, err := x.any(ctx)
+			if err != nil {
+				return err
+			}
+			p.more = p.more || some
+		}
+	}
+	return nil
+}
+
+// open makes a merge of each span and fetches the first pages of all their groups at once.
+func (r *Router) open(ctx context.Context, q *api.ListRequest, spans []placement.Span, limit int, keysOnly bool) ([]*merging, error) {
+	merges := make([]*merging, len(spans))
+	var sources []*source
+	for i, s := range spans {
+		merges[i] = &merging{reverse: q.Reverse}
+		for _, g := range s.Groups {
+			x := &source{router: r, more: true, request: api.ListRequest{
+				Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Group: g,
+			}}
+			merges[i].sources = append(merges[i].sources, x)
+			sources = append(sources, x)
+		}
+	}
+	return merges, fetchAll(ctx, sources)
+}
+
+// fetchAll fetches a page of every source at once. The first error ends the others.
+func fetchAll(ctx context.Context, sources []*source) error {
+	if len(sources) == 1 {
+		return sources[0].fetch(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var once sync.Once
+	var first error
+	for _, s := range sources {
+		wg.Go(func() {
+			if err := s.fetch(ctx); err != nil {
+				once.Do(func() { first = err })
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// page is what has been collected.
+type page struct {
+	entries []api.Entry
+	bytes   int
+	limit   int
+	reverse bool
+	heavy   bool // the next entry would go over MaxListBytes
+	more    bool
+}
+
+func (p *page) full() bool { return p.heavy || len(p.entries) >= p.limit }
+
+// take moves entries from a span's groups to the page until one of both has no more.
+func (p *page) take(ctx context.Context, x *merging) error {
+	for {
+		e, ok, err := x.peek(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		size := len(e.Key) + len(e.Value)
+		if len(p.entries) > 0 && p.bytes+size > api.MaxListBytes {
+			p.heavy = true
+		}
+		if p.full() {
+			p.more = true
+			return nil
+		}
+		p.entries, p.bytes = append(p.entries, e), p.bytes+size
+		x.pop()
+	}
+}
+
+// merging is the groups of one span, merged by key. A key has one owner, so no key comes twice.
+type merging struct {
+	sources []*source
+	reverse bool
+	first   *source // the one whose entry peek returned
+}
+
+// peek returns the next entry of all sources; false where there is none.
+func (x *merging) peek(ctx context.Context) (api.Entry, bool, error) {
+	x.first = nil
+	for _, s := range x.sources {
+		if err := s.fill(ctx); err != nil {
+			return api.Entry{}, false, err
+		}
+		if len(s.entries) == 0 {
+			continue
+		}
+		if x.first == nil || (s.entries[0].Key < x.first.entries[0].Key) != x.reverse {
+			x.first = s
+		}
+	}
+	if x.first == nil {
+		return api.Entry{}, false, nil
+	}
+	return x.first.entries[0], true, nil
+}
+
+// pop drops what peek returned.
+func (x *merging) pop() { x.first.entries = x.first.entries[1:] }
+
+func (x *merging) any(ctx context.Context) (bool, error) {
+	_, ok, err := x.peek(ctx)
+	return ok, err
+}
+
+// source is one group's part of one span, page by page.
+type source struct {
+	router  *Router
+	request api.ListRequest // of the next page
+	entries []api.Entry     // fetched and not taken
+	more    bool            // there are further pages
+}
+
+// fill fetches the next page where none of the last is left.
+func (s *source) fill(ctx context.Context) error {
+	for len(s.entries) == 0 && s.more {
+		if err := s.fetch(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fetch asks the group's leader for the next page.
+func (s *source) fetch(ctx context.Context) error {
+	r := s.router
+	c := r.call("list", true)
+	c.timeout = r.cfg.ReadTimeout
+	var res *api.ListResult
+	c.send = func(ctx context.Context, node api.NodeID) (err error) {
+		res, err = r.cfg.Remote(node).List(ctx, &s.request)
+		return err
+	}
+	if err := r.toGroup(ctx, c, s.request.Group); err != nil {
+		return err
+	}
+	s.entries, s.more = res.Entries, res.More && len(res.Entries) > 0
+	if s.more {
+		if last := res.Entries[len(res.Entries)-1].Key; s.request.Reverse {
+			s.request.Range.End = last
+		} else {
+			s.request.Range.Start = last + "\x00"
+		}
+	}
+	return nil
+}
+
+func reverse(spans []placement.Span) {
+	for i, j := 0, len(spans)-1; i < j; i, j = i+1, j-1 {
+		spans[i], spans[j] = spans[j], spans[i]
+	}
+}

@@ -1,0 +1,184 @@
+package router
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Read asks the owner of the keys, or all their owners at once. Where several answer, the result is no snapshot. Where
+// the caller's Group is not the owner any more, its wish for leases is dropped and the owner is asked.
+func (r *Router) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	began := time.Now()
+	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "read") }()
+	return r.read(ctx, q, r.readCall())
+}
+
+// readCall is a call that may be repeated: reads change nothing.
+func (r *Router) readCall() *call {
+	c := r.call("read", true)
+	c.timeout = r.cfg.ReadTimeout
+	return c
+}
+
+// read asks as many groups as the keys have owners, and again where the owners change meanwhile.
+func (r *Router) read(ctx context.Context, q *api.ReadRequest, c *call) (*api.ReadResult, error) {
+	for {
+		m, err := r.placement(ctx, c)
+		if err != nil {
+			return nil, readError(err)
+		}
+		parts, err := split(m, q)
+		if err != nil {
+			return nil, err
+		}
+		if len(parts) > 1 {
+			return r.readParts(ctx, q, parts)
+		}
+		res, err := r.readOne(ctx, &parts[0].request, c)
+		if api.CodeOf(err) != api.CodeWrongGroup {
+			return res, readError(c.end(err))
+		}
+		if err := r.relocate(ctx, c, m, err); err != nil {
+			return nil, readError(err)
+		}
+	}
+}
+
+// readOne asks the group that q names.
+func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api.ReadResult, error) {
+	began := time.Now()
+	var res *api.ReadResult
+	c.send = func(ctx context.Context, node api.NodeID) (err error) {
+		res, err = r.cfg.Remote(node).Read(ctx, q)
+		return err
+	}
+	if err := r.toGroup(ctx, c, q.Group); err != nil {
+		return nil, err
+	}
+	if len(res.Entries) != len(q.Keys) {
+		return nil, api.Errorf(api.CodeInternal, "%d entries came for %d keys", len(res.Entries), len(q.Keys))
+	}
+	out := *res
+	out.Timing.Route = route(began, out.Timing)
+	return &out, nil
+}
+
+// part is what is asked of one group, and where the answers belong.
+type part struct {
+	request api.ReadRequest
+	at      []int // the keys' places; nil is all of them in order
+}
+
+// split sorts the keys by owner. A wish for leases stays only with the group that it was made to.
+func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
+	groups := make([]api.GroupID, len(q.Keys))
+	one := true
+	for i, k := range q.Keys {
+		g, _, ok := m.Locate(k)
+		if !ok {
+			return nil, unowned(k)
+		}
+		groups[i] = g
+		one = one && g == groups[0]
+	}
+	if one {
+		return []part{{request: forGroup(q, groups[0])}}, nil
+	}
+	var parts []part
+	index := map[api.GroupID]int{}
+	for i, g := range groups {
+		n, ok := index[g]
+		if !ok {
+			n = len(parts)
+			index[g] = n
+			p := part{request: forGroup(q, g)}
+			p.request.Keys, p.request.Known = nil, nil
+			parts = append(parts, p)
+		}
+		p := &parts[n]
+		p.at = append(p.at, i)
+		p.request.Keys = append(p.request.Keys, q.Keys[i])
+		if len(q.Known) > 0 {
+			p.request.Known = append(p.request.Known, q.Known[i])
+		}
+	}
+	return parts, nil
+}
+
+func forGroup(q *api.ReadRequest, g api.GroupID) api.ReadRequest {
+	p := *q
+	if q.Group != g {
+		p.Session = api.SessionID{}
+	}
+	p.Group = g
+	return p
+}
+
+// readParts asks all owners at once. The first error ends the others.
+func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part) (*api.ReadResult, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make([]*api.ReadResult, len(parts))
+	var wg sync.WaitGroup
+	var once sync.Once
+	var first error
+	for i := range parts {
+		wg.Go(func() {
+			res, err := r.read(ctx, &parts[i].request, r.readCall())
+			if err != nil {
+				once.Do(func() { first = err })
+				cancel()
+				return
+			}
+			results[i] = res
+		})
+	}
+	wg.Wait()
+	if first != nil {
+		return nil, first
+	}
+	return merge(q, parts, results), nil
+}
+
+// merge puts the answers in the order asked. It is as weak as the weakest of them, and took as long as the longest.
+func merge(q *api.ReadRequest, parts []part, results []*api.ReadResult) *api.ReadResult {
+	out := &api.ReadResult{Entries: make([]api.Entry, len(q.Keys)), ServedBy: api.ServedByLease}
+	for i, res := range results {
+		for j, at := range parts[i].at {
+			out.Entries[at] = res.Entries[j]
+		}
+		out.ServedBy = weaker(out.ServedBy, res.ServedBy)
+		out.Age = max(out.Age, res.Age)
+		t := &out.Timing
+		t.Route, t.Revoke, t.Commit = max(t.Route, res.Timing.Route), max(t.Revoke, res.Timing.Revoke), max(t.Commit, res.Timing.Commit)
+	}
+	return out
+}
+
+// weaker is stale over owner over lease.
+func weaker(a, b api.ServedBy) api.ServedBy {
+	switch {
+	case a == api.ServedByStale || b == api.ServedByStale:
+		return api.ServedByStale
+	case a == api.ServedByOwner || b == api.ServedByOwner:
+		return api.ServedByOwner
+	}
+	return api.ServedByLease
+}
+
+// readError: a read changes nothing, so its outcome is never unknown.
+func readError(err error) error {
+	if err == nil || api.CodeOf(err) != api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeUnavailable, Op: "read", Hint: "the owner did not answer in time", Err: err}
+}

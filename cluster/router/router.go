@@ -1,0 +1,115 @@
+// Package router brings each request to the leader of the group that owns its keys: key -> group by the placement map,
+// group -> leader by what it has learnt. It is the only room that tries again: where a node is not the leader, does not
+// answer or does not own the key any more. A write whose outcome is unknown is sent again only where its RequestID makes
+// that harmless.
+package router
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Router is safe for concurrent use. It starts nothing that outlives a call.
+type Router struct {
+	cfg     Config
+	hints   hints
+	metrics metrics
+}
+
+var (
+	_ api.Store  = (*Router)(nil)
+	_ api.Lister = (*Router)(nil)
+	_ api.Lessor = (*Router)(nil)
+)
+
+// New makes a router.
+func New(cfg Config) (*Router, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	r := &Router{cfg: cfg, metrics: newMetrics(cfg.Metrics)}
+	r.hints.init()
+	return r, nil
+}
+
+// Locate names the group that owns the key, as far as this node knows; false where it does not. It does not block.
+func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
+	m := r.cfg.Map()
+	if m == nil {
+		return "", false
+	}
+	g, _, ok := m.Locate(k)
+	return g, ok
+}
+
+// Leader is the node that is held for the group's leader; "" where none is. It does not block.
+func (r *Router) Leader(g api.GroupID) api.NodeID { return r.hints.leader(g) }
+
+// Leads takes an announcement that a node leads a group. It does not block.
+func (r *Router) Leads(l api.Leads) { r.hints.announced(l) }
+
+// OnLeader has call carried out at the leader of the group, as the router does it with every request: again, elsewhere,
+// while call returns CodeNotLeader or CodeUnavailable and ctx allows. It returns what call returned else, CodeWrongGroup
+// included. Where again is set, an attempt of unknown outcome may be followed by another.
+func (r *Router) OnLeader(ctx context.Context, g api.GroupID, op string, again bool, call func(ctx context.Context, node api.NodeID) error) error {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	c := r.call(op, again)
+	c.send = call
+	err := r.toGroup(ctx, c, g)
+	if api.CodeOf(err) == api.CodeWrongGroup && !c.unknown {
+		return err
+	}
+	return c.end(err)
+}
+
+// bound gives a request without a deadline the default one: every wait ends.
+func bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, api.DefaultTimeout)
+}
+
+// placement is the map; where there is none yet, it waits for one.
+func (r *Router) placement(ctx context.Context, c *call) (*placement.Map, error) {
+	for {
+		if m := r.cfg.Map(); m != nil {
+			return m, nil
+		}
+		c.last = r.cfg.Refresh(ctx)
+		if r.cfg.Map() != nil {
+			continue
+		}
+		if c.last == nil {
+			c.last = &api.Error{Code: api.CodeUnavailable, Hint: "this node has no placement map yet"}
+		}
+		if err := r.pause(ctx, c, 0); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// relocate prepares another try after a group has said that it does not own what was asked of it by old: it makes sure
+// that the map is newer, or as new as can be, and pauses where that changed nothing.
+func (r *Router) relocate(ctx context.Context, c *call, old *placement.Map, cause error) error {
+	c.last = cause
+	if m := r.cfg.Map(); m != nil && old != nil && m.Version > old.Version {
+		return nil
+	}
+	if err := r.cfg.Refresh(ctx); err != nil {
+		c.last = err
+	}
+	if m := r.cfg.Map(); m != nil && old != nil && m.Version > old.Version {
+		return nil
+	}
+	return r.pause(ctx, c, 0)
+}
+
+// route is the time that a request took beside what its owner accounts for.
+func route(began time.Time, t api.Timing) time.Duration {
+	return max(0, time.Since(began)-t.Revoke-t.Commit)
+}

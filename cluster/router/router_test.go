@@ -1,0 +1,541 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+var onceID = api.RequestID{Client: api.ClientID{1}, Seq: 1}
+
+func TestConfig(t *testing.T) {
+	if _, err := New(Config{}); api.CodeOf(err) != api.CodeInvalid {
+		t.Errorf("an empty config gave %v", err)
+	}
+}
+
+func TestLearnsLeader(t *testing.T) {
+	b := newBackend(t)
+	one, _, _ := keysOf(t, b)
+	r := b.router(t)
+	for range 2 {
+		if _, err := r.Do(t.Context(), put(one, "v")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The node itself is asked first, says who leads, and is not asked again.
+	if want := []string{"a0 txn a.1", "a1 txn a.1", "a1 txn a.1"}; !slices.Equal(b.calls(), want) {
+		t.Errorf("asked %q, want %q", b.calls(), want)
+	}
+	if g, ok := r.Locate(one); g != "a.1" || !ok || r.Leader(g) != "a1" {
+		t.Errorf("%q is located at %s, led by %s", one, g, r.Leader(g))
+	}
+}
+
+func TestLeadsAnnounced(t *testing.T) {
+	b := newBackend(t)
+	_, _, far := keysOf(t, b)
+	r := b.router(t)
+	r.Leads(api.Leads{Group: "b.1", Term: 4, Node: "b1"})
+	r.Leads(api.Leads{Group: "b.1", Term: 3, Node: "b2"}) // late
+	if _, err := r.Do(t.Context(), put(far, "v")); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"b1 txn b.1"}; !slices.Equal(b.calls(), want) {
+		t.Errorf("asked %q, want %q", b.calls(), want)
+	}
+}
+
+func TestFailover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		if _, err := r.Do(t.Context(), put(one, "v")); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		b.leaders["a.1"] = "" // an election
+		b.before = func(_ context.Context, node api.NodeID, _ string, _ api.GroupID) error {
+			if node == "a1" {
+				return api.Errorf(api.CodeUnavailable, "no connection")
+			}
+			return nil
+		}
+		b.mu.Unlock()
+		time.AfterFunc(2*time.Second, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.leaders["a.1"] = "a2"
+		})
+		began := time.Now()
+		if _, err := r.Do(t.Context(), put(one, "w")); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > 2500*time.Millisecond {
+			t.Errorf("the write came through %v after it was sent", d)
+		}
+		if n := len(b.calls()); n > 60 {
+			t.Errorf("%d calls in two seconds", n)
+		}
+	})
+}
+
+func TestUnavailableWithinTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		b.leaders["a.1"] = ""
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := b.router(t).Do(ctx, put(one, "v", onceID))
+		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) > 3*time.Second {
+			t.Errorf("gave %v after %v", err, time.Since(began))
+		}
+		_, err = b.router(t).Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) > 3*time.Second+api.DefaultTimeout {
+			t.Errorf("without a deadline: %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestUnknownOutcome: a write without an ID is not sent again once it may have been applied; one with an ID is, with the
+// same ID.
+func TestUnknownOutcome(t *testing.T) {
+	b := newBackend(t)
+	one, _, _ := keysOf(t, b)
+	r := b.router(t)
+	lost := 0
+	b.after = func(_ context.Context, _ api.NodeID, _ string, _ api.GroupID, err error) error {
+		if lost++; lost == 1 {
+			return api.Errorf(api.CodeAmbiguous, "the connection broke")
+		}
+		return err
+	}
+	if _, err := r.Do(t.Context(), put(one, "v")); api.CodeOf(err) != api.CodeAmbiguous {
+		t.Errorf("an unknown outcome became %v", err)
+	}
+	if want := []string{"a0 txn a.1", "a1 txn a.1"}; !slices.Equal(b.calls(), want) {
+		t.Errorf("asked %q, want %q", b.calls(), want)
+	}
+	lost = 0
+	res, err := r.Do(t.Context(), put(one, "w", onceID))
+	if err != nil || !res.Replayed {
+		t.Errorf("the repetition gave %+v, %v", res, err)
+	}
+}
+
+// TestUnknownStaysUnknown: what a later attempt says proves nothing about an earlier one of unknown outcome.
+func TestUnknownStaysUnknown(t *testing.T) {
+	for _, second := range []*api.Error{
+		{Code: api.CodeUnavailable}, {Code: api.CodeConflict}, {Code: api.CodeNotLeader}, {Code: api.CodeUnavailable, RetryAfter: time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBackend(t)
+			one, _, _ := keysOf(t, b)
+			n := 0
+			b.before = func(_ context.Context, node api.NodeID, _ string, _ api.GroupID) error {
+				if n++; n == 1 {
+					return api.CodeAmbiguous
+				}
+				return second
+			}
+			if _, err := b.router(t).Do(t.Context(), put(one, "v", onceID)); api.CodeOf(err) != api.CodeAmbiguous {
+				t.Errorf("ambiguous, then %v, became %v", second, err)
+			}
+		})
+	}
+}
+
+// TestReadsAreNeverAmbiguous: reads are repeated after a lost answer, and never unknown.
+func TestReadsAreNeverAmbiguous(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		b.before = func(context.Context, api.NodeID, string, api.GroupID) error { return context.DeadlineExceeded }
+		r := b.router(t)
+		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("read gave %v", err)
+		}
+		if _, err := r.List(t.Context(), &api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("list gave %v", err)
+		}
+	})
+}
+
+// TestSilentNode: a read does not wait for a silent node longer than one attempt may take; a write that may be repeated
+// leaves it at once when another announces that it leads.
+func TestSilentNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a2"})
+		b.before = func(ctx context.Context, node api.NodeID, _ string, _ api.GroupID) error {
+			if node != "a2" {
+				return nil
+			}
+			<-ctx.Done()
+			return &api.Error{Code: api.CodeAmbiguous, Err: ctx.Err()}
+		}
+		began := time.Now()
+		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); err != nil || time.Since(began) > 2100*time.Millisecond {
+			t.Errorf("read: %v after %v", err, time.Since(began))
+		}
+		r.Leads(api.Leads{Group: "a.1", Term: 2, Node: "a2"})
+		time.AfterFunc(100*time.Millisecond, func() { r.Leads(api.Leads{Group: "a.1", Term: 3, Node: "a1"}) })
+		began = time.Now()
+		if _, err := r.Do(t.Context(), put(one, "v", onceID)); err != nil || time.Since(began) > 200*time.Millisecond {
+			t.Errorf("write: %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestBusy: a leader that asks for patience is asked again after that, and the others are left in peace.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
+		n := 0
+		b.before = func(context.Context, api.NodeID, string, api.GroupID) error {
+			if n++; n == 1 {
+				return &api.Error{Code: api.CodeUnavailable, RetryAfter: time.Second}
+			}
+			return nil
+		}
+		began := time.Now()
+		if _, err := r.Do(t.Context(), put(one, "v")); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d < time.Second || d > 1100*time.Millisecond || n != 2 {
+			t.Errorf("came through after %v and %d calls", d, n)
+		}
+	})
+}
+
+func TestSeveralGroups(t *testing.T) {
+	b := newBackend(t)
+	one, two, far := keysOf(t, b)
+	r := b.router(t)
+	for _, k := range []api.Key{one, two, far} {
+		if _, err := r.Do(t.Context(), put(k, "of "+string(k))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := []api.Key{far, one, two, one, "b/absent"}
+	res, err := r.Read(t.Context(), &api.ReadRequest{Keys: keys, Known: make([]api.Version, len(keys))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range res.Entries {
+		if e.Key != keys[i] || e.Exists != (i < 4) || e.Exists && string(e.Value) != "of "+string(keys[i]) {
+			t.Errorf("entry %d is %+v", i, e)
+		}
+	}
+	if res.Snapshot || res.Group != "" || res.ServedBy != api.ServedByOwner {
+		t.Errorf("several owners gave %+v", res)
+	}
+	single, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+	if err != nil || !single.Snapshot || single.Group != "a.1" {
+		t.Errorf("one owner gave %+v, %v", single, err)
+	}
+	txn := put(one, "x")
+	txn.If = []api.Cond{{Kind: api.CondExists, Key: far}}
+	_, err = r.Do(t.Context(), txn)
+	if e := api.AsError(err); e.Code != api.CodeInvalid || !strings.Contains(e.Hint, "several groups (a.1 owns") {
+		t.Errorf("a transaction of two groups gave %v", err)
+	}
+}
+
+// TestLeaseWishes: a wish for leases goes to the group it was made to, and to no other.
+func TestLeaseWishes(t *testing.T) {
+	b := newBackend(t)
+	one, two, _ := keysOf(t, b)
+	sid := api.SessionID{Incarnation: 1, Index: 9}
+	seen := map[api.GroupID]api.SessionID{}
+	var mu sync.Mutex
+	r := b.router(t, func(c *Config) {
+		inner := c.Remote
+		c.Remote = func(node api.NodeID) Target {
+			return spy{inner(node), func(q *api.ReadRequest) {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[q.Group] = q.Session
+			}}
+		}
+	})
+	q := &api.ReadRequest{Keys: []api.Key{one, two}, Group: "a.1", Session: sid}
+	if _, err := r.Read(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	if seen["a.1"] != sid || !seen["a.2"].IsZero() || q.Group != "a.1" || len(q.Keys) != 2 {
+		t.Errorf("wishes reached %v; the request is now %+v", seen, q)
+	}
+}
+
+type spy struct {
+	Target
+	read func(*api.ReadRequest)
+}
+
+func (s spy) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	s.read(q)
+	return s.Target.Read(ctx, q)
+}
+
+// TestMoved: where the owner has changed, the map is fetched and the new owner asked; the write keeps its ID and epoch.
+func TestMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		old := b.now
+		next := moved(t, old, "x/", "b")
+		stale := old
+		b.now = next
+		b.refresh = func() error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.refreshes > 2 {
+				stale = next
+			}
+			return nil
+		}
+		r := b.router(t, func(c *Config) {
+			c.Map = func() *placement.Map {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				return stale
+			}
+			c.DedupEpoch = func(g api.GroupID) uint64 { return uint64(len(g)) + 4 }
+		})
+		if _, err := r.Do(t.Context(), put(one, "v", onceID)); err != nil {
+			t.Fatal(err)
+		}
+		if g, _ := r.Locate(one); g != "b.1" && g != "b.2" {
+			t.Errorf("%q is at %s", one, g)
+		}
+		res, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+		if err != nil || string(res.Entries[0].Value) != "v" {
+			t.Errorf("read %+v, %v", res, err)
+		}
+		stale, b.refreshes = old, 0
+		if page, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange("x/")}); err != nil || len(page.Entries) != 1 {
+			t.Errorf("listed %+v, %v", page, err)
+		}
+	})
+}
+
+// moved is the map after the prefix was given to the region.
+func moved(t *testing.T, m *placement.Map, prefix api.Key, region api.RegionID) *placement.Map {
+	t.Helper()
+	x := placement.New()
+	results := x.Apply(1, [][]byte{placement.Encode(placement.Init{Map: m}), placement.Encode(placement.SetRange{
+		Range: api.PrefixRange(prefix), Epoch: 2, Region: region, Groups: m.GroupsOf(region),
+	})})
+	if results[1].Err != nil {
+		t.Fatal(results[1].Err)
+	}
+	return results[1].Map
+}
+
+func TestNoMapYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		m := b.now
+		b.now = nil
+		r := b.router(t)
+		if _, ok := r.Locate(one); ok {
+			t.Error("located without a map")
+		}
+		if _, err := r.Do(t.Context(), put(one, "v")); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("without a map: %v", err)
+		}
+		b.refresh = func() error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.now = m
+			return nil
+		}
+		if _, err := r.Do(t.Context(), put(one, "v")); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestDedupEpochIsStampedOnce(t *testing.T) {
+	b := newBackend(t)
+	one, _, _ := keysOf(t, b)
+	epoch, n := uint64(7), 0
+	var seen []uint64
+	r := b.router(t, func(c *Config) {
+		c.DedupEpoch = func(api.GroupID) uint64 { epoch++; return epoch }
+		inner := c.Remote
+		c.Remote = func(node api.NodeID) Target {
+			return doSpy{inner(node), func(x *api.Txn) error {
+				seen = append(seen, x.ID.Epoch)
+				if n++; n < 3 {
+					return api.CodeAmbiguous
+				}
+				return nil
+			}}
+		}
+	})
+	sent := put(one, "v", onceID)
+	if _, err := r.Do(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range seen {
+		if e != 8 || sent.ID.Epoch != 0 {
+			t.Errorf("epochs %v; the request's own %d", seen, sent.ID.Epoch)
+		}
+	}
+	id := onceID
+	id.Seq, id.Epoch = 2, 3
+	seen = nil
+	if _, err := r.Do(t.Context(), put(one, "v", id)); err != nil || seen[0] != 3 {
+		t.Errorf("a given epoch became %v, %v", seen, err)
+	}
+}
+
+type doSpy struct {
+	Target
+	do func(*api.Txn) error
+}
+
+func (s doSpy) Do(ctx context.Context, x *api.Txn) (*api.TxnResult, error) {
+	if err := s.do(x); err != nil {
+		return nil, err
+	}
+	return s.Target.Do(ctx, x)
+}
+
+func TestLessor(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t)
+	grant, err := r.OpenSession(t.Context(), api.OpenSession{Group: "b.1"})
+	err = errors.Join(err, r.CloseSession(t.Context(), "b.1", grant.Session, api.Nonce{}), r.Release(t.Context(), "b.1", nil))
+	if err != nil || grant.Session.IsZero() || b.calls()[len(b.calls())-1] != "b1 release b.1" {
+		t.Errorf("gave %+v, %v; asked %q", grant, err, b.calls())
+	}
+}
+
+func TestOnLeader(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t)
+	var at []api.NodeID
+	err := r.OnLeader(t.Context(), api.MetaGroup, "map", true, func(_ context.Context, node api.NodeID) error {
+		at = append(at, node)
+		if node != "a2" {
+			return &api.Error{Code: api.CodeNotLeader, Leader: "a2"}
+		}
+		return nil
+	})
+	if err != nil || at[len(at)-1] != "a2" {
+		t.Errorf("went to %v: %v", at, err)
+	}
+	err = r.OnLeader(t.Context(), "a.1", "cede", true, func(context.Context, api.NodeID) error { return api.CodeWrongGroup })
+	if !errors.Is(err, api.CodeWrongGroup) {
+		t.Errorf("gave %v", err)
+	}
+}
+
+// TestListAgainstOne: lists over spans and groups give what one store that holds everything would give, page by page.
+func TestListAgainstOne(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t)
+	all := storetest.NewMemory()
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 300 {
+		k := api.Key(fmt.Sprintf("%c/%d/%d", "abcx"[rng.IntN(4)], rng.IntN(5), rng.IntN(20)))
+		for _, s := range []api.Store{r, all} {
+			if _, err := s.Do(t.Context(), put(k, string(k))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for range 400 {
+		q := &api.ListRequest{Limit: 1 + rng.IntN(40), Reverse: rng.IntN(2) == 0, KeysOnly: rng.IntN(3) == 0}
+		switch rng.IntN(4) {
+		case 0:
+			q.Range = api.PrefixRange(api.Key(fmt.Sprintf("%c/%d/", "abcx"[rng.IntN(4)], rng.IntN(5))))
+		case 1:
+			q.Range = api.PrefixRange(api.Key("abcx"[rng.IntN(4):][:1]))
+		case 2:
+			q.Range.Start = api.Key(fmt.Sprintf("%c/%d", "abcx"[rng.IntN(4)], rng.IntN(5)))
+		}
+		got, err := r.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := all.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.More != want.More || len(got.Entries) != len(want.Entries) {
+			t.Fatalf("%+v: %d entries, more %v; want %d, %v", q, len(got.Entries), got.More, len(want.Entries), want.More)
+		}
+		for i := range got.Entries {
+			if got.Entries[i].Key != want.Entries[i].Key || string(got.Entries[i].Value) != string(want.Entries[i].Value) {
+				t.Fatalf("%+v: entry %d is %+v, want %+v", q, i, got.Entries[i], want.Entries[i])
+			}
+		}
+	}
+}
+
+// TestListOfOneShard asks the one group that can have keys of the prefix.
+func TestListOfOneShard(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t)
+	r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
+	r.Leads(api.Leads{Group: "a.2", Term: 1, Node: "a1"})
+	if _, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange("x/1/")}); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.calls()) != 1 {
+		t.Errorf("asked %q", b.calls())
+	}
+}
+
+// TestConcurrent is for the race detector: many requests while leaders change.
+func TestConcurrent(t *testing.T) {
+	b := newBackend(t)
+	one, two, far := keysOf(t, b)
+	r := b.router(t, func(c *Config) { c.MinBackoff, c.MaxBackoff = time.Millisecond, time.Millisecond })
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for j := range 50 {
+				id := api.RequestID{Client: api.ClientID{byte(i + 1)}, Seq: uint64(j + 1)}
+				_, err1 := r.Do(t.Context(), put([]api.Key{one, two, far}[j%3], "v", id))
+				_, err2 := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one, two, far}})
+				if err := errors.Join(err1, err2); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		g := []api.GroupID{"a.1", "a.2", "b.1"}[i%3]
+		leader := api.NodeID(fmt.Sprint(string(g[0]), i%2))
+		b.mu.Lock()
+		b.leaders[g] = leader
+		b.mu.Unlock()
+		r.Leads(api.Leads{Group: g, Term: api.Term(i), Node: leader})
+	}
+	wg.Wait()
+}

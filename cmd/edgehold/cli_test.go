@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// planet is a node of its own, with a store in memory, and the requests that it got.
+type planet struct {
+	*httptest.Server
+	admin *fakeAdmin
+
+	mu   sync.Mutex
+	seen []*http.Request
+	// fault, where set, may answer in the node's place.
+	fault func(w http.ResponseWriter, r *http.Request) (answered bool)
+}
+
+func newPlanet(t *testing.T) *planet {
+	t.Helper()
+	store := storetest.NewMemory()
+	p := &planet{admin: &fakeAdmin{status: sampleStatus()}}
+	h := httpd.New(httpd.Config{Store: store, Lister: store, Admin: p.admin, Node: "here-1"})
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.seen = append(p.seen, r.Clone(context.Background()))
+		fault := p.fault
+		p.mu.Unlock()
+		if fault == nil || !fault(w, r) {
+			h.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+func (p *planet) setFault(f func(http.ResponseWriter, *http.Request) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault = f
+}
+
+// last is the newest request.
+func (p *planet) last() *http.Request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen[len(p.seen)-1]
+}
+
+// problem answers as a node would that refuses.
+func problem(w http.ResponseWriter, code api.Code) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(code.HTTPStatus())
+	_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "detail": "by order of the test", "applied": code.Applied()})
+}
+
+type fakeAdmin struct {
+	status   *api.Status
+	notReady error
+	placed   map[api.Key]api.RegionID
+}
+
+func (a *fakeAdmin) Status(context.Context) (*api.Status, error) { return a.status, nil }
+func (a *fakeAdmin) Ready(context.Context) error                 { return a.notReady }
+func (a *fakeAdmin) SetPlacement(_ context.Context, prefix api.Key, region api.RegionID) error {
+	if region == "nowhere" {
+		return api.Errorf(api.CodeConflict, "there is no such region")
+	}
+	a.placed = map[api.Key]api.RegionID{prefix: region}
+	return nil
+}
+
+func sampleStatus() *api.Status {
+	return &api.Status{
+		ClusterID: "c1", Sessions: 2, Leases: 7,
+		Nodes: []api.NodeStatus{
+			{Node: "us-east-1", Region: "us-east", Role: api.RoleServer, URL: "http://127.0.0.1:7400", State: "up"},
+			{Node: "eu-west-edge-1", Region: "eu-west", Role: api.RoleEdge, URL: "http://127.0.0.1:7401", State: "unreachable"},
+		},
+		Groups: []api.GroupStatus{
+			{Group: "us-east.1", Region: "us-east", Leader: "us-east-1", Term: 3, Voters: []api.NodeID{"us-east-1", "us-east-2"}, Applied: 42},
+			{Group: "eu-west.1", Region: "eu-west", Term: 4},
+		},
+		Ranges: []api.RangeStatus{
+			{Start: "", End: "eu-west/", Group: "us-east.1", Epoch: 1},
+			{Start: "eu-west/", End: "eu-west0", Group: "eu-west.1", Epoch: 2},
+			{Start: "eu-west0", End: "\xff\x00", Group: "us-east.1", Epoch: 1},
+		},
+	}
+}
+
+// invocation is one run of the binary.
+type invocation struct {
+	stdin    string
+	env      map[string]string
+	outIsTTY bool
+	errIsTTY bool
+	ctx      context.Context
+	status   int
+	out, err string
+	outBuf   bytes.Buffer
+	errBuf   bytes.Buffer
+}
+
+func (i *invocation) run(args ...string) *invocation {
+	if i.ctx == nil {
+		i.ctx = context.Background()
+	}
+	i.status = run(i.ctx, args, &terminal{
+		in: strings.NewReader(i.stdin), out: &i.outBuf, err: &i.errBuf, outIsTTY: i.outIsTTY, errIsTTY: i.errIsTTY,
+		lookupEnv: func(name string) (string, bool) { v, ok := i.env[name]; return v, ok },
+	})
+	i.out, i.err = i.outBuf.String(), i.errBuf.String()
+	return i
+}
+
+// on runs a command against the planet.
+func (p *planet) on(t *testing.T, stdin string, args ...string) *invocation {
+	t.Helper()
+	i := &invocation{stdin: stdin, env: map[string]string{"EDGEHOLD_ADDR": p.URL}}
+	return i.run(args...)
+}
+
+// must runs a command that has to succeed, and returns what it printed.
+func (p *planet) must(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	i := p.on(t, stdin, args...)
+	if i.status != 0 {
+		t.Fatalf("edgehold %s: exit %d: %s", strings.Join(args, " "), i.status, i.err)
+	}
+	return i.out
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExitStatusAndErrors(t *testing.T) {
+	p := newPlanet(t)
+	version := strings.TrimSpace(p.must(t, "", "kv", "put", "k", "v"))
+	big := writeFile(t, "big", strings.Repeat("x", api.MaxValueBytes+1))
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		says   string // part of the one line on stderr
+	}{
+		{"done", []string{"kv", "get", "k"}, 0, ""},
+		{"absent", []string{"kv", "get", "nothing"}, 3, "not_found"},
+		{"delete of an absent key", []string{"kv", "del", "nothing"}, 0, ""},
+		{"there already", []string{"kv", "put", "k", "w", "--if-absent"}, 3, "the key is now at version " + version},
+		{"other version", []string{"kv", "put", "k", "w", "--if-version", "9.9"}, 3, "precondition_failed"},
+		{"delete at another version", []string{"kv", "del", "k", "--if-version", "9.9"}, 3, "precondition_failed"},
+		{"too large", []string{"kv", "put", "k", "--file", big}, 1, "limit of 1048576 bytes"},
+		{"no such file", []string{"kv", "put", "k", "--file", big + "x"}, 1, "no such file"},
+		{"refused by the cluster", []string{"placement", "set", "--prefix", "p", "--region", "nowhere"}, 1, "conflict"},
+		{"no command", []string{"kv"}, 2, "kv: name what to do: get, put, del, list"},
+		{"unknown command", []string{"kb"}, 2, `did you mean "kv"?`},
+		{"not built yet", []string{"txn", "-"}, 2, `unknown command "txn"`},
+		{"unknown subcommand", []string{"kv", "watch"}, 2, `kv: unknown command "watch"`},
+		{"unknown flag", []string{"kv", "get", "k", "--nope"}, 2, "unknown flag: --nope"},
+		{"missing argument", []string{"kv", "get"}, 2, "KEY is missing"},
+		{"missing value", []string{"kv", "put", "k"}, 2, "VALUE is missing"},
+		{"one argument too many", []string{"kv", "get", "k", "l"}, 2, "one argument too many"},
+		{"empty key", []string{"kv", "get", ""}, 2, "the key is empty"},
+		{"bad version", []string{"kv", "put", "k", "v", "--if-version", "seven"}, 2, "--if-version"},
+		{"two conditions", []string{"kv", "put", "k", "v", "--if-version", "1.1", "--if-absent"}, 2, "exclude each other"},
+		{"bad consistency", []string{"kv", "get", "k", "--consistency", "strong"}, 2, "choose linearizable, quorum, bounded or stale"},
+		{"bounded by nothing", []string{"kv", "get", "k", "--consistency", "bounded"}, 2, "--max-stale"},
+		{"stale with a bound", []string{"kv", "get", "k", "--consistency", "stale", "--max-stale", "1s"}, 2, "--max-stale goes with"},
+		{"bad output", []string{"kv", "get", "k", "-o", "xml"}, 2, "choose table or json"},
+		{"bad timeout", []string{"kv", "get", "k", "--timeout", "0s"}, 2, "--timeout"},
+		{"bad address", []string{"kv", "get", "k", "--addr", "ftp://x"}, 2, "--addr"},
+		{"bad limit", []string{"kv", "list", "--limit", "-1"}, 2, "--limit"},
+		{"prefix and start", []string{"kv", "list", "--prefix", "a", "--start", "b"}, 2, "--prefix excludes"},
+		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is needed"},
+		{"bad concurrency", []string{"import", "-", "--concurrency", "0"}, 2, "--concurrency"},
+		{"resume of nothing", []string{"export", "--resume"}, 2, "--output"},
+		{"unknown shell", []string{"completion", "tcsh"}, 2, "unknown shell"},
+		{"bad ca", []string{"kv", "get", "k", "--ca", big}, 2, "no PEM certificate"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			i := p.on(t, "", c.args...)
+			if i.status != c.status || !strings.Contains(i.err, c.says) {
+				t.Errorf("exit %d, want %d; stderr %q, want %q in it", i.status, c.status, i.err, c.says)
+			}
+			if lines := strings.Count(i.err, "\n"); c.status != 0 && (lines != 1 || !strings.HasPrefix(i.err, "edgehold: ")) || c.status == 0 && lines != 0 {
+				t.Errorf("stderr is no single line: %q", i.err)
+			}
+		})
+	}
+}
+
+func TestUnknownOutcome(t *testing.T) {
+	p := newPlanet(t)
+	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeAmbiguous); return true })
+	i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "300ms")
+	if i.status != 4 || !strings.Contains(i.err, "read the key before you try again") {
+		t.Errorf("exit %d, %s", i.status, i.err)
+	}
+	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeUnavailable); return true })
+	if i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "300ms"); i.status != 1 || !strings.Contains(i.err, "nothing was changed") {
+		t.Errorf("exit %d, %s", i.status, i.err)
+	}
+}
+
+func TestNobodyListens(t *testing.T) {
+	p := newPlanet(t)
+	p.Close()
+	i := p.on(t, "", "kv", "get", "k", "--timeout", "200ms")
+	if i.status != 1 || !strings.Contains(i.err, `start one, such as with "edgehold dev"`) {
+		t.Errorf("exit %d, %s", i.status, i.err)
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	var b build
+	if err := json.Unmarshal([]byte(new(invocation).run("version", "-o", "json").out), &b); err != nil {
+		t.Fatal(err)
+	}
+	if b.Version == "" || b.Commit == "" || !strings.HasPrefix(b.Go, "go") {
+		t.Errorf("%+v", b)
+	}
+	if out := new(invocation).run("version").out; !strings.HasPrefix(out, "edgehold ") || strings.Count(out, "\n") != 3 {
+		t.Errorf("%q", out)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if i := new(invocation).run("completion", shell); i.status != 0 || !strings.Contains(i.out, "edgehold") {
+			t.Errorf("%s: exit %d, %s", shell, i.status, i.err)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{}, {"--help"}, {"kv", "get", "--help"}, {"help", "import"}} {
+		if i := new(invocation).run(args...); i.status != 0 || !strings.Contains(i.out, "Usage:") || i.err != "" {
+			t.Errorf("%v: exit %d, %s", args, i.status, i.err)
+		}
+	}
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+)
+
+type listOptions struct {
+	prefix, start, end string
+	limit              int
+	reverse, keysOnly  bool
+}
+
+func newKVList(t *terminal, s *settings) *cobra.Command {
+	o := &listOptions{}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List keys in order, with their versions and values",
+		Long: `List keys in order, a line each: the key, its version and its value. Keys and values that would not fit a line are
+quoted and, for values, cut; -o json has everything. Pages are asked for as they are needed; together they are no
+snapshot.`,
+		Example: `  edgehold kv list --prefix eu-west/ --limit 20
+  edgehold kv list --start a --end b --keys-only`,
+		Args: wantArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), t, s, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
+	f.StringVar(&o.start, "start", "", "only keys from this one on")
+	f.StringVar(&o.end, "end", "", "only keys before this one")
+	f.IntVar(&o.limit, "limit", 0, "at most so many keys; 0 lists all")
+	f.BoolVar(&o.reverse, "reverse", false, "from the last key to the first")
+	f.BoolVar(&o.keysOnly, "keys-only", false, "leave the values out, and in a table the versions")
+	return cmd
+}
+
+// options are what the flags ask of the SDK.
+func (o *listOptions) options() ([]client.ListOption, error) {
+	switch {
+	case o.limit < 0:
+		return nil, usagef("--limit %d: choose 0 (all) or more", o.limit)
+	case o.prefix != "" && (o.start != "" || o.end != ""):
+		return nil, usagef("--prefix excludes --start and --end")
+	}
+	opts := []client.ListOption{client.Limit(o.limit)}
+	if o.start != "" || o.end != "" {
+		opts = append(opts, client.Between(api.Key(o.start), api.Key(o.end)))
+	}
+	if o.reverse {
+		opts = append(opts, client.Reverse())
+	}
+	if o.keysOnly {
+		opts = append(opts, client.KeysOnly())
+	}
+	return opts, nil
+}
+
+func kvList(ctx context.Context, t *terminal, s *settings, o *listOptions) error {
+	opts, err := o.options()
+	if err != nil {
+		return err
+	}
+	asJSON, err := s.json()
+	if err != nil {
+		return err
+	}
+	c, err := s.open(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	out := bufio.NewWriter(t.out)
+	p := listPrinter{out: out, json: asJSON, keysOnly: o.keysOnly}
+	for e, err := range c.List(ctx, api.Key(o.prefix), opts...) {
+		if err == nil {
+			err = p.entry(&e)
+		}
+		if err != nil {
+			_ = out.Flush() // what was listed stands; the error to tell is that of the list
+			return err
+		}
+	}
+	if err := p.end(); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// listPrinter writes a list: rows, or the body of the HTTP API with all pages in one.
+type listPrinter struct {
+	out            io.Writer
+	json, keysOnly bool
+	rows           int
+}
+
+func (p *listPrinter) entry(e *api.Entry) error {
+	p.rows++
+	if p.json {
+		lead := ","
+		if p.rows == 1 {
+			lead = `{"entries":[`
+		}
+		if _, err := io.WriteString(p.out, lead); err != nil {
+			return err
+		}
+		line, err := json.Marshal(newRecord(*e, p.keysOnly))
+		if err == nil {
+			_, err = p.out.Write(line)
+		}
+		return err
+	}
+	var err error
+	if p.keysOnly {
+		_, err = fmt.Fprintln(p.out, readable(string(e.Key)))
+	} else {
+		_, err = fmt.Fprintf(p.out, "%s\t%v\t%s\n", readable(string(e.Key)), e.Version, readable(shorten(e.Value)))
+	}
+	return err
+}
+
+// end closes what entry has opened.
+func (p *listPrinter) end() error {
+	if !p.json {
+		return nil
+	}
+	tail := "]}\n"
+	if p.rows == 0 {
+		tail = `{"entries":[]}` + "\n"
+	}
+	_, err := io.WriteString(p.out, tail)
+	return err
+}
+
+// readable is text as it is where it can stand in a table, else quoted.
+func readable(text string) string {
+	plain := utf8.ValidString(text) && text != "" && !strings.HasPrefix(text, `"`) &&
+		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
+	if plain {
+		return text
+	}
+	return strconv.Quote(text)
+}
+
+// maxShown bounds a value in a table.
+const maxShown = 80
+
+func shorten(v []byte) string {
+	if len(v) <= maxShown {
+		return string(v)
+	}
+	cut := maxShown
+	for cut > maxShown-utf8.UTFMax && !utf8.RuneStart(v[cut]) {
+		cut--
+	}
+	return string(v[:cut]) + "…"
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+)
+
+// inputLine is one line of an import, without its end. A line with err is the last.
+type inputLine struct {
+	number int64 // from 1
+	text   []byte
+	err    error
+}
+
+// hash tells lines apart, the same in every run.
+func (l *inputLine) hash() uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(l.text) // never fails
+	return h.Sum64()
+}
+
+// readLines sends the lines of in until its end or until ctx is done. The goroutine that reads ends then too, except
+// while it hangs in a read of a terminal or pipe, which nothing can interrupt: it is left to the end of the process.
+func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
+	lines := make(chan inputLine, 16)
+	go func() {
+		defer close(lines)
+		r := bufio.NewReaderSize(in, 256<<10)
+		for n := int64(1); ; n++ {
+			l := inputLine{number: n}
+			var last bool
+			l.text, last, l.err = readLine(r)
+			if last && len(l.text) == 0 && l.err == nil {
+				return
+			}
+			select {
+			case lines <- l:
+			case <-ctx.Done():
+				return
+			}
+			if last || l.err != nil {
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// readLine reads one line of at most maxRecordLine bytes into memory of its own. last: nothing follows it.
+func readLine(r *bufio.Reader) (line []byte, last bool, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case len(line) > maxRecordLine:
+			return nil, true, fmt.Errorf("the line is longer than the longest record, %d bytes", maxRecordLine)
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.Is(err, io.EOF):
+			return line, true, nil
+		case err != nil:
+			return nil, true, err
+		}
+		return bytes.TrimSuffix(line, []byte("\n")), false, nil
+	}
+}

@@ -1,0 +1,44 @@
+// Command edgehold is Edgehold's one binary: nodes (server, edge, a whole planet with dev) and the commands that talk to
+// them over HTTP. Every setting is a flag, an environment variable EDGEHOLD_<FLAG> and a key of the --config file.
+//
+// Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or condition false, 4 outcome unknown.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+)
+
+// terminal is what a command has of the process it runs in.
+type terminal struct {
+	in        io.Reader
+	out       io.Writer
+	err       io.Writer
+	lookupEnv func(string) (string, bool)
+	outIsTTY  bool // people read out: values end with a newline
+	errIsTTY  bool // people watch err: long work shows a progress bar
+}
+
+func main() {
+	os.Exit(start())
+}
+
+func start() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args[1:], &terminal{
+		in:        os.Stdin,
+		out:       os.Stdout,
+		err:       os.Stderr,
+		lookupEnv: os.LookupEnv,
+		outIsTTY:  term.IsTerminal(int(os.Stdout.Fd())),
+		errIsTTY:  term.IsTerminal(int(os.Stderr.Fd())),
+	})
+}

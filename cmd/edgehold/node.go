@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// nodeOptions are the settings that servers and edges have in common.
+type nodeOptions struct {
+	region, node, listen, advertise, data, wan string
+	join                                       []string
+	insecure                                   bool
+	leaseTerm                                  time.Duration
+	log                                        logOptions
+}
+
+func (o *nodeOptions) addTo(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.region, "region", "", "the region that the node stands in")
+	f.StringVar(&o.node, "node", "", "the node's name, its own for life")
+	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
+	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default the one it listens on)")
+	f.StringVar(&o.data, "data", "", "`FOLDER` of what the node must keep")
+	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of delays between regions, to act as if they were far apart")
+	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn")
+	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: whoever reaches the port can read and write everything")
+	addLeaseTerm(cmd, &o.leaseTerm)
+	o.log.addTo(cmd, "info")
+}
+
+func addLeaseTerm(cmd *cobra.Command, term *time.Duration) {
+	cmd.Flags().DurationVar(term, "lease-term", api.DefaultLeaseTerm, "how long an edge answers by a lease that nobody extends; a cut-off edge delays writes about as long")
+}
+
+func checkLeaseTerm(term time.Duration) error {
+	if term <= 0 || term > api.MaxLeaseTerm {
+		return usagef("--lease-term %v: choose a time above 0 and up to %v", term, api.MaxLeaseTerm)
+	}
+	return nil
+}
+
+// checkServer finds what is wrong with a server's settings before it opens anything.
+func (o *nodeOptions) checkServer(bootstrap bool, groups, voters int) error {
+	switch {
+	case !bootstrap && len(o.join) == 0:
+		return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to start a new cluster")
+	case bootstrap && len(o.join) > 0:
+		return usagef("server: --bootstrap and --join exclude each other")
+	case groups < 1 || groups > maxGroups:
+		return usagef("--groups %d: choose 1 to %d", groups, maxGroups)
+	case voters != 3 && voters != 5:
+		return usagef("--voters %d: choose 3 or 5", voters)
+	}
+	return checkLeaseTerm(o.leaseTerm)
+}
+
+// maxGroups bounds the groups of a region.
+const maxGroups = 64
+
+// refuseClientFlags refuses settings of clients that were typed for a node, where they mean nothing.
+func refuseClientFlags(cmd *cobra.Command) error {
+	for _, name := range []string{"addr", "token", "ca", "timeout", "format"} {
+		if f := cmd.InheritedFlags().Lookup(name); f != nil && typed(f) {
+			return usagef("%s: --%s is for the commands that talk to a node; see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
+// endpoint is where the node listens. Plain TCP stays on loopback unless --insecure is given.
+func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
+	addr, err := net.ResolveTCPAddr("tcp", o.listen)
+	if err != nil {
+		return "", false, usagef("--listen %q: %v; write HOST:PORT, such as 127.0.0.1:7400", o.listen, err)
+	}
+	exposed = !addr.IP.IsLoopback()
+	switch {
+	case exposed && !o.insecure:
+		return "", true, api.Errorf(api.CodeDenied, "--listen %s is outside loopback, where plain TCP would let anybody read and write: "+
+			"listen on 127.0.0.1, or give --insecure on a private network that you trust", o.listen)
+	case o.advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
+		return "", exposed, usagef("--listen %s is every address of this machine: name the one that others reach with --advertise HOST:PORT", o.listen)
+	case o.advertise == "":
+	default:
+		if _, _, err := net.SplitHostPort(o.advertise); err != nil {
+			return "", exposed, usagef("--advertise %q: write HOST:PORT", o.advertise)
+		}
+	}
+	return addr.String(), exposed, nil
+}
+
+// runningNode is a node as the commands see it.
+type runningNode interface {
+	Ready(ctx context.Context) error
+	Close() error
+}
+
+// run listens, lets open make a node of it, and keeps it running until ctx is done.
+func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listener, hclog.Logger) (runningNode, error)) error {
+	address, exposed, err := o.endpoint()
+	if err != nil {
+		return err
+	}
+	logger, err := o.log.open(t)
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	if exposed {
+		logger.Warn("INSECURE: plain TCP outside loopback: whoever reaches this port can read and write everything", "listen", l.Addr())
+	}
+	n, err := open(l, logger)
+	if err != nil {
+		return errors.Join(err, ignoreClosed(l.Close()))
+	}
+	logger.Info("listening", "node", o.node, "region", o.region, "address", l.Addr())
+	tellWhenReady(ctx, n, logger)
+	<-ctx.Done()
+	logger.Info("stopping")
+	return n.Close()
+}
+
+// readyEvery is how often a node that starts is asked whether it is ready.
+const readyEvery = 200 * time.Millisecond
+
+// tellWhenReady logs that the node is ready; it returns then, or when ctx is done.
+func tellWhenReady(ctx context.Context, n runningNode, logger hclog.Logger) {
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	start, missing := time.Now(), ""
+	for {
+		err := n.Ready(ctx)
+		if err == nil {
+			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond))
+			return
+		}
+		if text := explain(err); text != missing && ctx.Err() == nil {
+			missing = text
+			logger.Info("not ready yet", "missing", text)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+func TestEndpoint(t *testing.T) {
+	for _, c := range []struct {
+		listen, advertise string
+		insecure          bool
+		address           string
+		exposed           bool
+		says              string
+	}{
+		{"127.0.0.1:7400", "", false, "127.0.0.1:7400", false, ""},
+		{"127.8.9.1:0", "", false, "127.8.9.1:0", false, ""},
+		{"localhost:7400", "", false, "127.0.0.1:7400", false, ""},
+		{"[::1]:7400", "", false, "[::1]:7400", false, ""},
+		{"127.0.0.1:7400", "proxy:80", false, "127.0.0.1:7400", false, ""},
+		{"0.0.0.0:7400", "a:1", true, "0.0.0.0:7400", true, ""},
+		{"192.0.2.1:7400", "", true, "192.0.2.1:7400", true, ""},
+
+		{"0.0.0.0:7400", "a:1", false, "", true, "--insecure"},
+		{":7400", "a:1", false, "", true, "--insecure"},
+		{"192.0.2.1:7400", "", false, "", true, "--insecure"},
+		{"0.0.0.0:7400", "", true, "", true, "--advertise"},
+		{":7400", "", true, "", true, "--advertise"},
+		{"127.0.0.1", "", false, "", false, "HOST:PORT"},
+		{"127.0.0.1:99999", "", false, "", false, "HOST:PORT"},
+		{"127.0.0.1:7400", "proxy", false, "", false, "--advertise"},
+	} {
+		o := &nodeOptions{listen: c.listen, advertise: c.advertise, insecure: c.insecure}
+		address, exposed, err := o.endpoint()
+		if c.says != "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: got error %v, want %q in it", c.listen, err, c.says)
+			}
+		} else if err != nil || address != c.address || exposed != c.exposed {
+			t.Errorf("%s: got %s, %v, %v", c.listen, address, exposed, err)
+		}
+	}
+}
+
+// fakeNode is ready when it was asked twice.
+type fakeNode struct {
+	asked  atomic.Int64
+	ready  func()
+	closed bool
+}
+
+func (n *fakeNode) Ready(context.Context) error {
+	if n.asked.Add(1) < 3 {
+		return api.Errorf(api.CodeUnavailable, "catching up")
+	}
+	n.ready()
+	return nil
+}
+
+func (n *fakeNode) Close() error { n.closed = true; return nil }
+
+func TestRunNode(t *testing.T) {
+	o := &nodeOptions{node: "n", region: "r", listen: "127.0.0.1:0", log: logOptions{"info", "json"}}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	n := &fakeNode{ready: cancel}
+	var errOut strings.Builder
+	err := o.run(ctx, &terminal{err: &errOut}, func(l net.Listener, _ hclog.Logger) (runningNode, error) {
+		return n, l.Close()
+	})
+	if err != nil || !n.closed || strings.Count(errOut.String(), "catching up") != 1 || !strings.Contains(errOut.String(), `"@message":"ready"`) {
+		t.Errorf("%v, closed %v, %s", err, n.closed, errOut.String())
+	}
+	broken := errors.New("broken")
+	err = o.run(ctx, &terminal{err: &errOut}, func(net.Listener, hclog.Logger) (runningNode, error) { return nil, broken })
+	if !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestRunNodeExposed(t *testing.T) {
+	o := &nodeOptions{listen: "0.0.0.0:0", advertise: "a:1", insecure: true, log: logOptions{"warn", "text"}}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var errOut strings.Builder
+	err := o.run(ctx, &terminal{err: &errOut}, func(l net.Listener, _ hclog.Logger) (runningNode, error) {
+		return &fakeNode{ready: cancel}, l.Close()
+	})
+	if err == nil && !strings.Contains(errOut.String(), "INSECURE") {
+		t.Errorf("it says only %q", errOut.String())
+	}
+}
+
+func TestServerSettings(t *testing.T) {
+	for _, c := range []struct {
+		o              nodeOptions
+		bootstrap      bool
+		groups, voters int
+		says           string
+	}{
+		{nodeOptions{leaseTerm: time.Second}, true, 1, 3, ""},
+		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, false, 4, 5, ""},
+		{nodeOptions{leaseTerm: time.Second}, false, 1, 3, "--join HOST:PORT"},
+		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, true, 1, 3, "exclude each other"},
+		{nodeOptions{leaseTerm: time.Second}, true, 0, 3, "--groups"},
+		{nodeOptions{leaseTerm: time.Second}, true, 1, 4, "--voters"},
+		{nodeOptions{leaseTerm: 2 * api.MaxLeaseTerm}, true, 1, 3, "--lease-term"},
+	} {
+		err := c.o.checkServer(c.bootstrap, c.groups, c.voters)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: got %v, want %q", c, err, c.says)
+		}
+	}
+}
+
+func devDefaults() devOptions {
+	return devOptions{regions: []string{"us-east", "eu-west", "ap-south"}, replicas: 3, edges: 1, groups: 1, port: 7400, wan: "real", leaseTerm: time.Second}
+}
+
+func TestDevSettings(t *testing.T) {
+	for _, c := range []struct {
+		change func(*devOptions)
+		says   string
+	}{
+		{func(*devOptions) {}, ""},
+		{func(o *devOptions) { o.regions = []string{"one"}; o.replicas = 1; o.edges = 0; o.wan = "off" }, ""},
+		{func(o *devOptions) { o.regions = nil }, "--regions is empty"},
+		{func(o *devOptions) { o.regions = []string{"a", "a"} }, "stands twice"},
+		{func(o *devOptions) { o.regions = []string{"a/b"} }, "small letters"},
+		{func(o *devOptions) { o.replicas = 0 }, "--replicas"},
+		{func(o *devOptions) { o.edges = -1 }, "--edges"},
+		{func(o *devOptions) { o.edges = 50 }, "more than dev starts"},
+		{func(o *devOptions) { o.groups = 0 }, "--groups"},
+		{func(o *devOptions) { o.port = 65530 }, "--port"},
+		{func(o *devOptions) { o.wan = "" }, "--wan"},
+		{func(o *devOptions) { o.leaseTerm = 0 }, "--lease-term"},
+	} {
+		o := devDefaults()
+		c.change(&o)
+		if err := o.check(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("got %v, want %q", err, c.says)
+		}
+	}
+}
+
+func TestDevDistances(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"real": true, "off": true,
+		writeFile(t, "wan.yaml", "links: [{a: us-east, b: eu-west, rtt_ms: 80, jitter_ms: 2, loss: 0}]"): true,
+		writeFile(t, "bad.yaml", "links: [{a: us-east}]"):                                                false,
+		"nothing.yaml": false,
+	} {
+		o := devDefaults()
+		o.wan = name
+		if err := o.check(); (err == nil) != ok {
+			t.Errorf("%s: %v", name, err)
+		}
+		n := nodeOptions{wan: name, region: "us-east"}
+		if delay, err := n.delay(); name != "real" && name != "off" && ((err == nil) != ok || (delay != nil) != ok) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDevAnnounces(t *testing.T) {
+	o := devDefaults()
+	nodes := []devNode{
+		{"us-east-1", "us-east", api.RoleServer, "http://127.0.0.1:7400"},
+		{"ap-south-1", "ap-south", api.RoleServer, "http://127.0.0.1:7401"},
+		{"us-east-edge-1", "us-east", api.RoleEdge, "http://127.0.0.1:7402"},
+	}
+	var out strings.Builder
+	if err := o.announce(&terminal{out: &out}, nodes); err != nil {
+		t.Fatal(err)
+	}
+	const want = `NODE            ROLE    REGION    URL
+us-east-1       server  us-east   http://127.0.0.1:7400
+ap-south-1      server  ap-south  http://127.0.0.1:7401
+us-east-edge-1  edge    us-east   http://127.0.0.1:7402
+
+Ready. Write in us-east, read in ap-south:
+
+  curl -X PUT --data world http://127.0.0.1:7402/v1/kv/eu-west/hello
+  curl -i http://127.0.0.1:7401/v1/kv/eu-west/hello
+
+Stop with Ctrl-C.
+`
+	if out.String() != want {
+		t.Errorf("got\n%s", out.String())
+	}
+	out.Reset()
+	o.json = true
+	if err := o.announce(&terminal{out: &out}, nodes[:1]); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), `{"ready":true,"nodes":[{"node":"us-east-1","region":"us-east","role":"server","url":"http://127.0.0.1:7400"}]}`+"\n"; got != want {
+		t.Errorf("got %s", got)
+	}
+}

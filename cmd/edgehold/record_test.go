@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+func TestParseRecord(t *testing.T) {
+	long := strings.Repeat("k", api.MaxKeyBytes+1)
+	for _, c := range []struct {
+		line, key, value string
+		says             string // of the error, where there is one
+	}{
+		{`{"key":"a","value":"b"}`, "a", "b", ""},
+		{`  { "value" : "" , "key" : "a" }  `, "a", "", ""},
+		{`{"key_base64":"/wA=","value_base64":"AAH/"}`, "\xff\x00", "\x00\x01\xff", ""},
+		{`{"key":"a","value":"b","version":"1.42"}`, "a", "b", ""},
+		{`{"key":"\u00e9\ud83d\ude00","value":"\\ud800"}`, "é😀", `\ud800`, ""},
+		{`{"key":"a","value":"\ufffd"}`, "a", "\uFFFD", ""},
+
+		{``, "", "", "not a JSON object"},
+		{`[1]`, "", "", "not a JSON object"},
+		{`{"key":"a"`, "", "", "bad JSON"},
+		{`{"key":"a","value":"b"} x`, "", "", "something follows"},
+		{`{"key":"a","value":"b"}{}`, "", "", "something follows"},
+		{`{"key":"a","value":"b","ttl":"1s"}`, "", "", `unknown field "ttl"`},
+		{`{"Key":"a","value":"b"}`, "", "", `unknown field "Key"`},
+		{`{"key":"a","key":"a","value":"b"}`, "", "", "stands twice"},
+		{`{"key":1,"value":"b"}`, "", "", `"key" must be a string`},
+		{`{"key":"a","value":null}`, "", "", `"value" must be a string`},
+		{`{"key":"a","value":{"x":1}}`, "", "", `"value" must be a string`},
+		{`{"key":"a"}`, "", "", "neither value nor value_base64"},
+		{`{"value":"a"}`, "", "", "neither key nor key_base64"},
+		{`{"key":"a","key_base64":"YQ==","value":"b"}`, "", "", "both key and key_base64"},
+		{`{"key":"a","value_base64":"YQ"}`, "", "", "value_base64: illegal base64"},
+		{`{"key":"a","value":"b","version":"new"}`, "", "", "EPOCH.INDEX"},
+		{`{"key":"","value":"b"}`, "", "", "the key is empty"},
+		{`{"key":"` + long + `","value":"b"}`, "", "", "limit of 4096 bytes"},
+		{"{\"key\":\"a\xff\",\"value\":\"b\"}", "", "", "not valid UTF-8"},
+		{`{"key":"a","value":"\ud83dx"}`, "", "", "unpaired surrogate"},
+		{`{"key":"a","value":"\ude00"}`, "", "", "unpaired surrogate"},
+		{`{"key":"a","value":"\ud83d\ud83d"}`, "", "", "unpaired surrogate"},
+	} {
+		key, value, err := parseRecord([]byte(c.line))
+		if c.says != "" {
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%.60s: got error %v, want %q in it", c.line, err, c.says)
+			}
+		} else if err != nil || string(key) != c.key || string(value) != c.value {
+			t.Errorf("%.60s: got %q, %q, %v", c.line, key, value, err)
+		}
+	}
+}
+
+// FuzzRecord holds that what is written is read back, and that no line makes the parser fall over.
+func FuzzRecord(f *testing.F) {
+	f.Add("key", []byte("value"), []byte(`{"key":"a","value":"b"}`))
+	f.Add("\xff", []byte("\x00\ud7ff "), []byte(`{"key":"\ud83d\ude00","value":"\\"}`))
+	f.Fuzz(func(t *testing.T, key string, value, line []byte) {
+		_, _, _ = parseRecord(line)
+		if key == "" || len(key) > api.MaxKeyBytes || len(value) > api.MaxValueBytes {
+			return
+		}
+		var buf bytes.Buffer
+		if err := printJSON(&buf, nil, newRecord(api.Entry{Key: api.Key(key), Value: value}, false)); err != nil {
+			t.Fatal(err)
+		}
+		gotKey, gotValue, err := parseRecord(buf.Bytes())
+		if err != nil || string(gotKey) != key || !bytes.Equal(gotValue, value) {
+			t.Errorf("%s came back as %q, %q, %v", &buf, gotKey, gotValue, err)
+		}
+		if !json.Valid(buf.Bytes()) {
+			t.Errorf("%s is no JSON", &buf)
+		}
+	})
+}
+
+func TestWatermark(t *testing.T) {
+	w := newWatermark(progressState{Lines: 10, Last: 1})
+	w.done(12, 12)
+	w.done(13, 13)
+	if got := w.now(); got != (progressState{10, 1}) {
+		t.Errorf("got %+v", got)
+	}
+	w.done(11, 11)
+	if got := w.now(); got != (progressState{13, 13}) {
+		t.Errorf("got %+v", got)
+	}
+	w.done(16, 16)
+	w.fail(15)
+	w.done(14, 14)
+	w.done(17, 17)
+	if got := w.now(); got != (progressState{14, 14}) || len(w.early) != 0 {
+		t.Errorf("got %+v, early %v", got, w.early)
+	}
+}

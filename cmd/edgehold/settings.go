@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// settle gives every flag of cmd that was not typed its value from EDGEHOLD_<FLAG>, or else from the --config file. It
+// is the one place where settings come together: flag, then environment, then file, then default.
+func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
+	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+		return nil
+	}
+	flags := cmd.Flags()
+	config := flags.Lookup("config")
+	if v, ok := lookupEnv(envName("config")); ok && v != "" && !config.Changed {
+		if err := flags.Set("config", v); err != nil {
+			return usagef("%s: %v", envName("config"), err)
+		}
+	}
+	file, err := readConfig(config.Value.String(), knownFlags(cmd.Root()))
+	if err != nil {
+		return err
+	}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if err != nil || f.Changed || f.Name == "config" || f.Name == "help" {
+			return
+		}
+		if v, ok := lookupEnv(envName(f.Name)); ok && v != "" {
+			if e := flags.Set(f.Name, v); e != nil {
+				err = usagef("%s=%q: %v", envName(f.Name), v, e)
+			}
+			notTyped(f)
+		} else if n, ok := file[f.Name]; ok {
+			err = setFromFile(flags, f, n, config.Value.String())
+			notTyped(f)
+		}
+	})
+	return err
+}
+
+// settled marks, in a flag's annotations, that its value was not typed.
+const settled = "edgehold-settled"
+
+func notTyped(f *pflag.Flag) {
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[settled] = []string{}
+}
+
+// typed tells whether the flag's value stands on the command line.
+func typed(f *pflag.Flag) bool {
+	_, elsewhere := f.Annotations[settled]
+	return f.Changed && !elsewhere
+}
+
+// envName is the environment variable of a flag.
+func envName(flag string) string {
+	return "EDGEHOLD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// knownFlags are the settings of every command, so that one file can serve all of them.
+func knownFlags(root *cobra.Command) map[string]bool {
+	known := map[string]bool{}
+	add := func(f *pflag.Flag) { known[f.Name] = f.Name != "config" && f.Name != "help" }
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(add)
+		for _, child := range c.Commands() {
+			visit(child)
+		}
+	}
+	visit(root)
+	return known
+}
+
+// readConfig reads a YAML file of settings; "" is an empty one. A key that is no setting of any command is an error.
+func readConfig(name string, known map[string]bool) (map[string]yaml.Node, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, usagef("--config: %v", err)
+	}
+	var keys map[string]yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&keys); err != nil && !errors.Is(err, io.EOF) {
+		return nil, usagef("--config %s: %v", name, err)
+	}
+	for k, n := range keys {
+		if !known[k] {
+			return nil, usagef("--config %s:%d: unknown key %q; keys are named like the flags, without the dashes in front", name, n.Line, k)
+		}
+	}
+	return keys, nil
+}
+
+func setFromFile(flags *pflag.FlagSet, f *pflag.Flag, n yaml.Node, file string) error {
+	for n.Kind == yaml.AliasNode {
+		n = *n.Alias
+	}
+	var err error
+	list, isList := f.Value.(pflag.SliceValue)
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Tag != "!!null":
+		err = flags.Set(f.Name, n.Value)
+	case n.Kind == yaml.SequenceNode && isList:
+		var values []string
+		if err = n.Decode(&values); err == nil {
+			err = list.Replace(values)
+			f.Changed = true
+		}
+	case isList:
+		err = errors.New("want a text or a list of texts")
+	default:
+		err = errors.New("want a single value")
+	}
+	if err != nil {
+		return usagef("--config %s:%d: %s: %v", file, n.Line, f.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package fsm
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+var benchInit = Init{
+	Group: "g.1", Incarnation: 1, Shards: []Shard{{Epoch: 1, Of: 1}}, MaxTerm: time.Minute, MaxPause: time.Second,
+}
+
+// benchMachine is a founded machine with that many keys.
+func benchMachine(b *testing.B, keys int) *Machine {
+	b.Helper()
+	m, err := Open(engine.NewMemory())
+	if err != nil {
+		b.Fatal(err)
+	}
+	cs := [][]byte{Encode(benchInit)}
+	for i := range keys {
+		if cs = append(cs, benchPut(i, api.RequestID{})); len(cs) == 1024 {
+			m.Apply(1, cs)
+			cs = cs[:0]
+		}
+	}
+	m.Apply(1, cs)
+	return m
+}
+
+func benchKey(i int) api.Key { return api.Key(fmt.Sprintf("bench/%08d", i*7919%100_000_000)) }
+
+func benchPut(i int, id api.RequestID) []byte {
+	return Encode(Write{Term: 1, Txn: api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: benchKey(i), Value: make([]byte, 64)}}}})
+}
+
+func BenchmarkApplyPut(b *testing.B) {
+	const keys = 100_000
+	m := benchMachine(b, keys)
+	for _, packed := range []int{1, 64, 1024} {
+		b.Run(fmt.Sprintf("packed=%d", packed), func(b *testing.B) {
+			benchApply(b, m, packed, func(n int) []byte { return benchPut(n%keys, api.RequestID{}) })
+		})
+	}
+	var seq uint64
+	for _, packed := range []int{1, 64} {
+		b.Run(fmt.Sprintf("once/packed=%d", packed), func(b *testing.B) {
+			benchApply(b, m, packed, func(n int) []byte {
+				seq++
+				return benchPut(n%keys, api.RequestID{Client: api.ClientID{1}, Seq: seq, AckedBelow: seq - min(seq-1, 8)})
+			})
+		})
+	}
+}
+
+// benchApply counts commands, packed that many to an Apply.
+func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte) {
+	b.ReportAllocs()
+	commands := make([][]byte, b.N+packed)
+	for n := range commands {
+		commands[n] = command(n)
+	}
+	b.ResetTimer()
+	for n := 0; n < b.N; n += packed {
+		for _, r := range m.Apply(1, commands[n:n+packed]) {
+			if r.Err != nil {
+				b.Fatal(r.Err)
+			}
+		}
+	}
+}
+
+func BenchmarkApplyGrant(b *testing.B) {
+	const keys = 100_000
+	m := benchMachine(b, keys)
+	sid := m.Apply(1, [][]byte{Encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})[0].Session
+	var at int
+	b.ReportAllocs()
+	for b.Loop() {
+		c := Encode(Grant{Term: 1, Items: []GrantItem{{Session: sid, Keys: []api.Key{benchKey(at % keys)}}}})
+		if r := m.Apply(1, [][]byte{c}); r[0].Err != nil || r[0].Entries[0].Lease == 0 {
+			b.Fatal(r[0])
+		}
+		at++
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	m := benchMachine(b, 100_000)
+	ks := []api.Key{benchKey(4711)}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if es, err := m.Read(ks); err != nil || !es[0].Exists {
+				b.Fatal(es, err)
+			}
+		}
+	})
+}
+
+func BenchmarkEncodePut(b *testing.B) {
+	var c Command = Write{Term: 7, Txn: api.Txn{
+		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: 9},
+		Then: []api.Op{{Kind: api.OpPut, Key: "bench/00000001", Value: make([]byte, 64)}},
+	}}
+	b.ReportAllocs()
+	for b.Loop() {
+		Encode(c)
+	}
+}
+
+func BenchmarkDecodePut(b *testing.B) {
+	c := benchPut(1, api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: 9})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,203 @@
+package fsm
+
+import (
+	"math"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// formatVersion is the first byte of every command in the log; the second is its kind. A change of what stands here needs a
+// new version, and the decoder goes on reading the old one.
+const formatVersion = 1
+
+// Encode returns the command as it stands in the log.
+func Encode(c Command) []byte {
+	w := writer{make([]byte, 0, sizeHint(c))}
+	w.byte(formatVersion)
+	w.byte(byte(c.kind()))
+	c.put(&w)
+	return w.b
+}
+
+// sizeHint is near the encoded size of what is often large.
+func sizeHint(c Command) int {
+	n := 64
+	switch c := c.(type) {
+	case Write:
+		n += txnSize(&c.Txn) + 48*len(c.Cleared) + 16*len(c.Killed)
+	case Grant:
+		for i := range c.Items {
+			n += 48
+			for _, k := range c.Items[i].Keys {
+				n += len(k) + 16
+			}
+		}
+	}
+	return n
+}
+
+// Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
+// must not change while they are used; keys do not.
+func Decode(b []byte) (Command, error) {
+	c, bad := decode(b)
+	if bad != "" {
+		return nil, api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
+	}
+	return c, nil
+}
+
+func decode(b []byte) (Command, string) {
+	r := reader{b: b}
+	if v := r.byte(); r.bad == "" && v != formatVersion {
+		return nil, "a format version that this program does not know"
+	}
+	c := read(kind(r.byte()), &r)
+	r.end()
+	return c, r.bad
+}
+
+func read(k kind, r *reader) Command {
+	switch k {
+	case kindInit:
+		return readInit(r)
+	case kindTermStart:
+		return TermStart{api.NodeID(r.name())}
+	case kindWrite:
+		return readWrite(r)
+	case kindGrant:
+		return Grant{api.Term(r.uint()), list(r, maxItems, 20, readItem)}
+	case kindSessionOpen:
+		return SessionOpen{api.NodeID(r.name()), r.array16(), r.time(), r.time()}
+	case kindSessionClose:
+		return SessionClose{r.session(), r.array16()}
+	case kindSuspect:
+		return Suspect{api.Term(r.uint()), r.session()}
+	case kindUnsuspect:
+		return Unsuspect{api.Term(r.uint()), r.session()}
+	case kindKill:
+		return Kill{api.Term(r.uint()), readSessions(r)}
+	case kindRelease:
+		return Release{readDropped(r)}
+	case kindCede:
+		return readCede(r)
+	case kindAdopt:
+		return Adopt{readReceipt(r), readShard(r)}
+	case kindTrimTombstones:
+		return TrimTombstones{api.Term(r.uint()), r.uint(), readLimit(r)}
+	case kindAdvanceDedupEpoch:
+		return AdvanceDedupEpoch{api.Term(r.uint())}
+	case kindExpireDedup:
+		return ExpireDedup{api.Term(r.uint()), readLimit(r)}
+	}
+	r.fail("a kind of command that this program does not know")
+	return nil
+}
+
+func (c TermStart) put(w *writer)         { w.text(string(c.Node)) }
+func (c SessionClose) put(w *writer)      { w.session(c.Session); w.raw(c.Nonce[:]) }
+func (c Suspect) put(w *writer)           { w.uint(uint64(c.Term)); w.session(c.Session) }
+func (c Unsuspect) put(w *writer)         { w.uint(uint64(c.Term)); w.session(c.Session) }
+func (c Kill) put(w *writer)              { w.uint(uint64(c.Term)); putList(w, c.Sessions, putSession) }
+func (c Release) put(w *writer)           { putList(w, c.Leases, putDropped) }
+func (c AdvanceDedupEpoch) put(w *writer) { w.uint(uint64(c.Term)) }
+
+func (c SessionOpen) put(w *writer) {
+	w.text(string(c.Node))
+	w.raw(c.Nonce[:])
+	w.time(c.T)
+	w.time(c.P)
+}
+
+func (c Grant) put(w *writer) {
+	w.uint(uint64(c.Term))
+	putList(w, c.Items, putItem)
+}
+
+func putItem(w *writer, i *GrantItem) {
+	w.session(i.Session)
+	w.raw(i.Nonce[:])
+	putList(w, i.Keys, putKey)
+	putList(w, i.Known, func(w *writer, v *api.Version) { w.version(*v) })
+}
+
+func readItem(r *reader) GrantItem {
+	i := GrantItem{
+		Session: r.session(), Nonce: r.array16(),
+		Keys:  list(r, api.MaxReadKeys, 2, (*reader).keyName),
+		Known: list(r, api.MaxReadKeys, 2, (*reader).version),
+	}
+	if len(i.Known) != 0 && len(i.Known) != len(i.Keys) {
+		r.fail("known versions that are not one for each key")
+	}
+	return i
+}
+
+func (c Init) put(w *writer) {
+	w.text(string(c.Group))
+	w.uint(c.Incarnation)
+	putList(w, c.Shards, putShard)
+	w.time(c.MaxTerm)
+	w.time(c.MaxPause)
+}
+
+func readInit(r *reader) Init {
+	return Init{api.GroupID(r.name()), r.uint(), list(r, maxShards, 5, readShard), r.time(), r.time()}
+}
+
+func (c TrimTombstones) put(w *writer) {
+	w.uint(uint64(c.Term))
+	w.uint(c.Below)
+	w.uint(uint64(max(c.Limit, 0)))
+}
+
+func (c ExpireDedup) put(w *writer) {
+	w.uint(uint64(c.Term))
+	w.uint(uint64(max(c.Limit, 0)))
+}
+
+func readLimit(r *reader) int {
+	x := r.uint()
+	if x > math.MaxInt32 {
+		r.fail("a limit over 31 bits")
+		return 0
+	}
+	return int(x)
+}
+
+func (c Write) put(w *writer) {
+	w.uint(uint64(c.Term))
+	putID(w, &c.Txn.ID)
+	putBody(w, &c.Txn)
+	putList(w, c.Cleared, putDropped)
+	putList(w, c.Killed, putSession)
+}
+
+func readWrite(r *reader) Write {
+	c := Write{Term: api.Term(r.uint())}
+	c.Txn.ID = readID(r)
+	readBody(r, &c.Txn)
+	c.Cleared = readDropped(r)
+	c.Killed = readSessions(r)
+	return c
+}
+
+func (c Cede) put(w *writer) {
+	w.uint(uint64(c.Term))
+	putRange(w, c.Range)
+	w.uint(c.Epoch)
+	putList(w, c.To, putGroup)
+	putList(w, c.Cleared, putDropped)
+	putList(w, c.Killed, putSession)
+}
+
+func readCede(r *reader) Cede {
+	return Cede{
+		Term: api.Term(r.uint()), Range: readRange(r), Epoch: r.uint(), To: list(r, maxGroups, 1, readGroup),
+		Cleared: readDropped(r), Killed: readSessions(r),
+	}
+}
+
+func (c Adopt) put(w *writer) {
+	putReceipt(w, &c.Receipt)
+	putShard(w, &c.Shard)
+}

@@ -1,0 +1,222 @@
+package fsm
+
+import "github.com/edgehold/edgehold/api"
+
+// The parts that several commands and rows are made of.
+
+func putKey(w *writer, k *api.Key)           { w.text(string(*k)) }
+func putSession(w *writer, s *api.SessionID) { w.session(*s) }
+func putGroup(w *writer, g *api.GroupID)     { w.text(string(*g)) }
+
+func readGroup(r *reader) api.GroupID        { return api.GroupID(r.name()) }
+func readSessions(r *reader) []api.SessionID { return list(r, maxDropped, 2, (*reader).session) }
+
+func putDropped(w *writer, d *api.DroppedLease) {
+	w.session(d.Session)
+	w.text(string(d.Key))
+	w.uint(uint64(d.Lease))
+}
+
+func readDropped(r *reader) []api.DroppedLease {
+	return list(r, maxDropped, 5, func(r *reader) api.DroppedLease {
+		return api.DroppedLease{Session: r.session(), Key: r.keyName(), Lease: api.LeaseID(r.uint())}
+	})
+}
+
+func putRange(w *writer, x api.Range) {
+	w.text(string(x.Start))
+	w.text(string(x.End))
+}
+
+func readRange(r *reader) api.Range { return api.Range{Start: r.key(), End: r.key()} }
+
+func putShard(w *writer, s *Shard) {
+	putRange(w, s.Range)
+	w.uint(s.Epoch)
+	w.uint(uint64(s.Index))
+	w.uint(uint64(s.Of))
+}
+
+func readShard(r *reader) Shard {
+	return Shard{Range: readRange(r), Epoch: r.uint(), Index: r.uint32(), Of: r.uint32()}
+}
+
+// A request's id: one byte where there is none.
+
+func putID(w *writer, id *api.RequestID) {
+	w.bool(!id.IsZero())
+	if id.IsZero() {
+		return
+	}
+	w.raw(id.Client[:])
+	w.uint(id.Seq)
+	w.uint(id.AckedBelow)
+	w.uint(id.Epoch)
+}
+
+func readID(r *reader) api.RequestID {
+	if !r.bool() {
+		return api.RequestID{}
+	}
+	id := api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()}
+	if id.IsZero() {
+		r.fail("a request id without a client")
+	}
+	return id
+}
+
+// A transaction's body: what it tests and does. Its bytes, hashed, tell requests with the same id apart.
+
+func putBody(w *writer, t *api.Txn) {
+	putList(w, t.If, putCond)
+	putList(w, t.Then, putOp)
+	putList(w, t.Else, putOp)
+}
+
+func readBody(r *reader, t *api.Txn) {
+	t.If = list(r, api.MaxTxnOps, 2, readCond)
+	t.Then = list(r, api.MaxTxnOps, 2, readOp)
+	t.Else = list(r, api.MaxTxnOps, 2, readOp)
+}
+
+func putCond(w *writer, c *api.Cond) {
+	w.byte(byte(c.Kind))
+	w.text(string(c.Key))
+	switch c.Kind {
+	case api.CondVersion:
+		w.version(c.Version)
+	case api.CondValue:
+		w.bytes(c.Value)
+	}
+}
+
+func readCond(r *reader) api.Cond {
+	c := api.Cond{Kind: api.CondKind(r.byte()), Key: r.key()}
+	switch c.Kind {
+	case api.CondVersion:
+		c.Version = r.version()
+	case api.CondValue:
+		c.Value = r.bytes(api.MaxValueBytes)
+	case api.CondExists, api.CondAbsent:
+	default:
+		r.fail("an unknown kind of condition")
+	}
+	return c
+}
+
+func putOp(w *writer, o *api.Op) {
+	w.byte(byte(o.Kind))
+	w.text(string(o.Key))
+	if o.Kind == api.OpPut {
+		w.bytes(o.Value)
+	}
+}
+
+func readOp(r *reader) api.Op {
+	o := api.Op{Kind: api.OpKind(r.byte()), Key: r.key()}
+	switch o.Kind {
+	case api.OpPut:
+		o.Value = r.bytes(api.MaxValueBytes)
+	case api.OpGet, api.OpDelete:
+	default:
+		r.fail("an unknown kind of operation")
+	}
+	return o
+}
+
+// txnSize is at or above the encoded size of most transactions' bodies.
+func txnSize(t *api.Txn) int {
+	n := 0
+	for i := range t.If {
+		n += 16 + len(t.If[i].Key) + len(t.If[i].Value)
+	}
+	for i := range t.Then {
+		n += 8 + len(t.Then[i].Key) + len(t.Then[i].Value)
+	}
+	for i := range t.Else {
+		n += 8 + len(t.Else[i].Key) + len(t.Else[i].Value)
+	}
+	return n
+}
+
+func putReceipt(w *writer, x *Receipt) {
+	putRange(w, x.Range)
+	w.uint(x.Epoch)
+	putList(w, x.To, putGroup)
+	putList(w, x.From, func(w *writer, s *Source) {
+		w.text(string(s.Group))
+		w.uint(uint64(s.Index))
+		w.uint(uint64(s.Of))
+	})
+	w.uint(x.DedupEpoch)
+	putList(w, x.Clients, func(w *writer, c *Client) {
+		w.raw(c.ID[:])
+		w.uint(c.AckedBelow)
+		w.uint(c.Epoch)
+	})
+	putList(w, x.Records, func(w *writer, c *Record) {
+		w.raw(c.Client[:])
+		w.uint(c.Seq)
+		putRecord(w, c)
+	})
+}
+
+func readReceipt(r *reader) Receipt {
+	return Receipt{
+		Range: readRange(r), Epoch: r.uint(), To: list(r, maxGroups, 1, readGroup),
+		From: list(r, maxShards, 3, func(r *reader) Source {
+			return Source{Group: readGroup(r), Index: r.uint32(), Of: r.uint32()}
+		}),
+		DedupEpoch: r.uint(),
+		Clients: list(r, maxReceiptRecords, 18, func(r *reader) Client {
+			return Client{ID: r.array16(), AckedBelow: r.uint(), Epoch: r.uint()}
+		}),
+		Records: list(r, maxReceiptRecords, 39, func(r *reader) Record {
+			c := Record{Client: r.array16(), Seq: r.uint()}
+			readRecord(r, &c)
+			return c
+		}),
+	}
+}
+
+// putRecord writes a record without its Client and Seq, which stand before it or in its key.
+func putRecord(w *writer, c *Record) {
+	w.text(string(c.Anchor))
+	w.raw(c.Body[:])
+	w.uint(c.Epoch)
+	w.bool(c.Committed)
+	w.version(c.Version)
+	w.uint(uint64(len(c.Outcomes)))
+	for _, o := range c.Outcomes {
+		// Most entries have the transaction's own version: no need to repeat it.
+		same := o.Version == c.Version
+		w.byte(bit(o.Exists, 1) | bit(same, 2))
+		if !same {
+			w.version(o.Version)
+		}
+	}
+}
+
+func bit(set bool, b byte) byte {
+	if set {
+		return b
+	}
+	return 0
+}
+
+func readRecord(r *reader, c *Record) {
+	c.Anchor, c.Body, c.Epoch, c.Committed, c.Version = r.key(), r.array16(), r.uint(), r.bool(), r.version()
+	c.Outcomes = list(r, api.MaxTxnOps, 1, func(r *reader) Outcome {
+		f := r.byte()
+		if f > 3 {
+			r.fail("an unknown flag")
+		}
+		o := Outcome{Version: c.Version, Exists: f&1 != 0}
+		if f&2 == 0 {
+			if o.Version = r.version(); o.Version == c.Version {
+				r.fail("a version that is not in its shortest form")
+			}
+		}
+		return o
+	})
+}

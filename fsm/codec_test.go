@@ -1,0 +1,172 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// samples holds every kind of command, with every part of it in use.
+func samples() []Command {
+	sid := api.SessionID{Incarnation: 7, Index: 300}
+	dropped := []api.DroppedLease{{Session: sid, Key: "a", Lease: 12}, {Session: sid, Key: "\x00\xff", Lease: math.MaxUint64}}
+	shards := []Shard{{api.Range{Start: "", End: "m"}, 1, 0, 1}, {api.Range{Start: "m"}, math.MaxUint64, 2, 3}}
+	id := api.RequestID{Client: api.ClientID{1, 2, 15: 3}, Seq: 9, AckedBelow: 8, Epoch: 5}
+	txn := api.Txn{
+		ID: id,
+		If: []api.Cond{
+			{Kind: api.CondVersion, Key: "a", Version: api.Version{Epoch: 1, Index: 200}}, {Kind: api.CondExists, Key: "b"},
+			{Kind: api.CondAbsent, Key: "c"}, {Kind: api.CondValue, Key: "d", Value: []byte("v")}, {Kind: api.CondValue, Key: "e"},
+		},
+		Then: []api.Op{{Kind: api.OpPut, Key: "a", Value: []byte("1")}, {Kind: api.OpGet, Key: "b"}, {Kind: api.OpDelete, Key: "c"}},
+		Else: []api.Op{{Kind: api.OpPut, Key: "d"}},
+	}
+	receipt := Receipt{
+		Range: api.Range{Start: "a", End: "b"}, Epoch: 4, To: []api.GroupID{"g.2", "g.3"}, DedupEpoch: 77,
+		From:    []Source{{"g.1", 0, 2}, {"g.4", 1, 2}},
+		Clients: []Client{{ID: id.Client, AckedBelow: 8, Epoch: 5}},
+		Records: []Record{{
+			Client: id.Client, Seq: 9, Anchor: "a", Body: [16]byte{9}, Epoch: 5, Committed: true, Version: api.Version{Epoch: 1, Index: 200},
+			Outcomes: []Outcome{{api.Version{Epoch: 1, Index: 200}, true}, {api.Version{Epoch: 1, Index: 3}, false}},
+		}},
+	}
+	return []Command{
+		Init{"us-east.1", 7, shards, time.Minute, 10 * time.Second},
+		TermStart{"us-east-1"},
+		Write{Term: 3, Txn: putTxn("key", "value")},
+		Write{Term: 300, Txn: txn, Cleared: dropped, Killed: []api.SessionID{sid}},
+		Grant{3, []GrantItem{
+			{Session: sid, Keys: []api.Key{"a", "b"}},
+			{sid, api.Nonce{4}, []api.Key{"c"}, []api.Version{{Epoch: 1, Index: 2}}},
+		}},
+		SessionOpen{"edge-1", api.Nonce{1}, 4 * time.Second, 2 * time.Second},
+		SessionClose{sid, api.Nonce{1}},
+		Suspect{3, sid},
+		Unsuspect{3, sid},
+		Kill{3, []api.SessionID{sid, {}}},
+		Release{dropped},
+		Cede{3, api.Range{Start: "a", End: "b"}, 4, []api.GroupID{"g.2"}, dropped, []api.SessionID{sid}},
+		Adopt{receipt, Shard{api.Range{Start: "a", End: "b"}, 4, 1, 2}},
+		TrimTombstones{3, 1 << 40, 1000},
+		AdvanceDedupEpoch{3},
+		ExpireDedup{3, 10_000},
+	}
+}
+
+func TestCodecRoundTrip(t *testing.T) {
+	kinds := map[kind]bool{}
+	for _, c := range samples() {
+		kinds[c.kind()] = true
+		b := Encode(c)
+		got, err := Decode(b)
+		if err != nil {
+			t.Fatalf("%T: %v", c, err)
+		}
+		if !reflect.DeepEqual(got, c) {
+			t.Errorf("%T came back as %+v, want %+v", c, got, c)
+		}
+	}
+	if len(kinds) != int(kindExpireDedup) {
+		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindExpireDedup)
+	}
+}
+
+// TestCodecStrict: there is one encoding of each command, and nothing that is cut off or goes on is one.
+func TestCodecStrict(t *testing.T) {
+	refused := func(what string, b []byte) {
+		t.Helper()
+		if c, err := Decode(b); api.CodeOf(err) != api.CodeInvalid || c != nil {
+			t.Errorf("%s: %x gave %+v, %v", what, b, c, err)
+		}
+	}
+	for _, c := range samples() {
+		b := Encode(c)
+		for n := range b {
+			refused("cut off", b[:n])
+		}
+		refused("goes on", append(bytes.Clone(b), 0))
+		for i := range b {
+			for _, x := range []byte{0, 1, 0x7f, 0x80, 0xff} {
+				m := bytes.Clone(b)
+				m[i] = x
+				if got, err := Decode(m); err == nil && !bytes.Equal(Encode(got), m) {
+					t.Errorf("%x is taken for %x", m, Encode(got))
+				}
+			}
+		}
+	}
+	refused("unknown version", []byte{2, byte(kindTermStart), 0})
+	refused("unknown kind", []byte{1, 0})
+	refused("unknown kind", []byte{1, 200})
+	refused("a number not in its shortest form", []byte{1, byte(kindAdvanceDedupEpoch), 0x80, 0})
+	refused("a number over 64 bits", append([]byte{1, byte(kindAdvanceDedupEpoch)}, bytes.Repeat([]byte{0xff}, 10)...))
+	refused("a list that cannot be there", []byte{1, byte(kindKill), 1, 0xff, 0xff, 3, 1, 1})
+	refused("a name over its limit", Encode(TermStart{api.NodeID(strings.Repeat("n", 256))}))
+	refused("a key over its limit", Encode(Write{Txn: putTxn(api.Key(strings.Repeat("k", api.MaxKeyBytes+1)), "")}))
+	refused("a value over its limit", Encode(Write{Txn: putTxn("k", strings.Repeat("v", api.MaxValueBytes+1))}))
+	refused("too many operations", Encode(Write{Txn: api.Txn{Then: make([]api.Op, api.MaxTxnOps+1)}}))
+	refused("an unknown operation", Encode(Write{Txn: api.Txn{Then: []api.Op{{Key: "k"}}}}))
+	refused("an empty key", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{""}}}}))
+	refused("known versions that do not fit", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))
+}
+
+// TestCodecGolden pins the bytes of the log: what a machine has written, every later one must read.
+func TestCodecGolden(t *testing.T) {
+	var out bytes.Buffer
+	for _, c := range samples() {
+		fmt.Fprintf(&out, "%T %x\n", c, Encode(c))
+	}
+	golden(t, "testdata/commands.golden", out.Bytes())
+	for line := range strings.Lines(out.String()) {
+		b, err := hex.DecodeString(strings.Fields(line)[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Decode(b); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+}
+
+// TestEncodeMakesRoom: the frequent commands take one piece of memory, however large.
+func TestEncodeMakesRoom(t *testing.T) {
+	for _, size := range []int{0, 100, api.MaxValueBytes} {
+		var c Command = Write{Term: 1 << 40, Txn: putTxn("some/key", strings.Repeat("v", size))}
+		if n := testing.AllocsPerRun(20, func() { Encode(c) }); n > 2 {
+			t.Errorf("encoding a put of %d bytes takes %v allocations", size, n)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, c := range samples() {
+		f.Add(Encode(c))
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Decode(b)
+		if err != nil {
+			if api.CodeOf(err) != api.CodeInvalid {
+				t.Fatal(err)
+			}
+			return
+		}
+		if again := Encode(c); !bytes.Equal(again, b) {
+			t.Fatalf("%x is taken for %x", b, again)
+		}
+		// Whatever can be decoded can be applied, to a machine that is founded and one that is not.
+		for _, m := range []*Machine{newMachine(t), founded(t).m} {
+			m.Apply(1, [][]byte{b, b})
+			if err := m.CheckInvariants(); err != nil {
+				t.Fatalf("after %+v: %v", c, err)
+			}
+		}
+	})
+}

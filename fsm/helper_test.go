@@ -1,0 +1,131 @@
+package fsm
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+func newMachine(t testing.TB) *Machine {
+	t.Helper()
+	m, err := Open(engine.NewMemory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// founded is a machine of the group g.1 that owns everything at epoch 1, in term 1.
+func founded(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{TB: t, m: newMachine(t), term: 1}
+	r.ok(Init{
+		Group: "g.1", Incarnation: 7, Shards: []Shard{{Epoch: 1, Of: 1}}, MaxTerm: time.Minute, MaxPause: 10 * time.Second,
+	})
+	return r
+}
+
+// rig is a machine under test.
+type rig struct {
+	testing.TB
+	m    *Machine
+	term api.Term
+}
+
+// apply checks the invariants after the command.
+func (r *rig) apply(c Command) Result {
+	r.Helper()
+	res := r.m.Apply(r.term, [][]byte{Encode(c)})[0]
+	if err := r.m.CheckInvariants(); err != nil {
+		r.Fatalf("after %#v: %v", c, err)
+	}
+	return res
+}
+
+func (r *rig) ok(c Command) Result {
+	r.Helper()
+	res := r.apply(c)
+	if res.Err != nil {
+		r.Fatalf("%#v: %v", c, res.Err)
+	}
+	return res
+}
+
+// refused wants the code, and that nothing but the counter changed.
+func (r *rig) refused(c Command, code api.Code) Result {
+	r.Helper()
+	before := r.rows()
+	res := r.apply(c)
+	if res.Err == nil || res.Err.Code != code {
+		r.Fatalf("%#v gave %v, want %s", c, res.Err, code)
+	}
+	if res.Txn != nil || res.Entries != nil || !res.Session.IsZero() || res.Receipt != nil || res.Effect.Kind != EffectNone {
+		r.Fatalf("%#v was refused and gave %+v", c, res)
+	}
+	if after := r.rows(); !bytes.Equal(before, after) {
+		r.Fatalf("%#v was refused and changed the state", c)
+	}
+	return res
+}
+
+// rows is all of the state but the meta row's counter.
+func (r *rig) rows() []byte {
+	r.Helper()
+	var w writer
+	meta := r.m.Meta()
+	meta.Counter = 0
+	w.bytes(meta.row())
+	err := r.m.engine.Scan(nil, nil, false, func(k, v []byte) bool {
+		if k[0] != tableMeta {
+			w.bytes(k)
+			w.bytes(v)
+		}
+		return true
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return w.b
+}
+
+func (r *rig) open(node api.NodeID) api.SessionID {
+	r.Helper()
+	return r.ok(SessionOpen{Node: node, Nonce: nonce(string(node)), T: 4 * time.Second}).Session
+}
+
+// grant wants leases on all the keys.
+func (r *rig) grant(sid api.SessionID, keys ...api.Key) api.LeaseID {
+	r.Helper()
+	res := r.ok(Grant{Term: r.term, Items: []GrantItem{{Session: sid, Keys: keys}}})
+	for i, e := range res.Entries {
+		if e.Lease != api.LeaseID(res.Index) || e.Key != keys[i] {
+			r.Fatalf("grant of %q gave %+v", keys[i], e)
+		}
+	}
+	return api.LeaseID(res.Index)
+}
+
+func (r *rig) put(k api.Key, v string) api.Version {
+	r.Helper()
+	return r.ok(Write{Term: r.term, Txn: putTxn(k, v)}).Txn.Version
+}
+
+func putTxn(k api.Key, v string) api.Txn {
+	return api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}
+}
+
+func deleteTxn(k api.Key) api.Txn { return api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}} }
+
+func (r *rig) read(k api.Key) api.Entry {
+	r.Helper()
+	es, err := r.m.Read([]api.Key{k})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return es[0]
+}
+
+func (r *rig) holders(k api.Key) int { return len(r.m.Holders([]api.Key{k})) }

@@ -1,0 +1,254 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// CheckInvariants reads all of the state and returns the first broken invariant, by its name in the protocol. It is for
+// tests and simulators: it takes time and memory as the state does.
+func (m *Machine) CheckInvariants() (err error) {
+	defer rescue(&err)
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	a := audit{
+		view: m.begin(), sessions: map[api.SessionID]Session{}, held: map[api.SessionID]int{},
+		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{},
+	}
+	a.rows()
+	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.counters} {
+		if a.err == nil {
+			step()
+		}
+	}
+	return a.err
+}
+
+// audit walks the tables.
+type audit struct {
+	view
+	err      error
+	sessions map[api.SessionID]Session
+	held     map[api.SessionID]int
+	clients  map[api.ClientID]client
+	records  map[api.ClientID]int
+	counts   Meta
+}
+
+func (a *audit) broken(invariant, format string, args ...any) bool {
+	if a.err == nil {
+		a.err = fmt.Errorf("%s: %s", invariant, fmt.Sprintf(format, args...))
+	}
+	return false
+}
+
+// each visits the table's rows with their keys after the table's byte, until something is broken. visit may read other
+// rows.
+func (a *audit) each(table byte, visit func(k, row []byte) bool) {
+	type pair struct{ k, v []byte }
+	var rows []pair
+	a.scan([]byte{table}, []byte{table + 1}, func(k, v []byte) bool {
+		rows = append(rows, pair{append([]byte(nil), k...), append([]byte(nil), v...)})
+		return true
+	})
+	for _, p := range rows {
+		if !visit(p.k[1:], p.v) {
+			return
+		}
+	}
+}
+
+// rows demands that every row can be read.
+func (a *audit) rows() {
+	a.scan(nil, nil, func(k, v []byte) bool {
+		if err := checkRow(k, v); err != nil {
+			return a.broken("Rows", "%q: %v", k, err)
+		}
+		return true
+	})
+}
+
+// ranges: owned ranges are apart from each other, and newer than what was given up of them.
+func (a *audit) ranges() {
+	n := 0
+	a.each(tableRange, func(k, row []byte) bool {
+		o := parse(row, func(r *reader) owned { return readOwned(api.Key(k), r) })
+		switch {
+		case n >= len(a.shards) || a.shards[n] != o:
+			return a.broken("OneOwner", "the machine has not at hand that it owns %v", o)
+		case n > 0 && a.shards[n-1].Range.Overlaps(o.Range):
+			return a.broken("OneOwner", "%v and %v overlap", a.shards[n-1].Range, o.Range)
+		}
+		if epoch, seen := a.movedAt(o.Range); seen && epoch >= o.Epoch {
+			return a.broken("OneOwner", "%v is owned at epoch %d and was ceded at %d", o.Range, o.Epoch, epoch)
+		}
+		n++
+		return true
+	})
+	if a.err == nil && n != len(a.shards) {
+		a.broken("OneOwner", "%d shards at hand, %d in the table", len(a.shards), n)
+	}
+}
+
+func (a *audit) keys() {
+	a.each(tableKV, func(k, row []byte) bool {
+		key := api.Key(k)
+		ver := parse(row, readValue).version
+		o, ok := a.shardOf(key)
+		switch {
+		case !ok:
+			return a.broken("OneOwner", "%q exists and is not owned", k)
+		case ver.Epoch != o.Epoch || ver.Index > a.meta.Counter || ver.Index == 0:
+			return a.broken("VersionsRise", "%q is at %v, its owner at epoch %d and index %d", k, ver, o.Epoch, a.meta.Counter)
+		}
+		if _, also := a.get(a.key.ofKey(tableTombstone, key)); also {
+			return a.broken("VersionsRise", "%q exists and has a tombstone", k)
+		}
+		a.counts.Keys++
+		return true
+	})
+}
+
+func (a *audit) tombstones() {
+	a.each(tableTombstone, func(k, row []byte) bool {
+		ver := parse(row, (*reader).version)
+		if _, ok := a.get(a.key.trim(ver.Index, api.Key(k))); !ok || ver.Index > a.meta.Counter {
+			return a.broken("VersionsRise", "the tombstone of %q at %v is not among those by age", k, ver)
+		}
+		a.counts.Tombstones++
+		return true
+	})
+	n := 0
+	a.each(tableTrim, func(_, _ []byte) bool { n++; return true })
+	if n != a.counts.Tombstones {
+		a.broken("VersionsRise", "%d tombstones, %d by age", a.counts.Tombstones, n)
+	}
+}
+
+func (a *audit) allSessions() {
+	a.each(tableSession, func(k, row []byte) bool {
+		r := reader{b: k}
+		s := parse(row, readSession)
+		s.ID = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		if s.ID.Incarnation != a.meta.Incarnation || s.ID.Index > a.meta.Counter || s.Term > a.meta.MaxTerm || s.Pause > a.meta.MaxPause {
+			return a.broken("KillWhole", "the session %+v cannot have been opened", s)
+		}
+		a.sessions[s.ID] = s
+		a.counts.Sessions++
+		return true
+	})
+}
+
+// allLeases: what is leased is owned, by sessions that live, and was not written since.
+func (a *audit) allLeases() {
+	a.each(tableLease, func(k, row []byte) bool {
+		key := api.Key(k)
+		o, ok := a.shardOf(key)
+		if !ok {
+			return a.broken("MoveClean", "%q is leased and not owned", k)
+		}
+		ls := parse(row, readLeases)
+		if len(ls) == 0 || len(ls) > a.limits.keyHolders {
+			return a.broken("Superset", "%q has %d holders", k, len(ls))
+		}
+		for _, l := range ls {
+			if !a.lease(key, o, l) {
+				return false
+			}
+		}
+		return true
+	})
+	n := 0
+	a.each(tableHeld, func(k, _ []byte) bool { n++; return true })
+	if a.err == nil && n != a.counts.Leases {
+		a.broken("Superset", "%d leases by key, %d by session", a.counts.Leases, n)
+	}
+	for sid, s := range a.sessions {
+		if a.err == nil && s.Leases != a.held[sid] {
+			a.broken("KillWhole", "the session %v counts %d leases and has %d", sid, s.Leases, a.held[sid])
+		}
+	}
+}
+
+func (a *audit) lease(k api.Key, o *owned, l lease) bool {
+	if _, alive := a.sessions[l.sid]; !alive {
+		return a.broken("KillWhole", "the session %v is dead and holds %q", l.sid, string(k))
+	}
+	if _, ok := a.get(a.key.held(tableHeld, l.sid, k)); !ok || uint64(l.lid) > a.meta.Counter {
+		return a.broken("Superset", "the lease %d on %q is not among those of %v", l.lid, string(k), l.sid)
+	}
+	if ver := a.written(k); ver.Epoch == o.Epoch && ver.Index >= uint64(l.lid) {
+		return a.broken("LeaseCleared", "%q was written at %v under the lease %d of %v", string(k), ver, l.lid, l.sid)
+	}
+	a.held[l.sid]++
+	a.counts.Leases++
+	return true
+}
+
+// written is when the key was last changed, as far as is known.
+func (a *audit) written(k api.Key) api.Version {
+	if row, ok := a.get(a.key.ofKey(tableKV, k)); ok {
+		return parse(row, readValue).version
+	}
+	if row, ok := a.get(a.key.ofKey(tableTombstone, k)); ok {
+		return parse(row, (*reader).version)
+	}
+	return api.Version{}
+}
+
+func (a *audit) dedup() {
+	a.each(tableDedup, func(k, row []byte) bool {
+		d := readDedupRow(append([]byte{tableDedup}, k...), row)
+		if d.isRow {
+			a.clients[d.id] = d.row
+			return true
+		}
+		if _, ok := a.shardOf(d.anchor); !ok {
+			return a.broken("Once", "the record %v/%d is anchored at %q, which is not owned", d.id, d.seq, string(d.anchor))
+		}
+		if _, ok := a.get(a.key.anchor(d.anchor, d.id, d.seq)); !ok {
+			return a.broken("Once", "the record %v/%d is not found by its anchor", d.id, d.seq)
+		}
+		if d.seq > 0 {
+			a.records[d.id]++
+		}
+		a.counts.Records++
+		return true
+	})
+	n := 0
+	a.each(tableAnchor, func(_, _ []byte) bool { n++; return true })
+	if a.err == nil && n != a.counts.Records {
+		a.broken("Once", "%d records, %d anchors", a.counts.Records, n)
+	}
+	for id, c := range a.clients {
+		if a.err == nil && c.count != a.records[id] {
+			a.broken("Once", "the client %v counts %d records and has %d", id, c.count, a.records[id])
+		}
+		delete(a.records, id)
+	}
+	for id := range a.records {
+		a.broken("Once", "the client %v has records and no row", id)
+	}
+}
+
+func (a *audit) floors() {
+	a.each(tableFloor, func(k, row []byte) bool {
+		r := reader{b: k}
+		epoch, index := r.fixed64(), parse(row, (*reader).uint)
+		for _, o := range a.shards {
+			if o.Epoch == epoch && index <= a.meta.Counter {
+				return true
+			}
+		}
+		return a.broken("VersionsRise", "a floor at %d.%d, which is no present ownership", epoch, index)
+	})
+}
+
+func (a *audit) counters() {
+	c, m := a.counts, a.meta
+	if c.Keys != m.Keys || c.Tombstones != m.Tombstones || c.Sessions != m.Sessions || c.Leases != m.Leases || c.Records != m.Records {
+		a.broken("Counters", "%d %d %d %d %d keys, tombstones, sessions, leases, records; the meta row says %d %d %d %d %d",
+			c.Keys, c.Tombstones, c.Sessions, c.Leases, c.Records, m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records)
+	}
+}

@@ -1,0 +1,43 @@
+package fsm
+
+import "github.com/edgehold/edgehold/api"
+
+// Limits of a machine. One over is refused with [api.CodeUnavailable] naming the limit, or, for leases, gets no lease.
+// All replicas of a group must have the same.
+const (
+	MaxSessions       = 100_000
+	MaxSessionLeases  = 100_000
+	MaxKeyHolders     = 64
+	MaxClientRecords  = 65_536
+	MaxRecords        = 8_000_000
+	MaxReceiptRecords = 50_000
+	// DedupEpochs is for how many whole dedup epochs the results of idle clients are kept.
+	DedupEpochs = 24
+	// MaxSweep bounds the rows that one TrimTombstones or ExpireDedup looks at.
+	MaxSweep = 10_000
+)
+
+// Limits of the codec: what no honest command exceeds.
+const (
+	maxShards    = 1 << 16
+	maxNameBytes = 255 // of a node or group
+	maxDropped   = api.MaxTxnOps * MaxKeyHolders
+	maxGroups    = 1 << 10
+	maxItems     = 1 << 12
+	// maxReceiptRecords leaves room for the receipts of many groups joined.
+	maxReceiptRecords = 1 << 20
+)
+
+// limits are those that tests make smaller.
+type limits struct {
+	sessions, sessionLeases, keyHolders    int
+	clientRecords, records, receiptRecords int
+	cedeHolders/* named in one refusal */ int
+	killChunk/* leases read at a time */ int
+}
+
+var defaultLimits = limits{
+	sessions: MaxSessions, sessionLeases: MaxSessionLeases, keyHolders: MaxKeyHolders,
+	clientRecords: MaxClientRecords, records: MaxRecords, receiptRecords: MaxReceiptRecords,
+	cedeHolders: 1024, killChunk: 1024,
+}

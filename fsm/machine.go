@@ -1,0 +1,226 @@
+package fsm
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+// Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
+// safe for concurrent use beside them and sees either all of an Apply or nothing of it.
+//
+// A machine whose engine fails must not go on: Apply and reads without an error result panic then.
+type Machine struct {
+	engine engine.Engine
+	limits limits
+	tx     tx // Apply's own
+
+	mu     sync.RWMutex // held to change the engine's content, and what follows, together
+	meta   Meta
+	shards []owned // by start; replaced, never changed
+}
+
+// Open returns the machine whose state the engine holds; a new one where it is empty. The machine does not close e.
+func Open(e engine.Engine) (*Machine, error) {
+	m := &Machine{engine: e, limits: defaultLimits}
+	if err := m.load(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// load reads what a machine keeps at hand. The caller is alone or holds mu.
+func (m *Machine) load() (err error) {
+	defer rescue(&err)
+	v := view{from: m.engine}
+	meta, shards := Meta{}, []owned(nil)
+	if row, ok := v.get(v.key.meta()); ok {
+		meta = parse(row, readMeta)
+	}
+	lo, hi := span(tableRange, api.Range{}, false)
+	v.scan(lo, hi, func(k, row []byte) bool {
+		start := api.Key(k[1:])
+		shards = append(shards, parse(row, func(r *reader) owned { return readOwned(start, r) }))
+		return true
+	})
+	m.meta, m.shards = meta, shards
+	return nil
+}
+
+// begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
+func (m *Machine) begin() view {
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits}
+}
+
+// tx is one Apply on its way: a view that sees its own changes.
+type tx struct {
+	view
+	batch engine.Batch
+	term  api.Term
+	index uint64 // of the present command
+	room  room
+}
+
+// room is memory that each Apply uses again.
+type room struct {
+	key      rowKey
+	outcomes []Outcome
+}
+
+// done ends the Apply and forgets all but the room.
+func (t *tx) done() {
+	t.batch.Discard()
+	t.room.key = t.key
+	*t = tx{room: t.room}
+}
+
+// Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once. It returns
+// one Result for each. A command that cannot be understood gives a Result with Err, like every refusal: the same on all
+// replicas.
+func (m *Machine) Apply(term api.Term, commands [][]byte) []Result {
+	t := &m.tx
+	*t = tx{view: m.begin(), term: term, batch: m.engine.NewBatch(), room: t.room}
+	t.from, t.key = t.batch, t.room.key
+	defer t.done()
+	results := make([]Result, len(commands))
+	for i, b := range commands {
+		t.apply(b, &results[i])
+	}
+	t.set(t.key.meta(), t.meta.row())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	must(t.batch.Commit())
+	m.meta, m.shards = t.meta, t.shards
+	return results
+}
+
+func (t *tx) set(k, row []byte) { must(t.batch.Set(k, row)) }
+func (t *tx) del(k []byte)      { must(t.batch.Delete(k)) }
+
+// apply carries out one command, entirely or not at all.
+func (t *tx) apply(b []byte, res *Result) {
+	t.meta.Counter++
+	t.index = t.meta.Counter
+	res.Index = t.index
+	c, bad := decode(b)
+	if bad != "" {
+		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
+		return
+	}
+	if w, ok := c.(Write); ok {
+		res.Err = t.write(&w, res)
+		return
+	}
+	if res.Err = t.admit(c); res.Err == nil {
+		res.Err = t.run(c, res)
+	}
+}
+
+// admit refuses what a machine that is not founded cannot do, and judgements of another term than the entry's.
+func (t *tx) admit(c Command) *api.Error {
+	switch c := c.(type) {
+	case Init, TermStart:
+		return nil
+	case Grant:
+		return t.judged(c.Term)
+	case Suspect:
+		return t.judged(c.Term)
+	case Unsuspect:
+		return t.judged(c.Term)
+	case Kill:
+		return t.judged(c.Term)
+	case TrimTombstones:
+		return t.judged(c.Term)
+	case AdvanceDedupEpoch:
+		return t.judged(c.Term)
+	case ExpireDedup:
+		return t.judged(c.Term)
+	}
+	return t.founded()
+}
+
+func (t *tx) founded() *api.Error {
+	if !t.meta.Initialized {
+		return errNotFounded()
+	}
+	return nil
+}
+
+// judged refuses a judgement that was not made in the term of its entry: what its leader knew may be over.
+func (t *tx) judged(term api.Term) *api.Error {
+	if guardTermFence && term != t.term {
+		return api.Errorf(api.CodeNotLeader, "judged in term %d, but applied in term %d", term, t.term)
+	}
+	return t.founded()
+}
+
+func (t *tx) run(c Command, res *Result) *api.Error {
+	switch c := c.(type) {
+	case Init:
+		return t.init(&c)
+	case TermStart:
+		t.meta.LastTerm = t.term
+		res.Effect = Effect{Kind: EffectTermStart, Node: c.Node}
+	case Grant:
+		return t.grant(&c, res)
+	case SessionOpen:
+		return t.openSession(&c, res)
+	case SessionClose:
+		return t.closeSession(&c, res)
+	case Suspect:
+		return t.suspect(c.Session, true, res)
+	case Unsuspect:
+		return t.suspect(c.Session, false, res)
+	case Kill:
+		t.kill(c.Sessions, nil, res)
+	case Release:
+		t.drop(c.Leases)
+	case Cede:
+		return t.cede(&c, res)
+	case Adopt:
+		return t.adopt(&c)
+	case TrimTombstones:
+		t.trim(c.Below, c.Limit)
+	case AdvanceDedupEpoch:
+		t.meta.DedupEpoch++
+	case ExpireDedup:
+		t.expire(c.Limit)
+	}
+	return nil
+}
+
+// init founds the group, once.
+func (t *tx) init(c *Init) *api.Error {
+	if t.meta.Initialized {
+		return nil
+	}
+	if c.Group == "" || c.MaxTerm <= 0 {
+		return api.Errorf(api.CodeInvalid, "a group needs a name and a greatest lease term")
+	}
+	shards := slices.SortedFunc(slices.Values(c.Shards), func(a, b Shard) int {
+		return compareKeys(a.Range.Start, b.Range.Start)
+	})
+	for i, s := range shards {
+		if err := s.check(); err != nil {
+			return err
+		}
+		if i > 0 && shards[i-1].Range.Overlaps(s.Range) {
+			return api.Errorf(api.CodeInvalid, "the ranges %v and %v overlap", shards[i-1].Range, s.Range)
+		}
+	}
+	for _, s := range shards {
+		t.own(owned{Shard: s})
+	}
+	t.meta.Initialized, t.meta.Group, t.meta.Incarnation = true, c.Group, c.Incarnation
+	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
+	return nil
+}
+
+// Meta is the machine's own row.
+func (m *Machine) Meta() Meta {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.meta
+}

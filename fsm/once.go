@@ -1,0 +1,278 @@
+package fsm
+
+import (
+	"crypto/sha256"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// fingerprint tells transactions with the same id apart.
+func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
+	w := v.key.table(0)
+	w.b = w.b[:0]
+	putBody(w, t)
+	sum := sha256.Sum256(w.b)
+	copy(body[:], sum[:])
+	if cap(w.b) > 64<<10 {
+		w.b = nil // one big transaction leaves no big buffer behind
+	}
+	return body
+}
+
+// stored finds the result of an earlier attempt, before anything else is looked at. A request that had one which is gone is
+// refused: it may have taken effect long ago.
+func (v *view) stored(t *api.Txn) (*api.TxnResult, *api.Error) {
+	id := &t.ID
+	if id.IsZero() {
+		return nil, nil
+	}
+	if row, ok := v.get(v.key.record(id.Client, id.Seq)); ok {
+		rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
+		if rec.Body != v.fingerprint(t) {
+			return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id was used for another request"}
+		}
+		return v.replay(&rec, t), nil
+	}
+	if id.Seq > 0 {
+		if acked := max(id.AckedBelow, v.client(id.Client).ackedBelow); id.Seq < acked {
+			return nil, api.Errorf(api.CodeConflict, "the request id has expired: its client has acknowledged all below %d", acked)
+		}
+	}
+	if id.Epoch > 0 && expired(id.Epoch, v.meta.DedupEpoch) {
+		return nil, api.Errorf(api.CodeConflict, "the request id has expired: it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
+	}
+	return nil, nil
+}
+
+// expired tells whether what is of the epoch is not kept any more.
+func expired(epoch, now uint64) bool { return epoch < now && now-epoch > DedupEpochs }
+
+// epochOf is the epoch for the record of a request. A client may have learnt its epoch from another group that is ahead; its
+// record must live as long as its request is not refused. An epoch too far ahead is taken for unknown.
+func epochOf(asked, now uint64) uint64 {
+	if asked > now && asked-now <= DedupEpochs {
+		return asked
+	}
+	return now
+}
+
+// replay is the stored result; the keys are those of the request, which is the same.
+func (v *view) replay(rec *Record, t *api.Txn) *api.TxnResult {
+	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Group: v.meta.Group, Replayed: true}
+	res.Entries = make([]api.Entry, len(rec.Outcomes))
+	for i, o := range rec.Outcomes {
+		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists}
+	}
+	return res
+}
+
+// resultKey is the key of the result's i-th entry.
+func resultKey(t *api.Txn, committed bool, i int) api.Key {
+	switch {
+	case committed && i < len(t.Then):
+		return t.Then[i].Key
+	case !committed && len(t.Else) == 0 && i < len(t.If):
+		return t.If[i].Key
+	case !committed && i < len(t.Else):
+		return t.Else[i].Key
+	}
+	return ""
+}
+
+func (v *view) client(id api.ClientID) client {
+	row, ok := v.get(v.key.client(id))
+	if !ok {
+		return client{}
+	}
+	return parse(row, readClient)
+}
+
+// roomFor refuses a write whose result there is no room for.
+func (v *view) roomFor(id *api.RequestID) *api.Error {
+	if v.meta.Records >= v.limits.records {
+		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", v.limits.records)
+	}
+	if id.Seq == 0 {
+		return nil
+	}
+	c := v.client(id.Client)
+	if c.count < v.limits.clientRecords {
+		return nil
+	}
+	acked := 0
+	if id.AckedBelow > c.ackedBelow {
+		lo, hi := v.acked(id)
+		v.scan(lo, hi, func(_, _ []byte) bool { acked++; return true })
+	}
+	if c.count-acked < v.limits.clientRecords {
+		return nil
+	}
+	return api.Errorf(api.CodeUnavailable, "the client is at its limit of %d results that it has not acknowledged", v.limits.clientRecords)
+}
+
+// acked are the bounds of the client's records that the request acknowledges.
+func (v *view) acked(id *api.RequestID) (lo, hi []byte) {
+	const n = clientKeyLen + 8
+	both := append(make([]byte, 0, 2*n), v.key.record(id.Client, 1)...)
+	both = append(both, v.key.record(id.Client, id.AckedBelow)...)
+	return both[:n], both[n:]
+}
+
+// record stores the result of a write, and drops those that its client has acknowledged.
+func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
+	id := &txn.ID
+	epoch := epochOf(id.Epoch, t.meta.DedupEpoch)
+	rec := Record{
+		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: epoch,
+		Committed: res.Committed, Version: res.Version, Outcomes: t.room.outcomes[:0],
+	}
+	for i := range res.Entries {
+		rec.Outcomes = append(rec.Outcomes, Outcome{res.Entries[i].Version, res.Entries[i].Exists})
+	}
+	t.room.outcomes = rec.Outcomes
+	if id.Seq > 0 {
+		c := t.client(id.Client)
+		c.epoch = max(c.epoch, epoch)
+		if id.AckedBelow > c.ackedBelow {
+			if c.count > 0 {
+				c.count -= t.forget(id)
+			}
+			c.ackedBelow = id.AckedBelow
+		}
+		c.count++
+		t.set(t.key.client(id.Client), c.row())
+	}
+	t.putRecord(&rec)
+}
+
+// anchor is the smallest key that the transaction names.
+func anchor(t *api.Txn) api.Key {
+	var least api.Key
+	lower := func(k api.Key) {
+		if least == "" || k < least {
+			least = k
+		}
+	}
+	for i := range t.If {
+		lower(t.If[i].Key)
+	}
+	for i := range t.Then {
+		lower(t.Then[i].Key)
+	}
+	for i := range t.Else {
+		lower(t.Else[i].Key)
+	}
+	return least
+}
+
+// putRecord stores a record that was not there. Its client's row is the caller's.
+func (t *tx) putRecord(c *Record) {
+	t.set(t.key.record(c.Client, c.Seq), recordRow(c))
+	t.set(t.key.anchor(c.Anchor, c.Client, c.Seq), nil)
+	t.meta.Records++
+}
+
+// delRecord drops a record. Its client's row is the caller's.
+func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
+	t.del(t.key.record(c, seq))
+	t.del(t.key.anchor(a, c, seq))
+	t.meta.Records--
+}
+
+// forget drops the records that the request acknowledges, and tells how many.
+func (t *tx) forget(id *api.RequestID) int {
+	lo, hi := t.acked(id)
+	type old struct {
+		anchor api.Key
+		seq    uint64
+	}
+	var olds []old
+	t.scan(lo, hi, func(k, row []byte) bool {
+		seq, anchor := reader{b: k[clientKeyLen:]}, reader{b: row}
+		olds = append(olds, old{anchor.key(), seq.fixed64()})
+		return true
+	})
+	for _, o := range olds {
+		t.delRecord(o.anchor, id.Client, o.seq)
+	}
+	return len(olds)
+}
+
+// dedupRow is a row of tableDedup, as much of it as expiry needs.
+type dedupRow struct {
+	key    []byte
+	id     api.ClientID
+	row    client // where it is a client's own row
+	isRow  bool
+	seq    uint64
+	epoch  uint64
+	anchor api.Key
+}
+
+// records reads up to limit rows of tableDedup.
+func (v *view) records(lo, hi []byte, limit int) (rows []dedupRow) {
+	v.scan(lo, hi, func(k, row []byte) bool {
+		rows = append(rows, readDedupRow(k, row))
+		return len(rows) < limit
+	})
+	return rows
+}
+
+const clientKeyLen = 1 + 16
+
+func readDedupRow(k, row []byte) dedupRow {
+	d := dedupRow{key: append([]byte(nil), k...)}
+	r := reader{b: k[1:]}
+	if d.id = r.array16(); len(k) == clientKeyLen {
+		d.isRow, d.row = true, parse(row, readClient)
+		return d
+	}
+	d.seq = r.fixed64()
+	rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
+	d.epoch, d.anchor = rec.Epoch, rec.Anchor
+	return d
+}
+
+// expire sweeps on through the records, and drops those of clients that have been idle for too long.
+func (t *tx) expire(limit int) {
+	if limit <= 0 || limit > MaxSweep {
+		limit = MaxSweep
+	}
+	lo := t.meta.sweep
+	if len(lo) == 0 {
+		lo = []byte{tableDedup}
+	}
+	rows := t.records(lo, []byte{tableDedup + 1}, limit)
+	for i := range rows {
+		t.expireRow(&rows[i])
+	}
+	t.meta.sweep = nil
+	if len(rows) == limit {
+		t.meta.sweep = append(rows[limit-1].key, 0)
+	}
+}
+
+func (t *tx) expireRow(d *dedupRow) {
+	now := t.meta.DedupEpoch
+	switch {
+	case d.isRow:
+		if d.row.count == 0 && expired(d.row.epoch, now) {
+			t.del(d.key)
+		}
+	case d.seq == 0:
+		if expired(d.epoch, now) {
+			t.delRecord(d.anchor, d.id, 0)
+		}
+	default:
+		c := t.client(d.id)
+		if !expired(c.epoch, now) {
+			return
+		}
+		t.delRecord(d.anchor, d.id, d.seq)
+		if c.count--; c.count > 0 {
+			t.set(t.key.client(d.id), c.row())
+		} else {
+			t.del(t.key.client(d.id))
+		}
+	}
+}

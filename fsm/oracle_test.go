@@ -1,0 +1,377 @@
+package fsm
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// oracle says what a machine must answer. It knows the rules and none of the machine's tables: plain maps, no limits, one
+// shard that is everything.
+type oracle struct {
+	index    uint64
+	epoch    uint64 // of dedup
+	keys     map[api.Key]api.Entry
+	deleted  map[api.Key]bool  // absent keys whose tombstone is still there
+	floors   map[uint16]uint64 // by bucket
+	once     map[request]answer
+	acked    map[api.ClientID]uint64
+	seen     map[api.ClientID]uint64 // the epoch of the newest write
+	sessions map[api.SessionID]*holding
+}
+
+type request struct {
+	client api.ClientID
+	seq    uint64
+}
+
+type answer struct {
+	body   api.Txn
+	result api.TxnResult
+	epoch  uint64
+}
+
+// holding is what a session holds: each leased key with what its holder was told.
+type holding struct {
+	nonce   api.Nonce
+	suspect bool
+	leases  map[api.Key]api.Entry
+}
+
+func newOracle() *oracle {
+	return &oracle{
+		epoch: 1, keys: map[api.Key]api.Entry{}, deleted: map[api.Key]bool{}, floors: map[uint16]uint64{},
+		once: map[request]answer{}, acked: map[api.ClientID]uint64{}, seen: map[api.ClientID]uint64{},
+		sessions: map[api.SessionID]*holding{},
+	}
+}
+
+func (o *oracle) entry(k api.Key) api.Entry {
+	e, ok := o.keys[k]
+	if !ok {
+		e = api.Entry{Key: k}
+	}
+	if floor := o.floors[bucketOf(k)]; !e.Exists && floor > e.Version.Index {
+		e.Version = api.Version{Epoch: 1, Index: floor}
+	}
+	return e
+}
+
+// step returns what must become of the command in an entry of the term. Hints are not compared.
+func (o *oracle) step(term api.Term, c Command) Result {
+	o.index++
+	res := Result{Index: o.index}
+	fail := func(code api.Code) Result {
+		return Result{Index: o.index, Err: &api.Error{Code: code}, Holders: res.Holders}
+	}
+	judged := func(t api.Term) bool { return t == term }
+	switch c := c.(type) {
+	case Write:
+		return o.write(term, &c)
+	case Grant:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		for _, item := range c.Items {
+			for _, k := range item.Keys {
+				res.Entries = append(res.Entries, o.grant(item.Session, k))
+			}
+		}
+	case SessionOpen:
+		res.Session = api.SessionID{Incarnation: 7, Index: o.index}
+		o.sessions[res.Session] = &holding{nonce: c.Nonce, leases: map[api.Key]api.Entry{}}
+	case SessionClose:
+		switch s := o.sessions[c.Session]; {
+		case s != nil && s.nonce != c.Nonce:
+			return fail(api.CodeDenied)
+		case s != nil:
+			res.Effect = o.kill([]api.SessionID{c.Session})
+		}
+	case Suspect:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		if o.sessions[c.Session] == nil {
+			return fail(api.CodeSessionDead)
+		}
+		o.sessions[c.Session].suspect = true
+		res.Effect = Effect{Kind: EffectSuspect, Sessions: []api.SessionID{c.Session}}
+	case Unsuspect:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		if o.sessions[c.Session] == nil {
+			return fail(api.CodeSessionDead)
+		}
+		o.sessions[c.Session].suspect = false
+		res.Effect = Effect{Kind: EffectUnsuspect, Sessions: []api.SessionID{c.Session}}
+	case Kill:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		res.Effect = o.kill(c.Sessions)
+	case Release:
+		o.drop(c.Leases)
+	case TrimTombstones:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		o.trim(c.Below)
+	case AdvanceDedupEpoch:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		o.epoch++
+	case ExpireDedup:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		o.expire()
+	}
+	return res
+}
+
+func (o *oracle) grant(sid api.SessionID, k api.Key) api.Entry {
+	e := o.entry(k)
+	if s := o.sessions[sid]; s != nil && !s.suspect {
+		e.Lease = api.LeaseID(o.index)
+		s.leases[k] = e
+	}
+	return e
+}
+
+func (o *oracle) kill(sids []api.SessionID) (e Effect) {
+	for _, sid := range sids {
+		if o.sessions[sid] != nil {
+			delete(o.sessions, sid)
+			e = Effect{Kind: EffectKilled, Sessions: append(e.Sessions, sid)}
+		}
+	}
+	return e
+}
+
+func (o *oracle) drop(ls []api.DroppedLease) {
+	for _, d := range ls {
+		if s := o.sessions[d.Session]; s != nil {
+			if e, ok := s.leases[d.Key]; ok && e.Lease <= d.Lease {
+				delete(s.leases, d.Key)
+			}
+		}
+	}
+}
+
+func (o *oracle) trim(below uint64) {
+	for k := range o.deleted {
+		if v := o.keys[k].Version; v.Index < below {
+			delete(o.deleted, k)
+			delete(o.keys, k)
+			o.floors[bucketOf(k)] = max(o.floors[bucketOf(k)], v.Index)
+		}
+	}
+}
+
+func (o *oracle) expire() {
+	for r, a := range o.once {
+		last := a.epoch
+		if r.seq > 0 {
+			last = o.seen[r.client]
+		}
+		if last+DedupEpochs < o.epoch {
+			delete(o.once, r)
+		}
+	}
+	for c, last := range o.seen {
+		if last+DedupEpochs < o.epoch {
+			delete(o.seen, c)
+			delete(o.acked, c)
+		}
+	}
+}
+
+func (o *oracle) write(term api.Term, w *Write) Result {
+	fail := func(code api.Code) Result { return Result{Index: o.index, Err: &api.Error{Code: code}} }
+	id := w.Txn.ID
+	body := w.Txn
+	body.ID = api.RequestID{}
+	if !id.IsZero() {
+		if a, ok := o.once[request{id.Client, id.Seq}]; ok {
+			if !reflect.DeepEqual(a.body, body) {
+				return fail(api.CodeConflict)
+			}
+			again := a.result
+			again.Replayed = true
+			return Result{Index: o.index, Txn: &again}
+		}
+		if id.Seq > 0 && id.Seq < max(o.acked[id.Client], id.AckedBelow) || id.Epoch > 0 && id.Epoch+DedupEpochs < o.epoch {
+			return fail(api.CodeConflict)
+		}
+	}
+	if w.Term != term {
+		return fail(api.CodeNotLeader)
+	}
+	committed := !slices.ContainsFunc(w.Txn.If, func(c api.Cond) bool { return !o.holds(c) })
+	branch := w.Txn.Then
+	if !committed {
+		branch = w.Txn.Else
+	}
+	if hs := o.inTheWay(branch, w); hs != nil {
+		return Result{Index: o.index, Err: &api.Error{Code: RetryLeases}, Holders: hs}
+	}
+	effect := o.kill(w.Killed)
+	o.drop(w.Cleared)
+	res := o.execute(&w.Txn, branch, committed)
+	if !id.IsZero() {
+		o.record(id, body, res)
+	}
+	return Result{Index: o.index, Txn: &res, Effect: effect}
+}
+
+func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
+	res.Entries = slices.Clone(res.Entries)
+	for i := range res.Entries {
+		res.Entries[i].Value = nil
+	}
+	if id.Seq > 0 {
+		o.seen[id.Client] = o.epoch
+		o.acked[id.Client] = max(o.acked[id.Client], id.AckedBelow)
+		maps.DeleteFunc(o.once, func(r request, _ answer) bool {
+			return r.client == id.Client && r.seq > 0 && r.seq < id.AckedBelow
+		})
+	}
+	o.once[request{id.Client, id.Seq}] = answer{body, res, o.epoch}
+}
+
+func (o *oracle) holds(c api.Cond) bool {
+	e := o.entry(c.Key)
+	switch c.Kind {
+	case api.CondVersion:
+		return e.Version == c.Version
+	case api.CondExists:
+		return e.Exists
+	case api.CondAbsent:
+		return !e.Exists
+	}
+	return e.Exists && string(e.Value) == string(c.Value)
+}
+
+// inTheWay are the leases on what the branch writes that the write does not clear, by key and session.
+func (o *oracle) inTheWay(branch []api.Op, w *Write) (hs []Holder) {
+	for _, op := range branch {
+		for _, sid := range o.live() {
+			s := o.sessions[sid]
+			e, held := s.leases[op.Key]
+			if !held || !op.Writes() || slices.Contains(w.Killed, sid) || slices.ContainsFunc(w.Cleared, func(d api.DroppedLease) bool {
+				return d.Session == sid && d.Key == op.Key && d.Lease >= e.Lease
+			}) {
+				continue
+			}
+			hs = append(hs, Holder{Session: sid, Nonce: s.nonce, Key: op.Key, Lease: e.Lease})
+		}
+	}
+	return hs
+}
+
+// live are the sessions in order.
+func (o *oracle) live() []api.SessionID {
+	return slices.SortedFunc(maps.Keys(o.sessions), compareSessions)
+}
+
+func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) api.TxnResult {
+	res := api.TxnResult{Committed: committed, Group: "g.1", Entries: []api.Entry{}}
+	if !committed && len(branch) == 0 {
+		for _, c := range t.If {
+			e := o.entry(c.Key)
+			e.Value = nil
+			res.Entries = append(res.Entries, e)
+		}
+		return res
+	}
+	ver := api.Version{Epoch: 1, Index: o.index}
+	for _, op := range branch {
+		e := o.entry(op.Key)
+		if op.Writes() {
+			res.Version = ver
+		}
+		switch {
+		case op.Kind == api.OpPut:
+			o.keys[op.Key] = api.Entry{Key: op.Key, Value: op.Value, Version: ver, Exists: true}
+			delete(o.deleted, op.Key)
+		case op.Kind == api.OpDelete && (e.Exists || e.Version.IsZero()):
+			o.keys[op.Key] = api.Entry{Key: op.Key, Version: ver}
+			o.deleted[op.Key] = true
+		}
+		if op.Writes() {
+			e = o.entry(op.Key)
+			e.Value = nil
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	return res
+}
+
+// compare wants the machine's result to be what the oracle said.
+func (o *oracle) compare(t testing.TB, got, want Result) error {
+	t.Helper()
+	if got.Err != nil && want.Err != nil && got.Err.Code == want.Err.Code {
+		got.Err, want.Err = nil, nil
+	}
+	got.Holders = slices.Clone(got.Holders)
+	for i := range got.Holders {
+		got.Holders[i].Node = ""
+	}
+	if a, b := resultText(got), resultText(want); a != b {
+		return fmt.Errorf("the result is\n%s\nwant\n%s", a, b)
+	}
+	return nil
+}
+
+// resultText is a result without pointers.
+func resultText(r Result) string {
+	txn := "none"
+	if r.Txn != nil {
+		txn = txnText(r.Txn)
+	}
+	r.Txn = nil
+	return fmt.Sprintf("%+v; txn %s", r, txn)
+}
+
+// state wants the machine's reads to agree, and every live lease to be on what its holder was told.
+func (o *oracle) state(m *Machine, keys []api.Key) error {
+	es, err := m.Read(keys)
+	if err != nil {
+		return err
+	}
+	for _, e := range es {
+		if want := o.entry(e.Key); entriesText([]api.Entry{e}) != entriesText([]api.Entry{want}) {
+			return fmt.Errorf("read %s, want %s", entriesText([]api.Entry{e}), entriesText([]api.Entry{want}))
+		}
+	}
+	var ids []api.SessionID
+	for _, s := range m.Sessions() {
+		ids = append(ids, s.ID)
+	}
+	if !slices.Equal(ids, o.live()) {
+		return fmt.Errorf("KillWhole: the sessions are %v, want %v", ids, o.live())
+	}
+	n := 0
+	for _, h := range m.HoldersIn(api.Range{}, 1<<20) {
+		told, ok := o.sessions[h.Session].leases[h.Key]
+		if !ok || told.Lease != h.Lease {
+			return fmt.Errorf("Superset: %+v, the holder was told %+v", h, told)
+		}
+		if now := o.entry(h.Key); now.Exists != told.Exists || string(now.Value) != string(told.Value) {
+			return fmt.Errorf("NoStale: %+v holds %+v, which is %+v now", h, told, now)
+		}
+		n++
+	}
+	for sid, s := range o.sessions {
+		if n -= len(s.leases); n < 0 {
+			return fmt.Errorf("Superset: leases of %v are missing", sid)
+		}
+	}
+	return nil
+}

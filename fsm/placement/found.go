@@ -1,0 +1,150 @@
+package placement
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Limits of a map.
+const (
+	MaxNodes  = 4096
+	MaxGroups = 1024
+	MaxRanges = 65_536
+	// MaxGroupsPerRegion is how many groups a region may found.
+	MaxGroupsPerRegion = 32
+)
+
+// Bootstrap is the map of a new cluster whose first server is n: its region owns every key. groups is how many groups a
+// region runs (0 is 1), voters how many voters each wants (0 is 3).
+func Bootstrap(clusterID string, n Node, groups, voters int) (*Map, error) {
+	return Static(clusterID, []Node{n}, groups, voters)
+}
+
+// Static is the map of a planet whose nodes are all known beforehand. The region of the first server owns every key, but
+// for those that begin with "<prefix>/" where prefix is one of the other regions named in prefixes: they own those.
+func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.RegionID) (*Map, error) {
+	if groups == 0 {
+		groups = 1
+	}
+	if voters == 0 {
+		voters = 3
+	}
+	m := &Map{ClusterID: clusterID, Version: 1, GroupsPerRegion: groups, Voters: voters}
+	if groups < 1 || groups > MaxGroupsPerRegion || voters != 3 && voters != 5 {
+		return nil, bad("a region runs 1 to %d groups of 3 or 5 voters, not %d of %d", MaxGroupsPerRegion, groups, voters)
+	}
+	for _, n := range nodes {
+		if _, err := m.join(n); err != nil {
+			return nil, err
+		}
+	}
+	if len(m.Groups) == 0 {
+		return nil, bad("a cluster needs a server")
+	}
+	first := m.Groups[slices.IndexFunc(m.Groups, func(g Group) bool { return g.ID != api.MetaGroup })].Region
+	m.Ranges = []Span{{Epoch: 1, Region: first, Groups: m.GroupsOf(first)}}
+	for _, r := range prefixes {
+		owners := m.GroupsOf(r)
+		if len(owners) == 0 {
+			return nil, bad("region %q has no server to own its keys", r)
+		}
+		m.assign(Span{Range: api.PrefixRange(api.Key(r) + "/"), Epoch: 1, Region: r, Groups: owners})
+	}
+	return m, m.Check()
+}
+
+// join registers a node, or updates where it is reached, and gives it the places that it should take. It tells whether
+// anything changed. m is the caller's own copy; on error it is not to be used.
+func (m *Map) join(n Node) (changed bool, err error) {
+	if err := n.Check(); err != nil {
+		return false, err
+	}
+	if i := slices.IndexFunc(m.Nodes, func(o Node) bool { return o.ID == n.ID }); i >= 0 {
+		old := m.Nodes[i]
+		if old.Region != n.Region || old.Role != n.Role {
+			return false, api.Errorf(api.CodeConflict,
+				"node id %q belongs to a %s of region %q; give this node another id", n.ID, old.Role, old.Region)
+		}
+		m.Nodes = slices.Clone(m.Nodes)
+		m.Nodes[i] = n
+		return old != n, nil
+	}
+	if len(m.Nodes) >= MaxNodes {
+		return false, api.Errorf(api.CodeTooLarge, "the cluster is at its limit of %d nodes", MaxNodes)
+	}
+	m.Nodes = append(slices.Clone(m.Nodes), n)
+	if n.Role != api.RoleServer {
+		return true, nil
+	}
+	return true, m.place(n)
+}
+
+// place gives a new server its places: it founds the groups of a new region, or joins the voters of its region's groups
+// while they want more; and the meta group's voters are chosen anew.
+func (m *Map) place(n Node) error {
+	groups := slices.Clone(m.Groups)
+	if len(groups) == 0 {
+		groups = append(groups, Group{ID: api.MetaGroup, Founder: n.ID})
+	}
+	if len(m.GroupsOf(n.Region)) == 0 {
+		if len(groups)+m.GroupsPerRegion > MaxGroups {
+			return api.Errorf(api.CodeTooLarge, "the cluster is at its limit of %d groups", MaxGroups)
+		}
+		for i := range m.GroupsPerRegion {
+			groups = append(groups, Group{ID: GroupName(n.Region, i), Region: n.Region, Founder: n.ID})
+		}
+	}
+	for i, g := range groups {
+		switch {
+		case g.ID == api.MetaGroup:
+			groups[i].Voters = m.metaVoters(g.Voters)
+		case g.Region == n.Region && len(g.Voters) < m.Voters:
+			groups[i].Voters = append(slices.Clone(g.Voters), n.ID)
+		}
+	}
+	m.Groups = groups
+	return nil
+}
+
+// GroupName names the group with that index (from 0) of a region: "us-east.1" is the first.
+func GroupName(r api.RegionID, index int) api.GroupID {
+	return api.GroupID(fmt.Sprintf("%s.%d", r, index+1))
+}
+
+// metaVoters chooses the meta group's voters: with three or more regions a server in each of three (of five, where the
+// cluster wants five voters and has the regions), so that the loss of a region leaves a majority; with fewer, three
+// servers. Present voters stay where they can.
+func (m *Map) metaVoters(present []api.NodeID) []api.NodeID {
+	var servers []Node // the present voters first, then in order of joining
+	for _, v := range present {
+		if n, ok := m.Node(v); ok {
+			servers = append(servers, n)
+		}
+	}
+	for _, n := range m.Nodes {
+		if n.Role == api.RoleServer && !slices.Contains(present, n.ID) {
+			servers = append(servers, n)
+		}
+	}
+	var each []api.NodeID // one server in each region
+	seen := map[api.RegionID]bool{}
+	for _, n := range servers {
+		if !seen[n.Region] {
+			seen[n.Region] = true
+			each = append(each, n.ID)
+		}
+	}
+	switch {
+	case len(each) >= 5 && m.Voters >= 5:
+		return each[:5]
+	case len(each) >= 3:
+		return each[:3]
+	}
+	var voters []api.NodeID
+	for _, n := range servers[:min(len(servers), 3)] {
+		voters = append(voters, n.ID)
+	}
+	return voters
+}

@@ -1,0 +1,322 @@
+package fsm
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+var (
+	seed  = flag.Uint64("seed", 0, "run only this seed of the random tests")
+	seeds = flag.Uint64("seeds", 12, "how many seeds the random tests run")
+)
+
+func eachSeed(t *testing.T, run func(t *testing.T, r *rand.Rand)) {
+	from, to := uint64(1), *seeds
+	if *seed != 0 {
+		from, to = *seed, *seed
+	}
+	for n := from; n <= to; n++ {
+		t.Run(fmt.Sprintf("seed=%d", n), func(t *testing.T) { run(t, rand.New(rand.NewPCG(n, 0))) })
+	}
+}
+
+// TestRandom applies random commands to replicas that pack them differently, one of which restarts from snapshots. After
+// every Apply all invariants hold and all results and reads are what the oracle says; at equal indexes hashes are equal.
+func TestRandom(t *testing.T) {
+	const rounds = 250
+	eachSeed(t, func(t *testing.T, r *rand.Rand) {
+		p := newPair(t, r)
+		for range rounds {
+			p.round()
+			if t.Failed() {
+				return
+			}
+		}
+	})
+}
+
+// pair is two replicas of one log and the oracle beside them.
+type pair struct {
+	*rig
+	rnd    *rand.Rand
+	oracle *oracle
+	other  *Machine
+	keys   []api.Key
+	sids   []api.SessionID // some of them dead
+	seqs   [3]uint64       // of the clients
+	sent   []Write         // with an id
+}
+
+func newPair(t *testing.T, r *rand.Rand) *pair {
+	p := &pair{rig: founded(t), rnd: r, oracle: newOracle(), other: founded(t).m}
+	p.oracle.index = 1
+	for i := range 12 {
+		p.keys = append(p.keys, api.Key(fmt.Sprintf("k/%d", i)))
+	}
+	return p
+}
+
+// round applies some commands in one entry, at the other replica each alone.
+func (p *pair) round() {
+	if p.rnd.IntN(20) == 0 {
+		p.term++
+	}
+	var cs []Command
+	var raw [][]byte
+	for range 1 + p.rnd.IntN(6) {
+		c := p.command()
+		cs, raw = append(cs, c), append(raw, Encode(c))
+	}
+	results := p.m.Apply(p.term, raw)
+	if err := p.m.CheckInvariants(); err != nil {
+		p.Fatalf("after %+v: %v", cs, err)
+	}
+	for i, c := range cs {
+		p.preview(c, results[i])
+		alone := p.other.Apply(p.term, raw[i:i+1])
+		if !reflect.DeepEqual(alone[0], results[i]) {
+			p.Fatalf("Determinism: %+v gave %+v, and at another replica %+v", c, results[i], alone[0])
+		}
+		if err := p.oracle.compare(p, results[i], p.oracle.step(p.term, c)); err != nil {
+			p.Fatalf("term %d: %+v: %v", p.term, c, err)
+		}
+		if !results[i].Session.IsZero() {
+			p.sids = append(p.sids, results[i].Session)
+		}
+	}
+	if err := p.oracle.state(p.m, p.keys); err != nil {
+		p.Fatalf("after %+v: %v", cs, err)
+	}
+	p.restart()
+	if a, b := p.hash(p.m), p.hash(p.other); a != b {
+		p.Fatalf("Determinism: the hashes differ at index %d", p.m.Meta().Counter)
+	}
+}
+
+// preview wants what was foretold to be what became of the write, where its term was right.
+func (p *pair) preview(c Command, res Result) {
+	p.Helper()
+	w, ok := c.(Write)
+	if !ok || res.Err != nil && res.Err.Code == api.CodeNotLeader {
+		return
+	}
+	told := p.other.Preview(&w.Txn)
+	switch {
+	case told.Replay != nil:
+		ok = res.Txn != nil && res.Txn.Replayed && txnText(res.Txn) == txnText(told.Replay)
+	case told.Err != nil:
+		ok = res.Err != nil && res.Err.Code == told.Err.Code
+	case res.Err != nil:
+		ok = res.Err.Code == RetryLeases && len(told.Holders) >= len(res.Holders)
+	default:
+		gone := newClearance(w.Cleared, w.Killed)
+		for _, h := range told.Holders {
+			ok = ok && gone.covers(h.Key, lease{h.Session, h.Lease})
+		}
+		ok = ok && told.Committed == res.Txn.Committed && !res.Txn.Replayed
+	}
+	if !ok {
+		p.Fatalf("%+v was foretold %+v and gave %s", c, told, resultText(res))
+	}
+}
+
+func (p *pair) hash(m *Machine) [32]byte {
+	p.Helper()
+	h, err := m.Hash()
+	if err != nil {
+		p.Fatal(err)
+	}
+	return h
+}
+
+// restart sometimes replaces the other replica by a new one, from a snapshot of either.
+func (p *pair) restart() {
+	if p.rnd.IntN(15) != 0 {
+		return
+	}
+	from := p.m
+	if p.rnd.IntN(2) == 0 {
+		from = p.other
+	}
+	to := newMachine(p)
+	if p.rnd.IntN(2) == 0 {
+		to = p.other
+	}
+	if err := to.Restore(bytes.NewReader(stream(p, from))); err != nil {
+		p.Fatal(err)
+	}
+	p.other = to
+	if p.rnd.IntN(2) == 0 { // the process restarts, the engine's content is still there
+		m, err := Open(to.engine)
+		if err != nil {
+			p.Fatal(err)
+		}
+		p.other = m
+	}
+}
+
+// stream is a machine's snapshot as bytes.
+func stream(t testing.TB, m *Machine) []byte {
+	t.Helper()
+	s, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var b bytes.Buffer
+	if n, err := s.WriteTo(&b); err != nil || n != int64(b.Len()) {
+		t.Fatalf("wrote %d of %d bytes: %v", n, b.Len(), err)
+	}
+	return b.Bytes()
+}
+
+func (p *pair) key() api.Key { return p.keys[p.rnd.IntN(len(p.keys))] }
+
+func (p *pair) judge() api.Term {
+	if p.rnd.IntN(10) == 0 {
+		return p.term - 1 + api.Term(2*p.rnd.IntN(2))
+	}
+	return p.term
+}
+
+func (p *pair) session() api.SessionID {
+	if len(p.sids) == 0 || p.rnd.IntN(20) == 0 {
+		return api.SessionID{Incarnation: 7, Index: 1 + p.rnd.Uint64N(50)}
+	}
+	return p.sids[len(p.sids)-1-p.rnd.IntN(min(len(p.sids), 5))]
+}
+
+func (p *pair) command() Command {
+	switch n := p.rnd.IntN(100); {
+	case n < 44:
+		return p.write()
+	case n < 66:
+		return p.grant()
+	case n < 72:
+		node := api.NodeID(fmt.Sprintf("n%d", p.rnd.IntN(3)))
+		return SessionOpen{Node: node, Nonce: nonce(string(node)), T: time.Second}
+	case n < 74:
+		return SessionClose{p.session(), nonce(fmt.Sprintf("n%d", p.rnd.IntN(3)))}
+	case n < 77:
+		return Suspect{p.judge(), p.session()}
+	case n < 81:
+		return Unsuspect{p.judge(), p.session()}
+	case n < 83:
+		return Kill{p.judge(), []api.SessionID{p.session(), p.session()}}
+	case n < 87:
+		return Release{p.dropped()}
+	case n < 89:
+		return TrimTombstones{p.judge(), p.m.Meta().Counter - min(p.m.Meta().Counter, p.rnd.Uint64N(30)), 0}
+	case n < 95:
+		return AdvanceDedupEpoch{p.judge()}
+	}
+	return ExpireDedup{p.judge(), 0}
+}
+
+// dropped names leases as they are, or a little older or newer.
+func (p *pair) dropped() (ls []api.DroppedLease) {
+	for _, h := range p.m.HoldersIn(api.Range{}, 100) {
+		if p.rnd.IntN(3) == 0 {
+			lid := h.Lease + api.LeaseID(p.rnd.IntN(3)) - 1
+			ls = append(ls, api.DroppedLease{Session: h.Session, Key: h.Key, Lease: lid})
+		}
+	}
+	return ls
+}
+
+func (p *pair) grant() Command {
+	c := Grant{Term: p.judge()}
+	for range 1 + p.rnd.IntN(2) {
+		item := GrantItem{Session: p.session()}
+		for range 1 + p.rnd.IntN(4) {
+			item.Keys = append(item.Keys, p.key())
+		}
+		c.Items = append(c.Items, item)
+	}
+	return c
+}
+
+// write is a new transaction, or one that was sent before.
+func (p *pair) write() Command {
+	if len(p.sent) > 0 && p.rnd.IntN(8) == 0 {
+		w := p.sent[p.rnd.IntN(len(p.sent))]
+		w.Term = p.judge()
+		if p.rnd.IntN(4) == 0 {
+			w.Txn.Then = p.ops()
+		}
+		return w
+	}
+	w := Write{Term: p.judge(), Txn: api.Txn{If: p.conds(), Then: p.ops()}}
+	if p.rnd.IntN(2) == 0 {
+		w.Txn.Else = p.ops()
+	}
+	if p.rnd.IntN(3) > 0 {
+		p.clear(&w)
+	}
+	if p.rnd.IntN(2) == 0 {
+		w.Txn.ID = p.id()
+		p.sent = append(p.sent, w)
+	}
+	return w
+}
+
+// clear names what is in the way, all of it or not, sometimes by death.
+func (p *pair) clear(w *Write) {
+	for _, h := range p.m.Holders(w.Txn.WrittenKeys()) {
+		switch n := p.rnd.IntN(12); {
+		case n < 9:
+			w.Cleared = append(w.Cleared, api.DroppedLease{Session: h.Session, Key: h.Key, Lease: h.Lease})
+		case n < 11:
+			w.Killed = append(w.Killed, h.Session)
+		}
+	}
+}
+
+func (p *pair) id() api.RequestID {
+	c := p.rnd.IntN(len(p.seqs) + 1)
+	id := api.RequestID{Client: api.ClientID{byte(c + 1)}}
+	if p.rnd.IntN(3) > 0 {
+		id.Epoch = p.m.Meta().DedupEpoch
+	}
+	if c == len(p.seqs) {
+		id.Client[1] = byte(p.rnd.IntN(200)) // an opaque key
+		return id
+	}
+	p.seqs[c]++
+	id.Seq = p.seqs[c]
+	id.AckedBelow = id.Seq - min(id.Seq, p.rnd.Uint64N(6))
+	return id
+}
+
+func (p *pair) conds() (cs []api.Cond) {
+	for range p.rnd.IntN(3) {
+		c := api.Cond{Kind: api.CondKind(1 + p.rnd.IntN(4)), Key: p.key()}
+		e := p.read(c.Key)
+		switch {
+		case c.Kind == api.CondVersion:
+			c.Version = e.Version
+		case c.Kind == api.CondValue && e.Exists:
+			c.Value = e.Value
+		}
+		cs = append(cs, c)
+	}
+	return cs
+}
+
+func (p *pair) ops() (ops []api.Op) {
+	for _, i := range p.rnd.Perm(len(p.keys))[:1+p.rnd.IntN(3)] {
+		o := api.Op{Kind: api.OpKind(1 + p.rnd.IntN(3)), Key: p.keys[i]}
+		if o.Kind == api.OpPut {
+			o.Value = fmt.Appendf(nil, "v%d", p.rnd.IntN(1000))
+		}
+		ops = append(ops, o)
+	}
+	return ops
+}

@@ -1,0 +1,251 @@
+package fsm
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// own adds a shard to those that the group owns; it overlaps none of them.
+func (t *tx) own(o owned) {
+	i := 0
+	for i < len(t.shards) && t.shards[i].Range.Start < o.Range.Start {
+		i++
+	}
+	t.shards = slices.Insert(slices.Clone(t.shards), i, o)
+	t.set(t.key.ofKey(tableRange, o.Range.Start), o.row())
+}
+
+// disown takes the range, which lies within the i-th shard's, out of it.
+func (t *tx) disown(i int, r api.Range) {
+	o := t.shards[i]
+	t.shards = slices.Delete(slices.Clone(t.shards), i, i+1)
+	t.del(t.key.ofKey(tableRange, o.Range.Start))
+	left, right := o, o
+	if left.Range.End = r.Start; left.Range.Start < r.Start {
+		t.own(left)
+	}
+	if right.Range.Start = r.End; r.End != "" && right.Range.Start != o.Range.End {
+		t.own(right)
+	}
+	if !slices.ContainsFunc(t.shards, func(x owned) bool { return x.Epoch == o.Epoch }) {
+		t.delFloors(o.Epoch)
+	}
+}
+
+// delFloors drops the floors of an ownership that is over.
+func (t *tx) delFloors(epoch uint64) {
+	var keys [][]byte
+	lo := slices.Clone(t.key.floor(epoch, 0))
+	hi := slices.Clone(t.key.floor(epoch, buckets))
+	t.scan(lo, hi, func(k, _ []byte) bool {
+		keys = append(keys, slices.Clone(k))
+		return true
+	})
+	for _, k := range keys {
+		t.del(k)
+	}
+}
+
+// cede gives up a range that has no key in it.
+func (t *tx) cede(c *Cede, res *Result) *api.Error {
+	if err := t.founded(); err != nil {
+		return err
+	}
+	if res.Receipt = t.ceded(c); res.Receipt != nil {
+		return nil
+	}
+	if err := t.judged(c.Term); err != nil {
+		return err
+	}
+	i, err := t.cedable(c)
+	if err != nil {
+		return err
+	}
+	gone := newClearance(c.Cleared, c.Killed)
+	res.Holders = t.holdersIn(c.Range, t.limits.cedeHolders, gone.covers)
+	if len(res.Holders) > 0 {
+		return errHeld(res.Holders[0].Key)
+	}
+	lo, hi := span(tableAnchor, c.Range, true)
+	records := t.anchored(lo, hi)
+	if len(records) > t.limits.receiptRecords {
+		return api.Errorf(api.CodeUnavailable,
+			"more than %d results of recent writes are anchored in the range; they end by and by", t.limits.receiptRecords)
+	}
+	t.kill(c.Killed, t.heldIn(c.Range), res)
+	t.drop(c.Cleared)
+	o := t.shards[i]
+	res.Receipt = &Receipt{
+		Range: c.Range, Epoch: c.Epoch, To: c.To, DedupEpoch: t.meta.DedupEpoch,
+		From: []Source{{t.meta.Group, o.Index, o.Of}},
+	}
+	t.takeRecords(records, res.Receipt)
+	var w writer
+	putReceipt(&w, res.Receipt)
+	t.set(t.key.moved(c.Range.Start, c.Epoch), w.b)
+	t.disown(i, c.Range)
+	return nil
+}
+
+// heldIn are the keys of the range that are leased.
+func (t *tx) heldIn(r api.Range) (keys []api.Key) {
+	lo, hi := span(tableLease, r, false)
+	t.scan(lo, hi, func(k, _ []byte) bool {
+		keys = append(keys, api.Key(k[1:]))
+		return true
+	})
+	return keys
+}
+
+// ceded is the receipt of the same cede, done before.
+func (t *tx) ceded(c *Cede) *Receipt {
+	row, ok := t.get(t.key.moved(c.Range.Start, c.Epoch))
+	if !ok {
+		return nil
+	}
+	r := parse(row, readReceipt)
+	if r.Range != c.Range || !slices.Equal(r.To, c.To) {
+		return nil
+	}
+	return &r
+}
+
+// cedable finds the shard that the range lies in, and demands that it holds no key there.
+func (t *tx) cedable(c *Cede) (int, *api.Error) {
+	if err := (Shard{Range: c.Range, Of: 1}).check(); err != nil {
+		return 0, err
+	}
+	if len(c.To) == 0 || slices.Contains(c.To, t.meta.Group) {
+		return 0, api.Errorf(api.CodeInvalid, "a range is ceded to other groups")
+	}
+	i := slices.IndexFunc(t.shards, func(o owned) bool { return o.Range.ContainsRange(c.Range) })
+	if i < 0 {
+		return 0, api.Errorf(api.CodeWrongGroup, "the group %s does not own all of %v", t.meta.Group, c.Range)
+	}
+	if epoch := t.shards[i].Epoch; c.Epoch <= epoch {
+		return 0, api.Errorf(api.CodeConflict, "the range is at epoch %d; it cannot be ceded at %d", epoch, c.Epoch)
+	}
+	if epoch, seen := t.movedAt(c.Range); seen && c.Epoch <= epoch {
+		return 0, api.Errorf(api.CodeConflict, "a part of the range was ceded at epoch %d; it cannot be ceded at %d", epoch, c.Epoch)
+	}
+	lo, hi := span(tableKV, c.Range, false)
+	var err *api.Error
+	t.scan(lo, hi, func(k, _ []byte) bool {
+		err = &api.Error{Code: api.CodeConflict, Op: "cede", Key: api.Key(k[1:]), Hint: "the range is not empty"}
+		return false
+	})
+	return i, err
+}
+
+// movedAt is the greatest epoch at which a part of the range was given up. There are as many receipts as moves.
+func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
+	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
+		head := reader{b: row}
+		if moved := readRange(&head); moved.Overlaps(r) {
+			epoch, seen = max(epoch, head.uint()), true
+		}
+		return true
+	})
+	return epoch, seen
+}
+
+// anchored reads the anchors of the range, one more than may move.
+func (t *tx) anchored(lo, hi []byte) (rows []dedupRow) {
+	t.scan(lo, hi, func(k, _ []byte) bool {
+		r := reader{b: k[1:]}
+		rows = append(rows, dedupRow{anchor: api.Key(r.unescaped()), id: r.array16(), seq: r.fixed64()})
+		return len(rows) <= t.limits.receiptRecords
+	})
+	return rows
+}
+
+// takeRecords moves the records out of the tables into the receipt.
+func (t *tx) takeRecords(rows []dedupRow, to *Receipt) {
+	for _, d := range rows {
+		rec := Record{Client: d.id, Seq: d.seq}
+		row, ok := t.get(t.key.record(d.id, d.seq))
+		if !ok {
+			must(fmt.Errorf("no record of the anchor %q", string(d.anchor)))
+		}
+		rec = parse(row, func(r *reader) Record { readRecord(r, &rec); return rec })
+		to.Records = append(to.Records, rec)
+		t.delRecord(d.anchor, d.id, d.seq)
+		if d.seq == 0 {
+			continue
+		}
+		c := t.client(d.id)
+		to.Clients = append(to.Clients, Client{d.id, c.ackedBelow, c.epoch})
+		c.count--
+		t.set(t.key.client(d.id), c.row())
+	}
+	slices.SortFunc(to.Records, compareRecords)
+	slices.SortFunc(to.Clients, compareClients)
+	to.Clients = mergeClients(to.Clients)
+}
+
+// adopt takes over a range that was given up.
+func (t *tx) adopt(c *Adopt) *api.Error {
+	s, r := c.Shard, &c.Receipt
+	if err := s.check(); err != nil {
+		return err
+	}
+	if s.Range != r.Range || s.Epoch != r.Epoch || !slices.Contains(r.To, t.meta.Group) || !r.Complete() {
+		return api.Errorf(api.CodeInvalid, "the receipt does not give %v at epoch %d to the group %s", s.Range, s.Epoch, t.meta.Group)
+	}
+	for i := range t.shards {
+		if t.shards[i].Shard == s {
+			return nil
+		}
+		if t.shards[i].Range.Overlaps(s.Range) {
+			return api.Errorf(api.CodeConflict, "the group owns %v at epoch %d already", t.shards[i].Range, t.shards[i].Epoch)
+		}
+	}
+	if epoch, seen := t.movedAt(s.Range); seen && s.Epoch <= epoch {
+		return api.Errorf(api.CodeConflict, "a part of the range was ceded at epoch %d; it cannot be adopted at %d", epoch, s.Epoch)
+	}
+	n := 0
+	for i := range r.Records {
+		if !s.Owns(r.Records[i].Anchor) {
+			continue
+		}
+		n++
+	}
+	if t.meta.Records+n > t.limits.records {
+		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", t.limits.records)
+	}
+	t.own(owned{Shard: s, adopted: true})
+	t.giveRecords(r, s)
+	t.meta.DedupEpoch = max(t.meta.DedupEpoch, r.DedupEpoch)
+	return nil
+}
+
+// giveRecords puts the receipt's records whose anchor is the shard's into the tables.
+func (t *tx) giveRecords(r *Receipt, s Shard) {
+	for i := range r.Records {
+		rec := &r.Records[i]
+		if !s.Owns(rec.Anchor) {
+			continue
+		}
+		if _, known := t.get(t.key.record(rec.Client, rec.Seq)); known {
+			continue
+		}
+		t.putRecord(rec)
+		if rec.Seq == 0 {
+			continue
+		}
+		c := t.client(rec.Client)
+		c.count++
+		c.epoch = max(c.epoch, rec.Epoch)
+		t.set(t.key.client(rec.Client), c.row())
+	}
+	for _, x := range r.Clients {
+		c := t.client(x.ID)
+		if c.count == 0 {
+			continue
+		}
+		c.ackedBelow, c.epoch = max(c.ackedBelow, x.AckedBelow), max(c.epoch, x.Epoch)
+		t.set(t.key.client(x.ID), c.row())
+	}
+}

@@ -1,0 +1,177 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them.
+func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
+	defer rescue(&err)
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	entries = make([]api.Entry, len(keys))
+	for i, k := range keys {
+		o, bad := v.owner(k)
+		if bad != nil {
+			return nil, bad
+		}
+		entries[i] = v.entry(k, o)
+	}
+	return entries, nil
+}
+
+// Owns returns CodeWrongGroup where the group does not own one of the keys.
+func (m *Machine) Owns(keys []api.Key) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	for _, k := range keys {
+		if _, err := v.owner(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Covers returns CodeWrongGroup unless the group owns a shard of every part of the range. A list of a range that it does not
+// cover leaves keys out.
+func (m *Machine) Covers(r api.Range) error {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	at := r.Start
+	for _, o := range m.shards {
+		if r.End != "" && at >= r.End {
+			return nil
+		}
+		if !o.Range.Contains(at) {
+			continue
+		}
+		if at = o.Range.End; at == "" {
+			return nil
+		}
+	}
+	if r.End != "" && at >= r.End {
+		return nil
+	}
+	return &api.Error{Code: api.CodeWrongGroup, Key: at, Hint: "the group does not own all of the range"}
+}
+
+// List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range.
+func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	defer rescue(&err)
+	res = &api.ListResult{}
+	if r.Range.End != "" && r.Range.End <= r.Range.Start {
+		return res, nil
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	if !slices.ContainsFunc(v.shards, func(o owned) bool { return o.Range.Overlaps(r.Range) }) {
+		if !v.meta.Initialized {
+			return nil, errNotFounded()
+		}
+		return nil, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
+	}
+	v.list(r, res)
+	return res, nil
+}
+
+func (v *view) list(r *api.ListRequest, res *api.ListResult) {
+	limit, size := r.Limit, 0
+	if limit == 0 {
+		limit = api.DefaultListLimit
+	}
+	lo, hi := span(tableKV, r.Range, false)
+	must(v.from.Scan(lo, hi, r.Reverse, func(k, row []byte) bool {
+		x := valueOf(row)
+		e := api.Entry{Key: api.Key(k[1:]), Version: x.version, Exists: true}
+		size += len(e.Key)
+		if !r.KeysOnly {
+			size += len(x.data)
+		}
+		if len(res.Entries) == limit || size > api.MaxListBytes && len(res.Entries) > 0 {
+			res.More = true
+			return false
+		}
+		if !r.KeysOnly {
+			e.Value = slices.Clone(x.data)
+		}
+		res.Entries = append(res.Entries, e)
+		return true
+	}))
+}
+
+// Preview tells what a Write of t would do in the present state, if it cleared no lease. Nothing is promised: the log may
+// change the state before the Write applies.
+func (m *Machine) Preview(t *api.Txn) (p Preview) {
+	if err := t.Check(); err != nil {
+		return Preview{Err: api.AsError(err)}
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	if p.Replay, p.Err = v.stored(t); p.Replay != nil {
+		p.Committed = p.Replay.Committed
+		return p
+	}
+	if p.Err == nil && !t.ID.IsZero() {
+		p.Err = v.roomFor(&t.ID)
+	}
+	if p.Err != nil {
+		return p
+	}
+	does, err := v.plan(t)
+	if err != nil {
+		return Preview{Err: err}
+	}
+	return Preview{Committed: does.committed, Holders: v.holders(does.written())}
+}
+
+// Session returns a session that is not dead.
+func (m *Machine) Session(sid api.SessionID) (Session, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	return v.session(sid)
+}
+
+// Sessions returns all sessions that are not dead, by id. There may be [MaxSessions].
+func (m *Machine) Sessions() []Session {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	ss := make([]Session, 0, v.meta.Sessions)
+	v.scan([]byte{tableSession}, []byte{tableSession + 1}, func(k, row []byte) bool {
+		s := parse(row, readSession)
+		r := reader{b: k[1:]}
+		s.ID = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		ss = append(ss, s)
+		return true
+	})
+	return ss
+}
+
+// Holders returns the live leases on the keys.
+func (m *Machine) Holders(keys []api.Key) []Holder {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	return v.holders(keys)
+}
+
+// HoldersIn returns live leases on keys in the range, in key order, at most limit of them.
+func (m *Machine) HoldersIn(r api.Range, limit int) []Holder {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	if limit <= 0 {
+		return nil
+	}
+	return v.holdersIn(r, limit, func(api.Key, lease) bool { return false })
+}

@@ -1,0 +1,105 @@
+package fsm
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// RetryLeases refuses a [Write] or [Cede] that would change what somebody holds under a live lease: Result.Holders names
+// them. Not applied. It stays inside the region, which clears them and tries again.
+const RetryLeases api.Code = "retry_leases"
+
+// Result is what became of one command. It is the same on all replicas. Values in it are its own.
+type Result struct {
+	// Index is the command's place in the machine's counter.
+	Index uint64
+	// Err tells why the command was refused: then it changed nothing.
+	Err *api.Error
+	// Txn is what a Write did.
+	Txn *api.TxnResult
+	// Entries are what a Grant returned.
+	Entries []api.Entry
+	// Session is what a SessionOpen opened.
+	Session api.SessionID
+	// Holders are those in the way, where Err.Code is RetryLeases.
+	Holders []Holder
+	// Receipt is what a Cede gave.
+	Receipt *Receipt
+	Effect  Effect
+}
+
+// Effect tells the room above what applying a command means for its own, volatile state.
+type Effect struct {
+	Kind EffectKind
+	// Node is whose term it is (EffectTermStart).
+	Node api.NodeID
+	// Sessions are those that changed.
+	Sessions []api.SessionID
+}
+
+// EffectKind is what an Effect tells.
+type EffectKind uint8
+
+const (
+	// EffectNone: nothing of concern.
+	EffectNone EffectKind = iota
+	// EffectTermStart: a leader's term has begun in the log.
+	EffectTermStart
+	// EffectSuspect: the session was marked, perhaps again.
+	EffectSuspect
+	// EffectUnsuspect: the session is renewable again.
+	EffectUnsuspect
+	// EffectKilled: the sessions ended for good; by Kill, SessionClose, or as Killed of a Write or Cede.
+	EffectKilled
+)
+
+// Holder is one live lease.
+type Holder struct {
+	Session api.SessionID
+	Node    api.NodeID
+	Nonce   api.Nonce
+	Key     api.Key
+	Lease   api.LeaseID
+}
+
+// Session is a session that is not dead.
+type Session struct {
+	ID    api.SessionID
+	Node  api.NodeID
+	Nonce api.Nonce
+	// Term (T) and Pause (P) are the holder's own.
+	Term, Pause time.Duration
+	Suspect     bool
+	// Leases counts what it holds.
+	Leases int
+}
+
+// Preview is what a Write would do if it were applied now.
+type Preview struct {
+	// Replay is the stored result of an earlier attempt; then nothing else is set but perhaps Committed.
+	Replay *api.TxnResult
+	// Err is why it would be refused (other than for leases).
+	Err *api.Error
+	// Committed tells whether If holds.
+	Committed bool
+	// Holders are the live leases on the keys that the branch that would run writes.
+	Holders []Holder
+}
+
+// Meta is the machine's own row: who it is, how far it is, and what it counts.
+type Meta struct {
+	Initialized bool
+	Group       api.GroupID
+	Incarnation uint64
+	// Counter is the index of the newest command.
+	Counter  uint64
+	LastTerm api.Term
+	// DedupEpoch is the present epoch of at-most-once records.
+	DedupEpoch        uint64
+	MaxTerm, MaxPause time.Duration
+	// Keys, Tombstones, Sessions, Leases and Records (of at-most-once results) are how many there are.
+	Keys, Tombstones, Sessions, Leases, Records int
+
+	sweep []byte // where the next ExpireDedup goes on
+}

@@ -1,0 +1,229 @@
+package fsm
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+// The stream of a snapshot: the magic, whose last byte is the version of the format; then the rows in order, each as
+// 1, key, value (with their lengths before them); then 0, the number of rows, and the SHA-256 of everything before it.
+const (
+	snapshotMagic = "edgehold-fsm\x00\x01"
+	// maxRowBytes bounds a row: a receipt can be the longest.
+	maxRowBytes = 64 << 20
+)
+
+// Snapshot is a machine's whole state at one index.
+type Snapshot struct {
+	engine.Snapshot
+}
+
+// Snapshot returns the present state. It takes a moment, whatever the size, and does not stop Apply.
+func (m *Machine) Snapshot() (*Snapshot, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return &Snapshot{m.engine.Snapshot()}, nil
+}
+
+// WriteTo streams the state, in memory that does not depend on its size.
+func (s *Snapshot) WriteTo(to io.Writer) (int64, error) {
+	sum := sha256.New()
+	count := &counter{to: to}
+	out := bufio.NewWriterSize(count, 64<<10)
+	both := io.MultiWriter(out, sum)
+	if _, err := io.WriteString(both, snapshotMagic); err != nil {
+		return count.n, err
+	}
+	var rows uint64
+	var w writer
+	var failed error
+	err := s.Scan(nil, nil, false, func(k, v []byte) bool {
+		w.b = append(w.b[:0], 1)
+		w.bytes(k)
+		w.uint(uint64(len(v)))
+		if _, failed = both.Write(w.b); failed == nil {
+			_, failed = both.Write(v)
+		}
+		rows++
+		return failed == nil
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return count.n, err
+	}
+	w.b = append(w.b[:0], 0)
+	w.uint(rows)
+	if _, err := both.Write(w.b); err != nil {
+		return count.n, err
+	}
+	if _, err := out.Write(sum.Sum(nil)); err != nil {
+		return count.n, err
+	}
+	err = out.Flush()
+	return count.n, err
+}
+
+// counter counts what goes through.
+type counter struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// Restore replaces the machine's state by what a snapshot's WriteTo wrote. Where that is cut off, damaged or not ours, it
+// returns an error and the state stays what it was. It reads no byte after the snapshot's last but may buffer some.
+func (m *Machine) Restore(from io.Reader) error {
+	load, err := m.engine.NewLoad()
+	if err != nil {
+		return err
+	}
+	defer load.Discard()
+	sum := sha256.New()
+	in := &source{in: bufio.NewReaderSize(from, 64<<10), sum: sum}
+	if err := in.rows(load); err != nil {
+		return fmt.Errorf("fsm: restore: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := load.Commit(); err != nil {
+		return err
+	}
+	return m.load()
+}
+
+// source reads a stream and sums what it has read.
+type source struct {
+	in  *bufio.Reader
+	sum hash.Hash
+	one [1]byte
+}
+
+// rows loads all rows and checks the end.
+func (s *source) rows(load engine.Load) error {
+	magic, err := s.next(uint64(len(snapshotMagic)))
+	if err != nil {
+		return err
+	}
+	if string(magic) != snapshotMagic {
+		return errors.New("not a snapshot, or of a format that this program does not know")
+	}
+	for n := uint64(0); ; n++ {
+		more, err := s.ReadByte()
+		if err != nil {
+			return cutOff(err)
+		}
+		if more == 0 {
+			return s.end(n)
+		}
+		if more != 1 {
+			return errors.New("neither a row nor the end")
+		}
+		k, err := s.string()
+		if err != nil {
+			return err
+		}
+		v, err := s.string()
+		if err != nil {
+			return err
+		}
+		if err := checkRow(k, v); err != nil {
+			return err
+		}
+		if err := load.Set(k, v); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *source) end(n uint64) error {
+	rows, err := binary.ReadUvarint(s)
+	if err != nil {
+		return cutOff(err)
+	}
+	if rows != n {
+		return fmt.Errorf("%d rows where %d are said to be", n, rows)
+	}
+	want := s.sum.Sum(nil)
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(s.in, got); err != nil {
+		return cutOff(err)
+	}
+	if string(got) != string(want) {
+		return fmt.Errorf("damaged: its checksum is %s, and should be %s", hex.EncodeToString(got[:4]), hex.EncodeToString(want[:4]))
+	}
+	return nil
+}
+
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// ReadByte makes source what binary.ReadUvarint reads from.
+func (s *source) ReadByte() (byte, error) {
+	b, err := s.in.ReadByte()
+	if err == nil {
+		s.one[0] = b
+		s.sum.Write(s.one[:])
+	}
+	return b, err
+}
+
+func (s *source) string() ([]byte, error) {
+	n, err := binary.ReadUvarint(s)
+	if err != nil {
+		return nil, cutOff(err)
+	}
+	return s.next(n)
+}
+
+// next reads n bytes, and takes no more memory than comes.
+func (s *source) next(n uint64) ([]byte, error) {
+	if n > maxRowBytes {
+		return nil, errors.New("a row over its limit")
+	}
+	const step = 1 << 20
+	b := make([]byte, 0, min(n, step))
+	for uint64(len(b)) < n {
+		at := len(b)
+		b = append(b, make([]byte, min(n-uint64(at), step))...)
+		if _, err := io.ReadFull(s.in, b[at:]); err != nil {
+			return nil, cutOff(err)
+		}
+	}
+	s.sum.Write(b)
+	return b, nil
+}
+
+// Hash is over all of the state: equal on all replicas at the same index. It reads everything.
+func (m *Machine) Hash() (sum [32]byte, err error) {
+	s, err := m.Snapshot()
+	if err != nil {
+		return sum, err
+	}
+	h := sha256.New()
+	var w writer
+	err = s.Scan(nil, nil, false, func(k, v []byte) bool {
+		w.b = w.b[:0]
+		w.bytes(k)
+		w.uint(uint64(len(v)))
+		h.Write(w.b)
+		h.Write(v)
+		return true
+	})
+	return [32]byte(h.Sum(nil)), errors.Join(err, s.Close())
+}

@@ -1,0 +1,161 @@
+package fsm
+
+import (
+	"github.com/edgehold/edgehold/api"
+)
+
+// The tables. Each is a prefix of the one keyspace; the first byte of every key names its table. Integers in keys are
+// big-endian, so that they sort.
+const (
+	tableAnchor    = 'a' // escaped anchor, client, seq -> nothing
+	tableDedup     = 'd' // client -> acknowledged-below, epoch, count; client, seq -> record
+	tableFloor     = 'f' // epoch, bucket -> index: at least the version of every absent key there
+	tableHeld      = 'h' // session, key -> nothing: the leases by session
+	tableTrim      = 'i' // index, key -> nothing: the tombstones by age
+	tableKV        = 'k' // key -> version, value
+	tableLease     = 'l' // key -> holders: the leases by key
+	tableMeta      = 'm' // nothing -> Meta
+	tableRange     = 'r' // start -> shard
+	tableSession   = 's' // session -> node, nonce, T, P, suspect, leases
+	tableTombstone = 't' // key -> version of its absence
+	tableMoved     = 'x' // escaped start, epoch -> receipt
+)
+
+// buckets share a floor.
+const buckets = 1024
+
+// bucketOf is FNV-1a, for ever.
+func bucketOf(k api.Key) uint16 {
+	h := uint32(2166136261)
+	for i := range len(k) {
+		h = (h ^ uint32(k[i])) * 16777619
+	}
+	return uint16(h % buckets)
+}
+
+// rowKey builds the engine's keys in one buffer: each call ends the use of what the one before gave.
+type rowKey struct{ w writer }
+
+func (r *rowKey) table(t byte) *writer {
+	if r.w.b == nil {
+		r.w.b = make([]byte, 0, 128)
+	}
+	r.w.b = append(r.w.b[:0], t)
+	return &r.w
+}
+
+func (r *rowKey) ofKey(t byte, k api.Key) []byte {
+	w := r.table(t)
+	w.b = append(w.b, k...)
+	return w.b
+}
+
+func (r *rowKey) meta() []byte { return r.table(tableMeta).b }
+
+func (r *rowKey) session(sid api.SessionID) []byte {
+	return r.held(tableSession, sid, "")
+}
+
+func (r *rowKey) held(t byte, sid api.SessionID, k api.Key) []byte {
+	w := r.table(t)
+	w.fixed64(sid.Incarnation)
+	w.fixed64(sid.Index)
+	w.b = append(w.b, k...)
+	return w.b
+}
+
+func (r *rowKey) trim(index uint64, k api.Key) []byte {
+	w := r.table(tableTrim)
+	w.fixed64(index)
+	w.b = append(w.b, k...)
+	return w.b
+}
+
+func (r *rowKey) floor(epoch uint64, bucket uint16) []byte {
+	w := r.table(tableFloor)
+	w.fixed64(epoch)
+	w.byte(byte(bucket >> 8))
+	w.byte(byte(bucket))
+	return w.b
+}
+
+func (r *rowKey) client(c api.ClientID) []byte {
+	w := r.table(tableDedup)
+	w.raw(c[:])
+	return w.b
+}
+
+func (r *rowKey) record(c api.ClientID, seq uint64) []byte {
+	w := r.table(tableDedup)
+	w.raw(c[:])
+	w.fixed64(seq)
+	return w.b
+}
+
+func (r *rowKey) anchor(k api.Key, c api.ClientID, seq uint64) []byte {
+	w := r.table(tableAnchor)
+	w.escaped(string(k))
+	w.raw(c[:])
+	w.fixed64(seq)
+	return w.b
+}
+
+func (r *rowKey) moved(start api.Key, epoch uint64) []byte {
+	w := r.table(tableMoved)
+	w.escaped(string(start))
+	w.fixed64(epoch)
+	return w.b
+}
+
+// escaped writes a string so that what follows it does not disturb the order: 0 becomes 0 255, and 0 1 ends it.
+func (w *writer) escaped(s string) {
+	for i := range len(s) {
+		w.byte(s[i])
+		if s[i] == 0 {
+			w.byte(0xff)
+		}
+	}
+	w.byte(0)
+	w.byte(1)
+}
+
+// unescaped reads what escaped wrote.
+func (r *reader) unescaped() string {
+	var out []byte
+	for {
+		c := r.byte()
+		if r.bad != "" {
+			return ""
+		}
+		if c != 0 {
+			out = append(out, c)
+			continue
+		}
+		switch r.byte() {
+		case 1:
+			return string(out)
+		case 0xff:
+			out = append(out, 0)
+		default:
+			r.fail("a wrong escape")
+			return ""
+		}
+	}
+}
+
+// span are the bounds of a table's rows for the keys of the range; rows escaped or not.
+func span(t byte, r api.Range, escape bool) (lo, hi []byte) {
+	bound := func(k api.Key) []byte {
+		w := writer{[]byte{t}}
+		if escape {
+			w.escaped(string(k))
+		} else {
+			w.b = append(w.b, k...)
+		}
+		return w.b
+	}
+	if hi = []byte{t + 1}; r.End != "" {
+		hi = bound(r.End)
+	}
+	return bound(r.Start), hi
+}

@@ -1,0 +1,294 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata anew")
+
+// TestTranscripts applies the commands in testdata/transcripts and compares the results with those below each. Lines:
+//
+//	term N                          the terms of the entries to come, and of judgements that name none (term=N)
+//	init [LO HI EPOCH I OF]...      start NODE     open NODE NONCE T P     close SID NONCE
+//	put K V | del K | get K         txn COND... [then OP...] [else OP...]
+//	grant SID K...                  suspect SID    unsuspect SID    kill SID...    release SID:K:LID...
+//	cede LO HI EPOCH TO...          adopt I OF     (of the newest receipt)
+//	trim BELOW LIMIT                advance        expire LIMIT     garbage HEX
+//	read K...                       list LO HI     holders K...     meta    (no commands)
+//
+// COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K or .K (get). A write may have
+// id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/transcripts/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no transcripts", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, file, play(t, want))
+		})
+	}
+}
+
+// golden compares with the file, or writes it.
+func golden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *rewrite {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(got, want) {
+		return
+	}
+	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			t.Fatalf("%s:%d is\n%s\nwant\n%s", file, i+1, g[i], w[i])
+		}
+	}
+	t.Fatalf("%s: %d lines, want %d", file, len(g), len(w))
+}
+
+// stage is where a transcript plays.
+type stage struct {
+	t       *testing.T
+	m       *Machine
+	term    api.Term // of entries
+	judged  api.Term // of judgements
+	receipt *Receipt
+	out     strings.Builder
+}
+
+// play returns the transcript with the results as they come out.
+func play(t *testing.T, script []byte) []byte {
+	s := &stage{t: t, m: newMachine(t), term: 1}
+	for line := range strings.Lines(string(script)) {
+		line = strings.TrimRight(line, "\n")
+		if strings.HasPrefix(line, "> ") {
+			continue
+		}
+		s.out.WriteString(line + "\n")
+		if line != "" && line[0] != '#' {
+			s.line(strings.Fields(line))
+		}
+		if err := s.m.CheckInvariants(); err != nil {
+			t.Fatalf("after %q: %v", line, err)
+		}
+	}
+	return []byte(s.out.String())
+}
+
+func (s *stage) say(format string, args ...any) { fmt.Fprintf(&s.out, "> "+format+"\n", args...) }
+
+func (s *stage) line(f []string) {
+	verb, args := f[0], f[1:]
+	s.judged = s.term
+	w := Write{}
+	rest := args[:0:0]
+	for _, a := range args {
+		name, v, ok := strings.Cut(a, "=")
+		switch {
+		case ok && name == "term":
+			s.judged = api.Term(s.num(v))
+		case ok && name == "id":
+			w.Txn.ID = s.id(v)
+		case ok && name == "clear":
+			w.Cleared = s.leases(strings.Split(v, ",")...)
+		case ok && name == "kill":
+			w.Killed = s.sids(strings.Split(v, ",")...)
+		default:
+			rest = append(rest, a)
+		}
+	}
+	w.Term = s.judged
+	switch verb {
+	case "term":
+		s.term = api.Term(s.num(rest[0]))
+	case "read", "list", "holders", "meta":
+		s.look(verb, rest)
+	case "garbage":
+		b, err := hex.DecodeString(strings.Join(rest, ""))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.tell(s.m.Apply(s.term, [][]byte{b})[0])
+	default:
+		res := s.m.Apply(s.term, [][]byte{Encode(s.command(verb, rest, w))})[0]
+		if res.Receipt != nil {
+			s.receipt = res.Receipt
+		}
+		s.tell(res)
+	}
+}
+
+func (s *stage) command(verb string, a []string, w Write) Command {
+	switch verb {
+	case "init":
+		c := Init{Group: "g.1", Incarnation: 7, MaxTerm: time.Minute, MaxPause: 10 * time.Second}
+		for ; len(a) >= 5; a = a[5:] {
+			c.Shards = append(c.Shards, Shard{s.rng(a[0], a[1]), s.num(a[2]), uint32(s.num(a[3])), uint32(s.num(a[4]))})
+		}
+		return c
+	case "start":
+		return TermStart{api.NodeID(a[0])}
+	case "open":
+		return SessionOpen{api.NodeID(a[0]), nonce(a[1]), s.dur(a[2]), s.dur(a[3])}
+	case "close":
+		return SessionClose{s.sid(a[0]), nonce(a[1])}
+	case "suspect":
+		return Suspect{s.judged, s.sid(a[0])}
+	case "unsuspect":
+		return Unsuspect{s.judged, s.sid(a[0])}
+	case "kill":
+		return Kill{s.judged, s.sids(a...)}
+	case "release":
+		return Release{s.leases(a...)}
+	case "grant":
+		item := GrantItem{Session: s.sid(a[0])}
+		for _, k := range a[1:] {
+			item.Keys = append(item.Keys, api.Key(k))
+		}
+		return Grant{s.judged, []GrantItem{item}}
+	case "cede":
+		c := Cede{Term: s.judged, Range: s.rng(a[0], a[1]), Epoch: s.num(a[2]), Cleared: w.Cleared, Killed: w.Killed}
+		for _, g := range a[3:] {
+			c.To = append(c.To, api.GroupID(g))
+		}
+		return c
+	case "adopt":
+		return Adopt{*s.receipt, Shard{s.receipt.Range, s.receipt.Epoch, uint32(s.num(a[0])), uint32(s.num(a[1]))}}
+	case "trim":
+		return TrimTombstones{s.judged, s.num(a[0]), int(s.num(a[1]))}
+	case "advance":
+		return AdvanceDedupEpoch{s.judged}
+	case "expire":
+		return ExpireDedup{s.judged, int(s.num(a[0]))}
+	}
+	return s.write(verb, a, w)
+}
+
+func (s *stage) write(verb string, a []string, w Write) Command {
+	switch verb {
+	case "put":
+		a = []string{"then", "+" + a[0] + "=" + a[1]}
+	case "del":
+		a = []string{"then", "-" + a[0]}
+	case "get":
+		a = []string{"then", "." + a[0]}
+	case "txn":
+	default:
+		s.t.Fatalf("no such command: %s", verb)
+	}
+	part := "if"
+	for _, x := range a {
+		switch {
+		case x == "then" || x == "else":
+			part = x
+		case part == "if":
+			w.Txn.If = append(w.Txn.If, s.cond(x))
+		case part == "then":
+			w.Txn.Then = append(w.Txn.Then, op(x))
+		default:
+			w.Txn.Else = append(w.Txn.Else, op(x))
+		}
+	}
+	return w
+}
+
+func (s *stage) cond(x string) api.Cond {
+	if k, v, ok := strings.Cut(x, "@"); ok {
+		ver, err := api.ParseVersion(v)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return api.Cond{Kind: api.CondVersion, Key: api.Key(k), Version: ver}
+	}
+	if k, v, ok := strings.Cut(x, "="); ok {
+		return api.Cond{Kind: api.CondValue, Key: api.Key(k), Value: []byte(v)}
+	}
+	if k, ok := strings.CutSuffix(x, "?"); ok {
+		return api.Cond{Kind: api.CondExists, Key: api.Key(k)}
+	}
+	return api.Cond{Kind: api.CondAbsent, Key: api.Key(strings.TrimSuffix(x, "!"))}
+}
+
+func op(x string) api.Op {
+	k, v, _ := strings.Cut(x[1:], "=")
+	switch x[0] {
+	case '+':
+		return api.Op{Kind: api.OpPut, Key: api.Key(k), Value: []byte(v)}
+	case '-':
+		return api.Op{Kind: api.OpDelete, Key: api.Key(k)}
+	}
+	return api.Op{Kind: api.OpGet, Key: api.Key(k)}
+}
+
+func (s *stage) num(x string) uint64 {
+	n, err := strconv.ParseUint(x, 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+func (s *stage) dur(x string) time.Duration {
+	d, err := time.ParseDuration(x)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return d
+}
+
+func (s *stage) rng(lo, hi string) api.Range {
+	return api.Range{Start: api.Key(strings.TrimPrefix(lo, "-")), End: api.Key(strings.TrimPrefix(hi, "-"))}
+}
+
+func nonce(x string) (n api.Nonce) { copy(n[:], x); return n }
+
+func (s *stage) sid(x string) api.SessionID {
+	inc, i, _ := strings.Cut(x, ".")
+	return api.SessionID{Incarnation: s.num(inc), Index: s.num(i)}
+}
+
+func (s *stage) sids(xs ...string) (ids []api.SessionID) {
+	for _, x := range xs {
+		ids = append(ids, s.sid(x))
+	}
+	return ids
+}
+
+func (s *stage) leases(xs ...string) (ls []api.DroppedLease) {
+	for _, x := range xs {
+		f := strings.Split(x, ":")
+		ls = append(ls, api.DroppedLease{Session: s.sid(f[0]), Key: api.Key(f[1]), Lease: api.LeaseID(s.num(f[2]))})
+	}
+	return ls
+}
+
+func (s *stage) id(x string) api.RequestID {
+	f := strings.Split(x, "/")
+	id := api.RequestID{Seq: s.num(f[1]), AckedBelow: s.num(f[2]), Epoch: s.num(f[3])}
+	copy(id.Client[:], f[0])
+	return id
+}

@@ -1,0 +1,205 @@
+package fsm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+// view reads the tables, in one consistent state. It belongs to one goroutine.
+type view struct {
+	from   engine.Reader
+	meta   Meta
+	shards []owned // by start
+	limits *limits
+	key    rowKey
+}
+
+// failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic
+// to where a caller can be told.
+type failure struct{ err error }
+
+func (f failure) Error() string { return "fsm: the engine failed: " + f.err.Error() }
+func (f failure) Unwrap() error { return f.err }
+
+func must(err error) {
+	if err != nil {
+		panic(failure{err})
+	}
+}
+
+// rescue turns a failure into an error of a read.
+func rescue(err *error) {
+	switch x := recover().(type) {
+	case nil:
+	case failure:
+		*err = &api.Error{Code: api.CodeInternal, Hint: "the storage engine failed", Err: x.err}
+	default:
+		panic(x)
+	}
+}
+
+func (v *view) get(key []byte) ([]byte, bool) {
+	row, ok, err := v.from.Get(key)
+	must(err)
+	return row, ok
+}
+
+func (v *view) scan(lo, hi []byte, visit func(k, row []byte) bool) {
+	must(v.from.Scan(lo, hi, false, visit))
+}
+
+// parse reads a whole row.
+func parse[T any](row []byte, read func(*reader) T) T {
+	x, err := tryParse(row, read)
+	must(err)
+	return x
+}
+
+func tryParse[T any](row []byte, read func(*reader) T) (T, error) {
+	r := reader{b: row}
+	x := read(&r)
+	if r.end(); r.bad != "" {
+		return x, fmt.Errorf("a row that cannot be: %s", r.bad)
+	}
+	return x, nil
+}
+
+// valueOf is parse for the most frequent row, without an allocation.
+func valueOf(row []byte) value {
+	r := reader{b: row}
+	x := readValue(&r)
+	if r.bad != "" {
+		must(errors.New("a value that cannot be: " + r.bad))
+	}
+	return x
+}
+
+// shardOf finds the shard that owns the key.
+func (v *view) shardOf(k api.Key) (*owned, bool) {
+	i, found := slices.BinarySearchFunc(v.shards, k, func(o owned, k api.Key) int {
+		if o.Range.Start <= k {
+			return -1
+		}
+		return 1
+	})
+	if found || i == 0 || !v.shards[i-1].Owns(k) {
+		return nil, false
+	}
+	return &v.shards[i-1], true
+}
+
+func (v *view) owner(k api.Key) (*owned, *api.Error) {
+	if o, ok := v.shardOf(k); ok {
+		return o, nil
+	}
+	if !v.meta.Initialized {
+		return nil, errNotFounded()
+	}
+	return nil, &api.Error{Code: api.CodeWrongGroup, Key: k, Hint: fmt.Sprintf("the group %s does not own the key", v.meta.Group)}
+}
+
+func errNotFounded() *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Hint: "the group is not founded yet"}
+}
+
+// state is a key's present state; the value is shared with the engine.
+func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists bool) {
+	if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
+		x := valueOf(row)
+		return x.version, x.data, true
+	}
+	return v.absence(k, o), nil, false
+}
+
+// absence is the version of a key that is absent: that of its tombstone, or of what stands for a tombstone that has gone.
+func (v *view) absence(k api.Key, o *owned) api.Version {
+	var ver api.Version
+	if o.adopted {
+		ver.Epoch = o.Epoch
+	}
+	later := func(x api.Version) {
+		if x.Compare(ver) > 0 {
+			ver = x
+		}
+	}
+	if row, ok := v.get(v.key.ofKey(tableTombstone, k)); ok {
+		later(parse(row, (*reader).version))
+	}
+	if row, ok := v.get(v.key.floor(o.Epoch, bucketOf(k))); ok {
+		later(api.Version{Epoch: o.Epoch, Index: parse(row, (*reader).uint)})
+	}
+	return ver
+}
+
+// entry is a key's state with a value of its own.
+func (v *view) entry(k api.Key, o *owned) api.Entry {
+	ver, data, exists := v.state(k, o)
+	return api.Entry{Key: k, Value: slices.Clone(data), Version: ver, Exists: exists}
+}
+
+// leases are the holders of a key.
+func (v *view) leases(k api.Key) []lease {
+	row, ok := v.get(v.key.ofKey(tableLease, k))
+	if !ok {
+		return nil
+	}
+	return parse(row, readLeases)
+}
+
+func (v *view) session(sid api.SessionID) (Session, bool) {
+	row, ok := v.get(v.key.session(sid))
+	if !ok {
+		return Session{}, false
+	}
+	s := parse(row, readSession)
+	s.ID = sid
+	return s, true
+}
+
+// holder names who holds the lease.
+func (v *view) holder(k api.Key, l lease) Holder {
+	s, ok := v.session(l.sid)
+	if !ok {
+		must(fmt.Errorf("a lease on %q of the session %v, which does not exist", string(k), l.sid))
+	}
+	return Holder{Session: l.sid, Node: s.Node, Nonce: s.Nonce, Key: k, Lease: l.lid}
+}
+
+// holders are the live leases on the keys.
+func (v *view) holders(keys []api.Key) []Holder {
+	var hs []Holder
+	for _, k := range keys {
+		for _, l := range v.leases(k) {
+			hs = append(hs, v.holder(k, l))
+		}
+	}
+	return hs
+}
+
+// holdersIn are live leases in the range, at most limit, passing over those that skip names.
+func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool) []Holder {
+	type found struct {
+		k api.Key
+		l lease
+	}
+	var fs []found
+	lo, hi := span(tableLease, r, false)
+	v.scan(lo, hi, func(key, row []byte) bool {
+		k := api.Key(key[1:])
+		for _, l := range parse(row, readLeases) {
+			if len(fs) < limit && !skip(k, l) {
+				fs = append(fs, found{k, l})
+			}
+		}
+		return len(fs) < limit
+	})
+	var hs []Holder
+	for _, f := range fs {
+		hs = append(hs, v.holder(f.k, f.l))
+	}
+	return hs
+}

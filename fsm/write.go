@@ -1,0 +1,245 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// plan is what a transaction would do in the present state.
+type plan struct {
+	committed bool
+	branch    []api.Op
+}
+
+// plan checks that the group owns every key, and evaluates the conditions.
+func (v *view) plan(t *api.Txn) (plan, *api.Error) {
+	for i := range t.If {
+		if _, err := v.owner(t.If[i].Key); err != nil {
+			return plan{}, err
+		}
+	}
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			if _, err := v.owner(branch[i].Key); err != nil {
+				return plan{}, err
+			}
+		}
+	}
+	p := plan{true, t.Then}
+	for i := range t.If {
+		if !v.holds(&t.If[i]) {
+			p = plan{false, t.Else}
+			break
+		}
+	}
+	return p, nil
+}
+
+func (v *view) holds(c *api.Cond) bool {
+	o, _ := v.shardOf(c.Key)
+	ver, data, exists := v.state(c.Key, o)
+	switch c.Kind {
+	case api.CondVersion:
+		return ver == c.Version
+	case api.CondExists:
+		return exists
+	case api.CondAbsent:
+		return !exists
+	}
+	return exists && bytes.Equal(data, c.Value)
+}
+
+// written are the keys that the branch writes.
+func (p *plan) written() []api.Key {
+	n := 0
+	for i := range p.branch {
+		if p.branch[i].Writes() {
+			n++
+		}
+	}
+	keys := make([]api.Key, 0, n)
+	for i := range p.branch {
+		if p.branch[i].Writes() {
+			keys = append(keys, p.branch[i].Key)
+		}
+	}
+	return keys
+}
+
+// write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, leases.
+func (t *tx) write(w *Write, res *Result) *api.Error {
+	if err := w.Txn.Check(); err != nil {
+		return api.AsError(err)
+	}
+	var err *api.Error
+	if res.Txn, err = t.stored(&w.Txn); res.Txn != nil || err != nil {
+		return err
+	}
+	if err = t.judged(w.Term); err != nil {
+		return err
+	}
+	if !w.Txn.ID.IsZero() {
+		if err = t.roomFor(&w.Txn.ID); err != nil {
+			return err
+		}
+	}
+	p, err := t.plan(&w.Txn)
+	if err != nil {
+		return err
+	}
+	written := p.written()
+	if err = t.unheld(written, w, res); err != nil {
+		return err
+	}
+	t.kill(w.Killed, written, res)
+	t.drop(w.Cleared)
+	res.Txn = t.execute(&w.Txn, &p)
+	if !w.Txn.ID.IsZero() {
+		t.record(&w.Txn, res.Txn)
+	}
+	return nil
+}
+
+// unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
+func (t *tx) unheld(written []api.Key, w *Write, res *Result) *api.Error {
+	if !guardLeaseCheck {
+		return nil
+	}
+	var gone *clearance
+	for _, k := range written {
+		for _, l := range t.leases(k) {
+			if gone == nil {
+				c := newClearance(w.Cleared, w.Killed)
+				gone = &c
+			}
+			if !gone.covers(k, l) {
+				res.Holders = append(res.Holders, t.holder(k, l))
+			}
+		}
+	}
+	if len(res.Holders) > 0 {
+		return errHeld(res.Holders[0].Key)
+	}
+	return nil
+}
+
+func errHeld(k api.Key) *api.Error {
+	return &api.Error{Code: RetryLeases, Key: k, Hint: "the key is leased; clear its holders first"}
+}
+
+// execute carries out the branch. It refuses nothing.
+func (t *tx) execute(txn *api.Txn, p *plan) *api.TxnResult {
+	res := &api.TxnResult{Committed: p.committed, Group: t.meta.Group}
+	if !p.committed && len(p.branch) == 0 {
+		res.Entries = make([]api.Entry, len(txn.If))
+		for i := range txn.If {
+			o, _ := t.shardOf(txn.If[i].Key)
+			ver, _, exists := t.state(txn.If[i].Key, o)
+			res.Entries[i] = api.Entry{Key: txn.If[i].Key, Version: ver, Exists: exists}
+		}
+		return res
+	}
+	res.Entries = make([]api.Entry, len(p.branch))
+	for i := range p.branch {
+		op := &p.branch[i]
+		o, _ := t.shardOf(op.Key)
+		ver := api.Version{Epoch: o.Epoch, Index: t.index}
+		if op.Writes() && res.Version.IsZero() {
+			res.Version = ver
+		}
+		switch op.Kind {
+		case api.OpGet:
+			res.Entries[i] = t.entry(op.Key, o)
+		case api.OpPut:
+			t.put(op.Key, ver, op.Value)
+			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
+		case api.OpDelete:
+			res.Entries[i] = api.Entry{Key: op.Key, Version: t.remove(op.Key, o, ver)}
+		}
+	}
+	return res
+}
+
+func (t *tx) put(k api.Key, ver api.Version, data []byte) {
+	if _, exists := t.get(t.key.ofKey(tableKV, k)); !exists {
+		t.meta.Keys++
+		t.delTombstone(k)
+	}
+	t.set(t.key.ofKey(tableKV, k), value{ver, data}.row())
+}
+
+// remove makes the key absent and returns the version of its absence. One that is absent already stays as it is; but one
+// that was never there is there as an absence from now on.
+func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
+	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
+		t.del(t.key.ofKey(tableKV, k))
+		t.meta.Keys--
+	} else {
+		if old := t.absence(k, o); !old.IsZero() {
+			return old
+		}
+	}
+	t.delTombstone(k)
+	t.set(t.key.ofKey(tableTombstone, k), versionRow(ver))
+	t.set(t.key.trim(ver.Index, k), nil)
+	t.meta.Tombstones++
+	return ver
+}
+
+func (t *tx) delTombstone(k api.Key) {
+	if t.meta.Tombstones == 0 {
+		return
+	}
+	row, ok := t.get(t.key.ofKey(tableTombstone, k))
+	if !ok {
+		return
+	}
+	ver := parse(row, (*reader).version)
+	t.del(t.key.ofKey(tableTombstone, k))
+	t.del(t.key.trim(ver.Index, k))
+	t.meta.Tombstones--
+}
+
+// trim drops old tombstones. The floor of each one's bucket rises to its version, so that no absent key's version falls.
+// A tombstone of an ownership that is over needs none.
+func (t *tx) trim(below uint64, limit int) {
+	if limit <= 0 || limit > MaxSweep {
+		limit = MaxSweep
+	}
+	type old struct {
+		index uint64
+		key   api.Key
+	}
+	var olds []old
+	w := writer{[]byte{tableTrim}}
+	w.fixed64(below)
+	t.scan([]byte{tableTrim}, w.b, func(k, _ []byte) bool {
+		r := reader{b: k[1:]}
+		olds = append(olds, old{r.fixed64(), api.Key(r.b)})
+		return len(olds) < limit
+	})
+	for _, x := range olds {
+		row, ok := t.get(t.key.ofKey(tableTombstone, x.key))
+		if !ok {
+			must(fmt.Errorf("no tombstone of %q at %d", string(x.key), x.index))
+		}
+		ver := parse(row, (*reader).version)
+		t.delTombstone(x.key)
+		if o, owns := t.shardOf(x.key); owns && o.Epoch == ver.Epoch {
+			t.raise(ver, bucketOf(x.key))
+		}
+	}
+}
+
+// raise makes ver the least version of every absent key in the bucket at that epoch.
+func (t *tx) raise(ver api.Version, bucket uint16) {
+	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*reader).uint) >= ver.Index {
+		return
+	}
+	w := writer{make([]byte, 0, 10)}
+	w.uint(ver.Index)
+	t.set(t.key.floor(ver.Epoch, bucket), slices.Clip(w.b))
+}

@@ -1,0 +1,135 @@
+package integration
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/edgehold/edgehold/"
+
+// room is one package's line in the table of the house: what it may import, of ours and of others.
+type room struct {
+	ours   []string // packages below the module; "cluster/*" is every package below cluster
+	others []string // prefixes of third-party import paths
+	tests  []string // further packages of ours that its tests may import
+}
+
+const (
+	hclog = "github.com/hashicorp/go-hclog"
+	cbor  = "github.com/fxamacker/cbor"
+	yaml  = "go.yaml.in/yaml"
+)
+
+// house is the table of arrows. A package that is not in it fails the test until it has a line; a changed line needs a
+// decision record. docs/decisions/0001 says why each arrow points as it does.
+var house = map[string]room{
+	"api":                 {},
+	"api/storetest":       {ours: []string{"api"}},
+	"api/client":          {ours: []string{"api"}, tests: []string{"api/httpd"}},
+	"api/httpd":           {ours: []string{"api"}},
+	"fsm":                 {ours: []string{"api", "fsm/engine"}},
+	"fsm/placement":       {ours: []string{"api", "fsm/engine"}, others: []string{cbor}},
+	"fsm/engine":          {others: []string{"github.com/tidwall/btree"}},
+	"transport":           {others: []string{hclog, "github.com/soheilhy/cmux"}, tests: []string{"transport/wan"}},
+	"transport/rpc":       {ours: []string{"api"}, others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor}, tests: []string{"transport", "transport/wan"}},
+	"transport/wan":       {others: []string{yaml}},
+	"cluster/replica":     {ours: []string{"api"}, others: []string{hclog, "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/go-metrics", "go.etcd.io/bbolt"}},
+	"cluster/region":      {ours: []string{"api", "fsm", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
+	"cluster/meta":        {ours: []string{"api", "fsm/placement", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
+	"cluster/peer":        {ours: []string{"api", "fsm", "fsm/placement", "transport/rpc"}, others: []string{hclog}, tests: []string{"fsm/engine", "transport/wan"}},
+	"cluster/router":      {ours: []string{"api", "fsm/placement", "cluster/peer"}, others: []string{hclog}},
+	"cluster/edge":        {ours: []string{"api"}, tests: []string{"cluster/clock"}},
+	"cluster/clock":       {ours: []string{"api"}, others: []string{"golang.org/x/sys"}},
+	"cluster":             {ours: []string{"cluster/*", "api", "api/httpd", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
+	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},
+	"cmd/edgehold":        {ours: []string{"cluster", "cluster/local", "api", "api/client"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
+	"integration":         {ours: []string{"*"}, others: []string{"*"}},
+	"integration/history": {ours: []string{"api"}, others: []string{"github.com/anishathalye/porcupine"}},
+	"integration/mutants": {},
+}
+
+func allowed(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(a string) bool {
+		dir, ok := strings.CutSuffix(a, "/*")
+		return a == "*" || a == name || ok && strings.HasPrefix(name, dir+"/") && name != "cluster/local"
+	})
+}
+
+func allowedOther(list []string, name string) bool {
+	return slices.ContainsFunc(list, func(a string) bool {
+		return a == "*" || name == a || strings.HasPrefix(name, a+"/")
+	})
+}
+
+// TestArrows holds the arrows between the rooms: every import of every file must stand in the table.
+func TestArrows(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir("..", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		rel, err := filepath.Rel("..", filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		pkg := filepath.ToSlash(rel)
+		line, ok := house[pkg]
+		if !ok {
+			t.Errorf("%s: package %s has no line in the table of the house", file, pkg)
+			return nil
+		}
+		seen[pkg] = true
+		checkImports(t, file, pkg, line)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range house {
+		if !seen[pkg] {
+			t.Errorf("the table has a line for %s, which has no file", pkg)
+		}
+	}
+}
+
+func checkImports(t *testing.T, file, pkg string, line room) {
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	test := strings.HasSuffix(file, "_test.go")
+	for _, imp := range f.Imports {
+		name, err := strconv.Unquote(imp.Path.Value)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		own, isOurs := strings.CutPrefix(name, module)
+		first, _, _ := strings.Cut(name, "/")
+		switch {
+		case isOurs && (own == pkg || allowed(line.ours, own)):
+		case isOurs && test && (own == "api/storetest" || allowed(line.tests, own)):
+		case isOurs:
+			t.Errorf("%s: %s may not import %s", path.Base(file), pkg, own)
+		case !strings.Contains(first, "."): // the standard library
+		case allowedOther(line.others, name):
+		case test && allowedOther([]string{hclog, "golang.org/x/sys", "golang.org/x/net"}, name):
+		default:
+			t.Errorf("%s: %s may not import %s", path.Base(file), pkg, name)
+		}
+	}
+}

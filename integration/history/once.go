@@ -1,0 +1,38 @@
+package history
+
+import "github.com/edgehold/edgehold/api"
+
+// Once tells whether no write took effect twice: a write that was carried out again after its result was lost shows as
+// one value at two versions. It returns nil or a *[Violation]. Linearizable cannot always tell: where nothing came in
+// between, the second time leaves no trace but the version.
+func Once(ops []Op) error {
+	for _, part := range byKey(ops) {
+		first := map[string]*Op{}
+		for _, o := range part {
+			value, shown := shownValue(o)
+			if !shown {
+				continue
+			}
+			before := first[value]
+			if before == nil {
+				first[value] = o
+			} else if shownVersion(before) != shownVersion(o) {
+				return violation(o.Key, "a write took effect twice: its value stood at two versions", before, o)
+			}
+		}
+	}
+	return nil
+}
+
+// shownValue is the value that o ties to a version, as its writer or its reader.
+func shownValue(o *Op) (value string, ok bool) {
+	switch {
+	case o.Outcome != OK:
+		return "", false
+	case o.Kind == Get:
+		return o.Result.Value, o.Result.Exists
+	}
+	return o.Written, o.wrote() && o.Kind != Delete
+}
+
+func shownVersion(o *Op) api.Version { return o.Result.Version }

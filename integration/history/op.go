@@ -1,0 +1,150 @@
+// Package history records what clients of a store did and saw, and judges it.
+//
+// There are three judges. [Linearizable] asks Porcupine, key by key, whether the operations could have happened one at a
+// time; it believes nothing but values. [Versions] follows the version that came with every answer: it is fast enough for
+// tens of millions of operations. [Once] finds writes that took effect twice. All three take unknown outcomes for what
+// they are, and find fault only with what no correct store could have answered.
+//
+// Writers must write unique values: no value may be written twice to the same key, not even by a retry that the history
+// shows as an operation of its own. Only linearizable reads belong into a history.
+package history
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Kind is what an operation does.
+type Kind uint8
+
+// The kinds of operations.
+const (
+	Get    Kind = iota + 1 // read the key
+	Put                    // write Written
+	CAS                    // write Written if the key is as Expect says
+	Delete                 // remove the key
+)
+
+func (k Kind) String() string { return [...]string{"?", "get", "put", "cas", "delete"}[k%5] }
+
+// Outcome is what the client learnt.
+type Outcome uint8
+
+// The outcomes. An operation that was never ended is Unknown.
+const (
+	Unknown Outcome = iota // it may have happened, or may happen yet
+	OK                     // it happened, with the Result
+	Failed                 // it certainly did not and will not happen
+)
+
+func (o Outcome) String() string { return [...]string{"unknown", "ok", "failed"}[o%3] }
+
+// OutcomeOf classifies the error of a call. That a key is absent or a condition false is an answer like any other; what
+// is no error of the api is unknown.
+func OutcomeOf(err error) Outcome {
+	e, isOurs := errors.AsType[*api.Error](err)
+	switch {
+	case err == nil:
+		return OK
+	case !isOurs || e.Code == api.CodeAmbiguous:
+		return Unknown
+	case e.Code == api.CodeNotFound || e.Code == api.CodePreconditionFailed:
+		return OK
+	}
+	return Failed
+}
+
+// State is a key's state: a value or its absence, and its version where one is known.
+type State struct {
+	Exists  bool
+	Value   string
+	Version api.Version
+}
+
+// Op is one operation of one client.
+type Op struct {
+	Client int
+	Kind   Kind
+	Key    api.Key
+	// Written is the unique value that Put and CAS write.
+	Written string
+	// Expect is the state that CAS asks for: that very value at its version, or just absence.
+	Expect State
+
+	// Call and Return are by the recorder's clock. Return means nothing where Outcome is Unknown.
+	Call, Return time.Duration
+	Outcome      Outcome
+	// Result, where Outcome is OK, is what Get saw; of a write, the version that it made; of a CAS that was refused, the
+	// version that the key had instead.
+	Result State
+	// Refused: the CAS found its condition false, and wrote nothing.
+	Refused bool
+}
+
+// writes tells whether o is meant to change its key.
+func (o *Op) writes() bool { return o.Kind != Get }
+
+// wrote tells whether o certainly changed its key, at Result.Version.
+func (o *Op) wrote() bool { return o.writes() && o.Outcome == OK && !o.Refused }
+
+func (o *Op) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "client %d %v %q", o.Client, o.Kind, string(o.Key))
+	if o.Written != "" {
+		fmt.Fprintf(&b, " := %q", o.Written)
+	}
+	if o.Kind == CAS {
+		fmt.Fprintf(&b, " if %v", o.Expect)
+	}
+	fmt.Fprintf(&b, " [%v", o.Call)
+	if o.Outcome == Unknown {
+		b.WriteString(", ...) unknown")
+		return b.String()
+	}
+	fmt.Fprintf(&b, ", %v] %v", o.Return, o.Outcome)
+	switch {
+	case o.Outcome == Failed:
+	case o.Refused:
+		fmt.Fprintf(&b, ", refused at version %v", o.Result.Version)
+	case o.Kind == Get:
+		fmt.Fprintf(&b, " -> %v", o.Result)
+	default:
+		fmt.Fprintf(&b, " -> version %v", o.Result.Version)
+	}
+	return b.String()
+}
+
+func (s State) String() string {
+	if !s.Exists {
+		return fmt.Sprintf("absent (version %v)", s.Version)
+	}
+	return fmt.Sprintf("%q (version %v)", s.Value, s.Version)
+}
+
+// Violation is what a judge found: which promise was broken, for which key, and the operations that show it.
+type Violation struct {
+	Key  api.Key
+	What string
+	Ops  []Op
+}
+
+func (v *Violation) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "key %q: %s", string(v.Key), v.What)
+	for i := range v.Ops {
+		b.WriteString("\n\t" + v.Ops[i].String())
+	}
+	return b.String()
+}
+
+func violation(key api.Key, what string, ops ...*Op) *Violation {
+	v := &Violation{Key: key, What: what}
+	for _, o := range ops {
+		v.Ops = append(v.Ops, *o)
+	}
+	return v
+}

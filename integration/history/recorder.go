@@ -1,0 +1,103 @@
+package history
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Recorder collects the operations of many clients. Safe for concurrent use.
+type Recorder struct {
+	now func() time.Duration
+
+	mu      sync.Mutex
+	clients map[int]*Client
+}
+
+// NewRecorder returns an empty recorder. now is the clock of all operations, counted from anywhere; nil is the process's
+// own monotonic clock.
+func NewRecorder(now func() time.Duration) *Recorder {
+	if now == nil {
+		start := time.Now()
+		now = func() time.Duration { return time.Since(start) }
+	}
+	return &Recorder{now: now, clients: map[int]*Client{}}
+}
+
+// Client is the part of a recorder that belongs to one client, so that clients do not wait for each other. Safe for
+// concurrent use.
+type Client struct {
+	id  int
+	now func() time.Duration
+
+	mu  sync.Mutex
+	ops []*Op
+}
+
+// Client returns the client with the id, the same one each time.
+func (r *Recorder) Client(id int) *Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.clients[id]
+	if c == nil {
+		c = &Client{id: id, now: r.now}
+		r.clients[id] = c
+	}
+	return c
+}
+
+// Running is an operation under way.
+type Running struct {
+	c  *Client
+	op *Op
+}
+
+// Begin records that the client calls op now. Until it is ended its outcome is Unknown.
+func (c *Client) Begin(op Op) *Running {
+	op.Client, op.Outcome, op.Refused = c.id, Unknown, false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	op.Call = c.now()
+	c.ops = append(c.ops, &op)
+	return &Running{c, &op}
+}
+
+// End records that the call has returned now, with err and, where it went through, with the result. Of a refused CAS
+// the result's version is taken from err where the result has none.
+func (r *Running) End(result State, err error) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	r.op.Return = r.c.now()
+	r.op.Outcome = OutcomeOf(err)
+	if r.op.Outcome != OK {
+		return
+	}
+	r.op.Result = result
+	if e, ok := errors.AsType[*api.Error](err); ok {
+		r.op.Refused = e.Code == api.CodePreconditionFailed
+		if result.Version.IsZero() {
+			r.op.Result.Version = e.Version
+		}
+	}
+}
+
+// Ops are all operations so far, client by client; those under way have the outcome Unknown. The copy is the caller's.
+func (r *Recorder) Ops() []Op {
+	r.mu.Lock()
+	clients := make([]*Client, 0, len(r.clients))
+	for _, c := range r.clients {
+		clients = append(clients, c)
+	}
+	r.mu.Unlock()
+	var all []Op
+	for _, c := range clients {
+		c.mu.Lock()
+		for _, o := range c.ops {
+			all = append(all, *o)
+		}
+		c.mu.Unlock()
+	}
+	return all
+}

@@ -1,0 +1,107 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+func TestOutcomeOf(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want Outcome
+	}{
+		{nil, OK},
+		{api.Errorf(api.CodeNotFound, "x"), OK},
+		{api.Errorf(api.CodePreconditionFailed, "x"), OK},
+		{api.Errorf(api.CodeUnavailable, "x"), Failed},
+		{api.Errorf(api.CodeInternal, "x"), Failed},
+		{api.Errorf(api.CodeAmbiguous, "x"), Unknown},
+		{fmt.Errorf("wrapped: %w", api.Errorf(api.CodeConflict, "x")), Failed},
+		{context.DeadlineExceeded, Unknown},
+		{errors.New("broken pipe"), Unknown},
+	} {
+		if got := OutcomeOf(c.err); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+func TestRecorder(t *testing.T) {
+	r := NewRecorder(nil)
+	c := r.Client(3)
+	c.Begin(Op{Kind: Put, Key: "k", Written: "a"}).End(State{Version: at(1)}, nil)
+	c.Begin(Op{Kind: Put, Key: "k", Written: "b"}) // never ends
+	c.Begin(Op{Kind: CAS, Key: "k", Written: "c", Expect: is("a", 1)}).
+		End(State{}, &api.Error{Code: api.CodePreconditionFailed, Version: at(2)})
+	c.Begin(Op{Kind: Get, Key: "j"}).End(State{}, &api.Error{Code: api.CodeNotFound, Version: at(7)})
+	r.Client(4).Begin(Op{Kind: Delete, Key: "k"}).End(State{}, api.Errorf(api.CodeUnavailable, "x"))
+	got := map[string]Op{}
+	for _, o := range r.Ops() {
+		if o.Outcome != Unknown && o.Return < o.Call {
+			t.Errorf("returned before it was called: %v", &o)
+		}
+		got[o.Kind.String()+o.Written] = o
+	}
+	if o := got["puta"]; o.Outcome != OK || o.Result.Version != at(1) || o.Client != 3 {
+		t.Errorf("put a: %v", &o)
+	}
+	if o := got["putb"]; o.Outcome != Unknown {
+		t.Errorf("put b: %v", &o)
+	}
+	if o := got["casc"]; o.Outcome != OK || !o.Refused || o.Result.Version != at(2) {
+		t.Errorf("cas c: %v", &o)
+	}
+	if o := got["get"]; o.Outcome != OK || o.Result != gone(7) {
+		t.Errorf("get: %v", &o)
+	}
+	if o := got["delete"]; o.Outcome != Failed || o.Client != 4 {
+		t.Errorf("delete: %v", &o)
+	}
+}
+
+// TestRecorderConcurrently records a store that is a map under a mutex, from many goroutines, and judges it.
+func TestRecorderConcurrently(t *testing.T) {
+	r := NewRecorder(nil)
+	var mu sync.Mutex
+	var now State
+	var counter uint64
+	var clients sync.WaitGroup
+	for id := range 8 {
+		clients.Go(func() {
+			c := r.Client(id)
+			for n := range 200 {
+				if n%3 != 0 {
+					call := c.Begin(Op{Kind: Get, Key: "k"})
+					mu.Lock()
+					saw := now
+					mu.Unlock()
+					call.End(saw, nil)
+					continue
+				}
+				value := fmt.Sprint(id, "-", n)
+				call := c.Begin(Op{Kind: Put, Key: "k", Written: value})
+				mu.Lock()
+				counter++
+				now = is(value, counter)
+				made := now.Version
+				mu.Unlock()
+				call.End(State{Version: made}, nil)
+			}
+		})
+	}
+	clients.Wait()
+	ops := r.Ops()
+	if len(ops) != 1600 {
+		t.Fatalf("recorded %d of 1600 operations", len(ops))
+	}
+	for name, judge := range judges {
+		if err := judge(ops); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

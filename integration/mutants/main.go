@@ -1,0 +1,88 @@
+// Command mutants switches the guards of the protocol off, one at a time, and demands that the checks notice. A checker
+// that never saw its bug proves nothing. Guards can be switched only in binaries built with the tag `mutants`.
+//
+// Usage: go run ./integration/mutants [-run NAME]
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// check is one test run that must fail while the mutant is on.
+type check struct {
+	pkg string
+	run string // go test -run
+}
+
+// mutants names each guard of PROTOCOL 11 that has a switch, and who must notice.
+var mutants = []struct {
+	name   string
+	checks []check
+}{
+	{"fence", []check{{"./cluster/edge", "."}, {"./integration", "^TestGuards$"}}},
+	{"grant-at-apply", []check{{"./cluster/region", "."}, {"./integration", "^TestGuards$"}}},
+	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", "^TestGuards$"}}},
+	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", "^TestGuards$"}}},
+	{"term-fence", []check{{"./fsm", "."}}},
+	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", "^TestGuards$"}}},
+	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
+}
+
+const limit = 4 * time.Minute
+
+func main() {
+	only := flag.String("run", "", "run only the mutant of this name")
+	flag.Parse()
+	bad := 0
+	for _, m := range mutants {
+		if *only != "" && m.name != *only {
+			continue
+		}
+		for _, c := range m.checks {
+			start := time.Now()
+			caught, out := run(m.name, c)
+			verdict := "caught"
+			if !caught {
+				verdict = "SURVIVED"
+				bad++
+			}
+			fmt.Printf("%-24s %-20s %-10s %5.1fs\n", m.name, c.pkg, verdict, time.Since(start).Seconds())
+			if !caught {
+				fmt.Print(indent(out))
+			}
+		}
+	}
+	if bad > 0 {
+		fmt.Printf("%d mutants survived: a check is blind\n", bad)
+		os.Exit(1)
+	}
+}
+
+// run tells whether the check failed by one of its tests, and not because it did not build or did not run.
+func run(mutant string, c check) (caught bool, out string) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-count=1", "-failfast", "-run", c.run, c.pkg)
+	cmd.Env = append(os.Environ(), "EDGEHOLD_MUTANT="+mutant)
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	err := cmd.Run()
+	out = b.String()
+	ran := strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic:")
+	return err != nil && ran && !strings.Contains(out, "[build failed]"), out
+}
+
+func indent(s string) string {
+	const most = 2000
+	if len(s) > most {
+		s = s[len(s)-most:]
+	}
+	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ") + "\n"
+}

@@ -1,0 +1,69 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// errorType marks the status detail that holds a CBOR api.Error.
+const errorType = "edgehold/api.Error"
+
+// toStatus is err as it goes over the wire. codes.Aborted stands for every error that a handler returned: it tells them
+// from those of the transport.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := api.AsError(err)
+	if e.Err != nil { // the cause stays here, but its text may help somebody there
+		c := *e
+		if c.Hint == "" {
+			c.Hint = e.Err.Error()
+		}
+		e = &c
+	}
+	b, merr := encoder.Marshal(e)
+	if merr != nil {
+		return status.Error(codes.Internal, merr.Error())
+	}
+	return status.ErrorProto(&spb.Status{
+		Code: int32(codes.Aborted), Message: e.Error(),
+		Details: []*anypb.Any{{TypeUrl: errorType, Value: b}},
+	})
+}
+
+// fromStatus is the error of a call as its caller should see it; sent tells whether the request may have left this node.
+func fromStatus(ctx context.Context, op string, err error, sent bool) error {
+	if err == nil {
+		return nil
+	}
+	s := status.Convert(err)
+	for _, d := range s.Proto().GetDetails() {
+		if d.GetTypeUrl() != errorType {
+			continue
+		}
+		var e api.Error
+		if uerr := decoder.Unmarshal(d.GetValue(), &e); uerr == nil {
+			return &e
+		}
+	}
+	code := api.CodeAmbiguous
+	switch {
+	case !sent:
+		code = api.CodeUnavailable
+	case s.Code() == codes.Unimplemented, s.Code() == codes.ResourceExhausted:
+		code = api.CodeUnavailable // refused by the other side before any handler ran
+	}
+	cause := err
+	if ctx.Err() != nil {
+		cause = errors.Join(context.Cause(ctx), err)
+	}
+	return &api.Error{Code: code, Op: op, Hint: "the other node did not answer: " + s.Message(), Err: cause}
+}
