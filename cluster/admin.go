@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -126,4 +127,22 @@ func (n *Node) leads(g placement.Group) bool {
 		return leader != ""
 	}
 	return g.ID == api.MetaGroup || n.router.Leader(g.ID) != ""
+}
+
+// Group tells what this node's replica knows of the group, without waiting; false where it has none.
+func (n *Node) Group(id api.GroupID) (api.GroupStatus, bool) {
+	x := n.members.get(id)
+	if x == nil || x.region == nil {
+		return api.GroupStatus{}, false
+	}
+	s, _, _ := x.region.Status()
+	return s, true
+}
+
+// Machine is this node's replica of a group's state, for tests; nil where it has none.
+func (n *Node) Machine(id api.GroupID) *fsm.Machine {
+	if x := n.members.get(id); x != nil {
+		return x.machine
+	}
+	return nil
 }

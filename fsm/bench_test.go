@@ -92,6 +92,7 @@ func BenchmarkRead(b *testing.B) {
 	m := benchMachine(b, 100_000)
 	ks := []api.Key{benchKey(4711)}
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			if es, err := m.Read(ks); err != nil || !es[0].Exists {

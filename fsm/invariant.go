@@ -148,11 +148,14 @@ func (a *audit) allLeases() {
 		if !ok {
 			return a.broken("MoveClean", "%q is leased and not owned", k)
 		}
-		ls := parse(row, readLeases)
-		if len(ls) == 0 || len(ls) > a.limits.keyHolders {
-			return a.broken("Superset", "%q has %d holders", k, len(ls))
+		x := parse(row, readLeased)
+		if len(x.holders) == 0 || len(x.holders) > a.limits.keyHolders {
+			return a.broken("Superset", "%q has %d holders", k, len(x.holders))
 		}
-		for _, l := range ls {
+		if _, exists := a.get(a.key.ofKey(tableKV, key)); exists == x.absent {
+			return a.broken("LeaseCleared", "%q exists: %v, and its holders were told that it is absent: %v", k, exists, x.absent)
+		}
+		for _, l := range x.holders {
 			if !a.lease(key, o, l) {
 				return false
 			}

@@ -37,7 +37,7 @@ func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
 		} else {
 			e.Value = slices.Clone(data)
 		}
-		if live && t.lease(k, &s) {
+		if live && t.lease(k, &s, ver, exists) {
 			e.Lease = api.LeaseID(t.index)
 		}
 		out = append(out, e)
@@ -48,36 +48,40 @@ func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
 	return out
 }
 
-// lease makes the session a holder of the key; one that is gets the newer lease. The caller stores the session.
-func (t *tx) lease(k api.Key, s *Session) bool {
-	ls := t.leases(k)
-	i, held := find(ls, s.ID)
+// lease makes the session a holder of the key, whose state is given; one that is gets the newer lease. The caller stores the
+// session.
+func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
+	l := t.leased(k)
+	if len(l.holders) == 0 && !exists {
+		l.absent, l.version = true, ver
+	}
+	i, held := find(l.holders, s.ID)
 	switch {
 	case held:
-		ls[i].lid = api.LeaseID(t.index)
-	case len(ls) >= t.limits.keyHolders || s.Leases >= t.limits.sessionLeases:
+		l.holders[i].lid = api.LeaseID(t.index)
+	case len(l.holders) >= t.limits.keyHolders || s.Leases >= t.limits.sessionLeases:
 		return false
 	default:
-		ls = slices.Insert(ls, i, lease{s.ID, api.LeaseID(t.index)})
+		l.holders = slices.Insert(l.holders, i, lease{s.ID, api.LeaseID(t.index)})
 		t.set(t.key.held(tableHeld, s.ID, k), nil)
 		s.Leases++
 		t.meta.Leases++
 	}
-	t.set(t.key.ofKey(tableLease, k), leaseRow(ls))
+	t.set(t.key.ofKey(tableLease, k), l.row())
 	return true
 }
 
 // unlease drops the session's lease on the key if it is at or below lid. The caller stores the session.
 func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
-	ls := t.leases(k)
-	i, held := find(ls, sid)
-	if !held || ls[i].lid > lid {
+	l := t.leased(k)
+	i, held := find(l.holders, sid)
+	if !held || l.holders[i].lid > lid {
 		return false
 	}
-	if ls = slices.Delete(ls, i, i+1); len(ls) == 0 {
+	if l.holders = slices.Delete(l.holders, i, i+1); len(l.holders) == 0 {
 		t.del(t.key.ofKey(tableLease, k))
 	} else {
-		t.set(t.key.ofKey(tableLease, k), leaseRow(ls))
+		t.set(t.key.ofKey(tableLease, k), l.row())
 	}
 	t.del(t.key.held(tableHeld, sid, k))
 	t.meta.Leases--

@@ -11,6 +11,7 @@ const (
 	MaxClientRecords  = 65_536
 	MaxRecords        = 8_000_000
 	MaxReceiptRecords = 50_000
+	MaxReceiptBytes   = 2 << 20 // of records
 	// DedupEpochs is for how many whole dedup epochs the results of idle clients are kept.
 	DedupEpochs = 24
 	// MaxSweep bounds the rows that one TrimTombstones or ExpireDedup looks at.
@@ -32,8 +33,9 @@ const (
 type limits struct {
 	sessions, sessionLeases, keyHolders    int
 	clientRecords, records, receiptRecords int
-	cedeHolders/* named in one refusal */ int
-	killChunk/* leases read at a time */ int
+
+	cedeHolders int // named in one refusal of a Cede
+	killChunk   int // leases read at a time while a session ends
 }
 
 var defaultLimits = limits{

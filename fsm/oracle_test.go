@@ -55,7 +55,16 @@ func (o *oracle) entry(k api.Key) api.Entry {
 	if !ok {
 		e = api.Entry{Key: k}
 	}
-	if floor := o.floors[bucketOf(k)]; !e.Exists && floor > e.Version.Index {
+	if e.Exists {
+		return e
+	}
+	for _, s := range o.sessions {
+		if told, held := s.leases[k]; held { // all were told the same
+			e.Version = told.Version
+			return e
+		}
+	}
+	if floor := o.floors[bucketOf(k)]; floor > e.Version.Index {
 		e.Version = api.Version{Epoch: 1, Index: floor}
 	}
 	return e
@@ -363,7 +372,7 @@ func (o *oracle) state(m *Machine, keys []api.Key) error {
 		if !ok || told.Lease != h.Lease {
 			return fmt.Errorf("Superset: %+v, the holder was told %+v", h, told)
 		}
-		if now := o.entry(h.Key); now.Exists != told.Exists || string(now.Value) != string(told.Value) {
+		if now := o.entry(h.Key); now.Exists != told.Exists || now.Version != told.Version || string(now.Value) != string(told.Value) {
 			return fmt.Errorf("NoStale: %+v holds %+v, which is %+v now", h, told, now)
 		}
 		n++

@@ -14,11 +14,14 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "run only this seed of the random tests")
-	seeds = flag.Uint64("seeds", 12, "how many seeds the random tests run")
+	seeds = flag.Uint64("seeds", 10, "how many seeds the random tests run")
 )
 
 func eachSeed(t *testing.T, run func(t *testing.T, r *rand.Rand)) {
 	from, to := uint64(1), *seeds
+	if testing.Short() {
+		to = min(to, 3)
+	}
 	if *seed != 0 {
 		from, to = *seed, *seed
 	}

@@ -68,35 +68,23 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	if len(res.Holders) > 0 {
 		return errHeld(res.Holders[0].Key)
 	}
-	lo, hi := span(tableAnchor, c.Range, true)
-	records := t.anchored(lo, hi)
-	if len(records) > t.limits.receiptRecords {
-		return api.Errorf(api.CodeUnavailable,
-			"more than %d results of recent writes are anchored in the range; they end by and by", t.limits.receiptRecords)
+	records, err := t.anchored(c.Range)
+	if err != nil {
+		return err
 	}
-	t.kill(c.Killed, t.heldIn(c.Range), res)
+	t.kill(c.Killed, nil, res)
 	t.drop(c.Cleared)
 	o := t.shards[i]
 	res.Receipt = &Receipt{
 		Range: c.Range, Epoch: c.Epoch, To: c.To, DedupEpoch: t.meta.DedupEpoch,
-		From: []Source{{t.meta.Group, o.Index, o.Of}},
+		From: []Source{{t.meta.Group, o.Index, o.Of}}, Records: records,
 	}
-	t.takeRecords(records, res.Receipt)
+	res.Receipt.Clients = t.handOver(records)
 	var w writer
 	putReceipt(&w, res.Receipt)
 	t.set(t.key.moved(c.Range.Start, c.Epoch), w.b)
 	t.disown(i, c.Range)
 	return nil
-}
-
-// heldIn are the keys of the range that are leased.
-func (t *tx) heldIn(r api.Range) (keys []api.Key) {
-	lo, hi := span(tableLease, r, false)
-	t.scan(lo, hi, func(k, _ []byte) bool {
-		keys = append(keys, api.Key(k[1:]))
-		return true
-	})
-	return keys
 }
 
 // ceded is the receipt of the same cede, done before.
@@ -151,38 +139,52 @@ func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
 	return epoch, seen
 }
 
-// anchored reads the anchors of the range, one more than may move.
-func (t *tx) anchored(lo, hi []byte) (rows []dedupRow) {
+// anchored reads the records anchored in the range, sorted, if one receipt may carry them.
+func (t *tx) anchored(r api.Range) ([]Record, *api.Error) {
+	var records []Record
+	size, most := 0, t.limits.receiptRecords
+	lo, hi := span(tableAnchor, r, true)
 	t.scan(lo, hi, func(k, _ []byte) bool {
 		r := reader{b: k[1:]}
-		rows = append(rows, dedupRow{anchor: api.Key(r.unescaped()), id: r.array16(), seq: r.fixed64()})
-		return len(rows) <= t.limits.receiptRecords
+		r.unescaped()
+		records = append(records, Record{Client: r.array16(), Seq: r.fixed64()})
+		return len(records) <= most
 	})
-	return rows
+	for i := range records {
+		rec := &records[i]
+		row, ok := t.get(t.key.record(rec.Client, rec.Seq))
+		if !ok {
+			must(fmt.Errorf("an anchor without the record %v/%d", rec.Client, rec.Seq))
+		}
+		*rec = parse(row, func(r *reader) Record {
+			c := Record{Client: rec.Client, Seq: rec.Seq}
+			readRecord(r, &c)
+			return c
+		})
+		size += len(row)
+	}
+	if len(records) > most || size > MaxReceiptBytes {
+		return nil, api.Errorf(api.CodeUnavailable,
+			"over the limit of %d results (%d bytes) of recent writes that may move with a range; they end by and by", most, MaxReceiptBytes)
+	}
+	slices.SortFunc(records, compareRecords)
+	return records, nil
 }
 
-// takeRecords moves the records out of the tables into the receipt.
-func (t *tx) takeRecords(rows []dedupRow, to *Receipt) {
-	for _, d := range rows {
-		rec := Record{Client: d.id, Seq: d.seq}
-		row, ok := t.get(t.key.record(d.id, d.seq))
-		if !ok {
-			must(fmt.Errorf("no record of the anchor %q", string(d.anchor)))
-		}
-		rec = parse(row, func(r *reader) Record { readRecord(r, &rec); return rec })
-		to.Records = append(to.Records, rec)
-		t.delRecord(d.anchor, d.id, d.seq)
-		if d.seq == 0 {
+// handOver drops the records, and returns what is known of their clients.
+func (t *tx) handOver(records []Record) (clients []Client) {
+	for i := range records {
+		rec := &records[i]
+		t.delRecord(rec.Anchor, rec.Client, rec.Seq)
+		if rec.Seq == 0 {
 			continue
 		}
-		c := t.client(d.id)
-		to.Clients = append(to.Clients, Client{d.id, c.ackedBelow, c.epoch})
+		c := t.client(rec.Client)
+		clients = append(clients, Client{rec.Client, c.ackedBelow, c.epoch})
 		c.count--
-		t.set(t.key.client(d.id), c.row())
+		t.set(t.key.client(rec.Client), c.row())
 	}
-	slices.SortFunc(to.Records, compareRecords)
-	slices.SortFunc(to.Clients, compareClients)
-	to.Clients = mergeClients(to.Clients)
+	return mergeClients(clients)
 }
 
 // adopt takes over a range that was given up.

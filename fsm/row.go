@@ -33,31 +33,47 @@ func versionRow(v api.Version) []byte {
 	return w.b
 }
 
-// lease is one holder in a row of tableLease, which lists them by session.
+// lease is one holder of a key.
 type lease struct {
 	sid api.SessionID
 	lid api.LeaseID
 }
 
-func leaseRow(ls []lease) []byte {
-	w := writer{make([]byte, 0, 1+12*len(ls))}
-	putList(&w, ls, func(w *writer, l *lease) {
+// leased is a row of tableLease: a key's holders, by session. There is no row without one.
+type leased struct {
+	holders []lease
+	// absent: the key was absent when the first of them came, at this version. It stays so, and keeps this version, until
+	// they have gone: a floor that rises must not contradict what they were told.
+	absent  bool
+	version api.Version
+}
+
+func (l *leased) row() []byte {
+	w := writer{make([]byte, 0, 8+12*len(l.holders))}
+	if w.bool(l.absent); l.absent {
+		w.version(l.version)
+	}
+	putList(&w, l.holders, func(w *writer, l *lease) {
 		w.session(l.sid)
 		w.uint(uint64(l.lid))
 	})
 	return w.b
 }
 
-func readLeases(r *reader) []lease {
-	ls := list(r, MaxKeyHolders, 3, func(r *reader) lease {
+func readLeased(r *reader) leased {
+	l := leased{absent: r.bool()}
+	if l.absent {
+		l.version = r.version()
+	}
+	l.holders = list(r, MaxKeyHolders, 3, func(r *reader) lease {
 		return lease{r.session(), api.LeaseID(r.uint())}
 	})
-	for i := range ls {
-		if i > 0 && compareSessions(ls[i-1].sid, ls[i].sid) >= 0 {
+	for i := range l.holders {
+		if i > 0 && compareSessions(l.holders[i-1].sid, l.holders[i].sid) >= 0 {
 			r.fail("holders out of order")
 		}
 	}
-	return ls
+	return l
 }
 
 // find tells where the session's lease is, or would be.

@@ -46,7 +46,7 @@ func checkTable(table byte, r *reader, v []byte) error {
 		return check(v, (*reader).uint)
 	case tableLease:
 		restKey(r)
-		return check(v, readLeases)
+		return check(v, readLeased)
 	case tableHeld:
 		r.take(16)
 		restKey(r)

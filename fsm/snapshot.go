@@ -83,7 +83,7 @@ func (c *counter) Write(p []byte) (int, error) {
 }
 
 // Restore replaces the machine's state by what a snapshot's WriteTo wrote. Where that is cut off, damaged or not ours, it
-// returns an error and the state stays what it was. It reads no byte after the snapshot's last but may buffer some.
+// returns an error and the state stays what it was. It may read beyond the snapshot's last byte.
 func (m *Machine) Restore(from io.Reader) error {
 	load, err := m.engine.NewLoad()
 	if err != nil {

@@ -115,9 +115,15 @@ func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists 
 	return v.absence(k, o), nil, false
 }
 
-// absence is the version of a key that is absent: that of its tombstone, or of what stands for a tombstone that has gone.
+// absence is the version of a key that is absent: what its holders were told, where it is leased; else that of its
+// tombstone, or of what stands for a tombstone that has gone.
 func (v *view) absence(k api.Key, o *owned) api.Version {
 	var ver api.Version
+	if v.meta.Leases > 0 {
+		if l := v.leased(k); l.absent {
+			return l.version
+		}
+	}
 	if o.adopted {
 		ver.Epoch = o.Epoch
 	}
@@ -141,13 +147,13 @@ func (v *view) entry(k api.Key, o *owned) api.Entry {
 	return api.Entry{Key: k, Value: slices.Clone(data), Version: ver, Exists: exists}
 }
 
-// leases are the holders of a key.
-func (v *view) leases(k api.Key) []lease {
+// leased is who holds a key.
+func (v *view) leased(k api.Key) leased {
 	row, ok := v.get(v.key.ofKey(tableLease, k))
 	if !ok {
-		return nil
+		return leased{}
 	}
-	return parse(row, readLeases)
+	return parse(row, readLeased)
 }
 
 func (v *view) session(sid api.SessionID) (Session, bool) {
@@ -173,7 +179,7 @@ func (v *view) holder(k api.Key, l lease) Holder {
 func (v *view) holders(keys []api.Key) []Holder {
 	var hs []Holder
 	for _, k := range keys {
-		for _, l := range v.leases(k) {
+		for _, l := range v.leased(k).holders {
 			hs = append(hs, v.holder(k, l))
 		}
 	}
@@ -190,7 +196,7 @@ func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool)
 	lo, hi := span(tableLease, r, false)
 	v.scan(lo, hi, func(key, row []byte) bool {
 		k := api.Key(key[1:])
-		for _, l := range parse(row, readLeases) {
+		for _, l := range parse(row, readLeased).holders {
 			if len(fs) < limit && !skip(k, l) {
 				fs = append(fs, found{k, l})
 			}

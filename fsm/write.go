@@ -110,7 +110,7 @@ func (t *tx) unheld(written []api.Key, w *Write, res *Result) *api.Error {
 	}
 	var gone *clearance
 	for _, k := range written {
-		for _, l := range t.leases(k) {
+		for _, l := range t.leased(k).holders {
 			if gone == nil {
 				c := newClearance(w.Cleared, w.Killed)
 				gone = &c

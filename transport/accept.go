@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"container/list"
+	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/soheilhy/cmux"
 )
@@ -13,127 +16,121 @@ type root struct{ p *Port }
 func (r root) Addr() net.Addr { return r.p.cfg.Listener.Addr() }
 func (r root) Close() error   { return r.p.cfg.Listener.Close() }
 
+const (
+	acceptPause    = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Accept returns the next connection. It outlives every error but the listener's end, such as a want of descriptors, with
+// a pause that grows.
 func (r root) Accept() (net.Conn, error) {
+	pause := acceptPause
 	for {
 		c, err := r.p.cfg.Listener.Accept()
-		if err != nil {
-			return nil, err
+		switch {
+		case err == nil:
+			if own := r.p.admit(c); own != nil {
+				return own, nil
+			}
+			_ = c.Close()
+		case errors.Is(err, net.ErrClosed):
+			return nil, net.ErrClosed
+		default:
+			r.p.cfg.Logger.Warn("no connection can be accepted now", "error", err, "again_in", pause)
+			if !r.p.pause(pause) {
+				return nil, net.ErrClosed
+			}
+			pause = min(2*pause, maxAcceptPause)
 		}
-		if own := r.p.admit(c); own != nil {
-			return own, nil
-		}
-		_ = c.Close()
 	}
 }
 
-// conn is a connection that counts as unmatched until it is matched or closed.
-type conn struct {
-	net.Conn
-	p *Port
+// pause waits; false where the port closes meanwhile.
+func (p *Port) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.done:
+		return false
+	}
 }
 
+// conn is an accepted connection. It is on the books of the unmatched, then on those of its lane, until it is closed.
+type conn struct {
+	net.Conn
+	p     *Port
+	since time.Time
+	place *list.Element // among the unmatched; nil once matched; under the port's mutex
+
+	mu     sync.Mutex
+	closed bool
+	leave  func() // takes it off its lane's books
+}
+
+// accepted is the connection under what cmux makes of it.
+func accepted(c net.Conn) *conn { return c.(*cmux.MuxConn).Conn.(*conn) }
+
 func (c *conn) Close() error {
-	c.p.forget(c)
+	c.p.matched(c)
+	c.mu.Lock()
+	leave := c.leave
+	c.closed, c.leave = true, nil
+	c.mu.Unlock()
+	if leave != nil {
+		leave()
+	}
 	return c.Conn.Close()
 }
 
+// admit puts a new connection on the books, nil where the port is closed. Where there are too many, the oldest has to go.
 func (p *Port) admit(c net.Conn) *conn {
+	own := &conn{Conn: c, p: p, since: time.Now()}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || len(p.unmatched) >= p.cfg.MaxUnmatched {
+	if p.closed {
+		p.mu.Unlock()
 		return nil
 	}
-	own := &conn{Conn: c, p: p}
-	p.unmatched[own] = struct{}{}
+	var oldest *conn
+	if p.unmatched.Len() >= p.cfg.MaxUnmatched {
+		oldest = p.unmatched.Remove(p.unmatched.Front()).(*conn)
+		oldest.place = nil
+	}
+	own.place = p.unmatched.PushBack(own)
+	p.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Conn.Close() // its goroutine sees that
+	}
 	return own
 }
 
-func (p *Port) forget(c *conn) {
+// matched takes a connection off the books of the unmatched.
+func (p *Port) matched(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.unmatched, c)
-}
-
-// matched says that the connection has chosen its lane.
-func (p *Port) matched(c net.Conn) {
-	if m, ok := c.(*cmux.MuxConn); ok {
-		c = m.Conn
-	}
-	if own, ok := c.(*conn); ok {
-		p.forget(own)
+	if c.place != nil {
+		p.unmatched.Remove(c.place)
+		c.place = nil
 	}
 }
 
-// Lane is a listener with a Close of its own.
-type Lane struct {
-	addr  net.Addr
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-	gone  func()
-
-	mu     sync.Mutex // held for the instant of a delivery, so that none comes after the lane has been emptied
-	closed bool
+// Unmatched counts the connections that have not chosen a lane yet.
+func (p *Port) Unmatched() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unmatched.Len()
 }
 
-func newLane(addr net.Addr, queue int, gone func()) *Lane {
-	return &Lane{addr: addr, conns: make(chan net.Conn, queue), done: make(chan struct{}), gone: gone}
-}
-
-// Accept waits for a connection; net.ErrClosed after Close.
-func (l *Lane) Accept() (net.Conn, error) {
-	select {
-	case <-l.done:
-		return nil, net.ErrClosed
-	default:
+// dropUnmatched closes the connections that have not chosen a lane; their goroutines see that.
+func (p *Port) dropUnmatched() {
+	p.mu.Lock()
+	var all []*conn
+	for e := p.unmatched.Front(); e != nil; e = e.Next() {
+		all = append(all, e.Value.(*conn))
 	}
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
+	p.mu.Unlock()
+	for _, c := range all {
+		_ = c.Conn.Close()
 	}
-}
-
-// Addr is the port's address.
-func (l *Lane) Addr() net.Addr { return l.addr }
-
-// Close ends Accept and closes what waits for it.
-func (l *Lane) Close() error {
-	if l.gone != nil {
-		l.gone()
-	}
-	l.end()
-	return nil
-}
-
-func (l *Lane) end() {
-	l.once.Do(func() {
-		l.mu.Lock()
-		l.closed = true
-		l.mu.Unlock()
-		close(l.done)
-		for {
-			select {
-			case c := <-l.conns:
-				_ = c.Close()
-			default:
-				return
-			}
-		}
-	})
-}
-
-// deliver queues the connection, or closes it where the lane is full or closed: it never waits.
-func (l *Lane) deliver(c net.Conn) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.closed {
-		select {
-		case l.conns <- c:
-			return
-		default:
-		}
-	}
-	_ = c.Close()
 }

@@ -7,7 +7,11 @@ import (
 	"time"
 )
 
-// Dialer is the other end of a [Port]: it connects and says which lane it wants.
+// maxGroupName bounds the name of a group: its length goes in one byte.
+const maxGroupName = 255
+
+// Dialer is the other end of a [Port]: it connects and says which lane it wants. It does not wait for an answer: that the
+// other end has no such lane shows when the connection closes.
 type Dialer struct {
 	// Dial connects to an address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
@@ -15,8 +19,8 @@ type Dialer struct {
 
 // DialRaft connects to the Raft lane of a group.
 func (d Dialer) DialRaft(ctx context.Context, address, group string) (net.Conn, error) {
-	if len(group) > 255 {
-		return nil, fmt.Errorf("transport: the name of group %q is longer than 255 bytes", group)
+	if group == "" || len(group) > maxGroupName {
+		return nil, fmt.Errorf("transport: the name of group %q has not 1 to %d bytes", group, maxGroupName)
 	}
 	return d.dial(ctx, address, append([]byte{laneRaft, byte(len(group))}, group...))
 }
@@ -26,18 +30,20 @@ func (d Dialer) DialPeer(ctx context.Context, address string) (net.Conn, error) 
 	return d.dial(ctx, address, []byte{lanePeer})
 }
 
+// dial connects and sends the preface; ctx bounds both.
 func (d Dialer) dial(ctx context.Context, address string, preface []byte) (net.Conn, error) {
 	c, err := d.Dial(ctx, address)
 	if err != nil {
 		return nil, err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = c.SetWriteDeadline(deadline)
+	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) })
+	_, err = c.Write(preface)
+	if !stop() && err == nil {
+		err = ctx.Err()
 	}
-	if _, err := c.Write(preface); err != nil {
+	if err != nil {
 		_ = c.Close()
 		return nil, err
 	}
-	_ = c.SetWriteDeadline(time.Time{})
 	return c, nil
 }

@@ -2,5 +2,6 @@
 // lane, or HTTP. It moves bytes and knows no meaning.
 //
 // Connections that say nothing, too little or nonsense cost a bounded time and memory: at most [Config].MaxUnmatched of
-// them are waited for, each for at most [Config].Preface.
+// them are kept, each for at most [Config].Preface. Beyond that the oldest goes, since whoever means to talk says its
+// first byte at once: those that keep silent cannot shut the others out.
 package transport

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"container/list"
 	"errors"
 	"io"
 	"net"
@@ -19,15 +20,38 @@ const (
 
 // Config describes a port. Listener is required; zero fields are the defaults named.
 type Config struct {
+	// Listener is closed by the port.
 	Listener net.Listener
 	// Preface is how long a connection may take to say which lane it wants. Default 5 s.
 	Preface time.Duration
-	// MaxUnmatched bounds the connections that have not said it yet; one more is closed at once. Default 2,048.
+	// MaxUnmatched bounds the connections that have not said it yet; for one more the oldest is closed. Default 2,048.
 	MaxUnmatched int
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 256.
 	Queue int
+	// MaxConns bounds the open connections of the peer lane, and those of HTTP; one more is closed at once. Default 8,192.
+	MaxConns int
+	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
+	MaxRaftConns int
 	// Logger is nil for nowhere.
 	Logger hclog.Logger
+}
+
+func (c *Config) setDefaults() {
+	orElse(&c.Preface, 5*time.Second)
+	orElse(&c.MaxUnmatched, 2048)
+	orElse(&c.Queue, 256)
+	orElse(&c.MaxConns, 8192)
+	orElse(&c.MaxRaftConns, 256)
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+}
+
+func orElse[T comparable](field *T, otherwise T) {
+	var zero T
+	if *field == zero {
+		*field = otherwise
+	}
 }
 
 // Port shares one listener between lanes. Safe for concurrent use.
@@ -36,10 +60,11 @@ type Port struct {
 	mux   cmux.CMux
 	peer  *Lane
 	http  *Lane
+	done  chan struct{} // closed when Close begins
 	tasks sync.WaitGroup
 
 	mu        sync.Mutex
-	unmatched map[*conn]struct{}
+	unmatched *list.List // of *conn, the oldest first
 	rafts     map[string]*Lane
 	closed    bool
 }
@@ -49,51 +74,42 @@ func Open(cfg Config) (*Port, error) {
 	if cfg.Listener == nil {
 		return nil, errors.New("transport: a port needs a listener")
 	}
-	if cfg.Preface == 0 {
-		cfg.Preface = 5 * time.Second
-	}
-	if cfg.MaxUnmatched == 0 {
-		cfg.MaxUnmatched = 2048
-	}
-	if cfg.Queue == 0 {
-		cfg.Queue = 256
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = hclog.NewNullLogger()
-	}
-	p := &Port{cfg: cfg, unmatched: map[*conn]struct{}{}, rafts: map[string]*Lane{}}
+	cfg.setDefaults()
+	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}, done: make(chan struct{})}
 	addr := cfg.Listener.Addr()
-	p.peer, p.http = newLane(addr, cfg.Queue, nil), newLane(addr, cfg.Queue, nil)
+	p.peer, p.http = newLane(addr, cfg.Queue, cfg.MaxConns, nil), newLane(addr, cfg.Queue, cfg.MaxConns, nil)
 	p.mux = cmux.New(root{p})
 	p.mux.SetReadTimeout(cfg.Preface)
-	p.mux.HandleError(func(error) bool { return true })
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))
 	peer := p.mux.Match(firstByte(func(b byte) bool { return b == lanePeer }))
 	http := p.mux.Match(firstByte(func(b byte) bool { return b >= 'A' && b <= 'Z' }))
-	p.tasks.Go(func() { p.pump(raft, p.toRaft) })
-	p.tasks.Go(func() { p.pump(peer, p.toPeer) })
-	p.tasks.Go(func() { p.pump(http, p.toHTTP) })
+	p.tasks.Go(func() { pump(raft, p.toRaft) })
+	p.tasks.Go(func() { pump(peer, p.toPeer) })
+	p.tasks.Go(func() { pump(http, p.toHTTP) })
 	p.tasks.Go(func() {
-		if err := p.mux.Serve(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, cmux.ErrListenerClosed) {
-			cfg.Logger.Error("the port no longer accepts connections", "error", err)
+		err := p.mux.Serve() // ends when the listener has closed
+		select {
+		case <-p.done:
+		default:
+			cfg.Logger.Error("the port accepts no more connections", "error", err)
 		}
 	})
 	return p, nil
 }
 
-// Peer is the lane between nodes; HTTP that of clients. Closing one closes nothing else.
+// Peer is the lane between nodes. Closing it closes nothing else.
 func (p *Port) Peer() net.Listener { return p.peer }
 
-// HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge.
+// HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge. Closing it closes nothing else.
 func (p *Port) HTTP() net.Listener { return p.http }
 
 // Raft opens the Raft lane of a group. Connections for groups without an open lane are closed at once. Opening one
-// again closes the one before.
+// again closes the one before; after Close the lane is closed from the beginning.
 func (p *Port) Raft(group string) *Lane {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var l *Lane
-	l = newLane(p.cfg.Listener.Addr(), p.cfg.Queue, func() {
+	l = newLane(p.cfg.Listener.Addr(), p.cfg.Queue, p.cfg.MaxRaftConns, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if p.rafts[group] == l {
@@ -111,24 +127,25 @@ func (p *Port) Raft(group string) *Lane {
 	return l
 }
 
-// Close closes the listener, the connections that no lane has accepted and all lanes, and waits for its goroutines.
+// Close closes the listener, the connections that nobody has accepted and all lanes, and waits for its goroutines.
 // Accepted connections belong to whoever accepted them.
 func (p *Port) Close() error {
-	err := p.cfg.Listener.Close()
 	p.mu.Lock()
-	p.closed = true
-	for c := range p.unmatched {
-		_ = c.Conn.Close() // its goroutine sees that and forgets it
+	if !p.closed {
+		p.closed = true
+		close(p.done)
 	}
 	lanes := []*Lane{p.peer, p.http}
 	for _, l := range p.rafts {
 		lanes = append(lanes, l)
 	}
 	p.mu.Unlock()
+	err := p.cfg.Listener.Close()
+	p.dropUnmatched()
+	p.mux.Close()
 	for _, l := range lanes {
 		_ = l.Close()
 	}
-	p.mux.Close()
 	p.tasks.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -145,8 +162,9 @@ func firstByte(ok func(byte) bool) cmux.Matcher {
 	}
 }
 
-// pump hands the connections of one kind on.
-func (p *Port) pump(from net.Listener, to func(net.Conn)) {
+// pump hands the connections of one kind on. It never waits for anything but the next one, so that no kind stands in the
+// way of another.
+func pump(from net.Listener, to func(net.Conn)) {
 	for {
 		c, err := from.Accept()
 		if err != nil {
@@ -156,30 +174,25 @@ func (p *Port) pump(from net.Listener, to func(net.Conn)) {
 	}
 }
 
+func (p *Port) toHTTP(c net.Conn) { p.deliver(p.http, c) }
+
 func (p *Port) toPeer(c net.Conn) {
 	var b [1]byte
-	if _, err := io.ReadFull(c, b[:]); err != nil { // it is there: cmux has seen it
+	if _, err := io.ReadFull(c, b[:]); err != nil { // cmux has seen it: this does not wait
 		_ = c.Close()
 		return
 	}
-	p.matched(c)
-	p.peer.deliver(c)
-}
-
-func (p *Port) toHTTP(c net.Conn) {
-	p.matched(c)
-	p.http.deliver(c)
+	p.deliver(p.peer, c)
 }
 
 // toRaft reads the rest of the preface; the connection counts as unmatched meanwhile.
 func (p *Port) toRaft(c net.Conn) {
 	p.tasks.Go(func() {
-		group, err := readGroup(c, p.cfg.Preface)
+		group, err := p.readGroup(c)
 		if err != nil {
 			_ = c.Close()
 			return
 		}
-		p.matched(c)
 		p.mu.Lock()
 		l := p.rafts[group]
 		p.mu.Unlock()
@@ -187,12 +200,13 @@ func (p *Port) toRaft(c net.Conn) {
 			_ = c.Close()
 			return
 		}
-		l.deliver(c)
+		p.deliver(l, c)
 	})
 }
 
-func readGroup(c net.Conn, within time.Duration) (string, error) {
-	if err := c.SetReadDeadline(time.Now().Add(within)); err != nil {
+// readGroup reads the preface of a Raft lane within the time that the connection has for all of it.
+func (p *Port) readGroup(c net.Conn) (string, error) {
+	if err := c.SetReadDeadline(accepted(c).since.Add(p.cfg.Preface)); err != nil {
 		return "", err
 	}
 	var head [2]byte
@@ -204,4 +218,13 @@ func readGroup(c net.Conn, within time.Duration) (string, error) {
 		return "", err
 	}
 	return string(name), c.SetReadDeadline(time.Time{})
+}
+
+// deliver gives a connection to the lane that it has chosen, which closes it where it has no room.
+func (p *Port) deliver(l *Lane, c net.Conn) {
+	own := accepted(c)
+	p.matched(own)
+	if !l.take(own, c) {
+		_ = c.Close()
+	}
 }

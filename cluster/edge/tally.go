@@ -8,11 +8,13 @@ import (
 )
 
 // tally counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
-// and remembers where a lease did not pay. It is a table of fixed size in which keys stand by hash, in sets of eight: the
-// least read of a set goes when a new key comes, so a scan costs it little. It decides only whether a lease is worth
-// asking for, never whether one may be used. Guarded by the shard's mutex.
+// and remembers where a lease did not pay. It is a table in which keys stand by hash, in sets of eight; it grows to its
+// limit, and then the least read of a set goes when a new key comes, so a scan costs it little. It decides only whether a
+// lease is worth asking for, never whether one may be used. Guarded by the shard's mutex.
 type tally struct {
 	sets       [][setSize]count
+	limit      int    // of sets
+	filled     int    // places
 	turn       uint32 // counted reads, by which counts grow old
 	turnover   uint32 // reads in which the table sees about as many keys as it has places
 	grantAfter int32
@@ -37,13 +39,37 @@ const (
 )
 
 func newTally(places, grantAfter int, coolDown time.Duration) tally {
-	sets := 1 << bits.Len(uint(max(places, 2*setSize)/setSize-1))
-	return tally{
-		sets:       make([][setSize]count, sets),
-		turnover:   uint32(sets * setSize),
+	t := tally{
+		limit:      1 << bits.Len(uint(max(places, 2*setSize)/setSize-1)),
 		grantAfter: int32(grantAfter),
 		coolDown:   coolDown,
 	}
+	t.resize(min(t.limit, 4))
+	return t
+}
+
+// resize moves all counts into a table of n sets, no fewer than now.
+func (t *tally) resize(n int) {
+	old := t.sets
+	t.sets, t.turnover = make([][setSize]count, n), uint32(n*setSize)
+	for _, set := range old {
+		for _, c := range set {
+			if c.tag != 0 {
+				*empty(t.set(c.tag)) = c
+			}
+		}
+	}
+}
+
+// set is where the tag stands. Sets split as the table doubles, so those of a set always find room.
+func (t *tally) set(tag uint32) *[setSize]count { return &t.sets[int(tag>>1)&(len(t.sets)-1)] }
+
+func empty(set *[setSize]count) *count {
+	i := 0
+	for set[i].tag != 0 {
+		i++
+	}
+	return &set[i]
 }
 
 // read counts a read that found no usable lease and tells whether to ask for one now.
@@ -95,8 +121,11 @@ func (t *tally) written(hash uint64, now api.ClockSample, leased bool, hits uint
 // at returns the key's place, a new one if need be, cooled down to now.
 func (t *tally) at(hash uint64, now api.ClockSample) *count {
 	t.turn++
+	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
+		t.resize(2 * len(t.sets))
+	}
 	tag := uint32(hash>>32) | 1
-	set := &t.sets[int(hash>>shardBits)&(len(t.sets)-1)]
+	set := t.set(tag)
 	victim := &set[0]
 	for i := range set {
 		c := &set[i]
@@ -108,6 +137,9 @@ func (t *tally) at(hash uint64, now api.ClockSample) *count {
 		if t.worth(c) < t.worth(victim) {
 			victim = c
 		}
+	}
+	if victim.tag == 0 {
+		t.filled++
 	}
 	*victim = count{tag: tag, turn: t.turn, since: seconds(now)}
 	return victim

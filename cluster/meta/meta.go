@@ -19,6 +19,8 @@ type Replica interface {
 	Leader() (node string, term uint64)
 }
 
+var _ Replica = (*replica.Replica[placement.Result])(nil)
+
 // Config describes the meta group at one node.
 type Config struct {
 	Node api.NodeID

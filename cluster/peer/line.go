@@ -136,6 +136,9 @@ func (x *leaseStream) SendKeepAlive(k *api.KeepAlive) error { return x.send(&lea
 func (x *leaseStream) SendAck(a *api.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
 
 func (x *leaseStream) send(up *leaseUp) error {
+	if x.ctx.Err() != nil {
+		return streamOver()
+	}
 	select {
 	case x.turn <- struct{}{}:
 	case <-x.ctx.Done():

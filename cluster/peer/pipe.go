@@ -40,6 +40,9 @@ func (x clientPipe) SendKeepAlive(k *api.KeepAlive) error { return x.send(&lease
 func (x clientPipe) SendAck(a *api.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
 
 func (x clientPipe) send(up *leaseUp) error {
+	if x.ctx.Err() != nil {
+		return streamOver()
+	}
 	select {
 	case x.up <- up:
 		return nil

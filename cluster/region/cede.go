@@ -66,14 +66,24 @@ func (r *Region) empty(ctx context.Context, rng api.Range) error {
 
 // drop puts what a round has gained into the log by itself.
 func (r *Region) drop(ctx context.Context, l *lead, c clearance) error {
-	if _, err := r.propose(ctx, fsm.Release{Leases: c.cleared}); err != nil {
-		return err
+	for leases := range slices.Chunk(c.cleared, maxReleased) {
+		if _, err := r.propose(ctx, fsm.Release{Leases: leases}); err != nil {
+			return notWritten(err)
+		}
 	}
 	if len(c.killed) == 0 {
 		return nil
 	}
 	_, err := r.propose(ctx, fsm.Kill{Term: l.term, Sessions: c.killed})
-	return err
+	return notWritten(err)
+}
+
+// notWritten is the failure of a step that prepares a write: whatever became of the step, the write was not applied.
+func notWritten(err error) error {
+	if api.CodeOf(err) != api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeUnavailable, Hint: "the leases in the way could not be dropped in time", Err: err}
 }
 
 func (r *Region) freeze(l *lead, rng api.Range) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // TestCede: the leases on an empty range are revoked, the range goes, and asking again gives the same receipt.
@@ -96,4 +97,38 @@ func TestCedeFreezesGrants(t *testing.T) {
 		}
 		e.lease(a, "q")
 	})
+}
+
+// TestAdopt: the group that a range was given to serves it once it has the receipt, and only then.
+func TestAdopt(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		init := fsm.Init{Group: "h.1", Incarnation: 1, MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+		other := newLog(t, func(c *Config) { c.Group, c.Init = "h.1", &init }, "x")
+		defer other.close()
+		ctx, rng, x := context.Background(), api.PrefixRange("p/"), other.node("x")
+		_, _, err := x.write(time.Second, put("p/k", "v"))
+		wantCode(t, err, api.CodeWrongGroup)
+		receipt, err := l.node("a").region.Cede(ctx, rng, 2, []api.GroupID{"h.1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := x.region.Adopt(ctx, receipt, fsm.Shard{Range: rng, Epoch: 2, Of: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x.mustWrite(put("p/k", "v"))
+		if e := x.mustRead("p/k"); string(e.Value) != "v" || e.Version.Epoch != 2 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// TestAmbiguousDropIsNotAnAmbiguousWrite: the write itself was never proposed.
+func TestAmbiguousDropIsNotAnAmbiguousWrite(t *testing.T) {
+	wantCode(t, notWritten(api.Errorf(api.CodeAmbiguous, "unknown")), api.CodeUnavailable)
+	wantCode(t, notWritten(notLeader("b")), api.CodeNotLeader)
+	if notWritten(nil) != nil {
+		t.Error("success is an error")
+	}
 }

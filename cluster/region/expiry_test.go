@@ -33,6 +33,11 @@ func TestDeadHolder(t *testing.T) {
 		if s, ok := e.keepAlive(a); !ok || !s.Dead || s.Extended {
 			t.Errorf("a killed session was answered %+v, %v", s, ok)
 		}
+		a.region.mu.Lock()
+		defer a.region.mu.Unlock()
+		if r := a.region; len(r.suspected)+len(r.lead.holders)+len(r.lead.owing)+len(r.lead.extended)+len(r.lead.latches) != 0 {
+			t.Errorf("something of the dead session is kept: %+v", r.lead)
+		}
 	})
 }
 

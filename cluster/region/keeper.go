@@ -54,6 +54,9 @@ func (k *keeper) begin() {
 	if l == nil {
 		return
 	}
+	if node, term := k.log().Leader(); node != string(k.cfg.Node) || api.Term(term) != l.term {
+		return // a term of before a restart, or one that is over
+	}
 	if !ready && time.Since(k.foundedAt) >= retry {
 		k.foundedAt = time.Now()
 		k.wg.Go(func() {

@@ -1,7 +1,6 @@
 package region
 
 import (
-	"bytes"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -94,99 +93,6 @@ func TestNewLeaderWaitsFromItsTermStart(t *testing.T) {
 		b := l.elect("b")
 		_, took := b.mustWrite(put("k", "new"))
 		within(t, "the write", took, grantorWait, grantorWait+2*tick)
-	})
-}
-
-// TestSuspectOverElections (B13): elections once a second do not restart the wait for a dead holder, since each replica
-// counts from when it learnt that nobody renews it.
-func TestSuspectOverElections(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, e := l.node("a"), l.edge("dead")
-		defer e.close()
-		e.live()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.mute = true })
-		began := time.Now()
-		done := false
-		for i := 0; !done && i < 30; i++ {
-			n := l.elect([]string{"a", "b", "c"}[i%3])
-			_, _, err := n.write(1200*time.Millisecond, put("k", "new"))
-			done = err == nil
-		}
-		within(t, "all attempts together", time.Since(began), grantorWait, grantorWait+2500*time.Millisecond)
-		if x, ok := e.serves("k"); ok {
-			t.Errorf("the edge still serves %q", x.Value)
-		}
-	})
-}
-
-// TestEveryLeaderRefusesSuspects: also one that did not suspect the session itself.
-func TestEveryLeaderRefusesSuspects(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, e := l.node("a"), l.edge("e")
-		defer e.close()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.mute = true })
-		_, _, err := a.write(1500*time.Millisecond, put("k", "new"))
-		wantCode(t, err, api.CodeUnavailable)
-		e.keepAlive(a)
-		b := l.elect("b")
-		go func() { _, _, _ = b.write(time.Second, put("k", "new")) }()
-		time.Sleep(time.Millisecond)
-		if s, ok := e.keepAlive(b); !ok || s.Extended {
-			t.Errorf("a SUSPECT session that owes an answer was answered %+v, %v", s, ok)
-		}
-	})
-}
-
-// TestSuspectStopsRenewalsBeforeTheLog: from before the Suspect is proposed, whether or not it ever applies.
-func TestSuspectStopsRenewalsBeforeTheLog(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, e := l.node("a"), l.edge("e")
-		defer e.close()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.mute = true })
-		a.set(func(h *hooks) {
-			h.fail = func(c fsm.Command) error {
-				if _, ok := c.(fsm.Suspect); ok {
-					return api.Errorf(api.CodeUnavailable, "no")
-				}
-				return nil
-			}
-		})
-		_, _, err := a.write(1500*time.Millisecond, put("k", "new"))
-		wantCode(t, err, api.CodeUnavailable)
-		if s, ok := e.keepAlive(a); !ok || s.Extended {
-			t.Errorf("answered %+v, %v", s, ok)
-		}
-	})
-}
-
-// TestRestoreCountsAnew: a replica that has installed a snapshot knows no time of a Suspect.
-func TestRestoreCountsAnew(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, b, e := l.node("a"), l.node("b"), l.edge("e")
-		defer e.close()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.down = true })
-		_, _, err := a.write(500*time.Millisecond, put("k", "new"))
-		wantCode(t, err, api.CodeUnavailable)
-		snap, err := a.adapter.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var state bytes.Buffer
-		if _, err := snap.WriteTo(&state); err != nil {
-			t.Fatal(err)
-		}
-		snap.Close()
-		time.Sleep(3 * time.Second)
-		if err := b.adapter.Restore(&state); err != nil {
-			t.Fatal(err)
-		}
-		l.elect("b")
-		_, took := b.mustWrite(put("k", "new"))
-		within(t, "the write at the restored replica", took, grantorWait, grantorWait+2*tick)
 	})
 }
 
@@ -310,26 +216,6 @@ func TestOpenedInThisTerm(t *testing.T) {
 	})
 }
 
-// TestOldUnsuspect: one that applies while a newer Suspect is on its way allows no renewal, since other replicas may count
-// from that Suspect already.
-func TestOldUnsuspect(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, e := l.node("a"), l.edge("e")
-		defer e.close()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.mute = true })
-		a.set(func(h *hooks) { h.before = only[fsm.Suspect](2 * time.Second) })
-		_, _, err := a.write(1500*time.Millisecond, put("k", "new"))
-		wantCode(t, err, api.CodeUnavailable)
-		l.mu.Lock()
-		l.appendLocked(fsm.Encode(fsm.Unsuspect{Term: api.Term(l.term), Session: e.sid}))
-		l.mu.Unlock()
-		if s, ok := e.keepAlive(a); !ok || s.Extended {
-			t.Errorf("answered %+v, %v while a Suspect was on its way", s, ok)
-		}
-	})
-}
-
 // TestFounding: requests wait until the first leader has founded the group, also where that takes several tries.
 func TestFounding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -382,24 +268,5 @@ func TestUnnotedOpening(t *testing.T) {
 		a.region.mu.Unlock()
 		_, took := a.mustWrite(put("k", "new"))
 		within(t, "the write", took, grantorWait, grantorWait+2*tick)
-	})
-}
-
-// TestRepeatedSuspect does not restart the count.
-func TestRepeatedSuspect(t *testing.T) {
-	bubble(t, nil, func(t *testing.T, l *testLog) {
-		a, e := l.node("a"), l.edge("e")
-		defer e.close()
-		e.lease(a, "k")
-		e.set(func(e *testEdge) { e.down = true })
-		for range 4 {
-			l.mu.Lock()
-			l.appendLocked(fsm.Encode(fsm.Suspect{Term: api.Term(l.term), Session: e.sid}))
-			l.mu.Unlock()
-			time.Sleep(time.Second)
-		}
-		b := l.elect("b")
-		_, took := b.mustWrite(put("k", "new"))
-		within(t, "the write", took, grantorWait-4*time.Second, grantorWait-4*time.Second+2*tick)
 	})
 }

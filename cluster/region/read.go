@@ -61,7 +61,8 @@ func omitKnown(e *api.Entry, known api.Version) {
 	}
 }
 
-// List answers a page of the range, behind a confirm that began after it had arrived.
+// List answers a page of the range, behind a confirm that began after it had arrived. CodeWrongGroup unless the group owns
+// a shard of every part of the range: an answer that leaves keys out would look like a whole one.
 func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
@@ -76,5 +77,13 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
 		return nil, readError(err)
 	}
-	return r.cfg.Machine.List(q)
+	page, err := r.cfg.Machine.List(q)
+	if err != nil {
+		return nil, err
+	}
+	// After the list: what was ceded meanwhile is noticed, and what was adopted meanwhile was empty.
+	if err := r.cfg.Machine.Covers(q.Range); err != nil {
+		return nil, err
+	}
+	return page, nil
 }

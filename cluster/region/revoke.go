@@ -43,7 +43,17 @@ type clearance struct {
 
 // add joins what a further round gained.
 func (c *clearance) add(o clearance) {
-	c.cleared = append(c.cleared, o.cleared...)
+	known := make(map[claim]int, len(c.cleared))
+	for i, d := range c.cleared {
+		known[claim{d.Session, d.Key}] = i
+	}
+	for _, d := range o.cleared {
+		if i, ok := known[claim{d.Session, d.Key}]; ok {
+			c.cleared[i].Lease = max(c.cleared[i].Lease, d.Lease)
+		} else {
+			c.cleared = append(c.cleared, d)
+		}
+	}
 	for _, sid := range o.killed {
 		c.kill(sid)
 	}

@@ -85,7 +85,8 @@ func (w *writing) run(ctx context.Context, holders []fsm.Holder) (*api.TxnResult
 	}
 }
 
-// clearAll waits for the holders, and adds what that gained to what earlier rounds had.
+// clearAll waits for the holders, and adds what that gained to what earlier rounds had. Too much to go along with the write
+// goes into the log before it.
 func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 	if len(holders) == 0 {
 		return nil
@@ -97,6 +98,10 @@ func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 		w.metrics.delayed(d.Node, d.Wait)
 	}
 	w.gained.add(c)
+	if err == nil && len(w.gained.cleared) > maxReleased {
+		err = w.drop(ctx, w.lead, w.gained)
+		w.gained.cleared, w.gained.killed = nil, nil
+	}
 	return err
 }
 

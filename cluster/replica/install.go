@@ -17,8 +17,8 @@ import (
 // the log is monotonic is not enough); the inbox lets the first entries after the snapshot through.
 type inbox struct {
 	raft.LogStore
-	applied func() uint64 // by the machine
-	last    func() uint64 // as Raft takes it
+	// Set before serving: what the machine has applied; the term, and how long the log is, as Raft takes it.
+	applied, term, last func() uint64
 
 	out  chan raft.RPC
 	done chan struct{}
@@ -74,7 +74,7 @@ func (i *inbox) pass(rpc raft.RPC) {
 
 // install lets Raft install a snapshot, unless this member has all that it holds.
 func (i *inbox) install(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
-	if i.has(req.LastLogIndex, req.LastLogTerm) {
+	if req.Term >= i.term() && i.has(req.LastLogIndex, req.LastLogTerm) {
 		_, err := io.Copy(io.Discard, rpc.Reader)
 		rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: req.RPCHeader, Term: req.Term, Success: true}, err)
 		return

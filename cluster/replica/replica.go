@@ -97,6 +97,8 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	if err != nil {
 		return err
 	}
+	inbox.applied, inbox.term, inbox.last = r.driver.applied.Load, r.raft.CurrentTerm, r.raft.LastIndex
+	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
 	r.loops.Go(r.lead)

@@ -37,9 +37,11 @@ func newTransport(cfg *Config, s *streams, p *progress, i *inbox) *transport {
 		i.close()
 		return inner.Close()
 	})
-	t.pump.Go(func() { i.pump(inner.Consumer()) })
 	return t
 }
+
+// serve begins to hand requests to Raft.
+func (t *transport) serve() { t.pump.Go(func() { t.inbox.pump(t.NetworkTransport.Consumer()) }) }
 
 // Consumer is where Raft takes requests from.
 func (t *transport) Consumer() <-chan raft.RPC { return t.inbox.out }

@@ -66,29 +66,31 @@ func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
 
 // owner is the one group that owns all the keys.
 func owner(m *placement.Map, keys []api.Key) (api.GroupID, error) {
-	byGroup := map[api.GroupID]api.Key{}
 	var one api.GroupID
 	for _, k := range keys {
 		g, _, ok := m.Locate(k)
 		if !ok {
 			return "", unowned(k)
 		}
-		one = g
-		if _, seen := byGroup[g]; !seen {
-			byGroup[g] = k
+		if one == "" {
+			one = g
+		}
+		if g != one {
+			return "", &api.Error{Code: api.CodeInvalid, Op: "txn", Hint: severalOwners(m, keys)}
 		}
 	}
-	if len(byGroup) == 1 {
-		return one, nil
-	}
-	return "", &api.Error{Code: api.CodeInvalid, Op: "txn", Hint: severalOwners(byGroup)}
+	return one, nil
 }
 
 // severalOwners names the groups, each with a key of the transaction.
-func severalOwners(byGroup map[api.GroupID]api.Key) string {
-	parts := make([]string, 0, len(byGroup))
-	for g, k := range byGroup {
-		parts = append(parts, fmt.Sprintf("%s owns %.64q", g, string(k)))
+func severalOwners(m *placement.Map, keys []api.Key) string {
+	seen := map[api.GroupID]bool{}
+	var parts []string
+	for _, k := range keys {
+		if g, _, _ := m.Locate(k); !seen[g] {
+			seen[g] = true
+			parts = append(parts, fmt.Sprintf("%s owns %.64q", g, string(k)))
+		}
 	}
 	slices.SortFunc(parts, cmp.Compare[string])
 	more := ""

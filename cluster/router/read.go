@@ -80,6 +80,13 @@ type part struct {
 
 // split sorts the keys by owner. A wish for leases stays only with the group that it was made to.
 func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
+	if len(q.Keys) == 1 {
+		g, _, ok := m.Locate(q.Keys[0])
+		if !ok {
+			return nil, unowned(q.Keys[0])
+		}
+		return []part{{request: forGroup(q, g)}}, nil
+	}
 	groups := make([]api.GroupID, len(q.Keys))
 	one := true
 	for i, k := range q.Keys {

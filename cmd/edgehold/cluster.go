@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +41,7 @@ func fetchStatus(ctx context.Context, s *settings) (*api.Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	return c.Status(ctx)
 }
 
@@ -53,7 +51,7 @@ func checkReady(ctx context.Context, s *settings) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	return c.Ready(ctx)
 }
 
@@ -70,18 +68,9 @@ func clusterStatus(ctx context.Context, t *terminal, s *settings) error {
 		return printJSON(t.out, nil, statusBody{status.ClusterID, orEmpty(status.Nodes), orEmpty(status.Groups),
 			rangeRows(status), status.Sessions, status.Leases})
 	}
-	if _, err := fmt.Fprintf(t.out, "cluster %s: %d sessions, %d leases\n\n", status.ClusterID, status.Sessions, status.Leases); err != nil {
-		return err
-	}
-	if err := printNodes(t.out, status.Nodes, true); err != nil {
-		return err
-	}
-	fmt.Fprintln(t.out)
-	if err := printGroups(t.out, status.Groups); err != nil {
-		return err
-	}
-	fmt.Fprintln(t.out)
-	return printRanges(t.out, status)
+	_, err = fmt.Fprintf(t.out, "cluster %s: %d sessions, %d leases\n\n%v\n%v\n%v", status.ClusterID, status.Sessions, status.Leases,
+		nodeTable(status.Nodes), groupTable(status.Groups), rangeTable(status))
+	return err
 }
 
 // statusBody is the body of GET /v1/cluster.
@@ -122,46 +111,33 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
-func newTable(w io.Writer, head ...string) *tabwriter.Writer {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, strings.Join(head, "\t"))
-	return tw
-}
-
-func printNodes(w io.Writer, nodes []api.NodeStatus, state bool) error {
-	head := []string{"NODE", "ROLE", "REGION", "URL"}
-	if state {
-		head = append(head, "STATE")
-	}
-	tw := newTable(w, head...)
+func nodeTable(nodes []api.NodeStatus) table {
+	t := table{{"NODE", "ROLE", "REGION", "URL", "STATE"}}
 	for _, n := range nodes {
-		row := []string{string(n.Node), string(n.Role), string(n.Region), n.URL}
-		if state {
-			row = append(row, n.State)
-		}
-		fmt.Fprintln(tw, strings.Join(row, "\t"))
+		t = append(t, []string{string(n.Node), string(n.Role), string(n.Region), n.URL, n.State})
 	}
-	return tw.Flush()
+	return t
 }
 
-func printGroups(w io.Writer, groups []api.GroupStatus) error {
-	tw := newTable(w, "GROUP", "REGION", "LEADER", "TERM", "APPLIED", "VOTERS")
+func groupTable(groups []api.GroupStatus) table {
+	t := table{{"GROUP", "REGION", "LEADER", "TERM", "APPLIED", "VOTERS"}}
 	for _, g := range groups {
 		voters := make([]string, 0, len(g.Voters))
 		for _, v := range g.Voters {
 			voters = append(voters, string(v))
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%s\n", g.Group, cmp.Or(string(g.Region), "-"), cmp.Or(string(g.Leader), "none known"), g.Term, g.Applied, cmp.Or(strings.Join(voters, ","), "-"))
+		t = append(t, []string{string(g.Group), cmp.Or(string(g.Region), "-"), cmp.Or(string(g.Leader), "none known"),
+			fmt.Sprint(g.Term), fmt.Sprint(g.Applied), cmp.Or(strings.Join(voters, ","), "-")})
 	}
-	return tw.Flush()
+	return t
 }
 
-func printRanges(w io.Writer, s *api.Status) error {
+func rangeTable(s *api.Status) table {
 	regions := map[api.GroupID]api.RegionID{}
 	for _, g := range s.Groups {
 		regions[g.Group] = g.Region
 	}
-	tw := newTable(w, "START", "END", "GROUP", "REGION", "EPOCH")
+	t := table{{"START", "END", "GROUP", "REGION", "EPOCH"}}
 	for _, r := range s.Ranges {
 		start, end := "(first)", "(last)"
 		if r.Start != "" {
@@ -170,7 +146,7 @@ func printRanges(w io.Writer, s *api.Status) error {
 		if r.End != "" {
 			end = readable(string(r.End))
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\n", start, end, r.Group, cmp.Or(string(regions[r.Group]), "-"), r.Epoch)
+		t = append(t, []string{start, end, string(r.Group), cmp.Or(string(regions[r.Group]), "-"), fmt.Sprint(r.Epoch)})
 	}
-	return tw.Flush()
+	return t
 }

@@ -81,7 +81,7 @@ func (o *devOptions) start(ctx context.Context, t *terminal, cfg local.Config) (
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if t.errIsTTY {
-		fmt.Fprintf(t.err, "Starting %d nodes ...\n", o.nodes())
+		_, _ = fmt.Fprintf(t.err, "Starting %d nodes ...\n", o.nodes())
 	}
 	return local.Start(ctx, cfg)
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"regexp"
 	"time"
 
@@ -95,18 +94,16 @@ func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 			Nodes []devNode `json:"nodes"`
 		}{true, nodes})
 	}
-	rows := make([]api.NodeStatus, 0, len(nodes))
+	rows := table{{"NODE", "ROLE", "REGION", "URL"}}
 	for _, n := range nodes {
-		rows = append(rows, api.NodeStatus{Node: n.Node, Region: n.Region, Role: n.Role, URL: n.URL})
+		rows = append(rows, []string{string(n.Node), string(n.Role), string(n.Region), n.URL})
 	}
-	if err := printNodes(t.out, rows, false); err != nil {
-		return err
-	}
-	return o.printTries(t.out, nodes)
+	_, err := fmt.Fprintf(t.out, "%v\n%s", rows, o.tries(nodes))
+	return err
 }
 
-// printTries writes through the first region into the second's keys, and reads that in the last.
-func (o *devOptions) printTries(w io.Writer, nodes []devNode) error {
+// tries are two commands: to write through the first region into the second's keys, and to read that in the last.
+func (o *devOptions) tries(nodes []devNode) string {
 	door := func(region string) string {
 		url := ""
 		for _, n := range nodes { // an edge, where the region has one
@@ -118,15 +115,13 @@ func (o *devOptions) printTries(w io.Writer, nodes []devNode) error {
 	}
 	first, last := o.regions[0], o.regions[len(o.regions)-1]
 	key := o.regions[min(1, len(o.regions)-1)] + "/hello"
-	_, err := fmt.Fprintf(w, `
-Ready. Write in %s, read in %s:
+	return fmt.Sprintf(`Ready. Write in %s, read in %s:
 
   curl -X PUT --data world %s/v1/kv/%s
   curl -i %s/v1/kv/%s
 
 Stop with Ctrl-C.
 `, first, last, door(first), key, door(last), key)
-	return err
 }
 
 // interrupted is nil where err came of the user's wish to stop.

@@ -55,7 +55,7 @@ func runExport(ctx context.Context, t *terminal, s *settings, o *exportOptions) 
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	counts := &transferred{}
 	start := time.Now()
 	bar := newProgress(t, "export", -1)

@@ -95,7 +95,7 @@ func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, 
 	if err != nil {
 		return err
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }() // it was only read
 	j := &importJob{name: name, concurrency: o.concurrency, state: o.resume}
 	if err := j.prepare(t.err); err != nil {
 		return err
@@ -104,7 +104,7 @@ func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, 
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	j.put = func(ctx context.Context, k api.Key, v []byte) error {
 		// What is under way is finished, so that the state file tells all that was done.
 		_, err := c.Put(context.WithoutCancel(ctx), k, v)

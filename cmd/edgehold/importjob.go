@@ -56,7 +56,7 @@ func (j *importJob) prepare(warnings io.Writer) error {
 			if chosen || from.Lines > 0 {
 				return err
 			}
-			fmt.Fprintf(warnings, "edgehold: if interrupted, this import will start over: %v; name a state file with --resume\n", err)
+			_, _ = fmt.Fprintf(warnings, "edgehold: if interrupted, this import will start over: %v; name a state file with --resume\n", err)
 			j.state = ""
 		}
 	}

@@ -70,7 +70,7 @@ func kvGet(ctx context.Context, t *terminal, s *settings, key api.Key, how clien
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	v, err := c.Get(ctx, key, how)
 	if err != nil {
 		return err

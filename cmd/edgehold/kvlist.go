@@ -80,7 +80,7 @@ func kvList(ctx context.Context, t *terminal, s *settings, o *listOptions) error
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	out := bufio.NewWriter(t.out)
 	p := listPrinter{out: out, json: asJSON, keysOnly: o.keysOnly}
 	for e, err := range c.List(ctx, api.Key(o.prefix), opts...) {

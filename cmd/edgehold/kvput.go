@@ -69,7 +69,7 @@ func write(ctx context.Context, t *terminal, s *settings, key api.Key, do func(c
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	v, err := do(ctx, c)
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (o *putOptions) value(t *terminal, args []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--file: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	return readValue(f)
 }
 

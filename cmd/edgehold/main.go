@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -28,11 +29,14 @@ func main() {
 	os.Exit(start())
 }
 
+// patience is how long after a signal another one is taken for the same.
+const patience = 2 * time.Second
+
 func start() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the process at once.
-	context.AfterFunc(ctx, stop)
+	// A later signal ends the process at once. One Ctrl-C may arrive twice: from the terminal and from what started us.
+	context.AfterFunc(ctx, func() { time.AfterFunc(patience, stop) })
 	return run(ctx, os.Args[1:], &terminal{
 		in:        os.Stdin,
 		out:       os.Stdout,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"time"
 
@@ -83,7 +84,7 @@ func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
 	exposed = !addr.IP.IsLoopback()
 	switch {
 	case exposed && !o.insecure:
-		return "", true, api.Errorf(api.CodeDenied, "--listen %s is outside loopback, where plain TCP would let anybody read and write: "+
+		return "", true, fmt.Errorf("--listen %s is outside loopback, where plain TCP would let anybody read and write: "+
 			"listen on 127.0.0.1, or give --insecure on a private network that you trust", o.listen)
 	case o.advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
 		return "", exposed, usagef("--listen %s is every address of this machine: name the one that others reach with --advertise HOST:PORT", o.listen)
@@ -145,7 +146,7 @@ func tellWhenReady(ctx context.Context, n runningNode, logger hclog.Logger) {
 			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond))
 			return
 		}
-		if text := explain(err); text != missing && ctx.Err() == nil {
+		if text := err.Error(); text != missing && ctx.Err() == nil {
 			missing = text
 			logger.Info("not ready yet", "missing", text)
 		}

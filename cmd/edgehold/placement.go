@@ -34,7 +34,8 @@ range's keys by hash.`,
 					Ranges []rangeRow `json:"ranges"`
 				}{rangeRows(status)})
 			}
-			return printRanges(t.out, status)
+			_, err = fmt.Fprint(t.out, rangeTable(status))
+			return err
 		},
 	}
 }
@@ -65,7 +66,7 @@ func placementSet(ctx context.Context, t *terminal, s *settings, prefix api.Key,
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // it only gives connections back
 	if err := c.SetPlacement(ctx, prefix, region); err != nil {
 		return err
 	}

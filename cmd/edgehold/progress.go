@@ -41,7 +41,7 @@ func (p *progress) line(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
-	fmt.Fprintf(p.t.err, format+"\n", args...)
+	_, _ = fmt.Fprintf(p.t.err, format+"\n", args...)
 }
 
 // end takes the bar away.

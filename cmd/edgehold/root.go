@@ -14,7 +14,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(t.err, "edgehold: "+explain(err))
+		_, _ = fmt.Fprintln(t.err, "edgehold: "+explain(err))
 	}
 	return exitStatus(err)
 }

@@ -10,65 +10,56 @@ import (
 )
 
 // Delay makes a connection from region a to region b as slow as the table says, in both directions. Only the dialling
-// side wraps. Order and throughput are kept. Close waits for nothing; the goroutines end with the connection.
+// side wraps.
 func (t *Table) Delay(c net.Conn, a, b string) net.Conn {
-	there, back := t.Link(a, b), t.Link(b, a)
+	return Delay(c, t.Link(a, b), t.Link(b, a))
+}
+
+// Delay makes a connection as slow as the links there and back say. Only the dialling side wraps. Order and throughput
+// are kept, and what waits is bounded. Close does not wait: what was written before it is still sent, and the connection
+// and its two goroutines end after that, at the latest [linger] after it was due.
+func Delay(c net.Conn, there, back Link) net.Conn {
 	if there == (Link{}) && back == (Link{}) {
 		return c
 	}
 	d := &delayed{Conn: c, out: newPipe(fixed(there)), in: newPipe(fixed(back))}
-	go d.carry(d.out, nil)
-	go d.carry(nil, d.in)
+	go d.send()
+	go d.receive()
 	return d
 }
+
+// linger bounds how long a closed connection tries to get rid of what was written before.
+const linger = 5 * time.Second
 
 // fixed is a path that never changes.
 type fixed Link
 
-func (f fixed) delay() time.Duration         { return Link(f).draw(rand.Float64) }
-func (f fixed) cut() (bool, <-chan struct{}) { return false, nil }
-
-// retransmit is what the first loss of a segment costs; each further one twice the one before.
-const retransmit = 200 * time.Millisecond
-
-// draw is how long one segment takes.
-func (l Link) draw(random func() float64) time.Duration {
-	d := l.Latency
-	if l.Jitter > 0 {
-		d += time.Duration(random() * float64(l.Jitter))
-	}
-	if l.Loss > 0 {
-		for again := retransmit; again < time.Minute && random() < l.Loss; again *= 2 {
-			d += again
-		}
-	}
-	return d
-}
+func (f fixed) delay() time.Duration { return Link(f).draw(rand.Float64) }
+func (f fixed) cut() cut             { return cut{} }
 
 // delayed is a real connection whose bytes wait on both ways.
 type delayed struct {
 	net.Conn
 	out, in *pipe
-	once    sync.Once
+	closing sync.Once
 }
 
-// carry moves bytes between a pipe and the real connection, one of the two ways.
-func (d *delayed) carry(out, in *pipe) {
-	buf := make([]byte, 64<<10)
+const (
+	sendBytes    = 256 << 10 // at most about so much goes out at once
+	receiveBytes = 16 << 10
+)
+
+// send moves what is due to the real connection, until the end of it.
+func (d *delayed) send() {
 	for {
-		var n int
-		var err error
-		if out != nil {
-			if n, err = out.read(buf); n > 0 {
-				_, err = d.Conn.Write(buf[:n])
-			}
-		} else if n, err = d.Conn.Read(buf); n > 0 {
-			_, err = in.write(buf[:n])
+		due, err := d.out.take(sendBytes)
+		if err == nil {
+			_, err = due.WriteTo(d.Conn)
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, io.EOF) && in != nil:
-			in.end()
+		case errors.Is(err, io.EOF): // closed, and all has been sent
+			_ = d.Conn.Close()
 			return
 		default:
 			d.fail(err)
@@ -77,34 +68,61 @@ func (d *delayed) carry(out, in *pipe) {
 	}
 }
 
+// receive moves what comes from the real connection to where it waits, until the end of it.
+func (d *delayed) receive() {
+	buf := make([]byte, receiveBytes)
+	for {
+		n, err := d.Conn.Read(buf)
+		if n > 0 {
+			if _, werr := d.in.write(buf[:n]); werr != nil {
+				err = werr
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			d.in.finish(io.EOF, io.EOF)
+			return
+		default:
+			d.fail(err)
+			return
+		}
+	}
+}
+
+// fail ends both ways: reads get the error after what is under way, writes at once.
 func (d *delayed) fail(err error) {
-	d.once.Do(func() {
-		d.out.breakOff(err)
-		d.in.breakOff(err)
-		_ = d.Conn.Close()
-	})
+	d.in.finish(err, err)
+	d.out.finish(err, err)
+	d.out.abandon(err)
+	_ = d.Conn.Close()
 }
 
 func (d *delayed) Read(b []byte) (int, error)  { return d.in.read(b) }
 func (d *delayed) Write(b []byte) (int, error) { return d.out.write(b) }
 
 func (d *delayed) Close() error {
-	d.fail(net.ErrClosed)
-	return nil
+	err := net.ErrClosed
+	d.closing.Do(func() {
+		err = nil
+		d.in.abandon(net.ErrClosed)
+		_ = d.Conn.SetWriteDeadline(d.out.finish(net.ErrClosed, io.EOF).Add(linger))
+	})
+	return err
 }
 
 func (d *delayed) SetDeadline(t time.Time) error {
-	d.in.setDeadline(&d.in.reading, t)
-	d.out.setDeadline(&d.out.writing, t)
+	d.in.readDeadline(t)
+	d.out.writeDeadline(t)
 	return nil
 }
 
 func (d *delayed) SetReadDeadline(t time.Time) error {
-	d.in.setDeadline(&d.in.reading, t)
+	d.in.readDeadline(t)
 	return nil
 }
 
 func (d *delayed) SetWriteDeadline(t time.Time) error {
-	d.out.setDeadline(&d.out.writing, t)
+	d.out.writeDeadline(t)
 	return nil
 }

@@ -5,179 +5,214 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
 // Fabric is a network in memory. Nodes are known by name, which is also their address. All delays and losses are drawn
-// from the seed. Safe for concurrent use.
+// from the seed, apart for each direction between two nodes. Safe for concurrent use.
 type Fabric struct {
 	seed  uint64
 	table *Table
 
 	mu        sync.Mutex
 	regions   map[string]string // node -> region
+	lives     map[string]life
 	listeners map[string]*listener
-	ways      map[[2]string]*way // node, node
-	conns     map[*conn]struct{}
+	ways      map[pair]*way
+	conns     map[uint64]*conn
+	lastConn  uint64
+	faults    faults
 }
 
-// NewFabric is a network without nodes.
+// pair is a direction: from, to.
+type pair [2]string
+
+// life tells the processes apart that have one node's name, one after the other.
+type life struct {
+	crashes int
+	down    bool // crashed, and not started again
+}
+
+// NewFabric is a network without nodes; a nil table is that of [Off].
 func NewFabric(seed uint64, t *Table) *Fabric {
+	if t == nil {
+		t = Off()
+	}
 	return &Fabric{
-		seed: seed, table: t, regions: map[string]string{}, listeners: map[string]*listener{},
-		ways: map[[2]string]*way{}, conns: map[*conn]struct{}{},
+		seed: seed, table: t, regions: map[string]string{}, lives: map[string]life{}, listeners: map[string]*listener{},
+		ways: map[pair]*way{}, conns: map[uint64]*conn{}, faults: newFaults(),
 	}
 }
 
-// way is one direction between two nodes.
+// way is one direction between two nodes. All its fields are under the fabric's mutex.
 type way struct {
-	fabric *Fabric
-	link   Link
-	cuts   bool
-	slow   time.Duration
-	rand   *rand.Rand
-	change chan struct{}
+	fabric  *Fabric
+	nodes   pair
+	link    *Link // nil: what the table says for the nodes' regions
+	degrade Link
+	rand    *rand.Rand
+	off     bool // cut
+	since   time.Time
+	change  chan struct{} // closed when off changes
 }
 
 // way finds or makes the direction; mu held.
 func (f *Fabric) way(from, to string) *way {
-	k := [2]string{from, to}
+	k := pair{from, to}
 	w := f.ways[k]
 	if w == nil {
 		h := fnv.New64a()
-		fmt.Fprintf(h, "%s|%s", from, to)
-		w = &way{fabric: f, link: f.table.Link(f.regions[from], f.regions[to]),
-			rand: rand.New(rand.NewPCG(f.seed, h.Sum64())), change: make(chan struct{})}
+		_, _ = fmt.Fprintf(h, "%s|%s", from, to)
+		w = &way{fabric: f, nodes: k, rand: rand.New(rand.NewPCG(f.seed, h.Sum64())), change: make(chan struct{})}
+		if f.faults.between(f, k) {
+			w.off, w.since = true, time.Now()
+		}
 		f.ways[k] = w
 	}
 	return w
 }
 
+// delay draws how long a segment sent now takes.
 func (w *way) delay() time.Duration {
+	f := w.fabric
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var l Link
+	if w.link != nil {
+		l = *w.link
+	} else {
+		l = f.table.Link(f.regions[w.nodes[0]], f.regions[w.nodes[1]])
+	}
+	l.Latency += w.degrade.Latency
+	l.Loss = max(l.Loss, w.degrade.Loss)
+	return l.draw(w.rand.Float64)
+}
+
+func (w *way) cut() cut {
 	w.fabric.mu.Lock()
 	defer w.fabric.mu.Unlock()
-	return w.link.draw(w.rand.Float64) + w.slow
+	return cut{w.off, w.since, w.change}
 }
 
-func (w *way) cut() (bool, <-chan struct{}) {
-	w.fabric.mu.Lock()
-	defer w.fabric.mu.Unlock()
-	return w.cuts, w.change
+// Place says where a node is that has not listened yet, or never does.
+func (f *Fabric) Place(node, region string) {
+	f.change(func(*faults) { f.regions[node] = region })
 }
 
-// Cut stops everything from one node to another, one way; what was sent meanwhile arrives after Heal.
-func (f *Fabric) Cut(from, to string) { f.set(from, to, true) }
-
-// Heal undoes Cut.
-func (f *Fabric) Heal(from, to string) { f.set(from, to, false) }
-
-func (f *Fabric) set(from, to string, cut bool) {
+// SetLink sets the way from one node to another apart from the table.
+func (f *Fabric) SetLink(from, to string, l Link) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if w := f.way(from, to); w.cuts != cut {
-		w.cuts = cut
-		close(w.change)
-		w.change = make(chan struct{})
-	}
+	f.way(from, to).link = &l
 }
 
-// Isolate cuts both ways between a node and all others; Rejoin heals them.
-func (f *Fabric) Isolate(node string) { f.around(node, f.Cut) }
-
-// Rejoin undoes Isolate.
-func (f *Fabric) Rejoin(node string) { f.around(node, f.Heal) }
-
-func (f *Fabric) around(node string, do func(from, to string)) {
-	for _, o := range f.Nodes() {
-		if o != node {
-			do(node, o)
-			do(o, node)
-		}
-	}
-}
-
-// HealAll undoes every cut, delay and loss.
-func (f *Fabric) HealAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for k, w := range f.ways {
-		w.link = f.table.Link(f.regions[k[0]], f.regions[k[1]])
-		w.slow = 0
-		if w.cuts {
-			w.cuts = false
-			close(w.change)
-			w.change = make(chan struct{})
-		}
-	}
-}
-
-// Degrade makes one way lossy and slower, until HealAll.
-func (f *Fabric) Degrade(from, to string, loss float64, slower time.Duration) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	w := f.way(from, to)
-	w.link.Loss, w.slow = loss, slower
-}
-
-// Nodes are all that have ever listened, in no order.
+// Nodes are all that have ever been placed or listened, sorted.
 func (f *Fabric) Nodes() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	names := make([]string, 0, len(f.regions))
-	for n := range f.regions {
-		names = append(names, n)
-	}
-	return names
+	return slices.Sorted(maps.Keys(f.regions))
 }
 
-// Listen gives the node its port. The node's name is its address.
+// Listen gives the node its port, after [Fabric.Crash] to its next process. The node's name is its address.
 func (f *Fabric) Listen(node, region string) (net.Listener, error) {
+	f.Place(node, region)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.listeners[node] != nil {
 		return nil, fmt.Errorf("listen %s: %w", node, syscall.EADDRINUSE)
 	}
-	f.regions[node] = region
-	l := &listener{fabric: f, node: node, conns: make(chan net.Conn, 128), done: make(chan struct{})}
+	f.lives[node] = life{crashes: f.lives[node].crashes}
+	l := &listener{fabric: f, node: node, conns: make(chan net.Conn, backlog), done: make(chan struct{})}
 	f.listeners[node] = l
 	return l, nil
+}
+
+// unlisten frees the node's port.
+func (f *Fabric) unlisten(l *listener) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.listeners[l.node] == l {
+		delete(f.listeners, l.node)
+	}
+}
+
+func (f *Fabric) forget(c *conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.conns, c.id)
 }
 
 // dialTimeout bounds a Dial whose context has no deadline.
 const dialTimeout = 10 * time.Second
 
-// Dial connects two nodes: refused after a round trip where nobody listens, lost in silence where the way is cut.
+// Dialer is Dial for one process of the node: the one that runs now, or, of a node that is down, the one that is started
+// next. Once that process has crashed it fails for ever, whatever is started in its place.
+func (f *Fabric) Dialer(from string) func(ctx context.Context, to string) (net.Conn, error) {
+	f.mu.Lock()
+	crashes := f.lives[from].crashes
+	f.mu.Unlock()
+	return func(ctx context.Context, to string) (net.Conn, error) { return f.dial(ctx, from, to, crashes) }
+}
+
+// Dial connects two nodes: refused after a round trip where nobody listens, lost in silence where the way is cut, and
+// refused at once where the dialling node is down.
 func (f *Fabric) Dial(ctx context.Context, from, to string) (net.Conn, error) {
+	return f.Dialer(from)(ctx, to)
+}
+
+func (f *Fabric) dial(ctx context.Context, from, to string, crashes int) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	f.mu.Lock()
 	there, back := f.way(from, to), f.way(to, from)
 	f.mu.Unlock()
 	for _, w := range []*way{there, back} {
+		if !f.runs(from, crashes) {
+			return nil, fmt.Errorf("dial %s: %w", to, syscall.ENETDOWN)
+		}
 		if err := w.cross(ctx); err != nil {
 			return nil, fmt.Errorf("dial %s: %w", to, err)
 		}
 	}
+	c, err := f.connect(there, back, crashes)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", to, err)
+	}
+	return c, nil
+}
+
+// runs tells whether that process of the node runs.
+func (f *Fabric) runs(node string, crashes int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.lives[node] == life{crashes: crashes}
+}
+
+// connect makes a connection whose handshake is over.
+func (f *Fabric) connect(there, back *way, crashes int) (net.Conn, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	from, to := there.nodes[0], there.nodes[1]
 	l := f.listeners[to]
-	if l == nil {
-		return nil, fmt.Errorf("dial %s: %w", to, syscall.ECONNREFUSED)
+	switch {
+	case f.lives[from] != life{crashes: crashes}:
+		return nil, syscall.ENETDOWN
+	case l == nil || len(l.conns) == cap(l.conns):
+		return nil, syscall.ECONNREFUSED
 	}
 	out, in := newPipe(there), newPipe(back)
-	near := &conn{fabric: f, r: in, w: out, local: from, remote: to}
-	far := &conn{fabric: f, r: out, w: in, local: to, remote: from}
-	select {
-	case l.conns <- far:
-	default:
-		return nil, fmt.Errorf("dial %s: %w", to, syscall.ECONNREFUSED)
-	}
-	f.conns[near], f.conns[far] = struct{}{}, struct{}{}
+	near := &conn{fabric: f, id: f.lastConn + 1, r: in, w: out, local: from, remote: to}
+	far := &conn{fabric: f, id: f.lastConn + 2, r: out, w: in, local: to, remote: from}
+	f.lastConn += 2
+	f.conns[near.id], f.conns[far.id] = near, far
+	l.conns <- far // there is room: all additions are under the mutex
 	return near, nil
 }
 
@@ -187,137 +222,19 @@ func (w *way) cross(ctx context.Context) error {
 	defer t.Stop()
 	arrived := t.C
 	for {
-		cut, change := w.cut()
-		if !cut && arrived == nil {
+		c := w.cut()
+		if !c.off && arrived == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(os.ErrDeadlineExceeded, ctx.Err())
-		case <-change:
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return errors.Join(os.ErrDeadlineExceeded, ctx.Err())
+			}
+			return ctx.Err()
+		case <-c.change:
 		case <-arrived:
 			arrived = nil
 		}
 	}
-}
-
-// Crash closes the node's listener and resets all its connections at once, as the death of its process does.
-func (f *Fabric) Crash(node string) {
-	f.mu.Lock()
-	l := f.listeners[node]
-	var all []*conn
-	for c := range f.conns {
-		if c.local == node || c.remote == node {
-			all = append(all, c)
-		}
-	}
-	f.mu.Unlock()
-	if l != nil {
-		_ = l.Close()
-	}
-	for _, c := range all {
-		c.reset()
-	}
-}
-
-type listener struct {
-	fabric *Fabric
-	node   string
-	conns  chan net.Conn
-	done   chan struct{}
-	once   sync.Once
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case <-l.done:
-		return nil, net.ErrClosed
-	default:
-	}
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Close() error {
-	l.once.Do(func() {
-		l.fabric.mu.Lock()
-		if l.fabric.listeners[l.node] == l {
-			delete(l.fabric.listeners, l.node)
-		}
-		l.fabric.mu.Unlock()
-		close(l.done)
-		for { // nothing is added any more: Dial looks the listener up under the mutex
-			select {
-			case c := <-l.conns:
-				_ = c.Close()
-			default:
-				return
-			}
-		}
-	})
-	return nil
-}
-
-func (l *listener) Addr() net.Addr { return addr(l.node) }
-
-type addr string
-
-func (addr) Network() string  { return "fabric" }
-func (a addr) String() string { return string(a) }
-
-// conn is one end of a connection.
-type conn struct {
-	fabric        *Fabric
-	r, w          *pipe
-	local, remote string
-}
-
-func (c *conn) Read(b []byte) (int, error) { return c.r.read(b) }
-func (c *conn) Write(b []byte) (int, error) {
-	n, err := c.w.write(b)
-	if err != nil && c.w.shut() { // by the reader at the other end
-		err = syscall.EPIPE
-	}
-	return n, err
-}
-func (c *conn) LocalAddr() net.Addr  { return addr(c.local) }
-func (c *conn) RemoteAddr() net.Addr { return addr(c.remote) }
-
-func (c *conn) Close() error {
-	c.forget()
-	c.w.end()
-	c.r.breakOff(net.ErrClosed)
-	return nil
-}
-
-func (c *conn) reset() {
-	c.forget()
-	c.w.breakOff(syscall.ECONNRESET)
-	c.r.breakOff(syscall.ECONNRESET)
-}
-
-func (c *conn) forget() {
-	c.fabric.mu.Lock()
-	defer c.fabric.mu.Unlock()
-	delete(c.fabric.conns, c)
-}
-
-func (c *conn) SetDeadline(t time.Time) error {
-	c.r.setDeadline(&c.r.reading, t)
-	c.w.setDeadline(&c.w.writing, t)
-	return nil
-}
-
-func (c *conn) SetReadDeadline(t time.Time) error {
-	c.r.setDeadline(&c.r.reading, t)
-	return nil
-}
-
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.w.setDeadline(&c.w.writing, t)
-	return nil
 }

@@ -1,15 +1,23 @@
 package wan
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
-// window bounds what is under way in one direction of a connection; a writer waits beyond it.
-const window = 4 << 20
+const (
+	// window bounds what is under way in one direction of a connection, and what its reader has left; a writer waits
+	// beyond it.
+	window = 4 << 20
+	// segmentCost is what a segment counts for beside its bytes, so that many small ones are bounded too.
+	segmentCost = 64
+)
 
 // segment is what one Write sent, and when it arrives.
 type segment struct {
@@ -21,24 +29,32 @@ type segment struct {
 // held and must not block.
 type path interface {
 	delay() time.Duration
-	// cut tells whether nothing arrives now, and gives a channel that is closed when that changes.
-	cut() (bool, <-chan struct{})
+	cut() cut
 }
 
-// pipe is one direction of a connection: what is written arrives in order, each segment after the path's delay.
+// cut is whether a path is cut. What had arrived before can still be read; change is closed when there is something new.
+type cut struct {
+	off    bool
+	since  time.Time
+	change <-chan struct{}
+}
+
+// pipe is one direction of a connection: what is written arrives in order, each segment after the path's delay. Each side
+// learns of the other's end no sooner than a segment could tell it.
 type pipe struct {
 	path path
 
-	mu      sync.Mutex
-	queue   []segment
-	size    int
-	last    time.Time // when the newest segment arrives: none overtakes another
-	ended   bool      // by the writer
-	broken  error     // by the reader's end, or a reset
-	reading time.Time // deadlines
-	writing time.Time
-	waiting int
-	changed chan struct{}
+	mu       sync.Mutex
+	queue    []segment
+	size     int
+	last     time.Time // when the newest segment, or the end, arrives: none overtakes another
+	end      error     // what the reader gets after the rest; nil while the writer goes on
+	writeErr error     // the writer's side is closed
+	readErr  error     // the reader's side is closed
+	reading  time.Time // deadlines
+	writing  time.Time
+	waiting  int
+	changed  chan struct{}
 }
 
 func newPipe(p path) *pipe { return &pipe{path: p, changed: make(chan struct{})} }
@@ -73,126 +89,183 @@ func (p *pipe) wait(until time.Time, other <-chan struct{}) {
 
 func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
+// write queues b, and waits while the window is full. Where the reader has closed, b is lost: the writer learns of that
+// when word of it arrives on the other pipe.
 func (p *pipe) write(b []byte) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(b) > 0 {
+	for {
 		switch {
-		case p.ended:
-			return n, net.ErrClosed
-		case p.broken != nil:
-			return n, p.broken
+		case p.writeErr != nil:
+			return n, p.writeErr
 		case passed(p.writing):
 			return n, os.ErrDeadlineExceeded
+		case p.readErr != nil:
+			return n + len(b), nil
+		case len(b) == 0:
+			return n, nil
 		case p.size >= window:
 			p.wait(p.writing, nil)
 			continue
 		}
 		k := min(len(b), window-p.size)
-		at := time.Now().Add(p.path.delay())
-		if at.Before(p.last) {
-			at = p.last
-		}
-		p.last = at
-		p.queue = append(p.queue, segment{at, append([]byte(nil), b[:k]...)})
-		p.size += k
+		p.queue = append(p.queue, segment{p.arrival(), slices.Clone(b[:k])})
+		p.size += k + segmentCost
 		b, n = b[k:], n+k
 		p.wake()
 	}
-	return n, nil
 }
 
+// arrival is when something sent now arrives; mu held.
+func (p *pipe) arrival() time.Time {
+	if at := time.Now().Add(p.path.delay()); at.After(p.last) {
+		p.last = at
+	}
+	return p.last
+}
+
+// read copies what has arrived, and waits for something to.
 func (p *pipe) read(b []byte) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	c, err := p.await(len(b) == 0)
+	if err != nil || len(b) == 0 {
+		return 0, err
+	}
+	for len(p.queue) > 0 && n < len(b) && arrived(p.queue[0].at, c) {
+		s := &p.queue[0]
+		k := copy(b[n:], s.data)
+		s.data, n, p.size = s.data[k:], n+k, p.size-k
+		if len(s.data) == 0 {
+			p.pop()
+		}
+	}
+	p.wake()
+	return n, nil
+}
+
+// take returns the segments that have arrived, at most about max bytes of them, and waits for one to.
+func (p *pipe) take(max int) (net.Buffers, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, err := p.await(false)
+	if err != nil {
+		return nil, err
+	}
+	var all net.Buffers
+	for n := 0; len(p.queue) > 0 && n < max && arrived(p.queue[0].at, c); {
+		data := p.queue[0].data
+		all, n, p.size = append(all, data), n+len(data), p.size-len(data)
+		p.pop()
+	}
+	p.wake()
+	return all, nil
+}
+
+// pop drops the first segment, whose bytes are off the books; mu held.
+func (p *pipe) pop() {
+	p.queue[0] = segment{}
+	p.queue = p.queue[1:]
+	p.size -= segmentCost
+}
+
+// keptBack tells whether a cut keeps back what was to arrive at that instant.
+func keptBack(at time.Time, c cut) bool { return c.off && at.After(c.since) }
+
+func arrived(at time.Time, c cut) bool { return !keptBack(at, c) && !time.Now().Before(at) }
+
+// await returns once the first segment has arrived, or at once if the reader asks for none; mu held. The error is what
+// the reader gets instead.
+func (p *pipe) await(none bool) (cut, error) {
 	for {
 		switch {
-		case p.broken != nil:
-			return 0, p.broken
+		case p.readErr != nil:
+			return cut{}, p.readErr
 		case passed(p.reading):
-			return 0, os.ErrDeadlineExceeded
-		case len(b) == 0:
-			return 0, nil
+			return cut{}, os.ErrDeadlineExceeded
+		case none:
+			return cut{}, nil
 		}
-		cut, healed := p.path.cut()
-		if !cut {
-			for len(p.queue) > 0 && n < len(b) && !time.Now().Before(p.queue[0].at) {
-				n += p.take(b[n:])
-			}
-			if n > 0 {
-				p.wake()
-				return n, nil
-			}
-			if len(p.queue) == 0 && p.ended && !time.Now().Before(p.last) {
-				return 0, io.EOF
-			}
+		c, at := p.path.cut(), p.last
+		if len(p.queue) > 0 {
+			at = p.queue[0].at
 		}
-		p.wait(p.next(cut), healed)
+		pending := len(p.queue) > 0 || p.end != nil
+		if pending && arrived(at, c) {
+			if len(p.queue) > 0 {
+				return c, nil
+			}
+			return c, p.end
+		}
+		until := p.reading
+		if pending && !keptBack(at, c) && (until.IsZero() || at.Before(until)) {
+			until = at
+		}
+		p.wait(until, c.change)
 	}
 }
 
-// take copies from the first segment; mu held.
-func (p *pipe) take(b []byte) int {
-	s := &p.queue[0]
-	k := copy(b, s.data)
-	s.data = s.data[k:]
-	p.size -= k
-	if len(s.data) == 0 {
-		p.queue[0] = segment{}
-		p.queue = p.queue[1:]
-	}
-	return k
-}
-
-// next is when a reader should look again by itself; mu held.
-func (p *pipe) next(cut bool) time.Time {
-	var at time.Time
-	switch {
-	case cut:
-	case len(p.queue) > 0:
-		at = p.queue[0].at
-	case p.ended:
-		at = p.last
-	}
-	if at.IsZero() || !p.reading.IsZero() && p.reading.Before(at) {
-		return p.reading
-	}
-	return at
-}
-
-// end says that nothing more will be written: the reader gets EOF after the rest.
-func (p *pipe) end() {
+// finish closes the writer's side: further writes get local, the reader gets remote after the rest, at the instant that it
+// returns.
+func (p *pipe) finish(local, remote error) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.ended {
-		p.ended = true
-		if at := time.Now().Add(p.path.delay()); at.After(p.last) {
-			p.last = at
-		}
-		p.wake()
+	p.writeErr = local
+	if p.end == nil {
+		p.arrival()
+		p.end = remote
 	}
+	p.wake()
+	return p.last
 }
 
-// breakOff ends both ends at once with the error; what is under way is lost.
-func (p *pipe) breakOff(err error) {
+// abandon closes the reader's side: what is under way is lost.
+func (p *pipe) abandon(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.broken == nil {
-		p.broken, p.queue, p.size = err, nil, 0
-		p.wake()
-	}
-}
-
-func (p *pipe) setDeadline(which *time.Time, t time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	*which = t
+	p.readErr, p.queue, p.size = err, nil, 0
 	p.wake()
 }
 
-// shut tells whether the reader has closed its end while the writer has not.
-func (p *pipe) shut() bool {
+// postpone delays what a cut since that instant had kept back: it is sent again now.
+func (p *pipe) postpone(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.ended && p.broken == net.ErrClosed
+	again := time.Now().Add(p.path.delay())
+	for i := range p.queue {
+		if s := &p.queue[i]; s.at.After(since) && s.at.Before(again) {
+			s.at = again
+		}
+	}
+	if p.last.After(since) && p.last.Before(again) {
+		p.last = again
+	}
+	p.wake()
+}
+
+// lost is nil until word has arrived here that the other side has closed; then it is what writes to it get.
+func (p *pipe) lost() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.end == nil || p.readErr != nil || !arrived(p.last, p.path.cut()):
+		return nil
+	case errors.Is(p.end, io.EOF):
+		return syscall.EPIPE
+	}
+	return p.end
+}
+
+func (p *pipe) readDeadline(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reading = t
+	p.wake()
+}
+
+func (p *pipe) writeDeadline(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.writing = t
+	p.wake()
 }

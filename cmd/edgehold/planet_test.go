@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDevPlanet starts the smallest planet as a user would, uses it and stops it.
+func TestDevPlanet(t *testing.T) {
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	r, w := io.Pipe()
+	var errOut strings.Builder
+	ended := make(chan int, 1)
+	go func() {
+		args := strings.Fields("dev --regions here --replicas 1 --edges 1 --wan off --port 0 --json --log-level error")
+		ended <- run(ctx, append(args, "--data", t.TempDir()), &terminal{out: w, err: &errOut, lookupEnv: noEnv})
+		_ = w.Close()
+	}()
+	var ready struct {
+		Ready bool
+		Nodes []struct{ Node, Region, Role, URL string }
+	}
+	if err := json.NewDecoder(r).Decode(&ready); err != nil {
+		t.Fatalf("%v: exit %d, %s", err, <-ended, errOut.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }() // ends with the pipe
+	if !ready.Ready || len(ready.Nodes) != 2 || ready.Nodes[0].Node != "here-1" || ready.Nodes[1].Role != "edge" {
+		t.Errorf("%+v", ready)
+	}
+	server, edge := ready.Nodes[0].URL, ready.Nodes[1].URL
+	i := new(invocation).run("kv", "put", "here/a", "b", "--addr", server)
+	j := new(invocation).run("kv", "get", "here/a", "--addr", edge)
+	if i.status != 0 || j.out != "b" {
+		t.Errorf("put: %s; get: %q %s", i.err, j.out, j.err)
+	}
+	stop()
+	if status := <-ended; status != 0 {
+		t.Errorf("exit %d, %s", status, errOut.String())
+	}
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+// TestServerAndEdge starts a server and an edge as processes of their own would be, and stops them.
+func TestServerAndEdge(t *testing.T) {
+	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
+	ended := make(chan string, 2)
+	begin := func(args ...string) {
+		go func() {
+			var errOut strings.Builder
+			status := run(ctx, append(args, "--log-format", "json"), &terminal{out: io.Discard, err: &errOut, lookupEnv: noEnv})
+			if status == 0 && strings.Contains(errOut.String(), `"@message":"ready"`) {
+				ended <- ""
+			} else {
+				ended <- errOut.String()
+			}
+		}()
+	}
+	server, edge := freeAddress(t), freeAddress(t)
+	begin("server", "--region", "here", "--node", "here-1", "--listen", server, "--data", t.TempDir(), "--bootstrap")
+	begin("edge", "--region", "there", "--node", "there-edge-1", "--listen", edge, "--join", server)
+	for _, addr := range []string{server, edge} {
+		for new(invocation).run("cluster", "status", "--ready", "--addr", addr, "--timeout", "1s").status != 0 {
+			if ctx.Err() != nil {
+				t.Fatalf("%s was not ready within a minute", addr)
+			}
+		}
+	}
+	i := &invocation{ctx: ctx}
+	if i.run("kv", "put", "a", "b", "--addr", edge); i.status != 0 {
+		t.Errorf("exit %d, %s", i.status, i.err)
+	}
+	time.AfterFunc(2*readyEvery, stop) // both have asked by then whether they are ready, and logged it
+	for range 2 {
+		if problem := <-ended; problem != "" {
+			t.Error(problem)
+		}
+	}
+}
+
+// freeAddress is an address of the loopback interface at which nobody listens now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestNodesRefuse(t *testing.T) {
+	for _, c := range []struct {
+		args   string
+		status int
+		says   string
+	}{
+		{"server --node n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--region is needed"},
+		{"server --region r --node n --listen 127.0.0.1:0 --bootstrap", 2, "--data is needed"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d", 2, "--join HOST:PORT"},
+		{"server --region r --node n --listen 0.0.0.0:0 --advertise a:1 --data d --bootstrap", 1, "--insecure"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --addr http://x", 2, "--addr is for the commands that talk to a node"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --log-level loud", 2, "--log-level"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --wan nothing.yaml", 2, "--wan"},
+		{"edge --region r --node n --listen 127.0.0.1:0", 2, "--join is needed"},
+		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --bootstrap", 2, "unknown flag: --bootstrap"},
+		{"dev --replicas 0", 2, "--replicas"},
+		{"dev --wan nothing.yaml", 2, "--wan"},
+		{"dev extra", 2, "one argument too many"},
+	} {
+		i := new(invocation)
+		i.env = map[string]string{"EDGEHOLD_ADDR": "http://ignored:1"}
+		if i.run(strings.Fields(c.args)...); i.status != c.status || !strings.Contains(i.err, c.says) || strings.Count(i.err, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q", c.args, i.status, i.err)
+		}
+	}
+}

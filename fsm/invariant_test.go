@@ -1,0 +1,194 @@
+package fsm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/engine"
+)
+
+// sealed puts the right number and checksum under the rows of a stream, where it can be read at all.
+func sealed(b []byte) []byte {
+	if len(b) > sha256.Size {
+		b = b[:len(b)-sha256.Size]
+	}
+	sum := sha256.Sum256(b)
+	return append(bytes.Clone(b), sum[:]...)
+}
+
+// TestInvariantsAreChecked breaks each invariant by hand: a checker that never saw its bug proves nothing.
+func TestInvariantsAreChecked(t *testing.T) {
+	var key rowKey
+	sid := api.SessionID{Incarnation: 7, Index: 2}
+	lid := func(r *rig) api.LeaseID { return api.LeaseID(r.m.Holders([]api.Key{"never"})[0].Lease) }
+	version := func(index uint64) []byte { return versionRow(api.Version{Epoch: 1, Index: index}) }
+	for what, c := range map[string]struct {
+		want   string
+		damage func(r *rig, b engine.Batch) error
+	}{
+		"a row that cannot be": {"Rows", func(_ *rig, b engine.Batch) error { return b.Set([]byte("?"), nil) }},
+		"a written leased key": {"LeaseCleared", func(r *rig, b engine.Batch) error {
+			v := value{api.Version{Epoch: 1, Index: uint64(lid(r)) + 1}, nil}
+			r.m.meta.Keys++
+			return b.Set(key.ofKey(tableKV, "never"), v.row())
+		}},
+		"a leased key deleted": {"LeaseCleared", func(r *rig, b engine.Batch) error {
+			r.m.meta.Keys--
+			return b.Delete(key.ofKey(tableKV, "a"))
+		}},
+		"a leased key put again": {"LeaseCleared", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 1, Index: r.m.meta.Counter}, nil}.row())
+		}},
+		"a lease of a dead session": {"KillWhole", func(r *rig, b engine.Batch) error {
+			r.m.meta.Sessions--
+			return b.Delete(key.session(sid))
+		}},
+		"a lease the session does not know": {"Superset", func(_ *rig, b engine.Batch) error {
+			return b.Delete(key.held(tableHeld, sid, "never"))
+		}},
+		"a lease only the session knows": {"Superset", func(_ *rig, b engine.Batch) error {
+			return b.Delete(key.ofKey(tableLease, "never"))
+		}},
+		"a lease from the future": {"Superset", func(_ *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableLease, "never"), (&leased{holders: []lease{{sid, 1 << 40}}, absent: true}).row())
+		}},
+		"a session's wrong count": {"KillWhole", func(r *rig, b engine.Batch) error {
+			s, _ := r.m.Session(sid)
+			s.Leases++
+			return b.Set(key.session(sid), sessionRow(&s))
+		}},
+		"a session of another incarnation": {"KillWhole", func(r *rig, b engine.Batch) error {
+			s, _ := r.m.Session(sid)
+			r.m.meta.Sessions++
+			return b.Set(key.session(api.SessionID{Incarnation: 8, Index: 1}), sessionRow(&s))
+		}},
+		"a key of another owner": {"OneOwner", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableKV, "gone/1"), value{api.Version{Epoch: 1, Index: 3}, nil}.row())
+		}},
+		"a lease in a range given up": {"MoveClean", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableLease, "gone/1"), (&leased{holders: []lease{{sid, 1}}, absent: true}).row())
+		}},
+		"a range given up and owned": {"OneOwner", func(r *rig, b engine.Batch) error {
+			o := owned{Shard: Shard{api.PrefixRange("gone/"), 9, 0, 1}}
+			r.m.shards = append(r.m.shards[:1:1], o, r.m.shards[1])
+			return b.Set(key.ofKey(tableRange, "gone/"), o.row())
+		}},
+		"an owned range not at hand": {"OneOwner", func(r *rig, _ engine.Batch) error {
+			r.m.shards = r.m.shards[:1]
+			return nil
+		}},
+		"a version from the future": {"VersionsRise", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 1, Index: 1 << 40}, nil}.row())
+		}},
+		"a version of another epoch": {"VersionsRise", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 2, Index: 3}, nil}.row())
+		}},
+		"a key that is and is not": {"VersionsRise", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableTombstone, "a"), version(4))
+		}},
+		"a tombstone that never goes": {"VersionsRise", func(r *rig, b engine.Batch) error {
+			return b.Set(key.ofKey(tableTombstone, "b"), version(4))
+		}},
+		"a floor of no ownership": {"VersionsRise", func(r *rig, b engine.Batch) error {
+			return b.Set(key.floor(77, 1), []byte{1})
+		}},
+		"a record without an anchor": {"Once", func(r *rig, b engine.Batch) error {
+			return b.Delete(key.anchor("a", api.ClientID{1, 2, 3}, 2))
+		}},
+		"an anchor without a record": {"Once", func(r *rig, b engine.Batch) error {
+			return b.Set(key.anchor("a", api.ClientID{1, 2, 3}, 3), nil)
+		}},
+		"a client's wrong count": {"Once", func(r *rig, b engine.Batch) error {
+			return b.Set(key.client(api.ClientID{1, 2, 3}), client{count: 2}.row())
+		}},
+		"records of nobody": {"Once", func(r *rig, b engine.Batch) error { return b.Delete(key.client(api.ClientID{1, 2, 3})) }},
+		"a wrong counter":   {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Keys++; return nil }},
+	} {
+		r := furnished(t)
+		if err := r.m.CheckInvariants(); err != nil {
+			t.Fatal(err)
+		}
+		b := r.m.engine.NewBatch()
+		if err := errors.Join(c.damage(r, b), b.Commit()); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.m.CheckInvariants(); err == nil || !strings.HasPrefix(err.Error(), c.want+": ") {
+			t.Errorf("%s: %v, want %s", what, err, c.want)
+		}
+	}
+}
+
+// failing is an engine whose reads begin to fail.
+type failing struct {
+	engine.Engine
+	failed bool
+}
+
+var errDisk = errors.New("disk failure")
+
+func (f *failing) Get(key []byte) ([]byte, bool, error) {
+	if f.failed {
+		return nil, false, errDisk
+	}
+	return f.Engine.Get(key)
+}
+
+func (f *failing) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
+	if f.failed {
+		return errDisk
+	}
+	return f.Engine.Scan(lo, hi, reverse, visit)
+}
+
+func (f *failing) NewBatch() engine.Batch { return failingBatch{f.Engine.NewBatch(), f} }
+
+type failingBatch struct {
+	engine.Batch
+	f *failing
+}
+
+func (b failingBatch) Get(key []byte) ([]byte, bool, error) {
+	if b.f.failed {
+		return nil, false, errDisk
+	}
+	return b.Batch.Get(key)
+}
+
+// TestEngineFails: reads tell of it; Apply does not go on as if nothing had happened.
+func TestEngineFails(t *testing.T) {
+	f := &failing{Engine: engine.NewMemory()}
+	m, err := Open(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(1, [][]byte{Encode(benchInit)})
+	f.failed = true
+	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeInternal {
+		t.Errorf("list: %v", err)
+	}
+	if err := m.CheckInvariants(); api.CodeOf(err) != api.CodeInternal {
+		t.Errorf("check: %v", err)
+	}
+	if _, err := Open(f); !errors.Is(err, errDisk) {
+		t.Errorf("open: %v", err)
+	}
+	func() {
+		defer func() {
+			if x, ok := recover().(error); !ok || !errors.Is(x, errDisk) {
+				t.Errorf("Apply went on: %v", x)
+			}
+		}()
+		m.Apply(1, [][]byte{Encode(Write{Term: 1, Txn: putTxn("k", "v")})})
+	}()
+	f.failed = false
+	if m.Meta().Counter != 1 {
+		t.Error("an Apply that failed had an effect")
+	}
+}

@@ -1,0 +1,241 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// furnished is a machine that has a row in every table.
+func furnished(t testing.TB) *rig {
+	r := group(t, "g.1", Shard{api.Range{}, 1, 0, 1})
+	sid := r.open("edge-1")
+	r.ok(TermStart{"n1"})
+	txn := putTxn("a", "value")
+	txn.ID = api.RequestID{Client: api.ClientID{1, 2, 3}, Seq: 2, AckedBelow: 1, Epoch: 1}
+	r.ok(Write{Term: r.term, Txn: txn})
+	for _, k := range []api.Key{"old", "\x00zero", "gone/1"} {
+		txn = deleteTxn(k)
+		txn.ID = api.RequestID{Client: api.ClientID{4}, Seq: uint64(k[0])}
+		r.ok(Write{Term: r.term, Txn: txn})
+	}
+	r.ok(TrimTombstones{r.term, 1 << 40, 1})
+	r.grant(sid, "a", "never")
+	r.grant(r.open("edge-2"), "a")
+	r.ok(Suspect{r.term, sid})
+	r.ok(Cede{Term: r.term, Range: api.PrefixRange("gone/"), Epoch: 9, To: []api.GroupID{"g.2"}})
+	r.ok(ExpireDedup{r.term, 2})
+	return r
+}
+
+// TestSnapshotGolden pins the bytes of snapshots: what a machine has written, every later one must read.
+func TestSnapshotGolden(t *testing.T) {
+	const file = "testdata/snapshot.golden"
+	r := furnished(t)
+	tables := map[byte]bool{}
+	err := r.m.engine.Scan(nil, nil, false, func(k, _ []byte) bool { tables[k[0]] = true; return true })
+	if err != nil || len(tables) != 12 {
+		t.Errorf("rows in %d of 12 tables (%v)", len(tables), err)
+	}
+	golden(t, file, stream(t, r.m))
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m := newMachine(t)
+	if err := m.Restore(f); err != nil {
+		t.Fatal(err)
+	}
+	same(t, m, r.m)
+}
+
+// same wants equal machines, in what they hold and in what they have at hand.
+func same(t *testing.T, a, b *Machine) {
+	t.Helper()
+	ha, err1 := a.Hash()
+	hb, err2 := b.Hash()
+	if ha != hb || err1 != nil || err2 != nil {
+		t.Errorf("the hashes are %x and %x (%v, %v)", ha, hb, err1, err2)
+	}
+	if !reflect.DeepEqual(a.Meta(), b.Meta()) || !reflect.DeepEqual(a.shards, b.shards) {
+		t.Errorf("the machines are %+v %+v and %+v %+v", a.Meta(), a.shards, b.Meta(), b.shards)
+	}
+	if err := a.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRestoreDamaged: whatever is wrong with a stream, there is an error and the machine stays what it was.
+func TestRestoreDamaged(t *testing.T) {
+	good := stream(t, furnished(t).m)
+	to := founded(t)
+	to.put("mine", "v")
+	before := to.rows()
+	refused := func(what string, from io.Reader) {
+		t.Helper()
+		if err := to.m.Restore(from); err == nil {
+			t.Fatalf("%s was restored", what)
+		}
+		if !bytes.Equal(before, to.rows()) {
+			t.Fatalf("%s changed the machine", what)
+		}
+	}
+	for n := range good {
+		refused("a stream cut off", bytes.NewReader(good[:n]))
+	}
+	r := rand.New(rand.NewPCG(1, 0))
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1 << r.IntN(8)
+		refused(fmt.Sprintf("a stream with byte %d flipped", i), bytes.NewReader(bad))
+	}
+	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x02"), good[14:]...)))
+	refused("a huge row", bytes.NewReader(append(good[:14:14], 1, 0xff, 0xff, 0xff, 0xff, 0x0f)))
+	broken := errors.New("broken")
+	refused("a stream that breaks", io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(broken)))
+	if err := to.m.Restore(iotest.OneByteReader(bytes.NewReader(good))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSnapshotStaysWhatItWas: Apply goes on beside a snapshot that is being written.
+func TestSnapshotStaysWhatItWas(t *testing.T) {
+	r := furnished(t)
+	want := stream(t, r.m)
+	s, err := r.m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := range 300 {
+			r.m.Apply(r.term, [][]byte{Encode(Write{Term: r.term, Txn: putTxn(api.Key(fmt.Sprint("k/", i%50)), "v")})})
+		}
+	})
+	for range 20 {
+		var b bytes.Buffer
+		if _, err := s.WriteTo(&b); err != nil || !bytes.Equal(b.Bytes(), want) {
+			t.Fatalf("the snapshot has changed (%v)", err)
+		}
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.WriteTo(brokenWriter{}); err == nil {
+		t.Error("a writer's error got lost")
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken") }
+
+// TestReadsAreAtomic: a read beside Apply sees all of an entry or nothing of it.
+func TestReadsAreAtomic(t *testing.T) {
+	r := founded(t)
+	sid := r.open("n")
+	keys := []api.Key{"a", "b", "c"}
+	write := func(i int) [][]byte {
+		var cs [][]byte
+		for _, k := range keys {
+			cs = append(cs, Encode(Write{Term: 1, Txn: putTxn(k, fmt.Sprint(i)), Killed: []api.SessionID{sid}}))
+		}
+		return append(cs, Encode(Grant{1, []GrantItem{{Session: sid, Keys: keys}}}))
+	}
+	r.m.Apply(1, write(0))
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				es, err := r.m.Read(keys)
+				if err != nil || string(es[0].Value) != string(es[1].Value) || string(es[1].Value) != string(es[2].Value) {
+					t.Errorf("read %v, %v", entriesText(es), err)
+					return
+				}
+				if res, err := r.m.List(&api.ListRequest{}); err != nil || string(res.Entries[0].Value) != string(res.Entries[2].Value) {
+					t.Errorf("list %v, %v", res, err)
+					return
+				}
+				if n := len(r.m.Holders(keys)); n%3 != 0 {
+					t.Errorf("%d holders", n)
+				}
+				r.m.Preview(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "a"}}})
+				r.m.Sessions()
+				r.m.Session(sid)
+				r.m.Meta()
+				if _, err := r.m.Hash(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for i := range 300 {
+		r.m.Apply(1, write(i))
+	}
+	if err := r.m.Restore(bytes.NewReader(stream(t, r.m))); err != nil {
+		t.Error(err)
+	}
+	close(done)
+	wg.Wait()
+}
+
+func FuzzRestore(f *testing.F) {
+	good := stream(f, furnished(f).m)
+	f.Add(good, false)
+	f.Add(good[:len(good)/2], false)
+	f.Add(good, true)
+	f.Add([]byte(snapshotMagic+"\x00\x00"), true)
+	f.Fuzz(func(t *testing.T, b []byte, seal bool) {
+		if seal { // the right checksum under whatever stands before it
+			b = sealed(b)
+		}
+		m := founded(t).m
+		before := m.Meta()
+		if err := m.Restore(bytes.NewReader(b)); err != nil {
+			if !reflect.DeepEqual(m.Meta(), before) {
+				t.Fatalf("a failed restore changed the machine: %v", err)
+			}
+			return
+		}
+		if again := stream(t, m); !bytes.Equal(again, b) && len(again) > len(b) {
+			t.Fatalf("%d bytes became %d", len(b), len(again))
+		}
+		_ = m.CheckInvariants() // may well be broken; must be told, not hang or panic
+	})
+}
+
+// TestBigState restores what does not fit into one piece of anything.
+func TestBigState(t *testing.T) {
+	r := founded(t)
+	var cs [][]byte
+	for i := range 20_000 {
+		cs = append(cs, Encode(Write{Term: 1, Txn: putTxn(api.Key(fmt.Sprintf("k/%06d", i)), "v")}))
+	}
+	r.m.Apply(1, cs)
+	r.put("big", string(make([]byte, api.MaxValueBytes)))
+	m := newMachine(t)
+	began := time.Now()
+	if err := m.Restore(bytes.NewReader(stream(t, r.m))); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("snapshot and restore of %d keys took %v", m.Meta().Keys, time.Since(began))
+	same(t, m, r.m)
+}

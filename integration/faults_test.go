@@ -1,0 +1,309 @@
+package integration
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/integration/history"
+)
+
+var (
+	oneSeed = flag.Uint64("seed", 0, "replay the fault schedule of this seed alone")
+	seeds   = flag.Int("seeds", 20, "how many seeds TestFaults runs")
+)
+
+// fault is one kind of trouble: do makes it at the host that drew it, and returns what ends it.
+type fault struct {
+	name string
+	do   func(p *planet, r *rand.Rand) (what string, undo func())
+}
+
+var faults = []fault{
+	{"isolate a node", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.hosts[r.IntN(len(p.hosts))]
+		p.fabric.Isolate(h.name)
+		return h.name, func() { p.fabric.Rejoin(h.name) }
+	}},
+	{"isolate a leader", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.someLeader(r)
+		p.fabric.Isolate(h.name)
+		return h.name, func() { p.fabric.Rejoin(h.name) }
+	}},
+	{"cut one way", func(p *planet, r *rand.Rand) (string, func()) {
+		a, b := p.hosts[r.IntN(len(p.hosts))], p.hosts[r.IntN(len(p.hosts))]
+		p.fabric.Cut(a.name, b.name)
+		return a.name + " to " + b.name, func() { p.fabric.Heal(a.name, b.name) }
+	}},
+	{"leader hears nobody", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), true) }},
+	{"nobody hears the leader", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), false) }},
+	{"edge hears nobody", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), true) }},
+	{"nobody hears the edge", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), false) }},
+	{"crash a leader", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.someLeader(r)
+		h.crash()
+		return h.name, h.start
+	}},
+	{"crash a node", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.hosts[r.IntN(len(p.hosts))]
+		h.crash()
+		return h.name, h.start
+	}},
+	{"split regions", func(p *planet, r *rand.Rand) (string, func()) {
+		a := regions[r.IntN(len(regions))]
+		p.aroundRegion(a, p.fabric.Cut)
+		return a, func() { p.aroundRegion(a, p.fabric.Heal) }
+	}},
+	{"loss and reorder", func(p *planet, r *rand.Rand) (string, func()) {
+		for _, a := range p.hosts {
+			for _, b := range p.hosts {
+				if r.IntN(3) == 0 {
+					p.fabric.Degrade(a.name, b.name, 0.05+0.15*r.Float64(), time.Duration(r.IntN(60))*time.Millisecond)
+				}
+			}
+		}
+		return "a third of the ways", p.fabric.HealAll
+	}},
+	{"freeze an edge", func(p *planet, r *rand.Rand) (string, func()) {
+		// As its neighbours see it: nothing goes in or out. Its clock sees the pause as a suspend.
+		h := p.someEdge(r)
+		p.fabric.Isolate(h.name)
+		h.clock.Suspend()
+		return h.name, func() { h.clock.Resume(); p.fabric.Rejoin(h.name) }
+	}},
+	{"clocks drift", func(p *planet, r *rand.Rand) (string, func()) {
+		for _, h := range p.hosts {
+			h.clock.SetRate(1 + api.ClockRateError*(2*r.Float64()-1)*0.99)
+		}
+		return "all nodes", func() {
+			for _, h := range p.hosts {
+				h.clock.SetRate(1)
+			}
+		}
+	}},
+	{"a clock is slewed", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.hosts[r.IntN(len(p.hosts))]
+		h.clock.Slew(1 + 0.08*(2*r.Float64()-1))
+		return h.name, func() { h.clock.Slew(1) }
+	}},
+	{"an edge's clock jumps", func(p *planet, r *rand.Rand) (string, func()) {
+		h := p.someEdge(r)
+		h.clock.Jump(time.Duration(r.IntN(10)) * time.Second)
+		return h.name, func() {}
+	}},
+}
+
+func (p *planet) someLeader(r *rand.Rand) *host {
+	groups := p.groups()
+	g := groups[r.IntN(len(groups))]
+	if h := p.leader(g); h != nil {
+		return h
+	}
+	return p.hosts[0]
+}
+
+func (p *planet) someEdge(r *rand.Rand) *host {
+	var edges []*host
+	for _, h := range p.hosts {
+		if h.role == api.RoleEdge {
+			edges = append(edges, h)
+		}
+	}
+	return edges[r.IntN(len(edges))]
+}
+
+func (p *planet) oneWay(h *host, deaf bool) (string, func()) {
+	each := func(do func(from, to string)) {
+		for _, o := range p.hosts {
+			switch {
+			case o == h:
+			case deaf:
+				do(o.name, h.name)
+			default:
+				do(h.name, o.name)
+			}
+		}
+	}
+	each(p.fabric.Cut)
+	return h.name, func() { each(p.fabric.Heal) }
+}
+
+func (p *planet) aroundRegion(region string, do func(from, to string)) {
+	for _, a := range p.hosts {
+		for _, b := range p.hosts {
+			if (a.region == region) != (b.region == region) {
+				do(a.name, b.name)
+			}
+		}
+	}
+}
+
+// nemesis makes one fault after the other until told to stop, each drawn from the seed, and heals everything at the end.
+// The first faults of a planet with that number are in turn, so that 20 seeds meet every kind.
+func nemesis(p *planet, seed uint64, stop <-chan struct{}, met func(name string)) {
+	r := rand.New(rand.NewPCG(seed, 0xfa17))
+	pause := func(least, spread time.Duration) bool {
+		select {
+		case <-stop:
+			return false
+		case <-time.After(least + time.Duration(r.Int64N(int64(spread)))):
+			return true
+		}
+	}
+	for i := 0; pause(2*time.Second, 4*time.Second); i++ {
+		f := faults[r.IntN(len(faults))]
+		if i < 2 {
+			f = faults[(int(seed)*2+i)%len(faults)]
+		}
+		what, undo := f.do(p, r)
+		met(f.name)
+		p.t.Logf("%8.3fs  %s: %s", time.Since(epoch).Seconds(), f.name, what)
+		pause(2*time.Second, 8*time.Second)
+		undo()
+	}
+	p.fabric.HealAll()
+}
+
+// epoch is when time begins in a bubble.
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// total is what all seeds of a run did together.
+type total struct {
+	mu          sync.Mutex
+	ops, leased int64
+	audits      int64
+	met         map[string]int
+}
+
+// TestFaults runs planets under faults, a seed each, and judges what their clients saw.
+func TestFaults(t *testing.T) {
+	sum := &total{met: map[string]int{}}
+	t.Run("seeds", func(t *testing.T) {
+		n := *seeds
+		if testing.Short() {
+			n = min(n, 2)
+		}
+		for seed := uint64(1); seed <= uint64(n); seed++ {
+			if *oneSeed != 0 {
+				seed = *oneSeed
+			}
+			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, 10_400, sum) })
+			})
+			if *oneSeed != 0 {
+				break
+			}
+		}
+	})
+	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache", sum.ops, sum.leased, sum.audits)
+	for _, f := range faults {
+		t.Logf("%4d x %s", sum.met[f.name], f.name)
+	}
+	if *oneSeed != 0 || testing.Short() || *seeds < 20 {
+		return
+	}
+	if sum.ops < 200_000 || sum.leased*3 < sum.ops {
+		t.Errorf("%d operations, %d leased reads: too few to mean anything", sum.ops, sum.leased)
+	}
+	for _, f := range faults {
+		if sum.met[f.name] == 0 {
+			t.Errorf("no seed met the fault %q", f.name)
+		}
+	}
+}
+
+// faultySeed runs one planet with about so many operations. To replay: go test ./integration -run TestFaults -seed N -v
+func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
+	t.Logf("replay with -seed %d", seed)
+	p := newPlanet(t, seed, 1)
+	defer p.close()
+	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
+		clients: 10, perOps: operations / 10, think: 100 * time.Millisecond}
+	for i := range 4 {
+		for _, r := range regions {
+			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", r, i)))
+		}
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		nemesis(p, seed, stop, func(name string) {
+			sum.mu.Lock()
+			sum.met[name]++
+			sum.mu.Unlock()
+		})
+	}()
+	w.run(seed, time.Now().Add(time.Hour))
+	close(stop)
+	<-done
+	p.healed(w)
+	judge(t, p, w)
+	sum.mu.Lock()
+	sum.ops += w.attempts.Load()
+	sum.leased += w.served[api.ServedByLease].Load()
+	sum.audits += p.audits.Load()
+	sum.mu.Unlock()
+}
+
+// healed demands that a planet whose faults are over serves every key again, and soon.
+func (p *planet) healed(w *workload) {
+	p.ready(30 * time.Second)
+	for _, key := range w.keys {
+		if _, err := p.byName["eu-west-edge-1"].store0().Do(within(p.t, 15*time.Second), put(key, "healed")); err != nil {
+			p.t.Errorf("after healing: put %q: %v", key, err)
+		}
+	}
+}
+
+func judge(t *testing.T, p *planet, w *workload) {
+	ops := w.recorder.Ops()
+	for _, verdict := range []error{history.Versions(ops), history.Once(ops), history.Linearizable(ops)} {
+		if verdict != nil {
+			t.Error(verdict)
+		}
+	}
+	p.sameState()
+	leased := w.served[api.ServedByLease].Load()
+	t.Logf("%d operations in %v, %d leased reads, %d owner reads", w.attempts.Load(), time.Since(epoch).Round(time.Second),
+		leased, w.served[api.ServedByOwner].Load())
+}
+
+// sameState demands that replicas at the same index are in the same state, and that all invariants of the machine hold.
+func (p *planet) sameState() {
+	type at struct {
+		group api.GroupID
+		index uint64
+	}
+	seen := map[at][32]byte{}
+	for _, h := range p.hosts {
+		n := h.running()
+		if n == nil || h.role != api.RoleServer {
+			continue
+		}
+		for _, g := range p.groups() {
+			m := n.Machine(g)
+			if m == nil {
+				continue
+			}
+			if err := m.CheckInvariants(); err != nil {
+				p.t.Errorf("%s, %s: %v", h.name, g, err)
+			}
+			sum, err := m.Hash()
+			if err != nil {
+				p.t.Errorf("%s, %s: %v", h.name, g, err)
+			}
+			k := at{g, m.Meta().Counter}
+			if other, ok := seen[k]; ok && other != sum {
+				p.t.Errorf("Determinism: replicas of %s differ at index %d (%s is one)", g, k.index, h.name)
+			}
+			seen[k] = sum
+		}
+	}
+}

@@ -1,0 +1,334 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
+	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport/wan"
+)
+
+var regions = []string{"us-east", "eu-west", "ap-south"}
+
+// planet is three regions of three servers and one edge each, over a fabric. It lives in a synctest bubble: its time is
+// virtual, and nothing of it touches a socket or a disk.
+type planet struct {
+	t      *testing.T
+	fabric *wan.Fabric
+	plan   *placement.Map
+	hosts  []*host
+	byName map[string]*host
+	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
+	audits atomic.Int64
+	stale  atomic.Pointer[string]
+}
+
+// host is a machine: what is durable, its clock, and the node that runs on it, if one does.
+type host struct {
+	planet *planet
+	name   string
+	region string
+	role   api.Role
+	clock  *clock.Simulated
+	stores map[api.GroupID]*replica.MemoryStores
+
+	mu   sync.Mutex
+	node *cluster.Node // nil while the host is down
+	life *atomic.Bool  // of the node's network: false once it has crashed
+}
+
+// diskSync is how long a durable write takes.
+const diskSync = 2 * time.Millisecond
+
+// newPlanet starts all nodes and waits until they are ready.
+func newPlanet(t *testing.T, seed uint64, groups int) *planet {
+	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}}
+	plan := cluster.Planned{ClusterID: "test"}
+	add := func(name, region string, role api.Role) {
+		h := &host{planet: p, name: name, region: region, role: role,
+			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*replica.MemoryStores{}}
+		p.hosts = append(p.hosts, h)
+		p.byName[name] = h
+		plan.Nodes = append(plan.Nodes, cluster.PlannedNode{ID: api.NodeID(name), Region: api.RegionID(region), Role: role, Address: name})
+	}
+	for _, r := range regions {
+		for i := range 3 {
+			add(fmt.Sprintf("%s-%d", r, i+1), r, api.RoleServer)
+		}
+		plan.Prefixes = append(plan.Prefixes, api.RegionID(r))
+	}
+	for _, r := range regions {
+		add(r+"-edge-1", r, api.RoleEdge)
+	}
+	var err error
+	if p.plan, err = cluster.Plan(plan, groups, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range p.hosts {
+		h.start()
+	}
+	p.ready(time.Minute)
+	return p
+}
+
+// start runs a node on the host, over what the host's disks hold.
+func (h *host) start() {
+	p := h.planet
+	l, err := p.fabric.Listen(h.name, h.region)
+	if err != nil {
+		p.t.Errorf("start %s: %v", h.name, err)
+		return
+	}
+	alive := new(atomic.Bool)
+	alive.Store(true)
+	n, err := cluster.Open(context.Background(), cluster.Config{
+		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan,
+		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			if !alive.Load() {
+				return nil, errors.New("this process has crashed")
+			}
+			c, err := p.fabric.Dial(ctx, h.name, address)
+			if err == nil && !alive.Load() {
+				_ = c.Close()
+				return nil, errors.New("this process has crashed")
+			}
+			return c, err
+		},
+	})
+	if err != nil {
+		p.t.Errorf("start %s: %v", h.name, err)
+		return
+	}
+	h.mu.Lock()
+	h.node, h.life = n, alive
+	h.mu.Unlock()
+}
+
+func (h *host) disk(g api.GroupID) (replica.Stores, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stores[g] == nil {
+		h.stores[g] = replica.NewMemoryStores(diskSync)
+	}
+	return h.stores[g].Stores()
+}
+
+// running is the node; nil while the host is down.
+func (h *host) running() *cluster.Node {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.node
+}
+
+// crash ends the node as kill -9 does: what is durable at this instant stays, nothing more leaves the host. What is left
+// of the process is then closed, so that its goroutines end.
+func (h *host) crash() {
+	h.mu.Lock()
+	n := h.node
+	if n == nil {
+		h.mu.Unlock()
+		return
+	}
+	h.node = nil
+	h.life.Store(false)
+	for g, s := range h.stores {
+		h.stores[g] = s.Clone()
+	}
+	h.mu.Unlock()
+	h.planet.fabric.Crash(h.name)
+	_ = n.Close() // of a zombie: what it cannot say goodbye to is no failure
+}
+
+func (p *planet) close() {
+	p.fabric.HealAll()
+	var wg sync.WaitGroup
+	for _, h := range p.hosts {
+		wg.Go(func() {
+			if n := h.running(); n != nil {
+				if err := n.Close(); err != nil {
+					p.t.Errorf("close %s: %v", h.name, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s := p.stale.Load(); s != nil {
+		p.t.Error(*s)
+	}
+}
+
+// ready waits until every node that runs is ready.
+func (p *planet) ready(within time.Duration) {
+	end := time.Now().Add(within)
+	for _, h := range p.hosts {
+		n := h.running()
+		if n == nil {
+			continue
+		}
+		for err := n.Ready(context.Background()); err != nil; err = n.Ready(context.Background()) {
+			if time.Now().After(end) {
+				p.t.Errorf("%s is not ready after %v: %v", h.name, within, err)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// leader is the host whose node leads the group, as most say; nil where nobody does.
+func (p *planet) leader(g api.GroupID) *host {
+	var best api.GroupStatus
+	for _, h := range p.hosts {
+		n := h.running()
+		if n == nil || h.role != api.RoleServer {
+			continue
+		}
+		if s, ok := n.Group(g); ok && s.Term >= best.Term && s.Leader != "" {
+			best = s
+		}
+	}
+	return p.byName[string(best.Leader)]
+}
+
+func (p *planet) groups() []api.GroupID {
+	var ids []api.GroupID
+	for _, g := range p.plan.Groups {
+		if g.ID != api.MetaGroup {
+			ids = append(ids, g.ID)
+		}
+	}
+	return ids
+}
+
+// audit is the NoStale judge: it looks into every node's cache at the instant a write has applied somewhere. By then the
+// machine has seen every lease on the key given up, or its session dead: nobody may serve an older version.
+func (p *planet) audit(a cluster.Applied) {
+	for i := range a.Results {
+		txn := a.Results[i].Txn
+		if txn == nil || txn.Version.IsZero() {
+			continue
+		}
+		for _, e := range txn.Entries {
+			if e.Version != txn.Version {
+				continue
+			}
+			p.audits.Add(1)
+			p.noneOlder(a, e)
+		}
+	}
+}
+
+func (p *planet) noneOlder(a cluster.Applied, written api.Entry) {
+	for _, h := range p.hosts {
+		n := h.running()
+		if n == nil {
+			continue
+		}
+		held, ok := n.Store().AuditKey(written.Key)
+		if ok && held.Servable && held.Entry.Version.Compare(written.Version) < 0 {
+			p.found("NoStale: %s would serve %q at %v under lease %d of session %v, after %v had applied at %s in %s",
+				h.name, written.Key, held.Entry.Version, held.Entry.Lease, held.Session, written.Version, a.Node, a.Group)
+		}
+	}
+}
+
+func (p *planet) found(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	p.stale.CompareAndSwap(nil, &s)
+}
+
+// gateways are the nodes through which clients work: every edge, and the first server of each region.
+func (p *planet) gateways() []*host {
+	var all []*host
+	for _, h := range p.hosts {
+		if h.role == api.RoleEdge || h.name == h.region+"-1" {
+			all = append(all, h)
+		}
+	}
+	slices.SortFunc(all, func(a, b *host) int { // edges first: they take most of the clients
+		switch {
+		case a.role == b.role:
+			return 0
+		case a.role == api.RoleEdge:
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func (h *host) store() *edge.Edge {
+	if n := h.running(); n != nil {
+		return n.Store()
+	}
+	return nil
+}
+
+func put(key api.Key, value string) *api.Txn {
+	return &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: []byte(value)}}}
+}
+
+func get(key api.Key) *api.ReadRequest { return &api.ReadRequest{Keys: []api.Key{key}} }
+
+// within is a context of the bubble's virtual time.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestPlanet runs a whole planet in a bubble: a write in one region, leases in the others, and a write that is seen
+// everywhere at once.
+func TestPlanet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlanet(t, 1, 1)
+		defer p.close()
+		ctx := within(t, time.Minute)
+		us, ap := p.byName["us-east-edge-1"].store(), p.byName["ap-south-edge-1"].store()
+		const key = "eu-west/greeting"
+		if _, err := us.Do(ctx, put(key, "hello")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		for i := range 10 {
+			r, err := ap.Read(ctx, get(key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.ServedBy == api.ServedByLease {
+				break
+			}
+			if i == 9 {
+				t.Fatal("ten reads, and no lease")
+			}
+		}
+		before := time.Now()
+		r, err := ap.Read(ctx, get(key))
+		if err != nil || r.ServedBy != api.ServedByLease || string(r.Entries[0].Value) != "hello" {
+			t.Fatalf("leased read: %+v, %v", r, err)
+		}
+		if took := time.Since(before); took != 0 {
+			t.Errorf("a leased read took %v on a network of its own", took)
+		}
+		if _, err := us.Do(ctx, put(key, "goodbye")); err != nil {
+			t.Fatal(err)
+		}
+		if r, err = ap.Read(ctx, get(key)); err != nil || string(r.Entries[0].Value) != "goodbye" {
+			t.Fatalf("after the write was acknowledged: %+v, %v", r, err)
+		}
+	})
+}

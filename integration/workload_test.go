@@ -1,0 +1,160 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/integration/history"
+)
+
+// workload is what the clients of one planet do.
+type workload struct {
+	planet   *planet
+	recorder *history.Recorder
+	keys     []api.Key
+	clients  int
+	perOps   int           // operations of each client
+	think    time.Duration // mean pause between two
+	served   [3]atomic.Int64
+	unique   atomic.Int64
+	attempts atomic.Int64
+}
+
+// opTimeout is how long a client waits for one operation. Leases are outwaited in less.
+const opTimeout = 8 * time.Second
+
+// run has all clients work until each has done its operations or the time is over.
+func (w *workload) run(seed uint64, end time.Time) {
+	gateways := w.planet.gateways()
+	var wg sync.WaitGroup
+	for id := range w.clients {
+		r := rand.New(rand.NewPCG(seed, uint64(id)))
+		wg.Go(func() { w.client(id, gateways[id%len(gateways)], r, end) })
+	}
+	wg.Wait()
+}
+
+func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
+	record := w.recorder.Client(id)
+	var key api.Key
+	again := 0 // how often the client reads the same key once more, as the code behind one page does
+	for range w.perOps {
+		if !time.Now().Before(end) {
+			return
+		}
+		if again--; again < 0 {
+			key, again = w.keys[r.IntN(len(w.keys))], r.IntN(12)
+		}
+		w.attempts.Add(1)
+		if at.store() == nil { // its gateway is down
+			time.Sleep(time.Second)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+		switch n := r.IntN(100); {
+		case n < 94:
+			w.read(ctx, record, at, key)
+		case n < 97:
+			w.put(ctx, record, at, key, id, r)
+		case n < 99:
+			w.cas(ctx, record, at, key, id, r)
+		default:
+			w.remove(ctx, record, at, key)
+		}
+		cancel()
+		time.Sleep(time.Duration(r.ExpFloat64() * float64(w.think)))
+	}
+}
+
+func (w *workload) read(ctx context.Context, c *history.Client, at *host, key api.Key) history.State {
+	running := c.Begin(history.Op{Kind: history.Get, Key: key})
+	var state history.State
+	res, err := at.store0().Read(ctx, get(key))
+	if err == nil {
+		e := res.Entries[0]
+		state = history.State{Exists: e.Exists, Value: string(e.Value), Version: e.Version}
+		w.served[res.ServedBy].Add(1)
+	}
+	running.End(state, err)
+	return state
+}
+
+// request is an id of its own for each write, so that the router may send it again.
+func request(id int, r *rand.Rand) api.RequestID {
+	var client api.ClientID
+	for i := range client {
+		client[i] = byte(r.Uint32())
+	}
+	client[0] = byte(id) | 0x80
+	return api.RequestID{Client: client}
+}
+
+func (w *workload) put(ctx context.Context, c *history.Client, at *host, key api.Key, id int, r *rand.Rand) {
+	value := fmt.Sprintf("v%d", w.unique.Add(1))
+	running := c.Begin(history.Op{Kind: history.Put, Key: key, Written: value})
+	txn := put(key, value)
+	if r.IntN(2) == 0 {
+		txn.ID = request(id, r)
+	}
+	res, err := at.store0().Do(ctx, txn)
+	running.End(written(res, err), err)
+}
+
+// cas replaces what the client has just read.
+func (w *workload) cas(ctx context.Context, c *history.Client, at *host, key api.Key, id int, r *rand.Rand) {
+	seen := w.read(ctx, c, at, key)
+	if at.store() == nil {
+		return
+	}
+	value := fmt.Sprintf("v%d", w.unique.Add(1))
+	expect := history.State{Exists: seen.Exists, Value: seen.Value, Version: seen.Version}
+	txn := put(key, value)
+	txn.ID = request(id, r)
+	txn.If = []api.Cond{{Kind: api.CondVersion, Key: key, Version: seen.Version}}
+	if !seen.Exists {
+		expect = history.State{}
+		txn.If = []api.Cond{{Kind: api.CondAbsent, Key: key}}
+	}
+	running := c.Begin(history.Op{Kind: history.CAS, Key: key, Written: value, Expect: expect})
+	res, err := at.store0().Do(ctx, txn)
+	if err == nil && !res.Committed {
+		err = &api.Error{Code: api.CodePreconditionFailed, Version: res.Entries[0].Version}
+	}
+	running.End(written(res, err), err)
+}
+
+func (w *workload) remove(ctx context.Context, c *history.Client, at *host, key api.Key) {
+	running := c.Begin(history.Op{Kind: history.Delete, Key: key})
+	res, err := at.store0().Do(ctx, &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}})
+	running.End(written(res, err), err)
+}
+
+func written(res *api.TxnResult, err error) history.State {
+	if err != nil || !res.Committed || len(res.Entries) == 0 {
+		return history.State{}
+	}
+	return history.State{Exists: true, Version: res.Entries[0].Version}
+}
+
+// down is the store of a host without a node.
+type down struct{}
+
+func (down) Read(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+	return nil, api.Errorf(api.CodeUnavailable, "the gateway is down")
+}
+
+func (down) Do(context.Context, *api.Txn) (*api.TxnResult, error) {
+	return nil, api.Errorf(api.CodeUnavailable, "the gateway is down")
+}
+
+func (h *host) store0() api.Store {
+	if s := h.store(); s != nil {
+		return s
+	}
+	return down{}
+}
