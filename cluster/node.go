@@ -85,26 +85,44 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// open opens the rooms, each when those that it needs are there.
+// open makes the rooms, each when those that it needs are there, and only then starts them: what one room calls in
+// another, in whatever order they wake up, is there.
 func (n *Node) open(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{
-		n.openPort, n.openPeers, n.openMirror, n.openRouter, n.openEdge, n.openHTTP,
-	} {
-		if err := step(ctx); err != nil {
+	for _, step := range []func() error{n.openPort, n.makePeers, n.makeMirror, n.makeRouter, n.makeEdge, n.start} {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := step(); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+func (n *Node) start() error {
+	n.mirror.Start()
+	if err := n.openMembers(); err != nil {
+		return err
+	}
+	n.tasks.Go(func() {
+		if err := n.rpc.Serve(n.port.Peer()); err != nil {
+			n.log.Error("the peer lane has ended", "error", err)
+		}
+	})
+	n.edge.Start()
+	n.serveHTTP()
 	n.tasks.Go(n.join)
 	n.tasks.Go(n.reconcile)
 	return nil
 }
 
-func (n *Node) openPort(context.Context) (err error) {
+// openPort takes the port. Connections wait for the rooms that will serve them.
+func (n *Node) openPort() (err error) {
 	n.port, err = transport.Open(transport.Config{Listener: n.cfg.Listener, Logger: n.log.Named("port")})
 	return err
 }
 
-func (n *Node) openPeers(context.Context) (err error) {
+func (n *Node) makePeers() (err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
@@ -130,15 +148,10 @@ func (n *Node) openPeers(context.Context) (err error) {
 	}
 	n.rpc = rpc.NewServer(rpc.ServerConfig{})
 	n.peers.Register(n.rpc)
-	n.tasks.Go(func() {
-		if err := n.rpc.Serve(n.port.Peer()); err != nil {
-			n.log.Error("the peer lane has ended", "error", err)
-		}
-	})
 	return nil
 }
 
-func (n *Node) openMirror(context.Context) (err error) {
+func (n *Node) makeMirror() (err error) {
 	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.cfg.Join, Logger: n.log.Named("map")}
 	if n.cfg.Dir != "" {
 		fresh, err := identify(n.cfg.Dir, n.cfg.ID)
@@ -148,7 +161,7 @@ func (n *Node) openMirror(context.Context) (err error) {
 		n.admitted.Store(!fresh)
 		cfg.File = meta.OSFile(filepath.Join(n.cfg.Dir, "placement"))
 	}
-	if n.mirror, err = meta.OpenMirror(cfg); err != nil {
+	if n.mirror, err = meta.NewMirror(cfg); err != nil {
 		return err
 	}
 	if n.cfg.Bootstrap && n.mirror.Map() == nil {
@@ -167,10 +180,10 @@ func (n *Node) openMirror(context.Context) (err error) {
 		Get: n.newestMap, Propose: n.proposeToMeta, Mover: &peer.Mover{Pool: n.pool, OnLeader: n.onLeader},
 		Update: func(m *placement.Map) { _ = n.mirror.Update(m) },
 	}
-	return n.openMembers()
+	return nil
 }
 
-func (n *Node) openRouter(context.Context) (err error) {
+func (n *Node) makeRouter() (err error) {
 	n.router, err = router.New(router.Config{
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
@@ -179,7 +192,7 @@ func (n *Node) openRouter(context.Context) (err error) {
 	return err
 }
 
-func (n *Node) openEdge(context.Context) (err error) {
+func (n *Node) makeEdge() (err error) {
 	n.edge, err = edge.New(edge.Config{
 		Store: n.router, Lister: n.router, Lessor: n.router, Locate: n.router.Locate,
 		Peers: n.voters,
@@ -191,19 +204,15 @@ func (n *Node) openEdge(context.Context) (err error) {
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
 		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
 	})
-	if err == nil {
-		n.edge.Start()
-	}
 	return err
 }
 
-func (n *Node) openHTTP(context.Context) error {
+func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
 		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log,
 	})})
-	return nil
 }
 
 // Store is the node's own way to every key: its leased cache, and behind it the owners.

@@ -17,9 +17,6 @@ func (n *Node) self() placement.Node {
 
 // address is where a node is reached, as the map says.
 func (n *Node) address(node string) (string, bool) {
-	if n.mirror == nil {
-		return "", false
-	}
 	return n.mirror.Address(api.NodeID(node))
 }
 
@@ -34,12 +31,10 @@ func (n *Node) dial(ctx context.Context, address string) (net.Conn, error) {
 
 // regionAt is the region of the node at the address, as far as the map says: this node's own where it does not.
 func (n *Node) regionAt(address string) api.RegionID {
-	if n.mirror != nil {
-		if m := n.mirror.Map(); m != nil {
-			for _, o := range m.Nodes {
-				if o.Address == address {
-					return o.Region
-				}
+	if m := n.mirror.Map(); m != nil {
+		for _, o := range m.Nodes {
+			if o.Address == address {
+				return o.Region
 			}
 		}
 	}
@@ -67,13 +62,10 @@ func (n *Node) voters() []edge.PeerGroups {
 	return all
 }
 
-// mirrorOf answers polls of others from this node's mirror, once it is open.
+// mirrorOf answers polls of others from this node's mirror, which is made later than what asks it.
 type mirrorOf struct{ n *Node }
 
 func (m mirrorOf) Wait(ctx context.Context, since uint64) (*placement.Map, error) {
-	if m.n.mirror == nil {
-		return nil, api.Errorf(api.CodeUnavailable, "this node is starting")
-	}
 	return m.n.mirror.Wait(ctx, since)
 }
 

@@ -48,6 +48,7 @@ type MirrorConfig struct {
 // concurrent use.
 type Mirror struct {
 	cfg    MirrorConfig
+	kept   *placement.Map // what stands in the file at Start; nil is none
 	now    atomic.Pointer[placement.Map]
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -66,8 +67,8 @@ type refresh struct {
 	err  error // set before done is closed
 }
 
-// OpenMirror reads the map that was kept, if any, and begins to poll. The newer of it and Initial is the first map.
-func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
+// NewMirror reads the map that was kept, if any. The newer of it and Initial is the first map.
+func NewMirror(cfg MirrorConfig) (*Mirror, error) {
 	if cfg.Source == nil {
 		return nil, api.Errorf(api.CodeInvalid, "a mirror needs a source")
 	}
@@ -86,17 +87,21 @@ func OpenMirror(cfg MirrorConfig) (*Mirror, error) {
 			return nil, &api.Error{Code: api.CodeInternal, Op: "mirror", Hint: "the placement map kept by this node cannot be read", Err: err}
 		}
 	}
-	kept := m.now.Load()
+	m.kept = m.now.Load()
 	if cfg.Initial != nil {
 		if err := m.Update(cfg.Initial); err != nil {
 			return nil, err
 		}
 	}
-	m.wg.Go(m.poll)
-	if cfg.File != nil {
-		m.wg.Go(func() { m.keep(kept) })
-	}
 	return m, nil
+}
+
+// Start begins to poll and to keep every new map, once.
+func (m *Mirror) Start() {
+	m.wg.Go(m.poll)
+	if m.cfg.File != nil {
+		m.wg.Go(func() { m.keep(m.kept) })
+	}
 }
 
 func (c *MirrorConfig) setDefaults() {

@@ -155,10 +155,11 @@ func openMirror(t *testing.T, cfg MirrorConfig) *Mirror {
 		defer mu.Unlock()
 		return draw()
 	}
-	m, err := OpenMirror(cfg)
+	m, err := NewMirror(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.Start()
 	return m
 }
 
@@ -256,11 +257,11 @@ func TestMirrorRestarts(t *testing.T) {
 }
 
 func TestMirrorRefuses(t *testing.T) {
-	if _, err := OpenMirror(MirrorConfig{}); !errors.Is(err, api.CodeInvalid) {
+	if _, err := NewMirror(MirrorConfig{}); !errors.Is(err, api.CodeInvalid) {
 		t.Errorf("no source: %v", err)
 	}
 	broken := &memoryFile{b: []byte("not a map")}
-	if _, err := OpenMirror(MirrorConfig{Source: newSource(nil), File: broken}); !errors.Is(err, api.CodeInternal) {
+	if _, err := NewMirror(MirrorConfig{Source: newSource(nil), File: broken}); !errors.Is(err, api.CodeInternal) {
 		t.Errorf("a broken file: %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {

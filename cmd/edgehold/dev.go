@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
@@ -65,6 +66,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 		return err
 	}
 	<-ctx.Done()
+	logger.SetLevel(hclog.Off) // what nodes that end say of each other is no news; what goes wrong is returned
 	return planet.Close()
 }
 
