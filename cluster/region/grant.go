@@ -50,9 +50,9 @@ func (r *Region) readGranted(ctx context.Context, l *lead, q *api.ReadRequest, w
 			item.Known = append(item.Known, q.Known[i])
 		}
 	}
-	var before []api.Entry
-	if !guardGrantAtApply {
-		before, _ = r.look(q)
+	var before *api.ReadResult
+	if !guardGrantAtApply { // the mutant: the value is read as an owner reads, and the lease fetched after it
+		before, _ = r.readConfirmed(ctx, l, q)
 	}
 	began := time.Now()
 	granted, err := r.propose(ctx, fsm.Grant{Term: l.term, Items: []fsm.GrantItem{item}})
@@ -68,9 +68,11 @@ func (r *Region) readGranted(ctx context.Context, l *lead, q *api.ReadRequest, w
 		}
 		res.Entries, res.Snapshot = rest, merge(rest, granted.Entries, wanted)
 	}
-	for i := range before {
-		before[i].Lease = res.Entries[i].Lease
-		res.Entries[i] = before[i]
+	if before != nil {
+		for i := range res.Entries {
+			before.Entries[i].Lease = res.Entries[i].Lease
+		}
+		res.Entries = before.Entries
 	}
 	r.metrics.grants(leased(res.Entries))
 	return res, true
