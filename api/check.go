@@ -38,8 +38,8 @@ func (r *ListRequest) Check() error {
 	if r.Limit > MaxListLimit {
 		return Errorf(CodeTooLarge, "list of %d entries is over the limit of %d entries", r.Limit, MaxListLimit)
 	}
-	if len(r.Range.Start) > MaxKeyBytes || len(r.Range.End) > MaxKeyBytes {
-		return Errorf(CodeTooLarge, "a bound of the list is over the limit of %d bytes", MaxKeyBytes)
+	if n := max(len(r.Range.Start), len(r.Range.End)); n > MaxKeyBytes {
+		return Errorf(CodeTooLarge, "bound of a list of %d bytes is over the limit of %d bytes", n, MaxKeyBytes)
 	}
 	return nil
 }

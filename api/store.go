@@ -146,6 +146,9 @@ type DroppedLease struct {
 	Session SessionID `cbor:"1,keyasint"`
 	Key     Key       `cbor:"2,keyasint"`
 	Lease   LeaseID   `cbor:"3,keyasint"`
+	// Group gave the lease. Another one, to which the key may have moved, has sessions of its own with the same ids. It
+	// goes between nodes only: in a group's log it is that group.
+	Group GroupID `cbor:"4,keyasint,omitempty"`
 }
 
 // Keys are all keys that t names, each once, sorted. The first is the anchor of its RequestID.

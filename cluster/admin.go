@@ -87,6 +87,9 @@ func (n *Node) Ready(context.Context) error {
 	if _, ok := m.Node(n.cfg.ID); !ok {
 		return notReady("the cluster has not let this node in yet")
 	}
+	if !n.admitted.Load() {
+		return notReady("the cluster has not let this node in; its log says why")
+	}
 	for _, id := range m.VotersAt(n.cfg.ID) {
 		x := n.members.get(id)
 		if x == nil {
@@ -126,7 +129,7 @@ func (n *Node) leads(g placement.Group) bool {
 		leader, _ := x.raft.Leader()
 		return leader != ""
 	}
-	return g.ID == api.MetaGroup || n.router.Leader(g.ID) != ""
+	return g.ID == api.MetaGroup || n.router.Leader(g.ID) != "" || n.edge.Usable(g.ID)
 }
 
 // Group tells what this node's replica knows of the group, without waiting; false where it has none.

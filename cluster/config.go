@@ -64,10 +64,10 @@ type Config struct {
 
 func (c *Config) check() error {
 	switch {
-	case c.ID == "" || len(c.ID) > 128:
-		return api.Errorf(api.CodeInvalid, "a node needs an id of 1 to 128 bytes (--node)")
-	case c.Region == "" || len(c.Region) > 128:
-		return api.Errorf(api.CodeInvalid, "a node needs a region of 1 to 128 bytes (--region)")
+	case c.ID == "" || len(c.ID) > placement.MaxNameBytes:
+		return api.Errorf(api.CodeInvalid, "a node needs an id of 1 to %d bytes (--node)", placement.MaxNameBytes)
+	case c.Region == "" || len(c.Region) > placement.MaxNameBytes:
+		return api.Errorf(api.CodeInvalid, "a node needs a region of 1 to %d bytes (--region)", placement.MaxNameBytes)
 	case c.Role != api.RoleServer && c.Role != api.RoleEdge:
 		return api.Errorf(api.CodeInvalid, "a node is a server or an edge, not %q", c.Role)
 	case c.Listener == nil:

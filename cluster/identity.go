@@ -2,47 +2,98 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// identify makes the folder that of the node, or tells that it is another's. fresh: it was nobody's before.
-func identify(dir string, id api.NodeID) (fresh bool, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return false, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "the data folder cannot be made; see --data", Err: err}
-	}
-	name := filepath.Join(dir, "node")
-	b, err := os.ReadFile(name)
-	switch have := strings.TrimSpace(string(b)); {
-	case errors.Is(err, fs.ErrNotExist):
-		return true, os.WriteFile(name, []byte(string(id)+"\n"), 0o600)
-	case err != nil:
-		return false, err
-	case have != string(id):
-		return false, api.Errorf(api.CodeConflict, "the data folder %s belongs to node %q, not %q; use that id or another folder", dir, have, id)
-	}
-	return false, nil
+// identity is what a data folder says of whose it is. It is claimed, durably, when the node may begin to vote: before
+// that nothing in the folder counts, and a server whose folder was lost is known by its having none. It may not vote again
+// under its old name: it would have forgotten whom it voted for and what it acknowledged.
+type identity struct {
+	file    meta.File
+	node    api.NodeID // "" while the folder is nobody's
+	cluster string     // of the first server of a cluster: the cluster that it has founded
 }
 
-// admit registers this node with the cluster, and lets it open the replicas that the map names it for.
-//
-// A server that the map knows but whose folder is new has lost its log. It may not vote again under its old name: it
-// would have forgotten whom it voted for and what it acknowledged.
-func (n *Node) admit(ctx context.Context, m *placement.Map) error {
-	if _, known := m.Node(n.cfg.ID); known && n.cfg.Role == api.RoleServer && !n.admitted.Load() && !n.asked {
-		return api.Errorf(api.CodeConflict,
-			"the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", n.cfg.ID)
+// identityOf is what the file holds, a line each.
+const identityOf = "%s\n%s\n%s\n%s\n" // node, region, role, cluster
+
+// identify reads whose folder it is, and makes it where there is none. CodeConflict where it is another node's.
+func identify(dir string, self placement.Node) (identity, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return identity{}, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "the data folder cannot be made; see --data", Err: err}
 	}
-	n.asked = true
-	if _, err := n.changes.Join(ctx, n.self()); err != nil {
+	x := identity{file: meta.OSFile(filepath.Join(dir, "node"))}
+	b, err := x.file.Read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return x, nil
+	}
+	if err != nil {
+		return x, err
+	}
+	lines := append(strings.Split(string(b), "\n"), "", "", "", "")
+	x.node, x.cluster = api.NodeID(lines[0]), lines[3]
+	if was := (placement.Node{ID: x.node, Region: api.RegionID(lines[1]), Role: api.Role(lines[2])}); was.ID != self.ID || was.Region != self.Region || was.Role != self.Role {
+		return x, api.Errorf(api.CodeConflict, "the data folder %s is that of the %s %q in region %q, not of the %s %q in region %q; start that one, or use another folder",
+			dir, was.Role, was.ID, was.Region, self.Role, self.ID, self.Region)
+	}
+	return x, nil
+}
+
+// claim makes the folder the node's, unless it is already. A node without a folder has nothing to claim.
+func (x *identity) claim(self placement.Node) error {
+	if x.node != "" || x.file == nil {
+		return nil
+	}
+	if err := x.file.Write(fmt.Appendf(nil, identityOf, self.ID, self.Region, self.Role, x.cluster)); err != nil {
 		return err
 	}
-	n.admitted.Store(true)
+	x.node = self.ID
 	return nil
+}
+
+// found makes this server the first of a new cluster: with the same name again where it was one before and has not come
+// to know its own map.
+func (n *Node) found() error {
+	if n.identity.node == "" {
+		var name [8]byte
+		if _, err := rand.Read(name[:]); err != nil {
+			return err
+		}
+		n.identity.cluster = fmt.Sprintf("%x", name)
+	}
+	if n.identity.cluster == "" {
+		return api.Errorf(api.CodeConflict, "this data folder is that of a server which joined a cluster; start it with --join, not --bootstrap")
+	}
+	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	if err != nil {
+		return err
+	}
+	return n.mirror.Update(first)
+}
+
+// admit registers this node with the cluster, and lets it open the replicas that the map names it for. m is the map as it
+// is now. A folder that is claimed before the cluster hears of the node is never taken for one that was lost.
+func (n *Node) admit(ctx context.Context, m *placement.Map) error {
+	if !n.admitted.Load() {
+		if _, known := m.Node(n.cfg.ID); known && n.cfg.Role == api.RoleServer {
+			return api.Errorf(api.CodeConflict,
+				"the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", n.cfg.ID)
+		}
+		if err := n.identity.claim(n.self()); err != nil {
+			return err
+		}
+		n.admitted.Store(true)
+	}
+	_, err := n.changes.Join(ctx, n.self())
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -34,7 +35,8 @@ type member struct {
 	raft  interface {
 		roster
 		CurrentTerm() uint64
-		Leader() (node string, term uint64)
+		// IsMember tells whether the newest members that the replica has heard of include it; true while it knows none.
+		IsMember() bool
 		Close() error
 	}
 	region  *region.Region
@@ -76,8 +78,12 @@ func (m *members) regions() []api.GroupID {
 	return ids
 }
 
+// term is what this node answers to those who confirm their lead. A replica that closes has nothing to say: its term
+// stands still.
 func (m *members) term(g api.GroupID) (uint64, bool) {
-	if x := m.get(g); x != nil {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if x := m.open[g]; x != nil && !m.closed {
 		return x.raft.CurrentTerm(), true
 	}
 	return 0, false
@@ -88,6 +94,17 @@ func (m *members) metaGroup() peer.Meta {
 		return x.meta
 	}
 	return nil
+}
+
+// remove takes the member out; false where it is gone, or the node is closing, which then closes it.
+func (m *members) remove(x *member) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.open[x.group] != x {
+		return false
+	}
+	delete(m.open, x.group)
+	return true
 }
 
 // add takes the member in; false where the node is closing.
@@ -122,17 +139,31 @@ func (m *members) close() error {
 	return errors.Join(errs...)
 }
 
-// openMembers opens the replicas that the map names this node for and that are not open yet.
-func (n *Node) openMembers() error {
+// durable names the groups of which this node has a log, whatever the map says: while their members count on its vote, it
+// must not fail them.
+func (n *Node) durable() []api.GroupID {
+	if n.cfg.Dir == "" {
+		return nil
+	}
+	var ids []api.GroupID
+	folders, _ := os.ReadDir(n.groupDir("")) // none is there before the first group is
+	for _, f := range folders {
+		ids = append(ids, api.GroupID(f.Name()))
+	}
+	return ids
+}
+
+// openMembers opens the replicas that the map names this node for, and those named, where they are not open yet.
+func (n *Node) openMembers(also ...api.GroupID) error {
 	m := n.mirror.Map()
 	if m == nil || !n.admitted.Load() {
 		return nil
 	}
-	for _, id := range m.VotersAt(n.cfg.ID) {
-		if n.members.get(id) != nil {
+	for _, id := range append(m.VotersAt(n.cfg.ID), also...) {
+		g, known := m.Group(id)
+		if !known || n.members.get(id) != nil {
 			continue
 		}
-		g, _ := m.Group(id)
 		x, err := n.openMember(g, m)
 		if err != nil {
 			return &api.Error{Code: api.CodeInternal, Op: "open group " + string(id), Err: err}
@@ -218,7 +249,7 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 	}
 	cfg := replica.Config{
 		Group: string(g.ID), Node: string(n.cfg.ID), Timing: timing, Address: n.address,
-		Streams: &lane{n: n, group: string(g.ID), Lane: n.port.Raft(string(g.ID))},
+		Streams: n.lane(m.ClusterID, g.ID),
 		Confirm: func(ctx context.Context, node string, term uint64) (bool, error) {
 			return n.pool.Remote(api.NodeID(node)).Confirm(ctx, g.ID, term)
 		},
@@ -238,17 +269,27 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 	return cfg
 }
 
-// lane is a group's Raft lane on this node's port, and the way to the same lane at others.
+// lane is a group's Raft lane on this node's port, and the way to the same lane at others. Its name says whom it means:
+// another node at an old address, or one of another cluster, must not be taken for the member.
 type lane struct {
-	n     *Node
-	group string
+	n       *Node
+	cluster string
+	group   api.GroupID
 	*transport.Lane
 }
 
-func (l *lane) Dial(_ string, address string, timeout time.Duration) (net.Conn, error) {
+func (n *Node) lane(cluster string, g api.GroupID) *lane {
+	return &lane{n: n, cluster: cluster, group: g, Lane: n.port.Raft(laneName(cluster, n.cfg.ID, g))}
+}
+
+func laneName(cluster string, node api.NodeID, g api.GroupID) string {
+	return nodeName(cluster, node) + "/" + string(g)
+}
+
+func (l *lane) Dial(node, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.n.ctx, timeout)
 	defer cancel()
-	return l.n.dialer.DialRaft(ctx, address, l.group)
+	return l.n.dialer.DialRaft(ctx, address, laneName(l.cluster, api.NodeID(node), l.group))
 }
 
 // reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
@@ -263,9 +304,7 @@ func (n *Node) reconcile() {
 		if m := n.mirror.Map(); m != nil {
 			for _, x := range n.members.all() {
 				if g, ok := m.Group(x.group); ok {
-					if err := reconcile(n.ctx, x.raft, g, m); err != nil {
-						n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
-					}
+					n.reconcileMember(x, g, m)
 				}
 			}
 		}
@@ -274,6 +313,20 @@ func (n *Node) reconcile() {
 		case <-changed:
 		case <-t.C:
 		}
+	}
+}
+
+// reconcileMember leads a step towards the members that the map wants, or ends a replica that was removed.
+func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
+	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.members.remove(x) {
+		n.log.Info("this node is no member of the group any more", "group", g.ID)
+		if err := x.close(); err != nil {
+			n.log.Warn("a replica did not end well", "group", g.ID, "error", err)
+		}
+		return
+	}
+	if err := reconcile(n.ctx, x.raft, g, m); err != nil {
+		n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"path/filepath"
 	"sync"
@@ -50,9 +49,10 @@ type Node struct {
 	http    *httpd.Server
 	members members
 
-	// admitted: the map's word on what this server votes in may be carried out. asked belongs to the task that joins.
+	// admitted: the map's word on what this server votes in may be carried out. identity belongs to Open, and then to the
+	// task that joins.
 	admitted atomic.Bool
-	asked    bool
+	identity identity
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -88,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 // open makes the rooms, each when those that it needs are there, and only then starts them: what one room calls in
 // another, in whatever order they wake up, is there.
 func (n *Node) open(ctx context.Context) error {
-	for _, step := range []func() error{n.openPort, n.makePeers, n.makeMirror, n.makeRouter, n.makeEdge, n.start} {
+	for _, step := range []func() error{n.makePeers, n.makeMirror, n.makeRouter, n.makeEdge, n.openPort, n.start} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -99,9 +99,15 @@ func (n *Node) open(ctx context.Context) error {
 	return nil
 }
 
+// openPort takes the port. Connections wait until the rooms that serve them have started.
+func (n *Node) openPort() (err error) {
+	n.port, err = transport.Open(transport.Config{Listener: n.cfg.Listener, Answers: n.answersTo, Logger: n.log.Named("port")})
+	return err
+}
+
 func (n *Node) start() error {
 	n.mirror.Start()
-	if err := n.openMembers(); err != nil {
+	if err := n.openMembers(n.durable()...); err != nil {
 		return err
 	}
 	n.tasks.Go(func() {
@@ -114,12 +120,6 @@ func (n *Node) start() error {
 	n.tasks.Go(n.join)
 	n.tasks.Go(n.reconcile)
 	return nil
-}
-
-// openPort takes the port. Connections wait for the rooms that will serve them.
-func (n *Node) openPort() (err error) {
-	n.port, err = transport.Open(transport.Config{Listener: n.cfg.Listener, Logger: n.log.Named("port")})
-	return err
 }
 
 func (n *Node) makePeers() (err error) {
@@ -139,9 +139,11 @@ func (n *Node) makePeers() (err error) {
 			if !ok {
 				return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
 			}
-			return n.dialer.DialPeer(ctx, address)
+			return n.dialer.DialPeer(ctx, address, nodeName(n.mirror.Map().ClusterID, node))
 		},
-		DialAddress: n.dialer.DialPeer,
+		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
+			return n.dialer.DialPeer(ctx, address, "") // whoever that is: it is asked for the map alone
+		},
 	})
 	if err != nil {
 		return err
@@ -154,26 +156,24 @@ func (n *Node) makePeers() (err error) {
 func (n *Node) makeMirror() (err error) {
 	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.cfg.Join, Logger: n.log.Named("map")}
 	if n.cfg.Dir != "" {
-		fresh, err := identify(n.cfg.Dir, n.cfg.ID)
-		if err != nil {
+		if n.identity, err = identify(n.cfg.Dir, n.self()); err != nil {
 			return err
 		}
-		n.admitted.Store(!fresh)
+		n.admitted.Store(n.identity.node != "")
 		cfg.File = meta.OSFile(filepath.Join(n.cfg.Dir, "placement"))
 	}
 	if n.mirror, err = meta.NewMirror(cfg); err != nil {
 		return err
 	}
 	if n.cfg.Bootstrap && n.mirror.Map() == nil {
-		first, err := placement.Bootstrap(fmt.Sprintf("%x", n.nonce[:8]), n.self(), n.cfg.Groups, n.cfg.Voters)
-		if err != nil {
-			return err
-		}
-		if err := n.mirror.Update(first); err != nil {
+		if err := n.found(); err != nil {
 			return err
 		}
 	}
 	if n.cfg.Static != nil || n.cfg.Bootstrap {
+		if err := n.identity.claim(n.self()); err != nil {
+			return err
+		}
 		n.admitted.Store(true)
 	}
 	n.changes = &meta.Client[*fsm.Receipt]{
@@ -187,6 +187,7 @@ func (n *Node) makeRouter() (err error) {
 	n.router, err = router.New(router.Config{
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
+		DedupEpoch:   func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
 		WriteTimeout: 2 * n.cfg.LeaseTerm,
 	})
 	return err

@@ -20,6 +20,15 @@ func (n *Node) address(node string) (string, bool) {
 	return n.mirror.Address(api.NodeID(node))
 }
 
+// nodeName is what a connection names whom it means by.
+func nodeName(cluster string, node api.NodeID) string { return cluster + "/" + string(node) }
+
+// answersTo tells whether a connection that names whom it means means this node, in this cluster.
+func (n *Node) answersTo(name string) bool {
+	m := n.mirror.Map()
+	return m != nil && name == nodeName(m.ClusterID, n.cfg.ID)
+}
+
 // dial connects to an address, over the simulated wide area if there is one.
 func (n *Node) dial(ctx context.Context, address string) (net.Conn, error) {
 	c, err := n.cfg.Dial(ctx, address)
@@ -69,21 +78,25 @@ func (m mirrorOf) Wait(ctx context.Context, since uint64) (*placement.Map, error
 	return m.n.mirror.Wait(ctx, since)
 }
 
-// joinRetry is the pause after nobody could be asked to let this node in.
-const joinRetry = 300 * time.Millisecond
+// The pauses after nobody could be asked to let this node in, and after it was refused.
+const (
+	joinRetry   = 300 * time.Millisecond
+	joinRefused = 10 * time.Second
+)
 
 // join makes the map name this node at its present addresses. It goes on until that is so, and then ends.
 func (n *Node) join() {
 	for n.ctx.Err() == nil {
-		changed := n.changed()
+		changed, retry := n.changed(), joinRetry
 		if m := n.mirror.Map(); m != nil {
-			if have, ok := m.Node(n.cfg.ID); ok && have == n.self() {
+			if have, ok := m.Node(n.cfg.ID); ok && have == n.self() && n.admitted.Load() {
 				return
 			}
 			if err := n.register(); err == nil {
 				continue
 			} else if api.CodeOf(err) == api.CodeConflict || api.CodeOf(err) == api.CodeInvalid {
 				n.log.Error("the cluster does not let this node in", "error", err)
+				changed, retry = nil, joinRefused // a change of the map is no reason to hurry
 			} else {
 				n.log.Warn("could not register with the cluster; trying again", "error", err)
 			}
@@ -91,7 +104,7 @@ func (n *Node) join() {
 		select {
 		case <-n.ctx.Done():
 		case <-changed:
-		case <-time.After(joinRetry):
+		case <-time.After(retry):
 		}
 	}
 }

@@ -24,11 +24,14 @@ type roster interface {
 	AddMember(ctx context.Context, m replica.Member, prevIndex uint64) error
 	PromoteMember(ctx context.Context, node string, prevIndex uint64) error
 	UpdateAddress(ctx context.Context, node, address string, prevIndex uint64) error
+	RemoveMember(ctx context.Context, node string, prevIndex uint64) error
+	Transfer(ctx context.Context, to string) error
 	CaughtUp(node string) bool
+	Leader() (node string, term uint64)
 }
 
 // reconcile takes one step that brings the group's members nearer to what the map wants, if this node leads it: correct
-// an address, promote who has caught up, or add one who is missing. One member at a time catches up.
+// an address, promote who has caught up, add one who is missing, or, when all who are wanted vote, remove one who is not.
 func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Map) error {
 	if !r.IsLeader() {
 		return nil
@@ -41,18 +44,34 @@ func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Ma
 		switch {
 		case ok && n.Address != have.Address:
 			return r.UpdateAddress(ctx, have.Node, n.Address, index)
-		case !have.Voter && r.CaughtUp(have.Node):
+		case !have.Voter && slices.Contains(g.Voters, api.NodeID(have.Node)) && r.CaughtUp(have.Node):
 			return r.PromoteMember(ctx, have.Node, index)
-		case !have.Voter:
-			return nil
 		}
 	}
+	settled := len(members) > 0
 	for _, want := range g.Voters {
-		if slices.ContainsFunc(members, func(h replica.Member) bool { return h.Node == string(want) }) {
-			continue
-		}
-		if n, ok := m.Node(want); ok {
+		i := slices.IndexFunc(members, func(h replica.Member) bool { return h.Node == string(want) })
+		settled = settled && i >= 0 && members[i].Voter
+		if n, ok := m.Node(want); ok && i < 0 && index > 0 {
 			return r.AddMember(ctx, replica.Member{Node: string(want), Address: n.Address}, index)
+		}
+	}
+	if !settled {
+		return nil // nobody goes before all who are wanted vote
+	}
+	return removeOne(ctx, r, g, members, index)
+}
+
+// removeOne removes a member that the map does not want. A leader that is not wanted first lets another lead.
+func removeOne(ctx context.Context, r roster, g placement.Group, members []replica.Member, index uint64) error {
+	self, _ := r.Leader()
+	for _, have := range members {
+		switch {
+		case slices.Contains(g.Voters, api.NodeID(have.Node)):
+		case have.Node == self:
+			return r.Transfer(ctx, string(g.Voters[0]))
+		default:
+			return r.RemoveMember(ctx, have.Node, index)
 		}
 	}
 	return nil

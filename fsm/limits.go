@@ -5,13 +5,15 @@ import "github.com/edgehold/edgehold/api"
 // Limits of a machine. One over is refused with [api.CodeUnavailable] naming the limit, or, for leases, gets no lease.
 // All replicas of a group must have the same.
 const (
-	MaxSessions       = 100_000
-	MaxSessionLeases  = 100_000
-	MaxKeyHolders     = 64
-	MaxClientRecords  = 65_536
-	MaxRecords        = 8_000_000
-	MaxReceiptRecords = 50_000
-	MaxReceiptBytes   = 2 << 20 // of records
+	MaxSessions      = 100_000
+	MaxSessionLeases = 100_000
+	MaxKeyHolders    = 64
+	MaxClientRecords = 65_536
+	MaxRecords       = 8_000_000
+	// What the receipts of all groups that share a range may carry together: each may carry its part of it.
+	MaxReceiptRecords = 100_000
+	MaxReceiptBytes   = 8 << 20 // of records
+	MaxReceiptClients = 100_000
 	// DedupEpochs is for how many whole dedup epochs the results of idle clients are kept.
 	DedupEpochs = 24
 	// MaxSweep bounds the rows that one TrimTombstones or ExpireDedup looks at.
@@ -31,8 +33,9 @@ const (
 
 // limits are those that tests make smaller.
 type limits struct {
-	sessions, sessionLeases, keyHolders    int
-	clientRecords, records, receiptRecords int
+	sessions, sessionLeases, keyHolders int
+	clientRecords, records              int
+	receiptRecords, receiptClients      int // in all receipts of one move
 
 	cedeHolders int // named in one refusal of a Cede
 	killChunk   int // leases read at a time while a session ends
@@ -40,6 +43,7 @@ type limits struct {
 
 var defaultLimits = limits{
 	sessions: MaxSessions, sessionLeases: MaxSessionLeases, keyHolders: MaxKeyHolders,
-	clientRecords: MaxClientRecords, records: MaxRecords, receiptRecords: MaxReceiptRecords,
+	clientRecords: MaxClientRecords, records: MaxRecords,
+	receiptRecords: MaxReceiptRecords, receiptClients: MaxReceiptClients,
 	cedeHolders: 1024, killChunk: 1024,
 }

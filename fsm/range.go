@@ -68,18 +68,23 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	if len(res.Holders) > 0 {
 		return errHeld(res.Holders[0].Key)
 	}
-	records, err := t.anchored(c.Range)
+	o := t.shards[i]
+	records, err := t.anchored(c.Range, o.Of)
+	if err != nil {
+		return err
+	}
+	clients, err := t.clientsOf(records, o.Of)
 	if err != nil {
 		return err
 	}
 	t.kill(c.Killed, nil, res)
 	t.drop(c.Cleared)
-	o := t.shards[i]
 	res.Receipt = &Receipt{
 		Range: c.Range, Epoch: c.Epoch, To: c.To, DedupEpoch: t.meta.DedupEpoch,
 		From: []Source{{t.meta.Group, o.Index, o.Of}}, Records: records,
 	}
-	res.Receipt.Clients = t.handOver(records)
+	t.handOver(records)
+	res.Receipt.Clients = clients
 	var w writer
 	putReceipt(&w, res.Receipt)
 	t.set(t.key.moved(c.Range.Start, c.Epoch), w.b)
@@ -139,10 +144,10 @@ func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
 	return epoch, seen
 }
 
-// anchored reads the records anchored in the range, sorted, if one receipt may carry them.
-func (t *tx) anchored(r api.Range) ([]Record, *api.Error) {
+// anchored reads the records anchored in the range, sorted, if the receipt of one of so many groups may carry them.
+func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 	var records []Record
-	size, most := 0, t.limits.receiptRecords
+	size, most, bytes := 0, t.limits.receiptRecords/int(of), MaxReceiptBytes/int(of)
 	lo, hi := span(tableAnchor, r, true)
 	t.scan(lo, hi, func(k, _ []byte) bool {
 		r := reader{b: k[1:]}
@@ -163,16 +168,45 @@ func (t *tx) anchored(r api.Range) ([]Record, *api.Error) {
 		})
 		size += len(row)
 	}
-	if len(records) > most || size > MaxReceiptBytes {
+	if len(records) > most || size > bytes {
 		return nil, api.Errorf(api.CodeUnavailable,
-			"over the limit of %d results (%d bytes) of recent writes that may move with a range; they end by and by", most, MaxReceiptBytes)
+			"over the limit of %d results (%d bytes) of recent writes that may move with a range; they end by and by", most, bytes)
 	}
 	slices.SortFunc(records, compareRecords)
 	return records, nil
 }
 
-// handOver drops the records, and returns what is known of their clients.
-func (t *tx) handOver(records []Record) (clients []Client) {
+// clientsOf lists the clients of the records, and those who have acknowledged anything, if the receipt of one of so many
+// groups may carry them. A late copy of a request that its client has acknowledged has no record any more, in whatever
+// range: only what the client has acknowledged keeps it from being executed at the new owner.
+func (t *tx) clientsOf(records []Record, of uint32) ([]Client, *api.Error) {
+	recorded := map[api.ClientID]bool{}
+	for i := range records {
+		recorded[records[i].Client] = true
+	}
+	var clients []Client
+	most := t.limits.receiptClients / int(of)
+	for lo := []byte{tableDedup}; lo != nil && len(clients) <= most; {
+		from := lo
+		lo = nil
+		t.scan(from, []byte{tableDedup + 1}, func(k, row []byte) bool {
+			d := readDedupRow(k, row)
+			if d.isRow && (d.row.ackedBelow > 0 || recorded[d.id]) {
+				clients = append(clients, Client{d.id, d.row.ackedBelow, d.row.epoch})
+			}
+			lo = next(k[:clientKeyLen]) // past the client's records
+			return false
+		})
+	}
+	if len(clients) > most {
+		return nil, api.Errorf(api.CodeUnavailable,
+			"over the limit of %d clients of recent writes that may be known where a range moves; they are forgotten by and by", most)
+	}
+	return clients, nil
+}
+
+// handOver drops the records.
+func (t *tx) handOver(records []Record) {
 	for i := range records {
 		rec := &records[i]
 		t.delRecord(rec.Anchor, rec.Client, rec.Seq)
@@ -180,11 +214,9 @@ func (t *tx) handOver(records []Record) (clients []Client) {
 			continue
 		}
 		c := t.client(rec.Client)
-		clients = append(clients, Client{rec.Client, c.ackedBelow, c.epoch})
 		c.count--
 		t.set(t.key.client(rec.Client), c.row())
 	}
-	return mergeClients(clients)
 }
 
 // adopt takes over a range that was given up.
@@ -244,9 +276,6 @@ func (t *tx) giveRecords(r *Receipt, s Shard) {
 	}
 	for _, x := range r.Clients {
 		c := t.client(x.ID)
-		if c.count == 0 {
-			continue
-		}
 		c.ackedBelow, c.epoch = max(c.ackedBelow, x.AckedBelow), max(c.epoch, x.Epoch)
 		t.set(t.key.client(x.ID), c.row())
 	}

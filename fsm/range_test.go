@@ -107,6 +107,46 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// TestLateCopyAfterAMove: a request that its client has acknowledged is refused at the new owner too, also where no record
+// of the client was left in the range.
+func TestLateCopyAfterAMove(t *testing.T) {
+	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
+	send := func(seq, ackedBelow uint64, txn api.Txn) Write {
+		txn.ID = api.RequestID{Client: api.ClientID{1}, Seq: seq, AckedBelow: ackedBelow}
+		return Write{Term: 1, Txn: txn}
+	}
+	first := send(1, 1, putTxn("x/k", "v"))
+	a.ok(first)
+	a.ok(send(2, 1, deleteTxn("x/k")))
+	a.ok(send(3, 3, putTxn("elsewhere", "v")))
+	r := api.PrefixRange("x/")
+	receipt := a.ok(Cede{Term: 1, Range: r, Epoch: 2, To: []api.GroupID{"g.2"}}).Receipt
+	if len(receipt.Records) != 0 || len(receipt.Clients) != 1 {
+		t.Errorf("the receipt is %s", receiptText(receipt))
+	}
+	b.ok(Adopt{*receipt, Shard{r, 2, 0, 1}})
+	b.refused(first, api.CodeConflict)
+	if e := b.read("x/k"); e.Exists {
+		t.Errorf("a late copy was executed: %+v", e)
+	}
+	b.ok(send(4, 3, putTxn("x/k", "w")))
+}
+
+// TestManyClientsDoNotMove: what one message may carry bounds what a receipt does.
+func TestManyClientsDoNotMove(t *testing.T) {
+	a := group(t, "g.1", Shard{api.Range{}, 1, 0, 1})
+	a.m.limits.receiptClients = 1
+	cede := Cede{Term: 1, Range: api.PrefixRange("x/"), Epoch: 2, To: []api.GroupID{"g.2"}}
+	for i := range 2 {
+		txn := putTxn("elsewhere", "v")
+		txn.ID = api.RequestID{Client: api.ClientID{byte(i + 1)}, Seq: 7, AckedBelow: 7}
+		a.ok(Write{Term: 1, Txn: txn})
+	}
+	a.refused(cede, api.CodeUnavailable)
+	a.m.limits.receiptClients = 2
+	a.ok(cede)
+}
+
 // TestMoveOfShards: a range of several owners is adopted with all their receipts, by each taker its own keys.
 func TestMoveOfShards(t *testing.T) {
 	var from, to []*rig

@@ -2,13 +2,14 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 )
 
-// maxGroupName bounds the name of a group: its length goes in one byte.
-const maxGroupName = 255
+// MaxName bounds the name of a lane, and of whom a connection is meant for: its length goes in one byte.
+const MaxName = 255
 
 // Dialer is the other end of a [Port]: it connects and says which lane it wants. It does not wait for an answer: that the
 // other end has no such lane shows when the connection closes.
@@ -17,21 +18,25 @@ type Dialer struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
-// DialRaft connects to the Raft lane of a group.
-func (d Dialer) DialRaft(ctx context.Context, address, group string) (net.Conn, error) {
-	if group == "" || len(group) > maxGroupName {
-		return nil, fmt.Errorf("transport: the name of group %q has not 1 to %d bytes", group, maxGroupName)
+// DialRaft connects to the Raft lane of that name.
+func (d Dialer) DialRaft(ctx context.Context, address, name string) (net.Conn, error) {
+	if name == "" {
+		return nil, errors.New("transport: a Raft lane without a name")
 	}
-	return d.dial(ctx, address, append([]byte{laneRaft, byte(len(group))}, group...))
+	return d.dial(ctx, address, laneRaft, name)
 }
 
-// DialPeer connects to the peer lane.
-func (d Dialer) DialPeer(ctx context.Context, address string) (net.Conn, error) {
-	return d.dial(ctx, address, []byte{lanePeer})
+// DialPeer connects to the peer lane of whom name means ([Config].Answers); "" is whoever answers at the address.
+func (d Dialer) DialPeer(ctx context.Context, address, name string) (net.Conn, error) {
+	return d.dial(ctx, address, lanePeer, name)
 }
 
 // dial connects and sends the preface; ctx bounds both.
-func (d Dialer) dial(ctx context.Context, address string, preface []byte) (net.Conn, error) {
+func (d Dialer) dial(ctx context.Context, address string, lane byte, name string) (net.Conn, error) {
+	if len(name) > MaxName {
+		return nil, fmt.Errorf("transport: the name %q is over the limit of %d bytes", name, MaxName)
+	}
+	preface := append([]byte{lane, byte(len(name))}, name...)
 	c, err := d.Dial(ctx, address)
 	if err != nil {
 		return nil, err

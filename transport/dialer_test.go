@@ -33,12 +33,12 @@ func TestDialerObeysItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		d := Dialer{Dial: func(context.Context, string) (net.Conn, error) { return a, nil }}
-		if c, err := d.DialPeer(ctx, "port"); err == nil {
+		if c, err := d.DialPeer(ctx, "port", ""); err == nil {
 			t.Errorf("got %v", c)
 		}
 		refused := errors.New("refused")
 		d.Dial = func(context.Context, string) (net.Conn, error) { return nil, refused }
-		if _, err := d.DialPeer(ctx, "port"); !errors.Is(err, refused) {
+		if _, err := d.DialPeer(ctx, "port", ""); !errors.Is(err, refused) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -81,7 +81,7 @@ func everyLane(t *testing.T, p *Port, address string) {
 	echo(t, p.Peer(), "peer")
 	c, err := d.DialRaft(t.Context(), address, "g")
 	expectEcho(t, c, err, "raft")
-	c, err = d.DialPeer(t.Context(), address)
+	c, err = d.DialPeer(t.Context(), address, "")
 	expectEcho(t, c, err, "peer")
 }
 

@@ -14,8 +14,8 @@ import (
 
 // The first byte of a connection. HTTP begins with an upper-case letter of its method, or of HTTP/2's preface.
 const (
-	laneRaft = 0x01 // then one byte: the length of the group's name, and the name
-	lanePeer = 0x02
+	laneRaft = 0x01 // then one byte: the length of the lane's name, and the name
+	lanePeer = 0x02 // then the same of whom is meant: an empty name means whoever answers
 )
 
 // Config describes a port. Listener is required; zero fields are the defaults named.
@@ -30,6 +30,9 @@ type Config struct {
 	Queue int
 	// MaxConns bounds the open connections of the peer lane, and those of HTTP; one more is closed at once. Default 8,192.
 	MaxConns int
+	// Answers tells whether a connection of the peer lane that means whom it names is meant for this port; others are
+	// closed at once. It must not block. nil: every name is.
+	Answers func(name string) bool
 	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
 	MaxRaftConns int
 	// Logger is nil for nowhere.
@@ -42,6 +45,9 @@ func (c *Config) setDefaults() {
 	orElse(&c.Queue, 256)
 	orElse(&c.MaxConns, 8192)
 	orElse(&c.MaxRaftConns, 256)
+	if c.Answers == nil {
+		c.Answers = func(string) bool { return true }
+	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
@@ -103,27 +109,28 @@ func (p *Port) Peer() net.Listener { return p.peer }
 // HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge. Closing it closes nothing else.
 func (p *Port) HTTP() net.Listener { return p.http }
 
-// Raft opens the Raft lane of a group. Connections for groups without an open lane are closed at once. Opening one
+// Raft opens a Raft lane, one for each group here. Connections that name no open lane are closed at once. Opening one
 // again closes the one before; after Close the lane is closed from the beginning.
-func (p *Port) Raft(group string) *Lane {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+func (p *Port) Raft(name string) *Lane {
 	var l *Lane
 	l = newLane(p.cfg.Listener.Addr(), p.cfg.Queue, p.cfg.MaxRaftConns, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		if p.rafts[group] == l {
-			delete(p.rafts, group)
+		if p.rafts[name] == l {
+			delete(p.rafts, name)
 		}
 	})
+	p.mu.Lock()
+	over := p.rafts[name]
 	if p.closed {
-		l.end()
-		return l
+		over = l
+	} else {
+		p.rafts[name] = l
 	}
-	if old := p.rafts[group]; old != nil {
-		old.end()
+	p.mu.Unlock()
+	if over != nil {
+		over.end() // which closes connections, and so takes them off the books, under the mutex
 	}
-	p.rafts[group] = l
 	return l
 }
 
@@ -177,25 +184,30 @@ func pump(from net.Listener, to func(net.Conn)) {
 func (p *Port) toHTTP(c net.Conn) { p.deliver(p.http, c) }
 
 func (p *Port) toPeer(c net.Conn) {
-	var b [1]byte
-	if _, err := io.ReadFull(c, b[:]); err != nil { // cmux has seen it: this does not wait
-		_ = c.Close()
-		return
-	}
-	p.deliver(p.peer, c)
+	p.named(c, func(name string) *Lane {
+		if name != "" && !p.cfg.Answers(name) {
+			return nil
+		}
+		return p.peer
+	})
 }
 
-// toRaft reads the rest of the preface; the connection counts as unmatched meanwhile.
 func (p *Port) toRaft(c net.Conn) {
-	p.tasks.Go(func() {
-		group, err := p.readGroup(c)
-		if err != nil {
-			_ = c.Close()
-			return
-		}
+	p.named(c, func(name string) *Lane {
 		p.mu.Lock()
-		l := p.rafts[group]
-		p.mu.Unlock()
+		defer p.mu.Unlock()
+		return p.rafts[name]
+	})
+}
+
+// named reads the rest of the preface and finds the lane; the connection counts as unmatched meanwhile.
+func (p *Port) named(c net.Conn, find func(name string) *Lane) {
+	p.tasks.Go(func() {
+		var l *Lane
+		name, err := p.readName(c)
+		if err == nil {
+			l = find(name)
+		}
 		if l == nil {
 			_ = c.Close()
 			return
@@ -204,8 +216,8 @@ func (p *Port) toRaft(c net.Conn) {
 	})
 }
 
-// readGroup reads the preface of a Raft lane within the time that the connection has for all of it.
-func (p *Port) readGroup(c net.Conn) (string, error) {
+// readName reads a preface within the time that the connection has for all of it.
+func (p *Port) readName(c net.Conn) (string, error) {
 	if err := c.SetReadDeadline(accepted(c).since.Add(p.cfg.Preface)); err != nil {
 		return "", err
 	}

@@ -24,7 +24,7 @@ func TestLanes(t *testing.T) {
 		expectEcho(t, c, err, "raft 2")
 		c, err = p.dialer.DialRaft(ctx, "port", "us-east.1")
 		expectEcho(t, c, err, "raft 1")
-		c, err = p.dialer.DialPeer(ctx, "port")
+		c, err = p.dialer.DialPeer(ctx, "port", "")
 		expectEcho(t, c, err, "peer")
 		c = p.raw(t, "GET /")
 		if b, err := io.ReadAll(c); err != nil || string(b) != "http GET /" {
@@ -69,8 +69,29 @@ func TestRaftLanesComeAndGo(t *testing.T) {
 		_, _ = next.Close(), next.Close()
 		refused()
 		echo(t, p.Peer(), "peer")
-		c, err = p.dialer.DialPeer(ctx, "port")
+		c, err = p.dialer.DialPeer(ctx, "port", "")
 		expectEcho(t, c, err, "peer")
+	})
+}
+
+// TestAnswers: the peer lane takes those who mean this port, and those who mean nobody in particular.
+func TestAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, Config{Answers: func(name string) bool { return name == "c/n" }})
+		for name, taken := range map[string]bool{"c/n": true, "": true, "c/other": false, "other/n": false} {
+			if taken {
+				echo(t, p.Peer(), "peer")
+			}
+			c, err := p.dialer.DialPeer(t.Context(), "port", name)
+			if taken {
+				expectEcho(t, c, err, "peer")
+			} else if err != nil {
+				t.Error(err)
+			} else {
+				closedAfter(t, c, time.Millisecond)
+				_ = c.Close()
+			}
+		}
 	})
 }
 
@@ -79,7 +100,7 @@ func TestLaneCloseKeepsThePort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, Config{})
 		_ = p.Peer().Close()
-		c, err := p.dialer.DialPeer(t.Context(), "port")
+		c, err := p.dialer.DialPeer(t.Context(), "port", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,18 +148,21 @@ func TestSlowPreface(t *testing.T) {
 		p := open(t, Config{Preface: 2 * time.Second})
 		start := time.Now()
 		c := p.raw(t, "")
-		go func() {
+		var dripping sync.WaitGroup
+		dripping.Go(func() {
 			for _, b := range []byte("\x01\xff" + strings.Repeat("x", 255)) {
 				time.Sleep(700 * time.Millisecond)
 				if _, err := c.Write([]byte{b}); err != nil {
 					return
 				}
 			}
-		}()
+		})
 		closedAfter(t, c, time.Minute)
 		if d := time.Since(start); d != 2*time.Second {
 			t.Errorf("closed after %v", d)
 		}
+		_ = c.Close()
+		dripping.Wait()
 	})
 }
 
@@ -158,7 +182,7 @@ func TestOldestGoes(t *testing.T) {
 			closedAfter(t, c, time.Millisecond)
 		}
 		echo(t, p.Peer(), "peer")
-		c, err := p.dialer.DialPeer(t.Context(), "port")
+		c, err := p.dialer.DialPeer(t.Context(), "port", "")
 		expectEcho(t, c, err, "peer")
 	})
 }
@@ -269,7 +293,7 @@ func TestAcceptOutlivesErrors(t *testing.T) {
 		}
 		echo(t, p.Peer(), "peer")
 		start := time.Now()
-		c, err := Dialer{Dial: f.Dialer("client")}.DialPeer(t.Context(), "wanting")
+		c, err := Dialer{Dial: f.Dialer("client")}.DialPeer(t.Context(), "wanting", "")
 		expectEcho(t, c, err, "peer")
 		if d := time.Since(start); d < time.Second || d > 10*time.Second {
 			t.Errorf("10 errors cost %v", d)

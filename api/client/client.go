@@ -25,7 +25,8 @@
 //
 // A call fails over between the endpoints and tries again, with growing pauses, until it has an answer or its time has
 // run out ([Config].Timeout, or the deadline of its context). Each write carries an id under which it takes effect at most
-// once, whatever node the retries reach, so a write is retried even where its first outcome is unknown.
+// once, whatever node the retries reach, so a write is retried even where its first outcome is unknown; for an hour at
+// most, since ids are not known for ever.
 package client
 
 import (

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -16,6 +15,9 @@ const (
 	pauseMost  = time.Second
 	// leastBudget is what an attempt gets of the call's time, if there is as much.
 	leastBudget = time.Second
+	// maxWrite bounds the time of one write, whatever its context says: groups know the id of a write for a day at least,
+	// and a copy of it that came later would take effect once more.
+	maxWrite = time.Hour
 )
 
 // run sends the call until a node answers it, or asking on makes no sense, or its time is over. An error may come with
@@ -23,6 +25,11 @@ const (
 func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
+		defer cancel()
+		ctx = bounded
+	}
+	if q.writes {
+		bounded, cancel := context.WithTimeout(ctx, maxWrite)
 		defer cancel()
 		ctx = bounded
 	}
@@ -105,9 +112,12 @@ func (h *history) timeOver(ctx context.Context, q *call) error {
 		e.Code = api.CodeAmbiguous
 	}
 	if h.attempts > 0 {
-		e.Hint = fmt.Sprintf("gave up after %d attempts", h.attempts)
+		e.Hint = "gave up after 1 attempt"
+		if h.attempts > 1 {
+			e.Hint = fmt.Sprintf("gave up after %d attempts", h.attempts)
+		}
 		e.RetryAfter = h.last.err.RetryAfter
-		e.Err = errors.Join(ctx.Err(), h.last.err)
+		e.Err = fmt.Errorf("%w; the last one: %w", ctx.Err(), h.last.err)
 	}
 	return e
 }

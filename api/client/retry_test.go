@@ -258,3 +258,43 @@ func TestValueIsCopied(t *testing.T) {
 		}
 	})
 }
+
+// TestGivingUpSaysWhatTheLastNodeSaid: on one line, with both the time that is over and the last answer to be tested for.
+func TestGivingUpSaysWhatTheLastNodeSaid(t *testing.T) {
+	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
+		for _, n := range []string{"near", "mid", "far"} {
+			p.set(n, refused)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Put(ctx, "k", nil)
+		said := err.Error()
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, api.CodeUnavailable) || api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("got %v", err)
+		}
+		if op, ok := errors.AsType[*net.OpError](err); !ok || op.Op != "dial" {
+			t.Errorf("the last cause is lost: %v", err)
+		}
+		if strings.Contains(said, "\n") || !strings.Contains(said, "deadline exceeded; the last one: unavailable: no answer from") {
+			t.Errorf("it says %q", said)
+		}
+	})
+}
+
+// TestWriteEndsBeforeItsIdDoes: a context without much of an end does not keep a write alive for longer than its id is known.
+func TestWriteEndsBeforeItsIdDoes(t *testing.T) {
+	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
+		for _, n := range []string{"near", "mid", "far"} {
+			p.set(n, refused)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 48*time.Hour)
+		defer cancel()
+		start := time.Now()
+		if _, err := c.Put(ctx, "k", nil); !errors.Is(err, api.CodeUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		if d := time.Since(start); d > maxWrite+time.Minute {
+			t.Errorf("it went on for %v", d)
+		}
+	})
+}

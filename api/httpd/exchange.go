@@ -32,6 +32,8 @@ type exchange struct {
 	keys [1]api.Key
 	// reserved are the bytes of Config.MaxBodyBytes that the request holds.
 	reserved int64
+	// taken: the whole body has been read.
+	taken bool
 }
 
 var (
@@ -114,8 +116,19 @@ func (x *exchange) body(limit int64, what string) ([]byte, error) {
 	case int64(len(b)) > limit:
 		return nil, api.Errorf(api.CodeTooLarge, "%s of at least %d bytes is over the limit of %d bytes", what, len(b), limit)
 	}
+	x.taken = true
 	x.readBy(time.Time{}) // else the deadline would end the request's context
 	return b, nil
+}
+
+// drain takes what is left of an HTTP/2 body that nobody wanted, up to a bound: the answer goes out when it has. Else the
+// stream is reset while the client still sends, and some clients then lose the answer. HTTP/1.1 has its own way.
+func (x *exchange) drain() {
+	if x.r.ProtoMajor < 2 || x.r.ContentLength == 0 || x.taken || x.r.Header.Get("Expect") != "" {
+		return
+	}
+	x.readBy(time.Now().Add(drainTimeout))
+	_, _ = io.CopyN(io.Discard, x.r.Body, drainBytes) // the answer is the same, whatever became of the body
 }
 
 // reserve takes the memory that a body of the size (-1: unknown) needs.

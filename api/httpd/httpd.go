@@ -40,8 +40,9 @@ const (
 	defaultMaxBodyBytes = 256 << 20
 	// overloadRetryAfter is what a request refused for load is told to wait.
 	overloadRetryAfter = time.Second
-	// drainTimeout bounds the wait for the rest of a body that nobody wants.
+	// drainTimeout bounds the wait for the rest of a body that nobody wants, and drainBytes what is taken of it.
 	drainTimeout = 5 * time.Second
+	drainBytes   = 4 * api.MaxValueBytes
 	// writeTimeout bounds how long a client may take to accept an answer.
 	writeTimeout = time.Minute
 )
@@ -86,6 +87,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		x.fail(err)
 	}
+	x.drain()
 	h.measures.observe(route, x.status, time.Since(start))
 }
 

@@ -230,6 +230,17 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestUnknownOutcomeSaysWhatToDo: whoever was the one that did not know.
+func TestUnknownOutcomeSaysWhatToDo(t *testing.T) {
+	for _, err := range []error{api.Errorf(api.CodeAmbiguous, "the leader is gone"), context.DeadlineExceeded} {
+		h := httpd.New(httpd.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}})
+		p := wantProblem(t, request(h, "PUT", "/v1/kv/a", ""), 504, api.CodeAmbiguous)
+		if title, _ := p["title"].(string); !strings.Contains(title, "Idempotency-Key") || p["applied"] != "unknown" {
+			t.Errorf("after %v the problem is %v", err, p)
+		}
+	}
+}
+
 func TestProblemNamesAnyKey(t *testing.T) {
 	h, _ := memoryAPI()
 	if p := wantProblem(t, request(h, "GET", "/v1/kv/%ff", ""), 404, api.CodeNotFound); p["key_base64"] != "/w==" || p["key"] != nil {

@@ -87,9 +87,12 @@ func (x *exchange) ownerHeaders(by api.ServedBy, owner api.GroupID) {
 func (x *exchange) conditionFailed(now *api.Entry) error {
 	x.versionHeaders(now)
 	e := &api.Error{Code: api.CodePreconditionFailed, Key: x.key, Version: now.Version}
-	if now.Exists {
+	switch {
+	case now.Exists:
 		e.Hint = "the key is at version " + now.Version.String()
-	} else {
+	case now.Version.IsZero():
+		e.Hint = "the key is absent: it was never written"
+	default:
 		e.Hint = "the key is absent, since version " + now.Version.String()
 	}
 	return e

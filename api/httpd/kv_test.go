@@ -180,6 +180,14 @@ func TestWriteConditions(t *testing.T) {
 	}
 }
 
+// TestConditionOnAKeyThatNeverWas: its version says nothing to people, so the detail does.
+func TestConditionOnAKeyThatNeverWas(t *testing.T) {
+	h, _ := memoryAPI()
+	for _, method := range []string{"GET", "PUT", "DELETE"} {
+		wantProblem(t, request(h, method, "/v1/kv/a", "", "If-Match: *"), 412, api.CodePreconditionFailed, "never written")
+	}
+}
+
 func manyVersions(n int) string {
 	var b strings.Builder
 	for i := range n {

@@ -37,7 +37,7 @@ var problemTitles = map[api.Code]string{
 	api.CodePreconditionFailed: "A condition did not hold",
 	api.CodeTooLarge:           "Over a limit",
 	api.CodeUnavailable:        "Not available now",
-	api.CodeAmbiguous:          "The outcome is unknown",
+	api.CodeAmbiguous:          "The outcome is unknown: read before you repeat it, or repeat it with the same Idempotency-Key",
 	api.CodeInternal:           "A fault of the server",
 }
 
@@ -84,7 +84,7 @@ func (x *exchange) explain(err error) *api.Error {
 	case isCode(err):
 		e.Code = api.CodeOf(err)
 	case x.writes:
-		e = api.Error{Code: api.CodeAmbiguous, Hint: "the answer did not come: read the key, or send the same Idempotency-Key again"}
+		e = api.Error{Code: api.CodeAmbiguous, Hint: "the answer did not come"}
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		e = api.Error{Code: api.CodeUnavailable, Hint: "the time ran out"}
 	default:

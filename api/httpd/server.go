@@ -59,6 +59,8 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
 		MaxHeaderBytes: c.MaxHeaderBytes,
 		BaseContext:    func(net.Listener) context.Context { return ctx },
+		ConnContext:    withConn,
+		ConnState:      observeState,
 		ErrorLog:       log.New(logWriter(c.Log), "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: writeTimeout,
@@ -69,7 +71,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	}
 	go func() {
 		defer close(s.served)
-		s.err = s.http.Serve(l)
+		s.err = s.http.Serve(retellingListener{l, s.http.MaxHeaderBytes})
 	}()
 	return s
 }
@@ -111,6 +113,7 @@ func (s *Server) counted(h http.Handler) http.Handler {
 			panic(http.ErrAbortHandler) // the connection is being cut
 		}
 		defer s.handlers.Done()
+		begun(r)
 		h.ServeHTTP(w, r)
 	})
 }

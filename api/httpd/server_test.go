@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -275,3 +276,114 @@ type failing struct {
 func (f failing) Accept() (net.Conn, error) { return nil, f.err }
 func (f failing) Close() error              { return nil }
 func (f failing) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// TestUnreadableRequests: what net/http refuses before a handler sees it is told as a problem like any other error, also
+// on a connection that has answered before.
+func TestUnreadableRequests(t *testing.T) {
+	for _, c := range []struct {
+		name, sends string
+		status      int
+		code        api.Code
+		says        string
+	}{
+		{"a bad escape", "GET /v1/kv/a%zz HTTP/1.1\r\nHost: e\r\n\r\n", 400, api.CodeInvalid, "%25"},
+		{"a space in the path", "GET /v1/kv/a b HTTP/1.1\r\nHost: e\r\n\r\n", 400, api.CodeInvalid, "%20"},
+		{"no host", "GET /v1/kv/a HTTP/1.1\r\n\r\n", 400, api.CodeInvalid, "missing required Host header"},
+		{"an endless path", "GET /v1/kv/" + strings.Repeat("x", 100<<10) + " HTTP/1.1\r\nHost: e\r\n\r\n", 413, api.CodeTooLarge, "65536"},
+		{"an unknown coding", "PUT /v1/kv/a HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: zip\r\n\r\n", 501, api.CodeInvalid, "Transfer-Encoding"},
+		{"no HTTP", "\x16\x03\x01 what is this\r\n\r\n", 400, api.CodeInvalid, ""},
+	} {
+		for _, before := range []string{"", "GET /v1/kv/before HTTP/1.1\r\nHost: e\r\n\r\n"} {
+			h, _ := memoryAPI()
+			inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+				conn := p.dial()
+				defer func() { _ = conn.Close() }()
+				go func() { _, _ = io.WriteString(conn, before+c.sends) }()
+				answers := bufio.NewReader(conn)
+				if before != "" {
+					r, err := http.ReadResponse(answers, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantProblem(t, r, 404, api.CodeNotFound)
+				}
+				r, err := http.ReadResponse(answers, nil)
+				if err != nil {
+					t.Fatalf("%s: %v", c.name, err)
+				}
+				wantProblem(t, r, c.status, c.code, c.says)
+				if !r.Close {
+					t.Errorf("%s: the connection is to go on", c.name)
+				}
+			})
+		}
+	}
+}
+
+// TestValuesThatLookLikeRefusals: a value is never taken for a refusal, however it falls into the writes of its answer.
+func TestValuesThatLookLikeRefusals(t *testing.T) {
+	const refusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
+	for name, protocols := range map[string]func(*http.Protocols){"HTTP/1.1": http1, "HTTP/2.0": http2} {
+		h, _ := memoryAPI()
+		inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+			c := p.over(protocols)
+			defer c.CloseIdleConnections()
+			for n := range 300 {
+				value := strings.Repeat("v", 4096-n-1) + refusal
+				if r := do(t, c, "PUT", "k", strings.NewReader(value)); r.StatusCode != 200 {
+					t.Fatalf("%s: status %d", name, r.StatusCode)
+				}
+				if r := do(t, c, "GET", "k", nil); bodyOf(t, r) != value {
+					t.Fatalf("%s: after %d bytes the value came back changed", name, 4096-n-1)
+				}
+			}
+		})
+	}
+}
+
+// TestUnwantedBodies: over HTTP/2 a body that nobody wants is taken up to a bound, so that no client is reset while it
+// sends one that is a little over the limit; a longer one is refused while it comes.
+func TestUnwantedBodies(t *testing.T) {
+	for size, whole := range map[int]bool{api.MaxValueBytes + 1: true, 3 * api.MaxValueBytes: true, 16 * api.MaxValueBytes: false} {
+		h, _ := memoryAPI()
+		inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+			c := p.over(http2)
+			defer c.CloseIdleConnections()
+			body := &counting{r: strings.NewReader(strings.Repeat("v", size))}
+			r := do(t, c, "PUT", "k", body)
+			wantProblem(t, r, 413, api.CodeTooLarge)
+			if got := body.read.Load(); (got == int64(size)) != whole {
+				t.Errorf("%d of %d bytes were taken", got, size)
+			}
+		})
+	}
+}
+
+// TestUnwantedBodyThatDoesNotEnd: over HTTP/2 too, the answer waits a bounded time for a body that nobody wants.
+func TestUnwantedBodyThatDoesNotEnd(t *testing.T) {
+	h, _ := memoryAPI()
+	inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+		c := p.over(http2)
+		defer c.CloseIdleConnections()
+		body, w := io.Pipe()
+		defer func() { _ = w.Close() }()
+		go func() { _, _ = w.Write(make([]byte, api.MaxValueBytes+1)) }() // and then nothing
+		begin := time.Now()
+		wantProblem(t, do(t, c, "PUT", "k?timeout=5m", body), 413, api.CodeTooLarge)
+		if took := time.Since(begin); took > 6*time.Second {
+			t.Errorf("the answer took %v", took)
+		}
+	})
+}
+
+// counting counts what is read.
+type counting struct {
+	r    io.Reader
+	read atomic.Int64
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.read.Add(int64(n))
+	return n, err
+}

@@ -169,7 +169,7 @@ func (c *cache) selfDrop(k api.Key, now api.ClockSample) (d api.DroppedLease, g 
 	}
 	sh.tally.written(hash, now, true, e.hits.Load())
 	sh.drop(c, e)
-	return api.DroppedLease{Session: e.session.id, Key: k, Lease: e.lease}, e.session.group, !e.session.ended()
+	return e.dropped(), e.session.group, !e.session.ended()
 }
 
 // decline gives up a grant that is not installed for want of room.

@@ -148,6 +148,24 @@ func (e *Edge) meet(id api.GroupID) *group {
 	return g
 }
 
+// Usable tells whether leases of the group may be used here now, which says that its leader answered less than a term ago.
+func (e *Edge) Usable(id api.GroupID) bool {
+	g := e.lookupGroup(id)
+	if g == nil {
+		return false
+	}
+	s := g.live()
+	return s != nil && s.usable(e.cfg.Clock.Now())
+}
+
+// DedupEpoch is the group's dedup epoch as its leader said less than a term ago; 0 where it did not.
+func (e *Edge) DedupEpoch(id api.GroupID) uint64 {
+	if !e.Usable(id) {
+		return 0
+	}
+	return e.lookupGroup(id).dedupEpoch.Load()
+}
+
 // errClosed is what reads and writes get after Close.
 func errClosed(op string) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this node is shutting down; ask another"}

@@ -44,6 +44,11 @@ func (e *entry) servable(t api.ClockSample) bool { return !e.gone.Load() && e.se
 // age is how long before now the entry was last known to be current.
 func (e *entry) age(now api.ClockSample) time.Duration { return e.session.age(now) }
 
+// dropped names the lease as one that was given up.
+func (e *entry) dropped() api.DroppedLease {
+	return api.DroppedLease{Group: e.session.group.id, Session: e.session.id, Key: e.key, Lease: e.lease}
+}
+
 // answer fills out for a read of k, the caller's own copy of the key.
 func (e *entry) answer(k api.Key, out *api.Entry) {
 	*out = api.Entry{Key: k, Value: e.value, Version: e.version, Exists: e.exists}

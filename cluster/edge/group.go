@@ -17,8 +17,9 @@ type group struct {
 	id   api.GroupID
 	hits hitLog
 
-	current atomic.Pointer[session]
-	wake    chan struct{} // capacity 1: a session is wanted now
+	current    atomic.Pointer[session]
+	dedupEpoch atomic.Uint64 // as the leader last said
+	wake       chan struct{} // capacity 1: a session is wanted now
 
 	mu        sync.Mutex
 	retired   bool
@@ -122,6 +123,7 @@ func (g *group) open(ctx context.Context) *session {
 	if g.retired {
 		return nil
 	}
+	g.dedupEpoch.Store(grant.DedupEpoch)
 	g.current.Store(s)
 	g.edge.meter.sessions[sessionOpened].Add(1)
 	return s
@@ -180,7 +182,7 @@ func (g *group) release(d api.DroppedLease) {
 
 // release gives the lease of an entry back that is already dropped.
 func (s *session) release(e *entry) {
-	s.group.release(api.DroppedLease{Session: s.id, Key: e.key, Lease: e.lease})
+	s.group.release(e.dropped())
 }
 
 // releaseAll sends releases in batches until the edge closes.

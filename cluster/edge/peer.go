@@ -204,6 +204,7 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 		}
 		g.hits.told(c.round)
 		if st.Extended {
+			g.dedupEpoch.Store(st.DedupEpoch)
 			s.extend(k.at)
 			e.meter.sessions[sessionExtended].Add(1)
 			e.meter.answered(now.HolderElapsed(k.at))

@@ -381,7 +381,7 @@ func TestDo(t *testing.T) {
 		if _, err := r.Do(t.Context(), txn); err != nil {
 			t.Fatal(err)
 		}
-		want := api.DroppedLease{Session: s.id, Key: "a/k", Lease: lid}
+		want := api.DroppedLease{Group: "a", Session: s.id, Key: "a/k", Lease: lid}
 		if d := r.txns[0].Dropped; len(d) != 1 || d[0] != want || len(txn.Dropped) != 0 {
 			t.Errorf("dropped %+v; the caller's own has %+v", d, txn.Dropped)
 		}
@@ -414,7 +414,7 @@ func TestDoThatDidNotWrite(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				r.put("a/k", "v1")
 				r.lease("a/k")
-				d := api.DroppedLease{Session: r.session("a"), Key: "a/k", Lease: r.leaseOf("a/k")}
+				d := api.DroppedLease{Group: "a", Session: r.session("a"), Key: "a/k", Lease: r.leaseOf("a/k")}
 				wantRes, wantErr := do()
 				r.change(func() {
 					r.store.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { return wantRes, wantErr }

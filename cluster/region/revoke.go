@@ -133,6 +133,9 @@ func (r *Region) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.Dro
 	}
 	own := make(map[claim]api.LeaseID, len(dropped))
 	for _, d := range dropped {
+		if d.Group != r.cfg.Group { // given by the owner before: a session of ours may have the same id
+			continue
+		}
 		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
 	}
 	for _, x := range holders {

@@ -64,7 +64,7 @@ func TestSelfDrop(t *testing.T) {
 		e.lease(a, "k")
 		e.set(func(e *testEdge) { e.down = true })
 		txn := put("k", "mine")
-		txn.Dropped = []api.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
 		_, took := a.mustWrite(txn)
 		within(t, "the write", took, 0, time.Millisecond)
 		if a.revoker.messages() != 0 {
@@ -76,6 +76,22 @@ func TestSelfDrop(t *testing.T) {
 	})
 }
 
+// TestSelfDropOfAnotherGroup: the sessions of two groups may have the same ids. What was given up of a lease by the owner
+// before says nothing about the one that stands here, in somebody else's hands.
+func TestSelfDropOfAnotherGroup(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		txn := put("k", "mine")
+		txn.Dropped = []api.DroppedLease{{Group: "h.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		a.mustWrite(txn)
+		if x, ok := e.serves("k"); ok {
+			t.Errorf("the holder still serves %q", x.Value)
+		}
+	})
+}
+
 // TestSelfDropOfAnEarlierLease: naming an older lease than the live one clears nothing.
 func TestSelfDropOfAnEarlierLease(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -83,7 +99,7 @@ func TestSelfDropOfAnEarlierLease(t *testing.T) {
 		defer e.close()
 		e.lease(a, "k")
 		txn := put("k", "mine")
-		txn.Dropped = []api.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
+		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
 		a.mustWrite(txn)
 		if a.revoker.messages() != 1 {
 			t.Error("the live lease was not revoked")

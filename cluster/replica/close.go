@@ -15,6 +15,7 @@ func (r *Replica[R]) Close() error {
 		r.mu.Lock()
 		r.closed = true
 		r.mu.Unlock()
+		r.log.closing.Store(true)
 		close(r.closing)
 		r.cancel()
 		finished := make(chan error, 1)

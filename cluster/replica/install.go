@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // inbox stands between Raft's transport and Raft, and guards how snapshots are installed. It is also the log that Raft
@@ -167,6 +169,10 @@ func reconcile(s Stores) error {
 	if err != nil {
 		return err
 	}
+	if first > snapshots[0].Index+1 {
+		return api.Errorf(api.CodeInternal, "the log begins at entry %d, but the newest snapshot that can be read ends at %d: a newer one is lost or damaged",
+			first, snapshots[0].Index)
+	}
 	fits, err := follows(s.Log, first, last, snapshots[0])
 	if err != nil || fits {
 		return err
@@ -174,10 +180,10 @@ func reconcile(s Stores) error {
 	return s.Log.DeleteRange(first, last)
 }
 
-// follows tells whether the log goes on from the snapshot.
+// follows tells whether the log, which does not begin after it, goes on from the snapshot.
 func follows(log raft.LogStore, first, last uint64, s *raft.SnapshotMeta) (bool, error) {
 	switch {
-	case last < s.Index || first > s.Index+1:
+	case last < s.Index:
 		return false, nil
 	case first > s.Index:
 		return true, nil

@@ -85,10 +85,12 @@ func (r *Replica[R]) UpdateAddress(ctx context.Context, node, address string, pr
 	})
 }
 
-// CaughtUp tells whether a member's log agrees with this leader's but for the last few entries. Always false at others.
+// CaughtUp tells whether a member's log agrees with this leader's but for the last few entries, and it was heard of lately:
+// one that died meanwhile must not get a vote. Always false at others.
 func (r *Replica[R]) CaughtUp(node string) bool {
 	lag, ok := r.lag(raft.ServerID(node))
-	return ok && lag <= r.cfg.Limits.CaughtUpEntries
+	return ok && lag <= r.cfg.Limits.CaughtUpEntries &&
+		r.progress.silence(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
 }
 
 // Transfer hands leadership to a voter, or to the one with the longest log where to is "". It returns once this replica

@@ -3,10 +3,10 @@ package replica
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
@@ -15,7 +15,7 @@ import (
 // Replica is one member of one group. All methods are safe for concurrent use. Errors are [*api.Error].
 type Replica[R any] struct {
 	cfg       Config
-	log       hclog.Logger
+	log       *closingLog
 	stores    Stores
 	driver    *driver[R]
 	streams   *streams
@@ -44,7 +44,9 @@ func Open[R any](cfg Config, m Machine[R]) (*Replica[R], error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	r := &Replica[R]{cfg: cfg, log: cfg.Logger, progress: newProgress(), closing: make(chan struct{})}
+	log := &closingLog{Logger: cfg.Logger}
+	cfg.Logger = log
+	r := &Replica[R]{cfg: cfg, log: log, progress: newProgress(), closing: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
 	if r.stores, err = openStores(&cfg); err != nil {
@@ -158,6 +160,13 @@ func (r *Replica[R]) elsewhere() string {
 
 // IsLeader tells whether this replica takes itself for the leader. Nothing but efficiency may rest on it.
 func (r *Replica[R]) IsLeader() bool { return r.raft.State() == raft.Leader }
+
+// IsMember tells whether this replica is a member in the newest configuration that it has heard of, committed or not; true
+// while it has heard of none.
+func (r *Replica[R]) IsMember() bool {
+	servers := r.raft.GetConfiguration().Configuration().Servers
+	return len(servers) == 0 || slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
+}
 
 // Applied is the index of the last log entry that the machine has applied or been restored to.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }

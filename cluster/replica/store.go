@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -45,6 +46,9 @@ func openFiles(dir string, logger hclog.Logger) (Stores, error) {
 			Timeout: fileLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		},
 	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return Stores{}, &api.Error{Code: api.CodeConflict, Op: "open log", Hint: "the folder " + dir + " is in use by another process", Err: err}
+	}
 	if err != nil {
 		return Stores{}, err
 	}

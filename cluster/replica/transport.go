@@ -2,7 +2,9 @@ package replica
 
 import (
 	"io"
+	"math"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -72,8 +74,8 @@ func (t *transport) AppendEntries(
 	id raft.ServerID, a raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	err := t.NetworkTransport.AppendEntries(id, t.at(id, a), req, resp)
-	if err == nil && resp.Success && (req.PrevLogEntry > 0 || len(req.Entries) > 0) {
-		t.progress.note(id, req.Term, req.PrevLogEntry+uint64(len(req.Entries)))
+	if err == nil && resp.Success {
+		t.progress.note(id, req.Term, req.PrevLogEntry+uint64(len(req.Entries))) // a heartbeat says nothing of the log
 	}
 	return err
 }
@@ -106,14 +108,28 @@ func (t *transport) TimeoutNow(
 	return t.NetworkTransport.TimeoutNow(id, t.at(id, a), req, resp)
 }
 
-// progress is how far each follower's log agrees with this leader's, as the followers' answers tell.
+// progress is how far each follower's log agrees with this leader's, and when that was last heard, as the followers'
+// answers tell.
 type progress struct {
 	mu    sync.Mutex
 	term  uint64
 	match map[raft.ServerID]uint64
+	heard map[raft.ServerID]time.Time
 }
 
-func newProgress() *progress { return &progress{match: make(map[raft.ServerID]uint64)} }
+func newProgress() *progress {
+	return &progress{match: make(map[raft.ServerID]uint64), heard: make(map[raft.ServerID]time.Time)}
+}
+
+// silence is how long nothing has been heard of the follower; very long where nothing was in that term.
+func (p *progress) silence(id raft.ServerID, term uint64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term != p.term {
+		return math.MaxInt64
+	}
+	return time.Since(p.heard[id])
+}
 
 func (p *progress) note(id raft.ServerID, term, index uint64) {
 	p.mu.Lock()
@@ -124,7 +140,9 @@ func (p *progress) note(id raft.ServerID, term, index uint64) {
 	if term > p.term {
 		p.term = term
 		clear(p.match)
+		clear(p.heard)
 	}
+	p.heard[id] = time.Now()
 	p.match[id] = max(p.match[id], index)
 }
 

@@ -82,14 +82,16 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) error {
 			return nil
 		}
 		c.last = err
-		switch judge(err) {
-		case final:
+		verdict := judge(err)
+		c.unknown = c.unknown || verdict == unsure
+		switch {
+		case verdict == final, verdict == unsure && !c.again:
 			return err
+		case ctx.Err() != nil: // the caller's haste says nothing about the node
+			return c.timeUp(ctx)
+		}
+		switch verdict {
 		case unsure:
-			c.unknown = true
-			if !c.again {
-				return err
-			}
 			w.failed(node)
 		case elsewhere:
 			w.refused(node, api.AsError(err))

@@ -65,7 +65,7 @@ func TestReady(t *testing.T) {
 		t.Errorf("exit %d, %q %q", i.status, i.out, i.err)
 	}
 	p.admin.notReady = api.Errorf(api.CodeUnavailable, "group us-east.1 has not caught up")
-	if i := p.on(t, "", "cluster", "status", "--ready", "--timeout", "2s"); i.status != 1 || !strings.Contains(i.err, "has not caught up") {
+	if i := p.on(t, "", "cluster", "status", "--ready", "--timeout", "2s"); i.status != 1 || !strings.HasSuffix(i.err, "has not caught up\n") {
 		t.Errorf("exit %d, %q", i.status, i.err)
 	}
 }
@@ -77,6 +77,10 @@ func TestPlacementSet(t *testing.T) {
 	}
 	if p.admin.placed["de/"] != "eu-west" {
 		t.Errorf("got %v", p.admin.placed)
+	}
+	p.must(t, "", "placement", "set", "--prefix", "", "--region", "us-east")
+	if p.admin.placed[""] != "us-east" {
+		t.Errorf("the prefix of every key: got %v", p.admin.placed)
 	}
 	if got := p.must(t, "", "placement", "set", "--prefix", "de/", "--region", "eu-west", "-o", "json"); got != `{"prefix":"de/","region":"eu-west"}`+"\n" {
 		t.Errorf("got %q", got)

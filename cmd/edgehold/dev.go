@@ -55,7 +55,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 		Dir: o.data, WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger,
 	})
 	if err != nil {
-		return interrupted(ctx, err)
+		return interrupted(ctx, asNodeError(err))
 	}
 	nodes := make([]devNode, 0, len(planet.Nodes()))
 	for _, n := range planet.Nodes() {
@@ -67,7 +67,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	}
 	<-ctx.Done()
 	logger.SetLevel(hclog.Off) // what nodes that end say of each other is no news; what goes wrong is returned
-	return planet.Close()
+	return asNodeError(planet.Close())
 }
 
 // orNone is n, or what package local takes for none where n is 0.

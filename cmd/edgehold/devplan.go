@@ -33,8 +33,11 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default a temporary one, removed at the end)")
 	f.BoolVar(&o.json, "json", false, "once ready print one line of JSON instead of the table")
 	addLeaseTerm(cmd, &o.leaseTerm)
-	o.log.addTo(cmd, "warn")
+	o.log.addTo(cmd, devLogLevel)
 }
+
+// devLogLevel is what dev logs if not told otherwise: elections, which are warnings, are how a planet starts.
+const devLogLevel = "error"
 
 // maxDevNodes bounds what dev starts in one process.
 const maxDevNodes = 100

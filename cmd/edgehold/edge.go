@@ -27,6 +27,9 @@ everything else on. It keeps nothing that would be missed; with --data it rememb
 			if err := wantFlags(cmd, "region", "node", "listen", "join"); err != nil {
 				return err
 			}
+			if err := o.checkNames(); err != nil {
+				return err
+			}
 			if err := checkLeaseTerm(o.leaseTerm); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -44,15 +45,42 @@ func exitStatus(err error) int {
 	return exitFailed
 }
 
+// nodeError is the failure of a node that this process runs: advice for those who talk to one does not fit it.
+type nodeError struct{ err error }
+
+func (e *nodeError) Error() string { return e.err.Error() }
+func (e *nodeError) Unwrap() error { return e.err }
+
+// asNodeError is err as that of a node of this process; nil stays nil.
+func asNodeError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &nodeError{err}
+}
+
 // explain is err in one line, with what to do next.
 func explain(err error) string {
-	if text, ok := refusedConnection(err); ok {
+	_, ours := errors.AsType[*nodeError](err)
+	if text, ok := refusedConnection(err); ok && !ours {
 		return text
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := strings.Join(strings.Fields(shortKey(err)), " ")
 	text = strings.TrimPrefix(strings.TrimPrefix(text, "edgehold "), "edgehold: ")
-	if next := nextStep(err); next != "" {
+	if next := nextStep(err); next != "" && !ours {
 		text += "; " + next
+	}
+	return text
+}
+
+// maxShownKey bounds the bytes of a key in an error.
+const maxShownKey = 100
+
+// shortKey is err's text with the beginning of a long key in the key's place.
+func shortKey(err error) string {
+	text := err.Error()
+	if e, ok := errors.AsType[*api.Error](err); ok && len(e.Key) > maxShownKey {
+		text = strings.ReplaceAll(text, strconv.Quote(string(e.Key)), strconv.Quote(string(e.Key[:maxShownKey]))+"...")
 	}
 	return text
 }
@@ -74,13 +102,23 @@ func nextStep(err error) string {
 	}
 	switch e.Code {
 	case api.CodePreconditionFailed:
-		if e.Version.IsZero() {
+		switch {
+		case e.Hint != "": // the node has said what the key is like
+			return ""
+		case e.Version.IsZero():
 			return "the key was never written"
 		}
 		return fmt.Sprintf("the key is now at version %v", e.Version)
+	case api.CodeConflict:
+		if e.Op == "placement" {
+			return fmt.Sprintf("edgehold kv list --prefix %.100q shows which keys there are", string(e.Key))
+		}
 	case api.CodeUnavailable:
-		if errors.Is(err, context.Canceled) {
+		switch {
+		case errors.Is(err, context.Canceled):
 			return "interrupted, nothing was changed"
+		case e.Op == "ready": // it is this node that was asked about
+			return ""
 		}
 		return "nothing was changed: try again, or name a running node with --addr"
 	case api.CodeAmbiguous:

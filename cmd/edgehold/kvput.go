@@ -111,7 +111,7 @@ func (o *putOptions) value(t *terminal, args []string) ([]byte, error) {
 func readValue(r io.Reader) ([]byte, error) {
 	v, err := io.ReadAll(io.LimitReader(r, api.MaxValueBytes+1))
 	if err == nil && len(v) > api.MaxValueBytes {
-		err = api.Errorf(api.CodeTooLarge, "the value is over the limit of %d bytes", api.MaxValueBytes)
+		err = api.Errorf(api.CodeTooLarge, "value of at least %d bytes is over the limit of %d bytes", len(v), api.MaxValueBytes)
 	}
 	return v, err
 }

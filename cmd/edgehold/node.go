@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,6 +44,25 @@ func addLeaseTerm(cmd *cobra.Command, term *time.Duration) {
 func checkLeaseTerm(term time.Duration) error {
 	if term <= 0 || term > api.MaxLeaseTerm {
 		return usagef("--lease-term %v: choose a time above 0 and up to %v", term, api.MaxLeaseTerm)
+	}
+	return nil
+}
+
+// nodeName is what may name a node: it stands in headers, in addresses of peers and in names of folders.
+var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+
+// checkNames finds what is wrong with the names and addresses that a node is given.
+func (o *nodeOptions) checkNames() error {
+	switch {
+	case !regionName.MatchString(o.region):
+		return usagef("--region %q: a region is named by small letters, digits and dashes", o.region)
+	case !nodeName.MatchString(o.node):
+		return usagef("--node %q: a node is named by letters, digits, dots, dashes and underscores", o.node)
+	}
+	for _, a := range o.join {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			return usagef("--join %q: write HOST:PORT, such as 127.0.0.1:7400", a)
+		}
 	}
 	return nil
 }
@@ -116,20 +136,20 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen %s cannot be had (%w): choose another address, or stop what listens there", o.listen, err)
 	}
 	if exposed {
 		logger.Warn("INSECURE: plain TCP outside loopback: whoever reaches this port can read and write everything", "listen", l.Addr())
 	}
 	n, err := open(l, logger)
 	if err != nil {
-		return errors.Join(err, ignoreClosed(l.Close()))
+		return asNodeError(errors.Join(err, ignoreClosed(l.Close())))
 	}
 	logger.Info("listening", "node", o.node, "region", o.region, "address", l.Addr())
 	tellWhenReady(ctx, n, logger)
 	<-ctx.Done()
 	logger.Info("stopping")
-	return n.Close()
+	return asNodeError(n.Close())
 }
 
 // readyEvery is how often a node that starts is asked whether it is ready.

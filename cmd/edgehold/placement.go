@@ -50,7 +50,10 @@ in the log of the present owner.`,
 		Example: `  edgehold placement set --prefix customers/de/ --region eu-west`,
 		Args:    wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := wantFlags(cmd, "prefix", "region"); err != nil {
+			if !cmd.Flags().Changed("prefix") { // an empty one, if typed, is that of every key
+				return wantFlags(cmd, "prefix")
+			}
+			if err := wantFlags(cmd, "region"); err != nil {
 				return err
 			}
 			return placementSet(cmd.Context(), t, s, api.Key(prefix), api.RegionID(region))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestDevPlanet(t *testing.T) {
 	var errOut strings.Builder
 	ended := make(chan int, 1)
 	go func() {
-		args := strings.Fields("dev --regions here --replicas 1 --edges 1 --wan off --port 0 --json --log-level error")
+		args := strings.Fields("dev --regions here --replicas 3 --edges 1 --wan off --port 0 --json")
 		ended <- run(ctx, append(args, "--data", t.TempDir()), &terminal{out: w, err: &errOut, lookupEnv: noEnv})
 		_ = w.Close()
 	}()
@@ -30,18 +31,47 @@ func TestDevPlanet(t *testing.T) {
 		t.Fatalf("%v: exit %d, %s", err, <-ended, errOut.String())
 	}
 	go func() { _, _ = io.Copy(io.Discard, r) }() // ends with the pipe
-	if !ready.Ready || len(ready.Nodes) != 2 || ready.Nodes[0].Node != "here-1" || ready.Nodes[1].Role != "edge" {
+	if !ready.Ready || len(ready.Nodes) != 4 || ready.Nodes[0].Node != "here-1" || ready.Nodes[3].Role != "edge" {
 		t.Errorf("%+v", ready)
 	}
-	server, edge := ready.Nodes[0].URL, ready.Nodes[1].URL
+	server, edge := ready.Nodes[0].URL, ready.Nodes[3].URL
 	i := new(invocation).run("kv", "put", "here/a", "b", "--addr", server)
 	j := new(invocation).run("kv", "get", "here/a", "--addr", edge)
 	if i.status != 0 || j.out != "b" {
 		t.Errorf("put: %s; get: %q %s", i.err, j.out, j.err)
 	}
 	stop()
-	if status := <-ended; status != 0 {
+	if status := <-ended; status != 0 || errOut.String() != "" {
 		t.Errorf("exit %d, %s", status, errOut.String())
+	}
+}
+
+// TestPortInUse: the error says which setting to change, and nothing about talking to nodes.
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	for args, says := range map[string]string{
+		"dev --regions here --replicas 1 --edges 0 --wan off --port " + port:                              "port " + port + " cannot be had",
+		"server --region r --node n --bootstrap --data " + t.TempDir() + " --listen " + host + ":" + port: "--listen " + host + ":" + port + " cannot be had",
+	} {
+		i := new(invocation)
+		i.env = map[string]string{}
+		i.run(strings.Fields(args)...)
+		if i.status != 1 || !strings.Contains(i.err, says) || !strings.Contains(i.err, "choose") || strings.Contains(i.err, "--addr") || strings.Count(i.err, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q", args, i.status, i.err)
+		}
+	}
+	if left, err := os.ReadDir(temp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
@@ -111,6 +141,11 @@ func TestNodesRefuse(t *testing.T) {
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --wan nothing.yaml", 2, "--wan"},
 		{"edge --region r --node n --listen 127.0.0.1:0", 2, "--join is needed"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --bootstrap", 2, "unknown flag: --bootstrap"},
+		{"server --region a/b --node n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--region"},
+		{"server --region r --node ../n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--node"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d --join http://127.0.0.1:7400", 2, "--join"},
+		{"edge --region R --node n --listen 127.0.0.1:0 --join a:1", 2, "--region"},
+		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1,b", 2, "--join"},
 		{"dev --replicas 0", 2, "--replicas"},
 		{"dev --wan nothing.yaml", 2, "--wan"},
 		{"dev extra", 2, "one argument too many"},

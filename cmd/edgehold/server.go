@@ -36,6 +36,9 @@ region founds that region's groups. A server that is started again with its --da
 			if err := wantFlags(cmd, "region", "node", "listen", "data"); err != nil {
 				return err
 			}
+			if err := o.checkNames(); err != nil {
+				return err
+			}
 			if err := o.checkServer(bootstrap, groups, voters); err != nil {
 				return err
 			}

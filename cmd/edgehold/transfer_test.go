@@ -152,10 +152,10 @@ func TestImportResumes(t *testing.T) {
 		if r.Method != http.MethodPut || puts.Add(1) <= 900 {
 			return false
 		}
-		problem(w, api.CodeUnavailable)
+		problem(w, api.CodeDenied)
 		return true
 	})
-	i := p.on(t, "", "import", file, "--timeout", "300ms", "--concurrency", "8", "-o", "json")
+	i := p.on(t, "", "import", file, "--concurrency", "8", "-o", "json")
 	first := readCounts(t, i.out)
 	if i.status != 1 || !strings.Contains(i.err, file+":") || first.Records != 900 || first.Failed == 0 {
 		t.Fatalf("exit %d, %+v, %s", i.status, first, i.err)

@@ -278,16 +278,23 @@ func checkOwners(s Span, groups map[api.GroupID]api.RegionID) error {
 // Check tells whether the node's description makes sense.
 func (n Node) Check() error {
 	switch {
-	case n.ID == "" || len(n.ID) > 128:
-		return bad("a node needs an id of 1 to 128 bytes")
-	case n.Region == "" || len(n.Region) > 128:
-		return bad("node %q needs a region of 1 to 128 bytes", n.ID)
+	case !isName(string(n.ID)):
+		return bad("a node needs an id of 1 to %d bytes without slashes", MaxNameBytes)
+	case !isName(string(n.Region)):
+		return bad("node %q needs a region of 1 to %d bytes without slashes", n.ID, MaxNameBytes)
 	case n.Role != api.RoleServer && n.Role != api.RoleEdge:
 		return bad("node %q is a server or an edge, not %q", n.ID, n.Role)
 	case len(n.Address) > 512 || len(n.URL) > 512:
 		return bad("the address of node %q is over the limit of 512 bytes", n.ID)
 	}
 	return nil
+}
+
+// MaxNameBytes bounds the names of nodes and regions. They stand in the names of folders and of lanes between nodes.
+const MaxNameBytes = 100
+
+func isName(s string) bool {
+	return s != "" && len(s) <= MaxNameBytes && !strings.ContainsAny(s, "/\\\x00")
 }
 
 func bad(format string, args ...any) *api.Error { return api.Errorf(api.CodeInvalid, format, args...) }

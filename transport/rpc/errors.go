@@ -58,7 +58,7 @@ func fromStatus(ctx context.Context, op string, err error, sent bool) error {
 	switch {
 	case !sent:
 		code = api.CodeUnavailable
-	case s.Code() == codes.Unimplemented, s.Code() == codes.ResourceExhausted:
+	case s.Code() == codes.Unimplemented:
 		code = api.CodeUnavailable // refused by the other side before any handler ran
 	}
 	cause := err

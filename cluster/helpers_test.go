@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"context"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport/wan"
+)
+
+// bubble is nodes in memory, for tests in a synctest bubble.
+type bubble struct {
+	t      *testing.T
+	fabric *wan.Fabric
+}
+
+func newBubble(t *testing.T) *bubble { return &bubble{t, wan.NewFabric(1, nil)} }
+
+// config is that of a node of region "r" whose disks are new; the tests complete it.
+func (b *bubble) config(id api.NodeID, role api.Role) Config {
+	b.t.Helper()
+	l, err := b.fabric.Listen(string(id), "r")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	dial := b.fabric.Dialer(string(id))
+	stores := map[api.GroupID]*replica.MemoryStores{}
+	return Config{
+		ID: id, Region: "r", Role: role, Listener: l, Clock: clock.NewSimulated(time.Now), WideTiming: QuickWideTiming(),
+		Dial: func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, address) },
+		Stores: func(g api.GroupID) (replica.Stores, error) { // one goroutine at a time opens replicas
+			if stores[g] == nil {
+				stores[g] = replica.NewMemoryStores(time.Millisecond)
+			}
+			return stores[g].Stores()
+		},
+	}
+}
+
+// open opens a node that is closed at the end of the test.
+func (b *bubble) open(cfg Config) *Node {
+	b.t.Helper()
+	n, err := Open(context.Background(), cfg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = n.Close() }) // again where the test did
+	return n
+}
+
+// ready waits until the node is.
+func (b *bubble) ready(n *Node) {
+	b.t.Helper()
+	var err error
+	for range 300 {
+		if err = n.Ready(context.Background()); err == nil {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b.t.Fatalf("%s is not ready after 30 s: %v", n.ID(), err)
+}
+
+// planned is a map of nodes of region "r": servers, and edges where the name begins with an e.
+func planned(t *testing.T, ids ...api.NodeID) *placement.Map {
+	t.Helper()
+	p := Planned{ClusterID: "test"}
+	for _, id := range ids {
+		role := api.RoleServer
+		if id[0] == 'e' {
+			role = api.RoleEdge
+		}
+		p.Nodes = append(p.Nodes, PlannedNode{ID: id, Region: "r", Role: role, Address: string(id)})
+	}
+	m, err := Plan(p, 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}

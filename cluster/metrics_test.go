@@ -1,0 +1,85 @@
+package cluster
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// scrape is what the registry says, without what the libraries say of the process.
+func scrape(t *testing.T, m metrics) (lines []string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("a scrape got %d: %s", w.Code, w.Body)
+	}
+	for line := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(line, "edgehold_") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+func says(t *testing.T, m metrics, line string) {
+	t.Helper()
+	all := scrape(t, m)
+	for _, l := range all {
+		if l == line {
+			return
+		}
+	}
+	t.Errorf("no line %s in:\n%s", line, strings.Join(all, "\n"))
+}
+
+// TestMetricsLabels: a label may be what anybody sent, also no UTF-8; groups are told apart.
+func TestMetricsLabels(t *testing.T) {
+	m := newMetrics()
+	add := m.forGroup("a.1").Counter("edgehold_test_total", "Help.", "node")
+	other := m.forGroup("a.2").Counter("edgehold_test_total", "Help.", "node")
+	add(1, "n\xff\xfe1")
+	add(2, "n\xff\xfe1")
+	other(5, `a "quoted" name`)
+	observe := m.Histogram("edgehold_test_seconds", "Help.", "op")
+	observe(0.2, "\xc0")
+	m.Histogram("edgehold_plain_seconds", "Help.")(0.2)
+	m.Counter("edgehold_plain_total", "Help.")(7)
+	says(t, m, `edgehold_test_total{group="a.1",node="n?1"} 3`)
+	says(t, m, `edgehold_test_total{group="a.2",node="a \"quoted\" name"} 5`)
+	says(t, m, `edgehold_test_seconds_bucket{op="?",le="0.25"} 1`)
+	says(t, m, `edgehold_test_seconds_bucket{op="?",le="0.1"} 0`)
+	says(t, m, `edgehold_plain_seconds_count 1`)
+	says(t, m, `edgehold_plain_total 7`)
+}
+
+// TestMetricsAgain: a room that was closed and opened again goes on with its counters, and its gauges read the new one.
+func TestMetricsAgain(t *testing.T) {
+	m := newMetrics()
+	for i := range 2 {
+		g := m.forGroup("a.1")
+		g.Counter("edgehold_test_total", "Help.")(1)
+		g.Histogram("edgehold_test_seconds", "Help.")(1)
+		g.Gauge("edgehold_test", "Help.", func() float64 { return float64(10 + i) })
+	}
+	says(t, m, `edgehold_test_total{group="a.1"} 2`)
+	says(t, m, `edgehold_test_seconds_count{group="a.1"} 2`)
+	says(t, m, `edgehold_test{group="a.1"} 11`)
+}
+
+// TestMetricsTwoMeanings: one name for two things is a mistake of ours, found when the node opens.
+func TestMetricsTwoMeanings(t *testing.T) {
+	m := newMetrics()
+	m.Counter("edgehold_test_total", "Help.", "node")
+	defer func() {
+		if recover() == nil {
+			t.Error("one name has two meanings, and nobody minds")
+		}
+	}()
+	m.Counter("edgehold_test_total", "Other help.", "region")
+}
+
+var _ api.Metrics = metrics{}
