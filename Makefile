@@ -1,4 +1,4 @@
-.PHONY: build test race bench mutants image lint cover soak fuzz
+.PHONY: build test race bench mutants image lint soak fuzz real-input
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -23,7 +23,14 @@ soak: ## more seeds of the faulty planet: make soak SEEDS=200
 
 fuzz: ## each decoder for a minute
 	go test ./fsm -run '^$$' -fuzz FuzzDecode -fuzztime 60s
-	go test ./cluster/replica -run '^$$' -fuzz Fuzz -fuzztime 60s
+	go test ./fsm -run '^$$' -fuzz FuzzRestore -fuzztime 60s
+	go test ./fsm/placement -run '^$$' -fuzz FuzzDecode -fuzztime 60s
+	go test ./fsm/placement -run '^$$' -fuzz FuzzRestore -fuzztime 60s
+	go test ./cluster/replica -run '^$$' -fuzz FuzzEntry -fuzztime 60s
+
+real-input: ## the Debian package index through an edge: one process, then twelve with a leader killed (apt-get update first)
+	mkdir -p dist && docs/examples/debian-packages.sh > dist/packages.jsonl
+	go test ./integration -run TestRealInput -count=1 -v -timeout 30m -realinput $(CURDIR)/dist/packages.jsonl
 
 lint:
 	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0 run

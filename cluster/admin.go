@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,12 +100,37 @@ func (n *Node) Ready(context.Context) error {
 			return notReady("the replica of " + string(id) + " has not caught up yet")
 		}
 	}
+	return n.ledReady(m)
+}
+
+// settleTime is how long a node that has started waits for groups of which it has never met a leader: a region that is
+// lost must not keep the nodes of others from serving.
+const settleTime = 15 * time.Second
+
+// ledReady tells whether this node knows whom to ask: the leader of each group that it has a replica of, and that it has
+// met the leaders of the others once.
+func (n *Node) ledReady(m *placement.Map) error {
+	met := 0
+	var missing error
 	for _, g := range m.Groups {
-		if !n.leads(g) {
-			return notReady("no leader of " + string(g.ID) + " is known yet")
+		x := n.members.get(g.ID)
+		if !slices.Contains(g.Voters, n.cfg.ID) {
+			x = nil // it may be about to end
+		}
+		switch {
+		case x != nil && !x.led():
+			return notReady("no leader of " + string(g.ID) + " is known here")
+		case x != nil || g.ID == api.MetaGroup: // the map's own group is asked by its members alone
+		case n.router.Met(g.ID) || n.edge.Usable(g.ID):
+			met++
+		default:
+			missing = notReady("no leader of " + string(g.ID) + " is known yet")
 		}
 	}
-	return nil
+	if met > 0 && time.Since(n.started) > settleTime {
+		return nil
+	}
+	return missing
 }
 
 func notReady(hint string) error {
@@ -116,20 +142,16 @@ func (x *member) votes(id api.NodeID) bool {
 	members, _ := x.raft.Members()
 	for _, m := range members {
 		if m.Node == string(id) {
-			leader, _ := x.raft.Leader()
-			return m.Voter && leader != ""
+			return m.Voter && x.led()
 		}
 	}
 	return false
 }
 
-// leads tells whether somebody is known to lead the group; the map's own group is asked by its members alone.
-func (n *Node) leads(g placement.Group) bool {
-	if x := n.members.get(g.ID); x != nil {
-		leader, _ := x.raft.Leader()
-		return leader != ""
-	}
-	return g.ID == api.MetaGroup || n.router.Leader(g.ID) != "" || n.edge.Usable(g.ID)
+// led tells whether the replica knows a leader.
+func (x *member) led() bool {
+	leader, _ := x.raft.Leader()
+	return leader != ""
 }
 
 // Group tells what this node's replica knows of the group, without waiting; false where it has none.

@@ -35,7 +35,7 @@ type member struct {
 	raft  interface {
 		roster
 		CurrentTerm() uint64
-		// IsMember tells whether the newest members that the replica has heard of include it; true while it knows none.
+		// IsMember tells whether the newest members that the replica has heard of include it.
 		IsMember() bool
 		Close() error
 	}

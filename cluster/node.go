@@ -54,11 +54,12 @@ type Node struct {
 	admitted atomic.Bool
 	identity identity
 
-	ctx    context.Context // ends when Close begins
-	cancel context.CancelFunc
-	tasks  sync.WaitGroup
-	once   sync.Once
-	closed error
+	started time.Time
+	ctx     context.Context // ends when Close begins
+	cancel  context.CancelFunc
+	tasks   sync.WaitGroup
+	once    sync.Once
+	closed  error
 }
 
 var _ api.Admin = (*Node)(nil)
@@ -70,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
 	n.members.open = map[api.GroupID]*member{}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if _, err := rand.Read(n.nonce[:]); err != nil {
@@ -154,7 +155,7 @@ func (n *Node) makePeers() (err error) {
 }
 
 func (n *Node) makeMirror() (err error) {
-	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.cfg.Join, Logger: n.log.Named("map")}
+	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.seeds(), Logger: n.log.Named("map")}
 	if n.cfg.Dir != "" {
 		if n.identity, err = identify(n.cfg.Dir, n.self()); err != nil {
 			return err

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -13,6 +14,11 @@ import (
 // self is this node as the map should have it.
 func (n *Node) self() placement.Node {
 	return placement.Node{ID: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role, Address: n.cfg.Advertise, URL: n.URL()}
+}
+
+// seeds are the nodes to ask before the map is known. One's own address, which a list for all nodes may hold, is none.
+func (n *Node) seeds() []string {
+	return slices.DeleteFunc(slices.Clone(n.cfg.Join), func(a string) bool { return a == n.cfg.Advertise })
 }
 
 // address is where a node is reached, as the map says.

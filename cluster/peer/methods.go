@@ -112,7 +112,11 @@ func (s *Server) confirm(_ context.Context, c *confirm) (*confirmed, error) {
 
 // poll waits for news of the map: at a voter of the meta group for its own, else for the mirror's.
 func (s *Server) poll(ctx context.Context, p *poll) (*encodedMap, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.PollPatience)
+	patience := s.cfg.PollPatience
+	if p.Since == 0 {
+		patience = 0 // any map is news; where there is none, another node may have one
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	stop := context.AfterFunc(s.ctx, cancel)
 	defer stop()
@@ -123,6 +127,9 @@ func (s *Server) poll(ctx context.Context, p *poll) (*encodedMap, error) {
 		now, _ = s.cfg.Mirror.Wait(ctx, p.Since) // its error says: nothing newer
 	}
 	if now == nil || now.Version <= p.Since {
+		if p.Since == 0 {
+			return nil, api.Errorf(api.CodeUnavailable, "node %s has no placement map yet", s.cfg.Self)
+		}
 		return &encodedMap{}, nil
 	}
 	return &encodedMap{placement.EncodeMap(now)}, nil

@@ -161,11 +161,10 @@ func (r *Replica[R]) elsewhere() string {
 // IsLeader tells whether this replica takes itself for the leader. Nothing but efficiency may rest on it.
 func (r *Replica[R]) IsLeader() bool { return r.raft.State() == raft.Leader }
 
-// IsMember tells whether this replica is a member in the newest configuration that it has heard of, committed or not; true
-// while it has heard of none.
+// IsMember tells whether this replica is a member in the newest configuration that it has heard of, committed or not.
 func (r *Replica[R]) IsMember() bool {
 	servers := r.raft.GetConfiguration().Configuration().Servers
-	return len(servers) == 0 || slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
+	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
 }
 
 // Applied is the index of the last log entry that the machine has applied or been restored to.

@@ -17,6 +17,7 @@ type hints struct {
 // hint is about one group.
 type hint struct {
 	node api.NodeID
+	met  bool     // node was known once
 	term api.Term // of the newest announcement
 	// under way are the attempts that may be repeated: they end when another node is known to lead.
 	underWay map[*watch]struct{}
@@ -47,6 +48,13 @@ func (h *hints) leader(g api.GroupID) api.NodeID {
 	return ""
 }
 
+func (h *hints) met(g api.GroupID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.groups[g]
+	return x != nil && x.met
+}
+
 // announced takes a node's own word that it leads in a term. Older words than the newest are void. Attempts at another
 // node that may be repeated need not wait for it any longer.
 func (h *hints) announced(l api.Leads) {
@@ -56,7 +64,7 @@ func (h *hints) announced(l api.Leads) {
 	if l.Term < x.term || l.Term == x.term && x.node != "" {
 		return
 	}
-	x.node, x.term = l.Node, l.Term
+	x.node, x.met, x.term = l.Node, true, l.Term
 	for w := range x.underWay {
 		if w.node != l.Node {
 			w.cancel()
@@ -70,7 +78,8 @@ func (h *hints) answered(g api.GroupID, node api.NodeID) { h.set(g, node) }
 func (h *hints) set(g api.GroupID, node api.NodeID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.group(g).node = node
+	x := h.group(g)
+	x.node, x.met = node, true
 }
 
 // forget drops the hint if it still names the node.

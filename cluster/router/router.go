@@ -48,6 +48,9 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.
 func (r *Router) Leader(g api.GroupID) api.NodeID { return r.hints.leader(g) }
 
+// Met tells whether a leader of the group has ever been known here. It does not block.
+func (r *Router) Met(g api.GroupID) bool { return r.hints.met(g) }
+
 // Leads takes an announcement that a node leads a group. It does not block.
 func (r *Router) Leads(l api.Leads) { r.hints.announced(l) }
 

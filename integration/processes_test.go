@@ -1,0 +1,20 @@
+package integration
+
+import "testing"
+
+// TestProcesses runs real processes of the real binary through what they are built to survive.
+func TestProcesses(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	binary := buildBinary(t)
+	region := newRegionFleet(t, binary) // becomes ready while the others run
+	t.Run("EdgeCutOff", func(t *testing.T) {
+		f, server, edge, between := cutOffFleet(t, binary)
+		testEdgeCutOff(t, f, server, edge, between)
+	})
+	ready(t, region.nodes...)
+	t.Run("LeaderKilled", func(t *testing.T) { testLeaderKilled(t, region) })
+	t.Run("Import", func(t *testing.T) { testImport(t, region) })
+	region.stop(t)
+}
