@@ -83,7 +83,7 @@ func (o *nodeOptions) checkServer(bootstrap bool, groups, voters int) error {
 }
 
 // maxGroups bounds the groups of a region.
-const maxGroups = 64
+const maxGroups = 32
 
 // refuseClientFlags refuses settings of clients that were typed for a node, where they mean nothing.
 func refuseClientFlags(cmd *cobra.Command) error {
