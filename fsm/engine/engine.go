@@ -18,7 +18,7 @@ type Reader interface {
 // goroutine, and ends with Commit or Discard.
 type Batch interface {
 	Reader
-	// Set gives the key a value. The engine copies k; it may keep v, which the caller must not change any more.
+	// Set gives the key, which is not empty, a value. The engine copies k; it may keep v, which the caller must not change any more.
 	Set(k, v []byte) error
 	// Delete removes the key. One that is absent stays so.
 	Delete(k []byte) error
@@ -41,6 +41,22 @@ type Engine interface {
 	Clear() error
 	// Close releases what the engine holds. Snapshots must be closed before it.
 	Close() error
+}
+
+// Durable is an engine whose state outlives the process. A batch is on disk some time after its Commit, in the order of the
+// commits and each as a whole: what a crash leaves is the state after one of them, at least that of the last Flush. A Load,
+// Adopt or Clear is on disk when it has returned.
+type Durable interface {
+	Engine
+	// Flush returns when everything that was committed before the call is on disk. It does not stop writes.
+	Flush() error
+	// Checkpoint makes the folder dir, which does not exist, a copy of the state after some batch, at or after the last that
+	// was committed before the call. Where the file system can, it shares what does not change with the engine, so that
+	// its cost does not depend on the size. It does not stop writes. On an error dir may exist, and is of no use.
+	Checkpoint(dir string) error
+	// Adopt replaces the content as a whole by that of a checkpoint, which stays as it is. Before that, check looks at the
+	// new content; where it returns an error, the engine keeps what it had.
+	Adopt(dir string, check func(Reader) error) error
 }
 
 // Snapshot is an immutable state, safe for concurrent use until Close.

@@ -42,7 +42,21 @@ func (m *memory) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 	return nil
 }
 
-func (m *memory) NewBatch() Batch { return &memoryBatch{engine: m} }
+func (m *memory) NewBatch() Batch { return &overlay{below: m, commit: m.commit} }
+
+func (m *memory) commit(cs *changes) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	cs.Scan(func(k string, c change) bool {
+		if c.deleted {
+			m.tree.Delete(k)
+		} else {
+			m.tree.Set(k, c.value)
+		}
+		return true
+	})
+	return nil
+}
 
 func (m *memory) NewLoad() (Load, error) { return &memoryLoad{engine: m, tree: newTree()}, nil }
 
@@ -88,6 +102,9 @@ type memoryLoad struct {
 }
 
 func (l *memoryLoad) Set(k, v []byte) error {
+	if len(k) == 0 {
+		return errEmpty
+	}
 	if l.tree.Len() > 0 && text(k) <= l.last {
 		return errOrder
 	}

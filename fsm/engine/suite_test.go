@@ -106,9 +106,20 @@ func testEmpty(t *testing.T, e Engine) {
 	wantScan(t, e, nil, nil)
 	write(t, e, "a") // deletes what is not there
 	wantScan(t, e, nil, nil)
-	write(t, e, "=empty key", "a=")
-	want(t, e, "", "empty key")
+	write(t, e, "a=")
 	want(t, e, "a", "")
+	wantNone(t, e, "")
+	b := e.NewBatch()
+	if b.Set(nil, []byte("v")) == nil {
+		t.Error("a batch took an empty key")
+	}
+	b.Discard()
+	l, err := e.NewLoad()
+	try(t, err)
+	if l.Set(nil, []byte("v")) == nil {
+		t.Error("a load took an empty key")
+	}
+	l.Discard()
 }
 
 func testBounds(t *testing.T, e Engine) {

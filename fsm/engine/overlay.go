@@ -1,12 +1,22 @@
 package engine
 
-import "github.com/tidwall/btree"
+import (
+	"errors"
 
-// memoryBatch keeps its changes in a small tree over the engine's, so that readers see none of them before Commit.
-type memoryBatch struct {
-	engine  *memory
-	changes btree.Map[string, change]
+	"github.com/tidwall/btree"
+)
+
+// overlay is a Batch over any engine. It keeps its changes in a small tree, so that readers of the engine see none of them
+// before Commit, and its own reads cost a look into that tree.
+type overlay struct {
+	below   Reader
+	changes changes
+	// commit makes the changes, all at once.
+	commit func(*changes) error
 }
+
+// changes are what a batch does, by key.
+type changes = btree.Map[string, change]
 
 // change is what a batch does to one key.
 type change struct {
@@ -14,49 +24,49 @@ type change struct {
 	deleted bool
 }
 
-func (b *memoryBatch) Get(key []byte) ([]byte, bool, error) {
+func (b *overlay) Get(key []byte) ([]byte, bool, error) {
 	if c, ok := b.changes.Get(text(key)); ok {
 		return c.value, !c.deleted, nil
 	}
-	return b.engine.Get(key)
+	return b.below.Get(key)
 }
 
-func (b *memoryBatch) Set(k, v []byte) error {
+// errEmpty is a key that no engine takes.
+var errEmpty = errors.New("engine: an empty key")
+
+func (b *overlay) Set(k, v []byte) error {
+	if len(k) == 0 {
+		return errEmpty
+	}
 	b.changes.Set(string(k), change{value: v})
 	return nil
 }
 
-func (b *memoryBatch) Delete(k []byte) error {
+func (b *overlay) Delete(k []byte) error {
 	b.changes.Set(string(k), change{deleted: true})
 	return nil
 }
 
-func (b *memoryBatch) Commit() error {
-	b.engine.mu.Lock()
-	defer b.engine.mu.Unlock()
-	b.changes.Scan(func(k string, c change) bool {
-		if c.deleted {
-			b.engine.tree.Delete(k)
-		} else {
-			b.engine.tree.Set(k, c.value)
-		}
-		return true
-	})
+func (b *overlay) Commit() error {
+	if b.changes.Len() == 0 {
+		return nil
+	}
+	err := b.commit(&b.changes)
 	b.changes.Clear()
-	return nil
+	return err
 }
 
-func (b *memoryBatch) Discard() { b.changes.Clear() }
+func (b *overlay) Discard() { b.changes.Clear() }
 
 // Scan merges the batch's changes with what is below.
-func (b *memoryBatch) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
+func (b *overlay) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
 	if b.changes.Len() == 0 {
-		return b.engine.Scan(lo, hi, reverse, visit)
+		return b.below.Scan(lo, hi, reverse, visit)
 	}
 	next := b.walk(lo, hi, reverse)
 	k, c, ok := next()
 	more := true
-	err := b.engine.Scan(lo, hi, reverse, func(bk, bv []byte) bool {
+	err := b.below.Scan(lo, hi, reverse, func(bk, bv []byte) bool {
 		for ; ok && before(k, text(bk), reverse); k, c, ok = next() {
 			if !c.deleted {
 				if more = visit(bytesOf(k), c.value); !more {
@@ -90,7 +100,7 @@ func before(a, b string, reverse bool) bool {
 }
 
 // walk steps through the batch's own changes in [lo, hi).
-func (b *memoryBatch) walk(lo, hi []byte, reverse bool) func() (string, change, bool) {
+func (b *overlay) walk(lo, hi []byte, reverse bool) func() (string, change, bool) {
 	it := b.changes.Iter()
 	step := it.Next
 	var ok bool

@@ -1,0 +1,269 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Config describes an engine on disk. Dir is required; everything else has a working zero value.
+type Config struct {
+	// Dir is the engine's folder, made where it is not. It belongs to the engine alone, and to one at a time.
+	Dir string
+	// Cache is memory for what is read again, which engines may share; nil is one of 8 MiB.
+	Cache *Cache
+	// BufferBytes is how much of what was written collects in memory before it goes to disk; 0 is 16 MiB. Up to four times
+	// that may be on its way.
+	BufferBytes int
+	// Disk replaces the disk by a simulated one (tests).
+	Disk *Disk
+	// Log is told what goes wrong in the background; nil is nobody.
+	Log func(msg string)
+}
+
+// Cache is memory that engines share.
+type Cache struct{ c *pebble.Cache }
+
+// NewCache returns a cache of that size.
+func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
+
+// Close gives the memory back once the engines that use it are closed.
+func (c *Cache) Close() { c.c.Unref() }
+
+// ErrClosed is a use of an engine after its Close.
+var ErrClosed = errors.New("engine: closed")
+
+// Pebble is an engine on disk: a log-structured merge tree without a log of its own, since whoever writes to it can write
+// again what a crash took (see [Durable]).
+//
+// Each content as a whole is a database in a folder of its own below Config.Dir, and a pointer names the present one: to
+// replace it is to write another beside it and then the pointer.
+type Pebble struct {
+	cfg    Config
+	fs     vfs.FS
+	unlock io.Closer
+
+	mu   sync.RWMutex // held for reading while live is read
+	live *folder      // nil once closed
+	made uint64       // number of the newest folder; the writer's
+}
+
+var _ Durable = (*Pebble)(nil)
+
+// OpenPebble opens the engine, with what its folder holds.
+func OpenPebble(cfg Config) (*Pebble, error) {
+	p := &Pebble{cfg: cfg, fs: vfs.Default}
+	if cfg.Disk != nil {
+		p.fs = cfg.Disk.fs
+	}
+	if p.cfg.Log == nil {
+		p.cfg.Log = func(string) {}
+	}
+	if p.cfg.BufferBytes == 0 {
+		p.cfg.BufferBytes = 16 << 20
+	}
+	if err := p.open(); err != nil {
+		if p.unlock != nil {
+			err = errors.Join(err, p.unlock.Close())
+		}
+		return nil, fmt.Errorf("engine: open %s: %w", cfg.Dir, err)
+	}
+	return p, nil
+}
+
+func (p *Pebble) open() error {
+	err := makeFolder(p.fs, p.cfg.Dir)
+	if err == nil {
+		p.unlock, err = p.fs.Lock(p.path("LOCK"))
+	}
+	if err != nil {
+		return err
+	}
+	name, err := p.readPointer()
+	if err != nil {
+		return err
+	}
+	if err := p.tidy(name); err != nil {
+		return err
+	}
+	if name == "" {
+		f, err := p.newFolder()
+		if err != nil {
+			return err
+		}
+		return p.replace(f)
+	}
+	if p.made, err = strconv.ParseUint(name, 10, 64); err != nil {
+		return fmt.Errorf("the pointer names %q, which is no folder of ours", name)
+	}
+	p.live, err = p.openFolder(name, true)
+	return err
+}
+
+func (p *Pebble) path(name string) string { return p.fs.PathJoin(p.cfg.Dir, name) }
+
+// use returns the present folder, which stays open until it is released.
+func (p *Pebble) use() (*folder, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.live == nil {
+		return nil, ErrClosed
+	}
+	p.live.uses.Add(1)
+	return p.live, nil
+}
+
+// Get implements Reader.
+func (p *Pebble) Get(key []byte) ([]byte, bool, error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.live == nil {
+		return nil, false, ErrClosed
+	}
+	return get(p.live.db, key)
+}
+
+// Scan implements Reader.
+func (p *Pebble) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.live == nil {
+		return ErrClosed
+	}
+	return scanPebble(p.live.db, lo, hi, reverse, visit)
+}
+
+// NewBatch implements Engine.
+func (p *Pebble) NewBatch() Batch { return &overlay{below: p, commit: p.commit} }
+
+func (p *Pebble) commit(cs *changes) (err error) {
+	f, err := p.use()
+	if err != nil {
+		return err
+	}
+	size := 16
+	cs.Scan(func(k string, c change) bool {
+		size += len(k) + len(c.value) + 12
+		return true
+	})
+	b := f.db.NewBatchWithSize(size)
+	cs.Scan(func(k string, c change) bool {
+		if c.deleted {
+			err = b.Delete(bytesOf(k), nil)
+		} else {
+			err = b.Set(bytesOf(k), c.value, nil)
+		}
+		return err == nil
+	})
+	if err == nil {
+		err = b.Commit(pebble.NoSync)
+	}
+	return errors.Join(err, b.Close(), f.release())
+}
+
+// Snapshot implements Engine.
+func (p *Pebble) Snapshot() Snapshot {
+	f, err := p.use()
+	if err != nil {
+		return failed{err}
+	}
+	return &pebbleSnapshot{f: f, s: f.db.NewSnapshot()}
+}
+
+// Flush implements Durable.
+func (p *Pebble) Flush() error {
+	f, err := p.use()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.db.Flush(), f.release())
+}
+
+// Checkpoint implements Durable.
+func (p *Pebble) Checkpoint(dir string) error {
+	f, err := p.use()
+	if err != nil {
+		return err
+	}
+	if err = f.db.Flush(); err == nil {
+		err = f.db.Checkpoint(dir)
+	}
+	return errors.Join(err, f.release())
+}
+
+// Close implements Engine. What was committed is on disk then.
+func (p *Pebble) Close() error {
+	p.mu.Lock()
+	f := p.live
+	p.live = nil
+	p.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return errors.Join(f.db.Flush(), f.release(), p.unlock.Close())
+}
+
+// get copies the value: Pebble's own is gone when the block that holds it is.
+func get(r pebble.Reader, key []byte) ([]byte, bool, error) {
+	v, done, err := r.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	v = slices.Clone(v)
+	return v, true, done.Close()
+}
+
+func scanPebble(r pebble.Reader, lo, hi []byte, reverse bool, visit func(k, v []byte) bool) (err error) {
+	if hi != nil && text(lo) >= text(hi) {
+		return nil
+	}
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	start, step := it.First, it.Next
+	if reverse {
+		start, step = it.Last, it.Prev
+	}
+	for ok := start(); ok; ok = step() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if !visit(it.Key(), v) {
+			return nil
+		}
+	}
+	return it.Error()
+}
+
+// pebbleSnapshot keeps its folder open.
+type pebbleSnapshot struct {
+	f *folder
+	s *pebble.Snapshot
+}
+
+func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) { return get(s.s, key) }
+
+func (s *pebbleSnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
+	return scanPebble(s.s, lo, hi, reverse, visit)
+}
+
+func (s *pebbleSnapshot) Close() error { return errors.Join(s.s.Close(), s.f.release()) }
+
+// failed is the snapshot that could not be had.
+type failed struct{ err error }
+
+func (f failed) Get([]byte) ([]byte, bool, error)                         { return nil, false, f.err }
+func (f failed) Scan(_, _ []byte, _ bool, _ func(k, v []byte) bool) error { return f.err }
+func (f failed) Close() error                                             { return nil }
