@@ -354,8 +354,8 @@ type watchedMachine struct {
 	applied Applied
 }
 
-func (w *watchedMachine) Apply(term uint64, commands [][]byte) []fsm.Result {
-	results := w.Machine.Apply(term, commands)
+func (w *watchedMachine) Apply(index, term uint64, commands [][]byte) []fsm.Result {
+	results := w.Machine.Apply(index, term, commands)
 	a := w.applied
 	a.Term, a.Results = term, results
 	w.watch(a)

@@ -16,18 +16,23 @@ var benchInit = Init{
 // benchMachine is a founded machine with that many keys.
 func benchMachine(b *testing.B, keys int) *Machine {
 	b.Helper()
-	m, err := Open(engine.NewMemory())
+	return benchMachineOn(b, engine.NewMemory(), keys)
+}
+
+func benchMachineOn(b *testing.B, e engine.Engine, keys int) *Machine {
+	b.Helper()
+	m, err := Open(e)
 	if err != nil {
 		b.Fatal(err)
 	}
 	cs := [][]byte{Encode(benchInit)}
 	for i := range keys {
 		if cs = append(cs, benchPut(i, api.RequestID{})); len(cs) == 1024 {
-			m.Apply(1, cs)
+			m.Apply(1, 1, cs)
 			cs = cs[:0]
 		}
 	}
-	m.Apply(1, cs)
+	m.Apply(1, 1, cs)
 	return m
 }
 
@@ -37,9 +42,22 @@ func benchPut(i int, id api.RequestID) []byte {
 	return Encode(Write{Term: 1, Txn: api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: benchKey(i), Value: make([]byte, 64)}}}})
 }
 
-func BenchmarkApplyPut(b *testing.B) {
+func BenchmarkApplyPut(b *testing.B) { benchApplyPut(b, engine.NewMemory()) }
+
+func BenchmarkApplyPutOnDisk(b *testing.B) {
+	e, err := engine.OpenPebble(engine.Config{Dir: b.TempDir(), Cache: engine.NewCache(64 << 20)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchApplyPut(b, e)
+	if err := e.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func benchApplyPut(b *testing.B, e engine.Engine) {
 	const keys = 100_000
-	m := benchMachine(b, keys)
+	m := benchMachineOn(b, e, keys)
 	for _, packed := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprintf("packed=%d", packed), func(b *testing.B) {
 			benchApply(b, m, packed, func(n int) []byte { return benchPut(n%keys, api.RequestID{}) })
@@ -65,7 +83,7 @@ func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte
 	}
 	b.ResetTimer()
 	for n := 0; n < b.N; n += packed {
-		for _, r := range m.Apply(1, commands[n:n+packed]) {
+		for _, r := range m.Apply(1, 1, commands[n:n+packed]) {
 			if r.Err != nil {
 				b.Fatal(r.Err)
 			}
@@ -76,12 +94,12 @@ func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte
 func BenchmarkApplyGrant(b *testing.B) {
 	const keys = 100_000
 	m := benchMachine(b, keys)
-	sid := m.Apply(1, [][]byte{Encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})[0].Session
+	sid := m.Apply(1, 1, [][]byte{Encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})[0].Session
 	var at int
 	b.ReportAllocs()
 	for b.Loop() {
 		c := Encode(Grant{Term: 1, Items: []GrantItem{{Session: sid, Keys: []api.Key{benchKey(at % keys)}}}})
-		if r := m.Apply(1, [][]byte{c}); r[0].Err != nil || r[0].Entries[0].Lease == 0 {
+		if r := m.Apply(1, 1, [][]byte{c}); r[0].Err != nil || r[0].Entries[0].Lease == 0 {
 			b.Fatal(r[0])
 		}
 		at++

@@ -163,7 +163,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		// Whatever can be decoded can be applied, to a machine that is founded and one that is not.
 		for _, m := range []*Machine{newMachine(t), founded(t).m} {
-			m.Apply(1, [][]byte{b, b})
+			m.Apply(1, 1, [][]byte{b, b})
 			if err := m.CheckInvariants(); err != nil {
 				t.Fatalf("after %+v: %v", c, err)
 			}

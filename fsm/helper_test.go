@@ -31,14 +31,20 @@ func founded(t testing.TB) *rig {
 // rig is a machine under test.
 type rig struct {
 	testing.TB
-	m    *Machine
-	term api.Term
+	m     *Machine
+	term  api.Term
+	index uint64 // of the newest entry
+}
+
+func (r *rig) next() uint64 {
+	r.index++
+	return r.index
 }
 
 // apply checks the invariants after the command.
 func (r *rig) apply(c Command) Result {
 	r.Helper()
-	res := r.m.Apply(r.term, [][]byte{Encode(c)})[0]
+	res := r.m.Apply(r.next(), r.term, [][]byte{Encode(c)})[0]
 	if err := r.m.CheckInvariants(); err != nil {
 		r.Fatalf("after %#v: %v", c, err)
 	}
@@ -71,12 +77,12 @@ func (r *rig) refused(c Command, code api.Code) Result {
 	return res
 }
 
-// rows is all of the state but the meta row's counter.
+// rows is all of the state but the meta row's counter and index.
 func (r *rig) rows() []byte {
 	r.Helper()
 	var w writer
 	meta := r.m.Meta()
-	meta.Counter = 0
+	meta.Counter, meta.Applied = 0, 0
 	w.bytes(meta.row())
 	err := r.m.engine.Scan(nil, nil, false, func(k, v []byte) bool {
 		if k[0] != tableMeta {

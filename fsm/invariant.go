@@ -215,6 +215,9 @@ func (a *audit) dedup() {
 		}
 		if d.seq > 0 {
 			a.records[d.id]++
+			if below := a.clients[d.id].ackedBelow; d.seq < below {
+				return a.broken("Once", "the record %v/%d is kept, and its client has acknowledged all below %d", d.id, d.seq, below)
+			}
 		}
 		a.counts.Records++
 		return true

@@ -32,10 +32,18 @@ func Open(e engine.Engine) (*Machine, error) {
 }
 
 // load reads what a machine keeps at hand. The caller is alone or holds mu.
-func (m *Machine) load() (err error) {
+func (m *Machine) load() error {
+	meta, shards, err := readHand(m.engine)
+	if err == nil {
+		m.meta, m.shards = meta, shards
+	}
+	return err
+}
+
+// readHand reads the rows that a machine keeps at hand.
+func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 	defer rescue(&err)
-	v := view{from: m.engine}
-	meta, shards := Meta{}, []owned(nil)
+	v := view{from: from}
 	if row, ok := v.get(v.key.meta()); ok {
 		meta = parse(row, readMeta)
 	}
@@ -45,8 +53,7 @@ func (m *Machine) load() (err error) {
 		shards = append(shards, parse(row, func(r *reader) owned { return readOwned(start, r) }))
 		return true
 	})
-	m.meta, m.shards = meta, shards
-	return nil
+	return meta, shards, nil
 }
 
 // begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
@@ -76,13 +83,14 @@ func (t *tx) done() {
 	*t = tx{room: t.room}
 }
 
-// Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once. It returns
-// one Result for each. A command that cannot be understood gives a Result with Err, like every refusal: the same on all
+// Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once, together with
+// the note that the machine has applied the log up to index. It returns one Result for each. A command that cannot be understood gives a Result with Err, like every refusal: the same on all
 // replicas.
-func (m *Machine) Apply(term api.Term, commands [][]byte) []Result {
+func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result {
 	t := &m.tx
 	*t = tx{view: m.begin(), term: term, batch: m.engine.NewBatch(), room: t.room}
 	t.from, t.key = t.batch, t.room.key
+	t.meta.Applied = index
 	defer t.done()
 	results := make([]Result, len(commands))
 	for i, b := range commands {

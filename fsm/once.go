@@ -101,7 +101,7 @@ func (v *view) roomFor(id *api.RequestID) *api.Error {
 	}
 	acked := 0
 	if id.AckedBelow > c.ackedBelow {
-		lo, hi := v.acked(id)
+		lo, hi := v.acked(id, c.ackedBelow)
 		v.scan(lo, hi, func(_, _ []byte) bool { acked++; return true })
 	}
 	if c.count-acked < v.limits.clientRecords {
@@ -110,10 +110,11 @@ func (v *view) roomFor(id *api.RequestID) *api.Error {
 	return api.Errorf(api.CodeUnavailable, "the client is at its limit of %d results that it has not acknowledged", v.limits.clientRecords)
 }
 
-// acked are the bounds of the client's records that the request acknowledges.
-func (v *view) acked(id *api.RequestID) (lo, hi []byte) {
+// acked are the bounds of the client's records that the request acknowledges beyond those that were before: of the latter
+// there are none, and on disk what has gone is still in the way of whoever looks for it.
+func (v *view) acked(id *api.RequestID, before uint64) (lo, hi []byte) {
 	const n = clientKeyLen + 8
-	both := append(make([]byte, 0, 2*n), v.key.record(id.Client, 1)...)
+	both := append(make([]byte, 0, 2*n), v.key.record(id.Client, max(1, before))...)
 	both = append(both, v.key.record(id.Client, id.AckedBelow)...)
 	return both[:n], both[n:]
 }
@@ -135,7 +136,7 @@ func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 		c.epoch = max(c.epoch, epoch)
 		if id.AckedBelow > c.ackedBelow {
 			if c.count > 0 {
-				c.count -= t.forget(id)
+				c.count -= t.forget(id, c.ackedBelow)
 			}
 			c.ackedBelow = id.AckedBelow
 		}
@@ -179,9 +180,9 @@ func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
 	t.meta.Records--
 }
 
-// forget drops the records that the request acknowledges, and tells how many.
-func (t *tx) forget(id *api.RequestID) int {
-	lo, hi := t.acked(id)
+// forget drops the records that the request acknowledges beyond those that were before, and tells how many.
+func (t *tx) forget(id *api.RequestID, before uint64) int {
+	lo, hi := t.acked(id, before)
 	type old struct {
 		anchor api.Key
 		seq    uint64

@@ -77,13 +77,14 @@ func (p *pair) round() {
 		c := p.command()
 		cs, raw = append(cs, c), append(raw, Encode(c))
 	}
-	results := p.m.Apply(p.term, raw)
+	index := p.next()
+	results := p.m.Apply(index, p.term, raw)
 	if err := p.m.CheckInvariants(); err != nil {
 		p.Fatalf("after %+v: %v", cs, err)
 	}
 	for i, c := range cs {
 		p.preview(c, results[i])
-		alone := p.other.Apply(p.term, raw[i:i+1])
+		alone := p.other.Apply(index, p.term, raw[i:i+1])
 		if !reflect.DeepEqual(alone[0], results[i]) {
 			p.Fatalf("Determinism: %+v gave %+v, and at another replica %+v", c, results[i], alone[0])
 		}

@@ -265,18 +265,25 @@ func (t *tx) giveRecords(r *Receipt, s Shard) {
 		if _, known := t.get(t.key.record(rec.Client, rec.Seq)); known {
 			continue
 		}
+		c := t.client(rec.Client)
+		if rec.Seq > 0 && rec.Seq < c.ackedBelow {
+			continue // its client has the answer
+		}
 		t.putRecord(rec)
 		if rec.Seq == 0 {
 			continue
 		}
-		c := t.client(rec.Client)
 		c.count++
 		c.epoch = max(c.epoch, rec.Epoch)
 		t.set(t.key.client(rec.Client), c.row())
 	}
 	for _, x := range r.Clients {
 		c := t.client(x.ID)
-		c.ackedBelow, c.epoch = max(c.ackedBelow, x.AckedBelow), max(c.epoch, x.Epoch)
+		if x.AckedBelow > c.ackedBelow {
+			c.count -= t.forget(&api.RequestID{Client: x.ID, AckedBelow: x.AckedBelow}, c.ackedBelow)
+			c.ackedBelow = x.AckedBelow
+		}
+		c.epoch = max(c.epoch, x.Epoch)
 		t.set(t.key.client(x.ID), c.row())
 	}
 }

@@ -95,6 +95,8 @@ type Meta struct {
 	// Counter is the index of the newest command.
 	Counter  uint64
 	LastTerm api.Term
+	// Applied is the log's index of the newest entry: up to there the log has nothing new for this state.
+	Applied uint64
 	// DedupEpoch is the present epoch of at-most-once records.
 	DedupEpoch        uint64
 	MaxTerm, MaxPause time.Duration

@@ -156,14 +156,19 @@ func (m *Meta) row() []byte {
 		w.uint(uint64(n))
 	}
 	w.bytes(m.sweep)
+	w.uint(m.Applied)
 	return w.b
 }
 
 func readMeta(r *reader) Meta {
-	return Meta{
+	m := Meta{
 		Initialized: r.bool(), Group: api.GroupID(r.name()), Incarnation: r.uint(), Counter: r.uint(),
 		LastTerm: api.Term(r.uint()), DedupEpoch: r.uint(), MaxTerm: r.time(), MaxPause: r.time(),
 		Keys: r.count63(), Tombstones: r.count63(), Sessions: r.count63(), Leases: r.count63(), Records: r.count63(),
 		sweep: slices.Clone(r.bytes(64)),
 	}
+	if len(r.b) > 0 { // version 1 did not have it
+		m.Applied = r.uint()
+	}
+	return m
 }

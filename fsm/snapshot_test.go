@@ -60,6 +60,26 @@ func TestSnapshotGolden(t *testing.T) {
 	same(t, m, r.m)
 }
 
+// TestSnapshotOfVersion1 restores what the first version wrote: it becomes what this version would have written.
+func TestSnapshotOfVersion1(t *testing.T) {
+	old, err := os.ReadFile("testdata/snapshot.v1.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, r := newMachine(t), furnished(t)
+	if err := m.Restore(bytes.NewReader(old)); err != nil {
+		t.Fatal(err)
+	}
+	if m.Meta().Applied != 0 {
+		t.Errorf("version 1 knew that it had applied the log up to %d", m.Meta().Applied)
+	}
+	next := [][]byte{Encode(Write{Term: r.term, Txn: putTxn("next", "v")})}
+	index := r.next()
+	m.Apply(index, r.term, next)
+	r.m.Apply(index, r.term, next)
+	same(t, m, r.m)
+}
+
 // same wants equal machines, in what they hold and in what they have at hand.
 func same(t *testing.T, a, b *Machine) {
 	t.Helper()
@@ -100,7 +120,7 @@ func TestRestoreDamaged(t *testing.T) {
 		bad[i] ^= 1 << r.IntN(8)
 		refused(fmt.Sprintf("a stream with byte %d flipped", i), bytes.NewReader(bad))
 	}
-	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x02"), good[14:]...)))
+	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x03"), good[14:]...)))
 	refused("a huge row", bytes.NewReader(append(good[:14:14], 1, 0xff, 0xff, 0xff, 0xff, 0x0f)))
 	broken := errors.New("broken")
 	refused("a stream that breaks", io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(broken)))
@@ -120,7 +140,7 @@ func TestSnapshotStaysWhatItWas(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range 300 {
-			r.m.Apply(r.term, [][]byte{Encode(Write{Term: r.term, Txn: putTxn(api.Key(fmt.Sprint("k/", i%50)), "v")})})
+			r.m.Apply(r.next(), r.term, [][]byte{Encode(Write{Term: r.term, Txn: putTxn(api.Key(fmt.Sprint("k/", i%50)), "v")})})
 		}
 	})
 	for range 20 {
@@ -154,7 +174,7 @@ func TestReadsAreAtomic(t *testing.T) {
 		}
 		return append(cs, Encode(Grant{1, []GrantItem{{Session: sid, Keys: keys}}}))
 	}
-	r.m.Apply(1, write(0))
+	r.m.Apply(1, 1, write(0))
 	done := make(chan struct{})
 	var wg sync.WaitGroup
 	for range 3 {
@@ -188,7 +208,7 @@ func TestReadsAreAtomic(t *testing.T) {
 		})
 	}
 	for i := range 300 {
-		r.m.Apply(1, write(i))
+		r.m.Apply(1, 1, write(i))
 	}
 	if err := r.m.Restore(bytes.NewReader(stream(t, r.m))); err != nil {
 		t.Error(err)
@@ -229,7 +249,7 @@ func TestBigState(t *testing.T) {
 	for i := range 20_000 {
 		cs = append(cs, Encode(Write{Term: 1, Txn: putTxn(api.Key(fmt.Sprintf("k/%06d", i)), "v")}))
 	}
-	r.m.Apply(1, cs)
+	r.m.Apply(1, 1, cs)
 	r.put("big", string(make([]byte, api.MaxValueBytes)))
 	m := newMachine(t)
 	began := time.Now()

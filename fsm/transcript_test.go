@@ -132,9 +132,9 @@ func (s *stage) line(f []string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.tell(s.m.Apply(s.term, [][]byte{b})[0])
+		s.tell(s.m.Apply(1, s.term, [][]byte{b})[0])
 	default:
-		res := s.m.Apply(s.term, [][]byte{Encode(s.command(verb, rest, w))})[0]
+		res := s.m.Apply(1, s.term, [][]byte{Encode(s.command(verb, rest, w))})[0]
 		if res.Receipt != nil {
 			s.receipt = res.Receipt
 		}

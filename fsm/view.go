@@ -149,6 +149,9 @@ func (v *view) entry(k api.Key, o *owned) api.Entry {
 
 // leased is who holds a key.
 func (v *view) leased(k api.Key) leased {
+	if v.meta.Leases == 0 {
+		return leased{}
+	}
 	row, ok := v.get(v.key.ofKey(tableLease, k))
 	if !ok {
 		return leased{}

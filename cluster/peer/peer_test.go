@@ -382,7 +382,7 @@ func TestMove(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			apply := func(c fsm.Command) fsm.Result { return m.Apply(1, [][]byte{fsm.Encode(c)})[0] }
+			apply := func(c fsm.Command) fsm.Result { return m.Apply(1, 1, [][]byte{fsm.Encode(c)})[0] }
 			apply(fsm.Init{Group: id, Incarnation: 1, Shards: shards, MaxTerm: time.Minute})
 			g := newGroup(id)
 			g.cede = func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {
@@ -410,7 +410,7 @@ func TestMove(t *testing.T) {
 		id := api.RequestID{Client: api.ClientID{1}, Seq: 1}
 		once := api.Txn{ID: id, Then: []api.Op{{Kind: api.OpDelete, Key: "p/k/\xff"}}}
 		owner := []api.GroupID{"a.1", "a.2"}[api.ShardOf("p/k/\xff", 2)]
-		if res := machines[owner].Apply(1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]; res.Err != nil {
+		if res := machines[owner].Apply(1, 1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]; res.Err != nil {
 			t.Fatal(res.Err)
 		}
 		r, to := api.PrefixRange("p/"), []api.GroupID{"b.1", "b.2", "b.3"}
@@ -438,7 +438,7 @@ func TestMove(t *testing.T) {
 			t.Error("adopted what nobody has ceded")
 		}
 		taker := to[api.ShardOf("p/k/\xff", 3)]
-		res := machines[taker].Apply(1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]
+		res := machines[taker].Apply(1, 1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]
 		if res.Err != nil || !res.Txn.Replayed {
 			t.Errorf("the retry at the new owner gave %+v, %v", res.Txn, res.Err)
 		}

@@ -173,7 +173,7 @@ func (l *testLog) appendLocked(command []byte) map[*testNode]fsm.Result {
 func (n *testNode) catchUpLocked() (last fsm.Result) {
 	for ; n.applied < len(n.log.entries); n.applied++ {
 		e := n.log.entries[n.applied]
-		last = n.adapter.Apply(e.term, [][]byte{e.command})[0]
+		last = n.adapter.Apply(uint64(n.applied)+1, e.term, [][]byte{e.command})[0]
 	}
 	return last
 }

@@ -17,10 +17,10 @@ var _ replica.Machine[fsm.Result] = (*Machine)(nil)
 // Machine is what to give to replica.Open.
 func (r *Region) Machine() *Machine { return &Machine{r} }
 
-// Apply applies one log entry of the term. Only the replica calls it, one call at a time.
-func (m *Machine) Apply(term uint64, commands [][]byte) []fsm.Result {
+// Apply applies the log entry of that index and term. Only the replica calls it, one call at a time.
+func (m *Machine) Apply(index, term uint64, commands [][]byte) []fsm.Result {
 	m.r.endBelow(api.Term(term))
-	results := m.r.cfg.Machine.Apply(api.Term(term), commands)
+	results := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
 	m.r.applied(api.Term(term), results)
 	return results
 }

@@ -15,10 +15,10 @@ import (
 // Machine is the replicated state machine. Apply, Snapshot and Restore are called by one goroutine; WriteTo of a
 // snapshot runs beside later calls of Apply.
 type Machine[R any] interface {
-	// Apply applies the commands of one log entry, in order, and returns exactly one result for each. It must be
-	// deterministic and must not wait for anything. The commands share memory with the whole entry and with the log:
-	// Apply never changes them, and copies what it keeps.
-	Apply(term uint64, commands [][]byte) []R
+	// Apply applies the commands of the log entry of that index and term, in order, and returns exactly one result for
+	// each. It must be deterministic and must not wait for anything. The commands share memory with the whole entry and
+	// with the log: Apply never changes them, and copies what it keeps.
+	Apply(index, term uint64, commands [][]byte) []R
 	// Snapshot captures the state between two calls of Apply, quickly.
 	Snapshot() (Snapshot, error)
 	// Restore replaces the whole state by that of a snapshot.

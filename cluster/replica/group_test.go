@@ -32,7 +32,7 @@ type result struct {
 	Command string
 }
 
-func (m *register) Apply(term uint64, commands [][]byte) []result {
+func (m *register) Apply(_, term uint64, commands [][]byte) []result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.entries++

@@ -42,7 +42,7 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	if err != nil {
 		panic(fmt.Sprintf("replica: entry %d of term %d: %v (written by a newer version?)", log.Index, log.Term, err))
 	}
-	results := d.machine.Apply(log.Term, commands)
+	results := d.machine.Apply(log.Index, log.Term, commands)
 	d.applied.Store(log.Index)
 	d.commands(float64(len(commands)))
 	return &appliedEntry[R]{results: results, term: log.Term}
