@@ -12,7 +12,10 @@ import (
 // to date. It never waits for anything but mutexes.
 type Machine struct{ r *Region }
 
-var _ replica.Machine[fsm.Result] = (*Machine)(nil)
+var (
+	_ replica.Machine[fsm.Result] = (*Machine)(nil)
+	_ replica.Durable             = (*Machine)(nil)
+)
 
 // Machine is what to give to replica.Open.
 func (r *Region) Machine() *Machine { return &Machine{r} }
@@ -31,6 +34,30 @@ func (m *Machine) Snapshot() (replica.Snapshot, error) { return m.r.cfg.Machine.
 // Restore replaces the machine's state. What this replica had noted about sessions counts anew.
 func (m *Machine) Restore(from io.Reader) error {
 	err := m.r.cfg.Machine.Restore(from)
+	m.replaced()
+	return err
+}
+
+// Applied, Flush, Checkpoint and Adopt are for a machine whose engine is durable: replica.Config.State.
+
+// Applied is the index of the newest entry that the state holds.
+func (m *Machine) Applied() uint64 { return m.r.cfg.Machine.Applied() }
+
+// Flush brings to disk what has applied.
+func (m *Machine) Flush() error { return m.r.cfg.Machine.Flush() }
+
+// Checkpoint makes dir a copy of the state.
+func (m *Machine) Checkpoint(dir string) error { return m.r.cfg.Machine.Checkpoint(dir) }
+
+// Adopt is Restore from a checkpoint.
+func (m *Machine) Adopt(dir string) error {
+	err := m.r.cfg.Machine.Adopt(dir)
+	m.replaced()
+	return err
+}
+
+// replaced: the state is another one.
+func (m *Machine) replaced() {
 	r := m.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -38,7 +65,6 @@ func (m *Machine) Restore(from io.Reader) error {
 	clear(r.suspected)
 	r.ready = r.ready || r.cfg.Machine.Meta().Initialized
 	r.announceLocked()
-	return err
 }
 
 // endBelow ends the lead of a term that is over.

@@ -53,6 +53,9 @@ type Member struct {
 type Config struct {
 	// Group and Node name this replica, for life: its durable state refuses any others.
 	Group, Node string
+	// State is the machine's durable side. nil: the machine is gone with the process, and comes back from a snapshot and
+	// the log. Not nil: it is as it was, and with Dir its snapshots are checkpoints of it. The replica does not close it.
+	State Durable
 	// Members, where not empty, are the voters that found the group if there is no durable state yet. Each founder must
 	// be given the same ones. A replica without state and without Members waits to be added by a leader.
 	Members []Member

@@ -26,6 +26,9 @@ type onFiles struct {
 	t     testing.TB
 	dir   string
 	scale float64
+	// limits, and machine where it is not nil, are for every member.
+	limits  Limits
+	machine func(name string) (Machine[result], Durable)
 
 	mu   sync.Mutex
 	addr map[string]string
@@ -34,11 +37,18 @@ type onFiles struct {
 
 func newOnFiles(t testing.TB, scale float64) *onFiles {
 	f := &onFiles{t: t, dir: t.TempDir(), scale: scale, addr: make(map[string]string), reps: make(map[string]*Replica[result])}
+	f.open()
+	return f
+}
+
+// open starts all members.
+func (f *onFiles) open() {
+	f.t.Helper()
 	listeners := make(map[string]net.Listener)
 	for i := range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			f.t.Fatal(err)
 		}
 		name := fmt.Sprint("n", i)
 		listeners[name], f.addr[name] = l, l.Addr().String()
@@ -46,7 +56,6 @@ func newOnFiles(t testing.TB, scale float64) *onFiles {
 	for name, l := range listeners {
 		f.start(name, l)
 	}
-	return f
 }
 
 func (f *onFiles) start(name string, l net.Listener) {
@@ -69,7 +78,11 @@ func (f *onFiles) start(name string, l net.Listener) {
 	for n, a := range f.addr {
 		cfg.Members = append(cfg.Members, Member{Node: n, Address: a, Voter: true})
 	}
-	r, err := Open[result](cfg, new(register))
+	var machine Machine[result] = new(register)
+	if cfg.Limits = f.limits; f.machine != nil {
+		machine, cfg.State = f.machine(name)
+	}
+	r, err := Open(cfg, machine)
 	if err != nil {
 		f.t.Fatal(err)
 	}

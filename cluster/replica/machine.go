@@ -15,10 +15,11 @@ import (
 // been handed to this goroutine, which may be far ahead.
 type driver[R any] struct {
 	machine   Machine[R]
+	state     Durable // the machine's durable side, or nil
 	snapshots raft.SnapshotStore
 	commands  func(n float64, values ...string)
 
-	applied atomic.Uint64 // index of the last entry that the machine has applied
+	applied atomic.Uint64 // index of the last entry that the machine holds
 
 	mu          sync.Mutex
 	config      raft.Configuration // the newest committed one
@@ -36,14 +37,20 @@ type appliedEntry[R any] struct {
 	term    uint64
 }
 
-// Apply panics on an entry that it cannot read, as Raft does: skipping it would silently part this replica from others.
+// Apply passes over what the machine holds already: nobody waits for the result of an entry that was applied before this
+// replica started, or before the snapshot that it was given.
+//
+// It panics on an entry that it cannot read, as Raft does: skipping it would silently part this replica from others.
 func (d *driver[R]) Apply(log *raft.Log) any {
+	if d.holds(log.Index) {
+		return &appliedEntry[R]{term: log.Term}
+	}
 	commands, err := decodeEntry(log.Data)
 	if err != nil {
 		panic(fmt.Sprintf("replica: entry %d of term %d: %v (written by a newer version?)", log.Index, log.Term, err))
 	}
 	results := d.machine.Apply(log.Index, log.Term, commands)
-	d.applied.Store(log.Index)
+	d.advance(log.Index)
 	d.commands(float64(len(commands)))
 	return &appliedEntry[R]{results: results, term: log.Term}
 }
@@ -54,7 +61,7 @@ func (d *driver[R]) StoreConfiguration(index uint64, c raft.Configuration) {
 	d.mu.Lock()
 	d.config, d.configIndex = c, index
 	d.mu.Unlock()
-	d.applied.Store(index)
+	d.advance(index)
 }
 
 func (d *driver[R]) configuration() (raft.Configuration, uint64) {
@@ -64,11 +71,14 @@ func (d *driver[R]) configuration() (raft.Configuration, uint64) {
 }
 
 func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
+	if _, ok := d.snapshots.(*checkpoints); ok {
+		return checkpoint{d.state}, nil
+	}
 	s, err := d.machine.Snapshot()
 	if err != nil {
 		return nil, err
 	}
-	return snapshot{s}, nil
+	return snapshot{s, d.state}, nil
 }
 
 // Restore is of the newest snapshot in the store.
@@ -80,18 +90,31 @@ func (d *driver[R]) Restore(r io.ReadCloser) error {
 	if len(list) == 0 {
 		return api.Errorf(api.CodeInternal, "a snapshot is restored that the store does not list")
 	}
-	if err := d.machine.Restore(r); err != nil {
+	if err := d.restore(list[0].Index, r); err != nil {
 		return err
 	}
 	d.StoreConfiguration(list[0].ConfigurationIndex, list[0].Configuration)
-	d.applied.Store(list[0].Index)
+	d.advance(list[0].Index)
+	if d.state != nil {
+		d.advance(d.state.Applied())
+	}
 	return nil
 }
 
 // snapshot is a captured state as Raft sees it.
-type snapshot struct{ s Snapshot }
+type snapshot struct {
+	s     Snapshot
+	state Durable // or nil
+}
 
+// Persist first brings to disk what Raft will drop from the log.
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if s.state != nil {
+		if err := s.state.Flush(); err != nil {
+			_ = sink.Cancel()
+			return err
+		}
+	}
 	if _, err := s.s.WriteTo(sink); err != nil {
 		_ = sink.Cancel()
 		return err

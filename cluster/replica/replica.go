@@ -68,7 +68,7 @@ func openStores(cfg *Config) (Stores, error) {
 	if cfg.Stores != nil {
 		return cfg.Stores()
 	}
-	return openFiles(cfg.Dir, cfg.Logger)
+	return openFiles(cfg)
 }
 
 // start opens everything between the stores and the log's users.
@@ -80,7 +80,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog))
 	r.stores.Log = inbox
 	r.transport = newTransport(cfg, r.streams, r.progress, inbox)
-	r.driver = &driver[R]{machine: m, snapshots: r.stores.Snapshots, commands: r.meters.commands}
+	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands}
 	conf := raftConfig(cfg)
 	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
 		return err
@@ -93,13 +93,19 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	if err := reconcile(r.stores); err != nil {
 		return err
 	}
+	if cfg.State != nil {
+		var err error
+		if conf.NoSnapshotRestoreOnStart, err = r.driver.resume(r.stores.Log); err != nil {
+			return err
+		}
+	}
 	guarded := guardSnapshots(r.stores.Snapshots, stallLimit*cfg.Timing.Transport, r.streams.cutIncoming)
 	var err error
 	r.raft, err = raft.NewRaft(conf, r.driver, r.stores.Log, r.stores.Stable, guarded, r.transport)
 	if err != nil {
 		return err
 	}
-	inbox.applied, inbox.term, inbox.last = r.driver.applied.Load, r.raft.CurrentTerm, r.raft.LastIndex
+	inbox.applied, inbox.term, inbox.last = r.held, r.raft.CurrentTerm, r.raft.LastIndex
 	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
@@ -166,6 +172,10 @@ func (r *Replica[R]) IsMember() bool {
 	servers := r.raft.GetConfiguration().Configuration().Servers
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
 }
+
+// held is up to where this member has the log, as Raft takes it, and the machine has applied it. A checkpoint may have
+// brought the machine further than Raft knows; Raft still needs the entries.
+func (r *Replica[R]) held() uint64 { return min(r.driver.applied.Load(), r.raft.LastIndex()) }
 
 // Applied is the index of the last log entry that the machine has applied or been restored to.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }

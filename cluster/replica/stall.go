@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // stallLimit times Timing.Transport without a byte ends the stream of a snapshot.
@@ -38,6 +40,16 @@ type guardedSink struct {
 	limit time.Duration
 	timer *time.Timer
 	ended sync.Once
+}
+
+// take is for machines with checkpoints: nothing is read from a connection.
+func (s *guardedSink) take(state Durable) error {
+	s.ended.Do(func() { s.timer.Stop() })
+	t, ok := s.SnapshotSink.(checkpointSink)
+	if !ok {
+		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
+	}
+	return t.take(state)
 }
 
 func (s *guardedSink) Write(p []byte) (int, error) {

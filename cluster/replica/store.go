@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
@@ -30,12 +29,13 @@ const (
 	fileLockTimeout = 2 * time.Second
 )
 
-// openFiles opens the stores below dir, and makes them there where they are not.
-func openFiles(dir string, logger hclog.Logger) (Stores, error) {
+// openFiles opens the stores below the folder, and makes them there where they are not.
+func openFiles(cfg *Config) (Stores, error) {
+	dir := cfg.Dir
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return Stores{}, err
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, logger)
+	snapshots, err := openSnapshots(cfg)
 	if err != nil {
 		return Stores{}, err
 	}
@@ -56,6 +56,13 @@ func openFiles(dir string, logger hclog.Logger) (Stores, error) {
 		return Stores{}, errors.Join(err, bolt.Close())
 	}
 	return Stores{Log: monotonic{bolt}, Stable: bolt, Snapshots: snapshots, Close: bolt.Close}, nil
+}
+
+func openSnapshots(cfg *Config) (raft.SnapshotStore, error) {
+	if cfg.State != nil {
+		return openCheckpoints(filepath.Join(cfg.Dir, checkpointsDir), cfg.Limits.SnapshotRate)
+	}
+	return raft.NewFileSnapshotStoreWithLogger(cfg.Dir, keptSnapshots, cfg.Logger)
 }
 
 // syncDir makes new names in dir survive a loss of power.

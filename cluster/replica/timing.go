@@ -81,6 +81,9 @@ type Limits struct {
 	SnapshotEntries  uint64
 	TrailingEntries  uint64
 	SnapshotInterval time.Duration
+	// SnapshotRate bounds how many bytes a second of checkpoints go to followers, all together: they share disk and
+	// network with the writes. Default 64 MiB.
+	SnapshotRate int64
 	// CaughtUpEntries is how many entries a member may lack that counts as caught up. Default 16.
 	CaughtUpEntries uint64
 }
@@ -96,6 +99,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.SnapshotEntries, 4096)
 	orDefault(&l.TrailingEntries, 1024)
 	orDefault(&l.SnapshotInterval, 30*time.Second)
+	orDefault(&l.SnapshotRate, 64<<20)
 	orDefault(&l.CaughtUpEntries, 16)
 }
 

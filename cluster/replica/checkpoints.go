@@ -1,0 +1,317 @@
+package replica
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+const (
+	checkpointsDir = "checkpoints"
+	checkpointMeta = "meta.json" // of one checkpoint
+	checkpointData = "state"     // its folder
+	halfCheckpoint = ".tmp"      // ends the name of one that is not complete
+	// keptCheckpoints beside those being sent. Each older one would keep what the state has long replaced from being
+	// removed.
+	keptCheckpoints = 1
+)
+
+// checkpoints is a store of snapshots that are folders of files, which are never written again: a machine makes one by
+// linking its own files, and adopts one likewise. Only between members do they become a stream.
+type checkpoints struct {
+	dir  string
+	pace *pace
+
+	mu   sync.Mutex
+	made int
+	used map[string]int // by readers
+}
+
+var _ raft.SnapshotStore = (*checkpoints)(nil)
+
+// checkpointInfo is what meta.json holds.
+type checkpointInfo struct {
+	Version int // of this file
+	Meta    raft.SnapshotMeta
+	// Reach is the newest entry that the checkpoint may hold; Meta.Index is the oldest that it may lack, less one.
+	Reach uint64
+	Files []checkpointFile
+}
+
+type checkpointFile struct {
+	Name string
+	Size int64
+}
+
+const checkpointVersion = 1
+
+// openCheckpoints opens the store, and removes what was not completed. Streams of it are bounded to rate bytes a second.
+func openCheckpoints(dir string, rate int64) (*checkpoints, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	c := &checkpoints{dir: dir, pace: newPace(rate), used: make(map[string]int)}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), halfCheckpoint) {
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c.reap()
+	return c, syncDir(dir)
+}
+
+func (c *checkpoints) path(id string) string { return filepath.Join(c.dir, id) }
+
+// Create begins a checkpoint, which is not there before its sink is closed.
+func (c *checkpoints) Create(
+	version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, _ raft.Transport,
+) (raft.SnapshotSink, error) {
+	c.mu.Lock()
+	c.made++
+	id := fmt.Sprintf("%d-%d-%d-%d", term, index, time.Now().UnixMilli(), c.made)
+	c.mu.Unlock()
+	s := &checkpointWriter{store: c, dir: c.path(id) + halfCheckpoint, info: checkpointInfo{
+		Version: checkpointVersion,
+		Meta: raft.SnapshotMeta{
+			Version: version, ID: id, Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex,
+		},
+	}}
+	return s, os.Mkdir(s.dir, 0o750)
+}
+
+// List names the checkpoints, newest first.
+func (c *checkpoints) List() ([]*raft.SnapshotMeta, error) {
+	infos, err := c.infos()
+	list := make([]*raft.SnapshotMeta, len(infos))
+	for i, info := range infos {
+		list[i] = &info.Meta
+	}
+	return list, err
+}
+
+func (c *checkpoints) infos() ([]*checkpointInfo, error) {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	var infos []*checkpointInfo
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), halfCheckpoint) {
+			continue
+		}
+		info, err := c.info(e.Name())
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it went meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	slices.SortFunc(infos, func(a, b *checkpointInfo) int {
+		return cmp.Or(cmp.Compare(b.Meta.Term, a.Meta.Term), cmp.Compare(b.Meta.Index, a.Meta.Index), cmp.Compare(b.Meta.ID, a.Meta.ID))
+	})
+	return infos, nil
+}
+
+func (c *checkpoints) info(id string) (*checkpointInfo, error) {
+	b, err := os.ReadFile(filepath.Join(c.path(id), checkpointMeta))
+	if err != nil {
+		return nil, err
+	}
+	info := new(checkpointInfo)
+	if err := json.Unmarshal(b, info); err != nil {
+		return nil, fmt.Errorf("checkpoint %s: %w", id, err)
+	}
+	if info.Version != checkpointVersion || info.Meta.ID != id {
+		return nil, fmt.Errorf("checkpoint %s is of a version that this program does not know, or another's", id)
+	}
+	return info, nil
+}
+
+// reach is the newest entry that the checkpoint may hold; 0 where it is not there.
+func (c *checkpoints) reach(id string) uint64 {
+	info, err := c.info(id)
+	if err != nil {
+		return 0
+	}
+	return info.Reach
+}
+
+// Open gives the checkpoint as a stream. It stays until the stream is closed.
+func (c *checkpoints) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info, err := c.info(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.used[id]++
+	return &info.Meta, &checkpointReader{store: c, info: info}, nil
+}
+
+func (c *checkpoints) closed(id string) {
+	c.mu.Lock()
+	if c.used[id]--; c.used[id] == 0 {
+		delete(c.used, id)
+	}
+	c.mu.Unlock()
+	c.reap()
+}
+
+// reap removes all but the newest checkpoints. One that cannot be removed is met again the next time.
+func (c *checkpoints) reap() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	infos, err := c.infos()
+	if err != nil || len(infos) <= keptCheckpoints {
+		return
+	}
+	for _, info := range infos[keptCheckpoints:] {
+		id := info.Meta.ID
+		if c.used[id] > 0 {
+			continue
+		}
+		// A crash halfway leaves something that the next start removes.
+		if os.Rename(c.path(id), c.path(id)+halfCheckpoint) == nil {
+			_ = os.RemoveAll(c.path(id) + halfCheckpoint)
+		}
+	}
+}
+
+// complete makes what stands in the folder a checkpoint.
+func (c *checkpoints) complete(dir string, info *checkpointInfo) error {
+	b, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	if err := writeSynced(filepath.Join(dir, checkpointMeta), b); err != nil {
+		return err
+	}
+	for _, d := range []string{filepath.Join(dir, checkpointData), dir} {
+		if err := syncDir(d); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(dir, c.path(info.Meta.ID)); err != nil {
+		return err
+	}
+	if err := syncDir(c.dir); err != nil {
+		return err
+	}
+	c.reap()
+	return nil
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// checkpointWriter is a checkpoint on its way: the machine's own, by take, or another member's, by Write.
+type checkpointWriter struct {
+	store *checkpoints
+	dir   string
+	info  checkpointInfo
+	taken bool
+	from  *receiver
+	ended bool
+	err   error // of Close
+}
+
+func (s *checkpointWriter) ID() string { return s.info.Meta.ID }
+
+func (s *checkpointWriter) data() string { return filepath.Join(s.dir, checkpointData) }
+
+// take lets the machine make the checkpoint.
+func (s *checkpointWriter) take(state Durable) error {
+	if err := state.Checkpoint(s.data()); err != nil {
+		return err
+	}
+	s.info.Reach = max(s.info.Meta.Index, state.Applied())
+	entries, err := os.ReadDir(s.data())
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		s.info.Files = append(s.info.Files, checkpointFile{e.Name(), info.Size()})
+	}
+	s.taken = true
+	return nil
+}
+
+// Write takes a part of another member's stream.
+func (s *checkpointWriter) Write(p []byte) (int, error) {
+	if s.from == nil {
+		if err := os.Mkdir(s.data(), 0o750); err != nil {
+			return 0, err
+		}
+		s.from = newReceiver(s.data())
+	}
+	return s.from.Write(p)
+}
+
+// Close completes the checkpoint, where all of it has come and is as it was sent.
+func (s *checkpointWriter) Close() error {
+	if s.ended {
+		return s.err
+	}
+	if s.err = s.finish(); s.err != nil {
+		return errors.Join(s.err, s.Cancel())
+	}
+	s.ended = true
+	return nil
+}
+
+func (s *checkpointWriter) finish() error {
+	switch {
+	case s.taken:
+	case s.from != nil && s.from.whole:
+		s.info.Reach, s.info.Files = max(s.info.Meta.Index, s.from.reach), s.from.files
+	default:
+		return api.Errorf(api.CodeInternal, "the stream of checkpoint %s was cut off", s.info.Meta.ID)
+	}
+	s.info.Meta.Size = streamSize(&s.info)
+	return s.store.complete(s.dir, &s.info)
+}
+
+// Cancel leaves nothing behind.
+func (s *checkpointWriter) Cancel() error {
+	if s.ended {
+		return nil
+	}
+	s.ended = true
+	if s.from != nil {
+		s.from.abandon()
+	}
+	return os.RemoveAll(s.dir)
+}
