@@ -24,7 +24,7 @@ type Config struct {
 	Listener net.Listener
 	// Advertise is the HOST:PORT at which others reach this node; "" is the listener's address.
 	Advertise string
-	// Dir holds a server's log and snapshots, and what a node remembers of the placement map; "" keeps nothing (edges only,
+	// Dir holds a server's log and state, and what a node remembers of the placement map; "" keeps nothing (edges only,
 	// or with Stores).
 	Dir string
 
@@ -44,6 +44,13 @@ type Config struct {
 	KeepAlive time.Duration
 	// CacheBytes bounds the leased cache; 0 is 256 MiB.
 	CacheBytes int64
+	// Memory keeps the groups' state in memory instead of Dir: every start builds it again from snapshots and logs. It is
+	// for planets that are thrown away. With Stores it is always so.
+	Memory bool
+	// StateCacheBytes bounds the memory for what is read again of the state on disk; 0 is 64 MiB.
+	StateCacheBytes int64
+	// Limits of the groups' queues, logs and snapshots; a zero field is the replica's own default.
+	Limits replica.Limits
 	// RegionTiming and WideTiming of Raft inside a region and of the meta group; zero values are the replica's own.
 	RegionTiming replica.Timing
 	WideTiming   replica.Timing
@@ -103,6 +110,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.CacheBytes == 0 {
 		c.CacheBytes = 256 << 20
+	}
+	if c.StateCacheBytes == 0 {
+		c.StateCacheBytes = 64 << 20
 	}
 	if c.Dial == nil {
 		var d net.Dialer

@@ -41,6 +41,7 @@ type member struct {
 	}
 	region  *region.Region
 	machine *fsm.Machine
+	state   engine.Engine // the machine's
 	meta    *meta.Meta
 }
 
@@ -118,10 +119,13 @@ func (m *members) add(x *member) bool {
 }
 
 func (x *member) close() error {
-	if x.region != nil {
-		x.region.Close()
+	if x.region == nil {
+		return x.raft.Close()
 	}
-	return x.raft.Close()
+	x.region.Close()
+	err := x.raft.Close()
+	x.machine.Close()
+	return errors.Join(err, x.state.Close())
 }
 
 // close ends all replicas, side by side: each may wait for what is under way.
@@ -180,7 +184,19 @@ func (n *Node) openMember(g placement.Group, m *placement.Map) (*member, error) 
 	if g.ID == api.MetaGroup {
 		return n.openMeta(cfg, g, m)
 	}
-	machine, err := fsm.Open(engine.NewMemory())
+	state, err := n.openState(g.ID)
+	if err != nil {
+		return nil, err
+	}
+	x, err := n.openRegion(cfg, g, m, state)
+	if err != nil {
+		return nil, errors.Join(err, state.Close())
+	}
+	return x, nil
+}
+
+func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Map, state engine.Engine) (*member, error) {
+	machine, err := fsm.Open(state)
 	if err != nil {
 		return nil, err
 	}
@@ -197,13 +213,16 @@ func (n *Node) openMember(g placement.Group, m *placement.Map) (*member, error) 
 		return nil, err
 	}
 	cfg.OnLeadership = r.OnLeadership
+	if _, ok := state.(engine.Durable); ok {
+		cfg.State = r.Machine()
+	}
 	raft, err := replica.Open(cfg, n.watched(g.ID, machine, r.Machine()))
 	if err != nil {
 		r.Close()
 		return nil, err
 	}
 	r.Attach(raft)
-	return &member{group: g.ID, raft: raft, region: r, machine: machine}, nil
+	return &member{group: g.ID, raft: raft, region: r, machine: machine, state: state}, nil
 }
 
 func (n *Node) openMeta(cfg replica.Config, g placement.Group, m *placement.Map) (*member, error) {
@@ -256,6 +275,7 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 		OnStuck: func(d time.Duration) {
 			n.log.Error("the disk has not finished an append; this node is of no use until it does", "group", g.ID, "since", d)
 		},
+		Limits: n.cfg.Limits,
 		Logger: n.log.Named("raft").Named(string(g.ID)), Metrics: n.metrics.forGroup(g.ID),
 	}
 	if n.founds(g) {

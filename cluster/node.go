@@ -22,6 +22,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
@@ -48,6 +49,9 @@ type Node struct {
 	edge    *edge.Edge
 	http    *httpd.Server
 	members members
+
+	cacheOnce sync.Once
+	cache     *engine.Cache // of the state on disk; nil before its first use
 
 	// admitted: the map's word on what this server votes in may be carried out. identity belongs to Open, and then to the
 	// task that joins.
@@ -257,6 +261,7 @@ func (n *Node) Close() error {
 			errs = append(errs, n.port.Close())
 		}
 		n.tasks.Wait()
+		n.closeStateCache()
 		n.closed = errors.Join(errs...)
 	})
 	return n.closed

@@ -151,6 +151,27 @@ func TestNotDurable(t *testing.T) {
 	}
 }
 
+// TestCloseUnderReaders: who reads a machine whose engine is gone is told that it is not there.
+func TestCloseUnderReaders(t *testing.T) {
+	m, e := onDisk(t, engine.NewDisk())
+	m.Apply(1, 1, [][]byte{Encode(benchInit), Encode(Write{Term: 1, Txn: putTxn("k", "v")})})
+	m.Close()
+	mustDo(t, e.Close())
+	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("list: %v", err)
+	}
+	txn := putTxn("k", "w")
+	if p := m.Preview(&txn); api.CodeOf(p.Err) != api.CodeUnavailable {
+		t.Errorf("preview: %+v", p)
+	}
+	if len(m.Holders([]api.Key{"k"})) > 0 || len(m.Sessions()) > 0 {
+		t.Error("somebody holds something")
+	}
+}
+
 // TestAdoptNothing: what is no machine's checkpoint changes nothing.
 func TestAdoptNothing(t *testing.T) {
 	disk := engine.NewDisk()

@@ -33,7 +33,7 @@ type Config struct {
 	Groups int
 	// Port is the first port, node i listens on Port+i; 0 is 7400, negative lets the system choose each.
 	Port int
-	// Dir holds the nodes' folders; "" is a temporary one that Close removes.
+	// Dir holds the nodes' folders; "" is a temporary one that Close removes, with the groups' state in memory.
 	Dir string
 	// WAN is how far regions are from each other: "real" (or "") is [wan.Real], "off" is not at all, else a WAN file.
 	WAN string
@@ -140,7 +140,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 	for i, info := range p.nodes {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
-			Dir: filepath.Join(cfg.Dir, string(info.Node)), LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
+			Dir: filepath.Join(cfg.Dir, string(info.Node)), Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
 			WideTiming: cluster.QuickWideTiming(),
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))

@@ -1,0 +1,170 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica"
+)
+
+// fill writes so many keys with values that do not compress, many to a transaction.
+func (r *diskRegion) fill(keys, valueBytes int) {
+	r.t.Helper()
+	const together, clients = 100, 32
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for c := range clients {
+		wg.Go(func() {
+			source := rand.NewChaCha8([32]byte{byte(c)})
+			for {
+				from := int(next.Add(together)) - together
+				if from >= keys || r.t.Failed() {
+					return
+				}
+				var txn api.Txn
+				for i := from; i < min(from+together, keys); i++ {
+					v := make([]byte, valueBytes)
+					_, _ = source.Read(v)
+					txn.Then = append(txn.Then, api.Op{Kind: api.OpPut, Key: bigKey(i), Value: v})
+				}
+				if _, err := r.nodes[0].Store().Do(context.Background(), &txn); err != nil {
+					r.t.Errorf("write of %d: %v", from, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if r.t.Failed() {
+		r.t.FailNow()
+	}
+}
+
+func bigKey(i int) api.Key { return api.Key(fmt.Sprintf("here/%09d", i)) }
+
+// read reads one key at the server, linearizably.
+func (r *diskRegion) read(i int, k api.Key) (api.Entry, error) {
+	res, err := r.nodes[i].Store().Read(context.Background(), &api.ReadRequest{Keys: []api.Key{k}})
+	if err != nil {
+		return api.Entry{}, err
+	}
+	return res.Entries[0], nil
+}
+
+// bytesBelow is how much the files of a folder hold.
+func bytesBelow(b *testing.B, dir string) (n int64) {
+	b.Helper()
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// resident is the most memory that the process ever had, in MB; 0 where the system does not tell.
+func resident() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kb float64
+	_, _ = fmt.Sscan(rest, &kb)
+	return kb / 1024
+}
+
+// BenchmarkRestart is how long a server with a million keys of 256 bytes takes from its start until it answers a
+// linearizable read: it stops in good order, or as a crash would leave it. One server, so that all of it is its own.
+func BenchmarkRestart(b *testing.B) {
+	const keys = 1_000_000
+	r := newDiskRegion(b, 1, replica.Limits{})
+	began := time.Now()
+	r.fill(keys, 256)
+	b.Logf("wrote %d keys in %v", keys, time.Since(began).Round(time.Millisecond))
+	for _, c := range []struct {
+		name  string
+		crash bool
+	}{{"stopped", false}, {"crashed", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			var opening, ready time.Duration
+			for b.Loop() {
+				b.StopTimer()
+				if c.crash {
+					r.crash(b, 0)
+				} else {
+					r.stop(0)
+				}
+				b.StartTimer()
+				began := time.Now()
+				r.start(0)
+				opening += time.Since(began)
+				if n := r.nodes[0].Machine(diskGroup).Meta().Keys; n != keys && !c.crash {
+					b.Fatalf("%d keys of %d are there", n, keys)
+				}
+				r.until(time.Minute, "answer", func() bool { e, err := r.read(0, bigKey(keys-1)); return err == nil && e.Exists })
+				ready += time.Since(began)
+			}
+			b.ReportMetric(opening.Seconds()/float64(b.N), "s-to-state")
+			b.ReportMetric(ready.Seconds()/float64(b.N), "s-to-answer")
+		})
+	}
+}
+
+// crash ends server i and puts its folder back to what it was before it ended: what was not flushed is lost.
+func (r *diskRegion) crash(b *testing.B, i int) {
+	b.Helper()
+	copied := r.folder(i) + ".crash"
+	if err := os.CopyFS(copied, os.DirFS(r.folder(i))); err != nil {
+		b.Fatal(err)
+	}
+	r.stop(i)
+	if err := os.RemoveAll(r.folder(i)); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.Rename(copied, r.folder(i)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkBeyondMemory writes and reads a state of 1 GiB in a process that is to stay within 256 MiB, restarts included.
+// Random reads come from the disk for the most part. One server, so that the limit is that server's.
+func BenchmarkBeyondMemory(b *testing.B) {
+	const keys, valueBytes, limit = 1 << 20, 1024, 256 << 20
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limit))
+	r := newDiskRegion(b, 1, replica.Limits{})
+	began := time.Now()
+	r.fill(keys, valueBytes)
+	b.ReportMetric(keys/time.Since(began).Seconds(), "puts/s")
+	r.stop(0)
+	b.Logf("%d MB of state after %v", bytesBelow(b, filepath.Join(r.folder(0), "groups", string(diskGroup), "state"))>>20, time.Since(began))
+	r.start(0)
+	r.ready(0)
+	rnd := rand.New(rand.NewPCG(1, 0))
+	b.ResetTimer()
+	for b.Loop() {
+		if e, err := r.read(0, bigKey(rnd.IntN(keys))); err != nil || len(e.Value) != valueBytes {
+			b.Fatalf("%d bytes, %v", len(e.Value), err)
+		}
+	}
+	b.ReportMetric(resident(), "MB-resident")
+}
