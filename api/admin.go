@@ -5,6 +5,7 @@ import "context"
 // Role is what a node is.
 type Role string
 
+// The roles.
 const (
 	RoleServer Role = "server"
 	RoleEdge   Role = "edge"

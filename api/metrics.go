@@ -16,10 +16,15 @@ type NoMetrics struct{}
 
 var _ Metrics = NoMetrics{}
 
+// Counter counts nothing.
 func (NoMetrics) Counter(string, string, ...string) func(float64, ...string) {
 	return func(float64, ...string) {}
 }
+
+// Gauge is never asked.
 func (NoMetrics) Gauge(string, string, func() float64) {}
+
+// Histogram observes nothing.
 func (NoMetrics) Histogram(string, string, ...string) func(float64, ...string) {
 	return func(float64, ...string) {}
 }

@@ -60,6 +60,7 @@ type ReadRequest struct {
 // ServedBy tells who answered a read.
 type ServedBy uint8
 
+// From the owner's answer to the weakest: see ReadResult.ServedBy.
 const (
 	ServedByOwner ServedBy = iota
 	ServedByLease
@@ -95,6 +96,7 @@ type ReadResult struct {
 // OpKind is what an Op does.
 type OpKind uint8
 
+// What a step does: OpGet reads, the others write.
 const (
 	OpGet OpKind = iota + 1
 	OpPut
@@ -114,6 +116,7 @@ func (o Op) Writes() bool { return o.Kind != OpGet }
 // CondKind is what a Cond tests.
 type CondKind uint8
 
+// The conditions.
 const (
 	CondVersion CondKind = iota + 1 // the key exists or is absent at exactly this Version
 	CondExists                      // the key exists

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -40,7 +41,7 @@ func (m metrics) handler() http.Handler {
 // register takes the collector that is registered already where a replica was closed and opened again.
 func register[C prometheus.Collector](r *prometheus.Registry, c C) C {
 	if err := r.Register(c); err != nil {
-		already, ok := err.(prometheus.AlreadyRegisteredError)
+		already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)
 		if !ok {
 			panic(err) // a room registered one name with two meanings
 		}

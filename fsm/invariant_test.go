@@ -24,7 +24,7 @@ func sealed(b []byte) []byte {
 func TestInvariantsAreChecked(t *testing.T) {
 	var key rowKey
 	sid := api.SessionID{Incarnation: 7, Index: 2}
-	lid := func(r *rig) api.LeaseID { return api.LeaseID(r.m.Holders([]api.Key{"never"})[0].Lease) }
+	lid := func(r *rig) api.LeaseID { return r.m.Holders([]api.Key{"never"})[0].Lease }
 	version := func(index uint64) []byte { return versionRow(api.Version{Epoch: 1, Index: index}) }
 	for what, c := range map[string]struct {
 		want   string

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -249,7 +250,7 @@ func (t *tx) expire(limit int) {
 	}
 	t.meta.sweep = nil
 	if len(rows) == limit {
-		t.meta.sweep = append(rows[limit-1].key, 0)
+		t.meta.sweep = append(slices.Clone(rows[limit-1].key), 0)
 	}
 }
 

@@ -151,7 +151,7 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 	lo, hi := span(tableAnchor, r, true)
 	t.scan(lo, hi, func(k, _ []byte) bool {
 		r := reader{b: k[1:]}
-		r.unescaped()
+		r.skipEscaped()
 		records = append(records, Record{Client: r.array16(), Seq: r.fixed64()})
 		return len(records) <= most
 	})

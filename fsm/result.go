@@ -42,15 +42,15 @@ type Effect struct {
 type EffectKind uint8
 
 const (
-	// EffectNone: nothing of concern.
+	// EffectNone is nothing of concern.
 	EffectNone EffectKind = iota
-	// EffectTermStart: a leader's term has begun in the log.
+	// EffectTermStart is that a leader's term has begun in the log.
 	EffectTermStart
-	// EffectSuspect: the session was marked, perhaps again.
+	// EffectSuspect is that the session was marked, perhaps again.
 	EffectSuspect
-	// EffectUnsuspect: the session is renewable again.
+	// EffectUnsuspect is that the session is renewable again.
 	EffectUnsuspect
-	// EffectKilled: the sessions ended for good; by Kill, SessionClose, or as Killed of a Write or Cede.
+	// EffectKilled is that the sessions ended for good; by Kill, SessionClose, or as Killed of a Write or Cede.
 	EffectKilled
 )
 

@@ -59,12 +59,12 @@ func checkTable(table byte, r *reader, v []byte) error {
 		start := api.Key(r.take(uint64(len(r.b))))
 		return checkShard(v, start)
 	case tableMoved:
-		r.unescaped()
+		r.skipEscaped()
 		r.fixed64()
 		r.end()
 		return check(v, readReceipt)
 	case tableAnchor:
-		r.unescaped()
+		r.skipEscaped()
 		r.take(16 + 8)
 		r.end()
 		return empty(v)

@@ -119,26 +119,23 @@ func (w *writer) escaped(s string) {
 	w.byte(1)
 }
 
-// unescaped reads what escaped wrote.
-func (r *reader) unescaped() string {
-	var out []byte
+// skipEscaped passes over what escaped wrote.
+func (r *reader) skipEscaped() {
 	for {
 		c := r.byte()
 		if r.bad != "" {
-			return ""
+			return
 		}
 		if c != 0 {
-			out = append(out, c)
 			continue
 		}
 		switch r.byte() {
 		case 1:
-			return string(out)
+			return
 		case 0xff:
-			out = append(out, 0)
 		default:
 			r.fail("a wrong escape")
-			return ""
+			return
 		}
 	}
 }

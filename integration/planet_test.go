@@ -260,10 +260,10 @@ func (p *planet) gateways() []*host {
 		}
 	}
 	slices.SortFunc(all, func(a, b *host) int { // edges first: they take most of the clients
-		switch {
-		case a.role == b.role:
+		switch a.role {
+		case b.role:
 			return 0
-		case a.role == api.RoleEdge:
+		case api.RoleEdge:
 			return -1
 		}
 		return 1

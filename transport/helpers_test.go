@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -91,7 +92,7 @@ func closedAfter(t *testing.T, c net.Conn, atMost time.Duration) time.Duration {
 	_ = c.SetReadDeadline(start.Add(atMost))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Fatalf("read: %d, %v", n, err)
-	} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
+	} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		t.Fatalf("the connection is open after %v", atMost)
 	}
 	return time.Since(start)

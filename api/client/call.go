@@ -90,9 +90,10 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 		return a, nil
 	}
 	f := refusal(q, e, a)
-	if f.verdict == again {
+	switch f.verdict {
+	case again:
 		c.endpoints.failed(e, time.Now(), true)
-	} else if f.verdict == final {
+	case final:
 		c.endpoints.answered(e)
 	}
 	return nil, f

@@ -36,7 +36,7 @@ func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, no
 		}
 		first = false
 	}
-	out.Snapshot = e.isSnapshot(asks, found, got, out)
+	out.Snapshot = e.isSnapshot(asks, found, got)
 	return nil
 }
 
@@ -225,7 +225,7 @@ func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Rea
 
 // isSnapshot tells whether all entries were current at one instant: the owner's answer is one, and what leases here
 // served before it was sent they still serve after it came, so it was current all the while.
-func (e *Edge) isSnapshot(asks []*ask, found []*entry, got tallied, out *api.ReadResult) bool {
+func (e *Edge) isSnapshot(asks []*ask, found []*entry, got tallied) bool {
 	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {
 		return false
 	}

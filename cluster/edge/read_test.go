@@ -420,7 +420,7 @@ func TestDoThatDidNotWrite(t *testing.T) {
 					r.store.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { return wantRes, wantErr }
 				})
 				res, err := r.Do(t.Context(), &api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "a/k"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "a/k"}}})
-				if res != wantRes || err != wantErr {
+				if res != wantRes || !errors.Is(err, wantErr) {
 					t.Errorf("%+v, %v", res, err)
 				}
 				time.Sleep(time.Second)

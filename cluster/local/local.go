@@ -120,7 +120,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		}
 		cfg.Dir, p.temp = dir, dir
 	}
-	listeners, err := p.listen(cfg)
+	listeners, err := p.listen(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 }
 
 // listen names the nodes in the order of their ports, and takes those.
-func (p *Planet) listen(cfg Config) (all []net.Listener, err error) {
+func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, err error) {
 	add := func(node string, region api.RegionID, role api.Role) {
 		if err != nil {
 			return
@@ -165,7 +165,7 @@ func (p *Planet) listen(cfg Config) (all []net.Listener, err error) {
 			port = strconv.Itoa(cfg.Port + len(all))
 		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
 			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be had; choose others with --port", Err: err}
 			return
 		}

@@ -42,7 +42,6 @@ func (r *Region) keep() {
 type keeper struct {
 	*Region
 	announced api.Term
-	founding  bool
 	foundedAt time.Time
 }
 

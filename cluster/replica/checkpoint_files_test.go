@@ -41,6 +41,7 @@ func TestCheckpointCatchesUp(t *testing.T) {
 		if f.reps[name] == leader {
 			continue
 		}
+		has := f.reps[name].raft.LastIndex()
 		f.stop(name)
 		dir := filepath.Join(f.dir, name)
 		if wipe {
@@ -49,9 +50,11 @@ func TestCheckpointCatchesUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		was := leader.raft.Stats()["last_snapshot_index"]
-		for leader.raft.Stats()["last_snapshot_index"] == was {
-			pause(5 * time.Millisecond)
+		for first := uint64(0); first <= has+1; pause(5 * time.Millisecond) { // then the log alone does not bring it back
+			var err error
+			if first, err = leader.stores.Log.FirstIndex(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

@@ -234,7 +234,7 @@ func TestSnapshotCatchUp(t *testing.T) {
 		err := l.rep.AddMember(t.Context(), Member{Node: "n4", Address: "n4"}, index)
 		wantCode(t, err, api.CodeConflict) // the members have changed since
 		g.until(30*time.Second, "caught-up member", func() bool { return l.rep.CaughtUp("n3") })
-		members, index := l.rep.Members()
+		_, index = l.rep.Members()
 		if err := l.rep.PromoteMember(t.Context(), "n3", index); err != nil {
 			t.Fatal(err)
 		}
@@ -244,7 +244,8 @@ func TestSnapshotCatchUp(t *testing.T) {
 		if n.machine.restore == 0 {
 			t.Error("the empty replica caught up without a snapshot")
 		}
-		if members, _ = l.rep.Members(); len(members) != 4 || !members[3].Voter {
+		members, _ := l.rep.Members()
+		if len(members) != 4 || !members[3].Voter {
 			t.Errorf("the members are %v", members)
 		}
 		g.crash("n3")

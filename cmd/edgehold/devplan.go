@@ -129,8 +129,8 @@ Stop with Ctrl-C.
 
 // interrupted is nil where err came of the user's wish to stop.
 func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+	if err == nil || ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }

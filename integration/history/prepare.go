@@ -225,5 +225,5 @@ func (p *prepared) unexplainedAbsence(s *step) bool {
 		return true // its version is that of what it wrote
 	}
 	deleted, byKnown := p.deletes[v]
-	return !(byKnown && deleted <= s.returned || v.IsZero() && p.versioned)
+	return (!byKnown || deleted > s.returned) && (!v.IsZero() || !p.versioned)
 }

@@ -3,6 +3,7 @@ package wan
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -99,7 +100,7 @@ func TestDelayReset(t *testing.T) {
 		send(t, b, "last words")
 		f.Crash("b")
 		expect(t, a, "last words")
-		if _, err := a.Read(make([]byte, 1)); err == nil || err == io.EOF {
+		if _, err := a.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("read after a reset: %v", err)
 		}
 		if _, err := a.Write([]byte("x")); err == nil {
