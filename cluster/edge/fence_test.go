@@ -167,7 +167,7 @@ func TestRevocationWaitsForNothing(t *testing.T) {
 		stuck := make(chan struct{})
 		r.streams["n1"].ack = func(*api.RevokeAck) error { <-stuck; return nil }
 		_, letGo := r.held()
-		go r.get("a/x")
+		go func() { _, _ = r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/x"}}) }()
 		synctest.Wait()
 		for i := range 3000 {
 			r.revoke(api.RevokedLease{Key: "a/k", Lease: api.LeaseID(i)})

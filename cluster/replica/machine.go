@@ -20,6 +20,8 @@ type driver[R any] struct {
 	commands  func(n float64, values ...string)
 
 	applied atomic.Uint64 // index of the last entry that the machine holds
+	// What was applied since the start.
+	entries, bytes atomic.Uint64
 
 	mu          sync.Mutex
 	config      raft.Configuration // the newest committed one
@@ -51,6 +53,8 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	}
 	results := d.machine.Apply(log.Index, log.Term, commands)
 	d.advance(log.Index)
+	d.entries.Add(1)
+	d.bytes.Add(uint64(len(log.Data)))
 	d.commands(float64(len(commands)))
 	return &appliedEntry[R]{results: results, term: log.Term}
 }

@@ -110,6 +110,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
 	r.loops.Go(r.lead)
+	r.loops.Go(r.fitLog)
 	r.measure()
 	return nil
 }

@@ -78,8 +78,10 @@ type Limits struct {
 	CacheBytes int
 	// SnapshotEntries is how many entries since the last snapshot make another due, TrailingEntries how many stay in
 	// the log behind one, SnapshotInterval how often (1-2 times that) it is looked at. Defaults: 4096, 1024, 30 s.
-	SnapshotEntries  uint64
-	TrailingEntries  uint64
+	SnapshotEntries uint64
+	TrailingEntries uint64
+	// SnapshotBytes makes a snapshot due after fewer entries where they are great, and fewer stay. Default 64 MiB.
+	SnapshotBytes    uint64
 	SnapshotInterval time.Duration
 	// SnapshotRate bounds how many bytes a second of checkpoints go to followers, all together: they share disk and
 	// network with the writes. Default 64 MiB.
@@ -98,6 +100,7 @@ func (l *Limits) setDefaults() {
 	orDefault(&l.CacheBytes, 16<<20)
 	orDefault(&l.SnapshotEntries, 4096)
 	orDefault(&l.TrailingEntries, 1024)
+	orDefault(&l.SnapshotBytes, 64<<20)
 	orDefault(&l.SnapshotInterval, 30*time.Second)
 	orDefault(&l.SnapshotRate, 64<<20)
 	orDefault(&l.CaughtUpEntries, 16)
