@@ -1,0 +1,188 @@
+package load
+
+import (
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// kind is a kind of operation.
+type kind int
+
+const (
+	read kind = iota
+	write
+	kinds
+)
+
+func (k kind) String() string { return [...]string{"read", "write"}[k] }
+
+// Latencies are kept from a microsecond up to a day, to three digits; those of the moment to two.
+const (
+	least, most     = int64(time.Microsecond), int64(25 * time.Hour)
+	digits, digits2 = 3, 2
+)
+
+// outcome is how one operation ended.
+type outcome struct {
+	kind    kind
+	latency time.Duration
+	served  api.ServedBy
+	err     error
+	counts  bool // it began in the measured time
+	inTime  bool // it ended in the measured time
+}
+
+// answered: a read that finds nothing has its answer.
+func (o *outcome) answered() bool {
+	return o.err == nil || o.kind == read && api.CodeOf(o.err) == api.CodeNotFound
+}
+
+// tally counts what happens at one target. Its size depends on nothing. Safe for concurrent use.
+type tally struct {
+	mu     sync.Mutex
+	kinds  [kinds]measures // guarded by mu, as all below
+	moment moment
+	late   int64
+	began  int64 // of what was due in the measured time
+	cutOff int64
+}
+
+func newTally() *tally {
+	t := &tally{moment: newMoment()}
+	for k := range t.kinds {
+		t.kinds[k] = newMeasures()
+	}
+	return t
+}
+
+// begin counts an operation with a due time.
+func (t *tally) begin(late bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.began++
+	if late {
+		t.late++
+	}
+}
+
+func (t *tally) end(o *outcome) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kinds[o.kind].end(o)
+	t.moment.end(o)
+}
+
+// cut counts an operation that the end of the run cut off.
+func (t *tally) cut() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cutOff++
+}
+
+// measures are those of one kind of operation.
+type measures struct {
+	latencies *hdrhistogram.Histogram // of what was answered
+	sum, max  time.Duration
+	inTime    int64
+	absent    int64
+	served    [3]int64
+	failures  map[api.Code]*failures
+}
+
+// failures are those with one code.
+type failures struct {
+	count    int64
+	sum, max time.Duration
+	first    error
+}
+
+func newMeasures() measures {
+	return measures{latencies: hdrhistogram.New(least, most, digits), failures: map[api.Code]*failures{}}
+}
+
+func (m *measures) end(o *outcome) {
+	if o.answered() && o.inTime {
+		m.inTime++
+	}
+	switch {
+	case !o.counts:
+	case o.answered():
+		record(m.latencies, o.latency)
+		m.sum += o.latency
+		m.max = max(m.max, o.latency)
+		if o.err != nil {
+			m.absent++
+		}
+		m.served[o.served]++
+	default:
+		m.failed(api.CodeOf(o.err), failures{1, o.latency, o.latency, o.err})
+	}
+}
+
+func (m *measures) failed(c api.Code, more failures) {
+	f := m.failures[c]
+	if f == nil {
+		f = &failures{first: more.first}
+		m.failures[c] = f
+	}
+	f.count += more.count
+	f.sum += more.sum
+	f.max = max(f.max, more.max)
+}
+
+// add adds those of another target.
+func (m *measures) add(o *measures) {
+	m.latencies.Merge(o.latencies)
+	m.sum += o.sum
+	m.max = max(m.max, o.max)
+	m.inTime += o.inTime
+	m.absent += o.absent
+	for i, n := range o.served {
+		m.served[i] += n
+	}
+	for c, f := range o.failures {
+		m.failed(c, *f)
+	}
+}
+
+// record records d; what is out of bounds counts as the bound.
+func record(h *hdrhistogram.Histogram, d time.Duration) {
+	_ = h.RecordValue(min(max(int64(d), 0), most)) // fails only out of bounds
+}
+
+// moment is what has ended since somebody looked last.
+type moment struct {
+	latencies *hdrhistogram.Histogram // of all kinds
+	answered  [kinds]int64
+	failed    int64
+}
+
+func newMoment() moment { return moment{latencies: hdrhistogram.New(least, most, digits2)} }
+
+func (m *moment) end(o *outcome) {
+	if !o.answered() {
+		m.failed++
+		return
+	}
+	record(m.latencies, o.latency)
+	m.answered[o.kind]++
+}
+
+// moveInto adds m to sum and empties it.
+func (m *moment) moveInto(sum *moment) {
+	sum.latencies.Merge(m.latencies)
+	for k, n := range m.answered {
+		sum.answered[k] += n
+	}
+	sum.failed += m.failed
+	m.clear()
+}
+
+func (m *moment) clear() {
+	m.latencies.Reset()
+	m.answered, m.failed = [kinds]int64{}, 0
+}
