@@ -51,6 +51,7 @@ var house = map[string]room{
 	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},
 	"cmd/edgehold":        {ours: []string{"cluster", "cluster/local", "api", "api/client"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
 	"cmd/edgehold/load":   {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
+	"cmd/edgehold/plot":   {ours: []string{"cmd/edgehold/load"}},
 	"integration":         {ours: []string{"*"}, others: []string{"*"}},
 	"integration/history": {ours: []string{"api"}, others: []string{"github.com/anishathalye/porcupine"}},
 	"integration/mutants": {},

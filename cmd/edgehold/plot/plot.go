@@ -1,0 +1,141 @@
+// Package plot draws the report of a load as one HTML page that needs nothing but a browser: no script, no font, no
+// image from elsewhere, readable on a light and on a dark screen. The report itself is in the page, as JSON.
+package plot
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/edgehold/edgehold/cmd/edgehold/load"
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("page").Funcs(template.FuncMap{
+	"millis": load.MillisText, "rate": load.RateText,
+	"moment": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
+}).Parse(pageText))
+
+// Write writes the page.
+func Write(w io.Writer, r *load.Report) error {
+	return page.Execute(w, struct {
+		*load.Report
+		Charts  []*drawing
+		Trouble bool
+		Data    *load.Report
+	}{r, charts(r), trouble(r), r})
+}
+
+// trouble tells whether anything did not go as it should.
+func trouble(r *load.Report) bool {
+	return r.Shortfall != load.Shortfall{} || slices.ContainsFunc(r.Operations, func(o load.Operation) bool { return o.Failed > 0 })
+}
+
+// charts are those that there is something to draw of.
+func charts(r *load.Report) []*drawing {
+	var list []*drawing
+	for _, c := range []*chart{byPercentile(r), throughput(r), overTime(r)} {
+		if c != nil {
+			list = append(list, c.draw())
+		}
+	}
+	return list
+}
+
+// byPercentile is the distribution of the latencies of each kind of operation.
+func byPercentile(r *load.Report) *chart {
+	c := &chart{
+		Title: "Latency by percentile",
+		Note:  "So many of all operations took at most so long. Both axes are logarithmic: each step to the right is ten times rarer.",
+	}
+	low, high, nines := math.Inf(1), 0.0, 1.0
+	for _, o := range r.Operations {
+		if len(o.Curve) == 0 {
+			continue
+		}
+		line := series{Name: o.Operation, Class: o.Operation}
+		most := math.Log10(float64(max(10, o.Count)))
+		for _, q := range o.Curve {
+			x := most
+			if q.Percent < 100 {
+				x = min(x, -math.Log10(1-q.Percent/100))
+			}
+			y := max(q.Millis, 0.001)
+			line.Points = append(line.Points, xy{x, y, fmt.Sprintf("%s: %s at %.5g %%", o.Operation, load.MillisText(y), q.Percent)})
+			low, high = min(low, y), max(high, y)
+		}
+		nines = max(nines, most)
+		c.Series = append(c.Series, line)
+	}
+	if len(c.Series) == 0 {
+		return nil
+	}
+	c.X, c.Y = ninesAxis(nines), logAxis(low, high)
+	return c
+}
+
+// throughput is what was answered, and what failed, over time.
+func throughput(r *load.Report) *chart {
+	if len(r.Timeline) == 0 {
+		return nil
+	}
+	c := &chart{Title: "Throughput", Note: "Operations a second that were answered"}
+	of := map[string]func(load.Point) int64{
+		"read":   func(p load.Point) int64 { return p.Reads },
+		"write":  func(p load.Point) int64 { return p.Writes },
+		"failed": func(p load.Point) int64 { return p.Failed },
+	}
+	names := make([]string, 0, len(of))
+	for _, o := range r.Operations {
+		names = append(names, o.Operation)
+	}
+	if slices.ContainsFunc(r.Timeline, func(p load.Point) bool { return p.Failed > 0 }) {
+		c.Note += ", and that failed"
+		names = append(names, "failed")
+	}
+	high := 0.0
+	for _, name := range names {
+		line := series{Name: name, Class: name}
+		for _, p := range r.Timeline {
+			y := float64(of[name](p)) / p.Seconds
+			line.Points = append(line.Points, xy{middle(p), y, fmt.Sprintf("%s: %s/s at %.1f s", name, load.RateText(y), middle(p))})
+			high = max(high, y)
+		}
+		c.Series = append(c.Series, line)
+	}
+	c.Note += "."
+	c.X, c.Y = timeAxis(r.Seconds), linearAxis(high)
+	return c
+}
+
+// overTime is how the latencies of all operations together went.
+func overTime(r *load.Report) *chart {
+	c := &chart{Title: "Latency over time", Note: "Of all operations that ended in each moment, on a logarithmic axis."}
+	p50, p99 := series{Name: "p50", Class: "p50"}, series{Name: "p99", Class: "p99"}
+	low, high := math.Inf(1), 0.0
+	for _, p := range r.Timeline {
+		if p.Reads+p.Writes == 0 {
+			continue
+		}
+		for s, y := range map[*series]float64{&p50: p.P50, &p99: p.P99} {
+			y = max(y, 0.001)
+			s.Points = append(s.Points, xy{middle(p), y, fmt.Sprintf("%s: %s at %.1f s", s.Name, load.MillisText(y), middle(p))})
+			low, high = min(low, y), max(high, y)
+		}
+	}
+	if len(p50.Points) == 0 {
+		return nil
+	}
+	c.Series = []series{p50, p99}
+	c.X, c.Y = timeAxis(r.Seconds), logAxis(low, high)
+	return c
+}
+
+// middle is the middle of the time that the point is of.
+func middle(p load.Point) float64 { return p.At + p.Seconds/2 }
