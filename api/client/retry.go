@@ -54,7 +54,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 		if f == nil {
 			return a, nil
 		}
-		past.add(f)
+		past.add(ctx, f)
 		if f.verdict == final {
 			return f.answer, past.settle(q, f.err)
 		}
@@ -89,9 +89,12 @@ type history struct {
 	unknown  bool // some attempt may have taken effect, or may yet
 }
 
-func (h *history) add(f *failure) {
+// add notes a failure. One that the end of the call's time cut off says less than the one before it.
+func (h *history) add(ctx context.Context, f *failure) {
 	h.attempts++
-	h.last = *f
+	if h.attempts == 1 || ctx.Err() == nil {
+		h.last = *f
+	}
 	h.unknown = h.unknown || f.err.Code == api.CodeAmbiguous
 }
 
