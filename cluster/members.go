@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +18,6 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/placement"
-	"github.com/edgehold/edgehold/transport"
 )
 
 // members are the replicas at this node.
@@ -287,97 +285,4 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 		cfg.Dir = n.groupDir(g.ID)
 	}
 	return cfg
-}
-
-// lane is a group's Raft lane on this node's port, and the way to the same lane at others. Its name says whom it means:
-// another node at an old address, or one of another cluster, must not be taken for the member.
-type lane struct {
-	n       *Node
-	cluster string
-	group   api.GroupID
-	*transport.Lane
-}
-
-func (n *Node) lane(cluster string, g api.GroupID) *lane {
-	return &lane{n: n, cluster: cluster, group: g, Lane: n.port.Raft(laneName(cluster, n.cfg.ID, g))}
-}
-
-func laneName(cluster string, node api.NodeID, g api.GroupID) string {
-	return nodeName(cluster, node) + "/" + string(g)
-}
-
-func (l *lane) Dial(node, address string, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(l.n.ctx, timeout)
-	defer cancel()
-	return l.n.dialer.DialRaft(ctx, address, laneName(l.cluster, api.NodeID(node), l.group))
-}
-
-// reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
-func (n *Node) reconcile() {
-	t := time.NewTicker(reconcileEvery)
-	defer t.Stop()
-	for n.ctx.Err() == nil {
-		changed := n.mirror.Changed()
-		if err := n.openMembers(); err != nil {
-			n.log.Error("a replica could not be opened", "error", err)
-		}
-		if m := n.mirror.Map(); m != nil {
-			for _, x := range n.members.all() {
-				if g, ok := m.Group(x.group); ok {
-					n.reconcileMember(x, g, m)
-				}
-			}
-		}
-		select {
-		case <-n.ctx.Done():
-		case <-changed:
-		case <-t.C:
-		}
-	}
-}
-
-// reconcileMember leads a step towards the members that the map wants, or ends a replica that was removed.
-func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
-	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.members.remove(x) {
-		n.log.Info("this node is no member of the group any more", "group", g.ID)
-		if err := x.close(); err != nil {
-			n.log.Warn("a replica did not end well", "group", g.ID, "error", err)
-		}
-		return
-	}
-	if err := reconcile(n.ctx, x.raft, g, m); err != nil {
-		n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
-	}
-}
-
-// watched lets the test's observer see what the machine has applied.
-func (n *Node) watched(g api.GroupID, m *fsm.Machine, inner *region.Machine) replica.Machine[fsm.Result] {
-	if n.cfg.Watch == nil {
-		return inner
-	}
-	return &watchedMachine{Machine: inner, watch: n.cfg.Watch, applied: Applied{Group: g, Node: n.cfg.ID, Machine: m}}
-}
-
-// Applied is what a machine has just applied at one node.
-type Applied struct {
-	Group   api.GroupID
-	Node    api.NodeID
-	Term    uint64
-	Results []fsm.Result
-	// Machine is the state right after.
-	Machine *fsm.Machine
-}
-
-type watchedMachine struct {
-	*region.Machine
-	watch   func(Applied)
-	applied Applied
-}
-
-func (w *watchedMachine) Apply(index, term uint64, commands [][]byte) []fsm.Result {
-	results := w.Machine.Apply(index, term, commands)
-	a := w.applied
-	a.Term, a.Results = term, results
-	w.watch(a)
-	return results
 }

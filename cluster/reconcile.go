@@ -17,6 +17,44 @@ const (
 	reconcileTimeout = 10 * time.Second
 )
 
+// reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
+func (n *Node) reconcile() {
+	t := time.NewTicker(reconcileEvery)
+	defer t.Stop()
+	for n.ctx.Err() == nil {
+		changed := n.mirror.Changed()
+		if err := n.openMembers(); err != nil {
+			n.log.Error("a replica could not be opened", "error", err)
+		}
+		if m := n.mirror.Map(); m != nil {
+			for _, x := range n.members.all() {
+				if g, ok := m.Group(x.group); ok {
+					n.reconcileMember(x, g, m)
+				}
+			}
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-changed:
+		case <-t.C:
+		}
+	}
+}
+
+// reconcileMember leads a step towards the members that the map wants, or ends a replica that was removed.
+func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
+	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.members.remove(x) {
+		n.log.Info("this node is no member of the group any more", "group", g.ID)
+		if err := x.close(); err != nil {
+			n.log.Warn("a replica did not end well", "group", g.ID, "error", err)
+		}
+		return
+	}
+	if err := reconcile(n.ctx, x.raft, g, m); err != nil {
+		n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
+	}
+}
+
 // roster is a replica as a leader sees it who changes the group's members.
 type roster interface {
 	IsLeader() bool
