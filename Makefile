@@ -1,4 +1,4 @@
-.PHONY: build test race bench mutants image lint soak fuzz real-input
+.PHONY: build test race bench bench-peers mutants image lint soak fuzz real-input
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -14,6 +14,10 @@ race:
 
 bench: ## reads and writes, in process and over HTTP
 	go test -run '^$$' -bench . -benchmem ./fsm/... ./cluster/... ./api/... ./integration/...
+
+bench-peers: ## the same work against etcd, NATS and Redis, side by side (docs/benchmarks.md): make bench-peers PEERS='-rounds 5 -markdown'
+	cd integration/peers && go build -o ../../dist/peers .
+	dist/peers -json dist/bench-peers.json $(PEERS)
 
 mutants: ## every guard switched off must be caught
 	go run ./integration/mutants
