@@ -2,26 +2,35 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
+	"slices"
 	"sync"
 	"time"
 )
 
-// profiler fetches profiles of the members that serve them, for as long as the window is open.
+// profiler fetches profiles of the members that serve them, and makes one of this process, which is their client, for as
+// long as the window is open. Members that serve none, those of other products, are left alone, and so is their client.
 func profiler(ctx context.Context, o *options, label string, members []*process) func() {
 	if o.profile == "" {
 		return nil
 	}
 	return func() {
 		var fetching sync.WaitGroup
-		for _, p := range members {
-			if p.profiles == "" {
-				continue
-			}
+		served := slices.DeleteFunc(slices.Clone(members), func(p *process) bool { return p.profiles == "" })
+		if len(served) > 0 {
+			fetching.Go(func() {
+				if err := profileSelf(ctx, filepath.Join(o.profile, label+"-client-cpu.pprof"), o.window); err != nil {
+					fmt.Fprintln(os.Stderr, "peers: profile:", err)
+				}
+			})
+		}
+		for _, p := range served {
 			for kind, path := range map[string]string{"cpu": "profile", "allocs": "allocs"} {
 				fetching.Go(func() {
 					file := filepath.Join(o.profile, fmt.Sprintf("%s-%s-%s.pprof", label, p.name, kind))
@@ -34,6 +43,21 @@ func profiler(ctx context.Context, o *options, label string, members []*process)
 		}
 		fetching.Wait()
 	}
+}
+
+// profileSelf is a CPU profile of this process.
+func profileSelf(ctx context.Context, file string, d time.Duration) (err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	wait(ctx, d)
+	return nil
 }
 
 func download(ctx context.Context, url, file string) error {
