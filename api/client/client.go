@@ -116,8 +116,8 @@ func httpClient(given *http.Client) *http.Client {
 			DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
 			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          512,
-			MaxIdleConnsPerHost:   128,
+			MaxIdleConns:          4096,
+			MaxIdleConnsPerHost:   1024,
 			IdleConnTimeout:       90 * time.Second, // before the server's two minutes
 			ExpectContinueTimeout: time.Second,
 			DisableCompression:    true,
