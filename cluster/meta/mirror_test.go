@@ -46,6 +46,12 @@ func (s *fakeSource) fail(who string, down bool) {
 	s.down[who] = down
 }
 
+func (s *fakeSource) polled(who string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.polls[who]
+}
+
 func (s *fakeSource) Poll(ctx context.Context, node api.NodeID, since uint64) (*placement.Map, error) {
 	return s.poll(ctx, string(node), since)
 }
@@ -218,8 +224,8 @@ func TestMirrorIdles(t *testing.T) {
 			t.Errorf("%d polls in ten idle minutes", n)
 		}
 		for _, id := range []string{"a1", "b1", "z1"} {
-			if s.polls[id] < 20 {
-				t.Errorf("voter %s was polled %d times: a mirror must not stay with one", id, s.polls[id])
+			if n := s.polled(id); n < 20 {
+				t.Errorf("voter %s was polled %d times: a mirror must not stay with one", id, n)
 			}
 			s.fail(id, true)
 		}
