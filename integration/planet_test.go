@@ -2,9 +2,7 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -47,7 +45,6 @@ type host struct {
 
 	mu   sync.Mutex
 	node *cluster.Node // nil while the host is down
-	life *atomic.Bool  // of the node's network: false once it has crashed
 }
 
 // diskSync is how long a durable write takes.
@@ -85,37 +82,30 @@ func newPlanet(t *testing.T, seed uint64, groups int) *planet {
 }
 
 // start runs a node on the host, over what the host's disks hold.
-func (h *host) start() {
+func (h *host) start() { h.startAs(func(*cluster.Config) {}) }
+
+// startAs is start with another Config. Faults start nodes too, beside the test: it does not end it.
+func (h *host) startAs(change func(*cluster.Config)) {
 	p := h.planet
 	l, err := p.fabric.Listen(h.name, h.region)
 	if err != nil {
 		p.t.Errorf("start %s: %v", h.name, err)
 		return
 	}
-	alive := new(atomic.Bool)
-	alive.Store(true)
-	n, err := cluster.Open(context.Background(), cluster.Config{
+	cfg := cluster.Config{
 		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan,
 		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
-		Dial: func(ctx context.Context, address string) (net.Conn, error) {
-			if !alive.Load() {
-				return nil, errors.New("this process has crashed")
-			}
-			c, err := p.fabric.Dial(ctx, h.name, address)
-			if err == nil && !alive.Load() {
-				_ = c.Close()
-				return nil, errors.New("this process has crashed")
-			}
-			return c, err
-		},
-	})
+		Dial: p.fabric.Dialer(h.name), // that of this process: it ends with a crash
+	}
+	change(&cfg)
+	n, err := cluster.Open(context.Background(), cfg)
 	if err != nil {
 		p.t.Errorf("start %s: %v", h.name, err)
 		return
 	}
 	h.mu.Lock()
-	h.node, h.life = n, alive
-	h.mu.Unlock()
+	defer h.mu.Unlock()
+	h.node = n
 }
 
 func (h *host) disk(g api.GroupID) (replica.Stores, error) {
@@ -134,22 +124,22 @@ func (h *host) running() *cluster.Node {
 	return h.node
 }
 
-// crash ends the node as kill -9 does: what is durable at this instant stays, nothing more leaves the host. What is left
-// of the process is then closed, so that its goroutines end.
+// crash ends the node as kill -9 does: nothing more leaves the host, and what is durable stays. What is left of the process
+// is then closed, so that its goroutines end.
 func (h *host) crash() {
 	h.mu.Lock()
 	n := h.node
+	h.node = nil
+	h.mu.Unlock()
 	if n == nil {
-		h.mu.Unlock()
 		return
 	}
-	h.node = nil
-	h.life.Store(false)
+	h.planet.fabric.Crash(h.name) // first: what it acknowledged before stands in the stores
+	h.mu.Lock()
 	for g, s := range h.stores {
 		h.stores[g] = s.Clone()
 	}
 	h.mu.Unlock()
-	h.planet.fabric.Crash(h.name)
 	_ = n.Close() // of a zombie: what it cannot say goodbye to is no failure
 }
 

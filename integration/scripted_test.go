@@ -2,15 +2,12 @@ package integration
 
 import (
 	"context"
-	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/clock"
 )
 
@@ -41,29 +38,6 @@ func scripted(t *testing.T, groups int, script func(p *planet)) {
 		defer p.close()
 		script(p)
 	})
-}
-
-// startAs is start with another Config.
-func (h *host) startAs(change func(*cluster.Config)) {
-	p := h.planet
-	l, err := p.fabric.Listen(h.name, h.region)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	dial := p.fabric.Dialer(h.name)
-	cfg := cluster.Config{
-		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan,
-		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
-		Dial: func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, address) },
-	}
-	change(&cfg)
-	n, err := cluster.Open(context.Background(), cfg)
-	if err != nil {
-		p.t.Fatalf("start %s: %v", h.name, err)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.node, h.life = n, new(atomic.Bool)
 }
 
 // kill crashes hosts, all at this instant: what is left of their processes ends beside the script.
