@@ -28,10 +28,26 @@ type call struct {
 	limit  int64 // of the answer's body
 	// writes: the call may change something. once: sent twice it takes effect once.
 	writes, once bool
-	// id gives the Idempotency-Key of each attempt; nil where there is none.
-	id func() string
+	// id gives the id of each attempt, as an Idempotency-Key or, on a stream, as it is; nil where there is none.
+	id func() identity
 	// untimed: the path takes no timeout parameter.
 	untimed bool
+	// read or txn is the same call as a stream carries it; both are nil where none does.
+	read *api.ReadRequest
+	txn  *api.Txn
+}
+
+// identity is the id of a write in both its forms.
+type identity struct {
+	request api.RequestID
+	key     string // "" where it is that of the request
+}
+
+func (i identity) header() string {
+	if i.key != "" {
+		return i.key
+	}
+	return i.request.IdempotencyKey()
 }
 
 // answer is what a node answered.
@@ -39,6 +55,10 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	// Of a stream there is one of these instead, and who answered.
+	read *api.ReadResult
+	txn  *api.TxnResult
+	node api.NodeID
 }
 
 // verdict tells what to do after a failed attempt.
@@ -61,6 +81,15 @@ type failure struct {
 func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	bounded, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
+	if (q.read != nil || q.txn != nil) && len(q.body) <= maxStreamedValue {
+		s, err := c.stream(bounded, e)
+		if err != nil {
+			return nil, c.unanswered(ctx, e, q, err, false)
+		}
+		if s != nil {
+			return c.attemptOn(ctx, bounded, s, e, q)
+		}
+	}
 	var sent sentTrace
 	if q.writes {
 		bounded = sent.watch(bounded)
@@ -79,7 +108,7 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 	if success && q.writes {
 		err = nil // all that matters stands in the header
 	}
-	a := &answer{res.StatusCode, res.Header, body}
+	a := &answer{status: res.StatusCode, header: res.Header, body: body}
 	switch {
 	case err != nil:
 		return nil, c.unanswered(ctx, e, q, err, q.writes)
@@ -89,14 +118,18 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 		c.endpoints.answered(e)
 		return a, nil
 	}
-	f := refusal(q, e, a)
+	return nil, c.refused(e, refusal(q, e, a))
+}
+
+// refused notes what a refusal says about the node.
+func (c *Client) refused(e *endpoint, f *failure) *failure {
 	switch f.verdict {
 	case again:
 		c.endpoints.failed(e, time.Now(), true)
 	case final:
 		c.endpoints.answered(e)
 	}
-	return nil, f
+	return f
 }
 
 // unanswered is the failure of a connection, or of time.
@@ -144,7 +177,7 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 		req.Header.Set("Authorization", "Bearer "+c.config.Token)
 	}
 	if q.id != nil {
-		req.Header.Set("Idempotency-Key", q.id())
+		req.Header.Set("Idempotency-Key", q.id().header())
 	}
 	return req, nil
 }

@@ -35,6 +35,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,8 +51,12 @@ type Config struct {
 	Timeout time.Duration
 	// Token is sent as bearer token where it is not empty.
 	Token string
-	// HTTPClient carries the requests; redirects are not followed. nil is one with connections of its own.
+	// HTTPClient carries the requests; redirects are not followed. nil is one with connections of its own. Streams are opened
+	// as its Transport connects, where that is an [*http.Transport] that speaks HTTP/1.1; else there are none.
 	HTTPClient *http.Client
+	// PlainHTTP sends every call as a request of its own. Else calls that are not large share one stream to each node, which
+	// costs far less; where a node, or a proxy before it, does not take the Upgrade, it is plain HTTP all the same.
+	PlainHTTP bool
 	// UserAgent names the program in requests. Empty is "edgehold-go".
 	UserAgent string
 	// Random is where the ids of writes come from; nil is [crypto/rand.Reader]. Two clients must never share an id.
@@ -63,8 +68,13 @@ type Client struct {
 	config    Config
 	http      *http.Client
 	endpoints *endpoints
+	upgrades  *http.Client // opens streams; nil where there are none
 	random    io.Reader
 	sequence  atomic.Pointer[sequence]
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	opens  sync.WaitGroup // streams being opened
 }
 
 var _ api.Admin = (*Client)(nil)
@@ -91,6 +101,10 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{config: cfg, endpoints: nodes, random: cfg.Random, http: httpClient(cfg.HTTPClient)}
+	if !cfg.PlainHTTP {
+		c.upgrades = upgrader(c.http)
+	}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	first, err := newSequence(c.random)
 	if err != nil {
 		return nil, err
@@ -99,9 +113,17 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close gives idle connections back. Calls in flight go on.
+// Close ends the streams, with the calls on them, and gives idle connections back; no call may follow it.
 func (c *Client) Close() error {
+	c.cancel()
+	c.opens.Wait()
+	for _, e := range c.endpoints.all {
+		e.stream.end()
+	}
 	c.http.CloseIdleConnections()
+	if c.upgrades != nil {
+		c.upgrades.CloseIdleConnections()
+	}
 	return nil
 }
 

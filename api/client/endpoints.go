@@ -11,7 +11,8 @@ import (
 
 // endpoint is a node and what we remember of its health.
 type endpoint struct {
-	base url.URL
+	base   url.URL
+	stream streamed
 
 	// Guarded by endpoints.mu:
 	failures  int       // since the last answer

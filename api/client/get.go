@@ -35,6 +35,10 @@ func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Valu
 		return Value{}, asRefused(q, err)
 	}
 	q.limit = api.MaxValueBytes
+	q.read = &api.ReadRequest{Keys: []api.Key{key}, Consistency: o.consistency, MaxStale: o.maxStale}
+	if o.known != nil {
+		q.read.Known = []api.Version{*o.known}
+	}
 	q.query = url.Values{}
 	if o.consistency != api.Linearizable {
 		q.query.Set("consistency", o.consistency.String())
@@ -47,6 +51,8 @@ func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Valu
 	}
 	a, err := c.run(ctx, q)
 	switch {
+	case err == nil && a.read != nil:
+		return valueOf(q, a)
 	case err == nil:
 		return readValue(q, a)
 	case a == nil || api.CodeOf(err) != api.CodeNotFound:
@@ -55,6 +61,22 @@ func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Valu
 	v, _ := readValue(q, a) // the error to tell is that the key is absent
 	v.Value = nil
 	return v, err
+}
+
+// valueOf is what a stream's answer tells.
+func valueOf(q *call, a *answer) (Value, error) {
+	e := a.read.Entries[0]
+	v := Value{
+		Value: e.Value, Version: e.Version, ServedBy: a.read.ServedBy, Age: a.read.Age, Owner: a.read.Group, Node: a.node,
+		Unchanged: e.Unchanged,
+	}
+	switch {
+	case !e.Exists:
+		return v, asRefused(q, &api.Error{Code: api.CodeNotFound, Version: e.Version, Hint: "there is no such key"})
+	case v.Value == nil && !v.Unchanged:
+		v.Value = []byte{} // as a body without bytes is
+	}
+	return v, nil
 }
 
 // readValue reads what the header tells.

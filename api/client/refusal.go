@@ -27,8 +27,15 @@ func refusal(q *call, e *endpoint, a *answer) *failure {
 	if v := a.header.Get("Edgehold-Version"); v != "" {
 		err.Version, _ = api.ParseVersion(v) // absent where it makes no sense
 	}
-	f := &failure{err: err, verdict: final, answer: a}
-	switch p.Code {
+	f := judge(q, err)
+	f.answer = a
+	return f
+}
+
+// judge is a refusal that the node told.
+func judge(q *call, err *api.Error) *failure {
+	f := &failure{err: err, verdict: final}
+	switch err.Code {
 	case api.CodeUnavailable:
 		f.verdict = again
 	case api.CodeInternal:
@@ -38,7 +45,7 @@ func refusal(q *call, e *endpoint, a *answer) *failure {
 			f.verdict = again
 		}
 	}
-	if p.Code == api.CodeAmbiguous && !q.writes {
+	if err.Code == api.CodeAmbiguous && !q.writes {
 		err.Code = api.CodeUnavailable
 	}
 	return f

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"io"
 	"sync"
 
@@ -54,20 +53,19 @@ func (s *sequence) finish(seq uint64) {
 	s.finished = s.finished[n:]
 }
 
-// header is the Idempotency-Key of seq as of now.
-func (s *sequence) header(seq uint64) string {
+// id is that of seq as of now.
+func (s *sequence) id(seq uint64) api.RequestID {
 	s.mu.Lock()
-	below := s.below
-	s.mu.Unlock()
-	return fmt.Sprintf("eh1-%s-%d-%d", s.client, seq, below)
+	defer s.mu.Unlock()
+	return api.RequestID{Client: s.client, Seq: seq, AckedBelow: s.below}
 }
 
 // beginWrite numbers a write. The caller calls end when it will send the write no more.
-func (c *Client) beginWrite() (header func() string, end func(), err error) {
+func (c *Client) beginWrite() (id func() api.RequestID, end func(), err error) {
 	for {
 		s := c.sequence.Load()
 		if seq, ok := s.begin(); ok {
-			return func() string { return s.header(seq) }, func() { s.finish(seq) }, nil
+			return func() api.RequestID { return s.id(seq) }, func() { s.finish(seq) }, nil
 		}
 		fresh, err := newSequence(c.random)
 		if err != nil {

@@ -67,12 +67,12 @@ func TestSequenceWindow(t *testing.T) {
 	if c.sequence.Load() != first {
 		t.Error("the client changed its id too early")
 	}
-	header, end, err := c.beginWrite()
+	id, end, err := c.beginWrite()
 	if err != nil || c.sequence.Load() == first || c.sequence.Load().client == first.client {
 		t.Errorf("the client did not change its id: %v", err)
 	}
-	if want := fmt.Sprintf("eh1-%s-1-1", c.sequence.Load().client); header() != want {
-		t.Errorf("id %s, want %s", header(), want)
+	if want := fmt.Sprintf("eh1-%s-1-1", c.sequence.Load().client); id().IdempotencyKey() != want {
+		t.Errorf("id %s, want %s", id().IdempotencyKey(), want)
 	}
 	end()
 	endFirst()

@@ -72,6 +72,7 @@ func (s store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		}
 		q.body = append([]byte{}, op.Value...)
 	}
+	q.txn = &api.Txn{Then: t.Then}
 	w, err := s.c.write(ctx, q, &o)
 	res := &api.TxnResult{Committed: err == nil, Group: w.owner, Replayed: w.replayed}
 	if err != nil && api.CodeOf(err) != api.CodePreconditionFailed {
@@ -124,11 +125,15 @@ func open(t testing.TB, cfg Config) *Client {
 	return c
 }
 
-// TestStore: the SDK over HTTP passes the suite.
+// TestStore: the SDK passes the suite, over a stream and with plain requests.
 func TestStore(t *testing.T) {
-	m := storetest.NewMemory()
-	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1"}))}})
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true})
+	for _, plain := range []bool{false, true} {
+		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
+			m := storetest.NewMemory()
+			c := open(t, Config{PlainHTTP: plain, Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1"}))}})
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true})
+		})
+	}
 }
 
 // TestStoreOverHTTP2: and over HTTP/2 too.

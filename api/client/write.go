@@ -17,13 +17,16 @@ func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...Wri
 	}
 	q.body = append([]byte{}, value...) // a transport may still be reading it when we have returned
 	q.header.Set("Content-Type", "application/octet-stream")
+	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body}}}
 	return versionOf(c.write(ctx, q, collect(opts)))
 }
 
 // Delete removes a key, under the conditions of its options, and returns the version of its absence. To delete an absent
 // key is no error. Errors are those of [Client.Put].
 func (c *Client) Delete(ctx context.Context, key api.Key, opts ...WriteOption) (api.Version, error) {
-	return versionOf(c.write(ctx, keyCall("delete", http.MethodDelete, key), collect(opts)))
+	q := keyCall("delete", http.MethodDelete, key)
+	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}}
+	return versionOf(c.write(ctx, q, collect(opts)))
 }
 
 func versionOf(w written, err error) (api.Version, error) {
@@ -47,23 +50,28 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 		return written{}, asRefused(q, err)
 	}
 	o.conditions(q.header)
+	q.txn.If = o.conds(q.key)
 	q.limit, q.writes, q.once = maxWriteAnswer, true, true
 	if o.key != nil {
-		if n := len(*o.key); n == 0 || n > api.MaxIdempotencyKeyBytes {
-			return written{}, asRefused(q, api.Errorf(api.CodeInvalid, "an Idempotency-Key has 1 to %d bytes, not %d", api.MaxIdempotencyKeyBytes, n))
+		id, err := api.ParseIdempotencyKey(*o.key)
+		if err != nil {
+			return written{}, asRefused(q, err)
 		}
-		q.id = func() string { return *o.key }
+		q.id = func() identity { return identity{id, *o.key} }
 	} else {
 		id, end, err := c.beginWrite()
 		if err != nil {
 			return written{}, asRefused(q, err)
 		}
 		defer end()
-		q.id = id
+		q.id = func() identity { return identity{request: id()} }
 	}
 	a, err := c.run(ctx, q)
 	if a == nil {
 		return written{}, err
+	}
+	if a.txn != nil {
+		return writtenOf(q, a.txn)
 	}
 	w := readWritten(a.header)
 	if err != nil {
@@ -94,4 +102,34 @@ func (o *writeOptions) conditions(h http.Header) {
 	case o.exists:
 		h.Set("If-Match", "*")
 	}
+}
+
+// conds are the conditions as a transaction has them, in the order in which a node reads them off a request's header: tried
+// again in the other form, the write is the same.
+func (o *writeOptions) conds(k api.Key) (conds []api.Cond) {
+	if o.version != nil {
+		conds = append(conds, api.Cond{Kind: api.CondVersion, Key: k, Version: *o.version})
+	}
+	if o.absent {
+		conds = append(conds, api.Cond{Kind: api.CondAbsent, Key: k})
+	}
+	if o.exists && o.version == nil {
+		conds = append(conds, api.Cond{Kind: api.CondExists, Key: k})
+	}
+	return conds
+}
+
+// writtenOf is what a stream's answer tells.
+func writtenOf(q *call, res *api.TxnResult) (written, error) {
+	e := res.Entries[0]
+	w := written{version: e.Version, exists: e.Exists, replayed: res.Replayed, owner: res.Group}
+	if res.Committed {
+		w.exists = q.txn.Then[0].Kind == api.OpPut
+		return w, nil
+	}
+	err := &api.Error{Code: api.CodePreconditionFailed, Version: e.Version, Hint: "the key is absent"}
+	if e.Exists {
+		err.Hint = "the key is at version " + e.Version.String()
+	}
+	return w, asRefused(q, err)
 }

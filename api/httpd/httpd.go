@@ -33,11 +33,14 @@ type Config struct {
 	MaxInFlight int
 	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
 	MaxBodyBytes int64
+	// MaxStreams bounds the streams of calls that are open at once; one more gets 503 at once. 0 is 1024.
+	MaxStreams int
 }
 
 const (
 	defaultMaxInFlight  = 4096
 	defaultMaxBodyBytes = 256 << 20
+	defaultMaxStreams   = 1024
 	// overloadRetryAfter is what a request refused for load is told to wait.
 	overloadRetryAfter = time.Second
 	// drainTimeout bounds the wait for the rest of a body that nobody wants, and drainBytes what is taken of it.
@@ -51,6 +54,7 @@ type handler struct {
 	Config
 	inFlight  atomic.Int64
 	bodyBytes atomic.Int64
+	streams   atomic.Int64
 	measures  measures
 	origin    http.CrossOriginProtection
 	node      []string // Config.Node as a header's value; nil where there is none
@@ -67,6 +71,9 @@ func New(c Config) http.Handler {
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = defaultMaxInFlight
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = defaultMaxStreams
 	}
 	if c.MaxBodyBytes <= 0 {
 		c.MaxBodyBytes = defaultMaxBodyBytes

@@ -74,16 +74,28 @@ func (x *exchange) replyProblem(status int, p *problem) {
 	x.send(append(body, '\n'))
 }
 
+// explain is err as the client of this request may see it.
+func (x *exchange) explain(err error) *api.Error {
+	e := explain(err, x.writes)
+	if e.Code == api.CodeInternal {
+		x.Log("request failed", "method", x.r.Method, "path", x.r.URL.EscapedPath(), "error", err)
+	}
+	if e.Key == "" && len(x.key) <= api.MaxKeyBytes {
+		e.Key = x.key
+	}
+	return e
+}
+
 // explain is err as a client may see it: codes between nodes become unavailable, and an error that does not say whether
 // a write happened becomes ambiguous.
-func (x *exchange) explain(err error) *api.Error {
+func explain(err error, writes bool) *api.Error {
 	var e api.Error
 	switch known, ok := errors.AsType[*api.Error](err); {
 	case ok:
 		e = *known
 	case isCode(err):
 		e.Code = api.CodeOf(err)
-	case x.writes:
+	case writes:
 		e = api.Error{Code: api.CodeAmbiguous, Hint: "the answer did not come"}
 	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
 		e = api.Error{Code: api.CodeUnavailable, Hint: "the time ran out"}
@@ -94,14 +106,9 @@ func (x *exchange) explain(err error) *api.Error {
 	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
 		e.Code = api.CodeUnavailable
 		e.Hint = "the owner of the key is changing"
-	case api.CodeInternal:
-		x.Log("request failed", "method", x.r.Method, "path", x.r.URL.EscapedPath(), "error", err)
 	}
 	if problemTitles[e.Code] == "" {
 		e.Code = api.CodeInternal
-	}
-	if e.Key == "" && len(x.key) <= api.MaxKeyBytes {
-		e.Key = x.key
 	}
 	if e.Code == api.CodeUnavailable && e.RetryAfter == 0 {
 		e.RetryAfter = defaultRetryAfter

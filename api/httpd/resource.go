@@ -14,7 +14,7 @@ type resource struct {
 	allow   string
 	methods map[string]func(*exchange) error
 	params  []string // the query parameters it takes beside timeout
-	probe   bool     // answered also under overload, and with any query
+	probe   bool     // answered also under overload, and with any query; not counted as in flight
 }
 
 const keyPrefix = "/v1/kv/"
@@ -33,6 +33,11 @@ var (
 	placementResource = &resource{
 		name: "placement", allow: http.MethodPost,
 		methods: map[string]func(*exchange) error{http.MethodPost: postPlacement},
+	}
+	// callsResource counts what comes by its streams, not the streams.
+	callsResource = &resource{
+		name: "calls", allow: http.MethodGet, probe: true,
+		methods: map[string]func(*exchange) error{http.MethodGet: getCalls},
 	}
 	livezResource   = probe("livez", getLivez)
 	readyzResource  = probe("readyz", getReadyz)
@@ -65,6 +70,8 @@ func (h *handler) resource(u *url.URL) (*resource, api.Key) {
 	switch raw {
 	case "/v1/kv":
 		return available(listResource, h.Lister != nil), ""
+	case "/v1/calls":
+		return callsResource, ""
 	case "/v1/cluster":
 		return available(clusterResource, h.Admin != nil), ""
 	case "/v1/cluster/placement":

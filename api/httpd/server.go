@@ -37,15 +37,20 @@ type Server struct {
 	mu       sync.Mutex
 	closed   bool           // guarded by mu: no handler begins any more
 	handlers sync.WaitGroup // added to under mu while not closed
+	draining chan struct{}  // closed when Close begins
 }
+
+// drainingKey is where the context of a request has the channel that is closed when its server begins to close.
+type drainingKey struct{}
 
 // Serve starts serving the connections of l, which the Server owns from here on. Close ends it.
 func Serve(l net.Listener, c ServerConfig) *Server {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{cancel: cancel, served: make(chan struct{})}
+	s := &Server{served: make(chan struct{}), draining: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, (<-chan struct{})(s.draining)))
+	s.cancel = cancel
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -88,22 +93,42 @@ func (s *Server) Err() error {
 	return s.err
 }
 
-// Close stops accepting, lets the requests in flight finish for at most grace, then ends their contexts and connections,
-// and returns when no handler runs any more. An error means that not all could finish by themselves.
+// Close, to be called once, stops accepting, lets the requests in flight and those on streams finish for at most grace, then
+// ends their contexts and connections, and returns when no handler runs any more. An error means that not all could finish by
+// themselves.
 func (s *Server) Close(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	close(s.draining)
 	err := s.http.Shutdown(ctx)
-	s.cancel()
-	if err != nil {
-		_ = s.http.Close() // the error to tell is that of Shutdown
-	}
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
+	if err == nil {
+		err = s.quiet(ctx) // net/http forgets the connections of streams
+	}
+	s.cancel()
+	if err != nil {
+		_ = s.http.Close() // the error to tell is that of the grace
+	}
 	s.handlers.Wait()
 	<-s.served
 	return err
+}
+
+// quiet waits until no handler runs, at most until ctx ends.
+func (s *Server) quiet(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { // ends with the last handler, for which Close waits in any case
+		s.handlers.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // counted makes Close able to wait for the handlers.

@@ -13,6 +13,7 @@ import (
 type line struct {
 	mu     sync.Mutex
 	client *rpc.Client // nil until the first call
+	calls  *calls      // nil until the first small one
 	closed bool
 }
 
@@ -52,13 +53,16 @@ func (r *Remote) close() {
 	l := &r.line
 	l.mu.Lock()
 	l.closed = true
-	client := l.client
-	l.client = nil
+	client, calls := l.client, l.calls
+	l.client, l.calls = nil, nil
 	l.mu.Unlock()
 	if client != nil {
 		if err := client.Close(); err != nil {
 			r.pool.cfg.Logger.Debug("close of a connection", "node", r.target.node, "error", err)
 		}
+	}
+	if calls != nil {
+		calls.end()
 	}
 }
 
@@ -76,7 +80,6 @@ func call[Req, Resp any](ctx context.Context, r *Remote, m method[Req, Resp], q 
 
 // Register adds the methods to an RPC server, which must not serve yet.
 func (s *Server) Register(to *rpc.Server) {
-	register(s, to, methodRead)
 	register(s, to, methodDo)
 	register(s, to, methodList)
 	register(s, to, methodOpenSession)
@@ -89,6 +92,7 @@ func (s *Server) Register(to *rpc.Server) {
 	register(s, to, methodReport)
 	register(s, to, methodCede)
 	register(s, to, methodAdopt)
+	rpc.Stream(to, methodCalls, func(st *rpc.ServerStream[frame, frame]) error { return s.serveCalls(st.Context(), st) })
 	rpc.Stream(to, methodLeases, func(st *rpc.ServerStream[leaseUp, api.LeaseEvent]) error {
 		return s.serveLeases(st.Context(), st)
 	})

@@ -32,8 +32,11 @@ var (
 	methodAdopt        = method[adopt, nothing]{"Adopt", requests, (*Server).adopt}
 )
 
-// methodLeases is the one stream.
-const methodLeases = "Leases"
+// The streams.
+const (
+	methodLeases = "Leases"
+	methodCalls  = "Calls" // of reads and of transactions that are not large
+)
 
 func requests(s *Server) *room { return &s.requests }
 func polls(s *Server) *room    { return &s.polls }

@@ -27,13 +27,27 @@ var (
 
 // Read reads keys of one group.
 func (r *Remote) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	res, err := call(ctx, r, methodRead, q)
+	if r.self {
+		return methodRead.handle(ctx, r.pool.cfg.Server, q)
+	}
+	c, err := r.shared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Read(ctx, q)
 	return res, certain("read", err)
 }
 
 // Do carries out a transaction in one group.
 func (r *Remote) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	return call(ctx, r, methodDo, t)
+	if r.self || !shares(t) {
+		return call(ctx, r, methodDo, t)
+	}
+	c, err := r.shared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.Do(ctx, t)
 }
 
 // List lists a range of one group.

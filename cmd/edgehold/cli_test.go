@@ -38,6 +38,9 @@ func newPlanet(t *testing.T) *planet {
 		p.seen = append(p.seen, r.Clone(context.Background()))
 		fault := p.fault
 		p.mu.Unlock()
+		if fault != nil {
+			r.Header.Del("Upgrade") // then every call is a request, for the fault to see
+		}
 		if fault == nil || !fault(w, r) {
 			h.ServeHTTP(w, r)
 		}

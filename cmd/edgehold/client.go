@@ -81,6 +81,7 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 	}
 	c, err := client.Open(ctx, client.Config{
 		Endpoints: s.addrs, Timeout: s.timeout, Token: s.token, UserAgent: "edgehold-cli",
+		PlainHTTP: conns == 1, // a stream costs a round trip before the first call
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,10 +104,7 @@ func (f *fleet) profiled(name, address string, args []string) (*process, error) 
 
 // connect opens the client whose nearest server is number i, and waits until that server is ready.
 func (f *fleet) connect(ctx context.Context, i int) error {
-	c, err := client.Open(ctx, client.Config{
-		Endpoints:  f.urls[i : i+1],
-		HTTPClient: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4096, DisableCompression: true}},
-	})
+	c, err := client.Open(ctx, client.Config{Endpoints: f.urls[i : i+1]})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,205 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
+)
+
+const (
+	// maxStreamedValue bounds a value that shares a stream with other calls; a larger one goes as a request of its own, so that
+	// it holds nobody up.
+	maxStreamedValue = 64 << 10
+	// plainFirst is how long a node that takes no streams is asked by plain requests, before it is asked for one again.
+	plainFirst = time.Minute
+	// openTimeout bounds the opening of a stream.
+	openTimeout = 5 * time.Second
+	callsPath   = "/v1/calls"
+)
+
+// streamed is a node's stream, opened by the first call that needs it, and anew when it has ended.
+type streamed struct {
+	mu         sync.Mutex
+	now        *opening  // guarded by mu: the newest; nil before the first
+	plainUntil time.Time // guarded by mu: no stream until then
+}
+
+// opening is a stream, once ready is closed.
+type opening struct {
+	ready  chan struct{}
+	client *wire.Client // nil where there is none
+	node   api.NodeID   // who is at the other end
+	err    error        // why there is none; nil where the node takes none
+}
+
+func (o *opening) over() bool {
+	select {
+	case <-o.ready:
+	default:
+		return false
+	}
+	if o.client == nil {
+		return true
+	}
+	select {
+	case <-o.client.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// end ends the stream and the calls on it.
+func (s *streamed) end() {
+	s.mu.Lock()
+	o := s.now
+	s.mu.Unlock()
+	if o != nil {
+		o.end()
+	}
+}
+
+func (o *opening) end() {
+	<-o.ready
+	if o.client != nil {
+		_ = o.client.Close() // it has nothing to tell
+	}
+}
+
+// upgrader is a carrier for Upgrades that connects as the given one does; nil where that cannot be.
+func upgrader(given *http.Client) *http.Client {
+	t, ok := given.Transport.(*http.Transport)
+	if !ok || t.Protocols != nil && !t.Protocols.HTTP1() {
+		return nil
+	}
+	t = t.Clone()
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true) // nothing else has Upgrades
+	t.ForceAttemptHTTP2 = false
+	return &http.Client{Transport: t, CheckRedirect: given.CheckRedirect}
+}
+
+// stream returns the node's stream; nil, without an error, where calls go to it as plain requests.
+func (c *Client) stream(ctx context.Context, e *endpoint) (*opening, error) {
+	o := c.opening(e)
+	if o == nil {
+		return nil, nil
+	}
+	select {
+	case <-o.ready:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if o.client == nil {
+		return nil, o.err
+	}
+	return o, nil
+}
+
+// opening is the node's present stream, or a new one that is being opened.
+func (c *Client) opening(e *endpoint) *opening {
+	s := &e.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.upgrades == nil || c.ctx.Err() != nil || time.Now().Before(s.plainUntil) {
+		return nil
+	}
+	if s.now != nil && !s.now.over() {
+		return s.now
+	}
+	old, o := s.now, &opening{ready: make(chan struct{})}
+	s.now = o
+	c.opens.Go(func() {
+		defer close(o.ready)
+		if old != nil {
+			old.end()
+		}
+		if o.err = c.open(e, o); o.err == nil && o.client == nil {
+			s.mu.Lock()
+			s.plainUntil = time.Now().Add(plainFirst)
+			s.mu.Unlock()
+		}
+	})
+	return o
+}
+
+// open asks the node for a stream. Without an error and without a client it takes none.
+func (c *Client) open(e *endpoint, o *opening) error {
+	life, end := context.WithCancel(c.ctx) // of the request in whose body the stream lives
+	late := time.AfterFunc(openTimeout, end)
+	q := &call{op: "open", method: http.MethodGet, path: callsPath, raw: callsPath, untimed: true, header: http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {wire.Protocol},
+	}}
+	req, err := c.request(life, e, q, openTimeout)
+	if err != nil {
+		end()
+		return err
+	}
+	res, err := c.upgrades.Do(req)
+	if err != nil {
+		end()
+		return err
+	}
+	conn, ok := res.Body.(io.ReadWriteCloser)
+	if res.StatusCode != http.StatusSwitchingProtocols || !ok || !strings.EqualFold(res.Header.Get("Upgrade"), wire.Protocol) {
+		_ = res.Body.Close() // it is no stream
+		end()
+		return nil
+	}
+	if !late.Stop() {
+		_ = conn.Close()
+		return context.DeadlineExceeded
+	}
+	o.node = api.NodeID(res.Header.Get("Edgehold-Node"))
+	o.client = wire.NewClient(&ended{conn, end}, wire.ClientConfig{Share: serverTimeout})
+	return nil
+}
+
+// ended is a stream's connection, whose request ends with it.
+type ended struct {
+	io.ReadWriteCloser
+	end context.CancelFunc
+}
+
+func (s *ended) Close() error {
+	defer s.end()
+	return s.ReadWriteCloser.Close()
+}
+
+// attemptOn sends the call over a stream; ctx is the call's, bounded the attempt's.
+func (c *Client) attemptOn(ctx, bounded context.Context, s *opening, e *endpoint, q *call) (*answer, *failure) {
+	a := &answer{node: s.node}
+	var err error
+	if q.read != nil {
+		a.read, err = s.client.Read(bounded, q.read)
+	} else {
+		t := *q.txn
+		t.ID = q.id().request
+		a.txn, err = s.client.Do(bounded, &t)
+	}
+	switch {
+	case err == nil && entries(a) > 0:
+		c.endpoints.answered(e)
+		return a, nil
+	case err == nil:
+		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered nothing", e.base.Host), verdict: elsewhere}
+	case errors.Is(err, wire.ErrBroken), bounded.Err() != nil:
+		return nil, c.unanswered(ctx, e, q, err, api.CodeOf(err) == api.CodeAmbiguous)
+	}
+	known := *api.AsError(err)
+	return nil, c.refused(e, judge(q, &known))
+}
+
+func entries(a *answer) int {
+	if a.read != nil {
+		return len(a.read.Entries)
+	}
+	return len(a.txn.Entries)
+}

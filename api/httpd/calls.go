@@ -1,0 +1,122 @@
+package httpd
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
+)
+
+const (
+	// maxCallBytes bounds one call of a stream: what is larger comes as a request of its own, which reserves its memory before
+	// it is read.
+	maxCallBytes = 256 << 10
+	// maxWaitingBytes bounds the answers that wait for one stream's client.
+	maxWaitingBytes = 1 << 20
+)
+
+// getCalls turns the connection into a stream of calls (package wire), as the SDK asks for. It answers when that is over.
+func getCalls(x *exchange) error {
+	if !strings.EqualFold(x.r.Header.Get("Upgrade"), wire.Protocol) {
+		h := x.w.Header()
+		h.Set("Upgrade", wire.Protocol)
+		h.Set("Connection", "Upgrade")
+		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "this path takes an Upgrade to %s; single requests go to /v1/kv", wire.Protocol)}
+	}
+	defer x.streams.Add(-1)
+	if x.streams.Add(1) > int64(x.MaxStreams) {
+		x.measures.rejected(1)
+		return overloaded("%d streams are open, the limit", x.MaxStreams)
+	}
+	conn, buffered, err := http.NewResponseController(x.w).Hijack()
+	if err != nil {
+		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "an Upgrade to %s needs a connection of HTTP/1.1", wire.Protocol)}
+	}
+	x.status = http.StatusSwitchingProtocols
+	s := &callStream{Conn: conn, from: buffered.Reader}
+	if _, err := s.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + wire.Protocol +
+		"\r\nEdgehold-Node: " + string(x.Node) + "\r\n\r\n")); err != nil {
+		_ = conn.Close() // the client has gone
+		return nil
+	}
+	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
+	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off, which tells it
+		Store: calls{x.handler}, Enter: x.enter, Leave: x.leave, Drain: draining,
+		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxInFlight, MaxAnswerBytes: maxWaitingBytes,
+	})
+	return nil
+}
+
+// enter and leave count a call of a stream as they do a request.
+func (h *handler) enter(bytes int64) error {
+	if n := h.inFlight.Add(1); n > int64(h.MaxInFlight) {
+		h.inFlight.Add(-1)
+		h.measures.rejected(1)
+		return overloaded("%d requests are in flight, the limit", h.MaxInFlight)
+	}
+	if h.bodyBytes.Add(bytes) > h.MaxBodyBytes {
+		h.bodyBytes.Add(-bytes)
+		h.inFlight.Add(-1)
+		h.measures.rejected(1)
+		return overloaded("request bodies fill the %d bytes of memory for them", h.MaxBodyBytes)
+	}
+	return nil
+}
+
+func (h *handler) leave(bytes int64) {
+	h.bodyBytes.Add(-bytes)
+	h.inFlight.Add(-1)
+}
+
+// callStream is the connection of a stream, with what had been read of it already, and with a bound on how long the client
+// may take to accept what is written.
+type callStream struct {
+	net.Conn
+	from *bufio.Reader
+}
+
+func (s *callStream) Read(b []byte) (int, error) { return s.from.Read(b) }
+
+func (s *callStream) Write(b []byte) (int, error) {
+	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout)) // where a connection knows none, there is none to set
+	return s.Conn.Write(b)
+}
+
+// calls is the Store for clients: what nodes alone may say is not heard from them, and errors are as they may see them.
+type calls struct{ *handler }
+
+func (c calls) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	began := time.Now()
+	q.Group, q.Session = "", api.SessionID{}
+	res, err := c.Store.Read(ctx, q)
+	return res, c.done(began, "read", err, false)
+}
+
+func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	began := time.Now()
+	if t.ID.AckedBelow > t.ID.Seq {
+		return nil, api.Errorf(api.CodeInvalid, "request %d acknowledges its own answer: all below %d", t.ID.Seq, t.ID.AckedBelow)
+	}
+	t.Group, t.Dropped, t.ID.Epoch = "", nil, 0
+	res, err := c.Store.Do(ctx, t)
+	return res, c.done(began, "write", err, true)
+}
+
+// done measures a call and explains its error.
+func (c calls) done(began time.Time, route string, err error, writes bool) error {
+	status := http.StatusOK
+	if err != nil {
+		e := explain(err, writes)
+		if e.Code == api.CodeInternal {
+			c.Log("call failed", "kind", route, "error", err)
+		}
+		err, status = e, e.Code.HTTPStatus()
+	}
+	c.measures.observe("calls "+route, status, time.Since(began))
+	return err
+}

@@ -1,0 +1,284 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// ErrBroken is the cause of every error that the connection made, not the other side.
+var ErrBroken = errors.New("the connection is over")
+
+var errOver = &api.Error{Code: api.CodeUnavailable, Hint: "not sent", Err: ErrBroken}
+
+// ClientConfig bounds a Client. Zero fields are the defaults named.
+type ClientConfig struct {
+	// MaxCalls bounds the calls under way; one more gets CodeUnavailable at once. 0 is 16,384.
+	MaxCalls int
+	// MaxBytes bounds the messages that wait to be sent, likewise. 0 is 16 MiB.
+	MaxBytes int
+	// Silence is how long a call waits, without any message coming, until its end is taken for the connection's. 0 is 3 s.
+	Silence time.Duration
+	// Share tells what of the time that is left to a call the other side gets; nil: all of it.
+	Share func(left time.Duration) time.Duration
+}
+
+// Client sends calls over one connection. Where that breaks, a transaction that may have been sent gets CodeAmbiguous;
+// everything else gets CodeUnavailable; both wrap [ErrBroken]. A Client does not connect again: see Done. Safe for
+// concurrent use.
+type Client struct {
+	cfg  ClientConfig
+	conn io.ReadWriteCloser
+	out  *outbox
+	got  atomic.Uint64 // messages that came
+
+	mu    sync.Mutex
+	last  uint64           // guarded by mu: the newest id
+	calls map[uint64]*call // guarded by mu: those under way
+	deaf  bool             // guarded by mu: the other side takes no new calls
+	cause error            // guarded by mu: why the connection is over; nil while it is not
+
+	done  chan struct{} // closed when no new calls are taken
+	loops sync.WaitGroup
+}
+
+var _ api.Store = (*Client)(nil)
+
+// call is one call under way.
+type call struct {
+	number uint64 // of its message in the outbox
+	done   chan struct{}
+	// Set before done is closed:
+	read *api.ReadResult
+	txn  *api.TxnResult
+	err  error
+	// isRead tells what the result is.
+	isRead bool
+}
+
+// NewClient begins to use the connection, which is its own from here on. Close it when done.
+func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
+	if cfg.MaxCalls == 0 {
+		cfg.MaxCalls = 16384
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 16 << 20
+	}
+	if cfg.Share == nil {
+		cfg.Share = func(left time.Duration) time.Duration { return left }
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = 3 * time.Second
+	}
+	c := &Client{cfg: cfg, conn: conn, out: newOutbox(cfg.MaxBytes), calls: map[uint64]*call{}, done: make(chan struct{})}
+	c.loops.Go(func() { c.over(c.out.run(conn)) })
+	c.loops.Go(func() { c.over(c.receive()) })
+	return c
+}
+
+// Done is closed when the client takes no new calls: the connection is over, or the other side has said goodbye.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Close ends the connection and every call on it.
+func (c *Client) Close() error {
+	c.over(errors.New("closed here"))
+	c.loops.Wait()
+	return nil
+}
+
+// Read carries a read to the other side.
+func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	x, err := c.run(ctx, kindRead, func(w *writer) {
+		c.putTimeout(w, ctx)
+		putRead(w, q)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return x.read, nil
+}
+
+// Do carries a transaction to the other side.
+func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	x, err := c.run(ctx, kindDo, func(w *writer) {
+		c.putTimeout(w, ctx)
+		putTxn(w, t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return x.txn, nil
+}
+
+// putTimeout tells how much time is left, 0 for any.
+func (c *Client) putTimeout(w *writer, ctx context.Context) {
+	left := time.Duration(0)
+	if deadline, ok := ctx.Deadline(); ok {
+		left = max(c.cfg.Share(time.Until(deadline)), time.Microsecond)
+	}
+	w.uint(uint64(left.Microseconds()))
+}
+
+// run sends a call and waits for its answer.
+func (c *Client) run(ctx context.Context, k kind, body func(w *writer)) (*call, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+	}
+	x := &call{done: make(chan struct{}), isRead: k == kindRead}
+	id, err := c.begin(x, k, body)
+	if err != nil {
+		return nil, err
+	}
+	came, began := c.got.Load(), time.Now()
+	select {
+	case <-x.done:
+		return x, x.err
+	case <-ctx.Done():
+		if time.Since(began) >= c.cfg.Silence && c.got.Load() == came {
+			c.over(errors.New("the other side is silent"))
+		}
+		return c.leave(ctx, id, x)
+	}
+}
+
+// begin puts the call into the books and its message into the outbox.
+func (c *Client) begin(x *call, k kind, body func(w *writer)) (id uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.cause != nil || c.deaf:
+		return 0, errOver
+	case len(c.calls) >= c.cfg.MaxCalls:
+		return 0, overload("%d calls are under way on the connection, the limit", c.cfg.MaxCalls)
+	}
+	c.last++
+	n, err := c.out.tryAdd(k, c.last, body)
+	if err != nil {
+		return 0, err
+	}
+	x.number = n
+	c.calls[c.last] = x
+	return c.last, nil
+}
+
+func overload(format string, args ...any) *api.Error {
+	e := api.Errorf(api.CodeUnavailable, format, args...)
+	e.RetryAfter = retryAfter
+	return e
+}
+
+// retryAfter is what is refused for load told to wait.
+const retryAfter = 100 * time.Millisecond
+
+// leave ends the wait of a caller whose time is up.
+func (c *Client) leave(ctx context.Context, id uint64, x *call) (*call, error) {
+	c.mu.Lock()
+	_, under := c.calls[id]
+	delete(c.calls, id)
+	c.mu.Unlock()
+	if !under { // it came in the same instant
+		<-x.done
+		return x, x.err
+	}
+	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
+	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: ctx.Err()}
+	if x.isRead {
+		e.Code = api.CodeUnavailable
+	}
+	return nil, e
+}
+
+// receive takes the answers off the connection until it ends.
+func (c *Client) receive() error {
+	in := newInbox(c.conn, MaxMessageBytes)
+	for {
+		m, err := in.next()
+		if err != nil {
+			return err
+		}
+		c.got.Add(1)
+		if err := c.answered(&m); err != nil {
+			return err
+		}
+	}
+}
+
+// answered hands an answer to its caller, if that still waits.
+func (c *Client) answered(m *message) error {
+	if m.kind == kindGoodbye {
+		c.goodbye()
+		return m.end()
+	}
+	c.mu.Lock()
+	x := c.calls[m.id]
+	delete(c.calls, m.id)
+	c.mu.Unlock()
+	if x == nil {
+		return nil
+	}
+	defer close(x.done)
+	switch {
+	case m.kind == kindError:
+		x.err = readError(&m.body)
+	case m.kind == kindResult && x.isRead:
+		x.read = readReadResult(&m.body)
+	case m.kind == kindResult:
+		x.txn = readTxnResult(&m.body)
+	default:
+		m.body.fail("an unknown kind of message")
+	}
+	err := m.end()
+	if err != nil {
+		x.err = c.unknown(x, err)
+	}
+	return err
+}
+
+// goodbye stops new calls.
+func (c *Client) goodbye() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stop()
+}
+
+func (c *Client) stop() {
+	if !c.deaf {
+		c.deaf = true
+		close(c.done)
+	}
+}
+
+// over ends the connection and every call on it, once.
+func (c *Client) over(cause error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause != nil {
+		return
+	}
+	if cause == nil {
+		cause = io.EOF
+	}
+	c.cause = cause
+	c.stop()
+	c.out.close()
+	_ = c.conn.Close() // whatever it says, it is not used any more
+	for id, x := range c.calls {
+		delete(c.calls, id)
+		x.err = c.unknown(x, cause)
+		close(x.done)
+	}
+}
+
+// unknown is the error of a call that got no answer.
+func (c *Client) unknown(x *call, cause error) error {
+	code := api.CodeAmbiguous
+	if x.isRead || !c.out.gone(x.number) {
+		code = api.CodeUnavailable
+	}
+	return &api.Error{Code: code, Hint: "no answer came", Err: errors.Join(ErrBroken, cause)}
+}

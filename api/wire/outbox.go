@@ -1,0 +1,117 @@
+package wire
+
+import (
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// outbox gathers messages while earlier ones are being sent.
+type outbox struct {
+	max int // bytes that may wait
+
+	mu     sync.Mutex
+	change sync.Cond // of anything below, by mu
+	buf    []byte    // guarded by mu: what waits
+	added  uint64    // guarded by mu: messages so far
+	taken  uint64    // guarded by mu: of these, handed to the connection
+	closed bool      // guarded by mu
+}
+
+func newOutbox(limit int) *outbox {
+	o := &outbox{max: limit}
+	o.change.L = &o.mu
+	return o
+}
+
+// run sends what comes until the connection fails or the outbox is closed and empty.
+func (o *outbox) run(to io.Writer) error {
+	var spare []byte
+	for {
+		b := o.take(spare)
+		if len(b) == 0 {
+			return nil
+		}
+		if _, err := to.Write(b); err != nil {
+			return err
+		}
+		if spare = b[:0]; cap(b) > maxKeptBytes {
+			spare = nil
+		}
+	}
+}
+
+// take waits for messages and returns all of them; none where the outbox is closed.
+func (o *outbox) take(spare []byte) []byte {
+	o.mu.Lock()
+	for len(o.buf) == 0 && !o.closed {
+		o.change.Wait()
+	}
+	o.mu.Unlock()
+	runtime.Gosched() // those who are about to add something add it first: they were woken by the same packet
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.buf
+	o.buf, o.taken = spare, o.added
+	o.change.Broadcast()
+	return b
+}
+
+// tryAdd adds a message, and returns its number. An error means that nothing was added: the outbox is closed or full, or
+// the message too long.
+func (o *outbox) tryAdd(k kind, id uint64, body func(w *writer)) (n uint64, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.closed:
+		return 0, errOver
+	case len(o.buf) >= o.max:
+		return 0, overload("%d bytes wait to be sent, the limit", o.max)
+	}
+	return o.append(k, id, body)
+}
+
+// add waits for room. It does nothing where the outbox is closed. An error means that the message is too long.
+func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.buf) >= o.max && !o.closed {
+		o.change.Wait()
+	}
+	if o.closed {
+		return nil
+	}
+	_, err := o.append(k, id, body)
+	return err
+}
+
+func (o *outbox) append(k kind, id uint64, body func(w *writer)) (uint64, error) {
+	before := len(o.buf)
+	o.buf = appendMessage(o.buf, k, id, body)
+	if size := len(o.buf) - before - lengthBytes; size > MaxMessageBytes {
+		o.buf = o.buf[:before]
+		return 0, api.Errorf(api.CodeTooLarge, "message of %d bytes is over the limit of %d bytes", size, MaxMessageBytes)
+	}
+	o.added++
+	if before == 0 {
+		o.change.Broadcast()
+	}
+	return o.added, nil
+}
+
+// close lets run end when it has sent what waits. Nothing is added any more.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.change.Broadcast()
+}
+
+// gone tells whether message n has been handed to the connection: then it may arrive.
+func (o *outbox) gone(n uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return n <= o.taken
+}

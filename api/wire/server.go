@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// ServerConfig is what answers the calls of one connection, and how much of it at once. Store is required; zero fields are
+// the defaults named.
+type ServerConfig struct {
+	Store api.Store
+	// MaxCalls bounds the calls being answered; one more is refused at once. 0 is 16,384.
+	MaxCalls int
+	// MaxRequestBytes bounds what the calls being answered were asked with, likewise. 0 is 64 MiB.
+	MaxRequestBytes int64
+	// MaxAnswerBytes bounds the answers that wait to be sent: beyond it answers wait, and with them their calls. 0 is 16 MiB.
+	MaxAnswerBytes int
+	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
+	MaxMessageBytes int
+	// Enter, where not nil, is asked before each call whether there is room for one more of this size, and Leave, which must then
+	// be there too, told when it has been answered.
+	Enter func(bytes int64) error
+	Leave func(bytes int64)
+	// Drain, closed, ends the connection politely: no new calls, and those under way are answered. nil: never.
+	Drain <-chan struct{}
+}
+
+// Serve answers the calls of a connection until it ends, ctx does, or it has been drained. It closes the connection and
+// returns when no call is under way any more; the error is why it ended, nil where it was drained or the other side left.
+func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error {
+	if cfg.MaxCalls == 0 {
+		cfg.MaxCalls = 16384
+	}
+	if cfg.MaxRequestBytes == 0 {
+		cfg.MaxRequestBytes = 64 << 20
+	}
+	if cfg.MaxMessageBytes == 0 {
+		cfg.MaxMessageBytes = MaxMessageBytes
+	}
+	if cfg.MaxAnswerBytes == 0 {
+		cfg.MaxAnswerBytes = 16 << 20
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &server{cfg: cfg, ctx: ctx, cancel: cancel, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]context.CancelFunc{}}
+	defer context.AfterFunc(ctx, s.cut)()
+	s.loops.Go(func() { _ = s.out.run(conn); s.cut() })
+	s.loops.Go(s.drain)
+	err := s.receive()
+	s.leave()
+	s.loops.Wait()
+	return err
+}
+
+// server is one connection being served.
+type server struct {
+	cfg    ServerConfig
+	ctx    context.Context
+	cancel context.CancelFunc
+	conn   io.ReadWriteCloser
+	out    *outbox
+	bytes  atomic.Int64 // of the requests being answered
+
+	mu       sync.Mutex
+	draining bool                          // guarded by mu: new calls are refused
+	running  map[uint64]context.CancelFunc // guarded by mu: calls being answered
+	calls    sync.WaitGroup                // added to under mu while not draining
+	loops    sync.WaitGroup
+}
+
+// cut ends everything now.
+func (s *server) cut() {
+	s.cancel()
+	s.out.close()
+	_ = s.conn.Close() // whatever it says, it is not used any more
+}
+
+// leave ends what is left when nothing more is received.
+func (s *server) leave() {
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	s.cancel()
+	s.calls.Wait()
+	s.cut()
+}
+
+// drain says goodbye when it is time to, and ends the connection when the last answer has been sent.
+func (s *server) drain() {
+	select {
+	case <-s.cfg.Drain:
+	case <-s.ctx.Done():
+		return
+	}
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	_ = s.out.add(kindGoodbye, 0, nil) // it is short
+	s.calls.Wait()
+	s.out.close() // run ends when all is sent, and cuts
+}
+
+// receive takes calls off the connection until it ends.
+func (s *server) receive() error {
+	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
+	for {
+		m, err := in.next()
+		if err == nil {
+			err = s.take(&m)
+		}
+		switch {
+		case err == nil:
+		case s.ctx.Err() != nil || err == io.EOF:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+// take begins what a message asks for.
+func (s *server) take(m *message) error {
+	switch m.kind {
+	case kindRead:
+		timeout, q := readTimeout(&m.body), readRead(&m.body)
+		if err := m.end(); err != nil {
+			return err
+		}
+		s.start(m, timeout, func(ctx context.Context) (func(w *writer), error) {
+			res, err := s.cfg.Store.Read(ctx, q)
+			return func(w *writer) { putReadResult(w, res) }, err
+		})
+	case kindDo:
+		timeout, t := readTimeout(&m.body), readTxn(&m.body)
+		if err := m.end(); err != nil {
+			return err
+		}
+		s.start(m, timeout, func(ctx context.Context) (func(w *writer), error) {
+			res, err := s.cfg.Store.Do(ctx, t)
+			return func(w *writer) { putTxnResult(w, res) }, err
+		})
+	case kindCancel:
+		s.mu.Lock()
+		cancel := s.running[m.id]
+		s.mu.Unlock()
+		if cancel != nil {
+			cancel()
+		}
+		return m.end()
+	default:
+		return malformed("an unknown kind of message")
+	}
+	return nil
+}
+
+func readTimeout(r *reader) time.Duration {
+	us := r.uint()
+	if us == 0 || us > uint64(api.MaxTimeout.Microseconds()) {
+		return api.MaxTimeout
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// start answers a call in a goroutine of its own, or refuses it.
+func (s *server) start(m *message, timeout time.Duration, do func(context.Context) (func(w *writer), error)) {
+	id, size, isRead := m.id, int64(m.size), m.kind == kindRead
+	ctx, cancel, err := s.begin(id, size, timeout)
+	if err != nil {
+		s.refuse(id, err)
+		return
+	}
+	go func() {
+		defer s.calls.Done()
+		defer cancel()
+		put, err := do(ctx)
+		s.answer(id, isRead, put, err)
+		s.finish(id, size) // not before: one whose answer waits for room counts
+	}()
+}
+
+// begin puts a call into the books.
+func (s *server) begin(id uint64, size int64, timeout time.Duration) (context.Context, context.CancelFunc, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return nil, nil, api.Errorf(api.CodeUnavailable, "the node is shutting down")
+	case len(s.running) >= s.cfg.MaxCalls:
+		return nil, nil, overload("%d calls of the connection are being answered, the limit", s.cfg.MaxCalls)
+	case s.running[id] != nil:
+		return nil, nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
+	case s.bytes.Load()+size > s.cfg.MaxRequestBytes:
+		return nil, nil, overload("the calls being answered fill the %d bytes for them", s.cfg.MaxRequestBytes)
+	case s.cfg.Enter != nil:
+		if err := s.cfg.Enter(size); err != nil {
+			return nil, nil, err
+		}
+	}
+	s.bytes.Add(size)
+	s.calls.Add(1)
+	ctx, cancel := context.WithTimeout(s.ctx, timeout)
+	s.running[id] = cancel
+	return ctx, cancel, nil
+}
+
+func (s *server) finish(id uint64, size int64) {
+	if s.cfg.Leave != nil {
+		s.cfg.Leave(size)
+	}
+	s.bytes.Add(-size)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.running, id)
+}
+
+// answer sends the answer, and waits for room for it.
+func (s *server) answer(id uint64, isRead bool, put func(w *writer), err error) {
+	if err == nil {
+		if err = s.out.add(kindResult, id, put); err == nil {
+			return
+		}
+		if !isRead {
+			err = &api.Error{Code: api.CodeAmbiguous, Hint: "it was carried out, but its answer is too long", Err: err}
+		}
+	}
+	_ = s.out.add(kindError, id, errorBody(err)) // errors are short
+}
+
+// refuse answers a call that was not begun. Where there is no room for that, the caller's own deadline tells.
+func (s *server) refuse(id uint64, err error) {
+	_, _ = s.out.tryAdd(kindError, id, errorBody(err))
+}
+
+func errorBody(err error) func(w *writer) {
+	e := api.AsError(err)
+	return func(w *writer) { putError(w, e) }
+}

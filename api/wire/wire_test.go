@@ -1,0 +1,508 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// fill sets every field below v to something that is not zero: what a codec leaves out shows.
+func fill(v reflect.Value, n *uint64) {
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).Tag.Get("cbor") != "-" {
+				fill(v.Field(i), n)
+			}
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text %d", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Uint8:
+		v.SetUint(*n%200 + 1)
+	case reflect.Uint64, reflect.Uint32:
+		v.SetUint(*n << 7)
+	case reflect.Int64, reflect.Int:
+		v.SetInt(int64(*n) << 9)
+	default:
+		panic("no value for a " + v.Kind().String())
+	}
+}
+
+// codec is one word's way to bytes and back.
+type codec struct {
+	name string
+	zero func() any
+	put  func(w *writer, v any)
+	read func(r *reader) any
+}
+
+func codecOf[T any](name string, put func(*writer, *T), read func(*reader) *T) codec {
+	return codec{name,
+		func() any { return new(T) },
+		func(w *writer, v any) { put(w, v.(*T)) },
+		func(r *reader) any { return read(r) },
+	}
+}
+
+var codecs = []codec{
+	codecOf("ReadRequest", putRead, readRead), codecOf("ReadResult", putReadResult, readReadResult),
+	codecOf("Txn", putTxn, readTxn), codecOf("TxnResult", putTxnResult, readTxnResult), codecOf("Error", putError, readError),
+}
+
+// TestEveryFieldTravels: also one that is added to a word later.
+func TestEveryFieldTravels(t *testing.T) {
+	for _, c := range codecs {
+		full := c.zero()
+		fill(reflect.ValueOf(full).Elem(), new(uint64))
+		for _, v := range []any{full, c.zero()} {
+			var w writer
+			c.put(&w, v)
+			r := reader{b: w.b}
+			if got := c.read(&r); r.bad != "" || len(r.b) > 0 || !reflect.DeepEqual(got, v) {
+				t.Errorf("%s: %q, %d bytes left\ngot  %+v\nwant %+v", c.name, r.bad, len(r.b), got, v)
+			}
+			for n := range w.b { // cut off anywhere it is refused
+				r := reader{b: w.b[:n]}
+				if c.read(&r); r.bad == "" {
+					t.Errorf("%s: %d of %d bytes are accepted", c.name, n, len(w.b))
+				}
+			}
+		}
+	}
+}
+
+// FuzzReader: nothing that comes makes a reader fail in another way than it should, or take room for what is not there.
+func FuzzReader(f *testing.F) {
+	for i, c := range codecs {
+		v := c.zero()
+		fill(reflect.ValueOf(v).Elem(), new(uint64))
+		var w writer
+		c.put(&w, v)
+		f.Add(byte(i), w.b)
+	}
+	f.Fuzz(func(t *testing.T, which byte, b []byte) {
+		c := codecs[int(which)%len(codecs)]
+		r := reader{b: b}
+		v := c.read(&r)
+		if r.bad != "" {
+			return
+		}
+		var w writer
+		c.put(&w, v)
+		again := reader{b: w.b}
+		if got := c.read(&again); again.bad != "" || !reflect.DeepEqual(got, v) {
+			t.Errorf("%+v came back as %+v (%s)", v, got, again.bad)
+		}
+	})
+}
+
+// join serves the Store at one end of a pipe and returns a Client at the other.
+func join(t *testing.T, s api.Store, server ServerConfig, client ClientConfig) *Client {
+	t.Helper()
+	here, there := net.Pipe()
+	server.Store = s
+	served := make(chan error, 1)
+	go func() { served <- Serve(t.Context(), there, server) }()
+	c := NewClient(here, client)
+	t.Cleanup(func() {
+		_ = c.Close()
+		<-served
+	})
+	return c
+}
+
+func TestStore(t *testing.T) {
+	c := join(t, storetest.NewMemory(), ServerConfig{}, ClientConfig{})
+	storetest.Run(t, func(*testing.T) api.Store { return c })
+}
+
+// fake is a Store of functions.
+type fake struct {
+	read func(context.Context, *api.ReadRequest) (*api.ReadResult, error)
+	do   func(context.Context, *api.Txn) (*api.TxnResult, error)
+}
+
+func (f fake) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	return f.read(ctx, q)
+}
+func (f fake) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
+
+var (
+	aRead  = &api.ReadRequest{Keys: []api.Key{"a"}}
+	aWrite = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "a", Value: []byte("v")}}}
+)
+
+// held is a Store whose calls wait until they are let go or their time is up.
+func held() (s fake, entered chan struct{}, leave chan struct{}) {
+	entered, leave = make(chan struct{}, 100), make(chan struct{})
+	wait := func(ctx context.Context) error {
+		entered <- struct{}{}
+		select {
+		case <-leave:
+			return nil
+		case <-ctx.Done():
+			return &api.Error{Code: api.CodeAmbiguous, Err: ctx.Err()}
+		}
+	}
+	return fake{
+		read: func(ctx context.Context, _ *api.ReadRequest) (*api.ReadResult, error) {
+			return &api.ReadResult{Entries: []api.Entry{{Key: "a"}}}, wait(ctx)
+		},
+		do: func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) {
+			return &api.TxnResult{Committed: true}, wait(ctx)
+		},
+	}, entered, leave
+}
+
+// TestBroken: what was under way when the connection broke is unknown if it is a write, and nothing is sent afterwards.
+func TestBroken(t *testing.T) {
+	s, entered, _ := held()
+	here, there := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(t.Context(), there, ServerConfig{Store: s}) }()
+	c := NewClient(here, ClientConfig{})
+	defer func() { _ = c.Close() }()
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeAmbiguous) || !errors.Is(err, ErrBroken) {
+			t.Errorf("a write under way: %v", err)
+		}
+	})
+	calls.Go(func() {
+		if _, err := c.Read(t.Context(), aRead); !errors.Is(err, api.CodeUnavailable) || !errors.Is(err, ErrBroken) {
+			t.Errorf("a read under way: %v", err)
+		}
+	})
+	<-entered
+	<-entered
+	_ = there.Close()
+	calls.Wait()
+	<-c.Done()
+	if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeUnavailable) || !errors.Is(err, ErrBroken) {
+		t.Errorf("a write afterwards: %v", err)
+	}
+	<-ended // the calls that were being answered have ended, too: their contexts have
+}
+
+// TestNotSent: what had not been given to the connection when it broke has certainly not happened.
+func TestNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe() // nobody reads: the first write is stuck
+		c := NewClient(here, ClientConfig{})
+		codes := make([]api.Code, 2)
+		var calls sync.WaitGroup
+		for i := range codes {
+			calls.Go(func() {
+				_, err := c.Do(t.Context(), aWrite)
+				codes[i] = api.CodeOf(err)
+			})
+			synctest.Wait()
+		}
+		_ = there.Close()
+		calls.Wait()
+		if codes[0] != api.CodeAmbiguous || codes[1] != api.CodeUnavailable {
+			t.Errorf("the one being sent: %s, the one waiting: %s", codes[0], codes[1])
+		}
+		_ = c.Close()
+	})
+}
+
+// TestDeadlines cross the connection, and a caller's leaving does too.
+func TestDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, entered, _ := held()
+		var left time.Duration
+		ended := make(chan time.Time, 1)
+		inner := s.do
+		s.do = func(ctx context.Context, x *api.Txn) (*api.TxnResult, error) {
+			deadline, _ := ctx.Deadline()
+			left = time.Until(deadline)
+			res, err := inner(ctx, x)
+			ended <- time.Now()
+			return res, err
+		}
+		c := join(t, s, ServerConfig{}, ClientConfig{})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := c.Do(ctx, aWrite); !errors.Is(err, api.CodeAmbiguous) {
+			t.Errorf("time was up: %v", err)
+		}
+		<-entered
+		<-ended
+		if left != 2*time.Second {
+			t.Errorf("the other side had %v", left)
+		}
+		ctx, cancel = context.WithCancel(t.Context())
+		began := time.Now()
+		time.AfterFunc(time.Second, cancel)
+		if _, err := c.Do(ctx, aWrite); !errors.Is(err, api.CodeAmbiguous) || !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+		if after := (<-ended).Sub(began); after != time.Second || left != api.MaxTimeout {
+			t.Errorf("the other side went on for %v of %v", after, left)
+		}
+	})
+}
+
+// TestSilence: a connection over which nothing comes is given up, so that the next call makes another.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, there) }()
+		c := NewClient(here, ClientConfig{Silence: 3 * time.Second})
+		for i, d := range []time.Duration{time.Second, 3 * time.Second} {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			if _, err := c.Read(ctx, aRead); !errors.Is(err, api.CodeUnavailable) {
+				t.Errorf("after %v: %v", d, err)
+			}
+			cancel()
+			select {
+			case <-c.Done():
+				if i == 0 {
+					t.Errorf("given up after %v", d)
+				}
+			default:
+				if i == 1 {
+					t.Errorf("not given up after %v", d)
+				}
+			}
+		}
+		_ = c.Close()
+		_ = there.Close()
+	})
+}
+
+// TestLimits: what is too much is refused at once, by either side, and the calls under way are not touched.
+func TestLimits(t *testing.T) {
+	for name, cfg := range map[string]struct {
+		server ServerConfig
+		client ClientConfig
+		names  string
+	}{
+		"calls here":  {client: ClientConfig{MaxCalls: 2}, names: "2 calls"},
+		"calls there": {server: ServerConfig{MaxCalls: 2}, names: "2 calls"},
+		"bytes there": {server: ServerConfig{MaxRequestBytes: 80}, names: "80 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, entered, leave := held()
+			c := join(t, s, cfg.server, cfg.client)
+			var calls sync.WaitGroup
+			for range 2 {
+				calls.Go(func() {
+					if _, err := c.Do(t.Context(), aWrite); err != nil {
+						t.Error(err)
+					}
+				})
+				<-entered
+			}
+			_, err := c.Do(t.Context(), aWrite)
+			if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter == 0 || !strings.Contains(e.Hint, cfg.names) {
+				t.Errorf("one too many: %v", err)
+			}
+			close(leave)
+			calls.Wait()
+			if _, err := c.Do(t.Context(), aWrite); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("bytes here", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			here, there := net.Pipe() // nobody reads
+			c := NewClient(here, ClientConfig{MaxBytes: 30})
+			var calls sync.WaitGroup
+			for range 2 { // one is being sent, one waits
+				calls.Go(func() { _, _ = c.Do(t.Context(), aWrite) })
+				synctest.Wait()
+			}
+			if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeUnavailable) || !strings.Contains(err.Error(), "30 bytes") {
+				t.Errorf("one too many: %v", err)
+			}
+			_ = there.Close()
+			calls.Wait()
+			_ = c.Close()
+		})
+	})
+}
+
+// TestAnswersWaitForRoom: a side that does not read holds the answers up, not the memory.
+func TestAnswersWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answered atomic.Int64
+		s := fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+			answered.Add(1)
+			return &api.ReadResult{Entries: []api.Entry{{Key: "a", Value: make([]byte, 1000), Exists: true}}}, nil
+		}}
+		here, there := net.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- Serve(t.Context(), there, ServerConfig{Store: s, MaxAnswerBytes: 3000, MaxCalls: 20}) }()
+		var b []byte
+		for id := range uint64(100) {
+			b = appendMessage(b, kindRead, id, func(w *writer) { w.uint(0); putRead(w, aRead) })
+		}
+		if _, err := here.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if n := answered.Load(); n > 30 { // those in the connection's hands, those in the outbox, those that wait for it
+			t.Errorf("%d calls were answered while nobody listened", n)
+		}
+		_ = here.Close()
+		<-ended
+	})
+}
+
+// TestDrain: new calls are turned away, those under way are answered.
+func TestDrain(t *testing.T) {
+	s, entered, leave := held()
+	drain := make(chan struct{})
+	c := join(t, s, ServerConfig{Drain: drain}, ClientConfig{})
+	result := make(chan error, 1)
+	go func() {
+		_, err := c.Do(t.Context(), aWrite)
+		result <- err
+	}()
+	<-entered
+	close(drain)
+	<-c.Done()
+	if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeUnavailable) {
+		t.Errorf("a new call: %v", err)
+	}
+	close(leave)
+	if err := <-result; err != nil {
+		t.Errorf("the call under way: %v", err)
+	}
+}
+
+// TestGarbage ends the connection, and nothing else.
+func TestGarbage(t *testing.T) {
+	message := func(k kind, body ...byte) []byte {
+		return appendMessage(nil, k, 7, func(w *writer) { w.b = append(w.b, body...) })
+	}
+	for name, b := range map[string][]byte{
+		"HTTP": []byte("GET / HTTP/1.1\r\n\r\n"), "empty": {0, 0, 0, 0}, "long": {0xff, 0xff, 0xff, 0xff}, "kind": message(99),
+		"answer": message(kindResult), "cut": message(kindRead, 0, 200), "more": append(message(kindCancel, 1), message(kindCancel)...),
+	} {
+		here, there := net.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- Serve(t.Context(), there, ServerConfig{Store: storetest.NewMemory()}) }()
+		_, _ = here.Write(b) // it may hang up in the middle
+		if err := <-ended; !errors.Is(err, api.CodeInvalid) {
+			t.Errorf("%s: the server says %v", name, err)
+		}
+	}
+	for name, b := range map[string][]byte{"kind": message(99), "cut": message(kindError, 200), "long": {0x7f, 0, 0, 0}} {
+		here, there := net.Pipe()
+		c := NewClient(here, ClientConfig{})
+		_, _ = there.Write(b)
+		if name == "cut" || name == "kind" { // about a call that nobody made
+			b = bytes.Clone(b)
+			b[lengthBytes+1] = 1
+			result := make(chan error, 1)
+			go func() { _, err := c.Do(t.Context(), aWrite); result <- err }()
+			if _, err := newInbox(there, MaxMessageBytes).next(); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = there.Write(b)
+			if err := <-result; !errors.Is(err, api.CodeAmbiguous) || !errors.Is(err, ErrBroken) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		<-c.Done()
+		_ = c.Close()
+	}
+}
+
+// TestTooLong: an answer that cannot travel is an error, and not of the kind that says that nothing happened.
+func TestTooLong(t *testing.T) {
+	var entries []api.Entry
+	for range MaxMessageBytes/api.MaxValueBytes + 1 {
+		entries = append(entries, api.Entry{Value: make([]byte, api.MaxValueBytes), Exists: true})
+	}
+	c := join(t, fake{
+		read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+			return &api.ReadResult{Entries: entries}, nil
+		},
+		do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return &api.TxnResult{Entries: entries}, nil },
+	}, ServerConfig{}, ClientConfig{})
+	if _, err := c.Read(t.Context(), aRead); !errors.Is(err, api.CodeTooLarge) {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeAmbiguous) {
+		t.Errorf("write: %v", err)
+	}
+	for range entries {
+		aLarge := &api.Txn{If: []api.Cond{{Kind: api.CondValue, Key: "a", Value: make([]byte, MaxMessageBytes)}}}
+		if _, err := c.Do(t.Context(), aLarge); !errors.Is(err, api.CodeTooLarge) {
+			t.Errorf("request: %v", err)
+		}
+		break
+	}
+}
+
+// BenchmarkCalls is what the way costs, both ends and a Store that does nothing included, over loopback.
+func BenchmarkCalls(b *testing.B) {
+	for _, callers := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("%d callers", callers), func(b *testing.B) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			s := fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
+				return &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: "a"}}}, nil
+			}}
+			go func() {
+				if conn, err := l.Accept(); err == nil {
+					_ = Serve(b.Context(), conn, ServerConfig{Store: s})
+				}
+			}()
+			conn, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			c := NewClient(conn, ClientConfig{})
+			defer func() { _ = c.Close() }()
+			txn := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "users/alice", Value: make([]byte, 256)}}}
+			b.ReportAllocs()
+			b.ResetTimer()
+			var calls sync.WaitGroup
+			for i := range callers {
+				calls.Go(func() {
+					for range (b.N + callers - 1 - i) / callers {
+						if _, err := c.Do(b.Context(), txn); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			calls.Wait()
+		})
+	}
+}

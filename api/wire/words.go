@@ -1,0 +1,160 @@
+package wire
+
+import "github.com/edgehold/edgehold/api"
+
+func putRead(w *writer, q *api.ReadRequest) {
+	putList(w, q.Keys, putKey)
+	w.byte(byte(q.Consistency))
+	w.time(q.MaxStale)
+	w.text(string(q.Group))
+	w.session(q.Session)
+	putList(w, q.Known, func(w *writer, v *api.Version) { w.version(*v) })
+}
+
+func readRead(r *reader) *api.ReadRequest {
+	return &api.ReadRequest{
+		Keys: list(r, 1, readKey), Consistency: api.Consistency(r.byte()), MaxStale: r.time(), Group: api.GroupID(r.text()),
+		Session: r.session(), Known: list(r, 2, func(r *reader, v *api.Version) { *v = r.version() }),
+	}
+}
+
+func putKey(w *writer, k *api.Key)  { w.text(string(*k)) }
+func readKey(r *reader, k *api.Key) { *k = r.key() }
+
+func putReadResult(w *writer, res *api.ReadResult) {
+	putList(w, res.Entries, putEntry)
+	w.byte(byte(res.ServedBy))
+	w.text(string(res.Group))
+	w.time(res.Age)
+	w.flags(res.Snapshot)
+	putTiming(w, &res.Timing)
+}
+
+func readReadResult(r *reader) *api.ReadResult {
+	return &api.ReadResult{
+		Entries: list(r, minEntryBytes, readEntry), ServedBy: api.ServedBy(r.byte()), Group: api.GroupID(r.text()),
+		Age: r.time(), Snapshot: flag(r.byte(), 0), Timing: readTiming(r),
+	}
+}
+
+// minEntryBytes is what the least entry takes.
+const minEntryBytes = 6
+
+func putEntry(w *writer, e *api.Entry) {
+	w.text(string(e.Key))
+	w.flags(e.Exists, e.Unchanged)
+	w.bytes(e.Value)
+	w.version(e.Version)
+	w.uint(uint64(e.Lease))
+}
+
+func readEntry(r *reader, e *api.Entry) {
+	e.Key = r.key()
+	flags := r.byte()
+	e.Exists, e.Unchanged = flag(flags, 0), flag(flags, 1)
+	e.Value, e.Version, e.Lease = r.bytes(), r.version(), api.LeaseID(r.uint())
+}
+
+func putTiming(w *writer, t *api.Timing) {
+	w.time(t.Route)
+	w.time(t.Revoke)
+	w.time(t.Commit)
+	putList(w, t.Delayed, func(w *writer, d *api.Delay) { w.text(string(d.Node)); w.time(d.Wait) })
+}
+
+func readTiming(r *reader) api.Timing {
+	return api.Timing{
+		Route: r.time(), Revoke: r.time(), Commit: r.time(),
+		Delayed: list(r, 2, func(r *reader, d *api.Delay) { d.Node, d.Wait = api.NodeID(r.text()), r.time() }),
+	}
+}
+
+func putTxn(w *writer, t *api.Txn) {
+	w.b = append(w.b, t.ID.Client[:]...)
+	w.uint(t.ID.Seq)
+	w.uint(t.ID.AckedBelow)
+	w.uint(t.ID.Epoch)
+	putList(w, t.If, putCond)
+	putList(w, t.Then, putOp)
+	putList(w, t.Else, putOp)
+	w.text(string(t.Group))
+	putList(w, t.Dropped, putDropped)
+}
+
+func readTxn(r *reader) *api.Txn {
+	return &api.Txn{
+		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()},
+		If: list(r, 5, readCond), Then: list(r, 3, readOp), Else: list(r, 3, readOp),
+		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped),
+	}
+}
+
+func putCond(w *writer, c *api.Cond) {
+	w.byte(byte(c.Kind))
+	w.text(string(c.Key))
+	w.version(c.Version)
+	w.bytes(c.Value)
+}
+
+func readCond(r *reader, c *api.Cond) {
+	c.Kind, c.Key, c.Version, c.Value = api.CondKind(r.byte()), r.key(), r.version(), r.bytes()
+}
+
+func putOp(w *writer, o *api.Op) {
+	w.byte(byte(o.Kind))
+	w.text(string(o.Key))
+	w.bytes(o.Value)
+}
+
+func readOp(r *reader, o *api.Op) {
+	o.Kind, o.Key, o.Value = api.OpKind(r.byte()), r.key(), r.bytes()
+}
+
+func putDropped(w *writer, d *api.DroppedLease) {
+	w.session(d.Session)
+	w.text(string(d.Key))
+	w.uint(uint64(d.Lease))
+	w.text(string(d.Group))
+}
+
+func readDropped(r *reader, d *api.DroppedLease) {
+	d.Session, d.Key, d.Lease, d.Group = r.session(), r.key(), api.LeaseID(r.uint()), api.GroupID(r.text())
+}
+
+func putTxnResult(w *writer, res *api.TxnResult) {
+	w.flags(res.Committed, res.Replayed)
+	putList(w, res.Entries, putEntry)
+	w.version(res.Version)
+	w.text(string(res.Group))
+	putTiming(w, &res.Timing)
+}
+
+func readTxnResult(r *reader) *api.TxnResult {
+	flags := r.byte()
+	return &api.TxnResult{
+		Committed: flag(flags, 0), Replayed: flag(flags, 1), Entries: list(r, minEntryBytes, readEntry),
+		Version: r.version(), Group: api.GroupID(r.text()), Timing: readTiming(r),
+	}
+}
+
+// putError leaves the cause behind, but for its text where the error says nothing else.
+func putError(w *writer, e *api.Error) {
+	hint := e.Hint
+	if hint == "" && e.Err != nil {
+		hint = e.Err.Error()
+	}
+	w.text(string(e.Code))
+	w.text(e.Op)
+	w.text(string(e.Key))
+	w.text(hint)
+	w.text(string(e.Leader))
+	w.time(e.RetryAfter)
+	w.version(e.Version)
+}
+
+func readError(r *reader) *api.Error {
+	return &api.Error{
+		Code: api.Code(r.text()), Op: r.text(), Key: r.key(), Hint: r.text(), Leader: api.NodeID(r.text()),
+		RetryAfter: r.time(), Version: r.version(),
+	}
+}
