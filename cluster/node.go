@@ -16,6 +16,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/edge"
 	"github.com/edgehold/edgehold/cluster/meta"
@@ -27,6 +28,9 @@ import (
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
+
+// idleWorkers bounds the workers that wait for calls: some 16 KiB each.
+const idleWorkers = 1024
 
 // closeGrace is how long requests may go on after Close began.
 const closeGrace = 2 * time.Second
@@ -48,6 +52,7 @@ type Node struct {
 	router  *router.Router
 	edge    *edge.Edge
 	http    *httpd.Server
+	workers *wire.Workers // carry out the calls of clients and of nodes
 	members members
 
 	cacheOnce sync.Once
@@ -75,7 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers)}
 	n.members.open = map[api.GroupID]*member{}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if _, err := rand.Read(n.nonce[:]); err != nil {
@@ -132,7 +137,7 @@ func (n *Node) makePeers() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n},
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers,
 	})
 	if err != nil {
 		return err
@@ -217,7 +222,7 @@ func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
-		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log,
+		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers,
 	})})
 }
 
@@ -260,6 +265,7 @@ func (n *Node) Close() error {
 		if n.port != nil {
 			errs = append(errs, n.port.Close())
 		}
+		n.workers.Close()
 		n.tasks.Wait()
 		n.closeStateCache()
 		n.closed = errors.Join(errs...)

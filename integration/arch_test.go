@@ -49,7 +49,7 @@ var house = map[string]room{
 	"cluster/router":      {ours: []string{"api", "fsm/placement", "cluster/peer"}, others: []string{hclog}},
 	"cluster/edge":        {ours: []string{"api"}, tests: []string{"cluster/clock"}},
 	"cluster/clock":       {ours: []string{"api"}, others: []string{"golang.org/x/sys"}},
-	"cluster":             {ours: []string{"cluster/*", "api", "api/httpd", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
+	"cluster":             {ours: []string{"cluster/*", "api", "api/httpd", "api/wire", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
 	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},
 	"cmd/edgehold":        {ours: []string{"cluster", "cluster/local", "api", "api/client", "cmd/edgehold/load", "cmd/edgehold/plot"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
 	"cmd/edgehold/load":   {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},

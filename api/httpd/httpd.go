@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
 )
 
 // Config is what the API serves and how much of it at once.
@@ -33,6 +34,8 @@ type Config struct {
 	MaxInFlight int
 	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
 	MaxBodyBytes int64
+	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
+	Workers *wire.Workers
 	// MaxStreams bounds the streams of calls that are open at once; one more gets 503 at once. 0 is 1024.
 	MaxStreams int
 }

@@ -26,6 +26,8 @@ type ServerConfig struct {
 	// be there too, told when it has been answered.
 	Enter func(bytes int64) error
 	Leave func(bytes int64)
+	// Workers carry the calls out; nil: each gets a goroutine of its own.
+	Workers *Workers
 	// Drain, closed, ends the connection politely: no new calls, and those under way are answered. nil: never.
 	Drain <-chan struct{}
 }
@@ -165,7 +167,7 @@ func readTimeout(r *reader) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// start answers a call in a goroutine of its own, or refuses it.
+// start has a call answered, or refuses it.
 func (s *server) start(m *message, timeout time.Duration, do func(context.Context) (func(w *writer), error)) {
 	id, size, isRead := m.id, int64(m.size), m.kind == kindRead
 	ctx, cancel, err := s.begin(id, size, timeout)
@@ -173,13 +175,13 @@ func (s *server) start(m *message, timeout time.Duration, do func(context.Contex
 		s.refuse(id, err)
 		return
 	}
-	go func() {
+	s.cfg.Workers.start(func() {
 		defer s.calls.Done()
 		defer cancel()
 		put, err := do(ctx)
 		s.answer(id, isRead, put, err)
 		s.finish(id, size) // not before: one whose answer waits for room counts
-	}()
+	})
 }
 
 // begin puts a call into the books.

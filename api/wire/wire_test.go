@@ -137,7 +137,9 @@ func join(t *testing.T, s api.Store, server ServerConfig, client ClientConfig) *
 }
 
 func TestStore(t *testing.T) {
-	c := join(t, storetest.NewMemory(), ServerConfig{}, ClientConfig{})
+	workers := NewWorkers(2)
+	c := join(t, storetest.NewMemory(), ServerConfig{Workers: workers}, ClientConfig{})
+	t.Cleanup(workers.Close) // before the server's end: a closed one keeps nobody
 	storetest.Run(t, func(*testing.T) api.Store { return c })
 }
 
@@ -465,6 +467,45 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
+// TestWorkers: at most so many wait, all work is done, and none is left after Close.
+func TestWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which fails where a goroutine is left
+		w := NewWorkers(2)
+		var done atomic.Int64
+		gate := make(chan struct{})
+		for range 5 {
+			w.start(func() { <-gate; done.Add(1) })
+		}
+		close(gate)
+		synctest.Wait()
+		if n := len(w.idle); n != 2 || done.Load() != 5 {
+			t.Errorf("%d wait, %d calls were carried out", n, done.Load())
+		}
+		w.start(func() { done.Add(1) })
+		synctest.Wait()
+		if n := len(w.idle); n != 2 || done.Load() != 6 {
+			t.Errorf("%d wait, %d calls were carried out", n, done.Load())
+		}
+		late := make(chan struct{})
+		w.start(func() { <-late; done.Add(1) })
+		closed := make(chan struct{})
+		go func() { w.Close(); close(closed) }()
+		synctest.Wait()
+		select {
+		case <-closed:
+			t.Error("closed while one works")
+		default:
+		}
+		close(late)
+		<-closed
+		w.start(func() { done.Add(1) })
+		synctest.Wait()
+		if done.Load() != 8 || len(w.idle) != 0 {
+			t.Errorf("%d wait, %d calls were carried out", len(w.idle), done.Load())
+		}
+	})
+}
+
 // BenchmarkCalls is what the way costs, both ends and a Store that does nothing included, over loopback.
 func BenchmarkCalls(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
@@ -477,9 +518,11 @@ func BenchmarkCalls(b *testing.B) {
 			s := fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
 				return &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: "a"}}}, nil
 			}}
+			workers := NewWorkers(256)
+			defer workers.Close()
 			go func() {
 				if conn, err := l.Accept(); err == nil {
-					_ = Serve(b.Context(), conn, ServerConfig{Store: s})
+					_ = Serve(b.Context(), conn, ServerConfig{Store: s, Workers: workers})
 				}
 			}()
 			conn, err := net.Dial("tcp", l.Addr().String())

@@ -114,7 +114,7 @@ func (s *Server) serveCalls(ctx context.Context, st frameStream) error {
 	// Not awaited here: what it is blocked in ends only when this returns. Close waits for it.
 	s.wg.Go(func() {
 		defer cancel()
-		if err := wire.Serve(ctx, &frames{stream: st, close: cancel}, wire.ServerConfig{Store: served{s}}); err != nil {
+		if err := wire.Serve(ctx, &frames{stream: st, close: cancel}, wire.ServerConfig{Store: served{s}, Workers: s.cfg.Workers}); err != nil {
 			s.cfg.Logger.Debug("a stream of calls has ended", "error", err)
 		}
 	})

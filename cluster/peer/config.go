@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -74,6 +75,8 @@ type ServerConfig struct {
 	PollPatience time.Duration // 0: 5 s
 	// RenewTimeout bounds the renewal of one session; an answer later than its term would be of no use.
 	RenewTimeout time.Duration // 0: api.DefaultLeaseTerm
+	// Workers carry out the calls that come on streams; nil: each gets a goroutine of its own.
+	Workers *wire.Workers
 }
 
 func (c *ServerConfig) complete() error {

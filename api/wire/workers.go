@@ -1,0 +1,71 @@
+package wire
+
+import "sync"
+
+// Workers are goroutines that carry out one call after the other. The stack of one that has carried out a call before is as
+// large as it must be, and to grow one costs more than many a call does. Safe for concurrent use; a nil Workers has none,
+// and a closed one keeps none.
+type Workers struct {
+	max int // that wait
+
+	mu     sync.Mutex
+	idle   []chan func() // guarded by mu: of those that wait, the one that worked last at the end
+	closed bool          // guarded by mu
+	all    sync.WaitGroup
+}
+
+// NewWorkers returns Workers of which at most maxIdle wait for work: that bounds their memory, not what they do at once.
+func NewWorkers(maxIdle int) *Workers { return &Workers{max: maxIdle} }
+
+// Close ends those that wait, and waits for those that work.
+func (w *Workers) Close() {
+	w.mu.Lock()
+	w.closed = true
+	for _, next := range w.idle {
+		close(next)
+	}
+	w.idle = nil
+	w.mu.Unlock()
+	w.all.Wait()
+}
+
+// start has f carried out, by one who waits or by a new one.
+func (w *Workers) start(f func()) {
+	if w == nil {
+		go f()
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if last := len(w.idle) - 1; last >= 0 {
+		w.idle[last] <- f
+		w.idle = w.idle[:last]
+		return
+	}
+	if w.closed { // what it carries out has an owner of its own
+		go f()
+		return
+	}
+	w.all.Go(func() { w.work(f) })
+}
+
+func (w *Workers) work(f func()) {
+	next := make(chan func(), 1)
+	for ok := true; ok; f, ok = <-next {
+		f()
+		if !w.rest(next) {
+			return
+		}
+	}
+}
+
+// rest makes a worker one that waits; false where there are enough.
+func (w *Workers) rest(next chan func()) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || len(w.idle) >= w.max {
+		return false
+	}
+	w.idle = append(w.idle, next)
+	return true
+}
