@@ -44,8 +44,7 @@ func (r *ListRequest) Check() error {
 	return nil
 }
 
-// Check tells whether the transaction is within the limits and makes sense: known kinds, at most one write a key and
-// branch.
+// Check tells whether the transaction is within the limits and makes sense.
 func (t *Txn) Check() error {
 	if n := len(t.If) + len(t.Then) + len(t.Else); n > MaxTxnOps {
 		return Errorf(CodeTooLarge, "transaction of %d operations is over the limit of %d operations", n, MaxTxnOps)
@@ -62,19 +61,9 @@ func (t *Txn) Check() error {
 		}
 	}
 	for _, branch := range [2][]Op{t.Then, t.Else} {
-		var written map[Key]bool // a single operation needs none
-		if len(branch) > 1 {
-			written = make(map[Key]bool, len(branch))
-		}
 		for _, o := range branch {
-			if o.Kind < OpGet || o.Kind > OpDelete {
+			if o.Kind < OpGet || o.Kind > OpAppendIfAbsent {
 				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "unknown kind of operation"}
-			}
-			if o.Writes() && written[o.Key] {
-				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "the key is written twice in one branch"}
-			}
-			if o.Writes() && len(branch) > 1 {
-				written[o.Key] = true
 			}
 			if err := checkPair(o.Key, o.Value, &size); err != nil {
 				return err

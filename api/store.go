@@ -96,7 +96,7 @@ type ReadResult struct {
 // OpKind is what an Op does.
 type OpKind uint8
 
-// What a step does: OpGet reads, the others write.
+// What a step does: OpGet reads, the others write. Further ones are the functions, from [OpAdd] on.
 const (
 	OpGet OpKind = iota + 1
 	OpPut
@@ -108,6 +108,7 @@ type Op struct {
 	Kind  OpKind `cbor:"1,keyasint"`
 	Key   Key    `cbor:"2,keyasint"`
 	Value []byte `cbor:"3,keyasint,omitempty"`
+	Delta int64  `cbor:"4,keyasint,omitempty"` // of OpAdd
 }
 
 // Writes tells whether the step may change its key.
@@ -132,7 +133,8 @@ type Cond struct {
 	Value   []byte   `cbor:"4,keyasint,omitempty"`
 }
 
-// Txn is one atomic if/then/else: where all of If hold, Then is carried out, else Else.
+// Txn is one atomic if/then/else: where all of If hold, Then is carried out, else Else. The steps of a branch are carried
+// out in their order, each on what the ones before left, also where they name the same key.
 type Txn struct {
 	ID   RequestID `cbor:"1,keyasint,omitempty"`
 	If   []Cond    `cbor:"2,keyasint,omitempty"`
@@ -185,8 +187,8 @@ func (t *Txn) WrittenKeys() []Key {
 // TxnResult tells what a transaction did.
 type TxnResult struct {
 	Committed bool `cbor:"1,keyasint,omitempty"` // whether If held, and so Then was carried out
-	// Entries holds one Entry for each step of the branch that ran (a write's Value is left out). Where If did not
-	// hold and Else is empty, it holds instead the present state, without values, of the keys of If, in their order.
+	// Entries holds one Entry for each step of the branch that ran (a write's Value is left out, but for OpAdd). Where If
+	// did not hold and Else is empty, it holds instead the present state, without values, of the keys of If, in their order.
 	Entries []Entry `cbor:"2,keyasint,omitempty"`
 	Version Version `cbor:"3,keyasint,omitempty"` // of every write of this transaction
 	Group   GroupID `cbor:"4,keyasint,omitempty"`

@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
 
 // The parts that several commands and rows are made of.
 
@@ -107,16 +111,21 @@ func readCond(r *reader) api.Cond {
 func putOp(w *writer, o *api.Op) {
 	w.byte(byte(o.Kind))
 	w.text(string(o.Key))
-	if o.Kind == api.OpPut {
+	switch o.Kind {
+	case api.OpPut, api.OpAppendIfAbsent:
 		w.bytes(o.Value)
+	case api.OpAdd:
+		w.int(o.Delta)
 	}
 }
 
 func readOp(r *reader) api.Op {
 	o := api.Op{Kind: api.OpKind(r.byte()), Key: r.key()}
 	switch o.Kind {
-	case api.OpPut:
+	case api.OpPut, api.OpAppendIfAbsent:
 		o.Value = r.bytes(api.MaxValueBytes)
+	case api.OpAdd:
+		o.Delta = r.int()
 	case api.OpGet, api.OpDelete:
 	default:
 		r.fail("an unknown kind of operation")
@@ -186,13 +195,20 @@ func putRecord(w *writer, c *Record) {
 	w.uint(c.Epoch)
 	w.bool(c.Committed)
 	w.version(c.Version)
-	w.uint(uint64(len(c.Outcomes)))
-	for _, o := range c.Outcomes {
-		// Most entries have the transaction's own version: no need to repeat it.
-		same := o.Version == c.Version
-		w.byte(bit(o.Exists, 1) | bit(same, 2))
+	putOutcomes(w, c.Outcomes, c.Version)
+}
+
+// putOutcomes writes them; most have the version of the transaction itself, which need not be repeated.
+func putOutcomes(w *writer, outcomes []Outcome, usual api.Version) {
+	w.uint(uint64(len(outcomes)))
+	for _, o := range outcomes {
+		same := o.Version == usual
+		w.byte(bit(o.Exists, 1) | bit(same, 2) | bit(len(o.Value) > 0, 4))
 		if !same {
 			w.version(o.Version)
+		}
+		if len(o.Value) > 0 {
+			w.bytes(o.Value)
 		}
 	}
 }
@@ -206,15 +222,24 @@ func bit(set bool, b byte) byte {
 
 func readRecord(r *reader, c *Record) {
 	c.Anchor, c.Body, c.Epoch, c.Committed, c.Version = r.key(), r.array16(), r.uint(), r.bool(), r.version()
-	c.Outcomes = list(r, api.MaxTxnOps, 1, func(r *reader) Outcome {
+	c.Outcomes = readOutcomes(r, c.Version)
+}
+
+func readOutcomes(r *reader, usual api.Version) []Outcome {
+	return list(r, api.MaxTxnOps, 1, func(r *reader) Outcome {
 		f := r.byte()
-		if f > 3 {
+		if f > 7 {
 			r.fail("an unknown flag")
 		}
-		o := Outcome{Version: c.Version, Exists: f&1 != 0}
+		o := Outcome{Version: usual, Exists: f&1 != 0}
 		if f&2 == 0 {
-			if o.Version = r.version(); o.Version == c.Version {
+			if o.Version = r.version(); o.Version == usual {
 				r.fail("a version that is not in its shortest form")
+			}
+		}
+		if f&4 != 0 {
+			if o.Value = slices.Clone(r.bytes(maxOutcomeValue)); len(o.Value) == 0 {
+				r.fail("a value that is empty where one was said to be")
 			}
 		}
 		return o

@@ -34,7 +34,7 @@ func samples() []Command {
 		Clients: []Client{{ID: id.Client, AckedBelow: 8, Epoch: 5}},
 		Records: []Record{{
 			Client: id.Client, Seq: 9, Anchor: "a", Body: [16]byte{9}, Epoch: 5, Committed: true, Version: api.Version{Epoch: 1, Index: 200},
-			Outcomes: []Outcome{{api.Version{Epoch: 1, Index: 200}, true}, {api.Version{Epoch: 1, Index: 3}, false}},
+			Outcomes: []Outcome{{Version: api.Version{Epoch: 1, Index: 200}, Exists: true}, {Version: api.Version{Epoch: 1, Index: 3}}},
 		}},
 	}
 	return []Command{
@@ -42,6 +42,9 @@ func samples() []Command {
 		TermStart{"us-east-1"},
 		Write{Term: 3, Txn: putTxn("key", "value")},
 		Write{Term: 300, Txn: txn, Cleared: dropped, Killed: []api.SessionID{sid}},
+		Write{Term: 3, Txn: api.Txn{Then: []api.Op{
+			{Kind: api.OpAdd, Key: "n", Delta: math.MinInt64}, {Kind: api.OpAdd, Key: "n", Delta: 1}, {Kind: api.OpAppendIfAbsent, Key: "l", Value: []byte("<1>")},
+		}}},
 		Grant{3, []GrantItem{
 			{Session: sid, Keys: []api.Key{"a", "b"}},
 			{sid, api.Nonce{4}, []api.Key{"c"}, []api.Version{{Epoch: 1, Index: 2}}},

@@ -29,6 +29,8 @@ const (
 	maxItems     = 1 << 12
 	// maxReceiptRecords leaves room for the receipts of many groups joined.
 	maxReceiptRecords = 1 << 20
+	// maxOutcomeValue is the length of the longest sum of an add.
+	maxOutcomeValue = 20
 )
 
 // limits are those that tests make smaller.

@@ -62,7 +62,7 @@ func (v *view) replay(rec *Record, t *api.Txn) *api.TxnResult {
 	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Group: v.meta.Group, Replayed: true}
 	res.Entries = make([]api.Entry, len(rec.Outcomes))
 	for i, o := range rec.Outcomes {
-		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists}
+		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists, Value: o.Value}
 	}
 	return res
 }
@@ -128,9 +128,7 @@ func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: epoch,
 		Committed: res.Committed, Version: res.Version, Outcomes: t.room.outcomes[:0],
 	}
-	for i := range res.Entries {
-		rec.Outcomes = append(rec.Outcomes, Outcome{res.Entries[i].Version, res.Entries[i].Exists})
-	}
+	rec.Outcomes = outcomes(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
 	t.room.outcomes = rec.Outcomes
 	if id.Seq > 0 {
 		c := t.client(id.Client)
@@ -145,6 +143,18 @@ func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 		t.set(t.key.client(id.Client), c.row())
 	}
 	t.putRecord(&rec)
+}
+
+// outcomes adds what is kept of the entries, which are of the branch's steps or of the tested keys.
+func outcomes(to []Outcome, branch []api.Op, entries []api.Entry) []Outcome {
+	for i := range entries {
+		o := Outcome{Version: entries[i].Version, Exists: entries[i].Exists}
+		if i < len(branch) && branch[i].Kind == api.OpAdd {
+			o.Value = entries[i].Value
+		}
+		to = append(to, o)
+	}
+	return to
 }
 
 // anchor is the smallest key that the transaction names.

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -227,6 +229,9 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	if !committed {
 		branch = w.Txn.Else
 	}
+	if !o.possible(branch) {
+		return fail(api.CodePreconditionFailed)
+	}
 	if hs := o.inTheWay(branch, w); hs != nil {
 		return Result{Index: o.index, Err: &api.Error{Code: RetryLeases}, Holders: hs}
 	}
@@ -239,10 +244,56 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	return Result{Index: o.index, Txn: &res, Effect: effect}
 }
 
+// possible tells whether every add of the branch meets a number.
+func (o *oracle) possible(branch []api.Op) bool {
+	now := map[api.Key]api.Entry{}
+	for _, op := range branch {
+		e, ok := now[op.Key]
+		if !ok {
+			e = o.entry(op.Key)
+		}
+		if e, ok = after(e, op); !ok {
+			return false
+		}
+		now[op.Key] = e
+	}
+	return true
+}
+
+// after is what a step makes of a key; false where it cannot be carried out. Numbers in tests are small.
+func after(e api.Entry, op api.Op) (api.Entry, bool) {
+	switch op.Kind {
+	case api.OpPut:
+		e.Value, e.Exists = op.Value, true
+	case api.OpDelete:
+		e.Value, e.Exists = nil, false
+	case api.OpAdd:
+		n := 0
+		if e.Exists {
+			var err error
+			if n, err = strconv.Atoi(string(e.Value)); err != nil {
+				return e, false
+			}
+		}
+		e.Value, e.Exists = []byte(strconv.Itoa(n+int(op.Delta))), true
+	case api.OpAppendIfAbsent:
+		if !e.Exists || !strings.Contains(string(e.Value), string(op.Value)) {
+			e.Value, e.Exists = []byte(string(e.Value)+string(op.Value)), true
+		}
+	}
+	return e, true
+}
+
 func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
 	res.Entries = slices.Clone(res.Entries)
+	branch := body.Then
+	if !res.Committed {
+		branch = body.Else
+	}
 	for i := range res.Entries {
-		res.Entries[i].Value = nil
+		if i >= len(branch) || branch[i].Kind != api.OpAdd {
+			res.Entries[i].Value = nil
+		}
 	}
 	if id.Seq > 0 {
 		o.seen[id.Client] = o.epoch
@@ -269,11 +320,16 @@ func (o *oracle) holds(c api.Cond) bool {
 
 // inTheWay are the leases on what the branch writes that the write does not clear, by key and session.
 func (o *oracle) inTheWay(branch []api.Op, w *Write) (hs []Holder) {
+	seen := map[api.Key]bool{}
 	for _, op := range branch {
+		if !op.Writes() || seen[op.Key] {
+			continue
+		}
+		seen[op.Key] = true
 		for _, sid := range o.live() {
 			s := o.sessions[sid]
 			e, held := s.leases[op.Key]
-			if !held || !op.Writes() || slices.Contains(w.Killed, sid) || slices.ContainsFunc(w.Cleared, func(d api.DroppedLease) bool {
+			if !held || slices.Contains(w.Killed, sid) || slices.ContainsFunc(w.Cleared, func(d api.DroppedLease) bool {
 				return d.Session == sid && d.Key == op.Key && d.Lease >= e.Lease
 			}) {
 				continue
@@ -305,9 +361,11 @@ func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) api.TxnRes
 		if op.Writes() {
 			res.Version = ver
 		}
+		made, _ := after(e, op)
 		switch {
-		case op.Kind == api.OpPut:
-			o.keys[op.Key] = api.Entry{Key: op.Key, Value: op.Value, Version: ver, Exists: true}
+		case op.Kind == api.OpAppendIfAbsent && e.Exists && string(made.Value) == string(e.Value): // it is there already
+		case op.Writes() && op.Kind != api.OpDelete:
+			o.keys[op.Key] = api.Entry{Key: op.Key, Value: made.Value, Version: ver, Exists: true}
 			delete(o.deleted, op.Key)
 		case op.Kind == api.OpDelete && (e.Exists || e.Version.IsZero()):
 			o.keys[op.Key] = api.Entry{Key: op.Key, Version: ver}
@@ -315,7 +373,9 @@ func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) api.TxnRes
 		}
 		if op.Writes() {
 			e = o.entry(op.Key)
-			e.Value = nil
+			if op.Kind != api.OpAdd {
+				e.Value = nil
+			}
 		}
 		res.Entries = append(res.Entries, e)
 	}

@@ -314,11 +314,17 @@ func (p *pair) conds() (cs []api.Cond) {
 	return cs
 }
 
+// ops are some steps, now and then two on one key. Half of the values are numbers.
 func (p *pair) ops() (ops []api.Op) {
-	for _, i := range p.rnd.Perm(len(p.keys))[:1+p.rnd.IntN(3)] {
-		o := api.Op{Kind: api.OpKind(1 + p.rnd.IntN(3)), Key: p.keys[i]}
-		if o.Kind == api.OpPut {
-			o.Value = fmt.Appendf(nil, "v%d", p.rnd.IntN(1000))
+	for range 1 + p.rnd.IntN(4) {
+		o := api.Op{Kind: api.OpKind(1 + p.rnd.IntN(5)), Key: p.key()}
+		switch o.Kind {
+		case api.OpPut:
+			o.Value = fmt.Appendf(nil, "%s%d", []string{"v", ""}[p.rnd.IntN(2)], p.rnd.IntN(1000))
+		case api.OpAdd:
+			o.Delta = p.rnd.Int64N(9) - 4
+		case api.OpAppendIfAbsent:
+			o.Value = fmt.Appendf(nil, "%d", p.rnd.IntN(20))
 		}
 		ops = append(ops, o)
 	}

@@ -130,7 +130,10 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 	if err != nil {
 		return Preview{Err: err}
 	}
-	return Preview{Committed: does.committed, Holders: v.holders(does.written())}
+	if _, err := v.evaluate(does.branch); err != nil {
+		return Preview{Err: err}
+	}
+	return Preview{Committed: does.committed, Holders: v.holders(written(does.branch))}
 }
 
 // Session returns a session that is not dead.

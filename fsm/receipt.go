@@ -71,10 +71,11 @@ type Record struct {
 	Outcomes  []Outcome   `cbor:"8,keyasint,omitempty"` // one for each entry of the result
 }
 
-// Outcome is one entry of a stored result. Its key stands in the request, its value is not kept.
+// Outcome is one entry of a stored result. Its key stands in the request; its value is not kept, but for the sum of an add.
 type Outcome struct {
 	Version api.Version `cbor:"1,keyasint,omitempty"`
 	Exists  bool        `cbor:"2,keyasint,omitempty"`
+	Value   []byte      `cbor:"3,keyasint,omitempty"`
 }
 
 // Complete tells whether every group that had owned a shard of the range has joined.

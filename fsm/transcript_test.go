@@ -27,7 +27,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	trim BELOW LIMIT                advance        expire LIMIT     garbage HEX
 //	read K...                       list LO HI     holders K...     meta    (no commands)
 //
-// COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K or .K (get). A write may have
+// COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if absent). A write may have
 // id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/transcripts/*.txt")
@@ -240,6 +240,11 @@ func op(x string) api.Op {
 		return api.Op{Kind: api.OpPut, Key: api.Key(k), Value: []byte(v)}
 	case '-':
 		return api.Op{Kind: api.OpDelete, Key: api.Key(k)}
+	case '&':
+		return api.Op{Kind: api.OpAppendIfAbsent, Key: api.Key(k), Value: []byte(v)}
+	case '#':
+		n, _ := strconv.ParseInt(v, 10, 64)
+		return api.Op{Kind: api.OpAdd, Key: api.Key(k), Delta: n}
 	}
 	return api.Op{Kind: api.OpGet, Key: api.Key(k)}
 }

@@ -15,6 +15,7 @@ type writer struct{ b []byte }
 func (w *writer) byte(x byte)             { w.b = append(w.b, x) }
 func (w *writer) raw(x []byte)            { w.b = append(w.b, x...) }
 func (w *writer) uint(x uint64)           { w.b = binary.AppendUvarint(w.b, x) }
+func (w *writer) int(x int64)             { w.uint(uint64(x)<<1 ^ uint64(x>>63)) } // zigzag
 func (w *writer) fixed64(x uint64)        { w.b = binary.BigEndian.AppendUint64(w.b, x) }
 func (w *writer) time(d time.Duration)    { w.uint(uint64(max(d, 0))) }
 func (w *writer) version(v api.Version)   { w.uint(v.Epoch); w.uint(v.Index) }
@@ -91,6 +92,8 @@ func (r *reader) uint() uint64 {
 	r.b = r.b[n:]
 	return x
 }
+
+func (r *reader) int() int64 { x := r.uint(); return int64(x>>1) ^ -int64(x&1) }
 
 func (r *reader) uint32() uint32 {
 	x := r.uint()

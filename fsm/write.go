@@ -28,14 +28,23 @@ func (v *view) plan(t *api.Txn) (plan, *api.Error) {
 			}
 		}
 	}
-	p := plan{true, t.Then}
+	p := plan{committed: true}
 	for i := range t.If {
 		if !v.holds(&t.If[i]) {
-			p = plan{false, t.Else}
+			p.committed = false
 			break
 		}
 	}
+	p.branch = branchOf(t, p.committed)
 	return p, nil
+}
+
+// branchOf is the branch that runs.
+func branchOf(t *api.Txn, committed bool) []api.Op {
+	if committed {
+		return t.Then
+	}
+	return t.Else
 }
 
 func (v *view) holds(c *api.Cond) bool {
@@ -52,18 +61,25 @@ func (v *view) holds(c *api.Cond) bool {
 	return exists && bytes.Equal(data, c.Value)
 }
 
-// written are the keys that the branch writes.
-func (p *plan) written() []api.Key {
+// written are the keys that the branch writes, each once, in the order of its steps.
+func written(branch []api.Op) []api.Key {
 	n := 0
-	for i := range p.branch {
-		if p.branch[i].Writes() {
+	for i := range branch {
+		if branch[i].Writes() {
 			n++
 		}
 	}
 	keys := make([]api.Key, 0, n)
-	for i := range p.branch {
-		if p.branch[i].Writes() {
-			keys = append(keys, p.branch[i].Key)
+	var seen map[api.Key]bool // a single write needs none
+	if n > 1 {
+		seen = make(map[api.Key]bool, n)
+	}
+	for i := range branch {
+		if k := branch[i].Key; branch[i].Writes() && !seen[k] {
+			keys = append(keys, k)
+			if n > 1 {
+				seen[k] = true
+			}
 		}
 	}
 	return keys
@@ -90,13 +106,17 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err != nil {
 		return err
 	}
-	written := p.written()
+	written := written(p.branch)
+	made, err := t.evaluate(p.branch)
+	if err != nil {
+		return err
+	}
 	if err = t.unheld(written, w, res); err != nil {
 		return err
 	}
 	t.kill(w.Killed, written, res)
 	t.drop(w.Cleared)
-	res.Txn = t.execute(&w.Txn, &p)
+	res.Txn = t.execute(&w.Txn, &p, made)
 	if !w.Txn.ID.IsZero() {
 		t.record(&w.Txn, res.Txn)
 	}
@@ -130,8 +150,8 @@ func errHeld(k api.Key) *api.Error {
 	return &api.Error{Code: RetryLeases, Key: k, Hint: "the key is leased; clear its holders first"}
 }
 
-// execute carries out the branch. It refuses nothing.
-func (t *tx) execute(txn *api.Txn, p *plan) *api.TxnResult {
+// execute carries out the branch, whose steps make what evaluate said. It refuses nothing.
+func (t *tx) execute(txn *api.Txn, p *plan, made []api.Step) *api.TxnResult {
 	res := &api.TxnResult{Committed: p.committed, Group: t.meta.Group}
 	if !p.committed && len(p.branch) == 0 {
 		res.Entries = make([]api.Entry, len(txn.If))
@@ -150,17 +170,33 @@ func (t *tx) execute(txn *api.Txn, p *plan) *api.TxnResult {
 		if op.Writes() && res.Version.IsZero() {
 			res.Version = ver
 		}
-		switch op.Kind {
-		case api.OpGet:
+		switch {
+		case op.Kind == api.OpGet:
 			res.Entries[i] = t.entry(op.Key, o)
-		case api.OpPut:
+		case op.Kind == api.OpPut:
 			t.put(op.Key, ver, op.Value)
 			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
-		case api.OpDelete:
+		case op.Kind == api.OpDelete:
 			res.Entries[i] = api.Entry{Key: op.Key, Version: t.remove(op.Key, o, ver)}
+		default:
+			res.Entries[i] = t.function(op, o, ver, &made[i])
 		}
 	}
 	return res
+}
+
+// function carries out a step whose making is known.
+func (t *tx) function(op *api.Op, o *owned, ver api.Version, made *api.Step) api.Entry {
+	if made.Changed {
+		t.put(op.Key, ver, made.Value)
+	} else {
+		ver, _, _ = t.state(op.Key, o)
+	}
+	e := api.Entry{Key: op.Key, Version: ver, Exists: true}
+	if op.Kind == api.OpAdd {
+		e.Value = slices.Clone(made.Value)
+	}
+	return e
 }
 
 func (t *tx) put(k api.Key, ver api.Version, data []byte) {

@@ -86,7 +86,6 @@ func (u *suite) invalid() {
 		"empty":             {},
 		"unknown op":        {Then: []api.Op{{Kind: 99, Key: k}}},
 		"unknown condition": {If: []api.Cond{{Kind: 99, Key: k}}, Then: []api.Op{put}},
-		"two writes":        {Then: []api.Op{put, {Kind: api.OpDelete, Key: k}}},
 		"empty key":         {Then: []api.Op{put, {Kind: api.OpGet}}},
 	} {
 		if _, err := u.store.Do(u.ctx, t); api.CodeOf(err) != api.CodeInvalid {

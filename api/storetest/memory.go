@@ -77,7 +77,7 @@ func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if t.ID.IsZero() {
-		return m.apply(t), nil
+		return m.apply(t)
 	}
 	id, body := requestKey{t.ID.Client, t.ID.Seq}, fingerprint(t)
 	if rec, ok := m.once[id]; ok {
@@ -92,7 +92,10 @@ func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id has expired"}
 	}
 	m.forget(t.ID)
-	res := m.apply(t)
+	res, err := m.apply(t)
+	if err != nil {
+		return nil, err
+	}
 	m.once[id] = record{body: body, result: res}
 	m.live[t.ID.Client] = append(m.live[t.ID.Client], t.ID.Seq)
 	return res, nil
@@ -146,7 +149,8 @@ func (m *Memory) entry(k api.Key) api.Entry {
 	return api.Entry{Key: k}
 }
 
-func (m *Memory) apply(t *api.Txn) *api.TxnResult {
+// apply carries t out, or refuses it and changes nothing.
+func (m *Memory) apply(t *api.Txn) (*api.TxnResult, error) {
 	m.index++
 	res := &api.TxnResult{Committed: m.holds(t.If), Version: api.Version{Epoch: 1, Index: m.index}, Group: MemoryGroup}
 	branch := t.Then
@@ -158,10 +162,16 @@ func (m *Memory) apply(t *api.Txn) *api.TxnResult {
 			}
 		}
 	}
-	for _, o := range branch {
-		res.Entries = append(res.Entries, m.step(o, res.Version))
+	written := map[api.Key]api.Entry{}
+	for i := range branch {
+		e, err := m.step(&branch[i], res.Version, written)
+		if err != nil {
+			return nil, err
+		}
+		res.Entries = append(res.Entries, e)
 	}
-	return res
+	maps.Copy(m.keys, written)
+	return res, nil
 }
 
 func (m *Memory) holds(conds []api.Cond) bool {
@@ -185,16 +195,28 @@ func (m *Memory) holds(conds []api.Cond) bool {
 	return true
 }
 
-func (m *Memory) step(o api.Op, v api.Version) api.Entry {
-	switch old := m.entry(o.Key); {
-	case o.Kind == api.OpGet:
-		return old
-	case o.Kind == api.OpPut:
-		m.keys[o.Key] = api.Entry{Key: o.Key, Value: bytes.Clone(o.Value), Version: v, Exists: true}
-	case old.Exists || old.Version.IsZero(): // deleting what is already deleted changes nothing
-		m.keys[o.Key] = api.Entry{Key: o.Key, Version: v}
+// step carries o out on what the steps before it have written, and adds to that.
+func (m *Memory) step(o *api.Op, v api.Version, written map[api.Key]api.Entry) (api.Entry, error) {
+	old, ok := written[o.Key]
+	if !ok {
+		old = m.entry(o.Key)
 	}
-	return withoutValue(m.keys[o.Key])
+	made, err := o.On(old.Value, old.Exists)
+	if err != nil {
+		return api.Entry{}, err
+	}
+	never := o.Kind == api.OpDelete && old.Version.IsZero()
+	if made.Changed || never { // deleting what is already deleted changes nothing
+		old = api.Entry{Key: o.Key, Version: v, Exists: made.Exists}
+		if made.Exists {
+			old.Value = append([]byte{}, made.Value...)
+		}
+		written[o.Key] = old
+	}
+	if o.Kind == api.OpGet || o.Kind == api.OpAdd {
+		return old, nil
+	}
+	return withoutValue(old), nil
 }
 
 func withoutValue(e api.Entry) api.Entry {
@@ -238,6 +260,7 @@ func fingerprint(t *api.Txn) [sha256.Size]byte {
 			b = append(b, byte(o.Kind))
 			field([]byte(o.Key))
 			field(o.Value)
+			b = binary.AppendVarint(b, o.Delta)
 		}
 	}
 	return sha256.Sum256(b)
