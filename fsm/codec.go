@@ -89,6 +89,26 @@ func read(k kind, r *reader) Command {
 	case kindExpireDedup:
 		return ExpireDedup{api.Term(r.uint()), readLimit(r)}
 	}
+	return readTxnCommand(k, r)
+}
+
+func readTxnCommand(k kind, r *reader) Command {
+	switch k {
+	case kindPrepare:
+		return readPrepare(r)
+	case kindDecide:
+		return readDecide(r)
+	case kindPush:
+		return Push{readTxnRef(r)}
+	case kindCommitLast:
+		return readCommitLast(r)
+	case kindResolve:
+		return Resolve{readGroup(r), readTxnID(r), readOutcome(r)}
+	case kindResolved:
+		return Resolved{readTxnID(r), readGroup(r)}
+	case kindForget:
+		return Forget{r.array16(), r.uint()}
+	}
 	r.fail("a kind of command that this program does not know")
 	return nil
 }

@@ -188,11 +188,20 @@ func readReceipt(r *reader) Receipt {
 	}
 }
 
+// recordAttempt stands in a record in the place of whether it committed: it is an attempt.
+const recordAttempt = 2
+
 // putRecord writes a record without its Client and Seq, which stand before it or in its key.
 func putRecord(w *writer, c *Record) {
 	w.text(string(c.Anchor))
 	w.raw(c.Body[:])
 	w.uint(c.Epoch)
+	if c.Decider != "" {
+		w.byte(recordAttempt)
+		w.uint(c.Attempt)
+		w.text(string(c.Decider))
+		return
+	}
 	w.bool(c.Committed)
 	w.version(c.Version)
 	putOutcomes(w, c.Outcomes, c.Version)
@@ -221,7 +230,16 @@ func bit(set bool, b byte) byte {
 }
 
 func readRecord(r *reader, c *Record) {
-	c.Anchor, c.Body, c.Epoch, c.Committed, c.Version = r.key(), r.array16(), r.uint(), r.bool(), r.version()
+	c.Anchor, c.Body, c.Epoch = r.key(), r.array16(), r.uint()
+	if len(r.b) > 0 && r.b[0] == recordAttempt {
+		r.byte()
+		c.Attempt, c.Decider = r.uint(), readGroup(r)
+		if c.Attempt == 0 || c.Decider == "" {
+			r.fail("an attempt of nobody")
+		}
+		return
+	}
+	c.Committed, c.Version = r.bool(), r.version()
 	c.Outcomes = readOutcomes(r, c.Version)
 }
 

@@ -37,6 +37,7 @@ func samples() []Command {
 			Outcomes: []Outcome{{Version: api.Version{Epoch: 1, Index: 200}, Exists: true}, {Version: api.Version{Epoch: 1, Index: 3}}},
 		}},
 	}
+	ref := api.TxnRef{ID: api.TxnID{Client: id.Client, Seq: 9, Attempt: 2, Decider: "g.2"}, Age: 1 << 60, Anchor: "a", Epoch: 6}
 	return []Command{
 		Init{"us-east.1", 7, shards, time.Minute, 10 * time.Second},
 		TermStart{"us-east-1"},
@@ -60,6 +61,25 @@ func samples() []Command {
 		TrimTombstones{3, 1 << 40, 1000},
 		AdvanceDedupEpoch{3},
 		ExpireDedup{3, 10_000},
+		Prepare{
+			Term: 3, Group: "g.1", Txn: ref, AckedBelow: 8, Epoch: 5, If: txn.If, Then: txn.Then,
+			Claim: &Claim{[16]byte{7}, api.TxnID{Client: id.Client, Seq: 9, Attempt: 1, Decider: "g.3"}}, Cleared: dropped, Killed: []api.SessionID{sid},
+		},
+		Prepare{Term: 3, Group: "g.1", Txn: api.TxnRef{ID: ref.ID, Anchor: "a"}, Claim: &Claim{Body: [16]byte{7}}},
+		Decide{
+			Txn: ref, AckedBelow: 8, Outcome: api.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true,
+			Outcomes: []Outcome{{Version: api.Version{Epoch: 1, Index: 2}, Exists: true, Value: []byte("-9223372036854775808")}, {}},
+		},
+		Decide{Txn: ref, Outcome: api.TxnAborted},
+		Push{ref},
+		CommitLast{
+			Term: 3, Txn: ref, AckedBelow: 8, If: txn.If, Then: txn.Then, Claim: &Claim{Body: [16]byte{7}}, Participants: []api.GroupID{"g.1"},
+			Held: true, Outcomes: []Outcome{{}, {Exists: true}, {}, {}}, Places: []uint32{0, 2, 3}, Cleared: dropped, Killed: []api.SessionID{sid},
+		},
+		Resolve{"g.1", ref.ID, api.TxnCommitted},
+		Resolve{"g.1", ref.ID, api.TxnAborted},
+		Resolved{ref.ID, "g.1"},
+		Forget{id.Client, 8},
 	}
 }
 
@@ -76,8 +96,8 @@ func TestCodecRoundTrip(t *testing.T) {
 			t.Errorf("%T came back as %+v, want %+v", c, got, c)
 		}
 	}
-	if len(kinds) != int(kindExpireDedup) {
-		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindExpireDedup)
+	if len(kinds) != int(kindForget) {
+		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindForget)
 	}
 }
 
@@ -115,6 +135,12 @@ func TestCodecStrict(t *testing.T) {
 	refused("a key over its limit", Encode(Write{Txn: putTxn(api.Key(strings.Repeat("k", api.MaxKeyBytes+1)), "")}))
 	refused("a value over its limit", Encode(Write{Txn: putTxn("k", strings.Repeat("v", api.MaxValueBytes+1))}))
 	refused("too many operations", Encode(Write{Txn: api.Txn{Then: make([]api.Op, api.MaxTxnOps+1)}}))
+	ref := api.TxnRef{ID: api.TxnID{Client: api.ClientID{1}, Attempt: 1, Decider: "g"}}
+	refused("an outcome that is none", Encode(Resolve{"g", ref.ID, api.TxnUndecided}))
+	refused("an outcome that is none", Encode(Decide{Txn: ref, Outcome: 3}))
+	refused("half of an attempt", Encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Attempt: 1}}}))
+	refused("half of an attempt", Encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Decider: "g"}}}))
+	refused("a sum over its limit", Encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, 21)}}}))
 	refused("an unknown operation", Encode(Write{Txn: api.Txn{Then: []api.Op{{Key: "k"}}}}))
 	refused("an empty key", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{""}}}}))
 	refused("known versions that do not fit", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))

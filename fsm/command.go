@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Command is one change of a machine's state, as it stands in the log: one of the structs of this file.
+// Command is one change of a machine's state, as it stands in the log: one of the structs of this file and of txn_command.go.
 type Command interface {
 	kind() kind
 	put(w *writer)
@@ -27,7 +27,8 @@ type Init struct {
 type TermStart struct{ Node api.NodeID }
 
 // Write carries out a transaction. Txn.Group and Txn.Dropped stay outside the log. Refused with [RetryLeases] where a key
-// that the running branch writes has a live lease outside Cleared and Killed.
+// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] where one that it writes
+// has an intent, or one that is tested or read an exclusive one; with [Attempted] where the request is under way otherwise.
 type Write struct {
 	Term api.Term
 	Txn  api.Txn
@@ -38,7 +39,8 @@ type Write struct {
 }
 
 // Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in
-// order. An entry without a lease was refused one: the session is not live, or a limit was met.
+// order. An entry without a lease was refused one: the session is not live, or a limit was met. With [RetryIntents] the whole
+// of it is refused where a key has an exclusive intent: neither side of that transaction may be told.
 type Grant struct {
 	Term  api.Term
 	Items []GrantItem
@@ -90,7 +92,8 @@ type Release struct{ Leases []api.DroppedLease }
 
 // Cede gives up a range that has no key in it: Result.Receipt. The range must lie within one owned shard's range, and Epoch
 // must be above that shard's. Repeated, it gives the same receipt. CodeConflict where a key exists in the range;
-// [RetryLeases] where a live lease in it is outside Cleared and Killed.
+// [RetryLeases] where a live lease in it is outside Cleared and Killed; [RetryIntents] where a transaction has locked a key
+// in it.
 type Cede struct {
 	Term    api.Term
 	Range   api.Range
@@ -144,6 +147,13 @@ const (
 	kindTrimTombstones
 	kindAdvanceDedupEpoch
 	kindExpireDedup
+	kindPrepare
+	kindDecide
+	kindPush
+	kindCommitLast
+	kindResolve
+	kindResolved
+	kindForget
 )
 
 func (Init) kind() kind              { return kindInit }

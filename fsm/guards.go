@@ -7,4 +7,12 @@ const (
 	guardTermFence  = true
 	guardLeaseCheck = true
 	guardKillWhole  = true
+
+	guardRevokeAtPrepare  = true // a prepare demands that the leases on what it writes are gone
+	guardGrantUnderIntent = true // no lease on a key with an exclusive intent
+	guardWriteUnderIntent = true // no write of a key with an intent
+	guardFinished         = true // a late prepare is refused
+	guardFirstDecision    = true // the first that decides is right
+	guardAbortRecord      = true // what was aborted is remembered
+	guardWatermark        = true // a commit of which no record could be kept is refused
 )

@@ -4,8 +4,18 @@ package fsm
 
 import "os"
 
+var mutant = os.Getenv("EDGEHOLD_MUTANT")
+
 var (
-	guardTermFence  = os.Getenv("EDGEHOLD_MUTANT") != "term-fence"
-	guardLeaseCheck = os.Getenv("EDGEHOLD_MUTANT") != "machine-lease-check"
-	guardKillWhole  = os.Getenv("EDGEHOLD_MUTANT") != "kill-whole-session"
+	guardTermFence  = mutant != "term-fence"
+	guardLeaseCheck = mutant != "machine-lease-check"
+	guardKillWhole  = mutant != "kill-whole-session"
+
+	guardRevokeAtPrepare  = mutant != "revoke-at-prepare"
+	guardGrantUnderIntent = mutant != "grant-under-intent"
+	guardWriteUnderIntent = mutant != "write-under-intent"
+	guardFinished         = mutant != "finished"
+	guardFirstDecision    = mutant != "first-decision"
+	guardAbortRecord      = mutant != "abort-record"
+	guardWatermark        = mutant != "watermark"
 )

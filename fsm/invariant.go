@@ -14,10 +14,10 @@ func (m *Machine) CheckInvariants() (err error) {
 	defer m.mu.RUnlock()
 	a := audit{
 		view: m.begin(), sessions: map[api.SessionID]Session{}, held: map[api.SessionID]int{},
-		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{},
+		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{}, prepared: map[api.TxnID]prepared{},
 	}
 	a.rows()
-	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.counters} {
+	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.intentRows, a.attemptRows, a.counters} {
 		if a.err == nil {
 			step()
 		}
@@ -33,6 +33,7 @@ type audit struct {
 	held     map[api.SessionID]int
 	clients  map[api.ClientID]client
 	records  map[api.ClientID]int
+	prepared map[api.TxnID]prepared
 	counts   Meta
 }
 
@@ -252,9 +253,11 @@ func (a *audit) floors() {
 }
 
 func (a *audit) counters() {
-	c, m := a.counts, a.meta
-	if c.Keys != m.Keys || c.Tombstones != m.Tombstones || c.Sessions != m.Sessions || c.Leases != m.Leases || c.Records != m.Records {
-		a.broken("Counters", "%d %d %d %d %d keys, tombstones, sessions, leases, records; the meta row says %d %d %d %d %d",
-			c.Keys, c.Tombstones, c.Sessions, c.Leases, c.Records, m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records)
+	type counts struct{ Keys, Tombstones, Sessions, Leases, Records, Intents, Prepared, Finished, Decisions, Unresolved int }
+	of := func(m *Meta) counts {
+		return counts{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records, m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved}
+	}
+	if have, said := of(&a.counts), of(&a.meta); have != said {
+		a.broken("Counters", "there are %+v; the meta row says %+v", have, said)
 	}
 }

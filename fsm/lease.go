@@ -16,6 +16,12 @@ func (t *tx) grant(c *Grant, res *Result) *api.Error {
 			}
 		}
 		n += len(c.Items[i].Keys)
+		if guardGrantUnderIntent {
+			res.Intents = t.inTheWay(res.Intents, c.Items[i].Keys, false)
+		}
+	}
+	if len(res.Intents) > 0 {
+		return errIntent(res.Intents)
 	}
 	res.Entries = make([]api.Entry, 0, n)
 	for i := range c.Items {

@@ -10,6 +10,15 @@ const (
 	MaxKeyHolders    = 64
 	MaxClientRecords = 65_536
 	MaxRecords       = 8_000_000
+	// MaxPrepared bounds the transactions that have prepared in a group and are not resolved, MaxFinished those together with
+	// the ones that are remembered as resolved; MaxDecisions what a decision group remembers.
+	MaxPrepared  = 10_000
+	MaxFinished  = 8_000_000
+	MaxDecisions = 8_000_000
+	// MaxReaders bounds the transactions with a shared intent on one key.
+	MaxReaders = 256
+	// MaxNamedIntents bounds the intents that one refusal names.
+	MaxNamedIntents = 1000
 	// What the receipts of all groups that share a range may carry together: each may carry its part of it.
 	MaxReceiptRecords = 100_000
 	MaxReceiptBytes   = 8 << 20 // of records
@@ -31,12 +40,16 @@ const (
 	maxReceiptRecords = 1 << 20
 	// maxOutcomeValue is the length of the longest sum of an add.
 	maxOutcomeValue = 20
+	// maxSweepBytes is room for the key at which an ExpireDedup goes on.
+	maxSweepBytes = 512
 )
 
 // limits are those that tests make smaller.
 type limits struct {
 	sessions, sessionLeases, keyHolders int
 	clientRecords, records              int
+	prepared, finished, decisions       int
+	readers                             int // of a key
 	receiptRecords, receiptClients      int // in all receipts of one move
 
 	cedeHolders int // named in one refusal of a Cede
@@ -46,6 +59,7 @@ type limits struct {
 var defaultLimits = limits{
 	sessions: MaxSessions, sessionLeases: MaxSessionLeases, keyHolders: MaxKeyHolders,
 	clientRecords: MaxClientRecords, records: MaxRecords,
+	prepared: MaxPrepared, finished: MaxFinished, decisions: MaxDecisions, readers: MaxReaders,
 	receiptRecords: MaxReceiptRecords, receiptClients: MaxReceiptClients,
 	cedeHolders: 1024, killChunk: 1024,
 }

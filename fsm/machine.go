@@ -195,6 +195,20 @@ func (t *tx) run(c Command, res *Result) *api.Error {
 		t.meta.DedupEpoch++
 	case ExpireDedup:
 		t.expire(c.Limit)
+	case Prepare:
+		return t.prepare(&c, res)
+	case Decide:
+		return t.decideCommand(&c, res)
+	case Push:
+		return t.decide(&c.Txn, 0, &decision{outcome: api.TxnAborted}, res)
+	case CommitLast:
+		return t.commitLast(&c, res)
+	case Resolve:
+		return t.resolve(&c, res)
+	case Resolved:
+		return t.resolved(&c)
+	case Forget:
+		return t.forgetCommand(&c)
 	}
 	return nil
 }

@@ -20,29 +20,72 @@ func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
 	return body
 }
 
-// stored finds the result of an earlier attempt, before anything else is looked at. A request that had one which is gone is
+// Fingerprint tells transactions with the same id apart: [Claim.Body] of t.
+func Fingerprint(t *api.Txn) [16]byte { return (&view{}).fingerprint(t) }
+
+// stored finds what an earlier attempt left, before anything else is looked at. A request that had a result which is gone is
 // refused: it may have taken effect long ago.
-func (v *view) stored(t *api.Txn) (*api.TxnResult, *api.Error) {
-	id := &t.ID
-	if id.IsZero() {
-		return nil, nil
+func (v *view) stored(id *api.RequestID, body [16]byte) (*Record, *api.Error) {
+	rec := v.recordOf(id.Client, id.Seq)
+	if rec == nil {
+		return nil, v.remembered(id)
 	}
-	if row, ok := v.get(v.key.record(id.Client, id.Seq)); ok {
-		rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
-		if rec.Body != v.fingerprint(t) {
-			return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id was used for another request"}
-		}
-		return v.replay(&rec, t), nil
+	if rec.Body != body {
+		return nil, errReused()
 	}
+	return rec, nil
+}
+
+func errReused() *api.Error {
+	return &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id was used for another request"}
+}
+
+// remembered refuses a request without a record that may have had one.
+func (v *view) remembered(id *api.RequestID) *api.Error {
 	if id.Seq > 0 {
 		if acked := max(id.AckedBelow, v.client(id.Client).ackedBelow); id.Seq < acked {
-			return nil, api.Errorf(api.CodeConflict, "the request id has expired: its client has acknowledged all below %d", acked)
+			return api.Errorf(api.CodeConflict, "the request id has expired: its client has acknowledged all below %d", acked)
 		}
 	}
 	if id.Epoch > 0 && expired(id.Epoch, v.meta.DedupEpoch) {
-		return nil, api.Errorf(api.CodeConflict, "the request id has expired: it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
+		return api.Errorf(api.CodeConflict, "the request id has expired: it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
 	}
-	return nil, nil
+	return nil
+}
+
+// recordOf is the record of a request; nil where there is none.
+func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
+	row, ok := v.get(v.key.record(client, seq))
+	if !ok {
+		return nil
+	}
+	rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
+	rec.Client, rec.Seq = client, seq
+	return &rec
+}
+
+// attempt is the one that the record names.
+func (c *Record) attempt() api.TxnID {
+	return api.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
+}
+
+// before is what an earlier attempt of a transaction that is wholly the group's left: a result, or the refusal.
+func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.Error) {
+	if t.ID.IsZero() {
+		return nil, nil, nil
+	}
+	rec := v.recordOf(t.ID.Client, t.ID.Seq)
+	switch {
+	case rec == nil:
+		return nil, nil, v.remembered(&t.ID)
+	case rec.Body != v.fingerprint(t):
+		return nil, nil, errReused()
+	case rec.Decider != "":
+		return nil, rec, errAttempted()
+	}
+	res = replayOf(rec, t)
+	res.Group = v.meta.Group
+	return res, nil, nil
 }
 
 // expired tells whether what is of the epoch is not kept any more.
@@ -57,15 +100,18 @@ func epochOf(asked, now uint64) uint64 {
 	return now
 }
 
-// replay is the stored result; the keys are those of the request, which is the same.
-func (v *view) replay(rec *Record, t *api.Txn) *api.TxnResult {
-	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Group: v.meta.Group, Replayed: true}
+// replayOf is the stored result; the keys are those of the request, which is the same.
+func replayOf(rec *Record, t *api.Txn) *api.TxnResult {
+	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Replayed: true}
 	res.Entries = make([]api.Entry, len(rec.Outcomes))
 	for i, o := range rec.Outcomes {
-		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists, Value: o.Value}
+		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists, Value: slices.Clone(o.Value)}
 	}
 	return res
 }
+
+// Replay is the stored result, for whoever sends its request, which is t, again; of a record that has one.
+func (c *Record) Replay(t *api.Txn) *api.TxnResult { return replayOf(c, t) }
 
 // resultKey is the key of the result's i-th entry.
 func resultKey(t *api.Txn, committed bool, i int) api.Key {
@@ -102,7 +148,7 @@ func (v *view) roomFor(id *api.RequestID) *api.Error {
 	}
 	acked := 0
 	if id.AckedBelow > c.ackedBelow {
-		lo, hi := v.acked(id, c.ackedBelow)
+		lo, hi := v.acked(id.Client, c.ackedBelow, id.AckedBelow)
 		v.scan(lo, hi, func(_, _ []byte) bool { acked++; return true })
 	}
 	if c.count-acked < v.limits.clientRecords {
@@ -111,16 +157,16 @@ func (v *view) roomFor(id *api.RequestID) *api.Error {
 	return api.Errorf(api.CodeUnavailable, "the client is at its limit of %d results that it has not acknowledged", v.limits.clientRecords)
 }
 
-// acked are the bounds of the client's records that the request acknowledges beyond those that were before: of the latter
-// there are none, and on disk what has gone is still in the way of whoever looks for it.
-func (v *view) acked(id *api.RequestID, before uint64) (lo, hi []byte) {
+// acked are the bounds of the records that a client acknowledges beyond those that were before: of the latter there are none,
+// and on disk what has gone is still in the way of whoever looks for it.
+func (v *view) acked(id api.ClientID, before, below uint64) (lo, hi []byte) {
 	const n = clientKeyLen + 8
-	both := append(make([]byte, 0, 2*n), v.key.record(id.Client, max(1, before))...)
-	both = append(both, v.key.record(id.Client, id.AckedBelow)...)
+	both := append(make([]byte, 0, 2*n), v.key.record(id, max(1, before))...)
+	both = append(both, v.key.record(id, below)...)
 	return both[:n], both[n:]
 }
 
-// record stores the result of a write, and drops those that its client has acknowledged.
+// record stores the result of a write.
 func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 	id := &txn.ID
 	epoch := epochOf(id.Epoch, t.meta.DedupEpoch)
@@ -130,19 +176,19 @@ func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 	}
 	rec.Outcomes = outcomes(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
 	t.room.outcomes = rec.Outcomes
+	t.enter(id, &rec)
+}
+
+// enter stores a record that was not there, and drops those that its client has acknowledged.
+func (t *tx) enter(id *api.RequestID, rec *Record) {
 	if id.Seq > 0 {
 		c := t.client(id.Client)
-		c.epoch = max(c.epoch, epoch)
-		if id.AckedBelow > c.ackedBelow {
-			if c.count > 0 {
-				c.count -= t.forget(id, c.ackedBelow)
-			}
-			c.ackedBelow = id.AckedBelow
-		}
+		c.epoch = max(c.epoch, rec.Epoch)
+		t.raise(&c, id.Client, id.AckedBelow)
 		c.count++
 		t.set(t.key.client(id.Client), c.row())
 	}
-	t.putRecord(&rec)
+	t.putRecord(rec)
 }
 
 // outcomes adds what is kept of the entries, which are of the branch's steps or of the tested keys.
@@ -191,9 +237,9 @@ func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
 	t.meta.Records--
 }
 
-// forget drops the records that the request acknowledges beyond those that were before, and tells how many.
-func (t *tx) forget(id *api.RequestID, before uint64) int {
-	lo, hi := t.acked(id, before)
+// forget drops the records that the client acknowledges beyond those that were before, and tells how many.
+func (t *tx) forget(id api.ClientID, before, below uint64) int {
+	lo, hi := t.acked(id, before, below)
 	type old struct {
 		anchor api.Key
 		seq    uint64
@@ -205,7 +251,7 @@ func (t *tx) forget(id *api.RequestID, before uint64) int {
 		return true
 	})
 	for _, o := range olds {
-		t.delRecord(o.anchor, id.Client, o.seq)
+		t.delRecord(o.anchor, id, o.seq)
 	}
 	return len(olds)
 }
@@ -243,25 +289,6 @@ func readDedupRow(k, row []byte) dedupRow {
 	rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
 	d.epoch, d.anchor = rec.Epoch, rec.Anchor
 	return d
-}
-
-// expire sweeps on through the records, and drops those of clients that have been idle for too long.
-func (t *tx) expire(limit int) {
-	if limit <= 0 || limit > MaxSweep {
-		limit = MaxSweep
-	}
-	lo := t.meta.sweep
-	if len(lo) == 0 {
-		lo = []byte{tableDedup}
-	}
-	rows := t.records(lo, []byte{tableDedup + 1}, limit)
-	for i := range rows {
-		t.expireRow(&rows[i])
-	}
-	t.meta.sweep = nil
-	if len(rows) == limit {
-		t.meta.sweep = append(slices.Clone(rows[limit-1].key), 0)
-	}
 }
 
 func (t *tx) expireRow(d *dedupRow) {

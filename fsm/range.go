@@ -63,6 +63,9 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	if err != nil {
 		return err
 	}
+	if res.Intents = t.intentsIn(c.Range, MaxNamedIntents, false); len(res.Intents) > 0 {
+		return errIntent(res.Intents)
+	}
 	gone := newClearance(c.Cleared, c.Killed)
 	res.Holders = t.holdersIn(c.Range, t.limits.cedeHolders, gone.covers)
 	if len(res.Holders) > 0 {
@@ -279,10 +282,7 @@ func (t *tx) giveRecords(r *Receipt, s Shard) {
 	}
 	for _, x := range r.Clients {
 		c := t.client(x.ID)
-		if x.AckedBelow > c.ackedBelow {
-			c.count -= t.forget(&api.RequestID{Client: x.ID, AckedBelow: x.AckedBelow}, c.ackedBelow)
-			c.ackedBelow = x.AckedBelow
-		}
+		t.raise(&c, x.ID, x.AckedBelow)
 		c.epoch = max(c.epoch, x.Epoch)
 		t.set(t.key.client(x.ID), c.row())
 	}

@@ -6,12 +6,16 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them.
+// Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them; an
+// [IntentsError] where a transaction holds one exclusively: neither its old nor its new state may be told.
 func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
 	defer rescue(&err)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	v := m.begin()
+	if in := v.inTheWay(nil, keys, false); len(in) > 0 {
+		return nil, &IntentsError{in}
+	}
 	entries = make([]api.Entry, len(keys))
 	for i, k := range keys {
 		o, bad := v.owner(k)
@@ -59,7 +63,8 @@ func (m *Machine) Covers(r api.Range) error {
 	return &api.Error{Code: api.CodeWrongGroup, Key: at, Hint: "the group does not own all of the range"}
 }
 
-// List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range.
+// List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range; an
+// [IntentsError] where a transaction holds a key of the page exclusively, or one that it may put into it.
 func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 	if err := r.Check(); err != nil {
 		return nil, err
@@ -79,7 +84,25 @@ func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 		return nil, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
 	}
 	v.list(r, res)
+	if in := v.intentsIn(pageOf(r, res), MaxNamedIntents, true); len(in) > 0 {
+		return nil, &IntentsError{in}
+	}
 	return res, nil
+}
+
+// pageOf is the part of the range that the page tells everything about.
+func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
+	page := r.Range
+	if !res.More || len(res.Entries) == 0 {
+		return page
+	}
+	last := res.Entries[len(res.Entries)-1].Key
+	if r.Reverse {
+		page.Start = last
+	} else {
+		page.End = last + "\x00"
+	}
+	return page
 }
 
 func (v *view) list(r *api.ListRequest, res *api.ListResult) {
@@ -116,7 +139,7 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	v := m.begin()
-	if p.Replay, p.Err = v.stored(t); p.Replay != nil {
+	if p.Replay, p.Stored, p.Err = v.before(t); p.Replay != nil {
 		p.Committed = p.Replay.Committed
 		return p
 	}
@@ -129,6 +152,10 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 	does, err := v.plan(t)
 	if err != nil {
 		return Preview{Err: err}
+	}
+	if p.Intents = v.inTheWayOf(t.If, does.branch); len(p.Intents) > 0 {
+		p.Err = errIntent(p.Intents)
+		return p
 	}
 	if _, err := v.evaluate(does.branch); err != nil {
 		return Preview{Err: err}

@@ -57,7 +57,8 @@ type Client struct {
 	Epoch      uint64       `cbor:"3,keyasint,omitempty"` // the dedup epoch of its newest write
 }
 
-// Record is the stored result of one write.
+// Record is the stored result of one write; or, where Decider is set, the attempt of a transaction across groups that is
+// under way or was: its result is at that group.
 type Record struct {
 	Client api.ClientID `cbor:"1,keyasint"`
 	Seq    uint64       `cbor:"2,keyasint,omitempty"`
@@ -69,6 +70,8 @@ type Record struct {
 	Committed bool        `cbor:"6,keyasint,omitempty"`
 	Version   api.Version `cbor:"7,keyasint,omitempty"`
 	Outcomes  []Outcome   `cbor:"8,keyasint,omitempty"` // one for each entry of the result
+	Attempt   uint64      `cbor:"9,keyasint,omitempty"`
+	Decider   api.GroupID `cbor:"10,keyasint,omitempty"`
 }
 
 // Outcome is one entry of a stored result. Its key stands in the request; its value is not kept, but for the sum of an add.

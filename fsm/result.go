@@ -26,7 +26,13 @@ type Result struct {
 	Holders []Holder
 	// Receipt is what a Cede gave.
 	Receipt *Receipt
-	Effect  Effect
+	// Intents are those in the way, where Err.Code is RetryIntents: at most [MaxNamedIntents].
+	Intents []Intent
+	// Stored is what the anchor's group knows of the request, where Err.Code is Attempted.
+	Stored *Record
+	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and where Err.Code is Finished.
+	Decision *Decision
+	Effect   Effect
 }
 
 // Effect tells the room above what applying a command means for its own, volatile state.
@@ -36,6 +42,9 @@ type Effect struct {
 	Node api.NodeID
 	// Sessions are those that changed.
 	Sessions []api.SessionID
+	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
+	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
+	Decided, Resolved api.TxnID
 }
 
 // EffectKind is what an Effect tells.
@@ -85,6 +94,9 @@ type Preview struct {
 	Committed bool
 	// Holders are the live leases on the keys that the branch that would run writes.
 	Holders []Holder
+	// Intents are in its way, where Err.Code is RetryIntents; Stored, where it is Attempted.
+	Intents []Intent
+	Stored  *Record
 }
 
 // Meta is the machine's own row: who it is, how far it is, and what it counts.
@@ -102,6 +114,10 @@ type Meta struct {
 	MaxTerm, MaxPause time.Duration
 	// Keys, Tombstones, Sessions, Leases and Records (of at-most-once results) are how many there are.
 	Keys, Tombstones, Sessions, Leases, Records int
+	// Intents are keys that transactions have locked. Prepared and Finished are transactions in their role of participant:
+	// those whose intents these are, and those that are remembered. Decisions are what the group has decided, Unresolved
+	// how many of them wait for participants.
+	Intents, Prepared, Finished, Decisions, Unresolved int
 
 	sweep []byte // where the next ExpireDedup goes on
 }

@@ -157,6 +157,9 @@ func (m *Meta) row() []byte {
 	}
 	w.bytes(m.sweep)
 	w.uint(m.Applied)
+	for _, n := range [...]int{m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved} {
+		w.uint(uint64(n))
+	}
 	return w.b
 }
 
@@ -165,10 +168,13 @@ func readMeta(r *reader) Meta {
 		Initialized: r.bool(), Group: api.GroupID(r.name()), Incarnation: r.uint(), Counter: r.uint(),
 		LastTerm: api.Term(r.uint()), DedupEpoch: r.uint(), MaxTerm: r.time(), MaxPause: r.time(),
 		Keys: r.count63(), Tombstones: r.count63(), Sessions: r.count63(), Leases: r.count63(), Records: r.count63(),
-		sweep: slices.Clone(r.bytes(64)),
+		sweep: slices.Clone(r.bytes(maxSweepBytes)),
 	}
 	if len(r.b) > 0 { // version 1 did not have it
 		m.Applied = r.uint()
+	}
+	if len(r.b) > 0 { // nor did version 2 have these
+		m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved = r.count63(), r.count63(), r.count63(), r.count63(), r.count63()
 	}
 	return m
 }

@@ -70,6 +70,13 @@ func checkTable(table byte, r *reader, v []byte) error {
 		return empty(v)
 	case tableDedup:
 		return checkDedup(r, v)
+	case tableIntent:
+		restKey(r)
+		return check(v, readIntents)
+	case tablePrepared, tableFinished, tableDecision, tableOwing:
+		readAttempt(table, r)
+		r.end()
+		return checkAttempt(table, v)
 	}
 	return errors.New("no such table")
 }
@@ -112,4 +119,16 @@ func checkDedup(r *reader, v []byte) error {
 	r.fixed64()
 	r.end()
 	return check(v, func(r *reader) (c Record) { readRecord(r, &c); return c })
+}
+
+func checkAttempt(table byte, v []byte) error {
+	switch table {
+	case tablePrepared:
+		return check(v, readPrepared)
+	case tableFinished:
+		return check(v, readFinished)
+	case tableDecision:
+		return check(v, readDecision)
+	}
+	return check(v, readGroups)
 }

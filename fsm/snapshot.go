@@ -16,7 +16,9 @@ import (
 // The stream of a snapshot: the magic, whose last byte is the version of the format; then the rows in order, each as
 // 1, key, value (with their lengths before them); then 0, the number of rows, and the SHA-256 of everything before it.
 const (
-	snapshotMagic = "edgehold-fsm\x00\x02"
+	snapshotMagic = "edgehold-fsm\x00\x03"
+	// snapshotMagic2 had no transactions across groups.
+	snapshotMagic2 = "edgehold-fsm\x00\x02"
 	// snapshotMagic1 had no Applied in the row of Meta.
 	snapshotMagic1 = "edgehold-fsm\x00\x01"
 	// maxRowBytes bounds a row: a receipt can be the longest.
@@ -118,7 +120,7 @@ func (s *source) rows(load engine.Load) error {
 	if err != nil {
 		return err
 	}
-	if string(magic) != snapshotMagic && string(magic) != snapshotMagic1 {
+	if string(magic) != snapshotMagic && string(magic) != snapshotMagic2 && string(magic) != snapshotMagic1 {
 		return errors.New("not a snapshot, or of a format that this program does not know")
 	}
 	for n := uint64(0); ; n++ {

@@ -18,6 +18,24 @@ import (
 
 // furnished is a machine that has a row in every table.
 func furnished(t testing.TB) *rig {
+	r := furnishedBefore(t)
+	one, two := ref("one", 1, "g.1"), ref("two", 2, "g.2")
+	two.Anchor = "both"
+	r.ok(Prepare{
+		Term: r.term, Group: "g.1", Txn: one, If: []api.Cond{{Kind: api.CondAbsent, Key: "both"}}, Then: []api.Op{{Kind: api.OpAdd, Key: "n", Delta: 5}},
+	})
+	r.ok(Prepare{
+		Term: r.term, Group: "g.1", Txn: two, AckedBelow: 2, If: []api.Cond{{Kind: api.CondAbsent, Key: "both"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "d"}},
+		Claim: &Claim{Body: [16]byte{9}},
+	})
+	r.ok(Decide{Txn: one, Outcome: api.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true, Outcomes: []Outcome{{Value: []byte("5")}}})
+	r.ok(Push{ref("three", 1, "g.1")})
+	r.ok(Resolve{"g.1", ref("three", 1, "g.1").ID, api.TxnAborted})
+	return r
+}
+
+// furnishedBefore has a row in every table that there was in version 2.
+func furnishedBefore(t testing.TB) *rig {
 	r := group(t, "g.1", Shard{api.Range{}, 1, 0, 1})
 	sid := r.open("edge-1")
 	r.ok(TermStart{"n1"})
@@ -44,8 +62,8 @@ func TestSnapshotGolden(t *testing.T) {
 	r := furnished(t)
 	tables := map[byte]bool{}
 	err := r.m.engine.Scan(nil, nil, false, func(k, _ []byte) bool { tables[k[0]] = true; return true })
-	if err != nil || len(tables) != 12 {
-		t.Errorf("rows in %d of 12 tables (%v)", len(tables), err)
+	if err != nil || len(tables) != 17 {
+		t.Errorf("rows in %d of 17 tables (%v)", len(tables), err)
 	}
 	golden(t, file, stream(t, r.m))
 	f, err := os.Open(file)
@@ -60,18 +78,24 @@ func TestSnapshotGolden(t *testing.T) {
 	same(t, m, r.m)
 }
 
-// TestSnapshotOfVersion1 restores what the first version wrote: it becomes what this version would have written.
-func TestSnapshotOfVersion1(t *testing.T) {
-	old, err := os.ReadFile("testdata/snapshot.v1.golden")
+// TestSnapshotOfVersion1 restores what earlier versions wrote: it becomes what this version would have written.
+func TestSnapshotOfVersion1(t *testing.T) { restoreOld(t, "testdata/snapshot.v1.golden", 0) }
+func TestSnapshotOfVersion2(t *testing.T) {
+	restoreOld(t, "testdata/snapshot.v2.golden", furnishedBefore(t).index)
+}
+
+func restoreOld(t *testing.T, file string, applied uint64) {
+	t.Helper()
+	old, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, r := newMachine(t), furnished(t)
+	m, r := newMachine(t), furnishedBefore(t)
 	if err := m.Restore(bytes.NewReader(old)); err != nil {
 		t.Fatal(err)
 	}
-	if m.Meta().Applied != 0 {
-		t.Errorf("version 1 knew that it had applied the log up to %d", m.Meta().Applied)
+	if m.Meta().Applied != applied {
+		t.Errorf("the old machine had applied the log up to %d, want %d", m.Meta().Applied, applied)
 	}
 	next := [][]byte{Encode(Write{Term: r.term, Txn: putTxn("next", "v")})}
 	index := r.next()
@@ -120,7 +144,7 @@ func TestRestoreDamaged(t *testing.T) {
 		bad[i] ^= 1 << r.IntN(8)
 		refused(fmt.Sprintf("a stream with byte %d flipped", i), bytes.NewReader(bad))
 	}
-	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x03"), good[14:]...)))
+	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x04"), good[14:]...)))
 	refused("a huge row", bytes.NewReader(append(good[:14:14], 1, 0xff, 0xff, 0xff, 0xff, 0x0f)))
 	broken := errors.New("broken")
 	refused("a stream that breaks", io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(broken)))

@@ -8,6 +8,7 @@ import (
 // big-endian, so that they sort.
 const (
 	tableAnchor    = 'a' // escaped anchor, client, seq -> nothing
+	tableDecision  = 'c' // client, seq, attempt -> what this group decided
 	tableDedup     = 'd' // client -> acknowledged-below, epoch, count; client, seq -> record
 	tableFloor     = 'f' // epoch, bucket -> index: at least the version of every absent key there
 	tableHeld      = 'h' // session, key -> nothing: the leases by session
@@ -15,9 +16,13 @@ const (
 	tableKV        = 'k' // key -> version, value
 	tableLease     = 'l' // key -> holders: the leases by key
 	tableMeta      = 'm' // nothing -> Meta
+	tableIntent    = 'n' // key -> the transactions that have locked it, and what the writer makes of it
+	tablePrepared  = 'p' // client, seq, attempt, decision group -> transaction, index, keys
+	tableFinished  = 'q' // client, seq, attempt, decision group -> outcome, epoch
 	tableRange     = 'r' // start -> shard
 	tableSession   = 's' // session -> node, nonce, T, P, suspect, leases
 	tableTombstone = 't' // key -> version of its absence
+	tableOwing     = 'u' // client, seq, attempt -> the participants that have not resolved what this group decided
 	tableMoved     = 'x' // escaped start, epoch -> receipt
 )
 
@@ -89,6 +94,19 @@ func (r *rowKey) record(c api.ClientID, seq uint64) []byte {
 	w := r.table(tableDedup)
 	w.raw(c[:])
 	w.fixed64(seq)
+	return w.b
+}
+
+// attempt is a row that belongs to an attempt: of the participant's tables with the decision group, of that group's own
+// without.
+func (r *rowKey) attempt(t byte, id *api.TxnID) []byte {
+	w := r.table(t)
+	w.raw(id.Client[:])
+	w.fixed64(id.Seq)
+	w.fixed64(id.Attempt)
+	if t == tablePrepared || t == tableFinished {
+		w.b = append(w.b, id.Decider...)
+	}
 	return w.b
 }
 

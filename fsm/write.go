@@ -85,13 +85,14 @@ func written(branch []api.Op) []api.Key {
 	return keys
 }
 
-// write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, leases.
+// write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, intents,
+// steps, leases.
 func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err := w.Txn.Check(); err != nil {
 		return api.AsError(err)
 	}
 	var err *api.Error
-	if res.Txn, err = t.stored(&w.Txn); res.Txn != nil || err != nil {
+	if res.Txn, res.Stored, err = t.before(&w.Txn); res.Txn != nil || err != nil {
 		return err
 	}
 	if err = t.judged(w.Term); err != nil {
@@ -106,12 +107,15 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err != nil {
 		return err
 	}
+	if res.Intents = t.inTheWayOf(w.Txn.If, p.branch); len(res.Intents) > 0 {
+		return errIntent(res.Intents)
+	}
 	written := written(p.branch)
 	made, err := t.evaluate(p.branch)
 	if err != nil {
 		return err
 	}
-	if err = t.unheld(written, w, res); err != nil {
+	if err = t.unheld(written, w.Cleared, w.Killed, res); err != nil {
 		return err
 	}
 	t.kill(w.Killed, written, res)
@@ -124,7 +128,7 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 }
 
 // unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
-func (t *tx) unheld(written []api.Key, w *Write, res *Result) *api.Error {
+func (t *tx) unheld(written []api.Key, cleared []api.DroppedLease, killed []api.SessionID, res *Result) *api.Error {
 	if !guardLeaseCheck {
 		return nil
 	}
@@ -132,7 +136,7 @@ func (t *tx) unheld(written []api.Key, w *Write, res *Result) *api.Error {
 	for _, k := range written {
 		for _, l := range t.leased(k).holders {
 			if gone == nil {
-				c := newClearance(w.Cleared, w.Killed)
+				c := newClearance(cleared, killed)
 				gone = &c
 			}
 			if !gone.covers(k, l) {
@@ -219,10 +223,14 @@ func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
 		}
 	}
 	t.delTombstone(k)
+	t.addTombstone(k, ver)
+	return ver
+}
+
+func (t *tx) addTombstone(k api.Key, ver api.Version) {
 	t.set(t.key.ofKey(tableTombstone, k), versionRow(ver))
 	t.set(t.key.trim(ver.Index, k), nil)
 	t.meta.Tombstones++
-	return ver
 }
 
 func (t *tx) delTombstone(k api.Key) {
@@ -265,13 +273,13 @@ func (t *tx) trim(below uint64, limit int) {
 		ver := parse(row, (*reader).version)
 		t.delTombstone(x.key)
 		if o, owns := t.shardOf(x.key); owns && o.Epoch == ver.Epoch {
-			t.raise(ver, bucketOf(x.key))
+			t.lift(ver, bucketOf(x.key))
 		}
 	}
 }
 
-// raise makes ver the least version of every absent key in the bucket at that epoch.
-func (t *tx) raise(ver api.Version, bucket uint16) {
+// lift makes ver the least version of every absent key in the bucket at that epoch.
+func (t *tx) lift(ver api.Version, bucket uint16) {
 	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*reader).uint) >= ver.Index {
 		return
 	}

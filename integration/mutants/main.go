@@ -35,6 +35,13 @@ var mutants = []struct {
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"term-fence", []check{{"./fsm", "."}}},
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
+	{"revoke-at-prepare", []check{{"./fsm", "."}}},
+	{"grant-under-intent", []check{{"./fsm", "."}}},
+	{"write-under-intent", []check{{"./fsm", "."}}},
+	{"finished", []check{{"./fsm", "."}}},
+	{"first-decision", []check{{"./fsm", "."}}},
+	{"abort-record", []check{{"./fsm", "."}}},
+	{"watermark", []check{{"./fsm", "."}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 

@@ -1,0 +1,180 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// The rows of transactions. Readers are strict: see reader.
+
+// change is what a transaction makes of a key.
+type change struct {
+	kind    changeKind
+	version api.Version // that of its prepare
+	data    []byte
+}
+
+type changeKind byte
+
+const (
+	changeNone changeKind = iota // the key stays as it is
+	changeDelete
+	changePut
+)
+
+// intents is a row of tableIntent. There is no row without a holder.
+type intents struct {
+	exclusive bool
+	holders   []api.TxnID // sorted; of an exclusive one just one
+	change    change      // of an exclusive one
+}
+
+func (x *intents) row() []byte {
+	w := writer{make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
+	w.bool(x.exclusive)
+	if !x.exclusive {
+		putList(&w, x.holders, putTxnID)
+		return w.b
+	}
+	putTxnID(&w, &x.holders[0])
+	if w.byte(byte(x.change.kind)); x.change.kind != changeNone {
+		w.version(x.change.version)
+		w.raw(x.change.data)
+	}
+	return w.b
+}
+
+func readIntents(r *reader) intents {
+	x := intents{exclusive: r.bool()}
+	if !x.exclusive {
+		x.holders = list(r, MaxReaders, 20, readTxnID)
+		for i := range x.holders {
+			if i > 0 && x.holders[i-1].Compare(x.holders[i]) >= 0 {
+				r.fail("intents out of order")
+			}
+		}
+		if len(x.holders) == 0 {
+			r.fail("intents of nobody")
+		}
+		return x
+	}
+	x.holders = []api.TxnID{readTxnID(r)}
+	switch x.change.kind = changeKind(r.byte()); x.change.kind {
+	case changeNone:
+	case changeDelete:
+		x.change.version = r.version()
+	case changePut:
+		x.change.version = r.version()
+		x.change.data = r.take(uint64(len(r.b)))
+	default:
+		r.fail("an unknown kind of change")
+	}
+	return x
+}
+
+// find tells where the transaction's intent is, or would be.
+func (x *intents) find(id *api.TxnID) (int, bool) {
+	return slices.BinarySearchFunc(x.holders, *id, api.TxnID.Compare)
+}
+
+// prepared is a row of tablePrepared; its transaction's id stands in the key.
+type prepared struct {
+	txn           api.TxnRef
+	epoch         uint64 // the dedup epoch here, or a later one that the Prepare named
+	index         uint64
+	body          [16]byte
+	writes, reads []api.Key // sorted
+}
+
+func (p *prepared) row() []byte {
+	w := writer{make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
+	w.uint(p.txn.Age)
+	w.text(string(p.txn.Anchor))
+	w.uint(p.txn.Epoch)
+	w.uint(p.epoch)
+	w.uint(p.index)
+	w.raw(p.body[:])
+	putList(&w, p.writes, putKey)
+	putList(&w, p.reads, putKey)
+	return w.b
+}
+
+func readPrepared(r *reader) prepared {
+	return prepared{
+		txn: api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}, epoch: r.uint(), index: r.uint(), body: r.array16(),
+		writes: list(r, api.MaxTxnOps, 2, (*reader).keyName), reads: list(r, api.MaxTxnOps, 2, (*reader).keyName),
+	}
+}
+
+// finished is a row of tableFinished.
+type finished struct {
+	outcome api.TxnOutcome
+	epoch   uint64
+}
+
+func (f finished) row() []byte {
+	w := writer{make([]byte, 0, 8)}
+	w.byte(byte(f.outcome))
+	w.uint(f.epoch)
+	return w.b
+}
+
+func readFinished(r *reader) finished { return finished{readOutcome(r), r.uint()} }
+
+// decision is a row of tableDecision.
+type decision struct {
+	outcome      api.TxnOutcome
+	epoch        uint64
+	participants []api.GroupID // sorted
+	held         bool
+	outcomes     []Outcome
+}
+
+func (d *decision) row() []byte {
+	w := writer{make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
+	w.byte(byte(d.outcome))
+	w.uint(d.epoch)
+	if d.outcome == api.TxnCommitted {
+		putList(&w, d.participants, putGroup)
+		w.bool(d.held)
+		putOutcomes(&w, d.outcomes, api.Version{})
+	}
+	return w.b
+}
+
+func readDecision(r *reader) decision {
+	d := decision{outcome: readOutcome(r), epoch: r.uint()}
+	if d.outcome == api.TxnCommitted {
+		d.participants, d.held, d.outcomes = readGroups(r), r.bool(), readOutcomes(r, api.Version{})
+	}
+	return d
+}
+
+func groupsRow(gs []api.GroupID) []byte {
+	w := writer{make([]byte, 0, 16*len(gs))}
+	putList(&w, gs, putGroup)
+	return w.b
+}
+
+func readGroups(r *reader) []api.GroupID {
+	gs := list(r, maxGroups, 1, readGroup)
+	for i := range gs {
+		if i > 0 && gs[i-1] >= gs[i] {
+			r.fail("groups out of order")
+		}
+	}
+	return gs
+}
+
+// readAttempt reads the key of a row that belongs to an attempt, after its table.
+func readAttempt(t byte, r *reader) api.TxnID {
+	id := api.TxnID{Client: r.array16(), Seq: r.fixed64(), Attempt: r.fixed64()}
+	if t == tablePrepared || t == tableFinished {
+		if n := len(r.b); n == 0 || n > maxNameBytes {
+			r.fail("the name of a group over its limit, or empty")
+		}
+		id.Decider = api.GroupID(r.take(uint64(len(r.b))))
+	}
+	return id
+}

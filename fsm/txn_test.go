@@ -1,0 +1,612 @@
+package fsm
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// ref is the first attempt of a transaction, as old as its number.
+func ref(client string, seq uint64, decider api.GroupID) api.TxnRef {
+	id := api.TxnID{Seq: seq, Attempt: 1, Decider: decider}
+	copy(id.Client[:], client)
+	return api.TxnRef{ID: id, Age: seq}
+}
+
+func prepareOf(r *rig, t api.TxnRef, ops ...api.Op) Prepare {
+	return Prepare{Term: r.term, Group: r.m.Meta().Group, Txn: t, Then: ops}
+}
+
+func putOp1(k api.Key, v string) api.Op { return api.Op{Kind: api.OpPut, Key: k, Value: []byte(v)} }
+func getOp1(k api.Key) api.Op           { return api.Op{Kind: api.OpGet, Key: k} }
+func delOp(k api.Key) api.Op            { return api.Op{Kind: api.OpDelete, Key: k} }
+func addOp(k api.Key, n int64) api.Op   { return api.Op{Kind: api.OpAdd, Key: k, Delta: n} }
+
+func exists(k api.Key) api.Cond { return api.Cond{Kind: api.CondExists, Key: k} }
+func absent(k api.Key) api.Cond { return api.Cond{Kind: api.CondAbsent, Key: k} }
+
+func commit(t api.TxnRef, ps ...api.GroupID) Decide {
+	return Decide{Txn: t, Outcome: api.TxnCommitted, Participants: ps, Held: true}
+}
+
+func resolveTo(r *rig, t api.TxnRef, o api.TxnOutcome) Resolve {
+	return Resolve{r.m.Meta().Group, t.ID, o}
+}
+
+// TestPrepare: what is prepared is seen by nobody until it is resolved; then all of it at the version of its prepare.
+func TestPrepare(t *testing.T) {
+	r := founded(t)
+	r.put("a", "old")
+	r.put("n", "40")
+	r.put("gone", "x")
+	tx := ref("c", 1, "g.2")
+	p := prepareOf(r, tx, getOp1("a"), putOp1("a", "new"), getOp1("a"), addOp("n", 2), delOp("gone"), delOp("never"), getOp1("read"))
+	p.If = []api.Cond{exists("a"), absent("tested")}
+	vote := r.ok(p)
+	at := api.Version{Epoch: 1, Index: vote.Index}
+	want := fmt.Sprintf("a@1.2=old, a@%[1]v=, a@%[1]v=new, n@%[1]v=42, gone@%[1]v!, never@%[1]v!, read@0.0!", at)
+	if got := entriesText(vote.Txn.Entries); got != "["+want+"]" || vote.Txn.Version != at || !vote.Txn.Committed {
+		t.Errorf("the vote is %+v\nwant %s", vote.Txn, want)
+	}
+	r.put("elsewhere", "meanwhile")
+	if again := r.ok(p); !reflect.DeepEqual(again.Txn, vote.Txn) {
+		t.Errorf("the vote again is %+v, want %+v", again.Txn, vote.Txn)
+	}
+	other := p
+	other.Then = p.Then[:1]
+	r.refused(other, api.CodeConflict)
+	for _, k := range []api.Key{"a", "n", "gone", "never"} {
+		_, err := r.m.Read([]api.Key{"elsewhere", k})
+		var in *IntentsError
+		if in, _ = err.(*IntentsError); in == nil || api.CodeOf(err) != RetryIntents || len(in.Intents) != 1 {
+			t.Fatalf("read of %s: %v", k, err)
+		}
+		if x := in.Intents[0]; x.Key != k || !x.Exclusive || x.Txn != tx {
+			t.Errorf("read of %s met %+v", k, x)
+		}
+	}
+	r.read("read")
+	r.read("tested")
+	r.ok(resolveTo(r, tx, api.TxnCommitted))
+	var got []string
+	for _, k := range []api.Key{"a", "n", "gone", "never"} {
+		got = append(got, entriesText([]api.Entry{r.read(k)}))
+	}
+	if text := strings.Join(got, " "); text != fmt.Sprintf("[a@%[1]v=new] [n@%[1]v=42] [gone@%[1]v!] [never@%[1]v!]", at) {
+		t.Errorf("resolved to %s", text)
+	}
+	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 0 || m.Finished != 1 {
+		t.Errorf("left behind: %+v", m)
+	}
+	if res := r.refused(p, Finished); res.Decision.Outcome != api.TxnCommitted {
+		t.Errorf("a late prepare is told %+v", res.Decision)
+	}
+	r.ok(resolveTo(r, tx, api.TxnCommitted))
+	r.refused(resolveTo(r, tx, api.TxnAborted), api.CodeConflict)
+}
+
+// TestPrepareAborted: nothing is left of what was not to be, and it cannot come again.
+func TestPrepareAborted(t *testing.T) {
+	r := founded(t)
+	r.put("a", "old")
+	before := r.read("a")
+	tx, early := ref("c", 1, "g.2"), ref("c", 2, "g.2")
+	r.ok(prepareOf(r, tx, putOp1("a", "new"), delOp("b")))
+	r.ok(resolveTo(r, tx, api.TxnAborted))
+	if now := r.read("a"); !reflect.DeepEqual(now, before) || r.read("b").Version != (api.Version{}) {
+		t.Errorf("the aborted transaction left %+v", now)
+	}
+	r.refused(prepareOf(r, tx, putOp1("a", "new")), Finished)
+	// The word that it was aborted may come before it.
+	r.ok(resolveTo(r, early, api.TxnAborted))
+	r.refused(prepareOf(r, early, putOp1("a", "new")), Finished)
+	// Another attempt is another transaction.
+	tx.ID.Attempt = 2
+	r.ok(prepareOf(r, tx, putOp1("a", "new")))
+}
+
+// TestPrepareRefused is the table of votes that are no.
+func TestPrepareRefused(t *testing.T) {
+	r := group(t, "g.1", Shard{api.Range{End: "x"}, 1, 0, 1})
+	sid := r.open("n")
+	r.put("word", "hello")
+	r.put("leased", "v")
+	lid := r.grant(sid, "leased")
+	holder, reader := ref("h", 1, "g.3"), ref("h", 2, "g.3")
+	r.ok(prepareOf(r, holder, putOp1("held", "v")))
+	r.ok(prepareOf(r, reader, getOp1("shared")))
+	old := ref("old", 3, "g.2")
+	r.ok(Forget{old.ID.Client, 4})
+	tx := ref("c", 1, "g.2")
+	part := func(ops ...api.Op) Prepare { return prepareOf(r, tx, ops...) }
+	with := func(p Prepare, change func(*Prepare)) Prepare { change(&p); return p }
+	ok := putOp1("free", "v")
+	for what, c := range map[string]struct {
+		p    Prepare
+		code api.Code
+	}{
+		"nothing to do":            {part(), api.CodeInvalid},
+		"another group":            {with(part(ok), func(p *Prepare) { p.Group = "g.2" }), api.CodeWrongGroup},
+		"no client":                {with(part(ok), func(p *Prepare) { p.Txn.ID.Client = api.ClientID{} }), api.CodeInvalid},
+		"no attempt":               {with(part(ok), func(p *Prepare) { p.Txn.ID.Attempt = 0 }), api.CodeInvalid},
+		"no decision group":        {with(part(ok), func(p *Prepare) { p.Txn.ID.Decider = "" }), api.CodeInvalid},
+		"a claim of no anchor":     {with(part(ok), func(p *Prepare) { p.Claim = &Claim{} }), api.CodeInvalid},
+		"another term":             {with(part(ok), func(p *Prepare) { p.Term++ }), api.CodeNotLeader},
+		"a key of another group":   {part(ok, getOp1("y")), api.CodeWrongGroup},
+		"a test elsewhere":         {with(part(ok), func(p *Prepare) { p.If = []api.Cond{exists("y")} }), api.CodeWrongGroup},
+		"an anchor elsewhere":      {with(part(ok), func(p *Prepare) { p.Claim, p.Txn.Anchor = &Claim{}, "y" }), api.CodeWrongGroup},
+		"write of what is written": {part(ok, putOp1("held", "w")), RetryIntents},
+		"read of what is written":  {part(ok, getOp1("held")), RetryIntents},
+		"test of what is written":  {with(part(ok), func(p *Prepare) { p.If = []api.Cond{absent("held")} }), RetryIntents},
+		"write of what is read":    {part(ok, delOp("shared")), RetryIntents},
+		"a condition fails":        {with(part(ok), func(p *Prepare) { p.If = []api.Cond{exists("nothing")} }), api.CodePreconditionFailed},
+		"an old version":           {with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} }), api.CodePreconditionFailed},
+		"no number":                {part(ok, addOp("word", 1)), api.CodePreconditionFailed},
+		"a lease":                  {part(ok, putOp1("leased", "w")), RetryLeases},
+		"a later lease":            {with(part(ok, putOp1("leased", "w")), func(p *Prepare) { p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid - 1}} }), RetryLeases},
+		"acknowledged":             {with(part(ok), func(p *Prepare) { p.Txn = old }), Finished},
+		"acknowledged just now":    {with(part(ok), func(p *Prepare) { p.AckedBelow = 2 }), Finished},
+	} {
+		res := r.refused(c.p, c.code)
+		if (c.code == RetryIntents) != (len(res.Intents) > 0) || (c.code == RetryLeases) != (len(res.Holders) > 0) {
+			t.Errorf("%s: intents %+v, holders %+v", what, res.Intents, res.Holders)
+		}
+		for _, x := range res.Intents {
+			if x.Txn != holder && x.Txn != reader || x.Exclusive != (x.Txn == holder) {
+				t.Errorf("%s: in the way is %+v", what, x)
+			}
+		}
+	}
+	if e := r.apply(with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} })).Err; e.Key != "word" || e.Version != r.read("word").Version {
+		t.Errorf("a failed condition tells %+v", e)
+	}
+	p := part(ok, putOp1("leased", "w"), getOp1("shared"))
+	p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid}}
+	r.ok(p)
+	if n := r.holders("leased"); n != 0 {
+		t.Errorf("%d leases are left", n)
+	}
+	if in := r.m.Intents([]api.Key{"shared"}); len(in) != 2 {
+		t.Errorf("the shared key has %+v", in)
+	}
+}
+
+// TestPrepareKills: a session that did not answer dies by a prepare as by a write, as a whole.
+func TestPrepareKills(t *testing.T) {
+	r := founded(t)
+	sid := r.open("n")
+	r.grant(sid, "a", "b")
+	p := prepareOf(r, ref("c", 1, "g.2"), putOp1("a", "v"))
+	p.Killed = []api.SessionID{sid}
+	if res := r.ok(p); res.Effect.Kind != EffectKilled || r.holders("b") != 0 {
+		t.Errorf("%+v, %d holders of b", res.Effect, r.holders("b"))
+	}
+}
+
+// TestUnderIntent: what meets a transaction's intents is refused, and told whose they are.
+func TestUnderIntent(t *testing.T) {
+	r := founded(t)
+	sid := r.open("n")
+	writer, reader := ref("w", 1, "g.2"), ref("r", 2, "g.2")
+	r.put("s", "v")
+	r.ok(prepareOf(r, writer, putOp1("x", "v")))
+	r.ok(prepareOf(r, reader, getOp1("s")))
+	txn := func(conds []api.Cond, ops ...api.Op) Write {
+		return Write{Term: r.term, Txn: api.Txn{If: conds, Then: ops}}
+	}
+	for what, c := range map[string]struct {
+		c  Command
+		by api.TxnRef
+	}{
+		"put x":         {txn(nil, putOp1("x", "w")), writer},
+		"delete x":      {txn(nil, delOp("x")), writer},
+		"get x":         {txn(nil, putOp1("y", "w"), getOp1("x")), writer},
+		"test x":        {txn([]api.Cond{absent("x")}, putOp1("y", "w")), writer},
+		"test and fail": {txn([]api.Cond{exists("x")}, putOp1("y", "w")), writer},
+		"put s":         {txn(nil, putOp1("s", "w")), reader},
+		"grant x":       {Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"y", "x"}}}}, writer},
+		"cede x":        {Cede{Term: r.term, Range: api.PrefixRange("x"), Epoch: 2, To: []api.GroupID{"g.2"}}, writer},
+	} {
+		if res := r.refused(c.c, RetryIntents); len(res.Intents) != 1 || res.Intents[0].Txn != c.by {
+			t.Errorf("%s met %+v", what, res.Intents)
+		}
+		if w, ok := c.c.(Write); ok {
+			if p := r.m.Preview(&w.Txn); p.Err == nil || p.Err.Code != RetryIntents || len(p.Intents) != 1 {
+				t.Errorf("%s was foretold %+v", what, p)
+			}
+		}
+	}
+	r.ok(txn([]api.Cond{exists("s")}, getOp1("s"), putOp1("y", "w")))
+	r.grant(sid, "s", "y") // readers do not disturb each other
+	r.ok(resolveTo(r, writer, api.TxnAborted))
+	r.ok(resolveTo(r, reader, api.TxnCommitted))
+	r.put("x", "w")
+	r.grant(sid, "x")
+}
+
+// TestListUnderIntent: a page tells nothing of a part of the range that a transaction is changing.
+func TestListUnderIntent(t *testing.T) {
+	r := founded(t)
+	for _, k := range []api.Key{"a", "b", "c", "d", "f"} {
+		r.put(k, "v")
+	}
+	r.ok(prepareOf(r, ref("w", 1, "g.2"), putOp1("e", "new"), delOp("c")))
+	r.ok(prepareOf(r, ref("r", 2, "g.2"), getOp1("a")))
+	for _, c := range []struct {
+		q    api.ListRequest
+		want string // the keys that are in the way
+	}{
+		{api.ListRequest{}, "ce"},
+		{api.ListRequest{Limit: 2}, ""},
+		{api.ListRequest{Limit: 3}, "c"},
+		{api.ListRequest{Range: api.Range{Start: "d"}, Limit: 1}, ""},
+		{api.ListRequest{Range: api.Range{Start: "d"}}, "e"},
+		{api.ListRequest{Range: api.Range{Start: "d", End: "e"}}, ""},
+		{api.ListRequest{Range: api.Range{Start: "e", End: "f"}, KeysOnly: true}, "e"},
+		{api.ListRequest{Reverse: true, Limit: 1}, ""},
+		{api.ListRequest{Reverse: true, Limit: 2}, "e"},
+		{api.ListRequest{Range: api.Range{End: "c"}, Reverse: true}, ""},
+	} {
+		_, err := r.m.List(&c.q)
+		got := ""
+		if in, ok := err.(*IntentsError); ok {
+			for _, x := range in.Intents {
+				got += string(x.Key)
+			}
+		}
+		if got != c.want || (err != nil) != (c.want != "") {
+			t.Errorf("%+v met %q (%v), want %q", c.q, got, err, c.want)
+		}
+	}
+}
+
+// TestDecide: the first that decides is right, and is remembered until nobody can ask any more.
+func TestDecide(t *testing.T) {
+	r := founded(t)
+	a, b := ref("c", 1, "g.1"), ref("c", 2, "g.1")
+	d := commit(a, "g.3", "g.2", "g.3")
+	d.Outcomes = []Outcome{{Version: api.Version{Epoch: 1, Index: 9}, Exists: true, Value: []byte("7")}}
+	first := r.ok(d)
+	if x := first.Decision; x.Outcome != api.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || first.Effect.Decided != a.ID {
+		t.Errorf("%+v, %+v", x, first.Effect)
+	}
+	for what, c := range map[string]Command{
+		"the same again": d, "an abort": Decide{Txn: a, Outcome: api.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
+	} {
+		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || !res.Effect.Decided.IsZero() {
+			t.Errorf("%s is told %+v", what, res.Decision)
+		}
+	}
+	if res := r.ok(Push{b}); res.Decision.Outcome != api.TxnAborted || res.Decision.Expired {
+		t.Errorf("%+v", res.Decision)
+	}
+	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != api.TxnAborted || !res.Effect.Decided.IsZero() {
+		t.Errorf("a commit after a push: %+v", res.Decision)
+	}
+	elsewhere := ref("c", 3, "g.2")
+	r.refused(commit(elsewhere, "g.2"), api.CodeWrongGroup)
+	r.refused(Push{elsewhere}, api.CodeWrongGroup)
+	r.refused(Resolved{elsewhere.ID, "g.1"}, api.CodeWrongGroup)
+	// A participant that has resolved must not do so again if an intent turns up.
+	r.ok(Resolved{a.ID, "g.2"})
+	now, _ := r.m.Decided(a.ID)
+	if now.At("g.2") != api.TxnAborted || now.At("g.3") != api.TxnCommitted || now.At("g.9") != api.TxnAborted {
+		t.Errorf("after one has resolved: %+v", now)
+	}
+	if us := r.m.Unresolved(api.TxnID{}, 9); len(us) != 1 || us[0].Txn != a.ID || !slices.Equal(us[0].Unresolved, []api.GroupID{"g.3"}) {
+		t.Errorf("unresolved: %+v", us)
+	}
+	// Below the watermark what was aborted goes at once, what was committed with the last that resolves.
+	r.ok(Forget{a.ID.Client, 3})
+	if m := r.m.Meta(); m.Decisions != 1 {
+		t.Errorf("%d decisions are left", m.Decisions)
+	}
+	r.ok(Resolved{a.ID, "g.3"})
+	r.ok(Resolved{a.ID, "g.3"})
+	if m := r.m.Meta(); m.Decisions != 0 || m.Unresolved != 0 {
+		t.Errorf("%d decisions are left, %d unresolved", m.Decisions, m.Unresolved)
+	}
+	for _, tx := range []api.TxnRef{a, b} {
+		for _, c := range []Command{commit(tx, "g.2"), Push{tx}} {
+			if res := r.ok(c); res.Decision.Outcome != api.TxnAborted || !res.Decision.Expired || r.m.Meta().Decisions != 0 {
+				t.Errorf("below the watermark: %+v", res.Decision)
+			}
+		}
+	}
+}
+
+// TestDecideEpochs: what an idle client leaves ends with epochs, and so late that no commit of that time is taken.
+func TestDecideEpochs(t *testing.T) {
+	r := founded(t)
+	opaque, numbered, owing := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1")
+	opaque.Epoch, numbered.Epoch = 1, 1
+	r.ok(Push{opaque})
+	r.ok(Decide{Txn: numbered, AckedBelow: 5, Outcome: api.TxnAborted})
+	r.ok(commit(owing, "g.2"))
+	r.ok(Resolve{"g.1", ref("f", 0, "g.2").ID, api.TxnAborted})
+	for range DedupEpochs {
+		r.ok(AdvanceDedupEpoch{r.term})
+	}
+	r.ok(ExpireDedup{r.term, 0})
+	if m := r.m.Meta(); m.Decisions != 3 || m.Finished != 1 {
+		t.Fatalf("too early: %+v", m)
+	}
+	r.ok(AdvanceDedupEpoch{r.term})
+	for range 6 {
+		r.ok(ExpireDedup{r.term, 1}) // a row at a time
+	}
+	if m := r.m.Meta(); m.Decisions != 1 || m.Finished != 0 || m.Unresolved != 1 {
+		t.Fatalf("%+v", m)
+	}
+	for _, tx := range []api.TxnRef{opaque, numbered} {
+		if res := r.ok(commit(tx, "g.2")); !res.Decision.Expired || res.Decision.Outcome != api.TxnAborted {
+			t.Errorf("a commit of an old epoch: %+v", res.Decision)
+		}
+	}
+	late := prepareOf(r, ref("f", 0, "g.2"), putOp1("k", "v"))
+	late.Epoch = 1
+	r.refused(late, Finished)
+	last := CommitLast{Term: r.term, Txn: opaque, Then: []api.Op{putOp1("k", "v")}}
+	if res := r.refused(last, Finished); !res.Decision.Expired {
+		t.Errorf("%+v", res.Decision)
+	}
+}
+
+// TestTellsTheSameForEver: a client's row stays for as long as a commit may come that was told that it is too old.
+func TestTellsTheSameForEver(t *testing.T) {
+	r := founded(t)
+	tx := ref("c", 1, "g.1")
+	r.ok(Forget{tx.ID.Client, 2})
+	advance := func(n int) {
+		for range n {
+			r.ok(AdvanceDedupEpoch{r.term})
+		}
+		r.ok(ExpireDedup{r.term, 0})
+	}
+	advance(20)
+	tx.Epoch = 21
+	if res := r.ok(Push{tx}); res.Decision.Outcome != api.TxnAborted {
+		t.Fatalf("%+v", res.Decision)
+	}
+	advance(20) // the row would have gone, the commit's epoch would still do
+	if res := r.ok(commit(tx, "g.2")); res.Decision.Outcome != api.TxnAborted {
+		t.Errorf("Decide1: aborted first, then %+v", res.Decision)
+	}
+}
+
+// TestFinishedBelowWatermark: below the watermark no note is needed, and a transaction that has prepared stays.
+func TestFinishedBelowWatermark(t *testing.T) {
+	r := founded(t)
+	a, b := ref("c", 1, "g.2"), ref("c", 2, "g.2")
+	r.ok(prepareOf(r, a, putOp1("a", "v")))
+	r.ok(prepareOf(r, b, putOp1("b", "v")))
+	r.ok(resolveTo(r, b, api.TxnCommitted))
+	r.ok(Forget{a.ID.Client, 3})
+	if m := r.m.Meta(); m.Prepared != 1 || m.Finished != 0 || m.Intents != 1 {
+		t.Fatalf("%+v", m)
+	}
+	if ps := r.m.Prepared(api.TxnID{}, 9); len(ps) != 1 || ps[0].Txn != a || !slices.Equal(ps[0].Written, []api.Key{"a"}) {
+		t.Errorf("prepared: %+v", ps)
+	}
+	r.ok(resolveTo(r, a, api.TxnCommitted))
+	if m := r.m.Meta(); m.Finished != 0 || string(r.read("a").Value) != "v" {
+		t.Errorf("%+v, a = %q", m, r.read("a").Value)
+	}
+	r.refused(prepareOf(r, a, putOp1("a", "again")), Finished)
+	r.refused(prepareOf(r, b, putOp1("b", "again")), Finished)
+}
+
+// TestClaim: one attempt of a request at a time, and none after a result.
+func TestClaim(t *testing.T) {
+	r := founded(t)
+	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}, Seq: 4, AckedBelow: 3}, Then: []api.Op{putOp1("a", "1"), putOp1("z", "2")}}
+	first := ref("c", 4, "g.2")
+	first.Anchor = "a"
+	claim := func(tx api.TxnRef, after api.TxnID) Prepare {
+		p := prepareOf(r, tx, putOp1("a", "1"))
+		p.AckedBelow, p.Claim = 3, &Claim{Fingerprint(&txn), after}
+		return p
+	}
+	r.ok(claim(first, api.TxnID{}))
+	r.ok(claim(first, api.TxnID{}))
+	rec, ok := r.m.Stored(txn.ID.Client, 4)
+	if !ok || rec.Attempt != 1 || rec.Decider != "g.2" || rec.Anchor != "a" {
+		t.Fatalf("stored: %+v", rec)
+	}
+	second := first
+	second.ID.Attempt, second.ID.Decider = 2, "g.3"
+	stands := func(c Command) {
+		t.Helper()
+		if res := r.refused(c, Attempted); res.Stored == nil || res.Stored.attempt() != first.ID {
+			t.Errorf("%+v met %+v", c, res.Stored)
+		}
+	}
+	stands(claim(second, api.TxnID{}))
+	stands(claim(second, api.TxnID{Client: first.ID.Client, Seq: 4, Attempt: 1, Decider: "g.9"}))
+	stands(Write{Term: r.term, Txn: txn})
+	if p := r.m.Preview(&txn); p.Err == nil || p.Err.Code != Attempted || p.Stored == nil || p.Stored.Decider != "g.2" {
+		t.Errorf("foretold: %+v", p)
+	}
+	other := claim(second, first.ID)
+	other.Claim.Body[0]++
+	r.refused(other, api.CodeConflict)
+	r.ok(resolveTo(r, first, api.TxnAborted))
+	stands(claim(second, api.TxnID{})) // resolved is not enough: the coordinator must say that it knows
+	r.ok(claim(second, first.ID))
+	if rec, _ = r.m.Stored(txn.ID.Client, 4); rec.attempt() != second.ID || r.m.Meta().Records != 1 {
+		t.Errorf("stored: %+v", rec)
+	}
+	back := first
+	back.ID.Attempt = 1
+	back.ID.Decider = "g.4"
+	if res := r.refused(claim(back, second.ID), Attempted); res.Stored.attempt() != second.ID {
+		t.Errorf("%+v", res.Stored)
+	}
+	r.ok(resolveTo(r, second, api.TxnCommitted))
+	r.ok(Forget{txn.ID.Client, 5})
+	if _, ok := r.m.Stored(txn.ID.Client, 4); ok || r.m.Meta().Records != 0 {
+		t.Error("the record outlived its client's word")
+	}
+	r.refused(claim(ref("c", 4, "g.5"), api.TxnID{}), api.CodeInvalid) // no anchor
+	third := second
+	third.ID.Attempt = 3
+	r.refused(claim(third, second.ID), Finished)
+}
+
+// TestClaimOfResult: a request whose result stands is not tried again in another way.
+func TestClaimOfResult(t *testing.T) {
+	r := founded(t)
+	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}}, Then: []api.Op{addOp("a", 7)}}
+	was := r.ok(Write{Term: r.term, Txn: txn}).Txn
+	tx := ref("c", 0, "g.2")
+	tx.Anchor = "a"
+	p := prepareOf(r, tx)
+	p.Claim = &Claim{Body: Fingerprint(&txn)}
+	res := r.refused(p, Attempted)
+	if res.Stored == nil || res.Stored.Decider != "" {
+		t.Fatalf("%+v", res.Stored)
+	}
+	if got := res.Stored.Replay(&txn); !got.Replayed || txnText(got) != txnText(was)+" replayed" {
+		t.Errorf("replayed as %s, was %s", txnText(got), txnText(was))
+	}
+}
+
+// TestClaimAlone: an anchor that is only read under a lease is claimed without a lock.
+func TestClaimAlone(t *testing.T) {
+	r := founded(t)
+	sid := r.open("n")
+	lid := r.grant(sid, "a")
+	tx := ref("c", 1, "g.2")
+	tx.Anchor = "a"
+	p := prepareOf(r, tx)
+	p.Claim = &Claim{Body: [16]byte{1}}
+	r.ok(p)
+	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 1 || m.Records != 1 {
+		t.Errorf("%+v", m)
+	}
+	if hs := r.m.Holders([]api.Key{"a"}); len(hs) != 1 || hs[0].Lease != lid {
+		t.Errorf("the lease is %+v", hs)
+	}
+	r.ok(resolveTo(r, tx, api.TxnCommitted))
+}
+
+// TestCommitLast: prepare, decide and resolve in one, or nothing of it.
+func TestCommitLast(t *testing.T) {
+	r := founded(t)
+	sid := r.open("n")
+	r.put("n", "1")
+	lid := r.grant(sid, "n")
+	tx := ref("c", 1, "g.1")
+	tx.Anchor = "n"
+	c := CommitLast{
+		Term: r.term, Txn: tx, If: []api.Cond{exists("n")}, Then: []api.Op{getOp1("n"), addOp("n", 1)}, Participants: []api.GroupID{"g.2"},
+		Held: true, Outcomes: []Outcome{{}, {Version: api.Version{Epoch: 9, Index: 9}, Exists: true}, {}}, Places: []uint32{0, 2},
+		Claim: &Claim{Body: [16]byte{5}},
+	}
+	with := func(change func(*CommitLast)) CommitLast { c := c; change(&c); return c }
+	r.refused(c, RetryLeases)
+	c.Cleared = []api.DroppedLease{{Session: sid, Key: "n", Lease: lid}}
+	r.refused(with(func(c *CommitLast) { c.Term++ }), api.CodeNotLeader)
+	r.refused(with(func(c *CommitLast) { c.If = []api.Cond{absent("n")} }), api.CodePreconditionFailed)
+	r.refused(with(func(c *CommitLast) { c.Txn.ID.Decider = "g.2" }), api.CodeWrongGroup)
+	r.refused(with(func(c *CommitLast) { c.Participants = []api.GroupID{"g.1"} }), api.CodeInvalid)
+	r.refused(with(func(c *CommitLast) { c.Places = []uint32{0, 3} }), api.CodeInvalid)
+	r.refused(with(func(c *CommitLast) { c.Places = []uint32{2, 0} }), api.CodeInvalid)
+	r.refused(with(func(c *CommitLast) { c.Places = nil }), api.CodeInvalid)
+	other := ref("o", 1, "g.9")
+	r.ok(prepareOf(r, other, getOp1("n")))
+	r.refused(c, RetryIntents)
+	r.ok(resolveTo(r, other, api.TxnCommitted))
+	res := r.ok(c)
+	at := api.Version{Epoch: 1, Index: res.Index}
+	if got := entriesText(res.Txn.Entries); got != fmt.Sprintf("[n@1.3=1, n@%v=2]", at) || r.read("n").Version != at {
+		t.Errorf("%s", got)
+	}
+	d := res.Decision
+	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || res.Effect.Decided != tx.ID {
+		t.Errorf("%+v", d)
+	}
+	txn := api.Txn{Then: []api.Op{getOp1("n"), putOp1("q", "v"), addOp("n", 1)}}
+	if got := txnText(d.Replay(&txn)); got != fmt.Sprintf("committed=true version=0.0 entries [n@1.3=, q@9.9=, n@%v=2] replayed", at) {
+		t.Errorf("replayed as %s", got)
+	}
+	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 0 || m.Decisions != 1 || m.Unresolved != 1 || m.Records != 1 {
+		t.Errorf("%+v", m)
+	}
+	again := r.ok(c)
+	if !reflect.DeepEqual(again.Decision, d) || again.Txn != nil || string(r.read("n").Value) != "2" {
+		t.Errorf("again: %+v, n = %q", again.Decision, r.read("n").Value)
+	}
+	late := with(func(c *CommitLast) { c.Txn.ID.Attempt, c.Claim = 7, nil })
+	r.ok(Push{late.Txn})
+	if res := r.refused(late, Finished); res.Decision.Outcome != api.TxnAborted {
+		t.Errorf("%+v", res.Decision)
+	}
+	r.ok(Forget{tx.ID.Client, 2})
+	if res := r.refused(late, Finished); !res.Decision.Expired {
+		t.Errorf("%+v", res.Decision)
+	}
+}
+
+// TestTxnLimits: every table is bounded, and the refusal names the bound.
+func TestTxnLimits(t *testing.T) {
+	r := founded(t)
+	r.m.limits.prepared, r.m.limits.finished, r.m.limits.decisions, r.m.limits.readers = 2, 3, 2, 1
+	tx := func(n uint64) api.TxnRef { return ref("c", n, "g.1") }
+	full := func(c Command, bound string) {
+		t.Helper()
+		if res := r.refused(c, api.CodeUnavailable); !strings.Contains(res.Err.Error(), bound) {
+			t.Errorf("%v does not name %q", res.Err, bound)
+		}
+	}
+	r.ok(prepareOf(r, tx(1), getOp1("s")))
+	full(prepareOf(r, tx(2), getOp1("s")), "limit")
+	r.ok(prepareOf(r, tx(2), getOp1("t")))
+	full(prepareOf(r, tx(3), getOp1("u")), "2")
+	r.ok(resolveTo(r, tx(1), api.TxnCommitted))
+	r.ok(prepareOf(r, tx(3), getOp1("u")))
+	r.ok(resolveTo(r, tx(2), api.TxnCommitted))
+	r.ok(resolveTo(r, tx(3), api.TxnCommitted))
+	full(prepareOf(r, tx(4), getOp1("u")), "3")
+	r.ok(resolveTo(r, tx(4), api.TxnAborted)) // needs no note
+	if m := r.m.Meta(); m.Finished != 3 {
+		t.Errorf("%+v", m)
+	}
+	r.ok(Push{tx(5)})
+	r.ok(commit(tx(6)))
+	full(Push{tx(7)}, "2")
+	full(commit(tx(7)), "2")
+	full(CommitLast{Term: r.term, Txn: tx(7), Then: []api.Op{putOp1("k", "v")}}, "2")
+	r.ok(Push{tx(6)})
+	r.ok(Forget{tx(1).ID.Client, 7})
+	r.ok(commit(tx(7)))
+	r.ok(prepareOf(r, tx(8), getOp1("u")))
+}
+
+// TestClaimMoves: what is known of a request moves with its anchor, to where its next attempt will look.
+func TestClaimMoves(t *testing.T) {
+	r := founded(t)
+	tx := ref("c", 4, "g.7")
+	tx.Anchor = "m/a"
+	p := prepareOf(r, tx, getOp1("m/a"))
+	p.Claim = &Claim{Body: [16]byte{1}}
+	r.ok(p)
+	cede := Cede{Term: r.term, Range: api.PrefixRange("m/"), Epoch: 2, To: []api.GroupID{"g.2"}}
+	r.refused(cede, RetryIntents)
+	r.ok(resolveTo(r, tx, api.TxnAborted))
+	receipt := r.ok(cede).Receipt
+	to := group(t, "g.2")
+	to.ok(Adopt{*receipt, Shard{cede.Range, 2, 0, 1}})
+	next := tx
+	next.ID.Attempt, next.ID.Decider = 2, "g.8"
+	p.Group, p.Txn = "g.2", next
+	if res := to.refused(p, Attempted); res.Stored.attempt() != tx.ID {
+		t.Errorf("%+v", res.Stored)
+	}
+	p.Claim.After = tx.ID
+	to.ok(p)
+}

@@ -1,0 +1,139 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// acknowledge notes that the client will never again send a Seq below the one named, and that it was here in the epoch.
+func (t *tx) acknowledge(id api.ClientID, below, epoch uint64) {
+	if below == 0 {
+		return
+	}
+	before := t.client(id)
+	c := before
+	t.raise(&c, id, below)
+	if c.epoch = max(c.epoch, epoch); c != before {
+		t.set(t.key.client(id), c.row())
+	}
+}
+
+// raise drops what the client's row c, which the caller stores, says is not needed any more with the new watermark.
+func (t *tx) raise(c *client, id api.ClientID, below uint64) {
+	if below <= c.ackedBelow {
+		return
+	}
+	if c.count > 0 {
+		c.count -= t.forget(id, c.ackedBelow, below)
+	}
+	for _, x := range t.attemptsOf(tableDecision, id, c.ackedBelow, below, t.meta.Decisions) {
+		if t.owing(&x) == nil { // else it goes with the last that resolves
+			t.delDecision(&x)
+		}
+	}
+	for _, x := range t.attemptsOf(tableFinished, id, c.ackedBelow, below, t.meta.Finished) {
+		t.delFinished(&x)
+	}
+	c.ackedBelow = below
+}
+
+// attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
+func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64, rows int) (ids []api.TxnID) {
+	if rows == 0 {
+		return nil
+	}
+	bound := func(seq uint64) []byte {
+		w := writer{[]byte{table}}
+		w.raw(id[:])
+		w.fixed64(seq)
+		return w.b
+	}
+	v.scan(bound(max(1, before)), bound(below), func(k, _ []byte) bool {
+		ids = append(ids, readAttempt(table, &reader{b: slices.Clone(k[1:])}))
+		return true
+	})
+	if table == tableDecision {
+		for i := range ids {
+			ids[i].Decider = v.meta.Group
+		}
+	}
+	return ids
+}
+
+// forgetCommand is the client's word that stands alone.
+func (t *tx) forgetCommand(c *Forget) *api.Error {
+	if c.Client == (api.ClientID{}) {
+		return api.Errorf(api.CodeInvalid, "no client was named")
+	}
+	t.acknowledge(c.Client, c.Below, t.meta.DedupEpoch)
+	return nil
+}
+
+// swept are the tables that expiry goes through, in their order.
+var swept = [...]byte{tableDecision, tableDedup, tableFinished}
+
+// expire sweeps on through what is remembered, and drops what is of clients that have been idle for too long.
+func (t *tx) expire(limit int) {
+	if limit <= 0 || limit > MaxSweep {
+		limit = MaxSweep
+	}
+	from := t.meta.sweep
+	t.meta.sweep = nil
+	for _, table := range swept {
+		lo := []byte{table}
+		if len(from) > 0 && from[0] >= table {
+			if lo = from; from[0] > table {
+				continue
+			}
+		}
+		last, n := t.expireTable(table, lo, limit)
+		if limit -= n; limit == 0 {
+			t.meta.sweep = append(last, 0)
+			return
+		}
+	}
+}
+
+// expireTable looks at up to limit rows of the table, and tells how many it saw and the key of the last.
+func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) {
+	hi := []byte{table + 1}
+	if table == tableDedup {
+		rows := t.records(lo, hi, limit)
+		for i := range rows {
+			t.expireRow(&rows[i])
+			last = rows[i].key
+		}
+		return slices.Clone(last), len(rows)
+	}
+	type old struct {
+		id    api.TxnID
+		epoch uint64
+	}
+	var olds []old
+	t.scan(lo, hi, func(k, row []byte) bool {
+		last = slices.Clone(k)
+		x := old{id: readAttempt(table, &reader{b: last[1:]})}
+		if table == tableDecision {
+			x.id.Decider, x.epoch = t.meta.Group, parse(row, readDecision).epoch
+		} else {
+			x.epoch = parse(row, readFinished).epoch
+		}
+		olds = append(olds, x)
+		return len(olds) < limit
+	})
+	for i := range olds {
+		x := &olds[i]
+		if x.id.Seq > 0 {
+			x.epoch = max(x.epoch, t.client(x.id.Client).epoch)
+		}
+		switch {
+		case !expired(x.epoch, t.meta.DedupEpoch):
+		case table == tableFinished:
+			t.delFinished(&x.id)
+		case t.owing(&x.id) == nil:
+			t.delDecision(&x.id)
+		}
+	}
+	return last, len(olds)
+}
