@@ -58,8 +58,9 @@ type Decision struct {
 	Expired bool
 }
 
-// At is what a group that still has intents of the attempt must resolve: aborted, unless it was committed and the group has
-// not resolved it before.
+// At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the
+// group has not resolved it before; intents that turn up after that are of a late Prepare. Whoever passes a decision on
+// unasked sends a commit to the Unresolved, and to nobody else.
 func (d *Decision) At(g api.GroupID) api.TxnOutcome {
 	switch {
 	case d.Outcome == api.TxnUndecided:
