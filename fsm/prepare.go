@@ -174,6 +174,9 @@ func (t *tx) claimable(p *part, res *Result) *api.Error {
 	if rec == nil {
 		return t.roomFor(&id)
 	}
+	if rec.Anchor != p.txn.Anchor {
+		return errReused()
+	}
 	if rec.Decider != "" {
 		before := rec.attempt()
 		if before == p.txn.ID || before == p.claim.After && p.txn.ID.Attempt > before.Attempt {

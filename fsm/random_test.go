@@ -299,10 +299,19 @@ func (p *pair) id() api.RequestID {
 	return id
 }
 
+// known is what the key holds, as far as that may be told.
+func (p *pair) known(k api.Key) api.Entry {
+	es, err := p.m.Read([]api.Key{k})
+	if err != nil {
+		return api.Entry{Key: k}
+	}
+	return es[0]
+}
+
 func (p *pair) conds() (cs []api.Cond) {
 	for range p.rnd.IntN(3) {
 		c := api.Cond{Kind: api.CondKind(1 + p.rnd.IntN(4)), Key: p.key()}
-		e := p.read(c.Key)
+		e := p.known(c.Key)
 		switch {
 		case c.Kind == api.CondVersion:
 			c.Version = e.Version
