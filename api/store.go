@@ -17,6 +17,14 @@ type Store interface {
 	Do(ctx context.Context, t *Txn) (*TxnResult, error)
 }
 
+// IntoReader is a Store that can read into memory of the caller's.
+type IntoReader interface {
+	Store
+	// ReadInto is Read into out, whose Entries are reused where they are large enough. After an error out holds nothing
+	// of use.
+	ReadInto(ctx context.Context, r *ReadRequest, out *ReadResult) error
+}
+
 // Lister lists ranges of keys.
 type Lister interface {
 	// List returns the entries of the range in key order (reversed if asked), at most Limit and MaxListBytes.

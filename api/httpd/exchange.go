@@ -19,17 +19,21 @@ type exchange struct {
 	*handler
 	w      http.ResponseWriter
 	r      *http.Request
+	start  time.Time
 	ctx    context.Context // ends with the request's timeout
 	query  url.Values
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
 	status int  // of the answer
 	// held are the header values that have a place here instead of an allocation each.
-	held    [8]string
-	holding int
-	// read is the question of a GET, and keys its key.
-	read api.ReadRequest
-	keys [1]api.Key
+	held     [8]string
+	holding  int
+	patience patience
+	// read is the question of a GET, and keys its key; result is the answer, and entries its entry.
+	read    api.ReadRequest
+	keys    [1]api.Key
+	result  api.ReadResult
+	entries [1]api.Entry
 	// reserved are the bytes of Config.MaxBodyBytes that the request holds.
 	reserved int64
 	// taken: the whole body has been read.
@@ -73,6 +77,24 @@ func (x *exchange) reply(status int) {
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	x.w.WriteHeader(status)
 }
+
+// replyValue answers 200 with a value, which HEAD does not send. A small value is left to net/http altogether: it sends it in
+// one piece with the headers when the handler has returned, counts its length itself, and until then nobody is kept
+// waiting but the connection, for which the server's WriteTimeout stands.
+func (x *exchange) replyValue(v []byte) {
+	x.w.Header()["Content-Type"] = octetStream
+	head := x.r.Method == http.MethodHead
+	if head || x.r.ProtoMajor != 1 || len(v) == 0 || len(v) > smallBody {
+		x.set("Content-Length", strconv.Itoa(len(v)))
+		x.reply(http.StatusOK)
+	}
+	if !head {
+		x.send(v)
+	}
+}
+
+// smallBody is what net/http holds back of an answer of HTTP/1.1 until the handler has returned.
+const smallBody = 2048
 
 // replyJSON answers 200 with v.
 func (x *exchange) replyJSON(v any) error {
@@ -142,6 +164,12 @@ func (x *exchange) reserve(size, limit int64) error {
 		return overloaded("request bodies fill the %d bytes of memory for them", x.MaxBodyBytes)
 	}
 	return nil
+}
+
+func (x *exchange) unreserve() {
+	if x.reserved != 0 {
+		x.bodyBytes.Add(-x.reserved)
+	}
 }
 
 // readBody reads size bytes, or where that is unknown up to one over the limit.

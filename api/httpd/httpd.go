@@ -60,7 +60,8 @@ type handler struct {
 	streams   atomic.Int64
 	measures  measures
 	origin    http.CrossOriginProtection
-	node      []string // Config.Node as a header's value; nil where there is none
+	node      []string       // Config.Node as a header's value; nil where there is none
+	into      api.IntoReader // the Store, where it is one
 }
 
 // New returns the API's handler. It is safe for concurrent use. It dispatches by the raw path: wrap it in no
@@ -85,27 +86,27 @@ func New(c Config) http.Handler {
 	if c.Node != "" {
 		h.node = []string{string(c.Node)}
 	}
+	h.into, _ = c.Store.(api.IntoReader)
 	h.measures = newMeasures(c.Registry, &h.inFlight)
 	return h
 }
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK}
-	start := time.Now()
+	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK, start: time.Now()}
 	route, err := h.answer(x)
 	if err != nil {
 		x.fail(err)
 	}
 	x.drain()
-	h.measures.observe(route, x.status, time.Since(start))
+	h.measures.observe(route, x.status, time.Since(x.start))
 }
 
 // answer finds the resource and lets it answer; an error is still to be told.
 func (h *handler) answer(x *exchange) (route string, err error) {
 	x.commonHeaders()
 	if x.r.ContentLength != 0 {
-		x.readBy(time.Now().Add(drainTimeout))
+		x.readBy(x.start.Add(drainTimeout))
 	}
 	res, key := h.resource(x.r.URL)
 	if res == nil {
@@ -127,13 +128,12 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 		h.measures.rejected(1)
 		return res.name, overloaded("%d requests are in flight, the limit", h.MaxInFlight)
 	}
-	defer func() { h.bodyBytes.Add(-x.reserved) }()
+	defer x.unreserve()
 	x.key = key
-	cancel, err := x.readQuery(res.params)
-	if err != nil {
+	if err := x.readQuery(res.params); err != nil {
 		return res.name, err
 	}
-	defer cancel()
+	defer x.patience.end()
 	return res.name, serve(x)
 }
 

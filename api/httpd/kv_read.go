@@ -30,7 +30,7 @@ func getKey(x *exchange) error {
 	if err := req.Check(); err != nil {
 		return err
 	}
-	res, err := x.Store.Read(x.ctx, req)
+	res, err := x.ask()
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,17 @@ func getKey(x *exchange) error {
 		x.reply(http.StatusNotModified)
 		return nil
 	}
-	x.w.Header()["Content-Type"] = octetStream
-	x.set("Content-Length", strconv.Itoa(len(e.Value)))
-	x.reply(http.StatusOK)
-	if x.r.Method != http.MethodHead {
-		x.send(e.Value)
-	}
+	x.replyValue(e.Value)
 	return nil
+}
+
+// ask asks the Store what x.read asks; the answer is in the exchange's own memory where the Store can put it there.
+func (x *exchange) ask() (*api.ReadResult, error) {
+	if x.into == nil {
+		return x.Store.Read(x.ctx, &x.read)
+	}
+	x.result.Entries = x.entries[:0]
+	return &x.result, x.into.ReadInto(x.ctx, &x.read, &x.result)
 }
 
 // versionHeaders tells the entry's version, and its entity tag where it has a value that it could be the tag of.

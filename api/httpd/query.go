@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"context"
 	"net/url"
 	"slices"
 	"strconv"
@@ -12,27 +11,27 @@ import (
 )
 
 // readQuery takes the query apart, refuses what the resource does not know, and starts the request's time.
-func (x *exchange) readQuery(known []string) (context.CancelFunc, error) {
+func (x *exchange) readQuery(known []string) error {
 	timeout := api.DefaultTimeout
 	if x.r.URL.RawQuery != "" {
 		q, err := url.ParseQuery(x.r.URL.RawQuery)
 		if err != nil {
-			return nil, api.Errorf(api.CodeInvalid, "the query is malformed: %v", err)
+			return api.Errorf(api.CodeInvalid, "the query is malformed: %v", err)
 		}
 		x.query = q
 		if err := x.checkQuery(known); err != nil {
-			return nil, err
+			return err
 		}
 		if timeout, err = x.duration("timeout", timeout); err != nil {
-			return nil, err
+			return err
 		}
 		if timeout <= 0 || timeout > api.MaxTimeout {
-			return nil, api.Errorf(api.CodeInvalid, "timeout must be above 0 and at most %v", api.MaxTimeout)
+			return api.Errorf(api.CodeInvalid, "timeout must be above 0 and at most %v", api.MaxTimeout)
 		}
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), timeout)
-	x.ctx = ctx
-	return cancel, nil
+	x.patience.Context, x.patience.until = x.r.Context(), x.start.Add(timeout)
+	x.ctx = &x.patience
+	return nil
 }
 
 func (x *exchange) checkQuery(known []string) error {

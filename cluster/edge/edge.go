@@ -44,8 +44,8 @@ type Edge struct {
 }
 
 var (
-	_ api.Store  = (*Edge)(nil)
-	_ api.Lister = (*Edge)(nil)
+	_ api.IntoReader = (*Edge)(nil)
+	_ api.Lister     = (*Edge)(nil)
 )
 
 // New makes an edge; it starts nothing. The error is CodeInvalid where the Config cannot work.
