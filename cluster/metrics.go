@@ -3,7 +3,6 @@ package cluster
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,7 +56,8 @@ func (m metrics) Counter(name, help string, labels ...string) func(float64, ...s
 		only := c.WithLabelValues()
 		return func(n float64, _ ...string) { only.Add(n) }
 	}
-	return func(n float64, values ...string) { c.WithLabelValues(clean(values)...).Add(n) }
+	known := memo[prometheus.Counter]{find: c.WithLabelValues}
+	return func(n float64, values ...string) { known.of(values).Add(n) }
 }
 
 func (m metrics) Gauge(name, help string, read func() float64) {
@@ -73,13 +73,6 @@ func (m metrics) Histogram(name, help string, labels ...string) func(float64, ..
 		only := h.WithLabelValues()
 		return func(s float64, _ ...string) { only.Observe(s) }
 	}
-	return func(s float64, values ...string) { h.WithLabelValues(clean(values)...).Observe(s) }
-}
-
-// clean makes label values valid UTF-8, which the library demands with a panic.
-func clean(values []string) []string {
-	for i, v := range values {
-		values[i] = strings.ToValidUTF8(v, "?")
-	}
-	return values
+	known := memo[prometheus.Observer]{find: h.WithLabelValues}
+	return func(s float64, values ...string) { known.of(values).Observe(s) }
 }

@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -54,6 +57,49 @@ func TestMetricsLabels(t *testing.T) {
 	says(t, m, `edgehold_test_seconds_bucket{op="?",le="0.1"} 0`)
 	says(t, m, `edgehold_plain_seconds_count 1`)
 	says(t, m, `edgehold_plain_total 7`)
+}
+
+// TestMetricsManyLabels: more sets of labels than are remembered, asked again and again, each counted as its own.
+func TestMetricsManyLabels(t *testing.T) {
+	m := newMetrics()
+	add := m.Counter("edgehold_test_total", "Help.", "route", "status")
+	three := m.Counter("edgehold_three_total", "Help.", "a", "b", "c")
+	values := []string{"", ""}
+	for range 2 {
+		for i := range memoLimit + 10 {
+			values[0], values[1] = strconv.Itoa(i), "x\xff"
+			add(float64(i), values...) // the slice is the caller's
+			if values[1] != "x\xff" {
+				t.Fatal("the caller's values were changed")
+			}
+		}
+		three(1, "a", "b", "c")
+	}
+	for i := range memoLimit + 10 {
+		says(t, m, fmt.Sprintf(`edgehold_test_total{route="%d",status="x?"} %d`, i, 2*i))
+	}
+	says(t, m, `edgehold_three_total{a="a",b="b",c="c"} 2`)
+}
+
+// TestMetricsConcurrently: many at once meet the same new sets of labels.
+func TestMetricsConcurrently(t *testing.T) {
+	m := newMetrics()
+	add := m.Counter("edgehold_test_total", "Help.", "route", "status")
+	observe := m.Histogram("edgehold_test_seconds", "Help.", "route")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 10 {
+				add(1, "r", strconv.Itoa(i))
+				observe(1, strconv.Itoa(i))
+			}
+		})
+	}
+	all.Wait()
+	for i := range 10 {
+		says(t, m, fmt.Sprintf(`edgehold_test_total{route="r",status="%d"} 8`, i))
+		says(t, m, fmt.Sprintf(`edgehold_test_seconds_count{route="%d"} 8`, i))
+	}
 }
 
 // TestMetricsAgain: a room that was closed and opened again goes on with its counters, and its gauges read the new one.
