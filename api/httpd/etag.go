@@ -3,7 +3,6 @@ package httpd
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
@@ -23,9 +22,7 @@ type tag struct {
 
 // etag is the entity tag of a version.
 func etag(v api.Version) string {
-	b := make([]byte, 0, 48)
-	b = strconv.AppendUint(append(b, '"'), v.Epoch, 10)
-	b = strconv.AppendUint(append(b, '.'), v.Index, 10)
+	b := appendVersion(append(make([]byte, 0, 48), '"'), v)
 	return string(append(b, '"'))
 }
 

@@ -47,6 +47,7 @@ var (
 	jsonType    = []string{"application/json"}
 )
 
+// commonHeaders sets the headers that every answer has.
 func (x *exchange) commonHeaders() {
 	h := x.w.Header()
 	h["Cache-Control"] = noStore
@@ -74,6 +75,7 @@ func (x *exchange) readBy(t time.Time) { _ = http.NewResponseController(x.w).Set
 // reply begins the answer: status and headers, and from here on a bounded time for the client to take it.
 func (x *exchange) reply(status int) {
 	x.status = status
+	x.commonHeaders()
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(writeTimeout))
 	x.w.WriteHeader(status)
 }
@@ -84,13 +86,20 @@ func (x *exchange) reply(status int) {
 func (x *exchange) replyValue(v []byte) {
 	x.w.Header()["Content-Type"] = octetStream
 	head := x.r.Method == http.MethodHead
-	if head || x.r.ProtoMajor != 1 || len(v) == 0 || len(v) > smallBody {
+	if head || !x.small(v) {
 		x.set("Content-Length", strconv.Itoa(len(v)))
 		x.reply(http.StatusOK)
+	} else {
+		x.commonHeaders()
 	}
 	if !head {
 		x.send(v)
 	}
+}
+
+// small tells whether net/http sends a body in one piece with the headers.
+func (x *exchange) small(v []byte) bool {
+	return x.r.ProtoMajor == 1 && len(v) > 0 && len(v) <= smallBody
 }
 
 // smallBody is what net/http holds back of an answer of HTTP/1.1 until the handler has returned.

@@ -61,6 +61,7 @@ type handler struct {
 	measures  measures
 	origin    http.CrossOriginProtection
 	node      []string       // Config.Node as a header's value; nil where there is none
+	head      []byte         // see commonHead
 	into      api.IntoReader // the Store, where it is one
 }
 
@@ -82,7 +83,7 @@ func New(c Config) http.Handler {
 	if c.MaxBodyBytes <= 0 {
 		c.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	h := &handler{Config: c}
+	h := &handler{Config: c, head: commonHead(c.Node)}
 	if c.Node != "" {
 		h.node = []string{string(c.Node)}
 	}
@@ -104,7 +105,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer finds the resource and lets it answer; an error is still to be told.
 func (h *handler) answer(x *exchange) (route string, err error) {
-	x.commonHeaders()
 	if x.r.ContentLength != 0 {
 		x.readBy(x.start.Add(drainTimeout))
 	}

@@ -35,6 +35,9 @@ func getKey(x *exchange) error {
 		return err
 	}
 	e := &res.Entries[0]
+	if !ifMatch.given && !ifNoneMatch.given && e.Exists && res.ServedBy != api.ServedByStale && x.replyHead(e, res) {
+		return nil
+	}
 	x.readHeaders(res)
 	x.timing(&res.Timing)
 	switch {

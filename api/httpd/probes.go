@@ -36,6 +36,7 @@ func getReadyz(x *exchange) error {
 }
 
 func getMetrics(x *exchange) error {
+	x.commonHeaders()
 	x.Metrics.ServeHTTP(x.w, x.r)
 	return nil
 }

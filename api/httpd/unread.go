@@ -38,6 +38,9 @@ type retellingConn struct {
 	// answering: what is written belongs to a handler's answer, whose bytes are nobody's to change. shared: so it is for
 	// the rest of the connection's life, since the streams of HTTP/2 mix their answers.
 	answering, shared atomic.Bool
+	// head is to be put in the answer that comes next; see head.go. It belongs to the one goroutine that answers requests
+	// of HTTP/1.1 and writes their answers; with HTTP/2 it stays empty.
+	head []byte
 }
 
 // begun notes that a handler is about to answer the request.
@@ -46,6 +49,8 @@ func begun(r *http.Request) {
 		c.answering.Store(true)
 		if r.ProtoMajor > 1 {
 			c.shared.Store(true)
+		} else {
+			c.head = c.head[:0]
 		}
 	}
 }
@@ -65,6 +70,9 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 
 // Write passes b on, or the problem that stands for it.
 func (c *retellingConn) Write(b []byte) (int, error) {
+	if c.hasHead(b) {
+		return c.writeHead(b)
+	}
 	status, reason, ok := 0, "", false
 	if !c.answering.Load() && !c.shared.Load() {
 		status, reason, ok = plainRefusal(b)

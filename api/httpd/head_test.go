@@ -1,0 +1,156 @@
+package httpd_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+)
+
+// fixedStore answers reads of known keys from memory, under a lease.
+func fixedStore(group api.GroupID) *storeOf {
+	return &storeOf{group: group, values: map[api.Key]string{
+		"small": "HTTP/1.1 200 OK\r\n\r\n", "other": strings.Repeat("o", 2048), "large": strings.Repeat("l", 5000), "empty": "",
+	}}
+}
+
+// storeOf is a Store of values that never change.
+type storeOf struct {
+	fake
+	group  api.GroupID
+	values map[api.Key]string
+}
+
+func (s *storeOf) ReadInto(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	v, ok := s.values[r.Keys[0]]
+	e := api.Entry{Key: r.Keys[0], Value: []byte(v), Version: api.Version{Epoch: 3, Index: 14}, Exists: ok}
+	*out = api.ReadResult{Entries: append(out.Entries[:0], e), ServedBy: api.ServedByLease, Group: s.group}
+	return nil
+}
+
+// question is a request as it is sent.
+type question struct{ method, path, version, line string }
+
+func (q question) raw() string {
+	return fmt.Sprintf("%s %s %s\r\nHost: edge\r\n%s\r\n", q.method, q.path, q.version, q.line)
+}
+
+// TestHeadIsTheSame: on one connection, whose requests are all sent at once, each answer has the headers that the API sets
+// for net/http to write, those of the answers with a head too.
+func TestHeadIsTheSame(t *testing.T) {
+	for name, c := range map[string]httpd.Config{
+		"all names":               {Node: "n-1", Store: fixedStore("a.1")},
+		"no names":                {Store: fixedStore("")},
+		"names that are no words": {Node: "n 1", Store: fixedStore("a\r\nb")},
+		"an owner with spaces":    {Node: "n-1", Store: fixedStore("a 1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := httpd.New(c)
+			sent := mixedRequests()
+			inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+				conn := p.dial()
+				defer func() { _ = conn.Close() }()
+				go func() {
+					for _, q := range sent {
+						_, _ = io.WriteString(conn, q.raw()) // what does not arrive has no answer
+					}
+				}()
+				in := bufio.NewReader(conn)
+				for _, q := range sent {
+					req := httptest.NewRequest(q.method, q.path, nil)
+					r, err := http.ReadResponse(in, req)
+					if err != nil {
+						t.Fatalf("%v: %v", q, err)
+					}
+					body := bodyOf(t, r)
+					sameAsRecorded(t, h, q, r, body)
+				}
+			})
+		})
+	}
+}
+
+// mixedRequests follow each other in such a way that a head could get into a wrong answer.
+func mixedRequests() []question {
+	return []question{
+		{"GET", "/v1/kv/small", "HTTP/1.1", ""}, {"GET", "/v1/kv/absent", "HTTP/1.1", ""}, {"GET", "/v1/kv/small", "HTTP/1.1", ""},
+		{"GET", "/v1/kv/large", "HTTP/1.1", ""}, {"GET", "/v1/kv/small", "HTTP/1.1", ""}, {"HEAD", "/v1/kv/small", "HTTP/1.1", ""},
+		{"GET", "/v1/kv/other", "HTTP/1.1", ""}, {"GET", "/v1/kv/small", "HTTP/1.1", "If-None-Match: *\r\n"},
+		{"GET", "/v1/kv/empty", "HTTP/1.1", ""}, {"GET", "/v1/kv/other", "HTTP/1.1", ""}, {"GET", "/livez", "HTTP/1.1", ""},
+		{"GET", "/v1/kv/small?timeout=nonsense", "HTTP/1.1", ""}, {"GET", "/v1/kv/small", "HTTP/1.0", "Connection: keep-alive\r\n"},
+		{"GET", "/v1/kv/small", "HTTP/1.1", "Connection: close\r\n"},
+	}
+}
+
+// sameAsRecorded compares an answer with what a recorder, which knows no heads, got.
+func sameAsRecorded(t *testing.T, h http.Handler, q question, r *http.Response, body string) {
+	t.Helper()
+	want := request(h, q.method, q.path, "", splitLine(q.line)...)
+	if wantBody := bodyOf(t, want); r.StatusCode != want.StatusCode || body != wantBody {
+		t.Fatalf("%v: status %d, %q, want %d, %q", q, r.StatusCode, body, want.StatusCode, wantBody)
+	}
+	got, wanted := canonical(r.Header), canonical(want.Header)
+	for _, h := range []http.Header{got, wanted} {
+		maps.DeleteFunc(h, func(name string, _ []string) bool {
+			return name == "Date" || name == "Content-Length" || name == "Connection"
+		})
+	}
+	if !reflect.DeepEqual(got, wanted) {
+		t.Errorf("%v: header\n%v, want\n%v", q, got, wanted)
+	}
+}
+
+func splitLine(line string) []string {
+	if line == "" {
+		return nil
+	}
+	return []string{strings.TrimSpace(line)}
+}
+
+// canonical has the names as a reader has them, and values as net/http writes them.
+func canonical(h http.Header) http.Header {
+	out := http.Header{}
+	for name, values := range h {
+		for _, v := range values {
+			out.Add(name, strings.NewReplacer("\r", " ", "\n", " ").Replace(v))
+		}
+	}
+	return out
+}
+
+// TestHeadOnTheWire: the head stands behind the status line, once, and what a handler around the API sets is there too.
+func TestHeadOnTheWire(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nEdgehold-Node: n-1\r\n" +
+		"Edgehold-Served-By: lease\r\nEdgehold-Owner: a.1\r\nEdgehold-Version: 3.14\r\nETag: \"3.14\"\r\n"
+	h := httpd.New(httpd.Config{Node: "n-1", Store: fixedStore("a.1")})
+	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Outer", "yes")
+		h.ServeHTTP(w, r)
+	})
+	inBubble(t, outer, func(t *testing.T, p *pipes, _ *httpd.Server) {
+		conn := p.dial()
+		defer func() { _ = conn.Close() }()
+		if _, err := io.WriteString(conn, "GET /v1/kv/small HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := string(b)
+		if !strings.HasPrefix(got, head) || strings.Count(got, "Edgehold-Version") != 1 ||
+			!strings.Contains(got, "\r\nX-Outer: yes\r\n") || !strings.Contains(got, "\r\nContent-Length: 19\r\n") ||
+			!strings.HasSuffix(got, "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n") {
+			t.Errorf("answer\n%s", got)
+		}
+	})
+}
