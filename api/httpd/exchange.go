@@ -25,9 +25,8 @@ type exchange struct {
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
 	status int  // of the answer
-	// held are the header values that have a place here instead of an allocation each.
-	held     [8]string
-	holding  int
+	// held are the header values that share one allocation.
+	held     []string
 	patience patience
 	// read is the question of a GET, and keys its key; result is the answer, and entries its entry.
 	read    api.ReadRequest
@@ -59,13 +58,11 @@ func (x *exchange) commonHeaders() {
 
 // set sets a header whose name is given as it is to be written.
 func (x *exchange) set(name, value string) {
-	if x.holding == len(x.held) {
-		x.w.Header()[name] = []string{value}
-		return
+	if len(x.held) == cap(x.held) {
+		x.held = make([]string, 0, 8) // what was held stays with the header
 	}
-	i := x.holding
-	x.holding++
-	x.held[i] = value
+	i := len(x.held)
+	x.held = append(x.held, value)
 	x.w.Header()[name] = x.held[i : i+1 : i+1]
 }
 

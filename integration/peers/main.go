@@ -3,7 +3,7 @@
 //
 //   - puts and linearizable reads: Edgehold, etcd, and NATS JetStream KV (puts only), three members each, every
 //     acknowledged write fsynced;
-//   - local reads: Edgehold's leased reads at an edge, a bare net/http handler, and Redis.
+//   - local reads: Edgehold's leased reads at an edge, a bare handler behind the same server, and Redis.
 //
 // Every member is a process of its own, so that the CPU of servers and of the load is told apart: Edgehold's is the real
 // binary, built from the tree; etcd's and NATS' are this program, run again as "peers member". It is a module of its own,
