@@ -13,8 +13,12 @@ import (
 // TestCheckpointCatchesUp wipes a member, and cuts another off, while a client writes: each gets the others' checkpoint and
 // then the log, without an election and without a pause of the writes.
 func TestCheckpointCatchesUp(t *testing.T) {
+	eachLog(t, testCheckpointCatchesUp)
+}
+
+func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 	machines := map[string]*durableRegister{"n0": {}, "n1": {}, "n2": {}}
-	f := &onFiles{t: t, dir: t.TempDir(), scale: 1, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
+	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 1, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
 	f.limits = Limits{SnapshotEntries: 20, TrailingEntries: 5, SnapshotInterval: 50 * time.Millisecond}
 	f.machine = func(name string) (Machine[result], Durable) { return machines[name], machines[name] }
 	f.open()

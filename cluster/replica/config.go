@@ -61,6 +61,9 @@ type Config struct {
 	Members []Member
 	// Dir holds the log and the snapshots.
 	Dir string
+	// Log is how the log in Dir is kept. One of another kind is made one of that kind by Open, however long that takes;
+	// "" keeps what is there.
+	Log LogKind
 	// Stores replaces the files below Dir.
 	Stores func() (Stores, error)
 	// Streams connects this member with the others. The replica closes it.
@@ -94,6 +97,9 @@ func (c *Config) check() error {
 		return api.Errorf(api.CodeInvalid, "replica %s of %s has no folder for its log", c.Node, c.Group)
 	case c.Streams == nil:
 		return api.Errorf(api.CodeInvalid, "replica %s of %s has no streams", c.Node, c.Group)
+	}
+	if err := c.Log.Check(); err != nil {
+		return err
 	}
 	seen := make(map[string]bool)
 	for _, m := range c.Members {

@@ -26,6 +26,7 @@ type onFiles struct {
 	t     testing.TB
 	dir   string
 	scale float64
+	log   LogKind
 	// limits, and machine where it is not nil, are for every member.
 	limits  Limits
 	machine func(name string) (Machine[result], Durable)
@@ -35,8 +36,8 @@ type onFiles struct {
 	reps map[string]*Replica[result]
 }
 
-func newOnFiles(t testing.TB, scale float64) *onFiles {
-	f := &onFiles{t: t, dir: t.TempDir(), scale: scale, addr: make(map[string]string), reps: make(map[string]*Replica[result])}
+func newOnFiles(t testing.TB, kind LogKind, scale float64) *onFiles {
+	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: scale, addr: make(map[string]string), reps: make(map[string]*Replica[result])}
 	f.open()
 	return f
 }
@@ -60,7 +61,7 @@ func (f *onFiles) open() {
 
 func (f *onFiles) start(name string, l net.Listener) {
 	cfg := Config{
-		Group: "g", Node: name, Dir: filepath.Join(f.dir, name), Streams: tcpStreams{l}, Timing: RegionTiming().Scale(f.scale),
+		Group: "g", Node: name, Dir: filepath.Join(f.dir, name), Log: f.log, Streams: tcpStreams{l}, Timing: RegionTiming().Scale(f.scale),
 		Address: func(node string) (string, bool) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
@@ -127,7 +128,11 @@ func (f *onFiles) stop(name string) {
 
 // TestFiles restarts members on their folders, at other addresses, and leaves no goroutine behind.
 func TestFiles(t *testing.T) {
-	f := newOnFiles(t, 0.3)
+	eachLog(t, testFiles)
+}
+
+func testFiles(t *testing.T, kind LogKind) {
+	f := newOnFiles(t, kind, 0.3)
 	leader := f.do("first")
 	if err := leader.QuorumConfirm(t.Context(), leader.CurrentTerm()); err != nil {
 		t.Error(err)
@@ -200,19 +205,21 @@ func noGoroutines(t *testing.T) {
 	t.Errorf("goroutines are left:\n%s", left)
 }
 
-// BenchmarkPropose proposes values of 256 bytes from many clients at three members with bolt in one process.
+// BenchmarkPropose proposes values of 256 bytes from many clients at three members in one process.
 func BenchmarkPropose(b *testing.B) {
 	for _, clients := range []int{1, 64, 256, 1024} {
-		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			f := newOnFiles(b, 3) // patient: a busy machine shall not lose the leader
-			leader := f.do("first")
-			command := make([]byte, 256)
-			inParallel(b, clients, func() error {
-				_, err := leader.Propose(b.Context(), command)
-				return err
+		for _, kind := range LogKinds() {
+			b.Run(fmt.Sprintf("clients=%d/log=%s", clients, kind), func(b *testing.B) {
+				f := newOnFiles(b, kind, 3) // patient: a busy machine shall not lose the leader
+				leader := f.do("first")
+				command := make([]byte, 256)
+				inParallel(b, clients, func() error {
+					_, err := leader.Propose(b.Context(), command)
+					return err
+				})
+				f.close()
 			})
-			f.close()
-		})
+		}
 	}
 }
 
@@ -220,7 +227,7 @@ func BenchmarkPropose(b *testing.B) {
 func BenchmarkConfirm(b *testing.B) {
 	for _, clients := range []int{1, 64, 512} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			f := newOnFiles(b, 3) // patient: a busy machine shall not lose the leader
+			f := newOnFiles(b, DefaultLog, 3) // patient: a busy machine shall not lose the leader
 			leader := f.do("first")
 			term := leader.CurrentTerm()
 			inParallel(b, clients, func() error { return leader.QuorumConfirm(b.Context(), term) })

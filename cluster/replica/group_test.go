@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -108,6 +109,8 @@ type group struct {
 	time  Timing
 	// ask, where set, stands before every question of a QuorumConfirm.
 	ask func(ctx context.Context, node string) error
+	// log, where set, has logs and snapshots in files instead of in memory.
+	log LogKind
 	// stuck counts calls of OnStuck.
 	stuck atomic.Int32
 
@@ -119,13 +122,14 @@ type node struct {
 	name    string
 	founder bool
 	disk    *MemoryStores
+	dir     string // where the group is on files
 	machine *register
 	rep     *Replica[result]
 }
 
 // newGroup founds a group of voters n0, n1, ... and starts them.
-func newGroup(t *testing.T, voters int, limits Limits, timing Timing) *group {
-	g := &group{t: t, net: newNetwork(time.Millisecond), limit: limits, time: timing, nodes: make(map[string]*node)}
+func newGroup(t *testing.T, voters int, limits Limits, timing Timing, log LogKind) *group {
+	g := &group{t: t, net: newNetwork(time.Millisecond), limit: limits, time: timing, log: log, nodes: make(map[string]*node)}
 	for _, m := range g.founders(voters) {
 		g.nodes[m.Node] = &node{name: m.Node, founder: true, disk: NewMemoryStores(time.Millisecond)}
 	}
@@ -175,6 +179,12 @@ func (g *group) start(name string, founders int) {
 	if n.founder {
 		cfg.Members = g.founders(founders)
 	}
+	if g.log != "" {
+		if n.dir == "" {
+			n.dir = filepath.Join(g.t.TempDir(), name)
+		}
+		cfg.Stores, cfg.Dir, cfg.Log = nil, n.dir, g.log
+	}
 	machine := new(register)
 	rep, err := Open[result](cfg, machine)
 	if err != nil {
@@ -189,6 +199,10 @@ func (g *group) start(name string, founders int) {
 func (g *group) crash(name string) {
 	n := g.nodes[name]
 	disk := n.disk.Clone()
+	if g.log != "" {
+		synctest.Wait() // nothing is being written
+		n.dir = copyFolder(g.t, n.dir)
+	}
 	g.net.crash(name)
 	g.mu.Lock()
 	zombie := n.rep
@@ -295,8 +309,13 @@ func simulate(t *testing.T, voters int, limits Limits, test func(t *testing.T, g
 }
 
 func simulateTimed(t *testing.T, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
+	simulateOn(t, "", voters, limits, timing, test)
+}
+
+// simulateOn has logs and snapshots in files, where log is not "". To write them takes no virtual time.
+func simulateOn(t *testing.T, log LogKind, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGroup(t, voters, limits, timing)
+		g := newGroup(t, voters, limits, timing, log)
 		defer g.close()
 		test(t, g)
 	})

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,41 +17,82 @@ import (
 func TestConflictAtSnapshot(t *testing.T) {
 	for _, tail := range []int{1, 2, 4, 6} {
 		for _, idle := range []bool{true, false} {
-			t.Run(fmt.Sprintf("tail=%d/idle=%v", tail, idle), func(t *testing.T) {
-				simulate(t, 3, Limits{TrailingEntries: 1, InFlight: tail}, func(t *testing.T, g *group) {
-					f := g.leader()
-					g.must(f, "a")
-					time.Sleep(2 * time.Second)
-					g.net.cut(true, []string{f.name}, g.others(f.name)...)
-					rep := f.rep
-					var wg sync.WaitGroup
-					for i := range tail {
-						wg.Go(func() { _, _ = rep.Propose(t.Context(), fmt.Append(nil, "x", i)) })
-						synctest.Wait()
-					}
-					wg.Wait()
-					l := g.leader(f.name)
+			t.Run(fmt.Sprintf("tail=%d/idle=%v", tail, idle), func(t *testing.T) { conflictAtSnapshot(t, "", tail, idle) })
+		}
+	}
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		conflictAtSnapshot(t, kind, 1, true)
+		conflictAtSnapshot(t, kind, 4, false)
+	})
+}
+
+func conflictAtSnapshot(t *testing.T, log LogKind, tail int, idle bool) {
+	simulateOn(t, log, 3, Limits{TrailingEntries: 1, InFlight: tail}, Timing{}, func(t *testing.T, g *group) {
+		f := g.leader()
+		g.must(f, "a")
+		time.Sleep(2 * time.Second)
+		g.net.cut(true, []string{f.name}, g.others(f.name)...)
+		rep := f.rep
+		var wg sync.WaitGroup
+		for i := range tail {
+			wg.Go(func() { _, _ = rep.Propose(t.Context(), fmt.Append(nil, "x", i)) })
+			synctest.Wait()
+		}
+		wg.Wait()
+		l := g.leader(f.name)
+		if err := l.rep.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !idle {
+			g.must(l, "b")
+		}
+		g.net.cut(false, []string{f.name}, g.others(f.name)...)
+		time.Sleep(20 * time.Second)
+		g.must(g.leader(), "c")
+		g.until(20*time.Second, "return of the member", func() bool { return f.machine.has("c") })
+		if f.machine.restore > 1 {
+			t.Errorf("the snapshot was installed %d times", f.machine.restore)
+		}
+		g.settle()
+		g.crash(f.name)
+		g.start(f.name, 3)
+		g.settle()
+	})
+}
+
+// TestCrashOnFiles crashes each member in turn, again and again, on logs in files that are cut behind snapshots: every member
+// ends with every command that was acknowledged.
+func TestCrashOnFiles(t *testing.T) {
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		simulateOn(t, kind, 3, Limits{TrailingEntries: 3}, Timing{}, func(t *testing.T, g *group) {
+			var want []string
+			for round := range 9 {
+				l := g.leader()
+				for i := range 5 {
+					c := fmt.Sprintf("%d.%d", round, i)
+					g.must(l, c)
+					want = append(want, c)
+				}
+				if round%3 == 1 {
 					if err := l.rep.Snapshot(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					if !idle {
-						g.must(l, "b")
-					}
-					g.net.cut(false, []string{f.name}, g.others(f.name)...)
-					time.Sleep(20 * time.Second)
-					g.must(g.leader(), "c")
-					g.until(20*time.Second, "return of the member", func() bool { return f.machine.has("c") })
-					if f.machine.restore > 1 {
-						t.Errorf("the snapshot was installed %d times", f.machine.restore)
-					}
-					g.settle()
-					g.crash(f.name)
-					g.start(f.name, 3)
-					g.settle()
-				})
-			})
-		}
-	}
+				}
+				down := fmt.Sprint("n", round%3)
+				g.crash(down)
+				l = g.leader(down)
+				c := "without " + down + fmt.Sprint(round)
+				g.must(l, c)
+				want = append(want, c)
+				g.start(down, 3)
+			}
+			g.leader()
+			g.settle()
+			if all := g.nodes["n0"].machine.all(); !slices.Equal(all, want) {
+				t.Errorf("the members have %v, want %v", all, want)
+			}
+		})
+	})
 }
 
 // TestLateSnapshot answers for Raft where a snapshot holds nothing new: installing it would roll the machine back.

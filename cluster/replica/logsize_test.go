@@ -24,16 +24,18 @@ func TestDue(t *testing.T) {
 // TestGreatEntriesAreCut: a log of few and great entries is cut behind a snapshot as one of many small ones is.
 func TestGreatEntriesAreCut(t *testing.T) {
 	limits := Limits{SnapshotBytes: 1 << 20, SnapshotInterval: time.Second}
-	simulate(t, 3, limits, func(t *testing.T, g *group) {
-		l := g.leader()
-		for range 400 {
-			if _, err := l.rep.Propose(t.Context(), make([]byte, 20<<10)); err != nil {
-				t.Fatal(err)
+	for _, kind := range append(LogKinds(), "") {
+		simulateOn(t, kind, 3, limits, Timing{}, func(t *testing.T, g *group) {
+			l := g.leader()
+			for range 400 {
+				if _, err := l.rep.Propose(t.Context(), make([]byte, 20<<10)); err != nil {
+					t.Fatal(err)
+				}
 			}
-		}
-		g.until(time.Minute, "a log that is cut", func() bool {
-			first, err := l.rep.stores.Log.FirstIndex()
-			return err == nil && first > 1
+			g.until(time.Minute, "a log that is cut", func() bool {
+				first, err := l.rep.stores.Log.FirstIndex()
+				return err == nil && first > 1
+			})
 		})
-	})
+	}
 }

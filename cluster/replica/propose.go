@@ -38,8 +38,8 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	return o.result, o.term, nil
 }
 
-// maxCommandBytes leaves room for the greatest transaction and its names.
-const maxCommandBytes = 64 << 20
+// maxCommandBytes leaves room for the greatest transaction and its names, and makes no entry greater than a log takes.
+const maxCommandBytes = 63 << 20
 
 // proposal is one command on its way. Its state decides who may answer "not applied": whoever moves it from waiting first.
 type proposal[R any] struct {

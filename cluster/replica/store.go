@@ -4,12 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -23,39 +19,42 @@ type Stores struct {
 	Close func() error
 }
 
-const (
-	logFile         = "raft.db"
-	keptSnapshots   = 2
-	fileLockTimeout = 2 * time.Second
-)
+const keptSnapshots = 2
 
-// openFiles opens the stores below the folder, and makes them there where they are not.
-func openFiles(cfg *Config) (Stores, error) {
+// openFiles opens the stores below the folder, and makes them there where they are not. A log of another kind than the
+// wanted one is made one of that kind before.
+func openFiles(cfg *Config) (s Stores, err error) {
 	dir := cfg.Dir
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return Stores{}, err
 	}
+	unlock, err := lockDir(dir)
+	if err != nil {
+		return Stores{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, unlock())
+		}
+	}()
 	snapshots, err := openSnapshots(cfg)
 	if err != nil {
 		return Stores{}, err
 	}
-	// Without these options one burst leaves a free list behind that every later append writes again: 10 ms each.
-	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(dir, logFile),
-		BoltOptions: &bbolt.Options{
-			Timeout: fileLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-		},
-	})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return Stores{}, &api.Error{Code: api.CodeConflict, Op: "open log", Hint: "the folder " + dir + " is in use by another process", Err: err}
+	m := &migration{dir: dir, logger: cfg.Logger}
+	kind, err := m.settle(cfg.Log)
+	if err != nil {
+		return Stores{}, err
 	}
+	log, err := openLog(kind, m.path(kind), cfg.Logger)
 	if err != nil {
 		return Stores{}, err
 	}
 	if err := syncDir(dir); err != nil {
-		return Stores{}, errors.Join(err, bolt.Close())
+		return Stores{}, errors.Join(err, log.Close())
 	}
-	return Stores{Log: monotonic{bolt}, Stable: bolt, Snapshots: snapshots, Close: bolt.Close}, nil
+	release := func() error { return errors.Join(log.Close(), unlock()) }
+	return Stores{Log: log, Stable: log, Snapshots: snapshots, Close: release}, nil
 }
 
 func openSnapshots(cfg *Config) (raft.SnapshotStore, error) {
@@ -73,12 +72,6 @@ func syncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
-
-// monotonic tells Raft to empty the log where a snapshot is installed. Otherwise a follower whose newest entry conflicts
-// with the leader's log fetches the snapshot again and again (hashicorp/raft #697).
-type monotonic struct{ raft.LogStore }
-
-func (monotonic) IsMonotonic() bool { return true }
 
 // keyIdentity is where the stable store holds whose state it is.
 var keyIdentity = []byte("edgehold/replica")

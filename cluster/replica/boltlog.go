@@ -1,0 +1,56 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// fileLockTimeout is how long another process is given to let go of a folder.
+const fileLockTimeout = 2 * time.Second
+
+// boltLog is a log in one bolt file.
+type boltLog struct{ *raftboltdb.BoltStore }
+
+// IsMonotonic tells Raft to empty the log where a snapshot is installed. Otherwise a follower whose newest entry conflicts
+// with the leader's log fetches the snapshot again and again (hashicorp/raft #697).
+func (boltLog) IsMonotonic() bool { return true }
+
+// openBolt makes a file that is not there under another name first: half a file would be refused for ever.
+func openBolt(path string) (diskLog, error) {
+	if _, err := os.Lstat(path); os.IsNotExist(err) {
+		fresh, err := openBoltFile(path + newSuffix)
+		if err == nil {
+			err = fresh.Close()
+		}
+		if err == nil {
+			err = os.Rename(path+newSuffix, path)
+		}
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(path+newSuffix))
+		}
+	}
+	return openBoltFile(path)
+}
+
+func openBoltFile(path string) (diskLog, error) {
+	// Without these options one burst leaves a free list behind that every later append writes again: 10 ms each.
+	bolt, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout: fileLockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
+		},
+	})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, errInUse(filepath.Dir(path), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return boltLog{bolt}, nil
+}

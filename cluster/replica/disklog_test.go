@@ -1,0 +1,302 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// eachLog runs a test with every kind of log.
+func eachLog(t *testing.T, test func(t *testing.T, kind LogKind)) {
+	for _, kind := range LogKinds() {
+		t.Run(string(kind), func(t *testing.T) { test(t, kind) })
+	}
+}
+
+// openSmall opens a log whose segments, where it has any, hold a few entries only.
+func openSmall(t testing.TB, kind LogKind, path string) diskLog {
+	t.Helper()
+	var log diskLog
+	var err error
+	if kind == LogWAL {
+		log, err = openWALOn(noFaults(), path, smallSegment, hclog.NewNullLogger())
+	} else {
+		log, err = openLog(kind, path, hclog.NewNullLogger())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+const smallSegment = 8 << 10
+
+func closeLog(t testing.TB, l diskLog) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// entriesFrom makes entries first, first+1, ... that can be told from each other.
+func entriesFrom(first uint64, n int, size int) []*raft.Log {
+	var logs []*raft.Log
+	for i := range uint64(n) {
+		data := bytes.Repeat([]byte{byte(first + i)}, size)
+		logs = append(logs, &raft.Log{Index: first + i, Term: 1 + (first+i)/10, Type: raft.LogCommand, Data: data, AppendedAt: time.Unix(1, 0)})
+	}
+	return logs
+}
+
+// copyFolder is what a crash at this instant would leave, as long as nothing is being written.
+func copyFolder(t testing.TB, from string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestDiskLogAsInMemory does random appends, truncations, closings and crashes, and compares each log with the one in
+// memory after each of them.
+func TestDiskLogAsInMemory(t *testing.T) {
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 0))
+		dir := t.TempDir()
+		stores, err := NewMemoryStores(0).Stores()
+		if err != nil {
+			t.Fatal(err)
+		}
+		log := openSmall(t, kind, filepath.Join(dir, "log"))
+		for range 400 {
+			first, last, _ := bounds(stores.Log)
+			apply := func(change func(l raft.LogStore) error) {
+				if err := errors.Join(change(log), change(stores.Log)); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+			}
+			switch n := rng.IntN(16); {
+			case n == 0: // a stop
+				closeLog(t, log)
+				log = openSmall(t, kind, filepath.Join(dir, "log"))
+			case n == 1: // a crash
+				dir2 := copyFolder(t, dir)
+				closeLog(t, log)
+				dir = dir2
+				log = openSmall(t, kind, filepath.Join(dir, "log"))
+			case n < 4 && last > first: // a snapshot
+				high := first + rng.Uint64N(last-first)
+				apply(func(l raft.LogStore) error { return l.DeleteRange(first, high) })
+			case n < 6 && last > first: // a conflict
+				low := last - rng.Uint64N(min(last-first, 20))
+				apply(func(l raft.LogStore) error { return l.DeleteRange(low, last) })
+			case n == 6 && last > 0 && rng.IntN(4) == 0: // a snapshot was installed
+				apply(func(l raft.LogStore) error { return l.DeleteRange(first, last) })
+			default:
+				next := last + 1
+				if last == 0 {
+					next = 1 + rng.Uint64N(100)
+				}
+				logs := entriesFrom(next, 1+rng.IntN(6), rng.IntN(3000))
+				apply(func(l raft.LogStore) error { return l.StoreLogs(logs) })
+			}
+			first, last, _ = bounds(stores.Log)
+			if f, l, err := bounds(log); f != first || l != last || err != nil {
+				t.Fatalf("seed %d: the log is %d-%d (%v), want %d-%d", seed, f, l, err, first, last)
+			}
+			compareLogs(t, seed, log, stores.Log)
+			if first > 1 {
+				if err := log.GetLog(first-1, new(raft.Log)); !errors.Is(err, raft.ErrLogNotFound) {
+					t.Fatalf("seed %d: an entry that was cut off is read as %v", seed, err)
+				}
+			}
+		}
+		closeLog(t, log)
+	})
+}
+
+// TestDiskLogKeepsTermAndVote: what is absent is absent, by error or by an empty value, and what was set is there after a
+// crash.
+func TestDiskLogKeepsTermAndVote(t *testing.T) {
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		dir := t.TempDir()
+		log := openSmall(t, kind, filepath.Join(dir, "log"))
+		if n, err := numberOf(log, stableNumbers[0]); n != 0 || err != nil {
+			t.Errorf("an absent number is %d, %v", n, err)
+		}
+		if v, err := textOf(log, stableTexts[0]); v != nil || err != nil {
+			t.Errorf("an absent text is %q, %v", v, err)
+		}
+		for n := range uint64(5) {
+			if err := errors.Join(log.SetUint64(stableNumbers[0], n), log.Set(stableTexts[0], fmt.Append(nil, n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crashed := openSmall(t, kind, filepath.Join(copyFolder(t, dir), "log"))
+		closeLog(t, log)
+		if n, err := crashed.GetUint64(stableNumbers[0]); n != 4 || err != nil {
+			t.Errorf("the number is %d, %v", n, err)
+		}
+		if v, err := crashed.Get(stableTexts[0]); string(v) != "4" || err != nil {
+			t.Errorf("the text is %q, %v", v, err)
+		}
+		closeLog(t, crashed)
+	})
+}
+
+// TestDiskLogInUse refuses a folder that another has opened, of whatever kind, and takes it when it is free.
+func TestDiskLogInUse(t *testing.T) {
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		cfg := Config{Dir: t.TempDir(), Log: kind, Logger: hclog.NewNullLogger()}
+		first, err := openFiles(&cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Log = DefaultLog
+		_, err = openFiles(&cfg)
+		wantCode(t, err, api.CodeConflict)
+		if err := first.Close(); err != nil {
+			t.Error(err)
+		}
+		cfg.Log = ""
+		again, err := openFiles(&cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held, err := heldKinds(cfg.Dir); err != nil || len(held) != 1 || held[0] != kind {
+			t.Errorf("the folder has %v, %v", held, err)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestDiskLogFull has files that cannot grow, at the start and later: nothing that was acknowledged is lost, and once they
+// can grow, appends go on without a restart.
+func TestDiskLogFull(t *testing.T) {
+	if os.Getenv(inChild) != "" { // the limit is the process's
+		signal.Ignore(syscall.SIGXFSZ)
+		eachLog(t, testDiskLogFull)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDiskLogFull$", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), inChild+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || bytes.Count(out, []byte("--- PASS")) != 1+len(LogKinds()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+const inChild = "EDGEHOLD_TEST_CHILD"
+
+func testDiskLogFull(t *testing.T, kind LogKind) {
+	path := filepath.Join(t.TempDir(), "log")
+	limitFiles(t, 2<<10, func() {
+		if l, err := openLog(kind, path, hclog.NewNullLogger()); err == nil {
+			t.Error("a log opens without room")
+			closeLog(t, l)
+		}
+	})
+	log, err := openLog(kind, path, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := uint64(0)
+	limitFiles(t, 256<<10, func() {
+		for failures := 0; failures < 3; {
+			if err := log.StoreLogs(entriesFrom(last+1, 3, 4000)); err == nil {
+				last += 3
+			} else if failures++; !strings.Contains(err.Error(), syscall.EFBIG.Error()) {
+				t.Fatal(err)
+			}
+		}
+	})
+	if last == 0 {
+		t.Fatal("nothing was appended")
+	}
+	for range 2 {
+		if err := log.StoreLogs(entriesFrom(last+1, 2, 4000)); err != nil {
+			t.Fatal(err)
+		}
+		last += 2
+		holds(t, log, last, 4000)
+		closeLog(t, log)
+		if log, err = openLog(kind, path, hclog.NewNullLogger()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds(t, log, last, 4000)
+	closeLog(t, log)
+}
+
+// limitFiles bounds how long files of this process may become, meanwhile.
+func limitFiles(t *testing.T, bytes uint64, use func()) {
+	t.Helper()
+	var was syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	use()
+}
+
+// TestDiskLogGreatEntries holds the greatest entry that may be proposed, also after a restart.
+func TestDiskLogGreatEntries(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 250 MB")
+	}
+	eachLog(t, func(t *testing.T, kind LogKind) {
+		path := filepath.Join(t.TempDir(), "log")
+		log := openSmall(t, kind, path)
+		great := encodeEntry([][]byte{make([]byte, maxCommandBytes)})
+		logs := entriesFrom(1, 3, 1)
+		logs[1].Data = great
+		if err := log.StoreLogs(logs); err != nil {
+			t.Fatal(err)
+		}
+		closeLog(t, log)
+		log = openSmall(t, kind, path)
+		for i := uint64(1); i <= 3; i++ {
+			var l raft.Log
+			if err := log.GetLog(i, &l); err != nil || !bytes.Equal(l.Data, logs[i-1].Data) {
+				t.Errorf("entry %d of %d bytes comes back with %d bytes, %v", i, len(logs[i-1].Data), len(l.Data), err)
+			}
+		}
+		closeLog(t, log)
+	})
+}
+
+func TestLogKindIsChecked(t *testing.T) {
+	for _, k := range append(LogKinds(), "") {
+		if err := k.Check(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantCode(t, LogKind("Bolt").Check(), api.CodeInvalid)
+	_, err := Open[result](Config{Group: "g", Node: "n", Dir: t.TempDir(), Log: "tape", Streams: newNetwork(0).endpoint("n")}, new(register))
+	wantCode(t, err, api.CodeInvalid)
+}

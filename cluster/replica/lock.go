@@ -1,0 +1,38 @@
+package replica
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// lockFile is what the process that uses a folder holds.
+const lockFile = "lock"
+
+// lockDir claims the folder for this process until unlock is called or the process ends. CodeConflict where another has it.
+func lockDir(dir string) (unlock func() error, err error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(fileLockTimeout); ; time.Sleep(fileLockTimeout / 40) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return nil, errors.Join(err, f.Close())
+		}
+		if time.Now().After(end) {
+			return nil, errors.Join(errInUse(dir, err), f.Close())
+		}
+	}
+}
+
+func errInUse(dir string, err error) error {
+	return &api.Error{Code: api.CodeConflict, Op: "open log", Hint: "the folder " + dir + " is in use by another process", Err: err}
+}

@@ -1,0 +1,218 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// migrations are all there are.
+var migrations = [][2]LogKind{{LogBolt, LogWAL}, {LogWAL, LogBolt}}
+
+// filled makes a folder with a log of that kind, of entries first to last, and returns it.
+func filled(t *testing.T, kind LogKind, first, last uint64) string {
+	t.Helper()
+	dir := t.TempDir()
+	log := openSmall(t, kind, filepath.Join(dir, logNames[kind]))
+	if last > 0 {
+		if err := log.StoreLogs(entriesFrom(first, int(last-first+1), 200)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := errors.Join(identify(log, "g", "n"), log.SetUint64(stableNumbers[0], 7), log.SetUint64(stableNumbers[1], 6), log.Set(stableTexts[0], []byte("n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	return dir
+}
+
+// settled settles the folder and checks what it then holds: the kind, the entries, term and vote, and nothing else.
+func settled(t *testing.T, dir string, want, kind LogKind, first, last uint64) {
+	t.Helper()
+	m := &migration{dir: dir, logger: hclog.NewNullLogger()}
+	got, err := m.settle(want)
+	if err != nil || kind != "" && got != kind {
+		t.Fatalf("the log is of kind %q, %v", got, err)
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil || len(names) != 1 || names[0].Name() != logNames[got] {
+		t.Errorf("the folder holds %v, %v", names, err)
+	}
+	log := openSmall(t, got, m.path(got))
+	defer closeLog(t, log)
+	if f, l, err := bounds(log); f != first || l != last || err != nil {
+		t.Fatalf("the log is %d-%d, %v", f, l, err)
+	}
+	for i := first; i <= last && i > 0; i++ {
+		var l raft.Log
+		want := entriesFrom(i, 1, 200)[0]
+		if err := log.GetLog(i, &l); err != nil || l.Term != want.Term || l.Type != want.Type || !bytes.Equal(l.Data, want.Data) || !l.AppendedAt.Equal(want.AppendedAt) {
+			t.Fatalf("entry %d is %+v, %v", i, l, err)
+		}
+	}
+	term, err1 := numberOf(log, stableNumbers[0])
+	voted, err2 := numberOf(log, stableNumbers[1])
+	vote, err3 := textOf(log, stableTexts[0])
+	if err := errors.Join(err1, err2, err3, identify(log, "g", "n")); term != 7 || voted != 6 || string(vote) != "n" || err != nil {
+		t.Errorf("term %d, vote in %d for %q, %v", term, voted, vote, err)
+	}
+	if err := log.StoreLogs(entriesFrom(max(last+1, 1), 1, 200)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMigrateCrash kills a migration at each of its steps, and starts again asking for the one kind, the other, and none.
+func TestMigrateCrash(t *testing.T) {
+	for _, kinds := range migrations {
+		from, to := kinds[0], kinds[1]
+		t.Run(string(from)+"-"+string(to), func(t *testing.T) {
+			dir := filled(t, from, 100, 2500)
+			steps := map[string]int{}
+			m := &migration{dir: dir, logger: hclog.NewNullLogger()}
+			m.reached = func(step string) {
+				steps[step]++
+				for _, want := range []LogKind{"", from, to} {
+					kind := want
+					if steps[step] > 1 && want == "" {
+						continue // one is enough
+					}
+					settled(t, copyFolder(t, dir), want, kind, 100, 2500)
+				}
+			}
+			if kind, err := m.settle(to); kind != to || err != nil {
+				t.Fatalf("%q, %v", kind, err)
+			}
+			for _, step := range []string{"some entries copied", "entries copied", "copied", "named", "old one unnamed", "old one removed"} {
+				if steps[step] == 0 {
+					t.Errorf("no step %q in %v", step, steps)
+				}
+			}
+			m.reached = nil
+			settled(t, dir, "", to, 100, 2500)
+		})
+	}
+}
+
+// TestMigrateEmpty has no entry, and none of what a vote leaves.
+func TestMigrateEmpty(t *testing.T) {
+	for _, kinds := range migrations {
+		dir := t.TempDir()
+		closeLog(t, openSmall(t, kinds[0], filepath.Join(dir, logNames[kinds[0]])))
+		m := &migration{dir: dir, logger: hclog.NewNullLogger()}
+		if kind, err := m.settle(kinds[1]); kind != kinds[1] || err != nil {
+			t.Fatalf("%q, %v", kind, err)
+		}
+		log := openSmall(t, kinds[1], m.path(kinds[1]))
+		if v, err := textOf(log, stableTexts[0]); v != nil || err != nil {
+			t.Errorf("a vote that was not given is %q, %v", v, err)
+		}
+		closeLog(t, log)
+	}
+}
+
+// TestMigrateTells says in the log what is done.
+func TestMigrateTells(t *testing.T) {
+	var out bytes.Buffer
+	m := &migration{dir: filled(t, LogBolt, 1, 50), logger: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
+	if _, err := m.settle(LogWAL); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"changing the log store: from=bolt to=wal entries=50", "the log store is changed: from=bolt to=wal"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the log does not say %q:\n%s", want, out.String())
+		}
+	}
+}
+
+// TestKindIsKept: a folder keeps its kind unless another is asked for; a new one has the default.
+func TestKindIsKept(t *testing.T) {
+	settle := func(dir string, want LogKind) LogKind {
+		t.Helper()
+		kind, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return kind
+	}
+	for _, kind := range LogKinds() {
+		if got := settle(filled(t, kind, 1, 3), ""); got != kind {
+			t.Errorf("%s became %s", kind, got)
+		}
+		if got := settle(t.TempDir(), kind); got != kind {
+			t.Errorf("%s was asked for, and it is %s", kind, got)
+		}
+	}
+	if got := settle(t.TempDir(), ""); got != DefaultLog {
+		t.Errorf("a new folder has %s", got)
+	}
+}
+
+// TestTwoLogs refuses a folder with two logs that differ in any way, and touches neither.
+func TestTwoLogs(t *testing.T) {
+	for what, change := range map[string]func(l diskLog) error{
+		"shorter": func(l diskLog) error { return l.DeleteRange(50, 50) },
+		"cut":     func(l diskLog) error { return l.DeleteRange(1, 1) },
+		"entry": func(l diskLog) error {
+			return errors.Join(l.DeleteRange(50, 50), l.StoreLog(&raft.Log{Index: 50, Term: 9}))
+		},
+		"term":     func(l diskLog) error { return l.SetUint64(stableNumbers[0], 8) },
+		"vote":     func(l diskLog) error { return l.Set(stableTexts[0], []byte("another")) },
+		"identity": func(l diskLog) error { return l.Set(keyIdentity, []byte("another")) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := filled(t, LogBolt, 1, 50)
+			other := filled(t, LogWAL, 1, 50)
+			l := openSmall(t, LogWAL, filepath.Join(other, logNames[LogWAL]))
+			if err := change(l); err != nil {
+				t.Fatal(err)
+			}
+			closeLog(t, l)
+			if err := os.Rename(filepath.Join(other, logNames[LogWAL]), filepath.Join(dir, logNames[LogWAL])); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []LogKind{"", LogBolt, LogWAL} {
+				_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(want)
+				wantCode(t, err, api.CodeConflict)
+			}
+			if held, err := heldKinds(dir); len(held) != 2 || err != nil {
+				t.Errorf("left are %v, %v", held, err)
+			}
+		})
+	}
+}
+
+// TestMigrateFails leaves the log as it was, and says how to go on.
+func TestMigrateFails(t *testing.T) {
+	if testing.Short() {
+		t.Skip("writes 250 MB")
+	}
+	dir := filled(t, LogBolt, 1, 3)
+	log := openSmall(t, LogBolt, filepath.Join(dir, logNames[LogBolt]))
+	if err := log.StoreLog(&raft.Log{Index: 4, Term: 1, Data: make([]byte, 65<<20)}); err != nil { // more than the other takes
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(LogWAL)
+	wantCode(t, err, api.CodeTooLarge)
+	if !strings.Contains(fmt.Sprint(err), "choose bolt") {
+		t.Errorf("the error is %v", err)
+	}
+	log = openSmall(t, LogBolt, filepath.Join(dir, logNames[LogBolt]))
+	if _, last, err := bounds(log); last != 4 || err != nil {
+		t.Errorf("the log ends at %d, %v", last, err)
+	}
+	closeLog(t, log)
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("left are %v, %v", names, err)
+	}
+}

@@ -1,0 +1,362 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/fs"
+	walseg "github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// faultyFiles are files that fail, or tell of every write, as a test wishes.
+type faultyFiles struct {
+	types.VFS
+	mu     sync.Mutex
+	create func(name string) error
+	sync   func() error
+	// write, where set, stands before and after every write.
+	write func(name string, p []byte, at int64, done bool)
+}
+
+func noFaults() *faultyFiles { return &faultyFiles{VFS: fs.New()} }
+
+func (f *faultyFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f.mu.Lock()
+	fail := f.create
+	f.mu.Unlock()
+	if fail != nil {
+		if err := fail(name); err != nil {
+			return nil, err
+		}
+	}
+	w, err := f.VFS.Create(dir, name, size)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyFile{WritableFile: w, files: f, name: filepath.Join(dir, name)}, nil
+}
+
+func (f *faultyFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	w, err := f.VFS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	return &faultyFile{WritableFile: w, files: f, name: filepath.Join(dir, name)}, nil
+}
+
+// set changes what goes wrong.
+func (f *faultyFiles) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+type faultyFile struct {
+	types.WritableFile
+	files *faultyFiles
+	name  string
+}
+
+func (f *faultyFile) Sync() error {
+	f.files.mu.Lock()
+	fail := f.files.sync
+	f.files.mu.Unlock()
+	if fail != nil {
+		if err := fail(); err != nil {
+			return err
+		}
+	}
+	return f.WritableFile.Sync()
+}
+
+func (f *faultyFile) WriteAt(p []byte, at int64) (int, error) {
+	f.files.mu.Lock()
+	tell := f.files.write
+	f.files.mu.Unlock()
+	if tell == nil {
+		return f.WritableFile.WriteAt(p, at)
+	}
+	tell(f.name, p, at, false)
+	n, err := f.WritableFile.WriteAt(p, at)
+	tell(f.name, p, at, true)
+	return n, err
+}
+
+func openFaulty(t *testing.T, files *faultyFiles, path string) *walLog {
+	t.Helper()
+	w, err := openWALOn(files, path, smallSegment, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// holds checks that the log is made of entriesFrom(1, ...) up to last.
+func holds(t *testing.T, l raft.LogStore, last uint64, size int) {
+	t.Helper()
+	f, e, err := bounds(l)
+	if err != nil || e != last || last > 0 && f != 1 {
+		t.Fatalf("the log is %d-%d (%v), want 1-%d", f, e, err, last)
+	}
+	for i, want := range entriesFrom(1, int(last), size) {
+		var got raft.Log
+		if err := l.GetLog(uint64(i+1), &got); err != nil || got.Term != want.Term || string(got.Data) != string(want.Data) {
+			t.Fatalf("entry %d is of term %d with %d bytes (%v)", i+1, got.Term, len(got.Data), err)
+		}
+	}
+}
+
+// TestWALCrash crashes before, in the middle of, and after every write to a segment, in two ways: the first half of the write
+// is on the disk, or the second. What was acknowledged is there, at most the append under way comes on top of it, and the
+// log goes on, across another restart too.
+func TestWALCrash(t *testing.T) {
+	const size = 700
+	files := noFaults()
+	dir := t.TempDir()
+	log := openFaulty(t, files, filepath.Join(dir, "log"))
+	acked, pending, crashes := uint64(0), uint64(0), 0
+	check := func(folder string) {
+		crashes++
+		w := openFaulty(t, noFaults(), filepath.Join(folder, "log"))
+		_, last, err := bounds(w)
+		if err != nil || last != acked && last != acked+pending {
+			t.Fatalf("the log ends at %d (%v), acknowledged are %d, and %d were under way", last, err, acked, pending)
+		}
+		for range 2 {
+			more := entriesFrom(last+1, 1, size)
+			if err := w.StoreLogs(more); err != nil {
+				t.Fatalf("after a crash at %d: %v", last, err)
+			}
+			last++
+		}
+		holds(t, w, last, size)
+		closeLog(t, w)
+		w = openFaulty(t, noFaults(), filepath.Join(folder, "log"))
+		holds(t, w, last, size)
+		closeLog(t, w)
+	}
+	files.set(func() {
+		files.write = func(name string, p []byte, at int64, done bool) {
+			if done {
+				check(copyFolder(t, dir))
+				return
+			}
+			for _, half := range [][2]int{{0, len(p) / 2}, {len(p) / 2, len(p)}, {len(p) - 8, len(p)}} {
+				torn := copyFolder(t, dir)
+				f, err := os.OpenFile(filepath.Join(torn, "log", filepath.Base(name)), os.O_RDWR, 0)
+				if err == nil {
+					_, err = f.WriteAt(p[half[0]:half[1]], at+int64(half[0]))
+				}
+				if err := errors.Join(err, f.Close()); err != nil {
+					t.Fatal(err)
+				}
+				check(torn)
+			}
+		}
+	})
+	for _, n := range []uint64{1, 3, 1, 5, 4, 9, 2, 1, 11, 1, 30, 1, 12} {
+		pending = n
+		if err := log.StoreLogs(entriesFrom(acked+1, int(n), size)); err != nil {
+			t.Fatal(err)
+		}
+		acked, pending = acked+n, 0
+	}
+	closeLog(t, log)
+	if crashes < 50 {
+		t.Errorf("only %d crashes", crashes)
+	}
+}
+
+// TestWALTornTwice leaves the rest of a long append behind a short one that came after a crash, aligned with it: it must not
+// become part of the log at the next crash.
+func TestWALTornTwice(t *testing.T) {
+	const size = 64
+	dir := t.TempDir()
+	files := noFaults()
+	log := openFaulty(t, files, filepath.Join(dir, "log"))
+	if err := log.StoreLogs(entriesFrom(1, 2, size)); err != nil {
+		t.Fatal(err)
+	}
+	var torn string
+	files.set(func() {
+		files.write = func(name string, p []byte, at int64, done bool) {
+			if done || torn != "" {
+				return
+			}
+			torn = copyFolder(t, dir)
+			f, err := os.OpenFile(filepath.Join(torn, "log", filepath.Base(name)), os.O_RDWR, 0)
+			if err == nil {
+				_, err = f.WriteAt(p[8:], at+8) // all but its beginning
+			}
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if err := log.StoreLogs(entriesFrom(3, 20, size)); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, log)
+	again := openFaulty(t, noFaults(), filepath.Join(torn, "log"))
+	holds(t, again, 2, size)
+	if err := again.StoreLogs(entriesFrom(3, 1, size-8)); err != nil { // its commit ends where the torn one's second entry begins
+		t.Fatal(err)
+	}
+	crashed := copyFolder(t, torn)
+	closeLog(t, again)
+	names, err := filepath.Glob(filepath.Join(crashed, "log", "*.wal"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("there are %v, %v", names, err)
+	}
+	if clean, err := zerosFrom(names[0], 1024); !clean || err != nil {
+		t.Errorf("the rest of the torn append is there still (%v)", err)
+	}
+	w := openFaulty(t, noFaults(), filepath.Join(crashed, "log"))
+	if _, last, err := bounds(w); last != 3 || err != nil {
+		t.Errorf("the log ends at %d (%v)", last, err)
+	}
+	closeLog(t, w)
+}
+
+// TestWALCloses in an orderly way even where the next segment is being made: there is nothing to mend at the next start.
+func TestWALCloses(t *testing.T) {
+	var out bytes.Buffer
+	logger := hclog.New(&hclog.LoggerOptions{Output: &out})
+	path, last := filepath.Join(t.TempDir(), "log"), uint64(0)
+	for range 40 {
+		log, err := openWALOn(noFaults(), path, smallSegment, logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := log.StoreLogs(entriesFrom(last+1, 10, 1000)); err != nil { // a segment and more
+			t.Fatal(err)
+		}
+		last += 10
+		closeLog(t, log)
+	}
+	if out.Len() > 0 {
+		t.Errorf("it was mended:\n%s", out.String())
+	}
+}
+
+// TestWALDiskFull has no room for the next segment: appends fail, what was acknowledged stays, and when there is room they
+// go on without a restart. The same where a write does not reach the disk.
+func TestWALDiskFull(t *testing.T) {
+	const size = 1000
+	for _, what := range []string{"create", "sync"} {
+		t.Run(what, func(t *testing.T) {
+			files := noFaults()
+			path := filepath.Join(t.TempDir(), "log")
+			log := openFaulty(t, files, path)
+			full := func() error { return syscall.ENOSPC }
+			last := uint64(0)
+			for round := range 3 {
+				files.set(func() {
+					if what == "create" {
+						files.create = func(string) error { return full() }
+					} else {
+						files.sync = full
+					}
+				})
+				failures := 0
+				for range 40 {
+					err := log.StoreLogs(entriesFrom(last+1, 2, size))
+					if err == nil {
+						last += 2
+						continue
+					}
+					if !errors.Is(err, syscall.ENOSPC) {
+						t.Fatalf("round %d: %v", round, err)
+					}
+					if failures++; failures > 3 {
+						break
+					}
+					if err := log.SetUint64(stableNumbers[0], last); err != nil {
+						t.Errorf("a term is not taken: %v", err)
+					}
+				}
+				if failures == 0 {
+					t.Fatal("nothing failed")
+				}
+				files.set(func() { files.create, files.sync = nil, nil })
+				if err := log.StoreLogs(entriesFrom(last+1, 1, size)); err != nil {
+					t.Fatalf("round %d: with room: %v", round, err)
+				}
+				last++
+				holds(t, log, last, size)
+			}
+			closeLog(t, log)
+			log = openFaulty(t, files, path)
+			holds(t, log, last, size)
+			closeLog(t, log)
+		})
+	}
+}
+
+// TestWALNoRoomAtStart: a log that cannot be made says so, and can be made later.
+func TestWALNoRoomAtStart(t *testing.T) {
+	files := noFaults()
+	files.create = func(string) error { return syscall.ENOSPC }
+	path := filepath.Join(t.TempDir(), "log")
+	for range 2 {
+		if _, err := openWALOn(files, path, smallSegment, hclog.NewNullLogger()); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("a log without room opens as %v", err)
+		}
+	}
+	// A disk that fills up meanwhile leaves a file that is not as long as it should be.
+	names, err := filepath.Glob(filepath.Join(path, "*"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("there are %v, %v", names, err)
+	}
+	if err := os.WriteFile(filepath.Join(path, walseg.FileName(types.SegmentInfo{BaseIndex: 1})), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := openFaulty(t, noFaults(), path)
+	if err := log.StoreLogs(entriesFrom(1, 20, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, log, 20, 1000)
+	closeLog(t, log)
+}
+
+// TestWALTruncationFails: a truncation for which there is no room fails, and works later.
+func TestWALTruncationFails(t *testing.T) {
+	files := noFaults()
+	log := openFaulty(t, files, filepath.Join(t.TempDir(), "log"))
+	if err := log.StoreLogs(entriesFrom(1, 20, 100)); err != nil {
+		t.Fatal(err)
+	}
+	files.set(func() { files.create = func(string) error { return syscall.ENOSPC } })
+	if err := log.DeleteRange(15, 20); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a truncation without room is %v", err)
+	}
+	files.set(func() { files.create = nil })
+	if err := log.DeleteRange(15, 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.StoreLogs(entriesFrom(15, 1, 100)); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, log, 15, 100)
+	closeLog(t, log)
+}
+
+// TestWALEntryTooLarge refuses what could not be read again.
+func TestWALEntryTooLarge(t *testing.T) {
+	log := openFaulty(t, noFaults(), filepath.Join(t.TempDir(), "log"))
+	wantCode(t, log.StoreLog(&raft.Log{Index: 1, Term: 1, Data: make([]byte, 64<<20)}), api.CodeTooLarge)
+	if err := log.StoreLogs(entriesFrom(1, 1, 10)); err != nil {
+		t.Error(err)
+	}
+	closeLog(t, log)
+}
