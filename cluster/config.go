@@ -47,6 +47,9 @@ type Config struct {
 	// Memory keeps the groups' state in memory instead of Dir: every start builds it again from snapshots and logs. It is
 	// for planets that are thrown away. With Stores it is always so.
 	Memory bool
+	// Log is how a server keeps the logs of its groups in Dir; "" keeps each as it is, and is replica.DefaultLog for new ones.
+	// A log of another kind is made one of that kind when its group is opened.
+	Log LogKind
 	// StateCacheBytes bounds the memory for what is read again of the state on disk; 0 is 64 MiB.
 	StateCacheBytes int64
 	// Limits of the groups' queues, logs and snapshots; a zero field is the replica's own default.
@@ -69,7 +72,13 @@ type Config struct {
 	Watch func(Applied)
 }
 
+// LogKind is how a log is kept on disk: "bolt", "wal", or "" for what is there.
+type LogKind = replica.LogKind
+
 func (c *Config) check() error {
+	if err := c.Log.Check(); err != nil {
+		return err
+	}
 	switch {
 	case c.ID == "" || len(c.ID) > placement.MaxNameBytes:
 		return api.Errorf(api.CodeInvalid, "a node needs an id of 1 to %d bytes (--node)", placement.MaxNameBytes)

@@ -282,7 +282,7 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 	if n.cfg.Stores != nil {
 		cfg.Stores = func() (replica.Stores, error) { return n.cfg.Stores(g.ID) }
 	} else {
-		cfg.Dir = n.groupDir(g.ID)
+		cfg.Dir, cfg.Log = n.groupDir(g.ID), n.cfg.Log
 	}
 	return cfg
 }

@@ -107,7 +107,7 @@ func resident() (peak func() float64) {
 // that the leader had then, and answers: it had stopped in good order, or as a crash would leave it.
 func BenchmarkRestart(b *testing.B) {
 	const keys = 1_000_000
-	r := newDiskRegion(b, 3, replica.Limits{})
+	r := newDiskRegion(b, 3, replica.Limits{}, "")
 	leader, _ := r.leader()
 	i := (leader + 1) % 3
 	began := time.Now()
@@ -122,7 +122,7 @@ func BenchmarkRestart(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				if c.crash {
-					r.crash(b, i)
+					r.crash(i)
 				} else {
 					r.stop(i)
 				}
@@ -144,29 +144,13 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// crash ends server i and puts its folder back to what it was before it ended: what was not flushed is lost.
-func (r *diskRegion) crash(b *testing.B, i int) {
-	b.Helper()
-	copied := r.folder(i) + ".crash"
-	if err := os.CopyFS(copied, os.DirFS(r.folder(i))); err != nil {
-		b.Fatal(err)
-	}
-	r.stop(i)
-	if err := os.RemoveAll(r.folder(i)); err != nil {
-		b.Fatal(err)
-	}
-	if err := os.Rename(copied, r.folder(i)); err != nil {
-		b.Fatal(err)
-	}
-}
-
 // BenchmarkBeyondMemory writes and reads a state of 1 GiB in a process that is to stay within 256 MiB, restarts included.
 // Random reads come from the disk for the most part. One server, so that the limit is that server's.
 func BenchmarkBeyondMemory(b *testing.B) {
 	const keys, valueBytes, limit = 1 << 20, 1024, 256 << 20
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(limit))
 	peak := resident()
-	r := newDiskRegion(b, 1, replica.Limits{})
+	r := newDiskRegion(b, 1, replica.Limits{}, "")
 	began := time.Now()
 	r.fill(keys, valueBytes)
 	wrote := time.Since(began)
@@ -190,7 +174,7 @@ func BenchmarkBeyondMemory(b *testing.B) {
 func BenchmarkInstall(b *testing.B) {
 	const keys = 1_000_000
 	// Else two thousand big entries would hold it all, and no snapshot be due.
-	r := newDiskRegion(b, 3, replica.Limits{SnapshotEntries: 500, TrailingEntries: 100, SnapshotInterval: time.Second})
+	r := newDiskRegion(b, 3, replica.Limits{SnapshotEntries: 500, TrailingEntries: 100, SnapshotInterval: time.Second}, "")
 	leader, term := r.leader()
 	r.fill(keys, 256)
 	var wrote atomic.Int64

@@ -23,6 +23,7 @@ type diskRegion struct {
 	dir    string
 	limits replica.Limits
 	cache  int64
+	log    replica.LogKind // of servers that are opened from now on
 	plan   *placement.Map
 	addr   []string
 	nodes  []*cluster.Node // nil while one is down
@@ -31,9 +32,9 @@ type diskRegion struct {
 const diskGroup = api.GroupID("here.1")
 
 // newDiskRegion starts so many servers and waits until they are ready.
-func newDiskRegion(t testing.TB, servers int, limits replica.Limits) *diskRegion {
+func newDiskRegion(t testing.TB, servers int, limits replica.Limits, log replica.LogKind) *diskRegion {
 	t.Helper()
-	r := &diskRegion{t: t, dir: t.TempDir(), limits: limits, nodes: make([]*cluster.Node, servers)}
+	r := &diskRegion{t: t, dir: t.TempDir(), limits: limits, log: log, nodes: make([]*cluster.Node, servers)}
 	listeners := make([]net.Listener, servers)
 	plan := cluster.Planned{ClusterID: "disk"}
 	for i := range servers {
@@ -76,7 +77,7 @@ func (r *diskRegion) open(i int, l net.Listener) {
 	r.t.Helper()
 	n, err := cluster.Open(r.t.Context(), cluster.Config{
 		ID: r.id(i), Region: "here", Role: api.RoleServer, Listener: l, Static: r.plan, Dir: r.folder(i), Limits: r.limits,
-		StateCacheBytes: r.cache,
+		StateCacheBytes: r.cache, Log: r.log,
 		// Patient: nothing here is about elections, and the machine may be busy.
 		RegionTiming: replica.RegionTiming().Scale(2), WideTiming: cluster.QuickWideTiming(),
 	})
@@ -92,6 +93,22 @@ func (r *diskRegion) stop(i int) {
 		r.t.Error(err)
 	}
 	r.nodes[i] = nil
+}
+
+// crash ends server i and puts its folder back to what it was before it ended: what was not flushed is lost.
+func (r *diskRegion) crash(i int) {
+	r.t.Helper()
+	copied := r.folder(i) + ".crash"
+	if err := os.CopyFS(copied, os.DirFS(r.folder(i))); err != nil {
+		r.t.Fatal(err)
+	}
+	r.stop(i)
+	if err := os.RemoveAll(r.folder(i)); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.Rename(copied, r.folder(i)); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 func (r *diskRegion) close() {
@@ -168,7 +185,7 @@ func (r *diskRegion) same() {
 // TestStateOnDisk: a server that was away for long, one whose disk was lost, and all of them after a restart have the state
 // again, while a client writes and without an election.
 func TestStateOnDisk(t *testing.T) {
-	r := newDiskRegion(t, 3, replica.Limits{SnapshotEntries: 30, TrailingEntries: 10, SnapshotInterval: 100 * time.Millisecond})
+	r := newDiskRegion(t, 3, replica.Limits{SnapshotEntries: 30, TrailingEntries: 10, SnapshotInterval: 100 * time.Millisecond}, "")
 	leader, term := r.leader()
 	ctx, stop := context.WithCancel(t.Context())
 	var clients sync.WaitGroup

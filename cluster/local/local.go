@@ -35,6 +35,8 @@ type Config struct {
 	Port int
 	// Dir holds the nodes' folders; "" is a temporary one that Close removes, with the groups' state in memory.
 	Dir string
+	// Log is how the servers keep the logs of their groups: see [cluster.Config].
+	Log cluster.LogKind
 	// WAN is how far regions are from each other: "real" (or "") is [wan.Real], "off" is not at all, else a WAN file.
 	WAN string
 	// LeaseTerm is T; 0 is api.DefaultLeaseTerm.
@@ -140,7 +142,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 	for i, info := range p.nodes {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
-			Dir: filepath.Join(cfg.Dir, string(info.Node)), Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
+			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
 			WideTiming: cluster.QuickWideTiming(),
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
@@ -52,7 +53,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	}
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
-		Dir: o.data, WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger,
+		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))

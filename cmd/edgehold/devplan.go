@@ -16,7 +16,7 @@ import (
 type devOptions struct {
 	regions                       []string
 	replicas, edges, groups, port int
-	wan, data                     string
+	wan, data, raftLog            string
 	json                          bool
 	leaseTerm                     time.Duration
 	log                           logOptions
@@ -32,6 +32,7 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.wan, "wan", "real", "delay between regions: real, off or a YAML `FILE`")
 	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default a temporary one, removed at the end)")
 	f.BoolVar(&o.json, "json", false, "once ready print one line of JSON instead of the table")
+	addRaftLog(cmd, &o.raftLog)
 	addLeaseTerm(cmd, &o.leaseTerm)
 	o.log.addTo(cmd, devLogLevel)
 }
@@ -71,6 +72,9 @@ func (o *devOptions) check() error {
 		return usagef("--port %d: choose a first port from 1 to %d for %d nodes, or 0 for any ports", o.port, 65536-nodes, nodes)
 	case o.wan == "":
 		return usagef("--wan is empty: choose real, off or a file")
+	}
+	if err := checkRaftLog(o.raftLog); err != nil {
+		return err
 	}
 	if _, err := local.Delay(o.wan, ""); err != nil {
 		return usagef("%v", err)

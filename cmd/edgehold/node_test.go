@@ -142,6 +142,8 @@ func TestDevSettings(t *testing.T) {
 		{func(o *devOptions) { o.groups = 0 }, "--groups"},
 		{func(o *devOptions) { o.port = 65530 }, "--port"},
 		{func(o *devOptions) { o.wan = "" }, "--wan"},
+		{func(o *devOptions) { o.raftLog = "bolt" }, ""},
+		{func(o *devOptions) { o.raftLog = "tape" }, "--raft-log"},
 		{func(o *devOptions) { o.leaseTerm = 0 }, "--lease-term"},
 	} {
 		o := devDefaults()

@@ -138,6 +138,7 @@ func TestNodesRefuse(t *testing.T) {
 		{"server --region r --node n --listen 0.0.0.0:0 --advertise a:1 --data d --bootstrap", 1, "--insecure"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --addr http://x", 2, "--addr is for the commands that talk to a node"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --log-level loud", 2, "--log-level"},
+		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --raft-log tape", 2, "--raft-log \"tape\": choose bolt or wal"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --wan nothing.yaml", 2, "--wan"},
 		{"edge --region r --node n --listen 127.0.0.1:0", 2, "--join is needed"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --bootstrap", 2, "unknown flag: --bootstrap"},

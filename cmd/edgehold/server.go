@@ -18,6 +18,7 @@ func newServer(t *terminal) *cobra.Command {
 	o := &nodeOptions{}
 	var bootstrap bool
 	var groups, voters int
+	var raftLog string
 	cmd := &cobra.Command{
 		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER --bootstrap|--join HOST:PORT",
 		Short: "Run a server: it keeps the data of its region",
@@ -42,6 +43,9 @@ region founds that region's groups. A server that is started again with its --da
 			if err := o.checkServer(bootstrap, groups, voters); err != nil {
 				return err
 			}
+			if err := checkRaftLog(raftLog); err != nil {
+				return err
+			}
 			delay, err := o.delay()
 			if err != nil {
 				return err
@@ -52,7 +56,7 @@ region founds that region's groups. A server that is started again with its --da
 					ID: api.NodeID(o.node), Region: api.RegionID(o.region), Role: api.RoleServer,
 					Listener: l, Advertise: o.advertise, Dir: o.data,
 					Bootstrap: bootstrap, Join: o.join, Groups: groups, Voters: voters,
-					LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger,
+					Log: cluster.LogKind(raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger,
 				}))
 			})
 		},
@@ -61,7 +65,20 @@ region founds that region's groups. A server that is started again with its --da
 	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "start a new cluster, unless --data holds one already")
 	cmd.Flags().IntVar(&groups, "groups", 1, "groups of a region, among which its keys are divided; decided at bootstrap")
 	cmd.Flags().IntVar(&voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; decided at bootstrap")
+	addRaftLog(cmd, &raftLog)
 	return cmd
+}
+
+func addRaftLog(cmd *cobra.Command, kind *string) {
+	cmd.Flags().StringVar(kind, "raft-log", "", "how the logs are kept in --data: `bolt|wal` (default what they are, wal for new ones); those of the other kind are changed at the start")
+	completeWith(cmd, "raft-log", "bolt", "wal")
+}
+
+func checkRaftLog(kind string) error {
+	if cluster.LogKind(kind).Check() != nil {
+		return usagef("--raft-log %q: choose bolt or wal", kind)
+	}
+	return nil
 }
 
 // asNode keeps a nil node from becoming an interface that is not nil.
