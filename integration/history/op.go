@@ -1,9 +1,13 @@
 // Package history records what clients of a store did and saw, and judges it.
 //
-// There are three judges. [Linearizable] asks Porcupine, key by key, whether the operations could have happened one at a
-// time; it believes nothing but values. [Versions] follows the version that came with every answer: it is fast enough for
-// tens of millions of operations. [Once] finds writes that took effect twice. All three take unknown outcomes for what
-// they are, and find fault only with what no correct store could have answered.
+// Single operations, histories of [Op], have three judges. [Linearizable] asks Porcupine, key by key, whether the
+// operations could have happened one at a time; it believes nothing but values. [Versions] follows the version that came
+// with every answer: it is fast enough for tens of millions of operations. [Once] finds writes that took effect twice. All
+// three take unknown outcomes for what they are, and find fault only with what no correct store could have answered.
+//
+// Transactions, histories of [Txn], have [StrictlySerializable], which follows versions too, and the judges of single
+// workloads: [Bank], [WriteSkew], [Phantoms], [LongFork], [Lists] and [Counters], which believe in no version but where
+// they say so.
 //
 // Writers must write unique values: no value may be written twice to the same key, not even by a retry that the history
 // shows as an operation of its own. Only linearizable reads belong into a history.
@@ -27,9 +31,15 @@ const (
 	Put                    // write Written
 	CAS                    // write Written if the key is as Expect says
 	Delete                 // remove the key
+
+	// Functions, steps of transactions only: they need no read, and their result is not known before they have happened.
+	Add    // add Arg to a decimal number; an absent key counts as 0
+	Append // write Arg behind what is there
 )
 
-func (k Kind) String() string { return [...]string{"?", "get", "put", "cas", "delete"}[k%5] }
+func (k Kind) String() string {
+	return [...]string{"?", "get", "put", "cas", "delete", "add", "append"}[k%7]
+}
 
 // Outcome is what the client learnt.
 type Outcome uint8

@@ -8,9 +8,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Recorder collects the operations of many clients. Safe for concurrent use.
+// Recorder collects the operations and transactions of many clients. Safe for concurrent use.
 type Recorder struct {
-	now func() time.Duration
+	now      func() time.Duration
+	instants *instants
 
 	mu      sync.Mutex
 	clients map[int]*Client
@@ -23,17 +24,19 @@ func NewRecorder(now func() time.Duration) *Recorder {
 		start := time.Now()
 		now = func() time.Duration { return time.Since(start) }
 	}
-	return &Recorder{now: now, clients: map[int]*Client{}}
+	return &Recorder{now: now, instants: &instants{now: now}, clients: map[int]*Client{}}
 }
 
 // Client is the part of a recorder that belongs to one client, so that clients do not wait for each other. Safe for
 // concurrent use.
 type Client struct {
-	id  int
-	now func() time.Duration
+	id       int
+	now      func() time.Duration
+	instants *instants
 
-	mu  sync.Mutex
-	ops []*Op
+	mu   sync.Mutex
+	ops  []*Op
+	txns []*Txn
 }
 
 // Client returns the client with the id, the same one each time.
@@ -42,7 +45,7 @@ func (r *Recorder) Client(id int) *Client {
 	defer r.mu.Unlock()
 	c := r.clients[id]
 	if c == nil {
-		c = &Client{id: id, now: r.now}
+		c = &Client{id: id, now: r.now, instants: r.instants}
 		r.clients[id] = c
 	}
 	return c
@@ -85,14 +88,8 @@ func (r *Running) End(result State, err error) {
 
 // Ops are all operations so far, client by client; those under way have the outcome Unknown. The copy is the caller's.
 func (r *Recorder) Ops() []Op {
-	r.mu.Lock()
-	clients := make([]*Client, 0, len(r.clients))
-	for _, c := range r.clients {
-		clients = append(clients, c)
-	}
-	r.mu.Unlock()
 	var all []Op
-	for _, c := range clients {
+	for _, c := range r.all() {
 		c.mu.Lock()
 		for _, o := range c.ops {
 			all = append(all, *o)
@@ -100,4 +97,15 @@ func (r *Recorder) Ops() []Op {
 		c.mu.Unlock()
 	}
 	return all
+}
+
+// all are the clients, in no order.
+func (r *Recorder) all() []*Client {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clients := make([]*Client, 0, len(r.clients))
+	for _, c := range r.clients {
+		clients = append(clients, c)
+	}
+	return clients
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -103,5 +105,42 @@ func TestRecorderConcurrently(t *testing.T) {
 		if err := judge(ops); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestRecorderOfTransactions(t *testing.T) {
+	frozen := func() time.Duration { return 5 }
+	r := NewRecorder(frozen)
+	c := r.Client(3)
+	first := c.BeginTxn(sets("x", "a", 0))
+	first.End([]Step{sets("x", "a", 1)}, nil)
+	second := c.BeginTxn()
+	second.Step(saw("x", "a", 1))
+	second.End(nil, nil)
+	third := c.BeginTxn(sets("x", "b", 0))
+	third.End([]Step{sets("x", "b", 2)}, api.Errorf(api.CodeAmbiguous, "x"))
+	c.BeginTxn().End(nil, api.Errorf(api.CodeConflict, "x"))
+	c.BeginTxn() // never ends
+	txns := r.Txns()
+	var outcomes []Outcome
+	last := time.Duration(0)
+	for _, t2 := range txns {
+		outcomes = append(outcomes, t2.Outcome)
+		if t2.Client != 3 || t2.Call <= last || t2.Return != 0 && t2.Return <= t2.Call {
+			t.Errorf("the clock stood still: %v", &t2)
+		}
+		last = max(t2.Call, t2.Return)
+	}
+	if !slices.Equal(outcomes, []Outcome{OK, OK, Unknown, Failed, Unknown}) {
+		t.Fatalf("outcomes are %v", outcomes)
+	}
+	if txns[0].Steps[0] != sets("x", "a", 1) || txns[1].Steps[0] != saw("x", "a", 1) || txns[2].Steps[0] != sets("x", "b", 0) {
+		t.Errorf("got %v", txns)
+	}
+	if err := StrictlySerializable(txns); err != nil {
+		t.Error(err)
+	}
+	if len(r.Ops()) != 0 {
+		t.Errorf("operations came of nothing: %v", r.Ops())
 	}
 }
