@@ -13,6 +13,7 @@ type writer struct{ b []byte }
 
 func (w *writer) byte(x byte)             { w.b = append(w.b, x) }
 func (w *writer) uint(x uint64)           { w.b = binary.AppendUvarint(w.b, x) }
+func (w *writer) signed(x int64)          { w.b = binary.AppendVarint(w.b, x) }
 func (w *writer) time(d time.Duration)    { w.uint(uint64(max(d, 0))) }
 func (w *writer) version(v api.Version)   { w.uint(v.Epoch); w.uint(v.Index) }
 func (w *writer) session(s api.SessionID) { w.uint(s.Incarnation); w.uint(s.Index) }
@@ -73,6 +74,16 @@ func (r *reader) uint() uint64 {
 		return uint64(r.byte())
 	}
 	x, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail("a number that is cut off or too long")
+		return 0
+	}
+	r.b = r.b[n:]
+	return x
+}
+
+func (r *reader) signed() int64 {
+	x, n := binary.Varint(r.b)
 	if n <= 0 {
 		r.fail("a number that is cut off or too long")
 		return 0

@@ -84,7 +84,7 @@ func putTxn(w *writer, t *api.Txn) {
 func readTxn(r *reader) *api.Txn {
 	return &api.Txn{
 		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()},
-		If: list(r, 5, readCond), Then: list(r, 3, readOp), Else: list(r, 3, readOp),
+		If: list(r, 5, readCond), Then: list(r, 4, readOp), Else: list(r, 4, readOp),
 		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped),
 	}
 }
@@ -104,10 +104,11 @@ func putOp(w *writer, o *api.Op) {
 	w.byte(byte(o.Kind))
 	w.text(string(o.Key))
 	w.bytes(o.Value)
+	w.signed(o.Delta)
 }
 
 func readOp(r *reader, o *api.Op) {
-	o.Kind, o.Key, o.Value = api.OpKind(r.byte()), r.key(), r.bytes()
+	o.Kind, o.Key, o.Value, o.Delta = api.OpKind(r.byte()), r.key(), r.bytes(), r.signed()
 }
 
 func putDropped(w *writer, d *api.DroppedLease) {
