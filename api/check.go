@@ -22,6 +22,9 @@ func (r *ReadRequest) Check() error {
 	if r.Consistency > Stale || r.MaxStale < 0 {
 		return &Error{Code: CodeInvalid, Op: "read", Hint: "unknown consistency or negative max_stale"}
 	}
+	if r.Snapshot && r.Consistency > Quorum {
+		return &Error{Code: CodeInvalid, Op: "read", Hint: "a snapshot is linearizable; it goes with no weaker consistency"}
+	}
 	for _, k := range r.Keys {
 		if err := CheckKey(k); err != nil {
 			return err

@@ -63,6 +63,9 @@ type ReadRequest struct {
 	// Known, where not empty, holds one version a key: a value of that same version is left out of the answer
 	// (Entry.Unchanged).
 	Known []Version `cbor:"6,keyasint,omitempty"`
+	// Snapshot demands that all entries were current at one common instant between call and return: a read-only
+	// transaction, strictly serializable. Consistency must be Linearizable or Quorum.
+	Snapshot bool `cbor:"7,keyasint,omitempty"`
 }
 
 // ServedBy tells who answered a read.
@@ -152,6 +155,9 @@ type Txn struct {
 	Group GroupID `cbor:"5,keyasint,omitempty"`
 	// Dropped are leases that the sending node held and has given up before it sent this: no need to revoke them.
 	Dropped []DroppedLease `cbor:"6,keyasint,omitempty"`
+	// Age, where set, is when the transaction was first tried, in Unix nanoseconds by its author's clock, and is kept when it
+	// is tried again on what it has read since. The older goes first where transactions meet; only fairness hangs on it.
+	Age uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // DroppedLease is a lease that its holder gave up.

@@ -9,12 +9,14 @@ func putRead(w *writer, q *api.ReadRequest) {
 	w.text(string(q.Group))
 	w.session(q.Session)
 	putList(w, q.Known, func(w *writer, v *api.Version) { w.version(*v) })
+	w.flags(q.Snapshot)
 }
 
 func readRead(r *reader) *api.ReadRequest {
 	return &api.ReadRequest{
 		Keys: list(r, 1, readKey), Consistency: api.Consistency(r.byte()), MaxStale: r.time(), Group: api.GroupID(r.text()),
 		Session: r.session(), Known: list(r, 2, func(r *reader, v *api.Version) { *v = r.version() }),
+		Snapshot: flag(r.byte(), 0),
 	}
 }
 
@@ -79,13 +81,14 @@ func putTxn(w *writer, t *api.Txn) {
 	putList(w, t.Else, putOp)
 	w.text(string(t.Group))
 	putList(w, t.Dropped, putDropped)
+	w.uint(t.Age)
 }
 
 func readTxn(r *reader) *api.Txn {
 	return &api.Txn{
 		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()},
 		If: list(r, 5, readCond), Then: list(r, 4, readOp), Else: list(r, 4, readOp),
-		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped),
+		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped), Age: r.uint(),
 	}
 }
 
