@@ -200,6 +200,7 @@ func putRecord(w *writer, c *Record) {
 		w.byte(recordAttempt)
 		w.uint(c.Attempt)
 		w.text(string(c.Decider))
+		w.uint(c.DeciderEpoch)
 		return
 	}
 	w.bool(c.Committed)
@@ -233,8 +234,8 @@ func readRecord(r *reader, c *Record) {
 	c.Anchor, c.Body, c.Epoch = r.key(), r.array16(), r.uint()
 	if len(r.b) > 0 && r.b[0] == recordAttempt {
 		r.byte()
-		c.Attempt, c.Decider = r.uint(), readGroup(r)
-		if c.Attempt == 0 || c.Decider == "" {
+		c.Attempt, c.Decider, c.DeciderEpoch = r.uint(), readGroup(r), r.uint()
+		if c.Attempt == 0 || c.Decider == "" || c.DeciderEpoch == 0 {
 			r.fail("an attempt of nobody")
 		}
 		return

@@ -80,6 +80,13 @@ func samples() []Command {
 		Resolve{"g.1", ref.ID, api.TxnAborted},
 		Resolved{ref.ID, "g.1"},
 		Forget{id.Client, 8},
+		Adopt{Receipt{
+			Range: receipt.Range, Epoch: 4, To: receipt.To, From: receipt.From,
+			Records: []Record{
+				{Client: id.Client, Seq: 9, Anchor: "a", Body: [16]byte{9}, Epoch: 5, Attempt: 1 << 20, Decider: "g.3", DeciderEpoch: 6},
+				{Client: id.Client, Seq: 10, Anchor: "a", Epoch: 5, Committed: true, Outcomes: []Outcome{{Exists: true, Value: []byte("7")}}},
+			},
+		}, Shard{receipt.Range, 4, 0, 1}},
 	}
 }
 

@@ -248,7 +248,7 @@ func (c *coordinator) meet(rec *Record) {
 		c.tell()
 		return
 	}
-	c.state, c.pushing = "push", api.TxnRef{ID: rec.attempt()}
+	c.state, c.pushing = "push", rec.Ref()
 }
 
 func (c *coordinator) pushed(d *Decision) {

@@ -39,7 +39,7 @@ func TestCrashAnywhere(t *testing.T) {
 	if testing.Short() {
 		every = 80
 	}
-	p := newPair(t, rand.New(rand.NewPCG(seed, 0)))
+	p := &txnPair{pair: newPair(t, rand.New(rand.NewPCG(seed, 0)))}
 	disk := engine.NewDisk()
 	type crash struct {
 		disk *engine.Disk
@@ -73,7 +73,7 @@ func TestCrashAnywhere(t *testing.T) {
 	for n := range rounds {
 		var raw [][]byte
 		for range 1 + p.rnd.IntN(6) {
-			c := p.command()
+			c := p.any()
 			raw = append(raw, Encode(c))
 		}
 		for _, r := range p.m.Apply(p.next(), p.term, raw) { // gives the generator its sessions

@@ -64,6 +64,15 @@ func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 	return &rec
 }
 
+// Ref is the attempt that the record names, as much of it as a [Push] needs; zero where the record is a result. Its epoch has
+// the decision group tell an attempt that it has forgotten from one that it has never heard of.
+func (c *Record) Ref() api.TxnRef {
+	if c.Decider == "" {
+		return api.TxnRef{}
+	}
+	return api.TxnRef{ID: c.attempt(), Anchor: c.Anchor, Epoch: c.DeciderEpoch}
+}
+
 // attempt is the one that the record names.
 func (c *Record) attempt() api.TxnID {
 	return api.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}

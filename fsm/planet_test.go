@@ -54,6 +54,7 @@ type txnPlanet struct {
 	// What was seen, for all time.
 	outcomes map[api.TxnID]api.TxnOutcome                 // as the decision groups said
 	resolved map[api.TxnID]map[api.GroupID]api.TxnOutcome // as participants with intents did
+	history  history
 	coverage map[string]int
 }
 
@@ -250,6 +251,7 @@ func (p *txnPlanet) apply(to int, c Command) Result {
 		p.send(groupIndex(x.Txn.Decider), Resolved{x.Txn, x.Group}, nil)
 	}
 	p.note(c, res)
+	p.history.saw(c, res)
 	if _, ok := c.(Resolve); ok && res.Err != nil {
 		p.Fatalf("Atomic: %v", res.Err)
 	}
@@ -454,6 +456,7 @@ func (p *txnPlanet) judge() {
 		}
 		p.replayed(r, n > 0)
 	}
+	p.history.judge(p.T, p.outcomes)
 	p.coverage["committed"] = committed
 	p.covered()
 }
@@ -473,7 +476,7 @@ func (p *txnPlanet) replayed(r *txnRequest, happened bool) {
 		}
 		return
 	}
-	res := p.apply(groupIndex(rec.Decider), Push{api.TxnRef{ID: rec.attempt()}})
+	res := p.apply(groupIndex(rec.Decider), Push{rec.Ref()})
 	if got := res.Decision.Outcome == api.TxnCommitted; got != happened && !res.Decision.Expired {
 		p.Errorf("%s happened: %v, and a repetition is told: %v", r.token(), happened, got)
 	}

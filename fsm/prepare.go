@@ -206,7 +206,7 @@ func (t *tx) clear(p *part, writes []api.Key, res *Result) {
 	}
 	rec := Record{
 		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: epochOf(id.Epoch, t.meta.DedupEpoch),
-		Attempt: p.txn.ID.Attempt, Decider: p.txn.ID.Decider,
+		Attempt: p.txn.ID.Attempt, Decider: p.txn.ID.Decider, DeciderEpoch: p.txn.Epoch,
 	}
 	if _, before := t.get(t.key.record(id.Client, id.Seq)); before {
 		t.set(t.key.record(id.Client, id.Seq), recordRow(&rec))

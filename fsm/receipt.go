@@ -70,8 +70,10 @@ type Record struct {
 	Committed bool        `cbor:"6,keyasint,omitempty"`
 	Version   api.Version `cbor:"7,keyasint,omitempty"`
 	Outcomes  []Outcome   `cbor:"8,keyasint,omitempty"` // one for each entry of the result
-	Attempt   uint64      `cbor:"9,keyasint,omitempty"`
-	Decider   api.GroupID `cbor:"10,keyasint,omitempty"`
+	// Attempt, Decider and DeciderEpoch are of the attempt: TxnID's, and TxnRef's Epoch.
+	Attempt      uint64      `cbor:"9,keyasint,omitempty"`
+	Decider      api.GroupID `cbor:"10,keyasint,omitempty"`
+	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
 }
 
 // Outcome is one entry of a stored result. Its key stands in the request; its value is not kept, but for the sum of an add.

@@ -35,7 +35,7 @@ type Prepare struct {
 }
 
 // Claim has the anchor's group record which attempt of a request is under way, so that whoever sends the request again finds
-// it. Every attempt of a request with an id makes it, in the group that owns the anchor.
+// it. Every attempt of a request with an id makes it, in the group that owns the anchor. Its TxnRef must have an Epoch.
 type Claim struct {
 	// Body is the [Fingerprint] of the whole transaction.
 	Body [16]byte
@@ -125,8 +125,8 @@ func checkPart(ref *api.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *a
 	if err := checkID(&ref.ID); err != nil {
 		return err
 	}
-	if claim != nil && ref.Anchor == "" {
-		return api.Errorf(api.CodeInvalid, "a claim needs an anchor")
+	if claim != nil && (ref.Anchor == "" || ref.Epoch == 0) {
+		return api.Errorf(api.CodeInvalid, "a claim needs an anchor, and the decision group's dedup epoch")
 	}
 	if claim != nil && len(conds)+len(ops) == 0 {
 		return nil

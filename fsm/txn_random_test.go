@@ -168,6 +168,7 @@ func (p *txnPair) part() Command {
 	var claim *Claim
 	if p.rnd.IntN(3) == 0 {
 		claim = &Claim{Body: [16]byte{byte(ref.ID.Seq)}}
+		ref.Epoch = p.m.Meta().DedupEpoch
 		if rec, ok := p.m.Stored(ref.ID.Client, ref.ID.Seq); ok && rec.Decider != "" && p.rnd.IntN(2) == 0 {
 			claim.Body, claim.After = rec.Body, rec.attempt()
 		}

@@ -12,8 +12,8 @@ const (
 	// an [IntentsError]. Wait until they are resolved, or push them, and try again.
 	RetryIntents api.Code = "retry_intents"
 	// Attempted refuses what an earlier attempt of the same request stands against: Result.Stored is its record. Where that
-	// is a result, the request is done. Else push the attempt that it names at its decision group: committed, the request
-	// is done; aborted, the next attempt may be made after it.
+	// is a result, the request is done. Else push its [Record.Ref] at the decision group: committed, the request is done;
+	// aborted and not Expired, the next attempt may be made after it.
 	Attempted api.Code = "attempted"
 	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, where that is known.
 	Finished api.Code = "finished"

@@ -14,7 +14,7 @@ import (
 func ref(client string, seq uint64, decider api.GroupID) api.TxnRef {
 	id := api.TxnID{Seq: seq, Attempt: 1, Decider: decider}
 	copy(id.Client[:], client)
-	return api.TxnRef{ID: id, Age: seq}
+	return api.TxnRef{ID: id, Age: seq, Epoch: 1}
 }
 
 func prepareOf(r *rig, t api.TxnRef, ops ...api.Op) Prepare {
@@ -138,6 +138,7 @@ func TestPrepareRefused(t *testing.T) {
 		"another term":             {with(part(ok), func(p *Prepare) { p.Term++ }), api.CodeNotLeader},
 		"a key of another group":   {part(ok, getOp1("y")), api.CodeWrongGroup},
 		"a test elsewhere":         {with(part(ok), func(p *Prepare) { p.If = []api.Cond{exists("y")} }), api.CodeWrongGroup},
+		"a claim of no epoch":      {with(part(ok), func(p *Prepare) { p.Claim, p.Txn.Anchor, p.Txn.Epoch = &Claim{}, "a", 0 }), api.CodeInvalid},
 		"an anchor elsewhere":      {with(part(ok), func(p *Prepare) { p.Claim, p.Txn.Anchor = &Claim{}, "y" }), api.CodeWrongGroup},
 		"write of what is written": {part(ok, putOp1("held", "w")), RetryIntents},
 		"read of what is written":  {part(ok, getOp1("held")), RetryIntents},
@@ -585,6 +586,31 @@ func TestTxnLimits(t *testing.T) {
 	r.ok(Forget{tx(1).ID.Client, 7})
 	r.ok(commit(tx(7)))
 	r.ok(prepareOf(r, tx(8), getOp1("u")))
+}
+
+// TestForgottenCommit: a repetition that comes when the decision group has forgotten a commit, and the anchor's group has not
+// forgotten the attempt, is not told that it was aborted: it would happen twice.
+func TestForgottenCommit(t *testing.T) {
+	anchors, decides := founded(t), group(t, "g.2")
+	tx := ref("opaque", 0, "g.2")
+	tx.Anchor = "a"
+	p := prepareOf(anchors, tx, putOp1("a", "v"))
+	p.Claim = &Claim{}
+	anchors.ok(p)
+	decides.ok(commit(tx, "g.1"))
+	anchors.ok(resolveTo(anchors, tx, api.TxnCommitted))
+	decides.ok(Resolved{tx.ID, "g.1"})
+	for range DedupEpochs + 1 {
+		decides.ok(AdvanceDedupEpoch{decides.term})
+	}
+	decides.ok(ExpireDedup{decides.term, 0})
+	if m := decides.m.Meta(); m.Decisions != 0 {
+		t.Fatalf("%+v", m)
+	}
+	rec, _ := anchors.m.Stored(tx.ID.Client, 0)
+	if got := decides.ok(Push{rec.Ref()}).Decision; !got.Expired || decides.m.Meta().Decisions != 0 {
+		t.Errorf("a repetition is told %+v", got)
+	}
 }
 
 // TestClaimMoves: what is known of a request moves with its anchor, to where its next attempt will look.
