@@ -12,15 +12,16 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cluster/local"
+	"github.com/edgehold/edgehold/cluster/replica"
 )
 
 // benchPlanet is one region of three servers, log on disk and fsynced, and one edge, without delays: what is measured is
 // the software and the disk. It returns the URLs of a server and of the edge.
-func benchPlanet(b *testing.B) (server, edge string) {
+func benchPlanet(b *testing.B, log replica.LogKind) (server, edge string) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{"here"}, Port: -1, Dir: b.TempDir(), WAN: "off"})
+	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{"here"}, Port: -1, Dir: b.TempDir(), Log: log, WAN: "off"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,21 +73,23 @@ func together(b *testing.B, clients int, do func(i int64) error) {
 
 // BenchmarkWrite: puts of 256 bytes through the SDK and HTTP, fsynced on a majority before each is acknowledged.
 func BenchmarkWrite(b *testing.B) {
-	server, _ := benchPlanet(b)
-	c, value := benchClient(b, server), make([]byte, 256)
 	for _, clients := range []int{1, 64, 256, 1024} {
-		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			together(b, clients, func(i int64) error {
-				_, err := c.Put(context.Background(), api.Key(fmt.Sprintf("here/%d", i%100_000)), value)
-				return err
+		for _, kind := range replica.LogKinds() {
+			b.Run(fmt.Sprintf("clients=%d/log=%s", clients, kind), func(b *testing.B) {
+				server, _ := benchPlanet(b, kind)
+				c, value := benchClient(b, server), make([]byte, 256)
+				together(b, clients, func(i int64) error {
+					_, err := c.Put(context.Background(), api.Key(fmt.Sprintf("here/%d", i%100_000)), value)
+					return err
+				})
 			})
-		})
+		}
 	}
 }
 
 // BenchmarkOwnerRead: reads that always ask the owner, who shares its confirm rounds among them.
 func BenchmarkOwnerRead(b *testing.B) {
-	server, _ := benchPlanet(b)
+	server, _ := benchPlanet(b, replica.DefaultLog)
 	c := benchClient(b, server)
 	if _, err := c.Put(context.Background(), "here/k", make([]byte, 256)); err != nil {
 		b.Fatal(err)
@@ -103,7 +106,7 @@ func BenchmarkOwnerRead(b *testing.B) {
 
 // BenchmarkLeasedReadHTTP: reads that the edge answers under a lease, through HTTP by a plain client.
 func BenchmarkLeasedReadHTTP(b *testing.B) {
-	_, edge := benchPlanet(b)
+	_, edge := benchPlanet(b, replica.DefaultLog)
 	c := benchClient(b, edge)
 	if _, err := c.Put(context.Background(), "here/k", make([]byte, 256)); err != nil {
 		b.Fatal(err)
