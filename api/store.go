@@ -158,6 +158,11 @@ type Txn struct {
 	// Age, where set, is when the transaction was first tried, in Unix nanoseconds by its author's clock, and is kept when it
 	// is tried again on what it has read since. The older goes first where transactions meet; only fairness hangs on it.
 	Age uint64 `cbor:"7,keyasint,omitempty"`
+	// Leased names conditions, by their place in If, that hold now and whose keys the sending node holds leases on, and
+	// LeasesHeld tells whether all of these leases have held without a break since. They stay within the node: whoever commits
+	// across groups need not ask for these keys, but asks LeasesHeld when everything is locked.
+	Leased     []int       `cbor:"-"`
+	LeasesHeld func() bool `cbor:"-"`
 }
 
 // DroppedLease is a lease that its holder gave up.

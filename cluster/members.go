@@ -199,7 +199,7 @@ func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Ma
 		return nil, err
 	}
 	rc := region.Config{
-		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, OnLead: n.peers.Announce,
+		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, OnLead: n.peers.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 		GrantAfter: 1, // the edges count: a read that wishes a lease is the third of its node since the last write
 	}

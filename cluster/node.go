@@ -22,6 +22,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/txn"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -50,6 +51,7 @@ type Node struct {
 	mirror  *meta.Mirror
 	changes *meta.Client[*fsm.Receipt]
 	router  *router.Router
+	txn     *txn.Coordinator
 	edge    *edge.Edge
 	http    *httpd.Server
 	workers *wire.Workers // carry out the calls of clients and of nodes
@@ -98,7 +100,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 // open makes the rooms, each when those that it needs are there, and only then starts them: what one room calls in
 // another, in whatever order they wake up, is there.
 func (n *Node) open(ctx context.Context) error {
-	for _, step := range []func() error{n.makePeers, n.makeMirror, n.makeRouter, n.makeEdge, n.openPort, n.start} {
+	for _, step := range []func() error{n.makePeers, n.makeMirror, n.makeRouter, n.makeTxn, n.makeEdge, n.openPort, n.start} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -203,9 +205,18 @@ func (n *Node) makeRouter() (err error) {
 	return err
 }
 
+func (n *Node) makeTxn() (err error) {
+	n.txn, err = txn.New(txn.Config{
+		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
+		DedupEpoch: func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
+		Client:     api.ClientID(n.nonce), Metrics: n.metrics, Logger: n.log.Named("txn"),
+	})
+	return err
+}
+
 func (n *Node) makeEdge() (err error) {
 	n.edge, err = edge.New(edge.Config{
-		Store: n.router, Lister: n.router, Lessor: n.router, Locate: n.router.Locate,
+		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
@@ -247,6 +258,9 @@ func (n *Node) Close() error {
 		}
 		if n.edge != nil {
 			errs = append(errs, n.edge.Close())
+		}
+		if n.txn != nil {
+			n.txn.Close()
 		}
 		n.cancel()
 		errs = append(errs, n.members.close())

@@ -17,13 +17,12 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		return nil, err
 	}
 	dropped, groups := e.selfDrop(t)
-	sent := t
+	sent := *t
 	if len(dropped) != 0 {
-		c := *t
-		c.Dropped = append(slices.Clone(t.Dropped), dropped...)
-		sent = &c
+		sent.Dropped = append(slices.Clone(t.Dropped), dropped...)
 	}
-	res, err := e.cfg.Store.Do(ctx, sent)
+	e.vouch(&sent)
+	res, err := e.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
 		if err != nil || !wrote(t, res, d.Key) {
 			groups[i].release(d) // the write did not clear it

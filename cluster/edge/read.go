@@ -50,7 +50,29 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	if got.missing == 0 {
 		return nil
 	}
-	return e.fetch(ctx, r, slices.Clone(found), now, got, out)
+	err := e.fetch(ctx, r, slices.Clone(found), now, got, out)
+	if err != nil || !r.Snapshot || out.Snapshot {
+		return err
+	}
+	if e.snapshot(r, out) { // what was fetched may have come with leases
+		return nil
+	}
+	return e.pass(ctx, r, out)
+}
+
+// snapshot answers the whole read by leases, judged at one clock sample, if it can.
+func (e *Edge) snapshot(r *api.ReadRequest, out *api.ReadResult) bool {
+	if e.GetLeased(r.Keys, out.Entries) < len(r.Keys) {
+		return false
+	}
+	out.ServedBy, out.Snapshot, out.Group = api.ServedByLease, true, ""
+	for i := range out.Entries {
+		en := &out.Entries[i]
+		if en.Lease = 0; len(r.Known) != 0 {
+			leaveOutKnown(r, i, en)
+		}
+	}
+	return true
 }
 
 // GetLeased serves what it can of keys by leases, all judged at one clock sample, and asks nobody else. For a key that

@@ -22,10 +22,21 @@ type Group interface {
 	KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool)
 	// Acked takes an acknowledgement. It does not block.
 	Acked(a api.RevokeAck)
+	Participant
 	Cede(ctx context.Context, r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
 	Adopt(ctx context.Context, receipt *fsm.Receipt, shard fsm.Shard) error
 	// Status tells what the node knows of the group, without waiting.
 	Status() (status api.GroupStatus, sessions, leases int)
+}
+
+// Participant is a group's part in transactions across groups; docs/decisions/0011 says who calls what. Requests name their
+// group, and all may be repeated.
+type Participant interface {
+	Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error)
+	CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error)
+	Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error)
+	Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error)
+	Resolve(ctx context.Context, c fsm.Resolve) error
 }
 
 // Meta is the placement map's group at one of its voters; a *meta.Meta is one.

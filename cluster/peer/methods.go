@@ -24,6 +24,11 @@ var (
 	methodCloseSession = method[closeSession, nothing]{"CloseSession", requests, (*Server).closeSession}
 	methodRelease      = method[release, nothing]{"Release", requests, (*Server).release}
 	methodConfirm      = method[confirm, confirmed]{"Confirm", nil, (*Server).confirm}
+	methodPrepare      = method[transactional, fsm.Vote]{"Prepare", requests, (*Server).prepare}
+	methodCommitLast   = method[transactional, fsm.Vote]{"CommitLast", requests, (*Server).commitLast}
+	methodDecide       = method[transactional, fsm.Decision]{"Decide", requests, (*Server).decide}
+	methodOutcome      = method[outcome, fsm.Decision]{"Outcome", requests, (*Server).outcome}
+	methodResolve      = method[transactional, nothing]{"Resolve", requests, (*Server).resolve}
 	methodPoll         = method[poll, encodedMap]{"Poll", polls, (*Server).poll}
 	methodMap          = method[nothing, encodedMap]{"Map", requests, (*Server).getMap}
 	methodPropose      = method[proposal, encodedMap]{"Propose", requests, (*Server).propose}

@@ -72,15 +72,16 @@ func (s *station) close() {
 // fakeGroup is a group whose parts are functions; those that are not set behave as a Memory, or do nothing.
 type fakeGroup struct {
 	*storetest.Memory
-	id        api.GroupID
-	read      func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error)
-	do        func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
-	keepAlive func(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool)
-	acked     func(a api.RevokeAck)
-	cede      func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
-	adopt     func(receipt *fsm.Receipt, shard fsm.Shard) error
-	released  []api.DroppedLease
-	closed    api.SessionID
+	Participant // nil: nobody asks
+	id          api.GroupID
+	read        func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error)
+	do          func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
+	keepAlive   func(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool)
+	acked       func(a api.RevokeAck)
+	cede        func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
+	adopt       func(receipt *fsm.Receipt, shard fsm.Shard) error
+	released    []api.DroppedLease
+	closed      api.SessionID
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }

@@ -23,6 +23,11 @@ type Config struct {
 	Logger hclog.Logger
 	// Revoker reaches the holders; nil reaches none of them, so that each is outwaited.
 	Revoker Revoker
+	// Groups reaches other groups; nil reaches none, so that transactions across groups stay undecided here.
+	Groups Groups
+	// AbortAfter is how long a transaction may stay prepared, where somebody waits for it or the sweeper sees it, before it is
+	// aborted unless it was decided; 0 is 3 s.
+	AbortAfter time.Duration
 	// Init, where set, founds the group: a leader whose machine is not initialised proposes it, and requests wait for it.
 	Init *fsm.Init
 	// OnLead, where set, is told when this node begins to lead the group. It must not block.
@@ -81,6 +86,10 @@ func (c *Config) setDefaults() {
 	if c.OnLead == nil {
 		c.OnLead = func(api.Leads) {}
 	}
+	if c.Groups == nil {
+		c.Groups = noGroups{}
+	}
+	or(&c.AbortAfter, 3*time.Second)
 	or(&c.GrantAfter, 3)
 	or(&c.CoolDown, 100*time.Millisecond)
 	or(&c.HeatKeys, 1<<16)
@@ -97,4 +106,14 @@ func or[T comparable](v *T, d T) {
 	if *v == zero {
 		*v = d
 	}
+}
+
+// noGroups reaches nobody.
+type noGroups struct{}
+
+func (noGroups) Outcome(context.Context, api.TxnRef, bool) (*fsm.Decision, error) {
+	return nil, unavailable("other groups cannot be reached from here")
+}
+func (noGroups) Resolve(context.Context, fsm.Resolve) error {
+	return unavailable("other groups cannot be reached from here")
 }

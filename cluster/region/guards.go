@@ -6,4 +6,6 @@ package region
 const (
 	guardGrantAtApply         = true
 	guardConfirmBeforeRenewal = true
+	guardRevokeAtPrepare      = true
+	guardAskDecider           = true
 )

@@ -8,4 +8,6 @@ import "os"
 var (
 	guardGrantAtApply         = os.Getenv("EDGEHOLD_MUTANT") != "grant-at-apply"
 	guardConfirmBeforeRenewal = os.Getenv("EDGEHOLD_MUTANT") != "confirm-before-renewal"
+	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
+	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
 )

@@ -30,6 +30,7 @@ func (r *Region) keep() {
 		}
 		k.begin()
 		r.send()
+		r.drive()
 		next := idle
 		if r.judge() {
 			next = tick
@@ -67,6 +68,7 @@ func (k *keeper) begin() {
 	if k.announced != l.term {
 		k.announced = l.term
 		k.cfg.OnLead(api.Leads{Group: k.cfg.Group, Term: l.term, Node: k.cfg.Node})
+		k.requeue(l) // what the leader before had decided, and not everybody was told
 	}
 }
 

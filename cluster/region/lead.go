@@ -14,13 +14,18 @@ type lead struct {
 	began api.ClockSample // when the TermStart applied here
 	ended chan struct{}   // closed when the term is over here
 
-	extended map[api.SessionID]api.ClockSample // newest extension in this term, or the opening
-	holders  map[api.SessionID]*holder
-	owing    map[api.SessionID]*holder // the holders with pending revocations
-	unsent   []*holder                 // those with revocations to send
-	latches  map[api.Key]int           // writes under way, by written key: no grants meanwhile
-	frozen   []api.Range               // ranges being ceded: no grants
-	waiting  int                       // writes that wait for holders
+	extended  map[api.SessionID]api.ClockSample // newest extension in this term, or the opening
+	holders   map[api.SessionID]*holder
+	owing     map[api.SessionID]*holder // the holders with pending revocations
+	unsent    []*holder                 // those with revocations to send
+	latches   map[api.Key]int           // writes under way, by written key: no grants meanwhile
+	frozen    []api.Range               // ranges being ceded: no grants
+	waiting   int                       // writes that wait for holders
+	blockers  map[api.TxnID]*blocker    // transactions whose intents are waited for
+	blocked   int                       // requests that wait for them
+	committed []api.TxnID               // decided here: their participants are to be told
+	driven    map[api.TxnID]bool        // their participants are being told
+
 	heat     *heat
 	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
 }
@@ -35,6 +40,8 @@ func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lea
 		holders:  map[api.SessionID]*holder{},
 		owing:    map[api.SessionID]*holder{},
 		latches:  map[api.Key]int{},
+		blockers: map[api.TxnID]*blocker{},
+		driven:   map[api.TxnID]bool{},
 		heat:     newHeat(cfg),
 	}
 }

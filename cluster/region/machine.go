@@ -91,7 +91,8 @@ func (r *Region) applied(term api.Term, results []fsm.Result) {
 	locked := false
 	for i := range results {
 		res := &results[i]
-		if res.Effect.Kind == 0 && res.Session.IsZero() {
+		e := &res.Effect
+		if e.Kind == 0 && res.Session.IsZero() && e.Resolved.IsZero() && e.Decided.IsZero() {
 			continue
 		}
 		if !locked {
@@ -141,6 +142,13 @@ func (r *Region) effectLocked(term api.Term, res *fsm.Result, now api.ClockSampl
 				r.lead.gone(sid)
 			}
 		}
+	}
+	if r.lead != nil && !e.Resolved.IsZero() {
+		r.lead.resolvedLocked(e.Resolved)
+	}
+	if r.lead != nil && !e.Decided.IsZero() {
+		r.lead.committed = append(r.lead.committed, e.Decided)
+		r.signal()
 	}
 	if r.lead != nil && !res.Session.IsZero() {
 		// A new session's first base. The holder counts from before it asked.

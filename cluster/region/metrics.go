@@ -19,6 +19,10 @@ type metrics struct {
 	delays   func(float64, ...string)
 	revoke   func(float64, ...string)
 	commit   func(float64, ...string)
+	intents  func(float64, ...string)
+	gaveWay  func(float64, ...string)
+	pushes   func(float64, ...string)
+	resolves func(float64, ...string)
 }
 
 func newMetrics(m api.Metrics, r *Region) metrics {
@@ -36,6 +40,12 @@ func newMetrics(m api.Metrics, r *Region) metrics {
 	m.Gauge("edgehold_region_leases", "Live leases of the group, as this replica knows.", func() float64 {
 		return float64(r.cfg.Machine.Meta().Leases)
 	})
+	m.Gauge("edgehold_region_prepared_transactions", "Transactions that have prepared in the group and are not resolved.", func() float64 {
+		return float64(r.cfg.Machine.Meta().Prepared)
+	})
+	m.Gauge("edgehold_region_unresolved_commits", "Commits decided by the group that participants have not all resolved.", func() float64 {
+		return float64(r.cfg.Machine.Meta().Unresolved)
+	})
 	return metrics{
 		nodes:    &nodeLabels{known: map[api.NodeID]bool{}},
 		grants:   m.Counter("edgehold_region_grants_total", "Leases given."),
@@ -47,8 +57,16 @@ func newMetrics(m api.Metrics, r *Region) metrics {
 		delays:   m.Histogram("edgehold_region_write_delay_seconds", "How long a holder kept a write waiting.", "node"),
 		revoke:   m.Histogram("edgehold_region_revoke_seconds", "How long writes to leased keys waited for holders."),
 		commit:   m.Histogram("edgehold_region_commit_seconds", "How long writes took in the log."),
+		intents:  m.Histogram("edgehold_region_intent_wait_seconds", "How long requests waited for a transaction that held their key."),
+		gaveWay:  m.Counter("edgehold_region_transactions_gave_way_total", "Votes no because an older transaction held a key."),
+		pushes:   m.Counter("edgehold_region_transaction_pushes_total", "Transactions that stayed too long and were pushed, by what became of them.", "outcome"),
+		resolves: m.Histogram("edgehold_region_resolve_seconds", "How long a participant took to resolve a transaction, once told."),
 	}
 }
+
+func (m *metrics) intentWait(d time.Duration) { m.intents(d.Seconds()) }
+func (m *metrics) pushed(outcome string)      { m.pushes(1, outcome) }
+func (m *metrics) resolved(d time.Duration)   { m.resolves(d.Seconds()) }
 
 func (m *metrics) expired(n api.NodeID)   { m.expiries(1, m.nodes.label(n)) }
 func (m *metrics) suspected(n api.NodeID) { m.suspects(1, m.nodes.label(n)) }

@@ -2,9 +2,11 @@ package region
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
@@ -36,10 +38,22 @@ func (r *Region) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest)
 	}
 	timing := api.Timing{Commit: time.Since(began)}
 	entries, err := r.look(q)
-	if err != nil {
-		return nil, err
+	for err != nil { // what is read later than the confirm is newer, and committed, too
+		if err = r.outwaitRead(ctx, l, err); err != nil {
+			return nil, err
+		}
+		entries, err = r.look(q)
 	}
 	return &api.ReadResult{Entries: entries, Group: r.cfg.Group, Snapshot: true, Timing: timing}, nil
+}
+
+// outwaitRead waits for the transactions that a read has met; any other error is its own.
+func (r *Region) outwaitRead(ctx context.Context, l *lead, err error) error {
+	met, ok := errors.AsType[*fsm.IntentsError](err)
+	if !ok {
+		return err
+	}
+	return r.outwait(ctx, l, met.Intents)
 }
 
 // look reads all the keys in one view of the machine.
@@ -78,8 +92,11 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 		return nil, readError(err)
 	}
 	page, err := r.cfg.Machine.List(q)
-	if err != nil {
-		return nil, err
+	for err != nil {
+		if err = r.outwaitRead(ctx, l, err); err != nil {
+			return nil, err
+		}
+		page, err = r.cfg.Machine.List(q)
 	}
 	// After the list: what was ceded meanwhile is noticed, and what was adopted meanwhile was empty.
 	if err := r.cfg.Machine.Covers(q.Range); err != nil {

@@ -30,6 +30,8 @@ type Region struct {
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
 	suspected map[api.SessionID]api.ClockSample
 	rates     map[api.Nonce]*rate // clock rates of the holders, by process
+	// oldestPrepared is how long the oldest transaction has been prepared, as the sweeper last saw it.
+	oldestPrepared time.Duration
 }
 
 var (

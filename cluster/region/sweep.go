@@ -36,6 +36,7 @@ type sweeper struct {
 	epoch      uint64 // the dedup epoch, and since when, by this replica
 	epochSince time.Time
 	marks      []mark
+	pending    pending
 	trimmedAt  time.Time
 	below      uint64 // where the last trim of tombstones went to
 }
@@ -59,6 +60,7 @@ func (s *sweeper) pass() {
 		return
 	}
 	s.endExpired(l)
+	s.pushTransactions(l, now)
 	s.release(l)
 	s.trim(l, now, meta)
 }

@@ -25,15 +25,21 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	written := t.WrittenKeys()
 	r.latch(l, written)
 	defer r.unlatch(l, written)
-	w := writing{Region: r, lead: l, txn: t}
+	w := writing{Region: r, lead: l, dropped: t.Dropped}
 	preview := r.cfg.Machine.Preview(t)
+	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
+		if err := r.outwait(ctx, l, preview.Intents); err != nil {
+			return nil, err
+		}
+		preview = r.cfg.Machine.Preview(t)
+	}
 	switch {
 	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
 		return r.replayed(preview.Replay), nil
 	case preview.Err != nil:
 		return nil, preview.Err
 	}
-	res, err := w.run(ctx, preview.Holders)
+	res, err := w.run(ctx, t, preview.Holders)
 	if err != nil {
 		return nil, err
 	}
@@ -49,40 +55,50 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 // writing is one transaction on its way into the log.
 type writing struct {
 	*Region
-	lead   *lead
-	txn    *api.Txn
-	gained clearance
-	timing api.Timing
+	lead    *lead
+	dropped []api.DroppedLease // given up by the gateway
+	gained  clearance
+	timing  api.Timing
 }
 
-// run clears the holders and proposes, until the machine accepts.
-func (w *writing) run(ctx context.Context, holders []fsm.Holder) (*api.TxnResult, error) {
+// run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
+// nothing that one of them could wait for.
+func (w *writing) run(ctx context.Context, t *api.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
 	for {
 		if err := w.clearAll(ctx, holders); err != nil {
 			return nil, err
 		}
-		if err := ctx.Err(); err != nil { // while it is still certain that nothing was written
-			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
-		}
-		began := time.Now()
-		res, err := w.log().Propose(ctx, fsm.Encode(fsm.Write{
-			Term: w.lead.term, Txn: *w.txn, Cleared: w.gained.cleared, Killed: w.gained.killed,
-		}))
-		w.timing.Commit += time.Since(began)
+		res, err := w.propose(ctx, fsm.Write{Term: w.lead.term, Txn: *t, Cleared: w.gained.cleared, Killed: w.gained.killed})
 		switch {
 		case err != nil:
 			return nil, err
 		case res.Err != nil && res.Err.Code == fsm.RetryLeases:
 			holders = res.Holders
+		case res.Err != nil && res.Err.Code == fsm.RetryIntents:
+			if err := w.outwait(ctx, w.lead, res.Intents); err != nil {
+				return nil, err
+			}
+			holders = nil
 		case res.Err != nil:
 			return nil, res.Err
 		default:
 			out := *res.Txn
-			w.timing.Delayed = w.gained.delays
 			out.Timing, out.Group = w.timing, w.cfg.Group
 			return &out, nil
 		}
 	}
+}
+
+// propose proposes c, unless the caller's time is up, while it is still certain that nothing was written.
+func (w *writing) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return fsm.Result{}, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+	}
+	began := time.Now()
+	res, err := w.log().Propose(ctx, fsm.Encode(c))
+	w.timing.Commit += time.Since(began)
+	w.timing.Delayed = w.gained.delays
+	return res, err
 }
 
 // clearAll waits for the holders, and adds what that gained to what earlier rounds had. Too much to go along with the write
@@ -92,7 +108,7 @@ func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 		return nil
 	}
 	began := time.Now()
-	c, err := w.clear(ctx, w.lead, holders, w.txn.Dropped)
+	c, err := w.clear(ctx, w.lead, holders, w.dropped)
 	w.timing.Revoke += time.Since(began)
 	for _, d := range c.delays {
 		w.metrics.delayed(d.Node, d.Wait)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -14,6 +15,7 @@ type Target interface {
 	api.Store
 	api.Lister
 	api.Lessor
+	peer.Participant
 }
 
 // Config makes a Router. Self, Map and Remote are required.

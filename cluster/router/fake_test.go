@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -112,7 +113,8 @@ func (b *backend) calls() []string {
 // fakeNode is one node of the backend.
 type fakeNode struct {
 	*backend
-	id api.NodeID
+	peer.Participant // nil: nobody asks
+	id               api.NodeID
 }
 
 func (n fakeNode) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
@@ -170,7 +172,7 @@ func (b *backend) router(t testing.TB, change ...func(*Config)) *Router {
 	t.Helper()
 	cfg := Config{
 		Self: "a0", Region: "a", Map: b.placement, Refresh: b.doRefresh,
-		Remote: func(node api.NodeID) Target { return fakeNode{b, node} },
+		Remote: func(node api.NodeID) Target { return fakeNode{backend: b, id: node} },
 		Rand:   func() float64 { return 0.5 },
 	}
 	for _, f := range change {

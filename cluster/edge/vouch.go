@@ -1,0 +1,79 @@
+package edge
+
+import (
+	"bytes"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// vouch marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
+// again when everything else is locked, that they have held since (PROTOCOL 7). A key that t writes is its group's to test.
+func (e *Edge) vouch(t *api.Txn) {
+	if len(t.If) == 0 || !e.spansGroups(t) {
+		return
+	}
+	written := map[api.Key]bool{}
+	for _, k := range t.WrittenKeys() {
+		written[k] = true
+	}
+	var held []*entry
+	var keys []api.Key
+	now := e.cfg.Clock.Now()
+	for i := range t.If {
+		c := &t.If[i]
+		en := e.cache.get(e.cache.hasher.hash(c.Key), c.Key)
+		if written[c.Key] || en == nil || !en.servable(now) || !en.meets(c) {
+			continue
+		}
+		t.Leased = append(t.Leased, i)
+		held, keys = append(held, en), append(keys, c.Key)
+	}
+	if len(held) == 0 {
+		return
+	}
+	t.LeasesHeld = func() bool {
+		for i, k := range keys { // looked up before the clock is read, as for a read
+			if e.cache.get(e.cache.hasher.hash(k), k) != held[i] {
+				return false
+			}
+		}
+		now := e.cfg.Clock.Now()
+		for _, en := range held {
+			if !en.servable(now) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+// spansGroups tells whether t's keys belong to several groups, as far as is known here.
+func (e *Edge) spansGroups(t *api.Txn) bool {
+	var one api.GroupID
+	for _, k := range t.Keys() {
+		g, ok := e.cfg.Locate(k)
+		if !ok {
+			return false
+		}
+		if one != "" && g != one {
+			return true
+		}
+		one = g
+	}
+	return false
+}
+
+// meets tells whether the condition holds for the entry.
+func (en *entry) meets(c *api.Cond) bool {
+	var x api.Entry
+	en.answer(c.Key, &x)
+	switch c.Kind {
+	case api.CondVersion:
+		return x.Version == c.Version
+	case api.CondExists:
+		return x.Exists
+	case api.CondAbsent:
+		return !x.Exists
+	}
+	return x.Exists && bytes.Equal(x.Value, c.Value)
+}

@@ -1,0 +1,117 @@
+package peer
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+var _ Participant = (*Remote)(nil)
+
+// transactional is a command of a transaction, as it would stand in the log but for what the leader judges.
+type transactional struct {
+	Command []byte             `cbor:"1,keyasint"`
+	Dropped []api.DroppedLease `cbor:"2,keyasint,omitempty"`
+}
+
+// outcome asks what became of an attempt.
+type outcome struct {
+	Txn   api.TxnRef `cbor:"1,keyasint"`
+	Abort bool       `cbor:"2,keyasint,omitempty"`
+}
+
+// commandOf takes the command out of a message, which must be a C.
+func commandOf[C fsm.Command](t *transactional) (C, error) {
+	c, err := fsm.Decode(t.Command)
+	if err != nil {
+		return *new(C), err
+	}
+	x, ok := c.(C)
+	if !ok {
+		return x, api.Errorf(api.CodeInvalid, "a message of a transaction holds another command than it should")
+	}
+	return x, nil
+}
+
+// Prepare has a group vote.
+func (r *Remote) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error) {
+	return call(ctx, r, methodPrepare, &transactional{fsm.Encode(*p), dropped})
+}
+
+// CommitLast has a group vote and commit.
+func (r *Remote) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+	return call(ctx, r, methodCommitLast, &transactional{fsm.Encode(*c), dropped})
+}
+
+// Decide has a decision group decide.
+func (r *Remote) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
+	return call(ctx, r, methodDecide, &transactional{Command: fsm.Encode(*d)})
+}
+
+// Outcome asks a decision group, or pushes.
+func (r *Remote) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+	return call(ctx, r, methodOutcome, &outcome{ref, abort})
+}
+
+// Resolve passes a decision on.
+func (r *Remote) Resolve(ctx context.Context, c fsm.Resolve) error {
+	_, err := call(ctx, r, methodResolve, &transactional{Command: fsm.Encode(c)})
+	return err
+}
+
+func (s *Server) prepare(ctx context.Context, t *transactional) (*fsm.Vote, error) {
+	p, err := commandOf[fsm.Prepare](t)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.group(p.Group)
+	if err != nil {
+		return nil, err
+	}
+	return g.Prepare(ctx, &p, t.Dropped)
+}
+
+func (s *Server) commitLast(ctx context.Context, t *transactional) (*fsm.Vote, error) {
+	c, err := commandOf[fsm.CommitLast](t)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.group(c.Txn.ID.Decider)
+	if err != nil {
+		return nil, err
+	}
+	return g.CommitLast(ctx, &c, t.Dropped)
+}
+
+func (s *Server) decide(ctx context.Context, t *transactional) (*fsm.Decision, error) {
+	d, err := commandOf[fsm.Decide](t)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.group(d.Txn.ID.Decider)
+	if err != nil {
+		return nil, err
+	}
+	return g.Decide(ctx, &d)
+}
+
+func (s *Server) outcome(ctx context.Context, o *outcome) (*fsm.Decision, error) {
+	g, err := s.group(o.Txn.ID.Decider)
+	if err != nil {
+		return nil, err
+	}
+	return g.Outcome(ctx, o.Txn, o.Abort)
+}
+
+func (s *Server) resolve(ctx context.Context, t *transactional) (*nothing, error) {
+	c, err := commandOf[fsm.Resolve](t)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.group(c.Group)
+	if err != nil {
+		return nil, err
+	}
+	return &nothing{}, g.Resolve(ctx, c)
+}

@@ -1,0 +1,182 @@
+package region
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// blocker is a transaction whose intents somebody here waits for. The region's mutex guards it, except for gone.
+type blocker struct {
+	gone    chan struct{} // closed when it is resolved here
+	waiters int
+}
+
+// Groups reaches other groups, each at its leader, and this one too: what became of a transaction is known to its decision
+// group alone.
+type Groups interface {
+	// Outcome is what the decision group has decided on the attempt, or, with abort, decides now; undecided where it has not.
+	Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error)
+	// Resolve passes a decision on to a participant, and returns when that has resolved.
+	Resolve(ctx context.Context, c fsm.Resolve) error
+}
+
+// blocking are the intents on the keys that keep the attempt off them: any on those it writes, exclusive ones on those it
+// reads.
+func (r *Region) blocking(self api.TxnID, written, read []api.Key) []fsm.Intent {
+	if r.cfg.Machine.Meta().Intents == 0 {
+		return nil
+	}
+	var in []fsm.Intent
+	for _, x := range r.cfg.Machine.Intents(written) {
+		if x.Txn.ID != self {
+			in = append(in, x)
+		}
+	}
+	for _, x := range r.cfg.Machine.Intents(read) {
+		if x.Exclusive && x.Txn.ID != self {
+			in = append(in, x)
+		}
+	}
+	return in
+}
+
+// outwait waits until none of the intents' transactions has anything here any more. What does not end by itself is asked
+// for at its decision group, and then pushed. CodeUnavailable where ctx ends first.
+func (r *Region) outwait(ctx context.Context, l *lead, intents []fsm.Intent) error {
+	for _, x := range intents {
+		if err := r.outwaitOne(ctx, l, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Region) outwaitOne(ctx context.Context, l *lead, x fsm.Intent) error {
+	b, err := r.block(l, x.Txn)
+	if err != nil {
+		return err
+	}
+	defer r.unblock(l, x.Txn.ID, b)
+	if !r.stands(x) { // it went before there was anybody to tell
+		return nil
+	}
+	began := time.Now()
+	defer func() { r.metrics.intentWait(time.Since(began)) }()
+	select {
+	case <-b.gone:
+		return nil
+	case <-l.ended:
+		return notLeader("")
+	case <-r.ctx.Done():
+		return unavailable("the node is shutting down")
+	case <-ctx.Done():
+		return &api.Error{Code: api.CodeUnavailable, Key: x.Key, RetryAfter: retryIntent, Err: ctx.Err(),
+			Hint: "the time was up while transaction " + x.Txn.ID.String() + " held the key"}
+	}
+}
+
+// stands tells whether the intent is still there.
+func (r *Region) stands(x fsm.Intent) bool {
+	for _, now := range r.cfg.Machine.Intents([]api.Key{x.Key}) {
+		if now.Txn.ID == x.Txn.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// block registers somebody who waits for the transaction. The first one has it pursued.
+func (r *Region) block(l *lead, ref api.TxnRef) (*blocker, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l.blocked >= r.cfg.MaxWaiting {
+		return nil, unavailable("too many requests wait for transactions")
+	}
+	l.blocked++
+	b := l.blockers[ref.ID]
+	if b == nil {
+		b = &blocker{gone: make(chan struct{})}
+		l.blockers[ref.ID] = b
+		if !r.closed {
+			r.wg.Go(func() { r.pursue(l, ref, b) })
+		}
+	}
+	b.waiters++
+	return b, nil
+}
+
+func (r *Region) unblock(l *lead, id api.TxnID, b *blocker) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l.blocked--
+	if b.waiters--; b.waiters == 0 && l.blockers[id] == b {
+		delete(l.blockers, id)
+		close(b.gone) // its pursuit is over: nobody waits
+	}
+}
+
+// resolvedLocked lets those go on who wait for the transaction.
+func (l *lead) resolvedLocked(id api.TxnID) {
+	if b := l.blockers[id]; b != nil {
+		delete(l.blockers, id)
+		close(b.gone)
+	}
+}
+
+const (
+	// retryIntent is what one who gave way to a transaction, or ran out of time waiting for it, is told to wait.
+	retryIntent = 20 * time.Millisecond
+	// queryFirst is how long a transaction is waited for before its decision group is asked; each further time twice as
+	// long, up to queryMost.
+	queryFirst = 100 * time.Millisecond
+	queryMost  = time.Second
+)
+
+// pursue finds out what became of a transaction that somebody waits for, until it is gone from here: from AbortAfter on by
+// having it aborted, unless it was decided before.
+func (r *Region) pursue(l *lead, ref api.TxnRef, b *blocker) {
+	began, pause := time.Now(), queryFirst
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-b.gone:
+			return
+		case <-l.ended:
+			return
+		case <-r.ctx.Done():
+			return
+		case <-timer.C:
+		}
+		r.settle(ref, time.Since(began) >= r.cfg.AbortAfter)
+		pause = min(2*pause, queryMost)
+		timer.Reset(pause)
+	}
+}
+
+// settle resolves the transaction here as its decision group says, if that says anything; with abort it does.
+func (r *Region) settle(ref api.TxnRef, abort bool) {
+	ctx, cancel := context.WithTimeout(r.ctx, judgeTime)
+	defer cancel()
+	d := &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted, Expired: true}
+	if guardAskDecider { // the mutant: a participant decides by itself
+		var err error
+		if d, err = r.cfg.Groups.Outcome(ctx, ref, abort); err != nil {
+			r.cfg.Logger.Debug("the decision group does not answer", "group", r.cfg.Group, "txn", ref.ID, "error", err)
+			return
+		}
+	}
+	outcome := d.At(r.cfg.Group)
+	if outcome == api.TxnUndecided {
+		return
+	}
+	if abort {
+		r.metrics.pushed(outcome.String())
+	}
+	if err := r.judgement(fsm.Resolve{Group: r.cfg.Group, Txn: ref.ID, Outcome: outcome}); err != nil {
+		r.cfg.Logger.Warn("a transaction could not be resolved", "group", r.cfg.Group, "txn", ref.ID, "outcome", outcome, "error", err)
+	}
+}

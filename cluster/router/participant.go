@@ -1,0 +1,63 @@
+package router
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+var _ peer.Participant = (*Router)(nil)
+
+// Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
+func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error) {
+	return toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
+		return t.Prepare(ctx, p, dropped)
+	})
+}
+
+// CommitLast has the decision group vote and commit; it goes to no other group.
+func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+	return toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
+		return t.CommitLast(ctx, c, dropped)
+	})
+}
+
+// Decide has the decision group decide; it goes to no other group.
+func (r *Router) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
+	return toLeader(ctx, r, "decide", d.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Decision, error) {
+		return t.Decide(ctx, d)
+	})
+}
+
+// Outcome asks the decision group what became of an attempt.
+func (r *Router) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+	return toLeader(ctx, r, "outcome", ref.ID.Decider, func(ctx context.Context, t Target) (*fsm.Decision, error) {
+		return t.Outcome(ctx, ref, abort)
+	})
+}
+
+// Resolve passes a decision on to the participant that c names.
+func (r *Router) Resolve(ctx context.Context, c fsm.Resolve) error {
+	_, err := toLeader(ctx, r, "resolve", c.Group, func(ctx context.Context, t Target) (*struct{}, error) {
+		return nil, t.Resolve(ctx, c)
+	})
+	return err
+}
+
+// toLeader carries what may be repeated to the group's leader.
+func toLeader[T any](ctx context.Context, r *Router, op string, g api.GroupID, send func(ctx context.Context, t Target) (*T, error)) (res *T, err error) {
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	c := r.call(op, true)
+	c.timeout = r.cfg.WriteTimeout
+	c.send = func(ctx context.Context, node api.NodeID) (err error) {
+		res, err = send(ctx, r.cfg.Remote(node))
+		return err
+	}
+	if err := c.end(r.toGroup(ctx, c, g)); err != nil {
+		return nil, err
+	}
+	return res, nil
+}

@@ -1,0 +1,224 @@
+package txn
+
+import (
+	"context"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// attempt is one try to commit a branch. Nobody but its run can decide to commit it.
+type attempt struct {
+	*running
+	branch *branch
+	parts  []*part
+	ref    api.TxnRef
+	last   *part // commits in its own entry (M3); nil otherwise
+	votes  []*fsm.Vote
+	timing api.Timing
+}
+
+// attempt tries to commit the branch once.
+func (r *running) attempt(ctx context.Context, b *branch) ended {
+	parts, err := r.parts(ctx, b)
+	if err != nil {
+		return ended{err: err}
+	}
+	a := &attempt{running: r, branch: b, parts: parts, last: r.last(parts, b)}
+	decider := r.decider(parts)
+	if r.mode = "m2"; a.last != nil {
+		r.mode, decider = "m3", a.last.group
+	}
+	a.ref = r.ref(decider)
+	return a.run(ctx)
+}
+
+func (a *attempt) run(ctx context.Context) ended {
+	if no := a.prepare(ctx); no != nil {
+		return a.abort(ctx, *no)
+	}
+	if a.last != nil {
+		return a.commitLast(ctx)
+	}
+	if guardLeasesAfterLocks && !a.leasesHeld() { // now that everything is locked: else two could miss each other's writes
+		a.leasesOff = true
+		return a.abort(ctx, ended{again: causeLease})
+	}
+	return a.decide(ctx)
+}
+
+func (a *attempt) leasesHeld() bool {
+	return a.branch.leased == nil || a.txn.LeasesHeld()
+}
+
+// prepare has all groups vote at once, but for the one that commits last. nil: all of them said yes.
+func (a *attempt) prepare(ctx context.Context) *ended {
+	if !guardLeasesAfterLocks && !a.leasesHeld() { // the mutant: checked too early
+		a.leasesOff = true
+		return &ended{again: causeLease}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.votes = make([]*fsm.Vote, len(a.parts))
+	var once sync.Once
+	var no *ended
+	refuse := func(e ended) {
+		once.Do(func() { no = &e })
+		cancel() // whatever the others say
+	}
+	var wg sync.WaitGroup
+	for i, p := range a.parts {
+		if p == a.last {
+			continue
+		}
+		wg.Go(func() {
+			v, err := a.cfg.Groups.Prepare(ctx, &fsm.Prepare{
+				Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group),
+				If: p.conds, Then: p.ops, Claim: a.claim(p),
+			}, p.dropped)
+			switch {
+			case err != nil:
+				refuse(ended{err: notApplied(err)})
+			case v.Refused != nil:
+				refuse(a.refused(v))
+			default:
+				a.votes[i] = v
+			}
+		})
+	}
+	wg.Wait()
+	return no
+}
+
+// claim is what the anchor's group is to note.
+func (a *attempt) claim(p *part) *fsm.Claim {
+	if !p.claim {
+		return nil
+	}
+	return &fsm.Claim{Body: a.body, After: a.after}
+}
+
+// refused is what a vote no means.
+func (a *attempt) refused(v *fsm.Vote) ended {
+	switch e := v.Refused; e.Code {
+	case fsm.Attempted:
+		return ended{again: causeEarlier, res: nil, err: &earlier{v.Stored}}
+	case fsm.RetryIntents:
+		return ended{again: causeContention}
+	case fsm.Finished:
+		return ended{again: causePushed}
+	case api.CodeWrongGroup:
+		return ended{again: causeMoved}
+	case api.CodePreconditionFailed:
+		if e.Op == "" { // a condition; a function says which it is
+			return ended{again: causeCondition}
+		}
+		return ended{err: e}
+	default:
+		return ended{err: e}
+	}
+}
+
+// earlier is what stands against a claim.
+type earlier struct{ record *fsm.Record }
+
+func (*earlier) Error() string { return "an earlier attempt of the request stands" }
+
+// decide commits.
+func (a *attempt) decide(ctx context.Context) ended {
+	d, err := a.cfg.Groups.Decide(ctx, &fsm.Decide{
+		Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: api.TxnCommitted, Participants: a.participants(),
+		Held: a.branch.held, Outcomes: fsm.Outcomes(a.branch.ops, a.entries()),
+	})
+	if err != nil {
+		a.clean(nil)
+		return ended{err: unknown(err)}
+	}
+	if d.Outcome != api.TxnCommitted { // somebody had waited for too long
+		a.clean(d)
+		a.after = a.ref.ID
+		return ended{again: causePushed}
+	}
+	return ended{res: a.result()}
+}
+
+// unknown is the failure of a message that may have committed.
+func unknown(err error) error {
+	e := *api.AsError(err)
+	if e.Op = "txn"; e.Code == api.CodeAmbiguous {
+		e.Hint = "it is unknown whether this was committed; repeat it with the same idempotency key, or read before you repeat it"
+	}
+	return &e
+}
+
+// commitLast has the last group prepare and commit in one.
+func (a *attempt) commitLast(ctx context.Context) ended {
+	p := a.last
+	c := &fsm.CommitLast{
+		Txn: a.ref, AckedBelow: a.id.AckedBelow, If: p.conds, Then: p.ops, Claim: a.claim(p), Held: a.branch.held,
+		Outcomes: fsm.Outcomes(a.branch.ops, a.entries()), Places: p.places,
+	}
+	for _, o := range a.parts {
+		if o != p {
+			c.Participants = append(c.Participants, o.group)
+		}
+	}
+	v, err := a.cfg.Groups.CommitLast(ctx, c, p.dropped)
+	switch {
+	case err != nil:
+		return a.abort(ctx, ended{err: unknown(err)})
+	case v.Refused != nil:
+		return a.abort(ctx, a.refused(v))
+	case v.Txn == nil: // it had committed before: this is the answer to a repetition
+		return ended{res: a.replay(v.Decision)}
+	}
+	for i, o := range a.parts {
+		if o == p {
+			a.votes[i] = v
+		}
+	}
+	return ended{res: a.result()}
+}
+
+// participants are the groups that have prepared.
+func (a *attempt) participants() []api.GroupID {
+	groups := make([]api.GroupID, len(a.parts))
+	for i, p := range a.parts {
+		groups[i] = p.group
+	}
+	return groups
+}
+
+// entries are the branch's, as voted.
+func (a *attempt) entries() []api.Entry {
+	entries := make([]api.Entry, len(a.branch.ops))
+	for i, p := range a.parts {
+		if v := a.votes[i]; v != nil {
+			for j, place := range p.places {
+				entries[place] = v.Txn.Entries[j]
+			}
+		}
+	}
+	return entries
+}
+
+func (a *attempt) result() *api.TxnResult {
+	res := &api.TxnResult{Committed: a.branch.held, Entries: a.entries()}
+	for i := range res.Entries {
+		if o := &a.branch.ops[i]; o.Kind != api.OpGet && o.Kind != api.OpAdd {
+			res.Entries[i].Value = nil
+		}
+	}
+	for _, v := range a.votes {
+		t := &res.Timing
+		t.Route, t.Revoke, t.Commit = max(t.Route, v.Timing.Route), max(t.Revoke, v.Timing.Revoke), max(t.Commit, v.Timing.Commit)
+		t.Delayed = append(t.Delayed, v.Timing.Delayed...)
+	}
+	res.Timing.Delayed = res.Timing.Delayed[:min(len(res.Timing.Delayed), api.MaxDelays)]
+	return res
+}
+
+func (a *attempt) replay(d *fsm.Decision) *api.TxnResult {
+	return d.Replay(a.txn)
+}

@@ -1,0 +1,134 @@
+package txn
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// choose picks the branch to commit. With nothing to do otherwise, the groups may find out themselves whether If holds; else
+// the gateway reads, picks, and commits on what it has read.
+func (r *running) choose(ctx context.Context) (*branch, error) {
+	t := r.txn
+	if len(t.Else) == 0 && !r.doubted {
+		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
+	}
+	now, err := r.state(ctx, condKeys(t.If))
+	if err != nil {
+		return nil, err
+	}
+	if holds(t.If, now) {
+		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
+	}
+	b := &branch{ops: t.Else}
+	for k, e := range now {
+		b.conds = append(b.conds, api.Cond{Kind: api.CondVersion, Key: k, Version: e.Version})
+	}
+	if len(t.Else) == 0 {
+		r.refused = now
+	}
+	return b, nil
+}
+
+// vouched marks the conditions that leases of this node vouch for, where there is one of a version among them at all.
+func (r *running) vouched() []bool {
+	if r.leasesOff || r.txn.LeasesHeld == nil || len(r.txn.Leased) == 0 {
+		return nil
+	}
+	marks := make([]bool, len(r.txn.If))
+	for _, i := range r.txn.Leased {
+		marks[i] = true
+	}
+	return marks
+}
+
+// state is the keys' state at one instant.
+func (r *running) state(ctx context.Context, keys []api.Key) (map[api.Key]*api.Entry, error) {
+	now := make(map[api.Key]*api.Entry, len(keys))
+	for len(keys) > 0 {
+		some := keys[:min(len(keys), api.MaxReadKeys)]
+		res, err := r.Read(ctx, &api.ReadRequest{Keys: some, Snapshot: true})
+		if err != nil {
+			return nil, err
+		}
+		for i := range res.Entries {
+			now[res.Entries[i].Key] = &res.Entries[i]
+		}
+		keys = keys[len(some):]
+	}
+	return now, nil
+}
+
+func condKeys(conds []api.Cond) []api.Key {
+	keys := make([]api.Key, len(conds))
+	for i := range conds {
+		keys[i] = conds[i].Key
+	}
+	return api.SortKeys(keys)
+}
+
+// holds tells whether all the conditions hold in the state.
+func holds(conds []api.Cond, now map[api.Key]*api.Entry) bool {
+	for i := range conds {
+		c, e := &conds[i], now[conds[i].Key]
+		ok := e.Exists && bytes.Equal(e.Value, c.Value)
+		switch c.Kind {
+		case api.CondVersion:
+			ok = e.Version == c.Version
+		case api.CondExists:
+			ok = e.Exists
+		case api.CondAbsent:
+			ok = !e.Exists
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// look answers a transaction whose branch only reads: at one instant, If held or not, and these were the values. ok is false
+// where the branch that would run writes.
+func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err error) {
+	t := r.txn
+	now, err := r.state(ctx, t.Keys())
+	if err != nil {
+		return nil, false, err
+	}
+	held, ops := true, t.Then
+	if !holds(t.If, now) {
+		held, ops = false, t.Else
+	}
+	res = &api.TxnResult{Committed: held}
+	for i := range ops {
+		if ops[i].Writes() {
+			return nil, false, nil
+		}
+		res.Entries = append(res.Entries, *now[ops[i].Key])
+	}
+	if !held && len(t.Else) == 0 {
+		res.Entries = stateOf(t.If, now)
+	}
+	return res, true, nil
+}
+
+// stateOf is the answer of a transaction whose If does not hold and which has no Else.
+func stateOf(conds []api.Cond, now map[api.Key]*api.Entry) []api.Entry {
+	entries := make([]api.Entry, len(conds))
+	for i := range conds {
+		entries[i] = *now[conds[i].Key]
+		entries[i].Value = nil
+	}
+	return entries
+}
+
+// writes tells whether a branch does.
+func writes(ops []api.Op) bool {
+	for i := range ops {
+		if ops[i].Writes() {
+			return true
+		}
+	}
+	return false
+}

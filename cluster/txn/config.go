@@ -1,0 +1,68 @@
+package txn
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Config makes a Coordinator. Store, Groups, Map and Client are required.
+type Config struct {
+	// Store carries what is one group's to that group.
+	Store api.Store
+	// Groups reaches each group at its leader.
+	Groups peer.Participant
+	// Map is this node's copy of the placement map; nil while there is none. Refresh makes it as new as the call.
+	Map     func() *placement.Map
+	Refresh func(ctx context.Context) error
+	// Region is this node's: the decision group is one of its groups, if it has any.
+	Region api.RegionID
+	// DedupEpoch is a group's dedup epoch, as far as it is known here; 0 where it is not.
+	DedupEpoch func(g api.GroupID) uint64
+	// Client names the transactions that have no id of their own. No other process has it.
+	Client api.ClientID
+	// Metrics is where this room registers what it measures; nil measures nothing.
+	Metrics api.Metrics
+	Logger  hclog.Logger
+	// Cleanup bounds what goes on after the caller has its answer, or has left. 0 is 5 s.
+	Cleanup time.Duration
+	// MaxCleanups bounds the transactions that are being cleaned up at once; what is over is left to whoever meets it.
+	// 0 is 1024.
+	MaxCleanups int
+	// Rand is a number from 0 to 1; nil is a random one.
+	Rand func() float64
+}
+
+func (c *Config) complete() error {
+	if c.Store == nil || c.Groups == nil || c.Map == nil || c.Client == (api.ClientID{}) {
+		return api.Errorf(api.CodeInvalid, "a coordinator needs a store, groups, a map and a client id")
+	}
+	if c.Refresh == nil {
+		c.Refresh = func(context.Context) error { return nil }
+	}
+	if c.DedupEpoch == nil {
+		c.DedupEpoch = func(api.GroupID) uint64 { return 0 }
+	}
+	if c.Metrics == nil {
+		c.Metrics = api.NoMetrics{}
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Cleanup == 0 {
+		c.Cleanup = 5 * time.Second
+	}
+	if c.MaxCleanups == 0 {
+		c.MaxCleanups = 1024
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	return nil
+}

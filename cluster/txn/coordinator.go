@@ -1,0 +1,156 @@
+package txn
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Coordinator is safe for concurrent use. Close it before what it was made of.
+type Coordinator struct {
+	cfg     Config
+	metrics metrics
+	own     sequence
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	closed   bool
+	cleaning int // transactions being cleaned up
+	cleanups sync.WaitGroup
+}
+
+var _ api.Store = (*Coordinator)(nil)
+
+// New makes a coordinator.
+func New(cfg Config) (*Coordinator, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: cfg.Client}}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// Close ends what goes on after answers, and waits for it.
+func (c *Coordinator) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.cleanups.Wait()
+}
+
+// Do carries the transaction out, in one group or in several. CodeAmbiguous where the outcome is unknown: repeated with the
+// same RequestID, through any gateway, it learns it. Every other error: not applied.
+func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	several, err := c.several(ctx, t.Keys())
+	if err != nil {
+		return nil, err
+	}
+	if !several {
+		began := time.Now()
+		res, err := c.cfg.Store.Do(ctx, t)
+		if api.CodeOf(err) != fsm.Attempted { // else an earlier attempt of it went across groups
+			c.metrics.done("m1", err, time.Since(began))
+			return res, err
+		}
+	}
+	r := c.begin(t)
+	defer r.end()
+	res, err := r.run(ctx)
+	c.metrics.done(r.mode, err, time.Since(r.began))
+	c.metrics.attempts(float64(r.attempts))
+	return res, err
+}
+
+// bound gives a request without a deadline the default one.
+func bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, api.DefaultTimeout)
+}
+
+// several tells whether the keys belong to more than one group, as far as this node knows.
+func (c *Coordinator) several(ctx context.Context, keys []api.Key) (bool, error) {
+	m := c.cfg.Map()
+	if m == nil {
+		if err := c.cfg.Refresh(ctx); err != nil {
+			return false, err
+		}
+		if m = c.cfg.Map(); m == nil {
+			return false, nil // the store behind says what is wrong
+		}
+	}
+	var one api.GroupID
+	for _, k := range keys {
+		g, _, ok := m.Locate(k)
+		if !ok {
+			return false, &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Hint: "the placement map names no owner of the key"}
+		}
+		if one != "" && g != one {
+			return true, nil
+		}
+		one = g
+	}
+	return false, nil
+}
+
+// later has f carried out after the caller's answer, within bounded time; false where there is no room for that.
+func (c *Coordinator) later(f func(ctx context.Context)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.cleaning >= c.cfg.MaxCleanups {
+		return false
+	}
+	c.cleaning++
+	c.cleanups.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Cleanup)
+		defer cancel()
+		f(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cleaning--
+	})
+	return true
+}
+
+// sequence numbers the transactions that have no id of their own, and knows below which number none is unfinished.
+type sequence struct {
+	client api.ClientID
+
+	mu   sync.Mutex
+	last uint64
+	low  uint64 // none below it is unfinished
+	open map[uint64]bool
+}
+
+func (s *sequence) begin() api.RequestID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open, s.low = map[uint64]bool{}, 1
+	}
+	s.last++
+	s.open[s.last] = true
+	return api.RequestID{Client: s.client, Seq: s.last, AckedBelow: s.low}
+}
+
+func (s *sequence) end(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, seq)
+	for s.low <= s.last && !s.open[s.low] {
+		s.low++
+	}
+}

@@ -1,0 +1,8 @@
+//go:build mutants
+
+package txn
+
+import "os"
+
+// A build with the tag mutants can switch the guard off, to show that the checkers then fail.
+var guardLeasesAfterLocks = os.Getenv("EDGEHOLD_MUTANT") != "leases-after-locks"

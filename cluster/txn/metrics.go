@@ -1,0 +1,33 @@
+package txn
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// metrics is what this room measures. The modes are those of PROTOCOL 7.
+type metrics struct {
+	total    func(float64, ...string)
+	seconds  func(float64, ...string)
+	attempts func(float64, ...string)
+	retries  func(float64, ...string)
+}
+
+func newMetrics(m api.Metrics) metrics {
+	return metrics{
+		total:    m.Counter("edgehold_txn_total", "Transactions carried out, by how they were committed and how they ended.", "mode", "outcome"),
+		seconds:  m.Histogram("edgehold_txn_seconds", "How long transactions took.", "mode"),
+		attempts: m.Histogram("edgehold_txn_attempts", "Attempts of transactions across groups."),
+		retries:  m.Counter("edgehold_txn_retries_total", "Attempts that did not commit and were followed by another, by cause.", "cause"),
+	}
+}
+
+func (m *metrics) done(mode string, err error, d time.Duration) {
+	outcome := "ok"
+	if err != nil {
+		outcome = string(api.CodeOf(err))
+	}
+	m.total(1, mode, outcome)
+	m.seconds(d.Seconds(), mode)
+}

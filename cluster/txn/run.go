@@ -1,0 +1,141 @@
+package txn
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// running is one transaction across groups, over all its attempts. It belongs to one goroutine.
+type running struct {
+	*Coordinator
+	txn    *api.Txn
+	id     api.RequestID
+	named  bool // the id is the request's: then its anchor's group keeps which attempt is under way
+	anchor api.Key
+	body   [16]byte
+	age    uint64
+	began  time.Time
+
+	after    api.TxnID // the newest attempt that is known to be aborted, of which the anchor's group may know
+	number   uint64    // of the newest attempt
+	attempts int
+	pauses   int
+	mode     string
+
+	doubted   bool                   // some condition did not hold: read before the next attempt
+	leasesOff bool                   // leases did not last: validate in the groups
+	refused   map[api.Key]*api.Entry // the state in which If does not hold
+}
+
+func (c *Coordinator) begin(t *api.Txn) *running {
+	r := &running{Coordinator: c, txn: t, id: t.ID, named: !t.ID.IsZero(), age: t.Age, began: time.Now(), mode: "m2"}
+	if r.age == 0 {
+		r.age = uint64(max(r.began.UnixNano(), 1))
+	}
+	if r.named {
+		r.anchor, r.body = t.Keys()[0], fsm.Fingerprint(t)
+	} else {
+		r.id = c.own.begin()
+	}
+	return r
+}
+
+// end says that nothing more will be decided of the transaction from here.
+func (r *running) end() {
+	if !r.named {
+		r.own.end(r.id.Seq)
+	}
+}
+
+// run makes attempts until one has an outcome, or the caller's time is up.
+func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
+	if !writes(r.txn.Then) || len(r.txn.Else) > 0 && !writes(r.txn.Else) {
+		if res, ok, err := r.look(ctx); ok || err != nil {
+			r.mode = "read"
+			return res, err
+		}
+	}
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, r.timeUp(err)
+		}
+		b, err := r.choose(ctx)
+		if err != nil {
+			return nil, notApplied(err)
+		}
+		if r.refused != nil {
+			return &api.TxnResult{Entries: stateOf(r.txn.If, r.refused)}, nil
+		}
+		out := r.attempt(ctx, b)
+		if out.again == "" {
+			return out.res, out.err
+		}
+		r.metrics.retries(1, out.again)
+		r.pause(ctx, out.again)
+	}
+}
+
+// notApplied: what failed before anything was to be decided has no unknown outcome.
+func notApplied(err error) error {
+	if api.CodeOf(err) != api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeUnavailable, Op: "txn", Hint: "the groups did not answer in time; nothing was written", Err: err}
+}
+
+func (r *running) timeUp(err error) error {
+	return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseFirst, Err: err,
+		Hint: "the time was up before the transaction could be committed; nothing was written"}
+}
+
+const (
+	// pauseFirst follows the first attempt that met others; each further one is followed by a longer pause, up to pauseMost.
+	pauseFirst = 5 * time.Millisecond
+	pauseMost  = 250 * time.Millisecond
+)
+
+// pause lets the others finish. An attempt that learnt something needs none.
+func (r *running) pause(ctx context.Context, cause string) {
+	if cause == causeEarlier || cause == causeCondition {
+		return
+	}
+	d := min(pauseFirst<<min(r.pauses, 10), pauseMost)
+	r.pauses++
+	timer := time.NewTimer(d/2 + time.Duration(r.cfg.Rand()*float64(d)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// ref names the next attempt. Numbers rise; what is random in them keeps gateways apart that have the same request.
+func (r *running) ref(decider api.GroupID) api.TxnRef {
+	r.attempts++
+	r.number = (r.number>>16+1)<<16 | uint64(rand.Uint32N(1<<16))
+	return api.TxnRef{
+		ID:  api.TxnID{Client: r.id.Client, Seq: r.id.Seq, Attempt: r.number, Decider: decider},
+		Age: r.age, Anchor: r.anchor, Epoch: r.cfg.DedupEpoch(decider),
+	}
+}
+
+// ended is how an attempt ended: with an answer, or with a cause to make another.
+type ended struct {
+	res   *api.TxnResult
+	err   error
+	again string
+}
+
+// The causes of another attempt.
+const (
+	causeContention = "contention" // an older transaction was in the way
+	causePushed     = "pushed"     // somebody had waited too long for this one
+	causeLease      = "lease"      // what was read under a lease was written
+	causeCondition  = "condition"  // If does not hold, perhaps
+	causeMoved      = "moved"      // a key has another owner
+	causeEarlier    = "earlier"    // an earlier attempt stood, and is aborted now
+)
