@@ -90,7 +90,8 @@ func (g *graph) place(m unplaced, after, before []uint64, bit uint64) *Txn {
 				return &g.txns[n]
 			}
 		}
-		if i+1 == len(states) || !replacedAtOnce(states[i], states[i+1].maker) {
+		// Nothing comes between a state and one whose maker had seen it.
+		if i+1 == len(states) || !states[i].seenBy(states[i+1].maker) {
 			return nil
 		}
 	}
@@ -114,14 +115,4 @@ func (g *graph) touching(s *keyState) []int32 {
 		}
 	}
 	return nodes
-}
-
-// replacedAtOnce tells whether maker had seen the state that it replaced, so that nothing came between.
-func replacedAtOnce(s keyState, maker int32) bool {
-	for _, r := range s.readers {
-		if r.txn == maker {
-			return true
-		}
-	}
-	return false
 }

@@ -43,6 +43,11 @@ type keyState struct {
 	deletes []access // deletes that ended OK in this absence: one of them may have made it
 }
 
+// seenBy tells whether the transaction saw the state from outside.
+func (s *keyState) seenBy(txn int32) bool {
+	return slices.ContainsFunc(s.readers, func(r access) bool { return r.txn == txn })
+}
+
 // Makers that are no transaction of the history.
 const (
 	nobody int32 = -1 // absence before any write
@@ -129,10 +134,10 @@ func (t *Txn) overwrites(i int) bool {
 
 // showsOwn tells whether a read can have seen what own left.
 func showsOwn(own *Step, saw State) bool {
-	switch {
-	case own.Kind == Delete:
+	switch own.Kind {
+	case Delete:
 		return !saw.Exists
-	case own.Kind == Put:
+	case Put:
 		return saw.Exists && saw.Value == own.State.Value
 	}
 	return saw.Exists && (own.State.Value == "" || own.State.Value == saw.Value)
@@ -145,10 +150,14 @@ func (k *keyTxns) arrange() *Anomaly {
 		return a
 	}
 	for i := range values {
-		if s := &values[i]; s.by == nil {
+		s := &values[i]
+		if s.by == nil {
 			if a := k.attribute(s); a != nil {
 				return a
 			}
+		}
+		if s.maker >= 0 && s.seenBy(s.maker) {
+			return anomaly("internal", fmt.Sprintf("a transaction saw its own write of %q before it wrote it", string(k.key)), k.txn(s.maker))
 		}
 	}
 	absences, a := k.absences(values)
@@ -245,7 +254,7 @@ func (k *keyTxns) attribute(s *keyState) *Anomaly {
 func (k *keyTxns) candidates(s *keyState, fits func(*Step) bool) (one access, n int) {
 	seen := k.firstSeen(s)
 	for _, m := range k.maybe {
-		if fits(m.step) && !k.used[m.txn] && k.txn(m.txn).Call <= seen {
+		if fits(m.step) && !k.used[m.txn] && k.txn(m.txn).Call <= seen && !s.seenBy(m.txn) {
 			one = m
 			n++
 		}
