@@ -1,4 +1,4 @@
-.PHONY: build test race bench bench-peers mutants image lint soak fuzz real-input
+.PHONY: build test race bench bench-peers mutants image lint soak fuzz model real-input
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -24,6 +24,9 @@ mutants: ## every guard switched off must be caught
 
 soak: ## more seeds of the faulty planet: make soak SEEDS=200
 	go test ./integration -run TestFaults -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100)
+
+model: ## every state of the protocol's cores with the large bounds too: 109 million states, 6 minutes, 4 GB
+	go test ./fsm/model -count=1 -timeout 2h -v -all
 
 fuzz: ## each decoder for a minute
 	go test ./fsm -run '^$$' -fuzz FuzzDecode -fuzztime 60s

@@ -38,6 +38,7 @@ var house = map[string]room{
 	"api/httpd":           {ours: []string{"api", "api/wire"}},
 	"fsm":                 {ours: []string{"api", "fsm/engine"}},
 	"fsm/placement":       {ours: []string{"api", "fsm/engine"}, others: []string{cbor}},
+	"fsm/model":           {ours: []string{"api", "fsm"}},
 	"fsm/engine":          {others: []string{"github.com/tidwall/btree", "github.com/cockroachdb/pebble"}},
 	"transport":           {others: []string{hclog, "github.com/soheilhy/cmux"}, tests: []string{"transport/wan"}},
 	"transport/rpc":       {ours: []string{"api"}, others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor}, tests: []string{"transport", "transport/wan"}},

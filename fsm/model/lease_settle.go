@@ -1,0 +1,59 @@
+package model
+
+// settle takes out of a state what can never again make a difference, so that states which differ in nothing else are one.
+func (l *leaseSystem) settle(s leaseState) leaseState {
+	if l.keep {
+		return s
+	}
+	for i := range s.nodes {
+		n := &s.nodes[i]
+		if !s.leads(i) && !l.willLead(s.term, i) {
+			// All that is left of a deposed leader is how it answers keep-alives.
+			*n = node{machine: machine{session: n.session}, lead: n.lead, behind: n.behind, ticket: n.ticket}
+			n.lead = lead{term: n.term, refused: n.refused, noRenew: n.noRenew}
+			if !n.held && l.has(confirmRule) || n.term == 0 {
+				*n = node{}
+			}
+			continue
+		}
+		if n.writing != 0 && n.lease[n.writing-1] > n.cleared {
+			n.cleared = 0
+		}
+		for n.behind > 0 && l.soon(s.log[s.entries-n.behind]) {
+			l.apply(&n.machine, s.log[s.entries-n.behind])
+			n.behind--
+		}
+	}
+	s.forget()
+	for id := uint8(1); id <= s.grants; id++ {
+		bit, k := uint8(1)<<id, s.key[id]
+		if l.has(fenceRule) && id <= s.fence[k] || id <= s.cached[k] {
+			s.granting &^= bit
+		}
+		if s.lease[k] != id && s.nodes[0].lease[k] != id && s.nodes[1].lease[k] != id {
+			// It is in nobody's way. Its revocation would only take a lease from the edge that it has no right to.
+			s.acking &^= bit
+			s.revoking &^= bit
+		}
+	}
+	for age := range uint8(ttl) {
+		if l.has(sendRule) && ttl-age <= s.expiry {
+			s.renewing &^= 1 << age
+		}
+	}
+	return s
+}
+
+// soon tells whether a replica applies the entry before anything else happens: where the bounds say so, what has nothing to
+// do with time.
+func (l *leaseSystem) soon(e entry) bool { return !l.lag && (e.kind == write || e.kind == grant) }
+
+// willLead tells whether node i may lead in a later term.
+func (l *leaseSystem) willLead(term uint8, i int) bool {
+	for t := term + 1; t <= l.terms; t++ {
+		if leader(t) == i {
+			return true
+		}
+	}
+	return false
+}
