@@ -57,7 +57,30 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	if e.snapshot(r, out) { // what was fetched may have come with leases
 		return nil
 	}
+	if same, err := e.readAgain(ctx, r, out); same || err != nil {
+		return err
+	}
 	return e.pass(ctx, r, out)
+}
+
+// readAgain reads all keys once more, from their owners: where nothing has changed, all were current when the first round
+// had ended and this one had not begun.
+func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) (same bool, err error) {
+	again := &api.ReadRequest{Keys: r.Keys, Consistency: api.Quorum, Known: make([]api.Version, len(out.Entries))}
+	for i := range out.Entries {
+		again.Known[i] = out.Entries[i].Version
+	}
+	res, err := e.cfg.Store.Read(ctx, again)
+	if err != nil {
+		return false, readError(err)
+	}
+	for i := range out.Entries {
+		if x, y := &out.Entries[i], &res.Entries[i]; x.Version != y.Version || x.Exists != y.Exists {
+			return false, nil
+		}
+	}
+	out.ServedBy, out.Snapshot = api.ServedByOwner, true
+	return true, nil
 }
 
 // snapshot answers the whole read by leases, judged at one clock sample, if it can.

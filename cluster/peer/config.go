@@ -32,7 +32,8 @@ type Group interface {
 // Participant is a group's part in transactions across groups; docs/decisions/0011 says who calls what. Requests name their
 // group, and all may be repeated.
 type Participant interface {
-	Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error)
+	// Prepare's last parameter tells that the transaction holds nothing yet: it may wait for others, whatever its age.
+	Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error)
 	CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error)
 	Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error)
 	Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error)

@@ -13,6 +13,7 @@ var _ Participant = (*Remote)(nil)
 type transactional struct {
 	Command []byte             `cbor:"1,keyasint"`
 	Dropped []api.DroppedLease `cbor:"2,keyasint,omitempty"`
+	Free    bool               `cbor:"3,keyasint,omitempty"`
 }
 
 // outcome asks what became of an attempt.
@@ -35,13 +36,13 @@ func commandOf[C fsm.Command](t *transactional) (C, error) {
 }
 
 // Prepare has a group vote.
-func (r *Remote) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return call(ctx, r, methodPrepare, &transactional{fsm.Encode(*p), dropped})
+func (r *Remote) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+	return call(ctx, r, methodPrepare, &transactional{fsm.Encode(*p), dropped, free})
 }
 
 // CommitLast has a group vote and commit.
 func (r *Remote) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return call(ctx, r, methodCommitLast, &transactional{fsm.Encode(*c), dropped})
+	return call(ctx, r, methodCommitLast, &transactional{Command: fsm.Encode(*c), Dropped: dropped})
 }
 
 // Decide has a decision group decide.
@@ -69,7 +70,7 @@ func (s *Server) prepare(ctx context.Context, t *transactional) (*fsm.Vote, erro
 	if err != nil {
 		return nil, err
 	}
-	return g.Prepare(ctx, &p, t.Dropped)
+	return g.Prepare(ctx, &p, t.Dropped, t.Free)
 }
 
 func (s *Server) commitLast(ctx context.Context, t *transactional) (*fsm.Vote, error) {

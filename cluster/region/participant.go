@@ -13,12 +13,13 @@ import (
 // Vote, too; an error is no vote, and after CodeAmbiguous the part may be prepared: ask again, the vote is the same.
 //
 // Where the intents of other transactions are in the way, an older one than all of them waits, a younger one gives way
-// (wait-die): its vote is no, with [fsm.RetryIntents].
-func (r *Region) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error) {
+// (wait-die): its vote is no, with [fsm.RetryIntents]. One that is free, which holds nothing anywhere, always waits: nobody can
+// be waiting for it.
+func (r *Region) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
 	if err := r.ours(p.Group); err != nil {
 		return nil, err
 	}
-	return r.vote(ctx, &ballot{ref: &p.Txn, conds: p.If, ops: p.Then, dropped: dropped,
+	return r.vote(ctx, &ballot{ref: &p.Txn, conds: p.If, ops: p.Then, dropped: dropped, free: free,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := *p
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
@@ -45,6 +46,7 @@ type ballot struct {
 	conds   []api.Cond
 	ops     []api.Op
 	dropped []api.DroppedLease
+	free    bool
 	// command is what to propose, judged by the lead, with what was cleared.
 	command func(l *lead, c *clearance) fsm.Command
 }
@@ -99,7 +101,7 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 // giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no.
 func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
 	for _, x := range intents {
-		if x.Txn.Older(*b.ref) {
+		if !b.free && x.Txn.Older(*b.ref) {
 			r.metrics.gaveWay(1)
 			return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: x.Key, RetryAfter: retryIntent,
 				Hint: "an older transaction holds the key: " + x.Txn.ID.String()}}, nil

@@ -11,9 +11,9 @@ import (
 var _ peer.Participant = (*Router)(nil)
 
 // Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
-func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
 	return toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
-		return t.Prepare(ctx, p, dropped)
+		return t.Prepare(ctx, p, dropped, free)
 	})
 }
 

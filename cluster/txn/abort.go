@@ -2,7 +2,6 @@ package txn
 
 import (
 	"context"
-	"errors"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
@@ -14,31 +13,52 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 	mayHaveCommitted := a.last != nil && api.CodeOf(why.err) == api.CodeAmbiguous
 	if ctx.Err() != nil { // nobody waits any more, and only this attempt could have committed it
 		a.clean(nil)
-		if why.err == nil {
-			why = ended{err: a.timeUp(ctx.Err())}
-		}
-		return why
+		return a.givenUp(why, a.timeUp(ctx.Err()))
 	}
 	d, err := a.cfg.Groups.Decide(ctx, &fsm.Decide{Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: api.TxnAborted})
 	if err != nil {
 		a.clean(nil)
-		switch {
-		case mayHaveCommitted:
-			return why
-		case why.err != nil && !isEarlier(why.err):
-			return ended{err: why.err}
-		}
-		return ended{err: notApplied(err)}
+		return a.givenUp(why, notApplied(err))
 	}
 	if d.Outcome == api.TxnCommitted { // the last group had committed, and its answer was lost
 		return ended{res: a.replay(d)}
 	}
-	a.clean(d)
-	a.after = a.ref.ID
-	if stood, ok := errors.AsType[*earlier](why.err); ok {
-		return a.finishEarlier(ctx, stood.record)
+	a.aborted(d)
+	if mayHaveCommitted { // it had not
+		return ended{again: causePushed}
 	}
+	return a.goOn(ctx, why)
+}
+
+// givenUp is the end of the transaction with an attempt that could not be ended in good order.
+func (a *attempt) givenUp(why ended, err error) ended {
+	switch {
+	case why.earlier != nil:
+		return ended{err: earlierUnknown(err)}
+	case why.err != nil:
+		return ended{err: why.err}
+	}
+	return ended{err: err}
+}
+
+func earlierUnknown(err error) error {
+	return &api.Error{Code: api.CodeAmbiguous, Op: "txn", Err: err,
+		Hint: "an earlier attempt may have been committed; repeat it with the same idempotency key"}
+}
+
+// aborted notes that the decision group has said so.
+func (a *attempt) aborted(d *fsm.Decision) {
+	a.clean(d)
+	if a.claimed {
+		a.after = a.ref.ID
+	}
+}
+
+// goOn prepares the next attempt, if there is to be one.
+func (a *attempt) goOn(ctx context.Context, why ended) ended {
 	switch why.again {
+	case causeEarlier:
+		return a.finishEarlier(ctx, why.earlier)
 	case causeCondition:
 		a.doubted = true
 	case causeMoved:
@@ -46,15 +66,7 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 			return ended{err: notApplied(err)}
 		}
 	}
-	if mayHaveCommitted { // it had not
-		return ended{again: causePushed}
-	}
 	return why
-}
-
-func isEarlier(err error) bool {
-	_, ok := errors.AsType[*earlier](err)
-	return ok
 }
 
 // finishEarlier learns what became of the attempt that stands against ours, made here or by another gateway, and has it
@@ -73,8 +85,7 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	d, err := a.cfg.Groups.Outcome(ctx, ref, true)
 	switch {
 	case err != nil: // what became of the earlier attempt is unknown, and with it the outcome of the request
-		return ended{err: &api.Error{Code: api.CodeAmbiguous, Op: "txn", Err: err,
-			Hint: "an earlier attempt may have been committed; repeat it with the same idempotency key"}}
+		return ended{err: earlierUnknown(err)}
 	case d.Outcome == api.TxnCommitted:
 		return ended{res: a.replay(d)}
 	case d.Expired:

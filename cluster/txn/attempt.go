@@ -16,7 +16,8 @@ type attempt struct {
 	ref    api.TxnRef
 	last   *part // commits in its own entry (M3); nil otherwise
 	votes  []*fsm.Vote
-	timing api.Timing
+	// claimed: the anchor's group may have noted this attempt.
+	claimed bool
 }
 
 // attempt tries to commit the branch once.
@@ -36,6 +37,9 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 
 func (a *attempt) run(ctx context.Context) ended {
 	if no := a.prepare(ctx); no != nil {
+		if a.last != nil && no.refused { // the one group that was asked said no: nobody has anything of the attempt
+			return a.goOn(ctx, *no)
+		}
 		return a.abort(ctx, *no)
 	}
 	if a.last != nil {
@@ -61,10 +65,12 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a.votes = make([]*fsm.Vote, len(a.parts))
-	var once sync.Once
+	var mu sync.Mutex
 	var no *ended
 	refuse := func(e ended) {
-		once.Do(func() { no = &e })
+		if no == nil {
+			no = &e
+		}
 		cancel() // whatever the others say
 	}
 	var wg sync.WaitGroup
@@ -76,7 +82,9 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 			v, err := a.cfg.Groups.Prepare(ctx, &fsm.Prepare{
 				Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group),
 				If: p.conds, Then: p.ops, Claim: a.claim(p),
-			}, p.dropped)
+			}, p.dropped, a.last != nil)
+			mu.Lock()
+			defer mu.Unlock()
 			switch {
 			case err != nil:
 				refuse(ended{err: notApplied(err)})
@@ -85,6 +93,7 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 			default:
 				a.votes[i] = v
 			}
+			a.claimed = a.claimed || p.claim && (err != nil || v.Refused == nil)
 		})
 	}
 	wg.Wait()
@@ -101,29 +110,25 @@ func (a *attempt) claim(p *part) *fsm.Claim {
 
 // refused is what a vote no means.
 func (a *attempt) refused(v *fsm.Vote) ended {
+	out := ended{refused: true}
 	switch e := v.Refused; e.Code {
 	case fsm.Attempted:
-		return ended{again: causeEarlier, res: nil, err: &earlier{v.Stored}}
+		out.again, out.earlier = causeEarlier, v.Stored
 	case fsm.RetryIntents:
-		return ended{again: causeContention}
+		out.again = causeContention
 	case fsm.Finished:
-		return ended{again: causePushed}
+		out.again = causePushed
 	case api.CodeWrongGroup:
-		return ended{again: causeMoved}
+		out.again = causeMoved
 	case api.CodePreconditionFailed:
-		if e.Op == "" { // a condition; a function says which it is
-			return ended{again: causeCondition}
+		if out.again = causeCondition; e.Op != "" { // a function, which says so
+			out.again, out.err = "", e
 		}
-		return ended{err: e}
 	default:
-		return ended{err: e}
+		out.err = e
 	}
+	return out
 }
-
-// earlier is what stands against a claim.
-type earlier struct{ record *fsm.Record }
-
-func (*earlier) Error() string { return "an earlier attempt of the request stands" }
 
 // decide commits.
 func (a *attempt) decide(ctx context.Context) ended {
@@ -136,8 +141,7 @@ func (a *attempt) decide(ctx context.Context) ended {
 		return ended{err: unknown(err)}
 	}
 	if d.Outcome != api.TxnCommitted { // somebody had waited for too long
-		a.clean(d)
-		a.after = a.ref.ID
+		a.aborted(d)
 		return ended{again: causePushed}
 	}
 	return ended{res: a.result()}
@@ -165,6 +169,7 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 		}
 	}
 	v, err := a.cfg.Groups.CommitLast(ctx, c, p.dropped)
+	a.claimed = a.claimed || p.claim && err != nil
 	switch {
 	case err != nil:
 		return a.abort(ctx, ended{err: unknown(err)})

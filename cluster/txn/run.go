@@ -71,7 +71,7 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 			return &api.TxnResult{Entries: stateOf(r.txn.If, r.refused)}, nil
 		}
 		out := r.attempt(ctx, b)
-		if out.again == "" {
+		if out.again == "" || out.err != nil {
 			return out.res, out.err
 		}
 		r.metrics.retries(1, out.again)
@@ -128,6 +128,10 @@ type ended struct {
 	res   *api.TxnResult
 	err   error
 	again string
+	// refused: a group said no, and so has nothing of it. earlier is what stood against the claim, where again is
+	// causeEarlier.
+	refused bool
+	earlier *fsm.Record
 }
 
 // The causes of another attempt.
