@@ -98,7 +98,7 @@ func (t *tx) enterDecision(ref *api.TxnRef, d *decision, res *Result) {
 		t.meta.Unresolved++
 	}
 	t.set(t.key.attempt(tableOwing, id), groupsRow(d.participants))
-	res.Effect.Decided = *id
+	res.Effect.Decided = id
 }
 
 func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {

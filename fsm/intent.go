@@ -64,7 +64,7 @@ func (v *view) inTheWay(to []Intent, keys []api.Key, writes bool) []Intent {
 // locksOf tells which keys a transaction locks: exclusively those that its steps write, else those that it tests or reads.
 // Both are sorted, and no key is in both.
 func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
-	writes = written(branch)
+	writes = written(branch, nil)
 	slices.Sort(writes)
 	for i := range conds {
 		reads = append(reads, conds[i].Key)

@@ -160,7 +160,7 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 	if _, err := v.evaluate(does.branch); err != nil {
 		return Preview{Err: err}
 	}
-	return Preview{Committed: does.committed, Holders: v.holders(written(does.branch))}
+	return Preview{Committed: does.committed, Holders: v.holders(written(does.branch, nil))}
 }
 
 // Session returns a session that is not dead.

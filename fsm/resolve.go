@@ -36,7 +36,8 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 		t.del(t.key.attempt(tablePrepared, &c.Txn))
 		t.meta.Prepared--
 	}
-	res.Effect.Resolved = c.Txn
+	id := c.Txn
+	res.Effect.Resolved = &id
 	// A late Prepare is refused: by this note, or because its client has acknowledged the transaction. Where nothing had been
 	// prepared, its intents would be orphans, which a push takes away: a note that there is no room for can be missing.
 	if t.below(&c.Txn, 0) || !ok && t.meta.Prepared+t.meta.Finished >= t.limits.finished {

@@ -44,7 +44,7 @@ type Effect struct {
 	Sessions []api.SessionID
 	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
 	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
-	Decided, Resolved api.TxnID
+	Decided, Resolved *api.TxnID
 }
 
 // EffectKind is what an Effect tells.

@@ -68,7 +68,7 @@ func (p *txnPair) round() {
 		if !mem[i].Session.IsZero() {
 			p.sids = append(p.sids, mem[i].Session)
 		}
-		if _, ok := cs[i].(Resolve); ok && mem[i].Err == nil && !mem[i].Effect.Resolved.IsZero() {
+		if _, ok := cs[i].(Resolve); ok && mem[i].Err == nil && mem[i].Effect.Resolved != nil {
 			if cs[i].(Resolve).Outcome == api.TxnCommitted {
 				p.committed++
 			} else {

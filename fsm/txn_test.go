@@ -272,20 +272,20 @@ func TestDecide(t *testing.T) {
 	d := commit(a, "g.3", "g.2", "g.3")
 	d.Outcomes = []Outcome{{Version: api.Version{Epoch: 1, Index: 9}, Exists: true, Value: []byte("7")}}
 	first := r.ok(d)
-	if x := first.Decision; x.Outcome != api.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || first.Effect.Decided != a.ID {
+	if x := first.Decision; x.Outcome != api.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || *first.Effect.Decided != a.ID {
 		t.Errorf("%+v, %+v", x, first.Effect)
 	}
 	for what, c := range map[string]Command{
 		"the same again": d, "an abort": Decide{Txn: a, Outcome: api.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
 	} {
-		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || !res.Effect.Decided.IsZero() {
+		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || res.Effect.Decided != nil {
 			t.Errorf("%s is told %+v", what, res.Decision)
 		}
 	}
 	if res := r.ok(Push{b}); res.Decision.Outcome != api.TxnAborted || res.Decision.Expired {
 		t.Errorf("%+v", res.Decision)
 	}
-	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != api.TxnAborted || !res.Effect.Decided.IsZero() {
+	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != api.TxnAborted || res.Effect.Decided != nil {
 		t.Errorf("a commit after a push: %+v", res.Decision)
 	}
 	elsewhere := ref("c", 3, "g.2")
@@ -528,7 +528,7 @@ func TestCommitLast(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	d := res.Decision
-	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || res.Effect.Decided != tx.ID {
+	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || *res.Effect.Decided != tx.ID {
 		t.Errorf("%+v", d)
 	}
 	txn := api.Txn{Then: []api.Op{getOp1("n"), putOp1("q", "v"), addOp("n", 1)}}

@@ -27,22 +27,23 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 	if c.count > 0 {
 		c.count -= t.forget(id, c.ackedBelow, below)
 	}
-	for _, x := range t.attemptsOf(tableDecision, id, c.ackedBelow, below, t.meta.Decisions) {
-		if t.owing(&x) == nil { // else it goes with the last that resolves
-			t.delDecision(&x)
+	if t.meta.Decisions > 0 {
+		for _, x := range t.attemptsOf(tableDecision, id, c.ackedBelow, below) {
+			if t.owing(&x) == nil { // else it goes with the last that resolves
+				t.delDecision(&x)
+			}
 		}
 	}
-	for _, x := range t.attemptsOf(tableFinished, id, c.ackedBelow, below, t.meta.Finished) {
-		t.delFinished(&x)
+	if t.meta.Finished > 0 {
+		for _, x := range t.attemptsOf(tableFinished, id, c.ackedBelow, below) {
+			t.delFinished(&x)
+		}
 	}
 	c.ackedBelow = below
 }
 
 // attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
-func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64, rows int) (ids []api.TxnID) {
-	if rows == 0 {
-		return nil
-	}
+func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []api.TxnID) {
 	bound := func(seq uint64) []byte {
 		w := writer{[]byte{table}}
 		w.raw(id[:])

@@ -61,25 +61,20 @@ func (v *view) holds(c *api.Cond) bool {
 	return exists && bytes.Equal(data, c.Value)
 }
 
-// written are the keys that the branch writes, each once, in the order of its steps.
-func written(branch []api.Op) []api.Key {
-	n := 0
+// written adds the keys that the branch writes to keys, each once, in the order of its steps.
+func written(branch []api.Op, keys []api.Key) []api.Key {
+	var seen map[api.Key]bool // a single step needs none
+	if len(branch) > 1 {
+		seen = make(map[api.Key]bool, len(branch))
+	}
 	for i := range branch {
-		if branch[i].Writes() {
-			n++
+		k := branch[i].Key
+		if !branch[i].Writes() || seen[k] {
+			continue
 		}
-	}
-	keys := make([]api.Key, 0, n)
-	var seen map[api.Key]bool // a single write needs none
-	if n > 1 {
-		seen = make(map[api.Key]bool, n)
-	}
-	for i := range branch {
-		if k := branch[i].Key; branch[i].Writes() && !seen[k] {
-			keys = append(keys, k)
-			if n > 1 {
-				seen[k] = true
-			}
+		keys = append(keys, k)
+		if seen != nil {
+			seen[k] = true
 		}
 	}
 	return keys
@@ -110,7 +105,8 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if res.Intents = t.inTheWayOf(w.Txn.If, p.branch); len(res.Intents) > 0 {
 		return errIntent(res.Intents)
 	}
-	written := written(p.branch)
+	var one [1]api.Key // most write one key
+	written := written(p.branch, one[:0])
 	made, err := t.evaluate(p.branch)
 	if err != nil {
 		return err
