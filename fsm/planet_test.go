@@ -160,9 +160,9 @@ func (p *txnPlanet) begin() {
 			delta = -rest
 		}
 		rest += delta
-		r.txn.Then = append(r.txn.Then, addOp(numberKey(g, p.rnd.IntN(numberKeys)), delta), api.Op{
+		r.txn.Then = append(r.txn.Then, opAdd(numberKey(g, p.rnd.IntN(numberKeys)), delta), api.Op{
 			Kind: api.OpAppendIfAbsent, Key: listKey(g, p.rnd.IntN(listKeys)), Value: r.token(),
-		}, getOp1(numberKey(g, p.rnd.IntN(numberKeys))))
+		}, opGet(numberKey(g, p.rnd.IntN(numberKeys))))
 	}
 	r.txn.ID = r.id
 	p.requests = append(p.requests, r)

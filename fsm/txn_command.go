@@ -38,10 +38,10 @@ type Prepare struct {
 // it. Every attempt of a request with an id makes it, in the group that owns the anchor. Its TxnRef must have an Epoch.
 type Claim struct {
 	// Body is the [Fingerprint] of the whole transaction.
-	Body [16]byte
+	Body [16]byte `cbor:"1,keyasint"`
 	// After is the attempt before, which the coordinator has seen aborted at its decision group; zero of the first. Its
 	// client and sequence are the transaction's own.
-	After api.TxnID
+	After api.TxnID `cbor:"2,keyasint,omitempty"`
 }
 
 // Decide says what becomes of an attempt, in its decision group; any other's machine refuses it with CodeWrongGroup.

@@ -21,10 +21,10 @@ const (
 
 // Intent is a transaction's lock on a key.
 type Intent struct {
-	Key api.Key
+	Key api.Key `cbor:"1,keyasint"`
 	// Exclusive: the transaction writes the key. Else it read it, and others may read it too.
-	Exclusive bool
-	Txn       api.TxnRef
+	Exclusive bool       `cbor:"2,keyasint,omitempty"`
+	Txn       api.TxnRef `cbor:"3,keyasint"`
 }
 
 // IntentsError is the refusal of a read that meets exclusive intents; its code is [RetryIntents]. Intents names at most
@@ -46,16 +46,17 @@ func errIntent(in []Intent) *api.Error {
 
 // Decision is what became of an attempt, as its decision group says.
 type Decision struct {
-	Txn     api.TxnID
-	Outcome api.TxnOutcome
+	Txn     api.TxnID      `cbor:"1,keyasint"`
+	Outcome api.TxnOutcome `cbor:"2,keyasint,omitempty"`
 	// Participants had prepared; Unresolved are those of them that have not said yet that they resolved it.
-	Participants, Unresolved []api.GroupID
+	Participants []api.GroupID `cbor:"3,keyasint,omitempty"`
+	Unresolved   []api.GroupID `cbor:"4,keyasint,omitempty"`
 	// Held and Outcomes are the result of a commit.
-	Held     bool
-	Outcomes []Outcome
+	Held     bool      `cbor:"5,keyasint,omitempty"`
+	Outcomes []Outcome `cbor:"6,keyasint,omitempty"`
 	// Expired: no record of it is kept any more, or none will be: an intent that still stands must go, but whoever sends
 	// the request again learns nothing from this.
-	Expired bool
+	Expired bool `cbor:"7,keyasint,omitempty"`
 }
 
 // At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the

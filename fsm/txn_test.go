@@ -21,10 +21,10 @@ func prepareOf(r *rig, t api.TxnRef, ops ...api.Op) Prepare {
 	return Prepare{Term: r.term, Group: r.m.Meta().Group, Txn: t, Then: ops}
 }
 
-func putOp1(k api.Key, v string) api.Op { return api.Op{Kind: api.OpPut, Key: k, Value: []byte(v)} }
-func getOp1(k api.Key) api.Op           { return api.Op{Kind: api.OpGet, Key: k} }
-func delOp(k api.Key) api.Op            { return api.Op{Kind: api.OpDelete, Key: k} }
-func addOp(k api.Key, n int64) api.Op   { return api.Op{Kind: api.OpAdd, Key: k, Delta: n} }
+func opPut(k api.Key, v string) api.Op { return api.Op{Kind: api.OpPut, Key: k, Value: []byte(v)} }
+func opGet(k api.Key) api.Op           { return api.Op{Kind: api.OpGet, Key: k} }
+func opDelete(k api.Key) api.Op        { return api.Op{Kind: api.OpDelete, Key: k} }
+func opAdd(k api.Key, n int64) api.Op  { return api.Op{Kind: api.OpAdd, Key: k, Delta: n} }
 
 func exists(k api.Key) api.Cond { return api.Cond{Kind: api.CondExists, Key: k} }
 func absent(k api.Key) api.Cond { return api.Cond{Kind: api.CondAbsent, Key: k} }
@@ -44,7 +44,7 @@ func TestPrepare(t *testing.T) {
 	r.put("n", "40")
 	r.put("gone", "x")
 	tx := ref("c", 1, "g.2")
-	p := prepareOf(r, tx, getOp1("a"), putOp1("a", "new"), getOp1("a"), addOp("n", 2), delOp("gone"), delOp("never"), getOp1("read"))
+	p := prepareOf(r, tx, opGet("a"), opPut("a", "new"), opGet("a"), opAdd("n", 2), opDelete("gone"), opDelete("never"), opGet("read"))
 	p.If = []api.Cond{exists("a"), absent("tested")}
 	vote := r.ok(p)
 	at := api.Version{Epoch: 1, Index: vote.Index}
@@ -95,18 +95,18 @@ func TestPrepareAborted(t *testing.T) {
 	r.put("a", "old")
 	before := r.read("a")
 	tx, early := ref("c", 1, "g.2"), ref("c", 2, "g.2")
-	r.ok(prepareOf(r, tx, putOp1("a", "new"), delOp("b")))
+	r.ok(prepareOf(r, tx, opPut("a", "new"), opDelete("b")))
 	r.ok(resolveTo(r, tx, api.TxnAborted))
 	if now := r.read("a"); !reflect.DeepEqual(now, before) || r.read("b").Version != (api.Version{}) {
 		t.Errorf("the aborted transaction left %+v", now)
 	}
-	r.refused(prepareOf(r, tx, putOp1("a", "new")), Finished)
+	r.refused(prepareOf(r, tx, opPut("a", "new")), Finished)
 	// The word that it was aborted may come before it.
 	r.ok(resolveTo(r, early, api.TxnAborted))
-	r.refused(prepareOf(r, early, putOp1("a", "new")), Finished)
+	r.refused(prepareOf(r, early, opPut("a", "new")), Finished)
 	// Another attempt is another transaction.
 	tx.ID.Attempt = 2
-	r.ok(prepareOf(r, tx, putOp1("a", "new")))
+	r.ok(prepareOf(r, tx, opPut("a", "new")))
 }
 
 // TestPrepareRefused is the table of votes that are no.
@@ -117,14 +117,14 @@ func TestPrepareRefused(t *testing.T) {
 	r.put("leased", "v")
 	lid := r.grant(sid, "leased")
 	holder, reader := ref("h", 1, "g.3"), ref("h", 2, "g.3")
-	r.ok(prepareOf(r, holder, putOp1("held", "v")))
-	r.ok(prepareOf(r, reader, getOp1("shared")))
+	r.ok(prepareOf(r, holder, opPut("held", "v")))
+	r.ok(prepareOf(r, reader, opGet("shared")))
 	old := ref("old", 3, "g.2")
 	r.ok(Forget{old.ID.Client, 4})
 	tx := ref("c", 1, "g.2")
 	part := func(ops ...api.Op) Prepare { return prepareOf(r, tx, ops...) }
 	with := func(p Prepare, change func(*Prepare)) Prepare { change(&p); return p }
-	ok := putOp1("free", "v")
+	ok := opPut("free", "v")
 	for what, c := range map[string]struct {
 		p    Prepare
 		code api.Code
@@ -136,19 +136,19 @@ func TestPrepareRefused(t *testing.T) {
 		"no decision group":        {with(part(ok), func(p *Prepare) { p.Txn.ID.Decider = "" }), api.CodeInvalid},
 		"a claim of no anchor":     {with(part(ok), func(p *Prepare) { p.Claim = &Claim{} }), api.CodeInvalid},
 		"another term":             {with(part(ok), func(p *Prepare) { p.Term++ }), api.CodeNotLeader},
-		"a key of another group":   {part(ok, getOp1("y")), api.CodeWrongGroup},
+		"a key of another group":   {part(ok, opGet("y")), api.CodeWrongGroup},
 		"a test elsewhere":         {with(part(ok), func(p *Prepare) { p.If = []api.Cond{exists("y")} }), api.CodeWrongGroup},
 		"a claim of no epoch":      {with(part(ok), func(p *Prepare) { p.Claim, p.Txn.Anchor, p.Txn.Epoch = &Claim{}, "a", 0 }), api.CodeInvalid},
 		"an anchor elsewhere":      {with(part(ok), func(p *Prepare) { p.Claim, p.Txn.Anchor = &Claim{}, "y" }), api.CodeWrongGroup},
-		"write of what is written": {part(ok, putOp1("held", "w")), RetryIntents},
-		"read of what is written":  {part(ok, getOp1("held")), RetryIntents},
+		"write of what is written": {part(ok, opPut("held", "w")), RetryIntents},
+		"read of what is written":  {part(ok, opGet("held")), RetryIntents},
 		"test of what is written":  {with(part(ok), func(p *Prepare) { p.If = []api.Cond{absent("held")} }), RetryIntents},
-		"write of what is read":    {part(ok, delOp("shared")), RetryIntents},
+		"write of what is read":    {part(ok, opDelete("shared")), RetryIntents},
 		"a condition fails":        {with(part(ok), func(p *Prepare) { p.If = []api.Cond{exists("nothing")} }), api.CodePreconditionFailed},
 		"an old version":           {with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} }), api.CodePreconditionFailed},
-		"no number":                {part(ok, addOp("word", 1)), api.CodePreconditionFailed},
-		"a lease":                  {part(ok, putOp1("leased", "w")), RetryLeases},
-		"a later lease":            {with(part(ok, putOp1("leased", "w")), func(p *Prepare) { p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid - 1}} }), RetryLeases},
+		"no number":                {part(ok, opAdd("word", 1)), api.CodePreconditionFailed},
+		"a lease":                  {part(ok, opPut("leased", "w")), RetryLeases},
+		"a later lease":            {with(part(ok, opPut("leased", "w")), func(p *Prepare) { p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid - 1}} }), RetryLeases},
 		"acknowledged":             {with(part(ok), func(p *Prepare) { p.Txn = old }), Finished},
 		"acknowledged just now":    {with(part(ok), func(p *Prepare) { p.AckedBelow = 2 }), Finished},
 	} {
@@ -165,7 +165,7 @@ func TestPrepareRefused(t *testing.T) {
 	if e := r.apply(with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} })).Err; e.Key != "word" || e.Version != r.read("word").Version {
 		t.Errorf("a failed condition tells %+v", e)
 	}
-	p := part(ok, putOp1("leased", "w"), getOp1("shared"))
+	p := part(ok, opPut("leased", "w"), opGet("shared"))
 	p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid}}
 	r.ok(p)
 	if n := r.holders("leased"); n != 0 {
@@ -181,7 +181,7 @@ func TestPrepareKills(t *testing.T) {
 	r := founded(t)
 	sid := r.open("n")
 	r.grant(sid, "a", "b")
-	p := prepareOf(r, ref("c", 1, "g.2"), putOp1("a", "v"))
+	p := prepareOf(r, ref("c", 1, "g.2"), opPut("a", "v"))
 	p.Killed = []api.SessionID{sid}
 	if res := r.ok(p); res.Effect.Kind != EffectKilled || r.holders("b") != 0 {
 		t.Errorf("%+v, %d holders of b", res.Effect, r.holders("b"))
@@ -194,8 +194,8 @@ func TestUnderIntent(t *testing.T) {
 	sid := r.open("n")
 	writer, reader := ref("w", 1, "g.2"), ref("r", 2, "g.2")
 	r.put("s", "v")
-	r.ok(prepareOf(r, writer, putOp1("x", "v")))
-	r.ok(prepareOf(r, reader, getOp1("s")))
+	r.ok(prepareOf(r, writer, opPut("x", "v")))
+	r.ok(prepareOf(r, reader, opGet("s")))
 	txn := func(conds []api.Cond, ops ...api.Op) Write {
 		return Write{Term: r.term, Txn: api.Txn{If: conds, Then: ops}}
 	}
@@ -203,12 +203,12 @@ func TestUnderIntent(t *testing.T) {
 		c  Command
 		by api.TxnRef
 	}{
-		"put x":         {txn(nil, putOp1("x", "w")), writer},
-		"delete x":      {txn(nil, delOp("x")), writer},
-		"get x":         {txn(nil, putOp1("y", "w"), getOp1("x")), writer},
-		"test x":        {txn([]api.Cond{absent("x")}, putOp1("y", "w")), writer},
-		"test and fail": {txn([]api.Cond{exists("x")}, putOp1("y", "w")), writer},
-		"put s":         {txn(nil, putOp1("s", "w")), reader},
+		"put x":         {txn(nil, opPut("x", "w")), writer},
+		"delete x":      {txn(nil, opDelete("x")), writer},
+		"get x":         {txn(nil, opPut("y", "w"), opGet("x")), writer},
+		"test x":        {txn([]api.Cond{absent("x")}, opPut("y", "w")), writer},
+		"test and fail": {txn([]api.Cond{exists("x")}, opPut("y", "w")), writer},
+		"put s":         {txn(nil, opPut("s", "w")), reader},
 		"grant x":       {Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"y", "x"}}}}, writer},
 		"cede x":        {Cede{Term: r.term, Range: api.PrefixRange("x"), Epoch: 2, To: []api.GroupID{"g.2"}}, writer},
 	} {
@@ -221,7 +221,7 @@ func TestUnderIntent(t *testing.T) {
 			}
 		}
 	}
-	r.ok(txn([]api.Cond{exists("s")}, getOp1("s"), putOp1("y", "w")))
+	r.ok(txn([]api.Cond{exists("s")}, opGet("s"), opPut("y", "w")))
 	r.grant(sid, "s", "y") // readers do not disturb each other
 	r.ok(resolveTo(r, writer, api.TxnAborted))
 	r.ok(resolveTo(r, reader, api.TxnCommitted))
@@ -235,8 +235,8 @@ func TestListUnderIntent(t *testing.T) {
 	for _, k := range []api.Key{"a", "b", "c", "d", "f"} {
 		r.put(k, "v")
 	}
-	r.ok(prepareOf(r, ref("w", 1, "g.2"), putOp1("e", "new"), delOp("c")))
-	r.ok(prepareOf(r, ref("r", 2, "g.2"), getOp1("a")))
+	r.ok(prepareOf(r, ref("w", 1, "g.2"), opPut("e", "new"), opDelete("c")))
+	r.ok(prepareOf(r, ref("r", 2, "g.2"), opGet("a")))
 	for _, c := range []struct {
 		q    api.ListRequest
 		want string // the keys that are in the way
@@ -348,10 +348,10 @@ func TestDecideEpochs(t *testing.T) {
 			t.Errorf("a commit of an old epoch: %+v", res.Decision)
 		}
 	}
-	late := prepareOf(r, ref("f", 0, "g.2"), putOp1("k", "v"))
+	late := prepareOf(r, ref("f", 0, "g.2"), opPut("k", "v"))
 	late.Epoch = 1
 	r.refused(late, Finished)
-	last := CommitLast{Term: r.term, Txn: opaque, Then: []api.Op{putOp1("k", "v")}}
+	last := CommitLast{Term: r.term, Txn: opaque, Then: []api.Op{opPut("k", "v")}}
 	if res := r.refused(last, Finished); !res.Decision.Expired {
 		t.Errorf("%+v", res.Decision)
 	}
@@ -383,8 +383,8 @@ func TestTellsTheSameForEver(t *testing.T) {
 func TestFinishedBelowWatermark(t *testing.T) {
 	r := founded(t)
 	a, b := ref("c", 1, "g.2"), ref("c", 2, "g.2")
-	r.ok(prepareOf(r, a, putOp1("a", "v")))
-	r.ok(prepareOf(r, b, putOp1("b", "v")))
+	r.ok(prepareOf(r, a, opPut("a", "v")))
+	r.ok(prepareOf(r, b, opPut("b", "v")))
 	r.ok(resolveTo(r, b, api.TxnCommitted))
 	r.ok(Forget{a.ID.Client, 3})
 	if m := r.m.Meta(); m.Prepared != 1 || m.Finished != 0 || m.Intents != 1 {
@@ -397,18 +397,18 @@ func TestFinishedBelowWatermark(t *testing.T) {
 	if m := r.m.Meta(); m.Finished != 0 || string(r.read("a").Value) != "v" {
 		t.Errorf("%+v, a = %q", m, r.read("a").Value)
 	}
-	r.refused(prepareOf(r, a, putOp1("a", "again")), Finished)
-	r.refused(prepareOf(r, b, putOp1("b", "again")), Finished)
+	r.refused(prepareOf(r, a, opPut("a", "again")), Finished)
+	r.refused(prepareOf(r, b, opPut("b", "again")), Finished)
 }
 
 // TestClaim: one attempt of a request at a time, and none after a result.
 func TestClaim(t *testing.T) {
 	r := founded(t)
-	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}, Seq: 4, AckedBelow: 3}, Then: []api.Op{putOp1("a", "1"), putOp1("z", "2")}}
+	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}, Seq: 4, AckedBelow: 3}, Then: []api.Op{opPut("a", "1"), opPut("z", "2")}}
 	first := ref("c", 4, "g.2")
 	first.Anchor = "a"
 	claim := func(tx api.TxnRef, after api.TxnID) Prepare {
-		p := prepareOf(r, tx, putOp1("a", "1"))
+		p := prepareOf(r, tx, opPut("a", "1"))
 		p.AckedBelow, p.Claim = 3, &Claim{Fingerprint(&txn), after}
 		return p
 	}
@@ -461,7 +461,7 @@ func TestClaim(t *testing.T) {
 // TestClaimOfResult: a request whose result stands is not tried again in another way.
 func TestClaimOfResult(t *testing.T) {
 	r := founded(t)
-	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}}, Then: []api.Op{addOp("a", 7)}}
+	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}}, Then: []api.Op{opAdd("a", 7)}}
 	was := r.ok(Write{Term: r.term, Txn: txn}).Txn
 	tx := ref("c", 0, "g.2")
 	tx.Anchor = "a"
@@ -504,7 +504,7 @@ func TestCommitLast(t *testing.T) {
 	tx := ref("c", 1, "g.1")
 	tx.Anchor = "n"
 	c := CommitLast{
-		Term: r.term, Txn: tx, If: []api.Cond{exists("n")}, Then: []api.Op{getOp1("n"), addOp("n", 1)}, Participants: []api.GroupID{"g.2"},
+		Term: r.term, Txn: tx, If: []api.Cond{exists("n")}, Then: []api.Op{opGet("n"), opAdd("n", 1)}, Participants: []api.GroupID{"g.2"},
 		Held: true, Outcomes: []Outcome{{}, {Version: api.Version{Epoch: 9, Index: 9}, Exists: true}, {}}, Places: []uint32{0, 2},
 		Claim: &Claim{Body: [16]byte{5}},
 	}
@@ -519,7 +519,7 @@ func TestCommitLast(t *testing.T) {
 	r.refused(with(func(c *CommitLast) { c.Places = []uint32{2, 0} }), api.CodeInvalid)
 	r.refused(with(func(c *CommitLast) { c.Places = nil }), api.CodeInvalid)
 	other := ref("o", 1, "g.9")
-	r.ok(prepareOf(r, other, getOp1("n")))
+	r.ok(prepareOf(r, other, opGet("n")))
 	r.refused(c, RetryIntents)
 	r.ok(resolveTo(r, other, api.TxnCommitted))
 	res := r.ok(c)
@@ -531,7 +531,7 @@ func TestCommitLast(t *testing.T) {
 	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || *res.Effect.Decided != tx.ID {
 		t.Errorf("%+v", d)
 	}
-	txn := api.Txn{Then: []api.Op{getOp1("n"), putOp1("q", "v"), addOp("n", 1)}}
+	txn := api.Txn{Then: []api.Op{opGet("n"), opPut("q", "v"), opAdd("n", 1)}}
 	if got := txnText(d.Replay(&txn)); got != fmt.Sprintf("committed=true version=0.0 entries [n@1.3=, q@9.9=, n@%v=2] replayed", at) {
 		t.Errorf("replayed as %s", got)
 	}
@@ -564,15 +564,15 @@ func TestTxnLimits(t *testing.T) {
 			t.Errorf("%v does not name %q", res.Err, bound)
 		}
 	}
-	r.ok(prepareOf(r, tx(1), getOp1("s")))
-	full(prepareOf(r, tx(2), getOp1("s")), "limit")
-	r.ok(prepareOf(r, tx(2), getOp1("t")))
-	full(prepareOf(r, tx(3), getOp1("u")), "2")
+	r.ok(prepareOf(r, tx(1), opGet("s")))
+	full(prepareOf(r, tx(2), opGet("s")), "limit")
+	r.ok(prepareOf(r, tx(2), opGet("t")))
+	full(prepareOf(r, tx(3), opGet("u")), "2")
 	r.ok(resolveTo(r, tx(1), api.TxnCommitted))
-	r.ok(prepareOf(r, tx(3), getOp1("u")))
+	r.ok(prepareOf(r, tx(3), opGet("u")))
 	r.ok(resolveTo(r, tx(2), api.TxnCommitted))
 	r.ok(resolveTo(r, tx(3), api.TxnCommitted))
-	full(prepareOf(r, tx(4), getOp1("u")), "3")
+	full(prepareOf(r, tx(4), opGet("u")), "3")
 	r.ok(resolveTo(r, tx(4), api.TxnAborted)) // needs no note
 	if m := r.m.Meta(); m.Finished != 3 {
 		t.Errorf("%+v", m)
@@ -581,11 +581,11 @@ func TestTxnLimits(t *testing.T) {
 	r.ok(commit(tx(6)))
 	full(Push{tx(7)}, "2")
 	full(commit(tx(7)), "2")
-	full(CommitLast{Term: r.term, Txn: tx(7), Then: []api.Op{putOp1("k", "v")}}, "2")
+	full(CommitLast{Term: r.term, Txn: tx(7), Then: []api.Op{opPut("k", "v")}}, "2")
 	r.ok(Push{tx(6)})
 	r.ok(Forget{tx(1).ID.Client, 7})
 	r.ok(commit(tx(7)))
-	r.ok(prepareOf(r, tx(8), getOp1("u")))
+	r.ok(prepareOf(r, tx(8), opGet("u")))
 }
 
 // TestForgottenCommit: a repetition that comes when the decision group has forgotten a commit, and the anchor's group has not
@@ -594,7 +594,7 @@ func TestForgottenCommit(t *testing.T) {
 	anchors, decides := founded(t), group(t, "g.2")
 	tx := ref("opaque", 0, "g.2")
 	tx.Anchor = "a"
-	p := prepareOf(anchors, tx, putOp1("a", "v"))
+	p := prepareOf(anchors, tx, opPut("a", "v"))
 	p.Claim = &Claim{}
 	anchors.ok(p)
 	decides.ok(commit(tx, "g.1"))
@@ -618,7 +618,7 @@ func TestClaimMoves(t *testing.T) {
 	r := founded(t)
 	tx := ref("c", 4, "g.7")
 	tx.Anchor = "m/a"
-	p := prepareOf(r, tx, getOp1("m/a"))
+	p := prepareOf(r, tx, opGet("m/a"))
 	p.Claim = &Claim{Body: [16]byte{1}}
 	r.ok(p)
 	cede := Cede{Term: r.term, Range: api.PrefixRange("m/"), Epoch: 2, To: []api.GroupID{"g.2"}}

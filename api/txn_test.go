@@ -1,0 +1,42 @@
+package api
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestOlder: age goes first, then the client and its sequence; attempts and decision groups are of no concern, so that no
+// attempt of a transaction waits for another.
+func TestOlder(t *testing.T) {
+	ref := func(age uint64, client byte, seq, attempt uint64, decider GroupID) TxnRef {
+		return TxnRef{ID: TxnID{ClientID{client}, seq, attempt, decider}, Age: age}
+	}
+	order := []TxnRef{ref(1, 9, 9, 9, "z"), ref(2, 1, 9, 9, "z"), ref(2, 2, 1, 9, "z"), ref(2, 2, 2, 1, "a"), ref(3, 0, 0, 1, "a")}
+	for i, a := range order {
+		for j, b := range order {
+			if a.Older(b) != (i < j) {
+				t.Errorf("%+v is older than %+v: %v", a, b, a.Older(b))
+			}
+		}
+	}
+	one, two := ref(2, 2, 2, 1, "a"), ref(2, 2, 2, 2, "b")
+	if one.Older(two) || two.Older(one) {
+		t.Error("one attempt is older than another of the same transaction")
+	}
+	if one.ID.Compare(two.ID) >= 0 || two.ID.Compare(one.ID) <= 0 || one.ID.Compare(one.ID) != 0 {
+		t.Error("attempts are not in their order")
+	}
+	if !(TxnID{}).IsZero() || one.ID.IsZero() {
+		t.Error("zero")
+	}
+}
+
+func TestTxnOutcome(t *testing.T) {
+	var names []string
+	for _, o := range []TxnOutcome{TxnUndecided, TxnCommitted, TxnAborted} {
+		names = append(names, o.String())
+	}
+	if !slices.Equal(names, []string{"undecided", "committed", "aborted"}) {
+		t.Error(names)
+	}
+}
