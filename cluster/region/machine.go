@@ -92,7 +92,7 @@ func (r *Region) applied(term api.Term, results []fsm.Result) {
 	for i := range results {
 		res := &results[i]
 		e := &res.Effect
-		if e.Kind == 0 && res.Session.IsZero() && e.Resolved.IsZero() && e.Decided.IsZero() {
+		if e.Kind == 0 && res.Session.IsZero() && e.Resolved == nil && e.Decided == nil {
 			continue
 		}
 		if !locked {
@@ -143,11 +143,11 @@ func (r *Region) effectLocked(term api.Term, res *fsm.Result, now api.ClockSampl
 			}
 		}
 	}
-	if r.lead != nil && !e.Resolved.IsZero() {
-		r.lead.resolvedLocked(e.Resolved)
+	if r.lead != nil && e.Resolved != nil {
+		r.lead.resolvedLocked(*e.Resolved)
 	}
-	if r.lead != nil && !e.Decided.IsZero() {
-		r.lead.committed = append(r.lead.committed, e.Decided)
+	if r.lead != nil && e.Decided != nil {
+		r.lead.committed = append(r.lead.committed, *e.Decided)
 		r.signal()
 	}
 	if r.lead != nil && !res.Session.IsZero() {
