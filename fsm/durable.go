@@ -69,5 +69,6 @@ func (m *Machine) Adopt(dir string) error {
 		return err
 	}
 	m.meta, m.shards = meta, shards
+	m.forgetClients()
 	return nil
 }

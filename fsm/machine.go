@@ -20,11 +20,13 @@ type Machine struct {
 	mu     sync.RWMutex // held to change the engine's content, and what follows, together
 	meta   Meta
 	shards []owned // by start; replaced, never changed
+	// known is what reads know of clients by heart.
+	known map[api.ClientID]known
 }
 
 // Open returns the machine whose state the engine holds; a new one where it is empty. The machine does not close e.
 func Open(e engine.Engine) (*Machine, error) {
-	m := &Machine{engine: e, limits: defaultLimits}
+	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}}
 	if err := m.load(); err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 
 // begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
 func (m *Machine) begin() view {
-	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits}
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known}
 }
 
 // tx is one Apply on its way: a view that sees its own changes.
@@ -74,6 +76,7 @@ type tx struct {
 type room struct {
 	key      rowKey
 	outcomes []Outcome
+	windows  windows
 }
 
 // done ends the Apply and forgets all but the room.
@@ -89,7 +92,7 @@ func (t *tx) done() {
 func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result {
 	t := &m.tx
 	*t = tx{view: m.begin(), term: term, batch: m.engine.NewBatch(), room: t.room}
-	t.from, t.key = t.batch, t.room.key
+	t.from, t.key, t.windows = t.batch, t.room.key, &t.room.windows
 	t.meta.Applied = index
 	defer t.done()
 	results := make([]Result, len(commands))
@@ -101,6 +104,7 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result
 	defer m.mu.Unlock()
 	must(t.batch.Commit())
 	m.meta, m.shards = t.meta, t.shards
+	t.windows.publish(m.known)
 	return results
 }
 

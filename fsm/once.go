@@ -55,6 +55,9 @@ func (v *view) remembered(id *api.RequestID) *api.Error {
 
 // recordOf is the record of a request; nil where there is none.
 func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
+	if v.none(client, seq) {
+		return nil
+	}
 	row, ok := v.get(v.key.record(client, seq))
 	if !ok {
 		return nil
@@ -136,6 +139,12 @@ func resultKey(t *api.Txn, committed bool, i int) api.Key {
 }
 
 func (v *view) client(id api.ClientID) client {
+	if v.windows != nil {
+		return v.window(id).row
+	}
+	if k, ok := v.known[id]; ok {
+		return k.row
+	}
 	row, ok := v.get(v.key.client(id))
 	if !ok {
 		return client{}
@@ -195,7 +204,7 @@ func (t *tx) enter(id *api.RequestID, rec *Record) {
 		c.epoch = max(c.epoch, rec.Epoch)
 		t.raise(&c, id.Client, id.AckedBelow)
 		c.count++
-		t.set(t.key.client(id.Client), c.row())
+		t.setClient(id.Client, c)
 	}
 	t.putRecord(rec)
 }
@@ -234,6 +243,7 @@ func anchor(t *api.Txn) api.Key {
 
 // putRecord stores a record that was not there. Its client's row is the caller's.
 func (t *tx) putRecord(c *Record) {
+	t.remember(c)
 	t.set(t.key.record(c.Client, c.Seq), recordRow(c))
 	t.set(t.key.anchor(c.Anchor, c.Client, c.Seq), nil)
 	t.meta.Records++
@@ -241,6 +251,7 @@ func (t *tx) putRecord(c *Record) {
 
 // delRecord drops a record. Its client's row is the caller's.
 func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
+	t.dropFromWindow(c, seq)
 	t.del(t.key.record(c, seq))
 	t.del(t.key.anchor(a, c, seq))
 	t.meta.Records--
@@ -248,21 +259,25 @@ func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
 
 // forget drops the records that the client acknowledges beyond those that were before, and tells how many.
 func (t *tx) forget(id api.ClientID, before, below uint64) int {
-	lo, hi := t.acked(id, before, below)
-	type old struct {
-		anchor api.Key
-		seq    uint64
+	w, n := t.window(id), 0
+	drop := func(seq uint64, anchor api.Key) {
+		t.delRecord(anchor, id, seq)
+		n++
 	}
-	var olds []old
-	t.scan(lo, hi, func(k, row []byte) bool {
-		seq, anchor := reader{b: k[clientKeyLen:]}, reader{b: row}
-		olds = append(olds, old{anchor.key(), seq.fixed64()})
-		return true
-	})
-	for _, o := range olds {
-		t.delRecord(o.anchor, id, o.seq)
+	if below-before <= uint64(len(w.anchors)) {
+		for seq := before; seq < below; seq++ {
+			if anchor, ok := w.anchors[seq]; ok {
+				drop(seq, anchor)
+			}
+		}
+		return n
 	}
-	return len(olds)
+	for seq, anchor := range w.anchors {
+		if seq >= before && seq < below {
+			drop(seq, anchor)
+		}
+	}
+	return n
 }
 
 // dedupRow is a row of tableDedup, as much of it as expiry needs.
@@ -305,7 +320,7 @@ func (t *tx) expireRow(d *dedupRow) {
 	switch {
 	case d.isRow:
 		if d.row.count == 0 && expired(d.row.epoch, now) {
-			t.del(d.key)
+			t.delClient(d.id)
 		}
 	case d.seq == 0:
 		if expired(d.epoch, now) {
@@ -318,9 +333,9 @@ func (t *tx) expireRow(d *dedupRow) {
 		}
 		t.delRecord(d.anchor, d.id, d.seq)
 		if c.count--; c.count > 0 {
-			t.set(t.key.client(d.id), c.row())
+			t.setClient(d.id, c)
 		} else {
-			t.del(t.key.client(d.id))
+			t.delClient(d.id)
 		}
 	}
 }

@@ -218,7 +218,7 @@ func (t *tx) handOver(records []Record) {
 		}
 		c := t.client(rec.Client)
 		c.count--
-		t.set(t.key.client(rec.Client), c.row())
+		t.setClient(rec.Client, c)
 	}
 }
 
@@ -278,12 +278,12 @@ func (t *tx) giveRecords(r *Receipt, s Shard) {
 		}
 		c.count++
 		c.epoch = max(c.epoch, rec.Epoch)
-		t.set(t.key.client(rec.Client), c.row())
+		t.setClient(rec.Client, c)
 	}
 	for _, x := range r.Clients {
 		c := t.client(x.ID)
 		t.raise(&c, x.ID, x.AckedBelow)
 		c.epoch = max(c.epoch, x.Epoch)
-		t.set(t.key.client(x.ID), c.row())
+		t.setClient(x.ID, c)
 	}
 }

@@ -104,6 +104,7 @@ func (m *Machine) Restore(from io.Reader) error {
 	if err := load.Commit(); err != nil {
 		return err
 	}
+	m.forgetClients()
 	return m.load()
 }
 

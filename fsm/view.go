@@ -16,6 +16,9 @@ type view struct {
 	shards []owned // by start
 	limits *limits
 	key    rowKey
+	// Of an Apply, and of a read: what is known of clients without a look.
+	windows *windows
+	known   map[api.ClientID]known
 }
 
 // failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic

@@ -15,7 +15,7 @@ func (t *tx) acknowledge(id api.ClientID, below, epoch uint64) {
 	c := before
 	t.raise(&c, id, below)
 	if c.epoch = max(c.epoch, epoch); c != before {
-		t.set(t.key.client(id), c.row())
+		t.setClient(id, c)
 	}
 }
 

@@ -23,6 +23,9 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 	if d.Outcome == api.TxnCommitted { // the last group had committed, and its answer was lost
 		return ended{res: a.replay(d)}
 	}
+	if mayHaveCommitted && d.Expired {
+		return ended{err: expired()}
+	}
 	a.aborted(d)
 	if mayHaveCommitted { // it had not
 		return ended{again: causePushed}

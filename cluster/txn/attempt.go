@@ -140,11 +140,21 @@ func (a *attempt) decide(ctx context.Context) ended {
 		a.clean(nil)
 		return ended{err: unknown(err)}
 	}
-	if d.Outcome != api.TxnCommitted { // somebody had waited for too long
-		a.aborted(d)
-		return ended{again: causePushed}
+	switch {
+	case d.Outcome == api.TxnCommitted:
+		return ended{res: a.result()}
+	case d.Expired: // an earlier copy of this message may have committed, and been forgotten since
+		a.clean(d)
+		return ended{err: expired()}
 	}
-	return ended{res: a.result()}
+	a.aborted(d) // somebody had waited for too long
+	return ended{again: causePushed}
+}
+
+// expired: nobody remembers the attempt any more, since its client has acknowledged it or a day has passed.
+func expired() error {
+	return &api.Error{Code: api.CodeAmbiguous, Op: "txn",
+		Hint: "the decision group remembers nothing of the transaction any more; read before you repeat it"}
 }
 
 // unknown is the failure of a message that may have committed.

@@ -11,7 +11,7 @@
 // or, after a snapshot or a restart, with none. A keep-alive's arrival (with the confirm) and its answer are two steps.
 // A deposed leader goes on until it applies the next TermStart, and what it had proposed may commit when it leads again.
 //
-// go test explores some 1.1 million states of it in a few seconds, -short 300,000; make model 109 million in 6 minutes, with
+// go test explores some 1.1 million states of it in a few seconds, -short 300,000; make model 110 million in 6 to 11 minutes, with
 // up to 4 GB. That is evidence in the small, not a proof.
 //
 // Time, writes, messages, suspicions, snapshots and restarts have no bound. What is bounded:
