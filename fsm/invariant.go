@@ -202,6 +202,7 @@ func (a *audit) written(k api.Key) api.Version {
 }
 
 func (a *audit) dedup() {
+	opaque := 0
 	a.each(tableDedup, func(k, row []byte) bool {
 		d := readDedupRow(append([]byte{tableDedup}, k...), row)
 		if d.isRow {
@@ -211,8 +212,10 @@ func (a *audit) dedup() {
 		if _, ok := a.shardOf(d.anchor); !ok {
 			return a.broken("Once", "the record %v/%d is anchored at %q, which is not owned", d.id, d.seq, string(d.anchor))
 		}
-		if _, ok := a.get(a.key.anchor(d.anchor, d.id, d.seq)); !ok {
-			return a.broken("Once", "the record %v/%d is not found by its anchor", d.id, d.seq)
+		if _, ok := a.get(a.key.anchor(d.anchor, d.id, d.seq)); ok != (d.seq == 0) {
+			return a.broken("Once", "of the record %v/%d it is %v that it is found by its anchor", d.id, d.seq, ok)
+		} else if ok {
+			opaque++
 		}
 		if d.seq > 0 {
 			a.records[d.id]++
@@ -225,8 +228,8 @@ func (a *audit) dedup() {
 	})
 	n := 0
 	a.each(tableAnchor, func(_, _ []byte) bool { n++; return true })
-	if a.err == nil && n != a.counts.Records {
-		a.broken("Once", "%d records, %d anchors", a.counts.Records, n)
+	if a.err == nil && n != opaque {
+		a.broken("Once", "%d records of opaque ids, %d anchors", opaque, n)
 	}
 	for id, c := range a.clients {
 		if a.err == nil && c.count != a.records[id] {

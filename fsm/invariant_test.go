@@ -97,10 +97,13 @@ func TestInvariantsAreChecked(t *testing.T) {
 			return b.Set(key.floor(77, 1), []byte{1})
 		}},
 		"a record without an anchor": {"Once", func(r *rig, b engine.Batch) error {
-			return b.Delete(key.anchor("a", api.ClientID{1, 2, 3}, 2))
+			return b.Delete(key.anchor("\x00zero", api.ClientID{4}, 0))
+		}},
+		"an anchor of a numbered record": {"Once", func(r *rig, b engine.Batch) error {
+			return b.Set(key.anchor("a", api.ClientID{1, 2, 3}, 2), nil)
 		}},
 		"an anchor without a record": {"Once", func(r *rig, b engine.Batch) error {
-			return b.Set(key.anchor("a", api.ClientID{1, 2, 3}, 3), nil)
+			return b.Set(key.anchor("a", api.ClientID{1, 2, 3}, 0), nil)
 		}},
 		"a client's wrong count": {"Once", func(r *rig, b engine.Batch) error {
 			return b.Set(key.client(api.ClientID{1, 2, 3}), client{count: 2}.row())

@@ -245,7 +245,9 @@ func anchor(t *api.Txn) api.Key {
 func (t *tx) putRecord(c *Record) {
 	t.remember(c)
 	t.set(t.key.record(c.Client, c.Seq), recordRow(c))
-	t.set(t.key.anchor(c.Anchor, c.Client, c.Seq), nil)
+	if c.Seq == 0 { // those of numbered requests soon go: who looks for them by their anchors looks at all
+		t.set(t.key.anchor(c.Anchor, c.Client, 0), nil)
+	}
 	t.meta.Records++
 }
 
@@ -253,7 +255,9 @@ func (t *tx) putRecord(c *Record) {
 func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
 	t.dropFromWindow(c, seq)
 	t.del(t.key.record(c, seq))
-	t.del(t.key.anchor(a, c, seq))
+	if seq == 0 {
+		t.del(t.key.anchor(a, c, 0))
+	}
 	t.meta.Records--
 }
 

@@ -158,6 +158,20 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 		records = append(records, Record{Client: r.array16(), Seq: r.fixed64()})
 		return len(records) <= most
 	})
+	t.scan([]byte{tableDedup}, []byte{tableDedup + 1}, func(k, row []byte) bool {
+		id := reader{b: k[1:]}
+		rec := Record{Client: id.array16()}
+		if len(k) == clientKeyLen {
+			return true
+		}
+		if rec.Seq = id.fixed64(); rec.Seq == 0 {
+			return true
+		}
+		if anchor := (&reader{b: row}).key(); r.Contains(anchor) {
+			records = append(records, rec)
+		}
+		return len(records) <= most
+	})
 	for i := range records {
 		rec := &records[i]
 		row, ok := t.get(t.key.record(rec.Client, rec.Seq))

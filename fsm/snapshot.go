@@ -146,6 +146,9 @@ func (s *source) rows(load engine.Load) error {
 		if err := checkRow(k, v); err != nil {
 			return err
 		}
+		if string(magic) != snapshotMagic && numberedAnchor(k) {
+			continue // earlier formats had these
+		}
 		if err := load.Set(k, v); err != nil {
 			return err
 		}

@@ -7,7 +7,7 @@ import (
 // The tables. Each is a prefix of the one keyspace; the first byte of every key names its table. Integers in keys are
 // big-endian, so that they sort.
 const (
-	tableAnchor    = 'a' // escaped anchor, client, seq -> nothing
+	tableAnchor    = 'a' // escaped anchor, client, seq 0 -> nothing: the records of opaque ids
 	tableDecision  = 'c' // client, seq, attempt -> what this group decided
 	tableDedup     = 'd' // client -> acknowledged-below, epoch, count; client, seq -> record
 	tableFloor     = 'f' // epoch, bucket -> index: at least the version of every absent key there
@@ -173,4 +173,17 @@ func span(t byte, r api.Range, escape bool) (lo, hi []byte) {
 		hi = bound(r.End)
 	}
 	return bound(r.Start), hi
+}
+
+// numberedAnchor tells whether the row finds the record of a numbered request by its anchor.
+func numberedAnchor(k []byte) bool {
+	if k[0] != tableAnchor || len(k) < 9 {
+		return false
+	}
+	for _, b := range k[len(k)-8:] {
+		if b != 0 {
+			return true
+		}
+	}
+	return false
 }

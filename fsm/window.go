@@ -10,6 +10,25 @@ type windows struct {
 	size    int // records of all clients
 	// touched are the clients whose windows this Apply has changed.
 	touched map[api.ClientID]*window
+	// keys are some that exist: a write of one need not look.
+	keys map[api.Key]struct{}
+}
+
+// present notes that the key exists from now on.
+func (ws *windows) present(k api.Key) {
+	if ws.keys == nil || len(ws.keys) >= maxPresent {
+		ws.keys = make(map[api.Key]struct{}, 1024)
+	}
+	ws.keys[k] = struct{}{}
+}
+
+// exists tells whether the key does.
+func (t *tx) exists(k api.Key) bool {
+	if _, ok := t.windows.keys[k]; ok {
+		return true
+	}
+	_, ok := t.get(t.key.ofKey(tableKV, k))
+	return ok
 }
 
 // window is one client's row, and the anchors of all its records by sequence.
@@ -23,6 +42,7 @@ type window struct {
 const (
 	maxWindows       = 4096
 	maxWindowRecords = 1 << 18
+	maxPresent       = 1 << 16
 )
 
 // known is a window as readers see it.

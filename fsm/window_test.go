@@ -27,9 +27,19 @@ func checkWindows(t *testing.T, m *Machine) {
 		}
 		size += len(w.anchors)
 	}
+	for k := range heart.keys {
+		if v := m.begin(); !hasRow(&v, k) {
+			t.Fatalf("the key %q is known to exist, and does not", string(k))
+		}
+	}
 	if size != heart.size {
 		t.Fatalf("%d records are counted, %d are there", heart.size, size)
 	}
+}
+
+func hasRow(v *view, k api.Key) bool {
+	_, ok := v.get(v.key.ofKey(tableKV, k))
+	return ok
 }
 
 // TestWindows: through writes, repetitions, acknowledgements in any order, expiry and a restore.
@@ -56,6 +66,8 @@ func TestWindows(t *testing.T) {
 			}
 		case 2:
 			commands = append(commands, Encode(Forget{Client: api.ClientID{1 + byte(r.IntN(6))}, Below: uint64(r.IntN(60))}))
+		case 5:
+			commands = append(commands, Encode(Write{Term: 1, Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: benchKey(r.IntN(5))}}}}))
 		case 3:
 			m.tx.room.windows.clear()
 		case 4:

@@ -200,10 +200,11 @@ func (t *tx) function(op *api.Op, o *owned, ver api.Version, made *api.Step) api
 }
 
 func (t *tx) put(k api.Key, ver api.Version, data []byte) {
-	if _, exists := t.get(t.key.ofKey(tableKV, k)); !exists {
+	if !t.exists(k) {
 		t.meta.Keys++
 		t.delTombstone(k)
 	}
+	t.windows.present(k)
 	t.set(t.key.ofKey(tableKV, k), value{ver, data}.row())
 }
 
@@ -211,6 +212,7 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 // that was never there is there as an absence from now on.
 func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
 	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
+		delete(t.windows.keys, k)
 		t.del(t.key.ofKey(tableKV, k))
 		t.meta.Keys--
 	} else {
