@@ -109,18 +109,15 @@ func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.N
 	if !c.again {
 		return c.send(ctx, node)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	var cancel context.CancelFunc
 	if c.timeout > 0 {
-		ctx, cancel = withTimeout(ctx, cancel, c.timeout)
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
 	}
 	defer cancel()
 	defer r.hints.watch(g, node, cancel)()
 	return c.send(ctx, node)
-}
-
-func withTimeout(ctx context.Context, outer context.CancelFunc, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, d)
-	return ctx, func() { cancel(); outer() }
 }
 
 // pause waits before another round: at least what the node asked for, growing with each pause, jittered. Its error is
