@@ -8,7 +8,9 @@ const (
 	MaxValueBytes = 1 << 20
 	MaxTxnOps     = 1000
 	MaxTxnBytes   = 8 << 20
-	MaxListLimit  = 1000
+	// MaxTxnBodyBytes bounds a transaction in JSON: its bytes at their longest, each written as \u00XX, and room for the rest.
+	MaxTxnBodyBytes = 6*MaxTxnBytes + 1<<20
+	MaxListLimit    = 1000
 	// DefaultListLimit entries come where a list names no limit.
 	DefaultListLimit = 100
 	MaxListBytes     = 8 << 20

@@ -223,6 +223,8 @@ type Timing struct {
 	Commit time.Duration `cbor:"3,keyasint,omitempty"` // the log, or the confirm round of a read
 	// Delayed names the holders that made a write wait for expiry or longest, at most [MaxDelays] of them.
 	Delayed []Delay `cbor:"4,keyasint,omitempty"`
+	// Mode is how a transaction was carried out, where that was chosen: "m0", "m1", "m2" or "m3".
+	Mode string `cbor:"5,keyasint,omitempty"`
 }
 
 // MaxDelays bounds Timing.Delayed.

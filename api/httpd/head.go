@@ -32,7 +32,7 @@ func commonHead(node api.NodeID) []byte {
 // replyHead answers 200 with the entry's value, if it can be done this way.
 func (x *exchange) replyHead(e *api.Entry, res *api.ReadResult) bool {
 	if x.r.Method != http.MethodGet || x.r.ProtoMajor != 1 || x.r.ProtoMinor != 1 || !x.small(e.Value) ||
-		x.head == nil || res.Timing.Route+res.Timing.Revoke+res.Timing.Commit != 0 || !plainText(string(res.Group)) {
+		x.head == nil || res.Timing.Route+res.Timing.Revoke+res.Timing.Commit != 0 || res.Timing.Mode != "" || !plainText(string(res.Group)) {
 		return false
 	}
 	c, ok := x.r.Context().Value(connKey{}).(*retellingConn)

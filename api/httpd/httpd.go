@@ -1,5 +1,5 @@
-// Package httpd is Edgehold's HTTP API over any [api.Store]: values under /v1/kv, the cluster under /v1/cluster, and the
-// probes. It routes by the path exactly as it was sent, so that every key of any bytes has a path; nothing is cleaned or
+// Package httpd is Edgehold's HTTP API over any [api.Store]: values under /v1/kv, transactions at /v1/txn, the cluster under
+// /v1/cluster, and the probes. It routes by the path exactly as it was sent, so that every key of any bytes has a path; nothing is cleaned or
 // redirected. Errors are problem+json (RFC 9457) that say whether the request was applied.
 package httpd
 

@@ -52,7 +52,7 @@ func (x *exchange) fail(err error) {
 	if e.Key != "" {
 		p.keyText = textOfKey(e.Key)
 	}
-	if e.Code == api.CodeNotFound && e.Key != "" || e.Code == api.CodePreconditionFailed {
+	if e.Code == api.CodeNotFound && e.Key != "" || e.Code == api.CodePreconditionFailed && (x.key != "" || !e.Version.IsZero()) {
 		p.Version = e.Version.String()
 		x.set("Edgehold-Version", p.Version)
 	}

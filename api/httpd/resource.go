@@ -34,6 +34,10 @@ var (
 		name: "placement", allow: http.MethodPost,
 		methods: map[string]func(*exchange) error{http.MethodPost: postPlacement},
 	}
+	txnResource = &resource{
+		name: "txn", allow: http.MethodPost,
+		methods: map[string]func(*exchange) error{http.MethodPost: postTxn},
+	}
 	// callsResource counts what comes by its streams, not the streams.
 	callsResource = &resource{
 		name: "calls", allow: http.MethodGet, probe: true,
@@ -70,6 +74,8 @@ func (h *handler) resource(u *url.URL) (*resource, api.Key) {
 	switch raw {
 	case "/v1/kv":
 		return available(listResource, h.Lister != nil), ""
+	case "/v1/txn":
+		return txnResource, ""
 	case "/v1/calls":
 		return callsResource, ""
 	case "/v1/cluster":

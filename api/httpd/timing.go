@@ -8,15 +8,16 @@ import (
 )
 
 // timing tells as Server-Timing where the time went, in milliseconds; parts that took none are left out. The revoke's
-// description names the lease holders that a write waited for.
+// description names the lease holders that a write waited for, that of the mode says how a transaction was carried out.
 func (x *exchange) timing(t *api.Timing) {
-	if t.Route == 0 && t.Revoke == 0 && t.Commit == 0 {
+	if t.Route == 0 && t.Revoke == 0 && t.Commit == 0 && t.Mode == "" {
 		return
 	}
 	b := make([]byte, 0, 96)
 	b = appendMetric(b, "route", t.Route, nil)
 	b = appendMetric(b, "revoke", t.Revoke, t.Delayed)
 	b = appendMetric(b, "commit", t.Commit, nil)
+	b = appendMode(b, t.Mode)
 	x.set("Server-Timing", string(b))
 }
 
@@ -35,7 +36,7 @@ func appendMetric(b []byte, name string, d time.Duration, by []api.Delay) []byte
 		} else {
 			b = append(b, ", "...)
 		}
-		b = append(appendName(b, delay.Node), ' ')
+		b = append(appendName(b, string(delay.Node)), ' ')
 		b = append(appendMillis(b, delay.Wait), "ms"...)
 	}
 	if len(by) > 0 {
@@ -44,12 +45,22 @@ func appendMetric(b []byte, name string, d time.Duration, by []api.Delay) []byte
 	return b
 }
 
+func appendMode(b []byte, mode string) []byte {
+	if mode == "" {
+		return b
+	}
+	if len(b) > 0 {
+		b = append(b, ", "...)
+	}
+	return append(appendName(append(b, `mode;desc="`...), mode), '"')
+}
+
 func appendMillis(b []byte, d time.Duration) []byte {
 	return strconv.AppendFloat(b, float64(d)/float64(time.Millisecond), 'f', 3, 64)
 }
 
-// appendName appends what of a node's name may stand in a quoted string of a header.
-func appendName(b []byte, n api.NodeID) []byte {
+// appendName appends what of a name may stand in a quoted string of a header.
+func appendName(b []byte, n string) []byte {
 	for i := range len(n) {
 		if c := n[i]; c > ' ' && c < 0x7f && c != '"' && c != '\\' {
 			b = append(b, c)

@@ -62,12 +62,14 @@ func putTiming(w *writer, t *api.Timing) {
 	w.time(t.Revoke)
 	w.time(t.Commit)
 	putList(w, t.Delayed, func(w *writer, d *api.Delay) { w.text(string(d.Node)); w.time(d.Wait) })
+	w.text(t.Mode)
 }
 
 func readTiming(r *reader) api.Timing {
 	return api.Timing{
 		Route: r.time(), Revoke: r.time(), Commit: r.time(),
 		Delayed: list(r, 2, func(r *reader, d *api.Delay) { d.Node, d.Wait = api.NodeID(r.text()), r.time() }),
+		Mode:    r.text(),
 	}
 }
 

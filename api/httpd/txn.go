@@ -1,0 +1,125 @@
+package httpd
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// postTxn answers a transaction over keys of any groups: {"if":[...],"then":[...],"else":[...]}. Nothing of it is carried
+// out after an error, but after "applied":"unknown". That if did not hold is no error.
+func postTxn(x *exchange) error {
+	id, err := requestID(x.r.Header)
+	if err != nil {
+		return err
+	}
+	body, err := x.body(api.MaxTxnBodyBytes, "body")
+	if err != nil {
+		return err
+	}
+	t, err := parseTxn(body)
+	if err != nil {
+		return err
+	}
+	if onlyGets(t) {
+		return x.readTxn(t)
+	}
+	t.ID, x.writes = id, true
+	res, err := x.Store.Do(x.ctx, t)
+	if err != nil {
+		return err
+	}
+	x.ownerHeaders(api.ServedByOwner, res.Group)
+	x.timing(&res.Timing)
+	if res.Replayed {
+		x.set(replayedHeader, "true")
+	}
+	if !res.Version.IsZero() {
+		x.set("Edgehold-Version", res.Version.String())
+	}
+	branch := t.Then
+	if !res.Committed {
+		branch = t.Else
+	}
+	x.replyTxn(branch, res)
+	return nil
+}
+
+// onlyGets tells whether the transaction is a read-only one: nothing is tested or written.
+func onlyGets(t *api.Txn) bool {
+	for i := range t.Then {
+		if t.Then[i].Kind != api.OpGet {
+			return false
+		}
+	}
+	return len(t.If) == 0 && len(t.Else) == 0
+}
+
+// readTxn answers a read-only transaction from one snapshot. It needs no id: it may be carried out any number of times.
+func (x *exchange) readTxn(t *api.Txn) error {
+	q := &api.ReadRequest{Snapshot: true}
+	for i := range t.Then {
+		q.Keys = append(q.Keys, t.Then[i].Key)
+	}
+	res, err := x.Store.Read(x.ctx, q)
+	switch {
+	case err != nil:
+		return err
+	case !res.Snapshot:
+		return api.Errorf(api.CodeUnavailable, "the keys could not be read as of one instant")
+	}
+	x.ownerHeaders(res.ServedBy, res.Group)
+	x.timing(&res.Timing)
+	x.replyTxn(t.Then, &api.TxnResult{Committed: true, Entries: res.Entries})
+	return nil
+}
+
+// replyTxn answers 200 with {"committed":...,"results":[...]}, a result for each operation of the branch that ran. An
+// answer that is long is sent as it is made.
+func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
+	x.w.Header()["Content-Type"] = jsonType
+	begun := false
+	b := strconv.AppendBool(append(make([]byte, 0, 512), `{"committed":`...), res.Committed)
+	b = append(b, `,"results":[`...)
+	for i := range branch {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendResult(b, branch[i].Kind, &res.Entries[i])
+		if len(b) < flushBytes {
+			continue
+		}
+		if !begun {
+			begun = true
+			x.reply(http.StatusOK)
+		}
+		x.send(b)
+		b = b[:0]
+	}
+	b = append(b, ']')
+	if !res.Version.IsZero() {
+		b = append(appendVersion(append(b, `,"version":"`...), res.Version), '"')
+	}
+	if res.Replayed {
+		b = append(b, `,"replayed":true`...)
+	}
+	b = append(b, "}\n"...)
+	if !begun {
+		x.set("Content-Length", strconv.Itoa(len(b)))
+		x.reply(http.StatusOK)
+	}
+	x.send(b)
+}
+
+// appendResult appends what one operation came to.
+func appendResult(b []byte, kind api.OpKind, e *api.Entry) []byte {
+	b = appendText(append(b, '{'), "key", []byte(e.Key))
+	switch {
+	case kind == api.OpGet && !e.Exists:
+		b = append(b, `,"exists":false`...)
+	case kind == api.OpGet || kind == api.OpAdd:
+		b = appendText(append(b, ','), "value", e.Value)
+	}
+	return append(appendVersion(append(b, `,"version":"`...), e.Version), `"}`...)
+}

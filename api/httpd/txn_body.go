@@ -1,0 +1,240 @@
+package httpd
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// parseTxn reads the body of POST /v1/txn. CodeInvalid and CodeTooLarge name the place, as then[2].put.
+func parseTxn(body []byte) (*api.Txn, error) {
+	p := txnParser{jsonReader: jsonReader{b: body}}
+	p.object(func(name string) {
+		switch name {
+		case "if":
+			p.list(name, p.cond)
+		case "then":
+			p.list(name, func() { p.step(&p.t.Then) })
+		case "else":
+			p.list(name, func() { p.step(&p.t.Else) })
+		case "age":
+			p.age()
+		default:
+			p.unknown(name)
+		}
+	})
+	p.end()
+	switch {
+	case p.err != nil:
+		return nil, p.err
+	case p.count > api.MaxTxnOps: // not all of them were kept
+		return nil, api.Errorf(api.CodeTooLarge, "transaction of %d operations is over the limit of %d operations", p.count, api.MaxTxnOps)
+	}
+	return &p.t, p.t.Check()
+}
+
+// txnParser reads a transaction.
+type txnParser struct {
+	jsonReader
+	t     api.Txn
+	count int // of conditions and operations
+}
+
+// list reads an array, whose elements are the places.
+func (p *txnParser) list(name string, element func()) {
+	p.place = name
+	p.array(func(i int) {
+		p.place = name + "[" + strconv.Itoa(i) + "]"
+		p.count++
+		element()
+		p.place = name
+	})
+	p.place = ""
+}
+
+// age reads the time of the first attempt.
+func (p *txnParser) age() {
+	p.place = "age"
+	n, err := strconv.ParseUint(p.integer(), 10, 64)
+	if err != nil {
+		p.fail("it is the time of the first attempt, in nanoseconds since 1970")
+	}
+	p.t.Age, p.place = n, ""
+}
+
+// cond reads a condition and keeps it while the transaction is within the limits.
+func (p *txnParser) cond() {
+	f := p.fields("key", "key_base64", "value", "value_base64", "version", "exists")
+	c := api.Cond{Key: p.key(&f)}
+	switch {
+	case p.err != nil:
+		return
+	case f.tests() != 1:
+		p.fail("a condition tests one of version, exists, and value or value_base64")
+		return
+	case f.version != nil:
+		c.Kind, c.Version = api.CondVersion, *f.version
+	case f.exists == nil:
+		c.Kind, c.Value = api.CondValue, p.value(&f)
+	case *f.exists:
+		c.Kind = api.CondExists
+	default:
+		c.Kind = api.CondAbsent
+	}
+	if p.count <= api.MaxTxnOps {
+		p.t.If = append(p.t.If, c)
+	}
+}
+
+// kinds are the operations by their names, and the members of each beside the key's.
+var kinds = map[string]struct {
+	kind    api.OpKind
+	members []string
+}{
+	"get":              {api.OpGet, nil},
+	"put":              {api.OpPut, []string{"value", "value_base64"}},
+	"delete":           {api.OpDelete, nil},
+	"add":              {api.OpAdd, []string{"delta"}},
+	"append_if_absent": {api.OpAppendIfAbsent, []string{"value", "value_base64"}},
+}
+
+// step reads an operation, {"put":{...}}, and keeps it while the transaction is within the limits.
+func (p *txnParser) step(steps *[]api.Op) {
+	place, o := p.place, api.Op{}
+	p.object(func(name string) {
+		k, ok := kinds[name]
+		switch {
+		case !ok:
+			p.fail("%.40q is none of put, delete, add, append_if_absent, get", name)
+			return
+		case o.Kind != 0:
+			p.fail("an operation has one name; write %q as the next one", name)
+			return
+		}
+		p.place = place + "." + name
+		o = p.operation(k.kind, k.members)
+		p.place = place
+	})
+	if o.Kind == 0 {
+		p.fail(`an operation is an object such as {"put":{"key":"k","value":"v"}}`)
+	}
+	if p.err == nil && p.count <= api.MaxTxnOps {
+		*steps = append(*steps, o)
+	}
+}
+
+// operation reads what stands behind the operation's name.
+func (p *txnParser) operation(kind api.OpKind, members []string) api.Op {
+	f := p.fields(append([]string{"key", "key_base64"}, members...)...)
+	o := api.Op{Kind: kind, Key: p.key(&f)}
+	switch kind {
+	case api.OpPut, api.OpAppendIfAbsent:
+		o.Value = p.value(&f)
+	case api.OpAdd:
+		if f.delta == nil {
+			p.fail("delta is missing")
+			return o
+		}
+		o.Delta = *f.delta
+	}
+	return o
+}
+
+// field is a key or value in either form.
+type field struct {
+	bytes []byte
+	given bool
+}
+
+// fields are the members of a condition or of an operation.
+type fields struct {
+	key, value field
+	version    *api.Version
+	exists     *bool
+	delta      *int64
+}
+
+// tests counts what a condition tests.
+func (f *fields) tests() int {
+	n := 0
+	for _, given := range [3]bool{f.value.given, f.version != nil, f.exists != nil} {
+		if given {
+			n++
+		}
+	}
+	return n
+}
+
+// fields reads an object of the named members.
+func (p *txnParser) fields(members ...string) fields {
+	var f fields
+	p.object(func(name string) {
+		switch {
+		case slices.Contains(members, name):
+			p.member(&f, name)
+		case name == "ttl":
+			p.fail("ttl: keys that expire are not supported")
+		default:
+			p.unknown(name)
+		}
+	})
+	return f
+}
+
+func (p *txnParser) member(f *fields, name string) {
+	switch name {
+	case "key":
+		p.set(&f.key, name, p.text())
+	case "key_base64":
+		p.set(&f.key, name, p.base64())
+	case "value":
+		p.set(&f.value, name, p.text())
+	case "value_base64":
+		p.set(&f.value, name, p.base64())
+	case "version":
+		text := string(p.text())
+		v, err := api.ParseVersion(text)
+		if err != nil || v.String() != text {
+			p.fail("version %.60q is not of the form EPOCH.INDEX", text)
+		}
+		f.version = &v
+	case "exists":
+		b := p.boolean()
+		f.exists = &b
+	case "delta":
+		n, err := strconv.ParseInt(p.integer(), 10, 64)
+		if err != nil {
+			p.fail("delta is not a decimal integer of 64 bits")
+		}
+		f.delta = &n
+	}
+}
+
+func (p *txnParser) set(f *field, name string, bytes []byte) {
+	if f.given {
+		p.fail("%s stands beside its other form", name)
+	}
+	f.bytes, f.given = bytes, true
+}
+
+// key is the key that must have been given.
+func (p *txnParser) key(f *fields) api.Key {
+	k := api.Key(f.key.bytes)
+	if !f.key.given {
+		p.fail("key or key_base64 is missing")
+	} else {
+		p.refuse(api.CheckKey(k))
+	}
+	return k
+}
+
+// value is the value that must have been given.
+func (p *txnParser) value(f *fields) []byte {
+	if !f.value.given {
+		p.fail("value or value_base64 is missing")
+	} else {
+		p.refuse(api.CheckValue(f.value.bytes))
+	}
+	return f.value.bytes
+}

@@ -1,0 +1,28 @@
+package httpd
+
+import (
+	"encoding/json"
+	"testing"
+)
+
+// FuzzTxnBody: whatever comes is read or refused, and what is read is JSON within the limits.
+func FuzzTxnBody(f *testing.F) {
+	for _, body := range []string{
+		`{"if":[{"key":"a","version":"1.2"},{"key_base64":"/w==","exists":false},{"key":"b","value":"\u00e9\ud83d\ude00"}],"age":7}`,
+		`{"then":[{"put":{"key":"a","value_base64":"AP4="}},{"add":{"key":"n","delta":"-1"}},{"add":{"key":"n","delta":0}}],"else":[{"get":{"key":"\n"}}]}`,
+		`{"then":[{"append_if_absent":{"key":"a","value":"<1>"}},{"delete":{"key":"a"}}]} `,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		txn, err := parseTxn(body)
+		switch {
+		case err != nil:
+			return
+		case !json.Valid(body):
+			t.Errorf("%q is no JSON, and was read as %+v", body, txn)
+		case txn.Check() != nil:
+			t.Errorf("%q: %v", body, txn.Check())
+		}
+	})
+}
