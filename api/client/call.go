@@ -25,9 +25,19 @@ type call struct {
 	query  url.Values
 	header http.Header
 	body   []byte
+	// render makes the body of a call that goes as a request of its own, where that is not needed always; size is then about
+	// what it has in it. nil where body is there.
+	render func() []byte
+	size   int
 	limit  int64 // of the answer's body
 	// writes: the call may change something. once: sent twice it takes effect once.
 	writes, once bool
+	// telling: the answer to the write tells more than its header does.
+	telling bool
+	// hasty: where no node can carry the call out now, and none may have done, that is told after one round of them all.
+	hasty bool
+	// fickle: that the write was refused for what a key holds says nothing about another attempt of it.
+	fickle bool
 	// id gives the id of each attempt, as an Idempotency-Key or, on a stream, as it is; nil where there is none.
 	id func() identity
 	// untimed: the path takes no timeout parameter.
@@ -81,7 +91,7 @@ type failure struct {
 func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	bounded, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	if (q.read != nil || q.txn != nil) && len(q.body) <= maxStreamedValue {
+	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
 		s, err := c.stream(bounded, e)
 		if err != nil {
 			return nil, c.unanswered(ctx, e, q, err, false)
@@ -105,13 +115,15 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 	defer func() { _ = res.Body.Close() }() // read to its end, or broken anyway
 	body, err := io.ReadAll(io.LimitReader(res.Body, q.limit+1))
 	success := res.StatusCode/100 == 2 || res.StatusCode == http.StatusNotModified
-	if success && q.writes {
+	if success && q.writes && !q.telling {
 		err = nil // all that matters stands in the header
 	}
 	a := &answer{status: res.StatusCode, header: res.Header, body: body}
 	switch {
 	case err != nil:
 		return nil, c.unanswered(ctx, e, q, err, q.writes)
+	case int64(len(body)) > q.limit && q.telling && success:
+		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "it was carried out, but its answer is longer than %d bytes", q.limit), verdict: final}
 	case int64(len(body)) > q.limit:
 		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered more than %d bytes", e.base.Host, q.limit), verdict: elsewhere}
 	case success:
@@ -119,6 +131,14 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 		return a, nil
 	}
 	return nil, c.refused(e, refusal(q, e, a))
+}
+
+// bytes is about how much the call carries.
+func (q *call) bytes() int {
+	if q.render != nil {
+		return q.size
+	}
+	return len(q.body)
 }
 
 // refused notes what a refusal says about the node.
@@ -150,6 +170,9 @@ func (c *Client) unanswered(ctx context.Context, e *endpoint, q *call, err error
 // request renders the call for the node.
 func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*http.Request, error) {
 	var body io.Reader
+	if q.body == nil && q.render != nil {
+		q.body = q.render()
+	}
 	if q.body != nil {
 		body = bytes.NewReader(q.body)
 	}

@@ -15,6 +15,20 @@
 // the node holds a lease on the key it answers without asking anyone ([Value.ServedBy]). [Quorum] always asks the owner;
 // [MaxStale] and [Stale] trade age for availability, and the answer says how old it is.
 //
+// # Transactions
+//
+// [Client.Txn] runs a function that reads and writes keys of any regions, and commits it atomically, strictly serializable with
+// everything else. [Client.View] runs one that only reads, on one snapshot. Both may run the function several times:
+//
+//	err = c.Txn(ctx, func(tx *client.Tx) error {
+//		v, err := tx.Get(ctx, "eu-west/alice")
+//		if err != nil {
+//			return err
+//		}
+//		_ = tx.Put("us-east/alice", v.Value) // where it is refused, Txn tells
+//		return tx.Delete("eu-west/alice")
+//	})
+//
 // # Errors
 //
 // Every error is an [*api.Error]; test its code with errors.Is(err, api.CodeNotFound) and so on. One code matters above

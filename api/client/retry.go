@@ -23,11 +23,8 @@ const (
 // run sends the call until a node answers it, or asking on makes no sense, or its time is over. An error may come with
 // the answer that refused.
 func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		bounded, cancel := context.WithTimeout(ctx, c.config.Timeout)
-		defer cancel()
-		ctx = bounded
-	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	if q.writes {
 		bounded, cancel := context.WithTimeout(ctx, maxWrite)
 		defer cancel()
@@ -41,7 +38,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 		}
 		e := c.endpoints.next(time.Now(), tried)
 		if e == nil {
-			if past.last.verdict == elsewhere { // every node says so
+			if past.last.verdict == elsewhere || q.hasty && !past.unknown { // every node says so
 				return past.last.answer, past.settle(q, past.last.err)
 			}
 			pause(ctx, round, past.last.err.RetryAfter)
@@ -61,6 +58,14 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	}
 }
 
+// bounded is ctx, ending by [Config].Timeout where it has no deadline.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.config.Timeout)
+}
+
 // budget is what the next attempt gets of the call's time: half, where another node may need the rest.
 func (c *Client) budget(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
@@ -73,7 +78,12 @@ func (c *Client) budget(ctx context.Context) time.Duration {
 
 // pause waits before the next round, longer each time, with jitter, and as long as the node asked for within reason.
 func pause(ctx context.Context, round int, asked time.Duration) {
-	d := min(pauseMost, max(pauseFirst<<min(round, 10), asked))
+	pauseFrom(ctx, pauseFirst, round, asked)
+}
+
+// pauseFrom is pause that begins with another length.
+func pauseFrom(ctx context.Context, first time.Duration, round int, asked time.Duration) {
+	d := min(pauseMost, max(first<<min(round, 10), asked))
 	timer := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer timer.Stop()
 	select {
@@ -99,9 +109,10 @@ func (h *history) add(ctx context.Context, f *failure) {
 }
 
 // settle is the error that ends the call. That a condition did not hold is the outcome of the write itself, whichever
-// attempt it was; any other refusal says nothing about an attempt before it whose outcome is unknown.
+// attempt it was, unless the call is fickle; any other refusal says nothing about an attempt before it whose outcome is unknown.
 func (h *history) settle(q *call, err *api.Error) error {
-	if h.unknown && err.Code != api.CodePreconditionFailed && err.Code != api.CodeAmbiguous {
+	outcome := err.Code == api.CodePreconditionFailed && !q.fickle
+	if h.unknown && !outcome && err.Code != api.CodeAmbiguous {
 		err = &api.Error{Code: api.CodeAmbiguous, Hint: "an attempt may have taken effect, and then:", Err: err}
 	}
 	err.Op, err.Key = q.op, q.key

@@ -185,11 +185,13 @@ func (c *Client) attemptOn(ctx, bounded context.Context, s *opening, e *endpoint
 		a.txn, err = s.client.Do(bounded, &t)
 	}
 	switch {
-	case err == nil && entries(a) > 0:
+	case err == nil && q.answeredBy(a):
 		c.endpoints.answered(e)
 		return a, nil
+	case err == nil && q.writes:
+		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "%s did not say what came of each step", e.base.Host), verdict: elsewhere}
 	case err == nil:
-		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered nothing", e.base.Host), verdict: elsewhere}
+		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s did not answer what was asked", e.base.Host), verdict: elsewhere}
 	case errors.Is(err, wire.ErrBroken), bounded.Err() != nil:
 		return nil, c.unanswered(ctx, e, q, err, api.CodeOf(err) == api.CodeAmbiguous)
 	}
@@ -197,9 +199,16 @@ func (c *Client) attemptOn(ctx, bounded context.Context, s *opening, e *endpoint
 	return nil, c.refused(e, judge(q, &known))
 }
 
-func entries(a *answer) int {
+// answeredBy tells whether the answer has all that was asked.
+func (q *call) answeredBy(a *answer) bool {
 	if a.read != nil {
-		return len(a.read.Entries)
+		return len(a.read.Entries) == len(q.read.Keys)
 	}
-	return len(a.txn.Entries)
+	want := len(q.txn.Then)
+	if !a.txn.Committed {
+		if want = len(q.txn.Else); want == 0 {
+			want = len(q.txn.If) // the present state of what was tested
+		}
+	}
+	return len(a.txn.Entries) == want
 }

@@ -52,20 +52,11 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 	o.conditions(q.header)
 	q.txn.If = o.conds(q.key)
 	q.limit, q.writes, q.once = maxWriteAnswer, true, true
-	if o.key != nil {
-		id, err := api.ParseIdempotencyKey(*o.key)
-		if err != nil {
-			return written{}, asRefused(q, err)
-		}
-		q.id = func() identity { return identity{id, *o.key} }
-	} else {
-		id, end, err := c.beginWrite()
-		if err != nil {
-			return written{}, asRefused(q, err)
-		}
-		defer end()
-		q.id = func() identity { return identity{request: id()} }
+	end, err := c.identify(q, o)
+	if err != nil {
+		return written{}, err
 	}
+	defer end()
 	a, err := c.run(ctx, q)
 	if a == nil {
 		return written{}, err
@@ -81,6 +72,25 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 		return written{}, asRefused(q, &api.Error{Code: api.CodeAmbiguous, Hint: "the answer has no version: is the endpoint Edgehold's?"})
 	}
 	return w, nil
+}
+
+// identify gives the call the id that the options name, or one of the client's. The caller calls end when it will send the
+// call no more.
+func (c *Client) identify(q *call, o *writeOptions) (end func(), err error) {
+	if o.key != nil {
+		id, err := api.ParseIdempotencyKey(*o.key)
+		if err != nil {
+			return nil, asRefused(q, err)
+		}
+		q.id = func() identity { return identity{id, *o.key} }
+		return func() {}, nil
+	}
+	id, end, err := c.beginWrite()
+	if err != nil {
+		return nil, asRefused(q, err)
+	}
+	q.id = func() identity { return identity{request: id()} }
+	return end, nil
 }
 
 // maxWriteAnswer bounds the answer to a write: little but the key.

@@ -227,7 +227,7 @@ func (r *jsonReader) text() []byte {
 // escape appends what the escape at hand stands for.
 func (r *jsonReader) escape(out []byte) []byte {
 	if r.at+1 < len(r.b) {
-		if plain, ok := escapes[r.b[r.at+1]]; ok {
+		if plain := unescaped(r.b[r.at+1]); plain != 0 {
 			r.at += 2
 			return append(out, plain)
 		}
@@ -245,7 +245,24 @@ func (r *jsonReader) escape(out []byte) []byte {
 	return utf8.AppendRune(out, c)
 }
 
-var escapes = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+// unescaped is what a backslash and c stand for; 0 where that is no escape of two bytes.
+func unescaped(c byte) byte {
+	switch c {
+	case '"', '\\', '/':
+		return c
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return 0
+}
 
 // unit reads \uXXXX, if that is at hand.
 func (r *jsonReader) unit() (rune, bool) {

@@ -1,0 +1,203 @@
+package client
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// get finds what the keys hold for the transaction; what it gives is the caller's own.
+func (tx *Tx) get(ctx context.Context, op string, keys []api.Key) ([]found, error) {
+	ctx, cancel := tx.within(ctx)
+	defer cancel()
+	if tx.view { // all that it reads must fit together: one read after the other
+		select {
+		case tx.turn <- struct{}{}:
+			defer func() { <-tx.turn }()
+		case <-ctx.Done():
+			return nil, &api.Error{Code: api.CodeUnavailable, Op: op, Err: ctx.Err()}
+		}
+	}
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	missing, err := tx.missing(op, keys)
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		if err := tx.fetch(ctx, op, missing); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]found, 0, len(keys))
+	for _, k := range keys {
+		f, err := tx.holds(k)
+		if err != nil {
+			return nil, err
+		}
+		f.Value = bytes.Clone(f.Value)
+		if f.Exists && f.Value == nil {
+			f.Value = []byte{}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// missing are those of the keys that must be read, each once.
+func (tx *Tx) missing(op string, keys []api.Key) ([]api.Key, error) {
+	var missing []api.Key
+	for _, k := range keys {
+		if err := tx.usable(op, k); err != nil {
+			return nil, err
+		}
+		if err := api.CheckKey(k); err != nil {
+			return nil, failed(op, k, err)
+		}
+		if f, ok := tx.cached[k]; ok && tx.grow(1, len(k)) == nil {
+			delete(tx.cached, k)
+			tx.remember(f)
+		}
+		if _, ok := tx.read[k]; !ok && tx.fixed(k) < 0 {
+			missing = append(missing, k)
+		}
+	}
+	return api.SortKeys(missing), nil
+}
+
+func (tx *Tx) remember(f found) {
+	tx.read[f.Key] = f
+	tx.order = append(tx.order, f.Key)
+}
+
+// fixed is the newest step that makes what the key holds, whatever it held before; -1 where there is none.
+func (tx *Tx) fixed(k api.Key) int {
+	for i := len(tx.steps) - 1; i >= 0; i-- {
+		if o := &tx.steps[i]; o.Key == k && !o.Function() {
+			return i
+		}
+	}
+	return -1
+}
+
+// holds is what the key was read as, with the transaction's own steps carried out on it.
+func (tx *Tx) holds(k api.Key) (found, error) {
+	f, ok := tx.read[k]
+	if !ok {
+		f.Key = k
+	}
+	for i := max(0, tx.fixed(k)); i < len(tx.steps); i++ {
+		o := &tx.steps[i]
+		if o.Key != k {
+			continue
+		}
+		made, err := o.On(f.Value, f.Exists)
+		if err != nil {
+			return found{}, err
+		}
+		if made.Changed {
+			f = found{Entry: api.Entry{Key: k, Value: made.Value, Exists: made.Exists}}
+		}
+	}
+	return f, nil
+}
+
+// fetch reads keys from the store. mu is free meanwhile.
+func (tx *Tx) fetch(ctx context.Context, op string, keys []api.Key) error {
+	size := 0
+	for _, k := range keys {
+		size += len(k)
+	}
+	if err := tx.grow(len(keys), size); err != nil {
+		return failed(op, keys[0], err)
+	}
+	read := tx.fetchEach
+	if tx.view {
+		read = tx.fetchView
+	}
+	err := read(ctx, op, keys)
+	if err != nil {
+		tx.count, tx.size = tx.count-len(keys), tx.size-size
+	}
+	return err
+}
+
+// ask has the request answered; mu is free meanwhile.
+func (tx *Tx) ask(ctx context.Context, op string, q *api.ReadRequest) (*api.ReadResult, api.NodeID, error) {
+	tx.mu.Unlock()
+	res, node, err := tx.c.readAll(ctx, op, q)
+	tx.mu.Lock()
+	if err == nil {
+		err = tx.usable(op, q.Keys[0])
+	}
+	return res, node, err
+}
+
+// fetchEach reads keys, each as of an instant of its own.
+func (tx *Tx) fetchEach(ctx context.Context, op string, keys []api.Key) error {
+	res, node, err := tx.ask(ctx, op, &api.ReadRequest{Keys: keys})
+	if err != nil {
+		return err
+	}
+	tx.reads++
+	tx.snapshot = res.Snapshot || len(keys) == 1
+	for i := range res.Entries {
+		if _, ok := tx.read[keys[i]]; !ok { // else another read was faster: what it has found stands
+			tx.remember(foundIn(res, i, node))
+		}
+	}
+	return nil
+}
+
+// within is ctx, ending when the transaction does.
+func (tx *Tx) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, _ := tx.ctx.Deadline()
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	stop := context.AfterFunc(tx.ctx, func() {
+		if tx.ctx.Err() == context.Canceled { // else ctx has the same deadline, and says so
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+func foundIn(res *api.ReadResult, i int, node api.NodeID) found {
+	return found{Entry: res.Entries[i], by: res.ServedBy, owner: res.Group, node: node}
+}
+
+// fetchView reads keys together with all that this run has read before, as of one instant. Where any of that has changed, what
+// was found is for the next run, and this one is told to end.
+func (tx *Tx) fetchView(ctx context.Context, op string, keys []api.Key) error {
+	q := &api.ReadRequest{Keys: append(append([]api.Key{}, tx.order...), keys...), Snapshot: true}
+	if len(tx.order) > 0 {
+		q.Known = make([]api.Version, len(q.Keys))
+		for i, k := range tx.order {
+			q.Known[i] = tx.read[k].Version
+		}
+	}
+	res, node, err := tx.ask(ctx, op, q)
+	if err != nil {
+		return err
+	}
+	now, moved := make(map[api.Key]found, len(q.Keys)), false
+	for i, k := range q.Keys {
+		f := foundIn(res, i, node)
+		if old, ok := tx.read[k]; ok && old.Version == f.Version {
+			f = old
+		} else if ok {
+			moved = true
+		}
+		now[k] = f
+	}
+	tx.cached = nil // it is of an older instant
+	if moved {
+		tx.moved = now
+		tx.fault = failed(op, keys[0], api.Errorf(api.CodeConflict, "what was read before has changed: return this error, and the function runs again"))
+		return tx.fault
+	}
+	for _, k := range keys {
+		tx.remember(now[k])
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// txnBody is a transaction as POST /v1/txn takes it. A node reads it as the same transaction that a stream carries, so that
+// under one id either is a repetition of the other.
+type txnBody struct {
+	If   []condBody `json:"if,omitempty"`
+	Then []stepBody `json:"then,omitempty"`
+	Else []stepBody `json:"else,omitempty"`
+	Age  string     `json:"age,omitempty"`
+}
+
+// pairBody is a key and perhaps a value, each as text where it is UTF-8 and short in JSON, else in base64.
+type pairBody struct {
+	Key      *string `json:"key,omitempty"`
+	KeyB64   []byte  `json:"key_base64,omitempty"`
+	Value    *string `json:"value,omitempty"`
+	ValueB64 []byte  `json:"value_base64,omitempty"`
+}
+
+type condBody struct {
+	pairBody
+	Version string `json:"version,omitempty"`
+	Exists  *bool  `json:"exists,omitempty"`
+}
+
+// stepBody is an operation under its name.
+type stepBody map[string]stepArgs
+
+type stepArgs struct {
+	pairBody
+	Delta string `json:"delta,omitempty"`
+}
+
+var stepNames = map[api.OpKind]string{
+	api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent",
+}
+
+func textOrBytes(b string) (*string, []byte) {
+	if utf8.ValidString(b) && !strings.ContainsFunc(b, isControl) {
+		return &b, nil
+	}
+	return nil, []byte(b)
+}
+
+// isControl tells whether r takes six bytes in JSON instead of one.
+func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }
+
+func pairOf(k api.Key, value []byte, hasValue bool) (p pairBody) {
+	p.Key, p.KeyB64 = textOrBytes(string(k))
+	if hasValue {
+		p.Value, p.ValueB64 = textOrBytes(string(value))
+	}
+	return p
+}
+
+// renderTxn is t in JSON.
+func renderTxn(t *api.Txn) []byte {
+	body := txnBody{Then: stepsOf(t.Then), Else: stepsOf(t.Else)}
+	for i := range t.If {
+		body.If = append(body.If, condOf(&t.If[i]))
+	}
+	if t.Age != 0 {
+		body.Age = strconv.FormatUint(t.Age, 10)
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(body); err != nil {
+		panic(err) // it is text and bytes
+	}
+	return b.Bytes()
+}
+
+func condOf(c *api.Cond) condBody {
+	out := condBody{pairBody: pairOf(c.Key, c.Value, c.Kind == api.CondValue)}
+	switch c.Kind {
+	case api.CondVersion:
+		out.Version = c.Version.String()
+	case api.CondExists, api.CondAbsent:
+		exists := c.Kind == api.CondExists
+		out.Exists = &exists
+	}
+	return out
+}
+
+func stepsOf(steps []api.Op) []stepBody {
+	var out []stepBody
+	for i := range steps {
+		o := &steps[i]
+		args := stepArgs{pairBody: pairOf(o.Key, o.Value, o.Kind == api.OpPut || o.Kind == api.OpAppendIfAbsent)}
+		if o.Kind == api.OpAdd {
+			args.Delta = strconv.FormatInt(o.Delta, 10)
+		}
+		out = append(out, stepBody{stepNames[o.Kind]: args})
+	}
+	return out
+}
+
+// parseTxnAnswer reads what a node answered to t. Where the conditions did not hold and there is no else, it has no entries.
+func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
+	var in struct {
+		Committed *bool `json:"committed"`
+		Results   []struct {
+			pairBody
+			Version string `json:"version"`
+			Exists  *bool  `json:"exists"`
+		} `json:"results"`
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	if in.Committed == nil {
+		return nil, fmt.Errorf("committed is missing")
+	}
+	res, branch := &api.TxnResult{Committed: *in.Committed}, t.Then
+	if !res.Committed {
+		branch = t.Else
+	}
+	if len(in.Results) != len(branch) {
+		return nil, fmt.Errorf("%d results of %d operations", len(in.Results), len(branch))
+	}
+	var err error
+	if in.Version != "" {
+		if res.Version, err = api.ParseVersion(in.Version); err != nil {
+			return nil, err
+		}
+	}
+	for i, r := range in.Results {
+		e := api.Entry{Key: branch[i].Key, Value: textBytes(r.Value, r.ValueB64), Exists: branch[i].Kind != api.OpDelete}
+		if r.Exists != nil {
+			e.Exists = *r.Exists
+		}
+		if e.Version, err = api.ParseVersion(r.Version); err != nil {
+			return nil, err
+		}
+		res.Entries = append(res.Entries, e)
+	}
+	return res, nil
+}

@@ -1,0 +1,112 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// txnStore is the SDK as an [api.Store] of whole transactions and reads of several keys.
+type txnStore struct{ store }
+
+func (s txnStore) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	if r.Consistency != api.Linearizable || len(r.Known) > 0 {
+		return s.store.Read(ctx, r)
+	}
+	res, _, err := s.c.readAll(ctx, "read", r)
+	return res, err
+}
+
+func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	id := identity{request: t.ID}
+	switch {
+	case t.ID.IsZero():
+		request, end, err := s.c.beginWrite()
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		id.request = request()
+	case t.ID.Seq == 0: // there is a text of which the node will make just this client
+		id.key = fmt.Sprintf("opaque-%s", t.ID.Client)
+		id.request, _ = api.ParseIdempotencyKey(id.key)
+	}
+	res, err := s.c.do(ctx, t, func() identity { return id })
+	if err != nil || res.Committed || len(t.Else) > 0 || len(res.Entries) > 0 {
+		return res, err
+	}
+	for _, c := range t.If { // plain HTTP leaves out the present state
+		now, _, err := s.c.readAll(ctx, "read", &api.ReadRequest{Keys: []api.Key{c.Key}})
+		if err != nil {
+			return nil, err
+		}
+		now.Entries[0].Value = nil
+		res.Entries = append(res.Entries, now.Entries[0])
+	}
+	return res, nil
+}
+
+// TestTxnStore: the SDK carries every transaction of the suite, over a stream and as plain requests.
+func TestTxnStore(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
+			c := open(t, Config{PlainHTTP: plain, Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: storetest.NewMemory()}))}})
+			for _, test := range storetest.Cases() {
+				if plain && test.Name == "OnceReplaysRefusals" {
+					continue // it asks for the state that plain HTTP leaves out
+				}
+				t.Run(test.Name, func(t *testing.T) { test.Run(t, txnStore{store{c}}) })
+			}
+		})
+	}
+}
+
+// TestBothFormsOfATxnAreOne: a transaction sent over a stream and again as a plain request is the same.
+func TestBothFormsOfATxnAreOne(t *testing.T) {
+	m := storetest.NewMemory()
+	url := serve(t, httpd.New(httpd.Config{Store: m}))
+	stream, plain := open(t, Config{Endpoints: []string{url}}), open(t, Config{Endpoints: []string{url}, PlainHTTP: true})
+	for name, txn := range map[string]*api.Txn{
+		"writes": {Then: []api.Op{
+			{Kind: api.OpPut, Key: "a", Value: []byte("<&>\u2028\x00\"\\")}, {Kind: api.OpPut, Key: "\xff/", Value: []byte("\xfe")}, {Kind: api.OpPut, Key: "b"},
+			{Kind: api.OpAdd, Key: "n", Delta: -1 << 63}, {Kind: api.OpAdd, Key: "m"}, {Kind: api.OpAppendIfAbsent, Key: "s", Value: []byte("<1>")},
+			{Kind: api.OpDelete, Key: "a"}, {Kind: api.OpGet, Key: "a"}, {Kind: api.OpGet, Key: "s"},
+		}},
+		"conditions": {If: []api.Cond{
+			{Kind: api.CondVersion, Key: "never"}, {Kind: api.CondAbsent, Key: "never"}, {Kind: api.CondExists, Key: "exists"},
+			{Kind: api.CondValue, Key: "exists", Value: []byte{}}, {Kind: api.CondVersion, Key: "exists", Version: api.Version{Epoch: 1, Index: 1}},
+		}},
+		"else":    {If: []api.Cond{{Kind: api.CondValue, Key: "\xff", Value: []byte("\xff")}}, Else: []api.Op{{Kind: api.OpPut, Key: "e", Value: []byte("é")}}},
+		"neither": {If: []api.Cond{{Kind: api.CondAbsent, Key: "exists"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "exists"}}, Age: 1 << 63},
+	} {
+		id, _ := api.ParseIdempotencyKey(name)
+		same := func() identity { return identity{request: id, key: name} }
+		if _, err := stream.Put(t.Context(), "exists", nil, IfAbsent()); err != nil && api.CodeOf(err) != api.CodePreconditionFailed {
+			t.Fatal(err)
+		}
+		first, err := stream.do(t.Context(), txn, same)
+		if err != nil || first.Replayed {
+			t.Errorf("%s: %+v, %v", name, first, err)
+			continue
+		}
+		again, err := plain.do(t.Context(), txn, same)
+		if err != nil || !again.Replayed || again.Committed != first.Committed || again.Version != first.Version || again.Group != first.Group {
+			t.Errorf("%s: %+v, then %+v, %v", name, first, again, err)
+			continue
+		}
+		for i, e := range again.Entries {
+			if f := first.Entries[i]; e.Key != f.Key || e.Version != f.Version || e.Exists != f.Exists || string(e.Value) != string(f.Value) {
+				t.Errorf("%s: entry %d is %+v, then %+v", name, i, f, e)
+			}
+		}
+		other := *txn
+		other.Then = append([]api.Op{{Kind: api.OpGet, Key: "z"}}, txn.Then...)
+		if _, err := plain.do(t.Context(), &other, same); api.CodeOf(err) != api.CodeConflict {
+			t.Errorf("%s with another body: %v", name, err)
+		}
+	}
+}
