@@ -81,9 +81,9 @@ func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
 func (t *tx) end(s Session) {
 	lo := append([]byte(nil), t.key.held(tableHeld, s.ID, "")...)
 	hi := append(append([]byte(nil), lo[:1]...), next(lo[1:])...)
-	for s.Leases > 0 {
+	for from := lo; s.Leases > 0; {
 		var keys []api.Key
-		t.scan(lo, hi, func(k, _ []byte) bool {
+		t.scan(from, hi, func(k, _ []byte) bool {
 			keys = append(keys, api.Key(k[len(lo):]))
 			return len(keys) < t.limits.killChunk
 		})
@@ -94,6 +94,7 @@ func (t *tx) end(s Session) {
 			t.unlease(k, s.ID, api.LeaseID(t.index))
 		}
 		s.Leases -= len(keys)
+		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // from the start it would pass again over all that has gone
 	}
 	t.del(t.key.session(s.ID))
 	t.meta.Sessions--

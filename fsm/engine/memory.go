@@ -4,20 +4,13 @@ import (
 	"errors"
 	"sync"
 	"unsafe"
-
-	"github.com/tidwall/btree"
 )
 
 // memory keeps the keyspace in a B-tree whose nodes are copied on write, once for each snapshot that shares them.
 type memory struct {
 	mu   sync.RWMutex
-	tree *btree.Map[string, []byte] // guarded by mu
+	tree *tree // guarded by mu
 }
-
-// degree is half of the most children that a node of the tree may have.
-const degree = 32
-
-func newTree() *btree.Map[string, []byte] { return btree.NewMap[string, []byte](degree) }
 
 // NewMemory returns an empty engine that is gone when the process ends. Close does nothing.
 func NewMemory() Engine { return &memory{tree: newTree()} }
@@ -30,9 +23,9 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 
 func (m *memory) Get(key []byte) ([]byte, bool, error) {
 	m.mu.RLock()
-	v, ok := m.tree.Get(text(key))
+	r, ok := m.tree.Get(look(text(key)))
 	m.mu.RUnlock()
-	return v, ok, nil
+	return r.data(), ok, nil
 }
 
 func (m *memory) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
@@ -49,9 +42,9 @@ func (m *memory) commit(cs *changes) error {
 	defer m.mu.Unlock()
 	cs.Scan(func(k string, c change) bool {
 		if c.deleted {
-			m.tree.Delete(k)
+			m.tree.Delete(look(k))
 		} else {
-			m.tree.Set(k, c.value)
+			m.tree.Set(newRow(k, c.value))
 		}
 		return true
 	})
@@ -77,11 +70,11 @@ func (m *memory) Close() error { return nil }
 
 // memorySnapshot shares its nodes with the engine until that changes them. Reading changes nothing, so that any number of
 // goroutines may.
-type memorySnapshot struct{ tree *btree.Map[string, []byte] }
+type memorySnapshot struct{ tree *tree }
 
 func (s *memorySnapshot) Get(key []byte) ([]byte, bool, error) {
-	v, ok := s.tree.Get(text(key))
-	return v, ok, nil
+	r, ok := s.tree.Get(look(text(key)))
+	return r.data(), ok, nil
 }
 
 func (s *memorySnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
@@ -97,8 +90,8 @@ var errOrder = errors.New("engine: the keys of a load must rise")
 // memoryLoad builds a tree beside the engine's.
 type memoryLoad struct {
 	engine *memory
-	tree   *btree.Map[string, []byte]
-	last   string
+	tree   *tree
+	last   string // the key of the newest row, which it shares
 }
 
 func (l *memoryLoad) Set(k, v []byte) error {
@@ -108,8 +101,9 @@ func (l *memoryLoad) Set(k, v []byte) error {
 	if l.tree.Len() > 0 && text(k) <= l.last {
 		return errOrder
 	}
-	l.last = string(k)
-	l.tree.Load(l.last, v)
+	r := newRow(text(k), v)
+	l.last = r.name()
+	l.tree.Load(r)
 	return nil
 }
 
@@ -124,22 +118,24 @@ func (l *memoryLoad) Commit() error {
 func (l *memoryLoad) Discard() { l.tree = nil }
 
 // scan visits [lo, hi) of the tree in either order.
-func scan(tree *btree.Map[string, []byte], lo, hi []byte, reverse bool, visit func(k, v []byte) bool) {
+func scan(t *tree, lo, hi []byte, reverse bool, visit func(k, v []byte) bool) {
 	if !reverse {
-		tree.Ascend(text(lo), func(k string, v []byte) bool {
-			return (hi == nil || k < text(hi)) && visit(bytesOf(k), v)
+		t.Ascend(look(text(lo)), func(r row) bool {
+			k := r.name()
+			return (hi == nil || k < text(hi)) && visit(bytesOf(k), r.data())
 		})
 		return
 	}
-	down := func(k string, v []byte) bool {
+	down := func(r row) bool {
+		k := r.name()
 		if hi != nil && k >= text(hi) {
 			return true
 		}
-		return k >= text(lo) && visit(bytesOf(k), v)
+		return k >= text(lo) && visit(bytesOf(k), r.data())
 	}
 	if hi == nil {
-		tree.Reverse(down)
+		t.Reverse(down)
 	} else {
-		tree.Descend(text(hi), down)
+		t.Descend(look(text(hi)), down)
 	}
 }
