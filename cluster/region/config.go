@@ -42,6 +42,9 @@ type Config struct {
 	// MaxWaiting bounds the writes that wait for holders, and again the requests that wait for a new leader's first
 	// entry; 0 is 4096 each. One over gets CodeUnavailable.
 	MaxWaiting int
+	// Gather is the least time between two sendings of revocations: what a burst of writes asks for meanwhile goes in one
+	// message a session. 0 is 1 ms, negative is none.
+	Gather time.Duration
 	// SuspectAfter is how long a holder may leave a revocation unanswered before it is renewed no more; 0 is
 	// api.SuspectAfterNoAnswer.
 	SuspectAfter time.Duration
@@ -94,6 +97,7 @@ func (c *Config) setDefaults() {
 	or(&c.CoolDown, 100*time.Millisecond)
 	or(&c.HeatKeys, 1<<16)
 	or(&c.MaxWaiting, 4096)
+	or(&c.Gather, time.Millisecond)
 	or(&c.SuspectAfter, api.SuspectAfterNoAnswer)
 	or(&c.Linger, time.Minute)
 	or(&c.TombstoneAge, time.Hour)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // heat counts reads and writes by key and node, to tell where a lease pays: a lease on a key that is written more than
@@ -31,7 +32,7 @@ type nodeHeat struct {
 }
 
 // maxHeatNodes bounds the nodes counted a key.
-const maxHeatNodes = 64
+const maxHeatNodes = fsm.MaxKeyHolders
 
 func newHeat(cfg *Config) *heat {
 	return &heat{
@@ -68,15 +69,30 @@ func (t *heat) read(node api.NodeID, k api.Key, n uint32, now time.Time) bool {
 	for i < len(e.nodes) && e.nodes[i].node != node {
 		i++
 	}
-	if i == maxHeatNodes {
-		return false
-	}
-	if i == len(e.nodes) {
+	switch {
+	case i == maxHeatNodes: // as many as may hold a lease on it: the coldest makes room, unless it reads too
+		if i = e.coldest(); e.nodes[i].heat() >= t.after {
+			return false
+		}
+		e.nodes[i] = nodeHeat{node: node}
+	case i == len(e.nodes):
 		e.nodes = append(e.nodes, nodeHeat{node: node})
 	}
 	c := &e.nodes[i]
 	c.reads = min(c.reads+float32(n), 4*t.after)
-	return max(c.reads, c.mean) >= t.after && now.Sub(e.written) >= t.coolDown
+	return c.heat() >= t.after && now.Sub(e.written) >= t.coolDown
+}
+
+func (c *nodeHeat) heat() float32 { return max(c.reads, c.mean) }
+
+// coldest is where the node is that reads least.
+func (e *keyHeat) coldest() (at int) {
+	for i := range e.nodes {
+		if e.nodes[i].heat() < e.nodes[at].heat() {
+			at = i
+		}
+	}
+	return at
 }
 
 // wrote counts a write of k.

@@ -28,14 +28,7 @@ func (r *Region) keep() {
 		case <-r.wake:
 		case <-timer.C:
 		}
-		k.begin()
-		r.send()
-		r.drive()
-		next := idle
-		if r.judge() {
-			next = tick
-		}
-		timer.Reset(next)
+		timer.Reset(k.turn())
 	}
 }
 
@@ -44,6 +37,38 @@ type keeper struct {
 	*Region
 	announced api.Term
 	foundedAt time.Time
+	sentAt    time.Time // when revocations last went out
+	judgedAt  time.Time
+}
+
+// turn does what is due, and tells when to look again. However many writes prompt it, revocations go out once in a while
+// of Config.Gather, so that a burst of them makes few messages, and the first at once; and holders are looked at once a
+// tick, so that a write does not cost more for the many that owe others an answer.
+func (k *keeper) turn() time.Duration {
+	k.begin()
+	k.drive()
+	unreachable := false
+	if time.Since(k.sentAt) >= k.cfg.Gather {
+		var sent bool
+		if sent, unreachable = k.send(); sent {
+			k.sentAt = time.Now()
+		}
+	}
+	if unreachable || time.Since(k.judgedAt) >= tick {
+		k.judge()
+		k.judgedAt = time.Now()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch l := k.lead; {
+	case l == nil:
+		return idle
+	case len(l.unsent) > 0:
+		return min(k.cfg.Gather-time.Since(k.sentAt), tick)
+	case len(l.owing) > 0:
+		return tick - time.Since(k.judgedAt)
+	}
+	return idle
 }
 
 // begin announces a new lead and founds the group, once each.
@@ -80,13 +105,14 @@ func (r *Region) judgement(c fsm.Command) error {
 	return err
 }
 
-// send sends the revocations that were asked for since the last time, in one message a session.
-func (r *Region) send() {
+// send sends the revocations that were asked for since the last time, in one message a session. It tells whether there
+// were any, and whether a holder could not be reached.
+func (r *Region) send() (sent, unreachable bool) {
 	r.mu.Lock()
 	l := r.lead
 	if l == nil {
 		r.mu.Unlock()
-		return
+		return false, false
 	}
 	type message struct {
 		h *holder
@@ -109,20 +135,22 @@ func (r *Region) send() {
 		if r.cfg.Revoker != nil && r.cfg.Revoker.Revoke(m.h.nonce, m.h.node, m.r) == nil {
 			continue
 		}
+		unreachable = true
 		r.mu.Lock()
 		m.h.unreachable = true
 		r.mu.Unlock()
 	}
+	return len(messages) > 0, unreachable
 }
 
 // judge looks at the holders that owe an answer: whoever has expired is waited for no more, whoever cannot be reached or
-// has not answered in time is suspected. It tells whether to look again soon.
-func (r *Region) judge() bool {
+// has not answered in time is suspected.
+func (r *Region) judge() {
 	r.mu.Lock()
 	l := r.lead
 	if l == nil || len(l.owing) == 0 {
 		r.mu.Unlock()
-		return false
+		return
 	}
 	r.mu.Unlock()
 	node, _ := r.log().Leader()
@@ -131,11 +159,11 @@ func (r *Region) judge() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lead != l {
-		return true
+		return
 	}
 	if node != string(r.cfg.Node) {
 		l.abandon(notLeader(node))
-		return true
+		return
 	}
 	for sid := range l.owing {
 		h, suspect := r.holderLocked(l, sid)
@@ -148,7 +176,6 @@ func (r *Region) judge() bool {
 			r.suspectLocked(l, h, suspect)
 		}
 	}
-	return len(l.owing) > 0
 }
 
 // overdue tells whether a revocation has been unanswered for longer than patience.

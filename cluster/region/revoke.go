@@ -161,7 +161,9 @@ func (r *Region) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.Dro
 		close(w.done)
 	}
 	l.waiting++
-	r.signal()
+	if len(l.unsent) > 0 {
+		r.signal()
+	}
 	return nil
 }
 
@@ -202,8 +204,10 @@ func (r *Region) unanswered(l *lead, w *wait) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var nodes []string
+	named := map[api.NodeID]bool{}
 	for c := range w.left {
-		if h := l.holders[c.sid]; h != nil && !slices.Contains(nodes, string(h.node)) {
+		if h := l.holders[c.sid]; h != nil && !named[h.node] {
+			named[h.node] = true
 			nodes = append(nodes, string(h.node))
 			r.metrics.delayed(h.node, time.Since(w.since))
 		}

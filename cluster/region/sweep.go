@@ -1,6 +1,7 @@
 package region
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -79,17 +80,21 @@ func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 }
 
 // endExpired kills the sessions whose expiry passed long ago, and those that were judged expired for a write that then
-// did not come.
+// did not come. Requests go on between two parts of it.
 func (s *sweeper) endExpired(l *lead) {
 	sessions := s.cfg.Machine.Sessions()
 	now := s.cfg.Clock.Now()
 	var kill []api.SessionID
 	alive := make(map[api.Nonce]bool, len(sessions))
-	for _, x := range sessions {
-		alive[x.Nonce] = true
-		if s.over(l, x.ID, now) && len(kill) < maxKilled {
-			kill = append(kill, x.ID)
+	for part := range slices.Chunk(sessions, 256) {
+		s.mu.Lock()
+		for i := range part {
+			alive[part[i].Nonce] = true
+			if len(kill) < maxKilled && s.overLocked(l, &part[i], now) {
+				kill = append(kill, part[i].ID)
+			}
 		}
+		s.mu.Unlock()
 	}
 	s.mu.Lock()
 	s.forgetRatesLocked(alive)
@@ -99,10 +104,11 @@ func (s *sweeper) endExpired(l *lead) {
 	}
 }
 
-func (s *sweeper) over(l *lead, sid api.SessionID, now api.ClockSample) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	h, _ := s.holderLocked(l, sid)
+func (s *sweeper) overLocked(l *lead, x *fsm.Session, now api.ClockSample) bool {
+	if s.renewedLocked(l, x, now) {
+		return false
+	}
+	h, _ := s.holderLocked(l, x.ID)
 	if h == nil {
 		return false
 	}
@@ -110,6 +116,16 @@ func (s *sweeper) over(l *lead, sid api.SessionID, now api.ClockSample) bool {
 		return time.Since(h.refusedAt) >= retry
 	}
 	return s.expiredLocked(l, h, now, s.cfg.Linger)
+}
+
+// renewedLocked tells at a glance of most sessions that they are in good standing.
+func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now api.ClockSample) bool {
+	base, ok := l.extended[x.ID]
+	if _, suspected := s.suspected[x.ID]; !ok || suspected {
+		return false
+	}
+	h := l.holders[x.ID]
+	return (h == nil || !h.refused) && now.GrantorElapsed(base) < api.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
 }
 
 // release gives up the leases that were acknowledged after the writes that had asked for them had gone.
