@@ -105,19 +105,22 @@ func (o *exportOptions) exportFile(ctx context.Context, c *client.Client, counts
 	return errors.Join(err, f.Close())
 }
 
-// exportTo writes the records of the range.
+// exportTo writes the records of the range. While it writes a page the next ones are asked for.
 func exportTo(ctx context.Context, c *client.Client, w io.Writer, keys api.Range, counts *transferred, bar *progress) error {
-	out := bufio.NewWriterSize(w, 64<<10)
-	for e, err := range c.List(ctx, "", client.Between(keys.Start, keys.End)) {
-		if err != nil {
-			return errors.Join(err, out.Flush())
+	out := bufio.NewWriterSize(w, 256<<10)
+	for p := range pagesAhead(ctx, c, keys) {
+		if p.err != nil {
+			return errors.Join(p.err, out.Flush())
 		}
-		if err := printJSON(out, nil, newRecord(e, false)); err != nil {
-			return err
+		for _, e := range p.Entries {
+			if _, err := out.Write(appendRecord(out.AvailableBuffer(), e)); err != nil {
+				return err
+			}
+			size := int64(len(e.Key) + len(e.Value))
+			counts.Records++
+			counts.Bytes += size
+			bar.add(size)
 		}
-		counts.Records++
-		counts.Bytes += int64(len(e.Key) + len(e.Value))
-		bar.add(int64(len(e.Key) + len(e.Value)))
 	}
 	return out.Flush()
 }

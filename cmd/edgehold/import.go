@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
 )
 
 // importTimeout bounds the tries of one record where --timeout says nothing: an import outlasts a change of leader.
@@ -22,14 +23,18 @@ const maxImportConcurrency = 4096
 type importOptions struct {
 	concurrency int
 	resume      string
+	verify      bool
 }
 
 // transferred is what import and export tell at the end.
 type transferred struct {
+	Lines            int64   `json:"lines,omitempty"` // read, by an import
 	Records          int64   `json:"records"`
 	Bytes            int64   `json:"bytes"` // of keys and values
 	Failed           int64   `json:"failed"`
-	SkippedLines     int64   `json:"skipped_lines"` // done by an earlier run
+	SkippedLines     int64   `json:"skipped_lines"`       // done by an earlier run
+	Verified         *int64  `json:"verified,omitempty"`  // records read back
+	Different        *int64  `json:"different,omitempty"` // keys with another value than the last record of theirs
 	Seconds          float64 `json:"seconds"`
 	RecordsPerSecond float64 `json:"records_per_second"`
 }
@@ -53,6 +58,9 @@ func (r *transferred) print(w io.Writer, asJSON bool) error {
 	if r.Failed > 0 {
 		text += fmt.Sprintf("; %d failed", r.Failed)
 	}
+	if r.Verified != nil {
+		text += fmt.Sprintf("; %d read back, %d keys are different", *r.Verified, *r.Different)
+	}
 	_, err := fmt.Fprintln(w, text)
 	return err
 }
@@ -71,8 +79,14 @@ An import that was interrupted goes on where it was when it is run again: the nu
 acknowledged is kept in FILE.progress until the import is complete. To do a record again is harmless.
 
 A record that is refused is reported with its line number and the others go on, up to 100 of them; then, or where the
-cluster does not answer for a minute (or --timeout), the import stops. It exits with 1 unless every record was put.`,
+cluster does not answer for a minute (or --timeout), the import stops. It exits with 0 only if every record was put, with 4
+where it stopped for a record of which nobody knows whether it was put, else with 1.
+
+At the end it tells how many lines it read, and how many records were put and failed. With --verify it then reads FILE
+anew and every record back from the owner of its key, and exits with 1 where a key does not have the value of its last
+record.`,
 		Example: `  edgehold import packages.jsonl
+  edgehold import packages.jsonl --verify
   edgehold export --prefix eu-west/ | edgehold import - --addr http://other:7400`,
 		Args: wantArgs("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,25 +96,44 @@ cluster does not answer for a minute (or --timeout), the import stops. It exits 
 			return runImport(cmd.Context(), t, s, o, args[0])
 		},
 	}
-	cmd.Flags().IntVar(&o.concurrency, "concurrency", 256, "records under way at the same time")
+	cmd.Flags().IntVar(&o.concurrency, "concurrency", 0, "records under way at the same time; 0 is from 512 to 2048, as many as pay")
 	cmd.Flags().StringVar(&o.resume, "resume", "", "state `FILE` of an interrupted import (default the input's name with .progress)")
+	cmd.Flags().BoolVar(&o.verify, "verify", false, "read everything back at the end and compare")
 	return cmd
 }
 
+func (o *importOptions) check(name string) error {
+	switch {
+	case o.concurrency < 0 || o.concurrency > maxImportConcurrency:
+		return usagef("--concurrency %d: choose 1 to %d, or 0", o.concurrency, maxImportConcurrency)
+	case o.verify && name == "-":
+		return usagef("--verify reads the input a second time: name a file instead of -")
+	}
+	return nil
+}
+
+// conns is how many calls there may be at once.
+func (o *importOptions) conns() int {
+	if o.concurrency == 0 {
+		return mostWindow
+	}
+	return o.concurrency
+}
+
 func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, name string) error {
-	if o.concurrency < 1 || o.concurrency > maxImportConcurrency {
-		return usagef("--concurrency %d: choose 1 to %d", o.concurrency, maxImportConcurrency)
+	if err := o.check(name); err != nil {
+		return err
 	}
 	in, size, err := openInput(t, name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	j := &importJob{name: name, concurrency: o.concurrency, state: o.resume}
+	j := &importJob{name: name, state: o.resume, keep: o.verify, flow: newFlow(newWindow(o.concurrency))}
 	if err := j.prepare(t.err); err != nil {
 		return err
 	}
-	c, err := s.open(ctx, o.concurrency)
+	c, err := s.open(ctx, o.conns())
 	if err != nil {
 		return err
 	}
@@ -116,8 +149,45 @@ func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, 
 	j.progress.end()
 	counts := j.counts()
 	counts.finish(time.Since(start))
+	if runErr == nil && o.verify {
+		runErr = verifyImport(ctx, t, o, c, j, counts)
+	}
 	asJSON, err := s.json()
-	return errors.Join(runErr, err, counts.print(t.out, asJSON))
+	return errors.Join(importError(runErr), err, counts.print(t.out, asJSON))
+}
+
+// importError is err as the command tells it.
+func importError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		err = errors.New("interrupted: run the same command again to go on")
+	}
+	return fmt.Errorf("import: %w", err)
+}
+
+// verifyImport reads back what the job has put. Its state file stays where that was not finished: run again, the command
+// only verifies.
+func verifyImport(ctx context.Context, t *terminal, o *importOptions, c *client.Client, j *importJob, counts *transferred) error {
+	in, size, err := openInput(t, j.name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	v := &verifier{name: j.name, flow: newFlow(newWindow(o.concurrency)), progress: newProgress(t, "verify", size)}
+	v.get = func(ctx context.Context, k api.Key) ([]byte, error) {
+		there, err := c.Get(ctx, k, client.Quorum())
+		return there.Value, err
+	}
+	err = v.run(ctx, in, j.lines)
+	v.progress.end()
+	read, different := v.counts()
+	counts.Verified, counts.Different = &read, &different
+	if _, isDifferent := errors.AsType[*differenceError](err); j.state != "" && (err == nil || isDifferent) {
+		err = errors.Join(err, os.Remove(j.state))
+	}
+	return err
 }
 
 // openInput opens the named file, or the standard input for "-". size is -1 where it is not known.

@@ -15,29 +15,24 @@ import (
 )
 
 const (
-	maxFailures = 100      // refused records after which an import stops
-	heldUnit    = 64 << 10 // what a record under way is rounded up to
-	heldBytes   = 64 << 20 // of records under way
+	maxFailures = 100 // refused records after which an import stops
 	saveEvery   = time.Second
 )
 
 // importJob puts the records of one input. One goroutine reads lines, one parses them and starts a goroutine for each
-// record: at most concurrency at once, holding at most about heldBytes.
+// record.
 type importJob struct {
-	name        string // of the input, for errors
-	concurrency int
-	state       string // the state file; "" keeps none
-	put         func(ctx context.Context, k api.Key, v []byte) error
-	progress    *progress
+	name     string // of the input, for errors
+	state    string // the state file; "" keeps none
+	keep     bool   // the state file is kept also at the end
+	put      func(ctx context.Context, k api.Key, v []byte) error
+	flow     *flow
+	progress *progress
 
 	from                   progressState
 	mark                   *watermark
+	lines                  int64
 	records, bytes, failed atomic.Int64
-	slots, held            chan struct{}
-	running                sync.WaitGroup
-
-	mu   sync.Mutex
-	last map[api.Key]chan struct{} // closed when the newest record under way for the key is finished
 }
 
 // prepare finds where to start and makes sure that the state can be kept.
@@ -61,44 +56,42 @@ func (j *importJob) prepare(warnings io.Writer) error {
 		}
 	}
 	j.mark = newWatermark(j.from)
-	j.slots = make(chan struct{}, j.concurrency)
-	j.held = make(chan struct{}, max(heldBytes/heldUnit, j.concurrency))
-	j.last = map[api.Key]chan struct{}{}
 	return nil
 }
 
 func (j *importJob) counts() *transferred {
-	return &transferred{Records: j.records.Load(), Bytes: j.bytes.Load(), Failed: j.failed.Load(), SkippedLines: j.from.Lines}
+	return &transferred{
+		Lines: j.lines, Records: j.records.Load(), Bytes: j.bytes.Load(), Failed: j.failed.Load(), SkippedLines: min(j.lines, j.from.Lines),
+	}
 }
 
 // run reads to the end, or until something stops it, and waits for all records under way. Where everything was put, the
-// state file is removed, else it tells how far the import came.
+// state file is removed, unless it is to be kept; else it tells how far the import came.
 func (j *importJob) run(ctx context.Context, in io.Reader) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	endSaving := j.keepSaving(stop)
 	err := j.readAll(ctx, in, stop)
-	j.running.Wait()
+	j.flow.wait()
 	endSaving()
 	if failed := j.failed.Load(); failed > 0 && (err == nil || errors.Is(err, context.Canceled)) {
 		if err = context.Cause(ctx); err == nil || errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%d records failed: correct them and run the command again", failed)
 		}
 	}
+	if done := j.mark.now().Lines; err == nil && done != j.lines {
+		if err = context.Cause(ctx); err == nil {
+			err = fmt.Errorf("of %d lines only %d are known to be done: run the command again", j.lines, done)
+		}
+	}
 	switch {
 	case j.state == "":
-	case err == nil:
+	case err == nil && !j.keep:
 		return os.Remove(j.state)
 	default:
 		err = errors.Join(err, j.mark.now().save(j.state))
 	}
-	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted: run the same command again to go on")
-	}
-	if err != nil {
-		return fmt.Errorf("import: %w", err)
-	}
-	return nil
+	return err
 }
 
 // keepSaving keeps the state file up to date until the returned function is called, which waits for the end of it.
@@ -126,29 +119,15 @@ func (j *importJob) keepSaving(stop context.CancelCauseFunc) (end func()) {
 
 // readAll starts every record of in that is not done yet. It returns once all are started, or with the reason why not.
 func (j *importJob) readAll(ctx context.Context, in io.Reader, stop context.CancelCauseFunc) error {
-	lines := readLines(ctx, in)
-	for seen := int64(0); ; seen++ {
-		if ctx.Err() != nil { // before another line that is there already
-			return context.Cause(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case l, more := <-lines:
-			switch {
-			case !more && seen < j.from.Lines:
-				return j.changed()
-			case !more:
-				return nil
-			case l.err != nil:
-				return fmt.Errorf("%s:%d: %w", j.name, l.number, l.err)
-			}
-			j.progress.add(int64(len(l.text)) + 1)
-			if err := j.line(ctx, l, stop); err != nil {
-				return err
-			}
-		}
+	lines, err := eachLine(ctx, j.name, in, func(l inputLine) error {
+		j.progress.add(int64(len(l.text)) + 1)
+		return j.line(ctx, l, stop)
+	})
+	j.lines = lines
+	if err == nil && lines < j.from.Lines {
+		return j.changed()
 	}
+	return err
 }
 
 func (j *importJob) changed() error {
@@ -170,47 +149,23 @@ func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCa
 	}
 	key, value, err := parseRecord(l.text)
 	if err != nil {
+		if l.cut {
+			err = fmt.Errorf("the file ends within this line: %w", err)
+		}
 		j.fail(l.number, err, stop)
 		return nil
 	}
-	units := min(1+(len(key)+len(value))/heldUnit, cap(j.held))
-	if !take(ctx, j.slots, 1) || !take(ctx, j.held, units) {
-		return nil
-	}
-	before, finished := j.queue(key)
-	j.running.Go(func() {
-		defer func() { give(j.held, units); give(j.slots, 1) }()
-		defer j.unqueue(key, finished)
-		if before != nil {
-			<-before
-		}
+	size := len(key) + len(value)
+	j.flow.start(ctx, key, size, func() {
 		if err := j.put(ctx, key, value); err != nil {
 			j.fail(l.number, err, stop)
 			return
 		}
 		j.records.Add(1)
-		j.bytes.Add(int64(len(key) + len(value)))
+		j.bytes.Add(int64(size))
 		j.mark.done(l.number, hash)
 	})
 	return nil
-}
-
-// queue lines a record up behind the one under way for the same key, if any.
-func (j *importJob) queue(key api.Key) (before, finished chan struct{}) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	before, finished = j.last[key], make(chan struct{})
-	j.last[key] = finished
-	return before, finished
-}
-
-func (j *importJob) unqueue(key api.Key, finished chan struct{}) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	close(finished)
-	if j.last[key] == finished {
-		delete(j.last, key)
-	}
 }
 
 // fail reports a record that was not put. Where the cause is not the record itself, the others would fare no better,
@@ -241,22 +196,4 @@ func isRefusal(err error) bool {
 		return true
 	}
 	return false
-}
-
-// take takes n tokens; false where ctx ended first (then some may be kept: nothing more is started anyway).
-func take(ctx context.Context, tokens chan struct{}, n int) bool {
-	for range n {
-		select {
-		case tokens <- struct{}{}:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
-}
-
-func give(tokens chan struct{}, n int) {
-	for range n {
-		<-tokens
-	}
 }

@@ -14,6 +14,7 @@ import (
 type inputLine struct {
 	number int64 // from 1
 	text   []byte
+	cut    bool // the input ends without the end of this line
 	err    error
 }
 
@@ -35,6 +36,7 @@ func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
 			l := inputLine{number: n}
 			var last bool
 			l.text, last, l.err = readLine(r)
+			l.cut = last
 			if last && len(l.text) == 0 && l.err == nil {
 				return
 			}

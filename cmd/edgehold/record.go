@@ -52,9 +52,11 @@ func parseRecord(line []byte) (key api.Key, value []byte, err error) {
 	if loneSurrogate(line) {
 		return "", nil, errors.New("an unpaired surrogate (\\uD800 to \\uDFFF) stands for no character; use key_base64 or value_base64")
 	}
-	fields, err := parseFields(line)
-	if err != nil {
-		return "", nil, err
+	fields, ok := quickFields(line)
+	if !ok {
+		if fields, err = parseFields(line); err != nil {
+			return "", nil, err
+		}
 	}
 	k, err := oneOf(fields, "key")
 	if err != nil {
@@ -90,9 +92,7 @@ func parseFields(line []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("bad JSON: %w", err)
 		}
 		name, _ := t.(string)
-		switch name {
-		case "key", "key_base64", "value", "value_base64", "version":
-		default:
+		if !isField(name) {
 			return nil, fmt.Errorf("unknown field %q", name)
 		}
 		if _, twice := fields[name]; twice {

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+)
+
+// fetchedPage is a page, or why there is none.
+type fetchedPage struct {
+	client.Page
+	err error
+}
+
+// pagesAhead lists the range page by page. While the loop is busy with one the next is fetched, and at most one more: each
+// is 8 MiB at most. The page with an error is the last. When the loop is left nothing goes on.
+func pagesAhead(ctx context.Context, c *client.Client, keys api.Range) iter.Seq[fetchedPage] {
+	return func(yield func(fetchedPage) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		left := make(chan struct{})
+		var fetching sync.WaitGroup
+		defer func() { stop(); close(left); fetching.Wait() }()
+		pages := make(chan fetchedPage, 1)
+		fetching.Go(func() {
+			defer close(pages)
+			fetchPages(ctx, c, keys, pages, left)
+		})
+		for p := range pages {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// fetchPages fetches until the end, an error, or until the reader has left. ctx ending is an error, never the end.
+func fetchPages(ctx context.Context, c *client.Client, keys api.Range, to chan<- fetchedPage, left <-chan struct{}) {
+	for next := ""; ; {
+		p, err := c.ListPage(ctx, "", client.Between(keys.Start, keys.End), client.Limit(api.MaxListLimit), client.FromPage(next))
+		select {
+		case to <- fetchedPage{p, err}:
+		case <-left:
+			return
+		}
+		if err != nil || p.Next == "" {
+			return
+		}
+		next = p.Next
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+)
+
+// filled is a planet with so many keys, each with a value of so many bytes.
+func filled(t *testing.T, keys, size int) *planet {
+	t.Helper()
+	p := newPlanet(t)
+	var text strings.Builder
+	for n := range keys {
+		fmt.Fprintf(&text, `{"key":"k%06d","value":"%s"}`+"\n", n, strings.Repeat("v", size))
+	}
+	p.must(t, text.String(), "import", "-")
+	return p
+}
+
+// TestPagesAhead: while the first page is looked at the second is asked for and the third is not waited for; when the loop
+// is left, nothing goes on.
+func TestPagesAhead(t *testing.T) {
+	p := filled(t, 6500, 1)
+	var pages atomic.Int64
+	second := make(chan struct{})
+	p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/kv" && pages.Add(1) == 2 {
+			close(second)
+		}
+		return false
+	})
+	c, err := client.Open(t.Context(), client.Config{Endpoints: []string{p.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n := 0
+	for page := range pagesAhead(t.Context(), c, api.PrefixRange("")) {
+		<-second // or the test hangs
+		if n++; page.err != nil || len(page.Entries) != api.MaxListLimit || string(page.Entries[0].Key) != fmt.Sprintf("k%06d", (n-1)*api.MaxListLimit) {
+			t.Fatalf("page %d: %d entries, %v", n, len(page.Entries), page.err)
+		}
+		if n == 2 {
+			break
+		}
+	}
+	if asked := pages.Load(); asked > 5 { // two read, one in the channel, one in the hand, one on its way
+		t.Errorf("%d pages were asked for", asked)
+	}
+}
+
+// TestExportIsInterrupted ends the context between pages: that is no end of the keys, and --resume goes on.
+func TestExportIsInterrupted(t *testing.T) {
+	p := filled(t, 5500, 10)
+	whole := p.must(t, "", "export")
+	for at := int64(1); at <= 6; at++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		var pages atomic.Int64
+		p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/v1/kv" && pages.Add(1) == at {
+				cancel()
+			}
+			return false
+		})
+		file := filepath.Join(t.TempDir(), "out.jsonl")
+		i := &invocation{ctx: ctx, env: map[string]string{"EDGEHOLD_ADDR": p.URL}}
+		i.run("export", "--output", file)
+		got, err := os.ReadFile(file)
+		if err != nil || !strings.HasPrefix(whole, string(got)) || (i.status == 0) != (len(got) == len(whole)) || at < 6 && i.status != 1 {
+			t.Errorf("page %d: exit %d, %d bytes of %d, %v", at, i.status, len(got), len(whole), err)
+		}
+		p.setFault(nil)
+		p.must(t, "", "export", "--output", file, "--resume")
+		if got, _ := os.ReadFile(file); string(got) != whole {
+			t.Errorf("page %d: %d bytes of %d after it was resumed", at, len(got), len(whole))
+		}
+		cancel()
+	}
+}
+
+// failingWriter takes so many bytes.
+type failingWriter struct{ left int }
+
+func (w *failingWriter) Write(b []byte) (int, error) {
+	if w.left -= len(b); w.left < 0 {
+		return 0, os.ErrClosed
+	}
+	return len(b), nil
+}
+
+// TestExportToAFullDisk: what cannot be written is an error, and nothing hangs.
+func TestExportToAFullDisk(t *testing.T) {
+	p := filled(t, 5500, 200)
+	for _, room := range []int{0, 300_000, 1_000_000} {
+		var errOut strings.Builder
+		status := run(t.Context(), []string{"export", "--addr", p.URL}, &terminal{out: &failingWriter{room}, err: &errOut, lookupEnv: noEnv})
+		if status != 1 || !strings.Contains(errOut.String(), "closed") {
+			t.Errorf("room for %d: exit %d, %s", room, status, errOut.String())
+		}
+	}
+}
