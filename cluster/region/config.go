@@ -28,6 +28,8 @@ type Config struct {
 	// AbortAfter is how long a transaction may stay prepared, where somebody waits for it or the sweeper sees it, before it is
 	// aborted unless it was decided; 0 is 3 s.
 	AbortAfter time.Duration
+	// Moment is how long a transaction waits for an older one before it gives way; 0 is 20 ms.
+	Moment time.Duration
 	// Init, where set, founds the group: a leader whose machine is not initialised proposes it, and requests wait for it.
 	Init *fsm.Init
 	// OnLead, where set, is told when this node begins to lead the group. It must not block.
@@ -93,6 +95,7 @@ func (c *Config) setDefaults() {
 		c.Groups = noGroups{}
 	}
 	or(&c.AbortAfter, 3*time.Second)
+	or(&c.Moment, 20*time.Millisecond)
 	or(&c.GrantAfter, 3)
 	or(&c.CoolDown, 100*time.Millisecond)
 	or(&c.HeatKeys, 1<<16)

@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -98,16 +99,24 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 }
 
-// giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no.
+// giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no. It does so
+// after a moment: an intent is often that of a transaction which is decided, and is about to be resolved here. Since that
+// moment is short and ends, no circle of such waits lasts.
 func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
-	for _, x := range intents {
-		if !b.free && x.Txn.Older(*b.ref) {
-			r.metrics.gaveWay(1)
-			return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: x.Key, RetryAfter: retryIntent,
-				Hint: "an older transaction holds the key: " + x.Txn.ID.String()}}, nil
-		}
+	i := slices.IndexFunc(intents, func(x fsm.Intent) bool { return x.Txn.Older(*b.ref) })
+	if b.free || i < 0 {
+		return nil, r.outwait(ctx, l, intents)
 	}
-	return nil, r.outwait(ctx, l, intents)
+	moment, cancel := context.WithTimeout(ctx, r.cfg.Moment)
+	defer cancel()
+	err = r.outwait(moment, l, intents)
+	if moment.Err() == nil || ctx.Err() != nil {
+		return nil, err
+	}
+	r.metrics.gaveWay(1)
+	x := &intents[i]
+	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: x.Key, RetryAfter: retryIntent,
+		Hint: "an older transaction holds the key: " + x.Txn.ID.String()}}, nil
 }
 
 // frozen tells whether one of the keys lies in a range that is being given up.
