@@ -196,7 +196,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"prefix and start", []string{"kv", "list", "--prefix", "a", "--start", "b"}, 2, "--prefix excludes"},
 		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is needed"},
 		{"missing prefix", []string{"placement", "set", "--region", "eu-west"}, 2, "--prefix is needed"},
-		{"bad concurrency", []string{"import", "-", "--concurrency", "0"}, 2, "--concurrency"},
+		{"bad concurrency", []string{"import", "-", "--concurrency", "-1"}, 2, "--concurrency"},
 		{"resume of nothing", []string{"export", "--resume"}, 2, "--output"},
 		{"unknown shell", []string{"completion", "tcsh"}, 2, "unknown shell"},
 		{"bad ca", []string{"kv", "get", "k", "--ca", big}, 2, "no PEM certificate"},
