@@ -177,7 +177,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"refused by the cluster", []string{"placement", "set", "--prefix", "p/", "--region", "nowhere"}, 1, `edgehold kv list --prefix "p/" shows`},
 		{"no command", []string{"kv"}, 2, "kv: name what to do: get, put, del, list"},
 		{"unknown command", []string{"kb"}, 2, `did you mean "kv"?`},
-		{"not built yet", []string{"txn", "-"}, 2, `unknown command "txn"`},
+		{"not built yet", []string{"lock", "a"}, 2, `unknown command "lock"`},
 		{"unknown subcommand", []string{"kv", "watch"}, 2, `kv: unknown command "watch"`},
 		{"unknown flag", []string{"kv", "get", "k", "--nope"}, 2, "unknown flag: --nope"},
 		{"missing argument", []string{"kv", "get"}, 2, "KEY is missing"},

@@ -48,7 +48,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or cond
 	})
 	s.addTo(root)
 	addNodeCommands(root, t)
-	root.AddCommand(newKV(t, s), newImport(t, s), newExport(t, s), newBench(t, s), newPlacement(t, s), newCluster(t, s),
+	root.AddCommand(newKV(t, s), newTxn(t, s), newImport(t, s), newExport(t, s), newBench(t, s), newPlacement(t, s), newCluster(t, s),
 		newVersion(t, s), newCompletion(t))
 	return root
 }
