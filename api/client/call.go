@@ -124,6 +124,8 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 		return nil, c.unanswered(ctx, e, q, err, q.writes)
 	case int64(len(body)) > q.limit && q.telling && success:
 		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "it was carried out, but its answer is longer than %d bytes", q.limit), verdict: final}
+	case int64(len(body)) > q.limit && q.read != nil && success:
+		return nil, &failure{err: api.Errorf(api.CodeTooLarge, "answer of over %d bytes, the limit: read fewer keys at once", q.limit), verdict: final}
 	case int64(len(body)) > q.limit:
 		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered more than %d bytes", e.base.Host, q.limit), verdict: elsewhere}
 	case success:

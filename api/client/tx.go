@@ -85,7 +85,8 @@ func (tx *Tx) Get(ctx context.Context, key api.Key) (Value, error) {
 }
 
 // GetAll reads keys, those that were not read yet in one round trip, and returns an Entry for each, in the order asked. A key
-// that is absent is no error: its Entry does not Exist.
+// that is absent is no error: its Entry does not Exist. [api.CodeTooLarge] where what comes in one trip is over some 16 MiB:
+// then read in several.
 func (tx *Tx) GetAll(ctx context.Context, keys ...api.Key) ([]api.Entry, error) {
 	found, err := tx.get(ctx, "get all", keys)
 	if err != nil {

@@ -94,7 +94,8 @@ func errMoved() error {
 	return &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "what it had read was changed by others"}
 }
 
-// checkReads ends a transaction that has written nothing: what it has read must have stood at one instant.
+// checkReads ends a transaction that has written nothing: what it has read must have stood at one instant. It reads the
+// versions again as a snapshot, which leases may answer, where a commit of conditions alone would go to every owner.
 func (c *Client) checkReads(ctx context.Context, tx *Tx) (again bool, err error) {
 	if len(tx.order) == 0 || tx.reads == 1 && tx.snapshot {
 		return false, nil

@@ -502,7 +502,7 @@ func TestFunctionFails(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		mine := errors.New("mine")
 		for name, do := range map[string]func(context.Context, func(*Tx) error) error{"txn": c.Txn, "view": c.View} {
-			if err := do(t.Context(), func(tx *Tx) error { _ = tx.Put("k", nil); return mine }); err != mine {
+			if err := do(t.Context(), func(tx *Tx) error { _ = tx.Put("k", nil); return mine }); !errors.Is(err, mine) || err.Error() != "mine" {
 				t.Errorf("%s: %v", name, err)
 			}
 			func() {

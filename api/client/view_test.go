@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,4 +153,31 @@ func TestSendTxn(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestViewOfMuch: what does not fit one trip is refused, and comes in several; what is known does not travel again.
+func TestViewOfMuch(t *testing.T) {
+	w := &watched{Memory: storetest.NewMemory()}
+	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: w}))}})
+	keys := make([]api.Key, 20)
+	for i := range keys {
+		keys[i] = api.Key(fmt.Sprint("k", i))
+		w.put(t, keys[i], strings.Repeat("v", api.MaxValueBytes))
+	}
+	if err := c.View(t.Context(), func(tx *Tx) error { _, err := tx.GetAll(t.Context(), keys...); return err }); !errors.Is(err, api.CodeTooLarge) {
+		t.Errorf("all at once: %v", err)
+	}
+	if err := c.View(t.Context(), func(tx *Tx) error {
+		_, err1 := tx.GetAll(t.Context(), keys[:10]...)
+		_, err2 := tx.GetAll(t.Context(), keys[10:]...)
+		es, err3 := tx.GetAll(t.Context(), keys...)
+		for _, e := range es {
+			if len(e.Value) != api.MaxValueBytes {
+				t.Errorf("%s has %d bytes", e.Key, len(e.Value))
+			}
+		}
+		return errors.Join(err1, err2, err3)
+	}); err != nil {
+		t.Errorf("in two trips: %v", err)
+	}
 }

@@ -28,8 +28,10 @@ func parseTxn(body []byte) (*api.Txn, error) {
 	switch {
 	case p.err != nil:
 		return nil, p.err
-	case p.count > api.MaxTxnOps: // not all of them were kept
+	case p.count > api.MaxTxnOps:
 		return nil, api.Errorf(api.CodeTooLarge, "transaction of %d operations is over the limit of %d operations", p.count, api.MaxTxnOps)
+	case p.size > api.MaxTxnBytes:
+		return nil, api.Errorf(api.CodeTooLarge, "transaction of %d bytes is over the limit of %d bytes", p.size, api.MaxTxnBytes)
 	}
 	return &p.t, p.t.Check()
 }
@@ -39,6 +41,13 @@ type txnParser struct {
 	jsonReader
 	t     api.Txn
 	count int // of conditions and operations
+	size  int // of their keys and values
+}
+
+// fits counts a condition or operation; one that is over the limits, or follows one that was, is not kept.
+func (p *txnParser) fits(k api.Key, value []byte) bool {
+	p.size += len(k) + len(value)
+	return p.err == nil && p.count <= api.MaxTxnOps && p.size <= api.MaxTxnBytes
 }
 
 // list reads an array, whose elements are the places.
@@ -82,7 +91,7 @@ func (p *txnParser) cond() {
 	default:
 		c.Kind = api.CondAbsent
 	}
-	if p.count <= api.MaxTxnOps {
+	if p.fits(c.Key, c.Value) {
 		p.t.If = append(p.t.If, c)
 	}
 }
@@ -119,7 +128,7 @@ func (p *txnParser) step(steps *[]api.Op) {
 	if o.Kind == 0 {
 		p.fail(`an operation is an object such as {"put":{"key":"k","value":"v"}}`)
 	}
-	if p.err == nil && p.count <= api.MaxTxnOps {
+	if p.fits(o.Key, o.Value) {
 		*steps = append(*steps, o)
 	}
 }
