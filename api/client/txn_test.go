@@ -298,7 +298,7 @@ func TestTxnRunsAgain(t *testing.T) {
 	})
 }
 
-// TestTxnOverLostAnswers: a commit whose answer is lost is sent again under the same id, in the form of another node, and takes
+// TestTxnOverLostAnswers: a commit whose answer is lost is sent again under the same id, to another node, and takes
 // effect once.
 func TestTxnOverLostAnswers(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
