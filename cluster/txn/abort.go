@@ -64,6 +64,8 @@ func (a *attempt) goOn(ctx context.Context, why ended) ended {
 		return a.finishEarlier(ctx, why.earlier)
 	case causeCondition:
 		a.doubted = true
+	case causeStep:
+		a.claimFirst = true
 	case causeMoved:
 		if err := a.cfg.Refresh(ctx); err != nil {
 			return ended{err: notApplied(err)}

@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -31,7 +32,10 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 	if r.mode = "m2"; a.last != nil {
 		r.mode, decider = "m3", a.last.group
 	}
-	a.ref = r.ref(decider)
+	if a.ref = r.ref(decider); r.named && a.ref.Epoch == 0 {
+		return ended{err: &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,
+			Hint: "this node has not heard lately from " + string(decider) + ", which would decide; nothing was written"}}
+	}
 	return a.run(ctx)
 }
 
@@ -67,11 +71,13 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 	a.votes = make([]*fsm.Vote, len(a.parts))
 	var mu sync.Mutex
 	var no *ended
-	refuse := func(e ended) {
-		if no == nil {
+	refuse := func(p *part, e ended) {
+		if no == nil || a.claimFirst && p.claim {
 			no = &e
 		}
-		cancel() // whatever the others say
+		if !a.claimFirst {
+			cancel() // whatever the others say
+		}
 	}
 	var wg sync.WaitGroup
 	for i, p := range a.parts {
@@ -87,9 +93,9 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 			defer mu.Unlock()
 			switch {
 			case err != nil:
-				refuse(ended{err: notApplied(err)})
+				refuse(p, ended{err: notApplied(err)})
 			case v.Refused != nil:
-				refuse(a.refused(v))
+				refuse(p, a.refused(p, v))
 			default:
 				a.votes[i] = v
 			}
@@ -108,8 +114,8 @@ func (a *attempt) claim(p *part) *fsm.Claim {
 	return &fsm.Claim{Body: a.body, After: a.after}
 }
 
-// refused is what a vote no means.
-func (a *attempt) refused(v *fsm.Vote) ended {
+// refused is what a vote no of the part means.
+func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 	out := ended{refused: true}
 	switch e := v.Refused; e.Code {
 	case fsm.Attempted:
@@ -120,9 +126,14 @@ func (a *attempt) refused(v *fsm.Vote) ended {
 		out.again = causePushed
 	case api.CodeWrongGroup:
 		out.again = causeMoved
-	case api.CodePreconditionFailed:
-		if out.again = causeCondition; e.Op != "" { // a function, which says so
-			out.again, out.err = "", e
+	case api.CodePreconditionFailed, api.CodeTooLarge:
+		switch {
+		case e.Op == "": // no function, which says so
+			out.again = causeCondition
+		case a.named && !p.claim && !a.claimFirst:
+			out.again = causeStep
+		default:
+			out.err = e
 		}
 	default:
 		out.err = e
@@ -184,7 +195,7 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 	case err != nil:
 		return a.abort(ctx, ended{err: unknown(err)})
 	case v.Refused != nil:
-		return a.abort(ctx, a.refused(v))
+		return a.abort(ctx, a.refused(p, v))
 	case v.Txn == nil: // it had committed before: this is the answer to a repetition
 		return ended{res: a.replay(v.Decision)}
 	}
@@ -207,6 +218,9 @@ func (a *attempt) participants() []api.GroupID {
 
 // entries are the branch's, as voted.
 func (a *attempt) entries() []api.Entry {
+	if a.branch.state != nil {
+		return slices.Clone(a.branch.state)
+	}
 	entries := make([]api.Entry, len(a.branch.ops))
 	for i, p := range a.parts {
 		if v := a.votes[i]; v != nil {
@@ -220,7 +234,7 @@ func (a *attempt) entries() []api.Entry {
 
 func (a *attempt) result() *api.TxnResult {
 	res := &api.TxnResult{Committed: a.branch.held, Entries: a.entries()}
-	for i := range res.Entries {
+	for i := range a.branch.ops {
 		if o := &a.branch.ops[i]; o.Kind != api.OpGet && o.Kind != api.OpAdd {
 			res.Entries[i].Value = nil
 		}

@@ -8,7 +8,8 @@ import (
 )
 
 // choose picks the branch to commit. With nothing to do otherwise, the groups may find out themselves whether If holds; else
-// the gateway reads, picks, and commits on what it has read.
+// the gateway reads, picks, and commits on what it has read. That If does not hold is an outcome like any other: a request
+// with an id commits it, so that an earlier attempt that made it so is found, and whoever sends it again is told the same.
 func (r *running) choose(ctx context.Context) (*branch, error) {
 	t := r.txn
 	if len(t.Else) == 0 && !r.doubted {
@@ -26,7 +27,7 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 		b.conds = append(b.conds, api.Cond{Kind: api.CondVersion, Key: k, Version: e.Version})
 	}
 	if len(t.Else) == 0 {
-		r.refused = now
+		b.state = stateOf(t.If, now)
 	}
 	return b, nil
 }

@@ -16,6 +16,8 @@ type branch struct {
 	ops   []api.Op
 	// leased tells of each condition whether a lease of this node vouches for it, so that no group need be asked.
 	leased []bool
+	// state, where set, is the answer in place of what steps give: If does not hold, and there is no Else.
+	state []api.Entry
 }
 
 // part is what one group has of a branch.
@@ -101,7 +103,7 @@ func (r *running) decider(parts []*part) api.GroupID {
 // last is the participant that may prepare and decide in one (M3): the one of two that is far while the other is near. nil
 // where there is none: what is read under leases must be checked after everything is locked, and before it is decided.
 func (r *running) last(parts []*part, b *branch) *part {
-	if len(parts) != 2 || slices.Contains(b.leased, true) {
+	if len(parts) != 2 || r.claimFirst || slices.Contains(b.leased, true) {
 		return nil
 	}
 	near, far := parts[0], parts[1]

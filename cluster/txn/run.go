@@ -26,9 +26,9 @@ type running struct {
 	pauses   int
 	mode     string
 
-	doubted   bool                   // some condition did not hold: read before the next attempt
-	leasesOff bool                   // leases did not last: validate in the groups
-	refused   map[api.Key]*api.Entry // the state in which If does not hold
+	doubted    bool // some condition did not hold: read before the next attempt
+	leasesOff  bool // leases did not last: validate in the groups
+	claimFirst bool // a step could not be carried out: that counts only where the claim says that no earlier attempt did it
 }
 
 func (c *Coordinator) begin(t *api.Txn) *running {
@@ -53,7 +53,7 @@ func (r *running) end() {
 
 // run makes attempts until one has an outcome, or the caller's time is up.
 func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
-	if !writes(r.txn.Then) || len(r.txn.Else) > 0 && !writes(r.txn.Else) {
+	if r.mayOnlyRead() {
 		if res, ok, err := r.look(ctx); ok || err != nil {
 			r.mode = "read"
 			return res, err
@@ -67,8 +67,8 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 		if err != nil {
 			return nil, notApplied(err)
 		}
-		if r.refused != nil {
-			return &api.TxnResult{Entries: stateOf(r.txn.If, r.refused)}, nil
+		if b.state != nil && !r.named {
+			return &api.TxnResult{Entries: b.state}, nil
 		}
 		out := r.attempt(ctx, b)
 		if out.again == "" || out.err != nil {
@@ -77,6 +77,16 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 		r.metrics.retries(1, out.again)
 		r.pause(ctx, out.again)
 	}
+}
+
+// mayOnlyRead tells whether a look at the keys may be all there is to do. A request with an id that may have written when it
+// was sent before is carried out as any other: its answer then may stand already.
+func (r *running) mayOnlyRead() bool {
+	t := r.txn
+	if r.named {
+		return !writes(t.Then) && !writes(t.Else)
+	}
+	return !writes(t.Then) || len(t.Else) > 0 && !writes(t.Else)
 }
 
 // notApplied: what failed before anything was to be decided has no unknown outcome.
@@ -100,7 +110,7 @@ const (
 
 // pause lets the others finish. An attempt that learnt something needs none.
 func (r *running) pause(ctx context.Context, cause string) {
-	if cause == causeEarlier || cause == causeCondition {
+	if cause == causeEarlier || cause == causeCondition || cause == causeStep {
 		return
 	}
 	d := min(pauseFirst<<min(r.pauses, 10), pauseMost)
@@ -140,6 +150,7 @@ const (
 	causePushed     = "pushed"     // somebody had waited too long for this one
 	causeLease      = "lease"      // what was read under a lease was written
 	causeCondition  = "condition"  // If does not hold, perhaps
+	causeStep       = "step"       // a step cannot be carried out, perhaps because an earlier attempt has carried it out
 	causeMoved      = "moved"      // a key has another owner
 	causeEarlier    = "earlier"    // an earlier attempt stood, and is aborted now
 )
