@@ -143,9 +143,9 @@ func (p *planet) aroundRegion(region string, do func(from, to string)) {
 	}
 }
 
-// nemesis makes one fault after the other until told to stop, each drawn from the seed, and heals everything at the end.
+// nemesis makes one of the faults after the other until told to stop, each drawn from the seed, and heals everything at the end.
 // The first faults of a planet with that number are in turn, so that 20 seeds meet every kind.
-func nemesis(p *planet, seed uint64, stop <-chan struct{}, met func(name string)) {
+func nemesis(p *planet, faults []fault, seed uint64, stop <-chan struct{}, met func(name string)) {
 	r := rand.New(rand.NewPCG(seed, 0xfa17))
 	pause := func(least, spread time.Duration) bool {
 		select {
@@ -234,7 +234,7 @@ func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		nemesis(p, seed, stop, func(name string) {
+		nemesis(p, faults, seed, stop, func(name string) {
 			sum.mu.Lock()
 			sum.met[name]++
 			sum.mu.Unlock()

@@ -229,11 +229,21 @@ func (p *planet) noneOlder(a cluster.Applied, written api.Entry) {
 			continue
 		}
 		held, ok := n.Store().AuditKey(written.Key)
-		if ok && held.Servable && held.Entry.Version.Compare(written.Version) < 0 {
+		if ok && held.Servable && held.Entry.Version.Compare(written.Version) < 0 && !laterThan(a, held.Entry, written) {
 			p.found("NoStale: %s would serve %q at %v under lease %d of session %v, after %v had applied at %s in %s",
 				h.name, written.Key, held.Entry.Version, held.Entry.Lease, held.Session, written.Version, a.Node, a.Group)
 		}
 	}
+}
+
+// laterThan tells whether the lease was given after what applied, which was no write then but a prepare, and was aborted:
+// replicas that lag apply it when others know that already.
+func laterThan(a cluster.Applied, held, written api.Entry) bool {
+	if uint64(held.Lease) < written.Version.Index {
+		return false
+	}
+	now, err := a.Machine.Read([]api.Key{held.Key})
+	return err != nil || now[0].Version.Compare(written.Version) < 0 // locked still, or as it was before
 }
 
 func (p *planet) found(format string, args ...any) {

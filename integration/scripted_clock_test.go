@@ -172,7 +172,7 @@ func TestWrongClock(t *testing.T) {
 	})
 }
 
-// metrics are the lines of a metric, of all servers of the region.
+// metrics are the lines of a metric, of all servers of the region, or of all nodes where the region is "".
 func (p *planet) metrics(region, name string) (lines []string) {
 	p.t.Helper()
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -180,7 +180,7 @@ func (p *planet) metrics(region, name string) (lines []string) {
 		return p.fabric.Dial(ctx, "a scraper", node)
 	}}
 	for _, h := range p.hosts {
-		if h.region != region || h.role != api.RoleServer || h.running() == nil {
+		if region != "" && (h.region != region || h.role != api.RoleServer) || h.running() == nil {
 			continue
 		}
 		r, err := http.NewRequestWithContext(within(p.t, 10*time.Second), http.MethodGet, "http://"+h.name+"/metrics", nil)
