@@ -27,6 +27,8 @@ type backend struct {
 	after func(ctx context.Context, node api.NodeID, op string, g api.GroupID, err error) error
 	// refresh, where set, is what Refresh does.
 	refresh func() error
+	// participant answers the messages of transactions, at every node.
+	participant peer.Participant
 }
 
 func newBackend(t testing.TB) *backend {
@@ -113,8 +115,8 @@ func (b *backend) calls() []string {
 // fakeNode is one node of the backend.
 type fakeNode struct {
 	*backend
-	peer.Participant // nil: nobody asks
-	id               api.NodeID
+	peer.Participant
+	id api.NodeID
 }
 
 func (n fakeNode) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
@@ -172,7 +174,7 @@ func (b *backend) router(t testing.TB, change ...func(*Config)) *Router {
 	t.Helper()
 	cfg := Config{
 		Self: "a0", Region: "a", Map: b.placement, Refresh: b.doRefresh,
-		Remote: func(node api.NodeID) Target { return fakeNode{backend: b, id: node} },
+		Remote: func(node api.NodeID) Target { return fakeNode{backend: b, Participant: b.participant, id: node} },
 		Rand:   func() float64 { return 0.5 },
 	}
 	for _, f := range change {

@@ -17,11 +17,19 @@ func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 	})
 }
 
-// CommitLast has the decision group vote and commit; it goes to no other group.
+// CommitLast has the decision group vote and commit; it goes to no other group. A no after a try of unknown outcome is
+// CodeAmbiguous: that try may still be on its way, and commit.
 func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
-		return t.CommitLast(ctx, c, dropped)
+	unknown := false
+	v, err := toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
+		v, err := t.CommitLast(ctx, c, dropped)
+		unknown = unknown || judge(err) == unsure
+		return v, err
 	})
+	if err == nil && v.Refused != nil && unknown {
+		return nil, &api.Error{Code: api.CodeAmbiguous, Op: "commit last", Err: v.Refused, Hint: "an earlier try may still commit"}
+	}
+	return v, err
 }
 
 // Decide has the decision group decide; it goes to no other group.

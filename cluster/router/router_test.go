@@ -14,6 +14,8 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -156,6 +158,36 @@ func TestUnknownStaysUnknown(t *testing.T) {
 				t.Errorf("ambiguous, then %v, became %v", second, err)
 			}
 		})
+	}
+}
+
+// voter answers each CommitLast as the next of its answers says.
+type voter struct {
+	peer.Participant
+	answers []error // nil: a vote no
+}
+
+func (v *voter) CommitLast(context.Context, *fsm.CommitLast, []api.DroppedLease) (*fsm.Vote, error) {
+	err := v.answers[0]
+	if v.answers = v.answers[1:]; err != nil {
+		return nil, err
+	}
+	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents}}, nil
+}
+
+// TestNoAfterUnknownCommit: a vote no is certain, but not after a try to commit that may still be on its way.
+func TestNoAfterUnknownCommit(t *testing.T) {
+	lost := api.Errorf(api.CodeAmbiguous, "the connection broke")
+	for _, c := range []struct {
+		answers []error
+		want    api.Code
+	}{{[]error{nil}, ""}, {[]error{&api.Error{Code: api.CodeNotLeader}, nil}, ""}, {[]error{lost, nil}, api.CodeAmbiguous}} {
+		b := newBackend(t)
+		b.participant = &voter{answers: c.answers}
+		v, err := b.router(t).CommitLast(t.Context(), &fsm.CommitLast{Txn: api.TxnRef{ID: api.TxnID{Decider: "a.1"}}}, nil)
+		if api.CodeOf(err) != c.want || err == nil && v.Refused == nil {
+			t.Errorf("%v became %+v, %v", c.answers, v, err)
+		}
 	}
 }
 
