@@ -124,10 +124,10 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 		}
 		after = page[len(page)-1].Txn.ID
 	}
-	s.push(due)
 	s.pending = seen
 	s.oldest(now)
 	s.requeue(l)
+	s.push(due)
 }
 
 const (

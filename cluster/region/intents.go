@@ -153,7 +153,11 @@ func (r *Region) pursue(l *lead, ref api.TxnRef, b *blocker) {
 		}
 		r.settle(ref, time.Since(began) >= r.cfg.AbortAfter)
 		pause = min(2*pause, queryMost)
-		timer.Reset(pause)
+		if left := r.cfg.AbortAfter - time.Since(began); left > 0 {
+			timer.Reset(min(pause, left)) // not a pause later
+		} else {
+			timer.Reset(pause)
+		}
 	}
 }
 

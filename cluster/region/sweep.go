@@ -61,9 +61,9 @@ func (s *sweeper) pass() {
 		return
 	}
 	s.endExpired(l)
-	s.pushTransactions(l, now)
 	s.release(l)
 	s.trim(l, now, meta)
+	s.pushTransactions(l, now) // last: it waits for other groups
 }
 
 // remember notes the counter once a minute and when the dedup epoch began.

@@ -1,0 +1,397 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+const (
+	abortAfter = 3 * time.Second  // of regions: how long a lock stays where somebody waits
+	sweepBound = 13 * time.Second // the same where nobody does
+)
+
+var errDead = &api.Error{Code: api.CodeAmbiguous, Hint: "this process is dead"}
+
+// crashAt has the gateway die at the point: from then on nothing leaves it, and no answer reaches it.
+func (g *gateway) crashAt(at point) (dead chan struct{}) {
+	dead = make(chan struct{})
+	var died bool
+	g.line.point = func(p point) error {
+		g.line.w.mu.Lock()
+		defer g.line.w.mu.Unlock()
+		if p == at && !died {
+			died = true
+			close(dead)
+		}
+		if died {
+			return errDead
+		}
+		return nil
+	}
+	return dead
+}
+
+// TestCoordinatorDies: a coordinator that dies at any step leaves a transaction that happens as a whole or not at all, and
+// no lock for longer than promised; who sends the request again through another gateway has it done once, and everybody is
+// told the same.
+func TestCoordinatorDies(t *testing.T) {
+	const us, eu, far = api.Key("us/count"), api.Key("eu/count"), api.Key("eu/far")
+	txn := func() *api.Txn {
+		return &api.Txn{ID: requestOf(1), Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}
+	}
+	modes := map[string][]point{
+		"m3": {
+			{"prepare", "us.1", false}, {"prepare", "us.1", true}, {"commit last", "eu.1", false}, {"commit last", "eu.1", true},
+		},
+		"m2": {
+			{"prepare", "us.1", false}, {"prepare", "us.1", true}, {"prepare", "eu.1", false}, {"prepare", "eu.1", true},
+			{"decide", "us.1", false}, {"decide", "us.1", true},
+		},
+	}
+	for mode, points := range modes {
+		for _, at := range points {
+			for _, waited := range []bool{true, false} {
+				when := "before"
+				if at.after {
+					when = "after"
+				}
+				t.Run(fmt.Sprintf("%s/%s %s at %s/waited %v", mode, when, at.kind, at.group, waited), func(t *testing.T) {
+					inWorld(t, 1, func(t *testing.T, w *world) {
+						first, other, third := w.gateway("us"), w.gateway("us"), w.gateway("eu")
+						tx := txn()
+						if mode == "m2" { // a lease keeps it from committing at the last group
+							tx.If = []api.Cond{{Kind: api.CondAbsent, Key: far}}
+							tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
+						}
+						dead := first.crashAt(at)
+						if _, err := first.Do(within(t, time.Minute), tx); err == nil {
+							t.Fatal("the dead answer")
+						}
+						<-dead
+						if waited {
+							began := time.Now()
+							for _, k := range []api.Key{us, eu} {
+								if _, err := other.Read(within(t, time.Minute), &api.ReadRequest{Keys: []api.Key{k}}); err != nil {
+									t.Error(err)
+								}
+							}
+							if took := time.Since(began); took > abortAfter+6*q {
+								t.Errorf("who waited was kept for %v", took)
+							}
+							w.settled(6 * q)
+						} else {
+							w.settled(sweepBound)
+						}
+						if a, b := w.value(us), w.value(eu); a != b {
+							t.Errorf("half of it happened: %q and %q", a, b)
+						}
+						res, err := other.Do(within(t, 10*time.Second), tx)
+						if err != nil || !res.Committed || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "1" {
+							t.Fatalf("sent again: %+v, %v", res, err)
+						}
+						again, err := third.Do(within(t, 10*time.Second), tx)
+						if err != nil || !again.Replayed || again.Entries[0].Version != res.Entries[0].Version || again.Entries[1].Version != res.Entries[1].Version {
+							t.Errorf("and again: %+v, %v; it was %+v", again, err, res)
+						}
+						w.settled(20 * q)
+						if a, b := w.value(us), w.value(eu); a != "1" || b != "1" {
+							t.Errorf("once, and yet %q and %q", a, b)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestLeadersDie: the leader of a group dies at any step; when another leads, the same coordinator goes on.
+func TestLeadersDie(t *testing.T) {
+	const us, eu = api.Key("us/a"), api.Key("eu/a")
+	for _, victim := range []api.GroupID{"us.1", "eu.1"} {
+		for _, at := range []point{
+			{"prepare", "us.1", true}, {"prepare", "eu.1", true}, {"commit last", "eu.1", false}, {"commit last", "eu.1", true},
+			{"decide", "us.1", false}, {"decide", "us.1", true},
+		} {
+			for _, away := range []time.Duration{0, 2 * time.Second, 8 * time.Second} {
+				t.Run(fmt.Sprintf("%s at %v for %v", victim, at, away), func(t *testing.T) {
+					inWorld(t, 1, func(t *testing.T, w *world) {
+						g := w.gateway("us")
+						happened := make(chan struct{})
+						g.line.point = func(p point) error {
+							if p == at {
+								select {
+								case <-happened:
+								default:
+									close(happened)
+									w.groups[victim].kill()
+									time.AfterFunc(away, w.groups[victim].elect)
+								}
+							}
+							return nil
+						}
+						tx := &api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}
+						if at.kind != "commit last" {
+							tx.If = []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}
+							tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
+						}
+						res, err := g.Do(within(t, 20*time.Second), tx)
+						select {
+						case <-happened:
+						default:
+							t.Fatal("the moment did not come")
+						}
+						if err != nil || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "1" {
+							if err != nil || len(res.Entries) != 2 || w.value(us) != "1" {
+								t.Errorf("%+v, %v", res, err)
+							}
+						}
+						w.settled(sweepBound)
+						if a, b := w.value(us), w.value(eu); a != "1" || b != "1" {
+							t.Errorf("%q and %q", a, b)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// TestDeciderDiesDuringResolve: the decision group's leader dies when it has told one participant of a commit, or nobody: the
+// next one tells the rest.
+func TestDeciderDiesDuringResolve(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		w.cut("us.1", "eu.1", true) // the decider cannot tell the other participant
+		tx := &api.Txn{
+			If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}, Leased: []int{0}, LeasesHeld: func() bool { return true },
+			Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
+		}
+		if _, err := g.Do(within(t, 5*time.Second), tx); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(q)
+		if m := w.groups["us.1"].machine.Meta(); m.Prepared != 0 || m.Unresolved != 1 {
+			t.Fatalf("it should have resolved its own part by now, and that alone: %+v", m)
+		}
+		w.groups["us.1"].kill()
+		w.cut("us.1", "eu.1", false)
+		w.groups["us.1"].elect()
+		w.settled(time.Second + 4*q)
+		if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+			t.Errorf("%q and %q", a, b)
+		}
+	})
+}
+
+// TestPartitions: a way is cut when all have voted. While the decision group is reached, whoever meets a lock has it gone in
+// time; while it is not, everybody waits and nobody decides alone; after that all is well.
+func TestPartitions(t *testing.T) {
+	const us, eu = api.Key("us/a"), api.Key("eu/a")
+	for _, c := range []struct {
+		from string
+		to   api.GroupID
+		free []api.Key // can be read while it is cut
+	}{
+		{"gateway", "us.1", []api.Key{us, eu}}, // cannot decide: pushed
+		{"gateway", "eu.1", []api.Key{us, eu}}, // decides
+		{"us.1", "eu.1", []api.Key{us, eu}},    // cannot tell: who waits there asks
+		{"eu.1", "us.1", []api.Key{us, eu}},    // cannot ask: it is told
+	} {
+		t.Run(c.from+" from "+string(c.to), func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				g, other := w.gateway("us"), w.gateway("eu")
+				from := c.from
+				if from == "gateway" {
+					from = g.line.from
+				}
+				tx := &api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}
+				tx.Leased, tx.LeasesHeld = []int{0}, func() bool { w.cut(from, c.to, true); return true }
+				_, err := g.Do(within(t, 10*time.Second), tx)
+				began := time.Now()
+				for _, k := range c.free {
+					if _, err := other.Read(within(t, time.Minute), &api.ReadRequest{Keys: []api.Key{k}}); err != nil {
+						t.Error(err)
+					}
+				}
+				if took := time.Since(began); took > abortAfter+6*q {
+					t.Errorf("who waited was kept for %v", took)
+				}
+				a, b := w.value(us), w.value(eu)
+				if a != b || (err == nil) != (a == "1") && api.CodeOf(err) != api.CodeAmbiguous {
+					t.Errorf("%v, and then %q and %q", err, a, b)
+				}
+				w.cut(from, c.to, false)
+				w.settled(sweepBound)
+			})
+		})
+	}
+}
+
+// TestDecisionGroupIsLost: while the decision group cannot be reached nobody decides, whoever waits is told so when its time
+// is up, and everything is settled when it is back.
+func TestDecisionGroupIsLost(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g, other := w.gateway("us"), w.gateway("eu")
+		dead := g.crashAt(point{"decide", "us.1", false})
+		tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}
+		tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
+		_, _ = g.Do(within(t, time.Minute), tx)
+		<-dead
+		w.groups["us.1"].kill()
+		began := time.Now()
+		_, err := other.Read(within(t, 20*time.Second), &api.ReadRequest{Keys: []api.Key{"eu/a"}})
+		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) < 20*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		_, err = other.Do(within(t, 20*time.Second), tx)
+		if code := api.CodeOf(err); code != api.CodeAmbiguous && code != api.CodeUnavailable {
+			t.Errorf("sent again meanwhile: %v", err)
+		}
+		w.groups["us.1"].elect()
+		res, err := other.Do(within(t, 20*time.Second), tx)
+		if err != nil || string(res.Entries[0].Value) != "1" {
+			t.Errorf("sent again after that: %+v, %v", res, err)
+		}
+		w.settled(sweepBound)
+		if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+			t.Errorf("%q and %q", a, b)
+		}
+	})
+}
+
+// TestLostAnswers: of every message the request or the answer is lost once; the transaction happens once, and is answered.
+func TestLostAnswers(t *testing.T) {
+	for _, leased := range []bool{true, false} {
+		for _, kind := range []string{"prepare", "decide", "commit last"} {
+			for _, g := range []api.GroupID{"us.1", "eu.1"} {
+				for _, after := range []bool{true, false} {
+					lost := point{kind, g, after}
+					t.Run(fmt.Sprintf("leased %v, %v", leased, lost), func(t *testing.T) {
+						inWorld(t, 1, func(t *testing.T, w *world) {
+							gw := w.gateway("us")
+							n := 0
+							gw.line.point = func(p point) error {
+								w.mu.Lock()
+								defer w.mu.Unlock()
+								if n++; p == lost {
+									lost.kind = "" // once
+									return errLost
+								}
+								return nil
+							}
+							tx := &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}
+							if leased {
+								tx.If = []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}
+								tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
+							}
+							res, err := gw.Do(within(t, 10*time.Second), tx)
+							if err != nil || len(res.Entries) != 2 || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "1" {
+								t.Errorf("%+v, %v", res, err)
+							}
+							w.settled(20 * q)
+							if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+								t.Errorf("%q and %q", a, b)
+							}
+						})
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestTwoGatewaysOneRequest: gateways of several regions are sent the same request at once, some of them again and again: it
+// has one effect, and all are told the same.
+func TestTwoGatewaysOneRequest(t *testing.T) {
+	for n := range 20 {
+		inWorld(t, 1, func(t *testing.T, w *world) {
+			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
+				If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}}
+			type answer struct {
+				res *api.TxnResult
+				err error
+			}
+			answers := make(chan answer)
+			const gateways = 4
+			for i := range gateways {
+				g := w.gateway([]string{"us", "eu"}[i%2], func(c *Config) { c.Rand = nil })
+				go func() {
+					time.Sleep(time.Duration(i*n) * 3 * time.Millisecond)
+					res, err := g.Do(within(t, 20*time.Second), tx)
+					answers <- answer{res, err}
+				}()
+			}
+			var first *api.TxnResult
+			for range gateways {
+				a := <-answers
+				if a.err != nil || !a.res.Committed {
+					t.Errorf("%+v, %v", a.res, a.err)
+					continue
+				}
+				if first == nil {
+					first = a.res
+				}
+				for i := range first.Entries {
+					if a.res.Entries[i].Version != first.Entries[i].Version || string(a.res.Entries[i].Value) != "1" {
+						t.Errorf("told %+v, and another %+v", first, a.res)
+					}
+				}
+			}
+			w.settled(20 * q)
+			if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+				t.Errorf("%q and %q", a, b)
+			}
+		})
+	}
+}
+
+// TestLateMessages: messages of a transaction that arrive after it is over, aborted or committed, change nothing.
+func TestLateMessages(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		var prepares []fsm.Prepare
+		var last *fsm.CommitLast
+		catch := &catcher{line: g.line, prepare: func(p *fsm.Prepare) { prepares = append(prepares, *p) }, last: func(c *fsm.CommitLast) { last = c }}
+		g.cfg.Groups = catch
+		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}); err != nil {
+			t.Fatal(err)
+		}
+		w.settled(20 * q)
+		if len(prepares) != 1 || last == nil {
+			t.Fatalf("%d prepares, %v", len(prepares), last)
+		}
+		if v, err := g.line.Prepare(within(t, time.Second), &prepares[0], nil, false); err != nil || v.Refused == nil || v.Refused.Code != fsm.Finished {
+			t.Errorf("a late prepare: %+v, %v", v, err)
+		}
+		if v, err := g.line.CommitLast(within(t, time.Second), last, nil); err != nil || v.Refused != nil || v.Txn != nil || v.Decision.Outcome != api.TxnCommitted {
+			t.Errorf("a late commit: %+v, %v", v, err)
+		}
+		synctest.Wait()
+		if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+			t.Errorf("%q and %q", a, b)
+		}
+	})
+}
+
+// catcher looks at messages.
+type catcher struct {
+	*line
+	prepare func(*fsm.Prepare)
+	last    func(*fsm.CommitLast)
+}
+
+func (c *catcher) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+	c.prepare(p)
+	return c.line.Prepare(ctx, p, dropped, free)
+}
+
+func (c *catcher) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+	c.last(p)
+	return c.line.CommitLast(ctx, p, dropped)
+}
