@@ -48,6 +48,9 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	got := e.serve(r, found, now, out)
 	e.meter.served(got)
 	if got.missing == 0 {
+		if r.Snapshot {
+			out.Timing.Mode = modeLeases
+		}
 		return nil
 	}
 	err := e.fetch(ctx, r, slices.Clone(found), now, got, out)
@@ -83,12 +86,15 @@ func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadR
 	return true, nil
 }
 
+// modeLeases is how PROTOCOL 7 calls a read-only transaction that leases answer.
+const modeLeases = "m0"
+
 // snapshot answers the whole read by leases, judged at one clock sample, if it can.
 func (e *Edge) snapshot(r *api.ReadRequest, out *api.ReadResult) bool {
 	if e.GetLeased(r.Keys, out.Entries) < len(r.Keys) {
 		return false
 	}
-	out.ServedBy, out.Snapshot, out.Group = api.ServedByLease, true, ""
+	out.ServedBy, out.Snapshot, out.Group, out.Timing.Mode = api.ServedByLease, true, "", modeLeases
 	for i := range out.Entries {
 		en := &out.Entries[i]
 		if en.Lease = 0; len(r.Known) != 0 {

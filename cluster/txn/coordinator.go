@@ -51,6 +51,12 @@ func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	if len(t.If)+len(t.Then)+len(t.Else) == 1 { // most of them: one write of one key
+		res, err := c.cfg.Store.Do(ctx, t)
+		if api.CodeOf(err) != fsm.Attempted {
+			return res, err
+		}
+	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	several, err := c.several(ctx, t.Keys())
@@ -62,7 +68,7 @@ func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 		res, err := c.cfg.Store.Do(ctx, t)
 		if api.CodeOf(err) != fsm.Attempted { // else an earlier attempt of it went across groups
 			c.metrics.done("m1", err, time.Since(began))
-			return res, err
+			return inMode(res, "m1"), err
 		}
 	}
 	r := c.begin(t)
@@ -70,8 +76,19 @@ func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	res, err := r.run(ctx)
 	c.metrics.done(r.mode, err, time.Since(r.began))
 	c.metrics.attempts(float64(r.attempts))
-	return res, err
+	return inMode(res, r.mode), err
 }
+
+// inMode tells how the transaction was carried out.
+func inMode(res *api.TxnResult, mode string) *api.TxnResult {
+	if res != nil && mode != modeRead {
+		res.Timing.Mode = mode
+	}
+	return res
+}
+
+// modeRead is that of a transaction whose branch only reads: nothing was to be committed.
+const modeRead = "read"
 
 // bound gives a request without a deadline the default one.
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -55,7 +55,7 @@ func (r *running) end() {
 func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 	if r.mayOnlyRead() {
 		if res, ok, err := r.look(ctx); ok || err != nil {
-			r.mode = "read"
+			r.mode = modeRead
 			return res, err
 		}
 	}
