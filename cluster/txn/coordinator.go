@@ -76,6 +76,9 @@ func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	res, err := r.run(ctx)
 	c.metrics.done(r.mode, err, time.Since(r.began))
 	c.metrics.attempts(float64(r.attempts))
+	if res != nil {
+		res.Timing.Route = max(0, time.Since(r.began)-res.Timing.Revoke-res.Timing.Commit)
+	}
 	return inMode(res, r.mode), err
 }
 
