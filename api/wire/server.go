@@ -124,26 +124,25 @@ func (s *server) receive() error {
 	}
 }
 
-// take begins what a message asks for.
+// take begins what a message asks for. One that is refused is not even decoded: to say no must cost little.
 func (s *server) take(m *message) error {
 	switch m.kind {
-	case kindRead:
-		timeout, q := readTimeout(&m.body), readRead(&m.body)
-		if err := m.end(); err != nil {
+	case kindRead, kindDo:
+		ctx, end, err := s.begin(m.id, int64(m.size), readTimeout(&m.body))
+		if err != nil {
+			s.refuse(m.id, err)
+			return nil
+		}
+		do, err := s.decode(m)
+		if err != nil {
+			end()
 			return err
 		}
-		s.start(m, timeout, func(ctx context.Context) (func(w *writer), error) {
-			res, err := s.cfg.Store.Read(ctx, q)
-			return func(w *writer) { putReadResult(w, res) }, err
-		})
-	case kindDo:
-		timeout, t := readTimeout(&m.body), readTxn(&m.body)
-		if err := m.end(); err != nil {
-			return err
-		}
-		s.start(m, timeout, func(ctx context.Context) (func(w *writer), error) {
-			res, err := s.cfg.Store.Do(ctx, t)
-			return func(w *writer) { putTxnResult(w, res) }, err
+		id, isRead := m.id, m.kind == kindRead
+		s.cfg.Workers.start(func() {
+			defer end() // not before the answer: one that waits for room counts
+			put, err := do(ctx)
+			s.answer(id, isRead, put, err)
 		})
 	case kindCancel:
 		s.mu.Lock()
@@ -159,6 +158,22 @@ func (s *server) take(m *message) error {
 	return nil
 }
 
+// decode is what a call asks for.
+func (s *server) decode(m *message) (do func(context.Context) (func(w *writer), error), err error) {
+	if m.kind == kindRead {
+		q := readRead(&m.body)
+		return func(ctx context.Context) (func(w *writer), error) {
+			res, err := s.cfg.Store.Read(ctx, q)
+			return func(w *writer) { putReadResult(w, res) }, err
+		}, m.end()
+	}
+	t := readTxn(&m.body)
+	return func(ctx context.Context) (func(w *writer), error) {
+		res, err := s.cfg.Store.Do(ctx, t)
+		return func(w *writer) { putTxnResult(w, res) }, err
+	}, m.end()
+}
+
 func readTimeout(r *reader) time.Duration {
 	us := r.uint()
 	if us == 0 || us > uint64(api.MaxTimeout.Microseconds()) {
@@ -167,25 +182,8 @@ func readTimeout(r *reader) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// start has a call answered, or refuses it.
-func (s *server) start(m *message, timeout time.Duration, do func(context.Context) (func(w *writer), error)) {
-	id, size, isRead := m.id, int64(m.size), m.kind == kindRead
-	ctx, cancel, err := s.begin(id, size, timeout)
-	if err != nil {
-		s.refuse(id, err)
-		return
-	}
-	s.cfg.Workers.start(func() {
-		defer s.calls.Done()
-		defer cancel()
-		put, err := do(ctx)
-		s.answer(id, isRead, put, err)
-		s.finish(id, size) // not before: one whose answer waits for room counts
-	})
-}
-
-// begin puts a call into the books.
-func (s *server) begin(id uint64, size int64, timeout time.Duration) (context.Context, context.CancelFunc, error) {
+// begin puts a call into the books, until end is called, or refuses it.
+func (s *server) begin(id uint64, size int64, timeout time.Duration) (ctx context.Context, end func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -206,10 +204,12 @@ func (s *server) begin(id uint64, size int64, timeout time.Duration) (context.Co
 	s.calls.Add(1)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	s.running[id] = cancel
-	return ctx, cancel, nil
+	return ctx, func() { s.finish(id, size, cancel) }, nil
 }
 
-func (s *server) finish(id uint64, size int64) {
+func (s *server) finish(id uint64, size int64, cancel context.CancelFunc) {
+	defer s.calls.Done()
+	defer cancel()
 	if s.cfg.Leave != nil {
 		s.cfg.Leave(size)
 	}
