@@ -96,7 +96,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) error {
 		case elsewhere:
 			w.refused(node, api.AsError(err))
 		case later:
-			if err := r.pause(ctx, c, api.AsError(err).RetryAfter); err != nil {
+			if err := r.bePatient(ctx, c, err); err != nil {
 				return err
 			}
 			w.busy(node)
@@ -118,6 +118,15 @@ func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.N
 	defer cancel()
 	defer r.hints.watch(g, node, cancel)()
 	return c.send(ctx, node)
+}
+
+// bePatient waits as a node has asked with err; where too many do already, err is the end of c.
+func (r *Router) bePatient(ctx context.Context, c *call, err error) error {
+	defer r.paused.Add(-1)
+	if r.paused.Add(1) > int64(r.cfg.MaxPaused) {
+		return err
+	}
+	return r.pause(ctx, c, api.AsError(err).RetryAfter)
 }
 
 // pause waits before another round: at least what the node asked for, growing with each pause, jittered. Its error is

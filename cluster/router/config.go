@@ -40,6 +40,9 @@ type Config struct {
 	// WriteTimeout bounds one attempt of a write that may be sent again. It should leave a leader the time to outwait a
 	// lease holder. One that may not be sent again has the caller's whole time.
 	WriteTimeout time.Duration // 0: 8 s
+	// MaxPaused bounds the requests that wait for a node that asked for patience: one more is told so at once, as a node
+	// that cannot keep up is not helped by requests that come again.
+	MaxPaused int // 0: 512
 	// MinBackoff and MaxBackoff bound the pause after all voters of a group were asked in vain.
 	MinBackoff time.Duration // 0: 10 ms
 	MaxBackoff time.Duration // 0: 300 ms
@@ -63,6 +66,9 @@ func (c *Config) complete() error {
 	}
 	orElse(&c.ReadTimeout, 2*time.Second)
 	orElse(&c.WriteTimeout, 2*api.DefaultLeaseTerm)
+	if c.MaxPaused == 0 {
+		c.MaxPaused = 512
+	}
 	orElse(&c.MinBackoff, 10*time.Millisecond)
 	orElse(&c.MaxBackoff, 300*time.Millisecond)
 	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < c.MinBackoff {

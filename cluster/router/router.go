@@ -6,6 +6,7 @@ package router
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -16,6 +17,7 @@ import (
 type Router struct {
 	cfg     Config
 	hints   hints
+	paused  atomic.Int64 // requests that wait because a node asked for patience
 	metrics metrics
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -255,6 +256,47 @@ func TestBusy(t *testing.T) {
 		}
 		if d := time.Since(began); d < time.Second || d > 1100*time.Millisecond || n != 2 {
 			t.Errorf("came through after %v and %d calls", d, n)
+		}
+	})
+}
+
+// TestTooManyArePatient: of the requests that meet a leader which asks for patience only so many wait; the others are told
+// at once, and as the leader said it.
+func TestTooManyArePatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		r.cfg.MaxPaused = 3
+		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
+		began := time.Now()
+		b.before = func(context.Context, api.NodeID, string, api.GroupID) error {
+			if time.Since(began) < time.Second {
+				return &api.Error{Code: api.CodeUnavailable, RetryAfter: time.Second}
+			}
+			return nil
+		}
+		var told, served atomic.Int64
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() {
+				_, err := r.Do(t.Context(), put(one, "v"))
+				switch e := api.AsError(err); {
+				case err == nil:
+					served.Add(1)
+				case e.Code == api.CodeUnavailable && e.RetryAfter == time.Second && time.Since(began) == 0:
+					told.Add(1)
+				default:
+					t.Errorf("after %v: %v", time.Since(began), err)
+				}
+			})
+		}
+		all.Wait()
+		if told.Load() != 7 || served.Load() != 3 {
+			t.Errorf("%d were told and %d served", told.Load(), served.Load())
+		}
+		if _, err := r.Do(t.Context(), put(one, "v")); err != nil { // their places are free again
+			t.Error(err)
 		}
 	})
 }
