@@ -54,6 +54,7 @@ type Node struct {
 	txn     *txn.Coordinator
 	edge    *edge.Edge
 	http    *httpd.Server
+	pulse   *pulse
 	workers *wire.Workers // carry out the calls of clients and of nodes
 	members members
 
@@ -82,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers)}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers), pulse: newPulse()}
 	n.members.open = map[api.GroupID]*member{}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if _, err := rand.Read(n.nonce[:]); err != nil {
@@ -139,7 +140,7 @@ func (n *Node) makePeers() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n},
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy,
 	})
 	if err != nil {
 		return err
@@ -233,7 +234,7 @@ func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
-		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers,
+		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy,
 	})})
 }
 

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -68,6 +70,35 @@ func TestValueLimit(t *testing.T) {
 		wantProblem(t, w.Result(), 400, api.CodeInvalid, "5 bytes")
 		wantStatus(t, request(h, "GET", "/v1/kv/c", ""), 404)
 	})
+}
+
+// TestBusy: while the processors cannot keep up, what is beyond a calm number is refused at once, and nothing else.
+func TestBusy(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var busy atomic.Bool
+	h := httpd.New(httpd.Config{CalmInFlight: 1, Busy: busy.Load, Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+		entered <- struct{}{}
+		<-leave
+		return nil, errors.New("done")
+	}}})
+	var asking sync.WaitGroup
+	begin := func() {
+		asking.Go(func() { request(h, "GET", "/v1/kv/a", "") })
+		<-entered
+	}
+	begin()
+	begin() // it is not busy
+	busy.Store(true)
+	r := request(h, "GET", "/v1/kv/a", "")
+	wantProblem(t, r, 503, api.CodeUnavailable, "more to do")
+	if header(r, "Retry-After") != "1" {
+		t.Errorf("Retry-After %q", header(r, "Retry-After"))
+	}
+	wantStatus(t, request(h, "GET", "/livez", ""), 200)
+	close(leave)
+	asking.Wait()
+	begin() // few enough, busy or not
+	asking.Wait()
 }
 
 // TestOverload: beyond its bounds the API refuses at once, and still answers probes.

@@ -54,10 +54,9 @@ func getCalls(x *exchange) error {
 
 // enter and leave count a call of a stream as they do a request.
 func (h *handler) enter(bytes int64) error {
-	if n := h.inFlight.Add(1); n > int64(h.MaxInFlight) {
+	if err := h.room(h.inFlight.Add(1)); err != nil {
 		h.inFlight.Add(-1)
-		h.measures.rejected(1)
-		return overloaded("%d requests are in flight, the limit", h.MaxInFlight)
+		return err
 	}
 	if h.bodyBytes.Add(bytes) > h.MaxBodyBytes {
 		h.bodyBytes.Add(-bytes)

@@ -30,8 +30,13 @@ type Config struct {
 	Registry api.Metrics
 	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
 	Log func(msg string, args ...any)
-	// MaxInFlight bounds the requests being answered at once, probes aside; one more gets 503 at once. 0 is 4096.
+	// MaxInFlight bounds the requests being answered at once, probes aside; one more gets 503 at once. 0 is 2048.
 	MaxInFlight int
+	// Busy tells that the processors cannot keep up: then one more than CalmInFlight gets 503 at once. It is asked by each
+	// request beyond so many, and must not block. nil: never.
+	Busy func() bool
+	// CalmInFlight is how many requests being answered at once are never too many; 0 is 256.
+	CalmInFlight int
 	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
 	MaxBodyBytes int64
 	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
@@ -41,7 +46,8 @@ type Config struct {
 }
 
 const (
-	defaultMaxInFlight  = 4096
+	defaultMaxInFlight  = 2048
+	defaultCalm         = 256
 	defaultMaxBodyBytes = 256 << 20
 	defaultMaxStreams   = 1024
 	// overloadRetryAfter is what a request refused for load is told to wait.
@@ -76,6 +82,12 @@ func New(c Config) http.Handler {
 	}
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = defaultMaxInFlight
+	}
+	if c.CalmInFlight <= 0 {
+		c.CalmInFlight = defaultCalm
+	}
+	if c.Busy == nil {
+		c.Busy = func() bool { return false }
 	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = defaultMaxStreams
@@ -124,9 +136,8 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 		return res.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
 	}
 	defer h.inFlight.Add(-1)
-	if n := h.inFlight.Add(1); n > int64(h.MaxInFlight) {
-		h.measures.rejected(1)
-		return res.name, overloaded("%d requests are in flight, the limit", h.MaxInFlight)
+	if err := h.room(h.inFlight.Add(1)); err != nil {
+		return res.name, err
 	}
 	defer x.unreserve()
 	x.key = key
@@ -135,6 +146,19 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 	}
 	defer x.patience.end()
 	return res.name, serve(x)
+}
+
+// room refuses the n-th request in flight where that is too many.
+func (h *handler) room(n int64) error {
+	switch {
+	case n > int64(h.MaxInFlight):
+		h.measures.rejected(1)
+		return overloaded("%d requests are in flight, the limit", h.MaxInFlight)
+	case n > int64(h.CalmInFlight) && h.Busy():
+		h.measures.rejected(1)
+		return overloaded("this node has more to do than it can")
+	}
+	return nil
 }
 
 func overloaded(format string, args ...any) *api.Error {

@@ -114,7 +114,9 @@ func (s *Server) serveCalls(ctx context.Context, st frameStream) error {
 	// Not awaited here: what it is blocked in ends only when this returns. Close waits for it.
 	s.wg.Go(func() {
 		defer cancel()
-		if err := wire.Serve(ctx, &frames{stream: st, close: cancel}, wire.ServerConfig{Store: served{s}, Workers: s.cfg.Workers}); err != nil {
+		if err := wire.Serve(ctx, &frames{stream: st, close: cancel}, wire.ServerConfig{
+			Store: served{s}, Workers: s.cfg.Workers, Enter: s.enterCall, Leave: s.leaveCall,
+		}); err != nil {
 			s.cfg.Logger.Debug("a stream of calls has ended", "error", err)
 		}
 	})
@@ -123,15 +125,27 @@ func (s *Server) serveCalls(ctx context.Context, st frameStream) error {
 	return api.Errorf(api.CodeUnavailable, "the stream of calls is over")
 }
 
-// served is the server as a Store.
+// enterCall and leaveCall count a call of a stream as a request: what there is no room for is refused before a worker has
+// been woken for it.
+func (s *Server) enterCall(int64) error {
+	if !s.requests.enter() {
+		s.metrics.refused(1, methodCalls)
+		return overload(s.requests.what)
+	}
+	return nil
+}
+
+func (s *Server) leaveCall(int64) { s.requests.leave() }
+
+// served is the server as a Store, for calls that have been counted already.
 type served struct{ *Server }
 
 func (s served) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	return methodRead.handle(ctx, s.Server, q)
+	return s.read(ctx, q)
 }
 
 func (s served) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	return methodDo.handle(ctx, s.Server, t)
+	return s.do(ctx, t)
 }
 
 // frame is a piece of the bytes of package wire.

@@ -74,7 +74,15 @@ type ServerConfig struct {
 	Logger  hclog.Logger // nil: nowhere
 
 	// MaxRequests bounds the requests under way; one over gets CodeUnavailable.
-	MaxRequests int // 0: 4096
+	MaxRequests int // 0: 2048
+	// MaxControl bounds the calls of the cluster's own under way, about sessions and the placement of ranges: they are no
+	// requests, so that clients' load does not keep holders from their sessions.
+	MaxControl int // 0: 4096
+	// Busy tells that the processors cannot keep up: then one more request than CalmRequests gets CodeUnavailable. It must
+	// not block. nil: never.
+	Busy func() bool
+	// CalmRequests is how many requests under way are never too many.
+	CalmRequests int // 0: 512
 	// MaxPolls bounds the nodes that wait for a newer map.
 	MaxPolls int // 0: 4096
 	// MaxStreams bounds the lease streams.
@@ -110,7 +118,12 @@ func (c *ServerConfig) complete() error {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
-	orElse(&c.MaxRequests, 4096)
+	if c.Busy == nil {
+		c.Busy = func() bool { return false }
+	}
+	orElse(&c.MaxRequests, 2048)
+	orElse(&c.CalmRequests, 512)
+	orElse(&c.MaxControl, 4096)
 	orElse(&c.MaxPolls, 4096)
 	orElse(&c.MaxStreams, 4096)
 	orElse(&c.StreamQueue, 1024)

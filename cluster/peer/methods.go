@@ -20,9 +20,9 @@ var (
 	methodRead         = method[api.ReadRequest, api.ReadResult]{"Read", requests, (*Server).read}
 	methodDo           = method[api.Txn, api.TxnResult]{"Do", requests, (*Server).do}
 	methodList         = method[api.ListRequest, api.ListResult]{"List", requests, (*Server).list}
-	methodOpenSession  = method[api.OpenSession, api.SessionGrant]{"OpenSession", requests, (*Server).openSession}
-	methodCloseSession = method[closeSession, nothing]{"CloseSession", requests, (*Server).closeSession}
-	methodRelease      = method[release, nothing]{"Release", requests, (*Server).release}
+	methodOpenSession  = method[api.OpenSession, api.SessionGrant]{"OpenSession", control, (*Server).openSession}
+	methodCloseSession = method[closeSession, nothing]{"CloseSession", control, (*Server).closeSession}
+	methodRelease      = method[release, nothing]{"Release", control, (*Server).release}
 	methodConfirm      = method[confirm, confirmed]{"Confirm", nil, (*Server).confirm}
 	methodPrepare      = method[transactional, fsm.Vote]{"Prepare", requests, (*Server).prepare}
 	methodCommitLast   = method[transactional, fsm.Vote]{"CommitLast", requests, (*Server).commitLast}
@@ -30,11 +30,11 @@ var (
 	methodOutcome      = method[outcome, fsm.Decision]{"Outcome", requests, (*Server).outcome}
 	methodResolve      = method[transactional, nothing]{"Resolve", requests, (*Server).resolve}
 	methodPoll         = method[poll, encodedMap]{"Poll", polls, (*Server).poll}
-	methodMap          = method[nothing, encodedMap]{"Map", requests, (*Server).getMap}
-	methodPropose      = method[proposal, encodedMap]{"Propose", requests, (*Server).propose}
-	methodReport       = method[nothing, Report]{"Report", requests, (*Server).report}
-	methodCede         = method[cede, fsm.Receipt]{"Cede", requests, (*Server).cede}
-	methodAdopt        = method[adopt, nothing]{"Adopt", requests, (*Server).adopt}
+	methodMap          = method[nothing, encodedMap]{"Map", control, (*Server).getMap}
+	methodPropose      = method[proposal, encodedMap]{"Propose", control, (*Server).propose}
+	methodReport       = method[nothing, Report]{"Report", control, (*Server).report}
+	methodCede         = method[cede, fsm.Receipt]{"Cede", control, (*Server).cede}
+	methodAdopt        = method[adopt, nothing]{"Adopt", control, (*Server).adopt}
 )
 
 // The streams.
@@ -44,6 +44,7 @@ const (
 )
 
 func requests(s *Server) *room { return &s.requests }
+func control(s *Server) *room  { return &s.control }
 func polls(s *Server) *room    { return &s.polls }
 
 // handle is the way into the server, from a socket or from this node itself.

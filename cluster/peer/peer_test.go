@@ -144,8 +144,48 @@ func TestLimits(t *testing.T) {
 		if _, err := c.pool.Remote("s").Confirm(t.Context(), "g", 1); err != nil {
 			t.Errorf("confirms have no part in that: %v", err)
 		}
+		if err := c.pool.Remote("s").Release(t.Context(), "g", nil); err != nil {
+			t.Errorf("sessions have no part in that: %v", err)
+		}
 		close(free)
 		wg.Wait()
+	})
+}
+
+// TestBusy: while the processors cannot keep up, requests beyond a calm number are refused, and nothing else is.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, g := newWorld(t), newGroup("g")
+		free := make(chan struct{})
+		g.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+			<-free
+			return &api.ReadResult{}, nil
+		}
+		s, c := w.start("s", ServerConfig{Groups: g.only, CalmRequests: 1, Busy: func() bool { return true }}), w.start("c", ServerConfig{})
+		defer s.close()
+		defer c.close()
+		var first sync.WaitGroup
+		q := &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}
+		first.Go(func() {
+			if _, err := c.pool.Remote("s").Read(t.Context(), q); err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(100 * time.Millisecond)
+		for _, at := range []*station{s, c} {
+			_, err := at.pool.Remote("s").Read(t.Context(), q)
+			if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
+				t.Errorf("one too many: %v", err)
+			}
+		}
+		if err := c.pool.Remote("s").Release(t.Context(), "g", nil); err != nil {
+			t.Errorf("sessions have no part in that: %v", err)
+		}
+		close(free)
+		first.Wait()
+		if _, err := c.pool.Remote("s").Read(t.Context(), q); err != nil {
+			t.Errorf("the first of its kind: %v", err)
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ type Server struct {
 	cfg      ServerConfig
 	metrics  metrics
 	requests room
+	control  room
 	polls    room
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -31,7 +32,8 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, streams: map[api.Nonce]*stream{}, leads: map[api.GroupID]api.Leads{}}
-	s.requests = room{what: "requests", max: int64(cfg.MaxRequests)}
+	s.requests = room{what: "requests", max: int64(cfg.MaxRequests), calm: int64(cfg.CalmRequests), busy: cfg.Busy}
+	s.control = room{what: "calls of the cluster's own", max: int64(cfg.MaxControl)}
 	s.polls = room{what: "polls", max: int64(cfg.MaxPolls)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg.Metrics, s)
@@ -87,11 +89,15 @@ func notHere(id api.GroupID) *api.Error {
 type room struct {
 	what string
 	max  int64
+	// calm is how many are never too many while busy says that the processors cannot keep up; nil: it never says so.
+	calm int64
+	busy func() bool
 	n    atomic.Int64
 }
 
 func (r *room) enter() bool {
-	if r.n.Add(1) > r.max {
+	n := r.n.Add(1)
+	if n > r.max || r.busy != nil && n > r.calm && r.busy() {
 		r.n.Add(-1)
 		return false
 	}
