@@ -44,7 +44,7 @@ type daemon struct {
 }
 
 // buildBinary builds edgehold as a user would; the file lives as long as the test.
-func buildBinary(t *testing.T) string {
+func buildBinary(t testing.TB) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "edgehold")
 	if out, err := exec.Command("go", "build", "-o", name, "../cmd/edgehold").CombinedOutput(); err != nil {
@@ -55,7 +55,7 @@ func buildBinary(t *testing.T) string {
 
 // newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and where the
 // test has failed, the ends of their logs are told.
-func newFleet(t *testing.T, binary string, common ...string) *fleet {
+func newFleet(t testing.TB, binary string, common ...string) *fleet {
 	f := &fleet{binary: binary, dir: t.TempDir(), common: common}
 	spawn, end := newSpawner()
 	f.spawn = spawn
@@ -74,7 +74,7 @@ func newFleet(t *testing.T, binary string, common ...string) *fleet {
 }
 
 // server starts a server; seed is an address to join, "" bootstraps.
-func (f *fleet) server(t *testing.T, name, region, seed string, more ...string) *daemon {
+func (f *fleet) server(t testing.TB, name, region, seed string, more ...string) *daemon {
 	t.Helper()
 	how := []string{"--bootstrap"}
 	if seed != "" {
@@ -84,12 +84,12 @@ func (f *fleet) server(t *testing.T, name, region, seed string, more ...string) 
 }
 
 // edge starts an edge.
-func (f *fleet) edge(t *testing.T, name, region, seed string, more ...string) *daemon {
+func (f *fleet) edge(t testing.TB, name, region, seed string, more ...string) *daemon {
 	t.Helper()
 	return f.node(t, "edge", name, region, append([]string{"--join", seed}, more...))
 }
 
-func (f *fleet) node(t *testing.T, role, name, region string, args []string) *daemon {
+func (f *fleet) node(t testing.TB, role, name, region string, args []string) *daemon {
 	t.Helper()
 	d := &daemon{fleet: f, role: role, name: name}
 	if i := slices.Index(args, "--listen"); i >= 0 {
@@ -105,7 +105,7 @@ func (f *fleet) node(t *testing.T, role, name, region string, args []string) *da
 }
 
 // start begins a life of the node.
-func (d *daemon) start(t *testing.T) {
+func (d *daemon) start(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(d.logName(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -116,7 +116,7 @@ func (d *daemon) start(t *testing.T) {
 }
 
 // begin starts the binary.
-func (f *fleet) begin(t *testing.T, out, errOut io.Writer, args ...string) *process {
+func (f *fleet) begin(t testing.TB, out, errOut io.Writer, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(f.binary, args...), exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = plainEnv(), out, errOut
@@ -153,7 +153,7 @@ func (p *process) running() bool {
 }
 
 // stop asks the process to end, and expects that it does, with status 0.
-func (d *daemon) stop(t *testing.T) {
+func (d *daemon) stop(t testing.TB) {
 	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Errorf("%s has ended before its time: %v", d.name, d.cmd.ProcessState)
 		return
@@ -170,7 +170,7 @@ func (d *daemon) stop(t *testing.T) {
 }
 
 // stop ends all nodes as their operator would, edges first.
-func (f *fleet) stop(t *testing.T) {
+func (f *fleet) stop(t testing.TB) {
 	for _, role := range []string{"edge", "server"} {
 		var wg sync.WaitGroup
 		for _, d := range f.nodes {
@@ -194,7 +194,7 @@ func (d *daemon) logTail() []byte {
 }
 
 // ready waits until the nodes are.
-func ready(t *testing.T, nodes ...*daemon) {
+func ready(t testing.TB, nodes ...*daemon) {
 	t.Helper()
 	for _, d := range nodes {
 		eventually(t, time.Minute, d.name+" is ready", func() bool {
@@ -215,7 +215,7 @@ type command struct {
 }
 
 // command starts a command that talks to the node.
-func (d *daemon) command(t *testing.T, args ...string) *command {
+func (d *daemon) command(t testing.TB, args ...string) *command {
 	t.Helper()
 	c := &command{args: append(args, "--addr", d.url())}
 	c.process = d.fleet.begin(t, &c.out, &c.errOut, c.args...)
@@ -223,7 +223,7 @@ func (d *daemon) command(t *testing.T, args ...string) *command {
 }
 
 // done waits for the command's success.
-func (c *command) done(t *testing.T) {
+func (c *command) done(t testing.TB) {
 	t.Helper()
 	<-c.exited
 	if !c.cmd.ProcessState.Success() {

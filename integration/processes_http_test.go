@@ -67,7 +67,7 @@ func (d *daemon) metric(t *testing.T, row string) float64 {
 }
 
 // eventually waits until ok says yes.
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+func eventually(t testing.TB, within time.Duration, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(within); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -78,7 +78,7 @@ func eventually(t *testing.T, within time.Duration, what string, ok func() bool)
 
 // freeAddress is an address of loopback at which nobody listens. Its port is below those that systems give to outgoing
 // connections: a node that was killed finds it free when it comes back.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
