@@ -111,7 +111,12 @@ func (p *planet) leasesOfTwoGroups(at, writer *host, one, two api.Key) {
 	}
 	p.reads(at, one, "written")
 	both := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: one}, {Kind: api.OpPut, Key: two}}}
-	if _, err := writer.store().Do(within(p.t, opTimeout), both); api.CodeOf(err) != api.CodeInvalid {
+	if _, err := writer.store().Do(within(p.t, opTimeout), both); err != nil {
 		p.t.Errorf("a transaction over two groups: %v", err)
 	}
+	if v, ok := at.byLease(two); ok { // revoked when it was prepared
+		p.t.Errorf("after the transaction %q is served by a lease", v)
+	}
+	p.reads(at, one, "")
+	p.reads(at, two, "")
 }
