@@ -110,13 +110,14 @@ func (p *planet) leasesOfTwoGroups(at, writer *host, one, two api.Key) {
 		p.t.Errorf("after the write %q is served by a lease", v)
 	}
 	p.reads(at, one, "written")
-	both := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: one}, {Kind: api.OpPut, Key: two}}}
+	both := put(one, "both")
+	both.Then = append(both.Then, put(two, "both").Then...)
 	if _, err := writer.store().Do(within(p.t, opTimeout), both); err != nil {
 		p.t.Errorf("a transaction over two groups: %v", err)
 	}
 	if v, ok := at.byLease(two); ok { // revoked when it was prepared
 		p.t.Errorf("after the transaction %q is served by a lease", v)
 	}
-	p.reads(at, one, "")
-	p.reads(at, two, "")
+	p.reads(at, one, "both")
+	p.reads(at, two, "both")
 }
