@@ -16,8 +16,17 @@ type windows struct {
 
 // present notes that the key exists from now on.
 func (ws *windows) present(k api.Key) {
-	if ws.keys == nil || len(ws.keys) >= maxPresent {
+	if ws.keys == nil {
 		ws.keys = make(map[api.Key]struct{}, 1024)
+	}
+	if len(ws.keys) >= maxPresent { // any eighth of them goes
+		drop := maxPresent / 8
+		for old := range ws.keys {
+			if delete(ws.keys, old); drop == 0 {
+				break
+			}
+			drop--
+		}
 	}
 	ws.keys[k] = struct{}{}
 }
@@ -42,7 +51,7 @@ type window struct {
 const (
 	maxWindows       = 4096
 	maxWindowRecords = 1 << 18
-	maxPresent       = 1 << 16
+	maxPresent       = 1 << 17
 )
 
 // known is a window as readers see it.

@@ -18,7 +18,7 @@ type Config struct {
 	Dir string
 	// Cache is memory for what is read again, which engines may share; nil is one of 8 MiB.
 	Cache *Cache
-	// BufferBytes is how much of what was written collects in memory before it goes to disk; 0 is 16 MiB. Up to four times
+	// BufferBytes is how much of what was written collects in memory before it goes to disk; 0 is 32 MiB. Up to four times
 	// that may be on its way.
 	BufferBytes int
 	// Disk replaces the disk by a simulated one (tests).
@@ -66,7 +66,7 @@ func OpenPebble(cfg Config) (*Pebble, error) {
 		p.cfg.Log = func(string) {}
 	}
 	if p.cfg.BufferBytes == 0 {
-		p.cfg.BufferBytes = 16 << 20
+		p.cfg.BufferBytes = 32 << 20
 	}
 	if err := p.open(); err != nil {
 		if p.unlock != nil {
