@@ -14,6 +14,8 @@ type call struct {
 	op string
 	// again: after an attempt whose outcome is unknown another may follow.
 	again bool
+	// load: it is one of many that clients send, and gives way where the group's leader cannot keep up.
+	load bool
 	// timeout bounds one attempt; 0 is the caller's whole time.
 	timeout time.Duration
 	// send carries out one attempt at a node.
@@ -58,7 +60,13 @@ func judge(err error) verdict {
 
 // toGroup carries c to the group's leader, wherever that is. It returns nil when c is done, CodeWrongGroup where the
 // group is not the owner, what the leader else answered, or, when the time is up, what is certain by then.
-func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) error {
+func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error) {
+	if c.load && !c.unknown {
+		if err := r.gates.enter(g); err != nil {
+			return err
+		}
+		defer func() { r.gates.leave(g, err == nil) }()
+	}
 	w := r.walk(g)
 	for {
 		if ctx.Err() != nil {
@@ -96,6 +104,9 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) error {
 		case elsewhere:
 			w.refused(node, api.AsError(err))
 		case later:
+			if c.load {
+				r.gates.refused(g)
+			}
 			if err := r.bePatient(ctx, c, err); err != nil {
 				return err
 			}

@@ -23,7 +23,7 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
 	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "txn") }()
 	c := r.call("txn", !t.ID.IsZero())
-	c.timeout = r.cfg.WriteTimeout
+	c.timeout, c.load = r.cfg.WriteTimeout, true
 	var res *api.TxnResult
 	sent := *t
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {

@@ -25,7 +25,7 @@ func (r *Router) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 // readCall is a call that may be repeated: reads change nothing.
 func (r *Router) readCall() *call {
 	c := r.call("read", true)
-	c.timeout = r.cfg.ReadTimeout
+	c.timeout, c.load = r.cfg.ReadTimeout, true
 	return c
 }
 

@@ -17,6 +17,7 @@ import (
 type Router struct {
 	cfg     Config
 	hints   hints
+	gates   gates
 	paused  atomic.Int64 // requests that wait because a node asked for patience
 	metrics metrics
 }

@@ -1,0 +1,47 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// BenchmarkRefusal is a call that is refused, over a socket, both sides included: what load beyond the limits costs.
+func BenchmarkRefusal(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if conn, err := l.Accept(); err == nil {
+			_ = Serve(ctx, conn, ServerConfig{Enter: func(int64) error { return overload("full") }, Leave: func(int64) {}})
+		}
+	})
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := NewClient(conn, ClientConfig{})
+	value := make([]byte, 256)
+	b.ReportAllocs()
+	b.SetParallelism(512)
+	b.ResetTimer()
+	b.RunParallel(func(p *testing.PB) {
+		for p.Next() {
+			t := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: value}}}
+			if _, err := c.Do(ctx, t); api.CodeOf(err) != api.CodeUnavailable {
+				b.Error(err)
+			}
+		}
+	})
+	b.StopTimer()
+	_ = c.Close()
+	cancel()
+	serving.Wait()
+}
