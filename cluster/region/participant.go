@@ -69,7 +69,9 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 	r.latch(l, written)
 	defer r.unlatch(l, written)
-	if no, err := r.giveWay(ctx, l, b, r.blocking(b.ref.ID, written, read)); no != nil || err != nil {
+	t := turnOf(*b.ref, written, read)
+	defer r.endTurn(l, t)
+	if no, err := r.giveWay(ctx, l, b, t, r.blocking(b.ref.ID, written, read)); no != nil || err != nil {
 		return no, err
 	}
 	w := writing{Region: r, lead: l, dropped: b.dropped}
@@ -89,7 +91,7 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 		case res.Err.Code == fsm.RetryLeases:
 			holders = res.Holders
 		case res.Err.Code == fsm.RetryIntents:
-			if no, err := r.giveWay(ctx, l, b, res.Intents); no != nil || err != nil {
+			if no, err := r.giveWay(ctx, l, b, t, res.Intents); no != nil || err != nil {
 				return no, err
 			}
 			holders = nil
@@ -99,24 +101,47 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 }
 
-// giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no. It does so
-// after a moment: an intent is often that of a transaction which is decided, and is about to be resolved here. Since that
-// moment is short and ends, no circle of such waits lasts.
-func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
-	i := slices.IndexFunc(intents, func(x fsm.Intent) bool { return x.Txn.Older(*b.ref) })
-	if b.free || i < 0 {
-		return nil, r.outwait(ctx, l, intents)
+// giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no. Free or
+// not, it votes no as well where an older one waits for what it would lock.
+//
+// It gives way to an older one after a moment: an intent is often that of a transaction which is decided, and is about to be
+// resolved here. Since that moment is short and ends, no circle of such waits lasts.
+func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, t *turn, intents []fsm.Intent) (no *fsm.Vote, err error) {
+	i := slices.IndexFunc(intents, func(x fsm.Intent) bool { return !b.free && x.Txn.Older(*b.ref) })
+	if i >= 0 {
+		gone, err := r.outwaitAMoment(ctx, l, intents)
+		if err != nil {
+			return nil, err
+		}
+		if !gone {
+			return r.no(intents[i].Key, "an older transaction holds the key: "+intents[i].Txn.ID.String()), nil
+		}
+		intents = nil
 	}
+	if older, k := r.olderTurn(l, t); older != nil {
+		return r.no(k, "an older transaction waits for the key: "+older.ref.ID.String()), nil
+	}
+	if len(intents) > 0 {
+		r.queue(l, t)
+	}
+	return nil, r.outwait(ctx, l, intents)
+}
+
+// outwaitAMoment tells whether the intents went within Config.Moment.
+func (r *Region) outwaitAMoment(ctx context.Context, l *lead, intents []fsm.Intent) (gone bool, err error) {
 	moment, cancel := context.WithTimeout(ctx, r.cfg.Moment)
 	defer cancel()
 	err = r.outwait(moment, l, intents)
-	if moment.Err() == nil || ctx.Err() != nil {
-		return nil, err
+	if err != nil && moment.Err() != nil && ctx.Err() == nil {
+		return false, nil
 	}
+	return err == nil, err
+}
+
+// no is the vote of one that gives way.
+func (r *Region) no(k api.Key, why string) *fsm.Vote {
 	r.metrics.gaveWay(1)
-	x := &intents[i]
-	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: x.Key, RetryAfter: retryIntent,
-		Hint: "an older transaction holds the key: " + x.Txn.ID.String()}}, nil
+	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: k, RetryAfter: retryIntent, Hint: why}}
 }
 
 // frozen tells whether one of the keys lies in a range that is being given up.

@@ -28,6 +28,11 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	w := writing{Region: r, lead: l, dropped: t.Dropped}
 	preview := r.cfg.Machine.Preview(t)
 	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
+		if w.turn == nil {
+			w.turn = turnOf(api.TxnRef{Age: t.Age}, written, t.Keys())
+			defer r.endTurn(l, w.turn)
+			r.queue(l, w.turn)
+		}
 		if err := r.outwait(ctx, l, preview.Intents); err != nil {
 			return nil, err
 		}
@@ -59,6 +64,7 @@ type writing struct {
 	dropped []api.DroppedLease // given up by the gateway
 	gained  clearance
 	timing  api.Timing
+	turn    *turn // nil unless it has waited for a transaction
 }
 
 // run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
