@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
@@ -75,7 +76,7 @@ func (a *attempt) goOn(ctx context.Context, why ended) ended {
 }
 
 // finishEarlier learns what became of the attempt that stands against ours, made here or by another gateway, and has it
-// aborted if that is undecided.
+// aborted if that stays undecided.
 func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	if rec == nil {
 		return ended{err: api.Errorf(api.CodeInternal, "a claim was refused without telling what stands against it")}
@@ -87,7 +88,7 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 		ID:  api.TxnID{Client: rec.Client, Seq: rec.Seq, Attempt: rec.Attempt, Decider: rec.Decider},
 		Age: a.age, Anchor: rec.Anchor, Epoch: rec.DeciderEpoch,
 	}
-	d, err := a.cfg.Groups.Outcome(ctx, ref, true)
+	d, err := a.outcome(ctx, ref)
 	switch {
 	case err != nil: // what became of the earlier attempt is unknown, and with it the outcome of the request
 		return ended{err: earlierUnknown(err)}
@@ -98,6 +99,29 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	}
 	a.after, a.number = ref.ID, max(a.number, ref.ID.Attempt)
 	return ended{again: causeEarlier}
+}
+
+// earlierPatience is how long an attempt that another gateway may still be making is left alone: two that abort each other at
+// once can do so for ever.
+var earlierPatience = [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
+
+// outcome is what became of an earlier attempt, which is left some time to end, but not more than a quarter of the caller's.
+func (a *attempt) outcome(ctx context.Context, ref api.TxnRef) (*fsm.Decision, error) {
+	for _, d := range earlierPatience {
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < 4*d {
+			break
+		}
+		if d, err := a.cfg.Groups.Outcome(ctx, ref, false); err != nil || d.Outcome != api.TxnUndecided {
+			return d, err
+		}
+		timer := time.NewTimer(d/2 + time.Duration(a.cfg.Rand()*float64(d)))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+	return a.cfg.Groups.Outcome(ctx, ref, true)
 }
 
 // clean has the groups drop what they hold of the attempt, after the caller has gone on. Where the outcome is not known yet

@@ -126,17 +126,16 @@ func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 		out.again = causePushed
 	case api.CodeWrongGroup:
 		out.again = causeMoved
-	case api.CodePreconditionFailed, api.CodeTooLarge:
+	default:
+		step := e.Op != "" && (e.Code == api.CodePreconditionFailed || e.Code == api.CodeTooLarge) // a function, which says so
 		switch {
-		case e.Op == "": // no function, which says so
-			out.again = causeCondition
-		case a.named && !p.claim && !a.claimFirst:
+		case step && a.named && !p.claim && !a.claimFirst:
 			out.again = causeStep
+		case e.Code == api.CodePreconditionFailed && !step:
+			out.again = causeCondition
 		default:
 			out.err = e
 		}
-	default:
-		out.err = e
 	}
 	return out
 }

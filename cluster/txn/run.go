@@ -24,6 +24,7 @@ type running struct {
 	number   uint64    // of the newest attempt
 	attempts int
 	pauses   int
+	earlier  int // how often an earlier attempt stood against ours
 	mode     string
 
 	doubted    bool // some condition did not hold: read before the next attempt
@@ -110,10 +111,17 @@ const (
 
 // pause lets the others finish. An attempt that learnt something needs none.
 func (r *running) pause(ctx context.Context, cause string) {
-	if cause == causeEarlier || cause == causeCondition || cause == causeStep {
+	most := pauseMost
+	switch cause {
+	case causeCondition, causeStep:
 		return
+	case causeEarlier:
+		if r.earlier++; r.earlier == 1 {
+			return
+		}
+		most *= 4 // another gateway carries out the same request: one of the two must be left alone for long enough
 	}
-	d := min(pauseFirst<<min(r.pauses, 10), pauseMost)
+	d := min(pauseFirst<<min(r.pauses, 10), most)
 	r.pauses++
 	timer := time.NewTimer(d/2 + time.Duration(r.cfg.Rand()*float64(d)))
 	defer timer.Stop()
