@@ -124,6 +124,26 @@ func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, t *turn, inten
 	if len(intents) > 0 {
 		r.queue(l, t)
 	}
+	return r.outwaitAttempts(ctx, l, b, intents)
+}
+
+// outwaitAttempts waits for the intents. Those of an attempt of the same request that was made before the ballot's go at once
+// where the same gateway made it, and has given it up; but where another gateway makes it, that may be waiting for this one
+// elsewhere: then this one gives way, after a while.
+func (r *Region) outwaitAttempts(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
+	for _, x := range intents {
+		id, self := x.Txn.ID, b.ref.ID
+		if b.free || id.Client != self.Client || id.Seq != self.Seq || id.Attempt > self.Attempt {
+			continue
+		}
+		within, cancel := context.WithTimeout(ctx, sameRequest)
+		defer cancel()
+		if err := r.outwaitOne(within, l, x); err != nil && ctx.Err() == nil && within.Err() != nil {
+			return r.no(x.Key, "another attempt of the request holds the key: "+id.String()), nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	return nil, r.outwait(ctx, l, intents)
 }
 
@@ -137,6 +157,9 @@ func (r *Region) outwaitAMoment(ctx context.Context, l *lead, intents []fsm.Inte
 	}
 	return err == nil, err
 }
+
+// sameRequest is how long that while is: the attempt is asked after in that time.
+const sameRequest = 3 * queryFirst
 
 // no is the vote of one that gives way.
 func (r *Region) no(k api.Key, why string) *fsm.Vote {

@@ -313,6 +313,9 @@ func TestTwoGatewaysOneRequest(t *testing.T) {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
 				If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}}
+			if n%2 == 1 {
+				tx.Age = 7 // as told by a client that sends its own
+			}
 			type answer struct {
 				res *api.TxnResult
 				err error
@@ -349,6 +352,35 @@ func TestTwoGatewaysOneRequest(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSameRequestSameAge: two gateways hold each the key that the other waits for, of one request with one age: neither is older,
+// and yet they do not wait until somebody aborts them.
+func TestSameRequestSameAge(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		tx := &api.Txn{ID: requestOf(1), Age: 7, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}
+		began := time.Now()
+		done := make(chan error)
+		for _, r := range []string{"us", "eu"} {
+			g := w.gateway(r)
+			go func() {
+				_, err := g.Do(within(t, 20*time.Second), tx)
+				done <- err
+			}()
+		}
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		if took := time.Since(began); took >= abortAfter {
+			t.Errorf("it took %v", took)
+		}
+		w.settled(20 * q)
+		if a, b := w.value("us/a"), w.value("eu/a"); a != "1" || b != "1" {
+			t.Errorf("%q and %q", a, b)
+		}
+	})
 }
 
 // TestLateMessages: messages of a transaction that arrive after it is over, aborted or committed, change nothing.
