@@ -54,12 +54,11 @@ func (t *Txn) Check() error {
 	} else if n == 0 {
 		return &Error{Code: CodeInvalid, Op: "txn", Hint: "the transaction is empty"}
 	}
-	size := 0
 	for _, c := range t.If {
 		if c.Kind < CondVersion || c.Kind > CondValue {
 			return &Error{Code: CodeInvalid, Op: "txn", Key: c.Key, Hint: "unknown kind of condition"}
 		}
-		if err := checkPair(c.Key, c.Value, &size); err != nil {
+		if err := checkPair(c.Key, c.Value); err != nil {
 			return err
 		}
 	}
@@ -68,19 +67,32 @@ func (t *Txn) Check() error {
 			if o.Kind < OpGet || o.Kind > OpAppendIfAbsent {
 				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "unknown kind of operation"}
 			}
-			if err := checkPair(o.Key, o.Value, &size); err != nil {
+			if err := checkPair(o.Key, o.Value); err != nil {
 				return err
 			}
 		}
 	}
-	if size > MaxTxnBytes {
+	if size := t.Size(); size > MaxTxnBytes {
 		return Errorf(CodeTooLarge, "transaction of %d bytes is over the limit of %d bytes", size, MaxTxnBytes)
 	}
 	return nil
 }
 
-func checkPair(k Key, v []byte, size *int) error {
-	*size += len(k) + len(v)
+// Size is what counts against [MaxTxnBytes]: the bytes of all keys and values.
+func (t *Txn) Size() int {
+	n := 0
+	for i := range t.If {
+		n += len(t.If[i].Key) + len(t.If[i].Value)
+	}
+	for _, branch := range [2][]Op{t.Then, t.Else} {
+		for i := range branch {
+			n += len(branch[i].Key) + len(branch[i].Value)
+		}
+	}
+	return n
+}
+
+func checkPair(k Key, v []byte) error {
 	if err := CheckKey(k); err != nil {
 		return err
 	}

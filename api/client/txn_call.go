@@ -17,22 +17,8 @@ func txnCall(op string, t *api.Txn) *call {
 	q := &call{op: op, method: http.MethodPost, path: txnPath, raw: txnPath, limit: maxTxnAnswer}
 	q.header = http.Header{"Content-Type": {"application/json"}}
 	q.render = func() []byte { return renderTxn(t) }
-	q.size = sizeOf(t)
+	q.size = t.Size()
 	return q
-}
-
-// sizeOf is what counts against [api.MaxTxnBytes].
-func sizeOf(t *api.Txn) int {
-	n := 0
-	for i := range t.If {
-		n += len(t.If[i].Key) + len(t.If[i].Value)
-	}
-	for _, branch := range [2][]api.Op{t.Then, t.Else} {
-		for i := range branch {
-			n += len(branch[i].Key) + len(branch[i].Value)
-		}
-	}
-	return n
 }
 
 // do carries a transaction out, at most once under the id. Where no node can do so now, and none may have done, the error

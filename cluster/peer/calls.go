@@ -199,17 +199,3 @@ func (p *frames) Close() error {
 	p.close()
 	return nil
 }
-
-// shares tells whether the transaction is small enough for the stream.
-func shares(t *api.Txn) bool {
-	n := 0
-	for i := range t.If {
-		n += len(t.If[i].Key) + len(t.If[i].Value)
-	}
-	for _, branch := range [2][]api.Op{t.Then, t.Else} {
-		for i := range branch {
-			n += len(branch[i].Key) + len(branch[i].Value)
-		}
-	}
-	return n <= maxSharedBytes
-}

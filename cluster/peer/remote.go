@@ -40,7 +40,7 @@ func (r *Remote) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 
 // Do carries out a transaction in one group.
 func (r *Remote) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	if r.self || !shares(t) {
+	if r.self || t.Size() > maxSharedBytes {
 		return call(ctx, r, methodDo, t)
 	}
 	c, err := r.shared(ctx)
