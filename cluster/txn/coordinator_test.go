@@ -98,6 +98,39 @@ func TestLeasesThatBreak(t *testing.T) {
 	})
 }
 
+// TestLeasesAreAskedAfterLocks: two transactions at once, each of which has read under a lease what the other writes: one of
+// them is told so. The leases here are like real ones: a prepare takes them.
+func TestLeasesAreAskedAfterLocks(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		held := func(k api.Key) func() bool {
+			return func() bool {
+				g, _, _ := w.m.Locate(k)
+				m := w.groups[g].machine
+				es, err := m.Read([]api.Key{k})
+				return err == nil && !es[0].Exists && len(m.Intents([]api.Key{k})) == 0
+			}
+		}
+		results := make(chan *api.TxnResult)
+		for region, keys := range map[string][2]api.Key{"us": {"us/duty", "eu/duty"}, "eu": {"eu/duty", "us/duty"}} {
+			tx := leasedOn(&api.Txn{Then: []api.Op{putOp(keys[0], "off"), putOp("us/log-"+api.Key(region), "x"), putOp("eu/log-"+api.Key(region), "x")}}, keys[1])
+			tx.LeasesHeld = held(keys[1])
+			g := w.gateway(region)
+			go func() {
+				res, err := g.Do(within(t, 20*time.Second), tx)
+				if err != nil {
+					t.Error(err)
+					res = &api.TxnResult{}
+				}
+				results <- res
+			}()
+		}
+		if one, two := <-results, <-results; one.Committed == two.Committed {
+			t.Errorf("%+v and %+v", one, two)
+		}
+		w.settled(20 * q)
+	})
+}
+
 // TestBranches: if, then and else over two groups, in every state.
 func TestBranches(t *testing.T) {
 	txn := func(id api.RequestID) *api.Txn {

@@ -24,6 +24,12 @@ type check struct {
 // scripts are the planets in which each guard decides; random faults meet such a moment now and then.
 const scripts = "^(TestLateGrant|TestGrantBesideWrite|TestDeposedLeaderRenewsNothing|TestCutOffHolder)$"
 
+// transactions are those in which the guards of transactions decide.
+const transactions = "^(TestRevokedAtPrepare|TestWriteSkewUnderLeases|TestNobodyDecidesAlone)$"
+
+// recovery are the coordinators over real groups in which they do.
+const recovery = "^(TestLeasesAreAskedAfterLocks|TestPartitions|TestDecisionGroupIsLost|TestCoordinatorDies)$"
+
 // mutants names each guard of PROTOCOL 11 that has a switch, and who must notice.
 var mutants = []struct {
 	name   string
@@ -35,12 +41,14 @@ var mutants = []struct {
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"term-fence", []check{{"./fsm", "."}}},
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
-	{"revoke-at-prepare", []check{{"./fsm", "."}}},
+	{"revoke-at-prepare", []check{{"./fsm", "."}, {"./integration", transactions}}},
+	{"leases-after-locks", []check{{"./integration", transactions}, {"./cluster/txn", recovery}}},
+	{"ask-decider", []check{{"./cluster/txn", recovery}, {"./integration", transactions}}},
 	{"grant-under-intent", []check{{"./fsm", "."}}},
 	{"write-under-intent", []check{{"./fsm", "."}}},
 	{"finished", []check{{"./fsm", "."}}},
 	{"first-decision", []check{{"./fsm", "."}}},
-	{"abort-record", []check{{"./fsm", "."}}},
+	{"abort-record", []check{{"./fsm", "."}, {"./cluster/txn", recovery}}},
 	{"watermark", []check{{"./fsm", "."}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
