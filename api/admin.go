@@ -48,6 +48,12 @@ type GroupStatus struct {
 	Term    Term     `json:"term"`
 	Voters  []NodeID `json:"voters"`
 	Applied uint64   `json:"applied"` // the machine's command counter at the leader
+	// Prepared counts the transactions across groups that hold keys here, Unresolved the commits decided here of which some
+	// group has not been told yet. OldestPreparedSeconds is since when the leader has seen the oldest of the former, looking
+	// every 5 s.
+	Prepared              int     `json:"prepared"`
+	Unresolved            int     `json:"unresolved"`
+	OldestPreparedSeconds float64 `json:"oldest_prepared_seconds"`
 }
 
 // RangeStatus is one range of the placement map and one of its owners; a region with several groups has a row each.

@@ -20,6 +20,16 @@ func (p *planet) between(a, b string, do func(from, to string)) {
 	}
 }
 
+// status is the cluster's as the host sees it.
+func (p *planet) status(at string) *api.Status {
+	p.t.Helper()
+	s, err := p.byName[at].running().Status(within(p.t, 5*time.Second))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return s
+}
+
 // leasedVersions are tests of what was read: the versions of the keys as the host sees them at one instant, by leases.
 func (p *planet) leasedVersions(at *host, keys ...api.Key) (conds []api.Cond) {
 	p.t.Helper()
@@ -117,9 +127,21 @@ func TestNobodyDecidesAlone(t *testing.T) {
 			p.t.Errorf("read while nobody can know: %+v, %v", res, err)
 		}
 		p.reads(reader, us, "new")
+		time.Sleep(lockBound)
+		for _, g := range p.status("ap-south-edge-1").Groups { // it hangs, and that can be seen
+			holds, owes := g.Group == p.owner(eu), g.Group == p.owner(us)
+			if (g.Prepared == 1) != holds || (g.Unresolved == 1) != owes || (g.OldestPreparedSeconds > 10) != holds {
+				p.t.Errorf("%+v", g)
+			}
+		}
 		p.between("us-east", "eu-west", p.fabric.Heal)
 		p.reads(reader, eu, "new")
 		p.settled(lockBound)
+		for _, g := range p.status("ap-south-edge-1").Groups {
+			if g.Prepared != 0 || g.Unresolved != 0 || g.OldestPreparedSeconds != 0 {
+				p.t.Errorf("after it is over: %+v", g)
+			}
+		}
 	})
 }
 

@@ -125,7 +125,7 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 		after = page[len(page)-1].Txn.ID
 	}
 	s.pending = seen
-	s.oldest(now)
+	s.oldest()
 	s.requeue(l)
 	s.push(due)
 }
@@ -155,14 +155,16 @@ func (s *sweeper) push(due []api.TxnRef) {
 }
 
 // oldest notes for the status since when the oldest transaction has been prepared here.
-func (s *sweeper) oldest(now time.Time) {
-	var age time.Duration
+func (s *sweeper) oldest() {
+	var first time.Time
 	for _, since := range s.pending {
-		age = max(age, now.Sub(since))
+		if first.IsZero() || since.Before(first) {
+			first = since
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.oldestPrepared = age
+	s.oldestPrepared = first
 }
 
 // requeue has the participants of all commits told that have not said that they know.

@@ -46,6 +46,9 @@ func newMetrics(m api.Metrics, r *Region) metrics {
 	m.Gauge("edgehold_region_unresolved_commits", "Commits decided by the group that participants have not all resolved.", func() float64 {
 		return float64(r.cfg.Machine.Meta().Unresolved)
 	})
+	m.Gauge("edgehold_region_oldest_prepared_seconds", "Since when the leader has seen the oldest of them, looking every 5 s.", func() float64 {
+		return r.oldestSeconds(r.cfg.Machine.Meta().Prepared)
+	})
 	return metrics{
 		nodes:    &nodeLabels{known: map[api.NodeID]bool{}},
 		grants:   m.Counter("edgehold_region_grants_total", "Leases given."),

@@ -30,8 +30,8 @@ type Region struct {
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
 	suspected map[api.SessionID]api.ClockSample
 	rates     map[api.Nonce]*rate // clock rates of the holders, by process
-	// oldestPrepared is how long the oldest transaction has been prepared, as the sweeper last saw it.
-	oldestPrepared time.Duration
+	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
+	oldestPrepared time.Time
 }
 
 var (
@@ -90,12 +90,23 @@ func (r *Region) OnLeadership(uint64) []byte {
 // Status tells what this node knows of the group, without waiting.
 func (r *Region) Status() (status api.GroupStatus, sessions, leases int) {
 	m := r.cfg.Machine.Meta()
-	status = api.GroupStatus{Group: r.cfg.Group, Term: m.LastTerm, Applied: m.Counter}
+	status = api.GroupStatus{Group: r.cfg.Group, Term: m.LastTerm, Applied: m.Counter, Prepared: m.Prepared, Unresolved: m.Unresolved}
+	status.OldestPreparedSeconds = r.oldestSeconds(m.Prepared)
 	if r.replica.Load() != nil {
 		node, term := r.log().Leader()
 		status.Leader, status.Term = api.NodeID(node), api.Term(term)
 	}
 	return status, m.Sessions, m.Leases
+}
+
+// oldestSeconds is how long ago the sweeper, while this node has led, first saw the oldest of the prepared transactions.
+func (r *Region) oldestSeconds(prepared int) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if prepared == 0 || r.lead == nil || r.oldestPrepared.IsZero() {
+		return 0
+	}
+	return time.Since(r.oldestPrepared).Seconds()
 }
 
 // leader returns the state of the term that this node leads in. Elected but not begun (its TermStart has not applied, or

@@ -17,9 +17,9 @@ NODE            ROLE    REGION   URL                    STATE
 us-east-1       server  us-east  http://127.0.0.1:7400  up
 eu-west-edge-1  edge    eu-west  http://127.0.0.1:7401  unreachable
 
-GROUP      REGION   LEADER      TERM  APPLIED  VOTERS
-us-east.1  us-east  us-east-1   3     42       us-east-1,us-east-2
-eu-west.1  eu-west  none known  4     0        -
+GROUP      REGION   LEADER      TERM  APPLIED  PREPARED  UNRESOLVED  OLDEST  VOTERS
+us-east.1  us-east  us-east-1   3     42       2         1           12s     us-east-1,us-east-2
+eu-west.1  eu-west  none known  4     0        0         0           -       -
 
 START     END         GROUP      REGION   EPOCH
 (first)   eu-west/    us-east.1  us-east  1

@@ -120,16 +120,24 @@ func nodeTable(nodes []api.NodeStatus) table {
 }
 
 func groupTable(groups []api.GroupStatus) table {
-	t := table{{"GROUP", "REGION", "LEADER", "TERM", "APPLIED", "VOTERS"}}
+	t := table{{"GROUP", "REGION", "LEADER", "TERM", "APPLIED", "PREPARED", "UNRESOLVED", "OLDEST", "VOTERS"}}
 	for _, g := range groups {
 		voters := make([]string, 0, len(g.Voters))
 		for _, v := range g.Voters {
 			voters = append(voters, string(v))
 		}
 		t = append(t, []string{string(g.Group), cmp.Or(string(g.Region), "-"), cmp.Or(string(g.Leader), "none known"),
-			fmt.Sprint(g.Term), fmt.Sprint(g.Applied), cmp.Or(strings.Join(voters, ","), "-")})
+			fmt.Sprint(g.Term), fmt.Sprint(g.Applied), fmt.Sprint(g.Prepared), fmt.Sprint(g.Unresolved), oldest(g), cmp.Or(strings.Join(voters, ","), "-")})
 	}
 	return t
+}
+
+// oldest is how long the oldest transaction has been prepared.
+func oldest(g api.GroupStatus) string {
+	if g.Prepared == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0fs", g.OldestPreparedSeconds)
 }
 
 func rangeTable(s *api.Status) table {
