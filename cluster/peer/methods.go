@@ -26,9 +26,9 @@ var (
 	methodConfirm      = method[confirm, confirmed]{"Confirm", nil, (*Server).confirm}
 	methodPrepare      = method[transactional, fsm.Vote]{"Prepare", requests, (*Server).prepare}
 	methodCommitLast   = method[transactional, fsm.Vote]{"CommitLast", requests, (*Server).commitLast}
-	methodDecide       = method[transactional, fsm.Decision]{"Decide", requests, (*Server).decide}
-	methodOutcome      = method[outcome, fsm.Decision]{"Outcome", requests, (*Server).outcome}
-	methodResolve      = method[transactional, nothing]{"Resolve", requests, (*Server).resolve}
+	methodDecide       = method[transactional, fsm.Decision]{"Decide", control, (*Server).decide}
+	methodOutcome      = method[outcome, fsm.Decision]{"Outcome", control, (*Server).outcome}
+	methodResolve      = method[transactional, nothing]{"Resolve", control, (*Server).resolve}
 	methodPoll         = method[poll, encodedMap]{"Poll", polls, (*Server).poll}
 	methodMap          = method[nothing, encodedMap]{"Map", control, (*Server).getMap}
 	methodPropose      = method[proposal, encodedMap]{"Propose", control, (*Server).propose}
