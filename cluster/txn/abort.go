@@ -22,7 +22,7 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 		return a.givenUp(why, notApplied(err))
 	}
 	if d.Outcome == api.TxnCommitted { // the last group had committed, and its answer was lost
-		return ended{res: a.replay(d)}
+		return ended{res: a.ownResult(d)}
 	}
 	if mayHaveCommitted && d.Expired {
 		return ended{err: expired()}

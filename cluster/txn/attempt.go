@@ -196,7 +196,7 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 	case v.Refused != nil:
 		return a.abort(ctx, a.refused(p, v))
 	case v.Txn == nil: // it had committed before: this is the answer to a repetition
-		return ended{res: a.replay(v.Decision)}
+		return ended{res: a.ownResult(v.Decision)}
 	}
 	for i, o := range a.parts {
 		if o == p {
@@ -244,6 +244,18 @@ func (a *attempt) result() *api.TxnResult {
 		t.Delayed = append(t.Delayed, v.Timing.Delayed...)
 	}
 	res.Timing.Delayed = res.Timing.Delayed[:min(len(res.Timing.Delayed), api.MaxDelays)]
+	return res
+}
+
+// ownResult is the result of this attempt where the answer that told of it was lost. What was read is known from the votes.
+func (a *attempt) ownResult(d *fsm.Decision) *api.TxnResult {
+	res := a.replay(d)
+	res.Replayed = false
+	for i, e := range a.entries() {
+		if a.branch.state == nil && a.branch.ops[i].Kind == api.OpGet {
+			res.Entries[i] = e
+		}
+	}
 	return res
 }
 

@@ -101,7 +101,8 @@ func (r *running) decider(parts []*part) api.GroupID {
 }
 
 // last is the participant that may prepare and decide in one (M3): the one of two that is far while the other is near. nil
-// where there is none: what is read under leases must be checked after everything is locked, and before it is decided.
+// where there is none: what is read under leases must be checked after everything is locked, and before it is decided; and
+// what a group reads as it commits is lost with its answer.
 func (r *running) last(parts []*part, b *branch) *part {
 	if len(parts) != 2 || r.claimFirst || slices.Contains(b.leased, true) {
 		return nil
@@ -111,6 +112,9 @@ func (r *running) last(parts []*part, b *branch) *part {
 		near, far = far, near
 	}
 	if near.region != r.cfg.Region || far.region == r.cfg.Region || len(far.conds)+len(far.ops) == 0 {
+		return nil
+	}
+	if slices.ContainsFunc(far.ops, func(o api.Op) bool { return o.Kind == api.OpGet }) {
 		return nil
 	}
 	return far

@@ -285,13 +285,17 @@ func TestLostAnswers(t *testing.T) {
 								}
 								return nil
 							}
-							tx := &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}
+							tx := &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1), {Kind: api.OpGet, Key: "us/read"}}}
+							if _, err := gw.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/read", "seen"), putOp("us/b", "")}}); err != nil {
+								t.Fatal(err)
+							}
 							if leased {
 								tx.If = []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}
 								tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
 							}
 							res, err := gw.Do(within(t, 10*time.Second), tx)
-							if err != nil || len(res.Entries) != 2 || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "1" {
+							if err != nil || len(res.Entries) != 3 || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "1" ||
+								string(res.Entries[2].Value) != "seen" || res.Replayed {
 								t.Errorf("%+v, %v", res, err)
 							}
 							w.settled(20 * q)
@@ -303,6 +307,32 @@ func TestLostAnswers(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestReadsAreAnswered: what a far group has read is answered, whatever is lost.
+func TestReadsAreAnswered(t *testing.T) {
+	for _, kind := range []string{"prepare", "commit last", "decide"} {
+		inWorld(t, 1, func(t *testing.T, w *world) {
+			g := w.gateway("us")
+			if _, err := g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("eu/read", "seen")}}); err != nil {
+				t.Fatal(err)
+			}
+			lost := map[point]bool{}
+			g.line.point = func(p point) error {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if p.kind == kind && p.after && !lost[p] {
+					lost[p] = true
+					return errLost
+				}
+				return nil
+			}
+			res, err := g.Do(within(t, 10*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), {Kind: api.OpGet, Key: "eu/read"}}})
+			if err != nil || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "seen" {
+				t.Errorf("%s: %+v, %v", kind, res, err)
+			}
+		})
 	}
 }
 
