@@ -24,23 +24,25 @@ type Groups interface {
 }
 
 // blocking are the intents on the keys that keep the attempt off them: any on those it writes, exclusive ones on those it
-// reads.
-func (r *Region) blocking(self api.TxnID, written, read []api.Key) []fsm.Intent {
+// reads. own tells that the attempt has intents here itself: it has prepared.
+func (r *Region) blocking(self api.TxnID, written, read []api.Key) (in []fsm.Intent, own bool) {
 	if r.cfg.Machine.Meta().Intents == 0 {
-		return nil
+		return nil, false
 	}
-	var in []fsm.Intent
 	for _, x := range r.cfg.Machine.Intents(written) {
 		if x.Txn.ID != self {
 			in = append(in, x)
 		}
 	}
 	for _, x := range r.cfg.Machine.Intents(read) {
-		if x.Exclusive && x.Txn.ID != self {
+		switch {
+		case x.Txn.ID == self:
+			own = true
+		case x.Exclusive:
 			in = append(in, x)
 		}
 	}
-	return in
+	return in, own
 }
 
 // outwait waits until none of the intents' transactions has anything here any more. What does not end by itself is asked

@@ -71,8 +71,10 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	defer r.unlatch(l, written)
 	t := turnOf(*b.ref, written, read)
 	defer r.endTurn(l, t)
-	if no, err := r.giveWay(ctx, l, b, t, r.blocking(b.ref.ID, written, read)); no != nil || err != nil {
-		return no, err
+	if intents, prepared := r.blocking(b.ref.ID, written, read); !prepared { // else it votes as it did
+		if no, err := r.giveWay(ctx, l, b, t, intents); no != nil || err != nil {
+			return no, err
+		}
 	}
 	w := writing{Region: r, lead: l, dropped: b.dropped}
 	holders := r.cfg.Machine.Holders(written)

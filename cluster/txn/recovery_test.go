@@ -384,6 +384,38 @@ func TestTwoGatewaysOneRequest(t *testing.T) {
 	}
 }
 
+// TestVoteAgainBesideAnOlder: a vote yes whose answer was lost is repeated as it was, though an older transaction waits for
+// what has been locked since.
+func TestVoteAgainBesideAnOlder(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g, old := w.gateway("us"), w.gateway("us")
+		var waiting bool
+		g.line.point = func(p point) error {
+			if p == (point{"prepare", "us.1", true}) && !waiting {
+				waiting = true
+				go func() {
+					if _, err := old.Do(within(t, 10*time.Second), leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/a", 1), addOp("eu/b", 1)}}, "eu/far")); err != nil {
+						t.Error(err)
+					}
+				}()
+				time.Sleep(q) // it waits by now
+				return errLost
+			}
+			return nil
+		}
+		if _, err := g.Do(within(t, 10*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}); err != nil {
+			t.Error(err)
+		}
+		if n := g.told.of("edgehold_txn_retries_total contention"); n > 0 {
+			t.Errorf("it had locked all, and gave way %v times", n)
+		}
+		w.settled(20 * q)
+		if v := w.value("us/a"); v != "2" {
+			t.Errorf("%q", v)
+		}
+	})
+}
+
 // TestSameRequestSameAge: two gateways hold each the key that the other waits for, of one request with one age: neither is older,
 // and yet they do not wait until somebody aborts them.
 func TestSameRequestSameAge(t *testing.T) {
