@@ -50,9 +50,9 @@ type txnTotal struct {
 func TestTransactionFaults(t *testing.T) {
 	sum := &txnTotal{met: map[string]int{}, modes: map[string]int{}}
 	t.Run("seeds", func(t *testing.T) {
-		n := *txnSeeds
+		n, perClient := *txnSeeds, 220
 		if testing.Short() {
-			n = min(n, 2)
+			n, perClient = min(n, 2), 120
 		}
 		for seed := uint64(1); seed <= uint64(n); seed++ {
 			if *oneSeed != 0 {
@@ -60,7 +60,7 @@ func TestTransactionFaults(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { faultyTxnSeed(t, seed, 300, sum) })
+				synctest.Test(t, func(t *testing.T) { faultyTxnSeed(t, seed, perClient, sum) })
 			})
 			if *oneSeed != 0 {
 				break
