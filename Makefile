@@ -23,7 +23,7 @@ mutants: ## every guard switched off must be caught
 	go run ./integration/mutants
 
 soak: ## more seeds of the faulty planet: make soak SEEDS=200
-	go test ./integration -run TestFaults -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100)
+	go test ./integration -run 'TestFaults|TestTransactionFaults' -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100) -txnseeds $(or $(SEEDS),100)
 
 model: ## every state of the protocol's cores with the large bounds too: 110 million states, 6 minutes (11 on a busy machine), 4 GB
 	go test ./fsm/model -count=1 -timeout 2h -v -all

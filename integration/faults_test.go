@@ -158,7 +158,7 @@ func nemesis(p *planet, faults []fault, seed uint64, stop <-chan struct{}, met f
 	for i := 0; pause(2*time.Second, 4*time.Second); i++ {
 		f := faults[r.IntN(len(faults))]
 		if i < 2 {
-			f = faults[(int(seed)*2+i)%len(faults)]
+			f = faults[(int(seed-1)*2+i)%len(faults)]
 		}
 		what, undo := f.do(p, r)
 		met(f.name)

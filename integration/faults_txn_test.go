@@ -75,6 +75,11 @@ func TestTransactionFaults(t *testing.T) {
 	if sum.leased*10 < sum.views || sum.commits == 0 || sum.repeated == 0 {
 		t.Error("too few to mean anything")
 	}
+	for _, f := range txnFaults[:len(txnFaults)-len(faults)] {
+		if sum.met[f.name] == 0 {
+			t.Errorf("no seed met the fault %q", f.name)
+		}
+	}
 	for _, mode := range []string{"m1", "m2", "m3", "read2"} {
 		if sum.modes[mode] == 0 {
 			t.Errorf("no transaction was of the mode %s", mode)
