@@ -4,11 +4,96 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
+
+// TestOldestGoesOn: of transactions that meet on hot keys, the oldest is never aborted for a lock; all of them get through.
+func TestOldestGoesOn(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		var busy sync.WaitGroup
+		stop := make(chan struct{})
+		var done atomic.Int64
+		for i := range 8 {
+			g := w.gateway([]string{"us", "eu"}[i%2], func(c *Config) { c.Rand = nil })
+			busy.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					tx := &api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}
+					if i%3 != 0 {
+						tx = leasedOn(tx, "eu/far")
+					}
+					if _, err := g.Do(within(t, 20*time.Second), tx); err != nil {
+						t.Errorf("%d of %d: %v", n, i, err)
+					}
+					done.Add(1)
+				}
+			})
+		}
+		old := w.gateway("us")
+		for range 10 {
+			time.Sleep(100 * time.Millisecond)
+			tx := leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
+			began := time.Now()
+			if _, err := old.Do(within(t, 20*time.Second), tx); err != nil {
+				t.Error(err)
+			}
+			done.Add(1)
+			if took := time.Since(began); took > 10*q {
+				t.Errorf("the oldest took %v", took)
+			}
+		}
+		close(stop)
+		busy.Wait()
+		if n := old.told.of("edgehold_txn_retries_total contention"); n > 0 {
+			t.Errorf("the oldest gave way %v times", n)
+		}
+		w.settled(20 * q)
+		if sum := fmt.Sprint(done.Load()); w.value("us/hot") != sum || w.value("eu/hot") != sum {
+			t.Errorf("%s transactions made %q and %q", sum, w.value("us/hot"), w.value("eu/hot"))
+		}
+	})
+}
+
+// TestReadersDoNotStarveWriters: a key that younger transactions lock to read, one after the other and never all at once
+// free, is written by an older one all the same.
+func TestReadersDoNotStarveWriters(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		var busy sync.WaitGroup
+		stop := make(chan struct{})
+		for i := range 12 {
+			g := w.gateway("us", func(c *Config) { c.Rand = nil })
+			busy.Go(func() {
+				time.Sleep(time.Duration(i) * q / 6)
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					tx := leasedOn(&api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/read"}}, Then: []api.Op{putOp(api.Key(fmt.Sprintf("us/%d", i)), "1")}}, "eu/far")
+					_, _ = g.Do(within(t, 20*time.Second), tx)
+				}
+			})
+		}
+		time.Sleep(10 * q)
+		began := time.Now()
+		_, err := w.gateway("us").Do(within(t, 20*time.Second), leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/w", 1), addOp("eu/read", 1)}}, "eu/far"))
+		if took := time.Since(began); err != nil || took > 10*q {
+			t.Errorf("after %v: %v", took, err)
+		}
+		close(stop)
+		busy.Wait()
+		w.settled(20 * q)
+	})
+}
 
 // TestHotKeys: a hundred clients in two regions, each transaction of which locks two of ten keys: all get through, the slowest
 // in not much more than it takes to have everybody before it served one after the other.

@@ -1,0 +1,245 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestStepsThatFail: a function that cannot be carried out is told as such, with an id or without, and nothing is written.
+func TestStepsThatFail(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/word", "w"), putOp("eu/word", "w")}}); err != nil {
+			t.Fatal(err)
+		}
+		for i, far := range []api.Key{"us/word", "eu/word"} {
+			for _, id := range []api.RequestID{{}, requestOf(byte(i + 1))} {
+				_, err := g.Do(within(t, 5*time.Second), &api.Txn{ID: id, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1"), addOp(far, 1)}})
+				if api.CodeOf(err) != api.CodePreconditionFailed || api.AsError(err).Key != far {
+					t.Errorf("%q, %v: %v", far, id, err)
+				}
+			}
+		}
+		w.settled(20 * q)
+		if w.value("us/a") != "" || w.value("eu/a") != "" {
+			t.Error("something was written")
+		}
+	})
+}
+
+// toldTo is a participant that says what it is told to.
+type toldTo struct {
+	mu       sync.Mutex
+	prepare  map[api.GroupID][]*fsm.Vote // in turn; yes when there are no more
+	decide   []func() (*fsm.Decision, error)
+	outcome  func() (*fsm.Decision, error)
+	asked    []string
+	resolved chan struct{} // where set, Resolve waits for it
+}
+
+func (p *toldTo) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, fmt.Sprintf(format, args...))
+}
+
+func (p *toldTo) Prepare(_ context.Context, c *fsm.Prepare, _ []api.DroppedLease, _ bool) (*fsm.Vote, error) {
+	p.note("prepare %s", c.Group)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if vs := p.prepare[c.Group]; len(vs) > 0 {
+		p.prepare[c.Group] = vs[1:]
+		if vs[0] == nil {
+			return nil, api.Errorf(api.CodeAmbiguous, "lost")
+		}
+		return vs[0], nil
+	}
+	return &fsm.Vote{Txn: &api.TxnResult{Entries: make([]api.Entry, len(c.Then))}}, nil
+}
+
+func (p *toldTo) CommitLast(context.Context, *fsm.CommitLast, []api.DroppedLease) (*fsm.Vote, error) {
+	return nil, api.Errorf(api.CodeInternal, "not in this test")
+}
+
+func (p *toldTo) Decide(_ context.Context, d *fsm.Decide) (*fsm.Decision, error) {
+	p.note("decide %v", d.Outcome)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.decide) > 0 {
+		f := p.decide[0]
+		p.decide = p.decide[1:]
+		return f()
+	}
+	return &fsm.Decision{Txn: d.Txn.ID, Outcome: d.Outcome, Participants: d.Participants}, nil
+}
+
+func (p *toldTo) Outcome(_ context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+	p.note("outcome %v", abort)
+	if p.outcome != nil {
+		return p.outcome()
+	}
+	return &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted}, nil
+}
+
+func (p *toldTo) Resolve(ctx context.Context, c fsm.Resolve) error {
+	if p.resolved != nil {
+		select {
+		case <-p.resolved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	p.note("resolve %s %v", c.Group, c.Outcome)
+	return nil
+}
+
+func no(code api.Code) *fsm.Vote { return &fsm.Vote{Refused: &api.Error{Code: code}} }
+
+func attempted(rec *fsm.Record) *fsm.Vote {
+	v := no(fsm.Attempted)
+	v.Stored = rec
+	return v
+}
+
+// TestRefusals: what a group says instead of yes, what it means for the caller, and whether the attempt was aborted before the
+// caller was told or another one was made.
+func TestRefusals(t *testing.T) {
+	earlier := &fsm.Record{Client: api.ClientID{1}, Seq: 1, Attempt: 7 << 16, Decider: "eu.1", DeciderEpoch: 1}
+	result := &fsm.Record{Committed: true, Outcomes: []fsm.Outcome{{Version: api.Version{Epoch: 1, Index: 5}, Exists: true}, {}}}
+	for _, c := range []struct {
+		name    string
+		vote    *fsm.Vote
+		outcome *fsm.Decision // of an earlier attempt
+		outErr  error
+		code    api.Code // of the answer; "": it is committed
+		tries   int
+	}{
+		{name: "lost", vote: nil, code: api.CodeUnavailable, tries: 1},
+		{name: "unavailable", vote: no(api.CodeUnavailable), code: api.CodeUnavailable, tries: 1},
+		{name: "conflict", vote: no(api.CodeConflict), code: api.CodeConflict, tries: 1},
+		{name: "too large", vote: no(api.CodeTooLarge), code: api.CodeTooLarge, tries: 1},
+		{name: "invalid", vote: no(api.CodeInvalid), code: api.CodeInvalid, tries: 1},
+		{name: "internal", vote: no(api.CodeInternal), code: api.CodeInternal, tries: 1},
+		{name: "contention", vote: no(fsm.RetryIntents), tries: 2},
+		{name: "pushed", vote: no(fsm.Finished), tries: 2},
+		{name: "moved", vote: no(api.CodeWrongGroup), tries: 2},
+		{name: "condition", vote: no(api.CodePreconditionFailed), tries: 2},
+		{name: "done", vote: attempted(result), tries: 1},
+		{name: "of nothing", vote: attempted(nil), code: api.CodeInternal, tries: 1},
+		{name: "earlier aborted", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnAborted}, tries: 2},
+		{name: "earlier committed", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnCommitted, Held: true, Outcomes: result.Outcomes}, tries: 1},
+		{name: "earlier expired", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnAborted, Expired: true}, code: api.CodeConflict, tries: 1},
+		{name: "earlier unknown", vote: attempted(earlier), outErr: api.Errorf(api.CodeUnavailable, "cut off"), code: api.CodeAmbiguous, tries: 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{"eu.1": {c.vote}}}
+				p.outcome = func() (*fsm.Decision, error) {
+					if c.outcome == nil && c.outErr == nil {
+						return &fsm.Decision{Outcome: api.TxnAborted}, nil
+					}
+					return c.outcome, c.outErr
+				}
+				refreshed := false
+				g := w.gateway("us", func(cfg *Config) {
+					cfg.Groups, cfg.Refresh = p, func(context.Context) error { refreshed = true; return nil }
+				})
+				tx := leasedOn(&api.Txn{ID: api.RequestID{Client: api.ClientID{1}, Seq: 1}, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far")
+				res, err := g.Do(within(t, 5*time.Second), tx)
+				if api.CodeOf(err) != c.code || err == nil && !res.Committed {
+					t.Fatalf("%+v, %v", res, err)
+				}
+				synctest.Wait()
+				tries := 0
+				for _, a := range p.asked {
+					if a == "prepare eu.1" {
+						tries++
+					}
+				}
+				if tries != c.tries {
+					t.Errorf("%d tries: %q", tries, p.asked)
+				}
+				if at := slices.Index(p.asked, "decide aborted"); at < 0 {
+					t.Errorf("the attempt was not aborted: %q", p.asked)
+				} else if second := slices.Index(p.asked[at:], "decide committed"); (second >= 0) != (tries == 2) {
+					t.Errorf("%q", p.asked)
+				}
+				if refreshed != (c.name == "moved") {
+					t.Errorf("the map was refreshed: %v", refreshed)
+				}
+			})
+		})
+	}
+}
+
+// TestDecisions: what the decision group says, or does not, to a commit.
+func TestDecisions(t *testing.T) {
+	fails := func(code api.Code) func() (*fsm.Decision, error) {
+		return func() (*fsm.Decision, error) { return nil, &api.Error{Code: code} }
+	}
+	for _, c := range []struct {
+		name   string
+		decide []func() (*fsm.Decision, error)
+		code   api.Code
+	}{
+		{"committed", nil, ""},
+		{"lost", []func() (*fsm.Decision, error){fails(api.CodeAmbiguous)}, api.CodeAmbiguous},
+		{"refused", []func() (*fsm.Decision, error){fails(api.CodeUnavailable)}, api.CodeUnavailable},
+		{"pushed before", []func() (*fsm.Decision, error){func() (*fsm.Decision, error) {
+			return &fsm.Decision{Outcome: api.TxnAborted}, nil
+		}}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				p := &toldTo{decide: c.decide}
+				g := w.gateway("us", func(cfg *Config) { cfg.Groups = p })
+				_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+				if api.CodeOf(err) != c.code {
+					t.Errorf("%v", err)
+				}
+				synctest.Wait()
+				if pushed := slices.Contains(p.asked, "outcome true"); pushed != (c.code != "") {
+					t.Errorf("what is not known is made known afterwards: %q", p.asked)
+				}
+			})
+		})
+	}
+}
+
+// TestCloseWaits: Close ends what goes on after answers, and waits for it; what is over MaxCleanups is not begun.
+func TestCloseWaits(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{}, resolved: make(chan struct{})}
+		g := w.gateway("us", func(c *Config) { c.Groups, c.MaxCleanups, c.Cleanup = p, 2, time.Hour })
+		for range 5 {
+			p.prepare["eu.1"] = []*fsm.Vote{no(api.CodeConflict)}
+			_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+			if api.CodeOf(err) != api.CodeConflict {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		g.mu.Lock()
+		if g.cleaning != 2 {
+			t.Errorf("%d are being cleaned up", g.cleaning)
+		}
+		g.mu.Unlock()
+		g.Close()
+		if g.cleaning != 0 {
+			t.Error("Close did not wait")
+		}
+		p.prepare["eu.1"] = []*fsm.Vote{no(api.CodeConflict)}
+		_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+		if api.CodeOf(err) != api.CodeConflict || g.cleaning != 0 {
+			t.Errorf("after Close: %v, and %d are being cleaned up", err, g.cleaning)
+		}
+	})
+}
