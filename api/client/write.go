@@ -52,6 +52,7 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 	o.conditions(q.header)
 	q.txn.If = o.conds(q.key)
 	q.limit, q.writes, q.once = maxWriteAnswer, true, true
+	q.fickle = o.version == nil // a key may be absent again, at another attempt; a version never comes again
 	end, err := c.identify(q, o)
 	if err != nil {
 		return written{}, err
