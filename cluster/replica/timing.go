@@ -67,7 +67,7 @@ type Limits struct {
 	// EntryCommands and EntryBytes bound one log entry; a longer command goes alone. Defaults: 1024, 512 KiB.
 	EntryCommands int
 	EntryBytes    int
-	// InFlight is how many entries may be proposed and not yet applied. Default 2.
+	// InFlight is how many entries may be proposed and not yet applied. Default 1.
 	InFlight int
 	// QueueCommands and QueueBytes bound the commands that wait for a place in an entry. Defaults: 8192, 64 MiB.
 	QueueCommands int
@@ -93,7 +93,7 @@ type Limits struct {
 func (l *Limits) setDefaults() {
 	orDefault(&l.EntryCommands, 1024)
 	orDefault(&l.EntryBytes, 512<<10)
-	orDefault(&l.InFlight, 2)
+	orDefault(&l.InFlight, 1)
 	orDefault(&l.QueueCommands, 8192)
 	orDefault(&l.QueueBytes, 64<<20)
 	orDefault(&l.AppendEntries, 64)
