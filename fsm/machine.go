@@ -21,12 +21,13 @@ type Machine struct {
 	meta   Meta
 	shards []owned // by start; replaced, never changed
 	// known is what reads know of clients by heart.
-	known map[api.ClientID]known
+	known  map[api.ClientID]known
+	recent *recent
 }
 
 // Open returns the machine whose state the engine holds; a new one where it is empty. The machine does not close e.
 func Open(e engine.Engine) (*Machine, error) {
-	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}}
+	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}, recent: newRecent(e)}
 	if err := m.load(); err != nil {
 		return nil, err
 	}
@@ -60,7 +61,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 
 // begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
 func (m *Machine) begin() view {
-	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known}
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known, recent: m.recent}
 }
 
 // tx is one Apply on its way: a view that sees its own changes.
@@ -104,7 +105,7 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result
 	defer m.mu.Unlock()
 	must(t.batch.Commit())
 	m.meta, m.shards = t.meta, t.shards
-	t.windows.publish(m.known)
+	t.windows.publish(m.known, m.recent)
 	return results
 }
 

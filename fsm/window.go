@@ -10,30 +10,24 @@ type windows struct {
 	size    int // records of all clients
 	// touched are the clients whose windows this Apply has changed.
 	touched map[api.ClientID]*window
-	// keys are some that exist: a write of one need not look.
-	keys map[api.Key]struct{}
+	// fresh are the rows that this Apply has written; nil where it has deleted one.
+	fresh map[api.Key][]byte
 }
 
-// present notes that the key exists from now on.
-func (ws *windows) present(k api.Key) {
-	if ws.keys == nil {
-		ws.keys = make(map[api.Key]struct{}, 1024)
+// wrote notes what the key's row is from now on, nil where there is none.
+func (ws *windows) wrote(k api.Key, row []byte) {
+	if ws.fresh == nil {
+		ws.fresh = map[api.Key][]byte{}
 	}
-	if len(ws.keys) >= maxPresent { // any eighth of them goes
-		drop := maxPresent / 8
-		for old := range ws.keys {
-			if delete(ws.keys, old); drop == 0 {
-				break
-			}
-			drop--
-		}
-	}
-	ws.keys[k] = struct{}{}
+	ws.fresh[k] = row
 }
 
 // exists tells whether the key does.
 func (t *tx) exists(k api.Key) bool {
-	if _, ok := t.windows.keys[k]; ok {
+	if row, ok := t.windows.fresh[k]; ok {
+		return row != nil
+	}
+	if _, ok := t.recent.get(k); ok {
 		return true
 	}
 	_, ok := t.get(t.key.ofKey(tableKV, k))
@@ -51,7 +45,6 @@ type window struct {
 const (
 	maxWindows       = 4096
 	maxWindowRecords = 1 << 18
-	maxPresent       = 1 << 17
 )
 
 // known is a window as readers see it.
@@ -97,7 +90,11 @@ func (ws *windows) clear() {
 }
 
 // publish shows readers what this Apply has changed.
-func (ws *windows) publish(to map[api.ClientID]known) {
+func (ws *windows) publish(to map[api.ClientID]known, rows *recent) {
+	for k, row := range ws.fresh {
+		rows.set(k, row)
+	}
+	clear(ws.fresh)
 	if len(to)+len(ws.touched) > 2*maxWindows {
 		clear(to)
 	}
@@ -161,5 +158,5 @@ func (v *view) none(id api.ClientID, seq uint64) bool {
 
 // forgetClients is for a state that was replaced. The caller holds mu, and no Apply is under way.
 func (m *Machine) forgetClients() {
-	m.tx.room.windows, m.known = windows{}, map[api.ClientID]known{}
+	m.tx.room.windows, m.known, m.recent = windows{}, map[api.ClientID]known{}, newRecent(m.engine)
 }

@@ -204,15 +204,16 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 		t.meta.Keys++
 		t.delTombstone(k)
 	}
-	t.windows.present(k)
-	t.set(t.key.ofKey(tableKV, k), value{ver, data}.row())
+	row := value{ver, data}.row()
+	t.windows.wrote(k, row)
+	t.set(t.key.ofKey(tableKV, k), row)
 }
 
 // remove makes the key absent and returns the version of its absence. One that is absent already stays as it is; but one
 // that was never there is there as an absence from now on.
 func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
 	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-		delete(t.windows.keys, k)
+		t.windows.wrote(k, nil)
 		t.del(t.key.ofKey(tableKV, k))
 		t.meta.Keys--
 	} else {
