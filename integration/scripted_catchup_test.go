@@ -84,6 +84,10 @@ func TestCatchUpBySnapshot(t *testing.T) {
 		for _, h := range []*host{lagging, p.hosts[3], p.hosts[4]} {
 			h.join(first, dir)
 			p.ready(30 * time.Second)
+			p.soon(5*time.Second, "the log goes on behind the snapshot", func() bool {
+				begins, _ := h.log(group)
+				return begins > 0
+			})
 			if begins, _ := h.log(group); begins <= had+1 {
 				t.Errorf("the log of %s begins at %d: it did not come by a snapshot", h.name, begins)
 			}

@@ -290,7 +290,7 @@ func TestMembers(t *testing.T) {
 
 // TestOutcomes tells apart what is certainly not applied from what may be.
 func TestOutcomes(t *testing.T) {
-	simulate(t, 3, Limits{QueueCommands: 4}, func(t *testing.T, g *group) {
+	simulate(t, 3, Limits{QueueCommands: 4, InFlight: 2}, func(t *testing.T, g *group) {
 		l := g.leader()
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
