@@ -3,7 +3,6 @@ package fsm
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -265,142 +264,6 @@ func TestListUnderIntent(t *testing.T) {
 	}
 }
 
-// TestDecide: the first that decides is right, and is remembered until nobody can ask any more.
-func TestDecide(t *testing.T) {
-	r := founded(t)
-	a, b := ref("c", 1, "g.1"), ref("c", 2, "g.1")
-	d := commit(a, "g.3", "g.2", "g.3")
-	d.Outcomes = []Outcome{{Version: api.Version{Epoch: 1, Index: 9}, Exists: true, Value: []byte("7")}}
-	first := r.ok(d)
-	if x := first.Decision; x.Outcome != api.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || *first.Effect.Decided != a.ID {
-		t.Errorf("%+v, %+v", x, first.Effect)
-	}
-	for what, c := range map[string]Command{
-		"the same again": d, "an abort": Decide{Txn: a, Outcome: api.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
-	} {
-		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || res.Effect.Decided != nil {
-			t.Errorf("%s is told %+v", what, res.Decision)
-		}
-	}
-	if res := r.ok(Push{b}); res.Decision.Outcome != api.TxnAborted || res.Decision.Expired {
-		t.Errorf("%+v", res.Decision)
-	}
-	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != api.TxnAborted || res.Effect.Decided != nil {
-		t.Errorf("a commit after a push: %+v", res.Decision)
-	}
-	elsewhere := ref("c", 3, "g.2")
-	r.refused(commit(elsewhere, "g.2"), api.CodeWrongGroup)
-	r.refused(Push{elsewhere}, api.CodeWrongGroup)
-	r.refused(Resolved{elsewhere.ID, "g.1"}, api.CodeWrongGroup)
-	// A participant that has resolved must not do so again if an intent turns up.
-	r.ok(Resolved{a.ID, "g.2"})
-	now, _ := r.m.Decided(a.ID)
-	if now.At("g.2") != api.TxnAborted || now.At("g.3") != api.TxnCommitted || now.At("g.9") != api.TxnAborted {
-		t.Errorf("after one has resolved: %+v", now)
-	}
-	if us := r.m.Unresolved(api.TxnID{}, 9); len(us) != 1 || us[0].Txn != a.ID || !slices.Equal(us[0].Unresolved, []api.GroupID{"g.3"}) {
-		t.Errorf("unresolved: %+v", us)
-	}
-	// Below the watermark what was aborted goes at once, what was committed with the last that resolves.
-	r.ok(Forget{a.ID.Client, 3})
-	if m := r.m.Meta(); m.Decisions != 1 {
-		t.Errorf("%d decisions are left", m.Decisions)
-	}
-	r.ok(Resolved{a.ID, "g.3"})
-	r.ok(Resolved{a.ID, "g.3"})
-	if m := r.m.Meta(); m.Decisions != 0 || m.Unresolved != 0 {
-		t.Errorf("%d decisions are left, %d unresolved", m.Decisions, m.Unresolved)
-	}
-	for _, tx := range []api.TxnRef{a, b} {
-		for _, c := range []Command{commit(tx, "g.2"), Push{tx}} {
-			if res := r.ok(c); res.Decision.Outcome != api.TxnAborted || !res.Decision.Expired || r.m.Meta().Decisions != 0 {
-				t.Errorf("below the watermark: %+v", res.Decision)
-			}
-		}
-	}
-}
-
-// TestDecideEpochs: what an idle client leaves ends with epochs, and so late that no commit of that time is taken.
-func TestDecideEpochs(t *testing.T) {
-	r := founded(t)
-	opaque, numbered, owing := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1")
-	opaque.Epoch, numbered.Epoch = 1, 1
-	r.ok(Push{opaque})
-	r.ok(Decide{Txn: numbered, AckedBelow: 5, Outcome: api.TxnAborted})
-	r.ok(commit(owing, "g.2"))
-	r.ok(Resolve{"g.1", ref("f", 0, "g.2").ID, api.TxnAborted})
-	for range DedupEpochs {
-		r.ok(AdvanceDedupEpoch{r.term})
-	}
-	r.ok(ExpireDedup{r.term, 0})
-	if m := r.m.Meta(); m.Decisions != 3 || m.Finished != 1 {
-		t.Fatalf("too early: %+v", m)
-	}
-	r.ok(AdvanceDedupEpoch{r.term})
-	for range 6 {
-		r.ok(ExpireDedup{r.term, 1}) // a row at a time
-	}
-	if m := r.m.Meta(); m.Decisions != 1 || m.Finished != 0 || m.Unresolved != 1 {
-		t.Fatalf("%+v", m)
-	}
-	for _, tx := range []api.TxnRef{opaque, numbered} {
-		if res := r.ok(commit(tx, "g.2")); !res.Decision.Expired || res.Decision.Outcome != api.TxnAborted {
-			t.Errorf("a commit of an old epoch: %+v", res.Decision)
-		}
-	}
-	late := prepareOf(r, ref("f", 0, "g.2"), opPut("k", "v"))
-	late.Epoch = 1
-	r.refused(late, Finished)
-	last := CommitLast{Term: r.term, Txn: opaque, Then: []api.Op{opPut("k", "v")}}
-	if res := r.refused(last, Finished); !res.Decision.Expired {
-		t.Errorf("%+v", res.Decision)
-	}
-}
-
-// TestTellsTheSameForEver: a client's row stays for as long as a commit may come that was told that it is too old.
-func TestTellsTheSameForEver(t *testing.T) {
-	r := founded(t)
-	tx := ref("c", 1, "g.1")
-	r.ok(Forget{tx.ID.Client, 2})
-	advance := func(n int) {
-		for range n {
-			r.ok(AdvanceDedupEpoch{r.term})
-		}
-		r.ok(ExpireDedup{r.term, 0})
-	}
-	advance(20)
-	tx.Epoch = 21
-	if res := r.ok(Push{tx}); res.Decision.Outcome != api.TxnAborted {
-		t.Fatalf("%+v", res.Decision)
-	}
-	advance(20) // the row would have gone, the commit's epoch would still do
-	if res := r.ok(commit(tx, "g.2")); res.Decision.Outcome != api.TxnAborted {
-		t.Errorf("Decide1: aborted first, then %+v", res.Decision)
-	}
-}
-
-// TestFinishedBelowWatermark: below the watermark no note is needed, and a transaction that has prepared stays.
-func TestFinishedBelowWatermark(t *testing.T) {
-	r := founded(t)
-	a, b := ref("c", 1, "g.2"), ref("c", 2, "g.2")
-	r.ok(prepareOf(r, a, opPut("a", "v")))
-	r.ok(prepareOf(r, b, opPut("b", "v")))
-	r.ok(resolveTo(r, b, api.TxnCommitted))
-	r.ok(Forget{a.ID.Client, 3})
-	if m := r.m.Meta(); m.Prepared != 1 || m.Finished != 0 || m.Intents != 1 {
-		t.Fatalf("%+v", m)
-	}
-	if ps := r.m.Prepared(api.TxnID{}, 9); len(ps) != 1 || ps[0].Txn != a || !slices.Equal(ps[0].Written, []api.Key{"a"}) {
-		t.Errorf("prepared: %+v", ps)
-	}
-	r.ok(resolveTo(r, a, api.TxnCommitted))
-	if m := r.m.Meta(); m.Finished != 0 || string(r.read("a").Value) != "v" {
-		t.Errorf("%+v, a = %q", m, r.read("a").Value)
-	}
-	r.refused(prepareOf(r, a, opPut("a", "again")), Finished)
-	r.refused(prepareOf(r, b, opPut("b", "again")), Finished)
-}
-
 // TestClaim: one attempt of a request at a time, and none after a result.
 func TestClaim(t *testing.T) {
 	r := founded(t)
@@ -495,64 +358,6 @@ func TestClaimAlone(t *testing.T) {
 	r.ok(resolveTo(r, tx, api.TxnCommitted))
 }
 
-// TestCommitLast: prepare, decide and resolve in one, or nothing of it.
-func TestCommitLast(t *testing.T) {
-	r := founded(t)
-	sid := r.open("n")
-	r.put("n", "1")
-	lid := r.grant(sid, "n")
-	tx := ref("c", 1, "g.1")
-	tx.Anchor = "n"
-	c := CommitLast{
-		Term: r.term, Txn: tx, If: []api.Cond{exists("n")}, Then: []api.Op{opGet("n"), opAdd("n", 1)}, Participants: []api.GroupID{"g.2"},
-		Held: true, Outcomes: []Outcome{{}, {Version: api.Version{Epoch: 9, Index: 9}, Exists: true}, {}}, Places: []uint32{0, 2},
-		Claim: &Claim{Body: [16]byte{5}},
-	}
-	with := func(change func(*CommitLast)) CommitLast { c := c; change(&c); return c }
-	r.refused(c, RetryLeases)
-	c.Cleared = []api.DroppedLease{{Session: sid, Key: "n", Lease: lid}}
-	r.refused(with(func(c *CommitLast) { c.Term++ }), api.CodeNotLeader)
-	r.refused(with(func(c *CommitLast) { c.If = []api.Cond{absent("n")} }), api.CodePreconditionFailed)
-	r.refused(with(func(c *CommitLast) { c.Txn.ID.Decider = "g.2" }), api.CodeWrongGroup)
-	r.refused(with(func(c *CommitLast) { c.Participants = []api.GroupID{"g.1"} }), api.CodeInvalid)
-	r.refused(with(func(c *CommitLast) { c.Places = []uint32{0, 3} }), api.CodeInvalid)
-	r.refused(with(func(c *CommitLast) { c.Places = []uint32{2, 0} }), api.CodeInvalid)
-	r.refused(with(func(c *CommitLast) { c.Places = nil }), api.CodeInvalid)
-	other := ref("o", 1, "g.9")
-	r.ok(prepareOf(r, other, opGet("n")))
-	r.refused(c, RetryIntents)
-	r.ok(resolveTo(r, other, api.TxnCommitted))
-	res := r.ok(c)
-	at := api.Version{Epoch: 1, Index: res.Index}
-	if got := entriesText(res.Txn.Entries); got != fmt.Sprintf("[n@1.3=1, n@%v=2]", at) || r.read("n").Version != at {
-		t.Errorf("%s", got)
-	}
-	d := res.Decision
-	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || *res.Effect.Decided != tx.ID {
-		t.Errorf("%+v", d)
-	}
-	txn := api.Txn{Then: []api.Op{opGet("n"), opPut("q", "v"), opAdd("n", 1)}}
-	if got := txnText(d.Replay(&txn)); got != fmt.Sprintf("committed=true version=0.0 entries [n@1.3=, q@9.9=, n@%v=2] replayed", at) {
-		t.Errorf("replayed as %s", got)
-	}
-	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 0 || m.Decisions != 1 || m.Unresolved != 1 || m.Records != 1 {
-		t.Errorf("%+v", m)
-	}
-	again := r.ok(c)
-	if !reflect.DeepEqual(again.Decision, d) || again.Txn != nil || string(r.read("n").Value) != "2" {
-		t.Errorf("again: %+v, n = %q", again.Decision, r.read("n").Value)
-	}
-	late := with(func(c *CommitLast) { c.Txn.ID.Attempt, c.Claim = 7, nil })
-	r.ok(Push{late.Txn})
-	if res := r.refused(late, Finished); res.Decision.Outcome != api.TxnAborted {
-		t.Errorf("%+v", res.Decision)
-	}
-	r.ok(Forget{tx.ID.Client, 2})
-	if res := r.refused(late, Finished); !res.Decision.Expired {
-		t.Errorf("%+v", res.Decision)
-	}
-}
-
 // TestTxnLimits: every table is bounded, and the refusal names the bound.
 func TestTxnLimits(t *testing.T) {
 	r := founded(t)
@@ -586,31 +391,6 @@ func TestTxnLimits(t *testing.T) {
 	r.ok(Forget{tx(1).ID.Client, 7})
 	r.ok(commit(tx(7)))
 	r.ok(prepareOf(r, tx(8), opGet("u")))
-}
-
-// TestForgottenCommit: a repetition that comes when the decision group has forgotten a commit, and the anchor's group has not
-// forgotten the attempt, is not told that it was aborted: it would happen twice.
-func TestForgottenCommit(t *testing.T) {
-	anchors, decides := founded(t), group(t, "g.2")
-	tx := ref("opaque", 0, "g.2")
-	tx.Anchor = "a"
-	p := prepareOf(anchors, tx, opPut("a", "v"))
-	p.Claim = &Claim{}
-	anchors.ok(p)
-	decides.ok(commit(tx, "g.1"))
-	anchors.ok(resolveTo(anchors, tx, api.TxnCommitted))
-	decides.ok(Resolved{tx.ID, "g.1"})
-	for range DedupEpochs + 1 {
-		decides.ok(AdvanceDedupEpoch{decides.term})
-	}
-	decides.ok(ExpireDedup{decides.term, 0})
-	if m := decides.m.Meta(); m.Decisions != 0 {
-		t.Fatalf("%+v", m)
-	}
-	rec, _ := anchors.m.Stored(tx.ID.Client, 0)
-	if got := decides.ok(Push{rec.Ref()}).Decision; !got.Expired || decides.m.Meta().Decisions != 0 {
-		t.Errorf("a repetition is told %+v", got)
-	}
 }
 
 // TestClaimMoves: what is known of a request moves with its anchor, to where its next attempt will look.
