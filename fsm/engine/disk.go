@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,16 +16,36 @@ import (
 // instant; of the rest some does. Safe for concurrent use.
 type Disk struct {
 	fs    vfs.FS
-	mem   *vfs.MemFS
+	mem   linking
 	watch atomic.Pointer[func()]
+}
+
+// linking is a file system in memory whose links and crashes wait for each other. MemFS takes the lock of its tree and the
+// lock against crashes in one order in Link and in the other one elsewhere: with a crash that waits between the two, all
+// stand still for ever.
+type linking struct {
+	*vfs.MemFS
+	mu *sync.Mutex
+}
+
+func (l linking) Link(oldname, newname string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.MemFS.Link(oldname, newname)
+}
+
+func (l linking) CrashClone(cfg vfs.CrashCloneCfg) *vfs.MemFS {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.MemFS.CrashClone(cfg)
 }
 
 // NewDisk returns an empty disk.
 func NewDisk() *Disk { return newDisk(vfs.NewCrashableMem()) }
 
 func newDisk(mem *vfs.MemFS) *Disk {
-	d := &Disk{mem: mem}
-	d.fs = errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	d := &Disk{mem: linking{mem, new(sync.Mutex)}}
+	d.fs = errorfs.Wrap(d.mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if watch := d.watch.Load(); watch != nil && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 			(*watch)()
 		}

@@ -53,7 +53,11 @@ var mutants = []struct {
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
-const limit = 4 * time.Minute
+// limit is for a check with its build, testLimit for its tests alone.
+const (
+	limit     = 6 * time.Minute
+	testLimit = 3 * time.Minute
+)
 
 func main() {
 	only := flag.String("run", "", "run only the mutant of this name")
@@ -83,24 +87,28 @@ func main() {
 	}
 }
 
-// run tells whether the check failed by one of its tests, and not because it did not build or did not run.
+// run tells whether the check failed by one of its tests, and not because it did not build, did not run or hung: then out
+// has the stacks.
 func run(mutant string, c check) (caught bool, out string) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-count=1", "-failfast", "-run", c.run, c.pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-count=1", "-failfast", "-timeout", testLimit.String(), "-run", c.run, c.pkg)
 	cmd.Env = append(os.Environ(), "EDGEHOLD_MUTANT="+mutant)
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	err := cmd.Run()
 	out = b.String()
 	ran := strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic:")
-	return err != nil && ran && !strings.Contains(out, "[build failed]"), out
+	if strings.Contains(out, "[build failed]") || strings.Contains(out, "panic: test timed out") {
+		return false, out
+	}
+	return err != nil && ran, out
 }
 
 func indent(s string) string {
-	const most = 2000
+	const most = 20_000
 	if len(s) > most {
-		s = s[len(s)-most:]
+		s = s[:most/2] + "\n[...]\n" + s[len(s)-most/2:]
 	}
 	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ") + "\n"
 }
