@@ -145,7 +145,6 @@ func (t *tx) settle(k api.Key, c *change) {
 		t.put(k, c.version, c.data)
 	case changeDelete:
 		if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-			t.windows.wrote(k, nil)
 			t.del(t.key.ofKey(tableKV, k))
 			t.meta.Keys--
 		}

@@ -21,13 +21,12 @@ type Machine struct {
 	meta   Meta
 	shards []owned // by start; replaced, never changed
 	// known is what reads know of clients by heart.
-	known  map[api.ClientID]known
-	recent *recent
+	known map[api.ClientID]known
 }
 
 // Open returns the machine whose state the engine holds; a new one where it is empty. The machine does not close e.
 func Open(e engine.Engine) (*Machine, error) {
-	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}, recent: newRecent(e)}
+	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}}
 	if err := m.load(); err != nil {
 		return nil, err
 	}
@@ -61,7 +60,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 
 // begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
 func (m *Machine) begin() view {
-	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known, recent: m.recent}
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known}
 }
 
 // tx is one Apply on its way: a view that sees its own changes.
@@ -105,12 +104,15 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result
 	defer m.mu.Unlock()
 	must(t.batch.Commit())
 	m.meta, m.shards = t.meta, t.shards
-	t.windows.publish(m.known, m.recent)
+	t.windows.publish(m.known)
 	return results
 }
 
 func (t *tx) set(k, row []byte) { must(t.batch.Set(k, row)) }
 func (t *tx) del(k []byte)      { must(t.batch.Delete(k)) }
+
+// insert sets a row that is certainly not there.
+func (t *tx) insert(k, row []byte) { must(t.batch.Insert(k, row)) }
 
 // apply carries out one command, entirely or not at all.
 func (t *tx) apply(b []byte, res *Result) {

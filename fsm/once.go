@@ -244,7 +244,7 @@ func anchor(t *api.Txn) api.Key {
 // putRecord stores a record that was not there. Its client's row is the caller's.
 func (t *tx) putRecord(c *Record) {
 	t.remember(c)
-	t.set(t.key.record(c.Client, c.Seq), recordRow(c))
+	t.insert(t.key.record(c.Client, c.Seq), recordRow(c))
 	if c.Seq == 0 { // those of numbered requests soon go: who looks for them by their anchors looks at all
 		t.set(t.key.anchor(c.Anchor, c.Client, 0), nil)
 	}

@@ -19,7 +19,6 @@ type view struct {
 	// Of an Apply, and of a read: what is known of clients without a look.
 	windows *windows
 	known   map[api.ClientID]known
-	recent  *recent
 }
 
 // failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic
@@ -112,14 +111,7 @@ func errNotFounded() *api.Error {
 
 // state is a key's present state; the value is shared with the engine.
 func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists bool) {
-	row, ok := []byte(nil), false
-	if v.windows == nil { // an Apply has changes of its own
-		row, ok = v.recent.get(k)
-	}
-	if !ok {
-		row, ok = v.get(v.key.ofKey(tableKV, k))
-	}
-	if ok {
+	if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
 		x := valueOf(row)
 		return x.version, x.data, true
 	}

@@ -10,26 +10,10 @@ type windows struct {
 	size    int // records of all clients
 	// touched are the clients whose windows this Apply has changed.
 	touched map[api.ClientID]*window
-	// fresh are the rows that this Apply has written; nil where it has deleted one.
-	fresh map[api.Key][]byte
-}
-
-// wrote notes what the key's row is from now on, nil where there is none.
-func (ws *windows) wrote(k api.Key, row []byte) {
-	if ws.fresh == nil {
-		ws.fresh = map[api.Key][]byte{}
-	}
-	ws.fresh[k] = row
 }
 
 // exists tells whether the key does.
 func (t *tx) exists(k api.Key) bool {
-	if row, ok := t.windows.fresh[k]; ok {
-		return row != nil
-	}
-	if _, ok := t.recent.get(k); ok {
-		return true
-	}
 	_, ok := t.get(t.key.ofKey(tableKV, k))
 	return ok
 }
@@ -90,11 +74,7 @@ func (ws *windows) clear() {
 }
 
 // publish shows readers what this Apply has changed.
-func (ws *windows) publish(to map[api.ClientID]known, rows *recent) {
-	for k, row := range ws.fresh {
-		rows.set(k, row)
-	}
-	clear(ws.fresh)
+func (ws *windows) publish(to map[api.ClientID]known) {
 	if len(to)+len(ws.touched) > 2*maxWindows {
 		clear(to)
 	}
@@ -158,5 +138,5 @@ func (v *view) none(id api.ClientID, seq uint64) bool {
 
 // forgetClients is for a state that was replaced. The caller holds mu, and no Apply is under way.
 func (m *Machine) forgetClients() {
-	m.tx.room.windows, m.known, m.recent = windows{}, map[api.ClientID]known{}, newRecent(m.engine)
+	m.tx.room.windows, m.known = windows{}, map[api.ClientID]known{}
 }

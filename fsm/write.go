@@ -205,7 +205,6 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 		t.delTombstone(k)
 	}
 	row := value{ver, data}.row()
-	t.windows.wrote(k, row)
 	t.set(t.key.ofKey(tableKV, k), row)
 }
 
@@ -213,7 +212,6 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 // that was never there is there as an absence from now on.
 func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
 	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-		t.windows.wrote(k, nil)
 		t.del(t.key.ofKey(tableKV, k))
 		t.meta.Keys--
 	} else {

@@ -20,6 +20,8 @@ type Batch interface {
 	Reader
 	// Set gives the key, which is not empty, a value. The engine copies k; it may keep v, which the caller must not change any more.
 	Set(k, v []byte) error
+	// Insert is Set of a key that is certainly absent: where it is deleted soon, it leaves no trace behind.
+	Insert(k, v []byte) error
 	// Delete removes the key. One that is absent stays so.
 	Delete(k []byte) error
 	// Commit makes the changes, atomically, and ends the batch.

@@ -18,8 +18,8 @@ type Config struct {
 	Dir string
 	// Cache is memory for what is read again, which engines may share; nil is one of 8 MiB.
 	Cache *Cache
-	// BufferBytes is how much of what was written collects in memory before it goes to disk; 0 is 32 MiB. Up to four times
-	// that may be on its way.
+	// BufferBytes is how much of what was written collects in memory before it goes to disk; 0 is 16 MiB. As much again, of
+	// what went last, stays in memory to be read, and up to four times that may be on its way.
 	BufferBytes int
 	// Disk replaces the disk by a simulated one (tests).
 	Disk *Disk
@@ -49,7 +49,9 @@ type Pebble struct {
 	fs     vfs.FS
 	unlock io.Closer
 
-	mu   sync.RWMutex // held for reading while live is read
+	write sync.Mutex // held to change the buffer's content, before mu
+
+	mu   sync.RWMutex // held for reading while live or its buffer is read
 	live *folder      // nil once closed
 	made uint64       // number of the newest folder; the writer's
 }
@@ -66,7 +68,7 @@ func OpenPebble(cfg Config) (*Pebble, error) {
 		p.cfg.Log = func(string) {}
 	}
 	if p.cfg.BufferBytes == 0 {
-		p.cfg.BufferBytes = 32 << 20
+		p.cfg.BufferBytes = 16 << 20
 	}
 	if err := p.open(); err != nil {
 		if p.unlock != nil {
@@ -126,7 +128,7 @@ func (p *Pebble) Get(key []byte) ([]byte, bool, error) {
 	if p.live == nil {
 		return nil, false, ErrClosed
 	}
-	return get(p.live.db, key)
+	return p.live.buffer.get(reader{p.live.db}, key)
 }
 
 // Scan implements Reader.
@@ -136,69 +138,70 @@ func (p *Pebble) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 	if p.live == nil {
 		return ErrClosed
 	}
-	return scanPebble(p.live.db, lo, hi, reverse, visit)
+	return p.live.buffer.fresh.over(reader{p.live.db}, lo, hi, reverse, visit)
 }
 
 // NewBatch implements Engine.
 func (p *Pebble) NewBatch() Batch { return &overlay{below: p, commit: p.commit} }
 
-func (p *Pebble) commit(cs *changes) (err error) {
+// commit adds the changes to the buffer, and brings that to the database once it is full.
+func (p *Pebble) commit(cs *changes) error {
+	p.write.Lock()
+	defer p.write.Unlock()
 	f, err := p.use()
 	if err != nil {
 		return err
 	}
-	size := 16
-	cs.Scan(func(k string, c change) bool {
-		size += len(k) + len(c.value) + 12
-		return true
-	})
-	b := f.db.NewBatchWithSize(size)
-	cs.Scan(func(k string, c change) bool {
-		if c.deleted {
-			err = b.Delete(bytesOf(k), nil)
-		} else {
-			err = b.Set(bytesOf(k), c.value, nil)
-		}
-		return err == nil
-	})
-	if err == nil {
-		err = b.Commit(pebble.NoSync)
+	p.mu.Lock()
+	f.buffer.add(cs)
+	p.mu.Unlock()
+	if f.buffer.fresh.bytes >= p.cfg.BufferBytes {
+		err = f.drain()
 	}
-	return errors.Join(err, b.Close(), f.release())
+	return errors.Join(err, f.release())
 }
 
 // Snapshot implements Engine.
 func (p *Pebble) Snapshot() Snapshot {
-	f, err := p.use()
-	if err != nil {
-		return failed{err}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live == nil {
+		return failed{ErrClosed}
 	}
-	return &pebbleSnapshot{f: f, s: f.db.NewSnapshot()}
+	p.live.uses.Add(1)
+	return &pebbleSnapshot{f: p.live, fresh: p.live.buffer.copy(), s: p.live.db.NewSnapshot()}
 }
 
 // Flush implements Durable.
-func (p *Pebble) Flush() error {
-	f, err := p.use()
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.db.Flush(), f.release())
-}
+func (p *Pebble) Flush() error { return p.flushed(func(*folder) error { return nil }) }
 
 // Checkpoint implements Durable.
 func (p *Pebble) Checkpoint(dir string) error {
+	return p.flushed(func(f *folder) error { return f.db.Checkpoint(dir) })
+}
+
+// flushed does something with the present folder when all that had been committed before is on disk.
+func (p *Pebble) flushed(do func(*folder) error) error {
 	f, err := p.use()
 	if err != nil {
 		return err
 	}
-	if err = f.db.Flush(); err == nil {
-		err = f.db.Checkpoint(dir)
+	p.write.Lock()
+	err = f.drain()
+	p.write.Unlock()
+	if err == nil {
+		err = f.db.Flush()
+	}
+	if err == nil {
+		err = do(f)
 	}
 	return errors.Join(err, f.release())
 }
 
 // Close implements Engine. What was committed is on disk then.
 func (p *Pebble) Close() error {
+	p.write.Lock()
+	defer p.write.Unlock()
 	p.mu.Lock()
 	f := p.live
 	p.live = nil
@@ -206,7 +209,11 @@ func (p *Pebble) Close() error {
 	if f == nil {
 		return nil
 	}
-	return errors.Join(f.db.Flush(), f.release(), p.unlock.Close())
+	err := f.drain()
+	if err == nil {
+		err = f.db.Flush()
+	}
+	return errors.Join(err, f.release(), p.unlock.Close())
 }
 
 // get copies the value: Pebble's own is gone when the block that holds it is.
@@ -249,14 +256,20 @@ func scanPebble(r pebble.Reader, lo, hi []byte, reverse bool, visit func(k, v []
 
 // pebbleSnapshot keeps its folder open.
 type pebbleSnapshot struct {
-	f *folder
-	s *pebble.Snapshot
+	f     *folder
+	fresh *changes
+	s     *pebble.Snapshot
 }
 
-func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) { return get(s.s, key) }
+func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) {
+	if c, ok := s.fresh.Get(text(key)); ok {
+		return c.value, !c.deleted, nil
+	}
+	return get(s.s, key)
+}
 
 func (s *pebbleSnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
-	return scanPebble(s.s, lo, hi, reverse, visit)
+	return s.fresh.over(reader{s.s}, lo, hi, reverse, visit)
 }
 
 func (s *pebbleSnapshot) Close() error { return errors.Join(s.s.Close(), s.f.release()) }

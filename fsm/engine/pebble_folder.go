@@ -13,12 +13,13 @@ import (
 
 // folder is one content of the engine: a database in a folder of its own.
 type folder struct {
-	p    *Pebble
-	name string
-	db   *pebble.DB
-	opts *pebble.Options
-	uses atomic.Int32 // the engine's own, and one for each snapshot; the last one closes the database
-	drop atomic.Bool  // the files go with the last use
+	p      *Pebble
+	name   string
+	db     *pebble.DB
+	buffer buffer // guarded by the engine's write and mu: both to change it, either to read it
+	opts   *pebble.Options
+	uses   atomic.Int32 // the engine's own, and one for each snapshot; the last one closes the database
+	drop   atomic.Bool  // the files go with the last use
 }
 
 // format is the version of Pebble's files. A newer one is taken by a newer Edgehold, for good.
@@ -49,7 +50,7 @@ func (p *Pebble) openFolder(name string, exists bool) (*folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &folder{p: p, name: name, db: db, opts: o}
+	f := &folder{p: p, name: name, db: db, buffer: newBuffer(), opts: o}
 	f.uses.Store(1)
 	return f, nil
 }

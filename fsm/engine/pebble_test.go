@@ -42,6 +42,65 @@ func folders(t *testing.T, d *Disk) []string {
 	return names
 }
 
+// TestPebbleBuffer: what is overwritten or deleted before the buffer is full never gets to the database, and what an older
+// generation holds is hidden by what came later.
+func TestPebbleBuffer(t *testing.T) {
+	p := openPebble(t, Config{Dir: "state", Disk: NewDisk()})
+	insert := func(k string) {
+		b := p.NewBatch()
+		try(t, b.Insert([]byte(k), []byte("new")))
+		try(t, b.Commit())
+	}
+	fresh := func() *changes { return p.live.buffer.fresh }
+	write(t, p, "a=1", "b=2")
+	insert("c")
+	write(t, p, "a=11", "c") // nothing of c is left
+	if n := fresh().Len(); n != 2 {
+		t.Errorf("%d keys are buffered", n)
+	}
+	try(t, p.Flush())
+	if fresh().Len() != 0 || fresh().bytes != 0 || p.live.buffer.settled.Len() != 2 {
+		t.Errorf("after a flush %d keys, %d bytes are buffered, %d settled", fresh().Len(), fresh().bytes, p.live.buffer.settled.Len())
+	}
+	write(t, p, "a", "b=22")
+	wantNone(t, p, "a")
+	wantScan(t, p, nil, nil, "b=22")
+	insert("a")
+	write(t, p, "a") // the database still has an older one
+	wantNone(t, p, "a")
+	wantScan(t, p, nil, nil, "b=22")
+	if n := fresh().Len(); n != 2 {
+		t.Errorf("%d keys are buffered", n)
+	}
+	try(t, p.Flush())
+	wantScan(t, reader{p.live.db}, nil, nil, "b=22")
+	sum := 0
+	write(t, p, "x=1", "y=2", "x=333", "y")
+	fresh().Scan(func(k string, c change) bool { sum += sizeOfChange(k, c); return true })
+	if sum != fresh().bytes {
+		t.Errorf("%d bytes are counted, %d are there", fresh().bytes, sum)
+	}
+	try(t, p.Close())
+}
+
+// TestPebbleBufferIsBounded: a full buffer goes to the database by itself.
+func TestPebbleBufferIsBounded(t *testing.T) {
+	const limit = 64 << 10
+	p := openPebble(t, Config{Dir: "state", Disk: NewDisk(), BufferBytes: limit})
+	most := 0
+	for i := range 2000 {
+		write(t, p, fmt.Sprintf("k%04d=%0100d", i, i))
+		most = max(most, p.live.buffer.fresh.bytes)
+	}
+	if most < limit/2 || most > limit {
+		t.Errorf("at most %d bytes were buffered", most)
+	}
+	if n := len(dump(t, p, nil, nil, false)); n != 2000 {
+		t.Errorf("%d keys are there", n)
+	}
+	try(t, p.Close())
+}
+
 func TestPebbleReopens(t *testing.T) {
 	disk := NewDisk()
 	cfg := Config{Dir: "state", Disk: disk}
@@ -231,7 +290,17 @@ func TestPebbleCrash(t *testing.T) {
 			mark(0, at)
 			b := p.NewBatch()
 			for range 1 + r.IntN(8) {
-				try(t, b.Set(fmt.Appendf(nil, "k%02d", r.IntN(40)), bytes.Repeat([]byte{byte(step)}, 300)))
+				k, v := fmt.Appendf(nil, "k%02d", r.IntN(40)), bytes.Repeat([]byte{byte(step)}, 300)
+				_, there, err := b.Get(k)
+				try(t, err)
+				switch {
+				case !there:
+					try(t, b.Insert(k, v))
+				case r.IntN(3) == 0:
+					try(t, b.Delete(k))
+				default:
+					try(t, b.Set(k, v))
+				}
 			}
 			try(t, b.Commit())
 			next(false, now(p))

@@ -110,7 +110,7 @@ func testEmpty(t *testing.T, e Engine) {
 	want(t, e, "a", "")
 	wantNone(t, e, "")
 	b := e.NewBatch()
-	if b.Set(nil, []byte("v")) == nil {
+	if b.Set(nil, []byte("v")) == nil || b.Insert(nil, nil) == nil || b.Delete(nil) == nil {
 		t.Error("a batch took an empty key")
 	}
 	b.Discard()
@@ -277,8 +277,13 @@ func testRandom(t *testing.T, e Engine) {
 				delete(next, k)
 				put(t, b, k)
 			} else {
+				_, there := next[k]
 				next[k] = fmt.Sprint(round)
-				put(t, b, k+"="+next[k])
+				if there || r.IntN(2) == 0 {
+					put(t, b, k+"="+next[k])
+				} else {
+					try(t, b.Insert([]byte(k), []byte(next[k])))
+				}
 			}
 			if r.IntN(4) == 0 {
 				compare(t, r, b, next)
@@ -289,6 +294,9 @@ func testRandom(t *testing.T, e Engine) {
 		} else {
 			try(t, b.Commit())
 			state = next
+		}
+		if d, ok := e.(Durable); ok && r.IntN(8) == 0 {
+			try(t, d.Flush())
 		}
 		compare(t, r, e, state)
 		if r.IntN(10) == 0 {
