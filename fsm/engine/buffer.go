@@ -14,38 +14,32 @@ type buffer struct {
 	settled *changes
 }
 
-func newBuffer() buffer { return buffer{fresh: new(changes), settled: new(changes)} }
+func newBuffer() buffer { return buffer{fresh: newChanges(), settled: newChanges()} }
 
 // get looks through the buffer and then below. What it returns must not be changed.
 func (b *buffer) get(below Reader, key []byte) ([]byte, bool, error) {
-	k := text(key)
-	c, ok := b.fresh.Get(k)
-	if !ok {
-		c, ok = b.settled.Get(k)
+	c := b.fresh.get(key)
+	if c == nil {
+		c = b.settled.get(key)
 	}
-	if ok {
+	if c != nil {
 		return c.value, !c.deleted, nil
 	}
 	return below.Get(key)
 }
 
+// add takes the changes over.
 func (b *buffer) add(cs *changes) {
-	cs.Scan(func(k string, c change) bool {
+	for k, c := range cs.rows {
 		b.fresh.add(k, c)
-		return true
-	})
-}
-
-// copy is the present state of what is not in the database, unaffected by what is added later.
-func (b *buffer) copy() *changes {
-	return &changes{Map: *b.fresh.Copy(), bytes: b.fresh.bytes}
+	}
 }
 
 // drain brings what is buffered to the database, all at once: a crash finds all of it or nothing. The caller holds the
 // engine's write mutex; who reads meanwhile finds the same here and there.
 func (f *folder) drain() error {
 	fresh := f.buffer.fresh
-	if fresh.Len() == 0 {
+	if len(fresh.rows) == 0 {
 		return nil
 	}
 	b := f.db.NewBatchWithSize(fresh.bytes)
@@ -58,19 +52,21 @@ func (f *folder) drain() error {
 	}
 	f.p.mu.Lock()
 	defer f.p.mu.Unlock()
-	f.buffer = buffer{fresh: new(changes), settled: fresh}
+	f.buffer = buffer{fresh: newChanges(), settled: fresh}
 	return nil
 }
 
-// fill makes the changes in a batch of the database.
+// fill makes the changes in a batch of the database, which puts them in order.
 func (cs *changes) fill(b *pebble.Batch) (err error) {
-	cs.Scan(func(k string, c change) bool {
+	for k, c := range cs.rows {
 		if c.deleted {
 			err = b.Delete(bytesOf(k), nil)
 		} else {
 			err = b.Set(bytesOf(k), c.value, nil)
 		}
-		return err == nil
-	})
-	return err
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

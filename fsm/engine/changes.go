@@ -1,11 +1,21 @@
 package engine
 
-import "github.com/tidwall/btree"
+import (
+	"sync"
 
-// changes are what was done to a keyspace and has not been done in it yet, by key.
+	"github.com/tidwall/btree"
+)
+
+// changes are what was done to a keyspace and has not been done in it yet, by key. They are put in order only where
+// somebody scans them: most come and go without. Reads are safe for concurrent use, while nobody adds.
 type changes struct {
-	btree.Map[string, change]
+	rows  map[string]*change
 	bytes int // what they take, about
+
+	mu      sync.Mutex // held by readers to put in order
+	ordered btree.Map[string, *change]
+	// unordered are keys that are not ordered yet, once or more often, and some that are not there any more.
+	unordered []string
 }
 
 // change is what was done to one key.
@@ -13,31 +23,75 @@ type change struct {
 	value   []byte
 	deleted bool
 	below   bool // the keyspace may have the key
+	ordered bool // under the mutex, where somebody else reads
 }
 
 // changeOverhead is about what a change takes beside its key and value.
-const changeOverhead = 64
+const changeOverhead = 128
 
-func sizeOfChange(k string, c change) int { return len(k) + len(c.value) + changeOverhead }
+func sizeOfChange(k string, c *change) int { return len(k) + len(c.value) + changeOverhead }
 
-// add makes another change. Of a key that is not below nothing is left when it is deleted.
-func (cs *changes) add(k string, c change) {
-	old, had := cs.Get(k)
-	if had {
-		c.below = old.below
+func newChanges() *changes { return &changes{rows: map[string]*change{}} }
+
+// get returns nil where nothing was done to the key.
+func (cs *changes) get(k []byte) *change { return cs.rows[string(k)] }
+
+// add makes another change, which is its own from here on. Of a key that is not below nothing is left when it is deleted.
+func (cs *changes) add(k string, c *change) {
+	old := cs.rows[k]
+	if old != nil {
+		c.below, c.ordered = old.below, old.ordered
 		cs.bytes -= sizeOfChange(k, old)
 	}
 	if c.deleted && !c.below {
-		cs.Delete(k)
+		if c.ordered {
+			cs.ordered.Delete(k)
+		}
+		delete(cs.rows, k)
 		return
 	}
-	cs.Set(k, c)
 	cs.bytes += sizeOfChange(k, c)
+	if old != nil {
+		*old = *c
+		return
+	}
+	c.ordered = false
+	cs.rows[k] = c
+	if len(cs.unordered) > 2*len(cs.rows)+1024 {
+		cs.order()
+	}
+	cs.unordered = append(cs.unordered, k)
+}
+
+// order makes the keys ready to be walked.
+func (cs *changes) order() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for _, k := range cs.unordered {
+		if c := cs.rows[k]; c != nil && !c.ordered {
+			cs.ordered.Set(k, c)
+			c.ordered = true
+		}
+	}
+	cs.unordered = cs.unordered[:0]
+}
+
+// clear makes all changes undone.
+func (cs *changes) clear() {
+	const kept = 1024 // a greater map costs whoever clears it when it is small again
+	if len(cs.rows) > kept {
+		*cs = changes{rows: map[string]*change{}}
+		return
+	}
+	clear(cs.rows)
+	clear(cs.unordered)
+	cs.unordered, cs.bytes = cs.unordered[:0], 0
+	cs.ordered.Clear()
 }
 
 // over is Scan of what is below with the changes made.
 func (cs *changes) over(below Reader, lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
-	if cs.Len() == 0 {
+	if len(cs.rows) == 0 {
 		return below.Scan(lo, hi, reverse, visit)
 	}
 	next := cs.walk(lo, hi, reverse)
@@ -77,8 +131,9 @@ func before(a, b string, reverse bool) bool {
 }
 
 // walk steps through the changes in [lo, hi).
-func (cs *changes) walk(lo, hi []byte, reverse bool) func() (string, change, bool) {
-	it := cs.Iter()
+func (cs *changes) walk(lo, hi []byte, reverse bool) func() (string, *change, bool) {
+	cs.order()
+	it := cs.ordered.Iter()
 	step := it.Next
 	var ok bool
 	switch {
@@ -95,14 +150,14 @@ func (cs *changes) walk(lo, hi []byte, reverse bool) func() (string, change, boo
 		}
 	}
 	started := false
-	return func() (string, change, bool) {
+	return func() (string, *change, bool) {
 		if ok && started {
 			ok = step()
 		}
 		started = true
 		if !ok || !reverse && hi != nil && it.Key() >= text(hi) || reverse && it.Key() < text(lo) {
 			ok = false
-			return "", change{}, false
+			return "", nil, false
 		}
 		return it.Key(), it.Value(), true
 	}

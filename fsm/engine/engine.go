@@ -37,7 +37,7 @@ type Engine interface {
 	NewBatch() Batch
 	// NewLoad begins a new content that replaces the present one as a whole when it is committed.
 	NewLoad() (Load, error)
-	// Snapshot returns the present state, unaffected by later writes. It takes O(1) and does not stop writes.
+	// Snapshot returns the present state, unaffected by later writes. It takes a time that does not depend on the size.
 	Snapshot() Snapshot
 	// Clear removes all keys at once.
 	Clear() error

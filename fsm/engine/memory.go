@@ -10,10 +10,12 @@ import (
 type memory struct {
 	mu   sync.RWMutex
 	tree *tree // guarded by mu
+
+	batch *changes // of the one batch that there may be
 }
 
 // NewMemory returns an empty engine that is gone when the process ends. Close does nothing.
-func NewMemory() Engine { return &memory{tree: newTree()} }
+func NewMemory() Engine { return &memory{tree: newTree(), batch: newChanges()} }
 
 // text is b as a string without a copy, for lookups that do not keep it.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
@@ -35,12 +37,13 @@ func (m *memory) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 	return nil
 }
 
-func (m *memory) NewBatch() Batch { return &overlay{below: m, commit: m.commit} }
+func (m *memory) NewBatch() Batch { return &overlay{below: m, changes: m.batch, commit: m.commit} }
 
 func (m *memory) commit(cs *changes) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	cs.Scan(func(k string, c change) bool {
+	cs.order() // neighbours in the tree are in the processor's cache
+	cs.ordered.Scan(func(k string, c *change) bool {
 		if c.deleted {
 			m.tree.Delete(look(k))
 		} else {

@@ -2,17 +2,17 @@ package engine
 
 import "errors"
 
-// overlay is a Batch over any engine. It keeps its changes in a small tree, so that readers of the engine see none of them
-// before Commit, and its own reads cost a look into that tree.
+// overlay is a Batch over any engine. It keeps its changes to itself, so that readers of the engine see none of them before
+// Commit, and its own reads look there first.
 type overlay struct {
 	below   Reader
-	changes changes
+	changes *changes // the engine's own, used again by each batch
 	// commit makes the changes, all at once.
 	commit func(*changes) error
 }
 
 func (b *overlay) Get(key []byte) ([]byte, bool, error) {
-	if c, ok := b.changes.Get(text(key)); ok {
+	if c := b.changes.get(key); c != nil {
 		return c.value, !c.deleted, nil
 	}
 	return b.below.Get(key)
@@ -21,13 +21,13 @@ func (b *overlay) Get(key []byte) ([]byte, bool, error) {
 // errEmpty is a key that no engine takes.
 var errEmpty = errors.New("engine: an empty key")
 
-func (b *overlay) Set(k, v []byte) error { return b.change(k, change{value: v, below: true}) }
+func (b *overlay) Set(k, v []byte) error { return b.change(k, &change{value: v, below: true}) }
 
-func (b *overlay) Insert(k, v []byte) error { return b.change(k, change{value: v}) }
+func (b *overlay) Insert(k, v []byte) error { return b.change(k, &change{value: v}) }
 
-func (b *overlay) Delete(k []byte) error { return b.change(k, change{deleted: true, below: true}) }
+func (b *overlay) Delete(k []byte) error { return b.change(k, &change{deleted: true, below: true}) }
 
-func (b *overlay) change(k []byte, c change) error {
+func (b *overlay) change(k []byte, c *change) error {
 	if len(k) == 0 {
 		return errEmpty
 	}
@@ -36,15 +36,15 @@ func (b *overlay) change(k []byte, c change) error {
 }
 
 func (b *overlay) Commit() error {
-	if b.changes.Len() == 0 {
-		return nil
-	}
-	err := b.commit(&b.changes)
-	b.changes.Clear()
+	err := b.commit(b.changes)
+	b.Discard()
 	return err
 }
 
-func (b *overlay) Discard() { b.changes.Clear() }
+func (b *overlay) Discard() {
+	b.changes.clear()
+	b.changes = new(changes) // the engine's go to the next batch
+}
 
 // Scan merges the batch's changes with what is below.
 func (b *overlay) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {

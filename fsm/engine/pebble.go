@@ -51,16 +51,17 @@ type Pebble struct {
 
 	write sync.Mutex // held to change the buffer's content, before mu
 
-	mu   sync.RWMutex // held for reading while live or its buffer is read
-	live *folder      // nil once closed
-	made uint64       // number of the newest folder; the writer's
+	mu    sync.RWMutex // held for reading while live or its buffer is read
+	live  *folder      // nil once closed
+	made  uint64       // number of the newest folder; the writer's
+	batch *changes     // of the one batch that there may be
 }
 
 var _ Durable = (*Pebble)(nil)
 
 // OpenPebble opens the engine, with what its folder holds.
 func OpenPebble(cfg Config) (*Pebble, error) {
-	p := &Pebble{cfg: cfg, fs: vfs.Default}
+	p := &Pebble{cfg: cfg, fs: vfs.Default, batch: newChanges()}
 	if cfg.Disk != nil {
 		p.fs = cfg.Disk.fs
 	}
@@ -142,7 +143,7 @@ func (p *Pebble) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 }
 
 // NewBatch implements Engine.
-func (p *Pebble) NewBatch() Batch { return &overlay{below: p, commit: p.commit} }
+func (p *Pebble) NewBatch() Batch { return &overlay{below: p, changes: p.batch, commit: p.commit} }
 
 // commit adds the changes to the buffer, and brings that to the database once it is full.
 func (p *Pebble) commit(cs *changes) error {
@@ -163,13 +164,16 @@ func (p *Pebble) commit(cs *changes) error {
 
 // Snapshot implements Engine.
 func (p *Pebble) Snapshot() Snapshot {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.live == nil {
-		return failed{ErrClosed}
+	p.write.Lock()
+	defer p.write.Unlock()
+	f, err := p.use()
+	if err != nil {
+		return failed{err}
 	}
-	p.live.uses.Add(1)
-	return &pebbleSnapshot{f: p.live, fresh: p.live.buffer.copy(), s: p.live.db.NewSnapshot()}
+	if err := f.drain(); err != nil {
+		return failed{errors.Join(err, f.release())}
+	}
+	return &pebbleSnapshot{f: f, s: f.db.NewSnapshot()}
 }
 
 // Flush implements Durable.
@@ -256,20 +260,14 @@ func scanPebble(r pebble.Reader, lo, hi []byte, reverse bool, visit func(k, v []
 
 // pebbleSnapshot keeps its folder open.
 type pebbleSnapshot struct {
-	f     *folder
-	fresh *changes
-	s     *pebble.Snapshot
+	f *folder
+	s *pebble.Snapshot
 }
 
-func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) {
-	if c, ok := s.fresh.Get(text(key)); ok {
-		return c.value, !c.deleted, nil
-	}
-	return get(s.s, key)
-}
+func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) { return get(s.s, key) }
 
 func (s *pebbleSnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
-	return s.fresh.over(reader{s.s}, lo, hi, reverse, visit)
+	return scanPebble(s.s, lo, hi, reverse, visit)
 }
 
 func (s *pebbleSnapshot) Close() error { return errors.Join(s.s.Close(), s.f.release()) }

@@ -154,11 +154,11 @@ func (p *Pebble) link(from, to string) error {
 	return syncFolder(p.fs, to)
 }
 
-// reader is a database, or a snapshot of one, as a Reader.
-type reader struct{ from pebble.Reader }
+// reader is a database as a Reader.
+type reader struct{ db *pebble.DB }
 
-func (r reader) Get(key []byte) ([]byte, bool, error) { return get(r.from, key) }
+func (r reader) Get(key []byte) ([]byte, bool, error) { return get(r.db, key) }
 
 func (r reader) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
-	return scanPebble(r.from, lo, hi, reverse, visit)
+	return scanPebble(r.db, lo, hi, reverse, visit)
 }

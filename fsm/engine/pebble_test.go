@@ -55,12 +55,12 @@ func TestPebbleBuffer(t *testing.T) {
 	write(t, p, "a=1", "b=2")
 	insert("c")
 	write(t, p, "a=11", "c") // nothing of c is left
-	if n := fresh().Len(); n != 2 {
+	if n := len(fresh().rows); n != 2 {
 		t.Errorf("%d keys are buffered", n)
 	}
 	try(t, p.Flush())
-	if fresh().Len() != 0 || fresh().bytes != 0 || p.live.buffer.settled.Len() != 2 {
-		t.Errorf("after a flush %d keys, %d bytes are buffered, %d settled", fresh().Len(), fresh().bytes, p.live.buffer.settled.Len())
+	if len(fresh().rows) != 0 || fresh().bytes != 0 || len(p.live.buffer.settled.rows) != 2 {
+		t.Errorf("after a flush %d keys, %d bytes are buffered, %d settled", len(fresh().rows), fresh().bytes, len(p.live.buffer.settled.rows))
 	}
 	write(t, p, "a", "b=22")
 	wantNone(t, p, "a")
@@ -69,14 +69,16 @@ func TestPebbleBuffer(t *testing.T) {
 	write(t, p, "a") // the database still has an older one
 	wantNone(t, p, "a")
 	wantScan(t, p, nil, nil, "b=22")
-	if n := fresh().Len(); n != 2 {
+	if n := len(fresh().rows); n != 2 {
 		t.Errorf("%d keys are buffered", n)
 	}
 	try(t, p.Flush())
 	wantScan(t, reader{p.live.db}, nil, nil, "b=22")
 	sum := 0
 	write(t, p, "x=1", "y=2", "x=333", "y")
-	fresh().Scan(func(k string, c change) bool { sum += sizeOfChange(k, c); return true })
+	for k, c := range fresh().rows {
+		sum += sizeOfChange(k, c)
+	}
 	if sum != fresh().bytes {
 		t.Errorf("%d bytes are counted, %d are there", fresh().bytes, sum)
 	}
