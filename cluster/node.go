@@ -128,6 +128,11 @@ func (n *Node) start() error {
 			n.log.Error("the peer lane has ended", "error", err)
 		}
 	})
+	n.tasks.Go(func() {
+		if err := n.peers.ServeCalls(n.port.Calls()); err != nil {
+			n.log.Error("the lane of calls has ended", "error", err)
+		}
+	})
 	n.edge.Start()
 	n.serveHTTP()
 	n.tasks.Go(n.join)
@@ -147,13 +152,7 @@ func (n *Node) makePeers() (err error) {
 	}
 	n.pool, err = peer.NewPool(peer.PoolConfig{
 		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
-		Dial: func(ctx context.Context, node api.NodeID) (net.Conn, error) {
-			address, ok := n.address(string(node))
-			if !ok {
-				return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
-			}
-			return n.dialer.DialPeer(ctx, address, nodeName(n.mirror.Map().ClusterID, node))
-		},
+		Dial: n.dialNode(n.dialer.DialPeer), DialCalls: n.dialNode(n.dialer.DialCalls),
 		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
 			return n.dialer.DialPeer(ctx, address, "") // whoever that is: it is asked for the map alone
 		},

@@ -35,6 +35,17 @@ func (n *Node) answersTo(name string) bool {
 	return m != nil && name == nodeName(m.ClusterID, n.cfg.ID)
 }
 
+// dialNode connects to a lane of a node, at its newest known address.
+func (n *Node) dialNode(lane func(ctx context.Context, address, name string) (net.Conn, error)) func(context.Context, api.NodeID) (net.Conn, error) {
+	return func(ctx context.Context, node api.NodeID) (net.Conn, error) {
+		address, ok := n.address(string(node))
+		if !ok {
+			return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
+		}
+		return lane(ctx, address, nodeName(n.mirror.Map().ClusterID, node))
+	}
+}
+
 // dial connects to an address, over the simulated wide area if there is one.
 func (n *Node) dial(ctx context.Context, address string) (net.Conn, error) {
 	c, err := n.cfg.Dial(ctx, address)

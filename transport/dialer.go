@@ -31,6 +31,14 @@ func (d Dialer) DialPeer(ctx context.Context, address, name string) (net.Conn, e
 	return d.dial(ctx, address, lanePeer, name)
 }
 
+// DialCalls connects to the lane of calls of whom name means.
+func (d Dialer) DialCalls(ctx context.Context, address, name string) (net.Conn, error) {
+	if name == "" {
+		return nil, errors.New("transport: calls are for somebody")
+	}
+	return d.dial(ctx, address, laneCalls, name)
+}
+
 // dial connects and sends the preface; ctx bounds both.
 func (d Dialer) dial(ctx context.Context, address string, lane byte, name string) (net.Conn, error) {
 	if len(name) > MaxName {

@@ -14,8 +14,9 @@ import (
 
 // The first byte of a connection. HTTP begins with an upper-case letter of its method, or of HTTP/2's preface.
 const (
-	laneRaft = 0x01 // then one byte: the length of the lane's name, and the name
-	lanePeer = 0x02 // then the same of whom is meant: an empty name means whoever answers
+	laneRaft  = 0x01 // then one byte: the length of the lane's name, and the name
+	lanePeer  = 0x02 // then the same of whom is meant: an empty name means whoever answers
+	laneCalls = 0x03 // then the same, and not empty
 )
 
 // Config describes a port. Listener is required; zero fields are the defaults named.
@@ -28,10 +29,11 @@ type Config struct {
 	MaxUnmatched int
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 256.
 	Queue int
-	// MaxConns bounds the open connections of the peer lane, and those of HTTP; one more is closed at once. Default 8,192.
+	// MaxConns bounds the open connections of the peer lane, of the lane of calls, and of HTTP; one more is closed at once.
+	// Default 8,192.
 	MaxConns int
-	// Answers tells whether a connection of the peer lane that means whom it names is meant for this port; others are
-	// closed at once. It must not block. nil: every name is.
+	// Answers tells whether a connection of the peer lane, or of the lane of calls, that means whom it names is meant for
+	// this port; others are closed at once. It must not block. nil: every name is.
 	Answers func(name string) bool
 	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
 	MaxRaftConns int
@@ -65,6 +67,7 @@ type Port struct {
 	cfg   Config
 	mux   cmux.CMux
 	peer  *Lane
+	calls *Lane
 	http  *Lane
 	done  chan struct{} // closed when Close begins
 	tasks sync.WaitGroup
@@ -83,14 +86,18 @@ func Open(cfg Config) (*Port, error) {
 	cfg.setDefaults()
 	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}, done: make(chan struct{})}
 	addr := cfg.Listener.Addr()
-	p.peer, p.http = newLane(addr, cfg.Queue, cfg.MaxConns, nil), newLane(addr, cfg.Queue, cfg.MaxConns, nil)
+	for _, l := range []**Lane{&p.peer, &p.calls, &p.http} {
+		*l = newLane(addr, cfg.Queue, cfg.MaxConns, nil)
+	}
 	p.mux = cmux.New(root{p})
 	p.mux.SetReadTimeout(cfg.Preface)
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))
 	peer := p.mux.Match(firstByte(func(b byte) bool { return b == lanePeer }))
+	calls := p.mux.Match(firstByte(func(b byte) bool { return b == laneCalls }))
 	http := p.mux.Match(firstByte(func(b byte) bool { return b >= 'A' && b <= 'Z' }))
 	p.tasks.Go(func() { pump(raft, p.toRaft) })
 	p.tasks.Go(func() { pump(peer, p.toPeer) })
+	p.tasks.Go(func() { pump(calls, p.toCalls) })
 	p.tasks.Go(func() { pump(http, p.toHTTP) })
 	p.tasks.Go(func() {
 		err := p.mux.Serve() // ends when the listener has closed
@@ -105,6 +112,10 @@ func Open(cfg Config) (*Port, error) {
 
 // Peer is the lane between nodes. Closing it closes nothing else.
 func (p *Port) Peer() net.Listener { return p.peer }
+
+// Calls is the lane of nodes for what must cost little: calls packed on a connection (package wire). Closing it closes
+// nothing else.
+func (p *Port) Calls() net.Listener { return p.calls }
 
 // HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge. Closing it closes nothing else.
 func (p *Port) HTTP() net.Listener { return p.http }
@@ -142,7 +153,7 @@ func (p *Port) Close() error {
 		p.closed = true
 		close(p.done)
 	}
-	lanes := []*Lane{p.peer, p.http}
+	lanes := []*Lane{p.peer, p.calls, p.http}
 	for _, l := range p.rafts {
 		lanes = append(lanes, l)
 	}
@@ -189,6 +200,15 @@ func (p *Port) toPeer(c net.Conn) {
 			return nil
 		}
 		return p.peer
+	})
+}
+
+func (p *Port) toCalls(c net.Conn) {
+	p.named(c, func(name string) *Lane {
+		if !p.cfg.Answers(name) {
+			return nil
+		}
+		return p.calls
 	})
 }
 

@@ -19,6 +19,7 @@ func TestLanes(t *testing.T) {
 		echo(t, p.Raft("us-east.1"), "raft 1")
 		echo(t, p.Raft("us-east.2"), "raft 2")
 		echo(t, p.Peer(), "peer")
+		echo(t, p.Calls(), "calls")
 		echo(t, p.HTTP(), "http")
 		c, err := p.dialer.DialRaft(ctx, "port", "us-east.2")
 		expectEcho(t, c, err, "raft 2")
@@ -26,6 +27,8 @@ func TestLanes(t *testing.T) {
 		expectEcho(t, c, err, "raft 1")
 		c, err = p.dialer.DialPeer(ctx, "port", "")
 		expectEcho(t, c, err, "peer")
+		c, err = p.dialer.DialCalls(ctx, "port", "n")
+		expectEcho(t, c, err, "calls")
 		c = p.raw(t, "GET /")
 		if b, err := io.ReadAll(c); err != nil || string(b) != "http GET /" {
 			t.Errorf("http: got %q, %v", b, err)
@@ -74,10 +77,22 @@ func TestRaftLanesComeAndGo(t *testing.T) {
 	})
 }
 
-// TestAnswers: the peer lane takes those who mean this port, and those who mean nobody in particular.
+// TestAnswers: the peer lane takes those who mean this port, and those who mean nobody in particular; that of calls only the
+// former.
 func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, Config{Answers: func(name string) bool { return name == "c/n" }})
+		echo(t, p.Calls(), "calls")
+		c, err := p.dialer.DialCalls(t.Context(), "port", "c/n")
+		expectEcho(t, c, err, "calls")
+		if c, err = p.dialer.DialCalls(t.Context(), "port", "c/other"); err != nil {
+			t.Fatal(err)
+		}
+		closedAfter(t, c, time.Millisecond)
+		_ = c.Close()
+		if _, err := p.dialer.DialCalls(t.Context(), "port", ""); err == nil {
+			t.Error("calls went to whoever answers")
+		}
 		for name, taken := range map[string]bool{"c/n": true, "": true, "c/other": false, "other/n": false} {
 			if taken {
 				echo(t, p.Peer(), "peer")
@@ -248,7 +263,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		for _, c := range conns[:4] {
 			closedAfter(t, c, time.Millisecond)
 		}
-		for _, l := range []net.Listener{lane, p.Raft("late"), p.Peer(), p.HTTP()} {
+		for _, l := range []net.Listener{lane, p.Raft("late"), p.Peer(), p.Calls(), p.HTTP()} {
 			if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("accept after Close: %v", err)
 			}

@@ -2,26 +2,29 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/wire"
-	"github.com/edgehold/edgehold/transport/rpc"
 )
 
-// maxSharedBytes bounds a request that shares the stream with others; a larger one goes as a request of its own, so that
+// maxSharedBytes bounds a request that shares the connection with others; a larger one goes as a request of its own, so that
 // it holds nobody up.
 const maxSharedBytes = 64 << 10
 
-// calls is the stream that small reads and transactions share on their way to another node. It is opened by the first call
-// that needs it, and anew when it has broken.
+// calls is the connection that small reads and transactions share on their way to another node. It is opened by the first
+// call that needs it, and anew when it has broken.
 type calls struct {
 	ready  chan struct{} // closed when it is open, or cannot be opened
 	client *wire.Client  // set before ready is closed; nil where err is set
 	err    error         // likewise
+	failed time.Time     // likewise: when
 }
 
-// over tells whether a new stream is needed.
+// over tells whether a new connection is needed.
 func (c *calls) over() bool {
 	select {
 	case <-c.ready:
@@ -29,7 +32,7 @@ func (c *calls) over() bool {
 		return false
 	}
 	if c.client == nil {
-		return true
+		return time.Since(c.failed) >= callsRedial
 	}
 	select {
 	case <-c.client.Done():
@@ -39,9 +42,9 @@ func (c *calls) over() bool {
 	}
 }
 
-// shared returns the stream to the node, opened.
+// shared returns the connection to the node, opened.
 func (r *Remote) shared(ctx context.Context) (*wire.Client, error) {
-	c, err := r.stream()
+	c, err := r.opening()
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +56,8 @@ func (r *Remote) shared(ctx context.Context) (*wire.Client, error) {
 	}
 }
 
-// stream is the present stream, or a new one that is being opened.
-func (r *Remote) stream() (*calls, error) {
+// opening is the present connection, or a new one that is being opened.
+func (r *Remote) opening() (*calls, error) {
 	l := &r.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -70,6 +73,7 @@ func (r *Remote) stream() (*calls, error) {
 			old.end()
 		}
 		c.client, c.err = r.openCalls()
+		c.failed = time.Now()
 		close(c.ready)
 	})
 	if !started {
@@ -79,7 +83,7 @@ func (r *Remote) stream() (*calls, error) {
 	return c, nil
 }
 
-// end ends the stream once it has been opened, and what is under way on it.
+// end ends the connection once it has been opened, and what is under way on it.
 func (c *calls) end() {
 	<-c.ready
 	if c.client != nil {
@@ -88,48 +92,78 @@ func (c *calls) end() {
 }
 
 func (r *Remote) openCalls() (*wire.Client, error) {
-	conn, err := r.connection()
-	if err != nil {
-		return nil, err
+	if r.target.node == "" {
+		return nil, api.Errorf(api.CodeUnavailable, "calls go to nodes that are known")
 	}
-	ctx, cancel := context.WithCancel(r.pool.ctx)
-	st, err := rpc.Open[frame, frame](ctx, conn, methodCalls)
+	ctx, cancel := context.WithTimeout(r.pool.ctx, callsDialTimeout)
+	defer cancel()
+	conn, err := r.pool.cfg.DialCalls(ctx, r.target.node)
 	if err != nil {
-		cancel()
-		return nil, certain("open", err)
+		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the node could not be reached", Err: err}
 	}
-	return wire.NewClient(&frames{stream: st, close: cancel}, wire.ClientConfig{}), nil
+	if err := greeted(ctx, conn); err != nil {
+		_ = conn.Close()
+		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the node takes no calls", Err: err}
+	}
+	return wire.NewClient(&patient{Conn: conn}, wire.ClientConfig{}), nil
 }
 
-// serveCalls answers the calls on a stream, each as if it had come by itself, until the stream breaks or the server closes.
-func (s *Server) serveCalls(ctx context.Context, st frameStream) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)()
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return errClosed()
+// greeting is what the server says first. Whoever hears it has reached the node that was meant: else a connection that is
+// about to be closed would take calls whose outcome is unknown then.
+const greeting = 0x01
+
+func greeted(ctx context.Context, conn net.Conn) error {
+	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
+	var b [1]byte
+	if _, err := io.ReadFull(conn, b[:]); err != nil {
+		return err
 	}
-	// Not awaited here: what it is blocked in ends only when this returns. Close waits for it.
+	if b[0] != greeting {
+		return api.Errorf(api.CodeInternal, "the node greets with %#x, of an unknown version", b[0])
+	}
+	return nil
+}
+
+// ServeCalls answers the calls on the connections that come to l, each as if it had come by itself, until l closes. The
+// connections are the server's: Close ends them.
+func (s *Server) ServeCalls(l net.Listener) error {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			return err
+		}
+		s.serveCalls(&patient{Conn: conn})
+	}
+}
+
+func (s *Server) serveCalls(conn *patient) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		_ = conn.Close() // it has asked for nothing yet
+		return
+	}
 	s.wg.Go(func() {
-		defer cancel()
-		if err := wire.Serve(ctx, &frames{stream: st, close: cancel}, wire.ServerConfig{
+		if _, err := conn.Write([]byte{greeting}); err != nil {
+			_ = conn.Close() // the other end has gone
+			return
+		}
+		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
 			Store: served{s}, Workers: s.cfg.Workers, Enter: s.enterCall, Leave: s.leaveCall,
 		}); err != nil {
-			s.cfg.Logger.Debug("a stream of calls has ended", "error", err)
+			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)
 		}
 	})
-	s.mu.Unlock()
-	<-ctx.Done()
-	return api.Errorf(api.CodeUnavailable, "the stream of calls is over")
 }
 
-// enterCall and leaveCall count a call of a stream as a request: what there is no room for is refused before a worker has
+// enterCall and leaveCall count a call of a connection as a request: what there is no room for is refused before a worker has
 // been woken for it.
 func (s *Server) enterCall(int64) error {
 	if !s.requests.enter() {
-		s.metrics.refused(1, methodCalls)
+		s.metrics.refused(1, "Calls")
 		return overload(s.requests.what)
 	}
 	return nil
@@ -148,54 +182,17 @@ func (s served) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return s.do(ctx, t)
 }
 
-// frame is a piece of the bytes of package wire.
-type frame struct {
-	Bytes []byte `cbor:"1,keyasint"`
+// patient is a connection whose other end has a bounded time to take what is written.
+type patient struct{ net.Conn }
+
+func (l *patient) Write(b []byte) (int, error) {
+	_ = l.SetWriteDeadline(time.Now().Add(callsWriteTimeout)) // where a connection knows none, there is none to set
+	return l.Conn.Write(b)
 }
 
-// frameStream is either end of a stream of frames.
-type frameStream interface {
-	Send(f *frame) error
-	Recv() (*frame, error)
-}
-
-// frames makes a connection of a stream of frames. One goroutine reads and one writes.
-type frames struct {
-	stream frameStream
-	close  func()
-	rest   []byte // of the newest frame
-}
-
-var _ io.ReadWriteCloser = (*frames)(nil)
-
-// maxFrameBytes bounds a frame: a long message goes in pieces.
-const maxFrameBytes = 1 << 20
-
-func (p *frames) Write(b []byte) (n int, err error) {
-	for n < len(b) {
-		piece := b[n:min(n+maxFrameBytes, len(b))]
-		if err := p.stream.Send(&frame{piece}); err != nil {
-			return n, err
-		}
-		n += len(piece)
-	}
-	return n, nil
-}
-
-func (p *frames) Read(b []byte) (int, error) {
-	for len(p.rest) == 0 {
-		f, err := p.stream.Recv()
-		if err != nil {
-			return 0, err
-		}
-		p.rest = f.Bytes
-	}
-	n := copy(b, p.rest)
-	p.rest = p.rest[n:]
-	return n, nil
-}
-
-func (p *frames) Close() error {
-	p.close()
-	return nil
-}
+const (
+	callsDialTimeout  = 5 * time.Second
+	callsWriteTimeout = 10 * time.Second
+	// callsRedial is how long a node that could not be reached is not dialled again.
+	callsRedial = 50 * time.Millisecond
+)

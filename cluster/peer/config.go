@@ -133,13 +133,15 @@ func (c *ServerConfig) complete() error {
 	return nil
 }
 
-// PoolConfig makes a Pool. Self, Server and Dial are required.
+// PoolConfig makes a Pool. Self, Server, Dial and DialCalls are required.
 type PoolConfig struct {
 	Self api.NodeID
 	// Server answers what this node asks of itself.
 	Server *Server
 	// Dial connects to a node's peer lane, at its newest known address.
 	Dial func(ctx context.Context, node api.NodeID) (net.Conn, error)
+	// DialCalls connects to a node's lane of calls, likewise.
+	DialCalls func(ctx context.Context, node api.NodeID) (net.Conn, error)
 	// DialAddress connects to the peer lane of a node of which only the address is known; nil: no such calls.
 	DialAddress func(ctx context.Context, address string) (net.Conn, error)
 	Logger      hclog.Logger // nil: nowhere
@@ -153,8 +155,8 @@ type PoolConfig struct {
 }
 
 func (c *PoolConfig) complete() error {
-	if c.Self == "" || c.Server == nil || c.Dial == nil {
-		return api.Errorf(api.CodeInvalid, "a peer pool needs its node, its server and a dialer")
+	if c.Self == "" || c.Server == nil || c.Dial == nil || c.DialCalls == nil {
+		return api.Errorf(api.CodeInvalid, "a peer pool needs its node, its server and its dialers")
 	}
 	if c.DialAddress == nil {
 		c.DialAddress = func(context.Context, string) (net.Conn, error) {

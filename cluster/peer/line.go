@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
-// line is the connection to another node.
+// line is the way to another node: a connection for calls of all kinds, and one for what must cost little.
 type line struct {
 	mu     sync.Mutex
 	client *rpc.Client // nil until the first call
@@ -97,7 +97,6 @@ func (s *Server) Register(to *rpc.Server) {
 	register(s, to, methodReport)
 	register(s, to, methodCede)
 	register(s, to, methodAdopt)
-	rpc.Stream(to, methodCalls, func(st *rpc.ServerStream[frame, frame]) error { return s.serveCalls(st.Context(), st) })
 	rpc.Stream(to, methodLeases, func(st *rpc.ServerStream[leaseUp, api.LeaseEvent]) error {
 		return s.serveLeases(st.Context(), st)
 	})

@@ -37,11 +37,8 @@ var (
 	methodAdopt        = method[adopt, nothing]{"Adopt", control, (*Server).adopt}
 )
 
-// The streams.
-const (
-	methodLeases = "Leases"
-	methodCalls  = "Calls" // of reads and of transactions that are not large
-)
+// methodLeases is the stream.
+const methodLeases = "Leases"
 
 func requests(s *Server) *room { return &s.requests }
 func control(s *Server) *room  { return &s.control }

@@ -106,6 +106,33 @@ func TestLostAnswers(t *testing.T) {
 	})
 }
 
+// TestSomebodyElse: calls never go to a node that was not meant, so their outcome is known; and when the right one is there
+// again, they do.
+func TestSomebodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, g := newWorld(t), newGroup("g")
+		w.moved = true
+		s, c := w.start("s", ServerConfig{Groups: g.only}), w.start("c", ServerConfig{})
+		defer s.close()
+		defer c.close()
+		r := named{c.pool.Remote("s"), "g"}
+		txn := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+		for range 3 {
+			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
+				t.Errorf("a write to somebody else: %v", err)
+			}
+		}
+		w.moved = false
+		time.Sleep(callsRedial)
+		if _, err := r.Do(t.Context(), txn); err != nil {
+			t.Errorf("the node is there: %v", err)
+		}
+		if _, err := c.pool.RemoteAt("s").Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("a write to whoever is at an address: %v", err)
+		}
+	})
+}
+
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newWorld(t), newGroup("g")

@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
 	"github.com/edgehold/edgehold/transport/wan"
 )
@@ -18,6 +19,7 @@ import (
 type world struct {
 	t      *testing.T
 	fabric *wan.Fabric
+	moved  bool // other nodes than those that are meant answer at all addresses
 }
 
 func newWorld(t *testing.T) *world {
@@ -31,6 +33,7 @@ type station struct {
 	server *Server
 	pool   *Pool
 	rpc    *rpc.Server
+	port   *transport.Port
 	served sync.WaitGroup
 }
 
@@ -45,9 +48,15 @@ func (w *world) start(id api.NodeID, cfg ServerConfig) *station {
 		w.t.Fatal(err)
 	}
 	dial := func(ctx context.Context, to string) (net.Conn, error) { return w.fabric.Dial(ctx, string(id), to) }
+	lanes := transport.Dialer{Dial: dial}
+	to := func(lane func(ctx context.Context, address, name string) (net.Conn, error)) func(context.Context, api.NodeID) (net.Conn, error) {
+		return func(ctx context.Context, node api.NodeID) (net.Conn, error) {
+			return lane(ctx, string(node), string(node))
+		}
+	}
 	pool, err := NewPool(PoolConfig{
-		Self: id, Server: server, DialAddress: dial,
-		Dial: func(ctx context.Context, node api.NodeID) (net.Conn, error) { return dial(ctx, string(node)) },
+		Self: id, Server: server, Dial: to(lanes.DialPeer), DialCalls: to(lanes.DialCalls),
+		DialAddress: func(ctx context.Context, address string) (net.Conn, error) { return lanes.DialPeer(ctx, address, "") },
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -56,9 +65,14 @@ func (w *world) start(id api.NodeID, cfg ServerConfig) *station {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &station{world: w, id: id, server: server, pool: pool, rpc: rpc.NewServer(rpc.ServerConfig{})}
+	port, err := transport.Open(transport.Config{Listener: l, Answers: func(name string) bool { return name == string(id) && !w.moved }})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &station{world: w, id: id, server: server, pool: pool, rpc: rpc.NewServer(rpc.ServerConfig{}), port: port}
 	server.Register(s.rpc)
-	s.served.Go(func() { _ = s.rpc.Serve(l) }) // a crash closes the listener under it
+	s.served.Go(func() { _ = s.rpc.Serve(port.Peer()) }) // a crash closes the listener under it
+	s.served.Go(func() { _ = server.ServeCalls(port.Calls()) })
 	return s
 }
 
@@ -66,6 +80,7 @@ func (s *station) close() {
 	s.pool.Close()
 	s.rpc.Close()
 	s.server.Close()
+	_ = s.port.Close()
 	s.served.Wait()
 }
 
