@@ -148,26 +148,26 @@ func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSamp
 	defer sh.mu.Unlock()
 	switch e := sh.table.get(hash, k); {
 	case e == nil:
-		sh.tally.written(hash, now, false, 0)
+		sh.tally.written(hash)
 	case e.session == s && e.lease <= lid:
-		sh.tally.written(hash, now, true, e.hits.Load())
+		sh.tally.ended(hash, now, e.hits.Load())
 		sh.drop(c, e)
 	}
 	sh.fences.raise(hash, s, lid)
 }
 
 // selfDrop gives up whatever is cached of a key that this node is about to write.
-func (c *cache) selfDrop(k api.Key, now api.ClockSample) (d api.DroppedLease, g *group, held bool) {
+func (c *cache) selfDrop(k api.Key, clock api.Clock) (d api.DroppedLease, g *group, held bool) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := sh.table.get(hash, k)
 	if e == nil {
-		sh.tally.written(hash, now, false, 0)
+		sh.tally.written(hash)
 		return d, nil, false
 	}
-	sh.tally.written(hash, now, true, e.hits.Load())
+	sh.tally.ended(hash, clock.Now(), e.hits.Load())
 	sh.drop(c, e)
 	return e.dropped(), e.session.group, !e.session.ended()
 }

@@ -33,9 +33,8 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
 func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, groups []*group) {
-	now := e.cfg.Clock.Now()
 	for _, k := range t.WrittenKeys() {
-		if d, g, held := e.cache.selfDrop(k, now); held {
+		if d, g, held := e.cache.selfDrop(k, e.cfg.Clock); held {
 			dropped, groups = append(dropped, d), append(groups, g)
 		}
 	}

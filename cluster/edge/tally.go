@@ -64,6 +64,8 @@ func (t *tally) resize(n int) {
 // set is where the tag stands. Sets split as the table doubles, so those of a set always find room.
 func (t *tally) set(tag uint32) *[setSize]count { return &t.sets[int(tag>>1)&(len(t.sets)-1)] }
 
+func tagOf(hash uint64) uint32 { return uint32(hash>>32) | 1 }
+
 func empty(set *[setSize]count) *count {
 	i := 0
 	for set[i].tag != 0 {
@@ -101,14 +103,23 @@ func (t *tally) evicted(hash uint64, now api.ClockSample) {
 	c.reads, c.kept = 0, true
 }
 
-// written notes that the key was written, here or elsewhere. Where that ended a lease which had served fewer reads than
-// a grant takes, the next one takes twice as many.
-func (t *tally) written(hash uint64, now api.ClockSample, leased bool, hits uint64) {
+// written notes that a key without a lease was written, here or elsewhere. Of a key that nobody has read there is nothing to
+// note.
+func (t *tally) written(hash uint64) {
+	tag := tagOf(hash)
+	set := t.set(tag)
+	for i := range set {
+		if c := &set[i]; c.tag == tag {
+			c.reads, c.refused = 0, 0
+		}
+	}
+}
+
+// ended notes that a write, here or elsewhere, ended the key's lease. Where that had served fewer reads than a grant takes,
+// the next one takes twice as many.
+func (t *tally) ended(hash uint64, now api.ClockSample, hits uint64) {
 	c := t.at(hash, now)
 	c.reads, c.refused = 0, 0
-	if !leased {
-		return
-	}
 	switch {
 	case hits < uint64(t.grantAfter):
 		c.level = min(c.level+1, maxLevel)
@@ -124,7 +135,7 @@ func (t *tally) at(hash uint64, now api.ClockSample) *count {
 	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
 		t.resize(2 * len(t.sets))
 	}
-	tag := uint32(hash>>32) | 1
+	tag := tagOf(hash)
 	set := t.set(tag)
 	victim := &set[0]
 	for i := range set {
