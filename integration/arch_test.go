@@ -46,7 +46,7 @@ var house = map[string]room{
 	"cluster/replica":     {ours: []string{"api"}, others: []string{hclog, "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "github.com/hashicorp/go-metrics", "go.etcd.io/bbolt"}},
 	"cluster/region":      {ours: []string{"api", "fsm", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
 	"cluster/meta":        {ours: []string{"api", "fsm/placement", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
-	"cluster/peer":        {ours: []string{"api", "api/wire", "fsm", "fsm/placement", "transport/rpc"}, others: []string{hclog}, tests: []string{"fsm/engine", "transport/wan"}},
+	"cluster/peer":        {ours: []string{"api", "api/wire", "fsm", "fsm/placement", "transport/rpc"}, others: []string{hclog}, tests: []string{"fsm/engine", "transport", "transport/wan"}},
 	"cluster/router":      {ours: []string{"api", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}},
 	"cluster/txn":         {ours: []string{"api", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}, tests: []string{"cluster/region", "fsm/engine"}},
 	"cluster/edge":        {ours: []string{"api"}, tests: []string{"cluster/clock"}},
