@@ -61,7 +61,7 @@ func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.Re
 	if q.body, err = json.Marshal(body); err != nil {
 		return asRefused(q, &api.Error{Code: api.CodeInvalid, Err: err})
 	}
-	q.header = http.Header{"Content-Type": {"application/json"}}
+	q.header = jsonBody
 	_, err = c.run(ctx, q)
 	return err
 }

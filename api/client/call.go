@@ -20,10 +20,10 @@ type call struct {
 	op     string
 	key    api.Key // that the call is about, if one
 	method string
-	path   string // decoded
+	path   string // decoded; "" is that of the key
 	raw    string // the same, as it is sent
 	query  url.Values
-	header http.Header
+	header func(h http.Header) // sets what the call's request has in its header; nil: nothing
 	body   []byte
 	// render makes the body of a call that goes as a request of its own, where that is not needed always; size is then about
 	// what it has in it. nil where body is there.
@@ -182,9 +182,13 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 	if err != nil {
 		return nil, err
 	}
+	path, raw := q.path, q.raw
+	if path == "" {
+		path, raw = keyPath+string(q.key), keyPath+escapeKey(q.key)
+	}
 	u := e.base
-	u.RawPath = u.EscapedPath() + q.raw // both forms: what is sent is RawPath, byte for byte
-	u.Path += q.path
+	u.RawPath = u.EscapedPath() + raw // both forms: what is sent is RawPath, byte for byte
+	u.Path += path
 	query := url.Values{}
 	for name, values := range q.query {
 		query[name] = values
@@ -194,8 +198,8 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 	}
 	u.RawQuery = query.Encode()
 	req.URL = &u
-	for name, values := range q.header {
-		req.Header[name] = values
+	if q.header != nil {
+		q.header(req.Header)
 	}
 	req.Header.Set("User-Agent", c.config.UserAgent)
 	if c.config.Token != "" {
@@ -206,6 +210,8 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 	}
 	return req, nil
 }
+
+func jsonBody(h http.Header) { h.Set("Content-Type", "application/json") }
 
 // serverTimeout is what of the budget the node gets, so that its answer, which knows more than our giving up, still
 // arrives in time.

@@ -47,7 +47,7 @@ func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Valu
 		q.query.Set("max_stale", o.maxStale.String())
 	}
 	if o.known != nil {
-		q.header.Set("If-None-Match", quote(*o.known))
+		q.header = func(h http.Header) { h.Set("If-None-Match", quote(*o.known)) }
 	}
 	a, err := c.run(ctx, q)
 	switch {
@@ -106,9 +106,7 @@ func readValue(q *call, a *answer) (Value, error) {
 
 // keyCall is the beginning of a call about one key.
 func keyCall(op, method string, key api.Key) *call {
-	return &call{
-		op: op, key: key, method: method, path: keyPath + string(key), raw: keyPath + escapeKey(key), header: http.Header{},
-	}
+	return &call{op: op, key: key, method: method}
 }
 
 // asRefused is err, found before anything was sent, as the call's.

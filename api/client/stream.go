@@ -134,8 +134,9 @@ func (c *Client) opening(e *endpoint) *opening {
 func (c *Client) open(e *endpoint, o *opening) error {
 	life, end := context.WithCancel(c.ctx) // of the request in whose body the stream lives
 	late := time.AfterFunc(openTimeout, end)
-	q := &call{op: "open", method: http.MethodGet, path: callsPath, raw: callsPath, untimed: true, header: http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {wire.Protocol},
+	q := &call{op: "open", method: http.MethodGet, path: callsPath, raw: callsPath, untimed: true, header: func(h http.Header) {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", wire.Protocol)
 	}}
 	req, err := c.request(life, e, q, openTimeout)
 	if err != nil {

@@ -15,7 +15,7 @@ const maxTxnAnswer = 64 << 20
 // txnCall is the beginning of a call that is a transaction; where it is sent as a request of its own, it is t in JSON.
 func txnCall(op string, t *api.Txn) *call {
 	q := &call{op: op, method: http.MethodPost, path: txnPath, raw: txnPath, limit: maxTxnAnswer}
-	q.header = http.Header{"Content-Type": {"application/json"}}
+	q.header = jsonBody
 	q.render = func() []byte { return renderTxn(t) }
 	q.size = t.Size()
 	return q

@@ -16,7 +16,6 @@ func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...Wri
 		return api.Version{}, asRefused(q, err)
 	}
 	q.body = append([]byte{}, value...) // a transport may still be reading it when we have returned
-	q.header.Set("Content-Type", "application/octet-stream")
 	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body}}}
 	return versionOf(c.write(ctx, q, collect(opts)))
 }
@@ -49,7 +48,12 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 	if err := api.CheckKey(q.key); err != nil {
 		return written{}, asRefused(q, err)
 	}
-	o.conditions(q.header)
+	q.header = func(h http.Header) {
+		if q.body != nil {
+			h.Set("Content-Type", "application/octet-stream")
+		}
+		o.conditions(h)
+	}
 	q.txn.If = o.conds(q.key)
 	q.limit, q.writes, q.once = maxWriteAnswer, true, true
 	q.fickle = o.version == nil // a key may be absent again, at another attempt; a version never comes again
