@@ -41,13 +41,20 @@ func startReaders(ctx context.Context, s *stage) (readers []*reader, err error) 
 }
 
 func startBare(ctx context.Context, s *stage) (*reader, error) {
-	addresses, err := freeAddresses(1)
+	addresses, err := freeAddresses(2)
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.member(bareName, bareName, "-client", addresses[0])
+	args := []string{"-client", addresses[0]}
+	if s.options.profile != "" {
+		args = append(args, "-profiles", addresses[1])
+	}
+	p, err := s.member(bareName, bareName, args...)
 	if err != nil {
 		return nil, err
+	}
+	if s.options.profile != "" {
+		p.profiles = addresses[1]
 	}
 	l := &reader{
 		name: bareName, address: addresses[0], members: []*process{p},

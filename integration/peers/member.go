@@ -21,6 +21,7 @@ func runMember(ctx context.Context, args []string) error {
 	f.StringVar(&m.cluster, "cluster", "", "all members, NAME=URL (etcd)")
 	f.StringVar(&m.route, "route", "", "where the other members reach it (NATS)")
 	f.StringVar(&m.routes, "routes", "", "the routes of all members (NATS)")
+	f.StringVar(&m.profiles, "profiles", "", "`HOST:PORT` to serve profiles on (bare)")
 	switch args[0] {
 	case edgeholdName:
 		return memberEdgehold(ctx, args[1:])
@@ -41,4 +42,4 @@ func runMember(ctx context.Context, args []string) error {
 }
 
 // memberOptions are the settings of a member; each product uses some of them.
-type memberOptions struct{ name, data, client, peer, cluster, route, routes string }
+type memberOptions struct{ name, data, client, peer, cluster, route, routes, profiles string }

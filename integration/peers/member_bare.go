@@ -34,10 +34,13 @@ func memberBare(ctx context.Context, m *memberOptions) error {
 			_, _ = w.Write(value) // an error: the client has gone
 		}),
 	})
+	if m.profiles != "" {
+		err = serveProfiles(ctx, m.profiles)
+	}
 	select {
 	case <-ctx.Done():
 	case <-s.Done():
 	}
-	err = s.Close(time.Second)
+	err = errors.Join(err, s.Close(time.Second))
 	return errors.Join(s.Err(), err, port.Close())
 }

@@ -5,11 +5,8 @@ import (
 	"errors"
 	"flag"
 	"net"
-	"net/http"
-	_ "net/http/pprof" // serves on http.DefaultServeMux
 	"os"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -33,14 +30,7 @@ func memberEdgehold(ctx context.Context, args []string) error {
 	if err != nil {
 		return errors.Join(err, cfg.Listener.Close())
 	}
-	profiles := &http.Server{Addr: debug, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = profiles.Close() }) // ends ListenAndServe
-	defer stop()
-	err = profiles.ListenAndServe()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-	}
-	return errors.Join(err, n.Close())
+	return errors.Join(serveProfiles(ctx, debug), n.Close())
 }
 
 // nodeConfig reads the arguments of "edgehold server" and "edgehold edge" that peers uses.

@@ -60,7 +60,7 @@ func parseOptions(args []string) (*options, error) {
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
 	f.StringVar(&o.into, "into", "", "put the Markdown into this `file`, in the place of the figures there (docs/benchmarks.md)")
 	f.BoolVar(&o.leader, "leader", false, "let all clients of replicated products talk to the leader; else they talk to all members evenly")
-	f.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of Edgehold's nodes to this `folder`, a file for each measurement and node")
+	f.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of Edgehold's nodes and of the bare handler to this `folder`, a file for each measurement and node")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

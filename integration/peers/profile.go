@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	_ "net/http/pprof" // serves on http.DefaultServeMux
 	"os"
 	"path/filepath"
 	"runtime/pprof"
@@ -78,4 +79,15 @@ func download(ctx context.Context, url, file string) error {
 		return fmt.Errorf("%s: %s", url, res.Status)
 	}
 	return os.WriteFile(file, b, 0o600)
+}
+
+// serveProfiles serves profiles of this process at the address until ctx is done.
+func serveProfiles(ctx context.Context, address string) error {
+	s := &http.Server{Addr: address, ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() }) // ends ListenAndServe
+	defer stop()
+	if err := s.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
