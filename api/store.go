@@ -21,7 +21,7 @@ type Store interface {
 type IntoReader interface {
 	Store
 	// ReadInto is Read into out, whose Entries are reused where they are large enough. After an error out holds nothing
-	// of use.
+	// of use. Where the answer is ServedByLease, nobody knows ctx, r or out any more when it returns.
 	ReadInto(ctx context.Context, r *ReadRequest, out *ReadResult) error
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -37,6 +38,16 @@ type exchange struct {
 	reserved int64
 	// taken: the whole body has been read.
 	taken bool
+	// atHand: the answer was, and nobody has kept anything of the exchange.
+	atHand bool
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// reuse gives the exchange to another request. Nothing but its own goroutine may know it any more.
+func (x *exchange) reuse() {
+	*x = exchange{}
+	exchanges.Put(x)
 }
 
 var (

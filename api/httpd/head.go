@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"bytes"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -10,19 +11,30 @@ import (
 )
 
 // The headers of a value cost net/http more than the lease costs that answers it: each is put in a map, copied, sorted
-// and written by itself. Where the answer is a small value over HTTP/1.1 on a connection of [Server], they are rendered
-// here as they stand on the wire, and retellingConn puts them behind the status line; net/http writes all else. They are
-// the same headers, but a handler around the API's own does not see them, and must leave the status 200 as it is.
+// and written by itself, and so is the value, through two buffers. Where the answer is a small value over HTTP/1.1 on a
+// connection of [Server], net/http answers nothing at all, 200 with no body, and retellingConn puts the headers, as they
+// stand on the wire, and the value into that; net/http writes all else. They are the same headers, but a handler around
+// the API's own sees neither them nor the value: it must leave the status 200 as it is, write nothing, and set no more
+// headers than net/http writes in one piece (4 KiB).
 
-// answerHead begins the answers in which a head is put.
-var answerHead = []byte("HTTP/1.1 200 OK\r\n")
+var (
+	// answerHead begins the answers in which a head is put.
+	answerHead = []byte("HTTP/1.1 200 OK\r\n")
+	// noLength is what net/http says of them, lengthHead begins what is said instead.
+	noLength   = []byte("\r\nContent-Length: 0\r\n")
+	lengthHead = noLength[:len(noLength)-len("0\r\n")]
+)
 
-// commonHead is what commonHeaders sets, as it stands on the wire; nil where the node's name does not go there as it is.
+// errUntold: what was to be an answer with a head is none that has a place for it. The client gets none.
+var errUntold = errors.New("httpd: the answer was changed by a handler around the API")
+
+// commonHead is what all answers with a head say, as it stands on the wire; nil where the node's name does not go there as it
+// is.
 func commonHead(node api.NodeID) []byte {
 	if !plainText(string(node)) {
 		return nil
 	}
-	b := []byte("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+	b := []byte("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Type: application/octet-stream\r\n")
 	if node != "" {
 		b = appendHeader(b, "Edgehold-Node", string(node))
 	}
@@ -31,7 +43,7 @@ func commonHead(node api.NodeID) []byte {
 
 // replyHead answers 200 with the entry's value, if it can be done this way.
 func (x *exchange) replyHead(e *api.Entry, res *api.ReadResult) bool {
-	if x.r.Method != http.MethodGet || x.r.ProtoMajor != 1 || x.r.ProtoMinor != 1 || !x.small(e.Value) ||
+	if x.r.Method != http.MethodGet || x.r.ProtoMajor != 1 || x.r.ProtoMinor != 1 || x.r.ContentLength != 0 || !x.small(e.Value) ||
 		x.head == nil || res.Timing.Route+res.Timing.Revoke+res.Timing.Commit != 0 || res.Timing.Mode != "" || !plainText(string(res.Group)) {
 		return false
 	}
@@ -46,9 +58,8 @@ func (x *exchange) replyHead(e *api.Entry, res *api.ReadResult) bool {
 	}
 	b = appendVersion(append(b, "Edgehold-Version: "...), e.Version)
 	b = appendVersion(append(b, "\r\nETag: \""...), e.Version)
-	c.head = append(b, "\"\r\n"...)
-	x.w.Header()["Content-Type"] = octetStream
-	x.send(e.Value)
+	c.head, c.value = append(b, '"'), e.Value
+	x.atHand = res.ServedBy == api.ServedByLease && x.into != nil
 	return true
 }
 
@@ -72,13 +83,21 @@ func plainText(s string) bool {
 	return true
 }
 
-// writeHead writes b, the beginning of an answer, with the head in it.
+// writeHead writes b, the answer of net/http, with the head and the value in it.
 func (c *retellingConn) writeHead(b []byte) (int, error) {
-	whole := headBuffers.Get().(*[]byte)
-	defer headBuffers.Put(whole)
-	*whole = append(append(append((*whole)[:0], answerHead...), c.head...), b[len(answerHead):]...)
-	c.head = c.head[:0]
-	if _, err := c.Conn.Write(*whole); err != nil {
+	others, end, ok := bytes.Cut(b[len(answerHead)-len("\r\n"):], noLength)
+	if !ok || !bytes.HasSuffix(end, []byte("\r\n")) {
+		return 0, errUntold
+	}
+	buffer := headBuffers.Get().(*[]byte)
+	defer headBuffers.Put(buffer)
+	whole := append(append((*buffer)[:0], answerHead...), c.head...)
+	whole = append(append(whole, others...), lengthHead...)
+	whole = append(strconv.AppendInt(whole, int64(len(c.value)), 10), "\r\n"...)
+	whole = append(append(whole, end...), c.value...)
+	*buffer = whole
+	c.head, c.value = c.head[:0], nil
+	if _, err := c.Conn.Write(whole); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -86,7 +105,7 @@ func (c *retellingConn) writeHead(b []byte) (int, error) {
 
 var headBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// hasHead tells whether b begins the answer for which there is a head.
+// hasHead tells whether b is the answer for which there is a head.
 func (c *retellingConn) hasHead(b []byte) bool {
 	return len(c.head) != 0 && bytes.HasPrefix(b, answerHead)
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -129,7 +131,8 @@ func canonical(h http.Header) http.Header {
 
 // TestHeadOnTheWire: the head stands behind the status line, once, and what a handler around the API sets is there too.
 func TestHeadOnTheWire(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nEdgehold-Node: n-1\r\n" +
+	const head = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n" +
+		"Content-Type: application/octet-stream\r\nEdgehold-Node: n-1\r\n" +
 		"Edgehold-Served-By: lease\r\nEdgehold-Owner: a.1\r\nEdgehold-Version: 3.14\r\nETag: \"3.14\"\r\n"
 	h := httpd.New(httpd.Config{Node: "n-1", Store: fixedStore("a.1")})
 	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -153,4 +156,78 @@ func TestHeadOnTheWire(t *testing.T) {
 			t.Errorf("answer\n%s", got)
 		}
 	})
+}
+
+// TestHeadInNoOtherAnswer: where a handler around the API has made something else of the answer, the client gets none
+// rather than two in one.
+func TestHeadInNoOtherAnswer(t *testing.T) {
+	h := httpd.New(httpd.Config{Node: "n-1", Store: fixedStore("a.1")})
+	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		_, _ = io.WriteString(w, "more") // net/http tells of a client that has gone
+	})
+	inBubble(t, outer, func(t *testing.T, p *pipes, _ *httpd.Server) {
+		conn := p.dial()
+		defer func() { _ = conn.Close() }()
+		if _, err := io.WriteString(conn, question{"GET", "/v1/kv/small", "HTTP/1.1", ""}.raw()); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(conn); len(b) != 0 || err != nil {
+			t.Errorf("answer %q, %v", b, err)
+		}
+	})
+}
+
+// TestExchangesAreReused: what one request leaves behind, whatever it was, no other sees.
+func TestExchangesAreReused(t *testing.T) {
+	s := &storeOf{group: "a.1", values: map[api.Key]string{}}
+	for i := range 20 {
+		s.values[api.Key(fmt.Sprint("k", i))] = strings.Repeat(fmt.Sprint(i, " "), 10*i+1)
+	}
+	h := httpd.New(httpd.Config{Node: "n-1", Store: s})
+	inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				conn := p.dial()
+				defer func() { _ = conn.Close() }()
+				in := bufio.NewReader(conn)
+				for n := range 50 {
+					q := question{"GET", fmt.Sprint("/v1/kv/k", i), "HTTP/1.1", ""}
+					switch n % 5 {
+					case 1:
+						q.path += "?timeout=nonsense"
+					case 2:
+						q.path += "?timeout=3s&consistency=stale"
+					case 3:
+						q.line = "If-None-Match: \"3.14\"\r\n"
+					}
+					if !asRecorded(t, h, conn, in, q) {
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
+
+// asRecorded asks and compares the answer with what a recorder got; false where there is none.
+func asRecorded(t *testing.T, h http.Handler, conn net.Conn, in *bufio.Reader, q question) bool {
+	t.Helper()
+	if _, err := io.WriteString(conn, q.raw()); err != nil {
+		t.Error(err)
+		return false
+	}
+	r, err := http.ReadResponse(in, httptest.NewRequest(q.method, q.path, nil))
+	if err != nil {
+		t.Errorf("%v: %v", q, err)
+		return false
+	}
+	b, err := io.ReadAll(r.Body)
+	want := request(h, q.method, q.path, "", splitLine(q.line)...)
+	if got, wanted := header(r, "ETag"), header(want, "ETag"); err != nil || r.StatusCode != want.StatusCode || string(b) != bodyOf(t, want) || got != wanted {
+		t.Errorf("%v: status %d, %d bytes, ETag %s, want %d, ETag %s (%v)", q, r.StatusCode, len(b), got, want.StatusCode, wanted, err)
+	}
+	return true
 }

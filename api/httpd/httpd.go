@@ -106,13 +106,17 @@ func New(c Config) http.Handler {
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK, start: time.Now()}
+	x := exchanges.Get().(*exchange)
+	x.handler, x.w, x.r, x.status, x.start = h, w, r, http.StatusOK, time.Now()
 	route, err := h.answer(x)
 	if err != nil {
 		x.fail(err)
 	}
 	x.drain()
 	h.measures.observe(route, x.status, time.Since(x.start))
+	if x.atHand {
+		x.reuse()
+	}
 }
 
 // answer finds the resource and lets it answer; an error is still to be told.

@@ -24,8 +24,10 @@ func getKey(x *exchange) error {
 	x.keys[0] = x.key
 	x.read = api.ReadRequest{Keys: x.keys[:], Consistency: level, MaxStale: maxStale}
 	req := &x.read
-	if known := ifNoneMatch.versions(true); len(known) > 0 {
-		req.Known = known[len(known)-1:] // the newest: its value need not travel
+	if ifNoneMatch.given {
+		if known := ifNoneMatch.versions(true); len(known) > 0 {
+			req.Known = known[len(known)-1:] // the newest: its value need not travel
+		}
 	}
 	if err := req.Check(); err != nil {
 		return err

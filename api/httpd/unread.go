@@ -38,9 +38,9 @@ type retellingConn struct {
 	// answering: what is written belongs to a handler's answer, whose bytes are nobody's to change. shared: so it is for
 	// the rest of the connection's life, since the streams of HTTP/2 mix their answers.
 	answering, shared atomic.Bool
-	// head is to be put in the answer that comes next; see head.go. It belongs to the one goroutine that answers requests
-	// of HTTP/1.1 and writes their answers; with HTTP/2 it stays empty.
-	head []byte
+	// head and value are to be put in the answer that comes next; see head.go. They belong to the one goroutine that answers
+	// requests of HTTP/1.1 and writes their answers; with HTTP/2 they stay empty.
+	head, value []byte
 }
 
 // begun notes that a handler is about to answer the request.
@@ -50,7 +50,7 @@ func begun(r *http.Request) {
 		if r.ProtoMajor > 1 {
 			c.shared.Store(true)
 		} else {
-			c.head = c.head[:0]
+			c.head, c.value = c.head[:0], nil
 		}
 	}
 }
