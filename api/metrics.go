@@ -3,7 +3,8 @@ package api
 // Metrics is where a room registers what it measures. Names follow Prometheus: edgehold_<room>_<what>_<unit>.
 // Each name is registered once a node; the returned functions are cheap and safe for concurrent use.
 type Metrics interface {
-	// Counter returns a function that adds to a counter; its arguments after the amount are the label values.
+	// Counter returns a function that adds to a counter; its arguments after the amount are the label values, which are the
+	// caller's again when it returns.
 	Counter(name, help string, labels ...string) func(n float64, values ...string)
 	// Gauge registers a function that is asked at scrape time.
 	Gauge(name, help string, read func() float64)

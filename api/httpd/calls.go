@@ -116,6 +116,6 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		}
 		err, status = e, e.Code.HTTPStatus()
 	}
-	c.measures.observe("calls "+route, status, time.Since(began))
+	c.measures.observe(new([2]string), "calls "+route, status, time.Since(began))
 	return err
 }

@@ -36,6 +36,7 @@ type exchange struct {
 	entries [1]api.Entry
 	// reserved are the bytes of Config.MaxBodyBytes that the request holds.
 	reserved int64
+	labels   [2]string // of what is measured
 	// taken: the whole body has been read.
 	taken bool
 	// atHand: the answer was, and nobody has kept anything of the exchange.

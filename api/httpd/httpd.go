@@ -113,7 +113,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(err)
 	}
 	x.drain()
-	h.measures.observe(route, x.status, time.Since(x.start))
+	h.measures.observe(&x.labels, route, x.status, time.Since(x.start))
 	if x.atHand {
 		x.reuse()
 	}
