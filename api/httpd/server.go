@@ -138,8 +138,9 @@ func (s *Server) counted(h http.Handler) http.Handler {
 			panic(http.ErrAbortHandler) // the connection is being cut
 		}
 		defer s.handlers.Done()
-		begun(r)
+		c := begun(r)
 		h.ServeHTTP(w, r)
+		c.ended(r)
 	})
 }
 

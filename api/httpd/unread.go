@@ -36,16 +36,19 @@ type retellingConn struct {
 	net.Conn
 	maxHeader int
 	// answering: what is written belongs to a handler's answer, whose bytes are nobody's to change. shared: so it is for
-	// the rest of the connection's life, since the streams of HTTP/2 mix their answers.
+	// the rest of the connection's life, since the streams of HTTP/2 mix their answers, or the handler has taken it over.
 	answering, shared atomic.Bool
+	// done: the handler has returned, its answer is not complete; see gone.go.
+	done atomic.Bool
 	// head and value are to be put in the answer that comes next; see head.go. They belong to the one goroutine that answers
 	// requests of HTTP/1.1 and writes their answers; with HTTP/2 they stay empty.
 	head, value []byte
 }
 
-// begun notes that a handler is about to answer the request.
-func begun(r *http.Request) {
-	if c, ok := r.Context().Value(connKey{}).(*retellingConn); ok {
+// begun notes that a handler is about to answer the request, and returns the connection; nil for one of another kind.
+func begun(r *http.Request) *retellingConn {
+	c, ok := r.Context().Value(connKey{}).(*retellingConn)
+	if ok {
 		c.answering.Store(true)
 		if r.ProtoMajor > 1 {
 			c.shared.Store(true)
@@ -53,12 +56,18 @@ func begun(r *http.Request) {
 			c.head, c.value = c.head[:0], nil
 		}
 	}
+	return c
 }
 
-// observeState notes that an answer is complete.
+// observeState notes that an answer is complete, or the connection taken over by its handler.
 func observeState(c net.Conn, s http.ConnState) {
-	if r, ok := c.(*retellingConn); ok && s == http.StateIdle {
+	r, ok := c.(*retellingConn)
+	switch {
+	case ok && s == http.StateIdle:
+		r.done.Store(false)
 		r.answering.Store(false)
+	case ok && s == http.StateHijacked:
+		r.shared.Store(true)
 	}
 }
 
