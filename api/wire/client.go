@@ -22,7 +22,8 @@ type ClientConfig struct {
 	MaxCalls int
 	// MaxBytes bounds the messages that wait to be sent, likewise. 0 is 16 MiB.
 	MaxBytes int
-	// Silence is how long a call waits, without any message coming, until its end is taken for the connection's. 0 is 3 s.
+	// Silence is how long calls, each of which may be shorter, wait without any message coming, until the end of one is taken
+	// for the connection's. 0 is 3 s.
 	Silence time.Duration
 	// Share tells what of the time that is left to a call the other side gets; nil: all of it.
 	Share func(left time.Duration) time.Duration
@@ -38,6 +39,8 @@ type Client struct {
 	got  atomic.Uint64 // messages that came
 
 	mu    sync.Mutex
+	asked time.Time        // guarded by mu: when the first call since the newest message began
+	heard uint64           // guarded by mu: got at that time
 	last  uint64           // guarded by mu: the newest id
 	calls map[uint64]*call // guarded by mu: those under way
 	deaf  bool             // guarded by mu: the other side takes no new calls
@@ -130,24 +133,32 @@ func (c *Client) run(ctx context.Context, k kind, body func(w *writer)) (*call, 
 		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
 	}
 	x := &call{done: make(chan struct{}), isRead: k == kindRead}
-	id, err := c.begin(x, k, body)
+	began := time.Now()
+	id, err := c.begin(x, k, began, body)
 	if err != nil {
 		return nil, err
 	}
-	came, began := c.got.Load(), time.Now()
 	select {
 	case <-x.done:
 		return x, x.err
 	case <-ctx.Done():
-		if time.Since(began) >= c.cfg.Silence && c.got.Load() == came {
+		if c.silent(began) {
 			c.over(errors.New("the other side is silent"))
 		}
 		return c.leave(ctx, id, x)
 	}
 }
 
+// silent tells whether the end of a call that began then shows that the other side is not there. One that was in more haste
+// than a round trip takes shows nothing.
+func (c *Client) silent(began time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got.Load() == c.heard && time.Since(c.asked) >= c.cfg.Silence && time.Since(began) >= c.cfg.Silence/8
+}
+
 // begin puts the call into the books and its message into the outbox.
-func (c *Client) begin(x *call, k kind, body func(w *writer)) (id uint64, err error) {
+func (c *Client) begin(x *call, k kind, now time.Time, body func(w *writer)) (id uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -163,6 +174,9 @@ func (c *Client) begin(x *call, k kind, body func(w *writer)) (id uint64, err er
 	}
 	x.number = n
 	c.calls[c.last] = x
+	if got := c.got.Load(); c.asked.IsZero() || got != c.heard {
+		c.asked, c.heard = now, got
+	}
 	return c.last, nil
 }
 

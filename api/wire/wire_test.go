@@ -271,31 +271,46 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestSilence: a connection over which nothing comes is given up, so that the next call makes another.
+// TestSilence: a connection over which nothing comes is given up, so that the next call makes another, however short the calls
+// are; one over which anything comes is not, nor is one for the sake of a call in haste.
 func TestSilence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe()
-		go func() { _, _ = io.Copy(io.Discard, there) }()
-		c := NewClient(here, ClientConfig{Silence: 3 * time.Second})
-		for i, d := range []time.Duration{time.Second, 3 * time.Second} {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			if _, err := c.Read(ctx, aRead); !errors.Is(err, api.CodeUnavailable) {
-				t.Errorf("after %v: %v", d, err)
+	const silence = 3 * time.Second
+	lasting := func(t *testing.T, c *Client, d time.Duration, over bool) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		if _, err := c.Read(ctx, aRead); !errors.Is(err, api.CodeUnavailable) {
+			t.Errorf("after %v: %v", d, err)
+		}
+		select {
+		case <-c.Done():
+			if !over {
+				t.Errorf("given up after %v", d)
 			}
-			cancel()
-			select {
-			case <-c.Done():
-				if i == 0 {
-					t.Errorf("given up after %v", d)
-				}
-			default:
-				if i == 1 {
-					t.Errorf("not given up after %v", d)
-				}
+		default:
+			if over {
+				t.Errorf("not given up after %v", d)
 			}
 		}
-		_ = c.Close()
-		_ = there.Close()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, calls := range [][]time.Duration{{time.Second, silence}, {time.Second, time.Second, 900 * time.Millisecond, 300 * time.Millisecond, time.Second}} {
+			here, there := net.Pipe()
+			go func() { _, _ = io.Copy(io.Discard, there) }()
+			c := NewClient(here, ClientConfig{Silence: silence})
+			for i, d := range calls {
+				lasting(t, c, d, i == len(calls)-1)
+			}
+			_ = c.Close()
+			_ = there.Close()
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _ := held() // what a call comes to is said when its time is up
+		c := join(t, s, ServerConfig{}, ClientConfig{Silence: silence})
+		for range 5 {
+			lasting(t, c, 2*time.Second, false)
+			synctest.Wait()
+		}
 	})
 }
 
