@@ -10,8 +10,9 @@ import (
 // or deleted soon never gets there, and a large batch becomes a table as it is. Its owner's mutexes guard it.
 type buffer struct {
 	fresh *changes // not in the database
-	// settled is the generation before. The database has it; to read it here costs no look there.
+	// settled is the generation before, in the database or on its way. To read it here costs no look there.
 	settled *changes
+	moving  bool // settled may not be in the database yet
 }
 
 func newBuffer() buffer { return buffer{fresh: newChanges(), settled: newChanges()} }
@@ -28,6 +29,14 @@ func (b *buffer) get(below Reader, key []byte) ([]byte, bool, error) {
 	return below.Get(key)
 }
 
+// scan is Scan of what is below and in the buffer.
+func (b *buffer) scan(below Reader, lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
+	if b.moving {
+		below = &overlay{below: below, changes: b.settled}
+	}
+	return b.fresh.over(below, lo, hi, reverse, visit)
+}
+
 // add takes the changes over.
 func (b *buffer) add(cs *changes) {
 	for k, c := range cs.rows {
@@ -35,15 +44,30 @@ func (b *buffer) add(cs *changes) {
 	}
 }
 
-// drain brings what is buffered to the database, all at once: a crash finds all of it or nothing. The caller holds the
-// engine's write mutex; who reads meanwhile finds the same here and there.
-func (f *folder) drain() error {
-	fresh := f.buffer.fresh
-	if len(fresh.rows) == 0 {
-		return nil
+// drain begins to bring what is buffered to the database, once the generation before is there. The caller holds the engine's
+// write mutex, and calls settle once, with or without it: that does the work, all at once, so that a crash finds all of it
+// or nothing. Who reads meanwhile finds the same as before.
+func (f *folder) drain() (settle func() error) {
+	f.turn.Lock()
+	if f.failed == nil && len(f.buffer.fresh.rows) > 0 {
+		f.p.mu.Lock()
+		f.buffer = buffer{fresh: newChanges(), settled: f.buffer.fresh, moving: true}
+		f.p.mu.Unlock()
 	}
-	b := f.db.NewBatchWithSize(fresh.bytes)
-	err := fresh.fill(b)
+	return func() error {
+		defer f.turn.Unlock()
+		if f.failed == nil && f.buffer.moving {
+			f.failed = f.settle()
+		}
+		return f.failed
+	}
+}
+
+// settle is drain's work.
+func (f *folder) settle() error {
+	settled := f.buffer.settled
+	b := f.db.NewBatchWithSize(settled.bytes)
+	err := settled.fill(b)
 	if err == nil {
 		err = b.Commit(pebble.NoSync)
 	}
@@ -51,8 +75,8 @@ func (f *folder) drain() error {
 		return err
 	}
 	f.p.mu.Lock()
-	defer f.p.mu.Unlock()
-	f.buffer = buffer{fresh: newChanges(), settled: fresh}
+	f.buffer.moving = false
+	f.p.mu.Unlock()
 	return nil
 }
 

@@ -49,7 +49,8 @@ type Pebble struct {
 	fs     vfs.FS
 	unlock io.Closer
 
-	write sync.Mutex // held to change the buffer's content, before mu
+	write sync.Mutex     // held to change the buffer's content, before mu
+	tasks sync.WaitGroup // full buffers on their way to the database; begun under write
 
 	mu    sync.RWMutex // held for reading while live or its buffer is read
 	live  *folder      // nil once closed
@@ -139,13 +140,14 @@ func (p *Pebble) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 	if p.live == nil {
 		return ErrClosed
 	}
-	return p.live.buffer.fresh.over(reader{p.live.db}, lo, hi, reverse, visit)
+	return p.live.buffer.scan(reader{p.live.db}, lo, hi, reverse, visit)
 }
 
 // NewBatch implements Engine.
 func (p *Pebble) NewBatch() Batch { return &overlay{below: p, changes: p.batch, commit: p.commit} }
 
-// commit adds the changes to the buffer, and brings that to the database once it is full.
+// commit adds the changes to the buffer. A full one is on its way to the database when it returns: neither writes nor reads
+// wait for that, unless the next one is full before it is there.
 func (p *Pebble) commit(cs *changes) error {
 	p.write.Lock()
 	defer p.write.Unlock()
@@ -156,10 +158,19 @@ func (p *Pebble) commit(cs *changes) error {
 	p.mu.Lock()
 	f.buffer.add(cs)
 	p.mu.Unlock()
-	if f.buffer.fresh.bytes >= p.cfg.BufferBytes {
-		err = f.drain()
+	if f.buffer.fresh.bytes < p.cfg.BufferBytes {
+		return f.release()
 	}
-	return errors.Join(err, f.release())
+	settle := f.drain()
+	if f.failed != nil {
+		return errors.Join(settle(), f.release())
+	}
+	p.tasks.Go(func() {
+		if err := errors.Join(settle(), f.release()); err != nil { // whoever drains next is told
+			p.cfg.Log(fmt.Sprintf("what was written did not get to the database %s: %v", f.name, err))
+		}
+	})
+	return nil
 }
 
 // Snapshot implements Engine.
@@ -170,7 +181,7 @@ func (p *Pebble) Snapshot() Snapshot {
 	if err != nil {
 		return failed{err}
 	}
-	if err := f.drain(); err != nil {
+	if err := f.drain()(); err != nil {
 		return failed{errors.Join(err, f.release())}
 	}
 	return &pebbleSnapshot{f: f, s: f.db.NewSnapshot()}
@@ -191,9 +202,9 @@ func (p *Pebble) flushed(do func(*folder) error) error {
 		return err
 	}
 	p.write.Lock()
-	err = f.drain()
+	settle := f.drain()
 	p.write.Unlock()
-	if err == nil {
+	if err = settle(); err == nil {
 		err = f.db.Flush()
 	}
 	if err == nil {
@@ -213,7 +224,8 @@ func (p *Pebble) Close() error {
 	if f == nil {
 		return nil
 	}
-	err := f.drain()
+	err := f.drain()()
+	p.tasks.Wait() // the uses of the folder
 	if err == nil {
 		err = f.db.Flush()
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,7 +17,9 @@ type folder struct {
 	p      *Pebble
 	name   string
 	db     *pebble.DB
-	buffer buffer // guarded by the engine's write and mu: both to change it, either to read it
+	turn   sync.Mutex // held while a generation of the buffer is brought to the database; after the engine's write
+	failed error      // guarded by turn: why the database takes no more
+	buffer buffer     // guarded by the engine's mu; who holds write or turn may read what is changed under that alone
 	opts   *pebble.Options
 	uses   atomic.Int32 // the engine's own, and one for each snapshot; the last one closes the database
 	drop   atomic.Bool  // the files go with the last use

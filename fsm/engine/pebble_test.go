@@ -85,6 +85,65 @@ func TestPebbleBuffer(t *testing.T) {
 	try(t, p.Close())
 }
 
+// TestPebbleBufferOnItsWay: while a full buffer is on its way to the database, it hides what is there, and writes go on.
+func TestPebbleBufferOnItsWay(t *testing.T) {
+	disk := NewDisk()
+	p := openPebble(t, Config{Dir: "state", Disk: disk})
+	write(t, p, "a=1", "b=2", "c=3")
+	try(t, p.Flush())
+	write(t, p, "a=11", "b", "d=4")
+	p.write.Lock()
+	settle := p.live.drain()
+	p.write.Unlock()
+	wantScan(t, reader{p.live.db}, nil, nil, "a=1", "b=2", "c=3")
+	wantScan(t, p, nil, nil, "a=11", "c=3", "d=4")
+	write(t, p, "c", "d=44")
+	b := p.NewBatch()
+	try(t, b.Insert([]byte("b"), []byte("new")))
+	try(t, b.Commit())
+	wantScan(t, p, nil, nil, "a=11", "b=new", "d=44")
+	write(t, p, "b")
+	flushed := make(chan error, 1)
+	go func() { flushed <- p.Flush() }()
+	for range 2 {
+		want(t, p, "a", "11")
+		wantNone(t, p, "b")
+		wantScan(t, p, nil, nil, "a=11", "d=44")
+		if got := dump(t, p, nil, nil, true); len(got) != 2 {
+			t.Errorf("backwards %v are there", got)
+		}
+		if settle != nil {
+			try(t, settle())
+			settle = nil
+		}
+	}
+	try(t, <-flushed)
+	wantScan(t, reader{p.live.db}, nil, nil, "a=11", "d=44")
+	try(t, p.Close())
+	p = openPebble(t, Config{Dir: "state", Disk: disk.Crash(1, 0)})
+	wantScan(t, p, nil, nil, "a=11", "d=44")
+	try(t, p.Close())
+}
+
+// TestPebbleReplacedOnItsWay: a content may be replaced while the last of the one before is on its way.
+func TestPebbleReplacedOnItsWay(t *testing.T) {
+	disk := NewDisk()
+	p := openPebble(t, Config{Dir: "state", Disk: disk, BufferBytes: 16 << 10})
+	for i := range 400 {
+		write(t, p, fmt.Sprintf("k%04d=%0100d", i, i))
+		if i%50 == 0 {
+			try(t, p.Clear())
+		}
+	}
+	if n := len(dump(t, p, nil, nil, false)); n != 49 {
+		t.Errorf("%d keys are there", n)
+	}
+	try(t, p.Close())
+	if n := len(folders(t, disk)); n != 1 {
+		t.Errorf("%d folders are left", n)
+	}
+}
+
 // TestPebbleBufferIsBounded: a full buffer goes to the database by itself.
 func TestPebbleBufferIsBounded(t *testing.T) {
 	const limit = 64 << 10
