@@ -31,7 +31,8 @@ const format = pebble.FormatValueSeparation
 func (p *Pebble) options() *pebble.Options {
 	o := &pebble.Options{
 		FS: p.fs, DisableWAL: true, FormatMajorVersion: format, Logger: quiet{p.cfg.Log},
-		MemTableSize: uint64(p.cfg.BufferBytes), MemTableStopWritesThreshold: 4,
+		// A full buffer is far larger and goes to disk without passing a memtable; it counts as one, and four may be on their way.
+		MemTableSize: max(uint64(p.cfg.BufferBytes)/4, 64<<10), MemTableStopWritesThreshold: 4 * (4 + 1),
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 64, LBaseMaxBytes: 64 << 20, MaxOpenFiles: 512,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 	}
