@@ -1,9 +1,7 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -28,17 +26,20 @@ const (
 )
 
 // probe asks twenty times a second while load lasts.
-func (f *flood) probe(t testing.TB, lasts time.Duration, load func()) (p probed) {
+func probe(t testing.TB, spawn func(*exec.Cmd) error, urls []string, lasts time.Duration, load func()) (p probed) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run", "^TestOverloadProbe$", "-test.timeout", "1m")
-	cmd.Env = append(plainEnv(), probeURLs+"="+strings.Join(f.urls, " "), probeLasts+"="+lasts.String())
-	out := make(chan []byte, 1)
-	go func() {
-		b, _ := cmd.Output() // what it lacks is seen below
-		out <- b
-	}()
+	cmd.Env = append(plainEnv(), probeURLs+"="+strings.Join(urls, " "), probeLasts+"="+lasts.String())
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := spawn(cmd); err != nil {
+		t.Fatal(err)
+	}
 	load()
-	first, _, _ := strings.Cut(string(<-out), "\n")
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the probe: %v: %s", err, out.String())
+	}
+	first, _, _ := strings.Cut(out.String(), "\n")
 	if err := json.Unmarshal([]byte(first), &p); err != nil {
 		t.Fatalf("the probe says %q: %v", first, err)
 	}
@@ -55,7 +56,7 @@ func TestOverloadProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &flood{urls: urls, value: make([]byte, 256), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	value := make([]byte, 256)
 	var p probed
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -64,10 +65,10 @@ func TestOverloadProbe(t *testing.T) {
 	for i := range int(lasts / (50 * time.Millisecond)) {
 		<-every.C
 		asking.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), floodTimeout)
-			defer cancel()
+			c := plainClient{address: strings.TrimPrefix(urls[i%len(urls)], "http://")}
+			defer c.close()
 			began := time.Now()
-			err := f.putHTTP(ctx, i)
+			err := c.ask("PUT", "/v1/kv/"+string(floodKey()), value)
 			took := time.Since(began)
 			mu.Lock()
 			defer mu.Unlock()

@@ -12,31 +12,28 @@ func TestOverload(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	f := newFlood(t, 4, overloadFleet(t, buildBinary(t))...)
-	const (
-		rate   = 100_000
-		lasts  = 5 * time.Second
-		memory = 512 << 20 // of a process
-	)
-	f.closed(64, time.Second, f.put)
+	nodes, clients := shareCPUs()
+	spawn, end := newSpawner(clients...)
+	defer end()
+	urls := overloadFleet(t, nodes, buildBinary(t))
+	const memory = 512 << 20 // of a process
 	for try := 1; ; try++ {
-		before := f.vitals(t)
-		came := f.open(rate, lasts, f.put)
-		after := f.vitals(t)
+		came := order{URLs: urls, Kind: "puts/streams", Rate: 100_000, Warm: time.Second, Lasts: 5 * time.Second}.run(t, spawn)
+		before, after := came.Before, came.After
 		t.Logf("%v; before it %+v, after it %+v", came, before, after)
-		if came.bare > 0 || came.other > 0 {
-			t.Fatalf("refused without a word on when to come back, or something else: %v", came.odd)
+		if came.Bare > 0 || came.Other > 0 {
+			t.Fatalf("refused without a word on when to come back, or something else: %v", came.Odd)
 		}
-		if after.memory > memory {
-			t.Fatalf("a process has taken %.0f MiB", after.memory/(1<<20))
+		if after.Memory > memory {
+			t.Fatalf("a process has taken %.0f MiB", after.Memory/(1<<20))
 		}
-		lost := after.lapsed - before.lapsed + after.died - before.died + after.suspects - before.suspects
-		if came.ok > 0 && came.refused > 0 && came.unknown*20 < came.ok && lost == 0 && after.terms == before.terms && after.extended > before.extended {
+		lost := after.Lapsed - before.Lapsed + after.Died - before.Died + after.Suspects - before.Suspects
+		if came.OK > 0 && came.Refused > 0 && came.Unknown*20 < came.OK && lost == 0 && after.Terms == before.Terms && after.Extended > before.Extended {
 			return
 		}
 		if try == 3 {
 			t.Fatalf("%.0f sessions were lost, terms rose by %.0f, and %.0f requests a second waited in vain while %.0f were served",
-				lost, after.terms-before.terms, came.unknown, came.ok)
+				lost, after.Terms-before.Terms, came.Unknown, came.OK)
 		}
 	}
 }

@@ -56,8 +56,13 @@ func buildBinary(t testing.TB) string {
 // newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and where the
 // test has failed, the ends of their logs are told.
 func newFleet(t testing.TB, binary string, common ...string) *fleet {
+	return newFleetOn(t, nil, binary, common...)
+}
+
+// newFleetOn is newFleet with all its processes on these processors; nil: on any.
+func newFleetOn(t testing.TB, cpus []int, binary string, common ...string) *fleet {
 	f := &fleet{binary: binary, dir: t.TempDir(), common: common}
-	spawn, end := newSpawner()
+	spawn, end := newSpawner(cpus...)
 	f.spawn = spawn
 	t.Cleanup(func() {
 		for _, p := range f.all {
