@@ -216,7 +216,7 @@ func (n *Node) makeTxn() (err error) {
 
 func (n *Node) makeEdge() (err error) {
 	n.edge, err = edge.New(edge.Config{
-		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate,
+		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
@@ -234,6 +234,7 @@ func (n *Node) serveHTTP() {
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
 		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy,
+		Full: n.edge.Full,
 	})})
 }
 

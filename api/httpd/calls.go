@@ -46,30 +46,10 @@ func getCalls(x *exchange) error {
 	}
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
 	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off, which tells it
-		Store: calls{x.handler}, Workers: x.Workers, Enter: x.enter, Leave: x.leave, Drain: draining,
+		Store: calls{x.handler}, Workers: x.Workers, Enter: x.enterCall, Leave: x.leaveCall, Drain: draining,
 		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxInFlight, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
-}
-
-// enter and leave count a call of a stream as they do a request.
-func (h *handler) enter(bytes int64) error {
-	if err := h.room(h.inFlight.Add(1)); err != nil {
-		h.inFlight.Add(-1)
-		return err
-	}
-	if h.bodyBytes.Add(bytes) > h.MaxBodyBytes {
-		h.bodyBytes.Add(-bytes)
-		h.inFlight.Add(-1)
-		h.measures.rejected(1)
-		return overloaded("request bodies fill the %d bytes of memory for them", h.MaxBodyBytes)
-	}
-	return nil
-}
-
-func (h *handler) leave(bytes int64) {
-	h.bodyBytes.Add(-bytes)
-	h.inFlight.Add(-1)
 }
 
 // callStream is the connection of a stream, with what had been read of it already, and with a bound on how long the client

@@ -179,7 +179,7 @@ func (x *exchange) reserve(size, limit int64) error {
 	x.reserved = size
 	if x.bodyBytes.Add(size) > x.MaxBodyBytes {
 		x.measures.rejected(1)
-		return overloaded("request bodies fill the %d bytes of memory for them", x.MaxBodyBytes)
+		return x.door.bodies
 	}
 	return nil
 }

@@ -35,6 +35,10 @@ type Config struct {
 	// Busy tells that the processors cannot keep up: then one more than CalmInFlight gets 503 at once. It is asked by each
 	// request beyond so many, and must not block. nil: never.
 	Busy func() bool
+	// Full is the refusal of a call about the key where its owner has more to do than it can; nil where the call may be carried
+	// out. begun are being answered here. The error may be shared. It is asked before anything is done for a call, and must
+	// not block. nil: never.
+	Full func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error
 	// CalmInFlight is how many requests being answered at once are never too many; 0 is 256.
 	CalmInFlight int
 	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
@@ -64,6 +68,7 @@ type handler struct {
 	inFlight  atomic.Int64
 	bodyBytes atomic.Int64
 	streams   atomic.Int64
+	door      door
 	measures  measures
 	origin    http.CrossOriginProtection
 	node      []string       // Config.Node as a header's value; nil where there is none
@@ -89,6 +94,9 @@ func New(c Config) http.Handler {
 	if c.Busy == nil {
 		c.Busy = func() bool { return false }
 	}
+	if c.Full == nil {
+		c.Full = func(api.Key, bool, api.Consistency, int64) *api.Error { return nil }
+	}
 	if c.MaxStreams <= 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
@@ -99,6 +107,7 @@ func New(c Config) http.Handler {
 	if c.Node != "" {
 		h.node = []string{string(c.Node)}
 	}
+	h.door.init(&c)
 	h.into, _ = c.Store.(api.IntoReader)
 	h.measures = newMeasures(c.Registry, &h.inFlight)
 	return h
@@ -139,36 +148,26 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 	if err := h.origin.Check(x.r); err != nil {
 		return res.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
 	}
+	n := h.inFlight.Add(1)
 	defer h.inFlight.Add(-1)
-	if err := h.room(h.inFlight.Add(1)); err != nil {
-		return res.name, err
+	if e := h.room(n); e != nil {
+		x.turnAway(e)
+		return res.name, nil
 	}
 	defer x.unreserve()
-	x.key = key
 	if err := x.readQuery(res.params); err != nil {
+		x.key = key
 		return res.name, err
 	}
 	defer x.patience.end()
-	return res.name, serve(x)
-}
-
-// room refuses the n-th request in flight where that is too many.
-func (h *handler) room(n int64) error {
-	switch {
-	case n > int64(h.MaxInFlight):
-		h.measures.rejected(1)
-		return overloaded("%d requests are in flight, the limit", h.MaxInFlight)
-	case n > int64(h.CalmInFlight) && h.Busy():
-		h.measures.rejected(1)
-		return overloaded("this node has more to do than it can")
+	if key != "" {
+		if e := h.atOwner(key, x.r.Method != http.MethodGet && x.r.Method != http.MethodHead, x.asksOwner(), n); e != nil {
+			x.turnAway(e)
+			return res.name, nil
+		}
 	}
-	return nil
-}
-
-func overloaded(format string, args ...any) *api.Error {
-	e := api.Errorf(api.CodeUnavailable, format, args...)
-	e.RetryAfter = overloadRetryAfter
-	return e
+	x.key = key
+	return res.name, serve(x)
 }
 
 // statusError is an error whose status is not that of its code.

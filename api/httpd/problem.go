@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -45,10 +44,7 @@ var problemTitles = map[api.Code]string{
 func (x *exchange) fail(err error) {
 	e := x.explain(err)
 	status := asStatus(err, e)
-	p := problem{
-		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
-		Code: e.Code, Applied: e.Code.Applied(),
-	}
+	p := problemOf(e, status)
 	if e.Key != "" {
 		p.keyText = textOfKey(e.Key)
 	}
@@ -57,10 +53,9 @@ func (x *exchange) fail(err error) {
 		x.set("Edgehold-Version", p.Version)
 	}
 	if status == http.StatusServiceUnavailable {
-		p.RetryAfter = e.RetryAfter.Seconds()
-		x.set("Retry-After", strconv.FormatFloat(max(1, math.Ceil(p.RetryAfter)), 'f', -1, 64))
+		x.set("Retry-After", retryAfter(e))
 	}
-	x.replyProblem(status, &p)
+	x.replyProblem(status, p)
 }
 
 func (x *exchange) replyProblem(status int, p *problem) {

@@ -86,6 +86,16 @@ func (in *inbox) next() (message, error) {
 	return m, nil
 }
 
+// ready tells whether next need not wait.
+func (in *inbox) ready() bool {
+	n := in.from.Buffered()
+	if n < lengthBytes {
+		return false
+	}
+	length, err := in.from.Peek(lengthBytes)
+	return err == nil && n-lengthBytes >= int(binary.BigEndian.Uint32(length))
+}
+
 // take returns the next n bytes, in a buffer that the next call uses again.
 func (in *inbox) take(n int) ([]byte, error) {
 	if cap(in.buf) < n || cap(in.buf) > maxKeptBytes {

@@ -17,10 +17,11 @@ func BenchmarkRefusal(b *testing.B) {
 	}
 	defer func() { _ = l.Close() }()
 	ctx, cancel := context.WithCancel(context.Background())
+	full := overload("full")
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if conn, err := l.Accept(); err == nil {
-			_ = Serve(ctx, conn, ServerConfig{Enter: func(int64) error { return overload("full") }, Leave: func(int64) {}})
+			_ = Serve(ctx, conn, ServerConfig{Enter: func(Asked) *api.Error { return full }, Leave: func(int64) {}})
 		}
 	})
 	conn, err := net.Dial("tcp", l.Addr().String())

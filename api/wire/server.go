@@ -22,9 +22,9 @@ type ServerConfig struct {
 	MaxAnswerBytes int
 	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
 	MaxMessageBytes int
-	// Enter, where not nil, is asked before each call whether there is room for one more of this size, and Leave, which must then
-	// be there too, told when it has been answered.
-	Enter func(bytes int64) error
+	// Enter, where not nil, is asked before each call whether there is room for it, and Leave, which must then be there too, told
+	// its size when it has been answered. An error may be told more than once: it is not to be changed.
+	Enter func(Asked) *api.Error
 	Leave func(bytes int64)
 	// Workers carry the calls out; nil: each gets a goroutine of its own.
 	Workers *Workers
@@ -48,7 +48,12 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 		cfg.MaxAnswerBytes = 16 << 20
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	s := &server{cfg: cfg, ctx: ctx, cancel: cancel, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]context.CancelFunc{}}
+	s := &server{
+		cfg: cfg, ctx: ctx, cancel: cancel, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]context.CancelFunc{},
+		tooMany:  overload("%d calls of the connection are being answered, the limit", cfg.MaxCalls),
+		tooLarge: overload("the calls being answered fill the %d bytes for them", cfg.MaxRequestBytes),
+	}
+	s.putRefusal = func(w *writer) { w.b = append(w.b, s.refusalBody...) }
 	defer context.AfterFunc(ctx, s.cut)()
 	s.loops.Go(func() { _ = s.out.run(conn); s.cut() })
 	s.loops.Go(s.drain)
@@ -72,6 +77,14 @@ type server struct {
 	running  map[uint64]context.CancelFunc // guarded by mu: calls being answered
 	calls    sync.WaitGroup                // added to under mu while not draining
 	loops    sync.WaitGroup
+
+	tooMany, tooLarge *api.Error
+	// How many calls were refused since the last rest, the newest refusal, and how it is told: the same one is told again and
+	// again. They belong to receive.
+	refused     int
+	refusal     *api.Error
+	refusalBody []byte
+	putRefusal  func(w *writer)
 }
 
 // cut ends everything now.
@@ -110,6 +123,9 @@ func (s *server) drain() {
 func (s *server) receive() error {
 	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
 	for {
+		if s.refused >= restAfter && !in.ready() {
+			s.rest()
+		}
 		m, err := in.next()
 		if err == nil {
 			err = s.take(&m)
@@ -124,13 +140,33 @@ func (s *server) receive() error {
 	}
 }
 
+const (
+	// restAfter calls of a connection that were refused it is not read from for restFor. What comes meanwhile is read at once
+	// and answered at once then: that costs less for each, and bounds what a connection can cost that is refused and does not
+	// care, while those that do care come back much later.
+	restAfter = 8
+	restFor   = 5 * time.Millisecond
+)
+
+// rest waits before more is read.
+func (s *server) rest() {
+	s.refused = 0
+	t := time.NewTimer(restFor)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ctx.Done():
+	}
+}
+
 // take begins what a message asks for. One that is refused is not even decoded: to say no must cost little.
 func (s *server) take(m *message) error {
 	switch m.kind {
 	case kindRead, kindDo:
-		ctx, end, err := s.begin(m.id, int64(m.size), readTimeout(&m.body))
-		if err != nil {
-			s.refuse(m.id, err)
+		timeout := readTimeout(&m.body)
+		ctx, end, refusal := s.begin(m.id, asked(m), timeout)
+		if refusal != nil {
+			s.refuse(m.id, refusal)
 			return nil
 		}
 		do, err := s.decode(m)
@@ -183,29 +219,35 @@ func readTimeout(r *reader) time.Duration {
 }
 
 // begin puts a call into the books, until end is called, or refuses it.
-func (s *server) begin(id uint64, size int64, timeout time.Duration) (ctx context.Context, end func(), err error) {
+func (s *server) begin(id uint64, a Asked, timeout time.Duration) (ctx context.Context, end func(), refusal *api.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return nil, nil, api.Errorf(api.CodeUnavailable, "the node is shutting down")
+		return nil, nil, errDraining
 	case len(s.running) >= s.cfg.MaxCalls:
-		return nil, nil, overload("%d calls of the connection are being answered, the limit", s.cfg.MaxCalls)
-	case s.running[id] != nil:
-		return nil, nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
-	case s.bytes.Load()+size > s.cfg.MaxRequestBytes:
-		return nil, nil, overload("the calls being answered fill the %d bytes for them", s.cfg.MaxRequestBytes)
+		return nil, nil, s.tooMany
+	case s.bytes.Load()+a.Bytes > s.cfg.MaxRequestBytes:
+		return nil, nil, s.tooLarge
 	case s.cfg.Enter != nil:
-		if err := s.cfg.Enter(size); err != nil {
-			return nil, nil, err
+		if refusal := s.cfg.Enter(a); refusal != nil {
+			return nil, nil, refusal
 		}
 	}
-	s.bytes.Add(size)
+	if s.running[id] != nil {
+		if s.cfg.Leave != nil {
+			s.cfg.Leave(a.Bytes)
+		}
+		return nil, nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
+	}
+	s.bytes.Add(a.Bytes)
 	s.calls.Add(1)
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	s.running[id] = cancel
-	return ctx, func() { s.finish(id, size, cancel) }, nil
+	return ctx, func() { s.finish(id, a.Bytes, cancel) }, nil
 }
+
+var errDraining = &api.Error{Code: api.CodeUnavailable, Hint: "the node is shutting down"}
 
 func (s *server) finish(id uint64, size int64, cancel context.CancelFunc) {
 	defer s.calls.Done()
@@ -233,8 +275,14 @@ func (s *server) answer(id uint64, isRead bool, put func(w *writer), err error) 
 }
 
 // refuse answers a call that was not begun. Where there is no room for that, the caller's own deadline tells.
-func (s *server) refuse(id uint64, err error) {
-	_, _ = s.out.tryAdd(kindError, id, errorBody(err))
+func (s *server) refuse(id uint64, refusal *api.Error) {
+	s.refused++
+	if s.refusal != refusal {
+		w := writer{s.refusalBody[:0]}
+		putError(&w, refusal)
+		s.refusal, s.refusalBody = refusal, w.b
+	}
+	_, _ = s.out.tryAdd(kindError, id, s.putRefusal)
 }
 
 func errorBody(err error) func(w *writer) {

@@ -23,6 +23,9 @@ type Config struct {
 	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
 	// Keys for which it says false are never leased here. It is called on every miss and must not block.
 	Locate func(api.Key) (api.GroupID, bool)
+	// Full refuses a call about the key where its owner has more to do than it can; see [Edge.Full]. It must not block. nil:
+	// it never does.
+	Full func(k api.Key, begun int64) *api.Error
 	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
@@ -69,6 +72,9 @@ type Config struct {
 func (c *Config) complete() error {
 	if c.Store == nil || c.Lister == nil || c.Lessor == nil || c.Locate == nil || c.Peers == nil || c.Open == nil || c.Clock == nil {
 		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "Store, Lister, Lessor, Locate, Peers, Open and Clock are required"}
+	}
+	if c.Full == nil {
+		c.Full = func(api.Key, int64) *api.Error { return nil }
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64

@@ -161,13 +161,15 @@ func (s *Server) serveCalls(conn *patient) {
 
 // enterCall and leaveCall count a call of a connection as a request: what there is no room for is refused before a worker has
 // been woken for it.
-func (s *Server) enterCall(int64) error {
+func (s *Server) enterCall(wire.Asked) *api.Error {
 	if !s.requests.enter() {
 		s.metrics.refused(1, "Calls")
-		return overload(s.requests.what)
+		return errFull
 	}
 	return nil
 }
+
+var errFull = overload("requests")
 
 func (s *Server) leaveCall(int64) { s.requests.leave() }
 

@@ -2,6 +2,7 @@ package router
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -11,8 +12,11 @@ import (
 // nearly as much as to carry it out, and helps nobody. How many go in is found out as TCP does: where the leader refuses,
 // a quarter fewer; where it serves, a few more. A group whose leader has refused nothing has no gate.
 type gates struct {
-	mu sync.Mutex
-	of map[api.GroupID]*gate // guarded by mu, and so is what they hold
+	narrow atomic.Int64 // gates that are not open; changed under mu
+
+	mu     sync.Mutex
+	inside int64                 // guarded by mu: requests of all groups
+	of     map[api.GroupID]*gate // guarded by mu, and so is what they hold
 }
 
 // gate is one group's.
@@ -34,6 +38,25 @@ const (
 	raiseAfter = 8
 )
 
+// errFull is told to everyone who finds a gate closed: nobody changes it.
+var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
+	Hint: "the owner of the keys has more to do than it can"}
+
+// full tells whether enter would let no more in when those had come who are on their way: begun requests are under way at
+// this node, and those that are at no gate may come to this one.
+func (s *gates) full(g api.GroupID, begun int64) *api.Error {
+	if s.narrow.Load() == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.of[g]
+	if x == nil || x.limit >= mostInside || int64(x.inside)+max(0, begun-s.inside) < int64(x.limit) {
+		return nil
+	}
+	return errFull
+}
+
 // enter lets a request in, or says when to come again.
 func (s *gates) enter(g api.GroupID) error {
 	s.mu.Lock()
@@ -47,10 +70,10 @@ func (s *gates) enter(g api.GroupID) error {
 		s.of[g] = x
 	}
 	if x.inside >= x.limit {
-		return &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
-			Hint: "the owner of the keys has more to do than it can"}
+		return errFull
 	}
 	x.inside++
+	s.inside++
 	return nil
 }
 
@@ -60,12 +83,15 @@ func (s *gates) leave(g api.GroupID, served bool) {
 	defer s.mu.Unlock()
 	x := s.of[g]
 	x.inside--
+	s.inside--
 	if !served || x.limit >= mostInside {
 		return
 	}
 	if x.served++; x.served >= raiseAfter {
 		x.served = 0
-		x.limit++
+		if x.limit++; x.limit == mostInside {
+			s.narrow.Add(-1)
+		}
 	}
 }
 
@@ -78,6 +104,8 @@ func (s *gates) refused(g api.GroupID) {
 	if x == nil || now.Sub(x.lowered) < lowerEvery {
 		return
 	}
-	x.lowered, x.served = now, 0
+	if x.lowered, x.served = now, 0; x.limit == mostInside {
+		s.narrow.Add(1)
+	}
 	x.limit = max(leastInside, min(x.limit, x.inside)*3/4)
 }

@@ -61,3 +61,46 @@ func TestGate(t *testing.T) {
 		}
 	})
 }
+
+// TestFull: an open gate refuses nobody beforehand. One that has been lowered counts those that may yet come to it, but not
+// those that are inside another one.
+func TestFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s gates
+		enter := func(g api.GroupID, n int) {
+			for range n {
+				if err := s.enter(g); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		enter("g", 400)
+		enter("other", 50)
+		if err := s.full("g", 1<<20); err != nil {
+			t.Errorf("an open gate: %v", err)
+		}
+		time.Sleep(time.Second)
+		s.refused("g") // 300 may go in
+		for range 150 {
+			s.leave("g", false)
+		}
+		for begun, full := range map[int64]bool{0: false, 300: false, 349: false, 350: true, 1000: true} {
+			if err := s.full("g", begun); (err != nil) != full {
+				t.Errorf("250 are inside, 50 inside another gate, %d are under way: %v", begun, err)
+			}
+		}
+		if err := s.full("other", 1000); err != nil {
+			t.Errorf("another group: %v", err)
+		}
+		if err := s.full("new", 1000); err != nil {
+			t.Errorf("a group that nobody has asked: %v", err)
+		}
+		for range 8 * mostInside { // until it is open again
+			s.leave("g", true)
+			enter("g", 1)
+		}
+		if err := s.full("g", 1<<20); err != nil || s.narrow.Load() != 0 {
+			t.Errorf("a gate that is open again: %v", err)
+		}
+	})
+}

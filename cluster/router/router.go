@@ -48,6 +48,15 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 	return g, ok
 }
 
+// Full is the refusal of a call for the key's owner where that is known to have more to do than it can; nil: it may be sent.
+// begun requests are under way at this node, that one aside. The error is shared: it is not to be changed. It does not block.
+func (r *Router) Full(k api.Key, begun int64) *api.Error {
+	if g, ok := r.Locate(k); ok {
+		return r.gates.full(g, begun)
+	}
+	return nil
+}
+
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.
 func (r *Router) Leader(g api.GroupID) api.NodeID { return r.hints.leader(g) }
 

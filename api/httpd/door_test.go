@@ -1,0 +1,66 @@
+package httpd_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+)
+
+// TestFullOwner: a call whose owner has too much to do is refused before anything is done for it, over HTTP and on
+// streams; what the door was asked is what the call asks for.
+func TestFullOwner(t *testing.T) {
+	full := &api.Error{Code: api.CodeUnavailable, Hint: "the owner is full", RetryAfter: 1500e6}
+	var asked string
+	h := httpd.New(httpd.Config{
+		Store: fake{
+			read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+				return &api.ReadResult{Entries: make([]api.Entry, len(q.Keys))}, nil
+			},
+			do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
+				t.Error("a write was let in")
+				return nil, api.CodeInternal
+			},
+		},
+		Full: func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error {
+			asked = fmt.Sprint(k, " ", writes, " ", c, " ", begun)
+			if writes || c == api.Quorum {
+				return full
+			}
+			return nil
+		},
+	})
+	for range 2 {
+		r := request(h, "PUT", "/v1/kv/some/key", "v")
+		wantProblem(t, r, 503, api.CodeUnavailable, "the owner is full")
+		if header(r, "Retry-After") != "2" || header(r, "Cache-Control") != "no-store" || header(r, "Content-Type") != "application/problem+json" {
+			t.Errorf("the headers are %v", r.Header)
+		}
+		if asked != "some/key true linearizable 0" {
+			t.Errorf("the door was asked about %s", asked)
+		}
+	}
+	wantProblem(t, request(h, "DELETE", "/v1/kv/k", ""), 503, api.CodeUnavailable, "the owner is full")
+	wantProblem(t, request(h, "GET", "/v1/kv/k?consistency=quorum", ""), 503, api.CodeUnavailable, "the owner is full")
+	wantProblem(t, request(h, "PUT", "/v1/kv/k?nonsense=1", ""), 400, api.CodeInvalid)
+	wantProblem(t, request(h, "GET", "/v1/kv/k", ""), 404, api.CodeNotFound) // it was asked
+	if asked != "k false linearizable 0" {
+		t.Errorf("the door was asked about %s", asked)
+	}
+
+	c, _ := upgrade(t, h)
+	for range 20 {
+		_, err := c.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "some/key"}}})
+		if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.Hint != full.Hint || e.RetryAfter != full.RetryAfter {
+			t.Fatalf("a write on a stream: %v", err)
+		}
+		if asked != "some/key true linearizable 0" {
+			t.Errorf("the door was asked about %s", asked)
+		}
+	}
+	if _, err := c.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}}); err != nil {
+		t.Errorf("a read on a stream: %v", err)
+	}
+}

@@ -1,0 +1,52 @@
+package wire
+
+import "github.com/edgehold/edgehold/api"
+
+// Asked is what is known of a call before it is taken apart: enough to refuse it at next to no cost.
+type Asked struct {
+	// Bytes is the size of its message.
+	Bytes int64
+	// Key is the first key that the call names; it is valid until Enter returns. nil where it names none, or none that can be
+	// told.
+	Key []byte
+	// Writes: it is a transaction. Else Consistency is the read's.
+	Writes      bool
+	Consistency api.Consistency
+}
+
+// asked looks at a call of which the timeout has been read.
+func asked(m *message) Asked {
+	a := Asked{Bytes: int64(m.size), Writes: m.kind == kindDo}
+	r := m.body // a copy: what is read of it here is read again
+	if a.Writes {
+		a.Key = firstKey(&r)
+	} else {
+		for i := range r.uint() {
+			k := r.take(r.uint())
+			if r.bad != "" {
+				break
+			}
+			if i == 0 {
+				a.Key = k
+			}
+		}
+		a.Consistency = api.Consistency(r.byte())
+	}
+	if r.bad != "" {
+		a.Key = nil // whoever decodes it will say so
+	}
+	return a
+}
+
+// firstKey is the key of a transaction's first condition, or where there is none of its first step.
+func firstKey(r *reader) []byte {
+	r.take(uint64(len(api.ClientID{})))
+	for range 3 {
+		r.uint() // of its id
+	}
+	if conditions := r.uint(); conditions == 0 && r.uint() == 0 {
+		return nil
+	}
+	r.byte() // the kind
+	return r.take(r.uint())
+}

@@ -1,0 +1,136 @@
+package wire
+
+import (
+	"context"
+	"net"
+	"reflect"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// TestAsked: what is known of a call at the door is what stands in it, whatever it names beside that.
+func TestAsked(t *testing.T) {
+	full, put := &api.Txn{}, api.Op{Kind: api.OpPut, Key: "step", Value: []byte("v")}
+	fill(reflect.ValueOf(full).Elem(), new(uint64))
+	for _, x := range []struct {
+		name string
+		kind kind
+		put  func(w *writer)
+		want Asked
+	}{
+		{"a read of several keys", kindRead, func(w *writer) {
+			putRead(w, &api.ReadRequest{Keys: []api.Key{"a", "b", "c"}, Consistency: api.Quorum})
+		}, Asked{Key: []byte("a"), Consistency: api.Quorum}},
+		{"a read of nothing", kindRead, func(w *writer) { putRead(w, &api.ReadRequest{}) }, Asked{}},
+		{"a write", kindDo, func(w *writer) { putTxn(w, &api.Txn{Then: []api.Op{put}}) }, Asked{Key: []byte("step"), Writes: true}},
+		{"a condition comes first", kindDo, func(w *writer) {
+			putTxn(w, &api.Txn{If: []api.Cond{{Key: "condition"}}, Then: []api.Op{put}})
+		}, Asked{Key: []byte("condition"), Writes: true}},
+		{"everything", kindDo, func(w *writer) { putTxn(w, full) }, Asked{Key: []byte(full.If[0].Key), Writes: true}},
+		{"only else", kindDo, func(w *writer) { putTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Writes: true}},
+	} {
+		w := writer{}
+		x.put(&w)
+		m := &message{kind: x.kind, size: 7, body: reader{b: w.b}}
+		x.want.Bytes = 7
+		if got := asked(m); !reflect.DeepEqual(got, x.want) {
+			t.Errorf("%s: %+v, not %+v", x.name, got, x.want)
+		}
+		if len(m.body.b) != len(w.b) || m.body.bad != "" {
+			t.Errorf("%s: what was looked at is gone", x.name)
+		}
+		for n := range w.b { // cut off anywhere it names the key, or none
+			if got := asked(&message{kind: x.kind, body: reader{b: w.b[:n]}}); got.Key != nil && string(got.Key) != string(x.want.Key) {
+				t.Errorf("%s: %d bytes of it name %q", x.name, n, got.Key)
+			}
+		}
+	}
+}
+
+// TestRefusedRests: a connection whose calls are refused is answered at once, but for some it is not read for a moment:
+// what it can cost is bounded.
+func TestRefusedRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := overload("full")
+		here, there := net.Pipe()
+		done := make(chan error, 1)
+		go func() {
+			done <- Serve(context.Background(), there, ServerConfig{
+				Store: fake{}, Enter: func(Asked) *api.Error { return full }, Leave: func(int64) { t.Error("what was refused has left") },
+			})
+		}()
+		c := NewClient(here, ClientConfig{})
+		began := time.Now()
+		const calls = 10 * restAfter
+		for i := range calls {
+			before := time.Now()
+			_, err := c.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}})
+			if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter != full.RetryAfter || e.Hint != full.Hint {
+				t.Fatalf("call %d: %v", i, err)
+			}
+			if took := time.Since(before); took > restFor {
+				t.Errorf("call %d waited %v", i, took)
+			}
+		}
+		if took := time.Since(began); took != (calls/restAfter-1)*restFor {
+			t.Errorf("%d refused calls, one after the other, took %v", calls, took)
+		}
+		_ = c.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestEnterAndLeave: what Enter has let in leaves once, also where its id is taken.
+func TestEnterAndLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, entered, leave := held()
+		here, there := net.Pipe()
+		inside := 0 // by receive, and when nothing runs
+		done := make(chan error, 1)
+		go func() {
+			done <- Serve(context.Background(), there, ServerConfig{
+				Store: s, Enter: func(Asked) *api.Error { inside++; return nil }, Leave: func(int64) { inside-- },
+			})
+		}()
+		send := func() {
+			b := appendMessage(nil, kindRead, 5, func(w *writer) {
+				w.uint(0)
+				putRead(w, &api.ReadRequest{Keys: []api.Key{"k"}})
+			})
+			if _, err := here.Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		answered := make(chan message, 2)
+		go func() {
+			in := newInbox(here, MaxMessageBytes)
+			for m, err := in.next(); err == nil; m, err = in.next() {
+				answered <- m
+			}
+		}()
+		send()
+		<-entered
+		send()
+		if m := <-answered; m.kind != kindError || m.id != 5 {
+			t.Errorf("a second call of the id was answered %+v", m)
+		}
+		synctest.Wait()
+		if inside != 1 {
+			t.Errorf("%d calls are inside", inside)
+		}
+		close(leave)
+		<-answered
+		_ = here.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if inside != 0 {
+			t.Errorf("%d calls are inside after all", inside)
+		}
+	})
+}
