@@ -13,6 +13,7 @@ import (
 type endpoint struct {
 	base   url.URL
 	stream streamed
+	pace   pacer
 
 	// Guarded by endpoints.mu:
 	failures  int       // since the last answer

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -32,22 +33,39 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	}
 	var past history
 	tried := map[*endpoint]bool{}
+	var full *endpoint // the nearest of this round where the call has no turn yet
 	for round := 0; ; {
 		if ctx.Err() != nil {
 			return nil, past.timeOver(ctx, q)
 		}
 		e := c.endpoints.next(time.Now(), tried)
-		if e == nil {
-			if past.last.verdict == elsewhere || q.hasty && !past.unknown { // every node says so
-				return past.last.answer, past.settle(q, past.last.err)
+		var t *turn
+		switch {
+		case e != nil:
+			tried[e] = true
+			if t = e.pace.enter(q); t == nil {
+				full = cmp.Or(full, e)
+				past.held = true
+				continue
 			}
+		case past.attempts > 0 && (past.last.verdict == elsewhere || q.hasty && !past.unknown): // every node says so
+			return past.last.answer, past.settle(q, past.last.err)
+		case full != nil:
+			clear(tried)
+			e, full = full, nil
+			tried[e] = true
+			round++
+			if t = e.pace.wait(ctx, q); t == nil {
+				continue
+			}
+		default:
 			pause(ctx, round, past.last.err.RetryAfter)
 			clear(tried)
 			round++
 			continue
 		}
-		tried[e] = true
 		a, f := c.attempt(ctx, e, q, c.budget(ctx))
+		e.pace.leave(t, q, f)
 		if f == nil {
 			return a, nil
 		}
@@ -76,15 +94,16 @@ func (c *Client) budget(ctx context.Context) time.Duration {
 	return max(left/2, min(left, leastBudget))
 }
 
-// pause waits before the next round, longer each time, with jitter, and as long as the node asked for within reason.
+// pause waits before the next round, longer each time, with jitter, and at least as long as the node asked for within reason.
 func pause(ctx context.Context, round int, asked time.Duration) {
 	pauseFrom(ctx, pauseFirst, round, asked)
 }
 
 // pauseFrom is pause that begins with another length.
 func pauseFrom(ctx context.Context, first time.Duration, round int, asked time.Duration) {
-	d := min(pauseMost, max(first<<min(round, 10), asked))
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	d := min(pauseMost, first<<min(round, 10))
+	asked = min(pauseMost, asked)
+	timer := time.NewTimer(max(d/2+rand.N(d/2+1), asked+rand.N(asked/2+1)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -97,6 +116,7 @@ type history struct {
 	attempts int
 	last     failure
 	unknown  bool // some attempt may have taken effect, or may yet
+	held     bool // it has waited for its turn
 }
 
 // add notes a failure. One that the end of the call's time cut off says less than the one before it.
@@ -124,6 +144,9 @@ func (h *history) timeOver(ctx context.Context, q *call) error {
 	e := &api.Error{Code: api.CodeUnavailable, Op: q.op, Key: q.key, Err: ctx.Err()}
 	if h.unknown {
 		e.Code = api.CodeAmbiguous
+	}
+	if h.attempts == 0 && h.held {
+		e.Hint, e.RetryAfter = "not sent: the nodes have more to do than they can", heldRetryAfter
 	}
 	if h.attempts > 0 {
 		e.Hint = "gave up after 1 attempt"

@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+var refusedForLoad = &failure{err: &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond}, verdict: again}
+
+func putOf(k api.Key) *call { return &call{key: k, writes: true} }
+
+// TestPace: where nothing was refused nobody waits. Where something was, as many are sent as may be, the others wait in the
+// order in which they came, and those of another kind do not.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pacer
+		q := putOf("a/1")
+		var inside []*turn
+		for range 100 {
+			inside = append(inside, p.enter(q))
+		}
+		p.leave(inside[0], q, refusedForLoad) // of 100: 75 may be sent
+		inside = inside[1:]
+		for range 50 {
+			p.leave(inside[0], q, refusedForLoad) // of one moment
+			inside = inside[1:]
+		}
+		turns := 0
+		for p.enter(q) != nil {
+			turns++
+		}
+		if turns != 75 {
+			t.Fatalf("%d are sent", turns)
+		}
+		for _, other := range []*call{putOf("b/1"), {key: "a/1", read: &api.ReadRequest{}}} {
+			if p.enter(other) == nil {
+				t.Errorf("%q waits, too", lineOf(other))
+			}
+		}
+		if p.enter(&call{key: "a/1", read: &api.ReadRequest{Consistency: api.Quorum}}) != nil {
+			t.Error("a read that only the owner answers does not wait")
+		}
+
+		var mu sync.Mutex
+		var came []int
+		var line sync.WaitGroup
+		gone, leave := context.WithCancel(t.Context())
+		for i := range 5 {
+			ctx := t.Context()
+			if i == 2 {
+				ctx = gone
+			}
+			line.Go(func() {
+				if p.wait(ctx, q) != nil {
+					mu.Lock()
+					came = append(came, i)
+					mu.Unlock()
+				}
+			})
+			synctest.Wait()
+		}
+		leave()
+		synctest.Wait()
+		l := p.of[lineOf(q)]
+		for range 4 {
+			p.leave(&turn{line: l}, q, nil) // one that was served
+			synctest.Wait()
+		}
+		line.Wait()
+		if len(came) != 4 || came[0] != 0 || came[1] != 1 || came[2] != 3 || came[3] != 4 {
+			t.Errorf("the line came to its turn as %v", came)
+		}
+		for range 75 {
+			p.leave(&turn{line: l}, q, &failure{err: &api.Error{Code: api.CodeAmbiguous}, verdict: again})
+		}
+		if l.inside != 0 || l.limit != 75 {
+			t.Errorf("%d inside, limit %d", l.inside, l.limit)
+		}
+		time.Sleep(calmAfter)
+		p.leave(p.enter(q), q, nil)
+		if p.lines.Load() != 0 {
+			t.Error("there still is a line where nobody waits and nothing is refused")
+		}
+	})
+}
+
+// TestPaceFloor: some are always sent, and where all is well again, more soon are.
+func TestPaceFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pacer
+		q := putOf("a/1")
+		p.leave(p.enter(q), q, refusedForLoad)
+		for range 100 {
+			turn := p.enter(q)
+			time.Sleep(time.Millisecond)
+			p.leave(turn, q, refusedForLoad)
+			time.Sleep(time.Millisecond)
+		}
+		l := p.of[lineOf(q)]
+		if l.limit != leastInside {
+			t.Fatalf("%d are sent", l.limit)
+		}
+		other := p.enter(q) // so that the line stays
+		for range leastInside {
+			p.leave(p.enter(q), q, nil)
+		}
+		if l.limit != leastInside+1 {
+			t.Errorf("%d are sent after %d that were served", l.limit, leastInside)
+		}
+		time.Sleep(calmAfter)
+		for range mostInside {
+			p.leave(p.enter(q), q, nil)
+		}
+		if p.lines.Load() != 0 {
+			t.Errorf("up to %d are sent after a calm time", l.limit)
+		}
+		p.leave(other, q, nil)
+	})
+}
+
+// TestPaceKinds: the kinds that are told apart are bounded; those beyond share a line.
+func TestPaceKinds(t *testing.T) {
+	var p pacer
+	for i := range 10 * mostLines {
+		q := putOf(api.Key(string(rune('A'+i)) + "/k"))
+		turn := p.enter(q)
+		if turn == nil {
+			t.Fatal("no turn")
+		}
+		p.leave(turn, q, refusedForLoad)
+	}
+	if n := len(p.of); n != mostLines+1 {
+		t.Errorf("%d lines", n)
+	}
+}
+
+// TestHoldsBack: many callers of a node that has room for few. All are served, and few requests are sent in vain.
+func TestHoldsBack(t *testing.T) {
+	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
+		const callers, room = 400, 60
+		var inside, vain atomic.Int64
+		narrow := of(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer inside.Add(-1)
+			if inside.Add(1) > room {
+				vain.Add(1)
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusServiceUnavailable)
+				_, _ = w.Write([]byte(`{"code":"unavailable","retry_after":0.1}`))
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+			h.ServeHTTP(w, r)
+		}))
+		for _, host := range []string{"near", "mid", "far"} {
+			p.set(host, narrow)
+		}
+		var all sync.WaitGroup
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for range callers {
+			all.Go(func() {
+				for range 20 {
+					if _, err := c.Put(ctx, "k", nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d in vain", vain.Load())
+		if n := vain.Load(); n > 20*callers/10 {
+			t.Errorf("%d requests were sent in vain for %d that were served", n, 20*callers)
+		}
+	})
+}
+
+// TestNeverSent: a call whose time ends before its turn comes was not sent, and says when to come again.
+func TestNeverSent(t *testing.T) {
+	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
+		for _, host := range []string{"near", "mid", "far"} {
+			p.set(host, silent)
+		}
+		q := putOf("k")
+		for _, e := range c.endpoints.all {
+			e.pace.leave(e.pace.enter(q), q, refusedForLoad)
+			for range leastInside {
+				if e.pace.enter(q) == nil {
+					t.Fatal("no turn")
+				}
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Put(ctx, "k", nil)
+		if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter == 0 || p.took() != "" {
+			t.Errorf("%v", err)
+		}
+	})
+}
