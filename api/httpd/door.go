@@ -18,7 +18,7 @@ import (
 // door holds the refusals that are told again and again.
 type door struct {
 	inFlight, busy, bodies *api.Error
-	told                   atomic.Pointer[turnedAway] // the newest
+	told                   [len(restsOf) + 1]atomic.Pointer[turnedAway] // the newest, by how long to stay away
 }
 
 // turnedAway is a refusal as an answer of HTTP.
@@ -97,28 +97,38 @@ func (x *exchange) asksOwner() api.Consistency {
 
 // turnAway answers with a refusal for load.
 func (x *exchange) turnAway(e *api.Error) {
-	t := x.door.told.Load()
+	if c := x.connection(); c != nil {
+		x.away = c.away.refused(x.start, e.RetryAfter)
+	}
+	t := x.door.told[x.away].Load()
 	if t == nil || t.err != e {
-		t = newTurnedAway(e)
-		x.door.told.Store(t)
+		t = newTurnedAway(e, x.away)
+		x.door.told[x.away].Store(t)
 	}
 	h := x.w.Header()
 	h["Content-Type"] = problemContent
 	h["Content-Length"] = t.length
 	h["Retry-After"] = t.after
-	x.reply(http.StatusServiceUnavailable)
+	x.commonHeaders()
+	x.status = http.StatusServiceUnavailable
+	x.w.WriteHeader(x.status) // it is short: nobody is kept waiting but the connection, as with a small value
 	x.send(t.body)
 }
 
 var problemContent = []string{"application/problem+json"}
 
-func newTurnedAway(e *api.Error) *turnedAway {
-	body, err := json.Marshal(problemOf(e, http.StatusServiceUnavailable))
+// newTurnedAway tells to stay away for as long as e says, after the rest of the level.
+func newTurnedAway(e *api.Error, level int) *turnedAway {
+	longer := *e
+	if level > 0 {
+		longer.RetryAfter += restsOf[level-1]
+	}
+	body, err := json.Marshal(problemOf(&longer, http.StatusServiceUnavailable))
 	if err != nil {
 		panic(err) // a problem without a key is text and numbers
 	}
 	body = append(body, '\n')
-	return &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(e)}}
+	return &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(&longer)}}
 }
 
 // problemOf is the problem that e is, without what it says of a key.

@@ -123,7 +123,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.drain()
 	h.measures.observe(&x.labels, route, x.status, time.Since(x.start))
-	if x.atHand {
+	switch {
+	case x.away > 0:
+		x.rest()
+	case x.atHand:
 		x.reuse()
 	}
 }

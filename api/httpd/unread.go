@@ -40,9 +40,10 @@ type retellingConn struct {
 	answering, shared atomic.Bool
 	// done: the handler has returned, its answer is not complete; see gone.go.
 	done atomic.Bool
-	// head and value are to be put in the answer that comes next; see head.go. They belong to the one goroutine that answers
-	// requests of HTTP/1.1 and writes their answers; with HTTP/2 they stay empty.
+	// head and value are to be put in the answer that comes next; see head.go. They, and away, belong to the one goroutine that
+	// answers requests of HTTP/1.1 and writes their answers; with HTTP/2 they stay empty.
 	head, value []byte
+	away        away
 }
 
 // begun notes that a handler is about to answer the request, and returns the connection; nil for one of another kind.
@@ -54,6 +55,7 @@ func begun(r *http.Request) *retellingConn {
 			c.shared.Store(true)
 		} else {
 			c.head, c.value = c.head[:0], nil
+			c.away.begun()
 		}
 	}
 	return c

@@ -1,0 +1,72 @@
+package httpd_test
+
+import (
+	"bufio"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// TestRests: who is refused and comes again at once is refused at once, and then not read for a while, longer each time;
+// who waits as told, or is served, is not. The end of the server does not wait for it.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := &api.Error{Code: api.CodeUnavailable, RetryAfter: 500 * time.Millisecond}
+		var open atomic.Bool
+		p := newPipes()
+		s := httpd.Serve(p, httpd.ServerConfig{Handler: httpd.New(httpd.Config{
+			Store: storetest.NewMemory(),
+			Full: func(api.Key, bool, api.Consistency, int64) *api.Error {
+				if open.Load() {
+					return nil
+				}
+				return full
+			},
+		})})
+		conn := p.dial()
+		in := bufio.NewReader(conn)
+		ask := func(status int, told string, wait time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if _, err := conn.Write([]byte("PUT /v1/kv/k HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\n\r\nv")); err != nil {
+				t.Fatal(err)
+			}
+			res, err := http.ReadResponse(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Discard(int(res.ContentLength)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); res.StatusCode != status || res.Header.Get("Retry-After") != told || took != wait {
+				t.Errorf("%d, Retry-After %q, after %v; not %d, %q, %v", res.StatusCode, res.Header.Get("Retry-After"), took, status, told, wait)
+			}
+		}
+		ask(503, "1", 0)
+		ask(503, "2", 0) // too early: now it rests
+		ask(503, "3", time.Second)
+		ask(503, "3", 2*time.Second)
+		time.Sleep(3 * time.Second)
+		ask(503, "1", 0) // as told
+		time.Sleep(250 * time.Millisecond)
+		ask(503, "1", 0) // not much too early
+		ask(503, "2", 0)
+		open.Store(true)
+		ask(200, "", time.Second)
+		ask(200, "", 0)
+		open.Store(false)
+		ask(503, "1", 0)
+		ask(503, "2", 0)
+		began := time.Now()
+		if err := s.Close(10 * time.Second); err != nil || time.Since(began) > time.Second/2 {
+			t.Errorf("closing took %v: %v", time.Since(began), err)
+		}
+		_ = conn.Close()
+	})
+}
