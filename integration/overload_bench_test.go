@@ -43,7 +43,8 @@ func BenchmarkOverload(b *testing.B) {
 			b.Logf("overload: %v, %.2f CPU", over, over.cpu())
 			b.Logf("beside it: %d were served with a p99 of %v, %d refused with a p50 of %v and a p99 of %v, %d something else",
 				len(seen.Served), p99(seen.Served), len(seen.Refusals), quantile(seen.Refusals, 50), p99(seen.Refusals), seen.Other)
-			b.Logf("%.0f/s were refused further in; vitals: %+v then %+v", (over.After.Deep-over.Before.Deep)/over.Took, over.Before, over.After)
+			b.Logf("%.0f/s were refused at the door, %.0f/s further in; vitals: %+v then %+v", (over.After.Rejected-over.Before.Rejected)/over.Took,
+				(over.After.Deep-over.Before.Deep)/over.Took, over.Before, over.After)
 			o.Clients, o.Rate, o.Lasts = at, 0, 3*time.Second
 			b.Logf("after it: %v", o.run(b, spawn))
 			b.ReportMetric(peak.OK, "peak/s")
