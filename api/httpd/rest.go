@@ -11,7 +11,7 @@ import (
 // comes next is not read for a while. One that is served, or waits as told, does not rest.
 
 // restsOf is how long a connection rests that comes again too early once, twice, and more often.
-var restsOf = [...]time.Duration{time.Second, 2 * time.Second}
+var restsOf = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
 
 // away is what a connection knows of its refusals. It belongs to the goroutine that answers its requests.
 type away struct {

@@ -51,8 +51,9 @@ func TestRests(t *testing.T) {
 		ask(503, "1", 0)
 		ask(503, "2", 0) // too early: now it rests
 		ask(503, "3", time.Second)
-		ask(503, "3", 2*time.Second)
-		time.Sleep(3 * time.Second)
+		ask(503, "5", 2*time.Second)
+		ask(503, "5", 4*time.Second)
+		time.Sleep(5 * time.Second)
 		ask(503, "1", 0) // as told
 		time.Sleep(250 * time.Millisecond)
 		ask(503, "1", 0) // not much too early
