@@ -41,6 +41,10 @@
 // run out ([Config].Timeout, or the deadline of its context). Each write carries an id under which it takes effect at most
 // once, whatever node the retries reach, so a write is retried even where its first outcome is unknown; for an hour at
 // most, since ids are not known for ever.
+//
+// Where a node refuses calls because it has more to do than it can, it is sent no more at once than it takes. The other
+// calls wait for their turn, or go to another node that has room; one whose time ends before was not sent, and gets
+// [api.CodeUnavailable].
 package client
 
 import (
