@@ -145,7 +145,7 @@ const (
 	// and answered at once then: that costs less for each, and bounds what a connection can cost that is refused and does not
 	// care, while those that do care come back much later.
 	restAfter = 8
-	restFor   = 5 * time.Millisecond
+	restFor   = 10 * time.Millisecond
 )
 
 // rest waits before more is read.
