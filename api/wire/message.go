@@ -50,6 +50,8 @@ type message struct {
 
 // inbox takes messages off a connection.
 type inbox struct {
+	conn io.Reader
+	more bool // the last read of the connection brought all that was asked for: there may be more
 	from *bufio.Reader
 	max  uint32 // bytes of a message
 	buf  []byte
@@ -62,7 +64,16 @@ const (
 )
 
 func newInbox(r io.Reader, limit int) *inbox {
-	return &inbox{from: bufio.NewReaderSize(r, readBufferBytes), max: uint32(limit)}
+	in := &inbox{conn: r, max: uint32(limit)}
+	in.from = bufio.NewReaderSize(in, readBufferBytes)
+	return in
+}
+
+// Read reads from the connection, for from.
+func (in *inbox) Read(b []byte) (int, error) {
+	n, err := in.conn.Read(b)
+	in.more = n == len(b)
+	return n, err
 }
 
 func (in *inbox) next() (message, error) {

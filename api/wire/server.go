@@ -123,7 +123,7 @@ func (s *server) drain() {
 func (s *server) receive() error {
 	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
 	for {
-		if s.refused >= restAfter && !in.ready() {
+		if s.refused >= restAfter && !in.ready() && (!in.more || s.refused >= mostRefused) {
 			s.rest()
 		}
 		m, err := in.next()
@@ -146,6 +146,8 @@ const (
 	// care, while those that do care come back much later.
 	restAfter = 8
 	restFor   = 10 * time.Millisecond
+	// mostRefused are refused between two rests where the connection brings ever more; else all that has come is.
+	mostRefused = 512
 )
 
 // rest waits before more is read.
