@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -24,13 +25,8 @@ const (
 // run sends the call until a node answers it, or asking on makes no sense, or its time is over. An error may come with
 // the answer that refused.
 func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.bounded(ctx, most(q))
 	defer cancel()
-	if q.writes {
-		bounded, cancel := context.WithTimeout(ctx, maxWrite)
-		defer cancel()
-		ctx = bounded
-	}
 	var past history
 	tried := map[*endpoint]bool{}
 	var full *endpoint // the nearest of this round where the call has no turn yet
@@ -76,12 +72,24 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	}
 }
 
-// bounded is ctx, ending by [Config].Timeout where it has no deadline.
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
+// most is how long the call may take, whatever its context says.
+func most(q *call) time.Duration {
+	if q.writes {
+		return maxWrite
 	}
-	return context.WithTimeout(ctx, c.config.Timeout)
+	return math.MaxInt64
+}
+
+// bounded is ctx, ending after at most so long, and by [Config].Timeout where it has no deadline.
+func (c *Client) bounded(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case !ok:
+		return context.WithTimeout(ctx, min(most, c.config.Timeout))
+	case time.Until(deadline) > most:
+		return context.WithTimeout(ctx, most)
+	}
+	return ctx, func() {}
 }
 
 // budget is what the next attempt gets of the call's time: half, where another node may need the rest.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -40,7 +41,7 @@ const conflictPause = 4 * time.Millisecond
 // every other error nothing was written. [api.CodeUnavailable] where ctx ended before, [api.CodePreconditionFailed] and
 // [api.CodeTooLarge] where an [Tx.Add] or [Tx.AppendIfAbsent] could not be carried out on what the key holds.
 func (c *Client) Txn(ctx context.Context, f func(tx *Tx) error) error {
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.bounded(ctx, math.MaxInt64)
 	defer cancel()
 	age := uint64(time.Now().UnixNano())
 	var last *api.Error

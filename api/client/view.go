@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"math"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -24,7 +25,7 @@ import (
 // f must do nothing that cannot be done twice. Its error is returned as it is, a panic passes through. A write in it is
 // [api.CodeInvalid]. [api.CodeUnavailable] where ctx (without a deadline: [Config].Timeout) ended before all was read.
 func (c *Client) View(ctx context.Context, f func(tx *Tx) error) error {
-	ctx, cancel := c.bounded(ctx)
+	ctx, cancel := c.bounded(ctx, math.MaxInt64)
 	defer cancel()
 	var cached map[api.Key]found
 	var last *api.Error

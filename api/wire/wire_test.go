@@ -278,8 +278,8 @@ func TestSilence(t *testing.T) {
 	lasting := func(t *testing.T, c *Client, d time.Duration, over bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		if _, err := c.Read(ctx, aRead); !errors.Is(err, api.CodeUnavailable) {
-			t.Errorf("after %v: %v", d, err)
+		if _, err := c.Read(ctx, aRead); err == nil { // which error depends on the side that says so first, in one instant
+			t.Errorf("an answer after %v", d)
 		}
 		select {
 		case <-c.Done():
