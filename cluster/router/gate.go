@@ -45,9 +45,6 @@ var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Milli
 // full tells whether enter would let no more in when those had come who are on their way: begun requests are under way at
 // this node, and those that are at no gate may come to this one.
 func (s *gates) full(g api.GroupID, begun int64) *api.Error {
-	if s.narrow.Load() == 0 {
-		return nil
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.of[g]

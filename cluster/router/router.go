@@ -51,6 +51,9 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 // Full is the refusal of a call for the key's owner where that is known to have more to do than it can; nil: it may be sent.
 // begun requests are under way at this node, that one aside. The error is shared: it is not to be changed. It does not block.
 func (r *Router) Full(k api.Key, begun int64) *api.Error {
+	if r.gates.narrow.Load() == 0 { // mostly: then the key need not be looked up
+		return nil
+	}
 	if g, ok := r.Locate(k); ok {
 		return r.gates.full(g, begun)
 	}
