@@ -10,25 +10,28 @@ import (
 )
 
 // flow does something with many records at once, within its window, and with those of one key in the order in which they
-// were started. start is for one goroutine.
+// were started. start and wait are for one goroutine.
 type flow struct {
 	window  *window
+	work    chan func() // taken by who waits for more: a stack that has grown once is used again
 	running sync.WaitGroup
 
 	mu   sync.Mutex
 	last map[api.Key]chan struct{} // guarded by mu: closed when the newest record under way for the key is finished
 }
 
-func newFlow(w *window) *flow { return &flow{window: w, last: map[api.Key]chan struct{}{}} }
+func newFlow(w *window) *flow {
+	return &flow{window: w, work: make(chan func()), last: map[api.Key]chan struct{}{}}
+}
 
-// start lets do run, in a goroutine of its own, once there is room and what was started before for the key is finished. It
+// start lets do run, beside others, once there is room and what was started before for the key is finished. It
 // returns once there is room. When ctx has ended nothing more begins; what has begun goes on.
 func (f *flow) start(ctx context.Context, key api.Key, bytes int, do func()) {
 	if !f.window.take(ctx, bytes) {
 		return
 	}
 	before, finished := f.queue(key)
-	f.running.Go(func() {
+	f.begin(func() {
 		defer f.window.give(bytes)
 		defer f.unqueue(key, finished)
 		if before != nil {
@@ -41,8 +44,24 @@ func (f *flow) start(ctx context.Context, key api.Key, bytes int, do func()) {
 	})
 }
 
-// wait returns when nothing is under way.
-func (f *flow) wait() { f.running.Wait() }
+// begin has a goroutine do the work, one that waits or a new one.
+func (f *flow) begin(work func()) {
+	select {
+	case f.work <- work:
+	default:
+		f.running.Go(func() {
+			for more := true; more; work, more = <-f.work {
+				work()
+			}
+		})
+	}
+}
+
+// wait returns when nothing is under way. Nothing may be started any more.
+func (f *flow) wait() {
+	close(f.work)
+	f.running.Wait()
+}
 
 // queue lines a record up behind the one under way for the same key, if any.
 func (f *flow) queue(key api.Key) (before, finished chan struct{}) {

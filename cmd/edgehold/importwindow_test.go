@@ -59,7 +59,7 @@ func TestWindowGrowsWhereItPays(t *testing.T) {
 		least, high int
 	}{
 		{"far away", 400 * time.Millisecond, 20_000, 0, mostWindow, mostWindow},
-		{"the store is the bound", time.Millisecond, 3000, 0, firstWindow, firstWindow},
+		{"the store is the bound", time.Millisecond, 3000, 0, firstWindow, 2 * firstWindow}, // it may be trying
 		{"as told", 400 * time.Millisecond, 20_000, 64, 64, 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestWindowGrowsWhereItPays(t *testing.T) {
 					high = max(high, w.now())
 				}
 				running.Wait()
-				if size := w.now(); size < c.least || high < c.least || c.least == c.high && size > c.high {
+				if size := w.now(); size < c.least || high < c.least || size > c.high {
 					t.Errorf("the window is %d and was up to %d", size, high)
 				}
 			})
