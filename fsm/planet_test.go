@@ -285,7 +285,7 @@ func (p *txnPlanet) note(c Command, res Result) {
 		return
 	}
 	before, known := p.outcomes[d.Txn]
-	if known && before != d.Outcome && !(d.Expired && before == api.TxnCommitted) {
+	if known && before != d.Outcome && (!d.Expired || before != api.TxnCommitted) {
 		p.Fatalf("Decide1: %v was %v, and is now %v", d.Txn, before, d.Outcome)
 	}
 	if !known {

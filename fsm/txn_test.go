@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -60,8 +61,8 @@ func TestPrepare(t *testing.T) {
 	r.refused(other, api.CodeConflict)
 	for _, k := range []api.Key{"a", "n", "gone", "never"} {
 		_, err := r.m.Read([]api.Key{"elsewhere", k})
-		var in *IntentsError
-		if in, _ = err.(*IntentsError); in == nil || api.CodeOf(err) != RetryIntents || len(in.Intents) != 1 {
+		in, _ := errors.AsType[*IntentsError](err)
+		if in == nil || api.CodeOf(err) != RetryIntents || len(in.Intents) != 1 {
 			t.Fatalf("read of %s: %v", k, err)
 		}
 		if x := in.Intents[0]; x.Key != k || !x.Exclusive || x.Txn != tx {
@@ -253,7 +254,7 @@ func TestListUnderIntent(t *testing.T) {
 	} {
 		_, err := r.m.List(&c.q)
 		got := ""
-		if in, ok := err.(*IntentsError); ok {
+		if in, ok := errors.AsType[*IntentsError](err); ok {
 			for _, x := range in.Intents {
 				got += string(x.Key)
 			}

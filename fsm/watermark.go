@@ -90,7 +90,8 @@ func (t *tx) expire(limit int) {
 		}
 		last, n := t.expireTable(table, lo, limit)
 		if limit -= n; limit == 0 {
-			t.meta.sweep = append(last, 0)
+			last = append(last, 0)
+			t.meta.sweep = last
 			return
 		}
 	}

@@ -170,13 +170,13 @@ func (t *tx) execute(txn *api.Txn, p *plan, made []api.Step) *api.TxnResult {
 		if op.Writes() && res.Version.IsZero() {
 			res.Version = ver
 		}
-		switch {
-		case op.Kind == api.OpGet:
+		switch op.Kind {
+		case api.OpGet:
 			res.Entries[i] = t.entry(op.Key, o)
-		case op.Kind == api.OpPut:
+		case api.OpPut:
 			t.put(op.Key, ver, op.Value)
 			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
-		case op.Kind == api.OpDelete:
+		case api.OpDelete:
 			res.Entries[i] = api.Entry{Key: op.Key, Version: t.remove(op.Key, o, ver)}
 		default:
 			res.Entries[i] = t.function(op, o, ver, &made[i])

@@ -51,14 +51,16 @@ func (x *exchange) replyHead(e *api.Entry, res *api.ReadResult) bool {
 	if !ok {
 		return false
 	}
-	b := append(c.head[:0], x.head...)
+	b := c.head[:0]
+	b = append(b, x.head...)
 	b = appendHeader(b, "Edgehold-Served-By", res.ServedBy.String())
 	if res.Group != "" {
 		b = appendHeader(b, "Edgehold-Owner", string(res.Group))
 	}
 	b = appendVersion(append(b, "Edgehold-Version: "...), e.Version)
 	b = appendVersion(append(b, "\r\nETag: \""...), e.Version)
-	c.head, c.value = append(b, '"'), e.Value
+	b = append(b, '"')
+	c.head, c.value = b, e.Value
 	x.atHand = res.ServedBy == api.ServedByLease && x.into != nil
 	return true
 }

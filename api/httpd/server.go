@@ -93,9 +93,9 @@ func (s *Server) Err() error {
 	return s.err
 }
 
-// Close, to be called once, stops accepting, lets the requests in flight and those on streams finish for at most grace, then
-// ends their contexts and connections, and returns when no handler runs any more. An error means that not all could finish by
-// themselves.
+// Close stops accepting, lets the requests in flight and those on streams finish for at most grace, then ends their contexts
+// and connections, and returns when no handler runs any more. It is to be called once. An error means that not all could
+// finish by themselves.
 func (s *Server) Close(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()

@@ -97,7 +97,7 @@ func (c *Client) Close() error {
 // Read carries a read to the other side.
 func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	x, err := c.run(ctx, kindRead, func(w *writer) {
-		c.putTimeout(w, ctx)
+		c.putTimeout(ctx, w)
 		putRead(w, q)
 	})
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 // Do carries a transaction to the other side.
 func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	x, err := c.run(ctx, kindDo, func(w *writer) {
-		c.putTimeout(w, ctx)
+		c.putTimeout(ctx, w)
 		putTxn(w, t)
 	})
 	if err != nil {
@@ -119,7 +119,7 @@ func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 // putTimeout tells how much time is left, 0 for any.
-func (c *Client) putTimeout(w *writer, ctx context.Context) {
+func (c *Client) putTimeout(ctx context.Context, w *writer) {
 	left := time.Duration(0)
 	if deadline, ok := ctx.Deadline(); ok {
 		left = max(c.cfg.Share(time.Until(deadline)), time.Microsecond)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -132,7 +133,7 @@ func (s *server) receive() error {
 		}
 		switch {
 		case err == nil:
-		case s.ctx.Err() != nil || err == io.EOF:
+		case s.ctx.Err() != nil || errors.Is(err, io.EOF):
 			return nil
 		default:
 			return err

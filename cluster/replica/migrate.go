@@ -81,7 +81,7 @@ func (m *migration) choose(want LogKind) (LogKind, error) {
 		if k == want {
 			continue
 		}
-		if err := m.withBoth(k, m.path(k), want, m.path(want), func(a, b diskLog) error { return sameLog(a, b) }); err != nil {
+		if err := m.withBoth(k, m.path(k), want, m.path(want), sameLog); err != nil {
 			return "", err
 		}
 		return want, m.drop(k)

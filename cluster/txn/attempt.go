@@ -23,7 +23,7 @@ type attempt struct {
 
 // attempt tries to commit the branch once.
 func (r *running) attempt(ctx context.Context, b *branch) ended {
-	parts, err := r.parts(ctx, b)
+	parts, err := r.parts(b)
 	if err != nil {
 		return ended{err: err}
 	}

@@ -2,7 +2,6 @@ package txn
 
 import (
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
@@ -33,7 +32,7 @@ type part struct {
 
 // parts divides the branch among the groups that own its keys, by group. Where the request has an id, the owner of the
 // anchor has a part, if only to make the claim.
-func (r *running) parts(ctx context.Context, b *branch) ([]*part, error) {
+func (r *running) parts(b *branch) ([]*part, error) {
 	m := r.cfg.Map()
 	if m == nil {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "txn", Hint: "this node has no placement map yet"}
