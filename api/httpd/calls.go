@@ -73,7 +73,7 @@ func (c calls) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, e
 	began := time.Now()
 	q.Group, q.Session = "", api.SessionID{}
 	res, err := c.Store.Read(ctx, q)
-	return res, c.done(began, "read", err, false)
+	return res, c.done(began, "calls read", err, false)
 }
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
@@ -83,7 +83,7 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	}
 	t.Group, t.Dropped, t.ID.Epoch = "", nil, 0
 	res, err := c.Store.Do(ctx, t)
-	return res, c.done(began, "write", err, true)
+	return res, c.done(began, "calls write", err, true)
 }
 
 // done measures a call and explains its error.
@@ -96,6 +96,6 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		}
 		err, status = e, e.Code.HTTPStatus()
 	}
-	c.measures.observe(new([2]string), "calls "+route, status, time.Since(began))
+	c.measures.observe(new([2]string), route, status, time.Since(began))
 	return err
 }

@@ -6,7 +6,7 @@ import "errors"
 // Commit, and its own reads look there first.
 type overlay struct {
 	below   Reader
-	changes *changes // the engine's own, used again by each batch
+	changes *changes // the engine's own, used again by each batch; nil once this one has ended
 	// commit makes the changes, all at once.
 	commit func(*changes) error
 }
@@ -42,8 +42,10 @@ func (b *overlay) Commit() error {
 }
 
 func (b *overlay) Discard() {
-	b.changes.clear()
-	b.changes = new(changes) // the engine's go to the next batch
+	if b.changes != nil {
+		b.changes.clear()
+		b.changes = nil
+	}
 }
 
 // Scan merges the batch's changes with what is below.
