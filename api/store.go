@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -176,8 +177,11 @@ type DroppedLease struct {
 }
 
 // Keys are all keys that t names, each once, sorted. The first is the anchor of its RequestID.
-func (t *Txn) Keys() []Key {
-	ks := make([]Key, 0, len(t.If)+len(t.Then)+len(t.Else))
+func (t *Txn) Keys() []Key { return t.KeysInto(nil) }
+
+// KeysInto is Keys, in the memory of to, whose content is lost.
+func (t *Txn) KeysInto(to []Key) []Key {
+	ks := slices.Grow(to[:0], len(t.If)+len(t.Then)+len(t.Else))
 	for _, c := range t.If {
 		ks = append(ks, c.Key)
 	}
@@ -191,8 +195,11 @@ func (t *Txn) Keys() []Key {
 }
 
 // WrittenKeys are the keys that either branch may change, each once, sorted.
-func (t *Txn) WrittenKeys() []Key {
-	var ks []Key
+func (t *Txn) WrittenKeys() []Key { return t.WrittenKeysInto(nil) }
+
+// WrittenKeysInto is WrittenKeys, in the memory of to, whose content is lost.
+func (t *Txn) WrittenKeysInto(to []Key) []Key {
+	ks := to[:0]
 	for _, b := range [2][]Op{t.Then, t.Else} {
 		for _, o := range b {
 			if o.Writes() {

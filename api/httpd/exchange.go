@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // exchange is one request and its answer. It belongs to one goroutine.
@@ -21,15 +21,14 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	start  time.Time
-	ctx    context.Context // ends with the request's timeout
+	ctx    *deadline.Context // ends with the request's timeout
 	query  url.Values
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
 	status int  // of the answer
 	away   int  // how often in a row it was refused at the door, where its connection is to rest; see rest.go
 	// held are the header values that share one allocation.
-	held     []string
-	patience patience
+	held []string
 	// read is the question of a GET, and keys its key; result is the answer, and entries its entry.
 	read    api.ReadRequest
 	keys    [1]api.Key
@@ -145,8 +144,8 @@ func (x *exchange) body(limit int64, what string) ([]byte, error) {
 	if err := x.reserve(size, limit); err != nil {
 		return nil, err
 	}
-	if deadline, ok := x.ctx.Deadline(); ok {
-		x.readBy(deadline)
+	if until, ok := x.ctx.Deadline(); ok {
+		x.readBy(until)
 	}
 	b, err := readBody(x.r.Body, size, limit)
 	switch {

@@ -162,7 +162,7 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 		x.key = key
 		return res.name, err
 	}
-	defer x.patience.end()
+	defer x.ctx.End()
 	if key != "" {
 		if e := h.atOwner(key, x.r.Method != http.MethodGet && x.r.Method != http.MethodHead, x.asksOwner(), n); e != nil {
 			x.turnAway(e)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // readQuery takes the query apart, refuses what the resource does not know, and starts the request's time.
@@ -29,8 +30,7 @@ func (x *exchange) readQuery(known []string) error {
 			return api.Errorf(api.CodeInvalid, "timeout must be above 0 and at most %v", api.MaxTimeout)
 		}
 	}
-	x.patience.Context, x.patience.until = x.r.Context(), x.start.Add(timeout)
-	x.ctx = &x.patience
+	x.ctx = deadline.With(x.r.Context(), x.start.Add(timeout))
 	return nil
 }
 

@@ -98,7 +98,7 @@ func TestEnterAndLeave(t *testing.T) {
 			})
 		}()
 		send := func() {
-			b := appendMessage(nil, kindRead, 5, func(w *writer) {
+			b := testMessage(nil, kindRead, 5, func(w *writer) {
 				w.uint(0)
 				putRead(w, &api.ReadRequest{Keys: []api.Key{"k"}})
 			})

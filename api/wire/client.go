@@ -46,6 +46,7 @@ type Client struct {
 	deaf  bool             // guarded by mu: the other side takes no new calls
 	cause error            // guarded by mu: why the connection is over; nil while it is not
 
+	ended sync.Pool     // of calls
 	done  chan struct{} // closed when no new calls are taken
 	loops sync.WaitGroup
 }
@@ -54,14 +55,30 @@ var _ api.Store = (*Client)(nil)
 
 // call is one call under way.
 type call struct {
-	number uint64 // of its message in the outbox
-	done   chan struct{}
-	// Set before done is closed:
+	number uint64        // of its message in the outbox
+	done   chan struct{} // told once, by whoever takes the call off the books
+	// Set before done is told:
 	read *api.ReadResult
 	txn  *api.TxnResult
 	err  error
 	// isRead tells what the result is.
 	isRead bool
+}
+
+// newCall is one that ended before, where there is one: its channel costs more than the rest of it.
+func (c *Client) newCall(isRead bool) *call {
+	x, _ := c.ended.Get().(*call)
+	if x == nil {
+		x = &call{done: make(chan struct{}, 1)}
+	}
+	x.isRead = isRead
+	return x
+}
+
+// release gives up a call that is in no books.
+func (c *Client) release(x *call) {
+	*x = call{done: x.done}
+	c.ended.Put(x)
 }
 
 // NewClient begins to use the connection, which is its own from here on. Close it when done.
@@ -96,7 +113,9 @@ func (c *Client) Close() error {
 
 // Read carries a read to the other side.
 func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	x, err := c.run(ctx, kindRead, func(w *writer) {
+	x := c.newCall(true)
+	defer c.release(x)
+	err := c.run(ctx, x, kindRead, func(w *writer) {
 		c.putTimeout(ctx, w)
 		putRead(w, q)
 	})
@@ -108,7 +127,9 @@ func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 
 // Do carries a transaction to the other side.
 func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	x, err := c.run(ctx, kindDo, func(w *writer) {
+	x := c.newCall(false)
+	defer c.release(x)
+	err := c.run(ctx, x, kindDo, func(w *writer) {
 		c.putTimeout(ctx, w)
 		putTxn(w, t)
 	})
@@ -128,19 +149,18 @@ func (c *Client) putTimeout(ctx context.Context, w *writer) {
 }
 
 // run sends a call and waits for its answer.
-func (c *Client) run(ctx context.Context, k kind, body func(w *writer)) (*call, error) {
+func (c *Client) run(ctx context.Context, x *call, k kind, body func(w *writer)) error {
 	if err := ctx.Err(); err != nil {
-		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+		return &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
 	}
-	x := &call{done: make(chan struct{}), isRead: k == kindRead}
 	began := time.Now()
 	id, err := c.begin(x, k, began, body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case <-x.done:
-		return x, x.err
+		return x.err
 	case <-ctx.Done():
 		if c.silent(began) {
 			c.over(errors.New("the other side is silent"))
@@ -190,21 +210,21 @@ func overload(format string, args ...any) *api.Error {
 const retryAfter = 100 * time.Millisecond
 
 // leave ends the wait of a caller whose time is up.
-func (c *Client) leave(ctx context.Context, id uint64, x *call) (*call, error) {
+func (c *Client) leave(ctx context.Context, id uint64, x *call) error {
 	c.mu.Lock()
 	_, under := c.calls[id]
 	delete(c.calls, id)
 	c.mu.Unlock()
 	if !under { // it came in the same instant
 		<-x.done
-		return x, x.err
+		return x.err
 	}
 	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
 	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: ctx.Err()}
 	if x.isRead {
 		e.Code = api.CodeUnavailable
 	}
-	return nil, e
+	return e
 }
 
 // receive takes the answers off the connection until it ends.
@@ -235,7 +255,7 @@ func (c *Client) answered(m *message) error {
 	if x == nil {
 		return nil
 	}
-	defer close(x.done)
+	defer func() { x.done <- struct{}{} }()
 	switch {
 	case m.kind == kindError:
 		x.err = readError(&m.body)
@@ -284,7 +304,7 @@ func (c *Client) over(cause error) {
 	for id, x := range c.calls {
 		delete(c.calls, id)
 		x.err = c.unknown(x, cause)
-		close(x.done)
+		x.done <- struct{}{}
 	}
 }
 

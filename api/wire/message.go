@@ -27,17 +27,16 @@ const MaxMessageBytes = 2*api.MaxTxnBytes + 1<<20
 
 const lengthBytes = 4
 
-// appendMessage appends a message whose body is put by body.
-func appendMessage(b []byte, k kind, id uint64, body func(w *writer)) []byte {
-	start := len(b)
-	w := writer{append(b, 0, 0, 0, 0)}
+// message puts a message, its body put by body.
+func (w *writer) message(k kind, id uint64, body func(w *writer)) {
+	start := len(w.b)
+	w.b = append(w.b, 0, 0, 0, 0)
 	w.byte(byte(k))
 	w.uint(id)
 	if body != nil {
-		body(&w)
+		body(w)
 	}
 	binary.BigEndian.PutUint32(w.b[start:], uint32(len(w.b)-start-lengthBytes))
-	return w.b
 }
 
 // message is one message taken off the connection. Its body is valid until the next one is.
@@ -77,11 +76,15 @@ func (in *inbox) Read(b []byte) (int, error) {
 }
 
 func (in *inbox) next() (message, error) {
-	var length [lengthBytes]byte
-	if _, err := io.ReadFull(in.from, length[:]); err != nil {
+	length, err := in.from.Peek(lengthBytes)
+	if err != nil {
+		if len(length) > 0 && errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
 		return message{}, err
 	}
-	n := binary.BigEndian.Uint32(length[:])
+	n := binary.BigEndian.Uint32(length)
+	_, _ = in.from.Discard(lengthBytes) // they are there
 	if n < 2 || n > in.max {
 		return message{}, malformed(fmt.Sprintf("a message of %d bytes", n))
 	}

@@ -14,7 +14,7 @@ type outbox struct {
 
 	mu     sync.Mutex
 	change sync.Cond // of anything below, by mu
-	buf    []byte    // guarded by mu: what waits
+	w      writer    // guarded by mu: what waits
 	added  uint64    // guarded by mu: messages so far
 	taken  uint64    // guarded by mu: of these, handed to the connection
 	closed bool      // guarded by mu
@@ -46,15 +46,15 @@ func (o *outbox) run(to io.Writer) error {
 // take waits for messages and returns all of them; none where the outbox is closed.
 func (o *outbox) take(spare []byte) []byte {
 	o.mu.Lock()
-	for len(o.buf) == 0 && !o.closed {
+	for len(o.w.b) == 0 && !o.closed {
 		o.change.Wait()
 	}
 	o.mu.Unlock()
 	runtime.Gosched() // those who are about to add something add it first: they were woken by the same packet
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b := o.buf
-	o.buf, o.taken = spare, o.added
+	b := o.w.b
+	o.w.b, o.taken = spare, o.added
 	o.change.Broadcast()
 	return b
 }
@@ -67,7 +67,7 @@ func (o *outbox) tryAdd(k kind, id uint64, body func(w *writer)) (n uint64, err 
 	switch {
 	case o.closed:
 		return 0, errOver
-	case len(o.buf) >= o.max:
+	case len(o.w.b) >= o.max:
 		return 0, overload("%d bytes wait to be sent, the limit", o.max)
 	}
 	return o.append(k, id, body)
@@ -77,7 +77,7 @@ func (o *outbox) tryAdd(k kind, id uint64, body func(w *writer)) (n uint64, err 
 func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.buf) >= o.max && !o.closed {
+	for len(o.w.b) >= o.max && !o.closed {
 		o.change.Wait()
 	}
 	if o.closed {
@@ -88,10 +88,10 @@ func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
 }
 
 func (o *outbox) append(k kind, id uint64, body func(w *writer)) (uint64, error) {
-	before := len(o.buf)
-	o.buf = appendMessage(o.buf, k, id, body)
-	if size := len(o.buf) - before - lengthBytes; size > MaxMessageBytes {
-		o.buf = o.buf[:before]
+	before := len(o.w.b)
+	o.w.message(k, id, body)
+	if size := len(o.w.b) - before - lengthBytes; size > MaxMessageBytes {
+		o.w.b = o.w.b[:before]
 		return 0, api.Errorf(api.CodeTooLarge, "message of %d bytes is over the limit of %d bytes", size, MaxMessageBytes)
 	}
 	o.added++

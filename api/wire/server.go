@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // ServerConfig is what answers the calls of one connection, and how much of it at once. Store is required; zero fields are
@@ -48,14 +49,13 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 	if cfg.MaxAnswerBytes == 0 {
 		cfg.MaxAnswerBytes = 16 << 20
 	}
-	ctx, cancel := context.WithCancel(ctx)
 	s := &server{
-		cfg: cfg, ctx: ctx, cancel: cancel, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]context.CancelFunc{},
+		cfg: cfg, ctx: deadline.With(ctx, time.Time{}), conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},
 		tooMany:  overload("%d calls of the connection are being answered, the limit", cfg.MaxCalls),
 		tooLarge: overload("the calls being answered fill the %d bytes for them", cfg.MaxRequestBytes),
 	}
 	s.putRefusal = func(w *writer) { w.b = append(w.b, s.refusalBody...) }
-	defer context.AfterFunc(ctx, s.cut)()
+	defer context.AfterFunc(s.ctx, s.cut)()
 	s.loops.Go(func() { _ = s.out.run(conn); s.cut() })
 	s.loops.Go(s.drain)
 	err := s.receive()
@@ -66,17 +66,16 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 
 // server is one connection being served.
 type server struct {
-	cfg    ServerConfig
-	ctx    context.Context
-	cancel context.CancelFunc
-	conn   io.ReadWriteCloser
-	out    *outbox
-	bytes  atomic.Int64 // of the requests being answered
+	cfg   ServerConfig
+	ctx   *deadline.Context // what the calls' own are made from
+	conn  io.ReadWriteCloser
+	out   *outbox
+	bytes atomic.Int64 // of the requests being answered
 
 	mu       sync.Mutex
-	draining bool                          // guarded by mu: new calls are refused
-	running  map[uint64]context.CancelFunc // guarded by mu: calls being answered
-	calls    sync.WaitGroup                // added to under mu while not draining
+	draining bool               // guarded by mu: new calls are refused
+	running  map[uint64]*served // guarded by mu: calls being answered
+	calls    sync.WaitGroup     // added to under mu while not draining
 	loops    sync.WaitGroup
 
 	tooMany, tooLarge *api.Error
@@ -90,7 +89,7 @@ type server struct {
 
 // cut ends everything now.
 func (s *server) cut() {
-	s.cancel()
+	s.ctx.End()
 	s.out.close()
 	_ = s.conn.Close() // whatever it says, it is not used any more
 }
@@ -100,7 +99,7 @@ func (s *server) leave() {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
-	s.cancel()
+	s.ctx.End()
 	s.calls.Wait()
 	s.cut()
 }
@@ -167,50 +166,33 @@ func (s *server) take(m *message) error {
 	switch m.kind {
 	case kindRead, kindDo:
 		timeout := readTimeout(&m.body)
-		ctx, end, refusal := s.begin(m.id, asked(m), timeout)
+		x, refusal := s.begin(m.id, asked(m), timeout)
 		if refusal != nil {
 			s.refuse(m.id, refusal)
 			return nil
 		}
-		do, err := s.decode(m)
-		if err != nil {
-			end()
+		if m.kind == kindRead {
+			x.read = readRead(&m.body)
+		} else {
+			x.txn = readTxn(&m.body)
+		}
+		if err := m.end(); err != nil {
+			x.finish()
 			return err
 		}
-		id, isRead := m.id, m.kind == kindRead
-		s.cfg.Workers.start(func() {
-			defer end() // not before the answer: one that waits for room counts
-			put, err := do(ctx)
-			s.answer(id, isRead, put, err)
-		})
+		s.cfg.Workers.start(x.run)
 	case kindCancel:
 		s.mu.Lock()
-		cancel := s.running[m.id]
+		x := s.running[m.id]
 		s.mu.Unlock()
-		if cancel != nil {
-			cancel()
+		if x != nil {
+			x.ctx.End()
 		}
 		return m.end()
 	default:
 		return malformed("an unknown kind of message")
 	}
 	return nil
-}
-
-// decode is what a call asks for.
-func (s *server) decode(m *message) (do func(context.Context) (func(w *writer), error), err error) {
-	if m.kind == kindRead {
-		q := readRead(&m.body)
-		return func(ctx context.Context) (func(w *writer), error) {
-			res, err := s.cfg.Store.Read(ctx, q)
-			return func(w *writer) { putReadResult(w, res) }, err
-		}, m.end()
-	}
-	t := readTxn(&m.body)
-	return func(ctx context.Context) (func(w *writer), error) {
-		res, err := s.cfg.Store.Do(ctx, t)
-		return func(w *writer) { putTxnResult(w, res) }, err
-	}, m.end()
 }
 
 func readTimeout(r *reader) time.Duration {
@@ -221,60 +203,84 @@ func readTimeout(r *reader) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// begin puts a call into the books, until end is called, or refuses it.
-func (s *server) begin(id uint64, a Asked, timeout time.Duration) (ctx context.Context, end func(), refusal *api.Error) {
+// served is a call being answered. One of read and txn is set.
+type served struct {
+	server *server
+	id     uint64
+	bytes  int64
+	ctx    *deadline.Context
+	read   *api.ReadRequest
+	txn    *api.Txn
+}
+
+// begin puts a call into the books, until it finishes, or refuses it.
+func (s *server) begin(id uint64, a Asked, timeout time.Duration) (x *served, refusal *api.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return nil, nil, errDraining
+		return nil, errDraining
 	case len(s.running) >= s.cfg.MaxCalls:
-		return nil, nil, s.tooMany
+		return nil, s.tooMany
 	case s.bytes.Load()+a.Bytes > s.cfg.MaxRequestBytes:
-		return nil, nil, s.tooLarge
+		return nil, s.tooLarge
 	case s.cfg.Enter != nil:
 		if refusal := s.cfg.Enter(a); refusal != nil {
-			return nil, nil, refusal
+			return nil, refusal
 		}
 	}
 	if s.running[id] != nil {
 		if s.cfg.Leave != nil {
 			s.cfg.Leave(a.Bytes)
 		}
-		return nil, nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
+		return nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
 	}
 	s.bytes.Add(a.Bytes)
 	s.calls.Add(1)
-	ctx, cancel := context.WithTimeout(s.ctx, timeout)
-	s.running[id] = cancel
-	return ctx, func() { s.finish(id, a.Bytes, cancel) }, nil
+	x = &served{server: s, id: id, bytes: a.Bytes, ctx: deadline.With(s.ctx, time.Now().Add(timeout))}
+	s.running[id] = x
+	return x, nil
 }
 
 var errDraining = &api.Error{Code: api.CodeUnavailable, Hint: "the node is shutting down"}
 
-func (s *server) finish(id uint64, size int64, cancel context.CancelFunc) {
+func (x *served) finish() {
+	s := x.server
 	defer s.calls.Done()
-	defer cancel()
+	x.ctx.End()
 	if s.cfg.Leave != nil {
-		s.cfg.Leave(size)
+		s.cfg.Leave(x.bytes)
 	}
-	s.bytes.Add(-size)
+	s.bytes.Add(-x.bytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.running, id)
+	delete(s.running, x.id)
+}
+
+// run carries the call out.
+func (x *served) run() {
+	defer x.finish() // not before the answer: one that waits for room counts
+	if x.read != nil {
+		res, err := x.server.cfg.Store.Read(x.ctx, x.read)
+		x.answer(func(w *writer) { putReadResult(w, res) }, err)
+		return
+	}
+	res, err := x.server.cfg.Store.Do(x.ctx, x.txn)
+	x.answer(func(w *writer) { putTxnResult(w, res) }, err)
 }
 
 // answer sends the answer, and waits for room for it.
-func (s *server) answer(id uint64, isRead bool, put func(w *writer), err error) {
+func (x *served) answer(put func(w *writer), err error) {
+	out := x.server.out
 	if err == nil {
-		if err = s.out.add(kindResult, id, put); err == nil {
+		if err = out.add(kindResult, x.id, put); err == nil {
 			return
 		}
-		if !isRead {
+		if x.txn != nil {
 			err = &api.Error{Code: api.CodeAmbiguous, Hint: "it was carried out, but its answer is too long", Err: err}
 		}
 	}
-	_ = s.out.add(kindError, id, errorBody(err)) // errors are short
+	_ = out.add(kindError, x.id, errorBody(err)) // errors are short
 }
 
 // refuse answers a call that was not begun. Where there is no room for that, the caller's own deadline tells.

@@ -380,7 +380,7 @@ func TestAnswersWaitForRoom(t *testing.T) {
 		go func() { ended <- Serve(t.Context(), there, ServerConfig{Store: s, MaxAnswerBytes: 3000, MaxCalls: 20}) }()
 		var b []byte
 		for id := range uint64(100) {
-			b = appendMessage(b, kindRead, id, func(w *writer) { w.uint(0); putRead(w, aRead) })
+			b = testMessage(b, kindRead, id, func(w *writer) { w.uint(0); putRead(w, aRead) })
 		}
 		if _, err := here.Write(b); err != nil {
 			t.Fatal(err)
@@ -419,7 +419,7 @@ func TestDrain(t *testing.T) {
 // TestGarbage ends the connection, and nothing else.
 func TestGarbage(t *testing.T) {
 	message := func(k kind, body ...byte) []byte {
-		return appendMessage(nil, k, 7, func(w *writer) { w.b = append(w.b, body...) })
+		return testMessage(nil, k, 7, func(w *writer) { w.b = append(w.b, body...) })
 	}
 	for name, b := range map[string][]byte{
 		"HTTP": []byte("GET / HTTP/1.1\r\n\r\n"), "empty": {0, 0, 0, 0}, "long": {0xff, 0xff, 0xff, 0xff}, "kind": message(99),
@@ -560,4 +560,11 @@ func BenchmarkCalls(b *testing.B) {
 			calls.Wait()
 		})
 	}
+}
+
+// testMessage appends a message.
+func testMessage(b []byte, k kind, id uint64, body func(w *writer)) []byte {
+	w := writer{b}
+	w.message(k, id, body)
+	return w.b
 }

@@ -33,7 +33,8 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
 func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, groups []*group) {
-	for _, k := range t.WrittenKeys() {
+	var one [1]api.Key // mostly
+	for _, k := range t.WrittenKeysInto(one[:]) {
 		if d, g, held := e.cache.selfDrop(k, e.cfg.Clock); held {
 			dropped, groups = append(dropped, d), append(groups, g)
 		}

@@ -22,14 +22,15 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	written := t.WrittenKeys()
+	var one [1]api.Key // mostly
+	written := t.WrittenKeysInto(one[:])
 	r.latch(l, written)
 	defer r.unlatch(l, written)
 	w := writing{Region: r, lead: l, dropped: t.Dropped}
 	preview := r.cfg.Machine.Preview(t)
 	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
 		if w.turn == nil {
-			w.turn = turnOf(api.TxnRef{Age: t.Age}, written, t.Keys())
+			w.turn = turnOf(api.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
 			defer r.endTurn(l, w.turn)
 			r.queue(l, w.turn)
 		}

@@ -45,7 +45,14 @@ const maxCommandBytes = 63 << 20
 type proposal[R any] struct {
 	command []byte
 	state   atomic.Int32
-	done    chan answer[R] // holds one
+	answer  answer[R]     // set before done is told
+	done    chan struct{} // holds one
+}
+
+// tell answers the proposer, once.
+func (pr *proposal[R]) tell(a answer[R]) {
+	pr.answer = a
+	pr.done <- struct{}{}
 }
 
 type answer[R any] struct {
@@ -69,6 +76,7 @@ type packer[R any] struct {
 	closing <-chan struct{}
 	meters  meters
 
+	ended    sync.Pool // of proposals that were answered: their channels cost more than the rest of them
 	queue    chan *proposal[R]
 	bytes    atomic.Int64 // of the queue
 	slots    chan struct{}
@@ -98,12 +106,20 @@ func newPacker[R any](ra *raft.Raft, l Limits, enqueue time.Duration, closing <-
 func (p *packer[R]) wait() { p.loops.Wait() }
 
 func (p *packer[R]) propose(ctx context.Context, command []byte) answer[R] {
-	pr := &proposal[R]{command: command, done: make(chan answer[R], 1)}
+	pr, _ := p.ended.Get().(*proposal[R])
+	if pr == nil {
+		pr = &proposal[R]{done: make(chan struct{}, 1)}
+	}
+	pr.command = command
 	if err := p.admit(pr); err != nil {
 		return answer[R]{err: err}
 	}
 	select {
-	case a := <-pr.done:
+	case <-pr.done:
+		a := pr.answer
+		pr.command, pr.answer = nil, answer[R]{}
+		pr.state.Store(stateWaiting)
+		p.ended.Put(pr)
 		return a
 	case <-ctx.Done():
 		return p.leave(pr, "the caller's time ran out while the command was under way", ctx.Err())
@@ -132,8 +148,8 @@ func (p *packer[R]) leave(pr *proposal[R], hint string, cause error) answer[R] {
 		return answer[R]{err: &api.Error{Code: api.CodeUnavailable, Op: "propose", Hint: "the command did not enter the log in time", Err: cause}}
 	}
 	select {
-	case a := <-pr.done: // it came in the same instant
-		return a
+	case <-pr.done: // it came in the same instant
+		return pr.answer
 	default:
 		return answer[R]{err: errMaybe("propose", hint, cause)}
 	}
@@ -209,7 +225,7 @@ func (p *packer[R]) complete() {
 		}
 		a := answer[R]{err: outcome("propose", err)}
 		for _, pr := range f.proposals {
-			pr.done <- a
+			pr.tell(a)
 		}
 	}
 }
@@ -218,9 +234,9 @@ func (p *packer[R]) resolve(f flight[R]) {
 	applied, ok := f.future.Response().(*appliedEntry[R])
 	for i, pr := range f.proposals {
 		if ok && len(applied.results) == len(f.proposals) {
-			pr.done <- answer[R]{result: applied.results[i], term: applied.term}
+			pr.tell(answer[R]{result: applied.results[i], term: applied.term})
 		} else { // a fault of the machine: what it did is unknown
-			pr.done <- answer[R]{err: errMaybe("propose", "the machine returned a wrong number of results", nil)}
+			pr.tell(answer[R]{err: errMaybe("propose", "the machine returned a wrong number of results", nil)})
 		}
 	}
 }

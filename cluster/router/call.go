@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // call is one request on its way, over all its attempts. It belongs to one goroutine.
@@ -120,15 +121,15 @@ func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.N
 	if !c.again {
 		return c.send(ctx, node)
 	}
-	var cancel context.CancelFunc
+	var until time.Time
 	if c.timeout > 0 {
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
-	} else {
-		ctx, cancel = context.WithCancel(ctx)
+		until = time.Now().Add(c.timeout)
 	}
-	defer cancel()
-	defer r.hints.watch(g, node, cancel)()
-	return c.send(ctx, node)
+	w := watch{node: node, ctx: deadline.With(ctx, until)}
+	defer w.ctx.End()
+	r.hints.watch(g, &w)
+	defer r.hints.unwatch(g, &w)
+	return c.send(w.ctx, node)
 }
 
 // bePatient waits as a node has asked with err; where too many do already, err is the end of c.

@@ -40,7 +40,8 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 
 // toOwner carries t, which is the router's own, to the group that owns its keys, also when that changes under way.
 func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
-	keys, epoch := t.Keys(), t.ID.Epoch
+	var one [1]api.Key // mostly
+	keys, epoch := t.KeysInto(one[:]), t.ID.Epoch
 	for {
 		m, err := r.placement(ctx, c)
 		if err != nil {

@@ -1,11 +1,11 @@
 package router
 
 import (
-	"context"
 	"slices"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // hints is what the router has learnt about who leads. All of it may be wrong; it costs a detour then.
@@ -20,12 +20,14 @@ type hint struct {
 	met  bool     // node was known once
 	term api.Term // of the newest announcement
 	// under way are the attempts that may be repeated: they end when another node is known to lead.
-	underWay map[*watch]struct{}
+	underWay []*watch
 }
 
+// watch is an attempt at a node that ends when another one is known to lead.
 type watch struct {
-	node   api.NodeID
-	cancel context.CancelFunc
+	node api.NodeID
+	ctx  *deadline.Context
+	at   int // its place among those under way; under the hints' mutex
 }
 
 func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
@@ -33,7 +35,7 @@ func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
 func (h *hints) group(g api.GroupID) *hint {
 	x := h.groups[g]
 	if x == nil {
-		x = &hint{underWay: map[*watch]struct{}{}}
+		x = &hint{}
 		h.groups[g] = x
 	}
 	return x
@@ -65,9 +67,9 @@ func (h *hints) announced(l api.Leads) {
 		return
 	}
 	x.node, x.met, x.term = l.Node, true, l.Term
-	for w := range x.underWay {
+	for _, w := range x.underWay {
 		if w.node != l.Node {
-			w.cancel()
+			w.ctx.End()
 		}
 	}
 }
@@ -91,18 +93,24 @@ func (h *hints) forget(g api.GroupID, node api.NodeID) {
 	}
 }
 
-// watch has cancel called when another node announces that it leads, until the returned function is called.
-func (h *hints) watch(g api.GroupID, node api.NodeID, cancel context.CancelFunc) (stop func()) {
-	w := &watch{node, cancel}
+// watch has the attempt ended when another node announces that it leads, until unwatch.
+func (h *hints) watch(g api.GroupID, w *watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := h.group(g)
-	x.underWay[w] = struct{}{}
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(x.underWay, w)
-	}
+	w.at = len(x.underWay)
+	x.underWay = append(x.underWay, w)
+}
+
+func (h *hints) unwatch(g api.GroupID, w *watch) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.group(g)
+	last := len(x.underWay) - 1
+	x.underWay[w.at] = x.underWay[last]
+	x.underWay[w.at].at = w.at
+	x.underWay[last] = nil
+	x.underWay = x.underWay[:last]
 }
 
 // walk is one call's way over a group's voters: the leader as hinted first, then this node, its region, the others; each
