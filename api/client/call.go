@@ -89,17 +89,18 @@ type failure struct {
 
 // attempt sends the call to one node, which gets at most budget of time for it.
 func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
-	bounded, cancel := context.WithTimeout(ctx, budget)
-	defer cancel()
+	until := time.Now().Add(budget)
 	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
-		s, err := c.stream(bounded, e)
+		s, err := c.stream(ctx, until, e)
 		if err != nil {
 			return nil, c.unanswered(ctx, e, q, err, false)
 		}
 		if s != nil {
-			return c.attemptOn(ctx, bounded, s, e, q)
+			return c.attemptOn(ctx, until, s, e, q)
 		}
 	}
+	bounded, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	var sent sentTrace
 	if q.writes {
 		bounded = sent.watch(bounded)

@@ -87,20 +87,35 @@ func upgrader(given *http.Client) *http.Client {
 }
 
 // stream returns the node's stream; nil, without an error, where calls go to it as plain requests.
-func (c *Client) stream(ctx context.Context, e *endpoint) (*opening, error) {
+func (c *Client) stream(ctx context.Context, until time.Time, e *endpoint) (*opening, error) {
 	o := c.opening(e)
 	if o == nil {
 		return nil, nil
 	}
-	select {
-	case <-o.ready:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := o.wait(ctx, until); err != nil {
+		return nil, err
 	}
 	if o.client == nil {
 		return nil, o.err
 	}
 	return o, nil
+}
+
+// wait returns when it is open or cannot be opened, or with why that was not waited for.
+func (o *opening) wait(ctx context.Context, until time.Time) error {
+	select {
+	case <-o.ready: // mostly
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	select {
+	case <-o.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // opening is the node's present stream, or a new one that is being opened.
@@ -175,15 +190,15 @@ func (s *ended) Close() error {
 }
 
 // attemptOn sends the call over a stream; ctx is the call's, bounded the attempt's.
-func (c *Client) attemptOn(ctx, bounded context.Context, s *opening, e *endpoint, q *call) (*answer, *failure) {
+func (c *Client) attemptOn(ctx context.Context, until time.Time, s *opening, e *endpoint, q *call) (*answer, *failure) {
 	a := &answer{node: s.node}
 	var err error
 	if q.read != nil {
-		a.read, err = s.client.Read(bounded, q.read)
+		a.read, err = s.client.ReadBy(ctx, until, q.read)
 	} else {
 		t := *q.txn
 		t.ID = q.id().request
-		a.txn, err = s.client.Do(bounded, &t)
+		a.txn, err = s.client.DoBy(ctx, until, &t)
 	}
 	switch {
 	case err == nil && q.answeredBy(a):
@@ -193,7 +208,7 @@ func (c *Client) attemptOn(ctx, bounded context.Context, s *opening, e *endpoint
 		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "%s did not say what came of each step", e.base.Host), verdict: elsewhere}
 	case err == nil:
 		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s did not answer what was asked", e.base.Host), verdict: elsewhere}
-	case errors.Is(err, wire.ErrBroken), bounded.Err() != nil:
+	case errors.Is(err, wire.ErrBroken), errors.Is(err, wire.ErrLate):
 		return nil, c.unanswered(ctx, e, q, err, api.CodeOf(err) == api.CodeAmbiguous)
 	}
 	known := *api.AsError(err)

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // ErrBroken is the cause of every error that the connection made, not the other side.
 var ErrBroken = errors.New("the connection is over")
+
+// ErrLate is the cause of every error of a call whose time was up here, or that its caller has given up.
+var ErrLate = errors.New("nobody waits for the answer any more")
 
 var errOver = &api.Error{Code: api.CodeUnavailable, Hint: "not sent", Err: ErrBroken}
 
@@ -46,9 +50,11 @@ type Client struct {
 	deaf  bool             // guarded by mu: the other side takes no new calls
 	cause error            // guarded by mu: why the connection is over; nil while it is not
 
-	ended sync.Pool     // of calls
-	done  chan struct{} // closed when no new calls are taken
-	loops sync.WaitGroup
+	ended sync.Pool // of calls
+	// bounds is what the contexts of calls that have a bound of their own are made from.
+	bounds *deadline.Context
+	done   chan struct{} // closed when no new calls are taken
+	loops  sync.WaitGroup
 }
 
 var _ api.Store = (*Client)(nil)
@@ -96,6 +102,7 @@ func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
 		cfg.Silence = 3 * time.Second
 	}
 	c := &Client{cfg: cfg, conn: conn, out: newOutbox(cfg.MaxBytes), calls: map[uint64]*call{}, done: make(chan struct{})}
+	c.bounds = deadline.With(context.Background(), time.Time{})
 	c.loops.Go(func() { c.over(c.out.run(conn)) })
 	c.loops.Go(func() { c.over(c.receive()) })
 	return c
@@ -113,10 +120,15 @@ func (c *Client) Close() error {
 
 // Read carries a read to the other side.
 func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	return c.ReadBy(ctx, time.Time{}, q)
+}
+
+// ReadBy is Read that ends at that time at the latest, for less than a context of its own costs; zero: ctx alone bounds it.
+func (c *Client) ReadBy(ctx context.Context, until time.Time, q *api.ReadRequest) (*api.ReadResult, error) {
 	x := c.newCall(true)
 	defer c.release(x)
-	err := c.run(ctx, x, kindRead, func(w *writer) {
-		c.putTimeout(ctx, w)
+	err := c.run(ctx, until, x, kindRead, func(w *writer) {
+		c.putTimeout(ctx, until, w)
 		putRead(w, q)
 	})
 	if err != nil {
@@ -127,10 +139,15 @@ func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 
 // Do carries a transaction to the other side.
 func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	return c.DoBy(ctx, time.Time{}, t)
+}
+
+// DoBy is Do that ends at that time at the latest, as ReadBy.
+func (c *Client) DoBy(ctx context.Context, until time.Time, t *api.Txn) (*api.TxnResult, error) {
 	x := c.newCall(false)
 	defer c.release(x)
-	err := c.run(ctx, x, kindDo, func(w *writer) {
-		c.putTimeout(ctx, w)
+	err := c.run(ctx, until, x, kindDo, func(w *writer) {
+		c.putTimeout(ctx, until, w)
 		putTxn(w, t)
 	})
 	if err != nil {
@@ -140,33 +157,45 @@ func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 // putTimeout tells how much time is left, 0 for any.
-func (c *Client) putTimeout(ctx context.Context, w *writer) {
+func (c *Client) putTimeout(ctx context.Context, until time.Time, w *writer) {
 	left := time.Duration(0)
-	if deadline, ok := ctx.Deadline(); ok {
-		left = max(c.cfg.Share(time.Until(deadline)), time.Microsecond)
+	if own, ok := ctx.Deadline(); ok && (until.IsZero() || own.Before(until)) {
+		until = own
+	}
+	if !until.IsZero() {
+		left = max(c.cfg.Share(time.Until(until)), time.Microsecond)
 	}
 	w.uint(uint64(left.Microseconds()))
 }
 
 // run sends a call and waits for its answer.
-func (c *Client) run(ctx context.Context, x *call, k kind, body func(w *writer)) error {
+func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body func(w *writer)) error {
 	if err := ctx.Err(); err != nil {
-		return &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+		return &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: errors.Join(ErrLate, err)}
 	}
 	began := time.Now()
 	id, err := c.begin(x, k, began, body)
 	if err != nil {
 		return err
 	}
+	var late <-chan struct{}
+	if !until.IsZero() {
+		bound := deadline.With(c.bounds, until)
+		defer bound.End()
+		late = bound.Done()
+	}
 	select {
 	case <-x.done:
 		return x.err
+	case <-late:
+		err = context.DeadlineExceeded
 	case <-ctx.Done():
-		if c.silent(began) {
-			c.over(errors.New("the other side is silent"))
-		}
-		return c.leave(ctx, id, x)
+		err = ctx.Err()
 	}
+	if c.silent(began) {
+		c.over(errors.New("the other side is silent"))
+	}
+	return c.leave(err, id, x)
 }
 
 // silent tells whether the end of a call that began then shows that the other side is not there. One that was in more haste
@@ -210,7 +239,7 @@ func overload(format string, args ...any) *api.Error {
 const retryAfter = 100 * time.Millisecond
 
 // leave ends the wait of a caller whose time is up.
-func (c *Client) leave(ctx context.Context, id uint64, x *call) error {
+func (c *Client) leave(cause error, id uint64, x *call) error {
 	c.mu.Lock()
 	_, under := c.calls[id]
 	delete(c.calls, id)
@@ -220,7 +249,7 @@ func (c *Client) leave(ctx context.Context, id uint64, x *call) error {
 		return x.err
 	}
 	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
-	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: ctx.Err()}
+	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: errors.Join(ErrLate, cause)}
 	if x.isRead {
 		e.Code = api.CodeUnavailable
 	}
@@ -306,6 +335,7 @@ func (c *Client) over(cause error) {
 		x.err = c.unknown(x, cause)
 		x.done <- struct{}{}
 	}
+	c.bounds.End() // whoever hears of that first finds the call ended
 }
 
 // unknown is the error of a call that got no answer.

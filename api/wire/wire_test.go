@@ -562,6 +562,34 @@ func BenchmarkCalls(b *testing.B) {
 	}
 }
 
+// TestBounds: a call ends at the bound that it was given, whatever its context says, and the other side is told that one.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told, leave := make(chan time.Duration, 1), make(chan struct{})
+		c := join(t, fake{do: func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) {
+			until, _ := ctx.Deadline()
+			told <- time.Until(until)
+			<-leave
+			return &api.TxnResult{}, nil
+		}}, ServerConfig{}, ClientConfig{})
+		defer close(leave)
+		for _, x := range []struct{ own, bound, want time.Duration }{
+			{time.Minute, time.Second, time.Second}, {time.Second, time.Minute, time.Second},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), x.own)
+			defer cancel()
+			began := time.Now()
+			_, err := c.DoBy(ctx, began.Add(x.bound), aWrite)
+			if took := time.Since(began); took != x.want || !errors.Is(err, api.CodeAmbiguous) || !errors.Is(err, ErrLate) || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("of %v and %v: %v after %v", x.own, x.bound, err, took)
+			}
+			if left := <-told; left != x.want {
+				t.Errorf("of %v and %v the other side is told %v", x.own, x.bound, left)
+			}
+		}
+	})
+}
+
 // testMessage appends a message.
 func testMessage(b []byte, k kind, id uint64, body func(w *writer)) []byte {
 	w := writer{b}
