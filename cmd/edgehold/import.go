@@ -96,7 +96,7 @@ record.`,
 			return runImport(cmd.Context(), t, s, o, args[0])
 		},
 	}
-	cmd.Flags().IntVar(&o.concurrency, "concurrency", 0, "records under way at the same time; 0 is from 512 to 2048, as many as pay")
+	cmd.Flags().IntVar(&o.concurrency, "concurrency", 0, "records under way at the same time; 0 is from 256 to 2048, as many as pay")
 	cmd.Flags().StringVar(&o.resume, "resume", "", "state `FILE` of an interrupted import (default the input's name with .progress)")
 	cmd.Flags().BoolVar(&o.verify, "verify", false, "read everything back at the end and compare")
 	return cmd
@@ -137,10 +137,10 @@ func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // it only gives connections back
-	j.put = func(ctx context.Context, k api.Key, v []byte) error {
-		// What is under way is finished, so that the state file tells all that was done.
-		_, err := c.Put(context.WithoutCancel(ctx), k, v)
+	defer func() { _ = c.Close() }()    // it only gives connections back
+	begun := context.WithoutCancel(ctx) // what is under way is finished, so that the state file tells all that was done
+	j.put = func(k api.Key, v []byte) error {
+		_, err := c.Put(begun, k, v)
 		return err
 	}
 	j.progress = newProgress(t, "import", size)

@@ -20,6 +20,7 @@ const (
 	speedRounds  = 9
 	speedSeconds = 2
 	speedClients = "256"
+	farRecords   = 24_000 // some seconds of them
 )
 
 // BenchmarkImport compares import with the writes of bench on the same planet, round by round in turns; the figures are
@@ -38,9 +39,9 @@ func BenchmarkImport(b *testing.B) {
 		addr := startDev(b, "edge")
 		regions := []string{"us-east", "eu-west", "ap-south"}
 		measure(b, "fixed/s", func() float64 {
-			return importRate(b, addr, writeRecords(b, 8_000, false, regions...), speedClients)
+			return importRate(b, addr, writeRecords(b, farRecords, false, regions...), speedClients)
 		}, func(float64) float64 {
-			return importRate(b, addr, writeRecords(b, 8_000, false, regions...), "0")
+			return importRate(b, addr, writeRecords(b, farRecords, false, regions...), "0")
 		})
 	})
 }

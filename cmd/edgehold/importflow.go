@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -13,47 +14,56 @@ import (
 // were started. start and wait are for one goroutine.
 type flow struct {
 	window  *window
-	work    chan func() // taken by who waits for more: a stack that has grown once is used again
+	work    chan *task // with room, so that a goroutine that is done with one record finds the next
 	running sync.WaitGroup
 
 	mu   sync.Mutex
-	last map[api.Key]chan struct{} // guarded by mu: closed when the newest record under way for the key is finished
+	last map[api.Key]*task // guarded by mu: the newest of each key that is not finished
 }
+
+// task is a record that has been started.
+type task struct {
+	ctx    context.Context
+	key    api.Key
+	bytes  int
+	do     func()
+	before chan struct{} // closed when the one before it of the same key is finished; nil where there is none
+	behind chan struct{} // guarded by the flow's mu: the before of the next; nil where there is none
+}
+
+// readAhead is how many records may be started and wait for a goroutine.
+const readAhead = 512
 
 func newFlow(w *window) *flow {
-	return &flow{window: w, work: make(chan func()), last: map[api.Key]chan struct{}{}}
+	return &flow{window: w, work: make(chan *task, readAhead), last: map[api.Key]*task{}}
 }
 
-// start lets do run, beside others, once there is room and what was started before for the key is finished. It
-// returns once there is room. When ctx has ended nothing more begins; what has begun goes on.
+// start lets do run, beside others, once there is room and what was started before for the key is finished. It returns
+// once that is only a matter of time. When ctx has ended nothing more begins; what has begun goes on.
 func (f *flow) start(ctx context.Context, key api.Key, bytes int, do func()) {
-	if !f.window.take(ctx, bytes) {
-		return
+	f.window.hold(bytes)
+	t := &task{ctx: ctx, key: key, bytes: bytes, do: do}
+	f.queue(t)
+	if f.window.another() {
+		f.running.Go(f.carry)
 	}
-	before, finished := f.queue(key)
-	f.begin(func() {
-		defer f.window.give(bytes)
-		defer f.unqueue(key, finished)
-		if before != nil {
-			<-before
-			if ctx.Err() != nil { // perhaps for the one before, which may take effect yet
-				return
-			}
-		}
-		do()
-	})
+	f.work <- t
 }
 
-// begin has a goroutine do the work, one that waits or a new one.
-func (f *flow) begin(work func()) {
-	select {
-	case f.work <- work:
-	default:
-		f.running.Go(func() {
-			for more := true; more; work, more = <-f.work {
-				work()
-			}
-		})
+// carry carries out tasks until there are no more, or more goroutines do than the window is large.
+func (f *flow) carry() {
+	for t := range f.work {
+		if t.before != nil {
+			<-t.before // it is being carried out: tasks are taken in their order
+		}
+		began := time.Now()
+		if t.ctx.Err() == nil { // else perhaps for the one before, which may take effect yet
+			t.do()
+		}
+		f.unqueue(t)
+		if !f.window.done(t.key, t.bytes, began) {
+			return
+		}
 	}
 }
 
@@ -63,21 +73,25 @@ func (f *flow) wait() {
 	f.running.Wait()
 }
 
-// queue lines a record up behind the one under way for the same key, if any.
-func (f *flow) queue(key api.Key) (before, finished chan struct{}) {
+// queue lines a task up behind the newest of the same key, if any.
+func (f *flow) queue(t *task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, finished = f.last[key], make(chan struct{})
-	f.last[key] = finished
-	return before, finished
+	if last := f.last[t.key]; last != nil {
+		last.behind = make(chan struct{})
+		t.before = last.behind
+	}
+	f.last[t.key] = t
 }
 
-func (f *flow) unqueue(key api.Key, finished chan struct{}) {
+func (f *flow) unqueue(t *task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	close(finished)
-	if f.last[key] == finished {
-		delete(f.last, key)
+	switch {
+	case t.behind != nil:
+		close(t.behind)
+	default:
+		delete(f.last, t.key)
 	}
 }
 

@@ -19,13 +19,13 @@ const (
 	saveEvery   = time.Second
 )
 
-// importJob puts the records of one input. One goroutine reads lines, one parses them and starts a goroutine for each
-// record.
+// importJob puts the records of one input. One goroutine reads lines, one parses them, and those of the flow put
+// the records.
 type importJob struct {
-	name     string // of the input, for errors
-	state    string // the state file; "" keeps none
-	keep     bool   // the state file is kept also at the end
-	put      func(ctx context.Context, k api.Key, v []byte) error
+	name     string                          // of the input, for errors
+	state    string                          // the state file; "" keeps none
+	keep     bool                            // the state file is kept also at the end
+	put      func(k api.Key, v []byte) error // not ended by anything but its time
 	flow     *flow
 	progress *progress
 
@@ -157,7 +157,7 @@ func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCa
 	}
 	size := len(key) + len(value)
 	j.flow.start(ctx, key, size, func() {
-		if err := j.put(ctx, key, value); err != nil {
+		if err := j.put(key, value); err != nil {
 			j.fail(l.number, err, stop)
 			return
 		}

@@ -1,135 +1,122 @@
 package main
 
 import (
-	"context"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // What is under way at once, where --concurrency leaves it to the window.
 const (
-	firstWindow = 512
+	leastWindow = 256      // what a node takes even while its processors cannot keep up
 	mostWindow  = 2048     // half of what a node answers at once
 	windowBytes = 12 << 20 // of keys and values; less than may wait for a stream
 )
 
-const (
-	leastStep = 200 * time.Millisecond // what a rate is measured over
-	pays      = 1.05                   // a window of twice the size is kept where it does this much more
-	restSteps = 4                      // after one that did not pay, until it is tried again
-)
+// mostWays bounds the ways that are told apart; keys beyond share one.
+const mostWays = 64
 
-// window bounds the records under way, by number and by bytes. Where it may grow, it doubles while that makes the rate
-// rise: over a long way more must be under way for the same rate, near by they would only wait longer. take is for one
-// goroutine, give for all.
+// window bounds the records under way, by number and by bytes. Where the number may change it is chosen as BBR does it
+// (Cardwell et al., 2016): twice the rate times the way, which is how long a record takes that waits for no other. So much
+// keeps the way full; of more, no more would be done in a second, they would only wait longer, at last until some are
+// refused. The way is the shortest time that any record of the same first segment took: owners are told apart by it. Where
+// one segment has owners near and far, or moves away, the window is smaller than it could be.
+//
+// hold is for one goroutine, the others for all.
 type window struct {
-	mu          sync.Mutex
-	freed       sync.Cond // of room, by mu
-	count       int       // guarded by mu
-	bytes       int       // guarded by mu
-	fixed       bool      // the size never changes
-	climb       climb     // guarded by mu
-	skip, given int       // guarded by mu: records until the measuring begins; measured so far
-	began       time.Time // guarded by mu: when it did
-	full        bool      // guarded by mu: since then a record had to wait for the number
+	mu      sync.Mutex
+	freed   sync.Cond // of bytes, by mu
+	bytes   int       // guarded by mu
+	running int       // guarded by mu: goroutines that carry records out, one at a time each
+	fixed   bool      // the size never changes
+	size    int       // guarded by mu
+
+	ways map[string]time.Duration // guarded by mu: by first segment
+
+	// Guarded by mu: the records that were done since the size was chosen, what they took in sum, and what their ways are.
+	count     int
+	took, way time.Duration
 }
 
 // newWindow is for size records at once, or where that is 0 for as many as pay.
 func newWindow(size int) *window {
-	w := &window{fixed: size > 0, climb: climb{size: size, most: size}}
+	w := &window{size: size, fixed: size > 0, ways: map[string]time.Duration{}}
 	if size == 0 {
-		w.climb = climb{size: firstWindow, most: mostWindow}
+		w.size = leastWindow
 	}
 	w.freed.L = &w.mu
-	w.skip = w.climb.size
 	return w
 }
 
-// take waits for room for a record of so many bytes; false where ctx ended first. A record is never too large to be alone.
-func (w *window) take(ctx context.Context, bytes int) bool {
+// hold waits for room for so many bytes. A record is never too large to be alone.
+func (w *window) hold(bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.room(bytes) {
-		stop := context.AfterFunc(ctx, func() {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			w.freed.Broadcast()
-		})
-		defer stop()
-		for !w.room(bytes) && ctx.Err() == nil {
-			w.freed.Wait()
-		}
+	for w.bytes > 0 && w.bytes+bytes > windowBytes {
+		w.freed.Wait()
 	}
-	if ctx.Err() != nil {
+	w.bytes += bytes
+}
+
+// another tells whether one more goroutine is to carry records out, and counts it.
+func (w *window) another() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running >= w.size {
 		return false
 	}
-	w.count++
-	w.bytes += bytes
+	w.running++
 	return true
 }
 
-func (w *window) room(bytes int) bool {
-	if w.count >= w.climb.size {
-		w.full = true
-		return false
-	}
-	return w.count == 0 || w.bytes+bytes <= windowBytes
-}
-
-// give makes the room of a record free.
-func (w *window) give(bytes int) {
+// done takes note that a record of so many bytes is done, and when it began. It tells whether the goroutine is to go on;
+// where not, it is counted no more.
+func (w *window) done(key api.Key, bytes int, began time.Time) (goOn bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.count--
 	w.bytes -= bytes
-	w.measure(time.Now)
 	w.freed.Signal()
+	if !w.fixed {
+		w.measure(key, time.Since(began))
+	}
+	if w.running > w.size {
+		w.running--
+		return false
+	}
+	return true
 }
 
-// measure counts a record that is done, and now and then chooses the size anew.
-func (w *window) measure(now func() time.Time) {
-	switch {
-	case w.fixed:
-		return
-	case w.skip > 0: // they were begun under the size before
-		if w.skip--; w.skip == 0 {
-			w.given, w.began, w.full = 0, now(), false
-		}
+// measure takes note of a record that is done, and once as many are as may be under way, chooses the size anew.
+func (w *window) measure(key api.Key, took time.Duration) {
+	way := w.wayOf(key, took)
+	w.count++
+	w.took += took
+	w.way += way
+	if w.count < w.size {
 		return
 	}
-	if w.given++; w.given < w.climb.size {
-		return
-	}
-	took := now().Sub(w.began)
-	if took < leastStep {
-		return
-	}
-	if w.full {
-		w.climb.next(float64(w.given) / took.Seconds())
-	}
-	w.skip = w.climb.size
+	// The rate is size/took, by Little's law.
+	size := 2 * float64(w.size) * float64(w.way) / float64(max(1, w.took))
+	w.size = int(min(mostWindow, max(leastWindow, size)))
+	w.count, w.took, w.way = 0, 0, 0
 }
 
-// climb looks for the size beyond which more does not pay. It comes back to the sizes above now and then, as what pays
-// may change.
-type climb struct {
-	size, most int
-	before     float64 // the rate at half the size, where that is being tried; else 0
-	rest       int     // steps until the next try
-}
-
-// next chooses the next size, given the rate at the present one.
-func (c *climb) next(rate float64) {
-	switch {
-	case c.before > 0 && rate < c.before*pays:
-		c.size /= 2
-		c.before, c.rest = 0, restSteps
-	case c.rest > 0:
-		c.rest--
-	case 2*c.size <= c.most:
-		c.size *= 2
-		c.before = rate
-	default:
-		c.before = 0
+// wayOf is the key's way, now that a record of it took so long.
+func (w *window) wayOf(key api.Key, took time.Duration) time.Duration {
+	segment, _, ok := strings.Cut(string(key), "/")
+	if !ok {
+		segment = ""
 	}
+	way, known := w.ways[segment]
+	if !known && len(w.ways) >= mostWays {
+		segment = ""
+		way, known = w.ways[segment]
+	}
+	if !known || took < way {
+		way = took
+		w.ways[segment] = way
+	}
+	return way
 }

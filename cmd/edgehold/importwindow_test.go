@@ -1,127 +1,163 @@
 package main
 
 import (
-	"context"
-	"math"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 func TestWindowBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, ctx := newWindow(2), t.Context()
-		if !w.take(ctx, windowBytes+1) {
-			t.Fatal("a record that is larger than all the room must be taken alone")
-		}
-		got := make(chan bool, 1)
-		take := func(ctx context.Context, bytes int) { go func() { got <- w.take(ctx, bytes) }() }
-		waits := func(what string) {
+		w := newWindow(2)
+		w.hold(windowBytes + 1) // a record is never too large to be alone
+		held := make(chan bool)
+		hold := func(bytes int) { go func() { w.hold(bytes); held <- true }() }
+		waits := func() {
 			t.Helper()
 			synctest.Wait()
 			select {
-			case ok := <-got:
-				t.Fatalf("%s: take did not wait, %v", what, ok)
+			case <-held:
+				t.Fatal("held beyond the limit")
 			default:
 			}
 		}
-		take(ctx, 1)
-		waits("no bytes")
-		w.give(windowBytes + 1)
-		if !<-got || !w.take(ctx, 1) {
-			t.Fatal("there was room")
+		hold(1)
+		waits()
+		if !w.another() || !w.another() || w.another() {
+			t.Error("two goroutines are to carry records out, and no more")
 		}
-		short, cancel := context.WithCancel(ctx)
-		take(short, 1)
-		waits("no slot")
-		cancel()
-		if <-got {
-			t.Error("taken although the context has ended")
+		if !w.done("k", windowBytes+1, time.Now()) {
+			t.Error("two of two goroutines: they go on")
 		}
-		take(ctx, windowBytes-1)
-		waits("no slot again")
-		w.give(1)
-		if !<-got {
-			t.Error("there was room")
+		<-held
+		hold(windowBytes)
+		waits()
+		w.done("k", 1, time.Now())
+		<-held
+		w.size = 1
+		if w.done("k", windowBytes, time.Now()) || !w.done("k", 0, time.Now()) {
+			t.Error("one of two goroutines must end")
 		}
 	})
 }
 
-// TestWindowGrowsWhereItPays drives the window with a store that takes a while for each record and can do only so many a
-// second: far away it grows to what the way needs, near by it stays.
-func TestWindowGrowsWhereItPays(t *testing.T) {
+// TestWindowFillsTheWay imports into a store that is away and does only so many records a second.
+func TestWindowFillsTheWay(t *testing.T) {
+	const ms = time.Millisecond
 	for _, c := range []struct {
-		name        string
-		away        time.Duration
-		most        float64 // records/s that the store can do
-		size        int     // given to newWindow
-		least, high int
+		name      string
+		away      map[string]time.Duration // by first segment; records take turns
+		rate      int                      // that the store can do in a second
+		given     int                      // to newWindow
+		low, high int
 	}{
-		{"far away", 400 * time.Millisecond, 20_000, 0, mostWindow, mostWindow},
-		{"the store is the bound", time.Millisecond, 3000, 0, firstWindow, 2 * firstWindow}, // it may be trying
-		{"as told", 400 * time.Millisecond, 20_000, 64, 64, 64},
+		{"far away", map[string]time.Duration{"a": 400 * ms}, 20_000, 0, mostWindow, mostWindow},
+		{"the store is the bound", map[string]time.Duration{"a": 5 * ms}, 3000, 0, leastWindow, leastWindow},
+		{"the store is the bound, far away", map[string]time.Duration{"a": 200 * ms}, 3000, 0, 700, 1800}, // 600 fill the way
+		{"near and far", map[string]time.Duration{"a": ms, "b": 130 * ms, "c": 200 * ms}, 5000, 0, 700, 1600},
+		{"one segment near and far", map[string]time.Duration{"a/near": ms, "a/far": 200 * ms}, 5000, 0, leastWindow, leastWindow},
+		{"as told", map[string]time.Duration{"a": 400 * ms}, 20_000, 64, 64, 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWindow(c.size)
-				var running sync.WaitGroup
-				free, until := time.Now(), time.Now().Add(20*time.Second)
-				high := 0
-				for time.Now().Before(until) {
-					if !w.take(t.Context(), 1) {
-						t.Fatal("not taken")
+				f := newFlow(newWindow(c.given))
+				store := &slowStore{each: time.Second / time.Duration(c.rate), free: time.Now()}
+				for i, until := 0, time.Now().Add(20*time.Second); time.Now().Before(until); i++ {
+					for segment, away := range c.away {
+						f.start(t.Context(), api.Key(fmt.Sprint(segment, "/", i)), 1, func() { store.put(away) })
 					}
-					if now := time.Now(); free.Before(now) {
-						free = now
-					}
-					free = free.Add(time.Duration(float64(time.Second) / c.most))
-					d := time.Until(free) + c.away
-					running.Go(func() {
-						time.Sleep(d)
-						w.give(1)
-					})
-					high = max(high, w.now())
 				}
-				running.Wait()
-				if size := w.now(); size < c.least || high < c.least || size > c.high {
-					t.Errorf("the window is %d and was up to %d", size, high)
+				if size := f.window.now(); size < c.low || size > c.high {
+					t.Errorf("the window is %d, want %d to %d", size, c.low, c.high)
+				}
+				f.wait()
+				if store.most > f.window.most() {
+					t.Errorf("%d were under way", store.most)
 				}
 			})
 		})
 	}
 }
 
+// TestWindowFollowsTheInput: the records of a far owner, then those of a near one.
+func TestWindowFollowsTheInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlow(newWindow(0))
+		for _, owner := range []struct {
+			name      string
+			away      time.Duration
+			low, high int
+		}{
+			{"far", 400 * time.Millisecond, mostWindow, mostWindow},
+			{"near", time.Millisecond, leastWindow, leastWindow},
+		} {
+			store := &slowStore{each: time.Second / 6000, free: time.Now()}
+			for i := range 30_000 {
+				f.start(t.Context(), api.Key(fmt.Sprint(owner.name, "/", i)), 1, func() { store.put(owner.away) })
+			}
+			if size := f.window.now(); size < owner.low || size > owner.high {
+				t.Errorf("the window is %d for what is %s", size, owner.name)
+			}
+		}
+		f.wait()
+	})
+}
+
+// TestWaysAreBounded: keys of any number of kinds, those without a segment among them.
+func TestWaysAreBounded(t *testing.T) {
+	w := newWindow(0)
+	for i := range 10 * mostWays {
+		w.wayOf(api.Key(fmt.Sprint("segment", i, "/x")), time.Second)
+		w.wayOf(api.Key(fmt.Sprint(i)), time.Minute)
+	}
+	if len(w.ways) > mostWays+1 {
+		t.Errorf("%d ways", len(w.ways))
+	}
+	if way := w.wayOf("segment0/y", time.Hour); way != time.Second {
+		t.Errorf("the shortest is %v", way)
+	}
+}
+
+// slowStore does one record after the other.
+type slowStore struct {
+	each time.Duration
+
+	mu          sync.Mutex
+	free        time.Time
+	under, most int
+}
+
+// put returns when the record has had its turn and has gone to and fro.
+func (s *slowStore) put(away time.Duration) {
+	s.mu.Lock()
+	s.under++
+	s.most = max(s.most, s.under)
+	if now := time.Now(); s.free.Before(now) {
+		s.free = now
+	}
+	s.free = s.free.Add(s.each)
+	d := time.Until(s.free) + away
+	s.mu.Unlock()
+	time.Sleep(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under--
+}
+
 func (w *window) now() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.climb.size
+	return w.size
 }
 
-// TestClimb: what did not pay is given up, and tried again later.
-func TestClimb(t *testing.T) {
-	c := climb{size: 512, most: 2048}
-	for step, want := range []struct {
-		rate float64
-		size int
-	}{
-		{1000, 1024}, {1900, 2048}, {2500, 2048}, {100, 2048}, // at the most it stays
-	} {
-		if c.next(want.rate); c.size != want.size {
-			t.Fatalf("step %d: %d, want %d", step, c.size, want.size)
-		}
+// most is the most that may ever be under way.
+func (w *window) most() int {
+	if w.fixed {
+		return w.now()
 	}
-	c = climb{size: 512, most: 2048}
-	c.next(1000)
-	if c.next(1000 * math.Nextafter(pays, 0)); c.size != 512 {
-		t.Errorf("it did not pay, and the size is %d", c.size)
-	}
-	for step := range restSteps {
-		if c.next(1000); c.size != 512 {
-			t.Errorf("step %d after it did not pay: %d", step, c.size)
-		}
-	}
-	if c.next(1000); c.size != 1024 {
-		t.Errorf("not tried again: %d", c.size)
-	}
+	return mostWindow
 }
