@@ -36,9 +36,10 @@ type rawStream struct {
 }
 
 const (
-	rawKey   = "here/00000"
-	rawSlots = 1 << 14 // calls under way at once
-	rawError = 5       // the kind of message that an error is
+	rawKey     = "here/00000"
+	rawSlots   = 1 << 14 // calls under way at once
+	rawError   = 5       // the kind of message that an error is
+	rawRefused = 7       // and that of one for several calls
 )
 
 // openRaw opens a stream for requests as ask makes them.
@@ -120,33 +121,49 @@ func (s *rawStream) receive(f *flood, answered func(n int)) error {
 		if err != nil {
 			return err
 		}
-		s.book(f, m[4:])
+		n += s.book(f, m[4:])
 		_, _ = in.Discard(4 + size) // it is there
-		if n++; in.Buffered() < 4 {
+		if in.Buffered() < 4 {
 			answered(n)
 			n = 0
 		}
 	}
 }
 
-func (s *rawStream) book(f *flood, m []byte) {
-	id, n := binary.Uvarint(m[1:])
-	took := time.Duration(time.Now().UnixNano() - s.sent[id%rawSlots].Load())
-	s.under.Add(-1)
-	if m[0] != rawError {
-		f.count(nil, took)
-		return
+// book books a message, and tells how many calls it answers.
+func (s *rawStream) book(f *flood, m []byte) (n int) {
+	id, size := binary.Uvarint(m[1:])
+	if m[0] != rawError && m[0] != rawRefused {
+		s.answered(f, id, nil)
+		return 1
 	}
-	rest := m[1+n:]
+	rest := m[1+size:]
+	number := func() uint64 {
+		x, n := binary.Uvarint(rest)
+		rest = rest[n:]
+		return x
+	}
 	text := func() (t string) {
-		size, n := binary.Uvarint(rest)
-		t, rest = string(rest[n:n+int(size)]), rest[n+int(size):]
+		n := number()
+		t, rest = string(rest[:n]), rest[n:]
 		return t
 	}
 	e := &api.Error{Code: api.Code(text()), Op: text(), Key: api.Key(text()), Hint: text(), Leader: api.NodeID(text())}
-	retry, _ := binary.Uvarint(rest)
-	e.RetryAfter = time.Duration(retry)
-	f.count(e, took)
+	e.RetryAfter = time.Duration(number())
+	number() // of a version
+	number()
+	for s.answered(f, id, e); len(rest) > 0; s.answered(f, id, e) {
+		d, size := binary.Varint(rest)
+		id, rest = id+uint64(d), rest[size:]
+		n++
+	}
+	return n + 1
+}
+
+func (s *rawStream) answered(f *flood, id uint64, err error) {
+	took := time.Duration(time.Now().UnixNano() - s.sent[id%rawSlots].Load())
+	s.under.Add(-1)
+	f.count(err, took)
 }
 
 // rawStreams opens some streams to each node for the puts or reads of a flood.

@@ -65,9 +65,12 @@ func (h *handler) atOwner(k api.Key, writes bool, c api.Consistency, n int64) *a
 // enterCall and leaveCall count a call of a stream as they do a request.
 func (h *handler) enterCall(a wire.Asked) *api.Error {
 	n := h.inFlight.Add(1)
-	e := h.room(n)
-	if e == nil && len(a.Key) != 0 {
+	var e *api.Error
+	if len(a.Key) != 0 { // first: under overload it says no to most, and asks no clock
 		e = h.atOwner(api.Key(a.Key), a.Writes, a.Consistency, n)
+	}
+	if e == nil {
+		e = h.room(n)
 	}
 	if e != nil {
 		h.inFlight.Add(-1)

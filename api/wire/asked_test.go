@@ -85,6 +85,62 @@ func TestRefusedRests(t *testing.T) {
 	})
 }
 
+// TestRefusedTogether: the calls that one read brings and that are refused are told so in one message for each reason, and
+// those among them that are let in are answered.
+func TestRefusedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full, closed := overload("full"), overload("closed")
+		of := map[string]*api.Error{"full": full, "closed": closed}
+		here, there := net.Pipe()
+		done := make(chan error, 1)
+		go func() {
+			done <- Serve(context.Background(), there, ServerConfig{
+				Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return &api.ReadResult{}, nil }},
+				Enter: func(a Asked) *api.Error { return of[string(a.Key)] }, Leave: func(int64) {},
+			})
+		}()
+		var b []byte
+		for _, x := range []struct {
+			id  uint64
+			key api.Key
+		}{{7, "full"}, {300, "full"}, {8, "let in"}, {9, "full"}, {1 << 63, "closed"}, {1, "closed"}} {
+			b = testMessage(b, kindRead, x.id, func(w *writer) {
+				w.uint(0)
+				putRead(w, &api.ReadRequest{Keys: []api.Key{x.key}})
+			})
+		}
+		go func() { _, _ = here.Write(b) }()
+		in := newInbox(here, MaxMessageBytes)
+		got := map[string][]uint64{}
+		messages := 0
+		for n := 0; n < 6; messages++ {
+			m, err := in.next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			why, ids := "answered", []uint64{m.id}
+			if m.kind == kindRefused {
+				var e *api.Error
+				e, ids = readRefused(m)
+				if err := m.end(); err != nil || e.RetryAfter == 0 {
+					t.Fatalf("%v: %+v", err, e)
+				}
+				why = e.Hint
+			}
+			got[why] = append(got[why], ids...)
+			n += len(ids)
+		}
+		want := map[string][]uint64{"full": {7, 300, 9}, "closed": {1 << 63, 1}, "answered": {8}}
+		if !reflect.DeepEqual(got, want) || messages != 3 {
+			t.Errorf("%d messages: %v", messages, got)
+		}
+		_ = here.Close()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestEnterAndLeave: what Enter has let in leaves once, also where its id is taken.
 func TestEnterAndLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -110,13 +166,13 @@ func TestEnterAndLeave(t *testing.T) {
 		go func() {
 			in := newInbox(here, MaxMessageBytes)
 			for m, err := in.next(); err == nil; m, err = in.next() {
-				answered <- m
+				answered <- *m
 			}
 		}()
 		send()
 		<-entered
 		send()
-		if m := <-answered; m.kind != kindError || m.id != 5 {
+		if m := <-answered; m.kind != kindRefused || m.id != 5 {
 			t.Errorf("a second call of the id was answered %+v", m)
 		}
 		synctest.Wait()

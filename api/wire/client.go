@@ -265,7 +265,7 @@ func (c *Client) receive() error {
 			return err
 		}
 		c.got.Add(1)
-		if err := c.answered(&m); err != nil {
+		if err := c.answered(m); err != nil {
 			return err
 		}
 	}
@@ -273,9 +273,12 @@ func (c *Client) receive() error {
 
 // answered hands an answer to its caller, if that still waits.
 func (c *Client) answered(m *message) error {
-	if m.kind == kindGoodbye {
+	switch m.kind {
+	case kindGoodbye:
 		c.goodbye()
 		return m.end()
+	case kindRefused:
+		return c.refused(m)
 	}
 	c.mu.Lock()
 	x := c.calls[m.id]
@@ -300,6 +303,25 @@ func (c *Client) answered(m *message) error {
 		x.err = c.unknown(x, err)
 	}
 	return err
+}
+
+// refused tells those whose calls were.
+func (c *Client) refused(m *message) error {
+	reason, ids := readRefused(m)
+	if err := m.end(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, id := range ids {
+		if x := c.calls[id]; x != nil {
+			delete(c.calls, id)
+			own := *reason
+			x.err = &own
+			x.done <- struct{}{}
+		}
+	}
+	return nil
 }
 
 // goodbye stops new calls.

@@ -13,6 +13,7 @@
 //	down  4 result  ReadResult or TxnResult, as the call was
 //	      5 error   Error
 //	      6 goodbye no body, id 0: new calls are not taken any more, those under way are answered
+//	      7 refused Error, for the call and for others: of each the difference of its id to the one before, zigzag
 //
 // The sides agree on [Version] before, in a way of their own: over HTTP by an Upgrade to [Protocol]. A message that cannot
 // be read ends the connection.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ const (
 	kindResult  kind = 4
 	kindError   kind = 5
 	kindGoodbye kind = 6
+	kindRefused kind = 7
 )
 
 // MaxMessageBytes bounds one message: the largest transaction, with what its results add.
@@ -39,7 +39,7 @@ func (w *writer) message(k kind, id uint64, body func(w *writer)) {
 	binary.BigEndian.PutUint32(w.b[start:], uint32(len(w.b)-start-lengthBytes))
 }
 
-// message is one message taken off the connection. Its body is valid until the next one is.
+// message is one message taken off the connection. It is valid until the next one is.
 type message struct {
 	kind kind
 	id   uint64
@@ -47,13 +47,14 @@ type message struct {
 	body reader
 }
 
-// inbox takes messages off a connection.
+// inbox takes messages off a connection, without copying them. It belongs to one goroutine.
 type inbox struct {
-	conn io.Reader
-	more bool // the last read of the connection brought all that was asked for: there may be more
-	from *bufio.Reader
-	max  uint32 // bytes of a message
-	buf  []byte
+	conn     io.Reader
+	max      uint32 // bytes of a message
+	buf      []byte
+	from, to int  // what has been read and not been taken, of buf
+	more     bool // the last read of the connection brought all that was asked for: there may be more
+	got      message
 }
 
 // readBufferBytes is how much one read of the connection may bring; maxKeptBytes the largest buffer that outlives its message.
@@ -63,66 +64,62 @@ const (
 )
 
 func newInbox(r io.Reader, limit int) *inbox {
-	in := &inbox{conn: r, max: uint32(limit)}
-	in.from = bufio.NewReaderSize(in, readBufferBytes)
-	return in
+	return &inbox{conn: r, max: uint32(limit), buf: make([]byte, readBufferBytes)}
 }
 
-// Read reads from the connection, for from.
-func (in *inbox) Read(b []byte) (int, error) {
-	n, err := in.conn.Read(b)
-	in.more = n == len(b)
-	return n, err
-}
-
-func (in *inbox) next() (message, error) {
-	length, err := in.from.Peek(lengthBytes)
+func (in *inbox) next() (*message, error) {
+	head, err := in.peek(lengthBytes)
 	if err != nil {
-		if len(length) > 0 && errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return message{}, err
+		return nil, err
 	}
-	n := binary.BigEndian.Uint32(length)
-	_, _ = in.from.Discard(lengthBytes) // they are there
+	n := binary.BigEndian.Uint32(head)
 	if n < 2 || n > in.max {
-		return message{}, malformed(fmt.Sprintf("a message of %d bytes", n))
+		return nil, malformed(fmt.Sprintf("a message of %d bytes", n))
 	}
-	b, err := in.take(int(n))
+	whole, err := in.peek(lengthBytes + int(n))
 	if err != nil {
-		return message{}, err
+		return nil, err
 	}
-	m := message{kind: kind(b[0]), size: int(n), body: reader{b: b[1:]}}
+	in.from += len(whole)
+	b := whole[lengthBytes:]
+	m := &in.got
+	*m = message{kind: kind(b[0]), size: int(n), body: reader{b: b[1:]}}
 	m.id = m.body.uint()
 	if m.body.bad != "" {
-		return message{}, malformed(m.body.bad)
+		return nil, malformed(m.body.bad)
 	}
 	return m, nil
 }
 
 // ready tells whether next need not wait.
 func (in *inbox) ready() bool {
-	n := in.from.Buffered()
-	if n < lengthBytes {
-		return false
-	}
-	length, err := in.from.Peek(lengthBytes)
-	return err == nil && n-lengthBytes >= int(binary.BigEndian.Uint32(length))
+	n := in.to - in.from
+	return n >= lengthBytes && n-lengthBytes >= int(binary.BigEndian.Uint32(in.buf[in.from:]))
 }
 
-// take returns the next n bytes, in a buffer that the next call uses again.
-func (in *inbox) take(n int) ([]byte, error) {
-	if cap(in.buf) < n || cap(in.buf) > maxKeptBytes {
-		in.buf = make([]byte, max(n, 4<<10))
-	}
-	b := in.buf[:n]
-	if _, err := io.ReadFull(in.from, b); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+// peek returns the next n bytes, which it reads where they are not there.
+func (in *inbox) peek(n int) ([]byte, error) {
+	for in.to-in.from < n {
+		in.makeRoom(n)
+		got, err := in.conn.Read(in.buf[in.to:])
+		in.more = in.to+got == len(in.buf)
+		if in.to += got; err != nil && in.to-in.from < n {
+			if errors.Is(err, io.EOF) && in.to > in.from {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
 		}
-		return nil, err
 	}
-	return b, nil
+	return in.buf[in.from : in.from+n], nil
+}
+
+// makeRoom makes room for n bytes in a row, of which some are not there yet.
+func (in *inbox) makeRoom(n int) {
+	held, to := in.buf[in.from:in.to], in.buf
+	if len(to) < n || len(to) > max(n, maxKeptBytes) {
+		to = make([]byte, max(n, readBufferBytes))
+	}
+	in.from, in.to, in.buf = 0, copy(to, held), to
 }
 
 // end is an error unless the whole body has been read, and nothing in it was wrong.

@@ -54,7 +54,6 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 		tooMany:  overload("%d calls of the connection are being answered, the limit", cfg.MaxCalls),
 		tooLarge: overload("the calls being answered fill the %d bytes for them", cfg.MaxRequestBytes),
 	}
-	s.putRefusal = func(w *writer) { w.b = append(w.b, s.refusalBody...) }
 	defer context.AfterFunc(s.ctx, s.cut)()
 	s.loops.Go(func() { _ = s.out.run(conn); s.cut() })
 	s.loops.Go(s.drain)
@@ -79,12 +78,7 @@ type server struct {
 	loops    sync.WaitGroup
 
 	tooMany, tooLarge *api.Error
-	// How many calls were refused since the last rest, the newest refusal, and how it is told: the same one is told again and
-	// again. They belong to receive.
-	refused     int
-	refusal     *api.Error
-	refusalBody []byte
-	putRefusal  func(w *writer)
+	refused           refusals // it belongs to receive
 }
 
 // cut ends everything now.
@@ -123,12 +117,12 @@ func (s *server) drain() {
 func (s *server) receive() error {
 	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
 	for {
-		if s.refused >= restAfter && !in.ready() && (!in.more || s.refused >= mostRefused) {
-			s.rest()
+		if !in.ready() {
+			s.beforeRead(in)
 		}
 		m, err := in.next()
 		if err == nil {
-			err = s.take(&m)
+			err = s.take(m)
 		}
 		switch {
 		case err == nil:
@@ -140,27 +134,6 @@ func (s *server) receive() error {
 	}
 }
 
-const (
-	// restAfter calls of a connection that were refused it is not read from for restFor. What comes meanwhile is read at once
-	// and answered at once then: that costs less for each, and bounds what a connection can cost that is refused and does not
-	// care, while those that do care come back much later.
-	restAfter = 8
-	restFor   = 10 * time.Millisecond
-	// mostRefused are refused between two rests where the connection brings ever more; else all that has come is.
-	mostRefused = 512
-)
-
-// rest waits before more is read.
-func (s *server) rest() {
-	s.refused = 0
-	t := time.NewTimer(restFor)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.ctx.Done():
-	}
-}
-
 // take begins what a message asks for. One that is refused is not even decoded: to say no must cost little.
 func (s *server) take(m *message) error {
 	switch m.kind {
@@ -168,7 +141,7 @@ func (s *server) take(m *message) error {
 		timeout := readTimeout(&m.body)
 		x, refusal := s.begin(m.id, asked(m), timeout)
 		if refusal != nil {
-			s.refuse(m.id, refusal)
+			s.refused.add(s.out, m.id, refusal)
 			return nil
 		}
 		if m.kind == kindRead {
@@ -281,17 +254,6 @@ func (x *served) answer(put func(w *writer), err error) {
 		}
 	}
 	_ = out.add(kindError, x.id, errorBody(err)) // errors are short
-}
-
-// refuse answers a call that was not begun. Where there is no room for that, the caller's own deadline tells.
-func (s *server) refuse(id uint64, refusal *api.Error) {
-	s.refused++
-	if s.refusal != refusal {
-		w := writer{s.refusalBody[:0]}
-		putError(&w, refusal)
-		s.refusal, s.refusalBody = refusal, w.b
-	}
-	_, _ = s.out.tryAdd(kindError, id, s.putRefusal)
 }
 
 func errorBody(err error) func(w *writer) {
