@@ -72,6 +72,15 @@ type conn struct {
 // accepted is the connection under what cmux makes of it.
 func accepted(c net.Conn) *conn { return c.(*cmux.MuxConn).Conn.(*conn) }
 
+// sorted is a connection as its lane hands it out.
+type sorted struct {
+	*cmux.MuxConn
+	under net.Conn
+}
+
+// NetConn is the connection as it was accepted, for its socket: what is read from it may be missing at the lane's.
+func (s sorted) NetConn() net.Conn { return s.under }
+
 func (c *conn) Close() error {
 	c.p.matched(c)
 	c.mu.Lock()

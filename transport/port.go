@@ -256,7 +256,7 @@ func (p *Port) readName(c net.Conn) (string, error) {
 func (p *Port) deliver(l *Lane, c net.Conn) {
 	own := accepted(c)
 	p.matched(own)
-	if !l.take(own, c) {
+	if !l.take(own, sorted{c.(*cmux.MuxConn), own.Conn}) {
 		_ = c.Close()
 	}
 }

@@ -97,6 +97,9 @@ func (c *retellingConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// NetConn is the connection under it, for its socket.
+func (c *retellingConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite lets net/http say that nothing follows a refusal, before it closes the connection.
 func (c *retellingConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

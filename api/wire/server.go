@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -50,7 +51,8 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 		cfg.MaxAnswerBytes = 16 << 20
 	}
 	s := &server{
-		cfg: cfg, ctx: deadline.With(ctx, time.Time{}), conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},
+		cfg: cfg, ctx: deadline.With(ctx, time.Time{}), conn: conn, socket: quietly(conn),
+		out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},
 		tooMany:  overload("%d calls of the connection are being answered, the limit", cfg.MaxCalls),
 		tooLarge: overload("the calls being answered fill the %d bytes for them", cfg.MaxRequestBytes),
 	}
@@ -78,7 +80,8 @@ type server struct {
 	loops    sync.WaitGroup
 
 	tooMany, tooLarge *api.Error
-	refused           refusals // it belongs to receive
+	socket            syscall.RawConn // of conn; may be nil
+	refused           refusals        // it belongs to receive
 }
 
 // cut ends everything now.

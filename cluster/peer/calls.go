@@ -187,6 +187,9 @@ func (s served) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 // patient is a connection whose other end has a bounded time to take what is written.
 type patient struct{ net.Conn }
 
+// NetConn is the connection under it, for its socket.
+func (l *patient) NetConn() net.Conn { return l.Conn }
+
 func (l *patient) Write(b []byte) (int, error) {
 	_ = l.SetWriteDeadline(time.Now().Add(callsWriteTimeout)) // where a connection knows none, there is none to set
 	return l.Conn.Write(b)
