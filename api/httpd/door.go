@@ -66,8 +66,8 @@ func (h *handler) atOwner(k api.Key, writes bool, c api.Consistency, n int64) *a
 func (h *handler) enterCall(a wire.Asked) *api.Error {
 	n := h.inFlight.Add(1)
 	var e *api.Error
-	if len(a.Key) != 0 { // first: under overload it says no to most, and asks no clock
-		e = h.atOwner(api.Key(a.Key), a.Writes, a.Consistency, n)
+	if a.Key != "" { // first: under overload it says no to most, and asks no clock
+		e = h.atOwner(a.Key, a.Writes, a.Consistency, n)
 	}
 	if e == nil {
 		e = h.room(n)

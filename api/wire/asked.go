@@ -1,14 +1,18 @@
 package wire
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"unsafe"
+
+	"github.com/edgehold/edgehold/api"
+)
 
 // Asked is what is known of a call before it is taken apart: enough to refuse it at next to no cost.
 type Asked struct {
 	// Bytes is the size of its message.
 	Bytes int64
-	// Key is the first key that the call names; it is valid until Enter returns. nil where it names none, or none that can be
-	// told.
-	Key []byte
+	// Key is the first key that the call names; it is valid until Enter returns, and not to be kept. "" where it names none,
+	// or none that can be told.
+	Key api.Key
 	// Writes: it is a transaction. Else Consistency is the read's.
 	Writes      bool
 	Consistency api.Consistency
@@ -19,7 +23,7 @@ func asked(m *message) Asked {
 	a := Asked{Bytes: int64(m.size), Writes: m.kind == kindDo}
 	r := m.body // a copy: what is read of it here is read again
 	if a.Writes {
-		a.Key = firstKey(&r)
+		a.Key = shared(firstKey(&r))
 	} else {
 		for i := range r.uint() {
 			k := r.take(r.uint())
@@ -27,16 +31,19 @@ func asked(m *message) Asked {
 				break
 			}
 			if i == 0 {
-				a.Key = k
+				a.Key = shared(k)
 			}
 		}
 		a.Consistency = api.Consistency(r.byte())
 	}
 	if r.bad != "" {
-		a.Key = nil // whoever decodes it will say so
+		a.Key = "" // whoever decodes it will say so
 	}
 	return a
 }
+
+// shared is b as a key, without a copy for each call that is refused.
+func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b), len(b))) }
 
 // firstKey is the key of a transaction's first condition, or where there is none of its first step.
 func firstKey(r *reader) []byte {

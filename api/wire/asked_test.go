@@ -23,13 +23,13 @@ func TestAsked(t *testing.T) {
 	}{
 		{"a read of several keys", kindRead, func(w *writer) {
 			putRead(w, &api.ReadRequest{Keys: []api.Key{"a", "b", "c"}, Consistency: api.Quorum})
-		}, Asked{Key: []byte("a"), Consistency: api.Quorum}},
+		}, Asked{Key: "a", Consistency: api.Quorum}},
 		{"a read of nothing", kindRead, func(w *writer) { putRead(w, &api.ReadRequest{}) }, Asked{}},
-		{"a write", kindDo, func(w *writer) { putTxn(w, &api.Txn{Then: []api.Op{put}}) }, Asked{Key: []byte("step"), Writes: true}},
+		{"a write", kindDo, func(w *writer) { putTxn(w, &api.Txn{Then: []api.Op{put}}) }, Asked{Key: "step", Writes: true}},
 		{"a condition comes first", kindDo, func(w *writer) {
 			putTxn(w, &api.Txn{If: []api.Cond{{Key: "condition"}}, Then: []api.Op{put}})
-		}, Asked{Key: []byte("condition"), Writes: true}},
-		{"everything", kindDo, func(w *writer) { putTxn(w, full) }, Asked{Key: []byte(full.If[0].Key), Writes: true}},
+		}, Asked{Key: "condition", Writes: true}},
+		{"everything", kindDo, func(w *writer) { putTxn(w, full) }, Asked{Key: full.If[0].Key, Writes: true}},
 		{"only else", kindDo, func(w *writer) { putTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Writes: true}},
 	} {
 		w := writer{}
@@ -43,7 +43,7 @@ func TestAsked(t *testing.T) {
 			t.Errorf("%s: what was looked at is gone", x.name)
 		}
 		for n := range w.b { // cut off anywhere it names the key, or none
-			if got := asked(&message{kind: x.kind, body: reader{b: w.b[:n]}}); got.Key != nil && string(got.Key) != string(x.want.Key) {
+			if got := asked(&message{kind: x.kind, body: reader{b: w.b[:n]}}); got.Key != "" && got.Key != x.want.Key {
 				t.Errorf("%s: %d bytes of it name %q", x.name, n, got.Key)
 			}
 		}
