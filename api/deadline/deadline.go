@@ -13,7 +13,8 @@ import (
 // another are a tree. It is safe for concurrent use.
 type Context struct {
 	from  context.Context // what it was made from
-	until time.Time       // zero: no deadline of its own
+	until time.Time       // zero: no deadline
+	lent  bool            // until is that of from, which ends it then: so whoever sees it end sees from ended
 	tree  *tree
 	up    *Context // from, where that is one of ours
 
@@ -46,25 +47,30 @@ const coarse = time.Millisecond
 // Whoever makes it calls its End when the call is over.
 func With(from context.Context, until time.Time) *Context {
 	if up, ok := from.(*Context); ok {
-		if until.IsZero() || !up.until.IsZero() && up.until.Before(until) {
+		lent := until.IsZero() || !up.until.IsZero() && !up.until.After(until)
+		if lent {
 			until = up.until
 		}
-		return &Context{from: from, until: until, tree: up.tree, up: up}
+		return &Context{from: from, until: until, lent: lent, tree: up.tree, up: up}
 	}
-	if own, ok := from.Deadline(); ok && (until.IsZero() || own.Before(until)) {
+	own, lent := from.Deadline()
+	if lent = lent && (until.IsZero() || !own.After(until)); lent {
 		until = own
 	}
 	root := &struct {
 		c Context
 		t tree
 	}{}
-	root.c = Context{from: from, until: until, tree: &root.t}
+	root.c = Context{from: from, until: until, lent: lent, tree: &root.t}
 	root.t.root = &root.c
 	return &root.c
 }
 
 // Deadline implements context.Context.
 func (c *Context) Deadline() (time.Time, bool) { return c.until, !c.until.IsZero() }
+
+// timed tells whether it ends at a time by itself.
+func (c *Context) timed() bool { return !c.lent && !c.until.IsZero() }
 
 // Value is that of the context that it was made from.
 func (c *Context) Value(key any) any { return c.from.Value(key) }
@@ -79,7 +85,7 @@ func (c *Context) Err() error {
 		return err
 	case c.from.Err() != nil:
 		c.end(c.from.Err())
-	case !c.until.IsZero() && !time.Now().Before(c.until):
+	case c.timed() && !time.Now().Before(c.until):
 		c.end(context.DeadlineExceeded)
 	default:
 		return nil

@@ -12,6 +12,10 @@ func (c *Context) tie() {
 	}
 	c.tied = true
 	if c.up == nil {
+		if err := c.from.Err(); err != nil {
+			c.over(err)
+			return
+		}
 		if c.from.Done() != nil {
 			c.tree.untie = context.AfterFunc(c.from, func() { c.end(c.from.Err()) })
 		}
@@ -21,7 +25,7 @@ func (c *Context) tie() {
 	} else {
 		c.link()
 	}
-	c.tree.ringAt(c.until)
+	c.ringIn()
 }
 
 func (c *Context) link() {
@@ -86,11 +90,15 @@ func (t *tree) stop() {
 	}
 }
 
+// ringIn has the timer ring in time for c.
+func (c *Context) ringIn() {
+	if c.timed() {
+		c.tree.ringAt(c.until)
+	}
+}
+
 // ringAt has the timer ring then, or sooner.
 func (t *tree) ringAt(at time.Time) {
-	if at.IsZero() {
-		return
-	}
 	if soonest := t.rang.Add(coarse); at.Before(soonest) {
 		at = soonest
 	}
@@ -118,11 +126,11 @@ func (c *Context) look(now time.Time) {
 	switch {
 	case c.err != nil:
 		return
-	case !c.until.IsZero() && !now.Before(c.until):
+	case c.timed() && !now.Before(c.until):
 		c.over(context.DeadlineExceeded)
 		return
 	}
-	c.tree.ringAt(c.until)
+	c.ringIn()
 	for x := c.first; x != nil; {
 		next := x.right
 		x.look(now)
