@@ -189,7 +189,7 @@ func (s *ended) Close() error {
 	return s.ReadWriteCloser.Close()
 }
 
-// attemptOn sends the call over a stream; ctx is the call's, bounded the attempt's.
+// attemptOn sends the call over a stream; ctx is the call's, until bounds the attempt.
 func (c *Client) attemptOn(ctx context.Context, until time.Time, s *opening, e *endpoint, q *call) (*answer, *failure) {
 	a := &answer{node: s.node}
 	var err error

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -170,10 +171,17 @@ func (c *Client) putTimeout(ctx context.Context, until time.Time, w *writer) {
 
 // run sends a call and waits for its answer.
 func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body func(w *writer)) error {
-	if err := ctx.Err(); err != nil {
-		return &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: errors.Join(ErrLate, err)}
-	}
 	began := time.Now()
+	if own, ok := ctx.Deadline(); ok && !own.After(until) {
+		until = time.Time{} // ctx ends it, and its caller is to find that ended
+	}
+	err := ctx.Err()
+	if err == nil && !until.IsZero() && !began.Before(until) {
+		err = context.DeadlineExceeded
+	}
+	if err != nil {
+		return &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: fmt.Errorf("%w: %w", ErrLate, err)}
+	}
 	id, err := c.begin(x, k, began, body)
 	if err != nil {
 		return err
@@ -249,7 +257,7 @@ func (c *Client) leave(cause error, id uint64, x *call) error {
 		return x.err
 	}
 	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
-	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: errors.Join(ErrLate, cause)}
+	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: fmt.Errorf("%w: %w", ErrLate, cause)}
 	if x.isRead {
 		e.Code = api.CodeUnavailable
 	}
