@@ -35,14 +35,15 @@ type window struct {
 
 	ways map[string]time.Duration // guarded by mu: by first segment
 
-	// Guarded by mu: the records that were done since the size was chosen, what they took in sum, and what their ways are.
-	count     int
-	took, way time.Duration
+	// Guarded by mu: when the size was chosen, the records that were done since, and what their ways are in sum.
+	since time.Time
+	count int
+	way   time.Duration
 }
 
 // newWindow is for size records at once, or where that is 0 for as many as pay.
 func newWindow(size int) *window {
-	w := &window{size: size, fixed: size > 0, ways: map[string]time.Duration{}}
+	w := &window{size: size, fixed: size > 0, since: time.Now(), ways: map[string]time.Duration{}}
 	if size == 0 {
 		w.size = leastWindow
 	}
@@ -92,15 +93,14 @@ func (w *window) done(key api.Key, bytes int, began time.Time) (goOn bool) {
 func (w *window) measure(key api.Key, took time.Duration) {
 	way := w.wayOf(key, took)
 	w.count++
-	w.took += took
 	w.way += way
 	if w.count < w.size {
 		return
 	}
-	// The rate is size/took, by Little's law.
-	size := 2 * float64(w.size) * float64(w.way) / float64(max(1, w.took))
+	now := time.Now()
+	size := 2 * float64(w.way) / float64(max(1, now.Sub(w.since))) // the rate is count/since, the way way/count
 	w.size = int(min(mostWindow, max(leastWindow, size)))
-	w.count, w.took, w.way = 0, 0, 0
+	w.since, w.count, w.way = now, 0, 0
 }
 
 // wayOf is the key's way, now that a record of it took so long.

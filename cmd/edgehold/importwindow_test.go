@@ -161,3 +161,19 @@ func (w *window) most() int {
 	}
 	return mostWindow
 }
+
+// TestWindowOfASlowInput: where the input brings little, the window has no reason to grow.
+func TestWindowOfASlowInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlow(newWindow(0))
+		store := &slowStore{each: time.Millisecond / 10, free: time.Now()}
+		for i := range 5000 {
+			f.start(t.Context(), api.Key(fmt.Sprint("a/", i)), 1, func() { store.put(10 * time.Millisecond) })
+			time.Sleep(5 * time.Millisecond)
+		}
+		if size := f.window.now(); size != leastWindow {
+			t.Errorf("the window is %d for two records at once", size)
+		}
+		f.wait()
+	})
+}
