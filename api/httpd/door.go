@@ -101,7 +101,7 @@ func (x *exchange) asksOwner() api.Consistency {
 // turnAway answers with a refusal for load.
 func (x *exchange) turnAway(e *api.Error) {
 	if c := x.connection(); c != nil {
-		x.away = c.away.refused(x.start, e.RetryAfter)
+		x.away = c.away.refused(x.start)
 	}
 	t := x.door.told[x.away].Load()
 	if t == nil || t.err != e {
@@ -120,9 +120,10 @@ func (x *exchange) turnAway(e *api.Error) {
 
 var problemContent = []string{"application/problem+json"}
 
-// newTurnedAway tells to stay away for as long as e says, after the rest of the level.
+// newTurnedAway tells to stay away for as long as e says, at least stayAway, after the rest of the level.
 func newTurnedAway(e *api.Error, level int) *turnedAway {
 	longer := *e
+	longer.RetryAfter = max(longer.RetryAfter, stayAway)
 	if level > 0 {
 		longer.RetryAfter += restsOf[level-1]
 	}

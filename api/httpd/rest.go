@@ -10,8 +10,12 @@ import (
 // again well before the time that was told, rests: the refusal is sent at once, and tells to stay away for longer, but what
 // comes next is not read for a while. One that is served, or waits as told, does not rest.
 
-// restsOf is how long a connection rests that comes again too early once, twice, and more often.
-var restsOf = [...]time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+// stayAway is the least that is told: the header has whole seconds. Who waits as told waits at least half of it: a busy node
+// sees only then that a request has come, not when it did.
+const stayAway = time.Second
+
+// restsOf is how long a connection rests that comes again too early once, and more often. Clients wait for five seconds, many of them.
+var restsOf = [...]time.Duration{3 * time.Second, 4 * time.Second}
 
 // away is what a connection knows of its refusals. It belongs to the goroutine that answers its requests.
 type away struct {
@@ -28,9 +32,8 @@ func (a *away) begun() {
 	a.now = false
 }
 
-// refused notes that the request that came at t is, with told as the time to wait: level is how often in a row it came too
-// early, as far as rests differ.
-func (a *away) refused(t time.Time, told time.Duration) (level int) {
+// refused notes that the request that came at t is: level is how often in a row it came too early, as far as rests differ.
+func (a *away) refused(t time.Time) (level int) {
 	a.now = true
 	var rest time.Duration
 	if t.Before(a.early) {
@@ -39,7 +42,7 @@ func (a *away) refused(t time.Time, told time.Duration) (level int) {
 	} else {
 		a.rests = 0
 	}
-	a.early = t.Add(rest + told/2)
+	a.early = t.Add(rest + stayAway/2)
 	return a.rests
 }
 

@@ -49,21 +49,20 @@ func TestRests(t *testing.T) {
 			}
 		}
 		ask(503, "1", 0)
-		ask(503, "2", 0) // too early: now it rests
-		ask(503, "3", time.Second)
-		ask(503, "5", 2*time.Second)
+		ask(503, "4", 0) // too early: now it rests
+		ask(503, "5", 3*time.Second)
 		ask(503, "5", 4*time.Second)
 		time.Sleep(5 * time.Second)
 		ask(503, "1", 0) // as told
-		time.Sleep(250 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
 		ask(503, "1", 0) // not much too early
-		ask(503, "2", 0)
+		ask(503, "4", 0)
 		open.Store(true)
-		ask(200, "", time.Second)
+		ask(200, "", 3*time.Second)
 		ask(200, "", 0)
 		open.Store(false)
 		ask(503, "1", 0)
-		ask(503, "2", 0)
+		ask(503, "4", 0)
 		began := time.Now()
 		if err := s.Close(10 * time.Second); err != nil || time.Since(began) > time.Second/2 {
 			t.Errorf("closing took %v: %v", time.Since(began), err)
