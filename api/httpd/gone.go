@@ -19,5 +19,5 @@ func (c *retellingConn) Read(b []byte) (int, error) {
 	if len(b) == 1 && c.done.Load() && !c.shared.Load() {
 		return 0, nil
 	}
-	return c.read(b)
+	return c.Conn.Read(b)
 }

@@ -76,7 +76,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	}
 	go func() {
 		defer close(s.served)
-		s.err = s.http.Serve(retellingListener{l, s.http.MaxHeaderBytes, newTurns()})
+		s.err = s.http.Serve(retellingListener{l, s.http.MaxHeaderBytes})
 	}()
 	return s
 }

@@ -22,7 +22,6 @@ import (
 type retellingListener struct {
 	net.Listener
 	maxHeader int
-	turns     chan struct{}
 }
 
 func (l retellingListener) Accept() (net.Conn, error) {
@@ -30,7 +29,7 @@ func (l retellingListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &retellingConn{Conn: c, maxHeader: l.maxHeader, turns: l.turns}, nil
+	return &retellingConn{Conn: c, maxHeader: l.maxHeader}, nil
 }
 
 type retellingConn struct {
@@ -45,9 +44,6 @@ type retellingConn struct {
 	// answers requests of HTTP/1.1 and writes their answers; with HTTP/2 they stay empty.
 	head, value []byte
 	away        away
-	// turn tells that the connection has one of turns; see turn.go.
-	turn  atomic.Bool
-	turns chan struct{}
 }
 
 // begun notes that a handler is about to answer the request, and returns the connection; nil for one of another kind.
@@ -55,7 +51,6 @@ func begun(r *http.Request) *retellingConn {
 	c, ok := r.Context().Value(connKey{}).(*retellingConn)
 	if ok {
 		c.answering.Store(true)
-		c.endTurn()
 		if r.ProtoMajor > 1 {
 			c.shared.Store(true)
 		} else {
