@@ -38,7 +38,7 @@ func (o order) run(t testing.TB, spawn func(*exec.Cmd) error) *tally {
 	var came tally
 	line, _, _ := bytes.Cut(out.Bytes(), []byte("\n"))
 	if jsonErr := json.Unmarshal(line, &came); err != nil || jsonErr != nil {
-		t.Fatalf("the load says %q: %v, %v\n%s", line, jsonErr, err, errOut.String())
+		t.Fatalf("the load says no result: %v, %v\n%s%s", jsonErr, err, out.String(), errOut.String())
 	}
 	return &came
 }

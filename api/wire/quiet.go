@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// A connection that rests is not read, but each packet that comes for it would wake a process that waits for others: thousands
-// of times a second where a client does not care. So the system is told meanwhile that a little is not worth it.
+// A connection that rests is not read, but each packet that comes for it would wake a process that waits for others. So the
+// system is told meanwhile that a little is not worth it.
 
 // quietBytes may come before the process is woken for them. The system makes room for as many, so they are few.
 const quietBytes = 64 << 10
