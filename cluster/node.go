@@ -30,8 +30,9 @@ import (
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
-// idleWorkers bounds the workers that wait for calls: some 16 KiB each.
-const idleWorkers = 1024
+// idleWorkers bounds the workers that wait for calls: 32 KiB each. It is as many as there are calls at once where a node is
+// overloaded (httpd's MaxInFlight, peer's MaxRequests).
+const idleWorkers = 2048
 
 // closeGrace is how long requests may go on after Close began.
 const closeGrace = 2 * time.Second
