@@ -6,13 +6,16 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // gates hold back, for each group, the requests that its leader would refuse for load: to carry one there and back costs
 // nearly as much as to carry it out, and helps nobody. How many go in is found out as TCP does: where the leader refuses,
 // a quarter fewer; where it serves, a few more. A group whose leader has refused nothing has no gate.
 type gates struct {
-	narrow atomic.Int64 // gates that are not open; changed under mu
+	narrow atomic.Int64         // gates that are not open; changed under mu
+	left   atomic.Uint64        // requests that have come out, after which a gate may let more in; changed under mu
+	shut   atomic.Pointer[shut] // what was refused last; nil: nothing yet
 
 	mu     sync.Mutex
 	inside int64                 // guarded by mu: requests of all groups
@@ -25,6 +28,23 @@ type gate struct {
 	limit   int
 	served  int       // since the limit rose
 	lowered time.Time // when the limit was
+}
+
+// shut is a refusal that stands for other requests as well. Under overload nine or more are refused for each that is
+// served, and most of them come together: one look at a gate does for all until something comes out.
+type shut struct {
+	group api.GroupID
+	span  placement.Span // of it
+	of    *placement.Map // by this map
+	left  uint64         // as long as no more have come out,
+	begun int64          // and no fewer are under way
+}
+
+// stands tells whether the last refusal is that of a request for k, too.
+func (s *gates) stands(m *placement.Map, k api.Key, begun int64) bool {
+	x := s.shut.Load()
+	return x != nil && x.left == s.left.Load() && x.of == m && begun >= x.begun &&
+		x.span.Range.Contains(k) && x.span.Owner(k) == x.group
 }
 
 const (
@@ -78,6 +98,7 @@ func (s *gates) enter(g api.GroupID) error {
 func (s *gates) leave(g api.GroupID, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.left.Add(1)
 	x := s.of[g]
 	x.inside--
 	s.inside--

@@ -104,3 +104,51 @@ func TestFull(t *testing.T) {
 		}
 	})
 }
+
+// TestShut: a refusal stands for the keys of its group until something comes out of a gate, fewer requests are under way, or
+// the map is another one.
+func TestShut(t *testing.T) {
+	b := newBackend(t)
+	one, two, far := keysOf(t, b)
+	r := b.router(t)
+	inside := func() int64 { return r.gates.inside }
+	for range mostInside {
+		if err := r.gates.enter("a.1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Full(one, inside()); err != nil {
+		t.Errorf("an open gate: %v", err)
+	}
+	r.gates.refused("a.1")
+	for _, x := range []struct {
+		key  api.Key
+		full bool
+	}{{one, true}, {one, true}, {two, false}, {far, false}, {one, true}} {
+		if err := r.Full(x.key, inside()); (err != nil) != x.full {
+			t.Errorf("%q, while a gate is full: %v", x.key, err)
+		}
+	}
+	if x := r.gates.shut.Load(); x == nil || !r.gates.stands(b.placement(), one, inside()) {
+		t.Fatalf("a refusal does not stand: %+v", x)
+	}
+	for range mostInside - leastInside {
+		r.gates.leave("a.1", false)
+	}
+	if err := r.Full(one, inside()); err != nil {
+		t.Errorf("most have come out: %v", err)
+	}
+	if err := r.Full(one, mostInside); err == nil {
+		t.Error("as many are under way as before, and nobody is refused")
+	}
+	if err := r.Full(one, inside()); err != nil {
+		t.Errorf("fewer are under way: %v", err)
+	}
+	if err := r.Full(one, mostInside); err == nil {
+		t.Error("as many are under way again, and nobody is refused")
+	}
+	other := *b.placement()
+	if r.gates.stands(&other, one, mostInside) {
+		t.Error("a refusal stands by another map")
+	}
+}

@@ -54,10 +54,23 @@ func (r *Router) Full(k api.Key, begun int64) *api.Error {
 	if r.gates.narrow.Load() == 0 { // mostly: then the key need not be looked up
 		return nil
 	}
-	if g, ok := r.Locate(k); ok {
-		return r.gates.full(g, begun)
+	m, left := r.cfg.Map(), r.gates.left.Load()
+	if m == nil {
+		return nil
 	}
-	return nil
+	if r.gates.stands(m, k, begun) {
+		return errFull
+	}
+	s, ok := m.Span(k)
+	if !ok {
+		return nil
+	}
+	g := s.Owner(k)
+	e := r.gates.full(g, begun)
+	if e != nil {
+		r.gates.shut.Store(&shut{group: g, span: s, of: m, left: left, begun: begun})
+	}
+	return e
 }
 
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.

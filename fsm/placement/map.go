@@ -103,15 +103,15 @@ func (m *Map) VotersAt(n api.NodeID) []api.GroupID {
 
 // Locate names the group that owns the key, and the epoch of its range; ok is false where the map names none.
 func (m *Map) Locate(k api.Key) (g api.GroupID, epoch uint64, ok bool) {
-	s, ok := m.span(k)
+	s, ok := m.Span(k)
 	if !ok {
 		return "", 0, false
 	}
-	return s.owner(k), s.Epoch, true
+	return s.Owner(k), s.Epoch, true
 }
 
-// span finds the span that covers k.
-func (m *Map) span(k api.Key) (Span, bool) {
+// Span finds the span that covers k; false where no group owns it.
+func (m *Map) Span(k api.Key) (Span, bool) {
 	// The first span that starts above k follows the one that may cover it.
 	i, found := slices.BinarySearchFunc(m.Ranges, k, func(s Span, k api.Key) int { return strings.Compare(string(s.Range.Start), string(k)) })
 	if !found {
@@ -123,7 +123,8 @@ func (m *Map) span(k api.Key) (Span, bool) {
 	return m.Ranges[i], true
 }
 
-func (s Span) owner(k api.Key) api.GroupID {
+// Owner is the group of the span that owns k, which the span covers.
+func (s Span) Owner(k api.Key) api.GroupID {
 	if len(s.Groups) == 1 {
 		return s.Groups[0]
 	}
@@ -148,7 +149,7 @@ func (m *Map) Scan(r api.Range) []Span {
 	parts := m.Spans(r)
 	for i, s := range parts {
 		if len(s.Groups) > 1 && oneShard(s.Range) {
-			parts[i].Groups = []api.GroupID{s.owner(s.Range.Start)}
+			parts[i].Groups = []api.GroupID{s.Owner(s.Range.Start)}
 		}
 	}
 	return parts
