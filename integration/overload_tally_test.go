@@ -88,8 +88,6 @@ type vitals struct {
 	Lapsed, Died, Suspects float64
 	Extended               float64
 	Memory                 float64 // the most that a process has taken from the system
-	Rejected               float64 // refused at the door
-	Deep                   float64 // calls of streams that were let in, and refused further in
 	CPU                    []used  // by each node
 }
 
@@ -118,8 +116,6 @@ func (f *flood) vitals() (v vitals, err error) {
 		v.Extended += sum(`edgehold_edge_session_events_total{event="extended"`)
 		v.Memory = max(v.Memory, sum("go_memstats_sys_bytes"))
 		v.CPU = append(v.CPU, used{sum("process_cpu_seconds_total"), time.Now()})
-		v.Rejected += sum("edgehold_httpd_rejected_total")
-		v.Deep += sum(`edgehold_httpd_requests_total{route="calls write",status="503"`) + sum(`edgehold_httpd_requests_total{route="calls read",status="503"`)
 		v.Suspects += sum("edgehold_region_suspects_total")
 	}
 	return v, nil
