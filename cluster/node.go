@@ -30,8 +30,8 @@ import (
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
-// idleWorkers bounds the workers that wait for calls: 32 KiB each. It is as many as there are calls at once where a node is
-// overloaded (httpd's MaxInFlight, peer's MaxRequests).
+// idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as many
+// as there are calls at once where a node is overloaded (httpd's MaxInFlight, peer's MaxRequests).
 const idleWorkers = 2048
 
 // closeGrace is how long requests may go on after Close began.

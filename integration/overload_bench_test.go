@@ -30,16 +30,16 @@ func BenchmarkOverload(b *testing.B) {
 		b.Run(x.kind, func(b *testing.B) {
 			urls := overloadFleet(b, nodes, binary)
 			o := order{URLs: urls, Kind: x.kind, Warm: 2 * time.Second, Lasts: 3 * time.Second}
-			clients := mostClients(b, spawn, o)
+			most := mostClients(b, spawn, o)
 			times := 3
 			if x.open { // it is steady at once
 				times, o.Warm, o.Lasts = 9, time.Second, 3*time.Second/2
 			}
 			var rounds []round
 			for range times {
-				o.Clients, o.Rate = clients, 0
+				o.Clients, o.Rate = most, 0
 				r := round{peak: o.run(b, spawn)}
-				if o.Clients = 10 * clients; x.open {
+				if o.Clients = 10 * most; x.open {
 					o.Clients, o.Rate = 0, int(10*r.peak.OK)
 				}
 				r.seen = probe(b, spawn, urls, o.Warm+o.Lasts, func() { r.over = o.run(b, spawn) })

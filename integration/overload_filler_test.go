@@ -17,6 +17,9 @@ const fillerVariable = "OVERLOAD_FILLER"
 // keepBusy has processes use what others leave of n processors, where spawn starts them, until end.
 func keepBusy(t testing.TB, spawn func(*exec.Cmd) error, n int) (end func()) {
 	t.Helper()
+	if n == 0 {
+		return func() {}
+	}
 	cmd := exec.Command("nice", "-n", "19", os.Args[0], "-test.run", "^TestOverloadFiller$", "-test.timeout", "15m")
 	cmd.Env = append(plainEnv(), fillerVariable+"="+strconv.Itoa(n))
 	if err := spawn(cmd); err != nil {
@@ -24,7 +27,9 @@ func keepBusy(t testing.TB, spawn func(*exec.Cmd) error, n int) (end func()) {
 	}
 	return func() {
 		_ = cmd.Process.Kill() // it does nothing else than to use its processors
-		_ = cmd.Wait()
+		if err := cmd.Wait(); cmd.ProcessState.Exited() {
+			t.Errorf("the filler ended by itself: %v", err)
+		}
 	}
 }
 

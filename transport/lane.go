@@ -21,7 +21,7 @@ type Lane struct {
 var _ net.Listener = (*Lane)(nil)
 
 func newLane(addr net.Addr, queue, max int, gone func()) *Lane {
-	return &Lane{addr: addr, conns: make(chan net.Conn, queue), done: make(chan struct{}), max: max, gone: gone}
+	return &Lane{addr: addr, conns: make(chan net.Conn, min(queue, max)), done: make(chan struct{}), max: max, gone: gone}
 }
 
 // Accept waits for a connection; net.ErrClosed after Close.

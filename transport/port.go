@@ -27,7 +27,8 @@ type Config struct {
 	Preface time.Duration
 	// MaxUnmatched bounds the connections that have not said it yet; for one more the oldest is closed. Default 2,048.
 	MaxUnmatched int
-	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 256.
+	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 2,048: a busy node
+	// accepts late, and who is closed without a word cannot tell why.
 	Queue int
 	// MaxConns bounds the open connections of the peer lane, of the lane of calls, and of HTTP; one more is closed at once.
 	// Default 8,192.
@@ -44,7 +45,7 @@ type Config struct {
 func (c *Config) setDefaults() {
 	orElse(&c.Preface, 5*time.Second)
 	orElse(&c.MaxUnmatched, 2048)
-	orElse(&c.Queue, 256)
+	orElse(&c.Queue, 2048)
 	orElse(&c.MaxConns, 8192)
 	orElse(&c.MaxRaftConns, 256)
 	if c.Answers == nil {

@@ -17,10 +17,11 @@ type Workers struct {
 	all    sync.WaitGroup
 }
 
-// keptStackBytes of its stack a worker takes while it waits. A call is up to 13 KiB deep (a look into Pebble alone takes 8), so
-// that a worker's stack grows to 32 KiB. Of one that is used for less than a quarter the garbage collector gives half back
-// each time it runs, and the next call would have to grow it again, which costs as much as a tenth of it.
-const keptStackBytes = 7 << 10
+// keptStackBytes of its stack a worker takes for nothing. Of a stack that is used for less than a quarter the garbage collector
+// gives half back each time it runs, and a call would have to grow it again, which costs as much as a tenth of the call. With
+// these a stack grows to 32 KiB, since calls are up to 13 KiB deep (a look into Pebble alone takes 8), and a worker that
+// waits still uses a quarter of it.
+const keptStackBytes = 8 << 10
 
 // NewWorkers returns Workers of which at most maxIdle wait for work: that bounds their memory, not what they do at once.
 func NewWorkers(maxIdle int) *Workers { return &Workers{max: maxIdle} }
@@ -59,14 +60,14 @@ func (w *Workers) start(f func()) {
 
 func (w *Workers) work(f func()) {
 	var kept [keptStackBytes]byte
-	defer func() { runtime.KeepAlive(&kept) }()
 	next := make(chan func(), 1)
 	for ok := true; ok; f, ok = <-next {
 		f()
 		if !w.rest(next) {
-			return
+			break
 		}
 	}
+	runtime.KeepAlive(&kept)
 }
 
 // rest makes a worker one that waits; false where there are enough.

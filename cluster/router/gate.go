@@ -14,7 +14,7 @@ import (
 // a quarter fewer; where it serves, a few more. A group whose leader has refused nothing has no gate.
 type gates struct {
 	narrow atomic.Int64         // gates that are not open; changed under mu
-	left   atomic.Uint64        // requests that have come out, after which a gate may let more in; changed under mu
+	moves  atomic.Uint64        // what may have made a gate less full, so often; changed under mu
 	shut   atomic.Pointer[shut] // what was refused last; nil: nothing yet
 
 	mu     sync.Mutex
@@ -31,20 +31,29 @@ type gate struct {
 }
 
 // shut is a refusal that stands for other requests as well. Under overload nine or more are refused for each that is
-// served, and most of them come together: one look at a gate does for all until something comes out.
+// served, and most of them come together: one look at a gate does for all until something moves. Of several groups that are
+// full it is one.
 type shut struct {
 	group api.GroupID
 	span  placement.Span // of it
 	of    *placement.Map // by this map
-	left  uint64         // as long as no more have come out,
+	moves uint64         // as long as nothing has moved
 	begun int64          // and no fewer are under way
 }
 
 // stands tells whether the last refusal is that of a request for k, too.
 func (s *gates) stands(m *placement.Map, k api.Key, begun int64) bool {
 	x := s.shut.Load()
-	return x != nil && x.left == s.left.Load() && x.of == m && begun >= x.begun &&
+	return x != nil && x.moves == s.moves.Load() && x.of == m && begun >= x.begun &&
 		x.span.Range.Contains(k) && x.span.Owner(k) == x.group
+}
+
+// remember keeps a refusal, in the place of one that does not stand any more.
+func (s *gates) remember(x shut) {
+	if old := s.shut.Load(); old == nil || old.group == x.group || old.moves != x.moves || old.of != x.of {
+		kept := x
+		s.shut.Store(&kept)
+	}
 }
 
 const (
@@ -91,6 +100,7 @@ func (s *gates) enter(g api.GroupID) error {
 	}
 	x.inside++
 	s.inside++
+	s.moves.Add(1) // it may have been counted for another gate
 	return nil
 }
 
@@ -98,10 +108,10 @@ func (s *gates) enter(g api.GroupID) error {
 func (s *gates) leave(g api.GroupID, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.left.Add(1)
 	x := s.of[g]
 	x.inside--
 	s.inside--
+	s.moves.Add(1)
 	if !served || x.limit >= mostInside {
 		return
 	}

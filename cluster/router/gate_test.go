@@ -105,8 +105,8 @@ func TestFull(t *testing.T) {
 	})
 }
 
-// TestShut: a refusal stands for the keys of its group until something comes out of a gate, fewer requests are under way, or
-// the map is another one.
+// TestShut: a refusal stands for the keys of its group until something goes through a gate, fewer requests are under way, or
+// the map is another one. It stays where another group is full, too.
 func TestShut(t *testing.T) {
 	b := newBackend(t)
 	one, two, far := keysOf(t, b)
@@ -146,6 +146,25 @@ func TestShut(t *testing.T) {
 	}
 	if err := r.Full(one, mostInside); err == nil {
 		t.Error("as many are under way again, and nobody is refused")
+	}
+	for range mostInside - leastInside { // those that were under way were another group's
+		if err := r.gates.enter("a.2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Full(one, mostInside); err != nil {
+		t.Errorf("none of those under way can come to the gate any more: %v", err)
+	}
+	r.gates.refused("a.2")
+	for range 2 {
+		for _, k := range []api.Key{one, two} {
+			if err := r.Full(k, 2*mostInside); err == nil {
+				t.Errorf("%q, while two gates are full: nobody is refused", k)
+			}
+		}
+	}
+	if !r.gates.stands(b.placement(), one, 2*mostInside) || r.gates.stands(b.placement(), two, 2*mostInside) {
+		t.Error("of two refusals the first does not stand")
 	}
 	other := *b.placement()
 	if r.gates.stands(&other, one, mostInside) {

@@ -54,7 +54,7 @@ func (r *Router) Full(k api.Key, begun int64) *api.Error {
 	if r.gates.narrow.Load() == 0 { // mostly: then the key need not be looked up
 		return nil
 	}
-	m, left := r.cfg.Map(), r.gates.left.Load()
+	m, moves := r.cfg.Map(), r.gates.moves.Load()
 	if m == nil {
 		return nil
 	}
@@ -68,7 +68,7 @@ func (r *Router) Full(k api.Key, begun int64) *api.Error {
 	g := s.Owner(k)
 	e := r.gates.full(g, begun)
 	if e != nil {
-		r.gates.shut.Store(&shut{group: g, span: s, of: m, left: left, begun: begun})
+		r.gates.remember(shut{group: g, span: s, of: m, moves: moves, begun: begun})
 	}
 	return e
 }
