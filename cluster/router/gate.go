@@ -15,7 +15,7 @@ import (
 type gates struct {
 	narrow atomic.Int64         // gates that are not open; changed under mu
 	moves  atomic.Uint64        // what may have made a gate less full, so often; changed under mu
-	shut   atomic.Pointer[shut] // what was refused last; nil: nothing yet
+	shut   atomic.Pointer[shut] // a refusal that may stand for others; nil: none yet
 
 	mu     sync.Mutex
 	inside int64                 // guarded by mu: requests of all groups
@@ -41,11 +41,32 @@ type shut struct {
 	begun int64          // and no fewer are under way
 }
 
-// stands tells whether the last refusal is that of a request for k, too.
+// stands tells whether the refusal that is kept is that of a request for k, too.
 func (s *gates) stands(m *placement.Map, k api.Key, begun int64) bool {
 	x := s.shut.Load()
 	return x != nil && x.moves == s.moves.Load() && x.of == m && begun >= x.begun &&
 		x.span.Range.Contains(k) && x.span.Owner(k) == x.group
+}
+
+// refusal is what a request for k is told where the gate of its group by this map is full; see full.
+func (s *gates) refusal(m *placement.Map, k api.Key, begun int64) *api.Error {
+	if s.narrow.Load() == 0 { // mostly: then the key need not be looked up
+		return nil
+	}
+	if s.stands(m, k, begun) {
+		return errFull
+	}
+	moves := s.moves.Load() // before the look: what moves meanwhile ends the refusal
+	span, ok := m.Span(k)
+	if !ok {
+		return nil
+	}
+	g := span.Owner(k)
+	e := s.full(g, begun)
+	if e != nil {
+		s.remember(shut{group: g, span: span, of: m, moves: moves, begun: begun})
+	}
+	return e
 }
 
 // remember keeps a refusal, in the place of one that does not stand any more.

@@ -51,26 +51,11 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 // Full is the refusal of a call for the key's owner where that is known to have more to do than it can; nil: it may be sent.
 // begun requests are under way at this node, that one aside. The error is shared: it is not to be changed. It does not block.
 func (r *Router) Full(k api.Key, begun int64) *api.Error {
-	if r.gates.narrow.Load() == 0 { // mostly: then the key need not be looked up
-		return nil
-	}
-	m, moves := r.cfg.Map(), r.gates.moves.Load()
+	m := r.cfg.Map()
 	if m == nil {
 		return nil
 	}
-	if r.gates.stands(m, k, begun) {
-		return errFull
-	}
-	s, ok := m.Span(k)
-	if !ok {
-		return nil
-	}
-	g := s.Owner(k)
-	e := r.gates.full(g, begun)
-	if e != nil {
-		r.gates.remember(shut{group: g, span: s, of: m, moves: moves, begun: begun})
-	}
-	return e
+	return r.gates.refusal(m, k, begun)
 }
 
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.
