@@ -4,26 +4,38 @@ import (
 	"container/list"
 	"errors"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/soheilhy/cmux"
 )
 
-// root is the listener under cmux: it bounds the connections that have not chosen a lane.
-type root struct{ p *Port }
+// root is the listener under cmux: it bounds the connections that have not chosen a lane, and how many come at once. It belongs
+// to the one goroutine that accepts.
+type root struct {
+	p        *Port
+	accepted int
+}
 
-func (r root) Addr() net.Addr { return r.p.cfg.Listener.Addr() }
-func (r root) Close() error   { return r.p.cfg.Listener.Close() }
+func (r *root) Addr() net.Addr { return r.p.cfg.Listener.Addr() }
+func (r *root) Close() error   { return r.p.cfg.Listener.Close() }
 
 const (
 	acceptPause    = 5 * time.Millisecond
 	maxAcceptPause = time.Second
+	// acceptAtOnce connections are accepted before everything else that is ready has its turn. Go runs what is ready in the order
+	// in which it became so: else each of some thousand connections that come together would stand before the next heartbeat.
+	// Those that wait have been let in by the system.
+	acceptAtOnce = 32
 )
 
 // Accept returns the next connection. It outlives every error but the listener's end, such as a want of descriptors, with
 // a pause that grows.
-func (r root) Accept() (net.Conn, error) {
+func (r *root) Accept() (net.Conn, error) {
+	if r.accepted++; r.accepted%acceptAtOnce == 0 {
+		runtime.Gosched()
+	}
 	pause := acceptPause
 	for {
 		c, err := r.p.cfg.Listener.Accept()

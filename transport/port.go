@@ -23,7 +23,8 @@ const (
 type Config struct {
 	// Listener is closed by the port.
 	Listener net.Listener
-	// Preface is how long a connection may take to say which lane it wants. Default 5 s.
+	// Preface is how long a connection may take to say which lane it wants, once it is accepted; on Linux that is when it
+	// begins to say something, or has been silent for about as long. Default 5 s.
 	Preface time.Duration
 	// MaxUnmatched bounds the connections that have not said it yet; for one more the oldest is closed. Default 2,048.
 	MaxUnmatched int
@@ -85,12 +86,13 @@ func Open(cfg Config) (*Port, error) {
 		return nil, errors.New("transport: a port needs a listener")
 	}
 	cfg.setDefaults()
+	deferAccept(cfg.Listener, cfg.Preface)
 	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}, done: make(chan struct{})}
 	addr := cfg.Listener.Addr()
 	for _, l := range []**Lane{&p.peer, &p.calls, &p.http} {
 		*l = newLane(addr, cfg.Queue, cfg.MaxConns, nil)
 	}
-	p.mux = cmux.New(root{p})
+	p.mux = cmux.New(&root{p: p})
 	p.mux.SetReadTimeout(cfg.Preface)
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))
 	peer := p.mux.Match(firstByte(func(b byte) bool { return b == lanePeer }))
