@@ -26,6 +26,7 @@ type turnedAway struct {
 	err           *api.Error
 	body          []byte
 	length, after []string // header values
+	whole         []byte   // as it stands on the wire; nil where the node's name does not
 }
 
 func (d *door) init(c *Config) {
@@ -100,14 +101,11 @@ func (x *exchange) asksOwner() api.Consistency {
 
 // turnAway answers with a refusal for load.
 func (x *exchange) turnAway(e *api.Error) {
-	if c := x.connection(); c != nil {
-		x.away = c.away.refused(x.start)
+	level := 0
+	if c, ok := x.r.Context().Value(connKey{}).(*conn); ok && x.r.ProtoMajor == 1 {
+		level = c.away.refused(x.start)
 	}
-	t := x.door.told[x.away].Load()
-	if t == nil || t.err != e {
-		t = newTurnedAway(e, x.away)
-		x.door.told[x.away].Store(t)
-	}
+	t := x.refusal(e, level)
 	h := x.w.Header()
 	h["Content-Type"] = problemContent
 	h["Content-Length"] = t.length
@@ -118,10 +116,20 @@ func (x *exchange) turnAway(e *api.Error) {
 	x.send(t.body)
 }
 
+// refusal is how e is told at a level of rest.
+func (h *handler) refusal(e *api.Error, level int) *turnedAway {
+	t := h.door.told[level].Load()
+	if t == nil || t.err != e {
+		t = h.newTurnedAway(e, level)
+		h.door.told[level].Store(t)
+	}
+	return t
+}
+
 var problemContent = []string{"application/problem+json"}
 
 // newTurnedAway tells to stay away for as long as e says, at least stayAway, after the rest of the level.
-func newTurnedAway(e *api.Error, level int) *turnedAway {
+func (h *handler) newTurnedAway(e *api.Error, level int) *turnedAway {
 	longer := *e
 	longer.RetryAfter = max(longer.RetryAfter, stayAway)
 	if level > 0 {
@@ -132,7 +140,23 @@ func newTurnedAway(e *api.Error, level int) *turnedAway {
 		panic(err) // a problem without a key is text and numbers
 	}
 	body = append(body, '\n')
-	return &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(&longer)}}
+	t := &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(&longer)}}
+	if h.head != nil {
+		t.whole = h.onTheWire(t)
+	}
+	return t
+}
+
+// onTheWire is the answer with all that it has beside a Date.
+func (h *handler) onTheWire(t *turnedAway) []byte {
+	b := []byte("HTTP/1.1 503 Service Unavailable\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+	if h.node != nil {
+		b = appendHeader(b, "Edgehold-Node", h.node[0])
+	}
+	b = appendHeader(b, "Content-Type", problemContent[0])
+	b = appendHeader(b, "Content-Length", t.length[0])
+	b = appendHeader(b, "Retry-After", t.after[0])
+	return append(append(b, "\r\n"...), t.body...)
 }
 
 // problemOf is the problem that e is, without what it says of a key.

@@ -26,7 +26,6 @@ type exchange struct {
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
 	status int  // of the answer
-	away   int  // how often in a row it was refused at the door, where its connection is to rest; see rest.go
 	// held are the header values that share one allocation.
 	held []string
 	// read is the question of a GET, and keys its key; result is the answer, and entries its entry.

@@ -8,16 +8,13 @@ import "net/http"
 // threads that wake up: with few connections more work than the request. So the read is over then, with nothing read.
 
 // ended notes that the handler has returned. Where the request has a body, net/http may still read that.
-func (c *retellingConn) ended(r *http.Request) {
+func (c *conn) ended(r *http.Request) {
 	if c != nil && r.Body == http.NoBody {
 		c.done.Store(true)
 	}
 }
 
-// Read reads nothing ahead for a handler that has returned.
-func (c *retellingConn) Read(b []byte) (int, error) {
-	if len(b) == 1 && c.done.Load() && !c.shared.Load() {
-		return 0, nil
-	}
-	return c.Conn.Read(b)
+// nobodyAsks tells whether b is to be read ahead for a handler that has returned.
+func (c *conn) nobodyAsks(b []byte) bool {
+	return len(b) == 1 && c.done.Load() && !c.shared.Load()
 }

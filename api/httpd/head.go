@@ -12,7 +12,7 @@ import (
 
 // The headers of a value cost net/http more than the lease costs that answers it: each is put in a map, copied, sorted
 // and written by itself, and so is the value, through two buffers. Where the answer is a small value over HTTP/1.1 on a
-// connection of [Server], net/http answers nothing at all, 200 with no body, and retellingConn puts the headers, as they
+// connection of [Server], net/http answers nothing at all, 200 with no body, and conn puts the headers, as they
 // stand on the wire, and the value into that; net/http writes all else. They are the same headers, but a handler around
 // the API's own sees neither them nor the value: it must leave the status 200 as it is, write nothing, and set no more
 // headers than net/http writes in one piece (4 KiB).
@@ -47,7 +47,7 @@ func (x *exchange) replyHead(e *api.Entry, res *api.ReadResult) bool {
 		x.head == nil || res.Timing.Route+res.Timing.Revoke+res.Timing.Commit != 0 || res.Timing.Mode != "" || !plainText(string(res.Group)) {
 		return false
 	}
-	c, ok := x.r.Context().Value(connKey{}).(*retellingConn)
+	c, ok := x.r.Context().Value(connKey{}).(*conn)
 	if !ok {
 		return false
 	}
@@ -86,7 +86,7 @@ func plainText(s string) bool {
 }
 
 // writeHead writes b, the answer of net/http, with the head and the value in it.
-func (c *retellingConn) writeHead(b []byte) (int, error) {
+func (c *conn) writeHead(b []byte) (int, error) {
 	others, end, ok := bytes.Cut(b[len(answerHead)-len("\r\n"):], noLength)
 	if !ok || !bytes.HasSuffix(end, []byte("\r\n")) {
 		return 0, errUntold
@@ -108,6 +108,6 @@ func (c *retellingConn) writeHead(b []byte) (int, error) {
 var headBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // hasHead tells whether b is the answer for which there is a head.
-func (c *retellingConn) hasHead(b []byte) bool {
+func (c *conn) hasHead(b []byte) bool {
 	return len(c.head) != 0 && bytes.HasPrefix(b, answerHead)
 }

@@ -123,10 +123,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.drain()
 	h.measures.observe(&x.labels, route, x.status, time.Since(x.start))
-	switch {
-	case x.away > 0:
-		x.rest()
-	case x.atHand:
+	if x.atHand {
 		x.reuse()
 	}
 }

@@ -13,25 +13,31 @@ import (
 
 // readQuery takes the query apart, refuses what the resource does not know, and starts the request's time.
 func (x *exchange) readQuery(known []string) error {
-	timeout := api.DefaultTimeout
-	if x.r.URL.RawQuery != "" {
-		q, err := url.ParseQuery(x.r.URL.RawQuery)
-		if err != nil {
-			return api.Errorf(api.CodeInvalid, "the query is malformed: %v", err)
-		}
-		x.query = q
-		if err := x.checkQuery(known); err != nil {
-			return err
-		}
-		if timeout, err = x.duration("timeout", timeout); err != nil {
-			return err
-		}
-		if timeout <= 0 || timeout > api.MaxTimeout {
-			return api.Errorf(api.CodeInvalid, "timeout must be above 0 and at most %v", api.MaxTimeout)
-		}
+	timeout, err := x.parseQuery(known)
+	if err == nil {
+		x.ctx = deadline.With(x.r.Context(), x.start.Add(timeout))
 	}
-	x.ctx = deadline.With(x.r.Context(), x.start.Add(timeout))
-	return nil
+	return err
+}
+
+// parseQuery takes the query apart, refuses what the resource does not know, and returns the request's time.
+func (x *exchange) parseQuery(known []string) (timeout time.Duration, err error) {
+	if x.r.URL.RawQuery == "" {
+		return api.DefaultTimeout, nil
+	}
+	if x.query, err = url.ParseQuery(x.r.URL.RawQuery); err != nil {
+		return 0, api.Errorf(api.CodeInvalid, "the query is malformed: %v", err)
+	}
+	if err = x.checkQuery(known); err != nil {
+		return 0, err
+	}
+	if timeout, err = x.duration("timeout", api.DefaultTimeout); err != nil {
+		return 0, err
+	}
+	if timeout <= 0 || timeout > api.MaxTimeout {
+		return 0, api.Errorf(api.CodeInvalid, "timeout must be above 0 and at most %v", api.MaxTimeout)
+	}
+	return timeout, nil
 }
 
 func (x *exchange) checkQuery(known []string) error {

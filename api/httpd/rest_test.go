@@ -16,12 +16,18 @@ import (
 // TestRests: who is refused and comes again at once is refused at once, and then not read for a while, longer each time;
 // who waits as told, or is served, is not. The end of the server does not wait for it.
 func TestRests(t *testing.T) {
+	for name, calm := range map[string]int{"refused by the handler": 0, "refused on the doorstep": 1} {
+		t.Run(name, func(t *testing.T) { testRests(t, calm) })
+	}
+}
+
+func testRests(t *testing.T, calm int) {
 	synctest.Test(t, func(t *testing.T) {
 		full := &api.Error{Code: api.CodeUnavailable, RetryAfter: 500 * time.Millisecond}
 		var open atomic.Bool
 		p := newPipes()
 		s := httpd.Serve(p, httpd.ServerConfig{Handler: httpd.New(httpd.Config{
-			Store: storetest.NewMemory(),
+			Store: storetest.NewMemory(), CalmInFlight: calm,
 			Full: func(api.Key, bool, api.Consistency, int64) *api.Error {
 				if open.Load() {
 					return nil
@@ -31,19 +37,15 @@ func TestRests(t *testing.T) {
 		})})
 		conn := p.dial()
 		in := bufio.NewReader(conn)
+		var last *http.Response
 		ask := func(status int, told string, wait time.Duration) {
 			t.Helper()
 			began := time.Now()
 			if _, err := conn.Write([]byte("PUT /v1/kv/k HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\n\r\nv")); err != nil {
 				t.Fatal(err)
 			}
-			res, err := http.ReadResponse(in, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := in.Discard(int(res.ContentLength)); err != nil {
-				t.Fatal(err)
-			}
+			res, _ := answerOf(t, in, "PUT")
+			last = res
 			if took := time.Since(began); res.StatusCode != status || res.Header.Get("Retry-After") != told || took != wait {
 				t.Errorf("%d, Retry-After %q, after %v; not %d, %q, %v", res.StatusCode, res.Header.Get("Retry-After"), took, status, told, wait)
 			}
@@ -52,6 +54,9 @@ func TestRests(t *testing.T) {
 		ask(503, "4", 0) // too early: now it rests
 		ask(503, "5", 3*time.Second)
 		ask(503, "5", 4*time.Second)
+		if got := early(last); got != (calm == 1) {
+			t.Errorf("refused on the doorstep: %v", got)
+		}
 		time.Sleep(5 * time.Second)
 		ask(503, "1", 0) // as told
 		time.Sleep(500 * time.Millisecond)

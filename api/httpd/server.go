@@ -15,7 +15,8 @@ import (
 
 // ServerConfig is how connections are treated. The zero of every field but Handler works.
 type ServerConfig struct {
-	// Handler answers; see [New]. It is required.
+	// Handler answers; see [New]. It is required. What New returns also refuses requests before they are begun, which costs
+	// less; where another handler is put around it, that one is asked first.
 	Handler http.Handler
 	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is 5 s.
 	HeaderTimeout time.Duration
@@ -35,9 +36,11 @@ type Server struct {
 	err    error         // why; set before served is closed
 
 	mu       sync.Mutex
-	closed   bool           // guarded by mu: no handler begins any more
-	handlers sync.WaitGroup // added to under mu while not closed
-	draining chan struct{}  // closed when Close begins
+	closed   bool            // guarded by mu: no handler begins any more
+	handlers sync.WaitGroup  // added to under mu while not closed
+	drain    func()          // ends draining
+	draining context.Context // ends when Close begins
+	door     *handler        // says who is refused before a request is begun; nil: nobody
 }
 
 // drainingKey is where the context of a request has the channel that is closed when its server begins to close.
@@ -48,8 +51,10 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
-	s := &Server{served: make(chan struct{}), draining: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, (<-chan struct{})(s.draining)))
+	s := &Server{served: make(chan struct{})}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	s.door, _ = c.Handler.(*handler)
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
 	s.cancel = cancel
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
@@ -76,7 +81,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	}
 	go func() {
 		defer close(s.served)
-		s.err = s.http.Serve(retellingListener{l, s.http.MaxHeaderBytes})
+		s.err = s.http.Serve(listener{l, s})
 	}()
 	return s
 }
@@ -99,7 +104,7 @@ func (s *Server) Err() error {
 func (s *Server) Close(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	close(s.draining)
+	s.drain()
 	err := s.http.Shutdown(ctx)
 	s.mu.Lock()
 	s.closed = true

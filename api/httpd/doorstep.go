@@ -1,0 +1,150 @@
+package httpd
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// By the time a handler can refuse a request, net/http has done most of what it does for one that is served. Under a storm of
+// connections the refusals then take more of the processors than what is served, and, since Go runs what is ready in the
+// order in which it became so, Raft's heartbeats wait for all of them. So where a node has much to do, its connections look
+// at the beginning of a request before net/http does: one that is there as a whole, and would be refused for load, is answered on the
+// spot, and net/http goes on waiting. All else goes to net/http as it came, and so does what is not clearly the beginning.
+
+// crowded tells whether so much is under way that a request might be refused.
+func (h *handler) crowded() bool { return h.inFlight.Load() >= int64(h.CalmInFlight)/2 }
+
+// netBuffer is how much net/http asks for where it holds nothing that it has not used.
+var netBuffer = bufio.NewReader(nil).Size()
+
+// readStart reads what may begin a request, past all that are refused.
+func (c *conn) readStart(b []byte) (n int, err error) {
+	was := c.stage
+	into := b
+	switch {
+	case c.of.door == nil || c.of.door.head == nil || was != fresh && (was != waiting || len(b) != netBuffer):
+		c.stage = underWay
+		c.rest()
+		return c.Conn.Read(b)
+	case was == fresh: // net/http asks for a few bytes, to see whether they begin HTTP/2
+		into = make([]byte, netBuffer)
+	}
+	n, refused, err := c.readPastRefused(into)
+	c.stage = underWay
+	if was != fresh || n == 0 {
+		return n, err
+	}
+	if refused { // net/http has set a deadline when the connection began
+		_ = c.SetReadDeadline(time.Now().Add(c.of.http.ReadHeaderTimeout))
+	}
+	taken := copy(b, into[:n])
+	c.unread = into[taken:n]
+	return taken, nil // an error comes again
+}
+
+// readPastRefused reads until there is something that is not to be refused, or an error. It tells whether something was.
+func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
+	for {
+		c.rest()
+		n, err = c.Conn.Read(b)
+		if n == 1 && err == nil { // by which the port has found its lane
+			n, err = c.Conn.Read(b[1:])
+			n++
+		}
+		told := c.refusal(b[:n])
+		if told == nil || err != nil {
+			return n, refused, err
+		}
+		if !refused && c.stage == fresh { // net/http does not see that it is idle
+			defer context.AfterFunc(c.of.draining, func() { _ = c.Close() })()
+		}
+		refused = true
+		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err = c.Conn.Write(told); err != nil {
+			return 0, refused, err
+		}
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.of.http.IdleTimeout))
+	}
+}
+
+// spareRoom is the part of what is under way that must be free beside, where the connection does not wait as it is told: it
+// would take the place of one that is served. A node does half as much again for some hundred connections that it has at hand
+// as for thousands by turns, of each of which it has to fetch everything from memory.
+const spareRoom = 3
+
+// refusal is the answer to the request that b is, where it is one as a whole and refused for load.
+func (c *conn) refusal(b []byte) []byte {
+	h := c.of.door
+	if len(b) == 0 || !h.crowded() {
+		return nil
+	}
+	began := time.Now()
+	r := wholeRequest(b)
+	if r == nil {
+		return nil
+	}
+	n := h.inFlight.Load() + 1
+	if c.away.rests > 0 {
+		n += n / spareRoom
+	}
+	res, e := h.refuses(r, n)
+	if e == nil {
+		return nil
+	}
+	c.away.begun()
+	t := h.refusal(e, c.away.refused(began))
+	h.measures.observe(new([2]string), res.name, http.StatusServiceUnavailable, time.Since(began))
+	if r.Method == http.MethodHead {
+		return t.whole[:len(t.whole)-len(t.body)]
+	}
+	return t.whole
+}
+
+// wholeRequest is the request of HTTP/1.1 that b is; nil where it is none, or not to its end, or more than one, or one after which the
+// connection is not to go on as before.
+func wholeRequest(b []byte) *http.Request {
+	p := parsers.Get().(*parser)
+	defer parsers.Put(p)
+	p.from.Reset(b)
+	p.in.Reset(&p.from)
+	r, err := http.ReadRequest(p.in)
+	if err != nil || r.Proto != "HTTP/1.1" || r.Host == "" || r.Close || r.Header["Expect"] != nil || r.Header["Upgrade"] != nil ||
+		r.ContentLength != int64(p.in.Buffered()+p.from.Len()) {
+		return nil
+	}
+	return r
+}
+
+// parser takes a request apart. Nothing of it is kept.
+type parser struct {
+	from bytes.Reader
+	in   *bufio.Reader
+}
+
+var parsers = sync.Pool{New: func() any { return &parser{in: bufio.NewReader(nil)} }}
+
+// refuses tells whether a request, the n-th in flight, is refused for load before anything is begun for it; nil where it is not,
+// or its handler is the one to say no.
+func (h *handler) refuses(r *http.Request, n int64) (*resource, *api.Error) {
+	res, key := h.resource(r.URL)
+	if res == nil || res.methods[r.Method] == nil || res.probe || h.origin.Check(r) != nil {
+		return nil, nil
+	}
+	if e := h.room(n); e != nil {
+		return res, e
+	}
+	if key == "" {
+		return nil, nil
+	}
+	x := exchange{handler: h, r: r}
+	if _, err := x.parseQuery(res.params); err != nil {
+		return nil, nil
+	}
+	return res, h.atOwner(key, r.Method != http.MethodGet && r.Method != http.MethodHead, x.asksOwner(), n)
+}
