@@ -31,15 +31,15 @@ func BenchmarkOverload(b *testing.B) {
 			urls := overloadFleet(b, nodes, binary)
 			o := order{URLs: urls, Kind: x.kind, Warm: 2 * time.Second, Lasts: 3 * time.Second}
 			most := mostClients(b, spawn, o)
-			times := 3
-			if x.open { // it is steady at once
-				times, o.Warm, o.Lasts = 9, time.Second, 3*time.Second/2
+			times, warm := 5, 6*time.Second // by then all have come, and rest as they will
+			if x.open {                     // it is steady at once
+				times, warm, o.Lasts = 9, time.Second, 3*time.Second/2
 			}
 			var rounds []round
 			for range times {
-				o.Clients, o.Rate = most, 0
+				o.Clients, o.Rate, o.Warm = most, 0, min(warm, 2*time.Second)
 				r := round{peak: o.run(b, spawn)}
-				if o.Clients = 10 * most; x.open {
+				if o.Clients, o.Warm = 10*most, warm; x.open {
 					o.Clients, o.Rate = 0, int(10*r.peak.OK)
 				}
 				r.seen = probe(b, spawn, urls, o.Warm+o.Lasts, func() { r.over = o.run(b, spawn) })
