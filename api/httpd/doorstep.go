@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -133,18 +134,17 @@ var parsers = sync.Pool{New: func() any { return &parser{in: bufio.NewReader(nil
 // or its handler is the one to say no.
 func (h *handler) refuses(r *http.Request, n int64) (*resource, *api.Error) {
 	res, key := h.resource(r.URL)
-	if res == nil || res.methods[r.Method] == nil || res.probe || h.origin.Check(r) != nil {
-		return nil, nil
-	}
-	if e := h.room(n); e != nil {
-		return res, e
-	}
-	if key == "" {
+	if res == nil || res.methods[r.Method] == nil || res.probe {
 		return nil, nil
 	}
 	x := exchange{handler: h, r: r}
-	if _, err := x.parseQuery(res.params); err != nil {
-		return nil, nil
+	_, err := x.parseQuery(res.params)
+	if err = errors.Join(err, h.origin.Check(r)); err != nil {
+		return nil, nil //nolint:nilerr // the handler tells it
 	}
-	return res, h.atOwner(key, r.Method != http.MethodGet && r.Method != http.MethodHead, x.asksOwner(), n)
+	e := h.room(n)
+	if e == nil && key != "" {
+		e = h.atOwner(key, r.Method != http.MethodGet && r.Method != http.MethodHead, x.asksOwner(), n)
+	}
+	return res, e
 }

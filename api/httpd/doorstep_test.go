@@ -3,6 +3,7 @@ package httpd_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -207,7 +208,7 @@ func TestDoorstepTimes(t *testing.T) {
 
 		conn, _ = dial()
 		began := time.Now()
-		if n, err := conn.Read(make([]byte, 1)); err != io.EOF || time.Since(began) != 20*time.Second {
+		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || time.Since(began) != 20*time.Second {
 			t.Errorf("%d bytes, %v, after %v", n, err, time.Since(began))
 		}
 
