@@ -38,7 +38,7 @@ func (p *txnPlanet) coordinate(r *txnRequest) {
 
 func (c *coordinator) end() {
 	c.dead = true
-	c.coords = slices.DeleteFunc(c.txnPlanet.coords, func(o *coordinator) bool { return o == c })
+	c.coords = slices.DeleteFunc(c.coords, func(o *coordinator) bool { return o == c })
 }
 
 // attempt begins the next attempt. Its number is drawn so that no other coordinator has it.

@@ -53,7 +53,7 @@ func TestEnds(t *testing.T) {
 					}
 					test.end(cancel, root, up, c)
 					synctest.Wait()
-					if err := c.Err(); err != test.want {
+					if err := c.Err(); !errors.Is(err, test.want) {
 						t.Errorf("Err is %v, want %v", err, test.want)
 					}
 					if !ended(c) {
@@ -66,7 +66,7 @@ func TestEnds(t *testing.T) {
 						t.Error("a value is lost")
 					}
 					c.End()
-					if c.Err() != test.want {
+					if !errors.Is(c.Err(), test.want) {
 						t.Error("the first end does not count")
 					}
 				})

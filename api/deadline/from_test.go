@@ -2,6 +2,7 @@ package deadline
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,7 @@ func TestEndsNoSoonerThanWhatItIsOf(t *testing.T) {
 					if outside.Err() == nil || root.Err() == nil {
 						t.Fatal("it ends before what it was made from")
 					}
-					if c.Err() != context.DeadlineExceeded {
+					if !errors.Is(c.Err(), context.DeadlineExceeded) {
 						t.Fatalf("Err is %v", c.Err())
 					}
 					root.End()

@@ -53,7 +53,7 @@ func newGrowthOf(b *testing.B, edges, leases, holders int, gather time.Duration)
 	if err != nil {
 		b.Fatal(err)
 	}
-	g.adapter = g.Region.Machine()
+	g.adapter = g.Machine()
 	g.Attach(g)
 	go g.answer()
 	b.Cleanup(func() {

@@ -133,7 +133,7 @@ type dryEnd struct {
 }
 
 func (d *dryEnd) OpenWriter(dir, name string) (types.WritableFile, error) {
-	f, err := d.VFS.OpenReader(dir, name)
+	f, err := d.OpenReader(dir, name)
 	if err != nil {
 		return nil, err
 	}
