@@ -36,8 +36,8 @@ type conn struct {
 	// done: the handler has returned, its answer is not complete; see gone.go.
 	done atomic.Bool
 
-	// What follows belongs to the one goroutine that answers requests of HTTP/1.1, and to what net/http has read for it; with
-	// HTTP/2 it is not used.
+	// What follows belongs to the one goroutine that answers requests of HTTP/1.1, and to what net/http has read for it; HTTP/2
+	// uses no more of it than the first bytes that were read.
 
 	// head and value are to be put in the answer that comes next; see head.go.
 	head, value []byte
@@ -88,10 +88,11 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 func begun(r *http.Request) *conn {
 	c, ok := r.Context().Value(connKey{}).(*conn)
 	if ok {
-		c.answering.Store(true)
 		if r.ProtoMajor > 1 {
 			c.shared.Store(true)
-		} else {
+		}
+		c.answering.Store(true)
+		if r.ProtoMajor == 1 {
 			c.head, c.value = c.head[:0], nil
 			c.rest() // of what came behind a refused request, net/http may have it already
 			c.away.begun()

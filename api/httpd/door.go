@@ -105,7 +105,7 @@ func (x *exchange) turnAway(e *api.Error) {
 	if c, ok := x.r.Context().Value(connKey{}).(*conn); ok && x.r.ProtoMajor == 1 {
 		level = c.away.refused(x.start)
 	}
-	t := x.refusal(e, level)
+	t := x.turnedAway(e, level)
 	h := x.w.Header()
 	h["Content-Type"] = problemContent
 	h["Content-Length"] = t.length
@@ -116,8 +116,8 @@ func (x *exchange) turnAway(e *api.Error) {
 	x.send(t.body)
 }
 
-// refusal is how e is told at a level of rest.
-func (h *handler) refusal(e *api.Error, level int) *turnedAway {
+// turnedAway is how e is told at a level of rest.
+func (h *handler) turnedAway(e *api.Error, level int) *turnedAway {
 	t := h.door.told[level].Load()
 	if t == nil || t.err != e {
 		t = h.newTurnedAway(e, level)

@@ -6,8 +6,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -29,9 +32,9 @@ func (c *conn) readStart(b []byte) (n int, err error) {
 	was := c.stage
 	into := b
 	switch {
-	case c.of.door == nil || c.of.door.head == nil || was != fresh && (was != waiting || len(b) != netBuffer):
+	case c.of.api == nil || c.of.api.head == nil || was != fresh && (was != waiting || len(b) != netBuffer):
 		c.stage = underWay
-		c.rest()
+		c.restIdle()
 		return c.Conn.Read(b)
 	case was == fresh: // net/http asks for a few bytes, to see whether they begin HTTP/2
 		into = make([]byte, netBuffer)
@@ -45,22 +48,35 @@ func (c *conn) readStart(b []byte) (n int, err error) {
 		_ = c.SetReadDeadline(time.Now().Add(c.of.http.ReadHeaderTimeout))
 	}
 	taken := copy(b, into[:n])
-	c.unread = into[taken:n]
+	if taken < n {
+		c.unread = into[taken:n]
+	}
 	return taken, nil // an error comes again
+}
+
+// restIdle returns when the connection is to be read again, and from then on may be idle.
+func (c *conn) restIdle() {
+	if c.away.now {
+		c.rest()
+		_ = c.Conn.SetReadDeadline(time.Now().Add(c.of.http.IdleTimeout))
+	}
 }
 
 // readPastRefused reads until there is something that is not to be refused, or an error. It tells whether something was.
 func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
 	for {
-		c.rest()
+		c.restIdle()
 		n, err = c.Conn.Read(b)
 		if n == 1 && err == nil { // by which the port has found its lane
 			n, err = c.Conn.Read(b[1:])
 			n++
 		}
-		told := c.refusal(b[:n])
-		if told == nil || err != nil {
+		if err != nil {
 			return n, refused, err
+		}
+		told := c.turnAway(b[:n])
+		if told == nil {
+			return n, refused, nil
 		}
 		if !refused && c.stage == fresh { // net/http does not see that it is idle
 			defer context.AfterFunc(c.of.draining, func() { _ = c.Close() })()
@@ -68,9 +84,9 @@ func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
 		refused = true
 		_ = c.SetWriteDeadline(time.Now().Add(writeTimeout))
 		if _, err = c.Conn.Write(told); err != nil {
+			_ = c.Close() // else net/http might read on behind half of an answer
 			return 0, refused, err
 		}
-		_ = c.Conn.SetReadDeadline(time.Now().Add(c.of.http.IdleTimeout))
 	}
 }
 
@@ -79,9 +95,10 @@ func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
 // as for thousands by turns, of each of which it has to fetch everything from memory.
 const spareRoom = 3
 
-// refusal is the answer to the request that b is, where it is one as a whole and refused for load.
-func (c *conn) refusal(b []byte) []byte {
-	h := c.of.door
+// turnAway takes note of the request that b is, where it is one as a whole and refused for load, and returns what to answer; nil where
+// net/http is to see it.
+func (c *conn) turnAway(b []byte) []byte {
+	h := c.of.api
 	if len(b) == 0 || !h.crowded() {
 		return nil
 	}
@@ -91,7 +108,7 @@ func (c *conn) refusal(b []byte) []byte {
 		return nil
 	}
 	n := h.inFlight.Load() + 1
-	if c.away.rests > 0 {
+	if c.away.rests > 0 && began.Before(c.away.early) {
 		n += n / spareRoom
 	}
 	res, e := h.refuses(r, n)
@@ -99,7 +116,7 @@ func (c *conn) refusal(b []byte) []byte {
 		return nil
 	}
 	c.away.begun()
-	t := h.refusal(e, c.away.refused(began))
+	t := h.turnedAway(e, c.away.refused(began))
 	h.measures.observe(new([2]string), res.name, http.StatusServiceUnavailable, time.Since(began))
 	if r.Method == http.MethodHead {
 		return t.whole[:len(t.whole)-len(t.body)]
@@ -107,28 +124,59 @@ func (c *conn) refusal(b []byte) []byte {
 	return t.whole
 }
 
-// wholeRequest is the request of HTTP/1.1 that b is; nil where it is none, or not to its end, or more than one, or one after which the
-// connection is not to go on as before.
+// wholeRequest is the request of HTTP/1.1 that b is; nil where it is none, or not to its end, or more than one, or one after which
+// the connection is not to go on as before. Its body has been skipped.
 func wholeRequest(b []byte) *http.Request {
 	p := parsers.Get().(*parser)
 	defer parsers.Put(p)
 	p.from.Reset(b)
+	defer p.from.Reset(nil)
 	p.in.Reset(&p.from)
 	r, err := http.ReadRequest(p.in)
-	if err != nil || r.Proto != "HTTP/1.1" || r.Host == "" || r.Close || r.Header["Expect"] != nil || r.Header["Upgrade"] != nil ||
+	if err != nil || r.Proto != "HTTP/1.1" || r.Header["Expect"] != nil || r.Header["Upgrade"] != nil || !goesOn(r) || !sound(r) ||
 		r.ContentLength != int64(p.in.Buffered()+p.from.Len()) {
 		return nil
 	}
+	r.Body = http.NoBody
 	return r
 }
 
-// parser takes a request apart. Nothing of it is kept.
+// parser takes a request apart.
 type parser struct {
 	from bytes.Reader
 	in   *bufio.Reader
 }
 
 var parsers = sync.Pool{New: func() any { return &parser{in: bufio.NewReader(nil)} }}
+
+// goesOn tells whether the client wants to use the connection for more.
+func goesOn(r *http.Request) bool {
+	c := r.Header["Connection"]
+	return len(c) == 0 || len(c) == 1 && strings.EqualFold(c[0], "keep-alive")
+}
+
+// sound tells whether net/http's server would let the request pass: it asks for more than http.ReadRequest does. Else the
+// two might not agree on where the request ends.
+func sound(r *http.Request) bool {
+	if r.Host == "" || r.URL.Host != "" || !httpguts.ValidHostHeader(r.Host) {
+		return false
+	}
+	for name, values := range r.Header {
+		if !httpguts.ValidHeaderFieldName(name) || !allValid(values) {
+			return false
+		}
+	}
+	return true
+}
+
+func allValid(values []string) bool {
+	for _, v := range values {
+		if !httpguts.ValidHeaderFieldValue(v) {
+			return false
+		}
+	}
+	return true
+}
 
 // refuses tells whether a request, the n-th in flight, is refused for load before anything is begun for it; nil where it is not,
 // or its handler is the one to say no.

@@ -78,8 +78,16 @@ func TestDoorstep(t *testing.T) {
 		{"no host", "GET /v1/kv/no/1 HTTP/1.1\r\n\r\n", false},
 		{"no HTTP", "GET /v1/kv/no/1\r\n\r\n", false},
 		{"an old one", "GET /v1/kv/no/1 HTTP/1.0\r\nHost: n\r\n\r\n", false},
+		{"an upgrade", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", false},
 		{"the last one", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n", false},
 		{"chunks", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n", false},
+		{"a name with a space", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nContent-Length : 38\r\n\r\n", false},
+		{"chunks, with a space", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nTransfer-Encoding : chunked\r\n\r\n", false},
+		{"a malformed host", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n m\r\n\r\n", false},
+		{"a host in the path alone", "GET http://n/v1/kv/no/1 HTTP/1.1\r\n\r\n", false},
+		{"a malformed value", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nX: a\x01b\r\n\r\n", false},
+		{"the last one, among others", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nConnection: x close\r\n\r\n", false},
+		{"one that says that more will come", "GET /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nConnection: Keep-Alive\r\n\r\n", true},
 		{"more than is looked at", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nContent-Length: 5000\r\n\r\n" + long, false},
 	} {
 		t.Run(x.name, func(t *testing.T) {

@@ -2,8 +2,8 @@ package httpd
 
 import "time"
 
-// To refuse a request costs a third of what it costs to carry one out: clients that come again at once, whatever they are
-// told, could keep a node from everything else. So a connection of HTTP/1.1 on which a request was refused for load, and
+// To refuse a request costs a fifth of what it costs to carry one out (doorstep.go), and more where its handler is the one to
+// do it: clients that come again at once, whatever they are told, could keep a node from everything else. So a connection of HTTP/1.1 on which a request was refused for load, and
 // again well before the time that was told, rests: the refusal is sent at once, and tells to stay away for longer, but what
 // comes next is not read for a while. One that is served, or waits as told, does not rest.
 

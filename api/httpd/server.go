@@ -38,9 +38,8 @@ type Server struct {
 	mu       sync.Mutex
 	closed   bool            // guarded by mu: no handler begins any more
 	handlers sync.WaitGroup  // added to under mu while not closed
-	drain    func()          // ends draining
 	draining context.Context // ends when Close begins
-	door     *handler        // says who is refused before a request is begun; nil: nobody
+	api      *handler        // says who is refused before a request is begun; nil: nobody
 }
 
 // drainingKey is where the context of a request has the channel that is closed when its server begins to close.
@@ -52,8 +51,9 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 		c.Log = func(string, ...any) {}
 	}
 	s := &Server{served: make(chan struct{})}
-	s.draining, s.drain = context.WithCancel(context.Background())
-	s.door, _ = c.Handler.(*handler)
+	draining, drain := context.WithCancel(context.Background())
+	s.draining = draining
+	s.api, _ = c.Handler.(*handler)
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
 	s.cancel = cancel
 	protocols := new(http.Protocols)
@@ -79,6 +79,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	if s.http.MaxHeaderBytes == 0 {
 		s.http.MaxHeaderBytes = 64 << 10
 	}
+	s.http.RegisterOnShutdown(drain) // by then net/http carries out nothing that comes
 	go func() {
 		defer close(s.served)
 		s.err = s.http.Serve(listener{l, s})
@@ -104,7 +105,6 @@ func (s *Server) Err() error {
 func (s *Server) Close(grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	s.drain()
 	err := s.http.Shutdown(ctx)
 	s.mu.Lock()
 	s.closed = true
