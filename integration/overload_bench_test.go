@@ -14,7 +14,7 @@ import (
 // not equally fast all the time, the peak is measured again before each of several overloads, and the median of the ratios
 // is told. offered, in peaks, is what they were asked for. refusal-p99 is how long it took to say no to somebody who
 // asks beside them, the longest of all. Where there are fewer than two processors to share out, they are shared by all, and
-// held is the less for it. It measures once, for about a minute a kind, however often it runs.
+// held is the less for it. It measures once, for one to two minutes a kind, however often it runs.
 func BenchmarkOverload(b *testing.B) {
 	binary := buildBinary(b)
 	nodes, clients := shareCPUs()
@@ -47,6 +47,9 @@ func BenchmarkOverload(b *testing.B) {
 				rounds = append(rounds, r)
 			}
 			reportRounds(b, rounds)
+			if !x.open {
+				b.ReportMetric(float64(o.Clients), "clients")
+			}
 		})
 	}
 }
