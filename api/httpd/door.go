@@ -26,7 +26,7 @@ type turnedAway struct {
 	err           *api.Error
 	body          []byte
 	length, after []string // header values
-	whole         []byte   // as it stands on the wire; nil where the node's name does not
+	whole         []byte   // with all but a Date, as it stands on the wire; nil where the node's name does not
 }
 
 func (d *door) init(c *Config) {
@@ -141,22 +141,13 @@ func (h *handler) newTurnedAway(e *api.Error, level int) *turnedAway {
 	}
 	body = append(body, '\n')
 	t := &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(&longer)}}
-	if h.head != nil {
-		t.whole = h.onTheWire(t)
+	if head := commonHead(h.Node, problemContent[0]); head != nil {
+		b := append([]byte("HTTP/1.1 503 Service Unavailable\r\n"), head...)
+		b = appendHeader(b, "Content-Length", t.length[0])
+		b = appendHeader(b, "Retry-After", t.after[0])
+		t.whole = append(append(b, "\r\n"...), body...)
 	}
 	return t
-}
-
-// onTheWire is the answer with all that it has beside a Date.
-func (h *handler) onTheWire(t *turnedAway) []byte {
-	b := []byte("HTTP/1.1 503 Service Unavailable\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
-	if h.node != nil {
-		b = appendHeader(b, "Edgehold-Node", h.node[0])
-	}
-	b = appendHeader(b, "Content-Type", problemContent[0])
-	b = appendHeader(b, "Content-Length", t.length[0])
-	b = appendHeader(b, "Retry-After", t.after[0])
-	return append(append(b, "\r\n"...), t.body...)
 }
 
 // problemOf is the problem that e is, without what it says of a key.

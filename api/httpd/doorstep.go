@@ -18,8 +18,9 @@ import (
 // By the time a handler can refuse a request, net/http has done most of what it does for one that is served. Under a storm of
 // connections the refusals then take more of the processors than what is served, and, since Go runs what is ready in the
 // order in which it became so, Raft's heartbeats wait for all of them. So where a node has much to do, its connections look
-// at the beginning of a request before net/http does: one that is there as a whole, and would be refused for load, is answered on the
-// spot, and net/http goes on waiting. All else goes to net/http as it came, and so does what is not clearly the beginning.
+// at the beginning of a request before net/http does: one that is there as a whole, and would be refused for load, is
+// answered on the spot, and net/http goes on waiting. All else goes to net/http as it came, and so does what is not clearly
+// the beginning.
 
 // crowded tells whether so much is under way that a request might be refused.
 func (h *handler) crowded() bool { return h.inFlight.Load() >= int64(h.CalmInFlight)/2 }
@@ -95,11 +96,11 @@ func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
 // as for thousands by turns, of each of which it has to fetch everything from memory.
 const spareRoom = 3
 
-// turnAway takes note of the request that b is, where it is one as a whole and refused for load, and returns what to answer; nil where
-// net/http is to see it.
+// turnAway takes note of the request that b is, where it is one as a whole and refused for load, and returns what to answer;
+// nil where net/http is to see it.
 func (c *conn) turnAway(b []byte) []byte {
 	h := c.of.api
-	if len(b) == 0 || !h.crowded() {
+	if !h.crowded() {
 		return nil
 	}
 	began := time.Now()

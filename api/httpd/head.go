@@ -28,13 +28,14 @@ var (
 // errUntold: what was to be an answer with a head is none that has a place for it. The client gets none.
 var errUntold = errors.New("httpd: the answer was changed by a handler around the API")
 
-// commonHead is what all answers with a head say, as it stands on the wire; nil where the node's name does not go there as it
-// is.
-func commonHead(node api.NodeID) []byte {
+// commonHead is what all answers of a type of content say, as it stands on the wire; nil where the node's name does not go
+// there as it is.
+func commonHead(node api.NodeID, content string) []byte {
 	if !plainText(string(node)) {
 		return nil
 	}
-	b := []byte("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Type: application/octet-stream\r\n")
+	b := []byte("Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n")
+	b = appendHeader(b, "Content-Type", content)
 	if node != "" {
 		b = appendHeader(b, "Edgehold-Node", string(node))
 	}

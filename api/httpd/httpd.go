@@ -103,7 +103,7 @@ func New(c Config) http.Handler {
 	if c.MaxBodyBytes <= 0 {
 		c.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	h := &handler{Config: c, head: commonHead(c.Node)}
+	h := &handler{Config: c, head: commonHead(c.Node, octetStream[0])}
 	if c.Node != "" {
 		h.node = []string{string(c.Node)}
 	}

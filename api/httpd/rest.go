@@ -3,9 +3,10 @@ package httpd
 import "time"
 
 // To refuse a request costs a fifth of what it costs to carry one out (doorstep.go), and more where its handler is the one to
-// do it: clients that come again at once, whatever they are told, could keep a node from everything else. So a connection of HTTP/1.1 on which a request was refused for load, and
-// again well before the time that was told, rests: the refusal is sent at once, and tells to stay away for longer, but what
-// comes next is not read for a while. One that is served, or waits as told, does not rest.
+// do it: clients that come again at once, whatever they are told, could keep a node from everything else. So a connection of
+// HTTP/1.1 on which a request was refused for load, and again well before the time that was told, rests: the refusal is sent
+// at once, and tells to stay away for longer, but what comes next is not read for a while. One that is served, or waits as
+// told, does not rest.
 
 // stayAway is the least that is told: the header has whole seconds. Who waits as told waits at least half of it: a busy node
 // sees only then that a request has come, not when it did.

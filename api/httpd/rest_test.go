@@ -2,7 +2,9 @@ package httpd_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -74,4 +76,30 @@ func testRests(t *testing.T, calm int) {
 		}
 		_ = conn.Close()
 	})
+}
+
+// TestRestsBehindOneAnother: who sends requests without waiting for answers rests as well.
+func TestRestsBehindOneAnother(t *testing.T) {
+	for name, doorstep := range map[string]bool{"refused by the handler": false, "refused on the doorstep": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPipes()
+				s := guarded(p, doorstep, httpd.ServerConfig{})
+				conn := p.dial()
+				in := bufio.NewReader(conn)
+				began := time.Now()
+				go func() { _, _ = io.WriteString(conn, strings.Repeat(refusedGet, 4)) }() // what does not arrive has no answer
+				for i, after := range []time.Duration{0, 0, 3 * time.Second, 7 * time.Second} {
+					answerOf(t, in, "GET")
+					if took := time.Since(began); took != after {
+						t.Errorf("refusal %d came after %v, not %v", i, took, after)
+					}
+				}
+				_ = conn.Close()
+				if err := s.Close(time.Minute); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }

@@ -15,8 +15,8 @@ import (
 
 // ServerConfig is how connections are treated. The zero of every field but Handler works.
 type ServerConfig struct {
-	// Handler answers; see [New]. It is required. What New returns also refuses requests before they are begun, which costs
-	// less; where another handler is put around it, that one is asked first.
+	// Handler answers; see [New]. It is required. What New returns also refuses requests for load before they are
+	// begun, which costs less; not so where another handler is put around it, which is then asked first.
 	Handler http.Handler
 	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is 5 s.
 	HeaderTimeout time.Duration
