@@ -71,7 +71,7 @@ func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 				t.Fatalf("%s is at %d, and the leader was at %d", name, f.reps[name].Applied(), goal)
 			}
 		}
-		if m := machines[name]; m.adopts == 0 {
+		if machines[name].adopted() == 0 {
 			t.Errorf("%s caught up without a checkpoint", name)
 		}
 	}

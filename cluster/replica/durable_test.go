@@ -27,8 +27,8 @@ type durableRegister struct {
 	adopts  int
 }
 
+// Apply adds command and index as one: a Checkpoint beside it has both or neither.
 func (m *durableRegister) Apply(index, term uint64, commands [][]byte) []result {
-	out := m.register.Apply(index, term, commands)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.indexes); n > 0 && index <= m.indexes[n-1] {
@@ -37,7 +37,7 @@ func (m *durableRegister) Apply(index, term uint64, commands [][]byte) []result 
 	for range commands {
 		m.indexes = append(m.indexes, index)
 	}
-	return out
+	return m.add(term, commands)
 }
 
 func (m *durableRegister) Applied() uint64 {
@@ -92,6 +92,13 @@ func (m *durableRegister) Adopt(dir string) error {
 	m.applied, m.terms, m.indexes, m.kept = s.Applied, s.Terms, s.Indexes, len(s.Indexes)
 	m.adopts++
 	return nil
+}
+
+// adopted counts the checkpoints that took the place of what there was.
+func (m *durableRegister) adopted() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.adopts
 }
 
 // Restore is for stores that stream the register: it takes the place of a load that notes its index.

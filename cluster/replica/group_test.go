@@ -36,6 +36,11 @@ type result struct {
 func (m *register) Apply(_, term uint64, commands [][]byte) []result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.add(term, commands)
+}
+
+// add is for who holds mu.
+func (m *register) add(term uint64, commands [][]byte) []result {
 	m.entries++
 	out := make([]result, len(commands))
 	for i, c := range commands {
