@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -18,13 +19,16 @@ func TestCheckpointCatchesUp(t *testing.T) {
 
 func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 	machines := map[string]*durableRegister{"n0": {}, "n1": {}, "n2": {}}
-	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 1, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
+	// Patient: a machine that stands still for a second shall not lose the leader.
+	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 3, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
 	f.limits = Limits{SnapshotEntries: 20, TrailingEntries: 5, SnapshotInterval: 50 * time.Millisecond}
 	f.machine = func(name string) (Machine[result], Durable) { return machines[name], machines[name] }
 	f.open()
 	leader := f.do("first")
 	term := leader.CurrentTerm()
-	done, wrote := make(chan struct{}), make(chan int)
+	done, wrote := make(chan struct{}), make(chan int, 1)
+	stop := sync.OnceValue(func() int { close(done); return <-wrote })
+	defer stop() // also where the test gives up
 	go func() {
 		n := 0
 		defer func() { wrote <- n }()
@@ -45,8 +49,9 @@ func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 		if f.reps[name] == leader {
 			continue
 		}
-		has := f.reps[name].raft.LastIndex()
+		rep := f.reps[name]
 		f.stop(name)
+		has := rep.raft.LastIndex() // now that nothing is added any more
 		dir := filepath.Join(f.dir, name)
 		if wipe {
 			machines[name] = new(durableRegister)
@@ -54,10 +59,11 @@ func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 				t.Fatal(err)
 			}
 		}
+		end := time.Now().Add(20 * time.Second)
 		for first := uint64(0); first <= has+1; pause(5 * time.Millisecond) { // then the log alone does not bring it back
 			var err error
-			if first, err = leader.stores.Log.FirstIndex(); err != nil {
-				t.Fatal(err)
+			if first, err = leader.stores.Log.FirstIndex(); err != nil || time.Now().After(end) {
+				t.Fatalf("the log begins at %d, and %s ends at %d: %v", first, name, has, err)
 			}
 		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -75,8 +81,7 @@ func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 			t.Errorf("%s caught up without a checkpoint", name)
 		}
 	}
-	close(done)
-	n := <-wrote
+	n := stop()
 	last := fmt.Sprint("w", n-1)
 	for name, m := range machines {
 		for end := time.Now().Add(10 * time.Second); !m.has(last) && time.Now().Before(end); {
