@@ -242,8 +242,14 @@ func TestRefusedConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	c := open(t, Config{Endpoints: []string{"http://" + l.Addr().String()}, Timeout: 300 * time.Millisecond})
+	defer l.Close()
+	// Nobody listens at the near end of a connection, and nobody else can while it is open.
+	near, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	c := open(t, Config{Endpoints: []string{"http://" + near.LocalAddr().String()}, Timeout: 300 * time.Millisecond})
 	if _, err := c.Put(t.Context(), "k", nil); !errors.Is(err, api.CodeUnavailable) {
 		t.Error(err)
 	}
