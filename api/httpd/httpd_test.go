@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
@@ -50,6 +51,13 @@ func request(h http.Handler, method, target, body string, lines ...string) *http
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()
+}
+
+// atOnce asks while virtual time stands still: what is left of a request's time is then what it came with.
+func atOnce(t *testing.T, ask func() *http.Response) (r *http.Response) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) { r = ask() })
+	return r
 }
 
 // header is a header line as it is on the wire, "" where there is none.
