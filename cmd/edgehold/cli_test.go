@@ -216,7 +216,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 func TestUnknownOutcome(t *testing.T) {
 	p := newPlanet(t)
 	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeAmbiguous); return true })
-	i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "300ms")
+	i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "2s") // so long that something is sent
 	if i.status != 4 || !strings.Contains(i.err, "read the key before you try again") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
@@ -229,7 +229,7 @@ func TestUnknownOutcome(t *testing.T) {
 func TestNobodyListens(t *testing.T) {
 	p := newPlanet(t)
 	p.Close()
-	i := p.on(t, "", "kv", "get", "k", "--timeout", "200ms")
+	i := p.on(t, "", "kv", "get", "k", "--timeout", "2s")
 	if i.status != 1 || !strings.Contains(i.err, `start one, such as with "edgehold dev"`) {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}

@@ -122,7 +122,7 @@ func TestNothingFollowsAnUnknownOutcome(t *testing.T) {
 	})
 	lines := `{"key":"a","value":"1"}` + "\n" + `{"key":"a","value":"22"}` + "\n" + `{"key":"other","value":"3"}` + "\n"
 	file := writeFile(t, "in.jsonl", lines)
-	i := p.on(t, "", "import", file, "--timeout", "500ms", "-o", "json")
+	i := p.on(t, "", "import", file, "--timeout", "2s", "-o", "json")
 	counts := readCounts(t, i.out)
 	if i.status != exitUnknown || counts.Failed != 1 || counts.Records != 1 || puts.Load() == 0 {
 		t.Errorf("exit %d, %+v, %s", i.status, counts, i.err)

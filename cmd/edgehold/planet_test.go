@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -82,14 +83,16 @@ func TestServerAndEdge(t *testing.T) {
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	ended := make(chan string, 2)
+	var logs []*nodeLog
 	begin := func(args ...string) {
+		log := &nodeLog{ready: make(chan struct{})}
+		logs = append(logs, log)
 		go func() {
-			var errOut strings.Builder
-			status := run(ctx, append(args, "--log-format", "json"), &terminal{out: io.Discard, err: &errOut, lookupEnv: noEnv})
-			if status == 0 && strings.Contains(errOut.String(), `"@message":"ready"`) {
+			status := run(ctx, append(args, "--log-format", "json"), &terminal{out: io.Discard, err: log, lookupEnv: noEnv})
+			if status == 0 {
 				ended <- ""
 			} else {
-				ended <- errOut.String()
+				ended <- log.String()
 			}
 		}()
 	}
@@ -107,12 +110,45 @@ func TestServerAndEdge(t *testing.T) {
 	if i.run("kv", "put", "a", "b", "--addr", edge); i.status != 0 {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
-	time.AfterFunc(2*readyEvery, stop) // both have asked by then whether they are ready, and logged it
+	for _, log := range logs {
+		select {
+		case <-log.ready:
+		case <-ctx.Done():
+			t.Errorf("a node does not say that it is ready: %s", log)
+		}
+	}
+	stop()
 	for range 2 {
 		if problem := <-ended; problem != "" {
 			t.Error(problem)
 		}
 	}
+}
+
+// nodeLog is the standard error of a node. Safe for concurrent use.
+type nodeLog struct {
+	ready chan struct{} // closed once the node has logged that it is
+
+	mu   sync.Mutex
+	text strings.Builder // guarded by mu
+	said bool            // guarded by mu: ready is closed
+}
+
+func (l *nodeLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+	if !l.said && strings.Contains(l.text.String(), `"@message":"ready"`) {
+		l.said = true
+		close(l.ready)
+	}
+	return len(b), nil
+}
+
+func (l *nodeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // freeAddress is an address of the loopback interface at which nobody listens now.

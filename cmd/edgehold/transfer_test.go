@@ -258,7 +258,9 @@ func TestImportIsInterrupted(t *testing.T) {
 	i.run("import", file, "--concurrency", "16", "-o", "json")
 	counts := readCounts(t, i.out)
 	state, err := loadProgress(file + ".progress")
-	if i.status != 1 || !strings.Contains(i.err, "interrupted") || err != nil || counts.Failed != 0 || state.Lines != counts.Records || state.Lines < 484 || state.Lines == 1500 {
+	// A record may have been passed by others when the context ended, and not have begun: from there on all are done again.
+	if i.status != 1 || !strings.Contains(i.err, "interrupted") || err != nil || counts.Failed != 0 ||
+		counts.Records < 500 || counts.Records == 1500 || state.Lines == 0 || state.Lines > counts.Records {
 		t.Errorf("exit %d, %+v, %+v, %v, %s", i.status, counts, state, err, i.err)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -69,14 +70,14 @@ func TestTxnFails(t *testing.T) {
 		"a word is no sum":  {`{"then":[{"add":{"key":"word","delta":1}}]}`, []string{"txn", "-"}, 3, "integer"},
 		"unknown output":    {`{}`, []string{"txn", "-", "-o", "xml"}, 2, "choose table or json"},
 		"unknown flag":      {`{}`, []string{"txn", "-", "--if", "x"}, 2, "unknown flag"},
-		"nobody is reached": {`{"then":[{"get":{"key":"a"}}]}`, []string{"txn", "-", "--addr", "http://" + freeAddress(t), "--timeout", "200ms"}, 1, "connection refused"},
+		"nobody is reached": {`{"then":[{"get":{"key":"a"}}]}`, []string{"txn", "-", "--addr", "http://" + freeAddress(t), "--timeout", "2s"}, 1, "connection refused"},
 	} {
 		if i := p.on(t, c.stdin, c.args...); i.status != c.status || !strings.Contains(i.err, c.says) || strings.Count(i.err, "\n") != 1 || i.out != "" {
 			t.Errorf("%s: exit %d, %q, %q", name, i.status, i.err, i.out)
 		}
 	}
 	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeAmbiguous); return true })
-	if i := p.on(t, `{"then":[{"delete":{"key":"a"}}]}`, "txn", "-", "--timeout", "300ms"); i.status != 4 || !strings.Contains(i.err, "read") {
+	if i := p.on(t, `{"then":[{"delete":{"key":"a"}}]}`, "txn", "-", "--timeout", "2s"); i.status != 4 || !strings.Contains(i.err, "read") {
 		t.Errorf("unknown: exit %d, %q", i.status, i.err)
 	}
 }
@@ -84,12 +85,11 @@ func TestTxnFails(t *testing.T) {
 // TestTxnOnce: sent again after a lost answer, it takes effect once.
 func TestTxnOnce(t *testing.T) {
 	p := newPlanet(t)
-	lost := false
+	var lost atomic.Bool
 	p.setFault(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPost || lost {
+		if r.Method != http.MethodPost || lost.Swap(true) {
 			return false
 		}
-		lost = true
 		p.Config.Handler.ServeHTTP(discard{http.Header{}}, r) // it is carried out
 		panic(http.ErrAbortHandler)
 	})
