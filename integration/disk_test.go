@@ -75,11 +75,14 @@ func (r *diskRegion) start(i int) {
 
 func (r *diskRegion) open(i int, l net.Listener) {
 	r.t.Helper()
+	// Patient: nothing here is about elections, and the machine may be busy. A leader does not give up after a pause of a
+	// second, in which it hears nobody.
+	timing := replica.RegionTiming().Scale(2)
+	timing.LeaderLease = timing.Heartbeat
 	n, err := cluster.Open(r.t.Context(), cluster.Config{
 		ID: r.id(i), Region: "here", Role: api.RoleServer, Listener: l, Static: r.plan, Dir: r.folder(i), Limits: r.limits,
 		StateCacheBytes: r.cache, Log: r.log,
-		// Patient: nothing here is about elections, and the machine may be busy.
-		RegionTiming: replica.RegionTiming().Scale(2), WideTiming: cluster.QuickWideTiming(),
+		RegionTiming: timing, WideTiming: cluster.QuickWideTiming(),
 	})
 	if err != nil {
 		r.t.Fatal(err)
