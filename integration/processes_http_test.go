@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -76,12 +77,16 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
-// freeAddress is an address of loopback at which nobody listens. Its port is below those that systems give to outgoing
-// connections: a node that was killed finds it free when it comes back.
+// freeAddress is an address of loopback at which nobody listens, and another one each time: who was given one before may not
+// listen yet. Its port is below those that systems give to outgoing connections: a node that was killed finds it free when it
+// comes back.
 func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(17000))
+		if _, given := givenAddresses.LoadOrStore(address, true); given {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			_ = l.Close()
 			return address
@@ -90,3 +95,6 @@ func freeAddress(t testing.TB) string {
 	t.Fatal("no free port was found")
 	return ""
 }
+
+// givenAddresses are those that freeAddress has looked at.
+var givenAddresses sync.Map

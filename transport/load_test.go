@@ -22,7 +22,7 @@ func TestSilentConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := Open(Config{Listener: l, Preface: 1500 * time.Millisecond})
+		p, err := Open(Config{Listener: l, Preface: 3 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,12 +42,12 @@ func TestSilentConnections(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, c := range silent {
 			wg.Go(func() {
-				closedAfter(t, c, 10*time.Second)
+				closedAfter(t, c, 30*time.Second)
 				_ = c.Close()
 			})
 		}
 		wg.Wait()
-		if d := time.Since(start); d > 10*time.Second {
+		if d := time.Since(start); d > 30*time.Second {
 			t.Errorf("they were gone after %v", d)
 		}
 	}()
@@ -66,7 +66,7 @@ func everyLane(t *testing.T, p *Port, address string) {
 	server := &http.Server{
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Proto) }),
 		Protocols:         &protocols,
-		ReadHeaderTimeout: time.Second,
+		ReadHeaderTimeout: 10 * time.Second,
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = server.Serve(p.HTTP()) })
