@@ -20,7 +20,7 @@ func TestCheckpointCatchesUp(t *testing.T) {
 func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 	machines := map[string]*durableRegister{"n0": {}, "n1": {}, "n2": {}}
 	// Patient: a machine that stands still for a second shall not lose the leader.
-	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 3, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
+	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 2, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
 	f.limits = Limits{SnapshotEntries: 20, TrailingEntries: 5, SnapshotInterval: 50 * time.Millisecond}
 	f.machine = func(name string) (Machine[result], Durable) { return machines[name], machines[name] }
 	f.open()

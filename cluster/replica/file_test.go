@@ -62,8 +62,10 @@ func (f *onFiles) open() {
 }
 
 func (f *onFiles) start(name string, l net.Listener) {
+	timing := RegionTiming().Scale(f.scale)
+	timing.LeaderLease = timing.Heartbeat // nobody is cut off here: whom a leader does not hear stands still with it
 	cfg := Config{
-		Group: "g", Node: name, Dir: filepath.Join(f.dir, name), Log: f.log, Streams: tcpStreams{l}, Timing: RegionTiming().Scale(f.scale),
+		Group: "g", Node: name, Dir: filepath.Join(f.dir, name), Log: f.log, Streams: tcpStreams{l}, Timing: timing,
 		Address: func(node string) (string, bool) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

@@ -51,6 +51,11 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	for _, r := range o.regions {
 		regions = append(regions, api.RegionID(r))
 	}
+	// What nodes that start or end one after the other say of each other is no news; what goes wrong is returned.
+	level := logger.GetLevel()
+	if level == hclog.Error {
+		logger.SetLevel(hclog.Off)
+	}
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger,
@@ -58,6 +63,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
 	}
+	logger.SetLevel(level)
 	nodes := make([]devNode, 0, len(planet.Nodes()))
 	for _, n := range planet.Nodes() {
 		nodes = append(nodes, devNode(n))
@@ -67,7 +73,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 		return err
 	}
 	<-ctx.Done()
-	logger.SetLevel(hclog.Off) // what nodes that end say of each other is no news; what goes wrong is returned
+	logger.SetLevel(hclog.Off)
 	return asNodeError(planet.Close())
 }
 
