@@ -37,10 +37,10 @@ func (b *buffer) scan(below Reader, lo, hi []byte, reverse bool, visit func(k, v
 	return b.fresh.over(below, lo, hi, reverse, visit)
 }
 
-// add takes the changes over.
+// add makes the changes of a batch.
 func (b *buffer) add(cs *changes) {
 	for k, c := range cs.rows {
-		b.fresh.add(k, c)
+		b.fresh.add(k, *c)
 	}
 }
 

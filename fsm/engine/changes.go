@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/tidwall/btree"
@@ -16,6 +17,7 @@ type changes struct {
 	ordered btree.Map[string, *change]
 	// unordered are keys that are not ordered yet, once or more often, and some that are not there any more.
 	unordered []string
+	room      *room // of what batches change, else nil
 }
 
 // change is what was done to one key.
@@ -33,11 +35,15 @@ func sizeOfChange(k string, c *change) int { return len(k) + len(c.value) + chan
 
 func newChanges() *changes { return &changes{rows: map[string]*change{}} }
 
+// newBatchChanges are of one batch after the other, each of which ends with clear.
+func newBatchChanges() *changes { return &changes{rows: map[string]*change{}, room: new(room)} }
+
 // get returns nil where nothing was done to the key.
 func (cs *changes) get(k []byte) *change { return cs.rows[string(k)] }
 
-// add makes another change, which is its own from here on. Of a key that is not below nothing is left when it is deleted.
-func (cs *changes) add(k string, c *change) {
+// add makes another change. It keeps the value, and a copy of the key. Of a key that is not below nothing is left when it is
+// deleted.
+func (cs *changes) add(k string, c change) {
 	old := cs.rows[k]
 	if old != nil {
 		c.below, c.ordered = old.below, old.ordered
@@ -50,17 +56,30 @@ func (cs *changes) add(k string, c *change) {
 		delete(cs.rows, k)
 		return
 	}
-	cs.bytes += sizeOfChange(k, c)
+	cs.bytes += sizeOfChange(k, &c)
 	if old != nil {
-		*old = *c
+		*old = c
 		return
 	}
 	c.ordered = false
-	cs.rows[k] = c
+	k = cs.keep(k, c)
 	if len(cs.unordered) > 2*len(cs.rows)+1024 {
 		cs.order()
 	}
 	cs.unordered = append(cs.unordered, k)
+}
+
+// keep makes the change the key's, and returns the key as it is kept.
+func (cs *changes) keep(k string, c change) string {
+	if r := cs.room; r != nil {
+		k = r.key(k)
+		cs.rows[k] = r.change(c)
+		return k
+	}
+	k = strings.Clone(k)
+	own := c
+	cs.rows[k] = &own
+	return k
 }
 
 // order makes the keys ready to be walked.
@@ -76,17 +95,18 @@ func (cs *changes) order() {
 	cs.unordered = cs.unordered[:0]
 }
 
-// clear makes all changes undone.
+// clear makes all changes of a batch undone.
 func (cs *changes) clear() {
 	const kept = 1024 // a greater map costs whoever clears it when it is small again
-	if len(cs.rows) > kept {
-		*cs = changes{rows: map[string]*change{}}
+	if len(cs.rows) > kept || cs.room.great() {
+		*cs = changes{rows: map[string]*change{}, room: new(room)}
 		return
 	}
 	clear(cs.rows)
 	clear(cs.unordered)
 	cs.unordered, cs.bytes = cs.unordered[:0], 0
 	cs.ordered.Clear()
+	cs.room.clear()
 }
 
 // over is Scan of what is below with the changes made.

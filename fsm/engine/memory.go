@@ -15,7 +15,7 @@ type memory struct {
 }
 
 // NewMemory returns an empty engine that is gone when the process ends. Close does nothing.
-func NewMemory() Engine { return &memory{tree: newTree(), batch: newChanges()} }
+func NewMemory() Engine { return &memory{tree: newTree(), batch: newBatchChanges()} }
 
 // text is b as a string without a copy, for lookups that do not keep it.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -21,17 +21,17 @@ func (b *overlay) Get(key []byte) ([]byte, bool, error) {
 // errEmpty is a key that no engine takes.
 var errEmpty = errors.New("engine: an empty key")
 
-func (b *overlay) Set(k, v []byte) error { return b.change(k, &change{value: v, below: true}) }
+func (b *overlay) Set(k, v []byte) error { return b.change(k, change{value: v, below: true}) }
 
-func (b *overlay) Insert(k, v []byte) error { return b.change(k, &change{value: v}) }
+func (b *overlay) Insert(k, v []byte) error { return b.change(k, change{value: v}) }
 
-func (b *overlay) Delete(k []byte) error { return b.change(k, &change{deleted: true, below: true}) }
+func (b *overlay) Delete(k []byte) error { return b.change(k, change{deleted: true, below: true}) }
 
-func (b *overlay) change(k []byte, c *change) error {
+func (b *overlay) change(k []byte, c change) error {
 	if len(k) == 0 {
 		return errEmpty
 	}
-	b.changes.add(string(k), c)
+	b.changes.add(text(k), c)
 	return nil
 }
 

@@ -62,7 +62,7 @@ var _ Durable = (*Pebble)(nil)
 
 // OpenPebble opens the engine, with what its folder holds.
 func OpenPebble(cfg Config) (*Pebble, error) {
-	p := &Pebble{cfg: cfg, fs: vfs.Default, batch: newChanges()}
+	p := &Pebble{cfg: cfg, fs: vfs.Default, batch: newBatchChanges()}
 	if cfg.Disk != nil {
 		p.fs = cfg.Disk.fs
 	}
