@@ -48,12 +48,17 @@ func Decode(b []byte) (Command, error) {
 
 func decode(b []byte) (Command, string) {
 	r := reader{b: b}
-	if v := r.byte(); r.bad == "" && v != formatVersion {
-		return nil, "a format version that this program does not know"
-	}
-	c := read(kind(r.byte()), &r)
+	c := read(kindOf(&r), &r)
 	r.end()
 	return c, r.bad
+}
+
+// kindOf reads what stands before a command.
+func kindOf(r *reader) kind {
+	if v := r.byte(); r.bad == "" && v != formatVersion {
+		r.fail("a format version that this program does not know")
+	}
+	return kind(r.byte())
 }
 
 func read(k kind, r *reader) Command {

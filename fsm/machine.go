@@ -77,12 +77,14 @@ type room struct {
 	key      rowKey
 	outcomes []Outcome
 	windows  windows
+	reader   reader
+	write    Write
 }
 
 // done ends the Apply and forgets all but the room.
 func (t *tx) done() {
 	t.batch.Discard()
-	t.room.key = t.key
+	t.room.key, t.room.reader, t.room.write = t.key, reader{}, Write{}
 	*t = tx{room: t.room}
 }
 
@@ -119,13 +121,21 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	c, bad := decode(b)
-	if bad != "" {
-		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
+	r := &t.room.reader
+	*r = reader{b: b}
+	k, c := kindOf(r), Command(nil)
+	if k == kindWrite { // most are: they take no memory of their own
+		t.room.write = readWrite(r)
+	} else {
+		c = read(k, r)
+	}
+	r.end()
+	if r.bad != "" {
+		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", r.bad)
 		return
 	}
-	if w, ok := c.(Write); ok {
-		res.Err = t.write(&w, res)
+	if k == kindWrite {
+		res.Err = t.write(&t.room.write, res)
 		return
 	}
 	if res.Err = t.admit(c); res.Err == nil {
