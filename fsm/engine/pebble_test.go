@@ -18,6 +18,11 @@ func TestPebble(t *testing.T) {
 	t.Run("simulated", func(t *testing.T) {
 		suite(t, func(t *testing.T) Engine { return openPebble(t, Config{Dir: "state", Disk: NewDisk()}) })
 	})
+	t.Run("often full", func(t *testing.T) {
+		suite(t, func(t *testing.T) Engine {
+			return openPebble(t, Config{Dir: "state", Disk: NewDisk(), BufferBytes: 4 << 10})
+		})
+	})
 }
 
 func openPebble(t testing.TB, cfg Config) *Pebble {

@@ -19,7 +19,7 @@ func suite(t *testing.T, open func(t *testing.T) Engine) {
 	}{
 		{"Empty", testEmpty}, {"Bounds", testBounds}, {"OwnWrites", testOwnWrites}, {"Discard", testDiscard},
 		{"BuffersAreTheCallers", testBuffers}, {"Snapshot", testSnapshot}, {"Load", testLoad}, {"LoadDiscard", testLoadDiscard},
-		{"Clear", testClear}, {"Random", testRandom}, {"Concurrent", testConcurrent},
+		{"Clear", testClear}, {"Random", testRandom}, {"BatchAfterBatch", testBatchAfterBatch}, {"Concurrent", testConcurrent},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e := open(t)
