@@ -153,6 +153,43 @@ func TestCodecStrict(t *testing.T) {
 	refused("known versions that do not fit", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))
 }
 
+// TestApplyRefusesAsDecode: a machine refuses what Decode does, in the same words, and goes on with the next command of the
+// entry as if nothing had been there.
+func TestApplyRefusesAsDecode(t *testing.T) {
+	r := founded(t)
+	put := Encode(Write{Term: 1, Txn: putTxn("k", "v")})
+	refused := func(b []byte) {
+		t.Helper()
+		_, err := Decode(b)
+		if err == nil {
+			return
+		}
+		res := r.m.Apply(r.next(), 1, [][]byte{b, put})
+		if want := (Result{Index: res[1].Index - 1, Err: api.AsError(err)}); !reflect.DeepEqual(res[0], want) {
+			t.Errorf("%x gave %+v, want %+v", b, res[0], want)
+		}
+		if res[1].Err != nil || res[1].Txn.Entries[0].Key != "k" {
+			t.Errorf("a put behind %x gave %+v", b, res[1])
+		}
+	}
+	refused(nil)
+	for _, c := range samples() {
+		b := Encode(c)
+		for n := range b {
+			refused(b[:n])
+			for _, x := range []byte{0, 2, 0xff} {
+				m := bytes.Clone(b)
+				m[n] = x
+				refused(m)
+			}
+		}
+		refused(append(bytes.Clone(b), 0))
+	}
+	if w := r.m.tx.room.write; !reflect.DeepEqual(w, Write{}) {
+		t.Errorf("between entries %+v is kept", w)
+	}
+}
+
 // TestCodecGolden pins the bytes of the log: what a machine has written, every later one must read.
 func TestCodecGolden(t *testing.T) {
 	var out bytes.Buffer
