@@ -1,6 +1,7 @@
 package engine
 
-// room is where the keys and changes of a batch are kept, which is short-lived: the next batch has it again.
+// room is where the keys and changes of a batch are kept, which is short-lived: the next batch has it again. A piece that is
+// full is followed by another, twice as large: what is in it stays where it is, since others point there.
 type room struct {
 	keys []byte
 	all  []change
@@ -8,13 +9,16 @@ type room struct {
 
 // key is a copy of k.
 func (r *room) key(k string) string {
-	r.keys = append(r.keys, k...) // where that is elsewhere, older keys stay where they are
+	if len(k) > cap(r.keys)-len(r.keys) {
+		r.keys = make([]byte, 0, max(1<<10, len(k), 2*cap(r.keys)))
+	}
+	r.keys = append(r.keys, k...)
 	return text(r.keys[len(r.keys)-len(k):])
 }
 
 // change is a copy of c.
 func (r *room) change(c change) *change {
-	if len(r.all) == cap(r.all) { // those before stay where they are: others point at them
+	if len(r.all) == cap(r.all) {
 		r.all = make([]change, 0, max(16, 2*cap(r.all)))
 	}
 	r.all = append(r.all, c)

@@ -123,3 +123,19 @@ func TestRoomIsLetGo(t *testing.T) {
 		t.Error("a small batch leaves no room for the next")
 	}
 }
+
+// TestRoomOfAGreatBatch: all pieces together have at most three times what is in them, once that is not little.
+func TestRoomOfAGreatBatch(t *testing.T) {
+	var r room
+	key := strings.Repeat("k", 60)
+	pieces, last := 0, 0
+	for n := 1; n <= 100_000; n++ {
+		if r.key(key); cap(r.keys) != last {
+			last = cap(r.keys)
+			pieces += last
+		}
+		if n > 100 && pieces > 3*n*len(key) {
+			t.Fatalf("%d bytes of keys take %d", n*len(key), pieces)
+		}
+	}
+}
