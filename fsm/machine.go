@@ -81,6 +81,21 @@ type room struct {
 	write    Write
 }
 
+// decode is the function of that name, but that a Write, as most commands are, takes no memory of its own: it is returned
+// as a pointer, and is there until the next.
+func (m *room) decode(b []byte) (c Command, bad string) {
+	m.reader = reader{b: b}
+	r := &m.reader
+	if k := kindOf(r); k == kindWrite {
+		m.write = readWrite(r)
+		c = &m.write
+	} else {
+		c = read(k, r)
+	}
+	r.end()
+	return c, r.bad
+}
+
 // done ends the Apply and forgets all but the room.
 func (t *tx) done() {
 	t.batch.Discard()
@@ -121,21 +136,13 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	r := &t.room.reader
-	*r = reader{b: b}
-	k, c := kindOf(r), Command(nil)
-	if k == kindWrite { // most are: they take no memory of their own
-		t.room.write = readWrite(r)
-	} else {
-		c = read(k, r)
-	}
-	r.end()
-	if r.bad != "" {
-		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", r.bad)
+	c, bad := t.room.decode(b)
+	if bad != "" {
+		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
 		return
 	}
-	if k == kindWrite {
-		res.Err = t.write(&t.room.write, res)
+	if w, ok := c.(*Write); ok {
+		res.Err = t.write(w, res)
 		return
 	}
 	if res.Err = t.admit(c); res.Err == nil {
