@@ -39,18 +39,20 @@ func sizeHint(c Command) int {
 // Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
 // must not change while they are used; keys do not.
 func Decode(b []byte) (Command, error) {
-	c, bad := decode(b)
-	if bad != "" {
-		return nil, api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
+	r := reader{b: b}
+	c := read(kindOf(&r), &r)
+	if err := endOf(&r); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
 
-func decode(b []byte) (Command, string) {
-	r := reader{b: b}
-	c := read(kindOf(&r), &r)
-	r.end()
-	return c, r.bad
+// endOf tells what is wrong with the command that was read; nil where nothing is.
+func endOf(r *reader) *api.Error {
+	if r.end(); r.bad != "" {
+		return api.Errorf(api.CodeInvalid, "malformed command: %s", r.bad)
+	}
+	return nil
 }
 
 // kindOf reads what stands before a command.

@@ -81,9 +81,9 @@ type room struct {
 	write    Write
 }
 
-// decode is the function of that name, but that a Write, as most commands are, takes no memory of its own: it is returned
-// as a pointer, and is there until the next.
-func (m *room) decode(b []byte) (c Command, bad string) {
+// decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
+// there until the next.
+func (m *room) decode(b []byte) (c Command, err *api.Error) {
 	m.reader = reader{b: b}
 	r := &m.reader
 	if k := kindOf(r); k == kindWrite {
@@ -92,8 +92,7 @@ func (m *room) decode(b []byte) (c Command, bad string) {
 	} else {
 		c = read(k, r)
 	}
-	r.end()
-	return c, r.bad
+	return c, endOf(r)
 }
 
 // done ends the Apply and forgets all but the room.
@@ -136,9 +135,9 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	c, bad := t.room.decode(b)
-	if bad != "" {
-		res.Err = api.Errorf(api.CodeInvalid, "malformed command: %s", bad)
+	c, err := t.room.decode(b)
+	if err != nil {
+		res.Err = err
 		return
 	}
 	if w, ok := c.(*Write); ok {

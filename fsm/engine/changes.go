@@ -77,7 +77,7 @@ func (cs *changes) keep(k string, c change) string {
 		return k
 	}
 	k = strings.Clone(k)
-	own := c
+	own := c // c itself would not stay on the stack of who has a room
 	cs.rows[k] = &own
 	return k
 }

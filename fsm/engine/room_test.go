@@ -20,7 +20,7 @@ func testBatchAfterBatch(t *testing.T, e Engine) {
 		b := e.NewBatch()
 		next := maps.Clone(state)
 		for step := range 1 + r.IntN([]int{4, 40, 300, 4000}[r.IntN(4)]) {
-			changeAtRandom(t, r, b, next, fmt.Sprint(round, step))
+			changeAtRandom(t, r, b, next, randomKey(r)+strings.Repeat("-more-", r.IntN(12)), fmt.Sprint(round, step))
 			if r.IntN(200) == 0 {
 				compare(t, r, b, next)
 			}
@@ -29,16 +29,7 @@ func testBatchAfterBatch(t *testing.T, e Engine) {
 			comeAndGo(t, b, next, 5000)
 		}
 		compare(t, r, b, next)
-		if r.IntN(4) == 0 {
-			b.Discard()
-		} else {
-			try(t, b.Commit())
-			state = next
-		}
-		if d, ok := e.(Durable); ok && r.IntN(8) == 0 {
-			try(t, d.Flush())
-		}
-		compare(t, r, e, state)
+		state = endAtRandom(t, r, e, b, state, next)
 		compare(t, r, old, when)
 		if r.IntN(10) == 0 {
 			try(t, old.Close())
@@ -46,26 +37,6 @@ func testBatchAfterBatch(t *testing.T, e Engine) {
 		}
 	}
 	try(t, old.Close())
-}
-
-// changeAtRandom makes a change in the batch and in state, with a key in a buffer that has another key next.
-func changeAtRandom(t *testing.T, r *rand.Rand, b Batch, state map[string]string, v string) {
-	t.Helper()
-	k := randomKey(r) + strings.Repeat("-more-", r.IntN(12))
-	_, there := state[k]
-	buf := []byte(k)
-	switch {
-	case r.IntN(3) == 0:
-		try(t, b.Delete(buf))
-		delete(state, k)
-	case there || r.IntN(4) == 0:
-		try(t, b.Set(buf, []byte(v)))
-		state[k] = v
-	default:
-		try(t, b.Insert(buf, []byte(v)))
-		state[k] = v
-	}
-	copy(buf, "zzzz")
 }
 
 // comeAndGo inserts and deletes one key again and again, now and then in sight of a scan.

@@ -272,33 +272,12 @@ func testRandom(t *testing.T, e Engine) {
 		b := e.NewBatch()
 		next := maps.Clone(state)
 		for range r.IntN(20) {
-			k := randomKey(r)
-			if r.IntN(3) == 0 {
-				delete(next, k)
-				put(t, b, k)
-			} else {
-				_, there := next[k]
-				next[k] = fmt.Sprint(round)
-				if there || r.IntN(2) == 0 {
-					put(t, b, k+"="+next[k])
-				} else {
-					try(t, b.Insert([]byte(k), []byte(next[k])))
-				}
-			}
+			changeAtRandom(t, r, b, next, randomKey(r), fmt.Sprint(round))
 			if r.IntN(4) == 0 {
 				compare(t, r, b, next)
 			}
 		}
-		if r.IntN(5) == 0 {
-			b.Discard()
-		} else {
-			try(t, b.Commit())
-			state = next
-		}
-		if d, ok := e.(Durable); ok && r.IntN(8) == 0 {
-			try(t, d.Flush())
-		}
-		compare(t, r, e, state)
+		state = endAtRandom(t, r, e, b, state, next)
 		if r.IntN(10) == 0 {
 			snaps = append(snaps, taken{e.Snapshot(), maps.Clone(state)})
 		}
@@ -310,6 +289,41 @@ func testRandom(t *testing.T, e Engine) {
 	for _, x := range snaps {
 		try(t, x.s.Close())
 	}
+}
+
+// changeAtRandom makes a change of k in the batch and in state. The batch is given a buffer that has another key next.
+func changeAtRandom(t *testing.T, r *rand.Rand, b Batch, state map[string]string, k, v string) {
+	t.Helper()
+	_, there := state[k]
+	buf := []byte(k)
+	switch {
+	case r.IntN(3) == 0:
+		try(t, b.Delete(buf))
+		delete(state, k)
+	case there || r.IntN(2) == 0:
+		try(t, b.Set(buf, []byte(v)))
+		state[k] = v
+	default:
+		try(t, b.Insert(buf, []byte(v)))
+		state[k] = v
+	}
+	copy(buf, "zzzz")
+}
+
+// endAtRandom commits the batch, after which next is the engine's state, or gives it up. It returns the state that is then.
+func endAtRandom(t *testing.T, r *rand.Rand, e Engine, b Batch, state, next map[string]string) map[string]string {
+	t.Helper()
+	if r.IntN(5) == 0 {
+		b.Discard()
+	} else {
+		try(t, b.Commit())
+		state = next
+	}
+	if d, ok := e.(Durable); ok && r.IntN(8) == 0 {
+		try(t, d.Flush())
+	}
+	compare(t, r, e, state)
+	return state
 }
 
 func randomKey(r *rand.Rand) string {
