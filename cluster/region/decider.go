@@ -36,8 +36,8 @@ func (r *Region) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.
 		res, err := r.propose(ctx, fsm.Push{Txn: ref})
 		return res.Decision, err
 	}
-	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
-		return nil, readError(err)
+	if err := r.confirm(ctx, l); err != nil {
+		return nil, err
 	}
 	if d, ok := r.cfg.Machine.Decided(ref.ID); ok {
 		return &d, nil

@@ -8,4 +8,5 @@ const (
 	guardConfirmBeforeRenewal = true
 	guardRevokeAtPrepare      = true
 	guardAskDecider           = true
+	guardConfirmRefusals      = true
 )

@@ -10,4 +10,5 @@ var (
 	guardConfirmBeforeRenewal = os.Getenv("EDGEHOLD_MUTANT") != "confirm-before-renewal"
 	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
 	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
+	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
 )

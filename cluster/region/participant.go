@@ -72,8 +72,10 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	t := turnOf(*b.ref, written, read)
 	defer r.endTurn(l, t)
 	if intents, prepared := r.blocking(b.ref.ID, written, read); !prepared { // else it votes as it did
-		if no, err := r.giveWay(ctx, l, b, t, intents); no != nil || err != nil {
-			return no, err
+		if no, err := r.giveWay(ctx, l, b, t, intents); err != nil {
+			return nil, err
+		} else if no != nil {
+			return no, r.refusal(ctx, l, nil)
 		}
 	}
 	w := writing{Region: r, lead: l, dropped: b.dropped}

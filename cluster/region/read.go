@@ -33,8 +33,8 @@ func (r *Region) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 // readConfirmed is the owner's read: confirm, then look.
 func (r *Region) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest) (*api.ReadResult, error) {
 	began := time.Now()
-	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
-		return nil, readError(err)
+	if err := r.confirm(ctx, l); err != nil {
+		return nil, err
 	}
 	timing := api.Timing{Commit: time.Since(began)}
 	entries, err := r.look(q)
@@ -88,8 +88,8 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	if err != nil {
 		return nil, err
 	}
-	if err := r.log().QuorumConfirm(ctx, uint64(l.term)); err != nil {
-		return nil, readError(err)
+	if err := r.confirm(ctx, l); err != nil {
+		return nil, err
 	}
 	page, err := r.cfg.Machine.List(q)
 	for err != nil {

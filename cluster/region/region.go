@@ -213,10 +213,28 @@ func unavailable(hint string) *api.Error {
 	return &api.Error{Code: api.CodeUnavailable, Hint: hint, RetryAfter: 100 * time.Millisecond}
 }
 
+// confirm returns nil if this node led the group in l's term at some instant after the call: what its machine held before the
+// call was then the newest state, and what it holds afterwards is at least as new. Its errors are certain: nothing was written.
+func (r *Region) confirm(ctx context.Context, l *lead) error {
+	return readError(r.log().QuorumConfirm(ctx, uint64(l.term)))
+}
+
+// refusal returns err, which was computed from this node's machine after the request had arrived, once it is certain that the
+// node led when the machine was read. A leader that has been deposed, and does not know it, must not refuse by a state that
+// is over.
+func (r *Region) refusal(ctx context.Context, l *lead, err error) error {
+	if guardConfirmRefusals {
+		if lost := r.confirm(ctx, l); lost != nil {
+			return lost
+		}
+	}
+	return err
+}
+
 // readError is what a failed proposal or confirm means for a read: nothing can be half done, so nothing is ambiguous.
 func readError(err error) error {
 	if e := api.AsError(err); e.Code == api.CodeAmbiguous {
-		return &api.Error{Code: api.CodeUnavailable, Op: e.Op, Hint: "the read was not confirmed in time", Err: err}
+		return &api.Error{Code: api.CodeUnavailable, Op: e.Op, Hint: "the leader could not confirm in time that it leads", Err: err}
 	}
 	return err
 }

@@ -10,7 +10,8 @@ import (
 
 // Do carries out a transaction: keeps new leases off the keys that it may write, has the live ones given back or waits
 // until they have certainly expired, and proposes it. A lease that was given meanwhile makes the machine refuse, and the
-// round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied.
+// round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied. A refusal that no log
+// entry has made is behind a confirm.
 func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
 		return r.replayed(preview.Replay), nil
 	case preview.Err != nil:
-		return nil, preview.Err
+		return nil, r.refusal(ctx, l, preview.Err)
 	}
 	res, err := w.run(ctx, t, preview.Holders)
 	if err != nil {

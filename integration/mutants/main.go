@@ -50,6 +50,7 @@ var mutants = []struct {
 	{"first-decision", []check{{"./fsm", "."}}},
 	{"abort-record", []check{{"./fsm", "."}, {"./cluster/txn", recovery}}},
 	{"watermark", []check{{"./fsm", "."}}},
+	{"confirm-refusals", []check{{"./cluster/region", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
