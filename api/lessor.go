@@ -48,17 +48,6 @@ type KeepAlive struct {
 type SessionKeepAlive struct {
 	Group   GroupID   `cbor:"1,keyasint"`
 	Session SessionID `cbor:"2,keyasint"`
-	// Hits are reads served by leases since the last keep-alive that reached this group, at most [MaxHits] keys.
-	Hits []KeyHits `cbor:"3,keyasint,omitempty"`
-}
-
-// MaxHits bounds SessionKeepAlive.Hits.
-const MaxHits = 256
-
-// KeyHits counts leased reads of one key.
-type KeyHits struct {
-	Key  Key    `cbor:"1,keyasint"`
-	Hits uint32 `cbor:"2,keyasint"`
 }
 
 // SessionStatus is the answer for one session. A group that is slow, or is not led by the peer, gives none.

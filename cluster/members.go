@@ -201,7 +201,6 @@ func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Ma
 	rc := region.Config{
 		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, OnLead: n.peers.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
-		GrantAfter: 1, // the edges count: a read that wishes a lease is the third of its node since the last write
 	}
 	if n.founds(g) {
 		rc.Init = &fsm.Init{Group: g.ID, Incarnation: 1, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}

@@ -27,7 +27,6 @@ const shardBits = 6
 
 type shard struct {
 	table table
-	hot   hotKeys
 
 	mu      sync.Mutex
 	queues  queues
@@ -150,7 +149,7 @@ func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSamp
 	case e == nil:
 		sh.tally.written(hash)
 	case e.session == s && e.lease <= lid:
-		sh.tally.ended(hash, now, e.hits.Load())
+		sh.tally.ended(hash, now, e.served.Load())
 		sh.drop(c, e)
 	}
 	sh.fences.raise(hash, s, lid)
@@ -167,7 +166,7 @@ func (c *cache) selfDrop(k api.Key, clock api.Clock) (d api.DroppedLease, g *gro
 		sh.tally.written(hash)
 		return d, nil, false
 	}
-	sh.tally.ended(hash, clock.Now(), e.hits.Load())
+	sh.tally.ended(hash, clock.Now(), e.served.Load())
 	sh.drop(c, e)
 	return e.dropped(), e.session.group, !e.session.ended()
 }
@@ -264,7 +263,7 @@ func (c *cache) hottestOf(s *session, limit int) []*entry {
 		if fa, fb := a.freq.Load(), b.freq.Load(); fa != fb {
 			return int(fb) - int(fa)
 		}
-		return int(min(b.hits.Load(), 1<<30)) - int(min(a.hits.Load(), 1<<30))
+		return int(b.served.Load()) - int(a.served.Load())
 	})
 	return all[:min(len(all), limit)]
 }

@@ -3,7 +3,6 @@ package edge
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -325,87 +324,6 @@ func TestWritesCount(t *testing.T) {
 			}
 		}
 	})
-}
-
-// TestHits: reads served by leases are told with keep-alives, once, the most read keys first, also after a while without
-// a leader.
-func TestHits(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		for i := range 3 {
-			k := api.Key(fmt.Sprint("a/", i))
-			r.put(k, "v")
-			r.lease(k)
-		}
-		told := func() []api.KeyHits {
-			synctest.Wait()
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			var all []api.KeyHits
-			for _, k := range r.alive {
-				for _, s := range k.Sessions {
-					all = append(all, s.Hits...)
-				}
-			}
-			r.alive = nil
-			return all
-		}
-		reads := func(k api.Key, n int) {
-			for range n {
-				r.get(k)
-			}
-		}
-		reads("a/1", 5)
-		reads("a/2", 40)
-		time.Sleep(2*beat + beat/2)
-		want := []api.KeyHits{{Key: "a/2", Hits: 40}, {Key: "a/1", Hits: 5}}
-		if got := told(); !slices.Equal(got, want) {
-			t.Errorf("told %v", got)
-		}
-		time.Sleep(3 * beat)
-		if got := told(); len(got) != 0 {
-			t.Errorf("told again: %v", got)
-		}
-		// Without answers the newest message carries all.
-		r.change(func() { r.answer = silent })
-		reads("a/1", 1)
-		time.Sleep(beat)
-		reads("a/1", 2)
-		reads("a/0", 7)
-		time.Sleep(beat + beat/2)
-		synctest.Wait()
-		last := r.alive[len(r.alive)-1].Sessions[0].Hits
-		if want := []api.KeyHits{{Key: "a/0", Hits: 7}, {Key: "a/1", Hits: 3}}; !slices.Equal(last, want) {
-			t.Errorf("told %v", last)
-		}
-		r.change(func() { r.answer = r.extendAll })
-	})
-}
-
-// TestManyHits: a keep-alive carries at most MaxHits keys, and many reads of one key are counted well enough.
-func TestManyHits(t *testing.T) {
-	var all []api.KeyHits
-	for i := range 1000 {
-		all = append(all, api.KeyHits{Key: api.Key(fmt.Sprint(i)), Hits: uint32(i)})
-	}
-	var l hitLog
-	for range 10 {
-		l.add(slices.Clone(all))
-	}
-	hits, _ := l.pending()
-	if len(hits) != api.MaxHits || hits[0].Hits != 999*maxHitRounds {
-		t.Errorf("%d hits, first %+v", len(hits), hits[0])
-	}
-	e, keys := warmEdge(t, stillClock{}, 10)
-	out := make([]api.Entry, 1)
-	const n = 1 << 20
-	for range n {
-		e.GetLeased(keys[:1], out)
-	}
-	for _, hs := range e.cache.harvest() {
-		if len(hs) != 1 || hs[0].Hits < n*8/10 || hs[0].Hits > n*12/10 {
-			t.Errorf("%d reads were counted as %+v", n, hs)
-		}
-	}
 }
 
 // TestConfig: what cannot work is refused.

@@ -68,6 +68,9 @@ type Config struct {
 	CloseTimeout time.Duration // 0: 2 s
 }
 
+// maxGrantAfter bounds Config.GrantAfter.
+const maxGrantAfter = 1000
+
 // complete sets defaults and tells what cannot work.
 func (c *Config) complete() error {
 	if c.Store == nil || c.Lister == nil || c.Lessor == nil || c.Locate == nil || c.Peers == nil || c.Open == nil || c.Clock == nil {
@@ -101,7 +104,7 @@ func (c *Config) complete() error {
 			c.Term, c.Pause, api.MaxLeaseTerm, api.MaxPause)
 	case c.KeepAlive < 0 || 2*c.KeepAlive > c.Term:
 		return api.Errorf(api.CodeInvalid, "edge: keep-alives every %v do not hold a lease term of %v; at most half of it", c.KeepAlive, c.Term)
-	case c.GrantAfter < 0 || c.GrantAfter > 1000 || c.MaxBytes < 0 || c.MaxEntries < 0 || c.MaxAbsent < 0 || c.MaxFences < 0 || c.CoolDown < 0 || c.CloseTimeout < 0:
+	case c.GrantAfter < 0 || c.GrantAfter > maxGrantAfter || c.MaxBytes < 0 || c.MaxEntries < 0 || c.MaxAbsent < 0 || c.MaxFences < 0 || c.CoolDown < 0 || c.CloseTimeout < 0:
 		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "a limit is out of range"}
 	}
 	return nil

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -20,14 +19,12 @@ type entry struct {
 	exists  bool
 
 	gone   atomic.Bool   // set under the shard's mutex when it leaves the cache
-	listed atomic.Bool   // stands in its shard's list of keys with new hits
 	freq   atomic.Uint32 // reads since the eviction last looked, at most maxFreq
-	hits   atomic.Uint64 // reads served by this lease; estimated once they are many
+	served atomic.Uint32 // reads that this lease served, at most maxServed
 
 	// Guarded by the shard's mutex.
 	prev, next *entry
 	queue      *queue
-	reported   uint64 // hits that keep-alives have already told
 }
 
 // entryOverhead is what an entry costs beside its key and value: itself, its places in the table, its fence and tally.
@@ -57,27 +54,16 @@ func (e *entry) answer(k api.Key, out *api.Entry) {
 // maxFreq bounds freq: three reads more than the hand of the eviction has passed keep an entry as long as thousand.
 const maxFreq = 3
 
-// touch notes a read. Readers of one hot key on many cores must not fight for its memory: freq is seldom written, and
-// hits is counted exactly while they are few, then by one read in many for all of them.
-func (e *entry) touch(s *shard) {
+// maxServed bounds served: no lease takes more reads than that to have paid.
+const maxServed = maxGrantAfter
+
+// touch notes a read. Readers of one hot key on many cores must not fight for its memory: both counts are bounded, and are
+// written no more once they have come there. Reads at the same instant may be counted as one.
+func (e *entry) touch() {
 	if f := e.freq.Load(); f < maxFreq {
 		e.freq.Store(f + 1)
 	}
-	switch n := e.hits.Load(); {
-	case n < 64:
-		e.hits.Add(1)
-	case n < 4096:
-		e.sample(16)
-	default:
-		e.sample(256)
-	}
-	if !e.listed.Load() {
-		s.hot.list(e)
-	}
-}
-
-func (e *entry) sample(one uint32) {
-	if rand.Uint32()&(one-1) == 0 {
-		e.hits.Add(uint64(one))
+	if n := e.served.Load(); n < maxServed {
+		e.served.Store(n + 1)
 	}
 }

@@ -80,7 +80,7 @@ func (e *Edge) getOne(hash uint64, k api.Key) *api.ReadResult {
 	if en == nil || !en.servable(e.cfg.Clock.Now()) {
 		return nil
 	}
-	en.touch(e.cache.shard(hash))
+	en.touch()
 	res := &api.ReadResult{Entries: make([]api.Entry, 1), ServedBy: api.ServedByLease, Group: en.session.group.id, Snapshot: true}
 	en.answer(k, &res.Entries[0])
 	e.meter.served(tallied{leased: 1})

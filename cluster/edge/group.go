@@ -10,12 +10,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// group is what this node holds with one group: a session, opened again when it has died; hits not yet told; leases
-// given up and not yet released.
+// group is what this node holds with one group: a session, opened again when it has died, and leases given up and not yet
+// released.
 type group struct {
 	edge *Edge
 	id   api.GroupID
-	hits hitLog
 
 	current    atomic.Pointer[session]
 	dedupEpoch atomic.Uint64 // as the leader last said

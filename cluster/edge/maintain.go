@@ -7,13 +7,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// maintain follows the cluster's servers and gathers what was counted, once a KeepAlive.
+// maintain follows the cluster's servers and hands over what was counted, once a KeepAlive.
 func (e *Edge) maintain() {
 	every := time.NewTicker(e.cfg.KeepAlive)
 	defer every.Stop()
 	for {
 		e.followPeers()
-		e.gatherHits()
 		e.watchLapses()
 		e.meter.flush()
 		select {
@@ -59,13 +58,6 @@ func (e *Edge) follow(pg PeerGroups) {
 	p.groups.Store(&pg.Groups)
 	e.peers[pg.Node] = p
 	e.running.Go(func() { p.run(ctx) })
-}
-
-// gatherHits collects reads served by leases, for the next keep-alives.
-func (e *Edge) gatherHits() {
-	for g, hits := range e.cache.harvest() {
-		g.hits.add(hits)
-	}
 }
 
 // watchLapses counts sessions whose term has run out since the last look.

@@ -27,13 +27,7 @@ type peer struct {
 type sentKeepAlive struct {
 	seq    uint64
 	at     api.ClockSample // before it was sent
-	covers map[api.GroupID]covered
-}
-
-// covered is a session in a keep-alive.
-type covered struct {
-	session *session
-	round   uint64 // the newest round of hits told
+	covers map[api.GroupID]*session
 }
 
 const (
@@ -113,16 +107,15 @@ func (p *peer) send(ctx context.Context, ls api.LeaseStream, acks <-chan *api.Re
 func (p *peer) sendKeepAlive(ls api.LeaseStream) error {
 	e := p.edge
 	k := &api.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}
-	covers := make(map[api.GroupID]covered)
+	covers := make(map[api.GroupID]*session)
 	for _, id := range *p.groups.Load() {
 		g := e.lookupGroup(id)
 		if g == nil {
 			continue
 		}
 		if s := g.live(); s != nil {
-			told, round := g.hits.pending()
-			covers[id] = covered{session: s, round: round}
-			k.Sessions = append(k.Sessions, api.SessionKeepAlive{Group: id, Session: s.id, Hits: told})
+			covers[id] = s
+			k.Sessions = append(k.Sessions, api.SessionKeepAlive{Group: id, Session: s.id})
 		}
 	}
 	if len(k.Sessions) == 0 {
@@ -198,11 +191,9 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 			continue
 		}
 		k := p.sentAs(st.Seq)
-		c := k.covers[g.id]
-		if c.session != s {
+		if k.covers[g.id] != s {
 			continue // not an answer to anything that was said of this session
 		}
-		g.hits.told(c.round)
 		if st.Extended {
 			g.dedupEpoch.Store(st.DedupEpoch)
 			s.extend(k.at)

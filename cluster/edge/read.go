@@ -126,7 +126,7 @@ func (e *Edge) GetLeased(keys []api.Key, out []api.Entry) int {
 		if en != nil && en.servable(now) {
 			en.answer(keys[i], &out[i])
 			out[i].Lease = en.lease
-			en.touch(e.cache.shard(en.hash))
+			en.touch()
 			n++
 		}
 	}
@@ -156,7 +156,7 @@ func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, ou
 			got.missing++
 			continue
 		case en.servable(now):
-			en.touch(e.cache.shard(en.hash))
+			en.touch()
 			got.leased++
 		case r.Consistency != api.Linearizable && staleWill(r, en, now):
 			serveStale(en, now, out)

@@ -117,11 +117,11 @@ func (t *tally) written(hash uint64) {
 
 // ended notes that a write, here or elsewhere, ended the key's lease. Where that had served fewer reads than a grant takes,
 // the next one takes twice as many.
-func (t *tally) ended(hash uint64, now api.ClockSample, hits uint64) {
+func (t *tally) ended(hash uint64, now api.ClockSample, served uint32) {
 	c := t.at(hash, now)
 	c.reads, c.refused = 0, 0
 	switch {
-	case hits < uint64(t.grantAfter):
+	case served < uint32(t.grantAfter):
 		c.level = min(c.level+1, maxLevel)
 		c.since = seconds(now)
 	case c.level > 0:

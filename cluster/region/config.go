@@ -35,12 +35,8 @@ type Config struct {
 	// OnLead, where set, is told when this node begins to lead the group. It must not block.
 	OnLead func(api.Leads)
 
-	// GrantAfter is how many reads of a key by one node between two writes make a lease pay; 0 is 3.
-	GrantAfter int
 	// CoolDown is how long after a write no lease on its keys is given; 0 is 100 ms, negative is none.
 	CoolDown time.Duration
-	// HeatKeys bounds the keys whose reads and writes are counted; 0 is 65,536.
-	HeatKeys int
 	// MaxWaiting bounds the writes that wait for holders, and again the requests that wait for a new leader's first
 	// entry; 0 is 4096 each. One over gets CodeUnavailable.
 	MaxWaiting int
@@ -96,9 +92,7 @@ func (c *Config) setDefaults() {
 	}
 	or(&c.AbortAfter, 3*time.Second)
 	or(&c.Moment, 20*time.Millisecond)
-	or(&c.GrantAfter, 3)
 	or(&c.CoolDown, 100*time.Millisecond)
-	or(&c.HeatKeys, 1<<16)
 	or(&c.MaxWaiting, 4096)
 	or(&c.Gather, time.Millisecond)
 	or(&c.SuspectAfter, api.SuspectAfterNoAnswer)

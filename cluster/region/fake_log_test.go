@@ -110,7 +110,7 @@ func newLog(t *testing.T, tune func(*Config), names ...string) *testLog {
 		n := &testNode{log: l, name: name, clock: newClock(), machine: m, revoker: &testRevoker{}}
 		cfg := Config{
 			Group: "g.1", Node: api.NodeID(name), Machine: m, Clock: n.clock, Revoker: n.revoker, Init: &testInit,
-			GrantAfter: 1, CoolDown: -1,
+			CoolDown: -1,
 		}
 		if tune != nil {
 			tune(&cfg)

@@ -8,8 +8,9 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// admit counts the read and picks the keys, by their place in q.Keys, on which the session shall get leases now: it is in
-// good standing, no write is under way or just over, and the reads make it pay.
+// admit picks the keys, by their place in q.Keys, on which the session gets leases now: those on which no write is under
+// way or just over, if the session is in good standing. That the reads make a lease pay is for its holder to know: it has
+// counted them, and asks for one.
 func (r *Region) admit(l *lead, q *api.ReadRequest) []int {
 	if q.Session.IsZero() {
 		return nil
@@ -21,22 +22,16 @@ func (r *Region) admit(l *lead, q *api.ReadRequest) []int {
 	if h == nil {
 		return nil
 	}
-	standing := !h.refused && !h.noRenew && !suspect && !now.Before(h.probation) && !r.clockOffLocked(h.nonce)
+	if h.refused || h.noRenew || suspect || now.Before(h.probation) || r.clockOffLocked(h.nonce) {
+		return nil
+	}
 	var wanted []int
 	for i, k := range q.Keys {
-		if l.heat.read(h.node, k, 1, now) && standing && l.grants(k) {
+		if l.grants(k) && l.cooling.over(k, now) {
 			wanted = append(wanted, i)
 		}
 	}
 	return wanted
-}
-
-// hitsLocked counts the reads that the holder answered by itself.
-func (r *Region) hitsLocked(l *lead, h *holder, hits []api.KeyHits) {
-	now := time.Now()
-	for _, x := range hits[:min(len(hits), api.MaxHits)] {
-		l.heat.read(h.node, x.Key, x.Hits, now)
-	}
 }
 
 // readGranted proposes leases on the wanted keys, and answers with what applying the grant returned: the state at the

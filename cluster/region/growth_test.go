@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/fsm"
 )
 
 // TestBurstMakesFewMessages: writes of many keys of one holder, a tenth of a millisecond apart, are asked of it in a
@@ -62,32 +61,4 @@ func TestManyOweNothingElseWaits(t *testing.T) {
 			t.Errorf("%d sessions are left, not one", n)
 		}
 	})
-}
-
-// TestHeatMakesRoom: where as many nodes are counted as may hold a lease on a key, one that reads takes the place of one
-// that does not, and not that of one that does.
-func TestHeatMakesRoom(t *testing.T) {
-	h := newHeat(&Config{GrantAfter: 3, HeatKeys: 100})
-	now := time.Now()
-	node := func(i int) api.NodeID { return api.NodeID(fmt.Sprint("edge-", i)) }
-	pays := func(n api.NodeID) (ok bool) {
-		for range 3 {
-			ok = h.read(n, "k", 1, now)
-		}
-		return ok
-	}
-	for i := range fsm.MaxKeyHolders {
-		h.read(node(i), "k", 1, now)
-	}
-	for i := range fsm.MaxKeyHolders {
-		if !pays(node(1000 + i)) {
-			t.Fatalf("newcomer %d gets no lease", i)
-		}
-	}
-	if pays("late") {
-		t.Error("one more than may hold a lease drove a reader out")
-	}
-	if !h.read(node(1000), "k", 1, now) {
-		t.Error("a reader was forgotten")
-	}
 }

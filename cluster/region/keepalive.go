@@ -80,7 +80,6 @@ func (r *Region) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAlive,
 		return
 	}
 	h.unreachable = false
-	r.hitsLocked(l, h, s.Hits)
 	for key, p := range h.pending {
 		if len(status.Pending) == maxPending {
 			break

@@ -27,7 +27,7 @@ type lead struct {
 	committed []api.TxnID               // decided here: their participants are to be told
 	driven    map[api.TxnID]bool        // their participants are being told
 
-	heat     *heat
+	cooling  *coolDowns
 	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
 }
 
@@ -44,7 +44,7 @@ func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lea
 		blockers: map[api.TxnID]*blocker{},
 		turns:    map[*turn]struct{}{},
 		driven:   map[api.TxnID]bool{},
-		heat:     newHeat(cfg),
+		cooling:  newCoolDowns(cfg.CoolDown),
 	}
 }
 

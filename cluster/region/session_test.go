@@ -2,6 +2,8 @@ package region
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,36 +144,69 @@ func TestUnknownSessionIsDead(t *testing.T) {
 	})
 }
 
-// TestGrantPolicy: no lease on the first read, none in the cool-down, none on keys written more than read; a key that
-// was worth it before a write is worth it right after.
-func TestGrantPolicy(t *testing.T) {
-	tune := func(c *Config) { c.GrantAfter, c.CoolDown = 3, 100*time.Millisecond }
+// TestCoolDown: a lease is granted to whoever asks for one, except for a while after a write of the key, in whatever way
+// it was written; the other keys of the read get theirs.
+func TestCoolDown(t *testing.T) {
+	tune := func(c *Config) { c.CoolDown = 100 * time.Millisecond }
 	bubble(t, tune, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
 		defer e.close()
-		fetch := func(want bool) {
+		fetch := func(want string) {
 			t.Helper()
-			if x, err := e.fetch(a, "k"); err != nil || x.Lease != 0 != want {
-				t.Fatalf("%+v, %v: want a lease: %v", x, err, want)
+			res, err := a.region.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k", "other"}, Session: e.sid})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var leased []string
+			for _, x := range res.Entries {
+				if x.Lease != 0 {
+					leased = append(leased, string(x.Key))
+				}
+			}
+			if got := strings.Join(leased, " "); got != want {
+				t.Fatalf("leases on %q, want %q", got, want)
 			}
 		}
-		fetch(false)
-		fetch(false)
-		fetch(true)
-		e.set(func(e *testEdge) { delete(e.cache, "k") })
-		ctx := context.Background()
-		a.region.KeepAlive(ctx, &api.KeepAlive{Node: "e", Nonce: e.nonce},
-			api.SessionKeepAlive{Group: "g.1", Session: e.sid, Hits: []api.KeyHits{{Key: "k", Hits: 10}}})
-		a.mustWrite(put("k", "1"))
-		fetch(false) // cool-down
-		time.Sleep(100 * time.Millisecond)
-		fetch(true) // it paid before
-		for i := range 4 {
-			a.mustWrite(put("k", string(rune('2'+i))))
+		fetch("k other") // the first read that asks
+		for _, write := range []*api.Txn{put("k", "1"), put("k", "2"), {Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}} {
+			a.mustWrite(write)
+			fetch("other")
+			time.Sleep(99 * time.Millisecond)
+			fetch("other")
+			time.Sleep(time.Millisecond)
+			fetch("k other")
 		}
-		time.Sleep(100 * time.Millisecond)
-		fetch(false) // written more than read
 	})
+}
+
+// TestCoolDownsAreBounded: whatever is written. What was written last is always known, until its cool-down is over.
+func TestCoolDownsAreBounded(t *testing.T) {
+	c := newCoolDowns(time.Second)
+	now := time.Now()
+	for i := range 5 * maxCoolDowns {
+		k := api.Key(fmt.Sprint(i))
+		c.wrote(k, now)
+		if c.over(k, now.Add(time.Second-1)) || !c.over(k, now.Add(time.Second)) {
+			t.Fatalf("key %d does not cool down for a second", i)
+		}
+		if n := max(len(c.recent), len(c.older)); n > maxCoolDowns {
+			t.Fatalf("%d keys are kept", n)
+		}
+	}
+	if n := testing.AllocsPerRun(1000, func() { c.wrote("1", now); c.over("2", now) }); n != 0 {
+		t.Errorf("a write allocates %v times", n)
+	}
+	for range 2 { // idle maps do not keep the keys of a burst for good
+		now = now.Add(time.Second)
+		c.wrote("k", now)
+	}
+	if n := len(c.recent) + len(c.older); n > 2 {
+		t.Errorf("%d keys are kept after their cool-down", n)
+	}
+	c = newCoolDowns(-1)
+	if c.wrote("k", now); !c.over("k", now) {
+		t.Error("a key cools down though none is to")
+	}
 }
 
 // TestKnownAndMixedReads: values that the reader knows are left out; keys with and without grants come in order.

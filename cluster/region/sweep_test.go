@@ -62,22 +62,6 @@ func TestTrim(t *testing.T) {
 	})
 }
 
-// TestHeatIsBounded: whatever is read.
-func TestHeatIsBounded(t *testing.T) {
-	cfg := Config{GrantAfter: 3, HeatKeys: 100}
-	h := newHeat(&cfg)
-	for i := range 10_000 {
-		h.read(api.NodeID(fmt.Sprint(i)), "hot", 1, time.Now())
-		h.read("n", api.Key(fmt.Sprint(i)), 1, time.Now())
-	}
-	if n := len(h.young) + len(h.old); n > 100 {
-		t.Errorf("%d keys are kept", n)
-	}
-	if n := len(h.key("hot").nodes); n > maxHeatNodes {
-		t.Errorf("%d nodes are kept for a key", n)
-	}
-}
-
 // testMetrics keeps the sums by name and label values.
 type testMetrics struct {
 	mu   sync.Mutex

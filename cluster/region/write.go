@@ -148,14 +148,14 @@ func (r *Region) unlatch(l *lead, keys []api.Key) {
 	l.unlatch(keys)
 }
 
-// wrote lets the heat of the written keys know.
+// wrote begins the cool-down of the written keys.
 func (r *Region) wrote(l *lead, ops []api.Op) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, o := range ops {
 		if o.Writes() {
-			l.heat.wrote(o.Key, now)
+			l.cooling.wrote(o.Key, now)
 		}
 	}
 }
