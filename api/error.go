@@ -23,7 +23,7 @@ const (
 	CodeTooLarge           Code = "too_large"           // over a limit, which the error names
 	CodeUnavailable        Code = "unavailable"         // not now: no quorum, overload, cut off; certainly not applied
 	CodeAmbiguous          Code = "ambiguous"           // the outcome is unknown: it may have been or may yet be applied
-	CodeInternal           Code = "internal"            // a fault of ours; not applied
+	CodeInternal           Code = "internal"            // a fault in the program; whether a write was applied is unknown
 
 	CodeNotLeader   Code = "not_leader"   // ask the leader in Error.Leader; not applied
 	CodeWrongGroup  Code = "wrong_group"  // this group does not own the key at that epoch; not applied
@@ -34,7 +34,7 @@ func (c Code) Error() string { return string(c) }
 
 // Applied answers "did it happen?": "no", or "unknown".
 func (c Code) Applied() string {
-	if c == CodeAmbiguous {
+	if c == CodeAmbiguous || c == CodeInternal {
 		return "unknown"
 	}
 	return "no"

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/clock"
@@ -56,7 +57,8 @@ type Node struct {
 	edge    *edge.Edge
 	http    *httpd.Server
 	pulse   *pulse
-	workers *wire.Workers // carry out the calls of clients and of nodes
+	faults  *fault.Catcher // catches the panics of requests
+	workers *wire.Workers  // carry out the calls of clients and of nodes
 	members members
 
 	cacheOnce sync.Once
@@ -86,6 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg.setDefaults()
 	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers), pulse: newPulse()}
 	n.members.open = map[api.GroupID]*member{}
+	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if _, err := rand.Read(n.nonce[:]); err != nil {
 		return nil, err
@@ -146,7 +149,7 @@ func (n *Node) makePeers() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n},
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
 	})
 	if err != nil {
 		return err
@@ -201,7 +204,7 @@ func (n *Node) makeRouter() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
 		DedupEpoch:   func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
-		WriteTimeout: 2 * n.cfg.LeaseTerm,
+		WriteTimeout: 2 * n.cfg.LeaseTerm, Faults: n.faults,
 	})
 	return err
 }
@@ -210,7 +213,7 @@ func (n *Node) makeTxn() (err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
 		DedupEpoch: func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
-		Client:     api.ClientID(n.nonce), Metrics: n.metrics, Logger: n.log.Named("txn"),
+		Client:     api.ClientID(n.nonce), Metrics: n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
 	return err
 }
@@ -223,7 +226,7 @@ func (n *Node) makeEdge() (err error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
 		OnLeads: n.router.Leads,
-		Node:    n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics,
+		Node:    n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
 		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
 	})
@@ -234,7 +237,7 @@ func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
-		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy,
+		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
 		Full: n.edge.Full,
 	})})
 }

@@ -39,14 +39,19 @@ func judge(q *call, err *api.Error) *failure {
 	case api.CodeUnavailable:
 		f.verdict = again
 	case api.CodeInternal:
-		f.verdict = elsewhere
+		if q.once || !q.writes {
+			f.verdict = elsewhere
+		}
 	case api.CodeAmbiguous:
 		if q.once || !q.writes {
 			f.verdict = again
 		}
 	}
-	if err.Code == api.CodeAmbiguous && !q.writes {
+	switch {
+	case err.Code == api.CodeAmbiguous && !q.writes:
 		err.Code = api.CodeUnavailable
+	case err.Code == api.CodeInternal && q.writes:
+		f.err = &api.Error{Code: api.CodeAmbiguous, Hint: "the node failed while it carried this out", Err: err}
 	}
 	return f
 }

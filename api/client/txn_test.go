@@ -372,7 +372,7 @@ func TestTxnOutcome(t *testing.T) {
 		{"silent, then refused by a function", reads(silent), reads(says(api.CodePreconditionFailed)), reads(refused), api.CodeAmbiguous, false, false},
 		{"refused by a function", reads(says(api.CodePreconditionFailed)), reads(refused), reads(refused), api.CodePreconditionFailed, false, false},
 		{"denied", reads(says(api.CodeDenied)), reads(refused), reads(refused), api.CodeDenied, false, false},
-		{"a fault everywhere", reads(says(api.CodeInternal)), reads(says(api.CodeInternal)), reads(says(api.CodeInternal)), api.CodeInternal, false, false},
+		{"a fault everywhere", reads(says(api.CodeInternal)), reads(says(api.CodeInternal)), reads(says(api.CodeInternal)), api.CodeAmbiguous, false, false},
 	} {
 		onPlanet(t, func(t *testing.T, cl *Client, p *planet, _ http.Handler) {
 			p.set("near", c.near)

@@ -46,7 +46,7 @@ func getCalls(x *exchange) error {
 	}
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
 	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off, which tells it
-		Store: calls{x.handler}, Workers: x.Workers, Enter: x.enterCall, Leave: x.leaveCall, Drain: draining,
+		Store: calls{x.handler}, Workers: x.Workers, Enter: x.enterCall, Leave: x.leaveCall, Drain: draining, Faults: x.Faults,
 		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxInFlight, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	CalmInFlight int
 	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
 	MaxBodyBytes int64
+	// Faults catches the panics of requests; nil: they are not reported.
+	Faults *fault.Catcher
 	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
 	Workers *wire.Workers
 	// MaxStreams bounds the streams of calls that are open at once; one more gets 503 at once. 0 is 1024.
@@ -167,7 +170,13 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 		}
 	}
 	x.key = key
-	return res.name, serve(x)
+	return res.name, x.carryOut(res.name, serve)
+}
+
+// carryOut is serve, whose panic is the failure of the request alone.
+func (x *exchange) carryOut(route string, serve func(*exchange) error) (err error) {
+	defer x.Faults.Catch(route, &err)
+	return serve(x)
 }
 
 // statusError is an error whose status is not that of its code.

@@ -88,12 +88,17 @@ func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
 }
 
 func (o *outbox) append(k kind, id uint64, body func(w *writer)) (uint64, error) {
-	before := len(o.w.b)
+	before, whole := len(o.w.b), false
+	defer func() {
+		if !whole { // too long, or body has panicked: the messages before it stand
+			o.w.b = o.w.b[:before]
+		}
+	}()
 	o.w.message(k, id, body)
 	if size := len(o.w.b) - before - lengthBytes; size > MaxMessageBytes {
-		o.w.b = o.w.b[:before]
 		return 0, api.Errorf(api.CodeTooLarge, "message of %d bytes is over the limit of %d bytes", size, MaxMessageBytes)
 	}
+	whole = true
 	o.added++
 	if before == 0 {
 		o.change.Broadcast()

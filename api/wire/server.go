@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/deadline"
+	"github.com/edgehold/edgehold/api/fault"
 )
 
 // ServerConfig is what answers the calls of one connection, and how much of it at once. Store is required; zero fields are
@@ -31,6 +32,8 @@ type ServerConfig struct {
 	Leave func(bytes int64)
 	// Workers carry the calls out; nil: each gets a goroutine of its own.
 	Workers *Workers
+	// Faults catches the panics of calls; nil: they are not reported.
+	Faults *fault.Catcher
 	// Drain, closed, ends the connection politely: no new calls, and those under way are answered. nil: never.
 	Drain <-chan struct{}
 }
@@ -117,7 +120,8 @@ func (s *server) drain() {
 }
 
 // receive takes calls off the connection until it ends.
-func (s *server) receive() error {
+func (s *server) receive() (err error) {
+	defer s.cfg.Faults.Catch("receive", &err)
 	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
 	for {
 		if !in.ready() {
@@ -237,19 +241,29 @@ func (x *served) finish() {
 func (x *served) run() {
 	defer x.finish() // not before the answer: one that waits for room counts
 	if x.read != nil {
-		res, err := x.server.cfg.Store.Read(x.ctx, x.read)
+		res, err := x.carryOutRead()
 		x.answer(func(w *writer) { putReadResult(w, res) }, err)
 		return
 	}
-	res, err := x.server.cfg.Store.Do(x.ctx, x.txn)
+	res, err := x.carryOutTxn()
 	x.answer(func(w *writer) { putTxnResult(w, res) }, err)
+}
+
+func (x *served) carryOutRead() (res *api.ReadResult, err error) {
+	defer x.server.cfg.Faults.Catch("read", &err)
+	return x.server.cfg.Store.Read(x.ctx, x.read)
+}
+
+func (x *served) carryOutTxn() (res *api.TxnResult, err error) {
+	defer x.server.cfg.Faults.Catch("txn", &err)
+	return x.server.cfg.Store.Do(x.ctx, x.txn)
 }
 
 // answer sends the answer, and waits for room for it.
 func (x *served) answer(put func(w *writer), err error) {
 	out := x.server.out
 	if err == nil {
-		if err = out.add(kindResult, x.id, put); err == nil {
+		if err = x.send(put); err == nil {
 			return
 		}
 		if x.txn != nil {
@@ -257,6 +271,12 @@ func (x *served) answer(put func(w *writer), err error) {
 		}
 	}
 	_ = out.add(kindError, x.id, errorBody(err)) // errors are short
+}
+
+// send sends a result.
+func (x *served) send(put func(w *writer)) (err error) {
+	defer x.server.cfg.Faults.Catch("answer", &err)
+	return x.server.out.add(kindResult, x.id, put)
 }
 
 func errorBody(err error) func(w *writer) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 )
 
 // PeerGroups is a server node and the groups that have a voter there.
@@ -39,6 +40,8 @@ type Config struct {
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
 	Rand    func() float64
 	Metrics api.Metrics // nil: api.NoMetrics
+	// Faults catches the panics of reads that several groups answer; nil: they are not reported.
+	Faults *fault.Catcher
 
 	// Term (T) is how long leases may be used after the newest keep-alive that was answered was sent.
 	Term time.Duration // 0: api.DefaultLeaseTerm

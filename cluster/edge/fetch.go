@@ -94,6 +94,7 @@ func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
 
 // carryOut sets the ask's result or error.
 func (e *Edge) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) {
+	defer e.cfg.Faults.Catch("read", &a.err)
 	if a.session != nil && len(a.at) == 1 {
 		a.res, a.err = e.share(ctx, r, found, now, a)
 	} else {

@@ -152,7 +152,7 @@ func (s *Server) serveCalls(conn *patient) {
 			return
 		}
 		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
-			Store: served{s}, Workers: s.cfg.Workers, Enter: s.enterCall, Leave: s.leaveCall,
+			Store: served{s}, Workers: s.cfg.Workers, Enter: s.enterCall, Leave: s.leaveCall, Faults: s.cfg.Faults,
 		}); err != nil {
 			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -95,6 +96,8 @@ type ServerConfig struct {
 	PollPatience time.Duration // 0: 5 s
 	// RenewTimeout bounds the renewal of one session; an answer later than its term would be of no use.
 	RenewTimeout time.Duration // 0: api.DefaultLeaseTerm
+	// Faults catches the panics of requests; nil: they are not reported.
+	Faults *fault.Catcher
 	// Workers carry out the calls that come on streams; nil: each gets a goroutine of its own.
 	Workers *wire.Workers
 }

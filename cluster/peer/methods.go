@@ -45,7 +45,8 @@ func control(s *Server) *room  { return &s.control }
 func polls(s *Server) *room    { return &s.polls }
 
 // handle is the way into the server, from a socket or from this node itself.
-func (m method[Req, Resp]) handle(ctx context.Context, s *Server, q *Req) (*Resp, error) {
+func (m method[Req, Resp]) handle(ctx context.Context, s *Server, q *Req) (res *Resp, err error) {
+	defer s.cfg.Faults.Catch(m.name, &err)
 	if m.room != nil {
 		r := m.room(s)
 		if !r.enter() {

@@ -113,18 +113,24 @@ func (s *Server) receive(st *stream, end serverEnd) {
 	limit := &room{max: int64(s.cfg.MaxRenewals)}
 	for {
 		up, err := end.Recv()
-		if err != nil {
+		if err != nil || s.take(st, &renewals, limit, up) != nil {
 			return
 		}
-		switch {
-		case up.KeepAlive != nil && up.KeepAlive.Nonce == st.hello.Nonce:
-			s.keepAlive(st, &renewals, limit, up.KeepAlive)
-		case up.Ack != nil && up.Ack.Nonce == st.hello.Nonce:
-			if g, ok := s.cfg.Groups(up.Ack.Group); ok {
-				g.Acked(*up.Ack)
-			}
+	}
+}
+
+// take carries out one message. Its error, a panic that was caught, ends the stream.
+func (s *Server) take(st *stream, renewals *sync.WaitGroup, limit *room, up *leaseUp) (err error) {
+	defer s.cfg.Faults.Catch("lease stream", &err)
+	switch {
+	case up.KeepAlive != nil && up.KeepAlive.Nonce == st.hello.Nonce:
+		s.keepAlive(st, renewals, limit, up.KeepAlive)
+	case up.Ack != nil && up.Ack.Nonce == st.hello.Nonce:
+		if g, ok := s.cfg.Groups(up.Ack.Group); ok {
+			g.Acked(*up.Ack)
 		}
 	}
+	return nil
 }
 
 // keepAlive has all sessions of a keep-alive renewed at once. Each answer goes down as soon as it is there; a group that is
@@ -139,12 +145,20 @@ func (s *Server) keepAlive(st *stream, renewals *sync.WaitGroup, limit *room, k 
 			defer limit.leave()
 			ctx, cancel := context.WithTimeout(st.ctx, s.cfg.RenewTimeout)
 			defer cancel()
-			status, ok := g.KeepAlive(ctx, k, x)
+			status, ok := s.renew(ctx, g, k, x)
 			if ok && !st.offer(api.LeaseEvent{Statuses: []api.SessionStatus{status}}) {
 				s.metrics.dropped(1, "status")
 			}
 		})
 	}
+}
+
+// renew answers one session of a keep-alive; false: it gives no answer.
+func (s *Server) renew(ctx context.Context, g Group, k *api.KeepAlive, x api.SessionKeepAlive) (status api.SessionStatus, ok bool) {
+	var err error
+	defer func() { ok = ok && err == nil }()
+	defer s.cfg.Faults.Catch("keep-alive", &err)
+	return g.KeepAlive(ctx, k, x)
 }
 
 // Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable where the process has no

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -31,7 +32,8 @@ type Config struct {
 	Remote func(node api.NodeID) Target
 	// DedupEpoch is the group's dedup epoch as this node last heard; 0 where it has not lately. nil: it never hears.
 	DedupEpoch func(g api.GroupID) uint64
-	Metrics    api.Metrics // nil: api.NoMetrics
+	Metrics    api.Metrics    // nil: api.NoMetrics
+	Faults     *fault.Catcher // catches the panics of what goes to several groups at once; nil: they are not reported
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
 	Rand func() float64
 

@@ -221,7 +221,8 @@ func (s *source) fill(ctx context.Context) error {
 }
 
 // fetch asks the group's leader for the next page.
-func (s *source) fetch(ctx context.Context) error {
+func (s *source) fetch(ctx context.Context) (err error) {
+	defer s.router.cfg.Faults.Catch("list", &err)
 	r := s.router
 	c := r.call("list", true)
 	c.timeout = r.cfg.ReadTimeout

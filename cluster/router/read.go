@@ -140,7 +140,7 @@ func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part
 	var first error
 	for i := range parts {
 		wg.Go(func() {
-			res, err := r.read(ctx, &parts[i].request, r.readCall())
+			res, err := r.readPart(ctx, &parts[i].request)
 			if err != nil {
 				once.Do(func() { first = err })
 				cancel()
@@ -154,6 +154,11 @@ func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part
 		return nil, first
 	}
 	return merge(q, parts, results), nil
+}
+
+func (r *Router) readPart(ctx context.Context, q *api.ReadRequest) (res *api.ReadResult, err error) {
+	defer r.cfg.Faults.Catch("read", &err)
+	return r.read(ctx, q, r.readCall())
 }
 
 // merge puts the answers in the order asked. It is as weak as the weakest of them, and took as long as the longest.

@@ -141,11 +141,16 @@ func (a *attempt) clean(d *fsm.Decision) {
 		for _, p := range a.parts {
 			go func() { // ends with ctx, and is waited for below
 				defer func() { done <- struct{}{} }()
-				_ = a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: p.group, Txn: a.ref.ID, Outcome: api.TxnAborted})
+				_ = a.resolvePart(ctx, p) // whoever meets what is left resolves it
 			}()
 		}
 		for range a.parts {
 			<-done
 		}
 	})
+}
+
+func (a *attempt) resolvePart(ctx context.Context, p *part) (err error) {
+	defer a.cfg.Faults.Catch("resolve", &err)
+	return a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: p.group, Txn: a.ref.ID, Outcome: api.TxnAborted})
 }

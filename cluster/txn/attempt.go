@@ -27,6 +27,9 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 	if err != nil {
 		return ended{err: err}
 	}
+	if len(parts) == 0 {
+		return r.nothingToLock(b)
+	}
 	a := &attempt{running: r, branch: b, parts: parts, last: r.last(parts, b)}
 	decider := r.decider(parts)
 	if r.mode = "m2"; a.last != nil {
@@ -37,6 +40,16 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 			Hint: "this node has not heard lately from " + string(decider) + ", which would decide; nothing was written"}}
 	}
 	return a.run(ctx)
+}
+
+// nothingToLock ends a branch without steps whose conditions this node's leases vouch for, all of them: it holds if they
+// still do.
+func (r *running) nothingToLock(b *branch) ended {
+	if b.leased != nil && !r.txn.LeasesHeld() {
+		r.leasesOff = true
+		return ended{again: causeLease}
+	}
+	return ended{res: &api.TxnResult{Committed: b.held}}
 }
 
 func (a *attempt) run(ctx context.Context) ended {
@@ -85,10 +98,7 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 			continue
 		}
 		wg.Go(func() {
-			v, err := a.cfg.Groups.Prepare(ctx, &fsm.Prepare{
-				Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group),
-				If: p.conds, Then: p.ops, Claim: a.claim(p),
-			}, p.dropped, a.last != nil)
+			v, err := a.preparePart(ctx, p)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -104,6 +114,15 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 	}
 	wg.Wait()
 	return no
+}
+
+// preparePart has one group vote.
+func (a *attempt) preparePart(ctx context.Context, p *part) (v *fsm.Vote, err error) {
+	defer a.cfg.Faults.Catch("prepare", &err)
+	return a.cfg.Groups.Prepare(ctx, &fsm.Prepare{
+		Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group),
+		If: p.conds, Then: p.ops, Claim: a.claim(p),
+	}, p.dropped, a.last != nil)
 }
 
 // claim is what the anchor's group is to note.

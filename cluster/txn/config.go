@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	// Metrics is where this room registers what it measures; nil measures nothing.
 	Metrics api.Metrics
 	Logger  hclog.Logger
+	// Faults catches the panics of what goes to several groups at once; nil: they are not reported.
+	Faults *fault.Catcher
 	// Cleanup bounds what goes on after the caller has its answer, or has left. 0 is 5 s.
 	Cleanup time.Duration
 	// MaxCleanups bounds the transactions that are being cleaned up at once; what is over is left to whoever meets it.

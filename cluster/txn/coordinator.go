@@ -45,8 +45,8 @@ func (c *Coordinator) Close() {
 	c.cleanups.Wait()
 }
 
-// Do carries the transaction out, in one group or in several. CodeAmbiguous where the outcome is unknown: repeated with the
-// same RequestID, through any gateway, it learns it. Every other error: not applied.
+// Do carries the transaction out, in one group or in several. CodeAmbiguous if the outcome is unknown: repeated with the
+// same RequestID, through any gateway, it learns it. After CodeInternal, too, it is unknown. Every other error: not applied.
 func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -137,12 +137,18 @@ func (c *Coordinator) later(f func(ctx context.Context)) bool {
 	c.cleanups.Go(func() {
 		ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Cleanup)
 		defer cancel()
-		f(ctx)
+		c.cleanUp(ctx, f)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.cleaning--
 	})
 	return true
+}
+
+func (c *Coordinator) cleanUp(ctx context.Context, f func(ctx context.Context)) {
+	var err error // the caller has its answer: the catcher reports it
+	defer c.cfg.Faults.Catch("clean up", &err)
+	f(ctx)
 }
 
 // sequence numbers the transactions that have no id of their own, and knows below which number none is unfinished.

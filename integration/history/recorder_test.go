@@ -21,7 +21,7 @@ func TestOutcomeOf(t *testing.T) {
 		{api.Errorf(api.CodeNotFound, "x"), OK},
 		{api.Errorf(api.CodePreconditionFailed, "x"), OK},
 		{api.Errorf(api.CodeUnavailable, "x"), Failed},
-		{api.Errorf(api.CodeInternal, "x"), Failed},
+		{api.Errorf(api.CodeInternal, "x"), Unknown},
 		{api.Errorf(api.CodeAmbiguous, "x"), Unknown},
 		{fmt.Errorf("wrapped: %w", api.Errorf(api.CodeConflict, "x")), Failed},
 		{context.DeadlineExceeded, Unknown},

@@ -1,0 +1,62 @@
+package peer
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestPanics: a request of another node, or of this one, that meets a fault in the program fails alone, whichever way it came,
+// and so does a message of a lease stream.
+func TestPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, g := newWorld(t), newGroup("g") // it has no Participant: whoever asks it as one panics
+		reported := 0
+		g.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") }
+		g.keepAlive = func(_ context.Context, k *api.KeepAlive, x api.SessionKeepAlive) (api.SessionStatus, bool) {
+			if k.Seq == 1 {
+				panic("a fault")
+			}
+			return api.SessionStatus{Group: "g", Session: x.Session, Seq: k.Seq, Extended: true}, true
+		}
+		s := w.start("s", ServerConfig{Groups: g.only, Faults: fault.NewCatcher(api.NoMetrics{}, func(string, ...any) { reported++ })})
+		c := w.start("c", ServerConfig{})
+		defer s.close()
+		defer c.close()
+		for _, r := range []*Remote{c.pool.Remote("s"), s.pool.Remote("s")} {
+			txn := &api.Txn{Group: "g", Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeInternal {
+				t.Errorf("a write: %v", err)
+			}
+			if _, err := r.Prepare(t.Context(), &fsm.Prepare{Group: "g"}, nil, false); api.CodeOf(err) != api.CodeInternal {
+				t.Errorf("a prepare: %v", err)
+			}
+			if _, err := r.Read(t.Context(), &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}); err != nil {
+				t.Errorf("a read beside them: %v", err)
+			}
+		}
+		leases, err := c.pool.Remote("s").OpenLeases(t.Context(), Hello{Node: "c", Nonce: api.Nonce{1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = leases.Close() }()
+		for seq := range uint64(2) {
+			k := &api.KeepAlive{Node: "c", Nonce: api.Nonce{1}, Seq: seq + 1, Sessions: []api.SessionKeepAlive{{Group: "g"}}}
+			if err := leases.SendKeepAlive(k); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if e, err := leases.Recv(); err != nil || len(e.Statuses) != 1 || e.Statuses[0].Seq != 2 {
+			t.Errorf("the stream gave %+v, %v", e, err)
+		}
+		if reported != 5 {
+			t.Errorf("%d panics were reported, of 5", reported)
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package txn
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestNothingToLock: the branch that is chosen has no steps, and leases vouch for all of its conditions. It is committed if they
+// held, and else its conditions are asked for in their groups; in a region with groups and in one without.
+func TestNothingToLock(t *testing.T) {
+	for _, region := range []string{"us", "ap"} {
+		for _, held := range []bool{true, false} {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				us, g := w.gateway("us"), w.gateway(region)
+				if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/lock", "held")}}); err != nil {
+					t.Fatal(err)
+				}
+				reads, prepares := 0, 0
+				g.line.point = func(p point) error {
+					if p.kind == "prepare" && !p.after {
+						prepares++
+					}
+					if p.kind == "read" && p.group == "us.1" && !p.after {
+						if reads++; reads == 3 { // the first look has read twice
+							if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "us/lock"}}}); err != nil {
+								t.Error(err)
+							}
+						}
+					}
+					return nil
+				}
+				tx := &api.Txn{
+					If:   []api.Cond{{Kind: api.CondAbsent, Key: "us/lock"}, {Kind: api.CondAbsent, Key: "eu/lock"}},
+					Else: []api.Op{putOp("us/queue", "me")},
+				}
+				tx.Leased, tx.LeasesHeld = []int{0, 1}, func() bool { return held }
+				res, err := g.Do(within(t, 5*time.Second), tx)
+				if err != nil || !res.Committed || len(res.Entries) != 0 {
+					t.Fatalf("%s, held %v: %+v, %v", region, held, res, err)
+				}
+				if (prepares == 0) != held {
+					t.Errorf("%s, held %v: %d prepares", region, held, prepares)
+				}
+				if v := w.value("us/queue"); v != "" {
+					t.Errorf("%s, held %v: the other branch was carried out: %q", region, held, v)
+				}
+				w.settled(10 * time.Second)
+			})
+		}
+	}
+}
+
+// broken is groups whose calls of one kind panic.
+type broken struct {
+	*line
+	kind string
+}
+
+func (b broken) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+	if b.kind == "prepare" && p.Group == "eu.1" {
+		panic("a fault")
+	}
+	return b.line.Prepare(ctx, p, dropped, free)
+}
+
+func (b broken) Resolve(ctx context.Context, c fsm.Resolve) error {
+	if b.kind == "resolve" {
+		panic("a fault")
+	}
+	return b.line.Resolve(ctx, c)
+}
+
+// TestPanicsOfParts: a fault that one group's part of a transaction meets, while others are under way, ends the transaction, and
+// nothing of it is left.
+func TestPanicsOfParts(t *testing.T) {
+	for _, kind := range []string{"prepare", "resolve"} {
+		inWorld(t, 1, func(t *testing.T, w *world) {
+			g := w.gateway("us", func(c *Config) { c.Groups = broken{c.Groups.(*line), kind} })
+			tx := leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far")
+			if kind == "resolve" { // that of an abort
+				tx.If = append(tx.If, api.Cond{Kind: api.CondExists, Key: "us/none"})
+			}
+			res, err := g.Do(within(t, 5*time.Second), tx)
+			if kind == "prepare" && api.CodeOf(err) != api.CodeInternal || kind == "resolve" && (err != nil || res.Committed) {
+				t.Errorf("%s: %+v, %v", kind, res, err)
+			}
+			w.settled(20 * time.Second)
+			if a, b := w.value("us/a"), w.value("eu/a"); a != "" || b != "" {
+				t.Errorf("%s: us/a is %q, eu/a is %q", kind, a, b)
+			}
+		})
+	}
+}
