@@ -12,7 +12,8 @@ import (
 	"github.com/soheilhy/cmux"
 )
 
-// The first byte of a connection. HTTP begins with an upper-case letter of its method, or of HTTP/2's preface.
+// The first byte of a connection. HTTP begins with its method, HTTP/2 with its preface, and either perhaps after empty lines
+// (RFC 9112, section 2.2). All else that could be text goes there too, to be refused in words.
 const (
 	laneRaft  = 0x01 // then one byte: the length of the lane's name, and the name
 	lanePeer  = 0x02 // then the same of whom is meant: an empty name means whoever answers
@@ -97,7 +98,7 @@ func Open(cfg Config) (*Port, error) {
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))
 	peer := p.mux.Match(firstByte(func(b byte) bool { return b == lanePeer }))
 	calls := p.mux.Match(firstByte(func(b byte) bool { return b == laneCalls }))
-	http := p.mux.Match(firstByte(func(b byte) bool { return b >= 'A' && b <= 'Z' }))
+	http := p.mux.Match(firstByte(isText))
 	p.tasks.Go(func() { pump(raft, p.toRaft) })
 	p.tasks.Go(func() { pump(peer, p.toPeer) })
 	p.tasks.Go(func() { pump(calls, p.toCalls) })
@@ -182,6 +183,8 @@ func firstByte(ok func(byte) bool) cmux.Matcher {
 		return err == nil && ok(b[0])
 	}
 }
+
+func isText(b byte) bool { return b > ' ' && b < 0x7f || b == '\r' || b == '\n' }
 
 // pump hands the connections of one kind on. It never waits for anything but the next one, so that no kind stands in the
 // way of another.

@@ -20,7 +20,6 @@ func TestLanes(t *testing.T) {
 		echo(t, p.Raft("us-east.2"), "raft 2")
 		echo(t, p.Peer(), "peer")
 		echo(t, p.Calls(), "calls")
-		echo(t, p.HTTP(), "http")
 		c, err := p.dialer.DialRaft(ctx, "port", "us-east.2")
 		expectEcho(t, c, err, "raft 2")
 		c, err = p.dialer.DialRaft(ctx, "port", "us-east.1")
@@ -29,9 +28,12 @@ func TestLanes(t *testing.T) {
 		expectEcho(t, c, err, "peer")
 		c, err = p.dialer.DialCalls(ctx, "port", "n")
 		expectEcho(t, c, err, "calls")
-		c = p.raw(t, "GET /")
-		if b, err := io.ReadAll(c); err != nil || string(b) != "http GET /" {
-			t.Errorf("http: got %q, %v", b, err)
+		for _, words := range []string{"GET /", "get /", "\r\nG /", "\n\nG /", "*1\r\n$"} { // as many bytes as echo reads
+			echo(t, p.HTTP(), "http")
+			c = p.raw(t, words)
+			if b, err := io.ReadAll(c); err != nil || string(b) != "http "+words {
+				t.Errorf("http: got %q, %v", b, err)
+			}
 		}
 		if n := p.Unmatched(); n != 0 {
 			t.Errorf("%d connections count as unmatched", n)
@@ -139,7 +141,8 @@ func TestUnwelcome(t *testing.T) {
 		"raft, no name":     {"\x01\x00", 0},
 		"raft, unknown":     {"\x01\x01x", 0},
 		"garbage":           {"\x16\x03\x01 what is this?", 0},
-		"lower case":        {"get / http/1.1\r\n\r\n", 0},
+		"not a text":        {" GET / HTTP/1.1\r\n\r\n", 0},
+		"another alphabet":  {"\xffGET / HTTP/1.1\r\n\r\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -67,6 +67,9 @@ type placementBody struct {
 
 // postPlacement does what `edgehold placement set` asks.
 func postPlacement(x *exchange) error {
+	if err := noConditions(x.r.Header, ""); err != nil {
+		return err
+	}
 	raw, err := x.body(maxPlacementBytes, "body")
 	if err != nil {
 		return err
@@ -96,7 +99,7 @@ func postPlacement(x *exchange) error {
 
 // decodeStrictly reads one JSON value without unknown members.
 func decodeStrictly(raw []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(raw, []byte(byteOrderMark))))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
 		return api.Errorf(api.CodeInvalid, "the body is not the JSON that belongs here: %v", err)

@@ -33,10 +33,14 @@ func (c *conn) readStart(b []byte) (n int, err error) {
 	was := c.stage
 	into := b
 	switch {
-	case c.of.api == nil || c.of.api.head == nil || was != fresh && (was != waiting || len(b) != netBuffer):
+	case was != fresh && (was != waiting || len(b) != netBuffer): // net/http holds the beginning already
 		c.stage = underWay
 		c.restIdle()
 		return c.Conn.Read(b)
+	case c.of.api == nil || c.of.api.head == nil:
+		c.stage = underWay
+		c.restIdle()
+		return c.readFirst(b)
 	case was == fresh: // net/http asks for a few bytes, to see whether they begin HTTP/2
 		into = make([]byte, netBuffer)
 	}
@@ -55,6 +59,18 @@ func (c *conn) readStart(b []byte) (n int, err error) {
 	return taken, nil // an error comes again
 }
 
+// readFirst reads the first bytes of a request, without the empty lines before it: RFC 9112, section 2.2, asks servers to skip
+// them, and net/http does not. A client that sends nothing else is cut off by the deadline for a request's header.
+func (c *conn) readFirst(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		start := bytes.TrimLeft(b[:n], "\r\n")
+		if len(start) > 0 || n == 0 || err != nil {
+			return copy(b, start), err
+		}
+	}
+}
+
 // restIdle returns when the connection is to be read again, and from then on may be idle.
 func (c *conn) restIdle() {
 	if c.away.now {
@@ -67,7 +83,7 @@ func (c *conn) restIdle() {
 func (c *conn) readPastRefused(b []byte) (n int, refused bool, err error) {
 	for {
 		c.restIdle()
-		n, err = c.Conn.Read(b)
+		n, err = c.readFirst(b)
 		if n == 1 && err == nil { // by which the port has found its lane
 			n, err = c.Conn.Read(b[1:])
 			n++

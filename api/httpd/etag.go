@@ -68,6 +68,11 @@ func cutTag(s string) (one tag, after string, ok bool) {
 	return one, after, ok && (next == "" || next[0] == ',')
 }
 
+// hasWeak reports whether one of the tags is weak. If-Match compares strongly (RFC 9110, 13.1.1): a weak one never matches.
+func (t tags) hasWeak() bool {
+	return slices.ContainsFunc(t.list, func(one tag) bool { return one.weak })
+}
+
 // versions are the versions that a strong (or, if asked, also a weak) tag names, oldest first, each once. Tags that no
 // version of ours has match nothing and are left out.
 func (t tags) versions(alsoWeak bool) []api.Version {

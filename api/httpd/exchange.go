@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,6 +135,9 @@ func (x *exchange) send(b []byte) { _, _ = x.w.Write(b) }
 
 // body reads the request's body of at most limit bytes, within the request's time. The bytes are the caller's.
 func (x *exchange) body(limit int64, what string) ([]byte, error) {
+	if err := x.plainBody(); err != nil {
+		return nil, err
+	}
 	size := x.r.ContentLength
 	if size > limit {
 		return nil, api.Errorf(api.CodeTooLarge, "%s of %d bytes is over the limit of %d bytes", what, size, limit)
@@ -148,9 +153,9 @@ func (x *exchange) body(limit int64, what string) ([]byte, error) {
 	}
 	b, err := readBody(x.r.Body, size, limit)
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) || err != nil && x.ctx.Err() != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded) || err != nil && errors.Is(x.ctx.Err(), context.DeadlineExceeded):
 		return nil, api.Errorf(api.CodeUnavailable, "the body did not arrive in time: %d bytes did", len(b))
-	case err != nil:
+	case err != nil: // also if the client is gone, which ends the request's context
 		return nil, api.Errorf(api.CodeInvalid, "the body ended early or is malformed: %d bytes arrived", len(b))
 	case int64(len(b)) > limit:
 		return nil, api.Errorf(api.CodeTooLarge, "%s of at least %d bytes is over the limit of %d bytes", what, len(b), limit)
@@ -158,6 +163,24 @@ func (x *exchange) body(limit int64, what string) ([]byte, error) {
 	x.taken = true
 	x.readBy(time.Time{}) // else the deadline would end the request's context
 	return b, nil
+}
+
+// plainBody refuses a body that its header says is not to be taken as it stands: its meaning would be lost.
+func (x *exchange) plainBody() error {
+	for _, line := range x.r.Header["Content-Encoding"] {
+		for coding := range strings.SplitSeq(line, ",") {
+			if coding = strings.Trim(coding, " \t"); coding != "" && !strings.EqualFold(coding, "identity") {
+				x.w.Header()["Accept-Encoding"] = []string{"identity"}
+				return &statusError{http.StatusUnsupportedMediaType, api.Errorf(api.CodeInvalid,
+					"a Content-Encoding (%.40q) is not kept with the value: send the body without it, or leave the header out to store the bytes as they are",
+					coding)}
+			}
+		}
+	}
+	if len(x.r.Header["Content-Range"]) > 0 {
+		return api.Errorf(api.CodeInvalid, "a part of a body cannot be written: send it whole, without Content-Range")
+	}
+	return nil
 }
 
 // drain takes what is left of an HTTP/2 body that nobody wanted, up to a bound: the answer goes out when it has. Else the

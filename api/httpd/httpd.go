@@ -143,7 +143,7 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 	serve := res.methods[x.r.Method]
 	if serve == nil {
 		x.w.Header().Set("Allow", res.allow)
-		return res.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "the methods here are %s", res.allow)}
+		return res.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", res.noMethod(x.r.Method))}
 	}
 	if res.probe {
 		return res.name, serve(x)

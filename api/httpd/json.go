@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"bytes"
 	"encoding/base64"
 	"slices"
 	"strconv"
@@ -17,6 +18,16 @@ type jsonReader struct {
 	at    int
 	place string // what is being read, as then[2].put; "" is the whole
 	err   error
+}
+
+// byteOrderMark begins the files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
+const byteOrderMark = "\ufeff"
+
+// skipMark skips the mark at the beginning.
+func (r *jsonReader) skipMark() {
+	if bytes.HasPrefix(r.b, []byte(byteOrderMark)) {
+		r.at = len(byteOrderMark)
+	}
 }
 
 // fail notes what is wrong at the place.

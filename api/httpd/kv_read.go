@@ -44,7 +44,7 @@ func getKey(x *exchange) error {
 	x.timing(&res.Timing)
 	switch {
 	case ifMatch.given && !ifMatch.match(e, false):
-		return x.conditionFailed(e)
+		return x.conditionFailed(e, ifMatch)
 	case !e.Exists:
 		return &api.Error{Code: api.CodeNotFound, Key: x.key, Version: e.Version, Hint: "there is no such key"}
 	}
@@ -92,8 +92,8 @@ func (x *exchange) ownerHeaders(by api.ServedBy, owner api.GroupID) {
 	}
 }
 
-// conditionFailed is 412 about the entry.
-func (x *exchange) conditionFailed(now *api.Entry) error {
+// conditionFailed is 412 about the entry. It says so if a tag of If-Match could not match, whatever the version.
+func (x *exchange) conditionFailed(now *api.Entry, ifMatch tags) error {
 	x.versionHeaders(now)
 	e := &api.Error{Code: api.CodePreconditionFailed, Key: x.key, Version: now.Version}
 	switch {
@@ -103,6 +103,9 @@ func (x *exchange) conditionFailed(now *api.Entry) error {
 		e.Hint = "the key is absent: it was never written"
 	default:
 		e.Hint = "the key is absent, since version " + now.Version.String()
+	}
+	if ifMatch.hasWeak() {
+		e.Hint += `; weak tags never match in If-Match: send "VERSION" without the W/, which a proxy may have added`
 	}
 	return e
 }

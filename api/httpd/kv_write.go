@@ -8,9 +8,6 @@ import (
 
 // putKey answers PUT of a key: the body is its value.
 func putKey(x *exchange) error {
-	if x.r.Header.Get("Content-Range") != "" {
-		return api.Errorf(api.CodeInvalid, "a part of a value cannot be put: send it whole, without Content-Range")
-	}
 	if err := api.CheckKey(x.key); err != nil {
 		return err
 	}
@@ -34,7 +31,7 @@ func (x *exchange) write(op api.Op) error {
 	if x.query.Has("consistency") || x.query.Has("max_stale") {
 		return api.Errorf(api.CodeInvalid, "consistency and max_stale belong to reads; a write is always linearizable")
 	}
-	alternatives, err := writeConditions(x.r.Header, x.key)
+	ifMatch, alternatives, err := writeConditions(x.r.Header, x.key)
 	if err != nil {
 		return err
 	}
@@ -43,7 +40,7 @@ func (x *exchange) write(op api.Op) error {
 		return err
 	}
 	if len(alternatives) == 0 {
-		return x.neverHolds()
+		return x.neverHolds(ifMatch)
 	}
 	x.writes = true
 	var res *api.TxnResult
@@ -56,17 +53,17 @@ func (x *exchange) write(op api.Op) error {
 			break
 		}
 	}
-	return x.written(op, res)
+	return x.written(op, res, ifMatch)
 }
 
 // neverHolds answers a write whose If-Match names no version that a key could have.
-func (x *exchange) neverHolds() error {
+func (x *exchange) neverHolds(ifMatch tags) error {
 	res, err := x.Store.Read(x.ctx, &api.ReadRequest{Keys: []api.Key{x.key}})
 	if err != nil {
 		return err
 	}
 	x.ownerHeaders(res.ServedBy, res.Group)
-	return x.conditionFailed(&res.Entries[0])
+	return x.conditionFailed(&res.Entries[0], ifMatch)
 }
 
 // writeBody is the answer to a write.
@@ -77,7 +74,7 @@ type writeBody struct {
 }
 
 // written tells the result of a write.
-func (x *exchange) written(op api.Op, res *api.TxnResult) error {
+func (x *exchange) written(op api.Op, res *api.TxnResult, ifMatch tags) error {
 	x.ownerHeaders(api.ServedByOwner, res.Group)
 	x.timing(&res.Timing)
 	if res.Replayed {
@@ -85,7 +82,7 @@ func (x *exchange) written(op api.Op, res *api.TxnResult) error {
 	}
 	e := &res.Entries[0]
 	if !res.Committed {
-		return x.conditionFailed(e)
+		return x.conditionFailed(e, ifMatch)
 	}
 	now := api.Entry{Version: e.Version, Exists: op.Kind == api.OpPut}
 	x.versionHeaders(&now)
@@ -95,25 +92,34 @@ func (x *exchange) written(op api.Op, res *api.TxnResult) error {
 // replayedHeader marks the answer to a write that an earlier request with the same Idempotency-Key has done.
 const replayedHeader = "Edgehold-Replayed"
 
+// noConditions refuses the headers of conditions on a request for no single key: they would be ignored.
+func noConditions(h http.Header, instead string) error {
+	for _, name := range [2]string{"If-Match", "If-None-Match"} {
+		if len(h[name]) > 0 {
+			return api.Errorf(api.CodeInvalid, "%s means one key, and there is none in this path%s", name, instead)
+		}
+	}
+	return nil
+}
+
 // maxAlternatives bounds the versions that one If-Match may name on a write.
 const maxAlternatives = 16
 
-// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds; where there is none, no
+// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds; if there is none, no
 // version can satisfy the request. Alternatives differ in the version only, oldest first: versions rise, so that a later
 // one cannot make an earlier one true again.
-func writeConditions(h http.Header, key api.Key) (alternatives [][]api.Cond, err error) {
-	ifMatch, err := readTags(h, "If-Match")
-	if err != nil {
-		return nil, err
+func writeConditions(h http.Header, key api.Key) (ifMatch tags, alternatives [][]api.Cond, err error) {
+	if ifMatch, err = readTags(h, "If-Match"); err != nil {
+		return tags{}, nil, err
 	}
 	ifNoneMatch, err := readTags(h, "If-None-Match")
 	if err != nil {
-		return nil, err
+		return tags{}, nil, err
 	}
 	var always []api.Cond
 	if ifNoneMatch.given {
 		if !ifNoneMatch.any {
-			return nil, api.Errorf(api.CodeInvalid, "on a write If-None-Match takes only *: write if the key is absent")
+			return tags{}, nil, api.Errorf(api.CodeInvalid, "on a write If-None-Match takes only *: write if the key is absent")
 		}
 		always = append(always, api.Cond{Kind: api.CondAbsent, Key: key})
 	}
@@ -121,15 +127,15 @@ func writeConditions(h http.Header, key api.Key) (alternatives [][]api.Cond, err
 		always = append(always, api.Cond{Kind: api.CondExists, Key: key})
 	}
 	if !ifMatch.given || ifMatch.any {
-		return [][]api.Cond{always}, nil
+		return ifMatch, [][]api.Cond{always}, nil
 	}
 	versions := ifMatch.versions(false)
 	if len(versions) > maxAlternatives {
-		return nil, api.Errorf(api.CodeInvalid, "If-Match names %d versions; the most is %d", len(versions), maxAlternatives)
+		return tags{}, nil, api.Errorf(api.CodeInvalid, "If-Match names %d versions; the most is %d", len(versions), maxAlternatives)
 	}
 	for _, v := range versions {
 		conds := append([]api.Cond{{Kind: api.CondVersion, Key: key, Version: v}}, always...)
 		alternatives = append(alternatives, conds)
 	}
-	return alternatives, nil
+	return ifMatch, alternatives, nil
 }

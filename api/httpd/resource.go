@@ -48,6 +48,14 @@ var (
 	metricsResource = probe("metrics", getMetrics)
 )
 
+// noMethod says which methods there are instead of the one asked for.
+func (r *resource) noMethod(asked string) string {
+	if upper := strings.ToUpper(asked); r.methods[upper] != nil {
+		return "methods are written in capital letters: " + upper
+	}
+	return "the methods here are " + r.allow
+}
+
 func reading(name string, serve func(*exchange) error, params ...string) *resource {
 	return &resource{
 		name: name, allow: joinMethods(http.MethodGet, http.MethodHead), params: params,

@@ -14,6 +14,9 @@ func postTxn(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if err := noConditions(x.r.Header, `: write conditions as {"if":[{"key":...,"version":...}],...} in the body`); err != nil {
+		return err
+	}
 	body, err := x.body(api.MaxTxnBodyBytes, "body")
 	if err != nil {
 		return err

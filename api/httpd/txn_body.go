@@ -10,6 +10,7 @@ import (
 // parseTxn reads the body of POST /v1/txn. CodeInvalid and CodeTooLarge name the place, as then[2].put.
 func parseTxn(body []byte) (*api.Txn, error) {
 	p := txnParser{jsonReader: jsonReader{b: body}}
+	p.skipMark()
 	p.object(func(name string) {
 		switch name {
 		case "if":

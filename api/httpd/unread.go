@@ -20,6 +20,9 @@ const plainHeaders = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection:
 
 // plainRefusal reads a refusal in net/http's words: the status, and what it says beyond the status's name, if anything.
 func plainRefusal(b []byte) (status int, reason string, ok bool) {
+	if bytes.HasPrefix(b, []byte("HTTP/1.1 417 ")) { // the one that net/http sends without a text
+		return http.StatusExpectationFailed, "", true
+	}
 	line, rest, ok := bytes.Cut(b, []byte("\r\n"))
 	text, isHTTP := strings.CutPrefix(string(line), "HTTP/1.1 ")
 	if !ok || !isHTTP || !bytes.HasPrefix(rest, []byte(plainHeaders[2:])) {
@@ -41,6 +44,8 @@ func (c *conn) problemFor(status int, reason string) []byte {
 		status = http.StatusRequestEntityTooLarge
 		e = api.Errorf(api.CodeTooLarge, "the request's header, its path included, is over the limit of %d bytes; a key has at most %d bytes",
 			c.of.http.MaxHeaderBytes, api.MaxKeyBytes)
+	case status == http.StatusExpectationFailed:
+		e.Hint = "the only Expect that is known here is 100-continue"
 	case status == http.StatusNotImplemented:
 		e.Hint = "the request's Transfer-Encoding is not known here; send chunked, or a Content-Length"
 	case reason == "":

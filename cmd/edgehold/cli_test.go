@@ -194,6 +194,9 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"bad address", []string{"kv", "get", "k", "--addr", "ftp://x"}, 2, "--addr"},
 		{"bad limit", []string{"kv", "list", "--limit", "-1"}, 2, "--limit"},
 		{"prefix and start", []string{"kv", "list", "--prefix", "a", "--start", "b"}, 2, "--prefix excludes"},
+		{"prefix twice", []string{"kv", "list", "a", "--prefix", "a"}, 2, "given twice"},
+		{"two prefixes", []string{"kv", "list", "a", "b"}, 2, "one argument too many"},
+		{"argument and start", []string{"kv", "list", "a", "--start", "b"}, 2, "--prefix excludes"},
 		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is needed"},
 		{"missing prefix", []string{"placement", "set", "--region", "eu-west"}, 2, "--prefix is needed"},
 		{"bad concurrency", []string{"import", "-", "--concurrency", "-1"}, 2, "--concurrency"},
@@ -243,8 +246,13 @@ func TestVersionCommand(t *testing.T) {
 	if b.Version == "" || b.Commit == "" || !strings.HasPrefix(b.Go, "go") {
 		t.Errorf("%+v", b)
 	}
-	if out := new(invocation).run("version").out; !strings.HasPrefix(out, "edgehold ") || strings.Count(out, "\n") != 3 {
-		t.Errorf("%q", out)
+	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}} {
+		if i := new(invocation).run(args...); i.status != 0 || !strings.HasPrefix(i.out, "edgehold ") || strings.Count(i.out, "\n") != 3 {
+			t.Errorf("%v: exit %d, %q", args, i.status, i.out)
+		}
+	}
+	if i := (&invocation{env: map[string]string{"EDGEHOLD_VERSION": "1.2.3"}}).run(); i.status != 0 { // as images of containers set it
+		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }
 

@@ -94,11 +94,18 @@ func TestList(t *testing.T) {
 		{"--prefix b/ --keys-only --reverse --limit 2", "b/3\nb/2\n"},
 		{"--start b/2 --end c --keys-only", "b/2\nb/3\n"},
 		{"--prefix nothing", ""},
+		{"b/ --keys-only", "b/1\nb/2\nb/3\n"},
+		{"--limit 1 --keys-only b/", "b/1\n"},
+		{"nothing", ""},
 		{"--start d --keys-only", `"d\n"` + "\n"},
 	} {
 		if got := p.must(t, "", append([]string{"kv", "list"}, strings.Fields(c.args)...)...); got != c.want {
 			t.Errorf("%s: got %q", c.args, got)
 		}
+	}
+	elsewhere := &invocation{env: map[string]string{"EDGEHOLD_ADDR": p.URL, "EDGEHOLD_PREFIX": "c"}}
+	if got := elsewhere.run("kv", "list", "b/", "--keys-only").out; got != "b/1\nb/2\nb/3\n" {
+		t.Errorf("the argument gives way to the environment: %q", got)
 	}
 	rows := strings.Split(p.must(t, "", "kv", "list"), "\n")
 	if cells := strings.Split(rows[0], "\t"); len(rows) != 7 || len(cells) != 3 || cells[0] != "a" || cells[2] != "value of a" {

@@ -26,14 +26,14 @@ type listOptions struct {
 func newKVList(t *terminal, s *settings) *cobra.Command {
 	o := &listOptions{}
 	cmd := &cobra.Command{
-		Use:   "list",
+		Use:   "list [PREFIX]",
 		Short: "List keys in order, with their versions and values",
 		Long: `List keys in order, a line each: the key, its version and its value. Keys and values that would not fit a line are
 quoted and, for values, cut; -o json has everything. Pages are asked for as they are needed; together they are no
 snapshot.`,
-		Example: `  edgehold kv list --prefix eu-west/ --limit 20
+		Example: `  edgehold kv list eu-west/ --limit 20
   edgehold kv list --start a --end b --keys-only`,
-		Args: wantArgs(),
+		Args: takePrefix,
 		RunE: func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), t, s, o) },
 	}
 	f := cmd.Flags()
@@ -44,6 +44,19 @@ snapshot.`,
 	f.BoolVar(&o.reverse, "reverse", false, "from the last key to the first")
 	f.BoolVar(&o.keysOnly, "keys-only", false, "leave the values out, and in a table the versions")
 	return cmd
+}
+
+// takePrefix takes the argument, which is short for --prefix.
+func takePrefix(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case len(args) > 1:
+		return wantArgs("PREFIX")(cmd, args)
+	case cmd.Flags().Changed("prefix"):
+		return usagef("%s: the prefix is given twice, as %q and with --prefix", cmd.CommandPath(), args[0])
+	}
+	return cmd.Flags().Set("prefix", args[0])
 }
 
 // options are what the flags ask of the SDK.

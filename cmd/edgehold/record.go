@@ -43,9 +43,13 @@ func renderBytes(b string) (text *string, bin []byte) {
 // maxRecordLine bounds a line of JSON: a key and a value at their limits, each byte written as \u00XX, and some spaces.
 const maxRecordLine = 6*(api.MaxKeyBytes+api.MaxValueBytes) + 4096
 
+// byteOrderMark begins the files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
+const byteOrderMark = "\ufeff"
+
 // parseRecord reads one line strictly: an object of known fields, each once, within the limits of the store. The
 // version is checked for its form and otherwise ignored.
 func parseRecord(line []byte) (key api.Key, value []byte, err error) {
+	line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 	if !utf8.Valid(line) {
 		return "", nil, errors.New("not valid UTF-8; write binary keys and values as key_base64 and value_base64")
 	}

@@ -20,6 +20,8 @@ func TestParseRecord(t *testing.T) {
 		{`{"key_base64":"/wA=","value_base64":"AAH/"}`, "\xff\x00", "\x00\x01\xff", ""},
 		{`{"key":"a","value":"b","version":"1.42"}`, "a", "b", ""},
 		{`{"key":"\u00e9\ud83d\ude00","value":"\\ud800"}`, "é😀", `\ud800`, ""},
+		{"\ufeff" + `{"key":"a","value":"` + "\ufeff" + `b"}`, "a", "\ufeffb", ""},
+		{"\ufeff \ufeff" + `{"key":"a","value":"b"}`, "", "", "not a JSON object"},
 		{`{"key":"a","value":"\ufffd"}`, "a", "\uFFFD", ""},
 
 		{``, "", "", "not a JSON object"},

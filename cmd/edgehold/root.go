@@ -33,6 +33,7 @@ Every setting is a flag, an environment variable EDGEHOLD_<FLAG> (--max-stale is
 YAML file named by --config; the flag wins over the environment, the environment over the file.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or condition false, 4 outcome unknown.`,
+		Version:           thisBuild().text(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		Args:              wantCommand,
@@ -40,6 +41,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or cond
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return settle(cmd, t.lookupEnv) },
 	}
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetIn(t.in)
 	root.SetOut(t.out)
 	root.SetErr(t.err)

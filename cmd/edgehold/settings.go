@@ -30,7 +30,7 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 		return err
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
-		if err != nil || f.Changed || f.Name == "config" || f.Name == "help" {
+		if err != nil || f.Changed || !isSetting(f) {
 			return
 		}
 		if v, ok := lookupEnv(envName(f.Name)); ok && v != "" {
@@ -44,6 +44,11 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 		}
 	})
 	return err
+}
+
+// isSetting reports whether a flag may also be given by the environment and the file.
+func isSetting(f *pflag.Flag) bool {
+	return f.Name != "config" && f.Name != "help" && f.Name != "version"
 }
 
 // settled marks, in a flag's annotations, that its value was not typed.
@@ -70,7 +75,7 @@ func envName(flag string) string {
 // knownFlags are the settings of every command, so that one file can serve all of them.
 func knownFlags(root *cobra.Command) map[string]bool {
 	known := map[string]bool{}
-	add := func(f *pflag.Flag) { known[f.Name] = f.Name != "config" && f.Name != "help" }
+	add := func(f *pflag.Flag) { known[f.Name] = isSetting(f) }
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		c.LocalFlags().VisitAll(add)

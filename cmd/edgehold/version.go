@@ -44,6 +44,11 @@ func thisBuild() build {
 	return b
 }
 
+// text is what people read of it.
+func (b build) text() string {
+	return fmt.Sprintf("edgehold %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+}
+
 func newVersion(t *terminal, s *settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
@@ -54,7 +59,7 @@ func newVersion(t *terminal, s *settings) *cobra.Command {
 			if json, err := s.json(); err != nil || json {
 				return printJSON(t.out, err, b)
 			}
-			_, err := fmt.Fprintf(t.out, "edgehold %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
+			_, err := fmt.Fprint(t.out, b.text())
 			return err
 		},
 	}
