@@ -47,8 +47,16 @@ func (r *ListRequest) Check() error {
 	return nil
 }
 
-// Check tells whether the transaction is within the limits and makes sense.
+// Check reports whether the transaction is within the limits and makes sense, and its id is one that a client may use.
 func (t *Txn) Check() error {
+	if err := t.ID.Check(); err != nil {
+		return err
+	}
+	return t.CheckSteps()
+}
+
+// CheckSteps is Check without the id.
+func (t *Txn) CheckSteps() error {
 	if n := len(t.If) + len(t.Then) + len(t.Else); n > MaxTxnOps {
 		return Errorf(CodeTooLarge, "transaction of %d operations is over the limit of %d operations", n, MaxTxnOps)
 	} else if n == 0 {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 )
@@ -41,6 +42,20 @@ type Nonce [16]byte
 // ClientID names a client of at-most-once writes: drawn at random, or the hash of an opaque Idempotency-Key.
 type ClientID [16]byte
 
+// gatewayPrefix begins the client ids of gateways, and no others: see [RequestID.Check].
+const gatewayPrefix = "gateway:"
+
+// NewGatewayClient returns a client id for the transactions of a gateway that have no id of their own. No other process has
+// it, and no client can use it.
+func NewGatewayClient() ClientID {
+	var c ClientID
+	_, _ = rand.Read(c[copy(c[:], gatewayPrefix):]) // it never fails
+	return c
+}
+
+// OfGateway reports whether the id is one of [NewGatewayClient].
+func (c ClientID) OfGateway() bool { return string(c[:len(gatewayPrefix)]) == gatewayPrefix }
+
 func (c ClientID) String() string { return hex.EncodeToString(c[:]) }
 
 // RequestID makes a write take effect at most once (PROTOCOL 8). The zero RequestID asks for no such promise.
@@ -52,6 +67,18 @@ type RequestID struct {
 	AckedBelow uint64 `cbor:"3,keyasint,omitempty"`
 	// Epoch is the group's dedup epoch as known at first contact; 0 where it is not known yet.
 	Epoch uint64 `cbor:"4,keyasint,omitempty"`
+}
+
+// Check reports whether a client may send the id. What a client has acknowledged concerns its own requests before this one: it
+// cannot speak of later ones, and not as the client that a node is.
+func (r RequestID) Check() error {
+	switch {
+	case r.AckedBelow > r.Seq:
+		return Errorf(CodeInvalid, "the request id acknowledges its own answer: it is number %d, and acknowledges all below %d", r.Seq, r.AckedBelow)
+	case r.Client.OfGateway():
+		return Errorf(CodeInvalid, "the request id's client is of a form that nodes keep for themselves: draw 16 bytes at random")
+	}
+	return nil
 }
 
 // IsZero tells whether the request asks for no at-most-once promise.

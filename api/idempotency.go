@@ -14,8 +14,8 @@ func (r RequestID) IdempotencyKey() string {
 }
 
 // ParseIdempotencyKey is the id that a text stands for: a numbered one in the form of [RequestID.IdempotencyKey], whose record
-// may soon go since the client numbers its writes from 1; any other text is opaque and kept for a day. CodeInvalid where it is
-// empty, CodeTooLarge where it is over [MaxIdempotencyKeyBytes].
+// may soon go since the client numbers its writes from 1; any other text is opaque and kept for a day. CodeInvalid if it is
+// empty or [RequestID.Check] refuses the id, CodeTooLarge where it is over [MaxIdempotencyKeyBytes].
 func ParseIdempotencyKey(text string) (RequestID, error) {
 	switch {
 	case text == "":
@@ -24,7 +24,7 @@ func ParseIdempotencyKey(text string) (RequestID, error) {
 		return RequestID{}, Errorf(CodeTooLarge, "Idempotency-Key of %d bytes is over the limit of %d bytes", len(text), MaxIdempotencyKeyBytes)
 	}
 	if id, ok := numberedID(text); ok {
-		return id, nil
+		return id, id.Check()
 	}
 	sum := sha256.Sum256([]byte(text))
 	return RequestID{Client: ClientID(sum[:16])}, nil
@@ -42,7 +42,7 @@ func numberedID(text string) (id RequestID, ok bool) {
 	seq, ok1 := parseNumber(part[2])
 	below, ok2 := parseNumber(part[3])
 	id = RequestID{Client: ClientID(client), Seq: seq, AckedBelow: below}
-	return id, ok1 && ok2 && seq > 0 && below <= seq && !id.IsZero()
+	return id, ok1 && ok2 && seq > 0 && !id.IsZero()
 }
 
 // parseNumber reads a decimal in its one form, without leading zeros.

@@ -213,7 +213,7 @@ func (n *Node) makeTxn() (err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
 		DedupEpoch: func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
-		Client:     api.ClientID(n.nonce), Metrics: n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
+		Metrics:    n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
 	return err
 }

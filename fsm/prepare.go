@@ -94,7 +94,7 @@ func (v *view) below(id *api.TxnID, ackedBelow uint64) bool {
 // voteAgain repeats the vote: the intents have kept everything what it was.
 func (t *tx) voteAgain(c *Prepare, p *prepared, body [16]byte, res *Result) *api.Error {
 	if p.body != body {
-		return api.Errorf(api.CodeConflict, "the transaction %v has prepared something else here", c.Txn.ID)
+		return api.Errorf(api.CodeConflict, "the transaction has prepared something else here")
 	}
 	entries, _, err := t.drafts(c.Then, p.index)
 	if err == nil {

@@ -133,7 +133,7 @@ func (v *view) list(r *api.ListRequest, res *api.ListResult) {
 // Preview tells what a Write of t would do in the present state, if it cleared no lease. Nothing is promised: the log may
 // change the state before the Write applies.
 func (m *Machine) Preview(t *api.Txn) (p Preview) {
-	if err := t.Check(); err != nil {
+	if err := t.CheckSteps(); err != nil {
 		return Preview{Err: api.AsError(err)}
 	}
 	m.mu.RLock()

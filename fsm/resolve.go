@@ -26,7 +26,7 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 	}
 	if f, ok := t.finished(&c.Txn); ok {
 		if f.outcome != c.Outcome {
-			return api.Errorf(api.CodeConflict, "the transaction %v was resolved as %v, and is now said to be %v", c.Txn, f.outcome, c.Outcome)
+			return api.Errorf(api.CodeConflict, "the transaction was resolved as %v, and is now said to be %v", f.outcome, c.Outcome)
 		}
 		return nil
 	}

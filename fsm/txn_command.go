@@ -131,7 +131,7 @@ func checkPart(ref *api.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *a
 	if claim != nil && len(conds)+len(ops) == 0 {
 		return nil
 	}
-	if err := (&api.Txn{If: conds, Then: ops}).Check(); err != nil {
+	if err := (&api.Txn{If: conds, Then: ops}).CheckSteps(); err != nil {
 		return api.AsError(err)
 	}
 	return nil

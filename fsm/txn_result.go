@@ -41,7 +41,7 @@ func errIntent(in []Intent) *api.Error {
 	if len(in) == 0 {
 		return nil
 	}
-	return &api.Error{Code: RetryIntents, Key: in[0].Key, Hint: "a transaction holds the key: " + in[0].Txn.ID.String()}
+	return &api.Error{Code: RetryIntents, Key: in[0].Key, Hint: "a transaction holds the key"}
 }
 
 // Decision is what became of an attempt, as its decision group says.

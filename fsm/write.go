@@ -83,7 +83,7 @@ func written(branch []api.Op, keys []api.Key) []api.Key {
 // write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, intents,
 // steps, leases.
 func (t *tx) write(w *Write, res *Result) *api.Error {
-	if err := w.Txn.Check(); err != nil {
+	if err := w.Txn.CheckSteps(); err != nil {
 		return api.AsError(err)
 	}
 	var err *api.Error

@@ -81,8 +81,8 @@ func (c calls) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, e
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
-	if t.ID.AckedBelow > t.ID.Seq {
-		return nil, api.Errorf(api.CodeInvalid, "request %d acknowledges its own answer: all below %d", t.ID.Seq, t.ID.AckedBelow)
+	if err := t.ID.Check(); err != nil {
+		return nil, err
 	}
 	t.Group, t.Dropped, t.ID.Epoch = "", nil, 0
 	res, err := c.Store.Do(ctx, t)

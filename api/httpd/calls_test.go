@@ -83,9 +83,14 @@ func TestCallsAreOfClients(t *testing.T) {
 		t.Errorf("write: %+v", txn)
 	}
 	txn = nil
-	id.AckedBelow = 6
-	if _, err := c.Do(t.Context(), &api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}}); !errors.Is(err, api.CodeInvalid) || txn != nil {
-		t.Errorf("a write that acknowledges itself: %v", err)
+	for what, bad := range map[string]api.RequestID{
+		"acknowledges itself":        {Client: id.Client, Seq: 5, AckedBelow: 6},
+		"speaks as a node":           {Client: api.NewGatewayClient(), Seq: 5, AckedBelow: 3},
+		"acknowledges all of a node": {Client: api.NewGatewayClient(), Seq: 4e9, AckedBelow: 4e9},
+	} {
+		if _, err := c.Do(t.Context(), &api.Txn{ID: bad, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}}); !errors.Is(err, api.CodeInvalid) || txn != nil {
+			t.Errorf("a write that %s: %v", what, err)
+		}
 	}
 }
 

@@ -250,7 +250,6 @@ func TestIdempotencyKeyForms(t *testing.T) {
 		"eh1-" + client + "-5-5":                    true,
 		"eh1-" + client + "-18446744073709551615-0": true,
 		"eh1-" + client + "-0-0":                    false, // numbers begin at 1
-		"eh1-" + client + "-5-6":                    false, // acknowledged before it was sent
 		"eh1-" + client + "-05-2":                   false,
 		"eh1-" + client + "-5":                      false,
 		"eh1-" + client + "-5-2-1":                  false,
@@ -264,6 +263,14 @@ func TestIdempotencyKeyForms(t *testing.T) {
 		if (got.Seq > 0) != numbered || (got.Client.String() == client) != numbered || got.IsZero() {
 			t.Errorf("%s: %+v, numbered should be %v", key, got, numbered)
 		}
+	}
+	for _, key := range []string{
+		"eh1-" + client + "-5-6",                          // acknowledged before it was sent
+		"eh1-" + client + "-5-4000000000",                 //
+		"eh1-" + api.NewGatewayClient().String() + "-5-2", // a node's own
+		api.RequestID{Client: api.NewGatewayClient(), Seq: 4e9, AckedBelow: 4e9}.IdempotencyKey(), //
+	} {
+		wantProblem(t, request(h, "DELETE", "/v1/kv/a", "", "Idempotency-Key: "+key), 400, api.CodeInvalid)
 	}
 	wantStatus(t, request(h, "DELETE", "/v1/kv/a", ""), 200)
 	if !got.IsZero() {

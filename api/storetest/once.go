@@ -92,6 +92,24 @@ func (u *suite) onceOpaque() {
 	u.wantValue(k, "x")
 }
 
+// onceRefusesIDs: no client speaks of requests after its own, or as a node.
+func (u *suite) onceRefusesIDs() {
+	k := u.key("ids")
+	id := u.nextID()
+	for _, bad := range []api.RequestID{
+		{Client: id.Client, Seq: id.Seq, AckedBelow: id.Seq + 1},
+		{Client: api.NewGatewayClient(), Seq: 1},
+	} {
+		t := putTxn(k, "x")
+		t.ID = bad
+		_, err := u.store.Do(u.ctx, t)
+		u.wantCode(err, api.CodeInvalid)
+	}
+	if u.read(k).Exists {
+		u.Error("a write under a refused id took effect")
+	}
+}
+
 func (u *suite) onceRejectedLeavesNoRecord() {
 	k := u.key("rejected")
 	t := putTxn(k, strings.Repeat("x", api.MaxValueBytes+1))

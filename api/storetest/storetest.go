@@ -98,6 +98,7 @@ func Cases(opts ...Options) []Case {
 		{"OnceReplaysRefusals", false, (*suite).onceReplaysRefusals},
 		{"OnceOtherBody", false, (*suite).onceOtherBody},
 		{"OnceOpaque", false, (*suite).onceOpaque},
+		{"OnceRefusesIDs", false, (*suite).onceRefusesIDs},
 		{"OnceRejectedLeavesNoRecord", false, (*suite).onceRejectedLeavesNoRecord},
 		{"OnceConcurrent", false, (*suite).onceConcurrent},
 		{"LimitKey", false, (*suite).limitKey},

@@ -76,7 +76,7 @@ func (r *Region) outwaitOne(ctx context.Context, l *lead, x fsm.Intent) error {
 		return unavailable("the node is shutting down")
 	case <-ctx.Done():
 		return &api.Error{Code: api.CodeUnavailable, Key: x.Key, RetryAfter: retryIntent, Err: ctx.Err(),
-			Hint: "the time was up while transaction " + x.Txn.ID.String() + " held the key"}
+			Hint: "the time was up while a transaction held the key"}
 	}
 }
 

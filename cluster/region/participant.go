@@ -118,12 +118,12 @@ func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, t *turn, inten
 			return nil, err
 		}
 		if !gone {
-			return r.no(intents[i].Key, "an older transaction holds the key: "+intents[i].Txn.ID.String()), nil
+			return r.no(intents[i].Key, "an older transaction holds the key"), nil
 		}
 		intents = nil
 	}
-	if older, k := r.olderTurn(l, t); older != nil {
-		return r.no(k, "an older transaction waits for the key: "+older.ref.ID.String()), nil
+	if k, ok := r.olderTurn(l, t); ok {
+		return r.no(k, "an older transaction waits for the key"), nil
 	}
 	if len(intents) > 0 {
 		r.queue(l, t)
@@ -143,7 +143,7 @@ func (r *Region) outwaitAttempts(ctx context.Context, l *lead, b *ballot, intent
 		within, cancel := context.WithTimeout(ctx, sameRequest)
 		defer cancel()
 		if err := r.outwaitOne(within, l, x); err != nil && ctx.Err() == nil && within.Err() != nil {
-			return r.no(x.Key, "another attempt of the request holds the key: "+id.String()), nil
+			return r.no(x.Key, "another attempt of the request holds the key"), nil
 		} else if err != nil {
 			return nil, err
 		}

@@ -40,7 +40,7 @@ func (r *Region) endTurn(l *lead, t *turn) {
 }
 
 // olderTurn finds an older one that waits to write what t reads or writes, or to read what t writes.
-func (r *Region) olderTurn(l *lead, t *turn) (older *turn, key api.Key) {
+func (r *Region) olderTurn(l *lead, t *turn) (key api.Key, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for o := range l.turns {
@@ -48,13 +48,13 @@ func (r *Region) olderTurn(l *lead, t *turn) (older *turn, key api.Key) {
 			continue
 		}
 		if k, ok := common(o.written, t.read); ok { // what is written counts as read, too
-			return o, k
+			return k, true
 		}
 		if k, ok := common(o.read, t.written); ok {
-			return o, k
+			return k, true
 		}
 	}
-	return nil, ""
+	return "", false
 }
 
 // common is the first key that both lists have.

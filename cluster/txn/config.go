@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Config makes a Coordinator. Store, Groups, Map and Client are required.
+// Config makes a Coordinator. Store, Groups and Map are required.
 type Config struct {
 	// Store carries what is one group's to that group.
 	Store api.Store
@@ -26,8 +26,6 @@ type Config struct {
 	Region api.RegionID
 	// DedupEpoch is a group's dedup epoch, as far as it is known here; 0 where it is not.
 	DedupEpoch func(g api.GroupID) uint64
-	// Client names the transactions that have no id of their own. No other process has it.
-	Client api.ClientID
 	// Metrics is where this room registers what it measures; nil measures nothing.
 	Metrics api.Metrics
 	Logger  hclog.Logger
@@ -43,8 +41,8 @@ type Config struct {
 }
 
 func (c *Config) complete() error {
-	if c.Store == nil || c.Groups == nil || c.Map == nil || c.Client == (api.ClientID{}) {
-		return api.Errorf(api.CodeInvalid, "a coordinator needs a store, groups, a map and a client id")
+	if c.Store == nil || c.Groups == nil || c.Map == nil {
+		return api.Errorf(api.CodeInvalid, "a coordinator needs a store, groups and a map")
 	}
 	if c.Refresh == nil {
 		c.Refresh = func(context.Context) error { return nil }

@@ -31,7 +31,7 @@ func New(cfg Config) (*Coordinator, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: cfg.Client}}
+	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: api.NewGatewayClient()}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }

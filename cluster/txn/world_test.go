@@ -209,7 +209,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	cfg := Config{
 		Store: l, Groups: l, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: told,
 		DedupEpoch: func(g api.GroupID) uint64 { return w.groups[g].machine.Meta().DedupEpoch },
-		Client:     api.ClientID{0xc0, lastClient}, Rand: func() float64 { return 0.5 },
+		Rand:       func() float64 { return 0.5 },
 	}
 	for _, f := range tune {
 		f(&cfg)
