@@ -83,6 +83,9 @@ func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.Regi
 func (n *Node) Ready(context.Context) error {
 	m := n.mirror.Map()
 	if m == nil {
+		if missing := n.found.pending(); missing != "" {
+			return notReady("this server founds no cluster yet: " + missing)
+		}
 		return notReady("this node has not reached its cluster yet")
 	}
 	if _, ok := m.Node(n.cfg.ID); !ok {

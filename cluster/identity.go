@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,26 +58,6 @@ func (x *identity) claim(self placement.Node) error {
 	}
 	x.node = self.ID
 	return nil
-}
-
-// found makes this server the first of a new cluster: with the same name again where it was one before and has not come
-// to know its own map.
-func (n *Node) found() error {
-	if n.identity.node == "" {
-		var name [8]byte
-		if _, err := rand.Read(name[:]); err != nil {
-			return err
-		}
-		n.identity.cluster = fmt.Sprintf("%x", name)
-	}
-	if n.identity.cluster == "" {
-		return api.Errorf(api.CodeConflict, "this data folder is that of a server which joined a cluster; start it with --join, not --bootstrap")
-	}
-	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
-	if err != nil {
-		return err
-	}
-	return n.mirror.Update(first)
 }
 
 // admit registers this node with the cluster, and lets it open the replicas that the map names it for. m is the map as it

@@ -21,6 +21,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/edge"
 	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/cluster/txn"
@@ -60,6 +61,8 @@ type Node struct {
 	faults  *fault.Catcher // catches the panics of requests
 	workers *wire.Workers  // carry out the calls of clients and of nodes
 	members members
+	found   founding
+	said    notice.Book // what the log has said about others, and about what the node waits for
 
 	cacheOnce sync.Once
 	cache     *engine.Cache // of the state on disk; nil before its first use
@@ -93,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if _, err := rand.Read(n.nonce[:]); err != nil {
 		return nil, err
 	}
-	n.dialer = transport.Dialer{Dial: n.dial}
+	n.dialer = transport.Dialer{Dial: n.dial, Answered: n.answered}
 	if err := n.open(ctx); err != nil {
 		_ = n.Close()
 		_ = cfg.Listener.Close()
@@ -118,12 +121,16 @@ func (n *Node) open(ctx context.Context) error {
 
 // openPort takes the port. Connections wait until the rooms that serve them have started.
 func (n *Node) openPort() (err error) {
-	n.port, err = transport.Open(transport.Config{Listener: n.cfg.Listener, Answers: n.answersTo, Logger: n.log.Named("port")})
+	n.port, err = transport.Open(transport.Config{
+		Listener: n.cfg.Listener, Answers: n.answersTo, Refusal: n.refusal, Logger: n.log.Named("port"),
+	})
 	return err
 }
 
 func (n *Node) start() error {
-	n.mirror.Start()
+	if !n.found.asking() {
+		n.mirror.Start() // else when that is done: it asks the same nodes
+	}
 	if err := n.openMembers(n.durable()...); err != nil {
 		return err
 	}
@@ -148,7 +155,7 @@ func (n *Node) makePeers() (err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
-		Meta: n.members.metaGroup, Mirror: mirrorOf{n},
+		Meta: n.members.metaGroup, Mirror: mirrorOf{n}, Introduce: n.introduce,
 		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
 	})
 	if err != nil {
@@ -181,16 +188,14 @@ func (n *Node) makeMirror() (err error) {
 	if n.mirror, err = meta.NewMirror(cfg); err != nil {
 		return err
 	}
-	if n.cfg.Bootstrap && n.mirror.Map() == nil {
-		if err := n.found(); err != nil {
-			return err
-		}
-	}
-	if n.cfg.Static != nil || n.cfg.Bootstrap {
+	if n.cfg.Static != nil {
 		if err := n.identity.claim(n.self()); err != nil {
 			return err
 		}
 		n.admitted.Store(true)
+	}
+	if err := n.begin(); err != nil {
+		return err
 	}
 	n.changes = &meta.Client[*fsm.Receipt]{
 		Get: n.newestMap, Propose: n.proposeToMeta, Mover: &peer.Mover{Pool: n.pool, OnLeader: n.onLeader},

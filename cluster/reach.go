@@ -2,13 +2,16 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/edge"
 	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
 )
 
 // self is this node as the map should have it.
@@ -33,6 +36,34 @@ func nodeName(cluster string, node api.NodeID) string { return cluster + "/" + s
 func (n *Node) answersTo(name string) bool {
 	m := n.mirror.Map()
 	return m != nil && name == nodeName(m.ClusterID, n.cfg.ID)
+}
+
+// refusal is what this node says it is to a connection that names another node, or this one in another cluster; "" if it names this
+// one, which then has not opened that lane.
+func (n *Node) refusal(name string) string {
+	m := n.mirror.Map()
+	if m == nil {
+		return fmt.Sprintf("node %s, which knows no cluster yet,", n.cfg.ID)
+	}
+	if own := nodeName(m.ClusterID, n.cfg.ID); name == own || strings.HasPrefix(name, own+"/") {
+		return ""
+	}
+	return fmt.Sprintf("node %s of cluster %s", n.cfg.ID, m.ClusterID)
+}
+
+// answered notes who answers at an address where a node is expected. The log says it if that is another, once.
+func (n *Node) answered(address string, refused *transport.RefusedError) {
+	subject := "answers at " + address
+	if refused == nil {
+		if was, _ := n.said.Clear(subject); was {
+			n.log.Info("the expected node answers again", "address", address)
+		}
+		return
+	}
+	if write, _ := n.said.Say(subject, refused.Answers); write {
+		n.log.Warn("another node, or a node of another cluster, answers at the address of a node of this one",
+			"address", address, "answers", refused.Answers, "expected", refused.Wanted)
+	}
 }
 
 // dialNode connects to a lane of a node, at its newest known address.
@@ -103,6 +134,10 @@ const (
 
 // join makes the map name this node at its present addresses. It goes on until that is so, and then ends.
 func (n *Node) join() {
+	if n.found.asking() {
+		n.foundFirst()
+		n.mirror.Start()
+	}
 	for n.ctx.Err() == nil {
 		changed, retry := n.changed(), joinRetry
 		if m := n.mirror.Map(); m != nil {
@@ -112,9 +147,11 @@ func (n *Node) join() {
 			if err := n.register(); err == nil {
 				continue
 			} else if api.CodeOf(err) == api.CodeConflict || api.CodeOf(err) == api.CodeInvalid {
-				n.log.Error("the cluster does not let this node in", "error", err)
+				if write, _ := n.said.Say("register", err.Error()); write {
+					n.log.Error("the cluster does not let this node in", "error", err)
+				}
 				changed, retry = nil, joinRefused // a change of the map is no reason to hurry
-			} else {
+			} else if write, _ := n.said.Say("register", "unavailable"); write {
 				n.log.Warn("could not register with the cluster; trying again", "error", err)
 			}
 		}

@@ -9,6 +9,7 @@ func TestProcesses(t *testing.T) {
 	}
 	binary := buildBinary(t)
 	region := newRegionFleet(t, binary) // becomes ready while the others run
+	t.Run("FounderWiped", func(t *testing.T) { testFounderWiped(t, binary) })
 	t.Run("EdgeCutOff", func(t *testing.T) {
 		f, server, edge, between := cutOffFleet(t, binary)
 		testEdgeCutOff(t, f, server, edge, between)

@@ -11,11 +11,14 @@ import (
 // MaxName bounds the name of a lane, and of whom a connection is meant for: its length goes in one byte.
 const MaxName = 255
 
-// Dialer is the other end of a [Port]: it connects and says which lane it wants. It does not wait for an answer: that the
-// other end has no such lane shows when the connection closes.
+// Dialer is the other end of a [Port]: it connects and says which lane it wants. It does not wait for an answer: that another
+// node answers, or that it has no such lane, shows at the first read, as a [RefusedError] or the end of the connection.
 type Dialer struct {
 	// Dial connects to an address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Answered hears of the first answer on each connection that names whom it means: nil if that is who answers. It must not
+	// block. nil: nothing.
+	Answered func(address string, refused *RefusedError)
 }
 
 // DialRaft connects to the Raft lane of that name.
@@ -57,6 +60,9 @@ func (d Dialer) dial(ctx context.Context, address string, lane byte, name string
 	if err != nil {
 		_ = c.Close()
 		return nil, err
+	}
+	if name != "" {
+		return &named{Conn: c, address: address, name: name, answered: d.Answered}, nil
 	}
 	return c, nil
 }

@@ -36,8 +36,11 @@ type Config struct {
 	// Default 8,192.
 	MaxConns int
 	// Answers tells whether a connection of the peer lane, or of the lane of calls, that means whom it names is meant for
-	// this port; others are closed at once. It must not block. nil: every name is.
+	// this port; others are refused. It must not block. nil: every name is.
 	Answers func(name string) bool
+	// Refusal is what this node says it is to a connection that names another, or a lane that is not here; "" says nothing. It
+	// must not block. nil: nothing is said.
+	Refusal func(name string) string
 	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
 	MaxRaftConns int
 	// Logger is nil for nowhere.
@@ -52,6 +55,9 @@ func (c *Config) setDefaults() {
 	orElse(&c.MaxRaftConns, 256)
 	if c.Answers == nil {
 		c.Answers = func(string) bool { return true }
+	}
+	if c.Refusal == nil {
+		c.Refusal = func(string) string { return "" }
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
@@ -234,11 +240,14 @@ func (p *Port) named(c net.Conn, find func(name string) *Lane) {
 		if err == nil {
 			l = find(name)
 		}
-		if l == nil {
+		switch {
+		case l != nil:
+			p.deliver(l, c)
+		case err == nil:
+			p.refuse(c, name)
+		default:
 			_ = c.Close()
-			return
 		}
-		p.deliver(l, c)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -53,6 +54,7 @@ type Mirror struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	said   notice.Book // what the log has said about the nodes polled
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced with each new map
@@ -96,8 +98,13 @@ func NewMirror(cfg MirrorConfig) (*Mirror, error) {
 	return m, nil
 }
 
-// Start begins to poll and to keep every new map, once.
+// Start begins to poll and to keep every new map, once. After Close it does nothing.
 func (m *Mirror) Start() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
 	m.wg.Go(m.poll)
 	if m.cfg.File != nil {
 		m.wg.Go(func() { m.keep(m.kept) })
@@ -168,6 +175,21 @@ func (m *Mirror) Address(n api.NodeID) (string, bool) {
 	return "", false
 }
 
+// Found makes first the map of a new cluster. claim, a write to a file, makes that durable before another node can see the map.
+// CodeConflict if a map has come from elsewhere: then claim is not called.
+func (m *Mirror) Found(first *placement.Map, claim func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old := m.now.Load(); old != nil {
+		return api.Errorf(api.CodeConflict, "this node knows cluster %s and founds none", old.ClusterID)
+	}
+	if err := claim(); err != nil {
+		return err
+	}
+	m.setLocked(first)
+	return nil
+}
+
 // Update takes a map from anywhere; an older one changes nothing. CodeConflict where it is of another cluster.
 func (m *Mirror) Update(now *placement.Map) error {
 	m.mu.Lock()
@@ -179,10 +201,14 @@ func (m *Mirror) Update(now *placement.Map) error {
 	case old != nil && old.Version >= now.Version:
 		return nil
 	}
+	m.setLocked(now)
+	return nil
+}
+
+func (m *Mirror) setLocked(now *placement.Map) {
 	m.now.Store(now)
 	close(m.changed)
 	m.changed = make(chan struct{})
-	return nil
 }
 
 // rewrite is how long after a failed write of the file the next one is tried.

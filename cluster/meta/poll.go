@@ -53,37 +53,57 @@ func (m *Mirror) round() bool {
 		voters, others = m.targets(now)
 	}
 	for _, n := range voters {
-		if m.take(m.cfg.Source.Poll, n, since) {
+		if m.take(m.cfg.Source.Poll, n, "", since) {
 			return true
 		}
 	}
 	for _, a := range m.shuffled(len(m.cfg.Seeds)) {
 		if m.take(func(ctx context.Context, _ api.NodeID, since uint64) (*placement.Map, error) {
 			return m.cfg.Source.PollAddress(ctx, m.cfg.Seeds[a], since)
-		}, "", since) {
+		}, "", m.cfg.Seeds[a], since) {
 			return true
 		}
 	}
 	for _, n := range others {
-		if m.take(m.cfg.Source.Poll, n, since) {
+		if m.take(m.cfg.Source.Poll, n, "", since) {
 			return true
 		}
 	}
 	return false
 }
 
-// take polls one node; it tells whether that answered.
-func (m *Mirror) take(poll func(context.Context, api.NodeID, uint64) (*placement.Map, error), n api.NodeID, since uint64) bool {
+// take polls one node, or the node at an address that is a seed, and reports whether that answered.
+func (m *Mirror) take(poll func(context.Context, api.NodeID, uint64) (*placement.Map, error), n api.NodeID, seed string, since uint64) bool {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.PollTimeout)
 	defer cancel()
 	now, err := poll(ctx, n, since)
 	if err == nil && now != nil {
 		err = m.Update(now)
 	}
-	if err != nil && m.ctx.Err() == nil {
-		m.cfg.Logger.Debug("no placement map", "node", n, "error", err)
+	if m.ctx.Err() == nil {
+		m.tell(n, seed, err)
 	}
 	return err == nil
+}
+
+// tell logs what a poll has come to: that a node of another cluster answers, and that a node to join does not answer while no map
+// is known. Both are said when they begin, and then seldom.
+func (m *Mirror) tell(n api.NodeID, seed string, err error) {
+	subject := string(n) + " " + seed
+	switch {
+	case err == nil:
+		m.said.Clear(subject)
+	case api.CodeOf(err) == api.CodeConflict:
+		if write, _ := m.said.Say(subject, "another cluster"); write {
+			m.cfg.Logger.Warn("a node of another cluster answers", "node", n, "address", seed, "error", api.AsError(err).Hint)
+		}
+	case m.Map() == nil && seed != "":
+		if write, _ := m.said.Say(subject, "silent"); write {
+			m.cfg.Logger.Warn("no cluster has been reached yet by this address of --join; trying again", "address", seed, "cause", api.AsError(err).Hint)
+		}
+	default:
+		m.cfg.Logger.Debug("no placement map", "node", n, "address", seed, "error", err)
+	}
 }
 
 // targets are the meta group's voters and a few other servers, each in random order.

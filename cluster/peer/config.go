@@ -70,9 +70,11 @@ type ServerConfig struct {
 	// Meta is the meta group where this node has a voter of it; nil, or returning nil, where not.
 	Meta func() Meta
 	// Mirror answers polls for the map where Meta cannot; nil: they get no map.
-	Mirror  Mirror
-	Metrics api.Metrics  // nil: api.NoMetrics
-	Logger  hclog.Logger // nil: nowhere
+	Mirror Mirror
+	// Introduce answers a node that knows this one's address alone. It must not wait for the network. nil: such calls are refused.
+	Introduce func(Introduction) Standing
+	Metrics   api.Metrics  // nil: api.NoMetrics
+	Logger    hclog.Logger // nil: nowhere
 
 	// MaxRequests bounds the requests under way; one over gets CodeUnavailable.
 	MaxRequests int // 0: 2048

@@ -21,6 +21,29 @@ type Report struct {
 	Leases   int               `cbor:"6,keyasint,omitempty"` // of the groups led here
 }
 
+// Introduction is what a node says to one of which it knows the address alone.
+type Introduction struct {
+	Node    api.NodeID `cbor:"1,keyasint"`
+	Address string     `cbor:"2,keyasint,omitempty"`
+	Nonce   api.Nonce  `cbor:"3,keyasint"`
+	// Founding: the node is to found a cluster, and asks whether there is one.
+	Founding bool `cbor:"4,keyasint,omitempty"`
+}
+
+// Standing is the answer to an Introduction.
+type Standing struct {
+	Node  api.NodeID `cbor:"1,keyasint"`
+	Nonce api.Nonce  `cbor:"2,keyasint"`
+	// Cluster is the cluster that the node knows; "" is none.
+	Cluster string `cbor:"3,keyasint,omitempty"`
+	// Member: the node belongs to a cluster, also if it does not know the map of that at present.
+	Member bool `cbor:"4,keyasint,omitempty"`
+	// Founding: the node is to found a cluster itself, and does not leave that to the asker.
+	Founding bool `cbor:"5,keyasint,omitempty"`
+	// First is another server that the node leaves the founding to; nil is none.
+	First *Introduction `cbor:"6,keyasint,omitempty"`
+}
+
 // leaseUp goes up a lease stream: exactly one field is set, Hello first and once.
 type leaseUp struct {
 	Hello     *Hello         `cbor:"1,keyasint,omitempty"`

@@ -33,6 +33,7 @@ var (
 	methodMap          = method[nothing, encodedMap]{"Map", control, (*Server).getMap}
 	methodPropose      = method[proposal, encodedMap]{"Propose", control, (*Server).propose}
 	methodReport       = method[nothing, Report]{"Report", control, (*Server).report}
+	methodIntroduce    = method[Introduction, Standing]{"Introduce", control, (*Server).introduce}
 	methodCede         = method[cede, fsm.Receipt]{"Cede", control, (*Server).cede}
 	methodAdopt        = method[adopt, nothing]{"Adopt", control, (*Server).adopt}
 )
@@ -176,6 +177,14 @@ func (s *Server) propose(ctx context.Context, p *proposal) (*encodedMap, error) 
 func (s *Server) report(context.Context, *nothing) (*Report, error) {
 	r := s.Report()
 	return &r, nil
+}
+
+func (s *Server) introduce(_ context.Context, i *Introduction) (*Standing, error) {
+	if s.cfg.Introduce == nil {
+		return nil, api.Errorf(api.CodeUnavailable, "node %s takes no introductions", s.cfg.Self)
+	}
+	standing := s.cfg.Introduce(*i)
+	return &standing, nil
 }
 
 func (s *Server) cede(ctx context.Context, c *cede) (*fsm.Receipt, error) {

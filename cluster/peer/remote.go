@@ -117,6 +117,12 @@ func (r *Remote) Report(ctx context.Context) (*Report, error) {
 	return res, certain("report", err)
 }
 
+// Introduce tells the node of this one, and returns where that stands.
+func (r *Remote) Introduce(ctx context.Context, i Introduction) (*Standing, error) {
+	res, err := call(ctx, r, methodIntroduce, &i)
+	return res, certain("introduce", err)
+}
+
 // Cede has a group give an empty range up; repeated, it returns the same receipt.
 func (r *Remote) Cede(ctx context.Context, g api.GroupID, rng api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {
 	return call(ctx, r, methodCede, &cede{g, rng, epoch, to})

@@ -31,7 +31,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default the one it listens on)")
 	f.StringVar(&o.data, "data", "", "`FOLDER` of what the node must keep")
 	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of delays between regions, to act as if they were far apart")
-	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn")
+	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. Beside --bootstrap: the nodes to ask before a cluster is founded")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: whoever reaches the port can read and write everything")
 	addLeaseTerm(cmd, &o.leaseTerm)
 	o.log.addTo(cmd, "info")
@@ -72,8 +72,6 @@ func (o *nodeOptions) checkServer(bootstrap bool, groups, voters int) error {
 	switch {
 	case !bootstrap && len(o.join) == 0:
 		return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to start a new cluster")
-	case bootstrap && len(o.join) > 0:
-		return usagef("server: --bootstrap and --join exclude each other")
 	case groups < 1 || groups > maxGroups:
 		return usagef("--groups %d: choose 1 to %d", groups, maxGroups)
 	case voters != 3 && voters != 5:

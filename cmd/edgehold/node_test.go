@@ -110,7 +110,7 @@ func TestServerSettings(t *testing.T) {
 		{nodeOptions{leaseTerm: time.Second}, true, 1, 3, ""},
 		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, false, 4, 5, ""},
 		{nodeOptions{leaseTerm: time.Second}, false, 1, 3, "--join HOST:PORT"},
-		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, true, 1, 3, "exclude each other"},
+		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, true, 1, 3, ""},
 		{nodeOptions{leaseTerm: time.Second}, true, 0, 3, "--groups"},
 		{nodeOptions{leaseTerm: time.Second}, true, 1, 4, "--voters"},
 		{nodeOptions{leaseTerm: 2 * api.MaxLeaseTerm}, true, 1, 3, "--lease-term"},

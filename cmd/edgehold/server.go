@@ -20,13 +20,15 @@ func newServer(t *terminal) *cobra.Command {
 	var groups, voters int
 	var raftLog string
 	cmd := &cobra.Command{
-		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER --bootstrap|--join HOST:PORT",
+		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER [--bootstrap] [--join HOST:PORT,..]",
 		Short: "Run a server: it keeps the data of its region",
 		Long: `Run a server: it keeps the data of its region, and serves every key of the cluster.
 
-The first server of a cluster bootstraps it; all others join by the address of any node. The first server of a further
+The first server of a cluster bootstraps it; all others join by the address of any node. With --join beside --bootstrap it asks
+those nodes first: it founds the cluster when all of them have answered that they know of none, and joins if one does. Give
+both, so that the same command founds no second cluster if the server ever loses its --data. The first server of a further
 region founds that region's groups. A server that is started again with its --data comes back as itself.`,
-		Example: `  edgehold server --region us-east --node us-east-1 --listen 127.0.0.1:7400 --data /var/lib/us-east-1 --bootstrap
+		Example: `  edgehold server --region us-east --node us-east-1 --listen 127.0.0.1:7400 --data /var/lib/us-east-1 --bootstrap --join 127.0.0.1:7410
   edgehold server --region eu-west --node eu-west-1 --listen 127.0.0.1:7410 --data /var/lib/eu-west-1 --join 127.0.0.1:7400`,
 		Args:                  wantArgs(),
 		DisableFlagsInUseLine: true,
@@ -62,7 +64,7 @@ region founds that region's groups. A server that is started again with its --da
 		},
 	}
 	o.addTo(cmd)
-	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "start a new cluster, unless --data holds one already")
+	cmd.Flags().BoolVar(&bootstrap, "bootstrap", false, "start a new cluster, unless --data holds one already, or a node named by --join knows one")
 	cmd.Flags().IntVar(&groups, "groups", 1, "groups of a region, among which its keys are divided; decided at bootstrap")
 	cmd.Flags().IntVar(&voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; decided at bootstrap")
 	addRaftLog(cmd, &raftLog)

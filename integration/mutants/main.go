@@ -30,6 +30,9 @@ const transactions = "^(TestRevokedAtPrepare|TestWriteSkewUnderLeases|TestNobody
 // recovery are the coordinators over real groups in which they do.
 const recovery = "^(TestLeasesAreAskedAfterLocks|TestPartitions|TestDecisionGroupIsLost|TestCoordinatorDies)$"
 
+// founding are the servers that are to found a cluster, together and after a loss.
+const founding = "^(TestFounderLosesItsFolder|TestSeveralFounders)$"
+
 // mutants names each guard of PROTOCOL 11 that has a switch, and who must notice.
 var mutants = []struct {
 	name   string
@@ -51,6 +54,8 @@ var mutants = []struct {
 	{"abort-record", []check{{"./fsm", "."}, {"./cluster/txn", recovery}}},
 	{"watermark", []check{{"./fsm", "."}}},
 	{"confirm-refusals", []check{{"./cluster/region", "^TestDeposedLeaderRefusesNothing$"}}},
+	{"ask-before-founding", []check{{"./cluster", founding}}},
+	{"one-founder", []check{{"./cluster", founding}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 

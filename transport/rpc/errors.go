@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"errors"
+	"regexp"
+	"strings"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -65,5 +67,20 @@ func fromStatus(ctx context.Context, op string, err error, sent bool) error {
 	if ctx.Err() != nil {
 		cause = errors.Join(context.Cause(ctx), err)
 	}
-	return &api.Error{Code: code, Op: op, Hint: "the other node did not answer: " + s.Message(), Err: cause}
+	return &api.Error{Code: code, Op: op, Hint: "the other node did not answer: " + plain(s.Message()), Err: cause}
 }
+
+// plain is the cause in a message of gRPC's about a connection, without gRPC's own frame around it. It leaves out the port of this
+// end, which is another one at each try, so that the same cause has the same text.
+func plain(message string) string {
+	const frame = `connection error: desc = "`
+	if i := strings.LastIndex(message, frame); i >= 0 {
+		message = strings.TrimSuffix(message[i+len(frame):], `"`)
+	}
+	message = strings.TrimPrefix(message, "transport: ")
+	message = strings.TrimPrefix(message, "Error while dialing: ")
+	return ownEnd.ReplaceAllString(message, "")
+}
+
+// ownEnd is the address of this end in the text of an error of package net.
+var ownEnd = regexp.MustCompile(`\S+->`)

@@ -1,0 +1,239 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// founding is what a server knows that is to found a cluster and asks others first. Its zero value is that of a node that
+// founds none, or has. docs/decisions/0025 says why one act founds at most one cluster.
+type founding struct {
+	mu      sync.Mutex
+	active  bool
+	first   peer.Introduction // the server that this one leaves the founding to; Node is "" for none
+	missing string            // what the last round has shown to stand in the way
+}
+
+const (
+	// foundTimeout bounds one round of questions.
+	foundTimeout = 3 * time.Second
+	// foundEvery is the pause between two rounds.
+	foundEvery = 500 * time.Millisecond
+)
+
+// begin decides how a server with --bootstrap begins: it founds a cluster at once if it names no other node, or if its folder
+// says that it has founded one; it goes on as a member of the cluster that it knows; and else it asks the others first.
+func (n *Node) begin() error {
+	switch {
+	case !n.cfg.Bootstrap || n.mirror.Map() != nil:
+		return nil
+	case len(n.seeds()) == 0 || n.identity.cluster != "":
+		return n.foundCluster()
+	case n.identity.node == "":
+		n.found.active = true
+	}
+	return nil
+}
+
+// foundCluster makes this server the first of a new cluster: with the same name again if it was one before and has not come
+// to know its own map.
+func (n *Node) foundCluster() error {
+	if n.identity.node == "" {
+		var name [8]byte
+		if _, err := rand.Read(name[:]); err != nil {
+			return err
+		}
+		n.identity.cluster = fmt.Sprintf("%x", name)
+	}
+	if n.identity.cluster == "" {
+		return api.Errorf(api.CodeConflict, "this data folder is that of a server which joined a cluster; start it with --join, not --bootstrap")
+	}
+	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	if err != nil {
+		return err
+	}
+	if err := n.mirror.Found(first, func() error { return n.identity.claim(n.self()) }); err != nil {
+		return err
+	}
+	n.admitted.Store(true)
+	return nil
+}
+
+// foundFirst is the part of a server that is to found a cluster and names other nodes: it asks all of them, until they all know
+// of no cluster, and then founds one; or until a map has come from one that does, as to any server that joins.
+func (n *Node) foundFirst() {
+	defer n.said.Clear("founding")
+	defer n.found.end()
+	for n.ctx.Err() == nil && n.mirror.Map() == nil {
+		changed := n.changed()
+		missing := n.askOthers()
+		if missing == "" || !guardAskFirst {
+			missing = n.foundUnlessLeft()
+		}
+		n.found.set(missing)
+		if missing == "" {
+			n.log.Info("founded a new cluster", "cluster", n.mirror.Map().ClusterID)
+			return
+		}
+		if write, _ := n.said.Say("founding", missing); write && n.mirror.Map() == nil {
+			n.log.Warn("this server founds no cluster yet: all nodes named by --join must answer that they know of none", "missing", missing)
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-changed:
+		case <-time.After(foundEvery):
+		}
+	}
+}
+
+// foundUnlessLeft founds the cluster, unless this server has left that to another meanwhile. It returns what stands in the way.
+func (n *Node) foundUnlessLeft() string {
+	n.found.mu.Lock() // nothing is left to another between the look and the deed
+	defer n.found.mu.Unlock()
+	if f := n.found.first; f.Node != "" && guardLeaveToFirst {
+		return leftTo(f)
+	}
+	if err := n.foundCluster(); err != nil {
+		return err.Error()
+	}
+	n.found.active = false
+	return ""
+}
+
+func leftTo(f peer.Introduction) string {
+	return fmt.Sprintf("node %s at %s is to found the cluster too, and its name comes first: this server waits for it", f.Node, f.Address)
+}
+
+// askOthers asks every address, and the server that the founding is left to. It returns what stands in the way, "" for nothing.
+func (n *Node) askOthers() string {
+	ctx, cancel := context.WithTimeout(n.ctx, foundTimeout)
+	defer cancel()
+	addresses, left := n.seeds(), n.found.leftTo()
+	if left.Node != "" && !slices.Contains(addresses, left.Address) {
+		addresses = append(addresses, left.Address)
+	}
+	missing := make([]string, len(addresses))
+	var wg sync.WaitGroup
+	for i, a := range addresses {
+		wg.Go(func() { missing[i] = n.askOther(ctx, a, left) })
+	}
+	wg.Wait()
+	return strings.Join(slices.DeleteFunc(missing, func(s string) bool { return s == "" }), "; ")
+}
+
+// askOther asks one address, and takes the map of a cluster that is known there. left is the server that the founding was left to
+// before the question.
+func (n *Node) askOther(ctx context.Context, address string, left peer.Introduction) string {
+	remote := n.pool.RemoteAt(address)
+	s, err := remote.Introduce(ctx, peer.Introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("%s has not answered (%s)", address, api.AsError(err).Hint)
+	case s.Nonce == n.nonce: // this node's own, by another name
+		return ""
+	case s.Cluster != "":
+		if m, err := remote.Poll(ctx, 0); err == nil && m != nil {
+			_ = n.mirror.Update(m) // if it conflicts, the map of another cluster has come first: this one is a member of that
+		}
+		return fmt.Sprintf("node %s at %s knows cluster %s", s.Node, address, s.Cluster)
+	case s.Member:
+		return fmt.Sprintf("node %s at %s belongs to a cluster that it has not reached yet", s.Node, address)
+	case s.Founding && s.Node == n.cfg.ID:
+		return fmt.Sprintf("another server at %s is to found the cluster under the same name: give each its own --node", address)
+	case s.Founding && s.First != nil:
+		if s.First.Node < n.cfg.ID && (left.Node == "" || left.Nonce == s.Nonce) {
+			n.found.leaveTo(*s.First, left)
+		}
+		return leftTo(*s.First)
+	case s.Founding:
+		return leftTo(peer.Introduction{Node: s.Node, Address: address})
+	case s.Node == left.Node:
+		n.found.notLeftTo(left)
+	}
+	return ""
+}
+
+// introduce answers a node that knows this one's address alone. Of two servers that are to found a cluster, the one whose name
+// comes first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
+func (n *Node) introduce(other peer.Introduction) peer.Standing {
+	f := &n.found
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := peer.Standing{Node: n.cfg.ID, Nonce: n.nonce, Member: n.admitted.Load()}
+	if m := n.mirror.Map(); m != nil {
+		s.Cluster = m.ClusterID
+	}
+	if !f.active {
+		return s
+	}
+	same := f.first.Node == other.Node && f.first.Address == other.Address
+	switch {
+	case f.first.Node != "" && !same:
+		first := f.first
+		s.Founding, s.First = true, &first
+	case other.Founding && other.Node < n.cfg.ID:
+		f.first = other
+	default:
+		s.Founding = true
+	}
+	return s
+}
+
+// leaveTo leaves the founding to first. left is the server that it was left to, which has itself left it to first, or the zero
+// value.
+func (f *founding) leaveTo(first, left peer.Introduction) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.first == left {
+		f.first = first
+	}
+}
+
+func (f *founding) asking() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.active
+}
+
+func (f *founding) leftTo() peer.Introduction {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.first
+}
+
+// notLeftTo notes that the server, which was to found a cluster, is not to any more: it has been started anew in another way.
+func (f *founding) notLeftTo(left peer.Introduction) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.first == left {
+		f.first = peer.Introduction{}
+	}
+}
+
+func (f *founding) set(missing string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.missing = missing
+}
+
+func (f *founding) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.active, f.first, f.missing = false, peer.Introduction{}, ""
+}
+
+// pending is what stands in the way of the founding; "" if nothing does, or the node founds none.
+func (f *founding) pending() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.missing
+}

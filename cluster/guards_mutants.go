@@ -1,0 +1,12 @@
+//go:build mutants
+
+package cluster
+
+import "os"
+
+var (
+	// Without it a server founds a cluster before all have answered that they know of none.
+	guardAskFirst = os.Getenv("EDGEHOLD_MUTANT") != "ask-before-founding"
+	// Without it a server that has left the founding to another founds all the same.
+	guardLeaveToFirst = os.Getenv("EDGEHOLD_MUTANT") != "one-founder"
+)
