@@ -75,8 +75,10 @@ func newImport(t *terminal, s *settings) *cobra.Command {
 Each line is an object with "key" and "value"; bytes that are no UTF-8 stand as "key_base64" and "value_base64". A
 "version", as export writes it, is ignored. Records of the same key are put in the order of the file, others at once.
 
-An import that was interrupted goes on where it was when it is run again: the number of lines that are wholly
-acknowledged is kept in FILE.progress until the import is complete. To do a record again is harmless.
+An import that was interrupted goes on where it was when it is run again: FILE.progress says, until the import is complete,
+how many lines are wholly acknowledged, by which cluster, and a hash of them. With another cluster, or if one of these lines has
+changed, it is refused before anything is put: remove FILE.progress to import FILE from its beginning. Later lines may change:
+correct a record that was refused and run the command again. To do a record again is harmless.
 
 A record that is refused is reported with its line number and the others go on, up to 100 of them; then, or where the
 cluster does not answer for a minute (or --timeout), the import stops. It exits with 0 only if every record was put, with 4
@@ -124,26 +126,33 @@ func runImport(ctx context.Context, t *terminal, s *settings, o *importOptions, 
 	if err := o.check(name); err != nil {
 		return err
 	}
-	in, size, err := openInput(t, name)
+	in, err := openInput(t, name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	j := &importJob{name: name, state: o.resume, keep: o.verify, flow: newFlow(newWindow(o.concurrency))}
-	if err := j.prepare(t.err); err != nil {
-		return err
-	}
 	c, err := s.open(ctx, o.conns())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }()    // it only gives connections back
+	defer func() { _ = c.Close() }() // it only gives connections back
+	j := &importJob{name: name, state: o.resume, keep: o.verify, flow: newFlow(newWindow(o.concurrency))}
+	clusterID := func() (string, error) {
+		status, err := c.Status(ctx)
+		if err != nil {
+			return "", importError(err)
+		}
+		return status.ClusterID, nil
+	}
+	if err := j.prepare(clusterID, in, t.err); err != nil {
+		return err
+	}
 	begun := context.WithoutCancel(ctx) // what is under way is finished, so that the state file tells all that was done
 	j.put = func(k api.Key, v []byte) error {
 		_, err := c.Put(begun, k, v)
 		return err
 	}
-	j.progress = newProgress(t, "import", size)
+	j.progress = newProgress(t, "import", in.size)
 	start := time.Now()
 	runErr := j.run(ctx, in)
 	j.progress.end()
@@ -170,12 +179,12 @@ func importError(err error) error {
 // verifyImport reads back what the job has put. Its state file stays where that was not finished: run again, the command
 // only verifies.
 func verifyImport(ctx context.Context, t *terminal, o *importOptions, c *client.Client, j *importJob, counts *transferred) error {
-	in, size, err := openInput(t, j.name)
+	in, err := openInput(t, j.name)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	v := &verifier{name: j.name, flow: newFlow(newWindow(o.concurrency)), progress: newProgress(t, "verify", size)}
+	v := &verifier{name: j.name, flow: newFlow(newWindow(o.concurrency)), progress: newProgress(t, "verify", in.size)}
 	v.get = func(ctx context.Context, k api.Key) ([]byte, error) {
 		there, err := c.Get(ctx, k, client.Quorum())
 		return there.Value, err
@@ -190,14 +199,21 @@ func verifyImport(ctx context.Context, t *terminal, o *importOptions, c *client.
 	return err
 }
 
-// openInput opens the named file, or the standard input for "-". size is -1 where it is not known.
-func openInput(t *terminal, name string) (in io.ReadCloser, size int64, err error) {
+// input is what an import reads.
+type input struct {
+	io.ReadCloser
+	size     int64 // -1: not known
+	modified time.Time
+}
+
+// openInput opens the named file, or the standard input for "-".
+func openInput(t *terminal, name string) (input, error) {
 	if name == "-" {
-		return io.NopCloser(t.in), -1, nil
+		return input{ReadCloser: io.NopCloser(t.in), size: -1}, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, 0, err
+		return input{}, err
 	}
 	info, err := f.Stat()
 	switch {
@@ -205,9 +221,9 @@ func openInput(t *terminal, name string) (in io.ReadCloser, size int64, err erro
 	case info.IsDir():
 		err = fmt.Errorf("%s is a folder; name a file of JSON Lines", name)
 	case info.Mode().IsRegular():
-		return f, info.Size(), nil
+		return input{f, info.Size(), info.ModTime().UTC()}, nil
 	default:
-		return f, -1, nil
+		return input{ReadCloser: f, size: -1}, nil
 	}
-	return nil, 0, errors.Join(err, f.Close())
+	return input{}, errors.Join(err, f.Close())
 }

@@ -29,25 +29,39 @@ type importJob struct {
 	flow     *flow
 	progress *progress
 
+	in                     input
 	from                   progressState
+	hash                   lineHash // of the lines read so far; of the goroutine that reads
 	mark                   *watermark
 	lines                  int64
 	records, bytes, failed atomic.Int64
 }
 
-// prepare finds where to start and makes sure that the state can be kept.
-func (j *importJob) prepare(warnings io.Writer) error {
+// prepare finds where to start, and makes sure that the state can be kept. It refuses a state that is of another cluster than the
+// one that clusterID asks.
+func (j *importJob) prepare(clusterID func() (string, error), in input, warnings io.Writer) error {
 	chosen := j.state != ""
 	if !chosen && j.name != "-" {
 		j.state = j.name + ".progress"
 	}
 	if j.state != "" {
-		from, err := loadProgress(j.state)
+		cluster, err := clusterID()
 		if err != nil {
 			return err
 		}
+		from, err := loadProgress(j.state)
+		switch {
+		case err != nil:
+			return err
+		case from.Lines > 0 && from.Cluster != cluster:
+			return fmt.Errorf("%s is the progress of an import into the cluster %s, and this is the cluster %s; remove %s to import from the beginning",
+				j.state, from.Cluster, cluster, j.state)
+		}
 		j.from = from
-		if err := from.save(j.state); err != nil {
+		if from.Lines == 0 {
+			j.from = progressState{Cluster: cluster, Size: in.size, Modified: in.modified}
+		}
+		if err := j.from.save(j.state); err != nil {
 			if chosen || from.Lines > 0 {
 				return err
 			}
@@ -55,7 +69,7 @@ func (j *importJob) prepare(warnings io.Writer) error {
 			j.state = ""
 		}
 	}
-	j.mark = newWatermark(j.from)
+	j.in, j.mark = in, newWatermark(j.from)
 	return nil
 }
 
@@ -130,19 +144,31 @@ func (j *importJob) readAll(ctx context.Context, in io.Reader, stop context.Canc
 	return err
 }
 
+// changed says that the input does not begin as the one did that was interrupted. Nothing has been put then.
 func (j *importJob) changed() error {
-	return fmt.Errorf("%s has changed since the import was interrupted; remove %s to start over", j.name, j.state)
+	what := ""
+	switch was := j.from; {
+	case was.Size != j.in.size && was.Size >= 0 && j.in.size >= 0:
+		what = fmt.Sprintf(" (it had %d bytes and has %d)", was.Size, j.in.size)
+	case !was.Modified.Equal(j.in.modified):
+		what = fmt.Sprintf(" (it was written anew at %s UTC)", j.in.modified.Format(time.DateTime))
+	}
+	return fmt.Errorf("%s has changed within the %d lines that are done%s; remove %s to import it from its beginning", j.name, j.from.Lines, what, j.state)
 }
 
 // line does what one line asks for.
 func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCauseFunc) error {
+	j.hash = j.hash.next(l.text)
+	hash := j.hash
 	if l.number <= j.from.Lines {
-		if l.number == j.from.Lines && l.hash() != j.from.Last {
-			return j.changed()
+		if l.number == j.from.Lines {
+			if hash != j.from.Hash {
+				return j.changed()
+			}
+			j.mark.read(j.in)
 		}
 		return nil
 	}
-	hash := l.hash()
 	if len(bytes.TrimSpace(l.text)) == 0 {
 		j.mark.done(l.number, hash)
 		return nil

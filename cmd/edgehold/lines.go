@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 )
 
@@ -16,13 +15,6 @@ type inputLine struct {
 	text   []byte
 	cut    bool // the input ends without the end of this line
 	err    error
-}
-
-// hash tells lines apart, the same in every run.
-func (l *inputLine) hash() uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(l.text) // never fails
-	return h.Sum64()
 }
 
 // readLines sends the lines of in until its end or until ctx is done. The goroutine that reads ends then too, except

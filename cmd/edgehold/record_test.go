@@ -82,21 +82,25 @@ func FuzzRecord(f *testing.F) {
 }
 
 func TestWatermark(t *testing.T) {
-	w := newWatermark(progressState{Lines: 10, Last: 1})
-	w.done(12, 12)
-	w.done(13, 13)
-	if got := w.now(); got != (progressState{10, 1}) {
+	at := func(line int64) progressState {
+		return progressState{Cluster: "c", Lines: line, Hash: lineHash{byte(line)}}
+	}
+	w := newWatermark(at(10))
+	done := func(line int64) { w.done(line, lineHash{byte(line)}) }
+	done(12)
+	done(13)
+	if got := w.now(); got != at(10) {
 		t.Errorf("got %+v", got)
 	}
-	w.done(11, 11)
-	if got := w.now(); got != (progressState{13, 13}) {
+	done(11)
+	if got := w.now(); got != at(13) {
 		t.Errorf("got %+v", got)
 	}
-	w.done(16, 16)
+	done(16)
 	w.fail(15)
-	w.done(14, 14)
-	w.done(17, 17)
-	if got := w.now(); got != (progressState{14, 14}) || len(w.early) != 0 {
+	done(14)
+	done(17)
+	if got := w.now(); got != at(14) || len(w.early) != 0 {
 		t.Errorf("got %+v, early %v", got, w.early)
 	}
 }

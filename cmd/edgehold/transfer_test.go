@@ -176,18 +176,42 @@ func TestImportResumes(t *testing.T) {
 	}
 }
 
+// TestImportNoticesAnotherFile: an interrupted import goes on only with an input that begins as it did, down to a line that was
+// corrected long before the last one; nothing is put then, and the state stays. What follows may change.
 func TestImportNoticesAnotherFile(t *testing.T) {
 	p := newPlanet(t)
 	file := writeFile(t, "in.jsonl", sample(20)+"broken\n")
 	if i := p.on(t, "", "import", file); i.status != 1 {
 		t.Fatalf("exit %d", i.status)
 	}
-	for name, text := range map[string]string{"changed": strings.Replace(sample(20), `"value 19"`, `"value 99"`, 1), "shorter": sample(5)} {
+	before, err := os.ReadFile(file + ".progress")
+	if err != nil {
+		t.Fatal(err)
+	}
+	puts := 0
+	p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			puts++
+		}
+		return false
+	})
+	for name, text := range map[string]string{
+		"the last line that is done":   strings.Replace(sample(20), `"value 19"`, `"value 99"`, 1),
+		"an early line":                strings.Replace(sample(30), `"value 2"`, `"value of another length"`, 1),
+		"an early line, of one length": strings.Replace(sample(20)+"broken\n", `"value 2"`, `"VALUE 2"`, 1),
+		"two lines in another order":   swapped(sample(20)),
+		"shorter":                      sample(5),
+	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if i := p.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "has changed") {
-			t.Errorf("%s: exit %d, %s", name, i.status, i.err)
+		for range 2 {
+			if i := p.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "has changed") || !strings.Contains(i.err, "remove "+file+".progress") {
+				t.Errorf("%s: exit %d, %s", name, i.status, i.err)
+			}
+		}
+		if after, err := os.ReadFile(file + ".progress"); err != nil || string(after) != string(before) || puts != 0 {
+			t.Errorf("%s: %d records were put, and of the state %s came %s, %v", name, puts, before, after, err)
 		}
 	}
 	if err := os.WriteFile(file, []byte(sample(30)), 0o600); err != nil {
@@ -195,6 +219,48 @@ func TestImportNoticesAnotherFile(t *testing.T) {
 	}
 	if counts := readCounts(t, p.must(t, "", "import", file, "-o", "json")); counts.SkippedLines != 20 || counts.Records != 10 {
 		t.Errorf("%+v", counts)
+	}
+}
+
+// swapped is the text with its first two lines in the other order.
+func swapped(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	lines[0], lines[1] = lines[1], lines[0]
+	return strings.Join(lines, "")
+}
+
+// TestImportIntoAnotherCluster: the progress of an import into one cluster is none in another, also if that answers at the same
+// address: it is refused, and after the file is removed everything is there. So is a state that does not say of which cluster it is.
+func TestImportIntoAnotherCluster(t *testing.T) {
+	p, q := newPlanet(t), newPlanet(t)
+	q.admin.status.ClusterID = "another"
+	file := writeFile(t, "in.jsonl", sample(20)+"broken\n")
+	if i := p.on(t, "", "import", file); i.status != 1 {
+		t.Fatalf("exit %d", i.status)
+	}
+	if err := os.WriteFile(file, []byte(sample(30)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		i := q.on(t, "", "import", file)
+		if i.status != 1 || !strings.Contains(i.err, "into the cluster c1") || !strings.Contains(i.err, "this is the cluster another") || !strings.Contains(i.err, "remove "+file+".progress") {
+			t.Errorf("exit %d, %s", i.status, i.err)
+		}
+	}
+	if text := q.must(t, "", "export"); text != "" {
+		t.Errorf("the other cluster has got %d lines", lineCount(text))
+	}
+	if err := os.Remove(file + ".progress"); err != nil {
+		t.Fatal(err)
+	}
+	if counts := readCounts(t, q.must(t, "", "import", file, "-o", "json")); counts.Records != 30 || counts.SkippedLines != 0 {
+		t.Errorf("%+v", counts)
+	}
+	if err := os.WriteFile(file+".progress", []byte(`{"lines":20,"last":"7"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if i := q.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "does not say which cluster") || !strings.Contains(i.err, "remove ") {
+		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }
 

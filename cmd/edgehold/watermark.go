@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,13 +10,40 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
-// progressState is the content of the file by which an interrupted import goes on: the first Lines lines are done.
+// progressState is the content of the file by which an interrupted import goes on: of this cluster, and of an input that begins as
+// Hash says, the first Lines lines are done. Size and Modified are the input's at the last run: with Hash they tell a user what has
+// changed. An input may change behind the lines that are done, as one does whose refused records were corrected.
 type progressState struct {
-	Lines int64 `json:"lines"`
-	// Last is the hash of line number Lines, by which a changed input is noticed.
-	Last uint64 `json:"last,string"`
+	Cluster  string    `json:"cluster"`
+	Size     int64     `json:"size"` // -1: not known
+	Modified time.Time `json:"modified"`
+	Lines    int64     `json:"lines"`
+	Hash     lineHash  `json:"hash"`
+}
+
+// lineHash is a hash of an input from its beginning to the end of a line.
+type lineHash [16]byte
+
+func (h lineHash) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h[:])), nil }
+
+func (h *lineHash) UnmarshalText(text []byte) error {
+	if hex.DecodedLen(len(text)) != len(h) {
+		return errors.New("a hash of another length")
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
+// next is the hash to the end of one more line.
+func (h lineHash) next(line []byte) lineHash {
+	d := sha256.New()
+	_, _ = d.Write(h[:]) // never fails
+	_, _ = d.Write(line)
+	var sum [sha256.Size]byte
+	return lineHash(d.Sum(sum[:0])[:len(h)])
 }
 
 // loadProgress reads a state file; one that does not exist is an import that has not begun.
@@ -27,8 +56,11 @@ func loadProgress(name string) (progressState, error) {
 	if err != nil {
 		return p, err
 	}
-	if err := json.Unmarshal(text, &p); err != nil || p.Lines < 0 {
+	switch err := json.Unmarshal(text, &p); {
+	case err != nil || p.Lines < 0:
 		return p, fmt.Errorf("%s is no progress of an import; remove it to start over", name)
+	case p.Cluster == "":
+		return p, fmt.Errorf("%s does not say which cluster it is about: an older version wrote it; remove it to start over", name)
 	}
 	return p, nil
 }
@@ -59,16 +91,23 @@ func (p progressState) save(name string) error {
 type watermark struct {
 	mu     sync.Mutex
 	state  progressState
-	early  map[int64]uint64 // finished lines above the mark, and their hashes
-	failed int64            // the first line that failed, 0 for none: the mark stays below it
+	early  map[int64]lineHash // finished lines above the mark, and the hash to their ends
+	failed int64              // the first line that failed, 0 for none: the mark stays below it
 }
 
 func newWatermark(from progressState) *watermark {
-	return &watermark{state: from, early: map[int64]uint64{}}
+	return &watermark{state: from, early: map[int64]lineHash{}}
 }
 
-// done takes note that a line, counted from 1, is acknowledged.
-func (w *watermark) done(line int64, hash uint64) {
+// read takes note of the input, of which the lines done earlier are what they were.
+func (w *watermark) read(in input) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state.Size, w.state.Modified = in.size, in.modified
+}
+
+// done takes note that a line, counted from 1, is acknowledged. hash is that of the input to its end.
+func (w *watermark) done(line int64, hash lineHash) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.failed != 0 && line > w.failed {
@@ -81,7 +120,7 @@ func (w *watermark) done(line int64, hash uint64) {
 			return
 		}
 		delete(w.early, next)
-		w.state = progressState{Lines: next, Last: h}
+		w.state.Lines, w.state.Hash = next, h
 	}
 }
 
