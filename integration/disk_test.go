@@ -188,6 +188,7 @@ func (r *diskRegion) same() {
 // TestStateOnDisk: a server that was away for long, one whose disk was lost, and all of them after a restart have the state
 // again, while a client writes and without an election.
 func TestStateOnDisk(t *testing.T) {
+	t.Parallel()
 	r := newDiskRegion(t, 3, replica.Limits{SnapshotEntries: 30, TrailingEntries: 10, SnapshotInterval: 100 * time.Millisecond}, "")
 	leader, term := r.leader()
 	ctx, stop := context.WithCancel(t.Context())

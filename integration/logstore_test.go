@@ -17,8 +17,12 @@ var logFiles = map[replica.LogKind]string{replica.LogBolt: "raft.db", replica.Lo
 // TestLogStores has servers stop, crash, catch up from the log and from a snapshot, and change how they keep their logs,
 // each way, one after another in a group that goes on. All end in one state.
 func TestLogStores(t *testing.T) {
+	t.Parallel()
 	for _, kind := range replica.LogKinds() {
-		t.Run(string(kind), func(t *testing.T) { testLogStore(t, kind) })
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			testLogStore(t, kind)
+		})
 	}
 }
 

@@ -43,16 +43,6 @@ type daemon struct {
 	args    []string
 }
 
-// buildBinary builds edgehold as a user would; the file lives as long as the test.
-func buildBinary(t testing.TB) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "edgehold")
-	if out, err := exec.Command("go", "build", "-o", name, "../cmd/edgehold").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return name
-}
-
 // newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and where the
 // test has failed, the ends of their logs are told.
 func newFleet(t testing.TB, binary string, common ...string) *fleet {
@@ -134,11 +124,6 @@ func (f *fleet) begin(t testing.TB, out, errOut io.Writer, args ...string) *proc
 		close(p.exited)
 	}()
 	return p
-}
-
-// plainEnv is the environment without settings of Edgehold.
-func plainEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "EDGEHOLD_") })
 }
 
 // kill is kill -9; it returns once the process is gone. It does nothing to one that has ended.

@@ -7,6 +7,7 @@ func TestProcesses(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
+	t.Parallel()
 	binary := buildBinary(t)
 	region := newRegionFleet(t, binary) // becomes ready while the others run
 	t.Run("FounderWiped", func(t *testing.T) { testFounderWiped(t, binary) })
