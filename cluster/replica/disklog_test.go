@@ -162,6 +162,7 @@ func TestDiskLogKeepsTermAndVote(t *testing.T) {
 
 // TestDiskLogInUse refuses a folder that another has opened, of whatever kind, and takes it when it is free.
 func TestDiskLogInUse(t *testing.T) {
+	t.Parallel()
 	eachLog(t, func(t *testing.T, kind LogKind) {
 		cfg := Config{Dir: t.TempDir(), Log: kind, Logger: hclog.NewNullLogger()}
 		first, err := openFiles(&cfg)
@@ -266,6 +267,7 @@ func limitFiles(t *testing.T, bytes uint64, use func()) {
 
 // TestDiskLogGreatEntries holds the greatest entry that may be proposed, also after a restart.
 func TestDiskLogGreatEntries(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("writes 250 MB")
 	}

@@ -193,6 +193,7 @@ func TestTwoLogs(t *testing.T) {
 
 // TestMigrateFails leaves the log as it was, and says how to go on.
 func TestMigrateFails(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("writes 250 MB")
 	}

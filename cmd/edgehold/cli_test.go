@@ -217,6 +217,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 }
 
 func TestUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	p := newPlanet(t)
 	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeAmbiguous); return true })
 	i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "2s") // so long that something is sent
@@ -230,6 +231,7 @@ func TestUnknownOutcome(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
+	t.Parallel()
 	p := newPlanet(t)
 	p.Close()
 	i := p.on(t, "", "kv", "get", "k", "--timeout", "2s")

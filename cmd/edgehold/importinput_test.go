@@ -14,6 +14,7 @@ import (
 
 // TestRecordsAtTheLimits round trips keys and values of the greatest length, however JSON writes them.
 func TestRecordsAtTheLimits(t *testing.T) {
+	t.Parallel()
 	p, q := newPlanet(t), newPlanet(t)
 	values := []string{"", "x", strings.Repeat("v", api.MaxValueBytes), strings.Repeat("\x01", api.MaxValueBytes), strings.Repeat("\xff", api.MaxValueBytes)}
 	var text strings.Builder

@@ -31,6 +31,7 @@ func TestCommandProcess(t *testing.T) {
 // TestImportIsKilled kills the process in the middle, more than once: what it had said is done is done, and in the end
 // everything is there, of each key the last value.
 func TestImportIsKilled(t *testing.T) {
+	t.Parallel()
 	p := newPlanet(t)
 	var text strings.Builder
 	for n := range 3000 {
@@ -101,6 +102,7 @@ func savedAfter(t *testing.T, state string, lines int64) {
 
 // TestNothingFollowsAnUnknownOutcome: the record of a key whose put may yet take effect is the last of that key, in this run.
 func TestNothingFollowsAnUnknownOutcome(t *testing.T) {
+	t.Parallel()
 	p := newPlanet(t)
 	var puts atomic.Int64
 	second := make(chan struct{})

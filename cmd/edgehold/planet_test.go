@@ -80,6 +80,7 @@ func noEnv(string) (string, bool) { return "", false }
 
 // TestServerAndEdge starts a server and an edge as processes of their own would be, and stops them.
 func TestServerAndEdge(t *testing.T) {
+	t.Parallel()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
 	ended := make(chan string, 2)

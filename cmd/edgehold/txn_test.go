@@ -53,6 +53,7 @@ func TestTxnPrints(t *testing.T) {
 
 // TestTxnFails: the exit status says what became of it, and one line what to do.
 func TestTxnFails(t *testing.T) {
+	t.Parallel()
 	p := newPlanet(t)
 	p.must(t, "word", "kv", "put", "word", "-")
 	for name, c := range map[string]struct {
