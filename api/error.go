@@ -77,6 +77,8 @@ type Error struct {
 	RetryAfter time.Duration `cbor:"6,keyasint,omitempty"`
 	// Version is the key's present version (CodeNotFound, CodePreconditionFailed).
 	Version Version `cbor:"7,keyasint,omitempty"`
+	// Unknown: this call did nothing, but an earlier one with the same RequestID may have been applied.
+	Unknown bool `cbor:"8,keyasint,omitempty"`
 	// Err is the cause; it stays on this side of a wire.
 	Err error `cbor:"-"`
 }
@@ -84,6 +86,14 @@ type Error struct {
 // Errorf makes an Error whose hint is the formatted text.
 func Errorf(c Code, format string, args ...any) *Error {
 	return &Error{Code: c, Hint: fmt.Sprintf(format, args...)}
+}
+
+// Applied answers "did it happen?" for the request, by whatever call: "no", or "unknown".
+func (e *Error) Applied() string {
+	if e.Unknown {
+		return "unknown"
+	}
+	return e.Code.Applied()
 }
 
 func (e *Error) Error() string {

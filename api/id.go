@@ -81,5 +81,18 @@ func (r RequestID) Check() error {
 	return nil
 }
 
+// Outcome is the error of a call as that of its request. Of a client that numbers its requests an error speaks of the one call:
+// the client keeps account of its calls. An opaque key may have been sent before, by whatever process: if the call ended before
+// anything was found out about that, the outcome is unknown.
+func (r RequestID) Outcome(err error) error {
+	if r.IsZero() || r.Seq > 0 || CodeOf(err) != CodeUnavailable {
+		return err
+	}
+	e := *AsError(err)
+	e.Unknown = true
+	e.Hint += "; whether an earlier request with the same idempotency key was applied is unknown: repeat it with that key"
+	return &e
+}
+
 // IsZero tells whether the request asks for no at-most-once promise.
 func (r RequestID) IsZero() bool { return r.Client == ClientID{} }

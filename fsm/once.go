@@ -44,13 +44,20 @@ func errReused() *api.Error {
 func (v *view) remembered(id *api.RequestID) *api.Error {
 	if id.Seq > 0 {
 		if acked := max(id.AckedBelow, v.client(id.Client).ackedBelow); id.Seq < acked {
-			return api.Errorf(api.CodeConflict, "the request id has expired: its client has acknowledged all below %d", acked)
+			return errExpired("its client has acknowledged all below %d", acked)
 		}
 	}
 	if id.Epoch > 0 && expired(id.Epoch, v.meta.DedupEpoch) {
-		return api.Errorf(api.CodeConflict, "the request id has expired: it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
+		return errExpired("it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
 	}
 	return nil
+}
+
+// errExpired says that what became of a request is not remembered any more.
+func errExpired(format string, args ...any) *api.Error {
+	e := api.Errorf(api.CodeConflict, "the request id has expired: "+format, args...)
+	e.Unknown = true
+	return e
 }
 
 // recordOf is the record of a request; nil where there is none.

@@ -177,6 +177,7 @@ type total struct {
 	mu          sync.Mutex
 	ops, leased int64
 	audits      int64
+	repeated    int64
 	met         map[string]int
 }
 
@@ -201,14 +202,14 @@ func TestFaults(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache", sum.ops, sum.leased, sum.audits)
+	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
 	}
 	if *oneSeed != 0 || testing.Short() || *seeds*2 < len(faults) {
 		return
 	}
-	if sum.ops < int64(*seeds)*10_000 || sum.leased*3 < sum.ops {
+	if sum.ops < int64(*seeds)*10_000 || sum.leased*3 < sum.ops || sum.repeated == 0 {
 		t.Errorf("%d operations, %d leased reads: too few to mean anything", sum.ops, sum.leased)
 	}
 	for _, f := range faults {
@@ -249,6 +250,7 @@ func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
 	sum.ops += w.attempts.Load()
 	sum.leased += w.served[api.ServedByLease].Load()
 	sum.audits += p.audits.Load()
+	sum.repeated += w.repeated.Load()
 	sum.mu.Unlock()
 }
 

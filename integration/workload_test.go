@@ -23,6 +23,7 @@ type workload struct {
 	served   [3]atomic.Int64
 	unique   atomic.Int64
 	attempts atomic.Int64
+	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
 }
 
 // opTimeout is how long a client waits for one operation. Leases are outwaited in less.
@@ -101,8 +102,25 @@ func (w *workload) put(ctx context.Context, c *history.Client, at *host, key api
 	if r.IntN(2) == 0 {
 		txn.ID = request(id, r)
 	}
-	res, err := at.store0().Do(ctx, txn)
+	res, err := w.send(ctx, at, txn, r)
 	running.End(written(res, err), err)
+}
+
+// send sends a write. One under an opaque key whose outcome is unknown is sent again through another gateway, and what that
+// says of the request is taken at its word: that it was not applied, too.
+func (w *workload) send(ctx context.Context, at *host, txn *api.Txn, r *rand.Rand) (*api.TxnResult, error) {
+	res, err := at.store0().Do(ctx, txn)
+	if txn.ID.IsZero() || history.OutcomeOf(err) != history.Unknown || r.IntN(2) == 0 {
+		return res, err
+	}
+	w.repeated.Add(1)
+	again, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	all := w.planet.gateways()
+	if store := all[r.IntN(len(all))].store(); store != nil {
+		return store.Do(again, txn)
+	}
+	return res, err
 }
 
 // cas replaces what the client has just read.
@@ -121,7 +139,7 @@ func (w *workload) cas(ctx context.Context, c *history.Client, at *host, key api
 		txn.If = []api.Cond{{Kind: api.CondAbsent, Key: key}}
 	}
 	running := c.Begin(history.Op{Kind: history.CAS, Key: key, Written: value, Expect: expect})
-	res, err := at.store0().Do(ctx, txn)
+	res, err := w.send(ctx, at, txn, r)
 	if err == nil && !res.Committed {
 		err = &api.Error{Code: api.CodePreconditionFailed, Version: res.Entries[0].Version}
 	}

@@ -199,8 +199,8 @@ func (c *txnClient) send(ctx context.Context, txn *api.Txn) (*api.TxnResult, err
 	}
 	for tries := 0; history.OutcomeOf(err) == history.Unknown && tries < 6; tries++ {
 		var again error
-		if res, again = c.resend(txn); again == nil {
-			err = nil
+		if res, again = c.resend(txn); again == nil || txn.ID.Seq == 0 { // of an opaque key the newest answer speaks for all
+			err = again
 		}
 	}
 	if err == nil && c.rand.IntN(3) == 0 {
@@ -227,8 +227,11 @@ func sameResult(a, b *api.TxnResult) bool {
 	})
 }
 
-// request is the client's next id.
+// request is the client's next id: numbered, or now and then an opaque one.
 func (c *txnClient) request() api.RequestID {
+	if c.rand.IntN(4) == 0 {
+		return request(c.id, c.rand)
+	}
 	c.seq++
 	id := api.RequestID{Seq: c.seq, AckedBelow: c.seq}
 	copy(id.Client[:], fmt.Sprintf("workload %d", c.id))

@@ -40,6 +40,8 @@ type call struct {
 	fickle bool
 	// id gives the id of each attempt, as an Idempotency-Key or, on a stream, as it is; nil where there is none.
 	id func() identity
+	// given: the id is an opaque one of the caller's, under which the write may have been sent before.
+	given bool
 	// untimed: the path takes no timeout parameter.
 	untimed bool
 	// read or txn is the same call as a stream carries it; both are nil where none does.

@@ -13,6 +13,7 @@ import (
 type problem struct {
 	Detail     string   `json:"detail"`
 	Code       api.Code `json:"code"`
+	Applied    string   `json:"applied"`
 	Version    string   `json:"version"`
 	RetryAfter float64  `json:"retry_after"` // seconds
 }
@@ -23,7 +24,8 @@ func refusal(q *call, e *endpoint, a *answer) *failure {
 	if !ok {
 		return foreign(q, e, a.status)
 	}
-	err := &api.Error{Code: p.Code, Hint: p.Detail, RetryAfter: time.Duration(p.RetryAfter * float64(time.Second))}
+	err := &api.Error{Code: p.Code, Hint: p.Detail, RetryAfter: time.Duration(p.RetryAfter * float64(time.Second)),
+		Unknown: p.Applied == "unknown" && p.Code.Applied() != "unknown"}
 	if v := a.header.Get("Edgehold-Version"); v != "" {
 		err.Version, _ = api.ParseVersion(v) // absent where it makes no sense
 	}

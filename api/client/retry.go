@@ -133,14 +133,15 @@ func (h *history) add(ctx context.Context, f *failure) {
 	if h.attempts == 1 || ctx.Err() == nil {
 		h.last = *f
 	}
-	h.unknown = h.unknown || f.err.Code == api.CodeAmbiguous
+	h.unknown = h.unknown || f.err.Code == api.CodeAmbiguous || f.err.Unknown
 }
 
 // settle is the error that ends the call. That a condition did not hold is the outcome of the write itself, whichever
 // attempt it was, unless the call is fickle; any other refusal says nothing about an attempt before it whose outcome is unknown.
 func (h *history) settle(q *call, err *api.Error) error {
 	outcome := err.Code == api.CodePreconditionFailed && !q.fickle
-	if h.unknown && !outcome && err.Code != api.CodeAmbiguous {
+	unknown := h.unknown || q.given && err.Code == api.CodeUnavailable
+	if unknown && !outcome && err.Code != api.CodeAmbiguous {
 		err = &api.Error{Code: api.CodeAmbiguous, Hint: "an attempt may have taken effect, and then:", Err: err}
 	}
 	err.Op, err.Key = q.op, q.key
@@ -150,7 +151,7 @@ func (h *history) settle(q *call, err *api.Error) error {
 // timeOver is the error of a call whose context has ended.
 func (h *history) timeOver(ctx context.Context, q *call) error {
 	e := &api.Error{Code: api.CodeUnavailable, Op: q.op, Key: q.key, Err: ctx.Err()}
-	if h.unknown {
+	if h.unknown || q.given {
 		e.Code = api.CodeAmbiguous
 	}
 	if h.attempts == 0 && h.held {

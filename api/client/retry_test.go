@@ -124,6 +124,32 @@ func TestOnceOverLostAnswers(t *testing.T) {
 	})
 }
 
+// TestOutcomeUnderAGivenKey: a write under a key that the caller gives may have been sent before, by whatever process: where
+// nothing is found out about that, the outcome is unknown. What a node refuses for good is refused.
+func TestOutcomeUnderAGivenKey(t *testing.T) {
+	for _, c := range []struct {
+		node  node
+		waits bool
+		want  api.Code
+	}{
+		{refused, true, api.CodeAmbiguous},
+		{says(api.CodeUnavailable), true, api.CodeAmbiguous},
+		{says(api.CodeInvalid), false, api.CodeInvalid},
+		{says(api.CodeConflict), false, api.CodeConflict},
+	} {
+		onPlanet(t, func(t *testing.T, cl *Client, p *planet, _ http.Handler) {
+			for _, n := range []string{"near", "mid", "far"} {
+				p.set(n, c.node)
+			}
+			begin := time.Now()
+			_, err := cl.Put(t.Context(), "k", nil, IdempotencyKey("order-17"))
+			if api.CodeOf(err) != c.want || (time.Since(begin) == api.DefaultTimeout) != c.waits {
+				t.Errorf("put gave %v after %v, want %s", err, time.Since(begin), c.want)
+			}
+		})
+	}
+}
+
 // TestOutcome: what a write reports when no attempt succeeds.
 func TestOutcome(t *testing.T) {
 	lost := node(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })

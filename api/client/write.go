@@ -87,7 +87,7 @@ func (c *Client) identify(q *call, o *writeOptions) (end func(), err error) {
 		if err != nil {
 			return nil, asRefused(q, err)
 		}
-		q.id = func() identity { return identity{id, *o.key} }
+		q.id, q.given = func() identity { return identity{id, *o.key} }, id.Seq == 0
 		return func() {}, nil
 	}
 	id, end, err := c.beginWrite()

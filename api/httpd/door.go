@@ -18,7 +18,8 @@ import (
 // door holds the refusals that are told again and again.
 type door struct {
 	inFlight, busy, bodies *api.Error
-	told                   [len(restsOf) + 1]atomic.Pointer[turnedAway] // the newest, by how long to stay away
+	// told are the newest, by whether the request has an opaque Idempotency-Key and how long to stay away.
+	told [2][len(restsOf) + 1]atomic.Pointer[turnedAway]
 }
 
 // turnedAway is a refusal as an answer of HTTP.
@@ -105,7 +106,7 @@ func (x *exchange) turnAway(e *api.Error) {
 	if c, ok := x.r.Context().Value(connKey{}).(*conn); ok && x.r.ProtoMajor == 1 {
 		level = c.away.refused(x.start)
 	}
-	t := x.turnedAway(e, level)
+	t := x.turnedAway(e, x.r, level)
 	h := x.w.Header()
 	h["Content-Type"] = problemContent
 	h["Content-Length"] = t.length
@@ -116,12 +117,17 @@ func (x *exchange) turnAway(e *api.Error) {
 	x.send(t.body)
 }
 
-// turnedAway is how e is told at a level of rest.
-func (h *handler) turnedAway(e *api.Error, level int) *turnedAway {
-	t := h.door.told[level].Load()
+// turnedAway is how e is told to r, at a level of rest.
+func (h *handler) turnedAway(e *api.Error, r *http.Request, level int) *turnedAway {
+	keyed, id := 0, writeID(r)
+	if !id.IsZero() && id.Seq == 0 {
+		keyed = 1
+	}
+	told := &h.door.told[keyed][level]
+	t := told.Load()
 	if t == nil || t.err != e {
-		t = h.newTurnedAway(e, level)
-		h.door.told[level].Store(t)
+		t = h.newTurnedAway(e, id, level)
+		told.Store(t)
 	}
 	return t
 }
@@ -129,8 +135,8 @@ func (h *handler) turnedAway(e *api.Error, level int) *turnedAway {
 var problemContent = []string{"application/problem+json"}
 
 // newTurnedAway tells to stay away for as long as e says, at least stayAway, after the rest of the level.
-func (h *handler) newTurnedAway(e *api.Error, level int) *turnedAway {
-	longer := *e
+func (h *handler) newTurnedAway(e *api.Error, id api.RequestID, level int) *turnedAway {
+	longer := *api.AsError(id.Outcome(e))
 	longer.RetryAfter = max(longer.RetryAfter, stayAway)
 	if level > 0 {
 		longer.RetryAfter += restsOf[level-1]
@@ -154,7 +160,7 @@ func (h *handler) newTurnedAway(e *api.Error, level int) *turnedAway {
 func problemOf(e *api.Error, status int) *problem {
 	p := &problem{
 		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
-		Code: e.Code, Applied: e.Code.Applied(),
+		Code: e.Code, Applied: e.Applied(),
 	}
 	if status == http.StatusServiceUnavailable {
 		p.RetryAfter = e.RetryAfter.Seconds()

@@ -3,6 +3,7 @@ package httpd_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -40,6 +41,22 @@ func TestFullOwner(t *testing.T) {
 		}
 		if asked != "some/key true linearizable 0" {
 			t.Errorf("the door was asked about %s", asked)
+		}
+	}
+	for key, applied := range map[string]string{
+		"":         "no",
+		"order-17": "unknown", // it may have been sent before
+		"eh1-00112233445566778899aabbccddeeff-5-2": "no", // of a client that keeps account of what it sends
+	} {
+		for range 2 {
+			var lines []string
+			if key != "" {
+				lines = []string{"Idempotency-Key: " + key}
+			}
+			r := request(h, "PUT", "/v1/kv/some/key", "v", lines...)
+			if body := bodyOf(t, r); r.StatusCode != 503 || header(r, "Retry-After") != "2" || !strings.Contains(body, `"applied":"`+applied+`"`) {
+				t.Errorf("under the key %q it is refused with %d: %s", key, r.StatusCode, body)
+			}
 		}
 	}
 	wantProblem(t, request(h, "DELETE", "/v1/kv/k", ""), 503, api.CodeUnavailable, "the owner is full")

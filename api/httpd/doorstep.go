@@ -133,7 +133,7 @@ func (c *conn) turnAway(b []byte) []byte {
 		return nil
 	}
 	c.away.begun()
-	t := h.turnedAway(e, c.away.refused(began))
+	t := h.turnedAway(e, r, c.away.refused(began))
 	h.measures.observe(new([2]string), res.name, http.StatusServiceUnavailable, time.Since(began))
 	if r.Method == http.MethodHead {
 		return t.whole[:len(t.whole)-len(t.body)]

@@ -66,6 +66,7 @@ func TestDoorstep(t *testing.T) {
 		early         bool
 	}{
 		{"put", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nContent-Length: 1\r\n\r\nv", true},
+		{"put under a key", "PUT /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\nIdempotency-Key: order-17\r\nContent-Length: 1\r\n\r\nv", true},
 		{"get", "GET /v1/kv/no/1?consistency=quorum HTTP/1.1\r\nHost: n\r\n\r\n", true},
 		{"head", "HEAD /v1/kv/no/1 HTTP/1.1\r\nHost: n\r\n\r\n", true},
 		{"delete", "DELETE /v1/kv/no%2F1?timeout=3s HTTP/1.1\r\nHost: n\r\n\r\n", true},

@@ -19,6 +19,18 @@ func requestID(h http.Header) (api.RequestID, error) {
 	return api.RequestID{}, api.Errorf(api.CodeInvalid, "Idempotency-Key is given more than once")
 }
 
+// writeID is the id of a request that may write; none if it has none, or one that is refused.
+func writeID(r *http.Request) api.RequestID {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return api.RequestID{}
+	}
+	id, err := requestID(r.Header)
+	if err != nil {
+		return api.RequestID{}
+	}
+	return id
+}
+
 // alternativeID is the id of the i-th alternative of a request: each has its own record, so that a repetition of the
 // request finds the one that took effect.
 func alternativeID(id api.RequestID, i int) api.RequestID {

@@ -72,6 +72,9 @@ func (x *exchange) replyProblem(status int, p *problem) {
 // explain is err as the client of this request may see it.
 func (x *exchange) explain(err error) *api.Error {
 	e := explain(err, x.writes)
+	if !e.Unknown { // what the Store has not seen, such as a body that came late
+		e = api.AsError(writeID(x.r).Outcome(e))
+	}
 	if e.Code == api.CodeInternal {
 		x.Log("request failed", "method", x.r.Method, "path", x.r.URL.EscapedPath(), "error", err)
 	}

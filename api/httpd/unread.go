@@ -52,7 +52,7 @@ func (c *conn) problemFor(status int, reason string) []byte {
 		e.Hint = "the request cannot be read: in a path, write a space and other such bytes as %20, and % itself as %25"
 	}
 	body, err := json.Marshal(&problem{
-		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint, Code: e.Code, Applied: e.Code.Applied(),
+		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint, Code: e.Code, Applied: e.Applied(),
 	})
 	if err != nil {
 		panic(err) // a problem is text and numbers

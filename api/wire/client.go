@@ -298,7 +298,7 @@ func (c *Client) answered(m *message) error {
 	defer func() { x.done <- struct{}{} }()
 	switch {
 	case m.kind == kindError:
-		x.err = readError(&m.body)
+		x.err = readOutcome(&m.body)
 	case m.kind == kindResult && x.isRead:
 		x.read = readReadResult(&m.body)
 	case m.kind == kindResult:

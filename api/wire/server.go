@@ -281,5 +281,5 @@ func (x *served) send(put func(w *writer)) (err error) {
 
 func errorBody(err error) func(w *writer) {
 	e := api.AsError(err)
-	return func(w *writer) { putError(w, e) }
+	return func(w *writer) { putOutcome(w, e) }
 }

@@ -71,7 +71,7 @@ func codecOf[T any](name string, put func(*writer, *T), read func(*reader) *T) c
 
 var codecs = []codec{
 	codecOf("ReadRequest", putRead, readRead), codecOf("ReadResult", putReadResult, readReadResult),
-	codecOf("Txn", putTxn, readTxn), codecOf("TxnResult", putTxnResult, readTxnResult), codecOf("Error", putError, readError),
+	codecOf("Txn", putTxn, readTxn), codecOf("TxnResult", putTxnResult, readTxnResult), codecOf("Error", putOutcome, readOutcome),
 }
 
 // TestEveryFieldTravels: also one that is added to a word later.
@@ -88,6 +88,9 @@ func TestEveryFieldTravels(t *testing.T) {
 			}
 			for n := range w.b { // cut off anywhere it is refused
 				r := reader{b: w.b[:n]}
+				if e, ok := v.(*api.Error); ok && e.Unknown && n == len(w.b)-1 {
+					continue // as a node sends it that does not know what is left out
+				}
 				if c.read(&r); r.bad == "" {
 					t.Errorf("%s: %d of %d bytes are accepted", c.name, n, len(w.b))
 				}

@@ -158,6 +158,23 @@ func putError(w *writer, e *api.Error) {
 	w.version(e.Version)
 }
 
+// putOutcome is putError for the answer to a call, with what it says of the request. Most errors say nothing: then it is left
+// out, as by a node that does not know of it.
+func putOutcome(w *writer, e *api.Error) {
+	putError(w, e)
+	if e.Unknown {
+		w.byte(1)
+	}
+}
+
+func readOutcome(r *reader) *api.Error {
+	e := readError(r)
+	if r.bad == "" && len(r.b) > 0 {
+		e.Unknown = r.byte() != 0
+	}
+	return e
+}
+
 func readError(r *reader) *api.Error {
 	return &api.Error{
 		Code: api.Code(r.text()), Op: r.text(), Key: r.key(), Hint: r.text(), Leader: api.NodeID(r.text()),

@@ -95,7 +95,7 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	case d.Outcome == api.TxnCommitted:
 		return ended{res: a.replay(d)}
 	case d.Expired:
-		return ended{err: &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id has expired: what became of it is not remembered any more"}}
+		return ended{err: requestExpired()}
 	}
 	a.after, a.number = ref.ID, max(a.number, ref.ID.Attempt)
 	return ended{again: causeEarlier}

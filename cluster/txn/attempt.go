@@ -142,7 +142,9 @@ func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 	case fsm.RetryIntents:
 		out.again = causeContention
 	case fsm.Finished:
-		out.again = causePushed
+		if out.again = causePushed; a.named && (v.Decision == nil || v.Decision.Expired) {
+			out.again, out.err = "", requestExpired() // and any other attempt would be refused for the same
+		}
 	case api.CodeWrongGroup:
 		out.again = causeMoved
 	default:
@@ -184,6 +186,12 @@ func (a *attempt) decide(ctx context.Context) ended {
 func expired() error {
 	return &api.Error{Code: api.CodeAmbiguous, Op: "txn",
 		Hint: "the decision group remembers nothing of the transaction any more; read before you repeat it"}
+}
+
+// requestExpired: a late copy of a request whose client has acknowledged its answer, or that is a day old.
+func requestExpired() error {
+	return &api.Error{Code: api.CodeConflict, Op: "txn", Unknown: true,
+		Hint: "the request id has expired: what became of the request is not remembered any more; read before you repeat it under another id"}
 }
 
 // unknown is the failure of a message that may have committed.

@@ -48,6 +48,17 @@ func (c *Coordinator) Close() {
 // Do carries the transaction out, in one group or in several. CodeAmbiguous if the outcome is unknown: repeated with the
 // same RequestID, through any gateway, it learns it. After CodeInternal, too, it is unknown. Every other error: not applied.
 func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	res, err := c.do(ctx, t)
+	if err != nil && guardUnknownApplied {
+		err = t.ID.Outcome(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func (c *Coordinator) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}

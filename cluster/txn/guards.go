@@ -2,5 +2,8 @@
 
 package txn
 
-// The guard whose absence the checkers must notice; see guards_mutants.go.
-const guardLeasesAfterLocks = true
+// The guards whose absence the checkers must notice; see guards_mutants.go.
+const (
+	guardLeasesAfterLocks = true
+	guardUnknownApplied   = true
+)

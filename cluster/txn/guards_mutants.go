@@ -4,5 +4,8 @@ package txn
 
 import "os"
 
-// A build with the tag mutants can switch the guard off, to show that the checkers then fail.
-var guardLeasesAfterLocks = os.Getenv("EDGEHOLD_MUTANT") != "leases-after-locks"
+// A build with the tag mutants can switch one guard off, to show that the checkers then fail.
+var (
+	guardLeasesAfterLocks = os.Getenv("EDGEHOLD_MUTANT") != "leases-after-locks"
+	guardUnknownApplied   = os.Getenv("EDGEHOLD_MUTANT") != "unknown-applied"
+)

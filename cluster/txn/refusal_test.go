@@ -103,6 +103,13 @@ func (p *toldTo) Resolve(ctx context.Context, c fsm.Resolve) error {
 
 func no(code api.Code) *fsm.Vote { return &fsm.Vote{Refused: &api.Error{Code: code}} }
 
+// finished is the refusal of an attempt that was pushed.
+func finished() *fsm.Vote {
+	v := no(fsm.Finished)
+	v.Decision = &fsm.Decision{Outcome: api.TxnAborted}
+	return v
+}
+
 func attempted(rec *fsm.Record) *fsm.Vote {
 	v := no(fsm.Attempted)
 	v.Stored = rec
@@ -129,7 +136,8 @@ func TestRefusals(t *testing.T) {
 		{name: "invalid", vote: no(api.CodeInvalid), code: api.CodeInvalid, tries: 1},
 		{name: "internal", vote: no(api.CodeInternal), code: api.CodeInternal, tries: 1},
 		{name: "contention", vote: no(fsm.RetryIntents), tries: 2},
-		{name: "pushed", vote: no(fsm.Finished), tries: 2},
+		{name: "pushed", vote: finished(), tries: 2},
+		{name: "expired", vote: no(fsm.Finished), code: api.CodeConflict, tries: 1},
 		{name: "moved", vote: no(api.CodeWrongGroup), tries: 2},
 		{name: "condition", vote: no(api.CodePreconditionFailed), tries: 2},
 		{name: "done", vote: attempted(result), tries: 1},

@@ -60,7 +60,7 @@ func OutcomeOf(err error) Outcome {
 	switch {
 	case err == nil:
 		return OK
-	case !isOurs || e.Code.Applied() == "unknown":
+	case !isOurs || e.Applied() == "unknown":
 		return Unknown
 	case e.Code == api.CodeNotFound || e.Code == api.CodePreconditionFailed:
 		return OK

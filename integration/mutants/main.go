@@ -46,6 +46,7 @@ var mutants = []struct {
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
 	{"revoke-at-prepare", []check{{"./fsm", "."}, {"./integration", transactions}}},
 	{"leases-after-locks", []check{{"./integration", transactions}, {"./cluster/txn", recovery}}},
+	{"unknown-applied", []check{{"./cluster/txn", "^TestAppliedOfARequest$"}}},
 	{"ask-decider", []check{{"./cluster/txn", recovery}, {"./integration", transactions}}},
 	{"grant-under-intent", []check{{"./fsm", "."}}},
 	{"write-under-intent", []check{{"./fsm", "."}}},
