@@ -99,6 +99,9 @@ func (n *Node) Ready(context.Context) error {
 		if x == nil {
 			return notReady("the replica of " + string(id) + " is not open yet")
 		}
+		if err := x.raft.Halted(); err != nil {
+			return notReady(api.AsError(err).Hint)
+		}
 		if !x.votes(n.cfg.ID) {
 			return notReady("the replica of " + string(id) + " has not caught up yet")
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -70,6 +71,9 @@ type Config struct {
 	Logger hclog.Logger
 	// Watch, where set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
 	Watch func(Applied)
+
+	// level stands for that of an older program (tests); 0 is the newest.
+	level fsm.Level
 }
 
 // LogKind is how a log is kept on disk: "bolt", "wal", or "" for what is there.

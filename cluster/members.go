@@ -35,6 +35,10 @@ type member struct {
 		CurrentTerm() uint64
 		// IsMember tells whether the newest members that the replica has heard of include it.
 		IsMember() bool
+		// Configured names the nodes of the newest configuration, committed or not.
+		Configured() []string
+		// Halted says why the replica applies nothing any more.
+		Halted() error
 		Close() error
 	}
 	region  *region.Region

@@ -148,6 +148,7 @@ func (n *Node) start() error {
 	n.serveHTTP()
 	n.tasks.Go(n.join)
 	n.tasks.Go(n.reconcile)
+	n.tasks.Go(n.raise)
 	return nil
 }
 
@@ -156,7 +157,7 @@ func (n *Node) makePeers() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n}, Introduce: n.introduce,
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults, Level: n.cfg.level,
 	})
 	if err != nil {
 		return err

@@ -50,7 +50,11 @@ func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
 		}
 		return
 	}
-	if err := reconcile(n.ctx, x.raft, g, m); err != nil {
+	roster := roster(x.raft)
+	if x.region != nil {
+		roster = upToDate{roster, n.levelOf}
+	}
+	if err := reconcile(n.ctx, roster, g, m); err != nil {
 		n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)
 	}
 }

@@ -31,10 +31,13 @@ type watchedMachine struct {
 	applied Applied
 }
 
-func (w *watchedMachine) Apply(index, term uint64, commands [][]byte) []fsm.Result {
-	results := w.Machine.Apply(index, term, commands)
+func (w *watchedMachine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, error) {
+	results, err := w.Machine.Apply(index, term, commands)
+	if err != nil {
+		return nil, err
+	}
 	a := w.applied
 	a.Term, a.Results = term, results
 	w.watch(a)
-	return results
+	return results, nil
 }

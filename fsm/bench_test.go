@@ -25,7 +25,7 @@ func benchMachineOn(b *testing.B, e engine.Engine, keys int) *Machine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cs := [][]byte{Encode(benchInit)}
+	cs := [][]byte{encode(benchInit)}
 	for i := range keys {
 		if cs = append(cs, benchPut(i, api.RequestID{})); len(cs) == 1024 {
 			m.Apply(1, 1, cs)
@@ -39,7 +39,7 @@ func benchMachineOn(b *testing.B, e engine.Engine, keys int) *Machine {
 func benchKey(i int) api.Key { return api.Key(fmt.Sprintf("bench/%08d", i*7919%100_000_000)) }
 
 func benchPut(i int, id api.RequestID) []byte {
-	return Encode(Write{Term: 1, Txn: api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: benchKey(i), Value: make([]byte, 64)}}}})
+	return encode(Write{Term: 1, Txn: api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: benchKey(i), Value: make([]byte, 64)}}}})
 }
 
 func BenchmarkApplyPut(b *testing.B) { benchApplyPut(b, engine.NewMemory()) }
@@ -83,7 +83,7 @@ func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte
 	}
 	b.ResetTimer()
 	for n := 0; n < b.N; n += packed {
-		for _, r := range m.Apply(1, 1, commands[n:n+packed]) {
+		for _, r := range all(m.Apply(1, 1, commands[n:n+packed])) {
 			if r.Err != nil {
 				b.Fatal(r.Err)
 			}
@@ -94,13 +94,13 @@ func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte
 func BenchmarkApplyGrant(b *testing.B) {
 	const keys = 100_000
 	m := benchMachine(b, keys)
-	sid := m.Apply(1, 1, [][]byte{Encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})[0].Session
+	sid := one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})).Session
 	var at int
 	b.ReportAllocs()
 	for b.Loop() {
-		c := Encode(Grant{Term: 1, Items: []GrantItem{{Session: sid, Keys: []api.Key{benchKey(at % keys)}}}})
-		if r := m.Apply(1, 1, [][]byte{c}); r[0].Err != nil || r[0].Entries[0].Lease == 0 {
-			b.Fatal(r[0])
+		c := encode(Grant{Term: 1, Items: []GrantItem{{Session: sid, Keys: []api.Key{benchKey(at % keys)}}}})
+		if r := one(m.Apply(1, 1, [][]byte{c})); r.Err != nil || r.Entries[0].Lease == 0 {
+			b.Fatal(r)
 		}
 		at++
 	}
@@ -127,7 +127,7 @@ func BenchmarkEncodePut(b *testing.B) {
 	}}
 	b.ReportAllocs()
 	for b.Loop() {
-		Encode(c)
+		encode(c)
 	}
 }
 
@@ -135,7 +135,7 @@ func BenchmarkDecodePut(b *testing.B) {
 	c := benchPut(1, api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: 9})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Decode(c); err != nil {
+		if _, _, err := Decode(c); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -6,14 +6,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// formatVersion is the first byte of every command in the log; the second is its kind. A change of what stands here needs a
-// new version, and the decoder goes on reading the old one.
-const formatVersion = 1
-
-// Encode returns the command as it stands in the log.
-func Encode(c Command) []byte {
-	w := writer{make([]byte, 0, sizeHint(c))}
-	w.byte(formatVersion)
+// Encode returns the command as it stands in the log of a group of that level: the first byte is the version, which is the
+// level, the second is the kind.
+func Encode(c Command, level Level) []byte {
+	w := writer{b: make([]byte, 0, sizeHint(c)), level: level}
+	w.byte(byte(level))
 	w.byte(byte(c.kind()))
 	c.put(&w)
 	return w.b
@@ -38,13 +35,14 @@ func sizeHint(c Command) int {
 
 // Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
 // must not change while they are used; keys do not.
-func Decode(b []byte) (Command, error) {
+func Decode(b []byte) (Command, Level, error) {
 	r := reader{b: b}
-	c := read(kindOf(&r), &r)
+	version, k := head(&r)
+	c := read(k, &r)
 	if err := endOf(&r); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return c, nil
+	return c, version, nil
 }
 
 // endOf tells what is wrong with the command that was read; nil where nothing is.
@@ -55,12 +53,13 @@ func endOf(r *reader) *api.Error {
 	return nil
 }
 
-// kindOf reads what stands before a command.
-func kindOf(r *reader) kind {
-	if v := r.byte(); r.bad == "" && v != formatVersion {
+// head reads what stands before a command.
+func head(r *reader) (Level, kind) {
+	r.level = Level(r.byte())
+	if r.bad == "" && (r.level == 0 || r.level > NewestLevel) {
 		r.fail("a format version that this program does not know")
 	}
-	return kind(r.byte())
+	return r.level, kind(r.byte())
 }
 
 func read(k kind, r *reader) Command {
@@ -115,6 +114,8 @@ func readTxnCommand(k kind, r *reader) Command {
 		return Resolved{readTxnID(r), readGroup(r)}
 	case kindForget:
 		return Forget{r.array16(), r.uint()}
+	case kindSetLevel:
+		return readSetLevel(r)
 	}
 	r.fail("a kind of command that this program does not know")
 	return nil

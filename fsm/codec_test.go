@@ -87,6 +87,7 @@ func samples() []Command {
 				{Client: id.Client, Seq: 10, Anchor: "a", Epoch: 5, Committed: true, Outcomes: []Outcome{{Exists: true, Value: []byte("7")}}},
 			},
 		}, Shard{receipt.Range, 4, 0, 1}},
+		SetLevel{3, NewestLevel},
 	}
 }
 
@@ -94,17 +95,18 @@ func TestCodecRoundTrip(t *testing.T) {
 	kinds := map[kind]bool{}
 	for _, c := range samples() {
 		kinds[c.kind()] = true
-		b := Encode(c)
-		got, err := Decode(b)
-		if err != nil {
-			t.Fatalf("%T: %v", c, err)
-		}
-		if !reflect.DeepEqual(got, c) {
-			t.Errorf("%T came back as %+v, want %+v", c, got, c)
+		for level := Level1; level <= NewestLevel; level++ {
+			got, version, err := Decode(Encode(c, level))
+			if err != nil || version != level {
+				t.Fatalf("%T: version %d, %v", c, version, err)
+			}
+			if !reflect.DeepEqual(got, c) {
+				t.Errorf("%T came back as %+v, want %+v", c, got, c)
+			}
 		}
 	}
-	if len(kinds) != int(kindForget) {
-		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindForget)
+	if len(kinds) != int(kindEnd)-1 {
+		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindEnd-1)
 	}
 }
 
@@ -112,12 +114,12 @@ func TestCodecRoundTrip(t *testing.T) {
 func TestCodecStrict(t *testing.T) {
 	refused := func(what string, b []byte) {
 		t.Helper()
-		if c, err := Decode(b); api.CodeOf(err) != api.CodeInvalid || c != nil {
+		if c, _, err := Decode(b); api.CodeOf(err) != api.CodeInvalid || c != nil {
 			t.Errorf("%s: %x gave %+v, %v", what, b, c, err)
 		}
 	}
 	for _, c := range samples() {
-		b := Encode(c)
+		b := encode(c)
 		for n := range b {
 			refused("cut off", b[:n])
 		}
@@ -126,45 +128,45 @@ func TestCodecStrict(t *testing.T) {
 			for _, x := range []byte{0, 1, 0x7f, 0x80, 0xff} {
 				m := bytes.Clone(b)
 				m[i] = x
-				if got, err := Decode(m); err == nil && !bytes.Equal(Encode(got), m) {
-					t.Errorf("%x is taken for %x", m, Encode(got))
+				if got, version, err := Decode(m); err == nil && !bytes.Equal(Encode(got, version), m) {
+					t.Errorf("%x is taken for %x", m, Encode(got, version))
 				}
 			}
 		}
 	}
-	refused("unknown version", []byte{2, byte(kindTermStart), 0})
+	refused("unknown version", []byte{byte(NewestLevel) + 1, byte(kindTermStart), 0})
 	refused("unknown kind", []byte{1, 0})
 	refused("unknown kind", []byte{1, 200})
 	refused("a number not in its shortest form", []byte{1, byte(kindAdvanceDedupEpoch), 0x80, 0})
 	refused("a number over 64 bits", append([]byte{1, byte(kindAdvanceDedupEpoch)}, bytes.Repeat([]byte{0xff}, 10)...))
 	refused("a list that cannot be there", []byte{1, byte(kindKill), 1, 0xff, 0xff, 3, 1, 1})
-	refused("a name over its limit", Encode(TermStart{api.NodeID(strings.Repeat("n", 256))}))
-	refused("a key over its limit", Encode(Write{Txn: putTxn(api.Key(strings.Repeat("k", api.MaxKeyBytes+1)), "")}))
-	refused("a value over its limit", Encode(Write{Txn: putTxn("k", strings.Repeat("v", api.MaxValueBytes+1))}))
-	refused("too many operations", Encode(Write{Txn: api.Txn{Then: make([]api.Op, api.MaxTxnOps+1)}}))
+	refused("a name over its limit", encode(TermStart{api.NodeID(strings.Repeat("n", 256))}))
+	refused("a key over its limit", encode(Write{Txn: putTxn(api.Key(strings.Repeat("k", api.MaxKeyBytes+1)), "")}))
+	refused("a value over its limit", encode(Write{Txn: putTxn("k", strings.Repeat("v", api.MaxValueBytes+1))}))
+	refused("too many operations", encode(Write{Txn: api.Txn{Then: make([]api.Op, api.MaxTxnOps+1)}}))
 	ref := api.TxnRef{ID: api.TxnID{Client: api.ClientID{1}, Attempt: 1, Decider: "g"}}
-	refused("an outcome that is none", Encode(Resolve{"g", ref.ID, api.TxnUndecided}))
-	refused("an outcome that is none", Encode(Decide{Txn: ref, Outcome: 3}))
-	refused("half of an attempt", Encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Attempt: 1}}}))
-	refused("half of an attempt", Encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Decider: "g"}}}))
-	refused("a sum over its limit", Encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, 21)}}}))
-	refused("an unknown operation", Encode(Write{Txn: api.Txn{Then: []api.Op{{Key: "k"}}}}))
-	refused("an empty key", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{""}}}}))
-	refused("known versions that do not fit", Encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))
+	refused("an outcome that is none", encode(Resolve{"g", ref.ID, api.TxnUndecided}))
+	refused("an outcome that is none", encode(Decide{Txn: ref, Outcome: 3}))
+	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Attempt: 1}}}))
+	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Decider: "g"}}}))
+	refused("a sum over its limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, 21)}}}))
+	refused("an unknown operation", encode(Write{Txn: api.Txn{Then: []api.Op{{Key: "k"}}}}))
+	refused("an empty key", encode(Grant{Items: []GrantItem{{Keys: []api.Key{""}}}}))
+	refused("known versions that do not fit", encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))
 }
 
 // TestApplyRefusesAsDecode: a machine refuses what Decode does, in the same words, and goes on with the next command of the
 // entry as if nothing had been there.
 func TestApplyRefusesAsDecode(t *testing.T) {
 	r := founded(t)
-	put := Encode(Write{Term: 1, Txn: putTxn("k", "v")})
+	put := encode(Write{Term: 1, Txn: putTxn("k", "v")})
 	refused := func(b []byte) {
 		t.Helper()
-		_, err := Decode(b)
-		if err == nil {
+		_, _, err := Decode(b)
+		if err == nil || newer(b) {
 			return
 		}
-		res := r.m.Apply(r.next(), 1, [][]byte{b, put})
+		res := all(r.m.Apply(r.next(), 1, [][]byte{b, put}))
 		if want := (Result{Index: res[1].Index - 1, Err: api.AsError(err)}); !reflect.DeepEqual(res[0], want) {
 			t.Errorf("%x gave %+v, want %+v", b, res[0], want)
 		}
@@ -174,10 +176,10 @@ func TestApplyRefusesAsDecode(t *testing.T) {
 	}
 	refused(nil)
 	for _, c := range samples() {
-		b := Encode(c)
+		b := encode(c)
 		for n := range b {
 			refused(b[:n])
-			for _, x := range []byte{0, 2, 0xff} {
+			for _, x := range []byte{0, 3, 0xff} {
 				m := bytes.Clone(b)
 				m[n] = x
 				refused(m)
@@ -193,8 +195,10 @@ func TestApplyRefusesAsDecode(t *testing.T) {
 // TestCodecGolden pins the bytes of the log: what a machine has written, every later one must read.
 func TestCodecGolden(t *testing.T) {
 	var out bytes.Buffer
-	for _, c := range samples() {
-		fmt.Fprintf(&out, "%T %x\n", c, Encode(c))
+	for level := Level1; level <= NewestLevel; level++ {
+		for _, c := range samples() {
+			fmt.Fprintf(&out, "%T %x\n", c, Encode(c, level))
+		}
 	}
 	golden(t, "testdata/commands.golden", out.Bytes())
 	for line := range strings.Lines(out.String()) {
@@ -202,7 +206,7 @@ func TestCodecGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Decode(b); err != nil {
+		if _, _, err := Decode(b); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
@@ -212,7 +216,7 @@ func TestCodecGolden(t *testing.T) {
 func TestEncodeMakesRoom(t *testing.T) {
 	for _, size := range []int{0, 100, api.MaxValueBytes} {
 		var c Command = Write{Term: 1 << 40, Txn: putTxn("some/key", strings.Repeat("v", size))}
-		if n := testing.AllocsPerRun(20, func() { Encode(c) }); n > 2 {
+		if n := testing.AllocsPerRun(20, func() { encode(c) }); n > 2 {
 			t.Errorf("encoding a put of %d bytes takes %v allocations", size, n)
 		}
 	}
@@ -220,23 +224,25 @@ func TestEncodeMakesRoom(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	for _, c := range samples() {
-		f.Add(Encode(c))
+		f.Add(encode(c))
 	}
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := Decode(b)
+		c, version, err := Decode(b)
 		if err != nil {
 			if api.CodeOf(err) != api.CodeInvalid {
 				t.Fatal(err)
 			}
 			return
 		}
-		if again := Encode(c); !bytes.Equal(again, b) {
+		if again := Encode(c, version); !bytes.Equal(again, b) {
 			t.Fatalf("%x is taken for %x", b, again)
 		}
 		// Whatever can be decoded can be applied, to a machine that is founded and one that is not.
 		for _, m := range []*Machine{newMachine(t), founded(t).m} {
-			m.Apply(1, 1, [][]byte{b, b})
+			if _, err := m.Apply(1, 1, [][]byte{b, b}); (err != nil) != newer(b) {
+				t.Fatalf("%+v: %v", c, err)
+			}
 			if err := m.CheckInvariants(); err != nil {
 				t.Fatalf("after %+v: %v", c, err)
 			}

@@ -12,7 +12,7 @@ type Command interface {
 	put(w *writer)
 }
 
-// Init founds a group: the first leader proposes it. Once a machine is founded, it does nothing.
+// Init founds a group, at the level of its version: the first leader proposes it. Once a machine is founded, it does nothing.
 type Init struct {
 	Group api.GroupID
 	// Incarnation is the first part of every session's id.
@@ -154,6 +154,8 @@ const (
 	kindResolve
 	kindResolved
 	kindForget
+	kindSetLevel
+	kindEnd // one above the last
 )
 
 func (Init) kind() kind              { return kindInit }

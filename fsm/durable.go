@@ -28,7 +28,7 @@ func (m *Machine) durable() (engine.Durable, error) {
 func (m *Machine) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.engine, m.meta, m.shards = engine.NewMemory(), Meta{}, nil
+	m.engine, m.meta, m.shards = engine.NewMemory(), Meta{Level: Level1}, nil
 }
 
 // Flush returns when all that had been applied before the call is on disk. It does not stop Apply.

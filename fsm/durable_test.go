@@ -66,7 +66,7 @@ func TestCrashAnywhere(t *testing.T) {
 		log = append(log, logEntry{p.term, raw})
 		m.Apply(uint64(len(log)), p.term, raw)
 	}
-	apply([][]byte{Encode(Init{
+	apply([][]byte{encode(Init{
 		Group: "g.1", Incarnation: 7, Shards: []Shard{{Epoch: 1, Of: 1}}, MaxTerm: 60e9, MaxPause: 10e9,
 	})})
 	var copies []uint64 // index of each checkpoint
@@ -74,9 +74,9 @@ func TestCrashAnywhere(t *testing.T) {
 		var raw [][]byte
 		for range 1 + p.rnd.IntN(6) {
 			c := p.any()
-			raw = append(raw, Encode(c))
+			raw = append(raw, encode(c))
 		}
-		for _, r := range p.m.Apply(p.next(), p.term, raw) { // gives the generator its sessions
+		for _, r := range all(p.m.Apply(p.next(), p.term, raw)) { // gives the generator its sessions
 			if !r.Session.IsZero() {
 				p.sids = append(p.sids, r.Session)
 			}
@@ -154,7 +154,7 @@ func TestNotDurable(t *testing.T) {
 // TestCloseUnderReaders: who reads a machine whose engine is gone is told that it is not there.
 func TestCloseUnderReaders(t *testing.T) {
 	m, e := onDisk(t, engine.NewDisk())
-	m.Apply(1, 1, [][]byte{Encode(benchInit), Encode(Write{Term: 1, Txn: putTxn("k", "v")})})
+	m.Apply(1, 1, [][]byte{encode(benchInit), encode(Write{Term: 1, Txn: putTxn("k", "v")})})
 	m.Close()
 	mustDo(t, e.Close())
 	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
@@ -176,7 +176,7 @@ func TestCloseUnderReaders(t *testing.T) {
 func TestAdoptNothing(t *testing.T) {
 	disk := engine.NewDisk()
 	m, e := onDisk(t, disk)
-	m.Apply(1, 1, [][]byte{Encode(benchInit)})
+	m.Apply(1, 1, [][]byte{encode(benchInit)})
 	other, err := engine.OpenPebble(engine.Config{Dir: "other", Disk: disk})
 	mustDo(t, err)
 	b := other.NewBatch()

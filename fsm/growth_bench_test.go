@@ -68,7 +68,7 @@ func benchLeases(b *testing.B, m *Machine, leases, holders int) {
 	sessions := max(holders, leases/50_000)
 	sids := make([]api.SessionID, sessions)
 	for i := range sids {
-		sids[i] = m.Apply(1, 1, [][]byte{Encode(SessionOpen{Node: api.NodeID(fmt.Sprint("edge-", i)), Nonce: api.Nonce{byte(i), byte(i >> 8), 1}, T: time.Second})})[0].Session
+		sids[i] = one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: api.NodeID(fmt.Sprint("edge-", i)), Nonce: api.Nonce{byte(i), byte(i >> 8), 1}, T: time.Second})})).Session
 	}
 	for at, n := 0, leases/holders; at < n; at += 1000 {
 		keys := make([]api.Key, 0, 1000)
@@ -79,7 +79,7 @@ func benchLeases(b *testing.B, m *Machine, leases, holders int) {
 		for j := range items {
 			items[j] = GrantItem{Session: sids[(at/1000+j)%sessions], Keys: keys}
 		}
-		if r := m.Apply(1, 1, [][]byte{Encode(Grant{Term: 1, Items: items})})[0]; r.Err != nil {
+		if r := one(m.Apply(1, 1, [][]byte{encode(Grant{Term: 1, Items: items})})); r.Err != nil {
 			b.Fatal(r.Err)
 		}
 	}
@@ -138,7 +138,7 @@ func BenchmarkEndSession(b *testing.B) {
 				b.StopTimer()
 				m := benchMachine(b, leases)
 				for i := range 10 {
-					m.Apply(1, 1, [][]byte{Encode(SessionOpen{Node: "n", Nonce: api.Nonce{byte(i)}, T: time.Second})})
+					m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: api.Nonce{byte(i)}, T: time.Second})})
 				}
 				sids := m.Sessions()
 				for at := 0; at < leases; at += 1000 {
@@ -150,10 +150,10 @@ func BenchmarkEndSession(b *testing.B) {
 					for _, s := range sids {
 						items = append(items, GrantItem{Session: s.ID, Keys: keys})
 					}
-					m.Apply(1, 1, [][]byte{Encode(Grant{Term: 1, Items: items})})
+					m.Apply(1, 1, [][]byte{encode(Grant{Term: 1, Items: items})})
 				}
 				b.StartTimer()
-				m.Apply(1, 1, [][]byte{Encode(Kill{Term: 1, Sessions: []api.SessionID{sids[0].ID}})})
+				m.Apply(1, 1, [][]byte{encode(Kill{Term: 1, Sessions: []api.SessionID{sids[0].ID}})})
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*leases), "ns/lease")
 		})

@@ -7,6 +7,7 @@ const (
 	guardTermFence  = true
 	guardLeaseCheck = true
 	guardKillWhole  = true
+	guardNewer      = true // an entry that this program does not know stops the replica
 
 	guardRevokeAtPrepare  = true // a prepare demands that the leases on what it writes are gone
 	guardGrantUnderIntent = true // no lease on a key with an exclusive intent

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"testing"
 	"time"
 
@@ -28,12 +29,36 @@ func founded(t testing.TB) *rig {
 	return r
 }
 
+// encode is Encode for a group of the newest level.
+func encode(c Command) []byte { return Encode(c, NewestLevel) }
+
+// all are the results of an entry that the machine knows.
+func all(results []Result, err error) []Result {
+	if err != nil {
+		panic(err)
+	}
+	return results
+}
+
+// one is the result of an entry of one command.
+func one(results []Result, err error) Result { return all(results, err)[0] }
+
 // rig is a machine under test.
 type rig struct {
 	testing.TB
 	m     *Machine
 	term  api.Term
 	index uint64 // of the newest entry
+	// level founds the group; 0 is the newest.
+	level Level
+}
+
+// encode is as a leader encodes.
+func (r *rig) encode(c Command) []byte {
+	if _, founds := c.(Init); founds {
+		return Encode(c, cmp.Or(r.level, NewestLevel))
+	}
+	return Encode(c, r.m.Level())
 }
 
 func (r *rig) next() uint64 {
@@ -44,7 +69,7 @@ func (r *rig) next() uint64 {
 // apply checks the invariants after the command.
 func (r *rig) apply(c Command) Result {
 	r.Helper()
-	res := r.m.Apply(r.next(), r.term, [][]byte{Encode(c)})[0]
+	res := one(r.m.Apply(r.next(), r.term, [][]byte{r.encode(c)}))
 	if err := r.m.CheckInvariants(); err != nil {
 		r.Fatalf("after %#v: %v", c, err)
 	}

@@ -168,7 +168,7 @@ func TestEngineFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Apply(1, 1, [][]byte{Encode(benchInit)})
+	m.Apply(1, 1, [][]byte{encode(benchInit)})
 	f.failed = true
 	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
 		t.Errorf("read: %v", err)
@@ -188,7 +188,7 @@ func TestEngineFails(t *testing.T) {
 				t.Errorf("Apply went on: %v", x)
 			}
 		}()
-		m.Apply(1, 1, [][]byte{Encode(Write{Term: 1, Txn: putTxn("k", "v")})})
+		m.Apply(1, 1, [][]byte{encode(Write{Term: 1, Txn: putTxn("k", "v")})})
 	}()
 	f.failed = false
 	if m.Meta().Counter != 1 {

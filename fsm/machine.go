@@ -46,6 +46,7 @@ func (m *Machine) load() error {
 func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 	defer rescue(&err)
 	v := view{from: from}
+	meta.Level = Level1
 	if row, ok := v.get(v.key.meta()); ok {
 		meta = parse(row, readMeta)
 	}
@@ -60,7 +61,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 
 // begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
 func (m *Machine) begin() view {
-	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, known: m.known}
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, rules: &rulesOf[m.meta.Level], known: m.known}
 }
 
 // tx is one Apply on its way: a view that sees its own changes.
@@ -83,16 +84,17 @@ type room struct {
 
 // decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
 // there until the next.
-func (m *room) decode(b []byte) (c Command, err *api.Error) {
+func (m *room) decode(b []byte) (c Command, version Level, err *api.Error) {
 	m.reader = reader{b: b}
 	r := &m.reader
-	if k := kindOf(r); k == kindWrite {
+	version, k := head(r)
+	if k == kindWrite {
 		m.write = readWrite(r)
 		c = &m.write
 	} else {
 		c = read(k, r)
 	}
-	return c, endOf(r)
+	return c, version, endOf(r)
 }
 
 // done ends the Apply and forgets all but the room.
@@ -103,9 +105,15 @@ func (t *tx) done() {
 }
 
 // Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once, together with
-// the note that the machine has applied the log up to index. It returns one Result for each. A command that cannot be understood gives a Result with Err, like every refusal: the same on all
-// replicas.
-func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result {
+// the note that the machine has applied the log up to index. It returns one Result for each. A malformed command gives a
+// Result with Err, like every refusal: the same on all replicas.
+//
+// [ErrNewer] says that the entry holds a command that only a newer version of this program knows. Then nothing of it was
+// applied, and nothing after it may be: other replicas have gone on from a state that this one does not have.
+func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Result, error) {
+	if guardNewer && slices.ContainsFunc(commands, newer) {
+		return nil, ErrNewer
+	}
 	t := &m.tx
 	*t = tx{view: m.begin(), term: term, batch: m.engine.NewBatch(), room: t.room}
 	t.from, t.key, t.windows = t.batch, t.room.key, &t.room.windows
@@ -121,7 +129,7 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) []Result
 	must(t.batch.Commit())
 	m.meta, m.shards = t.meta, t.shards
 	t.windows.publish(m.known)
-	return results
+	return results, nil
 }
 
 func (t *tx) set(k, row []byte) { must(t.batch.Set(k, row)) }
@@ -135,17 +143,21 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	c, err := t.room.decode(b)
+	c, version, err := t.room.decode(b)
+	if err == nil {
+		err = t.allowed(c, version)
+	}
 	if err != nil {
 		res.Err = err
 		return
 	}
+	t.rules = &rulesOf[version]
 	if w, ok := c.(*Write); ok {
 		res.Err = t.write(w, res)
 		return
 	}
 	if res.Err = t.admit(c); res.Err == nil {
-		res.Err = t.run(c, res)
+		res.Err = t.run(c, version, res)
 	}
 }
 
@@ -168,6 +180,8 @@ func (t *tx) admit(c Command) *api.Error {
 		return t.judged(c.Term)
 	case ExpireDedup:
 		return t.judged(c.Term)
+	case SetLevel:
+		return t.judged(c.Term)
 	}
 	return t.founded()
 }
@@ -187,10 +201,10 @@ func (t *tx) judged(term api.Term) *api.Error {
 	return t.founded()
 }
 
-func (t *tx) run(c Command, res *Result) *api.Error {
+func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 	switch c := c.(type) {
 	case Init:
-		return t.init(&c)
+		return t.init(&c, version)
 	case TermStart:
 		t.meta.LastTerm = t.term
 		res.Effect = Effect{Kind: EffectTermStart, Node: c.Node}
@@ -232,12 +246,14 @@ func (t *tx) run(c Command, res *Result) *api.Error {
 		return t.resolved(&c)
 	case Forget:
 		return t.forgetCommand(&c)
+	case SetLevel:
+		t.meta.Level = max(t.meta.Level, c.Level)
 	}
 	return nil
 }
 
-// init founds the group, once.
-func (t *tx) init(c *Init) *api.Error {
+// init founds the group at the level, once.
+func (t *tx) init(c *Init, level Level) *api.Error {
 	if t.meta.Initialized {
 		return nil
 	}
@@ -258,7 +274,7 @@ func (t *tx) init(c *Init) *api.Error {
 	for _, s := range shards {
 		t.own(owned{Shard: s})
 	}
-	t.meta.Initialized, t.meta.Group, t.meta.Incarnation = true, c.Group, c.Incarnation
+	t.meta.Initialized, t.meta.Group, t.meta.Incarnation, t.meta.Level = true, c.Group, c.Incarnation, level
 	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
 	return nil
 }

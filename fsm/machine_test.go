@@ -177,20 +177,20 @@ func TestGrantAtApply(t *testing.T) {
 	sid := r.open("n")
 	old := r.put("k", "old")
 	grant := func(known ...api.Version) []byte {
-		return Encode(Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"k"}, Known: known}}})
+		return encode(Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"k"}, Known: known}}})
 	}
-	res := r.m.Apply(r.next(), r.term, [][]byte{Encode(Write{Term: r.term, Txn: putTxn("k", "new")}), grant(), grant(old)})
+	res := all(r.m.Apply(r.next(), r.term, [][]byte{encode(Write{Term: r.term, Txn: putTxn("k", "new")}), grant(), grant(old)}))
 	for _, g := range res[1:] {
 		if e := g.Entries[0]; string(e.Value) != "new" || e.Version.Index != res[0].Index || e.Lease != api.LeaseID(g.Index) || e.Unchanged {
 			t.Errorf("the grant returned %+v", e)
 		}
 	}
 	now := res[1].Entries[0].Version
-	res = r.m.Apply(r.next(), r.term, [][]byte{grant(now)})
+	res = all(r.m.Apply(r.next(), r.term, [][]byte{grant(now)}))
 	if e := res[0].Entries[0]; !e.Unchanged || e.Value != nil || !e.Exists || e.Version != now || e.Lease == 0 {
 		t.Errorf("a known value: %+v", e)
 	}
-	res = r.m.Apply(r.next(), r.term, [][]byte{Encode(Grant{r.term, []GrantItem{{Session: sid, Nonce: nonce("x"), Keys: []api.Key{"k"}}}})})
+	res = all(r.m.Apply(r.next(), r.term, [][]byte{encode(Grant{r.term, []GrantItem{{Session: sid, Nonce: nonce("x"), Keys: []api.Key{"k"}}}})}))
 	if e := res[0].Entries[0]; e.Lease != 0 || string(e.Value) != "new" {
 		t.Errorf("with another's nonce: %+v", e)
 	}

@@ -75,16 +75,16 @@ func (p *pair) round() {
 	var raw [][]byte
 	for range 1 + p.rnd.IntN(6) {
 		c := p.command()
-		cs, raw = append(cs, c), append(raw, Encode(c))
+		cs, raw = append(cs, c), append(raw, encode(c))
 	}
 	index := p.next()
-	results := p.m.Apply(index, p.term, raw)
+	results := all(p.m.Apply(index, p.term, raw))
 	if err := p.m.CheckInvariants(); err != nil {
 		p.Fatalf("after %+v: %v", cs, err)
 	}
 	for i, c := range cs {
 		p.preview(c, results[i])
-		alone := p.other.Apply(index, p.term, raw[i:i+1])
+		alone := all(p.other.Apply(index, p.term, raw[i:i+1]))
 		if !reflect.DeepEqual(alone[0], results[i]) {
 			p.Fatalf("Determinism: %+v gave %+v, and at another replica %+v", c, results[i], alone[0])
 		}

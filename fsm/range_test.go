@@ -13,7 +13,13 @@ import (
 // group is a machine of that name.
 func group(t testing.TB, name api.GroupID, shards ...Shard) *rig {
 	t.Helper()
-	r := &rig{TB: t, m: newMachine(t), term: 1}
+	return groupAt(t, NewestLevel, name, shards...)
+}
+
+// groupAt is a group that was founded at the level.
+func groupAt(t testing.TB, level Level, name api.GroupID, shards ...Shard) *rig {
+	t.Helper()
+	r := &rig{TB: t, m: newMachine(t), term: 1, level: level}
 	r.ok(Init{Group: name, Incarnation: 7, Shards: shards, MaxTerm: time.Minute, MaxPause: time.Second})
 	return r
 }

@@ -103,6 +103,8 @@ type Preview struct {
 type Meta struct {
 	Initialized bool
 	Group       api.GroupID
+	// Level is what the group's members have agreed to write; [Level1] before it is founded.
+	Level       Level
 	Incarnation uint64
 	// Counter is the index of the newest command.
 	Counter  uint64

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
@@ -15,7 +16,7 @@ type value struct {
 }
 
 func (v value) row() []byte {
-	w := writer{make([]byte, 0, 20+len(v.data))}
+	w := writer{b: make([]byte, 0, 20+len(v.data))}
 	w.version(v.version)
 	w.raw(v.data)
 	return w.b
@@ -28,7 +29,7 @@ func readValue(r *reader) value {
 }
 
 func versionRow(v api.Version) []byte {
-	w := writer{make([]byte, 0, 20)}
+	w := writer{b: make([]byte, 0, 20)}
 	w.version(v)
 	return w.b
 }
@@ -49,7 +50,7 @@ type leased struct {
 }
 
 func (l *leased) row() []byte {
-	w := writer{make([]byte, 0, 8+12*len(l.holders))}
+	w := writer{b: make([]byte, 0, 8+12*len(l.holders))}
 	if w.bool(l.absent); l.absent {
 		w.version(l.version)
 	}
@@ -82,7 +83,7 @@ func find(ls []lease, sid api.SessionID) (int, bool) {
 }
 
 func sessionRow(s *Session) []byte {
-	w := writer{make([]byte, 0, 48+len(s.Node))}
+	w := writer{b: make([]byte, 0, 48+len(s.Node))}
 	w.text(string(s.Node))
 	w.raw(s.Nonce[:])
 	w.time(s.Term)
@@ -106,7 +107,7 @@ type client struct {
 }
 
 func (c client) row() []byte {
-	w := writer{make([]byte, 0, 16)}
+	w := writer{b: make([]byte, 0, 16)}
 	w.uint(c.ackedBelow)
 	w.uint(c.epoch)
 	w.uint(uint64(c.count))
@@ -116,7 +117,7 @@ func (c client) row() []byte {
 func readClient(r *reader) client { return client{r.uint(), r.uint(), readLimit(r)} }
 
 func recordRow(c *Record) []byte {
-	w := writer{make([]byte, 0, 40+len(c.Anchor)+2*len(c.Outcomes))}
+	w := writer{b: make([]byte, 0, 40+len(c.Anchor)+2*len(c.Outcomes))}
 	putRecord(&w, c)
 	return w.b
 }
@@ -129,7 +130,7 @@ type owned struct {
 }
 
 func (o owned) row() []byte {
-	w := writer{make([]byte, 0, 32+len(o.Range.End))}
+	w := writer{b: make([]byte, 0, 32+len(o.Range.End))}
 	w.text(string(o.Range.End))
 	w.uint(o.Epoch)
 	w.uint(uint64(o.Index))
@@ -143,7 +144,7 @@ func readOwned(start api.Key, r *reader) owned {
 }
 
 func (m *Meta) row() []byte {
-	w := writer{make([]byte, 0, 96+len(m.sweep))}
+	w := writer{b: make([]byte, 0, 96+len(m.sweep))}
 	w.bool(m.Initialized)
 	w.text(string(m.Group))
 	w.uint(m.Incarnation)
@@ -160,13 +161,16 @@ func (m *Meta) row() []byte {
 	for _, n := range [...]int{m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved} {
 		w.uint(uint64(n))
 	}
+	if m.Level > Level1 { // a program that knows no levels refuses the row, and so the state
+		w.uint(uint64(m.Level))
+	}
 	return w.b
 }
 
 func readMeta(r *reader) Meta {
 	m := Meta{
 		Initialized: r.bool(), Group: api.GroupID(r.name()), Incarnation: r.uint(), Counter: r.uint(),
-		LastTerm: api.Term(r.uint()), DedupEpoch: r.uint(), MaxTerm: r.time(), MaxPause: r.time(),
+		LastTerm: api.Term(r.uint()), DedupEpoch: r.uint(), Level: Level1, MaxTerm: r.time(), MaxPause: r.time(),
 		Keys: r.count63(), Tombstones: r.count63(), Sessions: r.count63(), Leases: r.count63(), Records: r.count63(),
 		sweep: slices.Clone(r.bytes(maxSweepBytes)),
 	}
@@ -175,6 +179,11 @@ func readMeta(r *reader) Meta {
 	}
 	if len(r.b) > 0 { // nor did version 2 have these
 		m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved = r.count63(), r.count63(), r.count63(), r.count63(), r.count63()
+	}
+	if len(r.b) > 0 {
+		if m.Level = readLevel(r); r.bad == "" && (m.Level == Level1 || m.Level > NewestLevel) {
+			r.fail(fmt.Sprintf("the group is at level %d, and this program knows %d: upgrade this node", m.Level, NewestLevel))
+		}
 	}
 	return m
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// The stream of a snapshot: the magic, whose last byte is the version of the format; then the rows in order, each as
-// 1, key, value (with their lengths before them); then 0, the number of rows, and the SHA-256 of everything before it.
+// The stream of a snapshot: the magic and the number of the format; then the rows in order, each as 1, key, value (with
+// their lengths before them); then 0, the number of rows, and the SHA-256 of everything before it.
+//
+// The format rises with the level of the group, so that a program which does not know the level refuses the stream. Format 1
+// had no Applied in the row of Meta, format 2 no transactions across groups.
 const (
-	snapshotMagic = "edgehold-fsm\x00\x03"
-	// snapshotMagic2 had no transactions across groups.
-	snapshotMagic2 = "edgehold-fsm\x00\x02"
-	// snapshotMagic1 had no Applied in the row of Meta.
-	snapshotMagic1 = "edgehold-fsm\x00\x01"
+	snapshotMagic = "edgehold-fsm\x00"
+	formatOfLevel = 2 // added to the level
 	// maxRowBytes bounds a row: a receipt can be the longest.
 	maxRowBytes = 64 << 20
 )
@@ -28,13 +28,14 @@ const (
 // Snapshot is a machine's whole state at one index.
 type Snapshot struct {
 	engine.Snapshot
+	level Level
 }
 
 // Snapshot returns the present state. It takes a moment, whatever the size, and does not stop Apply.
 func (m *Machine) Snapshot() (*Snapshot, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return &Snapshot{m.engine.Snapshot()}, nil
+	return &Snapshot{m.engine.Snapshot(), m.meta.Level}, nil
 }
 
 // WriteTo streams the state, in memory that does not depend on its size.
@@ -43,7 +44,7 @@ func (s *Snapshot) WriteTo(to io.Writer) (int64, error) {
 	count := &counter{to: to}
 	out := bufio.NewWriterSize(count, 64<<10)
 	both := io.MultiWriter(out, sum)
-	if _, err := io.WriteString(both, snapshotMagic); err != nil {
+	if _, err := io.WriteString(both, snapshotMagic+string(rune(formatOfLevel+s.level))); err != nil {
 		return count.n, err
 	}
 	var rows uint64
@@ -117,12 +118,9 @@ type source struct {
 
 // rows loads all rows and checks the end.
 func (s *source) rows(load engine.Load) error {
-	magic, err := s.next(uint64(len(snapshotMagic)))
+	format, err := s.format()
 	if err != nil {
 		return err
-	}
-	if string(magic) != snapshotMagic && string(magic) != snapshotMagic2 && string(magic) != snapshotMagic1 {
-		return errors.New("not a snapshot, or of a format that this program does not know")
 	}
 	for n := uint64(0); ; n++ {
 		more, err := s.ReadByte()
@@ -146,13 +144,32 @@ func (s *source) rows(load engine.Load) error {
 		if err := checkRow(k, v); err != nil {
 			return err
 		}
-		if string(magic) != snapshotMagic && numberedAnchor(k) {
+		if format < formatOfLevel+Level1 && numberedAnchor(k) {
 			continue // earlier formats had these
 		}
 		if err := load.Set(k, v); err != nil {
 			return err
 		}
 	}
+}
+
+// format reads what stands before the rows.
+func (s *source) format() (Level, error) {
+	magic, err := s.next(uint64(len(snapshotMagic)))
+	if err != nil {
+		return 0, err
+	}
+	if string(magic) != snapshotMagic {
+		return 0, errors.New("not a snapshot")
+	}
+	format, err := s.ReadByte()
+	switch {
+	case err != nil:
+		return 0, cutOff(err)
+	case format == 0 || format > formatOfLevel+byte(NewestLevel):
+		return 0, fmt.Errorf("a snapshot of format %d, which this program does not know: upgrade this node", format)
+	}
+	return Level(format), nil
 }
 
 func (s *source) end(n uint64) error {

@@ -16,9 +16,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// furnished is a machine that has a row in every table.
-func furnished(t testing.TB) *rig {
-	r := furnishedBefore(t)
+// furnished is a machine of the newest level that has a row in every table.
+func furnished(t testing.TB) *rig { return furnishedAt(t, NewestLevel) }
+
+func furnishedAt(t testing.TB, level Level) *rig {
+	r := furnishedBefore(t, level)
 	one, two := ref("one", 1, "g.1"), ref("two", 2, "g.2")
 	two.Anchor = "both"
 	r.ok(Prepare{
@@ -35,8 +37,8 @@ func furnished(t testing.TB) *rig {
 }
 
 // furnishedBefore has a row in every table that there was in version 2.
-func furnishedBefore(t testing.TB) *rig {
-	r := group(t, "g.1", Shard{api.Range{}, 1, 0, 1})
+func furnishedBefore(t testing.TB, level Level) *rig {
+	r := groupAt(t, level, "g.1", Shard{api.Range{}, 1, 0, 1})
 	sid := r.open("edge-1")
 	r.ok(TermStart{"n1"})
 	txn := putTxn("a", "value")
@@ -58,8 +60,12 @@ func furnishedBefore(t testing.TB) *rig {
 
 // TestSnapshotGolden pins the bytes of snapshots: what a machine has written, every later one must read.
 func TestSnapshotGolden(t *testing.T) {
-	const file = "testdata/snapshot.golden"
-	r := furnished(t)
+	snapshotGolden(t, furnishedAt(t, Level1), "testdata/snapshot.golden")
+	snapshotGolden(t, furnished(t), "testdata/snapshot.v4.golden")
+}
+
+func snapshotGolden(t *testing.T, r *rig, file string) {
+	t.Helper()
 	tables := map[byte]bool{}
 	err := r.m.engine.Scan(nil, nil, false, func(k, _ []byte) bool { tables[k[0]] = true; return true })
 	if err != nil || len(tables) != 17 {
@@ -81,7 +87,7 @@ func TestSnapshotGolden(t *testing.T) {
 // TestSnapshotOfVersion1 restores what earlier versions wrote: it becomes what this version would have written.
 func TestSnapshotOfVersion1(t *testing.T) { restoreOld(t, "testdata/snapshot.v1.golden", 0) }
 func TestSnapshotOfVersion2(t *testing.T) {
-	restoreOld(t, "testdata/snapshot.v2.golden", furnishedBefore(t).index)
+	restoreOld(t, "testdata/snapshot.v2.golden", furnishedBefore(t, Level1).index)
 }
 
 func restoreOld(t *testing.T, file string, applied uint64) {
@@ -90,14 +96,14 @@ func restoreOld(t *testing.T, file string, applied uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, r := newMachine(t), furnishedBefore(t)
+	m, r := newMachine(t), furnishedBefore(t, Level1)
 	if err := m.Restore(bytes.NewReader(old)); err != nil {
 		t.Fatal(err)
 	}
 	if m.Meta().Applied != applied {
 		t.Errorf("the old machine had applied the log up to %d, want %d", m.Meta().Applied, applied)
 	}
-	next := [][]byte{Encode(Write{Term: r.term, Txn: putTxn("next", "v")})}
+	next := [][]byte{r.encode(Write{Term: r.term, Txn: putTxn("next", "v")})}
 	index := r.next()
 	m.Apply(index, r.term, next)
 	r.m.Apply(index, r.term, next)
@@ -144,7 +150,7 @@ func TestRestoreDamaged(t *testing.T) {
 		bad[i] ^= 1 << r.IntN(8)
 		refused(fmt.Sprintf("a stream with byte %d flipped", i), bytes.NewReader(bad))
 	}
-	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x04"), good[14:]...)))
+	refused("a stream of another format", bytes.NewReader(append([]byte("edgehold-fsm\x00\x05"), good[14:]...)))
 	refused("a huge row", bytes.NewReader(append(good[:14:14], 1, 0xff, 0xff, 0xff, 0xff, 0x0f)))
 	broken := errors.New("broken")
 	refused("a stream that breaks", io.MultiReader(bytes.NewReader(good[:100]), iotest.ErrReader(broken)))
@@ -164,7 +170,7 @@ func TestSnapshotStaysWhatItWas(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for i := range 300 {
-			r.m.Apply(r.next(), r.term, [][]byte{Encode(Write{Term: r.term, Txn: putTxn(api.Key(fmt.Sprint("k/", i%50)), "v")})})
+			r.m.Apply(r.next(), r.term, [][]byte{encode(Write{Term: r.term, Txn: putTxn(api.Key(fmt.Sprint("k/", i%50)), "v")})})
 		}
 	})
 	for range 20 {
@@ -194,9 +200,9 @@ func TestReadsAreAtomic(t *testing.T) {
 	write := func(i int) [][]byte {
 		var cs [][]byte
 		for _, k := range keys {
-			cs = append(cs, Encode(Write{Term: 1, Txn: putTxn(k, fmt.Sprint(i)), Killed: []api.SessionID{sid}}))
+			cs = append(cs, encode(Write{Term: 1, Txn: putTxn(k, fmt.Sprint(i)), Killed: []api.SessionID{sid}}))
 		}
-		return append(cs, Encode(Grant{1, []GrantItem{{Session: sid, Keys: keys}}}))
+		return append(cs, encode(Grant{1, []GrantItem{{Session: sid, Keys: keys}}}))
 	}
 	r.m.Apply(1, 1, write(0))
 	done := make(chan struct{})
@@ -271,7 +277,7 @@ func TestBigState(t *testing.T) {
 	r := founded(t)
 	var cs [][]byte
 	for i := range 20_000 {
-		cs = append(cs, Encode(Write{Term: 1, Txn: putTxn(api.Key(fmt.Sprintf("k/%06d", i)), "v")}))
+		cs = append(cs, encode(Write{Term: 1, Txn: putTxn(api.Key(fmt.Sprintf("k/%06d", i)), "v")}))
 	}
 	r.m.Apply(1, 1, cs)
 	r.put("big", string(make([]byte, api.MaxValueBytes)))

@@ -161,7 +161,7 @@ func (r *reader) skipEscaped() {
 // span are the bounds of a table's rows for the keys of the range; rows escaped or not.
 func span(t byte, r api.Range, escape bool) (lo, hi []byte) {
 	bound := func(k api.Key) []byte {
-		w := writer{[]byte{t}}
+		w := writer{b: []byte{t}}
 		if escape {
 			w.escaped(string(k))
 		} else {

@@ -107,7 +107,11 @@ func (s *stage) look(verb string, a []string) {
 		s.say("%s", holdersText(s.m.Holders(keys)))
 	case "meta":
 		m := s.m.Meta()
-		s.say("%s counter=%d term=%d epoch=%d keys=%d tombstones=%d sessions=%d leases=%d records=%d",
-			m.Group, m.Counter, m.LastTerm, m.DedupEpoch, m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records)
+		level := ""
+		if m.Level > Level1 {
+			level = fmt.Sprintf("level=%d ", m.Level)
+		}
+		s.say("%s %scounter=%d term=%d epoch=%d keys=%d tombstones=%d sessions=%d leases=%d records=%d",
+			m.Group, level, m.Counter, m.LastTerm, m.DedupEpoch, m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records)
 	}
 }

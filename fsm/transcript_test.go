@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -17,7 +18,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata anew")
 
-// TestTranscripts applies the commands in testdata/transcripts and compares the results with those below each. Lines:
+// TestTranscripts applies the commands in testdata/transcripts, and in testdata/level-1/transcripts those of version 1, and
+// compares the results with those below each. The latter are never written anew. Lines:
 //
 //	term N                          the terms of the entries to come, and of judgements that name none (term=N)
 //	init [LO HI EPOCH I OF]...      start NODE     open NODE NONCE T P     close SID NONCE
@@ -25,23 +27,30 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	grant SID K...                  suspect SID    unsuspect SID    kill SID...    release SID:K:LID...
 //	cede LO HI EPOCH TO...          adopt I OF     (of the newest receipt)
 //	trim BELOW LIMIT                advance        expire LIMIT     garbage HEX
+//	raise LEVEL                     level N        (of the commands to come, whatever that of the group is)
 //	read K...                       list LO HI     holders K...     meta    (no commands)
 //
 // COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if absent). A write may have
 // id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/transcripts/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden(t, file, play(t, want))
-		})
+	for _, x := range []struct {
+		dir     string
+		level   Level
+		compare func(*testing.T, string, []byte)
+	}{{"testdata/transcripts", NewestLevel, golden}, {"testdata/level-1/transcripts", Level1, kept}} {
+		files, err := filepath.Glob(x.dir + "/*.txt")
+		if err != nil || len(files) == 0 {
+			t.Fatal("no transcripts", err)
+		}
+		for _, file := range files {
+			t.Run(strings.TrimPrefix(strings.TrimSuffix(file, ".txt"), "testdata/"), func(t *testing.T) {
+				want, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				x.compare(t, file, play(t, want, x.level))
+			})
+		}
 	}
 }
 
@@ -54,6 +63,12 @@ func golden(t *testing.T, file string, got []byte) {
 		}
 		return
 	}
+	kept(t, file, got)
+}
+
+// kept compares with a file that is never written anew.
+func kept(t *testing.T, file string, got []byte) {
+	t.Helper()
 	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +89,8 @@ func golden(t *testing.T, file string, got []byte) {
 type stage struct {
 	t       *testing.T
 	m       *Machine
+	founded Level    // the level at which a group is founded
+	level   Level    // of commands; 0 is that of the group
 	term    api.Term // of entries
 	judged  api.Term // of judgements
 	receipt *Receipt
@@ -81,8 +98,8 @@ type stage struct {
 }
 
 // play returns the transcript with the results as they come out.
-func play(t *testing.T, script []byte) []byte {
-	s := &stage{t: t, m: newMachine(t), term: 1}
+func play(t *testing.T, script []byte, level Level) []byte {
+	s := &stage{t: t, m: newMachine(t), founded: level, term: 1}
 	for line := range strings.Lines(string(script)) {
 		line = strings.TrimRight(line, "\n")
 		if strings.HasPrefix(line, "> ") {
@@ -125,6 +142,8 @@ func (s *stage) line(f []string) {
 	switch verb {
 	case "term":
 		s.term = api.Term(s.num(rest[0]))
+	case "level":
+		s.level = Level(s.num(rest[0]))
 	case "read", "list", "holders", "meta":
 		s.look(verb, rest)
 	case "garbage":
@@ -132,14 +151,26 @@ func (s *stage) line(f []string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.tell(s.m.Apply(1, s.term, [][]byte{b})[0])
+		if results, err := s.m.Apply(1, s.term, [][]byte{b}); err != nil {
+			s.say("%v", err)
+		} else {
+			s.tell(results[0])
+		}
 	default:
-		res := s.m.Apply(1, s.term, [][]byte{Encode(s.command(verb, rest, w))})[0]
+		res := one(s.m.Apply(1, s.term, [][]byte{s.encode(s.command(verb, rest, w))}))
 		if res.Receipt != nil {
 			s.receipt = res.Receipt
 		}
 		s.tell(res)
 	}
+}
+
+func (s *stage) encode(c Command) []byte {
+	level := s.level
+	if _, founds := c.(Init); founds && level == 0 {
+		level = s.founded
+	}
+	return Encode(c, cmp.Or(level, s.m.Level()))
 }
 
 func (s *stage) command(verb string, a []string, w Write) Command {
@@ -182,6 +213,8 @@ func (s *stage) command(verb string, a []string, w Write) Command {
 		return TrimTombstones{s.judged, s.num(a[0]), int(s.num(a[1]))}
 	case "advance":
 		return AdvanceDedupEpoch{s.judged}
+	case "raise":
+		return SetLevel{s.judged, Level(s.num(a[0]))}
 	case "expire":
 		return ExpireDedup{s.judged, int(s.num(a[0]))}
 	}

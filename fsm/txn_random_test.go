@@ -57,10 +57,10 @@ func (p *txnPair) round() {
 	var cs []Command
 	for range 1 + p.rnd.IntN(4) {
 		c := p.any()
-		cs, raw = append(cs, c), append(raw, Encode(c))
+		cs, raw = append(cs, c), append(raw, encode(c))
 	}
 	index := p.next()
-	mem, disk := p.m.Apply(index, p.term, raw), p.disk.Apply(index, p.term, raw)
+	mem, disk := all(p.m.Apply(index, p.term, raw)), all(p.disk.Apply(index, p.term, raw))
 	for i := range mem {
 		if !reflect.DeepEqual(mem[i], disk[i]) {
 			p.Fatalf("Determinism: %+v gave %+v in memory and %+v on disk", cs[i], mem[i], disk[i])

@@ -31,7 +31,7 @@ type intents struct {
 }
 
 func (x *intents) row() []byte {
-	w := writer{make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
+	w := writer{b: make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
 	w.bool(x.exclusive)
 	if !x.exclusive {
 		putList(&w, x.holders, putTxnID)
@@ -88,7 +88,7 @@ type prepared struct {
 }
 
 func (p *prepared) row() []byte {
-	w := writer{make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
+	w := writer{b: make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
 	w.uint(p.txn.Age)
 	w.text(string(p.txn.Anchor))
 	w.uint(p.txn.Epoch)
@@ -114,7 +114,7 @@ type finished struct {
 }
 
 func (f finished) row() []byte {
-	w := writer{make([]byte, 0, 8)}
+	w := writer{b: make([]byte, 0, 8)}
 	w.byte(byte(f.outcome))
 	w.uint(f.epoch)
 	return w.b
@@ -132,7 +132,7 @@ type decision struct {
 }
 
 func (d *decision) row() []byte {
-	w := writer{make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
+	w := writer{b: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
 	w.byte(byte(d.outcome))
 	w.uint(d.epoch)
 	if d.outcome == api.TxnCommitted {
@@ -152,7 +152,7 @@ func readDecision(r *reader) decision {
 }
 
 func groupsRow(gs []api.GroupID) []byte {
-	w := writer{make([]byte, 0, 16*len(gs))}
+	w := writer{b: make([]byte, 0, 16*len(gs))}
 	putList(&w, gs, putGroup)
 	return w.b
 }

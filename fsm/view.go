@@ -15,6 +15,7 @@ type view struct {
 	meta   Meta
 	shards []owned // by start
 	limits *limits
+	rules  *rules // those of the command that is being applied; in a read those of the group's level
 	key    rowKey
 	// Of an Apply, and of a read: what is known of clients without a look.
 	windows *windows

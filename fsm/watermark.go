@@ -45,7 +45,7 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 // attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
 func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []api.TxnID) {
 	bound := func(seq uint64) []byte {
-		w := writer{[]byte{table}}
+		w := writer{b: []byte{table}}
 		w.raw(id[:])
 		w.fixed64(seq)
 		return w.b

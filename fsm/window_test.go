@@ -39,7 +39,7 @@ func TestWindows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Apply(1, 1, [][]byte{Encode(benchInit)})
+	m.Apply(1, 1, [][]byte{encode(benchInit)})
 	for i := range 400 {
 		var commands [][]byte
 		for range 1 + r.IntN(5) {
@@ -49,15 +49,15 @@ func TestWindows(t *testing.T) {
 		}
 		switch r.IntN(12) {
 		case 0:
-			commands = append(commands, Encode(ExpireDedup{Term: 1, Limit: 1 + r.IntN(20)}))
+			commands = append(commands, encode(ExpireDedup{Term: 1, Limit: 1 + r.IntN(20)}))
 		case 1:
 			for range 1 + r.IntN(20) {
-				commands = append(commands, Encode(AdvanceDedupEpoch{Term: 1}))
+				commands = append(commands, encode(AdvanceDedupEpoch{Term: 1}))
 			}
 		case 2:
-			commands = append(commands, Encode(Forget{Client: api.ClientID{1 + byte(r.IntN(6))}, Below: uint64(r.IntN(60))}))
+			commands = append(commands, encode(Forget{Client: api.ClientID{1 + byte(r.IntN(6))}, Below: uint64(r.IntN(60))}))
 		case 5:
-			commands = append(commands, Encode(Write{Term: 1, Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: benchKey(r.IntN(5))}}}}))
+			commands = append(commands, encode(Write{Term: 1, Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: benchKey(r.IntN(5))}}}}))
 		case 3:
 			m.tx.room.windows.clear()
 		case 4:

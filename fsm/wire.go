@@ -10,7 +10,10 @@ import (
 
 // writer appends to b in the one encoding of everything that this package keeps: integers as varints, strings with their
 // length before them, lists with their count.
-type writer struct{ b []byte }
+type writer struct {
+	b     []byte
+	level Level // the version of the command that is written; 0 in a row
+}
 
 func (w *writer) byte(x byte)             { w.b = append(w.b, x) }
 func (w *writer) raw(x []byte)            { w.b = append(w.b, x...) }
@@ -42,8 +45,9 @@ func (w *writer) text(s string) {
 // reader takes apart what a writer wrote, and nothing else: there is one encoding of each thing. The first fault stays;
 // what is read after it is zero.
 type reader struct {
-	b   []byte
-	bad string // what was wrong first
+	b     []byte
+	level Level  // the version of the command that is read; 0 in a row
+	bad   string // what was wrong first
 }
 
 func (r *reader) fail(what string) {

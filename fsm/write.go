@@ -255,7 +255,7 @@ func (t *tx) trim(below uint64, limit int) {
 		key   api.Key
 	}
 	var olds []old
-	w := writer{[]byte{tableTrim}}
+	w := writer{b: []byte{tableTrim}}
 	w.fixed64(below)
 	t.scan([]byte{tableTrim}, w.b, func(k, _ []byte) bool {
 		r := reader{b: k[1:]}
@@ -280,7 +280,7 @@ func (t *tx) lift(ver api.Version, bucket uint16) {
 	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*reader).uint) >= ver.Index {
 		return
 	}
-	w := writer{make([]byte, 0, 10)}
+	w := writer{b: make([]byte, 0, 10)}
 	w.uint(ver.Index)
 	t.set(t.key.floor(ver.Epoch, bucket), slices.Clip(w.b))
 }

@@ -174,10 +174,10 @@ var _ replica.Machine[placement.Result] = (*Machine)(nil)
 func (m *Meta) Machine() *Machine { return &Machine{m} }
 
 // Apply applies one log entry. Only the replica calls it.
-func (x *Machine) Apply(_, term uint64, commands [][]byte) []placement.Result {
-	results := x.m.machine.Apply(api.Term(term), commands)
+func (x *Machine) Apply(_, term uint64, commands [][]byte) ([]placement.Result, error) {
+	results, err := x.m.machine.Apply(api.Term(term), commands)
 	x.changed()
-	return results
+	return results, err
 }
 
 // Snapshot is the present state.

@@ -29,7 +29,11 @@ func (l *fakeLog) Propose(_ context.Context, command []byte) (placement.Result, 
 	if l.node != string(l.m.cfg.Node) {
 		return placement.Result{}, notLeader(l.node)
 	}
-	return l.m.Machine().Apply(0, l.term, [][]byte{command})[0], nil
+	results, err := l.m.Machine().Apply(0, l.term, [][]byte{command})
+	if err != nil {
+		return placement.Result{}, err
+	}
+	return results[0], nil
 }
 
 func (l *fakeLog) QuorumConfirm(context.Context, uint64) error {

@@ -76,6 +76,9 @@ type ServerConfig struct {
 	Metrics   api.Metrics  // nil: api.NoMetrics
 	Logger    hclog.Logger // nil: nowhere
 
+	// Level is the newest that the node's program knows. 0: fsm.NewestLevel
+	Level fsm.Level
+
 	// MaxRequests bounds the requests under way; one over gets CodeUnavailable.
 	MaxRequests int // 0: 2048
 	// MaxControl bounds the calls of the cluster's own under way, about sessions and the placement of ranges: they are no
@@ -126,6 +129,7 @@ func (c *ServerConfig) complete() error {
 	if c.Busy == nil {
 		c.Busy = func() bool { return false }
 	}
+	orElse(&c.Level, fsm.NewestLevel)
 	orElse(&c.MaxRequests, 2048)
 	orElse(&c.CalmRequests, 512)
 	orElse(&c.MaxControl, 4096)

@@ -19,6 +19,7 @@ type Report struct {
 	Groups   []api.GroupStatus `cbor:"4,keyasint,omitempty"` // those with a replica here
 	Sessions int               `cbor:"5,keyasint,omitempty"` // of the groups led here
 	Leases   int               `cbor:"6,keyasint,omitempty"` // of the groups led here
+	Level    fsm.Level         `cbor:"7,keyasint,omitempty"` // the newest that the node's program knows; 0 is that of one that knows no levels
 }
 
 // Introduction is what a node says to one of which it knows the address alone.

@@ -16,6 +16,9 @@ type transactional struct {
 	Free    bool               `cbor:"3,keyasint,omitempty"`
 }
 
+// message encodes a command for another node, which may run an older program. Its leader encodes it anew for its log.
+func message(c fsm.Command) []byte { return fsm.Encode(c, fsm.Level1) }
+
 // outcome asks what became of an attempt.
 type outcome struct {
 	Txn   api.TxnRef `cbor:"1,keyasint"`
@@ -24,7 +27,7 @@ type outcome struct {
 
 // commandOf takes the command out of a message, which must be a C.
 func commandOf[C fsm.Command](t *transactional) (C, error) {
-	c, err := fsm.Decode(t.Command)
+	c, _, err := fsm.Decode(t.Command)
 	if err != nil {
 		return *new(C), err
 	}
@@ -37,17 +40,17 @@ func commandOf[C fsm.Command](t *transactional) (C, error) {
 
 // Prepare has a group vote.
 func (r *Remote) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
-	return call(ctx, r, methodPrepare, &transactional{fsm.Encode(*p), dropped, free})
+	return call(ctx, r, methodPrepare, &transactional{message(*p), dropped, free})
 }
 
 // CommitLast has a group vote and commit.
 func (r *Remote) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return call(ctx, r, methodCommitLast, &transactional{Command: fsm.Encode(*c), Dropped: dropped})
+	return call(ctx, r, methodCommitLast, &transactional{Command: message(*c), Dropped: dropped})
 }
 
 // Decide has a decision group decide.
 func (r *Remote) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
-	return call(ctx, r, methodDecide, &transactional{Command: fsm.Encode(*d)})
+	return call(ctx, r, methodDecide, &transactional{Command: message(*d)})
 }
 
 // Outcome asks a decision group, or pushes.
@@ -57,7 +60,7 @@ func (r *Remote) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.
 
 // Resolve passes a decision on.
 func (r *Remote) Resolve(ctx context.Context, c fsm.Resolve) error {
-	_, err := call(ctx, r, methodResolve, &transactional{Command: fsm.Encode(c)})
+	_, err := call(ctx, r, methodResolve, &transactional{Command: message(c)})
 	return err
 }
 

@@ -433,6 +433,16 @@ func TestMapCrosses(t *testing.T) {
 	})
 }
 
+// applied is the result of the command at the machine.
+func applied(t *testing.T, m *fsm.Machine, c fsm.Command) fsm.Result {
+	t.Helper()
+	results, err := m.Apply(1, 1, [][]byte{fsm.Encode(c, fsm.NewestLevel)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results[0]
+}
+
 // TestMove has real machines give a range from two groups to three, over the wire, with a result kept for a retry.
 func TestMove(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -449,7 +459,7 @@ func TestMove(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			apply := func(c fsm.Command) fsm.Result { return m.Apply(1, 1, [][]byte{fsm.Encode(c)})[0] }
+			apply := func(c fsm.Command) fsm.Result { return applied(t, m, c) }
 			apply(fsm.Init{Group: id, Incarnation: 1, Shards: shards, MaxTerm: time.Minute})
 			g := newGroup(id)
 			g.cede = func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {
@@ -477,7 +487,7 @@ func TestMove(t *testing.T) {
 		id := api.RequestID{Client: api.ClientID{1}, Seq: 1}
 		once := api.Txn{ID: id, Then: []api.Op{{Kind: api.OpDelete, Key: "p/k/\xff"}}}
 		owner := []api.GroupID{"a.1", "a.2"}[api.ShardOf("p/k/\xff", 2)]
-		if res := machines[owner].Apply(1, 1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]; res.Err != nil {
+		if res := applied(t, machines[owner], fsm.Write{Term: 1, Txn: once}); res.Err != nil {
 			t.Fatal(res.Err)
 		}
 		r, to := api.PrefixRange("p/"), []api.GroupID{"b.1", "b.2", "b.3"}
@@ -505,7 +515,7 @@ func TestMove(t *testing.T) {
 			t.Error("adopted what nobody has ceded")
 		}
 		taker := to[api.ShardOf("p/k/\xff", 3)]
-		res := machines[taker].Apply(1, 1, [][]byte{fsm.Encode(fsm.Write{Term: 1, Txn: once})})[0]
+		res := applied(t, machines[taker], fsm.Write{Term: 1, Txn: once})
 		if res.Err != nil || !res.Txn.Replayed {
 			t.Errorf("the retry at the new owner gave %+v, %v", res.Txn, res.Err)
 		}

@@ -51,7 +51,7 @@ func (s *Server) Close() {
 
 // Report tells what this node knows of itself, without waiting.
 func (s *Server) Report() Report {
-	r := Report{Node: s.cfg.Self, Region: s.cfg.Region, Role: s.cfg.Role}
+	r := Report{Node: s.cfg.Self, Region: s.cfg.Region, Role: s.cfg.Role, Level: s.cfg.Level}
 	for _, id := range s.cfg.All() {
 		g, ok := s.cfg.Groups(id)
 		if !ok {

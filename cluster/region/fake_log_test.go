@@ -173,7 +173,12 @@ func (l *testLog) appendLocked(command []byte) map[*testNode]fsm.Result {
 func (n *testNode) catchUpLocked() (last fsm.Result) {
 	for ; n.applied < len(n.log.entries); n.applied++ {
 		e := n.log.entries[n.applied]
-		last = n.adapter.Apply(uint64(n.applied)+1, e.term, [][]byte{e.command})[0]
+		results, err := n.adapter.Apply(uint64(n.applied)+1, e.term, [][]byte{e.command})
+		if err != nil {
+			n.log.t.Errorf("%s cannot apply entry %d: %v", n.name, n.applied+1, err)
+			continue
+		}
+		last = results[0]
 	}
 	return last
 }
@@ -222,7 +227,7 @@ func delayOf(f func(fsm.Command) time.Duration, c fsm.Command) time.Duration {
 }
 
 func (n *testNode) Propose(ctx context.Context, command []byte) (fsm.Result, error) {
-	c, err := fsm.Decode(command)
+	c, _, err := fsm.Decode(command)
 	if err != nil {
 		n.log.t.Error(err)
 		return fsm.Result{}, api.AsError(err)

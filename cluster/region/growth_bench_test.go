@@ -91,7 +91,7 @@ func growthKey(i int) api.Key { return api.Key(fmt.Sprintf("growth/%07d", i)) }
 
 func (g *growth) apply(b *testing.B, c fsm.Command) fsm.Result {
 	b.Helper()
-	res, _ := g.Propose(context.Background(), fsm.Encode(c))
+	res, _ := g.Propose(context.Background(), fsm.Encode(c, fsm.NewestLevel))
 	if res.Err != nil {
 		b.Fatal(res.Err)
 	}
@@ -103,7 +103,11 @@ func (g *growth) Propose(_ context.Context, command []byte) (fsm.Result, error) 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.index++
-	return g.adapter.Apply(g.index, 1, [][]byte{command})[0], nil
+	results, err := g.adapter.Apply(g.index, 1, [][]byte{command})
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	return results[0], nil
 }
 func (g *growth) QuorumConfirm(context.Context, uint64) error { return nil }
 func (g *growth) CurrentTerm() uint64                         { return 1 }

@@ -245,7 +245,7 @@ func TestHigherTermEndsTheLead(t *testing.T) {
 		a := l.node("a")
 		l.mu.Lock()
 		l.term++
-		l.appendLocked(fsm.Encode(fsm.Release{}))
+		l.appendLocked(fsm.Encode(fsm.Release{}, fsm.NewestLevel))
 		l.mu.Unlock()
 		a.region.mu.Lock()
 		defer a.region.mu.Unlock()

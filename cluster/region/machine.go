@@ -2,6 +2,7 @@ package region
 
 import (
 	"io"
+	"math"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
@@ -20,12 +21,17 @@ var (
 // Machine is what to give to replica.Open.
 func (r *Region) Machine() *Machine { return &Machine{r} }
 
-// Apply applies the log entry of that index and term. Only the replica calls it, one call at a time.
-func (m *Machine) Apply(index, term uint64, commands [][]byte) []fsm.Result {
+// Apply applies the log entry of that index and term. Only the replica calls it, one call at a time. After an error the
+// machine does not go on with the log, so this node's lead ends.
+func (m *Machine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, error) {
 	m.r.endBelow(api.Term(term))
-	results := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
+	results, err := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
+	if err != nil {
+		m.r.endBelow(math.MaxUint64)
+		return nil, err
+	}
 	m.r.applied(api.Term(term), results)
-	return results
+	return results, nil
 }
 
 // Snapshot is one atomic view of all the machine's state.

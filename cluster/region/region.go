@@ -84,7 +84,7 @@ func (r *Region) Close() {
 // OnLeadership is the command to propose when the replica learns that it leads: state of the term is created by applying
 // it. It fits replica.Config.OnLeadership.
 func (r *Region) OnLeadership(uint64) []byte {
-	return fsm.Encode(fsm.TermStart{Node: r.cfg.Node})
+	return r.encode(fsm.TermStart{Node: r.cfg.Node})
 }
 
 // Status tells what this node knows of the group, without waiting.
@@ -184,7 +184,7 @@ func (r *Region) signal() {
 
 // propose proposes c and returns what applying it gave; an error of the machine is returned as the error too.
 func (r *Region) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
-	res, err := r.log().Propose(ctx, fsm.Encode(c))
+	res, err := r.log().Propose(ctx, r.encode(c))
 	if err != nil {
 		return fsm.Result{}, err
 	}
@@ -192,6 +192,15 @@ func (r *Region) propose(ctx context.Context, c fsm.Command) (fsm.Result, error)
 		return res, res.Err
 	}
 	return res, nil
+}
+
+// encode is the command as it enters the log. Every entry that this machine has applied stands before it there, so that the
+// log's level by then is at least the machine's now.
+func (r *Region) encode(c fsm.Command) []byte {
+	if _, founds := c.(fsm.Init); founds {
+		return fsm.Encode(c, fsm.NewestLevel)
+	}
+	return fsm.Encode(c, r.cfg.Machine.Level())
 }
 
 // log is the replica; only those who hold a lead, or were started by Attach, may call it.

@@ -117,7 +117,7 @@ func TestOldUnsuspect(t *testing.T) {
 		_, _, err := a.write(1500*time.Millisecond, put("k", "new"))
 		wantCode(t, err, api.CodeUnavailable)
 		l.mu.Lock()
-		l.appendLocked(fsm.Encode(fsm.Unsuspect{Term: api.Term(l.term), Session: e.sid}))
+		l.appendLocked(fsm.Encode(fsm.Unsuspect{Term: api.Term(l.term), Session: e.sid}, fsm.NewestLevel))
 		l.mu.Unlock()
 		if s, ok := e.keepAlive(a); !ok || s.Extended {
 			t.Errorf("answered %+v, %v while a Suspect was on its way", s, ok)
@@ -216,7 +216,7 @@ func TestRepeatedSuspect(t *testing.T) {
 		e.set(func(e *testEdge) { e.down = true })
 		for range 4 {
 			l.mu.Lock()
-			l.appendLocked(fsm.Encode(fsm.Suspect{Term: api.Term(l.term), Session: e.sid}))
+			l.appendLocked(fsm.Encode(fsm.Suspect{Term: api.Term(l.term), Session: e.sid}, fsm.NewestLevel))
 			l.mu.Unlock()
 			time.Sleep(time.Second)
 		}

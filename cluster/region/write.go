@@ -103,7 +103,7 @@ func (w *writing) propose(ctx context.Context, c fsm.Command) (fsm.Result, error
 		return fsm.Result{}, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
 	}
 	began := time.Now()
-	res, err := w.log().Propose(ctx, fsm.Encode(c))
+	res, err := w.log().Propose(ctx, w.encode(c))
 	w.timing.Commit += time.Since(began)
 	w.timing.Delayed = w.gained.delays
 	return res, err

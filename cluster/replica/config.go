@@ -18,7 +18,10 @@ type Machine[R any] interface {
 	// Apply applies the commands of the log entry of that index and term, in order, and returns exactly one result for
 	// each. It must be deterministic and must not wait for anything. The commands share memory with the whole entry and
 	// with the log: Apply never changes them, and copies what it keeps.
-	Apply(index, term uint64, commands [][]byte) []R
+	//
+	// An error says that a newer version of the program wrote the entry: nothing of it was applied. No later entry will
+	// be given to Apply.
+	Apply(index, term uint64, commands [][]byte) ([]R, error)
 	// Snapshot captures the state between two calls of Apply, quickly.
 	Snapshot() (Snapshot, error)
 	// Restore replaces the whole state by that of a snapshot.

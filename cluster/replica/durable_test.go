@@ -28,16 +28,19 @@ type durableRegister struct {
 }
 
 // Apply adds command and index as one: a Checkpoint beside it has both or neither.
-func (m *durableRegister) Apply(index, term uint64, commands [][]byte) []result {
+func (m *durableRegister) Apply(index, term uint64, commands [][]byte) ([]result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.indexes); n > 0 && index <= m.indexes[n-1] {
 		panic(fmt.Sprintf("entry %d is applied after %d", index, m.indexes[n-1]))
 	}
+	if m.refuses(commands) {
+		return nil, errUnknown
+	}
 	for range commands {
 		m.indexes = append(m.indexes, index)
 	}
-	return m.add(term, commands)
+	return m.add(term, commands), nil
 }
 
 func (m *durableRegister) Applied() uint64 {

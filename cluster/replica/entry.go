@@ -9,7 +9,10 @@ import (
 // unsigned varints.
 const entryFormat = 1
 
-var errEntry = errors.New("malformed log entry")
+var (
+	errEntry      = errors.New("malformed log entry")
+	errNewerEntry = errors.New("a log entry of an unknown format")
+)
 
 // encodeEntry packs commands into the data of one log entry.
 func encodeEntry(commands [][]byte) []byte {
@@ -29,8 +32,11 @@ func encodeEntry(commands [][]byte) []byte {
 
 // decodeEntry returns the commands of an entry. They share memory with b.
 func decodeEntry(b []byte) ([][]byte, error) {
-	if len(b) == 0 || b[0] != entryFormat {
+	switch {
+	case len(b) == 0:
 		return nil, errEntry
+	case b[0] != entryFormat:
+		return nil, errNewerEntry
 	}
 	count, b, err := cutUvarint(b[1:])
 	if err != nil || count > uint64(len(b)) { // a command takes a byte at least

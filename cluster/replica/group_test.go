@@ -26,6 +26,7 @@ type register struct {
 	entries int
 	terms   []uint64
 	restore int
+	unknown string // a command of a newer version
 }
 
 type result struct {
@@ -33,11 +34,21 @@ type result struct {
 	Command string
 }
 
-func (m *register) Apply(_, term uint64, commands [][]byte) []result {
+func (m *register) Apply(_, term uint64, commands [][]byte) ([]result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.add(term, commands)
+	if m.refuses(commands) {
+		return nil, errUnknown
+	}
+	return m.add(term, commands), nil
 }
+
+// refuses reports whether the entry has a command that this machine does not know.
+func (m *register) refuses(commands [][]byte) bool {
+	return m.unknown != "" && slices.ContainsFunc(commands, func(c []byte) bool { return string(c) == m.unknown })
+}
+
+var errUnknown = errors.New("an unknown command")
 
 // add is for who holds mu.
 func (m *register) add(term uint64, commands [][]byte) []result {

@@ -7,16 +7,23 @@ import (
 )
 
 // lead proposes the OnLeadership command in each term that this replica leads. Raft's signals are early and only the
-// newest one is kept: they only prompt. What counts is that the command has applied, in that term.
+// newest one is kept: they only prompt. What counts is that the command has applied, in that term. A halted replica gives
+// each lead up.
 func (r *Replica[R]) lead() {
 	var told uint64 // the term in which the command has applied last
+	halted := r.driver.halted
 	for {
 		select {
 		case <-r.raft.LeaderCh():
+		case <-halted:
+			halted = nil
 		case <-r.closing:
 			return
 		}
-		for r.cfg.OnLeadership != nil && r.raft.State() == raft.Leader {
+		if !r.giveUp() {
+			return
+		}
+		for r.cfg.OnLeadership != nil && r.raft.State() == raft.Leader && r.Halted() == nil {
 			term := r.raft.CurrentTerm()
 			if term == told {
 				break
@@ -29,6 +36,22 @@ func (r *Replica[R]) lead() {
 		}
 	}
 }
+
+// giveUp has another voter lead where this replica leads and is halted. It reports whether the replica is still open.
+func (r *Replica[R]) giveUp() bool {
+	for r.Halted() != nil && r.raft.State() == raft.Leader {
+		if err := r.Transfer(r.ctx, ""); err != nil {
+			r.log.Debug("a halted replica leads on", "group", r.cfg.Group, "error", err)
+		}
+		if !r.pause(giveUpAgain) {
+			return false
+		}
+	}
+	return true
+}
+
+// giveUpAgain is the pause before another voter is asked to lead again.
+const giveUpAgain = time.Second
 
 // tellAgain is the pause before the command is proposed again.
 const tellAgain = 20 * time.Millisecond

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,8 @@ type driver[R any] struct {
 	// What was applied since the start.
 	entries, bytes atomic.Uint64
 
+	halt // ends Apply for good
+
 	mu          sync.Mutex
 	config      raft.Configuration // the newest committed one
 	configIndex uint64
@@ -37,21 +38,28 @@ var (
 type appliedEntry[R any] struct {
 	results []R
 	term    uint64
+	err     error // nothing of the entry was applied here
 }
 
 // Apply passes over what the machine holds already: nobody waits for the result of an entry that was applied before this
 // replica started, or before the snapshot that it was given.
 //
-// It panics on an entry that it cannot read, as Raft does: skipping it would silently part this replica from others.
+// An entry that this program cannot read halts it: to skip the entry would silently part this replica from others.
 func (d *driver[R]) Apply(log *raft.Log) any {
+	if err := d.Halted(); err != nil {
+		return &appliedEntry[R]{term: log.Term, err: err}
+	}
 	if d.holds(log.Index) {
 		return &appliedEntry[R]{term: log.Term}
 	}
 	commands, err := decodeEntry(log.Data)
-	if err != nil {
-		panic(fmt.Sprintf("replica: entry %d of term %d: %v (written by a newer version?)", log.Index, log.Term, err))
+	var results []R
+	if err == nil {
+		results, err = d.machine.Apply(log.Index, log.Term, commands)
 	}
-	results := d.machine.Apply(log.Index, log.Term, commands)
+	if err != nil {
+		return &appliedEntry[R]{term: log.Term, err: d.stop(log.Index, err)}
+	}
 	d.advance(log.Index)
 	d.entries.Add(1)
 	d.bytes.Add(uint64(len(log.Data)))
@@ -74,7 +82,11 @@ func (d *driver[R]) configuration() (raft.Configuration, uint64) {
 	return d.config, d.configIndex
 }
 
+// Snapshot is refused after a halt: Raft would take the state for that of the entries which were passed over.
 func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
+	if err := d.Halted(); err != nil {
+		return nil, err
+	}
 	if _, ok := d.snapshots.(*checkpoints); ok {
 		return checkpoint{d.state}, nil
 	}
@@ -87,6 +99,9 @@ func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore is of the newest snapshot in the store.
 func (d *driver[R]) Restore(r io.ReadCloser) error {
+	if err := d.Halted(); err != nil {
+		return err
+	}
 	list, err := d.snapshots.List()
 	if err != nil {
 		return err

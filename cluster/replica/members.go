@@ -21,6 +21,14 @@ func (r *Replica[R]) Members() (members []Member, index uint64) {
 	return members, index
 }
 
+// Configured names the nodes of the newest configuration that this replica has in its log, committed or not.
+func (r *Replica[R]) Configured() (nodes []string) {
+	for _, s := range r.raft.GetConfiguration().Configuration().Servers {
+		nodes = append(nodes, string(s.ID))
+	}
+	return nodes
+}
+
 // AddMember adds a member without a vote: it receives the log until [Replica.CaughtUp], then [Replica.PromoteMember].
 // Changes are made by the leader, one at a time: CodeConflict unless prevIndex is the index of the present members.
 // CodeAmbiguous where the outcome is unknown.

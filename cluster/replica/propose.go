@@ -26,6 +26,9 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	if !r.IsLeader() {
 		return result, 0, notLeader("propose", r.elsewhere())
 	}
+	if err := r.Halted(); err != nil {
+		return result, 0, err
+	}
 	if len(command) > maxCommandBytes {
 		return result, 0, api.Errorf(api.CodeTooLarge, "command of %d bytes is over the limit of %d bytes", len(command), maxCommandBytes)
 	}
@@ -233,7 +236,9 @@ func (p *packer[R]) complete() {
 func (p *packer[R]) resolve(f flight[R]) {
 	applied, ok := f.future.Response().(*appliedEntry[R])
 	for i, pr := range f.proposals {
-		if ok && len(applied.results) == len(f.proposals) {
+		if ok && applied.err != nil { // others may apply it
+			pr.tell(answer[R]{err: errMaybe("propose", "this replica has stopped", applied.err)})
+		} else if ok && len(applied.results) == len(f.proposals) {
 			pr.tell(answer[R]{result: applied.results[i], term: applied.term})
 		} else { // a fault of the machine: what it did is unknown
 			pr.tell(answer[R]{err: errMaybe("propose", "the machine returned a wrong number of results", nil)})

@@ -80,7 +80,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog))
 	r.stores.Log = inbox
 	r.transport = newTransport(cfg, r.streams, r.progress, inbox)
-	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands}
+	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands, halt: halt{group: cfg.Group, log: cfg.Logger, halted: make(chan struct{})}}
 	conf := raftConfig(cfg)
 	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
 		return err
@@ -173,6 +173,9 @@ func (r *Replica[R]) IsMember() bool {
 	servers := r.raft.GetConfiguration().Configuration().Servers
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
 }
+
+// Halted says why the replica applies nothing any more: it met an entry that this program cannot read. nil while it applies.
+func (r *Replica[R]) Halted() error { return r.driver.Halted() }
 
 // held is up to where this member has the log, as Raft takes it, and the machine has applied it. A checkpoint may have
 // brought the machine further than Raft knows; Raft still needs the entries.

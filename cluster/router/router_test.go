@@ -415,11 +415,11 @@ func TestMoved(t *testing.T) {
 func moved(t *testing.T, m *placement.Map, prefix api.Key, region api.RegionID) *placement.Map {
 	t.Helper()
 	x := placement.New()
-	results := x.Apply(1, [][]byte{placement.Encode(placement.Init{Map: m}), placement.Encode(placement.SetRange{
+	results, err := x.Apply(1, [][]byte{placement.Encode(placement.Init{Map: m}), placement.Encode(placement.SetRange{
 		Range: api.PrefixRange(prefix), Epoch: 2, Region: region, Groups: m.GroupsOf(region),
 	})})
-	if results[1].Err != nil {
-		t.Fatal(results[1].Err)
+	if err != nil || results[1].Err != nil {
+		t.Fatal(err, results[1].Err)
 	}
 	return results[1].Map
 }

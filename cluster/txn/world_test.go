@@ -137,7 +137,11 @@ func (l *leaderLog) Propose(ctx context.Context, command []byte) (fsm.Result, er
 		return fsm.Result{}, &api.Error{Code: api.CodeNotLeader}
 	}
 	l.g.index++
-	return l.g.region.Machine().Apply(l.g.index, l.term, [][]byte{command})[0], nil
+	results, err := l.g.region.Machine().Apply(l.g.index, l.term, [][]byte{command})
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	return results[0], nil
 }
 
 func (l *leaderLog) QuorumConfirm(ctx context.Context, term uint64) error {

@@ -1,6 +1,8 @@
 package placement
 
 import (
+	"errors"
+
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/edgehold/edgehold/api"
@@ -55,6 +57,14 @@ func Decode(b []byte) (Command, error) {
 		return command[TermStart](b[2:])
 	}
 	return nil, bad("unknown kind of placement command: %d", b[1])
+}
+
+// ErrNewer says that a log entry holds a command that only a newer version of this program knows.
+var ErrNewer = errors.New("placement: an entry of a newer version")
+
+// newer reports whether the command's version or kind is one that this program does not know.
+func newer(b []byte) bool {
+	return len(b) > 0 && b[0] != formatVersion || len(b) > 1 && (b[1] == 0 || b[1] >= kindEnd)
 }
 
 func command[C Command](b []byte) (Command, error) { return decode[C](b) }

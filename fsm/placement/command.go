@@ -34,6 +34,7 @@ const (
 	kindJoin
 	kindSetRange
 	kindTermStart
+	kindEnd // one above the last
 )
 
 func (Init) kind() byte      { return kindInit }

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
@@ -46,9 +47,13 @@ func (m *Machine) Counter() uint64 { return m.state.Load().Counter }
 // Hash is over all the state: equal on replicas whose counters are equal.
 func (m *Machine) Hash() [32]byte { return sha256.Sum256(encode(nil, m.state.Load())) }
 
-// Apply carries out the commands of one log entry, in order; one Result each. What cannot be decoded gives a Result with
-// an error, the same everywhere.
-func (m *Machine) Apply(term api.Term, commands [][]byte) []Result {
+// Apply carries out the commands of one log entry, in order; one Result each. What is malformed gives a Result with an
+// error, the same everywhere. [ErrNewer] says that a newer version of the program wrote a command: nothing of the entry was
+// applied, and nothing after it may be.
+func (m *Machine) Apply(term api.Term, commands [][]byte) ([]Result, error) {
+	if slices.ContainsFunc(commands, newer) {
+		return nil, ErrNewer
+	}
 	results := make([]Result, len(commands))
 	s := *m.state.Load()
 	s.Term = max(s.Term, term)
@@ -64,7 +69,7 @@ func (m *Machine) Apply(term api.Term, commands [][]byte) []Result {
 		}
 	}
 	m.state.Store(&s)
-	return results
+	return results, nil
 }
 
 // apply carries out one command on a copy of the map, which replaces the map where something changed.

@@ -41,7 +41,33 @@ func golden(t *testing.T, name, got string) {
 
 func apply(t *testing.T, m *Machine, c Command) Result {
 	t.Helper()
-	return m.Apply(1, [][]byte{Encode(c)})[0]
+	return applied(t, m, 1, Encode(c))[0]
+}
+
+// applied are the results of one entry.
+func applied(t *testing.T, m *Machine, term api.Term, commands ...[]byte) []Result {
+	t.Helper()
+	results, err := m.Apply(term, commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+// TestNewer: an entry with a command of an unknown version or kind changes nothing; what is malformed is refused.
+func TestNewer(t *testing.T) {
+	m := bootstrapped(t)
+	before := m.Hash()
+	for _, b := range [][]byte{{formatVersion + 1, kindJoin}, {formatVersion, kindEnd}, {0}} {
+		if _, err := m.Apply(2, [][]byte{Encode(TermStart{}), b}); err != ErrNewer || m.Hash() != before {
+			t.Errorf("%x gave %v", b, err)
+		}
+	}
+	for _, b := range [][]byte{nil, {formatVersion}, {formatVersion, kindJoin, 0xff}} {
+		if r := applied(t, m, 2, b)[0]; api.CodeOf(r.Err) != api.CodeInvalid {
+			t.Errorf("%x gave %v", b, r.Err)
+		}
+	}
 }
 
 func bootstrapped(t *testing.T) *Machine {
@@ -202,7 +228,11 @@ func TestRandom(t *testing.T) {
 				commands[i] = randomCommand(rng)
 			}
 			before := a.Map()
-			ra, rb := a.Apply(api.Term(step/10), commands), b.Apply(api.Term(step/10), commands)
+			ra, erra := a.Apply(api.Term(step/10), commands)
+			rb, errb := b.Apply(api.Term(step/10), commands)
+			if (erra == nil) != (errb == nil) {
+				t.Fatalf("seed %d: replicas differ: %v, %v", seed, erra, errb)
+			}
 			for i := range ra {
 				if (ra[i].Err == nil) != (rb[i].Err == nil) || ra[i].Index != rb[i].Index {
 					t.Fatalf("seed %d: replicas differ: %+v, %+v", seed, ra[i], rb[i])
@@ -316,7 +346,7 @@ func TestGolden(t *testing.T) {
 	m := New()
 	for _, c := range commands {
 		b := Encode(c)
-		r := m.Apply(7, [][]byte{b})[0]
+		r := applied(t, m, 7, b)[0]
 		code := "ok"
 		if r.Err != nil {
 			code = string(r.Err.Code)
@@ -386,7 +416,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%x does not survive a round: %v", b, err)
 		}
 		x := New()
-		x.Apply(1, [][]byte{Encode(Init{m}), b, b})
+		applied(t, x, 1, Encode(Init{m}), b, b)
 		if err := x.Map().Check(); err != nil {
 			t.Errorf("%x makes a broken map: %v", b, err)
 		}

@@ -42,6 +42,7 @@ var mutants = []struct {
 	{"grant-at-apply", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
+	{"newer-entry", []check{{"./fsm", "^TestTranscripts$"}}},
 	{"term-fence", []check{{"./fsm", "."}}},
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
 	{"revoke-at-prepare", []check{{"./fsm", "."}, {"./integration", transactions}}},

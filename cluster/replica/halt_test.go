@@ -1,0 +1,86 @@
+package replica
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+const saysUpgrade = "g has entries of a newer version: upgrade this node"
+
+// TestNewerEntryHalts: a member that meets an entry of a newer version applies nothing of it and nothing after it, says so,
+// takes no snapshot, and gives up every lead. The others go on, with its vote. Upgraded, it has all that it missed.
+func TestNewerEntryHalts(t *testing.T) {
+	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
+		l := g.leader()
+		g.must(l, "before")
+		g.settle()
+		old := g.nodes[g.others(l.name)[0]]
+		old.machine.mu.Lock()
+		old.machine.unknown = "new"
+		old.machine.mu.Unlock()
+		third := g.nodes[g.others(l.name, old.name)[0]]
+
+		g.must(l, "new")
+		g.must(l, "after")
+		g.until(time.Minute, "halt", func() bool { return old.rep.Halted() != nil })
+		if e := api.AsError(old.rep.Halted()); e.Code != api.CodeUnavailable || e.Hint != saysUpgrade {
+			t.Errorf("it says %v, want %q", e, saysUpgrade)
+		}
+		if err := old.rep.Snapshot(t.Context()); err == nil {
+			t.Error("it took a snapshot of a state that is not that of its log")
+		}
+		if l.rep.Halted() != nil || third.rep.Halted() != nil {
+			t.Error("a member that knows the entry is halted")
+		}
+
+		g.net.crash(third.name) // the halted member's vote counts
+		g.must(l, "with its vote")
+		third.rep.Close()
+		third.rep = nil
+		g.start(third.name, 3)
+		g.until(time.Minute, "transfer", func() bool { return l.rep.Transfer(t.Context(), old.name) == nil })
+		if led := g.leader(old.name); led.name == old.name {
+			t.Error("the halted member leads")
+		}
+		if _, err := old.rep.Propose(t.Context(), []byte("here")); err == nil {
+			t.Error("the halted member applied a command")
+		}
+		g.must(g.leader(old.name), "late")
+		if all := old.machine.all(); !slices.Equal(all, []string{"before"}) {
+			t.Errorf("the halted member applied %q", all)
+		}
+
+		g.crash(old.name)
+		g.start(old.name, 3)
+		g.settle()
+		if all := old.machine.all(); !slices.Contains(all, "new") || !slices.Contains(all, "late") || old.rep.Halted() != nil {
+			t.Errorf("upgraded, it holds %q, %v", all, old.rep.Halted())
+		}
+	})
+}
+
+// TestUnreadableEntryHalts: so does an entry whose own format is newer, and one that is damaged, which is told apart.
+func TestUnreadableEntryHalts(t *testing.T) {
+	for data, want := range map[string]string{
+		"\x02\x00": saysUpgrade,
+		"":         "g has an entry that is damaged: replace this node's copy of the group",
+		"\x01\x05": "g has an entry that is damaged: replace this node's copy of the group",
+	} {
+		simulate(t, 1, Limits{}, func(t *testing.T, g *group) {
+			l := g.leader()
+			g.must(l, "before")
+			e := l.rep.driver.Apply(&raft.Log{Index: l.rep.Applied() + 1, Term: 1, Data: []byte(data)}).(*appliedEntry[result])
+			if e.err == nil || api.AsError(l.rep.Halted()).Hint != want {
+				t.Errorf("%q: %v, want %q", data, l.rep.Halted(), want)
+			}
+			if _, err := l.rep.Propose(t.Context(), []byte("after")); api.CodeOf(err) != api.CodeUnavailable {
+				t.Errorf("after %q a command gave %v", data, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package fsm
+
+import (
+	"errors"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Level numbers what the members of a group have agreed to write into its log. It is also the version of commands: a leader
+// encodes at the level of its group, and a command applies by the rules of its own version for ever, whatever the level is
+// by then. docs/decisions/0019 tells how a rule is changed.
+type Level uint8
+
+// The levels.
+const (
+	// Level1 is that of groups founded before there were levels.
+	Level1 Level = iota + 1
+	// Level2 bounds what a command may read and make, and keeps the values that an answer gave.
+	Level2
+
+	// NewestLevel is the highest that this program knows.
+	NewestLevel = Level2
+)
+
+// ErrNewer says that a log entry holds something that only a newer version of this program knows.
+var ErrNewer = errors.New("fsm: an entry of a newer version")
+
+// rules are what Apply does in one way or another, depending on the version of the command. A changed rule is a field here:
+// its zero value is what version 1 does.
+type rules struct{}
+
+// rulesOf holds the rules of each version.
+var rulesOf = [NewestLevel + 1]rules{
+	Level1: {},
+	Level2: {},
+}
+
+// SetLevel raises the level of the group. The leader proposes it when all members have said that they know the level. It
+// never lowers a level.
+type SetLevel struct {
+	Term  api.Term
+	Level Level
+}
+
+func (SetLevel) kind() kind { return kindSetLevel }
+
+func (c SetLevel) put(w *writer) {
+	w.uint(uint64(c.Term))
+	w.uint(uint64(c.Level))
+}
+
+func readSetLevel(r *reader) SetLevel { return SetLevel{api.Term(r.uint()), readLevel(r)} }
+
+// readLevel reads a level of any program, of this one or of a newer one.
+func readLevel(r *reader) Level {
+	x := r.uint()
+	if x == 0 || x > 0xff {
+		r.fail("a level that cannot be")
+		return 0
+	}
+	return Level(x)
+}
+
+// newer reports whether the command is one that this program cannot carry out, because it does not know the version, the
+// kind or the level that the command sets. What is merely malformed is not newer: all replicas refuse it alike.
+func newer(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	if v := Level(b[0]); v == 0 || v > NewestLevel {
+		return true
+	}
+	if len(b) == 1 {
+		return false
+	}
+	switch k := kind(b[1]); {
+	case k == 0 || k >= kindEnd:
+		return true
+	case k == kindSetLevel:
+		c, _, err := Decode(b)
+		return err == nil && c.(SetLevel).Level > NewestLevel
+	}
+	return false
+}
+
+// allowed refuses a command of a version above the level of the group. Init is of any version: it founds the group at that
+// level.
+func (t *tx) allowed(c Command, version Level) *api.Error {
+	if _, founds := c.(Init); founds || version <= t.meta.Level {
+		return nil
+	}
+	return api.Errorf(api.CodeInvalid, "a command of version %d in a group of level %d", version, t.meta.Level)
+}
+
+// Level returns the level of the group: what a leader encodes at.
+func (m *Machine) Level() Level {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.meta.Level
+}
