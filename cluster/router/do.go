@@ -12,8 +12,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Do carries the transaction to the owner of its keys. CodeInvalid where they have several owners. It is sent again after
-// an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
+// Do carries the transaction to the owner of its keys. CodeWrongGroup if they have several owners, and then nothing
+// was applied. It is sent again after an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
 func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
@@ -49,7 +49,10 @@ func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
 		}
 		g, err := owner(m, keys)
 		if err != nil {
-			return c.end(err)
+			if c.unknown {
+				return c.ambiguous(err)
+			}
+			return err
 		}
 		t.Group = g
 		if !t.ID.IsZero() && epoch == 0 && !c.unknown {
@@ -77,7 +80,7 @@ func owner(m *placement.Map, keys []api.Key) (api.GroupID, error) {
 			one = g
 		}
 		if g != one {
-			return "", &api.Error{Code: api.CodeInvalid, Op: "txn", Hint: severalOwners(m, keys)}
+			return "", &api.Error{Code: api.CodeWrongGroup, Op: "txn", Hint: severalOwners(m, keys)}
 		}
 	}
 	return one, nil
@@ -98,8 +101,7 @@ func severalOwners(m *placement.Map, keys []api.Key) string {
 	if len(parts) > 4 {
 		parts, more = parts[:4], ", ..."
 	}
-	return "the keys belong to several groups (" + strings.Join(parts, ", ") + more +
-		"); a transaction's keys must belong to one: keys that share their first two segments do"
+	return "the keys belong to several groups (" + strings.Join(parts, ", ") + more + ")"
 }
 
 func unowned(k api.Key) *api.Error {

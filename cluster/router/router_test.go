@@ -328,7 +328,7 @@ func TestSeveralGroups(t *testing.T) {
 	txn := put(one, "x")
 	txn.If = []api.Cond{{Kind: api.CondExists, Key: far}}
 	_, err = r.Do(t.Context(), txn)
-	if e := api.AsError(err); e.Code != api.CodeInvalid || !strings.Contains(e.Hint, "several groups (a.1 owns") {
+	if e := api.AsError(err); e.Code != api.CodeWrongGroup || !strings.Contains(e.Hint, "several groups (a.1 owns") {
 		t.Errorf("a transaction of two groups gave %v", err)
 	}
 }

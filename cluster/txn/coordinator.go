@@ -70,17 +70,8 @@ func (c *Coordinator) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
-	several, err := c.several(ctx, t.Keys())
-	if err != nil {
-		return nil, err
-	}
-	if !several {
-		began := time.Now()
-		res, err := c.cfg.Store.Do(ctx, t)
-		if api.CodeOf(err) != fsm.Attempted { // else an earlier attempt of it went across groups
-			c.metrics.done("m1", err, time.Since(began))
-			return inMode(res, "m1"), err
-		}
+	if res, err := c.inOneGroup(ctx, t); res != nil || err != nil {
+		return res, err
 	}
 	r := c.begin(t)
 	defer r.end()
@@ -91,6 +82,33 @@ func (c *Coordinator) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 		res.Timing.Route = max(0, time.Since(r.began)-res.Timing.Revoke-res.Timing.Commit)
 	}
 	return inMode(res, r.mode), err
+}
+
+// maxPlans bounds how often a transaction's keys are looked up because they had moved meanwhile.
+const maxPlans = 8
+
+// inOneGroup carries the transaction out if one group owns all of its keys. It returns nothing if several do, or if an earlier
+// attempt of the request went across groups. This node's map may be older than a move, and the keys of one group by now those
+// of several: the store behind says so, and has seen to a newer map.
+func (c *Coordinator) inOneGroup(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	began := time.Now()
+	for range maxPlans {
+		several, err := c.several(ctx, t.Keys())
+		if several || err != nil {
+			return nil, err
+		}
+		res, err := c.cfg.Store.Do(ctx, t)
+		switch api.CodeOf(err) {
+		case fsm.Attempted:
+			return nil, nil
+		case api.CodeWrongGroup:
+			continue
+		}
+		c.metrics.done("m1", err, time.Since(began))
+		return inMode(res, "m1"), err
+	}
+	return nil, &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,
+		Hint: "the transaction's keys were moved between groups again and again; nothing was written"}
 }
 
 // inMode tells how the transaction was carried out.
