@@ -62,6 +62,7 @@ var house = map[string]room{
 	"integration":         {ours: []string{"*"}, others: []string{"*"}},
 	"integration/history": {ours: []string{"api"}, others: []string{"github.com/anishathalye/porcupine"}},
 	"integration/mutants": {},
+	"examples/accounts":   {ours: []string{"api", "api/client"}},
 }
 
 func allowed(list []string, name string) bool {
