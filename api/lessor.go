@@ -62,6 +62,8 @@ type SessionStatus struct {
 	// Pending are revocations not acknowledged yet.
 	Pending    []RevokedLease `cbor:"6,keyasint,omitempty"`
 	DedupEpoch uint64         `cbor:"7,keyasint,omitempty"`
+	// Leases counts the leases that the group holds for the session.
+	Leases int `cbor:"8,keyasint,omitempty"`
 }
 
 // RevokedLease ends the lease on Key with the given id and every earlier one.

@@ -48,12 +48,13 @@ const benchKeys = 10_000
 // BenchmarkLeasedReadBatch64 reads 64 keys under one clock sample; ns/read is the figure to look at.
 func BenchmarkLeasedReadBatch64(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
-	out := make([]api.Entry, 64)
+	req, res := new(api.ReadRequest), new(api.ReadResult)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
-		if n := e.GetLeased(keys[i:i+64], out); n != 64 {
-			b.Fatalf("%d of 64 were leased", n)
+		req.Keys = keys[i : i+64]
+		if err := e.ReadInto(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			b.Fatal(err, res.ServedBy)
 		}
 		i = (i + 64) % (benchKeys - 64)
 	}
@@ -65,10 +66,11 @@ func BenchmarkLeasedReadBatch64Parallel(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		out := make([]api.Entry, 64)
+		req, res := new(api.ReadRequest), new(api.ReadResult)
 		for i := 0; pb.Next(); i = (i + 64) % (benchKeys - 64) {
-			if n := e.GetLeased(keys[i:i+64], out); n != 64 {
-				b.Errorf("%d of 64 were leased", n)
+			req.Keys = keys[i : i+64]
+			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+				b.Error(err, res.ServedBy)
 				return
 			}
 		}
@@ -81,10 +83,10 @@ func BenchmarkLeasedReadHotKeyParallel(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		out := make([]api.Entry, 1)
+		req, res := &api.ReadRequest{Keys: keys[:1]}, new(api.ReadResult)
 		for pb.Next() {
-			if e.GetLeased(keys[:1], out) != 1 {
-				b.Error("not leased")
+			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+				b.Error(err, res.ServedBy)
 				return
 			}
 		}
@@ -127,7 +129,7 @@ func BenchmarkLeasedReadSingleParallel(b *testing.B) {
 // BenchmarkInstall is a grant into a full cache: room is made for it.
 func BenchmarkInstall(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
-	e.cache.maxEntries = benchKeys / 2
+	e.cache.room.maxEntries = benchKeys / 2
 	s := e.cache.get(e.cache.hasher.hash(keys[0]), keys[0]).session
 	lid := api.LeaseID(benchKeys)
 	b.ReportAllocs()
@@ -145,10 +147,6 @@ func perRead(b *testing.B, n int) {
 // TestNoAllocations: what a lease serves costs no memory.
 func TestNoAllocations(t *testing.T) {
 	e, keys := warmEdge(t, stillClock{}, 1000)
-	out := make([]api.Entry, 64)
-	if n := testing.AllocsPerRun(100, func() { e.GetLeased(keys[:64], out) }); n != 0 {
-		t.Errorf("GetLeased of 64 keys allocates %v times", n)
-	}
 	req, res := &api.ReadRequest{Keys: keys[:64]}, new(api.ReadResult)
 	read := func() {
 		if err := e.ReadInto(t.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {

@@ -4,22 +4,16 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
 )
 
-// cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and no other.
+// cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and the room's.
 type cache struct {
 	hasher hasher
 	meter  *meter
 	shards [1 << shardBits]shard
-
-	maxBytes, maxEntries, maxAbsent int64
-	// What is cached and what has been reserved for it.
-	bytes, entries, absent atomic.Int64
-	kinds                  kinds
-	hand                   atomic.Uint64 // the shard that evicts next
+	room   room
 }
 
 // shardBits of a hash choose the shard.
@@ -29,7 +23,6 @@ type shard struct {
 	table table
 
 	mu      sync.Mutex
-	queues  queues
 	fences  fences
 	tally   tally
 	flights flights
@@ -37,17 +30,11 @@ type shard struct {
 }
 
 func newCache(cfg Config, m *meter) *cache {
-	c := &cache{
-		hasher:     newHasher(cfg.Nonce),
-		meter:      m,
-		maxBytes:   cfg.MaxBytes,
-		maxEntries: int64(cfg.MaxEntries),
-		maxAbsent:  int64(cfg.MaxAbsent),
-	}
+	c := &cache{hasher: newHasher(cfg.Nonce), meter: m}
+	c.room.maxBytes, c.room.maxEntries, c.room.maxAbsent = cfg.MaxBytes, int64(cfg.MaxEntries), int64(cfg.MaxAbsent)
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.table.init()
-		s.queues = newQueues(&c.kinds)
 		s.fences = newFences(cfg.MaxFences / len(c.shards))
 		s.tally = newTally(2*cfg.MaxEntries/len(c.shards), cfg.GrantAfter, cfg.CoolDown)
 		s.flights = newFlights()
@@ -67,11 +54,12 @@ const (
 	installed outcome = iota
 	fenced            // given up before it came
 	outdated          // the session is over, or a newer state is cached
-	declined          // too big, or no room
+	declined          // too big for the cache, or of no use
 )
 
-// install caches what a grant to s returned, unless it was given up in the meantime. The lease is in got.Lease. What had
-// to make room, and the grant itself where it was declined, is given up and left to its group to release.
+// install caches what a grant to s returned, unless it was given up in the meantime. The lease is in got.Lease. A grant
+// that is not installed is given up and released, unless the session is over or has a newer lease here; so are the entries
+// that have to make room.
 func (c *cache) install(s *session, got api.Entry, now api.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
@@ -82,61 +70,96 @@ func (c *cache) install(s *session, got api.Entry, now api.ClockSample) outcome 
 		lease:   got.Lease,
 		exists:  got.Exists,
 	}
-	if !c.reserve(e, now) {
-		c.decline(e, now)
-		return declined
-	}
-	o := c.shard(e.hash).admit(c, e, now)
-	if o != installed {
-		c.unreserve(e)
+	o, left := c.shard(e.hash).admit(c, e, now)
+	for _, v := range left {
+		c.evict(v, now)
 	}
 	return o
 }
 
-// admit is the rule of the fence: the session is current and the lease above fence, floor and the one it replaces.
-func (s *shard) admit(c *cache, e *entry, now api.ClockSample) outcome {
+// refused notes that the owner granted no lease on the key.
+func (c *cache) refused(k api.Key, now api.ClockSample) {
+	hash := c.hasher.hash(k)
+	sh := c.shard(hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.tally.refused(hash, now)
+}
+
+// decline gives a lease back that was granted and cannot be used.
+func (c *cache) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
+	hash := c.hasher.hash(k)
+	sh := c.shard(hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.tally.refused(hash, now)
+	sh.decline(c, s, hash, k, lid)
+}
+
+// admit is the rule of the fence: the session is current, and the lease is above fence, floor and the one it replaces. It
+// returns the entries that have left the room for e.
+func (s *shard) admit(c *cache, e *entry, now api.ClockSample) (outcome, []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e.session.ended() {
-		return outdated
-	}
-	if guardFence && s.fences.holds(e.hash, e.session, e.lease) {
-		return fenced
-	}
 	old := s.table.get(e.hash, e.key)
+	switch {
+	case e.session.ended() || old != nil && old.session == e.session && e.lease <= old.lease:
+		return outdated, nil
+	case guardFence && s.fences.holds(e.hash, e.session, e.lease):
+		s.decline(c, e.session, e.hash, e.key, e.lease)
+		return fenced, nil
+	case old != nil && e.version.Compare(old.version) < 0:
+		s.decline(c, e.session, e.hash, e.key, e.lease)
+		return outdated, nil
+	case !c.room.fits(e):
+		s.tally.refused(e.hash, now)
+		s.decline(c, e.session, e.hash, e.key, e.lease)
+		return declined, nil
+	}
 	if old != nil {
-		if old.session == e.session && e.lease <= old.lease || e.version.Compare(old.version) < 0 {
-			return outdated
-		}
 		e.freq.Store(old.freq.Load())
 	}
-	q := &s.queues.small
-	if returned := s.tally.installed(e.hash, now); returned || old != nil && old.queue == &s.queues.main {
-		q = &s.queues.main
-	}
-	if !e.exists {
-		q = &s.queues.absent
-	}
+	left := c.room.admit(e, old, s.tally.installed(e.hash, now))
 	if old != nil {
-		s.remove(c, old)
+		s.takeOut(old)
 	}
-	q.push(e)
 	s.table.put(e)
-	return installed
+	e.session.held.Add(1)
+	return installed, left
 }
 
-// remove takes an entry out; the caller holds the mutex and sees to the fence.
-func (s *shard) remove(c *cache, e *entry) {
+// takeOut takes an entry out of the table. The caller holds the shard's mutex.
+func (s *shard) takeOut(e *entry) {
 	e.gone.Store(true)
 	s.table.remove(e)
-	e.queue.remove(e)
-	c.unreserve(e)
+	e.session.held.Add(-1)
 }
 
-// drop removes an entry and raises the fence to its lease, in one step for everybody else: from here on it is given up.
-func (s *shard) drop(c *cache, e *entry) {
-	s.remove(c, e)
-	s.fences.raise(e.hash, e.session, e.lease)
+// giveUp gives up the lease of ses on the key up to lid, in one step for everyone else: the entry that rests on it goes,
+// and no grant of it that is still on its way will be installed. Every lease is given up here, and only then is a
+// revocation acknowledged, a write sent that names the lease as dropped, or the lease released: the owner lets the key be
+// written as soon as it hears of it. giveUp returns the entry that went, or nil. The caller holds the shard's mutex.
+func (s *shard) giveUp(c *cache, ses *session, hash uint64, k api.Key, lid api.LeaseID) *entry {
+	e := s.table.get(hash, k)
+	if e != nil && e.session == ses && e.lease <= lid {
+		s.takeOut(e)
+		c.room.remove(e)
+	} else {
+		e = nil
+	}
+	s.fences.raise(hash, ses, lid)
+	return e
+}
+
+// decline gives up and releases a lease that was granted and is not installed. There may be an entry under an earlier
+// lease: the release ends that lease too. The caller holds the shard's mutex.
+func (s *shard) decline(c *cache, ses *session, hash uint64, k api.Key, lid api.LeaseID) {
+	if guardDeclineDrops {
+		s.giveUp(c, ses, hash, k, lid)
+	} else {
+		s.fences.raise(hash, ses, lid)
+	}
+	ses.release(k, lid)
 }
 
 // revoke gives up the leases of s on the key up to lid, now and for all grants that are still on their way.
@@ -145,18 +168,15 @@ func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSamp
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	switch e := sh.table.get(hash, k); {
-	case e == nil:
-		sh.tally.written(hash)
-	case e.session == s && e.lease <= lid:
+	if e := sh.giveUp(c, s, hash, k, lid); e != nil {
 		sh.tally.ended(hash, now, e.served.Load())
-		sh.drop(c, e)
+	} else {
+		sh.tally.written(hash)
 	}
-	sh.fences.raise(hash, s, lid)
 }
 
-// selfDrop gives up whatever is cached of a key that this node is about to write.
-func (c *cache) selfDrop(k api.Key, clock api.Clock) (d api.DroppedLease, g *group, held bool) {
+// selfDrop gives up what is cached of a key that this node is about to write; nil if nothing is.
+func (c *cache) selfDrop(k api.Key, clock api.Clock) *entry {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -164,86 +184,26 @@ func (c *cache) selfDrop(k api.Key, clock api.Clock) (d api.DroppedLease, g *gro
 	e := sh.table.get(hash, k)
 	if e == nil {
 		sh.tally.written(hash)
-		return d, nil, false
+		return nil
 	}
 	sh.tally.ended(hash, clock.Now(), e.served.Load())
-	sh.drop(c, e)
-	return e.dropped(), e.session.group, !e.session.ended()
+	return sh.giveUp(c, e.session, hash, k, e.lease)
 }
 
-// decline gives up a grant that is not installed for want of room.
-func (c *cache) decline(e *entry, now api.ClockSample) {
+// evict gives up and releases an entry that has left the room, unless it was given up for another reason meanwhile.
+func (c *cache) evict(e *entry, now api.ClockSample) {
 	sh := c.shard(e.hash)
 	sh.mu.Lock()
-	sh.tally.refused(e.hash, now)
-	sh.fences.raise(e.hash, e.session, e.lease)
-	sh.mu.Unlock()
-	e.session.release(e)
-}
-
-// reserve makes room for e. What it evicts is given up and released.
-func (c *cache) reserve(e *entry, now api.ClockSample) bool {
-	if e.size() > c.maxBytes/8 {
-		return false
+	defer sh.mu.Unlock()
+	if e.gone.Load() {
+		return
 	}
-	c.bytes.Add(e.size())
-	c.entries.Add(1)
-	if !e.exists {
-		c.absent.Add(1)
+	if guardReleaseAfterDrop {
+		sh.giveUp(c, e.session, e.hash, e.key, e.lease)
 	}
-	for c.absent.Load() > c.maxAbsent {
-		if !c.evict((*queues).absentVictim, now) {
-			c.unreserve(e)
-			return false
-		}
-	}
-	for c.bytes.Load() > c.maxBytes || c.entries.Load() > c.maxEntries {
-		if !c.evictAny(now) {
-			c.unreserve(e)
-			return false
-		}
-	}
-	return true
-}
-
-func (c *cache) unreserve(e *entry) {
-	c.bytes.Add(-e.size())
-	c.entries.Add(-1)
-	if !e.exists {
-		c.absent.Add(-1)
-	}
-}
-
-// evictAny gives up one entry, of the newcomers where they are over a tenth.
-func (c *cache) evictAny(now api.ClockSample) bool {
-	if small := c.kinds.small.Load(); small*10 > small+c.kinds.main.Load() && c.evict((*queues).smallVictim, now) {
-		return true
-	}
-	return c.evict((*queues).mainVictim, now) || c.evict((*queues).smallVictim, now) || c.evict((*queues).absentVictim, now)
-}
-
-// evict gives up one entry, in the shard whose turn it is or the next that has one; false where none has.
-func (c *cache) evict(pick func(*queues) *entry, now api.ClockSample) bool {
-	for range len(c.shards) {
-		s := &c.shards[c.hand.Add(1)%uint64(len(c.shards))]
-		if e := s.evict(c, pick, now); e != nil {
-			c.meter.evictions.Add(1)
-			e.session.release(e)
-			return true
-		}
-	}
-	return false
-}
-
-func (s *shard) evict(c *cache, pick func(*queues) *entry, now api.ClockSample) *entry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := pick(&s.queues)
-	if e != nil {
-		s.tally.evicted(e.hash, now)
-		s.drop(c, e)
-	}
-	return e
+	sh.tally.evicted(e.hash, now)
+	c.meter.evictions.Add(1)
+	e.session.release(e.key, e.lease)
 }
 
 // hottestOf returns up to limit entries of a session, those first that eviction would take last.

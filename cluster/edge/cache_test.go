@@ -154,7 +154,7 @@ func TestBounds(t *testing.T) {
 			if rng.IntN(4) == 0 {
 				r.cache.revoke(s, got.Key, got.Lease, r.clock.Now())
 			}
-			if b, n, a := r.cache.bytes.Load(), r.cache.entries.Load(), r.cache.absent.Load(); b > maxBytes || n > maxEntries || a > maxAbsent {
+			if b, n, a := r.cache.room.size(); b > maxBytes || n > maxEntries || a > maxAbsent {
 				t.Fatalf("%d bytes, %d entries, %d absent", b, n, a)
 			}
 			if i%200 == 0 {
@@ -172,14 +172,15 @@ func TestBounds(t *testing.T) {
 				t.Errorf("%+v", h)
 			}
 		})
-		k := &r.cache.kinds
-		if bytes != r.cache.bytes.Load() || entries != r.cache.entries.Load() || absent != r.cache.absent.Load() || bytes != k.small.Load()+k.main.Load()+k.absent.Load() {
-			t.Errorf("cached %d bytes, %d entries, %d absent; accounted %d, %d, %d", bytes, entries, absent, r.cache.bytes.Load(), r.cache.entries.Load(), r.cache.absent.Load())
+		if b, n, a := r.cache.room.size(); bytes != b || entries != n || absent != a || s.held.Load() != n {
+			t.Errorf("cached %d bytes, %d entries, %d absent; accounted %d, %d, %d, and %d for the session", bytes, entries, absent, b, n, a, s.held.Load())
 		}
+		gone := uint64(0)
 		for key, lid := range held {
 			if cached[key] {
 				continue
 			}
+			gone++
 			if o := r.cache.install(s, api.Entry{Key: key, Lease: lid, Exists: true, Version: api.MaxVersion}, r.clock.Now()); o != fenced {
 				t.Errorf("the lease on %q was given up and is installed again: %d", key, o)
 			}
@@ -187,10 +188,49 @@ func TestBounds(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		lost := r.meter.releasesLost.Load()
-		if n := r.meter.evictions.Load(); n == 0 || uint64(len(r.released))+lost != n || lost > n/100 {
-			t.Errorf("%d evicted, %d released, %d lost", n, len(r.released), lost)
+		if n := r.meter.evictions.Load(); n == 0 || uint64(len(r.released)) != n+gone || lost != 0 {
+			t.Errorf("%d evicted, %d refused by the fence, %d released, %d lost", n, gone, len(r.released), lost)
 		}
 	}, func(c *Config) { c.MaxBytes, c.MaxEntries, c.MaxAbsent = maxBytes, maxEntries, maxAbsent })
+}
+
+// TestRoom: however many grants come at once, and however little room there is, whatever fits is installed, and what is
+// accounted for is what is here.
+func TestRoom(t *testing.T) {
+	for _, room := range []int64{1, 2, 7} {
+		e, _ := warmEdge(t, stillClock{}, 0)
+		e.cache.room.maxEntries, e.cache.room.maxAbsent = room, 1
+		g := newGroup(e, "a")
+		s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
+		g.current.Store(s)
+		var lid atomic.Uint64
+		var installing sync.WaitGroup
+		for range 8 {
+			installing.Go(func() {
+				for range 2000 {
+					k, l := api.Key(fmt.Sprint("a/", rand.IntN(30))), api.LeaseID(lid.Add(1))
+					o := e.cache.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Lease: l, Version: api.Version{Epoch: 1, Index: 1}}, stillClock{}.Now())
+					if o == declined {
+						t.Error("a grant found no room")
+						return
+					}
+					if rand.IntN(3) == 0 {
+						e.cache.revoke(s, k, l, stillClock{}.Now())
+					}
+				}
+			})
+		}
+		installing.Wait()
+		var bytes, entries, absent int64
+		e.Audit(func(h Held) {
+			bytes += sizeOf(h.Entry.Key, h.Entry.Value)
+			entries++
+			absent += int64(btoi(!h.Entry.Exists))
+		})
+		if b, n, a := e.cache.room.size(); b != bytes || n != entries || a != absent || n > room || a > 1 || s.held.Load() != n {
+			t.Errorf("cached %d bytes, %d entries, %d absent; accounted %d, %d, %d, and %d for the session", bytes, entries, absent, b, n, a, s.held.Load())
+		}
+	}
 }
 
 // TestTooBig: a value that would take much of the cache is not cached, and its lease is given back.

@@ -54,8 +54,6 @@ type Config struct {
 	GrantAfter int // 0: 3
 	// CoolDown is how long it takes to forget that a lease on a key did not pay, one doubling at a time.
 	CoolDown time.Duration // 0: 10 s
-	// Lazy: sessions are opened at the first read in a group, not for every group of Peers.
-	Lazy bool
 
 	// MaxBytes bounds keys, values and what is kept beside them.
 	MaxBytes int64 // 0: 64 MiB

@@ -16,7 +16,7 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	dropped, groups := e.selfDrop(t)
+	dropped, sessions := e.selfDrop(t)
 	sent := *t
 	if len(dropped) != 0 {
 		sent.Dropped = append(slices.Clone(t.Dropped), dropped...)
@@ -25,21 +25,21 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	res, err := e.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
 		if err != nil || !wrote(t, res, d.Key) {
-			groups[i].release(d) // the write did not clear it
+			sessions[i].release(d.Key, d.Lease) // the write did not clear it
 		}
 	}
 	return res, err
 }
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
-func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, groups []*group) {
+func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, sessions []*session) {
 	var one [1]api.Key // mostly
 	for _, k := range t.WrittenKeysInto(one[:]) {
-		if d, g, held := e.cache.selfDrop(k, e.cfg.Clock); held {
-			dropped, groups = append(dropped, d), append(groups, g)
+		if en := e.cache.selfDrop(k, e.cfg.Clock); en != nil && !en.session.ended() {
+			dropped, sessions = append(dropped, en.session.dropped(k, en.lease)), append(sessions, en.session)
 		}
 	}
-	return dropped, groups
+	return dropped, sessions
 }
 
 // wrote tells whether the branch that ran writes k.

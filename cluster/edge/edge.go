@@ -66,7 +66,7 @@ func New(cfg Config) (*Edge, error) {
 	return e, nil
 }
 
-// Start opens streams to the peers and, unless the Config says Lazy, a session in every group known.
+// Start opens streams to the peers and a session in every group known.
 func (e *Edge) Start() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -103,10 +103,7 @@ func (e *Edge) closeSessions() {
 		if s == nil {
 			continue
 		}
-		closing.Go(func() {
-			// An error changes nothing: the session is not used any more and expires.
-			_ = e.cfg.Lessor.CloseSession(ctx, g.id, s.id, e.cfg.Nonce)
-		})
+		closing.Go(func() { g.close(ctx, s) })
 	}
 	closing.Wait()
 }
@@ -158,12 +155,13 @@ func (e *Edge) Usable(id api.GroupID) bool {
 	return s != nil && s.usable(e.cfg.Clock.Now())
 }
 
-// DedupEpoch is the group's dedup epoch as its leader said less than a term ago; 0 where it did not.
+// DedupEpoch is the newest dedup epoch of the group that a leader of it has said to this node; 0 if none has. It is known
+// whether or not the session in the group may be used.
 func (e *Edge) DedupEpoch(id api.GroupID) uint64 {
-	if !e.Usable(id) {
-		return 0
+	if g := e.lookupGroup(id); g != nil {
+		return g.dedupEpoch.Load()
 	}
-	return e.lookupGroup(id).dedupEpoch.Load()
+	return 0
 }
 
 // errClosed is what reads and writes get after Close.

@@ -22,7 +22,7 @@ type entry struct {
 	freq   atomic.Uint32 // reads since the eviction last looked, at most maxFreq
 	served atomic.Uint32 // reads that this lease served, at most maxServed
 
-	// Guarded by the shard's mutex.
+	// Guarded by the room's mutex. queue is nil once the entry has left the room.
 	prev, next *entry
 	queue      *queue
 }
@@ -40,11 +40,6 @@ func (e *entry) servable(t api.ClockSample) bool { return !e.gone.Load() && e.se
 
 // age is how long before now the entry was last known to be current.
 func (e *entry) age(now api.ClockSample) time.Duration { return e.session.age(now) }
-
-// dropped names the lease as one that was given up.
-func (e *entry) dropped() api.DroppedLease {
-	return api.DroppedLease{Group: e.session.group.id, Session: e.session.id, Key: e.key, Lease: e.lease}
-}
 
 // answer fills out for a read of k, the caller's own copy of the key.
 func (e *entry) answer(k api.Key, out *api.Entry) {

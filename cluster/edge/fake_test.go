@@ -324,6 +324,11 @@ func (r *rig) ownerRelease(_ context.Context, _ api.GroupID, ds []api.DroppedLea
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.released = append(r.released, ds...)
+	for _, d := range ds { // from now on the owner lets the key be written
+		if h, ok := r.AuditKey(d.Key); ok && h.Servable && h.Session == d.Session && h.Entry.Lease <= d.Lease {
+			r.t.Errorf("lease %d on %q is released while lease %d is served", d.Lease, d.Key, h.Entry.Lease)
+		}
+	}
 	return nil
 }
 

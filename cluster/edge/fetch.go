@@ -119,7 +119,7 @@ func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, now
 		return nil, readError(err)
 	}
 	if len(res.Entries) != len(a.at) {
-		return nil, api.Errorf(api.CodeInternal, "read of %d keys was answered with %d entries", len(a.at), len(res.Entries))
+		return nil, mismatch(len(a.at), len(res.Entries))
 	}
 	own := *res // what the Store gave may be shared
 	own.Entries = slices.Clone(res.Entries)
@@ -137,19 +137,17 @@ func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, now
 
 // settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
 func (e *Edge) settle(s *session, owner api.GroupID, en *api.Entry, now api.ClockSample) {
-	if s == nil {
-		return
-	}
-	if en.Lease == 0 || en.Unchanged || owner != s.group.id {
+	switch {
+	case s == nil:
+	case en.Lease == 0:
+		e.cache.refused(en.Key, now)
 		e.meter.grants[refusedGrant].Add(1)
-		hash := e.cache.hasher.hash(en.Key)
-		sh := e.cache.shard(hash)
-		sh.mu.Lock()
-		sh.tally.refused(hash, now)
-		sh.mu.Unlock()
-		return
+	case en.Unchanged || owner != s.group.id: // without its value, or by several owners: of no use here
+		e.cache.decline(s, en.Key, en.Lease, now)
+		e.meter.grants[declined].Add(1)
+	default:
+		e.meter.grants[e.cache.install(s, *en, now)].Add(1)
 	}
-	e.meter.grants[e.cache.install(s, *en, now)].Add(1)
 }
 
 // request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
@@ -255,6 +253,10 @@ func weaker(a, b api.ServedBy) api.ServedBy {
 		return api.ServedByOwner
 	}
 	return api.ServedByLease
+}
+
+func mismatch(keys, entries int) error {
+	return api.Errorf(api.CodeInternal, "read of %d keys was answered with %d entries", keys, entries)
 }
 
 // readError is the error of a read: one that the caller's context ended was not answered, no more.

@@ -17,22 +17,27 @@ type group struct {
 	id   api.GroupID
 
 	current    atomic.Pointer[session]
-	dedupEpoch atomic.Uint64 // as the leader last said
+	dedupEpoch atomic.Uint64 // the newest that a leader has said
 	wake       chan struct{} // capacity 1: a session is wanted now
 
 	mu        sync.Mutex
 	retired   bool
-	released  []api.DroppedLease
-	releasing chan struct{} // capacity 1: released is not empty
+	released  []api.DroppedLease // given up; the group has not confirmed that it knows
+	releasing chan struct{}      // capacity 1: released is not empty
 }
 
 const (
 	rpcTimeout     = 5 * time.Second // of what the background asks of a group
 	openBackoff    = 100 * time.Millisecond
 	maxOpenBackoff = 5 * time.Second
-	// releaseDelay gathers releases; maxReleases bounds those that wait, and beyond it they are left to be revoked.
+	// releaseDelay gathers releases, of which releaseBatch go in one message. maxReleases bounds those that are not
+	// confirmed; the leases beyond it are left to be revoked, or to reconcile.
 	releaseDelay = 100 * time.Millisecond
-	maxReleases  = 1024
+	releaseBatch = 1024
+	maxReleases  = 8 * releaseBatch
+	// maxStray is how many more leases a group may count for a session than are held here. Grants on their way and releases
+	// not confirmed are fewer; what a session may hold at all is more.
+	maxStray = 2 * maxReleases
 	// revalidateBatch keys are read again at once.
 	revalidateBatch = 128
 )
@@ -47,6 +52,14 @@ func (g *group) live() *session {
 		return s
 	}
 	return nil
+}
+
+// heard notes a dedup epoch of the group that a leader of it has said. It is a fact about the group, whatever becomes of the
+// session with which it came. Answers may overtake each other; epochs only rise.
+func (g *group) heard(epoch uint64) {
+	for old := g.dedupEpoch.Load(); epoch > old && !g.dedupEpoch.CompareAndSwap(old, epoch); {
+		old = g.dedupEpoch.Load()
+	}
 }
 
 // wakeUp makes the group try at once to open a session, if it has none.
@@ -122,7 +135,7 @@ func (g *group) open(ctx context.Context) *session {
 	if g.retired {
 		return nil
 	}
-	g.dedupEpoch.Store(grant.DedupEpoch)
+	g.heard(grant.DedupEpoch)
 	g.current.Store(s)
 	g.edge.meter.sessions[sessionOpened].Add(1)
 	return s
@@ -161,15 +174,16 @@ func (g *group) revalidateSome(ctx context.Context, entries []*entry, s *session
 	return err
 }
 
-// release tells the group, soon and if it can, that a lease was given up. It never blocks.
-func (g *group) release(d api.DroppedLease) {
-	if s := g.live(); s == nil || s.id != d.Session {
+// release has the group told that a lease was given up, which the caller has done. It never blocks.
+func (s *session) release(k api.Key, lid api.LeaseID) {
+	g := s.group
+	if g.live() != s {
 		return // the lease has gone with its session
 	}
 	g.mu.Lock()
 	full := len(g.released) >= maxReleases
 	if !full {
-		g.released = append(g.released, d)
+		g.released = append(g.released, s.dropped(k, lid))
 	}
 	g.mu.Unlock()
 	if full {
@@ -179,42 +193,71 @@ func (g *group) release(d api.DroppedLease) {
 	signal(g.releasing)
 }
 
-// release gives the lease of an entry back that is already dropped.
-func (s *session) release(e *entry) {
-	s.group.release(e.dropped())
-}
-
-// releaseAll sends releases in batches until the edge closes.
+// releaseAll sends releases in batches until the edge closes. Those that the group has not confirmed are sent again.
 func (g *group) releaseAll() {
 	ctx := g.edge.ctx
+	delay := releaseDelay
 	for {
 		select {
 		case <-g.releasing:
 		case <-ctx.Done():
 			return
 		}
-		gather := time.NewTimer(releaseDelay)
+		gather := time.NewTimer(delay)
 		select {
 		case <-gather.C:
 		case <-ctx.Done():
 			gather.Stop()
 			return
 		}
-		g.mu.Lock()
-		ds := g.released
-		g.released = nil
-		g.mu.Unlock()
-		g.sendReleases(ctx, ds)
+		more, err := g.sendReleases(ctx)
+		if delay = releaseDelay; err != nil {
+			delay = g.edge.cfg.jitter(maxOpenBackoff)
+		}
+		if more {
+			signal(g.releasing)
+		}
 	}
 }
 
-func (g *group) sendReleases(ctx context.Context, ds []api.DroppedLease) {
+// sendReleases sends the oldest releases and forgets them once the group has confirmed them; it reports whether there are
+// more. A release that comes late or twice is harmless: it ends no lease above the one that it names.
+func (g *group) sendReleases(ctx context.Context) (more bool, err error) {
+	s := g.live()
+	g.mu.Lock()
+	g.released = slices.DeleteFunc(g.released, func(d api.DroppedLease) bool { return s == nil || d.Session != s.id })
+	batch := slices.Clone(g.released[:min(len(g.released), releaseBatch)])
+	g.mu.Unlock()
+	if len(batch) == 0 {
+		return false, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
-	// What fails stays with the owner as a lease that nobody uses, until a revocation finds it gone.
-	if err := g.edge.cfg.Lessor.Release(ctx, g.id, ds); err != nil {
-		g.edge.meter.releasesLost.Add(uint64(len(ds)))
+	if err := g.edge.cfg.Lessor.Release(ctx, g.id, batch); err != nil {
+		return true, err
+	}
+	g.edge.meter.releases.Add(uint64(len(batch)))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.released = slices.Delete(g.released, 0, len(batch)) // others only append
+	return len(g.released) > 0, nil
+}
+
+// reconcile replaces a session for which its group counts many more leases than are held here. Such leases come from
+// grants whose answers were lost on the way and from releases that found the queue full. They would fill the session up to
+// its limit, and it would get no new ones.
+func (g *group) reconcile(s *session, counted int, now api.ClockSample) {
+	if int64(counted) <= s.held.Load()+maxStray || !s.end(now) {
 		return
 	}
-	g.edge.meter.releases.Add(uint64(len(ds)))
+	g.edge.meter.sessions[sessionReplaced].Add(1)
+	g.wakeUp()
+	g.edge.running.Go(func() { g.close(g.edge.ctx, s) })
+}
+
+// close closes an ended session at its group. An error changes nothing: the session is not used any more and expires.
+func (g *group) close(ctx context.Context, s *session) {
+	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
+	defer cancel()
+	_ = g.edge.cfg.Lessor.CloseSession(ctx, g.id, s.id, g.edge.cfg.Nonce)
 }

@@ -23,7 +23,7 @@ func (e *Edge) maintain() {
 	}
 }
 
-// followPeers holds a stream to every server there is now, and a session in every group unless they are opened lazily.
+// followPeers holds a stream to every server there is now, and a session in every group.
 func (e *Edge) followPeers() {
 	now := e.cfg.Peers()
 	there := make(map[api.NodeID]bool, len(now))
@@ -31,9 +31,7 @@ func (e *Edge) followPeers() {
 		there[pg.Node] = true
 		e.follow(pg)
 		for _, id := range pg.Groups {
-			if !e.cfg.Lazy {
-				e.meet(id)
-			}
+			e.meet(id)
 		}
 	}
 	e.mu.Lock()

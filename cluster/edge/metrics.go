@@ -17,7 +17,7 @@ type meter struct {
 	releases, releasesLost atomic.Uint64
 	acksLost, keepAlives   atomic.Uint64
 	grants                 [refusedGrant + 1]atomic.Uint64
-	sessions               [sessionLapsed + 1]atomic.Uint64
+	sessions               [sessionReplaced + 1]atomic.Uint64
 	streams                atomic.Int64
 	answer                 func(seconds float64, values ...string)
 
@@ -43,6 +43,7 @@ const (
 	sessionExtended
 	sessionDead
 	sessionLapsed
+	sessionReplaced
 )
 
 // flow is a counter's sum and what of it was handed over.
@@ -68,14 +69,14 @@ func newMeter(e *Edge) *meter {
 		m.flow(grants, m.grants[o].Load, name)
 	}
 	sessions := x.Counter("edgehold_edge_session_events_total", "What happened to sessions.", "event")
-	for ev, name := range [...]string{sessionOpened: "opened", sessionRefused: "refused", sessionExtended: "extended", sessionDead: "dead", sessionLapsed: "lapsed"} {
+	for ev, name := range [...]string{sessionOpened: "opened", sessionRefused: "refused", sessionExtended: "extended", sessionDead: "dead", sessionLapsed: "lapsed", sessionReplaced: "replaced"} {
 		m.flow(sessions, m.sessions[ev].Load, name)
 	}
 	one := func(name, help string, sum func() uint64) { m.flow(x.Counter(name, help), sum) }
 	one("edgehold_edge_revocations_total", "Leases revoked by their owners.", m.revocations.Load)
 	one("edgehold_edge_evictions_total", "Leases given up to make room.", m.evictions.Load)
 	one("edgehold_edge_releases_total", "Leases given back to their owners.", m.releases.Load)
-	one("edgehold_edge_releases_lost_total", "Leases given up without their owner hearing of it.", m.releasesLost.Load)
+	one("edgehold_edge_releases_lost_total", "Leases given up of which the owner is not told: too many releases wait.", m.releasesLost.Load)
 	one("edgehold_edge_acks_lost_total", "Acknowledgements that found the queue full.", m.acksLost.Load)
 	one("edgehold_edge_keepalives_total", "Keep-alives sent.", m.keepAlives.Load)
 	m.answer = x.Histogram("edgehold_edge_keepalive_seconds", "Time from sending a keep-alive to its answer.")
@@ -85,9 +86,9 @@ func newMeter(e *Edge) *meter {
 
 func (m *meter) gauges(e *Edge) {
 	x := e.cfg.Metrics
-	x.Gauge("edgehold_edge_cache_bytes", "Bytes cached, with what is kept beside them.", func() float64 { return float64(e.cache.bytes.Load()) })
-	x.Gauge("edgehold_edge_cache_entries", "Keys cached.", func() float64 { return float64(e.cache.entries.Load()) })
-	x.Gauge("edgehold_edge_cache_absent_entries", "Keys cached as absent.", func() float64 { return float64(e.cache.absent.Load()) })
+	x.Gauge("edgehold_edge_cache_bytes", "Bytes cached, with what is kept beside them.", func() float64 { n, _, _ := e.cache.room.size(); return float64(n) })
+	x.Gauge("edgehold_edge_cache_entries", "Keys cached.", func() float64 { _, n, _ := e.cache.room.size(); return float64(n) })
+	x.Gauge("edgehold_edge_cache_absent_entries", "Keys cached as absent.", func() float64 { _, _, n := e.cache.room.size(); return float64(n) })
 	x.Gauge("edgehold_edge_streams", "Lease streams open.", func() float64 { return float64(m.streams.Load()) })
 	x.Gauge("edgehold_edge_sessions", "Sessions open.", func() float64 { n, _ := e.countSessions(); return float64(n) })
 	x.Gauge("edgehold_edge_sessions_usable", "Sessions whose term is running.", func() float64 { _, n := e.countSessions(); return float64(n) })

@@ -182,6 +182,7 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 		if g == nil {
 			continue
 		}
+		g.heard(st.DedupEpoch)
 		s := g.live()
 		if s == nil || s.id != st.Session {
 			continue
@@ -195,10 +196,10 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 			continue // not an answer to anything that was said of this session
 		}
 		if st.Extended {
-			g.dedupEpoch.Store(st.DedupEpoch)
 			s.extend(k.at)
 			e.meter.sessions[sessionExtended].Add(1)
 			e.meter.answered(now.HolderElapsed(k.at))
+			g.reconcile(s, st.Leases, now)
 		}
 	}
 }

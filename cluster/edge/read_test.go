@@ -388,10 +388,6 @@ func TestDo(t *testing.T) {
 		if _, ok := r.AuditKey("a/k"); ok || !r.servable("a/other") {
 			t.Error("cached: what was written, or not what was only read")
 		}
-		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: 1}}
-		if o := r.cache.install(s, late, r.clock.Now()); o != fenced {
-			t.Errorf("a grant of the dropped lease: %d", o)
-		}
 		if v, by := r.get("a/k"); v != "v2" || by != api.ServedByOwner {
 			t.Errorf("%q by %v", v, by)
 		}
@@ -399,6 +395,10 @@ func TestDo(t *testing.T) {
 		synctest.Wait()
 		if len(r.released) != 0 {
 			t.Errorf("released %+v, which the write cleared", r.released)
+		}
+		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: 1}}
+		if o := r.cache.install(s, late, r.clock.Now()); o != fenced {
+			t.Errorf("a grant of the dropped lease: %d", o)
 		}
 	})
 }

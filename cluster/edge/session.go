@@ -15,7 +15,8 @@ type session struct {
 	// fence of a single key is forgotten.
 	floor  atomic.Uint64
 	window atomic.Pointer[window]
-	lapsed atomic.Bool // as last seen by the maintenance loop, for the metric of lapses
+	held   atomic.Int64 // entries in the cache
+	lapsed atomic.Bool  // as last seen by the maintenance loop, for the metric of lapses
 }
 
 // window says when a session may be used: while less than term has passed since from, and never when it is dead. A
@@ -31,6 +32,11 @@ func newSession(g *group, id api.SessionID, sent api.ClockSample, term time.Dura
 	s := &session{group: g, id: id}
 	s.window.Store(&window{from: sent, term: term})
 	return s
+}
+
+// dropped names a lease that was given up.
+func (s *session) dropped(k api.Key, lid api.LeaseID) api.DroppedLease {
+	return api.DroppedLease{Group: s.group.id, Session: s.id, Key: k, Lease: lid}
 }
 
 // usable tells whether leases of the session may be used at t.

@@ -67,7 +67,7 @@ func TestStore(t *testing.T) {
 			e, _ := warmEdge(t, stillClock{}, 0)
 			m := &lessorInMemory{Memory: storetest.NewMemory(), edge: e, leases: map[api.Key]api.LeaseID{}}
 			e.cfg.Store, e.cfg.Lister = m, m
-			e.cache.maxEntries = room
+			e.cache.room.maxEntries = room
 			for i := range e.cache.shards {
 				e.cache.shards[i].tally = newTally(100, 1, 0)
 			}

@@ -133,27 +133,6 @@ func TestOpeningFails(t *testing.T) {
 	})
 }
 
-// TestLazy: a session is opened at the first read in its group.
-func TestLazy(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		time.Sleep(3 * beat)
-		synctest.Wait()
-		if len(r.opened) != 0 {
-			t.Fatal("a session was opened before any read")
-		}
-		r.get("a/k")
-		synctest.Wait()
-		if len(r.opened) != 1 {
-			t.Fatal("the first read opened no session")
-		}
-		r.get("a/k")
-		r.get("a/k")
-		if !r.servable("a/k") {
-			t.Error("not leased after the third read")
-		}
-	}, func(c *Config) { c.Lazy = true })
-}
-
 // TestClose: after Close nothing is served, sessions are closed at their groups, and a group that does not answer does
 // not hold it up for long.
 func TestClose(t *testing.T) {
@@ -161,7 +140,7 @@ func TestClose(t *testing.T) {
 		r := newRig(t)
 		r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b"}}}
 		r.lessor.close = func(ctx context.Context, g api.GroupID, s api.SessionID, n api.Nonce) error {
-			if r.GetLeased([]api.Key{"a/k"}, make([]api.Entry, 1)) != 0 || r.servable("a/k") || n != testNonce {
+			if r.servable("a/k") || n != testNonce {
 				t.Error("a session was closed while its leases were in use")
 			}
 			if g == "b" {

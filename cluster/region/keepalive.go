@@ -27,6 +27,9 @@ func (r *Region) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionK
 		return status, false
 	}
 	status.DedupEpoch = r.cfg.Machine.Meta().DedupEpoch
+	if counted, ok := r.cfg.Machine.Session(s.Session); ok {
+		status.Leases = counted.Leases
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.lead != l {

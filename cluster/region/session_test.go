@@ -144,6 +144,38 @@ func TestUnknownSessionIsDead(t *testing.T) {
 	})
 }
 
+// TestStatusCountsLeases: the answer to a keep-alive says how many leases the group holds for the session.
+func TestStatusCountsLeases(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e, other := l.node("a"), l.edge("e"), l.edge("other")
+		defer e.close()
+		defer other.close()
+		other.lease(a, "k1")
+		counts := func(want int) {
+			t.Helper()
+			if s, ok := e.keepAlive(a); !ok || !s.Extended || s.Leases != want {
+				t.Errorf("answered %+v, %v; want %d leases", s, ok, want)
+			}
+		}
+		counts(0)
+		e.lease(a, "k1", "k2")
+		counts(2)
+		x, err := e.fetch(a, "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts(2) // a newer lease replaces the one before
+
+		for _, lid := range []api.LeaseID{x.Lease - 1, x.Lease, x.Lease} { // late, in time, and once more
+			d := api.DroppedLease{Session: e.sid, Key: "k1", Lease: lid}
+			if err := a.region.Release(context.Background(), "g.1", []api.DroppedLease{d}); err != nil {
+				t.Fatal(err)
+			}
+			counts(map[bool]int{true: 2, false: 1}[lid < x.Lease])
+		}
+	})
+}
+
 // TestCoolDown: a lease is granted to whoever asks for one, except for a while after a write of the key, in whatever way
 // it was written; the other keys of the read get theirs.
 func TestCoolDown(t *testing.T) {

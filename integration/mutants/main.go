@@ -39,6 +39,8 @@ var mutants = []struct {
 	checks []check
 }{
 	{"fence", []check{{"./cluster/edge", "."}, {"./integration", scripts}}},
+	{"decline-drops", []check{{"./cluster/edge", "."}}},
+	{"release-applied", []check{{"./cluster/edge", "^TestNoStaleReads$"}}},
 	{"grant-at-apply", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},

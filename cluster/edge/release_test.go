@@ -1,0 +1,208 @@
+package edge
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// evictMany leases keys in a cache that is too small for them, so that most are given up again.
+func (r *rig) evictMany(from, to int) {
+	for i := from; i < to; i++ {
+		k := api.Key(fmt.Sprint("a/k", i))
+		r.put(k, "v")
+		r.lease(k)
+	}
+}
+
+// confirmed counts the leases of which the owner knows that they were given up.
+func (r *rig) confirmed() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := map[api.DroppedLease]bool{}
+	for _, d := range r.released {
+		seen[d] = true
+	}
+	return len(seen)
+}
+
+// TestReleasesAreConfirmed: a release that was lost, or whose answer was, is sent again until the owner has confirmed it,
+// not more often than the pause allows, and not after the session has ended: its leases have gone with it.
+func TestReleasesAreConfirmed(t *testing.T) {
+	const keys, room = 400, 50
+	small := func(c *Config) { c.MaxEntries = room }
+	for name, fails := range map[string]func(r *rig, g api.GroupID, ds []api.DroppedLease) error{
+		"the message is lost": func(*rig, api.GroupID, []api.DroppedLease) error { return &api.Error{Code: api.CodeUnavailable} },
+		"the answer is lost": func(r *rig, g api.GroupID, ds []api.DroppedLease) error {
+			_ = r.ownerRelease(context.Background(), g, ds)
+			return &api.Error{Code: api.CodeAmbiguous}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				var sent atomic.Int64
+				r.change(func() {
+					r.lessor.release = func(_ context.Context, g api.GroupID, ds []api.DroppedLease) error {
+						sent.Add(1)
+						return fails(r, g, ds)
+					}
+				})
+				r.evictMany(0, keys)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if n := sent.Load(); n < 10 || n > 30 {
+					t.Errorf("%d messages in a minute", n)
+				}
+				r.change(func() { r.lessor.release = r.ownerRelease })
+				r.evictMany(keys, keys+10) // what comes later waits behind them and is sent too
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if n := r.confirmed(); n != keys+10-room {
+					t.Errorf("the owner knows of %d leases that were given up, of %d", n, keys+10-room)
+				}
+				if n := r.meter.releasesLost.Load(); n != 0 {
+					t.Errorf("%d releases are lost", n)
+				}
+			}, small)
+		})
+	}
+	t.Run("the session ends", func(t *testing.T) {
+		bubble(t, func(t *testing.T, r *rig) {
+			r.change(func() {
+				r.lessor.release = func(context.Context, api.GroupID, []api.DroppedLease) error {
+					return &api.Error{Code: api.CodeUnavailable}
+				}
+			})
+			r.evictMany(0, keys)
+			r.change(func() { clear(r.sid) })
+			time.Sleep(2 * beat) // in which a keep-alive says so
+			r.change(func() { r.lessor.release = r.ownerRelease })
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			for _, d := range r.released {
+				if d.Session != r.session("a") {
+					t.Fatalf("released %+v of an ended session", d)
+				}
+			}
+		}, small)
+	})
+}
+
+// TestReleasesAreBounded: while the owner takes none, a bounded number waits; the others are counted as lost.
+func TestReleasesAreBounded(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.change(func() {
+			r.lessor.release = func(context.Context, api.GroupID, []api.DroppedLease) error {
+				return &api.Error{Code: api.CodeUnavailable}
+			}
+		})
+		s := r.lookupGroup("a").live()
+		for i := range maxReleases + 1000 {
+			s.release("a/k", api.LeaseID(i+1))
+		}
+		if n := r.meter.releasesLost.Load(); n != 1000 {
+			t.Errorf("%d releases are lost", n)
+		}
+		var most atomic.Int64
+		r.change(func() {
+			r.lessor.release = func(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+				most.Store(max(most.Load(), int64(len(ds))))
+				return r.ownerRelease(ctx, g, ds)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n := r.confirmed(); n != maxReleases || most.Load() > releaseBatch {
+			t.Errorf("%d released in batches of up to %d", n, most.Load())
+		}
+	})
+}
+
+// TestStrayLeases: a session for which the owner counts many more leases than are held here is replaced, once, and what
+// was cached is leased again under the new one. A few more are normal: grants and releases are on their way.
+func TestStrayLeases(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		strays := map[api.SessionID]int{r.session("a"): maxStray}
+		r.change(func() {
+			r.answer = func(f *fakeStream, k *api.KeepAlive) {
+				var ss []api.SessionStatus
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				for _, s := range k.Sessions {
+					held := int(r.lookupGroup(s.Group).live().held.Load())
+					ss = append(ss, api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true, Leases: held + strays[s.Session]})
+				}
+				f.down <- api.LeaseEvent{Statuses: ss}
+			}
+		})
+		r.put("a/k", "v")
+		r.lease("a/k")
+		first := r.session("a")
+		time.Sleep(10 * beat)
+		synctest.Wait()
+		if r.session("a") != first || !r.servable("a/k") {
+			t.Fatal("a session was replaced for a few leases that are on their way")
+		}
+		r.change(func() { strays[first]++ })
+		time.Sleep(10 * beat)
+		synctest.Wait()
+		if len(r.closed) != 1 || r.closed[0] != first || len(r.opened) != 2 || !r.servable("a/k") {
+			t.Errorf("closed %v, opened %d sessions, servable %v", r.closed, len(r.opened), r.servable("a/k"))
+		}
+		if n := r.meter.sessions[sessionReplaced].Load(); n != 1 {
+			t.Errorf("%d sessions were replaced", n)
+		}
+	})
+}
+
+// TestDedupEpochIsKnown: the epoch of a group is known from the opening of a session on, rises with every answer of a leader,
+// whether it renews the session, refuses to or says that it is dead, and is never forgotten or lowered.
+func TestDedupEpochIsKnown(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		answer := func(says api.SessionStatus) {
+			r.change(func() {
+				r.answer = func(f *fakeStream, k *api.KeepAlive) {
+					for _, s := range k.Sessions {
+						st := says
+						st.Group, st.Session, st.Seq = s.Group, s.Session, k.Seq
+						f.down <- api.LeaseEvent{Statuses: []api.SessionStatus{st}}
+					}
+				}
+			})
+			time.Sleep(2 * term)
+			synctest.Wait()
+		}
+		r.change(func() {
+			r.lessor.open = func(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+				g, err := r.ownerOpen(ctx, o)
+				g.DedupEpoch = 5
+				return g, err
+			}
+		})
+		for i, c := range []struct {
+			says api.SessionStatus
+			want uint64
+		}{
+			{api.SessionStatus{DedupEpoch: 7, Extended: true}, 7},
+			{api.SessionStatus{DedupEpoch: 8}, 8},             // not renewed: suspect, or the clock runs wrong
+			{api.SessionStatus{DedupEpoch: 6}, 8},             // overtaken
+			{api.SessionStatus{DedupEpoch: 9, Dead: true}, 9}, // the sessions that are opened then bring 5
+		} {
+			answer(c.says)
+			if got := r.DedupEpoch("a"); got != c.want {
+				t.Errorf("answer %d: the epoch is %d, want %d", i, got, c.want)
+			}
+		}
+		r.change(func() { r.answer = silent })
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := r.DedupEpoch("a"); got != 9 || r.DedupEpoch("unknown") != 0 {
+			t.Errorf("after an hour of silence the epoch is %d", got)
+		}
+	})
+}
