@@ -81,7 +81,10 @@ func (e *Edge) Start() {
 // groups that do not answer (their leases end by expiry), and returns when everything started here has ended. Later
 // reads and writes get CodeUnavailable.
 func (e *Edge) Close() error {
-	if e.closed.Swap(true) {
+	e.mu.Lock()
+	again := e.closed.Swap(true)
+	e.mu.Unlock()
+	if again {
 		e.running.Wait()
 		return nil
 	}
@@ -90,6 +93,17 @@ func (e *Edge) Close() error {
 	e.running.Wait()
 	e.meter.flush()
 	return nil
+}
+
+// goAhead runs f in a goroutine for which Close waits; false: the edge has closed, and f does not run.
+func (e *Edge) goAhead(f func()) bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed.Load() {
+		return false
+	}
+	e.running.Go(f)
+	return true
 }
 
 // closeSessions ends every session here first, and only then tells the groups.

@@ -23,9 +23,9 @@ func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, no
 	asks := e.plan(r, found, now, out)
 	var others sync.WaitGroup
 	for _, a := range asks[1:] {
-		others.Go(func() { e.carryOut(ctx, r, found, now, a) })
+		others.Go(func() { e.carryOut(ctx, r, found, a) })
 	}
-	e.carryOut(ctx, r, found, now, asks[0])
+	e.carryOut(ctx, r, found, asks[0])
 	others.Wait()
 	first := got.leased+got.stale == 0
 	for _, a := range asks {
@@ -93,18 +93,18 @@ func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
 }
 
 // carryOut sets the ask's result or error.
-func (e *Edge) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) {
+func (e *Edge) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) {
 	defer e.cfg.Faults.Catch("read", &a.err)
 	if a.session != nil && len(a.at) == 1 {
-		a.res, a.err = e.share(ctx, r, found, now, a)
+		a.res, a.err = e.share(ctx, r.Keys[a.at[0]], found[a.at[0]], a.session)
 	} else {
-		a.res, a.err = e.send(ctx, r, found, now, a)
+		a.res, a.err = e.send(ctx, r, found, a)
 	}
 }
 
 // send reads from the Store behind, and installs what was granted. In its result every value is there that the caller
 // does not know; Lease is not set.
-func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) (*api.ReadResult, error) {
+func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) (*api.ReadResult, error) {
 	wished := a.session != nil // then the whole value is needed: it will be cached, and others may share it
 	res, err := e.cfg.Store.Read(ctx, request(r, found, a, !wished))
 	if wished && (errors.Is(err, api.CodeSessionDead) || errors.Is(err, api.CodeWrongGroup)) {
@@ -121,6 +121,7 @@ func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, now
 	if len(res.Entries) != len(a.at) {
 		return nil, mismatch(len(a.at), len(res.Entries))
 	}
+	now := e.cfg.Clock.Now()
 	own := *res // what the Store gave may be shared
 	own.Entries = slices.Clone(res.Entries)
 	for j, i := range a.at {

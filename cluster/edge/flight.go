@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"strings"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -12,14 +13,16 @@ type flights struct {
 	last  uint64
 }
 
-// flight is one such read. Its result is set before done is closed.
+// flight is one such read. It is carried out for all who wait for it and by itself: it ends when it has its answer, or when
+// the last of them has given up. Its result is set before done is closed.
 type flight struct {
 	number uint64
 	done   chan struct{}
 	res    *api.ReadResult
 	err    error
-	// deserted: the reader that flew it gave up, which says nothing to others.
-	deserted bool
+
+	waiting int // callers; guarded by the shard's mutex
+	cancel  context.CancelFunc
 }
 
 func newFlights() flights { return flights{byKey: make(map[api.Key]*flight)} }
@@ -27,51 +30,77 @@ func newFlights() flights { return flights{byKey: make(map[api.Key]*flight)} }
 // share reads one key with a wish, together with other readers of it. A flight may answer only readers that arrived
 // before it was sent: the state it returns may be from any moment since. So a reader that finds a flight on its way
 // waits for it, because the lease that it brings will most often answer; if not, it shares the next flight, which starts
-// after it arrived, or flies it.
-func (e *Edge) share(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask) (*api.ReadResult, error) {
-	key := r.Keys[a.at[0]]
-	hash := e.cache.hasher.hash(key)
+// after it arrived, or starts it.
+func (e *Edge) share(ctx context.Context, k api.Key, found *entry, s *session) (*api.ReadResult, error) {
+	hash := e.cache.hasher.hash(k)
 	sh := e.cache.shard(hash)
 	sh.mu.Lock()
 	arrived := sh.flights.last
 	for {
-		f := sh.flights.byKey[key]
+		f := sh.flights.byKey[k]
 		if f == nil {
-			return e.fly(ctx, r, found, now, a, sh)
+			f = e.takeOff(sh, k, found, s)
 		}
+		f.waiting++
 		sh.mu.Unlock()
 		select {
 		case <-f.done:
 		case <-ctx.Done():
+			sh.leave(k, f)
 			return nil, readError(ctx.Err())
 		}
-		if f.number > arrived && !f.deserted {
+		if f.number > arrived {
 			return f.res, f.err
 		}
-		if res := e.getOne(hash, key); res != nil {
+		if res := e.getOne(hash, k); res != nil {
 			return res, nil
 		}
 		sh.mu.Lock()
 	}
 }
 
-// fly sends the read and lets others share it. It is called with the shard's mutex held, and releases it.
-func (e *Edge) fly(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, a *ask, sh *shard) (*api.ReadResult, error) {
-	key := r.Keys[a.at[0]]
+// takeOff starts a flight. The caller holds the shard's mutex and waits for the flight.
+func (e *Edge) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight {
+	k = api.Key(strings.Clone(string(k))) // the flight may outlive the request
+	ctx, cancel := context.WithTimeout(e.ctx, api.MaxTimeout)
 	sh.flights.last++
-	f := &flight{number: sh.flights.last, done: make(chan struct{})}
-	sh.flights.byKey[key] = f
-	sh.mu.Unlock()
-	f.deserted = true // also where the Store panics
-	defer func() {
+	f := &flight{number: sh.flights.last, done: make(chan struct{}), cancel: cancel}
+	land := func() {
+		cancel()
 		sh.mu.Lock()
-		delete(sh.flights.byKey, key)
+		if sh.flights.byKey[k] == f {
+			delete(sh.flights.byKey, k)
+		}
 		sh.mu.Unlock()
 		close(f.done)
-	}()
-	f.res, f.err = e.send(ctx, r, found, now, a)
-	f.deserted = f.err != nil && ctx.Err() != nil
-	return f.res, f.err
+	}
+	fly := func() {
+		defer land()
+		defer e.cfg.Faults.Catch("read", &f.err)
+		f.res, f.err = e.send(ctx, &api.ReadRequest{Keys: []api.Key{k}}, []*entry{found}, &ask{session: s, at: []int{0}})
+	}
+	sh.flights.byKey[k] = f
+	if !e.goAhead(fly) {
+		f.err = errClosed("read")
+		delete(sh.flights.byKey, k)
+		cancel()
+		close(f.done)
+	}
+	return f
+}
+
+// leave takes note that a caller does not wait for the flight any more. The last one ends it; readers that come later do
+// not find it.
+func (s *shard) leave(k api.Key, f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.waiting--; f.waiting > 0 {
+		return
+	}
+	if s.flights.byKey[k] == f {
+		delete(s.flights.byKey, k)
+	}
+	f.cancel()
 }
 
 // getOne serves a key by its lease, or returns nil.

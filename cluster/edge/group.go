@@ -170,7 +170,7 @@ func (g *group) revalidateSome(ctx context.Context, entries []*entry, s *session
 	for i, en := range entries {
 		r.Keys[i], a.at[i] = en.key, i
 	}
-	_, err := g.edge.send(ctx, r, entries, g.edge.cfg.Clock.Now(), a)
+	_, err := g.edge.send(ctx, r, entries, a)
 	return err
 }
 

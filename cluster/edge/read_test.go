@@ -330,32 +330,99 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestDesertedFlight: a flight whose reader gave up is flown by another.
-func TestDesertedFlight(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.put("a/k", "v")
-		r.get("a/k")
-		r.get("a/k")
-		asked, letGo := r.held()
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{}, 5)
-		go func() {
-			_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"a/k"}})
-			if !errors.Is(err, api.CodeUnavailable) {
-				t.Error(err)
-			}
-			done <- struct{}{}
-		}()
-		<-asked
-		for range 4 {
-			go func() { r.get("a/k"); done <- struct{}{} }()
+// TestFlightIsNobodysOwn: a flight that several readers wait for is not ended, hastened or kept by any one of them: a reader
+// that gives up leaves it to the others, and the last one ends it.
+func TestFlightIsNobodysOwn(t *testing.T) {
+	type flown struct {
+		ctx   context.Context
+		letGo chan struct{}
+	}
+	run := func(name string, test func(t *testing.T, r *rig, start func(patience time.Duration) chan error, flown chan flown)) {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.put("a/k", "v")
+				r.get("a/k")
+				r.get("a/k") // the next read asks for a lease
+				flights := make(chan flown, 10)
+				r.change(func() {
+					r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+						f := flown{ctx, make(chan struct{})}
+						flights <- f
+						select {
+						case <-f.letGo:
+							return r.ownerRead(ctx, q)
+						case <-ctx.Done():
+							return nil, ctx.Err()
+						}
+					}
+				})
+				start := func(patience time.Duration) chan error {
+					done := make(chan error, 1)
+					go func() {
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						defer cancel()
+						_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"a/k"}})
+						done <- err
+					}()
+					synctest.Wait()
+					return done
+				}
+				test(t, r, start, flights)
+			})
+		})
+	}
+	run("the first gives up", func(t *testing.T, r *rig, start func(time.Duration) chan error, flights chan flown) {
+		hasty, patient := start(time.Second), start(time.Minute)
+		f := <-flights
+		if until, ok := f.ctx.Deadline(); ok && time.Until(until) < time.Minute {
+			t.Errorf("the flight has %v, less than one of its readers", time.Until(until))
+		}
+		if err := <-hasty; !errors.Is(err, api.CodeUnavailable) {
+			t.Errorf("the hasty reader: %v", err)
 		}
 		synctest.Wait()
-		cancel()
-		<-asked
-		close(letGo)
-		for range 5 {
-			<-done
+		if f.ctx.Err() != nil {
+			t.Fatal("the flight ended with its first reader")
+		}
+		close(f.letGo)
+		if err := <-patient; err != nil || len(flights) != 0 || !r.servable("a/k") {
+			t.Errorf("the patient reader: %v after %d more flights", err, len(flights))
+		}
+	})
+	run("all give up", func(t *testing.T, r *rig, start func(time.Duration) chan error, flights chan flown) {
+		one, two := start(time.Second), start(2*time.Second)
+		f := <-flights
+		<-one
+		<-two
+		synctest.Wait()
+		if f.ctx.Err() == nil {
+			t.Error("the flight goes on for nobody")
+		}
+		three := start(time.Minute)
+		close((<-flights).letGo)
+		if err := <-three; err != nil {
+			t.Errorf("a reader after them: %v", err)
+		}
+	})
+	run("the edge closes", func(t *testing.T, r *rig, start func(time.Duration) chan error, flights chan flown) {
+		one := start(time.Minute)
+		<-flights
+		began := time.Now()
+		r.Close()
+		if err := <-one; !errors.Is(err, api.CodeUnavailable) || time.Since(began) > 2*time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+	run("the store panics", func(t *testing.T, r *rig, start func(time.Duration) chan error, flights chan flown) {
+		r.change(func() {
+			r.store.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { panic("a fault") }
+		})
+		if err := <-start(time.Minute); !errors.Is(err, api.CodeInternal) {
+			t.Errorf("%v", err)
+		}
+		r.unhold()
+		if _, by := r.get("a/k"); by != api.ServedByOwner {
+			t.Errorf("the next read is served by %v", by)
 		}
 	})
 }
