@@ -57,7 +57,13 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	if err != nil || !r.Snapshot || out.Snapshot {
 		return err
 	}
-	if e.snapshot(r, out) { // what was fetched may have come with leases
+	return e.makeSnapshot(ctx, r, out)
+}
+
+// makeSnapshot turns out, whose entries were current at different instants, into a snapshot: by leases, if what was
+// fetched has come with them; else by a second round, if it finds nothing changed; else as the Store behind can.
+func (e *Edge) makeSnapshot(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	if e.leasedAtOnce(r, out) {
 		return nil
 	}
 	if same, err := e.readAgain(ctx, r, out); same || err != nil {
@@ -66,7 +72,28 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	return e.pass(ctx, r, out)
 }
 
-// readAgain reads all keys once more, from their owners: where nothing has changed, all were current when the first round
+// leasedAtOnce answers the whole read by leases, judged at one clock sample. If it cannot, out stays as it is.
+func (e *Edge) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
+	found := make([]*entry, len(r.Keys))
+	e.lookup(r.Keys, found)
+	now := e.cfg.Clock.Now()
+	for _, en := range found {
+		if en == nil || !en.servable(now) {
+			return false
+		}
+	}
+	out.ServedBy, out.Snapshot, out.Timing.Mode = api.ServedByLease, true, modeLeases
+	for i, en := range found {
+		en.touch()
+		en.answer(r.Keys[i], &out.Entries[i])
+		leaveOutKnown(r, i, &out.Entries[i])
+		out.Group = commonGroup(out.Group, en.session.group.id, i == 0)
+	}
+	e.meter.served(tallied{leased: len(found)})
+	return true
+}
+
+// readAgain reads all keys once more, from their owners: if nothing has changed, all were current when the first round
 // had ended and this one had not begun.
 func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) (same bool, err error) {
 	again := &api.ReadRequest{Keys: r.Keys, Consistency: api.Quorum, Known: make([]api.Version, len(out.Entries))}
@@ -76,6 +103,9 @@ func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadR
 	res, err := e.cfg.Store.Read(ctx, again)
 	if err != nil {
 		return false, readError(err)
+	}
+	if len(res.Entries) != len(r.Keys) {
+		return false, mismatch(len(r.Keys), len(res.Entries))
 	}
 	for i := range out.Entries {
 		if x, y := &out.Entries[i], &res.Entries[i]; x.Version != y.Version || x.Exists != y.Exists {
@@ -88,51 +118,6 @@ func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadR
 
 // modeLeases is how PROTOCOL 7 calls a read-only transaction that leases answer.
 const modeLeases = "m0"
-
-// snapshot answers the whole read by leases, judged at one clock sample, if it can.
-func (e *Edge) snapshot(r *api.ReadRequest, out *api.ReadResult) bool {
-	if e.GetLeased(r.Keys, out.Entries) < len(r.Keys) {
-		return false
-	}
-	out.ServedBy, out.Snapshot, out.Group, out.Timing.Mode = api.ServedByLease, true, "", modeLeases
-	for i := range out.Entries {
-		en := &out.Entries[i]
-		if en.Lease = 0; len(r.Known) != 0 {
-			leaveOutKnown(r, i, en)
-		}
-	}
-	return true
-}
-
-// GetLeased serves what it can of keys by leases, all judged at one clock sample, and asks nobody else. For a key that
-// it serves, out has the entry with its Lease set; for others the zero Entry. It returns how many it served: where that
-// is all of them, they are one snapshot. out must be as long as keys. It allocates nothing for up to 64 keys, which may
-// come from different requests if all of them have arrived.
-func (e *Edge) GetLeased(keys []api.Key, out []api.Entry) int {
-	clear(out)
-	if e.closed.Load() || len(keys) == 0 {
-		return 0
-	}
-	var few [batch]*entry
-	found := few[:]
-	if len(keys) > batch {
-		found = make([]*entry, len(keys))
-	}
-	found = found[:len(keys)]
-	e.lookup(keys, found)
-	now := e.cfg.Clock.Now()
-	n := 0
-	for i, en := range found {
-		if en != nil && en.servable(now) {
-			en.answer(keys[i], &out[i])
-			out[i].Lease = en.lease
-			en.touch()
-			n++
-		}
-	}
-	e.meter.served(tallied{leased: n})
-	return n
-}
 
 // batch is how many keys are looked up without allocating.
 const batch = 64
@@ -219,7 +204,16 @@ func (e *Edge) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult
 	if err != nil {
 		return readError(err)
 	}
+	if len(res.Entries) != len(r.Keys) {
+		return mismatch(len(r.Keys), len(res.Entries))
+	}
 	*out = *res
+	if len(r.Known) != 0 {
+		out.Entries = slices.Clone(res.Entries) // what the Store gave may be shared
+		for i := range out.Entries {
+			leaveOutKnown(r, i, &out.Entries[i])
+		}
+	}
 	e.meter.owner.Add(uint64(len(res.Entries)))
 	return nil
 }
