@@ -67,7 +67,28 @@ type ReadRequest struct {
 	// Snapshot demands that all entries were current at one common instant between call and return: a read-only
 	// transaction, strictly serializable. Consistency must be Linearizable or Quorum.
 	Snapshot bool `cbor:"7,keyasint,omitempty"`
+	// Age is when the read began, as [NewAge] says, and is kept over its rounds and retries; the gateway sets it. While a read
+	// waits at the owner for transactions that hold its keys, younger ones do not lock them.
+	Age uint64 `cbor:"8,keyasint,omitempty"`
+	// Hold says how long the read's turn lasts; the gateway sets it.
+	Hold Hold `cbor:"9,keyasint,omitempty"`
 }
+
+// Hold says how long the owner keeps a read's turn, by which younger transactions are kept off its keys; at most MaxHold
+// after an answer.
+type Hold uint8
+
+// From a read of one group to a read on which a transaction is to be committed. Firm is added where single writes that are
+// younger are to be kept off as well.
+const (
+	HoldNone  Hold = 0 // until the answer
+	HoldRound Hold = 1 // until an answer that says that nothing has changed since the versions Known
+	HoldTxn   Hold = 2 // until the transaction of the same age has been voted on
+	HoldFirm  Hold = 4
+)
+
+// MaxHold is how long a turn lasts after an answer if nothing more comes of its read.
+const MaxHold = time.Second
 
 // ServedBy tells who answered a read.
 type ServedBy uint8
@@ -250,6 +271,7 @@ type ListRequest struct {
 	Reverse  bool    `cbor:"3,keyasint,omitempty"`
 	KeysOnly bool    `cbor:"4,keyasint,omitempty"`
 	Group    GroupID `cbor:"5,keyasint,omitempty"` // as in ReadRequest; set by the router
+	Age      uint64  `cbor:"6,keyasint,omitempty"` // as in ReadRequest; set by the router
 }
 
 // ListResult is a page.

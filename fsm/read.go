@@ -14,7 +14,7 @@ func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
 	defer m.mu.RUnlock()
 	v := m.begin()
 	if in := v.inTheWay(nil, keys, false); len(in) > 0 {
-		return nil, &IntentsError{in}
+		return nil, &IntentsError{Intents: in}
 	}
 	entries = make([]api.Entry, len(keys))
 	for i, k := range keys {
@@ -84,8 +84,9 @@ func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 		return nil, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
 	}
 	v.list(r, res)
-	if in := v.intentsIn(pageOf(r, res), MaxNamedIntents, true); len(in) > 0 {
-		return nil, &IntentsError{in}
+	page := pageOf(r, res)
+	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 {
+		return nil, &IntentsError{Intents: in, Page: page}
 	}
 	return res, nil
 }

@@ -29,7 +29,10 @@ type Intent struct {
 
 // IntentsError is the refusal of a read that meets exclusive intents; its code is [RetryIntents]. Intents names at most
 // [MaxNamedIntents].
-type IntentsError struct{ Intents []Intent }
+type IntentsError struct {
+	Intents []Intent
+	Page    api.Range // of a list: the page that would tell of them
+}
 
 func (e *IntentsError) Error() string { return e.Unwrap().Error() }
 

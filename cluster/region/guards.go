@@ -9,4 +9,5 @@ const (
 	guardRevokeAtPrepare      = true
 	guardAskDecider           = true
 	guardConfirmRefusals      = true
+	guardReadTurn             = true
 )

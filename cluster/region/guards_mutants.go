@@ -11,4 +11,5 @@ var (
 	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
 	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
 	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
+	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

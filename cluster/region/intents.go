@@ -45,18 +45,28 @@ func (r *Region) blocking(self api.TxnID, written, read []api.Key) (in []fsm.Int
 	return in, own
 }
 
-// outwait waits until none of the intents' transactions has anything here any more. What does not end by itself is asked
+// crowded is an intent of each key that as many transactions read as may: when it is gone, there is room for another.
+func (r *Region) crowded(read []api.Key) (in []fsm.Intent) {
+	for _, k := range read {
+		if x := r.cfg.Machine.Intents([]api.Key{k}); len(x) >= fsm.MaxReaders {
+			in = append(in, x[0])
+		}
+	}
+	return in
+}
+
+// awaitIntents waits until none of the intents' transactions has anything here any more. What does not end by itself is asked
 // for at its decision group, and then pushed. CodeUnavailable where ctx ends first.
-func (r *Region) outwait(ctx context.Context, l *lead, intents []fsm.Intent) error {
+func (r *Region) awaitIntents(ctx context.Context, l *lead, intents []fsm.Intent) error {
 	for _, x := range intents {
-		if err := r.outwaitOne(ctx, l, x); err != nil {
+		if err := r.awaitIntent(ctx, l, x); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *Region) outwaitOne(ctx context.Context, l *lead, x fsm.Intent) error {
+func (r *Region) awaitIntent(ctx context.Context, l *lead, x fsm.Intent) error {
 	b, err := r.block(l, x.Txn)
 	if err != nil {
 		return err

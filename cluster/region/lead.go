@@ -23,7 +23,7 @@ type lead struct {
 	waiting   int                       // writes that wait for holders
 	blockers  map[api.TxnID]*blocker    // transactions whose intents are waited for
 	blocked   int                       // requests that wait for them
-	turns     map[*turn]struct{}        // of those that have waited for them, to write or to lock
+	queue     queue                     // the turns of those that wait for them
 	committed []api.TxnID               // decided here: their participants are to be told
 	driven    map[api.TxnID]bool        // their participants are being told
 
@@ -42,7 +42,7 @@ func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lea
 		owing:    map[api.SessionID]*holder{},
 		latches:  map[api.Key]int{},
 		blockers: map[api.TxnID]*blocker{},
-		turns:    map[*turn]struct{}{},
+		queue:    newQueue(),
 		driven:   map[api.TxnID]bool{},
 		cooling:  newCoolDowns(cfg.CoolDown),
 	}

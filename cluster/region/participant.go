@@ -20,9 +20,11 @@ func (r *Region) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 	if err := r.ours(p.Group); err != nil {
 		return nil, err
 	}
-	return r.vote(ctx, &ballot{ref: &p.Txn, conds: p.If, ops: p.Then, dropped: dropped, free: free,
+	own := *p
+	own.Txn.Age = clamped(p.Txn.Age)
+	return r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped, free: free,
 		command: func(l *lead, c *clearance) fsm.Command {
-			q := *p
+			q := own
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
 			return q
 		}})
@@ -33,9 +35,11 @@ func (r *Region) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []ap
 	if err := r.ours(p.Txn.ID.Decider); err != nil {
 		return nil, err
 	}
-	return r.vote(ctx, &ballot{ref: &p.Txn, conds: p.If, ops: p.Then, dropped: dropped,
+	own := *p
+	own.Txn.Age = clamped(p.Txn.Age)
+	return r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped,
 		command: func(l *lead, c *clearance) fsm.Command {
-			q := *p
+			q := own
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
 			return q
 		}})
@@ -58,6 +62,9 @@ func (b *ballot) keys() (written, read []api.Key) {
 	return t.WrittenKeys(), t.Keys()
 }
 
+// clamped is the age of a gateway's request as this node believes it.
+func clamped(age uint64) uint64 { return api.ClampAge(age, time.Now(), api.MaxAge) }
+
 func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	l, err := r.leader(ctx)
 	if err != nil {
@@ -69,16 +76,20 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 	r.latch(l, written)
 	defer r.unlatch(l, written)
-	t := turnOf(*b.ref, written, read)
-	defer r.endTurn(l, t)
+	w := writing{waiter: waiter{Region: r, lead: l, turn: turnOf(*b.ref, written, read)}, dropped: b.dropped}
+	defer w.voted()
 	if intents, prepared := r.blocking(b.ref.ID, written, read); !prepared { // else it votes as it did
-		if no, err := r.giveWay(ctx, l, b, t, intents); err != nil {
+		no, err := w.giveWay(ctx, b, intents)
+		if no != nil {
+			err = r.refusal(ctx, l, nil)
+		}
+		if err != nil {
 			return nil, err
-		} else if no != nil {
-			return no, r.refusal(ctx, l, nil)
+		}
+		if no != nil {
+			return no, nil
 		}
 	}
-	w := writing{Region: r, lead: l, dropped: b.dropped}
 	holders := r.cfg.Machine.Holders(written)
 	for {
 		if guardRevokeAtPrepare {
@@ -87,54 +98,97 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 			}
 		}
 		res, err := w.propose(ctx, b.command(l, &w.gained))
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case res.Err == nil:
+		}
+		if res.Err == nil {
 			return &fsm.Vote{Txn: res.Txn, Decision: res.Decision, Timing: w.timing}, nil
+		}
+		holders = nil
+		switch intents := w.inTheWay(&res, read); {
 		case res.Err.Code == fsm.RetryLeases:
 			holders = res.Holders
-		case res.Err.Code == fsm.RetryIntents:
-			if no, err := r.giveWay(ctx, l, b, t, res.Intents); no != nil || err != nil {
+		case len(intents) > 0:
+			if no, err := w.giveWay(ctx, b, intents); no != nil || err != nil {
 				return no, err
 			}
-			holders = nil
 		default:
 			return &fsm.Vote{Refused: res.Err, Stored: res.Stored, Decision: res.Decision}, nil
 		}
 	}
 }
 
-// giveWay waits for the intents where the ballot's transaction is older than all that hold them; else it votes no. Free or
-// not, it votes no as well where an older one waits for what it would lock.
+// inTheWay are the intents for which the machine has refused the ballot.
+func (w *writing) inTheWay(res *fsm.Result, read []api.Key) []fsm.Intent {
+	switch res.Err.Code {
+	case fsm.RetryIntents:
+		return res.Intents
+	case api.CodeUnavailable: // so many read the key that no more may
+		return w.crowded(read)
+	}
+	return nil
+}
+
+// voted ends the ballot's turn, and the one that a read for its transaction has kept here.
+func (w *writing) voted() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lead.queue.end(w.turn)
+	w.lead.queue.endHeld(w.turn.ref.Age, func(*turn) bool { return true })
+}
+
+// giveWay waits for the intents if the ballot's transaction is older than all that hold them; else it votes no. It votes no as
+// well if an older request waits for what it would lock, unless it is free: then it waits for that.
 //
 // It gives way to an older one after a moment: an intent is often that of a transaction which is decided, and is about to be
 // resolved here. Since that moment is short and ends, no circle of such waits lasts.
-func (r *Region) giveWay(ctx context.Context, l *lead, b *ballot, t *turn, intents []fsm.Intent) (no *fsm.Vote, err error) {
+func (w *writing) giveWay(ctx context.Context, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
 	i := slices.IndexFunc(intents, func(x fsm.Intent) bool { return !b.free && x.Txn.Older(*b.ref) })
 	if i >= 0 {
-		gone, err := r.outwaitAMoment(ctx, l, intents)
+		gone, err := w.awaitMoment(ctx, w.lead, intents)
 		if err != nil {
 			return nil, err
 		}
 		if !gone {
-			return r.no(intents[i].Key, "an older transaction holds the key"), nil
+			return w.no(intents[i].Key, "an older transaction holds the key"), nil
 		}
 		intents = nil
 	}
-	if k, ok := r.olderTurn(l, t); ok {
-		return r.no(k, "an older transaction waits for the key"), nil
+	if no, err := w.awaitOlder(ctx, b); no != nil || err != nil {
+		return no, err
 	}
-	if len(intents) > 0 {
-		r.queue(l, t)
+	if len(intents) == 0 {
+		return nil, nil
 	}
-	return r.outwaitAttempts(ctx, l, b, intents)
+	if err := w.queue(); err != nil {
+		return nil, err
+	}
+	return w.awaitAttempts(ctx, w.lead, b, intents)
 }
 
-// outwaitAttempts waits for the intents. Those of an attempt of the same request that was made before the ballot's go at once
+// awaitOlder has a free ballot wait for the older requests that wait for what it would lock, and any other vote no.
+func (w *writing) awaitOlder(ctx context.Context, b *ballot) (no *fsm.Vote, err error) {
+	older := func(q *queue) (o *turn) {
+		o, _ = q.older(w.turn)
+		return o
+	}
+	if b.free {
+		return nil, w.awaitTurns(ctx, w.lead, older)
+	}
+	w.mu.Lock()
+	w.lead.queue.expire(time.Now())
+	o, k := w.lead.queue.older(w.turn)
+	w.mu.Unlock()
+	if o == nil {
+		return nil, nil
+	}
+	return w.no(k, "an older request waits for the key"), nil
+}
+
+// awaitAttempts waits for the intents. Those of an attempt of the same request that was made before the ballot's go at once
 // where the same gateway made it, and has given it up; but where another gateway makes it, that may be waiting for this one
 // elsewhere: then this one gives way, after a while.
-func (r *Region) outwaitAttempts(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
+func (r *Region) awaitAttempts(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
 	for _, x := range intents {
 		id, self := x.Txn.ID, b.ref.ID
 		if b.free || id.Client != self.Client || id.Seq != self.Seq || id.Attempt > self.Attempt {
@@ -142,20 +196,20 @@ func (r *Region) outwaitAttempts(ctx context.Context, l *lead, b *ballot, intent
 		}
 		within, cancel := context.WithTimeout(ctx, sameRequest)
 		defer cancel()
-		if err := r.outwaitOne(within, l, x); err != nil && ctx.Err() == nil && within.Err() != nil {
+		if err := r.awaitIntent(within, l, x); err != nil && ctx.Err() == nil && within.Err() != nil {
 			return r.no(x.Key, "another attempt of the request holds the key"), nil
 		} else if err != nil {
 			return nil, err
 		}
 	}
-	return nil, r.outwait(ctx, l, intents)
+	return nil, r.awaitIntents(ctx, l, intents)
 }
 
-// outwaitAMoment tells whether the intents went within Config.Moment.
-func (r *Region) outwaitAMoment(ctx context.Context, l *lead, intents []fsm.Intent) (gone bool, err error) {
+// awaitMoment tells whether the intents went within Config.Moment.
+func (r *Region) awaitMoment(ctx context.Context, l *lead, intents []fsm.Intent) (gone bool, err error) {
 	moment, cancel := context.WithTimeout(ctx, r.cfg.Moment)
 	defer cancel()
-	err = r.outwait(moment, l, intents)
+	err = r.awaitIntents(moment, l, intents)
 	if err != nil && moment.Err() != nil && ctx.Err() == nil {
 		return false, nil
 	}

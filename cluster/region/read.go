@@ -2,7 +2,6 @@ package region
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -37,23 +36,39 @@ func (r *Region) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest)
 		return nil, err
 	}
 	timing := api.Timing{Commit: time.Since(began)}
-	entries, err := r.look(q)
-	for err != nil { // what is read later than the confirm is newer, and committed, too
-		if err = r.outwaitRead(ctx, l, err); err != nil {
-			return nil, err
-		}
+	var entries []api.Entry
+	var err error
+	if q.Hold == api.HoldNone {
 		entries, err = r.look(q)
+	}
+	if q.Hold != api.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
+		entries, err = r.readInTurn(ctx, l, q)
+	}
+	if err != nil {
+		return nil, err
 	}
 	return &api.ReadResult{Entries: entries, Group: r.cfg.Group, Snapshot: true, Timing: timing}, nil
 }
 
-// outwaitRead waits for the transactions that a read has met; any other error is its own.
-func (r *Region) outwaitRead(ctx context.Context, l *lead, err error) error {
-	met, ok := errors.AsType[*fsm.IntentsError](err)
-	if !ok {
-		return err
+// readInTurn reads the keys when no transaction holds one of them, in the read's turn: younger ones are kept off meanwhile, so
+// that it waits for those alone which have come before it.
+func (r *Region) readInTurn(ctx context.Context, l *lead, q *api.ReadRequest) (entries []api.Entry, err error) {
+	w, err := r.takeTurn(l, q)
+	if err != nil {
+		return nil, err
 	}
-	return r.outwait(ctx, l, met.Intents)
+	defer func() { w.endTurn(q, entries, err) }()
+	if w.turn.commits {
+		err = r.awaitTurns(ctx, l, func(q *queue) *turn { return q.olderCommits(w.turn) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	err = w.lookInTurn(ctx, func() (err error) {
+		entries, err = r.look(q)
+		return err
+	})
+	return entries, err
 }
 
 // look reads all the keys in one view of the machine.
@@ -91,12 +106,16 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	if err := r.confirm(ctx, l); err != nil {
 		return nil, err
 	}
-	page, err := r.cfg.Machine.List(q)
-	for err != nil {
-		if err = r.outwaitRead(ctx, l, err); err != nil {
-			return nil, err
-		}
+	w := waiter{Region: r, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, nil)}
+	w.turn.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
+	defer w.end()
+	var page *api.ListResult
+	err = w.lookInTurn(ctx, func() (err error) {
 		page, err = r.cfg.Machine.List(q)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	// After the list: what was ceded meanwhile is noticed, and what was adopted meanwhile was empty.
 	if err := r.cfg.Machine.Covers(q.Range); err != nil {

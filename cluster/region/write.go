@@ -27,15 +27,11 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	written := t.WrittenKeysInto(one[:])
 	r.latch(l, written)
 	defer r.unlatch(l, written)
-	w := writing{Region: r, lead: l, dropped: t.Dropped}
+	w := writing{waiter: waiter{Region: r, lead: l}, dropped: t.Dropped}
+	defer w.end()
 	preview := r.cfg.Machine.Preview(t)
 	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
-		if w.turn == nil {
-			w.turn = turnOf(api.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
-			defer r.endTurn(l, w.turn)
-			r.queue(l, w.turn)
-		}
-		if err := r.outwait(ctx, l, preview.Intents); err != nil {
+		if err := w.awaitTxns(ctx, t, preview.Intents); err != nil {
 			return nil, err
 		}
 		preview = r.cfg.Machine.Preview(t)
@@ -45,6 +41,9 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		return r.replayed(preview.Replay), nil
 	case preview.Err != nil:
 		return nil, r.refusal(ctx, l, preview.Err)
+	}
+	if err := w.awaitReads(ctx, t); err != nil {
+		return nil, err
 	}
 	res, err := w.run(ctx, t, preview.Holders)
 	if err != nil {
@@ -61,12 +60,38 @@ func (r *Region) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 
 // writing is one transaction on its way into the log.
 type writing struct {
-	*Region
-	lead    *lead
+	waiter
 	dropped []api.DroppedLease // given up by the gateway
 	gained  clearance
 	timing  api.Timing
-	turn    *turn // nil unless it has waited for a transaction
+}
+
+// takeTurn gives the write its turn, with its age.
+func (w *writing) takeTurn(t *api.Txn) {
+	if w.turn == nil {
+		w.turn = turnOf(api.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
+	}
+}
+
+// awaitTxns waits for the transactions that hold keys of t, in t's turn.
+func (w *writing) awaitTxns(ctx context.Context, t *api.Txn, intents []fsm.Intent) error {
+	w.takeTurn(t)
+	return w.await(ctx, intents)
+}
+
+// awaitReads waits until no older read keeps the write off its keys. It takes no memory where there is none.
+func (w *writing) awaitReads(ctx context.Context, t *api.Txn) error {
+	w.mu.Lock()
+	none := w.lead.queue.firm == 0
+	w.mu.Unlock()
+	if none {
+		return nil
+	}
+	w.takeTurn(t)
+	return w.awaitTurns(ctx, w.lead, func(q *queue) *turn {
+		o, _ := q.olderRead(w.turn)
+		return o
+	})
 }
 
 // run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
@@ -83,7 +108,7 @@ func (w *writing) run(ctx context.Context, t *api.Txn, holders []fsm.Holder) (*a
 		case res.Err != nil && res.Err.Code == fsm.RetryLeases:
 			holders = res.Holders
 		case res.Err != nil && res.Err.Code == fsm.RetryIntents:
-			if err := w.outwait(ctx, w.lead, res.Intents); err != nil {
+			if err := w.awaitTxns(ctx, t, res.Intents); err != nil {
 				return nil, err
 			}
 			holders = nil

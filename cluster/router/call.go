@@ -21,6 +21,8 @@ type call struct {
 	timeout time.Duration
 	// send carries out one attempt at a node.
 	send func(ctx context.Context, node api.NodeID) error
+	// age is a read's, over all its attempts.
+	age uint64
 
 	unknown bool  // an attempt's outcome is unknown
 	pauses  int   // how often it has waited

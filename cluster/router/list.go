@@ -29,6 +29,9 @@ func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	if q.Range.End != "" && q.Range.End <= q.Range.Start {
 		return &api.ListResult{}, nil
 	}
+	if request.Age == 0 {
+		request.Age = api.NewAge()
+	}
 	c := r.call("list", true)
 	for {
 		m, err := r.placement(ctx, c)
@@ -104,7 +107,7 @@ func (r *Router) open(ctx context.Context, q *api.ListRequest, spans []placement
 		merges[i] = &merging{reverse: q.Reverse}
 		for _, g := range s.Groups {
 			x := &source{router: r, more: true, request: api.ListRequest{
-				Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Group: g,
+				Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Group: g, Age: q.Age,
 			}}
 			merges[i].sources = append(merges[i].sources, x)
 			sources = append(sources, x)

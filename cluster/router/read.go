@@ -25,7 +25,7 @@ func (r *Router) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 // readCall is a call that may be repeated: reads change nothing.
 func (r *Router) readCall() *call {
 	c := r.call("read", true)
-	c.timeout, c.load = r.cfg.ReadTimeout, true
+	c.timeout, c.load, c.age = r.cfg.ReadTimeout, true, api.NewAge()
 	return c
 }
 
@@ -36,7 +36,7 @@ func (r *Router) read(ctx context.Context, q *api.ReadRequest, c *call) (*api.Re
 		if err != nil {
 			return nil, readError(err)
 		}
-		parts, err := split(m, q)
+		parts, err := split(m, q, c.age)
 		if err != nil {
 			return nil, err
 		}
@@ -78,14 +78,14 @@ type part struct {
 	at      []int // the keys' places; nil is all of them in order
 }
 
-// split sorts the keys by owner. A wish for leases stays only with the group that it was made to.
-func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
+// split sorts the keys by owner. A read without an age begins at age. A wish for leases stays only with the group that it was made to.
+func split(m *placement.Map, q *api.ReadRequest, age uint64) ([]part, error) {
 	if len(q.Keys) == 1 {
 		g, _, ok := m.Locate(q.Keys[0])
 		if !ok {
 			return nil, unowned(q.Keys[0])
 		}
-		return []part{{request: forGroup(q, g)}}, nil
+		return []part{{request: forGroup(q, g, age)}}, nil
 	}
 	groups := make([]api.GroupID, len(q.Keys))
 	one := true
@@ -98,7 +98,7 @@ func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
 		one = one && g == groups[0]
 	}
 	if one {
-		return []part{{request: forGroup(q, groups[0])}}, nil
+		return []part{{request: forGroup(q, groups[0], age)}}, nil
 	}
 	var parts []part
 	index := map[api.GroupID]int{}
@@ -107,7 +107,7 @@ func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
 		if !ok {
 			n = len(parts)
 			index[g] = n
-			p := part{request: forGroup(q, g)}
+			p := part{request: forGroup(q, g, age)}
 			p.request.Keys, p.request.Known = nil, nil
 			parts = append(parts, p)
 		}
@@ -121,8 +121,11 @@ func split(m *placement.Map, q *api.ReadRequest) ([]part, error) {
 	return parts, nil
 }
 
-func forGroup(q *api.ReadRequest, g api.GroupID) api.ReadRequest {
+func forGroup(q *api.ReadRequest, g api.GroupID, age uint64) api.ReadRequest {
 	p := *q
+	if p.Age == 0 {
+		p.Age = age
+	}
 	if q.Group != g {
 		p.Session = api.SessionID{}
 	}

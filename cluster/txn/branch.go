@@ -15,7 +15,11 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 	if len(t.Else) == 0 && !r.doubted {
 		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
 	}
-	now, err := r.state(ctx, condKeys(t.If))
+	hold := api.HoldTxn
+	if r.attempts > 0 { // single writes have come between, perhaps
+		hold |= api.HoldFirm
+	}
+	now, err := r.state(ctx, condKeys(t.If), hold)
 	if err != nil {
 		return nil, err
 	}
@@ -44,12 +48,13 @@ func (r *running) vouched() []bool {
 	return marks
 }
 
-// state is the keys' state at one instant.
-func (r *running) state(ctx context.Context, keys []api.Key) (map[api.Key]*api.Entry, error) {
+// state is the keys' state at one instant. It is read in the transaction's own turn, which with [api.HoldTxn] lasts until the
+// transaction is voted on.
+func (r *running) state(ctx context.Context, keys []api.Key, hold api.Hold) (map[api.Key]*api.Entry, error) {
 	now := make(map[api.Key]*api.Entry, len(keys))
 	for len(keys) > 0 {
 		some := keys[:min(len(keys), api.MaxReadKeys)]
-		res, err := r.Read(ctx, &api.ReadRequest{Keys: some, Snapshot: true})
+		res, err := r.Read(ctx, &api.ReadRequest{Keys: some, Snapshot: true, Age: r.age, Hold: hold})
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +98,7 @@ func holds(conds []api.Cond, now map[api.Key]*api.Entry) bool {
 // where the branch that would run writes.
 func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err error) {
 	t := r.txn
-	now, err := r.state(ctx, t.Keys())
+	now, err := r.state(ctx, t.Keys(), api.HoldNone)
 	if err != nil {
 		return nil, false, err
 	}

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -40,9 +41,9 @@ func TestOldestGoesOn(t *testing.T) {
 		old := w.gateway("us")
 		for range 10 {
 			time.Sleep(100 * time.Millisecond)
-			tx := leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
+			tx := leasedOn(&api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
 			began := time.Now()
-			if _, err := old.Do(within(t, 20*time.Second), tx); err != nil {
+			if _, err := old.doAt(within(t, 20*time.Second), tx, began.Add(-10*time.Second)); err != nil {
 				t.Error(err)
 			}
 			done.Add(1)
@@ -60,6 +61,14 @@ func TestOldestGoesOn(t *testing.T) {
 			t.Errorf("%s transactions made %q and %q", sum, w.value("us/hot"), w.value("eu/hot"))
 		}
 	})
+}
+
+// doAt is Do of a transaction that this gateway has been trying since began.
+func (c *Coordinator) doAt(ctx context.Context, t *api.Txn, began time.Time) (*api.TxnResult, error) {
+	r := c.begin(t)
+	defer r.end()
+	r.age = uint64(began.UnixNano())
+	return r.run(ctx)
 }
 
 // TestReadersDoNotStarveWriters: a key that younger transactions lock to read, one after the other and never all at once

@@ -33,16 +33,22 @@ type running struct {
 }
 
 func (c *Coordinator) begin(t *api.Txn) *running {
-	r := &running{Coordinator: c, txn: t, id: t.ID, named: !t.ID.IsZero(), age: t.Age, began: time.Now(), mode: "m2"}
-	if r.age == 0 {
-		r.age = uint64(max(r.began.UnixNano(), 1))
-	}
+	r := &running{Coordinator: c, txn: t, id: t.ID, named: !t.ID.IsZero(), age: ageOf(t.Age), began: time.Now(), mode: "m2"}
 	if r.named {
 		r.anchor, r.body = t.Keys()[0], fsm.Fingerprint(t)
 	} else {
 		r.id = c.own.begin()
 	}
 	return r
+}
+
+// ageOf is the age that a client's request has from here on, over all attempts: as the client says within bounds, or that of a
+// request which begins now.
+func ageOf(age uint64) uint64 {
+	if age == 0 {
+		return api.NewAge()
+	}
+	return api.ClampAge(age, time.Now(), api.MaxClientAge)
 }
 
 // end says that nothing more will be decided of the transaction from here.

@@ -14,7 +14,9 @@ const snapshotRounds = 3
 //
 // Such keys are read twice. The second round begins when all of the first has ended: where no version has changed, every
 // entry was current at every instant between the two. A key that a transaction holds is not read before that is resolved, so
-// that no half of one is seen. Where writers do not let it be, the keys are read as a transaction that locks them.
+// that no half of one is seen. The owners keep the read's turn between the rounds: younger transactions are kept off the keys,
+// and from the third round on younger single writes as well. If all that does not help, the keys are read as a transaction that
+// locks them.
 func (c *Coordinator) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	if !q.Snapshot {
 		return c.cfg.Store.Read(ctx, q)
@@ -25,7 +27,16 @@ func (c *Coordinator) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadRe
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
-	res, mode, err := c.snapshot(ctx, q)
+	own := *q
+	if own.Age == 0 {
+		own.Age = api.NewAge()
+	}
+	if own.Hold == api.HoldNone {
+		if several, err := c.several(ctx, q.Keys); err == nil && several {
+			own.Hold = api.HoldRound
+		}
+	}
+	res, mode, err := c.snapshot(ctx, &own)
 	c.metrics.done(mode, err, time.Since(began))
 	return res, err
 }
@@ -48,6 +59,7 @@ func (c *Coordinator) snapshot(ctx context.Context, q *api.ReadRequest) (*api.Re
 			return second, "read2", nil
 		}
 		first = filled(second, first)
+		q.Hold |= api.HoldFirm
 	}
 	res, err := c.locked(ctx, q)
 	return res, "readlock", err
@@ -86,7 +98,7 @@ func filled(res, known *api.ReadResult) *api.ReadResult {
 
 // locked reads the keys as a transaction: at its instant, all of them are locked.
 func (c *Coordinator) locked(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	t := &api.Txn{}
+	t := &api.Txn{Age: q.Age}
 	for _, k := range q.Keys {
 		t.Then = append(t.Then, api.Op{Kind: api.OpGet, Key: k})
 	}

@@ -60,6 +60,7 @@ var mutants = []struct {
 	{"confirm-refusals", []check{{"./cluster/region", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
+	{"read-turn", []check{{"./cluster/region", "^TestReaderTakesItsTurn$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
