@@ -122,7 +122,7 @@ func applyLine(t *testing.T, m *Machine, f []string, kinds map[byte]bool) (resul
 	return results
 }
 
-// plain prints what is set in a value, without the texts of errors, which are for people.
+// plain prints what is set in a value, but for what tells people and clients more of an error or a replay.
 func plain(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -131,7 +131,7 @@ func plain(v reflect.Value) string {
 		var fields []string
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Name
-			if !v.Field(i).IsZero() && name != "Hint" && name != "Elided" {
+			if !v.Field(i).IsZero() && name != "Hint" && name != "Unknown" && name != "Elided" {
 				fields = append(fields, name+":"+plain(v.Field(i)))
 			}
 		}
