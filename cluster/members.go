@@ -203,7 +203,7 @@ func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Ma
 		return nil, err
 	}
 	rc := region.Config{
-		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, OnLead: n.peers.Announce,
+		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, Lost: n.router.Lost, OnLead: n.peers.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {

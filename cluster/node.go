@@ -210,7 +210,7 @@ func (n *Node) makeRouter() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
 		DedupEpoch:   func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
-		WriteTimeout: 2 * n.cfg.LeaseTerm, Faults: n.faults,
+		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive), Faults: n.faults,
 	})
 	return err
 }
@@ -218,6 +218,7 @@ func (n *Node) makeRouter() (err error) {
 func (n *Node) makeTxn() (err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
+		Well: n.router.Well, Lost: n.router.Lost,
 		DedupEpoch: func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
 		Metrics:    n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
@@ -231,8 +232,8 @@ func (n *Node) makeEdge() (err error) {
 		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
-		OnLeads: n.router.Leads,
-		Node:    n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
+		OnLeads: n.router.Leads, OnHeard: n.router.Heard,
+		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
 		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
 	})

@@ -17,6 +17,9 @@ const (
 	Attempted api.Code = "attempted"
 	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, where that is known.
 	Finished api.Code = "finished"
+	// DeciderLost: a transaction holds the key whose decision group does not answer. To ask again at once is no use: it is the
+	// router that tells the caller so, as [api.CodeUnavailable].
+	DeciderLost api.Code = "decider_lost"
 )
 
 // Intent is a transaction's lock on a key.

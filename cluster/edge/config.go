@@ -31,6 +31,8 @@ type Config struct {
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
 	Open func(ctx context.Context, node api.NodeID) (api.LeaseStream, error)
+	// OnHeard is told of each group whose leader has answered; it must not block. nil: nobody is.
+	OnHeard func(api.GroupID)
 	// OnLeads hears who leads; it must not block. nil: nobody listens.
 	OnLeads func(api.Leads)
 
@@ -85,6 +87,9 @@ func (c *Config) complete() error {
 	}
 	if c.Metrics == nil {
 		c.Metrics = api.NoMetrics{}
+	}
+	if c.OnHeard == nil {
+		c.OnHeard = func(api.GroupID) {}
 	}
 	if c.OnLeads == nil {
 		c.OnLeads = func(api.Leads) {}

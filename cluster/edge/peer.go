@@ -187,6 +187,7 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 		if s == nil || s.id != st.Session {
 			continue
 		}
+		e.cfg.OnHeard(g.id)
 		if st.Dead {
 			g.died(s, now)
 			continue

@@ -25,6 +25,8 @@ type Config struct {
 	Revoker Revoker
 	// Groups reaches other groups; nil reaches none, so that transactions across groups stay undecided here.
 	Groups Groups
+	// Lost reports whether another group is known not to answer; it must not block. nil: none ever is.
+	Lost func(api.GroupID) bool
 	// AbortAfter is how long a transaction may stay prepared, where somebody waits for it or the sweeper sees it, before it is
 	// aborted unless it was decided; 0 is 3 s.
 	AbortAfter time.Duration
@@ -89,6 +91,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Groups == nil {
 		c.Groups = noGroups{}
+	}
+	if c.Lost == nil {
+		c.Lost = func(api.GroupID) bool { return false }
 	}
 	or(&c.AbortAfter, 3*time.Second)
 	or(&c.Moment, 20*time.Millisecond)

@@ -57,7 +57,14 @@ func (r *Region) crowded(read []api.Key) (in []fsm.Intent) {
 
 // awaitIntents waits until none of the intents' transactions has anything here any more. What does not end by itself is asked
 // for at its decision group, and then pushed. CodeUnavailable where ctx ends first.
+//
+// What a lost group decides is not waited for: [fsm.DeciderLost].
 func (r *Region) awaitIntents(ctx context.Context, l *lead, intents []fsm.Intent) error {
+	for _, x := range intents {
+		if r.deciderLost(x.Txn.ID) {
+			return errDeciderLost(x)
+		}
+	}
 	for _, x := range intents {
 		if err := r.awaitIntent(ctx, l, x); err != nil {
 			return err
@@ -77,16 +84,24 @@ func (r *Region) awaitIntent(ctx context.Context, l *lead, x fsm.Intent) error {
 	}
 	began := time.Now()
 	defer func() { r.metrics.intentWait(time.Since(began)) }()
-	select {
-	case <-b.gone:
-		return nil
-	case <-l.ended:
-		return notLeader("")
-	case <-r.ctx.Done():
-		return unavailable("the node is shutting down")
-	case <-ctx.Done():
-		return &api.Error{Code: api.CodeUnavailable, Key: x.Key, RetryAfter: retryIntent, Err: ctx.Err(),
-			Hint: "the time was up while a transaction held the key"}
+	lost := time.NewTicker(lostEvery)
+	defer lost.Stop()
+	for {
+		select {
+		case <-b.gone:
+			return nil
+		case <-lost.C:
+			if r.deciderLost(x.Txn.ID) {
+				return errDeciderLost(x)
+			}
+		case <-l.ended:
+			return notLeader("")
+		case <-r.ctx.Done():
+			return unavailable("the node is shutting down")
+		case <-ctx.Done():
+			return &api.Error{Code: api.CodeUnavailable, Key: x.Key, RetryAfter: retryIntent, Err: ctx.Err(),
+				Hint: "the time was up while a transaction held the key"}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/deadline"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // call is one request on its way, over all its attempts. It belongs to one goroutine.
@@ -192,6 +193,8 @@ func (c *call) end(err error) error {
 	switch e := api.AsError(err); e.Code {
 	case api.CodeNotLeader, api.CodeWrongGroup:
 		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Hint: "the owner of the keys was not found", Err: err}
+	case fsm.DeciderLost:
+		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Key: e.Key, Hint: e.Hint, RetryAfter: e.RetryAfter, Err: err}
 	}
 	return err
 }

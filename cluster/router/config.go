@@ -48,6 +48,11 @@ type Config struct {
 	// MinBackoff and MaxBackoff bound the pause after all voters of a group were asked in vain.
 	MinBackoff time.Duration // 0: 10 ms
 	MaxBackoff time.Duration // 0: 300 ms
+	// WellWithin is how long after its leader's newest answer a group is held for well, LostAfter how long for not lost.
+	// Keep-alives are answered once a second: a group of which two are missing is not known to be well, and elections take less
+	// than LostAfter.
+	WellWithin time.Duration // 0: 2.5 s
+	LostAfter  time.Duration // 0: 5 s
 }
 
 func (c *Config) complete() error {
@@ -73,6 +78,8 @@ func (c *Config) complete() error {
 	}
 	orElse(&c.MinBackoff, 10*time.Millisecond)
 	orElse(&c.MaxBackoff, 300*time.Millisecond)
+	orElse(&c.WellWithin, 5*api.DefaultKeepAlive/2)
+	orElse(&c.LostAfter, 5*api.DefaultKeepAlive)
 	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < c.MinBackoff {
 		return &api.Error{Code: api.CodeInvalid, Op: "router", Hint: "a time is out of range"}
 	}

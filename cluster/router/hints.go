@@ -3,6 +3,7 @@ package router
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/deadline"
@@ -19,6 +20,8 @@ type hint struct {
 	node api.NodeID
 	met  bool     // node was known once
 	term api.Term // of the newest announcement
+	// since is when this node first had to do with the group, heard when its leader last answered.
+	since, heard time.Time
 	// under way are the attempts that may be repeated: they end when another node is known to lead.
 	underWay []*watch
 }
@@ -35,7 +38,7 @@ func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
 func (h *hints) group(g api.GroupID) *hint {
 	x := h.groups[g]
 	if x == nil {
-		x = &hint{}
+		x = &hint{since: time.Now()}
 		h.groups[g] = x
 	}
 	return x
@@ -75,7 +78,13 @@ func (h *hints) announced(l api.Leads) {
 }
 
 // answered notes that the node has answered as the leader.
-func (h *hints) answered(g api.GroupID, node api.NodeID) { h.set(g, node) }
+func (h *hints) answered(g api.GroupID, node api.NodeID) {
+	now := time.Now()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	x := h.group(g)
+	x.node, x.met, x.heard = node, true, now
+}
 
 func (h *hints) set(g api.GroupID, node api.NodeID) {
 	h.mu.Lock()

@@ -30,10 +30,16 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 	if len(parts) == 0 {
 		return r.nothingToLock(b)
 	}
+	if lost := r.lost(parts); lost != nil {
+		return ended{err: lost}
+	}
 	a := &attempt{running: r, branch: b, parts: parts, last: r.last(parts, b)}
-	decider := r.decider(parts)
-	if r.mode = "m2"; a.last != nil {
+	r.mode = "m2"
+	var decider api.GroupID
+	if a.last != nil {
 		r.mode, decider = "m3", a.last.group
+	} else if decider, err = r.decider(parts); err != nil {
+		return ended{err: err}
 	}
 	if a.ref = r.ref(decider); r.named && a.ref.Epoch == 0 {
 		return ended{err: &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,

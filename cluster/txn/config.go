@@ -24,6 +24,9 @@ type Config struct {
 	Refresh func(ctx context.Context) error
 	// Region is this node's: the decision group is one of its groups, if it has any.
 	Region api.RegionID
+	// Well reports whether a group has answered this node a moment ago, Lost whether it is known not to. Neither may block. nil:
+	// all groups are well.
+	Well, Lost func(g api.GroupID) bool
 	// DedupEpoch is a group's dedup epoch, as far as it is known here; 0 where it is not.
 	DedupEpoch func(g api.GroupID) uint64
 	// Metrics is where this room registers what it measures; nil measures nothing.
@@ -46,6 +49,12 @@ func (c *Config) complete() error {
 	}
 	if c.Refresh == nil {
 		c.Refresh = func(context.Context) error { return nil }
+	}
+	if c.Well == nil {
+		c.Well = func(api.GroupID) bool { return true }
+	}
+	if c.Lost == nil {
+		c.Lost = func(api.GroupID) bool { return false }
 	}
 	if c.DedupEpoch == nil {
 		c.DedupEpoch = func(api.GroupID) uint64 { return 0 }

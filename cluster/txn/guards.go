@@ -6,4 +6,5 @@ package txn
 const (
 	guardLeasesAfterLocks = true
 	guardUnknownApplied   = true
+	guardNearDecider      = true
 )

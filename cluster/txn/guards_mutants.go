@@ -8,4 +8,5 @@ import "os"
 var (
 	guardLeasesAfterLocks = os.Getenv("EDGEHOLD_MUTANT") != "leases-after-locks"
 	guardUnknownApplied   = os.Getenv("EDGEHOLD_MUTANT") != "unknown-applied"
+	guardNearDecider      = os.Getenv("EDGEHOLD_MUTANT") != "near-decider"
 )

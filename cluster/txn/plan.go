@@ -3,6 +3,7 @@ package txn
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -86,20 +87,49 @@ func regionOf(m *placement.Map, g api.GroupID) api.RegionID {
 	return x.Region
 }
 
-// decider is the decision group: the nearest, be it a participant or not. In a region without groups, the first participant.
-func (r *running) decider(parts []*part) api.GroupID {
+// lost refuses a branch of which a participant is known to be lost, before any of them is locked: none of the others is to be
+// kept from its keys by it.
+func (r *running) lost(parts []*part) error {
 	for _, p := range parts {
-		if p.region == r.cfg.Region {
-			return p.group
+		if r.cfg.Lost(p.group) {
+			return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost,
+				Hint: "the group " + string(p.group) + ", which owns some of the keys, does not answer; nothing was locked or written"}
 		}
 	}
-	if near := r.cfg.Map().GroupsOf(r.cfg.Region); len(near) > 0 {
-		return near[int(r.id.Seq%uint64(len(near)))]
-	}
-	return parts[0].group
+	return nil
 }
 
-// last is the participant that may prepare and decide in one (M3): the one of two that is far while the other is near. nil
+// pauseLost is how long a caller is told to wait that needs a group which does not answer.
+const pauseLost = time.Second
+
+// decider is the decision group: the nearest that is well, be it a participant or not, or else the nearest that may be. While it
+// is lost, what has been locked for it stays locked, so that one that is known to be lost is never chosen.
+func (r *running) decider(parts []*part) (api.GroupID, error) {
+	var near, far []api.GroupID
+	for _, p := range parts {
+		if p.region == r.cfg.Region {
+			near = append(near, p.group)
+		} else {
+			far = append(far, p.group)
+		}
+	}
+	if len(near) == 0 {
+		if all := r.cfg.Map().GroupsOf(r.cfg.Region); len(all) > 0 {
+			near = []api.GroupID{all[int(r.id.Seq%uint64(len(all)))]}
+		}
+	}
+	all := append(near, far...)
+	if i := slices.IndexFunc(all, r.cfg.Well); i >= 0 {
+		return all[i], nil
+	}
+	if i := slices.IndexFunc(all, func(g api.GroupID) bool { return !r.cfg.Lost(g) }); i >= 0 {
+		return all[i], nil
+	}
+	return "", &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost, Hint: "no group that could decide answers; nothing was locked or written"}
+}
+
+// last is the participant that may prepare and decide in one (M3): the one of two that is far while the other is near, and known
+// to be well: it is the decision group, and if it were lost the near one would keep its locks until it is back. nil
 // where there is none: what is read under leases must be checked after everything is locked, and before it is decided; and
 // what a group reads as it commits is lost with its answer.
 func (r *running) last(parts []*part, b *branch) *part {
@@ -111,6 +141,9 @@ func (r *running) last(parts []*part, b *branch) *part {
 		near, far = far, near
 	}
 	if near.region != r.cfg.Region || far.region == r.cfg.Region || len(far.conds)+len(far.ops) == 0 {
+		return nil
+	}
+	if guardNearDecider && !r.cfg.Well(far.group) {
 		return nil
 	}
 	if slices.ContainsFunc(far.ops, func(o api.Op) bool { return o.Kind == api.OpGet }) {

@@ -25,6 +25,8 @@ type world struct {
 
 	mu   sync.Mutex
 	cuts map[[2]string]bool // no way from a gateway or group to a group
+	// noticed are groups of which all know that they are lost; doubted those of which nobody knows that they are well.
+	noticed, doubted map[api.GroupID]bool
 }
 
 const (
@@ -49,7 +51,7 @@ type group struct {
 func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, groups: map[api.GroupID]*group{}, cuts: map[[2]string]bool{}}
+		w := &world{t: t, groups: map[api.GroupID]*group{}, cuts: map[[2]string]bool{}, noticed: map[api.GroupID]bool{}, doubted: map[api.GroupID]bool{}}
 		var nodes []placement.Node
 		for _, r := range []string{"us", "eu"} {
 			nodes = append(nodes, placement.Node{ID: api.NodeID(r), Region: api.RegionID(r), Role: api.RoleServer, Address: r, URL: "http://" + r})
@@ -89,6 +91,7 @@ func (g *group) elect() {
 	}
 	r, err := region.New(region.Config{
 		Group: g.id, Node: "leader", Machine: g.machine, Clock: wallClock{}, Groups: &line{w: g.w, from: string(g.id)}, Init: init,
+		Lost: g.w.lost,
 	})
 	if err != nil {
 		g.w.t.Fatal(err)
@@ -189,6 +192,29 @@ func (w *world) cut(from string, to api.GroupID, cut bool) {
 	w.cuts[[2]string{from, string(to)}] = cut
 }
 
+// doubt has nobody know any more that the group is well, notice has all know that it is lost.
+func (w *world) doubt(g api.GroupID)  { w.know(g, false, true) }
+func (w *world) notice(g api.GroupID) { w.know(g, true, true) }
+func (w *world) trust(g api.GroupID)  { w.know(g, false, false) }
+
+func (w *world) know(g api.GroupID, lost, doubted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.noticed[g], w.doubted[g] = lost, doubted
+}
+
+func (w *world) lost(g api.GroupID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.noticed[g]
+}
+
+func (w *world) well(g api.GroupID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.doubted[g]
+}
+
 func (w *world) isCut(from string, to api.GroupID) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,7 +237,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	l := &line{w: w, from: r + " gateway " + string('a'+rune(lastClient%26))}
 	told := &counts{n: map[string]float64{}}
 	cfg := Config{
-		Store: l, Groups: l, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: told,
+		Store: l, Groups: l, Well: w.well, Lost: w.lost, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: told,
 		DedupEpoch: func(g api.GroupID) uint64 { return w.groups[g].machine.Meta().DedupEpoch },
 		Rand:       func() float64 { return 0.5 },
 	}

@@ -1,0 +1,134 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// mustWrite demands that a write of the key is carried out soon.
+func (w *world) mustWrite(k api.Key, within time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	began := time.Now()
+	if _, err := w.gateway("us").Do(ctx, &api.Txn{Then: []api.Op{putOp(k, "free")}}); err != nil {
+		w.t.Errorf("%q is not free after %v: %v", k, time.Since(began), err)
+	}
+}
+
+// TestLostParticipant: a transaction that begins after the loss of one of its groups is noticed fails at once, and locks nothing
+// in the others; whether the loss is just doubted, and its far group so does not decide, or known.
+func TestLostParticipant(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tx     *api.Txn
+		region string // of the gateway
+	}{
+		{"near and far", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
+		{"with an id", &api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
+		{"decided near", leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far"), "us"},
+		{"from a region without groups", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "ap"},
+		{"from the lost region", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, 1, func(t *testing.T, w *world) {
+				g := w.gateway(c.region)
+				w.groups["eu.1"].kill()
+
+				w.doubt("eu.1")
+				if _, err := g.Do(within(t, 2*time.Second), c.tx); !errors.Is(err, api.CodeUnavailable) {
+					t.Errorf("with the loss in doubt: %v", err)
+				}
+				w.mustWrite("us/a", 4*time.Second)
+
+				w.notice("eu.1")
+				prepared := false
+				g.line.point = func(p point) error { prepared = prepared || p.kind == "prepare"; return nil }
+				began := time.Now()
+				_, err := g.Do(within(t, 2*time.Second), c.tx)
+				if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter == 0 || !strings.Contains(e.Hint, "eu.1") {
+					t.Errorf("with the loss known: %v", err)
+				}
+				if took := time.Since(began); prepared || took > q {
+					t.Errorf("with the loss known: a group was asked to prepare (%v), after %v it was over", prepared, took)
+				}
+				w.mustWrite("us/a", q)
+
+				w.groups["eu.1"].elect()
+				w.trust("eu.1")
+				if res, err := g.Do(within(t, 5*time.Second), c.tx); err != nil || !res.Committed {
+					t.Errorf("when it is back: %+v, %v", res, err)
+				}
+				w.settled(20 * time.Second)
+			})
+		})
+	}
+}
+
+// TestLostDecider: the decision group of a transaction is lost while that is under way. Its locks stay, and who asks for the keys,
+// or waits for them already, is told so at once and who decides; when the group is back, they go.
+func TestLostDecider(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		g.line.point = func(p point) error {
+			if p.kind == "commit last" && !p.after {
+				w.groups["eu.1"].kill() // it has decided nothing
+				return errors.New("the gateway stops")
+			}
+			return nil
+		}
+		_, _ = g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
+		if n := w.groups["us.1"].machine.Meta().Prepared; n != 1 {
+			t.Fatalf("%d transactions are prepared", n)
+		}
+		at := w.groups["us.1"].leader()
+		asks := map[string]func(ctx context.Context) error{
+			"a write": func(ctx context.Context) error {
+				_, err := at.Do(ctx, &api.Txn{Then: []api.Op{putOp("us/a", "2")}})
+				return err
+			},
+			"a read": func(ctx context.Context) error {
+				_, err := at.Read(ctx, &api.ReadRequest{Keys: []api.Key{"us/b", "us/a"}})
+				return err
+			},
+			"a list": func(ctx context.Context) error {
+				_, err := at.List(ctx, &api.ListRequest{Range: api.PrefixRange("us/")})
+				return err
+			},
+		}
+		told := func(what string, err error, took, within time.Duration) {
+			t.Helper()
+			if e := api.AsError(err); e == nil || e.Key != "us/a" || e.RetryAfter == 0 || !strings.Contains(e.Hint, "eu.1") || took > within {
+				t.Errorf("%s: %v, after %v", what, err, took)
+			}
+		}
+		waiting := make(chan error)
+		for _, ask := range asks {
+			go func() { waiting <- ask(within(t, time.Minute)) }()
+		}
+		time.Sleep(2 * time.Second)
+		w.notice("eu.1")
+		began := time.Now()
+		for range asks {
+			told("one that waits", <-waiting, time.Since(began), 2*time.Second)
+		}
+		for what, ask := range asks {
+			began := time.Now()
+			told(what, ask(within(t, time.Minute)), time.Since(began), q)
+		}
+		w.mustWrite("us/b", q)
+
+		w.groups["eu.1"].elect()
+		w.trust("eu.1")
+		w.mustWrite("us/a", 10*time.Second)
+		w.settled(20 * time.Second)
+		if v := w.value("eu/a"); v != "" {
+			t.Errorf("eu/a is %q", v)
+		}
+	})
+}
