@@ -1,7 +1,7 @@
 // Command mutants switches the guards of the protocol off, one at a time, and demands that the checks notice. A checker
 // that never saw its bug proves nothing. Guards can be switched only in binaries built with the tag `mutants`.
 //
-// Usage: go run ./integration/mutants [-run NAME]
+// Usage: go run ./integration/mutants [-run NAME] [-part all|ci]
 package main
 
 import (
@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,11 +35,14 @@ const recovery = "^(TestLeasesAreAskedAfterLocks|TestPartitions|TestDecisionGrou
 // founding are the servers that are to found a cluster, together and after a loss.
 const founding = "^(TestFounderLosesItsFolder|TestSeveralFounders)$"
 
-// mutants names each guard of PROTOCOL 11 that has a switch, and who must notice.
-var mutants = []struct {
+// mutant is a guard that is off, and the checks that must notice.
+type mutant struct {
 	name   string
 	checks []check
-}{
+}
+
+// mutants has each guard of PROTOCOL 11 that has a switch.
+var mutants = []mutant{
 	{"fence", []check{{"./cluster/edge", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/edge", "."}}},
 	{"release-applied", []check{{"./cluster/edge", "^TestNoStaleReads$"}}},
@@ -64,23 +69,54 @@ var mutants = []struct {
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
-// limit is for a check with its build, testLimit for its tests alone.
+// ci are the mutants that .ci/run demands to be caught: guards without which an answer would be wrong or a write lost. They take
+// about two minutes on two cores; keep them below five.
+var ci = []string{
+	"fence", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry", "term-fence", "machine-lease-check",
+	"revoke-at-prepare", "leases-after-locks", "ask-decider", "grant-under-intent", "write-under-intent", "first-decision", "abort-record",
+	"confirm-refusals", "ask-before-founding", "quorum-confirm",
+}
+
+// buildLimit is for the tests of a package to be built, testLimit for a check.
 const (
-	limit     = 6 * time.Minute
-	testLimit = 3 * time.Minute
+	buildLimit = 6 * time.Minute
+	testLimit  = 3 * time.Minute
 )
 
 func main() {
 	only := flag.String("run", "", "run only the mutant of this name")
+	part := flag.String("part", "all", "all, or ci: the part that .ci/run runs")
 	flag.Parse()
-	bad := 0
-	for _, m := range mutants {
-		if *only != "" && m.name != *only {
-			continue
-		}
+	bad, err := survivors(*only, *part)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	if bad > 0 {
+		fmt.Printf("%d mutants survived: a check is blind\n", bad)
+		os.Exit(1)
+	}
+}
+
+// survivors runs the chosen checks and counts those that did not notice.
+func survivors(only, part string) (bad int, err error) {
+	tests, err := newBinaries()
+	if err != nil {
+		return 0, err
+	}
+	defer tests.remove()
+	chosen, err := choose(only, part)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range chosen {
 		for _, c := range m.checks {
+			binary, err := tests.of(c.pkg)
+			if err != nil {
+				return bad, err
+			}
 			start := time.Now()
-			caught, out := run(m.name, c)
+			caught, out := run(m.name, c, binary)
 			verdict := "caught"
 			if !caught {
 				verdict = "SURVIVED"
@@ -92,25 +128,72 @@ func main() {
 			}
 		}
 	}
-	if bad > 0 {
-		fmt.Printf("%d mutants survived: a check is blind\n", bad)
-		os.Exit(1)
-	}
+	return bad, nil
 }
 
-// run tells whether the check failed by one of its tests, and not because it did not build, did not run or hung: then out
-// has the stacks.
-func run(mutant string, c check) (caught bool, out string) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+// choose returns the mutants to run. A name that is not in the table is an error: it would be a guard that is never checked.
+func choose(only, part string) (chosen []mutant, err error) {
+	for _, name := range ci {
+		if !slices.ContainsFunc(mutants, func(m mutant) bool { return m.name == name }) {
+			return nil, fmt.Errorf("the part ci names %q, which is no mutant", name)
+		}
+	}
+	if part != "all" && part != "ci" {
+		return nil, fmt.Errorf("there is no part %q; choose all or ci", part)
+	}
+	for _, m := range mutants {
+		if (only == "" || m.name == only) && (part == "all" || slices.Contains(ci, m.name)) {
+			chosen = append(chosen, m)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("there is no mutant %q in the part %s", only, part)
+	}
+	return chosen, nil
+}
+
+// binaries are the tests of packages, built with the switches in them, each once.
+type binaries struct {
+	dir   string
+	built map[string]string // by package
+}
+
+func newBinaries() (*binaries, error) {
+	dir, err := os.MkdirTemp("", "edgehold-mutants-")
+	return &binaries{dir: dir, built: map[string]string{}}, err
+}
+
+func (b *binaries) remove() { _ = os.RemoveAll(b.dir) } // it is in the system's folder for such
+
+// of returns the file of the package's tests.
+func (b *binaries) of(pkg string) (string, error) {
+	if file, ok := b.built[pkg]; ok {
+		return file, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), buildLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-count=1", "-failfast", "-timeout", testLimit.String(), "-run", c.run, c.pkg)
+	file, start := filepath.Join(b.dir, fmt.Sprint(len(b.built), ".test")), time.Now()
+	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "mutants", "-o", file, pkg).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s does not build: %w\n%s", pkg, err, out)
+	}
+	fmt.Printf("%-24s %-20s %-10s %5.1fs\n", "", pkg, "built", time.Since(start).Seconds())
+	b.built[pkg] = file
+	return file, nil
+}
+
+// run reports whether the check failed by one of its tests, and not because it did not run or hung: then out has the stacks.
+func run(mutant string, c check, binary string) (caught bool, out string) {
+	ctx, cancel := context.WithTimeout(context.Background(), testLimit+time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "-test.failfast", "-test.timeout", testLimit.String(), "-test.run", c.run)
+	cmd.Dir = c.pkg // as go test does
 	cmd.Env = append(os.Environ(), "EDGEHOLD_MUTANT="+mutant)
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
 	err := cmd.Run()
 	out = b.String()
 	ran := strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic:")
-	if strings.Contains(out, "[build failed]") || strings.Contains(out, "panic: test timed out") {
+	if strings.Contains(out, "panic: test timed out") {
 		return false, out
 	}
 	return err != nil && ran, out
