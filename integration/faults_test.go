@@ -178,6 +178,8 @@ type total struct {
 	ops, leased int64
 	audits      int64
 	repeated    int64
+	evicted     float64
+	released    float64
 	met         map[string]int
 }
 
@@ -203,6 +205,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
+	t.Logf("%v leases evicted, %v released", sum.evicted, sum.released)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
 	}
@@ -211,6 +214,9 @@ func TestFaults(t *testing.T) {
 	}
 	if sum.ops < int64(*seeds)*10_000 || sum.leased*3 < sum.ops || sum.repeated == 0 {
 		t.Errorf("%d operations, %d leased reads: too few to mean anything", sum.ops, sum.leased)
+	}
+	if least := float64(*seeds * 20); sum.evicted < least || sum.released < least {
+		t.Errorf("%v leases were evicted and %v released: too few to mean anything", sum.evicted, sum.released)
 	}
 	for _, f := range faults {
 		if sum.met[f.name] == 0 {
@@ -222,11 +228,11 @@ func TestFaults(t *testing.T) {
 // faultySeed runs one planet with about so many operations. To replay: go test ./integration -run TestFaults -seed N -v
 func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
 	t.Logf("replay with -seed %d", seed)
-	p := newPlanet(t, seed, 1)
+	p := newPlanet(t, seed, 1, tinyCaches(seed))
 	defer p.close()
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
 		clients: 10, perOps: operations / 10, think: 100 * time.Millisecond}
-	for i := range 4 {
+	for i := range 6 {
 		for _, r := range regions {
 			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", r, i)))
 		}
@@ -246,7 +252,10 @@ func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
 	<-done
 	p.healed(w)
 	judge(t, p, w)
+	evicted, released := p.sum("edgehold_edge_evictions_total"), p.sum("edgehold_edge_releases_total")
 	sum.mu.Lock()
+	sum.evicted += evicted
+	sum.released += released
 	sum.ops += w.attempts.Load()
 	sum.leased += w.served[api.ServedByLease].Load()
 	sum.audits += p.audits.Load()

@@ -3,6 +3,8 @@ package integration
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +31,7 @@ type planet struct {
 	plan   *placement.Map
 	hosts  []*host
 	byName map[string]*host
+	tune   []func(*host, *cluster.Config) // changes the Config of every node that starts
 	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
 	audits atomic.Int64
 	stale  atomic.Pointer[string]
@@ -51,8 +54,8 @@ type host struct {
 const diskSync = 2 * time.Millisecond
 
 // newPlanet starts all nodes and waits until they are ready.
-func newPlanet(t *testing.T, seed uint64, groups int) *planet {
-	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}}
+func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *cluster.Config)) *planet {
+	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune}
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
 		h := &host{planet: p, name: name, region: region, role: role,
@@ -81,6 +84,17 @@ func newPlanet(t *testing.T, seed uint64, groups int) *planet {
 	return p
 }
 
+// tinyCaches gives some nodes, drawn from the seed, a leased cache for eight keys, or for none.
+func tinyCaches(seed uint64) func(*host, *cluster.Config) {
+	return func(h *host, cfg *cluster.Config) {
+		name := fnv.New64a()
+		name.Write([]byte(h.name))
+		if r := rand.New(rand.NewPCG(seed, name.Sum64())); r.IntN(2) == 0 {
+			cfg.CacheBytes = 2100 + r.Int64N(800)
+		}
+	}
+}
+
 // start runs a node on the host, over what the host's disks hold.
 func (h *host) start() { h.startAs(func(*cluster.Config) {}) }
 
@@ -96,6 +110,9 @@ func (h *host) startAs(change func(*cluster.Config)) {
 		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan,
 		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
 		Dial: p.fabric.Dialer(h.name), // that of this process: it ends with a crash
+	}
+	for _, tune := range p.tune {
+		tune(h, &cfg)
 	}
 	change(&cfg)
 	n, err := cluster.Open(context.Background(), cfg)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,18 @@ func TestWrongClock(t *testing.T) {
 		time.Sleep(75 * time.Second)
 		p.lease(wrong, key, "hello")
 	})
+}
+
+// sum adds up a metric of all nodes.
+func (p *planet) sum(name string) (n float64) {
+	for _, line := range p.metrics("", name) {
+		x, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+		if err != nil {
+			p.t.Errorf("the metric %q: %v", line, err)
+		}
+		n += x
+	}
+	return n
 }
 
 // metrics are the lines of a metric, of all servers of the region, or of all nodes where the region is "".

@@ -32,6 +32,9 @@ func newFlights() flights { return flights{byKey: make(map[api.Key]*flight)} }
 // waits for it, because the lease that it brings will most often answer; if not, it shares the next flight, which starts
 // after it arrived, or starts it.
 func (e *Edge) share(ctx context.Context, k api.Key, found *entry, s *session) (*api.ReadResult, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, readError(err)
+	}
 	hash := e.cache.hasher.hash(k)
 	sh := e.cache.shard(hash)
 	sh.mu.Lock()
