@@ -74,7 +74,7 @@ type calls struct{ *handler }
 
 func (c calls) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	began := time.Now()
-	q.Group, q.Session = "", api.SessionID{}
+	q.Group, q.Session, q.Age, q.Hold = "", api.SessionID{}, 0, api.HoldNone
 	res, err := c.Store.Read(ctx, q)
 	return res, c.done(began, "calls read", err, false)
 }

@@ -59,27 +59,49 @@ type codec struct {
 	zero func() any
 	put  func(w *writer, v any)
 	read func(r *reader) any
+	fix  func(v any) // drops what does not go with the rest; nil: all goes
+}
+
+// fixed is the codec for reads that are never stale, or for those that may be: the one have an age, the others a limit of it.
+func fixed(c codec, fix func(*api.ReadRequest)) codec {
+	c.fix = func(v any) { fix(v.(*api.ReadRequest)) }
+	return c
+}
+
+// full is a word with every field set.
+func (c codec) full() any {
+	v := c.zero()
+	fill(reflect.ValueOf(v).Elem(), new(uint64))
+	if c.fix != nil {
+		c.fix(v)
+	}
+	return v
 }
 
 func codecOf[T any](name string, put func(*writer, *T), read func(*reader) *T) codec {
-	return codec{name,
-		func() any { return new(T) },
-		func(w *writer, v any) { put(w, v.(*T)) },
-		func(r *reader) any { return read(r) },
+	return codec{
+		name: name,
+		zero: func() any { return new(T) },
+		put:  func(w *writer, v any) { put(w, v.(*T)) },
+		read: func(r *reader) any { return read(r) },
 	}
 }
 
 var codecs = []codec{
-	codecOf("ReadRequest", putRead, readRead), codecOf("ReadResult", putReadResult, readReadResult),
+	fixed(codecOf("ReadRequest", putRead, readRead), func(q *api.ReadRequest) {
+		q.Consistency, q.MaxStale, q.Hold = api.Quorum, 0, api.HoldRound|api.HoldTxn|api.HoldFirm
+	}),
+	fixed(codecOf("ReadRequest", putRead, readRead), func(q *api.ReadRequest) {
+		q.Consistency, q.Age, q.Hold = api.Bounded, 0, api.HoldNone
+	}),
+	codecOf("ReadResult", putReadResult, readReadResult),
 	codecOf("Txn", putTxn, readTxn), codecOf("TxnResult", putTxnResult, readTxnResult), codecOf("Error", putOutcome, readOutcome),
 }
 
 // TestEveryFieldTravels: also one that is added to a word later.
 func TestEveryFieldTravels(t *testing.T) {
 	for _, c := range codecs {
-		full := c.zero()
-		fill(reflect.ValueOf(full).Elem(), new(uint64))
-		for _, v := range []any{full, c.zero()} {
+		for _, v := range []any{c.full(), c.zero()} {
 			var w writer
 			c.put(&w, v)
 			r := reader{b: w.b}
@@ -102,8 +124,7 @@ func TestEveryFieldTravels(t *testing.T) {
 // FuzzReader: nothing that comes makes a reader fail in another way than it should, or take room for what is not there.
 func FuzzReader(f *testing.F) {
 	for i, c := range codecs {
-		v := c.zero()
-		fill(reflect.ValueOf(v).Elem(), new(uint64))
+		v := c.full()
 		var w writer
 		c.put(&w, v)
 		f.Add(byte(i), w.b)

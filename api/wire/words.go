@@ -1,23 +1,42 @@
 package wire
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
 
 func putRead(w *writer, q *api.ReadRequest) {
 	putList(w, q.Keys, putKey)
 	w.byte(byte(q.Consistency))
-	w.time(q.MaxStale)
+	w.time(ageOrStale(q))
 	w.text(string(q.Group))
 	w.session(q.Session)
 	putList(w, q.Known, func(w *writer, v *api.Version) { w.version(*v) })
-	w.flags(q.Snapshot)
+	w.flags(q.Snapshot, q.Hold&api.HoldRound != 0, q.Hold&api.HoldTxn != 0, q.Hold&api.HoldFirm != 0)
+}
+
+// ageOrStale is what stands in the place of MaxStale: reads that are never stale have an age there. Programs from before reads
+// had ages do not look at it.
+func ageOrStale(q *api.ReadRequest) time.Duration {
+	if q.Consistency <= api.Quorum {
+		return time.Duration(q.Age)
+	}
+	return q.MaxStale
 }
 
 func readRead(r *reader) *api.ReadRequest {
-	return &api.ReadRequest{
-		Keys: list(r, 1, readKey), Consistency: api.Consistency(r.byte()), MaxStale: r.time(), Group: api.GroupID(r.text()),
-		Session: r.session(), Known: list(r, 2, func(r *reader, v *api.Version) { *v = r.version() }),
-		Snapshot: flag(r.byte(), 0),
+	q := &api.ReadRequest{Keys: list(r, 1, readKey), Consistency: api.Consistency(r.byte())}
+	if at := r.time(); q.Consistency <= api.Quorum {
+		q.Age = uint64(at)
+	} else {
+		q.MaxStale = at
 	}
+	q.Group, q.Session = api.GroupID(r.text()), r.session()
+	q.Known = list(r, 2, func(r *reader, v *api.Version) { *v = r.version() })
+	flags := r.byte()
+	q.Snapshot, q.Hold = flag(flags, 0), api.Hold(flags>>1)&(api.HoldRound|api.HoldTxn|api.HoldFirm)
+	return q
 }
 
 func putKey(w *writer, k *api.Key)  { w.text(string(*k)) }

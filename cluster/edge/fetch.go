@@ -17,10 +17,8 @@ type ask struct {
 	err     error
 }
 
-// fetch asks for the missing keys, all at once: one read for those that are not worth a lease, and one for each group
-// in which some are.
-func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, now api.ClockSample, got tallied, out *api.ReadResult) error {
-	asks := e.plan(r, found, now, out)
+// fetch carries the asks for the missing keys out, all at once.
+func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got tallied, out *api.ReadResult) error {
 	var others sync.WaitGroup
 	for _, a := range asks[1:] {
 		others.Go(func() { e.carryOut(ctx, r, found, a) })
@@ -40,7 +38,8 @@ func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, no
 	return nil
 }
 
-// plan counts the missing keys' reads and sorts them by what to ask for.
+// plan counts the missing keys' reads and sorts them by what to ask for: one read for those that are not worth a lease, and
+// one for each group in which some are.
 func (e *Edge) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) []*ask {
 	var asks []*ask
 	for i, k := range r.Keys {

@@ -53,23 +53,22 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 		}
 		return nil
 	}
-	err := e.fetch(ctx, r, slices.Clone(found), now, got, out)
-	if err != nil || !r.Snapshot || out.Snapshot {
-		return err
+	asks := e.plan(r, found, now, out)
+	if r.Snapshot && !allWished(asks) {
+		return e.pass(ctx, r, out)
 	}
-	return e.makeSnapshot(ctx, r, out)
-}
-
-// makeSnapshot turns out, whose entries were current at different instants, into a snapshot: by leases, if what was
-// fetched has come with them; else by a second round, if it finds nothing changed; else as the Store behind can.
-func (e *Edge) makeSnapshot(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	if e.leasedAtOnce(r, out) {
-		return nil
-	}
-	if same, err := e.readAgain(ctx, r, out); same || err != nil {
+	err := e.fetch(ctx, r, slices.Clone(found), asks, got, out)
+	if err != nil || !r.Snapshot || out.Snapshot || e.leasedAtOnce(r, out) {
 		return err
 	}
 	return e.pass(ctx, r, out)
+}
+
+// allWished reports whether leases are asked for on all that is missing: then a snapshot may be answered by leases. If some
+// keys are not worth a lease, since they are new here or often written, the Store behind makes it from all the keys, also
+// those that are leased here: it can keep transactions off them while it reads.
+func allWished(asks []*ask) bool {
+	return !slices.ContainsFunc(asks, func(a *ask) bool { return a.session == nil })
 }
 
 // leasedAtOnce answers the whole read by leases, judged at one clock sample. If it cannot, out stays as it is.
@@ -91,29 +90,6 @@ func (e *Edge) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	}
 	e.meter.served(tallied{leased: len(found)})
 	return true
-}
-
-// readAgain reads all keys once more, from their owners: if nothing has changed, all were current when the first round
-// had ended and this one had not begun.
-func (e *Edge) readAgain(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) (same bool, err error) {
-	again := &api.ReadRequest{Keys: r.Keys, Consistency: api.Quorum, Known: make([]api.Version, len(out.Entries))}
-	for i := range out.Entries {
-		again.Known[i] = out.Entries[i].Version
-	}
-	res, err := e.cfg.Store.Read(ctx, again)
-	if err != nil {
-		return false, readError(err)
-	}
-	if len(res.Entries) != len(r.Keys) {
-		return false, mismatch(len(r.Keys), len(res.Entries))
-	}
-	for i := range out.Entries {
-		if x, y := &out.Entries[i], &res.Entries[i]; x.Version != y.Version || x.Exists != y.Exists {
-			return false, nil
-		}
-	}
-	out.ServedBy, out.Snapshot = api.ServedByOwner, true
-	return true, nil
 }
 
 // modeLeases is how PROTOCOL 7 calls a read-only transaction that leases answer.
