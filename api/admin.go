@@ -54,6 +54,8 @@ type GroupStatus struct {
 	Prepared              int     `json:"prepared"`
 	Unresolved            int     `json:"unresolved"`
 	OldestPreparedSeconds float64 `json:"oldest_prepared_seconds"`
+	// Locked are keys that transactions hold whose decision groups do not answer, at most [MaxLocks] of them.
+	Locked []Lock `json:"locked,omitempty"`
 }
 
 // RangeStatus is one range of the placement map and one of its owners; a region with several groups has a row each.

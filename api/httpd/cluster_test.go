@@ -31,7 +31,7 @@ func TestCluster(t *testing.T) {
 	admin := &fakeAdmin{status: &api.Status{
 		ClusterID: "c1",
 		Nodes:     []api.NodeStatus{{Node: "us-east-1", Region: "us-east", Role: api.RoleServer, URL: "http://127.0.0.1:7400", State: "up"}},
-		Groups:    []api.GroupStatus{{Group: "us-east.1", Region: "us-east", Leader: "us-east-1", Term: 3, Voters: []api.NodeID{"us-east-1"}, Applied: 9, Prepared: 2, Unresolved: 1, OldestPreparedSeconds: 4.5}, {Group: "new"}},
+		Groups:    []api.GroupStatus{{Group: "us-east.1", Region: "us-east", Leader: "us-east-1", Term: 3, Voters: []api.NodeID{"us-east-1"}, Applied: 9, Prepared: 2, Unresolved: 1, OldestPreparedSeconds: 4.5, Locked: []api.Lock{{Key: "us/a", Decider: "new", Seconds: 4}, {Key: "\xff", Decider: "new"}}}, {Group: "new"}},
 		Ranges:    []api.RangeStatus{{Start: "", End: "\xff", Group: "us-east.1", Epoch: 1}, {Start: "\xff", End: "", Group: "us-east.1", Epoch: 2}},
 		Sessions:  2, Leases: 5,
 	}}
@@ -39,7 +39,8 @@ func TestCluster(t *testing.T) {
 	r := request(h, "GET", "/v1/cluster", "")
 	wantStatus(t, r, 200)
 	const want = `{"cluster_id":"c1","nodes":[{"node":"us-east-1","region":"us-east","role":"server","url":"http://127.0.0.1:7400","state":"up"}],` +
-		`"groups":[{"group":"us-east.1","region":"us-east","leader":"us-east-1","term":3,"voters":["us-east-1"],"applied":9,"prepared":2,"unresolved":1,"oldest_prepared_seconds":4.5},` +
+		`"groups":[{"group":"us-east.1","region":"us-east","leader":"us-east-1","term":3,"voters":["us-east-1"],"applied":9,"prepared":2,"unresolved":1,"oldest_prepared_seconds":4.5,` +
+		`"locked":[{"key":"us/a","decider":"new","seconds":4},{"key_base64":"/w==","decider":"new","seconds":0}]},` +
 		`{"group":"new","region":"","leader":"","term":0,"voters":[],"applied":0,"prepared":0,"unresolved":0,"oldest_prepared_seconds":0}],` +
 		`"ranges":[{"start":"","end_base64":"/w==","group":"us-east.1","epoch":1},{"start_base64":"/w==","end":"","group":"us-east.1","epoch":2}],` +
 		`"sessions":2,"leases":5}` + "\n"

@@ -107,6 +107,7 @@ type pending map[api.TxnID]time.Time
 func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	seen := pending{}
 	var due []api.TxnRef
+	var locked []lockedSince
 	for after := (api.TxnID{}); ; {
 		page := s.cfg.Machine.Prepared(after, sweptTransactions)
 		for _, p := range page {
@@ -115,6 +116,9 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 				since = now
 			}
 			seen[p.Txn.ID] = since
+			if s.deciderLost(p.Txn.ID) {
+				locked = addLocked(locked, &p, since)
+			}
 			if now.Sub(since) >= s.cfg.AbortAfter && len(due) < maxPushed {
 				due = append(due, p.Txn)
 			}
@@ -126,6 +130,7 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	}
 	s.pending = seen
 	s.oldest()
+	s.noteLocked(locked)
 	s.requeue(l)
 	s.push(due)
 }

@@ -22,3 +22,43 @@ func errDeciderLost(x fsm.Intent) *api.Error {
 	return &api.Error{Code: fsm.DeciderLost, Key: x.Key, RetryAfter: retryLost, Hint: "a transaction holds the key, and the group " +
 		string(x.Txn.ID.Decider) + ", which decides it, does not answer: the key is free again when that group is back; edgehold cluster status shows such keys"}
 }
+
+// lockedSince is a key that a transaction of a lost decision group holds, and since when this replica has seen that.
+type lockedSince struct {
+	key   api.Key
+	txn   api.TxnID
+	since time.Time
+}
+
+// addLocked adds the transaction's keys, as far as there is room.
+func addLocked(to []lockedSince, p *fsm.Prepared, since time.Time) []lockedSince {
+	for _, keys := range [2][]api.Key{p.Written, p.Read} {
+		for _, k := range keys[:min(len(keys), api.MaxLocks-len(to))] {
+			to = append(to, lockedSince{k, p.Txn.ID, since})
+		}
+	}
+	return to
+}
+
+func (s *sweeper) noteLocked(locked []lockedSince) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locked = locked
+}
+
+// lockedKeys are the keys for the status, if this node leads.
+func (r *Region) lockedKeys(prepared int) []api.Lock {
+	r.mu.Lock()
+	lead, locked := r.lead, r.locked
+	r.mu.Unlock()
+	if lead == nil || prepared == 0 {
+		return nil
+	}
+	var out []api.Lock
+	for _, l := range locked {
+		if r.deciderLost(l.txn) {
+			out = append(out, api.Lock{Key: l.key, Decider: l.txn.Decider, Seconds: time.Since(l.since).Seconds()})
+		}
+	}
+	return out
+}

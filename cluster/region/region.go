@@ -32,6 +32,7 @@ type Region struct {
 	rates     map[api.Nonce]*rate // clock rates of the holders, by process
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
 	oldestPrepared time.Time
+	locked         []lockedSince // as the sweeper last saw them
 }
 
 var (
@@ -92,6 +93,7 @@ func (r *Region) Status() (status api.GroupStatus, sessions, leases int) {
 	m := r.cfg.Machine.Meta()
 	status = api.GroupStatus{Group: r.cfg.Group, Term: m.LastTerm, Applied: m.Counter, Prepared: m.Prepared, Unresolved: m.Unresolved}
 	status.OldestPreparedSeconds = r.oldestSeconds(m.Prepared)
+	status.Locked = r.lockedKeys(m.Prepared)
 	if r.replica.Load() != nil {
 		node, term := r.log().Leader()
 		status.Leader, status.Term = api.NodeID(node), api.Term(term)

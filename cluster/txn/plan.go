@@ -91,7 +91,7 @@ func regionOf(m *placement.Map, g api.GroupID) api.RegionID {
 // kept from its keys by it.
 func (r *running) lost(parts []*part) error {
 	for _, p := range parts {
-		if r.cfg.Lost(p.group) {
+		if guardNearDecider && r.cfg.Lost(p.group) {
 			return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost,
 				Hint: "the group " + string(p.group) + ", which owns some of the keys, does not answer; nothing was locked or written"}
 		}

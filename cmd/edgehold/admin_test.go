@@ -26,7 +26,12 @@ START     END         GROUP      REGION   EPOCH
 eu-west/  eu-west0    eu-west.1  eu-west  2
 eu-west0  "\xff\x00"  us-east.1  us-east  1
 `
-	if got := p.must(t, "", "cluster", "status"); got != want {
+	const locked = `
+LOCKED     GROUP      WAITS FOR  SINCE
+us/a       us-east.1  eu-west.1  12s
+"us/\xff"  us-east.1  eu-west.1  7s
+`
+	if got := p.must(t, "", "cluster", "status"); got != want+locked {
 		t.Errorf("got\n%s", got)
 	}
 	show := want[strings.Index(want, "START"):]

@@ -93,7 +93,8 @@ func sampleStatus() *api.Status {
 			{Node: "eu-west-edge-1", Region: "eu-west", Role: api.RoleEdge, URL: "http://127.0.0.1:7401", State: "unreachable"},
 		},
 		Groups: []api.GroupStatus{
-			{Group: "us-east.1", Region: "us-east", Leader: "us-east-1", Term: 3, Voters: []api.NodeID{"us-east-1", "us-east-2"}, Applied: 42, Prepared: 2, Unresolved: 1, OldestPreparedSeconds: 12.2},
+			{Group: "us-east.1", Region: "us-east", Leader: "us-east-1", Term: 3, Voters: []api.NodeID{"us-east-1", "us-east-2"}, Applied: 42, Prepared: 2, Unresolved: 1, OldestPreparedSeconds: 12.2,
+				Locked: []api.Lock{{Key: "us/a", Decider: "eu-west.1", Seconds: 12.2}, {Key: "us/\xff", Decider: "eu-west.1", Seconds: 7}}},
 			{Group: "eu-west.1", Region: "eu-west", Term: 4},
 		},
 		Ranges: []api.RangeStatus{

@@ -70,6 +70,9 @@ func clusterStatus(ctx context.Context, t *terminal, s *settings) error {
 	}
 	_, err = fmt.Fprintf(t.out, "cluster %s: %d sessions, %d leases\n\n%v\n%v\n%v", status.ClusterID, status.Sessions, status.Leases,
 		nodeTable(status.Nodes), groupTable(status.Groups), rangeTable(status))
+	if locks := lockTable(status.Groups); err == nil && len(locks) > 1 {
+		_, err = fmt.Fprintf(t.out, "\n%v", locks)
+	}
 	return err
 }
 
@@ -128,6 +131,17 @@ func groupTable(groups []api.GroupStatus) table {
 		}
 		t = append(t, []string{string(g.Group), cmp.Or(string(g.Region), "-"), cmp.Or(string(g.Leader), "none known"),
 			fmt.Sprint(g.Term), fmt.Sprint(g.Applied), fmt.Sprint(g.Prepared), fmt.Sprint(g.Unresolved), oldest(g), cmp.Or(strings.Join(voters, ","), "-")})
+	}
+	return t
+}
+
+// lockTable is the keys that wait for a group which does not answer.
+func lockTable(groups []api.GroupStatus) table {
+	t := table{{"LOCKED", "GROUP", "WAITS FOR", "SINCE"}}
+	for _, g := range groups {
+		for _, l := range g.Locked {
+			t = append(t, []string{readable(string(l.Key)), string(g.Group), string(l.Decider), fmt.Sprintf("%.0fs", l.Seconds)})
+		}
 	}
 	return t
 }

@@ -157,3 +157,24 @@ func TestBrokenRetryRules(t *testing.T) {
 		t.Errorf("not every rule is broken once: %b", met)
 	}
 }
+
+func TestBrokenDeciderRules(t *testing.T) {
+	var met deciderRules
+	for _, c := range []struct {
+		name      string
+		rule      deciderRules
+		forGood   bool
+		invariant string
+	}{
+		{"a far group decides that is not known to be well", wellRule, true, "Free"},
+		{"a far group decides what is prepared in both", nearRule, true, "Free"},
+		{"begun with a group that is known to be lost", lostRule, true, "Untouched"},
+		{"the near group aborts what waits for a lost decider", keepRule, false, "Atomic"},
+	} {
+		met |= c.rule
+		t.Run(c.name, func(t *testing.T) { breaks(t, &deciderSystem{broken: c.rule, forGood: c.forGood}, c.invariant) })
+	}
+	if met != keepRule<<1-1 {
+		t.Errorf("not every rule is broken once: %b", met)
+	}
+}

@@ -31,13 +31,14 @@
 //
 // # The transaction core
 //
-// Four systems, each without any bound but its own size, with messages that may arrive at any time, any number of times, or
+// Five systems, each without any bound but its own size, with messages that may arrive at any time, any number of times, or
 // never, and coordinators that may stop anywhere:
 //
 //   - commit: M2 over two participants and a decision group, an edge that leases both keys, pushes, the client's watermark,
 //     forgetting, a write of one key by somebody else; leases are given at most three times by each group;
 //   - skew: two transactions that read what the other writes, by leases or under locks;
 //   - last: M3, with a remote range that may move, and another transaction at an instant;
+//   - decider: a transaction over a near and a far group that is lost, for good or for a while, and what the gateway knows of that;
 //   - retry: a request that two gateways carry out, and its anchor.
 //
 // There the groups are single machines: that a group's log survives its leaders is the lease core's and Raft's part.

@@ -115,6 +115,12 @@ func TestSkew(t *testing.T) {
 
 func TestLast(t *testing.T) { holds(t, &lastSystem{}) }
 
+func TestNearDecider(t *testing.T) {
+	for _, forGood := range []bool{false, true} {
+		t.Run(fmt.Sprint("for good:", forGood), func(t *testing.T) { holds(t, &deciderSystem{forGood: forGood}) })
+	}
+}
+
 func TestRetry(t *testing.T) { holds(t, &retrySystem{}) }
 
 // TestExplore holds the search to what it promises: it reaches every state and no other, finds the shortest way, and says

@@ -54,6 +54,7 @@ var mutants = []mutant{
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
 	{"revoke-at-prepare", []check{{"./fsm", "."}, {"./integration", transactions}}},
 	{"leases-after-locks", []check{{"./integration", transactions}, {"./cluster/txn", recovery}}},
+	{"near-decider", []check{{"./cluster/txn", "^TestLostParticipant$"}, {"./integration", "^TestRegionLostDuringTransactions$"}}},
 	{"unknown-applied", []check{{"./cluster/txn", "^TestAppliedOfARequest$"}}},
 	{"ask-decider", []check{{"./cluster/txn", recovery}, {"./integration", transactions}}},
 	{"grant-under-intent", []check{{"./fsm", "."}}},

@@ -1,0 +1,51 @@
+package api
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// MaxLocks bounds GroupStatus.Locked.
+const MaxLocks = 100
+
+// Lock is a key that a transaction across groups holds whose decision group does not answer: until that is back, nobody can read
+// or write the key.
+type Lock struct {
+	Key Key
+	// Decider is the group that decides the transaction.
+	Decider GroupID
+	// Seconds is for how long the leader has seen it.
+	Seconds float64
+}
+
+// lockBody is a Lock in JSON, where a key that is no text stands in base64.
+type lockBody struct {
+	Key     *string `json:"key,omitempty"`
+	KeyB64  []byte  `json:"key_base64,omitempty"`
+	Decider GroupID `json:"decider"`
+	Seconds float64 `json:"seconds"`
+}
+
+// MarshalJSON renders the lock as GET /v1/cluster shows it.
+func (l Lock) MarshalJSON() ([]byte, error) {
+	body := lockBody{Decider: l.Decider, Seconds: l.Seconds}
+	if text := string(l.Key); utf8.ValidString(text) {
+		body.Key = &text
+	} else {
+		body.KeyB64 = []byte(l.Key)
+	}
+	return json.Marshal(body)
+}
+
+// UnmarshalJSON reads what MarshalJSON has rendered.
+func (l *Lock) UnmarshalJSON(b []byte) error {
+	var body lockBody
+	if err := json.Unmarshal(b, &body); err != nil {
+		return err
+	}
+	*l = Lock{Key: Key(body.KeyB64), Decider: body.Decider, Seconds: body.Seconds}
+	if body.Key != nil {
+		l.Key = Key(*body.Key)
+	}
+	return nil
+}
