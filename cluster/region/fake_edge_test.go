@@ -3,6 +3,7 @@ package region
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,8 +55,9 @@ type testEdge struct {
 	cache   map[api.Key]api.Entry
 	fence   map[api.Key]api.LeaseID
 	latency time.Duration
-	down    bool // no message passes
-	mute    bool // receives, but answers no revocation
+	down    bool    // no message passes
+	mute    bool    // receives, but answers no revocation
+	forgets api.Key // the same, of this key
 	last    api.SessionStatus
 }
 
@@ -155,6 +157,7 @@ func (e *testEdge) revoked(sid api.SessionID, leases []api.RevokedLease) {
 	e.travel()
 	e.mu.Lock()
 	ignore := e.mute || e.down
+	leases = slices.DeleteFunc(slices.Clone(leases), func(x api.RevokedLease) bool { return x.Key == e.forgets })
 	e.mu.Unlock()
 	if ignore {
 		return

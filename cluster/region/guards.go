@@ -10,4 +10,5 @@ const (
 	guardAskDecider           = true
 	guardConfirmRefusals      = true
 	guardReadTurn             = true
+	guardHolderReturns        = true
 )

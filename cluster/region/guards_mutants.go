@@ -11,5 +11,6 @@ var (
 	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
 	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
 	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
+	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
 	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

@@ -40,15 +40,16 @@ func (r *Region) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionK
 }
 
 // proveLead makes sure that this node led the group at some instant after the keep-alive's arrival. Where the session is
-// SUSPECT and its holder is back and owes nothing, the Unsuspect that it then gets is the proof as well.
+// SUSPECT and its holder is back, the Unsuspect that it then gets is the proof as well.
 func (r *Region) proveLead(ctx context.Context, l *lead, k *api.KeepAlive, sid api.SessionID) error {
 	if h := r.returning(l, k, sid); h != nil {
 		_, err := r.propose(ctx, fsm.Unsuspect{Term: l.term, Session: sid})
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		h.judging = false
 		if err == nil { // it has applied, and no Suspect was proposed after it
-			h.noRenew = false
+			h.happens(unsuspectApplied)
+		} else {
+			h.happens(unsuspectFailed)
 		}
 		return err
 	}
@@ -58,18 +59,17 @@ func (r *Region) proveLead(ctx context.Context, l *lead, k *api.KeepAlive, sid a
 	return nil
 }
 
-// returning takes a session that may be renewed again and marks it as being judged; nil if there is nothing to do.
+// returning takes a session whose holder is back, for which an Unsuspect is to be proposed; nil if there is nothing to do.
 func (r *Region) returning(l *lead, k *api.KeepAlive, sid api.SessionID) *holder {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, suspect := r.holderLocked(l, sid)
-	if r.lead != l || h == nil || h.nonce != k.Nonce || !suspect && !h.noRenew {
+	h, _ := r.holderLocked(l, sid)
+	if r.lead != l || h == nil || h.nonce != k.Nonce || r.clockOffLocked(k.Nonce) || !h.isBack(r.cfg.SuspectAfter) {
 		return nil
 	}
-	if h.refused || h.judging || len(h.pending) > 0 || r.clockOffLocked(k.Nonce) {
+	if !h.happens(answers) {
 		return nil
 	}
-	h.judging = true
 	return h
 }
 
@@ -89,7 +89,7 @@ func (r *Region) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAlive,
 		}
 		status.Pending = append(status.Pending, api.RevokedLease{Key: key, Lease: p.lease})
 	}
-	if h.refused || h.noRenew || suspect || r.clockOffLocked(k.Nonce) {
+	if !r.renewableLocked(h, suspect) {
 		r.metrics.renewals(1, "refused")
 		return
 	}

@@ -172,59 +172,35 @@ func (r *Region) judge() {
 			l.gone(sid)
 		case r.expiredLocked(l, h, now, 0):
 			l.outwaited(h)
-		case h.unreachable || h.noRenew || h.overdue(r.cfg.SuspectAfter):
+		case h.unreachable || h.standing != good || h.overdue(r.cfg.SuspectAfter):
 			r.suspectLocked(l, h, suspect)
 		}
 	}
 }
 
-// overdue tells whether a revocation has been unanswered for longer than patience.
-func (h *holder) overdue(patience time.Duration) bool {
-	now := time.Now()
-	if now.Sub(h.oldest) < patience {
-		return false
-	}
-	h.oldest = now
-	for _, p := range h.pending {
-		if p.since.Before(h.oldest) {
-			h.oldest = p.since
-		}
-	}
-	return now.Sub(h.oldest) >= patience
-}
-
-// suspectLocked stops renewing the session, from now on, and has the log say so, so that no later leader renews it and
-// each replica can count from when it learnt of it.
+// suspectLocked stops renewing the session, from now on, and has the log say so, so that no later leader renews it and each
+// replica can count from when it learnt of it. suspect is what the machine says.
 func (r *Region) suspectLocked(l *lead, h *holder, suspect bool) {
-	if h.judging || suspect && h.noRenew || time.Since(h.tried) < retry {
+	first := h.standing == good
+	if !first && (suspect || time.Since(h.tried) < retry) || !h.happens(silent) {
 		return
 	}
-	if !h.noRenew {
-		h.noRenew = true
+	h.tried = time.Now()
+	if first {
 		if !h.unreachable {
-			h.offences++
-			h.probation = time.Now().Add(probation(h.offences))
+			r.offenders.offends(h.nonce, revocationOffence, h.tried)
 		}
 		r.metrics.suspected(h.node)
 		r.cfg.Logger.Warn("a lease holder does not answer and is renewed no more",
 			"group", r.cfg.Group, "node", h.node, "session", h.sid, "pending", len(h.pending))
 	}
-	if suspect {
-		return
-	}
-	h.judging, h.tried = true, time.Now()
 	r.wg.Go(func() {
 		err := r.judgement(fsm.Suspect{Term: l.term, Session: h.sid})
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		h.judging = false
+		h.happens(suspectEnded)
 		if err != nil {
 			r.cfg.Logger.Debug("cannot record that a lease holder is suspect", "node", h.node, "error", err)
 		}
 	})
-}
-
-// probation is how long a holder that left revocations unanswered gets no new leases.
-func probation(offences int) time.Duration {
-	return time.Second << min(offences, 6)
 }

@@ -30,6 +30,7 @@ type Region struct {
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
 	suspected map[api.SessionID]api.ClockSample
 	rates     map[api.Nonce]*rate // clock rates of the holders, by process
+	offenders offenders
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
 	oldestPrepared time.Time
 	locked         []lockedSince // as the sweeper last saw them

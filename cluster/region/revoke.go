@@ -247,6 +247,7 @@ func (l *lead) acked(h *holder, key api.Key, lid api.LeaseID, release bool) {
 	if release && len(p.waits) == 0 && len(l.returned) < maxReturned {
 		l.returned = append(l.returned, api.DroppedLease{Session: h.sid, Key: key, Lease: p.lease})
 	}
+	h.acked = time.Now()
 	if delete(h.pending, key); len(h.pending) == 0 {
 		delete(l.owing, h.sid)
 	}

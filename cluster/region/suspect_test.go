@@ -176,7 +176,7 @@ func TestSuspectWaitsForUnsuspect(t *testing.T) {
 		e.wg.Go(func() { _, _, _ = a.write(10*time.Second, put("other", "new")) })
 		time.Sleep(1900 * time.Millisecond)
 		a.region.mu.Lock()
-		if a.region.lead.holders[e.sid].offences != 1 {
+		if a.region.offenders[e.nonce].offences != 1 {
 			t.Error("suspected while an Unsuspect was on its way")
 		}
 		a.region.mu.Unlock()

@@ -98,6 +98,7 @@ func (s *sweeper) endExpired(l *lead) {
 	}
 	s.mu.Lock()
 	s.forgetRatesLocked(alive)
+	s.offenders.forget(time.Now())
 	s.mu.Unlock()
 	if len(kill) > 0 {
 		s.try(fsm.Kill{Term: l.term, Sessions: kill})
@@ -112,7 +113,7 @@ func (s *sweeper) overLocked(l *lead, x *fsm.Session, now api.ClockSample) bool 
 	if h == nil {
 		return false
 	}
-	if h.refused {
+	if h.standing == refused {
 		return time.Since(h.refusedAt) >= retry
 	}
 	return s.expiredLocked(l, h, now, s.cfg.Linger)
@@ -125,7 +126,7 @@ func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now api.ClockSample) bo
 		return false
 	}
 	h := l.holders[x.ID]
-	return (h == nil || !h.refused) && now.GrantorElapsed(base) < api.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
+	return (h == nil || h.standing != refused) && now.GrantorElapsed(base) < api.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
 }
 
 // release gives up the leases that were acknowledged after the writes that had asked for them had gone.

@@ -67,6 +67,7 @@ var mutants = []mutant{
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
 	{"read-turn", []check{{"./cluster/region", "^TestReaderTakesItsTurn$"}}},
+	{"holder-returns", []check{{"./cluster/region", "^TestSuspectReturnsUnderLoad$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
