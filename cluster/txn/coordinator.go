@@ -20,7 +20,8 @@ type Coordinator struct {
 
 	mu       sync.Mutex
 	closed   bool
-	cleaning int // transactions being cleaned up
+	cleaning int                  // transactions being cleaned up
+	probing  map[api.GroupID]bool // groups that are held for lost, and are being asked
 	cleanups sync.WaitGroup
 }
 
@@ -31,7 +32,7 @@ func New(cfg Config) (*Coordinator, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: api.NewGatewayClient()}}
+	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: api.NewGatewayClient()}, probing: map[api.GroupID]bool{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }

@@ -70,6 +70,30 @@ func TestLostParticipant(t *testing.T) {
 	}
 }
 
+// TestLostGroupIsProbed: a group that is held for lost, and that nothing but transactions of this gateway asks, is back for them
+// once it answers. Refusals alone ask nothing, so that each has the group probed.
+func TestLostGroupIsProbed(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		w.notice("eu.1")
+		g.line.point = func(p point) error {
+			if p.kind == "outcome" && p.group == "eu.1" && p.after {
+				w.trust("eu.1") // as the router does with any answer
+			}
+			return nil
+		}
+		tx := &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}
+		if _, err := g.Do(within(t, 2*time.Second), tx); api.AsError(err).RetryAfter != pauseLost {
+			t.Fatalf("while the group is held for lost: %v", err)
+		}
+		time.Sleep(pauseLost)
+		if res, err := g.Do(within(t, 2*time.Second), tx); err != nil || !res.Committed {
+			t.Errorf("after it was asked to come again: %+v, %v", res, err)
+		}
+		w.settled(20 * time.Second)
+	})
+}
+
 // TestLostDecider: the decision group of a transaction is lost while that is under way. Its locks stay, and who asks for the keys,
 // or waits for them already, is told so at once and who decides; when the group is back, they go.
 func TestLostDecider(t *testing.T) {

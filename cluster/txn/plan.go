@@ -3,7 +3,6 @@ package txn
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -87,21 +86,6 @@ func regionOf(m *placement.Map, g api.GroupID) api.RegionID {
 	return x.Region
 }
 
-// lost refuses a branch of which a participant is known to be lost, before any of them is locked: none of the others is to be
-// kept from its keys by it.
-func (r *running) lost(parts []*part) error {
-	for _, p := range parts {
-		if guardNearDecider && r.cfg.Lost(p.group) {
-			return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost,
-				Hint: "the group " + string(p.group) + ", which owns some of the keys, does not answer; nothing was locked or written"}
-		}
-	}
-	return nil
-}
-
-// pauseLost is how long a caller is told to wait that needs a group which does not answer.
-const pauseLost = time.Second
-
 // decider is the decision group: the nearest that is well, be it a participant or not, or else the nearest that may be. While it
 // is lost, what has been locked for it stays locked, so that one that is known to be lost is never chosen.
 func (r *running) decider(parts []*part) (api.GroupID, error) {
@@ -124,6 +108,9 @@ func (r *running) decider(parts []*part) (api.GroupID, error) {
 	}
 	if i := slices.IndexFunc(all, func(g api.GroupID) bool { return !r.cfg.Lost(g) }); i >= 0 {
 		return all[i], nil
+	}
+	for _, g := range all {
+		r.probe(g)
 	}
 	return "", &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost, Hint: "no group that could decide answers; nothing was locked or written"}
 }
