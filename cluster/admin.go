@@ -81,6 +81,9 @@ func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.Regi
 
 // Ready tells whether the node routes and serves, and a server has caught up in every group that it is to vote in.
 func (n *Node) Ready(context.Context) error {
+	if err := n.failed.Load(); err != nil {
+		return notReady((*err).Error())
+	}
 	m := n.mirror.Map()
 	if m == nil {
 		if missing := n.found.pending(); missing != "" {
@@ -104,6 +107,9 @@ func (n *Node) Ready(context.Context) error {
 		}
 		if !x.votes(n.cfg.ID) {
 			return notReady("the replica of " + string(id) + " has not caught up yet")
+		}
+		if err := x.raft.Health(); err != nil {
+			return notReady("the replica of " + string(id) + " is behind: " + err.Error())
 		}
 	}
 	return n.ledReady(m)

@@ -67,6 +67,9 @@ type Config struct {
 	Clock api.Clock
 	// Stores gives the durable state of a replica; nil is files below Dir.
 	Stores func(api.GroupID) (replica.Stores, error)
+	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
+	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
+	OnFailed func(err error)
 	// Logger is where the node says what it does; nil is nowhere.
 	Logger hclog.Logger
 	// Watch, where set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
@@ -133,6 +136,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Clock == nil {
 		c.Clock = clock.System()
+	}
+	if c.OnFailed == nil {
+		c.OnFailed = func(err error) { panic(endedError{err}) }
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -39,6 +39,8 @@ type member struct {
 		Configured() []string
 		// Halted says why the replica applies nothing any more.
 		Halted() error
+		// Health returns why the group cannot count on the replica; nil if it can.
+		Health() error
 		Close() error
 	}
 	region  *region.Region
@@ -170,7 +172,11 @@ func (n *Node) openMembers(also ...api.GroupID) error {
 		if !known || n.members.get(id) != nil {
 			continue
 		}
-		x, err := n.openMember(g, m)
+		var x *member
+		err := n.opening(n.groupDir(id), func() (err error) {
+			x, err = n.openMember(g, m)
+			return err
+		})
 		if err != nil {
 			return &api.Error{Code: api.CodeInternal, Op: "open group " + string(id), Err: err}
 		}
@@ -202,6 +208,7 @@ func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Ma
 	if err != nil {
 		return nil, err
 	}
+	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
 	rc := region.Config{
 		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, Lost: n.router.Lost, OnLead: n.peers.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
@@ -276,8 +283,9 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 		OnStuck: func(d time.Duration) {
 			n.log.Error("the disk has not finished an append; this node is of no use until it does", "group", g.ID, "since", d)
 		},
-		Limits: n.cfg.Limits,
-		Logger: n.log.Named("raft").Named(string(g.ID)), Metrics: n.metrics.forGroup(g.ID),
+		OnFailed: func(err error) { n.fail(g.ID, err) },
+		Limits:   n.cfg.Limits,
+		Logger:   n.log.Named("raft").Named(string(g.ID)), Metrics: n.metrics.forGroup(g.ID),
 	}
 	if n.founds(g) {
 		cfg.Members = founders(g, m, n.cfg.Static != nil)

@@ -72,6 +72,7 @@ type Node struct {
 	admitted atomic.Bool
 	identity identity
 
+	failed  atomic.Pointer[error] // why a group has no state to go on with
 	started time.Time
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc

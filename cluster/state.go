@@ -18,7 +18,8 @@ func (n *Node) openState(g api.GroupID) (engine.Engine, error) {
 	log := n.log.Named("state").Named(string(g))
 	return engine.OpenPebble(engine.Config{
 		Dir: filepath.Join(n.groupDir(g), stateDir), Cache: n.stateCache(),
-		Log: func(msg string) { log.Error("the state's storage", "error", msg) },
+		Log:    func(msg string) { log.Error("the state's storage", "error", msg) },
+		Failed: func(err error) { n.fail(g, err) },
 	})
 }
 

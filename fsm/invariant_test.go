@@ -169,6 +169,8 @@ func TestEngineFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Apply(1, 1, [][]byte{encode(benchInit)})
+	var told error
+	m.OnFailure(func(err error) { told = err })
 	f.failed = true
 	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
 		t.Errorf("read: %v", err)
@@ -193,5 +195,55 @@ func TestEngineFails(t *testing.T) {
 	f.failed = false
 	if m.Meta().Counter != 1 {
 		t.Error("an Apply that failed had an effect")
+	}
+	if !errors.Is(told, errDisk) {
+		t.Errorf("the owner was told %v", told)
+	}
+}
+
+// TestEngineFailsOnEveryPath: whatever looks into the state tells the machine's owner that the engine has failed, also what has no error
+// to return.
+func TestEngineFailsOnEveryPath(t *testing.T) {
+	f := &failing{Engine: engine.NewMemory()}
+	m, err := Open(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(1, 1, [][]byte{encode(benchInit)})
+	told := 0
+	m.OnFailure(func(err error) {
+		if errors.Is(err, errDisk) {
+			told++
+		}
+	})
+	f.failed = true
+	for name, look := range map[string]func(){
+		"Read": func() { _, _ = m.Read([]api.Key{"k"}) },
+		"List": func() { _, _ = m.List(&api.ListRequest{}) },
+		"Preview": func() {
+			x := putTxn("k", "v")
+			x.If = []api.Cond{{Kind: api.CondExists, Key: "k"}}
+			m.Preview(&x)
+		},
+		"Session":    func() { m.Session(api.SessionID{Incarnation: 1, Index: 1}) },
+		"Sessions":   func() { m.Sessions() },
+		"HoldersIn":  func() { m.HoldersIn(api.Range{}, 1) },
+		"Prepared":   func() { m.Prepared(api.TxnID{}, 1) },
+		"Unresolved": func() { m.Unresolved(api.TxnID{}, 1) },
+		"Stored":     func() { m.Stored(api.ClientID{1}, 1) },
+		"Apply":      func() { _, _ = m.Apply(2, 1, [][]byte{encode(Write{Term: 1, Txn: putTxn("k", "v")})}) },
+	} {
+		told = 0
+		func() {
+			defer func() { _ = recover() }() // a panic is as good as an error, once the owner knows
+			look()
+		}()
+		if told != 1 {
+			t.Errorf("%s: the owner was told %d times", name, told)
+		}
+	}
+	f.failed = false
+	if _, err := m.Read([]api.Key{"k"}); err != nil {
+		t.Errorf("the machine's mutex is free, and it reads: %v", err)
 	}
 }

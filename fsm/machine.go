@@ -11,11 +11,13 @@ import (
 // Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
 // safe for concurrent use beside them and sees either all of an Apply or nothing of it.
 //
-// A machine whose engine fails must not go on: Apply and reads without an error result panic then.
+// A machine whose engine fails must not go on: Apply and reads without an error result panic then, after [Machine.OnFailure] has
+// been told.
 type Machine struct {
 	engine engine.Engine
 	limits limits
-	tx     tx // Apply's own
+	fail   func(error) // nil: nobody
+	tx     tx          // Apply's own
 
 	mu     sync.RWMutex // held to change the engine's content, and what follows, together
 	meta   Meta
@@ -31,6 +33,26 @@ func Open(e engine.Engine) (*Machine, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// OnFailure has f called, by the goroutine that meets it, if the engine fails or holds a row that cannot be: the machine has no
+// state to go on with. It is set before the machine's first use. f may be called more than once.
+func (m *Machine) OnFailure(f func(err error)) { m.fail = f }
+
+// endRead ends a read that holds mu, and reports its failure, if any.
+func (m *Machine) endRead() {
+	m.mu.RUnlock()
+	m.report(recover())
+}
+
+// report passes a panic on, and tells the owner of one that is a failure.
+func (m *Machine) report(x any) {
+	if f, ok := x.(failure); ok && m.fail != nil {
+		m.fail(f)
+	}
+	if x != nil {
+		panic(x)
+	}
 }
 
 // load reads what a machine keeps at hand. The caller is alone or holds mu.
@@ -111,6 +133,7 @@ func (t *tx) done() {
 // [ErrNewer] says that the entry holds a command that only a newer version of this program knows. Then nothing of it was
 // applied, and nothing after it may be: other replicas have gone on from a state that this one does not have.
 func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Result, error) {
+	defer func() { m.report(recover()) }()
 	if guardNewer && slices.ContainsFunc(commands, newer) {
 		return nil, ErrNewer
 	}

@@ -11,7 +11,7 @@ import (
 func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
 	defer rescue(&err)
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if in := v.inTheWay(nil, keys, false); len(in) > 0 {
 		return nil, &IntentsError{Intents: in}
@@ -30,7 +30,7 @@ func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
 // Owns returns CodeWrongGroup where the group does not own one of the keys.
 func (m *Machine) Owns(keys []api.Key) error {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	for _, k := range keys {
 		if _, err := v.owner(k); err != nil {
@@ -75,7 +75,7 @@ func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 		return res, nil
 	}
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if !slices.ContainsFunc(v.shards, func(o owned) bool { return o.Range.Overlaps(r.Range) }) {
 		if !v.meta.Initialized {
@@ -138,7 +138,7 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 		return Preview{Err: api.AsError(err)}
 	}
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if p.Replay, p.Stored, p.Err = v.before(t); p.Replay != nil {
 		p.Committed = p.Replay.Committed
@@ -167,7 +167,7 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 // Session returns a session that is not dead.
 func (m *Machine) Session(sid api.SessionID) (Session, bool) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	return v.session(sid)
 }
@@ -175,7 +175,7 @@ func (m *Machine) Session(sid api.SessionID) (Session, bool) {
 // Sessions returns all sessions that are not dead, by id. There may be [MaxSessions].
 func (m *Machine) Sessions() []Session {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	ss := make([]Session, 0, v.meta.Sessions)
 	v.scan([]byte{tableSession}, []byte{tableSession + 1}, func(k, row []byte) bool {
@@ -191,7 +191,7 @@ func (m *Machine) Sessions() []Session {
 // Holders returns the live leases on the keys.
 func (m *Machine) Holders(keys []api.Key) []Holder {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	return v.holders(keys)
 }
@@ -199,7 +199,7 @@ func (m *Machine) Holders(keys []api.Key) []Holder {
 // HoldersIn returns live leases on keys in the range, in key order, at most limit of them.
 func (m *Machine) HoldersIn(r api.Range, limit int) []Holder {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if limit <= 0 {
 		return nil

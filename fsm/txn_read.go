@@ -32,7 +32,7 @@ func (v *view) intentsIn(r api.Range, limit int, exclusive bool) (in []Intent) {
 // Intents returns the intents on the keys.
 func (m *Machine) Intents(keys []api.Key) (in []Intent) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	for _, k := range keys {
 		if x, ok := v.intents(k); ok {
@@ -45,7 +45,7 @@ func (m *Machine) Intents(keys []api.Key) (in []Intent) {
 // IntentsIn returns intents on keys in the range, in key order, at most limit of them.
 func (m *Machine) IntentsIn(r api.Range, limit int) []Intent {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if limit <= 0 {
 		return nil
@@ -57,7 +57,7 @@ func (m *Machine) IntentsIn(r api.Range, limit int) []Intent {
 // after the one named.
 func (m *Machine) Prepared(after api.TxnID, limit int) (ps []Prepared) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	v.attempts(tablePrepared, after, limit, func(id api.TxnID, row []byte) {
 		p := parse(row, readPrepared)
@@ -71,7 +71,7 @@ func (m *Machine) Prepared(after api.TxnID, limit int) (ps []Prepared) {
 // where the caller knows that this replica leads.
 func (m *Machine) Decided(id api.TxnID) (Decision, bool) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if d := v.decided(&id); d != nil && id.Decider == v.meta.Group {
 		return *d, true
@@ -83,7 +83,7 @@ func (m *Machine) Decided(id api.TxnID) (Decision, bool) {
 // after the one named.
 func (m *Machine) Unresolved(after api.TxnID, limit int) (ds []Decision) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	var ids []api.TxnID
 	v.attempts(tableOwing, after, limit, func(id api.TxnID, _ []byte) { ids = append(ids, id) })
@@ -97,7 +97,7 @@ func (m *Machine) Unresolved(after api.TxnID, limit int) (ds []Decision) {
 // Stored returns what the group knows of a request whose anchor it owns; false where that is nothing.
 func (m *Machine) Stored(client api.ClientID, seq uint64) (Record, bool) {
 	m.mu.RLock()
-	defer m.mu.RUnlock()
+	defer m.endRead()
 	v := m.begin()
 	if rec := v.recordOf(client, seq); rec != nil {
 		return *rec, true

@@ -29,6 +29,9 @@ type failure struct{ err error }
 func (f failure) Error() string { return "fsm: the engine failed: " + f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
+// EndsProcess marks a panic that must not be caught as that of one request.
+func (failure) EndsProcess() {}
+
 func must(err error) {
 	if err != nil {
 		panic(failure{err})

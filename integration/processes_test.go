@@ -10,6 +10,8 @@ func TestProcesses(t *testing.T) {
 	t.Parallel()
 	binary := buildBinary(t)
 	region := newRegionFleet(t, binary) // becomes ready while the others run
+	t.Run("DamagedDisk", func(t *testing.T) { testDamagedDisk(t, binary) })
+	t.Run("Signals", func(t *testing.T) { testSignals(t, binary) })
 	t.Run("FounderWiped", func(t *testing.T) { testFounderWiped(t, binary) })
 	t.Run("EdgeCutOff", func(t *testing.T) {
 		f, server, edge, between := cutOffFleet(t, binary)

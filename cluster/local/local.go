@@ -43,6 +43,8 @@ type Config struct {
 	LeaseTerm time.Duration
 	// Logger is nil for nowhere.
 	Logger hclog.Logger
+	// OnFailed is called if a node has no state to go on with: see [cluster.Config].
+	OnFailed func(err error)
 }
 
 // NodeInfo is one node of the planet.
@@ -143,7 +145,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
-			WideTiming: cluster.QuickWideTiming(),
+			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))
 			},

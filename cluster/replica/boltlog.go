@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
@@ -20,6 +21,15 @@ type boltLog struct{ *raftboltdb.BoltStore }
 // IsMonotonic tells Raft to empty the log where a snapshot is installed. Otherwise a follower whose newest entry conflicts
 // with the leader's log fetches the snapshot again and again (hashicorp/raft #697).
 func (boltLog) IsMonotonic() bool { return true }
+
+// GetLog tells damage from what is not there. What can be read at all is in the file's own memory: nothing about it passes.
+func (b boltLog) GetLog(index uint64, l *raft.Log) error {
+	err := b.BoltStore.GetLog(index, l)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) || errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return err
+	}
+	return &damagedError{err}
+}
 
 // openBolt makes a file that is not there under another name first: half a file would be refused for ever.
 func openBolt(path string) (diskLog, error) {
@@ -39,6 +49,9 @@ func openBolt(path string) (diskLog, error) {
 }
 
 func openBoltFile(path string) (diskLog, error) {
+	if err := checkBolt(path, false); err != nil {
+		return nil, err
+	}
 	// Without these options one burst leaves a free list behind that every later append writes again: 10 ms each.
 	bolt, err := raftboltdb.New(raftboltdb.Options{
 		Path: path,

@@ -82,6 +82,10 @@ type Config struct {
 	// OnStuck is called, once each time, where the disk has not finished an append for Timing.DiskLost. The caller may
 	// end the process. nil does nothing.
 	OnStuck func(d time.Duration)
+	// OnFailed is called if the replica has no state to go on with: its log or its machine's state is damaged, an entry cannot be
+	// understood, or a term cannot be kept. It must end the process, or at least never count on this replica again, which applies
+	// nothing more. It is called by the goroutine that meets the failure, perhaps more than once. nil panics.
+	OnFailed func(err error)
 	// Timing of elections and transports; a zero field is that of RegionTiming.
 	Timing Timing
 	// Limits of queues, entries and logs; a zero field is its default.
@@ -91,6 +95,12 @@ type Config struct {
 	// Metrics is where the replica registers what it measures; nil is nowhere.
 	Metrics api.Metrics
 }
+
+// endedError is the panic of a replica that has no state to go on with.
+type endedError struct{ error }
+
+// EndsProcess marks a panic that must not be caught.
+func (endedError) EndsProcess() {}
 
 func (c *Config) check() error {
 	switch {
@@ -122,6 +132,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Metrics == nil {
 		c.Metrics = api.NoMetrics{}
+	}
+	if c.OnFailed == nil {
+		c.OnFailed = func(err error) { panic(endedError{err}) }
 	}
 	if c.Address == nil {
 		c.Address = func(string) (string, bool) { return "", false }

@@ -26,7 +26,8 @@ type register struct {
 	entries int
 	terms   []uint64
 	restore int
-	unknown string // a command of a newer version
+	unknown string               // a command of a newer version
+	refuse  func(command string) // may panic
 }
 
 type result struct {
@@ -55,6 +56,9 @@ func (m *register) add(term uint64, commands [][]byte) []result {
 	m.entries++
 	out := make([]result, len(commands))
 	for i, c := range commands {
+		if m.refuse != nil {
+			m.refuse(string(c))
+		}
 		m.applied = append(m.applied, string(c))
 		m.terms = append(m.terms, term)
 		out[i] = result{Place: len(m.applied), Command: string(c)}
@@ -127,8 +131,10 @@ type group struct {
 	ask func(ctx context.Context, node string) error
 	// log, where set, has logs and snapshots in files instead of in memory.
 	log LogKind
-	// stuck counts calls of OnStuck.
-	stuck atomic.Int32
+	// wrap, where set, stands before a member's disk in memory.
+	wrap func(name string, s Stores) Stores
+	// stuck counts calls of OnStuck, and failed those of OnFailed.
+	stuck, failed atomic.Int32
 
 	mu    sync.Mutex
 	nodes map[string]*node
@@ -144,8 +150,11 @@ type node struct {
 }
 
 // newGroup founds a group of voters n0, n1, ... and starts them.
-func newGroup(t *testing.T, voters int, limits Limits, timing Timing, log LogKind) *group {
+func newGroup(t *testing.T, voters int, limits Limits, timing Timing, log LogKind, with ...func(*group)) *group {
 	g := &group{t: t, net: newNetwork(time.Millisecond), limit: limits, time: timing, log: log, nodes: make(map[string]*node)}
+	for _, f := range with {
+		f(g)
+	}
 	for _, m := range g.founders(voters) {
 		g.nodes[m.Node] = &node{name: m.Node, founder: true, disk: NewMemoryStores(time.Millisecond)}
 	}
@@ -178,7 +187,8 @@ func (g *group) start(name string, founders int) {
 	n := g.nodes[name]
 	cfg := Config{
 		Group: "g", Node: name, Stores: n.disk.Stores, Streams: g.net.endpoint(name), Timing: g.time, Limits: g.limit,
-		OnStuck: func(time.Duration) { g.stuck.Add(1) },
+		OnStuck:  func(time.Duration) { g.stuck.Add(1) },
+		OnFailed: func(error) { g.failed.Add(1) },
 		Confirm: func(ctx context.Context, node string, term uint64) (bool, error) {
 			if g.ask != nil {
 				if err := g.ask(ctx, node); err != nil {
@@ -194,6 +204,12 @@ func (g *group) start(name string, founders int) {
 	}
 	if n.founder {
 		cfg.Members = g.founders(founders)
+	}
+	if g.wrap != nil {
+		cfg.Stores = func() (Stores, error) {
+			s, err := n.disk.Stores()
+			return g.wrap(name, s), err
+		}
 	}
 	if g.log != "" {
 		if n.dir == "" {
@@ -332,6 +348,15 @@ func simulateTimed(t *testing.T, voters int, limits Limits, timing Timing, test 
 func simulateOn(t *testing.T, log LogKind, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, voters, limits, timing, log)
+		defer g.close()
+		test(t, g)
+	})
+}
+
+// synctestGroup is simulate for three voters, with a group that is changed before they start.
+func synctestGroup(t *testing.T, with func(*group), test func(t *testing.T, g *group)) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, 3, Limits{}, Timing{}, "", with)
 		defer g.close()
 		test(t, g)
 	})

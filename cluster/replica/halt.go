@@ -23,6 +23,8 @@ func (h *halt) stop(index uint64, cause error) error {
 	hint := h.group + " has entries of a newer version: upgrade this node"
 	if errors.Is(cause, errEntry) {
 		hint = h.group + " has an entry that is damaged: replace this node's copy of the group"
+	} else if _, ends := errors.AsType[ending](cause); ends {
+		hint = h.group + " has no state to go on with at this node: " + cause.Error()
 	}
 	h.reason.Store(&api.Error{Code: api.CodeUnavailable, Hint: hint, Err: cause})
 	h.log.Error(hint, "entry", index)

@@ -22,6 +22,8 @@ type inbox struct {
 	// Set before serving: what the machine has applied; the term, and how long the log is, as Raft takes it.
 	applied, term, last func() uint64
 
+	heard func(committed uint64) // what a leader has committed
+
 	out  chan raft.RPC
 	done chan struct{}
 
@@ -38,8 +40,8 @@ type gap struct {
 
 var _ raft.MonotonicLogStore = (*inbox)(nil)
 
-func newInbox(log raft.LogStore) *inbox {
-	return &inbox{LogStore: log, out: make(chan raft.RPC), done: make(chan struct{})}
+func newInbox(log raft.LogStore, heard func(committed uint64)) *inbox {
+	return &inbox{LogStore: log, heard: heard, out: make(chan raft.RPC), done: make(chan struct{})}
 }
 
 // pump hands requests on, one at a time as Raft takes them, until the inbox is closed.
@@ -62,6 +64,9 @@ func (i *inbox) handle(rpc raft.RPC) {
 		i.install(rpc, req)
 		return
 	case *raft.AppendEntriesRequest:
+		if req.Term >= i.term() {
+			i.heard(req.LeaderCommitIndex)
+		}
 		i.bridge(req)
 	}
 	i.pass(rpc)

@@ -105,7 +105,7 @@ func TestLateSnapshot(t *testing.T) {
 		if err := stores.Log.StoreLogs([]*raft.Log{{Index: 8, Term: 2}, {Index: 9, Term: 3}}); err != nil {
 			t.Fatal(err)
 		}
-		i := newInbox(stores.Log)
+		i := newInbox(stores.Log, func(uint64) {})
 		at := func(n uint64) func() uint64 { return func() uint64 { return n } }
 		i.applied, i.term, i.last = at(7), at(3), at(9)
 		in := make(chan raft.RPC)

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -17,6 +19,7 @@ type driver[R any] struct {
 	state     Durable // the machine's durable side, or nil
 	snapshots raft.SnapshotStore
 	commands  func(n float64, values ...string)
+	onFailed  func(error)
 
 	applied atomic.Uint64 // index of the last entry that the machine holds
 	// What was applied since the start.
@@ -44,7 +47,8 @@ type appliedEntry[R any] struct {
 // Apply passes over what the machine holds already: nobody waits for the result of an entry that was applied before this
 // replica started, or before the snapshot that it was given.
 //
-// An entry that this program cannot read halts it: to skip the entry would silently part this replica from others.
+// An entry that this program cannot read halts it: to skip the entry would silently part this replica from others. So does a failure of
+// the machine, of which the owner hears first.
 func (d *driver[R]) Apply(log *raft.Log) any {
 	if err := d.Halted(); err != nil {
 		return &appliedEntry[R]{term: log.Term, err: err}
@@ -55,7 +59,7 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	commands, err := decodeEntry(log.Data)
 	var results []R
 	if err == nil {
-		results, err = d.machine.Apply(log.Index, log.Term, commands)
+		results, err = d.carryOut(log, commands)
 	}
 	if err != nil {
 		return &appliedEntry[R]{term: log.Term, err: d.stop(log.Index, err)}
@@ -65,6 +69,30 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	d.bytes.Add(uint64(len(log.Data)))
 	d.commands(float64(len(commands)))
 	return &appliedEntry[R]{results: results, term: log.Term}
+}
+
+// carryOut has the machine apply the commands. A panic of the machine that ends the process is an error: the machine has no state to
+// go on with. One that is a fault in the program goes on: its stack is worth more than a line.
+func (d *driver[R]) carryOut(log *raft.Log, commands [][]byte) (results []R, err error) {
+	defer func() {
+		x := recover()
+		if x == nil {
+			return
+		}
+		cause, _ := x.(error)
+		if _, ends := errors.AsType[ending](cause); !ends {
+			panic(x)
+		}
+		err = fmt.Errorf("entry %d of term %d cannot be applied: %w", log.Index, log.Term, cause)
+		d.onFailed(err)
+	}()
+	return d.machine.Apply(log.Index, log.Term, commands)
+}
+
+// ending is a panic's value that says that the process has no state to go on with.
+type ending interface {
+	error
+	EndsProcess()
 }
 
 // StoreConfiguration remembers the newest committed members. That it exists also lets Raft take a snapshot right after a

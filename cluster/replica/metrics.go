@@ -39,6 +39,12 @@ func (r *Replica[R]) measure() {
 	m.Gauge("edgehold_replica_disk_stuck_seconds", "How long the append under way is overdue.", func() float64 {
 		return r.watchdog.stuckFor().Seconds()
 	})
+	m.Gauge("edgehold_replica_log_failing", "1 while the log fails, and from then until this member has caught up.", func() float64 {
+		if r.Health() != nil {
+			return 1
+		}
+		return 0
+	})
 	m.Gauge("edgehold_replica_follower_lag_entries",
 		"Entries that the follower furthest behind lacks; all of them where it has not answered this leader yet.", r.worstLag)
 }

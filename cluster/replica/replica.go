@@ -20,6 +20,7 @@ type Replica[R any] struct {
 	driver    *driver[R]
 	streams   *streams
 	transport *transport
+	health    *logHealth
 	watchdog  *watchdog
 	progress  *progress
 	raft      *raft.Raft
@@ -76,11 +77,13 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	cfg := &r.cfg
 	r.meters = newMeters(cfg.Metrics)
 	r.streams = newStreams(cfg.Streams)
-	r.watchdog = newWatchdog(r.stores.Log, cfg.Timing, r.diskStuck, r.diskLost)
-	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog))
+	r.health = newLogHealth(r.stores.Log, cfg.Logger, cfg.OnFailed)
+	r.stores.Stable = stableHealth{r.stores.Stable, cfg.OnFailed}
+	r.watchdog = newWatchdog(r.health, cfg.Timing, r.diskStuck, r.diskLost)
+	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog), r.health.heard)
 	r.stores.Log = inbox
 	r.transport = newTransport(cfg, r.streams, r.progress, inbox)
-	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands, halt: halt{group: cfg.Group, log: cfg.Logger, halted: make(chan struct{})}}
+	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands, onFailed: cfg.OnFailed, halt: halt{group: cfg.Group, log: cfg.Logger, halted: make(chan struct{})}}
 	conf := raftConfig(cfg)
 	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
 		return err
@@ -106,6 +109,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 		return err
 	}
 	inbox.applied, inbox.term, inbox.last = r.held, r.raft.CurrentTerm, r.raft.LastIndex
+	r.health.caughtUp = r.caughtUpWith
 	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
@@ -190,6 +194,15 @@ func (r *Replica[R]) LastContact() time.Time {
 		return time.Now()
 	}
 	return r.raft.LastContact()
+}
+
+// Health returns why the group cannot count on this member: its log fails, or has failed and the member has not caught up since. nil
+// if it can.
+func (r *Replica[R]) Health() error { return r.health.check() }
+
+// caughtUpWith reports whether this member has applied all but the last few of so many entries. A leader lacks nothing.
+func (r *Replica[R]) caughtUpWith(committed uint64) bool {
+	return r.IsLeader() || r.held()+r.cfg.Limits.CaughtUpEntries >= committed
 }
 
 // Snapshot takes a snapshot now and truncates the log behind it. There is no need to: one is taken when it is due.

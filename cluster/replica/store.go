@@ -115,7 +115,7 @@ func finishBootstrap(s Stores, servers []raft.Server) error {
 	if err != nil || len(snapshots) > 0 {
 		return err
 	}
-	term, err := s.Stable.GetUint64([]byte("CurrentTerm"))
+	term, err := s.Stable.GetUint64([]byte(keyTerm))
 	if err != nil || term != 1 {
 		return err
 	}

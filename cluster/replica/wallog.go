@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -35,7 +36,8 @@ const (
 // nothing behind: before the next change the segments are opened anew, as after a crash. (raft-wal alone would refuse
 // every append until the process is started again where a new segment could not be made.)
 //
-// Reads may run beside everything; where they meet the segments being opened anew, they fail. Changes take turns.
+// A read that fails opens them anew, too: a follower reads the entry before those that it is sent first. Reads may run beside
+// everything. Changes take turns.
 type walLog struct {
 	dir     string
 	files   types.VFS
@@ -45,8 +47,9 @@ type walLog struct {
 	wal     atomic.Pointer[wal.WAL]
 
 	mu     sync.Mutex // of those who change the log
-	failed bool       // the last change did; the segments may be closed
-	keep   uint64     // where the log ended before it
+	closed bool
+	failed bool   // the last change did; the segments may be closed
+	keep   uint64 // where the log ended before it
 }
 
 // walMeta is the store of term, vote and the list of segments. It stays open when the segments are opened anew.
@@ -61,6 +64,9 @@ func openWAL(dir string, logger hclog.Logger) (*walLog, error) {
 
 func openWALOn(files types.VFS, dir string, segment int, logger hclog.Logger) (*walLog, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	if err := checkBolt(filepath.Join(dir, metadb.FileName), true); err != nil {
 		return nil, err
 	}
 	w := &walLog{dir: dir, files: files, segment: segment, logger: logger, meta: new(walMeta)}
@@ -87,7 +93,8 @@ func (w *walLog) open() error {
 func (w *walLog) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if last, err := w.LastIndex(); err == nil && !w.failed {
+	w.closed = true
+	if last, err := w.wal.Load().LastIndex(); err == nil && !w.failed {
 		_ = w.wal.Load().DeleteRange(last+1, last+1) // nothing, but it waits
 	}
 	return errors.Join(w.wal.Load().Close(), w.meta.BoltMetaDB.Close())
@@ -95,20 +102,47 @@ func (w *walLog) Close() error {
 
 func (w *walLog) IsMonotonic() bool { return true }
 
-func (w *walLog) FirstIndex() (uint64, error) { return w.wal.Load().FirstIndex() }
+func (w *walLog) FirstIndex() (index uint64, err error) {
+	err = w.read(func(segments *wal.WAL) (err error) { index, err = segments.FirstIndex(); return err })
+	return index, err
+}
 
-func (w *walLog) LastIndex() (uint64, error) { return w.wal.Load().LastIndex() }
+func (w *walLog) LastIndex() (index uint64, err error) {
+	err = w.read(func(segments *wal.WAL) (err error) { index, err = segments.LastIndex(); return err })
+	return index, err
+}
 
 // GetLog does not find what was cut off; raft-wal would while it stands in the segment that is being written.
 func (w *walLog) GetLog(index uint64, l *raft.Log) error {
-	segments := w.wal.Load()
-	switch first, err := segments.FirstIndex(); {
-	case err != nil:
+	return w.read(func(segments *wal.WAL) error {
+		switch first, err := segments.FirstIndex(); {
+		case err != nil:
+			return err
+		case index < first || first == 0:
+			return raft.ErrLogNotFound
+		}
+		return segments.GetLog(index, l)
+	})
+}
+
+// read reads, again after the segments were opened anew if it fails. One that fails then, too, has met damage.
+func (w *walLog) read(from func(*wal.WAL) error) error {
+	err := from(w.wal.Load())
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
 		return err
-	case index < first || first == 0:
-		return raft.ErrLogNotFound
 	}
-	return segments.GetLog(index, l)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return err
+	}
+	if err := w.heal(); err != nil {
+		return err
+	}
+	if err = from(w.wal.Load()); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		return &damagedError{err}
+	}
+	return err
 }
 
 func (w *walLog) StoreLog(l *raft.Log) error { return w.StoreLogs([]*raft.Log{l}) }
@@ -126,7 +160,7 @@ func (w *walLog) StoreLogs(logs []*raft.Log) error {
 	if err := w.heal(); err != nil {
 		return err
 	}
-	last, err := w.LastIndex()
+	last, err := w.wal.Load().LastIndex()
 	if err != nil {
 		return err
 	}
@@ -187,11 +221,11 @@ func (w *walLog) heal() error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	first, err := w.FirstIndex()
+	first, err := w.wal.Load().FirstIndex()
 	if err != nil {
 		return err
 	}
-	last, err := w.LastIndex()
+	last, err := w.wal.Load().LastIndex()
 	if err != nil {
 		return err
 	}

@@ -3,8 +3,10 @@ package replica
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
 	walseg "github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 
@@ -300,6 +303,169 @@ func TestWALDiskFull(t *testing.T) {
 			holds(t, log, last, size)
 			closeLog(t, log)
 		})
+	}
+}
+
+// TestWALReadsHeal: after a write for which there was no room a follower reads first, the entry before those that it is sent. That
+// opens the log anew, also if the segments were closed under it; while there is no room it fails, and is no damage.
+func TestWALReadsHeal(t *testing.T) {
+	const size = 1000
+	for _, what := range []string{"write", "closed"} {
+		files := noFaults()
+		log := openFaulty(t, files, filepath.Join(t.TempDir(), "log"))
+		last := uint64(0)
+		for ; last < 200; last++ {
+			files.set(func() { files.sync = func() error { return syscall.ENOSPC } })
+			if last < 20 {
+				files.set(func() { files.sync = nil })
+			}
+			if err := log.StoreLogs(entriesFrom(last+1, 1, size)); err != nil {
+				break
+			}
+		}
+		if last != 20 || !log.failed {
+			t.Fatalf("the log has %d entries, failed is %v", last, log.failed)
+		}
+		if what == "closed" {
+			_ = log.wal.Load().Close() // as raft-wal does after some errors
+		}
+		files.set(func() { files.sync = nil })
+		holds(t, log, last, size)
+		if err := log.StoreLogs(entriesFrom(last+1, 1, size)); err != nil {
+			t.Error(err)
+		}
+		holds(t, log, last+1, size)
+		closeLog(t, log)
+		var l raft.Log
+		if _, damaged := errors.AsType[*damagedError](log.GetLog(1, &l)); damaged {
+			t.Error("a log that is closed is no damaged one")
+		}
+	}
+}
+
+// TestDamagedLog: entries that are there and cannot be read are damage, in both kinds of log, and no other error is.
+func TestDamagedLog(t *testing.T) {
+	for _, kind := range LogKinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			open := func() (diskLog, error) {
+				if kind == LogWAL {
+					return openWALOn(fs.New(), path, smallSegment, hclog.NewNullLogger())
+				}
+				return openLog(kind, path, hclog.NewNullLogger())
+			}
+			log, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries := entriesFrom(1, 50, 1000)
+			for _, e := range entries {
+				e.Data = bytes.Repeat([]byte("damage me "), 100)
+			}
+			if err := log.StoreLogs(entries); err != nil {
+				t.Fatal(err)
+			}
+			closeLog(t, log)
+			files := []string{path}
+			if kind == LogWAL {
+				files, _ = filepath.Glob(filepath.Join(path, "*.wal"))
+			}
+			damage(t, files[0], []byte("damage me "))
+			if log, err = open(); err != nil {
+				return // that is as good
+			}
+			defer closeLog(t, log)
+			failed := 0
+			h := newLogHealth(log, hclog.NewNullLogger(), func(error) { failed++ })
+			var l raft.Log
+			if err := h.GetLog(1000, &l); !errors.Is(err, raft.ErrLogNotFound) || failed > 0 || h.check() != nil {
+				t.Errorf("an entry that is not there: %v, health %v", err, h.check())
+			}
+			for i := range entries {
+				if err := h.GetLog(uint64(i+1), &l); err == nil && !bytes.Equal(l.Data, entries[i].Data) {
+					t.Errorf("entry %d is not what was written", i+1)
+				}
+			}
+			if failed == 0 || h.check() == nil {
+				t.Errorf("damage was met %d times, health %v", failed, h.check())
+			}
+		})
+	}
+}
+
+// damage overwrites the beginning of each record of the file that holds the words.
+func damage(t *testing.T, name string, words []byte) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, words)
+	if at < 0 {
+		t.Fatalf("%s does not hold %q", name, words)
+	}
+	for i := max(0, at-24); i < len(b)-64; i += 1024 { // what stands before the words says what they are
+		copy(b[i:], bytes.Repeat([]byte{0xa5}, 48))
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBoltFileDamaged: a file that is empty, cut at any page, or overwritten is an error that names it, and not the end of the process.
+func TestBoltFileDamaged(t *testing.T) {
+	for _, kind := range LogKinds() {
+		path := filepath.Join(t.TempDir(), "log")
+		log, err := openLog(kind, path, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(log.StoreLogs(entriesFrom(1, 200, 1000)), log.SetUint64([]byte(keyTerm), 7)); err != nil {
+			t.Fatal(err)
+		}
+		closeLog(t, log)
+		name := path
+		if kind == LogWAL {
+			name = filepath.Join(path, metadb.FileName)
+		}
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		try := func(what string, content []byte) {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			log, err := openLog(kind, path, hclog.NewNullLogger())
+			if err == nil { // what is missing may be of no use
+				closeLog(t, log)
+				return
+			}
+			refused++
+			if !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s, %s: %v", kind, what, err)
+			}
+		}
+		for size := 0; size < len(whole); size += max(4096, len(whole)/4096/16*4096) {
+			try(fmt.Sprintf("cut to %d bytes", size), whole[:size])
+		}
+		for page := 0; page < len(whole)/4096; page += max(1, len(whole)/4096/16) {
+			torn := bytes.Clone(whole)
+			copy(torn[page*4096:], bytes.Repeat([]byte{0x5a}, 4096))
+			try(fmt.Sprintf("page %d overwritten", page), torn)
+		}
+		if refused < 3 {
+			t.Errorf("%s: %d damaged files were refused", kind, refused)
+		}
+		if err := os.WriteFile(name, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if log, err = openLog(kind, path, hclog.NewNullLogger()); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, log, 200, 1000)
+		closeLog(t, log)
 	}
 }
 

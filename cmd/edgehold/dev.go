@@ -43,6 +43,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	ignoreSignals()
 	logger, err := o.log.open(t)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	}
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
-		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger,
+		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))

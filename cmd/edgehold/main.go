@@ -6,9 +6,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +25,17 @@ type terminal struct {
 	lookupEnv func(string) (string, bool)
 	outIsTTY  bool // people read out: values end with a newline
 	errIsTTY  bool // people watch err: long work shows a progress bar
+
+	exit   func(status int) // ends the process at once
+	failed sync.Once
+}
+
+// nodeFailed ends the process, since a node in it has no state to go on with. It does not return.
+func (t *terminal) nodeFailed(err error) {
+	t.failed.Do(func() {
+		_, _ = fmt.Fprintln(t.err, "edgehold: "+explain(asNodeError(err)))
+		t.exit(exitFailed)
+	})
 }
 
 func main() {
@@ -44,5 +57,6 @@ func start() int {
 		lookupEnv: os.LookupEnv,
 		outIsTTY:  term.IsTerminal(int(os.Stdout.Fd())),
 		errIsTTY:  term.IsTerminal(int(os.Stderr.Fd())),
+		exit:      os.Exit,
 	})
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os/signal"
 	"regexp"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -121,12 +123,32 @@ type runningNode interface {
 	Close() error
 }
 
+// ignoreSignals keeps a node running when the reader of its log has ended, which would end the process at the next line, and when the
+// terminal that started it is closed.
+func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) }
+
+// stopTimeout bounds how long a node may take to stop: a disk that is full or hangs can keep it for ever.
+const stopTimeout = 20 * time.Second
+
+// stop closes the node, but does not wait longer than limit.
+func stop(n runningNode, limit time.Duration) error {
+	closed := make(chan error, 1)
+	go func() { closed <- n.Close() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("the node has not closed within %v: its disk is full or hangs. It is ended without; nothing that was acknowledged is lost", limit)
+	}
+}
+
 // run listens, lets open make a node of it, and keeps it running until ctx is done.
 func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listener, hclog.Logger) (runningNode, error)) error {
 	address, exposed, err := o.endpoint()
 	if err != nil {
 		return err
 	}
+	ignoreSignals()
 	logger, err := o.log.open(t)
 	if err != nil {
 		return err
@@ -147,7 +169,7 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	tellWhenReady(ctx, n, logger)
 	<-ctx.Done()
 	logger.Info("stopping")
-	return asNodeError(n.Close())
+	return asNodeError(stop(n, stopTimeout))
 }
 
 // readyEvery is how often a node that starts is asked whether it is ready.

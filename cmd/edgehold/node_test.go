@@ -87,6 +87,33 @@ func TestRunNode(t *testing.T) {
 	}
 }
 
+// hangingNode never closes.
+type hangingNode struct{ fakeNode }
+
+func (*hangingNode) Close() error { select {} }
+
+// TestStopIsBounded: a node that cannot close does not keep its process.
+func TestStopIsBounded(t *testing.T) {
+	began := time.Now()
+	err := stop(&hangingNode{}, 50*time.Millisecond)
+	if err == nil || !strings.Contains(err.Error(), "nothing that was acknowledged is lost") || time.Since(began) > 5*time.Second {
+		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+}
+
+// TestNodeFailed: a node that cannot go on ends its process with status 1 and one line, however many goroutines find that out.
+func TestNodeFailed(t *testing.T) {
+	var errOut strings.Builder
+	var status []int
+	term := &terminal{err: &errOut, exit: func(s int) { status = append(status, s) }}
+	for range 2 {
+		term.nodeFailed(api.Errorf(api.CodeInternal, "the block is damaged;\nlook at the disk"))
+	}
+	if got := errOut.String(); len(status) != 1 || status[0] != exitFailed || strings.Count(got, "\n") != 1 || !strings.Contains(got, "damaged; look") || strings.Contains(got, "--addr") {
+		t.Errorf("status %v, %q", status, got)
+	}
+}
+
 func TestRunNodeExposed(t *testing.T) {
 	o := &nodeOptions{listen: "0.0.0.0:0", advertise: "a:1", insecure: true, log: logOptions{"warn", "text"}}
 	ctx, cancel := context.WithCancel(context.Background())

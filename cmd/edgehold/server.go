@@ -58,7 +58,7 @@ region founds that region's groups. A server that is started again with its --da
 					ID: api.NodeID(o.node), Region: api.RegionID(o.region), Role: api.RoleServer,
 					Listener: l, Advertise: o.advertise, Dir: o.data,
 					Bootstrap: bootstrap, Join: o.join, Groups: groups, Voters: voters,
-					Log: cluster.LogKind(raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger,
+					Log: cluster.LogKind(raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger, OnFailed: t.nodeFailed,
 				}))
 			})
 		},

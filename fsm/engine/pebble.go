@@ -25,6 +25,10 @@ type Config struct {
 	Disk *Disk
 	// Log is told what goes wrong in the background; nil is nobody.
 	Log func(msg string)
+	// Failed is called with why the engine can no longer be relied on: its files are damaged, or what was committed cannot be
+	// written. It is called where that shows, by a read, a write or in the background, perhaps more than once. The caller ends
+	// what stands on the engine. nil is nobody.
+	Failed func(err error)
 }
 
 // Cache is memory that engines share.
@@ -60,14 +64,26 @@ type Pebble struct {
 
 var _ Durable = (*Pebble)(nil)
 
-// OpenPebble opens the engine, with what its folder holds.
-func OpenPebble(cfg Config) (*Pebble, error) {
+// OpenPebble opens the engine, with what its folder holds. That the database gives up while it opens is an error like every other.
+func OpenPebble(cfg Config) (_ *Pebble, err error) {
+	defer func() {
+		switch x := recover().(type) {
+		case nil:
+		case error:
+			err = fmt.Errorf("engine: open %s: %w", cfg.Dir, x)
+		default:
+			err = fmt.Errorf("engine: open %s: %v", cfg.Dir, x)
+		}
+	}()
 	p := &Pebble{cfg: cfg, fs: vfs.Default, batch: newBatchChanges()}
 	if cfg.Disk != nil {
 		p.fs = cfg.Disk.fs
 	}
 	if p.cfg.Log == nil {
 		p.cfg.Log = func(string) {}
+	}
+	if p.cfg.Failed == nil {
+		p.cfg.Failed = func(error) {}
 	}
 	if p.cfg.BufferBytes == 0 {
 		p.cfg.BufferBytes = 16 << 20
@@ -130,7 +146,16 @@ func (p *Pebble) Get(key []byte) ([]byte, bool, error) {
 	if p.live == nil {
 		return nil, false, ErrClosed
 	}
-	return p.live.buffer.get(reader{p.live.db}, key)
+	v, ok, err := p.live.buffer.get(reader{p.live.db}, key)
+	return v, ok, p.note(err)
+}
+
+// note reports an error of the database.
+func (p *Pebble) note(err error) error {
+	if err != nil && !errors.Is(err, ErrClosed) {
+		p.cfg.Failed(err)
+	}
+	return err
 }
 
 // Scan implements Reader.
@@ -140,7 +165,7 @@ func (p *Pebble) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool)
 	if p.live == nil {
 		return ErrClosed
 	}
-	return p.live.buffer.scan(reader{p.live.db}, lo, hi, reverse, visit)
+	return p.note(p.live.buffer.scan(reader{p.live.db}, lo, hi, reverse, visit))
 }
 
 // NewBatch implements Engine.
@@ -167,7 +192,7 @@ func (p *Pebble) commit(cs *changes) error {
 	}
 	p.tasks.Go(func() {
 		if err := errors.Join(settle(), f.release()); err != nil { // whoever drains next is told
-			p.cfg.Log(fmt.Sprintf("what was written did not get to the database %s: %v", f.name, err))
+			p.cfg.Failed(fmt.Errorf("what was written did not get to the database %s: %w", f.name, err))
 		}
 	})
 	return nil
@@ -276,10 +301,13 @@ type pebbleSnapshot struct {
 	s *pebble.Snapshot
 }
 
-func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) { return get(s.s, key) }
+func (s *pebbleSnapshot) Get(key []byte) ([]byte, bool, error) {
+	v, ok, err := get(s.s, key)
+	return v, ok, s.f.p.note(err)
+}
 
 func (s *pebbleSnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) bool) error {
-	return scanPebble(s.s, lo, hi, reverse, visit)
+	return s.f.p.note(scanPebble(s.s, lo, hi, reverse, visit))
 }
 
 func (s *pebbleSnapshot) Close() error { return errors.Join(s.s.Close(), s.f.release()) }

@@ -30,7 +30,8 @@ const format = pebble.FormatValueSeparation
 
 func (p *Pebble) options() *pebble.Options {
 	o := &pebble.Options{
-		FS: p.fs, DisableWAL: true, FormatMajorVersion: format, Logger: quiet{p.cfg.Log},
+		FS: p.fs, DisableWAL: true, FormatMajorVersion: format, Logger: quiet{p.cfg.Log, p.cfg.Failed},
+		EventListener: p.listener(),
 		// A full buffer is far larger and goes to disk without passing a memtable; it counts as one, and four may be on their way.
 		MemTableSize: max(uint64(p.cfg.BufferBytes)/4, 64<<10), MemTableStopWritesThreshold: 4 * (4 + 1),
 		L0CompactionThreshold: 4, L0StopWritesThreshold: 64, LBaseMaxBytes: 64 << 20, MaxOpenFiles: 512,
@@ -45,6 +46,22 @@ func (p *Pebble) options() *pebble.Options {
 	}
 	o.EnsureDefaults()
 	return o
+}
+
+// listener hears what the database finds in the background.
+func (p *Pebble) listener() *pebble.EventListener {
+	return &pebble.EventListener{
+		BackgroundError: func(err error) {
+			if pebble.IsCorruptionError(err) {
+				p.cfg.Failed(err)
+				return
+			}
+			p.cfg.Log(fmt.Sprintf("background work of the database failed, and is tried again: %v", err))
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			p.cfg.Failed(fmt.Errorf("the file %s is damaged: %w", info.Path, info.Details))
+		},
+	}
 }
 
 func (p *Pebble) openFolder(name string, exists bool) (*folder, error) {
@@ -155,7 +172,10 @@ func (p *Pebble) tidy(present string) error {
 }
 
 // quiet passes on what Pebble calls errors.
-type quiet struct{ log func(string) }
+type quiet struct {
+	log    func(string)
+	failed func(error)
+}
 
 var _ pebble.Logger = quiet{}
 
@@ -165,8 +185,27 @@ func (q quiet) Errorf(format string, args ...any) { q.log(fmt.Sprintf(format, ar
 
 // Fatalf must not return: the database is of no use any more, and what is on disk is whole.
 func (q quiet) Fatalf(format string, args ...any) {
-	panic("engine: " + fmt.Sprintf(format, args...))
+	err := &endedError{text: fmt.Sprintf(format, args...)}
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err.cause = cause
+		}
+	}
+	q.failed(err)
+	panic(err)
 }
+
+// endedError is the panic of a database that has given up. No state can be served without it.
+type endedError struct {
+	text  string
+	cause error
+}
+
+func (e *endedError) Error() string { return e.text }
+func (e *endedError) Unwrap() error { return e.cause }
+
+// EndsProcess marks a panic that must not be caught.
+func (*endedError) EndsProcess() {}
 
 func syncFolder(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)

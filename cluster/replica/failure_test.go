@@ -1,0 +1,144 @@
+package replica
+
+import (
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// stateLost is the panic of a machine that has no state to go on with.
+type stateLost struct{}
+
+func (stateLost) Error() string { return "the state is lost" }
+func (stateLost) EndsProcess()  {}
+
+// TestMachineFails: a machine that fails in the middle of a command ends its replica: the owner hears of it, the outcome is unknown to
+// the proposer, and nothing more is applied there; the others are not concerned.
+func TestMachineFails(t *testing.T) {
+	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
+		l := g.leader()
+		g.must(l, "before")
+		l.machine.mu.Lock()
+		l.machine.refuse = func(command string) {
+			if command == "fatal" {
+				panic(stateLost{})
+			}
+		}
+		l.machine.mu.Unlock()
+		_, err := l.rep.Propose(t.Context(), []byte("fatal"))
+		wantCode(t, err, api.CodeAmbiguous)
+		if n := g.failed.Load(); n != 1 {
+			t.Errorf("the owner was told %d times", n)
+		}
+		if _, err = l.rep.Propose(t.Context(), []byte("after")); err == nil {
+			t.Error("it takes commands")
+		}
+		if l.machine.has("after") || l.rep.Applied() >= l.rep.raft.LastIndex() {
+			t.Errorf("it goes on: applied %d of %d", l.rep.Applied(), l.rep.raft.LastIndex())
+		}
+		if err := l.rep.Snapshot(t.Context()); err == nil {
+			t.Error("it makes snapshots of a state that it does not have")
+		}
+		name := l.name
+		g.crash(name)
+		next := g.leader(name)
+		g.until(time.Minute, "what was decided at the others", func() bool { return next.machine.has("fatal") })
+	})
+}
+
+// brokenLog is a log that fails while it is told to.
+type brokenLog struct {
+	raft.LogStore
+	broken *atomic.Bool
+}
+
+func (b brokenLog) StoreLogs(logs []*raft.Log) error {
+	if b.broken.Load() {
+		return syscall.ENOSPC
+	}
+	return b.LogStore.StoreLogs(logs)
+}
+
+func (b brokenLog) StoreLog(l *raft.Log) error { return b.StoreLogs([]*raft.Log{l}) }
+
+func (b brokenLog) GetLog(index uint64, l *raft.Log) error {
+	if b.broken.Load() {
+		return syscall.EIO
+	}
+	return b.LogStore.GetLog(index, l)
+}
+
+// TestLogFails: while a follower's log fails, and until it has caught up, the group cannot count on it, and it says so; it comes back by
+// itself. The owner hears of nothing: what passes is no damage.
+func TestLogFails(t *testing.T) {
+	var broken atomic.Bool
+	synctestGroup(t, func(g *group) {
+		g.wrap = func(name string, s Stores) Stores {
+			if name == "n2" {
+				s.Log = brokenLog{s.Log, &broken}
+			}
+			return s
+		}
+	}, func(t *testing.T, g *group) {
+		l := g.leader()
+		if l.name == "n2" {
+			if err := l.rep.Transfer(t.Context(), "n0"); err != nil {
+				t.Fatal(err)
+			}
+			l = g.leader("n2")
+		}
+		n2 := g.nodes["n2"].rep
+		g.must(l, "before")
+		g.settle()
+		if err := n2.Health(); err != nil {
+			t.Errorf("all is well: %v", err)
+		}
+		broken.Store(true)
+		for range 100 {
+			g.must(l, "meanwhile")
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := n2.Health(); err == nil || !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EIO) {
+			t.Errorf("its log fails: %v", err)
+		}
+		broken.Store(false)
+		g.until(time.Minute, "health", func() bool {
+			healthy := n2.Health() == nil
+			if lag := l.rep.Applied() - n2.held(); healthy && lag > n2.cfg.Limits.CaughtUpEntries {
+				t.Fatalf("it counts as well, %d entries behind", lag)
+			}
+			return healthy
+		})
+		g.settle()
+		if g.failed.Load() != 0 {
+			t.Error("the owner was told to end")
+		}
+	})
+}
+
+// TestTermCannotBeKept: Raft does not go on without its term, so the owner hears of it first.
+func TestTermCannotBeKept(t *testing.T) {
+	told := 0
+	disk := NewMemoryStores(0)
+	stores, err := disk.Stores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := stableHealth{failingStable{stores.Stable}, func(error) { told++ }}
+	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || told != 0 {
+		t.Errorf("a vote: %v, told %d times", err, told)
+	}
+	if err := s.SetUint64([]byte(keyTerm), 1); err == nil || told != 1 {
+		t.Errorf("a term: %v, told %d times", err, told)
+	}
+}
+
+type failingStable struct{ raft.StableStore }
+
+func (failingStable) SetUint64([]byte, uint64) error { return syscall.ENOSPC }
