@@ -13,8 +13,7 @@ import (
 
 // TestCheckpointCatchesUp wipes a member, and cuts another off, while a client writes: each gets the others' checkpoint and
 // then the log, without an election and without a pause of the writes.
-func TestCheckpointCatchesUp(t *testing.T) {
-	t.Parallel()
+func TestCheckpointCatchesUp(t *testing.T) { // not beside others: it looks for goroutines that are left
 	eachLog(t, testCheckpointCatchesUp)
 }
 
