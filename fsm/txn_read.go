@@ -79,6 +79,15 @@ func (m *Machine) Decided(id api.TxnID) (Decision, bool) {
 	return Decision{}, false
 }
 
+// Forgotten reports whether the group remembers nothing of the attempt any more, if it ever knew of it: its client has acknowledged
+// it, or a day has passed. Nothing can commit it then. What Decided says goes first.
+func (m *Machine) Forgotten(ref *api.TxnRef) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	return v.tooOld(ref, 0)
+}
+
 // Unresolved returns commits that participants have not all resolved, in the order of their ids, at most limit of those
 // after the one named.
 func (m *Machine) Unresolved(after api.TxnID, limit int) (ds []Decision) {

@@ -14,4 +14,7 @@ type Vote struct {
 	// Decision is what became of the attempt: of a CommitLast, and where Refused.Code is Finished and it is known.
 	Decision *Decision  `cbor:"4,keyasint,omitempty"`
 	Timing   api.Timing `cbor:"5,keyasint,omitempty"`
+	// Unsure: the vote is a no, and an earlier copy of the same message may be on its way yet, and be voted on otherwise. It is for
+	// the one that has sent both, and stays there.
+	Unsure bool `cbor:"-"`
 }

@@ -23,7 +23,8 @@ func (r *Region) Decide(ctx context.Context, c *fsm.Decide) (*fsm.Decision, erro
 }
 
 // Outcome is what was decided on an attempt, as of an instant after the call; undecided where nothing was. With abort it is
-// decided now, if it was not before.
+// decided now, if it was not before. Of one of which nothing is remembered any more it is decided now in any case: it cannot
+// commit, and the entry sees to it that this stays so.
 func (r *Region) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
 	if err := r.ours(ref.ID.Decider); err != nil {
 		return nil, err
@@ -32,17 +33,19 @@ func (r *Region) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.
 	if err != nil {
 		return nil, err
 	}
-	if abort {
-		res, err := r.propose(ctx, fsm.Push{Txn: ref})
-		return res.Decision, err
+	if !abort {
+		if err := r.confirm(ctx, l); err != nil {
+			return nil, err
+		}
+		if d, ok := r.cfg.Machine.Decided(ref.ID); ok {
+			return &d, nil
+		}
+		if !r.cfg.Machine.Forgotten(&ref) {
+			return &fsm.Decision{Txn: ref.ID}, nil
+		}
 	}
-	if err := r.confirm(ctx, l); err != nil {
-		return nil, err
-	}
-	if d, ok := r.cfg.Machine.Decided(ref.ID); ok {
-		return &d, nil
-	}
-	return &fsm.Decision{Txn: ref.ID}, nil
+	res, err := r.propose(ctx, fsm.Push{Txn: ref})
+	return res.Decision, err
 }
 
 // maxDriven bounds the commits whose participants are being told at once; the others wait for their turn.

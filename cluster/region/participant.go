@@ -112,6 +112,8 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 			if no, err := w.giveWay(ctx, b, intents); no != nil || err != nil {
 				return no, err
 			}
+		case res.Err.Code == api.CodeNotLeader: // the term was over: no vote, and another leader has one
+			return nil, res.Err
 		default:
 			return &fsm.Vote{Refused: res.Err, Stored: res.Stored, Decision: res.Decision}, nil
 		}

@@ -11,10 +11,20 @@ import (
 var _ peer.Participant = (*Router)(nil)
 
 // Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
+// A no after a try of unknown outcome is [fsm.Vote].Unsure: that try may still be on its way, and lock.
 func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
-	return toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
-		return t.Prepare(ctx, p, dropped, free)
+	unknown := false
+	v, err := toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
+		v, err := t.Prepare(ctx, p, dropped, free)
+		unknown = unknown || judge(err) == unsure
+		return v, err
 	})
+	if err == nil && v.Refused != nil && unknown {
+		no := *v
+		no.Unsure = true
+		v = &no
+	}
+	return v, err
 }
 
 // CommitLast has the decision group vote and commit; it goes to no other group. A no after a try of unknown outcome is

@@ -190,6 +190,26 @@ func TestNoAfterUnknownCommit(t *testing.T) {
 	}
 }
 
+func (v *voter) Prepare(ctx context.Context, _ *fsm.Prepare, _ []api.DroppedLease, _ bool) (*fsm.Vote, error) {
+	return v.CommitLast(ctx, nil, nil)
+}
+
+// TestNoAfterUnknownPrepare: nor is a vote no the last word of a group where another try may still be on its way, and lock.
+func TestNoAfterUnknownPrepare(t *testing.T) {
+	lost := api.Errorf(api.CodeAmbiguous, "the connection broke")
+	for _, c := range []struct {
+		answers []error
+		unsure  bool
+	}{{[]error{nil}, false}, {[]error{&api.Error{Code: api.CodeNotLeader}, nil}, false}, {[]error{lost, nil}, true}} {
+		b := newBackend(t)
+		b.participant = &voter{answers: c.answers}
+		v, err := b.router(t).Prepare(t.Context(), &fsm.Prepare{Group: "a.1"}, nil, false)
+		if err != nil || v.Refused == nil || v.Unsure != c.unsure {
+			t.Errorf("%v became %+v, %v", c.answers, v, err)
+		}
+	}
+}
+
 // TestReadsAreNeverAmbiguous: reads are repeated after a lost answer, and never unknown.
 func TestReadsAreNeverAmbiguous(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,7 +60,7 @@ func (r *running) nothingToLock(b *branch) ended {
 
 func (a *attempt) run(ctx context.Context) ended {
 	if no := a.prepare(ctx); no != nil {
-		if a.last != nil && no.refused { // the one group that was asked said no: nobody has anything of the attempt
+		if a.last != nil && no.refused { // the one group that was asked said no for certain: nobody has anything of the attempt
 			return a.goOn(ctx, *no)
 		}
 		return a.abort(ctx, *no)
@@ -141,7 +141,7 @@ func (a *attempt) claim(p *part) *fsm.Claim {
 
 // refused is what a vote no of the part means.
 func (a *attempt) refused(p *part, v *fsm.Vote) ended {
-	out := ended{refused: true}
+	out := ended{refused: !v.Unsure}
 	switch e := v.Refused; e.Code {
 	case fsm.Attempted:
 		out.again, out.earlier = causeEarlier, v.Stored

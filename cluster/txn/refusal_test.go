@@ -251,3 +251,21 @@ func TestCloseWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestNoOfTheNearGroup: where the far group commits last, the near one's no ends the attempt by itself, but not if a copy of the
+// question may still be on its way, and lock.
+func TestNoOfTheNearGroup(t *testing.T) {
+	for _, unsure := range []bool{false, true} {
+		inWorld(t, 1, func(t *testing.T, w *world) {
+			vote := no(fsm.RetryIntents)
+			vote.Unsure = unsure
+			p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{"us.1": {vote}}}
+			g := w.gateway("us", func(cfg *Config) { cfg.Groups = p })
+			_, _ = g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
+			synctest.Wait()
+			if len(p.asked) < 2 || p.asked[0] != "prepare us.1" || (p.asked[1] == "decide aborted") != unsure {
+				t.Errorf("unsure %v: %q", unsure, p.asked)
+			}
+		})
+	}
+}

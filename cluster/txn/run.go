@@ -152,7 +152,7 @@ type ended struct {
 	res   *api.TxnResult
 	err   error
 	again string
-	// refused: a group said no, and so has nothing of it. earlier is what stood against the claim, where again is
+	// refused: a group said no, and so has nothing of it, and never will. earlier is what stood against the claim, where again is
 	// causeEarlier.
 	refused bool
 	earlier *fsm.Record
