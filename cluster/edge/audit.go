@@ -28,7 +28,7 @@ func (e *Edge) Audit(visit func(Held)) {
 	}
 }
 
-// AuditKey is Audit of one key; false where it is not cached.
+// AuditKey is Audit of one key; false if it is not cached.
 func (e *Edge) AuditKey(k api.Key) (Held, bool) {
 	en := e.cache.get(e.cache.hasher.hash(k), k)
 	if en == nil || en.gone.Load() {

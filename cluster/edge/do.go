@@ -42,7 +42,7 @@ func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, sessions []*ses
 	return dropped, sessions
 }
 
-// wrote tells whether the branch that ran writes k.
+// wrote reports whether the branch that ran writes k.
 func wrote(t *api.Txn, res *api.TxnResult, k api.Key) bool {
 	branch := t.Else
 	if res.Committed {

@@ -1,5 +1,5 @@
 // Package edge is the leased cache that every node has in front of the owners of the keys: an api.Store that answers
-// from memory while a lease says that nobody can have written the key, and asks the Store behind it otherwise.
+// from memory while a lease says that the key cannot have been written, and asks the Store behind it otherwise.
 //
 // A value may be served from here only between two facts: its group granted a lease on the key to this process's session,
 // in the log, and the session was renewed by a keep-alive that was sent less than a term ago by this node's own clocks.
@@ -8,7 +8,7 @@
 //
 //	session.go  until when a session may be used, counted from when the keep-alive was sent
 //	fence.go    a grant at or below a lease that was given up is never installed
-//	cache.go    every giving-up removes the entry and raises the fence before anybody is told
+//	cache.go    every giving-up removes the entry and raises the fence before anything is sent about it
 //	read.go     look up, then take the time, then check again
 //
 // The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (queue.go),
@@ -48,7 +48,7 @@ var (
 	_ api.Lister     = (*Edge)(nil)
 )
 
-// New makes an edge; it starts nothing. The error is CodeInvalid where the Config cannot work.
+// New makes an edge; it starts nothing. The error is CodeInvalid if the Config cannot work.
 func New(cfg Config) (*Edge, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (e *Edge) allGroups() []*group {
 	return gs
 }
 
-// lookupGroup returns the group, or nil where it was never met.
+// lookupGroup returns the group, or nil if it was never met.
 func (e *Edge) lookupGroup(id api.GroupID) *group {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -159,7 +159,7 @@ func (e *Edge) meet(id api.GroupID) *group {
 	return g
 }
 
-// Usable tells whether leases of the group may be used here now, which says that its leader answered less than a term ago.
+// Usable reports whether leases of the group may be used here now, which says that its leader answered less than a term ago.
 func (e *Edge) Usable(id api.GroupID) bool {
 	g := e.lookupGroup(id)
 	if g == nil {

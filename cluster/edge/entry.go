@@ -34,7 +34,7 @@ func (e *entry) size() int64 { return sizeOf(e.key, e.value) }
 
 func sizeOf(k api.Key, v []byte) int64 { return int64(len(k)) + int64(len(v)) + entryOverhead }
 
-// servable tells whether the entry may answer a linearizable read whose clock sample is t, taken after the entry was
+// servable reports whether the entry may answer a linearizable read whose clock sample is t, taken after the entry was
 // looked up and after the read arrived. What is gone was given up, perhaps before t.
 func (e *entry) servable(t api.ClockSample) bool { return !e.gone.Load() && e.session.usable(t) }
 

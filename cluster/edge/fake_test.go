@@ -403,7 +403,7 @@ func (r *rig) lease(keys ...api.Key) {
 	}
 }
 
-// servable tells whether a linearizable read of k would be served here.
+// servable reports whether a linearizable read of k would be served here.
 func (r *rig) servable(k api.Key) bool {
 	h, ok := r.AuditKey(k)
 	return ok && h.Servable

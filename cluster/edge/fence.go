@@ -53,7 +53,7 @@ func (f *fences) raise(hash uint64, s *session, lid api.LeaseID) {
 	f.newest = n
 }
 
-// holds tells whether lid of s is at or below what was given up.
+// holds reports whether lid of s is at or below what was given up.
 func (f *fences) holds(hash uint64, s *session, lid api.LeaseID) bool {
 	if uint64(lid) <= s.floor.Load() {
 		return true

@@ -151,7 +151,7 @@ func (e *Edge) settle(s *session, owner api.GroupID, en *api.Entry, now api.Cloc
 }
 
 // request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
-// versions that only the caller knows, where the answer is for the caller alone.
+// versions that only the caller knows, if the answer is for the caller alone.
 func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *api.ReadRequest {
 	req := &api.ReadRequest{
 		Keys:        make([]api.Key, len(a.at)),
@@ -222,7 +222,7 @@ func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Rea
 	return nil
 }
 
-// isSnapshot tells whether all entries were current at one instant: the owner's answer is one, and what leases here
+// isSnapshot reports whether all entries were current at one instant: the owner's answer is one, and what leases here
 // served before it was sent they still serve after it came, so it was current all the while.
 func (e *Edge) isSnapshot(asks []*ask, found []*entry, got tallied) bool {
 	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {

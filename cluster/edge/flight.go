@@ -13,8 +13,8 @@ type flights struct {
 	last  uint64
 }
 
-// flight is one such read. It is carried out for all who wait for it and by itself: it ends when it has its answer, or when
-// the last of them has given up. Its result is set before done is closed.
+// flight is one such read. It is carried out in a goroutine of its own, for all that wait for it: it ends when it has its
+// answer, or when the last of them has given up. Its result is set before done is closed.
 type flight struct {
 	number uint64
 	done   chan struct{}

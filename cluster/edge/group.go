@@ -46,7 +46,7 @@ func newGroup(e *Edge, id api.GroupID) *group {
 	return &group{edge: e, id: id, wake: make(chan struct{}, 1), releasing: make(chan struct{}, 1)}
 }
 
-// live is the current session, usable or lapsed; nil where there is none.
+// live is the current session, usable or lapsed; nil if there is none.
 func (g *group) live() *session {
 	if s := g.current.Load(); s != nil && !s.ended() {
 		return s
@@ -116,7 +116,7 @@ func (g *group) run() {
 	}
 }
 
-// open opens a session, whose first term counts from before the request was sent; nil where that failed.
+// open opens a session, whose first term counts from before the request was sent; nil if that failed.
 func (g *group) open(ctx context.Context) *session {
 	cfg := &g.edge.cfg
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)

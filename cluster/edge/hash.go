@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// hasher maps keys to 64 bits. It is seeded by the process's nonce, so that nobody can choose keys that collide, and
+// hasher maps keys to 64 bits. It is seeded by the process's nonce, so that no client can choose keys that collide, and
 // equal for equal seeds, so that a test runs the same way twice.
 type hasher struct{ a, b uint64 }
 

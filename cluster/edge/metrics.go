@@ -57,7 +57,7 @@ type flow struct {
 func newMeter(e *Edge) *meter {
 	m := &meter{}
 	x := e.cfg.Metrics
-	reads := x.Counter("edgehold_edge_reads_total", "Keys read, by who served them.", "served_by")
+	reads := x.Counter("edgehold_edge_reads_total", "Keys read, by what served them.", "served_by")
 	m.flow(reads, m.leased, "lease")
 	m.flow(reads, m.owner.Load, "owner")
 	m.flow(reads, m.stale.Load, "stale")

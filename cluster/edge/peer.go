@@ -103,7 +103,7 @@ func (p *peer) send(ctx context.Context, ls api.LeaseStream, acks <-chan *api.Re
 	}
 }
 
-// sendKeepAlive sends one message for all sessions in groups that have a voter at the peer; none where there are none.
+// sendKeepAlive sends one message for all sessions in groups that have a voter at the peer; none if there are none.
 func (p *peer) sendKeepAlive(ls api.LeaseStream) error {
 	e := p.edge
 	k := &api.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}

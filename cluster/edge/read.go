@@ -7,13 +7,13 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Read answers from leases held here where it can, and asks the Store behind for the rest.
+// Read answers from leases held here if it can, and asks the Store behind for the rest.
 //
 // A linearizable read is served by a lease only if the entry was looked up, then the clock was read, then the entry was
 // found still cached and its session's term still running at that sample: the sample, which lies between call and
-// return, is the instant at which the answer was current. Where all keys are served so, they are a snapshot at it.
+// return, is the instant at which the answer was current. If all keys are served so, they are a snapshot at it.
 // Bounded and Stale reads may also be served by entries whose session has lapsed; the answer's Age is the time since the
-// oldest of them was last known to be current. Quorum reads and reads that bring a Session pass through. Where the owner
+// oldest of them was last known to be current. Quorum reads and reads that bring a Session pass through. If the owner
 // is needed and cannot be reached the error is CodeUnavailable.
 func (e *Edge) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
 	out := new(api.ReadResult)
@@ -134,8 +134,8 @@ func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, ou
 	return got
 }
 
-// staleWill tells whether a lapsed entry answers the bounded or stale read without asking anybody. An entry whose
-// session has ended will never be current again by itself: where the group can be reached, the owner is asked, and the
+// staleWill reports whether a lapsed entry answers the bounded or stale read without asking the owner. An entry whose
+// session has ended will never be current again by itself: if the group can be reached, the owner is asked, and the
 // entry is only what is left if that fails.
 func staleWill(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
 	if !staleMay(r, en, now) {
@@ -145,7 +145,7 @@ func staleWill(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
 	return r.Consistency == api.Bounded || s == nil || s == en.session || !s.usable(now)
 }
 
-// staleMay tells whether the entry is young enough for the read. What is gone was written, nobody here knows when.
+// staleMay reports whether the entry is young enough for the read. What is gone was written, at a time that is not known here.
 func staleMay(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
 	return !en.gone.Load() && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
 }
@@ -166,7 +166,7 @@ func leaveOutKnown(r *api.ReadRequest, i int, en *api.Entry) {
 	}
 }
 
-// commonGroup is the group of all entries so far, "" where they are of several.
+// commonGroup is the group of all entries so far, "" if they are of several.
 func commonGroup(all, one api.GroupID, first bool) api.GroupID {
 	if first || all == one {
 		return one

@@ -330,9 +330,9 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestFlightIsNobodysOwn: a flight that several readers wait for is not ended, hastened or kept by any one of them: a reader
+// TestFlightIsShared: a flight that several readers wait for is not ended, hastened or kept by any one of them: a reader
 // that gives up leaves it to the others, and the last one ends it.
-func TestFlightIsNobodysOwn(t *testing.T) {
+func TestFlightIsShared(t *testing.T) {
 	type flown struct {
 		ctx   context.Context
 		letGo chan struct{}

@@ -39,16 +39,16 @@ func (s *session) dropped(k api.Key, lid api.LeaseID) api.DroppedLease {
 	return api.DroppedLease{Group: s.group.id, Session: s.id, Key: k, Lease: lid}
 }
 
-// usable tells whether leases of the session may be used at t.
+// usable reports whether leases of the session may be used at t.
 func (s *session) usable(t api.ClockSample) bool {
 	w := s.window.Load()
 	return !w.dead && t.HolderElapsed(w.from) < w.term
 }
 
-// ended tells whether the session is over for good.
+// ended reports whether the session is over for good.
 func (s *session) ended() bool { return s.window.Load().dead }
 
-// age is how long before now the session's leases were last known to hold; 0 where they hold now.
+// age is how long before now the session's leases were last known to hold; 0 if they hold now.
 func (s *session) age(now api.ClockSample) time.Duration {
 	w := s.window.Load()
 	return max(0, now.HolderElapsed(w.from)-w.term)
@@ -68,7 +68,7 @@ func (s *session) extend(sent api.ClockSample) {
 	}
 }
 
-// end ends the session for good; it tells whether it had not ended before. Where its term was still running, what is
+// end ends the session for good; it reports whether it had not ended before. If its term was still running, what is
 // known of its leases is only that they held when the newest answered keep-alive was sent.
 func (s *session) end(now api.ClockSample) bool {
 	for {

@@ -74,7 +74,7 @@ func empty(set *[setSize]count) *count {
 	return &set[i]
 }
 
-// read counts a read that found no usable lease and tells whether to ask for one now.
+// read counts a read that found no usable lease and reports whether to ask for one now.
 func (t *tally) read(hash uint64, now api.ClockSample) bool {
 	c := t.at(hash, now)
 	c.reads = min(c.reads+1, maxReads)
@@ -89,7 +89,7 @@ func (t *tally) refused(hash uint64, now api.ClockSample) {
 	c.reads = t.grantAfter<<c.level - 1<<(c.refused-1)
 }
 
-// installed notes that the key is cached, and tells whether it was before, a while ago.
+// installed notes that the key is cached, and reports whether it was before, a while ago.
 func (t *tally) installed(hash uint64, now api.ClockSample) (returned bool) {
 	c := t.at(hash, now)
 	returned = c.kept
@@ -103,7 +103,7 @@ func (t *tally) evicted(hash uint64, now api.ClockSample) {
 	c.reads, c.kept = 0, true
 }
 
-// written notes that a key without a lease was written, here or elsewhere. Of a key that nobody has read there is nothing to
+// written notes that a key without a lease was written, here or elsewhere. Of a key that has not been read there is nothing to
 // note.
 func (t *tally) written(hash uint64) {
 	tag := tagOf(hash)
@@ -115,7 +115,7 @@ func (t *tally) written(hash uint64) {
 	}
 }
 
-// ended notes that a write, here or elsewhere, ended the key's lease. Where that had served fewer reads than a grant takes,
+// ended notes that a write, here or elsewhere, ended the key's lease. If that had served fewer reads than a grant takes,
 // the next one takes twice as many.
 func (t *tally) ended(hash uint64, now api.ClockSample, served uint32) {
 	c := t.at(hash, now)

@@ -47,7 +47,7 @@ func (e *Edge) vouch(t *api.Txn) {
 	}
 }
 
-// spansGroups tells whether t's keys belong to several groups, as far as is known here.
+// spansGroups reports whether t's keys belong to several groups, as far as is known here.
 func (e *Edge) spansGroups(t *api.Txn) bool {
 	var one api.GroupID
 	for _, k := range t.Keys() {
@@ -63,7 +63,7 @@ func (e *Edge) spansGroups(t *api.Txn) bool {
 	return false
 }
 
-// meets tells whether the condition holds for the entry.
+// meets reports whether the condition holds for the entry.
 func (en *entry) meets(c *api.Cond) bool {
 	var x api.Entry
 	en.answer(c.Key, &x)

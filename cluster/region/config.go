@@ -62,7 +62,6 @@ type Replica interface {
 	Propose(ctx context.Context, command []byte) (fsm.Result, error)
 	// QuorumConfirm tells that no leader of a higher term had been elected at some instant after the call.
 	QuorumConfirm(ctx context.Context, term uint64) error
-	CurrentTerm() uint64
 	// Leader is the leader that this replica knows ("" if none) and its term.
 	Leader() (node string, term uint64)
 }

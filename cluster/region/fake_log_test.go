@@ -279,12 +279,6 @@ func (n *testNode) QuorumConfirm(ctx context.Context, term uint64) error {
 	return nil
 }
 
-func (n *testNode) CurrentTerm() uint64 {
-	n.log.mu.Lock()
-	defer n.log.mu.Unlock()
-	return n.term
-}
-
 func (n *testNode) Leader() (string, uint64) {
 	n.log.mu.Lock()
 	defer n.log.mu.Unlock()

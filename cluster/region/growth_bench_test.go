@@ -110,7 +110,6 @@ func (g *growth) Propose(_ context.Context, command []byte) (fsm.Result, error) 
 	return results[0], nil
 }
 func (g *growth) QuorumConfirm(context.Context, uint64) error { return nil }
-func (g *growth) CurrentTerm() uint64                         { return 1 }
 func (g *growth) Leader() (string, uint64)                    { return "a", 1 }
 
 // Revoke makes it a Revoker.
