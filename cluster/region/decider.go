@@ -2,7 +2,6 @@ package region
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -48,57 +47,57 @@ func (r *Region) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.
 	return res.Decision, err
 }
 
-// maxDriven bounds the commits whose participants are being told at once; the others wait for their turn.
-const maxDriven = 256
+// toldAtOnce bounds the commits of which one participant is told at once.
+const toldAtOnce = 64
 
-// drive begins to tell the participants of commits, as many as there is room for.
+// drive has the participants of new commits told.
 func (r *Region) drive() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	l := r.lead
-	if l == nil || r.closed {
+	if l == nil || len(l.committed) == 0 {
+		r.mu.Unlock()
 		return
 	}
-	for len(l.committed) > 0 && len(l.driven) < maxDriven {
-		id := l.committed[0]
-		l.committed = l.committed[1:]
-		if l.driven[id] {
-			continue
+	ids := l.committed
+	l.committed = nil
+	r.mu.Unlock()
+	var owing []errand
+	for _, id := range ids {
+		if d, ok := r.cfg.Machine.Decided(id); ok && d.Outcome == api.TxnCommitted {
+			owing = addOwing(owing, &d)
 		}
-		l.driven[id] = true
-		r.wg.Go(func() { r.tell(l, id) })
 	}
+	r.tellAll(l, owing)
 }
 
-// tell has all participants of a commit resolve. One that cannot be reached in time is told again by the sweeper.
-func (r *Region) tell(l *lead, id api.TxnID) {
-	defer func() {
-		r.mu.Lock()
-		delete(l.driven, id)
-		r.mu.Unlock()
-		r.signal()
-	}()
-	d, ok := r.cfg.Machine.Decided(id)
-	if !ok || d.Outcome != api.TxnCommitted {
-		return
+// addOwing adds what is still to be told of a commit.
+func addOwing(to []errand, d *fsm.Decision) []errand {
+	for _, g := range d.Unresolved {
+		to = append(to, errand{api.TxnRef{ID: d.Txn}, g})
 	}
+	return to
+}
+
+func (r *Region) tellAll(l *lead, owing []errand) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, x := range owing {
+		l.tells.add(x)
+	}
+	r.runLocked(l, &l.tells, r.tell)
+}
+
+// tell has a participant of a commit resolve. One that cannot be reached in time is told again by the sweeper.
+func (r *Region) tell(x errand) {
 	ctx, cancel := context.WithTimeout(r.ctx, judgeTime)
 	defer cancel()
-	done := make(chan struct{})
-	for _, g := range d.Unresolved {
-		go func() { // ends with ctx, and is waited for below
-			defer func() { done <- struct{}{} }()
-			if err := r.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: g, Txn: id, Outcome: d.Outcome}); err != nil {
-				r.cfg.Logger.Debug("a participant has not resolved yet", "txn", id, "participant", g, "error", err)
-				return
-			}
-			if _, err := r.propose(ctx, fsm.Resolved{Txn: id, Group: g}); err != nil {
-				r.cfg.Logger.Debug("that a participant has resolved was not recorded", "txn", id, "participant", g, "error", err)
-			}
-		}()
+	id := x.txn.ID
+	if err := r.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: x.to, Txn: id, Outcome: api.TxnCommitted}); err != nil {
+		r.cfg.Logger.Debug("a participant has not resolved yet", "txn", id, "participant", x.to, "error", err)
+		return
 	}
-	for range d.Unresolved {
-		<-done
+	if _, err := r.propose(ctx, fsm.Resolved{Txn: id, Group: x.to}); err != nil {
+		r.cfg.Logger.Debug("that a participant has resolved was not recorded", "txn", id, "participant", x.to, "error", err)
 	}
 }
 
@@ -109,7 +108,7 @@ type pending map[api.TxnID]time.Time
 // been prepared for too long is pushed, whether anybody waits for it or not.
 func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	seen := pending{}
-	var due []api.TxnRef
+	var due []errand
 	var locked []lockedSince
 	for after := (api.TxnID{}); ; {
 		page := s.cfg.Machine.Prepared(after, sweptTransactions)
@@ -122,8 +121,8 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 			if s.deciderLost(p.Txn.ID) {
 				locked = addLocked(locked, &p, since)
 			}
-			if now.Sub(since) >= s.cfg.AbortAfter && len(due) < maxPushed {
-				due = append(due, p.Txn)
+			if now.Sub(since) >= s.cfg.AbortAfter {
+				due = append(due, errand{p.Txn, p.Txn.ID.Decider})
 			}
 		}
 		if len(page) < sweptTransactions {
@@ -135,31 +134,22 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	s.oldest()
 	s.noteLocked(locked)
 	s.requeue(l)
-	s.push(due)
+	s.push(l, due)
 }
 
 const (
 	sweptTransactions = 1000 // looked at in one go
-	maxPushed         = 256  // in one pass
-	pushers           = 16   // at once
+	pushedAtOnce      = 16   // at one decision group
 )
 
-// push settles transactions, and returns when that is done or has failed.
-func (s *sweeper) push(due []api.TxnRef) {
-	var wg sync.WaitGroup
-	queue := make(chan api.TxnRef)
-	for range min(pushers, len(due)) {
-		wg.Go(func() {
-			for ref := range queue {
-				s.settle(ref, true)
-			}
-		})
+// push has transactions settled at their decision groups. It does not wait for them.
+func (s *sweeper) push(l *lead, due []errand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range due {
+		l.pushes.add(x)
 	}
-	for _, ref := range due {
-		queue <- ref
-	}
-	close(queue)
-	wg.Wait()
+	s.runLocked(l, &l.pushes, func(x errand) { s.settle(x.txn, true) })
 }
 
 // oldest notes for the status since when the oldest transaction has been prepared here.
@@ -179,21 +169,14 @@ func (s *sweeper) oldest() {
 func (r *Region) requeue(l *lead) {
 	for after := (api.TxnID{}); ; {
 		page := r.cfg.Machine.Unresolved(after, sweptTransactions)
-		r.mu.Lock()
-		queued := map[api.TxnID]bool{}
-		for _, id := range l.committed {
-			queued[id] = true
+		var owing []errand
+		for i := range page {
+			owing = addOwing(owing, &page[i])
 		}
-		for _, d := range page {
-			if !queued[d.Txn] && !l.driven[d.Txn] {
-				l.committed = append(l.committed, d.Txn)
-			}
-		}
-		r.mu.Unlock()
+		r.tellAll(l, owing)
 		if len(page) < sweptTransactions {
-			break
+			return
 		}
 		after = page[len(page)-1].Txn
 	}
-	r.signal()
 }

@@ -22,8 +22,9 @@ type lead struct {
 	blockers  map[api.TxnID]*blocker    // transactions whose intents are waited for
 	blocked   int                       // requests that wait for them
 	queue     queue                     // the turns of those that wait for them
-	committed []api.TxnID               // decided here: their participants are to be told
-	driven    map[api.TxnID]bool        // their participants are being told
+	committed []api.TxnID               // decided here, and nobody told yet
+	tells     errands                   // to the participants of commits that were decided here
+	pushes    errands                   // to the decision groups of what has been prepared here for too long
 
 	cooling  *coolDowns
 	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
@@ -41,7 +42,8 @@ func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lea
 		latches:  map[api.Key]int{},
 		blockers: map[api.TxnID]*blocker{},
 		queue:    newQueue(),
-		driven:   map[api.TxnID]bool{},
+		tells:    newErrands(toldAtOnce),
+		pushes:   newErrands(pushedAtOnce),
 		cooling:  newCoolDowns(cfg.CoolDown),
 	}
 }
