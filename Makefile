@@ -22,7 +22,8 @@ bench-peers: ## the same work against etcd, NATS and Redis, side by side (docs/b
 mutants: ## every guard switched off must be caught
 	go run ./integration/mutants
 
-soak: ## more seeds of the faulty planet: make soak SEEDS=200
+soak: ## more seeds of the faulty planet, and an hour of one that must not grow: make soak SEEDS=200
+	go test ./integration -run 'TestGrowth$$' -count=1 -timeout 0 -v -planettime 1h
 	go test ./integration -run 'TestFaults|TestTransactionFaults' -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100) -txnseeds $(or $(SEEDS),100)
 
 model: ## every state of the protocol's cores with the large bounds too: 110 million states, 6 minutes (11 on a busy machine), 4 GB

@@ -65,8 +65,8 @@ type RequestID struct {
 	Seq uint64 `cbor:"2,keyasint,omitempty"`
 	// AckedBelow promises that the client will never again send a Seq below it: their records may go.
 	AckedBelow uint64 `cbor:"3,keyasint,omitempty"`
-	// Epoch is the group's dedup epoch as known at first contact; 0 where it is not known yet.
-	Epoch uint64 `cbor:"4,keyasint,omitempty"`
+	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that; zero if it is not known.
+	Epoch DedupEpoch `cbor:"5,keyasint,omitzero"`
 }
 
 // Check reports whether a client may send the id. What a client has acknowledged concerns its own requests before this one: it
@@ -96,3 +96,19 @@ func (r RequestID) Outcome(err error) error {
 
 // IsZero tells whether the request asks for no at-most-once promise.
 func (r RequestID) IsZero() bool { return r.Client == ClientID{} }
+
+// DedupEpoch is a point in one group's count of dedup epochs, by which the group knows how old a request is. The counts of
+// two groups, or of two incarnations of one, have nothing to do with each other: only the group's own machine compares them.
+type DedupEpoch struct {
+	Group       GroupID `cbor:"1,keyasint,omitempty"`
+	Incarnation uint64  `cbor:"2,keyasint,omitempty"`
+	Count       uint64  `cbor:"3,keyasint,omitempty"`
+}
+
+// FirstIncarnation is that of a group which has not been restored from a backup.
+const FirstIncarnation = 1
+
+// IsZero reports whether the epoch is not known.
+func (e DedupEpoch) IsZero() bool { return e.Count == 0 }
+
+func (e DedupEpoch) String() string { return fmt.Sprintf("%d of %s", e.Count, e.Group) }

@@ -214,7 +214,7 @@ func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Ma
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
-		rc.Init = &fsm.Init{Group: g.ID, Incarnation: 1, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+		rc.Init = &fsm.Init{Group: g.ID, Incarnation: api.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
 	}
 	r, err := region.New(rc)
 	if err != nil {

@@ -210,7 +210,7 @@ func (n *Node) makeRouter() (err error) {
 	n.router, err = router.New(router.Config{
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
-		DedupEpoch:   func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
+		DedupEpoch:   func(g api.GroupID) api.DedupEpoch { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
 		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive), Faults: n.faults,
 	})
 	return err
@@ -220,7 +220,7 @@ func (n *Node) makeTxn() (err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
 		Well: n.router.Well, Lost: n.router.Lost,
-		DedupEpoch: func(g api.GroupID) uint64 { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
+		DedupEpoch: func(g api.GroupID) api.DedupEpoch { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
 		Metrics:    n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
 	return err

@@ -122,7 +122,7 @@ func BenchmarkRead(b *testing.B) {
 
 func BenchmarkEncodePut(b *testing.B) {
 	var c Command = Write{Term: 7, Txn: api.Txn{
-		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: 9},
+		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: inGroup("g.1", 9)},
 		Then: []api.Op{{Kind: api.OpPut, Key: "bench/00000001", Value: make([]byte, 64)}},
 	}}
 	b.ReportAllocs()
@@ -132,7 +132,7 @@ func BenchmarkEncodePut(b *testing.B) {
 }
 
 func BenchmarkDecodePut(b *testing.B) {
-	c := benchPut(1, api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: 9})
+	c := benchPut(1, api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: inGroup("g.1", 9)})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := Decode(c); err != nil {

@@ -87,7 +87,7 @@ func read(k kind, r *reader) Command {
 	case kindCede:
 		return readCede(r)
 	case kindAdopt:
-		return Adopt{readReceipt(r), readShard(r)}
+		return readAdopt(r)
 	case kindTrimTombstones:
 		return TrimTombstones{api.Term(r.uint()), r.uint(), readLimit(r)}
 	case kindAdvanceDedupEpoch:
@@ -116,6 +116,8 @@ func readTxnCommand(k kind, r *reader) Command {
 		return Forget{r.array16(), r.uint()}
 	case kindSetLevel:
 		return readSetLevel(r)
+	case kindReap:
+		return Reap{api.Term(r.uint()), readLimit(r)}
 	}
 	r.fail("a kind of command that this program does not know")
 	return nil
@@ -228,4 +230,15 @@ func readCede(r *reader) Cede {
 func (c Adopt) put(w *writer) {
 	putReceipt(w, &c.Receipt)
 	putShard(w, &c.Shard)
+	if w.level > Level1 {
+		putAges(w, &c.Receipt)
+	}
+}
+
+func readAdopt(r *reader) Adopt {
+	c := Adopt{readReceipt(r), readShard(r)}
+	if r.level > Level1 {
+		readAges(r, &c.Receipt)
+	}
+	return c
 }

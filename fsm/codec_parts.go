@@ -12,8 +12,15 @@ func putKey(w *writer, k *api.Key)           { w.text(string(*k)) }
 func putSession(w *writer, s *api.SessionID) { w.session(*s) }
 func putGroup(w *writer, g *api.GroupID)     { w.text(string(*g)) }
 
-func readGroup(r *reader) api.GroupID        { return api.GroupID(r.name()) }
 func readSessions(r *reader) []api.SessionID { return list(r, maxDropped, 2, (*reader).session) }
+
+func readGroup(r *reader) api.GroupID {
+	b := r.bytes(maxNameBytes)
+	if string(b) == string(r.own) {
+		return r.own
+	}
+	return api.GroupID(b)
+}
 
 func putDropped(w *writer, d *api.DroppedLease) {
 	w.session(d.Session)
@@ -45,7 +52,7 @@ func readShard(r *reader) Shard {
 	return Shard{Range: readRange(r), Epoch: r.uint(), Index: r.uint32(), Of: r.uint32()}
 }
 
-// A request's id: one byte where there is none.
+// A request's id: one byte where there is none. From version 2 on its epoch names the group.
 
 func putID(w *writer, id *api.RequestID) {
 	w.bool(!id.IsZero())
@@ -55,14 +62,21 @@ func putID(w *writer, id *api.RequestID) {
 	w.raw(id.Client[:])
 	w.uint(id.Seq)
 	w.uint(id.AckedBelow)
-	w.uint(id.Epoch)
+	w.uint(id.Epoch.Count)
+	if w.level > Level1 && !id.Epoch.IsZero() {
+		w.text(string(id.Epoch.Group))
+		w.uint(id.Epoch.Incarnation)
+	}
 }
 
 func readID(r *reader) api.RequestID {
 	if !r.bool() {
 		return api.RequestID{}
 	}
-	id := api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()}
+	id := api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: api.DedupEpoch{Count: r.uint()}}
+	if r.level > Level1 && !id.Epoch.IsZero() {
+		id.Epoch.Group, id.Epoch.Incarnation = readGroup(r), r.uint()
+	}
 	if id.IsZero() {
 		r.fail("a request id without a client")
 	}
@@ -157,11 +171,11 @@ func putReceipt(w *writer, x *Receipt) {
 		w.uint(uint64(s.Index))
 		w.uint(uint64(s.Of))
 	})
-	w.uint(x.DedupEpoch)
+	w.uint(uint64(x.DedupEpoch))
 	putList(w, x.Clients, func(w *writer, c *Client) {
 		w.raw(c.ID[:])
 		w.uint(c.AckedBelow)
-		w.uint(c.Epoch)
+		w.uint(uint64(c.Epoch))
 	})
 	putList(w, x.Records, func(w *writer, c *Record) {
 		w.raw(c.Client[:])
@@ -170,15 +184,19 @@ func putReceipt(w *writer, x *Receipt) {
 	})
 }
 
+func readSources(r *reader) []Source {
+	return list(r, maxShards, 3, func(r *reader) Source {
+		return Source{Group: readGroup(r), Index: r.uint32(), Of: r.uint32()}
+	})
+}
+
 func readReceipt(r *reader) Receipt {
 	return Receipt{
 		Range: readRange(r), Epoch: r.uint(), To: list(r, maxGroups, 1, readGroup),
-		From: list(r, maxShards, 3, func(r *reader) Source {
-			return Source{Group: readGroup(r), Index: r.uint32(), Of: r.uint32()}
-		}),
-		DedupEpoch: r.uint(),
+		From:       readSources(r),
+		DedupEpoch: r.epoch(),
 		Clients: list(r, maxReceiptRecords, 18, func(r *reader) Client {
-			return Client{ID: r.array16(), AckedBelow: r.uint(), Epoch: r.uint()}
+			return Client{ID: r.array16(), AckedBelow: r.uint(), Epoch: r.epoch()}
 		}),
 		Records: list(r, maxReceiptRecords, 39, func(r *reader) Record {
 			c := Record{Client: r.array16(), Seq: r.uint()}
@@ -188,6 +206,42 @@ func readReceipt(r *reader) Receipt {
 	}
 }
 
+// putAges writes what a receipt of level 2 says beyond one of level 1: one age for each client, and for each record.
+func putAges(w *writer, x *Receipt) {
+	for i := range x.Clients {
+		w.uint(uint64(x.Clients[i].Age))
+	}
+	for i := range x.Records {
+		w.uint(uint64(x.Records[i].Age))
+	}
+}
+
+func readAges(r *reader, x *Receipt) {
+	for i := range x.Clients {
+		x.Clients[i].Age = Age(r.uint())
+	}
+	for i := range x.Records {
+		x.Records[i].Age = Age(r.uint())
+	}
+}
+
+// receiptRow is a row of tableMoved: those of level 1 have no ages.
+func receiptRow(x *Receipt, level Level) []byte {
+	var w writer
+	if putReceipt(&w, x); level > Level1 {
+		putAges(&w, x)
+	}
+	return w.b
+}
+
+func readReceiptRow(r *reader) Receipt {
+	x := readReceipt(r)
+	if len(r.b) > 0 {
+		readAges(r, &x)
+	}
+	return x
+}
+
 // recordAttempt stands in a record in the place of whether it committed: it is an attempt.
 const recordAttempt = 2
 
@@ -195,7 +249,7 @@ const recordAttempt = 2
 func putRecord(w *writer, c *Record) {
 	w.text(string(c.Anchor))
 	w.raw(c.Body[:])
-	w.uint(c.Epoch)
+	w.uint(uint64(c.Epoch))
 	if c.Decider != "" {
 		w.byte(recordAttempt)
 		w.uint(c.Attempt)
@@ -231,7 +285,7 @@ func bit(set bool, b byte) byte {
 }
 
 func readRecord(r *reader, c *Record) {
-	c.Anchor, c.Body, c.Epoch = r.key(), r.array16(), r.uint()
+	c.Anchor, c.Body, c.Epoch = r.key(), r.array16(), r.epoch()
 	if len(r.b) > 0 && r.b[0] == recordAttempt {
 		r.byte()
 		c.Attempt, c.Decider, c.DeciderEpoch = r.uint(), readGroup(r), r.uint()

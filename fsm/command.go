@@ -155,6 +155,7 @@ const (
 	kindResolved
 	kindForget
 	kindSetLevel
+	kindReap
 	kindEnd // one above the last
 )
 

@@ -53,11 +53,11 @@ func (c *coordinator) attempt() {
 	}
 	c.txn = api.TxnRef{
 		ID:  api.TxnID{Client: c.req.id.Client, Seq: c.req.id.Seq, Attempt: c.number, Decider: groupName(decider)},
-		Age: c.req.id.Seq, Anchor: c.req.txn.Keys()[0], Epoch: c.groups[decider].m.Meta().DedupEpoch,
+		Age: c.req.id.Seq, Anchor: c.req.txn.Keys()[0], Epoch: uint64(c.groups[decider].m.Meta().DedupEpoch),
 	}
 	c.parts, c.votes, c.decided, c.cleared = map[int]*Prepare{}, map[int]*api.TxnResult{}, nil, nil
 	for _, g := range c.req.groups {
-		part := &Prepare{Group: groupName(g), Txn: c.txn, AckedBelow: c.acked(c.req.id.Client), Epoch: c.groups[g].m.Meta().DedupEpoch}
+		part := &Prepare{Group: groupName(g), Txn: c.txn, AckedBelow: c.acked(c.req.id.Client), Epoch: uint64(c.groups[g].m.Meta().DedupEpoch)}
 		for _, op := range c.req.txn.Then {
 			if groupOf(op.Key) == g {
 				part.Then = append(part.Then, op)

@@ -51,21 +51,37 @@ func (t *tx) decide(ref *api.TxnRef, ackedBelow uint64, d *decision, res *Result
 	}
 	if t.tooOld(ref, ackedBelow) {
 		// Whoever is told this must be told the same for ever: so long as a Decide may come, the client's row stays.
-		t.acknowledge(id.Client, max(ackedBelow, t.client(id.Client).ackedBelow), max(ref.Epoch, t.meta.DedupEpoch))
+		t.acknowledge(id.Client, max(ackedBelow, t.client(id.Client).ackedBelow), max(Epoch(ref.Epoch), t.meta.DedupEpoch))
 		res.Decision = &Decision{Txn: *id, Outcome: api.TxnAborted, Expired: true}
+		return nil
+	}
+	if t.over(ref, d.outcome) {
+		res.Decision = &Decision{Txn: *id, Outcome: api.TxnAborted}
 		return nil
 	}
 	if err := t.roomForDecision(); err != nil {
 		return err
 	}
-	t.acknowledge(id.Client, ackedBelow, max(ref.Epoch, t.meta.DedupEpoch))
+	t.acknowledge(id.Client, ackedBelow, max(Epoch(ref.Epoch), t.meta.DedupEpoch))
 	t.enterDecision(ref, d, res)
 	return nil
 }
 
 // tooOld tells whether nothing is remembered of the attempt, if there was anything: it is aborted then, or was resolved.
 func (v *view) tooOld(ref *api.TxnRef, ackedBelow uint64) bool {
-	return guardWatermark && (v.below(&ref.ID, ackedBelow) || ref.Epoch > 0 && expired(ref.Epoch, v.meta.DedupEpoch))
+	return guardWatermark && (v.below(&ref.ID, ackedBelow) || ref.Epoch > 0 && Epoch(ref.Epoch).expired(v.meta.DedupEpoch))
+}
+
+// over reports whether an attempt without a record was aborted: it is so old that the record of an abort may have gone, and
+// not so old that the record of a commit may have. What is not known to be young enough cannot be committed any more.
+func (v *view) over(ref *api.TxnRef, outcome api.TxnOutcome) bool {
+	if !v.rules.shortAborts || !guardAttemptAge {
+		return false
+	}
+	if ref.Epoch == 0 { // its sender vouches that it is not a day old
+		return ref.ID.Seq == 0 && outcome == api.TxnCommitted
+	}
+	return Epoch(ref.Epoch).age(v.meta.DedupEpoch) > AttemptEpochs
 }
 
 func (v *view) roomForDecision() *api.Error {
@@ -78,7 +94,7 @@ func (v *view) roomForDecision() *api.Error {
 // enterDecision stores a decision that was not there.
 func (t *tx) enterDecision(ref *api.TxnRef, d *decision, res *Result) {
 	id := &ref.ID
-	d.epoch = max(t.meta.DedupEpoch, ref.Epoch)
+	d.epoch = max(t.meta.DedupEpoch, Epoch(ref.Epoch))
 	slices.Sort(d.participants)
 	d.participants = slices.Compact(d.participants)
 	res.Decision = &Decision{
@@ -161,6 +177,10 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 	}
 	if t.tooOld(&c.Txn, c.AckedBelow) {
 		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: api.TxnAborted, Expired: true}
+		return errTooOld()
+	}
+	if t.over(&c.Txn, api.TxnCommitted) {
+		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: api.TxnAborted}
 		return errTooOld()
 	}
 	if err := t.judged(c.Term); err != nil {

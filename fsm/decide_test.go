@@ -64,30 +64,35 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideEpochs: what an idle client leaves ends with epochs, and so late that no commit of that time is taken.
+// TestDecideEpochs: what an idle client leaves ends with epochs, and so late that no commit of that time is taken. What was
+// aborted of a request with an opaque id ends early.
 func TestDecideEpochs(t *testing.T) {
 	r := founded(t)
-	opaque, numbered, owing := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1")
-	opaque.Epoch, numbered.Epoch = 1, 1
+	opaque, numbered, owing, done := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1"), ref("d", 0, "g.1")
 	r.ok(Push{opaque})
 	r.ok(Decide{Txn: numbered, AckedBelow: 5, Outcome: api.TxnAborted})
 	r.ok(commit(owing, "g.2"))
-	r.ok(Resolve{"g.1", ref("f", 0, "g.2").ID, api.TxnAborted})
-	for range DedupEpochs {
-		r.ok(AdvanceDedupEpoch{r.term})
+	r.ok(commit(done))
+	r.ok(Resolve{"g.1", ref("a", 0, "g.2").ID, api.TxnAborted})
+	r.ok(Resolve{"g.1", ref("c", 0, "g.2").ID, api.TxnCommitted})
+	left := func(when string, decisions, finished int) {
+		t.Helper()
+		for range 9 {
+			r.ok(ExpireDedup{r.term, 1}) // a row at a time
+		}
+		if m := r.m.Meta(); m.Decisions != decisions || m.Finished != finished || m.Unresolved != 1 {
+			t.Fatalf("%s: %+v", when, m)
+		}
 	}
-	r.ok(ExpireDedup{r.term, 0})
-	if m := r.m.Meta(); m.Decisions != 3 || m.Finished != 1 {
-		t.Fatalf("too early: %+v", m)
-	}
-	r.ok(AdvanceDedupEpoch{r.term})
-	for range 6 {
-		r.ok(ExpireDedup{r.term, 1}) // a row at a time
-	}
-	if m := r.m.Meta(); m.Decisions != 1 || m.Finished != 0 || m.Unresolved != 1 {
-		t.Fatalf("%+v", m)
-	}
-	for _, tx := range []api.TxnRef{opaque, numbered} {
+	r.advance(AttemptEpochs)
+	left("early", 4, 2)
+	r.advance(1)
+	left("when aborts have gone", 3, 1)
+	r.advance(DedupEpochs - AttemptEpochs - 1)
+	left("on the last day", 3, 1)
+	r.advance(1)
+	left("late", 1, 0)
+	for _, tx := range []api.TxnRef{opaque, numbered, done} {
 		if res := r.ok(commit(tx, "g.2")); !res.Decision.Expired || res.Decision.Outcome != api.TxnAborted {
 			t.Errorf("a commit of an old epoch: %+v", res.Decision)
 		}
@@ -98,6 +103,43 @@ func TestDecideEpochs(t *testing.T) {
 	last := CommitLast{Term: r.term, Txn: opaque, Then: []api.Op{opPut("k", "v")}}
 	if res := r.refused(last, Finished); !res.Decision.Expired {
 		t.Errorf("%+v", res.Decision)
+	}
+}
+
+// TestLateCommit: once an attempt was said to be aborted, no commit of it is taken, whether or not the record has gone: neither
+// in a Decide nor in a CommitLast. One that has a record is told what it says.
+func TestLateCommit(t *testing.T) {
+	for _, seq := range []uint64{0, 3} {
+		r := founded(t)
+		told, unheard, committed := ref("t", seq, "g.1"), ref("u", seq, "g.1"), ref("c", seq, "g.1")
+		r.ok(Push{told})
+		r.ok(commit(committed))
+		for range DedupEpochs {
+			r.advance(1)
+			r.ok(ExpireDedup{r.term, 0})
+			if d := r.ok(commit(told)).Decision; d.Outcome != api.TxnAborted {
+				t.Fatalf("seq %d: Decide1: aborted, and then %+v", seq, d)
+			}
+			if d := r.ok(Push{told}).Decision; d.Outcome != api.TxnAborted || d.Expired {
+				t.Fatalf("seq %d: a repetition is told %+v", seq, d)
+			}
+			if d := r.ok(Push{committed}).Decision; d.Outcome != api.TxnCommitted {
+				t.Fatalf("seq %d: Decide1: committed, and then %+v", seq, d)
+			}
+			last := CommitLast{Term: r.term, Txn: told, Then: []api.Op{opPut("k", "v")}}
+			if d := r.refused(last, Finished).Decision; d.Outcome != api.TxnAborted {
+				t.Fatalf("seq %d: CommitLast: %+v", seq, d)
+			}
+		}
+		if d := r.ok(commit(unheard)).Decision; d.Outcome != api.TxnAborted {
+			t.Errorf("seq %d: a commit a day late: %+v", seq, d)
+		}
+	}
+	r := founded(t)
+	unknown := ref("e", 0, "g.1")
+	unknown.Epoch = 0
+	if d := r.ok(commit(unknown)).Decision; d.Outcome != api.TxnAborted {
+		t.Errorf("a commit of an opaque id, of no epoch: %+v", d)
 	}
 }
 

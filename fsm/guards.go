@@ -16,4 +16,6 @@ const (
 	guardFirstDecision    = true // the first that decides is right
 	guardAbortRecord      = true // what was aborted is remembered
 	guardWatermark        = true // a commit of which no record could be kept is refused
+	guardAttemptAge       = true // so is one whose abort may have been forgotten
+	guardEpochLineage     = true // dedup epochs of two groups are not compared
 )

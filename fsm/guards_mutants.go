@@ -19,4 +19,6 @@ var (
 	guardFirstDecision    = mutant != "first-decision"
 	guardAbortRecord      = mutant != "abort-record"
 	guardWatermark        = mutant != "watermark"
+	guardAttemptAge       = mutant != "attempt-age"
+	guardEpochLineage     = mutant != "epoch-lineage"
 )

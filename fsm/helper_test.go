@@ -61,6 +61,25 @@ func (r *rig) encode(c Command) []byte {
 	return Encode(c, r.m.Level())
 }
 
+// epoch is the group's present dedup epoch, as a request names it.
+func (r *rig) epoch() api.DedupEpoch {
+	m := r.m.Meta()
+	return api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
+}
+
+// inGroup is an epoch of a group under test.
+func inGroup(g api.GroupID, count uint64) api.DedupEpoch {
+	return api.DedupEpoch{Group: g, Incarnation: 7, Count: count}
+}
+
+// advance begins n epochs.
+func (r *rig) advance(n int) {
+	r.Helper()
+	for range n {
+		r.ok(AdvanceDedupEpoch{r.term})
+	}
+}
+
 func (r *rig) next() uint64 {
 	r.index++
 	return r.index

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -15,6 +16,7 @@ func (m *Machine) CheckInvariants() (err error) {
 	a := audit{
 		view: m.begin(), sessions: map[api.SessionID]Session{}, held: map[api.SessionID]int{},
 		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{}, prepared: map[api.TxnID]prepared{},
+		void: map[api.SessionID]int{},
 	}
 	a.rows()
 	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.intentRows, a.attemptRows, a.counters} {
@@ -35,6 +37,7 @@ type audit struct {
 	records  map[api.ClientID]int
 	prepared map[api.TxnID]prepared
 	counts   Meta
+	void     map[api.SessionID]int // rows by session that are left of ended sessions
 }
 
 func (a *audit) broken(invariant, format string, args ...any) bool {
@@ -139,18 +142,31 @@ func (a *audit) allSessions() {
 		a.counts.Sessions++
 		return true
 	})
+	a.each(tableEnded, func(k, row []byte) bool {
+		r := reader{b: k}
+		sid := api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		if _, alive := a.sessions[sid]; alive {
+			return a.broken("KillWhole", "the session %v has ended and is alive", sid)
+		}
+		a.void[sid] = parse(row, readEnded).left
+		a.counts.Ended++
+		return true
+	})
 }
 
-// allLeases: what is leased is owned, by sessions that live, and was not written since.
+// allLeases: what is leased is owned, by sessions that live, and was not written since. Void leases are none.
 func (a *audit) allLeases() {
 	a.each(tableLease, func(k, row []byte) bool {
-		key := api.Key(k)
+		key, x := api.Key(k), parse(row, readLeased)
+		rows := slices.Clone(x.holders)
+		if a.live(&x); len(x.holders) == 0 {
+			return a.listed(key, rows)
+		}
 		o, ok := a.shardOf(key)
 		if !ok {
 			return a.broken("MoveClean", "%q is leased and not owned", k)
 		}
-		x := parse(row, readLeased)
-		if len(x.holders) == 0 || len(x.holders) > a.limits.keyHolders {
+		if len(x.holders) > a.limits.keyHolders {
 			return a.broken("Superset", "%q has %d holders", k, len(x.holders))
 		}
 		if _, exists := a.get(a.key.ofKey(tableKV, key)); exists == x.absent {
@@ -161,16 +177,53 @@ func (a *audit) allLeases() {
 				return false
 			}
 		}
-		return true
+		return a.listed(key, rows)
 	})
-	n := 0
-	a.each(tableHeld, func(k, _ []byte) bool { n++; return true })
-	if a.err == nil && n != a.counts.Leases {
-		a.broken("Superset", "%d leases by key, %d by session", a.counts.Leases, n)
-	}
+	a.bySession()
 	for sid, s := range a.sessions {
 		if a.err == nil && s.Leases != a.held[sid] {
 			a.broken("KillWhole", "the session %v counts %d leases and has %d", sid, s.Leases, a.held[sid])
+		}
+	}
+}
+
+// listed: each holder of the row, live or not, has its row by session.
+func (a *audit) listed(k api.Key, holders []lease) bool {
+	if len(holders) == 0 {
+		return a.broken("Superset", "%q has a row and no holder", string(k))
+	}
+	for _, l := range holders {
+		_, alive := a.sessions[l.sid]
+		if _, ended := a.void[l.sid]; alive == ended {
+			return a.broken("KillWhole", "the session %v is not known and holds %q", l.sid, string(k))
+		}
+		if _, ok := a.get(a.key.held(tableHeld, l.sid, k)); !ok {
+			return a.broken("Superset", "the lease %d on %q is not among those of %v", l.lid, string(k), l.sid)
+		}
+	}
+	return true
+}
+
+// bySession: there are as many rows by session as are counted, of those that live and of those that have ended.
+func (a *audit) bySession() {
+	n, left := 0, map[api.SessionID]int{}
+	a.each(tableHeld, func(k, _ []byte) bool {
+		r := reader{b: k}
+		sid := api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		if _, ended := a.void[sid]; ended {
+			left[sid]++
+			a.counts.Void++
+		} else {
+			n++
+		}
+		return true
+	})
+	if a.err == nil && n != a.counts.Leases {
+		a.broken("Superset", "%d leases by key, %d by session", a.counts.Leases, n)
+	}
+	for sid, want := range a.void {
+		if a.err == nil && left[sid] != want {
+			a.broken("KillWhole", "%d rows are left of the ended session %v, which counts %d", left[sid], sid, want)
 		}
 	}
 }
@@ -179,8 +232,8 @@ func (a *audit) lease(k api.Key, o *owned, l lease) bool {
 	if _, alive := a.sessions[l.sid]; !alive {
 		return a.broken("KillWhole", "the session %v is dead and holds %q", l.sid, string(k))
 	}
-	if _, ok := a.get(a.key.held(tableHeld, l.sid, k)); !ok || uint64(l.lid) > a.meta.Counter {
-		return a.broken("Superset", "the lease %d on %q is not among those of %v", l.lid, string(k), l.sid)
+	if uint64(l.lid) > a.meta.Counter {
+		return a.broken("Superset", "the lease %d on %q of %v is of the future", l.lid, string(k), l.sid)
 	}
 	if ver := a.written(k); ver.Epoch == o.Epoch && ver.Index >= uint64(l.lid) {
 		return a.broken("LeaseCleared", "%q was written at %v under the lease %d of %v", string(k), ver, l.lid, l.sid)
@@ -256,9 +309,9 @@ func (a *audit) floors() {
 }
 
 func (a *audit) counters() {
-	type counts struct{ Keys, Tombstones, Sessions, Leases, Records, Intents, Prepared, Finished, Decisions, Unresolved int }
+	type counts struct{ Keys, Tombstones, Sessions, Leases, Records, Intents, Prepared, Finished, Decisions, Unresolved, Ended, Void int }
 	of := func(m *Meta) counts {
-		return counts{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records, m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved}
+		return counts{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records, m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved, m.Ended, m.Void}
 	}
 	if have, said := of(&a.counts), of(&a.meta); have != said {
 		a.broken("Counters", "there are %+v; the meta row says %+v", have, said)

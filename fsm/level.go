@@ -27,12 +27,19 @@ var ErrNewer = errors.New("fsm: an entry of a newer version")
 
 // rules are what Apply does in one way or another, depending on the version of the command. A changed rule is a field here:
 // its zero value is what version 1 does.
-type rules struct{}
+type rules struct {
+	// ages: only ages of what is remembered go from one group to another, and requests are judged by the group's own epochs.
+	ages bool
+	// endAtOnce: a session ends in one row, and its leases are cleared away later.
+	endAtOnce bool
+	// shortAborts: what was aborted is remembered for AttemptEpochs, and a commit that is older is refused.
+	shortAborts bool
+}
 
 // rulesOf holds the rules of each version.
 var rulesOf = [NewestLevel + 1]rules{
 	Level1: {},
-	Level2: {},
+	Level2: {ages: true, endAtOnce: true, shortAborts: true},
 }
 
 // SetLevel raises the level of the group. The leader proposes it when all members have said that they know the level. It

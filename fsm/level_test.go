@@ -131,7 +131,7 @@ func plain(v reflect.Value) string {
 		var fields []string
 		for i := range v.NumField() {
 			name := v.Type().Field(i).Name
-			if !v.Field(i).IsZero() && name != "Hint" && name != "Unknown" && name != "Elided" {
+			if !v.Field(i).IsZero() && name != "Hint" && name != "Unknown" && name != "Elided" && name != "Swept" {
 				fields = append(fields, name+":"+plain(v.Field(i)))
 			}
 		}

@@ -25,6 +25,8 @@ const (
 	MaxReceiptClients = 100_000
 	// DedupEpochs is for how many whole dedup epochs the results of idle clients are kept.
 	DedupEpochs = 24
+	// AttemptEpochs is the same for attempts of requests with opaque ids that were aborted. A commit that is older is refused.
+	AttemptEpochs = 2
 	// MaxSweep bounds the rows that one TrimTombstones or ExpireDedup looks at.
 	MaxSweep = 10_000
 )

@@ -106,8 +106,8 @@ type room struct {
 
 // decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
 // there until the next.
-func (m *room) decode(b []byte) (c Command, version Level, err *api.Error) {
-	m.reader = reader{b: b}
+func (m *room) decode(b []byte, own api.GroupID) (c Command, version Level, err *api.Error) {
+	m.reader = reader{b: b, own: own}
 	r := &m.reader
 	version, k := head(r)
 	if k == kindWrite {
@@ -166,7 +166,7 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	c, version, err := t.room.decode(b)
+	c, version, err := t.room.decode(b, t.meta.Group)
 	if err == nil {
 		err = t.allowed(c, version)
 	}
@@ -205,6 +205,8 @@ func (t *tx) admit(c Command) *api.Error {
 		return t.judged(c.Term)
 	case SetLevel:
 		return t.judged(c.Term)
+	case Reap:
+		return t.judged(c.Term)
 	}
 	return t.founded()
 }
@@ -242,6 +244,9 @@ func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 	case Unsuspect:
 		return t.suspect(c.Session, false, res)
 	case Kill:
+		if err := t.tooMany(c.Sessions); err != nil {
+			return err
+		}
 		t.kill(c.Sessions, nil, res)
 	case Release:
 		t.drop(c.Leases)
@@ -250,11 +255,11 @@ func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 	case Adopt:
 		return t.adopt(&c)
 	case TrimTombstones:
-		t.trim(c.Below, c.Limit)
+		res.Swept.Rows = t.trim(c.Below, c.Limit)
 	case AdvanceDedupEpoch:
 		t.meta.DedupEpoch++
 	case ExpireDedup:
-		t.expire(c.Limit)
+		res.Swept = t.expire(c.Limit)
 	case Prepare:
 		return t.prepare(&c, res)
 	case Decide:
@@ -269,6 +274,8 @@ func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 		return t.resolved(&c)
 	case Forget:
 		return t.forgetCommand(&c)
+	case Reap:
+		t.reap(&c, res)
 	case SetLevel:
 		t.meta.Level = max(t.meta.Level, c.Level)
 	}

@@ -25,10 +25,10 @@ func Fingerprint(t *api.Txn) [16]byte { return (&view{}).fingerprint(t) }
 
 // stored finds what an earlier attempt left, before anything else is looked at. A request that had a result which is gone is
 // refused: it may have taken effect long ago.
-func (v *view) stored(id *api.RequestID, body [16]byte) (*Record, *api.Error) {
+func (v *view) stored(id *api.RequestID, anchor api.Key, body [16]byte) (*Record, *api.Error) {
 	rec := v.recordOf(id.Client, id.Seq)
 	if rec == nil {
-		return nil, v.remembered(id)
+		return nil, v.remembered(id, anchor)
 	}
 	if rec.Body != body {
 		return nil, errReused()
@@ -41,16 +41,13 @@ func errReused() *api.Error {
 }
 
 // remembered refuses a request without a record that may have had one.
-func (v *view) remembered(id *api.RequestID) *api.Error {
+func (v *view) remembered(id *api.RequestID, anchor api.Key) *api.Error {
 	if id.Seq > 0 {
 		if acked := max(id.AckedBelow, v.client(id.Client).ackedBelow); id.Seq < acked {
 			return errExpired("its client has acknowledged all below %d", acked)
 		}
 	}
-	if id.Epoch > 0 && expired(id.Epoch, v.meta.DedupEpoch) {
-		return errExpired("it is of epoch %d, this is %d", id.Epoch, v.meta.DedupEpoch)
-	}
-	return nil
+	return v.recent(id.Epoch, anchor)
 }
 
 // errExpired says that what became of a request is not remembered any more.
@@ -96,7 +93,7 @@ func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.
 	rec := v.recordOf(t.ID.Client, t.ID.Seq)
 	switch {
 	case rec == nil:
-		return nil, nil, v.remembered(&t.ID)
+		return nil, nil, v.remembered(&t.ID, anchor(t))
 	case rec.Body != v.fingerprint(t):
 		return nil, nil, errReused()
 	case rec.Decider != "":
@@ -105,18 +102,6 @@ func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.
 	res = replayOf(rec, t)
 	res.Group = v.meta.Group
 	return res, nil, nil
-}
-
-// expired tells whether what is of the epoch is not kept any more.
-func expired(epoch, now uint64) bool { return epoch < now && now-epoch > DedupEpochs }
-
-// epochOf is the epoch for the record of a request. A client may have learnt its epoch from another group that is ahead; its
-// record must live as long as its request is not refused. An epoch too far ahead is taken for unknown.
-func epochOf(asked, now uint64) uint64 {
-	if asked > now && asked-now <= DedupEpochs {
-		return asked
-	}
-	return now
 }
 
 // replayOf is the stored result; the keys are those of the request, which is the same.
@@ -194,9 +179,8 @@ func (v *view) acked(id api.ClientID, before, below uint64) (lo, hi []byte) {
 // record stores the result of a write.
 func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 	id := &txn.ID
-	epoch := epochOf(id.Epoch, t.meta.DedupEpoch)
 	rec := Record{
-		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: epoch,
+		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: t.epochFor(id.Epoch),
 		Committed: res.Committed, Version: res.Version, Outcomes: t.room.outcomes[:0],
 	}
 	rec.Outcomes = outcomes(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
@@ -298,7 +282,7 @@ type dedupRow struct {
 	row    client // where it is a client's own row
 	isRow  bool
 	seq    uint64
-	epoch  uint64
+	epoch  Epoch
 	anchor api.Key
 }
 
@@ -330,16 +314,16 @@ func (t *tx) expireRow(d *dedupRow) {
 	now := t.meta.DedupEpoch
 	switch {
 	case d.isRow:
-		if d.row.count == 0 && expired(d.row.epoch, now) {
+		if d.row.count == 0 && d.row.epoch.expired(now) {
 			t.delClient(d.id)
 		}
 	case d.seq == 0:
-		if expired(d.epoch, now) {
+		if d.epoch.expired(now) {
 			t.delRecord(d.anchor, d.id, 0)
 		}
 	default:
 		c := t.client(d.id)
-		if !expired(c.epoch, now) {
+		if !c.epoch.expired(now) {
 			return
 		}
 		t.delRecord(d.anchor, d.id, d.seq)

@@ -142,6 +142,10 @@ func (o *oracle) step(term api.Term, c Command) Result {
 			return fail(api.CodeNotLeader)
 		}
 		o.expire()
+	case Reap:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
 	}
 	return res
 }
@@ -217,7 +221,7 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 			again.Replayed = true
 			return Result{Index: o.index, Txn: &again}
 		}
-		if id.Seq > 0 && id.Seq < max(o.acked[id.Client], id.AckedBelow) || id.Epoch > 0 && id.Epoch+DedupEpochs < o.epoch {
+		if id.Seq > 0 && id.Seq < max(o.acked[id.Client], id.AckedBelow) || id.Epoch.Count > 0 && id.Epoch.Count+DedupEpochs < o.epoch {
 			return fail(api.CodeConflict)
 		}
 	}
@@ -388,6 +392,7 @@ func (o *oracle) compare(t testing.TB, got, want Result) error {
 	if got.Err != nil && want.Err != nil && got.Err.Code == want.Err.Code {
 		got.Err, want.Err = nil, nil
 	}
+	got.Swept = Swept{}
 	got.Holders = slices.Clone(got.Holders)
 	for i := range got.Holders {
 		got.Holders[i].Node = ""

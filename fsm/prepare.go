@@ -40,7 +40,7 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	t.clear(&p, does.writes, res)
 	t.lock(&c.Txn.ID, does.writes, does.reads, does.made)
 	row := prepared{
-		txn: c.Txn, epoch: max(t.meta.DedupEpoch, c.Epoch), index: t.index, body: body, writes: does.writes, reads: does.reads,
+		txn: c.Txn, epoch: max(t.meta.DedupEpoch, Epoch(c.Epoch)), index: t.index, body: body, writes: does.writes, reads: does.reads,
 	}
 	t.set(t.key.attempt(tablePrepared, &c.Txn.ID), row.row())
 	t.meta.Prepared++
@@ -76,7 +76,7 @@ func (v *view) late(c *Prepare, res *Result) *api.Error {
 		res.Decision = &Decision{Txn: *id, Outcome: f.outcome}
 		return &api.Error{Code: Finished, Hint: "the transaction is over here: " + f.outcome.String()}
 	}
-	if v.below(id, c.AckedBelow) || c.Epoch > 0 && expired(c.Epoch, v.meta.DedupEpoch) {
+	if v.below(id, c.AckedBelow) || c.Epoch > 0 && Epoch(c.Epoch).expired(v.meta.DedupEpoch) {
 		return errTooOld()
 	}
 	return nil
@@ -119,7 +119,7 @@ func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.Txn
 type part struct {
 	txn        *api.TxnRef
 	ackedBelow uint64
-	epoch      uint64
+	epoch      uint64 // of the group that is to carry the part out, as it was told
 	conds      []api.Cond
 	branch     []api.Op
 	claim      *Claim
@@ -136,6 +136,9 @@ type doing struct {
 
 // examine refuses a part that cannot be carried out, and else tells what it does.
 func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Error) {
+	if err = t.tooMany(p.killed); err != nil {
+		return does, err
+	}
 	if err = t.claimable(p, res); err != nil {
 		return does, err
 	}
@@ -166,8 +169,8 @@ func (t *tx) claimable(p *part, res *Result) *api.Error {
 	if _, err := t.owner(p.txn.Anchor); err != nil {
 		return err
 	}
-	id := p.request()
-	rec, err := t.stored(&id, p.claim.Body)
+	id := t.request(p)
+	rec, err := t.stored(&id, p.txn.Anchor, p.claim.Body)
 	if err != nil {
 		return err
 	}
@@ -191,21 +194,26 @@ func errAttempted() *api.Error {
 	return &api.Error{Code: Attempted, Hint: "an earlier attempt of the request stands"}
 }
 
-func (p *part) request() api.RequestID {
-	return api.RequestID{Client: p.txn.ID.Client, Seq: p.txn.ID.Seq, AckedBelow: p.ackedBelow, Epoch: p.epoch}
+// request is the id of the request whose attempt the part is. The epoch that a part names is its own group's.
+func (v *view) request(p *part) api.RequestID {
+	id := api.RequestID{Client: p.txn.ID.Client, Seq: p.txn.ID.Seq, AckedBelow: p.ackedBelow}
+	if p.epoch > 0 {
+		id.Epoch = api.DedupEpoch{Group: v.meta.Group, Incarnation: v.meta.Incarnation, Count: p.epoch}
+	}
+	return id
 }
 
 // clear takes what is in the way out of it, makes the claim, and notes what the client has acknowledged.
 func (t *tx) clear(p *part, writes []api.Key, res *Result) {
 	t.kill(p.killed, writes, res)
 	t.drop(p.cleared)
-	id := p.request()
+	id := t.request(p)
 	if p.claim == nil {
-		t.acknowledge(id.Client, p.ackedBelow, epochOf(p.epoch, t.meta.DedupEpoch))
+		t.acknowledge(id.Client, p.ackedBelow, t.epochFor(id.Epoch))
 		return
 	}
 	rec := Record{
-		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: epochOf(id.Epoch, t.meta.DedupEpoch),
+		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: t.epochFor(id.Epoch),
 		Attempt: p.txn.ID.Attempt, Decider: p.txn.ID.Decider, DeciderEpoch: p.txn.Epoch,
 	}
 	if _, before := t.get(t.key.record(id.Client, id.Seq)); before {

@@ -218,8 +218,10 @@ func (p *pair) command() Command {
 		return Release{p.dropped()}
 	case n < 89:
 		return TrimTombstones{p.judge(), p.m.Meta().Counter - min(p.m.Meta().Counter, p.rnd.Uint64N(30)), 0}
-	case n < 95:
+	case n < 94:
 		return AdvanceDedupEpoch{p.judge()}
+	case n < 98:
+		return Reap{p.judge(), 1 + p.rnd.IntN(3)}
 	}
 	return ExpireDedup{p.judge(), 0}
 }
@@ -287,7 +289,7 @@ func (p *pair) id() api.RequestID {
 	c := p.rnd.IntN(len(p.seqs) + 1)
 	id := api.RequestID{Client: api.ClientID{byte(c + 1)}}
 	if p.rnd.IntN(3) > 0 {
-		id.Epoch = p.m.Meta().DedupEpoch
+		id.Epoch = p.epoch()
 	}
 	if c == len(p.seqs) {
 		id.Client[1] = byte(p.rnd.IntN(200)) // an opaque key

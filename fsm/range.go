@@ -71,6 +71,9 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	if len(res.Holders) > 0 {
 		return errHeld(res.Holders[0].Key)
 	}
+	if err := t.tooMany(c.Killed); err != nil {
+		return err
+	}
 	o := t.shards[i]
 	records, err := t.anchored(c.Range, o.Of)
 	if err != nil {
@@ -88,11 +91,24 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	}
 	t.handOver(records)
 	res.Receipt.Clients = clients
-	var w writer
-	putReceipt(&w, res.Receipt)
-	t.set(t.key.moved(c.Range.Start, c.Epoch), w.b)
+	t.keepReceipt(res.Receipt)
 	t.disown(i, c.Range)
 	return nil
+}
+
+// keepReceipt keeps the receipt in the place of those for the same keys that were given before: the group owned them again, so
+// that those moves are done.
+func (t *tx) keepReceipt(x *Receipt) {
+	level := Level1
+	if t.rules.ages {
+		level = Level2
+		t.eachMoved(x.Range, func(key []byte, m moved) {
+			if x.Range.ContainsRange(m.rng) {
+				t.del(key)
+			}
+		})
+	}
+	t.set(t.key.moved(x.Range.Start, x.Epoch), receiptRow(x, level))
 }
 
 // ceded is the receipt of the same cede, done before.
@@ -101,7 +117,7 @@ func (t *tx) ceded(c *Cede) *Receipt {
 	if !ok {
 		return nil
 	}
-	r := parse(row, readReceipt)
+	r := parse(row, readReceiptRow)
 	if r.Range != c.Range || !slices.Equal(r.To, c.To) {
 		return nil
 	}
@@ -135,15 +151,35 @@ func (t *tx) cedable(c *Cede) (int, *api.Error) {
 	return i, err
 }
 
-// movedAt is the greatest epoch at which a part of the range was given up. There are as many receipts as moves.
-func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
-	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
+// moved is what a row of tableMoved says of the move itself.
+type moved struct {
+	rng   api.Range
+	epoch uint64 // at which the range was given up
+}
+
+// eachMoved visits the receipts of ranges that overlap r. There are at most as many as moves.
+func (v *view) eachMoved(r api.Range, visit func(key []byte, m moved)) {
+	type found struct {
+		key []byte
+		moved
+	}
+	var all []found
+	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(k, row []byte) bool {
 		head := reader{b: row}
-		if moved := readRange(&head); moved.Overlaps(r) {
-			epoch, seen = max(epoch, head.uint()), true
+		m := moved{rng: readRange(&head), epoch: head.uint()}
+		if m.rng.Overlaps(r) {
+			all = append(all, found{slices.Clone(k), m})
 		}
 		return true
 	})
+	for i := range all {
+		visit(all[i].key, all[i].moved)
+	}
+}
+
+// movedAt is the greatest epoch at which a part of the range was given up.
+func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
+	v.eachMoved(r, func(_ []byte, m moved) { epoch, seen = max(epoch, m.epoch), true })
 	return epoch, seen
 }
 
@@ -183,6 +219,7 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 			readRecord(r, &c)
 			return c
 		})
+		rec.Age = t.ageOf(rec.Epoch)
 		size += len(row)
 	}
 	if len(records) > most || size > bytes {
@@ -209,7 +246,7 @@ func (t *tx) clientsOf(records []Record, of uint32) ([]Client, *api.Error) {
 		t.scan(from, []byte{tableDedup + 1}, func(k, row []byte) bool {
 			d := readDedupRow(k, row)
 			if d.isRow && (d.row.ackedBelow > 0 || recorded[d.id]) {
-				clients = append(clients, Client{d.id, d.row.ackedBelow, d.row.epoch})
+				clients = append(clients, Client{d.id, d.row.ackedBelow, d.row.epoch, t.ageOf(d.row.epoch)})
 			}
 			lo = next(k[:clientKeyLen]) // past the client's records
 			return false
@@ -266,10 +303,38 @@ func (t *tx) adopt(c *Adopt) *api.Error {
 	if t.meta.Records+n > t.limits.records {
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", t.limits.records)
 	}
-	t.own(owned{Shard: s, adopted: true})
+	if !t.rules.ages || !guardEpochLineage {
+		t.own(owned{Shard: s, adopted: true})
+		t.giveRecords(r, s)
+		t.meta.DedupEpoch = max(t.meta.DedupEpoch, r.DedupEpoch)
+		return nil
+	}
+	t.own(owned{Shard: s, adopted: true, since: t.comesBack(s.Range)})
+	t.translate(r)
 	t.giveRecords(r, s)
-	t.meta.DedupEpoch = max(t.meta.DedupEpoch, r.DedupEpoch)
 	return nil
+}
+
+// comesBack returns the epoch in which the group takes over a range that it has given up before, 0 if it never has. That epoch
+// begins now: what was first sent before can be told from what is sent from now on.
+func (t *tx) comesBack(r api.Range) Epoch {
+	if _, before := t.movedAt(r); !before {
+		return 0
+	}
+	t.meta.DedupEpoch++
+	return t.meta.DedupEpoch
+}
+
+// translate gives what is in the receipt epochs of the machine's own group, by its age.
+func (t *tx) translate(r *Receipt) {
+	r.Clients, r.Records = slices.Clone(r.Clients), slices.Clone(r.Records)
+	now := t.meta.DedupEpoch
+	for i := range r.Clients {
+		r.Clients[i].Epoch = now.before(r.Clients[i].Age)
+	}
+	for i := range r.Records {
+		r.Records[i].Epoch = now.before(r.Records[i].Age)
+	}
 }
 
 // giveRecords puts the receipt's records whose anchor is the shard's into the tables.

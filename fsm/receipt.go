@@ -38,7 +38,7 @@ type Receipt struct {
 	Epoch      uint64        `cbor:"2,keyasint"` // at which To may own the range
 	To         []api.GroupID `cbor:"3,keyasint,omitempty"`
 	From       []Source      `cbor:"4,keyasint,omitempty"` // by Index
-	DedupEpoch uint64        `cbor:"5,keyasint,omitempty"`
+	DedupEpoch Epoch         `cbor:"5,keyasint,omitempty"` // of the group that gave it, then; of those that did, the greatest
 	Clients    []Client      `cbor:"6,keyasint,omitempty"` // by ID
 	Records    []Record      `cbor:"7,keyasint,omitempty"` // by Client, then Seq
 }
@@ -54,7 +54,10 @@ type Source struct {
 type Client struct {
 	ID         api.ClientID `cbor:"1,keyasint"`
 	AckedBelow uint64       `cbor:"2,keyasint,omitempty"`
-	Epoch      uint64       `cbor:"3,keyasint,omitempty"` // the dedup epoch of its newest write
+	// Epoch is that of its newest write, in the count of the group that gave the receipt: for a taker at level 1. Age is how
+	// long ago it was then.
+	Epoch Epoch `cbor:"3,keyasint,omitempty"`
+	Age   Age   `cbor:"4,keyasint,omitempty"`
 }
 
 // Record is the stored result of one write; or, where Decider is set, the attempt of a transaction across groups that is
@@ -65,12 +68,15 @@ type Record struct {
 	// Anchor is the smallest key that the transaction names: the record is where that key is.
 	Anchor api.Key `cbor:"3,keyasint"`
 	// Body tells transactions with the same id apart.
-	Body      [16]byte    `cbor:"4,keyasint"`
-	Epoch     uint64      `cbor:"5,keyasint,omitempty"` // the dedup epoch in which it was written
+	Body [16]byte `cbor:"4,keyasint"`
+	// Epoch is that in which it was written, in the count of the group that has it. Age is how long ago that was when the group
+	// gave it away, in a receipt.
+	Epoch     Epoch       `cbor:"5,keyasint,omitempty"`
+	Age       Age         `cbor:"12,keyasint,omitempty"`
 	Committed bool        `cbor:"6,keyasint,omitempty"`
 	Version   api.Version `cbor:"7,keyasint,omitempty"`
 	Outcomes  []Outcome   `cbor:"8,keyasint,omitempty"` // one for each entry of the result
-	// Attempt, Decider and DeciderEpoch are of the attempt: TxnID's, and TxnRef's Epoch.
+	// Attempt, Decider and DeciderEpoch are of the attempt: TxnID's, and TxnRef's Epoch, which only the decider can compare.
 	Attempt      uint64      `cbor:"9,keyasint,omitempty"`
 	Decider      api.GroupID `cbor:"10,keyasint,omitempty"`
 	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
@@ -123,7 +129,7 @@ func mergeClients(sorted []Client) []Client {
 	for _, c := range sorted {
 		if n := len(out); n > 0 && out[n-1].ID == c.ID {
 			out[n-1].AckedBelow = max(out[n-1].AckedBelow, c.AckedBelow)
-			out[n-1].Epoch = max(out[n-1].Epoch, c.Epoch)
+			out[n-1].Epoch, out[n-1].Age = max(out[n-1].Epoch, c.Epoch), min(out[n-1].Age, c.Age)
 			continue
 		}
 		out = append(out, c)

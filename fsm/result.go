@@ -33,6 +33,16 @@ type Result struct {
 	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and where Err.Code is Finished.
 	Decision *Decision
 	Effect   Effect
+	// Swept is how far a TrimTombstones, ExpireDedup or Reap came.
+	Swept Swept
+}
+
+// Swept is how far a command came that clears away.
+type Swept struct {
+	// Rows are those that it has dropped, or looked at (ExpireDedup).
+	Rows int
+	// End: it came to the end of what there is.
+	End bool
 }
 
 // Effect tells the room above what applying a command means for its own, volatile state.
@@ -112,7 +122,7 @@ type Meta struct {
 	// Applied is the log's index of the newest entry: up to there the log has nothing new for this state.
 	Applied uint64
 	// DedupEpoch is the present epoch of at-most-once records.
-	DedupEpoch        uint64
+	DedupEpoch        Epoch
 	MaxTerm, MaxPause time.Duration
 	// Keys, Tombstones, Sessions, Leases and Records (of at-most-once results) are how many there are.
 	Keys, Tombstones, Sessions, Leases, Records int
@@ -120,6 +130,8 @@ type Meta struct {
 	// those whose intents these are, and those that are remembered. Decisions are what the group has decided, Unresolved
 	// how many of them wait for participants.
 	Intents, Prepared, Finished, Decisions, Unresolved int
+	// Void are leases of sessions that have ended and are not cleared away yet, Ended these sessions.
+	Ended, Void int
 
 	sweep []byte // where the next ExpireDedup goes on
 }

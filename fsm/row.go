@@ -102,19 +102,20 @@ func readSession(r *reader) Session {
 
 // client is a row of tableDedup: one that sends Seqs.
 type client struct {
-	ackedBelow, epoch uint64
-	count             int // its records
+	ackedBelow uint64
+	epoch      Epoch // of its newest request
+	count      int   // its records
 }
 
 func (c client) row() []byte {
 	w := writer{b: make([]byte, 0, 16)}
 	w.uint(c.ackedBelow)
-	w.uint(c.epoch)
+	w.uint(uint64(c.epoch))
 	w.uint(uint64(c.count))
 	return w.b
 }
 
-func readClient(r *reader) client { return client{r.uint(), r.uint(), readLimit(r)} }
+func readClient(r *reader) client { return client{r.uint(), r.epoch(), readLimit(r)} }
 
 func recordRow(c *Record) []byte {
 	w := writer{b: make([]byte, 0, 40+len(c.Anchor)+2*len(c.Outcomes))}
@@ -127,6 +128,9 @@ type owned struct {
 	Shard
 	// adopted: the range was another group's before, so that each absent key's version is at least {Epoch, 0}.
 	adopted bool
+	// since is the epoch in which the group took the range over, if it had owned it before: what is of an earlier epoch may have
+	// been recorded and forgotten by another group meanwhile.
+	since Epoch
 }
 
 func (o owned) row() []byte {
@@ -135,12 +139,20 @@ func (o owned) row() []byte {
 	w.uint(o.Epoch)
 	w.uint(uint64(o.Index))
 	w.uint(uint64(o.Of))
-	w.bool(o.adopted)
+	if w.bool(o.adopted); o.since > 0 {
+		w.uint(uint64(o.since))
+	}
 	return w.b
 }
 
 func readOwned(start api.Key, r *reader) owned {
-	return owned{Shard{api.Range{Start: start, End: r.key()}, r.uint(), r.uint32(), r.uint32()}, r.bool()}
+	o := owned{Shard: Shard{api.Range{Start: start, End: r.key()}, r.uint(), r.uint32(), r.uint32()}, adopted: r.bool()}
+	if len(r.b) > 0 {
+		if o.since = r.epoch(); o.since == 0 {
+			r.fail("a range that came back at no time")
+		}
+	}
+	return o
 }
 
 func (m *Meta) row() []byte {
@@ -150,7 +162,7 @@ func (m *Meta) row() []byte {
 	w.uint(m.Incarnation)
 	w.uint(m.Counter)
 	w.uint(uint64(m.LastTerm))
-	w.uint(m.DedupEpoch)
+	w.uint(uint64(m.DedupEpoch))
 	w.time(m.MaxTerm)
 	w.time(m.MaxPause)
 	for _, n := range [...]int{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records} {
@@ -163,6 +175,8 @@ func (m *Meta) row() []byte {
 	}
 	if m.Level > Level1 { // a program that knows no levels refuses the row, and so the state
 		w.uint(uint64(m.Level))
+		w.uint(uint64(m.Ended))
+		w.uint(uint64(m.Void))
 	}
 	return w.b
 }
@@ -170,7 +184,7 @@ func (m *Meta) row() []byte {
 func readMeta(r *reader) Meta {
 	m := Meta{
 		Initialized: r.bool(), Group: api.GroupID(r.name()), Incarnation: r.uint(), Counter: r.uint(),
-		LastTerm: api.Term(r.uint()), DedupEpoch: r.uint(), Level: Level1, MaxTerm: r.time(), MaxPause: r.time(),
+		LastTerm: api.Term(r.uint()), DedupEpoch: r.epoch(), Level: Level1, MaxTerm: r.time(), MaxPause: r.time(),
 		Keys: r.count63(), Tombstones: r.count63(), Sessions: r.count63(), Leases: r.count63(), Records: r.count63(),
 		sweep: slices.Clone(r.bytes(maxSweepBytes)),
 	}
@@ -183,7 +197,9 @@ func readMeta(r *reader) Meta {
 	if len(r.b) > 0 {
 		if m.Level = readLevel(r); r.bad == "" && (m.Level == Level1 || m.Level > NewestLevel) {
 			r.fail(fmt.Sprintf("the group is at level %d, and this program knows %d: upgrade this node", m.Level, NewestLevel))
+			return m
 		}
+		m.Ended, m.Void = r.count63(), r.count63()
 	}
 	return m
 }

@@ -55,6 +55,10 @@ func checkTable(table byte, r *reader, v []byte) error {
 		r.take(16)
 		r.end()
 		return check(v, readSession)
+	case tableEnded:
+		r.take(16)
+		r.end()
+		return check(v, readEnded)
 	case tableRange:
 		start := api.Key(r.take(uint64(len(r.b))))
 		return checkShard(v, start)
@@ -62,7 +66,7 @@ func checkTable(table byte, r *reader, v []byte) error {
 		r.skipEscaped()
 		r.fixed64()
 		r.end()
-		return check(v, readReceipt)
+		return check(v, readReceiptRow)
 	case tableAnchor:
 		r.skipEscaped()
 		r.take(16 + 8)

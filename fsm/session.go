@@ -15,7 +15,7 @@ func (t *tx) openSession(c *SessionOpen, res *Result) *api.Error {
 	case c.T <= 0 || c.T > t.meta.MaxTerm || c.P < 0 || c.P > t.meta.MaxPause:
 		return api.Errorf(api.CodeInvalid, "a lease term of %v with a pause allowance of %v is outside the group's %v and %v",
 			c.T, c.P, t.meta.MaxTerm, t.meta.MaxPause)
-	case t.meta.Sessions >= t.limits.sessions:
+	case t.meta.Sessions+t.meta.Ended >= t.limits.sessions:
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d sessions", t.limits.sessions)
 	}
 	s := Session{
@@ -77,8 +77,12 @@ func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
 	}
 }
 
-// end drops the session and all its leases, a part at a time.
+// end drops the session and all its leases: in version 1, in the same command.
 func (t *tx) end(s Session) {
+	if t.rules.endAtOnce {
+		t.endAtOnce(&s)
+		return
+	}
 	lo := append([]byte(nil), t.key.held(tableHeld, s.ID, "")...)
 	hi := append(append([]byte(nil), lo[:1]...), next(lo[1:])...)
 	for from := lo; s.Leases > 0; {

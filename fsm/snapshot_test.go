@@ -42,7 +42,7 @@ func furnishedBefore(t testing.TB, level Level) *rig {
 	sid := r.open("edge-1")
 	r.ok(TermStart{"n1"})
 	txn := putTxn("a", "value")
-	txn.ID = api.RequestID{Client: api.ClientID{1, 2, 3}, Seq: 2, AckedBelow: 1, Epoch: 1}
+	txn.ID = api.RequestID{Client: api.ClientID{1, 2, 3}, Seq: 2, AckedBelow: 1, Epoch: inGroup("g.1", 1)}
 	r.ok(Write{Term: r.term, Txn: txn})
 	for _, k := range []api.Key{"old", "\x00zero", "gone/1"} {
 		txn = deleteTxn(k)

@@ -10,6 +10,7 @@ const (
 	tableAnchor    = 'a' // escaped anchor, client, seq 0 -> nothing: the records of opaque ids
 	tableDecision  = 'c' // client, seq, attempt -> what this group decided
 	tableDedup     = 'd' // client -> acknowledged-below, epoch, count; client, seq -> record
+	tableEnded     = 'e' // session -> how many rows by session are left of a session that has ended, and where
 	tableFloor     = 'f' // epoch, bucket -> index: at least the version of every absent key there
 	tableHeld      = 'h' // session, key -> nothing: the leases by session
 	tableTrim      = 'i' // index, key -> nothing: the tombstones by age
@@ -60,6 +61,8 @@ func (r *rowKey) meta() []byte { return r.table(tableMeta).b }
 func (r *rowKey) session(sid api.SessionID) []byte {
 	return r.held(tableSession, sid, "")
 }
+
+func (r *rowKey) ended(sid api.SessionID) []byte { return r.held(tableEnded, sid, "") }
 
 func (r *rowKey) held(t byte, sid api.SessionID, k api.Key) []byte {
 	w := r.table(t)

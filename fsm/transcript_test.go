@@ -326,7 +326,11 @@ func (s *stage) leases(xs ...string) (ls []api.DroppedLease) {
 
 func (s *stage) id(x string) api.RequestID {
 	f := strings.Split(x, "/")
-	id := api.RequestID{Seq: s.num(f[1]), AckedBelow: s.num(f[2]), Epoch: s.num(f[3])}
+	id := api.RequestID{Seq: s.num(f[1]), AckedBelow: s.num(f[2])}
+	if n := s.num(f[3]); n > 0 {
+		m := s.m.Meta()
+		id.Epoch = api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: n}
+	}
 	copy(id.Client[:], f[0])
 	return id
 }

@@ -23,7 +23,7 @@ type Prepare struct {
 	Txn   api.TxnRef
 	// AckedBelow is as in [api.RequestID].
 	AckedBelow uint64
-	// Epoch is the participant's own dedup epoch, as in [api.RequestID].
+	// Epoch is the count of the participant's own dedup epoch, as in [api.RequestID].
 	Epoch uint64
 	If    []api.Cond
 	Then  []api.Op

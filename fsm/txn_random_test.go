@@ -152,7 +152,7 @@ func (p *txnPair) ref() api.TxnRef {
 		r.ID.Seq = uint64(len(p.refs)) / 4
 	}
 	if p.rnd.IntN(2) == 0 {
-		r.Epoch = p.m.Meta().DedupEpoch
+		r.Epoch = uint64(p.m.Meta().DedupEpoch)
 	}
 	p.refs = append(p.refs, r)
 	return r
@@ -168,7 +168,7 @@ func (p *txnPair) part() Command {
 	var claim *Claim
 	if p.rnd.IntN(3) == 0 {
 		claim = &Claim{Body: [16]byte{byte(ref.ID.Seq)}}
-		ref.Epoch = p.m.Meta().DedupEpoch
+		ref.Epoch = uint64(p.m.Meta().DedupEpoch)
 		if rec, ok := p.m.Stored(ref.ID.Client, ref.ID.Seq); ok && rec.Decider != "" && p.rnd.IntN(2) == 0 {
 			claim.Body, claim.After = rec.Body, rec.attempt()
 		}

@@ -81,7 +81,7 @@ func (x *intents) find(id *api.TxnID) (int, bool) {
 // prepared is a row of tablePrepared; its transaction's id stands in the key.
 type prepared struct {
 	txn           api.TxnRef
-	epoch         uint64 // the dedup epoch here, or a later one that the Prepare named
+	epoch         Epoch // the dedup epoch here, or a later one that the Prepare named
 	index         uint64
 	body          [16]byte
 	writes, reads []api.Key // sorted
@@ -92,7 +92,7 @@ func (p *prepared) row() []byte {
 	w.uint(p.txn.Age)
 	w.text(string(p.txn.Anchor))
 	w.uint(p.txn.Epoch)
-	w.uint(p.epoch)
+	w.uint(uint64(p.epoch))
 	w.uint(p.index)
 	w.raw(p.body[:])
 	putList(&w, p.writes, putKey)
@@ -102,7 +102,7 @@ func (p *prepared) row() []byte {
 
 func readPrepared(r *reader) prepared {
 	return prepared{
-		txn: api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}, epoch: r.uint(), index: r.uint(), body: r.array16(),
+		txn: api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}, epoch: r.epoch(), index: r.uint(), body: r.array16(),
 		writes: list(r, api.MaxTxnOps, 2, (*reader).keyName), reads: list(r, api.MaxTxnOps, 2, (*reader).keyName),
 	}
 }
@@ -110,22 +110,22 @@ func readPrepared(r *reader) prepared {
 // finished is a row of tableFinished.
 type finished struct {
 	outcome api.TxnOutcome
-	epoch   uint64
+	epoch   Epoch
 }
 
 func (f finished) row() []byte {
 	w := writer{b: make([]byte, 0, 8)}
 	w.byte(byte(f.outcome))
-	w.uint(f.epoch)
+	w.uint(uint64(f.epoch))
 	return w.b
 }
 
-func readFinished(r *reader) finished { return finished{readOutcome(r), r.uint()} }
+func readFinished(r *reader) finished { return finished{readOutcome(r), r.epoch()} }
 
 // decision is a row of tableDecision.
 type decision struct {
 	outcome      api.TxnOutcome
-	epoch        uint64
+	epoch        Epoch
 	participants []api.GroupID // sorted
 	held         bool
 	outcomes     []Outcome
@@ -134,7 +134,7 @@ type decision struct {
 func (d *decision) row() []byte {
 	w := writer{b: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
 	w.byte(byte(d.outcome))
-	w.uint(d.epoch)
+	w.uint(uint64(d.epoch))
 	if d.outcome == api.TxnCommitted {
 		putList(&w, d.participants, putGroup)
 		w.bool(d.held)
@@ -144,7 +144,7 @@ func (d *decision) row() []byte {
 }
 
 func readDecision(r *reader) decision {
-	d := decision{outcome: readOutcome(r), epoch: r.uint()}
+	d := decision{outcome: readOutcome(r), epoch: r.epoch()}
 	if d.outcome == api.TxnCommitted {
 		d.participants, d.held, d.outcomes = readGroups(r), r.bool(), readOutcomes(r, api.Version{})
 	}

@@ -154,7 +154,7 @@ func (v *view) entry(k api.Key, o *owned) api.Entry {
 	return api.Entry{Key: k, Value: slices.Clone(data), Version: ver, Exists: exists}
 }
 
-// leased is who holds a key.
+// leased is who holds a key, by live leases.
 func (v *view) leased(k api.Key) leased {
 	if v.meta.Leases == 0 {
 		return leased{}
@@ -163,7 +163,9 @@ func (v *view) leased(k api.Key) leased {
 	if !ok {
 		return leased{}
 	}
-	return parse(row, readLeased)
+	l := parse(row, readLeased)
+	v.live(&l)
+	return l
 }
 
 func (v *view) session(sid api.SessionID) (Session, bool) {
@@ -206,7 +208,9 @@ func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool)
 	lo, hi := span(tableLease, r, false)
 	v.scan(lo, hi, func(key, row []byte) bool {
 		k := api.Key(key[1:])
-		for _, l := range parse(row, readLeased).holders {
+		x := parse(row, readLeased)
+		v.live(&x)
+		for _, l := range x.holders {
 			if len(fs) < limit && !skip(k, l) {
 				fs = append(fs, found{k, l})
 			}

@@ -7,7 +7,7 @@ import (
 )
 
 // acknowledge notes that the client will never again send a Seq below the one named, and that it was here in the epoch.
-func (t *tx) acknowledge(id api.ClientID, below, epoch uint64) {
+func (t *tx) acknowledge(id api.ClientID, below uint64, epoch Epoch) {
 	if below == 0 {
 		return
 	}
@@ -75,7 +75,7 @@ func (t *tx) forgetCommand(c *Forget) *api.Error {
 var swept = [...]byte{tableDecision, tableDedup, tableFinished}
 
 // expire sweeps on through what is remembered, and drops what is of clients that have been idle for too long.
-func (t *tx) expire(limit int) {
+func (t *tx) expire(limit int) (came Swept) {
 	if limit <= 0 || limit > MaxSweep {
 		limit = MaxSweep
 	}
@@ -89,12 +89,15 @@ func (t *tx) expire(limit int) {
 			}
 		}
 		last, n := t.expireTable(table, lo, limit)
+		came.Rows += n
 		if limit -= n; limit == 0 {
 			last = append(last, 0)
 			t.meta.sweep = last
-			return
+			return came
 		}
 	}
+	came.End = true
+	return came
 }
 
 // expireTable looks at up to limit rows of the table, and tells how many it saw and the key of the last.
@@ -109,17 +112,20 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 		return slices.Clone(last), len(rows)
 	}
 	type old struct {
-		id    api.TxnID
-		epoch uint64
+		id      api.TxnID
+		outcome api.TxnOutcome
+		epoch   Epoch
 	}
 	var olds []old
 	t.scan(lo, hi, func(k, row []byte) bool {
 		last = slices.Clone(k)
 		x := old{id: readAttempt(table, &reader{b: last[1:]})}
 		if table == tableDecision {
-			x.id.Decider, x.epoch = t.meta.Group, parse(row, readDecision).epoch
+			d := parse(row, readDecision)
+			x.id.Decider, x.outcome, x.epoch = t.meta.Group, d.outcome, d.epoch
 		} else {
-			x.epoch = parse(row, readFinished).epoch
+			f := parse(row, readFinished)
+			x.outcome, x.epoch = f.outcome, f.epoch
 		}
 		olds = append(olds, x)
 		return len(olds) < limit
@@ -130,7 +136,7 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 			x.epoch = max(x.epoch, t.client(x.id.Client).epoch)
 		}
 		switch {
-		case !expired(x.epoch, t.meta.DedupEpoch):
+		case x.epoch.age(t.meta.DedupEpoch) <= t.kept(&x.id, x.outcome):
 		case table == tableFinished:
 			t.delFinished(&x.id)
 		case t.owing(&x.id) == nil:
@@ -138,4 +144,23 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 		}
 	}
 	return last, len(olds)
+}
+
+// Remembers reports whether the group remembers anything of requests or transactions that an ExpireDedup could drop.
+func (m *Machine) Remembers() bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v, some := m.begin(), false
+	for _, table := range swept {
+		v.scan([]byte{table}, []byte{table + 1}, func(_, _ []byte) bool { some = true; return false })
+	}
+	return some
+}
+
+// kept is for how many epochs what became of an attempt is remembered, unless its client acknowledges it first.
+func (v *view) kept(id *api.TxnID, outcome api.TxnOutcome) Age {
+	if v.rules.shortAborts && id.Seq == 0 && outcome == api.TxnAborted {
+		return AttemptEpochs
+	}
+	return DedupEpochs
 }

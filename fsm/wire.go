@@ -46,8 +46,9 @@ func (w *writer) text(s string) {
 // what is read after it is zero.
 type reader struct {
 	b     []byte
-	level Level  // the version of the command that is read; 0 in a row
-	bad   string // what was wrong first
+	level Level       // the version of the command that is read; 0 in a row
+	own   api.GroupID // a name that needs no memory of its own
+	bad   string      // what was wrong first
 }
 
 func (r *reader) fail(what string) {
@@ -97,7 +98,8 @@ func (r *reader) uint() uint64 {
 	return x
 }
 
-func (r *reader) int() int64 { x := r.uint(); return int64(x>>1) ^ -int64(x&1) }
+func (r *reader) epoch() Epoch { return Epoch(r.uint()) }
+func (r *reader) int() int64   { x := r.uint(); return int64(x>>1) ^ -int64(x&1) }
 
 func (r *reader) uint32() uint32 {
 	x := r.uint()

@@ -93,6 +93,9 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err = t.judged(w.Term); err != nil {
 		return err
 	}
+	if err = t.tooMany(w.Killed); err != nil {
+		return err
+	}
 	if !w.Txn.ID.IsZero() {
 		if err = t.roomFor(&w.Txn.ID); err != nil {
 			return err
@@ -246,7 +249,7 @@ func (t *tx) delTombstone(k api.Key) {
 
 // trim drops old tombstones. The floor of each one's bucket rises to its version, so that no absent key's version falls.
 // A tombstone of an ownership that is over needs none.
-func (t *tx) trim(below uint64, limit int) {
+func (t *tx) trim(below uint64, limit int) (n int) {
 	if limit <= 0 || limit > MaxSweep {
 		limit = MaxSweep
 	}
@@ -273,6 +276,7 @@ func (t *tx) trim(below uint64, limit int) {
 			t.lift(ver, bucketOf(x.key))
 		}
 	}
+	return len(olds)
 }
 
 // lift makes ver the least version of every absent key in the bucket at that epoch.

@@ -84,7 +84,7 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.ID.Check(); err != nil {
 		return nil, err
 	}
-	t.Group, t.Dropped, t.ID.Epoch = "", nil, 0
+	t.Group, t.Dropped, t.ID.Epoch = "", nil, api.DedupEpoch{}
 	res, err := c.Store.Do(ctx, t)
 	return res, c.done(began, "calls write", err, true)
 }

@@ -71,7 +71,7 @@ func TestCallsAreOfClients(t *testing.T) {
 	if read.Group != "" || !read.Session.IsZero() {
 		t.Errorf("read: %+v", read)
 	}
-	id := api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 3, Epoch: 9}
+	id := api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 3, Epoch: api.DedupEpoch{Group: "g.1", Incarnation: 1, Count: 9}}
 	_, err = c.Do(t.Context(), &api.Txn{
 		ID: id, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}, Group: "g",
 		Dropped: []api.DroppedLease{{Key: "a", Lease: 1, Group: "g"}},
@@ -79,7 +79,7 @@ func TestCallsAreOfClients(t *testing.T) {
 	if !errors.Is(err, api.CodeAmbiguous) {
 		t.Errorf("a write that does not say what became of it: %v", err)
 	}
-	if id.Epoch = 0; txn.Group != "" || txn.Dropped != nil || txn.ID != id {
+	if id.Epoch = (api.DedupEpoch{}); txn.Group != "" || txn.Dropped != nil || txn.ID != id {
 		t.Errorf("write: %+v", txn)
 	}
 	txn = nil

@@ -48,8 +48,11 @@ func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b)
 // firstKey is the key of a transaction's first condition, or where there is none of its first step.
 func firstKey(r *reader) []byte {
 	r.take(uint64(len(api.ClientID{})))
-	for range 3 {
-		r.uint() // of its id
+	r.uint() // of its id
+	r.uint()
+	if r.uint()&epochElsewhere != 0 {
+		r.take(r.uint())
+		r.uint()
 	}
 	if conditions := r.uint(); conditions == 0 && r.uint() == 0 {
 		return nil

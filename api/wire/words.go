@@ -96,7 +96,7 @@ func putTxn(w *writer, t *api.Txn) {
 	w.b = append(w.b, t.ID.Client[:]...)
 	w.uint(t.ID.Seq)
 	w.uint(t.ID.AckedBelow)
-	w.uint(t.ID.Epoch)
+	putEpoch(w, t)
 	putList(w, t.If, putCond)
 	putList(w, t.Then, putOp)
 	putList(w, t.Else, putOp)
@@ -105,12 +105,44 @@ func putTxn(w *writer, t *api.Txn) {
 	w.uint(t.Age)
 }
 
+// epochElsewhere, in the count of a transaction's dedup epoch, says that its group follows. Most are of the group that the
+// transaction is sent to, in its first incarnation.
+const epochElsewhere = 1 << 63
+
+func putEpoch(w *writer, t *api.Txn) {
+	e := t.ID.Epoch
+	if e.IsZero() || e == epochOf(t, e.Count) {
+		w.uint(e.Count)
+		return
+	}
+	w.uint(e.Count | epochElsewhere)
+	w.text(string(e.Group))
+	w.uint(e.Incarnation)
+}
+
+// readEpoch reads the epoch of t, whose group is not known yet.
+func readEpoch(r *reader) api.DedupEpoch {
+	count := r.uint()
+	if count&epochElsewhere == 0 {
+		return api.DedupEpoch{Count: count}
+	}
+	return api.DedupEpoch{Count: count &^ epochElsewhere, Group: api.GroupID(r.text()), Incarnation: r.uint()}
+}
+
+func epochOf(t *api.Txn, count uint64) api.DedupEpoch {
+	return api.DedupEpoch{Group: t.Group, Incarnation: api.FirstIncarnation, Count: count}
+}
+
 func readTxn(r *reader) *api.Txn {
-	return &api.Txn{
-		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: r.uint()},
+	t := &api.Txn{
+		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: readEpoch(r)},
 		If: list(r, 5, readCond), Then: list(r, 4, readOp), Else: list(r, 4, readOp),
 		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped), Age: r.uint(),
 	}
+	if e := t.ID.Epoch; !e.IsZero() && e.Incarnation == 0 {
+		t.ID.Epoch = epochOf(t, e.Count)
+	}
+	return t
 }
 
 func putCond(w *writer, c *api.Cond) {

@@ -169,13 +169,15 @@ func (e *Edge) Usable(id api.GroupID) bool {
 	return s != nil && s.usable(e.cfg.Clock.Now())
 }
 
-// DedupEpoch is the newest dedup epoch of the group that a leader of it has said to this node; 0 if none has. It is known
+// DedupEpoch is the newest dedup epoch of the group that a leader of it has said to this node; zero if none has. It is known
 // whether or not the session in the group may be used.
-func (e *Edge) DedupEpoch(id api.GroupID) uint64 {
+func (e *Edge) DedupEpoch(id api.GroupID) api.DedupEpoch {
 	if g := e.lookupGroup(id); g != nil {
-		return g.dedupEpoch.Load()
+		if epoch := g.dedupEpoch.Load(); epoch != nil {
+			return *epoch
+		}
 	}
-	return 0
+	return api.DedupEpoch{}
 }
 
 // errClosed is what reads and writes get after Close.

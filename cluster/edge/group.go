@@ -17,8 +17,8 @@ type group struct {
 	id   api.GroupID
 
 	current    atomic.Pointer[session]
-	dedupEpoch atomic.Uint64 // the newest that a leader has said
-	wake       chan struct{} // capacity 1: a session is wanted now
+	dedupEpoch atomic.Pointer[api.DedupEpoch] // the newest that a leader has said; nil before one has
+	wake       chan struct{}                  // capacity 1: a session is wanted now
 
 	mu        sync.Mutex
 	retired   bool
@@ -54,11 +54,18 @@ func (g *group) live() *session {
 	return nil
 }
 
-// heard notes a dedup epoch of the group that a leader of it has said. It is a fact about the group, whatever becomes of the
-// session with which it came. Answers may overtake each other; epochs only rise.
-func (g *group) heard(epoch uint64) {
-	for old := g.dedupEpoch.Load(); epoch > old && !g.dedupEpoch.CompareAndSwap(old, epoch); {
-		old = g.dedupEpoch.Load()
+// heard notes a dedup epoch of the group that a leader of it has said in an answer about the session. It is a fact about the
+// group, whatever becomes of the session. Answers may overtake each other; epochs only rise.
+func (g *group) heard(s api.SessionID, count uint64) {
+	heard := &api.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count}
+	for {
+		old := g.dedupEpoch.Load()
+		if old != nil && (old.Incarnation > heard.Incarnation || old.Incarnation == heard.Incarnation && old.Count >= count) {
+			return
+		}
+		if g.dedupEpoch.CompareAndSwap(old, heard) {
+			return
+		}
 	}
 }
 
@@ -135,7 +142,7 @@ func (g *group) open(ctx context.Context) *session {
 	if g.retired {
 		return nil
 	}
-	g.heard(grant.DedupEpoch)
+	g.heard(grant.Session, grant.DedupEpoch)
 	g.current.Store(s)
 	g.edge.meter.sessions[sessionOpened].Add(1)
 	return s

@@ -182,7 +182,7 @@ func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
 		if g == nil {
 			continue
 		}
-		g.heard(st.DedupEpoch)
+		g.heard(st.Session, st.DedupEpoch)
 		s := g.live()
 		if s == nil || s.id != st.Session {
 			continue

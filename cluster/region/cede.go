@@ -71,11 +71,12 @@ func (r *Region) drop(ctx context.Context, l *lead, c clearance) error {
 			return notWritten(err)
 		}
 	}
-	if len(c.killed) == 0 {
-		return nil
+	for sessions := range slices.Chunk(c.killed, maxKilled) {
+		if _, err := r.propose(ctx, fsm.Kill{Term: l.term, Sessions: sessions}); err != nil {
+			return notWritten(err)
+		}
 	}
-	_, err := r.propose(ctx, fsm.Kill{Term: l.term, Sessions: c.killed})
-	return notWritten(err)
+	return nil
 }
 
 // notWritten is the failure of a step that prepares a write: whatever became of the step, the write was not applied.

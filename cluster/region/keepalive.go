@@ -26,7 +26,7 @@ func (r *Region) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionK
 	if err := r.proveLead(ctx, l, k, s.Session); err != nil {
 		return status, false
 	}
-	status.DedupEpoch = r.cfg.Machine.Meta().DedupEpoch
+	status.DedupEpoch = uint64(r.cfg.Machine.Meta().DedupEpoch)
 	if counted, ok := r.cfg.Machine.Session(s.Session); ok {
 		status.Leases = counted.Leases
 	}

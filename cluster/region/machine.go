@@ -142,6 +142,7 @@ func (r *Region) effectLocked(term api.Term, res *fsm.Result, now api.ClockSampl
 			delete(r.suspected, sid)
 		}
 	case fsm.EffectKilled:
+		prompt(r.ended)
 		for _, sid := range e.Sessions {
 			delete(r.suspected, sid)
 			if r.lead != nil {

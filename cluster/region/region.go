@@ -19,6 +19,7 @@ type Region struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	wake    chan struct{}           // prompts the keeper; holds one prompt
+	ended   chan struct{}           // prompts the reaper; holds one prompt
 	replica atomic.Pointer[Replica] // nil until Attach
 
 	mu      sync.Mutex
@@ -51,6 +52,7 @@ func New(cfg Config) (*Region, error) {
 	r := &Region{
 		cfg:       cfg,
 		wake:      make(chan struct{}, 1),
+		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		suspected: map[api.SessionID]api.ClockSample{},
 		rates:     map[api.Nonce]*rate{},
@@ -61,7 +63,7 @@ func New(cfg Config) (*Region, error) {
 	return r, nil
 }
 
-// Attach gives the region its log, once, and starts its two goroutines.
+// Attach gives the region its log, once, and starts its goroutines.
 func (r *Region) Attach(replica Replica) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,6 +72,7 @@ func (r *Region) Attach(replica Replica) {
 	}
 	r.wg.Go(r.keep)
 	r.wg.Go(r.sweep)
+	r.wg.Go(r.reap)
 	r.signal()
 }
 
@@ -178,9 +181,11 @@ func (r *Region) announceLocked() {
 }
 
 // signal prompts the keeper.
-func (r *Region) signal() {
+func (r *Region) signal() { prompt(r.wake) }
+
+func prompt(c chan struct{}) {
 	select {
-	case r.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

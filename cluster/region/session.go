@@ -25,7 +25,7 @@ func (r *Region) OpenSession(ctx context.Context, o api.OpenSession) (api.Sessio
 	if err != nil {
 		return api.SessionGrant{}, err
 	}
-	return api.SessionGrant{Session: res.Session, DedupEpoch: r.cfg.Machine.Meta().DedupEpoch}, nil
+	return api.SessionGrant{Session: res.Session, DedupEpoch: uint64(r.cfg.Machine.Meta().DedupEpoch)}, nil
 }
 
 // CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.

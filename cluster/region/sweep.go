@@ -1,6 +1,7 @@
 package region
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -10,9 +11,11 @@ import (
 
 const (
 	sweepEvery = 5 * time.Second
-	trimEvery  = time.Minute // between two trims of tombstones or of dedup records
-	trimLimit  = 10_000      // rows in one trim
-	maxKilled  = 256         // sessions in one Kill
+	maxKilled  = 256 // sessions in one Kill
+	// sweepRows bounds the rows that one command looks at or drops, so that no other waits long behind it; sweepCommands
+	// bounds the commands of one kind in a pass.
+	sweepRows     = 2_000
+	sweepCommands = 100
 )
 
 // sweep clears away, while this node leads, what has long ended: expired sessions that no write waits for, acknowledged
@@ -34,12 +37,12 @@ func (r *Region) sweep() {
 // sweeper is the sweeper's own memory. A new leader's starts with what it has seen as a follower.
 type sweeper struct {
 	*Region
-	epoch      uint64 // the dedup epoch, and since when, by this replica
+	epoch      fsm.Epoch // the dedup epoch, and since when, by this replica
 	epochSince time.Time
 	marks      []mark
 	pending    pending
-	trimmedAt  time.Time
-	below      uint64 // where the last trim of tombstones went to
+	trim       trim
+	round      round
 }
 
 // mark is what the machine's counter was at a time.
@@ -62,7 +65,8 @@ func (s *sweeper) pass() {
 	}
 	s.endExpired(l)
 	s.release(l)
-	s.trim(l, now, meta)
+	s.trimTombstones(l, now, meta)
+	s.expire(l, now, meta)
 	s.pushTransactions(l, now) // last: it waits for other groups
 }
 
@@ -140,29 +144,84 @@ func (s *sweeper) release(l *lead) {
 	}
 }
 
-// trim ends what is too old: tombstones, dedup epochs, results. While there is much of it, at every pass.
-func (s *sweeper) trim(l *lead, now time.Time, meta fsm.Meta) {
+// trim is how far the tombstones have been trimmed.
+type trim struct {
+	below uint64 // by index
+	more  bool   // there were more than the pass had room for
+}
+
+// trimTombstones drops the tombstones that are older than Config.TombstoneAge: as many in a pass as there are, within reason.
+func (s *sweeper) trimTombstones(l *lead, now time.Time, meta fsm.Meta) {
+	old := s.marks[0]
+	if meta.Tombstones == 0 || now.Sub(old.at) < s.cfg.TombstoneAge || old.counter < s.trim.below && !s.trim.more {
+		return
+	}
+	s.trim = trim{below: old.counter + 1, more: true}
+	for range sweepCommands {
+		res, ok := s.try(fsm.TrimTombstones{Term: l.term, Below: s.trim.below, Limit: sweepRows})
+		if !ok {
+			return
+		}
+		if s.trim.more = res.Swept.Rows == sweepRows; !s.trim.more {
+			return
+		}
+	}
+}
+
+// round is a walk through all that is remembered of requests and transactions. What is there can become too old only by the
+// beginning of an epoch, so that one round in each epoch drops it all.
+type round struct {
+	of    *lead     // whose it is: another leader has moved the machine's place in the tables
+	epoch fsm.Epoch // at its beginning; 0 if this leader has not seen the beginning
+	done  fsm.Epoch // the epoch of the last one that was walked to the end
+	rows  int       // that it has looked at
+	last  int       // that the round before looked at
+}
+
+// expire begins a new dedup epoch when it is time, and goes on with the epoch's round: so fast that it is over in a quarter
+// of an epoch, however much there is.
+func (s *sweeper) expire(l *lead, now time.Time, meta fsm.Meta) {
 	if now.Sub(s.epochSince) >= s.cfg.DedupEpoch {
 		s.try(fsm.AdvanceDedupEpoch{Term: l.term})
 		return
 	}
-	if now.Sub(s.trimmedAt) < trimEvery && max(meta.Tombstones, meta.Records) <= trimLimit {
+	if s.round.of != l {
+		s.round = round{of: l, done: s.round.done}
+	}
+	if s.round.done == meta.DedupEpoch || !s.cfg.Machine.Remembers() {
 		return
 	}
-	s.trimmedAt = now
-	old := s.marks[0]
-	if now.Sub(old.at) >= s.cfg.TombstoneAge && (meta.Tombstones > trimLimit || meta.Tombstones > 0 && old.counter >= s.below) {
-		s.below = old.counter + 1
-		s.try(fsm.TrimTombstones{Term: l.term, Below: s.below, Limit: trimLimit})
-	}
-	if meta.Records > 0 && meta.DedupEpoch >= fsm.DedupEpochs {
-		s.try(fsm.ExpireDedup{Term: l.term, Limit: trimLimit})
+	for range s.share(meta) {
+		res, ok := s.try(fsm.ExpireDedup{Term: l.term, Limit: sweepRows})
+		if !ok {
+			return
+		}
+		if s.round.rows += res.Swept.Rows; !res.Swept.End {
+			continue
+		}
+		if s.round.epoch == meta.DedupEpoch {
+			s.round.done = meta.DedupEpoch
+		}
+		if s.round = (round{of: l, epoch: meta.DedupEpoch, done: s.round.done, last: s.round.rows}); s.round.done == meta.DedupEpoch {
+			return
+		}
 	}
 }
 
-// try proposes c. What fails now is tried again by a later pass.
-func (s *sweeper) try(c fsm.Command) {
-	if err := s.judgement(c); err != nil {
-		s.cfg.Logger.Debug("a sweep could not be proposed", "group", s.cfg.Group, "error", err)
+// share is how many commands of the epoch's round belong in one pass.
+func (s *sweeper) share(meta fsm.Meta) int {
+	rows := max(meta.Records+meta.Decisions+meta.Finished, s.round.last, s.round.rows) // clients have rows too, which are not counted
+	passes := max(1, int(s.cfg.DedupEpoch/4/sweepEvery))
+	return min(1+rows/(passes*sweepRows), sweepCommands)
+}
+
+// try proposes one of the region's own commands, and reports whether it was carried out. What fails now is tried again later.
+func (r *Region) try(c fsm.Command) (fsm.Result, bool) {
+	ctx, cancel := context.WithTimeout(r.ctx, judgeTime)
+	defer cancel()
+	res, err := r.propose(ctx, c)
+	if err != nil {
+		r.cfg.Logger.Debug("a sweep could not be proposed", "group", r.cfg.Group, "error", err)
 	}
+	return res, err == nil
 }

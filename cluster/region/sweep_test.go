@@ -1,12 +1,14 @@
 package region
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // TestSweep: a session that nobody waits for is ended a while after it has expired, and one that lives is not.
@@ -60,6 +62,95 @@ func TestTrim(t *testing.T) {
 			t.Errorf("the version of absence fell from %v to %v", first, v)
 		}
 	})
+}
+
+// TestTrimKeepsUp: as many tombstones go as come, also if they are more than one command drops.
+func TestTrimKeepsUp(t *testing.T) {
+	bubble(t, func(c *Config) { c.TombstoneAge = 10 * time.Minute }, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		for i := range 30 { // a thousand a second, for half a minute
+			for part := range 10 {
+				x := &api.Txn{}
+				for k := range 100 {
+					x.Then = append(x.Then, api.Op{Kind: api.OpDelete, Key: api.Key(fmt.Sprintf("k/%d/%d/%d", i, part, k))})
+				}
+				a.mustWrite(x)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(9 * time.Minute)
+		if n := a.machine.Meta().Tombstones; n != 30_000 {
+			t.Fatalf("%d tombstones before their time", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := a.machine.Meta().Tombstones; n != 0 {
+			t.Errorf("%d tombstones after it", n)
+		}
+	})
+}
+
+// TestExpiry: what is remembered of requests and transactions goes at its time, whatever of it there is, also if it is more
+// than one command looks at; and a group in which nothing can be too old yet is not swept over and over.
+func TestExpiry(t *testing.T) {
+	for name, remember := range map[string]func(a *testNode, i int){
+		"records": func(a *testNode, i int) {
+			w := put("k", "v")
+			w.ID.Client = api.ClientID{1, byte(i), byte(i >> 8)}
+			a.mustWrite(w)
+		},
+		"clients": func(a *testNode, i int) {
+			a.log.mu.Lock()
+			defer a.log.mu.Unlock()
+			a.log.appendLocked(fsm.Encode(fsm.Forget{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Below: 5}, fsm.NewestLevel))
+		},
+		"decisions": func(a *testNode, i int) {
+			id := api.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.1"}
+			ref := api.TxnRef{ID: id, Epoch: uint64(a.machine.Meta().DedupEpoch)}
+			if _, err := a.region.Decide(context.Background(), &fsm.Decide{Txn: ref, Outcome: api.TxnCommitted}); err != nil {
+				a.log.t.Fatal(err)
+			}
+		},
+		"notes": func(a *testNode, i int) {
+			id := api.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.2"}
+			if err := a.region.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: id, Outcome: api.TxnCommitted}); err != nil {
+				a.log.t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				a := l.node("a")
+				for i := range 5000 {
+					remember(a, i)
+				}
+				before := a.machine.Meta().Counter
+				time.Sleep(24 * time.Hour)
+				m := a.machine.Meta()
+				if !a.machine.Remembers() || max(m.Records, m.Decisions, m.Finished) < 5000 && name != "clients" {
+					t.Fatalf("before its time: %+v", m)
+				}
+				if n := m.Counter - before; n > 24*10 {
+					t.Errorf("%d commands in a day in which nothing could go", n)
+				}
+				time.Sleep(2 * time.Hour)
+				if a.machine.Remembers() {
+					t.Errorf("a day and two hours later: %+v", a.machine.Meta())
+				}
+			})
+		})
+	}
+}
+
+// TestShareFollowsTheRows: a round is over in a quarter of an epoch, however much is remembered.
+func TestShareFollowsTheRows(t *testing.T) {
+	for _, rows := range []int{0, 1, sweepRows - 1, 1_000_000, fsm.MaxRecords + fsm.MaxDecisions + fsm.MaxFinished} {
+		s := sweeper{Region: &Region{cfg: Config{DedupEpoch: time.Hour}}}
+		n := s.share(fsm.Meta{Records: rows / 2, Decisions: rows - rows/2})
+		took := time.Duration(1+rows/(n*sweepRows)) * sweepEvery
+		if took > 15*time.Minute+sweepEvery || n > sweepCommands || rows < sweepRows && n > 1 {
+			t.Errorf("%d rows: %d commands in a pass, and a round takes %v", rows, n, took)
+		}
+	}
 }
 
 // testMetrics keeps the sums by name and label values.

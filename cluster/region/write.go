@@ -147,7 +147,7 @@ func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 		w.metrics.delayed(d.Node, d.Wait)
 	}
 	w.gained.add(c)
-	if err == nil && len(w.gained.cleared) > maxReleased {
+	if err == nil && (len(w.gained.cleared) > maxReleased || len(w.gained.killed) > maxKilled) {
 		err = w.drop(ctx, w.lead, w.gained)
 		w.gained.cleared, w.gained.killed = nil, nil
 	}

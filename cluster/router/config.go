@@ -30,8 +30,8 @@ type Config struct {
 	Refresh func(ctx context.Context) error
 	// Remote is the node with that id, or this node itself.
 	Remote func(node api.NodeID) Target
-	// DedupEpoch is the group's dedup epoch as this node last heard; 0 where it has not lately. nil: it never hears.
-	DedupEpoch func(g api.GroupID) uint64
+	// DedupEpoch is the group's dedup epoch as this node last heard; zero if it has not lately. nil: it never hears.
+	DedupEpoch func(g api.GroupID) api.DedupEpoch
 	Metrics    api.Metrics    // nil: api.NoMetrics
 	Faults     *fault.Catcher // catches the panics of what goes to several groups at once; nil: they are not reported
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
@@ -63,7 +63,7 @@ func (c *Config) complete() error {
 		c.Refresh = func(context.Context) error { return nil }
 	}
 	if c.DedupEpoch == nil {
-		c.DedupEpoch = func(api.GroupID) uint64 { return 0 }
+		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
 		c.Metrics = api.NoMetrics{}

@@ -27,6 +27,11 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	var res *api.TxnResult
 	sent := *t
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
+		if !t.ID.IsZero() && t.ID.Epoch.IsZero() && !c.unknown {
+			// The first contact: nothing that was sent before can have taken effect. What is sent after an attempt of unknown
+			// outcome keeps the epoch of that attempt, also in another group.
+			sent.ID.Epoch = r.cfg.DedupEpoch(sent.Group)
+		}
 		res, err = r.cfg.Remote(node).Do(ctx, &sent)
 		return err
 	}
@@ -41,7 +46,7 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 // toOwner carries t, which is the router's own, to the group that owns its keys, also when that changes under way.
 func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
 	var one [1]api.Key // mostly
-	keys, epoch := t.KeysInto(one[:]), t.ID.Epoch
+	keys := t.KeysInto(one[:])
 	for {
 		m, err := r.placement(ctx, c)
 		if err != nil {
@@ -55,9 +60,6 @@ func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
 			return err
 		}
 		t.Group = g
-		if !t.ID.IsZero() && epoch == 0 && !c.unknown {
-			t.ID.Epoch = r.cfg.DedupEpoch(g) // the first contact; repetitions keep it
-		}
 		err = r.toGroup(ctx, c, g)
 		if api.CodeOf(err) != api.CodeWrongGroup {
 			return c.end(err)

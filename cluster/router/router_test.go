@@ -412,7 +412,7 @@ func TestMoved(t *testing.T) {
 				defer b.mu.Unlock()
 				return stale
 			}
-			c.DedupEpoch = func(g api.GroupID) uint64 { return uint64(len(g)) + 4 }
+			c.DedupEpoch = func(g api.GroupID) api.DedupEpoch { return api.DedupEpoch{Group: g, Incarnation: 1, Count: 4} }
 		})
 		if _, err := r.Do(t.Context(), put(one, "v", onceID)); err != nil {
 			t.Fatal(err)
@@ -469,51 +469,90 @@ func TestNoMapYet(t *testing.T) {
 	})
 }
 
-func TestDedupEpochIsStampedOnce(t *testing.T) {
+// TestDedupEpochs: a request names the epoch of the group that it is sent to, as it is known then; but after an attempt of
+// unknown outcome that of this attempt, also if it is another group's. A given one stays.
+func TestDedupEpochs(t *testing.T) {
 	b := newBackend(t)
 	one, _, _ := keysOf(t, b)
-	epoch, n := uint64(7), 0
-	var seen []uint64
+	m := b.now
+	next := moved(t, m, "x/", "b")
+	count, answers := uint64(0), []error(nil)
+	var seen []api.DedupEpoch
 	r := b.router(t, func(c *Config) {
-		c.DedupEpoch = func(api.GroupID) uint64 { epoch++; return epoch }
+		c.DedupEpoch = func(g api.GroupID) api.DedupEpoch {
+			count++
+			return api.DedupEpoch{Group: g, Incarnation: 1, Count: count}
+		}
 		inner := c.Remote
 		c.Remote = func(node api.NodeID) Target {
-			return doSpy{inner(node), func(x *api.Txn) error {
+			return answering{inner(node), func(x *api.Txn) error {
 				seen = append(seen, x.ID.Epoch)
-				if n++; n < 3 {
-					return api.CodeAmbiguous
+				if len(answers) == 0 {
+					return nil
 				}
-				return nil
+				err := answers[0]
+				if answers = answers[1:]; api.CodeOf(err) == api.CodeWrongGroup {
+					b.mu.Lock()
+					defer b.mu.Unlock()
+					b.now = next
+				}
+				return err
 			}}
 		}
 	})
-	sent := put(one, "v", onceID)
-	if _, err := r.Do(t.Context(), sent); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range seen {
-		if e != 8 || sent.ID.Epoch != 0 {
-			t.Errorf("epochs %v; the request's own %d", seen, sent.ID.Epoch)
+	send := func(id api.RequestID, told ...error) []api.DedupEpoch {
+		t.Helper()
+		seen, answers, count, b.now = nil, told, 0, m
+		txn := put(one, "v", id)
+		if _, err := r.Do(t.Context(), txn); err != nil {
+			t.Fatal(err)
 		}
+		if txn.ID != id {
+			t.Errorf("the caller's own id became %+v", txn.ID)
+		}
+		return seen
 	}
-	id := onceID
-	id.Seq, id.Epoch = 2, 3
-	seen = nil
-	if _, err := r.Do(t.Context(), put(one, "v", id)); err != nil || seen[0] != 3 {
-		t.Errorf("a given epoch became %v, %v", seen, err)
+	owner, _ := r.Locate(one)
+	at := func(counts ...uint64) (es []api.DedupEpoch) {
+		for _, n := range counts {
+			es = append(es, api.DedupEpoch{Group: owner, Incarnation: 1, Count: n})
+		}
+		return es
+	}
+	refused, unknown := error(&api.Error{Code: api.CodeUnavailable, RetryAfter: 1}), error(api.CodeAmbiguous)
+	if got := send(onceID); !slices.Equal(got, at(1)) {
+		t.Errorf("at once: %v", got)
+	}
+	if got := send(onceID, refused, refused); !slices.Equal(got, at(1, 2, 3)) {
+		t.Errorf("refused twice: %v", got)
+	}
+	if got := send(onceID, refused, unknown, refused); !slices.Equal(got, at(1, 2, 2, 2)) {
+		t.Errorf("unknown once: %v", got)
+	}
+	given := onceID
+	given.Epoch = api.DedupEpoch{Group: "g.9", Incarnation: 1, Count: 3}
+	if got := send(given, refused); !slices.Equal(got, []api.DedupEpoch{given.Epoch, given.Epoch}) {
+		t.Errorf("a given epoch became %v", got)
+	}
+	if got := send(onceID, refused, api.CodeWrongGroup); got[1] != at(2)[0] || got[2].Group == owner || got[2].Count != 3 {
+		t.Errorf("moved: %v", got)
+	}
+	if got := send(onceID, unknown, api.CodeWrongGroup); !slices.Equal(got, at(1, 1, 1)) {
+		t.Errorf("unknown, and then moved: %v", got)
 	}
 }
 
-type doSpy struct {
+// answering answers transactions by itself.
+type answering struct {
 	Target
 	do func(*api.Txn) error
 }
 
-func (s doSpy) Do(ctx context.Context, x *api.Txn) (*api.TxnResult, error) {
-	if err := s.do(x); err != nil {
+func (a answering) Do(_ context.Context, x *api.Txn) (*api.TxnResult, error) {
+	if err := a.do(x); err != nil {
 		return nil, err
 	}
-	return s.Target.Do(ctx, x)
+	return &api.TxnResult{Committed: true, Group: x.Group}, nil
 }
 
 func TestLessor(t *testing.T) {

@@ -126,7 +126,7 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 func (a *attempt) preparePart(ctx context.Context, p *part) (v *fsm.Vote, err error) {
 	defer a.cfg.Faults.Catch("prepare", &err)
 	return a.cfg.Groups.Prepare(ctx, &fsm.Prepare{
-		Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group),
+		Group: p.group, Txn: a.ref, AckedBelow: a.id.AckedBelow, Epoch: a.cfg.DedupEpoch(p.group).Count,
 		If: p.conds, Then: p.ops, Claim: a.claim(p),
 	}, p.dropped, a.last != nil)
 }

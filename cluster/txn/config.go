@@ -27,8 +27,8 @@ type Config struct {
 	// Well reports whether a group has answered this node a moment ago, Lost whether it is known not to. Neither may block. nil:
 	// all groups are well.
 	Well, Lost func(g api.GroupID) bool
-	// DedupEpoch is a group's dedup epoch, as far as it is known here; 0 where it is not.
-	DedupEpoch func(g api.GroupID) uint64
+	// DedupEpoch is a group's dedup epoch, as far as it is known here; zero if it is not.
+	DedupEpoch func(g api.GroupID) api.DedupEpoch
 	// Metrics is where this room registers what it measures; nil measures nothing.
 	Metrics api.Metrics
 	Logger  hclog.Logger
@@ -57,7 +57,7 @@ func (c *Config) complete() error {
 		c.Lost = func(api.GroupID) bool { return false }
 	}
 	if c.DedupEpoch == nil {
-		c.DedupEpoch = func(api.GroupID) uint64 { return 0 }
+		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
 		c.Metrics = api.NoMetrics{}

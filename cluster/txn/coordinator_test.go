@@ -166,7 +166,7 @@ func TestConfig(t *testing.T) {
 		t.Error(err)
 	}
 	inWorld(t, 1, func(t *testing.T, w *world) {
-		g := w.gateway("us", func(c *Config) { c.DedupEpoch = func(api.GroupID) uint64 { return 0 } })
+		g := w.gateway("us", func(c *Config) { c.DedupEpoch = nil })
 		_, err := g.Do(within(t, time.Second), &api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
 		if api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("without an epoch: %v", err)

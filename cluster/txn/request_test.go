@@ -59,7 +59,7 @@ func TestOneGroupAfterSeveral(t *testing.T) {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")
 			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}
-			ref := api.TxnRef{ID: api.TxnID{Client: tx.ID.Client, Seq: 1, Attempt: 9 << 16, Decider: "eu.1"}, Age: 1, Anchor: "us/a", Epoch: g.cfg.DedupEpoch("eu.1")}
+			ref := api.TxnRef{ID: api.TxnID{Client: tx.ID.Client, Seq: 1, Attempt: 9 << 16, Decider: "eu.1"}, Age: 1, Anchor: "us/a", Epoch: g.cfg.DedupEpoch("eu.1").Count}
 			v, err := g.line.Prepare(within(t, time.Second), &fsm.Prepare{Group: "us.1", Txn: ref, Then: tx.Then, Claim: &fsm.Claim{Body: fsm.Fingerprint(tx)}}, nil, false)
 			if err != nil || v.Refused != nil {
 				t.Fatal(v, err)

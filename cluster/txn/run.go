@@ -143,7 +143,7 @@ func (r *running) ref(decider api.GroupID) api.TxnRef {
 	r.number = (r.number>>16+1)<<16 | uint64(rand.Uint32N(1<<16))
 	return api.TxnRef{
 		ID:  api.TxnID{Client: r.id.Client, Seq: r.id.Seq, Attempt: r.number, Decider: decider},
-		Age: r.age, Anchor: r.anchor, Epoch: r.cfg.DedupEpoch(decider),
+		Age: r.age, Anchor: r.anchor, Epoch: r.cfg.DedupEpoch(decider).Count,
 	}
 }
 

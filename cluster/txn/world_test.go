@@ -228,6 +228,12 @@ type gateway struct {
 	told *counts
 }
 
+// dedupEpoch is a group's present one.
+func (w *world) dedupEpoch(g api.GroupID) api.DedupEpoch {
+	m := w.groups[g].machine.Meta()
+	return api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
+}
+
 var lastClient byte
 
 // gateway opens a coordinator in the region; tune may change its configuration.
@@ -238,7 +244,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	told := &counts{n: map[string]float64{}}
 	cfg := Config{
 		Store: l, Groups: l, Well: w.well, Lost: w.lost, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: told,
-		DedupEpoch: func(g api.GroupID) uint64 { return w.groups[g].machine.Meta().DedupEpoch },
+		DedupEpoch: w.dedupEpoch,
 		Rand:       func() float64 { return 0.5 },
 	}
 	for _, f := range tune {

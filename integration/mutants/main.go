@@ -63,6 +63,8 @@ var mutants = []mutant{
 	{"first-decision", []check{{"./fsm", "."}}},
 	{"abort-record", []check{{"./fsm", "."}, {"./cluster/txn", recovery}}},
 	{"watermark", []check{{"./fsm", "."}}},
+	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
+	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"confirm-refusals", []check{{"./cluster/region", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},

@@ -1,0 +1,156 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// A session ends in one row: its own goes, and with it all its leases are void. Their rows are cleared away later, in steps.
+// docs/decisions/0022 tells why.
+
+const (
+	// MaxKilled bounds the sessions that one command ends.
+	MaxKilled = 1000
+	// MaxReap bounds the leases that one Reap clears away: each is a row by session and one by key.
+	MaxReap = 500
+)
+
+// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept tells how many, and whether none is
+// left.
+type Reap struct {
+	Term  api.Term
+	Limit int
+}
+
+func (Reap) kind() kind { return kindReap }
+
+func (c Reap) put(w *writer) {
+	w.uint(uint64(c.Term))
+	w.uint(uint64(max(c.Limit, 0)))
+}
+
+// tooMany refuses a command that ends more sessions than one may.
+func (v *view) tooMany(killed []api.SessionID) *api.Error {
+	if v.rules.endAtOnce && len(killed) > MaxKilled {
+		return api.Errorf(api.CodeTooLarge, "a command that ends %d sessions is over the limit of %d", len(killed), MaxKilled)
+	}
+	return nil
+}
+
+// endAtOnce ends the session: its leases are void from here on.
+func (t *tx) endAtOnce(s *Session) {
+	t.del(t.key.session(s.ID))
+	t.meta.Sessions--
+	if s.Leases == 0 {
+		return
+	}
+	e := ended{left: s.Leases}
+	t.set(t.key.ended(s.ID), e.row())
+	t.meta.Ended++
+	t.meta.Leases -= s.Leases
+	t.meta.Void += s.Leases
+}
+
+// live leaves the void ones out of a key's holders: those whose sessions have ended.
+func (v *view) live(l *leased) {
+	if v.meta.Ended == 0 {
+		return
+	}
+	l.holders = slices.DeleteFunc(l.holders, func(x lease) bool {
+		_, alive := v.get(v.key.session(x.sid))
+		return !alive
+	})
+	if len(l.holders) == 0 {
+		*l = leased{}
+	}
+}
+
+// reap clears void leases away, session by session.
+func (t *tx) reap(c *Reap, res *Result) {
+	left := c.Limit
+	if left <= 0 || left > MaxReap {
+		left = MaxReap
+	}
+	for t.meta.Ended > 0 && left > 0 {
+		n := t.reapOne(left)
+		left -= n
+		res.Swept.Rows += n
+	}
+	res.Swept.End = t.meta.Ended == 0
+}
+
+// reapOne clears up to limit leases of the first ended session away, and returns how many.
+func (t *tx) reapOne(limit int) int {
+	sid, e := t.firstEnded()
+	all := slices.Clone(t.key.held(tableHeld, sid, ""))
+	lo := append(slices.Clone(all), e.next...) // from the start it would pass again over all that has gone
+	hi := append(slices.Clone(all[:1]), next(all[1:])...)
+	var keys []api.Key
+	t.scan(lo, hi, func(k, _ []byte) bool {
+		keys = append(keys, api.Key(k[len(all):]))
+		return len(keys) < limit
+	})
+	for _, k := range keys {
+		t.del(t.key.held(tableHeld, sid, k))
+		t.sweepHolders(k, sid)
+	}
+	n := len(keys)
+	t.meta.Void -= n
+	if e.left -= n; e.left > 0 {
+		e.next = keys[n-1]
+		t.set(t.key.ended(sid), e.row())
+		return n
+	}
+	t.del(t.key.ended(sid))
+	t.meta.Ended--
+	return n
+}
+
+func (t *tx) firstEnded() (sid api.SessionID, e ended) {
+	t.scan([]byte{tableEnded}, []byte{tableEnded + 1}, func(k, row []byte) bool {
+		r := reader{b: k[1:]}
+		sid, e = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}, parse(row, readEnded)
+		return false
+	})
+	return sid, e
+}
+
+// sweepHolders writes the key's row of holders anew, without void ones, if the session is among them. It is not if the row was
+// written since the session ended.
+func (t *tx) sweepHolders(k api.Key, sid api.SessionID) {
+	row, ok := t.get(t.key.ofKey(tableLease, k))
+	if !ok {
+		return
+	}
+	l := parse(row, readLeased)
+	if _, held := find(l.holders, sid); !held {
+		return
+	}
+	if t.live(&l); len(l.holders) == 0 {
+		t.del(t.key.ofKey(tableLease, k))
+		return
+	}
+	t.set(t.key.ofKey(tableLease, k), l.row())
+}
+
+// ended is a row of tableEnded.
+type ended struct {
+	left int     // rows by session
+	next api.Key // none of them is before it
+}
+
+func (e *ended) row() []byte {
+	w := writer{b: make([]byte, 0, 8+len(e.next))}
+	w.uint(uint64(e.left))
+	w.text(string(e.next))
+	return w.b
+}
+
+func readEnded(r *reader) ended {
+	e := ended{left: readLimit(r), next: r.key()}
+	if e.left == 0 {
+		r.fail("an ended session of which nothing is left")
+	}
+	return e
+}

@@ -1,0 +1,95 @@
+package fsm
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: from one
+// group to another only an [Age] goes. docs/decisions/0021 tells why.
+type Epoch uint64
+
+// Age is how many epochs ago something was, in the count of the group where it was.
+type Age uint64
+
+// age is how long ago the epoch was; nothing if it is not over.
+func (e Epoch) age(now Epoch) Age {
+	if e >= now {
+		return 0
+	}
+	return Age(now - e)
+}
+
+// before is the epoch of what is so old now. What is older than the group's count gets the first epoch, and so lives longer
+// than it had to.
+func (now Epoch) before(a Age) Epoch {
+	if Epoch(a) >= now {
+		return 1
+	}
+	return now - Epoch(a)
+}
+
+// expired reports whether what is of the epoch is not kept any more.
+func (e Epoch) expired(now Epoch) bool { return e.age(now) > DedupEpochs }
+
+// ageOf is how old what is of the epoch is, for a receipt. Those of version 1 say nothing of ages.
+func (v *view) ageOf(e Epoch) Age {
+	if !v.rules.ages {
+		return 0
+	}
+	return e.age(v.meta.DedupEpoch)
+}
+
+// own is the epoch in the machine's own count; false if it is of another group or incarnation, or has not begun.
+func (v *view) own(e api.DedupEpoch) (Epoch, bool) {
+	own := Epoch(e.Count)
+	return own, e.Group == v.meta.Group && e.Incarnation == v.meta.Incarnation && own <= v.meta.DedupEpoch
+}
+
+// recent refuses a request without a record, by the epoch in which it was first sent: it may have had a record.
+func (v *view) recent(e api.DedupEpoch, anchor api.Key) *api.Error {
+	if e.IsZero() {
+		return nil
+	}
+	now := v.meta.DedupEpoch
+	if !v.rules.ages || !guardEpochLineage {
+		if Epoch(e.Count).expired(now) {
+			return errExpired("it is of epoch %d, this is %d", e.Count, now)
+		}
+		return nil
+	}
+	o, owns := v.shardOf(anchor)
+	if !owns {
+		return nil // the request is refused for that
+	}
+	own, ok := v.own(e)
+	if !ok {
+		return errExpired("it is of epoch %v, and %s cannot tell how old that is", e, v.meta.Group)
+	}
+	if own.expired(now) {
+		return errExpired("it is of epoch %d, this is %d", own, now)
+	}
+	if own < o.since {
+		return &api.Error{Code: api.CodeUnavailable, Key: anchor, RetryAfter: 100 * time.Millisecond,
+			Hint: "the range has come back since the request's epoch: send it with the group's present one"}
+	}
+	return nil
+}
+
+// epochFor is the epoch for the record of a request that named an epoch.
+func (v *view) epochFor(asked api.DedupEpoch) Epoch {
+	if v.rules.ages {
+		return v.meta.DedupEpoch
+	}
+	return epochOf(Epoch(asked.Count), v.meta.DedupEpoch)
+}
+
+// epochOf is the rule of version 1, which took a count that another group had told for the group's own: the record must live
+// as long as its request is not refused. An epoch too far ahead is taken for unknown.
+func epochOf(asked, now Epoch) Epoch {
+	if asked > now && asked-now <= DedupEpochs {
+		return asked
+	}
+	return now
+}
