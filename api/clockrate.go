@@ -2,13 +2,19 @@ package api
 
 import "time"
 
-// RateDetector tells whether a holder's clock runs at another rate than leases allow (PROTOCOL 4). It compares the clock
-// that comes with keep-alives to the grantor's own over 30 to 60 s; keep-alives that were long on their way are allowed
-// for. The zero value is ready. Not safe for concurrent use.
+// RateDetector finds out whether a holder's clock is slower than its grantor's by more than leases allow (PROTOCOL 4): then
+// the holder would go on to use a lease after the grantor has taken it for expired. It compares the clock that comes with
+// keep-alives to the grantor's own over 30 to 60 s; keep-alives that were long on their way are allowed for.
+//
+// Each side is counted as it counts leases: the holder by the greater of its two clocks, the grantor by the smaller of its
+// own. So a clock that is slewed, or that stands still at the grantor, makes nobody look slow. A holder that is faster ends
+// its leases early, which endangers nothing.
+//
+// The zero value is ready. Not safe for concurrent use.
 type RateDetector struct {
 	samples []clockPair // one for each rateSlot, the oldest first; of each slot the one that was fastest on its way
 	slot    ClockSample // local begin of the newest slot
-	bad     int         // observations in a row that were off
+	bad     int         // observations in a row that were slow
 }
 
 type clockPair struct{ remote, local ClockSample }
@@ -18,12 +24,13 @@ const (
 	rateSlots    = 13
 	rateBaseline = 30 * time.Second
 	rateJitter   = time.Second
+	rateBad      = 2 // one late keep-alive is not enough
 )
 
 // Observe takes the holder's clock as of sending, and one's own as of receipt.
 func (d *RateDetector) Observe(remote, local ClockSample) {
 	now := clockPair{remote, local}
-	if d.offSince(now) {
+	if d.slowSince(now) {
 		d.bad++
 	} else {
 		d.bad = 0
@@ -40,20 +47,26 @@ func (d *RateDetector) Observe(remote, local ClockSample) {
 	}
 }
 
-// offSince compares with all samples that are old enough.
-func (d *RateDetector) offSince(now clockPair) bool {
+// slowSince compares with all samples that are old enough.
+func (d *RateDetector) slowSince(now clockPair) bool {
 	for _, old := range d.samples {
 		mine := now.local.GrantorElapsed(old.local)
 		if mine < rateBaseline {
 			return false
 		}
-		difference := now.remote.HolderElapsed(old.remote) - mine
-		if difference.Abs() > time.Duration(ClockRateError*float64(mine))+rateJitter {
+		behind := mine - now.remote.HolderElapsed(old.remote)
+		if behind > time.Duration(ClockRateError*float64(mine))+rateJitter {
 			return true
 		}
 	}
 	return false
 }
 
-// Off tells whether the clock's rate is off. One late keep-alive is not enough.
-func (d *RateDetector) Off() bool { return d.bad >= 2 }
+// Slow reports whether the holder's clock is too slow for the grantor's, or the grantor's too fast for the holder's.
+func (d *RateDetector) Slow() bool { return d.bad >= rateBad }
+
+// Knows reports whether there are samples that are old enough to tell.
+func (d *RateDetector) Knows() bool {
+	n := len(d.samples)
+	return n > 0 && d.slot.GrantorElapsed(d.samples[0].local) >= rateBaseline
+}

@@ -88,6 +88,9 @@ var faults = []fault{
 	}},
 	{"a clock is slewed", func(p *planet, r *rand.Rand) (string, func()) {
 		h := p.hosts[r.IntN(len(p.hosts))]
+		if r.IntN(2) == 0 {
+			h = p.someLeader(r)
+		}
 		h.clock.Slew(1 + 0.08*(2*r.Float64()-1))
 		return h.name, func() { h.clock.Slew(1) }
 	}},

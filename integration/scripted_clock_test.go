@@ -133,7 +133,7 @@ func TestSuspendedEdge(t *testing.T) {
 	})
 }
 
-// TestWrongClock: a holder whose clock runs wrong by more than eps gets no leases once that has been seen over 30 s, an
+// TestWrongClock: a holder whose clock is slow by more than eps gets no leases once that has been seen over 30 s, an
 // alarm names it, and only it. When the clock runs right again it gets leases again.
 func TestWrongClock(t *testing.T) {
 	if testing.Short() {
@@ -171,6 +171,55 @@ func TestWrongClock(t *testing.T) {
 		time.Sleep(75 * time.Second)
 		p.lease(wrong, key, "hello")
 	})
+}
+
+// TestLeadersClock: a holder with a good clock keeps its leases while the leader's is slewed as fast as time daemons do it, and
+// no alarm names it; and a server that stood still as a leader, and leads again, holds that against nobody.
+func TestLeadersClock(t *testing.T) {
+	const key, group, alarms = "us-east/greeting", "us-east.1", "edgehold_region_clock_alarms_total"
+	for name, disturb := range map[string]func(p *planet){
+		"slewed slower": func(p *planet) { p.leader(group).clock.Slew(0.92) },
+		"slewed faster": func(p *planet) { p.leader(group).clock.Slew(1.08) },
+		"stood still, and leads again": func(p *planet) {
+			leader := p.leader(group)
+			p.fabric.Isolate(leader.name)
+			leader.clock.Stop()
+			p.newLeader(group, leader)
+			time.Sleep(10 * time.Second)
+			leader.clock.Resume()
+			p.fabric.Rejoin(leader.name)
+			for p.leader(group) != leader {
+				old := p.leader(group)
+				p.fabric.Isolate(old.name)
+				p.newLeader(group, old)
+				p.fabric.Rejoin(old.name)
+				time.Sleep(3 * time.Second)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			scripted(t, 1, func(p *planet) {
+				at := p.byName["eu-west-edge-1"]
+				p.put(at, key, "v")
+				p.lease(at, key, "v")
+				time.Sleep(40 * time.Second) // the leader has seen all clocks
+				disturb(p)
+				p.lease(at, key, "v")
+				for range 120 {
+					if p.reads(at, key, "v").ServedBy != api.ServedByLease {
+						p.t.Fatal("the holder has lost its lease")
+					}
+					time.Sleep(500 * time.Millisecond)
+				}
+				for _, said := range p.metrics("", alarms) {
+					if strings.Contains(said, group) {
+						p.t.Errorf("a false alarm: %s", said)
+					}
+				}
+			})
+		})
+	}
 }
 
 // sum adds up a metric of all nodes.

@@ -22,7 +22,7 @@ func (r *Region) admit(l *lead, q *api.ReadRequest) []int {
 	if h == nil {
 		return nil
 	}
-	if !r.renewableLocked(h, suspect) || r.offenders.onProbation(h.nonce, now) {
+	if r.rates.doubted || !r.renewableLocked(h, suspect) || r.offenders.onProbation(h.nonce, now) {
 		return nil
 	}
 	var wanted []int

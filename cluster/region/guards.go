@@ -11,4 +11,5 @@ const (
 	guardConfirmRefusals      = true
 	guardReadTurn             = true
 	guardHolderReturns        = true
+	guardDoubtOwnClock        = true
 )

@@ -11,6 +11,7 @@ var (
 	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
 	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
 	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
+	guardDoubtOwnClock        = os.Getenv("EDGEHOLD_MUTANT") != "doubt-own-clock"
 	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
 	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

@@ -154,7 +154,7 @@ func (r *Region) elapsedLocked(l *lead, sid api.SessionID, now api.ClockSample) 
 // expiredLocked judges whether the session's holder has certainly stopped using its leases, beyond patience: then, in the
 // same step under the mutex, it is refused, so that no renewal comes between the judgement and the log.
 func (r *Region) expiredLocked(l *lead, h *holder, now api.ClockSample, beyond time.Duration) bool {
-	if h.standing != refused && r.elapsedLocked(l, h.sid, now) >= h.wait+beyond {
+	if h.standing != refused && r.elapsedLocked(l, h.sid, now) >= r.waitLocked(h)+beyond {
 		h.happens(expires)
 		h.refusedAt = time.Now()
 		r.metrics.expired(h.node)

@@ -128,6 +128,7 @@ func (r *Region) effectLocked(term api.Term, res *fsm.Result, now api.ClockSampl
 		r.endLocked()
 		if e.Node == r.cfg.Node {
 			r.lead = newLead(&r.cfg, term, res.Index, now)
+			r.rates.resetLocked()
 			r.announceLocked()
 			r.signal()
 		}

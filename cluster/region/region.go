@@ -30,7 +30,7 @@ type Region struct {
 	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
 	suspected map[api.SessionID]api.ClockSample
-	rates     map[api.Nonce]*rate // clock rates of the holders, by process
+	rates     rates // of the holders' clocks
 	offenders offenders
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
 	oldestPrepared time.Time
@@ -55,7 +55,7 @@ func New(cfg Config) (*Region, error) {
 		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		suspected: map[api.SessionID]api.ClockSample{},
-		rates:     map[api.Nonce]*rate{},
+		rates:     rates{of: map[api.Nonce]*rate{}},
 	}
 	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
 	r.metrics = newMetrics(cfg.Metrics, r)

@@ -30,7 +30,7 @@ func TestSweep(t *testing.T) {
 		}
 		a.region.mu.Lock()
 		defer a.region.mu.Unlock()
-		if n := len(a.region.rates); n != 1 {
+		if n := len(a.region.rates.of); n != 1 {
 			t.Errorf("%d clock rates are kept for one process", n)
 		}
 	})

@@ -70,6 +70,7 @@ var mutants = []mutant{
 	{"one-founder", []check{{"./cluster", founding}}},
 	{"read-turn", []check{{"./cluster/region", "^TestReaderTakesItsTurn$"}}},
 	{"holder-returns", []check{{"./cluster/region", "^TestSuspectReturnsUnderLoad$"}}},
+	{"doubt-own-clock", []check{{"./cluster/region", "^TestLeadersClockIsFast$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
