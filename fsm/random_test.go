@@ -57,8 +57,11 @@ type pair struct {
 	sent   []Write         // with an id
 }
 
+// newPair founds a group at any level. One of an old level is raised at some time, with all that it has by then.
 func newPair(t *testing.T, r *rand.Rand) *pair {
-	p := &pair{rig: founded(t), rnd: r, oracle: newOracle(), other: founded(t).m}
+	level := Level1 + Level(r.IntN(int(NewestLevel)))
+	at := func() *rig { return groupAt(t, level, "g.1", Shard{Epoch: 1, Of: 1}) }
+	p := &pair{rig: at(), rnd: r, oracle: newOracle(), other: at().m}
 	p.oracle.index = 1
 	for i := range 12 {
 		p.keys = append(p.keys, api.Key(fmt.Sprintf("k/%d", i)))
@@ -75,7 +78,7 @@ func (p *pair) round() {
 	var raw [][]byte
 	for range 1 + p.rnd.IntN(6) {
 		c := p.command()
-		cs, raw = append(cs, c), append(raw, encode(c))
+		cs, raw = append(cs, c), append(raw, p.encode(c))
 	}
 	index := p.next()
 	results := all(p.m.Apply(index, p.term, raw))
@@ -198,6 +201,9 @@ func (p *pair) session() api.SessionID {
 }
 
 func (p *pair) command() Command {
+	if p.m.Level() < NewestLevel && p.rnd.IntN(150) == 0 {
+		return SetLevel{p.term, NewestLevel}
+	}
 	switch n := p.rnd.IntN(100); {
 	case n < 44:
 		return p.write()

@@ -57,7 +57,7 @@ func (p *txnPair) round() {
 	var cs []Command
 	for range 1 + p.rnd.IntN(4) {
 		c := p.any()
-		cs, raw = append(cs, c), append(raw, encode(c))
+		cs, raw = append(cs, c), append(raw, p.encode(c))
 	}
 	index := p.next()
 	mem, disk := all(p.m.Apply(index, p.term, raw)), all(p.disk.Apply(index, p.term, raw))
