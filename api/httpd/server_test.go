@@ -123,6 +123,7 @@ func TestSlowClients(t *testing.T) {
 		answer      string
 	}{
 		{"silent", "", 6 * time.Second, ""},
+		{"empty lines", strings.Repeat("\r\n", 5000), 6 * time.Second, ""},
 		{"half a header", "GET /v1/kv/a HTTP/1.1\r\nHost: e\r\nX: ", 6 * time.Second, ""},
 		{"a body that does not come", "PUT /v1/kv/slow?timeout=3s HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nhalf", 9 * time.Second, "503"},
 		{"chunks that do not come", "PUT /v1/kv/slow?timeout=3s HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", 9 * time.Second, "503"},
