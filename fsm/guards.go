@@ -7,6 +7,7 @@ const (
 	guardTermFence  = true
 	guardLeaseCheck = true
 	guardKillWhole  = true
+	guardLaterLease = true // to give up a lease leaves a later one on the same key
 	guardNewer      = true // an entry that this program does not know stops the replica
 
 	guardRevokeAtPrepare  = true // a prepare demands that the leases on what it writes are gone

@@ -10,6 +10,7 @@ var (
 	guardTermFence  = mutant != "term-fence"
 	guardLeaseCheck = mutant != "machine-lease-check"
 	guardKillWhole  = mutant != "kill-whole-session"
+	guardLaterLease = mutant != "later-lease"
 	guardNewer      = mutant != "newer-entry"
 
 	guardRevokeAtPrepare  = mutant != "revoke-at-prepare"

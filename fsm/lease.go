@@ -81,7 +81,7 @@ func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
 func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
 	l := t.leased(k)
 	i, held := find(l.holders, sid)
-	if !held || l.holders[i].lid > lid {
+	if !held || guardLaterLease && l.holders[i].lid > lid {
 		return false
 	}
 	if l.holders = slices.Delete(l.holders, i, i+1); len(l.holders) == 0 {

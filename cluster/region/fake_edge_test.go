@@ -59,6 +59,8 @@ type testEdge struct {
 	mute    bool    // receives, but answers no revocation
 	forgets api.Key // the same, of this key
 	last    api.SessionStatus
+
+	released int // releases that were applied
 }
 
 // newEdge makes an edge that the regions of all nodes can reach.
@@ -149,6 +151,27 @@ func (e *testEdge) drop(leases []api.RevokedLease) {
 		if e.cache[x.Key].Lease <= x.Lease {
 			delete(e.cache, x.Key)
 		}
+	}
+}
+
+// evict gives up what is cached of the key and releases it, late and as often as said: the key may be leased again before.
+func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) {
+	e.mu.Lock()
+	x, ok := e.cache[k]
+	d := api.DroppedLease{Session: e.sid, Key: k, Lease: x.Lease}
+	e.mu.Unlock()
+	if !ok {
+		return
+	}
+	e.drop([]api.RevokedLease{{Key: k, Lease: x.Lease}})
+	for range times {
+		e.wg.Go(func() {
+			_ = pause(e.ctx, late)
+			e.travel()
+			if e.reachable() && n.region.Release(e.ctx, "g.1", []api.DroppedLease{d}) == nil {
+				e.set(func(e *testEdge) { e.released++ })
+			}
+		})
 	}
 }
 

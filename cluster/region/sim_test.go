@@ -136,11 +136,16 @@ func (s *sim) run(d time.Duration) (served int) {
 			s.t.Errorf("StallBound: a write took %v with all healed", took)
 		}
 	}
+	released := 0
 	for _, e := range s.edges {
 		e.close()
+		released += e.released
 	}
 	s.log.close()
-	s.t.Logf("%d writes, %d leased reads", s.writes, s.served)
+	s.t.Logf("%d writes, %d leased reads, %d releases", s.writes, s.served, released)
+	if released == 0 {
+		s.t.Error("no lease was released")
+	}
 	return s.served
 }
 
@@ -196,6 +201,9 @@ func (s *sim) reader(e *testEdge) {
 		}
 		if ok && x.Version.Compare(atLeast) < 0 {
 			s.t.Errorf("stale: %s read %q at %v after %v was acknowledged", e.node, k, x.Version, atLeast)
+		}
+		if s.intn(10) == 0 {
+			e.evict(s.leader(), k, time.Duration(s.intn(500))*time.Millisecond, 1+s.intn(2))
 		}
 		_ = pause(s.ctx, time.Duration(10+s.intn(50))*time.Millisecond)
 	}

@@ -46,6 +46,7 @@ var mutants = []mutant{
 	{"fence", []check{{"./cluster/edge", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/edge", "."}}},
 	{"release-applied", []check{{"./cluster/edge", "^TestNoStaleReads$"}}},
+	{"later-lease", []check{{"./fsm", "."}, {"./cluster/region", "^TestSimulation$"}}},
 	{"grant-at-apply", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
