@@ -192,6 +192,30 @@ func normal(text string) string {
 	return text
 }
 
+// TestPrinted holds the comparison of TestDocs to what it promises.
+func TestPrinted(t *testing.T) {
+	for _, c := range []struct {
+		says, out string
+		is        bool
+	}{
+		{"", "", true}, {"", "x\n", false}, {"x", "", false}, {"again", "again", true}, {"again", "against\n", false}, {"x", "x\ny\n", false},
+		{`{"key":"a","version":"1.15"}`, `{"key":"a","version":"1.2344"}` + "\n", true},
+		{`{"key":"a","version":"1.15"}`, `{"key":"b","version":"1.15"}` + "\n", false},
+		{"us-east/a  1.21  hello", "us-east/a\t1.3\thello\n", true},
+		{"2 records in 0.2 s", "3 records in 0.2 s\n", false}, {"done in 0.2 s", "done in 12 ms\n", true},
+		{"a\n...\nb", "a\nb\n", true}, {"a\n...\nb", "a\n1\n2\nb\n", true}, {"a\n...\nb", "a\n1\n", false},
+		{"{...,\"status\":412,...}", "{\"title\":\"x\",\"status\":412,\"detail\":\"y\"}\n", true}, {"{...,\"status\":412,...}", "{\"status\":404,\"a\":1}\n", false},
+	} {
+		s := step{}
+		if c.says != "" {
+			s.prints = strings.Split(c.says, "\n")
+		}
+		if is := s.printed(c.out, false); is != c.is {
+			t.Errorf("the page says %q, the command prints %q: %t", c.says, c.out, is)
+		}
+	}
+}
+
 // TestDocsShowTheExamples holds that the Go of the README and of docs is that of programs that are compiled.
 func TestDocsShowTheExamples(t *testing.T) {
 	files, err := filepath.Glob("../examples/*/*.go")
