@@ -97,6 +97,9 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		if e.Code == api.CodeInternal {
 			c.Log("call failed", "kind", route, "error", err)
 		}
+		if e.Code == api.CodeUnavailable { // a client of a stream knows whether a key that it gives may be an old one
+			e.Unknown = false
+		}
 		err, status = e, e.Code.HTTPStatus()
 	}
 	c.measures.observe(new([2]string), route, status, time.Since(began))

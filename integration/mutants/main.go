@@ -79,7 +79,7 @@ var mutants = []mutant{
 // about two minutes on two cores; keep them below five.
 var ci = []string{
 	"fence", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry", "term-fence", "machine-lease-check",
-	"revoke-at-prepare", "leases-after-locks", "ask-decider", "grant-under-intent", "write-under-intent", "first-decision", "abort-record",
+	"revoke-at-prepare", "leases-after-locks", "near-decider", "ask-decider", "grant-under-intent", "write-under-intent", "first-decision", "abort-record",
 	"confirm-refusals", "ask-before-founding", "quorum-confirm",
 }
 
