@@ -81,6 +81,9 @@ func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.Regi
 
 // Ready tells whether the node routes and serves, and a server has caught up in every group that it is to vote in.
 func (n *Node) Ready(context.Context) error {
+	if n.leaving.Load() {
+		return notReady("this node is stopping")
+	}
 	if err := n.failed.Load(); err != nil {
 		return notReady((*err).Error())
 	}

@@ -6,4 +6,5 @@ package cluster
 const (
 	guardAskFirst     = true
 	guardLeaveToFirst = true
+	guardHandOver     = true
 )

@@ -9,4 +9,6 @@ var (
 	guardAskFirst = os.Getenv("EDGEHOLD_MUTANT") != "ask-before-founding"
 	// Without it a server that has left the founding to another founds all the same.
 	guardLeaveToFirst = os.Getenv("EDGEHOLD_MUTANT") != "one-founder"
+	// Without it a node that stops leads until it is gone.
+	guardHandOver = os.Getenv("EDGEHOLD_MUTANT") != "hand-over"
 )

@@ -73,6 +73,7 @@ type Node struct {
 	identity identity
 
 	failed  atomic.Pointer[error] // why a group has no state to go on with
+	leaving atomic.Bool           // Close has begun
 	started time.Time
 	ctx     context.Context // ends when Close begins
 	cancel  context.CancelFunc
@@ -259,11 +260,12 @@ func (n *Node) ID() api.NodeID { return n.cfg.ID }
 // URL is where clients reach the node.
 func (n *Node) URL() string { return "http://" + n.cfg.Advertise }
 
-// Close ends the node: first the requests of clients, then the leases it holds, its replicas, and the port. It waits for
-// everything that the node has started.
+// Close ends the node: first its leads, which other voters take over, then the requests of clients, the leases it holds, its
+// replicas, and the port. It waits for everything that the node has started.
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		var errs []error
+		n.handOver()
 		if n.http != nil {
 			if err := n.http.Close(closeGrace); err != nil {
 				n.log.Warn("requests were cut off", "error", err)

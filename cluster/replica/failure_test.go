@@ -2,6 +2,8 @@ package replica
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -142,3 +144,57 @@ func TestTermCannotBeKept(t *testing.T) {
 type failingStable struct{ raft.StableStore }
 
 func (failingStable) SetUint64([]byte, uint64) error { return syscall.ENOSPC }
+
+// TestTransferLeavesNothingUnknown: leadership moves again and again under load, and no command has an unknown outcome by it, also
+// if the next leader has an entry before a quorum does: three of five have slow disks.
+func TestTransferLeavesNothingUnknown(t *testing.T) {
+	simulate(t, 5, Limits{InFlight: 4}, func(t *testing.T, g *group) {
+		g.leader()
+		for _, name := range []string{"n2", "n3", "n4"} {
+			disk := g.nodes[name].disk
+			disk.mu.Lock()
+			disk.sync = 50 * time.Millisecond
+			disk.mu.Unlock()
+		}
+		stop := make(chan struct{})
+		var clients sync.WaitGroup
+		var applied atomic.Int64
+		for c := range 20 {
+			clients.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					for _, n := range g.sorted() {
+						if !n.rep.IsLeader() {
+							continue
+						}
+						_, err := n.rep.Propose(t.Context(), fmt.Appendf(nil, "%d/%d", c, i))
+						switch api.CodeOf(err) {
+						case "":
+							applied.Add(1)
+						case api.CodeNotLeader, api.CodeUnavailable:
+						default:
+							t.Errorf("%v", err)
+						}
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		for range 10 {
+			time.Sleep(time.Second)
+			if err := g.leader().rep.Transfer(t.Context(), ""); err != nil {
+				t.Error(err)
+			}
+		}
+		close(stop)
+		clients.Wait()
+		if applied.Load() < 500 {
+			t.Errorf("%d commands applied", applied.Load())
+		}
+		g.settle()
+	})
+}

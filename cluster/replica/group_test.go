@@ -320,14 +320,13 @@ func (g *group) must(n *node, command string) result {
 func (g *group) settle() {
 	g.t.Helper()
 	g.until(time.Minute, "agreement", func() bool {
-		var first []string
+		var first *node
 		for _, n := range g.sorted() {
-			if n.rep == nil {
-				continue
-			}
-			if all := n.machine.all(); first == nil {
-				first = all
-			} else if !slices.Equal(first, all) {
+			switch {
+			case n.rep == nil:
+			case first == nil:
+				first = n
+			case !slices.Equal(first.machine.all(), n.machine.all()):
 				return false
 			}
 		}

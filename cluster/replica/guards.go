@@ -2,4 +2,9 @@
 
 package replica
 
-const guardQuorumConfirm = true
+// The guards whose absence the checkers must notice; see guards_mutants.go.
+const (
+	guardQuorumConfirm      = true
+	guardHoldBeforeTransfer = true
+	guardHealOnRead         = true
+)

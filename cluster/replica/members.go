@@ -103,6 +103,8 @@ func (r *Replica[R]) CaughtUp(node string) bool {
 
 // Transfer hands leadership to a voter, or to the one with the longest log where to is "". It returns once this replica
 // leads no longer. An error means that leadership may or may not have moved; CodeNotLeader that it was not here.
+//
+// Entries under way are finished first, and commands that come meanwhile wait: none has an unknown outcome by the transfer.
 func (r *Replica[R]) Transfer(ctx context.Context, to string) error {
 	const op = "transfer"
 	if !r.IsLeader() {
@@ -111,6 +113,11 @@ func (r *Replica[R]) Transfer(ctx context.Context, to string) error {
 	if i, members := r.find(to); to != "" && (i < 0 || !members[i].Voter) {
 		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + to + " is no voter"}
 	}
+	release, ok := r.packer.hold(ctx)
+	if !ok {
+		return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "what is under way was not finished in time"}
+	}
+	defer release()
 	_, err := r.await(ctx, op, func() raft.Future {
 		if to == "" {
 			return r.raft.LeadershipTransfer()

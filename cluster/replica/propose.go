@@ -79,7 +79,8 @@ type packer[R any] struct {
 	closing <-chan struct{}
 	meters  meters
 
-	ended    sync.Pool // of proposals that were answered: their channels cost more than the rest of them
+	held     chan struct{} // holds one while somebody holds the packer
+	ended    sync.Pool     // of proposals that were answered: their channels cost more than the rest of them
 	queue    chan *proposal[R]
 	bytes    atomic.Int64 // of the queue
 	slots    chan struct{}
@@ -96,6 +97,7 @@ type flight[R any] struct {
 func newPacker[R any](ra *raft.Raft, l Limits, enqueue time.Duration, closing <-chan struct{}, m meters) *packer[R] {
 	p := &packer[R]{
 		raft: ra, limits: l, enqueue: enqueue, closing: closing, meters: m,
+		held:     make(chan struct{}, 1),
 		queue:    make(chan *proposal[R], l.QueueCommands),
 		slots:    make(chan struct{}, l.InFlight),
 		inFlight: make(chan flight[R], l.InFlight),
@@ -158,15 +160,40 @@ func (p *packer[R]) leave(pr *proposal[R], hint string, cause error) answer[R] {
 	}
 }
 
+// hold waits until no entry is under way, and keeps the next from leaving until release: commands wait in the queue meanwhile. It
+// gives up when ctx or the replica ends, and then reports false.
+func (p *packer[R]) hold(ctx context.Context) (release func(), ok bool) {
+	taken := 0
+	release = func() {
+		for range taken {
+			<-p.slots
+		}
+		<-p.held
+	}
+	select {
+	case p.held <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	for taken < cap(p.slots) && guardHoldBeforeTransfer {
+		select {
+		case p.slots <- struct{}{}:
+			taken++
+		case <-ctx.Done():
+			release()
+			return nil, false
+		case <-p.closing:
+			release()
+			return nil, false
+		}
+	}
+	return release, true
+}
+
 func (p *packer[R]) pack() {
 	defer close(p.inFlight)
 	var held *proposal[R] // taken from the queue, too long for the entry before
 	for {
-		select {
-		case p.slots <- struct{}{}:
-		case <-p.closing:
-			return
-		}
 		first := held
 		if first == nil {
 			select {
@@ -174,6 +201,11 @@ func (p *packer[R]) pack() {
 			case <-p.closing:
 				return
 			}
+		}
+		select {
+		case p.slots <- struct{}{}:
+		case <-p.closing:
+			return
 		}
 		var batch []*proposal[R]
 		batch, held = p.gather(first)

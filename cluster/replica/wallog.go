@@ -133,7 +133,7 @@ func (w *walLog) read(from func(*wal.WAL) error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed || !guardHealOnRead {
 		return err
 	}
 	if err := w.heal(); err != nil {

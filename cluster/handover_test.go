@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// TestRollingRestart: the leader of the moment is restarted, and again, while clients write and read without ids through a
+// gateway that stays: no request fails, none has an unknown outcome, and each takes much less than an election.
+func TestRollingRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		plan := planned(t, "s1", "s2", "s3", "e1")
+		cfgs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
+		for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
+			role := api.RoleServer
+			if id == "e1" {
+				role = api.RoleEdge
+			}
+			cfg := b.config(id, role)
+			cfg.Static = plan
+			cfgs[id], nodes[id] = cfg, b.open(cfg)
+		}
+		for _, n := range nodes {
+			b.ready(n)
+		}
+		gateway := nodes["e1"].Store()
+		stop := make(chan struct{})
+		var clients sync.WaitGroup
+		var worst time.Duration
+		var mu sync.Mutex
+		done := 0
+		for c := range 8 {
+			clients.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					key, began := api.Key(fmt.Sprintf("k%d", c)), time.Now()
+					_, err := gateway.Do(context.Background(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: []byte(fmt.Sprint(i))}}})
+					if err != nil {
+						t.Errorf("write %d of %s: %v", i, key, err)
+					}
+					res, err := gateway.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{key}})
+					if err != nil || string(res.Entries[0].Value) != fmt.Sprint(i) {
+						t.Errorf("read %d of %s: %+v, %v", i, key, res, err)
+					}
+					mu.Lock()
+					worst, done = max(worst, time.Since(began)), done+1
+					mu.Unlock()
+					time.Sleep(5 * time.Millisecond)
+				}
+			})
+		}
+		for range 3 {
+			time.Sleep(2 * time.Second)
+			s, _ := nodes["s1"].Group("r.1")
+			id := s.Leader // the worst one to restart
+			if id == "" {
+				t.Fatal("there is no leader")
+			}
+			if err := nodes[id].Close(); err != nil {
+				t.Errorf("close %s: %v", id, err)
+			}
+			cfg := cfgs[id]
+			cfg.Listener = b.config(id, api.RoleServer).Listener
+			nodes[id] = b.open(cfg)
+			b.ready(nodes[id])
+		}
+		close(stop)
+		clients.Wait()
+		t.Logf("%d writes and reads, the longest pair took %v", done, worst)
+		if done < 1000 {
+			t.Errorf("%d pairs were done", done)
+		}
+		if worst > 600*time.Millisecond {
+			t.Errorf("a write and a read took %v", worst)
+		}
+	})
+}
