@@ -81,9 +81,10 @@ var mutants = []mutant{
 // ci are the mutants that .ci/run demands to be caught: guards without which an answer would be wrong or a write lost. They take
 // about two minutes on two cores; keep them below five.
 var ci = []string{
-	"fence", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry", "term-fence", "machine-lease-check",
-	"revoke-at-prepare", "leases-after-locks", "near-decider", "ask-decider", "grant-under-intent", "write-under-intent", "first-decision", "abort-record",
-	"confirm-refusals", "ask-before-founding", "quorum-confirm",
+	"fence", "decline-drops", "release-applied", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
+	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "near-decider", "ask-decider", "grant-under-intent",
+	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
+	"ask-before-founding", "quorum-confirm",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
