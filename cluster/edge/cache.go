@@ -24,7 +24,7 @@ type shard struct {
 
 	mu      sync.Mutex
 	fences  fences
-	tally   tally
+	stats   readStats
 	flights flights
 	_       [64]byte // what one core writes here is not what another reads there
 }
@@ -36,7 +36,7 @@ func newCache(cfg Config, m *meter) *cache {
 		s := &c.shards[i]
 		s.table.init()
 		s.fences = newFences(cfg.MaxFences / len(c.shards))
-		s.tally = newTally(2*cfg.MaxEntries/len(c.shards), cfg.GrantAfter, cfg.CoolDown)
+		s.stats = newReadStats(2*cfg.MaxEntries/len(c.shards), cfg.GrantAfter, cfg.CoolDown)
 		s.flights = newFlights()
 	}
 	return c
@@ -83,7 +83,7 @@ func (c *cache) refused(k api.Key, now api.ClockSample) {
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.tally.refused(hash, now)
+	sh.stats.refused(hash, now)
 }
 
 // decline gives a lease back that was granted and cannot be used.
@@ -92,7 +92,7 @@ func (c *cache) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSam
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.tally.refused(hash, now)
+	sh.stats.refused(hash, now)
 	sh.decline(c, s, hash, k, lid)
 }
 
@@ -112,14 +112,14 @@ func (s *shard) admit(c *cache, e *entry, now api.ClockSample) (outcome, []*entr
 		s.decline(c, e.session, e.hash, e.key, e.lease)
 		return outdated, nil
 	case !c.room.fits(e):
-		s.tally.refused(e.hash, now)
+		s.stats.refused(e.hash, now)
 		s.decline(c, e.session, e.hash, e.key, e.lease)
 		return declined, nil
 	}
 	if old != nil {
 		e.freq.Store(old.freq.Load())
 	}
-	left := c.room.admit(e, old, s.tally.installed(e.hash, now))
+	left := c.room.admit(e, old, s.stats.installed(e.hash, now))
 	if old != nil {
 		s.takeOut(old)
 	}
@@ -169,9 +169,9 @@ func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSamp
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if e := sh.giveUp(c, s, hash, k, lid); e != nil {
-		sh.tally.ended(hash, now, e.served.Load())
+		sh.stats.ended(hash, now, e.served.Load())
 	} else {
-		sh.tally.written(hash)
+		sh.stats.written(hash)
 	}
 }
 
@@ -183,10 +183,10 @@ func (c *cache) selfDrop(k api.Key, clock api.Clock) *entry {
 	defer sh.mu.Unlock()
 	e := sh.table.get(hash, k)
 	if e == nil {
-		sh.tally.written(hash)
+		sh.stats.written(hash)
 		return nil
 	}
-	sh.tally.ended(hash, clock.Now(), e.served.Load())
+	sh.stats.ended(hash, clock.Now(), e.served.Load())
 	return sh.giveUp(c, e.session, hash, k, e.lease)
 }
 
@@ -201,7 +201,7 @@ func (c *cache) evict(e *entry, now api.ClockSample) {
 	if guardReleaseAfterDrop {
 		sh.giveUp(c, e.session, e.hash, e.key, e.lease)
 	}
-	sh.tally.evicted(e.hash, now)
+	sh.stats.evicted(e.hash, now)
 	c.meter.evictions.Add(1)
 	e.session.release(e.key, e.lease)
 }

@@ -12,7 +12,7 @@
 //	read.go     look up, then take the time, then check again
 //
 // The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (queue.go),
-// leases only where they pay (tally.go), and shared misses (flight.go).
+// leases only where they pay (readstats.go), and shared misses (flight.go).
 package edge
 
 import (

@@ -27,7 +27,7 @@ type entry struct {
 	queue      *queue
 }
 
-// entryOverhead is what an entry costs beside its key and value: itself, its places in the table, its fence and tally.
+// entryOverhead is what an entry costs beside its key and value: itself, its places in the table, its fence and its counts.
 const entryOverhead = 256
 
 func (e *entry) size() int64 { return sizeOf(e.key, e.value) }

@@ -18,7 +18,7 @@ type ask struct {
 }
 
 // fetch carries the asks for the missing keys out, all at once.
-func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got tallied, out *api.ReadResult) error {
+func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got keysServed, out *api.ReadResult) error {
 	var others sync.WaitGroup
 	for _, a := range asks[1:] {
 		others.Go(func() { e.carryOut(ctx, r, found, a) })
@@ -68,7 +68,7 @@ func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
 	hash := e.cache.hasher.hash(k)
 	sh := e.cache.shard(hash)
 	sh.mu.Lock()
-	worth := sh.tally.read(hash, now)
+	worth := sh.stats.read(hash, now)
 	sh.mu.Unlock()
 	id, ok := e.cfg.Locate(k)
 	if !ok {
@@ -218,13 +218,13 @@ func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Rea
 		out.Group = commonGroup(out.Group, found[i].session.group.id, first)
 		first = false
 	}
-	e.meter.served(tallied{stale: len(a.at)})
+	e.meter.served(keysServed{stale: len(a.at)})
 	return nil
 }
 
 // isSnapshot reports whether all entries were current at one instant: the owner's answer is one, and what leases here
 // served before it was sent they still serve after it came, so it was current all the while.
-func (e *Edge) isSnapshot(asks []*ask, found []*entry, got tallied) bool {
+func (e *Edge) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {
 		return false
 	}

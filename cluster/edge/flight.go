@@ -115,6 +115,6 @@ func (e *Edge) getOne(hash uint64, k api.Key) *api.ReadResult {
 	en.touch()
 	res := &api.ReadResult{Entries: make([]api.Entry, 1), ServedBy: api.ServedByLease, Group: en.session.group.id, Snapshot: true}
 	en.answer(k, &res.Entries[0])
-	e.meter.served(tallied{leased: 1})
+	e.meter.served(keysServed{leased: 1})
 	return res
 }

@@ -112,7 +112,7 @@ func (m *meter) flow(add func(float64, ...string), sum func() uint64, with ...st
 }
 
 // served counts the keys of one read.
-func (m *meter) served(got tallied) {
+func (m *meter) served(got keysServed) {
 	if got.leased != 0 {
 		m.stripes[rand.Uint32()%stripes].n.Add(uint64(got.leased))
 	}

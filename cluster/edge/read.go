@@ -88,7 +88,7 @@ func (e *Edge) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 		leaveOutKnown(r, i, &out.Entries[i])
 		out.Group = commonGroup(out.Group, en.session.group.id, i == 0)
 	}
-	e.meter.served(tallied{leased: len(found)})
+	e.meter.served(keysServed{leased: len(found)})
 	return true
 }
 
@@ -104,11 +104,11 @@ func (e *Edge) lookup(keys []api.Key, found []*entry) {
 	}
 }
 
-// tallied is how a read's keys were served so far.
-type tallied struct{ leased, stale, missing int }
+// keysServed is how a read's keys were served so far.
+type keysServed struct{ leased, stale, missing int }
 
 // serve answers what the found entries can answer at the sample. A missing key's place in out stays without a Key.
-func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got tallied) {
+func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got keysServed) {
 	out.ServedBy, out.Snapshot = api.ServedByLease, true
 	for i, en := range found {
 		switch {

@@ -69,7 +69,7 @@ func TestStore(t *testing.T) {
 			e.cfg.Store, e.cfg.Lister = m, m
 			e.cache.room.maxEntries = room
 			for i := range e.cache.shards {
-				e.cache.shards[i].tally = newTally(100, 1, 0)
+				e.cache.shards[i].stats = newReadStats(100, 1, 0)
 			}
 			g := newGroup(e, "a")
 			m.session = newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)

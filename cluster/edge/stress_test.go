@@ -101,7 +101,7 @@ func newOwner(t *testing.T, room, fences int) (*owner, *group) {
 	e.cache.room.maxEntries, e.cache.room.maxBytes = int64(room), 8*500
 	for i := range e.cache.shards {
 		sh := &e.cache.shards[i]
-		sh.tally, sh.fences = newTally(100, 1, 1), newFences(fences)
+		sh.stats, sh.fences = newReadStats(100, 1, 1), newFences(fences)
 	}
 	return o, g
 }

@@ -7,11 +7,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// tally counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
+// readStats counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
 // and remembers where a lease did not pay. It is a table in which keys stand by hash, in sets of eight; it grows to its
 // limit, and then the least read of a set goes when a new key comes, so a scan costs it little. It decides only whether a
 // lease is worth asking for, never whether one may be used. Guarded by the shard's mutex.
-type tally struct {
+type readStats struct {
 	sets       [][setSize]count
 	limit      int    // of sets
 	filled     int    // places
@@ -38,8 +38,8 @@ const (
 	maxRefused = 7 // then a wish every 64 reads
 )
 
-func newTally(places, grantAfter int, coolDown time.Duration) tally {
-	t := tally{
+func newReadStats(places, grantAfter int, coolDown time.Duration) readStats {
+	t := readStats{
 		limit:      1 << bits.Len(uint(max(places, 2*setSize)/setSize-1)),
 		grantAfter: int32(grantAfter),
 		coolDown:   coolDown,
@@ -49,7 +49,7 @@ func newTally(places, grantAfter int, coolDown time.Duration) tally {
 }
 
 // resize moves all counts into a table of n sets, no fewer than now.
-func (t *tally) resize(n int) {
+func (t *readStats) resize(n int) {
 	old := t.sets
 	t.sets, t.turnover = make([][setSize]count, n), uint32(n*setSize)
 	for _, set := range old {
@@ -62,7 +62,7 @@ func (t *tally) resize(n int) {
 }
 
 // set is where the tag stands. Sets split as the table doubles, so those of a set always find room.
-func (t *tally) set(tag uint32) *[setSize]count { return &t.sets[int(tag>>1)&(len(t.sets)-1)] }
+func (t *readStats) set(tag uint32) *[setSize]count { return &t.sets[int(tag>>1)&(len(t.sets)-1)] }
 
 func tagOf(hash uint64) uint32 { return uint32(hash>>32) | 1 }
 
@@ -75,7 +75,7 @@ func empty(set *[setSize]count) *count {
 }
 
 // read counts a read that found no usable lease and reports whether to ask for one now.
-func (t *tally) read(hash uint64, now api.ClockSample) bool {
+func (t *readStats) read(hash uint64, now api.ClockSample) bool {
 	c := t.at(hash, now)
 	c.reads = min(c.reads+1, maxReads)
 	return c.reads >= t.grantAfter<<c.level
@@ -83,14 +83,14 @@ func (t *tally) read(hash uint64, now api.ClockSample) bool {
 
 // refused notes that the owner granted no lease. It may count reads of its own: it is asked again with the next read,
 // then after two more, four more, and so on.
-func (t *tally) refused(hash uint64, now api.ClockSample) {
+func (t *readStats) refused(hash uint64, now api.ClockSample) {
 	c := t.at(hash, now)
 	c.refused = min(c.refused+1, maxRefused)
 	c.reads = t.grantAfter<<c.level - 1<<(c.refused-1)
 }
 
 // installed notes that the key is cached, and reports whether it was before, a while ago.
-func (t *tally) installed(hash uint64, now api.ClockSample) (returned bool) {
+func (t *readStats) installed(hash uint64, now api.ClockSample) (returned bool) {
 	c := t.at(hash, now)
 	returned = c.kept
 	c.reads, c.refused, c.kept = 0, 0, false
@@ -98,14 +98,14 @@ func (t *tally) installed(hash uint64, now api.ClockSample) (returned bool) {
 }
 
 // evicted notes that the key had to make room: should it come back, it has shown that it is read again and again.
-func (t *tally) evicted(hash uint64, now api.ClockSample) {
+func (t *readStats) evicted(hash uint64, now api.ClockSample) {
 	c := t.at(hash, now)
 	c.reads, c.kept = 0, true
 }
 
 // written notes that a key without a lease was written, here or elsewhere. Of a key that has not been read there is nothing to
 // note.
-func (t *tally) written(hash uint64) {
+func (t *readStats) written(hash uint64) {
 	tag := tagOf(hash)
 	set := t.set(tag)
 	for i := range set {
@@ -117,7 +117,7 @@ func (t *tally) written(hash uint64) {
 
 // ended notes that a write, here or elsewhere, ended the key's lease. If that had served fewer reads than a grant takes,
 // the next one takes twice as many.
-func (t *tally) ended(hash uint64, now api.ClockSample, served uint32) {
+func (t *readStats) ended(hash uint64, now api.ClockSample, served uint32) {
 	c := t.at(hash, now)
 	c.reads, c.refused = 0, 0
 	switch {
@@ -130,7 +130,7 @@ func (t *tally) ended(hash uint64, now api.ClockSample, served uint32) {
 }
 
 // at returns the key's place, a new one if need be, cooled down to now.
-func (t *tally) at(hash uint64, now api.ClockSample) *count {
+func (t *readStats) at(hash uint64, now api.ClockSample) *count {
 	t.turn++
 	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
 		t.resize(2 * len(t.sets))
@@ -157,7 +157,7 @@ func (t *tally) at(hash uint64, now api.ClockSample) *count {
 }
 
 // worth orders the places of a set: by how often the key was read, halved with every turnover since, then by when.
-func (t *tally) worth(c *count) uint64 {
+func (t *readStats) worth(c *count) uint64 {
 	if c.tag == 0 {
 		return 0
 	}
@@ -166,7 +166,7 @@ func (t *tally) worth(c *count) uint64 {
 	return (reads+1)<<32 - uint64(idle)
 }
 
-func (t *tally) cool(c *count, now api.ClockSample) {
+func (t *readStats) cool(c *count, now api.ClockSample) {
 	if c.level == 0 || t.coolDown <= 0 {
 		return
 	}
