@@ -111,6 +111,9 @@ func (s *stage) look(verb string, a []string) {
 		if m.Level > Level1 {
 			level = fmt.Sprintf("level=%d ", m.Level)
 		}
+		if m.Ended > 0 {
+			level += fmt.Sprintf("ended=%d void=%d ", m.Ended, m.Void)
+		}
 		s.say("%s %scounter=%d term=%d epoch=%d keys=%d tombstones=%d sessions=%d leases=%d records=%d",
 			m.Group, level, m.Counter, m.LastTerm, m.DedupEpoch, m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records)
 	}

@@ -26,7 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	put K V | del K | get K         txn COND... [then OP...] [else OP...]
 //	grant SID K...                  suspect SID    unsuspect SID    kill SID...    release SID:K:LID...
 //	cede LO HI EPOCH TO...          adopt I OF     (of the newest receipt)
-//	trim BELOW LIMIT                advance        expire LIMIT     garbage HEX
+//	trim BELOW LIMIT                advance        expire LIMIT     reap LIMIT     garbage HEX
 //	raise LEVEL                     level N        (of the commands to come, whatever that of the group is)
 //	read K...                       list LO HI     holders K...     meta    (no commands)
 //
@@ -215,6 +215,8 @@ func (s *stage) command(verb string, a []string, w Write) Command {
 		return AdvanceDedupEpoch{s.judged}
 	case "raise":
 		return SetLevel{s.judged, Level(s.num(a[0]))}
+	case "reap":
+		return Reap{s.judged, int(s.num(a[0]))}
 	case "expire":
 		return ExpireDedup{s.judged, int(s.num(a[0]))}
 	}
