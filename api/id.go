@@ -90,7 +90,10 @@ func (r RequestID) Outcome(err error) error {
 	}
 	e := *AsError(err)
 	e.Unknown = true
-	e.Hint += "; whether an earlier request with the same idempotency key was applied is unknown: repeat it with that key"
+	if e.Hint != "" {
+		e.Hint += "; "
+	}
+	e.Hint += "whether an earlier request with the same idempotency key was applied is unknown: repeat it with that key"
 	return &e
 }
 
