@@ -66,6 +66,7 @@ func TestDeciderLost(t *testing.T) {
 		for what, ask := range map[string]func() error{
 			"a write":        func() error { _, err := r.Do(t.Context(), put(one, "v")); return err },
 			"one with an id": func() error { x := put(one, "v"); x.ID = onceID; _, err := r.Do(t.Context(), x); return err },
+			"a list":         func() error { _, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange(one)}); return err },
 			"a read":         func() error { _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); return err },
 		} {
 			began := time.Now()

@@ -78,7 +78,7 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 			return &api.TxnResult{Entries: b.state}, nil
 		}
 		out := r.attempt(ctx, b)
-		if out.again == "" || out.err != nil {
+		if out.again == "" {
 			return out.res, out.err
 		}
 		r.metrics.retries(1, out.again)
@@ -147,7 +147,8 @@ func (r *running) ref(decider api.GroupID) api.TxnRef {
 	}
 }
 
-// ended is how an attempt ended: with an answer, or with a cause to make another.
+// ended is how an attempt ended: exactly one of res, err and again is set. It is the answer, or the error of the transaction, or
+// why another attempt is to be made.
 type ended struct {
 	res   *api.TxnResult
 	err   error
