@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -83,5 +84,5 @@ func readTxn(t *terminal, file string) ([]byte, error) {
 	if len(b) > api.MaxTxnBodyBytes {
 		return nil, api.Errorf(api.CodeTooLarge, "transaction of at least %d bytes of JSON is over the limit of %d bytes", len(b), api.MaxTxnBodyBytes)
 	}
-	return b, nil
+	return bytes.TrimPrefix(b, []byte(byteOrderMark)), nil
 }

@@ -27,6 +27,7 @@ func TestTxnPrints(t *testing.T) {
 				"delete     \"\\xff\"  1.2\n" +
 				"put        e       1.2\n" +
 				"get        e       1.2      \"\"\n", "", 0},
+		{"a byte order mark", "\ufeff" + `{"then":[{"get":{"key":"e"}}]}`, "committed\nOPERATION  KEY  VERSION  VALUE\nget        e    1.2      \"\"\n", "", 0},
 		{"a snapshot", `{"then":[{"get":{"key":"n"}}]}`, "committed\nOPERATION  KEY  VERSION  VALUE\nget        n    1.2      42\n", "", 0},
 		{"nothing to do", `{"if":[{"key":"n","exists":true}]}`, "committed at version 1.3\n", "", 0},
 		{"condition false", `{"if":[{"key":"n","value":"41"}],"then":[{"delete":{"key":"n"}}]}`, "not committed: if did not hold\n",
