@@ -45,7 +45,7 @@ var house = map[string]room{
 	"transport":           {others: []string{hclog, "github.com/soheilhy/cmux"}, tests: []string{"transport/wan"}},
 	"transport/rpc":       {ours: []string{"api"}, others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor}, tests: []string{"transport", "transport/wan"}},
 	"transport/wan":       {others: []string{yaml}},
-	"cluster/replica":     {ours: []string{"api"}, others: []string{hclog, "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "github.com/hashicorp/go-metrics", "go.etcd.io/bbolt"}},
+	"cluster/replica":     {ours: []string{"api", "cluster/notice"}, others: []string{hclog, "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "github.com/hashicorp/go-metrics", "go.etcd.io/bbolt"}},
 	"cluster/region":      {ours: []string{"api", "fsm", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
 	"cluster/meta":        {ours: []string{"api", "fsm/placement", "cluster/replica", "cluster/notice"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
 	"cluster/peer":        {ours: []string{"api", "api/fault", "api/wire", "fsm", "fsm/placement", "transport/rpc"}, others: []string{hclog}, tests: []string{"fsm/engine", "transport", "transport/wan"}},

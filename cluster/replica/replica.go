@@ -82,9 +82,11 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.watchdog = newWatchdog(r.health, cfg.Timing, r.diskStuck, r.diskLost)
 	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog), r.health.heard)
 	r.stores.Log = inbox
-	r.transport = newTransport(cfg, r.streams, r.progress, inbox)
+	raftLog := &raftLog{Logger: cfg.Logger}
+	r.transport = newTransport(cfg, r.streams, r.progress, inbox, raftLog)
 	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands, onFailed: cfg.OnFailed, halt: halt{group: cfg.Group, log: cfg.Logger, halted: make(chan struct{})}}
 	conf := raftConfig(cfg)
+	conf.Logger = raftLog
 	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
 		return err
 	}
@@ -132,7 +134,6 @@ func raftConfig(cfg *Config) *raft.Config {
 	c.SnapshotInterval = cfg.Limits.SnapshotInterval
 	c.ShutdownOnRemove = false // only Close ends Raft: see there
 	c.NoLegacyTelemetry = true
-	c.Logger = cfg.Logger
 	return c
 }
 

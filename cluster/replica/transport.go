@@ -18,6 +18,7 @@ type transport struct {
 	address  func(node string) (string, bool)
 	progress *progress
 	inbox    *inbox
+	log      *raftLog
 	pump     sync.WaitGroup
 	close    func() error
 }
@@ -28,13 +29,13 @@ var (
 	_ raft.WithClose   = (*transport)(nil)
 )
 
-func newTransport(cfg *Config, s *streams, p *progress, i *inbox) *transport {
+func newTransport(cfg *Config, s *streams, p *progress, i *inbox, log *raftLog) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: s, MaxPool: maxPooled, Timeout: cfg.Timing.Transport, Logger: cfg.Logger,
+		Stream: s, MaxPool: maxPooled, Timeout: cfg.Timing.Transport, Logger: log,
 		// Two could wedge a follower for ever while heartbeats keep it quiet (hashicorp/raft #612).
 		MaxRPCsInFlight: 1,
 	})
-	t := &transport{NetworkTransport: inner, node: raft.ServerID(cfg.Node), address: cfg.Address, progress: p, inbox: i}
+	t := &transport{NetworkTransport: inner, node: raft.ServerID(cfg.Node), address: cfg.Address, progress: p, inbox: i, log: log}
 	t.close = sync.OnceValue(func() error {
 		i.close()
 		return inner.Close()
@@ -74,6 +75,9 @@ func (t *transport) AppendEntries(
 	id raft.ServerID, a raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
 	err := t.NetworkTransport.AppendEntries(id, t.at(id, a), req, resp)
+	if err == nil {
+		t.log.answered(id, a)
+	}
 	if err == nil && resp.Success {
 		t.progress.note(id, req.Term, req.PrevLogEntry+uint64(len(req.Entries))) // a heartbeat says nothing of the log
 	}
