@@ -150,6 +150,7 @@ func (n *Node) start() error {
 	n.serveHTTP()
 	n.tasks.Go(n.join)
 	n.tasks.Go(n.reconcile)
+	n.tasks.Go(n.keepInStep)
 	n.tasks.Go(n.raise)
 	return nil
 }

@@ -26,6 +26,8 @@ type Group interface {
 	Participant
 	Cede(ctx context.Context, r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
 	Adopt(ctx context.Context, receipt *fsm.Receipt, shard fsm.Shard) error
+	// Index returns an index of the log: what a leader acknowledged before the call, stands at or before it.
+	Index(ctx context.Context) (uint64, error)
 	// Status tells what the node knows of the group, without waiting.
 	Status() (status api.GroupStatus, sessions, leases int)
 }

@@ -95,6 +95,7 @@ func (s *Server) Register(to *rpc.Server) {
 	register(s, to, methodMap)
 	register(s, to, methodPropose)
 	register(s, to, methodReport)
+	register(s, to, methodIndex)
 	register(s, to, methodIntroduce)
 	register(s, to, methodCede)
 	register(s, to, methodAdopt)

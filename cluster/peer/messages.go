@@ -96,6 +96,12 @@ type proposal struct {
 	Command []byte `cbor:"1,keyasint"`
 }
 
+// indexed asks a group's leader for an index of its log, and is answered with it.
+type indexed struct {
+	Group api.GroupID `cbor:"1,keyasint,omitempty"`
+	Index uint64      `cbor:"2,keyasint,omitempty"`
+}
+
 type cede struct {
 	Group api.GroupID   `cbor:"1,keyasint"`
 	Range api.Range     `cbor:"2,keyasint"`

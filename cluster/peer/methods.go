@@ -33,6 +33,7 @@ var (
 	methodMap          = method[nothing, encodedMap]{"Map", control, (*Server).getMap}
 	methodPropose      = method[proposal, encodedMap]{"Propose", control, (*Server).propose}
 	methodReport       = method[nothing, Report]{"Report", control, (*Server).report}
+	methodIndex        = method[indexed, indexed]{"Index", control, (*Server).index}
 	methodIntroduce    = method[Introduction, Standing]{"Introduce", control, (*Server).introduce}
 	methodCede         = method[cede, fsm.Receipt]{"Cede", control, (*Server).cede}
 	methodAdopt        = method[adopt, nothing]{"Adopt", control, (*Server).adopt}
@@ -177,6 +178,15 @@ func (s *Server) propose(ctx context.Context, p *proposal) (*encodedMap, error) 
 func (s *Server) report(context.Context, *nothing) (*Report, error) {
 	r := s.Report()
 	return &r, nil
+}
+
+func (s *Server) index(ctx context.Context, q *indexed) (*indexed, error) {
+	g, err := s.group(q.Group)
+	if err != nil {
+		return nil, err
+	}
+	index, err := g.Index(ctx)
+	return &indexed{Index: index}, err
 }
 
 func (s *Server) introduce(_ context.Context, i *Introduction) (*Standing, error) {

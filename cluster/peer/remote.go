@@ -117,6 +117,16 @@ func (r *Remote) Report(ctx context.Context) (*Report, error) {
 	return res, certain("report", err)
 }
 
+// Index returns an index of the group's log: what its leader, which the node must be, acknowledged before the call stands at or before
+// it.
+func (r *Remote) Index(ctx context.Context, g api.GroupID) (uint64, error) {
+	res, err := call(ctx, r, methodIndex, &indexed{Group: g})
+	if err != nil {
+		return 0, certain("index", err)
+	}
+	return res.Index, nil
+}
+
 // Introduce tells the node of this one, and returns where that stands.
 func (r *Remote) Introduce(ctx context.Context, i Introduction) (*Standing, error) {
 	res, err := call(ctx, r, methodIntroduce, &i)

@@ -156,6 +156,8 @@ func (g *fakeGroup) Adopt(_ context.Context, receipt *fsm.Receipt, shard fsm.Sha
 	return g.adopt(receipt, shard)
 }
 
+func (g *fakeGroup) Index(context.Context) (uint64, error) { return 7, nil }
+
 func (g *fakeGroup) Status() (api.GroupStatus, int, int) {
 	return api.GroupStatus{Group: g.id, Leader: "s", Term: 4, Applied: 9}, 2, 5
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
-// and would pay, with what applying the grant returned. Weaker consistencies get the same answer.
+// and would pay, with what applying the grant returned. A bounded or stale read that cannot be answered so soon is answered by this
+// replica, whoever leads, with its age.
 func (r *Region) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
@@ -17,6 +18,14 @@ func (r *Region) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 	if err := r.ours(q.Group); err != nil {
 		return nil, err
 	}
+	if q.Consistency == api.Bounded || q.Consistency == api.Stale {
+		return r.readReplica(ctx, q)
+	}
+	return r.readOwner(ctx, q)
+}
+
+// readOwner is the read at the leader.
+func (r *Region) readOwner(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	l, err := r.leader(ctx)
 	if err != nil {
 		return nil, err

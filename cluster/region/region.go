@@ -35,6 +35,7 @@ type Region struct {
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
 	oldestPrepared time.Time
 	locked         []lockedSince // as the sweeper last saw them
+	step           inStep        // how old this replica's state may be
 }
 
 var (

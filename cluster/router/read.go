@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,8 +62,10 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 		res, err = r.cfg.Remote(node).Read(ctx, q)
 		return err
 	}
-	if err := r.toGroup(ctx, c, q.Group); err != nil {
-		return nil, err
+	if !r.readHere(ctx, c, q) {
+		if err := r.toGroup(ctx, c, q.Group); err != nil {
+			return nil, err
+		}
 	}
 	if len(res.Entries) != len(q.Keys) {
 		return nil, api.Errorf(api.CodeInternal, "%d entries came for %d keys", len(res.Entries), len(q.Keys))
@@ -70,6 +73,19 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 	out := *res
 	out.Timing.Route = route(began, out.Timing)
 	return &out, nil
+}
+
+// readHere asks this node first if a bounded or stale read may be answered by its own replica.
+func (r *Router) readHere(ctx context.Context, c *call, q *api.ReadRequest) bool {
+	if q.Consistency != api.Bounded && q.Consistency != api.Stale {
+		return false
+	}
+	m := r.cfg.Map()
+	if m == nil {
+		return false
+	}
+	g, ok := m.Group(q.Group)
+	return ok && slices.Contains(g.Voters, r.cfg.Self) && c.send(ctx, r.cfg.Self) == nil
 }
 
 // part is what is asked of one group, and where the answers belong.

@@ -1,0 +1,102 @@
+package region
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// inStep is since when a replica's state may be old: the newest instant at which it certainly was in step. A replica is in step as of
+// an instant if it has applied an index that the group's leader, confirmed by a quorum, named after that instant: all that had been
+// acknowledged by then is in its state.
+type inStep struct {
+	mu    sync.Mutex
+	known bool
+	at    api.ClockSample // the state is not older
+	// The oldest answer that the replica had not applied when it came, if there is one.
+	waits bool
+	asked api.ClockSample
+	index uint64
+}
+
+// unknownAge is the age of a replica that has not met a leader since it started: no bound is known. It is about a century, so that
+// it is no more than what it says wherever it is read.
+const unknownAge = 100 * 365 * 24 * time.Hour
+
+// note takes an answer to a question that was asked at the sample. applied is what the replica has applied.
+func (s *inStep) note(asked api.ClockSample, index, applied uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(applied)
+	switch {
+	case index <= applied:
+		s.known, s.at, s.waits = true, asked, false
+	case !s.waits:
+		s.waits, s.asked, s.index = true, asked, index
+	}
+}
+
+// settle looks whether the answer that waits has been applied.
+func (s *inStep) settle(applied uint64) {
+	if s.waits && s.index <= applied {
+		s.known, s.at, s.waits = true, s.asked, false
+	}
+}
+
+// age is how old a state may be that was looked at before now. applied is what it held.
+func (s *inStep) age(now api.ClockSample, applied uint64) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(applied)
+	if !s.known {
+		return unknownAge
+	}
+	return now.HolderElapsed(s.at)
+}
+
+// Index returns the index of the last entry that this leader has applied, behind a confirm that began after the call: all that was
+// acknowledged before the call stands at or before it.
+func (r *Region) Index(ctx context.Context) (uint64, error) {
+	l, err := r.leader(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := r.confirm(ctx, l); err != nil {
+		return 0, err
+	}
+	return r.cfg.Machine.Applied(), nil
+}
+
+// Now is the clock by which the age of this replica is judged: take a sample before a leader is asked for its Index.
+func (r *Region) Now() api.ClockSample { return r.cfg.Clock.Now() }
+
+// InStep takes the index that the group's leader has answered with to a question that was asked at the sample.
+func (r *Region) InStep(asked api.ClockSample, index uint64) {
+	r.step.note(asked, index, r.cfg.Machine.Applied())
+}
+
+// ownerPatience is how long a bounded or stale read waits for the owner at a node that leads: without a quorum it would wait for all
+// of its time.
+const ownerPatience = 300 * time.Millisecond
+
+// readReplica answers a bounded or stale read: as the owner does if that is here and answers soon, else from this replica.
+func (r *Region) readReplica(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	short, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	res, err := r.readOwner(short, q)
+	if code := api.CodeOf(err); code != api.CodeUnavailable && code != api.CodeNotLeader {
+		return res, err
+	}
+	applied := r.cfg.Machine.Applied() // before the look: the state is this or a newer one
+	entries, lookErr := r.look(q)
+	if lookErr != nil {
+		return nil, err
+	}
+	age := r.step.age(r.cfg.Clock.Now(), applied)
+	if q.Consistency == api.Bounded && age > q.MaxStale {
+		return nil, err
+	}
+	return &api.ReadResult{Entries: entries, Group: r.cfg.Group, ServedBy: api.ServedByStale, Age: age}, nil
+}

@@ -1,0 +1,36 @@
+package region
+
+import (
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// TestInStep: the age counts from before the question whose answer the replica has applied, and never from a later one that it has not.
+func TestInStep(t *testing.T) {
+	at := func(d time.Duration) api.ClockSample { return api.ClockSample{Boottime: d, Raw: d} }
+	var s inStep
+	want := func(now, age time.Duration, applied uint64) {
+		t.Helper()
+		if got := s.age(at(now), applied); got != age {
+			t.Errorf("at %v, with %d applied, the age is %v, want %v", now, applied, got, age)
+		}
+	}
+	want(time.Second, unknownAge, 5)
+	s.note(at(2*time.Second), 10, 5) // the leader was ahead
+	want(3*time.Second, unknownAge, 9)
+	s.note(at(3*time.Second), 20, 9) // and is further ahead: the older answer is the one that will be reached
+	want(4*time.Second, 2*time.Second, 10)
+	s.note(at(5*time.Second), 20, 15)
+	want(6*time.Second, 4*time.Second, 19)
+	want(6*time.Second, time.Second, 20)
+	s.note(at(7*time.Second), 20, 20)
+	want(9*time.Second, 2*time.Second, 20)
+	want(10*time.Second, 3*time.Second, 25)
+
+	slow := api.ClockSample{Boottime: 10 * time.Second, Raw: 11 * time.Second} // one clock stood still: the greater difference counts
+	if got := s.age(slow, 25); got != 4*time.Second {
+		t.Errorf("by clocks that differ the age is %v", got)
+	}
+}
