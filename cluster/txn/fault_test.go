@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,13 +20,13 @@ func TestNothingToLock(t *testing.T) {
 				if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/lock", "held")}}); err != nil {
 					t.Fatal(err)
 				}
-				reads, prepares := 0, 0
+				var reads, prepares atomic.Int64
 				g.line.point = func(p point) error {
 					if p.kind == "prepare" && !p.after {
-						prepares++
+						prepares.Add(1)
 					}
 					if p.kind == "read" && p.group == "us.1" && !p.after {
-						if reads++; reads == 3 { // the first look has read twice
+						if reads.Add(1) == 3 { // the first look has read twice
 							if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "us/lock"}}}); err != nil {
 								t.Error(err)
 							}
@@ -42,8 +43,8 @@ func TestNothingToLock(t *testing.T) {
 				if err != nil || !res.Committed || len(res.Entries) != 0 {
 					t.Fatalf("%s, held %v: %+v, %v", region, held, res, err)
 				}
-				if (prepares == 0) != held {
-					t.Errorf("%s, held %v: %d prepares", region, held, prepares)
+				if n := prepares.Load(); (n == 0) != held {
+					t.Errorf("%s, held %v: %d prepares", region, held, n)
 				}
 				if v := w.value("us/queue"); v != "" {
 					t.Errorf("%s, held %v: the other branch was carried out: %q", region, held, v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,13 @@ func TestLostParticipant(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
 				g := w.gateway(c.region)
+				var prepared atomic.Bool
+				g.line.point = func(p point) error {
+					if p.kind == "prepare" {
+						prepared.Store(true)
+					}
+					return nil
+				}
 				w.groups["eu.1"].kill()
 
 				w.doubt("eu.1")
@@ -47,15 +55,14 @@ func TestLostParticipant(t *testing.T) {
 				w.mustWrite("us/a", 4*time.Second)
 
 				w.notice("eu.1")
-				prepared := false
-				g.line.point = func(p point) error { prepared = prepared || p.kind == "prepare"; return nil }
+				prepared.Store(false)
 				began := time.Now()
 				_, err := g.Do(within(t, 2*time.Second), c.tx)
 				if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter == 0 || !strings.Contains(e.Hint, "eu.1") {
 					t.Errorf("with the loss known: %v", err)
 				}
-				if took := time.Since(began); prepared || took > q {
-					t.Errorf("with the loss known: a group was asked to prepare (%v), after %v it was over", prepared, took)
+				if took := time.Since(began); prepared.Load() || took > q {
+					t.Errorf("with the loss known: a group was asked to prepare (%v), after %v it was over", prepared.Load(), took)
 				}
 				w.mustWrite("us/a", q)
 
