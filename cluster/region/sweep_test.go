@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -118,7 +119,10 @@ func TestExpiry(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, nil, func(t *testing.T, l *testLog) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLog(t, nil, "a")
+				defer l.close()
+				l.settle()
 				a := l.node("a")
 				for i := range 5000 {
 					remember(a, i)
