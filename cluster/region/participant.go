@@ -97,6 +97,11 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 				return nil, err
 			}
 		}
+		if len(holders) > 0 { // it has waited: a read may have taken its turn since
+			if no, err := w.awaitOlder(ctx, b); no != nil || err != nil {
+				return no, err
+			}
+		}
 		res, err := w.propose(ctx, b.command(l, &w.gained))
 		if err != nil {
 			return nil, err

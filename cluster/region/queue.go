@@ -14,11 +14,12 @@ import (
 // A transaction and a single write have a turn from when they first wait for intents until their answer, and so has a read or
 // a list. A read over several rounds keeps it from one to the next: see [api.Hold].
 type turn struct {
-	ref           api.TxnRef // the age; and which transaction, if it is one
-	written, read []api.Key  // sorted; what is written counts as read, too
-	list          *api.Range // what a list reads, in place of keys
-	firm          bool       // it keeps younger single writes off, too
-	commits       bool       // of a read: a transaction is to be committed on it
+	ref           api.TxnRef    // the age; and which transaction, if it is one
+	written, read []api.Key     // sorted; what is written counts as read, too
+	list          *api.Range    // what a list reads, in place of keys
+	firm          bool          // it keeps younger single writes off, too
+	grace         time.Duration // of a read or list: readGrace
+	commits       bool          // of a read: a transaction is to be committed on it
 	queued        bool
 	over          chan struct{} // closed at its end
 }
@@ -65,7 +66,7 @@ func (t *turn) before(o *turn) bool {
 		return false
 	}
 	if t.ref.ID.IsZero() {
-		return t.ref.Age < o.ref.Age
+		return t.ref.Age < o.ref.Age+uint64(t.grace)
 	}
 	return t.ref.Older(o.ref)
 }

@@ -116,6 +116,7 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 		return nil, err
 	}
 	w := waiter{Region: r, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, nil)}
+	w.turn.grace = readGrace
 	w.turn.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
 	defer w.end()
 	var page *api.ListResult

@@ -75,6 +75,11 @@ func (r *Region) awaitTurns(ctx context.Context, l *lead, find func(*queue) *tur
 	}
 }
 
+// readGrace is how much older than a read or list its turn is. What began shortly before it, and has not locked its keys yet, is
+// kept off as well: else those that the turn of one read has kept off would all come in the turn of the next, and keep that
+// waiting. Nobody waits for what is kept off, and what is older than this goes before any read.
+const readGrace = time.Second
+
 // turnPatience is how long a turn is waited for before it is looked for again: one that a read has kept may be over by then.
 const turnPatience = 50 * time.Millisecond
 
@@ -123,6 +128,9 @@ func (w *waiter) narrow(page api.Range) {
 // have kept.
 func (r *Region) takeTurn(l *lead, q *api.ReadRequest) (*waiter, error) {
 	w := &waiter{Region: r, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, api.SortKeys(slices.Clone(q.Keys)))}
+	if q.Hold&api.HoldTxn == 0 {
+		w.turn.grace = readGrace
+	}
 	if q.Hold == api.HoldNone {
 		return w, nil
 	}

@@ -227,7 +227,14 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 	case err != nil:
 		return a.abort(ctx, ended{err: unknown(err)})
 	case v.Refused != nil:
-		return a.abort(ctx, a.refused(p, v))
+		no := a.refused(p, v)
+		if no.again == causeContention {
+			// No copy of the message is left that could commit, and nobody else can: the attempt is over, and its locks need not
+			// wait for the decision group to say so once more.
+			a.aborted(&fsm.Decision{Txn: a.ref.ID, Outcome: api.TxnAborted})
+			return a.goOn(ctx, no)
+		}
+		return a.abort(ctx, no)
 	case v.Txn == nil: // it had committed before: this is the answer to a repetition
 		return ended{res: a.ownResult(v.Decision)}
 	}

@@ -63,6 +63,11 @@ func (c *Coordinator) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
+	if t.Age != 0 { // a client's word, which counts within bounds
+		own := *t
+		own.Age = ageOf(t.Age)
+		t = &own
+	}
 	if len(t.If)+len(t.Then)+len(t.Else) == 1 { // most of them: one write of one key
 		res, err := c.cfg.Store.Do(ctx, t)
 		if api.CodeOf(err) != fsm.Attempted {

@@ -147,3 +147,87 @@ func TestHotKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestElseBesideOthers: if/then/else over two groups, on a flag that every one of the transactions turns over: each takes its turn
+// from its read to its vote, so all get through, about as many in each branch.
+func TestElseBesideOthers(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		var busy sync.WaitGroup
+		var done atomic.Int64
+		stop := make(chan struct{})
+		for i := range 16 {
+			g := w.gateway([]string{"us", "eu"}[i%2], func(c *Config) { c.Rand = nil })
+			busy.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					_, err := g.Do(within(t, 10*time.Second), &api.Txn{
+						If:   []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}},
+						Then: []api.Op{{Kind: api.OpDelete, Key: "eu/flag"}, addOp("us/thens", 1)},
+						Else: []api.Op{putOp("eu/flag", "up"), addOp("us/elses", 1)},
+					})
+					if err != nil {
+						t.Errorf("client %d: %v", i, err)
+						return
+					}
+					done.Add(1)
+				}
+			})
+		}
+		time.Sleep(20 * time.Second)
+		close(stop)
+		busy.Wait()
+		w.settled(20 * q)
+		var thens, elses int64
+		_, _ = fmt.Sscan(w.value("us/thens"), &thens)
+		_, _ = fmt.Sscan(w.value("us/elses"), &elses)
+		if thens+elses != done.Load() || elses-thens < 0 || elses-thens > 1 {
+			t.Errorf("%d transactions made %d thens and %d elses", done.Load(), thens, elses)
+		}
+		if done.Load() < 50 {
+			t.Errorf("only %d in 20 s", done.Load())
+		}
+	})
+}
+
+// TestClientsAge: clients whose clock is an hour behind, so that they say they are the oldest, do not starve one whose clock is
+// right.
+func TestClientsAge(t *testing.T) {
+	const late = 10
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		var busy sync.WaitGroup
+		stop := make(chan struct{})
+		var lates, right atomic.Int64
+		run := func(skew time.Duration, n *atomic.Int64) {
+			g := w.gateway("us", func(c *Config) { c.Rand = nil })
+			busy.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					tx := leasedOn(&api.Txn{Age: ageOfClock(skew), Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
+					if _, err := g.Do(within(t, 10*time.Second), tx); err == nil {
+						n.Add(1)
+					}
+				}
+			})
+		}
+		for range late {
+			run(-time.Hour, &lates)
+		}
+		run(0, &right)
+		time.Sleep(40 * time.Second)
+		close(stop)
+		busy.Wait()
+		if mean := lates.Load() / late; right.Load() < mean/2 {
+			t.Errorf("%d transactions of the one, %d of each of the others", right.Load(), mean)
+		}
+	})
+}
+
+func ageOfClock(skew time.Duration) uint64 { return uint64(time.Now().Add(skew).UnixNano()) }

@@ -269,3 +269,40 @@ func TestNoOfTheNearGroup(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedLastLetsGo: where the last group says no, and no copy of the message can still commit, the near group's locks go
+// with that answer: they do not wait for another round trip to the far one.
+func TestRefusedLastLetsGo(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		older := api.TxnRef{ID: api.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1 << 16, Decider: "us.1"}, Age: uint64(time.Now().Add(-time.Second).UnixNano())}
+		v, err := w.groups["eu.1"].leader().Prepare(within(t, time.Second), &fsm.Prepare{Group: "eu.1", Txn: older, Then: []api.Op{addOp("eu/hot", 1)}}, nil, false)
+		if err != nil || v.Refused != nil {
+			t.Fatal(v, err)
+		}
+		done := make(chan error, 1)
+		g := w.gateway("us")
+		go func() {
+			_, err := g.Do(within(t, 20*time.Second), &api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}})
+			done <- err
+		}()
+		near := w.groups["us.1"].machine
+		for near.Meta().Prepared == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		began := time.Now()
+		for near.Meta().Prepared > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		// Its vote comes back, the last group is asked, waits for a moment, and says no; then the near one hears that.
+		if held := time.Since(began); held > 4*oneWay+50*time.Millisecond {
+			t.Errorf("the near group's locks stayed for %v", held)
+		}
+		if err := <-done; err != nil { // the older one is aborted when it has stayed for too long
+			t.Error(err)
+		}
+		w.settled(20 * q)
+		if w.value("us/hot") != "1" || w.value("eu/hot") != "1" {
+			t.Errorf("%q and %q", w.value("us/hot"), w.value("eu/hot"))
+		}
+	})
+}
