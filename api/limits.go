@@ -8,6 +8,8 @@ const (
 	MaxValueBytes = 1 << 20
 	MaxTxnOps     = 1000
 	MaxTxnBytes   = 8 << 20
+	// MaxTxnWorkBytes bounds what the steps of a transaction read by gets and make by functions, all together.
+	MaxTxnWorkBytes = 8 << 20
 	// MaxTxnBodyBytes bounds a transaction in JSON: its bytes at their longest, each written as \u00XX, and room for the rest.
 	MaxTxnBodyBytes = 6*MaxTxnBytes + 1<<20
 	MaxListLimit    = 1000
@@ -16,6 +18,8 @@ const (
 	MaxListBytes     = 8 << 20
 	// MaxReadKeys bounds the keys of one ReadRequest.
 	MaxReadKeys = 1000
+	// MaxReadBytes bounds the values that one group returns to a read.
+	MaxReadBytes = 16 << 20
 	// MaxIdempotencyKeyBytes bounds an opaque Idempotency-Key.
 	MaxIdempotencyKeyBytes = 255
 )

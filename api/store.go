@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 )
@@ -112,6 +113,21 @@ type Entry struct {
 	Lease LeaseID `cbor:"5,keyasint,omitempty"`
 	// Unchanged: the version is the one the caller knew; Value was left out.
 	Unchanged bool `cbor:"6,keyasint,omitempty"`
+	// Elided: the answer to a repeated request, whose first answer had a value here that was too long to be kept. Exists and
+	// Version are as they were; Value is not known.
+	Elided bool `cbor:"7,keyasint,omitempty"`
+}
+
+// ErrElided says that a value was in the first answer to a request and is not in the answer to its repetition: it was too long
+// to be kept. The request took effect, once. Read the key to learn what it holds now.
+var ErrElided = errors.New("elided: the value of the first answer was too long to be kept for a repetition")
+
+// Known returns the value, or [ErrElided]: an elided value must not be taken for an empty one.
+func (e *Entry) Known() ([]byte, error) {
+	if e.Elided {
+		return nil, ErrElided
+	}
+	return e.Value, nil
 }
 
 // ReadResult answers a ReadRequest.

@@ -147,7 +147,7 @@ func putItem(w *writer, i *GrantItem) {
 	w.session(i.Session)
 	w.raw(i.Nonce[:])
 	putList(w, i.Keys, putKey)
-	putList(w, i.Known, func(w *writer, v *api.Version) { w.version(*v) })
+	putList(w, i.Known, putVersion)
 }
 
 func readItem(r *reader) GrantItem {

@@ -10,6 +10,7 @@ import (
 
 func putKey(w *writer, k *api.Key)           { w.text(string(*k)) }
 func putSession(w *writer, s *api.SessionID) { w.session(*s) }
+func putVersion(w *writer, v *api.Version)   { w.version(*v) }
 func putGroup(w *writer, g *api.GroupID)     { w.text(string(*g)) }
 
 func readSessions(r *reader) []api.SessionID { return list(r, maxDropped, 2, (*reader).session) }
@@ -262,12 +263,19 @@ func putRecord(w *writer, c *Record) {
 	putOutcomes(w, c.Outcomes, c.Version)
 }
 
-// putOutcomes writes them; most have the version of the transaction itself, which need not be repeated.
+// putOutcomes writes them; most have the version of the transaction itself, which need not be repeated. Version 1 of commands
+// has short values alone.
 func putOutcomes(w *writer, outcomes []Outcome, usual api.Version) {
 	w.uint(uint64(len(outcomes)))
 	for _, o := range outcomes {
+		if w.level == Level1 {
+			o.Empty = false
+			if len(o.Value) > maxSum {
+				o.Value = nil
+			}
+		}
 		same := o.Version == usual
-		w.byte(bit(o.Exists, 1) | bit(same, 2) | bit(len(o.Value) > 0, 4))
+		w.byte(bit(o.Exists, 1) | bit(same, 2) | bit(len(o.Value) > 0, 4) | bit(o.Empty && len(o.Value) == 0, 8))
 		if !same {
 			w.version(o.Version)
 		}
@@ -285,7 +293,7 @@ func bit(set bool, b byte) byte {
 }
 
 func readRecord(r *reader, c *Record) {
-	c.Anchor, c.Body, c.Epoch = r.key(), r.array16(), r.epoch()
+	c.Anchor, c.Body, c.Epoch = readRecordHead(r)
 	if len(r.b) > 0 && r.b[0] == recordAttempt {
 		r.byte()
 		c.Attempt, c.Decider, c.DeciderEpoch = r.uint(), readGroup(r), r.uint()
@@ -298,10 +306,19 @@ func readRecord(r *reader, c *Record) {
 	c.Outcomes = readOutcomes(r, c.Version)
 }
 
+// readRecordHead reads what every record begins with.
+func readRecordHead(r *reader) (anchor api.Key, body [16]byte, epoch Epoch) {
+	return r.key(), r.array16(), r.epoch()
+}
+
 func readOutcomes(r *reader, usual api.Version) []Outcome {
+	room, most, flags := MaxRecordBytes, MaxRecordBytes, byte(12)
+	if r.level == Level1 {
+		most, flags = maxSum, 4
+	}
 	return list(r, api.MaxTxnOps, 1, func(r *reader) Outcome {
 		f := r.byte()
-		if f > 7 {
+		if f > flags|3 || f&12 == 12 {
 			r.fail("an unknown flag")
 		}
 		o := Outcome{Version: usual, Exists: f&1 != 0}
@@ -311,10 +328,12 @@ func readOutcomes(r *reader, usual api.Version) []Outcome {
 			}
 		}
 		if f&4 != 0 {
-			if o.Value = slices.Clone(r.bytes(maxOutcomeValue)); len(o.Value) == 0 {
+			if o.Value = slices.Clone(r.bytes(min(most, room))); len(o.Value) == 0 {
 				r.fail("a value that is empty where one was said to be")
 			}
+			room -= len(o.Value)
 		}
+		o.Empty = f&8 != 0
 		return o
 	})
 }

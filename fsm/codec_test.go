@@ -173,7 +173,20 @@ func TestCodecStrict(t *testing.T) {
 	refused("an outcome that is none", encode(Decide{Txn: ref, Outcome: 3}))
 	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Attempt: 1}}}))
 	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Decider: "g"}}}))
-	refused("a sum over its limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, 21)}}}))
+	refused("a value over its limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes+1)}}}))
+	refused("values over their limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes)}, {Value: []byte("1")}}}))
+	long := encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, maxSum+1)}}})
+	if _, _, err := Decode(long); err != nil {
+		t.Error(err)
+	}
+	long[0] = byte(Level1)
+	refused("a sum over the limit of version 1", long)
+	empty := encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Exists: true, Empty: true}}})
+	if _, _, err := Decode(empty); err != nil {
+		t.Error(err)
+	}
+	empty[0] = byte(Level1)
+	refused("an empty value in version 1", empty)
 	refused("an unknown operation", encode(Write{Txn: api.Txn{Then: []api.Op{{Key: "k"}}}}))
 	refused("an empty key", encode(Grant{Items: []GrantItem{{Keys: []api.Key{""}}}}))
 	refused("known versions that do not fit", encode(Grant{Items: []GrantItem{{Keys: []api.Key{"a", "b"}, Known: make([]api.Version, 1)}}}))

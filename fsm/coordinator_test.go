@@ -121,17 +121,16 @@ func (c *coordinator) send() {
 
 // outcomes are the whole branch's, as far as votes are there.
 func (c *coordinator) outcomes() []Outcome {
-	all := make([]Outcome, len(c.req.txn.Then))
+	all := make([]api.Entry, len(c.req.txn.Then))
 	seen := map[int]int{}
 	for i, op := range c.req.txn.Then {
 		g := groupOf(op.Key)
 		if v := c.votes[g]; v != nil {
-			e := v.Entries[seen[g]]
+			all[i] = v.Entries[seen[g]]
 			seen[g]++
-			all[i] = Outcome{Version: e.Version, Exists: e.Exists}
 		}
 	}
-	return all
+	return Outcomes(c.req.txn.Then, all)
 }
 
 func (c *coordinator) commitLast() CommitLast {

@@ -195,13 +195,23 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 		return err
 	}
 	t.clear(&p, does.writes, res)
-	for _, k := range does.writes {
-		made := does.made[k]
-		t.settle(k, &made)
+	if t.rules.evaluates {
+		does.entries = t.conclude(&t.room.evaluation, t.index)
+		t.settleAll(&t.room.evaluation)
+	} else {
+		for _, k := range does.writes {
+			made := does.made[k]
+			t.settle(k, &made)
+		}
 	}
 	res.Txn = t.vote(c.Then, does.entries, t.index)
 	d := &decision{outcome: api.TxnCommitted, participants: slices.Clone(c.Participants), held: c.Held}
-	d.outcomes = whole(c, outcomes(nil, c.Then, does.entries))
+	if t.rules.keepsValues {
+		d.outcomes = whole(c, outcomes(nil, c.Then, does.entries))
+		fit(d.outcomes, MaxRecordBytes)
+	} else {
+		d.outcomes = whole(c, outcomesV1(nil, c.Then, does.entries))
+	}
 	t.enterDecision(&c.Txn, d, res)
 	return nil
 }

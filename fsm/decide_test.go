@@ -224,7 +224,7 @@ func TestCommitLast(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	txn := api.Txn{Then: []api.Op{opGet("n"), opPut("q", "v"), opAdd("n", 1)}}
-	if got := txnText(d.Replay(&txn)); got != fmt.Sprintf("committed=true version=0.0 entries [n@1.3=, q@9.9=, n@%v=2] replayed", at) {
+	if got := txnText(d.Replay(&txn)); got != fmt.Sprintf("committed=true version=0.0 entries [n@1.3=1, q@9.9=, n@%v=2] replayed", at) {
 		t.Errorf("replayed as %s", got)
 	}
 	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 0 || m.Decisions != 1 || m.Unresolved != 1 || m.Records != 1 {

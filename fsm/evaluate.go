@@ -1,96 +1,195 @@
 package fsm
 
 import (
+	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
 )
 
-// evaluate carries the steps of a branch with functions out in thought, each on what the ones before left, and returns what
-// each makes; nil where there is no function, since all else cannot fail. The group owns the keys.
-func (v *view) evaluate(branch []api.Op) ([]api.Step, *api.Error) {
-	if !slices.ContainsFunc(branch, func(o api.Op) bool { return o.Function() }) {
-		return nil, nil
-	}
-	made := make([]api.Step, len(branch))
-	now := make(map[api.Key]api.Step, len(branch))
-	for i := range branch {
-		op := &branch[i]
-		before, ok := now[op.Key]
-		if !ok {
-			o, _ := v.shardOf(op.Key)
-			_, data, exists := v.state(op.Key, o)
-			before = api.Step{Value: data, Exists: exists}
-		}
-		var err error
-		if made[i], err = op.On(before.Value, before.Exists); err != nil {
-			e := api.AsError(err)
-			o, _ := v.shardOf(op.Key)
-			e.Version, _, _ = v.state(op.Key, o)
-			return nil, e
-		}
-		now[op.Key] = made[i]
-	}
-	return made, nil
+// evaluation carries the steps of a branch out in thought, each on what the ones before left. It is made in two parts. evaluate,
+// before anything is changed, refuses what cannot be carried out or is too much, and finds all values. conclude, after the
+// leases and sessions in the way have gone, finds the versions: that of an absent key may be what its holders were told.
+type evaluation struct {
+	branch  []api.Op
+	entries []api.Entry     // one for each step; owned by the result
+	drafts  []draft         // one for each key
+	places  []place         // one for each step
+	index   map[api.Key]int // the drafts by key, if they are many
+	work    int             // bytes that the steps have read and made
 }
 
-// draft is what a key holds on the way through a branch.
+// draft is what a key holds on the way through the branch.
 type draft struct {
+	key api.Key
 	api.Step
 	version api.Version
+	known   bool // what the key held before is in Step and version, or does not matter any more
+	existed bool // before
+	told    bool // the version is known
 	wrote   bool // a step changed it
 }
 
-// drafts carries out the steps of a branch at the index in thought, and returns an entry for each, as execute does, and what
-// becomes of each key that is written. The group owns the keys.
-func (v *view) drafts(branch []api.Op, index uint64) (entries []api.Entry, made map[api.Key]change, err *api.Error) {
-	now := make(map[api.Key]*draft, len(branch))
-	for i := range branch {
-		op := &branch[i]
-		o, _ := v.shardOf(op.Key)
-		d, ok := now[op.Key]
-		if !ok {
-			d = &draft{}
-			d.version, d.Value, d.Exists = v.state(op.Key, o)
-			now[op.Key] = d
-		}
-		step, bad := op.On(d.Value, d.Exists)
-		if bad != nil {
-			err = api.AsError(bad)
-			err.Version, _, _ = v.state(op.Key, o)
-			return nil, nil, err
-		}
-		// A key that was never there is there as an absence once it has been deleted.
-		if step.Changed || op.Kind == api.OpDelete && d.version.IsZero() {
-			d.wrote, d.version = true, api.Version{Epoch: o.Epoch, Index: index}
-		}
-		d.Step = step
-		entries = append(entries, d.entry(op))
-	}
-	made = make(map[api.Key]change, len(now))
-	for k, d := range now {
-		made[k] = d.change()
-	}
-	return entries, made, nil
+// place is a step's draft, and whether the step changed it.
+type place struct {
+	draft   int
+	changed bool
 }
 
-// entry is what the step's entry in the result is.
-func (d *draft) entry(op *api.Op) api.Entry {
-	e := api.Entry{Key: op.Key, Version: d.version, Exists: d.Exists}
-	if op.Kind == api.OpGet || op.Kind == api.OpAdd {
-		e.Value = slices.Clone(d.Value)
+// answers reports whether the entry of the step has a value.
+func answers(op *api.Op) bool { return op.Kind == api.OpGet || op.Kind == api.OpAdd }
+
+// evaluate begins the evaluation of a branch whose keys the group owns. It changes nothing.
+func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
+	ev.begin(branch)
+	for i := range branch {
+		op := &branch[i]
+		at := ev.find(op.Key)
+		d := &ev.drafts[at]
+		if op.Kind != api.OpPut && !d.known { // a put does not ask what was there
+			v.recall(d)
+		}
+		if err := ev.weigh(op, d, v.limits.work); err != nil {
+			return v.impossible(op, err)
+		}
+		step, err := op.On(d.Value, d.Exists)
+		if err != nil {
+			return v.impossible(op, err)
+		}
+		d.Step, d.known = step, true
+		ev.places[i] = place{at, step.Changed}
+		ev.entries[i] = api.Entry{Key: op.Key, Exists: step.Exists}
+		if answers(op) {
+			ev.entries[i].Value = slices.Clone(step.Value)
+		}
 	}
+	return nil
+}
+
+// begin makes room for a branch, in the memory that is there.
+func (ev *evaluation) begin(branch []api.Op) {
+	ev.branch, ev.work, ev.drafts, ev.index = branch, 0, ev.drafts[:0], nil
+	ev.entries = make([]api.Entry, len(branch))
+	if cap(ev.places) < len(branch) {
+		ev.places = make([]place, len(branch))
+	}
+	ev.places = ev.places[:len(branch)]
+}
+
+// few drafts are found without an index.
+const few = 16
+
+// find returns the place of the key's draft.
+func (ev *evaluation) find(k api.Key) int {
+	if ev.index != nil {
+		if at, ok := ev.index[k]; ok {
+			return at
+		}
+	} else {
+		for i := range ev.drafts {
+			if ev.drafts[i].key == k {
+				return i
+			}
+		}
+	}
+	at := len(ev.drafts)
+	ev.drafts = append(ev.drafts, draft{key: k})
+	switch {
+	case ev.index != nil:
+		ev.index[k] = at
+	case len(ev.drafts) > few:
+		ev.index = make(map[api.Key]int, len(ev.branch))
+		for i := range ev.drafts {
+			ev.index[ev.drafts[i].key] = i
+		}
+	}
+	return at
+}
+
+// forget drops what the evaluation knows, and keeps its memory unless that is much.
+func (ev *evaluation) forget() {
+	clear(ev.drafts)
+	*ev = evaluation{drafts: ev.drafts[:0], places: ev.places}
+	if cap(ev.drafts) > 2*few {
+		*ev = evaluation{}
+	}
+}
+
+// recall finds what the key holds now. The version of its absence is found later.
+func (v *view) recall(d *draft) {
+	d.known = true
+	if row, ok := v.get(v.key.ofKey(tableKV, d.key)); ok {
+		x := valueOf(row)
+		d.Step, d.version, d.existed, d.told = api.Step{Value: x.data, Exists: true}, x.version, true, true
+	}
+}
+
+// weigh adds what the step reads or makes, and refuses it before it takes any memory.
+func (ev *evaluation) weigh(op *api.Op, d *draft, limit int) *api.Error {
+	n := 0
+	switch op.Kind {
+	case api.OpGet:
+		n = len(d.Value)
+	case api.OpAdd:
+		n = maxSum
+	case api.OpAppendIfAbsent:
+		if n = len(d.Value) + len(op.Value); ev.work+n > limit && d.Exists && bytes.Contains(d.Value, op.Value) {
+			n = 0 // it makes nothing
+		}
+	}
+	if ev.work += n; ev.work <= limit || !guardBound {
+		return nil
+	}
+	return &api.Error{Code: api.CodeTooLarge, Op: "txn", Key: op.Key,
+		Hint: fmt.Sprintf("what the steps read and make, up to this one, is %d bytes, over the limit of %d bytes", ev.work, limit)}
+}
+
+// impossible is the refusal of a step that cannot be carried out.
+func (v *view) impossible(op *api.Op, err error) *api.Error {
+	e := api.AsError(err)
+	o, _ := v.shardOf(op.Key)
+	e.Version, _, _ = v.state(op.Key, o)
 	return e
 }
 
-func (d *draft) change() change {
-	switch {
-	case !d.wrote:
-		return change{}
-	case d.Exists:
-		return change{changePut, d.version, d.Value}
+// conclude gives the entries their versions: what the branch writes has the index.
+func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
+	for i := range ev.branch {
+		op, p := &ev.branch[i], ev.places[i]
+		d := &ev.drafts[p.draft]
+		o, _ := v.shardOf(op.Key)
+		if !d.told && !p.changed {
+			d.version, d.told = v.absence(op.Key, o), true
+		}
+		// A key that was never there is there as an absence once it has been deleted.
+		if p.changed || op.Kind == api.OpDelete && d.version.IsZero() {
+			d.wrote, d.told, d.version = true, true, api.Version{Epoch: o.Epoch, Index: index}
+		}
+		ev.entries[i].Version = d.version
 	}
-	return change{kind: changeDelete, version: d.version}
+	return ev.entries
+}
+
+// made is what becomes of each key that the branch writes.
+func (ev *evaluation) made() map[api.Key]change {
+	made := make(map[api.Key]change, len(ev.drafts))
+	for i := range ev.drafts {
+		d := &ev.drafts[i]
+		made[d.key] = changeTo(d.wrote, d.version, &d.Step)
+	}
+	return made
+}
+
+// changeTo is what becomes of a key that holds the step's result at the end.
+func changeTo(wrote bool, version api.Version, s *api.Step) change {
+	switch {
+	case !wrote:
+		return change{}
+	case s.Exists:
+		return change{changePut, version, s.Value}
+	}
+	return change{kind: changeDelete, version: version}
 }
 
 // tested refuses what does not hold.

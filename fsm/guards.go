@@ -4,11 +4,13 @@ package fsm
 
 // Guards that the checks must be able to do without, to show that they would notice: see integration/mutants.
 const (
-	guardTermFence  = true
-	guardLeaseCheck = true
-	guardKillWhole  = true
-	guardLaterLease = true // to give up a lease leaves a later one on the same key
-	guardNewer      = true // an entry that this program does not know stops the replica
+	guardTermFence    = true
+	guardLeaseCheck   = true
+	guardKillWhole    = true
+	guardBound        = true // what a command reads and makes is bounded
+	guardReplayValues = true // a replay answers what the first answer said
+	guardNewer        = true // an entry that this program does not know stops the replica
+	guardLaterLease   = true // to give up a lease leaves a later one on the same key
 
 	guardRevokeAtPrepare  = true // a prepare demands that the leases on what it writes are gone
 	guardGrantUnderIntent = true // no lease on a key with an exclusive intent

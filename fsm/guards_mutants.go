@@ -7,11 +7,13 @@ import "os"
 var mutant = os.Getenv("EDGEHOLD_MUTANT")
 
 var (
-	guardTermFence  = mutant != "term-fence"
-	guardLeaseCheck = mutant != "machine-lease-check"
-	guardKillWhole  = mutant != "kill-whole-session"
-	guardLaterLease = mutant != "later-lease"
-	guardNewer      = mutant != "newer-entry"
+	guardTermFence    = mutant != "term-fence"
+	guardLeaseCheck   = mutant != "machine-lease-check"
+	guardKillWhole    = mutant != "kill-whole-session"
+	guardBound        = mutant != "bound-in-apply"
+	guardReplayValues = mutant != "replay-values"
+	guardNewer        = mutant != "newer-entry"
+	guardLaterLease   = mutant != "later-lease"
 
 	guardRevokeAtPrepare  = mutant != "revoke-at-prepare"
 	guardGrantUnderIntent = mutant != "grant-under-intent"

@@ -33,32 +33,64 @@ func (v *view) prepared(id *api.TxnID) (prepared, bool) {
 	return p, true
 }
 
-// named turns the rows of a key into what is told of them.
-func (v *view) named(k api.Key, x *intents, to []Intent) []Intent {
-	for i := range x.holders {
-		p, ok := v.prepared(&x.holders[i])
-		if !ok {
-			must(fmt.Errorf("an intent on %q of %v, which has not prepared", string(k), x.holders[i]))
-		}
-		to = append(to, Intent{Key: k, Exclusive: x.exclusive, Txn: p.txn})
-	}
-	return to
+// found is intents by name. The row of a prepared transaction holds all its keys, so each is looked at once, and only its
+// beginning.
+type found struct {
+	view    *view
+	intents []Intent
+	refs    map[api.TxnID]api.TxnRef
 }
 
-// inTheWay are the intents that keep a reader off the keys, or a writer, at most [MaxNamedIntents].
-func (v *view) inTheWay(to []Intent, keys []api.Key, writes bool) []Intent {
-	if v.meta.Intents == 0 {
-		return to
+// add names those who hold the key.
+func (f *found) add(k api.Key, x *intents) {
+	for i := range x.holders {
+		f.intents = append(f.intents, Intent{Key: k, Exclusive: x.exclusive, Txn: f.ref(k, &x.holders[i])})
+	}
+}
+
+// ref is the transaction that holds the key.
+func (f *found) ref(k api.Key, id *api.TxnID) api.TxnRef {
+	if ref, ok := f.refs[*id]; ok {
+		return ref
+	}
+	row, ok := f.view.get(f.view.key.attempt(tablePrepared, id))
+	if !ok {
+		must(fmt.Errorf("an intent on %q of %v, which has not prepared", string(k), *id))
+	}
+	r := reader{b: row}
+	ref := readPreparedRef(&r)
+	if r.bad != "" {
+		must(fmt.Errorf("a row that cannot be: %s", r.bad))
+	}
+	ref.ID = *id
+	if f.refs == nil {
+		f.refs = map[api.TxnID]api.TxnRef{}
+	}
+	f.refs[*id] = ref
+	return ref
+}
+
+// inTheWay are the intents that keep a reader off the keys, at most [MaxNamedIntents].
+func (v *view) inTheWay(keys []api.Key) []Intent {
+	f := found{view: v}
+	f.inTheWay(keys, false)
+	return f.intents
+}
+
+// inTheWay adds the intents that keep a reader off the keys, or a writer, up to [MaxNamedIntents].
+func (f *found) inTheWay(keys []api.Key, writes bool) {
+	if f.view.meta.Intents == 0 {
+		return
 	}
 	for _, k := range keys {
-		if x, ok := v.intents(k); ok && (writes || x.exclusive) {
-			to = v.named(k, &x, to)
+		if x, ok := f.view.intents(k); ok && (writes || x.exclusive) {
+			f.add(k, &x)
 		}
-		if len(to) >= MaxNamedIntents {
-			return to[:MaxNamedIntents]
+		if len(f.intents) >= MaxNamedIntents {
+			f.intents = f.intents[:MaxNamedIntents]
+			return
 		}
 	}
-	return to
 }
 
 // locksOf tells which keys a transaction locks: exclusively those that its steps write, else those that it tests or reads.
@@ -81,7 +113,10 @@ func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
 
 // blocked are the intents in the way of a transaction.
 func (v *view) blocked(writes, reads []api.Key) []Intent {
-	return v.inTheWay(v.inTheWay(nil, writes, true), reads, false)
+	f := found{view: v}
+	f.inTheWay(writes, true)
+	f.inTheWay(reads, false)
+	return f.intents
 }
 
 // inTheWayOf are the intents in the way of a transaction that runs this branch, in the keys' order.
@@ -135,6 +170,15 @@ func (t *tx) unlock(p *prepared, commit bool) {
 		}
 		t.del(t.key.ofKey(tableIntent, k))
 		t.meta.Intents--
+	}
+}
+
+// settleAll makes the changes of an evaluation that was concluded.
+func (t *tx) settleAll(ev *evaluation) {
+	for i := range ev.drafts {
+		d := &ev.drafts[i]
+		x := changeTo(d.wrote, d.version, &d.Step)
+		t.settle(d.key, &x)
 	}
 }
 

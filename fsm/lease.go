@@ -8,7 +8,7 @@ import (
 
 // grant gives leases on what it reads, both at this command's own place in the log.
 func (t *tx) grant(c *Grant, res *Result) *api.Error {
-	n := 0
+	n, f := 0, found{view: &t.view}
 	for i := range c.Items {
 		for _, k := range c.Items[i].Keys {
 			if _, err := t.owner(k); err != nil {
@@ -17,17 +17,41 @@ func (t *tx) grant(c *Grant, res *Result) *api.Error {
 		}
 		n += len(c.Items[i].Keys)
 		if guardGrantUnderIntent {
-			res.Intents = t.inTheWay(res.Intents, c.Items[i].Keys, false)
+			f.inTheWay(c.Items[i].Keys, false)
 		}
 	}
-	if len(res.Intents) > 0 {
+	if res.Intents = f.intents; len(res.Intents) > 0 {
 		return errIntent(res.Intents)
+	}
+	if t.rules.evaluates {
+		if err := t.weighGrant(c, n); err != nil {
+			return err
+		}
 	}
 	res.Entries = make([]api.Entry, 0, n)
 	for i := range c.Items {
 		res.Entries = t.grantItem(&c.Items[i], res.Entries)
 	}
 	return nil
+}
+
+// weighGrant refuses to read more than a transaction may. Few keys cannot hold so much.
+func (v *view) weighGrant(c *Grant, keys int) *api.Error {
+	if !guardBound || keys <= v.limits.work/api.MaxValueBytes {
+		return nil
+	}
+	size := 0
+	for i := range c.Items {
+		for _, k := range c.Items[i].Keys {
+			if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
+				size += len(valueOf(row).data)
+			}
+		}
+	}
+	if size <= v.limits.work {
+		return nil
+	}
+	return api.Errorf(api.CodeTooLarge, "the values of the keys to lease are %d bytes, over the limit of %d bytes", size, v.limits.work)
 }
 
 func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {

@@ -34,12 +34,17 @@ type rules struct {
 	endAtOnce bool
 	// shortAborts: what was aborted is remembered for AttemptEpochs, and a commit that is older is refused.
 	shortAborts bool
+	// evaluates: the steps of a branch are carried out by an evaluation, whose work is bounded, and a Prepare that is
+	// repeated votes as it did, also on what has changed since. Else as evaluate_v1.go has it.
+	evaluates bool
+	// keepsValues: records and decisions keep the values that the answer gave.
+	keepsValues bool
 }
 
 // rulesOf holds the rules of each version.
 var rulesOf = [NewestLevel + 1]rules{
 	Level1: {},
-	Level2: {ages: true, endAtOnce: true, shortAborts: true},
+	Level2: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
 }
 
 // SetLevel raises the level of the group. The leader proposes it when all members have said that they know the level. It

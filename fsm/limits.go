@@ -10,6 +10,8 @@ const (
 	MaxKeyHolders    = 64
 	MaxClientRecords = 65_536
 	MaxRecords       = 8_000_000
+	// MaxRecordBytes bounds the values that the record of one request keeps.
+	MaxRecordBytes = 64 << 10
 	// MaxPrepared bounds the transactions that have prepared in a group and are not resolved, MaxFinished those together with
 	// the ones that are remembered as resolved; MaxDecisions what a decision group remembers.
 	MaxPrepared  = 10_000
@@ -40,8 +42,8 @@ const (
 	maxItems     = 1 << 12
 	// maxReceiptRecords leaves room for the receipts of many groups joined.
 	maxReceiptRecords = 1 << 20
-	// maxOutcomeValue is the length of the longest sum of an add.
-	maxOutcomeValue = 20
+	// maxSum is the length of the longest sum of an add.
+	maxSum = 20
 	// maxSweepBytes is room for the key at which an ExpireDedup goes on.
 	maxSweepBytes = 512
 )
@@ -52,6 +54,7 @@ type limits struct {
 	clientRecords, records              int
 	prepared, finished, decisions       int
 	readers                             int // of a key
+	work                                int // bytes that the steps of one branch read and make
 	receiptRecords, receiptClients      int // in all receipts of one move
 
 	cedeHolders int // named in one refusal of a Cede
@@ -61,7 +64,7 @@ type limits struct {
 var defaultLimits = limits{
 	sessions: MaxSessions, sessionLeases: MaxSessionLeases, keyHolders: MaxKeyHolders,
 	clientRecords: MaxClientRecords, records: MaxRecords,
-	prepared: MaxPrepared, finished: MaxFinished, decisions: MaxDecisions, readers: MaxReaders,
+	prepared: MaxPrepared, finished: MaxFinished, decisions: MaxDecisions, readers: MaxReaders, work: api.MaxTxnWorkBytes,
 	receiptRecords: MaxReceiptRecords, receiptClients: MaxReceiptClients,
 	cedeHolders: 1024, killChunk: 1024,
 }

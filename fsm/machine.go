@@ -97,11 +97,12 @@ type tx struct {
 
 // room is memory that each Apply uses again.
 type room struct {
-	key      rowKey
-	outcomes []Outcome
-	windows  windows
-	reader   reader
-	write    Write
+	key        rowKey
+	outcomes   []Outcome
+	windows    windows
+	reader     reader
+	write      Write
+	evaluation evaluation
 }
 
 // decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
@@ -123,6 +124,7 @@ func (m *room) decode(b []byte, own api.GroupID) (c Command, version Level, err 
 func (t *tx) done() {
 	t.batch.Discard()
 	t.room.key, t.room.reader, t.room.write = t.key, reader{}, Write{}
+	t.room.evaluation.forget()
 	*t = tx{room: t.room}
 }
 

@@ -2,7 +2,7 @@ package fsm
 
 import (
 	"crypto/sha256"
-	"slices"
+	"fmt"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -108,8 +108,13 @@ func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.
 func replayOf(rec *Record, t *api.Txn) *api.TxnResult {
 	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Replayed: true}
 	res.Entries = make([]api.Entry, len(rec.Outcomes))
-	for i, o := range rec.Outcomes {
-		res.Entries[i] = api.Entry{Key: resultKey(t, rec.Committed, i), Version: o.Version, Exists: o.Exists, Value: slices.Clone(o.Value)}
+	branch := branchOf(t, rec.Committed)
+	for i := range rec.Outcomes {
+		var op *api.Op
+		if i < len(branch) {
+			op = &branch[i]
+		}
+		res.Entries[i] = rec.Outcomes[i].replayed(resultKey(t, rec.Committed, i), op)
 	}
 	return res
 }
@@ -183,7 +188,11 @@ func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
 		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: t.epochFor(id.Epoch),
 		Committed: res.Committed, Version: res.Version, Outcomes: t.room.outcomes[:0],
 	}
-	rec.Outcomes = outcomes(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
+	if t.rules.keepsValues {
+		rec.Outcomes = outcomes(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
+	} else {
+		rec.Outcomes = outcomesV1(rec.Outcomes, branchOf(txn, res.Committed), res.Entries)
+	}
 	t.room.outcomes = rec.Outcomes
 	t.enter(id, &rec)
 }
@@ -198,18 +207,6 @@ func (t *tx) enter(id *api.RequestID, rec *Record) {
 		t.setClient(id.Client, c)
 	}
 	t.putRecord(rec)
-}
-
-// outcomes adds what is kept of the entries, which are of the branch's steps or of the tested keys.
-func outcomes(to []Outcome, branch []api.Op, entries []api.Entry) []Outcome {
-	for i := range entries {
-		o := Outcome{Version: entries[i].Version, Exists: entries[i].Exists}
-		if i < len(branch) && branch[i].Kind == api.OpAdd {
-			o.Value = entries[i].Value
-		}
-		to = append(to, o)
-	}
-	return to
 }
 
 // anchor is the smallest key that the transaction names.
@@ -305,8 +302,11 @@ func readDedupRow(k, row []byte) dedupRow {
 		return d
 	}
 	d.seq = r.fixed64()
-	rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
-	d.epoch, d.anchor = rec.Epoch, rec.Anchor
+	head := reader{b: row}
+	d.anchor, _, d.epoch = readRecordHead(&head)
+	if head.bad != "" {
+		must(fmt.Errorf("a record that cannot be: %s", head.bad))
+	}
 	return d
 }
 

@@ -290,15 +290,6 @@ func after(e api.Entry, op api.Op) (api.Entry, bool) {
 
 func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
 	res.Entries = slices.Clone(res.Entries)
-	branch := body.Then
-	if !res.Committed {
-		branch = body.Else
-	}
-	for i := range res.Entries {
-		if i >= len(branch) || branch[i].Kind != api.OpAdd {
-			res.Entries[i].Value = nil
-		}
-	}
 	if id.Seq > 0 {
 		o.seen[id.Client] = o.epoch
 		o.acked[id.Client] = max(o.acked[id.Client], id.AckedBelow)

@@ -38,10 +38,14 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 		return err
 	}
 	t.clear(&p, does.writes, res)
-	t.lock(&c.Txn.ID, does.writes, does.reads, does.made)
 	row := prepared{
 		txn: c.Txn, epoch: max(t.meta.DedupEpoch, Epoch(c.Epoch)), index: t.index, body: body, writes: does.writes, reads: does.reads,
 	}
+	if t.rules.evaluates {
+		does.entries, does.made = t.conclude(&t.room.evaluation, t.index), t.room.evaluation.made()
+		row.voted = versionsOf(does.entries)
+	}
+	t.lock(&c.Txn.ID, does.writes, does.reads, does.made)
 	t.set(t.key.attempt(tablePrepared, &c.Txn.ID), row.row())
 	t.meta.Prepared++
 	res.Txn = t.vote(c.Then, does.entries, t.index)
@@ -96,11 +100,32 @@ func (t *tx) voteAgain(c *Prepare, p *prepared, body [16]byte, res *Result) *api
 	if p.body != body {
 		return api.Errorf(api.CodeConflict, "the transaction has prepared something else here")
 	}
-	entries, _, err := t.drafts(c.Then, p.index)
-	if err == nil {
-		res.Txn = t.vote(c.Then, entries, p.index)
+	if p.voted == nil { // prepared by version 1
+		entries, _, err := t.draftsV1(c.Then, p.index)
+		if err == nil {
+			res.Txn = t.vote(c.Then, entries, p.index)
+		}
+		return err
 	}
-	return err
+	if err := t.evaluate(&t.room.evaluation, c.Then); err != nil { // it was carried out before
+		return err
+	}
+	entries := t.room.evaluation.entries
+	for i := range entries {
+		entries[i].Version = p.voted[i]
+	}
+	res.Txn = t.vote(c.Then, entries, p.index)
+	return nil
+}
+
+// versionsOf are the versions in a vote. They are kept: while the keys are locked their values stay, but the version of an
+// absence may rise.
+func versionsOf(entries []api.Entry) []api.Version {
+	versions := make([]api.Version, len(entries))
+	for i := range entries {
+		versions[i] = entries[i].Version
+	}
+	return versions
 }
 
 func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.TxnResult {
@@ -134,7 +159,7 @@ type doing struct {
 	made          map[api.Key]change
 }
 
-// examine refuses a part that cannot be carried out, and else tells what it does.
+// examine refuses a part that cannot be carried out, and else tells what it does. An evaluation is concluded by the caller.
 func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Error) {
 	if err = t.tooMany(p.killed); err != nil {
 		return does, err
@@ -152,7 +177,12 @@ func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Er
 	if err = t.tested(p.conds); err != nil {
 		return does, err
 	}
-	if does.entries, does.made, err = t.drafts(p.branch, t.index); err != nil {
+	if t.rules.evaluates {
+		err = t.evaluate(&t.room.evaluation, p.branch)
+	} else {
+		does.entries, does.made, err = t.draftsV1(p.branch, t.index)
+	}
+	if err != nil {
 		return does, err
 	}
 	if leases {

@@ -222,12 +222,25 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 		rec.Age = t.ageOf(rec.Epoch)
 		size += len(row)
 	}
+	if size > bytes && t.rules.keepsValues {
+		size = withoutValues(records)
+	}
 	if len(records) > most || size > bytes {
 		return nil, api.Errorf(api.CodeUnavailable,
 			"over the limit of %d results (%d bytes) of recent writes that may move with a range; they end by and by", most, bytes)
 	}
 	slices.SortFunc(records, compareRecords)
 	return records, nil
+}
+
+// withoutValues drops the values that the records keep, but for short ones, and returns the size of the rest: a range moves
+// although repetitions will then be answered without these.
+func withoutValues(records []Record) (size int) {
+	for i := range records {
+		fit(records[i].Outcomes, 0)
+		size += len(recordRow(&records[i]))
+	}
+	return size
 }
 
 // clientsOf lists the clients of the records, and those who have acknowledged anything, if the receipt of one of so many

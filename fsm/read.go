@@ -13,16 +13,25 @@ func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	if in := v.inTheWay(nil, keys, false); len(in) > 0 {
+	if in := v.inTheWay(keys); len(in) > 0 {
 		return nil, &IntentsError{Intents: in}
 	}
 	entries = make([]api.Entry, len(keys))
+	size := 0
 	for i, k := range keys {
 		o, bad := v.owner(k)
 		if bad != nil {
 			return nil, bad
 		}
-		entries[i] = v.entry(k, o)
+		e := &entries[i]
+		var data []byte
+		e.Key = k
+		e.Version, data, e.Exists = v.state(k, o)
+		if size += len(data); size > api.MaxReadBytes {
+			return nil, api.Errorf(api.CodeTooLarge, "the values of the keys up to %q are %d bytes, over the limit of %d bytes; read fewer keys at once",
+				string(k), size, api.MaxReadBytes)
+		}
+		e.Value = slices.Clone(data)
 	}
 	return entries, nil
 }
@@ -158,8 +167,11 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 		p.Err = errIntent(p.Intents)
 		return p
 	}
-	if _, err := v.evaluate(does.branch); err != nil {
-		return Preview{Err: err}
+	if slices.ContainsFunc(does.branch, func(o api.Op) bool { return o.Kind != api.OpPut && o.Kind != api.OpDelete }) {
+		var ev evaluation // bounded at level 1, too: then the machine itself would not refuse what is too much
+		if err := v.evaluate(&ev, does.branch); err != nil {
+			return Preview{Err: err}
+		}
 	}
 	return Preview{Committed: does.committed, Holders: v.holders(written(does.branch, nil))}
 }

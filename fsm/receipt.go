@@ -82,13 +82,6 @@ type Record struct {
 	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
 }
 
-// Outcome is one entry of a stored result. Its key stands in the request; its value is not kept, but for the sum of an add.
-type Outcome struct {
-	Version api.Version `cbor:"1,keyasint,omitempty"`
-	Exists  bool        `cbor:"2,keyasint,omitempty"`
-	Value   []byte      `cbor:"3,keyasint,omitempty"`
-}
-
 // Complete tells whether every group that had owned a shard of the range has joined.
 func (r *Receipt) Complete() bool {
 	for i, s := range r.From {

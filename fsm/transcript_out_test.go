@@ -15,7 +15,11 @@ func (s *stage) tell(r Result) {
 		s.say("#%d ok", r.Index)
 	}
 	if r.Txn != nil {
-		s.say("  txn %s", txnText(r.Txn))
+		text := txnText(r.Txn)
+		if s.founded == Level1 { // the program of then did not say it
+			text = strings.ReplaceAll(text, " elided", "")
+		}
+		s.say("  txn %s", text)
 	}
 	if len(r.Entries) > 0 {
 		s.say("  entries %s", entriesText(r.Entries))
@@ -54,6 +58,9 @@ func entriesText(es []api.Entry) string {
 		}
 		if e.Lease != 0 {
 			x += fmt.Sprintf(" lease=%d", e.Lease)
+		}
+		if e.Elided {
+			x += " elided"
 		}
 		if e.Unchanged {
 			x += " unchanged"

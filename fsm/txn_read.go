@@ -11,22 +11,23 @@ func (v *view) intentsIn(r api.Range, limit int, exclusive bool) (in []Intent) {
 	if v.meta.Intents == 0 {
 		return nil
 	}
-	type found struct {
+	type locked struct {
 		k api.Key
 		x intents
 	}
-	var fs []found
+	var ls []locked
 	lo, hi := span(tableIntent, r, false)
 	v.scan(lo, hi, func(key, row []byte) bool {
 		if x := parse(row, readIntents); x.exclusive || !exclusive {
-			fs = append(fs, found{api.Key(key[1:]), x})
+			ls = append(ls, locked{api.Key(key[1:]), x})
 		}
-		return len(fs) < limit
+		return len(ls) < limit
 	})
-	for i := range fs {
-		in = v.named(fs[i].k, &fs[i].x, in)
+	f := found{view: v}
+	for i := range ls {
+		f.add(ls[i].k, &ls[i].x)
 	}
-	return in[:min(len(in), limit)]
+	return f.intents[:min(len(f.intents), limit)]
 }
 
 // Intents returns the intents on the keys.
@@ -34,12 +35,13 @@ func (m *Machine) Intents(keys []api.Key) (in []Intent) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
+	f := found{view: &v}
 	for _, k := range keys {
 		if x, ok := v.intents(k); ok {
-			in = v.named(k, &x, in)
+			f.add(k, &x)
 		}
 	}
-	return in
+	return f.intents
 }
 
 // IntentsIn returns intents on keys in the range, in key order, at most limit of them.

@@ -84,7 +84,8 @@ type prepared struct {
 	epoch         Epoch // the dedup epoch here, or a later one that the Prepare named
 	index         uint64
 	body          [16]byte
-	writes, reads []api.Key // sorted
+	writes, reads []api.Key     // sorted
+	voted         []api.Version // of the entries of the vote; nil where version 1 has prepared
 }
 
 func (p *prepared) row() []byte {
@@ -97,14 +98,26 @@ func (p *prepared) row() []byte {
 	w.raw(p.body[:])
 	putList(&w, p.writes, putKey)
 	putList(&w, p.reads, putKey)
+	if p.voted != nil {
+		putList(&w, p.voted, putVersion)
+	}
 	return w.b
 }
 
+// readPreparedRef reads the beginning of the row.
+func readPreparedRef(r *reader) api.TxnRef {
+	return api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
+}
+
 func readPrepared(r *reader) prepared {
-	return prepared{
-		txn: api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}, epoch: r.epoch(), index: r.uint(), body: r.array16(),
+	p := prepared{
+		txn: readPreparedRef(r), epoch: r.epoch(), index: r.uint(), body: r.array16(),
 		writes: list(r, api.MaxTxnOps, 2, (*reader).keyName), reads: list(r, api.MaxTxnOps, 2, (*reader).keyName),
 	}
+	if len(r.b) > 0 {
+		p.voted = append([]api.Version{}, list(r, api.MaxTxnOps, 2, (*reader).version)...)
+	}
+	return p
 }
 
 // finished is a row of tableFinished.

@@ -110,7 +110,12 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	}
 	var one [1]api.Key // most write one key
 	written := written(p.branch, one[:0])
-	made, err := t.evaluate(p.branch)
+	var made []api.Step
+	if t.rules.evaluates {
+		err = t.evaluate(&t.room.evaluation, p.branch)
+	} else {
+		made, err = t.evaluateV1(p.branch)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,7 +124,16 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	}
 	t.kill(w.Killed, written, res)
 	t.drop(w.Cleared)
-	res.Txn = t.execute(&w.Txn, &p, made)
+	res.Txn = t.resultOf(&p)
+	switch {
+	case !p.committed && len(p.branch) == 0:
+		res.Txn.Entries = t.tests(w.Txn.If)
+	case t.rules.evaluates:
+		res.Txn.Entries = t.conclude(&t.room.evaluation, t.index)
+		t.settleAll(&t.room.evaluation)
+	default:
+		t.executeV1(&p, made, res.Txn)
+	}
 	if !w.Txn.ID.IsZero() {
 		t.record(&w.Txn, res.Txn)
 	}
@@ -153,53 +167,28 @@ func errHeld(k api.Key) *api.Error {
 	return &api.Error{Code: RetryLeases, Key: k, Hint: "the key is leased; clear its holders first"}
 }
 
-// execute carries out the branch, whose steps make what evaluate said. It refuses nothing.
-func (t *tx) execute(txn *api.Txn, p *plan, made []api.Step) *api.TxnResult {
+// resultOf is the result of the branch, without its entries.
+func (t *tx) resultOf(p *plan) *api.TxnResult {
 	res := &api.TxnResult{Committed: p.committed, Group: t.meta.Group}
-	if !p.committed && len(p.branch) == 0 {
-		res.Entries = make([]api.Entry, len(txn.If))
-		for i := range txn.If {
-			o, _ := t.shardOf(txn.If[i].Key)
-			ver, _, exists := t.state(txn.If[i].Key, o)
-			res.Entries[i] = api.Entry{Key: txn.If[i].Key, Version: ver, Exists: exists}
-		}
-		return res
-	}
-	res.Entries = make([]api.Entry, len(p.branch))
 	for i := range p.branch {
-		op := &p.branch[i]
-		o, _ := t.shardOf(op.Key)
-		ver := api.Version{Epoch: o.Epoch, Index: t.index}
-		if op.Writes() && res.Version.IsZero() {
-			res.Version = ver
-		}
-		switch op.Kind {
-		case api.OpGet:
-			res.Entries[i] = t.entry(op.Key, o)
-		case api.OpPut:
-			t.put(op.Key, ver, op.Value)
-			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
-		case api.OpDelete:
-			res.Entries[i] = api.Entry{Key: op.Key, Version: t.remove(op.Key, o, ver)}
-		default:
-			res.Entries[i] = t.function(op, o, ver, &made[i])
+		if p.branch[i].Writes() {
+			o, _ := t.shardOf(p.branch[i].Key)
+			res.Version = api.Version{Epoch: o.Epoch, Index: t.index}
+			break
 		}
 	}
 	return res
 }
 
-// function carries out a step whose making is known.
-func (t *tx) function(op *api.Op, o *owned, ver api.Version, made *api.Step) api.Entry {
-	if made.Changed {
-		t.put(op.Key, ver, made.Value)
-	} else {
-		ver, _, _ = t.state(op.Key, o)
+// tests are the answer where If does not hold, and there is no Else: the state of its keys.
+func (v *view) tests(conds []api.Cond) []api.Entry {
+	entries := make([]api.Entry, len(conds))
+	for i := range conds {
+		o, _ := v.shardOf(conds[i].Key)
+		ver, _, exists := v.state(conds[i].Key, o)
+		entries[i] = api.Entry{Key: conds[i].Key, Version: ver, Exists: exists}
 	}
-	e := api.Entry{Key: op.Key, Version: ver, Exists: true}
-	if op.Kind == api.OpAdd {
-		e.Value = slices.Clone(made.Value)
-	}
-	return e
+	return entries
 }
 
 func (t *tx) put(k api.Key, ver api.Version, data []byte) {
@@ -209,22 +198,6 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 	}
 	row := value{ver, data}.row()
 	t.set(t.key.ofKey(tableKV, k), row)
-}
-
-// remove makes the key absent and returns the version of its absence. One that is absent already stays as it is; but one
-// that was never there is there as an absence from now on.
-func (t *tx) remove(k api.Key, o *owned, ver api.Version) api.Version {
-	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-		t.del(t.key.ofKey(tableKV, k))
-		t.meta.Keys--
-	} else {
-		if old := t.absence(k, o); !old.IsZero() {
-			return old
-		}
-	}
-	t.delTombstone(k)
-	t.addTombstone(k, ver)
-	return ver
 }
 
 func (t *tx) addTombstone(k api.Key, ver api.Version) {

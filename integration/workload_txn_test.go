@@ -281,7 +281,7 @@ func told(branch []api.Op, res *api.TxnResult) (steps []history.Step) {
 	for i, o := range branch {
 		e := res.Entries[i]
 		if o.Kind == api.OpGet {
-			if !res.Replayed { // the values of gets are not kept
+			if !e.Elided { // too long to be kept
 				steps = append(steps, saws([]api.Entry{e})...)
 			}
 			continue

@@ -115,6 +115,7 @@ func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
 			pairBody
 			Version string `json:"version"`
 			Exists  *bool  `json:"exists"`
+			Elided  bool   `json:"elided"`
 		} `json:"results"`
 		Version string `json:"version"`
 	}
@@ -138,7 +139,7 @@ func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
 		}
 	}
 	for i, r := range in.Results {
-		e := api.Entry{Key: branch[i].Key, Value: textBytes(r.Value, r.ValueB64), Exists: branch[i].Kind != api.OpDelete}
+		e := api.Entry{Key: branch[i].Key, Value: textBytes(r.Value, r.ValueB64), Exists: branch[i].Kind != api.OpDelete, Elided: r.Elided}
 		if r.Exists != nil {
 			e.Exists = *r.Exists
 		}

@@ -9,6 +9,9 @@ import (
 
 const txnPath = "/v1/txn"
 
+// ErrElided is the error of a value that a repeated answer does not have any more.
+var ErrElided = api.ErrElided
+
 // maxTxnAnswer bounds what is read of the answer to a transaction.
 const maxTxnAnswer = 64 << 20
 
@@ -77,7 +80,8 @@ func (c *Client) readAll(ctx context.Context, op string, r *api.ReadRequest) (*a
 
 // SendTxn carries out a transaction given as the JSON of POST /v1/txn, and returns the answer's body as the node sent it: for
 // tools that have the one and print the other. Programs use [Client.Txn]. Of the options only [IdempotencyKey] may be
-// given; without it the SDK makes an id of its own, so that the transaction takes effect at most once in either case.
+// given; without it the SDK makes an id of its own, so that the transaction takes effect at most once in either case. A get
+// of which the answer says "elided":true has [ErrElided]: it repeats an answer whose value was too long to be kept.
 func (c *Client) SendTxn(ctx context.Context, body []byte, opts ...WriteOption) ([]byte, error) {
 	q := txnCall("txn", &api.Txn{})
 	q.render, q.body = nil, body

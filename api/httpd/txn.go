@@ -121,6 +121,8 @@ func appendResult(b []byte, kind api.OpKind, e *api.Entry) []byte {
 	switch {
 	case kind == api.OpGet && !e.Exists:
 		b = append(b, `,"exists":false`...)
+	case e.Elided:
+		b = append(b, `,"elided":true`...)
 	case kind == api.OpGet || kind == api.OpAdd:
 		b = appendText(append(b, ','), "value", e.Value)
 	}

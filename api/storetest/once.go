@@ -20,7 +20,7 @@ func (u *suite) sameResult(first, again *api.TxnResult) {
 		u.Fatalf("the repetition gave %+v, the first %+v", again, first)
 	}
 	for i, e := range again.Entries {
-		if f := first.Entries[i]; e.Key != f.Key || e.Version != f.Version || e.Exists != f.Exists {
+		if f := first.Entries[i]; e.Key != f.Key || e.Version != f.Version || e.Exists != f.Exists || string(e.Value) != string(f.Value) || e.Elided {
 			u.Errorf("entry %d: the repetition gave %+v, the first %+v", i, e, f)
 		}
 	}
@@ -43,6 +43,25 @@ func (u *suite) onceReplays() {
 	u.put(k, "third")
 	u.sameResult(first, u.do(d))
 	u.wantValue(k, "third")
+}
+
+// onceReplaysGets: what a request has read is answered again as it was, an empty value too, whatever was written since.
+func (u *suite) onceReplaysGets() {
+	k, empty, none := u.key("read"), u.key("empty"), u.key("none")
+	u.put(k, "42")
+	u.put(empty, "")
+	get := func(k api.Key) api.Op { return api.Op{Kind: api.OpGet, Key: k} }
+	t := &api.Txn{ID: u.nextID(), Then: []api.Op{get(k), get(empty), get(none), {Kind: api.OpPut, Key: k, Value: []byte("43")}, get(k)}}
+	first := u.do(t)
+	for i, want := range map[int]string{0: "42", 1: "", 4: "43"} {
+		if v, err := first.Entries[i].Known(); string(v) != want || err != nil {
+			u.Errorf("get %d gave %q, %v, want %q", i, v, err, want)
+		}
+	}
+	u.put(k, "0")
+	u.put(empty, "full")
+	u.put(none, "some")
+	u.sameResult(first, u.do(t))
 }
 
 // onceReplaysRefusals: that a condition did not hold is a result like any other.

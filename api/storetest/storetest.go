@@ -95,6 +95,7 @@ func Cases(opts ...Options) []Case {
 		{"OnceAdds", true, (*suite).onceAdds},
 		{"TxnMovesMoney", true, (*suite).txnMovesMoney},
 		{"OnceReplays", false, (*suite).onceReplays},
+		{"OnceReplaysGets", true, (*suite).onceReplaysGets},
 		{"OnceReplaysRefusals", false, (*suite).onceReplaysRefusals},
 		{"OnceOtherBody", false, (*suite).onceOtherBody},
 		{"OnceOpaque", false, (*suite).onceOpaque},

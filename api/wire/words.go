@@ -63,7 +63,7 @@ const minEntryBytes = 6
 
 func putEntry(w *writer, e *api.Entry) {
 	w.text(string(e.Key))
-	w.flags(e.Exists, e.Unchanged)
+	w.flags(e.Exists, e.Unchanged, e.Elided)
 	w.bytes(e.Value)
 	w.version(e.Version)
 	w.uint(uint64(e.Lease))
@@ -72,7 +72,7 @@ func putEntry(w *writer, e *api.Entry) {
 func readEntry(r *reader, e *api.Entry) {
 	e.Key = r.key()
 	flags := r.byte()
-	e.Exists, e.Unchanged = flag(flags, 0), flag(flags, 1)
+	e.Exists, e.Unchanged, e.Elided = flag(flags, 0), flag(flags, 1), flag(flags, 2)
 	e.Value, e.Version, e.Lease = r.bytes(), r.version(), api.LeaseID(r.uint())
 }
 

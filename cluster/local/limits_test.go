@@ -61,7 +61,8 @@ func TestLimitsOverHTTP(t *testing.T) {
 	}
 	const full = "here/full"
 	send(ctx, t, nodes[0].URL, put(full, big(api.MaxValueBytes-1)), 200)
-	get := `{"then":[{"get":{"key":"` + kept + `"}}]}`
+	get := func(key string) string { return `{"get":{"key":"` + key + `"}}` }
+	one := txn(get(kept)).body
 	for _, c := range []struct {
 		name     string
 		at, over ask
@@ -77,8 +78,14 @@ func TestLimitsOverHTTP(t *testing.T) {
 		{"operations", txn(times(api.MaxTxnOps, step("put", "here/o", "x"))...), txn(times(api.MaxTxnOps+1, step("put", kept, "x"))...), []string{"1000", "1001"}},
 		{"bytes", txn(eighths("here")...), txn(append(eighths("here"), step("put", kept, ""))...), []string{"8388608", "8388617"}},
 		{"bytes over regions", txn(eighths("here", "there")...), txn(append(eighths("here", "there"), step("put", kept, ""))...), []string{"8388608", "8388617"}},
-		{"body", ask{method: "POST", path: "/v1/txn", body: get + strings.Repeat(" ", api.MaxTxnBodyBytes-len(get))},
-			ask{method: "POST", path: "/v1/txn", body: get + strings.Repeat(" ", api.MaxTxnBodyBytes-len(get)+1)}, []string{fmt.Sprint(api.MaxTxnBodyBytes), fmt.Sprint(api.MaxTxnBodyBytes + 1)}},
+		{"what a transaction reads", txn(append(times(8, get(full)), step("put", "here/w", "x"))...),
+			txn(append(times(8, get(full)), get(kept), step("put", kept, "x"))...), []string{"8388608", "8388612"}},
+		{"what it reads over regions", txn(append(times(8, get("there/t1")), step("put", "here/w", "x"))...),
+			txn(append(append(times(4, get(full)), times(5, get("there/t1"))...), step("put", kept, "x"))...), []string{"8388608", "9437144"}},
+		{"what it makes", txn(append(times(8, step("append_if_absent", full, "v")), step("put", "here/w", "x"))...),
+			txn(append(append(times(8, get(full)), `{"add":{"key":"`+kept+`n","delta":1}}`), step("put", kept, "x"))...), []string{"8388608", "8388628"}},
+		{"body", ask{method: "POST", path: "/v1/txn", body: one + strings.Repeat(" ", api.MaxTxnBodyBytes-len(one))},
+			ask{method: "POST", path: "/v1/txn", body: one + strings.Repeat(" ", api.MaxTxnBodyBytes-len(one)+1)}, []string{fmt.Sprint(api.MaxTxnBodyBytes), fmt.Sprint(api.MaxTxnBodyBytes + 1)}},
 		{"list page", ask{method: "GET", path: "/v1/kv?prefix=here/&keys_only&limit=1000"}, ask{method: "GET", path: "/v1/kv?prefix=here/&limit=1001"}, []string{"1000", "1001"}},
 		{"bound of a list", ask{method: "GET", path: "/v1/kv?keys_only&start=" + big(api.MaxKeyBytes)}, ask{method: "GET", path: "/v1/kv?start=" + big(api.MaxKeyBytes+1)}, []string{"4096", "4097"}},
 		{"prefix of a placement", ask{method: "POST", path: "/v1/cluster/placement", body: fmt.Sprintf(`{"prefix":%q,"region":"here"}`, big(api.MaxKeyBytes))},

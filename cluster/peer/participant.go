@@ -14,6 +14,16 @@ type transactional struct {
 	Command []byte             `cbor:"1,keyasint"`
 	Dropped []api.DroppedLease `cbor:"2,keyasint,omitempty"`
 	Free    bool               `cbor:"3,keyasint,omitempty"`
+	// Outcomes are those of the command, which in Command lack what version 1 cannot carry. Older programs skip them.
+	Outcomes []fsm.Outcome `cbor:"4,keyasint,omitempty"`
+}
+
+// outcomes are those of the command, with what stands beside it if the other node has sent that.
+func (t *transactional) outcomes(in []fsm.Outcome) []fsm.Outcome {
+	if len(t.Outcomes) == len(in) {
+		return t.Outcomes
+	}
+	return in
 }
 
 // message encodes a command for another node, which may run an older program. Its leader encodes it anew for its log.
@@ -40,17 +50,17 @@ func commandOf[C fsm.Command](t *transactional) (C, error) {
 
 // Prepare has a group vote.
 func (r *Remote) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
-	return call(ctx, r, methodPrepare, &transactional{message(*p), dropped, free})
+	return call(ctx, r, methodPrepare, &transactional{Command: message(*p), Dropped: dropped, Free: free})
 }
 
 // CommitLast has a group vote and commit.
 func (r *Remote) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return call(ctx, r, methodCommitLast, &transactional{Command: message(*c), Dropped: dropped})
+	return call(ctx, r, methodCommitLast, &transactional{Command: message(*c), Dropped: dropped, Outcomes: c.Outcomes})
 }
 
 // Decide has a decision group decide.
 func (r *Remote) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
-	return call(ctx, r, methodDecide, &transactional{Command: message(*d)})
+	return call(ctx, r, methodDecide, &transactional{Command: message(*d), Outcomes: d.Outcomes})
 }
 
 // Outcome asks a decision group, or pushes.
@@ -85,6 +95,7 @@ func (s *Server) commitLast(ctx context.Context, t *transactional) (*fsm.Vote, e
 	if err != nil {
 		return nil, err
 	}
+	c.Outcomes = t.outcomes(c.Outcomes)
 	return g.CommitLast(ctx, &c, t.Dropped)
 }
 
@@ -97,6 +108,7 @@ func (s *Server) decide(ctx context.Context, t *transactional) (*fsm.Decision, e
 	if err != nil {
 		return nil, err
 	}
+	d.Outcomes = t.outcomes(d.Outcomes)
 	return g.Decide(ctx, &d)
 }
 

@@ -65,6 +65,9 @@ func (a *attempt) run(ctx context.Context) ended {
 		}
 		return a.abort(ctx, *no)
 	}
+	if err := answerable(a.branch.ops, a.entries()); err != nil {
+		return a.abort(ctx, ended{err: err})
+	}
 	if a.last != nil {
 		return a.commitLast(ctx)
 	}
@@ -73,6 +76,21 @@ func (a *attempt) run(ctx context.Context) ended {
 		return a.abort(ctx, ended{again: causeLease})
 	}
 	return a.decide(ctx)
+}
+
+// answerable refuses an answer of more values than a transaction may have. Each group has bounded its own part. The one that
+// commits last adds sums at most.
+func answerable(ops []api.Op, entries []api.Entry) error {
+	size := 0
+	for i := range ops {
+		if ops[i].Kind == api.OpGet || ops[i].Kind == api.OpAdd {
+			size += len(entries[i].Value)
+		}
+	}
+	if size <= api.MaxTxnWorkBytes {
+		return nil
+	}
+	return api.Errorf(api.CodeTooLarge, "the values that the transaction reads are %d bytes, over the limit of %d bytes", size, api.MaxTxnWorkBytes)
 }
 
 func (a *attempt) leasesHeld() bool {

@@ -116,6 +116,9 @@ func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err er
 	if !held && len(t.Else) == 0 {
 		res.Entries = stateOf(t.If, now)
 	}
+	if err := answerable(ops, res.Entries); err != nil {
+		return nil, false, err
+	}
 	return res, true, nil
 }
 

@@ -13,6 +13,7 @@ import (
 func TestAskedAgain(t *testing.T) {
 	big := make([]byte, api.MaxValueBytes/2+1)
 	for name, tx := range map[string]*api.Txn{
+		"reads":     {Then: []api.Op{getOp("us/was"), getOp("eu/was"), getOp("eu/empty"), getOp("us/none"), putOp("us/a", "1"), putOp("eu/was", "2"), getOp("eu/was")}},
 		"condition": {If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}, {Kind: api.CondAbsent, Key: "eu/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
 		"far":       {If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
 		"step far":  {Then: []api.Op{addOp("us/n", 1<<62), addOp("us/n", 1<<62-1), putOp("eu/a", "1")}},
@@ -27,6 +28,10 @@ func TestAskedAgain(t *testing.T) {
 				inWorld(t, 1, func(t *testing.T, w *world) {
 					tx := *tx
 					tx.ID = requestOf(1)
+					before := &api.Txn{Then: []api.Op{putOp("us/was", "42"), putOp("eu/was", "43"), putOp("eu/empty", "")}}
+					if _, err := w.gateway("us").Do(within(t, 5*time.Second), before); err != nil {
+						t.Fatal(err)
+					}
 					res, err := w.gateway("us").Do(within(t, 5*time.Second), &tx)
 					if err != nil {
 						t.Fatal(err)
@@ -42,7 +47,7 @@ func TestAskedAgain(t *testing.T) {
 						t.Fatalf("%+v, %v; it was %+v", again, err, res)
 					}
 					for i := range res.Entries {
-						if x, y := &res.Entries[i], &again.Entries[i]; x.Key != y.Key || x.Version != y.Version || x.Exists != y.Exists {
+						if x, y := &res.Entries[i], &again.Entries[i]; x.Key != y.Key || x.Version != y.Version || x.Exists != y.Exists || string(x.Value) != string(y.Value) || y.Elided {
 							t.Errorf("%+v; it was %+v", y, x)
 						}
 					}

@@ -317,6 +317,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 	return ctx
 }
 
+func getOp(k api.Key) api.Op           { return api.Op{Kind: api.OpGet, Key: k} }
 func putOp(k api.Key, v string) api.Op { return api.Op{Kind: api.OpPut, Key: k, Value: []byte(v)} }
 
 func addOp(k api.Key, n int64) api.Op { return api.Op{Kind: api.OpAdd, Key: k, Delta: n} }

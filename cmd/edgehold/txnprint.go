@@ -13,6 +13,7 @@ type txnResult struct {
 	Results   []struct {
 		record
 		Exists *bool `json:"exists"`
+		Elided bool  `json:"elided"`
 	} `json:"results"`
 	Version  string `json:"version"`
 	Replayed bool   `json:"replayed"`
@@ -70,6 +71,8 @@ func (r *txnResult) String() string {
 		switch {
 		case one.Exists != nil && !*one.Exists:
 			row = append(row, "(absent)")
+		case one.Elided:
+			row = append(row, "(elided: read the key)")
 		case one.Value != nil || one.ValueBase64 != nil:
 			row = append(row, readable(shorten([]byte(textOf(one.Value, one.ValueBase64)))))
 		}

@@ -51,6 +51,8 @@ var mutants = []mutant{
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/region", "."}, {"./integration", scripts}}},
 	{"newer-entry", []check{{"./fsm", "^TestTranscripts$"}}},
+	{"bound-in-apply", []check{{"./fsm", "^(TestWorkIsBounded|TestGrantIsBounded)$"}}},
+	{"replay-values", []check{{"./fsm", "^(TestReplayAnswersTheSame|TestTxnPlanet)$"}, {"./cluster/txn", "^TestAskedAgain$"}}},
 	{"term-fence", []check{{"./fsm", "."}}},
 	{"machine-lease-check", []check{{"./fsm", "."}, {"./integration", scripts}}},
 	{"revoke-at-prepare", []check{{"./fsm", "."}, {"./integration", transactions}}},
@@ -82,6 +84,7 @@ var mutants = []mutant{
 // about two minutes on two cores; keep them below five.
 var ci = []string{
 	"fence", "decline-drops", "release-applied", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
+	"bound-in-apply", "replay-values",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm",

@@ -1,0 +1,144 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// How commands of version 1 carry out the steps of a branch. Nothing here changes any more.
+
+// evaluateV1 carries the steps of a branch with functions out in thought, each on what the ones before left, and returns what
+// each makes; nil if there is no function, since all else cannot fail. The group owns the keys.
+func (v *view) evaluateV1(branch []api.Op) ([]api.Step, *api.Error) {
+	if !slices.ContainsFunc(branch, func(o api.Op) bool { return o.Function() }) {
+		return nil, nil
+	}
+	made := make([]api.Step, len(branch))
+	now := make(map[api.Key]api.Step, len(branch))
+	for i := range branch {
+		op := &branch[i]
+		before, ok := now[op.Key]
+		if !ok {
+			o, _ := v.shardOf(op.Key)
+			_, data, exists := v.state(op.Key, o)
+			before = api.Step{Value: data, Exists: exists}
+		}
+		var err error
+		if made[i], err = op.On(before.Value, before.Exists); err != nil {
+			return nil, v.impossible(op, err)
+		}
+		now[op.Key] = made[i]
+	}
+	return made, nil
+}
+
+// executeV1 carries out the branch, whose steps make what evaluateV1 said. It refuses nothing.
+func (t *tx) executeV1(p *plan, made []api.Step, res *api.TxnResult) {
+	res.Entries = make([]api.Entry, len(p.branch))
+	for i := range p.branch {
+		op := &p.branch[i]
+		o, _ := t.shardOf(op.Key)
+		ver := api.Version{Epoch: o.Epoch, Index: t.index}
+		switch op.Kind {
+		case api.OpGet:
+			res.Entries[i] = t.entry(op.Key, o)
+		case api.OpPut:
+			t.put(op.Key, ver, op.Value)
+			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
+		case api.OpDelete:
+			res.Entries[i] = api.Entry{Key: op.Key, Version: t.removeV1(op.Key, o, ver)}
+		default:
+			res.Entries[i] = t.functionV1(op, o, ver, &made[i])
+		}
+	}
+}
+
+// functionV1 carries out a step whose making is known.
+func (t *tx) functionV1(op *api.Op, o *owned, ver api.Version, made *api.Step) api.Entry {
+	if made.Changed {
+		t.put(op.Key, ver, made.Value)
+	} else {
+		ver, _, _ = t.state(op.Key, o)
+	}
+	e := api.Entry{Key: op.Key, Version: ver, Exists: true}
+	if op.Kind == api.OpAdd {
+		e.Value = slices.Clone(made.Value)
+	}
+	return e
+}
+
+// removeV1 makes the key absent and returns the version of its absence. One that is absent already stays as it is; but one
+// that was never there is there as an absence from now on.
+func (t *tx) removeV1(k api.Key, o *owned, ver api.Version) api.Version {
+	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
+		t.del(t.key.ofKey(tableKV, k))
+		t.meta.Keys--
+	} else {
+		if old := t.absence(k, o); !old.IsZero() {
+			return old
+		}
+	}
+	t.delTombstone(k)
+	t.addTombstone(k, ver)
+	return ver
+}
+
+// draftV1 is what a key holds on the way through a branch.
+type draftV1 struct {
+	api.Step
+	version api.Version
+	wrote   bool // a step changed it
+}
+
+// draftsV1 carries out the steps of a branch at the index in thought, and returns an entry for each, as executeV1 does, and what
+// becomes of each key that is written. The group owns the keys.
+func (v *view) draftsV1(branch []api.Op, index uint64) (entries []api.Entry, made map[api.Key]change, err *api.Error) {
+	now := make(map[api.Key]*draftV1, len(branch))
+	for i := range branch {
+		op := &branch[i]
+		o, _ := v.shardOf(op.Key)
+		d, ok := now[op.Key]
+		if !ok {
+			d = &draftV1{}
+			d.version, d.Value, d.Exists = v.state(op.Key, o)
+			now[op.Key] = d
+		}
+		step, bad := op.On(d.Value, d.Exists)
+		if bad != nil {
+			return nil, nil, v.impossible(op, bad)
+		}
+		// A key that was never there is there as an absence once it has been deleted.
+		if step.Changed || op.Kind == api.OpDelete && d.version.IsZero() {
+			d.wrote, d.version = true, api.Version{Epoch: o.Epoch, Index: index}
+		}
+		d.Step = step
+		entries = append(entries, d.entry(op))
+	}
+	made = make(map[api.Key]change, len(now))
+	for k, d := range now {
+		made[k] = changeTo(d.wrote, d.version, &d.Step)
+	}
+	return entries, made, nil
+}
+
+// entry is what the step's entry in the result is.
+func (d *draftV1) entry(op *api.Op) api.Entry {
+	e := api.Entry{Key: op.Key, Version: d.version, Exists: d.Exists}
+	if answers(op) {
+		e.Value = slices.Clone(d.Value)
+	}
+	return e
+}
+
+// outcomesV1 adds what is kept of the entries: no value but the sum of an add.
+func outcomesV1(to []Outcome, branch []api.Op, entries []api.Entry) []Outcome {
+	for i := range entries {
+		o := Outcome{Version: entries[i].Version, Exists: entries[i].Exists}
+		if i < len(branch) && branch[i].Kind == api.OpAdd {
+			o.Value = entries[i].Value
+		}
+		to = append(to, o)
+	}
+	return to
+}
