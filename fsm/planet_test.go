@@ -56,6 +56,7 @@ type txnPlanet struct {
 	resolved map[api.TxnID]map[api.GroupID]api.TxnOutcome // as participants with intents did
 	history  history
 	coverage map[string]int
+	mixed    bool // some groups were founded at level 1
 }
 
 // txnRequest is what a client wants: deltas on numbers whose sum is 0, and its token on a list of each group.
@@ -87,7 +88,11 @@ func newTxnPlanet(t *testing.T, r *rand.Rand) *txnPlanet {
 		resolved: map[api.TxnID]map[api.GroupID]api.TxnOutcome{}, coverage: map[string]int{},
 	}
 	for i := range planetGroups {
-		g := group(t, groupName(i), Shard{api.PrefixRange(api.Key(fmt.Sprintf("%d/", i+1))), 1, 0, 1})
+		level := NewestLevel
+		if p.odds(3) { // it rises by and by
+			level, p.mixed = Level1, true
+		}
+		g := groupAt(t, level, groupName(i), Shard{api.PrefixRange(api.Key(fmt.Sprintf("%d/", i+1))), 1, 0, 1})
 		for k := range numberKeys {
 			g.put(numberKey(i, k), strconv.Itoa(unitsPerKey))
 		}
@@ -125,6 +130,9 @@ func (p *txnPlanet) step() {
 		g.ok(ExpireDedup{g.term, 7})
 	case n < 98:
 		p.restart(p.rnd.IntN(planetGroups))
+	case n < 99 && p.odds(5):
+		g := p.groups[p.rnd.IntN(planetGroups)]
+		g.ok(SetLevel{g.term, NewestLevel})
 	}
 }
 
@@ -487,7 +495,7 @@ func (p *txnPlanet) replayed(r *txnRequest, happened bool) {
 	ok = len(again.Entries) == len(r.txn.Then)
 	for i := range again.Entries {
 		e, answered := &again.Entries[i], answers(&r.txn.Then[i])
-		ok = ok && !e.Elided && answered == (len(e.Value) > 0)
+		ok = ok && (p.mixed || !e.Elided) && answered == (len(e.Value) > 0 || e.Elided)
 	}
 	if !ok {
 		p.Errorf("%s is replayed as %+v", r.token(), again)
