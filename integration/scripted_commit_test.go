@@ -135,6 +135,10 @@ func TestNobodyDecidesAlone(t *testing.T) {
 			}
 		}
 		p.between("us-east", "eu-west", p.fabric.Heal)
+		p.soon(3*time.Second, "the key is free again", func() bool { // until the group that decides has been heard
+			_, err := reader.store0().Read(within(p.t, time.Second), get(eu))
+			return err == nil
+		})
 		p.reads(reader, eu, "new")
 		p.settled(lockBound)
 		for _, g := range p.status("ap-south-edge-1").Groups {
