@@ -7,7 +7,7 @@ import (
 )
 
 // A session ends in one row: its own goes, and with it all its leases are void. Their rows are cleared away later, in steps.
-// docs/decisions/0022 tells why.
+// See docs/decisions/0022.
 
 const (
 	// MaxKilled bounds the sessions that one command ends.
@@ -16,7 +16,7 @@ const (
 	MaxReap = 500
 )
 
-// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept tells how many, and whether none is
+// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept is how many it cleared, and whether none is
 // left.
 type Reap struct {
 	Term  api.Term

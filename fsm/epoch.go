@@ -7,7 +7,7 @@ import (
 )
 
 // Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: from one
-// group to another only an [Age] goes. docs/decisions/0021 tells why.
+// group to another only an [Age] goes. See docs/decisions/0021.
 type Epoch uint64
 
 // Age is how many epochs ago something was, in the count of the group where it was.

@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// BenchmarkSessionsEnd ends ten sessions of 100,000 leases each at once, on a machine on disk, and tells how long writes of other
+// BenchmarkSessionsEnd ends ten sessions of 100,000 leases each at once, on a machine on disk, and reports how long writes of other
 // keys and keep-alives of another session take until the last of their rows has gone.
 //
 //	go test ./cluster/region -run '^$' -bench SessionsEnd -benchtime 1x

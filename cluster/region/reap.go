@@ -6,8 +6,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// reap clears away what ended sessions have left behind, while this node leads: their leases are void already, so nobody
-// waits for it. It takes no more than half of the time, so that other commands do not wait long behind it.
+// reap clears away what ended sessions have left behind, while this node leads. Their leases are void already, so no request
+// waits for it. It pauses after each step for as long as the step took, so that other commands get at least half of the log.
 func (r *Region) reap() {
 	pause := time.NewTimer(0)
 	defer pause.Stop()

@@ -145,7 +145,7 @@ func (w *week) writes() {
 	}
 }
 
-// participates: attempts that are aborted, one that commits, and one of which nobody says anything.
+// participates: attempts that are aborted, one that commits, and one that is never resolved by a message.
 func (w *week) participates() {
 	for i := range 6 {
 		id := api.TxnID{Client: w.client(2, i/3), Attempt: uint64(i%3+1) << 16, Decider: "h.1"}
