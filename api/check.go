@@ -38,6 +38,9 @@ func (r *ListRequest) Check() error {
 	if r.Limit < 0 {
 		return &Error{Code: CodeInvalid, Op: "list", Hint: "the limit is negative"}
 	}
+	if r.Consistency > Stale || r.MaxStale < 0 {
+		return &Error{Code: CodeInvalid, Op: "list", Hint: "unknown consistency, or a negative staleness"}
+	}
 	if r.Limit > MaxListLimit {
 		return Errorf(CodeTooLarge, "list of %d entries is over the limit of %d entries", r.Limit, MaxListLimit)
 	}

@@ -288,6 +288,9 @@ type ListRequest struct {
 	KeysOnly bool    `cbor:"4,keyasint,omitempty"`
 	Group    GroupID `cbor:"5,keyasint,omitempty"` // as in ReadRequest; set by the router
 	Age      uint64  `cbor:"6,keyasint,omitempty"` // as in ReadRequest; set by the router
+	// Consistency and MaxStale are as in ReadRequest: a list that is not Bounded or Stale asks the owners.
+	Consistency Consistency   `cbor:"7,keyasint,omitempty"`
+	MaxStale    time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
 // ListResult is a page.
@@ -295,4 +298,7 @@ type ListResult struct {
 	Entries []Entry `cbor:"1,keyasint,omitempty"`
 	// More: there are entries beyond this page: after the last key of the page (before it, if reversed).
 	More bool `cbor:"2,keyasint,omitempty"`
+	// Stale: a replica answered part of it, with a state that may be Age old.
+	Stale bool          `cbor:"3,keyasint,omitempty"`
+	Age   time.Duration `cbor:"4,keyasint,omitempty"`
 }

@@ -78,6 +78,13 @@ func TestStaleWithoutMajority(t *testing.T) {
 			if res, err := read(at, api.ReadRequest{Consistency: api.Bounded, MaxStale: time.Second}); err == nil {
 				t.Errorf("at most a second, at %s: %+v", at, res)
 			}
+			page, err := nodes[at].Store().List(context.Background(), &api.ListRequest{Consistency: api.Stale})
+			if err != nil || len(page.Entries) != 1 || string(page.Entries[0].Value) != "old" || !page.Stale || page.Age < time.Since(acknowledged) {
+				t.Errorf("a stale list at %s: %+v, %v", at, page, err)
+			}
+			if page, err := nodes[at].Store().List(context.Background(), &api.ListRequest{Consistency: api.Bounded, MaxStale: time.Second}); err == nil {
+				t.Errorf("a list at most a second old, at %s: %+v", at, page)
+			}
 			if res, err := read(at, api.ReadRequest{}); err == nil {
 				t.Errorf("linearizable, at %s: %+v", at, res)
 			}

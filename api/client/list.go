@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -17,6 +18,9 @@ type Page struct {
 	Entries []api.Entry
 	// Next, where not empty, is where the list goes on: give it to [FromPage].
 	Next string
+	// Stale: some of the page is of a replica, whose state may be as old as Age.
+	Stale bool
+	Age   time.Duration
 }
 
 // List lists the keys that begin with prefix, in key order, page by page as the loop goes on:
@@ -86,6 +90,9 @@ func (c *Client) listPage(ctx context.Context, prefix api.Key, o *listOptions) (
 	if o.limit > 0 {
 		q.query.Set("limit", strconv.Itoa(o.limit))
 	}
+	if o.stale {
+		q.query.Set("consistency", api.Stale.String())
+	}
 	if o.page != "" {
 		q.query.Set("page", o.page)
 	}
@@ -96,6 +103,11 @@ func (c *Client) listPage(ctx context.Context, prefix api.Key, o *listOptions) (
 	p, err := readPage(a.body)
 	if err != nil {
 		return Page{}, asRefused(q, err)
+	}
+	p.Stale = a.header.Get("Edgehold-Served-By") == api.ServedByStale.String()
+	if p.Stale {
+		seconds, _ := strconv.ParseFloat(a.header.Get("Edgehold-Age"), 64)
+		p.Age = time.Duration(seconds * float64(time.Second))
 	}
 	return p, nil
 }

@@ -73,6 +73,7 @@ type listOptions struct {
 	keysOnly bool
 	limit    int
 	page     string
+	stale    bool
 }
 
 // Between lists only keys from start (included) to end (excluded); an empty end is no bound.
@@ -89,6 +90,10 @@ func KeysOnly() ListOption { return func(o *listOptions) { o.keysOnly = true } }
 // Limit ends a List after n entries; of a ListPage it is the size of the page, at most [api.MaxListLimit]. 0 is no limit,
 // for a ListPage [api.DefaultListLimit].
 func Limit(n int) ListOption { return func(o *listOptions) { o.limit = n } }
+
+// StalePages takes whatever the node, or a replica that it reaches, has, however old; it answers also when a group has lost its
+// majority. [Page.Age] tells.
+func StalePages() ListOption { return func(o *listOptions) { o.stale = true } }
 
 // FromPage goes on where a page ended: at its [Page.Next]. The other options must be those of that page, but for Limit.
 func FromPage(next string) ListOption { return func(o *listOptions) { o.page = next } }

@@ -3,6 +3,7 @@ package httpd
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -79,10 +80,13 @@ func (x *exchange) versionHeaders(e *api.Entry) {
 func (x *exchange) readHeaders(res *api.ReadResult) {
 	x.ownerHeaders(res.ServedBy, res.Group)
 	if res.ServedBy == api.ServedByStale {
-		age := res.Age.Seconds()
-		x.set("Edgehold-Age", strconv.FormatFloat(age, 'f', 3, 64))
-		x.set("Age", strconv.FormatInt(int64(age), 10))
+		x.ageHeaders(res.Age)
 	}
+}
+
+func (x *exchange) ageHeaders(age time.Duration) {
+	x.set("Edgehold-Age", strconv.FormatFloat(age.Seconds(), 'f', 3, 64))
+	x.set("Age", strconv.FormatInt(int64(age.Seconds()), 10))
 }
 
 func (x *exchange) ownerHeaders(by api.ServedBy, owner api.GroupID) {

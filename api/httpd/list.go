@@ -20,7 +20,11 @@ func getList(x *exchange) error {
 		return err
 	}
 	rest, ok := p.rest()
-	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly}
+	level, maxStale, err := x.consistency()
+	if err != nil {
+		return err
+	}
+	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly, Consistency: level, MaxStale: maxStale}
 	if err := req.Check(); err != nil {
 		return err
 	}
@@ -31,6 +35,10 @@ func getList(x *exchange) error {
 		}
 	}
 	x.w.Header()["Content-Type"] = jsonType
+	if res.Stale {
+		x.ownerHeaders(api.ServedByStale, "")
+		x.ageHeaders(res.Age)
+	}
 	x.reply(http.StatusOK)
 	x.sendPage(p, res)
 	return nil

@@ -84,7 +84,7 @@ func TestListRefuses(t *testing.T) {
 	next := list(t, h, "?prefix=&limit=1").Next
 	for query, naming := range map[string]string{
 		"?prefix=a&start=a": "prefix", "?prefix=a&end=a": "prefix", "?limit=0": "limit", "?limit=-1": "limit", "?limit=x": "limit",
-		"?limit=": "limit", "?reverse=maybe": "reverse", "?keys_only=2": "keys_only", "?consistency=stale": "consistency",
+		"?limit=": "limit", "?reverse=maybe": "reverse", "?keys_only=2": "keys_only", "?consistency=strong": "consistency", "?max_stale=5s": "max_stale",
 		"?page=": "page", "?page=!": "page", "?page=AAAA": "page", "?sort=key": "sort",
 		"?page=" + next + "&prefix=other": "page", "?page=" + next + "&reverse": "page", "?page=" + next + "&keys_only": "page",
 	} {

@@ -28,7 +28,7 @@ var (
 			http.MethodGet: getKey, http.MethodHead: getKey, http.MethodPut: putKey, http.MethodDelete: deleteKey,
 		},
 	}
-	listResource      = reading("list", getList, "prefix", "start", "end", "limit", "reverse", "keys_only", "page")
+	listResource      = reading("list", getList, "prefix", "start", "end", "limit", "reverse", "keys_only", "page", "consistency", "max_stale")
 	clusterResource   = reading("cluster", getCluster)
 	placementResource = &resource{
 		name: "placement", allow: http.MethodPost,

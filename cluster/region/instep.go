@@ -89,14 +89,44 @@ func (r *Region) readReplica(ctx context.Context, q *api.ReadRequest) (*api.Read
 	if code := api.CodeOf(err); code != api.CodeUnavailable && code != api.CodeNotLeader {
 		return res, err
 	}
-	applied := r.cfg.Machine.Applied() // before the look: the state is this or a newer one
-	entries, lookErr := r.look(q)
-	if lookErr != nil {
-		return nil, err
-	}
-	age := r.step.age(r.cfg.Clock.Now(), applied)
-	if q.Consistency == api.Bounded && age > q.MaxStale {
+	var entries []api.Entry
+	age, ok := r.lookHere(q.Consistency, q.MaxStale, func() (err error) {
+		entries, err = r.look(q)
+		return err
+	})
+	if !ok {
 		return nil, err
 	}
 	return &api.ReadResult{Entries: entries, Group: r.cfg.Group, ServedBy: api.ServedByStale, Age: age}, nil
+}
+
+// listReplica is readReplica of a list.
+func (r *Region) listReplica(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	short, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	page, err := r.listOwner(short, q)
+	if code := api.CodeOf(err); code != api.CodeUnavailable && code != api.CodeNotLeader {
+		return page, err
+	}
+	age, ok := r.lookHere(q.Consistency, q.MaxStale, func() (err error) {
+		if page, err = r.cfg.Machine.List(q); err != nil {
+			return err
+		}
+		return r.cfg.Machine.Covers(q.Range)
+	})
+	if !ok {
+		return nil, err
+	}
+	page.Stale, page.Age = true, age
+	return page, nil
+}
+
+// lookHere looks at this replica's state, and returns how old that may be. ok is false if it cannot be looked at, or is too old.
+func (r *Region) lookHere(level api.Consistency, maxStale time.Duration, look func() error) (age time.Duration, ok bool) {
+	applied := r.cfg.Machine.Applied() // before the look: the state is this or a newer one
+	if look() != nil {
+		return 0, false
+	}
+	age = r.step.age(r.cfg.Clock.Now(), applied)
+	return age, level == api.Stale || age <= maxStale
 }

@@ -100,7 +100,8 @@ func omitKnown(e *api.Entry, known api.Version) {
 }
 
 // List answers a page of the range, behind a confirm that began after it had arrived. CodeWrongGroup unless the group owns
-// a shard of every part of the range: an answer that leaves keys out would look like a whole one.
+// a shard of every part of the range: an answer that leaves keys out would look like a whole one. A bounded or stale list is answered
+// by this replica if the owner does not answer soon.
 func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
@@ -108,6 +109,14 @@ func (r *Region) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	if err := r.ours(q.Group); err != nil {
 		return nil, err
 	}
+	if q.Consistency == api.Bounded || q.Consistency == api.Stale {
+		return r.listReplica(ctx, q)
+	}
+	return r.listOwner(ctx, q)
+}
+
+// listOwner is the list at the leader.
+func (r *Region) listOwner(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
 	l, err := r.leader(ctx)
 	if err != nil {
 		return nil, err

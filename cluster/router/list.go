@@ -69,6 +69,7 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest)
 			if err := p.take(ctx, x); err != nil {
 				return nil, err
 			}
+			p.aged(x)
 		}
 		i += n
 		if p.full() && !p.more {
@@ -78,7 +79,7 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest)
 			return nil, err
 		}
 	}
-	return &api.ListResult{Entries: p.entries, More: p.more}, nil
+	return &api.ListResult{Entries: p.entries, More: p.more, Stale: p.stale, Age: p.age}, nil
 }
 
 // probe finds out whether a full page has anything after it, in spans not asked so far.
@@ -94,6 +95,7 @@ func (r *Router) probe(ctx context.Context, q *api.ListRequest, spans []placemen
 				return err
 			}
 			p.more = p.more || some
+			p.aged(x)
 		}
 	}
 	return nil
@@ -108,6 +110,7 @@ func (r *Router) open(ctx context.Context, q *api.ListRequest, spans []placement
 		for _, g := range s.Groups {
 			x := &source{router: r, more: true, request: api.ListRequest{
 				Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Group: g, Age: q.Age,
+				Consistency: q.Consistency, MaxStale: q.MaxStale,
 			}}
 			merges[i].sources = append(merges[i].sources, x)
 			sources = append(sources, x)
@@ -146,6 +149,15 @@ type page struct {
 	reverse bool
 	heavy   bool // the next entry would go over MaxListBytes
 	more    bool
+	stale   bool // some of it is of a replica, with a state that may be as old as age
+	age     time.Duration
+}
+
+// aged notes how old what came from a span's groups may be.
+func (p *page) aged(x *merging) {
+	for _, s := range x.sources {
+		p.stale, p.age = p.stale || s.stale, max(p.age, s.age)
+	}
 }
 
 func (p *page) full() bool { return p.heavy || len(p.entries) >= p.limit }
@@ -211,6 +223,9 @@ type source struct {
 	request api.ListRequest // of the next page
 	entries []api.Entry     // fetched and not taken
 	more    bool            // there are further pages
+	// Of all pages so far: some are of a replica, with a state that may be so old.
+	stale bool
+	age   time.Duration
 }
 
 // fill fetches the next page where none of the last is left.
@@ -234,9 +249,12 @@ func (s *source) fetch(ctx context.Context) (err error) {
 		res, err = r.cfg.Remote(node).List(ctx, &s.request)
 		return err
 	}
-	if err := r.toGroup(ctx, c, s.request.Group); err != nil {
-		return err
+	if !r.askHere(ctx, c, s.request.Group, s.request.Consistency) {
+		if err := r.toGroup(ctx, c, s.request.Group); err != nil {
+			return err
+		}
 	}
+	s.stale, s.age = s.stale || res.Stale, max(s.age, res.Age)
 	s.entries, s.more = res.Entries, res.More && len(res.Entries) > 0
 	if s.more {
 		if last := res.Entries[len(res.Entries)-1].Key; s.request.Reverse {

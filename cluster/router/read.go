@@ -62,7 +62,7 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 		res, err = r.cfg.Remote(node).Read(ctx, q)
 		return err
 	}
-	if !r.readHere(ctx, c, q) {
+	if !r.askHere(ctx, c, q.Group, q.Consistency) {
 		if err := r.toGroup(ctx, c, q.Group); err != nil {
 			return nil, err
 		}
@@ -75,16 +75,16 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 	return &out, nil
 }
 
-// readHere asks this node first if a bounded or stale read may be answered by its own replica.
-func (r *Router) readHere(ctx context.Context, c *call, q *api.ReadRequest) bool {
-	if q.Consistency != api.Bounded && q.Consistency != api.Stale {
+// askHere asks this node first if what is bounded or stale may be answered by its own replica of the group, and reports whether it was.
+func (r *Router) askHere(ctx context.Context, c *call, id api.GroupID, level api.Consistency) bool {
+	if level != api.Bounded && level != api.Stale {
 		return false
 	}
 	m := r.cfg.Map()
 	if m == nil {
 		return false
 	}
-	g, ok := m.Group(q.Group)
+	g, ok := m.Group(id)
 	return ok && slices.Contains(g.Voters, r.cfg.Self) && c.send(ctx, r.cfg.Self) == nil
 }
 

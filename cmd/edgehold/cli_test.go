@@ -188,6 +188,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"bad version", []string{"kv", "put", "k", "v", "--if-version", "seven"}, 2, "--if-version"},
 		{"two conditions", []string{"kv", "put", "k", "v", "--if-version", "1.1", "--if-absent"}, 2, "exclude each other"},
 		{"bad consistency", []string{"kv", "get", "k", "--consistency", "strong"}, 2, "choose linearizable, quorum, bounded or stale"},
+		{"bad consistency of an export", []string{"export", "--consistency", "strong"}, 2, "choose linearizable or stale"},
 		{"bounded by nothing", []string{"kv", "get", "k", "--consistency", "bounded"}, 2, "--max-stale"},
 		{"stale with a bound", []string{"kv", "get", "k", "--consistency", "stale", "--max-stale", "1s"}, 2, "--max-stale goes with"},
 		{"bad output", []string{"kv", "get", "k", "-o", "xml"}, 2, "choose table or json"},

@@ -18,6 +18,7 @@ import (
 
 type exportOptions struct {
 	prefix, output string
+	consistency    string
 	resume         bool
 }
 
@@ -29,7 +30,8 @@ func newExport(t *terminal, s *settings) *cobra.Command {
 		Long: `Write every key, value and version as JSON Lines, in key order, to the standard output or to --output FILE; import
 reads them. Bytes that are no UTF-8 stand as key_base64 and value_base64.
 
-It is read page by page and is no snapshot of one instant. With --resume an interrupted export to a file goes on after
+It is read page by page and is no snapshot of one instant. With --consistency stale the replicas that the node has or reaches
+answer, also those of a group that has lost its majority; it then tells how old the oldest page may be. With --resume an interrupted export to a file goes on after
 the last whole line of the file. The counts at the end go to the standard error where the records go to the standard
 output.`,
 		Example: `  edgehold export --prefix eu-west/ > eu-west.jsonl
@@ -39,6 +41,8 @@ output.`,
 	}
 	cmd.Flags().StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
 	cmd.Flags().StringVar(&o.output, "output", "", "write to `FILE` instead of the standard output")
+	cmd.Flags().StringVar(&o.consistency, "consistency", "linearizable", "linearizable, or stale (what replicas have, also without a majority)")
+	completeWith(cmd, "consistency", "linearizable", "stale")
 	cmd.Flags().BoolVar(&o.resume, "resume", false, "go on with an interrupted export to --output")
 	return cmd
 }
@@ -46,6 +50,9 @@ output.`,
 func runExport(ctx context.Context, t *terminal, s *settings, o *exportOptions) error {
 	if o.resume && o.output == "" {
 		return usagef("--resume goes with --output FILE")
+	}
+	if o.consistency != "linearizable" && o.consistency != "stale" {
+		return usagef("--consistency %q: choose linearizable or stale", o.consistency)
 	}
 	asJSON, err := s.json()
 	if err != nil {
@@ -60,7 +67,7 @@ func runExport(ctx context.Context, t *terminal, s *settings, o *exportOptions) 
 	start := time.Now()
 	bar := newProgress(t, "export", -1)
 	if o.output == "" {
-		err = exportTo(ctx, c, t.out, api.PrefixRange(api.Key(o.prefix)), counts, bar)
+		err = o.exportTo(ctx, c, t.out, api.PrefixRange(api.Key(o.prefix)), counts, bar)
 	} else {
 		err = o.exportFile(ctx, c, counts, bar)
 	}
@@ -100,17 +107,24 @@ func (o *exportOptions) exportFile(ctx context.Context, c *client.Client, counts
 		_, err = f.Seek(end, io.SeekStart)
 	}
 	if err == nil {
-		err = exportTo(ctx, c, f, keys, counts, bar)
+		err = o.exportTo(ctx, c, f, keys, counts, bar)
 	}
 	return errors.Join(err, f.Close())
 }
 
 // exportTo writes the records of the range. While it writes a page the next ones are asked for.
-func exportTo(ctx context.Context, c *client.Client, w io.Writer, keys api.Range, counts *transferred, bar *progress) error {
+func (o *exportOptions) exportTo(ctx context.Context, c *client.Client, w io.Writer, keys api.Range, counts *transferred, bar *progress) error {
 	out := bufio.NewWriterSize(w, 256<<10)
-	for p := range pagesAhead(ctx, c, keys) {
+	var how []client.ListOption
+	if o.consistency == "stale" {
+		how = append(how, client.StalePages())
+	}
+	for p := range pagesAhead(ctx, c, keys, how...) {
 		if p.err != nil {
 			return errors.Join(p.err, out.Flush())
+		}
+		if p.Stale {
+			counts.OldestSeconds = max(counts.OldestSeconds, p.Age.Seconds())
 		}
 		for _, e := range p.Entries {
 			if _, err := out.Write(appendRecord(out.AvailableBuffer(), e)); err != nil {

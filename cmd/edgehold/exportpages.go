@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -17,7 +18,7 @@ type fetchedPage struct {
 
 // pagesAhead lists the range page by page. While the loop is busy with one the next is fetched, and at most one more: each
 // is 8 MiB at most. The page with an error is the last. When the loop is left nothing goes on.
-func pagesAhead(ctx context.Context, c *client.Client, keys api.Range) iter.Seq[fetchedPage] {
+func pagesAhead(ctx context.Context, c *client.Client, keys api.Range, how ...client.ListOption) iter.Seq[fetchedPage] {
 	return func(yield func(fetchedPage) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		left := make(chan struct{})
@@ -26,7 +27,7 @@ func pagesAhead(ctx context.Context, c *client.Client, keys api.Range) iter.Seq[
 		pages := make(chan fetchedPage, 1)
 		fetching.Go(func() {
 			defer close(pages)
-			fetchPages(ctx, c, keys, pages, left)
+			fetchPages(ctx, c, keys, how, pages, left)
 		})
 		for p := range pages {
 			if !yield(p) {
@@ -37,9 +38,10 @@ func pagesAhead(ctx context.Context, c *client.Client, keys api.Range) iter.Seq[
 }
 
 // fetchPages fetches until the end, an error, or until the reader has left. ctx ending is an error, never the end.
-func fetchPages(ctx context.Context, c *client.Client, keys api.Range, to chan<- fetchedPage, left <-chan struct{}) {
+func fetchPages(ctx context.Context, c *client.Client, keys api.Range, how []client.ListOption, to chan<- fetchedPage, left <-chan struct{}) {
+	how = append(slices.Clone(how), client.Between(keys.Start, keys.End), client.Limit(api.MaxListLimit))
 	for next := ""; ; {
-		p, err := c.ListPage(ctx, "", client.Between(keys.Start, keys.End), client.Limit(api.MaxListLimit), client.FromPage(next))
+		p, err := c.ListPage(ctx, "", append(how[:len(how):len(how)], client.FromPage(next))...)
 		select {
 		case to <- fetchedPage{p, err}:
 		case <-left:

@@ -32,9 +32,10 @@ type transferred struct {
 	Records          int64   `json:"records"`
 	Bytes            int64   `json:"bytes"` // of keys and values
 	Failed           int64   `json:"failed"`
-	SkippedLines     int64   `json:"skipped_lines"`       // done by an earlier run
-	Verified         *int64  `json:"verified,omitempty"`  // records read back
-	Different        *int64  `json:"different,omitempty"` // keys with another value than the last record of theirs
+	SkippedLines     int64   `json:"skipped_lines"`            // done by an earlier run
+	Verified         *int64  `json:"verified,omitempty"`       // records read back
+	Different        *int64  `json:"different,omitempty"`      // keys with another value than the last record of theirs
+	OldestSeconds    float64 `json:"oldest_seconds,omitempty"` // how old the oldest page of a stale export may be
 	Seconds          float64 `json:"seconds"`
 	RecordsPerSecond float64 `json:"records_per_second"`
 }
@@ -54,6 +55,9 @@ func (r *transferred) print(w io.Writer, asJSON bool) error {
 	text := fmt.Sprintf("%d records, %d bytes in %.1f s: %.0f records/s", r.Records, r.Bytes, r.Seconds, r.RecordsPerSecond)
 	if r.SkippedLines > 0 {
 		text += fmt.Sprintf("; %d lines were done before", r.SkippedLines)
+	}
+	if r.OldestSeconds > 0 {
+		text += fmt.Sprintf("; of replicas, up to %.1f s old", r.OldestSeconds)
 	}
 	if r.Failed > 0 {
 		text += fmt.Sprintf("; %d failed", r.Failed)
