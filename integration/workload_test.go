@@ -106,15 +106,21 @@ func (w *workload) put(ctx context.Context, c *history.Client, at *host, key api
 	running.End(written(res, err), err)
 }
 
-// send sends a write. One under an opaque key whose outcome is unknown is sent again through another gateway, and what that
-// says of the request is taken at its word: that it was not applied, too.
+// send sends a write. One under an opaque key has little time now and then; if its outcome is unknown then, it is sent again
+// through another gateway, with more time or with none, and what that says of the request is taken at its word: that it was not applied, too.
 func (w *workload) send(ctx context.Context, at *host, txn *api.Txn, r *rand.Rand) (*api.TxnResult, error) {
-	res, err := at.store0().Do(ctx, txn)
-	if txn.ID.IsZero() || history.OutcomeOf(err) != history.Unknown || r.IntN(2) == 0 {
+	first, cancel := ctx, context.CancelFunc(func() {})
+	if !txn.ID.IsZero() && r.IntN(3) == 0 {
+		first, cancel = context.WithTimeout(ctx, time.Duration(r.Int64N(int64(200*time.Millisecond))))
+	}
+	res, err := at.store0().Do(first, txn)
+	cancel()
+	if txn.ID.IsZero() || history.OutcomeOf(err) != history.Unknown || r.IntN(4) == 0 {
 		return res, err
 	}
 	w.repeated.Add(1)
-	again, cancel := context.WithTimeout(context.Background(), opTimeout)
+	patience := []time.Duration{0, time.Millisecond, opTimeout, opTimeout}[r.IntN(4)]
+	again, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	all := w.planet.gateways()
 	if store := all[r.IntN(len(all))].store(); store != nil {
