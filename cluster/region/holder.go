@@ -19,6 +19,7 @@ type holder struct {
 	acked     time.Time // when it last gave a lease up that it was asked for
 	// unreachable: the last revocation could not be sent, and nothing has come from the holder since.
 	unreachable bool
+	heard       time.Time // when the newest message of it came
 
 	pending map[api.Key]*revocation
 	oldest  time.Time // at or before the asking of every pending revocation
@@ -131,6 +132,12 @@ func (h *holder) overdue(patience time.Duration) bool {
 	return now.Sub(h.oldest) >= patience
 }
 
+// evades reports whether the holder owes an answer and could be reached: it was heard from when the answer was late. One that
+// was cut off meanwhile is no offender.
+func (h *holder) evades(patience time.Duration) bool {
+	return !h.unreachable && len(h.pending) > 0 && h.heard.Sub(h.oldest) >= patience
+}
+
 // elapsedLocked is how long ago, at least, the holder may have last been renewed, by any leader.
 func (r *Region) elapsedLocked(l *lead, sid api.SessionID, now api.ClockSample) time.Duration {
 	base, ok := l.extended[sid]
@@ -158,7 +165,7 @@ func (r *Region) expiredLocked(l *lead, h *holder, now api.ClockSample, beyond t
 		h.happens(expires)
 		h.refusedAt = time.Now()
 		r.metrics.expired(h.node)
-		if !h.unreachable && len(h.pending) > 0 {
+		if h.evades(r.cfg.SuspectAfter) {
 			r.offenders.offends(h.nonce, sessionOffence, time.Now())
 		}
 	}

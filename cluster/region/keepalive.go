@@ -2,6 +2,7 @@ package region
 
 import (
 	"context"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
@@ -82,7 +83,7 @@ func (r *Region) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAlive,
 		r.metrics.renewals(1, "dead")
 		return
 	}
-	h.unreachable = false
+	h.unreachable, h.heard = false, time.Now()
 	for key, p := range h.pending {
 		if len(status.Pending) == maxPending {
 			break

@@ -229,7 +229,7 @@ func (r *Region) Acked(a api.RevokeAck) {
 	if h.nonce != a.Nonce {
 		return
 	}
-	h.unreachable = false
+	h.unreachable, h.heard = false, time.Now()
 	for _, x := range a.Leases {
 		l.acked(h, x.Key, x.Lease, true)
 	}

@@ -149,6 +149,29 @@ func TestUnsuspectWaitsForSuspect(t *testing.T) {
 	})
 }
 
+// TestCutOffIsNoOffence: a holder from which nothing came while its answer was late could not answer. Its next session gets
+// leases soon. One whose keep-alives came all the while could, and gets none for long.
+func TestCutOffIsNoOffence(t *testing.T) {
+	for _, alive := range []bool{false, true} {
+		bubble(t, nil, func(t *testing.T, l *testLog) {
+			a, e := l.node("a"), l.edge("e")
+			defer e.close()
+			e.lease(a, "k")
+			e.set(func(e *testEdge) { e.mute = true }) // the revocation is sent, and no answer comes
+			if alive {
+				e.live()
+			}
+			a.mustWrite(put("k", "new"))
+			a.region.mu.Lock()
+			probation := a.region.offenders[e.nonce].until.Sub(time.Now())
+			a.region.mu.Unlock()
+			if long := probation > 10*time.Second; long != alive {
+				t.Errorf("keep-alives came: %v; it is on probation for another %v", alive, probation)
+			}
+		})
+	}
+}
+
 // TestSuspectWaitsForUnsuspect: while it is unknown whether an Unsuspect has applied, none is suspected anew, so that the
 // renewal that it allows comes before the Suspect.
 func TestSuspectWaitsForUnsuspect(t *testing.T) {
