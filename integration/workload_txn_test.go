@@ -220,10 +220,10 @@ func (c *txnClient) resend(txn *api.Txn) (*api.TxnResult, error) {
 	return all[c.rand.IntN(len(all))].store0().Do(ctx, txn)
 }
 
-// sameResult tells whether two answers to one request are the same, but for values that were read.
+// sameResult reports whether two answers to one request are the same, values too: all of them are short enough to be kept.
 func sameResult(a, b *api.TxnResult) bool {
 	return a.Committed == b.Committed && slices.EqualFunc(a.Entries, b.Entries, func(x, y api.Entry) bool {
-		return x.Key == y.Key && x.Version == y.Version && x.Exists == y.Exists
+		return x.Key == y.Key && x.Version == y.Version && x.Exists == y.Exists && string(x.Value) == string(y.Value) && !y.Elided
 	})
 }
 

@@ -88,13 +88,15 @@ func (c *txnClient) append(ctx context.Context) {
 	_, _ = c.do(ctx, txn)
 }
 
-// count adds to two or three counters, once.
+// count adds to two or three counters, once, and may read the third.
 func (c *txnClient) count(ctx context.Context) {
 	txn := &api.Txn{ID: c.request()}
 	left := c.rand.IntN(len(counters) + 1) // out, if it is one of them
 	for i, k := range counters {
 		if i != left {
 			txn.Then = append(txn.Then, api.Op{Kind: api.OpAdd, Key: k, Delta: int64(1 + c.rand.IntN(9))})
+		} else if c.rand.IntN(2) == 0 { // a repetition is told what was read then
+			txn.Then = append(txn.Then, api.Op{Kind: api.OpGet, Key: k})
 		}
 	}
 	_, _ = c.do(ctx, txn)
