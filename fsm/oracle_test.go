@@ -17,6 +17,7 @@ import (
 type oracle struct {
 	index    uint64
 	epoch    uint64 // of dedup
+	version  Level  // of the commands
 	keys     map[api.Key]api.Entry
 	deleted  map[api.Key]bool  // absent keys whose tombstone is still there
 	floors   map[uint16]uint64 // by bucket
@@ -290,6 +291,12 @@ func after(e api.Entry, op api.Op) (api.Entry, bool) {
 
 func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
 	res.Entries = slices.Clone(res.Entries)
+	branch := branchOf(&body, res.Committed)
+	for i := range res.Entries {
+		if e := &res.Entries[i]; o.version == Level1 && i < len(branch) && branch[i].Kind == api.OpGet {
+			e.Value, e.Elided = nil, e.Exists
+		}
+	}
 	if id.Seq > 0 {
 		o.seen[id.Client] = o.epoch
 		o.acked[id.Client] = max(o.acked[id.Client], id.AckedBelow)

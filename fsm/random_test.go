@@ -76,6 +76,7 @@ func (p *pair) round() {
 	}
 	var cs []Command
 	var raw [][]byte
+	p.oracle.version = p.m.Level()
 	for range 1 + p.rnd.IntN(6) {
 		c := p.command()
 		cs, raw = append(cs, c), append(raw, p.encode(c))
