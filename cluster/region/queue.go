@@ -66,7 +66,7 @@ func (t *turn) before(o *turn) bool {
 		return false
 	}
 	if t.ref.ID.IsZero() {
-		return t.ref.Age < o.ref.Age+uint64(t.grace)
+		return t.ref.Age != o.ref.Age && t.ref.Age < o.ref.Age+uint64(t.grace)
 	}
 	return t.ref.Older(o.ref)
 }

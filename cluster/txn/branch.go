@@ -15,11 +15,7 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 	if len(t.Else) == 0 && !r.doubted {
 		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
 	}
-	hold := api.HoldTxn
-	if r.attempts > 0 { // single writes have come between, perhaps
-		hold |= api.HoldFirm
-	}
-	now, err := r.state(ctx, condKeys(t.If), hold)
+	now, err := r.state(ctx, condKeys(t.If), r.hold())
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +30,18 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 		b.state = stateOf(t.If, now)
 	}
 	return b, nil
+}
+
+// hold is how long the turn of the read lasts on which a branch is picked: until the vote, if there will be one in each group
+// that was read.
+func (r *running) hold() api.Hold {
+	switch {
+	case len(r.txn.Else) == 0 && !r.named, r.vouched() != nil:
+		return api.HoldNone
+	case r.attempts > 0: // single writes have come between, perhaps
+		return api.HoldTxn | api.HoldFirm
+	}
+	return api.HoldTxn
 }
 
 // vouched marks the conditions that leases of this node vouch for, where there is one of a version among them at all.

@@ -231,3 +231,22 @@ func TestClientsAge(t *testing.T) {
 }
 
 func ageOfClock(skew time.Duration) uint64 { return uint64(time.Now().Add(skew).UnixNano()) }
+
+// TestFailedConditionHoldsNothing: a transaction whose condition does not hold, and which has nothing to do then, keeps no other off
+// the key once it has its answer.
+func TestFailedConditionHoldsNothing(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		res, err := g.Do(within(t, 5*time.Second), &api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}}, Then: []api.Op{putOp("eu/flag", "a"), putOp("us/b", "b")}})
+		if err != nil || res.Committed {
+			t.Fatal(res, err)
+		}
+		began := time.Now()
+		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{addOp("eu/flag", 1), addOp("us/b", 1)}}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 3*q {
+			t.Errorf("the next transaction took %v", took)
+		}
+	})
+}
