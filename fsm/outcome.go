@@ -16,7 +16,7 @@ type Outcome struct {
 	Empty bool `cbor:"4,keyasint,omitempty"`
 }
 
-// Outcomes is what is kept of a branch's result, for whoever sends its request again: [Decide.Outcomes]. The entries are
+// Outcomes is what is kept of a branch's result, to answer a repetition of the request: [Decide.Outcomes]. The entries are
 // those of the branch's steps, in their order.
 func Outcomes(branch []api.Op, entries []api.Entry) []Outcome { return outcomes(nil, branch, entries) }
 

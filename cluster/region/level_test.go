@@ -46,7 +46,7 @@ func TestRaise(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := b.region.Raise(t.Context(), knows(fsm.NewestLevel)); api.CodeOf(err) != api.CodeNotLeader {
-			t.Errorf("who does not lead got %v", err)
+			t.Errorf("a node that does not lead got %v", err)
 		}
 		want(fsm.Level1, fsm.Level1)
 		if err := a.region.Raise(t.Context(), knows(fsm.NewestLevel)); err != nil {
