@@ -11,7 +11,7 @@ type Vote struct {
 	Refused *api.Error `cbor:"2,keyasint,omitempty"`
 	// Stored is what stands against the request's claim, where Refused.Code is Attempted.
 	Stored *Record `cbor:"3,keyasint,omitempty"`
-	// Decision is what became of the attempt: of a CommitLast, and where Refused.Code is Finished and it is known.
+	// Decision is what became of the attempt, if that is known: of a CommitLast, and if Refused.Code is Finished.
 	Decision *Decision  `cbor:"4,keyasint,omitempty"`
 	Timing   api.Timing `cbor:"5,keyasint,omitempty"`
 	// Unsure: the vote is a no, and an earlier copy of the same message may be on its way yet, and be voted on otherwise. It is for

@@ -10,6 +10,7 @@ const (
 	guardAskDecider           = true
 	guardConfirmRefusals      = true
 	guardReadTurn             = true
+	guardRefusedLast          = true
 	guardHolderReturns        = true
 	guardDoubtOwnClock        = true
 )

@@ -13,5 +13,6 @@ var (
 	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
 	guardDoubtOwnClock        = os.Getenv("EDGEHOLD_MUTANT") != "doubt-own-clock"
 	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
+	guardRefusedLast          = os.Getenv("EDGEHOLD_MUTANT") != "refused-last"
 	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

@@ -30,19 +30,41 @@ func (r *Region) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 		}})
 }
 
-// CommitLast is a Prepare of the last participant that commits at once, in the decision group, which this is.
+// CommitLast is a Prepare of the last participant that commits at once, in the decision group, which this is. A refusal ends the
+// attempt: Vote.Decision says that it was aborted, so that no later copy of the message commits it. Without a Decision that is
+// not certain.
 func (r *Region) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
 	if err := r.ours(p.Txn.ID.Decider); err != nil {
 		return nil, err
 	}
 	own := *p
 	own.Txn.Age = clamped(p.Txn.Age)
-	return r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped,
+	v, err := r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
 			return q
 		}})
+	if err == nil && v.Refused != nil && v.Refused.Code != fsm.Finished && guardRefusedLast {
+		v = r.abortRefused(ctx, &own, v)
+	}
+	return v, err
+}
+
+// abortRefused aborts, here in its decision group, an attempt of which the last part was refused. The coordinator would do the
+// same, one way later each, and the other participants would keep their locks meanwhile.
+func (r *Region) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm.Vote) *fsm.Vote {
+	res, err := r.propose(ctx, fsm.Decide{Txn: p.Txn, AckedBelow: p.AckedBelow, Outcome: api.TxnAborted})
+	switch d := res.Decision; {
+	case err != nil || d == nil: // the coordinator sees to it
+		return no
+	case d.Outcome == api.TxnCommitted: // by another copy of the message
+		return &fsm.Vote{Decision: d, Timing: no.Timing}
+	default:
+		out := *no
+		out.Decision = d
+		return &out
+	}
 }
 
 // ballot is what a participant votes on.

@@ -28,7 +28,7 @@ func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 }
 
 // CommitLast has the decision group vote and commit; it goes to no other group. A no after a try of unknown outcome is
-// CodeAmbiguous: that try may still be on its way, and commit.
+// CodeAmbiguous unless it says that the attempt was aborted: that try may still be on its way, and commit.
 func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
 	unknown := false
 	v, err := toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
@@ -36,7 +36,7 @@ func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ap
 		unknown = unknown || judge(err) == unsure
 		return v, err
 	})
-	if err == nil && v.Refused != nil && unknown {
+	if err == nil && v.Refused != nil && v.Decision == nil && unknown {
 		return nil, &api.Error{Code: api.CodeAmbiguous, Op: "commit last", Err: v.Refused, Hint: "an earlier try may still commit"}
 	}
 	return v, err

@@ -246,10 +246,8 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 		return a.abort(ctx, ended{err: unknown(err)})
 	case v.Refused != nil:
 		no := a.refused(p, v)
-		if no.again == causeContention {
-			// No copy of the message is left that could commit, and nobody else can: the attempt is over, and its locks need not
-			// wait for the decision group to say so once more.
-			a.aborted(&fsm.Decision{Txn: a.ref.ID, Outcome: api.TxnAborted})
+		if d := v.Decision; d != nil && d.Outcome == api.TxnAborted && !d.Expired {
+			a.aborted(d) // by the decision group, with its refusal
 			return a.goOn(ctx, no)
 		}
 		return a.abort(ctx, no)

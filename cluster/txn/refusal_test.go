@@ -270,6 +270,37 @@ func TestNoOfTheNearGroup(t *testing.T) {
 	}
 }
 
+// TestRefusedLastIsOver: the last group refuses an attempt, and a copy of the message comes again when nothing is in the way any
+// more, and the other participants have dropped what they had prepared. It must not commit: half of the transaction would
+// be there.
+func TestRefusedLastIsOver(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		eu := w.groups["eu.1"].leader()
+		ref := func(client byte, decider api.GroupID, age time.Duration) api.TxnRef {
+			return api.TxnRef{ID: api.TxnID{Client: api.ClientID{client}, Seq: 1, Attempt: 1 << 16, Decider: decider}, Age: ageOfClock(-age)}
+		}
+		older := ref(9, "us.1", time.Second)
+		if v, err := eu.Prepare(within(t, time.Second), &fsm.Prepare{Group: "eu.1", Txn: older, Then: []api.Op{putOp("eu/hot", "older")}}, nil, false); err != nil || v.Refused != nil {
+			t.Fatal(v, err)
+		}
+		last := &fsm.CommitLast{Txn: ref(8, "eu.1", 0), Then: []api.Op{putOp("eu/hot", "half")}, Participants: []api.GroupID{"us.1"}}
+		v, err := eu.CommitLast(within(t, time.Second), last, nil)
+		if err != nil || v.Refused == nil || v.Decision == nil || v.Decision.Outcome != api.TxnAborted || v.Decision.Expired {
+			t.Errorf("with an older one in the way: %+v, %v", v, err)
+		}
+		if err := eu.Resolve(within(t, time.Second), fsm.Resolve{Group: "eu.1", Txn: older.ID, Outcome: api.TxnAborted}); err != nil {
+			t.Fatal(err)
+		}
+		v, err = eu.CommitLast(within(t, time.Second), last, nil)
+		if err != nil || v.Refused == nil || v.Refused.Code != fsm.Finished {
+			t.Errorf("a copy of it: %+v, %v", v, err)
+		}
+		if got := w.value("eu/hot"); got != "" {
+			t.Errorf("the copy wrote %q", got)
+		}
+	})
+}
+
 // TestRefusedLastLetsGo: where the last group says no, and no copy of the message can still commit, the near group's locks go
 // with that answer: they do not wait for another round trip to the far one.
 func TestRefusedLastLetsGo(t *testing.T) {

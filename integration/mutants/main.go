@@ -74,6 +74,7 @@ var mutants = []mutant{
 	{"hand-over", []check{{"./cluster", "^TestRollingRestart$"}}},
 	{"hold-before-transfer", []check{{"./cluster/replica", "^TestTransferLeavesNothingUnknown$"}}},
 	{"heal-on-read", []check{{"./cluster/replica", "^TestWALReadsHeal$"}}},
+	{"refused-last", []check{{"./cluster/txn", "^TestRefusedLastIsOver$"}}},
 	{"read-turn", []check{{"./cluster/region", "^TestReaderTakesItsTurn$"}}},
 	{"holder-returns", []check{{"./cluster/region", "^TestSuspectReturnsUnderLoad$"}}},
 	{"doubt-own-clock", []check{{"./cluster/region", "^TestLeadersClockIsFast$"}}},
