@@ -22,7 +22,7 @@ func (r *Region) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 	}
 	own := *p
 	own.Txn.Age = clamped(p.Txn.Age)
-	return r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped, free: free,
+	return r.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped, free: free,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
@@ -39,7 +39,7 @@ func (r *Region) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []ap
 	}
 	own := *p
 	own.Txn.Age = clamped(p.Txn.Age)
-	v, err := r.vote(ctx, &ballot{ref: &own.Txn, conds: p.If, ops: p.Then, dropped: dropped,
+	v, err := r.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
 			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
@@ -69,7 +69,8 @@ func (r *Region) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm.Vo
 
 // ballot is what a participant votes on.
 type ballot struct {
-	ref     *api.TxnRef
+	ref     *api.TxnRef // with the age as far as it is believed
+	said    uint64      // the age as the gateway says
 	conds   []api.Cond
 	ops     []api.Op
 	dropped []api.DroppedLease
@@ -82,6 +83,15 @@ type ballot struct {
 func (b *ballot) keys() (written, read []api.Key) {
 	t := api.Txn{If: b.conds, Then: b.ops}
 	return t.WrittenKeys(), t.Keys()
+}
+
+// turn is the ballot's turn, which does not stand yet.
+func (b *ballot) turn(written, read []api.Key) *turn {
+	t := turnOf(*b.ref, written, read)
+	if b.said != 0 {
+		t.said = b.said
+	}
+	return t
 }
 
 // clamped is the age of a gateway's request as this node believes it.
@@ -98,7 +108,7 @@ func (r *Region) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 	r.latch(l, written)
 	defer r.unlatch(l, written)
-	w := writing{waiter: waiter{Region: r, lead: l, turn: turnOf(*b.ref, written, read)}, dropped: b.dropped}
+	w := writing{waiter: waiter{Region: r, lead: l, turn: b.turn(written, read)}, dropped: b.dropped}
 	defer w.voted()
 	if intents, prepared := r.blocking(b.ref.ID, written, read); !prepared { // else it votes as it did
 		no, err := w.giveWay(ctx, b, intents)
@@ -163,7 +173,7 @@ func (w *writing) voted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lead.queue.end(w.turn)
-	w.lead.queue.endHeld(w.turn.ref.Age, func(*turn) bool { return true })
+	w.lead.queue.endHeld(w.turn.said, func(*turn) bool { return true })
 }
 
 // giveWay waits for the intents if the ballot's transaction is older than all that hold them; else it votes no. It votes no as

@@ -14,7 +14,8 @@ import (
 // A transaction and a single write have a turn from when they first wait for intents until their answer, and so has a read or
 // a list. A read over several rounds keeps it from one to the next: see [api.Hold].
 type turn struct {
-	ref           api.TxnRef    // the age; and which transaction, if it is one
+	ref           api.TxnRef    // the age, as far as it is believed; and which transaction, if it is one
+	said          uint64        // the age as the gateway says: all requests of one read or transaction have it, and no others
 	written, read []api.Key     // sorted; what is written counts as read, too
 	list          *api.Range    // what a list reads, in place of keys
 	firm          bool          // it keeps younger single writes off, too
@@ -42,7 +43,7 @@ type queue struct {
 	firm        int // of the turns
 	byKey       map[api.Key][]keyTurn
 	lists       []*turn
-	held        map[uint64][]*turn // by age
+	held        map[uint64][]*turn // by the age that is said
 	ending      []keptTurn         // in the order of their ends
 }
 
@@ -55,18 +56,23 @@ func newQueue() queue {
 
 // turnOf is a turn that does not stand yet. Without an age it is as old as this call.
 func turnOf(ref api.TxnRef, written, read []api.Key) *turn {
-	ref.Age = clamped(ref.Age)
-	return &turn{ref: ref, written: written, read: read, over: make(chan struct{})}
+	t := &turn{ref: ref, said: ref.Age, written: written, read: read, over: make(chan struct{})}
+	t.ref.Age = clamped(ref.Age)
+	if t.said == 0 {
+		t.said = t.ref.Age
+	}
+	return t
 }
 
 // before reports whether t goes before o. A read, or a single write, does not go before one of its own age: that may be the
-// transaction for which it reads.
+// transaction for which it reads. What a gateway says of an age stays the same; what is believed of it does not, if that
+// gateway's clock is ahead of this node's or far behind.
 func (t *turn) before(o *turn) bool {
 	if !guardReadTurn && len(t.written) == 0 {
 		return false
 	}
 	if t.ref.ID.IsZero() {
-		return t.ref.Age != o.ref.Age && t.ref.Age < o.ref.Age+uint64(t.grace)
+		return t.said != o.said && t.ref.Age < o.ref.Age+uint64(t.grace)
 	}
 	return t.ref.Older(o.ref)
 }
@@ -120,21 +126,21 @@ func (q *queue) end(t *turn) {
 
 // hold keeps the turn of a read for a while after an answer.
 func (q *queue) hold(t *turn, now time.Time) {
-	q.held[t.ref.Age] = append(q.held[t.ref.Age], t)
+	q.held[t.said] = append(q.held[t.said], t)
 	q.ending = append(q.ending, keptTurn{t, now.Add(api.MaxHold)})
 }
 
-// endHeld ends the turns that a read of that age has kept, but for those that ends does not want to end.
-func (q *queue) endHeld(age uint64, ends func(*turn) bool) {
-	kept := slices.DeleteFunc(q.held[age], func(t *turn) bool {
+// endHeld ends the turns that a read which says that age has kept, but for those that ends does not want to end.
+func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
+	kept := slices.DeleteFunc(q.held[said], func(t *turn) bool {
 		if ends(t) {
 			q.end(t)
 			return true
 		}
 		return false
 	})
-	if q.held[age] = kept; len(kept) == 0 {
-		delete(q.held, age)
+	if q.held[said] = kept; len(kept) == 0 {
+		delete(q.held, said)
 	}
 }
 
@@ -144,7 +150,7 @@ func (q *queue) expire(now time.Time) {
 		t := q.ending[0].turn
 		q.ending = q.ending[1:]
 		if t.queued {
-			q.endHeld(t.ref.Age, func(o *turn) bool { return o == t })
+			q.endHeld(t.said, func(o *turn) bool { return o == t })
 		}
 	}
 }

@@ -172,6 +172,34 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 	})
 }
 
+// TestTurnOfAnotherClock: a gateway's clock may be ahead of the leader's, or far behind it. The turn that a read has kept for
+// its transaction does not keep that off, nor the next read of it, and ends with the vote.
+func TestTurnOfAnotherClock(t *testing.T) {
+	for _, ahead := range []time.Duration{-2 * api.MaxAge, 0, time.Minute} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				a := l.node("a")
+				age := ageAt(-ahead)
+				for range 2 {
+					time.Sleep(time.Millisecond)
+					began := time.Now()
+					_, err := a.region.Read(within10(t), &api.ReadRequest{Keys: []api.Key{"k", "l"}, Age: age, Hold: api.HoldTxn | api.HoldFirm})
+					if took := time.Since(began); err != nil || took > time.Millisecond {
+						t.Fatalf("the read took %v: %v", took, err)
+					}
+				}
+				time.Sleep(time.Millisecond)
+				if v := a.lock(1, age, "k"); v.Refused != nil {
+					t.Fatalf("the transaction is kept off by its own read: %v", v.Refused)
+				}
+				if _, took := a.mustWrite(put("l", "v")); took > time.Millisecond {
+					t.Errorf("a write of a key that was read took %v after the vote", took)
+				}
+			})
+		})
+	}
+}
+
 // TestTurnsAreBounded: requests over the limit are refused; none stays in the queue.
 func TestTurnsAreBounded(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {

@@ -140,7 +140,7 @@ func (r *Region) takeTurn(l *lead, q *api.ReadRequest) (*waiter, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l.queue.endHeld(w.turn.ref.Age, func(o *turn) bool { return subset(o.read, w.turn.read) })
+	l.queue.endHeld(w.turn.said, func(o *turn) bool { return subset(o.read, w.turn.read) })
 	return w, nil
 }
 
