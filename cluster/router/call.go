@@ -24,6 +24,8 @@ type call struct {
 	send func(ctx context.Context, node api.NodeID) error
 	// age is a read's, over all its attempts.
 	age uint64
+	// asOf is the instant that a replica's answer is no older than; zero if the leader has answered.
+	asOf time.Time
 
 	unknown bool  // an attempt's outcome is unknown
 	pauses  int   // how often it has waited
@@ -90,7 +92,9 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 		err := r.attempt(ctx, c, g, node)
 		r.metrics.attempts(1, c.op, string(api.CodeOf(err)))
 		if err == nil {
-			r.hints.answered(g, node)
+			if c.asOf.IsZero() { // a replica's answer tells nothing of the leader
+				r.hints.answered(g, node)
+			}
 			return nil
 		}
 		c.last = err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
@@ -29,6 +30,8 @@ type backend struct {
 	refresh func() error
 	// participant answers the messages of transactions, at every node.
 	participant peer.Participant
+	// replicas answer bounded and stale reads, with this age; 0: they answer none.
+	replicas time.Duration
 }
 
 func newBackend(t testing.TB) *backend {
@@ -119,8 +122,15 @@ type fakeNode struct {
 	id api.NodeID
 }
 
+// replica reports whether the node, which does not answer as the leader, answers as a replica.
+func (n fakeNode) replica(err error, level api.Consistency) bool {
+	return api.CodeOf(err) == api.CodeNotLeader && n.replicas > 0 && (level == api.Bounded || level == api.Stale)
+}
+
 func (n fakeNode) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	if err := n.enter(ctx, n.id, "read", q.Group); err != nil {
+	err := n.enter(ctx, n.id, "read", q.Group)
+	stale := n.replica(err, q.Consistency)
+	if err != nil && !stale {
 		return nil, err
 	}
 	if err := n.owns(q.Group, q.Keys...); err != nil {
@@ -129,6 +139,9 @@ func (n fakeNode) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult
 	res, err := n.stores[q.Group].Read(ctx, q)
 	if res != nil {
 		res.Group = q.Group
+		if stale {
+			res.ServedBy, res.Age = api.ServedByStale, n.replicas
+		}
 	}
 	return res, n.leave(ctx, n.id, "read", q.Group, err)
 }
@@ -145,7 +158,9 @@ func (n fakeNode) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
-	if err := n.enter(ctx, n.id, "list", q.Group); err != nil {
+	err := n.enter(ctx, n.id, "list", q.Group)
+	stale := n.replica(err, q.Consistency)
+	if err != nil && !stale {
 		return nil, err
 	}
 	for _, s := range n.placement().Spans(q.Range) {
@@ -154,6 +169,9 @@ func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult
 		}
 	}
 	res, err := n.stores[q.Group].List(ctx, q)
+	if res != nil && stale {
+		res.Stale, res.Age = true, n.replicas
+	}
 	return res, n.leave(ctx, n.id, "list", q.Group, err)
 }
 

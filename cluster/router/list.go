@@ -39,6 +39,9 @@ func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 			return nil, readError(err)
 		}
 		page, err := r.page(ctx, m, &request)
+		if err == nil && page.Stale && q.Consistency == api.Bounded && page.Age > q.MaxStale {
+			return nil, tooOld("list", page.Age)
+		}
 		if api.CodeOf(err) != api.CodeWrongGroup {
 			return page, readError(c.end(err))
 		}
@@ -79,7 +82,11 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest)
 			return nil, err
 		}
 	}
-	return &api.ListResult{Entries: p.entries, More: p.more, Stale: p.stale, Age: p.age}, nil
+	res := &api.ListResult{Entries: p.entries, More: p.more}
+	if !p.asOf.IsZero() {
+		res.Stale, res.Age = true, time.Since(p.asOf)
+	}
+	return res, nil
 }
 
 // probe finds out whether a full page has anything after it, in spans not asked so far.
@@ -149,15 +156,22 @@ type page struct {
 	reverse bool
 	heavy   bool // the next entry would go over MaxListBytes
 	more    bool
-	stale   bool // some of it is of a replica, with a state that may be as old as age
-	age     time.Duration
+	asOf    time.Time // what replicas have answered is no older than this; zero if none has
 }
 
 // aged notes how old what came from a span's groups may be.
 func (p *page) aged(x *merging) {
 	for _, s := range x.sources {
-		p.stale, p.age = p.stale || s.stale, max(p.age, s.age)
+		p.asOf = older(p.asOf, s.asOf)
 	}
+}
+
+// older is the earlier of two instants, either of which may be zero for none.
+func older(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func (p *page) full() bool { return p.heavy || len(p.entries) >= p.limit }
@@ -223,9 +237,8 @@ type source struct {
 	request api.ListRequest // of the next page
 	entries []api.Entry     // fetched and not taken
 	more    bool            // there are further pages
-	// Of all pages so far: some are of a replica, with a state that may be so old.
-	stale bool
-	age   time.Duration
+	// asOf is the instant that no replica's answer among all pages so far is older than; zero if there is none.
+	asOf time.Time
 }
 
 // fill fetches the next page where none of the last is left.
@@ -246,7 +259,11 @@ func (s *source) fetch(ctx context.Context) (err error) {
 	c.timeout = r.cfg.ReadTimeout
 	var res *api.ListResult
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
-		res, err = r.cfg.Remote(node).List(ctx, &s.request)
+		asked := time.Now()
+		c.asOf = time.Time{}
+		if res, err = r.cfg.Remote(node).List(ctx, &s.request); err == nil && res.Stale {
+			r.byReplica(c, node, asked, res.Age)
+		}
 		return err
 	}
 	if !r.askHere(ctx, c, s.request.Group, s.request.Consistency) {
@@ -254,7 +271,7 @@ func (s *source) fetch(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.stale, s.age = s.stale || res.Stale, max(s.age, res.Age)
+	s.asOf = older(s.asOf, c.asOf)
 	s.entries, s.more = res.Entries, res.More && len(res.Entries) > 0
 	if s.more {
 		if last := res.Entries[len(res.Entries)-1].Key; s.request.Reverse {

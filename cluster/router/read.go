@@ -20,7 +20,25 @@ func (r *Router) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult,
 	defer cancel()
 	began := time.Now()
 	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "read") }()
-	return r.read(ctx, q, r.readCall())
+	res, err := r.read(ctx, q, r.readCall())
+	if err == nil && res.ServedBy == api.ServedByStale && q.Consistency == api.Bounded && res.Age > q.MaxStale {
+		return nil, tooOld("read", res.Age)
+	}
+	return res, err
+}
+
+// tooOld refuses an answer that has become older on its way than the caller takes.
+func tooOld(op string, age time.Duration) error {
+	return &api.Error{Code: api.CodeUnavailable, Op: op,
+		Hint: "the owner of the keys did not answer, and what replicas have may be " + age.Round(time.Millisecond).String() + " old"}
+}
+
+// byReplica notes that a replica has answered, asked at that instant, with a state of that age.
+func (r *Router) byReplica(c *call, node api.NodeID, asked time.Time, age time.Duration) {
+	if node == r.cfg.Self { // nothing of the time was spent on the way back
+		asked = time.Now()
+	}
+	c.asOf = asked.Add(-age)
 }
 
 // readCall is a call that may be repeated: reads change nothing.
@@ -59,7 +77,11 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 	began := time.Now()
 	var res *api.ReadResult
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
-		res, err = r.cfg.Remote(node).Read(ctx, q)
+		asked := time.Now()
+		c.asOf = time.Time{}
+		if res, err = r.cfg.Remote(node).Read(ctx, q); err == nil && res.ServedBy == api.ServedByStale {
+			r.byReplica(c, node, asked, res.Age)
+		}
 		return err
 	}
 	if !r.askHere(ctx, c, q.Group, q.Consistency) {
@@ -71,6 +93,9 @@ func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api
 		return nil, api.Errorf(api.CodeInternal, "%d entries came for %d keys", len(res.Entries), len(q.Keys))
 	}
 	out := *res
+	if !c.asOf.IsZero() {
+		out.Age = time.Since(c.asOf)
+	}
 	out.Timing.Route = route(began, out.Timing)
 	return &out, nil
 }
@@ -153,7 +178,7 @@ func forGroup(q *api.ReadRequest, g api.GroupID, age uint64) api.ReadRequest {
 func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part) (*api.ReadResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results := make([]*api.ReadResult, len(parts))
+	results, came := make([]*api.ReadResult, len(parts)), make([]time.Time, len(parts))
 	var wg sync.WaitGroup
 	var once sync.Once
 	var first error
@@ -165,12 +190,17 @@ func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part
 				cancel()
 				return
 			}
-			results[i] = res
+			results[i], came[i] = res, time.Now()
 		})
 	}
 	wg.Wait()
 	if first != nil {
 		return nil, first
+	}
+	for i, res := range results {
+		if res.ServedBy == api.ServedByStale { // it has waited for the others
+			res.Age += time.Since(came[i])
+		}
 	}
 	return merge(q, parts, results), nil
 }
