@@ -104,6 +104,26 @@ func TestReadersDoNotStarveWriters(t *testing.T) {
 	})
 }
 
+// TestLockedReadEndsItsTurns: a read of several groups that has come to lock its keys is as old as it was, however long ago it
+// began. When it is over, the turns that its rounds have kept are over, too.
+func TestLockedReadEndsItsTurns(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		read := &api.ReadRequest{Keys: []api.Key{"us/a", "eu/a"}, Snapshot: true, Age: ageOfClock(-5 * time.Second), Hold: api.HoldRound}
+		if _, err := g.cfg.Store.Read(within(t, time.Second), read); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.locked(within(t, 20*time.Second), read); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err := g.Do(within(t, 20*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}})
+		if took := time.Since(began); err != nil || took > 4*q {
+			t.Errorf("a transaction took %v after a read that was over: %v", took, err)
+		}
+	})
+}
+
 // TestHotKeys: a hundred clients in two regions, each transaction of which locks two of ten keys: all get through, the slowest
 // in not much more than it takes to have everybody before it served one after the other.
 func TestHotKeys(t *testing.T) {

@@ -98,12 +98,13 @@ func filled(res, known *api.ReadResult) *api.ReadResult {
 
 // locked reads the keys as a transaction: at its instant, all of them are locked.
 func (c *Coordinator) locked(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	t := &api.Txn{Age: q.Age}
+	t := &api.Txn{}
 	for _, k := range q.Keys {
 		t.Then = append(t.Then, api.Op{Kind: api.OpGet, Key: k})
 	}
 	r := c.begin(t)
 	defer r.end()
+	r.age = q.Age // which is a gateway's own: the turns that the rounds have kept are known by it
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, r.timeUp(err)
