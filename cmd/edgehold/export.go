@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -31,9 +32,9 @@ func newExport(t *terminal, s *settings) *cobra.Command {
 reads them. Bytes that are no UTF-8 stand as key_base64 and value_base64.
 
 It is read page by page and is no snapshot of one instant. With --consistency stale the replicas that the node has or reaches
-answer, also those of a group that has lost its majority; it then tells how old the oldest page may be. With --resume an interrupted export to a file goes on after
-the last whole line of the file. The counts at the end go to the standard error where the records go to the standard
-output.`,
+answer, also those of a group that has lost its majority; it then tells how old the oldest page may be. With --resume an
+interrupted export to a file goes on after the last whole line of the file; until it is whole, FILE.export beside it names its
+cluster. The counts at the end go to the standard error if the records go to the standard output.`,
 		Example: `  edgehold export --prefix eu-west/ > eu-west.jsonl
   edgehold export --output all.jsonl --resume`,
 		Args: wantArgs(),
@@ -89,6 +90,10 @@ func (o *exportOptions) exportFile(ctx context.Context, c *client.Client, counts
 		return err
 	}
 	keys := api.PrefixRange(api.Key(o.prefix))
+	finished, err := o.begin(ctx, c, f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
 	var end int64
 	if o.resume {
 		var last api.Key
@@ -109,7 +114,39 @@ func (o *exportOptions) exportFile(ctx context.Context, c *client.Client, counts
 	if err == nil {
 		err = o.exportTo(ctx, c, f, keys, counts, bar)
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = finished()
+	}
+	return err
+}
+
+// begin makes sure that what f has already is of an export from this cluster, if that is to go on, and keeps the cluster's name
+// beside it until the export has finished: a later run must not add the keys of another cluster.
+func (o *exportOptions) begin(ctx context.Context, c *client.Client, f *os.File) (finished func() error, err error) {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	name := o.output + ".export"
+	if o.resume && info.Size() > 0 {
+		switch from, err := os.ReadFile(name); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s is no interrupted export, since there is no %s: export without --resume, or to another file", o.output, name)
+		case err != nil:
+			return nil, err
+		case string(bytes.TrimSpace(from)) != status.ClusterID:
+			return nil, fmt.Errorf("%s is an export from the cluster %s, and this is the cluster %s: export without --resume, or to another file",
+				o.output, bytes.TrimSpace(from), status.ClusterID)
+		}
+	}
+	if err := os.WriteFile(name, []byte(status.ClusterID+"\n"), 0o644); err != nil {
+		return nil, err
+	}
+	return func() error { return os.Remove(name) }, nil
 }
 
 // exportTo writes the records of the range. While it writes a page the next ones are asked for.

@@ -102,8 +102,13 @@ func TestExportToFile(t *testing.T) {
 		t.Errorf("it printed %q", out)
 	}
 	check("new")
+	if i := p.on(t, "", "export", "--output", file, "--resume"); i.status != 1 || !strings.Contains(i.err, "no interrupted export") {
+		t.Errorf("of a whole file: exit %d, %s", i.status, i.err)
+	}
+	check("whole")
+	cluster := p.admin.status.ClusterID
 	for _, keep := range []int{0, 7, 1000, len(whole) / 2, len(whole) - 1, len(whole)} {
-		if err := os.WriteFile(file, []byte(whole[:keep]), 0o600); err != nil {
+		if err := errors.Join(os.WriteFile(file, []byte(whole[:keep]), 0o600), os.WriteFile(file+".export", []byte(cluster), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		counts := readCounts(t, p.must(t, "", "export", "--output", file, "--resume", "-o", "json"))
@@ -114,6 +119,16 @@ func TestExportToFile(t *testing.T) {
 	}
 	p.must(t, "", "export", "--output", file)
 	check("anew")
+	if err := os.WriteFile(file+".export", []byte("another\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if i := p.on(t, "", "export", "--output", file, "--resume"); i.status != 1 || !strings.Contains(i.err, "from the cluster another") {
+		t.Errorf("of another cluster: exit %d, %s", i.status, i.err)
+	}
+	check("of another cluster")
+	if err := os.WriteFile(file+".export", []byte(cluster), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if i := p.on(t, "", "export", "--output", file, "--resume", "--prefix", "aaa"); i.status != 1 || !strings.Contains(i.err, "not of this export") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
