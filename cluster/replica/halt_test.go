@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -61,6 +62,35 @@ func TestNewerEntryHalts(t *testing.T) {
 		if all := old.machine.all(); !slices.Contains(all, "new") || !slices.Contains(all, "late") || old.rep.Halted() != nil {
 			t.Errorf("upgraded, it holds %q, %v", all, old.rep.Halted())
 		}
+	})
+}
+
+// TestHaltedMajority: halted members that lead do not hand the lead to and fro between themselves: the one that knows all entries
+// soon leads.
+func TestHaltedMajority(t *testing.T) {
+	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
+		names := slices.Sorted(maps.Keys(g.nodes))
+		last := names[2] // the one that Raft would choose last
+		if l := g.leader(); l.name != last {
+			g.until(time.Minute, "transfer", func() bool { return l.rep.Transfer(t.Context(), last) == nil })
+		}
+		l := g.leader(names[:2]...)
+		g.settle()
+		for _, name := range names[:2] {
+			old := g.nodes[name]
+			old.machine.mu.Lock()
+			old.machine.unknown = "new"
+			old.machine.mu.Unlock()
+		}
+		g.must(l, "new")
+		g.until(time.Minute, "halt", func() bool {
+			return g.nodes[names[0]].rep.Halted() != nil && g.nodes[names[1]].rep.Halted() != nil
+		})
+		g.until(time.Minute, "transfer", func() bool { return l.rep.Transfer(t.Context(), names[0]) == nil })
+		g.until(time.Minute, "a leader that knows all entries", func() bool {
+			_, err := l.rep.Propose(t.Context(), []byte("after"))
+			return err == nil
+		})
 	})
 }
 

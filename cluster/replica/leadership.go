@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -37,10 +39,12 @@ func (r *Replica[R]) lead() {
 	}
 }
 
-// giveUp has another voter lead where this replica leads and is halted. It reports whether the replica is still open.
+// giveUp has another voter lead if this replica leads and is halted. It reports whether the replica is still open. The voter is drawn by
+// lot: left to itself, Raft would choose the first of those with the longest logs, so that two halted voters could hand the lead to and
+// fro for ever.
 func (r *Replica[R]) giveUp() bool {
 	for r.Halted() != nil && r.raft.State() == raft.Leader {
-		if err := r.Transfer(r.ctx, ""); err != nil {
+		if err := r.Transfer(r.ctx, r.anotherVoter()); err != nil {
 			r.log.Debug("a halted replica leads on", "group", r.cfg.Group, "error", err)
 		}
 		if !r.pause(giveUpAgain) {
@@ -48,6 +52,16 @@ func (r *Replica[R]) giveUp() bool {
 		}
 	}
 	return true
+}
+
+// anotherVoter names one of the other voters, each as likely as the next; "" if there is none.
+func (r *Replica[R]) anotherVoter() string {
+	members, _ := r.Members()
+	others := slices.DeleteFunc(members, func(m Member) bool { return !m.Voter || m.Node == r.cfg.Node })
+	if len(others) == 0 {
+		return ""
+	}
+	return others[rand.IntN(len(others))].Node
 }
 
 // giveUpAgain is the pause before another voter is asked to lead again.
