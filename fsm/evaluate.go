@@ -26,7 +26,7 @@ type draft struct {
 	api.Step
 	version api.Version
 	known   bool // what the key held before is in Step and version, or does not matter any more
-	existed bool // before
+	stored  bool // Value is what the table holds
 	told    bool // the version is known
 	wrote   bool // a step changed it
 }
@@ -57,11 +57,13 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 		if err != nil {
 			return v.impossible(op, err)
 		}
-		d.Step, d.known = step, true
+		d.Step, d.known, d.stored = step, true, d.stored && !step.Changed
 		ev.places[i] = place{at, step.Changed}
 		ev.entries[i] = api.Entry{Key: op.Key, Exists: step.Exists}
 		if answers(op) {
 			ev.entries[i].Value = slices.Clone(step.Value)
+		} else if d.stored {
+			d.Value, d.known = nil, false // it made nothing, so that the value does not count: it is read again if another step asks
 		}
 	}
 	return nil
@@ -121,7 +123,7 @@ func (v *view) recall(d *draft) {
 	d.known = true
 	if row, ok := v.get(v.key.ofKey(tableKV, d.key)); ok {
 		x := valueOf(row)
-		d.Step, d.version, d.existed, d.told = api.Step{Value: x.data, Exists: true}, x.version, true, true
+		d.Step, d.version, d.stored, d.told = api.Step{Value: x.data, Exists: true}, x.version, true, true
 	}
 }
 

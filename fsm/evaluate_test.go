@@ -235,6 +235,36 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
+// TestMemoryIsBounded: an evaluation holds no more values than it may read and make, however many it looks at: those of functions that
+// make nothing do not count.
+func TestMemoryIsBounded(t *testing.T) {
+	r := founded(t)
+	var ops []api.Op
+	for i := range 3 * api.MaxTxnWorkBytes / api.MaxValueBytes {
+		k := api.Key(fmt.Sprint("big", i))
+		r.put(k, strings.Repeat("v", api.MaxValueBytes))
+		ops = append(ops, api.Op{Kind: api.OpAppendIfAbsent, Key: k, Value: []byte("v")})
+	}
+	var ev evaluation
+	v := r.m.begin()
+	if err := v.evaluate(&ev, ops); err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for i := range ev.drafts {
+		held += len(ev.drafts[i].Value)
+	}
+	if held > api.MaxTxnWorkBytes {
+		t.Errorf("it holds %d bytes, and may read and make %d", held, api.MaxTxnWorkBytes)
+	}
+	again := []api.Op{ops[0], opGet("big0"), opDelete("big0"), opGet("big0")}
+	es := r.ok(Write{Term: r.term, Txn: api.Txn{Then: again}}).Txn.Entries
+	if len(es[1].Value) != api.MaxValueBytes || !es[0].Exists || es[3].Exists || es[0].Version != es[1].Version {
+		t.Errorf("a value that is asked for again: %v", es)
+	}
+	r.ok(Write{Term: r.term, Txn: api.Txn{Then: ops}})
+}
+
 // TestGrantIsBounded: so is what a Grant reads.
 func TestGrantIsBounded(t *testing.T) {
 	r := founded(t)
