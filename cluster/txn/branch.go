@@ -59,6 +59,9 @@ func (r *running) vouched() []bool {
 // state is the keys' state at one instant. It is read in the transaction's own turn, which with [api.HoldTxn] lasts until the
 // transaction is voted on.
 func (r *running) state(ctx context.Context, keys []api.Key, hold api.Hold) (map[api.Key]*api.Entry, error) {
+	if err := r.lostKeys(keys); err != nil {
+		return nil, err
+	}
 	now := make(map[api.Key]*api.Entry, len(keys))
 	for len(keys) > 0 {
 		some := keys[:min(len(keys), api.MaxReadKeys)]

@@ -14,14 +14,38 @@ const pauseLost = time.Second
 // held up by it.
 func (r *running) lost(parts []*part) error {
 	for _, p := range parts {
-		if !guardNearDecider || !r.cfg.Lost(p.group) {
-			continue
+		if err := r.lostOwner(p.group); err != nil {
+			return err
 		}
-		r.probe(p.group)
-		return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost,
-			Hint: "the group " + string(p.group) + ", which owns some of the keys, does not answer; nothing was locked or written"}
 	}
 	return nil
+}
+
+// lostKeys refuses a read of keys if the owner of one is known to be lost, before a turn is taken at the others.
+func (r *running) lostKeys(keys []api.Key) error {
+	m := r.cfg.Map()
+	if m == nil {
+		return nil // the read says so
+	}
+	for _, k := range keys {
+		g, _, ok := m.Locate(k)
+		if !ok {
+			continue
+		}
+		if err := r.lostOwner(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *running) lostOwner(g api.GroupID) error {
+	if !guardNearDecider || !r.cfg.Lost(g) {
+		return nil
+	}
+	r.probe(g)
+	return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost,
+		Hint: "the group " + string(g) + ", which owns some of the keys, does not answer; nothing was locked or written"}
 }
 
 // probe asks a lost group, after the caller has its refusal, for the outcome of an attempt that never was, which its leader

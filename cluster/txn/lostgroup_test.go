@@ -33,6 +33,13 @@ func TestLostParticipant(t *testing.T) {
 		{"near and far", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
 		{"with an id", &api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
 		{"decided near", leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far"), "us"},
+		{"with a choice", &api.Txn{
+			If:   []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}, {Kind: api.CondAbsent, Key: "eu/none"}},
+			Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}, Else: []api.Op{putOp("us/none", "1")},
+		}, "us"},
+		{"that only reads", &api.Txn{
+			If: []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}}, Then: []api.Op{{Kind: api.OpGet, Key: "us/a"}, {Kind: api.OpGet, Key: "eu/a"}},
+		}, "us"},
 		{"from a region without groups", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "ap"},
 		{"from the lost region", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu"},
 	} {
