@@ -94,6 +94,41 @@ func TestHaltedMajority(t *testing.T) {
 	})
 }
 
+// TestSnapshotAfterHalt: a halted member takes no snapshot from a leader either. It could not use it, and would lose its own, and its log,
+// to one that it cannot read. Upgraded, it takes it.
+func TestSnapshotAfterHalt(t *testing.T) {
+	simulate(t, 3, Limits{TrailingEntries: 1}, func(t *testing.T, g *group) {
+		l := g.leader()
+		g.must(l, "before")
+		g.settle()
+		old := g.nodes[g.others(l.name)[0]]
+		old.machine.mu.Lock()
+		old.machine.unknown = "new"
+		old.machine.mu.Unlock()
+		g.must(l, "new")
+		g.until(time.Minute, "halt", func() bool { return old.rep.Halted() != nil })
+		g.net.cut(true, []string{old.name}, g.others(old.name)...)
+		for range 5 {
+			g.must(l, "after")
+		}
+		if err := l.rep.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		g.net.cut(false, []string{old.name}, g.others(old.name)...)
+		time.Sleep(time.Minute)
+		g.must(g.leader(old.name), "late")
+		if list, err := old.rep.stores.Snapshots.List(); err != nil || len(list) != 0 {
+			t.Errorf("the halted member has stored %d snapshots that it cannot use, %v", len(list), err)
+		}
+		g.crash(old.name)
+		g.start(old.name, 3)
+		g.settle()
+		if !old.machine.has("late") {
+			t.Error("upgraded, it does not take the snapshot")
+		}
+	})
+}
+
 // TestUnreadableEntryHalts: so does an entry whose own format is newer, and one that is damaged, which is told apart.
 func TestUnreadableEntryHalts(t *testing.T) {
 	for data, want := range map[string]string{

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"io"
 	"sync"
 
@@ -21,6 +22,7 @@ type inbox struct {
 	raft.LogStore
 	// Set before serving: what the machine has applied; the term, and how long the log is, as Raft takes it.
 	applied, term, last func() uint64
+	halted              func() error // why the machine takes no state any more; nil while it does
 
 	heard func(committed uint64) // what a leader has committed
 
@@ -79,11 +81,17 @@ func (i *inbox) pass(rpc raft.RPC) {
 	}
 }
 
-// install lets Raft install a snapshot, unless this member has all that it holds.
+// install lets Raft install a snapshot, unless this member has all that it holds, or is halted: Raft stores a snapshot before the
+// machine can refuse it, and the machine's own, and then the log, would make room for one that it cannot use.
 func (i *inbox) install(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
 	if req.Term >= i.term() && i.has(req.LastLogIndex, req.LastLogTerm) {
 		_, err := io.Copy(io.Discard, rpc.Reader)
 		rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: req.RPCHeader, Term: req.Term, Success: true}, err)
+		return
+	}
+	if err := i.halted(); err != nil {
+		_, broken := io.Copy(io.Discard, rpc.Reader)
+		rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: req.RPCHeader, Term: req.Term}, errors.Join(err, broken))
 		return
 	}
 	before := i.last()

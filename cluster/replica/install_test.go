@@ -108,6 +108,7 @@ func TestLateSnapshot(t *testing.T) {
 		i := newInbox(stores.Log, func(uint64) {})
 		at := func(n uint64) func() uint64 { return func() uint64 { return n } }
 		i.applied, i.term, i.last = at(7), at(3), at(9)
+		i.halted = func() error { return nil }
 		in := make(chan raft.RPC)
 		go i.pump(in)
 		defer i.close()

@@ -111,6 +111,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 		return err
 	}
 	inbox.applied, inbox.term, inbox.last = r.held, r.raft.CurrentTerm, r.raft.LastIndex
+	inbox.halted = r.Halted
 	r.health.caughtUp = r.caughtUpWith
 	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
