@@ -34,26 +34,25 @@ func (v *view) prepared(id *api.TxnID) (prepared, bool) {
 }
 
 // found is intents by name. The row of a prepared transaction holds all its keys, so each is looked at once, and only its
-// beginning.
+// beginning. It does not keep the view that it looks at, which then takes no memory of its own.
 type found struct {
-	view    *view
 	intents []Intent
 	refs    map[api.TxnID]api.TxnRef
 }
 
 // add names those who hold the key.
-func (f *found) add(k api.Key, x *intents) {
+func (f *found) add(v *view, k api.Key, x *intents) {
 	for i := range x.holders {
-		f.intents = append(f.intents, Intent{Key: k, Exclusive: x.exclusive, Txn: f.ref(k, &x.holders[i])})
+		f.intents = append(f.intents, Intent{Key: k, Exclusive: x.exclusive, Txn: f.ref(v, k, &x.holders[i])})
 	}
 }
 
 // ref is the transaction that holds the key.
-func (f *found) ref(k api.Key, id *api.TxnID) api.TxnRef {
+func (f *found) ref(v *view, k api.Key, id *api.TxnID) api.TxnRef {
 	if ref, ok := f.refs[*id]; ok {
 		return ref
 	}
-	row, ok := f.view.get(f.view.key.attempt(tablePrepared, id))
+	row, ok := v.get(v.key.attempt(tablePrepared, id))
 	if !ok {
 		must(fmt.Errorf("an intent on %q of %v, which has not prepared", string(k), *id))
 	}
@@ -72,19 +71,19 @@ func (f *found) ref(k api.Key, id *api.TxnID) api.TxnRef {
 
 // inTheWay are the intents that keep a reader off the keys, at most [MaxNamedIntents].
 func (v *view) inTheWay(keys []api.Key) []Intent {
-	f := found{view: v}
-	f.inTheWay(keys, false)
+	var f found
+	f.inTheWay(v, keys, false)
 	return f.intents
 }
 
 // inTheWay adds the intents that keep a reader off the keys, or a writer, up to [MaxNamedIntents].
-func (f *found) inTheWay(keys []api.Key, writes bool) {
-	if f.view.meta.Intents == 0 {
+func (f *found) inTheWay(v *view, keys []api.Key, writes bool) {
+	if v.meta.Intents == 0 {
 		return
 	}
 	for _, k := range keys {
-		if x, ok := f.view.intents(k); ok && (writes || x.exclusive) {
-			f.add(k, &x)
+		if x, ok := v.intents(k); ok && (writes || x.exclusive) {
+			f.add(v, k, &x)
 		}
 		if len(f.intents) >= MaxNamedIntents {
 			f.intents = f.intents[:MaxNamedIntents]
@@ -113,9 +112,9 @@ func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
 
 // blocked are the intents in the way of a transaction.
 func (v *view) blocked(writes, reads []api.Key) []Intent {
-	f := found{view: v}
-	f.inTheWay(writes, true)
-	f.inTheWay(reads, false)
+	var f found
+	f.inTheWay(v, writes, true)
+	f.inTheWay(v, reads, false)
 	return f.intents
 }
 

@@ -8,7 +8,7 @@ import (
 
 // grant gives leases on what it reads, both at this command's own place in the log.
 func (t *tx) grant(c *Grant, res *Result) *api.Error {
-	n, f := 0, found{view: &t.view}
+	n, f := 0, found{}
 	for i := range c.Items {
 		for _, k := range c.Items[i].Keys {
 			if _, err := t.owner(k); err != nil {
@@ -17,7 +17,7 @@ func (t *tx) grant(c *Grant, res *Result) *api.Error {
 		}
 		n += len(c.Items[i].Keys)
 		if guardGrantUnderIntent {
-			f.inTheWay(c.Items[i].Keys, false)
+			f.inTheWay(&t.view, c.Items[i].Keys, false)
 		}
 	}
 	if res.Intents = f.intents; len(res.Intents) > 0 {

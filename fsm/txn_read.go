@@ -23,9 +23,9 @@ func (v *view) intentsIn(r api.Range, limit int, exclusive bool) (in []Intent) {
 		}
 		return len(ls) < limit
 	})
-	f := found{view: v}
+	var f found
 	for i := range ls {
-		f.add(ls[i].k, &ls[i].x)
+		f.add(v, ls[i].k, &ls[i].x)
 	}
 	return f.intents[:min(len(f.intents), limit)]
 }
@@ -35,10 +35,10 @@ func (m *Machine) Intents(keys []api.Key) (in []Intent) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	f := found{view: &v}
+	var f found
 	for _, k := range keys {
 		if x, ok := v.intents(k); ok {
-			f.add(k, &x)
+			f.add(&v, k, &x)
 		}
 	}
 	return f.intents

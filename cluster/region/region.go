@@ -251,6 +251,9 @@ func (r *Region) refusal(ctx context.Context, l *lead, err error) error {
 
 // readError is what a failed proposal or confirm means for a read: nothing can be half done, so nothing is ambiguous.
 func readError(err error) error {
+	if err == nil {
+		return nil
+	}
 	if e := api.AsError(err); e.Code == api.CodeAmbiguous {
 		return &api.Error{Code: api.CodeUnavailable, Op: e.Op, Hint: "the leader could not confirm in time that it leads", Err: err}
 	}

@@ -50,3 +50,21 @@ func TestConfig(t *testing.T) {
 		t.Errorf("a region without a machine: %v", err)
 	}
 }
+
+// TestOwnersReadTakesLittle: a read of one key that nothing is in the way of allocates its answer, the entry with its value, and
+// the row's name in the table.
+func TestOwnersReadTakesLittle(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.mustWrite(put("k", "v"))
+		ctx, q := context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}}
+		n := testing.AllocsPerRun(100, func() {
+			if _, err := a.region.Read(ctx, q); err != nil {
+				t.Error(err)
+			}
+		})
+		if n > 4 {
+			t.Errorf("it allocates %v times", n)
+		}
+	})
+}
