@@ -66,7 +66,13 @@ func (r *Region) Index(ctx context.Context) (uint64, error) {
 	if err := r.confirm(ctx, l); err != nil {
 		return 0, err
 	}
-	return r.cfg.Machine.Applied(), nil
+	index := r.cfg.Machine.Applied()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed { // so may the machine be: one that is closed has applied nothing
+		return 0, unavailable("the node is shutting down")
+	}
+	return index, nil
 }
 
 // Now is the clock by which the age of this replica is judged: take a sample before a leader is asked for its Index.

@@ -1,6 +1,8 @@
 package region
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,4 +35,31 @@ func TestInStep(t *testing.T) {
 	if got := s.age(slow, 25); got != 4*time.Second {
 		t.Errorf("by clocks that differ the age is %v", got)
 	}
+}
+
+// TestIndexOfClosedLeader: a leader that closes while it is asked for its index names none. A closed machine has applied nothing,
+// and a replica that is far behind would be in step with it.
+func TestIndexOfClosedLeader(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.mustWrite(put("k", "v"))
+		if index, err := a.region.Index(context.Background()); err != nil || index == 0 {
+			t.Fatalf("%d, %v", index, err)
+		}
+		var closed atomic.Bool
+		a.set(func(h *hooks) {
+			h.confirm = func() time.Duration {
+				if !closed.Swap(true) {
+					a.region.Close()
+					a.machine.Close()
+				}
+				return 0
+			}
+		})
+		index, err := a.region.Index(context.Background())
+		wantCode(t, err, api.CodeUnavailable)
+		if !closed.Load() || index != 0 {
+			t.Errorf("closed %v, index %d", closed.Load(), index)
+		}
+	})
 }
