@@ -17,7 +17,7 @@ import (
 type Machine[R any] interface {
 	// Apply applies the commands of the log entry of that index and term, in order, and returns exactly one result for
 	// each. It must be deterministic and must not wait for anything. The commands share memory with the whole entry and
-	// with the log: Apply never changes them, and copies what it keeps.
+	// with the log: Apply never changes them, and copies what it keeps. The first byte of a command is its version.
 	//
 	// An error says that a newer version of the program wrote the entry: nothing of it was applied. No later entry will
 	// be given to Apply.

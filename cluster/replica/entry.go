@@ -6,8 +6,14 @@ import (
 )
 
 // The data of a log entry: one byte of format, the number of commands, and each command behind its length. Numbers are
-// unsigned varints.
-const entryFormat = 1
+// unsigned varints. The first byte of a command is its version: see [Machine].
+const (
+	// firstFormat is that of entries whose commands are all of version 1.
+	firstFormat = 1
+	// laterFormat is that of all others. A program from before commands had other versions would pass over such a command, and
+	// part from the others without a word; at an entry of a format that it does not know it stops.
+	laterFormat = 2
+)
 
 var (
 	errEntry      = errors.New("malformed log entry")
@@ -21,7 +27,7 @@ func encodeEntry(commands [][]byte) []byte {
 		size += binary.MaxVarintLen64 + len(c)
 	}
 	b := make([]byte, 1, size)
-	b[0] = entryFormat
+	b[0] = formatOf(commands)
 	b = binary.AppendUvarint(b, uint64(len(commands)))
 	for _, c := range commands {
 		b = binary.AppendUvarint(b, uint64(len(c)))
@@ -30,12 +36,22 @@ func encodeEntry(commands [][]byte) []byte {
 	return b
 }
 
+// formatOf is the format of an entry of the commands.
+func formatOf(commands [][]byte) byte {
+	for _, c := range commands {
+		if len(c) > 0 && c[0] > 1 {
+			return laterFormat
+		}
+	}
+	return firstFormat
+}
+
 // decodeEntry returns the commands of an entry. They share memory with b.
 func decodeEntry(b []byte) ([][]byte, error) {
 	switch {
 	case len(b) == 0:
 		return nil, errEntry
-	case b[0] != entryFormat:
+	case b[0] == 0 || b[0] > laterFormat:
 		return nil, errNewerEntry
 	}
 	count, b, err := cutUvarint(b[1:])

@@ -13,45 +13,60 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-// TestEntryGolden pins the format of log entries: logs on disk must stay readable.
+// TestEntryGolden pins the format of log entries: logs on disk must stay readable. Entries with commands of a later version than 1 have
+// a format that programs from before those versions do not read, so that these stop instead of passing over the commands.
 func TestEntryGolden(t *testing.T) {
 	entries := [][][]byte{
 		{},
 		{{}},
-		{[]byte("one")},
-		{[]byte("one"), {}, []byte("three"), bytes.Repeat([]byte{0xff}, 200)},
+		{[]byte("\x01one")},
+		{[]byte("\x01one"), {}, []byte("\x01three"), bytes.Repeat([]byte{1}, 200)},
+		{[]byte("\x02one")},
+		{[]byte("\x01one"), {}, []byte("\x02three")},
 	}
 	var b strings.Builder
 	for _, e := range entries {
 		b.WriteString(hex.EncodeToString(encodeEntry(e)) + "\n")
 	}
-	file := filepath.Join("testdata", "entry.golden")
+	file := filepath.Join("testdata", "entry.2.golden")
 	if *rewrite {
 		if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file)
+	if want := readEntries(t, file, entries); b.String() != want {
+		t.Errorf("entries are written as\n%swant\n%s", b.String(), want)
+	}
+	readEntries(t, filepath.Join("testdata", "entry.golden"), [][][]byte{ // as it was written before commands had versions here
+		{},
+		{{}},
+		{[]byte("one")},
+		{[]byte("one"), {}, []byte("three"), bytes.Repeat([]byte{0xff}, 200)},
+	})
+}
+
+// readEntries demands that the lines of the file are read as the entries.
+func readEntries(t *testing.T, file string, entries [][][]byte) string {
+	t.Helper()
+	all, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.String() != string(want) {
-		t.Errorf("entries are written as\n%swant\n%s", b.String(), want)
-	}
-	for i, line := range strings.Fields(string(want)) {
+	for i, line := range strings.Fields(string(all)) {
 		data, err := hex.DecodeString(line)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := decodeEntry(data)
 		if err != nil || !slices.EqualFunc(got, entries[i], bytes.Equal) {
-			t.Errorf("entry %d is read as %q: %v", i, got, err)
+			t.Errorf("entry %d of %s is read as %q: %v", i, file, got, err)
 		}
 	}
+	return string(all)
 }
 
 func TestEntryMalformed(t *testing.T) {
-	for _, s := range []string{"", "00", "02", "01", "0101", "010105", "01020161", "0100ff", "01ffffffffffffffffff01", "0101ffffffffffffffffff01", "0180"} {
+	for _, s := range []string{"", "00", "02", "01", "0101", "010105", "01020161", "0100ff", "01ffffffffffffffffff01", "0300", "0101ffffffffffffffffff01", "0180"} {
 		b, err := hex.DecodeString(s)
 		if err != nil {
 			t.Fatal(err)

@@ -132,7 +132,7 @@ func TestSnapshotAfterHalt(t *testing.T) {
 // TestUnreadableEntryHalts: so does an entry whose own format is newer, and one that is damaged, which is told apart.
 func TestUnreadableEntryHalts(t *testing.T) {
 	for data, want := range map[string]string{
-		"\x02\x00": saysUpgrade,
+		"\x03\x00": saysUpgrade,
 		"":         "g has an entry that is damaged: replace this node's copy of the group",
 		"\x01\x05": "g has an entry that is damaged: replace this node's copy of the group",
 	} {
