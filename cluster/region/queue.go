@@ -77,12 +77,16 @@ func (t *turn) before(o *turn) bool {
 	return t.ref.Older(o.ref)
 }
 
-// add makes the turn stand; false if there are too many.
+// add makes the turn stand; false if there are too many. What waits goes before what was kept: those turns make room first.
 func (q *queue) add(t *turn, most int) bool {
 	if t.queued {
 		return true
 	}
-	if q.turns >= most || q.keys+len(t.read) > maxTurnKeys {
+	full := func() bool { return q.turns >= most || q.keys+len(t.read) > maxTurnKeys }
+	for full() && len(q.ending) > 0 {
+		q.endOldest()
+	}
+	if full() {
 		return false
 	}
 	t.queued = true
@@ -147,11 +151,16 @@ func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
 // expire ends the turns that were kept and of which nothing has come.
 func (q *queue) expire(now time.Time) {
 	for len(q.ending) > 0 && !now.Before(q.ending[0].until) {
-		t := q.ending[0].turn
-		q.ending = q.ending[1:]
-		if t.queued {
-			q.endHeld(t.said, func(o *turn) bool { return o == t })
-		}
+		q.endOldest()
+	}
+}
+
+// endOldest ends the turn that has been kept for longest, unless it has ended.
+func (q *queue) endOldest() {
+	t := q.ending[0].turn
+	q.ending = q.ending[1:]
+	if t.queued {
+		q.endHeld(t.said, func(o *turn) bool { return o == t })
 	}
 }
 

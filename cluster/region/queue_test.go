@@ -229,6 +229,36 @@ func TestTurnsAreBounded(t *testing.T) {
 	})
 }
 
+// TestKeptTurnsMakeRoom: reads that were answered and do not come again do not take the places of requests that wait.
+func TestKeptTurnsMakeRoom(t *testing.T) {
+	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.lock(1, ageAt(0), "k")
+		for range 30 {
+			q := &api.ReadRequest{Keys: []api.Key{"other"}, Age: api.NewAge(), Hold: api.HoldRound | api.HoldFirm}
+			if _, err := a.region.Read(within10(t), q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		written := make(chan error, 1)
+		go func() {
+			_, _, err := a.write(time.Second/2, put("k", "v"))
+			written <- err
+		}()
+		time.Sleep(10 * time.Millisecond)
+		a.resolve(1)
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+		a.region.mu.Lock()
+		defer a.region.mu.Unlock()
+		a.region.lead.queue.expire(time.Now().Add(api.MaxHold))
+		if q := &a.region.lead.queue; q.turns+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held)+len(q.ending) != 0 {
+			t.Errorf("left behind: %+v", q)
+		}
+	})
+}
+
 // TestManyReadersOfOneKey: more transactions read a key than may lock it at once: the others wait.
 func TestManyReadersOfOneKey(t *testing.T) {
 	bubble(t, func(c *Config) { c.Groups = reachNone{} }, func(t *testing.T, l *testLog) {
