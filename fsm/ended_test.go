@@ -207,3 +207,21 @@ func TestEndedSessionsHaveLimits(t *testing.T) {
 		r.refused(c, api.CodeTooLarge)
 	}
 }
+
+// TestHoldersInParts: the live leases in a range are found whole and in order, however many keys they are on.
+func TestHoldersInParts(t *testing.T) {
+	const keys = 2*holderRows + 3
+	r, sids := leasing(t, 2, keys)
+	r.ok(Kill{r.term, sids[:1]})
+	for limit, want := range map[int]int{2 * keys: keys, keys: keys, holderRows + 1: holderRows + 1, 1: 1} {
+		hs := r.m.HoldersIn(api.Range{}, limit)
+		if len(hs) != want {
+			t.Errorf("%d leases of at most %d, want %d", len(hs), limit, want)
+		}
+		for i, h := range hs {
+			if h.Session != sids[1] || h.Key != api.Key(fmt.Sprintf("k/%04d", i)) {
+				t.Fatalf("lease %d is %v on %q", i, h.Session, h.Key)
+			}
+		}
+	}
+}

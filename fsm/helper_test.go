@@ -12,7 +12,7 @@ import (
 
 func newMachine(t testing.TB) *Machine {
 	t.Helper()
-	m, err := Open(engine.NewMemory())
+	m, err := Open(strict{engine.NewMemory()})
 	if err != nil {
 		t.Fatal(err)
 	}

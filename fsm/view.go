@@ -198,28 +198,41 @@ func (v *view) holders(keys []api.Key) []Holder {
 	return hs
 }
 
-// holdersIn are live leases in the range, at most limit, passing over those that skip names.
-func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool) []Holder {
+// holdersIn are live leases in the range, at most limit, passing over those that skip names. Rows are read a part at a time: whether a
+// lease is live is found in another table, which is not to be read during a scan.
+func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool) (hs []Holder) {
 	type found struct {
 		k api.Key
-		l lease
+		l leased
 	}
-	var fs []found
 	lo, hi := span(tableLease, r, false)
-	v.scan(lo, hi, func(key, row []byte) bool {
-		k := api.Key(key[1:])
-		x := parse(row, readLeased)
-		v.live(&x)
-		for _, l := range x.holders {
-			if len(fs) < limit && !skip(k, l) {
-				fs = append(fs, found{k, l})
+	for lo != nil {
+		var part []found
+		from := lo
+		lo = nil
+		v.scan(from, hi, func(key, row []byte) bool {
+			part = append(part, found{api.Key(key[1:]), parse(row, readLeased)})
+			if len(part) < holderRows {
+				return true
+			}
+			lo = append(slices.Clone(key), 0)
+			return false
+		})
+		for i := range part {
+			k, l := part[i].k, &part[i].l
+			v.live(l)
+			for _, x := range l.holders {
+				if skip(k, x) {
+					continue
+				}
+				if hs = append(hs, v.holder(k, x)); len(hs) == limit {
+					return hs
+				}
 			}
 		}
-		return len(fs) < limit
-	})
-	var hs []Holder
-	for _, f := range fs {
-		hs = append(hs, v.holder(f.k, f.l))
 	}
 	return hs
 }
+
+// holderRows is how many keys' holders are read at a time.
+const holderRows = 256
