@@ -11,7 +11,7 @@
 //	cache.go    every giving-up removes the entry and raises the fence before anything is sent about it
 //	read.go     look up, then take the time, then check again
 //
-// The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (queue.go),
+// The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (room.go),
 // leases only where they pay (readstats.go), and shared misses (flight.go).
 package edge
 
