@@ -8,12 +8,20 @@ import (
 
 // Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them; an
 // [IntentsError] where a transaction holds one exclusively: neither its old nor its new state may be told.
-func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) {
+func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) { return m.read(keys, false) }
+
+// ReadBefore is Read, but of a key that a transaction holds it returns the state from before that. The transaction may have
+// committed, and have been acknowledged, at any time since.
+func (m *Machine) ReadBefore(keys []api.Key) (entries []api.Entry, err error) {
+	return m.read(keys, true)
+}
+
+func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err error) {
 	defer rescue(&err)
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	if in := v.inTheWay(keys); len(in) > 0 {
+	if in := v.inTheWay(keys); len(in) > 0 && !before {
 		return nil, &IntentsError{Intents: in}
 	}
 	entries = make([]api.Entry, len(keys))
@@ -75,6 +83,15 @@ func (m *Machine) Covers(r api.Range) error {
 // List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range; an
 // [IntentsError] where a transaction holds a key of the page exclusively, or one that it may put into it.
 func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
+	return m.listed(r, false)
+}
+
+// ListBefore is List, but with the state of held keys from before the transactions that hold them, as [Machine.ReadBefore].
+func (m *Machine) ListBefore(r *api.ListRequest) (res *api.ListResult, err error) {
+	return m.listed(r, true)
+}
+
+func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, err error) {
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
@@ -94,7 +111,7 @@ func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 	}
 	v.list(r, res)
 	page := pageOf(r, res)
-	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 {
+	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 && !before {
 		return nil, &IntentsError{Intents: in, Page: page}
 	}
 	return res, nil

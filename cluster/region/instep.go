@@ -2,10 +2,13 @@ package region
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // inStep is since when a replica's state may be old: the newest instant at which it certainly was in step. A replica is in step as of
@@ -92,12 +95,16 @@ func (r *Region) readReplica(ctx context.Context, q *api.ReadRequest) (*api.Read
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
 	res, err := r.readOwner(short, q)
-	if code := api.CodeOf(err); code != api.CodeUnavailable && code != api.CodeNotLeader {
+	if !ownerFails(err) {
 		return res, err
 	}
 	var entries []api.Entry
-	age, ok := r.lookHere(q.Consistency, q.MaxStale, func() (err error) {
-		entries, err = r.look(q)
+	age, ok := r.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
+		read := r.cfg.Machine.Read
+		if before {
+			read = r.cfg.Machine.ReadBefore
+		}
+		entries, err = r.lookBy(read, q)
 		return err
 	})
 	if !ok {
@@ -111,11 +118,15 @@ func (r *Region) listReplica(ctx context.Context, q *api.ListRequest) (*api.List
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
 	page, err := r.listOwner(short, q)
-	if code := api.CodeOf(err); code != api.CodeUnavailable && code != api.CodeNotLeader {
+	if !ownerFails(err) {
 		return page, err
 	}
-	age, ok := r.lookHere(q.Consistency, q.MaxStale, func() (err error) {
-		if page, err = r.cfg.Machine.List(q); err != nil {
+	age, ok := r.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
+		list := r.cfg.Machine.List
+		if before {
+			list = r.cfg.Machine.ListBefore
+		}
+		if page, err = list(q); err != nil {
 			return err
 		}
 		return r.cfg.Machine.Covers(q.Range)
@@ -127,12 +138,31 @@ func (r *Region) listReplica(ctx context.Context, q *api.ListRequest) (*api.List
 	return page, nil
 }
 
-// lookHere looks at this replica's state, and returns how old that may be. ok is false if it cannot be looked at, or is too old.
-func (r *Region) lookHere(level api.Consistency, maxStale time.Duration, look func() error) (age time.Duration, ok bool) {
-	applied := r.cfg.Machine.Applied() // before the look: the state is this or a newer one
-	if look() != nil {
-		return 0, false
+// ownerFails reports whether the owner gives no answer, and another may.
+func ownerFails(err error) bool {
+	switch api.CodeOf(err) {
+	case api.CodeUnavailable, api.CodeNotLeader, fsm.DeciderLost:
+		return true
 	}
+	return false
+}
+
+// ownerLost is how old a replica's state is when its group is taken to have no leader that could answer instead.
+const ownerLost = 5 * time.Second
+
+// lookHere looks at this replica's state, and returns how old that may be. ok is false if it cannot be looked at, or is too old.
+//
+// If a transaction holds what is read, a look can only be at the state from before. The transaction may have committed at any time
+// since it was prepared here, so that no bound is known. That is an answer to a stale read, if no better one is to be had soon.
+func (r *Region) lookHere(level api.Consistency, maxStale time.Duration, look func(before bool) error) (age time.Duration, ok bool) {
+	applied := r.cfg.Machine.Applied() // before the look: the state is this or a newer one
+	err := look(false)
 	age = r.step.age(r.cfg.Clock.Now(), applied)
-	return age, level == api.Stale || age <= maxStale
+	if met, held := errors.AsType[*fsm.IntentsError](err); held && level == api.Stale {
+		lost := func(x fsm.Intent) bool { return r.deciderLost(x.Txn.ID) }
+		if age > ownerLost || slices.ContainsFunc(met.Intents, lost) {
+			return unknownAge, look(true) == nil
+		}
+	}
+	return age, err == nil && (level == api.Stale || age <= maxStale)
 }

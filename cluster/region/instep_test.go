@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
 )
 
 // TestInStep: the age counts from before the question whose answer the replica has applied, and never from a later one that it has not.
@@ -60,6 +61,43 @@ func TestIndexOfClosedLeader(t *testing.T) {
 		wantCode(t, err, api.CodeUnavailable)
 		if !closed.Load() || index != 0 {
 			t.Errorf("closed %v, index %d", closed.Load(), index)
+		}
+	})
+}
+
+// TestStaleUnderIntents: a replica whose group has lost its majority answers stale reads and lists of keys that a transaction holds,
+// with the state from before, of which no age is known. While a leader can be asked instead, and in all other reads, it does not.
+func TestStaleUnderIntents(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.mustWrite(put("k", "old"))
+		ref := api.TxnRef{ID: api.TxnID{Client: api.ClientID{1}, Seq: 1, Attempt: 1, Decider: "g.2"}, Age: 1, Epoch: 1}
+		vote, err := a.region.Prepare(context.Background(), &fsm.Prepare{Group: "g.1", Txn: ref, Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: []byte("new")}}}, nil, true)
+		if err != nil || vote.Refused != nil {
+			t.Fatalf("%+v, %v", vote, err)
+		}
+		b := l.node("b")
+		b.region.InStep(b.region.Now(), b.machine.Applied())
+		read := func(level api.Consistency) (*api.ReadResult, error) {
+			return b.region.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}, Consistency: level, MaxStale: time.Hour})
+		}
+		if res, err := read(api.Stale); err == nil {
+			t.Errorf("while the leader can be asked: %+v", res)
+		}
+		b.setCut(true)
+		time.Sleep(ownerLost + time.Second)
+		res, err := read(api.Stale)
+		if err != nil || string(res.Entries[0].Value) != "old" || res.ServedBy != api.ServedByStale || res.Age != unknownAge {
+			t.Errorf("a stale read: %+v, %v", res, err)
+		}
+		page, err := b.region.List(context.Background(), &api.ListRequest{Consistency: api.Stale})
+		if err != nil || len(page.Entries) != 1 || string(page.Entries[0].Value) != "old" || page.Age != unknownAge {
+			t.Errorf("a stale list: %+v, %v", page, err)
+		}
+		for _, level := range []api.Consistency{api.Bounded, api.Linearizable, api.Quorum} {
+			if res, err := read(level); err == nil {
+				t.Errorf("%v: %+v", level, res)
+			}
 		}
 	})
 }

@@ -82,7 +82,11 @@ func (r *Region) readInTurn(ctx context.Context, l *lead, q *api.ReadRequest) (e
 
 // look reads all the keys in one view of the machine.
 func (r *Region) look(q *api.ReadRequest) ([]api.Entry, error) {
-	entries, err := r.cfg.Machine.Read(q.Keys)
+	return r.lookBy(r.cfg.Machine.Read, q)
+}
+
+func (r *Region) lookBy(read func([]api.Key) ([]api.Entry, error), q *api.ReadRequest) ([]api.Entry, error) {
+	entries, err := read(q.Keys)
 	if err != nil {
 		return nil, err
 	}

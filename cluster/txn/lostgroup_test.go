@@ -160,6 +160,19 @@ func TestLostDecider(t *testing.T) {
 			told(what, ask(within(t, time.Minute)), time.Since(began), q)
 		}
 		w.mustWrite("us/b", q)
+		stale := &api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Stale}
+		res, err := at.Read(within(t, time.Second), stale)
+		if err != nil || res.Entries[0].Exists || res.ServedBy != api.ServedByStale || res.Age < 24*time.Hour {
+			t.Errorf("a stale read tells the state from before, of which no age is known: %+v, %v", res, err)
+		}
+		page, err := at.List(within(t, time.Second), &api.ListRequest{Range: api.PrefixRange("us/"), Consistency: api.Stale})
+		if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "us/b" || !page.Stale || page.Age < 24*time.Hour {
+			t.Errorf("a stale list: %+v, %v", page, err)
+		}
+		bounded := &api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Bounded, MaxStale: time.Hour}
+		if res, err := at.Read(within(t, time.Second), bounded); err == nil {
+			t.Errorf("a bounded read of what may be of any age: %+v", res)
+		}
 
 		w.groups["eu.1"].elect()
 		w.trust("eu.1")
