@@ -24,13 +24,21 @@ type history struct {
 	dice    *rand.Rand
 	writes  float64 // chance of a write before a group answers
 	states  []map[api.Key]api.Entry
+	granted map[api.Key]grantedLease // the newest of each key, since the last write
 }
 
-// write puts or deletes a key. Absence has a version, too. The lease on it is revoked first.
+type grantedLease struct {
+	group   api.GroupID
+	session api.SessionID
+	lease   api.LeaseID
+}
+
+// write puts or deletes a key. Absence has a version, too. The lease on it is revoked first, also one whose grant is on its way.
 func (h *history) write() {
 	k := h.keys[h.dice.IntN(len(h.keys))]
-	if held, ok := h.AuditKey(k); ok && held.Servable {
-		h.lookupGroup(held.Group).edge.revoked(held.Group, held.Session, []api.RevokedLease{{Key: k, Lease: held.Entry.Lease}}, make(chan *api.RevokeAck, 1))
+	if l, ok := h.granted[k]; ok {
+		h.revoked(l.group, l.session, []api.RevokedLease{{Key: k, Lease: l.lease}}, make(chan *api.RevokeAck, 1))
+		delete(h.granted, k)
 	}
 	h.put(k, fmt.Sprint(k, " of ", len(h.states)))
 	h.change(func() {
@@ -62,6 +70,11 @@ func (h *history) answer(ctx context.Context, q *api.ReadRequest) (*api.ReadResu
 		h.write()
 	}
 	res, err := h.ownerRead(ctx, q)
+	for _, e := range res.Entries {
+		if e.Lease != 0 {
+			h.granted[e.Key] = grantedLease{q.Group, q.Session, e.Lease}
+		}
+	}
 	if q.Snapshot {
 		res.Snapshot = true
 	}
@@ -77,7 +90,7 @@ func TestRandomReads(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.MaxEntries, c.MaxFences = 14, 64 })
 			r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b", "c"}}}
-			h := &history{rig: r, rng: rand.New(rand.NewPCG(seed, 9)), dice: rand.New(rand.NewPCG(seed, 10))}
+			h := &history{rig: r, granted: map[api.Key]grantedLease{}, rng: rand.New(rand.NewPCG(seed, 9)), dice: rand.New(rand.NewPCG(seed, 10))}
 			r.store.read = h.answer
 			r.Start()
 			defer r.Close()
