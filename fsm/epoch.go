@@ -38,7 +38,48 @@ func (v *view) ageOf(e Epoch) Age {
 	if !v.rules.ages {
 		return 0
 	}
-	return e.age(v.meta.DedupEpoch)
+	age, passed := e.age(v.meta.DedupEpoch), v.meta.returns.sum()
+	return age - min(age, passed)
+}
+
+// dropped reports whether what is of the epoch may go. An epoch that began because a range came back took no time, so it does not
+// count here: what is remembered stays for a day, however many ranges come back. Requests are judged by the count alone: one that is
+// refused too early finds its record when it is repeated.
+func (v *view) dropped(e Epoch, kept Age) bool {
+	return e.age(v.meta.DedupEpoch) > kept+v.meta.returns.sum()
+}
+
+// returns counts the epochs that began because a range came back, in the last 24 to 48 epochs that took their time.
+type returns struct {
+	recent, earlier Age
+	ticks           uint64 // epochs that took their time since recent began
+}
+
+// sum is at least how many of them are not older than a day.
+func (x *returns) sum() Age { return x.recent + x.earlier }
+
+// tick counts an epoch that took its time.
+func (x *returns) tick() {
+	if x.sum() == 0 {
+		return
+	}
+	if x.ticks++; x.ticks > DedupEpochs {
+		*x = returns{earlier: x.recent}
+	}
+}
+
+func (x *returns) put(w *writer) {
+	w.uint(uint64(x.recent))
+	w.uint(uint64(x.earlier))
+	w.uint(x.ticks)
+}
+
+func readReturns(r *reader) returns {
+	x := returns{Age(r.uint()), Age(r.uint()), r.uint()}
+	if x == (returns{}) {
+		r.fail("ranges that came back at no time")
+	}
+	return x
 }
 
 // own is the epoch in the machine's own count; false if it is of another group or incarnation, or has not begun.

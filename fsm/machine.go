@@ -260,6 +260,7 @@ func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 		res.Swept.Rows = t.trim(c.Below, c.Limit)
 	case AdvanceDedupEpoch:
 		t.meta.DedupEpoch++
+		t.meta.returns.tick()
 	case ExpireDedup:
 		res.Swept = t.expire(c.Limit)
 	case Prepare:

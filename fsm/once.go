@@ -311,19 +311,18 @@ func readDedupRow(k, row []byte) dedupRow {
 }
 
 func (t *tx) expireRow(d *dedupRow) {
-	now := t.meta.DedupEpoch
 	switch {
 	case d.isRow:
-		if d.row.count == 0 && d.row.epoch.expired(now) {
+		if d.row.count == 0 && t.dropped(d.row.epoch, DedupEpochs) {
 			t.delClient(d.id)
 		}
 	case d.seq == 0:
-		if d.epoch.expired(now) {
+		if t.dropped(d.epoch, DedupEpochs) {
 			t.delRecord(d.anchor, d.id, 0)
 		}
 	default:
 		c := t.client(d.id)
-		if !c.epoch.expired(now) {
+		if !t.dropped(c.epoch, DedupEpochs) {
 			return
 		}
 		t.delRecord(d.anchor, d.id, d.seq)

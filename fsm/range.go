@@ -335,6 +335,7 @@ func (t *tx) comesBack(r api.Range) Epoch {
 		return 0
 	}
 	t.meta.DedupEpoch++
+	t.meta.returns.recent++
 	return t.meta.DedupEpoch
 }
 

@@ -134,4 +134,6 @@ type Meta struct {
 	Ended, Void int
 
 	sweep []byte // where the next ExpireDedup goes on
+	// returns are the dedup epochs of the last day that began because a range came back.
+	returns returns
 }

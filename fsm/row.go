@@ -177,6 +177,9 @@ func (m *Meta) row() []byte {
 		w.uint(uint64(m.Level))
 		w.uint(uint64(m.Ended))
 		w.uint(uint64(m.Void))
+		if m.returns != (returns{}) {
+			m.returns.put(&w)
+		}
 	}
 	return w.b
 }
@@ -200,6 +203,9 @@ func readMeta(r *reader) Meta {
 			return m
 		}
 		m.Ended, m.Void = r.count63(), r.count63()
+	}
+	if len(r.b) > 0 {
+		m.returns = readReturns(r)
 	}
 	return m
 }

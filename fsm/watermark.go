@@ -136,7 +136,7 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 			x.epoch = max(x.epoch, t.client(x.id.Client).epoch)
 		}
 		switch {
-		case x.epoch.age(t.meta.DedupEpoch) <= t.kept(&x.id, x.outcome):
+		case !t.dropped(x.epoch, t.kept(&x.id, x.outcome)):
 		case table == tableFinished:
 			t.delFinished(&x.id)
 		case t.owing(&x.id) == nil:
