@@ -49,33 +49,34 @@ func (v *view) dropped(e Epoch, kept Age) bool {
 	return e.age(v.meta.DedupEpoch) > kept+v.meta.returns.sum()
 }
 
-// returns counts the epochs that began because a range came back, in the last 24 to 48 epochs that took their time.
-type returns struct {
-	recent, earlier Age
-	ticks           uint64 // epochs that took their time since recent began
-}
+// returns counts the epochs that began because a range came back, by the epochs that took their time: first those since the last of these,
+// then those of each before it, for a day.
+type returns [DedupEpochs + 1]Age
 
-// sum is at least how many of them are not older than a day.
-func (x *returns) sum() Age { return x.recent + x.earlier }
+// sum is all of them.
+func (x *returns) sum() (n Age) {
+	for _, r := range x {
+		n += r
+	}
+	return n
+}
 
 // tick counts an epoch that took its time.
 func (x *returns) tick() {
-	if x.sum() == 0 {
-		return
-	}
-	if x.ticks++; x.ticks > DedupEpochs {
-		*x = returns{earlier: x.recent}
-	}
+	copy(x[1:], x[:DedupEpochs])
+	x[0] = 0
 }
 
 func (x *returns) put(w *writer) {
-	w.uint(uint64(x.recent))
-	w.uint(uint64(x.earlier))
-	w.uint(x.ticks)
+	for _, r := range x {
+		w.uint(uint64(r))
+	}
 }
 
-func readReturns(r *reader) returns {
-	x := returns{Age(r.uint()), Age(r.uint()), r.uint()}
+func readReturns(r *reader) (x returns) {
+	for i := range x {
+		x[i] = Age(r.uint())
+	}
 	if x == (returns{}) {
 		r.fail("ranges that came back at no time")
 	}

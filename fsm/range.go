@@ -335,7 +335,7 @@ func (t *tx) comesBack(r api.Range) Epoch {
 		return 0
 	}
 	t.meta.DedupEpoch++
-	t.meta.returns.recent++
+	t.meta.returns[0]++
 	return t.meta.DedupEpoch
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // TestReturnsTakeNoTime: a range that comes back begins an epoch, but takes no time: however many do, the result of a request with an opaque
-// id is kept for a day, also over a move, and no longer than two.
+// id is kept for a day, also over a move, and not for longer.
 func TestReturnsTakeNoTime(t *testing.T) {
 	r := founded(t)
 	write := func() *api.TxnResult {
