@@ -24,7 +24,7 @@ mutants: ## every guard switched off must be caught
 
 soak: ## more seeds of the faulty planet, and an hour of one that must not grow: make soak SEEDS=200
 	go test ./integration -run 'TestGrowth$$' -count=1 -timeout 0 -v -planettime 1h
-	go test ./integration -run 'TestFaults|TestTransactionFaults' -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100) -txnseeds $(or $(SEEDS),100)
+	go test ./integration -run 'TestFaults|TestTransactionFaults' -count=1 -timeout 0 -v -seeds $(or $(SEEDS),100) -ops 10400 -txnseeds $(or $(SEEDS),100) -txnops 220
 
 model: ## every state of the protocol's cores with the large bounds too: 110 million states, 6 minutes (11 on a busy machine), 4 GB
 	go test ./fsm/model -count=1 -timeout 2h -v -all

@@ -13,7 +13,10 @@ import (
 	"github.com/edgehold/edgehold/integration/history"
 )
 
-var txnSeeds = flag.Int("txnseeds", 4, "how many seeds TestTransactionFaults runs")
+var (
+	txnSeeds = flag.Int("txnseeds", 4, "how many seeds TestTransactionFaults runs")
+	txnOps   = flag.Int("txnops", 140, "how many transactions each client of TestTransactionFaults asks for")
+)
 
 // txnFaults are troubles that matter to transactions beside all the others: whoever coordinates them, and whoever decides.
 var txnFaults = append([]fault{
@@ -50,9 +53,9 @@ type txnTotal struct {
 func TestTransactionFaults(t *testing.T) {
 	sum := &txnTotal{met: map[string]int{}, modes: map[string]int{}}
 	t.Run("seeds", func(t *testing.T) {
-		n, perClient := *txnSeeds, 220
+		n, perClient := *txnSeeds, *txnOps
 		if testing.Short() {
-			n, perClient = min(n, 2), 120
+			n, perClient = min(n, 2), min(perClient, 120)
 		}
 		for seed := uint64(1); seed <= uint64(n); seed++ {
 			if *oneSeed != 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-var planetTime = flag.Duration("planettime", 3*time.Minute, "how long, in virtual time, the planet of TestGrowth works")
+var planetTime = flag.Duration("planettime", 2*time.Minute, "how long, in virtual time, the planet of TestGrowth works")
 
 // TestGrowth has a planet work for as long as the flag says, with edges that crash and come back all the time: whenever the work
 // rests, nothing is locked, owed or left over, no group remembers more than its clients may still ask for, and no process has
