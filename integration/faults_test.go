@@ -201,7 +201,7 @@ func TestFaults(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, *ops, sum) })
+				synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, crowd{clients: 10, keys: 18, operations: *ops}, sum) })
 			})
 			if *oneSeed != 0 {
 				break
@@ -229,17 +229,29 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// faultySeed runs one planet with about so many operations. To replay: go test ./integration -run TestFaults -seed N -v
-func faultySeed(t *testing.T, seed uint64, operations int, sum *total) {
+// TestManyClients: hundreds of clients and thousands of keys in one planet under faults, judged as the others are.
+func TestManyClients(t *testing.T) {
+	t.Parallel()
+	sum := &total{met: map[string]int{}}
+	seed := max(*oneSeed, 40)
+	synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, crowd{clients: 300, keys: 2100, operations: 4500}, sum) })
+	if len(sum.met) == 0 || sum.ops < 4000 {
+		t.Errorf("%d operations, faults %v: too few to mean anything", sum.ops, sum.met)
+	}
+}
+
+// crowd is how many clients work on a planet, on how many keys, and about how many operations they carry out together.
+type crowd struct{ clients, keys, operations int }
+
+// faultySeed runs one planet. To replay: go test ./integration -run TestFaults -seed N -v
+func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	t.Logf("replay with -seed %d", seed)
 	p := newPlanet(t, seed, 1, tinyCaches(seed))
 	defer p.close()
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
-		clients: 10, perOps: operations / 10, think: 100 * time.Millisecond}
-	for i := range 6 {
-		for _, r := range regions {
-			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", r, i)))
-		}
+		clients: c.clients, perOps: c.operations / c.clients, think: 100 * time.Millisecond}
+	for i := range c.keys {
+		w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
 	}
 	stop := make(chan struct{})
 	done := make(chan struct{})

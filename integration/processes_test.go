@@ -9,10 +9,7 @@ func TestProcesses(t *testing.T) {
 	}
 	t.Parallel()
 	binary := buildBinary(t)
-	region := newRegionFleet(t, binary) // becomes ready while the others run
-	t.Run("DamagedDisk", func(t *testing.T) { testDamagedDisk(t, binary) })
-	t.Run("Signals", func(t *testing.T) { testSignals(t, binary) })
-	t.Run("FounderWiped", func(t *testing.T) { testFounderWiped(t, binary) })
+	region := newRegionFleet(t, binary) // becomes ready while the other runs
 	t.Run("EdgeCutOff", func(t *testing.T) {
 		f, server, edge, between := cutOffFleet(t, binary)
 		testEdgeCutOff(t, f, server, edge, between)
@@ -21,4 +18,16 @@ func TestProcesses(t *testing.T) {
 	t.Run("LeaderKilled", func(t *testing.T) { testLeaderKilled(t, region) })
 	t.Run("Import", func(t *testing.T) { testImport(t, region) })
 	region.stop(t)
+}
+
+// TestProcessesStart runs what happens to processes as they start and end.
+func TestProcessesStart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	binary := buildBinary(t)
+	t.Run("DamagedDisk", func(t *testing.T) { testDamagedDisk(t, binary) })
+	t.Run("Signals", func(t *testing.T) { testSignals(t, binary) })
+	t.Run("FounderWiped", func(t *testing.T) { testFounderWiped(t, binary) })
 }

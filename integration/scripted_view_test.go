@@ -98,6 +98,7 @@ func (a *bank) sum(entries []api.Entry) (sum int) {
 // of one region take at most three of the farthest round trips in 99 of 100 cases, from wherever they are asked for. A snapshot
 // over all regions, which is read twice, takes a few more, and sees no transfer by half.
 func TestViewBesideTransfers(t *testing.T) {
+	t.Parallel()
 	const clients, views = 64, 24
 	scripted(t, 1, func(p *planet) {
 		a := p.openAccounts(9000)
@@ -155,6 +156,7 @@ func TestViewBesideTransfers(t *testing.T) {
 // TestSnapshotOfManyGroups: a snapshot of all accounts, in all regions, beside transfers between them finishes, and sees no
 // transfer by half.
 func TestSnapshotOfManyGroups(t *testing.T) {
+	t.Parallel()
 	const clients, views = 16, 8
 	scripted(t, 1, func(p *planet) {
 		a := p.openAccounts(999)
@@ -175,6 +177,33 @@ func TestSnapshotOfManyGroups(t *testing.T) {
 		}
 		close(stop)
 		wait()
+	})
+}
+
+// TestManyTransfers: hundreds of clients move money between thousands of accounts, all at once. Each transfer is carried out, and
+// none is lost, done twice or by half.
+func TestManyTransfers(t *testing.T) {
+	t.Parallel()
+	const clients, least = 300, 1000
+	scripted(t, 1, func(p *planet) {
+		a := p.openAccounts(3000)
+		stop := make(chan struct{})
+		done, wait := a.transfer(clients, stop)
+		time.Sleep(2 * time.Second)
+		close(stop)
+		wait()
+		sum := 0
+		for _, keys := range a.of {
+			entries, err := entriesOf(p.byName["eu-west-edge-1"].store0().Read(within(p.t, 10*time.Second), &api.ReadRequest{Keys: keys, Snapshot: true}))
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			sum += a.sum(entries)
+		}
+		if sum != opening*len(a.all) || done.Load() < least {
+			p.t.Errorf("after %d transfers the accounts hold %d together, not %d", done.Load(), sum, opening*len(a.all))
+		}
+		p.sameState()
 	})
 }
 
