@@ -201,7 +201,9 @@ func TestFaults(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, crowd{clients: 10, keys: 18, operations: *ops}, sum) })
+				synctest.Test(t, func(t *testing.T) {
+					faultySeed(t, seed, crowd{clients: 10, keys: 18, operations: *ops, think: 100 * time.Millisecond}, sum)
+				})
 			})
 			if *oneSeed != 0 {
 				break
@@ -234,14 +236,20 @@ func TestManyClients(t *testing.T) {
 	t.Parallel()
 	sum := &total{met: map[string]int{}}
 	seed := max(*oneSeed, 40)
-	synctest.Test(t, func(t *testing.T) { faultySeed(t, seed, crowd{clients: 300, keys: 2100, operations: 4500}, sum) })
+	synctest.Test(t, func(t *testing.T) {
+		faultySeed(t, seed, crowd{clients: 300, keys: 2100, operations: 4500, think: 2 * time.Second}, sum)
+	})
 	if len(sum.met) == 0 || sum.ops < 4000 {
 		t.Errorf("%d operations, faults %v: too few to mean anything", sum.ops, sum.met)
 	}
 }
 
-// crowd is how many clients work on a planet, on how many keys, and about how many operations they carry out together.
-type crowd struct{ clients, keys, operations int }
+// crowd is how many clients work on a planet, on how many keys, about how many operations they carry out together, and the mean
+// pause between two of one client.
+type crowd struct {
+	clients, keys, operations int
+	think                     time.Duration
+}
 
 // faultySeed runs one planet. To replay: go test ./integration -run TestFaults -seed N -v
 func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
@@ -249,7 +257,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	p := newPlanet(t, seed, 1, tinyCaches(seed))
 	defer p.close()
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
-		clients: c.clients, perOps: c.operations / c.clients, think: 100 * time.Millisecond}
+		clients: c.clients, perOps: c.operations / c.clients, think: c.think}
 	for i := range c.keys {
 		w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
 	}
