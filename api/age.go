@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The bounds of an age. A client's may come from a clock that is wrong, or from one who wants to go first: beyond
+// The bounds of an age. A client's may come from a clock that is wrong, or from a client that wants to go first: beyond
 // MaxClientAge it counts no more, so that this is the whole advantage that it gives. A gateway's own requests become as old
 // as a request may take, and are kept up to MaxAge.
 const (

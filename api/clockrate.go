@@ -7,7 +7,7 @@ import "time"
 // keep-alives to the grantor's own over 30 to 60 s; keep-alives that were long on their way are allowed for.
 //
 // Each side is counted as it counts leases: the holder by the greater of its two clocks, the grantor by the smaller of its
-// own. So a clock that is slewed, or that stands still at the grantor, makes nobody look slow. A holder that is faster ends
+// own. So a clock that is slewed, or that stands still at the grantor, makes no holder look slow. A holder that is faster ends
 // its leases early, which endangers nothing.
 //
 // The zero value is ready. Not safe for concurrent use.

@@ -8,7 +8,7 @@ import (
 // MaxLocks bounds GroupStatus.Locked.
 const MaxLocks = 100
 
-// Lock is a key that a transaction across groups holds whose decision group does not answer: until that is back, nobody can read
+// Lock is a key that a transaction across groups holds whose decision group does not answer: until that is back, no client can read
 // or write the key.
 type Lock struct {
 	Key Key

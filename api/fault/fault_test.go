@@ -54,7 +54,7 @@ func TestCatch(t *testing.T) {
 	}
 }
 
-// TestEnds: what must end the process is caught by nobody, and net/http's own panic is net/http's.
+// TestEnds: a panic that must end the process is not caught, nor is net/http's own.
 func TestEnds(t *testing.T) {
 	for _, x := range []any{damaged{}, fmt.Errorf("read: %w", damaged{}), http.ErrAbortHandler} {
 		got := func() (got any) {

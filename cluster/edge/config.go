@@ -31,7 +31,7 @@ type Config struct {
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
 	Open func(ctx context.Context, node api.NodeID) (api.LeaseStream, error)
-	// OnHeard is told of each group whose leader has answered; it must not block. nil: it is not called.
+	// OnHeard is called with each group whose leader has answered; it must not block. nil: it is not called.
 	OnHeard func(api.GroupID)
 	// OnLeads hears who leads; it must not block. nil: it is not called.
 	OnLeads func(api.Leads)

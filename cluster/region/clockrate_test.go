@@ -18,7 +18,7 @@ func slewed(c *testClock, rate float64, d time.Duration) {
 }
 
 // TestLeadersClockIsDisturbed: holders with good clocks are renewed all the while that the leader's clock is slewed, stands
-// still, sleeps or is slow: then it waits longer than it must, which endangers nobody.
+// still, sleeps or is slow: then it waits longer than it must, which is safe.
 func TestLeadersClockIsDisturbed(t *testing.T) {
 	for name, disturb := range map[string]func(c *testClock){
 		"slewed slower": func(c *testClock) { slewed(c, 0.92, time.Minute) },
