@@ -38,7 +38,7 @@ func newDiskRegion(t testing.TB, servers int, limits replica.Limits, log replica
 	listeners := make([]net.Listener, servers)
 	plan := cluster.Planned{ClusterID: "disk"}
 	for i := range servers {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", freeAddress(t))
 		if err != nil {
 			t.Fatal(err)
 		}

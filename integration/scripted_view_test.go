@@ -97,8 +97,24 @@ func (a *bank) sum(entries []api.Entry) (sum int) {
 // TestViewBesideTransfers: beside 64 clients that move money between just these keys, a snapshot and a list of a thousand keys
 // of one region take at most three of the farthest round trips in 99 of 100 cases, from wherever they are asked for. A snapshot
 // over all regions, which is read twice, takes a few more, and sees no transfer by half.
+//
+// The 99th percentile of a run is its second largest of 72: two of three runs decide.
 func TestViewBesideTransfers(t *testing.T) {
 	t.Parallel()
+	late := viewsBesideTransfers(t)
+	if late == "" {
+		return
+	}
+	t.Logf("one run missed its bound: %s", late)
+	for range 2 {
+		if late := viewsBesideTransfers(t); late != "" {
+			t.Errorf("and so did another: %s", late)
+		}
+	}
+}
+
+// viewsBesideTransfers runs a planet, and returns what took too long there; "" for nothing.
+func viewsBesideTransfers(t *testing.T) (late string) {
 	const clients, views = 64, 24
 	scripted(t, 1, func(p *planet) {
 		a := p.openAccounts(9000)
@@ -144,13 +160,14 @@ func TestViewBesideTransfers(t *testing.T) {
 			at99 := ds[len(ds)*99/100-1]
 			p.t.Logf("%s: the median %v, the 99th percentile %v", what, ds[len(ds)/2], at99)
 			if at99 > 3*farthestTrip {
-				p.t.Errorf("%s: the 99th percentile is %v", what, at99)
+				late = fmt.Sprintf("%s: the 99th percentile is %v", what, at99)
 			}
 		}
 		close(stop)
 		wait()
 		p.t.Logf("%d transfers in %v", done.Load(), time.Since(epoch))
 	})
+	return late
 }
 
 // TestSnapshotOfManyGroups: a snapshot of all accounts, in all regions, beside transfers between them finishes, and sees no
