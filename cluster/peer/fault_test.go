@@ -15,7 +15,7 @@ import (
 // and so does a message of a lease stream.
 func TestPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g") // it has no Participant: whoever asks it as one panics
+		w, g := newWorld(t), newGroup("g") // it has no Participant: a call to it as one panics
 		reported := 0
 		g.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") }
 		g.keepAlive = func(_ context.Context, k *api.KeepAlive, x api.SessionKeepAlive) (api.SessionStatus, bool) {

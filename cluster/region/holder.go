@@ -49,10 +49,10 @@ type event uint8
 
 const (
 	silent           event = iota // it cannot be reached, or has left a revocation unanswered for too long
-	suspectEnded                  // the Suspect has applied, or has failed, or nobody knows
+	suspectEnded                  // the Suspect has applied, or has failed, or its outcome is unknown
 	answers                       // it is back: it answers what it is asked
 	unsuspectApplied              // the Unsuspect has applied
-	unsuspectFailed               // it has failed, or nobody knows
+	unsuspectFailed               // it has failed, or its outcome is unknown
 	expires                       // its term has certainly ended
 	events
 )

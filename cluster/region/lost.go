@@ -7,10 +7,10 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// lostEvery is how often one who waits for a transaction looks whether its decision group is lost.
+// lostEvery is how often a request that waits for a transaction looks whether its decision group is lost.
 const lostEvery = 500 * time.Millisecond
 
-// retryLost is how long a caller is told to wait whose key is held by a transaction of a lost decision group.
+// retryLost is the Retry-After of a request whose key is held by a transaction of a lost decision group.
 const retryLost = time.Second
 
 // deciderLost reports whether the transaction's decision group is known not to answer: its intents here stay until it does.
