@@ -8,7 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 // benchOptions are the settings of bench.

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 func readReport(t *testing.T, text string) *load.Report {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
-	"github.com/edgehold/edgehold/cmd/edgehold/plot"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/plot"
 )
 
 // benchJob is one run of bench.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 // benchText is a report for people.

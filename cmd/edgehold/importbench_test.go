@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api/client"
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 const (

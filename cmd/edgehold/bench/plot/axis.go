@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 // axis places values between 0, its beginning, and 1, its end.

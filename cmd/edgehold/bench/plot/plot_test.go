@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 // curve is made of pairs: percent, milliseconds.

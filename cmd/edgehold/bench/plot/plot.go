@@ -11,7 +11,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/edgehold/edgehold/cmd/edgehold/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 //go:embed page.html
