@@ -172,10 +172,10 @@ func (x *member) led() bool {
 // Group tells what this node's replica knows of the group, without waiting; false where it has none.
 func (n *Node) Group(id api.GroupID) (api.GroupStatus, bool) {
 	x := n.members.get(id)
-	if x == nil || x.region == nil {
+	if x == nil || x.authority == nil {
 		return api.GroupStatus{}, false
 	}
-	s, _, _ := x.region.Status()
+	s, _, _ := x.authority.Status()
 	return s, true
 }
 

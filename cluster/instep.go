@@ -32,7 +32,7 @@ func (n *Node) askInStep() {
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, x := range n.members.all() {
-		if x.region == nil {
+		if x.authority == nil {
 			continue
 		}
 		leader, _ := x.raft.Leader()
@@ -40,9 +40,9 @@ func (n *Node) askInStep() {
 			continue
 		}
 		wg.Go(func() {
-			asked := x.region.Now()
+			asked := x.authority.Now()
 			if index, err := n.pool.Remote(api.NodeID(leader)).Index(ctx, x.group); err == nil {
-				x.region.InStep(asked, index)
+				x.authority.InStep(asked, index)
 			}
 		})
 	}

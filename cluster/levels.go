@@ -32,12 +32,12 @@ func (n *Node) raise() {
 }
 
 func (n *Node) raiseMember(x *member) {
-	if x.region == nil || !x.raft.IsLeader() || x.machine.Level() >= fsm.NewestLevel {
+	if x.authority == nil || !x.raft.IsLeader() || x.machine.Level() >= fsm.NewestLevel {
 		return
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, raiseTimeout)
 	defer cancel()
-	err := x.region.Raise(ctx, func(ctx context.Context) fsm.Level { return n.levelOf(ctx, x.raft.Configured()) })
+	err := x.authority.Raise(ctx, func(ctx context.Context) fsm.Level { return n.levelOf(ctx, x.raft.Configured()) })
 	if err != nil {
 		n.log.Debug("could not raise the level of a group", "group", x.group, "error", err)
 	}

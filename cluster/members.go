@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
-	"github.com/edgehold/edgehold/cluster/region"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
@@ -43,10 +43,10 @@ type member struct {
 		Health() error
 		Close() error
 	}
-	region  *region.Region
-	machine *fsm.Machine
-	state   engine.Engine // the machine's
-	meta    *meta.Meta
+	authority *group.Authority
+	machine   *fsm.Machine
+	state     engine.Engine // the machine's
+	meta      *meta.Meta
 }
 
 func (m *members) get(g api.GroupID) *member {
@@ -66,17 +66,17 @@ func (m *members) all() []*member {
 	return list
 }
 
-func (m *members) region(g api.GroupID) (peer.Group, bool) {
-	if x := m.get(g); x != nil && x.region != nil {
-		return x.region, true
+func (m *members) authority(g api.GroupID) (peer.Group, bool) {
+	if x := m.get(g); x != nil && x.authority != nil {
+		return x.authority, true
 	}
 	return nil, false
 }
 
-func (m *members) regions() []api.GroupID {
+func (m *members) authorities() []api.GroupID {
 	var ids []api.GroupID
 	for _, x := range m.all() {
-		if x.region != nil {
+		if x.authority != nil {
 			ids = append(ids, x.group)
 		}
 	}
@@ -123,10 +123,10 @@ func (m *members) add(x *member) bool {
 }
 
 func (x *member) close() error {
-	if x.region == nil {
+	if x.authority == nil {
 		return x.raft.Close()
 	}
-	x.region.Close()
+	x.authority.Close()
 	err := x.raft.Close()
 	x.machine.Close()
 	return errors.Join(err, x.state.Close())
@@ -196,41 +196,41 @@ func (n *Node) openMember(g placement.Group, m *placement.Map) (*member, error) 
 	if err != nil {
 		return nil, err
 	}
-	x, err := n.openRegion(cfg, g, m, state)
+	x, err := n.openGroup(cfg, g, m, state)
 	if err != nil {
 		return nil, errors.Join(err, state.Close())
 	}
 	return x, nil
 }
 
-func (n *Node) openRegion(cfg replica.Config, g placement.Group, m *placement.Map, state engine.Engine) (*member, error) {
+func (n *Node) openGroup(cfg replica.Config, g placement.Group, m *placement.Map, state engine.Engine) (*member, error) {
 	machine, err := fsm.Open(state)
 	if err != nil {
 		return nil, err
 	}
 	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
-	rc := region.Config{
+	rc := group.Config{
 		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, Lost: n.router.Lost, OnLead: n.peers.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
 		rc.Init = &fsm.Init{Group: g.ID, Incarnation: api.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
 	}
-	r, err := region.New(rc)
+	a, err := group.New(rc)
 	if err != nil {
 		return nil, err
 	}
-	cfg.OnLeadership = r.OnLeadership
+	cfg.OnLeadership = a.OnLeadership
 	if _, ok := state.(engine.Durable); ok {
-		cfg.State = r.Machine()
+		cfg.State = a.Machine()
 	}
-	raft, err := replica.Open(cfg, n.watched(g.ID, machine, r.Machine()))
+	raft, err := replica.Open(cfg, n.watched(g.ID, machine, a.Machine()))
 	if err != nil {
-		r.Close()
+		a.Close()
 		return nil, err
 	}
-	r.Attach(raft)
-	return &member{group: g.ID, raft: raft, region: r, machine: machine, state: state}, nil
+	a.Attach(raft)
+	return &member{group: g.ID, raft: raft, authority: a, machine: machine, state: state}, nil
 }
 
 func (n *Node) openMeta(cfg replica.Config, g placement.Group, m *placement.Map) (*member, error) {

@@ -158,7 +158,7 @@ func (n *Node) start() error {
 func (n *Node) makePeers() (err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
-		Groups: n.members.region, All: n.members.regions, Term: n.members.term,
+		Groups: n.members.authority, All: n.members.authorities, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n}, Introduce: n.introduce,
 		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults, Level: n.cfg.level,
 	})

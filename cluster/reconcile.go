@@ -51,7 +51,7 @@ func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
 		return
 	}
 	roster := roster(x.raft)
-	if x.region != nil {
+	if x.authority != nil {
 		roster = upToDate{roster, n.levelOf}
 	}
 	if err := reconcile(n.ctx, roster, g, m); err != nil {

@@ -2,13 +2,13 @@ package cluster
 
 import (
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/region"
+	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
 )
 
 // watched lets the test's observer see what the machine has applied.
-func (n *Node) watched(g api.GroupID, m *fsm.Machine, inner *region.Machine) replica.Machine[fsm.Result] {
+func (n *Node) watched(g api.GroupID, m *fsm.Machine, inner *group.Machine) replica.Machine[fsm.Result] {
 	if n.cfg.Watch == nil {
 		return inner
 	}
@@ -26,7 +26,7 @@ type Applied struct {
 }
 
 type watchedMachine struct {
-	*region.Machine
+	*group.Machine
 	watch   func(Applied)
 	applied Applied
 }

@@ -20,7 +20,7 @@ var planetTime = flag.Duration("planettime", 2*time.Minute, "how long, in virtua
 // TestGrowth has a planet work for as long as the flag says, with edges that crash and come back all the time: whenever the work
 // rests, nothing is locked, owed or left over, no group remembers more than its clients may still ask for, and no process has
 // more goroutines than at the first rest. Its clients number their requests, as the SDK does: what is kept for a day is the
-// business of TestWeek in cluster/region.
+// business of TestWeek in cluster/group.
 func TestGrowth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlanet(t, 11, 1)

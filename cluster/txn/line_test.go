@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/region"
+	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -30,7 +30,7 @@ type point struct {
 var errLost = errors.New("lost")
 
 // carry carries a message to the group's leader and brings the answer back.
-func carry[T any](ctx context.Context, l *line, kind string, g api.GroupID, again bool, f func(r *region.Region) (T, error)) (T, error) {
+func carry[T any](ctx context.Context, l *line, kind string, g api.GroupID, again bool, f func(r *group.Authority) (T, error)) (T, error) {
 	var none T
 	unknown := false
 	end := func(err error) error {
@@ -78,11 +78,11 @@ func (l *line) at(p point) error {
 }
 
 func (l *line) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
-	return carry(ctx, l, "prepare", p.Group, true, func(r *region.Region) (*fsm.Vote, error) { return r.Prepare(ctx, p, dropped, free) })
+	return carry(ctx, l, "prepare", p.Group, true, func(r *group.Authority) (*fsm.Vote, error) { return r.Prepare(ctx, p, dropped, free) })
 }
 
 func (l *line) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
-	return carry(ctx, l, "commit last", c.Txn.ID.Decider, true, func(r *region.Region) (*fsm.Vote, error) { return r.CommitLast(ctx, c, dropped) })
+	return carry(ctx, l, "commit last", c.Txn.ID.Decider, true, func(r *group.Authority) (*fsm.Vote, error) { return r.CommitLast(ctx, c, dropped) })
 }
 
 func (l *line) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
@@ -90,22 +90,22 @@ func (l *line) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error)
 	if d.Outcome == api.TxnAborted {
 		kind = "abort"
 	}
-	return carry(ctx, l, kind, d.Txn.ID.Decider, true, func(r *region.Region) (*fsm.Decision, error) { return r.Decide(ctx, d) })
+	return carry(ctx, l, kind, d.Txn.ID.Decider, true, func(r *group.Authority) (*fsm.Decision, error) { return r.Decide(ctx, d) })
 }
 
 func (l *line) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
-	return carry(ctx, l, "outcome", ref.ID.Decider, true, func(r *region.Region) (*fsm.Decision, error) { return r.Outcome(ctx, ref, abort) })
+	return carry(ctx, l, "outcome", ref.ID.Decider, true, func(r *group.Authority) (*fsm.Decision, error) { return r.Outcome(ctx, ref, abort) })
 }
 
 func (l *line) Resolve(ctx context.Context, c fsm.Resolve) error {
-	_, err := carry(ctx, l, "resolve", c.Group, true, func(r *region.Region) (struct{}, error) { return struct{}{}, r.Resolve(ctx, c) })
+	_, err := carry(ctx, l, "resolve", c.Group, true, func(r *group.Authority) (struct{}, error) { return struct{}{}, r.Resolve(ctx, c) })
 	return err
 }
 
 func (l *line) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	sent := *t
 	sent.Group, _, _ = l.w.m.Locate(t.Keys()[0])
-	return carry(ctx, l, "do", sent.Group, !t.ID.IsZero(), func(r *region.Region) (*api.TxnResult, error) { return r.Do(ctx, &sent) })
+	return carry(ctx, l, "do", sent.Group, !t.ID.IsZero(), func(r *group.Authority) (*api.TxnResult, error) { return r.Do(ctx, &sent) })
 }
 
 func (l *line) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
@@ -131,7 +131,7 @@ func (l *line) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, e
 					part.Known = append(part.Known, r.Known[i])
 				}
 			}
-			res, err := carry(ctx, l, "read", g, true, func(r *region.Region) (*api.ReadResult, error) { return r.Read(ctx, &part) })
+			res, err := carry(ctx, l, "read", g, true, func(r *group.Authority) (*api.ReadResult, error) { return r.Read(ctx, &part) })
 			if err != nil {
 				errs <- err
 				return

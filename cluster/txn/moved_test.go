@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/region"
+	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -18,7 +18,7 @@ type everyLeader struct {
 	api.Lessor // nil: nobody asks
 }
 
-func (n everyLeader) at(g api.GroupID) *region.Region { return n.w.groups[g].leader() }
+func (n everyLeader) at(g api.GroupID) *group.Authority { return n.w.groups[g].leader() }
 
 func (n everyLeader) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return n.at(t.Group).Do(ctx, t)

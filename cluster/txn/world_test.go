@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/region"
+	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -20,7 +20,7 @@ import (
 type world struct {
 	t      *testing.T
 	m      *placement.Map
-	groups map[api.GroupID]*group
+	groups map[api.GroupID]*testGroup
 	ending sync.WaitGroup // leaders that were killed
 
 	mu   sync.Mutex
@@ -35,23 +35,23 @@ const (
 	q       = 2 * oneWay // a round trip
 )
 
-// group is one group, wherever it is led.
-type group struct {
+// testGroup is one group, wherever it is led.
+type testGroup struct {
 	w       *world
 	id      api.GroupID
 	machine *fsm.Machine
 
-	mu     sync.Mutex
-	term   uint64
-	index  uint64
-	region *region.Region // of the leader; nil while there is none
+	mu        sync.Mutex
+	term      uint64
+	index     uint64
+	authority *group.Authority // of the leader; nil while there is none
 }
 
 // inWorld runs f in a world of two regions, us and eu, with so many groups each, and ends all after it.
 func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, groups: map[api.GroupID]*group{}, cuts: map[[2]string]bool{}, noticed: map[api.GroupID]bool{}, doubted: map[api.GroupID]bool{}}
+		w := &world{t: t, groups: map[api.GroupID]*testGroup{}, cuts: map[[2]string]bool{}, noticed: map[api.GroupID]bool{}, doubted: map[api.GroupID]bool{}}
 		var nodes []placement.Node
 		for _, r := range []string{"us", "eu"} {
 			nodes = append(nodes, placement.Node{ID: api.NodeID(r), Region: api.RegionID(r), Role: api.RoleServer, Address: r, URL: "http://" + r})
@@ -64,7 +64,7 @@ func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 			if g.ID == api.MetaGroup {
 				continue
 			}
-			x := &group{w: w, id: g.ID}
+			x := &testGroup{w: w, id: g.ID}
 			if x.machine, err = fsm.Open(engine.NewMemory()); err != nil {
 				t.Fatal(err)
 			}
@@ -84,12 +84,12 @@ func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 }
 
 // elect makes a leader of a new term.
-func (g *group) elect() {
+func (g *testGroup) elect() {
 	init := &fsm.Init{Group: g.id, Incarnation: 1, MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
 	for _, o := range g.w.m.Owned(g.id) {
 		init.Shards = append(init.Shards, fsm.Shard{Range: o.Range, Epoch: o.Epoch, Index: o.Index, Of: o.Of})
 	}
-	r, err := region.New(region.Config{
+	r, err := group.New(group.Config{
 		Group: g.id, Node: "leader", Machine: g.machine, Clock: wallClock{}, Groups: &line{w: g.w, from: string(g.id)}, Init: init,
 		Lost: g.w.lost,
 	})
@@ -98,7 +98,7 @@ func (g *group) elect() {
 	}
 	g.mu.Lock()
 	g.term++
-	g.region = r
+	g.authority = r
 	l := &leaderLog{g, g.term}
 	g.mu.Unlock()
 	r.Attach(l)
@@ -108,25 +108,25 @@ func (g *group) elect() {
 }
 
 // kill ends the leader. What it has not proposed it never will.
-func (g *group) kill() {
+func (g *testGroup) kill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if r := g.region; r != nil {
-		g.region = nil
+	if r := g.authority; r != nil {
+		g.authority = nil
 		g.term++
 		g.w.ending.Go(r.Close)
 	}
 }
 
-func (g *group) leader() *region.Region {
+func (g *testGroup) leader() *group.Authority {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.region
+	return g.authority
 }
 
 // leaderLog is the log as the leader of one term sees it.
 type leaderLog struct {
-	g    *group
+	g    *testGroup
 	term uint64
 }
 
@@ -140,7 +140,7 @@ func (l *leaderLog) Propose(ctx context.Context, command []byte) (fsm.Result, er
 		return fsm.Result{}, &api.Error{Code: api.CodeNotLeader}
 	}
 	l.g.index++
-	results, err := l.g.region.Machine().Apply(l.g.index, l.term, [][]byte{command})
+	results, err := l.g.authority.Machine().Apply(l.g.index, l.term, [][]byte{command})
 	if err != nil {
 		return fsm.Result{}, err
 	}

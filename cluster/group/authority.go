@@ -1,0 +1,261 @@
+package group
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Authority is the authority over one group's keys. All methods are safe for concurrent use. Requests at a node that does
+// not lead the group get CodeNotLeader.
+type Authority struct {
+	cfg     Config
+	metrics metrics
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	wake    chan struct{}           // prompts the keeper; holds one prompt
+	ended   chan struct{}           // prompts the reaper; holds one prompt
+	replica atomic.Pointer[Replica] // nil until Attach
+
+	mu      sync.Mutex
+	closed  bool
+	queued  int           // requests waiting for a lead
+	changed chan struct{} // closed and replaced when lead or ready change
+	ready   bool          // the machine is initialised, or nobody is to initialise it
+	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
+	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
+	suspected map[api.SessionID]api.ClockSample
+	rates     rates // of the holders' clocks
+	offenders offenders
+	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
+	oldestPrepared time.Time
+	locked         []lockedSince // as the sweeper last saw them
+	step           inStep        // how old this replica's state may be
+}
+
+var (
+	_ api.Store  = (*Authority)(nil)
+	_ api.Lister = (*Authority)(nil)
+	_ api.Lessor = (*Authority)(nil)
+)
+
+// New makes an authority whose machine may begin to apply. Requests are served once Attach has given it a log.
+func New(cfg Config) (*Authority, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.setDefaults()
+	r := &Authority{
+		cfg:       cfg,
+		wake:      make(chan struct{}, 1),
+		ended:     make(chan struct{}, 1),
+		changed:   make(chan struct{}),
+		suspected: map[api.SessionID]api.ClockSample{},
+		rates:     rates{of: map[api.Nonce]*rate{}},
+	}
+	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
+	r.metrics = newMetrics(cfg.Metrics, r)
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Attach gives the authority its log, once, and starts its goroutines.
+func (a *Authority) Attach(replica Replica) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed || !a.replica.CompareAndSwap(nil, &replica) {
+		return
+	}
+	a.wg.Go(a.keep)
+	a.wg.Go(a.sweep)
+	a.wg.Go(a.reap)
+	a.signal()
+}
+
+// Close ends the authority's goroutines and waits for them. Requests that wait for holders end with CodeUnavailable. Close
+// the authority before its replica.
+func (a *Authority) Close() {
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	a.cancel()
+	a.wg.Wait()
+}
+
+// OnLeadership is the command to propose when the replica learns that it leads: state of the term is created by applying
+// it. It fits replica.Config.OnLeadership.
+func (a *Authority) OnLeadership(uint64) []byte {
+	return a.encode(fsm.TermStart{Node: a.cfg.Node})
+}
+
+// Status tells what this node knows of the group, without waiting.
+func (a *Authority) Status() (status api.GroupStatus, sessions, leases int) {
+	m := a.cfg.Machine.Meta()
+	status = api.GroupStatus{Group: a.cfg.Group, Term: m.LastTerm, Applied: m.Counter, Prepared: m.Prepared, Unresolved: m.Unresolved}
+	status.OldestPreparedSeconds = a.oldestSeconds(m.Prepared)
+	status.Locked = a.lockedKeys(m.Prepared)
+	if a.replica.Load() != nil {
+		node, term := a.log().Leader()
+		status.Leader, status.Term = api.NodeID(node), api.Term(term)
+	}
+	return status, m.Sessions, m.Leases
+}
+
+// oldestSeconds is how long ago the sweeper, while this node has led, first saw the oldest of the prepared transactions.
+func (a *Authority) oldestSeconds(prepared int) float64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if prepared == 0 || a.lead == nil || a.oldestPrepared.IsZero() {
+		return 0
+	}
+	return time.Since(a.oldestPrepared).Seconds()
+}
+
+// leader returns the state of the term that this node leads in. Elected but not begun (its TermStart has not applied, or
+// the group is being founded), it waits; not elected, it says who is.
+func (a *Authority) leader(ctx context.Context) (*lead, error) {
+	for waited := false; ; waited = true {
+		if err := ctx.Err(); err != nil {
+			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+		}
+		l, changed, err := a.leading(waited)
+		if l != nil || err != nil {
+			return l, err
+		}
+		err = a.await(ctx, changed)
+		a.mu.Lock()
+		a.queued--
+		a.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// leading returns the lead, or an error, or else (the caller being counted as queued) what to wait for.
+func (a *Authority) leading(again bool) (*lead, <-chan struct{}, error) {
+	if a.replica.Load() == nil {
+		return nil, nil, unavailable("the group is not open yet on this node")
+	}
+	node, term := a.log().Leader()
+	if node != string(a.cfg.Node) {
+		return nil, nil, notLeader(node)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.closed:
+		return nil, nil, unavailable("the node is shutting down")
+	case a.ready && a.lead != nil && uint64(a.lead.term) == term:
+		return a.lead, nil, nil
+	case !again && a.queued >= a.cfg.MaxWaiting:
+		return nil, nil, unavailable("too many requests wait for the new leader of the group")
+	}
+	a.queued++
+	return nil, a.changed, nil
+}
+
+// await waits for a change of the lead, looking again every so often: a replica tells nobody when it steps down.
+func (a *Authority) await(ctx context.Context, changed <-chan struct{}) error {
+	again := time.NewTimer(50 * time.Millisecond)
+	defer again.Stop()
+	select {
+	case <-changed:
+	case <-again.C:
+	case <-a.ctx.Done():
+		return unavailable("the node is shutting down")
+	case <-ctx.Done():
+		return unavailable("the group's new leader has not begun its term yet")
+	}
+	return nil
+}
+
+// announceLocked tells those who wait in leader that something has changed.
+func (a *Authority) announceLocked() {
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// signal prompts the keeper.
+func (a *Authority) signal() { prompt(a.wake) }
+
+func prompt(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// propose proposes c and returns what applying it gave; an error of the machine is returned as the error too.
+func (a *Authority) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	res, err := a.log().Propose(ctx, a.encode(c))
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	if res.Err != nil {
+		return res, res.Err
+	}
+	return res, nil
+}
+
+// encode is the command as it enters the log. Every entry that this machine has applied stands before it there, so that the
+// log's level by then is at least the machine's now.
+func (a *Authority) encode(c fsm.Command) []byte {
+	if _, founds := c.(fsm.Init); founds {
+		return fsm.Encode(c, fsm.NewestLevel)
+	}
+	return fsm.Encode(c, a.cfg.Machine.Level())
+}
+
+// log is the replica; only those who hold a lead, or were started by Attach, may call it.
+func (a *Authority) log() Replica { return *a.replica.Load() }
+
+// ours refuses a request that was meant for another group.
+func (a *Authority) ours(g api.GroupID) error {
+	if g != "" && g != a.cfg.Group {
+		return api.Errorf(api.CodeWrongGroup, "this is group %s, not %s", a.cfg.Group, g)
+	}
+	return nil
+}
+
+func notLeader(node string) *api.Error {
+	return &api.Error{Code: api.CodeNotLeader, Leader: api.NodeID(node), Hint: "this node does not lead the group"}
+}
+
+func unavailable(hint string) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Hint: hint, RetryAfter: 100 * time.Millisecond}
+}
+
+// confirm returns nil if this node led the group in l's term at some instant after the call: what its machine held before the
+// call was then the newest state, and what it holds afterwards is at least as new. Its errors are certain: nothing was written.
+func (a *Authority) confirm(ctx context.Context, l *lead) error {
+	return readError(a.log().QuorumConfirm(ctx, uint64(l.term)))
+}
+
+// refusal returns err, which was computed from this node's machine after the request had arrived, once it is certain that the
+// node led when the machine was read. A leader that has been deposed, and does not know it, must not refuse by a state that
+// is over.
+func (a *Authority) refusal(ctx context.Context, l *lead, err error) error {
+	if guardConfirmRefusals {
+		if lost := a.confirm(ctx, l); lost != nil {
+			return lost
+		}
+	}
+	return err
+}
+
+// readError is what a failed proposal or confirm means for a read: nothing can be half done, so nothing is ambiguous.
+func readError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e := api.AsError(err); e.Code == api.CodeAmbiguous {
+		return &api.Error{Code: api.CodeUnavailable, Op: e.Op, Hint: "the leader could not confirm in time that it leads", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package group
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// rate watches the clock of one holder process against this node's, in one lead.
+type rate struct {
+	node     api.NodeID
+	detector api.RateDetector
+	slow     bool
+}
+
+// rates are those of all holders. the authority's mutex guards them.
+type rates struct {
+	of map[api.Nonce]*rate
+	// doubted: most of the holders look slow. Then it is this node's clock that is fast.
+	doubted bool
+}
+
+// maxRates bounds the processes whose clocks are watched.
+const maxRates = 1 << 14
+
+// doubtedWait is how much longer a grantor waits for the expiry of holders whose clock is too slow for its own, or all of
+// them if its own is in doubt: enough for a clock that is twice as fast as the other.
+const doubtedWait = 2
+
+// observe takes the holder's clock from a keep-alive. A holder whose clock is slower than leases allow gets no leases and no
+// renewals while it is, and an alarm is raised. If most holders look so, this node's clock is fast: then it gives no leases,
+// and waits longer for those that are out, which are renewed as before.
+func (a *Authority) observe(k *api.KeepAlive, received api.ClockSample) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.rates.of[k.Nonce]
+	if w == nil {
+		if len(a.rates.of) >= maxRates {
+			return
+		}
+		w = &rate{node: k.Node}
+		a.rates.of[k.Nonce] = w
+	}
+	w.detector.Observe(k.Clock, received)
+	slow := w.detector.Slow()
+	if slow == w.slow {
+		return
+	}
+	w.slow = slow
+	if a.judgeOwnClockLocked(); slow && !a.rates.doubted {
+		a.metrics.clockOff(k.Node)
+		a.cfg.Logger.Error("the clock of a lease holder is too slow: it gets no leases", "group", a.cfg.Group, "node", k.Node)
+	}
+}
+
+// judgeOwnClockLocked doubts this node's own clock if two holders or more look slow, and they are most of those that are known.
+func (a *Authority) judgeOwnClockLocked() {
+	slow, known := 0, 0
+	for _, w := range a.rates.of {
+		if w.slow {
+			slow++
+		}
+		if w.slow || w.detector.Knows() {
+			known++
+		}
+	}
+	doubted := guardDoubtOwnClock && slow >= 2 && 2*slow > known
+	if doubted && !a.rates.doubted {
+		a.metrics.clockOff(a.cfg.Node)
+		a.cfg.Logger.Error("most lease holders' clocks look slow, so this node's own is too fast: it gives no leases, and waits longer for holders",
+			"group", a.cfg.Group, "node", a.cfg.Node, "slow", slow, "holders", known)
+	}
+	a.rates.doubted = doubted
+}
+
+// clockOffLocked reports whether the process is not to be renewed because of its clock.
+func (a *Authority) clockOffLocked(n api.Nonce) bool {
+	return !a.rates.doubted && a.slowLocked(n)
+}
+
+func (a *Authority) slowLocked(n api.Nonce) bool {
+	w := a.rates.of[n]
+	return w != nil && w.slow
+}
+
+// waitLocked is how long after its last extension a holder is taken for expired.
+func (a *Authority) waitLocked(h *holder) time.Duration {
+	if a.rates.doubted || a.slowLocked(h.nonce) {
+		return doubtedWait * h.wait
+	}
+	return h.wait
+}
+
+// forgetRatesLocked drops the processes that hold no session any more.
+func (a *Authority) forgetRatesLocked(alive map[api.Nonce]bool) {
+	for n := range a.rates.of {
+		if !alive[n] {
+			delete(a.rates.of, n)
+		}
+	}
+	a.judgeOwnClockLocked()
+}
+
+// resetLocked begins a lead: what was seen before is of clocks that this node has not watched since.
+func (x *rates) resetLocked() {
+	*x = rates{of: map[api.Nonce]*rate{}}
+}

@@ -1,0 +1,52 @@
+package group
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// coolDowns remembers which keys were written a short while ago: a lease on one of them would probably be revoked before
+// it has paid. It decides only whether a lease is worth granting, never whether one is safe, so it may forget: it is
+// bounded, and keys stand in it by hash.
+//
+// A key is in recent or in older. Once recent has been filled for a cool-down, or is full, it becomes older.
+type coolDowns struct {
+	after         time.Duration // at most 0: keys do not cool down
+	seed          maphash.Seed
+	recent, older map[uint64]time.Time // when the key was last written
+	since         time.Time            // when recent was begun
+}
+
+// maxCoolDowns bounds the keys in recent, and again those in older.
+const maxCoolDowns = 1 << 15
+
+func newCoolDowns(after time.Duration) *coolDowns {
+	return &coolDowns{after: after, seed: maphash.MakeSeed(), recent: map[uint64]time.Time{}, older: map[uint64]time.Time{}}
+}
+
+// wrote begins the cool-down of a key that was written now.
+func (c *coolDowns) wrote(k api.Key, now time.Time) {
+	if c.after <= 0 {
+		return
+	}
+	if now.Sub(c.since) >= c.after || len(c.recent) >= maxCoolDowns {
+		clear(c.older)
+		c.recent, c.older, c.since = c.older, c.recent, now
+	}
+	c.recent[maphash.String(c.seed, string(k))] = now
+}
+
+// over reports whether no cool-down of the key is running.
+func (c *coolDowns) over(k api.Key, now time.Time) bool {
+	if c.after <= 0 {
+		return true
+	}
+	hash := maphash.String(c.seed, string(k))
+	written, ok := c.recent[hash]
+	if !ok {
+		written, ok = c.older[hash]
+	}
+	return !ok || now.Sub(written) >= c.after
+}

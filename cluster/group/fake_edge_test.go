@@ -1,0 +1,253 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// testRevoker reaches the edges that stand in it.
+type testRevoker struct {
+	mu    sync.Mutex
+	edges map[api.Nonce]*testEdge
+	sent  int // messages
+}
+
+func (v *testRevoker) Revoke(nonce api.Nonce, _ api.NodeID, m api.Revocation) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sent++
+	e := v.edges[nonce]
+	if e == nil || !e.reachable() {
+		return errors.New("not reachable")
+	}
+	e.wg.Go(func() { e.revoked(m.Session, m.Leases) })
+	return nil
+}
+
+func (v *testRevoker) messages() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sent
+}
+
+// testEdge is an honest holder: it follows PROTOCOL 4 and 5, over links that can be slow, dead or one-way.
+type testEdge struct {
+	t     *testing.T
+	log   *testLog
+	node  api.NodeID
+	nonce api.Nonce
+	clock *testClock
+	term  time.Duration
+	wg    sync.WaitGroup
+	stop  context.CancelFunc
+	ctx   context.Context
+
+	mu      sync.Mutex
+	sid     api.SessionID
+	base    api.ClockSample // when the newest answered keep-alive was sent
+	seq     uint64
+	cache   map[api.Key]api.Entry
+	fence   map[api.Key]api.LeaseID
+	latency time.Duration
+	down    bool    // no message passes
+	mute    bool    // receives, but answers no revocation
+	forgets api.Key // the same, of this key
+	last    api.SessionStatus
+
+	released int // releases that were applied
+}
+
+// newEdge makes an edge that the regions of all nodes can reach.
+func newEdge(l *testLog, name api.NodeID) *testEdge {
+	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: api.DefaultLeaseTerm,
+		cache: map[api.Key]api.Entry{}, fence: map[api.Key]api.LeaseID{}}
+	copy(e.nonce[:], name)
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	for _, n := range l.nodes {
+		n.revoker.mu.Lock()
+		if n.revoker.edges == nil {
+			n.revoker.edges = map[api.Nonce]*testEdge{}
+		}
+		n.revoker.edges[e.nonce] = e
+		n.revoker.mu.Unlock()
+	}
+	return e
+}
+
+func (e *testEdge) close() {
+	e.stop()
+	e.wg.Wait()
+}
+
+func (e *testEdge) reachable() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !e.down
+}
+
+func (e *testEdge) set(f func(*testEdge)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f(e)
+}
+
+func (e *testEdge) travel() {
+	e.mu.Lock()
+	d := e.latency
+	e.mu.Unlock()
+	_ = pause(e.ctx, d)
+}
+
+// open opens a session at the node.
+func (e *testEdge) open(n *testNode) {
+	e.t.Helper()
+	base := e.clock.Now()
+	g, err := n.authority.OpenSession(e.ctx, api.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sid, e.base = g.Session, base
+}
+
+// fetch reads the key with the wish for a lease, and installs it as the fence allows.
+func (e *testEdge) fetch(n *testNode, k api.Key) (api.Entry, error) {
+	e.mu.Lock()
+	sid := e.sid
+	e.mu.Unlock()
+	res, err := n.authority.Read(e.ctx, &api.ReadRequest{Keys: []api.Key{k}, Group: "g.1", Session: sid})
+	if err != nil {
+		return api.Entry{}, err
+	}
+	x := res.Entries[0]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if x.Lease > e.fence[k] && x.Lease > e.cache[k].Lease && sid == e.sid {
+		e.cache[k] = x
+	}
+	return x, nil
+}
+
+// serves returns what the edge would answer now by itself.
+func (e *testEdge) serves(k api.Key) (api.Entry, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	x, ok := e.cache[k]
+	return x, ok && e.clock.Now().HolderElapsed(e.base) < e.term
+}
+
+func (e *testEdge) drop(leases []api.RevokedLease) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range leases {
+		e.fence[x.Key] = max(e.fence[x.Key], x.Lease)
+		if e.cache[x.Key].Lease <= x.Lease {
+			delete(e.cache, x.Key)
+		}
+	}
+}
+
+// evict gives up what is cached of the key and releases it, late and as often as said: the key may be leased again before.
+func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) {
+	e.mu.Lock()
+	x, ok := e.cache[k]
+	d := api.DroppedLease{Session: e.sid, Key: k, Lease: x.Lease}
+	e.mu.Unlock()
+	if !ok {
+		return
+	}
+	e.drop([]api.RevokedLease{{Key: k, Lease: x.Lease}})
+	for range times {
+		e.wg.Go(func() {
+			_ = pause(e.ctx, late)
+			e.travel()
+			if e.reachable() && n.authority.Release(e.ctx, "g.1", []api.DroppedLease{d}) == nil {
+				e.set(func(e *testEdge) { e.released++ })
+			}
+		})
+	}
+}
+
+// revoked handles a revocation: drop, then acknowledge to every node.
+func (e *testEdge) revoked(sid api.SessionID, leases []api.RevokedLease) {
+	e.travel()
+	e.mu.Lock()
+	ignore := e.mute || e.down
+	leases = slices.DeleteFunc(slices.Clone(leases), func(x api.RevokedLease) bool { return x.Key == e.forgets })
+	e.mu.Unlock()
+	if ignore {
+		return
+	}
+	e.drop(leases)
+	e.travel()
+	if !e.reachable() {
+		return
+	}
+	for _, n := range e.log.nodes {
+		n.authority.Acked(api.RevokeAck{Group: "g.1", Session: sid, Nonce: e.nonce, Leases: leases})
+	}
+}
+
+// keepAlive sends one keep-alive to the node and takes in the answer.
+func (e *testEdge) keepAlive(n *testNode) (api.SessionStatus, bool) {
+	e.mu.Lock()
+	sid, sent, seq := e.sid, e.clock.Now(), e.seq+1
+	e.seq = seq
+	e.mu.Unlock()
+	if sid.IsZero() {
+		return api.SessionStatus{}, false
+	}
+	e.travel()
+	if !e.reachable() {
+		return api.SessionStatus{}, false
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
+	defer cancel()
+	s, ok := n.authority.KeepAlive(ctx, &api.KeepAlive{Node: e.node, Nonce: e.nonce, Seq: seq, Clock: sent},
+		api.SessionKeepAlive{Group: "g.1", Session: sid})
+	e.travel()
+	if !ok || !e.reachable() {
+		return s, false
+	}
+	e.learn(s, sent)
+	return s, true
+}
+
+func (e *testEdge) learn(s api.SessionStatus, sent api.ClockSample) {
+	e.mu.Lock()
+	if s.Session != e.sid {
+		e.mu.Unlock()
+		return
+	}
+	e.last = s
+	if s.Dead {
+		e.sid = api.SessionID{}
+		clear(e.cache)
+	}
+	if s.Extended && sent.Boottime > e.base.Boottime {
+		e.base = sent
+	}
+	e.mu.Unlock()
+	if len(s.Pending) > 0 {
+		e.wg.Go(func() { e.revoked(s.Session, s.Pending) })
+	}
+}
+
+// live keeps the session alive at all nodes, each H, until close.
+func (e *testEdge) live() {
+	e.wg.Go(func() {
+		for e.ctx.Err() == nil {
+			for _, n := range e.log.nodes {
+				e.wg.Go(func() { e.keepAlive(n) })
+			}
+			_ = pause(e.ctx, api.DefaultKeepAlive)
+		}
+	})
+}

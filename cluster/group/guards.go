@@ -1,0 +1,16 @@
+//go:build !mutants
+
+package group
+
+// The guards whose absence the checkers must notice; see guards_mutants.go.
+const (
+	guardGrantAtApply         = true
+	guardConfirmBeforeRenewal = true
+	guardRevokeAtPrepare      = true
+	guardAskDecider           = true
+	guardConfirmRefusals      = true
+	guardReadTurn             = true
+	guardRefusedLast          = true
+	guardHolderReturns        = true
+	guardDoubtOwnClock        = true
+)

@@ -1,0 +1,18 @@
+//go:build mutants
+
+package group
+
+import "os"
+
+// A build with the tag mutants can switch one guard off, to show that the checkers then fail.
+var (
+	guardGrantAtApply         = os.Getenv("EDGEHOLD_MUTANT") != "grant-at-apply"
+	guardConfirmBeforeRenewal = os.Getenv("EDGEHOLD_MUTANT") != "confirm-before-renewal"
+	guardRevokeAtPrepare      = os.Getenv("EDGEHOLD_MUTANT") != "revoke-at-prepare"
+	guardAskDecider           = os.Getenv("EDGEHOLD_MUTANT") != "ask-decider"
+	guardConfirmRefusals      = os.Getenv("EDGEHOLD_MUTANT") != "confirm-refusals"
+	guardDoubtOwnClock        = os.Getenv("EDGEHOLD_MUTANT") != "doubt-own-clock"
+	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
+	guardRefusedLast          = os.Getenv("EDGEHOLD_MUTANT") != "refused-last"
+	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
+)

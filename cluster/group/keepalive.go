@@ -1,0 +1,100 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// maxPending bounds the revocations repeated in one status; the next status brings the next ones.
+const maxPending = 1024
+
+// KeepAlive renews one session of a keep-alive, as of its arrival here. The answer leaves only once it is certain that no
+// other leader had been elected when the keep-alive arrived. false: there is no answer, since this node does not lead
+// the group or cannot know it in time.
+func (a *Authority) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool) {
+	status := api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq}
+	received := a.cfg.Clock.Now()
+	a.mu.Lock()
+	l := a.lead
+	a.mu.Unlock()
+	if l == nil || s.Group != a.cfg.Group {
+		return status, false
+	}
+	a.observe(k, received)
+	if err := a.proveLead(ctx, l, k, s.Session); err != nil {
+		return status, false
+	}
+	status.DedupEpoch = uint64(a.cfg.Machine.Meta().DedupEpoch)
+	if counted, ok := a.cfg.Machine.Session(s.Session); ok {
+		status.Leases = counted.Leases
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lead != l {
+		return status, false
+	}
+	a.answerLocked(l, k, s, received, &status)
+	return status, true
+}
+
+// proveLead makes sure that this node led the group at some instant after the keep-alive's arrival. Where the session is
+// SUSPECT and its holder is back, the Unsuspect that it then gets is the proof as well.
+func (a *Authority) proveLead(ctx context.Context, l *lead, k *api.KeepAlive, sid api.SessionID) error {
+	if h := a.returning(l, k, sid); h != nil {
+		_, err := a.propose(ctx, fsm.Unsuspect{Term: l.term, Session: sid})
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if err == nil { // it has applied, and no Suspect was proposed after it
+			h.happens(unsuspectApplied)
+		} else {
+			h.happens(unsuspectFailed)
+		}
+		return err
+	}
+	if guardConfirmBeforeRenewal {
+		return a.log().QuorumConfirm(ctx, uint64(l.term))
+	}
+	return nil
+}
+
+// returning takes a session whose holder is back, for which an Unsuspect is to be proposed; nil if there is nothing to do.
+func (a *Authority) returning(l *lead, k *api.KeepAlive, sid api.SessionID) *holder {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	h, _ := a.holderLocked(l, sid)
+	if a.lead != l || h == nil || h.nonce != k.Nonce || a.clockOffLocked(k.Nonce) || !h.isBack(a.cfg.SuspectAfter) {
+		return nil
+	}
+	if !h.happens(answers) {
+		return nil
+	}
+	return h
+}
+
+// answerLocked decides the answer, last of all, under the mutex: a session judged while its keep-alive was being
+// confirmed is not renewed.
+func (a *Authority) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAlive, received api.ClockSample, status *api.SessionStatus) {
+	h, suspect := a.holderLocked(l, s.Session)
+	if h == nil || h.nonce != k.Nonce {
+		status.Dead = true
+		a.metrics.renewals(1, "dead")
+		return
+	}
+	h.unreachable, h.heard = false, time.Now()
+	for key, p := range h.pending {
+		if len(status.Pending) == maxPending {
+			break
+		}
+		status.Pending = append(status.Pending, api.RevokedLease{Key: key, Lease: p.lease})
+	}
+	if !a.renewableLocked(h, suspect) {
+		a.metrics.renewals(1, "refused")
+		return
+	}
+	a.extendLocked(l, s.Session, received)
+	status.Extended = true
+	a.metrics.renewals(1, "extended")
+}

@@ -1,0 +1,77 @@
+package group
+
+import (
+	"github.com/edgehold/edgehold/api"
+)
+
+// lead is the volatile state of one term that this node leads in: made by applying its TermStart, ended by any higher
+// term. Nothing of it outlives the term. The authority's mutex guards it, except for ended.
+type lead struct {
+	term  api.Term
+	start uint64          // index of the TermStart: sessions below it were opened before this term
+	began api.ClockSample // when the TermStart applied here
+	ended chan struct{}   // closed when the term is over here
+
+	extended  map[api.SessionID]api.ClockSample // newest extension in this term, or the opening
+	holders   map[api.SessionID]*holder
+	owing     map[api.SessionID]*holder // the holders with pending revocations
+	unsent    []*holder                 // those with revocations to send
+	latches   map[api.Key]int           // writes under way, by written key: no grants meanwhile
+	frozen    []api.Range               // ranges being ceded: no grants
+	waiting   int                       // writes that wait for holders
+	blockers  map[api.TxnID]*blocker    // transactions whose intents are waited for
+	blocked   int                       // requests that wait for them
+	queue     queue                     // the turns of those that wait for them
+	committed []api.TxnID               // decided here, and nobody told yet
+	tells     errands                   // to the participants of commits that were decided here
+	pushes    errands                   // to the decision groups of what has been prepared here for too long
+
+	cooling  *coolDowns
+	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
+}
+
+func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lead {
+	return &lead{
+		term:     term,
+		start:    start,
+		began:    now,
+		ended:    make(chan struct{}),
+		extended: map[api.SessionID]api.ClockSample{},
+		holders:  map[api.SessionID]*holder{},
+		owing:    map[api.SessionID]*holder{},
+		latches:  map[api.Key]int{},
+		blockers: map[api.TxnID]*blocker{},
+		queue:    newQueue(),
+		tells:    newErrands(toldAtOnce),
+		pushes:   newErrands(pushedAtOnce),
+		cooling:  newCoolDowns(cfg.CoolDown),
+	}
+}
+
+// latch keeps new leases off the keys until unlatch. Latches are shared: the log orders the writes.
+func (l *lead) latch(keys []api.Key) {
+	for _, k := range keys {
+		l.latches[k]++
+	}
+}
+
+func (l *lead) unlatch(keys []api.Key) {
+	for _, k := range keys {
+		if l.latches[k]--; l.latches[k] <= 0 {
+			delete(l.latches, k)
+		}
+	}
+}
+
+// grants tells whether leases on the key may be given now.
+func (l *lead) grants(k api.Key) bool {
+	if l.latches[k] > 0 {
+		return false
+	}
+	for _, f := range l.frozen {
+		if f.Contains(k) {
+			return false
+		}
+	}
+	return true
+}

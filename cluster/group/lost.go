@@ -1,0 +1,64 @@
+package group
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// lostEvery is how often a request that waits for a transaction looks whether its decision group is lost.
+const lostEvery = 500 * time.Millisecond
+
+// retryLost is the Retry-After of a request whose key is held by a transaction of a lost decision group.
+const retryLost = time.Second
+
+// deciderLost reports whether the transaction's decision group is known not to answer: its intents here stay until it does.
+func (a *Authority) deciderLost(id api.TxnID) bool {
+	return id.Decider != a.cfg.Group && a.cfg.Lost(id.Decider)
+}
+
+func errDeciderLost(x fsm.Intent) *api.Error {
+	return &api.Error{Code: fsm.DeciderLost, Key: x.Key, RetryAfter: retryLost, Hint: "a transaction holds the key, and the group " +
+		string(x.Txn.ID.Decider) + ", which decides it, does not answer: the key is free again when that group is back; edgehold cluster status shows such keys"}
+}
+
+// lockedSince is a key that a transaction of a lost decision group holds, and since when this replica has seen that.
+type lockedSince struct {
+	key   api.Key
+	txn   api.TxnID
+	since time.Time
+}
+
+// addLocked adds the transaction's keys, as far as there is room.
+func addLocked(to []lockedSince, p *fsm.Prepared, since time.Time) []lockedSince {
+	for _, keys := range [2][]api.Key{p.Written, p.Read} {
+		for _, k := range keys[:min(len(keys), api.MaxLocks-len(to))] {
+			to = append(to, lockedSince{k, p.Txn.ID, since})
+		}
+	}
+	return to
+}
+
+func (s *sweeper) noteLocked(locked []lockedSince) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.locked = locked
+}
+
+// lockedKeys are the keys for the status, if this node leads.
+func (a *Authority) lockedKeys(prepared int) []api.Lock {
+	a.mu.Lock()
+	lead, locked := a.lead, a.locked
+	a.mu.Unlock()
+	if lead == nil || prepared == 0 {
+		return nil
+	}
+	var out []api.Lock
+	for _, l := range locked {
+		if a.deciderLost(l.txn) {
+			out = append(out, api.Lock{Key: l.key, Decider: l.txn.Decider, Seconds: time.Since(l.since).Seconds()})
+		}
+	}
+	return out
+}

@@ -1,0 +1,165 @@
+package group
+
+import (
+	"io"
+	"math"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Machine is the group's machine as its replica sees it: applying a command also brings the authority's volatile state up
+// to date. It never waits for anything but mutexes.
+type Machine struct{ r *Authority }
+
+var (
+	_ replica.Machine[fsm.Result] = (*Machine)(nil)
+	_ replica.Durable             = (*Machine)(nil)
+)
+
+// Machine is what to give to replica.Open.
+func (a *Authority) Machine() *Machine { return &Machine{a} }
+
+// Apply applies the log entry of that index and term. Only the replica calls it, one call at a time. After an error the
+// machine does not go on with the log, so this node's lead ends.
+func (m *Machine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, error) {
+	m.r.endBelow(api.Term(term))
+	results, err := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
+	if err != nil {
+		m.r.endBelow(math.MaxUint64)
+		return nil, err
+	}
+	m.r.applied(api.Term(term), results)
+	return results, nil
+}
+
+// Snapshot is one atomic view of all the machine's state.
+func (m *Machine) Snapshot() (replica.Snapshot, error) { return m.r.cfg.Machine.Snapshot() }
+
+// Restore replaces the machine's state. What this replica had noted about sessions counts anew.
+func (m *Machine) Restore(from io.Reader) error {
+	err := m.r.cfg.Machine.Restore(from)
+	m.replaced()
+	return err
+}
+
+// Applied, Flush, Checkpoint and Adopt are for a machine whose engine is durable: replica.Config.State.
+
+// Applied is the index of the newest entry that the state holds.
+func (m *Machine) Applied() uint64 { return m.r.cfg.Machine.Applied() }
+
+// Flush brings to disk what has applied.
+func (m *Machine) Flush() error { return m.r.cfg.Machine.Flush() }
+
+// Checkpoint makes dir a copy of the state.
+func (m *Machine) Checkpoint(dir string) error { return m.r.cfg.Machine.Checkpoint(dir) }
+
+// Adopt is Restore from a checkpoint.
+func (m *Machine) Adopt(dir string) error {
+	err := m.r.cfg.Machine.Adopt(dir)
+	m.replaced()
+	return err
+}
+
+// replaced: the state is another one.
+func (m *Machine) replaced() {
+	r := m.r
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLocked()
+	clear(r.suspected)
+	r.ready = r.ready || r.cfg.Machine.Meta().Initialized
+	r.announceLocked()
+}
+
+// endBelow ends the lead of a term that is over.
+func (a *Authority) endBelow(term api.Term) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lead != nil && a.lead.term < term {
+		a.endLocked()
+	}
+}
+
+func (a *Authority) endLocked() {
+	if a.lead == nil {
+		return
+	}
+	close(a.lead.ended)
+	a.lead = nil
+	a.announceLocked()
+}
+
+// applied takes note of what the commands of one entry did. The clock is read after they have applied.
+func (a *Authority) applied(term api.Term, results []fsm.Result) {
+	var now api.ClockSample
+	locked := false
+	for i := range results {
+		res := &results[i]
+		e := &res.Effect
+		if e.Kind == 0 && res.Session.IsZero() && e.Resolved == nil && e.Decided == nil {
+			continue
+		}
+		if !locked {
+			locked, now = true, a.cfg.Clock.Now()
+			a.mu.Lock()
+			defer a.mu.Unlock()
+		}
+		a.effectLocked(term, res, now)
+	}
+	if !locked {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+	}
+	if !a.ready && a.cfg.Machine.Meta().Initialized {
+		a.ready = true
+		a.announceLocked()
+	}
+}
+
+func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now api.ClockSample) {
+	e := res.Effect
+	switch e.Kind {
+	case fsm.EffectTermStart:
+		if a.lead != nil && a.lead.term == term {
+			return // proposed twice: what this term has refused stays refused
+		}
+		a.endLocked()
+		if e.Node == a.cfg.Node {
+			a.lead = newLead(&a.cfg, term, res.Index, now)
+			a.rates.resetLocked()
+			a.announceLocked()
+			a.signal()
+		}
+	case fsm.EffectSuspect:
+		for _, sid := range e.Sessions {
+			if _, known := a.suspected[sid]; !known {
+				a.suspected[sid] = now
+			}
+		}
+	case fsm.EffectUnsuspect:
+		for _, sid := range e.Sessions {
+			delete(a.suspected, sid)
+		}
+	case fsm.EffectKilled:
+		prompt(a.ended)
+		for _, sid := range e.Sessions {
+			delete(a.suspected, sid)
+			if a.lead != nil {
+				a.lead.gone(sid)
+			}
+		}
+	}
+	if a.lead != nil && e.Resolved != nil {
+		a.lead.resolvedLocked(*e.Resolved)
+	}
+	if a.lead != nil && e.Decided != nil {
+		a.lead.committed = append(a.lead.committed, *e.Decided)
+		a.signal()
+	}
+	if a.lead != nil && !res.Session.IsZero() {
+		// A new session's first base. The holder counts from before it asked.
+		a.lead.extended[res.Session] = now
+	}
+}

@@ -1,0 +1,148 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
+// and would pay, with what applying the grant returned. A bounded or stale read that cannot be answered so soon is answered by this
+// replica, whoever leads, with its age.
+func (a *Authority) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	if err := a.ours(q.Group); err != nil {
+		return nil, err
+	}
+	if q.Consistency == api.Bounded || q.Consistency == api.Stale {
+		return a.readReplica(ctx, q)
+	}
+	return a.readOwner(ctx, q)
+}
+
+// readOwner is the read at the leader.
+func (a *Authority) readOwner(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	l, err := a.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if wanted := a.admit(l, q); len(wanted) > 0 {
+		if res, ok := a.readGranted(ctx, l, q, wanted); ok {
+			return res, nil
+		}
+	}
+	return a.readConfirmed(ctx, l, q)
+}
+
+// readConfirmed is the owner's read: confirm, then look.
+func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest) (*api.ReadResult, error) {
+	began := time.Now()
+	if err := a.confirm(ctx, l); err != nil {
+		return nil, err
+	}
+	timing := api.Timing{Commit: time.Since(began)}
+	var entries []api.Entry
+	var err error
+	if q.Hold == api.HoldNone {
+		entries, err = a.look(q)
+	}
+	if q.Hold != api.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
+		entries, err = a.readInTurn(ctx, l, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &api.ReadResult{Entries: entries, Group: a.cfg.Group, Snapshot: true, Timing: timing}, nil
+}
+
+// readInTurn reads the keys when no transaction holds one of them, in the read's turn: younger ones are kept off meanwhile, so
+// that it waits for those alone which have come before it.
+func (a *Authority) readInTurn(ctx context.Context, l *lead, q *api.ReadRequest) (entries []api.Entry, err error) {
+	w, err := a.takeTurn(l, q)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { w.endTurn(q, entries, err) }()
+	if w.turn.commits {
+		err = a.awaitTurns(ctx, l, func(q *queue) *turn { return q.olderCommits(w.turn) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	err = w.lookInTurn(ctx, func() (err error) {
+		entries, err = a.look(q)
+		return err
+	})
+	return entries, err
+}
+
+// look reads all the keys in one view of the machine.
+func (a *Authority) look(q *api.ReadRequest) ([]api.Entry, error) {
+	return a.lookBy(a.cfg.Machine.Read, q)
+}
+
+func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, error), q *api.ReadRequest) ([]api.Entry, error) {
+	entries, err := read(q.Keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range q.Known {
+		omitKnown(&entries[i], q.Known[i])
+	}
+	return entries, nil
+}
+
+// omitKnown leaves out a value that the reader has already.
+func omitKnown(e *api.Entry, known api.Version) {
+	if !known.IsZero() && e.Version == known && e.Exists {
+		e.Value, e.Unchanged = nil, true
+	}
+}
+
+// List answers a page of the range, behind a confirm that began after it had arrived. CodeWrongGroup unless the group owns
+// a shard of every part of the range: an answer that leaves keys out would look like a whole one. A bounded or stale list is answered
+// by this replica if the owner does not answer soon.
+func (a *Authority) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	if err := a.ours(q.Group); err != nil {
+		return nil, err
+	}
+	if q.Consistency == api.Bounded || q.Consistency == api.Stale {
+		return a.listReplica(ctx, q)
+	}
+	return a.listOwner(ctx, q)
+}
+
+// listOwner is the list at the leader.
+func (a *Authority) listOwner(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+	l, err := a.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.confirm(ctx, l); err != nil {
+		return nil, err
+	}
+	w := waiter{Authority: a, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, nil)}
+	w.turn.grace = readGrace
+	w.turn.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
+	defer w.end()
+	var page *api.ListResult
+	err = w.lookInTurn(ctx, func() (err error) {
+		page, err = a.cfg.Machine.List(q)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// After the list: what was ceded meanwhile is noticed, and what was adopted meanwhile was empty.
+	if err := a.cfg.Machine.Covers(q.Range); err != nil {
+		return nil, err
+	}
+	return page, nil
+}

@@ -1,0 +1,103 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestDeposedLeaderRefusesNothing: a leader that has been deposed, and does not know it, is asked for what its old state
+// refuses and the present one carries out. It must not refuse: whatever it computes from its state is over.
+func TestDeposedLeaderRefusesNothing(t *testing.T) {
+	big := strings.Repeat("x", api.MaxValueBytes)
+	locked := api.TxnRef{ID: api.TxnID{Client: api.ClientID{7}, Seq: 1, Attempt: 1 << 16, Decider: "g.2"}, Age: 1}
+	one := func(o api.Op) *api.Txn { return &api.Txn{Then: []api.Op{o}} }
+	for _, c := range []struct {
+		name          string
+		before, after *api.Txn // writes before and after the leader is deposed
+		ask           *api.Txn
+	}{
+		{"add to a text", put("k", "abc"), put("k", "5"), one(api.Op{Kind: api.OpAdd, Key: "k", Delta: 1})},
+		{"add over the limit", put("k", "9223372036854775807"), put("k", "5"), one(api.Op{Kind: api.OpAdd, Key: "k", Delta: 1})},
+		{"append over the limit", put("k", big), put("k", "5"), one(api.Op{Kind: api.OpAppendIfAbsent, Key: "k", Value: []byte("y")})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				a := l.node("a")
+				a.mustWrite(c.before)
+				_, _, err := a.write(time.Second, c.ask)
+				if err == nil {
+					t.Fatal("the leader carried out what it was to refuse")
+				}
+				refused := api.CodeOf(err) // what a leader answers
+				a.setCut(true)
+				b := l.elect("b")
+				b.mustWrite(c.after)
+				_, _, err = a.write(5*time.Second, c.ask)
+				if code := api.CodeOf(err); code == refused || code == "" {
+					t.Errorf("a deposed leader answered %v", err)
+				}
+				b.mustWrite(c.ask)
+			})
+		})
+	}
+	// The other answers of a machine's state: what a request finds in it is that of its newest leader, or unknown.
+	for name, ask := range map[string]func(ctx context.Context, r *Authority) error{
+		"read": func(ctx context.Context, r *Authority) error {
+			_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"k"}})
+			return err
+		},
+		"list": func(ctx context.Context, r *Authority) error {
+			_, err := r.List(ctx, &api.ListRequest{})
+			return err
+		},
+		"outcome": func(ctx context.Context, r *Authority) error {
+			_, err := r.Outcome(ctx, api.TxnRef{ID: api.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1, Decider: "g.1"}}, false)
+			return err
+		},
+		"prepare": func(ctx context.Context, r *Authority) error { // the key is locked by an older transaction
+			younger := api.TxnRef{ID: locked.ID, Age: 2}
+			younger.ID.Seq = 2
+			v, err := r.Prepare(ctx, &fsm.Prepare{Group: "g.1", Txn: younger, Then: put("locked", "v").Then}, nil, false)
+			if err == nil {
+				err = fmt.Errorf("vote %+v", v)
+			}
+			return err
+		},
+		"renewal": func(ctx context.Context, r *Authority) error {
+			if s, ok := r.KeepAlive(ctx, &api.KeepAlive{Nonce: api.Nonce{1}}, api.SessionKeepAlive{Group: "g.1"}); ok {
+				return fmt.Errorf("status %+v", s)
+			}
+			return notLeader("")
+		},
+		"cede": func(ctx context.Context, r *Authority) error {
+			_, err := r.Cede(ctx, api.PrefixRange("k"), 2, []api.GroupID{"g.2"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				defer cancel()
+				a := l.node("a")
+				a.mustWrite(put("k", "v"))
+				v, err := a.authority.Prepare(ctx, &fsm.Prepare{Group: "g.1", Txn: locked, Then: put("locked", "v").Then}, nil, false)
+				if err != nil || v.Refused != nil {
+					t.Fatal(v, err)
+				}
+				a.setCut(true)
+				l.elect("b")
+				switch err := ask(ctx, a.authority); api.CodeOf(err) {
+				case api.CodeNotLeader, api.CodeUnavailable, api.CodeAmbiguous:
+				default:
+					t.Errorf("a deposed leader answered %v", err)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,277 @@
+package group
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// revocation is a lease that its holder has been asked to give up, until it acknowledges or its session ends. It outlives
+// the writes that asked for it, so that a holder cannot sit out writers that give up early.
+type revocation struct {
+	lease api.LeaseID
+	since time.Time
+	waits []*wait
+}
+
+// wait is one write's wait for the holders of its keys. The authority's mutex guards it until done is closed.
+type wait struct {
+	since time.Time
+	left  map[claim]*revocation // what has not been settled yet
+	done  chan struct{}         // closed when nothing is left
+	clearance
+}
+
+// claim is one lease that a write waits for.
+type claim struct {
+	sid api.SessionID
+	key api.Key
+}
+
+// clearance is what a write has gained by waiting, and what that took.
+type clearance struct {
+	cleared []api.DroppedLease
+	killed  []api.SessionID
+	delays  []api.Delay // the longest first, one a node, at most api.MaxDelays
+	err     error
+}
+
+// add joins what a further round gained.
+func (c *clearance) add(o clearance) {
+	known := make(map[claim]int, len(c.cleared))
+	for i, d := range c.cleared {
+		known[claim{d.Session, d.Key}] = i
+	}
+	for _, d := range o.cleared {
+		if i, ok := known[claim{d.Session, d.Key}]; ok {
+			c.cleared[i].Lease = max(c.cleared[i].Lease, d.Lease)
+		} else {
+			c.cleared = append(c.cleared, d)
+		}
+	}
+	for _, sid := range o.killed {
+		c.kill(sid)
+	}
+	for _, d := range o.delays {
+		c.delay(d)
+	}
+}
+
+func (c *clearance) kill(sid api.SessionID) {
+	if !slices.Contains(c.killed, sid) {
+		c.killed = append(c.killed, sid)
+	}
+}
+
+func (c *clearance) delay(d api.Delay) {
+	if i := slices.IndexFunc(c.delays, func(o api.Delay) bool { return o.Node == d.Node }); i >= 0 {
+		c.delays[i].Wait = max(c.delays[i].Wait, d.Wait)
+	} else {
+		c.delays = append(c.delays, d)
+	}
+	slices.SortStableFunc(c.delays, func(a, b api.Delay) int { return cmp.Compare(b.Wait, a.Wait) })
+	c.delays = c.delays[:min(len(c.delays), api.MaxDelays)]
+}
+
+// The ways in which a claim is settled.
+func (w *wait) nothing(*holder, api.Key, api.LeaseID) {}
+func (w *wait) ended(h *holder, _ api.Key, _ api.LeaseID) {
+	w.kill(h.sid)
+}
+func (w *wait) given(h *holder, k api.Key, lid api.LeaseID) {
+	w.cleared = append(w.cleared, api.DroppedLease{Session: h.sid, Key: k, Lease: lid})
+}
+
+// settle tells all who wait for the revocation how it ended. The caller has taken it out of h.pending.
+func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api.Key, api.LeaseID)) {
+	now := time.Now()
+	for _, w := range p.waits {
+		how(w, h, key, p.lease)
+		w.delay(api.Delay{Node: h.node, Wait: now.Sub(w.since)})
+		if delete(w.left, claim{h.sid, key}); len(w.left) == 0 {
+			close(w.done)
+		}
+	}
+	p.waits = nil
+}
+
+// clear has the leases revoked, and waits until each holder has given its lease up, or has certainly expired, or its
+// session has ended. Leases in dropped are given up already. It ends early with the ctx or the term.
+func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []api.DroppedLease) (clearance, error) {
+	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
+	if err := a.claim(l, w, holders, dropped); err != nil {
+		return clearance{}, err
+	}
+	var err error
+	select {
+	case <-w.done:
+		a.settled(l, w)
+		return w.clearance, w.err
+	case <-l.ended:
+		err = notLeader("")
+	case <-a.ctx.Done():
+		err = unavailable("the node is shutting down")
+	case <-ctx.Done():
+		err = a.unanswered(l, w)
+	}
+	a.settled(l, w)
+	return clearance{}, err
+}
+
+// claim asks for all the leases and registers w with each.
+func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.DroppedLease) error {
+	now := a.cfg.Clock.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if l.waiting >= a.cfg.MaxWaiting {
+		return unavailable("too many writes wait for lease holders")
+	}
+	own := make(map[claim]api.LeaseID, len(dropped))
+	for _, d := range dropped {
+		if d.Group != a.cfg.Group { // given by the owner before: a session of ours may have the same id
+			continue
+		}
+		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
+	}
+	for _, x := range holders {
+		if lid := own[claim{x.Session, x.Key}]; lid >= x.Lease {
+			w.cleared = append(w.cleared, api.DroppedLease{Session: x.Session, Key: x.Key, Lease: lid})
+			continue
+		}
+		h, _ := a.holderLocked(l, x.Session)
+		switch {
+		case h == nil: // ended meanwhile
+		case a.expiredLocked(l, h, now, 0):
+			l.outwaited(h)
+			w.kill(h.sid)
+		default:
+			p := l.revoke(h, x.Key, x.Lease, w.since)
+			if w.left[claim{h.sid, x.Key}] == nil {
+				w.left[claim{h.sid, x.Key}] = p
+				p.waits = append(p.waits, w)
+			}
+		}
+	}
+	if len(w.left) == 0 {
+		close(w.done)
+	}
+	l.waiting++
+	if len(l.unsent) > 0 {
+		a.signal()
+	}
+	return nil
+}
+
+// revoke makes sure that the lease, or a later one on the same key, is asked back.
+func (l *lead) revoke(h *holder, key api.Key, lid api.LeaseID, now time.Time) *revocation {
+	p := h.pending[key]
+	if p == nil {
+		p = &revocation{since: now}
+		if len(h.pending) == 0 {
+			h.oldest = now
+		}
+		h.pending[key] = p
+		l.owing[h.sid] = h
+	}
+	if lid > p.lease {
+		p.lease = lid
+		if len(h.unsent) == 0 {
+			l.unsent = append(l.unsent, h)
+		}
+		h.unsent = append(h.unsent, api.RevokedLease{Key: key, Lease: lid})
+	}
+	return p
+}
+
+// settled takes w out of the books, whatever became of it.
+func (a *Authority) settled(l *lead, w *wait) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.waiting--
+	for c, p := range w.left {
+		p.waits = slices.DeleteFunc(p.waits, func(o *wait) bool { return o == w })
+		delete(w.left, c)
+	}
+}
+
+// unanswered names some of those whose answer did not come before the caller's time was up.
+func (a *Authority) unanswered(l *lead, w *wait) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var nodes []string
+	named := map[api.NodeID]bool{}
+	for c := range w.left {
+		if h := l.holders[c.sid]; h != nil && !named[h.node] {
+			named[h.node] = true
+			nodes = append(nodes, string(h.node))
+			a.metrics.delayed(h.node, time.Since(w.since))
+		}
+	}
+	slices.Sort(nodes)
+	nodes = nodes[:min(len(nodes), api.MaxDelays)]
+	return unavailable(fmt.Sprintf("the time was up while waiting for lease holders %v; nothing was written", nodes))
+}
+
+// Acked takes note that a holder has given leases up. Only the process that opened the session may say so.
+func (a *Authority) Acked(ack api.RevokeAck) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l := a.lead
+	if l == nil || ack.Group != a.cfg.Group || l.holders[ack.Session] == nil {
+		return
+	}
+	h := l.holders[ack.Session]
+	if h.nonce != ack.Nonce {
+		return
+	}
+	h.unreachable, h.heard = false, time.Now()
+	for _, x := range ack.Leases {
+		l.acked(h, x.Key, x.Lease, true)
+	}
+}
+
+// maxReturned bounds the acknowledged leases that await release; one over stays in the machine until the next write.
+const maxReturned = 4096
+
+// acked settles the revocation of a lease at or below lid.
+func (l *lead) acked(h *holder, key api.Key, lid api.LeaseID, release bool) {
+	p := h.pending[key]
+	if p == nil || p.lease > lid {
+		return
+	}
+	if release && len(p.waits) == 0 && len(l.returned) < maxReturned {
+		l.returned = append(l.returned, api.DroppedLease{Session: h.sid, Key: key, Lease: p.lease})
+	}
+	h.acked = time.Now()
+	if delete(h.pending, key); len(h.pending) == 0 {
+		delete(l.owing, h.sid)
+	}
+	p.settle(h, key, (*wait).given)
+}
+
+// outwaited settles all that the holder owes: it has expired.
+func (l *lead) outwaited(h *holder) {
+	for key, p := range h.pending {
+		delete(h.pending, key)
+		p.settle(h, key, (*wait).ended)
+	}
+	h.unsent = nil
+	delete(l.owing, h.sid)
+}
+
+// abandon ends all waits: this node does not lead any more.
+func (l *lead) abandon(err error) {
+	for _, h := range l.owing {
+		for key, p := range h.pending {
+			for _, w := range p.waits {
+				w.err = err
+			}
+			p.settle(h, key, (*wait).nothing)
+		}
+	}
+}

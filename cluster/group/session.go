@@ -1,0 +1,71 @@
+package group
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// maxReleased bounds the leases in one Release.
+const maxReleased = 10_000
+
+// OpenSession opens a session in the log. Its first term counts here from when that applied.
+func (a *Authority) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+	if err := a.ours(o.Group); err != nil {
+		return api.SessionGrant{}, err
+	}
+	if o.Node == "" || o.Nonce == (api.Nonce{}) || o.Term <= 0 || o.Pause < 0 {
+		return api.SessionGrant{}, api.Errorf(api.CodeInvalid, "a session needs a node, a nonce, a term and a pause allowance")
+	}
+	if _, err := a.leader(ctx); err != nil {
+		return api.SessionGrant{}, err
+	}
+	res, err := a.propose(ctx, fsm.SessionOpen{Node: o.Node, Nonce: o.Nonce, T: o.Term, P: o.Pause})
+	if err != nil {
+		return api.SessionGrant{}, err
+	}
+	return api.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch)}, nil
+}
+
+// CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.
+func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce api.Nonce) error {
+	if err := a.ours(g); err != nil {
+		return err
+	}
+	if _, err := a.leader(ctx); err != nil {
+		return err
+	}
+	_, err := a.propose(ctx, fsm.SessionClose{Session: sid, Nonce: nonce})
+	if api.CodeOf(err) == api.CodeSessionDead {
+		return nil
+	}
+	return err
+}
+
+// Release gives up leases that the holder has dropped already. Writes that wait for them go on.
+func (a *Authority) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+	if err := a.ours(g); err != nil {
+		return err
+	}
+	if len(leases) > maxReleased {
+		return api.Errorf(api.CodeTooLarge, "release of %d leases is over the limit of %d leases", len(leases), maxReleased)
+	}
+	if _, err := a.leader(ctx); err != nil {
+		return err
+	}
+	if _, err := a.propose(ctx, fsm.Release{Leases: leases}); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lead == nil {
+		return nil
+	}
+	for _, d := range leases {
+		if h := a.lead.holders[d.Session]; h != nil {
+			a.lead.acked(h, d.Key, d.Lease, false)
+		}
+	}
+	return nil
+}

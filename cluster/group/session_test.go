@@ -1,0 +1,272 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestOpenSession refuses what the group does not allow.
+func TestOpenSession(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, ctx := l.node("a"), context.Background()
+		ok := api.OpenSession{Group: "g.1", Node: "e", Nonce: api.Nonce{1}, Term: time.Second}
+		if g, err := a.authority.OpenSession(ctx, ok); err != nil || g.Session.IsZero() {
+			t.Fatalf("%+v, %v", g, err)
+		}
+		for name, bad := range map[string]func(*api.OpenSession){
+			"a term over the maximum":  func(o *api.OpenSession) { o.Term = api.MaxLeaseTerm + 1 },
+			"a pause over the maximum": func(o *api.OpenSession) { o.Pause = api.MaxPause + 1 },
+			"no term":                  func(o *api.OpenSession) { o.Term = 0 },
+			"a negative pause":         func(o *api.OpenSession) { o.Pause = -1 },
+			"no node":                  func(o *api.OpenSession) { o.Node = "" },
+		} {
+			o := ok
+			bad(&o)
+			if _, err := a.authority.OpenSession(ctx, o); api.CodeOf(err) != api.CodeInvalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		ok.Group = "g.2"
+		_, err := a.authority.OpenSession(ctx, ok)
+		wantCode(t, err, api.CodeWrongGroup)
+	})
+}
+
+// TestNonce (B8): another process under the same name neither acknowledges nor renews nor closes for it.
+func TestNonce(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			a.authority.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: api.Nonce{9},
+				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease}}})
+			_ = a.authority.CloseSession(context.Background(), "g.1", e.sid, api.Nonce{9})
+			s, ok := a.authority.KeepAlive(context.Background(), &api.KeepAlive{Node: "e", Nonce: api.Nonce{9}},
+				api.SessionKeepAlive{Group: "g.1", Session: e.sid})
+			if !ok || !s.Dead || s.Extended {
+				t.Errorf("another process was answered %+v, %v", s, ok)
+			}
+		}()
+		_, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, grantorWait, grantorWait+2*tick)
+	})
+}
+
+// TestAckOfAnEarlierLease does not clear the present one.
+func TestAckOfAnEarlierLease(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			a.authority.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce,
+				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease - 1}}})
+		}()
+		_, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, grantorWait, grantorWait+2*tick)
+	})
+}
+
+// TestReleaseAndCloseEndWaits: whatever ends the lease ends the wait for it.
+func TestReleaseAndCloseEndWaits(t *testing.T) {
+	for name, end := range map[string]func(*Authority, *testEdge) error{
+		"release": func(r *Authority, e *testEdge) error {
+			return r.Release(context.Background(), "g.1",
+				[]api.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}})
+		},
+		"close": func(r *Authority, e *testEdge) error {
+			return r.CloseSession(context.Background(), "g.1", e.sid, e.nonce)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, l *testLog) {
+				a, e := l.node("a"), l.edge("e")
+				defer e.close()
+				e.lease(a, "k")
+				e.set(func(e *testEdge) { e.mute = true })
+				go func() {
+					time.Sleep(100 * time.Millisecond)
+					if err := end(a.authority, e); err != nil {
+						t.Error(err)
+					}
+				}()
+				_, took := a.mustWrite(put("k", "new"))
+				within(t, "the write", took, 100*time.Millisecond, 120*time.Millisecond)
+			})
+		})
+	}
+}
+
+// TestLateAckIsReleased: a lease that is given back after the writes that wanted it have gone leaves the machine.
+func TestLateAckIsReleased(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.live()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		_, _, err := a.write(500*time.Millisecond, put("k", "new"))
+		wantCode(t, err, api.CodeUnavailable)
+		e.set(func(e *testEdge) { e.mute = false })
+		time.Sleep(2 * sweepEvery)
+		if n := a.machine.Meta().Leases; n != 0 {
+			t.Errorf("%d leases stand, want none", n)
+		}
+		if s, ok := a.machine.Session(e.sid); !ok || s.Suspect {
+			t.Errorf("session %+v, %v: want it live", s, ok)
+		}
+	})
+}
+
+// TestUnknownSessionIsDead, and its reads are answered without a lease.
+func TestUnknownSessionIsDead(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.sid.Index += 100
+		if x, err := e.fetch(a, "k"); err != nil || x.Lease != 0 {
+			t.Errorf("%+v, %v", x, err)
+		}
+		if s, ok := e.keepAlive(a); !ok || !s.Dead {
+			t.Errorf("answered %+v, %v", s, ok)
+		}
+	})
+}
+
+// TestStatusCountsLeases: the answer to a keep-alive says how many leases the group holds for the session.
+func TestStatusCountsLeases(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e, other := l.node("a"), l.edge("e"), l.edge("other")
+		defer e.close()
+		defer other.close()
+		other.lease(a, "k1")
+		counts := func(want int) {
+			t.Helper()
+			if s, ok := e.keepAlive(a); !ok || !s.Extended || s.Leases != want {
+				t.Errorf("answered %+v, %v; want %d leases", s, ok, want)
+			}
+		}
+		counts(0)
+		e.lease(a, "k1", "k2")
+		counts(2)
+		x, err := e.fetch(a, "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		counts(2) // a newer lease replaces the one before
+
+		for _, lid := range []api.LeaseID{x.Lease - 1, x.Lease, x.Lease} { // late, in time, and once more
+			d := api.DroppedLease{Session: e.sid, Key: "k1", Lease: lid}
+			if err := a.authority.Release(context.Background(), "g.1", []api.DroppedLease{d}); err != nil {
+				t.Fatal(err)
+			}
+			counts(map[bool]int{true: 2, false: 1}[lid < x.Lease])
+		}
+	})
+}
+
+// TestCoolDown: a lease is granted to whoever asks for one, except for a while after a write of the key, in whatever way
+// it was written; the other keys of the read get theirs.
+func TestCoolDown(t *testing.T) {
+	tune := func(c *Config) { c.CoolDown = 100 * time.Millisecond }
+	bubble(t, tune, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		fetch := func(want string) {
+			t.Helper()
+			res, err := a.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k", "other"}, Session: e.sid})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var leased []string
+			for _, x := range res.Entries {
+				if x.Lease != 0 {
+					leased = append(leased, string(x.Key))
+				}
+			}
+			if got := strings.Join(leased, " "); got != want {
+				t.Fatalf("leases on %q, want %q", got, want)
+			}
+		}
+		fetch("k other") // the first read that asks
+		for _, write := range []*api.Txn{put("k", "1"), put("k", "2"), {Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}} {
+			a.mustWrite(write)
+			fetch("other")
+			time.Sleep(99 * time.Millisecond)
+			fetch("other")
+			time.Sleep(time.Millisecond)
+			fetch("k other")
+		}
+	})
+}
+
+// TestCoolDownsAreBounded: whatever is written. What was written last is always known, until its cool-down is over.
+func TestCoolDownsAreBounded(t *testing.T) {
+	c := newCoolDowns(time.Second)
+	now := time.Now()
+	for i := range 5 * maxCoolDowns {
+		k := api.Key(fmt.Sprint(i))
+		c.wrote(k, now)
+		if c.over(k, now.Add(time.Second-1)) || !c.over(k, now.Add(time.Second)) {
+			t.Fatalf("key %d does not cool down for a second", i)
+		}
+		if n := max(len(c.recent), len(c.older)); n > maxCoolDowns {
+			t.Fatalf("%d keys are kept", n)
+		}
+	}
+	if n := testing.AllocsPerRun(1000, func() { c.wrote("1", now); c.over("2", now) }); n != 0 {
+		t.Errorf("a write allocates %v times", n)
+	}
+	for range 2 { // idle maps do not keep the keys of a burst for good
+		now = now.Add(time.Second)
+		c.wrote("k", now)
+	}
+	if n := len(c.recent) + len(c.older); n > 2 {
+		t.Errorf("%d keys are kept after their cool-down", n)
+	}
+	c = newCoolDowns(-1)
+	if c.wrote("k", now); !c.over("k", now) {
+		t.Error("a key cools down though none is to")
+	}
+}
+
+// TestKnownAndMixedReads: values that the reader knows are left out; keys with and without grants come in order.
+func TestKnownAndMixedReads(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		first, _ := a.mustWrite(put("k1", "one"))
+		a.mustWrite(put("k3", "three"))
+		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
+		go a.mustWrite(put("k2", "two"))
+		time.Sleep(time.Millisecond) // k2 is latched: no grant
+		res, err := a.authority.Read(context.Background(), &api.ReadRequest{
+			Keys: []api.Key{"k1", "k2", "k3"}, Session: e.sid, Known: []api.Version{first.Version, {}, {}},
+		})
+		if err != nil || len(res.Entries) != 3 || !res.Snapshot {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		k1, k2, k3 := res.Entries[0], res.Entries[1], res.Entries[2]
+		if k1.Key != "k1" || k1.Lease == 0 || !k1.Unchanged || len(k1.Value) != 0 {
+			t.Errorf("k1: %+v", k1)
+		}
+		if k2.Key != "k2" || k2.Lease != 0 || k2.Exists {
+			t.Errorf("k2: %+v", k2)
+		}
+		if k3.Key != "k3" || k3.Lease == 0 || string(k3.Value) != "three" {
+			t.Errorf("k3: %+v", k3)
+		}
+		time.Sleep(time.Second)
+	})
+}

@@ -1,0 +1,186 @@
+package group
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// Do carries out a transaction: keeps new leases off the keys that it may write, has the live ones given back or waits
+// until they have certainly expired, and proposes it. A lease that was given meanwhile makes the machine refuse, and the
+// round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied. A refusal that no log
+// entry has made is behind a confirm.
+func (a *Authority) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if err := a.ours(t.Group); err != nil {
+		return nil, err
+	}
+	l, err := a.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var one [1]api.Key // mostly
+	written := t.WrittenKeysInto(one[:])
+	a.latch(l, written)
+	defer a.unlatch(l, written)
+	w := writing{waiter: waiter{Authority: a, lead: l}, dropped: t.Dropped}
+	defer w.end()
+	preview := a.cfg.Machine.Preview(t)
+	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
+		if err := w.awaitTxns(ctx, t, preview.Intents); err != nil {
+			return nil, err
+		}
+		preview = a.cfg.Machine.Preview(t)
+	}
+	switch {
+	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
+		return a.replayed(preview.Replay), nil
+	case preview.Err != nil:
+		return nil, a.refusal(ctx, l, preview.Err)
+	}
+	if err := w.awaitReads(ctx, t); err != nil {
+		return nil, err
+	}
+	res, err := w.run(ctx, t, preview.Holders)
+	if err != nil {
+		return nil, err
+	}
+	if !res.Replayed && res.Committed {
+		a.wrote(l, t.Then)
+	} else if !res.Replayed {
+		a.wrote(l, t.Else)
+	}
+	a.metrics.wrote(res.Timing)
+	return res, nil
+}
+
+// writing is one transaction on its way into the log.
+type writing struct {
+	waiter
+	dropped []api.DroppedLease // given up by the gateway
+	gained  clearance
+	timing  api.Timing
+}
+
+// takeTurn gives the write its turn, with its age.
+func (w *writing) takeTurn(t *api.Txn) {
+	if w.turn == nil {
+		w.turn = turnOf(api.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
+	}
+}
+
+// awaitTxns waits for the transactions that hold keys of t, in t's turn.
+func (w *writing) awaitTxns(ctx context.Context, t *api.Txn, intents []fsm.Intent) error {
+	w.takeTurn(t)
+	return w.await(ctx, intents)
+}
+
+// awaitReads waits until no older read keeps the write off its keys. It takes no memory where there is none.
+func (w *writing) awaitReads(ctx context.Context, t *api.Txn) error {
+	w.mu.Lock()
+	none := w.lead.queue.firm == 0
+	w.mu.Unlock()
+	if none {
+		return nil
+	}
+	w.takeTurn(t)
+	return w.awaitTurns(ctx, w.lead, func(q *queue) *turn {
+		o, _ := q.olderRead(w.turn)
+		return o
+	})
+}
+
+// run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
+// nothing that one of them could wait for.
+func (w *writing) run(ctx context.Context, t *api.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
+	for {
+		if err := w.clearAll(ctx, holders); err != nil {
+			return nil, err
+		}
+		res, err := w.propose(ctx, fsm.Write{Term: w.lead.term, Txn: *t, Cleared: w.gained.cleared, Killed: w.gained.killed})
+		switch {
+		case err != nil:
+			return nil, err
+		case res.Err != nil && res.Err.Code == fsm.RetryLeases:
+			holders = res.Holders
+		case res.Err != nil && res.Err.Code == fsm.RetryIntents:
+			if err := w.awaitTxns(ctx, t, res.Intents); err != nil {
+				return nil, err
+			}
+			holders = nil
+		case res.Err != nil:
+			return nil, res.Err
+		default:
+			out := *res.Txn
+			out.Timing, out.Group = w.timing, w.cfg.Group
+			return &out, nil
+		}
+	}
+}
+
+// propose proposes c, unless the caller's time is up, while it is still certain that nothing was written.
+func (w *writing) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return fsm.Result{}, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
+	}
+	began := time.Now()
+	res, err := w.log().Propose(ctx, w.encode(c))
+	w.timing.Commit += time.Since(began)
+	w.timing.Delayed = w.gained.delays
+	return res, err
+}
+
+// clearAll waits for the holders, and adds what that gained to what earlier rounds had. Too much to go along with the write
+// goes into the log before it.
+func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
+	if len(holders) == 0 {
+		return nil
+	}
+	began := time.Now()
+	c, err := w.clear(ctx, w.lead, holders, w.dropped)
+	w.timing.Revoke += time.Since(began)
+	for _, d := range c.delays {
+		w.metrics.delayed(d.Node, d.Wait)
+	}
+	w.gained.add(c)
+	if err == nil && (len(w.gained.cleared) > maxReleased || len(w.gained.killed) > maxKilled) {
+		err = w.drop(ctx, w.lead, w.gained)
+		w.gained.cleared, w.gained.killed = nil, nil
+	}
+	return err
+}
+
+// replayed is the stored result of an earlier attempt.
+func (a *Authority) replayed(stored *api.TxnResult) *api.TxnResult {
+	out := *stored
+	out.Replayed, out.Group = true, a.cfg.Group
+	return &out
+}
+
+func (a *Authority) latch(l *lead, keys []api.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.latch(keys)
+}
+
+func (a *Authority) unlatch(l *lead, keys []api.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.unlatch(keys)
+}
+
+// wrote begins the cool-down of the written keys.
+func (a *Authority) wrote(l *lead, ops []api.Op) {
+	now := time.Now()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range ops {
+		if o.Writes() {
+			l.cooling.wrote(o.Key, now)
+		}
+	}
+}

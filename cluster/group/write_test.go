@@ -1,0 +1,296 @@
+package group
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+// TestRevokedByAck: a live holder costs a write its round trip, is named for it, and loses only the written key.
+func TestRevokedByAck(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		near, far := l.edge("near"), l.edge("far")
+		defer near.close()
+		defer far.close()
+		near.latency, far.latency = 10*time.Millisecond, 75*time.Millisecond
+		near.lease(a, "k", "other")
+		far.lease(a, "k")
+		res, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, 150*time.Millisecond, 170*time.Millisecond)
+		if len(res.Timing.Delayed) != 2 || res.Timing.Delayed[0].Node != "far" || res.Timing.Delayed[1].Node != "near" {
+			t.Fatalf("delayed by %+v, want far, then near", res.Timing.Delayed)
+		}
+		within(t, "the revocation", res.Timing.Revoke, 150*time.Millisecond, 170*time.Millisecond)
+		if _, ok := far.serves("k"); ok {
+			t.Error("far still serves the key")
+		}
+		if _, ok := near.serves("other"); !ok {
+			t.Error("near lost a lease that nobody asked back")
+		}
+		if n := len(a.machine.Holders([]api.Key{"k", "other"})); n != 1 {
+			t.Errorf("%d leases in the machine, want 1", n)
+		}
+	})
+}
+
+// TestRevocationsAreBatched: the leases of one holder go in one message.
+func TestRevocationsAreBatched(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		txn := &api.Txn{}
+		for i := range 50 {
+			k := api.Key(rune('A' + i))
+			e.lease(a, k)
+			txn.Then = append(txn.Then, api.Op{Kind: api.OpPut, Key: k, Value: []byte("x")})
+		}
+		a.mustWrite(txn)
+		if n := a.revoker.messages(); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+	})
+}
+
+// TestSelfDrop (PROTOCOL 4): the writer's own lease costs it nothing.
+func TestSelfDrop(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.down = true })
+		txn := put("k", "mine")
+		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		_, took := a.mustWrite(txn)
+		within(t, "the write", took, 0, time.Millisecond)
+		if a.revoker.messages() != 0 {
+			t.Error("a lease that was dropped already was revoked")
+		}
+		if len(a.machine.Holders([]api.Key{"k"})) != 0 {
+			t.Error("the lease stands in the machine still")
+		}
+	})
+}
+
+// TestSelfDropOfAnotherGroup: the sessions of two groups may have the same ids. What was given up of a lease by the owner
+// before says nothing about the one that stands here, in somebody else's hands.
+func TestSelfDropOfAnotherGroup(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		txn := put("k", "mine")
+		txn.Dropped = []api.DroppedLease{{Group: "h.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		a.mustWrite(txn)
+		if x, ok := e.serves("k"); ok {
+			t.Errorf("the holder still serves %q", x.Value)
+		}
+	})
+}
+
+// TestSelfDropOfAnEarlierLease: naming an older lease than the live one clears nothing.
+func TestSelfDropOfAnEarlierLease(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		txn := put("k", "mine")
+		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
+		a.mustWrite(txn)
+		if a.revoker.messages() != 1 {
+			t.Error("the live lease was not revoked")
+		}
+	})
+}
+
+// TestRetryLeases (B3): a grant that was on its way when the write looked makes the machine refuse, and the write then
+// has that lease revoked too. Nothing stale is served when it returns.
+func TestRetryLeases(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e, early := l.node("a"), l.edge("e"), l.edge("early")
+		defer e.close()
+		defer early.close()
+		a.mustWrite(put("k", "old"))
+		early.lease(a, "k") // what this one gives back counts in the second round too
+		a.set(func(h *hooks) {
+			h.before = func(c fsm.Command) time.Duration {
+				switch c.(type) {
+				case fsm.Grant:
+					return 10 * time.Millisecond
+				case fsm.Write:
+					return 20 * time.Millisecond
+				}
+				return 0
+			}
+		})
+		e.wg.Go(func() { e.lease(a, "k") })
+		time.Sleep(time.Millisecond)
+		res, took := a.mustWrite(put("k", "new"))
+		within(t, "the write", took, 40*time.Millisecond, 50*time.Millisecond)
+		if a.revoker.messages() != 2 || len(res.Timing.Delayed) != 2 {
+			t.Errorf("%d revocations, delayed by %+v: want two", a.revoker.messages(), res.Timing.Delayed)
+		}
+		if x, ok := e.serves("k"); ok && string(x.Value) != "new" {
+			t.Errorf("stale: %q", x.Value)
+		}
+	})
+}
+
+// TestLatch: while a write is under way, reads get answers but no leases.
+func TestLatch(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
+		e.wg.Go(func() { a.mustWrite(put("k", "new")) })
+		time.Sleep(time.Millisecond)
+		x, err := e.fetch(a, "k")
+		if err != nil || x.Lease != 0 || x.Exists {
+			t.Fatalf("%+v, %v: want the old state and no lease", x, err)
+		}
+		time.Sleep(60 * time.Millisecond)
+		e.lease(a, "k")
+	})
+}
+
+// TestGrantAtApply (B2): what a grant returns is what the key holds at the grant's place in the log.
+func TestGrantAtApply(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		a.mustWrite(put("k", "old"))
+		a.set(func(h *hooks) { h.before = only[fsm.Grant](10 * time.Millisecond) })
+		e.wg.Go(func() { e.lease(a, "k") })
+		time.Sleep(time.Millisecond)
+		a.mustWrite(put("k", "new")) // before the grant is in the log
+		time.Sleep(20 * time.Millisecond)
+		x, ok := e.serves("k")
+		if !ok || string(x.Value) != "new" {
+			t.Fatalf("the edge serves %q, %v: want new", x.Value, ok)
+		}
+	})
+}
+
+// TestContextEndsTheWait: a write whose caller gives up is certainly not applied, and says who was waited for. What it
+// began goes on: the next write waits only for the rest.
+func TestContextEndsTheWait(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("silent")
+		defer e.close()
+		e.live()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		began := time.Now()
+		for _, patience := range []time.Duration{2 * time.Second, 2 * time.Second} {
+			_, took, err := a.write(patience, put("k", "lost"))
+			wantCode(t, err, api.CodeUnavailable)
+			within(t, "the write", took, patience, patience+time.Millisecond)
+			if x := a.mustRead("k"); x.Exists {
+				t.Fatal("a write that was not applied was applied")
+			}
+		}
+		a.mustWrite(put("k", "kept"))
+		within(t, "all writes together", time.Since(began), 4*time.Second, grantorWait+time.Second+50*time.Millisecond)
+	})
+}
+
+// TestOverload: writes that wait are bounded, and one over is refused at once, with a time to come again.
+func TestOverload(t *testing.T) {
+	bubble(t, func(c *Config) { c.MaxWaiting = 2 }, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.mute = true })
+		for range 2 {
+			e.wg.Go(func() { _, _, _ = a.write(time.Second, put("k", "x")) })
+		}
+		time.Sleep(time.Millisecond)
+		_, took, err := a.write(time.Minute, put("k", "y"))
+		wantCode(t, err, api.CodeUnavailable)
+		if took > time.Millisecond || api.AsError(err).RetryAfter == 0 {
+			t.Errorf("refused after %v: %v", took, err)
+		}
+		a.mustWrite(put("free", "z"))
+		e.close()
+		if n := a.authority.lead.waiting; n != 0 {
+			t.Errorf("%d writes are still counted as waiting", n)
+		}
+	})
+}
+
+// TestAmbiguous: an unknown outcome is told as such, a known one never.
+func TestAmbiguous(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.set(func(h *hooks) { h.after = only[fsm.Write](time.Minute) })
+		_, _, err := a.write(time.Second, put("k", "x"))
+		wantCode(t, err, api.CodeAmbiguous)
+		a.set(func(h *hooks) { h.after = nil })
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_, err = a.authority.Do(ctx, put("k", "y"))
+		wantCode(t, err, api.CodeUnavailable)
+		if x := a.mustRead("k"); string(x.Value) != "x" {
+			t.Errorf("the key holds %q", x.Value)
+		}
+	})
+}
+
+// TestReplay: a repeated request gets its stored result, before leases and conditions are looked at.
+func TestReplay(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		txn := put("k", "x")
+		txn.ID = api.RequestID{Client: api.ClientID{1}, Seq: 1}
+		first, _ := a.mustWrite(txn)
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.down = true })
+		again, took := a.mustWrite(txn)
+		if !again.Replayed || again.Version != first.Version || took > time.Millisecond {
+			t.Errorf("%+v after %v, want the first result %+v", again, took, first)
+		}
+	})
+}
+
+// TestClose ends the waits and all goroutines (the bubble waits for those).
+func TestClose(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		defer e.close()
+		e.lease(a, "k")
+		e.set(func(e *testEdge) { e.down = true })
+		done := make(chan error, 1)
+		go func() {
+			_, err := a.authority.Do(context.Background(), put("k", "x"))
+			done <- err
+		}()
+		synctest.Wait()
+		a.authority.Close()
+		wantCode(t, <-done, api.CodeUnavailable)
+		_, err := a.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}})
+		wantCode(t, err, api.CodeUnavailable)
+	})
+}
+
+// TestSharedRevocation: writes of one key wait for one revocation together.
+func TestSharedRevocation(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a, e := l.node("a"), l.edge("e")
+		e.set(func(e *testEdge) { e.latency = 20 * time.Millisecond })
+		e.lease(a, "k")
+		began := time.Now()
+		for range 10 {
+			e.wg.Go(func() { a.mustWrite(put("k", "x")) })
+		}
+		e.wg.Wait()
+		within(t, "ten writes", time.Since(began), 40*time.Millisecond, 50*time.Millisecond)
+		if n := a.revoker.messages(); n != 1 {
+			t.Errorf("%d messages, want 1", n)
+		}
+		e.close()
+	})
+}
