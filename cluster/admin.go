@@ -136,7 +136,7 @@ func (n *Node) ledReady(m *placement.Map) error {
 		case x != nil && !x.led():
 			return notReady("no leader of " + string(g.ID) + " is known here")
 		case x != nil || g.ID == api.MetaGroup: // the map's own group is asked by its members alone
-		case n.router.Met(g.ID) || n.edge.Usable(g.ID):
+		case n.router.Met(g.ID) || n.cache.Usable(g.ID):
 			met++
 		default:
 			missing = notReady("no leader of " + string(g.ID) + " is known yet")

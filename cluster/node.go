@@ -19,7 +19,7 @@ import (
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/cluster/leasecache"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/cluster/peer"
@@ -55,7 +55,7 @@ type Node struct {
 	changes *meta.Client[*fsm.Receipt]
 	router  *router.Router
 	txn     *txn.Coordinator
-	edge    *edge.Edge
+	cache   *leasecache.Cache
 	http    *httpd.Server
 	pulse   *pulse
 	faults  *fault.Catcher // catches the panics of requests
@@ -64,8 +64,8 @@ type Node struct {
 	found   founding
 	said    notice.Book // what the log has said about others, and about what the node waits for
 
-	cacheOnce sync.Once
-	cache     *engine.Cache // of the state on disk; nil before its first use
+	cacheOnce   sync.Once
+	stateMemory *engine.Cache // of the state on disk; nil before its first use
 
 	// admitted: the map's word on what this server votes in may be carried out. identity belongs to Open, and then to the
 	// task that joins.
@@ -146,7 +146,7 @@ func (n *Node) start() error {
 			n.log.Error("the lane of calls has ended", "error", err)
 		}
 	})
-	n.edge.Start()
+	n.cache.Start()
 	n.serveHTTP()
 	n.tasks.Go(n.join)
 	n.tasks.Go(n.reconcile)
@@ -212,7 +212,7 @@ func (n *Node) makeRouter() (err error) {
 	n.router, err = router.New(router.Config{
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
-		DedupEpoch:   func(g api.GroupID) api.DedupEpoch { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
+		DedupEpoch:   func(g api.GroupID) api.DedupEpoch { return n.cache.DedupEpoch(g) }, // by the time anybody asks, it is there
 		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive), Faults: n.faults,
 	})
 	return err
@@ -222,14 +222,14 @@ func (n *Node) makeTxn() (err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
 		Well: n.router.Well, Lost: n.router.Lost,
-		DedupEpoch: func(g api.GroupID) api.DedupEpoch { return n.edge.DedupEpoch(g) }, // by the time anybody asks, it is there
+		DedupEpoch: func(g api.GroupID) api.DedupEpoch { return n.cache.DedupEpoch(g) }, // by the time anybody asks, it is there
 		Metrics:    n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
 	return err
 }
 
 func (n *Node) makeEdge() (err error) {
-	n.edge, err = edge.New(edge.Config{
+	n.cache, err = leasecache.New(leasecache.Config{
 		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
@@ -246,14 +246,14 @@ func (n *Node) makeEdge() (err error) {
 func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
-		Store: n.edge, Lister: n.edge, Admin: n, Node: n.cfg.ID,
+		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID,
 		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
-		Full: n.edge.Full,
+		Full: n.cache.Full,
 	})})
 }
 
 // Store is the node's own way to every key: its leased cache, and behind it the owners.
-func (n *Node) Store() *edge.Edge { return n.edge }
+func (n *Node) Store() *leasecache.Cache { return n.cache }
 
 // ID is the node's name.
 func (n *Node) ID() api.NodeID { return n.cfg.ID }
@@ -272,8 +272,8 @@ func (n *Node) Close() error {
 				n.log.Warn("requests were cut off", "error", err)
 			}
 		}
-		if n.edge != nil {
-			errs = append(errs, n.edge.Close())
+		if n.cache != nil {
+			errs = append(errs, n.cache.Close())
 		}
 		if n.txn != nil {
 			n.txn.Close()

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/cluster/leasecache"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 )
@@ -99,14 +99,14 @@ func (n *Node) regionAt(address string) api.RegionID {
 }
 
 // voters are the servers with the groups, the meta group aside, that have a voter there.
-func (n *Node) voters() []edge.PeerGroups {
+func (n *Node) voters() []leasecache.PeerGroups {
 	m := n.mirror.Map()
 	if m == nil {
 		return nil
 	}
-	var all []edge.PeerGroups
+	var all []leasecache.PeerGroups
 	for _, o := range m.Nodes {
-		p := edge.PeerGroups{Node: o.ID}
+		p := leasecache.PeerGroups{Node: o.ID}
 		for _, g := range m.VotersAt(o.ID) {
 			if g != api.MetaGroup {
 				p.Groups = append(p.Groups, g)

@@ -25,13 +25,13 @@ func (n *Node) openState(g api.GroupID) (engine.Engine, error) {
 
 // stateCache is the memory that the node's groups share.
 func (n *Node) stateCache() *engine.Cache {
-	n.cacheOnce.Do(func() { n.cache = engine.NewCache(n.cfg.StateCacheBytes) })
-	return n.cache
+	n.cacheOnce.Do(func() { n.stateMemory = engine.NewCache(n.cfg.StateCacheBytes) })
+	return n.stateMemory
 }
 
 func (n *Node) closeStateCache() {
 	n.cacheOnce.Do(func() {})
-	if n.cache != nil {
-		n.cache.Close()
+	if n.stateMemory != nil {
+		n.stateMemory.Close()
 	}
 }

@@ -52,7 +52,7 @@ var house = map[string]room{
 	"cluster/notice":      {},
 	"cluster/router":      {ours: []string{"api", "api/deadline", "api/fault", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}},
 	"cluster/txn":         {ours: []string{"api", "api/fault", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}, tests: []string{"api/httpd", "cluster/group", "cluster/router", "fsm/engine"}},
-	"cluster/edge":        {ours: []string{"api", "api/fault"}, tests: []string{"cluster/clock"}},
+	"cluster/leasecache":        {ours: []string{"api", "api/fault"}, tests: []string{"cluster/clock"}},
 	"cluster/clock":       {ours: []string{"api"}, others: []string{"golang.org/x/sys"}},
 	"cluster":             {ours: []string{"cluster/*", "api", "api/fault", "api/httpd", "api/wire", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
 	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},

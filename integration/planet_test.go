@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/edge"
+	"github.com/edgehold/edgehold/cluster/leasecache"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport/wan"
@@ -288,7 +288,7 @@ func (p *planet) gateways() []*host {
 	return all
 }
 
-func (h *host) store() *edge.Edge {
+func (h *host) store() *leasecache.Cache {
 	if n := h.running(); n != nil {
 		return n.Store()
 	}

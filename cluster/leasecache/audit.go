@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"github.com/edgehold/edgehold/api"
@@ -15,32 +15,32 @@ type Held struct {
 
 // Audit calls visit with everything cached, a shard at a time, each judged at the moment of the visit. It changes
 // nothing and holds no mutex while it visits. For tests and for operators who look into a node.
-func (e *Edge) Audit(visit func(Held)) {
-	for i := range e.cache.shards {
-		sh := &e.cache.shards[i]
+func (c *Cache) Audit(visit func(Held)) {
+	for i := range c.entries.shards {
+		sh := &c.entries.shards[i]
 		var all []*entry
 		sh.mu.Lock()
 		sh.table.each(func(en *entry) { all = append(all, en) })
 		sh.mu.Unlock()
 		for _, en := range all {
-			visit(e.held(en))
+			visit(c.held(en))
 		}
 	}
 }
 
 // AuditKey is Audit of one key; false if it is not cached.
-func (e *Edge) AuditKey(k api.Key) (Held, bool) {
-	en := e.cache.get(e.cache.hasher.hash(k), k)
+func (c *Cache) AuditKey(k api.Key) (Held, bool) {
+	en := c.entries.get(c.entries.hasher.hash(k), k)
 	if en == nil || en.gone.Load() {
 		return Held{}, false
 	}
-	return e.held(en), true
+	return c.held(en), true
 }
 
-func (e *Edge) held(en *entry) Held {
+func (c *Cache) held(en *entry) Held {
 	h := Held{Group: en.session.group.id, Session: en.session.id}
 	en.answer(en.key, &h.Entry)
 	h.Entry.Lease = en.lease
-	h.Servable = !e.closed.Load() && en.servable(e.cfg.Clock.Now())
+	h.Servable = !c.closed.Load() && en.servable(c.cfg.Clock.Now())
 	return h
 }

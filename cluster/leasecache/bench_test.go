@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -16,7 +16,7 @@ type stillClock struct{}
 func (stillClock) Now() api.ClockSample { return api.ClockSample{Boottime: time.Hour, Raw: time.Hour} }
 
 // warmEdge is an edge that is not started and holds leases on n keys, and the keys in random order.
-func warmEdge(tb testing.TB, clock api.Clock, n int) (*Edge, []api.Key) {
+func warmEdge(tb testing.TB, clock api.Clock, n int) (*Cache, []api.Key) {
 	tb.Helper()
 	none := &fakeStore{}
 	e, err := New(Config{
@@ -36,7 +36,7 @@ func warmEdge(tb testing.TB, clock api.Clock, n int) (*Edge, []api.Key) {
 	for i, j := range rand.New(rand.NewPCG(3, 3)).Perm(n) {
 		keys[i] = api.Key(fmt.Sprintf("us-east/users/%08d/profile", j))
 		got := api.Entry{Key: keys[i], Value: make([]byte, 100), Exists: true, Lease: api.LeaseID(i + 1), Version: api.Version{Epoch: 1, Index: 1}}
-		if o := e.cache.install(s, got, clock.Now()); o != installed {
+		if o := e.entries.install(s, got, clock.Now()); o != installed {
 			tb.Fatalf("key %d was not installed: %d", i, o)
 		}
 	}
@@ -129,14 +129,14 @@ func BenchmarkLeasedReadSingleParallel(b *testing.B) {
 // BenchmarkInstall is a grant into a full cache: room is made for it.
 func BenchmarkInstall(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
-	e.cache.room.maxEntries = benchKeys / 2
-	s := e.cache.get(e.cache.hasher.hash(keys[0]), keys[0]).session
+	e.entries.room.maxEntries = benchKeys / 2
+	s := e.entries.get(e.entries.hasher.hash(keys[0]), keys[0]).session
 	lid := api.LeaseID(benchKeys)
 	b.ReportAllocs()
 	for b.Loop() {
 		lid++
 		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
-		e.cache.install(s, got, api.ClockSample{})
+		e.entries.install(s, got, api.ClockSample{})
 	}
 }
 

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -15,7 +15,7 @@ type PeerGroups struct {
 	Groups []api.GroupID
 }
 
-// Config makes an Edge. Fields without a word about 0 are required.
+// Config makes a Cache. Fields without a word about 0 are required.
 type Config struct {
 	Store  api.Store  // asked for everything that no lease here answers
 	Lister api.Lister // carries lists, which are not cached
@@ -24,7 +24,7 @@ type Config struct {
 	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
 	// Keys for which it says false are never leased here. It is called on every miss and must not block.
 	Locate func(api.Key) (api.GroupID, bool)
-	// Full refuses a call about the key where its owner has more to do than it can; see [Edge.Full]. It must not block. nil:
+	// Full refuses a call about the key where its owner has more to do than it can; see [Cache.Full]. It must not block. nil:
 	// it never does.
 	Full func(k api.Key, begun int64) *api.Error
 	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -9,20 +9,20 @@ import (
 
 // Do gives up this node's own leases on the keys that the transaction may write, names them in it, and passes it on: the
 // owner need not revoke them. Nothing is cached of its result.
-func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	if e.closed.Load() {
+func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if c.closed.Load() {
 		return nil, errClosed("txn")
 	}
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	dropped, sessions := e.selfDrop(t)
+	dropped, sessions := c.selfDrop(t)
 	sent := *t
 	if len(dropped) != 0 {
 		sent.Dropped = append(slices.Clone(t.Dropped), dropped...)
 	}
-	e.vouch(&sent)
-	res, err := e.cfg.Store.Do(ctx, &sent)
+	c.validateLeases(&sent)
+	res, err := c.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
 		if err != nil || !wrote(t, res, d.Key) {
 			sessions[i].release(d.Key, d.Lease) // the write did not clear it
@@ -32,10 +32,10 @@ func (e *Edge) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
-func (e *Edge) selfDrop(t *api.Txn) (dropped []api.DroppedLease, sessions []*session) {
+func (c *Cache) selfDrop(t *api.Txn) (dropped []api.DroppedLease, sessions []*session) {
 	var one [1]api.Key // mostly
 	for _, k := range t.WrittenKeysInto(one[:]) {
-		if en := e.cache.selfDrop(k, e.cfg.Clock); en != nil && !en.session.ended() {
+		if en := c.entries.selfDrop(k, c.cfg.Clock); en != nil && !en.session.ended() {
 			dropped, sessions = append(dropped, en.session.dropped(k, en.lease)), append(sessions, en.session)
 		}
 	}

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"container/list"
@@ -113,7 +113,7 @@ func TestHitRate(t *testing.T) {
 			if got < 0.95*want {
 				t.Errorf("seed %d: hit rate %.4f is under 95 %% of ideal LRU's %.4f", seed, got, want)
 			}
-			if _, n, _ := r.cache.room.size(); n > room {
+			if _, n, _ := r.entries.room.size(); n > room {
 				t.Errorf("%d entries are cached, over the limit of %d", n, room)
 			}
 		}, func(c *Config) { c.MaxEntries = room })

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -134,7 +134,7 @@ func (c *simClock) hook(f func()) {
 // rig is an edge in front of fake groups, which behave well unless a test replaces a function. Keys belong to the group
 // named by their first segment.
 type rig struct {
-	*Edge
+	*Cache
 	t      *testing.T
 	clock  *simClock
 	store  fakeStore
@@ -206,7 +206,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		f(&cfg)
 	}
 	var err error
-	if r.Edge, err = New(cfg); err != nil {
+	if r.Cache, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	return r

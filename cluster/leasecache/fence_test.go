@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -121,8 +121,8 @@ func TestAckMeansActed(t *testing.T) {
 				if _, ok := r.AuditKey(l.Key); ok {
 					t.Errorf("%q is served when its revocation is acknowledged", l.Key)
 				}
-				hash := r.cache.hasher.hash(l.Key)
-				if sh := r.cache.shard(hash); !sh.fences.holds(hash, r.lookupGroup("a").live(), l.Lease) {
+				hash := r.entries.hasher.hash(l.Key)
+				if sh := r.entries.shard(hash); !sh.fences.holds(hash, r.lookupGroup("a").live(), l.Lease) {
 					t.Errorf("no fence for %q", l.Key)
 				}
 			}
@@ -188,7 +188,7 @@ func TestOutdatedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		grant := func(lid api.LeaseID, index uint64, v string) outcome {
-			return r.cache.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: index}}, r.clock.Now())
+			return r.entries.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: index}}, r.clock.Now())
 		}
 		for i, c := range []struct {
 			lid   api.LeaseID
@@ -199,7 +199,7 @@ func TestOutdatedGrant(t *testing.T) {
 				t.Errorf("%d: grant %d of version %d: %d", i, c.lid, c.index, o)
 			}
 		}
-		if _, n, _ := r.cache.room.size(); n != 1 {
+		if _, n, _ := r.entries.room.size(); n != 1 {
 			t.Errorf("%d entries are accounted for", n)
 		}
 	})
@@ -215,15 +215,15 @@ func TestDeclinedGrant(t *testing.T) {
 	for name, decline := range map[string]func(r *rig, s *session, got api.Entry){
 		"too big": func(r *rig, s *session, got api.Entry) {
 			got.Value = make([]byte, 20_000)
-			r.cache.install(s, got, r.clock.Now())
+			r.entries.install(s, got, r.clock.Now())
 		},
 		"under the floor": func(r *rig, s *session, got api.Entry) {
 			s.raiseFloor(lid + 50)
-			r.cache.install(s, got, r.clock.Now())
+			r.entries.install(s, got, r.clock.Now())
 		},
 		"of an older version": func(r *rig, s *session, got api.Entry) {
 			got.Version = api.Version{Epoch: 1, Index: 1}
-			r.cache.install(s, got, r.clock.Now())
+			r.entries.install(s, got, r.clock.Now())
 		},
 		"without the value": func(r *rig, s *session, got api.Entry) {
 			got.Value, got.Unchanged = nil, true
@@ -235,7 +235,7 @@ func TestDeclinedGrant(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				s := r.lookupGroup("a").live()
 				got := api.Entry{Key: "a/k", Value: []byte("v"), Exists: true, Lease: old, Version: api.Version{Epoch: 1, Index: 5}}
-				if o := r.cache.install(s, got, r.clock.Now()); o != installed {
+				if o := r.entries.install(s, got, r.clock.Now()); o != installed {
 					t.Fatal(o)
 				}
 				got.Lease = lid
@@ -244,7 +244,7 @@ func TestDeclinedGrant(t *testing.T) {
 					t.Error("the entry under the earlier lease has stayed")
 				}
 				got.Lease = lid - 1
-				if o := r.cache.install(s, got, r.clock.Now()); o != fenced {
+				if o := r.entries.install(s, got, r.clock.Now()); o != fenced {
 					t.Errorf("a grant at a lease that was given up: %d", o)
 				}
 				time.Sleep(time.Second)
@@ -252,7 +252,7 @@ func TestDeclinedGrant(t *testing.T) {
 				if len(r.released) == 0 || r.released[0] != s.dropped("a/k", lid) {
 					t.Errorf("released %+v", r.released)
 				}
-				if _, n, _ := r.cache.room.size(); n != 0 || s.held.Load() != 0 {
+				if _, n, _ := r.entries.room.size(); n != 0 || s.held.Load() != 0 {
 					t.Errorf("%d entries are accounted for, %d for the session", n, s.held.Load())
 				}
 			}, func(c *Config) { c.MaxBytes = 100_000 })
@@ -261,7 +261,7 @@ func TestDeclinedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) { // what a newer lease has replaced is not given up
 		s := r.lookupGroup("a").live()
 		for _, lid := range []api.LeaseID{lid, old} {
-			r.cache.install(s, api.Entry{Key: "a/k", Exists: true, Lease: lid}, r.clock.Now())
+			r.entries.install(s, api.Entry{Key: "a/k", Exists: true, Lease: lid}, r.clock.Now())
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

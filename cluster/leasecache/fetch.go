@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -18,35 +18,35 @@ type ask struct {
 }
 
 // fetch carries the asks for the missing keys out, all at once.
-func (e *Edge) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got keysServed, out *api.ReadResult) error {
+func (c *Cache) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got keysServed, out *api.ReadResult) error {
 	var others sync.WaitGroup
 	for _, a := range asks[1:] {
-		others.Go(func() { e.carryOut(ctx, r, found, a) })
+		others.Go(func() { c.carryOut(ctx, r, found, a) })
 	}
-	e.carryOut(ctx, r, found, asks[0])
+	c.carryOut(ctx, r, found, asks[0])
 	others.Wait()
 	first := got.leased+got.stale == 0
 	for _, a := range asks {
 		if a.err == nil {
-			e.fill(r, a, out, first)
-		} else if err := e.fallBack(r, found, a, out, first); err != nil {
+			c.fill(r, a, out, first)
+		} else if err := c.fallBack(r, found, a, out, first); err != nil {
 			return err
 		}
 		first = false
 	}
-	out.Snapshot = e.isSnapshot(asks, found, got)
+	out.Snapshot = c.isSnapshot(asks, found, got)
 	return nil
 }
 
 // plan counts the missing keys' reads and sorts them by what to ask for: one read for those that are not worth a lease, and
 // one for each group in which some are.
-func (e *Edge) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) []*ask {
+func (c *Cache) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) []*ask {
 	var asks []*ask
 	for i, k := range r.Keys {
 		if out.Entries[i].Key != "" {
 			continue
 		}
-		s := e.wish(k, found[i], now)
+		s := c.wish(k, found[i], now)
 		var a *ask
 		for _, b := range asks {
 			if b.session == s {
@@ -64,17 +64,17 @@ func (e *Edge) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out
 
 // wish counts a read of a key that no lease here answers, and returns the session for which to ask a lease now, if any.
 // A key whose session has lapsed asks for none: its lease still stands. One whose session has died asks at once.
-func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
-	hash := e.cache.hasher.hash(k)
-	sh := e.cache.shard(hash)
+func (c *Cache) wish(k api.Key, en *entry, now api.ClockSample) *session {
+	hash := c.entries.hasher.hash(k)
+	sh := c.entries.shard(hash)
 	sh.mu.Lock()
 	worth := sh.stats.read(hash, now)
 	sh.mu.Unlock()
-	id, ok := e.cfg.Locate(k)
+	id, ok := c.cfg.Locate(k)
 	if !ok {
 		return nil
 	}
-	g := e.meet(id)
+	g := c.meet(id)
 	if g == nil {
 		return nil
 	}
@@ -92,27 +92,27 @@ func (e *Edge) wish(k api.Key, en *entry, now api.ClockSample) *session {
 }
 
 // carryOut sets the ask's result or error.
-func (e *Edge) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) {
-	defer e.cfg.Faults.Catch("read", &a.err)
+func (c *Cache) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) {
+	defer c.cfg.Faults.Catch("read", &a.err)
 	if a.session != nil && len(a.at) == 1 {
-		a.res, a.err = e.share(ctx, r.Keys[a.at[0]], found[a.at[0]], a.session)
+		a.res, a.err = c.share(ctx, r.Keys[a.at[0]], found[a.at[0]], a.session)
 	} else {
-		a.res, a.err = e.send(ctx, r, found, a)
+		a.res, a.err = c.send(ctx, r, found, a)
 	}
 }
 
 // send reads from the Store behind, and installs what was granted. In its result every value is there that the caller
 // does not know; Lease is not set.
-func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) (*api.ReadResult, error) {
+func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) (*api.ReadResult, error) {
 	wished := a.session != nil // then the whole value is needed: it will be cached, and others may share it
-	res, err := e.cfg.Store.Read(ctx, request(r, found, a, !wished))
+	res, err := c.cfg.Store.Read(ctx, request(r, found, a, !wished))
 	if wished && (errors.Is(err, api.CodeSessionDead) || errors.Is(err, api.CodeWrongGroup)) {
 		// The wish was for a session or an owner that is no more; the read is not.
 		if errors.Is(err, api.CodeSessionDead) {
-			a.session.group.died(a.session, e.cfg.Clock.Now())
+			a.session.group.died(a.session, c.cfg.Clock.Now())
 		}
 		a.session = nil
-		res, err = e.cfg.Store.Read(ctx, request(r, found, a, !wished))
+		res, err = c.cfg.Store.Read(ctx, request(r, found, a, !wished))
 	}
 	if err != nil {
 		return nil, readError(err)
@@ -120,7 +120,7 @@ func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *
 	if len(res.Entries) != len(a.at) {
 		return nil, mismatch(len(a.at), len(res.Entries))
 	}
-	now := e.cfg.Clock.Now()
+	now := c.cfg.Clock.Now()
 	own := *res // what the Store gave may be shared
 	own.Entries = slices.Clone(res.Entries)
 	for j, i := range a.at {
@@ -129,24 +129,24 @@ func (e *Edge) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *
 		if old := found[i]; en.Unchanged && old != nil && old.version == en.Version {
 			en.Value, en.Exists, en.Unchanged = old.value, old.exists, false
 		}
-		e.settle(a.session, own.Group, en, now)
+		c.settle(a.session, own.Group, en, now)
 		en.Lease = 0
 	}
 	return &own, nil
 }
 
 // settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
-func (e *Edge) settle(s *session, owner api.GroupID, en *api.Entry, now api.ClockSample) {
+func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, now api.ClockSample) {
 	switch {
 	case s == nil:
 	case en.Lease == 0:
-		e.cache.refused(en.Key, now)
-		e.meter.grants[refusedGrant].Add(1)
+		c.entries.refused(en.Key, now)
+		c.meter.grants[refusedGrant].Add(1)
 	case en.Unchanged || owner != s.group.id: // without its value, or by several owners: of no use here
-		e.cache.decline(s, en.Key, en.Lease, now)
-		e.meter.grants[declined].Add(1)
+		c.entries.decline(s, en.Key, en.Lease, now)
+		c.meter.grants[declined].Add(1)
 	default:
-		e.meter.grants[e.cache.install(s, *en, now)].Add(1)
+		c.meter.grants[c.entries.install(s, *en, now)].Add(1)
 	}
 }
 
@@ -183,13 +183,13 @@ func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *api.ReadRe
 }
 
 // fill puts an ask's answer into the result.
-func (e *Edge) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool) {
+func (c *Cache) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool) {
 	for j, i := range a.at {
 		out.Entries[i] = a.res.Entries[j]
 		leaveOutKnown(r, i, &out.Entries[i])
 	}
 	if a.res.ServedBy == api.ServedByOwner {
-		e.meter.owner.Add(uint64(len(a.at)))
+		c.meter.owner.Add(uint64(len(a.at)))
 	}
 	if first {
 		out.ServedBy, out.Group = a.res.ServedBy, a.res.Group
@@ -204,8 +204,8 @@ func (e *Edge) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool)
 }
 
 // fallBack answers a bounded or stale read whose owner did not answer by entries that are young enough.
-func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.ReadResult, first bool) error {
-	now := e.cfg.Clock.Now()
+func (c *Cache) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.ReadResult, first bool) error {
+	now := c.cfg.Clock.Now()
 	for _, i := range a.at {
 		if en := found[i]; en == nil || !staleMay(r, en, now) {
 			return a.err
@@ -218,13 +218,13 @@ func (e *Edge) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Rea
 		out.Group = commonGroup(out.Group, found[i].session.group.id, first)
 		first = false
 	}
-	e.meter.served(keysServed{stale: len(a.at)})
+	c.meter.served(keysServed{stale: len(a.at)})
 	return nil
 }
 
 // isSnapshot reports whether all entries were current at one instant: the owner's answer is one, and what leases here
 // served before it was sent they still serve after it came, so it was current all the while.
-func (e *Edge) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
+func (c *Cache) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {
 		return false
 	}
@@ -235,7 +235,7 @@ func (e *Edge) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 	for _, i := range asks[0].at {
 		asked[i] = true
 	}
-	now := e.cfg.Clock.Now()
+	now := c.cfg.Clock.Now()
 	for i, en := range found {
 		if !asked[i] && !en.servable(now) {
 			return false

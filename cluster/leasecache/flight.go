@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -31,18 +31,18 @@ func newFlights() flights { return flights{byKey: make(map[api.Key]*flight)} }
 // before it was sent: the state it returns may be from any moment since. So a reader that finds a flight on its way
 // waits for it, because the lease that it brings will most often answer; if not, it shares the next flight, which starts
 // after it arrived, or starts it.
-func (e *Edge) share(ctx context.Context, k api.Key, found *entry, s *session) (*api.ReadResult, error) {
+func (c *Cache) share(ctx context.Context, k api.Key, found *entry, s *session) (*api.ReadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, readError(err)
 	}
-	hash := e.cache.hasher.hash(k)
-	sh := e.cache.shard(hash)
+	hash := c.entries.hasher.hash(k)
+	sh := c.entries.shard(hash)
 	sh.mu.Lock()
 	arrived := sh.flights.last
 	for {
 		f := sh.flights.byKey[k]
 		if f == nil {
-			f = e.takeOff(sh, k, found, s)
+			f = c.takeOff(sh, k, found, s)
 		}
 		f.waiting++
 		sh.mu.Unlock()
@@ -55,7 +55,7 @@ func (e *Edge) share(ctx context.Context, k api.Key, found *entry, s *session) (
 		if f.number > arrived {
 			return f.res, f.err
 		}
-		if res := e.getOne(hash, k); res != nil {
+		if res := c.getOne(hash, k); res != nil {
 			return res, nil
 		}
 		sh.mu.Lock()
@@ -63,9 +63,9 @@ func (e *Edge) share(ctx context.Context, k api.Key, found *entry, s *session) (
 }
 
 // takeOff starts a flight. The caller holds the shard's mutex and waits for the flight.
-func (e *Edge) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight {
+func (c *Cache) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight {
 	k = api.Key(strings.Clone(string(k))) // the flight may outlive the request
-	ctx, cancel := context.WithTimeout(e.ctx, api.MaxTimeout)
+	ctx, cancel := context.WithTimeout(c.ctx, api.MaxTimeout)
 	sh.flights.last++
 	f := &flight{number: sh.flights.last, done: make(chan struct{}), cancel: cancel}
 	land := func() {
@@ -79,11 +79,11 @@ func (e *Edge) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight {
 	}
 	fly := func() {
 		defer land()
-		defer e.cfg.Faults.Catch("read", &f.err)
-		f.res, f.err = e.send(ctx, &api.ReadRequest{Keys: []api.Key{k}}, []*entry{found}, &ask{session: s, at: []int{0}})
+		defer c.cfg.Faults.Catch("read", &f.err)
+		f.res, f.err = c.send(ctx, &api.ReadRequest{Keys: []api.Key{k}}, []*entry{found}, &ask{session: s, at: []int{0}})
 	}
 	sh.flights.byKey[k] = f
-	if !e.goAhead(fly) {
+	if !c.goAhead(fly) {
 		f.err = errClosed("read")
 		delete(sh.flights.byKey, k)
 		cancel()
@@ -107,14 +107,14 @@ func (s *shard) leave(k api.Key, f *flight) {
 }
 
 // getOne serves a key by its lease, or returns nil.
-func (e *Edge) getOne(hash uint64, k api.Key) *api.ReadResult {
-	en := e.cache.get(hash, k)
-	if en == nil || !en.servable(e.cfg.Clock.Now()) {
+func (c *Cache) getOne(hash uint64, k api.Key) *api.ReadResult {
+	en := c.entries.get(hash, k)
+	if en == nil || !en.servable(c.cfg.Clock.Now()) {
 		return nil
 	}
 	en.touch()
 	res := &api.ReadResult{Entries: make([]api.Entry, 1), ServedBy: api.ServedByLease, Group: en.session.group.id, Snapshot: true}
 	en.answer(k, &res.Entries[0])
-	e.meter.served(keysServed{leased: 1})
+	c.meter.served(keysServed{leased: 1})
 	return res
 }

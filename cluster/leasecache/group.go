@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // group is what this node holds with one group: a session, opened again when it has died, and leases given up and not yet
 // released.
 type group struct {
-	edge *Edge
+	edge *Cache
 	id   api.GroupID
 
 	current    atomic.Pointer[session]
@@ -42,7 +42,7 @@ const (
 	revalidateBatch = 128
 )
 
-func newGroup(e *Edge, id api.GroupID) *group {
+func newGroup(e *Cache, id api.GroupID) *group {
 	return &group{edge: e, id: id, wake: make(chan struct{}, 1), releasing: make(chan struct{}, 1)}
 }
 
@@ -155,7 +155,7 @@ func (g *group) revalidate(ctx context.Context, old, s *session) {
 	if old == nil || e.cfg.MaxRevalidate < 0 {
 		return
 	}
-	entries := e.cache.hottestOf(old, e.cfg.MaxRevalidate)
+	entries := e.entries.hottestOf(old, e.cfg.MaxRevalidate)
 	for len(entries) != 0 && ctx.Err() == nil && !s.ended() {
 		n := min(revalidateBatch, len(entries))
 		if err := g.revalidateSome(ctx, entries[:n], s); err != nil {

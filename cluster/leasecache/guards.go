@@ -1,6 +1,6 @@
 //go:build !mutants
 
-package edge
+package leasecache
 
 // The guards whose absence the checkers must notice; see guards_mutants.go.
 const (

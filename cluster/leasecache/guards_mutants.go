@@ -1,6 +1,6 @@
 //go:build mutants
 
-package edge
+package leasecache
 
 import "os"
 

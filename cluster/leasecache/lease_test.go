@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -323,10 +323,10 @@ func TestClockIsReadAfterTheLookup(t *testing.T) {
 	for name, during := range map[string]func(*rig){
 		"revoked": func(r *rig) {
 			s := r.lookupGroup("a").live()
-			r.cache.revoke(s, "a/k", r.leaseOf("a/k"), api.ClockSample{})
+			r.entries.revoke(s, "a/k", r.leaseOf("a/k"), api.ClockSample{})
 		},
 		"expired": func(r *rig) { r.clock.jump(term, term) },
-		"evicted": func(r *rig) { r.cache.evict(r.cache.get(r.cache.hasher.hash("a/k"), "a/k"), api.ClockSample{}) },
+		"evicted": func(r *rig) { r.entries.evict(r.entries.get(r.entries.hasher.hash("a/k"), "a/k"), api.ClockSample{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {

@@ -1,4 +1,4 @@
-// Package edge is the leased cache that every node has in front of the owners of the keys: an api.Store that answers
+// Package leasecache is the leased cache that every node has in front of the owners of the keys: an api.Store that answers
 // from memory while a lease says that the key cannot have been written, and asks the Store behind it otherwise.
 //
 // A value may be served from here only between two facts: its group granted a lease on the key to this process's session,
@@ -8,12 +8,12 @@
 //
 //	session.go  until when a session may be used, counted from when the keep-alive was sent
 //	fence.go    a grant at or below a lease that was given up is never installed
-//	cache.go    every giving-up removes the entry and raises the fence before anything is sent about it
+//	entries.go  every giving-up removes the entry and raises the fence before anything is sent about it
 //	read.go     look up, then take the time, then check again
 //
 // The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (room.go),
 // leases only where they pay (readstats.go), and shared misses (flight.go).
-package edge
+package leasecache
 
 import (
 	"context"
@@ -23,12 +23,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Edge is the leased cache of one process. It is safe for concurrent use. Reads and writes pass through it from the
+// Cache is the leased cache of one process. It is safe for concurrent use. Reads and writes pass through it from the
 // moment it is made; leases are taken between Start and Close.
-type Edge struct {
-	cfg   Config
-	cache *cache
-	meter *meter
+type Cache struct {
+	cfg     Config
+	entries *entries
+	meter   *meter
 
 	ctx     context.Context // ends when Close has closed the sessions; bounds all that runs in the background
 	cancel  context.CancelFunc
@@ -44,17 +44,17 @@ type Edge struct {
 }
 
 var (
-	_ api.IntoReader = (*Edge)(nil)
-	_ api.Lister     = (*Edge)(nil)
+	_ api.IntoReader = (*Cache)(nil)
+	_ api.Lister     = (*Cache)(nil)
 )
 
-// New makes an edge; it starts nothing. The error is CodeInvalid if the Config cannot work.
-func New(cfg Config) (*Edge, error) {
+// New makes a cache; it starts nothing. The error is CodeInvalid if the Config cannot work.
+func New(cfg Config) (*Cache, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	e := &Edge{
+	e := &Cache{
 		cfg:    cfg,
 		ctx:    ctx,
 		cancel: cancel,
@@ -62,57 +62,57 @@ func New(cfg Config) (*Edge, error) {
 		peers:  make(map[api.NodeID]*peer),
 	}
 	e.meter = newMeter(e)
-	e.cache = newCache(cfg, e.meter)
+	e.entries = newEntries(cfg, e.meter)
 	return e, nil
 }
 
 // Start opens streams to the peers and a session in every group known.
-func (e *Edge) Start() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.started || e.closed.Load() {
+func (c *Cache) Start() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started || c.closed.Load() {
 		return
 	}
-	e.started = true
-	e.running.Go(e.maintain)
+	c.started = true
+	c.running.Go(c.maintain)
 }
 
 // Close stops serving from the cache, then closes the sessions at their groups, waiting at most Config.CloseTimeout for
 // groups that do not answer (their leases end by expiry), and returns when everything started here has ended. Later
 // reads and writes get CodeUnavailable.
-func (e *Edge) Close() error {
-	e.mu.Lock()
-	again := e.closed.Swap(true)
-	e.mu.Unlock()
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	again := c.closed.Swap(true)
+	c.mu.Unlock()
 	if again {
-		e.running.Wait()
+		c.running.Wait()
 		return nil
 	}
-	e.closeSessions()
-	e.cancel()
-	e.running.Wait()
-	e.meter.flush()
+	c.closeSessions()
+	c.cancel()
+	c.running.Wait()
+	c.meter.flush()
 	return nil
 }
 
 // goAhead runs f in a goroutine for which Close waits; false: the edge has closed, and f does not run.
-func (e *Edge) goAhead(f func()) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	if e.closed.Load() {
+func (c *Cache) goAhead(f func()) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed.Load() {
 		return false
 	}
-	e.running.Go(f)
+	c.running.Go(f)
 	return true
 }
 
 // closeSessions ends every session here first, and only then tells the groups.
-func (e *Edge) closeSessions() {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.CloseTimeout)
+func (c *Cache) closeSessions() {
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.CloseTimeout)
 	defer cancel()
-	now := e.cfg.Clock.Now()
+	now := c.cfg.Clock.Now()
 	var closing sync.WaitGroup
-	for _, g := range e.allGroups() {
+	for _, g := range c.allGroups() {
 		s := g.retire(now)
 		if s == nil {
 			continue
@@ -123,56 +123,56 @@ func (e *Edge) closeSessions() {
 }
 
 // allGroups are the groups known so far.
-func (e *Edge) allGroups() []*group {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	gs := make([]*group, 0, len(e.groups))
-	for _, g := range e.groups {
+func (c *Cache) allGroups() []*group {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	gs := make([]*group, 0, len(c.groups))
+	for _, g := range c.groups {
 		gs = append(gs, g)
 	}
 	return gs
 }
 
 // lookupGroup returns the group, or nil if it was never met.
-func (e *Edge) lookupGroup(id api.GroupID) *group {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.groups[id]
+func (c *Cache) lookupGroup(id api.GroupID) *group {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.groups[id]
 }
 
 // meet returns the group, and begins to hold a session in it; nil before Start, after Close, and for the meta group.
-func (e *Edge) meet(id api.GroupID) *group {
-	if g := e.lookupGroup(id); g != nil {
+func (c *Cache) meet(id api.GroupID) *group {
+	if g := c.lookupGroup(id); g != nil {
 		return g
 	}
 	if id == "" || id == api.MetaGroup {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if g := e.groups[id]; g != nil || !e.started || e.closed.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.groups[id]; g != nil || !c.started || c.closed.Load() {
 		return g
 	}
-	g := newGroup(e, id)
-	e.groups[id] = g
-	e.running.Go(g.run)
+	g := newGroup(c, id)
+	c.groups[id] = g
+	c.running.Go(g.run)
 	return g
 }
 
 // Usable reports whether leases of the group may be used here now, which says that its leader answered less than a term ago.
-func (e *Edge) Usable(id api.GroupID) bool {
-	g := e.lookupGroup(id)
+func (c *Cache) Usable(id api.GroupID) bool {
+	g := c.lookupGroup(id)
 	if g == nil {
 		return false
 	}
 	s := g.live()
-	return s != nil && s.usable(e.cfg.Clock.Now())
+	return s != nil && s.usable(c.cfg.Clock.Now())
 }
 
 // DedupEpoch is the newest dedup epoch of the group that a leader of it has said to this node; zero if none has. It is known
 // whether or not the session in the group may be used.
-func (e *Edge) DedupEpoch(id api.GroupID) api.DedupEpoch {
-	if g := e.lookupGroup(id); g != nil {
+func (c *Cache) DedupEpoch(id api.GroupID) api.DedupEpoch {
+	if g := c.lookupGroup(id); g != nil {
 		if epoch := g.dedupEpoch.Load(); epoch != nil {
 			return *epoch
 		}

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"math/rand/v2"
@@ -54,7 +54,7 @@ type flow struct {
 	with []string
 }
 
-func newMeter(e *Edge) *meter {
+func newMeter(e *Cache) *meter {
 	m := &meter{}
 	x := e.cfg.Metrics
 	reads := x.Counter("edgehold_edge_reads_total", "Keys read, by what served them.", "served_by")
@@ -84,19 +84,19 @@ func newMeter(e *Edge) *meter {
 	return m
 }
 
-func (m *meter) gauges(e *Edge) {
+func (m *meter) gauges(e *Cache) {
 	x := e.cfg.Metrics
-	x.Gauge("edgehold_edge_cache_bytes", "Bytes cached, with what is kept beside them.", func() float64 { n, _, _ := e.cache.room.size(); return float64(n) })
-	x.Gauge("edgehold_edge_cache_entries", "Keys cached.", func() float64 { _, n, _ := e.cache.room.size(); return float64(n) })
-	x.Gauge("edgehold_edge_cache_absent_entries", "Keys cached as absent.", func() float64 { _, _, n := e.cache.room.size(); return float64(n) })
+	x.Gauge("edgehold_edge_cache_bytes", "Bytes cached, with what is kept beside them.", func() float64 { n, _, _ := e.entries.room.size(); return float64(n) })
+	x.Gauge("edgehold_edge_cache_entries", "Keys cached.", func() float64 { _, n, _ := e.entries.room.size(); return float64(n) })
+	x.Gauge("edgehold_edge_cache_absent_entries", "Keys cached as absent.", func() float64 { _, _, n := e.entries.room.size(); return float64(n) })
 	x.Gauge("edgehold_edge_streams", "Lease streams open.", func() float64 { return float64(m.streams.Load()) })
 	x.Gauge("edgehold_edge_sessions", "Sessions open.", func() float64 { n, _ := e.countSessions(); return float64(n) })
 	x.Gauge("edgehold_edge_sessions_usable", "Sessions whose term is running.", func() float64 { _, n := e.countSessions(); return float64(n) })
 }
 
-func (e *Edge) countSessions() (open, usable int) {
-	now := e.cfg.Clock.Now()
-	for _, g := range e.allGroups() {
+func (c *Cache) countSessions() (open, usable int) {
+	now := c.cfg.Clock.Now()
+	for _, g := range c.allGroups() {
 		if s := g.live(); s != nil {
 			open++
 			if s.usable(now) {

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // peer is one server node: a lease stream, opened again whenever it breaks, and the keep-alives up it. A break changes
 // nothing by itself: sessions run on until their terms end.
 type peer struct {
-	edge   *Edge
+	edge   *Cache
 	node   api.NodeID
 	stop   context.CancelFunc
 	groups atomic.Pointer[[]api.GroupID] // that have a voter there

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 // Bounded and Stale reads may also be served by entries whose session has lapsed; the answer's Age is the time since the
 // oldest of them was last known to be current. Quorum reads and reads that bring a Session pass through. If the owner
 // is needed and cannot be reached the error is CodeUnavailable.
-func (e *Edge) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+func (c *Cache) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
 	out := new(api.ReadResult)
-	if err := e.ReadInto(ctx, r, out); err != nil {
+	if err := c.ReadInto(ctx, r, out); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -25,15 +25,15 @@ func (e *Edge) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, e
 
 // ReadInto is Read into a result of the caller's, whose Entries are reused: served by leases it allocates nothing.
 // After an error the result holds nothing of use.
-func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+func (c *Cache) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	if e.closed.Load() {
+	if c.closed.Load() {
 		return errClosed("read")
 	}
 	if r.Consistency == api.Quorum || !r.Session.IsZero() {
-		return e.pass(ctx, r, out)
+		return c.pass(ctx, r, out)
 	}
 	n := len(r.Keys)
 	*out = api.ReadResult{Entries: slices.Grow(out.Entries[:0], n)[:n]}
@@ -43,25 +43,25 @@ func (e *Edge) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 		found = make([]*entry, n)
 	}
 	found = found[:n]
-	e.lookup(r.Keys, found)
-	now := e.cfg.Clock.Now() // after the read arrived and after the entries were found
-	got := e.serve(r, found, now, out)
-	e.meter.served(got)
+	c.lookup(r.Keys, found)
+	now := c.cfg.Clock.Now() // after the read arrived and after the entries were found
+	got := c.serve(r, found, now, out)
+	c.meter.served(got)
 	if got.missing == 0 {
 		if r.Snapshot {
 			out.Timing.Mode = modeLeases
 		}
 		return nil
 	}
-	asks := e.plan(r, found, now, out)
+	asks := c.plan(r, found, now, out)
 	if r.Snapshot && !allWished(asks) {
-		return e.pass(ctx, r, out)
+		return c.pass(ctx, r, out)
 	}
-	err := e.fetch(ctx, r, slices.Clone(found), asks, got, out)
-	if err != nil || !r.Snapshot || out.Snapshot || e.leasedAtOnce(r, out) {
+	err := c.fetch(ctx, r, slices.Clone(found), asks, got, out)
+	if err != nil || !r.Snapshot || out.Snapshot || c.leasedAtOnce(r, out) {
 		return err
 	}
-	return e.pass(ctx, r, out)
+	return c.pass(ctx, r, out)
 }
 
 // allWished reports whether leases are asked for on all that is missing: then a snapshot may be answered by leases. If some
@@ -72,10 +72,10 @@ func allWished(asks []*ask) bool {
 }
 
 // leasedAtOnce answers the whole read by leases, judged at one clock sample. If it cannot, out stays as it is.
-func (e *Edge) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
+func (c *Cache) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	found := make([]*entry, len(r.Keys))
-	e.lookup(r.Keys, found)
-	now := e.cfg.Clock.Now()
+	c.lookup(r.Keys, found)
+	now := c.cfg.Clock.Now()
 	for _, en := range found {
 		if en == nil || !en.servable(now) {
 			return false
@@ -88,7 +88,7 @@ func (e *Edge) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 		leaveOutKnown(r, i, &out.Entries[i])
 		out.Group = commonGroup(out.Group, en.session.group.id, i == 0)
 	}
-	e.meter.served(keysServed{leased: len(found)})
+	c.meter.served(keysServed{leased: len(found)})
 	return true
 }
 
@@ -98,9 +98,9 @@ const modeLeases = "m0"
 // batch is how many keys are looked up without allocating.
 const batch = 64
 
-func (e *Edge) lookup(keys []api.Key, found []*entry) {
+func (c *Cache) lookup(keys []api.Key, found []*entry) {
 	for i, k := range keys {
-		found[i] = e.cache.get(e.cache.hasher.hash(k), k)
+		found[i] = c.entries.get(c.entries.hasher.hash(k), k)
 	}
 }
 
@@ -108,7 +108,7 @@ func (e *Edge) lookup(keys []api.Key, found []*entry) {
 type keysServed struct{ leased, stale, missing int }
 
 // serve answers what the found entries can answer at the sample. A missing key's place in out stays without a Key.
-func (e *Edge) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got keysServed) {
+func (c *Cache) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got keysServed) {
 	out.ServedBy, out.Snapshot = api.ServedByLease, true
 	for i, en := range found {
 		switch {
@@ -175,8 +175,8 @@ func commonGroup(all, one api.GroupID, first bool) api.GroupID {
 }
 
 // pass asks the Store behind and nothing else.
-func (e *Edge) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	res, err := e.cfg.Store.Read(ctx, r)
+func (c *Cache) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	res, err := c.cfg.Store.Read(ctx, r)
 	if err != nil {
 		return readError(err)
 	}
@@ -190,14 +190,14 @@ func (e *Edge) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult
 			leaveOutKnown(r, i, &out.Entries[i])
 		}
 	}
-	e.meter.owner.Add(uint64(len(res.Entries)))
+	c.meter.owner.Add(uint64(len(res.Entries)))
 	return nil
 }
 
 // List passes through: ranges are not leased.
-func (e *Edge) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
-	if e.closed.Load() {
+func (c *Cache) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	if c.closed.Load() {
 		return nil, errClosed("list")
 	}
-	return e.cfg.Lister.List(ctx, r)
+	return c.cfg.Lister.List(ctx, r)
 }

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -464,7 +464,7 @@ func TestDo(t *testing.T) {
 			t.Errorf("released %+v, which the write cleared", r.released)
 		}
 		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: 1}}
-		if o := r.cache.install(s, late, r.clock.Now()); o != fenced {
+		if o := r.entries.install(s, late, r.clock.Now()); o != fenced {
 			t.Errorf("a grant of the dropped lease: %d", o)
 		}
 	})

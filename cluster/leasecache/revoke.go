@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import "github.com/edgehold/edgehold/api"
 
@@ -7,19 +7,19 @@ import "github.com/edgehold/edgehold/api"
 //
 // A session that is not the current one here has ended or is not known yet: nothing of it is served or will be installed,
 // which is all that an acknowledgement says.
-func (e *Edge) revoked(id api.GroupID, sid api.SessionID, leases []api.RevokedLease, acks chan<- *api.RevokeAck) {
-	if g := e.lookupGroup(id); g != nil {
+func (c *Cache) revoked(id api.GroupID, sid api.SessionID, leases []api.RevokedLease, acks chan<- *api.RevokeAck) {
+	if g := c.lookupGroup(id); g != nil {
 		if s := g.live(); s != nil && s.id == sid {
-			now := e.cfg.Clock.Now()
+			now := c.cfg.Clock.Now()
 			for _, l := range leases {
-				e.cache.revoke(s, l.Key, l.Lease, now)
+				c.entries.revoke(s, l.Key, l.Lease, now)
 			}
 		}
 	}
-	e.meter.revocations.Add(uint64(len(leases)))
+	c.meter.revocations.Add(uint64(len(leases)))
 	select {
-	case acks <- &api.RevokeAck{Group: id, Session: sid, Nonce: e.cfg.Nonce, Leases: leases}:
+	case acks <- &api.RevokeAck{Group: id, Session: sid, Nonce: c.cfg.Nonce, Leases: leases}:
 	default:
-		e.meter.acksLost.Add(1) // the next status asks again
+		c.meter.acksLost.Add(1) // the next status asks again
 	}
 }

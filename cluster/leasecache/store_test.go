@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 // lessorInMemory is a group that grants every wish, and revokes before it writes.
 type lessorInMemory struct {
 	*storetest.Memory
-	edge    *Edge
+	edge    *Cache
 	session *session
 
 	mu     sync.Mutex
@@ -67,9 +67,9 @@ func TestStore(t *testing.T) {
 			e, _ := warmEdge(t, stillClock{}, 0)
 			m := &lessorInMemory{Memory: storetest.NewMemory(), edge: e, leases: map[api.Key]api.LeaseID{}}
 			e.cfg.Store, e.cfg.Lister = m, m
-			e.cache.room.maxEntries = room
-			for i := range e.cache.shards {
-				e.cache.shards[i].stats = newReadStats(100, 1, 0)
+			e.entries.room.maxEntries = room
+			for i := range e.entries.shards {
+				e.entries.shards[i].stats = newReadStats(100, 1, 0)
 			}
 			g := newGroup(e, "a")
 			m.session = newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)

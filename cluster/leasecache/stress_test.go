@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 // writes unless the writer names it as dropped, and takes releases: of the named lease and of earlier ones. Its answers are
 // late.
 type owner struct {
-	edge *Edge
+	edge *Cache
 	sid  api.SessionID
 	// big reports whether a key's value does not fit into the cache at a version.
 	big func(version uint64) bool
@@ -98,9 +98,9 @@ func newOwner(t *testing.T, room, fences int) (*owner, *group) {
 	o := &owner{edge: e, sid: s.id, version: map[api.Key]uint64{}, leases: map[api.Key]api.LeaseID{}, big: func(uint64) bool { return false }}
 	e.cfg.Store = &fakeStore{read: o.read, do: o.do}
 	e.cfg.Lessor = &fakeLessor{release: o.release}
-	e.cache.room.maxEntries, e.cache.room.maxBytes = int64(room), 8*500
-	for i := range e.cache.shards {
-		sh := &e.cache.shards[i]
+	e.entries.room.maxEntries, e.entries.room.maxBytes = int64(room), 8*500
+	for i := range e.entries.shards {
+		sh := &e.entries.shards[i]
 		sh.stats, sh.fences = newReadStats(100, 1, 1), newFences(fences)
 	}
 	return o, g

@@ -13,14 +13,14 @@ import (
 func (r *running) choose(ctx context.Context) (*branch, error) {
 	t := r.txn
 	if len(t.Else) == 0 && !r.doubted {
-		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
+		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.validated()}, nil
 	}
 	now, err := r.state(ctx, condKeys(t.If), r.hold())
 	if err != nil {
 		return nil, err
 	}
 	if holds(t.If, now) {
-		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.vouched()}, nil
+		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.validated()}, nil
 	}
 	b := &branch{ops: t.Else}
 	for k, e := range now {
@@ -36,7 +36,7 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 // that was read.
 func (r *running) hold() api.Hold {
 	switch {
-	case len(r.txn.Else) == 0 && !r.named, r.vouched() != nil:
+	case len(r.txn.Else) == 0 && !r.named, r.validated() != nil:
 		return api.HoldNone
 	case r.attempts > 0: // single writes have come between, perhaps
 		return api.HoldTxn | api.HoldFirm
@@ -44,8 +44,8 @@ func (r *running) hold() api.Hold {
 	return api.HoldTxn
 }
 
-// vouched marks the conditions that leases of this node vouch for, where there is one of a version among them at all.
-func (r *running) vouched() []bool {
+// validated marks the conditions that leases of this node vouch for, where there is one of a version among them at all.
+func (r *running) validated() []bool {
 	if r.leasesOff || r.txn.LeasesHeld == nil || len(r.txn.Leased) == 0 {
 		return nil
 	}

@@ -1,6 +1,6 @@
 // Package model holds the cores of the protocol in small, and looks at every state that they can reach: an order of messages,
 // crashes, elections and ticks in which an invariant of PROTOCOL 11 breaks is found, however rare, and shown as a shortest
-// trace. It models what fsm, cluster/region and cluster/edge do, and the transactions above them; it shares no code with
+// trace. It models what fsm, cluster/region and cluster/leasecache do, and the transactions above them; it shares no code with
 // them. Each rule of the protocol can be broken by itself, and the tests hold the search to noticing each.
 //
 // # The lease core

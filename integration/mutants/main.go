@@ -43,9 +43,9 @@ type mutant struct {
 
 // mutants has each guard of PROTOCOL 11 that has a switch.
 var mutants = []mutant{
-	{"fence", []check{{"./cluster/edge", "."}, {"./integration", scripts}}},
-	{"decline-drops", []check{{"./cluster/edge", "."}}},
-	{"release-applied", []check{{"./cluster/edge", "^TestNoStaleReads$"}}},
+	{"fence", []check{{"./cluster/leasecache", "."}, {"./integration", scripts}}},
+	{"decline-drops", []check{{"./cluster/leasecache", "."}}},
+	{"release-applied", []check{{"./cluster/leasecache", "^TestNoStaleReads$"}}},
 	{"later-lease", []check{{"./fsm", "."}, {"./cluster/group", "^TestSimulation$"}}},
 	{"grant-at-apply", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},

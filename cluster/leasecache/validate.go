@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"bytes"
@@ -6,10 +6,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// vouch marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
+// validateLeases marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
 // again when everything else is locked, that they have held since (PROTOCOL 7). A key that t writes is its group's to test.
-func (e *Edge) vouch(t *api.Txn) {
-	if len(t.If) == 0 || !e.spansGroups(t) {
+func (c *Cache) validateLeases(t *api.Txn) {
+	if len(t.If) == 0 || !c.spansGroups(t) {
 		return
 	}
 	written := map[api.Key]bool{}
@@ -18,26 +18,26 @@ func (e *Edge) vouch(t *api.Txn) {
 	}
 	var held []*entry
 	var keys []api.Key
-	now := e.cfg.Clock.Now()
+	now := c.cfg.Clock.Now()
 	for i := range t.If {
-		c := &t.If[i]
-		en := e.cache.get(e.cache.hasher.hash(c.Key), c.Key)
-		if written[c.Key] || en == nil || !en.servable(now) || !en.meets(c) {
+		cond := &t.If[i]
+		en := c.entries.get(c.entries.hasher.hash(cond.Key), cond.Key)
+		if written[cond.Key] || en == nil || !en.servable(now) || !en.meets(cond) {
 			continue
 		}
 		t.Leased = append(t.Leased, i)
-		held, keys = append(held, en), append(keys, c.Key)
+		held, keys = append(held, en), append(keys, cond.Key)
 	}
 	if len(held) == 0 {
 		return
 	}
 	t.LeasesHeld = func() bool {
 		for i, k := range keys { // looked up before the clock is read, as for a read
-			if e.cache.get(e.cache.hasher.hash(k), k) != held[i] {
+			if c.entries.get(c.entries.hasher.hash(k), k) != held[i] {
 				return false
 			}
 		}
-		now := e.cfg.Clock.Now()
+		now := c.cfg.Clock.Now()
 		for _, en := range held {
 			if !en.servable(now) {
 				return false
@@ -48,10 +48,10 @@ func (e *Edge) vouch(t *api.Txn) {
 }
 
 // spansGroups reports whether t's keys belong to several groups, as far as is known here.
-func (e *Edge) spansGroups(t *api.Txn) bool {
+func (c *Cache) spansGroups(t *api.Txn) bool {
 	var one api.GroupID
 	for _, k := range t.Keys() {
-		g, ok := e.cfg.Locate(k)
+		g, ok := c.cfg.Locate(k)
 		if !ok {
 			return false
 		}

@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"slices"
@@ -9,7 +9,7 @@ import (
 )
 
 // cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and the room's.
-type cache struct {
+type entries struct {
 	hasher hasher
 	meter  *meter
 	shards [1 << shardBits]shard
@@ -29,8 +29,8 @@ type shard struct {
 	_       [64]byte // what one core writes here is not what another reads there
 }
 
-func newCache(cfg Config, m *meter) *cache {
-	c := &cache{hasher: newHasher(cfg.Nonce), meter: m}
+func newEntries(cfg Config, m *meter) *entries {
+	c := &entries{hasher: newHasher(cfg.Nonce), meter: m}
 	c.room.maxBytes, c.room.maxEntries, c.room.maxAbsent = cfg.MaxBytes, int64(cfg.MaxEntries), int64(cfg.MaxAbsent)
 	for i := range c.shards {
 		s := &c.shards[i]
@@ -42,10 +42,10 @@ func newCache(cfg Config, m *meter) *cache {
 	return c
 }
 
-func (c *cache) shard(hash uint64) *shard { return &c.shards[hash&(1<<shardBits-1)] }
+func (c *entries) shard(hash uint64) *shard { return &c.shards[hash&(1<<shardBits-1)] }
 
 // get returns the entry of the key, usable or not, or nil.
-func (c *cache) get(hash uint64, k api.Key) *entry { return c.shard(hash).table.get(hash, k) }
+func (c *entries) get(hash uint64, k api.Key) *entry { return c.shard(hash).table.get(hash, k) }
 
 // outcome says what became of a grant.
 type outcome uint8
@@ -60,7 +60,7 @@ const (
 // install caches what a grant to s returned, unless it was given up in the meantime. The lease is in got.Lease. A grant
 // that is not installed is given up and released, unless the session is over or has a newer lease here; so are the entries
 // that have to make room.
-func (c *cache) install(s *session, got api.Entry, now api.ClockSample) outcome {
+func (c *entries) install(s *session, got api.Entry, now api.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
 		key:     api.Key(strings.Clone(string(got.Key))),
@@ -78,7 +78,7 @@ func (c *cache) install(s *session, got api.Entry, now api.ClockSample) outcome 
 }
 
 // refused notes that the owner granted no lease on the key.
-func (c *cache) refused(k api.Key, now api.ClockSample) {
+func (c *entries) refused(k api.Key, now api.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -87,7 +87,7 @@ func (c *cache) refused(k api.Key, now api.ClockSample) {
 }
 
 // decline gives a lease back that was granted and cannot be used.
-func (c *cache) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
+func (c *entries) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -98,7 +98,7 @@ func (c *cache) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSam
 
 // admit is the rule of the fence: the session is current, and the lease is above fence, floor and the one it replaces. It
 // returns the entries that have left the room for e.
-func (s *shard) admit(c *cache, e *entry, now api.ClockSample) (outcome, []*entry) {
+func (s *shard) admit(c *entries, e *entry, now api.ClockSample) (outcome, []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.table.get(e.hash, e.key)
@@ -139,7 +139,7 @@ func (s *shard) takeOut(e *entry) {
 // and no grant of it that is still on its way will be installed. Every lease is given up here, and only then is a
 // revocation acknowledged, a write sent that names the lease as dropped, or the lease released: the owner lets the key be
 // written as soon as it hears of it. giveUp returns the entry that went, or nil. The caller holds the shard's mutex.
-func (s *shard) giveUp(c *cache, ses *session, hash uint64, k api.Key, lid api.LeaseID) *entry {
+func (s *shard) giveUp(c *entries, ses *session, hash uint64, k api.Key, lid api.LeaseID) *entry {
 	e := s.table.get(hash, k)
 	if e != nil && e.session == ses && e.lease <= lid {
 		s.takeOut(e)
@@ -153,7 +153,7 @@ func (s *shard) giveUp(c *cache, ses *session, hash uint64, k api.Key, lid api.L
 
 // decline gives up and releases a lease that was granted and is not installed. There may be an entry under an earlier
 // lease: the release ends that lease too. The caller holds the shard's mutex.
-func (s *shard) decline(c *cache, ses *session, hash uint64, k api.Key, lid api.LeaseID) {
+func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid api.LeaseID) {
 	if guardDeclineDrops {
 		s.giveUp(c, ses, hash, k, lid)
 	} else {
@@ -163,7 +163,7 @@ func (s *shard) decline(c *cache, ses *session, hash uint64, k api.Key, lid api.
 }
 
 // revoke gives up the leases of s on the key up to lid, now and for all grants that are still on their way.
-func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
+func (c *entries) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -176,7 +176,7 @@ func (c *cache) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSamp
 }
 
 // selfDrop gives up what is cached of a key that this node is about to write; nil if nothing is.
-func (c *cache) selfDrop(k api.Key, clock api.Clock) *entry {
+func (c *entries) selfDrop(k api.Key, clock api.Clock) *entry {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -191,7 +191,7 @@ func (c *cache) selfDrop(k api.Key, clock api.Clock) *entry {
 }
 
 // evict gives up and releases an entry that has left the room, unless it was given up for another reason meanwhile.
-func (c *cache) evict(e *entry, now api.ClockSample) {
+func (c *entries) evict(e *entry, now api.ClockSample) {
 	sh := c.shard(e.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -207,7 +207,7 @@ func (c *cache) evict(e *entry, now api.ClockSample) {
 }
 
 // hottestOf returns up to limit entries of a session, those first that eviction would take last.
-func (c *cache) hottestOf(s *session, limit int) []*entry {
+func (c *entries) hottestOf(s *session, limit int) []*entry {
 	var all []*entry
 	for i := range c.shards {
 		sh := &c.shards[i]

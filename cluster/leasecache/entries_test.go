@@ -1,4 +1,4 @@
-package edge
+package leasecache
 
 import (
 	"fmt"
@@ -146,15 +146,15 @@ func TestBounds(t *testing.T) {
 			if got.Exists {
 				got.Value = make([]byte, rng.IntN(4000))
 			}
-			o := r.cache.install(s, got, r.clock.Now())
+			o := r.entries.install(s, got, r.clock.Now())
 			if o != installed {
 				t.Fatalf("%d: %d", i, o)
 			}
 			held[got.Key] = got.Lease
 			if rng.IntN(4) == 0 {
-				r.cache.revoke(s, got.Key, got.Lease, r.clock.Now())
+				r.entries.revoke(s, got.Key, got.Lease, r.clock.Now())
 			}
-			if b, n, a := r.cache.room.size(); b > maxBytes || n > maxEntries || a > maxAbsent {
+			if b, n, a := r.entries.room.size(); b > maxBytes || n > maxEntries || a > maxAbsent {
 				t.Fatalf("%d bytes, %d entries, %d absent", b, n, a)
 			}
 			if i%200 == 0 {
@@ -172,7 +172,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("%+v", h)
 			}
 		})
-		if b, n, a := r.cache.room.size(); bytes != b || entries != n || absent != a || s.held.Load() != n {
+		if b, n, a := r.entries.room.size(); bytes != b || entries != n || absent != a || s.held.Load() != n {
 			t.Errorf("cached %d bytes, %d entries, %d absent; accounted %d, %d, %d, and %d for the session", bytes, entries, absent, b, n, a, s.held.Load())
 		}
 		gone := uint64(0)
@@ -181,7 +181,7 @@ func TestBounds(t *testing.T) {
 				continue
 			}
 			gone++
-			if o := r.cache.install(s, api.Entry{Key: key, Lease: lid, Exists: true, Version: api.MaxVersion}, r.clock.Now()); o != fenced {
+			if o := r.entries.install(s, api.Entry{Key: key, Lease: lid, Exists: true, Version: api.MaxVersion}, r.clock.Now()); o != fenced {
 				t.Errorf("the lease on %q was given up and is installed again: %d", key, o)
 			}
 		}
@@ -199,7 +199,7 @@ func TestBounds(t *testing.T) {
 func TestRoom(t *testing.T) {
 	for _, room := range []int64{1, 2, 7} {
 		e, _ := warmEdge(t, stillClock{}, 0)
-		e.cache.room.maxEntries, e.cache.room.maxAbsent = room, 1
+		e.entries.room.maxEntries, e.entries.room.maxAbsent = room, 1
 		g := newGroup(e, "a")
 		s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
 		g.current.Store(s)
@@ -209,13 +209,13 @@ func TestRoom(t *testing.T) {
 			installing.Go(func() {
 				for range 2000 {
 					k, l := api.Key(fmt.Sprint("a/", rand.IntN(30))), api.LeaseID(lid.Add(1))
-					o := e.cache.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Lease: l, Version: api.Version{Epoch: 1, Index: 1}}, stillClock{}.Now())
+					o := e.entries.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Lease: l, Version: api.Version{Epoch: 1, Index: 1}}, stillClock{}.Now())
 					if o == declined {
 						t.Error("a grant found no room")
 						return
 					}
 					if rand.IntN(3) == 0 {
-						e.cache.revoke(s, k, l, stillClock{}.Now())
+						e.entries.revoke(s, k, l, stillClock{}.Now())
 					}
 				}
 			})
@@ -227,7 +227,7 @@ func TestRoom(t *testing.T) {
 			entries++
 			absent += int64(btoi(!h.Entry.Exists))
 		})
-		if b, n, a := e.cache.room.size(); b != bytes || n != entries || a != absent || n > room || a > 1 || s.held.Load() != n {
+		if b, n, a := e.entries.room.size(); b != bytes || n != entries || a != absent || n > room || a > 1 || s.held.Load() != n {
 			t.Errorf("cached %d bytes, %d entries, %d absent; accounted %d, %d, %d, and %d for the session", bytes, entries, absent, b, n, a, s.held.Load())
 		}
 	}
@@ -255,7 +255,7 @@ func TestOwnCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		value := []byte("value")
-		if o := r.cache.install(s, api.Entry{Key: "a/k", Value: value, Exists: true, Lease: 1}, r.clock.Now()); o != installed {
+		if o := r.entries.install(s, api.Entry{Key: "a/k", Value: value, Exists: true, Lease: 1}, r.clock.Now()); o != installed {
 			t.Fatal(o)
 		}
 		value[0] = 'X'
