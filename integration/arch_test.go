@@ -56,15 +56,14 @@ var house = map[string]room{
 	"cluster/clock":       {ours: []string{"api"}, others: []string{"golang.org/x/sys"}},
 	"cluster":             {ours: []string{"cluster/*", "api", "api/fault", "api/httpd", "api/wire", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
 	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},
-
-	"cmd/edgehold":            {ours: []string{"cluster", "cluster/local", "api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
-	"cmd/edgehold/bench/load": {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
-	"cmd/edgehold/bench/plot": {ours: []string{"cmd/edgehold/bench/load"}},
-
 	"integration":         {ours: []string{"*"}, others: []string{"*"}},
 	"integration/history": {ours: []string{"api"}, others: []string{"github.com/anishathalye/porcupine"}},
 	"integration/mutants": {},
 	"examples/accounts":   {ours: []string{"api", "api/client"}},
+
+	"cmd/edgehold":            {ours: []string{"cluster", "cluster/local", "api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
+	"cmd/edgehold/bench/load": {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
+	"cmd/edgehold/bench/plot": {ours: []string{"cmd/edgehold/bench/load"}},
 }
 
 func allowed(list []string, name string) bool {
