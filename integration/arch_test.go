@@ -60,6 +60,7 @@ var house = map[string]room{
 	"integration/history": {ours: []string{"api"}, others: []string{"github.com/anishathalye/porcupine"}},
 	"integration/mutants": {},
 	"examples/accounts":   {ours: []string{"api", "api/client"}},
+	"examples/sessions":   {ours: []string{"api", "api/client"}},
 
 	"cmd/edgehold":            {ours: []string{"cluster", "cluster/local", "api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
 	"cmd/edgehold/bench/load": {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},

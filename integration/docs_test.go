@@ -29,7 +29,7 @@ func pages(t *testing.T) []string {
 	if err != nil || len(docs) == 0 {
 		t.Fatalf("no pages in docs: %v", err)
 	}
-	return append([]string{"../README.md"}, docs...)
+	return append([]string{"../README.md", "../examples/README.md"}, docs...)
 }
 
 // blocks reads the code blocks of a page.
