@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -48,7 +49,7 @@ type Config struct {
 	// Memory keeps the groups' state in memory instead of Dir: every start builds it again from snapshots and logs. It is
 	// for planets that are thrown away. With Stores it is always so.
 	Memory bool
-	// Log is how a server keeps the logs of its groups in Dir; "" keeps each as it is, and is replica.DefaultLog for new ones.
+	// Log is how a server keeps the logs of its groups in Dir; "" keeps each as it is, and is logstore.Default for new ones.
 	// A log of another kind is made one of that kind when its group is opened.
 	Log LogKind
 	// StateCacheBytes bounds the memory for what is read again of the state on disk; 0 is 64 MiB.
@@ -66,7 +67,7 @@ type Config struct {
 	// Clock judges leases; nil is the machine's.
 	Clock api.Clock
 	// Stores gives the durable state of a replica; nil is files below Dir.
-	Stores func(api.GroupID) (replica.Stores, error)
+	Stores func(api.GroupID) (logstore.Stores, error)
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)
@@ -80,7 +81,7 @@ type Config struct {
 }
 
 // LogKind is how a log is kept on disk: "bolt", "wal", or "" for what is there.
-type LogKind = replica.LogKind
+type LogKind = logstore.Kind
 
 func (c *Config) check() error {
 	if err := c.Log.Check(); err != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport/wan"
 )
@@ -29,13 +29,13 @@ func (b *bubble) config(id api.NodeID, role api.Role) Config {
 		b.t.Fatal(err)
 	}
 	dial := b.fabric.Dialer(string(id))
-	stores := map[api.GroupID]*replica.MemoryStores{}
+	stores := map[api.GroupID]*logstore.Memory{}
 	return Config{
 		ID: id, Region: "r", Role: role, Listener: l, Clock: clock.NewSimulated(time.Now), WideTiming: QuickWideTiming(),
 		Dial: func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, address) },
-		Stores: func(g api.GroupID) (replica.Stores, error) { // one goroutine at a time opens replicas
+		Stores: func(g api.GroupID) (logstore.Stores, error) { // one goroutine at a time opens replicas
 			if stores[g] == nil {
-				stores[g] = replica.NewMemoryStores(time.Millisecond)
+				stores[g] = logstore.NewMemory(time.Millisecond)
 			}
 			return stores[g].Stores()
 		},

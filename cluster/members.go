@@ -15,6 +15,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -291,7 +292,7 @@ func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config
 		cfg.Members = founders(g, m, n.cfg.Static != nil)
 	}
 	if n.cfg.Stores != nil {
-		cfg.Stores = func() (replica.Stores, error) { return n.cfg.Stores(g.ID) }
+		cfg.Stores = func() (logstore.Stores, error) { return n.cfg.Stores(g.ID) }
 	} else {
 		cfg.Dir, cfg.Log = n.groupDir(g.ID), n.cfg.Log
 	}

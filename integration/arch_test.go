@@ -24,6 +24,7 @@ type room struct {
 
 const (
 	hclog = "github.com/hashicorp/go-hclog"
+	hraft = "github.com/hashicorp/raft"
 	cbor  = "github.com/fxamacker/cbor"
 	yaml  = "go.yaml.in/yaml"
 )
@@ -45,14 +46,14 @@ var house = map[string]room{
 	"transport":           {others: []string{hclog, "github.com/soheilhy/cmux"}, tests: []string{"transport/wan"}},
 	"transport/rpc":       {ours: []string{"api"}, others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor}, tests: []string{"transport", "transport/wan"}},
 	"transport/wan":       {others: []string{yaml}},
-	"cluster/replica":     {ours: []string{"api", "cluster/notice"}, others: []string{hclog, "github.com/hashicorp/raft", "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "github.com/hashicorp/go-metrics", "go.etcd.io/bbolt"}},
-	"cluster/group":      {ours: []string{"api", "fsm", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
+	"cluster/replica":     {ours: []string{"api", "cluster/notice", "cluster/replica/checkpoint", "cluster/replica/logstore"}, others: []string{hclog, hraft}},
+	"cluster/group":       {ours: []string{"api", "fsm", "cluster/replica"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
 	"cluster/meta":        {ours: []string{"api", "fsm/placement", "cluster/replica", "cluster/notice"}, others: []string{hclog}, tests: []string{"fsm/engine"}},
 	"cluster/peer":        {ours: []string{"api", "api/fault", "api/wire", "fsm", "fsm/placement", "transport/rpc"}, others: []string{hclog}, tests: []string{"fsm/engine", "transport", "transport/wan"}},
 	"cluster/notice":      {},
 	"cluster/router":      {ours: []string{"api", "api/deadline", "api/fault", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}},
 	"cluster/txn":         {ours: []string{"api", "api/fault", "fsm", "fsm/placement", "cluster/peer"}, others: []string{hclog}, tests: []string{"api/httpd", "cluster/group", "cluster/router", "fsm/engine"}},
-	"cluster/leasecache":        {ours: []string{"api", "api/fault"}, tests: []string{"cluster/clock"}},
+	"cluster/leasecache":  {ours: []string{"api", "api/fault"}, tests: []string{"cluster/clock"}},
 	"cluster/clock":       {ours: []string{"api"}, others: []string{"golang.org/x/sys"}},
 	"cluster":             {ours: []string{"cluster/*", "api", "api/fault", "api/httpd", "api/wire", "fsm", "fsm/engine", "fsm/placement", "transport", "transport/rpc"}, others: []string{hclog, "github.com/prometheus/client_golang"}, tests: []string{"transport/wan"}},
 	"cluster/local":       {ours: []string{"api", "cluster", "transport/wan"}, others: []string{hclog}, tests: []string{"api/client"}},
@@ -65,6 +66,9 @@ var house = map[string]room{
 	"cmd/edgehold":            {ours: []string{"cluster", "cluster/local", "api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"}, others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml}, tests: []string{"api/httpd"}},
 	"cmd/edgehold/bench/load": {ours: []string{"api"}, others: []string{"github.com/HdrHistogram/hdrhistogram-go"}},
 	"cmd/edgehold/bench/plot": {ours: []string{"cmd/edgehold/bench/load"}},
+
+	"cluster/replica/checkpoint": {ours: []string{"api"}, others: []string{hraft}},
+	"cluster/replica/logstore":   {ours: []string{"api"}, others: []string{hclog, hraft, "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "go.etcd.io/bbolt"}},
 }
 
 func allowed(list []string, name string) bool {

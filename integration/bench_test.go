@@ -12,12 +12,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cluster/local"
-	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // benchPlanet is one region of three servers, log on disk and fsynced, and one edge, without delays: what is measured is
 // the software and the disk. It returns the URLs of a server and of the edge.
-func benchPlanet(b *testing.B, log replica.LogKind) (server, edge string) {
+func benchPlanet(b *testing.B, log logstore.Kind) (server, edge string) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -74,7 +74,7 @@ func together(b *testing.B, clients int, do func(i int64) error) {
 // BenchmarkWrite: puts of 256 bytes through the SDK and HTTP, fsynced on a majority before each is acknowledged.
 func BenchmarkWrite(b *testing.B) {
 	for _, clients := range []int{1, 64, 256, 1024} {
-		for _, kind := range replica.LogKinds() {
+		for _, kind := range logstore.Kinds() {
 			b.Run(fmt.Sprintf("clients=%d/log=%s", clients, kind), func(b *testing.B) {
 				server, _ := benchPlanet(b, kind)
 				c, value := benchClient(b, server), make([]byte, 256)
@@ -89,7 +89,7 @@ func BenchmarkWrite(b *testing.B) {
 
 // BenchmarkOwnerRead: reads that always ask the owner, who shares its confirm rounds among them.
 func BenchmarkOwnerRead(b *testing.B) {
-	server, _ := benchPlanet(b, replica.DefaultLog)
+	server, _ := benchPlanet(b, logstore.Default)
 	c := benchClient(b, server)
 	if _, err := c.Put(context.Background(), "here/k", make([]byte, 256)); err != nil {
 		b.Fatal(err)
@@ -106,7 +106,7 @@ func BenchmarkOwnerRead(b *testing.B) {
 
 // BenchmarkLeasedReadHTTP: reads that the edge answers under a lease, through HTTP by a plain client.
 func BenchmarkLeasedReadHTTP(b *testing.B) {
-	_, edge := benchPlanet(b, replica.DefaultLog)
+	_, edge := benchPlanet(b, logstore.Default)
 	c := benchClient(b, edge)
 	if _, err := c.Put(context.Background(), "here/k", make([]byte, 256)); err != nil {
 		b.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -23,7 +24,7 @@ type diskRegion struct {
 	dir    string
 	limits replica.Limits
 	cache  int64
-	log    replica.LogKind // of servers that are opened from now on
+	log    logstore.Kind // of servers that are opened from now on
 	plan   *placement.Map
 	addr   []string
 	nodes  []*cluster.Node // nil while one is down
@@ -32,7 +33,7 @@ type diskRegion struct {
 const diskGroup = api.GroupID("here.1")
 
 // newDiskRegion starts so many servers and waits until they are ready.
-func newDiskRegion(t testing.TB, servers int, limits replica.Limits, log replica.LogKind) *diskRegion {
+func newDiskRegion(t testing.TB, servers int, limits replica.Limits, log logstore.Kind) *diskRegion {
 	t.Helper()
 	r := &diskRegion{t: t, dir: t.TempDir(), limits: limits, log: log, nodes: make([]*cluster.Node, servers)}
 	listeners := make([]net.Listener, servers)

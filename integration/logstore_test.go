@@ -9,16 +9,17 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // logFiles are what a group's folder holds for its log, by kind.
-var logFiles = map[replica.LogKind]string{replica.LogBolt: "raft.db", replica.LogWAL: "wal"}
+var logFiles = map[logstore.Kind]string{logstore.Bolt: "raft.db", logstore.WAL: "wal"}
 
 // TestLogStores has servers stop, crash, catch up from the log and from a snapshot, and change how they keep their logs,
 // each way, one after another in a group that goes on. All end in one state.
 func TestLogStores(t *testing.T) {
 	t.Parallel()
-	for _, kind := range replica.LogKinds() {
+	for _, kind := range logstore.Kinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			testLogStore(t, kind)
@@ -26,7 +27,7 @@ func TestLogStores(t *testing.T) {
 	}
 }
 
-func testLogStore(t *testing.T, kind replica.LogKind) {
+func testLogStore(t *testing.T, kind logstore.Kind) {
 	r := newDiskRegion(t, 3, replica.Limits{SnapshotEntries: 40, TrailingEntries: 10, SnapshotInterval: 100 * time.Millisecond}, kind)
 	writes := 0
 	write := func(n int) {
@@ -43,7 +44,7 @@ func testLogStore(t *testing.T, kind replica.LogKind) {
 		leader, _ := r.leader()
 		return (leader + 1) % 3, (leader + 2) % 3
 	}
-	is := func(i int, want replica.LogKind) {
+	is := func(i int, want logstore.Kind) {
 		t.Helper()
 		for k, name := range logFiles {
 			_, err := os.Stat(filepath.Join(r.folder(i), "groups", string(diskGroup), name))
@@ -67,9 +68,9 @@ func testLogStore(t *testing.T, kind replica.LogKind) {
 	for n := range r.nodes {
 		is(n, kind)
 	}
-	other := replica.LogBolt
+	other := logstore.Bolt
 	if kind == other {
-		other = replica.LogWAL
+		other = logstore.WAL
 	}
 	for n := range r.nodes { // the leader too
 		r.stop(n)

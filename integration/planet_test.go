@@ -16,7 +16,7 @@ import (
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/leasecache"
-	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport/wan"
 )
@@ -44,7 +44,7 @@ type host struct {
 	region string
 	role   api.Role
 	clock  *clock.Simulated
-	stores map[api.GroupID]*replica.MemoryStores
+	stores map[api.GroupID]*logstore.Memory
 
 	mu   sync.Mutex
 	node *cluster.Node // nil while the host is down
@@ -59,7 +59,7 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
 		h := &host{planet: p, name: name, region: region, role: role,
-			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*replica.MemoryStores{}}
+			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
 		p.hosts = append(p.hosts, h)
 		p.byName[name] = h
 		plan.Nodes = append(plan.Nodes, cluster.PlannedNode{ID: api.NodeID(name), Region: api.RegionID(region), Role: role, Address: name})
@@ -125,11 +125,11 @@ func (h *host) startAs(change func(*cluster.Config)) {
 	h.node = n
 }
 
-func (h *host) disk(g api.GroupID) (replica.Stores, error) {
+func (h *host) disk(g api.GroupID) (logstore.Stores, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stores[g] == nil {
-		h.stores[g] = replica.NewMemoryStores(diskSync)
+		h.stores[g] = logstore.NewMemory(diskSync)
 	}
 	return h.stores[g].Stores()
 }

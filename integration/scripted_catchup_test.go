@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport/wan"
 )
@@ -112,7 +112,7 @@ func emptyPlanet(t *testing.T, seed uint64, servers int) *planet {
 	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}}
 	for i := range servers {
 		h := &host{planet: p, name: fmt.Sprintf("us-east-%d", i+1), region: "us-east", role: api.RoleServer,
-			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*replica.MemoryStores{}}
+			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
 		p.hosts = append(p.hosts, h)
 		p.byName[h.name] = h
 	}

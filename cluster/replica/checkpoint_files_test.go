@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // TestCheckpointCatchesUp wipes a member, and cuts another off, while a client writes: each gets the others' checkpoint and
@@ -17,7 +19,7 @@ func TestCheckpointCatchesUp(t *testing.T) { // not beside others: it looks for 
 	eachLog(t, testCheckpointCatchesUp)
 }
 
-func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
+func testCheckpointCatchesUp(t *testing.T, kind logstore.Kind) {
 	machines := map[string]*durableRegister{"n0": {}, "n1": {}, "n2": {}}
 	// Patient: a machine that stands still for a second shall not lose the leader.
 	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: 2, addr: map[string]string{}, reps: map[string]*Replica[result]{}}
@@ -97,7 +99,7 @@ func testCheckpointCatchesUp(t *testing.T, kind LogKind) {
 	f.close()
 	for name := range machines {
 		names, err := filepath.Glob(filepath.Join(f.dir, name, checkpointsDir, "*"))
-		if err != nil || len(names) != 1 || strings.HasSuffix(names[0], halfCheckpoint) {
+		if err != nil || len(names) != 1 || strings.HasSuffix(names[0], ".tmp") {
 			t.Errorf("%s leaves %v, %v", name, names, err)
 		}
 	}

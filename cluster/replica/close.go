@@ -63,7 +63,7 @@ func (r *Replica[R]) release() error {
 		r.streams.wait()
 	}
 	if r.watchdog != nil {
-		r.watchdog.stop()
+		r.watchdog.Stop()
 	}
 	if r.stores.Close != nil {
 		err = errors.Join(err, r.stores.Close())

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // Machine is the replicated state machine. Apply, Snapshot and Restore are called by one goroutine; WriteTo of a
@@ -66,9 +67,9 @@ type Config struct {
 	Dir string
 	// Log is how the log in Dir is kept. One of another kind is made one of that kind by Open, however long that takes;
 	// "" keeps what is there.
-	Log LogKind
+	Log logstore.Kind
 	// Stores replaces the files below Dir.
-	Stores func() (Stores, error)
+	Stores func() (logstore.Stores, error)
 	// Streams connects this member with the others. The replica closes it.
 	Streams StreamLayer
 	// Address gives the present address of a member; nil or not ok means the one of the group's configuration.

@@ -32,7 +32,7 @@ func TestDiskHangs(t *testing.T) {
 			t.Errorf("a new leader took %v", d)
 		}
 		g.must(l2, "meanwhile")
-		if l.rep.watchdog.stuckFor() == 0 {
+		if l.rep.watchdog.StuckFor() == 0 {
 			t.Error("the watchdog does not know that the disk hangs")
 		}
 		time.Sleep(3 * RegionTiming().DiskLost)
@@ -42,7 +42,7 @@ func TestDiskHangs(t *testing.T) {
 		l.disk.Unhang()
 		wg.Wait()
 		g.until(10*time.Second, "return of the member", func() bool { return l.machine.has("meanwhile") })
-		if l.rep.watchdog.stuckFor() != 0 {
+		if l.rep.watchdog.StuckFor() != 0 {
 			t.Error("the watchdog takes the disk for stuck still")
 		}
 		g.settle()

@@ -6,19 +6,16 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
 )
 
 // Durable is the side of a machine whose state outlives the process. It need not be on disk as soon as it has changed: what
 // a crash took the log has. Checkpoint and Flush are called beside Apply, Adopt by the goroutine of Apply.
 type Durable interface {
-	// Applied is the index of the newest entry that the state holds. After a crash it is at least what it was at the last
-	// Flush, and the state is the one after that entry.
-	Applied() uint64
-	// Flush returns when all that had been applied before the call is on disk.
+	checkpoint.Maker
+	// Flush returns when all that had been applied before the call is on disk. After a crash Applied is at least what it was
+	// at the last Flush, and the state is the one after that entry.
 	Flush() error
-	// Checkpoint makes the new folder dir a copy of the state on disk, at or after the last Apply before the call. Its
-	// files do not change any more, and some may be shared with the state.
-	Checkpoint(dir string) error
 	// Adopt replaces the state by that of a checkpoint, which stays as it is.
 	Adopt(dir string) error
 }
@@ -78,8 +75,8 @@ func (d *driver[R]) belongs(applied uint64, log raft.LogStore, list []*raft.Snap
 
 // reach is the newest entry that a snapshot may hold: a checkpoint may be newer than the index it stands for.
 func (d *driver[R]) reach(id string) uint64 {
-	if c, ok := d.snapshots.(*checkpoints); ok {
-		return c.reach(id)
+	if c, ok := d.snapshots.(*checkpoint.Store); ok {
+		return c.Reach(id)
 	}
 	return 0
 }
@@ -89,44 +86,11 @@ func (d *driver[R]) restore(index uint64, r io.Reader) error {
 	if d.holds(index) {
 		return nil
 	}
-	if c, ok := innermost(r).(*checkpointReader); ok {
+	if dir, ok := checkpoint.Folder(r); ok {
 		if d.state == nil {
 			return api.Errorf(api.CodeInternal, "the snapshot is a checkpoint on disk, and this machine lives in memory")
 		}
-		return d.state.Adopt(c.folder())
+		return d.state.Adopt(dir)
 	}
 	return d.machine.Restore(r)
 }
-
-// innermost is what Raft was given to read.
-func innermost(r io.Reader) io.Reader {
-	for {
-		w, ok := r.(raft.ReadCloserWrapper)
-		if !ok {
-			return r
-		}
-		r = w.WrappedReadCloser()
-	}
-}
-
-// checkpointSink takes a checkpoint instead of a stream.
-type checkpointSink interface{ take(Durable) error }
-
-// checkpoint is the state of a durable machine as Raft sees it: nothing is captured before it is persisted, since a state
-// that holds some entries more is as good.
-type checkpoint struct{ state Durable }
-
-// Persist leaves on disk all that Raft may drop from the log after it: a checkpoint is flushed before it is made.
-func (c checkpoint) Persist(sink raft.SnapshotSink) error {
-	s, ok := sink.(checkpointSink)
-	if !ok {
-		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
-	}
-	if err := s.take(c.state); err != nil {
-		_ = sink.Cancel()
-		return err
-	}
-	return sink.Close()
-}
-
-func (c checkpoint) Release() {}

@@ -15,6 +15,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 func bubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
@@ -136,7 +138,7 @@ func TestDurableMachineCrashes(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			dir := t.TempDir()
-			disk := NewMemoryStores(time.Millisecond)
+			disk := logstore.NewMemory(time.Millisecond)
 			machine := new(durableRegister)
 			net := newNetwork(time.Millisecond)
 			var want []string
@@ -172,14 +174,14 @@ func TestDurableMachineCrashes(t *testing.T) {
 }
 
 // openDurable opens the one voter n0, whose log is on a simulated disk and whose checkpoints are in a folder.
-func openDurable(t *testing.T, net *network, disk *MemoryStores, m *durableRegister, l Limits, dir string) *Replica[result] {
+func openDurable(t *testing.T, net *network, disk *logstore.Memory, m *durableRegister, l Limits, dir string) *Replica[result] {
 	t.Helper()
 	rep, err := Open[result](Config{
 		Group: "g", Node: "n0", Streams: net.endpoint("n0"), Members: []Member{{Node: "n0", Address: "n0", Voter: true}},
-		Stores: func() (Stores, error) {
+		Stores: func() (logstore.Stores, error) {
 			s, err := disk.Stores()
 			if err == nil {
-				s.Snapshots, err = openCheckpoints(dir, 1<<40)
+				s.Snapshots, err = checkpoint.Open(dir, 1<<40)
 			}
 			return s, err
 		},
@@ -196,7 +198,7 @@ func openDurable(t *testing.T, net *network, disk *MemoryStores, m *durableRegis
 // without a restore.
 func TestDurableStreams(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		disk, machine, net := NewMemoryStores(time.Millisecond), new(durableRegister), newNetwork(time.Millisecond)
+		disk, machine, net := logstore.NewMemory(time.Millisecond), new(durableRegister), newNetwork(time.Millisecond)
 		open := func() (*Replica[result], *group) {
 			rep, err := Open[result](Config{
 				Group: "g", Node: "n0", Streams: net.endpoint("n0"), Members: []Member{{Node: "n0", Address: "n0", Voter: true}},
@@ -258,7 +260,7 @@ func TestResume(t *testing.T) {
 		{"a log behind its snapshot", 12, 15, 10, true, false, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			stores, err := NewMemoryStores(0).Stores()
+			stores, err := logstore.NewMemory(0).Stores()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -281,7 +283,7 @@ func TestResume(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d := driver[result]{state: &folderState{applied: c.applied}, snapshots: stores.Snapshots}
+			d := driver[result]{state: &durableRegister{indexes: []uint64{c.applied}}, snapshots: stores.Snapshots}
 			ready, err := d.resume(stores.Log)
 			if ready != c.ready || (err != nil) != c.fails {
 				t.Fatalf("ready %v, %v", ready, err)
@@ -301,7 +303,11 @@ func TestResume(t *testing.T) {
 // TestHeldEntries are passed over, and a snapshot of what the machine holds is not restored.
 func TestHeldEntries(t *testing.T) {
 	m := new(durableRegister)
-	d := &driver[result]{machine: m, state: m, snapshots: memorySnapshots{NewMemoryStores(0)}, commands: func(float64, ...string) {}}
+	stores, err := logstore.NewMemory(0).Stores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &driver[result]{machine: m, state: m, snapshots: stores.Snapshots, commands: func(float64, ...string) {}}
 	for _, index := range []uint64{5, 6} {
 		d.Apply(&raft.Log{Index: index, Term: 1, Data: encodeEntry([][]byte{fmt.Append(nil, index)})})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // stateLost is the panic of a machine that has no state to go on with.
@@ -81,7 +82,7 @@ func (b brokenLog) GetLog(index uint64, l *raft.Log) error {
 func TestLogFails(t *testing.T) {
 	var broken atomic.Bool
 	synctestGroup(t, func(g *group) {
-		g.wrap = func(name string, s Stores) Stores {
+		g.wrap = func(name string, s logstore.Stores) logstore.Stores {
 			if name == "n2" {
 				s.Log = brokenLog{s.Log, &broken}
 			}
@@ -124,37 +125,13 @@ func TestLogFails(t *testing.T) {
 	})
 }
 
-// TestTermCannotBeKept: Raft does not go on without its term, so the owner hears of it first.
-func TestTermCannotBeKept(t *testing.T) {
-	told := 0
-	disk := NewMemoryStores(0)
-	stores, err := disk.Stores()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := stableHealth{failingStable{stores.Stable}, func(error) { told++ }}
-	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || told != 0 {
-		t.Errorf("a vote: %v, told %d times", err, told)
-	}
-	if err := s.SetUint64([]byte(keyTerm), 1); err == nil || told != 1 {
-		t.Errorf("a term: %v, told %d times", err, told)
-	}
-}
-
-type failingStable struct{ raft.StableStore }
-
-func (failingStable) SetUint64([]byte, uint64) error { return syscall.ENOSPC }
-
 // TestTransferLeavesNothingUnknown: leadership moves again and again under load, and no command has an unknown outcome by it, also
 // if the next leader has an entry before a quorum does: three of five have slow disks.
 func TestTransferLeavesNothingUnknown(t *testing.T) {
 	simulate(t, 5, Limits{InFlight: 4}, func(t *testing.T, g *group) {
 		g.leader()
 		for _, name := range []string{"n2", "n3", "n4"} {
-			disk := g.nodes[name].disk
-			disk.mu.Lock()
-			disk.sync = 50 * time.Millisecond
-			disk.mu.Unlock()
+			g.nodes[name].disk.SetSync(50 * time.Millisecond)
 		}
 		stop := make(chan struct{})
 		var clients sync.WaitGroup

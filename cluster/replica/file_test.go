@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // tcpStreams is a StreamLayer over loopback.
@@ -27,7 +28,7 @@ type onFiles struct {
 	t     testing.TB
 	dir   string
 	scale float64
-	log   LogKind
+	log   logstore.Kind
 	// limits, and machine where it is not nil, are for every member.
 	limits  Limits
 	machine func(name string) (Machine[result], Durable)
@@ -37,7 +38,7 @@ type onFiles struct {
 	reps map[string]*Replica[result]
 }
 
-func newOnFiles(t testing.TB, kind LogKind, scale float64) *onFiles {
+func newOnFiles(t testing.TB, kind logstore.Kind, scale float64) *onFiles {
 	f := &onFiles{t: t, dir: t.TempDir(), log: kind, scale: scale, addr: make(map[string]string), reps: make(map[string]*Replica[result])}
 	f.open()
 	return f
@@ -135,7 +136,7 @@ func TestFiles(t *testing.T) {
 	eachLog(t, testFiles)
 }
 
-func testFiles(t *testing.T, kind LogKind) {
+func testFiles(t *testing.T, kind logstore.Kind) {
 	f := newOnFiles(t, kind, 0.3)
 	leader := f.do("first")
 	for end := time.Now().Add(20 * time.Second); ; leader = f.do("first") { // again where it was lost meanwhile
@@ -218,7 +219,7 @@ func noGoroutines(t *testing.T) {
 // BenchmarkPropose proposes values of 256 bytes from many clients at three members in one process.
 func BenchmarkPropose(b *testing.B) {
 	for _, clients := range []int{1, 64, 256, 1024} {
-		for _, kind := range LogKinds() {
+		for _, kind := range logstore.Kinds() {
 			b.Run(fmt.Sprintf("clients=%d/log=%s", clients, kind), func(b *testing.B) {
 				f := newOnFiles(b, kind, 3) // patient: a busy machine shall not lose the leader
 				leader := f.do("first")
@@ -237,7 +238,7 @@ func BenchmarkPropose(b *testing.B) {
 func BenchmarkConfirm(b *testing.B) {
 	for _, clients := range []int{1, 64, 512} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			f := newOnFiles(b, DefaultLog, 3) // patient: a busy machine shall not lose the leader
+			f := newOnFiles(b, logstore.Default, 3) // patient: a busy machine shall not lose the leader
 			leader := f.do("first")
 			term := leader.CurrentTerm()
 			inParallel(b, clients, func() error { return leader.QuorumConfirm(b.Context(), term) })

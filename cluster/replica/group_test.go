@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // register is a machine that holds every command it has applied.
@@ -130,9 +132,9 @@ type group struct {
 	// ask, where set, stands before every question of a QuorumConfirm.
 	ask func(ctx context.Context, node string) error
 	// log, where set, has logs and snapshots in files instead of in memory.
-	log LogKind
+	log logstore.Kind
 	// wrap, where set, stands before a member's disk in memory.
-	wrap func(name string, s Stores) Stores
+	wrap func(name string, s logstore.Stores) logstore.Stores
 	// stuck counts calls of OnStuck, and failed those of OnFailed.
 	stuck, failed atomic.Int32
 
@@ -143,20 +145,20 @@ type group struct {
 type node struct {
 	name    string
 	founder bool
-	disk    *MemoryStores
+	disk    *logstore.Memory
 	dir     string // where the group is on files
 	machine *register
 	rep     *Replica[result]
 }
 
 // newGroup founds a group of voters n0, n1, ... and starts them.
-func newGroup(t *testing.T, voters int, limits Limits, timing Timing, log LogKind, with ...func(*group)) *group {
+func newGroup(t *testing.T, voters int, limits Limits, timing Timing, log logstore.Kind, with ...func(*group)) *group {
 	g := &group{t: t, net: newNetwork(time.Millisecond), limit: limits, time: timing, log: log, nodes: make(map[string]*node)}
 	for _, f := range with {
 		f(g)
 	}
 	for _, m := range g.founders(voters) {
-		g.nodes[m.Node] = &node{name: m.Node, founder: true, disk: NewMemoryStores(time.Millisecond)}
+		g.nodes[m.Node] = &node{name: m.Node, founder: true, disk: logstore.NewMemory(time.Millisecond)}
 	}
 	for _, m := range g.founders(voters) {
 		g.start(m.Node, voters)
@@ -176,7 +178,7 @@ func (g *group) founders(n int) []Member {
 // join starts a node that is no member yet.
 func (g *group) join(name string) *node {
 	g.mu.Lock()
-	n := &node{name: name, disk: NewMemoryStores(time.Millisecond)}
+	n := &node{name: name, disk: logstore.NewMemory(time.Millisecond)}
 	g.nodes[name] = n
 	g.mu.Unlock()
 	g.start(name, 0)
@@ -206,7 +208,7 @@ func (g *group) start(name string, founders int) {
 		cfg.Members = g.founders(founders)
 	}
 	if g.wrap != nil {
-		cfg.Stores = func() (Stores, error) {
+		cfg.Stores = func() (logstore.Stores, error) {
 			s, err := n.disk.Stores()
 			return g.wrap(name, s), err
 		}
@@ -233,7 +235,11 @@ func (g *group) crash(name string) {
 	disk := n.disk.Clone()
 	if g.log != "" {
 		synctest.Wait() // nothing is being written
-		n.dir = copyFolder(g.t, n.dir)
+		copied := filepath.Join(g.t.TempDir(), name)
+		if err := os.CopyFS(copied, os.DirFS(n.dir)); err != nil {
+			g.t.Fatal(err)
+		}
+		n.dir = copied
 	}
 	g.net.crash(name)
 	g.mu.Lock()
@@ -344,7 +350,7 @@ func simulateTimed(t *testing.T, voters int, limits Limits, timing Timing, test 
 }
 
 // simulateOn has logs and snapshots in files, where log is not "". To write them takes no virtual time.
-func simulateOn(t *testing.T, log LogKind, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
+func simulateOn(t *testing.T, log logstore.Kind, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, voters, limits, timing, log)
 		defer g.close()
@@ -359,6 +365,13 @@ func synctestGroup(t *testing.T, with func(*group), test func(t *testing.T, g *g
 		defer g.close()
 		test(t, g)
 	})
+}
+
+// eachLog runs a test with every kind of log.
+func eachLog(t *testing.T, test func(t *testing.T, kind logstore.Kind)) {
+	for _, kind := range logstore.Kinds() {
+		t.Run(string(kind), func(t *testing.T) { test(t, kind) })
+	}
 }
 
 func wantCode(t *testing.T, err error, code api.Code) {

@@ -6,5 +6,4 @@ package replica
 const (
 	guardQuorumConfirm      = true
 	guardHoldBeforeTransfer = true
-	guardHealOnRead         = true
 )

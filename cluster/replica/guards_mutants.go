@@ -8,6 +8,4 @@ var (
 	guardQuorumConfirm = os.Getenv("EDGEHOLD_MUTANT") != "quorum-confirm"
 	// Without it entries are under way while leadership moves.
 	guardHoldBeforeTransfer = os.Getenv("EDGEHOLD_MUTANT") != "hold-before-transfer"
-	// Without it a log that failed is opened anew by appends alone.
-	guardHealOnRead = os.Getenv("EDGEHOLD_MUTANT") != "heal-on-read"
 )

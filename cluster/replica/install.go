@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // inbox stands between Raft's transport and Raft, and guards how snapshots are installed. It is also the log that Raft
@@ -169,7 +170,7 @@ func (i *inbox) StoreLogs(logs []*raft.Log) error {
 
 // reconcile empties a log that does not fit the newest snapshot: a crash came between the snapshot and what follows it.
 // What it drops the snapshot holds, or it conflicts with it and was never committed.
-func reconcile(s Stores) error {
+func reconcile(s logstore.Stores) error {
 	snapshots, err := s.Snapshots.List()
 	if err != nil || len(snapshots) == 0 {
 		return err

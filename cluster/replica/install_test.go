@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // TestConflictAtSnapshot sends a snapshot to a member whose log has other entries at the snapshot's index, and beyond it.
@@ -20,13 +22,13 @@ func TestConflictAtSnapshot(t *testing.T) {
 			t.Run(fmt.Sprintf("tail=%d/idle=%v", tail, idle), func(t *testing.T) { conflictAtSnapshot(t, "", tail, idle) })
 		}
 	}
-	eachLog(t, func(t *testing.T, kind LogKind) {
+	eachLog(t, func(t *testing.T, kind logstore.Kind) {
 		conflictAtSnapshot(t, kind, 1, true)
 		conflictAtSnapshot(t, kind, 4, false)
 	})
 }
 
-func conflictAtSnapshot(t *testing.T, log LogKind, tail int, idle bool) {
+func conflictAtSnapshot(t *testing.T, log logstore.Kind, tail int, idle bool) {
 	simulateOn(t, log, 3, Limits{TrailingEntries: 1, InFlight: tail}, Timing{}, func(t *testing.T, g *group) {
 		f := g.leader()
 		g.must(f, "a")
@@ -63,7 +65,7 @@ func conflictAtSnapshot(t *testing.T, log LogKind, tail int, idle bool) {
 // TestCrashOnFiles crashes each member in turn, again and again, on logs in files that are cut behind snapshots: every member
 // ends with every command that was acknowledged.
 func TestCrashOnFiles(t *testing.T) {
-	eachLog(t, func(t *testing.T, kind LogKind) {
+	eachLog(t, func(t *testing.T, kind logstore.Kind) {
 		simulateOn(t, kind, 3, Limits{TrailingEntries: 3}, Timing{}, func(t *testing.T, g *group) {
 			var want []string
 			for round := range 9 {
@@ -98,7 +100,7 @@ func TestCrashOnFiles(t *testing.T) {
 // TestLateSnapshot answers for Raft where a snapshot holds nothing new: installing it would roll the machine back.
 func TestLateSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stores, err := NewMemoryStores(0).Stores()
+		stores, err := logstore.NewMemory(0).Stores()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +164,7 @@ func TestReconcile(t *testing.T) {
 		{"is empty", 0, 0, 0, true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			stores, err := NewMemoryStores(0).Stores()
+			stores, err := logstore.NewMemory(0).Stores()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,8 @@ package replica
 import (
 	"testing"
 	"time"
+
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 func TestDue(t *testing.T) {
@@ -24,7 +26,7 @@ func TestDue(t *testing.T) {
 // TestGreatEntriesAreCut: a log of few and great entries is cut behind a snapshot as one of many small ones is.
 func TestGreatEntriesAreCut(t *testing.T) {
 	limits := Limits{SnapshotBytes: 1 << 20, SnapshotInterval: time.Second}
-	for _, kind := range append(LogKinds(), "") {
+	for _, kind := range append(logstore.Kinds(), "") {
 		simulateOn(t, kind, 3, limits, Timing{}, func(t *testing.T, g *group) {
 			l := g.leader()
 			for range 400 {

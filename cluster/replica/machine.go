@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
 )
 
 // driver is the machine as Raft sees it. It keeps its own account of what has applied: Raft's AppliedIndex is what has
@@ -115,8 +116,8 @@ func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
 	if err := d.Halted(); err != nil {
 		return nil, err
 	}
-	if _, ok := d.snapshots.(*checkpoints); ok {
-		return checkpoint{d.state}, nil
+	if _, ok := d.snapshots.(*checkpoint.Store); ok {
+		return checkpoint.Of(d.state), nil
 	}
 	s, err := d.machine.Snapshot()
 	if err != nil {

@@ -37,7 +37,7 @@ func (r *Replica[R]) measure() {
 		return float64(len(r.packer.queue))
 	})
 	m.Gauge("edgehold_replica_disk_stuck_seconds", "How long the append under way is overdue.", func() float64 {
-		return r.watchdog.stuckFor().Seconds()
+		return r.watchdog.StuckFor().Seconds()
 	})
 	m.Gauge("edgehold_replica_log_failing", "1 while the log fails, and from then until this member has caught up.", func() float64 {
 		if r.Health() != nil {

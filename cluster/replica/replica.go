@@ -10,18 +10,20 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // Replica is one member of one group. All methods are safe for concurrent use. Errors are [*api.Error].
 type Replica[R any] struct {
 	cfg       Config
 	log       *closingLog
-	stores    Stores
+	stores    logstore.Stores
 	driver    *driver[R]
 	streams   *streams
 	transport *transport
-	health    *logHealth
-	watchdog  *watchdog
+	health    *logstore.Health
+	watchdog  *logstore.Watchdog
 	progress  *progress
 	raft      *raft.Raft
 	packer    *packer[R]
@@ -65,7 +67,7 @@ func opening(cfg *Config, err error) error {
 	return &api.Error{Code: api.CodeOf(err), Op: "open replica", Hint: "node " + cfg.Node + ", group " + cfg.Group, Err: err}
 }
 
-func openStores(cfg *Config) (Stores, error) {
+func openStores(cfg *Config) (logstore.Stores, error) {
 	if cfg.Stores != nil {
 		return cfg.Stores()
 	}
@@ -77,17 +79,17 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	cfg := &r.cfg
 	r.meters = newMeters(cfg.Metrics)
 	r.streams = newStreams(cfg.Streams)
-	r.health = newLogHealth(r.stores.Log, cfg.Logger, cfg.OnFailed)
-	r.stores.Stable = stableHealth{r.stores.Stable, cfg.OnFailed}
-	r.watchdog = newWatchdog(r.health, cfg.Timing, r.diskStuck, r.diskLost)
-	inbox := newInbox(newLogCache(cfg.Limits.CacheBytes, r.watchdog), r.health.heard)
+	r.health = logstore.NewHealth(r.stores.Log, cfg.Logger, cfg.OnFailed)
+	r.stores.Stable = logstore.WatchTerm(r.stores.Stable, cfg.OnFailed)
+	r.watchdog = logstore.NewWatchdog(r.health, cfg.Timing.DiskStuck, cfg.Timing.DiskLost, r.diskStuck, r.diskLost)
+	inbox := newInbox(logstore.NewCache(cfg.Limits.CacheBytes, r.watchdog), r.health.Heard)
 	r.stores.Log = inbox
 	raftLog := &raftLog{Logger: cfg.Logger}
 	r.transport = newTransport(cfg, r.streams, r.progress, inbox, raftLog)
 	r.driver = &driver[R]{machine: m, state: cfg.State, snapshots: r.stores.Snapshots, commands: r.meters.commands, onFailed: cfg.OnFailed, halt: halt{group: cfg.Group, log: cfg.Logger, halted: make(chan struct{})}}
 	conf := raftConfig(cfg)
 	conf.Logger = raftLog
-	if err := identify(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
+	if err := logstore.Claim(r.stores.Stable, cfg.Group, cfg.Node); err != nil {
 		return err
 	}
 	if len(cfg.Members) > 0 {
@@ -104,7 +106,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 			return err
 		}
 	}
-	guarded := guardSnapshots(r.stores.Snapshots, stallLimit*cfg.Timing.Transport, r.streams.cutIncoming)
+	guarded := checkpoint.CutStalled(r.stores.Snapshots, stallLimit*cfg.Timing.Transport, r.streams.cutIncoming)
 	var err error
 	r.raft, err = raft.NewRaft(conf, r.driver, r.stores.Log, r.stores.Stable, guarded, r.transport)
 	if err != nil {
@@ -112,7 +114,6 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	}
 	inbox.applied, inbox.term, inbox.last = r.held, r.raft.CurrentTerm, r.raft.LastIndex
 	inbox.halted = r.Halted
-	r.health.caughtUp = r.caughtUpWith
 	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
@@ -121,6 +122,9 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.measure()
 	return nil
 }
+
+// stallLimit times Timing.Transport without a byte ends the stream of a snapshot.
+const stallLimit = 3
 
 func raftConfig(cfg *Config) *raft.Config {
 	c := raft.DefaultConfig()
@@ -200,7 +204,7 @@ func (r *Replica[R]) LastContact() time.Time {
 
 // Health returns why the group cannot count on this member: its log fails, or has failed and the member has not caught up since. nil
 // if it can.
-func (r *Replica[R]) Health() error { return r.health.check() }
+func (r *Replica[R]) Health() error { return r.health.Check(r.caughtUpWith) }
 
 // caughtUpWith reports whether this member has applied all but the last few of so many entries. A leader lacks nothing.
 func (r *Replica[R]) caughtUpWith(committed uint64) bool {

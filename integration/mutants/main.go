@@ -73,7 +73,7 @@ var mutants = []mutant{
 	{"one-founder", []check{{"./cluster", founding}}},
 	{"hand-over", []check{{"./cluster", "^TestRollingRestart$"}}},
 	{"hold-before-transfer", []check{{"./cluster/replica", "^TestTransferLeavesNothingUnknown$"}}},
-	{"heal-on-read", []check{{"./cluster/replica", "^TestWALReadsHeal$"}}},
+	{"heal-on-read", []check{{"./cluster/replica/logstore", "^TestWALReadsHeal$"}}},
 	{"refused-last", []check{{"./cluster/txn", "^TestRefusedLastIsOver$"}}},
 	{"read-turn", []check{{"./cluster/group", "^TestReaderTakesItsTurn$"}}},
 	{"holder-returns", []check{{"./cluster/group", "^TestSuspectReturnsUnderLoad$"}}},

@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -54,9 +55,9 @@ func (s *folderState) Adopt(dir string) error {
 	return nil
 }
 
-func newCheckpoints(t *testing.T) *checkpoints {
+func newCheckpoints(t *testing.T) *Store {
 	t.Helper()
-	c, err := openCheckpoints(filepath.Join(t.TempDir(), checkpointsDir), 1<<40)
+	c, err := Open(filepath.Join(t.TempDir(), "checkpoints"), 1<<40)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,21 +65,21 @@ func newCheckpoints(t *testing.T) *checkpoints {
 }
 
 // sinkAt begins a checkpoint at that index.
-func sinkAt(t *testing.T, c *checkpoints, index uint64) *checkpointWriter {
+func sinkAt(t *testing.T, c *Store, index uint64) *sink {
 	t.Helper()
 	conf := raft.Configuration{Servers: []raft.Server{{ID: "n0", Address: "a"}}}
 	s, err := c.Create(1, index, 3, conf, 2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.(*checkpointWriter)
+	return s.(*sink)
 }
 
 // keep puts a checkpoint of the state into the store.
-func keep(t *testing.T, c *checkpoints, s *folderState, index uint64) string {
+func keep(t *testing.T, c *Store, s *folderState, index uint64) string {
 	t.Helper()
 	sink := sinkAt(t, c, index)
-	if err := (checkpoint{s}).Persist(sink); err != nil {
+	if err := Of(s).Persist(sink); err != nil {
 		t.Fatal(err)
 	}
 	if err := sink.Close(); err != nil { // as Raft does
@@ -88,7 +89,7 @@ func keep(t *testing.T, c *checkpoints, s *folderState, index uint64) string {
 }
 
 // names lists what is in the store's folder.
-func (c *checkpoints) names(t *testing.T) (names []string) {
+func (c *Store) names(t *testing.T) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
@@ -100,7 +101,7 @@ func (c *checkpoints) names(t *testing.T) (names []string) {
 	return names
 }
 
-func streamOf(t *testing.T, c *checkpoints, id string) []byte {
+func streamOf(t *testing.T, c *Store, id string) []byte {
 	t.Helper()
 	meta, r, err := c.Open(id)
 	if err != nil {
@@ -140,12 +141,12 @@ func TestCheckpointTravels(t *testing.T) {
 		if again := streamOf(t, to, sink.ID()); len(again) != len(b) || !bytes.Equal(again[200:9000], b[200:9000]) {
 			t.Error("the checkpoint goes on as another one than it came")
 		}
-		if got := to.reach(sink.ID()); got != uint64(10+most) && got != 12 {
+		if got := to.Reach(sink.ID()); got != uint64(10+most) && got != 12 {
 			t.Errorf("it reaches %d", got)
 		}
 	}
 	list, err := to.List()
-	if err != nil || len(list) != keptCheckpoints || list[0].Index != 10+1<<20 || list[0].ConfigurationIndex != 2 ||
+	if err != nil || len(list) != kept || list[0].Index != 10+1<<20 || list[0].ConfigurationIndex != 2 ||
 		list[0].Configuration.Servers[0].ID != "n0" {
 		t.Fatalf("listed %+v, %v", list, err)
 	}
@@ -154,9 +155,15 @@ func TestCheckpointTravels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := driver[result]{state: s, snapshots: to}
-	if err := errors.Join(d.Restore(reader), reader.Close()); err != nil {
+	dir, ok := Folder(reader)
+	if !ok {
+		t.Fatal("the reader of a checkpoint has no folder")
+	}
+	if err := errors.Join(s.Adopt(dir), reader.Close()); err != nil {
 		t.Fatal(err)
+	}
+	if _, ok := Folder(strings.NewReader("a stream")); ok {
+		t.Error("a stream has a folder")
 	}
 	if fmt.Sprint(s.adopted) != fmt.Sprint(someFiles) {
 		t.Error("the machine adopted other files")
@@ -189,10 +196,10 @@ func TestCheckpointDamaged(t *testing.T) {
 	refused("a stream with more behind it", append(bytes.Clone(good), 0))
 	refused("a machine's own stream", []byte("edgehold-fsm\x00\x02 and what follows it"))
 	for _, name := range []string{"../x", "a/b", "", "..", "a\x00b", "."} {
-		info := checkpointInfo{Files: []checkpointFile{{name, 1}}}
-		refused(fmt.Sprintf("a file named %q", name), streamHead(&info))
+		m := manifest{Files: []fileInfo{{name, 1}}}
+		refused(fmt.Sprintf("a file named %q", name), streamHead(&m))
 	}
-	refused("a file twice", streamHead(&checkpointInfo{Files: []checkpointFile{{"a", 0}, {"a", 0}}}))
+	refused("a file twice", streamHead(&manifest{Files: []fileInfo{{"a", 0}, {"a", 0}}}))
 }
 
 // TestCheckpointsKeepOne, and what is being sent; a failed or interrupted one leaves nothing.
@@ -216,7 +223,7 @@ func TestCheckpointsKeepOne(t *testing.T) {
 	}
 	s.broken = errors.New("no disk")
 	sink := sinkAt(t, c, 30)
-	if err := (checkpoint{s}).Persist(sink); !errors.Is(err, s.broken) {
+	if err := Of(s).Persist(sink); !errors.Is(err, s.broken) {
 		t.Errorf("a machine that fails gives %v", err)
 	}
 	if err := sink.Cancel(); err != nil {
@@ -226,7 +233,7 @@ func TestCheckpointsKeepOne(t *testing.T) {
 	if _, err := interrupted.Write([]byte(streamMagic)); err != nil {
 		t.Fatal(err)
 	}
-	again, err := openCheckpoints(c.dir, 1)
+	again, err := Open(c.dir, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +243,7 @@ func TestCheckpointsKeepOne(t *testing.T) {
 	if _, _, err := again.Open(first); err == nil {
 		t.Error("a checkpoint that has gone was opened")
 	}
-	if err := os.WriteFile(filepath.Join(c.path(second), checkpointMeta), []byte(`{"Version":9}`), 0o640); err != nil {
+	if err := os.WriteFile(filepath.Join(c.path(second), metaFile), []byte(`{"Version":9}`), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := again.List(); err == nil {
@@ -246,7 +253,7 @@ func TestCheckpointsKeepOne(t *testing.T) {
 
 // TestPace lets through what it may.
 func TestPace(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		p, began := newPace(1000), time.Now()
 		for range 100 {
 			p.wait(100)

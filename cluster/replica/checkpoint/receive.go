@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"bytes"
@@ -18,7 +18,7 @@ import (
 type receiver struct {
 	dir   string
 	reach uint64
-	files []checkpointFile
+	files []fileInfo
 	whole bool // all has come, and every sum was right
 
 	part  []byte // collects what a step needs
@@ -122,7 +122,7 @@ func (r *receiver) parse(b []byte) error {
 		if b = b[2:]; len(b) < n+8 {
 			return errList
 		}
-		f := checkpointFile{string(b[:n]), int64(binary.BigEndian.Uint64(b[n:]))}
+		f := fileInfo{string(b[:n]), int64(binary.BigEndian.Uint64(b[n:]))}
 		b = b[n+8:]
 		if f.Size < 0 || seen[f.Name] || f.Name == "" || strings.HasPrefix(f.Name, "..") || strings.ContainsAny(f.Name, "/\\\x00") {
 			return errList

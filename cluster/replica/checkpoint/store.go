@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"cmp"
@@ -19,18 +19,17 @@ import (
 )
 
 const (
-	checkpointsDir = "checkpoints"
-	checkpointMeta = "meta.json" // of one checkpoint
-	checkpointData = "state"     // its folder
-	halfCheckpoint = ".tmp"      // ends the name of one that is not complete
-	// keptCheckpoints beside those being sent. Each older one would keep what the state has long replaced from being
+	metaFile   = "meta.json" // of one checkpoint
+	dataDir    = "state"     // its folder
+	halfSuffix = ".tmp"      // ends the name of one that is not complete
+	// kept beside those being sent. Each older one would keep what the state has long replaced from being
 	// removed.
-	keptCheckpoints = 1
+	kept = 1
 )
 
-// checkpoints is a store of snapshots that are folders of files, which are never written again: a machine makes one by
+// Store is a store of snapshots that are folders of files, which are never written again: a machine makes one by
 // linking its own files, and adopts one likewise. Only between members do they become a stream.
-type checkpoints struct {
+type Store struct {
 	dir  string
 	pace *pace
 
@@ -39,36 +38,36 @@ type checkpoints struct {
 	used map[string]int // by readers
 }
 
-var _ raft.SnapshotStore = (*checkpoints)(nil)
+var _ raft.SnapshotStore = (*Store)(nil)
 
-// checkpointInfo is what meta.json holds.
-type checkpointInfo struct {
+// manifest is what meta.json holds.
+type manifest struct {
 	Version int // of this file
 	Meta    raft.SnapshotMeta
 	// Reach is the newest entry that the checkpoint may hold; Meta.Index is the oldest that it may lack, less one.
 	Reach uint64
-	Files []checkpointFile
+	Files []fileInfo
 }
 
-type checkpointFile struct {
+type fileInfo struct {
 	Name string
 	Size int64
 }
 
-const checkpointVersion = 1
+const metaVersion = 1
 
-// openCheckpoints opens the store, and removes what was not completed. Streams of it are bounded to rate bytes a second.
-func openCheckpoints(dir string, rate int64) (*checkpoints, error) {
+// Open opens the store, and removes what was not completed. Streams of it are bounded to rate bytes a second.
+func Open(dir string, rate int64) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	c := &checkpoints{dir: dir, pace: newPace(rate), used: make(map[string]int)}
+	c := &Store{dir: dir, pace: newPace(rate), used: make(map[string]int)}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), halfCheckpoint) {
+		if strings.HasSuffix(e.Name(), halfSuffix) {
 			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return nil, err
 			}
@@ -78,18 +77,18 @@ func openCheckpoints(dir string, rate int64) (*checkpoints, error) {
 	return c, syncDir(dir)
 }
 
-func (c *checkpoints) path(id string) string { return filepath.Join(c.dir, id) }
+func (c *Store) path(id string) string { return filepath.Join(c.dir, id) }
 
 // Create begins a checkpoint, which is not there before its sink is closed.
-func (c *checkpoints) Create(
+func (c *Store) Create(
 	version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
 	c.mu.Lock()
 	c.made++
 	id := fmt.Sprintf("%d-%d-%d-%d", term, index, time.Now().UnixMilli(), c.made)
 	c.mu.Unlock()
-	s := &checkpointWriter{store: c, dir: c.path(id) + halfCheckpoint, info: checkpointInfo{
-		Version: checkpointVersion,
+	s := &sink{store: c, dir: c.path(id) + halfSuffix, info: manifest{
+		Version: metaVersion,
 		Meta: raft.SnapshotMeta{
 			Version: version, ID: id, Index: index, Term: term, Configuration: conf, ConfigurationIndex: confIndex,
 		},
@@ -98,7 +97,7 @@ func (c *checkpoints) Create(
 }
 
 // List names the checkpoints, newest first.
-func (c *checkpoints) List() ([]*raft.SnapshotMeta, error) {
+func (c *Store) List() ([]*raft.SnapshotMeta, error) {
 	infos, err := c.infos()
 	list := make([]*raft.SnapshotMeta, len(infos))
 	for i, info := range infos {
@@ -107,14 +106,14 @@ func (c *checkpoints) List() ([]*raft.SnapshotMeta, error) {
 	return list, err
 }
 
-func (c *checkpoints) infos() ([]*checkpointInfo, error) {
+func (c *Store) infos() ([]*manifest, error) {
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return nil, err
 	}
-	var infos []*checkpointInfo
+	var infos []*manifest
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), halfCheckpoint) {
+		if strings.HasSuffix(e.Name(), halfSuffix) {
 			continue
 		}
 		info, err := c.info(e.Name())
@@ -126,29 +125,29 @@ func (c *checkpoints) infos() ([]*checkpointInfo, error) {
 		}
 		infos = append(infos, info)
 	}
-	slices.SortFunc(infos, func(a, b *checkpointInfo) int {
+	slices.SortFunc(infos, func(a, b *manifest) int {
 		return cmp.Or(cmp.Compare(b.Meta.Term, a.Meta.Term), cmp.Compare(b.Meta.Index, a.Meta.Index), cmp.Compare(b.Meta.ID, a.Meta.ID))
 	})
 	return infos, nil
 }
 
-func (c *checkpoints) info(id string) (*checkpointInfo, error) {
-	b, err := os.ReadFile(filepath.Join(c.path(id), checkpointMeta))
+func (c *Store) info(id string) (*manifest, error) {
+	b, err := os.ReadFile(filepath.Join(c.path(id), metaFile))
 	if err != nil {
 		return nil, err
 	}
-	info := new(checkpointInfo)
+	info := new(manifest)
 	if err := json.Unmarshal(b, info); err != nil {
 		return nil, fmt.Errorf("checkpoint %s: %w", id, err)
 	}
-	if info.Version != checkpointVersion || info.Meta.ID != id {
+	if info.Version != metaVersion || info.Meta.ID != id {
 		return nil, fmt.Errorf("checkpoint %s is of a version that this program does not know, or another's", id)
 	}
 	return info, nil
 }
 
-// reach is the newest entry that the checkpoint may hold; 0 where it is not there.
-func (c *checkpoints) reach(id string) uint64 {
+// Reach is the newest entry that the checkpoint may hold; 0 where it is not there.
+func (c *Store) Reach(id string) uint64 {
 	info, err := c.info(id)
 	if err != nil {
 		return 0
@@ -157,7 +156,7 @@ func (c *checkpoints) reach(id string) uint64 {
 }
 
 // Open gives the checkpoint as a stream. It stays until the stream is closed.
-func (c *checkpoints) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+func (c *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info, err := c.info(id)
@@ -165,10 +164,10 @@ func (c *checkpoints) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error)
 		return nil, nil, err
 	}
 	c.used[id]++
-	return &info.Meta, &checkpointReader{store: c, info: info}, nil
+	return &info.Meta, &reader{store: c, info: info}, nil
 }
 
-func (c *checkpoints) closed(id string) {
+func (c *Store) closed(id string) {
 	c.mu.Lock()
 	if c.used[id]--; c.used[id] == 0 {
 		delete(c.used, id)
@@ -178,35 +177,35 @@ func (c *checkpoints) closed(id string) {
 }
 
 // reap removes all but the newest checkpoints. One that cannot be removed is met again the next time.
-func (c *checkpoints) reap() {
+func (c *Store) reap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	infos, err := c.infos()
-	if err != nil || len(infos) <= keptCheckpoints {
+	if err != nil || len(infos) <= kept {
 		return
 	}
-	for _, info := range infos[keptCheckpoints:] {
+	for _, info := range infos[kept:] {
 		id := info.Meta.ID
 		if c.used[id] > 0 {
 			continue
 		}
 		// A crash halfway leaves something that the next start removes.
-		if os.Rename(c.path(id), c.path(id)+halfCheckpoint) == nil {
-			_ = os.RemoveAll(c.path(id) + halfCheckpoint)
+		if os.Rename(c.path(id), c.path(id)+halfSuffix) == nil {
+			_ = os.RemoveAll(c.path(id) + halfSuffix)
 		}
 	}
 }
 
 // complete makes what stands in the folder a checkpoint.
-func (c *checkpoints) complete(dir string, info *checkpointInfo) error {
+func (c *Store) complete(dir string, info *manifest) error {
 	b, err := json.Marshal(info)
 	if err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(dir, checkpointMeta), b); err != nil {
+	if err := writeSynced(filepath.Join(dir, metaFile), b); err != nil {
 		return err
 	}
-	for _, d := range []string{filepath.Join(dir, checkpointData), dir} {
+	for _, d := range []string{filepath.Join(dir, dataDir), dir} {
 		if err := syncDir(d); err != nil {
 			return err
 		}
@@ -221,6 +220,15 @@ func (c *checkpoints) complete(dir string, info *checkpointInfo) error {
 	return nil
 }
 
+// syncDir makes new names in dir survive a loss of power.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 func writeSynced(path string, b []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
 	if err != nil {
@@ -233,23 +241,23 @@ func writeSynced(path string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// checkpointWriter is a checkpoint on its way: the machine's own, by take, or another member's, by Write.
-type checkpointWriter struct {
-	store *checkpoints
+// sink is a checkpoint on its way: the machine's own, by take, or another member's, by Write.
+type sink struct {
+	store *Store
 	dir   string
-	info  checkpointInfo
+	info  manifest
 	taken bool
 	from  *receiver
 	ended bool
 	err   error // of Close
 }
 
-func (s *checkpointWriter) ID() string { return s.info.Meta.ID }
+func (s *sink) ID() string { return s.info.Meta.ID }
 
-func (s *checkpointWriter) data() string { return filepath.Join(s.dir, checkpointData) }
+func (s *sink) data() string { return filepath.Join(s.dir, dataDir) }
 
 // take lets the machine make the checkpoint.
-func (s *checkpointWriter) take(state Durable) error {
+func (s *sink) take(state Maker) error {
 	if err := state.Checkpoint(s.data()); err != nil {
 		return err
 	}
@@ -263,14 +271,14 @@ func (s *checkpointWriter) take(state Durable) error {
 		if err != nil {
 			return err
 		}
-		s.info.Files = append(s.info.Files, checkpointFile{e.Name(), info.Size()})
+		s.info.Files = append(s.info.Files, fileInfo{e.Name(), info.Size()})
 	}
 	s.taken = true
 	return nil
 }
 
 // Write takes a part of another member's stream.
-func (s *checkpointWriter) Write(p []byte) (int, error) {
+func (s *sink) Write(p []byte) (int, error) {
 	if s.from == nil {
 		if err := os.Mkdir(s.data(), 0o750); err != nil {
 			return 0, err
@@ -281,7 +289,7 @@ func (s *checkpointWriter) Write(p []byte) (int, error) {
 }
 
 // Close completes the checkpoint, where all of it has come and is as it was sent.
-func (s *checkpointWriter) Close() error {
+func (s *sink) Close() error {
 	if s.ended {
 		return s.err
 	}
@@ -292,7 +300,7 @@ func (s *checkpointWriter) Close() error {
 	return nil
 }
 
-func (s *checkpointWriter) finish() error {
+func (s *sink) finish() error {
 	switch {
 	case s.taken:
 	case s.from != nil && s.from.whole:
@@ -305,7 +313,7 @@ func (s *checkpointWriter) finish() error {
 }
 
 // Cancel leaves nothing behind.
-func (s *checkpointWriter) Cancel() error {
+func (s *sink) Cancel() error {
 	if s.ended {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// MemoryStores is a simulated disk for one replica: what it holds survives the replica, and a crash is a
-// [MemoryStores.Clone] at that instant. Safe for concurrent use; no mutex is held while time passes.
-type MemoryStores struct {
+// Memory is a simulated disk for one replica: what it holds survives the replica, and a crash is a
+// [Memory.Clone] at that instant. Safe for concurrent use; no mutex is held while time passes.
+type Memory struct {
 	mu        sync.Mutex
 	sync      time.Duration
 	hang      chan struct{} // not nil: writes wait until it is closed
@@ -24,22 +24,22 @@ type MemoryStores struct {
 	made      int
 }
 
-// NewMemoryStores returns an empty disk on which every durable write takes the time sync.
-func NewMemoryStores(sync time.Duration) *MemoryStores {
-	return &MemoryStores{sync: sync, stable: make(map[string][]byte)}
+// NewMemory returns an empty disk on which every durable write takes the time sync.
+func NewMemory(sync time.Duration) *Memory {
+	return &Memory{sync: sync, stable: make(map[string][]byte)}
 }
 
-// Stores is for [Config].Stores.
-func (m *MemoryStores) Stores() (Stores, error) {
+// Stores is for a replica's configuration.
+func (m *Memory) Stores() (Stores, error) {
 	return Stores{Log: memoryLog{m}, Stable: memoryStable{m}, Snapshots: memorySnapshots{m}}, nil
 }
 
 // Clone is a disk that holds what is durable at this instant; both go their own ways from here. A write under way is in
 // it or not, as a whole.
-func (m *MemoryStores) Clone() *MemoryStores {
+func (m *Memory) Clone() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := NewMemoryStores(m.sync)
+	c := NewMemory(m.sync)
 	c.first, c.made = m.first, m.made
 	c.logs = slices.Clone(m.logs)
 	for k, v := range m.stable {
@@ -49,8 +49,15 @@ func (m *MemoryStores) Clone() *MemoryStores {
 	return c
 }
 
+// SetSync changes how long every later write takes.
+func (m *Memory) SetSync(d time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sync = d
+}
+
 // Hang makes every later write wait, and Unhang lets them through.
-func (m *MemoryStores) Hang() {
+func (m *Memory) Hang() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.hang == nil {
@@ -59,7 +66,7 @@ func (m *MemoryStores) Hang() {
 }
 
 // Unhang undoes Hang.
-func (m *MemoryStores) Unhang() {
+func (m *Memory) Unhang() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.hang != nil {
@@ -69,7 +76,7 @@ func (m *MemoryStores) Unhang() {
 }
 
 // write makes a change durable in the middle of the time that it takes, so that a crash may come on either side.
-func (m *MemoryStores) write(change func()) {
+func (m *Memory) write(change func()) {
 	m.mu.Lock()
 	hang, d := m.hang, m.sync
 	m.mu.Unlock()
@@ -88,7 +95,7 @@ func (m *MemoryStores) write(change func()) {
 }
 
 // memoryLog is the disk as a log.
-type memoryLog struct{ m *MemoryStores }
+type memoryLog struct{ m *Memory }
 
 var _ raft.MonotonicLogStore = memoryLog{}
 
@@ -106,7 +113,7 @@ func (l memoryLog) LastIndex() (uint64, error) {
 	return l.m.last(), nil
 }
 
-func (m *MemoryStores) last() uint64 {
+func (m *Memory) last() uint64 {
 	if m.first == 0 {
 		return 0
 	}
@@ -130,7 +137,7 @@ func (l memoryLog) StoreLogs(logs []*raft.Log) (err error) {
 	return err
 }
 
-func (m *MemoryStores) append(logs []*raft.Log) error {
+func (m *Memory) append(logs []*raft.Log) error {
 	for _, log := range logs {
 		switch {
 		case m.first == 0:
@@ -149,7 +156,7 @@ func (l memoryLog) DeleteRange(low, high uint64) error {
 }
 
 // cut removes a beginning, an end, or all of the log.
-func (m *MemoryStores) cut(low, high uint64) {
+func (m *Memory) cut(low, high uint64) {
 	if m.first == 0 || high < m.first || low > m.last() {
 		return
 	}
@@ -165,7 +172,7 @@ func (m *MemoryStores) cut(low, high uint64) {
 }
 
 // memoryStable is the disk as a table of term, vote and identity.
-type memoryStable struct{ m *MemoryStores }
+type memoryStable struct{ m *Memory }
 
 func (s memoryStable) Set(key, value []byte) error {
 	v := bytes.Clone(value)
@@ -196,8 +203,10 @@ func (s memoryStable) GetUint64(key []byte) (value uint64, err error) {
 	return value, err
 }
 
-// memorySnapshots is the disk as a store of snapshots. It keeps the newest two.
-type memorySnapshots struct{ m *MemoryStores }
+// memorySnapshots is the disk as a store of snapshots.
+type memorySnapshots struct{ m *Memory }
+
+const keptInMemory = 2
 
 type memorySnapshot struct {
 	meta raft.SnapshotMeta
@@ -242,7 +251,7 @@ func (s memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, err
 
 // memorySink is a snapshot under way; it does not exist before it is closed.
 type memorySink struct {
-	m     *MemoryStores
+	m     *Memory
 	meta  raft.SnapshotMeta
 	data  []byte
 	ended bool
@@ -270,7 +279,7 @@ func (s *memorySink) Close() error {
 	return nil
 }
 
-func (m *MemoryStores) keep(snap *memorySnapshot) {
+func (m *Memory) keep(snap *memorySnapshot) {
 	m.snapshots = append(m.snapshots, snap)
 	slices.SortStableFunc(m.snapshots, func(a, b *memorySnapshot) int {
 		if a.meta.Term != b.meta.Term {
@@ -278,7 +287,7 @@ func (m *MemoryStores) keep(snap *memorySnapshot) {
 		}
 		return int(a.meta.Index) - int(b.meta.Index)
 	})
-	if len(m.snapshots) > keptSnapshots {
-		m.snapshots = slices.Delete(m.snapshots, 0, len(m.snapshots)-keptSnapshots)
+	if len(m.snapshots) > keptInMemory {
+		m.snapshots = slices.Delete(m.snapshots, 0, len(m.snapshots)-keptInMemory)
 	}
 }

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"bytes"
@@ -107,7 +107,7 @@ func openFaulty(t *testing.T, files *faultyFiles, path string) *walLog {
 // holds checks that the log is made of entriesFrom(1, ...) up to last.
 func holds(t *testing.T, l raft.LogStore, last uint64, size int) {
 	t.Helper()
-	f, e, err := bounds(l)
+	f, e, err := Bounds(l)
 	if err != nil || e != last || last > 0 && f != 1 {
 		t.Fatalf("the log is %d-%d (%v), want 1-%d", f, e, err, last)
 	}
@@ -131,7 +131,7 @@ func TestWALCrash(t *testing.T) {
 	check := func(folder string) {
 		crashes++
 		w := openFaulty(t, noFaults(), filepath.Join(folder, "log"))
-		_, last, err := bounds(w)
+		_, last, err := Bounds(w)
 		if err != nil || last != acked && last != acked+pending {
 			t.Fatalf("the log ends at %d (%v), acknowledged are %d, and %d were under way", last, err, acked, pending)
 		}
@@ -225,7 +225,7 @@ func TestWALTornTwice(t *testing.T) {
 		t.Errorf("the rest of the torn append is there still (%v)", err)
 	}
 	w := openFaulty(t, noFaults(), filepath.Join(crashed, "log"))
-	if _, last, err := bounds(w); last != 3 || err != nil {
+	if _, last, err := Bounds(w); last != 3 || err != nil {
 		t.Errorf("the log ends at %d (%v)", last, err)
 	}
 	closeLog(t, w)
@@ -343,89 +343,20 @@ func TestWALReadsHeal(t *testing.T) {
 	}
 }
 
-// TestDamagedLog: entries that are there and cannot be read are damage, in both kinds of log, and no other error is.
-func TestDamagedLog(t *testing.T) {
-	for _, kind := range LogKinds() {
-		t.Run(string(kind), func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "log")
-			open := func() (diskLog, error) {
-				if kind == LogWAL {
-					return openWALOn(fs.New(), path, smallSegment, hclog.NewNullLogger())
-				}
-				return openLog(kind, path, hclog.NewNullLogger())
-			}
-			log, err := open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			entries := entriesFrom(1, 50, 1000)
-			for _, e := range entries {
-				e.Data = bytes.Repeat([]byte("damage me "), 100)
-			}
-			if err := log.StoreLogs(entries); err != nil {
-				t.Fatal(err)
-			}
-			closeLog(t, log)
-			files := []string{path}
-			if kind == LogWAL {
-				files, _ = filepath.Glob(filepath.Join(path, "*.wal"))
-			}
-			damage(t, files[0], []byte("damage me "))
-			if log, err = open(); err != nil {
-				return // that is as good
-			}
-			defer closeLog(t, log)
-			failed := 0
-			h := newLogHealth(log, hclog.NewNullLogger(), func(error) { failed++ })
-			var l raft.Log
-			if err := h.GetLog(1000, &l); !errors.Is(err, raft.ErrLogNotFound) || failed > 0 || h.check() != nil {
-				t.Errorf("an entry that is not there: %v, health %v", err, h.check())
-			}
-			for i := range entries {
-				if err := h.GetLog(uint64(i+1), &l); err == nil && !bytes.Equal(l.Data, entries[i].Data) {
-					t.Errorf("entry %d is not what was written", i+1)
-				}
-			}
-			if failed == 0 || h.check() == nil {
-				t.Errorf("damage was met %d times, health %v", failed, h.check())
-			}
-		})
-	}
-}
-
-// damage overwrites the beginning of each record of the file that holds the words.
-func damage(t *testing.T, name string, words []byte) {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := bytes.Index(b, words)
-	if at < 0 {
-		t.Fatalf("%s does not hold %q", name, words)
-	}
-	for i := max(0, at-24); i < len(b)-64; i += 1024 { // what stands before the words says what they are
-		copy(b[i:], bytes.Repeat([]byte{0xa5}, 48))
-	}
-	if err := os.WriteFile(name, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestBoltFileDamaged: a file that is empty, cut at any page, or overwritten is an error that names it, and not the end of the process.
 func TestBoltFileDamaged(t *testing.T) {
-	for _, kind := range LogKinds() {
+	for _, kind := range Kinds() {
 		path := filepath.Join(t.TempDir(), "log")
 		log, err := openLog(kind, path, hclog.NewNullLogger())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(log.StoreLogs(entriesFrom(1, 200, 1000)), log.SetUint64([]byte(keyTerm), 7)); err != nil {
+		if err := errors.Join(log.StoreLogs(entriesFrom(1, 200, 1000)), log.SetUint64([]byte(KeyTerm), 7)); err != nil {
 			t.Fatal(err)
 		}
 		closeLog(t, log)
 		name := path
-		if kind == LogWAL {
+		if kind == WAL {
 			name = filepath.Join(path, metadb.FileName)
 		}
 		whole, err := os.ReadFile(name)

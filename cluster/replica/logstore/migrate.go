@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"bytes"
@@ -34,7 +34,7 @@ type migration struct {
 
 // settle returns the kind of log that the folder has, once it has the wanted one ("" is any), and finishes or forgets what
 // an interrupted migration left. CodeConflict where there are two logs that are no copies of each other.
-func (m *migration) settle(want LogKind) (LogKind, error) {
+func (m *migration) settle(want Kind) (Kind, error) {
 	if err := m.sweep(); err != nil {
 		return "", err
 	}
@@ -44,7 +44,7 @@ func (m *migration) settle(want LogKind) (LogKind, error) {
 	}
 	switch {
 	case len(held) == 0 && want == "":
-		return DefaultLog, nil
+		return Default, nil
 	case len(held) == 0:
 		return want, nil
 	case len(held) == 2:
@@ -58,11 +58,11 @@ func (m *migration) settle(want LogKind) (LogKind, error) {
 	return want, nil
 }
 
-func (m *migration) path(k LogKind) string { return filepath.Join(m.dir, logNames[k]) }
+func (m *migration) path(k Kind) string { return filepath.Join(m.dir, logNames[k]) }
 
 // sweep removes what never became a log, or is one no more.
 func (m *migration) sweep() error {
-	for _, k := range LogKinds() {
+	for _, k := range Kinds() {
 		for _, suffix := range []string{newSuffix, oldSuffix} {
 			if err := os.RemoveAll(m.path(k) + suffix); err != nil {
 				return err
@@ -73,11 +73,11 @@ func (m *migration) sweep() error {
 }
 
 // choose ends a migration between its two renames: it keeps one of two logs that are the same.
-func (m *migration) choose(want LogKind) (LogKind, error) {
+func (m *migration) choose(want Kind) (Kind, error) {
 	if want == "" {
-		want = DefaultLog
+		want = Default
 	}
-	for _, k := range LogKinds() {
+	for _, k := range Kinds() {
 		if k == want {
 			continue
 		}
@@ -89,7 +89,7 @@ func (m *migration) choose(want LogKind) (LogKind, error) {
 	return want, nil
 }
 
-func (m *migration) withBoth(a LogKind, pathA string, b LogKind, pathB string, use func(a, b diskLog) error) error {
+func (m *migration) withBoth(a Kind, pathA string, b Kind, pathB string, use func(a, b Disk) error) error {
 	logA, err := openLog(a, pathA, m.logger)
 	if err != nil {
 		return err
@@ -101,9 +101,9 @@ func (m *migration) withBoth(a LogKind, pathA string, b LogKind, pathB string, u
 	return errors.Join(use(logA, logB), logA.Close(), logB.Close())
 }
 
-func (m *migration) migrate(from, to LogKind) error {
+func (m *migration) migrate(from, to Kind) error {
 	fresh := m.path(to) + newSuffix
-	err := m.withBoth(from, m.path(from), to, fresh, func(src, dst diskLog) error {
+	err := m.withBoth(from, m.path(from), to, fresh, func(src, dst Disk) error {
 		if err := m.copyLog(dst, src, from, to); err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ func (m *migration) migrate(from, to LogKind) error {
 		}
 		return sameLog(src, dst)
 	})
-	if err == nil && to == LogWAL {
+	if err == nil && to == WAL {
 		err = syncDir(fresh)
 	}
 	if err != nil {
@@ -135,7 +135,7 @@ func (m *migration) migrate(from, to LogKind) error {
 }
 
 // drop removes a log; one half removed has its name no more.
-func (m *migration) drop(k LogKind) error {
+func (m *migration) drop(k Kind) error {
 	if err := os.Rename(m.path(k), m.path(k)+oldSuffix); err != nil {
 		return err
 	}
@@ -157,8 +157,8 @@ func (m *migration) at(step string) {
 }
 
 // copyLog appends all entries of src to dst, which is empty.
-func (m *migration) copyLog(dst, src raft.LogStore, from, to LogKind) error {
-	first, last, err := bounds(src)
+func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
+	first, last, err := Bounds(src)
 	if err != nil || first == 0 {
 		return err
 	}
@@ -235,12 +235,12 @@ func textOf(s raft.StableStore, key []byte) ([]byte, error) {
 
 // sameLog refuses, as CodeConflict, two logs that are not copies of each other, by where they begin and end, the newest
 // entry, and the stable store.
-func sameLog(a, b diskLog) error {
-	firstA, lastA, err := bounds(a)
+func sameLog(a, b Disk) error {
+	firstA, lastA, err := Bounds(a)
 	if err != nil {
 		return err
 	}
-	firstB, lastB, err := bounds(b)
+	firstB, lastB, err := Bounds(b)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func sameLog(a, b diskLog) error {
 	return nil
 }
 
-func bounds(l raft.LogStore) (first, last uint64, err error) {
+func Bounds(l raft.LogStore) (first, last uint64, err error) {
 	if first, err = l.FirstIndex(); err != nil {
 		return 0, 0, err
 	}

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"sync"
@@ -7,9 +7,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// watchdog times the appends to a log. Raft's heartbeats run in goroutines of their own, so that a leader whose disk hangs
+// Watchdog times the appends to a log. Raft's heartbeats run in goroutines of their own, so that a leader whose disk hangs
 // would lead on for ever and commit nothing (hashicorp/raft #503, #666).
-type watchdog struct {
+type Watchdog struct {
 	raft.LogStore
 	stuckAfter, lostAfter time.Duration
 	onStuck               func(stuck bool)      // makes room for another leader, or takes part again; must not block
@@ -23,24 +23,26 @@ type watchdog struct {
 	calls   sync.WaitGroup
 }
 
-func newWatchdog(store raft.LogStore, t Timing, onStuck func(bool), onLost func(time.Duration)) *watchdog {
-	return &watchdog{LogStore: store, stuckAfter: t.DiskStuck, lostAfter: t.DiskLost, onStuck: onStuck, onLost: onLost}
+// NewWatchdog watches the appends to store. An append that takes stuckAfter calls onStuck(true), and onStuck(false) when it ends;
+// one that takes lostAfter calls onLost, once.
+func NewWatchdog(store raft.LogStore, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost func(time.Duration)) *Watchdog {
+	return &Watchdog{LogStore: store, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost}
 }
 
-func (w *watchdog) IsMonotonic() bool {
+func (w *Watchdog) IsMonotonic() bool {
 	m, ok := w.LogStore.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
 }
 
-func (w *watchdog) StoreLog(log *raft.Log) error { return w.StoreLogs([]*raft.Log{log}) }
+func (w *Watchdog) StoreLog(log *raft.Log) error { return w.StoreLogs([]*raft.Log{log}) }
 
-func (w *watchdog) StoreLogs(logs []*raft.Log) error {
+func (w *Watchdog) StoreLogs(logs []*raft.Log) error {
 	w.begin()
 	defer w.end()
 	return w.LogStore.StoreLogs(logs)
 }
 
-func (w *watchdog) begin() {
+func (w *Watchdog) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began = time.Now()
@@ -51,7 +53,7 @@ func (w *watchdog) begin() {
 	}
 }
 
-func (w *watchdog) end() {
+func (w *Watchdog) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began = time.Time{}
@@ -63,7 +65,7 @@ func (w *watchdog) end() {
 }
 
 // late runs where the timer has fired: a first time after stuckAfter, a second after lostAfter.
-func (w *watchdog) late() {
+func (w *Watchdog) late() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch d := time.Since(w.began); {
@@ -77,8 +79,8 @@ func (w *watchdog) late() {
 	}
 }
 
-// stuckFor is how long the append under way is overdue; 0 where none is.
-func (w *watchdog) stuckFor() time.Duration {
+// StuckFor is how long the append under way is overdue; 0 where none is.
+func (w *Watchdog) StuckFor() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.stuck {
@@ -87,8 +89,8 @@ func (w *watchdog) stuckFor() time.Duration {
 	return time.Since(w.began)
 }
 
-// stop ends the watch. No callback runs once it has returned.
-func (w *watchdog) stop() {
+// Stop ends the watch. No callback runs once it has returned.
+func (w *Watchdog) Stop() {
 	w.mu.Lock()
 	w.stopped = true
 	if w.timer != nil {

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"encoding/binary"
@@ -26,7 +26,7 @@ const (
 	segmentBytes = 16 << 20
 	// entryOverhead is more than the store adds to an entry.
 	entryOverhead = 128
-	// appendBytes bounds one write: offsets within a segment are of 32 bits.
+	// appendBytes Bounds one write: offsets within a segment are of 32 bits.
 	appendBytes = walseg.MaxEntrySize
 	// keepAll is for a log of which nothing is to be taken back.
 	keepAll = math.MaxUint64

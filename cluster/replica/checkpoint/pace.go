@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"sync"

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"slices"
@@ -7,9 +7,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// logCache keeps the newest entries of a log in memory, bounded by bytes: followers that keep up cost no reads. (Raft's
+// Cache keeps the newest entries of a log in memory, bounded by bytes: followers that keep up cost no reads. (Raft's
 // own cache is bounded by entries only, and ours hold hundreds of KiB each under load.)
-type logCache struct {
+type Cache struct {
 	raft.LogStore
 	limit int
 
@@ -19,18 +19,19 @@ type logCache struct {
 	bytes   int
 }
 
-var _ raft.MonotonicLogStore = (*logCache)(nil)
+var _ raft.MonotonicLogStore = (*Cache)(nil)
 
-func newLogCache(limit int, store raft.LogStore) *logCache {
-	return &logCache{LogStore: store, limit: limit}
+// NewCache keeps up to limit bytes of store's newest entries.
+func NewCache(limit int, store raft.LogStore) *Cache {
+	return &Cache{LogStore: store, limit: limit}
 }
 
-func (c *logCache) IsMonotonic() bool {
+func (c *Cache) IsMonotonic() bool {
 	m, ok := c.LogStore.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
 }
 
-func (c *logCache) GetLog(index uint64, log *raft.Log) error {
+func (c *Cache) GetLog(index uint64, log *raft.Log) error {
 	c.mu.RLock()
 	if index >= c.first && index-c.first < uint64(len(c.entries)) {
 		*log = c.entries[index-c.first]
@@ -41,10 +42,10 @@ func (c *logCache) GetLog(index uint64, log *raft.Log) error {
 	return c.LogStore.GetLog(index, log)
 }
 
-func (c *logCache) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft.Log{log}) }
+func (c *Cache) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft.Log{log}) }
 
 // StoreLogs keeps the entries once they are durable.
-func (c *logCache) StoreLogs(logs []*raft.Log) error {
+func (c *Cache) StoreLogs(logs []*raft.Log) error {
 	if err := c.LogStore.StoreLogs(logs); err != nil {
 		c.clear()
 		return err
@@ -62,7 +63,7 @@ func (c *logCache) StoreLogs(logs []*raft.Log) error {
 	return nil
 }
 
-func (c *logCache) evict() {
+func (c *Cache) evict() {
 	n := 0
 	for ; n < len(c.entries) && c.bytes > c.limit; n++ {
 		c.bytes -= cost(&c.entries[n])
@@ -73,7 +74,7 @@ func (c *logCache) evict() {
 }
 
 // DeleteRange forgets the entries before they are gone. A truncation behind a snapshot leaves the newest ones.
-func (c *logCache) DeleteRange(low, high uint64) error {
+func (c *Cache) DeleteRange(low, high uint64) error {
 	c.mu.Lock()
 	if end := c.first + uint64(len(c.entries)); low < end && high >= c.first {
 		if high+1 < end && low <= c.first {
@@ -91,7 +92,7 @@ func (c *logCache) DeleteRange(low, high uint64) error {
 	return c.LogStore.DeleteRange(low, high)
 }
 
-func (c *logCache) clear() {
+func (c *Cache) clear() {
 	c.mu.Lock()
 	c.first, c.entries, c.bytes = 0, nil, 0
 	c.mu.Unlock()

@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"sync"
@@ -9,9 +9,6 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// stallLimit times Timing.Transport without a byte ends the stream of a snapshot.
-const stallLimit = 3
-
 // stallGuard ends the incoming connections where a snapshot that is being written stops growing. Raft's main loop reads a
 // snapshot that is installed straight from its connection, without a deadline: where the sender vanished, it would hang
 // until TCP notices. Connections that are cut for nothing are dialled anew.
@@ -21,7 +18,8 @@ type stallGuard struct {
 	cut   func()
 }
 
-func guardSnapshots(s raft.SnapshotStore, limit time.Duration, cut func()) raft.SnapshotStore {
+// CutStalled returns the store; cut is called where a snapshot that is being written has not grown for limit.
+func CutStalled(s raft.SnapshotStore, limit time.Duration, cut func()) raft.SnapshotStore {
 	return &stallGuard{SnapshotStore: s, limit: limit, cut: cut}
 }
 
@@ -43,9 +41,9 @@ type guardedSink struct {
 }
 
 // take is for machines with checkpoints: nothing is read from a connection.
-func (s *guardedSink) take(state Durable) error {
+func (s *guardedSink) take(state Maker) error {
 	s.ended.Do(func() { s.timer.Stop() })
-	t, ok := s.SnapshotSink.(checkpointSink)
+	t, ok := s.SnapshotSink.(taker)
 	if !ok {
 		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
 	}

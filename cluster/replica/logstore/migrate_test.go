@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"bytes"
@@ -16,10 +16,10 @@ import (
 )
 
 // migrations are all there are.
-var migrations = [][2]LogKind{{LogBolt, LogWAL}, {LogWAL, LogBolt}}
+var migrations = [][2]Kind{{Bolt, WAL}, {WAL, Bolt}}
 
 // filled makes a folder with a log of that kind, of entries first to last, and returns it.
-func filled(t *testing.T, kind LogKind, first, last uint64) string {
+func filled(t *testing.T, kind Kind, first, last uint64) string {
 	t.Helper()
 	dir := t.TempDir()
 	log := openSmall(t, kind, filepath.Join(dir, logNames[kind]))
@@ -28,7 +28,7 @@ func filled(t *testing.T, kind LogKind, first, last uint64) string {
 			t.Fatal(err)
 		}
 	}
-	err := errors.Join(identify(log, "g", "n"), log.SetUint64(stableNumbers[0], 7), log.SetUint64(stableNumbers[1], 6), log.Set(stableTexts[0], []byte("n")))
+	err := errors.Join(Claim(log, "g", "n"), log.SetUint64(stableNumbers[0], 7), log.SetUint64(stableNumbers[1], 6), log.Set(stableTexts[0], []byte("n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func filled(t *testing.T, kind LogKind, first, last uint64) string {
 }
 
 // settled settles the folder and checks what it then holds: the kind, the entries, term and vote, and nothing else.
-func settled(t *testing.T, dir string, want, kind LogKind, first, last uint64) {
+func settled(t *testing.T, dir string, want, kind Kind, first, last uint64) {
 	t.Helper()
 	m := &migration{dir: dir, logger: hclog.NewNullLogger()}
 	got, err := m.settle(want)
@@ -50,7 +50,7 @@ func settled(t *testing.T, dir string, want, kind LogKind, first, last uint64) {
 	}
 	log := openSmall(t, got, m.path(got))
 	defer closeLog(t, log)
-	if f, l, err := bounds(log); f != first || l != last || err != nil {
+	if f, l, err := Bounds(log); f != first || l != last || err != nil {
 		t.Fatalf("the log is %d-%d, %v", f, l, err)
 	}
 	for i := first; i <= last && i > 0; i++ {
@@ -63,7 +63,7 @@ func settled(t *testing.T, dir string, want, kind LogKind, first, last uint64) {
 	term, err1 := numberOf(log, stableNumbers[0])
 	voted, err2 := numberOf(log, stableNumbers[1])
 	vote, err3 := textOf(log, stableTexts[0])
-	if err := errors.Join(err1, err2, err3, identify(log, "g", "n")); term != 7 || voted != 6 || string(vote) != "n" || err != nil {
+	if err := errors.Join(err1, err2, err3, Claim(log, "g", "n")); term != 7 || voted != 6 || string(vote) != "n" || err != nil {
 		t.Errorf("term %d, vote in %d for %q, %v", term, voted, vote, err)
 	}
 	if err := log.StoreLogs(entriesFrom(max(last+1, 1), 1, 200)); err != nil {
@@ -81,7 +81,7 @@ func TestMigrateCrash(t *testing.T) {
 			m := &migration{dir: dir, logger: hclog.NewNullLogger()}
 			m.reached = func(step string) {
 				steps[step]++
-				for _, want := range []LogKind{"", from, to} {
+				for _, want := range []Kind{"", from, to} {
 					kind := want
 					if steps[step] > 1 && want == "" {
 						continue // one is enough
@@ -123,8 +123,8 @@ func TestMigrateEmpty(t *testing.T) {
 // TestMigrateTells says in the log what is done.
 func TestMigrateTells(t *testing.T) {
 	var out bytes.Buffer
-	m := &migration{dir: filled(t, LogBolt, 1, 50), logger: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
-	if _, err := m.settle(LogWAL); err != nil {
+	m := &migration{dir: filled(t, Bolt, 1, 50), logger: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
+	if _, err := m.settle(WAL); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"changing the log store: from=bolt to=wal entries=50", "the log store is changed: from=bolt to=wal"} {
@@ -136,7 +136,7 @@ func TestMigrateTells(t *testing.T) {
 
 // TestKindIsKept: a folder keeps its kind unless another is asked for; a new one has the default.
 func TestKindIsKept(t *testing.T) {
-	settle := func(dir string, want LogKind) LogKind {
+	settle := func(dir string, want Kind) Kind {
 		t.Helper()
 		kind, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(want)
 		if err != nil {
@@ -144,7 +144,7 @@ func TestKindIsKept(t *testing.T) {
 		}
 		return kind
 	}
-	for _, kind := range LogKinds() {
+	for _, kind := range Kinds() {
 		if got := settle(filled(t, kind, 1, 3), ""); got != kind {
 			t.Errorf("%s became %s", kind, got)
 		}
@@ -152,35 +152,35 @@ func TestKindIsKept(t *testing.T) {
 			t.Errorf("%s was asked for, and it is %s", kind, got)
 		}
 	}
-	if got := settle(t.TempDir(), ""); got != DefaultLog {
+	if got := settle(t.TempDir(), ""); got != Default {
 		t.Errorf("a new folder has %s", got)
 	}
 }
 
 // TestTwoLogs refuses a folder with two logs that differ in any way, and touches neither.
 func TestTwoLogs(t *testing.T) {
-	for what, change := range map[string]func(l diskLog) error{
-		"shorter": func(l diskLog) error { return l.DeleteRange(50, 50) },
-		"cut":     func(l diskLog) error { return l.DeleteRange(1, 1) },
-		"entry": func(l diskLog) error {
+	for what, change := range map[string]func(l Disk) error{
+		"shorter": func(l Disk) error { return l.DeleteRange(50, 50) },
+		"cut":     func(l Disk) error { return l.DeleteRange(1, 1) },
+		"entry": func(l Disk) error {
 			return errors.Join(l.DeleteRange(50, 50), l.StoreLog(&raft.Log{Index: 50, Term: 9}))
 		},
-		"term":     func(l diskLog) error { return l.SetUint64(stableNumbers[0], 8) },
-		"vote":     func(l diskLog) error { return l.Set(stableTexts[0], []byte("another")) },
-		"identity": func(l diskLog) error { return l.Set(keyIdentity, []byte("another")) },
+		"term":     func(l Disk) error { return l.SetUint64(stableNumbers[0], 8) },
+		"vote":     func(l Disk) error { return l.Set(stableTexts[0], []byte("another")) },
+		"identity": func(l Disk) error { return l.Set(keyIdentity, []byte("another")) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			dir := filled(t, LogBolt, 1, 50)
-			other := filled(t, LogWAL, 1, 50)
-			l := openSmall(t, LogWAL, filepath.Join(other, logNames[LogWAL]))
+			dir := filled(t, Bolt, 1, 50)
+			other := filled(t, WAL, 1, 50)
+			l := openSmall(t, WAL, filepath.Join(other, logNames[WAL]))
 			if err := change(l); err != nil {
 				t.Fatal(err)
 			}
 			closeLog(t, l)
-			if err := os.Rename(filepath.Join(other, logNames[LogWAL]), filepath.Join(dir, logNames[LogWAL])); err != nil {
+			if err := os.Rename(filepath.Join(other, logNames[WAL]), filepath.Join(dir, logNames[WAL])); err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []LogKind{"", LogBolt, LogWAL} {
+			for _, want := range []Kind{"", Bolt, WAL} {
 				_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(want)
 				wantCode(t, err, api.CodeConflict)
 			}
@@ -197,19 +197,19 @@ func TestMigrateFails(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 250 MB")
 	}
-	dir := filled(t, LogBolt, 1, 3)
-	log := openSmall(t, LogBolt, filepath.Join(dir, logNames[LogBolt]))
+	dir := filled(t, Bolt, 1, 3)
+	log := openSmall(t, Bolt, filepath.Join(dir, logNames[Bolt]))
 	if err := log.StoreLog(&raft.Log{Index: 4, Term: 1, Data: make([]byte, 65<<20)}); err != nil { // more than the other takes
 		t.Fatal(err)
 	}
 	closeLog(t, log)
-	_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(LogWAL)
+	_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(WAL)
 	wantCode(t, err, api.CodeTooLarge)
 	if !strings.Contains(fmt.Sprint(err), "choose bolt") {
 		t.Errorf("the error is %v", err)
 	}
-	log = openSmall(t, LogBolt, filepath.Join(dir, logNames[LogBolt]))
-	if _, last, err := bounds(log); last != 4 || err != nil {
+	log = openSmall(t, Bolt, filepath.Join(dir, logNames[Bolt]))
+	if _, last, err := Bounds(log); last != 4 || err != nil {
 		t.Errorf("the log ends at %d, %v", last, err)
 	}
 	closeLog(t, log)

@@ -1,4 +1,4 @@
-package replica
+package checkpoint
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // streamHead is what comes before the first file.
-func streamHead(info *checkpointInfo) []byte {
+func streamHead(info *manifest) []byte {
 	list := binary.BigEndian.AppendUint64(nil, info.Reach)
 	list = binary.BigEndian.AppendUint32(list, uint32(len(info.Files)))
 	for _, f := range info.Files {
@@ -42,7 +42,7 @@ func streamHead(info *checkpointInfo) []byte {
 }
 
 // streamSize is exactly how long the stream is: Raft sends and expects that many bytes.
-func streamSize(info *checkpointInfo) int64 {
+func streamSize(info *manifest) int64 {
 	size := int64(len(streamHead(info)) + sha256.Size)
 	for _, f := range info.Files {
 		size += f.Size + sumBytes
@@ -50,10 +50,10 @@ func streamSize(info *checkpointInfo) int64 {
 	return size
 }
 
-// checkpointReader reads a checkpoint as a stream, no faster than the store allows.
-type checkpointReader struct {
-	store *checkpoints
-	info  *checkpointInfo
+// reader reads a checkpoint as a stream, no faster than the store allows.
+type reader struct {
+	store *Store
+	info  *manifest
 
 	part  io.Reader // what comes next; nil where the next part is to be found
 	begun bool
@@ -66,14 +66,14 @@ type checkpointReader struct {
 }
 
 // folder is where the files are, for a machine on the same disk.
-func (r *checkpointReader) folder() string {
-	return filepath.Join(r.store.path(r.info.Meta.ID), checkpointData)
+func (r *reader) folder() string {
+	return filepath.Join(r.store.path(r.info.Meta.ID), dataDir)
 }
 
 // readChunk is the most that is read at once, so that the pace is even.
 const readChunk = 64 << 10
 
-func (r *checkpointReader) Read(p []byte) (int, error) {
+func (r *reader) Read(p []byte) (int, error) {
 	p = p[:min(len(p), readChunk)]
 	for {
 		if r.part == nil {
@@ -98,7 +98,7 @@ func (r *checkpointReader) Read(p []byte) (int, error) {
 }
 
 // advance finds the next part: the head, then each file and its sum, then the sum of all.
-func (r *checkpointReader) advance() error {
+func (r *reader) advance() error {
 	switch {
 	case r.done:
 		return io.EOF
@@ -125,7 +125,7 @@ func (r *checkpointReader) advance() error {
 	return nil
 }
 
-func (r *checkpointReader) Close() (err error) {
+func (r *reader) Close() (err error) {
 	if r.shut {
 		return nil
 	}

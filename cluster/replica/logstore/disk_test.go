@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -21,18 +22,18 @@ import (
 )
 
 // eachLog runs a test with every kind of log.
-func eachLog(t *testing.T, test func(t *testing.T, kind LogKind)) {
-	for _, kind := range LogKinds() {
+func eachLog(t *testing.T, test func(t *testing.T, kind Kind)) {
+	for _, kind := range Kinds() {
 		t.Run(string(kind), func(t *testing.T) { test(t, kind) })
 	}
 }
 
 // openSmall opens a log whose segments, where it has any, hold a few entries only.
-func openSmall(t testing.TB, kind LogKind, path string) diskLog {
+func openSmall(t testing.TB, kind Kind, path string) Disk {
 	t.Helper()
-	var log diskLog
+	var log Disk
 	var err error
-	if kind == LogWAL {
+	if kind == WAL {
 		log, err = openWALOn(noFaults(), path, smallSegment, hclog.NewNullLogger())
 	} else {
 		log, err = openLog(kind, path, hclog.NewNullLogger())
@@ -45,7 +46,7 @@ func openSmall(t testing.TB, kind LogKind, path string) diskLog {
 
 const smallSegment = 8 << 10
 
-func closeLog(t testing.TB, l diskLog) {
+func closeLog(t testing.TB, l Disk) {
 	t.Helper()
 	if err := l.Close(); err != nil {
 		t.Error(err)
@@ -75,17 +76,17 @@ func copyFolder(t testing.TB, from string) string {
 // TestDiskLogAsInMemory does random appends, truncations, closings and crashes, and compares each log with the one in
 // memory after each of them.
 func TestDiskLogAsInMemory(t *testing.T) {
-	eachLog(t, func(t *testing.T, kind LogKind) {
+	eachLog(t, func(t *testing.T, kind Kind) {
 		seed := rand.Uint64()
 		rng := rand.New(rand.NewPCG(seed, 0))
 		dir := t.TempDir()
-		stores, err := NewMemoryStores(0).Stores()
+		stores, err := NewMemory(0).Stores()
 		if err != nil {
 			t.Fatal(err)
 		}
 		log := openSmall(t, kind, filepath.Join(dir, "log"))
 		for range 400 {
-			first, last, _ := bounds(stores.Log)
+			first, last, _ := Bounds(stores.Log)
 			apply := func(change func(l raft.LogStore) error) {
 				if err := errors.Join(change(log), change(stores.Log)); err != nil {
 					t.Fatalf("seed %d: %v", seed, err)
@@ -116,8 +117,8 @@ func TestDiskLogAsInMemory(t *testing.T) {
 				logs := entriesFrom(next, 1+rng.IntN(6), rng.IntN(3000))
 				apply(func(l raft.LogStore) error { return l.StoreLogs(logs) })
 			}
-			first, last, _ = bounds(stores.Log)
-			if f, l, err := bounds(log); f != first || l != last || err != nil {
+			first, last, _ = Bounds(stores.Log)
+			if f, l, err := Bounds(log); f != first || l != last || err != nil {
 				t.Fatalf("seed %d: the log is %d-%d (%v), want %d-%d", seed, f, l, err, first, last)
 			}
 			compareLogs(t, seed, log, stores.Log)
@@ -134,7 +135,7 @@ func TestDiskLogAsInMemory(t *testing.T) {
 // TestDiskLogKeepsTermAndVote: what is absent is absent, by error or by an empty value, and what was set is there after a
 // crash.
 func TestDiskLogKeepsTermAndVote(t *testing.T) {
-	eachLog(t, func(t *testing.T, kind LogKind) {
+	eachLog(t, func(t *testing.T, kind Kind) {
 		dir := t.TempDir()
 		log := openSmall(t, kind, filepath.Join(dir, "log"))
 		if n, err := numberOf(log, stableNumbers[0]); n != 0 || err != nil {
@@ -162,31 +163,39 @@ func TestDiskLogKeepsTermAndVote(t *testing.T) {
 
 // TestDiskLogInUse refuses a folder that another has opened, of whatever kind, and takes it when it is free.
 func TestDiskLogInUse(t *testing.T) {
-	t.Parallel()
-	eachLog(t, func(t *testing.T, kind LogKind) {
-		cfg := Config{Dir: t.TempDir(), Log: kind, Logger: hclog.NewNullLogger()}
-		first, err := openFiles(&cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.Log = DefaultLog
-		_, err = openFiles(&cfg)
-		wantCode(t, err, api.CodeConflict)
-		if err := first.Close(); err != nil {
-			t.Error(err)
-		}
-		cfg.Log = ""
-		again, err := openFiles(&cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if held, err := heldKinds(cfg.Dir); err != nil || len(held) != 1 || held[0] != kind {
-			t.Errorf("the folder has %v, %v", held, err)
-		}
-		if err := again.Close(); err != nil {
-			t.Error(err)
-		}
+	eachLog(t, func(t *testing.T, kind Kind) {
+		synctest.Test(t, func(t *testing.T) { // the wait for the other takes no time
+			dir := t.TempDir()
+			release := openIn(t, dir, kind)
+			_, err := Lock(dir)
+			wantCode(t, err, api.CodeConflict)
+			release()
+			release = openIn(t, dir, "")
+			if held, err := heldKinds(dir); err != nil || len(held) != 1 || held[0] != kind {
+				t.Errorf("the folder has %v, %v", held, err)
+			}
+			release()
+		})
 	})
+}
+
+// openIn locks the folder and opens its log.
+func openIn(t *testing.T, dir string, kind Kind) (release func()) {
+	t.Helper()
+	unlock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := Open(dir, kind, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		closeLog(t, log)
+		if err := unlock(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // TestDiskLogFull has files that cannot grow, at the start and later: nothing that was acknowledged is lost, and once they
@@ -200,14 +209,14 @@ func TestDiskLogFull(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDiskLogFull$", "-test.v", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), inChild+"=1")
 	out, err := cmd.CombinedOutput()
-	if err != nil || bytes.Count(out, []byte("--- PASS")) != 1+len(LogKinds()) {
+	if err != nil || bytes.Count(out, []byte("--- PASS")) != 1+len(Kinds()) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
 
 const inChild = "EDGEHOLD_TEST_CHILD"
 
-func testDiskLogFull(t *testing.T, kind LogKind) {
+func testDiskLogFull(t *testing.T, kind Kind) {
 	path := filepath.Join(t.TempDir(), "log")
 	limitFiles(t, 2<<10, func() {
 		if l, err := openLog(kind, path, hclog.NewNullLogger()); err == nil {
@@ -247,7 +256,7 @@ func testDiskLogFull(t *testing.T, kind LogKind) {
 	closeLog(t, log)
 }
 
-// limitFiles bounds how long files of this process may become, meanwhile.
+// limitFiles Bounds how long files of this process may become, meanwhile.
 func limitFiles(t *testing.T, bytes uint64, use func()) {
 	t.Helper()
 	var was syscall.Rlimit
@@ -265,40 +274,11 @@ func limitFiles(t *testing.T, bytes uint64, use func()) {
 	use()
 }
 
-// TestDiskLogGreatEntries holds the greatest entry that may be proposed, also after a restart.
-func TestDiskLogGreatEntries(t *testing.T) {
-	t.Parallel()
-	if testing.Short() {
-		t.Skip("writes 250 MB")
-	}
-	eachLog(t, func(t *testing.T, kind LogKind) {
-		path := filepath.Join(t.TempDir(), "log")
-		log := openSmall(t, kind, path)
-		great := encodeEntry([][]byte{make([]byte, maxCommandBytes)})
-		logs := entriesFrom(1, 3, 1)
-		logs[1].Data = great
-		if err := log.StoreLogs(logs); err != nil {
-			t.Fatal(err)
-		}
-		closeLog(t, log)
-		log = openSmall(t, kind, path)
-		for i := uint64(1); i <= 3; i++ {
-			var l raft.Log
-			if err := log.GetLog(i, &l); err != nil || !bytes.Equal(l.Data, logs[i-1].Data) {
-				t.Errorf("entry %d of %d bytes comes back with %d bytes, %v", i, len(logs[i-1].Data), len(l.Data), err)
-			}
-		}
-		closeLog(t, log)
-	})
-}
-
-func TestLogKindIsChecked(t *testing.T) {
-	for _, k := range append(LogKinds(), "") {
+func TestKindIsChecked(t *testing.T) {
+	for _, k := range append(Kinds(), "") {
 		if err := k.Check(); err != nil {
 			t.Error(err)
 		}
 	}
-	wantCode(t, LogKind("Bolt").Check(), api.CodeInvalid)
-	_, err := Open[result](Config{Group: "g", Node: "n", Dir: t.TempDir(), Log: "tape", Streams: newNetwork(0).endpoint("n")}, new(register))
-	wantCode(t, err, api.CodeInvalid)
+	wantCode(t, Kind("Bolt").Check(), api.CodeInvalid)
 }

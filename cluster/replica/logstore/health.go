@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"errors"
@@ -15,14 +15,12 @@ type damagedError struct{ err error }
 func (e *damagedError) Error() string { return "the log is damaged: " + e.err.Error() }
 func (e *damagedError) Unwrap() error { return e.err }
 
-// logHealth knows whether a log works. After an error, such as that of a full disk, the member is behind until it has applied what
+// Health knows whether a log works. After an error, such as that of a full disk, the member is behind until it has applied what
 // the leader has committed: its group must not count on it meanwhile, and its node must not say that it is ready.
-type logHealth struct {
+type Health struct {
 	raft.LogStore
 	log    hclog.Logger
 	failed func(error) // hears of damage
-	// caughtUp reports whether this member lacks no more than a few of so many committed entries. Set before serving.
-	caughtUp func(committed uint64) bool
 
 	mu        sync.Mutex
 	err       error  // of the newest use of the log; nil if it works
@@ -30,28 +28,29 @@ type logHealth struct {
 	committed uint64 // the newest that a leader has said it has committed
 }
 
-var _ raft.MonotonicLogStore = (*logHealth)(nil)
+var _ raft.MonotonicLogStore = (*Health)(nil)
 
-func newLogHealth(store raft.LogStore, log hclog.Logger, failed func(error)) *logHealth {
-	return &logHealth{LogStore: store, log: log, failed: failed, caughtUp: func(uint64) bool { return false }}
+// NewHealth watches the store. failed hears of damage.
+func NewHealth(store raft.LogStore, log hclog.Logger, failed func(error)) *Health {
+	return &Health{LogStore: store, log: log, failed: failed}
 }
 
-func (h *logHealth) IsMonotonic() bool {
+func (h *Health) IsMonotonic() bool {
 	m, ok := h.LogStore.(raft.MonotonicLogStore)
 	return ok && m.IsMonotonic()
 }
 
-func (h *logHealth) FirstIndex() (uint64, error) {
+func (h *Health) FirstIndex() (uint64, error) {
 	index, err := h.LogStore.FirstIndex()
 	return index, h.note(err, false)
 }
 
-func (h *logHealth) LastIndex() (uint64, error) {
+func (h *Health) LastIndex() (uint64, error) {
 	index, err := h.LogStore.LastIndex()
 	return index, h.note(err, false)
 }
 
-func (h *logHealth) GetLog(index uint64, l *raft.Log) error {
+func (h *Health) GetLog(index uint64, l *raft.Log) error {
 	err := h.LogStore.GetLog(index, l)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return err
@@ -59,18 +58,18 @@ func (h *logHealth) GetLog(index uint64, l *raft.Log) error {
 	return h.note(err, false)
 }
 
-func (h *logHealth) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Log{l}) }
+func (h *Health) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Log{l}) }
 
-func (h *logHealth) StoreLogs(logs []*raft.Log) error {
+func (h *Health) StoreLogs(logs []*raft.Log) error {
 	return h.note(h.LogStore.StoreLogs(logs), true)
 }
 
-func (h *logHealth) DeleteRange(low, high uint64) error {
+func (h *Health) DeleteRange(low, high uint64) error {
 	return h.note(h.LogStore.DeleteRange(low, high), true)
 }
 
 // note takes note of what a use of the log has come to. That it can be read does not show that it can be written again.
-func (h *logHealth) note(err error, write bool) error {
+func (h *Health) note(err error, write bool) error {
 	if err == nil && !write {
 		return nil
 	}
@@ -91,31 +90,37 @@ func (h *logHealth) note(err error, write bool) error {
 	return err
 }
 
-// heard takes note of how much a leader has committed.
-func (h *logHealth) heard(committed uint64) {
+// Heard takes note of how much a leader has committed.
+func (h *Health) Heard(committed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.committed = max(h.committed, committed)
 }
 
-// check returns why the group cannot count on this member, nil if it can.
-func (h *logHealth) check() error {
+// Check returns why the group cannot count on this member, nil if it can. caughtUp reports whether the member lacks no more
+// than a few of so many committed entries.
+func (h *Health) Check(caughtUp func(committed uint64) bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.err != nil:
 		return fmt.Errorf("the log fails: %w", h.err)
-	case h.behind && !h.caughtUp(h.committed):
+	case h.behind && !caughtUp(h.committed):
 		return errors.New("the log has failed, and this member is still catching up")
 	}
 	h.behind = false
 	return nil
 }
 
-// keyTerm is where Raft keeps its term.
-const keyTerm = "CurrentTerm"
+// KeyTerm is where Raft keeps its term.
+const KeyTerm = "CurrentTerm"
 
-// stableHealth reports that a term cannot be kept: Raft does not go on from there.
+// WatchTerm returns the store, and failed hears of a term that cannot be kept: Raft does not go on from there.
+func WatchTerm(s raft.StableStore, failed func(error)) raft.StableStore {
+	return stableHealth{s, failed}
+}
+
+// stableHealth reports that a term cannot be kept.
 type stableHealth struct {
 	raft.StableStore
 	failed func(error)
@@ -123,7 +128,7 @@ type stableHealth struct {
 
 func (s stableHealth) SetUint64(key []byte, value uint64) error {
 	err := s.StableStore.SetUint64(key, value)
-	if err != nil && string(key) == keyTerm {
+	if err != nil && string(key) == KeyTerm {
 		s.failed(fmt.Errorf("the term %d cannot be kept: %w", value, err))
 	}
 	return err

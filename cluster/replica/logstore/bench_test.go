@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ import (
 // BenchmarkLogAppend appends one entry after another.
 func BenchmarkLogAppend(b *testing.B) {
 	for _, size := range []int{300, 64 << 10} {
-		for _, kind := range LogKinds() {
+		for _, kind := range Kinds() {
 			b.Run(fmt.Sprintf("bytes=%d/log=%s", size, kind), func(b *testing.B) {
 				log := openLogIn(b, kind, b.TempDir())
 				b.ResetTimer()
@@ -33,7 +33,7 @@ func BenchmarkLogAppend(b *testing.B) {
 // the appends after it, and what the log holds of the disk before and after.
 func BenchmarkLogTruncate(b *testing.B) {
 	const size, entries = 64 << 10, 4096
-	for _, kind := range LogKinds() {
+	for _, kind := range Kinds() {
 		b.Run("log="+string(kind), func(b *testing.B) {
 			var cut time.Duration
 			var after []time.Duration
@@ -94,7 +94,7 @@ func BenchmarkMigrate(b *testing.B) {
 	}
 }
 
-func openLogIn(b *testing.B, kind LogKind, dir string) diskLog {
+func openLogIn(b *testing.B, kind Kind, dir string) Disk {
 	b.Helper()
 	log, err := openLog(kind, filepath.Join(dir, "log"), hclog.NewNullLogger())
 	if err != nil {
@@ -104,7 +104,7 @@ func openLogIn(b *testing.B, kind LogKind, dir string) diskLog {
 }
 
 // appendTimes appends n times and returns how long each took, sorted.
-func appendTimes(b *testing.B, log diskLog, first uint64, n, size int) []time.Duration {
+func appendTimes(b *testing.B, log Disk, first uint64, n, size int) []time.Duration {
 	b.Helper()
 	logs, all := entriesFrom(first, 1, size), make([]time.Duration, n)
 	for i := range all {

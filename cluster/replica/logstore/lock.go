@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"errors"
@@ -13,8 +13,11 @@ import (
 // lockFile is what the process that uses a folder holds.
 const lockFile = "lock"
 
-// lockDir claims the folder for this process until unlock is called or the process ends. CodeConflict where another has it.
-func lockDir(dir string) (unlock func() error, err error) {
+// Lock makes the folder where it is not, and claims it for this process until unlock is called or the process ends. CodeConflict where another has it.
+func Lock(dir string) (unlock func() error, err error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package replica
+package logstore
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ func (b boltLog) GetLog(index uint64, l *raft.Log) error {
 }
 
 // openBolt makes a file that is not there under another name first: half a file would be refused for ever.
-func openBolt(path string) (diskLog, error) {
+func openBolt(path string) (Disk, error) {
 	if _, err := os.Lstat(path); os.IsNotExist(err) {
 		fresh, err := openBoltFile(path + newSuffix)
 		if err == nil {
@@ -48,7 +48,7 @@ func openBolt(path string) (diskLog, error) {
 	return openBoltFile(path)
 }
 
-func openBoltFile(path string) (diskLog, error) {
+func openBoltFile(path string) (Disk, error) {
 	if err := checkBolt(path, false); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,105 @@
+package logstore
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/fs"
+)
+
+// TestDamagedLog: entries that are there and cannot be read are damage, in both kinds of log, and no other error is.
+func TestDamagedLog(t *testing.T) {
+	behind := func(uint64) bool { return false }
+	for _, kind := range Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			open := func() (Disk, error) {
+				if kind == WAL {
+					return openWALOn(fs.New(), path, smallSegment, hclog.NewNullLogger())
+				}
+				return openLog(kind, path, hclog.NewNullLogger())
+			}
+			log, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entries := entriesFrom(1, 50, 1000)
+			for _, e := range entries {
+				e.Data = bytes.Repeat([]byte("damage me "), 100)
+			}
+			if err := log.StoreLogs(entries); err != nil {
+				t.Fatal(err)
+			}
+			closeLog(t, log)
+			files := []string{path}
+			if kind == WAL {
+				files, _ = filepath.Glob(filepath.Join(path, "*.wal"))
+			}
+			damage(t, files[0], []byte("damage me "))
+			if log, err = open(); err != nil {
+				return // that is as good
+			}
+			defer closeLog(t, log)
+			failed := 0
+			h := NewHealth(log, hclog.NewNullLogger(), func(error) { failed++ })
+			var l raft.Log
+			if err := h.GetLog(1000, &l); !errors.Is(err, raft.ErrLogNotFound) || failed > 0 || h.Check(behind) != nil {
+				t.Errorf("an entry that is not there: %v, health %v", err, h.Check(behind))
+			}
+			for i := range entries {
+				if err := h.GetLog(uint64(i+1), &l); err == nil && !bytes.Equal(l.Data, entries[i].Data) {
+					t.Errorf("entry %d is not what was written", i+1)
+				}
+			}
+			if failed == 0 || h.Check(behind) == nil {
+				t.Errorf("damage was met %d times, health %v", failed, h.Check(behind))
+			}
+		})
+	}
+}
+
+// damage overwrites the beginning of each record of the file that holds the words.
+func damage(t *testing.T, name string, words []byte) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(b, words)
+	if at < 0 {
+		t.Fatalf("%s does not hold %q", name, words)
+	}
+	for i := max(0, at-24); i < len(b)-64; i += 1024 { // what stands before the words says what they are
+		copy(b[i:], bytes.Repeat([]byte{0xa5}, 48))
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTermCannotBeKept: Raft does not go on without its term, so the owner hears of it first.
+func TestTermCannotBeKept(t *testing.T) {
+	told := 0
+	disk := NewMemory(0)
+	stores, err := disk.Stores()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := WatchTerm(failingStable{stores.Stable}, func(error) { told++ })
+	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || told != 0 {
+		t.Errorf("a vote: %v, told %d times", err, told)
+	}
+	if err := s.SetUint64([]byte(KeyTerm), 1); err == nil || told != 1 {
+		t.Errorf("a term: %v, told %d times", err, told)
+	}
+}
+
+type failingStable struct{ raft.StableStore }
+
+func (failingStable) SetUint64([]byte, uint64) error { return syscall.ENOSPC }
