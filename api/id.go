@@ -12,11 +12,8 @@ type NodeID string
 // RegionID names a place: "us-east".
 type RegionID string
 
-// GroupID names a Raft group: "us-east.1" is the first group of us-east, [MetaGroup] the group of the placement map.
+// GroupID names a Raft group: "us-east.1" is the first group of us-east, "meta" the group of the placement map.
 type GroupID string
-
-// MetaGroup holds the placement map.
-const MetaGroup GroupID = "meta"
 
 // Term is a Raft term.
 type Term uint64
@@ -35,9 +32,6 @@ func (s SessionID) String() string { return fmt.Sprintf("%d.%d", s.Incarnation, 
 
 // LeaseID is the index of the grant that gave the lease, in its group's command counter. Zero is no lease.
 type LeaseID uint64
-
-// Nonce is drawn by a process when it starts, so that two processes with one node ID are told apart.
-type Nonce [16]byte
 
 // ClientID names a client of at-most-once writes: drawn at random, or the hash of an opaque Idempotency-Key.
 type ClientID [16]byte
@@ -107,9 +101,6 @@ type DedupEpoch struct {
 	Incarnation uint64  `cbor:"2,keyasint,omitempty"`
 	Count       uint64  `cbor:"3,keyasint,omitempty"`
 }
-
-// FirstIncarnation is that of a group which has not been restored from a backup.
-const FirstIncarnation = 1
 
 // IsZero reports whether the epoch is not known.
 func (e DedupEpoch) IsZero() bool { return e.Count == 0 }

@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -135,7 +136,7 @@ func (n *Node) ledReady(m *placement.Map) error {
 		switch {
 		case x != nil && !x.led():
 			return notReady("no leader of " + string(g.ID) + " is known here")
-		case x != nil || g.ID == api.MetaGroup: // the map's own group is asked by its members alone
+		case x != nil || g.ID == ident.MetaGroup: // the map's own group is asked by its members alone
 		case n.router.Met(g.ID) || n.cache.Usable(g.ID):
 			met++
 		default:

@@ -11,6 +11,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -41,7 +42,7 @@ type Config struct {
 	// Voters of a group, decided at bootstrap: 3 or 5; 0 is 3.
 	Voters int
 
-	// LeaseTerm is T; 0 is api.DefaultLeaseTerm. KeepAlive is H; 0 is a quarter of T.
+	// LeaseTerm is T; 0 is words.DefaultLeaseTerm. KeepAlive is H; 0 is a quarter of T.
 	LeaseTerm time.Duration
 	KeepAlive time.Duration
 	// CacheBytes bounds the leased cache; 0 is 256 MiB.
@@ -65,7 +66,7 @@ type Config struct {
 	// Delay, where set, wraps every connection to a node of another region or of this one: the simulated wide area.
 	Delay func(conn net.Conn, to api.RegionID) net.Conn
 	// Clock judges leases; nil is the machine's.
-	Clock api.Clock
+	Clock words.Clock
 	// Stores gives the durable state of a replica; nil is files below Dir.
 	Stores func(api.GroupID) (logstore.Stores, error)
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
@@ -102,8 +103,8 @@ func (c *Config) check() error {
 		return api.Errorf(api.CodeInvalid, "an edge cannot bootstrap a cluster; start a server with --bootstrap first")
 	case c.Static == nil && !c.Bootstrap && len(c.Join) == 0:
 		return api.Errorf(api.CodeInvalid, "name a node of the cluster to join (--join), or start a new cluster (--bootstrap)")
-	case c.LeaseTerm < 0 || c.LeaseTerm > api.MaxLeaseTerm:
-		return api.Errorf(api.CodeInvalid, "a lease term is at most %v (--lease-term)", api.MaxLeaseTerm)
+	case c.LeaseTerm < 0 || c.LeaseTerm > words.MaxLeaseTerm:
+		return api.Errorf(api.CodeInvalid, "a lease term is at most %v (--lease-term)", words.MaxLeaseTerm)
 	}
 	return nil
 }
@@ -120,7 +121,7 @@ func (c *Config) setDefaults() {
 		c.Voters = 3
 	}
 	if c.LeaseTerm == 0 {
-		c.LeaseTerm = api.DefaultLeaseTerm
+		c.LeaseTerm = words.DefaultLeaseTerm
 	}
 	if c.KeepAlive == 0 {
 		c.KeepAlive = c.LeaseTerm / 4

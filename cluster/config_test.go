@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestConfig: what cannot work is refused before anything is opened, by the name of the flag where there is one.
@@ -32,7 +33,7 @@ func TestConfig(t *testing.T) {
 			"an edge that is 1": {func(c *Config) { c.Role = api.RoleEdge }, "an edge cannot bootstrap"},
 			"no way in":         {func(c *Config) { c.Bootstrap = false }, "--join"},
 			"a negative term":   {func(c *Config) { c.LeaseTerm = -1 }, "--lease-term"},
-			"an endless term":   {func(c *Config) { c.LeaseTerm = api.MaxLeaseTerm + 1 }, "--lease-term"},
+			"an endless term":   {func(c *Config) { c.LeaseTerm = words.MaxLeaseTerm + 1 }, "--lease-term"},
 		} {
 			cfg := good
 			c.change(&cfg)

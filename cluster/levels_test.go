@@ -16,6 +16,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestLevel1Folders opens data folders of a program that knew level 1 alone, with either kind of log: all is as it was, the
@@ -226,7 +227,7 @@ func TestHaltedGroupIsToldOf(t *testing.T) {
 		if _, err := n.Store().Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}, Consistency: api.Quorum}); err == nil {
 			t.Error("a read was served from a state that is not that of the log")
 		}
-		if n.members.get(api.MetaGroup).raft.Halted() != nil {
+		if n.members.get(ident.MetaGroup).raft.Halted() != nil {
 			t.Error("the other group has halted, too")
 		}
 	})

@@ -16,8 +16,10 @@ import (
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -96,7 +98,7 @@ func (m *members) term(g api.GroupID) (uint64, bool) {
 }
 
 func (m *members) metaGroup() peer.Meta {
-	if x := m.get(api.MetaGroup); x != nil {
+	if x := m.get(ident.MetaGroup); x != nil {
 		return x.meta
 	}
 	return nil
@@ -190,7 +192,7 @@ func (n *Node) openMembers(also ...api.GroupID) error {
 
 func (n *Node) openMember(g placement.Group, m *placement.Map) (*member, error) {
 	cfg := n.replicaConfig(g, m)
-	if g.ID == api.MetaGroup {
+	if g.ID == ident.MetaGroup {
 		return n.openMeta(cfg, g, m)
 	}
 	state, err := n.openState(g.ID)
@@ -215,7 +217,7 @@ func (n *Node) openGroup(cfg replica.Config, g placement.Group, m *placement.Map
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
-		rc.Init = &fsm.Init{Group: g.ID, Incarnation: api.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+		rc.Init = &fsm.Init{Group: g.ID, Incarnation: ident.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
 	}
 	a, err := group.New(rc)
 	if err != nil {
@@ -269,7 +271,7 @@ func (n *Node) groupDir(g api.GroupID) string { return filepath.Join(n.cfg.Dir, 
 
 func (n *Node) replicaConfig(g placement.Group, m *placement.Map) replica.Config {
 	timing := n.cfg.RegionTiming
-	if g.ID == api.MetaGroup {
+	if g.ID == ident.MetaGroup {
 		timing = n.cfg.WideTiming
 		if timing == (replica.Timing{}) {
 			timing = replica.WideTiming()

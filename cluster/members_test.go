@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -41,7 +42,7 @@ func TestMetaVotersFollowTheRegions(t *testing.T) {
 			nodes[id] = start(id)
 		}
 		voters := func(at *Node) (ids []string) {
-			members, _ := at.members.get(api.MetaGroup).raft.Members()
+			members, _ := at.members.get(ident.MetaGroup).raft.Members()
 			for _, m := range members {
 				ids = append(ids, m.Node)
 			}
@@ -49,7 +50,7 @@ func TestMetaVotersFollowTheRegions(t *testing.T) {
 		}
 		settled := func() bool {
 			return slices.Equal(voters(nodes["a1"]), []string{"a1", "b1", "c1"}) &&
-				nodes["a2"].members.get(api.MetaGroup) == nil && nodes["a3"].members.get(api.MetaGroup) == nil
+				nodes["a2"].members.get(ident.MetaGroup) == nil && nodes["a3"].members.get(ident.MetaGroup) == nil
 		}
 		soon(t, settled)
 		for _, id := range []api.NodeID{"a2", "a3"} {

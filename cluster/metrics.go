@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // waits are the histogram bounds in seconds: from a leased read to an outwaited session.
@@ -20,7 +21,7 @@ type metrics struct {
 	labels   prometheus.Labels
 }
 
-var _ api.Metrics = metrics{}
+var _ observe.Metrics = metrics{}
 
 func newMetrics() metrics {
 	r := prometheus.NewRegistry()

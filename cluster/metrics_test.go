@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // scrape is what the registry says, without what the libraries say of the process.
@@ -128,4 +128,4 @@ func TestMetricsTwoMeanings(t *testing.T) {
 	m.Counter("edgehold_test_total", "Other help.", "region")
 }
 
-var _ api.Metrics = metrics{}
+var _ observe.Metrics = metrics{}

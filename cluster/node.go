@@ -25,8 +25,10 @@ import (
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/cluster/txn"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
@@ -44,7 +46,7 @@ type Node struct {
 	cfg     Config
 	log     hclog.Logger
 	metrics metrics
-	nonce   api.Nonce
+	nonce   ident.Nonce
 	dialer  transport.Dialer
 
 	port    *transport.Port
@@ -213,7 +215,7 @@ func (n *Node) makeRouter() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
 		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
 		DedupEpoch:   func(g api.GroupID) api.DedupEpoch { return n.cache.DedupEpoch(g) }, // by the time anybody asks, it is there
-		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, api.DefaultKeepAlive), Faults: n.faults,
+		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, words.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, words.DefaultKeepAlive), Faults: n.faults,
 	})
 	return err
 }
@@ -232,7 +234,7 @@ func (n *Node) makeEdge() (err error) {
 	n.cache, err = leasecache.New(leasecache.Config{
 		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
-		Open: func(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
+		Open: func(ctx context.Context, node api.NodeID) (words.LeaseStream, error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
 		OnLeads: n.router.Leads, OnHeard: n.router.Heard,

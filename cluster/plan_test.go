@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // threeRegions is a planet of four servers and an edge in each of three regions.
@@ -49,7 +50,7 @@ func TestPlan(t *testing.T) {
 		}
 		slices.Sort(regions)
 		regions = slices.Compact(regions)
-		if len(g.Voters) != 3 || (g.ID == api.MetaGroup) != (len(regions) == 3) || g.ID != api.MetaGroup && len(regions) != 1 {
+		if len(g.Voters) != 3 || (g.ID == ident.MetaGroup) != (len(regions) == 3) || g.ID != ident.MetaGroup && len(regions) != 1 {
 			t.Errorf("%s is voted on by %v", g.ID, g.Voters)
 		}
 	}

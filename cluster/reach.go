@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/leasecache"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 )
@@ -108,7 +109,7 @@ func (n *Node) voters() []leasecache.PeerGroups {
 	for _, o := range m.Nodes {
 		p := leasecache.PeerGroups{Node: o.ID}
 		for _, g := range m.VotersAt(o.ID) {
-			if g != api.MetaGroup {
+			if g != ident.MetaGroup {
 				p.Groups = append(p.Groups, g)
 			}
 		}
@@ -183,7 +184,7 @@ func (n *Node) onLeader(ctx context.Context, g api.GroupID, op string, again boo
 
 // newestMap is the map as it was at some instant after the call.
 func (n *Node) newestMap(ctx context.Context) (m *placement.Map, err error) {
-	err = n.router.OnLeader(ctx, api.MetaGroup, "map", true, func(ctx context.Context, node api.NodeID) error {
+	err = n.router.OnLeader(ctx, ident.MetaGroup, "map", true, func(ctx context.Context, node api.NodeID) error {
 		m, err = n.pool.Remote(node).Map(ctx)
 		return err
 	})
@@ -192,7 +193,7 @@ func (n *Node) newestMap(ctx context.Context) (m *placement.Map, err error) {
 
 // proposeToMeta carries out a command at the meta group's leader. Its commands may be repeated.
 func (n *Node) proposeToMeta(ctx context.Context, c placement.Command) (m *placement.Map, err error) {
-	err = n.router.OnLeader(ctx, api.MetaGroup, "placement", true, func(ctx context.Context, node api.NodeID) error {
+	err = n.router.OnLeader(ctx, ident.MetaGroup, "placement", true, func(ctx context.Context, node api.NodeID) error {
 		m, err = n.pool.Remote(node).Propose(ctx, c)
 		return err
 	})

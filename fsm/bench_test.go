@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var benchInit = Init{
@@ -94,7 +95,7 @@ func benchApply(b *testing.B, m *Machine, packed int, command func(n int) []byte
 func BenchmarkApplyGrant(b *testing.B) {
 	const keys = 100_000
 	m := benchMachine(b, keys)
-	sid := one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: api.Nonce{1}, T: time.Second})})).Session
+	sid := one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: ident.Nonce{1}, T: time.Second})})).Session
 	var at int
 	b.ReportAllocs()
 	for b.Loop() {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // samples holds every kind of command, with every part of it in use.
@@ -38,7 +39,7 @@ func samples() []Command {
 			Outcomes: []Outcome{{Version: api.Version{Epoch: 1, Index: 200}, Exists: true}, {Version: api.Version{Epoch: 1, Index: 3}}},
 		}},
 	}
-	ref := api.TxnRef{ID: api.TxnID{Client: id.Client, Seq: 9, Attempt: 2, Decider: "g.2"}, Age: 1 << 60, Anchor: "a", Epoch: 6}
+	ref := ident.TxnRef{ID: ident.TxnID{Client: id.Client, Seq: 9, Attempt: 2, Decider: "g.2"}, Age: 1 << 60, Anchor: "a", Epoch: 6}
 	return []Command{
 		Init{"us-east.1", 7, shards, time.Minute, 10 * time.Second},
 		TermStart{"us-east-1"},
@@ -49,10 +50,10 @@ func samples() []Command {
 		}}},
 		Grant{3, []GrantItem{
 			{Session: sid, Keys: []api.Key{"a", "b"}},
-			{sid, api.Nonce{4}, []api.Key{"c"}, []api.Version{{Epoch: 1, Index: 2}}},
+			{sid, ident.Nonce{4}, []api.Key{"c"}, []api.Version{{Epoch: 1, Index: 2}}},
 		}},
-		SessionOpen{"edge-1", api.Nonce{1}, 4 * time.Second, 2 * time.Second},
-		SessionClose{sid, api.Nonce{1}},
+		SessionOpen{"edge-1", ident.Nonce{1}, 4 * time.Second, 2 * time.Second},
+		SessionClose{sid, ident.Nonce{1}},
 		Suspect{3, sid},
 		Unsuspect{3, sid},
 		Kill{3, []api.SessionID{sid, {}}},
@@ -64,21 +65,21 @@ func samples() []Command {
 		ExpireDedup{3, 10_000},
 		Prepare{
 			Term: 3, Group: "g.1", Txn: ref, AckedBelow: 8, Epoch: 5, If: txn.If, Then: txn.Then,
-			Claim: &Claim{[16]byte{7}, api.TxnID{Client: id.Client, Seq: 9, Attempt: 1, Decider: "g.3"}}, Cleared: dropped, Killed: []api.SessionID{sid},
+			Claim: &Claim{[16]byte{7}, ident.TxnID{Client: id.Client, Seq: 9, Attempt: 1, Decider: "g.3"}}, Cleared: dropped, Killed: []api.SessionID{sid},
 		},
-		Prepare{Term: 3, Group: "g.1", Txn: api.TxnRef{ID: ref.ID, Anchor: "a"}, Claim: &Claim{Body: [16]byte{7}}},
+		Prepare{Term: 3, Group: "g.1", Txn: ident.TxnRef{ID: ref.ID, Anchor: "a"}, Claim: &Claim{Body: [16]byte{7}}},
 		Decide{
-			Txn: ref, AckedBelow: 8, Outcome: api.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true,
+			Txn: ref, AckedBelow: 8, Outcome: ident.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true,
 			Outcomes: []Outcome{{Version: api.Version{Epoch: 1, Index: 2}, Exists: true, Value: []byte("-9223372036854775808")}, {}},
 		},
-		Decide{Txn: ref, Outcome: api.TxnAborted},
+		Decide{Txn: ref, Outcome: ident.TxnAborted},
 		Push{ref},
 		CommitLast{
 			Term: 3, Txn: ref, AckedBelow: 8, If: txn.If, Then: txn.Then, Claim: &Claim{Body: [16]byte{7}}, Participants: []api.GroupID{"g.1"},
 			Held: true, Outcomes: []Outcome{{}, {Exists: true}, {}, {}}, Places: []uint32{0, 2, 3}, Cleared: dropped, Killed: []api.SessionID{sid},
 		},
-		Resolve{"g.1", ref.ID, api.TxnCommitted},
-		Resolve{"g.1", ref.ID, api.TxnAborted},
+		Resolve{"g.1", ref.ID, ident.TxnCommitted},
+		Resolve{"g.1", ref.ID, ident.TxnAborted},
 		Resolved{ref.ID, "g.1"},
 		Forget{id.Client, 8},
 		Adopt{Receipt{
@@ -168,20 +169,20 @@ func TestCodecStrict(t *testing.T) {
 	refused("a key over its limit", encode(Write{Txn: putTxn(api.Key(strings.Repeat("k", api.MaxKeyBytes+1)), "")}))
 	refused("a value over its limit", encode(Write{Txn: putTxn("k", strings.Repeat("v", api.MaxValueBytes+1))}))
 	refused("too many operations", encode(Write{Txn: api.Txn{Then: make([]api.Op, api.MaxTxnOps+1)}}))
-	ref := api.TxnRef{ID: api.TxnID{Client: api.ClientID{1}, Attempt: 1, Decider: "g"}}
-	refused("an outcome that is none", encode(Resolve{"g", ref.ID, api.TxnUndecided}))
+	ref := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{1}, Attempt: 1, Decider: "g"}}
+	refused("an outcome that is none", encode(Resolve{"g", ref.ID, ident.TxnUndecided}))
 	refused("an outcome that is none", encode(Decide{Txn: ref, Outcome: 3}))
-	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Attempt: 1}}}))
-	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: api.TxnID{Decider: "g"}}}))
-	refused("a value over its limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes+1)}}}))
-	refused("values over their limit", encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes)}, {Value: []byte("1")}}}))
-	long := encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, maxSum+1)}}})
+	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: ident.TxnID{Attempt: 1}}}))
+	refused("half of an attempt", encode(Prepare{Txn: ref, Claim: &Claim{After: ident.TxnID{Decider: "g"}}}))
+	refused("a value over its limit", encode(Decide{Txn: ref, Outcome: ident.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes+1)}}}))
+	refused("values over their limit", encode(Decide{Txn: ref, Outcome: ident.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, MaxRecordBytes)}, {Value: []byte("1")}}}))
+	long := encode(Decide{Txn: ref, Outcome: ident.TxnCommitted, Outcomes: []Outcome{{Value: make([]byte, maxSum+1)}}})
 	if _, _, err := Decode(long); err != nil {
 		t.Error(err)
 	}
 	long[0] = byte(Level1)
 	refused("a sum over the limit of version 1", long)
-	empty := encode(Decide{Txn: ref, Outcome: api.TxnCommitted, Outcomes: []Outcome{{Exists: true, Empty: true}}})
+	empty := encode(Decide{Txn: ref, Outcome: ident.TxnCommitted, Outcomes: []Outcome{{Exists: true, Empty: true}}})
 	if _, _, err := Decode(empty); err != nil {
 		t.Error(err)
 	}

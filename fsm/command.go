@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Command is one change of a machine's state, as it stands in the log: one of the structs of this file and of txn_command.go.
@@ -50,7 +51,7 @@ type Grant struct {
 type GrantItem struct {
 	Session api.SessionID
 	// Nonce, where set, must be the session's.
-	Nonce api.Nonce
+	Nonce ident.Nonce
 	Keys  []api.Key
 	// Known, where not empty, holds one version a key: an existing value of that same version is left out of the result.
 	Known []api.Version
@@ -59,14 +60,14 @@ type GrantItem struct {
 // SessionOpen opens a session: Result.Session.
 type SessionOpen struct {
 	Node  api.NodeID
-	Nonce api.Nonce
+	Nonce ident.Nonce
 	T, P  time.Duration
 }
 
 // SessionClose ends a session whose holder has stopped using it. One that is unknown has ended already.
 type SessionClose struct {
 	Session api.SessionID
-	Nonce   api.Nonce
+	Nonce   ident.Nonce
 }
 
 // Suspect marks a session that no leader may renew until an Unsuspect.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // coordinator commits one request of a txnPlanet, as docs/decisions/0011 says that a gateway must. It knows nothing that was
@@ -14,14 +15,14 @@ type coordinator struct {
 	dead  bool
 	state string // "once" (one group), "prepare", "last", "decide", "resolve", "push"
 
-	txn     api.TxnRef
-	after   api.TxnID // the attempt before, seen aborted
+	txn     ident.TxnRef
+	after   ident.TxnID // the attempt before, seen aborted
 	number  uint64
 	parts   map[int]*Prepare
 	votes   map[int]*api.TxnResult
 	last    int // the group that commits last; -1 is none
 	commit  bool
-	pushing api.TxnRef
+	pushing ident.TxnRef
 	cleared []api.DroppedLease // of the group that commits last, or of the one group
 	decided *Decision
 }
@@ -51,8 +52,8 @@ func (c *coordinator) attempt() {
 		c.last = c.req.groups[c.rnd.IntN(n)]
 		decider = c.last
 	}
-	c.txn = api.TxnRef{
-		ID:  api.TxnID{Client: c.req.id.Client, Seq: c.req.id.Seq, Attempt: c.number, Decider: groupName(decider)},
+	c.txn = ident.TxnRef{
+		ID:  ident.TxnID{Client: c.req.id.Client, Seq: c.req.id.Seq, Attempt: c.number, Decider: groupName(decider)},
 		Age: c.req.id.Seq, Anchor: c.req.txn.Keys()[0], Epoch: uint64(c.groups[decider].m.Meta().DedupEpoch),
 	}
 	c.parts, c.votes, c.decided, c.cleared = map[int]*Prepare{}, map[int]*api.TxnResult{}, nil, nil
@@ -98,9 +99,9 @@ func (c *coordinator) send() {
 			c.txnPlanet.send(c.last, c.commitLast(), c)
 		}
 	case "decide":
-		d := Decide{Txn: c.txn, AckedBelow: c.acked(c.req.id.Client), Outcome: api.TxnAborted}
+		d := Decide{Txn: c.txn, AckedBelow: c.acked(c.req.id.Client), Outcome: ident.TxnAborted}
 		if c.commit {
-			d.Outcome, d.Held = api.TxnCommitted, true
+			d.Outcome, d.Held = ident.TxnCommitted, true
 			for _, g := range c.req.groups {
 				d.Participants = append(d.Participants, groupName(g))
 			}
@@ -252,7 +253,7 @@ func (c *coordinator) meet(rec *Record) {
 
 func (c *coordinator) pushed(d *Decision) {
 	switch {
-	case d.Outcome == api.TxnCommitted:
+	case d.Outcome == ident.TxnCommitted:
 		c.tell()
 	case d.Expired:
 		c.end()
@@ -265,7 +266,7 @@ func (c *coordinator) pushed(d *Decision) {
 func (c *coordinator) outcome(d *Decision) {
 	c.decided = d
 	switch {
-	case d.Outcome == api.TxnCommitted:
+	case d.Outcome == ident.TxnCommitted:
 		if !c.req.done {
 			c.req.done, c.req.told = true, true
 		}
@@ -274,7 +275,7 @@ func (c *coordinator) outcome(d *Decision) {
 		c.end()
 	default:
 		for _, g := range c.req.groups { // so that nobody waits; whoever does not hear it pushes
-			c.txnPlanet.send(g, Resolve{groupName(g), c.txn.ID, api.TxnAborted}, c)
+			c.txnPlanet.send(g, Resolve{groupName(g), c.txn.ID, ident.TxnAborted}, c)
 		}
 		if c.after = c.txn.ID; c.odds(4) {
 			c.end()

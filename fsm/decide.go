@@ -4,10 +4,11 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // decided is what the group has decided on an attempt, if it remembers anything.
-func (v *view) decided(id *api.TxnID) *Decision {
+func (v *view) decided(id *ident.TxnID) *Decision {
 	if v.meta.Decisions == 0 {
 		return nil
 	}
@@ -26,7 +27,7 @@ func (v *view) decided(id *api.TxnID) *Decision {
 }
 
 // owing are the participants that have not resolved.
-func (v *view) owing(id *api.TxnID) []api.GroupID {
+func (v *view) owing(id *ident.TxnID) []api.GroupID {
 	if v.meta.Unresolved == 0 {
 		return nil
 	}
@@ -38,7 +39,7 @@ func (v *view) owing(id *api.TxnID) []api.GroupID {
 }
 
 // decide makes the decision, unless one was made before or nothing is remembered that could tell.
-func (t *tx) decide(ref *api.TxnRef, ackedBelow uint64, d *decision, res *Result) *api.Error {
+func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Result) *api.Error {
 	id := &ref.ID
 	if err := t.member(id.Decider); err != nil {
 		return err
@@ -52,11 +53,11 @@ func (t *tx) decide(ref *api.TxnRef, ackedBelow uint64, d *decision, res *Result
 	if t.tooOld(ref, ackedBelow) {
 		// Whoever is told this must be told the same for ever: so long as a Decide may come, the client's row stays.
 		t.acknowledge(id.Client, max(ackedBelow, t.client(id.Client).ackedBelow), max(Epoch(ref.Epoch), t.meta.DedupEpoch))
-		res.Decision = &Decision{Txn: *id, Outcome: api.TxnAborted, Expired: true}
+		res.Decision = &Decision{Txn: *id, Outcome: ident.TxnAborted, Expired: true}
 		return nil
 	}
 	if t.over(ref, d.outcome) {
-		res.Decision = &Decision{Txn: *id, Outcome: api.TxnAborted}
+		res.Decision = &Decision{Txn: *id, Outcome: ident.TxnAborted}
 		return nil
 	}
 	if err := t.roomForDecision(); err != nil {
@@ -68,18 +69,18 @@ func (t *tx) decide(ref *api.TxnRef, ackedBelow uint64, d *decision, res *Result
 }
 
 // tooOld tells whether nothing is remembered of the attempt, if there was anything: it is aborted then, or was resolved.
-func (v *view) tooOld(ref *api.TxnRef, ackedBelow uint64) bool {
+func (v *view) tooOld(ref *ident.TxnRef, ackedBelow uint64) bool {
 	return guardWatermark && (v.below(&ref.ID, ackedBelow) || ref.Epoch > 0 && Epoch(ref.Epoch).expired(v.meta.DedupEpoch))
 }
 
 // over reports whether an attempt without a record was aborted: it is so old that the record of an abort may have gone, and
 // not so old that the record of a commit may have. What is not known to be young enough cannot be committed any more.
-func (v *view) over(ref *api.TxnRef, outcome api.TxnOutcome) bool {
+func (v *view) over(ref *ident.TxnRef, outcome ident.TxnOutcome) bool {
 	if !v.rules.shortAborts || !guardAttemptAge {
 		return false
 	}
 	if ref.Epoch == 0 { // its sender vouches that it is not a day old
-		return ref.ID.Seq == 0 && outcome == api.TxnCommitted
+		return ref.ID.Seq == 0 && outcome == ident.TxnCommitted
 	}
 	return Epoch(ref.Epoch).age(v.meta.DedupEpoch) > AttemptEpochs
 }
@@ -92,7 +93,7 @@ func (v *view) roomForDecision() *api.Error {
 }
 
 // enterDecision stores a decision that was not there.
-func (t *tx) enterDecision(ref *api.TxnRef, d *decision, res *Result) {
+func (t *tx) enterDecision(ref *ident.TxnRef, d *decision, res *Result) {
 	id := &ref.ID
 	d.epoch = max(t.meta.DedupEpoch, Epoch(ref.Epoch))
 	slices.Sort(d.participants)
@@ -100,7 +101,7 @@ func (t *tx) enterDecision(ref *api.TxnRef, d *decision, res *Result) {
 	res.Decision = &Decision{
 		Txn: *id, Outcome: d.outcome, Participants: d.participants, Unresolved: d.participants, Held: d.held, Outcomes: d.outcomes,
 	}
-	if d.outcome == api.TxnAborted && !guardAbortRecord {
+	if d.outcome == ident.TxnAborted && !guardAbortRecord {
 		return
 	}
 	if _, before := t.get(t.key.attempt(tableDecision, id)); !before {
@@ -119,7 +120,7 @@ func (t *tx) enterDecision(ref *api.TxnRef, d *decision, res *Result) {
 
 func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {
 	d := &decision{outcome: c.Outcome}
-	if c.Outcome == api.TxnCommitted {
+	if c.Outcome == ident.TxnCommitted {
 		d.participants, d.held, d.outcomes = slices.Clone(c.Participants), c.Held, ownValues(c.Outcomes)
 	}
 	return t.decide(&c.Txn, c.AckedBelow, d, res)
@@ -156,7 +157,7 @@ func (t *tx) resolved(c *Resolved) *api.Error {
 	return nil
 }
 
-func (t *tx) delDecision(id *api.TxnID) {
+func (t *tx) delDecision(id *ident.TxnID) {
 	t.del(t.key.attempt(tableDecision, id))
 	t.meta.Decisions--
 }
@@ -170,17 +171,17 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 		return err
 	}
 	if d := t.decided(&c.Txn.ID); d != nil {
-		if res.Decision = d; d.Outcome == api.TxnCommitted {
+		if res.Decision = d; d.Outcome == ident.TxnCommitted {
 			return nil
 		}
 		return &api.Error{Code: Finished, Hint: "the transaction was aborted"}
 	}
 	if t.tooOld(&c.Txn, c.AckedBelow) {
-		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: api.TxnAborted, Expired: true}
+		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: ident.TxnAborted, Expired: true}
 		return errTooOld()
 	}
-	if t.over(&c.Txn, api.TxnCommitted) {
-		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: api.TxnAborted}
+	if t.over(&c.Txn, ident.TxnCommitted) {
+		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: ident.TxnAborted}
 		return errTooOld()
 	}
 	if err := t.judged(c.Term); err != nil {
@@ -205,7 +206,7 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 		}
 	}
 	res.Txn = t.vote(c.Then, does.entries, t.index)
-	d := &decision{outcome: api.TxnCommitted, participants: slices.Clone(c.Participants), held: c.Held}
+	d := &decision{outcome: ident.TxnCommitted, participants: slices.Clone(c.Participants), held: c.Held}
 	if t.rules.keepsValues {
 		d.outcomes = whole(c, outcomes(nil, c.Then, does.entries))
 		fit(d.outcomes, MaxRecordBytes)

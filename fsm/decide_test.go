@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestDecide: the first that decides is right, and is remembered until nobody can ask any more.
@@ -16,20 +17,20 @@ func TestDecide(t *testing.T) {
 	d := commit(a, "g.3", "g.2", "g.3")
 	d.Outcomes = []Outcome{{Version: api.Version{Epoch: 1, Index: 9}, Exists: true, Value: []byte("7")}}
 	first := r.ok(d)
-	if x := first.Decision; x.Outcome != api.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || *first.Effect.Decided != a.ID {
+	if x := first.Decision; x.Outcome != ident.TxnCommitted || !slices.Equal(x.Unresolved, []api.GroupID{"g.2", "g.3"}) || *first.Effect.Decided != a.ID {
 		t.Errorf("%+v, %+v", x, first.Effect)
 	}
 	for what, c := range map[string]Command{
-		"the same again": d, "an abort": Decide{Txn: a, Outcome: api.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
+		"the same again": d, "an abort": Decide{Txn: a, Outcome: ident.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
 	} {
 		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || res.Effect.Decided != nil {
 			t.Errorf("%s is told %+v", what, res.Decision)
 		}
 	}
-	if res := r.ok(Push{b}); res.Decision.Outcome != api.TxnAborted || res.Decision.Expired {
+	if res := r.ok(Push{b}); res.Decision.Outcome != ident.TxnAborted || res.Decision.Expired {
 		t.Errorf("%+v", res.Decision)
 	}
-	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != api.TxnAborted || res.Effect.Decided != nil {
+	if res := r.ok(commit(b, "g.2")); res.Decision.Outcome != ident.TxnAborted || res.Effect.Decided != nil {
 		t.Errorf("a commit after a push: %+v", res.Decision)
 	}
 	elsewhere := ref("c", 3, "g.2")
@@ -39,10 +40,10 @@ func TestDecide(t *testing.T) {
 	// A participant that has resolved must not do so again if an intent turns up.
 	r.ok(Resolved{a.ID, "g.2"})
 	now, _ := r.m.Decided(a.ID)
-	if now.At("g.2") != api.TxnAborted || now.At("g.3") != api.TxnCommitted || now.At("g.9") != api.TxnAborted {
+	if now.At("g.2") != ident.TxnAborted || now.At("g.3") != ident.TxnCommitted || now.At("g.9") != ident.TxnAborted {
 		t.Errorf("after one has resolved: %+v", now)
 	}
-	if us := r.m.Unresolved(api.TxnID{}, 9); len(us) != 1 || us[0].Txn != a.ID || !slices.Equal(us[0].Unresolved, []api.GroupID{"g.3"}) {
+	if us := r.m.Unresolved(ident.TxnID{}, 9); len(us) != 1 || us[0].Txn != a.ID || !slices.Equal(us[0].Unresolved, []api.GroupID{"g.3"}) {
 		t.Errorf("unresolved: %+v", us)
 	}
 	// Below the watermark what was aborted goes at once, what was committed with the last that resolves.
@@ -55,9 +56,9 @@ func TestDecide(t *testing.T) {
 	if m := r.m.Meta(); m.Decisions != 0 || m.Unresolved != 0 {
 		t.Errorf("%d decisions are left, %d unresolved", m.Decisions, m.Unresolved)
 	}
-	for _, tx := range []api.TxnRef{a, b} {
+	for _, tx := range []ident.TxnRef{a, b} {
 		for _, c := range []Command{commit(tx, "g.2"), Push{tx}} {
-			if res := r.ok(c); res.Decision.Outcome != api.TxnAborted || !res.Decision.Expired || r.m.Meta().Decisions != 0 {
+			if res := r.ok(c); res.Decision.Outcome != ident.TxnAborted || !res.Decision.Expired || r.m.Meta().Decisions != 0 {
 				t.Errorf("below the watermark: %+v", res.Decision)
 			}
 		}
@@ -70,11 +71,11 @@ func TestDecideEpochs(t *testing.T) {
 	r := founded(t)
 	opaque, numbered, owing, done := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1"), ref("d", 0, "g.1")
 	r.ok(Push{opaque})
-	r.ok(Decide{Txn: numbered, AckedBelow: 5, Outcome: api.TxnAborted})
+	r.ok(Decide{Txn: numbered, AckedBelow: 5, Outcome: ident.TxnAborted})
 	r.ok(commit(owing, "g.2"))
 	r.ok(commit(done))
-	r.ok(Resolve{"g.1", ref("a", 0, "g.2").ID, api.TxnAborted})
-	r.ok(Resolve{"g.1", ref("c", 0, "g.2").ID, api.TxnCommitted})
+	r.ok(Resolve{"g.1", ref("a", 0, "g.2").ID, ident.TxnAborted})
+	r.ok(Resolve{"g.1", ref("c", 0, "g.2").ID, ident.TxnCommitted})
 	left := func(when string, decisions, finished int) {
 		t.Helper()
 		for range 9 {
@@ -92,8 +93,8 @@ func TestDecideEpochs(t *testing.T) {
 	left("on the last day", 3, 1)
 	r.advance(1)
 	left("late", 1, 0)
-	for _, tx := range []api.TxnRef{opaque, numbered, done} {
-		if res := r.ok(commit(tx, "g.2")); !res.Decision.Expired || res.Decision.Outcome != api.TxnAborted {
+	for _, tx := range []ident.TxnRef{opaque, numbered, done} {
+		if res := r.ok(commit(tx, "g.2")); !res.Decision.Expired || res.Decision.Outcome != ident.TxnAborted {
 			t.Errorf("a commit of an old epoch: %+v", res.Decision)
 		}
 	}
@@ -117,28 +118,28 @@ func TestLateCommit(t *testing.T) {
 		for range DedupEpochs {
 			r.advance(1)
 			r.ok(ExpireDedup{r.term, 0})
-			if d := r.ok(commit(told)).Decision; d.Outcome != api.TxnAborted {
+			if d := r.ok(commit(told)).Decision; d.Outcome != ident.TxnAborted {
 				t.Fatalf("seq %d: Decide1: aborted, and then %+v", seq, d)
 			}
-			if d := r.ok(Push{told}).Decision; d.Outcome != api.TxnAborted || d.Expired {
+			if d := r.ok(Push{told}).Decision; d.Outcome != ident.TxnAborted || d.Expired {
 				t.Fatalf("seq %d: a repetition is told %+v", seq, d)
 			}
-			if d := r.ok(Push{committed}).Decision; d.Outcome != api.TxnCommitted {
+			if d := r.ok(Push{committed}).Decision; d.Outcome != ident.TxnCommitted {
 				t.Fatalf("seq %d: Decide1: committed, and then %+v", seq, d)
 			}
 			last := CommitLast{Term: r.term, Txn: told, Then: []api.Op{opPut("k", "v")}}
-			if d := r.refused(last, Finished).Decision; d.Outcome != api.TxnAborted {
+			if d := r.refused(last, Finished).Decision; d.Outcome != ident.TxnAborted {
 				t.Fatalf("seq %d: CommitLast: %+v", seq, d)
 			}
 		}
-		if d := r.ok(commit(unheard)).Decision; d.Outcome != api.TxnAborted {
+		if d := r.ok(commit(unheard)).Decision; d.Outcome != ident.TxnAborted {
 			t.Errorf("seq %d: a commit a day late: %+v", seq, d)
 		}
 	}
 	r := founded(t)
 	unknown := ref("e", 0, "g.1")
 	unknown.Epoch = 0
-	if d := r.ok(commit(unknown)).Decision; d.Outcome != api.TxnAborted {
+	if d := r.ok(commit(unknown)).Decision; d.Outcome != ident.TxnAborted {
 		t.Errorf("a commit of an opaque id, of no epoch: %+v", d)
 	}
 }
@@ -156,11 +157,11 @@ func TestTellsTheSameForEver(t *testing.T) {
 	}
 	advance(20)
 	tx.Epoch = 21
-	if res := r.ok(Push{tx}); res.Decision.Outcome != api.TxnAborted {
+	if res := r.ok(Push{tx}); res.Decision.Outcome != ident.TxnAborted {
 		t.Fatalf("%+v", res.Decision)
 	}
 	advance(20) // the row would have gone, the commit's epoch would still do
-	if res := r.ok(commit(tx, "g.2")); res.Decision.Outcome != api.TxnAborted {
+	if res := r.ok(commit(tx, "g.2")); res.Decision.Outcome != ident.TxnAborted {
 		t.Errorf("Decide1: aborted first, then %+v", res.Decision)
 	}
 }
@@ -171,15 +172,15 @@ func TestFinishedBelowWatermark(t *testing.T) {
 	a, b := ref("c", 1, "g.2"), ref("c", 2, "g.2")
 	r.ok(prepareOf(r, a, opPut("a", "v")))
 	r.ok(prepareOf(r, b, opPut("b", "v")))
-	r.ok(resolveTo(r, b, api.TxnCommitted))
+	r.ok(resolveTo(r, b, ident.TxnCommitted))
 	r.ok(Forget{a.ID.Client, 3})
 	if m := r.m.Meta(); m.Prepared != 1 || m.Finished != 0 || m.Intents != 1 {
 		t.Fatalf("%+v", m)
 	}
-	if ps := r.m.Prepared(api.TxnID{}, 9); len(ps) != 1 || ps[0].Txn != a || !slices.Equal(ps[0].Written, []api.Key{"a"}) {
+	if ps := r.m.Prepared(ident.TxnID{}, 9); len(ps) != 1 || ps[0].Txn != a || !slices.Equal(ps[0].Written, []api.Key{"a"}) {
 		t.Errorf("prepared: %+v", ps)
 	}
-	r.ok(resolveTo(r, a, api.TxnCommitted))
+	r.ok(resolveTo(r, a, ident.TxnCommitted))
 	if m := r.m.Meta(); m.Finished != 0 || string(r.read("a").Value) != "v" {
 		t.Errorf("%+v, a = %q", m, r.read("a").Value)
 	}
@@ -213,14 +214,14 @@ func TestCommitLast(t *testing.T) {
 	other := ref("o", 1, "g.9")
 	r.ok(prepareOf(r, other, opGet("n")))
 	r.refused(c, RetryIntents)
-	r.ok(resolveTo(r, other, api.TxnCommitted))
+	r.ok(resolveTo(r, other, ident.TxnCommitted))
 	res := r.ok(c)
 	at := api.Version{Epoch: 1, Index: res.Index}
 	if got := entriesText(res.Txn.Entries); got != fmt.Sprintf("[n@1.3=1, n@%v=2]", at) || r.read("n").Version != at {
 		t.Errorf("%s", got)
 	}
 	d := res.Decision
-	if d.Outcome != api.TxnCommitted || !d.Held || d.At("g.2") != api.TxnCommitted || *res.Effect.Decided != tx.ID {
+	if d.Outcome != ident.TxnCommitted || !d.Held || d.At("g.2") != ident.TxnCommitted || *res.Effect.Decided != tx.ID {
 		t.Errorf("%+v", d)
 	}
 	txn := api.Txn{Then: []api.Op{opGet("n"), opPut("q", "v"), opAdd("n", 1)}}
@@ -236,7 +237,7 @@ func TestCommitLast(t *testing.T) {
 	}
 	late := with(func(c *CommitLast) { c.Txn.ID.Attempt, c.Claim = 7, nil })
 	r.ok(Push{late.Txn})
-	if res := r.refused(late, Finished); res.Decision.Outcome != api.TxnAborted {
+	if res := r.refused(late, Finished); res.Decision.Outcome != ident.TxnAborted {
 		t.Errorf("%+v", res.Decision)
 	}
 	r.ok(Forget{tx.ID.Client, 2})
@@ -255,7 +256,7 @@ func TestForgottenCommit(t *testing.T) {
 	p.Claim = &Claim{}
 	anchors.ok(p)
 	decides.ok(commit(tx, "g.1"))
-	anchors.ok(resolveTo(anchors, tx, api.TxnCommitted))
+	anchors.ok(resolveTo(anchors, tx, ident.TxnCommitted))
 	decides.ok(Resolved{tx.ID, "g.1"})
 	for range DedupEpochs + 1 {
 		decides.ok(AdvanceDedupEpoch{decides.term})

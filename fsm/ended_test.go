@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // changed is how many rows, but for the meta row, differ after f.
@@ -72,7 +73,7 @@ func TestSessionsEndAtOnce(t *testing.T) {
 			c := prepareOf(r, ref("c", 1, "g.2"), opPut("a", "v"))
 			c.Killed = sids
 			r.ok(c)
-			r.ok(resolveTo(r, c.Txn, api.TxnAborted))
+			r.ok(resolveTo(r, c.Txn, ident.TxnAborted))
 		},
 		"CommitLast": func(r *rig, sids []api.SessionID) {
 			r.ok(CommitLast{Term: r.term, Txn: ref("c", 1, "g.1"), Then: []api.Op{opPut("a", "v")}, Killed: sids})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestOneEvaluator: a branch has one meaning, whichever command carries it out: a Write of version 1, of version 2, a Prepare that is
@@ -95,7 +96,7 @@ func carryOut(r *rig, way string, seq uint64, ops []api.Op) Result {
 		if again := r.apply(prepareOf(r, tx, ops...)); res.Err == nil && !reflect.DeepEqual(again.Txn, res.Txn) {
 			r.Fatalf("the vote is %s, and again %s", txnText(res.Txn), txnText(again.Txn))
 		}
-		r.ok(Resolve{"g.1", tx.ID, api.TxnCommitted})
+		r.ok(Resolve{"g.1", tx.ID, ident.TxnCommitted})
 		return res
 	case "commit last":
 		defer r.pad()
@@ -142,7 +143,7 @@ func TestVotesTheSame(t *testing.T) {
 			if again := r.ok(p).Txn; !reflect.DeepEqual(again, first) {
 				t.Errorf("it voted %s, and then %s", txnText(first), txnText(again))
 			}
-			r.ok(resolveTo(r, ref("c", 1, "g.2"), api.TxnCommitted))
+			r.ok(resolveTo(r, ref("c", 1, "g.2"), ident.TxnCommitted))
 		})
 	}
 }
@@ -208,7 +209,7 @@ func TestWorkIsBounded(t *testing.T) {
 					t.Errorf("foretold: %v", p.Err)
 				}
 				r.ok(prepare)
-				r.ok(Resolve{"g.1", prepare.Txn.ID, api.TxnAborted})
+				r.ok(Resolve{"g.1", prepare.Txn.ID, ident.TxnAborted})
 				r.ok(last)
 				return
 			}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // growthSizes are numbers of leases.
@@ -68,7 +69,7 @@ func benchLeases(b *testing.B, m *Machine, leases, holders int) {
 	sessions := max(holders, leases/50_000)
 	sids := make([]api.SessionID, sessions)
 	for i := range sids {
-		sids[i] = one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: api.NodeID(fmt.Sprint("edge-", i)), Nonce: api.Nonce{byte(i), byte(i >> 8), 1}, T: time.Second})})).Session
+		sids[i] = one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: api.NodeID(fmt.Sprint("edge-", i)), Nonce: ident.Nonce{byte(i), byte(i >> 8), 1}, T: time.Second})})).Session
 	}
 	for at, n := 0, leases/holders; at < n; at += 1000 {
 		keys := make([]api.Key, 0, 1000)
@@ -139,7 +140,7 @@ func BenchmarkEndSession(b *testing.B) {
 				b.StopTimer()
 				m := benchMachine(b, leases)
 				for i := range 10 {
-					m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: api.Nonce{byte(i)}, T: time.Second})})
+					m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: "n", Nonce: ident.Nonce{byte(i)}, T: time.Second})})
 				}
 				sids := m.Sessions()
 				for at := 0; at < leases; at += 1000 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // history is what transactions have read and written, by the versions that they were told. Versions order the writes of a
@@ -60,10 +61,10 @@ func (h *history) add(name string, conds []api.Cond, ops []api.Op, res *api.TxnR
 
 // judge wants the committed transactions to be in one order: who wrote before whom, who read what whom wrote, and who read
 // what another wrote over, together have no circle.
-func (h *history) judge(t *testing.T, outcomes map[api.TxnID]api.TxnOutcome) {
+func (h *history) judge(t *testing.T, outcomes map[ident.TxnID]ident.TxnOutcome) {
 	t.Helper()
 	for id, o := range outcomes {
-		if o != api.TxnCommitted {
+		if o != ident.TxnCommitted {
 			delete(h.did, id.String())
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // intents are the transactions that have locked the key.
@@ -20,7 +21,7 @@ func (v *view) intents(k api.Key) (intents, bool) {
 }
 
 // prepared is the attempt's row, while it is prepared here.
-func (v *view) prepared(id *api.TxnID) (prepared, bool) {
+func (v *view) prepared(id *ident.TxnID) (prepared, bool) {
 	if v.meta.Prepared == 0 {
 		return prepared{}, false
 	}
@@ -37,7 +38,7 @@ func (v *view) prepared(id *api.TxnID) (prepared, bool) {
 // beginning. It does not keep the view that it looks at, which then takes no memory of its own.
 type found struct {
 	intents []Intent
-	refs    map[api.TxnID]api.TxnRef
+	refs    map[ident.TxnID]ident.TxnRef
 }
 
 // add names those who hold the key.
@@ -48,7 +49,7 @@ func (f *found) add(v *view, k api.Key, x *intents) {
 }
 
 // ref is the transaction that holds the key.
-func (f *found) ref(v *view, k api.Key, id *api.TxnID) api.TxnRef {
+func (f *found) ref(v *view, k api.Key, id *ident.TxnID) ident.TxnRef {
 	if ref, ok := f.refs[*id]; ok {
 		return ref
 	}
@@ -63,7 +64,7 @@ func (f *found) ref(v *view, k api.Key, id *api.TxnID) api.TxnRef {
 	}
 	ref.ID = *id
 	if f.refs == nil {
-		f.refs = map[api.TxnID]api.TxnRef{}
+		f.refs = map[ident.TxnID]ident.TxnRef{}
 	}
 	f.refs[*id] = ref
 	return ref
@@ -127,9 +128,9 @@ func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
 }
 
 // lock gives the attempt its intents. Nothing is in the way.
-func (t *tx) lock(id *api.TxnID, writes, reads []api.Key, made map[api.Key]change) {
+func (t *tx) lock(id *ident.TxnID, writes, reads []api.Key, made map[api.Key]change) {
 	for _, k := range writes {
-		x := intents{exclusive: true, holders: []api.TxnID{*id}, change: made[k]}
+		x := intents{exclusive: true, holders: []ident.TxnID{*id}, change: made[k]}
 		t.set(t.key.ofKey(tableIntent, k), x.row())
 		t.meta.Intents++
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // CheckInvariants reads all of the state and returns the first broken invariant, by its name in the protocol. It is for
@@ -15,7 +16,7 @@ func (m *Machine) CheckInvariants() (err error) {
 	defer m.mu.RUnlock()
 	a := audit{
 		view: m.begin(), sessions: map[api.SessionID]Session{}, held: map[api.SessionID]int{},
-		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{}, prepared: map[api.TxnID]prepared{},
+		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{}, prepared: map[ident.TxnID]prepared{},
 		void: map[api.SessionID]int{},
 	}
 	a.rows()
@@ -35,7 +36,7 @@ type audit struct {
 	held     map[api.SessionID]int
 	clients  map[api.ClientID]client
 	records  map[api.ClientID]int
-	prepared map[api.TxnID]prepared
+	prepared map[ident.TxnID]prepared
 	counts   Meta
 	void     map[api.SessionID]int // rows by session that are left of ended sessions
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // sealed puts the right number and checksum under the rows of a stream, where it can be read at all.
@@ -228,8 +229,8 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 		"Session":    func() { m.Session(api.SessionID{Incarnation: 1, Index: 1}) },
 		"Sessions":   func() { m.Sessions() },
 		"HoldersIn":  func() { m.HoldersIn(api.Range{}, 1) },
-		"Prepared":   func() { m.Prepared(api.TxnID{}, 1) },
-		"Unresolved": func() { m.Unresolved(api.TxnID{}, 1) },
+		"Prepared":   func() { m.Prepared(ident.TxnID{}, 1) },
+		"Unresolved": func() { m.Unresolved(ident.TxnID{}, 1) },
 		"Stored":     func() { m.Stored(api.ClientID{1}, 1) },
 		"Apply":      func() { _, _ = m.Apply(2, 1, [][]byte{encode(Write{Term: 1, Txn: putTxn("k", "v")})}) },
 	} {

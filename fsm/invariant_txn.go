@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // intentRows: what is locked is owned, by transactions that have prepared and list it; one writer excludes everybody else,
@@ -77,7 +78,7 @@ func (a *audit) attemptRows() {
 		if owing == nil && a.below(&id, 0) {
 			return a.broken("Forget", "what was decided on %v is remembered, and its client has acknowledged it", id)
 		}
-		if len(owing) > 0 && d.outcome != api.TxnCommitted {
+		if len(owing) > 0 && d.outcome != ident.TxnCommitted {
 			return a.broken("Decide1", "%v was aborted, and %v are to resolve it", id, owing)
 		}
 		for _, g := range owing {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // grant gives leases on what it reads, both at this command's own place in the log.
@@ -56,7 +57,7 @@ func (v *view) weighGrant(c *Grant, keys int) *api.Error {
 
 func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
 	s, live := t.session(item.Session)
-	live = live && !s.Suspect && (item.Nonce == api.Nonce{} || item.Nonce == s.Nonce)
+	live = live && !s.Suspect && (item.Nonce == ident.Nonce{} || item.Nonce == s.Nonce)
 	before := s.Leases
 	for i, k := range item.Keys {
 		o, _ := t.shardOf(k)

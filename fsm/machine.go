@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
@@ -268,7 +269,7 @@ func (t *tx) run(c Command, version Level, res *Result) *api.Error {
 	case Decide:
 		return t.decideCommand(&c, res)
 	case Push:
-		return t.decide(&c.Txn, 0, &decision{outcome: api.TxnAborted}, res)
+		return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
 	case CommitLast:
 		return t.commitLast(&c, res)
 	case Resolve:

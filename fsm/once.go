@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fingerprint tells transactions with the same id apart.
@@ -73,16 +74,16 @@ func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 
 // Ref is the attempt that the record names, as much of it as a [Push] needs; zero where the record is a result. Its epoch has
 // the decision group tell an attempt that it has forgotten from one that it has never heard of.
-func (c *Record) Ref() api.TxnRef {
+func (c *Record) Ref() ident.TxnRef {
 	if c.Decider == "" {
-		return api.TxnRef{}
+		return ident.TxnRef{}
 	}
-	return api.TxnRef{ID: c.attempt(), Anchor: c.Anchor, Epoch: c.DeciderEpoch}
+	return ident.TxnRef{ID: c.attempt(), Anchor: c.Anchor, Epoch: c.DeciderEpoch}
 }
 
 // attempt is the one that the record names.
-func (c *Record) attempt() api.TxnID {
-	return api.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
+func (c *Record) attempt() ident.TxnID {
+	return ident.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
 }
 
 // before is what an earlier attempt of a transaction that is wholly the group's left: a result, or the refusal.

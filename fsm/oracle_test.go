@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // oracle says what a machine must answer. It knows the rules and none of the machine's tables: plain maps, no limits, one
@@ -40,7 +41,7 @@ type answer struct {
 
 // holding is what a session holds: each leased key with what its holder was told.
 type holding struct {
-	nonce   api.Nonce
+	nonce   ident.Nonce
 	suspect bool
 	leases  map[api.Key]api.Entry
 }

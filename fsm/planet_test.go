@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestTxnPlanet lets coordinators that crash at any step move units between keys of three groups, over messages that are
@@ -52,8 +53,8 @@ type txnPlanet struct {
 	edge     map[api.Key]api.Entry
 	sessions []api.SessionID
 	// What was seen, for all time.
-	outcomes map[api.TxnID]api.TxnOutcome                 // as the decision groups said
-	resolved map[api.TxnID]map[api.GroupID]api.TxnOutcome // as participants with intents did
+	outcomes map[ident.TxnID]ident.TxnOutcome                 // as the decision groups said
+	resolved map[ident.TxnID]map[api.GroupID]ident.TxnOutcome // as participants with intents did
 	history  history
 	coverage map[string]int
 	mixed    bool // some groups were founded at level 1
@@ -84,8 +85,8 @@ func listKey(g, i int) api.Key   { return api.Key(fmt.Sprintf("%d/list%d", g+1, 
 
 func newTxnPlanet(t *testing.T, r *rand.Rand) *txnPlanet {
 	p := &txnPlanet{
-		T: t, rnd: r, clients: make([]uint64, 3), edge: map[api.Key]api.Entry{}, outcomes: map[api.TxnID]api.TxnOutcome{},
-		resolved: map[api.TxnID]map[api.GroupID]api.TxnOutcome{}, coverage: map[string]int{},
+		T: t, rnd: r, clients: make([]uint64, 3), edge: map[api.Key]api.Entry{}, outcomes: map[ident.TxnID]ident.TxnOutcome{},
+		resolved: map[ident.TxnID]map[api.GroupID]ident.TxnOutcome{}, coverage: map[string]int{},
 	}
 	for i := range planetGroups {
 		level := NewestLevel
@@ -249,8 +250,8 @@ func (p *txnPlanet) apply(to int, c Command) Result {
 		x.Term = term
 		c = x
 	}
-	had := map[api.TxnID]bool{}
-	for _, x := range g.m.Prepared(api.TxnID{}, 100) {
+	had := map[ident.TxnID]bool{}
+	for _, x := range g.m.Prepared(ident.TxnID{}, 100) {
 		had[x.Txn.ID] = true
 	}
 	res := g.apply(c)
@@ -268,7 +269,7 @@ func (p *txnPlanet) apply(to int, c Command) Result {
 
 func (p *txnPlanet) wasResolved(x Resolve) {
 	if p.resolved[x.Txn] == nil {
-		p.resolved[x.Txn] = map[api.GroupID]api.TxnOutcome{}
+		p.resolved[x.Txn] = map[api.GroupID]ident.TxnOutcome{}
 	}
 	if before, twice := p.resolved[x.Txn][x.Group]; twice {
 		p.Fatalf("Once: %s resolved %v as %v, and now as %v", x.Group, x.Txn, before, x.Outcome)
@@ -293,15 +294,15 @@ func (p *txnPlanet) note(c Command, res Result) {
 		return
 	}
 	before, known := p.outcomes[d.Txn]
-	if known && before != d.Outcome && (!d.Expired || before != api.TxnCommitted) {
+	if known && before != d.Outcome && (!d.Expired || before != ident.TxnCommitted) {
 		p.Fatalf("Decide1: %v was %v, and is now %v", d.Txn, before, d.Outcome)
 	}
 	if !known {
 		p.outcomes[d.Txn] = d.Outcome
 		p.coverage["decided "+d.Outcome.String()]++
-		if d.Outcome == api.TxnCommitted {
+		if d.Outcome == ident.TxnCommitted {
 			for id, o := range p.outcomes {
-				if o == api.TxnCommitted && id != d.Txn && id.Client == d.Txn.Client && id.Seq == d.Txn.Seq {
+				if o == ident.TxnCommitted && id != d.Txn && id.Client == d.Txn.Client && id.Seq == d.Txn.Seq {
 					p.Fatalf("Once: %v and %v are both committed", id, d.Txn)
 				}
 			}
@@ -349,14 +350,14 @@ func (p *txnPlanet) revoked(hs []Holder) (cleared []api.DroppedLease) {
 // recover is a group's leader: it pushes transactions whose intents stand, and sees that what was decided here is resolved.
 func (p *txnPlanet) recover(i int) {
 	g := p.groups[i]
-	if ps := g.m.Prepared(api.TxnID{}, 100); len(ps) > 0 && p.odds(4) {
+	if ps := g.m.Prepared(ident.TxnID{}, 100); len(ps) > 0 && p.odds(4) {
 		x := ps[p.rnd.IntN(len(ps))].Txn
 		if res := p.apply(groupIndex(x.ID.Decider), Push{x}); res.Err == nil {
 			p.send(i, Resolve{groupName(i), x.ID, res.Decision.At(groupName(i))}, nil)
 			p.coverage["push"]++
 		}
 	}
-	for _, d := range g.m.Unresolved(api.TxnID{}, 100) {
+	for _, d := range g.m.Unresolved(ident.TxnID{}, 100) {
 		for _, to := range d.Unresolved {
 			if p.odds(3) {
 				p.send(groupIndex(to), Resolve{to, d.Txn, d.At(to)}, nil)
@@ -408,12 +409,12 @@ func (p *txnPlanet) calm() {
 	for round := 0; ; round++ {
 		left := 0
 		for i, g := range p.groups {
-			for _, x := range g.m.Prepared(api.TxnID{}, 100) {
+			for _, x := range g.m.Prepared(ident.TxnID{}, 100) {
 				left++
 				res := p.apply(groupIndex(x.Txn.ID.Decider), Push{x.Txn})
 				p.apply(i, Resolve{groupName(i), x.Txn.ID, res.Decision.At(groupName(i))})
 			}
-			for _, d := range g.m.Unresolved(api.TxnID{}, 100) {
+			for _, d := range g.m.Unresolved(ident.TxnID{}, 100) {
 				left++
 				for _, to := range d.Unresolved {
 					p.apply(groupIndex(to), Resolve{to, d.Txn, d.At(to)})
@@ -485,10 +486,10 @@ func (p *txnPlanet) replayed(r *txnRequest, happened bool) {
 		return
 	}
 	res := p.apply(groupIndex(rec.Decider), Push{rec.Ref()})
-	if got := res.Decision.Outcome == api.TxnCommitted; got != happened && !res.Decision.Expired {
+	if got := res.Decision.Outcome == ident.TxnCommitted; got != happened && !res.Decision.Expired {
 		p.Errorf("%s happened: %v, and a repetition is told: %v", r.token(), happened, got)
 	}
-	if res.Decision.Outcome != api.TxnCommitted {
+	if res.Decision.Outcome != ident.TxnCommitted {
 		return
 	}
 	again := res.Decision.Replay(&r.txn)

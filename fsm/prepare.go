@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // prepare locks and keeps a group's part of a transaction. What became of the attempt here goes before everything; then the
@@ -91,7 +92,7 @@ func errTooOld() *api.Error {
 }
 
 // below tells whether the transaction is one that its client has acknowledged.
-func (v *view) below(id *api.TxnID, ackedBelow uint64) bool {
+func (v *view) below(id *ident.TxnID, ackedBelow uint64) bool {
 	return id.Seq > 0 && id.Seq < max(ackedBelow, v.client(id.Client).ackedBelow)
 }
 
@@ -142,7 +143,7 @@ func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.Txn
 
 // part is what a Prepare and a CommitLast have in common.
 type part struct {
-	txn        *api.TxnRef
+	txn        *ident.TxnRef
 	ackedBelow uint64
 	epoch      uint64 // of the group that is to carry the part out, as it was told
 	conds      []api.Cond

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // group is a machine of that name.
@@ -163,7 +164,7 @@ func TestMoveOfShards(t *testing.T) {
 		g := group(t, api.GroupID(fmt.Sprint("g.", i)), Shard{api.Range{}, 1, i, 2})
 		for n := range 40 {
 			k := api.Key(fmt.Sprintf("k/%d", n))
-			if api.ShardOf(k, 2) != i {
+			if ident.ShardOf(k, 2) != i {
 				g.refused(Write{Term: 1, Txn: deleteTxn(k)}, api.CodeWrongGroup)
 				continue
 			}

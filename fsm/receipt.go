@@ -4,9 +4,10 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Shard is a part of the keyspace with one owner: the keys of Range whose [api.ShardOf] (of Of) is Index.
+// Shard is a part of the keyspace with one owner: the keys of Range whose [ident.ShardOf] (of Of) is Index.
 type Shard struct {
 	Range api.Range `cbor:"1,keyasint,omitempty"`
 	Epoch uint64    `cbor:"2,keyasint,omitempty"` // first part of the versions written under this ownership
@@ -16,7 +17,7 @@ type Shard struct {
 
 // Owns tells whether the key is the shard's.
 func (s Shard) Owns(k api.Key) bool {
-	return s.Range.Contains(k) && (s.Of < 2 || api.ShardOf(k, s.Of) == s.Index)
+	return s.Range.Contains(k) && (s.Of < 2 || ident.ShardOf(k, s.Of) == s.Index)
 }
 
 func (s Shard) check() *api.Error {

@@ -2,10 +2,11 @@ package fsm
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // finished is what is remembered of an attempt that is over here.
-func (v *view) finished(id *api.TxnID) (finished, bool) {
+func (v *view) finished(id *ident.TxnID) (finished, bool) {
 	if v.meta.Finished == 0 {
 		return finished{}, false
 	}
@@ -32,7 +33,7 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 	}
 	p, ok := t.prepared(&c.Txn)
 	if ok {
-		t.unlock(&p, c.Outcome == api.TxnCommitted)
+		t.unlock(&p, c.Outcome == ident.TxnCommitted)
 		t.del(t.key.attempt(tablePrepared, &c.Txn))
 		t.meta.Prepared--
 	}
@@ -48,7 +49,7 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 	return nil
 }
 
-func (t *tx) delFinished(id *api.TxnID) {
+func (t *tx) delFinished(id *ident.TxnID) {
 	t.del(t.key.attempt(tableFinished, id))
 	t.meta.Finished--
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // RetryLeases refuses a [Write] or [Cede] that would change what somebody holds under a live lease: Result.Holders names
@@ -54,7 +55,7 @@ type Effect struct {
 	Sessions []api.SessionID
 	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
 	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
-	Decided, Resolved *api.TxnID
+	Decided, Resolved *ident.TxnID
 }
 
 // EffectKind is what an Effect tells.
@@ -77,7 +78,7 @@ const (
 type Holder struct {
 	Session api.SessionID
 	Node    api.NodeID
-	Nonce   api.Nonce
+	Nonce   ident.Nonce
 	Key     api.Key
 	Lease   api.LeaseID
 }
@@ -86,7 +87,7 @@ type Holder struct {
 type Session struct {
 	ID    api.SessionID
 	Node  api.NodeID
-	Nonce api.Nonce
+	Nonce ident.Nonce
 	// Term (T) and Pause (P) are the holder's own.
 	Term, Pause time.Duration
 	Suspect     bool

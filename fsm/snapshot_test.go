@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // furnished is a machine of the newest level that has a row in every table.
@@ -30,9 +31,9 @@ func furnishedAt(t testing.TB, level Level) *rig {
 		Term: r.term, Group: "g.1", Txn: two, AckedBelow: 2, If: []api.Cond{{Kind: api.CondAbsent, Key: "both"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "d"}},
 		Claim: &Claim{Body: [16]byte{9}},
 	})
-	r.ok(Decide{Txn: one, Outcome: api.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true, Outcomes: []Outcome{{Value: []byte("5")}}})
+	r.ok(Decide{Txn: one, Outcome: ident.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true, Outcomes: []Outcome{{Value: []byte("5")}}})
 	r.ok(Push{ref("three", 1, "g.1")})
-	r.ok(Resolve{"g.1", ref("three", 1, "g.1").ID, api.TxnAborted})
+	r.ok(Resolve{"g.1", ref("three", 1, "g.1").ID, ident.TxnAborted})
 	return r
 }
 

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // The tables. Each is a prefix of the one keyspace; the first byte of every key names its table. Integers in keys are
@@ -102,7 +103,7 @@ func (r *rowKey) record(c api.ClientID, seq uint64) []byte {
 
 // attempt is a row that belongs to an attempt: of the participant's tables with the decision group, of that group's own
 // without.
-func (r *rowKey) attempt(t byte, id *api.TxnID) []byte {
+func (r *rowKey) attempt(t byte, id *ident.TxnID) []byte {
 	w := r.table(t)
 	w.raw(id.Client[:])
 	w.fixed64(id.Seq)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata anew")
@@ -304,7 +305,7 @@ func (s *stage) rng(lo, hi string) api.Range {
 	return api.Range{Start: api.Key(strings.TrimPrefix(lo, "-")), End: api.Key(strings.TrimPrefix(hi, "-"))}
 }
 
-func nonce(x string) (n api.Nonce) { copy(n[:], x); return n }
+func nonce(x string) (n ident.Nonce) { copy(n[:], x); return n }
 
 func (s *stage) sid(x string) api.SessionID {
 	inc, i, _ := strings.Cut(x, ".")

@@ -1,32 +1,35 @@
 package fsm
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
 
-func putTxnID(w *writer, id *api.TxnID) {
+func putTxnID(w *writer, id *ident.TxnID) {
 	w.raw(id.Client[:])
 	w.uint(id.Seq)
 	w.uint(id.Attempt)
 	w.text(string(id.Decider))
 }
 
-func readTxnID(r *reader) api.TxnID {
-	return api.TxnID{Client: r.array16(), Seq: r.uint(), Attempt: r.uint(), Decider: readGroup(r)}
+func readTxnID(r *reader) ident.TxnID {
+	return ident.TxnID{Client: r.array16(), Seq: r.uint(), Attempt: r.uint(), Decider: readGroup(r)}
 }
 
-func putTxnRef(w *writer, t *api.TxnRef) {
+func putTxnRef(w *writer, t *ident.TxnRef) {
 	putTxnID(w, &t.ID)
 	w.uint(t.Age)
 	w.text(string(t.Anchor))
 	w.uint(t.Epoch)
 }
 
-func readTxnRef(r *reader) api.TxnRef {
-	return api.TxnRef{ID: readTxnID(r), Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
+func readTxnRef(r *reader) ident.TxnRef {
+	return ident.TxnRef{ID: readTxnID(r), Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
 }
 
-func readOutcome(r *reader) api.TxnOutcome {
-	o := api.TxnOutcome(r.byte())
-	if r.bad == "" && o != api.TxnCommitted && o != api.TxnAborted {
+func readOutcome(r *reader) ident.TxnOutcome {
+	o := ident.TxnOutcome(r.byte())
+	if r.bad == "" && o != ident.TxnCommitted && o != ident.TxnAborted {
 		r.fail("an outcome that is none")
 	}
 	return o
@@ -44,11 +47,11 @@ func putClaim(w *writer, c *Claim) {
 	w.text(string(c.After.Decider))
 }
 
-func readClaim(r *reader, id *api.TxnID) *Claim {
+func readClaim(r *reader, id *ident.TxnID) *Claim {
 	if !r.bool() {
 		return nil
 	}
-	c := &Claim{Body: r.array16(), After: api.TxnID{Attempt: r.uint(), Decider: readGroup(r)}}
+	c := &Claim{Body: r.array16(), After: ident.TxnID{Attempt: r.uint(), Decider: readGroup(r)}}
 	if (c.After.Attempt == 0) != (c.After.Decider == "") {
 		r.fail("half of an attempt")
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // The commands of transactions across groups. docs/decisions/0011 tells how they work together.
@@ -20,7 +21,7 @@ type Prepare struct {
 	Term api.Term
 	// Group is the participant: any other group's machine refuses it with CodeWrongGroup.
 	Group api.GroupID
-	Txn   api.TxnRef
+	Txn   ident.TxnRef
 	// AckedBelow is as in [api.RequestID].
 	AckedBelow uint64
 	// Epoch is the count of the participant's own dedup epoch, as in [api.RequestID].
@@ -41,15 +42,15 @@ type Claim struct {
 	Body [16]byte `cbor:"1,keyasint"`
 	// After is the attempt before, which the coordinator has seen aborted at its decision group; zero of the first. Its
 	// client and sequence are the transaction's own.
-	After api.TxnID `cbor:"2,keyasint,omitempty"`
+	After ident.TxnID `cbor:"2,keyasint,omitempty"`
 }
 
 // Decide says what becomes of an attempt, in its decision group; any other's machine refuses it with CodeWrongGroup.
 // Result.Decision is what has become of it: the first that decided is right, and the others are told so.
 type Decide struct {
-	Txn        api.TxnRef
+	Txn        ident.TxnRef
 	AckedBelow uint64 // as in [api.RequestID]
-	Outcome    api.TxnOutcome
+	Outcome    ident.TxnOutcome
 	// Participants are the groups that have prepared, and must resolve. Of a commit only.
 	Participants []api.GroupID
 	// Held and Outcomes are the result, for whoever sends the request again: whether Then ran, and an Outcome for each step
@@ -60,7 +61,7 @@ type Decide struct {
 
 // Push is for whoever met an intent and has waited long enough, and for the coordinator that ends an earlier attempt: an
 // abort, unless it was decided before. Result.Decision tells, [Decision.At] what a group must resolve.
-type Push struct{ Txn api.TxnRef }
+type Push struct{ Txn ident.TxnRef }
 
 // CommitLast is the last prepare and the commit in one: where all of If hold and every step of Then can be carried out, it
 // does, and the attempt is committed, all in this entry. The group is the decision group. Refused like a Prepare, and with
@@ -68,7 +69,7 @@ type Push struct{ Txn api.TxnRef }
 // committed, Result.Decision tells so, and Result.Txn is not set.
 type CommitLast struct {
 	Term       api.Term
-	Txn        api.TxnRef
+	Txn        ident.TxnRef
 	AckedBelow uint64 // as in [api.RequestID]
 	If         []api.Cond
 	Then       []api.Op
@@ -89,13 +90,13 @@ type CommitLast struct {
 // CodeConflict where the other outcome was resolved before.
 type Resolve struct {
 	Group   api.GroupID
-	Txn     api.TxnID
-	Outcome api.TxnOutcome
+	Txn     ident.TxnID
+	Outcome ident.TxnOutcome
 }
 
 // Resolved tells the decision group that a participant of a committed attempt has resolved it.
 type Resolved struct {
-	Txn   api.TxnID
+	Txn   ident.TxnID
 	Group api.GroupID
 }
 
@@ -113,7 +114,7 @@ func (Resolve) kind() kind    { return kindResolve }
 func (Resolved) kind() kind   { return kindResolved }
 func (Forget) kind() kind     { return kindForget }
 
-func checkID(id *api.TxnID) *api.Error {
+func checkID(id *ident.TxnID) *api.Error {
 	if id.Client == (api.ClientID{}) || id.Attempt == 0 || id.Decider == "" {
 		return api.Errorf(api.CodeInvalid, "a transaction's id needs a client, an attempt and a decision group")
 	}
@@ -121,7 +122,7 @@ func checkID(id *api.TxnID) *api.Error {
 }
 
 // checkPart tells whether a participant's part is within the limits and makes sense.
-func checkPart(ref *api.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
+func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
 	if err := checkID(&ref.ID); err != nil {
 		return err
 	}

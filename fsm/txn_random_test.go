@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestTxnRandom applies random commands of all kinds, good and bad, to a machine in memory and one on disk, which restart
@@ -33,7 +34,7 @@ func TestTxnRandom(t *testing.T) {
 type txnPair struct {
 	*pair
 	disk               *Machine
-	refs               []api.TxnRef
+	refs               []ident.TxnRef
 	parts              []Command // Prepares and CommitLasts that were sent
 	committed, aborted int
 }
@@ -69,7 +70,7 @@ func (p *txnPair) round() {
 			p.sids = append(p.sids, mem[i].Session)
 		}
 		if _, ok := cs[i].(Resolve); ok && mem[i].Err == nil && mem[i].Effect.Resolved != nil {
-			if cs[i].(Resolve).Outcome == api.TxnCommitted {
+			if cs[i].(Resolve).Outcome == ident.TxnCommitted {
 				p.committed++
 			} else {
 				p.aborted++
@@ -115,7 +116,7 @@ func (p *txnPair) any() Command {
 	case n < 65:
 		return Push{p.ref()}
 	case n < 84:
-		if ps := p.m.Prepared(api.TxnID{}, 100); len(ps) > 0 && p.rnd.IntN(4) > 0 {
+		if ps := p.m.Prepared(ident.TxnID{}, 100); len(ps) > 0 && p.rnd.IntN(4) > 0 {
 			return Resolve{"g.1", ps[p.rnd.IntN(len(ps))].Txn.ID, p.outcome()}
 		}
 		return Resolve{"g.1", p.ref().ID, p.outcome()}
@@ -138,14 +139,16 @@ func (p *txnPair) withoutEpochs() Command {
 	return c
 }
 
-func (p *txnPair) outcome() api.TxnOutcome { return api.TxnCommitted + api.TxnOutcome(p.rnd.IntN(2)) }
+func (p *txnPair) outcome() ident.TxnOutcome {
+	return ident.TxnCommitted + ident.TxnOutcome(p.rnd.IntN(2))
+}
 
 // ref is a new attempt, or one that there was.
-func (p *txnPair) ref() api.TxnRef {
+func (p *txnPair) ref() ident.TxnRef {
 	if n := len(p.refs); n > 0 && p.rnd.IntN(3) > 0 {
 		return p.refs[n-1-p.rnd.IntN(min(n, 10))]
 	}
-	r := api.TxnRef{Age: p.rnd.Uint64N(9), Anchor: p.key(), ID: api.TxnID{
+	r := ident.TxnRef{Age: p.rnd.Uint64N(9), Anchor: p.key(), ID: ident.TxnID{
 		Client: api.ClientID{byte(1 + p.rnd.IntN(4))}, Attempt: 1 + p.rnd.Uint64N(2), Decider: api.GroupID(fmt.Sprintf("g.%d", 1+p.rnd.IntN(2))),
 	}}
 	if p.rnd.IntN(4) > 0 {
@@ -209,7 +212,7 @@ func TestPartIsAWrite(t *testing.T) {
 				}
 			}
 			// The same number of commands everywhere, so that the versions are equal.
-			ways[1].ok(Resolve{"g.1", tx.ID, api.TxnCommitted})
+			ways[1].ok(Resolve{"g.1", tx.ID, ident.TxnCommitted})
 			p.ok(TermStart{"n"})
 			ways[2].ok(TermStart{"n"})
 			var text [3]string

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // intentsIn are intents on keys in the range, in key order, at most limit of them.
@@ -57,11 +58,11 @@ func (m *Machine) IntentsIn(r api.Range, limit int) []Intent {
 
 // Prepared returns transactions that have prepared and are not resolved, in the order of their ids, at most limit of those
 // after the one named.
-func (m *Machine) Prepared(after api.TxnID, limit int) (ps []Prepared) {
+func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	v.attempts(tablePrepared, after, limit, func(id api.TxnID, row []byte) {
+	v.attempts(tablePrepared, after, limit, func(id ident.TxnID, row []byte) {
 		p := parse(row, readPrepared)
 		p.txn.ID = id
 		ps = append(ps, Prepared{p.txn, p.index, p.writes, p.reads})
@@ -71,7 +72,7 @@ func (m *Machine) Prepared(after api.TxnID, limit int) (ps []Prepared) {
 
 // Decided returns what the group has decided on the attempt; false where it remembers nothing. It is true for all time only
 // where the caller knows that this replica leads.
-func (m *Machine) Decided(id api.TxnID) (Decision, bool) {
+func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
@@ -83,7 +84,7 @@ func (m *Machine) Decided(id api.TxnID) (Decision, bool) {
 
 // Forgotten reports whether the group remembers nothing of the attempt any more, if it ever knew of it: its client has acknowledged
 // it, or a day has passed. Nothing can commit it then. What Decided says goes first.
-func (m *Machine) Forgotten(ref *api.TxnRef) bool {
+func (m *Machine) Forgotten(ref *ident.TxnRef) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	v := m.begin()
@@ -92,12 +93,12 @@ func (m *Machine) Forgotten(ref *api.TxnRef) bool {
 
 // Unresolved returns commits that participants have not all resolved, in the order of their ids, at most limit of those
 // after the one named.
-func (m *Machine) Unresolved(after api.TxnID, limit int) (ds []Decision) {
+func (m *Machine) Unresolved(after ident.TxnID, limit int) (ds []Decision) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	var ids []api.TxnID
-	v.attempts(tableOwing, after, limit, func(id api.TxnID, _ []byte) { ids = append(ids, id) })
+	var ids []ident.TxnID
+	v.attempts(tableOwing, after, limit, func(id ident.TxnID, _ []byte) { ids = append(ids, id) })
 	for i := range ids {
 		ids[i].Decider = v.meta.Group
 		ds = append(ds, *v.decided(&ids[i]))
@@ -117,7 +118,7 @@ func (m *Machine) Stored(client api.ClientID, seq uint64) (Record, bool) {
 }
 
 // attempts visits rows that belong to attempts.
-func (v *view) attempts(table byte, after api.TxnID, limit int, visit func(api.TxnID, []byte)) {
+func (v *view) attempts(table byte, after ident.TxnID, limit int, visit func(ident.TxnID, []byte)) {
 	if limit <= 0 {
 		return
 	}

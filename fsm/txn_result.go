@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // The refusals that the rooms above act on. None of them was applied, and none leaves them.
@@ -26,8 +27,8 @@ const (
 type Intent struct {
 	Key api.Key `cbor:"1,keyasint"`
 	// Exclusive: the transaction writes the key. Else it read it, and others may read it too.
-	Exclusive bool       `cbor:"2,keyasint,omitempty"`
-	Txn       api.TxnRef `cbor:"3,keyasint"`
+	Exclusive bool         `cbor:"2,keyasint,omitempty"`
+	Txn       ident.TxnRef `cbor:"3,keyasint"`
 }
 
 // IntentsError is the refusal of a read that meets exclusive intents; its code is [RetryIntents]. Intents names at most
@@ -52,8 +53,8 @@ func errIntent(in []Intent) *api.Error {
 
 // Decision is what became of an attempt, as its decision group says.
 type Decision struct {
-	Txn     api.TxnID      `cbor:"1,keyasint"`
-	Outcome api.TxnOutcome `cbor:"2,keyasint,omitempty"`
+	Txn     ident.TxnID      `cbor:"1,keyasint"`
+	Outcome ident.TxnOutcome `cbor:"2,keyasint,omitempty"`
 	// Participants had prepared; Unresolved are those of them that have not said yet that they resolved it.
 	Participants []api.GroupID `cbor:"3,keyasint,omitempty"`
 	Unresolved   []api.GroupID `cbor:"4,keyasint,omitempty"`
@@ -68,14 +69,14 @@ type Decision struct {
 // At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the
 // group has not resolved it before; intents that turn up after that are of a late Prepare. Whoever passes a decision on
 // unasked sends a commit to the Unresolved, and to nobody else.
-func (d *Decision) At(g api.GroupID) api.TxnOutcome {
+func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
 	switch {
-	case d.Outcome == api.TxnUndecided:
-		return api.TxnUndecided
-	case d.Outcome == api.TxnCommitted && slices.Contains(d.Unresolved, g):
-		return api.TxnCommitted
+	case d.Outcome == ident.TxnUndecided:
+		return ident.TxnUndecided
+	case d.Outcome == ident.TxnCommitted && slices.Contains(d.Unresolved, g):
+		return ident.TxnCommitted
 	}
-	return api.TxnAborted
+	return ident.TxnAborted
 }
 
 // Replay is the result of the committed transaction, for whoever sends its request again. Values that were read are not in
@@ -86,7 +87,7 @@ func (d *Decision) Replay(t *api.Txn) *api.TxnResult {
 
 // Prepared is a transaction that has prepared in the group, and is not resolved.
 type Prepared struct {
-	Txn api.TxnRef
+	Txn ident.TxnRef
 	// Index is that of the Prepare.
 	Index uint64
 	// Written and Read are the keys with its exclusive and shared intents, sorted.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // The rows of transactions. Readers are strict: see reader.
@@ -26,8 +27,8 @@ const (
 // intents is a row of tableIntent. There is no row without a holder.
 type intents struct {
 	exclusive bool
-	holders   []api.TxnID // sorted; of an exclusive one just one
-	change    change      // of an exclusive one
+	holders   []ident.TxnID // sorted; of an exclusive one just one
+	change    change        // of an exclusive one
 }
 
 func (x *intents) row() []byte {
@@ -59,7 +60,7 @@ func readIntents(r *reader) intents {
 		}
 		return x
 	}
-	x.holders = []api.TxnID{readTxnID(r)}
+	x.holders = []ident.TxnID{readTxnID(r)}
 	switch x.change.kind = changeKind(r.byte()); x.change.kind {
 	case changeNone:
 	case changeDelete:
@@ -74,13 +75,13 @@ func readIntents(r *reader) intents {
 }
 
 // find tells where the transaction's intent is, or would be.
-func (x *intents) find(id *api.TxnID) (int, bool) {
-	return slices.BinarySearchFunc(x.holders, *id, api.TxnID.Compare)
+func (x *intents) find(id *ident.TxnID) (int, bool) {
+	return slices.BinarySearchFunc(x.holders, *id, ident.TxnID.Compare)
 }
 
 // prepared is a row of tablePrepared; its transaction's id stands in the key.
 type prepared struct {
-	txn           api.TxnRef
+	txn           ident.TxnRef
 	epoch         Epoch // the dedup epoch here, or a later one that the Prepare named
 	index         uint64
 	body          [16]byte
@@ -105,8 +106,8 @@ func (p *prepared) row() []byte {
 }
 
 // readPreparedRef reads the beginning of the row.
-func readPreparedRef(r *reader) api.TxnRef {
-	return api.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
+func readPreparedRef(r *reader) ident.TxnRef {
+	return ident.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
 }
 
 func readPrepared(r *reader) prepared {
@@ -122,7 +123,7 @@ func readPrepared(r *reader) prepared {
 
 // finished is a row of tableFinished.
 type finished struct {
-	outcome api.TxnOutcome
+	outcome ident.TxnOutcome
 	epoch   Epoch
 }
 
@@ -137,7 +138,7 @@ func readFinished(r *reader) finished { return finished{readOutcome(r), r.epoch(
 
 // decision is a row of tableDecision.
 type decision struct {
-	outcome      api.TxnOutcome
+	outcome      ident.TxnOutcome
 	epoch        Epoch
 	participants []api.GroupID // sorted
 	held         bool
@@ -148,7 +149,7 @@ func (d *decision) row() []byte {
 	w := writer{b: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
 	w.byte(byte(d.outcome))
 	w.uint(uint64(d.epoch))
-	if d.outcome == api.TxnCommitted {
+	if d.outcome == ident.TxnCommitted {
 		putList(&w, d.participants, putGroup)
 		w.bool(d.held)
 		putOutcomes(&w, d.outcomes, api.Version{})
@@ -158,7 +159,7 @@ func (d *decision) row() []byte {
 
 func readDecision(r *reader) decision {
 	d := decision{outcome: readOutcome(r), epoch: r.epoch()}
-	if d.outcome == api.TxnCommitted {
+	if d.outcome == ident.TxnCommitted {
 		d.participants, d.held, d.outcomes = readGroups(r), r.bool(), readOutcomes(r, api.Version{})
 	}
 	return d
@@ -181,8 +182,8 @@ func readGroups(r *reader) []api.GroupID {
 }
 
 // readAttempt reads the key of a row that belongs to an attempt, after its table.
-func readAttempt(t byte, r *reader) api.TxnID {
-	id := api.TxnID{Client: r.array16(), Seq: r.fixed64(), Attempt: r.fixed64()}
+func readAttempt(t byte, r *reader) ident.TxnID {
+	id := ident.TxnID{Client: r.array16(), Seq: r.fixed64(), Attempt: r.fixed64()}
 	if t == tablePrepared || t == tableFinished {
 		if n := len(r.b); n == 0 || n > maxNameBytes {
 			r.fail("the name of a group over its limit, or empty")

@@ -8,16 +8,17 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // ref is the first attempt of a transaction, as old as its number.
-func ref(client string, seq uint64, decider api.GroupID) api.TxnRef {
-	id := api.TxnID{Seq: seq, Attempt: 1, Decider: decider}
+func ref(client string, seq uint64, decider api.GroupID) ident.TxnRef {
+	id := ident.TxnID{Seq: seq, Attempt: 1, Decider: decider}
 	copy(id.Client[:], client)
-	return api.TxnRef{ID: id, Age: seq, Epoch: 1}
+	return ident.TxnRef{ID: id, Age: seq, Epoch: 1}
 }
 
-func prepareOf(r *rig, t api.TxnRef, ops ...api.Op) Prepare {
+func prepareOf(r *rig, t ident.TxnRef, ops ...api.Op) Prepare {
 	return Prepare{Term: r.term, Group: r.m.Meta().Group, Txn: t, Then: ops}
 }
 
@@ -29,11 +30,11 @@ func opAdd(k api.Key, n int64) api.Op  { return api.Op{Kind: api.OpAdd, Key: k, 
 func exists(k api.Key) api.Cond { return api.Cond{Kind: api.CondExists, Key: k} }
 func absent(k api.Key) api.Cond { return api.Cond{Kind: api.CondAbsent, Key: k} }
 
-func commit(t api.TxnRef, ps ...api.GroupID) Decide {
-	return Decide{Txn: t, Outcome: api.TxnCommitted, Participants: ps, Held: true}
+func commit(t ident.TxnRef, ps ...api.GroupID) Decide {
+	return Decide{Txn: t, Outcome: ident.TxnCommitted, Participants: ps, Held: true}
 }
 
-func resolveTo(r *rig, t api.TxnRef, o api.TxnOutcome) Resolve {
+func resolveTo(r *rig, t ident.TxnRef, o ident.TxnOutcome) Resolve {
 	return Resolve{r.m.Meta().Group, t.ID, o}
 }
 
@@ -71,7 +72,7 @@ func TestPrepare(t *testing.T) {
 	}
 	r.read("read")
 	r.read("tested")
-	r.ok(resolveTo(r, tx, api.TxnCommitted))
+	r.ok(resolveTo(r, tx, ident.TxnCommitted))
 	var got []string
 	for _, k := range []api.Key{"a", "n", "gone", "never"} {
 		got = append(got, entriesText([]api.Entry{r.read(k)}))
@@ -82,11 +83,11 @@ func TestPrepare(t *testing.T) {
 	if m := r.m.Meta(); m.Intents != 0 || m.Prepared != 0 || m.Finished != 1 {
 		t.Errorf("left behind: %+v", m)
 	}
-	if res := r.refused(p, Finished); res.Decision.Outcome != api.TxnCommitted {
+	if res := r.refused(p, Finished); res.Decision.Outcome != ident.TxnCommitted {
 		t.Errorf("a late prepare is told %+v", res.Decision)
 	}
-	r.ok(resolveTo(r, tx, api.TxnCommitted))
-	r.refused(resolveTo(r, tx, api.TxnAborted), api.CodeConflict)
+	r.ok(resolveTo(r, tx, ident.TxnCommitted))
+	r.refused(resolveTo(r, tx, ident.TxnAborted), api.CodeConflict)
 }
 
 // TestPrepareAborted: nothing is left of what was not to be, and it cannot come again.
@@ -96,13 +97,13 @@ func TestPrepareAborted(t *testing.T) {
 	before := r.read("a")
 	tx, early := ref("c", 1, "g.2"), ref("c", 2, "g.2")
 	r.ok(prepareOf(r, tx, opPut("a", "new"), opDelete("b")))
-	r.ok(resolveTo(r, tx, api.TxnAborted))
+	r.ok(resolveTo(r, tx, ident.TxnAborted))
 	if now := r.read("a"); !reflect.DeepEqual(now, before) || r.read("b").Version != (api.Version{}) {
 		t.Errorf("the aborted transaction left %+v", now)
 	}
 	r.refused(prepareOf(r, tx, opPut("a", "new")), Finished)
 	// The word that it was aborted may come before it.
-	r.ok(resolveTo(r, early, api.TxnAborted))
+	r.ok(resolveTo(r, early, ident.TxnAborted))
 	r.refused(prepareOf(r, early, opPut("a", "new")), Finished)
 	// Another attempt is another transaction.
 	tx.ID.Attempt = 2
@@ -201,7 +202,7 @@ func TestUnderIntent(t *testing.T) {
 	}
 	for what, c := range map[string]struct {
 		c  Command
-		by api.TxnRef
+		by ident.TxnRef
 	}{
 		"put x":         {txn(nil, opPut("x", "w")), writer},
 		"delete x":      {txn(nil, opDelete("x")), writer},
@@ -223,8 +224,8 @@ func TestUnderIntent(t *testing.T) {
 	}
 	r.ok(txn([]api.Cond{exists("s")}, opGet("s"), opPut("y", "w")))
 	r.grant(sid, "s", "y") // readers do not disturb each other
-	r.ok(resolveTo(r, writer, api.TxnAborted))
-	r.ok(resolveTo(r, reader, api.TxnCommitted))
+	r.ok(resolveTo(r, writer, ident.TxnAborted))
+	r.ok(resolveTo(r, reader, ident.TxnCommitted))
 	r.put("x", "w")
 	r.grant(sid, "x")
 }
@@ -271,13 +272,13 @@ func TestClaim(t *testing.T) {
 	txn := api.Txn{ID: api.RequestID{Client: api.ClientID{'c'}, Seq: 4, AckedBelow: 3}, Then: []api.Op{opPut("a", "1"), opPut("z", "2")}}
 	first := ref("c", 4, "g.2")
 	first.Anchor = "a"
-	claim := func(tx api.TxnRef, after api.TxnID) Prepare {
+	claim := func(tx ident.TxnRef, after ident.TxnID) Prepare {
 		p := prepareOf(r, tx, opPut("a", "1"))
 		p.AckedBelow, p.Claim = 3, &Claim{Fingerprint(&txn), after}
 		return p
 	}
-	r.ok(claim(first, api.TxnID{}))
-	r.ok(claim(first, api.TxnID{}))
+	r.ok(claim(first, ident.TxnID{}))
+	r.ok(claim(first, ident.TxnID{}))
 	rec, ok := r.m.Stored(txn.ID.Client, 4)
 	if !ok || rec.Attempt != 1 || rec.Decider != "g.2" || rec.Anchor != "a" {
 		t.Fatalf("stored: %+v", rec)
@@ -290,8 +291,8 @@ func TestClaim(t *testing.T) {
 			t.Errorf("%+v met %+v", c, res.Stored)
 		}
 	}
-	stands(claim(second, api.TxnID{}))
-	stands(claim(second, api.TxnID{Client: first.ID.Client, Seq: 4, Attempt: 1, Decider: "g.9"}))
+	stands(claim(second, ident.TxnID{}))
+	stands(claim(second, ident.TxnID{Client: first.ID.Client, Seq: 4, Attempt: 1, Decider: "g.9"}))
 	stands(Write{Term: r.term, Txn: txn})
 	if p := r.m.Preview(&txn); p.Err == nil || p.Err.Code != Attempted || p.Stored == nil || p.Stored.Decider != "g.2" {
 		t.Errorf("foretold: %+v", p)
@@ -299,8 +300,8 @@ func TestClaim(t *testing.T) {
 	other := claim(second, first.ID)
 	other.Claim.Body[0]++
 	r.refused(other, api.CodeConflict)
-	r.ok(resolveTo(r, first, api.TxnAborted))
-	stands(claim(second, api.TxnID{})) // resolved is not enough: the coordinator must say that it knows
+	r.ok(resolveTo(r, first, ident.TxnAborted))
+	stands(claim(second, ident.TxnID{})) // resolved is not enough: the coordinator must say that it knows
 	r.ok(claim(second, first.ID))
 	if rec, _ = r.m.Stored(txn.ID.Client, 4); rec.attempt() != second.ID || r.m.Meta().Records != 1 {
 		t.Errorf("stored: %+v", rec)
@@ -311,12 +312,12 @@ func TestClaim(t *testing.T) {
 	if res := r.refused(claim(back, second.ID), Attempted); res.Stored.attempt() != second.ID {
 		t.Errorf("%+v", res.Stored)
 	}
-	r.ok(resolveTo(r, second, api.TxnCommitted))
+	r.ok(resolveTo(r, second, ident.TxnCommitted))
 	r.ok(Forget{txn.ID.Client, 5})
 	if _, ok := r.m.Stored(txn.ID.Client, 4); ok || r.m.Meta().Records != 0 {
 		t.Error("the record outlived its client's word")
 	}
-	r.refused(claim(ref("c", 4, "g.5"), api.TxnID{}), api.CodeInvalid) // no anchor
+	r.refused(claim(ref("c", 4, "g.5"), ident.TxnID{}), api.CodeInvalid) // no anchor
 	third := second
 	third.ID.Attempt = 3
 	r.refused(claim(third, second.ID), Finished)
@@ -356,14 +357,14 @@ func TestClaimAlone(t *testing.T) {
 	if hs := r.m.Holders([]api.Key{"a"}); len(hs) != 1 || hs[0].Lease != lid {
 		t.Errorf("the lease is %+v", hs)
 	}
-	r.ok(resolveTo(r, tx, api.TxnCommitted))
+	r.ok(resolveTo(r, tx, ident.TxnCommitted))
 }
 
 // TestTxnLimits: every table is bounded, and the refusal names the bound.
 func TestTxnLimits(t *testing.T) {
 	r := founded(t)
 	r.m.limits.prepared, r.m.limits.finished, r.m.limits.decisions, r.m.limits.readers = 2, 3, 2, 1
-	tx := func(n uint64) api.TxnRef { return ref("c", n, "g.1") }
+	tx := func(n uint64) ident.TxnRef { return ref("c", n, "g.1") }
 	full := func(c Command, bound string) {
 		t.Helper()
 		if res := r.refused(c, api.CodeUnavailable); !strings.Contains(res.Err.Error(), bound) {
@@ -374,12 +375,12 @@ func TestTxnLimits(t *testing.T) {
 	full(prepareOf(r, tx(2), opGet("s")), "limit")
 	r.ok(prepareOf(r, tx(2), opGet("t")))
 	full(prepareOf(r, tx(3), opGet("u")), "2")
-	r.ok(resolveTo(r, tx(1), api.TxnCommitted))
+	r.ok(resolveTo(r, tx(1), ident.TxnCommitted))
 	r.ok(prepareOf(r, tx(3), opGet("u")))
-	r.ok(resolveTo(r, tx(2), api.TxnCommitted))
-	r.ok(resolveTo(r, tx(3), api.TxnCommitted))
+	r.ok(resolveTo(r, tx(2), ident.TxnCommitted))
+	r.ok(resolveTo(r, tx(3), ident.TxnCommitted))
 	full(prepareOf(r, tx(4), opGet("u")), "3")
-	r.ok(resolveTo(r, tx(4), api.TxnAborted)) // needs no note
+	r.ok(resolveTo(r, tx(4), ident.TxnAborted)) // needs no note
 	if m := r.m.Meta(); m.Finished != 3 {
 		t.Errorf("%+v", m)
 	}
@@ -404,7 +405,7 @@ func TestClaimMoves(t *testing.T) {
 	r.ok(p)
 	cede := Cede{Term: r.term, Range: api.PrefixRange("m/"), Epoch: 2, To: []api.GroupID{"g.2"}}
 	r.refused(cede, RetryIntents)
-	r.ok(resolveTo(r, tx, api.TxnAborted))
+	r.ok(resolveTo(r, tx, ident.TxnAborted))
 	receipt := r.ok(cede).Receipt
 	to := group(t, "g.2")
 	to.ok(Adopt{*receipt, Shard{cede.Range, 2, 0, 1}})

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // acknowledge notes that the client will never again send a Seq below the one named, and that it was here in the epoch.
@@ -43,7 +44,7 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 }
 
 // attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
-func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []api.TxnID) {
+func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []ident.TxnID) {
 	bound := func(seq uint64) []byte {
 		w := writer{b: []byte{table}}
 		w.raw(id[:])
@@ -112,8 +113,8 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 		return slices.Clone(last), len(rows)
 	}
 	type old struct {
-		id      api.TxnID
-		outcome api.TxnOutcome
+		id      ident.TxnID
+		outcome ident.TxnOutcome
 		epoch   Epoch
 	}
 	var olds []old
@@ -158,8 +159,8 @@ func (m *Machine) Remembers() bool {
 }
 
 // kept is for how many epochs what became of an attempt is remembered, unless its client acknowledges it first.
-func (v *view) kept(id *api.TxnID, outcome api.TxnOutcome) Age {
-	if v.rules.shortAborts && id.Seq == 0 && outcome == api.TxnAborted {
+func (v *view) kept(id *ident.TxnID, outcome ident.TxnOutcome) Age {
+	if v.rules.shortAborts && id.Seq == 0 && outcome == ident.TxnAborted {
 		return AttemptEpochs
 	}
 	return DedupEpochs

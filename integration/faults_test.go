@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/integration/history"
 )
 
@@ -79,7 +80,7 @@ var faults = []fault{
 	}},
 	{"clocks drift", func(p *planet, r *rand.Rand) (string, func()) {
 		for _, h := range p.hosts {
-			h.clock.SetRate(1 + api.ClockRateError*(2*r.Float64()-1)*0.99)
+			h.clock.SetRate(1 + words.ClockRateError*(2*r.Float64()-1)*0.99)
 		}
 		return "all nodes", func() {
 			for _, h := range p.hosts {

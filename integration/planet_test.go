@@ -17,6 +17,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/leasecache"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport/wan"
 )
@@ -214,7 +215,7 @@ func (p *planet) leader(g api.GroupID) *host {
 func (p *planet) groups() []api.GroupID {
 	var ids []api.GroupID
 	for _, g := range p.plan.Groups {
-		if g.ID != api.MetaGroup {
+		if g.ID != ident.MetaGroup {
 			ids = append(ids, g.ID)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 const cutOffTerm = 2 * time.Second // T
@@ -53,7 +53,7 @@ func testEdgeCutOff(t *testing.T, f *fleet, server, edge *daemon, between []*rel
 	}
 	first := mustPut(t, server, "leased", "new")
 	delay := first.ended.Sub(first.began)
-	bound := api.GrantorWait(cutOffTerm, clock.PauseAllowance(clock.Source)) // W
+	bound := words.GrantorWait(cutOffTerm, clock.PauseAllowance(clock.Source)) // W
 	if delay > bound+slack {
 		t.Errorf("the cut-off edge delayed a write by %v; W is %v", delay, bound)
 	}

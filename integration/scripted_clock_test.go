@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // grantors are the clocks of the servers of us-east.
@@ -32,16 +33,16 @@ var disturbances = []struct {
 }{
 	{"nothing", func(*clock.Simulated, func(func(*clock.Simulated))) {}, leaseTerm - keepAlive, outwait},
 	{"both drift, as far apart as may be", func(h *clock.Simulated, grantors func(func(*clock.Simulated))) {
-		h.SetRate(1 - 0.99*api.ClockRateError)
-		grantors(func(c *clock.Simulated) { c.SetRate(1 + 0.99*api.ClockRateError) })
+		h.SetRate(1 - 0.99*words.ClockRateError)
+		grantors(func(c *clock.Simulated) { c.SetRate(1 + 0.99*words.ClockRateError) })
 	}, leaseTerm - keepAlive, outwait},
 	{"both drift, the other way", func(h *clock.Simulated, grantors func(func(*clock.Simulated))) {
-		h.SetRate(1 + 0.99*api.ClockRateError)
-		grantors(func(c *clock.Simulated) { c.SetRate(1 - 0.99*api.ClockRateError) })
+		h.SetRate(1 + 0.99*words.ClockRateError)
+		grantors(func(c *clock.Simulated) { c.SetRate(1 - 0.99*words.ClockRateError) })
 	}, leaseTerm - keepAlive - leeway, outwait + leeway},
 	{"both drift, and the holder is far away", func(h *clock.Simulated, grantors func(func(*clock.Simulated))) {
-		h.SetRate(1 - 0.99*api.ClockRateError)
-		grantors(func(c *clock.Simulated) { c.SetRate(1 + 0.99*api.ClockRateError) })
+		h.SetRate(1 - 0.99*words.ClockRateError)
+		grantors(func(c *clock.Simulated) { c.SetRate(1 + 0.99*words.ClockRateError) })
 	}, leaseTerm - keepAlive - reach, outwait},
 	{"BOOTTIME is slewed, slower at the holder", func(h *clock.Simulated, grantors func(func(*clock.Simulated))) {
 		h.Slew(0.9)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestCutOffHolder: a holder that is cut off delays a write to what it holds at most W after its last renewal; the write
@@ -54,7 +55,7 @@ func TestSilentHolder(t *testing.T) {
 		}
 		w := p.begin(writer, put(key, "two"))
 		took := w.ok(p.t)
-		if took > outwait+api.SuspectAfterNoAnswer+leeway {
+		if took > outwait+words.SuspectAfterNoAnswer+leeway {
 			p.t.Errorf("the write took %v; W is %v", took, outwait)
 		}
 		if took <= outwait {
@@ -99,7 +100,7 @@ func TestElectionsDoNotRestartTheWait(t *testing.T) {
 		if !ok || s.Term != term {
 			p.t.Fatalf("the holder's session is %+v", s)
 		}
-		wait := api.GrantorWait(s.Term, s.Pause)
+		wait := words.GrantorWait(s.Term, s.Pause)
 
 		p.fabric.Isolate(holder.name)
 		txn := put(key, "two")
@@ -127,11 +128,11 @@ func TestElectionsDoNotRestartTheWait(t *testing.T) {
 		}
 		led := time.Now().Add(-time.Second)
 		took := w.ok(p.t)
-		if most := wait + api.SuspectAfterNoAnswer + without + leeway; took > most {
+		if most := wait + words.SuspectAfterNoAnswer + without + leeway; took > most {
 			p.t.Errorf("the write took %v, more than %v: W is %v, and there was no leader for %v", took, most, wait, without)
 		}
 		// Where the wait was over before the last election, only that was left to wait for.
-		if most := max(wait+api.SuspectAfterNoAnswer, led.Sub(w.began)) + time.Second; took > most {
+		if most := max(wait+words.SuspectAfterNoAnswer, led.Sub(w.began)) + time.Second; took > most {
 			p.t.Errorf("the write took %v: elections restart the wait of %v", took, wait)
 		}
 		p.t.Logf("three elections in %v, and the write took %v; W is %v", without, took, wait)

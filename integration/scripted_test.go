@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // The scripts: planets on which one thing happens at a time, each with the promise that it shows and its bound in virtual
@@ -16,11 +17,11 @@ import (
 
 // leaseTerm is T of all nodes, keepAlive their H, and outwait the W that a grantor counts for them: P is the machine's own.
 const (
-	leaseTerm = api.DefaultLeaseTerm
-	keepAlive = api.DefaultKeepAlive
+	leaseTerm = words.DefaultLeaseTerm
+	keepAlive = words.DefaultKeepAlive
 )
 
-var outwait = api.GrantorWait(leaseTerm, clock.PauseAllowance(clock.Source))
+var outwait = words.GrantorWait(leaseTerm, clock.PauseAllowance(clock.Source))
 
 const (
 	// leeway is what a bound allows for commits, ticks and ways inside a region.

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // Catcher catches panics and reports them. A nil Catcher catches them, too, but reports nothing. Safe for concurrent use.
@@ -21,7 +22,7 @@ type Catcher struct {
 }
 
 // NewCatcher returns a Catcher that counts in m and logs by log, which takes a message and key-value pairs.
-func NewCatcher(m api.Metrics, log func(msg string, args ...any)) *Catcher {
+func NewCatcher(m observe.Metrics, log func(msg string, args ...any)) *Catcher {
 	return &Catcher{
 		count: m.Counter("edgehold_panics_total", "Requests that failed because of a fault in the program, by what was carried out.", "op"),
 		log:   log,

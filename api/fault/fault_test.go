@@ -8,11 +8,12 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // counts is a registry that keeps what is counted.
 type counts struct {
-	api.NoMetrics
+	observe.NoMetrics
 	of map[string]float64
 }
 

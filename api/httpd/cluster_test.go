@@ -106,7 +106,7 @@ func TestProbes(t *testing.T) {
 	}
 }
 
-// registry is an api.Metrics that remembers.
+// registry is an observe.Metrics that remembers.
 type registry struct {
 	mu     sync.Mutex
 	counts map[string]float64

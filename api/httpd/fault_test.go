@@ -7,13 +7,14 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // TestPanics: a request that meets a fault in the program is answered, and whether a write was applied is unknown then.
 func TestPanics(t *testing.T) {
 	reported := 0
 	h := httpd.New(httpd.Config{
-		Faults: fault.NewCatcher(api.NoMetrics{}, func(string, ...any) { reported++ }),
+		Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ }),
 		Store: fake{
 			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { panic("a fault") },
 			do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") },

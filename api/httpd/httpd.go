@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -28,7 +29,7 @@ type Config struct {
 	// Metrics answers GET /metrics; nil: 404.
 	Metrics http.Handler
 	// Registry is where this room registers what it measures; nil measures nothing.
-	Registry api.Metrics
+	Registry observe.Metrics
 	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
 	Log func(msg string, args ...any)
 	// MaxInFlight bounds the requests being answered at once, probes aside; one more gets 503 at once. 0 is 2048.
@@ -83,7 +84,7 @@ type handler struct {
 // [http.ServeMux], which would clean paths.
 func New(c Config) http.Handler {
 	if c.Registry == nil {
-		c.Registry = api.NoMetrics{}
+		c.Registry = observe.NoMetrics{}
 	}
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}

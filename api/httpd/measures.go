@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // measures are this room's metrics. Labels come from small fixed sets, never from what clients send.
@@ -15,7 +15,7 @@ type measures struct {
 	rejected func(n float64, values ...string)
 }
 
-func newMeasures(m api.Metrics, inFlight *atomic.Int64) measures {
+func newMeasures(m observe.Metrics, inFlight *atomic.Int64) measures {
 	m.Gauge("edgehold_httpd_requests_in_flight", "Requests being answered, probes aside.",
 		func() float64 { return float64(inFlight.Load()) })
 	return measures{

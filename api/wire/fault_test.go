@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // TestPanics: a call that meets a fault in the program fails alone, with and without workers, also where it is its answer that
@@ -32,7 +33,7 @@ func TestPanics(t *testing.T) {
 			},
 		}
 		c := join(t, s, ServerConfig{
-			Workers: workers, Faults: fault.NewCatcher(api.NoMetrics{}, func(string, ...any) { reported.Add(1) }),
+			Workers: workers, Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported.Add(1) }),
 		}, ClientConfig{})
 		for i := range 3 {
 			broken.Store(i == 1)

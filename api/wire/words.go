@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func putRead(w *writer, q *api.ReadRequest) {
@@ -130,7 +131,7 @@ func readEpoch(r *reader) api.DedupEpoch {
 }
 
 func epochOf(t *api.Txn, count uint64) api.DedupEpoch {
-	return api.DedupEpoch{Group: t.Group, Incarnation: api.FirstIncarnation, Count: count}
+	return api.DedupEpoch{Group: t.Group, Incarnation: ident.FirstIncarnation, Count: count}
 }
 
 func readTxn(r *reader) *api.Txn {

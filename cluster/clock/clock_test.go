@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 func TestSystemMovesForward(t *testing.T) {
@@ -20,7 +20,7 @@ func TestSystemMovesForward(t *testing.T) {
 		}
 		a = b
 	}
-	if a == (api.ClockSample{}) {
+	if a == (words.ClockSample{}) {
 		t.Error("the clock stands at zero")
 	}
 }

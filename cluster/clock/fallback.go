@@ -3,7 +3,7 @@ package clock
 import (
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // fallback is the pair where the system has not the clocks of PROTOCOL 4: the wall clock, and Go's monotonic clock.
@@ -13,18 +13,18 @@ type fallback struct {
 	start time.Time
 }
 
-func newFallback(wall func() time.Time, since func() time.Duration) api.Clock {
+func newFallback(wall func() time.Time, since func() time.Duration) words.Clock {
 	return fallback{wall: wall, since: since, start: wall().Round(0)}
 }
 
 // goClocks is the fall-back over Go's clocks.
-func goClocks() api.Clock {
+func goClocks() words.Clock {
 	start := time.Now()
 	return newFallback(time.Now, func() time.Duration { return time.Since(start) })
 }
 
-func (f fallback) Now() api.ClockSample {
-	return api.ClockSample{
+func (f fallback) Now() words.ClockSample {
+	return words.ClockSample{
 		Boottime: f.wall().Round(0).Sub(f.start), // Round(0): without the monotonic reading
 		Raw:      f.since(),
 	}

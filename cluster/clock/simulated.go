@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // Simulated is a pair of clocks over a base time that a test can disturb. Safe for concurrent use.
@@ -19,7 +19,7 @@ type Simulated struct {
 	suspended bool
 }
 
-var _ api.Clock = (*Simulated)(nil)
+var _ words.Clock = (*Simulated)(nil)
 
 // hand is one clock: it showed value at the base time at, and has run at rate since.
 type hand struct {
@@ -43,14 +43,14 @@ func NewSimulated(base func() time.Time) *Simulated {
 }
 
 // Now reads both clocks.
-func (s *Simulated) Now() api.ClockSample {
+func (s *Simulated) Now() words.ClockSample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.base()
-	return api.ClockSample{Boottime: s.boot.read(now), Raw: s.raw.read(now)}
+	return words.ClockSample{Boottime: s.boot.read(now), Raw: s.raw.read(now)}
 }
 
-// SetRate makes both clocks run at a rate: 1.02 gains 20 ms a second. The protocol bears 1±[api.ClockRateError].
+// SetRate makes both clocks run at a rate: 1.02 gains 20 ms a second. The protocol bears 1±[words.ClockRateError].
 func (s *Simulated) SetRate(rate float64) { s.change(func() { s.rate = rate }) }
 
 // Slew makes BOOTTIME, not RAW, run at a rate of its own, on top of SetRate's: what a time daemon does.

@@ -5,7 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // unknownPause is P where the clock source cannot be read.
@@ -16,7 +16,7 @@ const unknownPause = KVMPause
 type system struct{ vdso vdso }
 
 // System is the machine's own pair of clocks.
-func System() api.Clock {
+func System() words.Clock {
 	if _, err := read(unix.CLOCK_BOOTTIME); err != nil {
 		return goClocks()
 	}
@@ -27,7 +27,7 @@ func System() api.Clock {
 }
 
 // Now panics where a clock that once worked does not: nothing could be judged by it any more.
-func (s system) Now() api.ClockSample {
+func (s system) Now() words.ClockSample {
 	boot, err := s.read(unix.CLOCK_BOOTTIME)
 	if err != nil {
 		panic("clock: CLOCK_BOOTTIME: " + err.Error())
@@ -36,7 +36,7 @@ func (s system) Now() api.ClockSample {
 	if err != nil {
 		panic("clock: CLOCK_MONOTONIC_RAW: " + err.Error())
 	}
-	return api.ClockSample{Boottime: boot, Raw: raw}
+	return words.ClockSample{Boottime: boot, Raw: raw}
 }
 
 // read reads a clock in the process if that is possible.

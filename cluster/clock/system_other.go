@@ -8,4 +8,4 @@ import "github.com/edgehold/edgehold/api"
 const unknownPause = 0
 
 // System is the machine's own pair of clocks.
-func System() api.Clock { return goClocks() }
+func System() words.Clock { return goClocks() }

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Authority is the authority over one group's keys. All methods are safe for concurrent use. Requests at a node that does
@@ -29,7 +31,7 @@ type Authority struct {
 	ready   bool          // the machine is initialised, or nobody is to initialise it
 	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
-	suspected map[api.SessionID]api.ClockSample
+	suspected map[api.SessionID]words.ClockSample
 	rates     rates // of the holders' clocks
 	offenders offenders
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
@@ -39,9 +41,9 @@ type Authority struct {
 }
 
 var (
-	_ api.Store  = (*Authority)(nil)
-	_ api.Lister = (*Authority)(nil)
-	_ api.Lessor = (*Authority)(nil)
+	_ api.Store    = (*Authority)(nil)
+	_ api.Lister   = (*Authority)(nil)
+	_ words.Lessor = (*Authority)(nil)
 )
 
 // New makes an authority whose machine may begin to apply. Requests are served once Attach has given it a log.
@@ -55,8 +57,8 @@ func New(cfg Config) (*Authority, error) {
 		wake:      make(chan struct{}, 1),
 		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),
-		suspected: map[api.SessionID]api.ClockSample{},
-		rates:     rates{of: map[api.Nonce]*rate{}},
+		suspected: map[api.SessionID]words.ClockSample{},
+		rates:     rates{of: map[ident.Nonce]*rate{}},
 	}
 	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
 	r.metrics = newMetrics(cfg.Metrics, r)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -102,7 +103,7 @@ func TestCedeFreezesGrants(t *testing.T) {
 // TestAdopt: the group that a range was given to serves it once it has the receipt, and only then.
 func TestAdopt(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
-		init := fsm.Init{Group: "h.1", Incarnation: 1, MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+		init := fsm.Init{Group: "h.1", Incarnation: 1, MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
 		other := newLog(t, func(c *Config) { c.Group, c.Init = "h.1", &init }, "x")
 		defer other.close()
 		ctx, rng, x := context.Background(), api.PrefixRange("p/"), other.node("x")

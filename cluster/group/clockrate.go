@@ -4,18 +4,20 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // rate watches the clock of one holder process against this node's, in one lead.
 type rate struct {
 	node     api.NodeID
-	detector api.RateDetector
+	detector words.RateDetector
 	slow     bool
 }
 
 // rates are those of all holders. the authority's mutex guards them.
 type rates struct {
-	of map[api.Nonce]*rate
+	of map[ident.Nonce]*rate
 	// doubted: most of the holders look slow. Then it is this node's clock that is fast.
 	doubted bool
 }
@@ -30,7 +32,7 @@ const doubtedWait = 2
 // observe takes the holder's clock from a keep-alive. A holder whose clock is slower than leases allow gets no leases and no
 // renewals while it is, and an alarm is raised. If most holders look so, this node's clock is fast: then it gives no leases,
 // and waits longer for those that are out, which are renewed as before.
-func (a *Authority) observe(k *api.KeepAlive, received api.ClockSample) {
+func (a *Authority) observe(k *words.KeepAlive, received words.ClockSample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	w := a.rates.of[k.Nonce]
@@ -74,11 +76,11 @@ func (a *Authority) judgeOwnClockLocked() {
 }
 
 // clockOffLocked reports whether the process is not to be renewed because of its clock.
-func (a *Authority) clockOffLocked(n api.Nonce) bool {
+func (a *Authority) clockOffLocked(n ident.Nonce) bool {
 	return !a.rates.doubted && a.slowLocked(n)
 }
 
-func (a *Authority) slowLocked(n api.Nonce) bool {
+func (a *Authority) slowLocked(n ident.Nonce) bool {
 	w := a.rates.of[n]
 	return w != nil && w.slow
 }
@@ -92,7 +94,7 @@ func (a *Authority) waitLocked(h *holder) time.Duration {
 }
 
 // forgetRatesLocked drops the processes that hold no session any more.
-func (a *Authority) forgetRatesLocked(alive map[api.Nonce]bool) {
+func (a *Authority) forgetRatesLocked(alive map[ident.Nonce]bool) {
 	for n := range a.rates.of {
 		if !alive[n] {
 			delete(a.rates.of, n)
@@ -103,5 +105,5 @@ func (a *Authority) forgetRatesLocked(alive map[api.Nonce]bool) {
 
 // resetLocked begins a lead: what was seen before is of clocks that this node has not watched since.
 func (x *rates) resetLocked() {
-	*x = rates{of: map[api.Nonce]*rate{}}
+	*x = rates{of: map[ident.Nonce]*rate{}}
 }

@@ -7,7 +7,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Config describes one group's authority. Group, Node, Machine and Clock are required; zero values of the rest work.
@@ -16,9 +19,9 @@ type Config struct {
 	Node    api.NodeID
 	Machine *fsm.Machine
 	// Clock judges leases. Everything else is timed by package time.
-	Clock api.Clock
+	Clock words.Clock
 	// Metrics is this group's own registry; nil measures nothing.
-	Metrics api.Metrics
+	Metrics observe.Metrics
 	// Logger is where alarms go; nil is nowhere.
 	Logger hclog.Logger
 	// Revoker reaches the holders; nil reaches none of them, so that each is outwaited.
@@ -35,7 +38,7 @@ type Config struct {
 	// Init, where set, founds the group: a leader whose machine is not initialised proposes it, and requests wait for it.
 	Init *fsm.Init
 	// OnLead, where set, is told when this node begins to lead the group. It must not block.
-	OnLead func(api.Leads)
+	OnLead func(words.Leads)
 
 	// CoolDown is how long after a write no lease on its keys is given; 0 is 100 ms, negative is none.
 	CoolDown time.Duration
@@ -46,7 +49,7 @@ type Config struct {
 	// message a session. 0 is 1 ms, negative is none.
 	Gather time.Duration
 	// SuspectAfter is how long a holder may leave a revocation unanswered before it is renewed no more; 0 is
-	// api.SuspectAfterNoAnswer.
+	// words.SuspectAfterNoAnswer.
 	SuspectAfter time.Duration
 	// Linger is how long after its expiry a session is ended even if no write waits for it; 0 is 60 s.
 	Linger time.Duration
@@ -68,7 +71,7 @@ type Replica interface {
 
 // Revoker sends revocations to holders. It never blocks; an error means: not reachable now.
 type Revoker interface {
-	Revoke(holder api.Nonce, node api.NodeID, r api.Revocation) error
+	Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error
 }
 
 func (c *Config) check() error {
@@ -80,13 +83,13 @@ func (c *Config) check() error {
 
 func (c *Config) setDefaults() {
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.OnLead == nil {
-		c.OnLead = func(api.Leads) {}
+		c.OnLead = func(words.Leads) {}
 	}
 	if c.Groups == nil {
 		c.Groups = noGroups{}
@@ -99,7 +102,7 @@ func (c *Config) setDefaults() {
 	or(&c.CoolDown, 100*time.Millisecond)
 	or(&c.MaxWaiting, 4096)
 	or(&c.Gather, time.Millisecond)
-	or(&c.SuspectAfter, api.SuspectAfterNoAnswer)
+	or(&c.SuspectAfter, words.SuspectAfterNoAnswer)
 	or(&c.Linger, time.Minute)
 	or(&c.TombstoneAge, time.Hour)
 	or(&c.DedupEpoch, time.Hour)
@@ -116,7 +119,7 @@ func or[T comparable](v *T, d T) {
 // noGroups reaches nobody.
 type noGroups struct{}
 
-func (noGroups) Outcome(context.Context, api.TxnRef, bool) (*fsm.Decision, error) {
+func (noGroups) Outcome(context.Context, ident.TxnRef, bool) (*fsm.Decision, error) {
 	return nil, unavailable("other groups cannot be reached from here")
 }
 func (noGroups) Resolve(context.Context, fsm.Resolve) error {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Decide says what becomes of an attempt, here in its decision group, and returns what has become of it: what was decided
@@ -24,7 +24,7 @@ func (a *Authority) Decide(ctx context.Context, c *fsm.Decide) (*fsm.Decision, e
 // Outcome is what was decided on an attempt, as of an instant after the call; undecided where nothing was. With abort it is
 // decided now, if it was not before. Of one of which nothing is remembered any more it is decided now in any case: it cannot
 // commit, and the entry sees to it that this stays so.
-func (a *Authority) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+func (a *Authority) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	if err := a.ours(ref.ID.Decider); err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (a *Authority) drive() {
 	a.mu.Unlock()
 	var owing []errand
 	for _, id := range ids {
-		if d, ok := a.cfg.Machine.Decided(id); ok && d.Outcome == api.TxnCommitted {
+		if d, ok := a.cfg.Machine.Decided(id); ok && d.Outcome == ident.TxnCommitted {
 			owing = addOwing(owing, &d)
 		}
 	}
@@ -73,7 +73,7 @@ func (a *Authority) drive() {
 // addOwing adds what is still to be told of a commit.
 func addOwing(to []errand, d *fsm.Decision) []errand {
 	for _, g := range d.Unresolved {
-		to = append(to, errand{api.TxnRef{ID: d.Txn}, g})
+		to = append(to, errand{ident.TxnRef{ID: d.Txn}, g})
 	}
 	return to
 }
@@ -92,7 +92,7 @@ func (a *Authority) tell(x errand) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()
 	id := x.txn.ID
-	if err := a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: x.to, Txn: id, Outcome: api.TxnCommitted}); err != nil {
+	if err := a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: x.to, Txn: id, Outcome: ident.TxnCommitted}); err != nil {
 		a.cfg.Logger.Debug("a participant has not resolved yet", "txn", id, "participant", x.to, "error", err)
 		return
 	}
@@ -102,7 +102,7 @@ func (a *Authority) tell(x errand) {
 }
 
 // pending is the sweeper's memory of the transactions that are not over: since when it has seen each.
-type pending map[api.TxnID]time.Time
+type pending map[ident.TxnID]time.Time
 
 // pushTransactions sees that no transaction stays: commits whose participants do not know of it are told again, and what has
 // been prepared for too long is pushed, whether anybody waits for it or not.
@@ -110,7 +110,7 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	seen := pending{}
 	var due []errand
 	var locked []lockedSince
-	for after := (api.TxnID{}); ; {
+	for after := (ident.TxnID{}); ; {
 		page := s.cfg.Machine.Prepared(after, sweptTransactions)
 		for _, p := range page {
 			since, known := s.pending[p.Txn.ID]
@@ -167,7 +167,7 @@ func (s *sweeper) oldest() {
 
 // requeue has the participants of all commits told that have not said that they know.
 func (a *Authority) requeue(l *lead) {
-	for after := (api.TxnID{}); ; {
+	for after := (ident.TxnID{}); ; {
 		page := a.cfg.Machine.Unresolved(after, sweptTransactions)
 		var owing []errand
 		for i := range page {

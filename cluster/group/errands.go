@@ -2,12 +2,13 @@ package group
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // errand is a call to another group that the group makes of its own accord: to tell it what was decided of a transaction, or
 // to ask it.
 type errand struct {
-	txn api.TxnRef
+	txn ident.TxnRef
 	to  api.GroupID
 }
 
@@ -21,7 +22,7 @@ type errands struct {
 }
 
 type errandKey struct {
-	txn api.TxnID
+	txn ident.TxnID
 	to  api.GroupID
 }
 

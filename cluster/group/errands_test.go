@@ -7,17 +7,18 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // oneLost are groups of which one is lost: a call to it ends with the caller's time.
 type oneLost struct{}
 
-func (oneLost) Outcome(ctx context.Context, ref api.TxnRef, _ bool) (*fsm.Decision, error) {
+func (oneLost) Outcome(ctx context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {
 	if ref.ID.Decider == "lost" {
 		<-ctx.Done()
 		return nil, unavailable("lost")
 	}
-	return &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted}, nil
+	return &fsm.Decision{Txn: ref.ID, Outcome: ident.TxnAborted}, nil
 }
 
 func (oneLost) Resolve(ctx context.Context, c fsm.Resolve) error {
@@ -28,9 +29,9 @@ func (oneLost) Resolve(ctx context.Context, c fsm.Resolve) error {
 	return nil
 }
 
-func numbered(n int, decider api.GroupID) api.TxnRef {
-	id := api.TxnID{Client: api.ClientID{1, byte(n >> 8), byte(n)}, Seq: 1, Attempt: 1 << 16, Decider: decider}
-	return api.TxnRef{ID: id, Age: ageAt(0)}
+func numbered(n int, decider api.GroupID) ident.TxnRef {
+	id := ident.TxnID{Client: api.ClientID{1, byte(n >> 8), byte(n)}, Seq: 1, Attempt: 1 << 16, Decider: decider}
+	return ident.TxnRef{ID: id, Age: ageAt(0)}
 }
 
 // TestLostDeciderHoldsNoPlace: however many transactions wait for a lost decision group, those of another are ended as soon as ever
@@ -75,7 +76,7 @@ func TestLostParticipantHoldsNoPlace(t *testing.T) {
 	const lost = 600
 	bubble(t, func(c *Config) { c.Groups = oneLost{} }, func(t *testing.T, l *testLog) {
 		commit := func(n *testNode, i int, participants ...api.GroupID) {
-			_, err := n.authority.Decide(context.Background(), &fsm.Decide{Txn: numbered(i, "g.1"), Outcome: api.TxnCommitted, Participants: participants})
+			_, err := n.authority.Decide(context.Background(), &fsm.Decide{Txn: numbered(i, "g.1"), Outcome: ident.TxnCommitted, Participants: participants})
 			if err != nil {
 				t.Fatal(err)
 			}

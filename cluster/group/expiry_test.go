@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -170,7 +171,7 @@ func TestRefusedWhileConfirming(t *testing.T) {
 		e.lease(a, "k")
 		a.set(func(h *hooks) { h.confirm = func() time.Duration { return 500 * time.Millisecond } })
 		time.Sleep(grantorWait - 100*time.Millisecond)
-		answered := make(chan api.SessionStatus, 1)
+		answered := make(chan words.SessionStatus, 1)
 		go func() {
 			s, _ := e.keepAlive(a)
 			answered <- s
@@ -224,7 +225,7 @@ func TestExtensionsOvertakeEachOther(t *testing.T) {
 // grantor's clock that the assumption allows, and over a suspend on either side (PROTOCOL 4, C1, C5).
 func TestClocks(t *testing.T) {
 	for name, bend := range map[string]func(holder, grantor *testClock){
-		"drift":             func(h, g *testClock) { h.setRate(1 - api.ClockRateError); g.setRate(1 + api.ClockRateError) },
+		"drift":             func(h, g *testClock) { h.setRate(1 - words.ClockRateError); g.setRate(1 + words.ClockRateError) },
 		"grantor suspended": func(_, g *testClock) { g.jump(time.Hour, 0) },
 		"grantor slewed":    func(_, g *testClock) { g.jump(0, time.Hour) },
 		"holder suspended":  func(h, _ *testClock) { h.jump(time.Hour, 0) },

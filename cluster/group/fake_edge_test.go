@@ -9,16 +9,18 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // testRevoker reaches the edges that stand in it.
 type testRevoker struct {
 	mu    sync.Mutex
-	edges map[api.Nonce]*testEdge
+	edges map[ident.Nonce]*testEdge
 	sent  int // messages
 }
 
-func (v *testRevoker) Revoke(nonce api.Nonce, _ api.NodeID, m api.Revocation) error {
+func (v *testRevoker) Revoke(nonce ident.Nonce, _ api.NodeID, m words.Revocation) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.sent++
@@ -41,7 +43,7 @@ type testEdge struct {
 	t     *testing.T
 	log   *testLog
 	node  api.NodeID
-	nonce api.Nonce
+	nonce ident.Nonce
 	clock *testClock
 	term  time.Duration
 	wg    sync.WaitGroup
@@ -50,7 +52,7 @@ type testEdge struct {
 
 	mu      sync.Mutex
 	sid     api.SessionID
-	base    api.ClockSample // when the newest answered keep-alive was sent
+	base    words.ClockSample // when the newest answered keep-alive was sent
 	seq     uint64
 	cache   map[api.Key]api.Entry
 	fence   map[api.Key]api.LeaseID
@@ -58,21 +60,21 @@ type testEdge struct {
 	down    bool    // no message passes
 	mute    bool    // receives, but answers no revocation
 	forgets api.Key // the same, of this key
-	last    api.SessionStatus
+	last    words.SessionStatus
 
 	released int // releases that were applied
 }
 
 // newEdge makes an edge that the regions of all nodes can reach.
 func newEdge(l *testLog, name api.NodeID) *testEdge {
-	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: api.DefaultLeaseTerm,
+	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: words.DefaultLeaseTerm,
 		cache: map[api.Key]api.Entry{}, fence: map[api.Key]api.LeaseID{}}
 	copy(e.nonce[:], name)
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, n := range l.nodes {
 		n.revoker.mu.Lock()
 		if n.revoker.edges == nil {
-			n.revoker.edges = map[api.Nonce]*testEdge{}
+			n.revoker.edges = map[ident.Nonce]*testEdge{}
 		}
 		n.revoker.edges[e.nonce] = e
 		n.revoker.mu.Unlock()
@@ -108,7 +110,7 @@ func (e *testEdge) travel() {
 func (e *testEdge) open(n *testNode) {
 	e.t.Helper()
 	base := e.clock.Now()
-	g, err := n.authority.OpenSession(e.ctx, api.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term})
+	g, err := n.authority.OpenSession(e.ctx, words.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term})
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func (e *testEdge) serves(k api.Key) (api.Entry, bool) {
 	return x, ok && e.clock.Now().HolderElapsed(e.base) < e.term
 }
 
-func (e *testEdge) drop(leases []api.RevokedLease) {
+func (e *testEdge) drop(leases []words.RevokedLease) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, x := range leases {
@@ -163,7 +165,7 @@ func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) 
 	if !ok {
 		return
 	}
-	e.drop([]api.RevokedLease{{Key: k, Lease: x.Lease}})
+	e.drop([]words.RevokedLease{{Key: k, Lease: x.Lease}})
 	for range times {
 		e.wg.Go(func() {
 			_ = pause(e.ctx, late)
@@ -176,11 +178,11 @@ func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) 
 }
 
 // revoked handles a revocation: drop, then acknowledge to every node.
-func (e *testEdge) revoked(sid api.SessionID, leases []api.RevokedLease) {
+func (e *testEdge) revoked(sid api.SessionID, leases []words.RevokedLease) {
 	e.travel()
 	e.mu.Lock()
 	ignore := e.mute || e.down
-	leases = slices.DeleteFunc(slices.Clone(leases), func(x api.RevokedLease) bool { return x.Key == e.forgets })
+	leases = slices.DeleteFunc(slices.Clone(leases), func(x words.RevokedLease) bool { return x.Key == e.forgets })
 	e.mu.Unlock()
 	if ignore {
 		return
@@ -191,27 +193,27 @@ func (e *testEdge) revoked(sid api.SessionID, leases []api.RevokedLease) {
 		return
 	}
 	for _, n := range e.log.nodes {
-		n.authority.Acked(api.RevokeAck{Group: "g.1", Session: sid, Nonce: e.nonce, Leases: leases})
+		n.authority.Acked(words.RevokeAck{Group: "g.1", Session: sid, Nonce: e.nonce, Leases: leases})
 	}
 }
 
 // keepAlive sends one keep-alive to the node and takes in the answer.
-func (e *testEdge) keepAlive(n *testNode) (api.SessionStatus, bool) {
+func (e *testEdge) keepAlive(n *testNode) (words.SessionStatus, bool) {
 	e.mu.Lock()
 	sid, sent, seq := e.sid, e.clock.Now(), e.seq+1
 	e.seq = seq
 	e.mu.Unlock()
 	if sid.IsZero() {
-		return api.SessionStatus{}, false
+		return words.SessionStatus{}, false
 	}
 	e.travel()
 	if !e.reachable() {
-		return api.SessionStatus{}, false
+		return words.SessionStatus{}, false
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
 	defer cancel()
-	s, ok := n.authority.KeepAlive(ctx, &api.KeepAlive{Node: e.node, Nonce: e.nonce, Seq: seq, Clock: sent},
-		api.SessionKeepAlive{Group: "g.1", Session: sid})
+	s, ok := n.authority.KeepAlive(ctx, &words.KeepAlive{Node: e.node, Nonce: e.nonce, Seq: seq, Clock: sent},
+		words.SessionKeepAlive{Group: "g.1", Session: sid})
 	e.travel()
 	if !ok || !e.reachable() {
 		return s, false
@@ -220,7 +222,7 @@ func (e *testEdge) keepAlive(n *testNode) (api.SessionStatus, bool) {
 	return s, true
 }
 
-func (e *testEdge) learn(s api.SessionStatus, sent api.ClockSample) {
+func (e *testEdge) learn(s words.SessionStatus, sent words.ClockSample) {
 	e.mu.Lock()
 	if s.Session != e.sid {
 		e.mu.Unlock()
@@ -247,7 +249,7 @@ func (e *testEdge) live() {
 			for _, n := range e.log.nodes {
 				e.wg.Go(func() { e.keepAlive(n) })
 			}
-			_ = pause(e.ctx, api.DefaultKeepAlive)
+			_ = pause(e.ctx, words.DefaultKeepAlive)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 )
@@ -23,11 +24,11 @@ func newClock() *testClock {
 	return &testClock{anchor: time.Now(), boot: time.Hour, raw: time.Minute, rate: 1}
 }
 
-func (c *testClock) Now() api.ClockSample {
+func (c *testClock) Now() words.ClockSample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.advance()
-	return api.ClockSample{Boottime: c.boot, Raw: c.raw}
+	return words.ClockSample{Boottime: c.boot, Raw: c.raw}
 }
 
 func (c *testClock) advance() {
@@ -94,7 +95,7 @@ type hooks struct {
 }
 
 var testInit = fsm.Init{
-	Group: "g.1", Incarnation: 1, MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause,
+	Group: "g.1", Incarnation: 1, MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause,
 	Shards: []fsm.Shard{{Epoch: 1, Index: 0, Of: 1}},
 }
 

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // What a leader's work costs with many edges and many leases: each benchmark over the same group with more of both. The
@@ -32,8 +34,8 @@ type growth struct {
 
 // held is a revocation on its way.
 type held struct {
-	nonce api.Nonce
-	r     api.Revocation
+	nonce ident.Nonce
+	r     words.Revocation
 }
 
 // newGrowth makes a group of so many edges and leases. Key k is held by holders edges, from edge k on.
@@ -85,7 +87,7 @@ func newGrowthOf(b *testing.B, edges, leases, holders int, gather time.Duration)
 	return g
 }
 
-func nonceOf(edge int) api.Nonce { return api.Nonce{byte(edge), byte(edge >> 8), 1} }
+func nonceOf(edge int) ident.Nonce { return ident.Nonce{byte(edge), byte(edge >> 8), 1} }
 
 func growthKey(i int) api.Key { return api.Key(fmt.Sprintf("growth/%07d", i)) }
 
@@ -113,7 +115,7 @@ func (g *growth) QuorumConfirm(context.Context, uint64) error { return nil }
 func (g *growth) Leader() (string, uint64)                    { return "a", 1 }
 
 // Revoke makes it a Revoker.
-func (g *growth) Revoke(nonce api.Nonce, _ api.NodeID, r api.Revocation) error {
+func (g *growth) Revoke(nonce ident.Nonce, _ api.NodeID, r words.Revocation) error {
 	g.messages.Add(1)
 	g.revoked.Add(int64(len(r.Leases)))
 	g.edges <- held{nonce, r}
@@ -124,7 +126,7 @@ func (g *growth) Revoke(nonce api.Nonce, _ api.NodeID, r api.Revocation) error {
 func (g *growth) answer() {
 	defer close(g.answered)
 	for x := range g.edges {
-		g.Acked(api.RevokeAck{Group: "g.1", Session: x.r.Session, Nonce: x.nonce, Leases: x.r.Leases})
+		g.Acked(words.RevokeAck{Group: "g.1", Session: x.r.Session, Nonce: x.nonce, Leases: x.r.Leases})
 	}
 }
 
@@ -163,14 +165,14 @@ func BenchmarkKeepAlive(b *testing.B) {
 		clock := newClock()
 		for i := range b.N {
 			e := i % len(g.sids)
-			k := &api.KeepAlive{Node: "e", Nonce: nonceOf(e), Seq: uint64(i), Clock: clock.Now()}
-			s, ok := g.KeepAlive(context.Background(), k, api.SessionKeepAlive{Group: "g.1", Session: g.sids[e]})
+			k := &words.KeepAlive{Node: "e", Nonce: nonceOf(e), Seq: uint64(i), Clock: clock.Now()}
+			s, ok := g.KeepAlive(context.Background(), k, words.SessionKeepAlive{Group: "g.1", Session: g.sids[e]})
 			if !ok || !s.Extended {
 				b.Fatalf("the session is not renewed: %+v", s)
 			}
 		}
 		each := b.Elapsed().Seconds() / float64(b.N)
-		b.ReportMetric(each*float64(len(g.sids))/api.DefaultKeepAlive.Seconds()*1000, "ms/s")
+		b.ReportMetric(each*float64(len(g.sids))/words.DefaultKeepAlive.Seconds()*1000, "ms/s")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -93,7 +94,7 @@ func within(t *testing.T, what string, got, from, to time.Duration) {
 }
 
 // grantorWait is W of the tests' sessions.
-var grantorWait = api.GrantorWait(api.DefaultLeaseTerm, 0)
+var grantorWait = words.GrantorWait(words.DefaultLeaseTerm, 0)
 
 // only delays the commands of one type.
 func only[C fsm.Command](d time.Duration) func(fsm.Command) time.Duration {

@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // holder is what a lead knows of one session. The authority's mutex guards it.
 type holder struct {
 	sid   api.SessionID
 	node  api.NodeID
-	nonce api.Nonce
+	nonce ident.Nonce
 	wait  time.Duration // W of its term and pause
 
 	standing  standing  // changed by happens alone
@@ -23,7 +25,7 @@ type holder struct {
 
 	pending map[api.Key]*revocation
 	oldest  time.Time // at or before the asking of every pending revocation
-	unsent  []api.RevokedLease
+	unsent  []words.RevokedLease
 }
 
 // standing is whether a session may be renewed by this lead.
@@ -95,7 +97,7 @@ func (a *Authority) holderLocked(l *lead, sid api.SessionID) (h *holder, suspect
 	}
 	h = l.holders[sid]
 	if h == nil {
-		h = &holder{sid: sid, node: s.Node, nonce: s.Nonce, wait: api.GrantorWait(s.Term, s.Pause)}
+		h = &holder{sid: sid, node: s.Node, nonce: s.Nonce, wait: words.GrantorWait(s.Term, s.Pause)}
 		h.standing, h.tried = standingOf(s.Suspect), time.Now()
 		h.pending = map[api.Key]*revocation{}
 		l.holders[sid] = h
@@ -139,7 +141,7 @@ func (h *holder) evades(patience time.Duration) bool {
 }
 
 // elapsedLocked is how long ago, at least, the holder may have last been renewed, by any leader.
-func (a *Authority) elapsedLocked(l *lead, sid api.SessionID, now api.ClockSample) time.Duration {
+func (a *Authority) elapsedLocked(l *lead, sid api.SessionID, now words.ClockSample) time.Duration {
 	base, ok := l.extended[sid]
 	switch {
 	case ok:
@@ -160,7 +162,7 @@ func (a *Authority) elapsedLocked(l *lead, sid api.SessionID, now api.ClockSampl
 
 // expiredLocked judges whether the session's holder has certainly stopped using its leases, beyond patience: then, in the
 // same step under the mutex, it is refused, so that no renewal comes between the judgement and the log.
-func (a *Authority) expiredLocked(l *lead, h *holder, now api.ClockSample, beyond time.Duration) bool {
+func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, beyond time.Duration) bool {
 	if h.standing != refused && a.elapsedLocked(l, h.sid, now) >= a.waitLocked(h)+beyond {
 		h.happens(expires)
 		h.refusedAt = time.Now()
@@ -173,7 +175,7 @@ func (a *Authority) expiredLocked(l *lead, h *holder, now api.ClockSample, beyon
 }
 
 // extendLocked records a renewal as of its receipt.
-func (a *Authority) extendLocked(l *lead, sid api.SessionID, received api.ClockSample) {
+func (a *Authority) extendLocked(l *lead, sid api.SessionID, received words.ClockSample) {
 	last, ok := l.extended[sid]
 	if ok { // answers may overtake each other
 		received.Boottime = max(received.Boottime, last.Boottime)

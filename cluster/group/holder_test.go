@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestStandingInAllOrders: whatever happens to a session, in any order of seven events: it is renewed only if every Suspect that
@@ -139,7 +141,7 @@ func TestSuspectThatOwesStaysOut(t *testing.T) {
 			go a.mustWrite(put(k, "v"))
 			time.Sleep(20 * time.Millisecond)
 		}
-		within(t, "the write", <-written, grantorWait-api.DefaultKeepAlive, grantorWait+time.Second+2*tick)
+		within(t, "the write", <-written, grantorWait-words.DefaultKeepAlive, grantorWait+time.Second+2*tick)
 	})
 }
 
@@ -153,7 +155,7 @@ func TestProbationOutlivesTheSession(t *testing.T) {
 		e.set(func(e *testEdge) { e.mute = true })
 		e.lease(a, "k")
 		_, took := a.mustWrite(put("k", "v"))
-		within(t, "the first write", took, grantorWait-api.DefaultKeepAlive, grantorWait+time.Second+2*tick)
+		within(t, "the first write", took, grantorWait-words.DefaultKeepAlive, grantorWait+time.Second+2*tick)
 		for range 3 {
 			time.Sleep(2 * time.Second) // it has learnt that its session is dead
 			e.open(a)
@@ -178,7 +180,7 @@ func TestProbationOutlivesTheSession(t *testing.T) {
 func TestOffenders(t *testing.T) {
 	var o offenders
 	now := time.Unix(1_000_000, 0)
-	nonce := func(n int) (x api.Nonce) {
+	nonce := func(n int) (x ident.Nonce) {
 		x[0], x[1] = byte(n), byte(n>>8)
 		return x
 	}

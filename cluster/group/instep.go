@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -17,10 +18,10 @@ import (
 type inStep struct {
 	mu    sync.Mutex
 	known bool
-	at    api.ClockSample // the state is not older
+	at    words.ClockSample // the state is not older
 	// The oldest answer that the replica had not applied when it came, if there is one.
 	waits bool
-	asked api.ClockSample
+	asked words.ClockSample
 	index uint64
 }
 
@@ -29,7 +30,7 @@ type inStep struct {
 const unknownAge = 100 * 365 * 24 * time.Hour
 
 // note takes an answer to a question that was asked at the sample. applied is what the replica has applied.
-func (s *inStep) note(asked api.ClockSample, index, applied uint64) {
+func (s *inStep) note(asked words.ClockSample, index, applied uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle(applied)
@@ -49,7 +50,7 @@ func (s *inStep) settle(applied uint64) {
 }
 
 // age is how old a state may be that was looked at before now. applied is what it held.
-func (s *inStep) age(now api.ClockSample, applied uint64) time.Duration {
+func (s *inStep) age(now words.ClockSample, applied uint64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settle(applied)
@@ -79,10 +80,10 @@ func (a *Authority) Index(ctx context.Context) (uint64, error) {
 }
 
 // Now is the clock by which the age of this replica is judged: take a sample before a leader is asked for its Index.
-func (a *Authority) Now() api.ClockSample { return a.cfg.Clock.Now() }
+func (a *Authority) Now() words.ClockSample { return a.cfg.Clock.Now() }
 
 // InStep takes the index that the group's leader has answered with to a question that was asked at the sample.
-func (a *Authority) InStep(asked api.ClockSample, index uint64) {
+func (a *Authority) InStep(asked words.ClockSample, index uint64) {
 	a.step.note(asked, index, a.cfg.Machine.Applied())
 }
 

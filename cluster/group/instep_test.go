@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestInStep: the age counts from before the question whose answer the replica has applied, and never from a later one that it has not.
 func TestInStep(t *testing.T) {
-	at := func(d time.Duration) api.ClockSample { return api.ClockSample{Boottime: d, Raw: d} }
+	at := func(d time.Duration) words.ClockSample { return words.ClockSample{Boottime: d, Raw: d} }
 	var s inStep
 	want := func(now, age time.Duration, applied uint64) {
 		t.Helper()
@@ -32,7 +34,7 @@ func TestInStep(t *testing.T) {
 	want(9*time.Second, 2*time.Second, 20)
 	want(10*time.Second, 3*time.Second, 25)
 
-	slow := api.ClockSample{Boottime: 10 * time.Second, Raw: 11 * time.Second} // one clock stood still: the greater difference counts
+	slow := words.ClockSample{Boottime: 10 * time.Second, Raw: 11 * time.Second} // one clock stood still: the greater difference counts
 	if got := s.age(slow, 25); got != 4*time.Second {
 		t.Errorf("by clocks that differ the age is %v", got)
 	}
@@ -71,7 +73,7 @@ func TestStaleUnderIntents(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.mustWrite(put("k", "old"))
-		ref := api.TxnRef{ID: api.TxnID{Client: api.ClientID{1}, Seq: 1, Attempt: 1, Decider: "g.2"}, Age: 1, Epoch: 1}
+		ref := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{1}, Seq: 1, Attempt: 1, Decider: "g.2"}, Age: 1, Epoch: 1}
 		vote, err := a.authority.Prepare(context.Background(), &fsm.Prepare{Group: "g.1", Txn: ref, Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: []byte("new")}}}, nil, true)
 		if err != nil || vote.Refused != nil {
 			t.Fatalf("%+v, %v", vote, err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // blocker is a transaction whose intents somebody here waits for. The authority's mutex guards it, except for gone.
@@ -18,14 +19,14 @@ type blocker struct {
 // group alone.
 type Groups interface {
 	// Outcome is what the decision group has decided on the attempt, or, with abort, decides now; undecided where it has not.
-	Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error)
+	Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error)
 	// Resolve passes a decision on to a participant, and returns when that has resolved.
 	Resolve(ctx context.Context, c fsm.Resolve) error
 }
 
 // blocking are the intents on the keys that keep the attempt off them: any on those it writes, exclusive ones on those it
 // reads. own tells that the attempt has intents here itself: it has prepared.
-func (a *Authority) blocking(self api.TxnID, written, read []api.Key) (in []fsm.Intent, own bool) {
+func (a *Authority) blocking(self ident.TxnID, written, read []api.Key) (in []fsm.Intent, own bool) {
 	if a.cfg.Machine.Meta().Intents == 0 {
 		return nil, false
 	}
@@ -116,7 +117,7 @@ func (a *Authority) stands(x fsm.Intent) bool {
 }
 
 // block registers somebody who waits for the transaction. The first one has it pursued.
-func (a *Authority) block(l *lead, ref api.TxnRef) (*blocker, error) {
+func (a *Authority) block(l *lead, ref ident.TxnRef) (*blocker, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if l.blocked >= a.cfg.MaxWaiting {
@@ -135,7 +136,7 @@ func (a *Authority) block(l *lead, ref api.TxnRef) (*blocker, error) {
 	return b, nil
 }
 
-func (a *Authority) unblock(l *lead, id api.TxnID, b *blocker) {
+func (a *Authority) unblock(l *lead, id ident.TxnID, b *blocker) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l.blocked--
@@ -146,7 +147,7 @@ func (a *Authority) unblock(l *lead, id api.TxnID, b *blocker) {
 }
 
 // resolvedLocked lets those go on who wait for the transaction.
-func (l *lead) resolvedLocked(id api.TxnID) {
+func (l *lead) resolvedLocked(id ident.TxnID) {
 	if b := l.blockers[id]; b != nil {
 		delete(l.blockers, id)
 		close(b.gone)
@@ -164,7 +165,7 @@ const (
 
 // pursue finds out what became of a transaction that somebody waits for, until it is gone from here: from AbortAfter on by
 // having it aborted, unless it was decided before.
-func (a *Authority) pursue(l *lead, ref api.TxnRef, b *blocker) {
+func (a *Authority) pursue(l *lead, ref ident.TxnRef, b *blocker) {
 	began, pause := time.Now(), queryFirst
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -189,10 +190,10 @@ func (a *Authority) pursue(l *lead, ref api.TxnRef, b *blocker) {
 }
 
 // settle resolves the transaction here as its decision group says, if that says anything; with abort it does.
-func (a *Authority) settle(ref api.TxnRef, abort bool) {
+func (a *Authority) settle(ref ident.TxnRef, abort bool) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()
-	d := &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted, Expired: true}
+	d := &fsm.Decision{Txn: ref.ID, Outcome: ident.TxnAborted, Expired: true}
 	if guardAskDecider { // the mutant: a participant decides by itself
 		var err error
 		if d, err = a.cfg.Groups.Outcome(ctx, ref, abort); err != nil {
@@ -201,7 +202,7 @@ func (a *Authority) settle(ref api.TxnRef, abort bool) {
 		}
 	}
 	outcome := d.At(a.cfg.Group)
-	if outcome == api.TxnUndecided {
+	if outcome == ident.TxnUndecided {
 		return
 	}
 	if abort {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -14,8 +15,8 @@ const maxPending = 1024
 // KeepAlive renews one session of a keep-alive, as of its arrival here. The answer leaves only once it is certain that no
 // other leader had been elected when the keep-alive arrived. false: there is no answer, since this node does not lead
 // the group or cannot know it in time.
-func (a *Authority) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool) {
-	status := api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq}
+func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool) {
+	status := words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq}
 	received := a.cfg.Clock.Now()
 	a.mu.Lock()
 	l := a.lead
@@ -42,7 +43,7 @@ func (a *Authority) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.Sessi
 
 // proveLead makes sure that this node led the group at some instant after the keep-alive's arrival. Where the session is
 // SUSPECT and its holder is back, the Unsuspect that it then gets is the proof as well.
-func (a *Authority) proveLead(ctx context.Context, l *lead, k *api.KeepAlive, sid api.SessionID) error {
+func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, sid api.SessionID) error {
 	if h := a.returning(l, k, sid); h != nil {
 		_, err := a.propose(ctx, fsm.Unsuspect{Term: l.term, Session: sid})
 		a.mu.Lock()
@@ -61,7 +62,7 @@ func (a *Authority) proveLead(ctx context.Context, l *lead, k *api.KeepAlive, si
 }
 
 // returning takes a session whose holder is back, for which an Unsuspect is to be proposed; nil if there is nothing to do.
-func (a *Authority) returning(l *lead, k *api.KeepAlive, sid api.SessionID) *holder {
+func (a *Authority) returning(l *lead, k *words.KeepAlive, sid api.SessionID) *holder {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h, _ := a.holderLocked(l, sid)
@@ -76,7 +77,7 @@ func (a *Authority) returning(l *lead, k *api.KeepAlive, sid api.SessionID) *hol
 
 // answerLocked decides the answer, last of all, under the mutex: a session judged while its keep-alive was being
 // confirmed is not renewed.
-func (a *Authority) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAlive, received api.ClockSample, status *api.SessionStatus) {
+func (a *Authority) answerLocked(l *lead, k *words.KeepAlive, s words.SessionKeepAlive, received words.ClockSample, status *words.SessionStatus) {
 	h, suspect := a.holderLocked(l, s.Session)
 	if h == nil || h.nonce != k.Nonce {
 		status.Dead = true
@@ -88,7 +89,7 @@ func (a *Authority) answerLocked(l *lead, k *api.KeepAlive, s api.SessionKeepAli
 		if len(status.Pending) == maxPending {
 			break
 		}
-		status.Pending = append(status.Pending, api.RevokedLease{Key: key, Lease: p.lease})
+		status.Pending = append(status.Pending, words.RevokedLease{Key: key, Lease: p.lease})
 	}
 	if !a.renewableLocked(h, suspect) {
 		a.metrics.renewals(1, "refused")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -92,7 +93,7 @@ func (k *keeper) begin() {
 	}
 	if k.announced != l.term {
 		k.announced = l.term
-		k.cfg.OnLead(api.Leads{Group: k.cfg.Group, Term: l.term, Node: k.cfg.Node})
+		k.cfg.OnLead(words.Leads{Group: k.cfg.Group, Term: l.term, Node: k.cfg.Node})
 		k.requeue(l) // what the leader before had decided, and not everybody was told
 	}
 }
@@ -116,13 +117,13 @@ func (a *Authority) send() (sent, unreachable bool) {
 	}
 	type message struct {
 		h *holder
-		r api.Revocation
+		r words.Revocation
 	}
 	var messages []message
 	for _, h := range l.unsent {
 		for len(h.unsent) > 0 {
 			n := min(len(h.unsent), maxRevoked)
-			batch := api.Revocation{Group: a.cfg.Group, Session: h.sid, Leases: h.unsent[:n:n]}
+			batch := words.Revocation{Group: a.cfg.Group, Session: h.sid, Leases: h.unsent[:n:n]}
 			messages = append(messages, message{h, batch})
 			h.unsent = h.unsent[n:]
 		}

@@ -2,27 +2,29 @@ package group
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // lead is the volatile state of one term that this node leads in: made by applying its TermStart, ended by any higher
 // term. Nothing of it outlives the term. The authority's mutex guards it, except for ended.
 type lead struct {
 	term  api.Term
-	start uint64          // index of the TermStart: sessions below it were opened before this term
-	began api.ClockSample // when the TermStart applied here
-	ended chan struct{}   // closed when the term is over here
+	start uint64            // index of the TermStart: sessions below it were opened before this term
+	began words.ClockSample // when the TermStart applied here
+	ended chan struct{}     // closed when the term is over here
 
-	extended  map[api.SessionID]api.ClockSample // newest extension in this term, or the opening
+	extended  map[api.SessionID]words.ClockSample // newest extension in this term, or the opening
 	holders   map[api.SessionID]*holder
 	owing     map[api.SessionID]*holder // the holders with pending revocations
 	unsent    []*holder                 // those with revocations to send
 	latches   map[api.Key]int           // writes under way, by written key: no grants meanwhile
 	frozen    []api.Range               // ranges being ceded: no grants
 	waiting   int                       // writes that wait for holders
-	blockers  map[api.TxnID]*blocker    // transactions whose intents are waited for
+	blockers  map[ident.TxnID]*blocker  // transactions whose intents are waited for
 	blocked   int                       // requests that wait for them
 	queue     queue                     // the turns of those that wait for them
-	committed []api.TxnID               // decided here, and nobody told yet
+	committed []ident.TxnID             // decided here, and nobody told yet
 	tells     errands                   // to the participants of commits that were decided here
 	pushes    errands                   // to the decision groups of what has been prepared here for too long
 
@@ -30,17 +32,17 @@ type lead struct {
 	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
 }
 
-func newLead(cfg *Config, term api.Term, start uint64, now api.ClockSample) *lead {
+func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *lead {
 	return &lead{
 		term:     term,
 		start:    start,
 		began:    now,
 		ended:    make(chan struct{}),
-		extended: map[api.SessionID]api.ClockSample{},
+		extended: map[api.SessionID]words.ClockSample{},
 		holders:  map[api.SessionID]*holder{},
 		owing:    map[api.SessionID]*holder{},
 		latches:  map[api.Key]int{},
-		blockers: map[api.TxnID]*blocker{},
+		blockers: map[ident.TxnID]*blocker{},
 		queue:    newQueue(),
 		tells:    newErrands(toldAtOnce),
 		pushes:   newErrands(pushedAtOnce),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -164,8 +165,8 @@ func TestSteppedDown(t *testing.T) {
 
 // TestAnnouncesItsLead, once a term.
 func TestAnnouncesItsLead(t *testing.T) {
-	leads := make(chan api.Leads, 10)
-	bubble(t, func(c *Config) { c.OnLead = func(x api.Leads) { leads <- x } }, func(t *testing.T, l *testLog) {
+	leads := make(chan words.Leads, 10)
+	bubble(t, func(c *Config) { c.OnLead = func(x words.Leads) { leads <- x } }, func(t *testing.T, l *testLog) {
 		l.elect("b")
 		l.settle()
 		time.Sleep(5 * time.Second)
@@ -173,7 +174,7 @@ func TestAnnouncesItsLead(t *testing.T) {
 			t.Fatalf("%d announcements, want 2", len(leads))
 		}
 		<-leads
-		if x := <-leads; x != (api.Leads{Group: "g.1", Term: 2, Node: "b"}) {
+		if x := <-leads; x != (words.Leads{Group: "g.1", Term: 2, Node: "b"}) {
 			t.Errorf("announced %+v", x)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // lostEvery is how often a request that waits for a transaction looks whether its decision group is lost.
@@ -14,7 +15,7 @@ const lostEvery = 500 * time.Millisecond
 const retryLost = time.Second
 
 // deciderLost reports whether the transaction's decision group is known not to answer: its intents here stay until it does.
-func (a *Authority) deciderLost(id api.TxnID) bool {
+func (a *Authority) deciderLost(id ident.TxnID) bool {
 	return id.Decider != a.cfg.Group && a.cfg.Lost(id.Decider)
 }
 
@@ -26,7 +27,7 @@ func errDeciderLost(x fsm.Intent) *api.Error {
 // lockedSince is a key that a transaction of a lost decision group holds, and since when this replica has seen that.
 type lockedSince struct {
 	key   api.Key
-	txn   api.TxnID
+	txn   ident.TxnID
 	since time.Time
 }
 

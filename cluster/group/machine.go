@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -93,7 +94,7 @@ func (a *Authority) endLocked() {
 
 // applied takes note of what the commands of one entry did. The clock is read after they have applied.
 func (a *Authority) applied(term api.Term, results []fsm.Result) {
-	var now api.ClockSample
+	var now words.ClockSample
 	locked := false
 	for i := range results {
 		res := &results[i]
@@ -118,7 +119,7 @@ func (a *Authority) applied(term api.Term, results []fsm.Result) {
 	}
 }
 
-func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now api.ClockSample) {
+func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now words.ClockSample) {
 	e := res.Effect
 	switch e.Kind {
 	case fsm.EffectTermStart:

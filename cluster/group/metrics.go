@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // metrics is what the authority measures. Node labels are bounded: after maxNodeLabels the rest are "other".
@@ -25,7 +26,7 @@ type metrics struct {
 	resolves func(float64, ...string)
 }
 
-func newMetrics(m api.Metrics, r *Authority) metrics {
+func newMetrics(m observe.Metrics, r *Authority) metrics {
 	m.Gauge("edgehold_region_waiting_writes", "Writes that wait for lease holders.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -3,13 +3,13 @@ package group
 import (
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // offenders are the processes that could be reached and did not answer revocations: each gets no new leases for a while, and
 // for twice as long the next time. It is kept by process, since a session ends with what its holder has done. The zero value is
 // ready; the authority's mutex guards it.
-type offenders map[api.Nonce]offender
+type offenders map[ident.Nonce]offender
 
 type offender struct {
 	offences int
@@ -31,7 +31,7 @@ const (
 const forgiveness = 10 * time.Minute
 
 // offends puts the process on probation from now.
-func (o *offenders) offends(n api.Nonce, least time.Duration, now time.Time) {
+func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
 	if *o == nil {
 		*o = offenders{}
 	}
@@ -51,7 +51,7 @@ func (o *offenders) offends(n api.Nonce, least time.Duration, now time.Time) {
 }
 
 // onProbation reports whether the process gets no leases now.
-func (o offenders) onProbation(n api.Nonce, now time.Time) bool {
+func (o offenders) onProbation(n ident.Nonce, now time.Time) bool {
 	return now.Before(o[n].until)
 }
 

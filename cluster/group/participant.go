@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Prepare has the group vote on its part of a transaction: leases on what it writes are revoked now, so that from here on
@@ -54,11 +56,11 @@ func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped [
 // abortRefused aborts, here in its decision group, an attempt of which the last part was refused. The coordinator would do the
 // same, one way later each, and the other participants would keep their locks meanwhile.
 func (a *Authority) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm.Vote) *fsm.Vote {
-	res, err := a.propose(ctx, fsm.Decide{Txn: p.Txn, AckedBelow: p.AckedBelow, Outcome: api.TxnAborted})
+	res, err := a.propose(ctx, fsm.Decide{Txn: p.Txn, AckedBelow: p.AckedBelow, Outcome: ident.TxnAborted})
 	switch d := res.Decision; {
 	case err != nil || d == nil: // the coordinator sees to it
 		return no
-	case d.Outcome == api.TxnCommitted: // by another copy of the message
+	case d.Outcome == ident.TxnCommitted: // by another copy of the message
 		return &fsm.Vote{Decision: d, Timing: no.Timing}
 	default:
 		out := *no
@@ -69,8 +71,8 @@ func (a *Authority) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm
 
 // ballot is what a participant votes on.
 type ballot struct {
-	ref     *api.TxnRef // with the age as far as it is believed
-	said    uint64      // the age as the gateway says
+	ref     *ident.TxnRef // with the age as far as it is believed
+	said    uint64        // the age as the gateway says
 	conds   []api.Cond
 	ops     []api.Op
 	dropped []api.DroppedLease
@@ -95,7 +97,7 @@ func (b *ballot) turn(written, read []api.Key) *turn {
 }
 
 // clamped is the age of a gateway's request as this node believes it.
-func clamped(age uint64) uint64 { return api.ClampAge(age, time.Now(), api.MaxAge) }
+func clamped(age uint64) uint64 { return words.ClampAge(age, time.Now(), words.MaxAge) }
 
 func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	l, err := a.leader(ctx)

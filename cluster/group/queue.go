@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // turn is the place of a request in the queue for its keys. While it stands, no younger transaction locks them: else those
@@ -14,7 +15,7 @@ import (
 // A transaction and a single write have a turn from when they first wait for intents until their answer, and so has a read or
 // a list. A read over several rounds keeps it from one to the next: see [api.Hold].
 type turn struct {
-	ref           api.TxnRef    // the age, as far as it is believed; and which transaction, if it is one
+	ref           ident.TxnRef  // the age, as far as it is believed; and which transaction, if it is one
 	said          uint64        // the age as the gateway says: all requests of one read or transaction have it, and no others
 	written, read []api.Key     // sorted; what is written counts as read, too
 	list          *api.Range    // what a list reads, in place of keys
@@ -55,7 +56,7 @@ func newQueue() queue {
 }
 
 // turnOf is a turn that does not stand yet. Without an age it is as old as this call.
-func turnOf(ref api.TxnRef, written, read []api.Key) *turn {
+func turnOf(ref ident.TxnRef, written, read []api.Key) *turn {
 	t := &turn{ref: ref, said: ref.Age, written: written, read: read, over: make(chan struct{})}
 	t.ref.Age = clamped(ref.Age)
 	if t.said == 0 {

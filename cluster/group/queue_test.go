@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // lock prepares a transaction that writes the keys, and returns its vote.
@@ -26,13 +28,13 @@ func (n *testNode) lock(seq uint64, age uint64, keys ...api.Key) *fsm.Vote {
 	return v
 }
 
-func refOf(seq, age uint64) api.TxnRef {
-	return api.TxnRef{ID: api.TxnID{Client: api.ClientID{5}, Seq: seq, Attempt: 1 << 16, Decider: "g.2"}, Age: age}
+func refOf(seq, age uint64) ident.TxnRef {
+	return ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{5}, Seq: seq, Attempt: 1 << 16, Decider: "g.2"}, Age: age}
 }
 
 func (n *testNode) resolve(seq uint64) {
 	n.log.t.Helper()
-	if err := n.authority.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: refOf(seq, 0).ID, Outcome: api.TxnCommitted}); err != nil {
+	if err := n.authority.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: refOf(seq, 0).ID, Outcome: ident.TxnCommitted}); err != nil {
 		n.log.t.Fatal(err)
 	}
 }
@@ -175,7 +177,7 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 // TestTurnOfAnotherClock: a gateway's clock may be ahead of the leader's, or far behind it. The turn that a read has kept for
 // its transaction does not keep that off, nor the next read of it, and ends with the vote.
 func TestTurnOfAnotherClock(t *testing.T) {
-	for _, ahead := range []time.Duration{-2 * api.MaxAge, 0, time.Minute} {
+	for _, ahead := range []time.Duration{-2 * words.MaxAge, 0, time.Minute} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			bubble(t, nil, func(t *testing.T, l *testLog) {
 				a := l.node("a")
@@ -235,7 +237,7 @@ func TestKeptTurnsMakeRoom(t *testing.T) {
 		a := l.node("a")
 		a.lock(1, ageAt(0), "k")
 		for range 30 {
-			q := &api.ReadRequest{Keys: []api.Key{"other"}, Age: api.NewAge(), Hold: api.HoldRound | api.HoldFirm}
+			q := &api.ReadRequest{Keys: []api.Key{"other"}, Age: words.NewAge(), Hold: api.HoldRound | api.HoldFirm}
 			if _, err := a.authority.Read(within10(t), q); err != nil {
 				t.Fatal(err)
 			}
@@ -300,7 +302,7 @@ func TestAgesAreClamped(t *testing.T) {
 		{0, at(0)}, {at(0), at(0)}, {at(time.Hour), at(0)}, {^uint64(0), at(0)},
 		{at(-time.Second), at(-time.Second)}, {at(-time.Hour), at(-time.Minute)}, {1, at(-time.Minute)},
 	} {
-		if got := api.ClampAge(c.age, now, time.Minute); got != c.want {
+		if got := words.ClampAge(c.age, now, time.Minute); got != c.want {
 			t.Errorf("%d becomes %d, want %d", c.age, got, c.want)
 		}
 	}
@@ -309,7 +311,7 @@ func TestAgesAreClamped(t *testing.T) {
 		a.lock(1, 1, "k")
 		a.lock(2, ageAt(-time.Hour), "l")
 		for _, x := range a.machine.Intents([]api.Key{"k", "l"}) {
-			if age := time.Since(time.Unix(0, int64(x.Txn.Age))); age < 0 || age > api.MaxAge {
+			if age := time.Since(time.Unix(0, int64(x.Txn.Age))); age < 0 || age > words.MaxAge {
 				t.Errorf("the intent on %q says that it is %v old", x.Key, age)
 			}
 		}
@@ -325,7 +327,7 @@ func within10(t *testing.T) context.Context {
 // reachNone are groups none of which answers.
 type reachNone struct{}
 
-func (reachNone) Outcome(ctx context.Context, ref api.TxnRef, _ bool) (*fsm.Decision, error) {
+func (reachNone) Outcome(ctx context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {
 	return &fsm.Decision{Txn: ref.ID}, nil
 }
 func (reachNone) Resolve(context.Context, fsm.Resolve) error { return unavailable("lost") }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
@@ -128,7 +129,7 @@ func (a *Authority) listOwner(ctx context.Context, q *api.ListRequest) (*api.Lis
 	if err := a.confirm(ctx, l); err != nil {
 		return nil, err
 	}
-	w := waiter{Authority: a, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, nil)}
+	w := waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, nil)}
 	w.turn.grace = readGrace
 	w.turn.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
 	defer w.end()

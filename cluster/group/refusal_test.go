@@ -8,14 +8,16 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestDeposedLeaderRefusesNothing: a leader that has been deposed, and does not know it, is asked for what its old state
 // refuses and the present one carries out. It must not refuse: whatever it computes from its state is over.
 func TestDeposedLeaderRefusesNothing(t *testing.T) {
 	big := strings.Repeat("x", api.MaxValueBytes)
-	locked := api.TxnRef{ID: api.TxnID{Client: api.ClientID{7}, Seq: 1, Attempt: 1 << 16, Decider: "g.2"}, Age: 1}
+	locked := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{7}, Seq: 1, Attempt: 1 << 16, Decider: "g.2"}, Age: 1}
 	one := func(o api.Op) *api.Txn { return &api.Txn{Then: []api.Op{o}} }
 	for _, c := range []struct {
 		name          string
@@ -57,11 +59,11 @@ func TestDeposedLeaderRefusesNothing(t *testing.T) {
 			return err
 		},
 		"outcome": func(ctx context.Context, r *Authority) error {
-			_, err := r.Outcome(ctx, api.TxnRef{ID: api.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1, Decider: "g.1"}}, false)
+			_, err := r.Outcome(ctx, ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1, Decider: "g.1"}}, false)
 			return err
 		},
 		"prepare": func(ctx context.Context, r *Authority) error { // the key is locked by an older transaction
-			younger := api.TxnRef{ID: locked.ID, Age: 2}
+			younger := ident.TxnRef{ID: locked.ID, Age: 2}
 			younger.ID.Seq = 2
 			v, err := r.Prepare(ctx, &fsm.Prepare{Group: "g.1", Txn: younger, Then: put("locked", "v").Then}, nil, false)
 			if err == nil {
@@ -70,7 +72,7 @@ func TestDeposedLeaderRefusesNothing(t *testing.T) {
 			return err
 		},
 		"renewal": func(ctx context.Context, r *Authority) error {
-			if s, ok := r.KeepAlive(ctx, &api.KeepAlive{Nonce: api.Nonce{1}}, api.SessionKeepAlive{Group: "g.1"}); ok {
+			if s, ok := r.KeepAlive(ctx, &words.KeepAlive{Nonce: ident.Nonce{1}}, words.SessionKeepAlive{Group: "g.1"}); ok {
 				return fmt.Errorf("status %+v", s)
 			}
 			return notLeader("")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -183,7 +184,7 @@ func (l *lead) revoke(h *holder, key api.Key, lid api.LeaseID, now time.Time) *r
 		if len(h.unsent) == 0 {
 			l.unsent = append(l.unsent, h)
 		}
-		h.unsent = append(h.unsent, api.RevokedLease{Key: key, Lease: lid})
+		h.unsent = append(h.unsent, words.RevokedLease{Key: key, Lease: lid})
 	}
 	return p
 }
@@ -218,7 +219,7 @@ func (a *Authority) unanswered(l *lead, w *wait) error {
 }
 
 // Acked takes note that a holder has given leases up. Only the process that opened the session may say so.
-func (a *Authority) Acked(ack api.RevokeAck) {
+func (a *Authority) Acked(ack words.RevokeAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.lead

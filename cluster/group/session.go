@@ -4,32 +4,34 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // maxReleased bounds the leases in one Release.
 const maxReleased = 10_000
 
 // OpenSession opens a session in the log. Its first term counts here from when that applied.
-func (a *Authority) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	if err := a.ours(o.Group); err != nil {
-		return api.SessionGrant{}, err
+		return words.SessionGrant{}, err
 	}
-	if o.Node == "" || o.Nonce == (api.Nonce{}) || o.Term <= 0 || o.Pause < 0 {
-		return api.SessionGrant{}, api.Errorf(api.CodeInvalid, "a session needs a node, a nonce, a term and a pause allowance")
+	if o.Node == "" || o.Nonce == (ident.Nonce{}) || o.Term <= 0 || o.Pause < 0 {
+		return words.SessionGrant{}, api.Errorf(api.CodeInvalid, "a session needs a node, a nonce, a term and a pause allowance")
 	}
 	if _, err := a.leader(ctx); err != nil {
-		return api.SessionGrant{}, err
+		return words.SessionGrant{}, err
 	}
 	res, err := a.propose(ctx, fsm.SessionOpen{Node: o.Node, Nonce: o.Nonce, T: o.Term, P: o.Pause})
 	if err != nil {
-		return api.SessionGrant{}, err
+		return words.SessionGrant{}, err
 	}
-	return api.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch)}, nil
+	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch)}, nil
 }
 
 // CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.
-func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce api.Nonce) error {
+func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
 	if err := a.ours(g); err != nil {
 		return err
 	}

@@ -8,23 +8,25 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestOpenSession refuses what the group does not allow.
 func TestOpenSession(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, ctx := l.node("a"), context.Background()
-		ok := api.OpenSession{Group: "g.1", Node: "e", Nonce: api.Nonce{1}, Term: time.Second}
+		ok := words.OpenSession{Group: "g.1", Node: "e", Nonce: ident.Nonce{1}, Term: time.Second}
 		if g, err := a.authority.OpenSession(ctx, ok); err != nil || g.Session.IsZero() {
 			t.Fatalf("%+v, %v", g, err)
 		}
-		for name, bad := range map[string]func(*api.OpenSession){
-			"a term over the maximum":  func(o *api.OpenSession) { o.Term = api.MaxLeaseTerm + 1 },
-			"a pause over the maximum": func(o *api.OpenSession) { o.Pause = api.MaxPause + 1 },
-			"no term":                  func(o *api.OpenSession) { o.Term = 0 },
-			"a negative pause":         func(o *api.OpenSession) { o.Pause = -1 },
-			"no node":                  func(o *api.OpenSession) { o.Node = "" },
+		for name, bad := range map[string]func(*words.OpenSession){
+			"a term over the maximum":  func(o *words.OpenSession) { o.Term = words.MaxLeaseTerm + 1 },
+			"a pause over the maximum": func(o *words.OpenSession) { o.Pause = words.MaxPause + 1 },
+			"no term":                  func(o *words.OpenSession) { o.Term = 0 },
+			"a negative pause":         func(o *words.OpenSession) { o.Pause = -1 },
+			"no node":                  func(o *words.OpenSession) { o.Node = "" },
 		} {
 			o := ok
 			bad(&o)
@@ -47,11 +49,11 @@ func TestNonce(t *testing.T) {
 		e.set(func(e *testEdge) { e.mute = true })
 		go func() {
 			time.Sleep(100 * time.Millisecond)
-			a.authority.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: api.Nonce{9},
-				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease}}})
-			_ = a.authority.CloseSession(context.Background(), "g.1", e.sid, api.Nonce{9})
-			s, ok := a.authority.KeepAlive(context.Background(), &api.KeepAlive{Node: "e", Nonce: api.Nonce{9}},
-				api.SessionKeepAlive{Group: "g.1", Session: e.sid})
+			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: ident.Nonce{9},
+				Leases: []words.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease}}})
+			_ = a.authority.CloseSession(context.Background(), "g.1", e.sid, ident.Nonce{9})
+			s, ok := a.authority.KeepAlive(context.Background(), &words.KeepAlive{Node: "e", Nonce: ident.Nonce{9}},
+				words.SessionKeepAlive{Group: "g.1", Session: e.sid})
 			if !ok || !s.Dead || s.Extended {
 				t.Errorf("another process was answered %+v, %v", s, ok)
 			}
@@ -70,8 +72,8 @@ func TestAckOfAnEarlierLease(t *testing.T) {
 		e.set(func(e *testEdge) { e.mute = true })
 		go func() {
 			time.Sleep(100 * time.Millisecond)
-			a.authority.Acked(api.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce,
-				Leases: []api.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease - 1}}})
+			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce,
+				Leases: []words.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease - 1}}})
 		}()
 		_, took := a.mustWrite(put("k", "new"))
 		within(t, "the write", took, grantorWait, grantorWait+2*tick)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -58,12 +59,12 @@ func newSim(t *testing.T, seed uint64) *sim {
 		s.edges = append(s.edges, e)
 	}
 	for _, n := range s.log.nodes {
-		n.clock.setRate(1 + (s.float()*2-1)*api.ClockRateError)
+		n.clock.setRate(1 + (s.float()*2-1)*words.ClockRateError)
 		slow := func(fsm.Command) time.Duration { return s.delay() }
 		n.set(func(h *hooks) { h.before, h.after, h.confirm = slow, slow, s.delay })
 	}
 	for _, e := range s.edges {
-		e.clock.setRate(1 + (s.float()*2-1)*api.ClockRateError)
+		e.clock.setRate(1 + (s.float()*2-1)*words.ClockRateError)
 	}
 	s.log.mu.Lock()
 	s.log.audit = s.audit
@@ -217,7 +218,7 @@ func (s *sim) reopen(e *testEdge) {
 		return
 	}
 	base := e.clock.Now()
-	o := api.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term}
+	o := words.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term}
 	if g, err := s.leader().authority.OpenSession(s.ctx, o); err == nil {
 		e.set(func(e *testEdge) { e.sid, e.base = g.Session, base })
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -190,7 +191,7 @@ func TestSuspectWaitsForUnsuspect(t *testing.T) {
 			h.after = only[fsm.Unsuspect](2 * time.Second)
 			h.before = only[fsm.Suspect](2 * time.Second)
 		})
-		answered := make(chan api.SessionStatus, 1)
+		answered := make(chan words.SessionStatus, 1)
 		e.wg.Go(func() {
 			s, _ := e.keepAlive(a)
 			answered <- s

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 const (
@@ -89,7 +91,7 @@ func (s *sweeper) endExpired(l *lead) {
 	sessions := s.cfg.Machine.Sessions()
 	now := s.cfg.Clock.Now()
 	var kill []api.SessionID
-	alive := make(map[api.Nonce]bool, len(sessions))
+	alive := make(map[ident.Nonce]bool, len(sessions))
 	for part := range slices.Chunk(sessions, 256) {
 		s.mu.Lock()
 		for i := range part {
@@ -109,7 +111,7 @@ func (s *sweeper) endExpired(l *lead) {
 	}
 }
 
-func (s *sweeper) overLocked(l *lead, x *fsm.Session, now api.ClockSample) bool {
+func (s *sweeper) overLocked(l *lead, x *fsm.Session, now words.ClockSample) bool {
 	if s.renewedLocked(l, x, now) {
 		return false
 	}
@@ -124,13 +126,13 @@ func (s *sweeper) overLocked(l *lead, x *fsm.Session, now api.ClockSample) bool 
 }
 
 // renewedLocked tells at a glance of most sessions that they are in good standing.
-func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now api.ClockSample) bool {
+func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now words.ClockSample) bool {
 	base, ok := l.extended[x.ID]
 	if _, suspected := s.suspected[x.ID]; !ok || suspected {
 		return false
 	}
 	h := l.holders[x.ID]
-	return (h == nil || h.standing != refused) && now.GrantorElapsed(base) < api.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
+	return (h == nil || h.standing != refused) && now.GrantorElapsed(base) < words.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
 }
 
 // release gives up the leases that were acknowledged after the writes that had asked for them had gone.

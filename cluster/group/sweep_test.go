@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestSweep: a session that nobody waits for is ended a while after it has expired, and one that lives is not.
@@ -105,15 +106,15 @@ func TestExpiry(t *testing.T) {
 			a.log.appendLocked(fsm.Encode(fsm.Forget{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Below: 5}, fsm.NewestLevel))
 		},
 		"decisions": func(a *testNode, i int) {
-			id := api.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.1"}
-			ref := api.TxnRef{ID: id, Epoch: uint64(a.machine.Meta().DedupEpoch)}
-			if _, err := a.authority.Decide(context.Background(), &fsm.Decide{Txn: ref, Outcome: api.TxnCommitted}); err != nil {
+			id := ident.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.1"}
+			ref := ident.TxnRef{ID: id, Epoch: uint64(a.machine.Meta().DedupEpoch)}
+			if _, err := a.authority.Decide(context.Background(), &fsm.Decide{Txn: ref, Outcome: ident.TxnCommitted}); err != nil {
 				a.log.t.Fatal(err)
 			}
 		},
 		"notes": func(a *testNode, i int) {
-			id := api.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.2"}
-			if err := a.authority.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: id, Outcome: api.TxnCommitted}); err != nil {
+			id := ident.TxnID{Client: api.ClientID{1, byte(i), byte(i >> 8)}, Attempt: 1, Decider: "g.2"}
+			if err := a.authority.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: id, Outcome: ident.TxnCommitted}); err != nil {
 				a.log.t.Fatal(err)
 			}
 		},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestVoteOfAnotherTerm: a ballot that comes into the log in another term than it was judged in is no vote: whoever leads then has
@@ -57,25 +58,25 @@ func TestOutcomeOfTheForgotten(t *testing.T) {
 		a := l.node("a")
 		ref := decidedHere(1)
 		d, err := a.authority.Outcome(within10(t), ref, false)
-		if err != nil || d.Outcome != api.TxnUndecided {
+		if err != nil || d.Outcome != ident.TxnUndecided {
 			t.Errorf("before it is acknowledged: %+v, %v", d, err)
 		}
 		if _, err := a.authority.propose(within10(t), fsm.Forget{Client: ref.ID.Client, Below: ref.ID.Seq + 1}); err != nil {
 			t.Fatal(err)
 		}
 		d, err = a.authority.Outcome(within10(t), ref, false)
-		if err != nil || d.Outcome != api.TxnAborted || !d.Expired || d.At("g.2") != api.TxnAborted {
+		if err != nil || d.Outcome != ident.TxnAborted || !d.Expired || d.At("g.2") != ident.TxnAborted {
 			t.Errorf("afterwards: %+v, %v", d, err)
 		}
-		d, err = a.authority.Decide(within10(t), &fsm.Decide{Txn: ref, Outcome: api.TxnCommitted, Participants: []api.GroupID{"g.2"}})
-		if err != nil || d.Outcome == api.TxnCommitted {
+		d, err = a.authority.Decide(within10(t), &fsm.Decide{Txn: ref, Outcome: ident.TxnCommitted, Participants: []api.GroupID{"g.2"}})
+		if err != nil || d.Outcome == ident.TxnCommitted {
 			t.Errorf("a late commit: %+v, %v", d, err)
 		}
 	})
 }
 
 // decidedHere is an attempt of which g.1 is the decision group.
-func decidedHere(seq uint64) api.TxnRef {
+func decidedHere(seq uint64) ident.TxnRef {
 	ref := refOf(seq, 1)
 	ref.ID.Decider = "g.1"
 	return ref

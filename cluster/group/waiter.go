@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // waiter is a request that may have to wait for transactions which hold its keys. Reads, lists, writes and prepares all wait
@@ -127,7 +128,7 @@ func (w *waiter) narrow(page api.Range) {
 // takeTurn begins a read's turn. One that is to come again stands from the beginning, in place of those that its earlier rounds
 // have kept.
 func (a *Authority) takeTurn(l *lead, q *api.ReadRequest) (*waiter, error) {
-	w := &waiter{Authority: a, lead: l, turn: turnOf(api.TxnRef{Age: q.Age}, nil, api.SortKeys(slices.Clone(q.Keys)))}
+	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, api.SortKeys(slices.Clone(q.Keys)))}
 	if q.Hold&api.HoldTxn == 0 {
 		w.turn.grace = readGrace
 	}

@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestWeek: a machine and its sweeper for a week, with all kinds of work every few minutes, and then without any. After the
@@ -88,8 +90,8 @@ func newWeek(t *testing.T) *week {
 // weekGroups are the other groups: what they are asked for is aborted there, and what they are told they do.
 type weekGroups struct{}
 
-func (weekGroups) Outcome(_ context.Context, ref api.TxnRef, _ bool) (*fsm.Decision, error) {
-	return &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted}, nil
+func (weekGroups) Outcome(_ context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {
+	return &fsm.Decision{Txn: ref.ID, Outcome: ident.TxnAborted}, nil
 }
 func (weekGroups) Resolve(context.Context, fsm.Resolve) error { return nil }
 
@@ -148,8 +150,8 @@ func (w *week) writes() {
 // participates: attempts that are aborted, one that commits, and one that is never resolved by a message.
 func (w *week) participates() {
 	for i := range 6 {
-		id := api.TxnID{Client: w.client(2, i/3), Attempt: uint64(i%3+1) << 16, Decider: "h.1"}
-		ref := api.TxnRef{ID: id, Age: 1, Anchor: api.Key(fmt.Sprintf("p/%d", i/3)), Epoch: w.epochOf(w.h).Count}
+		id := ident.TxnID{Client: w.client(2, i/3), Attempt: uint64(i%3+1) << 16, Decider: "h.1"}
+		ref := ident.TxnRef{ID: id, Age: 1, Anchor: api.Key(fmt.Sprintf("p/%d", i/3)), Epoch: w.epochOf(w.h).Count}
 		p := &fsm.Prepare{
 			Group: "g.1", Txn: ref, Epoch: w.epochOf(w.a.machine).Count, Then: []api.Op{{Kind: api.OpAdd, Key: ref.Anchor, Delta: 1}}, Claim: &fsm.Claim{},
 		}
@@ -160,9 +162,9 @@ func (w *week) participates() {
 		if v, err := w.a.authority.Prepare(context.Background(), p, nil, false); err != nil || v.Refused != nil {
 			w.t.Fatal(v, err)
 		}
-		outcome := api.TxnAborted
+		outcome := ident.TxnAborted
 		if i%3 == 2 {
-			outcome = api.TxnCommitted
+			outcome = ident.TxnCommitted
 		}
 		if i == 5 {
 			continue // the sweeper asks
@@ -177,13 +179,13 @@ func (w *week) participates() {
 // decides: aborts and a commit of opaque requests, and the like of a client that acknowledges.
 func (w *week) decides() {
 	for i := range 6 {
-		d := &fsm.Decide{Outcome: api.TxnAborted, Txn: api.TxnRef{Age: 1, Anchor: "elsewhere", Epoch: w.epochOf(w.a.machine).Count}}
-		d.Txn.ID = api.TxnID{Client: w.client(3, i/3), Attempt: uint64(i%3+1) << 16, Decider: "g.1"}
+		d := &fsm.Decide{Outcome: ident.TxnAborted, Txn: ident.TxnRef{Age: 1, Anchor: "elsewhere", Epoch: w.epochOf(w.a.machine).Count}}
+		d.Txn.ID = ident.TxnID{Client: w.client(3, i/3), Attempt: uint64(i%3+1) << 16, Decider: "g.1"}
 		if i >= 3 {
 			d.Txn.ID.Client, d.Txn.ID.Seq, d.AckedBelow = api.ClientID{8}, uint64(w.n), uint64(w.n)
 		}
 		if i%3 == 2 {
-			d.Outcome, d.Participants, d.Held = api.TxnCommitted, []api.GroupID{"h.1"}, true
+			d.Outcome, d.Participants, d.Held = ident.TxnCommitted, []api.GroupID{"h.1"}, true
 		}
 		if _, err := w.a.authority.Decide(context.Background(), d); err != nil {
 			w.t.Fatal(err)
@@ -195,7 +197,7 @@ func (w *week) decides() {
 func (w *week) leases() {
 	for i := range 3 {
 		node := api.NodeID(fmt.Sprint("edge-", i))
-		o := api.OpenSession{Group: "g.1", Node: node, Nonce: api.Nonce(w.client(4, i)), Term: 4 * time.Second}
+		o := words.OpenSession{Group: "g.1", Node: node, Nonce: ident.Nonce(w.client(4, i)), Term: 4 * time.Second}
 		g, err := w.a.authority.OpenSession(context.Background(), o)
 		if err != nil {
 			w.t.Fatal(err)

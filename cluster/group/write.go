@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Do carries out a transaction: keeps new leases off the keys that it may write, has the live ones given back or waits
@@ -69,7 +70,7 @@ type writing struct {
 // takeTurn gives the write its turn, with its age.
 func (w *writing) takeTurn(t *api.Txn) {
 	if w.turn == nil {
-		w.turn = turnOf(api.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
+		w.turn = turnOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
 	}
 }
 

@@ -8,23 +8,26 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // stillClock stands still and costs nothing.
 type stillClock struct{}
 
-func (stillClock) Now() api.ClockSample { return api.ClockSample{Boottime: time.Hour, Raw: time.Hour} }
+func (stillClock) Now() words.ClockSample {
+	return words.ClockSample{Boottime: time.Hour, Raw: time.Hour}
+}
 
 // warmEdge is an edge that is not started and holds leases on n keys, and the keys in random order.
-func warmEdge(tb testing.TB, clock api.Clock, n int) (*Cache, []api.Key) {
+func warmEdge(tb testing.TB, clock words.Clock, n int) (*Cache, []api.Key) {
 	tb.Helper()
 	none := &fakeStore{}
 	e, err := New(Config{
 		Store: none, Lister: none, Lessor: &fakeLessor{},
 		Locate: func(api.Key) (api.GroupID, bool) { return "a", true },
 		Peers:  func() []PeerGroups { return nil },
-		Open:   func(context.Context, api.NodeID) (api.LeaseStream, error) { return nil, api.CodeUnavailable },
-		Clock:  clock, Node: "edge", Nonce: testNonce, Term: api.MaxLeaseTerm,
+		Open:   func(context.Context, api.NodeID) (words.LeaseStream, error) { return nil, api.CodeUnavailable },
+		Clock:  clock, Node: "edge", Nonce: testNonce, Term: words.MaxLeaseTerm,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -96,7 +99,7 @@ func BenchmarkLeasedReadHotKeyParallel(b *testing.B) {
 // BenchmarkLeasedReadSingle is one read of one key that reuses its result.
 func BenchmarkLeasedReadSingle(b *testing.B) { benchSingle(b, stillClock{}) }
 
-func benchSingle(b *testing.B, clock api.Clock) {
+func benchSingle(b *testing.B, clock words.Clock) {
 	e, keys := warmEdge(b, clock, benchKeys)
 	req, res := &api.ReadRequest{Keys: make([]api.Key, 1)}, new(api.ReadResult)
 	b.ReportAllocs()
@@ -136,7 +139,7 @@ func BenchmarkInstall(b *testing.B) {
 	for b.Loop() {
 		lid++
 		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
-		e.entries.install(s, got, api.ClockSample{})
+		e.entries.install(s, got, words.ClockSample{})
 	}
 }
 

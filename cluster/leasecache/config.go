@@ -7,6 +7,9 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // PeerGroups is a server node and the groups that have a voter there.
@@ -17,9 +20,9 @@ type PeerGroups struct {
 
 // Config makes a Cache. Fields without a word about 0 are required.
 type Config struct {
-	Store  api.Store  // asked for everything that no lease here answers
-	Lister api.Lister // carries lists, which are not cached
-	Lessor api.Lessor // opens and closes sessions, takes releases
+	Store  api.Store    // asked for everything that no lease here answers
+	Lister api.Lister   // carries lists, which are not cached
+	Lessor words.Lessor // opens and closes sessions, takes releases
 
 	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
 	// Keys for which it says false are never leased here. It is called on every miss and must not block.
@@ -30,25 +33,25 @@ type Config struct {
 	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
-	Open func(ctx context.Context, node api.NodeID) (api.LeaseStream, error)
+	Open func(ctx context.Context, node api.NodeID) (words.LeaseStream, error)
 	// OnHeard is called with each group whose leader has answered; it must not block. nil: it is not called.
 	OnHeard func(api.GroupID)
 	// OnLeads hears who leads; it must not block. nil: it is not called.
-	OnLeads func(api.Leads)
+	OnLeads func(words.Leads)
 
 	Node  api.NodeID
-	Nonce api.Nonce // drawn when the process started
-	Clock api.Clock
+	Nonce ident.Nonce // drawn when the process started
+	Clock words.Clock
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
 	Rand    func() float64
-	Metrics api.Metrics // nil: api.NoMetrics
+	Metrics observe.Metrics // nil: observe.NoMetrics
 	// Faults catches the panics of reads that several groups answer; nil: they are not reported.
 	Faults *fault.Catcher
 
 	// Term (T) is how long leases may be used after the newest keep-alive that was answered was sent.
-	Term time.Duration // 0: api.DefaultLeaseTerm
+	Term time.Duration // 0: words.DefaultLeaseTerm
 	// KeepAlive (H) is the time between keep-alives; one lost must not let a session lapse.
-	KeepAlive time.Duration // 0: a quarter of Term, at most api.DefaultKeepAlive
+	KeepAlive time.Duration // 0: a quarter of Term, at most words.DefaultKeepAlive
 	// Pause (P) is what this node's clocks may lose unseen per term.
 	Pause time.Duration // 0: nothing
 
@@ -86,16 +89,16 @@ func (c *Config) complete() error {
 		c.Rand = rand.Float64
 	}
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.OnHeard == nil {
 		c.OnHeard = func(api.GroupID) {}
 	}
 	if c.OnLeads == nil {
-		c.OnLeads = func(api.Leads) {}
+		c.OnLeads = func(words.Leads) {}
 	}
-	orElse(&c.Term, api.DefaultLeaseTerm)
-	orElse(&c.KeepAlive, min(c.Term/4, api.DefaultKeepAlive))
+	orElse(&c.Term, words.DefaultLeaseTerm)
+	orElse(&c.KeepAlive, min(c.Term/4, words.DefaultKeepAlive))
 	orElse(&c.CoolDown, 10*time.Second)
 	orElse(&c.CloseTimeout, 2*time.Second)
 	orElse(&c.GrantAfter, 3)
@@ -105,9 +108,9 @@ func (c *Config) complete() error {
 	orElse(&c.MaxFences, 65_536)
 	orElse(&c.MaxRevalidate, 4096)
 	switch {
-	case c.Term < 0 || c.Term > api.MaxLeaseTerm || c.Pause < 0 || c.Pause > api.MaxPause:
+	case c.Term < 0 || c.Term > words.MaxLeaseTerm || c.Pause < 0 || c.Pause > words.MaxPause:
 		return api.Errorf(api.CodeInvalid, "edge: lease term %v or pause %v is out of range (at most %v and %v)",
-			c.Term, c.Pause, api.MaxLeaseTerm, api.MaxPause)
+			c.Term, c.Pause, words.MaxLeaseTerm, words.MaxPause)
 	case c.KeepAlive < 0 || 2*c.KeepAlive > c.Term:
 		return api.Errorf(api.CodeInvalid, "edge: keep-alives every %v do not hold a lease term of %v; at most half of it", c.KeepAlive, c.Term)
 	case c.GrantAfter < 0 || c.GrantAfter > maxGrantAfter || c.MaxBytes < 0 || c.MaxEntries < 0 || c.MaxAbsent < 0 || c.MaxFences < 0 || c.CoolDown < 0 || c.CloseTimeout < 0:

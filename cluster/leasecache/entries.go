@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and the room's.
@@ -60,7 +61,7 @@ const (
 // install caches what a grant to s returned, unless it was given up in the meantime. The lease is in got.Lease. A grant
 // that is not installed is given up and released, unless the session is over or has a newer lease here; so are the entries
 // that have to make room.
-func (c *entries) install(s *session, got api.Entry, now api.ClockSample) outcome {
+func (c *entries) install(s *session, got api.Entry, now words.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
 		key:     api.Key(strings.Clone(string(got.Key))),
@@ -78,7 +79,7 @@ func (c *entries) install(s *session, got api.Entry, now api.ClockSample) outcom
 }
 
 // refused notes that the owner granted no lease on the key.
-func (c *entries) refused(k api.Key, now api.ClockSample) {
+func (c *entries) refused(k api.Key, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -87,7 +88,7 @@ func (c *entries) refused(k api.Key, now api.ClockSample) {
 }
 
 // decline gives a lease back that was granted and cannot be used.
-func (c *entries) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
+func (c *entries) decline(s *session, k api.Key, lid api.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -98,7 +99,7 @@ func (c *entries) decline(s *session, k api.Key, lid api.LeaseID, now api.ClockS
 
 // admit is the rule of the fence: the session is current, and the lease is above fence, floor and the one it replaces. It
 // returns the entries that have left the room for e.
-func (s *shard) admit(c *entries, e *entry, now api.ClockSample) (outcome, []*entry) {
+func (s *shard) admit(c *entries, e *entry, now words.ClockSample) (outcome, []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.table.get(e.hash, e.key)
@@ -163,7 +164,7 @@ func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid ap
 }
 
 // revoke gives up the leases of s on the key up to lid, now and for all grants that are still on their way.
-func (c *entries) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSample) {
+func (c *entries) revoke(s *session, k api.Key, lid api.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -176,7 +177,7 @@ func (c *entries) revoke(s *session, k api.Key, lid api.LeaseID, now api.ClockSa
 }
 
 // selfDrop gives up what is cached of a key that this node is about to write; nil if nothing is.
-func (c *entries) selfDrop(k api.Key, clock api.Clock) *entry {
+func (c *entries) selfDrop(k api.Key, clock words.Clock) *entry {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -191,7 +192,7 @@ func (c *entries) selfDrop(k api.Key, clock api.Clock) *entry {
 }
 
 // evict gives up and releases an entry that has left the room, unless it was given up for another reason meanwhile.
-func (c *entries) evict(e *entry, now api.ClockSample) {
+func (c *entries) evict(e *entry, now words.ClockSample) {
 	sh := c.shard(e.hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

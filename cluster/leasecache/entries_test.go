@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestTable compares the table with a map, through growth, graves and collisions.
@@ -95,7 +97,7 @@ func TestTableReadersAndWriter(t *testing.T) {
 
 // TestHash: equal keys hash equally wherever they lie in memory, near ones apart, and seeds differ.
 func TestHash(t *testing.T) {
-	a, b := newHasher(testNonce), newHasher(api.Nonce{9})
+	a, b := newHasher(testNonce), newHasher(ident.Nonce{9})
 	seen := map[uint64]api.Key{}
 	shards := map[uint64]int{}
 	base := make([]byte, 40)
@@ -275,7 +277,7 @@ func TestAbsentKeys(t *testing.T) {
 		if res.ServedBy != api.ServedByLease || res.Entries[0].Exists {
 			t.Errorf("%+v", res)
 		}
-		r.revoke(api.RevokedLease{Key: "a/none", Lease: r.leaseOf("a/none")})
+		r.revoke(words.RevokedLease{Key: "a/none", Lease: r.leaseOf("a/none")})
 		r.put("a/none", "v")
 		if v, by := r.get("a/none"); v != "v" || by != api.ServedByOwner {
 			t.Errorf("%q by %v", v, by)
@@ -292,7 +294,7 @@ func TestCoolDown(t *testing.T) {
 			for n := 1; n < 1000; n++ {
 				r.get("a/k")
 				if r.servable("a/k") {
-					r.revoke(api.RevokedLease{Key: "a/k", Lease: r.leaseOf("a/k")})
+					r.revoke(words.RevokedLease{Key: "a/k", Lease: r.leaseOf("a/k")})
 					return n
 				}
 			}
@@ -312,7 +314,7 @@ func TestCoolDown(t *testing.T) {
 				t.Fatalf("by %v", by)
 			}
 		}
-		r.revoke(api.RevokedLease{Key: "a/k", Lease: r.leaseOf("a/k")})
+		r.revoke(words.RevokedLease{Key: "a/k", Lease: r.leaseOf("a/k")})
 		if n := takes(); n != 96 {
 			t.Errorf("after a lease that paid the next took %d reads", n)
 		}
@@ -374,7 +376,7 @@ func TestConfig(t *testing.T) {
 	e, _ := warmEdge(t, stillClock{}, 0)
 	for name, change := range map[string]func(*Config){
 		"keep-alives too rare": func(c *Config) { c.KeepAlive = c.Term },
-		"term too long":        func(c *Config) { c.Term = 2 * api.MaxLeaseTerm },
+		"term too long":        func(c *Config) { c.Term = 2 * words.MaxLeaseTerm },
 		"negative limit":       func(c *Config) { c.MaxEntries = -1 },
 	} {
 		cfg := e.cfg

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // entry is a key's state under one lease. What a reader takes from it never changes; a new state is a new entry, and one
@@ -36,10 +37,10 @@ func sizeOf(k api.Key, v []byte) int64 { return int64(len(k)) + int64(len(v)) + 
 
 // servable reports whether the entry may answer a linearizable read whose clock sample is t, taken after the entry was
 // looked up and after the read arrived. What is gone was given up, perhaps before t.
-func (e *entry) servable(t api.ClockSample) bool { return !e.gone.Load() && e.session.usable(t) }
+func (e *entry) servable(t words.ClockSample) bool { return !e.gone.Load() && e.session.usable(t) }
 
 // age is how long before now the entry was last known to be current.
-func (e *entry) age(now api.ClockSample) time.Duration { return e.session.age(now) }
+func (e *entry) age(now words.ClockSample) time.Duration { return e.session.age(now) }
 
 // answer fills out for a read of k, the caller's own copy of the key.
 func (e *entry) answer(k api.Key, out *api.Entry) {

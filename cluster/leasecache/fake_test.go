@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fakeStore, fakeLessor and fakeStream are what the edge talks to, as structs of functions.
@@ -29,15 +31,15 @@ func (f *fakeStore) List(ctx context.Context, r *api.ListRequest) (*api.ListResu
 }
 
 type fakeLessor struct {
-	open    func(context.Context, api.OpenSession) (api.SessionGrant, error)
-	close   func(context.Context, api.GroupID, api.SessionID, api.Nonce) error
+	open    func(context.Context, words.OpenSession) (words.SessionGrant, error)
+	close   func(context.Context, api.GroupID, api.SessionID, ident.Nonce) error
 	release func(context.Context, api.GroupID, []api.DroppedLease) error
 }
 
-func (f *fakeLessor) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+func (f *fakeLessor) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	return f.open(ctx, o)
 }
-func (f *fakeLessor) CloseSession(ctx context.Context, g api.GroupID, s api.SessionID, n api.Nonce) error {
+func (f *fakeLessor) CloseSession(ctx context.Context, g api.GroupID, s api.SessionID, n ident.Nonce) error {
 	return f.close(ctx, g, s, n)
 }
 func (f *fakeLessor) Release(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
@@ -45,32 +47,32 @@ func (f *fakeLessor) Release(ctx context.Context, g api.GroupID, ds []api.Droppe
 }
 
 type fakeStream struct {
-	keepAlive func(*api.KeepAlive) error
-	ack       func(*api.RevokeAck) error
+	keepAlive func(*words.KeepAlive) error
+	ack       func(*words.RevokeAck) error
 	ctx       context.Context
 	cut       context.CancelFunc
-	down      chan api.LeaseEvent
+	down      chan words.LeaseEvent
 	node      api.NodeID
 }
 
-func (f *fakeStream) SendKeepAlive(k *api.KeepAlive) error {
+func (f *fakeStream) SendKeepAlive(k *words.KeepAlive) error {
 	if f.ctx.Err() != nil {
 		return f.ctx.Err()
 	}
 	return f.keepAlive(k)
 }
-func (f *fakeStream) SendAck(a *api.RevokeAck) error {
+func (f *fakeStream) SendAck(a *words.RevokeAck) error {
 	if f.ctx.Err() != nil {
 		return f.ctx.Err()
 	}
 	return f.ack(a)
 }
-func (f *fakeStream) Recv() (api.LeaseEvent, error) {
+func (f *fakeStream) Recv() (words.LeaseEvent, error) {
 	select {
 	case ev := <-f.down:
 		return ev, nil
 	case <-f.ctx.Done():
-		return api.LeaseEvent{}, f.ctx.Err()
+		return words.LeaseEvent{}, f.ctx.Err()
 	}
 }
 func (f *fakeStream) Close() error { f.cut(); return nil }
@@ -79,16 +81,16 @@ func (f *fakeStream) Close() error { f.cut(); return nil }
 type simClock struct {
 	mu        sync.Mutex
 	at        time.Time // when now was right
-	now       api.ClockSample
+	now       words.ClockSample
 	boot, raw float64 // rates
 	onNow     func()  // called by Now before it looks
 }
 
 func newSimClock() *simClock {
-	return &simClock{at: time.Now(), boot: 1, raw: 1, now: api.ClockSample{Boottime: time.Hour, Raw: time.Minute}}
+	return &simClock{at: time.Now(), boot: 1, raw: 1, now: words.ClockSample{Boottime: time.Hour, Raw: time.Minute}}
 }
 
-func (c *simClock) Now() api.ClockSample {
+func (c *simClock) Now() words.ClockSample {
 	c.mu.Lock()
 	hook := c.onNow
 	c.mu.Unlock()
@@ -100,7 +102,7 @@ func (c *simClock) Now() api.ClockSample {
 	return c.settle()
 }
 
-func (c *simClock) settle() api.ClockSample {
+func (c *simClock) settle() words.ClockSample {
 	d := time.Since(c.at)
 	c.at = c.at.Add(d)
 	c.now.Boottime += time.Duration(float64(d) * c.boot)
@@ -147,17 +149,17 @@ type rig struct {
 	sid      map[api.GroupID]api.SessionID
 	reads    []*api.ReadRequest
 	txns     []*api.Txn
-	opened   []api.OpenSession
+	opened   []words.OpenSession
 	closed   []api.SessionID
 	released []api.DroppedLease
-	alive    []*api.KeepAlive
-	acks     []*api.RevokeAck
+	alive    []*words.KeepAlive
+	acks     []*words.RevokeAck
 	streams  map[api.NodeID]*fakeStream
 	dials    int
 	grant    func(api.Key) bool // nil: all
 	// answer answers a keep-alive; it is called by the sender.
-	answer func(*fakeStream, *api.KeepAlive)
-	led    []api.Leads
+	answer func(*fakeStream, *words.KeepAlive)
+	led    []words.Leads
 }
 
 const (
@@ -165,7 +167,7 @@ const (
 	beat = time.Second
 )
 
-var testNonce = api.Nonce{1, 2, 3}
+var testNonce = ident.Nonce{1, 2, 3}
 
 // newRig makes a rig whose edge is not started yet.
 func newRig(t *testing.T, change ...func(*Config)) *rig {
@@ -193,7 +195,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		},
 		Peers: func() []PeerGroups { r.mu.Lock(); defer r.mu.Unlock(); return slices.Clone(r.peers) },
 		Open:  r.open,
-		OnLeads: func(l api.Leads) {
+		OnLeads: func(l words.Leads) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.led = append(r.led, l)
@@ -245,11 +247,11 @@ func (s *storeOf) List(ctx context.Context, q *api.ListRequest) (*api.ListResult
 }
 
 func (s *lessorOf) fns() fakeLessor { s.mu.Lock(); defer s.mu.Unlock(); return s.lessor }
-func (s *lessorOf) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+func (s *lessorOf) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	f := s.fns()
 	return f.OpenSession(ctx, o)
 }
-func (s *lessorOf) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, n api.Nonce) error {
+func (s *lessorOf) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, n ident.Nonce) error {
 	f := s.fns()
 	return f.CloseSession(ctx, g, sid, n)
 }
@@ -304,16 +306,16 @@ func (r *rig) ownerDo(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-func (r *rig) ownerOpen(_ context.Context, o api.OpenSession) (api.SessionGrant, error) {
+func (r *rig) ownerOpen(_ context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.opened = append(r.opened, o)
 	r.index++
 	r.sid[o.Group] = api.SessionID{Incarnation: 1, Index: r.index}
-	return api.SessionGrant{Session: r.sid[o.Group]}, nil
+	return words.SessionGrant{Session: r.sid[o.Group]}, nil
 }
 
-func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s api.SessionID, _ api.Nonce) error {
+func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s api.SessionID, _ ident.Nonce) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = append(r.closed, s)
@@ -332,10 +334,10 @@ func (r *rig) ownerRelease(_ context.Context, _ api.GroupID, ds []api.DroppedLea
 	return nil
 }
 
-func (r *rig) open(ctx context.Context, node api.NodeID) (api.LeaseStream, error) {
+func (r *rig) open(ctx context.Context, node api.NodeID) (words.LeaseStream, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &fakeStream{ctx: ctx, cut: cancel, node: node, down: make(chan api.LeaseEvent, 1000)}
-	f.keepAlive = func(k *api.KeepAlive) error {
+	f := &fakeStream{ctx: ctx, cut: cancel, node: node, down: make(chan words.LeaseEvent, 1000)}
+	f.keepAlive = func(k *words.KeepAlive) error {
 		r.mu.Lock()
 		r.alive = append(r.alive, k)
 		answer := r.answer
@@ -343,7 +345,7 @@ func (r *rig) open(ctx context.Context, node api.NodeID) (api.LeaseStream, error
 		answer(f, k)
 		return nil
 	}
-	f.ack = func(a *api.RevokeAck) error {
+	f.ack = func(a *words.RevokeAck) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.acks = append(r.acks, a)
@@ -357,18 +359,18 @@ func (r *rig) open(ctx context.Context, node api.NodeID) (api.LeaseStream, error
 }
 
 // extendAll is a leader that is well.
-func (r *rig) extendAll(f *fakeStream, k *api.KeepAlive) {
-	var ss []api.SessionStatus
+func (r *rig) extendAll(f *fakeStream, k *words.KeepAlive) {
+	var ss []words.SessionStatus
 	r.mu.Lock()
 	for _, s := range k.Sessions {
 		good := r.sid[s.Group] == s.Session
-		ss = append(ss, api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: good, Dead: !good})
+		ss = append(ss, words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: good, Dead: !good})
 	}
 	r.mu.Unlock()
-	f.down <- api.LeaseEvent{Statuses: ss}
+	f.down <- words.LeaseEvent{Statuses: ss}
 }
 
-func silent(*fakeStream, *api.KeepAlive) {}
+func silent(*fakeStream, *words.KeepAlive) {}
 
 // put sets a value at the owner without any revocation; it returns the version.
 func (r *rig) put(k api.Key, v string) api.Version {
@@ -426,11 +428,11 @@ func (r *rig) session(g api.GroupID) api.SessionID {
 }
 
 // revoke sends a revocation down the stream and waits until it was handled.
-func (r *rig) revoke(leases ...api.RevokedLease) {
+func (r *rig) revoke(leases ...words.RevokedLease) {
 	r.mu.Lock()
 	f, sid := r.streams["n1"], r.sid["a"]
 	r.mu.Unlock()
-	f.down <- api.LeaseEvent{Revoke: &api.Revocation{Group: "a", Session: sid, Leases: leases}}
+	f.down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "a", Session: sid, Leases: leases}}
 	synctest.Wait()
 }
 

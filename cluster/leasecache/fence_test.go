@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // held makes the owner's answers wait: each read announces itself and goes on when it is let go. The answer is made
@@ -37,20 +38,20 @@ func (r *rig) unhold() { r.change(func() { r.store.read = r.ownerRead }) }
 // grant must not be installed when it comes, though it still answers the read that asked for it (B1).
 func TestFence(t *testing.T) {
 	for name, giveUp := range map[string]func(t *testing.T, r *rig, lid api.LeaseID){
-		"revoked": func(t *testing.T, r *rig, lid api.LeaseID) { r.revoke(api.RevokedLease{Key: "a/k", Lease: lid}) },
+		"revoked": func(t *testing.T, r *rig, lid api.LeaseID) { r.revoke(words.RevokedLease{Key: "a/k", Lease: lid}) },
 		"revoked by a later lease": func(t *testing.T, r *rig, lid api.LeaseID) {
-			r.revoke(api.RevokedLease{Key: "a/k", Lease: lid + 7})
+			r.revoke(words.RevokedLease{Key: "a/k", Lease: lid + 7})
 		},
 		"pending in a status": func(t *testing.T, r *rig, lid api.LeaseID) {
-			r.streams["n1"].down <- api.LeaseEvent{Statuses: []api.SessionStatus{{Group: "a", Session: r.session("a"),
-				Pending: []api.RevokedLease{{Key: "a/k", Lease: lid}}}}}
+			r.streams["n1"].down <- words.LeaseEvent{Statuses: []words.SessionStatus{{Group: "a", Session: r.session("a"),
+				Pending: []words.RevokedLease{{Key: "a/k", Lease: lid}}}}}
 			synctest.Wait()
 		},
 		"then forgotten, under the floor": func(t *testing.T, r *rig, lid api.LeaseID) {
-			r.revoke(api.RevokedLease{Key: "a/k", Lease: lid})
-			var more []api.RevokedLease
+			r.revoke(words.RevokedLease{Key: "a/k", Lease: lid})
+			var more []words.RevokedLease
 			for i := range 1000 {
-				more = append(more, api.RevokedLease{Key: api.Key(fmt.Sprint("a/other-", i)), Lease: lid - 1})
+				more = append(more, words.RevokedLease{Key: api.Key(fmt.Sprint("a/other-", i)), Lease: lid - 1})
 			}
 			r.revoke(more...)
 		},
@@ -105,14 +106,14 @@ func TestFence(t *testing.T) {
 func TestAckMeansActed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		keys := []api.Key{"a/1", "a/2", "a/3"}
-		var leases []api.RevokedLease
+		var leases []words.RevokedLease
 		for _, k := range keys {
 			r.put(k, "v")
 			r.lease(k)
-			leases = append(leases, api.RevokedLease{Key: k, Lease: r.leaseOf(k)})
+			leases = append(leases, words.RevokedLease{Key: k, Lease: r.leaseOf(k)})
 		}
 		acked := 0
-		r.streams["n1"].ack = func(a *api.RevokeAck) error {
+		r.streams["n1"].ack = func(a *words.RevokeAck) error {
 			for _, l := range a.Leases {
 				acked++
 				if l.Key == "a/3" {
@@ -133,7 +134,7 @@ func TestAckMeansActed(t *testing.T) {
 			t.Errorf("%d acknowledged", acked)
 		}
 		// An older lease than the one held is ended already: what is held stays.
-		r.revoke(api.RevokedLease{Key: "a/3", Lease: leases[2].Lease - 1})
+		r.revoke(words.RevokedLease{Key: "a/3", Lease: leases[2].Lease - 1})
 		if acked != 3 || !r.servable("a/3") {
 			t.Errorf("%d acknowledged; a newer lease went with an older one", acked)
 		}
@@ -145,10 +146,10 @@ func TestRevocationOfAnotherSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
 		r.lease("a/k")
-		r.streams["n1"].down <- api.LeaseEvent{Revoke: &api.Revocation{Group: "a", Session: api.SessionID{Incarnation: 9, Index: 9},
-			Leases: []api.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
-		r.streams["n1"].down <- api.LeaseEvent{Revoke: &api.Revocation{Group: "nowhere", Session: r.session("a"),
-			Leases: []api.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
+		r.streams["n1"].down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "a", Session: api.SessionID{Incarnation: 9, Index: 9},
+			Leases: []words.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
+		r.streams["n1"].down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "nowhere", Session: r.session("a"),
+			Leases: []words.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
 		synctest.Wait()
 		if len(r.acks) != 2 || !r.servable("a/k") {
 			t.Errorf("%d acknowledged, servable %v", len(r.acks), r.servable("a/k"))
@@ -163,12 +164,12 @@ func TestRevocationWaitsForNothing(t *testing.T) {
 		r.put("a/k", "v")
 		r.lease("a/k")
 		stuck := make(chan struct{})
-		r.streams["n1"].ack = func(*api.RevokeAck) error { <-stuck; return nil }
+		r.streams["n1"].ack = func(*words.RevokeAck) error { <-stuck; return nil }
 		_, letGo := r.held()
 		go func() { _, _ = r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/x"}}) }()
 		synctest.Wait()
 		for i := range 3000 {
-			r.revoke(api.RevokedLease{Key: "a/k", Lease: api.LeaseID(i)})
+			r.revoke(words.RevokedLease{Key: "a/k", Lease: api.LeaseID(i)})
 		}
 		if r.servable("a/k") {
 			t.Error("not revoked")
@@ -275,7 +276,7 @@ func TestDeclinedGrant(t *testing.T) {
 func TestFences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	f := newFences(8)
-	ss := []*session{newSession(nil, api.SessionID{Index: 1}, api.ClockSample{}, term), newSession(nil, api.SessionID{Index: 2}, api.ClockSample{}, term)}
+	ss := []*session{newSession(nil, api.SessionID{Index: 1}, words.ClockSample{}, term), newSession(nil, api.SessionID{Index: 2}, words.ClockSample{}, term)}
 	type at struct {
 		s    *session
 		hash uint64
@@ -299,7 +300,7 @@ func TestFences(t *testing.T) {
 					delete(all, a)
 				}
 			}
-			ss[i] = newSession(nil, api.SessionID{Index: rng.Uint64()}, api.ClockSample{}, term)
+			ss[i] = newSession(nil, api.SessionID{Index: rng.Uint64()}, words.ClockSample{}, term)
 		}
 	}
 }

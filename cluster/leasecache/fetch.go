@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // ask is one read of the Store behind: some of the missing keys, with a wish for leases of one session or without.
@@ -40,7 +41,7 @@ func (c *Cache) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, a
 
 // plan counts the missing keys' reads and sorts them by what to ask for: one read for those that are not worth a lease, and
 // one for each group in which some are.
-func (c *Cache) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) []*ask {
+func (c *Cache) plan(r *api.ReadRequest, found []*entry, now words.ClockSample, out *api.ReadResult) []*ask {
 	var asks []*ask
 	for i, k := range r.Keys {
 		if out.Entries[i].Key != "" {
@@ -64,7 +65,7 @@ func (c *Cache) plan(r *api.ReadRequest, found []*entry, now api.ClockSample, ou
 
 // wish counts a read of a key that no lease here answers, and returns the session for which to ask a lease now, if any.
 // A key whose session has lapsed asks for none: its lease still stands. One whose session has died asks at once.
-func (c *Cache) wish(k api.Key, en *entry, now api.ClockSample) *session {
+func (c *Cache) wish(k api.Key, en *entry, now words.ClockSample) *session {
 	hash := c.entries.hasher.hash(k)
 	sh := c.entries.shard(hash)
 	sh.mu.Lock()
@@ -136,7 +137,7 @@ func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a 
 }
 
 // settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
-func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, now api.ClockSample) {
+func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, now words.ClockSample) {
 	switch {
 	case s == nil:
 	case en.Lease == 0:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // group is what this node holds with one group: a session, opened again when it has died, and leases given up and not yet
@@ -80,7 +81,7 @@ func signal(c chan struct{}) {
 }
 
 // died ends a session that its group says is dead: its entries lapse, and a new one is opened at once.
-func (g *group) died(s *session, now api.ClockSample) {
+func (g *group) died(s *session, now words.ClockSample) {
 	if s.end(now) {
 		g.edge.meter.sessions[sessionDead].Add(1)
 		g.wakeUp()
@@ -88,7 +89,7 @@ func (g *group) died(s *session, now api.ClockSample) {
 }
 
 // retire ends the session, and there will be no other; it returns the one that is to be closed at the group.
-func (g *group) retire(now api.ClockSample) *session {
+func (g *group) retire(now words.ClockSample) *session {
 	g.mu.Lock()
 	g.retired = true
 	g.mu.Unlock()
@@ -129,7 +130,7 @@ func (g *group) open(ctx context.Context) *session {
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()
 	sent := cfg.Clock.Now()
-	grant, err := cfg.Lessor.OpenSession(ctx, api.OpenSession{
+	grant, err := cfg.Lessor.OpenSession(ctx, words.OpenSession{
 		Group: g.id, Node: cfg.Node, Nonce: cfg.Nonce, Term: cfg.Term, Pause: cfg.Pause,
 	})
 	if err != nil || grant.Session.IsZero() {
@@ -253,7 +254,7 @@ func (g *group) sendReleases(ctx context.Context) (more bool, err error) {
 // reconcile replaces a session for which its group counts many more leases than are held here. Such leases come from
 // grants whose answers were lost on the way and from releases that found the queue full. They would fill the session up to
 // its limit, and it would get no new ones.
-func (g *group) reconcile(s *session, counted int, now api.ClockSample) {
+func (g *group) reconcile(s *session, counted int, now words.ClockSample) {
 	if int64(counted) <= s.held.Load()+maxStray || !s.end(now) {
 		return
 	}

@@ -5,13 +5,14 @@ import (
 	"math/bits"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // hasher maps keys to 64 bits. It is seeded by the process's nonce, so that no client can choose keys that collide, and
 // equal for equal seeds, so that a test runs the same way twice.
 type hasher struct{ a, b uint64 }
 
-func newHasher(n api.Nonce) hasher {
+func newHasher(n ident.Nonce) hasher {
 	return hasher{
 		a: binary.LittleEndian.Uint64(n[:8]) ^ 0x9e3779b97f4a7c15,
 		b: binary.LittleEndian.Uint64(n[8:]) ^ 0xd1b54a32d192ed03,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 func TestThirdReadAsksForALease(t *testing.T) {
@@ -40,7 +41,7 @@ func TestTermCountsFromSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.answer = silent
-		r.lessor.open = func(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+		r.lessor.open = func(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 			time.Sleep(1500 * time.Millisecond)
 			return r.ownerOpen(ctx, o)
 		}
@@ -63,7 +64,7 @@ func TestTermCountsFromSending(t *testing.T) {
 		}
 		// Keep-alives went at 2 s, 3 s and 4 s. Their answers come now, the newest first, then an older one, then again.
 		k2, k3 := r.alive[0], r.alive[1]
-		answer := func(k *api.KeepAlive) {
+		answer := func(k *words.KeepAlive) {
 			r.extendAll(r.streams["n1"], k)
 			synctest.Wait()
 		}
@@ -131,8 +132,8 @@ func TestNoRenewal(t *testing.T) {
 		r.put("a/k", "v")
 		r.lease("a/k")
 		r.change(func() {
-			r.answer = func(f *fakeStream, k *api.KeepAlive) {
-				f.down <- api.LeaseEvent{Statuses: []api.SessionStatus{{Group: "a", Session: k.Sessions[0].Session, Seq: k.Seq}}}
+			r.answer = func(f *fakeStream, k *words.KeepAlive) {
+				f.down <- words.LeaseEvent{Statuses: []words.SessionStatus{{Group: "a", Session: k.Sessions[0].Session, Seq: k.Seq}}}
 			}
 		})
 		time.Sleep(term + time.Millisecond)
@@ -211,7 +212,7 @@ func TestGrantOfADeadSession(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		r.streams["n1"].down <- api.LeaseEvent{Statuses: []api.SessionStatus{{Group: "a", Session: r.session("a"), Dead: true}}}
+		r.streams["n1"].down <- words.LeaseEvent{Statuses: []words.SessionStatus{{Group: "a", Session: r.session("a"), Dead: true}}}
 		synctest.Wait()
 		close(reply)
 		<-done
@@ -323,10 +324,10 @@ func TestClockIsReadAfterTheLookup(t *testing.T) {
 	for name, during := range map[string]func(*rig){
 		"revoked": func(r *rig) {
 			s := r.lookupGroup("a").live()
-			r.entries.revoke(s, "a/k", r.leaseOf("a/k"), api.ClockSample{})
+			r.entries.revoke(s, "a/k", r.leaseOf("a/k"), words.ClockSample{})
 		},
 		"expired": func(r *rig) { r.clock.jump(term, term) },
-		"evicted": func(r *rig) { r.entries.evict(r.entries.get(r.entries.hasher.hash("a/k"), "a/k"), api.ClockSample{}) },
+		"evicted": func(r *rig) { r.entries.evict(r.entries.get(r.entries.hasher.hash("a/k"), "a/k"), words.ClockSample{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {

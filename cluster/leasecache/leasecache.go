@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Cache is the leased cache of one process. It is safe for concurrent use. Reads and writes pass through it from the
@@ -145,7 +146,7 @@ func (c *Cache) meet(id api.GroupID) *group {
 	if g := c.lookupGroup(id); g != nil {
 		return g
 	}
-	if id == "" || id == api.MetaGroup {
+	if id == "" || id == ident.MetaGroup {
 		return nil
 	}
 	c.mu.Lock()

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// meter counts in this room's own atomics, cheap on the path of a leased read, and hands the sums to api.Metrics once a
+// meter counts in this room's own atomics, cheap on the path of a leased read, and hands the sums to observe.Metrics once a
 // KeepAlive.
 type meter struct {
 	stripes [stripes]stripe // of reads served by leases, the one counter that every core writes all the time

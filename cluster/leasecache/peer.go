@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // peer is one server node: a lease stream, opened again whenever it breaks, and the keep-alives up it. A break changes
@@ -26,7 +27,7 @@ type peer struct {
 // sentKeepAlive is what an answer is measured against.
 type sentKeepAlive struct {
 	seq    uint64
-	at     api.ClockSample // before it was sent
+	at     words.ClockSample // before it was sent
 	covers map[api.GroupID]*session
 }
 
@@ -70,7 +71,7 @@ func (p *peer) stream(ctx context.Context) {
 	}
 	p.edge.meter.streams.Add(1)
 	defer p.edge.meter.streams.Add(-1)
-	acks := make(chan *api.RevokeAck, maxAcks)
+	acks := make(chan *words.RevokeAck, maxAcks)
 	var receiving sync.WaitGroup
 	if tooLong.Stop() {
 		receiving.Go(func() {
@@ -85,7 +86,7 @@ func (p *peer) stream(ctx context.Context) {
 }
 
 // send sends acknowledgements as they come and a keep-alive every H, the first at once.
-func (p *peer) send(ctx context.Context, ls api.LeaseStream, acks <-chan *api.RevokeAck) {
+func (p *peer) send(ctx context.Context, ls words.LeaseStream, acks <-chan *words.RevokeAck) {
 	every := time.NewTicker(p.edge.cfg.KeepAlive)
 	defer every.Stop()
 	err := p.sendKeepAlive(ls)
@@ -104,9 +105,9 @@ func (p *peer) send(ctx context.Context, ls api.LeaseStream, acks <-chan *api.Re
 }
 
 // sendKeepAlive sends one message for all sessions in groups that have a voter at the peer; none if there are none.
-func (p *peer) sendKeepAlive(ls api.LeaseStream) error {
+func (p *peer) sendKeepAlive(ls words.LeaseStream) error {
 	e := p.edge
-	k := &api.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}
+	k := &words.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}
 	covers := make(map[api.GroupID]*session)
 	for _, id := range *p.groups.Load() {
 		g := e.lookupGroup(id)
@@ -115,7 +116,7 @@ func (p *peer) sendKeepAlive(ls api.LeaseStream) error {
 		}
 		if s := g.live(); s != nil {
 			covers[id] = s
-			k.Sessions = append(k.Sessions, api.SessionKeepAlive{Group: id, Session: s.id})
+			k.Sessions = append(k.Sessions, words.SessionKeepAlive{Group: id, Session: s.id})
 		}
 	}
 	if len(k.Sessions) == 0 {
@@ -143,7 +144,7 @@ func (p *peer) sentAs(seq uint64) sentKeepAlive {
 }
 
 // receive handles what comes down the stream until it breaks.
-func (p *peer) receive(ls api.LeaseStream, acks chan<- *api.RevokeAck) {
+func (p *peer) receive(ls words.LeaseStream, acks chan<- *words.RevokeAck) {
 	for {
 		ev, err := ls.Recv()
 		if err != nil {
@@ -161,7 +162,7 @@ func (p *peer) receive(ls api.LeaseStream, acks chan<- *api.RevokeAck) {
 }
 
 // leads hears that the peer leads a group: what waits for a leader goes on at once.
-func (p *peer) leads(l api.Leads) {
+func (p *peer) leads(l words.Leads) {
 	if g := p.edge.lookupGroup(l.Group); g != nil {
 		g.wakeUp()
 	}
@@ -170,7 +171,7 @@ func (p *peer) leads(l api.Leads) {
 }
 
 // statuses takes the answers to keep-alives, in each first what it says to give up.
-func (p *peer) statuses(all []api.SessionStatus, acks chan<- *api.RevokeAck) {
+func (p *peer) statuses(all []words.SessionStatus, acks chan<- *words.RevokeAck) {
 	e := p.edge
 	now := e.cfg.Clock.Now()
 	for i := range all {

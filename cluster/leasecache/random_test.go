@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // history is a reference for reads: every state that the owners' keys have been in.
@@ -37,7 +38,7 @@ type grantedLease struct {
 func (h *history) write() {
 	k := h.keys[h.dice.IntN(len(h.keys))]
 	if l, ok := h.granted[k]; ok {
-		h.revoked(l.group, l.session, []api.RevokedLease{{Key: k, Lease: l.lease}}, make(chan *api.RevokeAck, 1))
+		h.revoked(l.group, l.session, []words.RevokedLease{{Key: k, Lease: l.lease}}, make(chan *words.RevokeAck, 1))
 		delete(h.granted, k)
 	}
 	h.put(k, fmt.Sprint(k, " of ", len(h.states)))

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // Read answers from leases held here if it can, and asks the Store behind for the rest.
@@ -108,7 +109,7 @@ func (c *Cache) lookup(keys []api.Key, found []*entry) {
 type keysServed struct{ leased, stale, missing int }
 
 // serve answers what the found entries can answer at the sample. A missing key's place in out stays without a Key.
-func (c *Cache) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, out *api.ReadResult) (got keysServed) {
+func (c *Cache) serve(r *api.ReadRequest, found []*entry, now words.ClockSample, out *api.ReadResult) (got keysServed) {
 	out.ServedBy, out.Snapshot = api.ServedByLease, true
 	for i, en := range found {
 		switch {
@@ -137,7 +138,7 @@ func (c *Cache) serve(r *api.ReadRequest, found []*entry, now api.ClockSample, o
 // staleWill reports whether a lapsed entry answers the bounded or stale read without asking the owner. An entry whose
 // session has ended will never be current again by itself: if the group can be reached, the owner is asked, and the
 // entry is only what is left if that fails.
-func staleWill(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
+func staleWill(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 	if !staleMay(r, en, now) {
 		return false
 	}
@@ -146,12 +147,12 @@ func staleWill(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
 }
 
 // staleMay reports whether the entry is young enough for the read. What is gone was written, at a time that is not known here.
-func staleMay(r *api.ReadRequest, en *entry, now api.ClockSample) bool {
+func staleMay(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 	return !en.gone.Load() && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
 }
 
 // serveStale notes in out that an answer is as old as the entry.
-func serveStale(en *entry, now api.ClockSample, out *api.ReadResult) {
+func serveStale(en *entry, now words.ClockSample, out *api.ReadResult) {
 	if f := en.freq.Load(); f < maxFreq {
 		en.freq.Store(f + 1)
 	}

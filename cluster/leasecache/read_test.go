@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 func (r *rig) read(q api.ReadRequest) *api.ReadResult {
@@ -57,7 +58,7 @@ func TestManyKeys(t *testing.T) {
 		if len(r.reads) != before+1 || len(r.reads[before].Keys) != 2 || len(r.reads[before].Known) != 0 {
 			t.Errorf("asked for %+v", r.reads[before:])
 		}
-		held := api.RevokedLease{Key: "a/3", Lease: r.leaseOf("a/3")}
+		held := words.RevokedLease{Key: "a/3", Lease: r.leaseOf("a/3")}
 		r.change(func() {
 			r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 				r.revoke(held)
@@ -106,7 +107,7 @@ func TestSeveralGroups(t *testing.T) {
 			t.Errorf("leased from two groups: %+v", res)
 		}
 		// A failure of one group fails the read.
-		r.revoke(api.RevokedLease{Key: "a/1", Lease: 1 << 40})
+		r.revoke(words.RevokedLease{Key: "a/1", Lease: 1 << 40})
 		r.unreachable()
 		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: all[:4]}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("%v", err)
@@ -305,7 +306,7 @@ func TestShare(t *testing.T) {
 				if !granted {
 					r.change(func() { r.grant = func(api.Key) bool { return false } })
 				}
-				r.revoke(api.RevokedLease{Key: "a/k", Lease: 1 << 40})
+				r.revoke(words.RevokedLease{Key: "a/k", Lease: 1 << 40})
 				r.put("a/k", "new")
 				r.change(func() { r.index = 1 << 41 }) // later leases are above the fence
 				for range 20 {

@@ -4,7 +4,7 @@ import (
 	"math/bits"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // readStats counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
@@ -75,7 +75,7 @@ func empty(set *[setSize]count) *count {
 }
 
 // read counts a read that found no usable lease and reports whether to ask for one now.
-func (t *readStats) read(hash uint64, now api.ClockSample) bool {
+func (t *readStats) read(hash uint64, now words.ClockSample) bool {
 	c := t.at(hash, now)
 	c.reads = min(c.reads+1, maxReads)
 	return c.reads >= t.grantAfter<<c.level
@@ -83,14 +83,14 @@ func (t *readStats) read(hash uint64, now api.ClockSample) bool {
 
 // refused notes that the owner granted no lease. It may count reads of its own: it is asked again with the next read,
 // then after two more, four more, and so on.
-func (t *readStats) refused(hash uint64, now api.ClockSample) {
+func (t *readStats) refused(hash uint64, now words.ClockSample) {
 	c := t.at(hash, now)
 	c.refused = min(c.refused+1, maxRefused)
 	c.reads = t.grantAfter<<c.level - 1<<(c.refused-1)
 }
 
 // installed notes that the key is cached, and reports whether it was before, a while ago.
-func (t *readStats) installed(hash uint64, now api.ClockSample) (returned bool) {
+func (t *readStats) installed(hash uint64, now words.ClockSample) (returned bool) {
 	c := t.at(hash, now)
 	returned = c.kept
 	c.reads, c.refused, c.kept = 0, 0, false
@@ -98,7 +98,7 @@ func (t *readStats) installed(hash uint64, now api.ClockSample) (returned bool) 
 }
 
 // evicted notes that the key had to make room: should it come back, it has shown that it is read again and again.
-func (t *readStats) evicted(hash uint64, now api.ClockSample) {
+func (t *readStats) evicted(hash uint64, now words.ClockSample) {
 	c := t.at(hash, now)
 	c.reads, c.kept = 0, true
 }
@@ -117,7 +117,7 @@ func (t *readStats) written(hash uint64) {
 
 // ended notes that a write, here or elsewhere, ended the key's lease. If that had served fewer reads than a grant takes,
 // the next one takes twice as many.
-func (t *readStats) ended(hash uint64, now api.ClockSample, served uint32) {
+func (t *readStats) ended(hash uint64, now words.ClockSample, served uint32) {
 	c := t.at(hash, now)
 	c.reads, c.refused = 0, 0
 	switch {
@@ -130,7 +130,7 @@ func (t *readStats) ended(hash uint64, now api.ClockSample, served uint32) {
 }
 
 // at returns the key's place, a new one if need be, cooled down to now.
-func (t *readStats) at(hash uint64, now api.ClockSample) *count {
+func (t *readStats) at(hash uint64, now words.ClockSample) *count {
 	t.turn++
 	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
 		t.resize(2 * len(t.sets))
@@ -166,7 +166,7 @@ func (t *readStats) worth(c *count) uint64 {
 	return (reads+1)<<32 - uint64(idle)
 }
 
-func (t *readStats) cool(c *count, now api.ClockSample) {
+func (t *readStats) cool(c *count, now words.ClockSample) {
 	if c.level == 0 || t.coolDown <= 0 {
 		return
 	}
@@ -177,4 +177,4 @@ func (t *readStats) cool(c *count, now api.ClockSample) {
 	}
 }
 
-func seconds(t api.ClockSample) uint32 { return uint32(t.Boottime / time.Second) }
+func seconds(t words.ClockSample) uint32 { return uint32(t.Boottime / time.Second) }

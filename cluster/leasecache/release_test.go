@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // evictMany leases keys in a cache that is too small for them, so that most are given up again.
@@ -129,15 +130,15 @@ func TestStrayLeases(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		strays := map[api.SessionID]int{r.session("a"): maxStray}
 		r.change(func() {
-			r.answer = func(f *fakeStream, k *api.KeepAlive) {
-				var ss []api.SessionStatus
+			r.answer = func(f *fakeStream, k *words.KeepAlive) {
+				var ss []words.SessionStatus
 				r.mu.Lock()
 				defer r.mu.Unlock()
 				for _, s := range k.Sessions {
 					held := int(r.lookupGroup(s.Group).live().held.Load())
-					ss = append(ss, api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true, Leases: held + strays[s.Session]})
+					ss = append(ss, words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true, Leases: held + strays[s.Session]})
 				}
-				f.down <- api.LeaseEvent{Statuses: ss}
+				f.down <- words.LeaseEvent{Statuses: ss}
 			}
 		})
 		r.put("a/k", "v")
@@ -164,13 +165,13 @@ func TestStrayLeases(t *testing.T) {
 // whether it renews the session, refuses to or says that it is dead, and is never forgotten or lowered.
 func TestDedupEpochIsKnown(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		answer := func(says api.SessionStatus) {
+		answer := func(says words.SessionStatus) {
 			r.change(func() {
-				r.answer = func(f *fakeStream, k *api.KeepAlive) {
+				r.answer = func(f *fakeStream, k *words.KeepAlive) {
 					for _, s := range k.Sessions {
 						st := says
 						st.Group, st.Session, st.Seq = s.Group, s.Session, k.Seq
-						f.down <- api.LeaseEvent{Statuses: []api.SessionStatus{st}}
+						f.down <- words.LeaseEvent{Statuses: []words.SessionStatus{st}}
 					}
 				}
 			})
@@ -178,20 +179,20 @@ func TestDedupEpochIsKnown(t *testing.T) {
 			synctest.Wait()
 		}
 		r.change(func() {
-			r.lessor.open = func(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+			r.lessor.open = func(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 				g, err := r.ownerOpen(ctx, o)
 				g.DedupEpoch = 5
 				return g, err
 			}
 		})
 		for i, c := range []struct {
-			says api.SessionStatus
+			says words.SessionStatus
 			want uint64
 		}{
-			{api.SessionStatus{DedupEpoch: 7, Extended: true}, 7},
-			{api.SessionStatus{DedupEpoch: 8}, 8},             // not renewed: suspect, or the clock runs wrong
-			{api.SessionStatus{DedupEpoch: 6}, 8},             // overtaken
-			{api.SessionStatus{DedupEpoch: 9, Dead: true}, 9}, // the sessions that are opened then bring 5
+			{words.SessionStatus{DedupEpoch: 7, Extended: true}, 7},
+			{words.SessionStatus{DedupEpoch: 8}, 8},             // not renewed: suspect, or the clock runs wrong
+			{words.SessionStatus{DedupEpoch: 6}, 8},             // overtaken
+			{words.SessionStatus{DedupEpoch: 9, Dead: true}, 9}, // the sessions that are opened then bring 5
 		} {
 			answer(c.says)
 			if got := r.DedupEpoch("a"); got.Count != c.want || got.Group != "a" || got.Incarnation == 0 {

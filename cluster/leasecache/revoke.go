@@ -1,13 +1,16 @@
 package leasecache
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+)
 
 // revoked gives leases up and then acknowledges it. It waits for nothing but the shards' mutexes: a leader that waits for
 // this answer must not wait for anything that could wait for the leader.
 //
 // A session that is not the current one here has ended or is not known yet: nothing of it is served or will be installed,
 // which is all that an acknowledgement says.
-func (c *Cache) revoked(id api.GroupID, sid api.SessionID, leases []api.RevokedLease, acks chan<- *api.RevokeAck) {
+func (c *Cache) revoked(id api.GroupID, sid api.SessionID, leases []words.RevokedLease, acks chan<- *words.RevokeAck) {
 	if g := c.lookupGroup(id); g != nil {
 		if s := g.live(); s != nil && s.id == sid {
 			now := c.cfg.Clock.Now()
@@ -18,7 +21,7 @@ func (c *Cache) revoked(id api.GroupID, sid api.SessionID, leases []api.RevokedL
 	}
 	c.meter.revocations.Add(uint64(len(leases)))
 	select {
-	case acks <- &api.RevokeAck{Group: id, Session: sid, Nonce: c.cfg.Nonce, Leases: leases}:
+	case acks <- &words.RevokeAck{Group: id, Session: sid, Nonce: c.cfg.Nonce, Leases: leases}:
 	default:
 		c.meter.acksLost.Add(1) // the next status asks again
 	}

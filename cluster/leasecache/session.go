@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // session is one session of this process in one group. There is at most one of a group that has not ended.
@@ -22,13 +23,13 @@ type session struct {
 // window says when a session may be used: while less than term has passed since from, and never when it is dead. A
 // window is never changed, only replaced, so that a reader sees all of it at one instant.
 type window struct {
-	from api.ClockSample // when the newest keep-alive that was answered, or the opening, was sent
+	from words.ClockSample // when the newest keep-alive that was answered, or the opening, was sent
 	term time.Duration
 	dead bool
 }
 
 // newSession makes a session whose opening was sent at the sample.
-func newSession(g *group, id api.SessionID, sent api.ClockSample, term time.Duration) *session {
+func newSession(g *group, id api.SessionID, sent words.ClockSample, term time.Duration) *session {
 	s := &session{group: g, id: id}
 	s.window.Store(&window{from: sent, term: term})
 	return s
@@ -40,7 +41,7 @@ func (s *session) dropped(k api.Key, lid api.LeaseID) api.DroppedLease {
 }
 
 // usable reports whether leases of the session may be used at t.
-func (s *session) usable(t api.ClockSample) bool {
+func (s *session) usable(t words.ClockSample) bool {
 	w := s.window.Load()
 	return !w.dead && t.HolderElapsed(w.from) < w.term
 }
@@ -49,14 +50,14 @@ func (s *session) usable(t api.ClockSample) bool {
 func (s *session) ended() bool { return s.window.Load().dead }
 
 // age is how long before now the session's leases were last known to hold; 0 if they hold now.
-func (s *session) age(now api.ClockSample) time.Duration {
+func (s *session) age(now words.ClockSample) time.Duration {
 	w := s.window.Load()
 	return max(0, now.HolderElapsed(w.from)-w.term)
 }
 
 // extend counts the term anew from when the keep-alive was sent, which must be the time of sending, not of the answer:
 // the grantor counts from its receipt. Answers that come late or twice never shorten it.
-func (s *session) extend(sent api.ClockSample) {
+func (s *session) extend(sent words.ClockSample) {
 	for {
 		w := s.window.Load()
 		if w.dead || sent.HolderElapsed(w.from) <= 0 {
@@ -70,7 +71,7 @@ func (s *session) extend(sent api.ClockSample) {
 
 // end ends the session for good; it reports whether it had not ended before. If its term was still running, what is
 // known of its leases is only that they held when the newest answered keep-alive was sent.
-func (s *session) end(now api.ClockSample) bool {
+func (s *session) end(now words.ClockSample) bool {
 	for {
 		w := s.window.Load()
 		if w.dead {

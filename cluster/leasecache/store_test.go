@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // lessorInMemory is a group that grants every wish, and revokes before it writes.
@@ -49,8 +50,8 @@ func (m *lessorInMemory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, er
 	}
 	for _, k := range t.WrittenKeys() {
 		if lid, ok := m.leases[k]; ok && dropped[k] < lid {
-			acks := make(chan *api.RevokeAck, 1)
-			m.edge.revoked("a", m.session.id, []api.RevokedLease{{Key: k, Lease: lid}}, acks)
+			acks := make(chan *words.RevokeAck, 1)
+			m.edge.revoked("a", m.session.id, []words.RevokedLease{{Key: k, Lease: lid}}, acks)
 			<-acks
 		}
 		delete(m.leases, k)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestStreamBreaks: a broken stream is opened again, and nothing else changes.
@@ -38,7 +40,7 @@ func TestStreamBreaks(t *testing.T) {
 // TestPeerThatCannotBeDialled: dials are spaced out, and Close does not wait for one that hangs.
 func TestPeerThatCannotBeDialled(t *testing.T) {
 	dials := 0
-	hang := func(ctx context.Context, _ api.NodeID) (api.LeaseStream, error) {
+	hang := func(ctx context.Context, _ api.NodeID) (words.LeaseStream, error) {
 		if dials++; dials > 10 {
 			<-ctx.Done()
 		}
@@ -57,7 +59,7 @@ func TestPeerThatCannotBeDialled(t *testing.T) {
 func TestOneKeepAliveAPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b"}}, {"n2", []api.GroupID{"b", "c", api.MetaGroup}}, {"n3", nil}}
+		r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b"}}, {"n2", []api.GroupID{"b", "c", ident.MetaGroup}}, {"n3", nil}}
 		r.Start()
 		time.Sleep(10*beat + beat/2)
 		synctest.Wait()
@@ -96,8 +98,8 @@ func TestLeads(t *testing.T) {
 		time.Sleep(beat / 4)
 		synctest.Wait()
 		before := len(r.alive)
-		l := api.Leads{Group: "a", Term: 7, Node: "n1"}
-		r.streams["n1"].down <- api.LeaseEvent{Leads: &l}
+		l := words.Leads{Group: "a", Term: 7, Node: "n1"}
+		r.streams["n1"].down <- words.LeaseEvent{Leads: &l}
 		synctest.Wait()
 		if len(r.led) != 1 || r.led[0] != l || len(r.alive) != before+1 {
 			t.Errorf("led %v, %d keep-alives more", r.led, len(r.alive)-before)
@@ -110,9 +112,9 @@ func TestOpeningFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		tries := 0
-		r.lessor.open = func(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+		r.lessor.open = func(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 			if tries++; tries < 5 {
-				return api.SessionGrant{}, &api.Error{Code: api.CodeUnavailable}
+				return words.SessionGrant{}, &api.Error{Code: api.CodeUnavailable}
 			}
 			return r.ownerOpen(ctx, o)
 		}
@@ -139,7 +141,7 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b"}}}
-		r.lessor.close = func(ctx context.Context, g api.GroupID, s api.SessionID, n api.Nonce) error {
+		r.lessor.close = func(ctx context.Context, g api.GroupID, s api.SessionID, n ident.Nonce) error {
 			if r.servable("a/k") || n != testNonce {
 				t.Error("a session was closed while its leases were in use")
 			}

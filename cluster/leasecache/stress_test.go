@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // owner is a group as the machine keeps it: it has one lease a key for the only session there is, revokes it before it
@@ -65,8 +66,8 @@ func (o *owner) do(_ context.Context, q *api.Txn) (*api.TxnResult, error) {
 	res := &api.TxnResult{Committed: true}
 	for _, x := range q.Then {
 		if l, ok := o.leases[x.Key]; ok && l > dropped[x.Key] {
-			acks := make(chan *api.RevokeAck, 1)
-			o.edge.revoked("a", o.sid, []api.RevokedLease{{Key: x.Key, Lease: l}}, acks)
+			acks := make(chan *words.RevokeAck, 1)
+			o.edge.revoked("a", o.sid, []words.RevokedLease{{Key: x.Key, Lease: l}}, acks)
 			<-acks
 		}
 		delete(o.leases, x.Key)

@@ -39,7 +39,7 @@ type Config struct {
 	Log cluster.LogKind
 	// WAN is how far regions are from each other: "real" (or "") is [wan.Real], "off" is not at all, else a WAN file.
 	WAN string
-	// LeaseTerm is T; 0 is api.DefaultLeaseTerm.
+	// LeaseTerm is T; 0 is words.DefaultLeaseTerm.
 	LeaseTerm time.Duration
 	// Logger is nil for nowhere.
 	Logger hclog.Logger

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -146,7 +147,7 @@ func (g *groups) owners(k api.Key) (ids []api.GroupID) {
 	defer g.mu.Unlock()
 	for id, parts := range g.owned {
 		for _, o := range parts {
-			if o.Range.Contains(k) && api.ShardOf(k, o.Of) == o.Index {
+			if o.Range.Contains(k) && ident.ShardOf(k, o.Of) == o.Index {
 				ids = append(ids, id)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -132,7 +133,7 @@ func (m *Meta) Propose(ctx context.Context, c placement.Command) (*placement.Map
 
 // Status tells what this voter knows of the group, without waiting.
 func (m *Meta) Status() api.GroupStatus {
-	s := api.GroupStatus{Group: api.MetaGroup, Term: m.machine.Term(), Applied: m.machine.Counter()}
+	s := api.GroupStatus{Group: ident.MetaGroup, Term: m.machine.Term(), Applied: m.machine.Counter()}
 	if r, _ := m.log(); r != nil {
 		node, term := r.Leader()
 		s.Leader, s.Term = api.NodeID(node), api.Term(term)

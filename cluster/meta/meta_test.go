@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -96,7 +97,7 @@ func TestFounding(t *testing.T) {
 	if again, err := m.Get(t.Context()); err != nil || again != now {
 		t.Errorf("another term changed the map: %v", err)
 	}
-	if s := m.Status(); s.Leader != "a1" || s.Term != 2 || s.Applied != 2 || s.Group != api.MetaGroup {
+	if s := m.Status(); s.Leader != "a1" || s.Term != 2 || s.Applied != 2 || s.Group != ident.MetaGroup {
 		t.Errorf("status is %+v", s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -108,7 +109,7 @@ func (m *Mirror) tell(n api.NodeID, seed string, err error) {
 
 // targets are the meta group's voters and a few other servers, each in random order.
 func (m *Mirror) targets(now *placement.Map) (voters, others []api.NodeID) {
-	g, _ := now.Group(api.MetaGroup)
+	g, _ := now.Group(ident.MetaGroup)
 	for _, i := range m.shuffled(len(g.Voters)) {
 		voters = append(voters, g.Voters[i])
 	}

@@ -9,8 +9,11 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/api/wire"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -18,11 +21,11 @@ import (
 type Group interface {
 	api.Store
 	api.Lister
-	api.Lessor
+	words.Lessor
 	// KeepAlive answers one session of a keep-alive, as of its arrival; false: it gives no answer. It ends with ctx.
-	KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool)
+	KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool)
 	// Acked takes an acknowledgement. It does not block.
-	Acked(a api.RevokeAck)
+	Acked(a words.RevokeAck)
 	Participant
 	Cede(ctx context.Context, r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
 	Adopt(ctx context.Context, receipt *fsm.Receipt, shard fsm.Shard) error
@@ -39,7 +42,7 @@ type Participant interface {
 	Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error)
 	CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error)
 	Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error)
-	Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error)
+	Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error)
 	Resolve(ctx context.Context, c fsm.Resolve) error
 }
 
@@ -75,8 +78,8 @@ type ServerConfig struct {
 	Mirror Mirror
 	// Introduce answers a node that knows this one's address alone. It must not wait for the network. nil: such calls are refused.
 	Introduce func(Introduction) Standing
-	Metrics   api.Metrics  // nil: api.NoMetrics
-	Logger    hclog.Logger // nil: nowhere
+	Metrics   observe.Metrics // nil: observe.NoMetrics
+	Logger    hclog.Logger    // nil: nowhere
 
 	// Level is the newest that the node's program knows. 0: fsm.NewestLevel
 	Level fsm.Level
@@ -102,7 +105,7 @@ type ServerConfig struct {
 	// PollPatience is how long a poll waits for news. It must be shorter than the pollers' own time-out.
 	PollPatience time.Duration // 0: 5 s
 	// RenewTimeout bounds the renewal of one session; an answer later than its term would be of no use.
-	RenewTimeout time.Duration // 0: api.DefaultLeaseTerm
+	RenewTimeout time.Duration // 0: words.DefaultLeaseTerm
 	// Faults catches the panics of requests; nil: they are not reported.
 	Faults *fault.Catcher
 	// Workers carry out the calls that come on streams; nil: each gets a goroutine of its own.
@@ -123,7 +126,7 @@ func (c *ServerConfig) complete() error {
 		c.Meta = func() Meta { return nil }
 	}
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
@@ -140,7 +143,7 @@ func (c *ServerConfig) complete() error {
 	orElse(&c.StreamQueue, 1024)
 	orElse(&c.MaxRenewals, 1024)
 	orElse(&c.PollPatience, 5*time.Second)
-	orElse(&c.RenewTimeout, api.DefaultLeaseTerm)
+	orElse(&c.RenewTimeout, words.DefaultLeaseTerm)
 	return nil
 }
 

@@ -8,7 +8,10 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestPanics: a request of another node, or of this one, that meets a fault in the program fails alone, whichever way it came,
@@ -18,13 +21,13 @@ func TestPanics(t *testing.T) {
 		w, g := newWorld(t), newGroup("g") // it has no Participant: a call to it as one panics
 		reported := 0
 		g.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") }
-		g.keepAlive = func(_ context.Context, k *api.KeepAlive, x api.SessionKeepAlive) (api.SessionStatus, bool) {
+		g.keepAlive = func(_ context.Context, k *words.KeepAlive, x words.SessionKeepAlive) (words.SessionStatus, bool) {
 			if k.Seq == 1 {
 				panic("a fault")
 			}
-			return api.SessionStatus{Group: "g", Session: x.Session, Seq: k.Seq, Extended: true}, true
+			return words.SessionStatus{Group: "g", Session: x.Session, Seq: k.Seq, Extended: true}, true
 		}
-		s := w.start("s", ServerConfig{Groups: g.only, Faults: fault.NewCatcher(api.NoMetrics{}, func(string, ...any) { reported++ })})
+		s := w.start("s", ServerConfig{Groups: g.only, Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ })})
 		c := w.start("c", ServerConfig{})
 		defer s.close()
 		defer c.close()
@@ -40,13 +43,13 @@ func TestPanics(t *testing.T) {
 				t.Errorf("a read beside them: %v", err)
 			}
 		}
-		leases, err := c.pool.Remote("s").OpenLeases(t.Context(), Hello{Node: "c", Nonce: api.Nonce{1}})
+		leases, err := c.pool.Remote("s").OpenLeases(t.Context(), Hello{Node: "c", Nonce: ident.Nonce{1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = leases.Close() }()
 		for seq := range uint64(2) {
-			k := &api.KeepAlive{Node: "c", Nonce: api.Nonce{1}, Seq: seq + 1, Sessions: []api.SessionKeepAlive{{Group: "g"}}}
+			k := &words.KeepAlive{Node: "c", Nonce: ident.Nonce{1}, Seq: seq + 1, Sessions: []words.SessionKeepAlive{{Group: "g"}}}
 			if err := leases.SendKeepAlive(k); err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
@@ -99,7 +100,7 @@ func (s *Server) Register(to *rpc.Server) {
 	register(s, to, methodIntroduce)
 	register(s, to, methodCede)
 	register(s, to, methodAdopt)
-	rpc.Stream(to, methodLeases, func(st *rpc.ServerStream[leaseUp, api.LeaseEvent]) error {
+	rpc.Stream(to, methodLeases, func(st *rpc.ServerStream[leaseUp, words.LeaseEvent]) error {
 		return s.serveLeases(st.Context(), st)
 	})
 }
@@ -110,7 +111,7 @@ func register[Req, Resp any](s *Server, to *rpc.Server, m method[Req, Resp]) {
 
 // OpenLeases opens a lease stream to the node, which ends with ctx. That the node is there shows only when something comes
 // down.
-func (r *Remote) OpenLeases(ctx context.Context, h Hello) (api.LeaseStream, error) {
+func (r *Remote) OpenLeases(ctx context.Context, h Hello) (words.LeaseStream, error) {
 	if r.self {
 		return r.pool.openPipe(ctx, h)
 	}
@@ -119,7 +120,7 @@ func (r *Remote) OpenLeases(ctx context.Context, h Hello) (api.LeaseStream, erro
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	st, err := rpc.Open[leaseUp, api.LeaseEvent](ctx, c, methodLeases)
+	st, err := rpc.Open[leaseUp, words.LeaseEvent](ctx, c, methodLeases)
 	if err != nil {
 		cancel()
 		return nil, certain("leases", err)
@@ -134,16 +135,16 @@ func (r *Remote) OpenLeases(ctx context.Context, h Hello) (api.LeaseStream, erro
 
 // leaseStream is the holder's end of a stream to another node.
 type leaseStream struct {
-	stream *rpc.ClientStream[leaseUp, api.LeaseEvent]
+	stream *rpc.ClientStream[leaseUp, words.LeaseEvent]
 	ctx    context.Context
 	cancel context.CancelFunc
 	turn   chan struct{} // held by the one who sends: the stream takes one message at a time
 }
 
-var _ api.LeaseStream = (*leaseStream)(nil)
+var _ words.LeaseStream = (*leaseStream)(nil)
 
-func (x *leaseStream) SendKeepAlive(k *api.KeepAlive) error { return x.send(&leaseUp{KeepAlive: k}) }
-func (x *leaseStream) SendAck(a *api.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
+func (x *leaseStream) SendKeepAlive(k *words.KeepAlive) error { return x.send(&leaseUp{KeepAlive: k}) }
+func (x *leaseStream) SendAck(a *words.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
 
 func (x *leaseStream) send(up *leaseUp) error {
 	if x.ctx.Err() != nil {
@@ -158,10 +159,10 @@ func (x *leaseStream) send(up *leaseUp) error {
 	return certain("leases", x.stream.Send(up))
 }
 
-func (x *leaseStream) Recv() (api.LeaseEvent, error) {
+func (x *leaseStream) Recv() (words.LeaseEvent, error) {
 	e, err := x.stream.Recv()
 	if err != nil {
-		return api.LeaseEvent{}, certain("leases", err)
+		return words.LeaseEvent{}, certain("leases", err)
 	}
 	return *e, nil
 }

@@ -2,13 +2,15 @@ package peer
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Hello is a holder's first word on a lease stream.
 type Hello struct {
-	Node  api.NodeID `cbor:"1,keyasint"`
-	Nonce api.Nonce  `cbor:"2,keyasint"`
+	Node  api.NodeID  `cbor:"1,keyasint"`
+	Nonce ident.Nonce `cbor:"2,keyasint"`
 }
 
 // Report is what a node says of itself.
@@ -24,17 +26,17 @@ type Report struct {
 
 // Introduction is what a node says to one of which it knows the address alone.
 type Introduction struct {
-	Node    api.NodeID `cbor:"1,keyasint"`
-	Address string     `cbor:"2,keyasint,omitempty"`
-	Nonce   api.Nonce  `cbor:"3,keyasint"`
+	Node    api.NodeID  `cbor:"1,keyasint"`
+	Address string      `cbor:"2,keyasint,omitempty"`
+	Nonce   ident.Nonce `cbor:"3,keyasint"`
 	// Founding: the node is to found a cluster, and asks whether there is one.
 	Founding bool `cbor:"4,keyasint,omitempty"`
 }
 
 // Standing is the answer to an Introduction.
 type Standing struct {
-	Node  api.NodeID `cbor:"1,keyasint"`
-	Nonce api.Nonce  `cbor:"2,keyasint"`
+	Node  api.NodeID  `cbor:"1,keyasint"`
+	Nonce ident.Nonce `cbor:"2,keyasint"`
 	// Cluster is the cluster that the node knows; "" is none.
 	Cluster string `cbor:"3,keyasint,omitempty"`
 	// Member: the node belongs to a cluster, also if it does not know the map of that at present.
@@ -47,9 +49,9 @@ type Standing struct {
 
 // leaseUp goes up a lease stream: exactly one field is set, Hello first and once.
 type leaseUp struct {
-	Hello     *Hello         `cbor:"1,keyasint,omitempty"`
-	KeepAlive *api.KeepAlive `cbor:"2,keyasint,omitempty"`
-	Ack       *api.RevokeAck `cbor:"3,keyasint,omitempty"`
+	Hello     *Hello           `cbor:"1,keyasint,omitempty"`
+	KeepAlive *words.KeepAlive `cbor:"2,keyasint,omitempty"`
+	Ack       *words.RevokeAck `cbor:"3,keyasint,omitempty"`
 }
 
 // nothing is the answer of methods that only succeed or fail.
@@ -58,7 +60,7 @@ type nothing struct{}
 type closeSession struct {
 	Group   api.GroupID   `cbor:"1,keyasint"`
 	Session api.SessionID `cbor:"2,keyasint"`
-	Nonce   api.Nonce     `cbor:"3,keyasint"`
+	Nonce   ident.Nonce   `cbor:"3,keyasint"`
 }
 
 type release struct {

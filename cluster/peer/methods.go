@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -20,7 +22,7 @@ var (
 	methodRead         = method[api.ReadRequest, api.ReadResult]{"Read", requests, (*Server).read}
 	methodDo           = method[api.Txn, api.TxnResult]{"Do", requests, (*Server).do}
 	methodList         = method[api.ListRequest, api.ListResult]{"List", requests, (*Server).list}
-	methodOpenSession  = method[api.OpenSession, api.SessionGrant]{"OpenSession", control, (*Server).openSession}
+	methodOpenSession  = method[words.OpenSession, words.SessionGrant]{"OpenSession", control, (*Server).openSession}
 	methodCloseSession = method[closeSession, nothing]{"CloseSession", control, (*Server).closeSession}
 	methodRelease      = method[release, nothing]{"Release", control, (*Server).release}
 	methodConfirm      = method[confirm, confirmed]{"Confirm", nil, (*Server).confirm}
@@ -84,7 +86,7 @@ func (s *Server) list(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 	return g.List(ctx, q)
 }
 
-func (s *Server) openSession(ctx context.Context, o *api.OpenSession) (*api.SessionGrant, error) {
+func (s *Server) openSession(ctx context.Context, o *words.OpenSession) (*words.SessionGrant, error) {
 	g, err := s.group(o.Group)
 	if err != nil {
 		return nil, err
@@ -147,7 +149,7 @@ func (s *Server) poll(ctx context.Context, p *poll) (*encodedMap, error) {
 func (s *Server) getMap(ctx context.Context, _ *nothing) (*encodedMap, error) {
 	m := s.cfg.Meta()
 	if m == nil {
-		return nil, notHere(api.MetaGroup)
+		return nil, notHere(ident.MetaGroup)
 	}
 	now, err := m.Get(ctx)
 	if err != nil {
@@ -159,7 +161,7 @@ func (s *Server) getMap(ctx context.Context, _ *nothing) (*encodedMap, error) {
 func (s *Server) propose(ctx context.Context, p *proposal) (*encodedMap, error) {
 	m := s.cfg.Meta()
 	if m == nil {
-		return nil, notHere(api.MetaGroup)
+		return nil, notHere(ident.MetaGroup)
 	}
 	c, err := placement.Decode(p.Command)
 	if err != nil {

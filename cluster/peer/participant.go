@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var _ Participant = (*Remote)(nil)
@@ -31,8 +32,8 @@ func message(c fsm.Command) []byte { return fsm.Encode(c, fsm.Level1) }
 
 // outcome asks what became of an attempt.
 type outcome struct {
-	Txn   api.TxnRef `cbor:"1,keyasint"`
-	Abort bool       `cbor:"2,keyasint,omitempty"`
+	Txn   ident.TxnRef `cbor:"1,keyasint"`
+	Abort bool         `cbor:"2,keyasint,omitempty"`
 }
 
 // commandOf takes the command out of a message, which must be a C.
@@ -64,7 +65,7 @@ func (r *Remote) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, erro
 }
 
 // Outcome asks a decision group, or pushes.
-func (r *Remote) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+func (r *Remote) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	return call(ctx, r, methodOutcome, &outcome{ref, abort})
 }
 

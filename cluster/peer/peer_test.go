@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -31,15 +33,15 @@ func TestLessorCrosses(t *testing.T) {
 		defer s.close()
 		defer c.close()
 		r := c.pool.Remote("s")
-		grant, err := r.OpenSession(t.Context(), api.OpenSession{Group: "g", Term: time.Second})
+		grant, err := r.OpenSession(t.Context(), words.OpenSession{Group: "g", Term: time.Second})
 		if err != nil || grant.Session.Index != 7 || grant.DedupEpoch != 3 {
 			t.Errorf("opened %+v, %v", grant, err)
 		}
-		if _, err := r.OpenSession(t.Context(), api.OpenSession{Group: "g", Term: time.Hour}); !errors.Is(err, api.CodeInvalid) {
+		if _, err := r.OpenSession(t.Context(), words.OpenSession{Group: "g", Term: time.Hour}); !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("too long a term: %v", err)
 		}
 		leases := []api.DroppedLease{{Session: grant.Session, Key: "k\xff", Lease: 4}}
-		err = errors.Join(r.CloseSession(t.Context(), "g", grant.Session, api.Nonce{1}), r.Release(t.Context(), "g", leases))
+		err = errors.Join(r.CloseSession(t.Context(), "g", grant.Session, ident.Nonce{1}), r.Release(t.Context(), "g", leases))
 		if err != nil || g.closed != grant.Session || len(g.released) != 1 || g.released[0] != leases[0] {
 			t.Errorf("closed %v, released %+v: %v", g.closed, g.released, err)
 		}
@@ -65,7 +67,7 @@ func TestReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := s.Report()
-	if r.Sessions != 2 || r.Leases != 5 || len(r.Groups) != 2 || r.Groups[0].Applied != 9 || r.Groups[1].Group != api.MetaGroup {
+	if r.Sessions != 2 || r.Leases != 5 || len(r.Groups) != 2 || r.Groups[0].Applied != 9 || r.Groups[1].Group != ident.MetaGroup {
 		t.Errorf("report %+v", r)
 	}
 }
@@ -355,7 +357,7 @@ type fakeMeta struct {
 func (m *fakeMeta) Map() *placement.Map                         { return m.now }
 func (m *fakeMeta) Get(context.Context) (*placement.Map, error) { return m.now, m.err }
 func (m *fakeMeta) Wait(context.Context, uint64) *placement.Map { return m.now }
-func (m *fakeMeta) Status() api.GroupStatus                     { return api.GroupStatus{Group: api.MetaGroup} }
+func (m *fakeMeta) Status() api.GroupStatus                     { return api.GroupStatus{Group: ident.MetaGroup} }
 func (m *fakeMeta) Propose(_ context.Context, c placement.Command) (*placement.Map, error) {
 	m.got = c
 	return m.now, m.err
@@ -486,7 +488,7 @@ func TestMove(t *testing.T) {
 		}}
 		id := api.RequestID{Client: api.ClientID{1}, Seq: 1}
 		once := api.Txn{ID: id, Then: []api.Op{{Kind: api.OpDelete, Key: "p/k/\xff"}}}
-		owner := []api.GroupID{"a.1", "a.2"}[api.ShardOf("p/k/\xff", 2)]
+		owner := []api.GroupID{"a.1", "a.2"}[ident.ShardOf("p/k/\xff", 2)]
 		if res := applied(t, machines[owner], fsm.Write{Term: 1, Txn: once}); res.Err != nil {
 			t.Fatal(res.Err)
 		}
@@ -514,7 +516,7 @@ func TestMove(t *testing.T) {
 		if err := mover.Adopt(t.Context(), "b.1", nil, placement.Owned{}); err == nil {
 			t.Error("adopted what nobody has ceded")
 		}
-		taker := to[api.ShardOf("p/k/\xff", 3)]
+		taker := to[ident.ShardOf("p/k/\xff", 3)]
 		res := applied(t, machines[taker], fsm.Write{Term: 1, Txn: once})
 		if res.Err != nil || !res.Txn.Replayed {
 			t.Errorf("the retry at the new owner gave %+v, %v", res.Txn, res.Err)

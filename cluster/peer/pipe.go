@@ -4,19 +4,20 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // pipe is a lease stream of a node to itself: both ends of it.
 type pipe struct {
 	up   chan *leaseUp
-	down chan api.LeaseEvent
+	down chan words.LeaseEvent
 	ctx  context.Context // ends with either end
 	end  context.CancelFunc
 }
 
 // openPipe opens a lease stream to this node's own server.
-func (p *Pool) openPipe(ctx context.Context, h Hello) (api.LeaseStream, error) {
-	x := &pipe{up: make(chan *leaseUp, 1), down: make(chan api.LeaseEvent)}
+func (p *Pool) openPipe(ctx context.Context, h Hello) (words.LeaseStream, error) {
+	x := &pipe{up: make(chan *leaseUp, 1), down: make(chan words.LeaseEvent)}
 	x.ctx, x.end = context.WithCancel(ctx)
 	stop := context.AfterFunc(p.ctx, x.end)
 	x.up <- &leaseUp{Hello: &h}
@@ -34,10 +35,10 @@ func (p *Pool) openPipe(ctx context.Context, h Hello) (api.LeaseStream, error) {
 
 type clientPipe struct{ *pipe }
 
-var _ api.LeaseStream = clientPipe{}
+var _ words.LeaseStream = clientPipe{}
 
-func (x clientPipe) SendKeepAlive(k *api.KeepAlive) error { return x.send(&leaseUp{KeepAlive: k}) }
-func (x clientPipe) SendAck(a *api.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
+func (x clientPipe) SendKeepAlive(k *words.KeepAlive) error { return x.send(&leaseUp{KeepAlive: k}) }
+func (x clientPipe) SendAck(a *words.RevokeAck) error       { return x.send(&leaseUp{Ack: a}) }
 
 func (x clientPipe) send(up *leaseUp) error {
 	if x.ctx.Err() != nil {
@@ -51,12 +52,12 @@ func (x clientPipe) send(up *leaseUp) error {
 	}
 }
 
-func (x clientPipe) Recv() (api.LeaseEvent, error) {
+func (x clientPipe) Recv() (words.LeaseEvent, error) {
 	select {
 	case e := <-x.down:
 		return e, nil
 	case <-x.ctx.Done():
-		return api.LeaseEvent{}, streamOver()
+		return words.LeaseEvent{}, streamOver()
 	}
 }
 
@@ -76,7 +77,7 @@ func (x serverPipe) Recv() (*leaseUp, error) {
 	}
 }
 
-func (x serverPipe) Send(e *api.LeaseEvent) error {
+func (x serverPipe) Send(e *words.LeaseEvent) error {
 	select {
 	case x.down <- *e:
 		return nil

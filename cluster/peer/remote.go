@@ -4,7 +4,9 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -20,9 +22,9 @@ type Remote struct {
 }
 
 var (
-	_ api.Store  = (*Remote)(nil)
-	_ api.Lister = (*Remote)(nil)
-	_ api.Lessor = (*Remote)(nil)
+	_ api.Store    = (*Remote)(nil)
+	_ api.Lister   = (*Remote)(nil)
+	_ words.Lessor = (*Remote)(nil)
 )
 
 // Read reads keys of one group.
@@ -57,16 +59,16 @@ func (r *Remote) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 }
 
 // OpenSession opens a session. CodeAmbiguous: one may have been opened that nobody will use.
-func (r *Remote) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
+func (r *Remote) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	grant, err := call(ctx, r, methodOpenSession, &o)
 	if err != nil {
-		return api.SessionGrant{}, err
+		return words.SessionGrant{}, err
 	}
 	return *grant, nil
 }
 
 // CloseSession ends a session.
-func (r *Remote) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce api.Nonce) error {
+func (r *Remote) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
 	_, err := call(ctx, r, methodCloseSession, &closeSession{g, sid, nonce})
 	return err
 }

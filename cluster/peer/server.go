@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Server answers what nodes ask of this one, and reaches lease holders: it implements region.Revoker. Safe for concurrent
@@ -22,8 +24,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	closed  bool
-	streams map[api.Nonce]*stream // the newest of each process
-	leads   map[api.GroupID]api.Leads
+	streams map[ident.Nonce]*stream // the newest of each process
+	leads   map[api.GroupID]words.Leads
 }
 
 // NewServer makes a server. It answers this node's own calls at once, and others once it is registered.
@@ -31,7 +33,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, streams: map[api.Nonce]*stream{}, leads: map[api.GroupID]api.Leads{}}
+	s := &Server{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
 	s.requests = room{what: "requests", max: int64(cfg.MaxRequests), calm: int64(cfg.CalmRequests), busy: cfg.Busy}
 	s.control = room{what: "calls of the cluster's own", max: int64(cfg.MaxControl)}
 	s.polls = room{what: "polls", max: int64(cfg.MaxPolls)}

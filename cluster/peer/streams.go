@@ -5,19 +5,21 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // serverEnd is the server's end of a lease stream. Recv and Send belong to one goroutine each. Both end soon after the
 // function that was given the end has returned.
 type serverEnd interface {
 	Recv() (*leaseUp, error)
-	Send(e *api.LeaseEvent) error
+	Send(e *words.LeaseEvent) error
 }
 
 // stream is one lease stream at the server.
 type stream struct {
 	hello  Hello
-	out    chan api.LeaseEvent // what waits to go down; never closed
+	out    chan words.LeaseEvent // what waits to go down; never closed
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -57,13 +59,13 @@ func (s *Server) attach(ctx context.Context, h Hello) (*stream, error) {
 	case old != nil:
 		old.cancel()
 	}
-	st := &stream{hello: h, out: make(chan api.LeaseEvent, s.cfg.StreamQueue)}
+	st := &stream{hello: h, out: make(chan words.LeaseEvent, s.cfg.StreamQueue)}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, cancel)
 	st.ctx, st.cancel = ctx, func() { stop(); cancel() }
 	s.streams[h.Nonce] = st
 	for _, l := range s.leads {
-		st.offer(api.LeaseEvent{Leads: &l})
+		st.offer(words.LeaseEvent{Leads: &l})
 	}
 	s.wg.Add(1)
 	return st, nil
@@ -96,7 +98,7 @@ func (st *stream) send(end serverEnd) {
 }
 
 // offer queues an event; false where the queue is full.
-func (st *stream) offer(e api.LeaseEvent) bool {
+func (st *stream) offer(e words.LeaseEvent) bool {
 	select {
 	case st.out <- e:
 		return true
@@ -135,7 +137,7 @@ func (s *Server) take(st *stream, renewals *sync.WaitGroup, limit *room, up *lea
 
 // keepAlive has all sessions of a keep-alive renewed at once. Each answer goes down as soon as it is there; a group that is
 // slow, or not led here, is left out.
-func (s *Server) keepAlive(st *stream, renewals *sync.WaitGroup, limit *room, k *api.KeepAlive) {
+func (s *Server) keepAlive(st *stream, renewals *sync.WaitGroup, limit *room, k *words.KeepAlive) {
 	for _, x := range k.Sessions {
 		g, ok := s.cfg.Groups(x.Group)
 		if !ok || !limit.enter() {
@@ -146,7 +148,7 @@ func (s *Server) keepAlive(st *stream, renewals *sync.WaitGroup, limit *room, k 
 			ctx, cancel := context.WithTimeout(st.ctx, s.cfg.RenewTimeout)
 			defer cancel()
 			status, ok := s.renew(ctx, g, k, x)
-			if ok && !st.offer(api.LeaseEvent{Statuses: []api.SessionStatus{status}}) {
+			if ok && !st.offer(words.LeaseEvent{Statuses: []words.SessionStatus{status}}) {
 				s.metrics.dropped(1, "status")
 			}
 		})
@@ -154,7 +156,7 @@ func (s *Server) keepAlive(st *stream, renewals *sync.WaitGroup, limit *room, k 
 }
 
 // renew answers one session of a keep-alive; false: it gives no answer.
-func (s *Server) renew(ctx context.Context, g Group, k *api.KeepAlive, x api.SessionKeepAlive) (status api.SessionStatus, ok bool) {
+func (s *Server) renew(ctx context.Context, g Group, k *words.KeepAlive, x words.SessionKeepAlive) (status words.SessionStatus, ok bool) {
 	var err error
 	defer func() { ok = ok && err == nil }()
 	defer s.cfg.Faults.Catch("keep-alive", &err)
@@ -163,14 +165,14 @@ func (s *Server) renew(ctx context.Context, g Group, k *api.KeepAlive, x api.Ses
 
 // Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable where the process has no
 // stream here, or too much waits to go down it: not reachable now.
-func (s *Server) Revoke(holder api.Nonce, node api.NodeID, r api.Revocation) error {
+func (s *Server) Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error {
 	s.mu.Lock()
 	st := s.streams[holder]
 	s.mu.Unlock()
 	switch {
 	case st == nil || st.ctx.Err() != nil:
 		return api.Errorf(api.CodeUnavailable, "lease holder %s has no stream to this node", node)
-	case !st.offer(api.LeaseEvent{Revoke: &r}):
+	case !st.offer(words.LeaseEvent{Revoke: &r}):
 		s.metrics.dropped(1, "revocation")
 		return api.Errorf(api.CodeUnavailable, "lease holder %s does not take its messages", node)
 	}
@@ -179,7 +181,7 @@ func (s *Server) Revoke(holder api.Nonce, node api.NodeID, r api.Revocation) err
 
 // Announce tells all holders that this node leads a group, now and when they open a stream. It never blocks; a stream
 // whose queue is full is left out.
-func (s *Server) Announce(l api.Leads) {
+func (s *Server) Announce(l words.Leads) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.Term < s.leads[l.Group].Term {
@@ -187,7 +189,7 @@ func (s *Server) Announce(l api.Leads) {
 	}
 	s.leads[l.Group] = l
 	for _, st := range s.streams {
-		if !st.offer(api.LeaseEvent{Leads: &l}) {
+		if !st.offer(words.LeaseEvent{Leads: &l}) {
 			s.metrics.dropped(1, "leads")
 		}
 	}

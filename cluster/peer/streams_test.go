@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var (
-	holder = Hello{Node: "c", Nonce: api.Nonce{1}}
+	holder = Hello{Node: "c", Nonce: ident.Nonce{1}}
 	sid    = api.SessionID{Incarnation: 1, Index: 2}
 )
 
@@ -39,7 +41,7 @@ func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station,
 	}
 }
 
-func open(t *testing.T, at *station, h Hello) api.LeaseStream {
+func open(t *testing.T, at *station, h Hello) words.LeaseStream {
 	t.Helper()
 	x, err := at.pool.Remote("s").OpenLeases(t.Context(), h)
 	if err != nil {
@@ -49,7 +51,7 @@ func open(t *testing.T, at *station, h Hello) api.LeaseStream {
 }
 
 // recv returns the next event, or nil where the stream has ended.
-func recv(t *testing.T, x api.LeaseStream) *api.LeaseEvent {
+func recv(t *testing.T, x words.LeaseStream) *words.LeaseEvent {
 	t.Helper()
 	e, err := x.Recv()
 	if err != nil {
@@ -66,25 +68,25 @@ func recv(t *testing.T, x api.LeaseStream) *api.LeaseEvent {
 func TestKeepAlives(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
 		fast, slow, mute := newGroup("fast"), newGroup("slow"), newGroup("mute")
-		slow.keepAlive = func(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool) {
+		slow.keepAlive = func(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool) {
 			select {
 			case <-time.After(time.Second):
-				return api.SessionStatus{Group: s.Group, Seq: k.Seq}, true
+				return words.SessionStatus{Group: s.Group, Seq: k.Seq}, true
 			case <-ctx.Done():
-				return api.SessionStatus{}, false
+				return words.SessionStatus{}, false
 			}
 		}
-		mute.keepAlive = func(ctx context.Context, _ *api.KeepAlive, _ api.SessionKeepAlive) (api.SessionStatus, bool) {
+		mute.keepAlive = func(ctx context.Context, _ *words.KeepAlive, _ words.SessionKeepAlive) (words.SessionStatus, bool) {
 			<-ctx.Done()
-			return api.SessionStatus{}, false
+			return words.SessionStatus{}, false
 		}
 		all := map[api.GroupID]Group{"fast": fast, "slow": slow, "mute": mute}
 		s := start(ServerConfig{Groups: func(id api.GroupID) (Group, bool) { g, ok := all[id]; return g, ok }})
 		defer s.close()
 		x := open(t, from(), holder)
-		k := &api.KeepAlive{Node: "c", Nonce: holder.Nonce, Seq: 1}
+		k := &words.KeepAlive{Node: "c", Nonce: holder.Nonce, Seq: 1}
 		for _, g := range []api.GroupID{"slow", "mute", "elsewhere", "fast"} {
-			k.Sessions = append(k.Sessions, api.SessionKeepAlive{Group: g, Session: sid})
+			k.Sessions = append(k.Sessions, words.SessionKeepAlive{Group: g, Session: sid})
 		}
 		began := time.Now()
 		for seq := range uint64(2) {
@@ -123,16 +125,16 @@ func TestRenewalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newWorld(t), newGroup("g")
 		running := make(chan struct{}, 100)
-		g.keepAlive = func(ctx context.Context, _ *api.KeepAlive, _ api.SessionKeepAlive) (api.SessionStatus, bool) {
+		g.keepAlive = func(ctx context.Context, _ *words.KeepAlive, _ words.SessionKeepAlive) (words.SessionStatus, bool) {
 			running <- struct{}{}
 			<-ctx.Done()
-			return api.SessionStatus{}, false
+			return words.SessionStatus{}, false
 		}
 		s := w.start("s", ServerConfig{Groups: g.only, MaxRenewals: 3})
 		defer s.close()
 		x := open(t, s, holder)
 		for range 10 {
-			k := &api.KeepAlive{Nonce: holder.Nonce, Sessions: []api.SessionKeepAlive{{Group: "g"}}}
+			k := &words.KeepAlive{Nonce: holder.Nonce, Sessions: []words.SessionKeepAlive{{Group: "g"}}}
 			if err := x.SendKeepAlive(k); err != nil {
 				t.Fatal(err)
 			}
@@ -147,30 +149,30 @@ func TestRenewalsAreBounded(t *testing.T) {
 func TestRevokeAndAck(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
 		g := newGroup("g")
-		acks := make(chan api.RevokeAck, 10)
-		g.acked = func(a api.RevokeAck) { acks <- a }
+		acks := make(chan words.RevokeAck, 10)
+		g.acked = func(a words.RevokeAck) { acks <- a }
 		s := start(ServerConfig{Groups: g.only})
 		defer s.close()
-		if err := s.server.Revoke(holder.Nonce, "c", api.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("before there is a stream: %v", err)
 		}
 		x := open(t, from(), holder)
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		sent := api.Revocation{Group: "g", Session: sid, Leases: []api.RevokedLease{{Key: "k\xff", Lease: 3}}}
+		sent := words.Revocation{Group: "g", Session: sid, Leases: []words.RevokedLease{{Key: "k\xff", Lease: 3}}}
 		if err := s.server.Revoke(holder.Nonce, "c", sent); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.server.Revoke(api.Nonce{9}, "c", sent); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.server.Revoke(ident.Nonce{9}, "c", sent); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("another process of the node: %v", err)
 		}
 		e := recv(t, x)
 		if e == nil || e.Revoke == nil || e.Revoke.Session != sid || len(e.Revoke.Leases) != 1 || e.Revoke.Leases[0] != sent.Leases[0] {
 			t.Fatalf("came %+v", e)
 		}
-		forged := &api.RevokeAck{Group: "g", Session: sid, Nonce: api.Nonce{9}, Leases: sent.Leases}
-		honest := &api.RevokeAck{Group: "g", Session: sid, Nonce: holder.Nonce, Leases: sent.Leases}
-		elsewhere := &api.RevokeAck{Group: "other", Nonce: holder.Nonce}
+		forged := &words.RevokeAck{Group: "g", Session: sid, Nonce: ident.Nonce{9}, Leases: sent.Leases}
+		honest := &words.RevokeAck{Group: "g", Session: sid, Nonce: holder.Nonce, Leases: sent.Leases}
+		elsewhere := &words.RevokeAck{Group: "other", Nonce: holder.Nonce}
 		if err := errors.Join(x.SendAck(forged), x.SendAck(elsewhere), x.SendAck(honest)); err != nil {
 			t.Fatal(err)
 		}
@@ -194,14 +196,14 @@ func TestRevokeNeverBlocks(t *testing.T) {
 		x := open(t, from(), holder)
 		defer x.Close()
 		time.Sleep(100 * time.Millisecond)
-		leases := make([]api.RevokedLease, 1000)
+		leases := make([]words.RevokedLease, 1000)
 		for i := range leases {
 			leases[i].Key = api.Key(make([]byte, 1000))
 		}
 		began := time.Now()
 		var err error
 		for i := 0; err == nil && i < 200; i++ { // 200 MB: more than any window
-			err = s.server.Revoke(holder.Nonce, "c", api.Revocation{Leases: leases})
+			err = s.server.Revoke(holder.Nonce, "c", words.Revocation{Leases: leases})
 			synctest.Wait()
 		}
 		if !errors.Is(err, api.CodeUnavailable) || time.Since(began) != 0 {
@@ -214,19 +216,19 @@ func TestAnnounce(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
 		s := start(ServerConfig{Groups: newGroup("g").only})
 		defer s.close()
-		s.server.Announce(api.Leads{Group: "g", Term: 5, Node: "s"})
-		s.server.Announce(api.Leads{Group: "g", Term: 4, Node: "s"}) // late
+		s.server.Announce(words.Leads{Group: "g", Term: 5, Node: "s"})
+		s.server.Announce(words.Leads{Group: "g", Term: 4, Node: "s"}) // late
 		at := from()
 		x := open(t, at, holder)
-		y := open(t, at, Hello{Node: "d", Nonce: api.Nonce{2}})
-		for _, st := range []api.LeaseStream{x, y} {
+		y := open(t, at, Hello{Node: "d", Nonce: ident.Nonce{2}})
+		for _, st := range []words.LeaseStream{x, y} {
 			if e := recv(t, st); e == nil || e.Leads == nil || e.Leads.Term != 5 {
 				t.Errorf("on opening came %+v", e)
 			}
 		}
-		s.server.Announce(api.Leads{Group: "g", Term: 6, Node: "s"})
-		for _, st := range []api.LeaseStream{x, y} {
-			if e := recv(t, st); e == nil || e.Leads == nil || *e.Leads != (api.Leads{Group: "g", Term: 6, Node: "s"}) {
+		s.server.Announce(words.Leads{Group: "g", Term: 6, Node: "s"})
+		for _, st := range []words.LeaseStream{x, y} {
+			if e := recv(t, st); e == nil || e.Leads == nil || *e.Leads != (words.Leads{Group: "g", Term: 6, Node: "s"}) {
 				t.Errorf("then came %+v", e)
 			}
 			_ = st.Close()
@@ -246,13 +248,13 @@ func TestNewestStreamWins(t *testing.T) {
 		if e := recv(t, old); e != nil {
 			t.Errorf("down the old stream came %+v", e)
 		}
-		if err := s.server.Revoke(holder.Nonce, "c", api.Revocation{Group: "g"}); err != nil {
+		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{Group: "g"}); err != nil {
 			t.Fatal(err)
 		}
 		if e := recv(t, x); e == nil || e.Revoke == nil {
 			t.Errorf("down the new stream came %+v", e)
 		}
-		other := open(t, at, Hello{Node: "d", Nonce: api.Nonce{2}})
+		other := open(t, at, Hello{Node: "d", Nonce: ident.Nonce{2}})
 		if e := recv(t, other); e != nil {
 			t.Errorf("down a stream too many came %+v", e)
 		}
@@ -288,10 +290,10 @@ func TestNoHello(t *testing.T) {
 		w := newWorld(t)
 		s := w.start("s", ServerConfig{})
 		defer s.close()
-		end := &pipe{up: make(chan *leaseUp, 1), down: make(chan api.LeaseEvent)}
+		end := &pipe{up: make(chan *leaseUp, 1), down: make(chan words.LeaseEvent)}
 		end.ctx, end.end = context.WithCancel(t.Context())
 		defer end.end()
-		end.up <- &leaseUp{KeepAlive: &api.KeepAlive{}}
+		end.up <- &leaseUp{KeepAlive: &words.KeepAlive{}}
 		if err := s.server.serveLeases(end.ctx, serverPipe{end}); !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("gave %v", err)
 		}
@@ -312,7 +314,7 @@ func TestBrokenStream(t *testing.T) {
 			t.Errorf("came %+v", e)
 		}
 		time.Sleep(time.Second) // until the other end has noticed
-		if err := s.server.Revoke(holder.Nonce, "c", api.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("to a dead holder: %v", err)
 		}
 	})

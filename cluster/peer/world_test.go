@@ -9,7 +9,9 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
 	"github.com/edgehold/edgehold/transport/wan"
@@ -91,8 +93,8 @@ type fakeGroup struct {
 	id          api.GroupID
 	read        func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error)
 	do          func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
-	keepAlive   func(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool)
-	acked       func(a api.RevokeAck)
+	keepAlive   func(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool)
+	acked       func(a words.RevokeAck)
 	cede        func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
 	adopt       func(receipt *fsm.Receipt, shard fsm.Shard) error
 	released    []api.DroppedLease
@@ -118,14 +120,14 @@ func (g *fakeGroup) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) 
 	return g.Memory.Do(ctx, t)
 }
 
-func (g *fakeGroup) OpenSession(_ context.Context, o api.OpenSession) (api.SessionGrant, error) {
-	if o.Term > api.MaxLeaseTerm {
-		return api.SessionGrant{}, api.Errorf(api.CodeInvalid, "too long")
+func (g *fakeGroup) OpenSession(_ context.Context, o words.OpenSession) (words.SessionGrant, error) {
+	if o.Term > words.MaxLeaseTerm {
+		return words.SessionGrant{}, api.Errorf(api.CodeInvalid, "too long")
 	}
-	return api.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 7}, DedupEpoch: 3}, nil
+	return words.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 7}, DedupEpoch: 3}, nil
 }
 
-func (g *fakeGroup) CloseSession(_ context.Context, _ api.GroupID, sid api.SessionID, _ api.Nonce) error {
+func (g *fakeGroup) CloseSession(_ context.Context, _ api.GroupID, sid api.SessionID, _ ident.Nonce) error {
 	g.closed = sid
 	return nil
 }
@@ -135,14 +137,14 @@ func (g *fakeGroup) Release(_ context.Context, _ api.GroupID, leases []api.Dropp
 	return nil
 }
 
-func (g *fakeGroup) KeepAlive(ctx context.Context, k *api.KeepAlive, s api.SessionKeepAlive) (api.SessionStatus, bool) {
+func (g *fakeGroup) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool) {
 	if g.keepAlive != nil {
 		return g.keepAlive(ctx, k, s)
 	}
-	return api.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true}, true
+	return words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true}, true
 }
 
-func (g *fakeGroup) Acked(a api.RevokeAck) {
+func (g *fakeGroup) Acked(a words.RevokeAck) {
 	if g.acked != nil {
 		g.acked(a)
 	}

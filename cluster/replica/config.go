@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
@@ -94,7 +95,7 @@ type Config struct {
 	// Logger is where the replica and Raft say what they do; nil is nowhere.
 	Logger hclog.Logger
 	// Metrics is where the replica registers what it measures; nil is nowhere.
-	Metrics api.Metrics
+	Metrics observe.Metrics
 }
 
 // endedError is the panic of a replica that has no state to go on with.
@@ -132,7 +133,7 @@ func (c *Config) setDefaults() {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.OnFailed == nil {
 		c.OnFailed = func(err error) { panic(endedError{err}) }

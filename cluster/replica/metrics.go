@@ -3,7 +3,7 @@ package replica
 import (
 	"github.com/hashicorp/raft"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // meters are the counters of a replica.
@@ -12,7 +12,7 @@ type meters struct {
 	propose                          func(seconds float64, values ...string)
 }
 
-func newMeters(m api.Metrics) meters {
+func newMeters(m observe.Metrics) meters {
 	return meters{
 		entries:  m.Counter("edgehold_replica_entries_total", "Log entries proposed by this replica."),
 		commands: m.Counter("edgehold_replica_commands_total", "Commands applied by this replica's machine."),

@@ -7,7 +7,9 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -15,7 +17,7 @@ import (
 type Target interface {
 	api.Store
 	api.Lister
-	api.Lessor
+	words.Lessor
 	peer.Participant
 }
 
@@ -32,8 +34,8 @@ type Config struct {
 	Remote func(node api.NodeID) Target
 	// DedupEpoch is the group's dedup epoch as this node last heard; zero if it has not lately. nil: it never hears.
 	DedupEpoch func(g api.GroupID) api.DedupEpoch
-	Metrics    api.Metrics    // nil: api.NoMetrics
-	Faults     *fault.Catcher // catches the panics of what goes to several groups at once; nil: they are not reported
+	Metrics    observe.Metrics // nil: observe.NoMetrics
+	Faults     *fault.Catcher  // catches the panics of what goes to several groups at once; nil: they are not reported
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
 	Rand func() float64
 
@@ -66,20 +68,20 @@ func (c *Config) complete() error {
 		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
 	}
 	orElse(&c.ReadTimeout, 2*time.Second)
-	orElse(&c.WriteTimeout, 2*api.DefaultLeaseTerm)
+	orElse(&c.WriteTimeout, 2*words.DefaultLeaseTerm)
 	if c.MaxPaused == 0 {
 		c.MaxPaused = 512
 	}
 	orElse(&c.MinBackoff, 10*time.Millisecond)
 	orElse(&c.MaxBackoff, 300*time.Millisecond)
-	orElse(&c.WellWithin, 5*api.DefaultKeepAlive/2)
-	orElse(&c.LostAfter, 5*api.DefaultKeepAlive)
+	orElse(&c.WellWithin, 5*words.DefaultKeepAlive/2)
+	orElse(&c.LostAfter, 5*words.DefaultKeepAlive)
 	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < c.MinBackoff {
 		return &api.Error{Code: api.CodeInvalid, Op: "router", Hint: "a time is out of range"}
 	}

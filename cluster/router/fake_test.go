@@ -11,6 +11,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -175,11 +177,11 @@ func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult
 	return res, n.leave(ctx, n.id, "list", q.Group, err)
 }
 
-func (n fakeNode) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
-	return api.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 2}}, n.enter(ctx, n.id, "open", o.Group)
+func (n fakeNode) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
+	return words.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 2}}, n.enter(ctx, n.id, "open", o.Group)
 }
 
-func (n fakeNode) CloseSession(ctx context.Context, g api.GroupID, _ api.SessionID, _ api.Nonce) error {
+func (n fakeNode) CloseSession(ctx context.Context, g api.GroupID, _ api.SessionID, _ ident.Nonce) error {
 	return n.enter(ctx, n.id, "close", g)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/deadline"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // hints is what the router has learnt about who leads. All of it may be wrong; it costs a detour then.
@@ -62,7 +63,7 @@ func (h *hints) met(g api.GroupID) bool {
 
 // announced takes a node's own word that it leads in a term. Older words than the newest are void. Attempts at another
 // node that may be repeated need not wait for it any longer.
-func (h *hints) announced(l api.Leads) {
+func (h *hints) announced(l words.Leads) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	x := h.group(l.Group)

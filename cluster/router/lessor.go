@@ -4,12 +4,14 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // OpenSession opens a session at the group's leader. An attempt of unknown outcome may leave a second session behind,
 // which nobody uses and which expires.
-func (r *Router) OpenSession(ctx context.Context, o api.OpenSession) (api.SessionGrant, error) {
-	var grant api.SessionGrant
+func (r *Router) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
+	var grant words.SessionGrant
 	err := r.lease(ctx, o.Group, "open session", func(ctx context.Context, t Target) (err error) {
 		grant, err = t.OpenSession(ctx, o)
 		return err
@@ -18,7 +20,7 @@ func (r *Router) OpenSession(ctx context.Context, o api.OpenSession) (api.Sessio
 }
 
 // CloseSession ends a session at the group's leader.
-func (r *Router) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce api.Nonce) error {
+func (r *Router) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
 	return r.lease(ctx, g, "close session", func(ctx context.Context, t Target) error { return t.CloseSession(ctx, g, sid, nonce) })
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -30,7 +31,7 @@ func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 		return &api.ListResult{}, nil
 	}
 	if request.Age == 0 {
-		request.Age = api.NewAge()
+		request.Age = words.NewAge()
 	}
 	c := r.call("list", true)
 	for {

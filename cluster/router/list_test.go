@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestListAgainstOne: lists over spans and groups give what one store that holds everything would give, page by page.
@@ -56,8 +57,8 @@ func TestListAgainstOne(t *testing.T) {
 func TestListOfOneShard(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
-	r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
-	r.Leads(api.Leads{Group: "a.2", Term: 1, Node: "a1"})
+	r.Leads(words.Leads{Group: "a.1", Term: 1, Node: "a1"})
+	r.Leads(words.Leads{Group: "a.2", Term: 1, Node: "a1"})
 	if _, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange("x/1/")}); err != nil {
 		t.Fatal(err)
 	}

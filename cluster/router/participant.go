@@ -6,6 +6,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var _ peer.Participant = (*Router)(nil)
@@ -50,7 +51,7 @@ func (r *Router) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, erro
 }
 
 // Outcome asks the decision group what became of an attempt.
-func (r *Router) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+func (r *Router) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	return toLeader(ctx, r, "outcome", ref.ID.Decider, func(ctx context.Context, t Target) (*fsm.Decision, error) {
 		return t.Outcome(ctx, ref, abort)
 	})

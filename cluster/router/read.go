@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -44,7 +45,7 @@ func (r *Router) byReplica(c *call, node api.NodeID, asked time.Time, age time.D
 // readCall is a call that may be repeated: reads change nothing.
 func (r *Router) readCall() *call {
 	c := r.call("read", true)
-	c.timeout, c.load, c.age = r.cfg.ReadTimeout, true, api.NewAge()
+	c.timeout, c.load, c.age = r.cfg.ReadTimeout, true, words.NewAge()
 	return c
 }
 

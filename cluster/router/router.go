@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -23,9 +24,9 @@ type Router struct {
 }
 
 var (
-	_ api.Store  = (*Router)(nil)
-	_ api.Lister = (*Router)(nil)
-	_ api.Lessor = (*Router)(nil)
+	_ api.Store    = (*Router)(nil)
+	_ api.Lister   = (*Router)(nil)
+	_ words.Lessor = (*Router)(nil)
 )
 
 // New makes a router.
@@ -65,7 +66,7 @@ func (r *Router) Leader(g api.GroupID) api.NodeID { return r.hints.leader(g) }
 func (r *Router) Met(g api.GroupID) bool { return r.hints.met(g) }
 
 // Leads takes an announcement that a node leads a group. It does not block.
-func (r *Router) Leads(l api.Leads) { r.hints.announced(l) }
+func (r *Router) Leads(l words.Leads) { r.hints.announced(l) }
 
 // OnLeader has call carried out at the leader of the group, as the router does it with every request: again, elsewhere,
 // while call returns CodeNotLeader or CodeUnavailable and ctx allows. It returns what call returned else, CodeWrongGroup

@@ -14,7 +14,9 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -48,8 +50,8 @@ func TestLeadsAnnounced(t *testing.T) {
 	b := newBackend(t)
 	_, _, far := keysOf(t, b)
 	r := b.router(t)
-	r.Leads(api.Leads{Group: "b.1", Term: 4, Node: "b1"})
-	r.Leads(api.Leads{Group: "b.1", Term: 3, Node: "b2"}) // late
+	r.Leads(words.Leads{Group: "b.1", Term: 4, Node: "b1"})
+	r.Leads(words.Leads{Group: "b.1", Term: 3, Node: "b2"}) // late
 	if _, err := r.Do(t.Context(), put(far, "v")); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +185,7 @@ func TestNoAfterUnknownCommit(t *testing.T) {
 	}{{[]error{nil}, ""}, {[]error{&api.Error{Code: api.CodeNotLeader}, nil}, ""}, {[]error{lost, nil}, api.CodeAmbiguous}} {
 		b := newBackend(t)
 		b.participant = &voter{answers: c.answers}
-		v, err := b.router(t).CommitLast(t.Context(), &fsm.CommitLast{Txn: api.TxnRef{ID: api.TxnID{Decider: "a.1"}}}, nil)
+		v, err := b.router(t).CommitLast(t.Context(), &fsm.CommitLast{Txn: ident.TxnRef{ID: ident.TxnID{Decider: "a.1"}}}, nil)
 		if api.CodeOf(err) != c.want || err == nil && v.Refused == nil {
 			t.Errorf("%v became %+v, %v", c.answers, v, err)
 		}
@@ -233,7 +235,7 @@ func TestSilentNode(t *testing.T) {
 		b := newBackend(t)
 		one, _, _ := keysOf(t, b)
 		r := b.router(t)
-		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a2"})
+		r.Leads(words.Leads{Group: "a.1", Term: 1, Node: "a2"})
 		b.before = func(ctx context.Context, node api.NodeID, _ string, _ api.GroupID) error {
 			if node != "a2" {
 				return nil
@@ -245,8 +247,8 @@ func TestSilentNode(t *testing.T) {
 		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); err != nil || time.Since(began) > 2100*time.Millisecond {
 			t.Errorf("read: %v after %v", err, time.Since(began))
 		}
-		r.Leads(api.Leads{Group: "a.1", Term: 2, Node: "a2"})
-		time.AfterFunc(100*time.Millisecond, func() { r.Leads(api.Leads{Group: "a.1", Term: 3, Node: "a1"}) })
+		r.Leads(words.Leads{Group: "a.1", Term: 2, Node: "a2"})
+		time.AfterFunc(100*time.Millisecond, func() { r.Leads(words.Leads{Group: "a.1", Term: 3, Node: "a1"}) })
 		began = time.Now()
 		if _, err := r.Do(t.Context(), put(one, "v", onceID)); err != nil || time.Since(began) > 200*time.Millisecond {
 			t.Errorf("write: %v after %v", err, time.Since(began))
@@ -260,7 +262,7 @@ func TestBusy(t *testing.T) {
 		b := newBackend(t)
 		one, _, _ := keysOf(t, b)
 		r := b.router(t)
-		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
+		r.Leads(words.Leads{Group: "a.1", Term: 1, Node: "a1"})
 		n := 0
 		b.before = func(context.Context, api.NodeID, string, api.GroupID) error {
 			if n++; n == 1 {
@@ -286,7 +288,7 @@ func TestTooManyArePatient(t *testing.T) {
 		one, _, _ := keysOf(t, b)
 		r := b.router(t)
 		r.cfg.MaxPaused = 3
-		r.Leads(api.Leads{Group: "a.1", Term: 1, Node: "a1"})
+		r.Leads(words.Leads{Group: "a.1", Term: 1, Node: "a1"})
 		began := time.Now()
 		b.before = func(context.Context, api.NodeID, string, api.GroupID) error {
 			if time.Since(began) < time.Second {
@@ -558,8 +560,8 @@ func (a answering) Do(_ context.Context, x *api.Txn) (*api.TxnResult, error) {
 func TestLessor(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
-	grant, err := r.OpenSession(t.Context(), api.OpenSession{Group: "b.1"})
-	err = errors.Join(err, r.CloseSession(t.Context(), "b.1", grant.Session, api.Nonce{}), r.Release(t.Context(), "b.1", nil))
+	grant, err := r.OpenSession(t.Context(), words.OpenSession{Group: "b.1"})
+	err = errors.Join(err, r.CloseSession(t.Context(), "b.1", grant.Session, ident.Nonce{}), r.Release(t.Context(), "b.1", nil))
 	if err != nil || grant.Session.IsZero() || b.calls()[len(b.calls())-1] != "b1 release b.1" {
 		t.Errorf("gave %+v, %v; asked %q", grant, err, b.calls())
 	}
@@ -569,7 +571,7 @@ func TestOnLeader(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
 	var at []api.NodeID
-	err := r.OnLeader(t.Context(), api.MetaGroup, "map", true, func(_ context.Context, node api.NodeID) error {
+	err := r.OnLeader(t.Context(), ident.MetaGroup, "map", true, func(_ context.Context, node api.NodeID) error {
 		at = append(at, node)
 		if node != "a2" {
 			return &api.Error{Code: api.CodeNotLeader, Leader: "a2"}
@@ -609,7 +611,7 @@ func TestConcurrent(t *testing.T) {
 		b.mu.Lock()
 		b.leaders[g] = leader
 		b.mu.Unlock()
-		r.Leads(api.Leads{Group: g, Term: api.Term(i), Node: leader})
+		r.Leads(words.Leads{Group: g, Term: api.Term(i), Node: leader})
 	}
 	wg.Wait()
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // abort ends an attempt that has not committed, as far as this coordinator knows. Before another one begins, or the caller
@@ -16,12 +17,12 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 		a.clean(nil)
 		return a.givenUp(why, a.timeUp(ctx.Err()))
 	}
-	d, err := a.cfg.Groups.Decide(ctx, &fsm.Decide{Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: api.TxnAborted})
+	d, err := a.cfg.Groups.Decide(ctx, &fsm.Decide{Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: ident.TxnAborted})
 	if err != nil {
 		a.clean(nil)
 		return a.givenUp(why, notApplied(err))
 	}
-	if d.Outcome == api.TxnCommitted { // the last group had committed, and its answer was lost
+	if d.Outcome == ident.TxnCommitted { // the last group had committed, and its answer was lost
 		return ended{res: a.ownResult(d)}
 	}
 	if mayHaveCommitted && d.Expired {
@@ -84,15 +85,15 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	if rec.Decider == "" {
 		return ended{res: rec.Replay(a.txn)}
 	}
-	ref := api.TxnRef{
-		ID:  api.TxnID{Client: rec.Client, Seq: rec.Seq, Attempt: rec.Attempt, Decider: rec.Decider},
+	ref := ident.TxnRef{
+		ID:  ident.TxnID{Client: rec.Client, Seq: rec.Seq, Attempt: rec.Attempt, Decider: rec.Decider},
 		Age: a.age, Anchor: rec.Anchor, Epoch: rec.DeciderEpoch,
 	}
 	d, err := a.outcome(ctx, ref)
 	switch {
 	case err != nil: // what became of the earlier attempt is unknown, and with it the outcome of the request
 		return ended{err: earlierUnknown(err)}
-	case d.Outcome == api.TxnCommitted:
+	case d.Outcome == ident.TxnCommitted:
 		return ended{res: a.replay(d)}
 	case d.Expired:
 		return ended{err: requestExpired()}
@@ -106,12 +107,12 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 var earlierPatience = [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
 
 // outcome is what became of an earlier attempt, which is left some time to end, but not more than a quarter of the caller's.
-func (a *attempt) outcome(ctx context.Context, ref api.TxnRef) (*fsm.Decision, error) {
+func (a *attempt) outcome(ctx context.Context, ref ident.TxnRef) (*fsm.Decision, error) {
 	for _, d := range earlierPatience {
 		if end, ok := ctx.Deadline(); ok && time.Until(end) < 4*d {
 			break
 		}
-		if d, err := a.cfg.Groups.Outcome(ctx, ref, false); err != nil || d.Outcome != api.TxnUndecided {
+		if d, err := a.cfg.Groups.Outcome(ctx, ref, false); err != nil || d.Outcome != ident.TxnUndecided {
 			return d, err
 		}
 		timer := time.NewTimer(d/2 + time.Duration(a.cfg.Rand()*float64(d)))
@@ -134,7 +135,7 @@ func (a *attempt) clean(d *fsm.Decision) {
 				return
 			}
 		}
-		if d.Outcome != api.TxnAborted {
+		if d.Outcome != ident.TxnAborted {
 			return // the decision group tells its participants
 		}
 		done := make(chan struct{})
@@ -152,5 +153,5 @@ func (a *attempt) clean(d *fsm.Decision) {
 
 func (a *attempt) resolvePart(ctx context.Context, p *part) (err error) {
 	defer a.cfg.Faults.Catch("resolve", &err)
-	return a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: p.group, Txn: a.ref.ID, Outcome: api.TxnAborted})
+	return a.cfg.Groups.Resolve(ctx, fsm.Resolve{Group: p.group, Txn: a.ref.ID, Outcome: ident.TxnAborted})
 }

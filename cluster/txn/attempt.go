@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // attempt is one try to commit a branch. Nobody but its run can decide to commit it.
@@ -14,7 +15,7 @@ type attempt struct {
 	*running
 	branch *branch
 	parts  []*part
-	ref    api.TxnRef
+	ref    ident.TxnRef
 	last   *part // commits in its own entry (M3); nil otherwise
 	votes  []*fsm.Vote
 	// claimed: the anchor's group may have noted this attempt.
@@ -188,7 +189,7 @@ func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 // decide commits.
 func (a *attempt) decide(ctx context.Context) ended {
 	d, err := a.cfg.Groups.Decide(ctx, &fsm.Decide{
-		Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: api.TxnCommitted, Participants: a.participants(),
+		Txn: a.ref, AckedBelow: a.id.AckedBelow, Outcome: ident.TxnCommitted, Participants: a.participants(),
 		Held: a.branch.held, Outcomes: fsm.Outcomes(a.branch.ops, a.entries()),
 	})
 	if err != nil {
@@ -196,7 +197,7 @@ func (a *attempt) decide(ctx context.Context) ended {
 		return ended{err: unknown(err)}
 	}
 	switch {
-	case d.Outcome == api.TxnCommitted:
+	case d.Outcome == ident.TxnCommitted:
 		return ended{res: a.result()}
 	case d.Expired: // an earlier copy of this message may have committed, and been forgotten since
 		a.clean(d)
@@ -246,7 +247,7 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 		return a.abort(ctx, ended{err: unknown(err)})
 	case v.Refused != nil:
 		no := a.refused(p, v)
-		if d := v.Decision; d != nil && d.Outcome == api.TxnAborted && !d.Expired {
+		if d := v.Decision; d != nil && d.Outcome == ident.TxnAborted && !d.Expired {
 			a.aborted(d) // by the decision group, with its refusal
 			return a.goOn(ctx, no)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -30,7 +31,7 @@ type Config struct {
 	// DedupEpoch is a group's dedup epoch, as far as it is known here; zero if it is not.
 	DedupEpoch func(g api.GroupID) api.DedupEpoch
 	// Metrics is where this room registers what it measures; nil measures nothing.
-	Metrics api.Metrics
+	Metrics observe.Metrics
 	Logger  hclog.Logger
 	// Faults catches the panics of what goes to several groups at once; nil: they are not reported.
 	Faults *fault.Catcher
@@ -60,7 +61,7 @@ func (c *Config) complete() error {
 		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
-		c.Metrics = api.NoMetrics{}
+		c.Metrics = observe.NoMetrics{}
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

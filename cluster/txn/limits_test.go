@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // refusedAtALimit demands that the transaction, one of whose groups is at a limit, is refused as not applied, leaves nothing locked in
@@ -35,7 +36,7 @@ func TestPreparedLimit(t *testing.T) {
 		for i := range fsm.MaxPrepared {
 			all.Go(func() {
 				p := &fsm.Prepare{Group: "us.1", If: []api.Cond{{Kind: api.CondAbsent, Key: api.Key("us/none" + string(rune('a'+i%100)))}}}
-				p.Txn = api.TxnRef{ID: api.TxnID{Client: api.ClientID{7}, Seq: uint64(i + 1), Attempt: 1, Decider: "eu.1"}, Age: 1}
+				p.Txn = ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{7}, Seq: uint64(i + 1), Attempt: 1, Decider: "eu.1"}, Age: 1}
 				if v, err := w.groups["us.1"].leader().Prepare(within(t, time.Minute), p, nil, true); err != nil || v.Refused != nil {
 					t.Errorf("%d: %+v, %v", i, v, err)
 				}

@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // line is the way from a gateway or group to all groups. Like the router it looks for the leader until the time is up, and
@@ -87,13 +88,13 @@ func (l *line) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.
 
 func (l *line) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
 	kind := "decide"
-	if d.Outcome == api.TxnAborted {
+	if d.Outcome == ident.TxnAborted {
 		kind = "abort"
 	}
 	return carry(ctx, l, kind, d.Txn.ID.Decider, true, func(r *group.Authority) (*fsm.Decision, error) { return r.Decide(ctx, d) })
 }
 
-func (l *line) Outcome(ctx context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+func (l *line) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	return carry(ctx, l, "outcome", ref.ID.Decider, true, func(r *group.Authority) (*fsm.Decision, error) { return r.Outcome(ctx, ref, abort) })
 }
 

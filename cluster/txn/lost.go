@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // pauseLost is how long a caller is asked to wait that needs a group which does not answer.
@@ -67,7 +68,7 @@ func (r *running) probe(g api.GroupID) {
 	}
 	begun := c.later(func(ctx context.Context) {
 		defer ended()
-		_, _ = c.cfg.Groups.Outcome(ctx, api.TxnRef{ID: api.TxnID{Client: c.own.client, Decider: g}}, false)
+		_, _ = c.cfg.Groups.Outcome(ctx, ident.TxnRef{ID: ident.TxnID{Client: c.own.client, Decider: g}}, false)
 	})
 	if !begun {
 		ended()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestTimeUp: a caller that gives up before anything is decided is told that nothing was written, at once, and then nothing
@@ -131,7 +132,7 @@ func TestLateMessages(t *testing.T) {
 		if v, err := g.line.Prepare(within(t, time.Second), &prepares[0], nil, false); err != nil || v.Refused == nil || v.Refused.Code != fsm.Finished {
 			t.Errorf("a late prepare: %+v, %v", v, err)
 		}
-		if v, err := g.line.CommitLast(within(t, time.Second), last, nil); err != nil || v.Refused != nil || v.Txn != nil || v.Decision.Outcome != api.TxnCommitted {
+		if v, err := g.line.CommitLast(within(t, time.Second), last, nil); err != nil || v.Refused != nil || v.Txn != nil || v.Decision.Outcome != ident.TxnCommitted {
 			t.Errorf("a late commit: %+v, %v", v, err)
 		}
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 )
 
 // metrics is what this room measures. The modes are those of PROTOCOL 7.
@@ -14,7 +15,7 @@ type metrics struct {
 	retries  func(float64, ...string)
 }
 
-func newMetrics(m api.Metrics) metrics {
+func newMetrics(m observe.Metrics) metrics {
 	return metrics{
 		total:    m.Counter("edgehold_txn_total", "Transactions carried out, by how they were committed and how they ended.", "mode", "outcome"),
 		seconds:  m.Histogram("edgehold_txn_seconds", "How long transactions took.", "mode"),

@@ -9,13 +9,14 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // everyLeader is a node that leads all groups, as a router reaches it.
 type everyLeader struct {
 	*line
-	api.Lessor // nil: nobody asks
+	words.Lessor // nil: nobody asks
 }
 
 func (n everyLeader) at(g api.GroupID) *group.Authority { return n.w.groups[g].leader() }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestStepsThatFail: a function that cannot be carried out is told as such, with an id or without, and nothing is written.
@@ -81,12 +82,12 @@ func (p *toldTo) Decide(_ context.Context, d *fsm.Decide) (*fsm.Decision, error)
 	return &fsm.Decision{Txn: d.Txn.ID, Outcome: d.Outcome, Participants: d.Participants}, nil
 }
 
-func (p *toldTo) Outcome(_ context.Context, ref api.TxnRef, abort bool) (*fsm.Decision, error) {
+func (p *toldTo) Outcome(_ context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	p.note("outcome %v", abort)
 	if p.outcome != nil {
 		return p.outcome()
 	}
-	return &fsm.Decision{Txn: ref.ID, Outcome: api.TxnAborted}, nil
+	return &fsm.Decision{Txn: ref.ID, Outcome: ident.TxnAborted}, nil
 }
 
 func (p *toldTo) Resolve(ctx context.Context, c fsm.Resolve) error {
@@ -106,7 +107,7 @@ func no(code api.Code) *fsm.Vote { return &fsm.Vote{Refused: &api.Error{Code: co
 // finished is the refusal of an attempt that was pushed.
 func finished() *fsm.Vote {
 	v := no(fsm.Finished)
-	v.Decision = &fsm.Decision{Outcome: api.TxnAborted}
+	v.Decision = &fsm.Decision{Outcome: ident.TxnAborted}
 	return v
 }
 
@@ -142,9 +143,9 @@ func TestRefusals(t *testing.T) {
 		{name: "condition", vote: no(api.CodePreconditionFailed), tries: 2},
 		{name: "done", vote: attempted(result), tries: 1},
 		{name: "of nothing", vote: attempted(nil), code: api.CodeInternal, tries: 1},
-		{name: "earlier aborted", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnAborted}, tries: 2},
-		{name: "earlier committed", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnCommitted, Held: true, Outcomes: result.Outcomes}, tries: 1},
-		{name: "earlier expired", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: api.TxnAborted, Expired: true}, code: api.CodeConflict, tries: 1},
+		{name: "earlier aborted", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: ident.TxnAborted}, tries: 2},
+		{name: "earlier committed", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: ident.TxnCommitted, Held: true, Outcomes: result.Outcomes}, tries: 1},
+		{name: "earlier expired", vote: attempted(earlier), outcome: &fsm.Decision{Outcome: ident.TxnAborted, Expired: true}, code: api.CodeConflict, tries: 1},
 		{name: "earlier unknown", vote: attempted(earlier), outErr: api.Errorf(api.CodeUnavailable, "cut off"), code: api.CodeAmbiguous, tries: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -152,7 +153,7 @@ func TestRefusals(t *testing.T) {
 				p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{"eu.1": {c.vote}}}
 				p.outcome = func() (*fsm.Decision, error) {
 					if c.outcome == nil && c.outErr == nil {
-						return &fsm.Decision{Outcome: api.TxnAborted}, nil
+						return &fsm.Decision{Outcome: ident.TxnAborted}, nil
 					}
 					return c.outcome, c.outErr
 				}
@@ -202,7 +203,7 @@ func TestDecisions(t *testing.T) {
 		{"lost", []func() (*fsm.Decision, error){fails(api.CodeAmbiguous)}, api.CodeAmbiguous},
 		{"refused", []func() (*fsm.Decision, error){fails(api.CodeUnavailable)}, api.CodeUnavailable},
 		{"pushed before", []func() (*fsm.Decision, error){func() (*fsm.Decision, error) {
-			return &fsm.Decision{Outcome: api.TxnAborted}, nil
+			return &fsm.Decision{Outcome: ident.TxnAborted}, nil
 		}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -276,8 +277,8 @@ func TestNoOfTheNearGroup(t *testing.T) {
 func TestRefusedLastIsOver(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		eu := w.groups["eu.1"].leader()
-		ref := func(client byte, decider api.GroupID, age time.Duration) api.TxnRef {
-			return api.TxnRef{ID: api.TxnID{Client: api.ClientID{client}, Seq: 1, Attempt: 1 << 16, Decider: decider}, Age: ageOfClock(-age)}
+		ref := func(client byte, decider api.GroupID, age time.Duration) ident.TxnRef {
+			return ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{client}, Seq: 1, Attempt: 1 << 16, Decider: decider}, Age: ageOfClock(-age)}
 		}
 		older := ref(9, "us.1", time.Second)
 		if v, err := eu.Prepare(within(t, time.Second), &fsm.Prepare{Group: "eu.1", Txn: older, Then: []api.Op{putOp("eu/hot", "older")}}, nil, false); err != nil || v.Refused != nil {
@@ -285,10 +286,10 @@ func TestRefusedLastIsOver(t *testing.T) {
 		}
 		last := &fsm.CommitLast{Txn: ref(8, "eu.1", 0), Then: []api.Op{putOp("eu/hot", "half")}, Participants: []api.GroupID{"us.1"}}
 		v, err := eu.CommitLast(within(t, time.Second), last, nil)
-		if err != nil || v.Refused == nil || v.Decision == nil || v.Decision.Outcome != api.TxnAborted || v.Decision.Expired {
+		if err != nil || v.Refused == nil || v.Decision == nil || v.Decision.Outcome != ident.TxnAborted || v.Decision.Expired {
 			t.Errorf("with an older one in the way: %+v, %v", v, err)
 		}
-		if err := eu.Resolve(within(t, time.Second), fsm.Resolve{Group: "eu.1", Txn: older.ID, Outcome: api.TxnAborted}); err != nil {
+		if err := eu.Resolve(within(t, time.Second), fsm.Resolve{Group: "eu.1", Txn: older.ID, Outcome: ident.TxnAborted}); err != nil {
 			t.Fatal(err)
 		}
 		v, err = eu.CommitLast(within(t, time.Second), last, nil)
@@ -305,7 +306,7 @@ func TestRefusedLastIsOver(t *testing.T) {
 // with that answer: they do not wait for another round trip to the far one.
 func TestRefusedLastLetsGo(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
-		older := api.TxnRef{ID: api.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1 << 16, Decider: "us.1"}, Age: uint64(time.Now().Add(-time.Second).UnixNano())}
+		older := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1 << 16, Decider: "us.1"}, Age: uint64(time.Now().Add(-time.Second).UnixNano())}
 		v, err := w.groups["eu.1"].leader().Prepare(within(t, time.Second), &fsm.Prepare{Group: "eu.1", Txn: older, Then: []api.Op{addOp("eu/hot", 1)}}, nil, false)
 		if err != nil || v.Refused != nil {
 			t.Fatal(v, err)

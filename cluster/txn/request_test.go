@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestAskedAgain: a request that is sent again is answered as it was, also where its own writes have made its conditions
@@ -60,18 +61,18 @@ func TestAskedAgain(t *testing.T) {
 // TestOneGroupAfterSeveral: a request whose keys are one group's now was tried across groups before, when they were not: what
 // stands of that is found and ended, or is the answer.
 func TestOneGroupAfterSeveral(t *testing.T) {
-	for _, outcome := range []api.TxnOutcome{api.TxnUndecided, api.TxnAborted, api.TxnCommitted} {
+	for _, outcome := range []ident.TxnOutcome{ident.TxnUndecided, ident.TxnAborted, ident.TxnCommitted} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")
 			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}
-			ref := api.TxnRef{ID: api.TxnID{Client: tx.ID.Client, Seq: 1, Attempt: 9 << 16, Decider: "eu.1"}, Age: 1, Anchor: "us/a", Epoch: g.cfg.DedupEpoch("eu.1").Count}
+			ref := ident.TxnRef{ID: ident.TxnID{Client: tx.ID.Client, Seq: 1, Attempt: 9 << 16, Decider: "eu.1"}, Age: 1, Anchor: "us/a", Epoch: g.cfg.DedupEpoch("eu.1").Count}
 			v, err := g.line.Prepare(within(t, time.Second), &fsm.Prepare{Group: "us.1", Txn: ref, Then: tx.Then, Claim: &fsm.Claim{Body: fsm.Fingerprint(tx)}}, nil, false)
 			if err != nil || v.Refused != nil {
 				t.Fatal(v, err)
 			}
-			if outcome != api.TxnUndecided {
+			if outcome != ident.TxnUndecided {
 				d := &fsm.Decide{Txn: ref, Outcome: outcome}
-				if outcome == api.TxnCommitted {
+				if outcome == ident.TxnCommitted {
 					d.Participants, d.Held, d.Outcomes = []api.GroupID{"us.1"}, true, fsm.Outcomes(tx.Then, v.Txn.Entries)
 				}
 				if _, err := g.line.Decide(within(t, time.Second), d); err != nil {
@@ -80,7 +81,7 @@ func TestOneGroupAfterSeveral(t *testing.T) {
 			}
 			for n := range 2 {
 				res, err := g.Do(within(t, 10*time.Second), tx)
-				if err != nil || !res.Committed || string(res.Entries[0].Value) != "1" || res.Replayed != (n == 1 || outcome == api.TxnCommitted) {
+				if err != nil || !res.Committed || string(res.Entries[0].Value) != "1" || res.Replayed != (n == 1 || outcome == ident.TxnCommitted) {
 					t.Errorf("%v, %d: %+v, %v", outcome, n, res, err)
 				}
 			}

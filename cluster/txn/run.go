@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // running is one transaction across groups, over all its attempts. It belongs to one goroutine.
@@ -20,8 +22,8 @@ type running struct {
 	age    uint64
 	began  time.Time
 
-	after    api.TxnID // the newest attempt that is known to be aborted, of which the anchor's group may know
-	number   uint64    // of the newest attempt
+	after    ident.TxnID // the newest attempt that is known to be aborted, of which the anchor's group may know
+	number   uint64      // of the newest attempt
 	attempts int
 	pauses   int
 	earlier  int // how often an earlier attempt stood against ours
@@ -46,9 +48,9 @@ func (c *Coordinator) begin(t *api.Txn) *running {
 // request which begins now.
 func ageOf(age uint64) uint64 {
 	if age == 0 {
-		return api.NewAge()
+		return words.NewAge()
 	}
-	return api.ClampAge(age, time.Now(), api.MaxClientAge)
+	return words.ClampAge(age, time.Now(), words.MaxClientAge)
 }
 
 // end says that nothing more will be decided of the transaction from here.
@@ -138,11 +140,11 @@ func (r *running) pause(ctx context.Context, cause string) {
 }
 
 // ref names the next attempt. Numbers rise; what is random in them keeps gateways apart that have the same request.
-func (r *running) ref(decider api.GroupID) api.TxnRef {
+func (r *running) ref(decider api.GroupID) ident.TxnRef {
 	r.attempts++
 	r.number = (r.number>>16+1)<<16 | uint64(rand.Uint32N(1<<16))
-	return api.TxnRef{
-		ID:  api.TxnID{Client: r.id.Client, Seq: r.id.Seq, Attempt: r.number, Decider: decider},
+	return ident.TxnRef{
+		ID:  ident.TxnID{Client: r.id.Client, Seq: r.id.Seq, Attempt: r.number, Decider: decider},
 		Age: r.age, Anchor: r.anchor, Epoch: r.cfg.DedupEpoch(decider).Count,
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // snapshotRounds is how often keys are read twice before they are locked instead.
@@ -29,7 +30,7 @@ func (c *Coordinator) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadRe
 	began := time.Now()
 	own := *q
 	if own.Age == 0 {
-		own.Age = api.NewAge()
+		own.Age = words.NewAge()
 	}
 	if own.Hold == api.HoldNone {
 		if several, err := c.several(ctx, q.Keys); err == nil && several {

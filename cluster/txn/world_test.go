@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/group"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -61,7 +64,7 @@ func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 			t.Fatal(err)
 		}
 		for _, g := range w.m.Groups {
-			if g.ID == api.MetaGroup {
+			if g.ID == ident.MetaGroup {
 				continue
 			}
 			x := &testGroup{w: w, id: g.ID}
@@ -85,7 +88,7 @@ func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 
 // elect makes a leader of a new term.
 func (g *testGroup) elect() {
-	init := &fsm.Init{Group: g.id, Incarnation: 1, MaxTerm: api.MaxLeaseTerm, MaxPause: api.MaxPause}
+	init := &fsm.Init{Group: g.id, Incarnation: 1, MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
 	for _, o := range g.w.m.Owned(g.id) {
 		init.Shards = append(init.Shards, fsm.Shard{Range: o.Range, Epoch: o.Epoch, Index: o.Index, Of: o.Of})
 	}
@@ -180,9 +183,9 @@ type wallClock struct{}
 
 var started = time.Now()
 
-func (wallClock) Now() api.ClockSample {
+func (wallClock) Now() words.ClockSample {
 	d := time.Since(started)
-	return api.ClockSample{Boottime: d, Raw: d}
+	return words.ClockSample{Boottime: d, Raw: d}
 }
 
 // cut cuts or heals the way from a gateway or group to a group.
@@ -260,7 +263,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 
 // counts is what a coordinator measured: counters by name and labels.
 type counts struct {
-	api.NoMetrics
+	observe.NoMetrics
 	mu sync.Mutex
 	n  map[string]float64
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // nodeOptions are the settings that servers and edges have in common.
@@ -40,12 +40,12 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 }
 
 func addLeaseTerm(cmd *cobra.Command, term *time.Duration) {
-	cmd.Flags().DurationVar(term, "lease-term", api.DefaultLeaseTerm, "how long an edge answers by a lease that nobody extends; a cut-off edge delays writes about as long")
+	cmd.Flags().DurationVar(term, "lease-term", words.DefaultLeaseTerm, "how long an edge answers by a lease that nobody extends; a cut-off edge delays writes about as long")
 }
 
 func checkLeaseTerm(term time.Duration) error {
-	if term <= 0 || term > api.MaxLeaseTerm {
-		return usagef("--lease-term %v: choose a time above 0 and up to %v", term, api.MaxLeaseTerm)
+	if term <= 0 || term > words.MaxLeaseTerm {
+		return usagef("--lease-term %v: choose a time above 0 and up to %v", term, words.MaxLeaseTerm)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 func TestEndpoint(t *testing.T) {
@@ -140,7 +141,7 @@ func TestServerSettings(t *testing.T) {
 		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, true, 1, 3, ""},
 		{nodeOptions{leaseTerm: time.Second}, true, 0, 3, "--groups"},
 		{nodeOptions{leaseTerm: time.Second}, true, 1, 4, "--voters"},
-		{nodeOptions{leaseTerm: 2 * api.MaxLeaseTerm}, true, 1, 3, "--lease-term"},
+		{nodeOptions{leaseTerm: 2 * words.MaxLeaseTerm}, true, 1, 3, "--lease-term"},
 	} {
 		err := c.o.checkServer(c.bootstrap, c.groups, c.voters)
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {

@@ -21,7 +21,7 @@
 //     terms;
 //   - a replica is at most four entries behind (three in go test, where it decides how long that takes);
 //   - the lease term and the grantor's wait are two ticks of one true clock: that W covers rates and pauses is arithmetic,
-//     and tested where it is computed (api.GrantorWait);
+//     and tested where it is computed (words.GrantorWait);
 //   - one edge, one session that is never opened again; no latches, release, eviction or moved ranges;
 //   - a leader that restarts is elected again in a later term or not at all.
 //

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Limits of a map.
@@ -43,7 +44,7 @@ func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.
 	if len(m.Groups) == 0 {
 		return nil, bad("a cluster needs a server")
 	}
-	first := m.Groups[slices.IndexFunc(m.Groups, func(g Group) bool { return g.ID != api.MetaGroup })].Region
+	first := m.Groups[slices.IndexFunc(m.Groups, func(g Group) bool { return g.ID != ident.MetaGroup })].Region
 	m.Ranges = []Span{{Epoch: 1, Region: first, Groups: m.GroupsOf(first)}}
 	for _, r := range prefixes {
 		owners := m.GroupsOf(r)
@@ -86,7 +87,7 @@ func (m *Map) join(n Node) (changed bool, err error) {
 func (m *Map) place(n Node) error {
 	groups := slices.Clone(m.Groups)
 	if len(groups) == 0 {
-		groups = append(groups, Group{ID: api.MetaGroup, Founder: n.ID})
+		groups = append(groups, Group{ID: ident.MetaGroup, Founder: n.ID})
 	}
 	if len(m.GroupsOf(n.Region)) == 0 {
 		if len(groups)+m.GroupsPerRegion > MaxGroups {
@@ -98,7 +99,7 @@ func (m *Map) place(n Node) error {
 	}
 	for i, g := range groups {
 		switch {
-		case g.ID == api.MetaGroup:
+		case g.ID == ident.MetaGroup:
 			groups[i].Voters = m.metaVoters(g.Voters)
 		case g.Region == n.Region && len(g.Voters) < m.Voters:
 			groups[i].Voters = append(slices.Clone(g.Voters), n.ID)

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden files")
@@ -132,7 +133,7 @@ func TestJoins(t *testing.T) {
 		if err := r.Map.Check(); err != nil {
 			t.Fatal(err)
 		}
-		for id, want := range map[api.GroupID]string{s.group: s.want, api.MetaGroup: s.meta} {
+		for id, want := range map[api.GroupID]string{s.group: s.want, ident.MetaGroup: s.meta} {
 			g, _ := r.Map.Group(id)
 			if got := strings.Trim(fmt.Sprint(g.Voters), "[]"); got != want {
 				t.Errorf("after %s, %s has voters %s, want %s", s.node.ID, id, got, want)
@@ -152,7 +153,7 @@ func TestFiveVoters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	meta, _ := m.Group(api.MetaGroup)
+	meta, _ := m.Group(ident.MetaGroup)
 	if want := []api.NodeID{"a0", "b0", "c0", "d0", "e0"}; !slices.Equal(meta.Voters, want) {
 		t.Errorf("meta voters are %v, want %v", meta.Voters, want)
 	}

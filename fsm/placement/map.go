@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Map is the placement map. A Map that has been handed out is never changed: all may share it.
@@ -45,7 +46,7 @@ type Group struct {
 	Voters []api.NodeID `cbor:"4,keyasint,omitempty"`
 }
 
-// Span is a range of keys and its owners: the key belongs to Groups[api.ShardOf(key, len(Groups))].
+// Span is a range of keys and its owners: the key belongs to Groups[ident.ShardOf(key, len(Groups))].
 type Span struct {
 	Range  api.Range     `cbor:"1,keyasint"`
 	Epoch  uint64        `cbor:"2,keyasint"` // rises with each change of owner
@@ -53,7 +54,7 @@ type Span struct {
 	Groups []api.GroupID `cbor:"4,keyasint"`
 }
 
-// Owned is a group's part of a span: the keys of Range whose api.ShardOf(key, Of) is Index.
+// Owned is a group's part of a span: the keys of Range whose ident.ShardOf(key, Of) is Index.
 type Owned struct {
 	Range api.Range `cbor:"1,keyasint"`
 	Epoch uint64    `cbor:"2,keyasint"`
@@ -83,7 +84,7 @@ func (m *Map) Group(id api.GroupID) (Group, bool) {
 func (m *Map) GroupsOf(r api.RegionID) []api.GroupID {
 	var ids []api.GroupID
 	for _, g := range m.Groups {
-		if g.Region == r && g.ID != api.MetaGroup {
+		if g.Region == r && g.ID != ident.MetaGroup {
 			ids = append(ids, g.ID)
 		}
 	}
@@ -128,7 +129,7 @@ func (s Span) Owner(k api.Key) api.GroupID {
 	if len(s.Groups) == 1 {
 		return s.Groups[0]
 	}
-	return s.Groups[api.ShardOf(k, uint32(len(s.Groups)))]
+	return s.Groups[ident.ShardOf(k, uint32(len(s.Groups)))]
 }
 
 // Spans cuts a range into the parts of its spans, in key order.
@@ -239,7 +240,7 @@ func (m *Map) checkVoters(g Group) error {
 	}
 	for _, v := range append(voters, g.Founder) {
 		n, ok := m.Node(v)
-		if !ok || n.Role != api.RoleServer || g.ID != api.MetaGroup && n.Region != g.Region {
+		if !ok || n.Role != api.RoleServer || g.ID != ident.MetaGroup && n.Region != g.Region {
 			return bad("voter %q of group %q is no server of its region", v, g.ID)
 		}
 	}
@@ -269,7 +270,7 @@ func (m *Map) checkRanges(groups map[api.GroupID]api.RegionID) error {
 
 func checkOwners(s Span, groups map[api.GroupID]api.RegionID) error {
 	for i, g := range s.Groups {
-		if region, ok := groups[g]; !ok || g == api.MetaGroup || region != s.Region || slices.Contains(s.Groups[:i], g) {
+		if region, ok := groups[g]; !ok || g == ident.MetaGroup || region != s.Region || slices.Contains(s.Groups[:i], g) {
 			return bad("group %q cannot own a part of range %v", g, s.Range)
 		}
 	}

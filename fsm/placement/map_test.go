@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func server(id, region string) Node {
@@ -44,7 +45,7 @@ func TestStatic(t *testing.T) {
 			t.Errorf("%q belongs to %s at %d, %v; want %s", key, g, epoch, ok, want)
 		}
 	}
-	meta, _ := m.Group(api.MetaGroup)
+	meta, _ := m.Group(ident.MetaGroup)
 	if want := []api.NodeID{"us-east-1", "eu-west-1", "ap-south-1"}; !slices.Equal(meta.Voters, want) || meta.Founder != "us-east-1" {
 		t.Errorf("the meta group is %+v", meta)
 	}
@@ -52,7 +53,7 @@ func TestStatic(t *testing.T) {
 	if want := []api.NodeID{"eu-west-1", "eu-west-2", "eu-west-3"}; !slices.Equal(eu.Voters, want) || eu.Founder != want[0] {
 		t.Errorf("group eu-west.1 is %+v", eu)
 	}
-	if got := m.VotersAt("eu-west-1"); !slices.Equal(got, []api.GroupID{api.MetaGroup, "eu-west.1"}) {
+	if got := m.VotersAt("eu-west-1"); !slices.Equal(got, []api.GroupID{ident.MetaGroup, "eu-west.1"}) {
 		t.Errorf("eu-west-1 votes in %v", got)
 	}
 }
@@ -86,7 +87,7 @@ func TestShardsPartition(t *testing.T) {
 		owners := 0
 		for _, x := range m.Groups {
 			for _, o := range m.Owned(x.ID) {
-				if o.Range.Contains(k) && api.ShardOf(k, o.Of) == o.Index {
+				if o.Range.Contains(k) && ident.ShardOf(k, o.Of) == o.Index {
 					owners++
 					if x.ID != g {
 						t.Errorf("%q is located at %s and owned by %s", k, g, x.ID)
@@ -171,7 +172,7 @@ func TestCheckCatches(t *testing.T) {
 		"open end":     func(m *Map) { m.Ranges[len(m.Ranges)-1].Range.End = "\xff" },
 		"no owner":     func(m *Map) { m.Ranges[0].Groups = nil },
 		"no epoch":     func(m *Map) { m.Ranges[0].Epoch = 0 },
-		"meta owns":    func(m *Map) { m.Ranges[0].Groups = []api.GroupID{api.MetaGroup} },
+		"meta owns":    func(m *Map) { m.Ranges[0].Groups = []api.GroupID{ident.MetaGroup} },
 		"foreign":      func(m *Map) { m.Ranges[0].Region = "eu-west" },
 		"twice":        func(m *Map) { m.Nodes = append(m.Nodes, m.Nodes[0]) },
 		"voter":        func(m *Map) { m.Groups[1].Voters[0] = "nobody" },

@@ -1,15 +1,17 @@
-package api
+package ident
 
 import (
 	"slices"
 	"testing"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // TestOlder: age goes first, then the client and its sequence; attempts and decision groups are of no concern, so that no
 // attempt of a transaction waits for another.
 func TestOlder(t *testing.T) {
-	ref := func(age uint64, client byte, seq, attempt uint64, decider GroupID) TxnRef {
-		return TxnRef{ID: TxnID{ClientID{client}, seq, attempt, decider}, Age: age}
+	ref := func(age uint64, client byte, seq, attempt uint64, decider api.GroupID) TxnRef {
+		return TxnRef{ID: TxnID{api.ClientID{client}, seq, attempt, decider}, Age: age}
 	}
 	order := []TxnRef{ref(1, 9, 9, 9, "z"), ref(2, 1, 9, 9, "z"), ref(2, 2, 1, 9, "z"), ref(2, 2, 2, 1, "a"), ref(3, 0, 0, 1, "a")}
 	for i, a := range order {

@@ -1,4 +1,5 @@
-package api
+// Package observe is how a package registers what it measures, without knowing where the figures go.
+package observe
 
 // Metrics is where a room registers what it measures. Names follow Prometheus: edgehold_<room>_<what>_<unit>.
 // Each name is registered once a node; the returned functions are cheap and safe for concurrent use.

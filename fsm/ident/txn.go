@@ -1,21 +1,23 @@
-package api
+package ident
 
 import (
 	"bytes"
 	"cmp"
 	"fmt"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // TxnID names one attempt to commit a transaction across groups. Whoever coordinates it draws it: no two coordinators ever
 // use the same one. Attempts of one (Client, Seq) rise, in whatever gateway they are made.
 type TxnID struct {
 	// Client and Seq are those of the transaction's RequestID; of one without, the coordinator's own.
-	Client ClientID `cbor:"1,keyasint,omitempty"`
-	Seq    uint64   `cbor:"2,keyasint,omitempty"`
+	Client api.ClientID `cbor:"1,keyasint,omitempty"`
+	Seq    uint64       `cbor:"2,keyasint,omitempty"`
 	// Attempt is at least 1.
 	Attempt uint64 `cbor:"3,keyasint,omitempty"`
 	// Decider is the decision group: the one group whose machine says what becomes of the attempt.
-	Decider GroupID `cbor:"4,keyasint,omitempty"`
+	Decider api.GroupID `cbor:"4,keyasint,omitempty"`
 }
 
 // IsZero tells whether the id names nothing.
@@ -39,7 +41,7 @@ type TxnRef struct {
 	// attempts. Only fairness hangs on it.
 	Age uint64 `cbor:"2,keyasint,omitempty"`
 	// Anchor is the smallest key that the transaction names; "" where it has no RequestID.
-	Anchor Key `cbor:"3,keyasint,omitempty"`
+	Anchor api.Key `cbor:"3,keyasint,omitempty"`
 	// Epoch is the decision group's dedup epoch as known before the attempt began; 0 where it was not known.
 	Epoch uint64 `cbor:"4,keyasint,omitempty"`
 }
