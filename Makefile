@@ -15,7 +15,7 @@ race: ## with one processor, for the reason that .ci/run gives
 bench: ## reads and writes, in process and over HTTP
 	go test -run '^$$' -bench . -benchmem ./fsm/... ./cluster/... ./api/... ./integration/...
 
-bench-peers: ## the same work against etcd, NATS and Redis, side by side (docs/benchmarks.md): make bench-peers PEERS='-rounds 5 -markdown'
+bench-peers: ## the same work against etcd, NATS and Redis, side by side (docs/benchmarks/peers.md): make bench-peers PEERS='-rounds 5 -markdown'
 	cd integration/peers && go build -o ../../dist/peers .
 	dist/peers -json dist/bench-peers.json $(PEERS)
 

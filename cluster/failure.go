@@ -30,7 +30,7 @@ func afterFailure(dir string, cause error) string {
 		return fmt.Sprintf("the disk of %s is full: make room, and start the node again", dir)
 	}
 	return fmt.Sprintf("what is in %s cannot be relied on: look at the disk. The other members have the data: "+
-		"start a new server under a new id with an empty folder, as docs/operations.md says", dir)
+		"start a new server under a new id with an empty folder, as docs/operations/failures.md says", dir)
 }
 
 // opening opens what is in a folder. A panic of a library that finds it damaged, or that touches a mapped file beyond its end, is an

@@ -166,7 +166,8 @@ func (s *shell) there(out string) string {
 // start runs a command beside the others, and waits until it has printed what the page says.
 func (s *shell) start(t *testing.T, st step) {
 	t.Helper()
-	words := strings.Fields(strings.TrimSuffix(s.here(st.command), " &"))
+	command := strings.ReplaceAll(strings.TrimSuffix(s.here(st.command), " &"), "\\\n", " ") // lines that go on
+	words := strings.Fields(command)
 	if words[0] != "edgehold" {
 		t.Fatalf("%s: what runs in the background is edgehold, not %q", st.at, words[0])
 	}

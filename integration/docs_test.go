@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The languages of code blocks in the README and in docs. What is marked console is run by TestDocs, go is compared with the programs
-// in examples, and all else is not run.
+// The languages of code blocks in the README and in docs. TestDocs runs those marked console, TestDocsShowTheExamples
+// compares those marked go with the programs in examples, and the others are not run.
 var languages = map[string]bool{"console": true, "go": true, "sh": true, "text": true, "json": true}
 
 // block is a code block of a page.
@@ -25,11 +25,15 @@ type block struct {
 // pages are the files with blocks, by their names from the root of the repository.
 func pages(t *testing.T) []string {
 	t.Helper()
-	docs, err := filepath.Glob("../docs/*.md")
-	if err != nil || len(docs) == 0 {
-		t.Fatalf("no pages in docs: %v", err)
+	all := []string{"../README.md", "../examples/README.md"}
+	for _, folder := range []string{"../docs/*.md", "../docs/*/*.md"} {
+		docs, err := filepath.Glob(folder)
+		if err != nil || len(docs) == 0 {
+			t.Fatalf("no pages in %s: %v", folder, err)
+		}
+		all = append(all, docs...)
 	}
-	return append([]string{"../README.md", "../examples/README.md"}, docs...)
+	return all
 }
 
 // blocks reads the code blocks of a page.

@@ -7,7 +7,7 @@
 //
 // Every member is a process of its own, so that the CPU of servers and of the load is told apart: Edgehold's is the real
 // binary, built from the tree; etcd's and NATS' are this program, run again as "peers member". It is a module of its own,
-// so that Edgehold's needs none of this. docs/benchmarks.md says what the columns mean.
+// so that Edgehold's needs none of this. docs/benchmarks/peers.md says what the columns mean.
 package main
 
 import (

@@ -58,7 +58,7 @@ func parseOptions(args []string) (*options, error) {
 	f.DurationVar(&o.timeout, "timeout", 45*time.Minute, "end everything after this time")
 	f.StringVar(&o.json, "json", "", "write everything, all rounds too, to this `file` as JSON")
 	f.BoolVar(&o.markdown, "markdown", false, "print Markdown")
-	f.StringVar(&o.into, "into", "", "put the Markdown into this `file`, in the place of the figures there (docs/benchmarks.md)")
+	f.StringVar(&o.into, "into", "", "put the Markdown into this `file`, in the place of the figures there (docs/benchmarks/peers.md)")
 	f.BoolVar(&o.leader, "leader", false, "let all clients of replicated products talk to the leader; else they talk to all members evenly")
 	f.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of Edgehold's nodes and of the bare handler to this `folder`, a file for each measurement and node")
 	if err := f.Parse(args); err != nil {

@@ -8,7 +8,7 @@ import (
 
 // What stands between these lines of a document is replaced by the figures of a run.
 const (
-	figuresBegin = "<!-- figures: written by make bench-peers PEERS='-into docs/benchmarks.md' -->\n"
+	figuresBegin = "<!-- figures: written by make bench-peers PEERS='-into docs/benchmarks/peers.md' -->\n"
 	figuresEnd   = "<!-- end of figures -->\n"
 )
 

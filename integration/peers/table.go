@@ -26,7 +26,7 @@ func (r *report) tables() []table {
 	var out []table
 	for _, t := range titles {
 		tab := table{title: t.title, head: []string{
-			"clients", "product", "ops/s", "least-most", "p50 ms", "p99 ms", "server CPU us/op", "client CPU us/op", "rate ratio", "CPU ratio",
+			"clients", "product", "ops/s", "least-most", "p50 ms", "p99 ms", "server us/op", "client us/op", "rate ratio", "CPU ratio",
 		}}
 		for _, x := range r.Results {
 			if x.Work == t.work {
@@ -119,8 +119,9 @@ func (r *report) about() []string {
 		fmt.Sprintf("%d cores, %.0f GiB of memory, %s, %s, %s; load average %.1f before the run and %.1f after it.",
 			m.Cores, m.MemoryGiB, m.Kernel, m.FileSystem, m.Go, m.LoadBefore, m.LoadAfter),
 		"Measured: " + strings.Join(products, ", ") + ".",
-		fmt.Sprintf("Medians of %s of %g s each after %g s of warm-up; values of %d bytes over %s keys, local reads over %s; %s.",
-			counted(s.Rounds, "round"), s.Seconds, s.WarmUp, s.ValueBytes, thousands(float64(s.Keys)), thousands(float64(s.LocalKeys)), s.Date),
+		fmt.Sprintf("Medians of %s of %g s each after %g s of warm-up; %s.", counted(s.Rounds, "round"), s.Seconds, s.WarmUp, s.Date),
+		fmt.Sprintf("Values of %d bytes over %s keys, local reads over %s.",
+			s.ValueBytes, thousands(float64(s.Keys)), thousands(float64(s.LocalKeys))),
 		"Clients of replicated products talk " + via + ".",
 	}
 }
@@ -143,7 +144,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
-// markdown is for docs/benchmarks.md.
+// markdown is for docs/benchmarks/peers.md.
 func (r *report) markdown() string {
 	var b strings.Builder
 	for _, line := range r.about() {
