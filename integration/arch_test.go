@@ -141,9 +141,12 @@ var house = map[string]room{
 	},
 
 	"cmd/edgehold": {
-		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"},
+		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench", "cmd/edgehold/bench/load", "cmd/edgehold/record", "cmd/edgehold/transfer"},
 		others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml},
 		tests:  []string{"api/httpd"},
+	},
+	"cmd/edgehold/bench": {
+		ours: []string{"api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"},
 	},
 	"cmd/edgehold/bench/load": {
 		ours:   []string{"api"},
@@ -151,6 +154,13 @@ var house = map[string]room{
 	},
 	"cmd/edgehold/bench/plot": {
 		ours: []string{"cmd/edgehold/bench/load"},
+	},
+	"cmd/edgehold/record": {
+		ours: []string{"api"},
+	},
+	"cmd/edgehold/transfer": {
+		ours:  []string{"api", "api/client", "cmd/edgehold/record"},
+		tests: []string{"api/httpd"},
 	},
 
 	"integration": {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/cmd/edgehold/bench"
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
@@ -31,7 +33,7 @@ const (
 	maxBenchTime    = 24 * time.Hour
 )
 
-func newBench(t *terminal, s *settings) *cobra.Command {
+func newBench(a *app) *cobra.Command {
 	o := &benchOptions{}
 	cmd := &cobra.Command{
 		Use:   "bench",
@@ -56,7 +58,7 @@ nothing was answered at all.`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.consistent = cmd.Flags().Changed("consistency")
-			return runBench(cmd.Context(), t, s, o)
+			return runBench(cmd.Context(), a, o)
 		},
 	}
 	o.addTo(cmd)
@@ -90,6 +92,31 @@ func (o *benchOptions) addTo(cmd *cobra.Command) {
 	if err := cmd.MarkFlagFilename("html", "html"); err != nil {
 		panic(err) // the flag does not exist: a slip in this package
 	}
+}
+
+func runBench(ctx context.Context, a *app, o *benchOptions) error {
+	if err := o.check(len(a.addrs)); err != nil {
+		return err
+	}
+	if len(a.addrs) == 0 {
+		return usagef("--addr is empty: name a node, such as http://127.0.0.1:7400")
+	}
+	cfg := bench.Config{
+		Plan: o.plan(), Endpoints: a.addrs, Read: o.how, Prepare: o.prepare, Cleanup: o.cleanup, HTML: o.html,
+		Report:   func(r *load.Report) error { return a.show(a.out, r, bench.Text(r, explain)) },
+		Progress: &progress{t: a.terminal},
+	}
+	for _, addr := range a.addrs {
+		one := a.settings
+		one.addrs = []string{addr}
+		c, err := one.open(ctx, o.clients)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = c.Close() }() // it only gives connections back
+		cfg.Clients = append(cfg.Clients, c)
+	}
+	return bench.Run(ctx, cfg)
 }
 
 // check finds what is wrong with the settings, for so many endpoints.

@@ -4,72 +4,29 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// settings are those of every command that talks to a cluster.
-type settings struct {
-	addrs   []string
-	token   string
-	ca      string
-	timeout time.Duration
-	format  string
-	config  string
-}
-
-func (s *settings) addTo(root *cobra.Command) {
-	f := root.PersistentFlags()
-	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "nodes to talk to, nearest first; the next is asked where one fails")
-	f.StringVar(&s.token, "token", "", "bearer token sent with every request")
-	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
-	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "how long one request may take, tries included")
-	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
-	f.StringVar(&s.config, "config", "", "YAML `FILE` of settings, named like the flags")
-	completeWith(root, "format", "table", "json")
-}
-
-// completeWith completes a flag's value from a fixed list.
-func completeWith(cmd *cobra.Command, flag string, values ...string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag does not exist: a slip in this package
-	}
-}
-
-// json tells whether JSON was asked for.
-func (s *settings) json() (bool, error) {
-	switch s.format {
-	case "table":
-		return false, nil
-	case "json":
-		return true, nil
-	}
-	return false, usagef("-o %q: choose table or json", s.format)
-}
-
-// printJSON writes v on a line by itself, as the HTTP API would.
-func printJSON(w io.Writer, err error, v any) error {
+// with lets do use a client for the cluster. Each call of the client is bounded by --timeout, and at most conns of them should run
+// at once.
+func (s *settings) with(ctx context.Context, conns int, do func(*client.Client) error) error {
+	c, err := s.open(ctx, conns)
 	if err != nil {
 		return err
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	defer func() { _ = c.Close() }() // it only gives connections back
+	return do(c)
 }
 
-// open is a client for the cluster; the caller closes it. Each of its calls is bounded by --timeout, and at most conns of
-// them should run at once.
+// open returns a client as with has it; the caller closes it.
 func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) {
-	if _, err := s.json(); err != nil {
+	if err := s.checkFormat(); err != nil {
 		return nil, err
 	}
 	if s.timeout <= 0 || s.timeout > api.MaxTimeout {

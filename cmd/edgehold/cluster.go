@@ -9,13 +9,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
 )
 
-func newCluster(t *terminal, s *settings) *cobra.Command {
-	return newGroup("cluster", "Show the cluster", newClusterStatus(t, s))
+func newCluster(a *app) *cobra.Command {
+	return newGroup("cluster", "Show the cluster", newClusterStatus(a))
 }
 
-func newClusterStatus(t *terminal, s *settings) *cobra.Command {
+func newClusterStatus(a *app) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -26,92 +27,40 @@ With --ready it prints nothing and asks the first address of --addr alone whethe
 status 0 if so, else 1. This is the health check for containers.`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ready {
-				return checkReady(cmd.Context(), s)
-			}
-			return clusterStatus(cmd.Context(), t, s)
+			return a.with(cmd.Context(), 1, func(c *client.Client) error {
+				if ready {
+					return c.Ready(cmd.Context())
+				}
+				return clusterStatus(cmd.Context(), a, c)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&ready, "ready", false, "only tell whether the node is ready to serve")
 	return cmd
 }
 
-func fetchStatus(ctx context.Context, s *settings) (*api.Status, error) {
-	c, err := s.open(ctx, 1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = c.Close() }() // it only gives connections back
-	return c.Status(ctx)
-}
+// statusPath is where a node tells the status of the cluster.
+const statusPath = "/v1/cluster"
 
-// checkReady asks one node, and no other in its place.
-func checkReady(ctx context.Context, s *settings) error {
-	c, err := s.open(ctx, 1)
+func clusterStatus(ctx context.Context, a *app, c *client.Client) error {
+	if a.json() {
+		body, err := c.Fetch(ctx, statusPath)
+		if err != nil {
+			return err
+		}
+		_, err = a.out.Write(body)
+		return err
+	}
+	status, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = c.Close() }() // it only gives connections back
-	return c.Ready(ctx)
-}
-
-func clusterStatus(ctx context.Context, t *terminal, s *settings) error {
-	asJSON, err := s.json()
-	if err != nil {
-		return err
-	}
-	status, err := fetchStatus(ctx, s)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return printJSON(t.out, nil, statusBody{status.ClusterID, orEmpty(status.Nodes), orEmpty(status.Groups),
-			rangeRows(status), status.Sessions, status.Leases})
-	}
-	_, err = fmt.Fprintf(t.out, "cluster %s: %d sessions, %d leases\n\n%v\n%v\n%v", status.ClusterID, status.Sessions, status.Leases,
+	_, err = fmt.Fprintf(a.out, "cluster %s: %d sessions, %d leases\n\n%v\n%v\n%v", status.ClusterID, status.Sessions, status.Leases,
 		nodeTable(status.Nodes), groupTable(status.Groups), rangeTable(status))
 	if locks := lockTable(status.Groups); err == nil && len(locks) > 1 {
-		_, err = fmt.Fprintf(t.out, "\n%v", locks)
+		_, err = fmt.Fprintf(a.out, "\n%v", locks)
 	}
 	return err
-}
-
-// statusBody is the body of GET /v1/cluster.
-type statusBody struct {
-	ClusterID string            `json:"cluster_id"`
-	Nodes     []api.NodeStatus  `json:"nodes"`
-	Groups    []api.GroupStatus `json:"groups"`
-	Ranges    []rangeRow        `json:"ranges"`
-	Sessions  int               `json:"sessions"`
-	Leases    int               `json:"leases"`
-}
-
-type rangeRow struct {
-	Start    *string     `json:"start,omitempty"`
-	StartB64 []byte      `json:"start_base64,omitempty"`
-	End      *string     `json:"end,omitempty"`
-	EndB64   []byte      `json:"end_base64,omitempty"`
-	Group    api.GroupID `json:"group"`
-	Epoch    uint64      `json:"epoch"`
-}
-
-func rangeRows(s *api.Status) []rangeRow {
-	rows := make([]rangeRow, 0, len(s.Ranges))
-	for _, r := range s.Ranges {
-		row := rangeRow{Group: r.Group, Epoch: r.Epoch}
-		row.Start, row.StartB64 = renderBytes(string(r.Start))
-		row.End, row.EndB64 = renderBytes(string(r.End))
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-// orEmpty is a list that JSON writes as [] and never as null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
 }
 
 func nodeTable(nodes []api.NodeStatus) table {

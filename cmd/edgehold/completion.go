@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func newCompletion(t *terminal) *cobra.Command {
+func newCompletion(a *app) *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
@@ -20,13 +20,13 @@ func newCompletion(t *terminal) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch root := cmd.Root(); args[0] {
 			case "bash":
-				return root.GenBashCompletionV2(t.out, true)
+				return root.GenBashCompletionV2(a.out, true)
 			case "zsh":
-				return root.GenZshCompletion(t.out)
+				return root.GenZshCompletion(a.out)
 			case "fish":
-				return root.GenFishCompletion(t.out, true)
+				return root.GenFishCompletion(a.out, true)
 			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(t.out)
+				return root.GenPowerShellCompletionWithDesc(a.out)
 			}
 			return usagef("completion: unknown shell %q; choose one of %s", args[0], strings.Join(shells, ", "))
 		},

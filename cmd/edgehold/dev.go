@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -13,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
-func newDev(t *terminal) *cobra.Command {
+func newDev(a *app) *cobra.Command {
 	o := &devOptions{}
 	cmd := &cobra.Command{
 		Use:   "dev",
@@ -24,13 +25,8 @@ area between the regions. Keys that begin with "<region>/" are owned by that reg
 It prints the nodes once all are ready, with two commands to try, and runs until it is interrupted.`,
 		Example: `  edgehold dev
   edgehold dev --regions here,there --wan off --data ./planet`,
-		Args: wantArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := refuseClientFlags(cmd); err != nil {
-				return err
-			}
-			return runDev(cmd.Context(), t, o)
-		},
+		Args: nodeArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), a.terminal, o) },
 	}
 	o.addTo(cmd)
 	return cmd
@@ -94,4 +90,131 @@ func (o *devOptions) start(ctx context.Context, t *terminal, cfg local.Config) (
 		_, _ = fmt.Fprintf(t.err, "Starting %d nodes ...\n", o.nodes())
 	}
 	return local.Start(ctx, cfg)
+}
+
+// devOptions are the settings of dev.
+type devOptions struct {
+	regions                       []string
+	replicas, edges, groups, port int
+	wan, data, raftLog            string
+	json                          bool
+	leaseTerm                     time.Duration
+	log                           logOptions
+}
+
+func (o *devOptions) addTo(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&o.regions, "regions", []string{"us-east", "eu-west", "ap-south"}, "the regions")
+	f.IntVar(&o.replicas, "replicas", 3, "servers of each region; up to three of them vote, of five or more five")
+	f.IntVar(&o.edges, "edges", 1, "edges of each region")
+	f.IntVar(&o.groups, "groups", 1, "groups of each region, among which its keys are divided")
+	f.IntVar(&o.port, "port", 7400, "the first port, node i listens on port+i; 0 takes any free ones")
+	f.StringVar(&o.wan, "wan", "real", "delay between regions: real, off or a YAML `FILE`")
+	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default a temporary one, removed at the end)")
+	f.BoolVar(&o.json, "json", false, "once ready print one line of JSON instead of the table")
+	addRaftLog(cmd, &o.raftLog)
+	addLeaseTerm(cmd, &o.leaseTerm)
+	o.log.addTo(cmd, devLogLevel)
+}
+
+// devLogLevel is what dev logs if not told otherwise: elections, which are warnings, are how a planet starts.
+const devLogLevel = "error"
+
+// maxDevNodes bounds what dev starts in one process.
+const maxDevNodes = 100
+
+// regionName is what may name a region of dev: it becomes a prefix of keys, "<region>/", and of the names of nodes.
+var regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func (o *devOptions) check() error {
+	seen := map[string]bool{}
+	for _, r := range o.regions {
+		if !regionName.MatchString(r) {
+			return usagef("--regions: %q: a region is named by small letters, digits and dashes", r)
+		}
+		if seen[r] {
+			return usagef("--regions: %q stands twice", r)
+		}
+		seen[r] = true
+	}
+	switch nodes := o.nodes(); {
+	case len(o.regions) == 0:
+		return usagef("--regions is empty: name at least one region")
+	case o.replicas < 1:
+		return usagef("--replicas %d: choose 1 or more", o.replicas)
+	case o.edges < 0:
+		return usagef("--edges %d: choose 0 or more", o.edges)
+	case o.groups < 1 || o.groups > maxGroups:
+		return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
+	case nodes > maxDevNodes:
+		return usagef("%d nodes are more than dev starts in one process, %d", nodes, maxDevNodes)
+	case o.port < 0 || o.port+nodes > 65536:
+		return usagef("--port %d: choose a first port from 1 to %d for %d nodes, or 0 for any ports", o.port, 65536-nodes, nodes)
+	case o.wan == "":
+		return usagef("--wan is empty: choose real, off or a file")
+	}
+	if err := checkRaftLog(o.raftLog); err != nil {
+		return err
+	}
+	if _, err := local.Delay(o.wan, ""); err != nil {
+		return usagef("%v", err)
+	}
+	return checkLeaseTerm(o.leaseTerm)
+}
+
+// nodes is how many there will be.
+func (o *devOptions) nodes() int { return len(o.regions) * (o.replicas + o.edges) }
+
+// devNode is a node in the line of dev --json.
+type devNode struct {
+	Node   api.NodeID   `json:"node"`
+	Region api.RegionID `json:"region"`
+	Role   api.Role     `json:"role"`
+	URL    string       `json:"url"`
+}
+
+// announce tells that all nodes are ready: for programs in one line, for people as a table with commands to try.
+func (o *devOptions) announce(t *terminal, nodes []devNode) error {
+	if o.json {
+		return printJSON(t.out, struct {
+			Ready bool      `json:"ready"`
+			Nodes []devNode `json:"nodes"`
+		}{true, nodes})
+	}
+	rows := table{{"NODE", "ROLE", "REGION", "URL"}}
+	for _, n := range nodes {
+		rows = append(rows, []string{string(n.Node), string(n.Role), string(n.Region), n.URL})
+	}
+	_, err := fmt.Fprintf(t.out, "%v\n%s", rows, o.tries(nodes))
+	return err
+}
+
+// tries are two commands: to write through the first region into the second's keys, and to read that in the last.
+func (o *devOptions) tries(nodes []devNode) string {
+	door := func(region string) string {
+		url := ""
+		for _, n := range nodes { // an edge, where the region has one
+			if string(n.Region) == region && (url == "" || n.Role == api.RoleEdge) {
+				url = n.URL
+			}
+		}
+		return url
+	}
+	first, last := o.regions[0], o.regions[len(o.regions)-1]
+	key := o.regions[min(1, len(o.regions)-1)] + "/hello"
+	return fmt.Sprintf(`Ready. Write in %s, read in %s:
+
+  curl -X PUT --data world %s/v1/kv/%s
+  curl -i %s/v1/kv/%s
+
+Stop with Ctrl-C.
+`, first, last, door(first), key, door(last), key)
+}
+
+// interrupted is nil where err came of the user's wish to stop.
+func interrupted(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() == nil {
+		return err
+	}
+	return nil
 }

@@ -9,9 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-
-	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/client"
 )
 
 // filled is a planet with so many keys, each with a value of so many bytes.
@@ -24,38 +21,6 @@ func filled(t *testing.T, keys, size int) *planet {
 	}
 	p.must(t, text.String(), "import", "-")
 	return p
-}
-
-// TestPagesAhead: while the first page is looked at the second is asked for and the third is not waited for; when the loop
-// is left, nothing goes on.
-func TestPagesAhead(t *testing.T) {
-	p := filled(t, 6500, 1)
-	var pages atomic.Int64
-	second := make(chan struct{})
-	p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == "/v1/kv" && pages.Add(1) == 2 {
-			close(second)
-		}
-		return false
-	})
-	c, err := client.Open(t.Context(), client.Config{Endpoints: []string{p.URL}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	n := 0
-	for page := range pagesAhead(t.Context(), c, api.PrefixRange("")) {
-		<-second // or the test hangs
-		if n++; page.err != nil || len(page.Entries) != api.MaxListLimit || string(page.Entries[0].Key) != fmt.Sprintf("k%06d", (n-1)*api.MaxListLimit) {
-			t.Fatalf("page %d: %d entries, %v", n, len(page.Entries), page.err)
-		}
-		if n == 2 {
-			break
-		}
-	}
-	if asked := pages.Load(); asked > 5 { // two read, one in the channel, one in the hand, one on its way
-		t.Errorf("%d pages were asked for", asked)
-	}
 }
 
 // TestExportIsInterrupted ends the context between pages: that is no end of the keys, and --resume goes on.

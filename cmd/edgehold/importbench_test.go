@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
+	"github.com/edgehold/edgehold/cmd/edgehold/transfer"
 )
 
 const (
@@ -78,9 +79,9 @@ func measure(b *testing.B, peer string, runPeer func() float64, run func(peer fl
 func median(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
 
 // command runs a command that tells counts.
-func command(b *testing.B, args ...string) transferred {
+func command(b *testing.B, args ...string) transfer.Result {
 	b.Helper()
-	var c transferred
+	var c transfer.Result
 	i := new(invocation).run(args...)
 	if err := json.Unmarshal([]byte(i.out), &c); err != nil || i.status != 0 {
 		b.Fatalf("exit %d, %v, %s", i.status, err, i.err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
 // TestRecordsAtTheLimits round trips keys and values of the greatest length, however JSON writes them.
@@ -41,7 +42,7 @@ func TestRecordsAtTheLimits(t *testing.T) {
 	q.must(t, "", "import", out, "--verify")
 	n := 0
 	for line := range strings.Lines(q.must(t, "", "export")) {
-		key, value, err := parseRecord([]byte(line))
+		key, value, err := record.Parse([]byte(line))
 		if err != nil || want[string(key)] != string(value) {
 			t.Errorf("%.20q is %d bytes, %v", key, len(value), err)
 		}

@@ -39,7 +39,7 @@ func TestImportIsKilled(t *testing.T) {
 	}
 	file := writeFile(t, "in.jsonl", text.String())
 	for round := range 2 {
-		before, err := loadProgress(file + ".progress")
+		before, err := readState(file + ".progress")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestImportIsKilled(t *testing.T) {
 		if err := command.Run(); err == nil || command.ProcessState.ExitCode() != -1 {
 			t.Fatalf("%v, %v: not killed", err, command.ProcessState)
 		}
-		after, err := loadProgress(file + ".progress")
+		after, err := readState(file + ".progress")
 		if err != nil || after.Lines <= before.Lines || after.Lines > 400*int64(round+1) {
 			t.Fatalf("round %d: %+v after %+v, %v", round, after, before, err)
 		}
@@ -88,7 +88,7 @@ func savedAfter(t *testing.T, state string, lines int64) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for late := time.After(20 * time.Second); ; {
-		if now, err := loadProgress(state); err == nil && now.Lines > lines {
+		if now, err := readState(state); err == nil && now.Lines > lines {
 			return
 		}
 		select {

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-func newKV(t *terminal, s *settings) *cobra.Command {
-	return newGroup("kv", "Read and write single keys, and list them",
-		newKVGet(t, s), newKVPut(t, s), newKVDel(t, s), newKVList(t, s))
+func newKV(a *app) *cobra.Command {
+	return newGroup("kv", "Read and write single keys, and list them", newKVGet(a), newKVPut(a), newKVDel(a), newKVList(a))
 }
 
 // keyArg is the key that a user typed.
@@ -30,12 +38,200 @@ func versionArg(flag, text string) (v api.Version, given bool, err error) {
 	return v, true, nil
 }
 
-// printWrite tells the version that a write made: alone on a line, for scripts, or as the body of the HTTP API.
-func printWrite(t *terminal, s *settings, key api.Key, v api.Version) error {
-	asJSON, err := s.json()
-	if err != nil || asJSON {
-		return printJSON(t.out, err, newRecord(api.Entry{Key: key, Version: v}, true))
+func newKVGet(a *app) *cobra.Command {
+	var consistency string
+	var maxStale time.Duration
+	cmd := &cobra.Command{
+		Use:   "get KEY",
+		Short: "Print the value of a key",
+		Long: `Print the value of a key: its bytes as they are, and on a terminal a newline where the value ends without one.
+
+With -o json it prints an object of key, value and version. It exits with 3 where the key is absent.`,
+		Example: `  edgehold kv get eu-west/hello
+  edgehold kv get eu-west/hello --max-stale 5s`,
+		Args: wantArgs("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := keyArg(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			how, err := readOption(consistency, cmd.Flags().Changed("consistency"), maxStale)
+			if err != nil {
+				return err
+			}
+			return kvGet(cmd.Context(), a, key, how)
+		},
 	}
-	_, err = t.out.Write([]byte(v.String() + "\n"))
-	return err
+	cmd.Flags().StringVar(&consistency, "consistency", "linearizable", "linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
+	cmd.Flags().DurationVar(&maxStale, "max-stale", 0, "how old the value may be; by itself it asks for bounded")
+	completeWith(cmd, "consistency", "linearizable", "quorum", "bounded", "stale")
+	return cmd
+}
+
+// readOption is what the two flags ask for.
+func readOption(consistency string, chosen bool, maxStale time.Duration) (client.ReadOption, error) {
+	if maxStale < 0 {
+		return nil, usagef("--max-stale %v: choose a time above 0", maxStale)
+	}
+	if maxStale > 0 && (!chosen || consistency == "bounded") {
+		return client.MaxStale(maxStale), nil
+	}
+	if maxStale > 0 {
+		return nil, usagef("--max-stale goes with --consistency bounded, not %s", consistency)
+	}
+	switch consistency {
+	case "linearizable":
+		return client.WithConsistency(api.Linearizable), nil
+	case "quorum":
+		return client.Quorum(), nil
+	case "stale":
+		return client.Stale(), nil
+	case "bounded":
+		return nil, usagef("--consistency bounded: say how old the value may be, with --max-stale")
+	}
+	return nil, usagef("--consistency %q: choose linearizable, quorum, bounded or stale", consistency)
+}
+
+func kvGet(ctx context.Context, a *app, key api.Key, how client.ReadOption) error {
+	return a.with(ctx, 1, func(c *client.Client) error {
+		v, err := c.Get(ctx, key, how)
+		if err != nil {
+			return err
+		}
+		text := string(v.Value)
+		if a.outIsTTY && !strings.HasSuffix(text, "\n") {
+			text += "\n"
+		}
+		return a.show(a.out, record.Of(api.Entry{Key: key, Value: v.Value, Version: v.Version}, false), text)
+	})
+}
+
+type putOptions struct {
+	file      string
+	ifVersion string
+	ifAbsent  bool
+}
+
+func newKVPut(a *app) *cobra.Command {
+	o := &putOptions{}
+	cmd := &cobra.Command{
+		Use:   "put KEY VALUE|-",
+		Short: "Write the value of a key",
+		Long: `Write the value of a key and print the version that this made. A VALUE of - is read from the standard input; with
+--file the value is a file's content. Put -- before a VALUE that begins with a dash.
+
+It exits with 3 where a condition did not hold, and with 4 where the outcome is unknown.`,
+		Example: `  edgehold kv put eu-west/hello world
+  edgehold kv put eu-west/photo --file photo.jpg
+  date | edgehold kv put eu-west/now - --if-version 1.42`,
+		RunE: func(cmd *cobra.Command, args []string) error { return kvPut(cmd, a, o, args) },
+	}
+	cmd.Flags().StringVar(&o.file, "file", "", "read the value from `FILE`")
+	cmd.Flags().StringVar(&o.ifVersion, "if-version", "", "write only if the key is at this `VERSION`")
+	cmd.Flags().BoolVar(&o.ifAbsent, "if-absent", false, "write only if the key is absent")
+	return cmd
+}
+
+func kvPut(cmd *cobra.Command, a *app, o *putOptions, args []string) error {
+	names := []string{"KEY", "VALUE"}
+	if o.file != "" {
+		names = names[:1]
+	}
+	if err := wantArgs(names...)(cmd, args); err != nil {
+		return err
+	}
+	key, err := keyArg(cmd, args[0])
+	if err != nil {
+		return err
+	}
+	conds, err := o.conditions()
+	if err != nil {
+		return err
+	}
+	value, err := o.value(a.in, args[1:])
+	if err != nil {
+		return err
+	}
+	return write(cmd.Context(), a, key, func(ctx context.Context, c *client.Client) (api.Version, error) {
+		return c.Put(ctx, key, value, conds...)
+	})
+}
+
+// write carries out one write within --timeout and prints the version that it made: alone on a line, for scripts, or as the body
+// of the HTTP API.
+func write(ctx context.Context, a *app, key api.Key, do func(context.Context, *client.Client) (api.Version, error)) error {
+	return a.with(ctx, 1, func(c *client.Client) error {
+		v, err := do(ctx, c)
+		if err != nil {
+			return err
+		}
+		return a.show(a.out, record.Of(api.Entry{Key: key, Version: v}, true), v.String()+"\n")
+	})
+}
+
+func (o *putOptions) conditions() ([]client.WriteOption, error) {
+	v, given, err := versionArg("if-version", o.ifVersion)
+	switch {
+	case err != nil:
+		return nil, err
+	case given && o.ifAbsent:
+		return nil, usagef("--if-version and --if-absent exclude each other")
+	case given:
+		return []client.WriteOption{client.IfVersion(v)}, nil
+	case o.ifAbsent:
+		return []client.WriteOption{client.IfAbsent()}, nil
+	}
+	return nil, nil
+}
+
+// value is the value to write: an argument, the standard input or a file, never read beyond the limit.
+func (o *putOptions) value(in io.Reader, args []string) ([]byte, error) {
+	switch {
+	case len(args) == 1 && args[0] == "-":
+		return readValue(in)
+	case len(args) == 1:
+		return []byte(args[0]), nil
+	}
+	f, err := os.Open(o.file)
+	if err != nil {
+		return nil, fmt.Errorf("--file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	return readValue(f)
+}
+
+func readValue(r io.Reader) ([]byte, error) {
+	v, err := io.ReadAll(io.LimitReader(r, api.MaxValueBytes+1))
+	if err == nil && len(v) > api.MaxValueBytes {
+		err = api.Errorf(api.CodeTooLarge, "value of at least %d bytes is over the limit of %d bytes", len(v), api.MaxValueBytes)
+	}
+	return v, err
+}
+
+func newKVDel(a *app) *cobra.Command {
+	o := &putOptions{}
+	cmd := &cobra.Command{
+		Use:   "del KEY",
+		Short: "Delete a key",
+		Long: `Delete a key and print the version of its absence. To delete an absent key is no error.
+
+It exits with 3 where --if-version did not hold, and with 4 where the outcome is unknown.`,
+		Example: `  edgehold kv del eu-west/hello`,
+		Args:    wantArgs("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			key, err := keyArg(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			conds, err := o.conditions()
+			if err != nil {
+				return err
+			}
+			return write(cmd.Context(), a, key, func(ctx context.Context, c *client.Client) (api.Version, error) {
+				return c.Delete(ctx, key, conds...)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&o.ifVersion, "if-version", "", "delete only if the key is at this `VERSION`")
+	return cmd
 }

@@ -6,15 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
 type listOptions struct {
@@ -23,7 +20,7 @@ type listOptions struct {
 	reverse, keysOnly  bool
 }
 
-func newKVList(t *terminal, s *settings) *cobra.Command {
+func newKVList(a *app) *cobra.Command {
 	o := &listOptions{}
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
@@ -34,7 +31,7 @@ snapshot.`,
 		Example: `  edgehold kv list eu-west/ --limit 20
   edgehold kv list --start a --end b --keys-only`,
 		Args: takePrefix,
-		RunE: func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), t, s, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
@@ -80,35 +77,28 @@ func (o *listOptions) options() ([]client.ListOption, error) {
 	return opts, nil
 }
 
-func kvList(ctx context.Context, t *terminal, s *settings, o *listOptions) error {
+func kvList(ctx context.Context, a *app, o *listOptions) error {
 	opts, err := o.options()
 	if err != nil {
 		return err
 	}
-	asJSON, err := s.json()
-	if err != nil {
-		return err
-	}
-	c, err := s.open(ctx, 1)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close() }() // it only gives connections back
-	out := bufio.NewWriter(t.out)
-	p := listPrinter{out: out, json: asJSON, keysOnly: o.keysOnly}
-	for e, err := range c.List(ctx, api.Key(o.prefix), opts...) {
-		if err == nil {
-			err = p.entry(&e)
+	return a.with(ctx, 1, func(c *client.Client) error {
+		out := bufio.NewWriter(a.out)
+		p := listPrinter{out: out, json: a.json(), keysOnly: o.keysOnly}
+		for e, err := range c.List(ctx, api.Key(o.prefix), opts...) {
+			if err == nil {
+				err = p.entry(&e)
+			}
+			if err != nil {
+				_ = out.Flush() // what was listed stands; the error to tell is that of the list
+				return err
+			}
 		}
-		if err != nil {
-			_ = out.Flush() // what was listed stands; the error to tell is that of the list
+		if err := p.end(); err != nil {
 			return err
 		}
-	}
-	if err := p.end(); err != nil {
-		return err
-	}
-	return out.Flush()
+		return out.Flush()
+	})
 }
 
 // listPrinter writes a list: rows, or the body of the HTTP API with all pages in one.
@@ -128,7 +118,7 @@ func (p *listPrinter) entry(e *api.Entry) error {
 		if _, err := io.WriteString(p.out, lead); err != nil {
 			return err
 		}
-		line, err := json.Marshal(newRecord(*e, p.keysOnly))
+		line, err := json.Marshal(record.Of(*e, p.keysOnly))
 		if err == nil {
 			_, err = p.out.Write(line)
 		}
@@ -154,28 +144,4 @@ func (p *listPrinter) end() error {
 	}
 	_, err := io.WriteString(p.out, tail)
 	return err
-}
-
-// readable is text as it is where it can stand in a table, else quoted.
-func readable(text string) string {
-	plain := utf8.ValidString(text) && text != "" && !strings.HasPrefix(text, `"`) &&
-		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
-	if plain {
-		return text
-	}
-	return strconv.Quote(text)
-}
-
-// maxShown bounds a value in a table.
-const maxShown = 80
-
-func shorten(v []byte) string {
-	if len(v) <= maxShown {
-		return string(v)
-	}
-	cut := maxShown
-	for cut > maxShown-utf8.UTFMax && !utf8.RuneStart(v[cut]) {
-		cut--
-	}
-	return string(v[:cut]) + "…"
 }

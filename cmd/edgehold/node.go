@@ -1,28 +1,97 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"cmp"
 	"net"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
+	"github.com/edgehold/edgehold/cluster/local"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// nodeOptions are the settings that servers and edges have in common.
+// nodeOptions are the settings of servers and edges. Those of the second part are of servers alone.
 type nodeOptions struct {
+	role                                       api.Role
 	region, node, listen, advertise, data, wan string
 	join                                       []string
 	insecure                                   bool
 	leaseTerm                                  time.Duration
 	log                                        logOptions
+
+	bootstrap      bool
+	groups, voters int
+	raftLog        string
+}
+
+func newServer(a *app) *cobra.Command {
+	o := &nodeOptions{role: api.RoleServer}
+	cmd := o.command(a, &cobra.Command{
+		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER [--bootstrap] [--join HOST:PORT,..]",
+		Short: "Run a server: it keeps the data of its region",
+		Long: `Run a server: it keeps the data of its region, and serves every key of the cluster.
+
+The first server of a cluster bootstraps it; all others join by the address of any node. With --join beside --bootstrap it asks
+those nodes first: it founds the cluster when all of them have answered that they know of none, and joins if one does. Give
+both, so that the same command founds no second cluster if the server ever loses its --data. The first server of a further
+region founds that region's groups. A server that is started again with its --data comes back as itself.`,
+		Example: `  edgehold server --region us-east --node us-east-1 --listen 127.0.0.1:7400 --data /var/lib/us-east-1 --bootstrap --join 127.0.0.1:7410
+  edgehold server --region eu-west --node eu-west-1 --listen 127.0.0.1:7410 --data /var/lib/eu-west-1 --join 127.0.0.1:7400`,
+	}, "region", "node", "listen", "data")
+	cmd.Flags().BoolVar(&o.bootstrap, "bootstrap", false, "start a new cluster, unless --data holds one already, or a node named by --join knows one")
+	cmd.Flags().IntVar(&o.groups, "groups", 1, "groups of a region, among which its keys are divided; decided at bootstrap")
+	cmd.Flags().IntVar(&o.voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; decided at bootstrap")
+	addRaftLog(cmd, &o.raftLog)
+	return cmd
+}
+
+func newEdge(a *app) *cobra.Command {
+	o := &nodeOptions{role: api.RoleEdge}
+	return o.command(a, &cobra.Command{
+		Use:   "edge --region R --node ID --listen HOST:PORT --join HOST:PORT",
+		Short: "Run an edge: it answers reads from its own memory, under leases",
+		Long: `Run an edge: it answers linearizable reads from its own memory while it holds leases on the keys, and passes
+everything else on. It keeps nothing that would be missed; with --data it remembers where the servers are.`,
+		Example: `  edgehold edge --region ap-south --node ap-south-edge-1 --listen 127.0.0.1:7420 --join 127.0.0.1:7400,127.0.0.1:7410`,
+	}, "region", "node", "listen", "join")
+}
+
+// command completes a command that runs a node, for which the named settings must be given.
+func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cobra.Command {
+	cmd.Args = nodeArgs
+	cmd.DisableFlagsInUseLine = true
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := wantFlags(cmd, needed...); err != nil {
+			return err
+		}
+		if err := o.check(); err != nil {
+			return err
+		}
+		delay, err := o.delay()
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		return o.run(ctx, a.terminal, func(l net.Listener, logger hclog.Logger) (runningNode, error) {
+			n, err := cluster.Open(ctx, cluster.Config{
+				ID: api.NodeID(o.node), Region: api.RegionID(o.region), Role: o.role,
+				Listener: l, Advertise: o.advertise, Dir: o.data,
+				Bootstrap: o.bootstrap, Join: o.join, Groups: o.groups, Voters: o.voters,
+				Log: cluster.LogKind(o.raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger, OnFailed: a.nodeFailed,
+			})
+			if err != nil {
+				return nil, err // and no interface that is not nil
+			}
+			return n, nil
+		})
+	}
+	o.addTo(cmd)
+	return cmd
 }
 
 func (o *nodeOptions) addTo(cmd *cobra.Command) {
@@ -50,11 +119,23 @@ func checkLeaseTerm(term time.Duration) error {
 	return nil
 }
 
+func addRaftLog(cmd *cobra.Command, kind *string) {
+	cmd.Flags().StringVar(kind, "raft-log", "", "how the logs are kept in --data: `bolt|wal` (default what they are, wal for new ones); those of the other kind are changed at the start")
+	completeWith(cmd, "raft-log", "bolt", "wal")
+}
+
+func checkRaftLog(kind string) error {
+	if cluster.LogKind(kind).Check() != nil {
+		return usagef("--raft-log %q: choose bolt or wal", kind)
+	}
+	return nil
+}
+
 // nodeName is what may name a node: it stands in headers, in addresses of peers and in names of folders.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
-// checkNames finds what is wrong with the names and addresses that a node is given.
-func (o *nodeOptions) checkNames() error {
+// check finds what is wrong with the settings before anything is opened.
+func (o *nodeOptions) check() error {
 	switch {
 	case !regionName.MatchString(o.region):
 		return usagef("--region %q: a region is named by small letters, digits and dashes", o.region)
@@ -66,141 +147,40 @@ func (o *nodeOptions) checkNames() error {
 			return usagef("--join %q: write HOST:PORT, such as 127.0.0.1:7400", a)
 		}
 	}
-	return nil
-}
-
-// checkServer finds what is wrong with a server's settings before it opens anything.
-func (o *nodeOptions) checkServer(bootstrap bool, groups, voters int) error {
-	switch {
-	case !bootstrap && len(o.join) == 0:
-		return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to start a new cluster")
-	case groups < 1 || groups > maxGroups:
-		return usagef("--groups %d: choose 1 to %d", groups, maxGroups)
-	case voters != 3 && voters != 5:
-		return usagef("--voters %d: choose 3 or 5", voters)
+	if o.role == api.RoleServer {
+		switch {
+		case !o.bootstrap && len(o.join) == 0:
+			return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to start a new cluster")
+		case o.groups < 1 || o.groups > maxGroups:
+			return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
+		case o.voters != 3 && o.voters != 5:
+			return usagef("--voters %d: choose 3 or 5", o.voters)
+		}
 	}
-	return checkLeaseTerm(o.leaseTerm)
+	return cmp.Or(checkRaftLog(o.raftLog), checkLeaseTerm(o.leaseTerm))
 }
 
 // maxGroups bounds the groups of a region.
 const maxGroups = 32
 
-// refuseClientFlags refuses settings of clients that were typed for a node, where they mean nothing.
-func refuseClientFlags(cmd *cobra.Command) error {
+// nodeArgs takes no argument, and refuses settings of clients that are typed for a node, where they mean nothing.
+func nodeArgs(cmd *cobra.Command, args []string) error {
 	for _, name := range []string{"addr", "token", "ca", "timeout", "format"} {
-		if f := cmd.InheritedFlags().Lookup(name); f != nil && typed(f) {
+		if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed {
 			return usagef("%s: --%s is for the commands that talk to a node; see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
 		}
 	}
-	return nil
+	return wantArgs()(cmd, args)
 }
 
-// endpoint is where the node listens. Plain TCP stays on loopback unless --insecure is given.
-func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
-	addr, err := net.ResolveTCPAddr("tcp", o.listen)
+// delay is what the --wan file asks for: connections to a region wrapped to be as slow as the way there. nil is none.
+func (o *nodeOptions) delay() (func(net.Conn, api.RegionID) net.Conn, error) {
+	if o.wan == "" {
+		return nil, nil
+	}
+	slow, err := local.Delay(o.wan, api.RegionID(o.region))
 	if err != nil {
-		return "", false, usagef("--listen %q: %v; write HOST:PORT, such as 127.0.0.1:7400", o.listen, err)
+		return nil, usagef("%v", err)
 	}
-	exposed = !addr.IP.IsLoopback()
-	switch {
-	case exposed && !o.insecure:
-		return "", true, fmt.Errorf("--listen %s is outside loopback, where plain TCP would let anybody read and write: "+
-			"listen on 127.0.0.1, or give --insecure on a private network that you trust", o.listen)
-	case o.advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
-		return "", exposed, usagef("--listen %s is every address of this machine: name the one that others reach with --advertise HOST:PORT", o.listen)
-	case o.advertise == "":
-	default:
-		if _, _, err := net.SplitHostPort(o.advertise); err != nil {
-			return "", exposed, usagef("--advertise %q: write HOST:PORT", o.advertise)
-		}
-	}
-	return addr.String(), exposed, nil
-}
-
-// runningNode is a node as the commands see it.
-type runningNode interface {
-	Ready(ctx context.Context) error
-	Close() error
-}
-
-// ignoreSignals keeps a node running when the reader of its log has ended, which would end the process at the next line, and when the
-// terminal that started it is closed.
-func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) }
-
-// stopTimeout bounds how long a node may take to stop: a disk that is full or hangs can keep it for ever.
-const stopTimeout = 20 * time.Second
-
-// stop closes the node, but does not wait longer than limit.
-func stop(n runningNode, limit time.Duration) error {
-	closed := make(chan error, 1)
-	go func() { closed <- n.Close() }()
-	select {
-	case err := <-closed:
-		return err
-	case <-time.After(limit):
-		return fmt.Errorf("the node has not closed within %v: its disk is full or hangs. It is ended without; nothing that was acknowledged is lost", limit)
-	}
-}
-
-// run listens, lets open make a node of it, and keeps it running until ctx is done.
-func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listener, hclog.Logger) (runningNode, error)) error {
-	address, exposed, err := o.endpoint()
-	if err != nil {
-		return err
-	}
-	ignoreSignals()
-	logger, err := o.log.open(t)
-	if err != nil {
-		return err
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
-	if err != nil {
-		return fmt.Errorf("--listen %s cannot be had (%w): choose another address, or stop what listens there", o.listen, err)
-	}
-	if exposed {
-		logger.Warn("INSECURE: plain TCP outside loopback: whoever reaches this port can read and write everything", "listen", l.Addr())
-	}
-	n, err := open(l, logger)
-	if err != nil {
-		return asNodeError(errors.Join(err, ignoreClosed(l.Close())))
-	}
-	logger.Info("listening", "node", o.node, "region", o.region, "address", l.Addr())
-	tellWhenReady(ctx, n, logger)
-	<-ctx.Done()
-	logger.Info("stopping")
-	return asNodeError(stop(n, stopTimeout))
-}
-
-// readyEvery is how often a node that starts is asked whether it is ready.
-const readyEvery = 200 * time.Millisecond
-
-// tellWhenReady logs that the node is ready; it returns then, or when ctx is done.
-func tellWhenReady(ctx context.Context, n runningNode, logger hclog.Logger) {
-	tick := time.NewTicker(readyEvery)
-	defer tick.Stop()
-	start, missing := time.Now(), ""
-	for {
-		err := n.Ready(ctx)
-		if err == nil {
-			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond))
-			return
-		}
-		if text := err.Error(); text != missing && ctx.Err() == nil {
-			missing = text
-			logger.Info("not ready yet", "missing", text)
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
+	return slow, nil
 }

@@ -130,22 +130,21 @@ func TestRunNodeExposed(t *testing.T) {
 
 func TestServerSettings(t *testing.T) {
 	for _, c := range []struct {
-		o              nodeOptions
-		bootstrap      bool
-		groups, voters int
-		says           string
+		change func(*nodeOptions)
+		says   string
 	}{
-		{nodeOptions{leaseTerm: time.Second}, true, 1, 3, ""},
-		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, false, 4, 5, ""},
-		{nodeOptions{leaseTerm: time.Second}, false, 1, 3, "--join HOST:PORT"},
-		{nodeOptions{leaseTerm: time.Second, join: []string{"a:1"}}, true, 1, 3, ""},
-		{nodeOptions{leaseTerm: time.Second}, true, 0, 3, "--groups"},
-		{nodeOptions{leaseTerm: time.Second}, true, 1, 4, "--voters"},
-		{nodeOptions{leaseTerm: 2 * words.MaxLeaseTerm}, true, 1, 3, "--lease-term"},
+		{func(*nodeOptions) {}, ""},
+		{func(o *nodeOptions) { o.join, o.bootstrap, o.groups, o.voters = []string{"a:1"}, false, 4, 5 }, ""},
+		{func(o *nodeOptions) { o.bootstrap = false }, "--join HOST:PORT"},
+		{func(o *nodeOptions) { o.join = []string{"a:1"} }, ""},
+		{func(o *nodeOptions) { o.groups = 0 }, "--groups"},
+		{func(o *nodeOptions) { o.voters = 4 }, "--voters"},
+		{func(o *nodeOptions) { o.leaseTerm = 2 * words.MaxLeaseTerm }, "--lease-term"},
 	} {
-		err := c.o.checkServer(c.bootstrap, c.groups, c.voters)
-		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%+v: got %v, want %q", c, err, c.says)
+		o := nodeOptions{role: api.RoleServer, region: "r", node: "n", leaseTerm: time.Second, bootstrap: true, groups: 1, voters: 3}
+		c.change(&o)
+		if err := o.check(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: got %v, want %q", o, err, c.says)
 		}
 	}
 }

@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-func newPlacement(t *terminal, s *settings) *cobra.Command {
-	return newGroup("placement", "Show and set which region owns which keys", newPlacementShow(t, s), newPlacementSet(t, s))
+func newPlacement(a *app) *cobra.Command {
+	return newGroup("placement", "Show and set which region owns which keys", newPlacementShow(a), newPlacementSet(a))
 }
 
-func newPlacementShow(t *terminal, s *settings) *cobra.Command {
+func newPlacementShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Show the ranges of keys and the groups that own them",
@@ -21,26 +24,35 @@ func newPlacementShow(t *terminal, s *settings) *cobra.Command {
 range's keys by hash.`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			asJSON, err := s.json()
-			if err != nil {
-				return err
-			}
-			status, err := fetchStatus(cmd.Context(), s)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(t.out, nil, struct {
-					Ranges []rangeRow `json:"ranges"`
-				}{rangeRows(status)})
-			}
-			_, err = fmt.Fprint(t.out, rangeTable(status))
-			return err
+			return a.with(cmd.Context(), 1, func(c *client.Client) error { return placementShow(cmd.Context(), a, c) })
 		},
 	}
 }
 
-func newPlacementSet(t *terminal, s *settings) *cobra.Command {
+// placementShow shows the ranges of the status.
+func placementShow(ctx context.Context, a *app, c *client.Client) error {
+	if a.json() {
+		var body struct {
+			Ranges json.RawMessage `json:"ranges"`
+		}
+		text, err := c.Fetch(ctx, statusPath)
+		if err == nil {
+			err = json.Unmarshal(text, &body)
+		}
+		if err != nil {
+			return err
+		}
+		return printJSON(a.out, body)
+	}
+	status, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(a.out, rangeTable(status))
+	return err
+}
+
+func newPlacementSet(a *app) *cobra.Command {
 	var prefix, region string
 	cmd := &cobra.Command{
 		Use:   "set --prefix P --region R",
@@ -56,7 +68,7 @@ in the log of the present owner.`,
 			if err := wantFlags(cmd, "region"); err != nil {
 				return err
 			}
-			return placementSet(cmd.Context(), t, s, api.Key(prefix), api.RegionID(region))
+			return placementSet(cmd.Context(), a, api.Key(prefix), api.RegionID(region))
 		},
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", "", "the keys that begin with this")
@@ -64,24 +76,16 @@ in the log of the present owner.`,
 	return cmd
 }
 
-func placementSet(ctx context.Context, t *terminal, s *settings, prefix api.Key, region api.RegionID) error {
-	c, err := s.open(ctx, 1)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = c.Close() }() // it only gives connections back
-	if err := c.SetPlacement(ctx, prefix, region); err != nil {
-		return err
-	}
-	asJSON, err := s.json()
-	if err != nil || asJSON {
-		text, bin := renderBytes(string(prefix))
-		return printJSON(t.out, err, struct {
+func placementSet(ctx context.Context, a *app, prefix api.Key, region api.RegionID) error {
+	return a.with(ctx, 1, func(c *client.Client) error {
+		if err := c.SetPlacement(ctx, prefix, region); err != nil {
+			return err
+		}
+		text, bin := record.Render([]byte(prefix))
+		return a.show(a.out, struct {
 			Prefix    *string      `json:"prefix,omitempty"`
 			PrefixB64 []byte       `json:"prefix_base64,omitempty"`
 			Region    api.RegionID `json:"region"`
-		}{text, bin, region})
-	}
-	_, err = fmt.Fprintf(t.out, "%s owns %s*\n", region, readable(string(prefix)))
-	return err
+		}{text, bin, region}, fmt.Sprintf("%s owns %s*\n", region, readable(string(prefix))))
+	})
 }

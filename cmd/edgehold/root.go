@@ -8,6 +8,20 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// app is what every command has: the process it runs in, and the settings of those that talk to a cluster.
+type app struct {
+	*terminal
+	settings
+}
+
+// commands is the table of commands: the constructor of each. A new command is a file with its constructor and a row here.
+var commands = []func(*app) *cobra.Command{
+	newDev, newServer, newEdge,
+	newKV, newTxn, newImport, newExport,
+	newCluster, newPlacement,
+	newBench, newVersion, newCompletion,
+}
+
 // run carries out one command line and returns the exit status.
 func run(ctx context.Context, args []string, t *terminal) int {
 	root := newRoot(t)
@@ -19,9 +33,9 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	return exitStatus(err)
 }
 
-// newRoot is the whole tree of commands.
+// newRoot returns the whole tree of commands.
 func newRoot(t *terminal) *cobra.Command {
-	s := &settings{}
+	a := &app{terminal: t}
 	root := &cobra.Command{
 		Use:   "edgehold",
 		Short: "A globally consistent key-value store with leased reads at the edge",
@@ -48,10 +62,10 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or cond
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%s: %v; see %s --help", cmd.CommandPath(), err, cmd.CommandPath())
 	})
-	s.addTo(root)
-	addNodeCommands(root, t)
-	root.AddCommand(newKV(t, s), newTxn(t, s), newImport(t, s), newExport(t, s), newBench(t, s), newPlacement(t, s), newCluster(t, s),
-		newVersion(t, s), newCompletion(t))
+	a.addTo(root)
+	for _, construct := range commands {
+		root.AddCommand(construct(a))
+	}
 	return root
 }
 

@@ -6,11 +6,35 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/edgehold/edgehold/api"
 )
+
+// settings are those of every command that talks to a cluster.
+type settings struct {
+	addrs   []string
+	token   string
+	ca      string
+	timeout time.Duration
+	format  string
+	config  string
+}
+
+func (s *settings) addTo(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "nodes to talk to, nearest first; the next is asked where one fails")
+	f.StringVar(&s.token, "token", "", "bearer token sent with every request")
+	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
+	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "how long one request may take, tries included")
+	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
+	f.StringVar(&s.config, "config", "", "YAML `FILE` of settings, named like the flags")
+	completeWith(root, "format", "table", "json")
+}
 
 // settle gives every flag of cmd that was not typed its value from EDGEHOLD_<FLAG>, or else from the --config file. It
 // is the one place where settings come together: flag, then environment, then file, then default.
@@ -37,10 +61,8 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 			if e := flags.Set(f.Name, v); e != nil {
 				err = usagef("%s=%q: %v", envName(f.Name), v, e)
 			}
-			notTyped(f)
 		} else if n, ok := file[f.Name]; ok {
 			err = setFromFile(flags, f, n, config.Value.String())
-			notTyped(f)
 		}
 	})
 	return err
@@ -49,22 +71,6 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 // isSetting reports whether a flag may also be given by the environment and the file.
 func isSetting(f *pflag.Flag) bool {
 	return f.Name != "config" && f.Name != "help" && f.Name != "version"
-}
-
-// settled marks, in a flag's annotations, that its value was not typed.
-const settled = "edgehold-settled"
-
-func notTyped(f *pflag.Flag) {
-	if f.Annotations == nil {
-		f.Annotations = map[string][]string{}
-	}
-	f.Annotations[settled] = []string{}
-}
-
-// typed tells whether the flag's value stands on the command line.
-func typed(f *pflag.Flag) bool {
-	_, elsewhere := f.Annotations[settled]
-	return f.Changed && !elsewhere
 }
 
 // envName is the environment variable of a flag.
@@ -132,4 +138,11 @@ func setFromFile(flags *pflag.FlagSet, f *pflag.Flag, n yaml.Node, file string) 
 		return usagef("--config %s:%d: %s: %v", file, n.Line, f.Name, err)
 	}
 	return nil
+}
+
+// completeWith completes a flag's value from a fixed list.
+func completeWith(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag does not exist: a slip in this package
+	}
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
+	"github.com/edgehold/edgehold/cmd/edgehold/transfer"
 )
 
 // sample is n records, some of them binary.
@@ -38,13 +40,25 @@ func sample(n int) string {
 
 func lineCount(text string) int { return strings.Count(text, "\n") }
 
-func readCounts(t *testing.T, text string) transferred {
+func readCounts(t *testing.T, text string) transfer.Result {
 	t.Helper()
-	var c transferred
+	var c transfer.Result
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatalf("%q: %v", text, err)
 	}
 	return c
+}
+
+// importState is what these tests read of the file by which an import goes on.
+type importState struct{ Lines int64 }
+
+// readState reads such a file; if there is none, nothing is done.
+func readState(name string) (s importState, err error) {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	return s, errors.Join(err, json.Unmarshal(text, &s))
 }
 
 func exists(name string) bool {
@@ -78,7 +92,7 @@ func withoutVersions(t *testing.T, lines string) string {
 	t.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(lines) {
-		key, value, err := parseRecord([]byte(line))
+		key, value, err := record.Parse([]byte(line))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +189,7 @@ func TestImportResumes(t *testing.T) {
 	if i.status != 1 || !strings.Contains(i.err, file+":") || first.Records != 900 || first.Failed == 0 {
 		t.Fatalf("exit %d, %+v, %s", i.status, first, i.err)
 	}
-	state, err := loadProgress(file + ".progress")
+	state, err := readState(file + ".progress")
 	if err != nil || state.Lines < 1 || state.Lines > 900 {
 		t.Fatalf("%+v, %v", state, err)
 	}
@@ -291,10 +305,10 @@ func TestImportReportsLines(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	i = p.on(t, strings.Repeat("no\n", 500), "import", "-", "-o", "json")
-	if counts := readCounts(t, i.out); i.status != 1 || counts.Failed != maxFailures || lineCount(i.err) != maxFailures+1 {
+	if counts := readCounts(t, i.out); i.status != 1 || counts.Failed != 100 || lineCount(i.err) != 101 {
 		t.Errorf("exit %d, %+v, %d lines", i.status, counts, lineCount(i.err))
 	}
-	if i := p.on(t, strings.Repeat("x", maxRecordLine+2), "import", "-"); i.status != 1 || !strings.Contains(i.err, "-:1: the line is longer") {
+	if i := p.on(t, strings.Repeat("x", record.MaxLine+2), "import", "-"); i.status != 1 || !strings.Contains(i.err, "-:1: the line is longer") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }
@@ -338,7 +352,7 @@ func TestImportIsInterrupted(t *testing.T) {
 	i := &invocation{ctx: ctx, env: map[string]string{"EDGEHOLD_ADDR": p.URL}}
 	i.run("import", file, "--concurrency", "16", "-o", "json")
 	counts := readCounts(t, i.out)
-	state, err := loadProgress(file + ".progress")
+	state, err := readState(file + ".progress")
 	// A record may have been passed by others when the context ended, and not have begun: from there on all are done again.
 	if i.status != 1 || !strings.Contains(i.err, "interrupted") || err != nil || counts.Failed != 0 ||
 		counts.Records < 500 || counts.Records == 1500 || state.Lines == 0 || state.Lines > counts.Records {

@@ -49,18 +49,14 @@ func (b build) text() string {
 	return fmt.Sprintf("edgehold %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
 }
 
-func newVersion(t *terminal, s *settings) *cobra.Command {
+func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit and the Go release of this binary",
 		Args:  wantArgs(),
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
-			if json, err := s.json(); err != nil || json {
-				return printJSON(t.out, err, b)
-			}
-			_, err := fmt.Fprint(t.out, b.text())
-			return err
+			return a.show(a.out, b, b.text())
 		},
 	}
 }

@@ -1,9 +1,7 @@
-package main
+package transfer
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -92,31 +90,5 @@ func (f *flow) unqueue(t *task) {
 		close(t.behind)
 	default:
 		delete(f.last, t.key)
-	}
-}
-
-// eachLine gives every line of in to do, and returns how many there were. It ends early with the error of do, of reading
-// in, or why ctx has ended.
-func eachLine(ctx context.Context, name string, in io.Reader, do func(inputLine) error) (lines int64, err error) {
-	read, stop := context.WithCancel(ctx)
-	defer stop()
-	for from := readLines(read, in); ; lines++ {
-		if ctx.Err() != nil { // before another line that is there already
-			return lines, context.Cause(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return lines, context.Cause(ctx)
-		case l, more := <-from:
-			switch {
-			case !more:
-				return lines, nil
-			case l.err != nil:
-				return lines, fmt.Errorf("%s:%d: %w", name, l.number, l.err)
-			}
-			if err := do(l); err != nil {
-				return lines, err
-			}
-		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package transfer
 
 import (
 	"fmt"
@@ -57,11 +57,11 @@ func TestWindowFillsTheWay(t *testing.T) {
 		given     int                      // to newWindow
 		low, high int
 	}{
-		{"far away", map[string]time.Duration{"a": 400 * ms}, 20_000, 0, mostWindow, mostWindow},
-		{"the store is the bound", map[string]time.Duration{"a": 5 * ms}, 3000, 0, leastWindow, leastWindow},
+		{"far away", map[string]time.Duration{"a": 400 * ms}, 20_000, 0, MaxWindow, MaxWindow},
+		{"the store is the bound", map[string]time.Duration{"a": 5 * ms}, 3000, 0, minWindow, minWindow},
 		{"the store is the bound, far away", map[string]time.Duration{"a": 200 * ms}, 3000, 0, 700, 1800}, // 600 fill the way
 		{"near and far", map[string]time.Duration{"a": ms, "b": 130 * ms, "c": 200 * ms}, 5000, 0, 700, 1600},
-		{"one segment near and far", map[string]time.Duration{"a/near": ms, "a/far": 200 * ms}, 5000, 0, leastWindow, leastWindow},
+		{"one segment near and far", map[string]time.Duration{"a/near": ms, "a/far": 200 * ms}, 5000, 0, minWindow, minWindow},
 		{"as told", map[string]time.Duration{"a": 400 * ms}, 20_000, 64, 64, 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,8 +94,8 @@ func TestWindowFollowsTheInput(t *testing.T) {
 			away      time.Duration
 			low, high int
 		}{
-			{"far", 400 * time.Millisecond, mostWindow, mostWindow},
-			{"near", time.Millisecond, leastWindow, leastWindow},
+			{"far", 400 * time.Millisecond, MaxWindow, MaxWindow},
+			{"near", time.Millisecond, minWindow, minWindow},
 		} {
 			store := &slowStore{each: time.Second / 6000, free: time.Now()}
 			for i := range 30_000 {
@@ -161,7 +161,7 @@ func (w *window) most() int {
 	if w.fixed {
 		return w.now()
 	}
-	return mostWindow
+	return MaxWindow
 }
 
 // TestWindowOfASlowInput: where the input brings little, the window has no reason to grow.
@@ -173,7 +173,7 @@ func TestWindowOfASlowInput(t *testing.T) {
 			f.start(t.Context(), api.Key(fmt.Sprint("a/", i)), 1, func() { store.put(10 * time.Millisecond) })
 			time.Sleep(5 * time.Millisecond)
 		}
-		if size := f.window.now(); size != leastWindow {
+		if size := f.window.now(); size != minWindow {
 			t.Errorf("the window is %d for two records at once", size)
 		}
 		f.wait()

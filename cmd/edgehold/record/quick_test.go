@@ -1,7 +1,8 @@
-package main
+package record
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"testing"
 	"unicode/utf8"
@@ -11,7 +12,7 @@ import (
 
 func TestQuickFieldsTakesWhatExportWrites(t *testing.T) {
 	for _, e := range []api.Entry{{Key: "a/b c", Value: []byte("{}é, 😀")}, {Key: "\xff", Value: []byte{0xff}}, {Key: "k", Value: nil}} {
-		line := bytes.TrimSuffix(appendRecord(nil, e), []byte("\n"))
+		line := bytes.TrimSuffix(Append(nil, e), []byte("\n"))
 		if _, ok := quickFields(line); !ok {
 			t.Errorf("%s is not read at once", line)
 		}
@@ -48,12 +49,21 @@ func FuzzAppendRecord(f *testing.F) {
 	f.Add("<&>\"\\\n", "\u2028\u2029\ufffd😀")
 	f.Fuzz(func(t *testing.T, key, value string) {
 		e := api.Entry{Key: api.Key(key), Value: []byte(value), Version: api.Version{Epoch: 1, Index: 42}}
-		var want bytes.Buffer
-		if err := printJSON(&want, nil, newRecord(e, false)); err != nil {
-			t.Fatal(err)
-		}
-		if got := appendRecord([]byte("before\n"), e); string(got) != "before\n"+want.String() {
-			t.Errorf("%q, want %q", got, want.String())
+		want := "before\n" + encoded(t, Of(e, false))
+		if got := Append([]byte("before\n"), e); string(got) != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	})
+}
+
+// encoded is the record as the commands print it.
+func encoded(t *testing.T, r Record) string {
+	t.Helper()
+	var text bytes.Buffer
+	j := json.NewEncoder(&text)
+	j.SetEscapeHTML(false)
+	if err := j.Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }

@@ -1,4 +1,4 @@
-package main
+package transfer
 
 import (
 	"bufio"
@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
 // inputLine is one line of an import, without its end. A line with err is the last.
@@ -15,6 +17,33 @@ type inputLine struct {
 	text   []byte
 	cut    bool // the input ends without the end of this line
 	err    error
+}
+
+// eachLine gives every line of in to do, and returns how many there were. It ends early with the error of do, of reading
+// in, or why ctx has ended.
+func eachLine(ctx context.Context, cfg *ImportConfig, in io.Reader, do func(inputLine) error) (lines int64, err error) {
+	read, stop := context.WithCancel(ctx)
+	defer stop()
+	for from := readLines(read, in); ; lines++ {
+		if ctx.Err() != nil { // before another line that is there already
+			return lines, context.Cause(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return lines, context.Cause(ctx)
+		case l, more := <-from:
+			switch {
+			case !more:
+				return lines, nil
+			case l.err != nil:
+				return lines, fmt.Errorf("%s:%d: %w", cfg.File, l.number, l.err)
+			}
+			cfg.Progress.Add(int64(len(l.text)) + 1)
+			if err := do(l); err != nil {
+				return lines, err
+			}
+		}
+	}
 }
 
 // readLines sends the lines of in until its end or until ctx is done. The goroutine that reads ends then too, except
@@ -45,14 +74,14 @@ func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
 	return lines
 }
 
-// readLine reads one line of at most maxRecordLine bytes into memory of its own. last: nothing follows it.
+// readLine reads one line of at most record.MaxLine bytes into memory of its own. last: nothing follows it.
 func readLine(r *bufio.Reader) (line []byte, last bool, err error) {
 	for {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		switch {
-		case len(line) > maxRecordLine:
-			return nil, true, fmt.Errorf("the line is longer than the longest record, %d bytes", maxRecordLine)
+		case len(line) > record.MaxLine:
+			return nil, true, fmt.Errorf("the line is longer than the longest record, %d bytes", record.MaxLine)
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case errors.Is(err, io.EOF):

@@ -1,27 +1,48 @@
-package main
+package transfer
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
 // maxDifferent bounds the keys that a verification holds as different.
 const maxDifferent = 1 << 20
 
+// verify reads back what the job has put. Its state file stays if that was not finished: run again, the job only verifies.
+func (j *job) verify(ctx context.Context, result *Result) error {
+	in, err := j.open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	j.Progress.Start("verify", in.size)
+	v := &verifier{ImportConfig: &j.ImportConfig, flow: newFlow(newWindow(j.Concurrency)), different: map[api.Key]int64{}}
+	err = v.run(ctx, in, j.lines)
+	j.Progress.Done()
+	read, different := v.counts()
+	result.Verified, result.Different = &read, &different
+	if _, isDifferent := errors.AsType[*differenceError](err); j.State != "" && (err == nil || isDifferent) {
+		err = errors.Join(err, os.Remove(j.State))
+	}
+	return err
+}
+
 // verifier reads every record of an input back and compares. Of a key that stands in it more than once the last record
 // counts: a different value is forgiven where a later line has the one that is there.
 type verifier struct {
-	name     string
-	get      func(ctx context.Context, k api.Key) (value []byte, err error) // linearizable, by the owner
-	flow     *flow
-	progress *progress
-	read     atomic.Int64
+	*ImportConfig
+	flow *flow
+	read atomic.Int64
 
 	mu        sync.Mutex
 	different map[api.Key]int64 // guarded by mu: the line that the store does not agree with
@@ -32,11 +53,7 @@ type verifier struct {
 func (v *verifier) run(ctx context.Context, in io.Reader, want int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	v.different = map[api.Key]int64{}
-	lines, err := eachLine(ctx, v.name, in, func(l inputLine) error {
-		v.progress.add(int64(len(l.text)) + 1)
-		return v.line(ctx, l, stop)
-	})
+	lines, err := eachLine(ctx, v.ImportConfig, in, func(l inputLine) error { return v.line(ctx, l, stop) })
 	v.flow.wait()
 	if err == nil {
 		err = context.Cause(ctx)
@@ -45,7 +62,7 @@ func (v *verifier) run(ctx context.Context, in io.Reader, want int64) error {
 	case err != nil:
 		return err
 	case lines != want:
-		return fmt.Errorf("%s has changed: %d lines were imported, and now it has %d", v.name, want, lines)
+		return fmt.Errorf("%s has changed: %d lines were imported, and now it has %d", v.File, want, lines)
 	}
 	return v.verdict()
 }
@@ -54,19 +71,19 @@ func (v *verifier) line(ctx context.Context, l inputLine, stop context.CancelCau
 	if len(bytes.TrimSpace(l.text)) == 0 {
 		return nil
 	}
-	key, value, err := parseRecord(l.text)
+	key, value, err := record.Parse(l.text)
 	if err != nil {
-		return fmt.Errorf("%s has changed: line %d: %w", v.name, l.number, err)
+		return fmt.Errorf("%s has changed: line %d: %w", v.File, l.number, err)
 	}
 	v.flow.start(ctx, key, len(key)+len(value), func() {
-		there, err := v.get(ctx, key)
+		there, err := v.Client.Get(ctx, key, client.Quorum())
 		switch {
 		case err == nil:
-			v.compared(key, l.number, bytes.Equal(there, value), stop)
+			v.compared(key, l.number, bytes.Equal(there.Value, value), stop)
 		case api.CodeOf(err) == api.CodeNotFound:
 			v.compared(key, l.number, false, stop)
 		default:
-			stop(fmt.Errorf("%s:%d: %w", v.name, l.number, err))
+			stop(fmt.Errorf("%s:%d: %w", v.File, l.number, err))
 		}
 	})
 	return nil
@@ -83,7 +100,7 @@ func (v *verifier) compared(key api.Key, line int64, same bool, stop context.Can
 	case len(v.different) < maxDifferent:
 		v.different[key] = line
 	default:
-		stop(fmt.Errorf("over %d keys are not what %s says", maxDifferent, v.name))
+		stop(fmt.Errorf("over %d keys are not what %s says", maxDifferent, v.File))
 	}
 }
 
@@ -107,7 +124,7 @@ func (v *verifier) verdict() error {
 	if first == 0 {
 		return nil
 	}
-	return &differenceError{name: v.name, line: first, keys: int64(len(v.different))}
+	return &differenceError{name: v.File, line: first, keys: int64(len(v.different))}
 }
 
 // differenceError says that the store does not hold what was imported.

@@ -1,15 +1,14 @@
-package main
+package record
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
 )
 
-func TestParseRecord(t *testing.T) {
+func TestParse(t *testing.T) {
 	long := strings.Repeat("k", api.MaxKeyBytes+1)
 	for _, c := range []struct {
 		line, key, value string
@@ -47,7 +46,7 @@ func TestParseRecord(t *testing.T) {
 		{`{"key":"a","value":"\ude00"}`, "", "", "unpaired surrogate"},
 		{`{"key":"a","value":"\ud83d\ud83d"}`, "", "", "unpaired surrogate"},
 	} {
-		key, value, err := parseRecord([]byte(c.line))
+		key, value, err := Parse([]byte(c.line))
 		if c.says != "" {
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%.60s: got error %v, want %q in it", c.line, err, c.says)
@@ -63,44 +62,14 @@ func FuzzRecord(f *testing.F) {
 	f.Add("key", []byte("value"), []byte(`{"key":"a","value":"b"}`))
 	f.Add("\xff", []byte("\x00\ud7ff "), []byte(`{"key":"\ud83d\ude00","value":"\\"}`))
 	f.Fuzz(func(t *testing.T, key string, value, line []byte) {
-		_, _, _ = parseRecord(line)
+		_, _, _ = Parse(line)
 		if key == "" || len(key) > api.MaxKeyBytes || len(value) > api.MaxValueBytes {
 			return
 		}
-		var buf bytes.Buffer
-		if err := printJSON(&buf, nil, newRecord(api.Entry{Key: api.Key(key), Value: value}, false)); err != nil {
-			t.Fatal(err)
-		}
-		gotKey, gotValue, err := parseRecord(buf.Bytes())
+		text := encoded(t, Of(api.Entry{Key: api.Key(key), Value: value}, false))
+		gotKey, gotValue, err := Parse([]byte(text))
 		if err != nil || string(gotKey) != key || !bytes.Equal(gotValue, value) {
-			t.Errorf("%s came back as %q, %q, %v", &buf, gotKey, gotValue, err)
-		}
-		if !json.Valid(buf.Bytes()) {
-			t.Errorf("%s is no JSON", &buf)
+			t.Errorf("%s came back as %q, %q, %v", text, gotKey, gotValue, err)
 		}
 	})
-}
-
-func TestWatermark(t *testing.T) {
-	at := func(line int64) progressState {
-		return progressState{Cluster: "c", Lines: line, Hash: lineHash{byte(line)}}
-	}
-	w := newWatermark(at(10))
-	done := func(line int64) { w.done(line, lineHash{byte(line)}) }
-	done(12)
-	done(13)
-	if got := w.now(); got != at(10) {
-		t.Errorf("got %+v", got)
-	}
-	done(11)
-	if got := w.now(); got != at(13) {
-		t.Errorf("got %+v", got)
-	}
-	done(16)
-	w.fail(15)
-	done(14)
-	done(17)
-	if got := w.now(); got != at(14) || len(w.early) != 0 {
-		t.Errorf("got %+v, early %v", got, w.early)
-	}
 }

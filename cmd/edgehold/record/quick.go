@@ -1,8 +1,9 @@
-package main
+package record
 
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
@@ -61,8 +62,8 @@ func isField(name string) bool {
 	return false
 }
 
-// appendRecord appends the line of an entry: what printJSON makes of its record, byte for byte.
-func appendRecord(b []byte, e api.Entry) []byte {
+// Append appends the line of an entry: what encoding/json makes of its record without escaping HTML, byte for byte.
+func Append(b []byte, e api.Entry) []byte {
 	b = appendBytes(append(b, '{'), "key", []byte(e.Key))
 	b = appendBytes(append(b, ','), "value", e.Value)
 	b = append(b, `,"version":"`...)
@@ -82,7 +83,9 @@ func appendBytes(b []byte, name string, value []byte) []byte {
 		return append(b, '"')
 	}
 	var text bytes.Buffer
-	_ = printJSON(&text, nil, string(value)) // a string always has a form
+	j := json.NewEncoder(&text)
+	j.SetEscapeHTML(false)
+	_ = j.Encode(string(value)) // a string always has a form
 	return append(append(b, `":`...), bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
 }
 

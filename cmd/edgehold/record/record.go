@@ -1,4 +1,6 @@
-package main
+// Package record reads and writes records: a key and a value as one JSON object. Import reads them and export writes them, one
+// a line, and the commands of kv print them.
+package record
 
 import (
 	"bytes"
@@ -12,9 +14,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// record is one line of an import or export, and one entry of a list in JSON: key or key_base64, value or value_base64,
-// and in what Edgehold writes also the version.
-type record struct {
+// Record is the JSON of an entry: key or key_base64, value or value_base64, and in what Edgehold writes also the version.
+type Record struct {
 	Key         *string `json:"key,omitempty"`
 	KeyBase64   []byte  `json:"key_base64,omitempty"`
 	Value       *string `json:"value,omitempty"`
@@ -22,34 +23,35 @@ type record struct {
 	Version     string  `json:"version,omitempty"`
 }
 
-// newRecord renders an entry: what is valid UTF-8 stands as text, the rest as base64.
-func newRecord(e api.Entry, keyOnly bool) record {
-	r := record{Version: e.Version.String()}
-	r.Key, r.KeyBase64 = renderBytes(string(e.Key))
+// Of returns the record of an entry, without its value if keyOnly.
+func Of(e api.Entry, keyOnly bool) Record {
+	r := Record{Version: e.Version.String()}
+	r.Key, r.KeyBase64 = Render([]byte(e.Key))
 	if !keyOnly {
-		r.Value, r.ValueBase64 = renderBytes(string(e.Value))
+		r.Value, r.ValueBase64 = Render(e.Value)
 	}
 	return r
 }
 
-// renderBytes is b as text where it is valid UTF-8, else as bytes that JSON encodes in base64.
-func renderBytes(b string) (text *string, bin []byte) {
-	if utf8.ValidString(b) {
-		return &b, nil
+// Render returns b as text if it is valid UTF-8, else as bytes, which JSON encodes in base64. The other result is nil.
+func Render(b []byte) (text *string, bin []byte) {
+	if !utf8.Valid(b) {
+		return nil, b
 	}
-	return nil, []byte(b)
+	s := string(b)
+	return &s, nil
 }
 
-// maxRecordLine bounds a line of JSON: a key and a value at their limits, each byte written as \u00XX, and some spaces.
-const maxRecordLine = 6*(api.MaxKeyBytes+api.MaxValueBytes) + 4096
+// MaxLine bounds the bytes of a record: a key and a value at their limits, each byte written as \u00XX, and some spaces.
+const MaxLine = 6*(api.MaxKeyBytes+api.MaxValueBytes) + 4096
 
-// byteOrderMark begins the files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
-const byteOrderMark = "\ufeff"
+// ByteOrderMark begins the files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
+const ByteOrderMark = "\ufeff"
 
-// parseRecord reads one line strictly: an object of known fields, each once, within the limits of the store. The
-// version is checked for its form and otherwise ignored.
-func parseRecord(line []byte) (key api.Key, value []byte, err error) {
-	line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+// Parse reads one line strictly: an object of known fields, each once, within the limits of the store. It checks the form
+// of the version and otherwise ignores it. The error has no code of package api; it says what is wrong with the line.
+func Parse(line []byte) (key api.Key, value []byte, err error) {
+	line = bytes.TrimPrefix(line, []byte(ByteOrderMark))
 	if !utf8.Valid(line) {
 		return "", nil, errors.New("not valid UTF-8; write binary keys and values as key_base64 and value_base64")
 	}

@@ -1,4 +1,4 @@
-package main
+package transfer
 
 import (
 	"strings"
@@ -8,10 +8,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// What is under way at once, where --concurrency leaves it to the window.
+// MaxWindow is how many records are under way at most if ImportConfig.Concurrency is 0: half of what a node answers at once.
+const MaxWindow = 2048
+
 const (
-	leastWindow = 256      // what a node takes even while its processors cannot keep up
-	mostWindow  = 2048     // half of what a node answers at once
+	minWindow   = 256      // what a node takes even while its processors cannot keep up
 	windowBytes = 12 << 20 // of keys and values; less than may wait for a stream
 )
 
@@ -45,7 +46,7 @@ type window struct {
 func newWindow(size int) *window {
 	w := &window{size: size, fixed: size > 0, since: time.Now(), ways: map[string]time.Duration{}}
 	if size == 0 {
-		w.size = leastWindow
+		w.size = minWindow
 	}
 	w.freed.L = &w.mu
 	return w
@@ -99,7 +100,7 @@ func (w *window) measure(key api.Key, took time.Duration) {
 	}
 	now := time.Now()
 	size := 2 * float64(w.way) / float64(max(1, now.Sub(w.since))) // the rate is count/since, the way way/count
-	w.size = int(min(mostWindow, max(leastWindow, size)))
+	w.size = int(min(MaxWindow, max(minWindow, size)))
 	w.since, w.count, w.way = now, 0, 0
 }
 

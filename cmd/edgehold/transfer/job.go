@@ -1,17 +1,17 @@
-package main
+package transfer
 
 import (
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
 const (
@@ -19,17 +19,12 @@ const (
 	saveEvery   = time.Second
 )
 
-// importJob puts the records of one input. One goroutine reads lines, one parses them, and those of the flow put
-// the records.
-type importJob struct {
-	name     string                          // of the input, for errors
-	state    string                          // the state file; "" keeps none
-	keep     bool                            // the state file is kept also at the end
-	put      func(k api.Key, v []byte) error // not ended by anything but its time
-	flow     *flow
-	progress *progress
+// job puts the records of one input. One goroutine reads lines, one parses them, and those of the flow put the records.
+type job struct {
+	ImportConfig
+	in   input
+	flow *flow
 
-	in                     input
 	from                   progressState
 	hash                   lineHash // of the lines read so far; of the goroutine that reads
 	mark                   *watermark
@@ -37,55 +32,55 @@ type importJob struct {
 	records, bytes, failed atomic.Int64
 }
 
-// prepare finds where to start, and makes sure that the state can be kept. It refuses a state that is of another cluster than the
-// one that clusterID asks.
-func (j *importJob) prepare(clusterID func() (string, error), in input, warnings io.Writer) error {
-	chosen := j.state != ""
-	if !chosen && j.name != "-" {
-		j.state = j.name + ".progress"
+// prepare finds where to start, and makes sure that the state can be kept. It refuses a state that is of another cluster than
+// the client's.
+func (j *job) prepare(ctx context.Context) error {
+	chosen := j.State != ""
+	if !chosen && j.File != "-" {
+		j.State = j.File + ".progress"
 	}
-	if j.state != "" {
-		cluster, err := clusterID()
+	if j.State != "" {
+		status, err := j.Client.Status(ctx)
 		if err != nil {
 			return err
 		}
-		from, err := loadProgress(j.state)
+		from, err := loadProgress(j.State)
 		switch {
 		case err != nil:
 			return err
-		case from.Lines > 0 && from.Cluster != cluster:
+		case from.Lines > 0 && from.Cluster != status.ClusterID:
 			return fmt.Errorf("%s is the progress of an import into the cluster %s, and this is the cluster %s; remove %s to import from the beginning",
-				j.state, from.Cluster, cluster, j.state)
+				j.State, from.Cluster, status.ClusterID, j.State)
 		}
 		j.from = from
 		if from.Lines == 0 {
-			j.from = progressState{Cluster: cluster, Size: in.size, Modified: in.modified}
+			j.from = progressState{Cluster: status.ClusterID, Size: j.in.size, Modified: j.in.modified}
 		}
-		if err := j.from.save(j.state); err != nil {
+		if err := j.from.save(j.State); err != nil {
 			if chosen || from.Lines > 0 {
 				return err
 			}
-			_, _ = fmt.Fprintf(warnings, "edgehold: if interrupted, this import will start over: %v; name a state file with --resume\n", err)
-			j.state = ""
+			j.Progress.Warn(fmt.Errorf("if interrupted, this import will start over: %w; name a state file with --resume", err))
+			j.State = ""
 		}
 	}
-	j.in, j.mark = in, newWatermark(j.from)
+	j.mark = newWatermark(j.from)
 	return nil
 }
 
-func (j *importJob) counts() *transferred {
-	return &transferred{
+func (j *job) result() *Result {
+	return &Result{
 		Lines: j.lines, Records: j.records.Load(), Bytes: j.bytes.Load(), Failed: j.failed.Load(), SkippedLines: min(j.lines, j.from.Lines),
 	}
 }
 
 // run reads to the end, or until something stops it, and waits for all records under way. Where everything was put, the
 // state file is removed, unless it is to be kept; else it tells how far the import came.
-func (j *importJob) run(ctx context.Context, in io.Reader) error {
+func (j *job) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	endSaving := j.keepSaving(stop)
-	err := j.readAll(ctx, in, stop)
+	err := j.readAll(ctx, stop)
 	j.flow.wait()
 	endSaving()
 	if failed := j.failed.Load(); failed > 0 && (err == nil || errors.Is(err, context.Canceled)) {
@@ -99,20 +94,20 @@ func (j *importJob) run(ctx context.Context, in io.Reader) error {
 		}
 	}
 	switch {
-	case j.state == "":
-	case err == nil && !j.keep:
-		return os.Remove(j.state)
+	case j.State == "":
+	case err == nil && !j.Verify:
+		return os.Remove(j.State)
 	default:
-		err = errors.Join(err, j.mark.now().save(j.state))
+		err = errors.Join(err, j.mark.now().save(j.State))
 	}
 	return err
 }
 
 // keepSaving keeps the state file up to date until the returned function is called, which waits for the end of it.
-func (j *importJob) keepSaving(stop context.CancelCauseFunc) (end func()) {
+func (j *job) keepSaving(stop context.CancelCauseFunc) (end func()) {
 	quit := make(chan struct{})
 	var saving sync.WaitGroup
-	if j.state != "" {
+	if j.State != "" {
 		saving.Go(func() {
 			tick := time.NewTicker(saveEvery)
 			defer tick.Stop()
@@ -121,7 +116,7 @@ func (j *importJob) keepSaving(stop context.CancelCauseFunc) (end func()) {
 				case <-quit:
 					return
 				case <-tick.C:
-					if err := j.mark.now().save(j.state); err != nil {
+					if err := j.mark.now().save(j.State); err != nil {
 						stop(err)
 					}
 				}
@@ -131,12 +126,9 @@ func (j *importJob) keepSaving(stop context.CancelCauseFunc) (end func()) {
 	return func() { close(quit); saving.Wait() }
 }
 
-// readAll starts every record of in that is not done yet. It returns once all are started, or with the reason why not.
-func (j *importJob) readAll(ctx context.Context, in io.Reader, stop context.CancelCauseFunc) error {
-	lines, err := eachLine(ctx, j.name, in, func(l inputLine) error {
-		j.progress.add(int64(len(l.text)) + 1)
-		return j.line(ctx, l, stop)
-	})
+// readAll starts every record that is not done yet. It returns once all are started, or with the reason why not.
+func (j *job) readAll(ctx context.Context, stop context.CancelCauseFunc) error {
+	lines, err := eachLine(ctx, &j.ImportConfig, j.in, func(l inputLine) error { return j.line(ctx, l, stop) })
 	j.lines = lines
 	if err == nil && lines < j.from.Lines {
 		return j.changed()
@@ -145,7 +137,7 @@ func (j *importJob) readAll(ctx context.Context, in io.Reader, stop context.Canc
 }
 
 // changed says that the input does not begin as the one did that was interrupted. Nothing has been put then.
-func (j *importJob) changed() error {
+func (j *job) changed() error {
 	what := ""
 	switch was := j.from; {
 	case was.Size != j.in.size && was.Size >= 0 && j.in.size >= 0:
@@ -153,11 +145,11 @@ func (j *importJob) changed() error {
 	case !was.Modified.Equal(j.in.modified):
 		what = fmt.Sprintf(" (it was written anew at %s UTC)", j.in.modified.Format(time.DateTime))
 	}
-	return fmt.Errorf("%s has changed within the %d lines that are done%s; remove %s to import it from its beginning", j.name, j.from.Lines, what, j.state)
+	return fmt.Errorf("%s has changed within the %d lines that are done%s; remove %s to import it from its beginning", j.File, j.from.Lines, what, j.State)
 }
 
 // line does what one line asks for.
-func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCauseFunc) error {
+func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFunc) error {
 	j.hash = j.hash.next(l.text)
 	hash := j.hash
 	if l.number <= j.from.Lines {
@@ -173,7 +165,7 @@ func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCa
 		j.mark.done(l.number, hash)
 		return nil
 	}
-	key, value, err := parseRecord(l.text)
+	key, value, err := record.Parse(l.text)
 	if err != nil {
 		if l.cut {
 			err = fmt.Errorf("the file ends within this line: %w", err)
@@ -182,8 +174,9 @@ func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCa
 		return nil
 	}
 	size := len(key) + len(value)
+	begun := context.WithoutCancel(ctx) // what is under way is finished, so that the state file tells all that was done
 	j.flow.start(ctx, key, size, func() {
-		if err := j.put(key, value); err != nil {
+		if _, err := j.Client.Put(begun, key, value); err != nil {
 			j.fail(l.number, err, stop)
 			return
 		}
@@ -196,18 +189,19 @@ func (j *importJob) line(ctx context.Context, l inputLine, stop context.CancelCa
 
 // fail reports a record that was not put. Where the cause is not the record itself, the others would fare no better,
 // and the import stops.
-func (j *importJob) fail(line int64, err error, stop context.CancelCauseFunc) {
+func (j *job) fail(line int64, err error, stop context.CancelCauseFunc) {
 	j.mark.fail(line)
 	n := j.failed.Add(1)
-	switch code := api.CodeOf(err); {
-	case !isRefusal(err) && code != "":
-		stop(fmt.Errorf("%s:%d: %w", j.name, line, err))
+	err = fmt.Errorf("%s:%d: %w", j.File, line, err)
+	switch {
+	case !isRefusal(err):
+		stop(err)
 		return
 	case n == maxFailures:
 		stop(fmt.Errorf("%d records failed: correct them and run the command again", n))
 	}
 	if n <= maxFailures {
-		j.progress.line("edgehold: %s:%d: %s", j.name, line, explain(err))
+		j.Progress.Warn(err)
 	}
 }
 
@@ -215,7 +209,7 @@ func (j *importJob) fail(line int64, err error, stop context.CancelCauseFunc) {
 func isRefusal(err error) bool {
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok {
-		return true // found by parseRecord
+		return true // of record.Parse
 	}
 	switch e.Code {
 	case api.CodeInvalid, api.CodeTooLarge, api.CodeConflict, api.CodePreconditionFailed:

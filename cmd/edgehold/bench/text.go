@@ -1,38 +1,50 @@
-package main
+package bench
 
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
-// benchText is a report for people.
-func benchText(r *load.Report) string {
+// Text is a report for people. explain says what an error means, in one line.
+func Text(r *load.Report, explain func(error) string) string {
 	var b strings.Builder
-	b.WriteString(benchHead(r) + "\n\n")
-	rows := table{append([]string{"OPERATION"}, benchColumns...)}
+	fmt.Fprintf(&b, "%s\n\n", head(r))
+	rows := [][]string{append([]string{"OPERATION"}, columns...)}
 	for _, o := range r.Operations {
-		rows = append(rows, append([]string{o.Operation}, benchCells(&o)...))
+		rows = append(rows, append([]string{o.Operation}, cells(&o)...))
 	}
-	b.WriteString(rows.String())
+	writeTable(&b, rows)
 	if len(r.Endpoints) > 1 {
-		rows = table{append([]string{"ENDPOINT", "NODE", "OPERATION"}, benchColumns...)}
+		rows = [][]string{append([]string{"ENDPOINT", "NODE", "OPERATION"}, columns...)}
 		for _, e := range r.Endpoints {
 			for _, o := range e.Operations {
-				rows = append(rows, append([]string{e.Endpoint, string(e.Node), o.Operation}, benchCells(&o)...))
+				rows = append(rows, append([]string{e.Endpoint, string(e.Node), o.Operation}, cells(&o)...))
 			}
 		}
-		b.WriteString("\n" + rows.String())
+		b.WriteByte('\n')
+		writeTable(&b, rows)
 	}
-	if notes := benchNotes(r); len(notes) > 0 {
-		b.WriteString("\n" + strings.Join(notes, "\n") + "\n")
+	if lines := notes(r, explain); len(lines) > 0 {
+		fmt.Fprintf(&b, "\n%s\n", strings.Join(lines, "\n"))
 	}
 	return b.String()
 }
 
-// benchHead tells what was measured.
-func benchHead(r *load.Report) string {
+// writeTable writes rows of as many cells each, their columns aligned.
+func writeTable(b *strings.Builder, rows [][]string) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		_, _ = fmt.Fprintln(w, strings.Join(cells, "\t")) // into memory: never fails
+	}
+	_ = w.Flush()
+}
+
+// head says what was measured.
+func head(r *load.Report) string {
 	s := &r.Settings
 	clients := fmt.Sprintf("%d clients", s.Clients)
 	if n := len(r.Endpoints); n > 1 {
@@ -49,25 +61,25 @@ func benchHead(r *load.Report) string {
 	return fmt.Sprintf("%.1f s, %s, %s\n%v %% reads (%s) of %s; keys of %d bytes, values of %d", r.Seconds, clients, loop, s.Reads, s.Consistency, keys, s.KeySize, s.ValueSize)
 }
 
-var benchColumns = []string{"COUNT", "OPS/S", "FAILED", "MEAN", "P50", "P90", "P99", "P99.9", "MAX"}
+var columns = []string{"COUNT", "OPS/S", "FAILED", "MEAN", "P50", "P90", "P99", "P99.9", "MAX"}
 
-func benchCells(o *load.Operation) []string {
-	cells := []string{fmt.Sprint(o.Count), load.RateText(o.OpsPerSecond), fmt.Sprint(o.Failed)}
+func cells(o *load.Operation) []string {
+	row := []string{fmt.Sprint(o.Count), load.RateText(o.OpsPerSecond), fmt.Sprint(o.Failed)}
 	l := &o.Latency
 	for _, ms := range []float64{l.Mean, l.P50, l.P90, l.P99, l.P999, l.Max} {
 		if o.Count == 0 {
-			cells = append(cells, "-")
+			row = append(row, "-")
 		} else {
-			cells = append(cells, load.MillisText(ms))
+			row = append(row, load.MillisText(ms))
 		}
 	}
-	return cells
+	return row
 }
 
-// benchNotes is what the table does not tell.
-func benchNotes(r *load.Report) []string {
-	var notes []string
-	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
+// notes are what the table does not show.
+func notes(r *load.Report, explain func(error) string) []string {
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for _, o := range r.Operations {
 		if by := o.ServedBy; by != nil && o.Count > 0 {
 			add("reads served by: %s", servedText(by, o.Count))
@@ -90,7 +102,7 @@ func benchNotes(r *load.Report) []string {
 	if r.CutOff > 0 {
 		add("%d operations were under way when it was interrupted", r.CutOff)
 	}
-	return notes
+	return lines
 }
 
 func servedText(by *load.ServedBy, of int64) string {
@@ -105,3 +117,17 @@ func servedText(by *load.ServedBy, of int64) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// readingText is a reading in a line.
+func readingText(r load.Reading) string {
+	text := fmt.Sprintf("%s: %s ops/s, p50 %s, p99 %s", r.Phase, load.RateText(r.OpsPerSecond), load.MillisText(millis(r.P50)), load.MillisText(millis(r.P99)))
+	if r.Late > 0 {
+		text += fmt.Sprintf(", %d late", r.Late)
+	}
+	if r.Failed > 0 {
+		text += fmt.Sprintf(", %d failed", r.Failed)
+	}
+	return text
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,53 @@
+package transfer
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
+)
+
+// TestPagesAhead: while the first page is looked at the second is asked for and the third is not waited for; when the loop
+// is left, nothing goes on.
+func TestPagesAhead(t *testing.T) {
+	store := storetest.NewMemory()
+	for n := range 6500 {
+		if _, err := store.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: api.Key(fmt.Sprintf("k%06d", n))}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var pages atomic.Int64
+	second := make(chan struct{})
+	node := httpd.New(httpd.Config{Store: store, Lister: store, Node: "here-1"})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/kv" && pages.Add(1) == 2 {
+			close(second)
+		}
+		node.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c, err := client.Open(t.Context(), client.Config{Endpoints: []string{server.URL}, PlainHTTP: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n := 0
+	for page := range pagesAhead(t.Context(), c, api.PrefixRange("")) {
+		<-second // or the test hangs
+		if n++; page.err != nil || len(page.Entries) != api.MaxListLimit || string(page.Entries[0].Key) != fmt.Sprintf("k%06d", (n-1)*api.MaxListLimit) {
+			t.Fatalf("page %d: %d entries, %v", n, len(page.Entries), page.err)
+		}
+		if n == 2 {
+			break
+		}
+	}
+	if asked := pages.Load(); asked > 5 { // two read, one in the channel, one in the hand, one on its way
+		t.Errorf("%d pages were asked for", asked)
+	}
+}
