@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
@@ -34,6 +35,17 @@ type Machine[R any] interface {
 type Snapshot interface {
 	io.WriterTo
 	Close() error
+}
+
+// Durable is the side of a machine whose state outlives the process. It need not be on disk as soon as it has changed: what
+// a crash took the log has. Checkpoint and Flush are called beside Apply, Adopt by the goroutine of Apply.
+type Durable interface {
+	checkpoint.Maker
+	// Flush returns when all that had been applied before the call is on disk. After a crash Applied is at least what it was
+	// at the last Flush, and the state is the one after that entry.
+	Flush() error
+	// Adopt replaces the state by that of a checkpoint, which stays as it is.
+	Adopt(dir string) error
 }
 
 // StreamLayer connects the members of the group: one lane of the node's port. Safe for concurrent use. Close ends Accept

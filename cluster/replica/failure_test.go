@@ -57,7 +57,7 @@ func TestMachineFails(t *testing.T) {
 
 // brokenLog is a log that fails while it is told to.
 type brokenLog struct {
-	raft.LogStore
+	logstore.Log
 	broken *atomic.Bool
 }
 
@@ -65,7 +65,7 @@ func (b brokenLog) StoreLogs(logs []*raft.Log) error {
 	if b.broken.Load() {
 		return syscall.ENOSPC
 	}
-	return b.LogStore.StoreLogs(logs)
+	return b.Log.StoreLogs(logs)
 }
 
 func (b brokenLog) StoreLog(l *raft.Log) error { return b.StoreLogs([]*raft.Log{l}) }
@@ -74,7 +74,7 @@ func (b brokenLog) GetLog(index uint64, l *raft.Log) error {
 	if b.broken.Load() {
 		return syscall.EIO
 	}
-	return b.LogStore.GetLog(index, l)
+	return b.Log.GetLog(index, l)
 }
 
 // TestLogFails: while a follower's log fails, and until it has caught up, the group cannot count on it, and it says so; it comes back by

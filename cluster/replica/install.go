@@ -20,7 +20,7 @@ import (
 // conflict with it, Raft would refuse all that follows, and be sent the same snapshot for ever (hashicorp/raft #697; that
 // the log is monotonic is not enough); the inbox lets the first entries after the snapshot through.
 type inbox struct {
-	raft.LogStore
+	logstore.Log
 	// Set before serving: what the machine has applied; the term, and how long the log is, as Raft takes it.
 	applied, term, last func() uint64
 	halted              func() error // why the machine takes no state any more; nil while it does
@@ -41,10 +41,8 @@ type gap struct {
 	last        uint64 // as Raft takes it
 }
 
-var _ raft.MonotonicLogStore = (*inbox)(nil)
-
-func newInbox(log raft.LogStore, heard func(committed uint64)) *inbox {
-	return &inbox{LogStore: log, heard: heard, out: make(chan raft.RPC), done: make(chan struct{})}
+func newInbox(log logstore.Log, heard func(committed uint64)) *inbox {
+	return &inbox{Log: log, heard: heard, out: make(chan raft.RPC), done: make(chan struct{})}
 }
 
 // pump hands requests on, one at a time as Raft takes them, until the inbox is closed.
@@ -118,7 +116,7 @@ func (i *inbox) has(index, term uint64) bool {
 		return true
 	}
 	var l raft.Log
-	return i.LogStore.GetLog(index, &l) == nil && l.Term == term
+	return i.Log.GetLog(index, &l) == nil && l.Term == term
 }
 
 // bridge lets a request pass that follows the snapshot, where Raft would compare it with the log that is gone.
@@ -135,14 +133,9 @@ func (i *inbox) bridge(req *raft.AppendEntriesRequest) {
 	}
 }
 
-func (i *inbox) IsMonotonic() bool {
-	m, ok := i.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
-}
-
 // GetLog gives the entries in the gap a term that no entry has, so that Raft takes them for conflicting and replaces them.
 func (i *inbox) GetLog(index uint64, l *raft.Log) error {
-	err := i.LogStore.GetLog(index, l)
+	err := i.Log.GetLog(index, l)
 	if err == nil {
 		return nil
 	}
@@ -159,7 +152,7 @@ func (i *inbox) StoreLog(l *raft.Log) error { return i.StoreLogs([]*raft.Log{l})
 
 // StoreLogs closes the gap: Raft knows how long the log is after each append.
 func (i *inbox) StoreLogs(logs []*raft.Log) error {
-	err := i.LogStore.StoreLogs(logs)
+	err := i.Log.StoreLogs(logs)
 	if err == nil {
 		i.mu.Lock()
 		i.gap.open = false
@@ -175,12 +168,8 @@ func reconcile(s logstore.Stores) error {
 	if err != nil || len(snapshots) == 0 {
 		return err
 	}
-	first, err := s.Log.FirstIndex()
+	first, last, err := logstore.Bounds(s.Log)
 	if err != nil || first == 0 {
-		return err
-	}
-	last, err := s.Log.LastIndex()
-	if err != nil {
 		return err
 	}
 	if first > snapshots[0].Index+1 {

@@ -7,10 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica/checkpoint"
+	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
 // driver is the machine as Raft sees it. It keeps its own account of what has applied: Raft's AppliedIndex is what has
@@ -149,6 +151,77 @@ func (d *driver[R]) Restore(r io.ReadCloser) error {
 	return nil
 }
 
+// advance notes that the machine holds the log up to index; never less than before.
+func (d *driver[R]) advance(index uint64) {
+	if index > d.applied.Load() {
+		d.applied.Store(index)
+	}
+}
+
+// holds tells whether the machine's own state has the entry.
+func (d *driver[R]) holds(index uint64) bool { return d.state != nil && index <= d.state.Applied() }
+
+// resume begins with the state that the machine has, and tells whether that is at or beyond the newest snapshot, so that
+// nothing is to be restored. Raft goes on from the snapshot; the entries that the machine has are passed over.
+func (d *driver[R]) resume(log raft.LogStore) (ready bool, err error) {
+	applied := d.state.Applied()
+	list, err := d.snapshots.List()
+	if err != nil {
+		return false, err
+	}
+	if err := d.belongs(applied, log, list); err != nil {
+		return false, err
+	}
+	d.applied.Store(applied)
+	if len(list) == 0 || applied < list[0].Index {
+		return false, nil
+	}
+	d.StoreConfiguration(list[0].ConfigurationIndex, list[0].Configuration)
+	return true, nil
+}
+
+// belongs refuses a state, a log and snapshots of which one was lost, or is another's.
+func (d *driver[R]) belongs(applied uint64, log raft.LogStore, list []*raft.SnapshotMeta) error {
+	first, end, err := logstore.Bounds(log)
+	if err != nil {
+		return err
+	}
+	if len(list) > 0 {
+		end = max(end, list[0].Index, d.reach(list[0].ID))
+	}
+	if len(list) == 0 && first > 1 {
+		return api.Errorf(api.CodeInternal, "the log begins at %d, and there is no snapshot of what was before: it is lost", first)
+	}
+	if applied > end {
+		// The log is on disk before anything of it is applied: it is not the log of this state.
+		return api.Errorf(api.CodeInternal,
+			"the machine has applied the log up to %d, and the log ends at %d: it is lost, or that of another state", applied, end)
+	}
+	return nil
+}
+
+// reach is the newest entry that a snapshot may hold: a checkpoint may be newer than the index it stands for.
+func (d *driver[R]) reach(id string) uint64 {
+	if c, ok := d.snapshots.(*checkpoint.Store); ok {
+		return c.Reach(id)
+	}
+	return 0
+}
+
+// restore brings the machine to a snapshot of that index.
+func (d *driver[R]) restore(index uint64, r io.Reader) error {
+	if d.holds(index) {
+		return nil
+	}
+	if dir, ok := checkpoint.Folder(r); ok {
+		if d.state == nil {
+			return api.Errorf(api.CodeInternal, "the snapshot is a checkpoint on disk, and this machine lives in memory")
+		}
+		return d.state.Adopt(dir)
+	}
+	return d.machine.Restore(r)
+}
+
 // snapshot is a captured state as Raft sees it.
 type snapshot struct {
 	s     Snapshot
@@ -171,3 +244,34 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 }
 
 func (s snapshot) Release() { _ = s.s.Close() }
+
+// halt is the end of applying at this replica: it met an entry that its program cannot read. The replica goes on storing the
+// log and voting, so that the group keeps its quorum, but it gives up every lead, takes no snapshot, and answers nothing.
+type halt struct {
+	group  string
+	log    hclog.Logger
+	halted chan struct{} // closed when it has happened
+	reason atomic.Pointer[api.Error]
+}
+
+// stop halts the replica at the entry. Only Apply calls it, once.
+func (h *halt) stop(index uint64, cause error) error {
+	hint := h.group + " has entries of a newer version: upgrade this node"
+	if errors.Is(cause, errEntry) {
+		hint = h.group + " has an entry that is damaged: replace this node's copy of the group"
+	} else if _, ends := errors.AsType[ending](cause); ends {
+		hint = h.group + " has no state to go on with at this node: " + cause.Error()
+	}
+	h.reason.Store(&api.Error{Code: api.CodeUnavailable, Hint: hint, Err: cause})
+	h.log.Error(hint, "entry", index)
+	close(h.halted)
+	return h.Halted()
+}
+
+// Halted says why the replica applies nothing any more; nil while it does.
+func (h *halt) Halted() error {
+	if reason := h.reason.Load(); reason != nil {
+		return reason
+	}
+	return nil
+}

@@ -186,7 +186,3 @@ func addressOf(m Member) raft.ServerAddress {
 	}
 	return raft.ServerAddress(m.Address)
 }
-
-func sortServers(servers []raft.Server) {
-	slices.SortFunc(servers, func(a, b raft.Server) int { return strings.Compare(string(a.ID), string(b.ID)) })
-}

@@ -25,12 +25,7 @@ func newMeters(m observe.Metrics) meters {
 // measure registers what is asked at scrape time.
 func (r *Replica[R]) measure() {
 	m := r.cfg.Metrics
-	m.Gauge("edgehold_replica_leader", "1 where this replica leads its group.", func() float64 {
-		if r.IsLeader() {
-			return 1
-		}
-		return 0
-	})
+	m.Gauge("edgehold_replica_leader", "1 where this replica leads its group.", func() float64 { return oneIf(r.IsLeader()) })
 	m.Gauge("edgehold_replica_term", "The newest Raft term known.", func() float64 { return float64(r.CurrentTerm()) })
 	m.Gauge("edgehold_replica_applied_index", "The last log entry applied.", func() float64 { return float64(r.Applied()) })
 	m.Gauge("edgehold_replica_queue_commands", "Commands that wait for a place in an entry.", func() float64 {
@@ -40,13 +35,17 @@ func (r *Replica[R]) measure() {
 		return r.watchdog.StuckFor().Seconds()
 	})
 	m.Gauge("edgehold_replica_log_failing", "1 while the log fails, and from then until this member has caught up.", func() float64 {
-		if r.Health() != nil {
-			return 1
-		}
-		return 0
+		return oneIf(r.Health() != nil)
 	})
 	m.Gauge("edgehold_replica_follower_lag_entries",
 		"Entries that the follower furthest behind lacks; all of them where it has not answered this leader yet.", r.worstLag)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (r *Replica[R]) worstLag() float64 {

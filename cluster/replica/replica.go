@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -148,7 +149,7 @@ func founders(members []Member) []raft.Server {
 	for _, m := range members {
 		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(m.Node), Address: addressOf(m)})
 	}
-	sortServers(servers)
+	slices.SortFunc(servers, func(a, b raft.Server) int { return cmp.Compare(a.ID, b.ID) })
 	return servers
 }
 
@@ -193,14 +194,6 @@ func (r *Replica[R]) held() uint64 { return min(r.driver.applied.Load(), r.raft.
 
 // Applied is the index of the last log entry that the machine has applied or been restored to.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
-
-// LastContact is when this replica last heard from a leader: zero for never, now where it leads itself.
-func (r *Replica[R]) LastContact() time.Time {
-	if r.IsLeader() {
-		return time.Now()
-	}
-	return r.raft.LastContact()
-}
 
 // Health returns why the group cannot count on this member: its log fails, or has failed and the member has not caught up since. nil
 // if it can.

@@ -66,7 +66,7 @@ func finishBootstrap(s logstore.Stores, servers []raft.Server) error {
 	if err != nil || len(snapshots) > 0 {
 		return err
 	}
-	term, err := s.Stable.GetUint64([]byte(logstore.KeyTerm))
+	term, err := s.Term()
 	if err != nil || term != 1 {
 		return err
 	}

@@ -2,7 +2,9 @@ package replica
 
 import (
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -113,7 +115,7 @@ func (s *streams) setStuck(stuck bool) {
 	s.stuck = stuck
 	var cut []*conn
 	if stuck {
-		cut = keys(s.out)
+		cut = slices.Collect(maps.Keys(s.out))
 	}
 	s.mu.Unlock()
 	for _, c := range cut {
@@ -124,7 +126,7 @@ func (s *streams) setStuck(stuck bool) {
 // cutIncoming ends every accepted connection.
 func (s *streams) cutIncoming() {
 	s.mu.Lock()
-	cut := keys(s.in)
+	cut := slices.Collect(maps.Keys(s.in))
 	s.mu.Unlock()
 	for _, c := range cut {
 		c.cut()
@@ -139,7 +141,7 @@ func (s *streams) Close() error {
 		return nil
 	}
 	s.closed = true
-	cut := append(keys(s.out), keys(s.in)...)
+	cut := slices.AppendSeq(slices.Collect(maps.Keys(s.out)), maps.Keys(s.in))
 	s.mu.Unlock()
 	err := s.inner.Close()
 	for _, c := range cut {
@@ -152,14 +154,6 @@ func (s *streams) Close() error {
 func (s *streams) wait() {
 	s.dials.Wait()
 	s.handlers.Wait()
-}
-
-func keys(set map[*conn]struct{}) []*conn {
-	list := make([]*conn, 0, len(set))
-	for c := range set {
-		list = append(list, c)
-	}
-	return list
 }
 
 // conn tells when its user has closed it: for an accepted connection that is the last thing its handler does.

@@ -1,6 +1,9 @@
 package replica
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Timing is how patient the members of a group are with each other.
 type Timing struct {
@@ -41,13 +44,13 @@ func WideTiming() Timing {
 
 func (t *Timing) setDefaults() {
 	d := RegionTiming()
-	orDefault(&t.Heartbeat, d.Heartbeat)
-	orDefault(&t.Election, max(d.Election, t.Heartbeat))
-	orDefault(&t.LeaderLease, min(d.LeaderLease, t.Heartbeat))
-	orDefault(&t.Commit, d.Commit)
-	orDefault(&t.Transport, d.Transport)
-	orDefault(&t.DiskStuck, d.DiskStuck)
-	orDefault(&t.DiskLost, max(d.DiskLost, t.DiskStuck))
+	t.Heartbeat = cmp.Or(t.Heartbeat, d.Heartbeat)
+	t.Election = cmp.Or(t.Election, max(d.Election, t.Heartbeat))
+	t.LeaderLease = cmp.Or(t.LeaderLease, min(d.LeaderLease, t.Heartbeat))
+	t.Commit = cmp.Or(t.Commit, d.Commit)
+	t.Transport = cmp.Or(t.Transport, d.Transport)
+	t.DiskStuck = cmp.Or(t.DiskStuck, d.DiskStuck)
+	t.DiskLost = cmp.Or(t.DiskLost, max(d.DiskLost, t.DiskStuck))
 }
 
 // Scale returns t with everything that concerns the network multiplied by f, within what Raft accepts. It is for
@@ -91,24 +94,17 @@ type Limits struct {
 }
 
 func (l *Limits) setDefaults() {
-	orDefault(&l.EntryCommands, 1024)
-	orDefault(&l.EntryBytes, 512<<10)
-	orDefault(&l.InFlight, 1)
-	orDefault(&l.QueueCommands, 8192)
-	orDefault(&l.QueueBytes, 64<<20)
-	orDefault(&l.AppendEntries, 64)
-	orDefault(&l.CacheBytes, 16<<20)
-	orDefault(&l.SnapshotEntries, 4096)
-	orDefault(&l.TrailingEntries, 1024)
-	orDefault(&l.SnapshotBytes, 64<<20)
-	orDefault(&l.SnapshotInterval, 30*time.Second)
-	orDefault(&l.SnapshotRate, 64<<20)
-	orDefault(&l.CaughtUpEntries, 16)
-}
-
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	l.EntryCommands = cmp.Or(l.EntryCommands, 1024)
+	l.EntryBytes = cmp.Or(l.EntryBytes, 512<<10)
+	l.InFlight = cmp.Or(l.InFlight, 1)
+	l.QueueCommands = cmp.Or(l.QueueCommands, 8192)
+	l.QueueBytes = cmp.Or(l.QueueBytes, 64<<20)
+	l.AppendEntries = cmp.Or(l.AppendEntries, 64)
+	l.CacheBytes = cmp.Or(l.CacheBytes, 16<<20)
+	l.SnapshotEntries = cmp.Or(l.SnapshotEntries, 4096)
+	l.TrailingEntries = cmp.Or(l.TrailingEntries, 1024)
+	l.SnapshotBytes = cmp.Or(l.SnapshotBytes, 64<<20)
+	l.SnapshotInterval = cmp.Or(l.SnapshotInterval, 30*time.Second)
+	l.SnapshotRate = cmp.Or(l.SnapshotRate, 64<<20)
+	l.CaughtUpEntries = cmp.Or(l.CaughtUpEntries, 16)
 }

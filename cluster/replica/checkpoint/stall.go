@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -37,12 +36,11 @@ type guardedSink struct {
 	raft.SnapshotSink
 	limit time.Duration
 	timer *time.Timer
-	ended sync.Once
 }
 
 // take is for machines with checkpoints: nothing is read from a connection.
 func (s *guardedSink) take(state Maker) error {
-	s.ended.Do(func() { s.timer.Stop() })
+	s.timer.Stop()
 	t, ok := s.SnapshotSink.(taker)
 	if !ok {
 		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
@@ -56,11 +54,11 @@ func (s *guardedSink) Write(p []byte) (int, error) {
 }
 
 func (s *guardedSink) Close() error {
-	s.ended.Do(func() { s.timer.Stop() })
+	s.timer.Stop()
 	return s.SnapshotSink.Close()
 }
 
 func (s *guardedSink) Cancel() error {
-	s.ended.Do(func() { s.timer.Stop() })
+	s.timer.Stop()
 	return s.SnapshotSink.Cancel()
 }

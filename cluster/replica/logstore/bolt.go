@@ -18,8 +18,6 @@ const fileLockTimeout = 2 * time.Second
 // boltLog is a log in one bolt file.
 type boltLog struct{ *raftboltdb.BoltStore }
 
-// IsMonotonic tells Raft to empty the log where a snapshot is installed. Otherwise a follower whose newest entry conflicts
-// with the leader's log fetches the snapshot again and again (hashicorp/raft #697).
 func (boltLog) IsMonotonic() bool { return true }
 
 // GetLog tells damage from what is not there. What can be read at all is in the file's own memory: nothing about it passes.

@@ -10,7 +10,7 @@ import (
 // Cache keeps the newest entries of a log in memory, bounded by bytes: followers that keep up cost no reads. (Raft's
 // own cache is bounded by entries only, and ours hold hundreds of KiB each under load.)
 type Cache struct {
-	raft.LogStore
+	Log
 	limit int
 
 	mu      sync.RWMutex
@@ -19,16 +19,9 @@ type Cache struct {
 	bytes   int
 }
 
-var _ raft.MonotonicLogStore = (*Cache)(nil)
-
-// NewCache keeps up to limit bytes of store's newest entries.
-func NewCache(limit int, store raft.LogStore) *Cache {
-	return &Cache{LogStore: store, limit: limit}
-}
-
-func (c *Cache) IsMonotonic() bool {
-	m, ok := c.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
+// NewCache keeps up to limit bytes of the log's newest entries.
+func NewCache(limit int, log Log) *Cache {
+	return &Cache{Log: log, limit: limit}
 }
 
 func (c *Cache) GetLog(index uint64, log *raft.Log) error {
@@ -39,14 +32,14 @@ func (c *Cache) GetLog(index uint64, log *raft.Log) error {
 		return nil
 	}
 	c.mu.RUnlock()
-	return c.LogStore.GetLog(index, log)
+	return c.Log.GetLog(index, log)
 }
 
 func (c *Cache) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft.Log{log}) }
 
 // StoreLogs keeps the entries once they are durable.
 func (c *Cache) StoreLogs(logs []*raft.Log) error {
-	if err := c.LogStore.StoreLogs(logs); err != nil {
+	if err := c.Log.StoreLogs(logs); err != nil {
 		c.clear()
 		return err
 	}
@@ -89,7 +82,7 @@ func (c *Cache) DeleteRange(low, high uint64) error {
 		}
 	}
 	c.mu.Unlock()
-	return c.LogStore.DeleteRange(low, high)
+	return c.Log.DeleteRange(low, high)
 }
 
 func (c *Cache) clear() {

@@ -138,23 +138,20 @@ func TestDiskLogKeepsTermAndVote(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind Kind) {
 		dir := t.TempDir()
 		log := openSmall(t, kind, filepath.Join(dir, "log"))
-		if n, err := numberOf(log, stableNumbers[0]); n != 0 || err != nil {
-			t.Errorf("an absent number is %d, %v", n, err)
-		}
-		if v, err := textOf(log, stableTexts[0]); v != nil || err != nil {
-			t.Errorf("an absent text is %q, %v", v, err)
+		if v, err := readStable(log); v != (stable{}) || err != nil {
+			t.Errorf("an empty store holds %+v, %v", v, err)
 		}
 		for n := range uint64(5) {
-			if err := errors.Join(log.SetUint64(stableNumbers[0], n), log.Set(stableTexts[0], fmt.Append(nil, n))); err != nil {
+			if err := errors.Join(log.SetUint64(keyTerm, n), log.Set(keyCandidate, fmt.Append(nil, n))); err != nil {
 				t.Fatal(err)
 			}
 		}
 		crashed := openSmall(t, kind, filepath.Join(copyFolder(t, dir), "log"))
 		closeLog(t, log)
-		if n, err := crashed.GetUint64(stableNumbers[0]); n != 4 || err != nil {
+		if n, err := crashed.GetUint64(keyTerm); n != 4 || err != nil {
 			t.Errorf("the number is %d, %v", n, err)
 		}
-		if v, err := crashed.Get(stableTexts[0]); string(v) != "4" || err != nil {
+		if v, err := crashed.Get(keyCandidate); string(v) != "4" || err != nil {
 			t.Errorf("the text is %q, %v", v, err)
 		}
 		closeLog(t, crashed)

@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,8 +19,8 @@ func (e *damagedError) Unwrap() error { return e.err }
 // Health knows whether a log works. After an error, such as that of a full disk, the member is behind until it has applied what
 // the leader has committed: its group must not count on it meanwhile, and its node must not say that it is ready.
 type Health struct {
-	raft.LogStore
-	log    hclog.Logger
+	Log
+	logger hclog.Logger
 	failed func(error) // hears of damage
 
 	mu        sync.Mutex
@@ -28,30 +29,23 @@ type Health struct {
 	committed uint64 // the newest that a leader has said it has committed
 }
 
-var _ raft.MonotonicLogStore = (*Health)(nil)
-
-// NewHealth watches the store. failed hears of damage.
-func NewHealth(store raft.LogStore, log hclog.Logger, failed func(error)) *Health {
-	return &Health{LogStore: store, log: log, failed: failed}
-}
-
-func (h *Health) IsMonotonic() bool {
-	m, ok := h.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
+// NewHealth watches the log. failed hears of damage.
+func NewHealth(log Log, logger hclog.Logger, failed func(error)) *Health {
+	return &Health{Log: log, logger: logger, failed: failed}
 }
 
 func (h *Health) FirstIndex() (uint64, error) {
-	index, err := h.LogStore.FirstIndex()
+	index, err := h.Log.FirstIndex()
 	return index, h.note(err, false)
 }
 
 func (h *Health) LastIndex() (uint64, error) {
-	index, err := h.LogStore.LastIndex()
+	index, err := h.Log.LastIndex()
 	return index, h.note(err, false)
 }
 
 func (h *Health) GetLog(index uint64, l *raft.Log) error {
-	err := h.LogStore.GetLog(index, l)
+	err := h.Log.GetLog(index, l)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return err
 	}
@@ -61,11 +55,11 @@ func (h *Health) GetLog(index uint64, l *raft.Log) error {
 func (h *Health) StoreLog(l *raft.Log) error { return h.StoreLogs([]*raft.Log{l}) }
 
 func (h *Health) StoreLogs(logs []*raft.Log) error {
-	return h.note(h.LogStore.StoreLogs(logs), true)
+	return h.note(h.Log.StoreLogs(logs), true)
 }
 
 func (h *Health) DeleteRange(low, high uint64) error {
-	return h.note(h.LogStore.DeleteRange(low, high), true)
+	return h.note(h.Log.DeleteRange(low, high), true)
 }
 
 // note takes note of what a use of the log has come to. That it can be read does not show that it can be written again.
@@ -80,9 +74,9 @@ func (h *Health) note(err error, write bool) error {
 	h.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		h.log.Error("the log fails: this member falls behind until it works again", "error", err)
+		h.logger.Error("the log fails: this member falls behind until it works again", "error", err)
 	case err == nil && was != nil:
-		h.log.Info("the log works again: this member catches up")
+		h.logger.Info("the log works again: this member catches up")
 	}
 	if _, ok := errors.AsType[*damagedError](err); ok {
 		h.failed(err)
@@ -112,9 +106,6 @@ func (h *Health) Check(caughtUp func(committed uint64) bool) error {
 	return nil
 }
 
-// KeyTerm is where Raft keeps its term.
-const KeyTerm = "CurrentTerm"
-
 // WatchTerm returns the store, and failed hears of a term that cannot be kept: Raft does not go on from there.
 func WatchTerm(s raft.StableStore, failed func(error)) raft.StableStore {
 	return stableHealth{s, failed}
@@ -128,7 +119,7 @@ type stableHealth struct {
 
 func (s stableHealth) SetUint64(key []byte, value uint64) error {
 	err := s.StableStore.SetUint64(key, value)
-	if err != nil && string(key) == KeyTerm {
+	if err != nil && bytes.Equal(key, keyTerm) {
 		s.failed(fmt.Errorf("the term %d cannot be kept: %w", value, err))
 	}
 	return err

@@ -95,7 +95,7 @@ func TestTermCannotBeKept(t *testing.T) {
 	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || told != 0 {
 		t.Errorf("a vote: %v, told %d times", err, told)
 	}
-	if err := s.SetUint64([]byte(KeyTerm), 1); err == nil || told != 1 {
+	if err := s.SetUint64(keyTerm, 1); err == nil || told != 1 {
 		t.Errorf("a term: %v, told %d times", err, told)
 	}
 }

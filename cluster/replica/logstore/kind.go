@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -29,17 +30,15 @@ func Kinds() []Kind { return []Kind{Bolt, WAL} }
 
 // Check refuses, as CodeInvalid, what is no kind of log.
 func (k Kind) Check() error {
-	switch k {
-	case "", Bolt, WAL:
+	if k == "" || slices.Contains(Kinds(), k) {
 		return nil
 	}
 	return api.Errorf(api.CodeInvalid, "the log store %q is unknown: choose bolt or wal", string(k))
 }
 
-// Disk is a log with the stable store beside it, in files. It is monotonic: see raft.MonotonicLogStore.
+// Disk is a log with the stable store beside it, in files.
 type Disk interface {
-	raft.LogStore
-	raft.MonotonicLogStore
+	Log
 	raft.StableStore
 	Close() error
 }

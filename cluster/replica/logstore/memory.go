@@ -31,7 +31,7 @@ func NewMemory(sync time.Duration) *Memory {
 
 // Stores is for a replica's configuration.
 func (m *Memory) Stores() (Stores, error) {
-	return Stores{Log: memoryLog{m}, Stable: memoryStable{m}, Snapshots: memorySnapshots{m}}, nil
+	return Stores{Log: m, Stable: m, Snapshots: m}, nil
 }
 
 // Clone is a disk that holds what is durable at this instant; both go their own ways from here. A write under way is in
@@ -94,23 +94,20 @@ func (m *Memory) write(change func()) {
 	}
 }
 
-// memoryLog is the disk as a log.
-type memoryLog struct{ m *Memory }
+// As a log:
 
-var _ raft.MonotonicLogStore = memoryLog{}
+func (m *Memory) IsMonotonic() bool { return true }
 
-func (l memoryLog) IsMonotonic() bool { return true }
-
-func (l memoryLog) FirstIndex() (uint64, error) {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	return l.m.first, nil
+func (m *Memory) FirstIndex() (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.first, nil
 }
 
-func (l memoryLog) LastIndex() (uint64, error) {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	return l.m.last(), nil
+func (m *Memory) LastIndex() (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last(), nil
 }
 
 func (m *Memory) last() uint64 {
@@ -120,20 +117,20 @@ func (m *Memory) last() uint64 {
 	return m.first + uint64(len(m.logs)) - 1
 }
 
-func (l memoryLog) GetLog(index uint64, log *raft.Log) error {
-	l.m.mu.Lock()
-	defer l.m.mu.Unlock()
-	if l.m.first == 0 || index < l.m.first || index > l.m.last() {
+func (m *Memory) GetLog(index uint64, log *raft.Log) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.first == 0 || index < m.first || index > m.last() {
 		return raft.ErrLogNotFound
 	}
-	*log = l.m.logs[index-l.m.first]
+	*log = m.logs[index-m.first]
 	return nil
 }
 
-func (l memoryLog) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+func (m *Memory) StoreLog(log *raft.Log) error { return m.StoreLogs([]*raft.Log{log}) }
 
-func (l memoryLog) StoreLogs(logs []*raft.Log) (err error) {
-	l.m.write(func() { err = l.m.append(logs) })
+func (m *Memory) StoreLogs(logs []*raft.Log) (err error) {
+	m.write(func() { err = m.append(logs) })
 	return err
 }
 
@@ -150,8 +147,8 @@ func (m *Memory) append(logs []*raft.Log) error {
 	return nil
 }
 
-func (l memoryLog) DeleteRange(low, high uint64) error {
-	l.m.write(func() { l.m.cut(low, high) })
+func (m *Memory) DeleteRange(low, high uint64) error {
+	m.write(func() { m.cut(low, high) })
 	return nil
 }
 
@@ -171,31 +168,30 @@ func (m *Memory) cut(low, high uint64) {
 	}
 }
 
-// memoryStable is the disk as a table of term, vote and identity.
-type memoryStable struct{ m *Memory }
+// As a table of term, vote and identity:
 
-func (s memoryStable) Set(key, value []byte) error {
+func (m *Memory) Set(key, value []byte) error {
 	v := bytes.Clone(value)
-	s.m.write(func() { s.m.stable[string(key)] = v })
+	m.write(func() { m.stable[string(key)] = v })
 	return nil
 }
 
-func (s memoryStable) Get(key []byte) ([]byte, error) {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	v, ok := s.m.stable[string(key)]
+func (m *Memory) Get(key []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.stable[string(key)]
 	if !ok {
 		return nil, errNotFound
 	}
 	return bytes.Clone(v), nil
 }
 
-func (s memoryStable) SetUint64(key []byte, value uint64) error {
-	return s.Set(key, fmt.Append(nil, value))
+func (m *Memory) SetUint64(key []byte, value uint64) error {
+	return m.Set(key, fmt.Append(nil, value))
 }
 
-func (s memoryStable) GetUint64(key []byte) (value uint64, err error) {
-	b, err := s.Get(key)
+func (m *Memory) GetUint64(key []byte) (value uint64, err error) {
+	b, err := m.Get(key)
 	if err != nil {
 		return 0, err
 	}
@@ -203,8 +199,7 @@ func (s memoryStable) GetUint64(key []byte) (value uint64, err error) {
 	return value, err
 }
 
-// memorySnapshots is the disk as a store of snapshots.
-type memorySnapshots struct{ m *Memory }
+// As a store of snapshots:
 
 const keptInMemory = 2
 
@@ -213,34 +208,34 @@ type memorySnapshot struct {
 	data []byte
 }
 
-func (s memorySnapshots) Create(
+func (m *Memory) Create(
 	version raft.SnapshotVersion, index, term uint64, c raft.Configuration, cIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	s.m.made++
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.made++
 	meta := raft.SnapshotMeta{
-		Version: version, ID: fmt.Sprintf("%d-%d-%d", term, index, s.m.made), Index: index, Term: term,
+		Version: version, ID: fmt.Sprintf("%d-%d-%d", term, index, m.made), Index: index, Term: term,
 		Configuration: c.Clone(), ConfigurationIndex: cIndex,
 	}
-	return &memorySink{m: s.m, meta: meta}, nil
+	return &memorySink{m: m, meta: meta}, nil
 }
 
-func (s memorySnapshots) List() ([]*raft.SnapshotMeta, error) {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
+func (m *Memory) List() ([]*raft.SnapshotMeta, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var list []*raft.SnapshotMeta
-	for _, snap := range slices.Backward(s.m.snapshots) {
+	for _, snap := range slices.Backward(m.snapshots) {
 		meta := snap.meta
 		list = append(list, &meta)
 	}
 	return list, nil
 }
 
-func (s memorySnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	for _, snap := range s.m.snapshots {
+func (m *Memory) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, snap := range m.snapshots {
 		if snap.meta.ID == id {
 			meta := snap.meta
 			return &meta, io.NopCloser(bytes.NewReader(snap.data)), nil

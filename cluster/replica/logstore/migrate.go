@@ -77,16 +77,14 @@ func (m *migration) choose(want Kind) (Kind, error) {
 	if want == "" {
 		want = Default
 	}
-	for _, k := range Kinds() {
-		if k == want {
-			continue
-		}
-		if err := m.withBoth(k, m.path(k), want, m.path(want), sameLog); err != nil {
-			return "", err
-		}
-		return want, m.drop(k)
+	other := Bolt
+	if want == Bolt {
+		other = WAL
 	}
-	return want, nil
+	if err := m.withBoth(other, m.path(other), want, m.path(want), sameLog); err != nil {
+		return "", err
+	}
+	return want, m.drop(other)
 }
 
 func (m *migration) withBoth(a Kind, pathA string, b Kind, pathB string, use func(a, b Disk) error) error {
@@ -188,63 +186,60 @@ func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
 	return nil
 }
 
-// What Raft and the replica keep in the stable store. Numbers and texts are encoded by each store as it likes.
-var (
-	stableNumbers = [][]byte{[]byte("CurrentTerm"), []byte("LastVoteTerm")}
-	stableTexts   = [][]byte{[]byte("LastVoteCand"), keyIdentity}
-)
+// stable is what Raft and the replica keep in the stable store. Each store encodes numbers and texts as it likes.
+type stable struct {
+	term, voteTerm      uint64
+	candidate, identity string
+}
+
+// readStable reads zero for what is absent.
+func readStable(s raft.StableStore) (v stable, err error) {
+	number := func(key []byte) (n uint64) {
+		n, e := s.GetUint64(key)
+		err = errors.Join(err, present(e))
+		return n
+	}
+	text := func(key []byte) string {
+		b, e := s.Get(key)
+		err = errors.Join(err, present(e))
+		return string(b)
+	}
+	v = stable{number(keyTerm), number(keyVoteTerm), text(keyCandidate), text(keyIdentity)}
+	return v, err
+}
 
 // copyStable leaves absent what is absent.
 func copyStable(dst, src raft.StableStore) error {
-	for _, k := range stableNumbers {
-		n, err := numberOf(src, k)
-		if err == nil && n > 0 {
-			err = dst.SetUint64(k, n)
-		}
-		if err != nil {
-			return err
-		}
+	v, err := readStable(src)
+	if err != nil {
+		return err
 	}
-	for _, k := range stableTexts {
-		v, err := textOf(src, k)
-		if err == nil && len(v) > 0 {
-			err = dst.Set(k, v)
+	number := func(key []byte, n uint64) error {
+		if n == 0 {
+			return nil
 		}
-		if err != nil {
-			return err
+		return dst.SetUint64(key, n)
+	}
+	text := func(key []byte, s string) error {
+		if s == "" {
+			return nil
 		}
+		return dst.Set(key, []byte(s))
 	}
-	return nil
-}
-
-func numberOf(s raft.StableStore, key []byte) (uint64, error) {
-	n, err := s.GetUint64(key)
-	if err != nil && isNotFound(err) {
-		return 0, nil
-	}
-	return n, err
-}
-
-func textOf(s raft.StableStore, key []byte) ([]byte, error) {
-	v, err := s.Get(key)
-	if err != nil && isNotFound(err) {
-		return nil, nil
-	}
-	return v, err
+	return errors.Join(number(keyTerm, v.term), number(keyVoteTerm, v.voteTerm), text(keyCandidate, v.candidate), text(keyIdentity, v.identity))
 }
 
 // sameLog refuses, as CodeConflict, two logs that are not copies of each other, by where they begin and end, the newest
 // entry, and the stable store.
 func sameLog(a, b Disk) error {
-	firstA, lastA, err := Bounds(a)
-	if err != nil {
+	firstA, lastA, errA := Bounds(a)
+	firstB, lastB, errB := Bounds(b)
+	stableA, errC := readStable(a)
+	stableB, errD := readStable(b)
+	if err := errors.Join(errA, errB, errC, errD); err != nil {
 		return err
 	}
-	firstB, lastB, err := Bounds(b)
-	if err != nil {
-		return err
-	}
-	same := firstA == firstB && lastA == lastB
+	same := firstA == firstB && lastA == lastB && stableA == stableB
 	if same && lastA > 0 {
 		var x, y raft.Log
 		if err := errors.Join(a.GetLog(lastA, &x), b.GetLog(lastA, &y)); err != nil {
@@ -252,33 +247,9 @@ func sameLog(a, b Disk) error {
 		}
 		same = x.Term == y.Term && x.Type == y.Type && bytes.Equal(x.Data, y.Data)
 	}
-	for _, k := range stableNumbers {
-		x, errA := numberOf(a, k)
-		y, errB := numberOf(b, k)
-		if err := errors.Join(errA, errB); err != nil {
-			return err
-		}
-		same = same && x == y
-	}
-	for _, k := range stableTexts {
-		x, errA := textOf(a, k)
-		y, errB := textOf(b, k)
-		if err := errors.Join(errA, errB); err != nil {
-			return err
-		}
-		same = same && bytes.Equal(x, y)
-	}
 	if !same {
 		return api.Errorf(api.CodeConflict,
 			"there are two logs that differ, one of entries %d to %d and one of %d to %d: remove the one that is not this replica's", firstA, lastA, firstB, lastB)
 	}
 	return nil
-}
-
-func Bounds(l raft.LogStore) (first, last uint64, err error) {
-	if first, err = l.FirstIndex(); err != nil {
-		return 0, 0, err
-	}
-	last, err = l.LastIndex()
-	return first, last, err
 }

@@ -28,7 +28,7 @@ func filled(t *testing.T, kind Kind, first, last uint64) string {
 			t.Fatal(err)
 		}
 	}
-	err := errors.Join(Claim(log, "g", "n"), log.SetUint64(stableNumbers[0], 7), log.SetUint64(stableNumbers[1], 6), log.Set(stableTexts[0], []byte("n")))
+	err := errors.Join(Claim(log, "g", "n"), log.SetUint64(keyTerm, 7), log.SetUint64(keyVoteTerm, 6), log.Set(keyCandidate, []byte("n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,11 +60,11 @@ func settled(t *testing.T, dir string, want, kind Kind, first, last uint64) {
 			t.Fatalf("entry %d is %+v, %v", i, l, err)
 		}
 	}
-	term, err1 := numberOf(log, stableNumbers[0])
-	voted, err2 := numberOf(log, stableNumbers[1])
-	vote, err3 := textOf(log, stableTexts[0])
-	if err := errors.Join(err1, err2, err3, Claim(log, "g", "n")); term != 7 || voted != 6 || string(vote) != "n" || err != nil {
-		t.Errorf("term %d, vote in %d for %q, %v", term, voted, vote, err)
+	if v, err := readStable(log); v != (stable{term: 7, voteTerm: 6, candidate: "n", identity: "g\x00n"}) || err != nil {
+		t.Errorf("the stable store holds %+v, %v", v, err)
+	}
+	if err := Claim(log, "g", "n"); err != nil {
+		t.Error(err)
 	}
 	if err := log.StoreLogs(entriesFrom(max(last+1, 1), 1, 200)); err != nil {
 		t.Error(err)
@@ -113,8 +113,8 @@ func TestMigrateEmpty(t *testing.T) {
 			t.Fatalf("%q, %v", kind, err)
 		}
 		log := openSmall(t, kinds[1], m.path(kinds[1]))
-		if v, err := textOf(log, stableTexts[0]); v != nil || err != nil {
-			t.Errorf("a vote that was not given is %q, %v", v, err)
+		if v, err := readStable(log); v != (stable{}) || err != nil {
+			t.Errorf("the stable store holds %+v, %v", v, err)
 		}
 		closeLog(t, log)
 	}
@@ -165,8 +165,8 @@ func TestTwoLogs(t *testing.T) {
 		"entry": func(l Disk) error {
 			return errors.Join(l.DeleteRange(50, 50), l.StoreLog(&raft.Log{Index: 50, Term: 9}))
 		},
-		"term":     func(l Disk) error { return l.SetUint64(stableNumbers[0], 8) },
-		"vote":     func(l Disk) error { return l.Set(stableTexts[0], []byte("another")) },
+		"term":     func(l Disk) error { return l.SetUint64(keyTerm, 8) },
+		"vote":     func(l Disk) error { return l.Set(keyCandidate, []byte("another")) },
 		"identity": func(l Disk) error { return l.Set(keyIdentity, []byte("another")) },
 	} {
 		t.Run(what, func(t *testing.T) {

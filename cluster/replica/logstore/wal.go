@@ -221,11 +221,7 @@ func (w *walLog) heal() error {
 	if err := w.open(); err != nil {
 		return err
 	}
-	first, err := w.wal.Load().FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := w.wal.Load().LastIndex()
+	first, last, err := Bounds(w.wal.Load())
 	if err != nil {
 		return err
 	}

@@ -284,7 +284,7 @@ func TestWALDiskFull(t *testing.T) {
 					if failures++; failures > 3 {
 						break
 					}
-					if err := log.SetUint64(stableNumbers[0], last); err != nil {
+					if err := log.SetUint64(keyTerm, last); err != nil {
 						t.Errorf("a term is not taken: %v", err)
 					}
 				}
@@ -351,7 +351,7 @@ func TestBoltFileDamaged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(log.StoreLogs(entriesFrom(1, 200, 1000)), log.SetUint64([]byte(KeyTerm), 7)); err != nil {
+		if err := errors.Join(log.StoreLogs(entriesFrom(1, 200, 1000)), log.SetUint64(keyTerm, 7)); err != nil {
 			t.Fatal(err)
 		}
 		closeLog(t, log)

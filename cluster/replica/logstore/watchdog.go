@@ -10,7 +10,7 @@ import (
 // Watchdog times the appends to a log. Raft's heartbeats run in goroutines of their own, so that a leader whose disk hangs
 // would lead on for ever and commit nothing (hashicorp/raft #503, #666).
 type Watchdog struct {
-	raft.LogStore
+	Log
 	stuckAfter, lostAfter time.Duration
 	onStuck               func(stuck bool)      // makes room for another leader, or takes part again; must not block
 	onLost                func(d time.Duration) // once an append
@@ -23,15 +23,10 @@ type Watchdog struct {
 	calls   sync.WaitGroup
 }
 
-// NewWatchdog watches the appends to store. An append that takes stuckAfter calls onStuck(true), and onStuck(false) when it ends;
+// NewWatchdog watches the appends to log. An append that takes stuckAfter calls onStuck(true), and onStuck(false) when it ends;
 // one that takes lostAfter calls onLost, once.
-func NewWatchdog(store raft.LogStore, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost func(time.Duration)) *Watchdog {
-	return &Watchdog{LogStore: store, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost}
-}
-
-func (w *Watchdog) IsMonotonic() bool {
-	m, ok := w.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
+func NewWatchdog(log Log, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost func(time.Duration)) *Watchdog {
+	return &Watchdog{Log: log, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost}
 }
 
 func (w *Watchdog) StoreLog(log *raft.Log) error { return w.StoreLogs([]*raft.Log{log}) }
@@ -39,7 +34,7 @@ func (w *Watchdog) StoreLog(log *raft.Log) error { return w.StoreLogs([]*raft.Lo
 func (w *Watchdog) StoreLogs(logs []*raft.Log) error {
 	w.begin()
 	defer w.end()
-	return w.LogStore.StoreLogs(logs)
+	return w.Log.StoreLogs(logs)
 }
 
 func (w *Watchdog) begin() {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -66,5 +67,23 @@ func (l *raftLog) answered(id raft.ServerID, address raft.ServerAddress) {
 	byAddress, m := l.silent.Clear(string(address))
 	if byID || byAddress {
 		l.Info("a member answers again", "peer", id, "left_out", n+m)
+	}
+}
+
+// closingLog is a log that drops complaints once its replica closes: that connections end then is no news to anybody.
+type closingLog struct {
+	hclog.Logger
+	closing atomic.Bool
+}
+
+func (q *closingLog) Warn(msg string, args ...any) {
+	if !q.closing.Load() {
+		q.Logger.Warn(msg, args...)
+	}
+}
+
+func (q *closingLog) Error(msg string, args ...any) {
+	if !q.closing.Load() {
+		q.Logger.Error(msg, args...)
 	}
 }
