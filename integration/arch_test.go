@@ -38,6 +38,9 @@ var house = map[string]room{
 	},
 	"api/deadline": {},
 	"api/observe":  {},
+	"api/admission": {
+		ours: []string{"api", "api/observe"},
+	},
 	"fsm/ident": {
 		ours: []string{"api"},
 	},

@@ -1,0 +1,320 @@
+// Package admission decides how much a node takes on at once. It is the one place for load: fronts and nodes enter the same
+// kind of [Room], gateways and clients find out by the same [Limiter] what a server can take, and a request carries one
+// [Budget] of tries.
+//
+// Three rules shape a Room. Each class of requests has a share of its own, so that one cannot use up another's: the cluster's
+// own calls, reads that a lease here may answer, and the rest. A caller has at most half of a share that others want too. And
+// what waits for something slow holds no place of what is fast: a request that has been under way for [Config.SlowAfter] gives
+// its place back if another request wants it, and counts among the slow ones instead, which are bounded by key. A further
+// request for a key that too many wait for is refused at once.
+//
+// What is refused is refused before it costs anything: with CodeUnavailable, and with a time to stay away.
+package admission
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe"
+)
+
+// Class is what a request is, for the share of it that a node takes on.
+type Class uint8
+
+// The classes, in the order in which they give way: the last first.
+const (
+	Control Class = iota // the cluster's own calls: sessions, keep-alives, placement
+	Leased               // reads that a lease at this node may answer
+	Request              // the rest
+	Classes
+)
+
+func (c Class) String() string { return [...]string{"control", "leased", "request"}[c%Classes] }
+
+// Config bounds a Room. The zero value of each field is the default named.
+type Config struct {
+	// Shares bounds the requests of each class that are under way and not slow. 0: 4096 of Control, 2048 of the others.
+	Shares [Classes]int
+	// SlowAfter is how long a request may be under way before it counts as slow. 0: 100 ms.
+	SlowAfter time.Duration
+	// Slow bounds the slow requests of all classes. 0: 4096.
+	Slow int
+	// SlowPerKey slow requests for one key keep further ones out. So do fewer if there is room for fewer: as the slow requests
+	// become many, the bound falls to nothing. 0: 512.
+	SlowPerKey int
+	// Bytes bounds the memory that the requests under way have named. 0: 256 MiB.
+	Bytes int64
+	// Busy reports whether the processors cannot keep up. It must not block. nil: never.
+	Busy func() bool
+	// Calm is how many requests, the slow ones among them, are let in even if Busy; twice as many of the class Leased, and
+	// any number of Control. 0: 256.
+	Calm int
+	// Name stands in the names of the metrics: edgehold_NAME_in_flight. It is required if there are Metrics.
+	Name string
+	// Metrics is where the Room registers what it measures. nil: nowhere.
+	Metrics observe.Metrics
+}
+
+func (c *Config) complete() {
+	for class, otherwise := range [Classes]int{4096, 2048, 2048} {
+		orElse(&c.Shares[class], otherwise)
+	}
+	orElse(&c.SlowAfter, 100*time.Millisecond)
+	orElse(&c.Slow, 4096)
+	orElse(&c.SlowPerKey, 512)
+	orElse(&c.Bytes, 256<<20)
+	orElse(&c.Calm, 256)
+	if c.Busy == nil {
+		c.Busy = func() bool { return false }
+	}
+	if c.Metrics == nil {
+		c.Metrics = observe.NoMetrics{}
+	}
+}
+
+func orElse[T comparable](field *T, otherwise T) {
+	var zero T
+	if *field == zero {
+		*field = otherwise
+	}
+}
+
+// Ask describes a request that wants in.
+type Ask struct {
+	Class Class
+	// Caller is who asks, if that is known: a principal or a node. "" is bounded by the share alone.
+	Caller string
+	// Key is the key that the request is about, or the first of them; "" if there is none.
+	Key api.Key
+	// Bytes is the memory that the request takes.
+	Bytes int64
+}
+
+// Room is what one node, or one side of it, has taken on. It is safe for concurrent use.
+type Room struct {
+	cfg      Config
+	refusals refusals
+	refused  func(n float64, values ...string)
+	tickets  sync.Pool // of *Ticket
+
+	mu     sync.Mutex // guards what follows
+	shares [Classes]share
+	slow   int
+	slowOf map[api.Key]int // slow requests by key
+	bytes  int64
+}
+
+// share is what is under way of one class and not slow, in the order in which it came.
+type share struct {
+	inside         int
+	oldest, newest *Ticket
+	of             map[string]int // by caller
+}
+
+// New makes a Room.
+func New(cfg Config) *Room {
+	cfg.complete()
+	r := &Room{cfg: cfg, refusals: newRefusals(&cfg), slowOf: map[api.Key]int{}}
+	for c := range r.shares {
+		r.shares[c].of = map[string]int{}
+	}
+	prefix := "edgehold_" + cfg.Name
+	r.refused = cfg.Metrics.Counter(prefix+"_refused_total", "Requests refused for load, by why.", "why")
+	cfg.Metrics.Gauge(prefix+"_in_flight", "Requests under way, the slow ones among them.", func() float64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return float64(r.underWay())
+	})
+	cfg.Metrics.Gauge(prefix+"_slow", "Requests under way that wait for something slow.", func() float64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return float64(r.slow)
+	})
+	return r
+}
+
+// Enter lets a request in, or returns the refusal: CodeUnavailable, with a time to stay away. A refusal is shared; the caller
+// does not change it. The ticket must [Ticket.Leave], once.
+func (r *Room) Enter(a Ask) (*Ticket, *api.Error) {
+	busy := a.Class != Control && r.cfg.Busy()
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if why := r.refuse(&a, busy, now); why != noReason {
+		r.refused(1, why.String())
+		return nil, r.refusals.of(why, a.Class)
+	}
+	t, _ := r.tickets.Get().(*Ticket)
+	if t == nil {
+		t = &Ticket{}
+	}
+	*t = Ticket{room: r, ask: a, since: now}
+	r.shares[a.Class].add(t)
+	r.bytes += a.Bytes
+	return t, nil
+}
+
+// refuse returns why the request is refused, if it is.
+func (r *Room) refuse(a *Ask, busy bool, now time.Time) reason {
+	s := &r.shares[a.Class]
+	if s.inside >= r.cfg.Shares[a.Class] {
+		r.giveBack(s, now)
+	}
+	switch {
+	case a.Class == Request && a.Key != "" && r.slowOf[a.Key] > 0 && r.slowOf[a.Key] >= r.mostSlow():
+		return byKey
+	case s.inside >= r.cfg.Shares[a.Class]:
+		return byShare
+	case busy && r.underWay() >= r.calm(a.Class):
+		return byLoad
+	case a.Caller != "" && 2*s.of[a.Caller] >= r.cfg.Shares[a.Class] && s.inside > s.of[a.Caller]:
+		return byCaller
+	case r.bytes+a.Bytes > r.cfg.Bytes:
+		return byBytes
+	}
+	return noReason
+}
+
+// mostSlow is how many slow requests for one key keep further ones out now.
+func (r *Room) mostSlow() int { return min(r.cfg.SlowPerKey, r.cfg.Slow-r.slow) }
+
+// underWay counts the requests of clients, the slow ones among them.
+func (r *Room) underWay() int { return r.shares[Leased].inside + r.shares[Request].inside + r.slow }
+
+func (r *Room) calm(c Class) int {
+	if c == Leased {
+		return 2 * r.cfg.Calm
+	}
+	return r.cfg.Calm
+}
+
+// giveBack counts the requests of a share that have become slow among the slow ones, as far as there is room.
+func (r *Room) giveBack(s *share, now time.Time) {
+	for t := s.oldest; t != nil && now.Sub(t.since) >= r.cfg.SlowAfter && r.slow < r.cfg.Slow; t = s.oldest {
+		s.remove(t)
+		t.slow = true
+		r.slow++
+		if t.ask.Key != "" {
+			r.slowOf[t.ask.Key]++
+		}
+	}
+}
+
+// Ticket is the place of a request that was let in.
+type Ticket struct {
+	room       *Room
+	ask        Ask
+	since      time.Time
+	slow       bool
+	prev, next *Ticket // in its share
+}
+
+// Leave gives the place back.
+func (t *Ticket) Leave() {
+	r := t.room
+	r.mu.Lock()
+	r.bytes -= t.ask.Bytes
+	if t.slow {
+		r.slow--
+		if k := t.ask.Key; k != "" {
+			if r.slowOf[k]--; r.slowOf[k] == 0 {
+				delete(r.slowOf, k)
+			}
+		}
+	} else {
+		r.shares[t.ask.Class].remove(t)
+	}
+	r.mu.Unlock()
+	*t = Ticket{}
+	r.tickets.Put(t)
+}
+
+func (s *share) add(t *Ticket) {
+	s.inside++
+	if t.ask.Caller != "" {
+		s.of[t.ask.Caller]++
+	}
+	if t.prev = s.newest; t.prev == nil {
+		s.oldest = t
+	} else {
+		t.prev.next = t
+	}
+	s.newest = t
+}
+
+func (s *share) remove(t *Ticket) {
+	s.inside--
+	if c := t.ask.Caller; c != "" {
+		if s.of[c]--; s.of[c] == 0 {
+			delete(s.of, c)
+		}
+	}
+	if t.prev == nil {
+		s.oldest = t.next
+	} else {
+		t.prev.next = t.next
+	}
+	if t.next == nil {
+		s.newest = t.prev
+	} else {
+		t.next.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+}
+
+// reason is why a request is refused.
+type reason uint8
+
+const (
+	noReason reason = iota
+	byKey
+	byShare
+	byLoad
+	byCaller
+	byBytes
+)
+
+func (w reason) String() string { return [...]string{"", "key", "share", "load", "caller", "bytes"}[w] }
+
+// How long a refused caller is to stay away.
+const (
+	loadRetryAfter = 100 * time.Millisecond
+	keyRetryAfter  = time.Second
+)
+
+// refusals are made once and shared: under overload many requests are refused for each that is served.
+type refusals struct {
+	share                    [Classes]*api.Error
+	key, load, caller, bytes *api.Error
+}
+
+func newRefusals(cfg *Config) (all refusals) {
+	for c := range Classes {
+		all.share[c] = refusal(loadRetryAfter, "%d requests of the class %s are under way at this node, the limit", cfg.Shares[c], c)
+	}
+	all.key = refusal(keyRetryAfter, "too many requests wait for this key already")
+	all.load = refusal(loadRetryAfter, "this node has more to do than its processors can")
+	all.caller = refusal(loadRetryAfter, "the requests of this caller take half of what this node does at once, and others want in")
+	all.bytes = refusal(loadRetryAfter, "requests fill the %d bytes of memory for them", cfg.Bytes)
+	return all
+}
+
+func refusal(after time.Duration, format string, args ...any) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, RetryAfter: after, Hint: fmt.Sprintf(format, args...)}
+}
+
+func (f *refusals) of(why reason, c Class) *api.Error {
+	switch why {
+	case byKey:
+		return f.key
+	case byLoad:
+		return f.load
+	case byCaller:
+		return f.caller
+	case byBytes:
+		return f.bytes
+	}
+	return f.share[c]
+}

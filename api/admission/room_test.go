@@ -1,0 +1,273 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// room is a Room that is small enough to be filled.
+func room(tune func(*Config)) *Room {
+	cfg := Config{Shares: [Classes]int{4, 4, 8}, Slow: 32, SlowPerKey: 6, Bytes: 1000, Calm: 3}
+	if tune != nil {
+		tune(&cfg)
+	}
+	return New(cfg)
+}
+
+// in has n requests enter, all of which must be let in.
+func in(t *testing.T, r *Room, n int, a Ask) (all []*Ticket) {
+	t.Helper()
+	for i := range n {
+		ticket, err := r.Enter(a)
+		if err != nil {
+			t.Fatalf("request %d of %d, %+v: %v", i+1, n, a, err)
+		}
+		all = append(all, ticket)
+	}
+	return all
+}
+
+// out has a request refused, with a time to stay away.
+func out(t *testing.T, r *Room, a Ask, after time.Duration) {
+	t.Helper()
+	_, err := r.Enter(a)
+	if err == nil {
+		t.Fatalf("%+v was let in", a)
+	}
+	if err.Code != api.CodeUnavailable || err.RetryAfter != after || err.Hint == "" {
+		t.Fatalf("%+v: %v, stay away for %v, want %v", a, err, err.RetryAfter, after)
+	}
+}
+
+func leave(all []*Ticket) {
+	for _, t := range all {
+		t.Leave()
+	}
+}
+
+// TestShares: a class that is full takes nothing from another.
+func TestShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(nil)
+		for c, n := range []int{4, 4, 8} {
+			all := in(t, r, n, Ask{Class: Class(c)})
+			out(t, r, Ask{Class: Class(c)}, loadRetryAfter)
+			leave(all[:1])
+			in(t, r, 1, Ask{Class: Class(c)})
+		}
+	})
+}
+
+// TestSlowGivesPlaceBack: requests for one key that wait for something slow are bounded by key, and keep no other key's out.
+func TestSlowGivesPlaceBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(nil)
+		var waiting []*Ticket
+		for range 8 {
+			waiting = append(waiting, in(t, r, 1, Ask{Class: Request, Key: "locked"})...)
+		}
+		out(t, r, Ask{Class: Request, Key: "other"}, loadRetryAfter)
+		time.Sleep(99 * time.Millisecond)
+		out(t, r, Ask{Class: Request, Key: "other"}, loadRetryAfter)
+		time.Sleep(time.Millisecond)
+		for range 100 {
+			leave(in(t, r, 8, Ask{Class: Request, Key: "other"}))
+		}
+		out(t, r, Ask{Class: Request, Key: "locked"}, keyRetryAfter)
+		leave(in(t, r, 1, Ask{Class: Leased, Key: "locked"})) // its lease answers at once
+		leave(waiting)
+		leave(in(t, r, 8, Ask{Class: Request, Key: "locked"}))
+		if r.slow != 0 || len(r.slowOf) != 0 {
+			t.Errorf("%d slow requests are left, of keys %v", r.slow, r.slowOf)
+		}
+	})
+}
+
+// TestManySlowKeys: as the slow requests become many, fewer of each key keep its further ones out, and in the end one.
+func TestManySlowKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(func(c *Config) { c.Shares[Request] = 32 })
+		for k := range 16 {
+			in(t, r, 2, Ask{Class: Request, Key: api.Key(fmt.Sprint("locked", k))})
+		}
+		time.Sleep(time.Second)
+		in(t, r, 1, Ask{Class: Request, Key: "new"})
+		for k := range 16 {
+			out(t, r, Ask{Class: Request, Key: api.Key(fmt.Sprint("locked", k))}, keyRetryAfter)
+		}
+		in(t, r, 31, Ask{Class: Request})
+		out(t, r, Ask{Class: Request}, loadRetryAfter)
+		time.Sleep(time.Second)
+		out(t, r, Ask{Class: Request}, loadRetryAfter) // there is no room for more slow ones
+	})
+}
+
+// TestCallers: a caller has half of a share that others want too, and all of one that no other wants.
+func TestCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(nil)
+		leave(in(t, r, 8, Ask{Class: Request, Caller: "a"}))
+		b := in(t, r, 1, Ask{Class: Request, Caller: "b"})
+		a := in(t, r, 4, Ask{Class: Request, Caller: "a"})
+		out(t, r, Ask{Class: Request, Caller: "a"}, loadRetryAfter)
+		b = append(b, in(t, r, 3, Ask{Class: Request, Caller: "b"})...)
+		leave(b)
+		in(t, r, 4, Ask{Class: Request, Caller: "a"})
+		leave(a)
+	})
+}
+
+// TestBusy: if the processors cannot keep up, the rest give way first, then reads under leases, and the cluster's own calls never.
+func TestBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := false
+		r := room(func(c *Config) {
+			c.Shares = [Classes]int{9, 9, 9}
+			c.Busy = func() bool { return busy }
+		})
+		in(t, r, 3, Ask{Class: Request})
+		busy = true
+		out(t, r, Ask{Class: Request}, loadRetryAfter)
+		in(t, r, 3, Ask{Class: Leased})
+		out(t, r, Ask{Class: Leased}, loadRetryAfter)
+		in(t, r, 9, Ask{Class: Control})
+		busy = false
+		in(t, r, 6, Ask{Class: Request})
+	})
+}
+
+// TestBytes: requests name their memory before they take it.
+func TestBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(nil)
+		all := in(t, r, 2, Ask{Class: Request, Bytes: 500})
+		out(t, r, Ask{Class: Request, Bytes: 1}, loadRetryAfter)
+		leave(all)
+		in(t, r, 1, Ask{Class: Request, Bytes: 1000})
+	})
+}
+
+// TestRandom: whatever comes and goes in whatever order, the books are right.
+func TestRandom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		r := room(nil)
+		var all []*Ticket
+		for range 20_000 {
+			if len(all) > 0 && rng.IntN(2) == 0 {
+				i := rng.IntN(len(all))
+				all[i].Leave()
+				all[i] = all[len(all)-1]
+				all = all[:len(all)-1]
+			} else if x, err := r.Enter(Ask{Class(rng.IntN(int(Classes))), fmt.Sprint(rng.IntN(3)), api.Key(fmt.Sprint(rng.IntN(5))), rng.Int64N(40)}); err == nil {
+				all = append(all, x)
+			}
+			time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Millisecond))))
+			if r.underWay()+r.shares[Control].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
+				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.underWay()+r.shares[Control].inside, r.slow)
+			}
+		}
+		leave(all)
+		for c := range r.shares {
+			if s := &r.shares[c]; s.inside != 0 || s.oldest != nil || s.newest != nil || len(s.of) != 0 {
+				t.Errorf("class %v is not empty: %+v", Class(c), s)
+			}
+		}
+		if r.slow != 0 || len(r.slowOf) != 0 || r.bytes != 0 {
+			t.Errorf("%d slow, by key %v, %d bytes", r.slow, r.slowOf, r.bytes)
+		}
+	})
+}
+
+func TestEnterAllocatesNothing(t *testing.T) {
+	r := New(Config{})
+	a := Ask{Class: Request, Caller: "a", Key: "k", Bytes: 7}
+	if n := testing.AllocsPerRun(1000, func() {
+		x, err := r.Enter(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Leave()
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestLimiter: a refusal takes a quarter, once a moment, down to the least; what is served gives back.
+func TestLimiter(t *testing.T) {
+	l := Limiter{Least: 4, Most: 100, RaiseAfter: 2}
+	if l.Full(1000) {
+		t.Error("a server that has refused nothing is full")
+	}
+	for range 80 {
+		l.Begin()
+	}
+	at := time.Now()
+	l.Refused(at, at.Add(time.Second))
+	if l.Limit() != 60 || !l.Full(0) {
+		t.Errorf("the limit is %d, not 60", l.Limit())
+	}
+	if l.Refused(at, at.Add(2*time.Second)); l.Limit() != 60 {
+		t.Errorf("a refusal of the same moment lowers the limit to %d", l.Limit())
+	}
+	for i := range 30 {
+		l.Refused(at.Add(time.Duration(i+2)*time.Second), at.Add(time.Duration(i+2)*time.Second))
+	}
+	if l.Limit() != 4 {
+		t.Errorf("the limit is %d, not the least", l.Limit())
+	}
+	for range 80 {
+		l.End()
+	}
+	for range 2 * 96 {
+		l.Served()
+	}
+	if !l.Open() || l.Limit() != 100 || l.Inside() != 0 {
+		t.Errorf("the limit is %d, %d are inside", l.Limit(), l.Inside())
+	}
+}
+
+// TestBudget: loops within loops draw from one budget.
+func TestBudget(t *testing.T) {
+	outer := WithBudget(context.Background())
+	tries := 0
+	for Retry(outer) == nil {
+		inner := WithBudget(outer)
+		for range 10 {
+			if Retry(inner) != nil {
+				break
+			}
+			tries++
+		}
+		tries++
+	}
+	if tries != MaxTries {
+		t.Errorf("%d tries, want %d", tries, MaxTries)
+	}
+	if err := Retry(outer); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("the error is %v", err)
+	}
+	if err := Retry(context.Background()); err != nil {
+		t.Errorf("without a budget: %v", err)
+	}
+}
+
+func BenchmarkEnter(b *testing.B) {
+	r := New(Config{})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			x, err := r.Enter(Ask{Class: Request, Key: "k"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			x.Leave()
+		}
+	})
+}
