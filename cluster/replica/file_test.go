@@ -29,9 +29,6 @@ type onFiles struct {
 	dir   string
 	scale float64
 	log   logstore.Kind
-	// limits, and machine where it is not nil, are for every member.
-	limits  Limits
-	machine func(name string) (Machine[result], Durable)
 
 	mu   sync.Mutex
 	addr map[string]string
@@ -84,11 +81,7 @@ func (f *onFiles) start(name string, l net.Listener) {
 	for n, a := range f.addr {
 		cfg.Members = append(cfg.Members, Member{Node: n, Address: a, Voter: true})
 	}
-	var machine Machine[result] = new(register)
-	if cfg.Limits = f.limits; f.machine != nil {
-		machine, cfg.State = f.machine(name)
-	}
-	r, err := Open(cfg, machine)
+	r, err := Open(cfg, Machine[result](new(register)))
 	if err != nil {
 		f.t.Fatal(err)
 	}

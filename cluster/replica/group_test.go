@@ -133,6 +133,8 @@ type group struct {
 	ask func(ctx context.Context, node string) error
 	// log, where set, has logs and snapshots in files instead of in memory.
 	log logstore.Kind
+	// durable, where set, has the members' machines, whose states outlive them.
+	durable map[string]*durableRegister
 	// wrap, where set, stands before a member's disk in memory.
 	wrap func(name string, s logstore.Stores) logstore.Stores
 	// stuck counts calls of OnStuck, and failed those of OnFailed.
@@ -220,7 +222,11 @@ func (g *group) start(name string, founders int) {
 		cfg.Stores, cfg.Dir, cfg.Log = nil, n.dir, g.log
 	}
 	machine := new(register)
-	rep, err := Open[result](cfg, machine)
+	var all Machine[result] = machine
+	if d := g.durable[name]; d != nil {
+		machine, all, cfg.State = &d.register, d, d
+	}
+	rep, err := Open[result](cfg, all)
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestGreatEntriesAreCut(t *testing.T) {
 	for _, kind := range append(logstore.Kinds(), "") {
 		simulateOn(t, kind, 3, limits, Timing{}, func(t *testing.T, g *group) {
 			l := g.leader()
-			for range 400 {
+			for range 120 {
 				if _, err := l.rep.Propose(t.Context(), make([]byte, 20<<10)); err != nil {
 					t.Fatal(err)
 				}

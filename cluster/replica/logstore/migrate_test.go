@@ -76,7 +76,7 @@ func TestMigrateCrash(t *testing.T) {
 	for _, kinds := range migrations {
 		from, to := kinds[0], kinds[1]
 		t.Run(string(from)+"-"+string(to), func(t *testing.T) {
-			dir := filled(t, from, 100, 2500)
+			dir := filled(t, from, 100, 1300)
 			steps := map[string]int{}
 			m := &migration{dir: dir, logger: hclog.NewNullLogger()}
 			m.reached = func(step string) {
@@ -86,7 +86,7 @@ func TestMigrateCrash(t *testing.T) {
 					if steps[step] > 1 && want == "" {
 						continue // one is enough
 					}
-					settled(t, copyFolder(t, dir), want, kind, 100, 2500)
+					settled(t, copyFolder(t, dir), want, kind, 100, 1300)
 				}
 			}
 			if kind, err := m.settle(to); kind != to || err != nil {
@@ -98,7 +98,7 @@ func TestMigrateCrash(t *testing.T) {
 				}
 			}
 			m.reached = nil
-			settled(t, dir, "", to, 100, 2500)
+			settled(t, dir, "", to, 100, 1300)
 		})
 	}
 }
