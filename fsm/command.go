@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Command is one change of a machine's state, as it stands in the log: one of the structs of this file and of txn_command.go.
 type Command interface {
 	kind() kind
-	put(w *writer)
+	put(w *codec.Writer)
 }
 
 // Init founds a group, at the level of its version: the first leader proposes it. Once a machine is founded, it does nothing.

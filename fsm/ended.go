@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // A session ends in one row: its own goes, and with it all its leases are void. Their rows are cleared away later, in steps.
@@ -25,9 +26,9 @@ type Reap struct {
 
 func (Reap) kind() kind { return kindReap }
 
-func (c Reap) put(w *writer) {
-	w.uint(uint64(c.Term))
-	w.uint(uint64(max(c.Limit, 0)))
+func (c Reap) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	w.Uint(uint64(max(c.Limit, 0)))
 }
 
 // tooMany refuses a command that ends more sessions than one may.
@@ -109,8 +110,8 @@ func (t *tx) reapOne(limit int) int {
 
 func (t *tx) firstEnded() (sid api.SessionID, e ended) {
 	t.scan([]byte{tableEnded}, []byte{tableEnded + 1}, func(k, row []byte) bool {
-		r := reader{b: k[1:]}
-		sid, e = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}, parse(row, readEnded)
+		r := codec.Reader{B: k[1:]}
+		sid, e = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}, parse(row, readEnded)
 		return false
 	})
 	return sid, e
@@ -141,16 +142,16 @@ type ended struct {
 }
 
 func (e *ended) row() []byte {
-	w := writer{b: make([]byte, 0, 8+len(e.next))}
-	w.uint(uint64(e.left))
-	w.text(string(e.next))
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 8+len(e.next))}
+	w.Uint(uint64(e.left))
+	w.Text(string(e.next))
+	return w.B
 }
 
-func readEnded(r *reader) ended {
-	e := ended{left: readLimit(r), next: r.key()}
+func readEnded(r *codec.Reader) ended {
+	e := ended{left: readLimit(r), next: r.Key()}
 	if e.left == 0 {
-		r.fail("an ended session of which nothing is left")
+		r.Fail("an ended session of which nothing is left")
 	}
 	return e
 }

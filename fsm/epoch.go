@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: from one
@@ -67,18 +68,18 @@ func (x *returns) tick() {
 	x[0] = 0
 }
 
-func (x *returns) put(w *writer) {
+func (x *returns) put(w *codec.Writer) {
 	for _, r := range x {
-		w.uint(uint64(r))
+		w.Uint(uint64(r))
 	}
 }
 
-func readReturns(r *reader) (x returns) {
+func readReturns(r *codec.Reader) (x returns) {
 	for i := range x {
-		x[i] = Age(r.uint())
+		x[i] = Age(r.Uint())
 	}
 	if x == (returns{}) {
-		r.fail("ranges that came back at no time")
+		r.Fail("ranges that came back at no time")
 	}
 	return x
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
@@ -124,21 +125,21 @@ func (r *rig) refused(c Command, code api.Code) Result {
 // rows is all of the state but the meta row's counter and index.
 func (r *rig) rows() []byte {
 	r.Helper()
-	var w writer
+	var w codec.Writer
 	meta := r.m.Meta()
 	meta.Counter, meta.Applied = 0, 0
-	w.bytes(meta.row())
+	w.Bytes(meta.row())
 	err := r.m.engine.Scan(nil, nil, false, func(k, v []byte) bool {
 		if k[0] != tableMeta {
-			w.bytes(k)
-			w.bytes(v)
+			w.Bytes(k)
+			w.Bytes(v)
 		}
 		return true
 	})
 	if err != nil {
 		r.Fatal(err)
 	}
-	return w.b
+	return w.B
 }
 
 func (r *rig) open(node api.NodeID) api.SessionID {

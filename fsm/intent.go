@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -57,10 +58,10 @@ func (f *found) ref(v *view, k api.Key, id *ident.TxnID) ident.TxnRef {
 	if !ok {
 		must(fmt.Errorf("an intent on %q of %v, which has not prepared", string(k), *id))
 	}
-	r := reader{b: row}
+	r := codec.Reader{B: row}
 	ref := readPreparedRef(&r)
-	if r.bad != "" {
-		must(fmt.Errorf("a row that cannot be: %s", r.bad))
+	if r.Fault() != "" {
+		must(fmt.Errorf("a row that cannot be: %s", r.Fault()))
 	}
 	ref.ID = *id
 	if f.refs == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -78,7 +79,7 @@ func (a *audit) rows() {
 func (a *audit) ranges() {
 	n := 0
 	a.each(tableRange, func(k, row []byte) bool {
-		o := parse(row, func(r *reader) owned { return readOwned(api.Key(k), r) })
+		o := parse(row, func(r *codec.Reader) owned { return readOwned(api.Key(k), r) })
 		switch {
 		case n >= len(a.shards) || a.shards[n] != o:
 			return a.broken("OneOwner", "the machine has not at hand that it owns %v", o)
@@ -117,7 +118,7 @@ func (a *audit) keys() {
 
 func (a *audit) tombstones() {
 	a.each(tableTombstone, func(k, row []byte) bool {
-		ver := parse(row, (*reader).version)
+		ver := parse(row, (*codec.Reader).Version)
 		if _, ok := a.get(a.key.trim(ver.Index, api.Key(k))); !ok || ver.Index > a.meta.Counter {
 			return a.broken("VersionsRise", "the tombstone of %q at %v is not among those by age", k, ver)
 		}
@@ -133,9 +134,9 @@ func (a *audit) tombstones() {
 
 func (a *audit) allSessions() {
 	a.each(tableSession, func(k, row []byte) bool {
-		r := reader{b: k}
+		r := codec.Reader{B: k}
 		s := parse(row, readSession)
-		s.ID = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		s.ID = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if s.ID.Incarnation != a.meta.Incarnation || s.ID.Index > a.meta.Counter || s.Term > a.meta.MaxTerm || s.Pause > a.meta.MaxPause {
 			return a.broken("KillWhole", "the session %+v cannot have been opened", s)
 		}
@@ -144,8 +145,8 @@ func (a *audit) allSessions() {
 		return true
 	})
 	a.each(tableEnded, func(k, row []byte) bool {
-		r := reader{b: k}
-		sid := api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		r := codec.Reader{B: k}
+		sid := api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if _, alive := a.sessions[sid]; alive {
 			return a.broken("KillWhole", "the session %v has ended and is alive", sid)
 		}
@@ -209,8 +210,8 @@ func (a *audit) listed(k api.Key, holders []lease) bool {
 func (a *audit) bySession() {
 	n, left := 0, map[api.SessionID]int{}
 	a.each(tableHeld, func(k, _ []byte) bool {
-		r := reader{b: k}
-		sid := api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		r := codec.Reader{B: k}
+		sid := api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if _, ended := a.void[sid]; ended {
 			left[sid]++
 			a.counts.Void++
@@ -250,7 +251,7 @@ func (a *audit) written(k api.Key) api.Version {
 		return parse(row, readValue).version
 	}
 	if row, ok := a.get(a.key.ofKey(tableTombstone, k)); ok {
-		return parse(row, (*reader).version)
+		return parse(row, (*codec.Reader).Version)
 	}
 	return api.Version{}
 }
@@ -298,8 +299,8 @@ func (a *audit) dedup() {
 
 func (a *audit) floors() {
 	a.each(tableFloor, func(k, row []byte) bool {
-		r := reader{b: k}
-		epoch, index := r.fixed64(), parse(row, (*reader).uint)
+		r := codec.Reader{B: k}
+		epoch, index := r.Fixed64(), parse(row, (*codec.Reader).Uint)
 		for _, o := range a.shards {
 			if o.Epoch == epoch && index <= a.meta.Counter {
 				return true

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -11,7 +12,7 @@ import (
 // and every lease.
 func (a *audit) intentRows() {
 	a.each(tablePrepared, func(k, row []byte) bool {
-		id := readAttempt(tablePrepared, &reader{b: k})
+		id := readAttempt(tablePrepared, &codec.Reader{B: k})
 		p := parse(row, readPrepared)
 		if p.index > a.meta.Counter || p.index == 0 {
 			return a.broken("LockPoint", "%v has prepared at index %d of %d", id, p.index, a.meta.Counter)
@@ -64,7 +65,7 @@ func (a *audit) intentRows() {
 // attemptRows: what is remembered can still be asked for, and who owes has prepared what was committed.
 func (a *audit) attemptRows() {
 	a.each(tableFinished, func(k, _ []byte) bool {
-		id := readAttempt(tableFinished, &reader{b: k})
+		id := readAttempt(tableFinished, &codec.Reader{B: k})
 		a.counts.Finished++
 		if a.below(&id, 0) {
 			return a.broken("Forget", "%v is remembered as finished, and its client has acknowledged it", id)
@@ -72,7 +73,7 @@ func (a *audit) attemptRows() {
 		return true
 	})
 	a.each(tableDecision, func(k, row []byte) bool {
-		id := readAttempt(tableDecision, &reader{b: k})
+		id := readAttempt(tableDecision, &codec.Reader{B: k})
 		d := parse(row, readDecision)
 		owing := a.owing(&id)
 		if owing == nil && a.below(&id, 0) {
@@ -90,7 +91,7 @@ func (a *audit) attemptRows() {
 		return true
 	})
 	a.each(tableOwing, func(k, row []byte) bool {
-		id := readAttempt(tableOwing, &reader{b: k})
+		id := readAttempt(tableOwing, &codec.Reader{B: k})
 		if _, ok := a.get(a.key.attempt(tableDecision, &id)); !ok || len(parse(row, readGroups)) == 0 {
 			return a.broken("Decide1", "groups are to resolve %v, which was not decided, or nobody is", id)
 		}

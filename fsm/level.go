@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Level numbers what the members of a group have agreed to write into its log. It is also the version of commands: a leader
@@ -56,18 +57,18 @@ type SetLevel struct {
 
 func (SetLevel) kind() kind { return kindSetLevel }
 
-func (c SetLevel) put(w *writer) {
-	w.uint(uint64(c.Term))
-	w.uint(uint64(c.Level))
+func (c SetLevel) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	w.Uint(uint64(c.Level))
 }
 
-func readSetLevel(r *reader) SetLevel { return SetLevel{api.Term(r.uint()), readLevel(r)} }
+func readSetLevel(r *codec.Reader) SetLevel { return SetLevel{api.Term(r.Uint()), readLevel(r)} }
 
 // readLevel reads a level of any program, of this one or of a newer one.
-func readLevel(r *reader) Level {
-	x := r.uint()
+func readLevel(r *codec.Reader) Level {
+	x := r.Uint()
 	if x == 0 || x > 0xff {
-		r.fail("a level that cannot be")
+		r.Fail("a level that cannot be")
 		return 0
 	}
 	return Level(x)

@@ -35,11 +35,10 @@ const (
 
 // Limits of the codec: what no honest command exceeds.
 const (
-	maxShards    = 1 << 16
-	maxNameBytes = 255 // of a node or group
-	maxDropped   = api.MaxTxnOps * MaxKeyHolders
-	maxGroups    = 1 << 10
-	maxItems     = 1 << 12
+	maxShards  = 1 << 16
+	maxDropped = api.MaxTxnOps * MaxKeyHolders
+	maxGroups  = 1 << 10
+	maxItems   = 1 << 12
 	// maxReceiptRecords leaves room for the receipts of many groups joined.
 	maxReceiptRecords = 1 << 20
 	// maxSum is the length of the longest sum of an add.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -76,7 +77,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 	lo, hi := span(tableRange, api.Range{}, false)
 	v.scan(lo, hi, func(k, row []byte) bool {
 		start := api.Key(k[1:])
-		shards = append(shards, parse(row, func(r *reader) owned { return readOwned(start, r) }))
+		shards = append(shards, parse(row, func(r *codec.Reader) owned { return readOwned(start, r) }))
 		return true
 	})
 	return meta, shards, nil
@@ -101,7 +102,7 @@ type room struct {
 	key        rowKey
 	outcomes   []Outcome
 	windows    windows
-	reader     reader
+	reader     codec.Reader
 	write      Write
 	evaluation evaluation
 }
@@ -109,7 +110,7 @@ type room struct {
 // decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
 // there until the next.
 func (m *room) decode(b []byte, own api.GroupID) (c Command, version Level, err *api.Error) {
-	m.reader = reader{b: b, own: own}
+	m.reader = codec.Reader{B: b, Own: own}
 	r := &m.reader
 	version, k := head(r)
 	if k == kindWrite {
@@ -124,7 +125,7 @@ func (m *room) decode(b []byte, own api.GroupID) (c Command, version Level, err 
 // done ends the Apply and forgets all but the room.
 func (t *tx) done() {
 	t.batch.Discard()
-	t.room.key, t.room.reader, t.room.write = t.key, reader{}, Write{}
+	t.room.key, t.room.reader, t.room.write = t.key, codec.Reader{}, Write{}
 	t.room.evaluation.forget()
 	*t = tx{room: t.room}
 }

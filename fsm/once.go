@@ -5,18 +5,19 @@ import (
 	"fmt"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fingerprint tells transactions with the same id apart.
 func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
 	w := v.key.table(0)
-	w.b = w.b[:0]
-	putBody(w, t)
-	sum := sha256.Sum256(w.b)
+	w.B = w.B[:0]
+	codec.PutSteps(w, t)
+	sum := sha256.Sum256(w.B)
 	copy(body[:], sum[:])
-	if cap(w.b) > 64<<10 {
-		w.b = nil // one big transaction leaves no big buffer behind
+	if cap(w.B) > 64<<10 {
+		w.B = nil // one big transaction leaves no big buffer behind
 	}
 	return body
 }
@@ -67,7 +68,7 @@ func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 	if !ok {
 		return nil
 	}
-	rec := parse(row, func(r *reader) (c Record) { readRecord(r, &c); return c })
+	rec := parse(row, func(r *codec.Reader) (c Record) { readRecord(r, &c); return c })
 	rec.Client, rec.Seq = client, seq
 	return &rec
 }
@@ -297,16 +298,16 @@ const clientKeyLen = 1 + 16
 
 func readDedupRow(k, row []byte) dedupRow {
 	d := dedupRow{key: append([]byte(nil), k...)}
-	r := reader{b: k[1:]}
-	if d.id = r.array16(); len(k) == clientKeyLen {
+	r := codec.Reader{B: k[1:]}
+	if d.id = r.Array16(); len(k) == clientKeyLen {
 		d.isRow, d.row = true, parse(row, readClient)
 		return d
 	}
-	d.seq = r.fixed64()
-	head := reader{b: row}
+	d.seq = r.Fixed64()
+	head := codec.Reader{B: row}
 	d.anchor, _, d.epoch = readRecordHead(&head)
-	if head.bad != "" {
-		must(fmt.Errorf("a record that cannot be: %s", head.bad))
+	if head.Fault() != "" {
+		must(fmt.Errorf("a record that cannot be: %s", head.Fault()))
 	}
 	return d
 }

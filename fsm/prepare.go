@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -66,10 +67,10 @@ func (t *tx) member(g api.GroupID) *api.Error {
 
 // bodyOf tells Prepares of one attempt apart.
 func bodyOf(c *Prepare) (body [16]byte) {
-	var w writer
+	var w codec.Writer
 	putPart(&w, c.If, c.Then)
-	w.bool(c.Claim != nil)
-	sum := sha256.Sum256(w.b)
+	w.Bool(c.Claim != nil)
+	sum := sha256.Sum256(w.B)
 	copy(body[:], sum[:])
 	return body
 }

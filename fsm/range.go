@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // own adds a shard to those that the group owns; it overlaps none of them.
@@ -165,8 +166,8 @@ func (v *view) eachMoved(r api.Range, visit func(key []byte, m moved)) {
 	}
 	var all []found
 	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(k, row []byte) bool {
-		head := reader{b: row}
-		m := moved{rng: readRange(&head), epoch: head.uint()}
+		head := codec.Reader{B: row}
+		m := moved{rng: head.Range(), epoch: head.Uint()}
 		if m.rng.Overlaps(r) {
 			all = append(all, found{slices.Clone(k), m})
 		}
@@ -189,21 +190,21 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 	size, most, bytes := 0, t.limits.receiptRecords/int(of), MaxReceiptBytes/int(of)
 	lo, hi := span(tableAnchor, r, true)
 	t.scan(lo, hi, func(k, _ []byte) bool {
-		r := reader{b: k[1:]}
-		r.skipEscaped()
-		records = append(records, Record{Client: r.array16(), Seq: r.fixed64()})
+		r := codec.Reader{B: k[1:]}
+		skipEscaped(&r)
+		records = append(records, Record{Client: r.Array16(), Seq: r.Fixed64()})
 		return len(records) <= most
 	})
 	t.scan([]byte{tableDedup}, []byte{tableDedup + 1}, func(k, row []byte) bool {
-		id := reader{b: k[1:]}
-		rec := Record{Client: id.array16()}
+		id := codec.Reader{B: k[1:]}
+		rec := Record{Client: id.Array16()}
 		if len(k) == clientKeyLen {
 			return true
 		}
-		if rec.Seq = id.fixed64(); rec.Seq == 0 {
+		if rec.Seq = id.Fixed64(); rec.Seq == 0 {
 			return true
 		}
-		if anchor := (&reader{b: row}).key(); r.Contains(anchor) {
+		if anchor := (&codec.Reader{B: row}).Key(); r.Contains(anchor) {
 			records = append(records, rec)
 		}
 		return len(records) <= most
@@ -214,7 +215,7 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 		if !ok {
 			must(fmt.Errorf("an anchor without the record %v/%d", rec.Client, rec.Seq))
 		}
-		*rec = parse(row, func(r *reader) Record {
+		*rec = parse(row, func(r *codec.Reader) Record {
 			c := Record{Client: rec.Client, Seq: rec.Seq}
 			readRecord(r, &c)
 			return c

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them; an
@@ -209,8 +210,8 @@ func (m *Machine) Sessions() []Session {
 	ss := make([]Session, 0, v.meta.Sessions)
 	v.scan([]byte{tableSession}, []byte{tableSession + 1}, func(k, row []byte) bool {
 		s := parse(row, readSession)
-		r := reader{b: k[1:]}
-		s.ID = api.SessionID{Incarnation: r.fixed64(), Index: r.fixed64()}
+		r := codec.Reader{B: k[1:]}
+		s.ID = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		ss = append(ss, s)
 		return true
 	})

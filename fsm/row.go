@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // The rows' values, as the tables hold them. Readers are strict: see reader.
@@ -16,22 +17,22 @@ type value struct {
 }
 
 func (v value) row() []byte {
-	w := writer{b: make([]byte, 0, 20+len(v.data))}
-	w.version(v.version)
-	w.raw(v.data)
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 20+len(v.data))}
+	w.Version(v.version)
+	w.Raw(v.data)
+	return w.B
 }
 
-func readValue(r *reader) value {
-	v := value{version: r.version()}
-	v.data = r.take(uint64(len(r.b)))
+func readValue(r *codec.Reader) value {
+	v := value{version: r.Version()}
+	v.data = r.Take(uint64(len(r.B)))
 	return v
 }
 
 func versionRow(v api.Version) []byte {
-	w := writer{b: make([]byte, 0, 20)}
-	w.version(v)
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 20)}
+	w.Version(v)
+	return w.B
 }
 
 // lease is one holder of a key.
@@ -50,28 +51,28 @@ type leased struct {
 }
 
 func (l *leased) row() []byte {
-	w := writer{b: make([]byte, 0, 8+12*len(l.holders))}
-	if w.bool(l.absent); l.absent {
-		w.version(l.version)
+	w := codec.Writer{B: make([]byte, 0, 8+12*len(l.holders))}
+	if w.Bool(l.absent); l.absent {
+		w.Version(l.version)
 	}
-	putList(&w, l.holders, func(w *writer, l *lease) {
-		w.session(l.sid)
-		w.uint(uint64(l.lid))
+	codec.PutList(&w, l.holders, func(w *codec.Writer, l *lease) {
+		putSession(w, l.sid)
+		w.Uint(uint64(l.lid))
 	})
-	return w.b
+	return w.B
 }
 
-func readLeased(r *reader) leased {
-	l := leased{absent: r.bool()}
+func readLeased(r *codec.Reader) leased {
+	l := leased{absent: r.Bool()}
 	if l.absent {
-		l.version = r.version()
+		l.version = r.Version()
 	}
-	l.holders = list(r, MaxKeyHolders, 3, func(r *reader) lease {
-		return lease{r.session(), api.LeaseID(r.uint())}
+	l.holders = codec.List(r, MaxKeyHolders, 3, func(r *codec.Reader) lease {
+		return lease{readSessionID(r), api.LeaseID(r.Uint())}
 	})
 	for i := range l.holders {
 		if i > 0 && compareSessions(l.holders[i-1].sid, l.holders[i].sid) >= 0 {
-			r.fail("holders out of order")
+			r.Fail("holders out of order")
 		}
 	}
 	return l
@@ -83,20 +84,20 @@ func find(ls []lease, sid api.SessionID) (int, bool) {
 }
 
 func sessionRow(s *Session) []byte {
-	w := writer{b: make([]byte, 0, 48+len(s.Node))}
-	w.text(string(s.Node))
-	w.raw(s.Nonce[:])
-	w.time(s.Term)
-	w.time(s.Pause)
-	w.bool(s.Suspect)
-	w.uint(uint64(s.Leases))
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 48+len(s.Node))}
+	w.Text(string(s.Node))
+	w.Raw(s.Nonce[:])
+	w.Duration(s.Term)
+	w.Duration(s.Pause)
+	w.Bool(s.Suspect)
+	w.Uint(uint64(s.Leases))
+	return w.B
 }
 
-func readSession(r *reader) Session {
+func readSession(r *codec.Reader) Session {
 	return Session{
-		Node: api.NodeID(r.name()), Nonce: r.array16(), Term: r.time(), Pause: r.time(),
-		Suspect: r.bool(), Leases: readLimit(r),
+		Node: api.NodeID(r.Text(codec.MaxNameBytes)), Nonce: r.Array16(), Term: r.Duration(), Pause: r.Duration(),
+		Suspect: r.Bool(), Leases: readLimit(r),
 	}
 }
 
@@ -108,19 +109,19 @@ type client struct {
 }
 
 func (c client) row() []byte {
-	w := writer{b: make([]byte, 0, 16)}
-	w.uint(c.ackedBelow)
-	w.uint(uint64(c.epoch))
-	w.uint(uint64(c.count))
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 16)}
+	w.Uint(c.ackedBelow)
+	w.Uint(uint64(c.epoch))
+	w.Uint(uint64(c.count))
+	return w.B
 }
 
-func readClient(r *reader) client { return client{r.uint(), r.epoch(), readLimit(r)} }
+func readClient(r *codec.Reader) client { return client{r.Uint(), readEpoch(r), readLimit(r)} }
 
 func recordRow(c *Record) []byte {
-	w := writer{b: make([]byte, 0, 40+len(c.Anchor)+2*len(c.Outcomes))}
+	w := codec.Writer{B: make([]byte, 0, 40+len(c.Anchor)+2*len(c.Outcomes))}
 	putRecord(&w, c)
-	return w.b
+	return w.B
 }
 
 // owned is a row of tableRange.
@@ -134,77 +135,77 @@ type owned struct {
 }
 
 func (o owned) row() []byte {
-	w := writer{b: make([]byte, 0, 32+len(o.Range.End))}
-	w.text(string(o.Range.End))
-	w.uint(o.Epoch)
-	w.uint(uint64(o.Index))
-	w.uint(uint64(o.Of))
-	if w.bool(o.adopted); o.since > 0 {
-		w.uint(uint64(o.since))
+	w := codec.Writer{B: make([]byte, 0, 32+len(o.Range.End))}
+	w.Text(string(o.Range.End))
+	w.Uint(o.Epoch)
+	w.Uint(uint64(o.Index))
+	w.Uint(uint64(o.Of))
+	if w.Bool(o.adopted); o.since > 0 {
+		w.Uint(uint64(o.since))
 	}
-	return w.b
+	return w.B
 }
 
-func readOwned(start api.Key, r *reader) owned {
-	o := owned{Shard: Shard{api.Range{Start: start, End: r.key()}, r.uint(), r.uint32(), r.uint32()}, adopted: r.bool()}
-	if len(r.b) > 0 {
-		if o.since = r.epoch(); o.since == 0 {
-			r.fail("a range that came back at no time")
+func readOwned(start api.Key, r *codec.Reader) owned {
+	o := owned{Shard: Shard{api.Range{Start: start, End: r.Key()}, r.Uint(), r.Uint32(), r.Uint32()}, adopted: r.Bool()}
+	if len(r.B) > 0 {
+		if o.since = readEpoch(r); o.since == 0 {
+			r.Fail("a range that came back at no time")
 		}
 	}
 	return o
 }
 
 func (m *Meta) row() []byte {
-	w := writer{b: make([]byte, 0, 96+len(m.sweep))}
-	w.bool(m.Initialized)
-	w.text(string(m.Group))
-	w.uint(m.Incarnation)
-	w.uint(m.Counter)
-	w.uint(uint64(m.LastTerm))
-	w.uint(uint64(m.DedupEpoch))
-	w.time(m.MaxTerm)
-	w.time(m.MaxPause)
+	w := codec.Writer{B: make([]byte, 0, 96+len(m.sweep))}
+	w.Bool(m.Initialized)
+	w.Text(string(m.Group))
+	w.Uint(m.Incarnation)
+	w.Uint(m.Counter)
+	w.Uint(uint64(m.LastTerm))
+	w.Uint(uint64(m.DedupEpoch))
+	w.Duration(m.MaxTerm)
+	w.Duration(m.MaxPause)
 	for _, n := range [...]int{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records} {
-		w.uint(uint64(n))
+		w.Uint(uint64(n))
 	}
-	w.bytes(m.sweep)
-	w.uint(m.Applied)
+	w.Bytes(m.sweep)
+	w.Uint(m.Applied)
 	for _, n := range [...]int{m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved} {
-		w.uint(uint64(n))
+		w.Uint(uint64(n))
 	}
 	if m.Level > Level1 { // a program that knows no levels refuses the row, and so the state
-		w.uint(uint64(m.Level))
-		w.uint(uint64(m.Ended))
-		w.uint(uint64(m.Void))
+		w.Uint(uint64(m.Level))
+		w.Uint(uint64(m.Ended))
+		w.Uint(uint64(m.Void))
 		if m.returns != (returns{}) {
 			m.returns.put(&w)
 		}
 	}
-	return w.b
+	return w.B
 }
 
-func readMeta(r *reader) Meta {
+func readMeta(r *codec.Reader) Meta {
 	m := Meta{
-		Initialized: r.bool(), Group: api.GroupID(r.name()), Incarnation: r.uint(), Counter: r.uint(),
-		LastTerm: api.Term(r.uint()), DedupEpoch: r.epoch(), Level: Level1, MaxTerm: r.time(), MaxPause: r.time(),
-		Keys: r.count63(), Tombstones: r.count63(), Sessions: r.count63(), Leases: r.count63(), Records: r.count63(),
-		sweep: slices.Clone(r.bytes(maxSweepBytes)),
+		Initialized: r.Bool(), Group: api.GroupID(r.Text(codec.MaxNameBytes)), Incarnation: r.Uint(), Counter: r.Uint(),
+		LastTerm: api.Term(r.Uint()), DedupEpoch: readEpoch(r), Level: Level1, MaxTerm: r.Duration(), MaxPause: r.Duration(),
+		Keys: r.Count(), Tombstones: r.Count(), Sessions: r.Count(), Leases: r.Count(), Records: r.Count(),
+		sweep: slices.Clone(r.Bytes(maxSweepBytes)),
 	}
-	if len(r.b) > 0 { // version 1 did not have it
-		m.Applied = r.uint()
+	if len(r.B) > 0 { // version 1 did not have it
+		m.Applied = r.Uint()
 	}
-	if len(r.b) > 0 { // nor did version 2 have these
-		m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved = r.count63(), r.count63(), r.count63(), r.count63(), r.count63()
+	if len(r.B) > 0 { // nor did version 2 have these
+		m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved = r.Count(), r.Count(), r.Count(), r.Count(), r.Count()
 	}
-	if len(r.b) > 0 {
-		if m.Level = readLevel(r); r.bad == "" && (m.Level == Level1 || m.Level > NewestLevel) {
-			r.fail(fmt.Sprintf("the group is at level %d, and this program knows %d: upgrade this node", m.Level, NewestLevel))
+	if len(r.B) > 0 {
+		if m.Level = readLevel(r); r.Fault() == "" && (m.Level == Level1 || m.Level > NewestLevel) {
+			r.Fail(fmt.Sprintf("the group is at level %d, and this program knows %d: upgrade this node", m.Level, NewestLevel))
 			return m
 		}
-		m.Ended, m.Void = r.count63(), r.count63()
+		m.Ended, m.Void = r.Count(), r.Count()
 	}
-	if len(r.b) > 0 {
+	if len(r.B) > 0 {
 		m.returns = readReturns(r)
 	}
 	return m

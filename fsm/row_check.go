@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // checkRow tells whether a row could have been written by a machine.
@@ -12,10 +13,10 @@ func checkRow(k, v []byte) error {
 	if len(k) == 0 {
 		return errors.New("a row without a key")
 	}
-	r := reader{b: k[1:]}
+	r := codec.Reader{B: k[1:]}
 	err := checkTable(k[0], &r, v)
-	if r.bad != "" {
-		err = fmt.Errorf("a key that cannot be: %s", r.bad)
+	if r.Fault() != "" {
+		err = fmt.Errorf("a key that cannot be: %s", r.Fault())
 	}
 	if err != nil {
 		return fmt.Errorf("table %q: %w", k[0], err)
@@ -24,53 +25,53 @@ func checkRow(k, v []byte) error {
 }
 
 // checkTable reads the rest of the key from r, and the value.
-func checkTable(table byte, r *reader, v []byte) error {
+func checkTable(table byte, r *codec.Reader, v []byte) error {
 	switch table {
 	case tableMeta:
-		r.end()
+		r.End()
 		return check(v, readMeta)
 	case tableKV:
 		restKey(r)
 		return check(v, readValue)
 	case tableTombstone:
 		restKey(r)
-		return check(v, (*reader).version)
+		return check(v, (*codec.Reader).Version)
 	case tableTrim:
-		r.fixed64()
+		r.Fixed64()
 		restKey(r)
 		return empty(v)
 	case tableFloor:
-		r.fixed64()
-		r.take(2)
-		r.end()
-		return check(v, (*reader).uint)
+		r.Fixed64()
+		r.Take(2)
+		r.End()
+		return check(v, (*codec.Reader).Uint)
 	case tableLease:
 		restKey(r)
 		return check(v, readLeased)
 	case tableHeld:
-		r.take(16)
+		r.Take(16)
 		restKey(r)
 		return empty(v)
 	case tableSession:
-		r.take(16)
-		r.end()
+		r.Take(16)
+		r.End()
 		return check(v, readSession)
 	case tableEnded:
-		r.take(16)
-		r.end()
+		r.Take(16)
+		r.End()
 		return check(v, readEnded)
 	case tableRange:
-		start := api.Key(r.take(uint64(len(r.b))))
+		start := api.Key(r.Take(uint64(len(r.B))))
 		return checkShard(v, start)
 	case tableMoved:
-		r.skipEscaped()
-		r.fixed64()
-		r.end()
+		skipEscaped(r)
+		r.Fixed64()
+		r.End()
 		return check(v, readReceiptRow)
 	case tableAnchor:
-		r.skipEscaped()
-		r.take(16 + 8)
-		r.end()
+		skipEscaped(r)
+		r.Take(16 + 8)
+		r.End()
 		return empty(v)
 	case tableDedup:
 		return checkDedup(r, v)
@@ -79,13 +80,13 @@ func checkTable(table byte, r *reader, v []byte) error {
 		return check(v, readIntents)
 	case tablePrepared, tableFinished, tableDecision, tableOwing:
 		readAttempt(table, r)
-		r.end()
+		r.End()
 		return checkAttempt(table, v)
 	}
 	return errors.New("no such table")
 }
 
-func check[T any](v []byte, read func(*reader) T) error {
+func check[T any](v []byte, read func(*codec.Reader) T) error {
 	_, err := tryParse(v, read)
 	return err
 }
@@ -98,15 +99,15 @@ func empty(v []byte) error {
 }
 
 // restKey takes the rest of a row's key, which is one of the users' keys.
-func restKey(r *reader) {
-	if n := len(r.b); n == 0 || n > api.MaxKeyBytes {
-		r.fail("a key over its limit, or empty")
+func restKey(r *codec.Reader) {
+	if n := len(r.B); n == 0 || n > api.MaxKeyBytes {
+		r.Fail("a key over its limit, or empty")
 	}
-	r.b = nil
+	r.B = nil
 }
 
 func checkShard(v []byte, start api.Key) error {
-	o, err := tryParse(v, func(r *reader) owned { return readOwned(start, r) })
+	o, err := tryParse(v, func(r *codec.Reader) owned { return readOwned(start, r) })
 	if err == nil {
 		if bad := o.check(); bad != nil {
 			return bad
@@ -115,14 +116,14 @@ func checkShard(v []byte, start api.Key) error {
 	return err
 }
 
-func checkDedup(r *reader, v []byte) error {
-	r.take(16)
-	if r.bad == "" && len(r.b) == 0 {
+func checkDedup(r *codec.Reader, v []byte) error {
+	r.Take(16)
+	if r.Fault() == "" && len(r.B) == 0 {
 		return check(v, readClient)
 	}
-	r.fixed64()
-	r.end()
-	return check(v, func(r *reader) (c Record) { readRecord(r, &c); return c })
+	r.Fixed64()
+	r.End()
+	return check(v, func(r *codec.Reader) (c Record) { readRecord(r, &c); return c })
 }
 
 func checkAttempt(table byte, v []byte) error {

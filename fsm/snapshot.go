@@ -11,6 +11,8 @@ import (
 	"io"
 
 	"github.com/edgehold/edgehold/fsm/engine"
+
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // The stream of a snapshot: the magic and the number of the format; then the rows in order, each as 1, key, value (with
@@ -48,13 +50,13 @@ func (s *Snapshot) WriteTo(to io.Writer) (int64, error) {
 		return count.n, err
 	}
 	var rows uint64
-	var w writer
+	var w codec.Writer
 	var failed error
 	err := s.Scan(nil, nil, false, func(k, v []byte) bool {
-		w.b = append(w.b[:0], 1)
-		w.bytes(k)
-		w.uint(uint64(len(v)))
-		if _, failed = both.Write(w.b); failed == nil {
+		w.B = append(w.B[:0], 1)
+		w.Bytes(k)
+		w.Uint(uint64(len(v)))
+		if _, failed = both.Write(w.B); failed == nil {
 			_, failed = both.Write(v)
 		}
 		rows++
@@ -63,9 +65,9 @@ func (s *Snapshot) WriteTo(to io.Writer) (int64, error) {
 	if err = errors.Join(err, failed); err != nil {
 		return count.n, err
 	}
-	w.b = append(w.b[:0], 0)
-	w.uint(rows)
-	if _, err := both.Write(w.b); err != nil {
+	w.B = append(w.B[:0], 0)
+	w.Uint(rows)
+	if _, err := both.Write(w.B); err != nil {
 		return count.n, err
 	}
 	if _, err := out.Write(sum.Sum(nil)); err != nil {
@@ -241,12 +243,12 @@ func (m *Machine) Hash() (sum [32]byte, err error) {
 		return sum, err
 	}
 	h := sha256.New()
-	var w writer
+	var w codec.Writer
 	err = s.Scan(nil, nil, false, func(k, v []byte) bool {
-		w.b = w.b[:0]
-		w.bytes(k)
-		w.uint(uint64(len(v)))
-		h.Write(w.b)
+		w.B = w.B[:0]
+		w.Bytes(k)
+		w.Uint(uint64(len(v)))
+		h.Write(w.B)
 		h.Write(v)
 		return true
 	})

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -41,23 +42,23 @@ func bucketOf(k api.Key) uint16 {
 }
 
 // rowKey builds the engine's keys in one buffer: each call ends the use of what the one before gave.
-type rowKey struct{ w writer }
+type rowKey struct{ w codec.Writer }
 
-func (r *rowKey) table(t byte) *writer {
-	if r.w.b == nil {
-		r.w.b = make([]byte, 0, 128)
+func (r *rowKey) table(t byte) *codec.Writer {
+	if r.w.B == nil {
+		r.w.B = make([]byte, 0, 128)
 	}
-	r.w.b = append(r.w.b[:0], t)
+	r.w.B = append(r.w.B[:0], t)
 	return &r.w
 }
 
 func (r *rowKey) ofKey(t byte, k api.Key) []byte {
 	w := r.table(t)
-	w.b = append(w.b, k...)
-	return w.b
+	w.B = append(w.B, k...)
+	return w.B
 }
 
-func (r *rowKey) meta() []byte { return r.table(tableMeta).b }
+func (r *rowKey) meta() []byte { return r.table(tableMeta).B }
 
 func (r *rowKey) session(sid api.SessionID) []byte {
 	return r.held(tableSession, sid, "")
@@ -67,96 +68,96 @@ func (r *rowKey) ended(sid api.SessionID) []byte { return r.held(tableEnded, sid
 
 func (r *rowKey) held(t byte, sid api.SessionID, k api.Key) []byte {
 	w := r.table(t)
-	w.fixed64(sid.Incarnation)
-	w.fixed64(sid.Index)
-	w.b = append(w.b, k...)
-	return w.b
+	w.Fixed64(sid.Incarnation)
+	w.Fixed64(sid.Index)
+	w.B = append(w.B, k...)
+	return w.B
 }
 
 func (r *rowKey) trim(index uint64, k api.Key) []byte {
 	w := r.table(tableTrim)
-	w.fixed64(index)
-	w.b = append(w.b, k...)
-	return w.b
+	w.Fixed64(index)
+	w.B = append(w.B, k...)
+	return w.B
 }
 
 func (r *rowKey) floor(epoch uint64, bucket uint16) []byte {
 	w := r.table(tableFloor)
-	w.fixed64(epoch)
-	w.byte(byte(bucket >> 8))
-	w.byte(byte(bucket))
-	return w.b
+	w.Fixed64(epoch)
+	w.Byte(byte(bucket >> 8))
+	w.Byte(byte(bucket))
+	return w.B
 }
 
 func (r *rowKey) client(c api.ClientID) []byte {
 	w := r.table(tableDedup)
-	w.raw(c[:])
-	return w.b
+	w.Raw(c[:])
+	return w.B
 }
 
 func (r *rowKey) record(c api.ClientID, seq uint64) []byte {
 	w := r.table(tableDedup)
-	w.raw(c[:])
-	w.fixed64(seq)
-	return w.b
+	w.Raw(c[:])
+	w.Fixed64(seq)
+	return w.B
 }
 
 // attempt is a row that belongs to an attempt: of the participant's tables with the decision group, of that group's own
 // without.
 func (r *rowKey) attempt(t byte, id *ident.TxnID) []byte {
 	w := r.table(t)
-	w.raw(id.Client[:])
-	w.fixed64(id.Seq)
-	w.fixed64(id.Attempt)
+	w.Raw(id.Client[:])
+	w.Fixed64(id.Seq)
+	w.Fixed64(id.Attempt)
 	if t == tablePrepared || t == tableFinished {
-		w.b = append(w.b, id.Decider...)
+		w.B = append(w.B, id.Decider...)
 	}
-	return w.b
+	return w.B
 }
 
 func (r *rowKey) anchor(k api.Key, c api.ClientID, seq uint64) []byte {
 	w := r.table(tableAnchor)
-	w.escaped(string(k))
-	w.raw(c[:])
-	w.fixed64(seq)
-	return w.b
+	putEscaped(w, string(k))
+	w.Raw(c[:])
+	w.Fixed64(seq)
+	return w.B
 }
 
 func (r *rowKey) moved(start api.Key, epoch uint64) []byte {
 	w := r.table(tableMoved)
-	w.escaped(string(start))
-	w.fixed64(epoch)
-	return w.b
+	putEscaped(w, string(start))
+	w.Fixed64(epoch)
+	return w.B
 }
 
 // escaped writes a string so that what follows it does not disturb the order: 0 becomes 0 255, and 0 1 ends it.
-func (w *writer) escaped(s string) {
+func putEscaped(w *codec.Writer, s string) {
 	for i := range len(s) {
-		w.byte(s[i])
+		w.Byte(s[i])
 		if s[i] == 0 {
-			w.byte(0xff)
+			w.Byte(0xff)
 		}
 	}
-	w.byte(0)
-	w.byte(1)
+	w.Byte(0)
+	w.Byte(1)
 }
 
 // skipEscaped passes over what escaped wrote.
-func (r *reader) skipEscaped() {
+func skipEscaped(r *codec.Reader) {
 	for {
-		c := r.byte()
-		if r.bad != "" {
+		c := r.Byte()
+		if r.Fault() != "" {
 			return
 		}
 		if c != 0 {
 			continue
 		}
-		switch r.byte() {
+		switch r.Byte() {
 		case 1:
 			return
 		case 0xff:
 		default:
-			r.fail("a wrong escape")
+			r.Fail("a wrong escape")
 			return
 		}
 	}
@@ -165,13 +166,13 @@ func (r *reader) skipEscaped() {
 // span are the bounds of a table's rows for the keys of the range; rows escaped or not.
 func span(t byte, r api.Range, escape bool) (lo, hi []byte) {
 	bound := func(k api.Key) []byte {
-		w := writer{b: []byte{t}}
+		w := codec.Writer{B: []byte{t}}
 		if escape {
-			w.escaped(string(k))
+			putEscaped(&w, string(k))
 		} else {
-			w.b = append(w.b, k...)
+			w.B = append(w.B, k...)
 		}
-		return w.b
+		return w.B
 	}
 	if hi = []byte{t + 1}; r.End != "" {
 		hi = bound(r.End)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -127,7 +128,7 @@ func (v *view) attempts(table byte, after ident.TxnID, limit int, visit func(ide
 		lo = append(slices.Clone(v.key.attempt(table, &after)), 0)
 	}
 	v.scan(lo, []byte{table + 1}, func(k, row []byte) bool {
-		visit(readAttempt(table, &reader{b: slices.Clone(k[1:])}), row)
+		visit(readAttempt(table, &codec.Reader{B: slices.Clone(k[1:])}), row)
 		limit--
 		return limit > 0
 	})

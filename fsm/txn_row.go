@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -32,44 +33,44 @@ type intents struct {
 }
 
 func (x *intents) row() []byte {
-	w := writer{b: make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
-	w.bool(x.exclusive)
+	w := codec.Writer{B: make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
+	w.Bool(x.exclusive)
 	if !x.exclusive {
-		putList(&w, x.holders, putTxnID)
-		return w.b
+		codec.PutList(&w, x.holders, putTxnID)
+		return w.B
 	}
 	putTxnID(&w, &x.holders[0])
-	if w.byte(byte(x.change.kind)); x.change.kind != changeNone {
-		w.version(x.change.version)
-		w.raw(x.change.data)
+	if w.Byte(byte(x.change.kind)); x.change.kind != changeNone {
+		w.Version(x.change.version)
+		w.Raw(x.change.data)
 	}
-	return w.b
+	return w.B
 }
 
-func readIntents(r *reader) intents {
-	x := intents{exclusive: r.bool()}
+func readIntents(r *codec.Reader) intents {
+	x := intents{exclusive: r.Bool()}
 	if !x.exclusive {
-		x.holders = list(r, MaxReaders, 20, readTxnID)
+		x.holders = codec.List(r, MaxReaders, 20, readTxnID)
 		for i := range x.holders {
 			if i > 0 && x.holders[i-1].Compare(x.holders[i]) >= 0 {
-				r.fail("intents out of order")
+				r.Fail("intents out of order")
 			}
 		}
 		if len(x.holders) == 0 {
-			r.fail("intents of nobody")
+			r.Fail("intents of nobody")
 		}
 		return x
 	}
 	x.holders = []ident.TxnID{readTxnID(r)}
-	switch x.change.kind = changeKind(r.byte()); x.change.kind {
+	switch x.change.kind = changeKind(r.Byte()); x.change.kind {
 	case changeNone:
 	case changeDelete:
-		x.change.version = r.version()
+		x.change.version = r.Version()
 	case changePut:
-		x.change.version = r.version()
-		x.change.data = r.take(uint64(len(r.b)))
+		x.change.version = r.Version()
+		x.change.data = r.Take(uint64(len(r.B)))
 	default:
-		r.fail("an unknown kind of change")
+		r.Fail("an unknown kind of change")
 	}
 	return x
 }
@@ -90,33 +91,33 @@ type prepared struct {
 }
 
 func (p *prepared) row() []byte {
-	w := writer{b: make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
-	w.uint(p.txn.Age)
-	w.text(string(p.txn.Anchor))
-	w.uint(p.txn.Epoch)
-	w.uint(uint64(p.epoch))
-	w.uint(p.index)
-	w.raw(p.body[:])
-	putList(&w, p.writes, putKey)
-	putList(&w, p.reads, putKey)
+	w := codec.Writer{B: make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
+	w.Uint(p.txn.Age)
+	w.Text(string(p.txn.Anchor))
+	w.Uint(p.txn.Epoch)
+	w.Uint(uint64(p.epoch))
+	w.Uint(p.index)
+	w.Raw(p.body[:])
+	codec.PutList(&w, p.writes, codec.PutKey)
+	codec.PutList(&w, p.reads, codec.PutKey)
 	if p.voted != nil {
-		putList(&w, p.voted, putVersion)
+		codec.PutList(&w, p.voted, codec.PutVersion)
 	}
-	return w.b
+	return w.B
 }
 
 // readPreparedRef reads the beginning of the row.
-func readPreparedRef(r *reader) ident.TxnRef {
-	return ident.TxnRef{Age: r.uint(), Anchor: r.key(), Epoch: r.uint()}
+func readPreparedRef(r *codec.Reader) ident.TxnRef {
+	return ident.TxnRef{Age: r.Uint(), Anchor: r.Key(), Epoch: r.Uint()}
 }
 
-func readPrepared(r *reader) prepared {
+func readPrepared(r *codec.Reader) prepared {
 	p := prepared{
-		txn: readPreparedRef(r), epoch: r.epoch(), index: r.uint(), body: r.array16(),
-		writes: list(r, api.MaxTxnOps, 2, (*reader).keyName), reads: list(r, api.MaxTxnOps, 2, (*reader).keyName),
+		txn: readPreparedRef(r), epoch: readEpoch(r), index: r.Uint(), body: r.Array16(),
+		writes: codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).KeyName), reads: codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).KeyName),
 	}
-	if len(r.b) > 0 {
-		p.voted = append([]api.Version{}, list(r, api.MaxTxnOps, 2, (*reader).version)...)
+	if len(r.B) > 0 {
+		p.voted = append([]api.Version{}, codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).Version)...)
 	}
 	return p
 }
@@ -128,13 +129,13 @@ type finished struct {
 }
 
 func (f finished) row() []byte {
-	w := writer{b: make([]byte, 0, 8)}
-	w.byte(byte(f.outcome))
-	w.uint(uint64(f.epoch))
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 8)}
+	w.Byte(byte(f.outcome))
+	w.Uint(uint64(f.epoch))
+	return w.B
 }
 
-func readFinished(r *reader) finished { return finished{readOutcome(r), r.epoch()} }
+func readFinished(r *codec.Reader) finished { return finished{readOutcome(r), readEpoch(r)} }
 
 // decision is a row of tableDecision.
 type decision struct {
@@ -146,49 +147,49 @@ type decision struct {
 }
 
 func (d *decision) row() []byte {
-	w := writer{b: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
-	w.byte(byte(d.outcome))
-	w.uint(uint64(d.epoch))
+	w := codec.Writer{B: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
+	w.Byte(byte(d.outcome))
+	w.Uint(uint64(d.epoch))
 	if d.outcome == ident.TxnCommitted {
-		putList(&w, d.participants, putGroup)
-		w.bool(d.held)
+		codec.PutList(&w, d.participants, codec.PutGroup)
+		w.Bool(d.held)
 		putOutcomes(&w, d.outcomes, api.Version{})
 	}
-	return w.b
+	return w.B
 }
 
-func readDecision(r *reader) decision {
-	d := decision{outcome: readOutcome(r), epoch: r.epoch()}
+func readDecision(r *codec.Reader) decision {
+	d := decision{outcome: readOutcome(r), epoch: readEpoch(r)}
 	if d.outcome == ident.TxnCommitted {
-		d.participants, d.held, d.outcomes = readGroups(r), r.bool(), readOutcomes(r, api.Version{})
+		d.participants, d.held, d.outcomes = readGroups(r), r.Bool(), readOutcomes(r, api.Version{})
 	}
 	return d
 }
 
 func groupsRow(gs []api.GroupID) []byte {
-	w := writer{b: make([]byte, 0, 16*len(gs))}
-	putList(&w, gs, putGroup)
-	return w.b
+	w := codec.Writer{B: make([]byte, 0, 16*len(gs))}
+	codec.PutList(&w, gs, codec.PutGroup)
+	return w.B
 }
 
-func readGroups(r *reader) []api.GroupID {
-	gs := list(r, maxGroups, 1, readGroup)
+func readGroups(r *codec.Reader) []api.GroupID {
+	gs := codec.List(r, maxGroups, 1, (*codec.Reader).Group)
 	for i := range gs {
 		if i > 0 && gs[i-1] >= gs[i] {
-			r.fail("groups out of order")
+			r.Fail("groups out of order")
 		}
 	}
 	return gs
 }
 
 // readAttempt reads the key of a row that belongs to an attempt, after its table.
-func readAttempt(t byte, r *reader) ident.TxnID {
-	id := ident.TxnID{Client: r.array16(), Seq: r.fixed64(), Attempt: r.fixed64()}
+func readAttempt(t byte, r *codec.Reader) ident.TxnID {
+	id := ident.TxnID{Client: r.Array16(), Seq: r.Fixed64(), Attempt: r.Fixed64()}
 	if t == tablePrepared || t == tableFinished {
-		if n := len(r.b); n == 0 || n > maxNameBytes {
-			r.fail("the name of a group over its limit, or empty")
+		if n := len(r.B); n == 0 || n > codec.MaxNameBytes {
+			r.Fail("the name of a group over its limit, or empty")
 		}
-		id.Decider = api.GroupID(r.take(uint64(len(r.b))))
+		id.Decider = api.GroupID(r.Take(uint64(len(r.B))))
 	}
 	return id
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
@@ -60,27 +61,27 @@ func (v *view) scan(lo, hi []byte, visit func(k, row []byte) bool) {
 }
 
 // parse reads a whole row.
-func parse[T any](row []byte, read func(*reader) T) T {
+func parse[T any](row []byte, read func(*codec.Reader) T) T {
 	x, err := tryParse(row, read)
 	must(err)
 	return x
 }
 
-func tryParse[T any](row []byte, read func(*reader) T) (T, error) {
-	r := reader{b: row}
+func tryParse[T any](row []byte, read func(*codec.Reader) T) (T, error) {
+	r := codec.Reader{B: row}
 	x := read(&r)
-	if r.end(); r.bad != "" {
-		return x, fmt.Errorf("a row that cannot be: %s", r.bad)
+	if r.End(); r.Fault() != "" {
+		return x, fmt.Errorf("a row that cannot be: %s", r.Fault())
 	}
 	return x, nil
 }
 
 // valueOf is parse for the most frequent row, without an allocation.
 func valueOf(row []byte) value {
-	r := reader{b: row}
+	r := codec.Reader{B: row}
 	x := readValue(&r)
-	if r.bad != "" {
-		must(errors.New("a value that cannot be: " + r.bad))
+	if r.Fault() != "" {
+		must(errors.New("a value that cannot be: " + r.Fault()))
 	}
 	return x
 }
@@ -140,10 +141,10 @@ func (v *view) absence(k api.Key, o *owned) api.Version {
 		}
 	}
 	if row, ok := v.get(v.key.ofKey(tableTombstone, k)); ok {
-		later(parse(row, (*reader).version))
+		later(parse(row, (*codec.Reader).Version))
 	}
 	if row, ok := v.get(v.key.floor(o.Epoch, bucketOf(k))); ok {
-		later(api.Version{Epoch: o.Epoch, Index: parse(row, (*reader).uint)})
+		later(api.Version{Epoch: o.Epoch, Index: parse(row, (*codec.Reader).Uint)})
 	}
 	return ver
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -46,13 +47,13 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 // attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
 func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []ident.TxnID) {
 	bound := func(seq uint64) []byte {
-		w := writer{b: []byte{table}}
-		w.raw(id[:])
-		w.fixed64(seq)
-		return w.b
+		w := codec.Writer{B: []byte{table}}
+		w.Raw(id[:])
+		w.Fixed64(seq)
+		return w.B
 	}
 	v.scan(bound(max(1, before)), bound(below), func(k, _ []byte) bool {
-		ids = append(ids, readAttempt(table, &reader{b: slices.Clone(k[1:])}))
+		ids = append(ids, readAttempt(table, &codec.Reader{B: slices.Clone(k[1:])}))
 		return true
 	})
 	if table == tableDecision {
@@ -120,7 +121,7 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 	var olds []old
 	t.scan(lo, hi, func(k, row []byte) bool {
 		last = slices.Clone(k)
-		x := old{id: readAttempt(table, &reader{b: last[1:]})}
+		x := old{id: readAttempt(table, &codec.Reader{B: last[1:]})}
 		if table == tableDecision {
 			d := parse(row, readDecision)
 			x.id.Decider, x.outcome, x.epoch = t.meta.Group, d.outcome, d.epoch

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // plan is what a transaction would do in the present state.
@@ -214,7 +215,7 @@ func (t *tx) delTombstone(k api.Key) {
 	if !ok {
 		return
 	}
-	ver := parse(row, (*reader).version)
+	ver := parse(row, (*codec.Reader).Version)
 	t.del(t.key.ofKey(tableTombstone, k))
 	t.del(t.key.trim(ver.Index, k))
 	t.meta.Tombstones--
@@ -231,11 +232,11 @@ func (t *tx) trim(below uint64, limit int) (n int) {
 		key   api.Key
 	}
 	var olds []old
-	w := writer{b: []byte{tableTrim}}
-	w.fixed64(below)
-	t.scan([]byte{tableTrim}, w.b, func(k, _ []byte) bool {
-		r := reader{b: k[1:]}
-		olds = append(olds, old{r.fixed64(), api.Key(r.b)})
+	w := codec.Writer{B: []byte{tableTrim}}
+	w.Fixed64(below)
+	t.scan([]byte{tableTrim}, w.B, func(k, _ []byte) bool {
+		r := codec.Reader{B: k[1:]}
+		olds = append(olds, old{r.Fixed64(), api.Key(r.B)})
 		return len(olds) < limit
 	})
 	for _, x := range olds {
@@ -243,7 +244,7 @@ func (t *tx) trim(below uint64, limit int) (n int) {
 		if !ok {
 			must(fmt.Errorf("no tombstone of %q at %d", string(x.key), x.index))
 		}
-		ver := parse(row, (*reader).version)
+		ver := parse(row, (*codec.Reader).Version)
 		t.delTombstone(x.key)
 		if o, owns := t.shardOf(x.key); owns && o.Epoch == ver.Epoch {
 			t.lift(ver, bucketOf(x.key))
@@ -254,10 +255,10 @@ func (t *tx) trim(below uint64, limit int) (n int) {
 
 // lift makes ver the least version of every absent key in the bucket at that epoch.
 func (t *tx) lift(ver api.Version, bucket uint16) {
-	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*reader).uint) >= ver.Index {
+	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*codec.Reader).Uint) >= ver.Index {
 		return
 	}
-	w := writer{b: make([]byte, 0, 10)}
-	w.uint(ver.Index)
-	t.set(t.key.floor(ver.Epoch, bucket), slices.Clip(w.b))
+	w := codec.Writer{B: make([]byte, 0, 10)}
+	w.Uint(ver.Index)
+	t.set(t.key.floor(ver.Epoch, bucket), slices.Clip(w.B))
 }

@@ -36,6 +36,9 @@ var house = map[string]room{
 	"api/storetest": {
 		ours: []string{"api"},
 	},
+	"api/codec": {
+		ours: []string{"api"},
+	},
 	"api/deadline": {},
 	"api/observe":  {},
 	"api/admission": {
@@ -63,7 +66,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/net/http/httpguts"},
 	},
 	"fsm": {
-		ours: []string{"api", "fsm/engine", "fsm/ident"},
+		ours: []string{"api", "api/codec", "fsm/engine", "fsm/ident"},
 	},
 	"fsm/placement": {
 		ours:   []string{"api", "fsm/engine", "fsm/ident"},

@@ -1,0 +1,171 @@
+package codec
+
+import "github.com/edgehold/edgehold/api"
+
+// MaxNameBytes bounds the name of a node or group.
+const MaxNameBytes = 255
+
+// Version writes a version.
+func (w *Writer) Version(v api.Version) { w.Uint(v.Epoch); w.Uint(v.Index) }
+
+// Version reads a version.
+func (r *Reader) Version() api.Version { return api.Version{Epoch: r.Uint(), Index: r.Uint()} }
+
+// Key reads a key, which may be empty.
+func (r *Reader) Key() api.Key { return api.Key(r.Text(api.MaxKeyBytes)) }
+
+// KeyName reads a key that names a value: it is not empty.
+func (r *Reader) KeyName() api.Key {
+	k := r.Key()
+	if k == "" {
+		r.Fail("an empty key")
+	}
+	return k
+}
+
+// Group reads the name of a group.
+func (r *Reader) Group() api.GroupID {
+	b := r.piece(MaxNameBytes)
+	if string(b) == string(r.Own) {
+		return r.Own
+	}
+	return api.GroupID(b)
+}
+
+// Node reads the name of a node.
+func (r *Reader) Node() api.NodeID { return api.NodeID(r.Text(MaxNameBytes)) }
+
+// PutKey, PutVersion and PutGroup are for lists.
+func PutKey(w *Writer, k *api.Key)         { w.Text(string(*k)) }
+func PutVersion(w *Writer, v *api.Version) { w.Version(*v) }
+func PutGroup(w *Writer, g *api.GroupID)   { w.Text(string(*g)) }
+
+// PutRange writes a range.
+func PutRange(w *Writer, x api.Range) {
+	w.Text(string(x.Start))
+	w.Text(string(x.End))
+}
+
+// Range reads a range.
+func (r *Reader) Range() api.Range { return api.Range{Start: r.Key(), End: r.Key()} }
+
+// PutRequestID writes a request's id: one byte if there is none. Format 1 has no group in its epoch.
+func PutRequestID(w *Writer, id *api.RequestID) {
+	w.Bool(!id.IsZero())
+	if id.IsZero() {
+		return
+	}
+	w.Raw(id.Client[:])
+	w.Uint(id.Seq)
+	w.Uint(id.AckedBelow)
+	w.Uint(id.Epoch.Count)
+	if w.Format != 1 && !id.Epoch.IsZero() {
+		w.Text(string(id.Epoch.Group))
+		w.Uint(id.Epoch.Incarnation)
+	}
+}
+
+// RequestID reads a request's id.
+func (r *Reader) RequestID() api.RequestID {
+	if !r.Bool() {
+		return api.RequestID{}
+	}
+	id := api.RequestID{Client: r.Array16(), Seq: r.Uint(), AckedBelow: r.Uint(), Epoch: api.DedupEpoch{Count: r.Uint()}}
+	if r.Format != 1 && !id.Epoch.IsZero() {
+		id.Epoch.Group, id.Epoch.Incarnation = r.Group(), r.Uint()
+	}
+	if id.IsZero() {
+		r.Fail("a request id without a client")
+	}
+	return id
+}
+
+// PutSteps writes what a transaction tests and does. These bytes, hashed, tell requests with the same id apart.
+func PutSteps(w *Writer, t *api.Txn) {
+	PutList(w, t.If, PutCond)
+	PutList(w, t.Then, PutOp)
+	PutList(w, t.Else, PutOp)
+}
+
+// Steps reads what PutSteps wrote into t.
+func (r *Reader) Steps(t *api.Txn) { t.If, t.Then, t.Else = r.Conds(), r.Ops(), r.Ops() }
+
+// StepsSize is at or above the encoded size of the steps of most transactions.
+func StepsSize(t *api.Txn) int {
+	n := 0
+	for i := range t.If {
+		n += 16 + len(t.If[i].Key) + len(t.If[i].Value)
+	}
+	for i := range t.Then {
+		n += 8 + len(t.Then[i].Key) + len(t.Then[i].Value)
+	}
+	for i := range t.Else {
+		n += 8 + len(t.Else[i].Key) + len(t.Else[i].Value)
+	}
+	return n
+}
+
+// PutCond writes a condition, with the one field that its kind has.
+func PutCond(w *Writer, c *api.Cond) {
+	w.Byte(byte(c.Kind))
+	w.Text(string(c.Key))
+	switch c.Kind {
+	case api.CondVersion:
+		w.Version(c.Version)
+	case api.CondValue:
+		w.Bytes(c.Value)
+	}
+}
+
+// Conds reads a list of conditions.
+func (r *Reader) Conds() []api.Cond { return List(r, api.MaxTxnOps, 2, readCond) }
+
+func readCond(r *Reader) api.Cond {
+	c := api.Cond{Kind: api.CondKind(r.Byte()), Key: r.Key()}
+	switch c.Kind {
+	case api.CondVersion:
+		c.Version = r.Version()
+	case api.CondValue:
+		c.Value = r.Bytes(api.MaxValueBytes)
+	case api.CondExists, api.CondAbsent:
+	default:
+		r.unknown("an unknown kind of condition")
+	}
+	return c
+}
+
+// PutOp writes a step, with the one field that its kind has.
+func PutOp(w *Writer, o *api.Op) {
+	w.Byte(byte(o.Kind))
+	w.Text(string(o.Key))
+	switch o.Kind {
+	case api.OpPut, api.OpAppendIfAbsent:
+		w.Bytes(o.Value)
+	case api.OpAdd:
+		w.Int(o.Delta)
+	}
+}
+
+// Ops reads a list of steps.
+func (r *Reader) Ops() []api.Op { return List(r, api.MaxTxnOps, 2, readOp) }
+
+func readOp(r *Reader) api.Op {
+	o := api.Op{Kind: api.OpKind(r.Byte()), Key: r.Key()}
+	switch o.Kind {
+	case api.OpPut, api.OpAppendIfAbsent:
+		o.Value = r.Bytes(api.MaxValueBytes)
+	case api.OpAdd:
+		o.Delta = r.Int()
+	case api.OpGet, api.OpDelete:
+	default:
+		r.unknown("an unknown kind of operation")
+	}
+	return o
+}
+
+// unknown refuses a kind that has no number here. In a message it is left to the check of the request, which names the key.
+func (r *Reader) unknown(what string) {
+	if !r.Message {
+		r.Fail(what)
+	}
+}
