@@ -188,25 +188,61 @@ var (
 	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)[A-Z]\w*)\(`)
 	mutantRow  = regexp.MustCompile("mutants? ((?:`[a-z-]+`(?:, )?(?: and )?)+)")
 	mutantName = regexp.MustCompile("`([a-z-]+)`")
+
+	metricNamed   = regexp.MustCompile(`\bedgehold_[a-z_]+`)
+	metricLiteral = regexp.MustCompile(`"(edgehold_[a-z_]+)"`)
 )
 
-// TestDocsNameTests holds that each test, benchmark and mutant that the documentation names is there. Decision records are
-// exempt: what they name may have gone since.
-func TestDocsNameTests(t *testing.T) {
-	there := map[string]bool{}
+// sources calls do for each Go file of the repository: test files, or the others.
+func sources(t *testing.T, tests bool, do func(text string)) {
+	t.Helper()
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+		if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") != tests {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		for _, f := range testFunc.FindAllStringSubmatch(string(text), -1) {
-			there[f[1]] = true
-		}
+		do(string(text))
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestDocsNameMetrics holds that each metric that the documentation names is there.
+func TestDocsNameMetrics(t *testing.T) {
+	there := map[string]bool{}
+	sources(t, false, func(text string) {
+		for _, m := range metricLiteral.FindAllStringSubmatch(text, -1) {
+			there[m[1]] = true
+		}
+	})
+	named := 0
+	for _, file := range markdown(t) {
+		name := strings.TrimPrefix(file, "../")
+		if strings.HasPrefix(name, "docs/decisions/") {
+			continue
+		}
+		for _, m := range metricNamed.FindAllString(strings.Join(lines(t, file), "\n"), -1) {
+			if named++; !there[m] {
+				t.Errorf("%s names the metric %s: there is none", name, m)
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("only %d metrics are named", named)
+	}
+}
+
+// TestDocsNameTests holds that each test, benchmark and mutant that the documentation names is there. Decision records are
+// exempt: what they name may have gone since.
+func TestDocsNameTests(t *testing.T) {
+	there := map[string]bool{}
+	sources(t, true, func(text string) {
+		for _, f := range testFunc.FindAllStringSubmatch(text, -1) {
+			there[f[1]] = true
+		}
+	})
 	list, err := os.ReadFile("mutants/main.go")
 	if err != nil {
 		t.Fatal(err)
