@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -148,7 +146,7 @@ func kvPut(cmd *cobra.Command, a *app, o *putOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	value, err := o.value(a.in, args[1:])
+	value, err := o.value(a, args[1:])
 	if err != nil {
 		return err
 	}
@@ -184,28 +182,19 @@ func (o *putOptions) conditions() ([]client.WriteOption, error) {
 	return nil, nil
 }
 
-// value is the value to write: an argument, the standard input or a file, never read beyond the limit.
-func (o *putOptions) value(in io.Reader, args []string) ([]byte, error) {
+// value returns the value to write: an argument, the standard input or a file.
+func (o *putOptions) value(a *app, args []string) ([]byte, error) {
 	switch {
-	case len(args) == 1 && args[0] == "-":
-		return readValue(in)
-	case len(args) == 1:
-		return []byte(args[0]), nil
+	case len(args) == 0:
+		v, err := a.readAll(o.file, "value", api.MaxValueBytes)
+		if err != nil {
+			err = fmt.Errorf("--file: %w", err)
+		}
+		return v, err
+	case args[0] == "-":
+		return a.readAll("-", "value", api.MaxValueBytes)
 	}
-	f, err := os.Open(o.file)
-	if err != nil {
-		return nil, fmt.Errorf("--file: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	return readValue(f)
-}
-
-func readValue(r io.Reader) ([]byte, error) {
-	v, err := io.ReadAll(io.LimitReader(r, api.MaxValueBytes+1))
-	if err == nil && len(v) > api.MaxValueBytes {
-		err = api.Errorf(api.CodeTooLarge, "value of at least %d bytes is over the limit of %d bytes", len(v), api.MaxValueBytes)
-	}
-	return v, err
+	return []byte(args[0]), nil
 }
 
 func newKVDel(a *app) *cobra.Command {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/term"
+
+	"github.com/edgehold/edgehold/api"
 )
 
 // terminal is what a command has of the process it runs in.
@@ -28,6 +30,28 @@ type terminal struct {
 
 	exit   func(status int) // ends the process at once
 	failed sync.Once
+}
+
+// readAll returns the content of a file, or of the standard input if it is named "-". [api.CodeTooLarge] if that is over limit
+// bytes; no more is read.
+func (t *terminal) readAll(file, what string, limit int) ([]byte, error) {
+	in := t.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }() // it was only read
+		in = f
+	}
+	b, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	case len(b) > limit:
+		return nil, api.Errorf(api.CodeTooLarge, "%s of at least %d bytes is over the limit of %d bytes", what, len(b), limit)
+	}
+	return b, nil
 }
 
 // nodeFailed ends the process, since a node in it has no state to go on with. It does not return.

@@ -5,9 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -41,10 +38,11 @@ It exits with 3 where if did not hold, also if else was carried out, and with 4 
 }
 
 func runTxn(ctx context.Context, a *app, file string) error {
-	body, err := readTxn(a.in, file)
+	body, err := a.readAll(file, "transaction", api.MaxTxnBodyBytes)
 	if err != nil {
 		return err
 	}
+	body = bytes.TrimPrefix(body, []byte(record.ByteOrderMark))
 	return a.with(ctx, 1, func(c *client.Client) error {
 		answer, err := c.SendTxn(ctx, body)
 		if err != nil {
@@ -62,26 +60,6 @@ func runTxn(ctx context.Context, a *app, file string) error {
 		}
 		return r.outcome()
 	})
-}
-
-// readTxn is the content of the file, or of the standard input, never read beyond the limit.
-func readTxn(in io.Reader, file string) ([]byte, error) {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }() // it was only read
-		in = f
-	}
-	b, err := io.ReadAll(io.LimitReader(in, api.MaxTxnBodyBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", file, err)
-	}
-	if len(b) > api.MaxTxnBodyBytes {
-		return nil, api.Errorf(api.CodeTooLarge, "transaction of at least %d bytes of JSON is over the limit of %d bytes", len(b), api.MaxTxnBodyBytes)
-	}
-	return bytes.TrimPrefix(b, []byte(record.ByteOrderMark)), nil
 }
 
 // txnResult is what a transaction came to: the answer of the HTTP API beside the operations that ran.

@@ -5,10 +5,8 @@ package record
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/api"
@@ -55,14 +53,9 @@ func Parse(line []byte) (key api.Key, value []byte, err error) {
 	if !utf8.Valid(line) {
 		return "", nil, errors.New("not valid UTF-8; write binary keys and values as key_base64 and value_base64")
 	}
-	if loneSurrogate(line) {
-		return "", nil, errors.New("an unpaired surrogate (\\uD800 to \\uDFFF) stands for no character; use key_base64 or value_base64")
-	}
-	fields, ok := quickFields(line)
-	if !ok {
-		if fields, err = parseFields(line); err != nil {
-			return "", nil, err
-		}
+	fields, err := parseFields(line)
+	if err != nil {
+		return "", nil, err
 	}
 	k, err := oneOf(fields, "key")
 	if err != nil {
@@ -87,39 +80,44 @@ func Parse(line []byte) (key api.Key, value []byte, err error) {
 
 // parseFields reads an object whose values are all strings.
 func parseFields(line []byte) (map[string]string, error) {
-	d := json.NewDecoder(bytes.NewReader(line))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	r := reader{line}
+	if !r.take('{') {
 		return nil, errors.New(`not a JSON object; want {"key":...,"value":...}`)
 	}
 	fields := make(map[string]string, 3)
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("bad JSON: %w", err)
+	for more := !r.take('}'); more; more = !r.take('}') {
+		if len(fields) > 0 && !r.take(',') {
+			return nil, errors.New("bad JSON: want a comma or the end of the object behind a value")
 		}
-		name, _ := t.(string)
-		if !isField(name) {
+		name, err := r.text()
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("bad JSON: a name %w", err)
+		case !isField(name):
 			return nil, fmt.Errorf("unknown field %q", name)
+		case !r.take(':'):
+			return nil, fmt.Errorf("bad JSON: want a colon behind %q", name)
 		}
 		if _, twice := fields[name]; twice {
 			return nil, fmt.Errorf("%q stands twice", name)
 		}
-		if t, err = d.Token(); err != nil {
-			return nil, fmt.Errorf("bad JSON: %w", err)
+		if fields[name], err = r.text(); err != nil {
+			return nil, fmt.Errorf("%q %w", name, err)
 		}
-		text, ok := t.(string)
-		if !ok {
-			return nil, fmt.Errorf("%q must be a string", name)
-		}
-		fields[name] = text
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, fmt.Errorf("bad JSON: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+	if r.next(); len(r.rest) > 0 {
 		return nil, errors.New("something follows the object; write one object a line")
 	}
 	return fields, nil
+}
+
+// isField reports whether a record may have a field of the name.
+func isField(name string) bool {
+	switch name {
+	case "key", "key_base64", "value", "value_base64", "version":
+		return true
+	}
+	return false
 }
 
 // oneOf is the field or its base64 form, exactly one of which must be there.
@@ -139,47 +137,4 @@ func oneOf(fields map[string]string, name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s_base64: %w", name, err)
 	}
 	return b, nil
-}
-
-// loneSurrogate tells whether an escape in the JSON text stands for half a surrogate pair: encoding/json would put
-// U+FFFD in its place without a word.
-func loneSurrogate(line []byte) bool {
-	for i := bytes.IndexByte(line, '\\'); i >= 0 && i+1 < len(line); {
-		switch u := escapedRune(line[i:]); {
-		case u >= 0xDC00 && u <= 0xDFFF:
-			return true
-		case u >= 0xD800 && u < 0xDC00:
-			if low := escapedRune(line[i+6:]); low < 0xDC00 || low > 0xDFFF {
-				return true
-			}
-			i += 12
-		default:
-			i += 2
-		}
-		next := bytes.IndexByte(line[i:], '\\')
-		if next < 0 {
-			break
-		}
-		i += next
-	}
-	return false
-}
-
-// escapedRune is the number in the \uXXXX that b begins with, else -1.
-func escapedRune(b []byte) rune {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return -1
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		switch {
-		case c >= '0' && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return -1
-		}
-	}
-	return r
 }

@@ -2,8 +2,14 @@ package record
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -72,4 +78,74 @@ func FuzzRecord(f *testing.F) {
 			t.Errorf("%s came back as %q, %q, %v", text, gotKey, gotValue, err)
 		}
 	})
+}
+
+// FuzzParseFields compares the reader with one that leaves everything to encoding/json.
+func FuzzParseFields(f *testing.F) {
+	for _, line := range []string{
+		`{"key":"a","value":"b"}`, `{"key":"a","value":"b","version":"1.2"}`, `{"key_base64":"YQ==","value":""}`, `{"key":"a","key":"b"}`, `{}`, ` { } `,
+		`{"key":"a",}`, `{,"key":"a"}`, `{"key":"a"`, `{"key":"a"}x`, "{\"key\":\"a\"}\x00", `{"key":"a\"b"}`, `{"key":"\u0041"}`, "{\"key\":\"a\tb\"}", `{"key":1}`, `{"key":"a":"value":"b"}`,
+		`{"other":"a"}`, "{\"key\":\"\x7f\u2028\"}", `{"key":"\x"}`, `{"key":"\`, `{"k\u0065y":"a"}`, `{"key":"a" "value":"b"}`, `{"key" "a"}`, `{"key":"\uD83D\uDE00"}`,
+	} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		if !utf8.Valid(line) || loneSurrogate(line) {
+			return
+		}
+		got, err := parseFields(line)
+		want, wantErr := slowFields(line)
+		if (err == nil) != (wantErr == nil) || err == nil && !maps.Equal(got, want) {
+			t.Errorf("%q: %v, %v, and encoding/json says %v, %v", line, got, err, want, wantErr)
+		}
+	})
+}
+
+// slowFields reads what parseFields reads.
+func slowFields(line []byte) (map[string]string, error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New(`not a JSON object; want {"key":...,"value":...}`)
+	}
+	fields := make(map[string]string, 3)
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return nil, fmt.Errorf("bad JSON: %w", err)
+		}
+		name, _ := t.(string)
+		if !isField(name) {
+			return nil, fmt.Errorf("unknown field %q", name)
+		}
+		if _, twice := fields[name]; twice {
+			return nil, fmt.Errorf("%q stands twice", name)
+		}
+		if t, err = d.Token(); err != nil {
+			return nil, fmt.Errorf("bad JSON: %w", err)
+		}
+		text, ok := t.(string)
+		if !ok {
+			return nil, fmt.Errorf("%q must be a string", name)
+		}
+		fields[name] = text
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, fmt.Errorf("bad JSON: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the object; write one object a line")
+	}
+	return fields, nil
+}
+
+// encoded is the record as the commands print it.
+func encoded(t *testing.T, r Record) string {
+	t.Helper()
+	var text bytes.Buffer
+	j := json.NewEncoder(&text)
+	j.SetEscapeHTML(false)
+	if err := j.Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -129,6 +130,8 @@ func (e *exporter) begin(ctx context.Context, f *os.File) error {
 // write writes the records of the keys. While it writes a page the next ones are asked for.
 func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error {
 	out := bufio.NewWriterSize(w, 256<<10)
+	lines := json.NewEncoder(out)
+	lines.SetEscapeHTML(false)
 	var how []client.ListOption
 	if e.Stale {
 		how = append(how, client.StalePages())
@@ -141,7 +144,7 @@ func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error
 			e.result.OldestSeconds = max(e.result.OldestSeconds, p.Age.Seconds())
 		}
 		for _, entry := range p.Entries {
-			if _, err := out.Write(record.Append(out.AvailableBuffer(), entry)); err != nil {
+			if err := lines.Encode(record.Of(entry, false)); err != nil {
 				return err
 			}
 			size := int64(len(entry.Key) + len(entry.Value))
