@@ -59,7 +59,7 @@ type Node struct {
 	txn     *txn.Coordinator
 	cache   *leasecache.Cache
 	http    *httpd.Server
-	pulse   *pulse
+	sched   *schedLatency
 	faults  *fault.Catcher // catches the panics of requests
 	workers *wire.Workers  // carry out the calls of clients and of nodes
 	members members
@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers), pulse: newPulse()}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers), sched: newSchedLatency()}
 	n.members.open = map[api.GroupID]*member{}
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -162,7 +162,7 @@ func (n *Node) makePeers() (err error) {
 		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
 		Groups: n.members.authority, All: n.members.authorities, Term: n.members.term,
 		Meta: n.members.metaGroup, Mirror: mirrorOf{n}, Introduce: n.introduce,
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults, Level: n.cfg.level,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults, Level: n.cfg.level,
 	})
 	if err != nil {
 		return err
@@ -249,7 +249,7 @@ func (n *Node) serveHTTP() {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID,
-		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.pulse.Busy, Faults: n.faults,
+		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults,
 		Full: n.cache.Full,
 	})})
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// TestPulse: busy is when more than a tenth of what has become ready to run since the last look waited too long. What was
+// TestSchedLatency: busy is when more than a tenth of what has become ready to run since the last look waited too long. What was
 // before does not count, and a look of long ago is not compared with.
-func TestPulse(t *testing.T) {
+func TestSchedLatency(t *testing.T) {
 	now := time.Now()
 	counts := []uint64{0, 1_000_000, 0, 0}
-	p := &pulse{now: func() time.Time { return now }, waits: func() *sched.Float64Histogram {
+	l := &schedLatency{now: func() time.Time { return now }, waits: func() *sched.Float64Histogram {
 		return &sched.Float64Histogram{
-			Buckets: []float64{math.Inf(-1), 0, pulseLimit.Seconds(), 1, math.Inf(1)}, Counts: slices.Clone(counts),
+			Buckets: []float64{math.Inf(-1), 0, schedLimit.Seconds(), 1, math.Inf(1)}, Counts: slices.Clone(counts),
 		}
 	}}
 	for _, s := range []struct {
@@ -36,14 +36,14 @@ func TestPulse(t *testing.T) {
 		now = now.Add(s.after)
 		counts[1] += s.quick
 		counts[2] += s.slow
-		if got := p.Busy(); got != s.busy {
+		if got := l.Busy(); got != s.busy {
 			t.Errorf("%s: busy is %v", s.what, got)
 		}
 	}
 }
 
-// TestPulseOfThisProcess: the runtime tells what is asked of it.
-func TestPulseOfThisProcess(t *testing.T) {
+// TestSchedLatencyOfThisProcess: the runtime tells what is asked of it.
+func TestSchedLatencyOfThisProcess(t *testing.T) {
 	if h := schedulerWaits(); h == nil || len(h.Buckets) != len(h.Counts)+1 {
 		t.Errorf("the runtime says %+v", h)
 	}

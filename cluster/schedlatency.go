@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// pulse tells whether this process has more to do than its processors can: whether what is ready to run waits long for
+// schedLatency reports whether this process has more to do than its processors can: whether what is ready to run waits long for
 // one. Raft's heartbeats and the keep-alives of leases wait in the same queue as requests, so that then requests are what
 // must give way. Safe for concurrent use; nothing runs unless it is asked.
-type pulse struct {
+type schedLatency struct {
 	now   func() time.Time
 	waits func() *sched.Float64Histogram // how long what was ready to run has waited so far; nil: unknown
 
@@ -24,17 +24,17 @@ type pulse struct {
 }
 
 const (
-	// pulseEvery is how long an answer stands.
-	pulseEvery = 10 * time.Millisecond
-	// pulseStale is how old a look may be to be compared with.
-	pulseStale = 250 * time.Millisecond
-	// pulseLimit is what a tenth of all waits may exceed before the process is busy: a heartbeat has several of them in its
+	// schedEvery is how long an answer stands.
+	schedEvery = 10 * time.Millisecond
+	// schedStale is how old a look may be to be compared with.
+	schedStale = 250 * time.Millisecond
+	// schedLimit is what a tenth of all waits may exceed before the process is busy: a heartbeat has several of them in its
 	// way, and half a second (replica.RegionTiming).
-	pulseLimit = 25 * time.Millisecond
+	schedLimit = 25 * time.Millisecond
 )
 
-func newPulse() *pulse {
-	return &pulse{now: time.Now, waits: schedulerWaits}
+func newSchedLatency() *schedLatency {
+	return &schedLatency{now: time.Now, waits: schedulerWaits}
 }
 
 func schedulerWaits() *sched.Float64Histogram {
@@ -47,25 +47,25 @@ func schedulerWaits() *sched.Float64Histogram {
 }
 
 // Busy tells how it is, as of a few milliseconds ago. It does not block.
-func (p *pulse) Busy() bool {
-	now := p.now()
-	if at := p.next.Load(); now.UnixNano() >= at && p.next.CompareAndSwap(at, now.Add(pulseEvery).UnixNano()) {
-		p.look(now)
+func (l *schedLatency) Busy() bool {
+	now := l.now()
+	if at := l.next.Load(); now.UnixNano() >= at && l.next.CompareAndSwap(at, now.Add(schedEvery).UnixNano()) {
+		l.look(now)
 	}
-	return p.busy.Load()
+	return l.busy.Load()
 }
 
 // look compares what has waited so far with the last look.
-func (p *pulse) look(now time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	h := p.waits()
+func (l *schedLatency) look(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.waits()
 	if h == nil {
 		return
 	}
-	known := len(p.last) == len(h.Counts) && now.Sub(p.seen) <= pulseStale
-	p.busy.Store(known && late(h, p.last))
-	p.seen, p.last = now, append(p.last[:0], h.Counts...)
+	known := len(l.last) == len(h.Counts) && now.Sub(l.seen) <= schedStale
+	l.busy.Store(known && late(h, l.last))
+	l.seen, l.last = now, append(l.last[:0], h.Counts...)
 }
 
 // late tells whether more than a tenth of what is new in h has waited for longer than the limit.
@@ -74,7 +74,7 @@ func late(h *sched.Float64Histogram, before []uint64) bool {
 	for i, n := range h.Counts {
 		n -= before[i]
 		all += n
-		if from := h.Buckets[i]; !math.IsInf(from, -1) && from >= pulseLimit.Seconds() {
+		if from := h.Buckets[i]; !math.IsInf(from, -1) && from >= schedLimit.Seconds() {
 			over += n
 		}
 	}
