@@ -85,12 +85,12 @@ func (n *Node) Ready(context.Context) error {
 	if n.leaving.Load() {
 		return notReady("this node is stopping")
 	}
-	if err := n.failed.Load(); err != nil {
+	if err := n.replicas.failed.Load(); err != nil {
 		return notReady((*err).Error())
 	}
 	m := n.mirror.Map()
 	if m == nil {
-		if missing := n.found.pending(); missing != "" {
+		if missing := n.membership.found.pending(); missing != "" {
 			return notReady("this server founds no cluster yet: " + missing)
 		}
 		return notReady("this node has not reached its cluster yet")
@@ -98,7 +98,7 @@ func (n *Node) Ready(context.Context) error {
 	if _, ok := m.Node(n.cfg.ID); !ok {
 		return notReady("the cluster has not let this node in yet")
 	}
-	if !n.admitted.Load() {
+	if !n.membership.admitted.Load() {
 		return notReady("the cluster has not let this node in; its log says why")
 	}
 	for _, id := range m.VotersAt(n.cfg.ID) {

@@ -109,6 +109,11 @@ func (c *Config) check() error {
 	return nil
 }
 
+// self is this node as the map should have it.
+func (c *Config) self() placement.Node {
+	return placement.Node{ID: c.ID, Region: c.Region, Role: c.Role, Address: c.Advertise, URL: "http://" + c.Advertise}
+}
+
 // setDefaults fills in what check left open.
 func (c *Config) setDefaults() {
 	if c.Advertise == "" {

@@ -18,7 +18,7 @@ func (endedError) EndsProcess() {}
 
 // fail ends the node's use: a group has no state to go on with. Every path to a group's log and state reports here: reads, applies,
 // snapshots, and what the storage does in the background.
-func (n *Node) fail(g api.GroupID, cause error) {
+func (n *replicas) fail(g api.GroupID, cause error) {
 	err := error(&api.Error{Code: api.CodeInternal, Op: "group " + string(g), Hint: fmt.Sprintf("%v; %s", cause, afterFailure(n.groupDir(g), cause))})
 	n.failed.CompareAndSwap(nil, &err)
 	n.cfg.OnFailed(err)
@@ -35,7 +35,7 @@ func afterFailure(dir string, cause error) string {
 
 // opening opens what is in a folder. A panic of a library that finds it damaged, or that touches a mapped file beyond its end, is an
 // error that says what to do next.
-func (n *Node) opening(dir string, open func() error) (err error) {
+func (n *replicas) opening(dir string, open func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		x := recover()

@@ -4,13 +4,20 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -30,11 +37,48 @@ const (
 	foundEvery = 500 * time.Millisecond
 )
 
+// membership is whether this node belongs to a cluster, and to which: what its folder says, and what it founds.
+type membership struct {
+	*network
+	nonce ident.Nonce
+	// identity belongs to openMembership, and then to the task that joins.
+	identity identity
+	found    founding
+	// admitted: the map's word on what this server votes in may be carried out.
+	admitted atomic.Bool
+}
+
+// openMembership reads the node's folder and decides what the node begins as. CodeConflict if the folder is another node's.
+func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce ident.Nonce) (*membership, error) {
+	var folder identity
+	var kept meta.File
+	if cfg.Dir != "" {
+		var err error
+		if folder, err = identify(cfg.Dir, cfg.self()); err != nil {
+			return nil, err
+		}
+		kept = meta.OSFile(filepath.Join(cfg.Dir, "placement"))
+	}
+	view, err := meta.OpenView(kept, cfg.Static)
+	if err != nil {
+		return nil, err
+	}
+	m := &membership{network: newNetwork(cfg, log, view, said), nonce: nonce, identity: folder}
+	m.admitted.Store(folder.node != "")
+	if cfg.Static != nil {
+		if err := m.identity.claim(cfg.self()); err != nil {
+			return nil, err
+		}
+		m.admitted.Store(true)
+	}
+	return m, m.begin()
+}
+
 // begin decides how a server with --bootstrap begins: it founds a cluster at once if it names no other node, or if its folder
 // says that it has founded one; it goes on as a member of the cluster that it knows; and else it asks the others first.
-func (n *Node) begin() error {
+func (n *membership) begin() error {
 	switch {
-	case !n.cfg.Bootstrap || n.mirror.Map() != nil:
+	case !n.cfg.Bootstrap || n.view.Map() != nil:
 		return nil
 	case len(n.seeds()) == 0 || n.identity.cluster != "":
 		return n.foundCluster()
@@ -46,7 +90,7 @@ func (n *Node) begin() error {
 
 // foundCluster makes this server the first of a new cluster: with the same name again if it was one before and has not come
 // to know its own map.
-func (n *Node) foundCluster() error {
+func (n *membership) foundCluster() error {
 	if n.identity.node == "" {
 		var name [8]byte
 		if _, err := rand.Read(name[:]); err != nil {
@@ -57,11 +101,11 @@ func (n *Node) foundCluster() error {
 	if n.identity.cluster == "" {
 		return api.Errorf(api.CodeConflict, "this data folder is that of a server which joined a cluster; start it with --join, not --bootstrap")
 	}
-	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	first, err := placement.Bootstrap(n.identity.cluster, n.cfg.self(), n.cfg.Groups, n.cfg.Voters)
 	if err != nil {
 		return err
 	}
-	if err := n.mirror.Found(first, func() error { return n.identity.claim(n.self()) }); err != nil {
+	if err := n.view.Found(first, func() error { return n.identity.claim(n.cfg.self()) }); err != nil {
 		return err
 	}
 	n.admitted.Store(true)
@@ -70,21 +114,21 @@ func (n *Node) foundCluster() error {
 
 // foundFirst is the part of a server that is to found a cluster and names other nodes: it asks all of them, until they all know
 // of no cluster, and then founds one; or until a map has come from one that does, as to any server that joins.
-func (n *Node) foundFirst() {
+func (n *joining) foundFirst() {
 	defer n.said.Clear("founding")
 	defer n.found.end()
-	for n.ctx.Err() == nil && n.mirror.Map() == nil {
-		changed := n.changed()
+	for n.ctx.Err() == nil && n.view.Map() == nil {
+		changed := n.view.Changed()
 		missing := n.askOthers()
 		if missing == "" || !guardAskFirst {
 			missing = n.foundUnlessLeft()
 		}
 		n.found.set(missing)
 		if missing == "" {
-			n.log.Info("founded a new cluster", "cluster", n.mirror.Map().ClusterID)
+			n.log.Info("founded a new cluster", "cluster", n.view.Map().ClusterID)
 			return
 		}
-		if write, _ := n.said.Say("founding", missing); write && n.mirror.Map() == nil {
+		if write, _ := n.said.Say("founding", missing); write && n.view.Map() == nil {
 			n.log.Warn("this server founds no cluster yet: all nodes named by --join must answer that they know of none", "missing", missing)
 		}
 		select {
@@ -96,7 +140,7 @@ func (n *Node) foundFirst() {
 }
 
 // foundUnlessLeft founds the cluster, unless this server has left that to another meanwhile. It returns what stands in the way.
-func (n *Node) foundUnlessLeft() string {
+func (n *joining) foundUnlessLeft() string {
 	n.found.mu.Lock() // nothing is left to another between the look and the deed
 	defer n.found.mu.Unlock()
 	if f := n.found.first; f.Node != "" && guardLeaveToFirst {
@@ -114,7 +158,7 @@ func leftTo(f peer.Introduction) string {
 }
 
 // askOthers asks every address, and the server that the founding is left to. It returns what stands in the way, "" for nothing.
-func (n *Node) askOthers() string {
+func (n *joining) askOthers() string {
 	ctx, cancel := context.WithTimeout(n.ctx, foundTimeout)
 	defer cancel()
 	addresses, left := n.seeds(), n.found.leftTo()
@@ -132,7 +176,7 @@ func (n *Node) askOthers() string {
 
 // askOther asks one address, and takes the map of a cluster that is known there. left is the server that the founding was left to
 // before the question.
-func (n *Node) askOther(ctx context.Context, address string, left peer.Introduction) string {
+func (n *joining) askOther(ctx context.Context, address string, left peer.Introduction) string {
 	remote := n.pool.RemoteAt(address)
 	s, err := remote.Introduce(ctx, peer.Introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
 	switch {
@@ -142,7 +186,7 @@ func (n *Node) askOther(ctx context.Context, address string, left peer.Introduct
 		return ""
 	case s.Cluster != "":
 		if m, err := remote.Poll(ctx, 0); err == nil && m != nil {
-			_ = n.mirror.Update(m) // if it conflicts, the map of another cluster has come first: this one is a member of that
+			_ = n.view.Update(m) // if it conflicts, the map of another cluster has come first: this one is a member of that
 		}
 		return fmt.Sprintf("node %s at %s knows cluster %s", s.Node, address, s.Cluster)
 	case s.Member:
@@ -164,12 +208,12 @@ func (n *Node) askOther(ctx context.Context, address string, left peer.Introduct
 
 // introduce answers a node that knows this one's address alone. Of two servers that are to found a cluster, the one whose name
 // comes first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
-func (n *Node) introduce(other peer.Introduction) peer.Standing {
+func (n *membership) introduce(other peer.Introduction) peer.Standing {
 	f := &n.found
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := peer.Standing{Node: n.cfg.ID, Nonce: n.nonce, Member: n.admitted.Load()}
-	if m := n.mirror.Map(); m != nil {
+	if m := n.view.Map(); m != nil {
 		s.Cluster = m.ClusterID
 	}
 	if !f.active {

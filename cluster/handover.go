@@ -18,13 +18,12 @@ const (
 )
 
 // handOver has other voters lead the groups that this node leads, all at once.
-func (n *Node) handOver() {
-	n.leaving.Store(true)
+func (n *replicas) handOver() {
 	ctx, cancel := context.WithTimeout(n.ctx, handOverTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	var moved atomic.Bool
-	for _, x := range n.members.all() {
+	for _, x := range n.open.all() {
 		if !x.raft.IsLeader() || !x.shared() || !guardHandOver {
 			continue
 		}

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,21 +57,4 @@ func (x *identity) claim(self placement.Node) error {
 	}
 	x.node = self.ID
 	return nil
-}
-
-// admit registers this node with the cluster, and lets it open the replicas that the map names it for. m is the map as it
-// is now. A folder that is claimed before the cluster hears of the node is never taken for one that was lost.
-func (n *Node) admit(ctx context.Context, m *placement.Map) error {
-	if !n.admitted.Load() {
-		if _, known := m.Node(n.cfg.ID); known && n.cfg.Role == api.RoleServer {
-			return api.Errorf(api.CodeConflict,
-				"the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", n.cfg.ID)
-		}
-		if err := n.identity.claim(n.self()); err != nil {
-			return err
-		}
-		n.admitted.Store(true)
-	}
-	_, err := n.changes.Join(ctx, n.self())
-	return err
 }

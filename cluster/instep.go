@@ -13,7 +13,7 @@ import (
 const stepEvery = time.Second
 
 // keepInStep has each replica of a group learn how old its state may be, until the node closes.
-func (n *Node) keepInStep() {
+func (n *replicas) keepInStep() {
 	t := time.NewTicker(stepEvery)
 	defer t.Stop()
 	for {
@@ -27,11 +27,11 @@ func (n *Node) keepInStep() {
 }
 
 // askInStep asks the leaders of all groups with a replica here, at once.
-func (n *Node) askInStep() {
+func (n *replicas) askInStep() {
 	ctx, cancel := context.WithTimeout(n.ctx, stepEvery)
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, x := range n.members.all() {
+	for _, x := range n.open.all() {
 		if x.authority == nil {
 			continue
 		}

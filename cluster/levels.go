@@ -17,11 +17,11 @@ const (
 )
 
 // raise brings the groups that this node leads to the newest level that all their members know, until the node closes.
-func (n *Node) raise() {
+func (n *replicas) raise() {
 	t := time.NewTicker(raiseEvery)
 	defer t.Stop()
 	for n.ctx.Err() == nil {
-		for _, x := range n.members.all() {
+		for _, x := range n.open.all() {
 			n.raiseMember(x)
 		}
 		select {
@@ -31,7 +31,7 @@ func (n *Node) raise() {
 	}
 }
 
-func (n *Node) raiseMember(x *member) {
+func (n *replicas) raiseMember(x *member) {
 	if x.authority == nil || !x.raft.IsLeader() || x.machine.Level() >= fsm.NewestLevel {
 		return
 	}
@@ -44,7 +44,7 @@ func (n *Node) raiseMember(x *member) {
 }
 
 // levelOf is the newest level that all the nodes know. One that does not answer counts as one that knows no levels.
-func (n *Node) levelOf(ctx context.Context, nodes []string) fsm.Level {
+func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
 	levels := make([]fsm.Level, len(nodes))
 	var wg sync.WaitGroup
 	for i, node := range nodes {

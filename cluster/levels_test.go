@@ -186,13 +186,13 @@ func TestOlderNodeIsNoMember(t *testing.T) {
 		if nodes := s1.members.get("r.1").raft.Configured(); len(nodes) != 1 {
 			t.Errorf("the members are %q, and one of them knows no levels", nodes)
 		}
-		if level := s1.levelOf(t.Context(), []string{"s1", "s2"}); level != fsm.Level1 {
+		if level := s1.replicas.levelOf(t.Context(), []string{"s1", "s2"}); level != fsm.Level1 {
 			t.Errorf("both are said to know level %d", level)
 		}
 		if err := s2.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if level := s1.levelOf(t.Context(), []string{"s1", "s2"}); level != fsm.Level1 {
+		if level := s1.replicas.levelOf(t.Context(), []string{"s1", "s2"}); level != fsm.Level1 {
 			t.Errorf("with one that does not answer both are said to know level %d", level)
 		}
 		var err error
@@ -202,7 +202,7 @@ func TestOlderNodeIsNoMember(t *testing.T) {
 		second.level = 0
 		s2 = b.open(second)
 		b.ready(s2)
-		if level := s1.levelOf(t.Context(), s1.members.get("r.1").raft.Configured()); level != fsm.NewestLevel {
+		if level := s1.replicas.levelOf(t.Context(), s1.members.get("r.1").raft.Configured()); level != fsm.NewestLevel {
 			t.Errorf("both are said to know level %d", level)
 		}
 	})

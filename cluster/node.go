@@ -3,11 +3,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"net"
-	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,9 +28,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/txn"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
-	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/ident"
-	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
@@ -46,212 +45,273 @@ type Node struct {
 	cfg     Config
 	log     hclog.Logger
 	metrics metrics
-	nonce   ident.Nonce
-	dialer  transport.Dialer
+	nonce   ident.Nonce       // of this process
+	faults  *fault.Catcher    // catches the panics of requests
+	workers *wire.Workers     // carry out the calls of clients and of nodes
+	sched   *schedLatency     // says when the processors cannot keep up
+	said    notice.Book       // what the log has said about others, and about what the node waits for
+	epochs  words.DedupEpochs // what leaders have said of their groups
+	members members           // the replicas that are open
 
-	port    *transport.Port
-	rpc     *rpc.Server
-	peers   *peer.Server
-	pool    *peer.Pool
-	mirror  *meta.Mirror
-	changes *meta.Client[*fsm.Receipt]
-	router  *router.Router
-	txn     *txn.Coordinator
-	cache   *leasecache.Cache
-	http    *httpd.Server
-	sched   *schedLatency
-	faults  *fault.Catcher // catches the panics of requests
-	workers *wire.Workers  // carry out the calls of clients and of nodes
-	members members
-	found   founding
-	said    notice.Book // what the log has said about others, and about what the node waits for
+	membership *membership
+	port       *transport.Port
+	rpc        *rpc.Server
+	peers      *peer.Server
+	pool       *peer.Pool
+	mirror     *meta.Mirror
+	router     *router.Router
+	replicas   *replicas
+	changes    *meta.Client[*fsm.Receipt]
+	txn        *txn.Coordinator
+	cache      *leasecache.Cache
 
-	cacheOnce   sync.Once
-	stateMemory *engine.Cache // of the state on disk; nil before its first use
-
-	// admitted: the map's word on what this server votes in may be carried out. identity belongs to Open, and then to the
-	// task that joins.
-	admitted atomic.Bool
-	identity identity
-
-	failed  atomic.Pointer[error] // why a group has no state to go on with
-	leaving atomic.Bool           // Close has begun
+	lanes   sync.WaitGroup // being served
+	leaving atomic.Bool    // Close has begun
 	started time.Time
-	ctx     context.Context // ends when Close begins
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
+	closers []func() error // of the rooms that are open, in their order
 	once    sync.Once
 	closed  error
 }
 
 var _ api.Admin = (*Node)(nil)
 
-// Open starts a node and returns once it answers on its port; [Node.Ready] tells when it serves. ctx bounds the opening
+// rooms is everything that a node is made of, in the order in which it is opened: each room needs those before it alone. open
+// makes a room and starts it, and returns what ends it and waits for what it has started; nil if there is nothing to end. Close
+// goes the other way.
+var rooms = []struct {
+	name string
+	open func(n *Node) (end func() error, err error)
+}{
+	{"workers", (*Node).openWorkers},
+	{"membership", (*Node).openMembership},
+	{"port", (*Node).openPort},
+	{"peers", (*Node).openPeers},
+	{"map", (*Node).openMap},
+	{"router", (*Node).openRouter},
+	{"replicas", (*Node).openReplicas},
+	{"lanes", (*Node).openLanes},
+	{"joining", (*Node).openJoining},
+	{"transactions", (*Node).openTxn},
+	{"leased cache", (*Node).openCache},
+	{"http", (*Node).openHTTP},
+	{"leads", (*Node).openLeads},
+}
+
+// Open starts a node and returns once it answers on its port; [Node.Ready] reports when it serves. ctx bounds the opening
 // alone. A node that joins goes on trying to reach the cluster after Open has returned.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), workers: wire.NewWorkers(idleWorkers), sched: newSchedLatency()}
-	n.members.open = map[api.GroupID]*member{}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), sched: newSchedLatency()}
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
-	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if _, err := rand.Read(n.nonce[:]); err != nil {
 		return nil, err
 	}
-	n.dialer = transport.Dialer{Dial: n.dial, Answered: n.answered}
-	if err := n.open(ctx); err != nil {
-		_ = n.Close()
-		_ = cfg.Listener.Close()
-		return nil, err
+	for _, r := range rooms {
+		end, err := r.open(n)
+		if end != nil {
+			n.closers = append(n.closers, end)
+		}
+		if err = cmp.Or(err, ctx.Err()); err != nil {
+			n.log.Debug("the node could not be opened", "at", r.name, "error", err)
+			_ = n.Close()
+			_ = cfg.Listener.Close()
+			return nil, err
+		}
 	}
 	return n, nil
 }
 
-// open makes the rooms, each when those that it needs are there, and only then starts them: what one room calls in
-// another, in whatever order they wake up, is there.
-func (n *Node) open(ctx context.Context) error {
-	for _, step := range []func() error{n.makePeers, n.makeMirror, n.makeRouter, n.makeTxn, n.makeEdge, n.openPort, n.start} {
-		if err := ctx.Err(); err != nil {
-			return err
+// Close ends the node: first its leads, which other voters take over, then the requests of clients, the leases it holds, its
+// replicas, and the port. It waits for everything that the node has started.
+func (n *Node) Close() error {
+	n.once.Do(func() {
+		var errs []error
+		for _, end := range slices.Backward(n.closers) {
+			errs = append(errs, end())
 		}
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// openPort takes the port. Connections wait until the rooms that serve them have started.
-func (n *Node) openPort() (err error) {
-	n.port, err = transport.Open(transport.Config{
-		Listener: n.cfg.Listener, Answers: n.answersTo, Refusal: n.refusal, Logger: n.log.Named("port"),
+		n.closed = errors.Join(errs...)
 	})
-	return err
+	return n.closed
 }
 
-func (n *Node) start() error {
-	if !n.found.asking() {
+// ending is the end of a room that cannot fail to end.
+func ending(end func()) func() error {
+	return func() error { end(); return nil }
+}
+
+func (n *Node) openWorkers() (func() error, error) {
+	n.workers = wire.NewWorkers(idleWorkers)
+	return ending(n.workers.Close), nil
+}
+
+func (n *Node) openMembership() (end func() error, err error) {
+	n.membership, err = openMembership(&n.cfg, n.log, &n.said, n.nonce)
+	return nil, err
+}
+
+func (n *Node) openPort() (end func() error, err error) {
+	if n.port, err = n.membership.openPort(); err != nil {
+		return nil, err
+	}
+	return n.port.Close, nil
+}
+
+// openPeers makes both sides of what nodes ask of each other. It answers others from openLanes on.
+func (n *Node) openPeers() (end func() error, err error) {
+	n.peers, err = peer.NewServer(peer.ServerConfig{
+		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
+		Groups: n.members.authority, All: n.members.authorities, Term: n.members.term,
+		Meta: n.members.metaGroup, Mirror: n.membership.view, Introduce: n.membership.introduce,
+		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults, Level: n.cfg.level,
+	})
+	if err != nil {
+		return nil, err
+	}
+	dialer := n.membership.dialer
+	n.pool, err = peer.NewPool(peer.PoolConfig{
+		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
+		Dial: n.membership.dialNode(dialer.DialPeer), DialCalls: n.membership.dialNode(dialer.DialCalls),
+		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialPeer(ctx, address, "") // to any node: it is asked for the map alone
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.rpc = rpc.NewServer(rpc.ServerConfig{})
+	n.peers.Register(n.rpc)
+	return ending(func() {
+		n.peers.Close()
+		n.pool.Close()
+		n.rpc.Close()
+		_ = n.port.Calls().Close() // it is a lane: the port closes the listener
+		n.lanes.Wait()
+	}), nil
+}
+
+func (n *Node) openMap() (end func() error, err error) {
+	n.mirror, err = meta.NewMirror(meta.MirrorConfig{
+		View: n.membership.view, Source: peer.Source{Pool: n.pool}, Seeds: n.membership.seeds(), Logger: n.log.Named("map"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !n.membership.found.asking() {
 		n.mirror.Start() // else when that is done: it asks the same nodes
 	}
-	if err := n.openMembers(n.durable()...); err != nil {
-		return err
+	return ending(n.mirror.Close), nil
+}
+
+func (n *Node) openRouter() (end func() error, err error) {
+	keepAlive := max(n.cfg.KeepAlive, words.DefaultKeepAlive)
+	n.router, err = router.New(router.Config{
+		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
+		Remote: func(id api.NodeID) router.Target { return n.pool.Remote(id) }, DedupEpoch: n.epochs.Of,
+		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * keepAlive / 2, LostAfter: 5 * keepAlive, Faults: n.faults,
+	})
+	return nil, err
+}
+
+func (n *Node) openReplicas() (func() error, error) {
+	n.replicas = &replicas{
+		membership: n.membership, background: newBackground(), open: &n.members, metrics: n.metrics, port: n.port,
+		peers: n.peers, pool: n.pool, router: n.router, cache: n.cfg.openStateCache(),
 	}
-	n.tasks.Go(func() {
+	return n.replicas.close, n.replicas.start()
+}
+
+// openLanes begins to answer other nodes. The lanes end with the peers, after the replicas: until then callers get an answer.
+func (n *Node) openLanes() (func() error, error) {
+	n.lanes.Go(func() {
 		if err := n.rpc.Serve(n.port.Peer()); err != nil {
 			n.log.Error("the peer lane has ended", "error", err)
 		}
 	})
-	n.tasks.Go(func() {
+	n.lanes.Go(func() {
 		if err := n.peers.ServeCalls(n.port.Calls()); err != nil {
 			n.log.Error("the lane of calls has ended", "error", err)
 		}
 	})
-	n.cache.Start()
-	n.serveHTTP()
-	n.tasks.Go(n.join)
-	n.tasks.Go(n.reconcile)
-	n.tasks.Go(n.keepInStep)
-	n.tasks.Go(n.raise)
-	return nil
+	return nil, nil
 }
 
-func (n *Node) makePeers() (err error) {
-	n.peers, err = peer.NewServer(peer.ServerConfig{
-		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
-		Groups: n.members.authority, All: n.members.authorities, Term: n.members.term,
-		Meta: n.members.metaGroup, Mirror: mirrorOf{n}, Introduce: n.introduce,
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults, Level: n.cfg.level,
-	})
-	if err != nil {
-		return err
-	}
-	n.pool, err = peer.NewPool(peer.PoolConfig{
-		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
-		Dial: n.dialNode(n.dialer.DialPeer), DialCalls: n.dialNode(n.dialer.DialCalls),
-		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
-			return n.dialer.DialPeer(ctx, address, "") // whoever that is: it is asked for the map alone
-		},
-	})
-	if err != nil {
-		return err
-	}
-	n.rpc = rpc.NewServer(rpc.ServerConfig{})
-	n.peers.Register(n.rpc)
-	return nil
+func (n *Node) openJoining() (func() error, error) {
+	n.changes = newChanges(n.router, n.pool, n.membership.view)
+	j := &joining{membership: n.membership, background: newBackground(), pool: n.pool, mirror: n.mirror, changes: n.changes}
+	j.Go(j.run)
+	return ending(j.background.close), nil
 }
 
-func (n *Node) makeMirror() (err error) {
-	cfg := meta.MirrorConfig{Source: peer.Source{Pool: n.pool}, Initial: n.cfg.Static, Seeds: n.seeds(), Logger: n.log.Named("map")}
-	if n.cfg.Dir != "" {
-		if n.identity, err = identify(n.cfg.Dir, n.self()); err != nil {
-			return err
-		}
-		n.admitted.Store(n.identity.node != "")
-		cfg.File = meta.OSFile(filepath.Join(n.cfg.Dir, "placement"))
-	}
-	if n.mirror, err = meta.NewMirror(cfg); err != nil {
-		return err
-	}
-	if n.cfg.Static != nil {
-		if err := n.identity.claim(n.self()); err != nil {
-			return err
-		}
-		n.admitted.Store(true)
-	}
-	if err := n.begin(); err != nil {
-		return err
-	}
-	n.changes = &meta.Client[*fsm.Receipt]{
-		Get: n.newestMap, Propose: n.proposeToMeta, Mover: &peer.Mover{Pool: n.pool, OnLeader: n.onLeader},
-		Update: func(m *placement.Map) { _ = n.mirror.Update(m) },
-	}
-	return nil
-}
-
-func (n *Node) makeRouter() (err error) {
-	n.router, err = router.New(router.Config{
-		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
-		Remote:       func(id api.NodeID) router.Target { return n.pool.Remote(id) },
-		DedupEpoch:   func(g api.GroupID) api.DedupEpoch { return n.cache.DedupEpoch(g) }, // by the time anybody asks, it is there
-		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * max(n.cfg.KeepAlive, words.DefaultKeepAlive) / 2, LostAfter: 5 * max(n.cfg.KeepAlive, words.DefaultKeepAlive), Faults: n.faults,
-	})
-	return err
-}
-
-func (n *Node) makeTxn() (err error) {
+func (n *Node) openTxn() (end func() error, err error) {
 	n.txn, err = txn.New(txn.Config{
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
-		Well: n.router.Well, Lost: n.router.Lost,
-		DedupEpoch: func(g api.GroupID) api.DedupEpoch { return n.cache.DedupEpoch(g) }, // by the time anybody asks, it is there
-		Metrics:    n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
+		Well: n.router.Well, Lost: n.router.Lost, DedupEpoch: n.epochs.Of,
+		Metrics: n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	return ending(n.txn.Close), nil
 }
 
-func (n *Node) makeEdge() (err error) {
+func (n *Node) openCache() (end func() error, err error) {
 	n.cache, err = leasecache.New(leasecache.Config{
 		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (words.LeaseStream, error) {
 			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
-		OnLeads: n.router.Leads, OnHeard: n.router.Heard,
+		OnLeads: n.router.Leads, OnHeard: n.router.Heard, OnEpoch: n.epochs.Heard,
 		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
 		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
 	})
-	return err
+	if err != nil {
+		return nil, err
+	}
+	n.cache.Start()
+	return n.cache.Close, nil
 }
 
-func (n *Node) serveHTTP() {
+// voters are the servers with the groups, the meta group aside, that have a voter there.
+func (n *Node) voters() []leasecache.PeerGroups {
+	m := n.mirror.Map()
+	if m == nil {
+		return nil
+	}
+	var all []leasecache.PeerGroups
+	for _, o := range m.Nodes {
+		groups := slices.DeleteFunc(m.VotersAt(o.ID), func(g api.GroupID) bool { return g == ident.MetaGroup })
+		if len(groups) > 0 {
+			all = append(all, leasecache.PeerGroups{Node: o.ID, Groups: groups})
+		}
+	}
+	return all
+}
+
+func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
-	n.http = httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
+	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID,
 		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults,
 		Full: n.cache.Full,
 	})})
+	return ending(func() {
+		if err := s.Close(closeGrace); err != nil {
+			n.log.Warn("requests were cut off", "error", err)
+		}
+	}), nil
+}
+
+// openLeads is the last room: a node that closes gives its leads away first, while it still answers.
+func (n *Node) openLeads() (func() error, error) {
+	return ending(func() {
+		n.leaving.Store(true)
+		n.replicas.handOver()
+	}), nil
 }
 
 // Store is the node's own way to every key: its leased cache, and behind it the owners.
@@ -262,45 +322,3 @@ func (n *Node) ID() api.NodeID { return n.cfg.ID }
 
 // URL is where clients reach the node.
 func (n *Node) URL() string { return "http://" + n.cfg.Advertise }
-
-// Close ends the node: first its leads, which other voters take over, then the requests of clients, the leases it holds, its
-// replicas, and the port. It waits for everything that the node has started.
-func (n *Node) Close() error {
-	n.once.Do(func() {
-		var errs []error
-		n.handOver()
-		if n.http != nil {
-			if err := n.http.Close(closeGrace); err != nil {
-				n.log.Warn("requests were cut off", "error", err)
-			}
-		}
-		if n.cache != nil {
-			errs = append(errs, n.cache.Close())
-		}
-		if n.txn != nil {
-			n.txn.Close()
-		}
-		n.cancel()
-		errs = append(errs, n.members.close())
-		if n.mirror != nil {
-			n.mirror.Close()
-		}
-		if n.peers != nil {
-			n.peers.Close()
-		}
-		if n.pool != nil {
-			n.pool.Close()
-		}
-		if n.rpc != nil {
-			n.rpc.Close()
-		}
-		if n.port != nil {
-			errs = append(errs, n.port.Close())
-		}
-		n.workers.Close()
-		n.tasks.Wait()
-		n.closeStateCache()
-		n.closed = errors.Join(errs...)
-	})
-	return n.closed
-}

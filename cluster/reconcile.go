@@ -18,16 +18,16 @@ const (
 )
 
 // reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
-func (n *Node) reconcile() {
+func (n *replicas) reconcile() {
 	t := time.NewTicker(reconcileEvery)
 	defer t.Stop()
 	for n.ctx.Err() == nil {
-		changed := n.mirror.Changed()
+		changed := n.view.Changed()
 		if err := n.openMembers(); err != nil {
 			n.log.Error("a replica could not be opened", "error", err)
 		}
-		if m := n.mirror.Map(); m != nil {
-			for _, x := range n.members.all() {
+		if m := n.view.Map(); m != nil {
+			for _, x := range n.open.all() {
 				if g, ok := m.Group(x.group); ok {
 					n.reconcileMember(x, g, m)
 				}
@@ -42,8 +42,8 @@ func (n *Node) reconcile() {
 }
 
 // reconcileMember leads a step towards the members that the map wants, or ends a replica that was removed.
-func (n *Node) reconcileMember(x *member, g placement.Group, m *placement.Map) {
-	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.members.remove(x) {
+func (n *replicas) reconcileMember(x *member, g placement.Group, m *placement.Map) {
+	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.open.remove(x) {
 		n.log.Info("this node is no member of the group any more", "group", g.ID)
 		if err := x.close(); err != nil {
 			n.log.Warn("a replica did not end well", "group", g.ID, "error", err)

@@ -8,7 +8,7 @@ import (
 )
 
 // watched lets the test's observer see what the machine has applied.
-func (n *Node) watched(g api.GroupID, m *fsm.Machine, inner *group.Machine) replica.Machine[fsm.Result] {
+func (n *replicas) watched(g api.GroupID, m *fsm.Machine, inner *group.Machine) replica.Machine[fsm.Result] {
 	if n.cfg.Watch == nil {
 		return inner
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	Open func(ctx context.Context, node api.NodeID) (words.LeaseStream, error)
 	// OnHeard is called with each group whose leader has answered; it must not block. nil: it is not called.
 	OnHeard func(api.GroupID)
+	// OnEpoch is called with each dedup epoch that a group's leader has said; it must not block. nil: it is not called.
+	OnEpoch func(api.DedupEpoch)
 	// OnLeads hears who leads; it must not block. nil: it is not called.
 	OnLeads func(words.Leads)
 
@@ -93,6 +95,9 @@ func (c *Config) complete() error {
 	}
 	if c.OnHeard == nil {
 		c.OnHeard = func(api.GroupID) {}
+	}
+	if c.OnEpoch == nil {
+		c.OnEpoch = func(api.DedupEpoch) {}
 	}
 	if c.OnLeads == nil {
 		c.OnLeads = func(words.Leads) {}

@@ -142,6 +142,7 @@ type rig struct {
 	store  fakeStore
 	lessor fakeLessor
 
+	epochs   words.DedupEpochs // that leaders have said
 	mu       sync.Mutex
 	peers    []PeerGroups
 	values   map[api.Key]api.Entry
@@ -193,8 +194,9 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 			g, _, ok := strings.Cut(string(k), "/")
 			return api.GroupID(g), ok
 		},
-		Peers: func() []PeerGroups { r.mu.Lock(); defer r.mu.Unlock(); return slices.Clone(r.peers) },
-		Open:  r.open,
+		Peers:   func() []PeerGroups { r.mu.Lock(); defer r.mu.Unlock(); return slices.Clone(r.peers) },
+		Open:    r.open,
+		OnEpoch: r.epochs.Heard,
 		OnLeads: func(l words.Leads) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

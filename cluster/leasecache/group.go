@@ -17,9 +17,8 @@ type group struct {
 	edge *Cache
 	id   api.GroupID
 
-	current    atomic.Pointer[session]
-	dedupEpoch atomic.Pointer[api.DedupEpoch] // the newest that a leader has said; nil before one has
-	wake       chan struct{}                  // capacity 1: a session is wanted now
+	current atomic.Pointer[session]
+	wake    chan struct{} // capacity 1: a session is wanted now
 
 	mu        sync.Mutex
 	retired   bool
@@ -55,19 +54,10 @@ func (g *group) live() *session {
 	return nil
 }
 
-// heard notes a dedup epoch of the group that a leader of it has said in an answer about the session. It is a fact about the
-// group, whatever becomes of the session. Answers may overtake each other; epochs only rise.
+// heard passes on the dedup epoch that a leader of the group has said in an answer about the session. It is a fact about the
+// group, whatever becomes of the session.
 func (g *group) heard(s api.SessionID, count uint64) {
-	heard := &api.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count}
-	for {
-		old := g.dedupEpoch.Load()
-		if old != nil && (old.Incarnation > heard.Incarnation || old.Incarnation == heard.Incarnation && old.Count >= count) {
-			return
-		}
-		if g.dedupEpoch.CompareAndSwap(old, heard) {
-			return
-		}
-	}
+	g.edge.cfg.OnEpoch(api.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count})
 }
 
 // wakeUp makes the group try at once to open a session, if it has none.

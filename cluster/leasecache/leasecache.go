@@ -170,17 +170,6 @@ func (c *Cache) Usable(id api.GroupID) bool {
 	return s != nil && s.usable(c.cfg.Clock.Now())
 }
 
-// DedupEpoch is the newest dedup epoch of the group that a leader of it has said to this node; zero if none has. It is known
-// whether or not the session in the group may be used.
-func (c *Cache) DedupEpoch(id api.GroupID) api.DedupEpoch {
-	if g := c.lookupGroup(id); g != nil {
-		if epoch := g.dedupEpoch.Load(); epoch != nil {
-			return *epoch
-		}
-	}
-	return api.DedupEpoch{}
-}
-
 // errClosed is what reads and writes get after Close.
 func errClosed(op string) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this node is shutting down; ask another"}

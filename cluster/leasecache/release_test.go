@@ -195,14 +195,14 @@ func TestDedupEpochIsKnown(t *testing.T) {
 			{words.SessionStatus{DedupEpoch: 9, Dead: true}, 9}, // the sessions that are opened then bring 5
 		} {
 			answer(c.says)
-			if got := r.DedupEpoch("a"); got.Count != c.want || got.Group != "a" || got.Incarnation == 0 {
+			if got := r.epochs.Of("a"); got.Count != c.want || got.Group != "a" || got.Incarnation == 0 {
 				t.Errorf("answer %d: the epoch is %+v, want %d", i, got, c.want)
 			}
 		}
 		r.change(func() { r.answer = silent })
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if got := r.DedupEpoch("a"); got.Count != 9 || !r.DedupEpoch("unknown").IsZero() {
+		if got := r.epochs.Of("a"); got.Count != 9 || !r.epochs.Of("unknown").IsZero() {
 			t.Errorf("after an hour of silence the epoch is %v", got)
 		}
 	})

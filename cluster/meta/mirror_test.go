@@ -151,7 +151,7 @@ func version(t *testing.T, n uint64) *placement.Map {
 	return &m
 }
 
-func openMirror(t *testing.T, cfg MirrorConfig) *Mirror {
+func openMirror(t *testing.T, cfg MirrorConfig, f File, initial *placement.Map) *Mirror {
 	t.Helper()
 	cfg.Rand = rand.New(rand.NewPCG(1, 1)).Float64
 	var mu sync.Mutex
@@ -160,6 +160,10 @@ func openMirror(t *testing.T, cfg MirrorConfig) *Mirror {
 		mu.Lock()
 		defer mu.Unlock()
 		return draw()
+	}
+	var err error
+	if cfg.View, err = OpenView(f, initial); err != nil {
+		t.Fatal(err)
 	}
 	m, err := NewMirror(cfg)
 	if err != nil {
@@ -172,7 +176,7 @@ func openMirror(t *testing.T, cfg MirrorConfig) *Mirror {
 func TestMirrorFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, f := newSource(nil), &memoryFile{}
-		m := openMirror(t, MirrorConfig{Source: s, Seeds: []string{"seed:1", "seed:2"}, File: f})
+		m := openMirror(t, MirrorConfig{Source: s, Seeds: []string{"seed:1", "seed:2"}}, f, nil)
 		defer m.Close()
 		s.fail("seed:1", true)
 		time.Sleep(time.Minute)
@@ -209,7 +213,7 @@ func TestMirrorFollows(t *testing.T) {
 func TestMirrorIdles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(version(t, 5))
-		m := openMirror(t, MirrorConfig{Source: s, Initial: version(t, 5)})
+		m := openMirror(t, MirrorConfig{Source: s}, nil, version(t, 5))
 		defer m.Close()
 		time.Sleep(10 * time.Minute)
 		total := func() (n int) {
@@ -241,7 +245,7 @@ func TestMirrorRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &memoryFile{b: placement.EncodeMap(version(t, 7))}
 		s := newSource(nil)
-		m := openMirror(t, MirrorConfig{Source: s, File: f, Initial: version(t, 1)})
+		m := openMirror(t, MirrorConfig{Source: s}, f, version(t, 1))
 		if m.Map().Version != 7 {
 			t.Errorf("began with version %d", m.Map().Version)
 		}
@@ -256,8 +260,10 @@ func TestMirrorRestarts(t *testing.T) {
 		if err := m.Refresh(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("refresh after Close: %v", err)
 		}
-		if _, err := m.Wait(t.Context(), 99); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("wait after Close: %v", err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := m.Wait(ctx, 99); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("wait for a map that does not come: %v", err)
 		}
 	})
 }
@@ -267,11 +273,11 @@ func TestMirrorRefuses(t *testing.T) {
 		t.Errorf("no source: %v", err)
 	}
 	broken := &memoryFile{b: []byte("not a map")}
-	if _, err := NewMirror(MirrorConfig{Source: newSource(nil), File: broken}); !errors.Is(err, api.CodeInternal) {
+	if _, err := OpenView(broken, nil); !errors.Is(err, api.CodeInternal) {
 		t.Errorf("a broken file: %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		m := openMirror(t, MirrorConfig{Source: newSource(nil), Initial: version(t, 5)})
+		m := openMirror(t, MirrorConfig{Source: newSource(nil)}, nil, version(t, 5))
 		defer m.Close()
 		other := version(t, 9)
 		other.ClusterID = "other"
@@ -288,7 +294,7 @@ func TestMirrorRefuses(t *testing.T) {
 func TestMirrorKeepsTrying(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &memoryFile{err: errors.New("no space")}
-		m := openMirror(t, MirrorConfig{Source: newSource(nil), File: f, Initial: version(t, 5)})
+		m := openMirror(t, MirrorConfig{Source: newSource(nil)}, f, version(t, 5))
 		defer m.Close()
 		time.Sleep(25 * time.Second)
 		f.mu.Lock()
@@ -309,7 +315,7 @@ func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(version(t, 5))
 		s.hold, s.leader = time.Second, "b1"
-		m := openMirror(t, MirrorConfig{Source: s, Initial: version(t, 5)})
+		m := openMirror(t, MirrorConfig{Source: s}, nil, version(t, 5))
 		defer m.Close()
 		for _, id := range []string{"a1", "b1", "z1"} {
 			s.fail(id, true)
@@ -350,7 +356,7 @@ func TestRefresh(t *testing.T) {
 func TestRefreshBeforeTheFirstMap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(nil)
-		m := openMirror(t, MirrorConfig{Source: s, Seeds: []string{"seed:1"}})
+		m := openMirror(t, MirrorConfig{Source: s, Seeds: []string{"seed:1"}}, nil, nil)
 		defer m.Close()
 		if err := m.Refresh(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("from nowhere: %v", err)

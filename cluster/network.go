@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/notice"
+	"github.com/edgehold/edgehold/transport"
+)
+
+// network is what this node calls itself to others, and how it reaches them: at the addresses of the placement map, and by the
+// names that a connection must mean.
+type network struct {
+	cfg    *Config
+	log    hclog.Logger
+	view   *meta.View
+	said   *notice.Book
+	dialer transport.Dialer
+}
+
+func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *network {
+	n := &network{cfg: cfg, log: log, view: view, said: said}
+	n.dialer = transport.Dialer{Dial: n.dial, Answered: n.answered}
+	return n
+}
+
+// openPort takes the port. Connections wait in their lanes until these are served.
+func (n *network) openPort() (*transport.Port, error) {
+	return transport.Open(transport.Config{
+		Listener: n.cfg.Listener, Answers: n.answersTo, Refusal: n.refusal, Logger: n.log.Named("port"),
+	})
+}
+
+// seeds are the nodes to ask before the map is known. One's own address, which a list for all nodes may hold, is none.
+func (n *network) seeds() []string {
+	return slices.DeleteFunc(slices.Clone(n.cfg.Join), func(a string) bool { return a == n.cfg.Advertise })
+}
+
+// address is where a node is reached, as the map says.
+func (n *network) address(node string) (string, bool) {
+	return n.view.Address(api.NodeID(node))
+}
+
+// nodeName is what a connection names whom it means by.
+func nodeName(cluster string, node api.NodeID) string { return cluster + "/" + string(node) }
+
+// answersTo tells whether a connection that names whom it means means this node, in this cluster.
+func (n *network) answersTo(name string) bool {
+	m := n.view.Map()
+	return m != nil && name == nodeName(m.ClusterID, n.cfg.ID)
+}
+
+// refusal is what this node says it is to a connection that names another node, or this one in another cluster; "" if it names this
+// one, which then has not opened that lane.
+func (n *network) refusal(name string) string {
+	m := n.view.Map()
+	if m == nil {
+		return fmt.Sprintf("node %s, which knows no cluster yet,", n.cfg.ID)
+	}
+	if own := nodeName(m.ClusterID, n.cfg.ID); name == own || strings.HasPrefix(name, own+"/") {
+		return ""
+	}
+	return fmt.Sprintf("node %s of cluster %s", n.cfg.ID, m.ClusterID)
+}
+
+// answered notes who answers at an address where a node is expected. The log says it if that is another, once.
+func (n *network) answered(address string, refused *transport.RefusedError) {
+	subject := "answers at " + address
+	if refused == nil {
+		if was, _ := n.said.Clear(subject); was {
+			n.log.Info("the expected node answers again", "address", address)
+		}
+		return
+	}
+	if write, _ := n.said.Say(subject, refused.Answers); write {
+		n.log.Warn("another node, or a node of another cluster, answers at the address of a node of this one",
+			"address", address, "answers", refused.Answers, "expected", refused.Wanted)
+	}
+}
+
+// dialNode connects to a lane of a node, at its newest known address.
+func (n *network) dialNode(lane func(ctx context.Context, address, name string) (net.Conn, error)) func(context.Context, api.NodeID) (net.Conn, error) {
+	return func(ctx context.Context, node api.NodeID) (net.Conn, error) {
+		address, ok := n.address(string(node))
+		if !ok {
+			return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
+		}
+		return lane(ctx, address, nodeName(n.view.Map().ClusterID, node))
+	}
+}
+
+// dial connects to an address, over the simulated wide area if there is one.
+func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
+	c, err := n.cfg.Dial(ctx, address)
+	if err != nil || n.cfg.Delay == nil {
+		return c, err
+	}
+	return n.cfg.Delay(c, n.regionAt(address)), nil
+}
+
+// regionAt is the region of the node at the address, as far as the map says: this node's own where it does not.
+func (n *network) regionAt(address string) api.RegionID {
+	if m := n.view.Map(); m != nil {
+		for _, o := range m.Nodes {
+			if o.Address == address {
+				return o.Region
+			}
+		}
+	}
+	return n.cfg.Region
+}
+
+// lane is a group's Raft lane on this node's port, and the way to the same lane at others. Its name is that of the node that is
+// meant: another node at an old address, or one of another cluster, must not be taken for the member.
+type lane struct {
+	*transport.Lane
+	ctx     context.Context // ends the dials
+	network *network
+	cluster string
+	group   api.GroupID
+}
+
+func laneName(cluster string, node api.NodeID, g api.GroupID) string {
+	return nodeName(cluster, node) + "/" + string(g)
+}
+
+func (l *lane) Dial(node, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(l.ctx, timeout)
+	defer cancel()
+	return l.network.dialer.DialRaft(ctx, address, laneName(l.cluster, api.NodeID(node), l.group))
+}
