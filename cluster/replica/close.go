@@ -19,7 +19,7 @@ func (r *Replica[R]) Close() error {
 		close(r.closing)
 		r.cancel()
 		finished := make(chan error, 1)
-		if within(r.patience(), func() { finished <- r.finish() }) {
+		if within(r.closeTimeout(), func() { finished <- r.finish() }) {
 			r.closeErr = <-finished
 		} else {
 			r.closeErr = &api.Error{Code: api.CodeInternal, Op: "close replica", Hint: "the disk hangs; what waits for it is left behind"}
@@ -28,8 +28,8 @@ func (r *Replica[R]) Close() error {
 	return r.closeErr
 }
 
-// patience is longer than Raft needs to lose leadership and to give up every exchange.
-func (r *Replica[R]) patience() time.Duration {
+// closeTimeout is longer than Raft needs to lose leadership and to give up every exchange.
+func (r *Replica[R]) closeTimeout() time.Duration {
 	return 4*r.cfg.Timing.Election + 2*r.cfg.Timing.Transport
 }
 

@@ -19,7 +19,7 @@ import (
 // Calls share rounds: one that comes while a round is under way is answered by the next.
 func (r *Replica[R]) QuorumConfirm(ctx context.Context, term uint64) error {
 	if r.raft.State() != raft.Leader || r.raft.CurrentTerm() != term {
-		return notLeader("confirm", r.elsewhere())
+		return notLeader("confirm", r.otherLeader())
 	}
 	round := r.confirmer.join()
 	select {
@@ -32,7 +32,7 @@ func (r *Replica[R]) QuorumConfirm(ctx context.Context, term uint64) error {
 	if round.holds && round.term == term {
 		return nil
 	}
-	return notLeader("confirm", r.elsewhere())
+	return notLeader("confirm", r.otherLeader())
 }
 
 // confirmer runs the rounds of one replica, one at a time.

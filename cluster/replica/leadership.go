@@ -12,7 +12,7 @@ import (
 // newest one is kept: they only prompt. What counts is that the command has applied, in that term. A halted replica gives
 // each lead up.
 func (r *Replica[R]) lead() {
-	var told uint64 // the term in which the command has applied last
+	var announced uint64 // the term in which the command has applied last
 	halted := r.driver.halted
 	for {
 		select {
@@ -22,32 +22,32 @@ func (r *Replica[R]) lead() {
 		case <-r.closing:
 			return
 		}
-		if !r.giveUp() {
+		if !r.stepDown() {
 			return
 		}
 		for r.cfg.OnLeadership != nil && r.raft.State() == raft.Leader && r.Halted() == nil {
 			term := r.raft.CurrentTerm()
-			if term == told {
+			if term == announced {
 				break
 			}
-			if r.tell(term) {
-				told = term
-			} else if !r.pause(tellAgain) {
+			if r.announce(term) {
+				announced = term
+			} else if !r.pause(announceRetry) {
 				return
 			}
 		}
 	}
 }
 
-// giveUp has another voter lead if this replica leads and is halted. It reports whether the replica is still open. The voter is drawn by
+// stepDown has another voter lead if this replica leads and is halted. It reports whether the replica is still open. The voter is drawn by
 // lot: left to itself, Raft would choose the first of those with the longest logs, so that two halted voters could hand the lead to and
 // fro for ever.
-func (r *Replica[R]) giveUp() bool {
+func (r *Replica[R]) stepDown() bool {
 	for r.Halted() != nil && r.raft.State() == raft.Leader {
 		if err := r.Transfer(r.ctx, r.anotherVoter()); err != nil {
 			r.log.Debug("a halted replica leads on", "group", r.cfg.Group, "error", err)
 		}
-		if !r.pause(giveUpAgain) {
+		if !r.pause(stepDownRetry) {
 			return false
 		}
 	}
@@ -64,14 +64,14 @@ func (r *Replica[R]) anotherVoter() string {
 	return others[rand.IntN(len(others))].Node
 }
 
-// giveUpAgain is the pause before another voter is asked to lead again.
-const giveUpAgain = time.Second
+// stepDownRetry is the pause before another voter is asked to lead again.
+const stepDownRetry = time.Second
 
-// tellAgain is the pause before the command is proposed again.
-const tellAgain = 20 * time.Millisecond
+// announceRetry is the pause before the command is proposed again.
+const announceRetry = 20 * time.Millisecond
 
-// tell proposes the command and tells whether it has applied in that term.
-func (r *Replica[R]) tell(term uint64) bool {
+// announce proposes the command and tells whether it has applied in that term.
+func (r *Replica[R]) announce(term uint64) bool {
 	_, at, err := r.propose(r.ctx, r.cfg.OnLeadership(term))
 	if err != nil {
 		r.log.Debug("the command of a new leader did not apply", "group", r.cfg.Group, "term", term, "error", err)

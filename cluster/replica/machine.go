@@ -62,7 +62,7 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	commands, err := decodeEntry(log.Data)
 	var results []R
 	if err == nil {
-		results, err = d.carryOut(log, commands)
+		results, err = d.applyCommands(log, commands)
 	}
 	if err != nil {
 		return &appliedEntry[R]{term: log.Term, err: d.stop(log.Index, err)}
@@ -74,16 +74,16 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	return &appliedEntry[R]{results: results, term: log.Term}
 }
 
-// carryOut has the machine apply the commands. A panic of the machine that ends the process is an error: the machine has no state to
+// applyCommands has the machine apply the commands. A panic of the machine that ends the process is an error: the machine has no state to
 // go on with. One that is a fault in the program goes on: its stack is worth more than a line.
-func (d *driver[R]) carryOut(log *raft.Log, commands [][]byte) (results []R, err error) {
+func (d *driver[R]) applyCommands(log *raft.Log, commands [][]byte) (results []R, err error) {
 	defer func() {
 		x := recover()
 		if x == nil {
 			return
 		}
 		cause, _ := x.(error)
-		if _, ends := errors.AsType[ending](cause); !ends {
+		if _, ends := errors.AsType[processEnder](cause); !ends {
 			panic(x)
 		}
 		err = fmt.Errorf("entry %d of term %d cannot be applied: %w", log.Index, log.Term, cause)
@@ -92,8 +92,8 @@ func (d *driver[R]) carryOut(log *raft.Log, commands [][]byte) (results []R, err
 	return d.machine.Apply(log.Index, log.Term, commands)
 }
 
-// ending is a panic's value that says that the process has no state to go on with.
-type ending interface {
+// processEnder is a panic's value that says that the process has no state to go on with.
+type processEnder interface {
 	error
 	EndsProcess()
 }
@@ -259,7 +259,7 @@ func (h *halt) stop(index uint64, cause error) error {
 	hint := h.group + " has entries of a newer version: upgrade this node"
 	if errors.Is(cause, errEntry) {
 		hint = h.group + " has an entry that is damaged: replace this node's copy of the group"
-	} else if _, ends := errors.AsType[ending](cause); ends {
+	} else if _, ends := errors.AsType[processEnder](cause); ends {
 		hint = h.group + " has no state to go on with at this node: " + cause.Error()
 	}
 	h.reason.Store(&api.Error{Code: api.CodeUnavailable, Hint: hint, Err: cause})

@@ -98,7 +98,7 @@ func (r *Replica[R]) UpdateAddress(ctx context.Context, node, address string, pr
 func (r *Replica[R]) CaughtUp(node string) bool {
 	lag, ok := r.lag(raft.ServerID(node))
 	return ok && lag <= r.cfg.Limits.CaughtUpEntries &&
-		r.progress.silence(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
+		r.progress.sinceHeard(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
 }
 
 // Transfer hands leadership to a voter, or to the one with the longest log where to is "". It returns once this replica
@@ -108,7 +108,7 @@ func (r *Replica[R]) CaughtUp(node string) bool {
 func (r *Replica[R]) Transfer(ctx context.Context, to string) error {
 	const op = "transfer"
 	if !r.IsLeader() {
-		return notLeader(op, r.elsewhere())
+		return notLeader(op, r.otherLeader())
 	}
 	if i, members := r.find(to); to != "" && (i < 0 || !members[i].Voter) {
 		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + to + " is no voter"}
@@ -139,7 +139,7 @@ func (r *Replica[R]) find(node string) (int, []Member) {
 // change carries out one change of members.
 func (r *Replica[R]) change(ctx context.Context, op string, prevIndex uint64, call func() raft.IndexFuture) error {
 	if !r.IsLeader() {
-		return notLeader(op, r.elsewhere())
+		return notLeader(op, r.otherLeader())
 	}
 	if _, index := r.Members(); prevIndex != index || index == 0 {
 		return api.Errorf(api.CodeConflict, "the members of %s changed: they are those of index %d, not %d", r.cfg.Group, index, prevIndex)
@@ -155,15 +155,15 @@ func (r *Replica[R]) change(ctx context.Context, op string, prevIndex uint64, ca
 	case !begun:
 		return err
 	case ctx.Err() != nil || r.ctx.Err() != nil:
-		return errMaybe(op, "the wait ended before the change had applied", err)
+		return errAmbiguous(op, "the wait ended before the change had applied", err)
 	}
 	if e := outcome(op, err); e.Code != api.CodeAmbiguous {
-		return withLeader(e, r.elsewhere())
+		return withLeader(e, r.otherLeader())
 	}
 	if future.Index() == 0 { // Raft refused it: it never had a place in the log
 		return &api.Error{Code: api.CodeConflict, Op: op, Err: err}
 	}
-	return errMaybe(op, "leadership or the log was lost while the change was under way", err)
+	return errAmbiguous(op, "leadership or the log was lost while the change was under way", err)
 }
 
 // lag is how many entries the member lacks of this leader's log; ok is false where that is not known.
@@ -171,7 +171,7 @@ func (r *Replica[R]) lag(id raft.ServerID) (entries uint64, ok bool) {
 	if !r.IsLeader() {
 		return 0, false
 	}
-	match := r.progress.of(id, r.raft.CurrentTerm())
+	match := r.progress.matchIndex(id, r.raft.CurrentTerm())
 	if match == 0 {
 		return 0, false
 	}

@@ -20,7 +20,7 @@ func outcome(op string, err error) *api.Error {
 	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "leadership is moving", RetryAfter: retryAfter, Err: err}
 	}
-	return errMaybe(op, "leadership or the log was lost while the entry was under way", err)
+	return errAmbiguous(op, "leadership or the log was lost while the entry was under way", err)
 }
 
 // retryAfter is a hint for callers that were refused for a moment.
@@ -45,6 +45,6 @@ func errClosed(op string) *api.Error {
 	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this replica is closed"}
 }
 
-func errMaybe(op, hint string, cause error) *api.Error {
+func errAmbiguous(op, hint string, cause error) *api.Error {
 	return &api.Error{Code: api.CodeAmbiguous, Op: op, Hint: hint, Err: cause}
 }

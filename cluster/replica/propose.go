@@ -24,7 +24,7 @@ func (r *Replica[R]) Propose(ctx context.Context, command []byte) (R, error) {
 // propose also tells the term of the entry that the command was applied in.
 func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, term uint64, err error) {
 	if !r.IsLeader() {
-		return result, 0, notLeader("propose", r.elsewhere())
+		return result, 0, notLeader("propose", r.otherLeader())
 	}
 	if err := r.Halted(); err != nil {
 		return result, 0, err
@@ -35,7 +35,7 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	start := time.Now()
 	o := r.packer.propose(ctx, command)
 	if o.err != nil {
-		return result, 0, withLeader(o.err, r.elsewhere())
+		return result, 0, withLeader(o.err, r.otherLeader())
 	}
 	r.meters.propose(time.Since(start).Seconds())
 	return o.result, o.term, nil
@@ -52,8 +52,8 @@ type proposal[R any] struct {
 	done    chan struct{} // holds one
 }
 
-// tell answers the proposer, once.
-func (pr *proposal[R]) tell(a answer[R]) {
+// finish answers the proposer, once.
+func (pr *proposal[R]) finish(a answer[R]) {
 	pr.answer = a
 	pr.done <- struct{}{}
 }
@@ -156,7 +156,7 @@ func (p *packer[R]) leave(pr *proposal[R], hint string, cause error) answer[R] {
 	case <-pr.done: // it came in the same instant
 		return pr.answer
 	default:
-		return answer[R]{err: errMaybe("propose", hint, cause)}
+		return answer[R]{err: errAmbiguous("propose", hint, cause)}
 	}
 }
 
@@ -260,7 +260,7 @@ func (p *packer[R]) complete() {
 		}
 		a := answer[R]{err: outcome("propose", err)}
 		for _, pr := range f.proposals {
-			pr.tell(a)
+			pr.finish(a)
 		}
 	}
 }
@@ -269,11 +269,11 @@ func (p *packer[R]) resolve(f flight[R]) {
 	applied, ok := f.future.Response().(*appliedEntry[R])
 	for i, pr := range f.proposals {
 		if ok && applied.err != nil { // others may apply it
-			pr.tell(answer[R]{err: errMaybe("propose", "this replica has stopped", applied.err)})
+			pr.finish(answer[R]{err: errAmbiguous("propose", "this replica has stopped", applied.err)})
 		} else if ok && len(applied.results) == len(f.proposals) {
-			pr.tell(answer[R]{result: applied.results[i], term: applied.term})
+			pr.finish(answer[R]{result: applied.results[i], term: applied.term})
 		} else { // a fault of the machine: what it did is unknown
-			pr.tell(answer[R]{err: errMaybe("propose", "the machine returned a wrong number of results", nil)})
+			pr.finish(answer[R]{err: errAmbiguous("propose", "the machine returned a wrong number of results", nil)})
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.health = logstore.NewHealth(r.stores.Log, cfg.Logger, cfg.OnFailed)
 	r.stores.Stable = logstore.WatchTerm(r.stores.Stable, cfg.OnFailed)
 	r.watchdog = logstore.NewWatchdog(r.health, cfg.Timing.DiskStuck, cfg.Timing.DiskLost, r.diskStuck, r.diskLost)
-	inbox := newInbox(logstore.NewCache(cfg.Limits.CacheBytes, r.watchdog), r.health.Heard)
+	inbox := newInbox(logstore.NewCache(cfg.Limits.CacheBytes, r.watchdog), r.health.NoteCommitted)
 	r.stores.Log = inbox
 	raftLog := &raftLog{Logger: cfg.Logger}
 	r.transport = newTransport(cfg, r.streams, r.progress, inbox, raftLog)
@@ -119,7 +119,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
 	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
 	r.loops.Go(r.lead)
-	r.loops.Go(r.fitLog)
+	r.loops.Go(r.adaptThreshold)
 	r.measure()
 	return nil
 }
@@ -168,8 +168,8 @@ func (r *Replica[R]) Leader() (node string, term uint64) {
 	}
 }
 
-// elsewhere is who leads instead of this replica, or "".
-func (r *Replica[R]) elsewhere() string {
+// otherLeader is who leads instead of this replica, or "".
+func (r *Replica[R]) otherLeader() string {
 	if leader, _ := r.Leader(); leader != r.cfg.Node {
 		return leader
 	}

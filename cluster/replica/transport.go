@@ -125,8 +125,8 @@ func newProgress() *progress {
 	return &progress{match: make(map[raft.ServerID]uint64), heard: make(map[raft.ServerID]time.Time)}
 }
 
-// silence is how long nothing has been heard of the follower; very long where nothing was in that term.
-func (p *progress) silence(id raft.ServerID, term uint64) time.Duration {
+// sinceHeard is how long nothing has been heard of the follower; very long where nothing was in that term.
+func (p *progress) sinceHeard(id raft.ServerID, term uint64) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if term != p.term {
@@ -150,8 +150,8 @@ func (p *progress) note(id raft.ServerID, term, index uint64) {
 	p.match[id] = max(p.match[id], index)
 }
 
-// of is the last index of the follower's log known to agree; 0 where nothing is known in that term.
-func (p *progress) of(id raft.ServerID, term uint64) uint64 {
+// matchIndex is the last index of the follower's log known to agree; 0 where nothing is known in that term.
+func (p *progress) matchIndex(id raft.ServerID, term uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if term != p.term {

@@ -168,7 +168,7 @@ func TestDiskLogInUse(t *testing.T) {
 			wantCode(t, err, api.CodeConflict)
 			release()
 			release = openIn(t, dir, "")
-			if held, err := heldKinds(dir); err != nil || len(held) != 1 || held[0] != kind {
+			if held, err := presentKinds(dir); err != nil || len(held) != 1 || held[0] != kind {
 				t.Errorf("the folder has %v, %v", held, err)
 			}
 			release()

@@ -84,8 +84,8 @@ func (h *Health) note(err error, write bool) error {
 	return err
 }
 
-// Heard takes note of how much a leader has committed.
-func (h *Health) Heard(committed uint64) {
+// NoteCommitted takes note of how much a leader has committed.
+func (h *Health) NoteCommitted(committed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.committed = max(h.committed, committed)

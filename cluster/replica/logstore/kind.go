@@ -72,8 +72,8 @@ func openLog(kind Kind, path string, logger hclog.Logger) (Disk, error) {
 	return openWAL(path, logger)
 }
 
-// heldKinds are the kinds of which the folder has a log.
-func heldKinds(dir string) ([]Kind, error) {
+// presentKinds are the kinds of which the folder has a log.
+func presentKinds(dir string) ([]Kind, error) {
 	var held []Kind
 	for _, k := range Kinds() {
 		switch _, err := os.Lstat(filepath.Join(dir, logNames[k])); {

@@ -19,8 +19,8 @@ const (
 	// copyEntries and copyBytes bound what is copied at once.
 	copyEntries = 1024
 	copyBytes   = 4 << 20
-	// tellEvery is how often a copy tells how far it is.
-	tellEvery = time.Second
+	// logEvery is how often a copy tells how far it is.
+	logEvery = time.Second
 )
 
 // migration makes the log in a folder one of another kind. At every instant one of the two is whole, and has its name:
@@ -38,7 +38,7 @@ func (m *migration) settle(want Kind) (Kind, error) {
 	if err := m.sweep(); err != nil {
 		return "", err
 	}
-	held, err := heldKinds(m.dir)
+	held, err := presentKinds(m.dir)
 	if err != nil {
 		return "", err
 	}
@@ -162,7 +162,7 @@ func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
 	}
 	total := last - first + 1
 	m.logger.Info("changing the log store", "from", from, "to", to, "entries", total, "folder", m.dir)
-	told := time.Now()
+	logged := time.Now()
 	var batch []*raft.Log
 	size := 0
 	for i := first; i <= last; i++ {
@@ -178,8 +178,8 @@ func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
 			return err
 		}
 		m.at("some entries copied")
-		if batch, size = nil, 0; time.Since(told) > tellEvery {
-			told = time.Now()
+		if batch, size = nil, 0; time.Since(logged) > logEvery {
+			logged = time.Now()
 			m.logger.Info("changing the log store", "entries", i-first+1, "of", total, "folder", m.dir)
 		}
 	}
@@ -196,12 +196,12 @@ type stable struct {
 func readStable(s raft.StableStore) (v stable, err error) {
 	number := func(key []byte) (n uint64) {
 		n, e := s.GetUint64(key)
-		err = errors.Join(err, present(e))
+		err = errors.Join(err, ignoreNotFound(e))
 		return n
 	}
 	text := func(key []byte) string {
 		b, e := s.Get(key)
-		err = errors.Join(err, present(e))
+		err = errors.Join(err, ignoreNotFound(e))
 		return string(b)
 	}
 	v = stable{number(keyTerm), number(keyVoteTerm), text(keyCandidate), text(keyIdentity)}

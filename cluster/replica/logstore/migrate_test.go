@@ -184,7 +184,7 @@ func TestTwoLogs(t *testing.T) {
 				_, err := (&migration{dir: dir, logger: hclog.NewNullLogger()}).settle(want)
 				wantCode(t, err, api.CodeConflict)
 			}
-			if held, err := heldKinds(dir); len(held) != 2 || err != nil {
+			if held, err := presentKinds(dir); len(held) != 2 || err != nil {
 				t.Errorf("left are %v, %v", held, err)
 			}
 		})

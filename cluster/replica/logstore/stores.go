@@ -54,7 +54,7 @@ var (
 // Term is Raft's newest term in the stable store; 0 if there is none.
 func (s *Stores) Term() (uint64, error) {
 	term, err := s.Stable.GetUint64(keyTerm)
-	return term, present(err)
+	return term, ignoreNotFound(err)
 }
 
 // Claim makes fresh stores those of this replica, and refuses, as CodeConflict, those of another.
@@ -65,14 +65,14 @@ func Claim(stable raft.StableStore, group, node string) error {
 		return nil
 	case err == nil && len(held) > 0:
 		return api.Errorf(api.CodeConflict, "the durable state is that of %q, not of node %s in group %s", held, node, group)
-	case present(err) != nil:
+	case ignoreNotFound(err) != nil:
 		return err
 	}
 	return stable.Set(keyIdentity, []byte(mine))
 }
 
-// present drops the error of an absent key: raft's interface has none but this text, which raft itself compares.
-func present(err error) error {
+// ignoreNotFound drops the error of an absent key: raft's interface has none but this text, which raft itself compares.
+func ignoreNotFound(err error) error {
 	if err != nil && err.Error() == errNotFound.Error() {
 		return nil
 	}

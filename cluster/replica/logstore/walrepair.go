@@ -44,7 +44,7 @@ func (w *walLog) repairTail() error {
 // readTail tells whether nothing lies behind what the segment that is being written holds, and gives that, in order, where
 // something does.
 func readTail(dir string, tail types.SegmentInfo, files types.VFS) (clean bool, entries []types.LogEntry, err error) {
-	end := &dryEnd{VFS: files}
+	end := &dryFiles{VFS: files}
 	w, err := walseg.NewFiler(dir, end).RecoverTail(tail)
 	if err != nil {
 		return false, nil, err
@@ -64,7 +64,7 @@ func readTail(dir string, tail types.SegmentInfo, files types.VFS) (clean bool, 
 	return false, entries, nil
 }
 
-func endsInZeros(w types.SegmentWriter, name string, end *dryEnd) (bool, error) {
+func endsInZeros(w types.SegmentWriter, name string, end *dryFiles) (bool, error) {
 	sealed, _, err := w.Sealed()
 	if err != nil || sealed {
 		return false, err
@@ -126,13 +126,13 @@ func dropSegment(filer *walseg.Filer, id uint64) error {
 	return nil
 }
 
-// dryEnd is files that are not written to. It notes where a first write would have gone.
-type dryEnd struct {
+// dryFiles is files that are not written to. It notes where a first write would have gone.
+type dryFiles struct {
 	types.VFS
 	at int64
 }
 
-func (d *dryEnd) OpenWriter(dir, name string) (types.WritableFile, error) {
+func (d *dryFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	f, err := d.OpenReader(dir, name)
 	if err != nil {
 		return nil, err
@@ -142,7 +142,7 @@ func (d *dryEnd) OpenWriter(dir, name string) (types.WritableFile, error) {
 
 type dryFile struct {
 	types.ReadableFile
-	end *dryEnd
+	end *dryFiles
 }
 
 func (f *dryFile) WriteAt(p []byte, at int64) (int, error) {

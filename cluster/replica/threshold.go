@@ -7,9 +7,9 @@ import "time"
 // snapshot. So the number follows the mean size of late entries.
 
 const (
-	// fewestDue and fewestTrailing bound how small the numbers get, however great the entries are.
-	fewestDue      = 64
-	fewestTrailing = 16
+	// minThreshold and minTrailing bound how small the numbers get, however great the entries are.
+	minThreshold = 64
+	minTrailing  = 16
 	// sampleEntries is how many entries must have applied to judge by.
 	sampleEntries = 16
 )
@@ -17,11 +17,11 @@ const (
 // due is how many entries of a mean size since the last snapshot make another due, and how many stay behind it.
 func (l *Limits) due(mean uint64) (snapshot, trailing uint64) {
 	fit := l.SnapshotBytes / max(mean, 1)
-	return min(l.SnapshotEntries, max(fit, fewestDue)), min(l.TrailingEntries, max(fit/4, fewestTrailing))
+	return min(l.SnapshotEntries, max(fit, minThreshold)), min(l.TrailingEntries, max(fit/4, minTrailing))
 }
 
-// fitLog keeps Raft's numbers of entries to the size of late ones, until the replica closes.
-func (r *Replica[R]) fitLog() {
+// adaptThreshold keeps Raft's numbers of entries to the size of late ones, until the replica closes.
+func (r *Replica[R]) adaptThreshold() {
 	ticker := time.NewTicker(r.cfg.Limits.SnapshotInterval / 2)
 	defer ticker.Stop()
 	var entries, bytes uint64 // as last seen

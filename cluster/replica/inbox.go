@@ -25,7 +25,7 @@ type inbox struct {
 	applied, term, last func() uint64
 	halted              func() error // why the machine takes no state any more; nil while it does
 
-	heard func(committed uint64) // what a leader has committed
+	noteCommitted func(committed uint64) // what a leader has committed
 
 	out  chan raft.RPC
 	done chan struct{}
@@ -41,8 +41,8 @@ type gap struct {
 	last        uint64 // as Raft takes it
 }
 
-func newInbox(log logstore.Log, heard func(committed uint64)) *inbox {
-	return &inbox{Log: log, heard: heard, out: make(chan raft.RPC), done: make(chan struct{})}
+func newInbox(log logstore.Log, noteCommitted func(committed uint64)) *inbox {
+	return &inbox{Log: log, noteCommitted: noteCommitted, out: make(chan raft.RPC), done: make(chan struct{})}
 }
 
 // pump hands requests on, one at a time as Raft takes them, until the inbox is closed.
@@ -66,7 +66,7 @@ func (i *inbox) handle(rpc raft.RPC) {
 		return
 	case *raft.AppendEntriesRequest:
 		if req.Term >= i.term() {
-			i.heard(req.LeaderCommitIndex)
+			i.noteCommitted(req.LeaderCommitIndex)
 		}
 		i.bridge(req)
 	}
