@@ -7,9 +7,9 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Close ends the replica and waits for every goroutine of it and of Raft. Commands that wait for a place in an entry were
-// not applied; those under way end as CodeAmbiguous at once. A second call waits for the first. Only where the disk hangs
-// does Close give up, with an error; the rest then happens if ever the disk answers.
+// Close stops the replica and waits for all its goroutines and Raft's. Commands that still wait in the queue were not applied;
+// those in an entry end at once with CodeAmbiguous. A second call waits for the first. If the disk hangs, Close returns
+// CodeInternal after a timeout, and the goroutines that wait for the disk end when it answers.
 func (r *Replica[R]) Close() error {
 	r.closeOnce.Do(func() {
 		r.mu.Lock()
@@ -22,20 +22,20 @@ func (r *Replica[R]) Close() error {
 		if within(r.closeTimeout(), func() { finished <- r.finish() }) {
 			r.closeErr = <-finished
 		} else {
-			r.closeErr = &api.Error{Code: api.CodeInternal, Op: "close replica", Hint: "the disk hangs; what waits for it is left behind"}
+			r.closeErr = &api.Error{Code: api.CodeInternal, Op: "close replica", Hint: "the disk hangs; goroutines that wait for it are still running"}
 		}
 	})
 	return r.closeErr
 }
 
-// closeTimeout is longer than Raft needs to lose leadership and to give up every exchange.
+// closeTimeout is longer than Raft needs to lose leadership and to end every exchange.
 func (r *Replica[R]) closeTimeout() time.Duration {
 	return 4*r.cfg.Timing.Election + 2*r.cfg.Timing.Transport
 }
 
-// finish ends everything in order. A leader first gets half a lease to finish what is under way. Then its connections are
-// cut, so that Raft answers the rest by losing leadership: an entry that is committed but not yet applied when Raft itself
-// ends is never answered (hashicorp/raft #498), and whoever waited for it would wait for ever.
+// finish stops everything in order. A leader first has half a lease to finish the entries under way. Then its connections are
+// cut, so that Raft loses leadership and answers the rest. Raft never answers an entry that is committed but not applied when
+// it shuts down (hashicorp/raft #498), and its proposer would wait for ever.
 func (r *Replica[R]) finish() error {
 	idle := func() {
 		r.loops.Wait()
@@ -46,18 +46,18 @@ func (r *Replica[R]) finish() error {
 		_ = r.transport.Close()
 		idle()
 	}
-	// From here on nobody waits for a future of Raft.
+	// From here on no goroutine waits for a future of Raft.
 	err := r.transport.Close()
 	_ = r.raft.Shutdown().Error()
 	r.confirmer.close()
 	return errors.Join(err, r.release())
 }
 
-// release closes what start has opened before Raft, after Raft has ended.
+// release closes what start opened before Raft. Raft has ended.
 func (r *Replica[R]) release() error {
 	var err error
 	if r.transport != nil {
-		err = r.transport.Close() // and with it the streams
+		err = r.transport.Close() // which closes the streams too
 		r.transport.CloseStreams()
 		r.transport.pump.Wait()
 		r.streams.wait()
@@ -71,7 +71,7 @@ func (r *Replica[R]) release() error {
 	return err
 }
 
-// within runs wait and tells whether it ended in time. Where it did not, it goes on in a goroutine.
+// within runs wait and reports whether it returned within d. If not, it continues in a goroutine.
 func within(d time.Duration, wait func()) bool {
 	done := make(chan struct{})
 	go func() {

@@ -11,12 +11,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// QuorumConfirm returns nil if, at some instant after it was called, no leader of a higher term had been elected and this
-// replica leads in term: then this replica's machine holds every write that was acknowledged before the call, once its
-// TermStart of that term has applied (PROTOCOL 3). CodeNotLeader where that does not hold or no majority of the voters
-// says so in time, CodeUnavailable where ctx ended first.
+// QuorumConfirm returns nil if, at some instant after the call, no leader of a higher term had been elected and this replica
+// led in term. Then this replica's machine holds every write that was acknowledged before the call, once its TermStart of that
+// term has applied (PROTOCOL 3). QuorumConfirm returns CodeNotLeader if that does not hold, or if no majority of the voters
+// confirms it in time, and CodeUnavailable if ctx ends first.
 //
-// Calls share rounds: one that comes while a round is under way is answered by the next.
+// Concurrent calls share rounds: a call during a round is answered by the next round.
 func (r *Replica[R]) QuorumConfirm(ctx context.Context, term uint64) error {
 	if r.raft.State() != raft.Leader || r.raft.CurrentTerm() != term {
 		return notLeader("confirm", r.otherLeader())
@@ -25,7 +25,7 @@ func (r *Replica[R]) QuorumConfirm(ctx context.Context, term uint64) error {
 	select {
 	case <-round.done:
 	case <-ctx.Done():
-		return &api.Error{Code: api.CodeUnavailable, Op: "confirm", Hint: "no quorum answered in the caller's time", Err: ctx.Err()}
+		return &api.Error{Code: api.CodeUnavailable, Op: "confirm", Hint: "no quorum answered before the deadline", Err: ctx.Err()}
 	case <-r.closing:
 		return errClosed("confirm")
 	}
@@ -41,25 +41,25 @@ type confirmer struct {
 	raft   *raft.Raft
 	self   raft.ServerID
 	ask    func(ctx context.Context, node string, term uint64) (bool, error)
-	limit  time.Duration // of a round
+	limit  time.Duration // bounds a round
 	meters meters
 
 	mu      sync.Mutex
-	next    *round // collects arrivals; nil where there are none
+	next    *round // collects callers; nil if there are none
 	running bool
 	closed  bool
-	asked   map[raft.ServerID]*atomic.Int32 // questions without an answer yet
+	asked   map[raft.ServerID]*atomic.Int32 // unanswered questions to each voter
 	tasks   sync.WaitGroup
 }
 
-// round is one question to all voters. term and holds are set before done is closed.
+// round asks all voters once. term and holds are set before done is closed.
 type round struct {
 	done  chan struct{}
 	term  uint64
 	holds bool
 }
 
-// maxUnanswered bounds the questions that wait for one voter: a dead one must not gather goroutines.
+// maxUnanswered bounds the unanswered questions to one voter, so that a dead voter does not accumulate goroutines.
 const maxUnanswered = 16
 
 func newConfirmer(ctx context.Context, ra *raft.Raft, cfg *Config, m meters) *confirmer {
@@ -69,7 +69,7 @@ func newConfirmer(ctx context.Context, ra *raft.Raft, cfg *Config, m meters) *co
 	}
 }
 
-// join returns a round that has not begun.
+// join returns a round that has not started.
 func (c *confirmer) join() *round {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *confirmer) join() *round {
 	return c.next
 }
 
-// run carries out rounds while there are arrivals.
+// run performs rounds while there are callers.
 func (c *confirmer) run() {
 	for {
 		c.mu.Lock()
@@ -95,7 +95,7 @@ func (c *confirmer) run() {
 			return
 		}
 		c.mu.Unlock()
-		// This is t0: everybody in the round has arrived.
+		// This is t0: all callers of the round have arrived.
 		now.term = c.raft.CurrentTerm()
 		now.holds = c.hold(now.term)
 		c.meters.rounds(1)
@@ -103,7 +103,7 @@ func (c *confirmer) run() {
 	}
 }
 
-// hold asks whether this replica leads in term.
+// hold reports whether a majority of the voters is still in term and this replica leads in it.
 func (c *confirmer) hold(term uint64) bool {
 	if !guardQuorumConfirm {
 		return c.raft.VerifyLeader().Error() == nil
@@ -122,11 +122,11 @@ func (c *confirmer) hold(term uint64) bool {
 	if !c.count(answers, asked, need-member) {
 		return false
 	}
-	// Only now this voter's own answer, and that it leads.
+	// This voter answers last, so that its answer is not older than the others'.
 	return c.raft.State() == raft.Leader && c.raft.CurrentTerm() == term
 }
 
-// voters of the latest configuration, which counts from when it is in the log.
+// voters returns the voters of the latest configuration in the log. A configuration is in force as soon as it is there.
 func (c *confirmer) voters() []raft.ServerID {
 	servers := c.raft.GetConfiguration().Configuration().Servers
 	voters := make([]raft.ServerID, 0, len(servers))
@@ -138,7 +138,8 @@ func (c *confirmer) voters() []raft.ServerID {
 	return voters
 }
 
-// question asks one voter in a goroutine, which sends the answer. It does not where too many wait for that voter.
+// question asks one voter in a goroutine, which sends the answer. It returns false, and does not ask, if too many questions
+// to that voter are unanswered.
 func (c *confirmer) question(id raft.ServerID, term uint64, answers chan<- bool) bool {
 	c.mu.Lock()
 	n := c.asked[id]
@@ -161,7 +162,7 @@ func (c *confirmer) question(id raft.ServerID, term uint64, answers chan<- bool)
 	return true
 }
 
-// count tells whether need of the asked said yes, as soon as that is certain.
+// count reports whether need of the asked voters answer yes. It returns as soon as that is certain.
 func (c *confirmer) count(answers <-chan bool, asked, need int) bool {
 	timer := time.NewTimer(c.limit)
 	defer timer.Stop()
@@ -184,7 +185,7 @@ func (c *confirmer) count(answers <-chan bool, asked, need int) bool {
 	return true
 }
 
-// close returns when no goroutine of the confirmer is left. Its context has ended before.
+// close waits for the goroutines of the confirmer. Its context has ended.
 func (c *confirmer) close() {
 	c.mu.Lock()
 	c.closed = true

@@ -1,8 +1,11 @@
-// Package replica is one member of one Raft group, generic over the machine that the group's log drives. It is the only
-// room that knows Raft.
+// Package replica is one member of one Raft group. It is generic over the machine that applies the group's log. No package
+// but this one and those below it imports Raft.
 //
-// What it adds to hashicorp/raft: commands are packed, many to one log entry; results are typed; every failure says
-// whether the command was certainly not applied or may have been; [Replica.QuorumConfirm] proves leadership to reads
-// where Raft's own VerifyLeader does not; the machine learns by a command of its own ([Config.OnLeadership]) that a new
-// leader leads; and a leader whose disk hangs makes room for another.
+// It adds to hashicorp/raft:
+//
+//   - Many commands share one log entry, and their results are typed.
+//   - Every failure says whether the command was certainly not applied or may have been.
+//   - [Replica.QuorumConfirm] proves leadership for reads. Raft's own VerifyLeader does not.
+//   - A new leader proposes a command of its own ([Config.OnLeadership]), from which the machine learns its term.
+//   - A leader whose disk hangs lets another member lead.
 package replica

@@ -5,13 +5,13 @@ import (
 	"errors"
 )
 
-// The data of a log entry: one byte of format, the number of commands, and each command behind its length. Numbers are
+// The data of a log entry is one byte of format, the number of commands, and each command after its length. Numbers are
 // unsigned varints. The first byte of a command is its version: see [Machine].
 const (
-	// firstFormat is that of entries whose commands are all of version 1.
+	// firstFormat is the format of entries whose commands all have version 1.
 	firstFormat = 1
-	// laterFormat is that of all others. A program from before commands had other versions would pass over such a command, and
-	// part from the others without a word; at an entry of a format that it does not know it stops.
+	// laterFormat is the format of all other entries. A program that knows only version 1 would skip a later command, and its
+	// state would silently diverge. It stops at an entry of an unknown format instead.
 	laterFormat = 2
 )
 
@@ -20,7 +20,7 @@ var (
 	errNewerEntry = errors.New("a log entry of an unknown format")
 )
 
-// encodeEntry packs commands into the data of one log entry.
+// encodeEntry returns the data of a log entry of the commands.
 func encodeEntry(commands [][]byte) []byte {
 	size := 1 + binary.MaxVarintLen64
 	for _, c := range commands {
@@ -36,7 +36,7 @@ func encodeEntry(commands [][]byte) []byte {
 	return b
 }
 
-// formatOf is the format of an entry of the commands.
+// formatOf returns the format of an entry of the commands.
 func formatOf(commands [][]byte) byte {
 	for _, c := range commands {
 		if len(c) > 0 && c[0] > 1 {
@@ -55,7 +55,7 @@ func decodeEntry(b []byte) ([][]byte, error) {
 		return nil, errNewerEntry
 	}
 	count, b, err := cutUvarint(b[1:])
-	if err != nil || count > uint64(len(b)) { // a command takes a byte at least
+	if err != nil || count > uint64(len(b)) { // a command takes at least one byte
 		return nil, errEntry
 	}
 	commands := make([][]byte, count)

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	checkpointsDir = "checkpoints" // in Dir
+	checkpointsDir = "checkpoints" // within Config.Dir
 	keptSnapshots  = 2
 )
 
-// openFiles opens the stores below the folder, and makes them there where they are not. A log of another kind than the
-// wanted one is made one of that kind before.
+// openFiles opens the stores in Config.Dir and creates those that are missing. It converts a log of another kind than
+// Config.Log.
 func openFiles(cfg *Config) (s logstore.Stores, err error) {
 	unlock, err := logstore.Lock(cfg.Dir)
 	if err != nil {
@@ -46,7 +46,7 @@ func openSnapshots(cfg *Config) (raft.SnapshotStore, error) {
 	return raft.NewFileSnapshotStoreWithLogger(cfg.Dir, keptSnapshots, cfg.Logger)
 }
 
-// bootstrap founds the group with these voters, unless there is state already.
+// bootstrap founds the group with the configured voters, unless there is state already.
 func bootstrap(cfg *Config, conf *raft.Config, s logstore.Stores, t raft.Transport) error {
 	servers := founders(cfg.Members)
 	err := raft.BootstrapCluster(conf, s.Log, s.Stable, s.Snapshots, t, raft.Configuration{Servers: servers})
@@ -56,7 +56,8 @@ func bootstrap(cfg *Config, conf *raft.Config, s logstore.Stores, t raft.Transpo
 	return finishBootstrap(s, servers)
 }
 
-// finishBootstrap writes the founding entry where a crash came between the term, which is 1 only then, and the entry.
+// finishBootstrap writes the founding entry if a crash came between the term and the entry. Only then the term is 1 and the
+// log is empty.
 func finishBootstrap(s logstore.Stores, servers []raft.Server) error {
 	last, err := s.Log.LastIndex()
 	if err != nil || last > 0 {

@@ -2,7 +2,7 @@
 
 package replica
 
-// The guards whose absence the checkers must notice; see guards_mutants.go.
+// The checks must notice the absence of each guard; see guards_mutants.go.
 const (
 	guardQuorumConfirm      = true
 	guardHoldBeforeTransfer = true

@@ -13,20 +13,20 @@ import (
 	"strings"
 )
 
-// receiver turns the stream of a checkpoint into files again, as it comes. It keeps a file's name only where it can have
-// been one of a checkpoint, and takes memory only for the list.
+// receiver writes the stream of a checkpoint to files as it arrives. It refuses names that no checkpoint can hold, and uses
+// memory only for the list of files. After an error it is of no further use.
 type receiver struct {
 	dir   string
 	reach uint64
 	files []fileInfo
-	whole bool // all has come, and every sum was right
+	whole bool // the stream is complete and its sums are right
 
-	part  []byte // collects what a step needs
+	part  []byte // collects the bytes of the next step
 	need  int
 	step  func(part []byte) error
 	total hash.Hash
 
-	at   int // the file under way
+	at   int // index of the current file
 	file *os.File
 	left int64
 	crc  hash.Hash32
@@ -53,7 +53,7 @@ func (r *receiver) Write(p []byte) (int, error) {
 	return taken, nil
 }
 
-// take takes some of what has come.
+// take consumes a prefix of p and returns its length.
 func (r *receiver) take(p []byte) (int, error) {
 	if r.file != nil && r.left > 0 {
 		p = p[:min(int64(len(p)), r.left)]
@@ -64,7 +64,7 @@ func (r *receiver) take(p []byte) (int, error) {
 		return n, err
 	}
 	if r.step == nil {
-		return 0, errors.New("bytes after its end")
+		return 0, errors.New("bytes after the end of the stream")
 	}
 	n := min(len(p), r.need-len(r.part))
 	r.part = append(r.part, p[:n]...)
@@ -78,23 +78,23 @@ func (r *receiver) take(p []byte) (int, error) {
 
 func (r *receiver) magic(part []byte) error {
 	if !bytes.HasPrefix(part, []byte(streamMagic)) {
-		return errors.New("the snapshot is not one of files, or of a version that this program does not know")
+		return errors.New("the snapshot is not a checkpoint, or has a version that this program does not know")
 	}
 	size := binary.BigEndian.Uint32(part[len(streamMagic):])
 	if size > maxStreamList {
-		return errors.New("its list is over the limit")
+		return errors.New("the list of files is over the limit")
 	}
 	head := append([]byte(nil), part...)
 	r.expect(int(size)+sumBytes, func(part []byte) error { return r.list(head, part) })
 	return nil
 }
 
-// list reads the list, which stands between the head and its sum.
+// list reads the list of files, which stands between the head and a sum of both.
 func (r *receiver) list(head, part []byte) error {
 	list, sum := part[:len(part)-sumBytes], part[len(part)-sumBytes:]
 	crc := crc32.Update(crc32.Checksum(head, castagnoli), castagnoli, list)
 	if binary.BigEndian.Uint32(sum) != crc {
-		return errors.New("its list is damaged")
+		return errors.New("the list of files is damaged")
 	}
 	r.total.Write(head)
 	r.total.Write(part)
@@ -104,7 +104,7 @@ func (r *receiver) list(head, part []byte) error {
 	return r.open()
 }
 
-var errList = errors.New("its list cannot be")
+var errList = errors.New("the list of files is invalid")
 
 func (r *receiver) parse(b []byte) error {
 	if len(b) < 12 {
@@ -136,7 +136,7 @@ func (r *receiver) parse(b []byte) error {
 	return nil
 }
 
-// open begins the next file, or waits for the last sum.
+// open starts the next file, or expects the last sum after all files.
 func (r *receiver) open() error {
 	if r.at == len(r.files) {
 		r.expect(sha256.Size, r.end)
@@ -152,10 +152,10 @@ func (r *receiver) open() error {
 	return nil
 }
 
-// close ends a file, which is on disk then.
+// close checks the sum of a file and makes the file durable.
 func (r *receiver) close(sum []byte) error {
 	if binary.BigEndian.Uint32(sum) != r.crc.Sum32() {
-		return fmt.Errorf("its file %s is damaged", r.files[r.at].Name)
+		return fmt.Errorf("file %s is damaged", r.files[r.at].Name)
 	}
 	r.total.Write(sum)
 	err := errors.Join(r.file.Sync(), r.file.Close())
@@ -168,13 +168,13 @@ func (r *receiver) close(sum []byte) error {
 
 func (r *receiver) end(sum []byte) error {
 	if !bytes.Equal(sum, r.total.Sum(nil)) {
-		return errors.New("its checksum is wrong")
+		return errors.New("the checksum is wrong")
 	}
 	r.whole = true
 	return nil
 }
 
-// abandon ends it halfway.
+// abandon closes the current file.
 func (r *receiver) abandon() {
 	if r.file != nil {
 		_ = r.file.Close()

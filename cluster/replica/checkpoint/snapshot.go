@@ -8,29 +8,29 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Maker is a machine whose state is files on disk.
+// Maker is a machine that creates checkpoints.
 type Maker interface {
-	// Applied is the index of the newest entry that the state holds.
+	// Applied returns the index of the newest log entry that the state includes.
 	Applied() uint64
-	// Checkpoint makes the new folder dir a copy of the state on disk, at or after the last Apply before the call. Its
-	// files do not change any more, and some may be shared with the state.
+	// Checkpoint creates the folder dir with a copy of the state, as of the last Apply before the call or later. Its files
+	// are on disk and never change. The state may share some of them.
 	Checkpoint(dir string) error
 }
 
 // taker takes a checkpoint instead of a stream.
 type taker interface{ take(Maker) error }
 
-// Of is the state of the machine as Raft sees it: nothing is captured before it is persisted, since a state that holds
-// some entries more is as good.
+// Of returns the state of the machine as a snapshot for Raft. The state is captured when the snapshot is persisted: one that
+// includes later entries does no harm.
 func Of(state Maker) raft.FSMSnapshot { return snapshot{state} }
 
 type snapshot struct{ state Maker }
 
-// Persist leaves on disk all that Raft may drop from the log after it: a checkpoint is flushed before it is made.
+// Persist makes durable all that Raft may drop from the log after it: a checkpoint is on disk.
 func (c snapshot) Persist(sink raft.SnapshotSink) error {
 	s, ok := sink.(taker)
 	if !ok {
-		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
+		return api.Errorf(api.CodeInternal, "the snapshot store cannot hold checkpoints")
 	}
 	if err := s.take(c.state); err != nil {
 		_ = sink.Cancel()
@@ -41,8 +41,8 @@ func (c snapshot) Persist(sink raft.SnapshotSink) error {
 
 func (c snapshot) Release() {}
 
-// Folder returns where the files of a checkpoint are that r, which Raft may have wrapped, reads from a [Store] on this disk.
-// ok is false if r reads anything else.
+// Folder returns the folder with the files of the checkpoint that r reads from a [Store]. Raft may have wrapped r. ok is false
+// if r reads anything else.
 func Folder(r io.Reader) (dir string, ok bool) {
 	for {
 		if c, ok := r.(*reader); ok {

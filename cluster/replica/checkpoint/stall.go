@@ -8,16 +8,17 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// stallGuard ends the incoming connections where a snapshot that is being written stops growing. Raft's main loop reads a
-// snapshot that is installed straight from its connection, without a deadline: where the sender vanished, it would hang
-// until TCP notices. Connections that are cut for nothing are dialled anew.
+// stallGuard calls cut if a snapshot that is being written stops growing. Raft's main loop reads a snapshot from its
+// connection without a deadline: if the sender vanished, it would hang until TCP notices. Members redial connections that were
+// cut without need.
 type stallGuard struct {
 	raft.SnapshotStore
 	limit time.Duration
 	cut   func()
 }
 
-// CutStalled returns the store; cut is called where a snapshot that is being written has not grown for limit.
+// CutStalled returns the store such that cut is called if a snapshot that is being written has not grown for limit. cut closes
+// the incoming connections of Raft.
 func CutStalled(s raft.SnapshotStore, limit time.Duration, cut func()) raft.SnapshotStore {
 	return &stallGuard{SnapshotStore: s, limit: limit, cut: cut}
 }
@@ -38,12 +39,12 @@ type guardedSink struct {
 	timer *time.Timer
 }
 
-// take is for machines with checkpoints: nothing is read from a connection.
+// take lets the machine create the checkpoint. Nothing is read from a connection then.
 func (s *guardedSink) take(state Maker) error {
 	s.timer.Stop()
 	t, ok := s.SnapshotSink.(taker)
 	if !ok {
-		return api.Errorf(api.CodeInternal, "the store of snapshots takes no checkpoints")
+		return api.Errorf(api.CodeInternal, "the snapshot store cannot hold checkpoints")
 	}
 	return t.take(state)
 }

@@ -20,31 +20,31 @@ import (
 
 const (
 	metaFile   = "meta.json" // of one checkpoint
-	dataDir    = "state"     // its folder
-	halfSuffix = ".tmp"      // ends the name of one that is not complete
-	// kept beside those being sent. Each older one would keep what the state has long replaced from being
-	// removed.
+	dataDir    = "state"     // the folder of its files
+	halfSuffix = ".tmp"      // of the folder of an incomplete checkpoint
+	// kept is how many checkpoints are kept, apart from those that are being sent. An older one would hold disk space of
+	// files that the state has replaced.
 	kept = 1
 )
 
-// Store is a store of snapshots that are folders of files, which are never written again: a machine makes one by
-// linking its own files, and adopts one likewise. Only between members do they become a stream.
+// Store is a store of checkpoints in a folder. Their files never change, so that a machine creates and adopts a checkpoint by
+// linking files. Store is safe for concurrent use.
 type Store struct {
 	dir  string
 	pace *pace
 
 	mu   sync.Mutex
 	made int
-	used map[string]int // by readers
+	used map[string]int // open readers by id
 }
 
 var _ raft.SnapshotStore = (*Store)(nil)
 
-// manifest is what meta.json holds.
+// manifest is the content of meta.json.
 type manifest struct {
 	Version int // of this file
 	Meta    raft.SnapshotMeta
-	// Reach is the newest entry that the checkpoint may hold; Meta.Index is the oldest that it may lack, less one.
+	// Reach is the index of the newest entry that the checkpoint may include. It includes all up to Meta.Index.
 	Reach uint64
 	Files []fileInfo
 }
@@ -56,7 +56,8 @@ type fileInfo struct {
 
 const metaVersion = 1
 
-// Open opens the store, and removes what was not completed. Streams of it are bounded to rate bytes a second.
+// Open opens the store in the folder dir, creates it if it is missing, and removes incomplete checkpoints. All readers
+// together read at most rate bytes a second.
 func Open(dir string, rate int64) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func Open(dir string, rate int64) (*Store, error) {
 
 func (c *Store) path(id string) string { return filepath.Join(c.dir, id) }
 
-// Create begins a checkpoint, which is not there before its sink is closed.
+// Create begins a checkpoint. It is in the store when its sink has been closed.
 func (c *Store) Create(
 	version raft.SnapshotVersion, index, term uint64, conf raft.Configuration, confIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
@@ -96,7 +97,7 @@ func (c *Store) Create(
 	return s, os.Mkdir(s.dir, 0o750)
 }
 
-// List names the checkpoints, newest first.
+// List returns the checkpoints, newest first.
 func (c *Store) List() ([]*raft.SnapshotMeta, error) {
 	infos, err := c.infos()
 	list := make([]*raft.SnapshotMeta, len(infos))
@@ -118,7 +119,7 @@ func (c *Store) infos() ([]*manifest, error) {
 		}
 		info, err := c.info(e.Name())
 		if errors.Is(err, os.ErrNotExist) {
-			continue // it went meanwhile
+			continue // removed meanwhile
 		}
 		if err != nil {
 			return nil, err
@@ -141,12 +142,12 @@ func (c *Store) info(id string) (*manifest, error) {
 		return nil, fmt.Errorf("checkpoint %s: %w", id, err)
 	}
 	if info.Version != metaVersion || info.Meta.ID != id {
-		return nil, fmt.Errorf("checkpoint %s is of a version that this program does not know, or another's", id)
+		return nil, fmt.Errorf("checkpoint %s has a version that this program does not know, or the id of another", id)
 	}
 	return info, nil
 }
 
-// Reach is the newest entry that the checkpoint may hold; 0 where it is not there.
+// Reach returns the index of the newest entry that the checkpoint may include, or 0 if there is no such checkpoint.
 func (c *Store) Reach(id string) uint64 {
 	info, err := c.info(id)
 	if err != nil {
@@ -155,7 +156,7 @@ func (c *Store) Reach(id string) uint64 {
 	return info.Reach
 }
 
-// Open gives the checkpoint as a stream. It stays until the stream is closed.
+// Open returns the checkpoint as a stream. The checkpoint is not removed before the stream is closed.
 func (c *Store) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,7 +177,7 @@ func (c *Store) closed(id string) {
 	c.reap()
 }
 
-// reap removes all but the newest checkpoints. One that cannot be removed is met again the next time.
+// reap removes all but the newest checkpoints. The next call tries again to remove those that could not be removed.
 func (c *Store) reap() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,14 +190,14 @@ func (c *Store) reap() {
 		if c.used[id] > 0 {
 			continue
 		}
-		// A crash halfway leaves something that the next start removes.
+		// The next start removes what a crash between the two leaves.
 		if os.Rename(c.path(id), c.path(id)+halfSuffix) == nil {
 			_ = os.RemoveAll(c.path(id) + halfSuffix)
 		}
 	}
 }
 
-// complete makes what stands in the folder a checkpoint.
+// complete makes the folder a checkpoint of the store.
 func (c *Store) complete(dir string, info *manifest) error {
 	b, err := json.Marshal(info)
 	if err != nil {
@@ -220,7 +221,7 @@ func (c *Store) complete(dir string, info *manifest) error {
 	return nil
 }
 
-// syncDir makes new names in dir survive a loss of power.
+// syncDir makes the names in dir durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -241,7 +242,7 @@ func writeSynced(path string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// sink is a checkpoint on its way: the machine's own, by take, or another member's, by Write.
+// sink is a checkpoint that is being created: from this member's machine by take, or from another member's stream by Write.
 type sink struct {
 	store *Store
 	dir   string
@@ -249,14 +250,14 @@ type sink struct {
 	taken bool
 	from  *receiver
 	ended bool
-	err   error // of Close
+	err   error // result of Close
 }
 
 func (s *sink) ID() string { return s.info.Meta.ID }
 
 func (s *sink) data() string { return filepath.Join(s.dir, dataDir) }
 
-// take lets the machine make the checkpoint.
+// take lets the machine create the checkpoint.
 func (s *sink) take(state Maker) error {
 	if err := state.Checkpoint(s.data()); err != nil {
 		return err
@@ -277,7 +278,7 @@ func (s *sink) take(state Maker) error {
 	return nil
 }
 
-// Write takes a part of another member's stream.
+// Write consumes the next part of another member's stream.
 func (s *sink) Write(p []byte) (int, error) {
 	if s.from == nil {
 		if err := os.Mkdir(s.data(), 0o750); err != nil {
@@ -288,7 +289,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	return s.from.Write(p)
 }
 
-// Close completes the checkpoint, where all of it has come and is as it was sent.
+// Close puts the checkpoint into the store. It fails if the stream was incomplete.
 func (s *sink) Close() error {
 	if s.ended {
 		return s.err
@@ -312,7 +313,7 @@ func (s *sink) finish() error {
 	return s.store.complete(s.dir, &s.info)
 }
 
-// Cancel leaves nothing behind.
+// Cancel removes the checkpoint. It does nothing after Close.
 func (s *sink) Cancel() error {
 	if s.ended {
 		return nil

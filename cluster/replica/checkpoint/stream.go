@@ -17,9 +17,9 @@ import (
 // The stream of a checkpoint. Integers are big-endian.
 //
 //	magic, whose last byte is the version
-//	u32 length of the list, and the list: u64 reach, u32 files, and of each u16 length of the name, name, u64 size
+//	u32 length of the list, and the list: u64 reach, u32 number of files, and for each file u16 length of its name, name, u64 size
 //	u32 CRC-32C of all before it
-//	of each file its content, and u32 CRC-32C of that
+//	for each file its content, and u32 CRC-32C of the content
 //	SHA-256 of all before it
 const (
 	streamMagic   = "edgehold-checkpoint\x00\x01"
@@ -29,7 +29,7 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// streamHead is what comes before the first file.
+// streamHead returns the part of the stream before the first file.
 func streamHead(info *manifest) []byte {
 	list := binary.BigEndian.AppendUint64(nil, info.Reach)
 	list = binary.BigEndian.AppendUint32(list, uint32(len(info.Files)))
@@ -43,7 +43,7 @@ func streamHead(info *manifest) []byte {
 	return binary.BigEndian.AppendUint32(head, crc32.Checksum(head, castagnoli))
 }
 
-// streamSize is exactly how long the stream is: Raft sends and expects that many bytes.
+// streamSize returns the exact length of the stream in bytes: Raft sends and expects that many.
 func streamSize(info *manifest) int64 {
 	size := int64(len(streamHead(info)) + sha256.Size)
 	for _, f := range info.Files {
@@ -52,14 +52,14 @@ func streamSize(info *manifest) int64 {
 	return size
 }
 
-// reader reads a checkpoint as a stream, no faster than the store allows.
+// reader reads a checkpoint as a stream, at the pace of the store.
 type reader struct {
 	store *Store
 	info  *manifest
 
-	part  io.Reader // what comes next; nil where the next part is to be found
+	part  io.Reader // rest of the current part; nil if it is at its end
 	begun bool
-	next  int // file
+	next  int // index of the next file
 	file  *os.File
 	crc   hash.Hash32
 	total hash.Hash
@@ -67,12 +67,12 @@ type reader struct {
 	shut  bool
 }
 
-// folder is where the files are, for a machine on the same disk.
+// folder returns the folder with the files.
 func (r *reader) folder() string {
 	return filepath.Join(r.store.path(r.info.Meta.ID), dataDir)
 }
 
-// readChunk is the most that is read at once, so that the pace is even.
+// readChunk bounds one read, so that the pace is even.
 const readChunk = 64 << 10
 
 func (r *reader) Read(p []byte) (int, error) {
@@ -99,7 +99,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 }
 
-// advance finds the next part: the head, then each file and its sum, then the sum of all.
+// advance opens the next part: the head, then each file and its sum, then the sum of all.
 func (r *reader) advance() error {
 	switch {
 	case r.done:
@@ -139,20 +139,20 @@ func (r *reader) Close() (err error) {
 	return err
 }
 
-// pace bounds a rate: so many bytes a second, for all who wait together.
+// pace limits a rate in bytes a second. All callers share it.
 type pace struct {
 	rate int64
 
 	mu   sync.Mutex
-	free time.Time // when what was let through is worn off
+	free time.Time // when the bytes that were admitted are paid for
 }
 
-// burst is how much time that went unused may be caught up with.
+// burst bounds the unused time that later calls may catch up on.
 const burst = 50 * time.Millisecond
 
 func newPace(rate int64) *pace { return &pace{rate: rate} }
 
-// wait returns when n bytes more are within the rate.
+// wait returns when n more bytes are within the rate.
 func (p *pace) wait(n int) {
 	p.mu.Lock()
 	now := time.Now()

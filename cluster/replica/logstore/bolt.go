@@ -12,7 +12,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// fileLockTimeout is how long another process is given to let go of a folder.
+// fileLockTimeout is how long Open and Lock wait for another process to release the folder.
 const fileLockTimeout = 2 * time.Second
 
 // boltLog is a log in one bolt file.
@@ -20,7 +20,8 @@ type boltLog struct{ *raftboltdb.BoltStore }
 
 func (boltLog) IsMonotonic() bool { return true }
 
-// GetLog tells damage from what is not there. What can be read at all is in the file's own memory: nothing about it passes.
+// GetLog distinguishes damage from an entry that is not there. The file is mapped into memory, so a read that fails once
+// fails always.
 func (b boltLog) GetLog(index uint64, l *raft.Log) error {
 	err := b.BoltStore.GetLog(index, l)
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) || errors.Is(err, berrors.ErrDatabaseNotOpen) {
@@ -29,7 +30,7 @@ func (b boltLog) GetLog(index uint64, l *raft.Log) error {
 	return &damagedError{err}
 }
 
-// openBolt makes a file that is not there under another name first: half a file would be refused for ever.
+// openBolt creates a missing file under a temporary name first: a half-written file would be refused for ever.
 func openBolt(path string) (Disk, error) {
 	if _, err := os.Lstat(path); os.IsNotExist(err) {
 		fresh, err := openBoltFile(path + newSuffix)
@@ -50,7 +51,7 @@ func openBoltFile(path string) (Disk, error) {
 	if err := checkBolt(path, false); err != nil {
 		return nil, err
 	}
-	// Without these options one burst leaves a free list behind that every later append writes again: 10 ms each.
+	// Without these options a burst of writes leaves a long free list, which every later append writes again: 10 ms each.
 	bolt, err := raftboltdb.New(raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{

@@ -15,8 +15,9 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// checkBolt reads all of a bolt file, if it exists. If a file is damaged bolt panics or does not return, or the system ends the process for a
-// page that lies beyond the end of a file that was cut: here that is an error. freelist: the file has a list of its free pages.
+// checkBolt reads a whole bolt file, if it exists, and returns an error if the file is damaged. Bolt itself panics on a
+// damaged file, or does not return, and the system ends the process when it reads a page beyond the end of a truncated file.
+// freelist says that the file has a list of its free pages.
 func checkBolt(path string, freelist bool) (err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -25,13 +26,13 @@ func checkBolt(path string, freelist bool) (err error) {
 	case err != nil:
 		return err
 	case info.Size() == 0:
-		return api.Errorf(api.CodeInternal, "the file %s is empty: what was in it is lost", path)
+		return api.Errorf(api.CodeInternal, "the file %s is empty: its contents are lost", path)
 	}
 	var opened *os.File
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if x := recover(); x != nil {
-			// Bolt has left it open, locked and mapped, and the lock would stay as long as the mapping.
+			// Bolt has left the file open, locked and mapped. The lock would last as long as the mapping.
 			err = errors.Join(damagedFile(path, x), syscall.Flock(int(opened.Fd()), syscall.LOCK_UN), opened.Close())
 		}
 	}()
@@ -51,7 +52,7 @@ func checkBolt(path string, freelist bool) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return db.View(func(tx *bbolt.Tx) error {
 		if tx.Size() > info.Size() {
-			return damagedFile(path, fmt.Sprintf("it has %d bytes of %d", info.Size(), tx.Size()))
+			return damagedFile(path, fmt.Sprintf("it has %d of %d bytes", info.Size(), tx.Size()))
 		}
 		pages := boltPages{file: opened, size: db.Info().PageSize, end: uint64(tx.Size()) / uint64(db.Info().PageSize), seen: map[uint64]bool{}}
 		if err := pages.visit(uint64(tx.Cursor().Bucket().Root())); err != nil {
@@ -68,26 +69,26 @@ func damagedFile(path string, what any) error {
 	return api.Errorf(api.CodeInternal, "the file %s is damaged: %v", path, what)
 }
 
-// boltPages walks through the tree of pages of a bolt file.
+// boltPages walks the tree of pages of a bolt file.
 type boltPages struct {
 	file *os.File
 	size int
-	end  uint64 // the first page that is none
+	end  uint64 // one more than the last page
 	seen map[uint64]bool
 }
 
-// The layout of a page: id, flags, count and overflow, and then elements of as many bytes.
+// A page starts with its id, flags, count and overflow, in boltHead bytes. Its elements follow, of boltHead bytes each.
 const (
 	boltHead   = 16
 	boltBranch = 0x01
 	boltLeaf   = 0x02
-	boltBucket = 0x01 // the flag of an element of a leaf
+	boltBucket = 0x01 // flag of a leaf's element: the value is a bucket
 )
 
 // visit reads a page and those below it, each once.
 func (p *boltPages) visit(id uint64) error {
 	if id < 2 || id >= p.end || p.seen[id] {
-		return fmt.Errorf("page %d is named, where there is none to name", id)
+		return fmt.Errorf("a reference to page %d, which is no page of the tree or is referenced twice", id)
 	}
 	p.seen[id] = true
 	head := make([]byte, boltHead)
@@ -97,7 +98,7 @@ func (p *boltPages) visit(id uint64) error {
 	flags, count := binary.LittleEndian.Uint16(head[8:]), int(binary.LittleEndian.Uint16(head[10:]))
 	overflow := uint64(binary.LittleEndian.Uint32(head[12:]))
 	if binary.LittleEndian.Uint64(head) != id || id+overflow >= p.end || boltHead+count*boltHead > p.size*int(1+overflow) {
-		return fmt.Errorf("page %d is not what it should be", id)
+		return fmt.Errorf("the header of page %d is invalid", id)
 	}
 	b := make([]byte, p.size*int(1+overflow))
 	if _, err := p.file.ReadAt(b, int64(id)*int64(p.size)); err != nil {
@@ -111,7 +112,7 @@ func (p *boltPages) visit(id uint64) error {
 	return nil
 }
 
-// element checks the element at the beginning of b, and visits the page that it names.
+// element checks the element at the start of b and visits the page that it refers to.
 func (p *boltPages) element(flags uint16, b []byte) error {
 	word := func(i int) uint64 { return uint64(binary.LittleEndian.Uint32(b[4*i:])) }
 	switch flags {
@@ -128,11 +129,11 @@ func (p *boltPages) element(flags uint16, b []byte) error {
 			return nil
 		}
 		if word(3) >= 8 {
-			if root := binary.LittleEndian.Uint64(b[at:]); root != 0 { // else it is in this page
+			if root := binary.LittleEndian.Uint64(b[at:]); root != 0 { // else the bucket is stored in this page
 				return p.visit(root)
 			}
 			return nil
 		}
 	}
-	return errors.New("an element is not what it should be")
+	return errors.New("an element is invalid")
 }

@@ -7,19 +7,20 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Cache keeps the newest entries of a log in memory, bounded by bytes: followers that keep up cost no reads. (Raft's
-// own cache is bounded by entries only, and ours hold hundreds of KiB each under load.)
+// Cache keeps the newest entries of a log in memory, up to a number of bytes, so that followers which keep up cost no
+// reads. Raft's own cache is bounded by the number of entries only, and under load an entry has hundreds of KiB. It is safe
+// for concurrent use.
 type Cache struct {
 	Log
 	limit int
 
 	mu      sync.RWMutex
 	first   uint64     // index of entries[0]
-	entries []raft.Log // consecutive; copies, since Raft's own hang on to the results of their proposers
+	entries []raft.Log // consecutive; copies, since Raft's own refer to the results of their proposers
 	bytes   int
 }
 
-// NewCache keeps up to limit bytes of the log's newest entries.
+// NewCache returns a cache of up to limit bytes of the log's newest entries.
 func NewCache(limit int, log Log) *Cache {
 	return &Cache{Log: log, limit: limit}
 }
@@ -37,7 +38,7 @@ func (c *Cache) GetLog(index uint64, log *raft.Log) error {
 
 func (c *Cache) StoreLog(log *raft.Log) error { return c.StoreLogs([]*raft.Log{log}) }
 
-// StoreLogs keeps the entries once they are durable.
+// StoreLogs caches the entries once they are durable.
 func (c *Cache) StoreLogs(logs []*raft.Log) error {
 	if err := c.Log.StoreLogs(logs); err != nil {
 		c.clear()
@@ -66,7 +67,7 @@ func (c *Cache) evict() {
 	c.first += uint64(n)
 }
 
-// DeleteRange forgets the entries before they are gone. A truncation behind a snapshot leaves the newest ones.
+// DeleteRange drops the entries from the cache before it deletes them. A truncation behind a snapshot keeps the newest ones.
 func (c *Cache) DeleteRange(low, high uint64) error {
 	c.mu.Lock()
 	if end := c.first + uint64(len(c.entries)); low < end && high >= c.first {
@@ -91,5 +92,5 @@ func (c *Cache) clear() {
 	c.mu.Unlock()
 }
 
-// cost is what an entry takes in memory, roughly.
+// cost is roughly how many bytes of memory an entry takes.
 func cost(l *raft.Log) int { return len(l.Data) + len(l.Extensions) + 128 }

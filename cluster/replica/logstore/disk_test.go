@@ -253,7 +253,7 @@ func testDiskLogFull(t *testing.T, kind Kind) {
 	closeLog(t, log)
 }
 
-// limitFiles Bounds how long files of this process may become, meanwhile.
+// limitFiles bounds the size of this process's files while use runs.
 func limitFiles(t *testing.T, bytes uint64, use func()) {
 	t.Helper()
 	var was syscall.Rlimit

@@ -1,4 +1,4 @@
-// Package logstore keeps what one member of a Raft group must not lose: the log, the term and the vote. A log is in one
-// of two kinds of files ([Open]), or in memory for simulations ([Memory]). [Cache], [Health] and [Watchdog] stand before
-// any of them.
+// Package logstore stores what a member of a Raft group must not lose: its log, its term and its vote. A log is kept in
+// files of one of two kinds ([Open]), or in memory for simulations ([Memory]). [Cache], [Health] and [Watchdog] wrap any of
+// them.
 package logstore

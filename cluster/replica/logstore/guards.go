@@ -2,5 +2,5 @@
 
 package logstore
 
-// guardHealOnRead is a guard whose absence the checks must notice; see guards_mutants.go.
+// The checks must notice the absence of this guard; see guards_mutants.go.
 const guardHealOnRead = true

@@ -4,5 +4,5 @@ package logstore
 
 import "os"
 
-// Without it a log that failed is opened anew by appends alone.
+// Without it, only appends reopen a log that failed.
 var guardHealOnRead = os.Getenv("EDGEHOLD_MUTANT") != "heal-on-read"

@@ -10,26 +10,27 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// damagedError is an error of a log that does not go away: what was written cannot be read.
+// damagedError is a permanent error of a log: an entry that was written cannot be read.
 type damagedError struct{ err error }
 
 func (e *damagedError) Error() string { return "the log is damaged: " + e.err.Error() }
 func (e *damagedError) Unwrap() error { return e.err }
 
-// Health knows whether a log works. After an error, such as that of a full disk, the member is behind until it has applied what
-// the leader has committed: its group must not count on it meanwhile, and its node must not say that it is ready.
+// Health records whether a log works. After an error, such as that of a full disk, the member is behind until it has applied
+// what the leader has committed. Until then its group must not count on it, and its node must not report that it is ready.
+// Health is safe for concurrent use.
 type Health struct {
 	Log
 	logger hclog.Logger
-	failed func(error) // hears of damage
+	failed func(error) // called for damage
 
 	mu        sync.Mutex
-	err       error  // of the newest use of the log; nil if it works
-	behind    bool   // since an error
-	committed uint64 // the newest that a leader has said it has committed
+	err       error  // of the latest use of the log; nil if it worked
+	behind    bool   // since the latest error
+	committed uint64 // highest commit index received from a leader
 }
 
-// NewHealth watches the log. failed hears of damage.
+// NewHealth returns the log with a record of its health. It calls failed if an entry that was written cannot be read.
 func NewHealth(log Log, logger hclog.Logger, failed func(error)) *Health {
 	return &Health{Log: log, logger: logger, failed: failed}
 }
@@ -62,7 +63,8 @@ func (h *Health) DeleteRange(low, high uint64) error {
 	return h.note(h.Log.DeleteRange(low, high), true)
 }
 
-// note takes note of what a use of the log has come to. That it can be read does not show that it can be written again.
+// note records the outcome of a use of the log and returns err. A read that works does not clear an error: the log may still
+// refuse writes.
 func (h *Health) note(err error, write bool) error {
 	if err == nil && !write {
 		return nil
@@ -74,7 +76,7 @@ func (h *Health) note(err error, write bool) error {
 	h.mu.Unlock()
 	switch {
 	case err != nil && was == nil:
-		h.logger.Error("the log fails: this member falls behind until it works again", "error", err)
+		h.logger.Error("the log fails: this member falls behind until the log works again", "error", err)
 	case err == nil && was != nil:
 		h.logger.Info("the log works again: this member catches up")
 	}
@@ -84,15 +86,15 @@ func (h *Health) note(err error, write bool) error {
 	return err
 }
 
-// NoteCommitted takes note of how much a leader has committed.
+// NoteCommitted records the commit index of a leader.
 func (h *Health) NoteCommitted(committed uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.committed = max(h.committed, committed)
 }
 
-// Check returns why the group cannot count on this member, nil if it can. caughtUp reports whether the member lacks no more
-// than a few of so many committed entries.
+// Check returns why the group cannot count on this member, or nil if it can. caughtUp reports whether the member has applied
+// all but the last few entries up to the commit index.
 func (h *Health) Check(caughtUp func(committed uint64) bool) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,18 +102,18 @@ func (h *Health) Check(caughtUp func(committed uint64) bool) error {
 	case h.err != nil:
 		return fmt.Errorf("the log fails: %w", h.err)
 	case h.behind && !caughtUp(h.committed):
-		return errors.New("the log has failed, and this member is still catching up")
+		return errors.New("the log has failed before, and this member is still catching up")
 	}
 	h.behind = false
 	return nil
 }
 
-// WatchTerm returns the store, and failed hears of a term that cannot be kept: Raft does not go on from there.
+// WatchTerm returns the store such that failed is called if a term cannot be stored: Raft does not continue from there.
 func WatchTerm(s raft.StableStore, failed func(error)) raft.StableStore {
 	return stableHealth{s, failed}
 }
 
-// stableHealth reports that a term cannot be kept.
+// stableHealth reports a term that cannot be stored.
 type stableHealth struct {
 	raft.StableStore
 	failed func(error)
@@ -120,7 +122,7 @@ type stableHealth struct {
 func (s stableHealth) SetUint64(key []byte, value uint64) error {
 	err := s.StableStore.SetUint64(key, value)
 	if err != nil && bytes.Equal(key, keyTerm) {
-		s.failed(fmt.Errorf("the term %d cannot be kept: %w", value, err))
+		s.failed(fmt.Errorf("the term %d cannot be stored: %w", value, err))
 	}
 	return err
 }

@@ -12,23 +12,23 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Kind is how a replica keeps its log and its term and vote on disk. The zero value keeps the kind that a folder has,
-// and is Default in a new one.
+// Kind is a format of the files of a log, a term and a vote. The zero value is the kind that a folder has, or Default for a
+// new folder.
 type Kind string
 
 const (
-	// Bolt is a B+tree (raft-boltdb): two fsyncs an append.
+	// Bolt is a B+tree (raft-boltdb), with two fsyncs an append.
 	Bolt Kind = "bolt"
-	// WAL is a log of segments (raft-wal): one fsync an append, and what is cut off is given back to the disk.
+	// WAL is a log of segments (raft-wal), with one fsync an append. Truncation frees disk space.
 	WAL Kind = "wal"
-	// Default is for folders that have none yet. docs/decisions/0010-log-store.md says why.
+	// Default is the kind of new folders. docs/decisions/0010-log-store.md says why.
 	Default = WAL
 )
 
-// Kinds are all there are.
+// Kinds returns all kinds.
 func Kinds() []Kind { return []Kind{Bolt, WAL} }
 
-// Check refuses, as CodeInvalid, what is no kind of log.
+// Check returns CodeInvalid if k is not a kind.
 func (k Kind) Check() error {
 	if k == "" || slices.Contains(Kinds(), k) {
 		return nil
@@ -36,18 +36,18 @@ func (k Kind) Check() error {
 	return api.Errorf(api.CodeInvalid, "the log store %q is unknown: choose bolt or wal", string(k))
 }
 
-// Disk is a log with the stable store beside it, in files.
+// Disk is a log and a stable store in files. It is safe for concurrent use.
 type Disk interface {
 	Log
 	raft.StableStore
 	Close() error
 }
 
-// logNames are what the kinds are called in a replica's folder: a file and a folder.
+// logNames are the names of the logs in a replica's folder: a file for Bolt, a folder for WAL.
 var logNames = map[Kind]string{Bolt: "raft.db", WAL: "wal"}
 
-// Open opens the log in the folder, and makes it there where it is not. A log of another kind than want is made one of that
-// kind before, however long that takes; "" keeps what is there. One process at a time may: the caller holds [Lock].
+// Open opens the log in the folder dir, and creates it if there is none. If the log there is of another kind than want, Open
+// first converts it, however long that takes; "" keeps the kind. The caller holds the folder's [Lock].
 func Open(dir string, want Kind, logger hclog.Logger) (Disk, error) {
 	m := &migration{dir: dir, logger: logger}
 	kind, err := m.settle(want)
@@ -64,7 +64,7 @@ func Open(dir string, want Kind, logger hclog.Logger) (Disk, error) {
 	return log, nil
 }
 
-// openLog opens the log of that kind at path, and makes it there where it is not.
+// openLog opens the log of that kind at path, and creates it if there is none.
 func openLog(kind Kind, path string, logger hclog.Logger) (Disk, error) {
 	if kind == Bolt {
 		return openBolt(path)
@@ -72,7 +72,7 @@ func openLog(kind Kind, path string, logger hclog.Logger) (Disk, error) {
 	return openWAL(path, logger)
 }
 
-// presentKinds are the kinds of which the folder has a log.
+// presentKinds returns the kinds of which the folder has a log.
 func presentKinds(dir string) ([]Kind, error) {
 	var held []Kind
 	for _, k := range Kinds() {

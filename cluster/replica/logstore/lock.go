@@ -10,10 +10,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// lockFile is what the process that uses a folder holds.
+// lockFile is the file that the process which uses a folder keeps locked.
 const lockFile = "lock"
 
-// Lock makes the folder where it is not, and claims it for this process until unlock is called or the process ends. CodeConflict where another has it.
+// Lock creates the folder if it is missing, and locks it until unlock is called or the process ends. It waits for a process
+// that holds the lock for at most fileLockTimeout, and then returns CodeConflict.
 func Lock(dir string) (unlock func() error, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err

@@ -11,8 +11,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Memory is a simulated disk for one replica: what it holds survives the replica, and a crash is a
-// [Memory.Clone] at that instant. Safe for concurrent use; no mutex is held while time passes.
+// Memory is a simulated disk for one replica: a log, a stable store and a store of snapshots. Its contents survive the
+// replica, and [Memory.Clone] is the disk after a crash at that instant. It is safe for concurrent use, and holds no mutex
+// while time passes.
 type Memory struct {
 	mu        sync.Mutex
 	sync      time.Duration
@@ -24,18 +25,18 @@ type Memory struct {
 	made      int
 }
 
-// NewMemory returns an empty disk on which every durable write takes the time sync.
+// NewMemory returns an empty disk on which every durable write takes the duration sync.
 func NewMemory(sync time.Duration) *Memory {
 	return &Memory{sync: sync, stable: make(map[string][]byte)}
 }
 
-// Stores is for a replica's configuration.
+// Stores returns the disk as the stores of a replica.
 func (m *Memory) Stores() (Stores, error) {
 	return Stores{Log: m, Stable: m, Snapshots: m}, nil
 }
 
-// Clone is a disk that holds what is durable at this instant; both go their own ways from here. A write under way is in
-// it or not, as a whole.
+// Clone returns an independent disk with what is durable at this instant. A write under way is on it as a whole or not at
+// all.
 func (m *Memory) Clone() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,7 +57,7 @@ func (m *Memory) SetSync(d time.Duration) {
 	m.sync = d
 }
 
-// Hang makes every later write wait, and Unhang lets them through.
+// Hang makes every later write wait for Unhang.
 func (m *Memory) Hang() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +66,7 @@ func (m *Memory) Hang() {
 	}
 }
 
-// Unhang undoes Hang.
+// Unhang lets all writes proceed.
 func (m *Memory) Unhang() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -75,7 +76,7 @@ func (m *Memory) Unhang() {
 	}
 }
 
-// write makes a change durable in the middle of the time that it takes, so that a crash may come on either side.
+// write makes a change durable halfway through the time that it takes, so that a crash may come before or after it.
 func (m *Memory) write(change func()) {
 	m.mu.Lock()
 	hang, d := m.hang, m.sync
@@ -94,7 +95,7 @@ func (m *Memory) write(change func()) {
 	}
 }
 
-// As a log:
+// The log:
 
 func (m *Memory) IsMonotonic() bool { return true }
 
@@ -152,7 +153,7 @@ func (m *Memory) DeleteRange(low, high uint64) error {
 	return nil
 }
 
-// cut removes a beginning, an end, or all of the log.
+// cut removes the beginning, the end, or all of the log.
 func (m *Memory) cut(low, high uint64) {
 	if m.first == 0 || high < m.first || low > m.last() {
 		return
@@ -168,7 +169,7 @@ func (m *Memory) cut(low, high uint64) {
 	}
 }
 
-// As a table of term, vote and identity:
+// The stable store:
 
 func (m *Memory) Set(key, value []byte) error {
 	v := bytes.Clone(value)
@@ -199,7 +200,7 @@ func (m *Memory) GetUint64(key []byte) (value uint64, err error) {
 	return value, err
 }
 
-// As a store of snapshots:
+// The store of snapshots:
 
 const keptInMemory = 2
 
@@ -244,7 +245,7 @@ func (m *Memory) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	return nil, nil, fmt.Errorf("no snapshot %s", id)
 }
 
-// memorySink is a snapshot under way; it does not exist before it is closed.
+// memorySink is a snapshot that is being written. It is stored when it is closed.
 type memorySink struct {
 	m     *Memory
 	meta  raft.SnapshotMeta

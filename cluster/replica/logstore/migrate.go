@@ -14,26 +14,26 @@ import (
 )
 
 const (
-	newSuffix = ".new" // a copy under way
+	newSuffix = ".new" // a copy that is being written
 	oldSuffix = ".old" // a log that a copy has replaced
-	// copyEntries and copyBytes bound what is copied at once.
+	// copyEntries and copyBytes bound one step of a copy.
 	copyEntries = 1024
 	copyBytes   = 4 << 20
-	// logEvery is how often a copy tells how far it is.
+	// logEvery is how often a copy logs its progress.
 	logEvery = time.Second
 )
 
-// migration makes the log in a folder one of another kind. At every instant one of the two is whole, and has its name:
-// the copy gets its name, all on disk, before the other loses it, and nothing is appended while there are two.
+// migration converts the log in a folder to another kind. At every instant a complete log is there under its name: the copy
+// is on disk and gets its name before the original loses its own, and nothing is appended while there are two.
 type migration struct {
 	dir    string
 	logger hclog.Logger
-	// reached, where set, hears of every step that a crash may follow (tests).
+	// reached, if not nil, is called after every step that a crash may follow. It is for tests.
 	reached func(step string)
 }
 
-// settle returns the kind of log that the folder has, once it has the wanted one ("" is any), and finishes or forgets what
-// an interrupted migration left. CodeConflict where there are two logs that are no copies of each other.
+// settle finishes or undoes an interrupted migration, converts the log to the kind want unless that is "", and returns the
+// kind that the folder then has. It returns CodeConflict if the folder has two logs that are not copies of each other.
 func (m *migration) settle(want Kind) (Kind, error) {
 	if err := m.sweep(); err != nil {
 		return "", err
@@ -53,14 +53,14 @@ func (m *migration) settle(want Kind) (Kind, error) {
 		return held[0], nil
 	}
 	if err := m.migrate(held[0], want); err != nil {
-		return "", &api.Error{Code: api.CodeOf(err), Op: "change the log store", Hint: "nothing of the log is lost; to go on as before choose " + string(held[0]), Err: err}
+		return "", &api.Error{Code: api.CodeOf(err), Op: "change the log store", Hint: "nothing of the log is lost; to keep the old log store choose " + string(held[0]), Err: err}
 	}
 	return want, nil
 }
 
 func (m *migration) path(k Kind) string { return filepath.Join(m.dir, logNames[k]) }
 
-// sweep removes what never became a log, or is one no more.
+// sweep removes incomplete copies and replaced logs.
 func (m *migration) sweep() error {
 	for _, k := range Kinds() {
 		for _, suffix := range []string{newSuffix, oldSuffix} {
@@ -72,7 +72,7 @@ func (m *migration) sweep() error {
 	return syncDir(m.dir)
 }
 
-// choose ends a migration between its two renames: it keeps one of two logs that are the same.
+// choose finishes a migration that was interrupted between its two renames: it keeps one of two equal logs.
 func (m *migration) choose(want Kind) (Kind, error) {
 	if want == "" {
 		want = Default
@@ -132,7 +132,7 @@ func (m *migration) migrate(from, to Kind) error {
 	return nil
 }
 
-// drop removes a log; one half removed has its name no more.
+// drop removes a log. It renames the log first, so that a half-removed one is not taken for a log.
 func (m *migration) drop(k Kind) error {
 	if err := os.Rename(m.path(k), m.path(k)+oldSuffix); err != nil {
 		return err
@@ -154,7 +154,7 @@ func (m *migration) at(step string) {
 	}
 }
 
-// copyLog appends all entries of src to dst, which is empty.
+// copyLog appends all entries of src to the empty dst.
 func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
 	first, last, err := Bounds(src)
 	if err != nil || first == 0 {
@@ -186,13 +186,13 @@ func (m *migration) copyLog(dst, src raft.LogStore, from, to Kind) error {
 	return nil
 }
 
-// stable is what Raft and the replica keep in the stable store. Each store encodes numbers and texts as it likes.
+// stable is the content of a stable store. Each kind of store has its own encoding of numbers and texts.
 type stable struct {
 	term, voteTerm      uint64
 	candidate, identity string
 }
 
-// readStable reads zero for what is absent.
+// readStable returns zero values for absent keys.
 func readStable(s raft.StableStore) (v stable, err error) {
 	number := func(key []byte) (n uint64) {
 		n, e := s.GetUint64(key)
@@ -208,7 +208,7 @@ func readStable(s raft.StableStore) (v stable, err error) {
 	return v, err
 }
 
-// copyStable leaves absent what is absent.
+// copyStable writes no key that is absent in src.
 func copyStable(dst, src raft.StableStore) error {
 	v, err := readStable(src)
 	if err != nil {
@@ -229,8 +229,8 @@ func copyStable(dst, src raft.StableStore) error {
 	return errors.Join(number(keyTerm, v.term), number(keyVoteTerm, v.voteTerm), text(keyCandidate, v.candidate), text(keyIdentity, v.identity))
 }
 
-// sameLog refuses, as CodeConflict, two logs that are not copies of each other, by where they begin and end, the newest
-// entry, and the stable store.
+// sameLog returns CodeConflict if two logs are not copies of each other. It compares their bounds, their newest entries and
+// their stable stores.
 func sameLog(a, b Disk) error {
 	firstA, lastA, errA := Bounds(a)
 	firstB, lastB, errB := Bounds(b)

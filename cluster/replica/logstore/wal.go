@@ -21,23 +21,23 @@ import (
 )
 
 const (
-	// segmentBytes is how much of the disk a segment takes at once: that much an idle group has, and by that much what is
-	// cut off is given back. The log is cut to a quarter of Limits.SnapshotBytes, which is 16 MiB.
+	// segmentBytes is the size of a segment, which is allocated when the segment is created: an idle group takes that much
+	// disk, and truncation frees disk space in such steps. It is about what a snapshot leaves of the log.
 	segmentBytes = 16 << 20
-	// entryOverhead is more than the store adds to an entry.
+	// entryOverhead is an upper bound of the bytes that the store adds to an entry.
 	entryOverhead = 128
-	// appendBytes Bounds one write: offsets within a segment are of 32 bits.
+	// appendBytes bounds one write: offsets in a segment have 32 bits.
 	appendBytes = walseg.MaxEntrySize
-	// keepAll is for a log of which nothing is to be taken back.
+	// keepAll is the value of walLog.keep if no entry is to be removed.
 	keepAll = math.MaxUint64
 )
 
-// walLog is a log of segments. It adds to raft-wal that a failed change, such as one for which the disk had no room, leaves
-// nothing behind: before the next change the segments are opened anew, as after a crash. (raft-wal alone would refuse
-// every append until the process is started again where a new segment could not be made.)
+// walLog is a log of segments. Unlike raft-wal alone, it recovers from a failed change, for example on a full disk: before
+// the next change it reopens the segments, as after a crash, and removes what the failed change left. (If a new segment cannot
+// be created, raft-wal alone refuses every append until the process restarts.)
 //
-// A read that fails opens them anew, too: a follower reads the entry before those that it is sent first. Reads may run beside
-// everything. Changes take turns.
+// A read that fails reopens the segments too, since a follower first reads the entry before those that it receives. Reads may
+// run concurrently with everything; changes are serialized.
 type walLog struct {
 	dir     string
 	files   types.VFS
@@ -46,16 +46,16 @@ type walLog struct {
 	meta    *walMeta
 	wal     atomic.Pointer[wal.WAL]
 
-	mu     sync.Mutex // of those who change the log
+	mu     sync.Mutex // held by changes
 	closed bool
-	failed bool   // the last change did; the segments may be closed
-	keep   uint64 // where the log ended before it
+	failed bool   // the last change failed; the segments may be closed
+	keep   uint64 // the last index before the failed change
 }
 
-// walMeta is the store of term, vote and the list of segments. It stays open when the segments are opened anew.
+// walMeta is the store of the term, the vote and the list of segments. It stays open when the segments are reopened.
 type walMeta struct{ metadb.BoltMetaDB }
 
-// Close is for the segments, which end before it.
+// Close does nothing: raft-wal calls it when the segments close, and the store outlives them.
 func (*walMeta) Close() error { return nil }
 
 func openWAL(dir string, logger hclog.Logger) (*walLog, error) {
@@ -89,13 +89,13 @@ func (w *walLog) open() error {
 	return nil
 }
 
-// Close waits until no new segment is being made: raft-wal would leave the log ending in a full one.
+// Close waits until no segment is being created. Otherwise raft-wal could leave a log that ends in a full segment.
 func (w *walLog) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
 	if last, err := w.wal.Load().LastIndex(); err == nil && !w.failed {
-		_ = w.wal.Load().DeleteRange(last+1, last+1) // nothing, but it waits
+		_ = w.wal.Load().DeleteRange(last+1, last+1) // deletes nothing, but waits
 	}
 	return errors.Join(w.wal.Load().Close(), w.meta.BoltMetaDB.Close())
 }
@@ -112,7 +112,7 @@ func (w *walLog) LastIndex() (index uint64, err error) {
 	return index, err
 }
 
-// GetLog does not find what was cut off; raft-wal would while it stands in the segment that is being written.
+// GetLog does not find entries that were deleted. Raft-wal alone still finds those in the segment that is being written.
 func (w *walLog) GetLog(index uint64, l *raft.Log) error {
 	return w.read(func(segments *wal.WAL) error {
 		switch first, err := segments.FirstIndex(); {
@@ -125,7 +125,7 @@ func (w *walLog) GetLog(index uint64, l *raft.Log) error {
 	})
 }
 
-// read reads, again after the segments were opened anew if it fails. One that fails then, too, has met damage.
+// read calls from, and again after it has reopened the segments if that fails. If it fails then too, the log is damaged.
 func (w *walLog) read(from func(*wal.WAL) error) error {
 	err := from(w.wal.Load())
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
@@ -147,11 +147,11 @@ func (w *walLog) read(from func(*wal.WAL) error) error {
 
 func (w *walLog) StoreLog(l *raft.Log) error { return w.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs appends all of them or, where it fails, none that is still there after the next change.
+// StoreLogs appends all entries. If it fails, those that were written are removed before the next change.
 func (w *walLog) StoreLogs(logs []*raft.Log) error {
 	for _, l := range logs {
 		if n := len(l.Data) + len(l.Extensions); n > walseg.MaxEntrySize-entryOverhead {
-			// It could be written and never be read again.
+			// Raft-wal would write it, and could not read it again.
 			return api.Errorf(api.CodeTooLarge, "log entry %d of %d bytes is over the limit of %d bytes", l.Index, n, walseg.MaxEntrySize-entryOverhead)
 		}
 	}
@@ -165,7 +165,7 @@ func (w *walLog) StoreLogs(logs []*raft.Log) error {
 		return err
 	}
 	err = w.append(logs)
-	if errors.Is(err, types.ErrSealed) { // the next segment could not be made; perhaps it can now
+	if errors.Is(err, types.ErrSealed) { // the next segment could not be created; perhaps it can be now
 		w.fail(last)
 		if err = w.heal(); err == nil {
 			err = w.append(logs)
@@ -177,7 +177,7 @@ func (w *walLog) StoreLogs(logs []*raft.Log) error {
 	return err
 }
 
-// append writes no more than appendBytes, or one entry, at once.
+// append writes in steps of at most appendBytes, or of one entry.
 func (w *walLog) append(logs []*raft.Log) error {
 	for len(logs) > 0 {
 		n, size := 1, cost(logs[0])
@@ -212,12 +212,12 @@ func (w *walLog) fail(keep uint64) {
 	w.failed, w.keep = true, keep
 }
 
-// heal opens the segments anew after a failed change, and takes back what of it is there nevertheless.
+// heal reopens the segments after a failed change, and removes the entries that the change left.
 func (w *walLog) heal() error {
 	if !w.failed {
 		return nil
 	}
-	_ = w.wal.Load().Close() // it may be closed; what it held open is given up in any case
+	_ = w.wal.Load().Close() // it may be closed already; its files are released in any case
 	if err := w.open(); err != nil {
 		return err
 	}
@@ -230,28 +230,28 @@ func (w *walLog) heal() error {
 			return err
 		}
 	}
-	w.logger.Info("the log was opened anew after a failed write", "folder", w.dir)
+	w.logger.Info("the log was reopened after a failed write", "folder", w.dir)
 	w.failed = false
 	return nil
 }
 
 func (w *walLog) Set(key, value []byte) error { return w.meta.SetStable(key, value) }
 
-// Get is nil where there is no such key.
+// Get returns nil if there is no such key.
 func (w *walLog) Get(key []byte) ([]byte, error) { return w.meta.GetStable(key) }
 
 func (w *walLog) SetUint64(key []byte, value uint64) error {
 	return w.Set(key, binary.LittleEndian.AppendUint64(nil, value))
 }
 
-// GetUint64 is 0 where there is no such key.
+// GetUint64 returns 0 if there is no such key.
 func (w *walLog) GetUint64(key []byte) (uint64, error) {
 	b, err := w.Get(key)
 	switch {
 	case err != nil || b == nil:
 		return 0, err
 	case len(b) != 8:
-		return 0, api.Errorf(api.CodeInternal, "the value of %q in %s is no number", key, w.dir)
+		return 0, api.Errorf(api.CodeInternal, "the value of %q in %s is not a number", key, w.dir)
 	}
 	return binary.LittleEndian.Uint64(b), nil
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// repairTail mends what a crash may leave of the segment that is being written, and what raft-wal (0.4.2) does not see:
+// repairTail repairs the last segment after a crash, in two cases that raft-wal 0.4.2 does not handle:
 //
-//   - The segment is full, and the list of segments does not say so yet. raft-wal would refuse every append.
-//   - An append was torn. raft-wal drops it and writes over its beginning; what is left of its end would lie behind what
-//     comes next, and could be taken for more of the log after another crash.
+//   - The segment is full, and the list of segments does not say so yet. Raft-wal would refuse every append.
+//   - An append was torn. Raft-wal drops it and overwrites its start. The rest of it would stay behind the next append, and
+//     could be taken for entries of the log after another crash.
 //
-// In both cases the entries are written anew, to a segment of their own, before the old one is given up. Nothing is done
-// where the segment ends in zeros, as one does that was written in whole appends.
+// In both cases repairTail copies the entries to a new segment, which then replaces the old one. If the segment ends in zeros,
+// all its appends are whole and nothing is done.
 func (w *walLog) repairTail() error {
 	state, err := w.meta.Load(w.dir)
 	if err != nil || len(state.Segments) == 0 {
@@ -32,17 +32,17 @@ func (w *walLog) repairTail() error {
 	}
 	clean, entries, err := readTail(w.dir, tail, w.files)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil // it was about to be made
+		return nil // it was not created yet
 	}
 	if err != nil || clean {
 		return err
 	}
-	w.logger.Info("a write to the log was interrupted: the last segment is written anew", "folder", w.dir, "entries", len(entries))
+	w.logger.Info("a write to the log was interrupted: the last segment is rewritten", "folder", w.dir, "entries", len(entries))
 	return w.rewriteTail(state, entries)
 }
 
-// readTail tells whether nothing lies behind what the segment that is being written holds, and gives that, in order, where
-// something does.
+// readTail reports whether the last segment holds nothing behind its entries. If it does hold something, readTail returns the
+// entries, in order.
 func readTail(dir string, tail types.SegmentInfo, files types.VFS) (clean bool, entries []types.LogEntry, err error) {
 	end := &dryFiles{VFS: files}
 	w, err := walseg.NewFiler(dir, end).RecoverTail(tail)
@@ -77,7 +77,7 @@ func endsInZeros(w types.SegmentWriter, name string, end *dryFiles) (bool, error
 	return zerosFrom(name, end.at)
 }
 
-// rewriteTail makes a segment of the entries, and then the list of segments say so.
+// rewriteTail writes the entries to a new segment, and then commits it to the list of segments in place of the last one.
 func (w *walLog) rewriteTail(state types.PersistentState, entries []types.LogEntry) error {
 	filer := walseg.NewFiler(w.dir, w.files)
 	tail := &state.Segments[len(state.Segments)-1]
@@ -86,7 +86,7 @@ func (w *walLog) rewriteTail(state types.PersistentState, entries []types.LogEnt
 		fresh.BaseIndex = entries[0].Index
 		fresh.MinIndex = fresh.BaseIndex
 	}
-	if err := dropSegment(filer, fresh.ID); err != nil { // of an earlier try
+	if err := dropSegment(filer, fresh.ID); err != nil { // left by an earlier attempt
 		return err
 	}
 	file, err := filer.Create(fresh)
@@ -126,7 +126,7 @@ func dropSegment(filer *walseg.Filer, id uint64) error {
 	return nil
 }
 
-// dryFiles is files that are not written to. It notes where a first write would have gone.
+// dryFiles opens files for writing without writing to them, and records the offset of the latest write.
 type dryFiles struct {
 	types.VFS
 	at int64
@@ -152,7 +152,7 @@ func (f *dryFile) WriteAt(p []byte, at int64) (int, error) {
 
 func (*dryFile) Sync() error { return nil }
 
-// zerosFrom tells whether the file holds nothing but zeros from there on.
+// zerosFrom reports whether the file holds only zeros from that offset on.
 func zerosFrom(name string, at int64) (bool, error) {
 	f, err := os.Open(name)
 	if err != nil {

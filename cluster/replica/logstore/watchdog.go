@@ -7,24 +7,24 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Watchdog times the appends to a log. Raft's heartbeats run in goroutines of their own, so that a leader whose disk hangs
-// would lead on for ever and commit nothing (hashicorp/raft #503, #666).
+// Watchdog times the appends to a log. Raft sends heartbeats from separate goroutines, so that a leader whose disk hangs would
+// lead for ever and commit nothing (hashicorp/raft #503, #666).
 type Watchdog struct {
 	Log
 	stuckAfter, lostAfter time.Duration
-	onStuck               func(stuck bool)      // makes room for another leader, or takes part again; must not block
-	onLost                func(d time.Duration) // once an append
+	onStuck               func(stuck bool)      // must not block
+	onLost                func(d time.Duration) // called once an append
 
 	mu      sync.Mutex
-	began   time.Time // of the append under way; zero where there is none
+	began   time.Time // start of the append under way; zero if there is none
 	stuck   bool
 	timer   *time.Timer
 	stopped bool
 	calls   sync.WaitGroup
 }
 
-// NewWatchdog watches the appends to log. An append that takes stuckAfter calls onStuck(true), and onStuck(false) when it ends;
-// one that takes lostAfter calls onLost, once.
+// NewWatchdog returns log with a watch over its appends. It calls onStuck(true) if an append takes stuckAfter, and
+// onStuck(false) when that append ends. It calls onLost once if an append takes lostAfter.
 func NewWatchdog(log Log, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost func(time.Duration)) *Watchdog {
 	return &Watchdog{Log: log, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost}
 }
@@ -59,12 +59,12 @@ func (w *Watchdog) end() {
 	}
 }
 
-// late runs where the timer has fired: a first time after stuckAfter, a second after lostAfter.
+// late runs when the timer fires: first after stuckAfter, then after lostAfter.
 func (w *Watchdog) late() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch d := time.Since(w.began); {
-	case w.stopped || w.began.IsZero() || d < w.stuckAfter: // the append has ended meanwhile
+	case w.stopped || w.began.IsZero() || d < w.stuckAfter: // the append has ended
 	case !w.stuck:
 		w.stuck = true
 		w.onStuck(true)
@@ -74,7 +74,7 @@ func (w *Watchdog) late() {
 	}
 }
 
-// StuckFor is how long the append under way is overdue; 0 where none is.
+// StuckFor returns how long the append under way has taken if it is stuck, else 0.
 func (w *Watchdog) StuckFor() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +84,7 @@ func (w *Watchdog) StuckFor() time.Duration {
 	return time.Since(w.began)
 }
 
-// Stop ends the watch. No callback runs once it has returned.
+// Stop ends the watch and waits for its callbacks. None runs after it returns.
 func (w *Watchdog) Stop() {
 	w.mu.Lock()
 	w.stopped = true
