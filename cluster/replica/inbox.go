@@ -11,21 +11,21 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// inbox stands between Raft's transport and Raft, and guards how snapshots are installed. It is also the log that Raft
-// sees.
+// inbox passes requests from Raft's transport to Raft, and makes the installation of snapshots safe. It is also the log that
+// Raft uses.
 //
-// Raft installs whatever snapshot the leader of its term sends, empties the log, and still takes the log for as long as it
-// was. Hence, first, a snapshot that comes late would roll the machine back and drop entries that this member has
-// acknowledged; the inbox answers such a one itself. Second, where the log had entries at and beyond the snapshot that
-// conflict with it, Raft would refuse all that follows, and be sent the same snapshot for ever (hashicorp/raft #697; that
-// the log is monotonic is not enough); the inbox lets the first entries after the snapshot through.
+// Raft installs any snapshot that the leader of its term sends, empties the log, and still uses the old last index of the log.
+// This has two consequences. First, a late snapshot would roll the machine back and drop entries that this member has
+// acknowledged: the inbox answers such a request itself. Second, if the log had conflicting entries at and after the snapshot's
+// index, Raft would refuse everything that follows and receive the same snapshot for ever, even with a monotonic log
+// (hashicorp/raft #697): the inbox adapts the first requests after the snapshot so that Raft accepts them.
 type inbox struct {
 	logstore.Log
-	// Set before serving: what the machine has applied; the term, and how long the log is, as Raft takes it.
+	// Set before serving: the index that the machine has applied, and the term and the last index of the log in Raft's view.
 	applied, term, last func() uint64
-	halted              func() error // why the machine takes no state any more; nil while it does
+	halted              func() error // why the machine accepts no state; nil while it does
 
-	noteCommitted func(committed uint64) // what a leader has committed
+	noteCommitted func(committed uint64) // called with a leader's commit index
 
 	out  chan raft.RPC
 	done chan struct{}
@@ -34,18 +34,18 @@ type inbox struct {
 	gap gap
 }
 
-// gap is that Raft takes the log for longer than the snapshot that was installed, while it is empty.
+// gap is the range between an installed snapshot, after which the log is empty, and the last index of the log in Raft's view.
 type gap struct {
 	open        bool
 	index, term uint64 // of the snapshot
-	last        uint64 // as Raft takes it
+	last        uint64 // in Raft's view
 }
 
 func newInbox(log logstore.Log, noteCommitted func(committed uint64)) *inbox {
 	return &inbox{Log: log, noteCommitted: noteCommitted, out: make(chan raft.RPC), done: make(chan struct{})}
 }
 
-// pump hands requests on, one at a time as Raft takes them, until the inbox is closed.
+// pump passes requests to Raft one at a time, until the inbox is closed.
 func (i *inbox) pump(in <-chan raft.RPC) {
 	for {
 		select {
@@ -80,8 +80,8 @@ func (i *inbox) pass(rpc raft.RPC) {
 	}
 }
 
-// install lets Raft install a snapshot, unless this member has all that it holds, or is halted: Raft stores a snapshot before the
-// machine can refuse it, and the machine's own, and then the log, would make room for one that it cannot use.
+// install passes a snapshot to Raft, unless this member has all of its entries or is halted. Raft stores a snapshot before the
+// machine can refuse it: a halted member would lose its own snapshot and log to one that it cannot use.
 func (i *inbox) install(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
 	if req.Term >= i.term() && i.has(req.LastLogIndex, req.LastLogTerm) {
 		_, err := io.Copy(io.Discard, rpc.Reader)
@@ -110,7 +110,7 @@ func (i *inbox) install(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
 	}
 }
 
-// has tells whether this member's machine, or else its log, holds what the snapshot holds.
+// has reports whether this member's machine or log has all entries of the snapshot.
 func (i *inbox) has(index, term uint64) bool {
 	if index <= i.applied() {
 		return true
@@ -119,7 +119,7 @@ func (i *inbox) has(index, term uint64) bool {
 	return i.Log.GetLog(index, &l) == nil && l.Term == term
 }
 
-// bridge lets a request pass that follows the snapshot, where Raft would compare it with the log that is gone.
+// bridge adapts a request that continues the snapshot: Raft would compare it with the entries that are gone.
 func (i *inbox) bridge(req *raft.AppendEntriesRequest) {
 	i.mu.Lock()
 	g := i.gap
@@ -128,12 +128,12 @@ func (i *inbox) bridge(req *raft.AppendEntriesRequest) {
 		return
 	}
 	req.PrevLogEntry, req.PrevLogTerm = 0, 0 // Raft compares nothing
-	if len(req.Entries) == 0 {               // the log ends at the snapshot, whatever Raft takes it for
+	if len(req.Entries) == 0 {               // the log really ends at the snapshot
 		req.LeaderCommitIndex = min(req.LeaderCommitIndex, g.index)
 	}
 }
 
-// GetLog gives the entries in the gap a term that no entry has, so that Raft takes them for conflicting and replaces them.
+// GetLog returns entries in the gap with term 0, which no entry has, so that Raft finds that they conflict and replaces them.
 func (i *inbox) GetLog(index uint64, l *raft.Log) error {
 	err := i.Log.GetLog(index, l)
 	if err == nil {
@@ -150,7 +150,7 @@ func (i *inbox) GetLog(index uint64, l *raft.Log) error {
 
 func (i *inbox) StoreLog(l *raft.Log) error { return i.StoreLogs([]*raft.Log{l}) }
 
-// StoreLogs closes the gap: Raft knows how long the log is after each append.
+// StoreLogs closes the gap: an append sets the last index of the log in Raft's view.
 func (i *inbox) StoreLogs(logs []*raft.Log) error {
 	err := i.Log.StoreLogs(logs)
 	if err == nil {
@@ -161,8 +161,8 @@ func (i *inbox) StoreLogs(logs []*raft.Log) error {
 	return err
 }
 
-// reconcile empties a log that does not fit the newest snapshot: a crash came between the snapshot and what follows it.
-// What it drops the snapshot holds, or it conflicts with it and was never committed.
+// reconcile empties a log that does not continue the newest snapshot, after a crash during its installation. The entries that
+// it drops are in the snapshot, or conflict with it and were never committed.
 func reconcile(s logstore.Stores) error {
 	snapshots, err := s.Snapshots.List()
 	if err != nil || len(snapshots) == 0 {
@@ -173,7 +173,7 @@ func reconcile(s logstore.Stores) error {
 		return err
 	}
 	if first > snapshots[0].Index+1 {
-		return api.Errorf(api.CodeInternal, "the log begins at entry %d, but the newest snapshot that can be read ends at %d: a newer one is lost or damaged",
+		return api.Errorf(api.CodeInternal, "the log starts at entry %d, but the newest readable snapshot ends at %d: a newer one is lost or damaged",
 			first, snapshots[0].Index)
 	}
 	fits, err := follows(s.Log, first, last, snapshots[0])
@@ -183,7 +183,7 @@ func reconcile(s logstore.Stores) error {
 	return s.Log.DeleteRange(first, last)
 }
 
-// follows tells whether the log, which does not begin after it, goes on from the snapshot.
+// follows reports whether the log continues the snapshot. There is no gap between them.
 func follows(log raft.LogStore, first, last uint64, s *raft.SnapshotMeta) (bool, error) {
 	switch {
 	case last < s.Index:

@@ -8,11 +8,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// lead proposes the OnLeadership command in each term that this replica leads. Raft's signals are early and only the
-// newest one is kept: they only prompt. What counts is that the command has applied, in that term. A halted replica gives
-// each lead up.
+// lead proposes the OnLeadership command in each term that this replica leads, until the command has applied in that term.
+// Raft's signals may come early, and only the newest one is kept, so they are only a reason to look. A halted replica gives
+// leadership up.
 func (r *Replica[R]) lead() {
-	var announced uint64 // the term in which the command has applied last
+	var announced uint64 // the latest term in which the command has applied
 	halted := r.driver.halted
 	for {
 		select {
@@ -39,13 +39,13 @@ func (r *Replica[R]) lead() {
 	}
 }
 
-// stepDown has another voter lead if this replica leads and is halted. It reports whether the replica is still open. The voter is drawn by
-// lot: left to itself, Raft would choose the first of those with the longest logs, so that two halted voters could hand the lead to and
-// fro for ever.
+// stepDown transfers leadership to another voter if this replica leads and is halted. It reports whether the replica is still
+// open. The voter is chosen at random: Raft would choose the first one with the longest log, and two halted voters could pass
+// leadership to each other for ever.
 func (r *Replica[R]) stepDown() bool {
 	for r.Halted() != nil && r.raft.State() == raft.Leader {
 		if err := r.Transfer(r.ctx, r.anotherVoter()); err != nil {
-			r.log.Debug("a halted replica leads on", "group", r.cfg.Group, "error", err)
+			r.log.Debug("a halted replica could not transfer leadership", "group", r.cfg.Group, "error", err)
 		}
 		if !r.pause(stepDownRetry) {
 			return false
@@ -54,7 +54,7 @@ func (r *Replica[R]) stepDown() bool {
 	return true
 }
 
-// anotherVoter names one of the other voters, each as likely as the next; "" if there is none.
+// anotherVoter returns one of the other voters, chosen uniformly at random, or "" if there is none.
 func (r *Replica[R]) anotherVoter() string {
 	members, _ := r.Members()
 	others := slices.DeleteFunc(members, func(m Member) bool { return !m.Voter || m.Node == r.cfg.Node })
@@ -64,13 +64,13 @@ func (r *Replica[R]) anotherVoter() string {
 	return others[rand.IntN(len(others))].Node
 }
 
-// stepDownRetry is the pause before another voter is asked to lead again.
+// stepDownRetry is the pause between transfers.
 const stepDownRetry = time.Second
 
-// announceRetry is the pause before the command is proposed again.
+// announceRetry is the pause between proposals of the command.
 const announceRetry = 20 * time.Millisecond
 
-// announce proposes the command and tells whether it has applied in that term.
+// announce proposes the command and reports whether it has applied in that term.
 func (r *Replica[R]) announce(term uint64) bool {
 	_, at, err := r.propose(r.ctx, r.cfg.OnLeadership(term))
 	if err != nil {
@@ -80,7 +80,7 @@ func (r *Replica[R]) announce(term uint64) bool {
 	return at == term
 }
 
-// pause tells whether the replica is still open after d.
+// pause waits for d and reports whether the replica is still open.
 func (r *Replica[R]) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -10,16 +10,16 @@ import (
 	"github.com/edgehold/edgehold/cluster/notice"
 )
 
-// raftLog is the log that Raft writes to. Raft complains at each try: of one dead member twice a second and group. What it says of a
-// member is written when that begins, then seldom, with a count of what was left out, and once when the member answers again. So is
-// every other complaint, each by itself.
+// raftLog is the logger that Raft writes to. Raft warns at each attempt, about a dead member twice a second in each group.
+// raftLog writes the first warning about a member, then a few with a count of those that it left out, and a line when the
+// member answers again. It treats every other warning likewise, each by itself.
 type raftLog struct {
 	hclog.Logger
 	said   notice.Book
-	silent notice.Book // members that do not answer, by what Raft calls them
+	silent notice.Book // members that do not answer, by the name that Raft uses
 }
 
-// unreachable are the complaints which say that a member does not answer. They are one state.
+// unreachable are the warnings about a member that does not answer. They are one state.
 var unreachable = map[string]bool{
 	"failed to heartbeat to":         true,
 	"failed to appendEntries to":     true,
@@ -27,11 +27,11 @@ var unreachable = map[string]bool{
 	"failed to make requestVote RPC": true,
 }
 
-func (l *raftLog) Warn(msg string, args ...any) { l.complain(l.Logger.Warn, msg, args) }
+func (l *raftLog) Warn(msg string, args ...any) { l.limit(l.Logger.Warn, msg, args) }
 
-func (l *raftLog) Error(msg string, args ...any) { l.complain(l.Logger.Error, msg, args) }
+func (l *raftLog) Error(msg string, args ...any) { l.limit(l.Logger.Error, msg, args) }
 
-func (l *raftLog) complain(write func(string, ...any), msg string, args []any) {
+func (l *raftLog) limit(write func(string, ...any), msg string, args []any) {
 	peer := peerIn(args)
 	book, subject := &l.said, msg+" "+peer
 	if unreachable[msg] && peer != "" {
@@ -47,7 +47,7 @@ func (l *raftLog) complain(write func(string, ...any), msg string, args []any) {
 	write(msg, args...)
 }
 
-// peerIn is the member that the arguments of a line name: Raft knows it by its id here, by its address there.
+// peerIn returns the member in the arguments of a line: Raft sometimes gives its id, sometimes its address.
 func peerIn(args []any) string {
 	for i := 0; i+1 < len(args); i += 2 {
 		switch args[i] {
@@ -61,7 +61,7 @@ func peerIn(args []any) string {
 	return ""
 }
 
-// answered notes that a member has answered.
+// answered records that a member has answered.
 func (l *raftLog) answered(id raft.ServerID, address raft.ServerAddress) {
 	byID, n := l.silent.Clear(string(id))
 	byAddress, m := l.silent.Clear(string(address))
@@ -70,7 +70,7 @@ func (l *raftLog) answered(id raft.ServerID, address raft.ServerAddress) {
 	}
 }
 
-// closingLog is a log that drops complaints once its replica closes: that connections end then is no news to anybody.
+// closingLog is a logger that drops warnings and errors when the replica is closing: connections that end then are no news.
 type closingLog struct {
 	hclog.Logger
 	closing atomic.Bool

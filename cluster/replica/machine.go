@@ -15,20 +15,20 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// driver is the machine as Raft sees it. It keeps its own account of what has applied: Raft's AppliedIndex is what has
-// been handed to this goroutine, which may be far ahead.
+// driver is the machine in Raft's view. It records itself what the machine has applied: Raft's AppliedIndex counts the entries
+// that Raft has passed to the driver's goroutine, which may be far ahead.
 type driver[R any] struct {
 	machine   Machine[R]
-	state     Durable // the machine's durable side, or nil
+	state     Durable // the machine's durable state, or nil
 	snapshots raft.SnapshotStore
 	commands  func(n float64, values ...string)
 	onFailed  func(error)
 
-	applied atomic.Uint64 // index of the last entry that the machine holds
-	// What was applied since the start.
+	applied atomic.Uint64 // index of the last entry that the machine includes
+	// Counts of what was applied since the start.
 	entries, bytes atomic.Uint64
 
-	halt // ends Apply for good
+	halt // stops Apply for good
 
 	mu          sync.Mutex
 	config      raft.Configuration // the newest committed one
@@ -40,18 +40,18 @@ var (
 	_ raft.ConfigurationStore = (*driver[int])(nil)
 )
 
-// appliedEntry is what Apply answers to the proposer of an entry.
+// appliedEntry is the result of Apply for the proposer of an entry.
 type appliedEntry[R any] struct {
 	results []R
 	term    uint64
 	err     error // nothing of the entry was applied here
 }
 
-// Apply passes over what the machine holds already: nobody waits for the result of an entry that was applied before this
-// replica started, or before the snapshot that it was given.
+// Apply skips an entry that the machine already includes: no proposer waits for an entry from before the start of this replica
+// or before an installed snapshot.
 //
-// An entry that this program cannot read halts it: to skip the entry would silently part this replica from others. So does a failure of
-// the machine, of which the owner hears first.
+// An entry that this program cannot read halts the replica: if Apply skipped the entry, this replica would silently diverge from
+// the others. A failure of the machine halts the replica too, after OnFailed was called.
 func (d *driver[R]) Apply(log *raft.Log) any {
 	if err := d.Halted(); err != nil {
 		return &appliedEntry[R]{term: log.Term, err: err}
@@ -74,8 +74,8 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	return &appliedEntry[R]{results: results, term: log.Term}
 }
 
-// applyCommands has the machine apply the commands. A panic of the machine that ends the process is an error: the machine has no state to
-// go on with. One that is a fault in the program goes on: its stack is worth more than a line.
+// applyCommands applies the commands to the machine. A panic whose value is a processEnder says that the machine cannot continue:
+// it becomes an error. Any other panic is a bug in the program and is not recovered, so that its stack is printed.
 func (d *driver[R]) applyCommands(log *raft.Log, commands [][]byte) (results []R, err error) {
 	defer func() {
 		x := recover()
@@ -92,13 +92,13 @@ func (d *driver[R]) applyCommands(log *raft.Log, commands [][]byte) (results []R
 	return d.machine.Apply(log.Index, log.Term, commands)
 }
 
-// processEnder is a panic's value that says that the process has no state to go on with.
+// processEnder is the value of a panic after which the machine cannot continue.
 type processEnder interface {
 	error
 	EndsProcess()
 }
 
-// StoreConfiguration remembers the newest committed members. That it exists also lets Raft take a snapshot right after a
+// StoreConfiguration records the newest committed members. The method's presence also lets Raft take a snapshot right after a
 // change of members (hashicorp/raft #318).
 func (d *driver[R]) StoreConfiguration(index uint64, c raft.Configuration) {
 	d.mu.Lock()
@@ -113,7 +113,7 @@ func (d *driver[R]) configuration() (raft.Configuration, uint64) {
 	return d.config, d.configIndex
 }
 
-// Snapshot is refused after a halt: Raft would take the state for that of the entries which were passed over.
+// Snapshot fails after a halt: Raft would assume that the state includes the entries that were skipped.
 func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
 	if err := d.Halted(); err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (d *driver[R]) Snapshot() (raft.FSMSnapshot, error) {
 	return snapshot{s, d.state}, nil
 }
 
-// Restore is of the newest snapshot in the store.
+// Restore restores the newest snapshot in the store.
 func (d *driver[R]) Restore(r io.ReadCloser) error {
 	if err := d.Halted(); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (d *driver[R]) Restore(r io.ReadCloser) error {
 		return err
 	}
 	if len(list) == 0 {
-		return api.Errorf(api.CodeInternal, "a snapshot is restored that the store does not list")
+		return api.Errorf(api.CodeInternal, "the snapshot that is restored is not in the snapshot store")
 	}
 	if err := d.restore(list[0].Index, r); err != nil {
 		return err
@@ -151,18 +151,18 @@ func (d *driver[R]) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// advance notes that the machine holds the log up to index; never less than before.
+// advance records that the machine includes the log up to index. It never goes back.
 func (d *driver[R]) advance(index uint64) {
 	if index > d.applied.Load() {
 		d.applied.Store(index)
 	}
 }
 
-// holds tells whether the machine's own state has the entry.
+// holds reports whether the machine's durable state includes the entry.
 func (d *driver[R]) holds(index uint64) bool { return d.state != nil && index <= d.state.Applied() }
 
-// resume begins with the state that the machine has, and tells whether that is at or beyond the newest snapshot, so that
-// nothing is to be restored. Raft goes on from the snapshot; the entries that the machine has are passed over.
+// resume starts from the machine's durable state. It reports whether that state includes the newest snapshot, so that nothing
+// need be restored. Raft continues from the snapshot, and Apply skips the entries that the state includes.
 func (d *driver[R]) resume(log raft.LogStore) (ready bool, err error) {
 	applied := d.state.Applied()
 	list, err := d.snapshots.List()
@@ -180,7 +180,7 @@ func (d *driver[R]) resume(log raft.LogStore) (ready bool, err error) {
 	return true, nil
 }
 
-// belongs refuses a state, a log and snapshots of which one was lost, or is another's.
+// belongs returns an error if the state, the log and the snapshots do not belong together, or one of them was lost.
 func (d *driver[R]) belongs(applied uint64, log raft.LogStore, list []*raft.SnapshotMeta) error {
 	first, end, err := logstore.Bounds(log)
 	if err != nil {
@@ -190,17 +190,17 @@ func (d *driver[R]) belongs(applied uint64, log raft.LogStore, list []*raft.Snap
 		end = max(end, list[0].Index, d.reach(list[0].ID))
 	}
 	if len(list) == 0 && first > 1 {
-		return api.Errorf(api.CodeInternal, "the log begins at %d, and there is no snapshot of what was before: it is lost", first)
+		return api.Errorf(api.CodeInternal, "the log starts at entry %d, and the snapshot of the entries before it is lost", first)
 	}
 	if applied > end {
-		// The log is on disk before anything of it is applied: it is not the log of this state.
+		// An entry is on disk before it is applied: this is not the log of this state.
 		return api.Errorf(api.CodeInternal,
-			"the machine has applied the log up to %d, and the log ends at %d: it is lost, or that of another state", applied, end)
+			"the machine has applied entry %d, and the log ends at entry %d: the log is lost, or belongs to another state", applied, end)
 	}
 	return nil
 }
 
-// reach is the newest entry that a snapshot may hold: a checkpoint may be newer than the index it stands for.
+// reach returns the index of the newest entry that a snapshot may include: a checkpoint may be newer than its index.
 func (d *driver[R]) reach(id string) uint64 {
 	if c, ok := d.snapshots.(*checkpoint.Store); ok {
 		return c.Reach(id)
@@ -208,27 +208,27 @@ func (d *driver[R]) reach(id string) uint64 {
 	return 0
 }
 
-// restore brings the machine to a snapshot of that index.
+// restore replaces the state with the snapshot at index, unless the state includes it.
 func (d *driver[R]) restore(index uint64, r io.Reader) error {
 	if d.holds(index) {
 		return nil
 	}
 	if dir, ok := checkpoint.Folder(r); ok {
 		if d.state == nil {
-			return api.Errorf(api.CodeInternal, "the snapshot is a checkpoint on disk, and this machine lives in memory")
+			return api.Errorf(api.CodeInternal, "the snapshot is a checkpoint on disk, and the state of this machine is in memory")
 		}
 		return d.state.Adopt(dir)
 	}
 	return d.machine.Restore(r)
 }
 
-// snapshot is a captured state as Raft sees it.
+// snapshot is a captured state in Raft's view.
 type snapshot struct {
 	s     Snapshot
 	state Durable // or nil
 }
 
-// Persist first brings to disk what Raft will drop from the log.
+// Persist first makes durable what Raft will drop from the log.
 func (s snapshot) Persist(sink raft.SnapshotSink) error {
 	if s.state != nil {
 		if err := s.state.Flush(); err != nil {
@@ -245,22 +245,22 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 
 func (s snapshot) Release() { _ = s.s.Close() }
 
-// halt is the end of applying at this replica: it met an entry that its program cannot read. The replica goes on storing the
-// log and voting, so that the group keeps its quorum, but it gives up every lead, takes no snapshot, and answers nothing.
+// halt stops a replica that meets an entry which its program cannot read. A halted replica still stores the log and votes, so
+// that the group keeps its quorum. It applies nothing, gives up leadership, takes no snapshots, and accepts no proposals.
 type halt struct {
 	group  string
 	log    hclog.Logger
-	halted chan struct{} // closed when it has happened
+	halted chan struct{} // closed by stop
 	reason atomic.Pointer[api.Error]
 }
 
-// stop halts the replica at the entry. Only Apply calls it, once.
+// stop halts the replica at the entry. Apply calls it, once.
 func (h *halt) stop(index uint64, cause error) error {
 	hint := h.group + " has entries of a newer version: upgrade this node"
 	if errors.Is(cause, errEntry) {
 		hint = h.group + " has an entry that is damaged: replace this node's copy of the group"
 	} else if _, ends := errors.AsType[processEnder](cause); ends {
-		hint = h.group + " has no state to go on with at this node: " + cause.Error()
+		hint = h.group + " cannot continue at this node: " + cause.Error()
 	}
 	h.reason.Store(&api.Error{Code: api.CodeUnavailable, Hint: hint, Err: cause})
 	h.log.Error(hint, "entry", index)
@@ -268,7 +268,7 @@ func (h *halt) stop(index uint64, cause error) error {
 	return h.Halted()
 }
 
-// Halted says why the replica applies nothing any more; nil while it does.
+// Halted returns why the replica applies nothing more, or nil while it applies.
 func (h *halt) Halted() error {
 	if reason := h.reason.Load(); reason != nil {
 		return reason

@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Members are the members of the newest committed configuration that this replica knows, sorted by node, and the index
-// that names it.
+// Members returns the members of the newest committed configuration that this replica knows, sorted by node, and the index of
+// that configuration.
 func (r *Replica[R]) Members() (members []Member, index uint64) {
 	c, index := r.driver.configuration()
 	for _, s := range c.Servers {
@@ -21,7 +21,7 @@ func (r *Replica[R]) Members() (members []Member, index uint64) {
 	return members, index
 }
 
-// Configured names the nodes of the newest configuration that this replica has in its log, committed or not.
+// Configured returns the nodes of the newest configuration in this replica's log, committed or not.
 func (r *Replica[R]) Configured() (nodes []string) {
 	for _, s := range r.raft.GetConfiguration().Configuration().Servers {
 		nodes = append(nodes, string(s.ID))
@@ -29,13 +29,13 @@ func (r *Replica[R]) Configured() (nodes []string) {
 	return nodes
 }
 
-// AddMember adds a member without a vote: it receives the log until [Replica.CaughtUp], then [Replica.PromoteMember].
-// Changes are made by the leader, one at a time: CodeConflict unless prevIndex is the index of the present members.
-// CodeAmbiguous where the outcome is unknown.
+// AddMember adds a member without a vote. The member receives the log; once it has [Replica.CaughtUp], [Replica.PromoteMember]
+// gives it a vote. The leader makes changes one at a time: AddMember returns CodeConflict unless prevIndex is the index of the
+// present members, CodeNotLeader at other members, and CodeAmbiguous if the outcome is unknown.
 func (r *Replica[R]) AddMember(ctx context.Context, m Member, prevIndex uint64) error {
 	const op = "add member"
 	if m.Node == "" {
-		return &api.Error{Code: api.CodeInvalid, Op: op, Hint: "the member has no node"}
+		return &api.Error{Code: api.CodeInvalid, Op: op, Hint: "the member needs a node"}
 	}
 	if i, members := r.find(m.Node); i >= 0 && members[i].Voter {
 		return &api.Error{Code: api.CodeConflict, Op: op, Hint: "node " + m.Node + " has a vote already"}
@@ -45,13 +45,14 @@ func (r *Replica[R]) AddMember(ctx context.Context, m Member, prevIndex uint64) 
 	})
 }
 
-// PromoteMember gives a caught-up member a vote. CodeUnavailable where it has not caught up; else as AddMember.
+// PromoteMember gives a member a vote. It returns CodeUnavailable if the member has not caught up, and otherwise the errors of
+// AddMember.
 func (r *Replica[R]) PromoteMember(ctx context.Context, node string, prevIndex uint64) error {
 	const op = "promote member"
 	i, members := r.find(node)
 	switch {
 	case i < 0:
-		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + node + " is no member"}
+		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + node + " is not a member"}
 	case members[i].Voter:
 		return nil
 	case r.IsLeader() && !r.CaughtUp(node):
@@ -62,8 +63,8 @@ func (r *Replica[R]) PromoteMember(ctx context.Context, node string, prevIndex u
 	})
 }
 
-// RemoveMember removes a member; one that is none is removed already. A leader that removes itself steps down. Else as
-// AddMember.
+// RemoveMember removes a member, and succeeds if the node is not a member. A leader that removes itself steps down. The errors
+// are those of AddMember.
 func (r *Replica[R]) RemoveMember(ctx context.Context, node string, prevIndex uint64) error {
 	const op = "remove member"
 	if i, _ := r.find(node); i < 0 && r.IsLeader() {
@@ -74,13 +75,13 @@ func (r *Replica[R]) RemoveMember(ctx context.Context, node string, prevIndex ui
 	})
 }
 
-// UpdateAddress changes where a member is reached. Else as AddMember.
+// UpdateAddress changes the address of a member. The errors are those of AddMember.
 func (r *Replica[R]) UpdateAddress(ctx context.Context, node, address string, prevIndex uint64) error {
 	const op = "update address"
 	i, members := r.find(node)
 	switch {
 	case i < 0:
-		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + node + " is no member"}
+		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + node + " is not a member"}
 	case members[i].Address == address:
 		return nil
 	}
@@ -93,29 +94,30 @@ func (r *Replica[R]) UpdateAddress(ctx context.Context, node, address string, pr
 	})
 }
 
-// CaughtUp tells whether a member's log agrees with this leader's but for the last few entries, and it was heard of lately:
-// one that died meanwhile must not get a vote. Always false at others.
+// CaughtUp reports whether a member has all but the last few entries of this leader's log and has answered lately: a member that
+// has died must not get a vote. At a replica that does not lead it returns false.
 func (r *Replica[R]) CaughtUp(node string) bool {
 	lag, ok := r.lag(raft.ServerID(node))
 	return ok && lag <= r.cfg.Limits.CaughtUpEntries &&
 		r.progress.sinceHeard(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
 }
 
-// Transfer hands leadership to a voter, or to the one with the longest log where to is "". It returns once this replica
-// leads no longer. An error means that leadership may or may not have moved; CodeNotLeader that it was not here.
+// Transfer transfers leadership to the voter to, or to the one with the longest log if to is "". It returns nil when this
+// replica no longer leads, and CodeNotLeader if it did not lead. After any other error leadership may or may not have moved.
 //
-// Entries under way are finished first, and commands that come meanwhile wait: none has an unknown outcome by the transfer.
+// Transfer first waits for the entries under way, and later commands wait for the transfer, so that it leaves no command with
+// an unknown outcome.
 func (r *Replica[R]) Transfer(ctx context.Context, to string) error {
 	const op = "transfer"
 	if !r.IsLeader() {
 		return notLeader(op, r.otherLeader())
 	}
 	if i, members := r.find(to); to != "" && (i < 0 || !members[i].Voter) {
-		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + to + " is no voter"}
+		return &api.Error{Code: api.CodeNotFound, Op: op, Hint: "node " + to + " is not a voter"}
 	}
 	release, ok := r.packer.hold(ctx)
 	if !ok {
-		return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "what is under way was not finished in time"}
+		return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "the entries under way were not finished in time"}
 	}
 	defer release()
 	_, err := r.await(ctx, op, func() raft.Future {
@@ -130,19 +132,19 @@ func (r *Replica[R]) Transfer(ctx context.Context, to string) error {
 	return nil
 }
 
-// find is the place of node among the members, or -1.
+// find returns the index of node among the members, or -1.
 func (r *Replica[R]) find(node string) (int, []Member) {
 	members, _ := r.Members()
 	return slices.IndexFunc(members, func(m Member) bool { return m.Node == node }), members
 }
 
-// change carries out one change of members.
+// change makes one change of members.
 func (r *Replica[R]) change(ctx context.Context, op string, prevIndex uint64, call func() raft.IndexFuture) error {
 	if !r.IsLeader() {
 		return notLeader(op, r.otherLeader())
 	}
 	if _, index := r.Members(); prevIndex != index || index == 0 {
-		return api.Errorf(api.CodeConflict, "the members of %s changed: they are those of index %d, not %d", r.cfg.Group, index, prevIndex)
+		return api.Errorf(api.CodeConflict, "the members of %s have changed: their index is %d, not %d", r.cfg.Group, index, prevIndex)
 	}
 	var future raft.IndexFuture
 	begun, err := r.await(ctx, op, func() raft.Future {
@@ -160,13 +162,13 @@ func (r *Replica[R]) change(ctx context.Context, op string, prevIndex uint64, ca
 	if e := outcome(op, err); e.Code != api.CodeAmbiguous {
 		return withLeader(e, r.otherLeader())
 	}
-	if future.Index() == 0 { // Raft refused it: it never had a place in the log
+	if future.Index() == 0 { // Raft refused it: it never was in the log
 		return &api.Error{Code: api.CodeConflict, Op: op, Err: err}
 	}
 	return errAmbiguous(op, "leadership or the log was lost while the change was under way", err)
 }
 
-// lag is how many entries the member lacks of this leader's log; ok is false where that is not known.
+// lag returns how many entries of this leader's log the member lacks. ok is false if that is not known.
 func (r *Replica[R]) lag(id raft.ServerID) (entries uint64, ok bool) {
 	if !r.IsLeader() {
 		return 0, false
@@ -179,7 +181,7 @@ func (r *Replica[R]) lag(id raft.ServerID) (entries uint64, ok bool) {
 	return last - min(match, last), true
 }
 
-// addressOf is where a member is reached; its node ID stands in where that is not known, since Raft demands one.
+// addressOf returns the address of a member, or its node ID if the address is not known: Raft requires one.
 func addressOf(m Member) raft.ServerAddress {
 	if m.Address == "" {
 		return raft.ServerAddress(m.Node)

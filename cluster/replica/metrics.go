@@ -17,15 +17,15 @@ func newMeters(m observe.Metrics) meters {
 		entries:  m.Counter("edgehold_replica_entries_total", "Log entries proposed by this replica."),
 		commands: m.Counter("edgehold_replica_commands_total", "Commands applied by this replica's machine."),
 		rounds:   m.Counter("edgehold_replica_confirm_rounds_total", "Rounds in which this leader asked the voters for their term."),
-		stuck:    m.Counter("edgehold_replica_disk_stuck_total", "Appends to the log that took so long that this member made room for another leader."),
+		stuck:    m.Counter("edgehold_replica_disk_stuck_total", "Appends to the log that took so long that this member let another one lead."),
 		propose:  m.Histogram("edgehold_replica_propose_seconds", "From proposing a command to its result."),
 	}
 }
 
-// measure registers what is asked at scrape time.
+// measure registers the gauges, which are read at each scrape.
 func (r *Replica[R]) measure() {
 	m := r.cfg.Metrics
-	m.Gauge("edgehold_replica_leader", "1 where this replica leads its group.", func() float64 { return oneIf(r.IsLeader()) })
+	m.Gauge("edgehold_replica_leader", "1 if this replica leads its group.", func() float64 { return oneIf(r.IsLeader()) })
 	m.Gauge("edgehold_replica_term", "The newest Raft term known.", func() float64 { return float64(r.CurrentTerm()) })
 	m.Gauge("edgehold_replica_applied_index", "The last log entry applied.", func() float64 { return float64(r.Applied()) })
 	m.Gauge("edgehold_replica_queue_commands", "Commands that wait for a place in an entry.", func() float64 {
@@ -38,7 +38,7 @@ func (r *Replica[R]) measure() {
 		return oneIf(r.Health() != nil)
 	})
 	m.Gauge("edgehold_replica_follower_lag_entries",
-		"Entries that the follower furthest behind lacks; all of them where it has not answered this leader yet.", r.worstLag)
+		"Entries that the follower furthest behind lacks; all of them if it has not answered this leader yet.", r.worstLag)
 }
 
 func oneIf(b bool) float64 {

@@ -11,17 +11,18 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Propose puts the command into the log, together with others that wait, and returns the machine's result of it once a
-// quorum holds it on disk and this replica has applied it. The command is unchanged until Propose returns.
+// Propose appends the command to the log, in one entry with others that wait, and returns the machine's result when a quorum
+// has the entry on disk and this replica has applied it. The caller must not change the command before Propose returns.
 //
-// CodeNotLeader, CodeUnavailable (queue full, leadership moving, replica closed, ctx over before the command left the
-// queue) and CodeTooLarge mean: not applied, now or ever. CodeAmbiguous means: it may have been or may yet be applied.
+// CodeNotLeader, CodeTooLarge and CodeUnavailable (the queue is full, leadership is moving, the replica is closed or halted, or
+// ctx ended before the command left the queue) mean that the command was not and never will be applied. CodeAmbiguous means
+// that it may have been applied or may yet be.
 func (r *Replica[R]) Propose(ctx context.Context, command []byte) (R, error) {
 	result, _, err := r.propose(ctx, command)
 	return result, err
 }
 
-// propose also tells the term of the entry that the command was applied in.
+// propose also returns the term of the entry in which the command was applied.
 func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, term uint64, err error) {
 	if !r.IsLeader() {
 		return result, 0, notLeader("propose", r.otherLeader())
@@ -41,15 +42,16 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	return o.result, o.term, nil
 }
 
-// maxCommandBytes leaves room for the greatest transaction and its names, and makes no entry greater than a log takes.
+// maxCommandBytes exceeds the largest transaction with its names. An entry with such a command is within the limit of a log.
 const maxCommandBytes = 63 << 20
 
-// proposal is one command on its way. Its state decides who may answer "not applied": whoever moves it from waiting first.
+// proposal is one command under way. Its state is changed once from waiting: to taken by the packer, or to dropped by a
+// proposer that leaves, which may then answer that the command was not applied.
 type proposal[R any] struct {
 	command []byte
 	state   atomic.Int32
-	answer  answer[R]     // set before done is told
-	done    chan struct{} // holds one
+	answer  answer[R]     // set before done is sent to
+	done    chan struct{} // buffer of one
 }
 
 // finish answers the proposer, once.
@@ -66,21 +68,21 @@ type answer[R any] struct {
 
 const (
 	stateWaiting = iota
-	stateTaken   // in an entry: only the log knows
-	stateDropped // its proposer has left
+	stateTaken   // in an entry: the log decides
+	stateDropped // the proposer has left
 )
 
-// packer packs the waiting commands into entries. There is no timer: an entry leaves as soon as fewer than InFlight are
-// under way, with whatever has come together meanwhile.
+// packer packs the waiting commands into entries. There is no timer: when fewer than InFlight entries are under way, the next
+// one leaves with all commands that wait and fit.
 type packer[R any] struct {
 	raft    *raft.Raft
 	limits  Limits
-	enqueue time.Duration // how long Raft's main loop may take to accept an entry
+	enqueue time.Duration // bounds the wait for Raft's main loop to accept an entry
 	closing <-chan struct{}
 	meters  meters
 
-	held     chan struct{} // holds one while somebody holds the packer
-	ended    sync.Pool     // of proposals that were answered: their channels cost more than the rest of them
+	held     chan struct{} // holds one while hold is in effect
+	ended    sync.Pool     // answered proposals, for reuse: allocating their channels is expensive
 	queue    chan *proposal[R]
 	bytes    atomic.Int64 // of the queue
 	slots    chan struct{}
@@ -107,7 +109,7 @@ func newPacker[R any](ra *raft.Raft, l Limits, enqueue time.Duration, closing <-
 	return p
 }
 
-// wait returns when the closed packer's goroutines have ended.
+// wait waits for the goroutines of the packer, which end when the replica closes.
 func (p *packer[R]) wait() { p.loops.Wait() }
 
 func (p *packer[R]) propose(ctx context.Context, command []byte) answer[R] {
@@ -133,7 +135,7 @@ func (p *packer[R]) propose(ctx context.Context, command []byte) answer[R] {
 	}
 }
 
-// admit queues the proposal where there is room.
+// admit queues the proposal, or returns CodeUnavailable if the queue is full.
 func (p *packer[R]) admit(pr *proposal[R]) error {
 	size := int64(len(pr.command))
 	if p.bytes.Add(size) <= p.limits.QueueBytes || size > p.limits.QueueBytes {
@@ -147,21 +149,22 @@ func (p *packer[R]) admit(pr *proposal[R]) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: "propose", Hint: "too many commands wait for the log", RetryAfter: retryAfter}
 }
 
-// leave ends the wait of a proposer early: not applied if the command has not left the queue, else unknown.
+// leave ends the wait of a proposer early. The command was not applied if it has not left the queue; otherwise the outcome is
+// unknown.
 func (p *packer[R]) leave(pr *proposal[R], hint string, cause error) answer[R] {
 	if pr.state.CompareAndSwap(stateWaiting, stateDropped) {
 		return answer[R]{err: &api.Error{Code: api.CodeUnavailable, Op: "propose", Hint: "the command did not enter the log in time", Err: cause}}
 	}
 	select {
-	case <-pr.done: // it came in the same instant
+	case <-pr.done: // it arrived at the same instant
 		return pr.answer
 	default:
 		return answer[R]{err: errAmbiguous("propose", hint, cause)}
 	}
 }
 
-// hold waits until no entry is under way, and keeps the next from leaving until release: commands wait in the queue meanwhile. It
-// gives up when ctx or the replica ends, and then reports false.
+// hold waits until no entry is under way, and keeps the next one from leaving until release is called. Commands wait in the queue
+// meanwhile. ok is false if ctx or the replica ended first.
 func (p *packer[R]) hold(ctx context.Context) (release func(), ok bool) {
 	taken := 0
 	release = func() {
@@ -192,7 +195,7 @@ func (p *packer[R]) hold(ctx context.Context) (release func(), ok bool) {
 
 func (p *packer[R]) pack() {
 	defer close(p.inFlight)
-	var held *proposal[R] // taken from the queue, too long for the entry before
+	var held *proposal[R] // taken from the queue, but too long for the previous entry
 	for {
 		first := held
 		if first == nil {
@@ -217,7 +220,7 @@ func (p *packer[R]) pack() {
 	}
 }
 
-// gather takes first and what else waits, as far as it fits, without those whose proposers have left.
+// gather returns first and those waiting proposals that fit, without those whose proposers have left. held does not fit.
 func (p *packer[R]) gather(first *proposal[R]) (batch []*proposal[R], held *proposal[R]) {
 	size := 0
 	for next := first; ; {
@@ -249,7 +252,7 @@ func (p *packer[R]) enter(batch []*proposal[R]) raft.ApplyFuture {
 	return p.raft.Apply(encodeEntry(commands), p.enqueue)
 }
 
-// complete answers the proposers of each entry, in the order of the log.
+// complete answers the proposers of each entry, in log order.
 func (p *packer[R]) complete() {
 	for f := range p.inFlight {
 		err := f.future.Error()
@@ -268,11 +271,11 @@ func (p *packer[R]) complete() {
 func (p *packer[R]) resolve(f flight[R]) {
 	applied, ok := f.future.Response().(*appliedEntry[R])
 	for i, pr := range f.proposals {
-		if ok && applied.err != nil { // others may apply it
+		if ok && applied.err != nil { // other members may apply it
 			pr.finish(answer[R]{err: errAmbiguous("propose", "this replica has stopped", applied.err)})
 		} else if ok && len(applied.results) == len(f.proposals) {
 			pr.finish(answer[R]{result: applied.results[i], term: applied.term})
-		} else { // a fault of the machine: what it did is unknown
+		} else { // a bug in the machine: what it did is unknown
 			pr.finish(answer[R]{err: errAmbiguous("propose", "the machine returned a wrong number of results", nil)})
 		}
 	}

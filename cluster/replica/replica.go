@@ -34,15 +34,15 @@ type Replica[R any] struct {
 	closing   chan struct{}
 	ctx       context.Context // ends with closing
 	cancel    context.CancelFunc
-	loops     sync.WaitGroup // the leadership loop
+	loops     sync.WaitGroup // lead and adaptThreshold
 	mu        sync.Mutex
 	closed    bool
-	calls     sync.WaitGroup // futures of Raft that somebody waits for; added to under mu while not closed
+	calls     sync.WaitGroup // pending futures of Raft; added to under mu while not closed
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// Open starts the replica: it founds the group, comes back from its durable state, or waits to be added.
+// Open starts the replica. It continues from its durable state, founds the group, or waits to be added.
 func Open[R any](cfg Config, m Machine[R]) (*Replica[R], error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func openStores(cfg *Config) (logstore.Stores, error) {
 	return openFiles(cfg)
 }
 
-// start opens everything between the stores and the log's users.
+// start opens everything on top of the stores.
 func (r *Replica[R]) start(m Machine[R]) error {
 	cfg := &r.cfg
 	r.meters = newMeters(cfg.Metrics)
@@ -124,7 +124,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	return nil
 }
 
-// stallLimit times Timing.Transport without a byte ends the stream of a snapshot.
+// stallLimit is how many times Timing.Transport the stream of a snapshot may pause before it is cut.
 const stallLimit = 3
 
 func raftConfig(cfg *Config) *raft.Config {
@@ -138,12 +138,12 @@ func raftConfig(cfg *Config) *raft.Config {
 	c.SnapshotThreshold = cfg.Limits.SnapshotEntries
 	c.TrailingLogs = cfg.Limits.TrailingEntries
 	c.SnapshotInterval = cfg.Limits.SnapshotInterval
-	c.ShutdownOnRemove = false // only Close ends Raft: see there
+	c.ShutdownOnRemove = false // only Close shuts Raft down
 	c.NoLegacyTelemetry = true
 	return c
 }
 
-// founders are the founding voters in one order, whatever the order in Config.
+// founders returns the founding voters in an order that does not depend on Config.
 func founders(members []Member) []raft.Server {
 	servers := make([]raft.Server, 0, len(members))
 	for _, m := range members {
@@ -153,11 +153,11 @@ func founders(members []Member) []raft.Server {
 	return servers
 }
 
-// CurrentTerm is the newest term that this replica has heard of. It is durable before it shows here, and a vote in a term
-// is given only after.
+// CurrentTerm returns the newest term that this replica knows. The term is durable before CurrentTerm returns it, and this
+// replica votes in a term only after that.
 func (r *Replica[R]) CurrentTerm() uint64 { return r.raft.CurrentTerm() }
 
-// Leader is who leads in term, as far as this replica knows; node is "" where nobody is known to.
+// Leader returns the leader in term, as far as this replica knows. node is "" if it knows none.
 func (r *Replica[R]) Leader() (node string, term uint64) {
 	for {
 		term = r.raft.CurrentTerm()
@@ -168,7 +168,7 @@ func (r *Replica[R]) Leader() (node string, term uint64) {
 	}
 }
 
-// otherLeader is who leads instead of this replica, or "".
+// otherLeader returns the leader if that is another member, else "".
 func (r *Replica[R]) otherLeader() string {
 	if leader, _ := r.Leader(); leader != r.cfg.Node {
 		return leader
@@ -176,35 +176,35 @@ func (r *Replica[R]) otherLeader() string {
 	return ""
 }
 
-// IsLeader tells whether this replica takes itself for the leader. Nothing but efficiency may rest on it.
+// IsLeader reports whether this replica believes that it leads. It may be wrong: use it for efficiency only.
 func (r *Replica[R]) IsLeader() bool { return r.raft.State() == raft.Leader }
 
-// IsMember tells whether this replica is a member in the newest configuration that it has heard of, committed or not.
+// IsMember reports whether this replica is a member in the newest configuration that it knows, committed or not.
 func (r *Replica[R]) IsMember() bool {
 	servers := r.raft.GetConfiguration().Configuration().Servers
 	return slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(r.cfg.Node) })
 }
 
-// Halted says why the replica applies nothing any more: it met an entry that this program cannot read. nil while it applies.
+// Halted returns why the replica applies nothing more, such as an entry that this program cannot read, or nil while it applies.
 func (r *Replica[R]) Halted() error { return r.driver.Halted() }
 
-// held is up to where this member has the log, as Raft takes it, and the machine has applied it. A checkpoint may have
-// brought the machine further than Raft knows; Raft still needs the entries.
+// held returns the index up to which Raft has the log and the machine has applied it. A checkpoint may bring the machine ahead
+// of Raft, which still needs the entries.
 func (r *Replica[R]) held() uint64 { return min(r.driver.applied.Load(), r.raft.LastIndex()) }
 
-// Applied is the index of the last log entry that the machine has applied or been restored to.
+// Applied returns the index of the last log entry that the machine includes.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
 
-// Health returns why the group cannot count on this member: its log fails, or has failed and the member has not caught up since. nil
-// if it can.
+// Health returns why the group cannot count on this member, or nil if it can. It cannot while the member's log fails, and after
+// that until the member has caught up.
 func (r *Replica[R]) Health() error { return r.health.Check(r.caughtUpWith) }
 
-// caughtUpWith reports whether this member has applied all but the last few of so many entries. A leader lacks nothing.
+// caughtUpWith reports whether this member has applied all but the last few entries up to committed. A leader always has.
 func (r *Replica[R]) caughtUpWith(committed uint64) bool {
 	return r.IsLeader() || r.held()+r.cfg.Limits.CaughtUpEntries >= committed
 }
 
-// Snapshot takes a snapshot now and truncates the log behind it. There is no need to: one is taken when it is due.
+// Snapshot takes a snapshot now and truncates the log. Raft also takes one by itself when it is due.
 func (r *Replica[R]) Snapshot(ctx context.Context) error {
 	_, err := r.await(ctx, "snapshot", func() raft.Future { return r.raft.Snapshot() })
 	if err == nil || errors.Is(err, raft.ErrNothingNewToSnapshot) {
@@ -213,8 +213,8 @@ func (r *Replica[R]) Snapshot(ctx context.Context) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: "snapshot", Err: err}
 }
 
-// await calls Raft and waits for what it answers, until ctx or the replica ends: futures of Raft may outlive both.
-// begun is false where Raft was not called.
+// await calls Raft and waits for the result until ctx or the replica ends: futures of Raft may outlive both. begun is false if
+// Raft was not called.
 func (r *Replica[R]) await(ctx context.Context, op string, call func() raft.Future) (begun bool, err error) {
 	r.mu.Lock()
 	if r.closed {
@@ -241,7 +241,7 @@ func (r *Replica[R]) await(ctx context.Context, op string, call func() raft.Futu
 func (r *Replica[R]) diskStuck(stuck bool) {
 	if stuck {
 		r.meters.stuck(1)
-		r.log.Error("the disk hangs: this member makes room for another leader", "group", r.cfg.Group)
+		r.log.Error("the disk hangs: this member lets another one lead", "group", r.cfg.Group)
 	} else {
 		r.log.Warn("the disk answers again", "group", r.cfg.Group)
 	}

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	errStuckDisk     = errors.New("the disk hangs: this member makes room for another leader")
+	errStuckDisk     = errors.New("the disk hangs: this member lets another one lead")
 	errStreamsClosed = errors.New("the replica is closed")
 )
 
-// streams is the StreamLayer as Raft's transport sees it. It knows every connection, so that it can cut the outgoing ones
-// while the disk hangs, and so that Close can wait for the goroutines that Raft's transport starts and forgets.
+// streams is the StreamLayer for Raft's transport. It tracks every connection, to cut the outgoing ones while the disk hangs,
+// and to wait for the goroutines that Raft's transport starts but does not track.
 type streams struct {
 	inner StreamLayer
 
@@ -38,14 +38,14 @@ func newStreams(inner StreamLayer) *streams {
 	return &streams{inner: inner, out: make(map[*conn]struct{}), in: make(map[*conn]struct{})}
 }
 
-// target is how the transport names a member to the streams.
+// target encodes a member as an address for Dial.
 func target(node, address string) raft.ServerAddress {
 	return raft.ServerAddress(node + "\x00" + address)
 }
 
 func (s *streams) Addr() net.Addr { return s.inner.Addr() }
 
-// Accept returns a connection whose handler is waited for by close.
+// Accept returns a connection. wait waits until its handler has closed it.
 func (s *streams) Accept() (net.Conn, error) {
 	c, err := s.inner.Accept()
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *streams) Accept() (net.Conn, error) {
 	return accepted, nil
 }
 
-// Dial refuses while the disk hangs.
+// Dial fails while the disk hangs.
 func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	s.mu.Lock()
 	if err := s.refusal(); err != nil {
@@ -83,7 +83,7 @@ func (s *streams) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.refusal(); err != nil { // it came about meanwhile
+	if err := s.refusal(); err != nil { // the state may have changed
 		return nil, errors.Join(err, c.Close())
 	}
 	dialled := &conn{Conn: c}
@@ -108,8 +108,8 @@ func (s *streams) forget(set map[*conn]struct{}, c *conn) {
 	s.mu.Unlock()
 }
 
-// setStuck cuts what this member would lead by, or lets it dial again. It listens on: that is how it learns of the new
-// leader.
+// setStuck cuts the outgoing connections, by which this member would lead, or lets it dial again. It still accepts connections,
+// by which it learns of the new leader.
 func (s *streams) setStuck(stuck bool) {
 	s.mu.Lock()
 	s.stuck = stuck
@@ -123,7 +123,7 @@ func (s *streams) setStuck(stuck bool) {
 	}
 }
 
-// cutIncoming ends every accepted connection.
+// cutIncoming closes every accepted connection.
 func (s *streams) cutIncoming() {
 	s.mu.Lock()
 	cut := slices.Collect(maps.Keys(s.in))
@@ -133,7 +133,7 @@ func (s *streams) cutIncoming() {
 	}
 }
 
-// Close ends Accept and refuses and cuts everything. It waits for nothing: see wait.
+// Close ends Accept, fails every Dial and cuts every connection. It does not wait: see wait.
 func (s *streams) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -150,13 +150,13 @@ func (s *streams) Close() error {
 	return err
 }
 
-// wait returns when no dial is under way and every handler of an accepted connection has ended.
+// wait waits for the dials under way and the handlers of accepted connections.
 func (s *streams) wait() {
 	s.dials.Wait()
 	s.handlers.Wait()
 }
 
-// conn tells when its user has closed it: for an accepted connection that is the last thing its handler does.
+// conn calls gone when its user closes it, which is the last act of an accepted connection's handler.
 type conn struct {
 	net.Conn
 	once sync.Once
@@ -169,5 +169,5 @@ func (c *conn) Close() error {
 	return err
 }
 
-// cut ends the connection under its user.
+// cut closes the connection without the knowledge of its user.
 func (c *conn) cut() { _ = c.Conn.Close() }

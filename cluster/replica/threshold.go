@@ -2,29 +2,30 @@ package replica
 
 import "time"
 
-// A snapshot is due by the number of entries (Limits.SnapshotEntries), but an entry may pack a thousand commands or hold
-// one: under load the log would grow to gigabytes before it is cut, and to replay it would take longer than to fetch a
-// snapshot. So the number follows the mean size of late entries.
+// Raft takes a snapshot after a number of entries (Limits.SnapshotEntries), but an entry may have one command or a thousand.
+// Under load the log would grow to gigabytes before it is truncated, and replaying it would take longer than fetching a
+// snapshot. So the number depends on the mean size of recent entries.
 
 const (
-	// minThreshold and minTrailing bound how small the numbers get, however great the entries are.
+	// minThreshold and minTrailing are the lower bounds of the numbers, however large the entries are.
 	minThreshold = 64
 	minTrailing  = 16
-	// sampleEntries is how many entries must have applied to judge by.
+	// sampleEntries is the least number of applied entries for a mean size.
 	sampleEntries = 16
 )
 
-// due is how many entries of a mean size since the last snapshot make another due, and how many stay behind it.
+// due returns how many entries of a mean size since the last snapshot make another one due, and how many the log keeps behind a
+// snapshot.
 func (l *Limits) due(mean uint64) (snapshot, trailing uint64) {
 	fit := l.SnapshotBytes / max(mean, 1)
 	return min(l.SnapshotEntries, max(fit, minThreshold)), min(l.TrailingEntries, max(fit/4, minTrailing))
 }
 
-// adaptThreshold keeps Raft's numbers of entries to the size of late ones, until the replica closes.
+// adaptThreshold adapts Raft's thresholds to the size of recent entries until the replica closes.
 func (r *Replica[R]) adaptThreshold() {
 	ticker := time.NewTicker(r.cfg.Limits.SnapshotInterval / 2)
 	defer ticker.Stop()
-	var entries, bytes uint64 // as last seen
+	var entries, bytes uint64 // at the last change
 	for {
 		select {
 		case <-ticker.C:

@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// Timing is how patient the members of a group are with each other.
+// Timing has the timeouts between the members of a group.
 type Timing struct {
-	// Heartbeat is how long a follower hears nothing before it stands for election (1-2 times that, at random).
+	// Heartbeat is how long a follower waits to hear from a leader before it stands for election: 1 to 2 times that, at random.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes; at least Heartbeat.
 	Election time.Duration
-	// LeaderLease is how long a leader leads on without contact to a quorum; at most Heartbeat. Nothing relies on it:
+	// LeaderLease is how long a leader stays one without contact to a quorum; at most Heartbeat. No promise depends on it:
 	// reads are confirmed.
 	LeaderLease time.Duration
-	// Commit is how long, at most twice that, an idle leader keeps the newest commit index from followers.
+	// Commit is after how long an idle leader sends the newest commit index to followers: 1 to 2 times that.
 	Commit time.Duration
-	// Transport bounds dialling, and each exchange between members.
+	// Transport bounds each dial and each exchange between members.
 	Transport time.Duration
-	// DiskStuck is how long an append to the log may take before this member makes room for another leader.
+	// DiskStuck is how long an append to the log may take before this member lets another one lead.
 	DiskStuck time.Duration
-	// DiskLost is how long before Config.OnStuck hears of it.
+	// DiskLost is how long an append may take before Config.OnStuck is called.
 	DiskLost time.Duration
 }
 
@@ -53,8 +53,8 @@ func (t *Timing) setDefaults() {
 	t.DiskLost = cmp.Or(t.DiskLost, max(d.DiskLost, t.DiskStuck))
 }
 
-// Scale returns t with everything that concerns the network multiplied by f, within what Raft accepts. It is for
-// development and tests: on two busy cores heartbeats of 300 ms lose leaders.
+// Scale returns t with the timeouts of the network multiplied by f, within the bounds of Raft. It is for development and tests:
+// on two busy cores a heartbeat of 300 ms loses leaders.
 func (t Timing) Scale(f float64) Timing {
 	by := func(d, least time.Duration) time.Duration { return max(least, time.Duration(float64(d)*f)) }
 	t.Heartbeat = by(t.Heartbeat, 50*time.Millisecond)
@@ -65,31 +65,32 @@ func (t Timing) Scale(f float64) Timing {
 	return t
 }
 
-// Limits bounds what a replica queues, packs and keeps. A zero field is its default.
+// Limits bounds the queues, entries and logs of a replica. A zero field has its default.
 type Limits struct {
-	// EntryCommands and EntryBytes bound one log entry; a longer command goes alone. Defaults: 1024, 512 KiB.
+	// EntryCommands and EntryBytes bound one log entry. A longer command has an entry of its own. Defaults: 1024, 512 KiB.
 	EntryCommands int
 	EntryBytes    int
-	// InFlight is how many entries may be proposed and not yet applied. Default 1.
+	// InFlight bounds the entries that are proposed and not yet applied. Default 1.
 	InFlight int
-	// QueueCommands and QueueBytes bound the commands that wait for a place in an entry. Defaults: 8192, 64 MiB.
+	// QueueCommands and QueueBytes bound the commands that wait for an entry. Defaults: 8192, 64 MiB.
 	QueueCommands int
 	QueueBytes    int64
-	// AppendEntries bounds the entries that go to a follower at once. Default 64: each may hold EntryBytes or more.
+	// AppendEntries bounds the entries in one request to a follower. Default 64: each may have EntryBytes or more.
 	AppendEntries int
-	// CacheBytes bounds the newest entries that are kept in memory for followers. Default 16 MiB.
+	// CacheBytes bounds the newest entries, which are kept in memory for followers. Default 16 MiB.
 	CacheBytes int
-	// SnapshotEntries is how many entries since the last snapshot make another due, TrailingEntries how many stay in
-	// the log behind one, SnapshotInterval how often (1-2 times that) it is looked at. Defaults: 4096, 1024, 30 s.
+	// SnapshotEntries is how many entries since the last snapshot make another one due. TrailingEntries is how many the log
+	// keeps behind a snapshot. SnapshotInterval is the interval of the check: 1 to 2 times that. Defaults: 4096, 1024, 30 s.
 	SnapshotEntries uint64
 	TrailingEntries uint64
-	// SnapshotBytes makes a snapshot due after fewer entries where they are great, and fewer stay. Default 64 MiB.
+	// SnapshotBytes lowers SnapshotEntries and TrailingEntries if entries are large: a snapshot is due after about so many bytes,
+	// and a quarter of them stays. Default 64 MiB.
 	SnapshotBytes    uint64
 	SnapshotInterval time.Duration
-	// SnapshotRate bounds how many bytes a second of checkpoints go to followers, all together: they share disk and
-	// network with the writes. Default 64 MiB.
+	// SnapshotRate bounds the bytes a second of all checkpoints that are sent to followers, which share the disk and the network
+	// with writes. Default 64 MiB.
 	SnapshotRate int64
-	// CaughtUpEntries is how many entries a member may lack that counts as caught up. Default 16.
+	// CaughtUpEntries is how many entries a member may lack and count as caught up. Default 16.
 	CaughtUpEntries uint64
 }
 

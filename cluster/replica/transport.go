@@ -9,9 +9,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// transport is Raft's network transport with two changes. Members go by their node IDs: an address is only where to dial,
-// asked for anew each time, and never part of who leads or who got a vote. And it sees how far each follower has come,
-// which Raft keeps to itself. Requests from others come by the inbox.
+// transport is Raft's network transport with three changes. It identifies members by node ID: an address is looked up for each
+// dial, and is never part of a vote or of the leader's identity. It records the progress of each follower, which Raft does not
+// expose. It passes requests from other members through the inbox.
 type transport struct {
 	*raft.NetworkTransport
 	node     raft.ServerID
@@ -32,7 +32,7 @@ var (
 func newTransport(cfg *Config, s *streams, p *progress, i *inbox, log *raftLog) *transport {
 	inner := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s, MaxPool: maxPooled, Timeout: cfg.Timing.Transport, Logger: log,
-		// Two could wedge a follower for ever while heartbeats keep it quiet (hashicorp/raft #612).
+		// With two, a follower could hang for ever while heartbeats keep it from an election (hashicorp/raft #612).
 		MaxRPCsInFlight: 1,
 	})
 	t := &transport{NetworkTransport: inner, node: raft.ServerID(cfg.Node), address: cfg.Address, progress: p, inbox: i, log: log}
@@ -43,13 +43,13 @@ func newTransport(cfg *Config, s *streams, p *progress, i *inbox, log *raftLog) 
 	return t
 }
 
-// serve begins to hand requests to Raft.
+// serve starts to pass requests to Raft.
 func (t *transport) serve() { t.pump.Go(func() { t.inbox.pump(t.NetworkTransport.Consumer()) }) }
 
-// Consumer is where Raft takes requests from.
+// Consumer returns the channel from which Raft receives requests.
 func (t *transport) Consumer() <-chan raft.RPC { return t.inbox.out }
 
-// Close ends all streams. It may be called again: Raft does.
+// Close closes all streams. Raft calls it too; later calls return the first one's error.
 func (t *transport) Close() error { return t.close() }
 
 const maxPooled = 3
@@ -112,8 +112,8 @@ func (t *transport) TimeoutNow(
 	return t.NetworkTransport.TimeoutNow(id, t.at(id, a), req, resp)
 }
 
-// progress is how far each follower's log agrees with this leader's, and when that was last heard, as the followers'
-// answers tell.
+// progress records from the followers' answers up to which index their logs match this leader's, and the times of the answers.
+// It is safe for concurrent use.
 type progress struct {
 	mu    sync.Mutex
 	term  uint64
@@ -125,7 +125,7 @@ func newProgress() *progress {
 	return &progress{match: make(map[raft.ServerID]uint64), heard: make(map[raft.ServerID]time.Time)}
 }
 
-// sinceHeard is how long nothing has been heard of the follower; very long where nothing was in that term.
+// sinceHeard returns the time since the follower's last answer; the longest duration if there was none in that term.
 func (p *progress) sinceHeard(id raft.ServerID, term uint64) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +150,7 @@ func (p *progress) note(id raft.ServerID, term, index uint64) {
 	p.match[id] = max(p.match[id], index)
 }
 
-// matchIndex is the last index of the follower's log known to agree; 0 where nothing is known in that term.
+// matchIndex returns the last index up to which the follower's log is known to match; 0 if none is known in that term.
 func (p *progress) matchIndex(id raft.ServerID, term uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
