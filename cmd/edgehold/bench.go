@@ -8,20 +8,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cmd/edgehold/bench"
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
 // benchOptions are the settings of bench.
 type benchOptions struct {
-	reads, zipf, rate            float64
-	keys                         int64
-	keySize, valueSize, clients  int
-	prefix, consistency, html    string
-	maxStale, duration, warmup   time.Duration
-	prepare, cleanup, consistent bool // consistent: --consistency was chosen
-	how                          client.ReadOption
+	bench.Config
+	maxStale   time.Duration
+	consistent bool // --consistency was chosen
 }
 
 // What bench takes at most.
@@ -67,21 +62,21 @@ nothing was answered at all.`,
 
 func (o *benchOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.Float64Var(&o.reads, "reads", 95, "how many of a hundred operations are reads")
-	f.Int64Var(&o.keys, "keys", 10_000, "how many keys there are")
-	f.Float64Var(&o.zipf, "zipf", 0, "skew of their popularity, 0.99 is a usual one; 0 asks for all alike")
-	f.IntVar(&o.keySize, "key-size", 0, "bytes of a key, its prefix included; 0 is as short as can be")
-	f.IntVar(&o.valueSize, "value-size", 256, "bytes of a value")
-	f.StringVar(&o.prefix, "prefix", "bench/", "what every key begins with; it decides which region owns them")
-	f.IntVar(&o.clients, "clients", 16, "operations under way at each endpoint at the same time")
-	f.StringVar(&o.consistency, "consistency", "linearizable", "of the reads: linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
+	f.Float64Var(&o.Plan.Reads, "reads", 95, "how many of a hundred operations are reads")
+	f.Int64Var(&o.Plan.Keys.Count, "keys", 10_000, "how many keys there are")
+	f.Float64Var(&o.Plan.Zipf, "zipf", 0, "skew of their popularity, 0.99 is a usual one; 0 asks for all alike")
+	f.IntVar(&o.Plan.Keys.Size, "key-size", 0, "bytes of a key, its prefix included; 0 is as short as can be")
+	f.IntVar(&o.Plan.ValueSize, "value-size", 256, "bytes of a value")
+	f.StringVar(&o.Plan.Keys.Prefix, "prefix", "bench/", "what every key begins with; it decides which region owns them")
+	f.IntVar(&o.Plan.Clients, "clients", 16, "operations under way at each endpoint at the same time")
+	f.StringVar(&o.Plan.Consistency, "consistency", "linearizable", "of the reads: linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
 	f.DurationVar(&o.maxStale, "max-stale", 0, "how old a value read may be; by itself it asks for bounded")
-	f.Float64Var(&o.rate, "rate", 0, "operations due in a second, all endpoints together; 0 lets each client go as fast as it can")
-	f.DurationVar(&o.duration, "duration", 10*time.Second, "how long to measure")
-	f.DurationVar(&o.warmup, "warmup", 0, "how long the load goes on before it is measured")
-	f.BoolVar(&o.prepare, "prepare", false, "write every key first")
-	f.BoolVar(&o.cleanup, "cleanup", false, "delete the keys at the end, also after Ctrl-C")
-	f.StringVar(&o.html, "html", "", "write a picture of the latencies to `FILE`, a page that needs nothing else")
+	f.Float64Var(&o.Plan.Rate, "rate", 0, "operations due in a second, all endpoints together; 0 lets each client go as fast as it can")
+	f.DurationVar(&o.Plan.Duration, "duration", 10*time.Second, "how long to measure")
+	f.DurationVar(&o.Plan.Warmup, "warmup", 0, "how long the load goes on before it is measured")
+	f.BoolVar(&o.Prepare, "prepare", false, "write every key first")
+	f.BoolVar(&o.Cleanup, "cleanup", false, "delete the keys at the end, also after Ctrl-C")
+	f.StringVar(&o.HTML, "html", "", "write a picture of the latencies to `FILE`, a page that needs nothing else")
 	completeWith(cmd, "consistency", "linearizable", "quorum", "bounded", "stale")
 	for flag, values := range map[string][]string{
 		"reads": {"0", "50", "95", "99", "100"}, "zipf": {"0", "0.99", "1.2"}, "duration": {"10s", "30s", "1m", "5m"}, "warmup": {"0s", "5s", "30s"},
@@ -98,69 +93,57 @@ func runBench(ctx context.Context, a *app, o *benchOptions) error {
 	if err := o.check(len(a.addrs)); err != nil {
 		return err
 	}
-	if len(a.addrs) == 0 {
-		return usagef("--addr is empty: name a node, such as http://127.0.0.1:7400")
-	}
-	cfg := bench.Config{
-		Plan: o.plan(), Endpoints: a.addrs, Read: o.how, Prepare: o.prepare, Cleanup: o.cleanup, HTML: o.html,
-		Report:   func(r *load.Report) error { return a.show(a.out, r, bench.Text(r, explain)) },
-		Progress: &progress{t: a.terminal},
-	}
+	o.Report = func(r *load.Report) error { return a.show(a.out, r, bench.Text(r, explain)) }
+	o.Progress = &progress{t: a.terminal}
 	for _, addr := range a.addrs {
 		one := a.settings
 		one.addrs = []string{addr}
-		c, err := one.open(ctx, o.clients)
+		c, err := one.open(ctx, o.Plan.Clients)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = c.Close() }() // it only gives connections back
-		cfg.Clients = append(cfg.Clients, c)
+		o.Endpoints, o.Clients = append(o.Endpoints, addr), append(o.Clients, c)
 	}
-	return bench.Run(ctx, cfg)
+	return bench.Run(ctx, o.Config)
 }
 
 // check finds what is wrong with the settings, for so many endpoints.
 func (o *benchOptions) check(endpoints int) error {
-	keys := o.plan().Keys
-	switch {
-	case !between(o.reads, 0, 100):
-		return usagef("--reads %v: choose 0 to 100, of a hundred operations", o.reads)
-	case o.keys < 1 || o.keys > maxBenchKeys:
-		return usagef("--keys %d: choose 1 to %d", o.keys, maxBenchKeys)
-	case !between(o.zipf, 0, maxBenchZipf):
-		return usagef("--zipf %v: choose 0 (all alike) to %d", o.zipf, maxBenchZipf)
-	case o.prefix == "":
+	p := &o.Plan
+	switch keys := p.Keys; {
+	case endpoints == 0:
+		return usagef("--addr is empty: name a node, such as http://127.0.0.1:7400")
+	case !between(p.Reads, 0, 100):
+		return usagef("--reads %v: choose 0 to 100, of a hundred operations", p.Reads)
+	case keys.Count < 1 || keys.Count > maxBenchKeys:
+		return usagef("--keys %d: choose 1 to %d", keys.Count, maxBenchKeys)
+	case !between(p.Zipf, 0, maxBenchZipf):
+		return usagef("--zipf %v: choose 0 (all alike) to %d", p.Zipf, maxBenchZipf)
+	case keys.Prefix == "":
 		return usagef("--prefix is empty: name one that only keys of this load have, such as bench/")
-	case o.keySize < 0 || o.keySize > 0 && o.keySize < keys.Least():
-		return usagef("--key-size %d: the prefix %.100q and the number of a key take %d bytes", o.keySize, o.prefix, keys.Least())
+	case keys.Size < 0 || keys.Size > 0 && keys.Size < keys.Least():
+		return usagef("--key-size %d: the prefix %.100q and the number of a key take %d bytes", keys.Size, keys.Prefix, keys.Least())
 	case keys.Bytes() > api.MaxKeyBytes:
 		return usagef("a key of %d bytes is over the limit of %d: choose another --key-size or --prefix", keys.Bytes(), api.MaxKeyBytes)
-	case o.valueSize < 0 || o.valueSize > api.MaxValueBytes:
-		return usagef("--value-size %d: choose 0 to %d", o.valueSize, api.MaxValueBytes)
-	case o.clients < 1 || o.clients > maxBenchClients/max(1, endpoints):
-		return usagef("--clients %d: choose 1 to %d, with as many endpoints (%d)", o.clients, maxBenchClients/max(1, endpoints), endpoints)
-	case !between(o.rate, 0, maxBenchRate):
-		return usagef("--rate %v: choose 0 (as fast as the clients can) to %.0f operations a second", o.rate, float64(maxBenchRate))
-	case o.duration <= 0 || o.duration > maxBenchTime:
-		return usagef("--duration %v: choose a time above 0 and up to %v", o.duration, maxBenchTime)
-	case o.warmup < 0 || o.warmup > maxBenchTime:
-		return usagef("--warmup %v: choose 0 to %v", o.warmup, maxBenchTime)
+	case p.ValueSize < 0 || p.ValueSize > api.MaxValueBytes:
+		return usagef("--value-size %d: choose 0 to %d", p.ValueSize, api.MaxValueBytes)
+	case p.Clients < 1 || p.Clients > maxBenchClients/endpoints:
+		return usagef("--clients %d: choose 1 to %d, with as many endpoints (%d)", p.Clients, maxBenchClients/endpoints, endpoints)
+	case !between(p.Rate, 0, maxBenchRate):
+		return usagef("--rate %v: choose 0 (as fast as the clients can) to %.0f operations a second", p.Rate, float64(maxBenchRate))
+	case p.Duration <= 0 || p.Duration > maxBenchTime:
+		return usagef("--duration %v: choose a time above 0 and up to %v", p.Duration, maxBenchTime)
+	case p.Warmup < 0 || p.Warmup > maxBenchTime:
+		return usagef("--warmup %v: choose 0 to %v", p.Warmup, maxBenchTime)
 	}
 	var err error
-	o.how, err = readOption(o.consistency, o.consistent, o.maxStale)
+	o.Read, err = readOption(p.Consistency, o.consistent, o.maxStale)
+	if o.maxStale > 0 {
+		p.Consistency = "bounded by " + o.maxStale.String() // in the report
+	}
 	return err
 }
 
 // between is false for what is no number.
 func between(x, low, high float64) bool { return !math.IsNaN(x) && low <= x && x <= high }
-
-func (o *benchOptions) plan() load.Plan {
-	p := load.Plan{
-		Keys: load.Keys{Prefix: o.prefix, Count: o.keys, Size: o.keySize}, Zipf: o.zipf, Reads: o.reads, ValueSize: o.valueSize,
-		Clients: o.clients, Rate: o.rate, Warmup: o.warmup, Duration: o.duration, Consistency: o.consistency,
-	}
-	if o.maxStale > 0 {
-		p.Consistency = "bounded by " + o.maxStale.String()
-	}
-	return p
-}

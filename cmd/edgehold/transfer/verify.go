@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -29,12 +31,15 @@ func (j *job) verify(ctx context.Context, result *Result) error {
 	v := &verifier{ImportConfig: &j.ImportConfig, flow: newFlow(newWindow(j.Concurrency)), different: map[api.Key]int64{}}
 	err = v.run(ctx, in, j.lines)
 	j.Progress.Done()
-	read, different := v.counts()
+	read, different := v.read.Load(), int64(len(v.different))
 	result.Verified, result.Different = &read, &different
-	if _, isDifferent := errors.AsType[*differenceError](err); j.State != "" && (err == nil || isDifferent) {
-		err = errors.Join(err, os.Remove(j.State))
+	switch {
+	case err != nil:
+		return err
+	case j.State != "":
+		return errors.Join(v.verdict(), os.Remove(j.State))
 	}
-	return err
+	return v.verdict()
 }
 
 // verifier reads every record of an input back and compares. Of a key that stands in it more than once the last record
@@ -48,23 +53,21 @@ type verifier struct {
 	different map[api.Key]int64 // guarded by mu: the line that the store does not agree with
 }
 
-// run compares the whole input, which must have so many lines. An error tells why it did not come to the end, or that
-// keys are different.
+// run compares the whole input, which must have so many lines. An error says why it did not come to the end.
 func (v *verifier) run(ctx context.Context, in io.Reader, want int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	lines, err := eachLine(ctx, v.ImportConfig, in, func(l inputLine) error { return v.line(ctx, l, stop) })
 	v.flow.wait()
-	if err == nil {
-		err = context.Cause(ctx)
-	}
 	switch {
 	case err != nil:
 		return err
+	case context.Cause(ctx) != nil:
+		return context.Cause(ctx)
 	case lines != want:
 		return fmt.Errorf("%s has changed: %d lines were imported, and now it has %d", v.File, want, lines)
 	}
-	return v.verdict()
+	return nil
 }
 
 func (v *verifier) line(ctx context.Context, l inputLine, stop context.CancelCauseFunc) error {
@@ -104,35 +107,11 @@ func (v *verifier) compared(key api.Key, line int64, same bool, stop context.Can
 	}
 }
 
-// counts tells how many records were read back, and how many keys were found different.
-func (v *verifier) counts() (read, different int64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.read.Load(), int64(len(v.different))
-}
-
-// verdict is an error where keys are different; it names the first line of such a key.
+// verdict is an error if keys are different, once the verification has ended; it names the first line of such a key.
 func (v *verifier) verdict() error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var first int64
-	for _, line := range v.different {
-		if first == 0 || line < first {
-			first = line
-		}
-	}
-	if first == 0 {
+	if len(v.different) == 0 {
 		return nil
 	}
-	return &differenceError{name: v.File, line: first, keys: int64(len(v.different))}
-}
-
-// differenceError says that the store does not hold what was imported.
-type differenceError struct {
-	name       string
-	line, keys int64
-}
-
-func (e *differenceError) Error() string {
-	return fmt.Sprintf("%d keys do not have the value that %s says, the first at line %d: did someone else write them?", e.keys, e.name, e.line)
+	return fmt.Errorf("%d keys do not have the value that %s says, the first at line %d: did someone else write them?",
+		len(v.different), v.File, slices.Min(slices.Collect(maps.Values(v.different))))
 }
