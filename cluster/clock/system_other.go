@@ -2,7 +2,7 @@
 
 package clock
 
-import "github.com/edgehold/edgehold/api"
+import "github.com/edgehold/edgehold/cluster/words"
 
 // unknownPause is P where the clock source cannot be read: only Linux says.
 const unknownPause = 0
