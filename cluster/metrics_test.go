@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,12 +32,9 @@ func scrape(t *testing.T, m metrics) (lines []string) {
 func says(t *testing.T, m metrics, line string) {
 	t.Helper()
 	all := scrape(t, m)
-	for _, l := range all {
-		if l == line {
-			return
-		}
+	if !slices.Contains(all, line) {
+		t.Errorf("no line %s in:\n%s", line, strings.Join(all, "\n"))
 	}
-	t.Errorf("no line %s in:\n%s", line, strings.Join(all, "\n"))
 }
 
 // TestMetricsLabels: a label may be what anybody sent, also no UTF-8; groups are told apart.

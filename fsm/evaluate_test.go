@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -163,13 +164,13 @@ func allocated(f func()) uint64 {
 func TestWorkIsBounded(t *testing.T) {
 	const keys, half = 8, api.MaxValueBytes / 2
 	limit := api.MaxTxnWorkBytes
-	get, app := func(k api.Key) api.Op { return opGet(k) }, func(k api.Key, v string) api.Op {
+	app := func(k api.Key, v string) api.Op {
 		return api.Op{Kind: api.OpAppendIfAbsent, Key: k, Value: []byte(v)}
 	}
 	var gets, appends, same []api.Op
 	for i := range keys {
 		k := api.Key(fmt.Sprint("big", i))
-		gets = append(gets, get(k))
+		gets = append(gets, opGet(k))
 		appends = append(appends, app(api.Key(fmt.Sprint("half", i)), strings.Repeat("z", half)))
 	}
 	for i := range 20 {
@@ -191,13 +192,13 @@ func TestWorkIsBounded(t *testing.T) {
 		within bool
 	}{
 		{"gets to the last byte", gets, true},
-		{"gets and one byte", with(gets, get("one")), false},
+		{"gets and one byte", with(gets, opGet("one")), false},
 		{"gets and a sum", with(gets, opAdd("n", 1)), false},
-		{"gets and what makes nothing", with(gets, app("big0", "v"), get("none"), opDelete("one"), opPut("p", "1")), true},
+		{"gets and what makes nothing", with(gets, app("big0", "v"), opGet("none"), opDelete("one"), opPut("p", "1")), true},
 		{"functions to the last byte", appends, true},
-		{"functions and one byte", with(appends, get("one")), false},
+		{"functions and one byte", with(appends, opGet("one")), false},
 		{"what functions make on the way", same, false},
-		{"a get twice", with(gets, get("big0")), false},
+		{"a get twice", with(gets, opGet("big0")), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := setUp(NewestLevel)
@@ -325,7 +326,8 @@ func TestIntentsAreNamedQuickly(t *testing.T) {
 	}
 	met("a read", func() []Intent {
 		_, err := r.m.Read(keys)
-		return err.(*IntentsError).Intents
+		met, _ := errors.AsType[*IntentsError](err)
+		return met.Intents
 	})
 	met("a look", func() []Intent { return r.m.Intents(keys) })
 	met("a list", func() []Intent { return r.m.IntentsIn(api.Range{}, len(keys)) })

@@ -21,7 +21,8 @@ const (
 	MaxReaders = 256
 	// MaxNamedIntents bounds the intents that one refusal names.
 	MaxNamedIntents = 1000
-	// What the receipts of all groups that share a range may carry together: each may carry its part of it.
+	// MaxReceiptRecords, MaxReceiptBytes and MaxReceiptClients bound what the receipts of all groups that share a range carry
+	// together; each group may carry its part of it.
 	MaxReceiptRecords = 100_000
 	MaxReceiptBytes   = 8 << 20 // of records
 	MaxReceiptClients = 100_000

@@ -94,15 +94,15 @@ func TestMachineLeaseCheck(t *testing.T) {
 	r.put("k", "old")
 	first := r.grant(one, "k")
 	second := r.grant(two, "k")
-	clear := func(sid api.SessionID, lid api.LeaseID) api.DroppedLease {
+	cleared := func(sid api.SessionID, lid api.LeaseID) api.DroppedLease {
 		return api.DroppedLease{Session: sid, Key: "k", Lease: lid}
 	}
 	for what, w := range map[string]Write{
 		"nothing cleared":     {},
-		"one cleared":         {Cleared: []api.DroppedLease{clear(one, first)}},
-		"an earlier lease":    {Cleared: []api.DroppedLease{clear(one, first), clear(two, second-1)}},
-		"another key":         {Cleared: []api.DroppedLease{clear(one, first), {Session: two, Key: "l", Lease: second}}},
-		"another session":     {Cleared: []api.DroppedLease{clear(one, first), clear(api.SessionID{Incarnation: 7, Index: 99}, second)}},
+		"one cleared":         {Cleared: []api.DroppedLease{cleared(one, first)}},
+		"an earlier lease":    {Cleared: []api.DroppedLease{cleared(one, first), cleared(two, second-1)}},
+		"another key":         {Cleared: []api.DroppedLease{cleared(one, first), {Session: two, Key: "l", Lease: second}}},
+		"another session":     {Cleared: []api.DroppedLease{cleared(one, first), cleared(api.SessionID{Incarnation: 7, Index: 99}, second)}},
 		"another incarnation": {Killed: []api.SessionID{one, {Incarnation: 6, Index: two.Index}}},
 	} {
 		for _, txn := range []api.Txn{putTxn("k", "new"), deleteTxn("k")} {
@@ -116,7 +116,7 @@ func TestMachineLeaseCheck(t *testing.T) {
 	if e := r.read("k"); string(e.Value) != "old" {
 		t.Fatalf("%+v", e)
 	}
-	w := Write{Term: r.term, Txn: putTxn("k", "new"), Cleared: []api.DroppedLease{clear(one, first)}, Killed: []api.SessionID{two}}
+	w := Write{Term: r.term, Txn: putTxn("k", "new"), Cleared: []api.DroppedLease{cleared(one, first)}, Killed: []api.SessionID{two}}
 	if res := r.ok(w); res.Effect.Kind != EffectKilled || !slices.Equal(res.Effect.Sessions, []api.SessionID{two}) {
 		t.Errorf("effect %+v", res.Effect)
 	}

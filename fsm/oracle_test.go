@@ -1,12 +1,12 @@
 package fsm
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -283,7 +283,7 @@ func after(e api.Entry, op api.Op) (api.Entry, bool) {
 		}
 		e.Value, e.Exists = []byte(strconv.Itoa(n+int(op.Delta))), true
 	case api.OpAppendIfAbsent:
-		if !e.Exists || !strings.Contains(string(e.Value), string(op.Value)) {
+		if !e.Exists || !bytes.Contains(e.Value, op.Value) {
 			e.Value, e.Exists = []byte(string(e.Value)+string(op.Value)), true
 		}
 	}

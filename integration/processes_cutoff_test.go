@@ -2,6 +2,7 @@ package integration
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -171,7 +172,7 @@ func watch(d *daemon, path string) *watcher {
 func (w *watcher) replies() []reply {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.seen[:len(w.seen):len(w.seen)]
+	return slices.Clip(w.seen)
 }
 
 // see waits for a reply from now on.

@@ -37,7 +37,7 @@ func testFounderWiped(t *testing.T, binary string) {
 			if r.status == http.StatusNotFound {
 				t.Fatalf("%s does not have the old key", d.name)
 			}
-			return r.status == http.StatusOK && string(r.body) == "as it was"
+			return r.status == http.StatusOK && r.body == "as it was"
 		})
 	}
 	if r := s1.get("/readyz"); r.status == http.StatusOK {

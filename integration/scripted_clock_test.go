@@ -259,7 +259,7 @@ func (p *planet) metrics(region, name string) (lines []string) {
 		if err != nil || res.StatusCode != http.StatusOK {
 			p.t.Fatalf("metrics of %s: %s, %v", h.name, res.Status, err)
 		}
-		for _, line := range strings.Split(string(body), "\n") {
+		for line := range strings.SplitSeq(string(body), "\n") {
 			if strings.HasPrefix(line, name) {
 				lines = append(lines, line)
 			}

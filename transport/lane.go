@@ -20,8 +20,8 @@ type Lane struct {
 
 var _ net.Listener = (*Lane)(nil)
 
-func newLane(addr net.Addr, queue, max int, gone func()) *Lane {
-	return &Lane{addr: addr, conns: make(chan net.Conn, min(queue, max)), done: make(chan struct{}), max: max, gone: gone}
+func newLane(addr net.Addr, queue, limit int, gone func()) *Lane {
+	return &Lane{addr: addr, conns: make(chan net.Conn, min(queue, limit)), done: make(chan struct{}), max: limit, gone: gone}
 }
 
 // Accept waits for a connection; net.ErrClosed after Close.

@@ -100,11 +100,12 @@ func TestAnswers(t *testing.T) {
 				echo(t, p.Peer(), "peer")
 			}
 			c, err := p.dialer.DialPeer(t.Context(), "port", name)
-			if taken {
+			switch {
+			case taken:
 				expectEcho(t, c, err, "peer")
-			} else if err != nil {
+			case err != nil:
 				t.Error(err)
-			} else {
+			default:
 				closedAfter(t, c, time.Millisecond)
 				_ = c.Close()
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -193,9 +194,7 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 	u.RawPath = u.EscapedPath() + raw // both forms: what is sent is RawPath, byte for byte
 	u.Path += path
 	query := url.Values{}
-	for name, values := range q.query {
-		query[name] = values
-	}
+	maps.Copy(query, q.query)
 	if !q.untimed && !query.Has("timeout") {
 		query.Set("timeout", serverTimeout(budget).String())
 	}

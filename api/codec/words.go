@@ -35,10 +35,14 @@ func (r *Reader) Group() api.GroupID {
 // Node reads the name of a node.
 func (r *Reader) Node() api.NodeID { return api.NodeID(r.Text(MaxNameBytes)) }
 
-// PutKey, PutVersion and PutGroup are for lists.
-func PutKey(w *Writer, k *api.Key)         { w.Text(string(*k)) }
+// PutKey writes a key of a list.
+func PutKey(w *Writer, k *api.Key) { w.Text(string(*k)) }
+
+// PutVersion writes a version of a list.
 func PutVersion(w *Writer, v *api.Version) { w.Version(*v) }
-func PutGroup(w *Writer, g *api.GroupID)   { w.Text(string(*g)) }
+
+// PutGroup writes the name of a group of a list.
+func PutGroup(w *Writer, g *api.GroupID) { w.Text(string(*g)) }
 
 // PutRange writes a range.
 func PutRange(w *Writer, x api.Range) {

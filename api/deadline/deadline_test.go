@@ -195,8 +195,7 @@ func TestConcurrentUse(t *testing.T) {
 
 func BenchmarkCall(b *testing.B) {
 	b.Run("context", func(b *testing.B) {
-		root, cancel := context.WithCancel(context.Background())
-		defer cancel()
+		root := b.Context()
 		for b.Loop() {
 			call, end := context.WithTimeout(root, time.Minute)
 			attempt, leave := context.WithTimeout(call, time.Minute)

@@ -93,7 +93,7 @@ func TestRequestsByHand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, m := memoryAPI()
-			l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it has no wait to bound
+			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -231,7 +231,7 @@ func TestClose(t *testing.T) {
 			status := make(chan int, 1)
 			go func() {
 				client := p.over(http1)
-				r, err := client.Get("http://edgehold/v1/kv/a?timeout=5m") //nolint:noctx // ends with the server
+				r, err := client.Get("http://edgehold/v1/kv/a?timeout=5m")
 				if err != nil {
 					status <- 0
 					return

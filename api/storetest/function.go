@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -23,11 +24,11 @@ func (u *suite) txnSameKeyAgain() {
 		{Kind: api.OpDelete, Key: l},
 	}})
 	u.wantCommitted(res, true)
-	var got string
+	var saw strings.Builder
 	for _, i := range []int{0, 2, 4, 6} {
-		got += fmt.Sprintf("%v:%s ", res.Entries[i].Exists, res.Entries[i].Value)
+		_, _ = fmt.Fprintf(&saw, "%v:%s ", res.Entries[i].Exists, res.Entries[i].Value)
 	}
-	if got != "false: true:1 true:42 false: " {
+	if got := saw.String(); got != "false: true:1 true:42 false: " {
 		u.Errorf("the gets saw %q", got)
 	}
 	for i, e := range res.Entries[1:] {

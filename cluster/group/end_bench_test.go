@@ -40,12 +40,12 @@ func BenchmarkSessionsEnd(b *testing.B) {
 		}
 		busy.Go(func() {
 			for !closed(stop) {
-				renewals.measure(func() { g.Authority.cfg.Machine.Session(live) })
+				renewals.measure(func() { g.cfg.Machine.Session(live) })
 			}
 		})
 		b.StartTimer()
 		g.apply(b, fsm.Kill{Term: 1, Sessions: dead})
-		for g.Authority.cfg.Machine.Meta().Ended > 0 {
+		for g.cfg.Machine.Meta().Ended > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		b.StopTimer()

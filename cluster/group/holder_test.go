@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -58,7 +59,7 @@ func TestStandingInAllOrders(t *testing.T) {
 					next.suspected = true
 				}
 			}
-			explore(next, append(path[:len(path):len(path)], e))
+			explore(next, append(slices.Clip(path), e))
 		}
 	}
 	explore(world{inFlight: events}, nil)
@@ -184,12 +185,13 @@ func TestOffenders(t *testing.T) {
 		x[0], x[1] = byte(n), byte(n>>8)
 		return x
 	}
-	for _, want := range []time.Duration{2, 4, 8, 16, 32, 64, 128, 128} {
+	for _, seconds := range []int{2, 4, 8, 16, 32, 64, 128, 128} {
+		want := time.Duration(seconds) * time.Second
 		o.offends(nonce(0), 2*time.Second, now)
-		if !o.onProbation(nonce(0), now.Add(want*time.Second-1)) || o.onProbation(nonce(0), now.Add(want*time.Second)) {
-			t.Errorf("the probation is not %v", want*time.Second)
+		if !o.onProbation(nonce(0), now.Add(want-1)) || o.onProbation(nonce(0), now.Add(want)) {
+			t.Errorf("the probation is not %v", want)
 		}
-		now = now.Add(want * time.Second)
+		now = now.Add(want)
 	}
 	o.forget(now.Add(forgiveness - 1))
 	if len(o) != 1 {

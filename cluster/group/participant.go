@@ -271,10 +271,8 @@ func (a *Authority) frozen(l *lead, keys []api.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, f := range l.frozen {
-		for _, k := range keys {
-			if f.Contains(k) {
-				return true
-			}
+		if slices.ContainsFunc(keys, f.Contains) {
+			return true
 		}
 	}
 	return false

@@ -164,7 +164,7 @@ func TestCutOffIsNoOffence(t *testing.T) {
 			}
 			a.mustWrite(put("k", "new"))
 			a.authority.mu.Lock()
-			probation := a.authority.offenders[e.nonce].until.Sub(time.Now())
+			probation := time.Until(a.authority.offenders[e.nonce].until)
 			a.authority.mu.Unlock()
 			if long := probation > 10*time.Second; long != alive {
 				t.Errorf("keep-alives came: %v; it is on probation for another %v", alive, probation)

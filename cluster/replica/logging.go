@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
@@ -42,7 +43,7 @@ func (l *raftLog) limit(write func(string, ...any), msg string, args []any) {
 		return
 	}
 	if omitted > 0 {
-		args = append(args[:len(args):len(args)], "left_out", omitted)
+		args = append(slices.Clip(args), "left_out", omitted)
 	}
 	write(msg, args...)
 }

@@ -102,7 +102,7 @@ func (r *running) decider(parts []*part) (api.GroupID, error) {
 			near = []api.GroupID{all[int(r.id.Seq%uint64(len(all)))]}
 		}
 	}
-	all := append(near, far...)
+	all := slices.Concat(near, far)
 	if i := slices.IndexFunc(all, r.cfg.Well); i >= 0 {
 		return all[i], nil
 	}

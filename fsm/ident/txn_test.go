@@ -25,7 +25,7 @@ func TestOlder(t *testing.T) {
 	if one.Older(two) || two.Older(one) {
 		t.Error("one attempt is older than another of the same transaction")
 	}
-	if one.ID.Compare(two.ID) >= 0 || two.ID.Compare(one.ID) <= 0 || one.ID.Compare(one.ID) != 0 {
+	if one.ID.Compare(two.ID) >= 0 || two.ID.Compare(one.ID) <= 0 || one.ID.Compare(ref(2, 2, 2, 1, "a").ID) != 0 {
 		t.Error("attempts are not in their order")
 	}
 	if !(TxnID{}).IsZero() || one.ID.IsZero() {

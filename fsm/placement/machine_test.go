@@ -60,7 +60,7 @@ func TestNewer(t *testing.T) {
 	m := bootstrapped(t)
 	before := m.Hash()
 	for _, b := range [][]byte{{formatVersion + 1, kindJoin}, {formatVersion, kindEnd}, {0}} {
-		if _, err := m.Apply(2, [][]byte{Encode(TermStart{}), b}); err != ErrNewer || m.Hash() != before {
+		if _, err := m.Apply(2, [][]byte{Encode(TermStart{}), b}); !errors.Is(err, ErrNewer) || m.Hash() != before {
 			t.Errorf("%x gave %v", b, err)
 		}
 	}

@@ -57,7 +57,7 @@ func (l *list) judge(r access) *Anomaly {
 	reader := &l.txns[r.txn]
 	in := map[string]bool{}
 	if r.step.State.Exists {
-		for _, e := range strings.Split(r.step.State.Value, Separator) {
+		for e := range strings.SplitSeq(r.step.State.Value, Separator) {
 			by := l.by[e]
 			switch {
 			case by == nil || by.Call > reader.Return:

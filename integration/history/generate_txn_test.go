@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -89,9 +90,7 @@ func (w *txnWorld) take(t Txn) {
 		t.Steps = append(t.Steps, w.step(own))
 	}
 	if happens {
-		for k, s := range own {
-			w.states[k] = s
-		}
+		maps.Copy(w.states, own)
 	}
 	w.tell(&t)
 	w.txns = append(w.txns, t)

@@ -56,9 +56,9 @@ func (g *graph) placeAll(missing []unplaced, order []int32) *Anomaly {
 			after[e.to] |= after[n]
 		}
 	}
-	for i := len(order) - 1; i >= 0; i-- {
-		for _, e := range g.after(order[i]) {
-			before[order[i]] |= before[e.to]
+	for _, n := range slices.Backward(order) {
+		for _, e := range g.after(n) {
+			before[n] |= before[e.to]
 		}
 	}
 	for i, m := range missing {

@@ -32,7 +32,7 @@ const (
 	CAS                    // write Written if the key is as Expect says
 	Delete                 // remove the key
 
-	// Functions, steps of transactions only: they need no read, and their result is not known before they have happened.
+	// Add and Append are steps of transactions only: they need no read, and their result is not known before they happen.
 	Add    // add Arg to a decimal number; an absent key counts as 0
 	Append // write Arg behind what is there
 )

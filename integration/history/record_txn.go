@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -66,7 +67,7 @@ func (r *Recorder) Txns() []Txn {
 		c.mu.Lock()
 		for _, t := range c.txns {
 			copied := *t
-			copied.Steps = t.Steps[:len(t.Steps):len(t.Steps)]
+			copied.Steps = slices.Clip(t.Steps)
 			all = append(all, copied)
 		}
 		c.mu.Unlock()

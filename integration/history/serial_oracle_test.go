@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -167,12 +168,8 @@ func (o *orders) wrote(read Step) bool {
 // take lets t take effect, if its answers fit.
 func (o *orders) take(t *Txn, now map[api.Key]State, newest map[api.Key]api.Version) (map[api.Key]State, map[api.Key]api.Version, bool) {
 	after, versions := map[api.Key]State{}, map[api.Key]api.Version{}
-	for k, s := range now {
-		after[k] = s
-	}
-	for k, v := range newest {
-		versions[k] = v
-	}
+	maps.Copy(after, now)
+	maps.Copy(versions, newest)
 	for _, s := range t.Steps {
 		if s.Kind == Get {
 			if after[s.Key].Exists != s.State.Exists || after[s.Key].Value != s.State.Value {

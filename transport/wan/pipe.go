@@ -144,8 +144,8 @@ func (p *pipe) read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// take returns the segments that have arrived, at most about max bytes of them, and waits for one to.
-func (p *pipe) take(max int) (net.Buffers, error) {
+// take returns the segments that have arrived, at most about limit bytes of them, and waits for one to.
+func (p *pipe) take(limit int) (net.Buffers, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c, err := p.await(false)
@@ -153,7 +153,7 @@ func (p *pipe) take(max int) (net.Buffers, error) {
 		return nil, err
 	}
 	var all net.Buffers
-	for n := 0; len(p.queue) > 0 && n < max && arrived(p.queue[0].at, c); {
+	for n := 0; len(p.queue) > 0 && n < limit && arrived(p.queue[0].at, c); {
 		data := p.queue[0].data
 		all, n, p.size = append(all, data), n+len(data), p.size-len(data)
 		p.pop()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -43,9 +44,7 @@ func (m *Memory) Clone() *Memory {
 	c := NewMemory(m.sync)
 	c.first, c.made = m.first, m.made
 	c.logs = slices.Clone(m.logs)
-	for k, v := range m.stable {
-		c.stable[k] = v
-	}
+	maps.Copy(c.stable, m.stable)
 	c.snapshots = slices.Clone(m.snapshots)
 	return c
 }

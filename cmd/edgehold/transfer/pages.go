@@ -41,7 +41,7 @@ func pagesAhead(ctx context.Context, c *client.Client, keys api.Range, how ...cl
 func fetchPages(ctx context.Context, c *client.Client, keys api.Range, how []client.ListOption, to chan<- fetchedPage, left <-chan struct{}) {
 	how = append(slices.Clone(how), client.Between(keys.Start, keys.End), client.Limit(api.MaxListLimit))
 	for next := ""; ; {
-		p, err := c.ListPage(ctx, "", append(how[:len(how):len(how)], client.FromPage(next))...)
+		p, err := c.ListPage(ctx, "", append(slices.Clip(how), client.FromPage(next))...)
 		select {
 		case to <- fetchedPage{p, err}:
 		case <-left:

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,8 @@ type progressState struct {
 
 // lineHash is a hash of an input from its beginning to the end of a line.
 type lineHash [16]byte
+
+var _ encoding.TextMarshaler = lineHash{}
 
 func (h lineHash) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(h[:])), nil }
 
