@@ -41,8 +41,8 @@ real-input: ## the Debian package index through an edge: one process, then twelv
 	mkdir -p dist && docs/examples/debian-packages.sh > dist/packages.jsonl
 	go test ./integration -run TestRealInput -count=1 -v -timeout 30m -realinput $(CURDIR)/dist/packages.jsonl
 
-lint:
-	go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.5.0 run
+lint: ## the linters of .golangci.yml: make lint ARGS=--fix
+	.ci/lint $(ARGS)
 
 image: build ## a container image from the host's static binary
 	docker build -t edgehold:dev -f Dockerfile dist
