@@ -271,11 +271,12 @@ func (p *packer[R]) complete() {
 func (p *packer[R]) resolve(f flight[R]) {
 	applied, ok := f.future.Response().(*appliedEntry[R])
 	for i, pr := range f.proposals {
-		if ok && applied.err != nil { // other members may apply it
+		switch {
+		case ok && applied.err != nil: // other members may apply it
 			pr.finish(answer[R]{err: errAmbiguous("propose", "this replica has stopped", applied.err)})
-		} else if ok && len(applied.results) == len(f.proposals) {
+		case ok && len(applied.results) == len(f.proposals):
 			pr.finish(answer[R]{result: applied.results[i], term: applied.term})
-		} else { // a bug in the machine: what it did is unknown
+		default: // a bug in the machine: what it did is unknown
 			pr.finish(answer[R]{err: errAmbiguous("propose", "the machine returned a wrong number of results", nil)})
 		}
 	}
