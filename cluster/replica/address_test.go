@@ -1,7 +1,7 @@
 //go:build !race
 
-// Raft reads a follower's unchanged ID without its mutex while it writes the new address beside it: harmless, but the race
-// detector is right to see it.
+// Raft reads a follower's ID without its mutex while it writes the new address of the same struct. That is harmless, but a race
+// to the race detector.
 
 package replica
 

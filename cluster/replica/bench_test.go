@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// inParallel does b.N operations from some clients, and reports how long each took and what it cost.
+// inParallel does b.N operations from several clients, and reports their latencies and their CPU time.
 func inParallel(b *testing.B, clients int, op func() error) {
 	before := cpu()
 	b.ResetTimer()
@@ -37,7 +37,7 @@ func inParallel(b *testing.B, clients int, op func() error) {
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 }
 
-// cpu is what this process has used of it: on a machine shared with others the steadiest figure.
+// cpu returns the CPU time of this process: on a shared machine that varies less than elapsed time.
 func cpu() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// quiet timing keeps the commit index from followers, so that leaders send nothing but heartbeats between entries, and
-// leaves a leader without contact in office for a while.
+// quiet is a timing with which leaders send only heartbeats between entries, and a leader without contact to a quorum stays
+// leader for a while.
 var quiet = Timing{Commit: 10 * time.Second, LeaderLease: time.Second}
 
-// readAtDeposed deposes l by a transfer to b that l itself does not hear of, commits a write at b, and then reads at l as
-// an owner would: confirm, then look. Meanwhile release lets go what the schedule held back. It tells whether l still took
-// itself for the leader at the read: sometimes "lead now" crosses a heartbeat and is forgotten, which shows nothing.
+// readAtDeposed deposes l by a transfer to b that l does not learn of, commits a write at b, and then reads at l as an owner
+// would: confirm, then look. Meanwhile release delivers what the schedule held back. It reports whether l still believed that it
+// led at the read: sometimes "lead now" crosses a heartbeat and is lost, which shows nothing.
 func readAtDeposed(t *testing.T, g *group, l, b *node, release func()) (shown bool) {
 	t.Helper()
 	term := l.rep.CurrentTerm()
@@ -45,7 +45,7 @@ func readAtDeposed(t *testing.T, g *group, l, b *node, release func()) (shown bo
 	return true
 }
 
-// untilShown runs a schedule until it has come about.
+// untilShown repeats a schedule until it has happened as planned.
 func untilShown(t *testing.T, schedule func(t *testing.T, g *group) (shown bool)) {
 	for range 20 {
 		shown := false
@@ -54,7 +54,7 @@ func untilShown(t *testing.T, schedule func(t *testing.T, g *group) (shown bool)
 			return
 		}
 	}
-	t.Error("the schedule never came about")
+	t.Error("the schedule never happened as planned")
 }
 
 // TestConfirmDelayedAck is the first schedule by which VerifyLeader confirms a deposed leader: an acknowledgement that a
@@ -72,7 +72,7 @@ func TestConfirmDelayedAck(t *testing.T) {
 	})
 }
 
-// TestConfirmNonVoter is the second one: the old leader reaches no voter, but a member without a vote.
+// TestConfirmNonVoter is the second schedule: the old leader reaches no voter, only a member without a vote.
 func TestConfirmNonVoter(t *testing.T) {
 	untilShown(t, func(t *testing.T, g *group) bool {
 		l := g.leader()
@@ -178,7 +178,7 @@ func TestConfirmFails(t *testing.T) {
 	})
 }
 
-// TestConfirmLosesTerm answers no where the leader hears of a higher term before the round has ended.
+// TestConfirmLosesTerm: a leader that learns of a higher term during the round is not confirmed.
 func TestConfirmLosesTerm(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()

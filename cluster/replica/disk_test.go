@@ -11,8 +11,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestDiskHangs lets the leader's disk hang: others take over although its heartbeats would go on; Config.OnStuck hears of
-// it once; when the disk answers again the member takes part again.
+// TestDiskHangs: when the leader's disk hangs, another member takes over, although the leader would send heartbeats for ever.
+// Config.OnStuck is called once. When the disk answers again, the member takes part again.
 func TestDiskHangs(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -67,7 +67,7 @@ func TestSlowDiskIsNotStuck(t *testing.T) {
 	})
 }
 
-// TestCloseWhileDiskHangs gives up with an error, in bounded time.
+// TestCloseWhileDiskHangs: Close returns an error in bounded time.
 func TestCloseWhileDiskHangs(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -90,8 +90,8 @@ func TestCloseWhileDiskHangs(t *testing.T) {
 	})
 }
 
-// TestCrashDuringAppend cuts the power at every stage of an append: it is on the disk as a whole, or not at all, and what
-// was acknowledged is.
+// TestCrashDuringAppend crashes at every stage of an append: the entry is on the disk as a whole or not at all, and it is there if
+// it was acknowledged.
 func TestCrashDuringAppend(t *testing.T) {
 	for at := range 8 {
 		simulate(t, 1, Limits{}, func(t *testing.T, g *group) {

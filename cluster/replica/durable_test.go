@@ -21,7 +21,7 @@ import (
 
 func bubble(t *testing.T, test func(t *testing.T)) { synctest.Test(t, test) }
 
-// durableRegister is a register whose state survives as it was at its last Flush, or at any Apply since.
+// durableRegister is a register whose state survives a crash as of its last Flush, or as of any Apply since.
 type durableRegister struct {
 	register
 	indexes []uint64 // of the entries, by command
@@ -29,7 +29,7 @@ type durableRegister struct {
 	adopts  int
 }
 
-// Apply adds command and index as one: a Checkpoint beside it has both or neither.
+// Apply adds command and index atomically: a concurrent Checkpoint has both or neither.
 func (m *durableRegister) Apply(index, term uint64, commands [][]byte) ([]result, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,14 +99,14 @@ func (m *durableRegister) Adopt(dir string) error {
 	return nil
 }
 
-// adopted counts the checkpoints that took the place of what there was.
+// adopted returns the number of adopted checkpoints.
 func (m *durableRegister) adopted() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.adopts
 }
 
-// Restore is for stores that stream the register: it takes the place of a load that notes its index.
+// Restore is for snapshot stores that stream the register.
 func (m *durableRegister) Restore(r io.Reader) error {
 	if err := m.register.Restore(r); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (m *durableRegister) Restore(r io.Reader) error {
 	return nil
 }
 
-// crashed is what a loss of power leaves: all that was flushed, and of the rest the entries before some one.
+// crashed returns what a loss of power leaves: all entries that were flushed, and some of those that followed, in order.
 func (m *durableRegister) crashed(r *rand.Rand) *durableRegister {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -131,8 +131,8 @@ func (m *durableRegister) crashed(r *rand.Rand) *durableRegister {
 	return c
 }
 
-// TestDurableMachineCrashes loses power again and again: the machine comes back with what it had, the rest comes from the
-// log, and nothing applies twice (the register panics where it does).
+// TestDurableMachineCrashes loses power again and again: the machine starts with what it had on disk, the rest is applied from
+// the log, and no entry is applied twice (the register panics if one is).
 func TestDurableMachineCrashes(t *testing.T) {
 	for seed := range uint64(8) {
 		bubble(t, func(t *testing.T) {
@@ -194,8 +194,8 @@ func openDurable(t *testing.T, net *network, disk *logstore.Memory, m *durableRe
 	return rep
 }
 
-// TestDurableStreams: over stores that take streams, a durable machine flushes before the log is truncated, and comes back
-// without a restore.
+// TestDurableStreams: with a snapshot store that streams, a durable machine is flushed before the log is truncated, and is not
+// restored at a start.
 func TestDurableStreams(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		disk, machine, net := logstore.NewMemory(time.Millisecond), new(durableRegister), newNetwork(time.Millisecond)
@@ -239,7 +239,7 @@ func TestDurableStreams(t *testing.T) {
 	})
 }
 
-// TestResume: what becomes of a state, a log and a snapshot that a start finds.
+// TestResume: what a start does with the state, the log and the snapshot that it finds.
 func TestResume(t *testing.T) {
 	for _, c := range []struct {
 		name                 string
@@ -300,7 +300,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestHeldEntries are passed over, and a snapshot of what the machine holds is not restored.
+// TestHeldEntries: entries that the machine includes are skipped, and a snapshot of them is not restored.
 func TestHeldEntries(t *testing.T) {
 	m := new(durableRegister)
 	stores, err := logstore.NewMemory(0).Stores()

@@ -13,8 +13,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-// TestEntryGolden pins the format of log entries: logs on disk must stay readable. Entries with commands of a later version than 1 have
-// a format that programs from before those versions do not read, so that these stop instead of passing over the commands.
+// TestEntryGolden pins the format of log entries: logs on disk must stay readable. Entries with commands of a version above 1 have
+// a format that older programs do not read, so that these stop instead of skipping the commands.
 func TestEntryGolden(t *testing.T) {
 	entries := [][][]byte{
 		{},
@@ -45,7 +45,7 @@ func TestEntryGolden(t *testing.T) {
 	})
 }
 
-// readEntries demands that the lines of the file are read as the entries.
+// readEntries checks that the lines of the file decode to the entries.
 func readEntries(t *testing.T, file string, entries [][][]byte) string {
 	t.Helper()
 	all, err := os.ReadFile(file)

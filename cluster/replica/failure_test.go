@@ -15,14 +15,14 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// stateLost is the panic of a machine that has no state to go on with.
+// stateLost is the panic value of a machine that cannot continue.
 type stateLost struct{}
 
 func (stateLost) Error() string { return "the state is lost" }
 func (stateLost) EndsProcess()  {}
 
-// TestMachineFails: a machine that fails in the middle of a command ends its replica: the owner hears of it, the outcome is unknown to
-// the proposer, and nothing more is applied there; the others are not concerned.
+// TestMachineFails: when a machine fails in the middle of a command, OnFailed is called, the proposer gets CodeAmbiguous, and the
+// replica applies nothing more. The other members continue.
 func TestMachineFails(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -37,7 +37,7 @@ func TestMachineFails(t *testing.T) {
 		_, err := l.rep.Propose(t.Context(), []byte("fatal"))
 		wantCode(t, err, api.CodeAmbiguous)
 		if n := g.failed.Load(); n != 1 {
-			t.Errorf("the owner was told %d times", n)
+			t.Errorf("OnFailed was called %d times", n)
 		}
 		if _, err = l.rep.Propose(t.Context(), []byte("after")); err == nil {
 			t.Error("it takes commands")
@@ -55,7 +55,7 @@ func TestMachineFails(t *testing.T) {
 	})
 }
 
-// brokenLog is a log that fails while it is told to.
+// brokenLog is a log that fails while broken is true.
 type brokenLog struct {
 	logstore.Log
 	broken *atomic.Bool
@@ -77,8 +77,8 @@ func (b brokenLog) GetLog(index uint64, l *raft.Log) error {
 	return b.Log.GetLog(index, l)
 }
 
-// TestLogFails: while a follower's log fails, and until it has caught up, the group cannot count on it, and it says so; it comes back by
-// itself. The owner hears of nothing: what passes is no damage.
+// TestLogFails: while a follower's log fails, and until the follower has caught up, its Health returns an error. It recovers by
+// itself, and OnFailed is not called: a passing error is no damage.
 func TestLogFails(t *testing.T) {
 	var broken atomic.Bool
 	synctestGroup(t, func(g *group) {
@@ -120,13 +120,13 @@ func TestLogFails(t *testing.T) {
 		})
 		g.settle()
 		if g.failed.Load() != 0 {
-			t.Error("the owner was told to end")
+			t.Error("OnFailed was called")
 		}
 	})
 }
 
-// TestTransferLeavesNothingUnknown: leadership moves again and again under load, and no command has an unknown outcome by it, also
-// if the next leader has an entry before a quorum does: three of five have slow disks.
+// TestTransferLeavesNothingUnknown: leadership moves again and again under load, and no command has an unknown outcome for that
+// reason, even if the next leader has an entry before a quorum does: three of five members have slow disks.
 func TestTransferLeavesNothingUnknown(t *testing.T) {
 	simulate(t, 5, Limits{InFlight: 4}, func(t *testing.T, g *group) {
 		g.leader()

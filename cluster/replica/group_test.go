@@ -21,7 +21,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// register is a machine that holds every command it has applied.
+// register is a machine that keeps every command that it has applied.
 type register struct {
 	mu      sync.Mutex
 	applied []string
@@ -53,7 +53,7 @@ func (m *register) refuses(commands [][]byte) bool {
 
 var errUnknown = errors.New("an unknown command")
 
-// add is for who holds mu.
+// add applies the commands. The caller holds mu.
 func (m *register) add(term uint64, commands [][]byte) []result {
 	m.entries++
 	out := make([]result, len(commands))
@@ -101,7 +101,7 @@ func (s registerSnapshot) WriteTo(w io.Writer) (int64, error) {
 
 func (s registerSnapshot) Close() error { return nil }
 
-// has tells whether the command has been applied.
+// has reports whether the command has been applied.
 func (m *register) has(command string) bool { return m.count(command) > 0 }
 
 func (m *register) count(command string) int {
@@ -116,7 +116,7 @@ func (m *register) count(command string) int {
 	return n
 }
 
-// all are the applied commands but those of new leaders.
+// all returns the applied commands without those of new leaders.
 func (m *register) all() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,15 +129,15 @@ type group struct {
 	net   *network
 	limit Limits
 	time  Timing
-	// ask, where set, stands before every question of a QuorumConfirm.
+	// ask, if not nil, is called before every question of a QuorumConfirm.
 	ask func(ctx context.Context, node string) error
-	// log, where set, has logs and snapshots in files instead of in memory.
+	// log, if not "", puts logs and snapshots in files instead of memory.
 	log logstore.Kind
-	// durable, where set, has the members' machines, whose states outlive them.
+	// durable, if not nil, has the members' machines, whose states survive restarts.
 	durable map[string]*durableRegister
-	// wrap, where set, stands before a member's disk in memory.
+	// wrap, if not nil, wraps a member's disk in memory.
 	wrap func(name string, s logstore.Stores) logstore.Stores
-	// stuck counts calls of OnStuck, and failed those of OnFailed.
+	// stuck counts the calls of OnStuck, failed those of OnFailed.
 	stuck, failed atomic.Int32
 
 	mu    sync.Mutex
@@ -148,7 +148,7 @@ type node struct {
 	name    string
 	founder bool
 	disk    *logstore.Memory
-	dir     string // where the group is on files
+	dir     string // if the logs are in files
 	machine *register
 	rep     *Replica[result]
 }
@@ -177,7 +177,7 @@ func (g *group) founders(n int) []Member {
 	return ms
 }
 
-// join starts a node that is no member yet.
+// join starts a node that is not a member yet.
 func (g *group) join(name string) *node {
 	g.mu.Lock()
 	n := &node{name: name, disk: logstore.NewMemory(time.Millisecond)}
@@ -235,7 +235,7 @@ func (g *group) start(name string, founders int) {
 	g.mu.Unlock()
 }
 
-// crash ends a node as a loss of power would: its disk holds what was durable at that instant.
+// crash ends a node like a loss of power: its disk has what was durable at that instant.
 func (g *group) crash(name string) {
 	n := g.nodes[name]
 	disk := n.disk.Clone()
@@ -298,7 +298,7 @@ func (g *group) sorted() []*node {
 	return ns
 }
 
-// others are the names of all nodes but the given ones.
+// others returns the names of all nodes but the given ones.
 func (g *group) others(but ...string) []string {
 	var names []string
 	for _, n := range g.sorted() {
@@ -346,7 +346,7 @@ func (g *group) settle() {
 	})
 }
 
-// simulate runs a test of a group in a bubble. All that the group started must have ended when it has.
+// simulate runs a test of a group in a synctest bubble. No goroutine of the group may be left at its end.
 func simulate(t *testing.T, voters int, limits Limits, test func(t *testing.T, g *group)) {
 	simulateTimed(t, voters, limits, Timing{}, test)
 }
@@ -355,7 +355,7 @@ func simulateTimed(t *testing.T, voters int, limits Limits, timing Timing, test 
 	simulateOn(t, "", voters, limits, timing, test)
 }
 
-// simulateOn has logs and snapshots in files, where log is not "". To write them takes no virtual time.
+// simulateOn puts logs and snapshots in files if log is not "". Writing them takes no virtual time.
 func simulateOn(t *testing.T, log logstore.Kind, voters int, limits Limits, timing Timing, test func(t *testing.T, g *group)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, voters, limits, timing, log)
@@ -364,7 +364,7 @@ func simulateOn(t *testing.T, log logstore.Kind, voters int, limits Limits, timi
 	})
 }
 
-// synctestGroup is simulate for three voters, with a group that is changed before they start.
+// synctestGroup is simulate for three voters; with changes the group before they start.
 func synctestGroup(t *testing.T, with func(*group), test func(t *testing.T, g *group)) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup(t, 3, Limits{}, Timing{}, "", with)

@@ -13,8 +13,8 @@ import (
 
 const saysUpgrade = "g has entries of a newer version: upgrade this node"
 
-// TestNewerEntryHalts: a member that meets an entry of a newer version applies nothing of it and nothing after it, says so,
-// takes no snapshot, and gives up every lead. The others go on, with its vote. Upgraded, it has all that it missed.
+// TestNewerEntryHalts: a member that meets an entry of a newer version applies nothing of it and nothing after it, reports that it
+// is halted, takes no snapshot, and gives up leadership. The others continue, with its vote. After an upgrade it catches up.
 func TestNewerEntryHalts(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -65,8 +65,7 @@ func TestNewerEntryHalts(t *testing.T) {
 	})
 }
 
-// TestHaltedMajority: halted members that lead do not hand the lead to and fro between themselves: the one that knows all entries
-// soon leads.
+// TestHaltedMajority: two halted members do not pass leadership to each other for ever: the one that knows all entries soon leads.
 func TestHaltedMajority(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		names := slices.Sorted(maps.Keys(g.nodes))
@@ -94,8 +93,8 @@ func TestHaltedMajority(t *testing.T) {
 	})
 }
 
-// TestSnapshotAfterHalt: a halted member takes no snapshot from a leader either. It could not use it, and would lose its own, and its log,
-// to one that it cannot read. Upgraded, it takes it.
+// TestSnapshotAfterHalt: a halted member accepts no snapshot from a leader. It could not read it, and would lose its own snapshot
+// and its log. After an upgrade it accepts one.
 func TestSnapshotAfterHalt(t *testing.T) {
 	simulate(t, 3, Limits{TrailingEntries: 1}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -129,7 +128,7 @@ func TestSnapshotAfterHalt(t *testing.T) {
 	})
 }
 
-// TestUnreadableEntryHalts: so does an entry whose own format is newer, and one that is damaged, which is told apart.
+// TestUnreadableEntryHalts: an entry of a newer format halts the member, and so does a damaged one, with another hint.
 func TestUnreadableEntryHalts(t *testing.T) {
 	for data, want := range map[string]string{
 		"\x03\x00": saysUpgrade,

@@ -14,8 +14,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// TestConflictAtSnapshot sends a snapshot to a member whose log has other entries at the snapshot's index, and beyond it.
-// Raft alone sends it again and again.
+// TestConflictAtSnapshot sends a snapshot to a member whose log has other entries at the snapshot's index and after it. Raft alone
+// would send the snapshot again and again.
 func TestConflictAtSnapshot(t *testing.T) {
 	for _, tail := range []int{1, 2, 4, 6} {
 		for _, idle := range []bool{true, false} {
@@ -62,8 +62,8 @@ func conflictAtSnapshot(t *testing.T, log logstore.Kind, tail int, idle bool) {
 	})
 }
 
-// TestCrashOnFiles crashes each member in turn, again and again, on logs in files that are cut behind snapshots: every member
-// ends with every command that was acknowledged.
+// TestCrashOnFiles crashes each member in turn, again and again. The logs are in files and truncated behind snapshots. Every
+// member ends with every command that was acknowledged.
 func TestCrashOnFiles(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind logstore.Kind) {
 		simulateOn(t, kind, 3, Limits{TrailingEntries: 3}, Timing{}, func(t *testing.T, g *group) {
@@ -97,7 +97,7 @@ func TestCrashOnFiles(t *testing.T) {
 	})
 }
 
-// TestLateSnapshot answers for Raft where a snapshot holds nothing new: installing it would roll the machine back.
+// TestLateSnapshot: the inbox answers a snapshot that has nothing new, since installing it would roll the machine back.
 func TestLateSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stores, err := logstore.NewMemory(0).Stores()

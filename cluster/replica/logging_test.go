@@ -14,8 +14,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/notice"
 )
 
-// TestRaftLog: of a member that does not answer there are a few lines when that begins, and one when it is back, however long it took;
-// another member and another complaint have lines of their own.
+// TestRaftLog: about a member that does not answer there are a few lines at first, and one when it answers again, however long that
+// takes. Another member and another warning have lines of their own.
 func TestRaftLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -69,7 +69,7 @@ func TestGroupCommit(t *testing.T) {
 	})
 }
 
-// TestEntryBytes keeps entries short, but lets a long command pass alone.
+// TestEntryBytes: entries stay within the limit, except for a long command alone.
 func TestEntryBytes(t *testing.T) {
 	simulate(t, 1, Limits{EntryBytes: 1000}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -115,7 +115,7 @@ func TestOnLeadershipAppliesOnceATerm(t *testing.T) {
 	})
 }
 
-// TestFailover cuts the leader off: it stops leading, another one takes over, nothing acknowledged is lost.
+// TestFailover cuts the leader off: it steps down, another member takes over, and nothing that was acknowledged is lost.
 func TestFailover(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -188,7 +188,7 @@ func TestCrashAndRestart(t *testing.T) {
 	})
 }
 
-// load proposes from some clients until ctx ends. Each command once, at whoever leads; acked may be read after wait.
+// load proposes from several clients until ctx ends, each command once, at the leader. acked may be read after wait.
 func (g *group) load(ctx context.Context, clients int) (acked *[]string, wait func()) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -288,7 +288,7 @@ func TestMembers(t *testing.T) {
 	})
 }
 
-// TestOutcomes tells apart what is certainly not applied from what may be.
+// TestOutcomes: a command whose error says that it was not applied never applies.
 func TestOutcomes(t *testing.T) {
 	simulate(t, 3, Limits{QueueCommands: 4, InFlight: 2}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -341,7 +341,7 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
-// TestExpiryUnderWay lets the caller's time run out while an entry is under way that applies later.
+// TestExpiryUnderWay: the caller's context ends while an entry is under way that applies later.
 func TestExpiryUnderWay(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -355,7 +355,7 @@ func TestExpiryUnderWay(t *testing.T) {
 	})
 }
 
-func TestCloseAnswersWhoWaits(t *testing.T) {
+func TestCloseAnswersProposers(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
 		g.net.cut(true, []string{l.name}, g.others(l.name)...)
@@ -385,7 +385,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 	})
 }
 
-// TestCloseNeverElected closes the lone survivor of a group, and one that waits to be added.
+// TestCloseNeverElected closes the last member of a group, and a replica that waits to be added.
 func TestCloseNeverElected(t *testing.T) {
 	simulate(t, 3, Limits{}, func(t *testing.T, g *group) {
 		g.crash("n0")

@@ -23,7 +23,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestGreatEntriesAreCut: a log of few and great entries is cut behind a snapshot as one of many small ones is.
+// TestGreatEntriesAreCut: a log of few large entries is truncated behind a snapshot like one of many small entries.
 func TestGreatEntriesAreCut(t *testing.T) {
 	limits := Limits{SnapshotBytes: 1 << 20, SnapshotInterval: time.Second}
 	for _, kind := range append(logstore.Kinds(), "") {

@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// folderState is a durable machine's state as a folder of files.
+// folderState is a machine whose state is some files.
 type folderState struct {
 	files   map[string]string
 	applied uint64
@@ -121,7 +121,7 @@ var someFiles = map[string]string{
 	"000004.sst": strings.Repeat("table", 40_000), "MANIFEST-1": "list", "marker.x": "", "OPTIONS": "o",
 }
 
-// TestCheckpointTravels sends a checkpoint from store to store, in pieces of any size.
+// TestCheckpointTravels sends a checkpoint from store to store, in parts of any size.
 func TestCheckpointTravels(t *testing.T) {
 	from, to := newCheckpoints(t), newCheckpoints(t)
 	b := streamOf(t, from, keep(t, from, &folderState{files: someFiles, applied: 12}, 10))
@@ -170,7 +170,7 @@ func TestCheckpointTravels(t *testing.T) {
 	}
 }
 
-// TestCheckpointDamaged: whatever is wrong with a stream, there is an error and nothing is left.
+// TestCheckpointDamaged: any damage of a stream is an error and leaves no files.
 func TestCheckpointDamaged(t *testing.T) {
 	from, to := newCheckpoints(t), newCheckpoints(t)
 	good := streamOf(t, from, keep(t, from, &folderState{files: map[string]string{"a": "alpha", "b": ""}}, 10))
@@ -202,7 +202,7 @@ func TestCheckpointDamaged(t *testing.T) {
 	refused("a file twice", streamHead(&manifest{Files: []fileInfo{{"a", 0}, {"a", 0}}}))
 }
 
-// TestCheckpointsKeepOne, and what is being sent; a failed or interrupted one leaves nothing.
+// TestCheckpointsKeepOne: the store keeps one checkpoint and those that are being sent. A failed or interrupted one leaves nothing.
 func TestCheckpointsKeepOne(t *testing.T) {
 	c := newCheckpoints(t)
 	s := &folderState{files: someFiles}
@@ -251,7 +251,7 @@ func TestCheckpointsKeepOne(t *testing.T) {
 	}
 }
 
-// TestPace lets through what it may.
+// TestPace: the pace admits exactly its rate.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, began := newPace(1000), time.Now()

@@ -29,8 +29,8 @@ func BenchmarkLogAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkLogTruncate cuts three quarters off a log of 256 MiB, as a snapshot does, and appends on: how long the cut took,
-// the appends after it, and what the log holds of the disk before and after.
+// BenchmarkLogTruncate truncates a log of 256 MiB to a quarter, like a snapshot, and then appends. It reports the times of the
+// truncation and of the appends, and the size on disk before and after.
 func BenchmarkLogTruncate(b *testing.B) {
 	const size, entries = 64 << 10, 4096
 	for _, kind := range Kinds() {
@@ -67,7 +67,7 @@ func BenchmarkLogTruncate(b *testing.B) {
 	}
 }
 
-// BenchmarkMigrate changes a log of 64 MiB, about what a group keeps at most, into the other kind.
+// BenchmarkMigrate converts a log of 64 MiB, about the most that a group keeps, to the other kind.
 func BenchmarkMigrate(b *testing.B) {
 	const size, entries = 64 << 10, 1024
 	for _, kinds := range migrations {
@@ -123,7 +123,7 @@ func reportMillis(b *testing.B, unit string, d time.Duration) {
 	b.ReportMetric(float64(d.Microseconds())/1000, unit)
 }
 
-// onDisk is what the files below dir take of the disk.
+// onDisk returns the disk space of the files below dir in bytes.
 func onDisk(b *testing.B, dir string) (n int64) {
 	b.Helper()
 	err := filepath.WalkDir(dir, func(name string, _ fs.DirEntry, err error) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// TestLogCache does random appends and truncations behind a small cache and compares every entry with the log itself.
+// TestLogCache does random appends and truncations through a small cache and compares every entry with the log itself.
 func TestLogCache(t *testing.T) {
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 0))

@@ -28,7 +28,7 @@ func eachLog(t *testing.T, test func(t *testing.T, kind Kind)) {
 	}
 }
 
-// openSmall opens a log whose segments, where it has any, hold a few entries only.
+// openSmall opens a log whose segments, if it has any, have a few entries only.
 func openSmall(t testing.TB, kind Kind, path string) Disk {
 	t.Helper()
 	var log Disk
@@ -53,7 +53,7 @@ func closeLog(t testing.TB, l Disk) {
 	}
 }
 
-// entriesFrom makes entries first, first+1, ... that can be told from each other.
+// entriesFrom returns n different entries with the indexes first, first+1, and so on.
 func entriesFrom(first uint64, n int, size int) []*raft.Log {
 	var logs []*raft.Log
 	for i := range uint64(n) {
@@ -63,7 +63,7 @@ func entriesFrom(first uint64, n int, size int) []*raft.Log {
 	return logs
 }
 
-// copyFolder is what a crash at this instant would leave, as long as nothing is being written.
+// copyFolder returns a copy of the folder: what a crash at this instant leaves, if nothing is being written.
 func copyFolder(t testing.TB, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
@@ -73,8 +73,8 @@ func copyFolder(t testing.TB, from string) string {
 	return to
 }
 
-// TestDiskLogAsInMemory does random appends, truncations, closings and crashes, and compares each log with the one in
-// memory after each of them.
+// TestDiskLogAsInMemory does random appends, truncations, restarts and crashes, and compares each log with the one in memory after
+// each of them.
 func TestDiskLogAsInMemory(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind Kind) {
 		seed := rand.Uint64()
@@ -132,8 +132,7 @@ func TestDiskLogAsInMemory(t *testing.T) {
 	})
 }
 
-// TestDiskLogKeepsTermAndVote: what is absent is absent, by error or by an empty value, and what was set is there after a
-// crash.
+// TestDiskLogKeepsTermAndVote: absent keys read as absent, and what was set is there after a crash.
 func TestDiskLogKeepsTermAndVote(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind Kind) {
 		dir := t.TempDir()
@@ -158,10 +157,10 @@ func TestDiskLogKeepsTermAndVote(t *testing.T) {
 	})
 }
 
-// TestDiskLogInUse refuses a folder that another has opened, of whatever kind, and takes it when it is free.
+// TestDiskLogInUse: a folder cannot be locked while it is in use, whatever its kind, and can be when it is free.
 func TestDiskLogInUse(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind Kind) {
-		synctest.Test(t, func(t *testing.T) { // the wait for the other takes no time
+		synctest.Test(t, func(t *testing.T) { // the wait for the lock takes virtual time
 			dir := t.TempDir()
 			release := openIn(t, dir, kind)
 			_, err := Lock(dir)
@@ -195,8 +194,8 @@ func openIn(t *testing.T, dir string, kind Kind) (release func()) {
 	}
 }
 
-// TestDiskLogFull has files that cannot grow, at the start and later: nothing that was acknowledged is lost, and once they
-// can grow, appends go on without a restart.
+// TestDiskLogFull: while files cannot grow, at the start or later, nothing that was acknowledged is lost. When they can grow again,
+// appends succeed without a restart.
 func TestDiskLogFull(t *testing.T) {
 	if os.Getenv(inChild) != "" { // the limit is the process's
 		signal.Ignore(syscall.SIGXFSZ)

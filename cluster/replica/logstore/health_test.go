@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft-wal/fs"
 )
 
-// TestDamagedLog: entries that are there and cannot be read are damage, in both kinds of log, and no other error is.
+// TestDamagedLog: in both kinds of log, only an entry that was written and cannot be read is damage.
 func TestDamagedLog(t *testing.T) {
 	behind := func(uint64) bool { return false }
 	for _, kind := range Kinds() {
@@ -43,7 +43,7 @@ func TestDamagedLog(t *testing.T) {
 			}
 			damage(t, files[0], []byte("damage me "))
 			if log, err = open(); err != nil {
-				return // that is as good
+				return // as good
 			}
 			defer closeLog(t, log)
 			failed := 0
@@ -64,7 +64,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 }
 
-// damage overwrites the beginning of each record of the file that holds the words.
+// damage overwrites the start of each record of the file, beginning with the first one that contains words.
 func damage(t *testing.T, name string, words []byte) {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -75,7 +75,7 @@ func damage(t *testing.T, name string, words []byte) {
 	if at < 0 {
 		t.Fatalf("%s does not hold %q", name, words)
 	}
-	for i := max(0, at-24); i < len(b)-64; i += 1024 { // what stands before the words says what they are
+	for i := max(0, at-24); i < len(b)-64; i += 1024 { // the header of the record is before the words
 		copy(b[i:], bytes.Repeat([]byte{0xa5}, 48))
 	}
 	if err := os.WriteFile(name, b, 0o600); err != nil {
@@ -83,20 +83,20 @@ func damage(t *testing.T, name string, words []byte) {
 	}
 }
 
-// TestTermCannotBeKept: Raft does not go on without its term, so the owner hears of it first.
+// TestTermCannotBeKept: a term that cannot be stored is reported, since Raft does not continue without it.
 func TestTermCannotBeKept(t *testing.T) {
-	told := 0
+	calls := 0
 	disk := NewMemory(0)
 	stores, err := disk.Stores()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := WatchTerm(failingStable{stores.Stable}, func(error) { told++ })
-	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || told != 0 {
-		t.Errorf("a vote: %v, told %d times", err, told)
+	s := WatchTerm(failingStable{stores.Stable}, func(error) { calls++ })
+	if err := s.SetUint64([]byte("LastVoteTerm"), 1); err == nil || calls != 0 {
+		t.Errorf("a vote: %v, %d calls of failed", err, calls)
 	}
-	if err := s.SetUint64(keyTerm, 1); err == nil || told != 1 {
-		t.Errorf("a term: %v, told %d times", err, told)
+	if err := s.SetUint64(keyTerm, 1); err == nil || calls != 1 {
+		t.Errorf("a term: %v, %d calls of failed", err, calls)
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// migrations are all there are.
+// migrations are all pairs of kinds.
 var migrations = [][2]Kind{{Bolt, WAL}, {WAL, Bolt}}
 
-// filled makes a folder with a log of that kind, of entries first to last, and returns it.
+// filled returns a new folder with a log of that kind, with the entries first to last.
 func filled(t *testing.T, kind Kind, first, last uint64) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func filled(t *testing.T, kind Kind, first, last uint64) string {
 	return dir
 }
 
-// settled settles the folder and checks what it then holds: the kind, the entries, term and vote, and nothing else.
+// settled settles the folder and checks what it then has: the kind, the entries, term and vote, and nothing else.
 func settled(t *testing.T, dir string, want, kind Kind, first, last uint64) {
 	t.Helper()
 	m := &migration{dir: dir, logger: hclog.NewNullLogger()}
@@ -71,7 +71,7 @@ func settled(t *testing.T, dir string, want, kind Kind, first, last uint64) {
 	}
 }
 
-// TestMigrateCrash kills a migration at each of its steps, and starts again asking for the one kind, the other, and none.
+// TestMigrateCrash crashes at each step of a migration, and starts again with either kind or none.
 func TestMigrateCrash(t *testing.T) {
 	for _, kinds := range migrations {
 		from, to := kinds[0], kinds[1]
@@ -103,7 +103,7 @@ func TestMigrateCrash(t *testing.T) {
 	}
 }
 
-// TestMigrateEmpty has no entry, and none of what a vote leaves.
+// TestMigrateEmpty migrates a log without entries, term or vote.
 func TestMigrateEmpty(t *testing.T) {
 	for _, kinds := range migrations {
 		dir := t.TempDir()
@@ -120,7 +120,7 @@ func TestMigrateEmpty(t *testing.T) {
 	}
 }
 
-// TestMigrateTells says in the log what is done.
+// TestMigrateTells: a migration logs what it does.
 func TestMigrateTells(t *testing.T) {
 	var out bytes.Buffer
 	m := &migration{dir: filled(t, Bolt, 1, 50), logger: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
@@ -157,7 +157,7 @@ func TestKindIsKept(t *testing.T) {
 	}
 }
 
-// TestTwoLogs refuses a folder with two logs that differ in any way, and touches neither.
+// TestTwoLogs: a folder with two different logs is refused, and neither is changed.
 func TestTwoLogs(t *testing.T) {
 	for what, change := range map[string]func(l Disk) error{
 		"shorter": func(l Disk) error { return l.DeleteRange(50, 50) },
@@ -191,7 +191,7 @@ func TestTwoLogs(t *testing.T) {
 	}
 }
 
-// TestMigrateFails leaves the log as it was, and says how to go on.
+// TestMigrateFails: a migration that fails leaves the log as it was, and its error names the next step.
 func TestMigrateFails(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestIdentity refuses the durable state of another replica.
+// TestIdentity: Claim refuses the durable state of another replica.
 func TestIdentity(t *testing.T) {
 	stores, err := NewMemory(0).Stores()
 	if err != nil {

@@ -21,13 +21,13 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// faultyFiles are files that fail, or tell of every write, as a test wishes.
+// faultyFiles are files whose operations a test can fail or observe.
 type faultyFiles struct {
 	types.VFS
 	mu     sync.Mutex
 	create func(name string) error
 	sync   func() error
-	// write, where set, stands before and after every write.
+	// write, if not nil, is called before and after every write.
 	write func(name string, p []byte, at int64, done bool)
 }
 
@@ -57,7 +57,7 @@ func (f *faultyFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
 	return &faultyFile{WritableFile: w, files: f, name: filepath.Join(dir, name)}, nil
 }
 
-// set changes what goes wrong.
+// set changes the faults.
 func (f *faultyFiles) set(change func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,7 +104,7 @@ func openFaulty(t *testing.T, files *faultyFiles, path string) *walLog {
 	return w
 }
 
-// holds checks that the log is made of entriesFrom(1, ...) up to last.
+// holds checks that the log has the entries of entriesFrom up to last.
 func holds(t *testing.T, l raft.LogStore, last uint64, size int) {
 	t.Helper()
 	f, e, err := Bounds(l)
@@ -119,9 +119,9 @@ func holds(t *testing.T, l raft.LogStore, last uint64, size int) {
 	}
 }
 
-// TestWALCrash crashes before, in the middle of, and after every write to a segment, in two ways: the first half of the write
-// is on the disk, or the second. What was acknowledged is there, at most the append under way comes on top of it, and the
-// log goes on, across another restart too.
+// TestWALCrash crashes before, during and after every write to a segment. During a write, the first half of it, the second half or
+// the last bytes are on the disk. The log has what was acknowledged and at most the append under way, and it accepts appends, after
+// another restart too.
 func TestWALCrash(t *testing.T) {
 	const size = 700
 	files := noFaults()
@@ -180,8 +180,8 @@ func TestWALCrash(t *testing.T) {
 	}
 }
 
-// TestWALTornTwice leaves the rest of a long append behind a short one that came after a crash, aligned with it: it must not
-// become part of the log at the next crash.
+// TestWALTornTwice: the rest of a torn append must not become part of the log, even if a shorter append after the crash ends where
+// one of its entries starts, and the process crashes again.
 func TestWALTornTwice(t *testing.T) {
 	const size = 64
 	dir := t.TempDir()
@@ -231,7 +231,7 @@ func TestWALTornTwice(t *testing.T) {
 	closeLog(t, w)
 }
 
-// TestWALCloses in an orderly way even where the next segment is being made: there is nothing to mend at the next start.
+// TestWALCloses: a log that is closed while a new segment is being created needs no repair at the next start.
 func TestWALCloses(t *testing.T) {
 	var out bytes.Buffer
 	logger := hclog.New(&hclog.LoggerOptions{Output: &out})
@@ -248,12 +248,12 @@ func TestWALCloses(t *testing.T) {
 		closeLog(t, log)
 	}
 	if out.Len() > 0 {
-		t.Errorf("it was mended:\n%s", out.String())
+		t.Errorf("it was repaired:\n%s", out.String())
 	}
 }
 
-// TestWALDiskFull has no room for the next segment: appends fail, what was acknowledged stays, and when there is room they
-// go on without a restart. The same where a write does not reach the disk.
+// TestWALDiskFull: while there is no room for a new segment appends fail, and what was acknowledged stays. When there is room they
+// succeed without a restart. The same holds if a write does not reach the disk.
 func TestWALDiskFull(t *testing.T) {
 	const size = 1000
 	for _, what := range []string{"create", "sync"} {
@@ -306,8 +306,8 @@ func TestWALDiskFull(t *testing.T) {
 	}
 }
 
-// TestWALReadsHeal: after a write for which there was no room a follower reads first, the entry before those that it is sent. That
-// opens the log anew, also if the segments were closed under it; while there is no room it fails, and is no damage.
+// TestWALReadsHeal: after a write that failed for lack of room, a follower first reads the entry before those that it receives. That
+// read reopens the log, even if its segments were closed. A closed log is not a damaged one.
 func TestWALReadsHeal(t *testing.T) {
 	const size = 1000
 	for _, what := range []string{"write", "closed"} {
@@ -343,7 +343,7 @@ func TestWALReadsHeal(t *testing.T) {
 	}
 }
 
-// TestBoltFileDamaged: a file that is empty, cut at any page, or overwritten is an error that names it, and not the end of the process.
+// TestBoltFileDamaged: a file that is empty, truncated at any page, or overwritten is an error that names it. The process survives.
 func TestBoltFileDamaged(t *testing.T) {
 	for _, kind := range Kinds() {
 		path := filepath.Join(t.TempDir(), "log")
@@ -400,7 +400,7 @@ func TestBoltFileDamaged(t *testing.T) {
 	}
 }
 
-// TestWALNoRoomAtStart: a log that cannot be made says so, and can be made later.
+// TestWALNoRoomAtStart: a log that cannot be created for lack of room is an error, and can be created later.
 func TestWALNoRoomAtStart(t *testing.T) {
 	files := noFaults()
 	files.create = func(string) error { return syscall.ENOSPC }
@@ -410,7 +410,7 @@ func TestWALNoRoomAtStart(t *testing.T) {
 			t.Fatalf("a log without room opens as %v", err)
 		}
 	}
-	// A disk that fills up meanwhile leaves a file that is not as long as it should be.
+	// A disk that fills up leaves a file that is too short.
 	names, err := filepath.Glob(filepath.Join(path, "*"))
 	if err != nil || len(names) != 1 {
 		t.Fatalf("there are %v, %v", names, err)
@@ -426,7 +426,7 @@ func TestWALNoRoomAtStart(t *testing.T) {
 	closeLog(t, log)
 }
 
-// TestWALTruncationFails: a truncation for which there is no room fails, and works later.
+// TestWALTruncationFails: a truncation without room fails, and succeeds later.
 func TestWALTruncationFails(t *testing.T) {
 	files := noFaults()
 	log := openFaulty(t, files, filepath.Join(t.TempDir(), "log"))
@@ -448,7 +448,7 @@ func TestWALTruncationFails(t *testing.T) {
 	closeLog(t, log)
 }
 
-// TestWALEntryTooLarge refuses what could not be read again.
+// TestWALEntryTooLarge: an entry that could not be read again is refused.
 func TestWALEntryTooLarge(t *testing.T) {
 	log := openFaulty(t, noFaults(), filepath.Join(t.TempDir(), "log"))
 	wantCode(t, log.StoreLog(&raft.Log{Index: 1, Term: 1, Data: make([]byte, 64<<20)}), api.CodeTooLarge)

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// network connects the members of one group in memory. What is written arrives after the latency; while a direction is
-// held nothing arrives, and nothing is lost: TCP on a path that is cut. It runs in a synctest bubble.
+// network connects the members of one group in memory. What is written arrives after the latency. While a direction is held,
+// nothing arrives and nothing is lost, like TCP on a broken path. It runs in a synctest bubble.
 type network struct {
 	latency time.Duration
 
 	mu        sync.Mutex
 	listeners map[string]*endpoint
 	held      map[[2]string]bool
-	changed   chan struct{} // closed where held has changed
+	changed   chan struct{} // closed when held changes
 	conns     map[*memConn]struct{}
 }
 
@@ -28,7 +28,7 @@ func newNetwork(latency time.Duration) *network {
 	}
 }
 
-// hold stops, or lets go on, what each of from sends to each of to.
+// hold stops or resumes what each of from sends to each of to.
 func (n *network) hold(hold bool, from []string, to ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -41,7 +41,7 @@ func (n *network) hold(hold bool, from []string, to ...string) {
 	n.changed = make(chan struct{})
 }
 
-// cut holds, or lets go on, both ways between the two sides.
+// cut stops or resumes both directions between the two sides.
 func (n *network) cut(cut bool, a []string, b ...string) {
 	n.hold(cut, a, b...)
 	n.hold(cut, b, a...)
@@ -187,7 +187,7 @@ func (p *pipe) wake() {
 	}
 }
 
-// take returns what has arrived; else how long until something does, or -1 where nothing is under way.
+// take returns what has arrived, else how long until something arrives, or -1 if nothing is under way.
 func (p *pipe) take(b []byte, held bool) (n int, wait time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -41,7 +41,7 @@ func newOnFiles(t testing.TB, kind logstore.Kind, scale float64) *onFiles {
 	return f
 }
 
-// open starts all members, and has those end with the test that has not ended them.
+// open starts all members, and closes those that are still open when the test ends.
 func (f *onFiles) open() {
 	f.t.Helper()
 	f.t.Cleanup(f.close)
@@ -61,7 +61,7 @@ func (f *onFiles) open() {
 
 func (f *onFiles) start(name string, l net.Listener) {
 	timing := RegionTiming().Scale(f.scale)
-	timing.LeaderLease = timing.Heartbeat // nobody is cut off here: whom a leader does not hear stands still with it
+	timing.LeaderLease = timing.Heartbeat // no member is cut off here: one that the leader does not hear from is as slow as the leader
 	cfg := Config{
 		Group: "g", Node: name, Dir: filepath.Join(f.dir, name), Log: f.log, Streams: tcpStreams{l}, Timing: timing,
 		Address: func(node string) (string, bool) {
@@ -91,7 +91,7 @@ func (f *onFiles) start(name string, l net.Listener) {
 	f.mu.Unlock()
 }
 
-// do proposes at whoever leads until it has worked. Where a leader was lost meanwhile the command may apply more than once.
+// do proposes at the leader until that succeeds. If a leader is lost meanwhile the command may apply more than once.
 func (f *onFiles) do(command string) *Replica[result] {
 	f.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
@@ -106,7 +106,7 @@ func (f *onFiles) do(command string) *Replica[result] {
 	return nil
 }
 
-// pause is for conditions of real systems that nothing signals.
+// pause is for conditions that nothing signals.
 func pause(d time.Duration) { <-time.After(d) }
 
 func (f *onFiles) close() {
@@ -124,7 +124,7 @@ func (f *onFiles) stop(name string) {
 	f.mu.Unlock()
 }
 
-// TestFiles restarts members on their folders, at other addresses, and leaves no goroutine behind.
+// TestFiles restarts members on their folders, at other addresses. No goroutine is left.
 func TestFiles(t *testing.T) {
 	eachLog(t, testFiles)
 }
@@ -132,7 +132,7 @@ func TestFiles(t *testing.T) {
 func testFiles(t *testing.T, kind logstore.Kind) {
 	f := newOnFiles(t, kind, 0.3)
 	leader := f.do("first")
-	for end := time.Now().Add(20 * time.Second); ; leader = f.do("first") { // again where it was lost meanwhile
+	for end := time.Now().Add(20 * time.Second); ; leader = f.do("first") { // again if it was lost meanwhile
 		err := leader.QuorumConfirm(t.Context(), leader.CurrentTerm())
 		if err == nil {
 			break
@@ -187,7 +187,7 @@ func TestFilesOfAnother(t *testing.T) {
 	noGoroutines(t)
 }
 
-// noGoroutines waits until no goroutine of this room or of Raft is left.
+// noGoroutines waits until no goroutine of this package or of Raft is left.
 func noGoroutines(t *testing.T) {
 	t.Helper()
 	var left string
@@ -214,7 +214,7 @@ func BenchmarkPropose(b *testing.B) {
 	for _, clients := range []int{1, 64, 256, 1024} {
 		for _, kind := range logstore.Kinds() {
 			b.Run(fmt.Sprintf("clients=%d/log=%s", clients, kind), func(b *testing.B) {
-				f := newOnFiles(b, kind, 3) // patient: a busy machine shall not lose the leader
+				f := newOnFiles(b, kind, 3) // long timeouts: a busy machine must not lose the leader
 				leader := f.do("first")
 				command := make([]byte, 256)
 				inParallel(b, clients, func() error {
@@ -231,7 +231,7 @@ func BenchmarkPropose(b *testing.B) {
 func BenchmarkConfirm(b *testing.B) {
 	for _, clients := range []int{1, 64, 512} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			f := newOnFiles(b, logstore.Default, 3) // patient: a busy machine shall not lose the leader
+			f := newOnFiles(b, logstore.Default, 3) // long timeouts: a busy machine must not lose the leader
 			leader := f.do("first")
 			term := leader.CurrentTerm()
 			inParallel(b, clients, func() error { return leader.QuorumConfirm(b.Context(), term) })

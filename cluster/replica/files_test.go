@@ -14,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// TestBootstrapInterrupted crashes between the two writes by which a group is founded.
+// TestBootstrapInterrupted starts after a crash between the two writes that found a group.
 func TestBootstrapInterrupted(t *testing.T) {
 	simulate(t, 1, Limits{}, func(t *testing.T, g *group) {
 		l := g.leader()
@@ -53,7 +53,7 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// TestDiskLogGreatEntries holds the greatest entry that may be proposed, also after a restart.
+// TestDiskLogGreatEntries: a log stores the largest entry that may be proposed, and has it after a restart.
 func TestDiskLogGreatEntries(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -92,7 +92,7 @@ func openLog(t *testing.T, dir string, kind logstore.Kind) logstore.Disk {
 	return log
 }
 
-// TestLogKindIsChecked refuses a kind of log that there is not.
+// TestLogKindIsChecked: Open refuses an unknown kind of log.
 func TestLogKindIsChecked(t *testing.T) {
 	_, err := Open[result](Config{Group: "g", Node: "n", Dir: t.TempDir(), Log: "tape", Streams: newNetwork(0).endpoint("n")}, new(register))
 	wantCode(t, err, api.CodeInvalid)

@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 )
 
-// TestCheckpointCatchesUp wipes a member, and cuts another off, while a client writes: each gets the others' checkpoint and
-// then the log, without an election and without a pause of the writes.
+// TestCheckpointCatchesUp wipes a member, and stops another one, while a client writes: each catches up by a checkpoint and the
+// log, without an election and without a failed write.
 func TestCheckpointCatchesUp(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind logstore.Kind) {
 		synctest.Test(t, func(t *testing.T) { testCheckpointCatchesUp(t, kind) })
