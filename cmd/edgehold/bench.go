@@ -19,7 +19,7 @@ type benchOptions struct {
 	consistent bool // --consistency was chosen
 }
 
-// What bench takes at most.
+// The limits of the settings of bench.
 const (
 	maxBenchKeys    = 1 << 31
 	maxBenchClients = 16384 // at all endpoints together
@@ -32,21 +32,21 @@ func newBench(a *app) *cobra.Command {
 	o := &benchOptions{}
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Put a load on a running cluster and measure how it bears it",
-		Long: `Put a load of reads and writes on a running cluster, and print how many there were and how long they took.
+		Short: "Put a load on a running cluster and measure latency and throughput",
+		Long: `Put a load of reads and writes on a running cluster, and print their number and latencies.
 
---addr names the endpoints at which the load arrives, such as an edge of each region: each has --clients clients of its
-own, that talk to no other endpoint, and results of its own. An operation includes the tries that the client makes within
---timeout. The keys have the prefix --prefix, and their values are lost.
+--addr names the endpoints of the load, for example an edge of each region. Each endpoint has --clients clients of its own,
+which use no other endpoint, and results of its own. An operation includes the retries of the client within --timeout. The
+keys have the prefix --prefix; the values of these keys are lost.
 
-Without --rate each client starts an operation when its last one has ended, so a slow cluster is asked less. With --rate
-operations are due at even intervals, whatever the cluster does: one that must wait until a client is free is late, and
-the wait is part of its latency; one for which no client became free in time is counted as not started. That is how users
-would feel it; ask for less than the cluster can do to see its latency, and for more to see how it bears that.
+Without --rate each client starts an operation when its last one has ended, so a slow cluster gets less load. With --rate
+operations are due at even intervals, whatever the cluster does. An operation that waits for a free client is late, and the
+wait is part of its latency, as it would be for a user. An operation that no client could start in time is counted as not
+started. Choose a rate below what the cluster can do to see its latency, and one above that to see how it handles overload.
 
-Latencies are of operations that were answered, also with "there is no such key"; those that failed are counted by the
-code of their error. Ctrl-C ends the measuring and prints what was measured so far. It exits with 1 after that, and where
-nothing was answered at all.`,
+Latencies are those of operations that were answered, even if the key was absent. Operations that failed are counted by the
+code of their error. Ctrl-C ends the measurement and prints the results so far. The exit status is 1 then, and if no
+operation was answered.`,
 		Example: `  edgehold bench --prepare --cleanup
   edgehold bench --addr http://127.0.0.1:7409,http://127.0.0.1:7411 --prefix eu-west/bench/ --reads 99 --zipf 0.99 --clients 32
   edgehold bench --rate 2000 --duration 1m --warmup 10s --html latency.html`,
@@ -62,21 +62,21 @@ nothing was answered at all.`,
 
 func (o *benchOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.Float64Var(&o.Plan.Reads, "reads", 95, "how many of a hundred operations are reads")
-	f.Int64Var(&o.Plan.Keys.Count, "keys", 10_000, "how many keys there are")
-	f.Float64Var(&o.Plan.Zipf, "zipf", 0, "skew of their popularity, 0.99 is a usual one; 0 asks for all alike")
-	f.IntVar(&o.Plan.Keys.Size, "key-size", 0, "bytes of a key, its prefix included; 0 is as short as can be")
+	f.Float64Var(&o.Plan.Reads, "reads", 95, "percentage of reads")
+	f.Int64Var(&o.Plan.Keys.Count, "keys", 10_000, "number of keys")
+	f.Float64Var(&o.Plan.Zipf, "zipf", 0, "skew of the popularity of keys, usually 0.99; 0 chooses all keys equally")
+	f.IntVar(&o.Plan.Keys.Size, "key-size", 0, "bytes of a key, including the prefix; 0 is as short as possible")
 	f.IntVar(&o.Plan.ValueSize, "value-size", 256, "bytes of a value")
-	f.StringVar(&o.Plan.Keys.Prefix, "prefix", "bench/", "what every key begins with; it decides which region owns them")
-	f.IntVar(&o.Plan.Clients, "clients", 16, "operations under way at each endpoint at the same time")
-	f.StringVar(&o.Plan.Consistency, "consistency", "linearizable", "of the reads: linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
-	f.DurationVar(&o.maxStale, "max-stale", 0, "how old a value read may be; by itself it asks for bounded")
-	f.Float64Var(&o.Plan.Rate, "rate", 0, "operations due in a second, all endpoints together; 0 lets each client go as fast as it can")
+	f.StringVar(&o.Plan.Keys.Prefix, "prefix", "bench/", "prefix of all keys; it decides which region owns them")
+	f.IntVar(&o.Plan.Clients, "clients", 16, "operations in flight at each endpoint")
+	f.StringVar(&o.Plan.Consistency, "consistency", "linearizable", "consistency of reads: linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
+	f.DurationVar(&o.maxStale, "max-stale", 0, "maximum age of a value that is read; implies --consistency bounded")
+	f.Float64Var(&o.Plan.Rate, "rate", 0, "operations per second, for all endpoints together; 0 is as fast as the clients can")
 	f.DurationVar(&o.Plan.Duration, "duration", 10*time.Second, "how long to measure")
-	f.DurationVar(&o.Plan.Warmup, "warmup", 0, "how long the load goes on before it is measured")
+	f.DurationVar(&o.Plan.Warmup, "warmup", 0, "how long to run before measuring")
 	f.BoolVar(&o.Prepare, "prepare", false, "write every key first")
-	f.BoolVar(&o.Cleanup, "cleanup", false, "delete the keys at the end, also after Ctrl-C")
-	f.StringVar(&o.HTML, "html", "", "write a picture of the latencies to `FILE`, a page that needs nothing else")
+	f.BoolVar(&o.Cleanup, "cleanup", false, "delete the keys at the end, even after Ctrl-C")
+	f.StringVar(&o.HTML, "html", "", "write charts of the results to `FILE`, a self-contained HTML page")
 	completeWith(cmd, "consistency", "linearizable", "quorum", "bounded", "stale")
 	for flag, values := range map[string][]string{
 		"reads": {"0", "50", "95", "99", "100"}, "zipf": {"0", "0.99", "1.2"}, "duration": {"10s", "30s", "1m", "5m"}, "warmup": {"0s", "5s", "30s"},
@@ -85,7 +85,7 @@ func (o *benchOptions) addTo(cmd *cobra.Command) {
 		completeWith(cmd, flag, values...)
 	}
 	if err := cmd.MarkFlagFilename("html", "html"); err != nil {
-		panic(err) // the flag does not exist: a slip in this package
+		panic(err) // the flag does not exist: a mistake in this package
 	}
 }
 
@@ -108,20 +108,20 @@ func runBench(ctx context.Context, a *app, o *benchOptions) error {
 	return bench.Run(ctx, o.Config)
 }
 
-// check finds what is wrong with the settings, for so many endpoints.
+// check returns an error if a setting is wrong for this number of endpoints.
 func (o *benchOptions) check(endpoints int) error {
 	p := &o.Plan
 	switch keys := p.Keys; {
 	case endpoints == 0:
 		return usagef("--addr is empty: name a node, such as http://127.0.0.1:7400")
 	case !between(p.Reads, 0, 100):
-		return usagef("--reads %v: choose 0 to 100, of a hundred operations", p.Reads)
+		return usagef("--reads %v: choose 0 to 100 percent", p.Reads)
 	case keys.Count < 1 || keys.Count > maxBenchKeys:
 		return usagef("--keys %d: choose 1 to %d", keys.Count, maxBenchKeys)
 	case !between(p.Zipf, 0, maxBenchZipf):
-		return usagef("--zipf %v: choose 0 (all alike) to %d", p.Zipf, maxBenchZipf)
+		return usagef("--zipf %v: choose 0 (all keys equally) to %d", p.Zipf, maxBenchZipf)
 	case keys.Prefix == "":
-		return usagef("--prefix is empty: name one that only keys of this load have, such as bench/")
+		return usagef("--prefix is empty: choose one that no other keys have, such as bench/")
 	case keys.Size < 0 || keys.Size > 0 && keys.Size < keys.Least():
 		return usagef("--key-size %d: the prefix %.100q and the number of a key take %d bytes", keys.Size, keys.Prefix, keys.Least())
 	case keys.Bytes() > api.MaxKeyBytes:
@@ -129,7 +129,7 @@ func (o *benchOptions) check(endpoints int) error {
 	case p.ValueSize < 0 || p.ValueSize > api.MaxValueBytes:
 		return usagef("--value-size %d: choose 0 to %d", p.ValueSize, api.MaxValueBytes)
 	case p.Clients < 1 || p.Clients > maxBenchClients/endpoints:
-		return usagef("--clients %d: choose 1 to %d, with as many endpoints (%d)", p.Clients, maxBenchClients/endpoints, endpoints)
+		return usagef("--clients %d: choose 1 to %d for %d endpoints", p.Clients, maxBenchClients/endpoints, endpoints)
 	case !between(p.Rate, 0, maxBenchRate):
 		return usagef("--rate %v: choose 0 (as fast as the clients can) to %.0f operations a second", p.Rate, float64(maxBenchRate))
 	case p.Duration <= 0 || p.Duration > maxBenchTime:
@@ -145,5 +145,5 @@ func (o *benchOptions) check(endpoints int) error {
 	return err
 }
 
-// between is false for what is no number.
+// between reports whether x is in the range; NaN is not.
 func between(x, low, high float64) bool { return !math.IsNaN(x) && low <= x && x <= high }

@@ -142,14 +142,14 @@ func TestBenchOfATroubledCluster(t *testing.T) {
 	}
 	refuse(api.CodeDenied, http.MethodPut)
 	i := p.on(t, "", "bench", "--reads", "50", "--duration", "300ms", "--keys", "10")
-	if i.status != 0 || !regexp.MustCompile(`write failed: \d+ denied, after .* on average and .* at most; such as put: .*check --token`).MatchString(i.out) ||
+	if i.status != 0 || !regexp.MustCompile(`write failed: \d+ denied, after .* on average and .* at most; for example put: .*check --token`).MatchString(i.out) ||
 		!regexp.MustCompile(`\d+ reads found no value: --prepare`).MatchString(i.out) {
 		t.Errorf("exit %d, %s, %s", i.status, i.out, i.err)
 	}
 	for code, status := range map[api.Code]int{api.CodeDenied: 1, api.CodeAmbiguous: 4} {
 		refuse(code, http.MethodPut)
 		i := p.on(t, "", "bench", "--reads", "0", "--duration", "100ms", "--keys", "10", "--timeout", "500ms")
-		if i.status != status || !strings.Contains(i.err, "bench: nothing was answered: put") || !strings.Contains(i.out, "write") || lineCount(i.err) != 1 {
+		if i.status != status || !strings.Contains(i.err, "bench: no operation was answered: put") || !strings.Contains(i.out, "write") || lineCount(i.err) != 1 {
 			t.Errorf("exit %d, %s, %s", i.status, i.out, i.err)
 		}
 	}
@@ -181,8 +181,8 @@ func TestBenchRefuses(t *testing.T) {
 		"--key-size 4097":                    "a key of 4097 bytes is over the limit of 4096",
 		"--value-size -1":                    "--value-size -1",
 		"--value-size 1048577":               "--value-size 1048577: choose 0 to 1048576",
-		"--clients 0":                        "--clients 0: choose 1 to 16384, with",
-		"--clients 9000 --addr a:1 --addr b": "--clients 9000: choose 1 to 8192, with as many endpoints (2)",
+		"--clients 0":                        "--clients 0: choose 1 to 16384 for 1",
+		"--clients 9000 --addr a:1 --addr b": "--clients 9000: choose 1 to 8192 for 2 endpoints",
 		"--rate -1":                          "--rate -1: choose 0",
 		"--rate 1e9":                         "--rate 1e+09",
 		"--duration 0s":                      "--duration 0s: choose a time above 0",
@@ -196,7 +196,7 @@ func TestBenchRefuses(t *testing.T) {
 		"--addr ftp://x":                     "--addr",
 		"--timeout 0s":                       "--timeout",
 		"-o xml":                             "choose table or json",
-		"extra":                              "one argument too many",
+		"extra":                              "unexpected argument",
 	} {
 		i := p.on(t, "", append([]string{"bench"}, strings.Fields(args)...)...)
 		if i.status != 2 || !strings.Contains(i.err, says) || lineCount(i.err) != 1 || i.out != "" {

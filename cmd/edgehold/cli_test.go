@@ -176,14 +176,14 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"endless key", []string{"kv", "get", strings.Repeat("k", api.MaxKeyBytes+1)}, 1, `"` + strings.Repeat("k", 100) + `"...: too_large: key of 4097 bytes`},
 		{"no such file", []string{"kv", "put", "k", "--file", big + "x"}, 1, "no such file"},
 		{"refused by the cluster", []string{"placement", "set", "--prefix", "p/", "--region", "nowhere"}, 1, `edgehold kv list --prefix "p/" shows`},
-		{"no command", []string{"kv"}, 2, "kv: name what to do: get, put, del, list"},
+		{"no command", []string{"kv"}, 2, "kv: a command is missing; choose one of: get, put, del, list"},
 		{"unknown command", []string{"kb"}, 2, `did you mean "kv"?`},
 		{"not built yet", []string{"lock", "a"}, 2, `unknown command "lock"`},
 		{"unknown subcommand", []string{"kv", "watch"}, 2, `kv: unknown command "watch"`},
 		{"unknown flag", []string{"kv", "get", "k", "--nope"}, 2, "unknown flag: --nope"},
 		{"missing argument", []string{"kv", "get"}, 2, "KEY is missing"},
 		{"missing value", []string{"kv", "put", "k"}, 2, "VALUE is missing"},
-		{"one argument too many", []string{"kv", "get", "k", "l"}, 2, "one argument too many"},
+		{"one argument too many", []string{"kv", "get", "k", "l"}, 2, `unexpected argument "l"`},
 		{"empty key", []string{"kv", "get", ""}, 2, "the key is empty"},
 		{"bad version", []string{"kv", "put", "k", "v", "--if-version", "seven"}, 2, "--if-version"},
 		{"two conditions", []string{"kv", "put", "k", "v", "--if-version", "1.1", "--if-absent"}, 2, "exclude each other"},
@@ -197,10 +197,10 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"bad limit", []string{"kv", "list", "--limit", "-1"}, 2, "--limit"},
 		{"prefix and start", []string{"kv", "list", "--prefix", "a", "--start", "b"}, 2, "--prefix excludes"},
 		{"prefix twice", []string{"kv", "list", "a", "--prefix", "a"}, 2, "given twice"},
-		{"two prefixes", []string{"kv", "list", "a", "b"}, 2, "one argument too many"},
+		{"two prefixes", []string{"kv", "list", "a", "b"}, 2, "unexpected argument"},
 		{"argument and start", []string{"kv", "list", "a", "--start", "b"}, 2, "--prefix excludes"},
-		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is needed"},
-		{"missing prefix", []string{"placement", "set", "--region", "eu-west"}, 2, "--prefix is needed"},
+		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is required"},
+		{"missing prefix", []string{"placement", "set", "--region", "eu-west"}, 2, "--prefix is required"},
 		{"bad concurrency", []string{"import", "-", "--concurrency", "-1"}, 2, "--concurrency"},
 		{"resume of nothing", []string{"export", "--resume"}, 2, "--output"},
 		{"unknown shell", []string{"completion", "tcsh"}, 2, "unknown shell"},
@@ -238,7 +238,7 @@ func TestNobodyListens(t *testing.T) {
 	p := newPlanet(t)
 	p.Close()
 	i := p.on(t, "", "kv", "get", "k", "--timeout", "2s")
-	if i.status != 1 || !strings.Contains(i.err, `start one, such as with "edgehold dev"`) {
+	if i.status != 1 || !strings.Contains(i.err, `start one, for example with "edgehold dev"`) {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// with lets do use a client for the cluster. Each call of the client is bounded by --timeout, and at most conns of them should run
-// at once.
+// with calls do with a client for the cluster and closes the client afterwards. --timeout bounds each of its calls. The client is
+// configured for conns calls at once.
 func (s *settings) with(ctx context.Context, conns int, do func(*client.Client) error) error {
 	c, err := s.open(ctx, conns)
 	if err != nil {
@@ -24,7 +24,7 @@ func (s *settings) with(ctx context.Context, conns int, do func(*client.Client) 
 	return do(c)
 }
 
-// open returns a client as with has it; the caller closes it.
+// open returns a client like that of with, which the caller closes.
 func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) {
 	if err := s.checkFormat(); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 	}
 	c, err := client.Open(ctx, client.Config{
 		Endpoints: s.addrs, Timeout: s.timeout, Token: s.token, UserAgent: "edgehold-cli",
-		PlainHTTP: conns == 1, // a stream costs a round trip before the first call
+		PlainHTTP: conns == 1, // opening a stream costs a round trip before the first call
 		HTTPClient: &http.Client{Transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			DialContext:         (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -46,7 +46,7 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 			TLSHandshakeTimeout: 5 * time.Second,
 			ForceAttemptHTTP2:   true,
 			MaxIdleConnsPerHost: conns,
-			IdleConnTimeout:     90 * time.Second, // before the server's two minutes
+			IdleConnTimeout:     90 * time.Second, // less than the server's two minutes
 			DisableCompression:  true,
 		}},
 	})
@@ -56,7 +56,7 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 	return c, err
 }
 
-// trust is the TLS configuration that --ca asks for; nil is the machine's own.
+// trust returns the TLS configuration that --ca asks for, or nil for the default of the system.
 func (s *settings) trust() (*tls.Config, error) {
 	if s.ca == "" {
 		return nil, nil
@@ -67,7 +67,7 @@ func (s *settings) trust() (*tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, usagef("--ca %s: no PEM certificate in it", s.ca)
+		return nil, usagef("--ca %s: the file has no PEM certificate", s.ca)
 	}
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }

@@ -23,8 +23,8 @@ func newClusterStatus(a *app) *cobra.Command {
 		Short: "Show nodes, groups and ranges as one node sees them",
 		Long: `Show nodes, groups and ranges as one node sees them.
 
-With --ready it prints nothing and asks the first address of --addr alone whether that node is ready to serve: exit
-status 0 if so, else 1. This is the health check for containers.`,
+With --ready it prints nothing, and checks only that the node at the first address of --addr is ready to serve. The exit
+status is 0 if it is, and 1 otherwise. Use this as the health check of a container.`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), 1, func(c *client.Client) error {
@@ -35,11 +35,11 @@ status 0 if so, else 1. This is the health check for containers.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&ready, "ready", false, "only tell whether the node is ready to serve")
+	cmd.Flags().BoolVar(&ready, "ready", false, "only check that the node is ready to serve")
 	return cmd
 }
 
-// statusPath is where a node tells the status of the cluster.
+// statusPath is the path of the status of the cluster in the HTTP API.
 const statusPath = "/v1/cluster"
 
 func clusterStatus(ctx context.Context, a *app, c *client.Client) error {
@@ -84,7 +84,7 @@ func groupTable(groups []api.GroupStatus) table {
 	return t
 }
 
-// lockTable is the keys that wait for a group which does not answer.
+// lockTable lists the keys that are locked by transactions whose deciding group does not answer.
 func lockTable(groups []api.GroupStatus) table {
 	t := table{{"LOCKED", "GROUP", "WAITS FOR", "SINCE"}}
 	for _, g := range groups {
@@ -95,7 +95,7 @@ func lockTable(groups []api.GroupStatus) table {
 	return t
 }
 
-// oldest is how long the oldest transaction has been prepared.
+// oldest returns how long the oldest prepared transaction has been prepared.
 func oldest(g api.GroupStatus) string {
 	if g.Prepared == 0 {
 		return "-"

@@ -18,11 +18,11 @@ func newDev(a *app) *cobra.Command {
 	o := &devOptions{}
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run a whole planet in this process: regions, servers, edges, and the distance between them",
-		Long: `Run a whole planet in this process, on loopback: for each region its servers and edges, with the delays of a wide
-area between the regions. Keys that begin with "<region>/" are owned by that region, all others by the first.
+		Short: "Run a whole planet in this process: regions, servers, edges and the delays between them",
+		Long: `Run a whole planet in this process, on loopback: the servers and edges of each region, with the delays of a wide-area
+network between the regions. A region owns the keys that begin with "<region>/"; the first region owns all other keys.
 
-It prints the nodes once all are ready, with two commands to try, and runs until it is interrupted.`,
+When all nodes are ready it prints them, with two commands to try. It runs until it is interrupted.`,
 		Example: `  edgehold dev
   edgehold dev --regions here,there --wan off --data ./planet`,
 		Args: nodeArgs,
@@ -32,7 +32,7 @@ It prints the nodes once all are ready, with two commands to try, and runs until
 	return cmd
 }
 
-// startTimeout bounds how long a planet may take to become ready.
+// startTimeout is how long a planet may take to become ready.
 const startTimeout = time.Minute
 
 func runDev(ctx context.Context, t *terminal, o *devOptions) error {
@@ -48,7 +48,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	for _, r := range o.regions {
 		regions = append(regions, api.RegionID(r))
 	}
-	// What nodes that start or end one after the other say of each other is no news; what goes wrong is returned.
+	// Nodes that start or stop one after the other log errors about each other. Real errors are returned.
 	level := logger.GetLevel()
 	if level == hclog.Error {
 		logger.SetLevel(hclog.Off)
@@ -66,7 +66,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 		nodes = append(nodes, devNode(n))
 	}
 	if err := o.announce(t, nodes); err != nil {
-		_ = planet.Close() // the error to tell is that nobody reads us
+		_ = planet.Close() // the error of the output matters more
 		return err
 	}
 	<-ctx.Done()
@@ -74,7 +74,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	return asNodeError(planet.Close())
 }
 
-// orNone is n, or what package local takes for none where n is 0.
+// orNone returns n, or -1, which means none in package local, if n is 0.
 func orNone(n int) int {
 	if n == 0 {
 		return -1
@@ -82,7 +82,7 @@ func orNone(n int) int {
 	return n
 }
 
-// start starts the planet, and tells people that this takes a moment.
+// start starts the planet. On a terminal it says that this takes a moment.
 func (o *devOptions) start(ctx context.Context, t *terminal, cfg local.Config) (*local.Planet, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -105,35 +105,35 @@ type devOptions struct {
 func (o *devOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.regions, "regions", []string{"us-east", "eu-west", "ap-south"}, "the regions")
-	f.IntVar(&o.replicas, "replicas", 3, "servers of each region; up to three of them vote, of five or more five")
+	f.IntVar(&o.replicas, "replicas", 3, "servers of each region; up to three of them vote, or five if there are five or more")
 	f.IntVar(&o.edges, "edges", 1, "edges of each region")
-	f.IntVar(&o.groups, "groups", 1, "groups of each region, among which its keys are divided")
-	f.IntVar(&o.port, "port", 7400, "the first port, node i listens on port+i; 0 takes any free ones")
+	f.IntVar(&o.groups, "groups", 1, "groups of each region; its keys are divided among them")
+	f.IntVar(&o.port, "port", 7400, "first port; node i listens on port+i; 0 takes any free ports")
 	f.StringVar(&o.wan, "wan", "real", "delay between regions: real, off or a YAML `FILE`")
-	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default a temporary one, removed at the end)")
-	f.BoolVar(&o.json, "json", false, "once ready print one line of JSON instead of the table")
+	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default: a temporary folder that is removed at the end)")
+	f.BoolVar(&o.json, "json", false, "when ready, print one line of JSON instead of the table")
 	addRaftLog(cmd, &o.raftLog)
 	addLeaseTerm(cmd, &o.leaseTerm)
 	o.log.addTo(cmd, devLogLevel)
 }
 
-// devLogLevel is what dev logs if not told otherwise: elections, which are warnings, are how a planet starts.
+// devLogLevel is the default log level of dev: a planet starts with elections, which log warnings.
 const devLogLevel = "error"
 
-// maxDevNodes bounds what dev starts in one process.
+// maxDevNodes is the maximum number of nodes that dev starts in one process.
 const maxDevNodes = 100
 
-// regionName is what may name a region of dev: it becomes a prefix of keys, "<region>/", and of the names of nodes.
+// regionName matches the name of a region: it becomes a prefix of keys, "<region>/", and of the names of nodes.
 var regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func (o *devOptions) check() error {
 	seen := map[string]bool{}
 	for _, r := range o.regions {
 		if !regionName.MatchString(r) {
-			return usagef("--regions: %q: a region is named by small letters, digits and dashes", r)
+			return usagef("--regions: %q: a region name has lower-case letters, digits and dashes", r)
 		}
 		if seen[r] {
-			return usagef("--regions: %q stands twice", r)
+			return usagef("--regions: %q is given twice", r)
 		}
 		seen[r] = true
 	}
@@ -147,7 +147,7 @@ func (o *devOptions) check() error {
 	case o.groups < 1 || o.groups > maxGroups:
 		return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
 	case nodes > maxDevNodes:
-		return usagef("%d nodes are more than dev starts in one process, %d", nodes, maxDevNodes)
+		return usagef("%d nodes are more than the %d that dev starts in one process", nodes, maxDevNodes)
 	case o.port < 0 || o.port+nodes > 65536:
 		return usagef("--port %d: choose a first port from 1 to %d for %d nodes, or 0 for any ports", o.port, 65536-nodes, nodes)
 	case o.wan == "":
@@ -162,10 +162,10 @@ func (o *devOptions) check() error {
 	return checkLeaseTerm(o.leaseTerm)
 }
 
-// nodes is how many there will be.
+// nodes returns the number of nodes.
 func (o *devOptions) nodes() int { return len(o.regions) * (o.replicas + o.edges) }
 
-// devNode is a node in the line of dev --json.
+// devNode is a node in the output of dev --json.
 type devNode struct {
 	Node   api.NodeID   `json:"node"`
 	Region api.RegionID `json:"region"`
@@ -173,7 +173,7 @@ type devNode struct {
 	URL    string       `json:"url"`
 }
 
-// announce tells that all nodes are ready: for programs in one line, for people as a table with commands to try.
+// announce prints the nodes, which are ready: as one line of JSON, or as a table with two commands to try.
 func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 	if o.json {
 		return printJSON(t.out, struct {
@@ -189,11 +189,11 @@ func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 	return err
 }
 
-// tries are two commands: to write through the first region into the second's keys, and to read that in the last.
+// tries returns two commands to try: one writes a key of the second region through the first, the other reads it in the last.
 func (o *devOptions) tries(nodes []devNode) string {
-	door := func(region string) string {
+	gateway := func(region string) string {
 		url := ""
-		for _, n := range nodes { // an edge, where the region has one
+		for _, n := range nodes { // an edge, if the region has one
 			if string(n.Region) == region && (url == "" || n.Role == api.RoleEdge) {
 				url = n.URL
 			}
@@ -208,10 +208,10 @@ func (o *devOptions) tries(nodes []devNode) string {
   curl -i %s/v1/kv/%s
 
 Stop with Ctrl-C.
-`, first, last, door(first), key, door(last), key)
+`, first, last, gateway(first), key, gateway(last), key)
 }
 
-// interrupted is nil where err came of the user's wish to stop.
+// interrupted returns nil if the user has stopped the command, else err.
 func interrupted(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil {
 		return err

@@ -18,17 +18,17 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitFalse   = 3 // key not found, condition false
-	exitUnknown = 4 // the write may have been applied or not
+	exitUnknown = 4 // a write may or may not have been applied
 )
 
-// usageError is a command line that makes no sense.
+// usageError is an error in the command line or in the settings.
 type usageError struct{ text string }
 
 func (e *usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
-// exitStatus is what the process tells its caller about err.
+// exitStatus returns the exit status for err.
 func exitStatus(err error) int {
 	if err == nil {
 		return exitDone
@@ -45,13 +45,13 @@ func exitStatus(err error) int {
 	return exitFailed
 }
 
-// nodeError is the failure of a node that this process runs: advice for those who talk to one does not fit it.
+// nodeError is the failure of a node that this process runs. The advice for clients of a node does not apply to it.
 type nodeError struct{ err error }
 
 func (e *nodeError) Error() string { return e.err.Error() }
 func (e *nodeError) Unwrap() error { return e.err }
 
-// asNodeError is err as that of a node of this process; nil stays nil.
+// asNodeError wraps err in a nodeError; nil stays nil.
 func asNodeError(err error) error {
 	if err == nil {
 		return nil
@@ -59,7 +59,7 @@ func asNodeError(err error) error {
 	return &nodeError{err}
 }
 
-// explain is err in one line, with what to do next.
+// explain returns err in one line, with the next step.
 func explain(err error) string {
 	_, ours := errors.AsType[*nodeError](err)
 	if text, ok := refusedConnection(err); ok && !ours {
@@ -73,10 +73,10 @@ func explain(err error) string {
 	return text
 }
 
-// maxShownKey bounds the bytes of a key in an error.
+// maxShownKey is the maximum size of a key in an error, in bytes.
 const maxShownKey = 100
 
-// shortKey is err's text with the beginning of a long key in the key's place.
+// shortKey returns the text of err, in which a long key is cut.
 func shortKey(err error) string {
 	text := err.Error()
 	if e, ok := errors.AsType[*api.Error](err); ok && len(e.Key) > maxShownKey {
@@ -85,14 +85,14 @@ func shortKey(err error) string {
 	return text
 }
 
-// refusedConnection explains the commonest error of all: no node runs where it was looked for.
+// refusedConnection explains the most common error: no node runs at the address.
 func refusedConnection(err error) (text string, ok bool) {
 	e, isOurs := errors.AsType[*api.Error](err)
 	op, isNet := errors.AsType[*net.OpError](err)
 	if !isOurs || !isNet || e.Code != api.CodeUnavailable || !errors.Is(op, syscall.ECONNREFUSED) || op.Addr == nil {
 		return "", false
 	}
-	return fmt.Sprintf("%s: no node answers at %v (connection refused); start one, such as with \"edgehold dev\", or name one with --addr", e.Op, op.Addr), true
+	return fmt.Sprintf("%s: no node answers at %v (connection refused); start one, for example with \"edgehold dev\", or name one with --addr", e.Op, op.Addr), true
 }
 
 func nextStep(err error) string {
@@ -103,26 +103,26 @@ func nextStep(err error) string {
 	switch e.Code {
 	case api.CodePreconditionFailed:
 		switch {
-		case e.Hint != "": // the node has said what the key is like
+		case e.Hint != "": // the node has said why
 			return ""
 		case e.Version.IsZero():
-			return "the key was never written"
+			return "the key has never been written"
 		}
 		return fmt.Sprintf("the key is now at version %v", e.Version)
 	case api.CodeConflict:
 		if e.Op == "placement" {
-			return fmt.Sprintf("edgehold kv list --prefix %.100q shows which keys there are", string(e.Key))
+			return fmt.Sprintf("edgehold kv list --prefix %.100q shows the keys", string(e.Key))
 		}
 	case api.CodeUnavailable:
 		switch {
 		case errors.Is(err, context.Canceled):
 			return "interrupted, nothing was changed"
-		case e.Op == "ready": // it is this node that was asked about
+		case e.Op == "ready": // another node is no answer
 			return ""
 		}
 		return "nothing was changed: try again, or name a running node with --addr"
 	case api.CodeAmbiguous:
-		return "it may have been applied or not: read the key before you try again"
+		return "the write may or may not have been applied: read the key before you try again"
 	case api.CodeUnauthenticated, api.CodeDenied:
 		return "check --token (EDGEHOLD_TOKEN)"
 	}

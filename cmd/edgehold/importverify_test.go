@@ -54,7 +54,7 @@ func TestVerifyNoticesAnotherValue(t *testing.T) {
 		})
 		i := p.on(t, "", "import", file, "--verify", "--concurrency", "1", "-o", "json")
 		counts := readCounts(t, i.out)
-		if i.status != 1 || !strings.Contains(i.err, "1 keys do not have the value") || !strings.Contains(i.err, "line 299") ||
+		if i.status != 1 || !strings.Contains(i.err, "1 keys do not have the value of ") || !strings.Contains(i.err, "line 299") ||
 			*counts.Verified != 300 || *counts.Different != 1 || exists(file+".progress") {
 			t.Errorf("%s: exit %d, %+v, %s", command, i.status, counts, i.err)
 		}

@@ -17,7 +17,7 @@ func newKV(a *app) *cobra.Command {
 	return newGroup("kv", "Read and write single keys, and list them", newKVGet(a), newKVPut(a), newKVDel(a), newKVList(a))
 }
 
-// keyArg is the key that a user typed.
+// keyArg returns the key of an argument.
 func keyArg(cmd *cobra.Command, text string) (api.Key, error) {
 	if text == "" {
 		return "", usagef("%s: the key is empty; a key has 1 to %d bytes", cmd.CommandPath(), api.MaxKeyBytes)
@@ -25,7 +25,7 @@ func keyArg(cmd *cobra.Command, text string) (api.Key, error) {
 	return api.Key(text), nil
 }
 
-// versionArg is the version that a user typed; "" is none.
+// versionArg returns the version that a flag gives, unless it is "".
 func versionArg(flag, text string) (v api.Version, given bool, err error) {
 	if text == "" {
 		return api.Version{}, false, nil
@@ -42,9 +42,9 @@ func newKVGet(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get KEY",
 		Short: "Print the value of a key",
-		Long: `Print the value of a key: its bytes as they are, and on a terminal a newline where the value ends without one.
+		Long: `Print the value of a key as it is. On a terminal, a newline follows a value that does not end with one.
 
-With -o json it prints an object of key, value and version. It exits with 3 where the key is absent.`,
+With -o json it prints an object with key, value and version. The exit status is 3 if the key is absent.`,
 		Example: `  edgehold kv get eu-west/hello
   edgehold kv get eu-west/hello --max-stale 5s`,
 		Args: wantArgs("KEY"),
@@ -61,12 +61,12 @@ With -o json it prints an object of key, value and version. It exits with 3 wher
 		},
 	}
 	cmd.Flags().StringVar(&consistency, "consistency", "linearizable", "linearizable, quorum (always asks the owner), bounded (see --max-stale) or stale")
-	cmd.Flags().DurationVar(&maxStale, "max-stale", 0, "how old the value may be; by itself it asks for bounded")
+	cmd.Flags().DurationVar(&maxStale, "max-stale", 0, "maximum age of the value; implies --consistency bounded")
 	completeWith(cmd, "consistency", "linearizable", "quorum", "bounded", "stale")
 	return cmd
 }
 
-// readOption is what the two flags ask for.
+// readOption returns what --consistency and --max-stale ask for. chosen reports whether --consistency is given.
 func readOption(consistency string, chosen bool, maxStale time.Duration) (client.ReadOption, error) {
 	if maxStale < 0 {
 		return nil, usagef("--max-stale %v: choose a time above 0", maxStale)
@@ -85,7 +85,7 @@ func readOption(consistency string, chosen bool, maxStale time.Duration) (client
 	case "stale":
 		return client.Stale(), nil
 	case "bounded":
-		return nil, usagef("--consistency bounded: say how old the value may be, with --max-stale")
+		return nil, usagef("--consistency bounded: give the maximum age of the value with --max-stale")
 	}
 	return nil, usagef("--consistency %q: choose linearizable, quorum, bounded or stale", consistency)
 }
@@ -115,10 +115,10 @@ func newKVPut(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "put KEY VALUE|-",
 		Short: "Write the value of a key",
-		Long: `Write the value of a key and print the version that this made. A VALUE of - is read from the standard input; with
---file the value is a file's content. Put -- before a VALUE that begins with a dash.
+		Long: `Write the value of a key and print its new version. A VALUE of - is read from the standard input; with --file the value
+is the content of a file. Put -- before a VALUE that begins with a dash.
 
-It exits with 3 where a condition did not hold, and with 4 where the outcome is unknown.`,
+The exit status is 3 if a condition is false, and 4 if the outcome is unknown.`,
 		Example: `  edgehold kv put eu-west/hello world
   edgehold kv put eu-west/photo --file photo.jpg
   date | edgehold kv put eu-west/now - --if-version 1.42`,
@@ -155,8 +155,7 @@ func kvPut(cmd *cobra.Command, a *app, o *putOptions, args []string) error {
 	})
 }
 
-// write carries out one write within --timeout and prints the version that it made: alone on a line, for scripts, or as the body
-// of the HTTP API.
+// write executes one write within --timeout and prints the new version: alone on a line, for scripts, or as the HTTP API does.
 func write(ctx context.Context, a *app, key api.Key, do func(context.Context, *client.Client) (api.Version, error)) error {
 	return a.with(ctx, 1, func(c *client.Client) error {
 		v, err := do(ctx, c)
@@ -182,7 +181,7 @@ func (o *putOptions) conditions() ([]client.WriteOption, error) {
 	return nil, nil
 }
 
-// value returns the value to write: an argument, the standard input or a file.
+// value returns the value to write, from the argument, the standard input or a file.
 func (o *putOptions) value(a *app, args []string) ([]byte, error) {
 	switch {
 	case len(args) == 0:
@@ -202,9 +201,9 @@ func newKVDel(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "del KEY",
 		Short: "Delete a key",
-		Long: `Delete a key and print the version of its absence. To delete an absent key is no error.
+		Long: `Delete a key and print the version of the delete. Deleting an absent key is not an error.
 
-It exits with 3 where --if-version did not hold, and with 4 where the outcome is unknown.`,
+The exit status is 3 if the condition is false, and 4 if the outcome is unknown.`,
 		Example: `  edgehold kv del eu-west/hello`,
 		Args:    wantArgs("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {

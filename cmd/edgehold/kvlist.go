@@ -25,9 +25,8 @@ func newKVList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List keys in order, with their versions and values",
-		Long: `List keys in order, a line each: the key, its version and its value. Keys and values that would not fit a line are
-quoted and, for values, cut; -o json has everything. Pages are asked for as they are needed; together they are no
-snapshot.`,
+		Long: `List keys in order, one a line: the key, its version and its value. Keys and values that do not fit a line are quoted, and
+long values are cut; -o json prints all of them. The keys are read page by page; the pages together are not a snapshot.`,
 		Example: `  edgehold kv list eu-west/ --limit 20
   edgehold kv list --start a --end b --keys-only`,
 		Args: takePrefix,
@@ -37,13 +36,13 @@ snapshot.`,
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
 	f.StringVar(&o.start, "start", "", "only keys from this one on")
 	f.StringVar(&o.end, "end", "", "only keys before this one")
-	f.IntVar(&o.limit, "limit", 0, "at most so many keys; 0 lists all")
+	f.IntVar(&o.limit, "limit", 0, "maximum number of keys; 0 lists all")
 	f.BoolVar(&o.reverse, "reverse", false, "from the last key to the first")
 	f.BoolVar(&o.keysOnly, "keys-only", false, "leave the values out, and in a table the versions")
 	return cmd
 }
 
-// takePrefix takes the argument, which is short for --prefix.
+// takePrefix accepts one argument, which is short for --prefix.
 func takePrefix(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
@@ -56,7 +55,7 @@ func takePrefix(cmd *cobra.Command, args []string) error {
 	return cmd.Flags().Set("prefix", args[0])
 }
 
-// options are what the flags ask of the SDK.
+// options returns the options of the SDK for the flags.
 func (o *listOptions) options() ([]client.ListOption, error) {
 	switch {
 	case o.limit < 0:
@@ -90,7 +89,7 @@ func kvList(ctx context.Context, a *app, o *listOptions) error {
 				err = p.entry(&e)
 			}
 			if err != nil {
-				_ = out.Flush() // what was listed stands; the error to tell is that of the list
+				_ = out.Flush() // what was listed is printed; the error of the list matters more
 				return err
 			}
 		}
@@ -101,7 +100,7 @@ func kvList(ctx context.Context, a *app, o *listOptions) error {
 	})
 }
 
-// listPrinter writes a list: rows, or the body of the HTTP API with all pages in one.
+// listPrinter writes a list: rows, or the body of the HTTP API with the entries of all pages.
 type listPrinter struct {
 	out            io.Writer
 	json, keysOnly bool
@@ -133,7 +132,7 @@ func (p *listPrinter) entry(e *api.Entry) error {
 	return err
 }
 
-// end closes what entry has opened.
+// end closes the JSON that entry has opened.
 func (p *listPrinter) end() error {
 	if !p.json {
 		return nil

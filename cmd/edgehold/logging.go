@@ -9,13 +9,13 @@ type logOptions struct{ level, format string }
 
 func (o *logOptions) addTo(cmd *cobra.Command, level string) {
 	levels := []string{"trace", "debug", "info", "warn", "error", "off"}
-	cmd.Flags().StringVar(&o.level, "log-level", level, "what to log, to the standard error: trace, debug, info, warn, error or off")
-	cmd.Flags().StringVar(&o.format, "log-format", "text", "text or json")
+	cmd.Flags().StringVar(&o.level, "log-level", level, "minimum level of what is logged to the standard error: trace, debug, info, warn, error or off")
+	cmd.Flags().StringVar(&o.format, "log-format", "text", "format of the log: text or json")
 	completeWith(cmd, "log-level", levels...)
 	completeWith(cmd, "log-format", "text", "json")
 }
 
-// open makes the logger; it writes to the standard error.
+// open returns a logger that writes to the standard error.
 func (o *logOptions) open(t *terminal) (hclog.Logger, error) {
 	level := hclog.LevelFromString(o.level)
 	if level == hclog.NoLevel {

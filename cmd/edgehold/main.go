@@ -1,5 +1,5 @@
-// Command edgehold is Edgehold's one binary: nodes (server, edge, a whole planet with dev) and the commands that talk to
-// them over HTTP. Every setting is a flag, an environment variable EDGEHOLD_<FLAG> and a key of the --config file.
+// Command edgehold is the one binary of Edgehold. It runs nodes (server, edge, and a whole planet with dev) and has the commands
+// that talk to them over HTTP. Every setting is a flag, an environment variable EDGEHOLD_<FLAG> and a key of the --config file.
 //
 // Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or condition false, 4 outcome unknown.
 package main
@@ -19,21 +19,21 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// terminal is what a command has of the process it runs in.
+// terminal is what a command uses of the process that it runs in.
 type terminal struct {
 	in        io.Reader
 	out       io.Writer
 	err       io.Writer
 	lookupEnv func(string) (string, bool)
-	outIsTTY  bool // people read out: values end with a newline
-	errIsTTY  bool // people watch err: long work shows a progress bar
+	outIsTTY  bool // out is a terminal: a printed value ends with a newline
+	errIsTTY  bool // err is a terminal: long work shows a progress bar
 
 	exit   func(status int) // ends the process at once
 	failed sync.Once
 }
 
-// readAll returns the content of a file, or of the standard input if it is named "-". [api.CodeTooLarge] if that is over limit
-// bytes; no more is read.
+// readAll returns the content of a file, or of the standard input if the name is "-". It reads at most limit bytes and fails with
+// [api.CodeTooLarge] if there are more. what names the content in that error.
 func (t *terminal) readAll(file, what string, limit int) ([]byte, error) {
 	in := t.in
 	if file != "-" {
@@ -54,7 +54,7 @@ func (t *terminal) readAll(file, what string, limit int) ([]byte, error) {
 	return b, nil
 }
 
-// nodeFailed ends the process, since a node in it has no state to go on with. It does not return.
+// nodeFailed prints err and ends the process, because a node in it has no state to continue with. It does not return.
 func (t *terminal) nodeFailed(err error) {
 	t.failed.Do(func() {
 		_, _ = fmt.Fprintln(t.err, "edgehold: "+explain(asNodeError(err)))
@@ -66,14 +66,14 @@ func main() {
 	os.Exit(start())
 }
 
-// patience is how long after a signal another one is taken for the same.
-const patience = 2 * time.Second
+// sameSignal is how long after a signal a second one counts as the same.
+const sameSignal = 2 * time.Second
 
 func start() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A later signal ends the process at once. One Ctrl-C may arrive twice: from the terminal and from what started us.
-	context.AfterFunc(ctx, func() { time.AfterFunc(patience, stop) })
+	// A later signal ends the process at once. One Ctrl-C may arrive twice, from the terminal and from the parent process.
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	return run(ctx, os.Args[1:], &terminal{
 		in:        os.Stdin,
 		out:       os.Stdout,

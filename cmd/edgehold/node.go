@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// nodeOptions are the settings of servers and edges. Those of the second part are of servers alone.
+// nodeOptions are the settings of servers and edges. The second part is for servers alone.
 type nodeOptions struct {
 	role                                       api.Role
 	region, node, listen, advertise, data, wan string
@@ -34,18 +34,18 @@ func newServer(a *app) *cobra.Command {
 	cmd := o.command(a, &cobra.Command{
 		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER [--bootstrap] [--join HOST:PORT,..]",
 		Short: "Run a server: it keeps the data of its region",
-		Long: `Run a server: it keeps the data of its region, and serves every key of the cluster.
+		Long: `Run a server. It keeps the data of its region and serves every key of the cluster.
 
-The first server of a cluster bootstraps it; all others join by the address of any node. With --join beside --bootstrap it asks
-those nodes first: it founds the cluster when all of them have answered that they know of none, and joins if one does. Give
-both, so that the same command founds no second cluster if the server ever loses its --data. The first server of a further
-region founds that region's groups. A server that is started again with its --data comes back as itself.`,
+The first server bootstraps the cluster; all others join through the address of any node. With both --join and --bootstrap it
+asks those nodes first: it creates the cluster if all of them answer that they know of none, and joins if one does. Give both,
+so that the same command does not create a second cluster if the server ever loses its --data. The first server of another
+region creates the groups of that region. A server that is restarted with its --data keeps its identity.`,
 		Example: `  edgehold server --region us-east --node us-east-1 --listen 127.0.0.1:7400 --data /var/lib/us-east-1 --bootstrap --join 127.0.0.1:7410
   edgehold server --region eu-west --node eu-west-1 --listen 127.0.0.1:7410 --data /var/lib/eu-west-1 --join 127.0.0.1:7400`,
 	}, "region", "node", "listen", "data")
-	cmd.Flags().BoolVar(&o.bootstrap, "bootstrap", false, "start a new cluster, unless --data holds one already, or a node named by --join knows one")
-	cmd.Flags().IntVar(&o.groups, "groups", 1, "groups of a region, among which its keys are divided; decided at bootstrap")
-	cmd.Flags().IntVar(&o.voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; decided at bootstrap")
+	cmd.Flags().BoolVar(&o.bootstrap, "bootstrap", false, "create a new cluster, unless --data has one already or a node of --join knows one")
+	cmd.Flags().IntVar(&o.groups, "groups", 1, "groups of a region; its keys are divided among them; set at bootstrap")
+	cmd.Flags().IntVar(&o.voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; set at bootstrap")
 	addRaftLog(cmd, &o.raftLog)
 	return cmd
 }
@@ -55,13 +55,13 @@ func newEdge(a *app) *cobra.Command {
 	return o.command(a, &cobra.Command{
 		Use:   "edge --region R --node ID --listen HOST:PORT --join HOST:PORT",
 		Short: "Run an edge: it answers reads from its own memory, under leases",
-		Long: `Run an edge: it answers linearizable reads from its own memory while it holds leases on the keys, and passes
-everything else on. It keeps nothing that would be missed; with --data it remembers where the servers are.`,
+		Long: `Run an edge. It answers linearizable reads from its own memory while it holds leases on the keys, and forwards everything
+else. It stores nothing that must not be lost; with --data it remembers the addresses of the servers.`,
 		Example: `  edgehold edge --region ap-south --node ap-south-edge-1 --listen 127.0.0.1:7420 --join 127.0.0.1:7400,127.0.0.1:7410`,
 	}, "region", "node", "listen", "join")
 }
 
-// command completes a command that runs a node, for which the named settings must be given.
+// command returns cmd as a command that runs a node. The settings in needed are required.
 func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cobra.Command {
 	cmd.Args = nodeArgs
 	cmd.DisableFlagsInUseLine = true
@@ -85,7 +85,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 				Log: cluster.LogKind(o.raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger, OnFailed: a.nodeFailed,
 			})
 			if err != nil {
-				return nil, err // and no interface that is not nil
+				return nil, err // n would become an interface that is not nil
 			}
 			return n, nil
 		})
@@ -96,20 +96,20 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 
 func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.region, "region", "", "the region that the node stands in")
-	f.StringVar(&o.node, "node", "", "the node's name, its own for life")
+	f.StringVar(&o.region, "region", "", "region of the node")
+	f.StringVar(&o.node, "node", "", "name of the node; it never changes and is never reused")
 	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
-	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default the one it listens on)")
-	f.StringVar(&o.data, "data", "", "`FOLDER` of what the node must keep")
-	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of delays between regions, to act as if they were far apart")
-	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. Beside --bootstrap: the nodes to ask before a cluster is founded")
-	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: whoever reaches the port can read and write everything")
+	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
+	f.StringVar(&o.data, "data", "", "`FOLDER` for the data of the node")
+	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of simulated delays between regions")
+	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
+	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: anyone who reaches the port can read and write everything")
 	addLeaseTerm(cmd, &o.leaseTerm)
 	o.log.addTo(cmd, "info")
 }
 
 func addLeaseTerm(cmd *cobra.Command, term *time.Duration) {
-	cmd.Flags().DurationVar(term, "lease-term", words.DefaultLeaseTerm, "how long an edge answers by a lease that nobody extends; a cut-off edge delays writes about as long")
+	cmd.Flags().DurationVar(term, "lease-term", words.DefaultLeaseTerm, "how long an edge may use a lease that is not extended; an edge that is cut off delays writes for about as long")
 }
 
 func checkLeaseTerm(term time.Duration) error {
@@ -120,7 +120,7 @@ func checkLeaseTerm(term time.Duration) error {
 }
 
 func addRaftLog(cmd *cobra.Command, kind *string) {
-	cmd.Flags().StringVar(kind, "raft-log", "", "how the logs are kept in --data: `bolt|wal` (default what they are, wal for new ones); those of the other kind are changed at the start")
+	cmd.Flags().StringVar(kind, "raft-log", "", "format of the logs in --data: `bolt|wal` (default: the current format, wal for new logs); logs in the other format are converted at the start")
 	completeWith(cmd, "raft-log", "bolt", "wal")
 }
 
@@ -131,16 +131,16 @@ func checkRaftLog(kind string) error {
 	return nil
 }
 
-// nodeName is what may name a node: it stands in headers, in addresses of peers and in names of folders.
+// nodeName matches the name of a node, which is used in headers, in addresses of peers and in names of folders.
 var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
-// check finds what is wrong with the settings before anything is opened.
+// check returns an error if a setting is wrong. It opens nothing.
 func (o *nodeOptions) check() error {
 	switch {
 	case !regionName.MatchString(o.region):
-		return usagef("--region %q: a region is named by small letters, digits and dashes", o.region)
+		return usagef("--region %q: a region name has lower-case letters, digits and dashes", o.region)
 	case !nodeName.MatchString(o.node):
-		return usagef("--node %q: a node is named by letters, digits, dots, dashes and underscores", o.node)
+		return usagef("--node %q: a node name has letters, digits, dots, dashes and underscores", o.node)
 	}
 	for _, a := range o.join {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
@@ -150,7 +150,7 @@ func (o *nodeOptions) check() error {
 	if o.role == api.RoleServer {
 		switch {
 		case !o.bootstrap && len(o.join) == 0:
-			return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to start a new cluster")
+			return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to create a new cluster")
 		case o.groups < 1 || o.groups > maxGroups:
 			return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
 		case o.voters != 3 && o.voters != 5:
@@ -160,10 +160,10 @@ func (o *nodeOptions) check() error {
 	return cmp.Or(checkRaftLog(o.raftLog), checkLeaseTerm(o.leaseTerm))
 }
 
-// maxGroups bounds the groups of a region.
+// maxGroups is the maximum number of groups of a region.
 const maxGroups = 32
 
-// nodeArgs takes no argument, and refuses settings of clients that are typed for a node, where they mean nothing.
+// nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.
 func nodeArgs(cmd *cobra.Command, args []string) error {
 	for _, name := range []string{"addr", "token", "ca", "timeout", "format"} {
 		if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed {
@@ -173,7 +173,7 @@ func nodeArgs(cmd *cobra.Command, args []string) error {
 	return wantArgs()(cmd, args)
 }
 
-// delay is what the --wan file asks for: connections to a region wrapped to be as slow as the way there. nil is none.
+// delay returns a function that slows a connection to a region down as the --wan file says, or nil if there is no file.
 func (o *nodeOptions) delay() (func(net.Conn, api.RegionID) net.Conn, error) {
 	if o.wan == "" {
 		return nil, nil

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// checkFormat finds what is wrong with -o.
+// checkFormat returns an error if -o is neither table nor json.
 func (s *settings) checkFormat() error {
 	if s.format != "table" && s.format != "json" {
 		return usagef("-o %q: choose table or json", s.format)
@@ -20,7 +20,7 @@ func (s *settings) checkFormat() error {
 // json reports whether -o asks for JSON.
 func (s *settings) json() bool { return s.format == "json" }
 
-// show writes a result as -o asks: body as JSON, or text.
+// show writes a result in the format of -o: body as JSON, or text.
 func (s *settings) show(w io.Writer, body any, text string) error {
 	if err := s.checkFormat(); err != nil {
 		return err
@@ -32,14 +32,14 @@ func (s *settings) show(w io.Writer, body any, text string) error {
 	return err
 }
 
-// printJSON writes v on a line by itself, as the HTTP API does.
+// printJSON writes v as one line of JSON, as the HTTP API does.
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
 }
 
-// table is rows of cells, the first row being the head; columns are aligned when it is rendered.
+// table is a list of rows of cells. The first row has the titles. String aligns the columns.
 type table [][]string
 
 func (t table) String() string {
@@ -65,7 +65,7 @@ func (t table) String() string {
 	return b.String()
 }
 
-// readable is text as it is where it can stand in a table, else quoted.
+// readable returns text unchanged if it can be printed in a table, else quoted.
 func readable(text string) string {
 	plain := utf8.ValidString(text) && text != "" && !strings.HasPrefix(text, `"`) &&
 		!strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
@@ -75,7 +75,7 @@ func readable(text string) string {
 	return strconv.Quote(text)
 }
 
-// maxShown bounds a value in a table.
+// maxShown is the maximum size of a value in a table, in bytes.
 const maxShown = 80
 
 func shorten(v []byte) string {

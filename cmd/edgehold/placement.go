@@ -20,8 +20,8 @@ func newPlacementShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Show the ranges of keys and the groups that own them",
-		Long: `Show the ranges of keys and the groups that own them. A region with several groups has a row each: they divide the
-range's keys by hash.`,
+		Long: `Show the ranges of keys and the groups that own them. A region with several groups has one row for each of them; they
+divide the keys of the range by hash.`,
 		Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), 1, func(c *client.Client) error { return placementShow(cmd.Context(), a, c) })
@@ -29,7 +29,7 @@ range's keys by hash.`,
 	}
 }
 
-// placementShow shows the ranges of the status.
+// placementShow prints the ranges of the status.
 func placementShow(ctx context.Context, a *app, c *client.Client) error {
 	if a.json() {
 		var body struct {
@@ -56,13 +56,13 @@ func newPlacementSet(a *app) *cobra.Command {
 	var prefix, region string
 	cmd := &cobra.Command{
 		Use:   "set --prefix P --region R",
-		Short: "Make a region the owner of all keys with a prefix, while there are none",
-		Long: `Make a region the owner of all keys with a prefix. It is refused where such a key exists: whether one does is judged
-in the log of the present owner.`,
+		Short: "Make a region the owner of all keys with a prefix, if there are no such keys",
+		Long: `Make a region the owner of all keys with a prefix. It is refused if such a key exists. The current owner decides that in
+its log, so no write can come between.`,
 		Example: `  edgehold placement set --prefix customers/de/ --region eu-west`,
 		Args:    wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("prefix") { // an empty one, if typed, is that of every key
+			if !cmd.Flags().Changed("prefix") { // an empty prefix that is given means every key
 				return wantFlags(cmd, "prefix")
 			}
 			if err := wantFlags(cmd, "region"); err != nil {
@@ -71,8 +71,8 @@ in the log of the present owner.`,
 			return placementSet(cmd.Context(), a, api.Key(prefix), api.RegionID(region))
 		},
 	}
-	cmd.Flags().StringVar(&prefix, "prefix", "", "the keys that begin with this")
-	cmd.Flags().StringVar(&region, "region", "", "the region that shall own them")
+	cmd.Flags().StringVar(&prefix, "prefix", "", "prefix of the keys")
+	cmd.Flags().StringVar(&region, "region", "", "the new owner")
 	return cmd
 }
 

@@ -62,7 +62,7 @@ func TestPortInUse(t *testing.T) {
 	t.Setenv("TMPDIR", temp)
 	for args, says := range map[string]string{
 		"dev --regions here --replicas 1 --edges 0 --wan off --port " + port:                              "port " + port + " cannot be had",
-		"server --region r --node n --bootstrap --data " + t.TempDir() + " --listen " + host + ":" + port: "--listen " + host + ":" + port + " cannot be had",
+		"server --region r --node n --bootstrap --data " + t.TempDir() + " --listen " + host + ":" + port: "--listen " + host + ":" + port + " cannot be opened",
 	} {
 		i := new(invocation)
 		i.env = map[string]string{}
@@ -169,15 +169,15 @@ func TestNodesRefuse(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"server --node n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--region is needed"},
-		{"server --region r --node n --listen 127.0.0.1:0 --bootstrap", 2, "--data is needed"},
+		{"server --node n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--region is required"},
+		{"server --region r --node n --listen 127.0.0.1:0 --bootstrap", 2, "--data is required"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d", 2, "--join HOST:PORT"},
 		{"server --region r --node n --listen 0.0.0.0:0 --advertise a:1 --data d --bootstrap", 1, "--insecure"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --addr http://x", 2, "--addr is for the commands that talk to a node"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --log-level loud", 2, "--log-level"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --raft-log tape", 2, "--raft-log \"tape\": choose bolt or wal"},
 		{"server --region r --node n --listen 127.0.0.1:0 --data d --bootstrap --wan nothing.yaml", 2, "--wan"},
-		{"edge --region r --node n --listen 127.0.0.1:0", 2, "--join is needed"},
+		{"edge --region r --node n --listen 127.0.0.1:0", 2, "--join is required"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --bootstrap", 2, "unknown flag: --bootstrap"},
 		{"server --region a/b --node n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--region"},
 		{"server --region r --node ../n --listen 127.0.0.1:0 --data d --bootstrap", 2, "--node"},
@@ -186,7 +186,7 @@ func TestNodesRefuse(t *testing.T) {
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1,b", 2, "--join"},
 		{"dev --replicas 0", 2, "--replicas"},
 		{"dev --wan nothing.yaml", 2, "--wan"},
-		{"dev extra", 2, "one argument too many"},
+		{"dev extra", 2, "unexpected argument"},
 	} {
 		i := new(invocation)
 		i.env = map[string]string{"EDGEHOLD_ADDR": "http://ignored:1"}

@@ -7,14 +7,14 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progress shows long work on the standard error if that is a terminal; elsewhere only its warnings are seen. It can be
-// used by several goroutines once Start has returned.
+// progress shows a bar on the standard error for long work if that is a terminal, and always shows warnings. Add and Warn are safe
+// for concurrent use.
 type progress struct {
 	t   *terminal
-	bar *progressbar.ProgressBar // nil: nothing is shown
+	bar *progressbar.ProgressBar // nil: no bar
 }
 
-// Start begins a part of the work: so many bytes, or any number if total is -1.
+// Start begins a part of the work, of total bytes, or of an unknown number if total is -1.
 func (p *progress) Start(part string, total int64) {
 	p.open(total,
 		progressbar.OptionSetDescription(part),
@@ -33,17 +33,17 @@ func (p *progress) open(total int64, options ...progressbar.Option) {
 	}
 }
 
-// Add counts n more bytes. The bar is decoration: that it cannot be drawn is no error, here and below.
+// Add counts n more bytes. It ignores the errors of drawing the bar, as the other methods do.
 func (p *progress) Add(n int64) {
 	if p.bar != nil {
 		_ = p.bar.Add64(n)
 	}
 }
 
-// steps are those of the bar of Show.
+// steps is the number of steps of the bar of Show.
 const steps = 1000
 
-// Show shows a text beside a bar that is over by so much, from 0 to 1. One goroutine calls it.
+// Show shows text beside a bar. over is the part of the time that is over, from 0 to 1. It is for one goroutine.
 func (p *progress) Show(text string, over float64) {
 	if p.bar == nil {
 		p.open(steps,
@@ -55,11 +55,11 @@ func (p *progress) Show(text string, over float64) {
 	}
 	if p.bar != nil {
 		p.bar.Describe(text)
-		_ = p.bar.Set64(min(int64(over*steps), steps-1)) // the bar would vanish at its end, before the last is done
+		_ = p.bar.Set64(min(int64(over*steps), steps-1)) // a complete bar would disappear before the last operation ends
 	}
 }
 
-// Warn writes a line of its own, above the bar.
+// Warn writes err as one line above the bar.
 func (p *progress) Warn(err error) {
 	if p.bar != nil {
 		_ = p.bar.Clear()
@@ -67,7 +67,7 @@ func (p *progress) Warn(err error) {
 	_, _ = fmt.Fprintln(p.t.err, "edgehold: "+explain(err))
 }
 
-// Done takes the bar away.
+// Done removes the bar.
 func (p *progress) Done() {
 	if p.bar != nil {
 		_ = p.bar.Finish()

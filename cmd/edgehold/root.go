@@ -8,13 +8,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// app is what every command has: the process it runs in, and the settings of those that talk to a cluster.
+// app is what every command is built from: the process that it runs in, and the settings of the commands that talk to a cluster.
 type app struct {
 	*terminal
 	settings
 }
 
-// commands is the table of commands: the constructor of each. A new command is a file with its constructor and a row here.
+// commands is the table of commands. A new command is one file, with its constructor, and one row.
 var commands = []func(*app) *cobra.Command{
 	newDev, newServer, newEdge,
 	newKV, newTxn, newImport, newExport,
@@ -22,7 +22,7 @@ var commands = []func(*app) *cobra.Command{
 	newBench, newVersion, newCompletion,
 }
 
-// run carries out one command line and returns the exit status.
+// run executes one command line and returns the exit status.
 func run(ctx context.Context, args []string, t *terminal) int {
 	root := newRoot(t)
 	root.SetArgs(args)
@@ -33,7 +33,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	return exitStatus(err)
 }
 
-// newRoot returns the whole tree of commands.
+// newRoot returns the root of the tree of commands.
 func newRoot(t *terminal) *cobra.Command {
 	a := &app{terminal: t}
 	root := &cobra.Command{
@@ -69,7 +69,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or cond
 	return root
 }
 
-// newGroup is a command that only holds others.
+// newGroup returns a command that only groups others.
 func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
 	names := make([]string, 0, len(commands))
 	for _, c := range commands {
@@ -80,14 +80,14 @@ func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
 		Short: short,
 		Args:  wantCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("%s: name what to do: %s", cmd.CommandPath(), strings.Join(names, ", "))
+			return usagef("%s: a command is missing; choose one of: %s", cmd.CommandPath(), strings.Join(names, ", "))
 		},
 	}
 	group.AddCommand(commands...)
 	return group
 }
 
-// wantCommand refuses arguments of a command that only holds others: they were meant to name one.
+// wantCommand refuses the arguments of a command that only groups others. The first one was meant as the name of a command.
 func wantCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -102,24 +102,24 @@ func wantCommand(cmd *cobra.Command, args []string) error {
 	return usagef("%s: unknown command %q; %s", cmd.CommandPath(), args[0], hint)
 }
 
-// wantArgs takes exactly the named arguments.
+// wantArgs accepts exactly the named arguments.
 func wantArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
 			return usagef("%s: %s is missing; usage: %s", cmd.CommandPath(), names[len(args)], cmd.UseLine())
 		case len(args) > len(names):
-			return usagef("%s: %q is one argument too many; usage: %s", cmd.CommandPath(), args[len(names)], cmd.UseLine())
+			return usagef("%s: unexpected argument %q; usage: %s", cmd.CommandPath(), args[len(names)], cmd.UseLine())
 		}
 		return nil
 	}
 }
 
-// wantFlags tells which of the named settings came neither by flag, nor environment, nor file.
+// wantFlags returns an error for the first of the named settings that no flag, environment variable or file gives.
 func wantFlags(cmd *cobra.Command, names ...string) error {
 	for _, n := range names {
 		if f := cmd.Flags().Lookup(n); f.Value.String() == f.DefValue {
-			return usagef("%s: --%s is needed; see %s --help", cmd.CommandPath(), n, cmd.CommandPath())
+			return usagef("%s: --%s is required; see %s --help", cmd.CommandPath(), n, cmd.CommandPath())
 		}
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// settings are those of every command that talks to a cluster.
+// settings are the settings of every command that talks to a cluster.
 type settings struct {
 	addrs   []string
 	token   string
@@ -27,17 +27,17 @@ type settings struct {
 
 func (s *settings) addTo(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "nodes to talk to, nearest first; the next is asked where one fails")
+	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "addresses of nodes, nearest first; the next one is used if one fails")
 	f.StringVar(&s.token, "token", "", "bearer token sent with every request")
 	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
-	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "how long one request may take, tries included")
+	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
 	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
 	f.StringVar(&s.config, "config", "", "YAML `FILE` of settings, named like the flags")
 	completeWith(root, "format", "table", "json")
 }
 
-// settle gives every flag of cmd that was not typed its value from EDGEHOLD_<FLAG>, or else from the --config file. It
-// is the one place where settings come together: flag, then environment, then file, then default.
+// settle sets every flag of cmd that is not on the command line from EDGEHOLD_<FLAG>, or else from the --config file. It is the
+// only place that knows the order: flag, environment, file, default.
 func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
 		return nil
@@ -73,12 +73,12 @@ func isSetting(f *pflag.Flag) bool {
 	return f.Name != "config" && f.Name != "help" && f.Name != "version"
 }
 
-// envName is the environment variable of a flag.
+// envName returns the environment variable of a flag.
 func envName(flag string) string {
 	return "EDGEHOLD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// knownFlags are the settings of every command, so that one file can serve all of them.
+// knownFlags returns the settings of all commands, so that one file can serve all of them.
 func knownFlags(root *cobra.Command) map[string]bool {
 	known := map[string]bool{}
 	add := func(f *pflag.Flag) { known[f.Name] = isSetting(f) }
@@ -93,7 +93,7 @@ func knownFlags(root *cobra.Command) map[string]bool {
 	return known
 }
 
-// readConfig reads a YAML file of settings; "" is an empty one. A key that is no setting of any command is an error.
+// readConfig reads a YAML file of settings; "" is an empty file. A key that is not a setting of any command is an error.
 func readConfig(name string, known map[string]bool) (map[string]yaml.Node, error) {
 	if name == "" {
 		return nil, nil
@@ -108,7 +108,7 @@ func readConfig(name string, known map[string]bool) (map[string]yaml.Node, error
 	}
 	for k, n := range keys {
 		if !known[k] {
-			return nil, usagef("--config %s:%d: unknown key %q; keys are named like the flags, without the dashes in front", name, n.Line, k)
+			return nil, usagef("--config %s:%d: unknown key %q; a key is the name of a flag without the leading dashes", name, n.Line, k)
 		}
 	}
 	return keys, nil
@@ -130,7 +130,7 @@ func setFromFile(flags *pflag.FlagSet, f *pflag.Flag, n yaml.Node, file string) 
 			f.Changed = true
 		}
 	case isList:
-		err = errors.New("want a text or a list of texts")
+		err = errors.New("want a string or a list of strings")
 	default:
 		err = errors.New("want a single value")
 	}
@@ -140,9 +140,9 @@ func setFromFile(flags *pflag.FlagSet, f *pflag.Flag, n yaml.Node, file string) 
 	return nil
 }
 
-// completeWith completes a flag's value from a fixed list.
+// completeWith completes the value of a flag from a fixed list.
 func completeWith(cmd *cobra.Command, flag string, values ...string) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag does not exist: a slip in this package
+		panic(err) // the flag does not exist: a mistake in this package
 	}
 }

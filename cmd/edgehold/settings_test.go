@@ -93,7 +93,7 @@ func TestBadSettings(t *testing.T) {
 		{"key given twice", "timeout: 3s\ntimeout: 4s\n", nil, "already defined"},
 		{"bad value", "timeout: soon\n", nil, "edgehold.yaml:1: timeout:"},
 		{"list for a single value", "timeout: [1s, 2s]\n", nil, "want a single value"},
-		{"map for a list", "addr: {a: b}\n", nil, "want a text or a list of texts"},
+		{"map for a list", "addr: {a: b}\n", nil, "want a string or a list of strings"},
 		{"nothing for a value", "timeout:\n", nil, "want a single value"},
 		{"no YAML", "{{{", nil, "edgehold.yaml"},
 		{"bad environment", "", map[string]string{"EDGEHOLD_TIMEOUT": "soon"}, `EDGEHOLD_TIMEOUT="soon"`},

@@ -15,7 +15,8 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/transfer"
 )
 
-// importTimeout bounds the tries of one record where --timeout says nothing: an import outlasts a change of leader.
+// importTimeout is the default of --timeout for an import: it bounds the retries of one record. An import outlasts a change of
+// leader.
 const importTimeout = time.Minute
 
 func newImport(a *app) *cobra.Command {
@@ -25,21 +26,21 @@ func newImport(a *app) *cobra.Command {
 		Short: "Put every record of a file of JSON Lines",
 		Long: `Put every record of a file of JSON Lines, or of the standard input (-).
 
-Each line is an object with "key" and "value"; bytes that are no UTF-8 stand as "key_base64" and "value_base64". A
-"version", as export writes it, is ignored. Records of the same key are put in the order of the file, others at once.
+Each line is an object with "key" and "value"; bytes that are not UTF-8 are in "key_base64" and "value_base64". A "version",
+as export writes it, is ignored. Records of the same key are put in the order of the file, others in parallel.
 
-An import that was interrupted goes on where it was when it is run again: FILE.progress says, until the import is complete,
-how many lines are wholly acknowledged, by which cluster, and a hash of them. With another cluster, or if one of these lines has
-changed, it is refused before anything is put: remove FILE.progress to import FILE from its beginning. Later lines may change:
-correct a record that was refused and run the command again. To do a record again is harmless.
+An interrupted import continues when the command is run again. Until the import is complete, FILE.progress says how many
+lines are acknowledged, by which cluster, and has a hash of them. The import is refused before anything is put if the cluster
+is another one or if one of these lines has changed: remove FILE.progress to import FILE from the beginning. Later lines may
+change: correct a record that was refused and run the command again. Putting a record twice does no harm.
 
-A record that is refused is reported with its line number and the others go on, up to 100 of them; then, or where the
-cluster does not answer for a minute (or --timeout), the import stops. It exits with 0 only if every record was put, with 4
-where it stopped for a record of which nobody knows whether it was put, else with 1.
+A record that is refused is reported with its line number, and the import continues, for up to 100 of them. It stops after
+that, and if the cluster does not answer for a minute (or --timeout). The exit status is 0 only if every record was put, 4 if
+the import stopped at a record whose outcome is unknown, and 1 otherwise.
 
-At the end it tells how many lines it read, and how many records were put and failed. With --verify it then reads FILE
-anew and every record back from the owner of its key, and exits with 1 where a key does not have the value of its last
-record.`,
+At the end it prints how many lines it read, and how many records were put and failed. With --verify it then reads FILE
+again and reads every record back from the owner of its key. The exit status is 1 if a key does not have the value of its
+last record.`,
 		Example: `  edgehold import packages.jsonl
   edgehold import packages.jsonl --verify
   edgehold export --prefix eu-west/ | edgehold import - --addr http://other:7400`,
@@ -52,9 +53,9 @@ record.`,
 			return runImport(cmd.Context(), a, cfg)
 		},
 	}
-	cmd.Flags().IntVar(&cfg.Concurrency, "concurrency", 0, "records under way at the same time; 0 is from 256 to 2048, as many as pay")
-	cmd.Flags().StringVar(&cfg.State, "resume", "", "state `FILE` of an interrupted import (default the input's name with .progress)")
-	cmd.Flags().BoolVar(&cfg.Verify, "verify", false, "read everything back at the end and compare")
+	cmd.Flags().IntVar(&cfg.Concurrency, "concurrency", 0, "records in flight; 0 chooses from 256 to 2048")
+	cmd.Flags().StringVar(&cfg.State, "resume", "", "state `FILE` of an interrupted import (default: the input with .progress added)")
+	cmd.Flags().BoolVar(&cfg.Verify, "verify", false, "read every record back at the end and compare")
 	return cmd
 }
 
@@ -71,7 +72,7 @@ func runImport(ctx context.Context, a *app, cfg transfer.ImportConfig) error {
 		result, err := transfer.Import(ctx, cfg)
 		switch {
 		case errors.Is(err, context.Canceled):
-			err = errors.New("import: interrupted: run the same command again to go on")
+			err = errors.New("import: interrupted: run the same command again to continue")
 		case err != nil:
 			err = fmt.Errorf("import: %w", err)
 		}
@@ -88,13 +89,13 @@ func newExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write every key and value as JSON Lines, in key order",
-		Long: `Write every key, value and version as JSON Lines, in key order, to the standard output or to --output FILE; import
-reads them. Bytes that are no UTF-8 stand as key_base64 and value_base64.
+		Long: `Write every key, value and version as JSON Lines, in key order, to the standard output or to --output FILE. import reads
+them. Bytes that are not UTF-8 are in key_base64 and value_base64.
 
-It is read page by page and is no snapshot of one instant. With --consistency stale the replicas that the node has or reaches
-answer, also those of a group that has lost its majority; it then tells how old the oldest page may be. With --resume an
-interrupted export to a file goes on after the last whole line of the file; until it is whole, FILE.export beside it names its
-cluster. The counts at the end go to the standard error if the records go to the standard output.`,
+The keys are read page by page; the export is not a snapshot. With --consistency stale any replica may answer, even one of a
+group that has lost its majority; the export then prints how old the oldest page may be. With --resume an interrupted export
+to a file continues after the last complete line of the file. Until the export is complete, FILE.export names its cluster. If
+the records go to the standard output, the counts at the end go to the standard error.`,
 		Example: `  edgehold export --prefix eu-west/ > eu-west.jsonl
   edgehold export --output all.jsonl --resume`,
 		Args: wantArgs(),
@@ -106,17 +107,17 @@ cluster. The counts at the end go to the standard error if the records go to the
 			return runExport(cmd.Context(), a, cfg)
 		},
 	}
-	cmd.Flags().StringVar(&prefix, "prefix", "", "only keys that begin with this")
+	cmd.Flags().StringVar(&prefix, "prefix", "", "only keys with this prefix")
 	cmd.Flags().StringVar(&cfg.File, "output", "", "write to `FILE` instead of the standard output")
-	cmd.Flags().StringVar(&consistency, "consistency", "linearizable", "linearizable, or stale (what replicas have, also without a majority)")
+	cmd.Flags().StringVar(&consistency, "consistency", "linearizable", "linearizable, or stale (from any replica, even without a majority)")
 	completeWith(cmd, "consistency", "linearizable", "stale")
-	cmd.Flags().BoolVar(&cfg.Resume, "resume", false, "go on with an interrupted export to --output")
+	cmd.Flags().BoolVar(&cfg.Resume, "resume", false, "continue an interrupted export to --output")
 	return cmd
 }
 
 func runExport(ctx context.Context, a *app, cfg transfer.ExportConfig) error {
 	if cfg.Resume && cfg.File == "" {
-		return usagef("--resume goes with --output FILE")
+		return usagef("--resume needs --output FILE")
 	}
 	cfg.Out, cfg.Progress = a.out, &progress{t: a.terminal}
 	return a.with(ctx, 1, func(c *client.Client) error {
@@ -132,14 +133,14 @@ func runExport(ctx context.Context, a *app, cfg transfer.ExportConfig) error {
 	})
 }
 
-// showResult shows what an import or an export has done.
+// showResult prints what an import or an export has done.
 func (a *app) showResult(w io.Writer, r *transfer.Result) error {
 	text := fmt.Sprintf("%d records, %d bytes in %.1f s: %.0f records/s", r.Records, r.Bytes, r.Seconds, r.RecordsPerSecond)
 	if r.SkippedLines > 0 {
 		text += fmt.Sprintf("; %d lines were done before", r.SkippedLines)
 	}
 	if r.OldestSeconds > 0 {
-		text += fmt.Sprintf("; of replicas, up to %.1f s old", r.OldestSeconds)
+		text += fmt.Sprintf("; from replicas, up to %.1f s old", r.OldestSeconds)
 	}
 	if r.Failed > 0 {
 		text += fmt.Sprintf("; %d failed", r.Failed)

@@ -116,7 +116,7 @@ func TestExportToFile(t *testing.T) {
 		t.Errorf("it printed %q", out)
 	}
 	check("new")
-	if i := p.on(t, "", "export", "--output", file, "--resume"); i.status != 1 || !strings.Contains(i.err, "no interrupted export") {
+	if i := p.on(t, "", "export", "--output", file, "--resume"); i.status != 1 || !strings.Contains(i.err, "not an interrupted export") {
 		t.Errorf("of a whole file: exit %d, %s", i.status, i.err)
 	}
 	check("whole")
@@ -288,7 +288,7 @@ func TestImportIntoAnotherCluster(t *testing.T) {
 	if err := os.WriteFile(file+".progress", []byte(`{"lines":20,"last":"7"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if i := q.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "does not say which cluster") || !strings.Contains(i.err, "remove ") {
+	if i := q.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "does not name its cluster") || !strings.Contains(i.err, "remove ") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }
@@ -298,7 +298,7 @@ func TestImportReportsLines(t *testing.T) {
 	lines := sample(3) + "\n" + `{"key":"x"}` + "\n" + `{"key":"last","value":"1"}` // blank, broken, without an end
 	i := p.on(t, lines, "import", "-", "-o", "json")
 	counts := readCounts(t, i.out)
-	if i.status != 1 || counts.Records != 4 || counts.Failed != 1 || !strings.Contains(i.err, "-:5: neither value nor value_base64 is there") {
+	if i.status != 1 || counts.Records != 4 || counts.Failed != 1 || !strings.Contains(i.err, "-:5: value or value_base64 is missing") {
 		t.Errorf("exit %d, %+v, %s", i.status, counts, i.err)
 	}
 	if got := p.must(t, "", "kv", "get", "last"); got != "1" {
@@ -388,7 +388,7 @@ func TestImportWithoutAPlaceForItsState(t *testing.T) {
 	if err := os.WriteFile(file+".progress", []byte("not ours"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if i := p.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "no progress of an import") {
+	if i := p.on(t, "", "import", file); i.status != 1 || !strings.Contains(i.err, "not the progress of an import") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }

@@ -16,20 +16,21 @@ import (
 func newTxn(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "txn FILE|-",
-		Short: "Carry out a transaction over keys of any regions",
-		Long: `Carry out a transaction, atomically, over keys of any regions, and print what each of its operations came to. FILE, or the
-standard input, holds what POST /v1/txn takes:
+		Short: "Execute a transaction over keys of any regions",
+		Long: `Execute a transaction over keys of any regions atomically, and print the result of each operation. FILE, or the standard
+input, has the body of POST /v1/txn:
 
   {"if":   [{"key":"eu-west/alice","version":"1.42"}],
    "then": [{"add":{"key":"eu-west/alice","delta":"-10"}},
             {"add":{"key":"us-east/bob","delta":"10"}}],
    "else": [{"get":{"key":"eu-west/alice"}}]}
 
-Where all of if holds, or there is none, then is carried out, else else. A condition is "version", "exists" (true or false) or
-"value" of a key; version "0.0" is that of a key that was never written. An operation is put, delete, add,
-append_if_absent or get. key_base64 and value_base64 stand for bytes that are no text. Only gets, without if, are one snapshot.
+If all conditions of "if" hold, or there are none, the operations of "then" are executed, otherwise those of "else". A
+condition is "version", "exists" (true or false) or "value" of a key; the version of a key that was never written is "0.0".
+An operation is put, delete, add, append_if_absent or get. key_base64 and value_base64 hold bytes that are not UTF-8. A
+transaction of gets alone, without "if", reads one snapshot.
 
-It exits with 3 where if did not hold, also if else was carried out, and with 4 where the outcome is unknown.`,
+The exit status is 3 if a condition is false, even if "else" was executed, and 4 if the outcome is unknown.`,
 		Example: `  edgehold txn transfer.json
   echo '{"then":[{"get":{"key":"eu-west/a"}},{"get":{"key":"us-east/b"}}]}' | edgehold txn -`,
 		Args: wantArgs("FILE"),
@@ -62,7 +63,7 @@ func runTxn(ctx context.Context, a *app, file string) error {
 	})
 }
 
-// txnResult is what a transaction came to: the answer of the HTTP API beside the operations that ran.
+// txnResult is the answer of the HTTP API to a transaction, and the operations that were executed.
 type txnResult struct {
 	Committed bool `json:"committed"`
 	Results   []struct {
@@ -73,11 +74,12 @@ type txnResult struct {
 	Version  string `json:"version"`
 	Replayed bool   `json:"replayed"`
 
-	operations []string // the names of those of the branch that ran
+	operations []string // the names of the operations of the branch that was executed
 	hasElse    bool
 }
 
-// parseTxnAnswer puts the answer beside the transaction.
+// parseTxnAnswer reads the answer to the transaction of body. Its errors are [api.CodeAmbiguous]: a node has answered, so that the
+// transaction may have been applied.
 func parseTxnAnswer(body, answer []byte) (*txnResult, error) {
 	var r txnResult
 	var asked struct {
@@ -85,7 +87,7 @@ func parseTxnAnswer(body, answer []byte) (*txnResult, error) {
 		Else []map[string]json.RawMessage `json:"else"`
 	}
 	if err := errors.Join(json.Unmarshal(answer, &r), json.Unmarshal(body, &asked)); err != nil {
-		return nil, &api.Error{Code: api.CodeAmbiguous, Op: "txn", Hint: "the answer is not the JSON that it should be", Err: err}
+		return nil, &api.Error{Code: api.CodeAmbiguous, Op: "txn", Hint: "the answer is not valid JSON", Err: err}
 	}
 	branch := asked.Then
 	if !r.Committed {
@@ -93,26 +95,26 @@ func parseTxnAnswer(body, answer []byte) (*txnResult, error) {
 	}
 	r.hasElse = len(asked.Else) > 0
 	for _, o := range branch {
-		for name := range o { // a node takes one with a single name only
+		for name := range o { // a node accepts an operation with a single name only
 			r.operations = append(r.operations, name)
 		}
 	}
 	if len(r.operations) != len(r.Results) {
-		return nil, api.Errorf(api.CodeAmbiguous, "the answer has %d results of %d operations", len(r.Results), len(r.operations))
+		return nil, api.Errorf(api.CodeAmbiguous, "the answer has %d results for %d operations", len(r.Results), len(r.operations))
 	}
 	return &r, nil
 }
 
-// String is a line that says whether it was committed, and a table of the operations that ran.
+// String returns a line that says whether the transaction was committed, and a table of the operations that were executed.
 func (r *txnResult) String() string {
-	head := "not committed: if did not hold"
+	head := "not committed: a condition is false"
 	switch {
 	case r.Committed && r.Version != "":
 		head = "committed at version " + r.Version
 	case r.Committed:
 		head = "committed"
 	case r.hasElse:
-		head += ", else was carried out"
+		head += ", else was executed"
 	}
 	if r.Replayed {
 		head += " (by an earlier attempt)"
@@ -136,7 +138,7 @@ func (r *txnResult) String() string {
 	return head + "\n" + rows.String()
 }
 
-// textOf is what stands as text or in base64.
+// textOf returns a field, which is either text or base64.
 func textOf(text *string, b64 []byte) string {
 	if text != nil {
 		return *text
@@ -144,13 +146,13 @@ func textOf(text *string, b64 []byte) string {
 	return string(b64)
 }
 
-// outcome is an error where if did not hold.
+// outcome returns [api.CodePreconditionFailed] if a condition is false.
 func (r *txnResult) outcome() error {
 	switch {
 	case r.Committed:
 		return nil
 	case r.hasElse:
-		return &api.Error{Code: api.CodePreconditionFailed, Op: "txn", Hint: "if did not hold, else was carried out"}
+		return &api.Error{Code: api.CodePreconditionFailed, Op: "txn", Hint: "a condition is false, else was executed"}
 	}
-	return &api.Error{Code: api.CodePreconditionFailed, Op: "txn", Hint: "if did not hold, nothing was written"}
+	return &api.Error{Code: api.CodePreconditionFailed, Op: "txn", Hint: "a condition is false, nothing was written"}
 }

@@ -30,12 +30,12 @@ func TestTxnPrints(t *testing.T) {
 		{"a byte order mark", "\ufeff" + `{"then":[{"get":{"key":"e"}}]}`, "committed\nOPERATION  KEY  VERSION  VALUE\nget        e    1.2      \"\"\n", "", 0},
 		{"a snapshot", `{"then":[{"get":{"key":"n"}}]}`, "committed\nOPERATION  KEY  VERSION  VALUE\nget        n    1.2      42\n", "", 0},
 		{"nothing to do", `{"if":[{"key":"n","exists":true}]}`, "committed at version 1.3\n", "", 0},
-		{"condition false", `{"if":[{"key":"n","value":"41"}],"then":[{"delete":{"key":"n"}}]}`, "not committed: if did not hold\n",
-			"edgehold: txn: precondition_failed: if did not hold, nothing was written\n", 3},
+		{"condition false", `{"if":[{"key":"n","value":"41"}],"then":[{"delete":{"key":"n"}}]}`, "not committed: a condition is false\n",
+			"edgehold: txn: precondition_failed: a condition is false, nothing was written\n", 3},
 		{"else", `{"if":[{"key":"n","version":"0.0"}],"else":[{"append_if_absent":{"key":"s","value":"<1>"}}]}`,
-			"not committed: if did not hold, else was carried out\n" +
+			"not committed: a condition is false, else was executed\n" +
 				"OPERATION         KEY  VERSION  VALUE\n" +
-				"append_if_absent  s    1.5\n", "edgehold: txn: precondition_failed: if did not hold, else was carried out\n", 3},
+				"append_if_absent  s    1.5\n", "edgehold: txn: precondition_failed: a condition is false, else was executed\n", 3},
 	} {
 		i := p.on(t, c.body, "txn", "-")
 		if i.status != c.status || i.out != c.out || i.err != c.err {
@@ -64,7 +64,7 @@ func TestTxnFails(t *testing.T) {
 		says   string
 	}{
 		"no file named":     {"", []string{"txn"}, 2, "FILE is missing"},
-		"two files":         {"", []string{"txn", "a", "b"}, 2, "one argument too many"},
+		"two files":         {"", []string{"txn", "a", "b"}, 2, "unexpected argument"},
 		"no such file":      {"", []string{"txn", "/nothing/here"}, 1, "no such file"},
 		"no JSON":           {"x", []string{"txn", "-"}, 1, "an object should stand at byte 0"},
 		"refused":           {`{"then":[{"get":{"key":"a"}},{"put":{"key":"a"}}]}`, []string{"txn", "-"}, 1, "then[1].put: value or value_base64 is missing"},

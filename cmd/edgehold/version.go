@@ -10,7 +10,7 @@ import (
 // version is set by the linker in released binaries.
 var version = ""
 
-// build is what edgehold version tells.
+// build describes this binary.
 type build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -44,7 +44,7 @@ func thisBuild() build {
 	return b
 }
 
-// text is what people read of it.
+// text returns the build as edgehold version prints it.
 func (b build) text() string {
 	return fmt.Sprintf("edgehold %s\ncommit %s\n%s\n", b.Version, b.Commit, b.Go)
 }

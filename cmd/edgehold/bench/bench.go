@@ -1,5 +1,5 @@
-// Package bench puts a load on a running cluster through the SDK, and reports how the cluster bears it. Package load has the
-// load and the report, package plot the picture of one.
+// Package bench puts a load on a running cluster through the SDK and reports the results. Package load has the load and the report,
+// package plot the charts.
 package bench
 
 import (
@@ -15,44 +15,44 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/plot"
 )
 
-// Config is one run.
+// Config configures a run.
 type Config struct {
 	Plan load.Plan
-	// Endpoints are the addresses at which the load arrives, Clients those that talk to them, one each and in the same order.
+	// Endpoints are the addresses of the load. Clients has one client for each of them, in the same order.
 	Endpoints []string
 	Clients   []*client.Client
-	// Read is how the reads ask.
+	// Read is the consistency of reads.
 	Read client.ReadOption
-	// Prepare writes every key first; Cleanup deletes the keys at the end, also if ctx has ended.
+	// Prepare writes every key first. Cleanup deletes the keys at the end, even if ctx has ended.
 	Prepare, Cleanup bool
-	// HTML, unless it is "", is a file that gets a picture of the latencies.
+	// HTML is the name of a file for charts of the results; "" writes none.
 	HTML string
-	// Report receives what was measured, before Cleanup begins.
+	// Report receives the results before Cleanup begins.
 	Report   func(*load.Report) error
 	Progress Progress
 }
 
-// Progress shows how a run goes on. Add may be called by several goroutines at once.
+// Progress shows the progress of a run. Add is called by several goroutines at once.
 type Progress interface {
-	// Start begins a part of the work, of so many bytes, or of an unknown number if total is -1.
+	// Start begins a part of the work, of total bytes, or of an unknown number if total is -1.
 	Start(part string, total int64)
 	// Add counts more bytes of the part.
 	Add(bytes int64)
-	// Done ends the part, and what Show shows.
+	// Done ends the part, or what Show shows.
 	Done()
-	// Show describes how the measuring goes, and how much of its time is over, from 0 to 1.
+	// Show shows the state of the measurement, and the part of its time that is over, from 0 to 1.
 	Show(text string, over float64)
 }
 
-// runner is a run under way.
+// runner is a run in progress.
 type runner struct {
 	Config
 	targets []load.Target
-	html    *os.File // nil: no picture
+	html    *os.File // nil: no charts
 }
 
-// Run makes sure that every endpoint answers, and runs the load. It returns an error if the run was interrupted or nothing was
-// answered, too; Report has received what was measured then.
+// Run checks that every endpoint answers and runs the load. It also returns an error if ctx ends or if no operation was answered.
+// Report has received the results in these cases.
 func Run(ctx context.Context, cfg Config) error {
 	r := &runner{Config: cfg}
 	if err := r.open(ctx); err != nil {
@@ -60,15 +60,15 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	err := r.load(ctx)
 	if r.html != nil {
-		_ = r.html.Close() // a second time, or nothing was written
+		_ = r.html.Close() // it is closed already, or nothing was written
 	}
 	if r.Cleanup {
-		err = errors.Join(err, r.cleanup(context.WithoutCancel(ctx))) // asked for, also after an interrupt
+		err = errors.Join(err, r.cleanup(context.WithoutCancel(ctx))) // even after an interrupt
 	}
 	return err
 }
 
-// open makes sure that a node answers at each endpoint before any load begins.
+// open checks that a node answers at each endpoint, before any load begins, and opens the file for the charts.
 func (r *runner) open(ctx context.Context) error {
 	for i, c := range r.Clients {
 		v, err := c.Get(ctx, r.Plan.Keys.At(0), r.Read)
@@ -90,7 +90,7 @@ func (r *runner) open(ctx context.Context) error {
 	if r.HTML == "" {
 		return nil
 	}
-	f, err := os.OpenFile(r.HTML, os.O_WRONLY|os.O_CREATE, 0o644) // what is there stays until there is a picture
+	f, err := os.OpenFile(r.HTML, os.O_WRONLY|os.O_CREATE, 0o644) // a file that exists is kept until there are charts
 	if err != nil {
 		return fmt.Errorf("--html: %w", err)
 	}
@@ -98,7 +98,7 @@ func (r *runner) open(ctx context.Context) error {
 	return nil
 }
 
-// load puts the load on the cluster and reports.
+// load runs the load and reports the results.
 func (r *runner) load(ctx context.Context) error {
 	if r.Prepare {
 		if err := r.prepare(ctx); err != nil {
@@ -117,7 +117,7 @@ func (r *runner) load(ctx context.Context) error {
 	case report.Interrupted:
 		return fmt.Errorf("bench: interrupted, %.1f s of %.1f s were measured", report.Seconds, r.Plan.Duration.Seconds())
 	case err != nil:
-		return fmt.Errorf("bench: nothing was answered: %w", err)
+		return fmt.Errorf("bench: no operation was answered: %w", err)
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (r *runner) prepare(ctx context.Context) error {
 		})
 }
 
-// cleanup deletes what is there of the keys, and nothing else.
+// cleanup deletes those keys that exist, and no others.
 func (r *runner) cleanup(ctx context.Context) error {
 	keys := r.Plan.Keys
 	there := func(yield func(api.Key, error) bool) {
@@ -163,7 +163,7 @@ func (r *runner) cleanup(ctx context.Context) error {
 	})
 }
 
-// all does something with each key, at all endpoints at the same time.
+// all calls do for each key, at all endpoints in parallel.
 func (r *runner) all(ctx context.Context, part string, total, each int64, keys iter.Seq2[api.Key, error],
 	do func(context.Context, *client.Client, api.Key) error,
 ) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
-// Text is a report for people. explain says what an error means, in one line.
+// Text returns a report as text. explain returns the meaning of an error in one line.
 func Text(r *load.Report, explain func(error) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", head(r))
@@ -34,7 +34,7 @@ func Text(r *load.Report, explain func(error) string) string {
 	return b.String()
 }
 
-// writeTable writes rows of as many cells each, their columns aligned.
+// writeTable writes rows with equal numbers of cells in aligned columns.
 func writeTable(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, cells := range rows {
@@ -43,7 +43,7 @@ func writeTable(b *strings.Builder, rows [][]string) {
 	_ = w.Flush()
 }
 
-// head says what was measured.
+// head describes the load.
 func head(r *load.Report) string {
 	s := &r.Settings
 	clients := fmt.Sprintf("%d clients", s.Clients)
@@ -52,9 +52,9 @@ func head(r *load.Report) string {
 	}
 	loop := "as fast as they can"
 	if s.Rate > 0 {
-		loop = load.RateText(s.Rate) + " operations due in a second"
+		loop = load.RateText(s.Rate) + " operations per second"
 	}
-	keys := fmt.Sprintf("%d keys, all alike", s.Keys)
+	keys := fmt.Sprintf("%d keys, chosen equally", s.Keys)
 	if s.Zipf > 0 {
 		keys = fmt.Sprintf("%d keys, zipf %v", s.Keys, s.Zipf)
 	}
@@ -76,7 +76,7 @@ func cells(o *load.Operation) []string {
 	return row
 }
 
-// notes are what the table does not show.
+// notes returns the results that are not in the table.
 func notes(r *load.Report, explain func(error) string) []string {
 	var lines []string
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -90,17 +90,17 @@ func notes(r *load.Report, explain func(error) string) []string {
 	}
 	for _, o := range r.Operations {
 		for _, e := range o.Errors {
-			add("%s failed: %d %s, after %s on average and %s at most; such as %s", o.Operation, e.Count, e.Code, load.MillisText(e.Mean), load.MillisText(e.Max), explain(e.Err))
+			add("%s failed: %d %s, after %s on average and %s at most; for example %s", o.Operation, e.Count, e.Code, load.MillisText(e.Mean), load.MillisText(e.Max), explain(e.Err))
 		}
 	}
 	if r.Late > 0 {
 		add("%d operations were late: all clients were busy when they were due; the wait is part of their latency", r.Late)
 	}
 	if r.NotStarted > 0 {
-		add("%d operations were due and not started before the end, and are in none of the figures above: the clients did not keep up with --rate", r.NotStarted)
+		add("%d operations were due but not started before the end, and are not in the figures above: the clients did not keep up with --rate", r.NotStarted)
 	}
 	if r.CutOff > 0 {
-		add("%d operations were under way when it was interrupted", r.CutOff)
+		add("%d operations were in flight at the interrupt", r.CutOff)
 	}
 	return lines
 }
@@ -118,7 +118,7 @@ func servedText(by *load.ServedBy, of int64) string {
 	return strings.Join(parts, ", ")
 }
 
-// readingText is a reading in a line.
+// readingText returns a reading in one line.
 func readingText(r load.Reading) string {
 	text := fmt.Sprintf("%s: %s ops/s, p50 %s, p99 %s", r.Phase, load.RateText(r.OpsPerSecond), load.MillisText(millis(r.P50)), load.MillisText(millis(r.P99)))
 	if r.Late > 0 {

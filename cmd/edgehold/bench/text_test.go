@@ -23,7 +23,7 @@ func TestText(t *testing.T) {
 			{Endpoint: "http://127.0.0.1:7411", Operations: []load.Operation{writes}},
 		},
 	}
-	const want = `10.0 s, 16 clients at each of 2 endpoints, 20000 operations due in a second
+	const want = `10.0 s, 16 clients at each of 2 endpoints, 20000 operations per second
 95 % reads (linearizable) of 10000 keys, zipf 0.99; keys of 10 bytes, values of 256
 
 OPERATION  COUNT   OPS/S  FAILED  MEAN    P50     P90     P99      P99.9    MAX
@@ -37,16 +37,16 @@ http://127.0.0.1:7411                  write      0       0      0       -      
 
 reads served by: lease 171011 (90.0 %), owner 19001 (10.0 %)
 12 reads found no value: --prepare writes every key first
-read failed: 3 unavailable, after 10.0 s on average and 10.0 s at most; such as unavailable: no leader
+read failed: 3 unavailable, after 10.0 s on average and 10.0 s at most; for example unavailable: no leader
 17 operations were late: all clients were busy when they were due; the wait is part of their latency
-5 operations were due and not started before the end, and are in none of the figures above: the clients did not keep up with --rate
-1 operations were under way when it was interrupted
+5 operations were due but not started before the end, and are not in the figures above: the clients did not keep up with --rate
+1 operations were in flight at the interrupt
 `
 	if got := Text(r, error.Error); got != want {
 		t.Errorf("got\n%s", got)
 	}
 	r = &load.Report{Settings: load.Settings{Reads: 100, Keys: 5, Clients: 2, Consistency: "stale", KeySize: 7}, Seconds: 1, Endpoints: r.Endpoints[:1], Operations: []load.Operation{writes}}
-	if got, want := Text(r, error.Error), "1.0 s, 2 clients, as fast as they can\n100 % reads (stale) of 5 keys, all alike; keys of 7 bytes, values of 0\n\nOPERATION"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 5 {
+	if got, want := Text(r, error.Error), "1.0 s, 2 clients, as fast as they can\n100 % reads (stale) of 5 keys, chosen equally; keys of 7 bytes, values of 0\n\nOPERATION"; !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 5 {
 		t.Errorf("got\n%s", got)
 	}
 }

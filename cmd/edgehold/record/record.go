@@ -1,5 +1,5 @@
-// Package record reads and writes records: a key and a value as one JSON object. Import reads them and export writes them, one
-// a line, and the commands of kv print them.
+// Package record reads and writes records. A record is a key and a value as one JSON object. Import reads records and export writes
+// them, one a line; the kv commands print them.
 package record
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Record is the JSON of an entry: key or key_base64, value or value_base64, and in what Edgehold writes also the version.
+// Record is the JSON form of an entry: key or key_base64, value or value_base64, and the version if Edgehold writes it.
 type Record struct {
 	Key         *string `json:"key,omitempty"`
 	KeyBase64   []byte  `json:"key_base64,omitempty"`
@@ -21,7 +21,7 @@ type Record struct {
 	Version     string  `json:"version,omitempty"`
 }
 
-// Of returns the record of an entry, without its value if keyOnly.
+// Of returns the record of an entry, without the value if keyOnly is set.
 func Of(e api.Entry, keyOnly bool) Record {
 	r := Record{Version: e.Version.String()}
 	r.Key, r.KeyBase64 = Render([]byte(e.Key))
@@ -40,14 +40,15 @@ func Render(b []byte) (text *string, bin []byte) {
 	return &s, nil
 }
 
-// MaxLine bounds the bytes of a record: a key and a value at their limits, each byte written as \u00XX, and some spaces.
+// MaxLine is the maximum size of a record in bytes: a key and a value of the maximum sizes, each byte written as \u00XX, and some
+// spaces.
 const MaxLine = 6*(api.MaxKeyBytes+api.MaxValueBytes) + 4096
 
-// ByteOrderMark begins the files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
+// ByteOrderMark is at the beginning of files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
 const ByteOrderMark = "\ufeff"
 
-// Parse reads one line strictly: an object of known fields, each once, within the limits of the store. It checks the form
-// of the version and otherwise ignores it. The error has no code of package api; it says what is wrong with the line.
+// Parse reads one line strictly. The line must be an object of known fields, each at most once, within the limits of the store.
+// Parse checks the form of the version and ignores it otherwise. The error has no code of package api; it says what is wrong.
 func Parse(line []byte) (key api.Key, value []byte, err error) {
 	line = bytes.TrimPrefix(line, []byte(ByteOrderMark))
 	if !utf8.Valid(line) {
@@ -87,7 +88,7 @@ func parseFields(line []byte) (map[string]string, error) {
 	fields := make(map[string]string, 3)
 	for more := !r.take('}'); more; more = !r.take('}') {
 		if len(fields) > 0 && !r.take(',') {
-			return nil, errors.New("bad JSON: want a comma or the end of the object behind a value")
+			return nil, errors.New("bad JSON: want a comma or the end of the object after a value")
 		}
 		name, err := r.text()
 		switch {
@@ -96,22 +97,22 @@ func parseFields(line []byte) (map[string]string, error) {
 		case !isField(name):
 			return nil, fmt.Errorf("unknown field %q", name)
 		case !r.take(':'):
-			return nil, fmt.Errorf("bad JSON: want a colon behind %q", name)
+			return nil, fmt.Errorf("bad JSON: want a colon after %q", name)
 		}
 		if _, twice := fields[name]; twice {
-			return nil, fmt.Errorf("%q stands twice", name)
+			return nil, fmt.Errorf("%q is given twice", name)
 		}
 		if fields[name], err = r.text(); err != nil {
 			return nil, fmt.Errorf("%q %w", name, err)
 		}
 	}
 	if r.next(); len(r.rest) > 0 {
-		return nil, errors.New("something follows the object; write one object a line")
+		return nil, errors.New("the line continues after the object; write one object a line")
 	}
 	return fields, nil
 }
 
-// isField reports whether a record may have a field of the name.
+// isField reports whether name is a field of a record.
 func isField(name string) bool {
 	switch name {
 	case "key", "key_base64", "value", "value_base64", "version":
@@ -120,17 +121,17 @@ func isField(name string) bool {
 	return false
 }
 
-// oneOf is the field or its base64 form, exactly one of which must be there.
+// oneOf returns the field name, given either as text or in base64.
 func oneOf(fields map[string]string, name string) ([]byte, error) {
 	text, isText := fields[name]
 	coded, isCoded := fields[name+"_base64"]
 	switch {
 	case isText && isCoded:
-		return nil, fmt.Errorf("both %s and %s_base64 are there; want one of them", name, name)
+		return nil, fmt.Errorf("both %s and %s_base64 are given; want one of them", name, name)
 	case isText:
 		return []byte(text), nil
 	case !isCoded:
-		return nil, fmt.Errorf("neither %s nor %s_base64 is there", name, name)
+		return nil, fmt.Errorf("%s or %s_base64 is missing", name, name)
 	}
 	b, err := base64.StdEncoding.Strict().DecodeString(coded)
 	if err != nil {

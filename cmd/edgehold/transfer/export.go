@@ -17,23 +17,23 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-// ExportConfig is what to export, and where to.
+// ExportConfig configures an export.
 type ExportConfig struct {
 	Client *client.Client
-	// Prefix is what the keys begin with; "" is every key.
+	// Prefix selects the keys; "" selects all.
 	Prefix api.Key
-	// Stale asks for what replicas have, also without a majority.
+	// Stale reads from any replica, even without a majority.
 	Stale bool
-	// File gets the records; if it is "", Out does.
+	// File receives the records, or Out if it is "".
 	File string
 	Out  io.Writer
-	// Resume goes on after the last whole line of File, which must be of an export from this cluster that has not finished.
+	// Resume continues after the last complete line of File, which must be an unfinished export from the same cluster.
 	Resume   bool
 	Progress Progress
 }
 
-// Export writes the records in the order of their keys, page by page; together they are no snapshot. It ends with the first
-// error, and when ctx does; what is in File then can be resumed. The result is nil if there is an error.
+// Export writes the records in the order of their keys. It reads page by page; the pages together are not a snapshot. The first
+// error ends it, as the end of ctx does; Resume can continue it then. The result is nil if there is an error.
 func Export(ctx context.Context, cfg ExportConfig) (*Result, error) {
 	e := &exporter{ExportConfig: cfg}
 	start := time.Now()
@@ -52,16 +52,17 @@ func Export(ctx context.Context, cfg ExportConfig) (*Result, error) {
 	return &e.result, nil
 }
 
-// exporter is one export.
+// exporter is an export in progress.
 type exporter struct {
 	ExportConfig
 	result Result
 }
 
-// note is the file that names the cluster while File is not whole: a later run must not add the keys of another cluster.
+// note returns the name of the file that names the cluster until File is complete: a later run must not add keys of another
+// cluster.
 func (e *exporter) note() string { return e.File + ".export" }
 
-// writeFile writes to File.
+// writeFile writes the records to File.
 func (e *exporter) writeFile(ctx context.Context) error {
 	f, err := os.OpenFile(e.File, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -73,7 +74,7 @@ func (e *exporter) writeFile(ctx context.Context) error {
 	return os.Remove(e.note())
 }
 
-// fill writes to f, from its beginning or after what it already has.
+// fill writes the records to f, from its beginning or after its last complete line.
 func (e *exporter) fill(ctx context.Context, f *os.File) error {
 	if err := e.begin(ctx, f); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (e *exporter) fill(ctx context.Context, f *os.File) error {
 	return e.write(ctx, f, keys)
 }
 
-// begin makes sure that what f has already is of an export from this cluster, if that is to go on, and notes the cluster.
+// begin writes the note. If the export is to continue, it checks first that f is an unfinished export from this cluster.
 func (e *exporter) begin(ctx context.Context, f *os.File) error {
 	status, err := e.Client.Status(ctx)
 	if err != nil {
@@ -116,7 +117,7 @@ func (e *exporter) begin(ctx context.Context, f *os.File) error {
 	if e.Resume && info.Size() > 0 {
 		switch from, err := os.ReadFile(e.note()); {
 		case errors.Is(err, fs.ErrNotExist):
-			return fmt.Errorf("%s is no interrupted export, since there is no %s: export without --resume, or to another file", e.File, e.note())
+			return fmt.Errorf("%s is not an interrupted export, since there is no %s: export without --resume, or to another file", e.File, e.note())
 		case err != nil:
 			return err
 		case string(bytes.TrimSpace(from)) != status.ClusterID:
@@ -127,7 +128,7 @@ func (e *exporter) begin(ctx context.Context, f *os.File) error {
 	return os.WriteFile(e.note(), []byte(status.ClusterID+"\n"), 0o644)
 }
 
-// write writes the records of the keys. While it writes a page the next ones are asked for.
+// write writes the records of the keys to w.
 func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error {
 	out := bufio.NewWriterSize(w, 256<<10)
 	lines := json.NewEncoder(out)
@@ -156,13 +157,13 @@ func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error
 	return out.Flush()
 }
 
-// lastRecord is the key of the last whole line of f, and where that line ends: 0 if there is none.
+// lastRecord returns the key of the last complete line of f and the offset of its end, which is 0 if there is none.
 func lastRecord(f *os.File) (key api.Key, end int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return "", 0, err
 	}
-	// The tail holds a broken line and the whole one before it, however long.
+	// The tail has an incomplete line and the complete one before it, however long they are.
 	from := max(0, info.Size()-2*record.MaxLine)
 	tail := make([]byte, info.Size()-from)
 	if _, err := f.ReadAt(tail, from); err != nil && !errors.Is(err, io.EOF) {
@@ -171,19 +172,19 @@ func lastRecord(f *os.File) (key api.Key, end int64, err error) {
 	stop := bytes.LastIndexByte(tail, '\n')
 	if stop < 0 {
 		if from > 0 {
-			return "", 0, fmt.Errorf("%s holds no JSON Lines; export to another file", f.Name())
+			return "", 0, fmt.Errorf("%s has no JSON Lines; export to another file", f.Name())
 		}
 		return "", 0, nil
 	}
 	line := tail[bytes.LastIndexByte(tail[:stop], '\n')+1 : stop]
 	key, _, err = record.Parse(line)
 	if err != nil {
-		return "", 0, fmt.Errorf("%s: its last whole line is no record (%w); export to another file", f.Name(), err)
+		return "", 0, fmt.Errorf("%s: the last complete line is not a record (%w); export to another file", f.Name(), err)
 	}
 	return key, from + int64(stop) + 1, nil
 }
 
-// countLines counts the ends of lines in r.
+// countLines counts the newlines in r.
 func countLines(r io.Reader) (n int64, err error) {
 	part := make([]byte, 64<<10)
 	for {

@@ -11,32 +11,32 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// MaxConcurrency bounds ImportConfig.Concurrency.
+// MaxConcurrency is the limit of ImportConfig.Concurrency.
 const MaxConcurrency = 4096
 
-// ImportConfig is what to import, and where to.
+// ImportConfig configures an import.
 type ImportConfig struct {
-	// Client puts the records. Its timeout bounds the tries of one record. It should be fit for Concurrency calls at once, or for
-	// MaxWindow if that is 0.
+	// Client puts the records. Its timeout bounds the retries of one record. It should allow Concurrency calls at once, or MaxWindow
+	// if that is 0.
 	Client *client.Client
-	// File is the input; "-" is Stdin.
+	// File is the name of the input; "-" is Stdin.
 	File  string
 	Stdin io.Reader
-	// State is the file by which an interrupted import goes on. "" is File with .progress, and none for Stdin.
+	// State is the file that lets an interrupted import continue. The default is File with .progress added, and none for Stdin.
 	State string
-	// Concurrency is how many records are under way at once. 0 is as many as pay, up to MaxWindow.
+	// Concurrency is the number of records in flight, up to MaxConcurrency. 0 chooses it by measuring, up to MaxWindow.
 	Concurrency int
 	// Verify reads every record back from the owner of its key at the end. File must not be "-".
 	Verify   bool
 	Progress Progress
 }
 
-// Import puts every record of the input: those of one key in their order, others at once. Lines that an earlier run has done,
-// as the state file says, are left out.
+// Import puts every record of the input: those of one key in their order, others in parallel. It skips the lines that an earlier
+// run has done, as the state file says.
 //
-// A record that is refused is reported to Progress, and the others go on, up to 100 of them. Any other error ends the import
-// after the records that are under way, as the end of ctx does; it wraps the error of the record, so that its code says
-// whether that record was put. The result is nil if nothing was begun.
+// A record that is refused is reported to Progress, and the import continues, for up to 100 of them. Any other error ends the
+// import once the records in flight have ended, as the end of ctx does. The error wraps that of the record, so its code says
+// whether the record was put. The result is nil if the import has not begun.
 func Import(ctx context.Context, cfg ImportConfig) (*Result, error) {
 	in, err := cfg.open()
 	if err != nil {
@@ -59,10 +59,10 @@ func Import(ctx context.Context, cfg ImportConfig) (*Result, error) {
 	return result, err
 }
 
-// input is what an import reads.
+// input is the open input of an import.
 type input struct {
 	io.ReadCloser
-	size     int64 // -1: not known
+	size     int64 // -1 if unknown
 	modified time.Time
 }
 

@@ -15,25 +15,24 @@ import (
 )
 
 const (
-	maxFailures = 100 // refused records after which an import stops
+	maxFailures = 100 // an import stops after so many refused records
 	saveEvery   = time.Second
 )
 
-// job puts the records of one input. One goroutine reads lines, one parses them, and those of the flow put the records.
+// job is an import. One goroutine reads lines, one parses them, and those of the flow put the records.
 type job struct {
 	ImportConfig
 	in   input
 	flow *flow
 
 	from                   progressState
-	hash                   lineHash // of the lines read so far; of the goroutine that reads
+	hash                   lineHash // of the lines read so far; for the goroutine that parses
 	mark                   *watermark
 	lines                  int64
 	records, bytes, failed atomic.Int64
 }
 
-// prepare finds where to start, and makes sure that the state can be kept. It refuses a state that is of another cluster than
-// the client's.
+// prepare finds where to start, and checks that the state can be saved. It refuses the state of an import into another cluster.
 func (j *job) prepare(ctx context.Context) error {
 	chosen := j.State != ""
 	if !chosen && j.File != "-" {
@@ -60,7 +59,7 @@ func (j *job) prepare(ctx context.Context) error {
 			if chosen || from.Lines > 0 {
 				return err
 			}
-			j.Progress.Warn(fmt.Errorf("if interrupted, this import will start over: %w; name a state file with --resume", err))
+			j.Progress.Warn(fmt.Errorf("if this import is interrupted, it will start over: %w; name a state file with --resume", err))
 			j.State = ""
 		}
 	}
@@ -74,8 +73,8 @@ func (j *job) result() *Result {
 	}
 }
 
-// run reads to the end, or until something stops it, and waits for all records under way. Where everything was put, the
-// state file is removed, unless it is to be kept; else it tells how far the import came.
+// run puts the records until the end of the input or an error, and waits for the records in flight. If every record was put and
+// there is nothing to verify, it removes the state file; otherwise it saves how far the import came.
 func (j *job) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -90,7 +89,7 @@ func (j *job) run(ctx context.Context) error {
 	}
 	if done := j.mark.now().Lines; err == nil && done != j.lines {
 		if err = context.Cause(ctx); err == nil {
-			err = fmt.Errorf("of %d lines only %d are known to be done: run the command again", j.lines, done)
+			err = fmt.Errorf("only %d of %d lines are known to be done: run the command again", done, j.lines)
 		}
 	}
 	switch {
@@ -103,7 +102,7 @@ func (j *job) run(ctx context.Context) error {
 	return err
 }
 
-// keepSaving keeps the state file up to date until the returned function is called, which waits for the end of it.
+// keepSaving saves the state at intervals until end is called. end waits until the goroutine has ended.
 func (j *job) keepSaving(stop context.CancelCauseFunc) (end func()) {
 	quit := make(chan struct{})
 	var saving sync.WaitGroup
@@ -126,7 +125,7 @@ func (j *job) keepSaving(stop context.CancelCauseFunc) (end func()) {
 	return func() { close(quit); saving.Wait() }
 }
 
-// readAll starts every record that is not done yet. It returns once all are started, or with the reason why not.
+// readAll starts every record that is not done yet. It returns an error if it could not start all of them.
 func (j *job) readAll(ctx context.Context, stop context.CancelCauseFunc) error {
 	lines, err := eachLine(ctx, &j.ImportConfig, j.in, func(l inputLine) error { return j.line(ctx, l, stop) })
 	j.lines = lines
@@ -136,19 +135,19 @@ func (j *job) readAll(ctx context.Context, stop context.CancelCauseFunc) error {
 	return err
 }
 
-// changed says that the input does not begin as the one did that was interrupted. Nothing has been put then.
+// changed returns the error for an input that does not begin like that of the interrupted import. Nothing has been put then.
 func (j *job) changed() error {
 	what := ""
 	switch was := j.from; {
 	case was.Size != j.in.size && was.Size >= 0 && j.in.size >= 0:
 		what = fmt.Sprintf(" (it had %d bytes and has %d)", was.Size, j.in.size)
 	case !was.Modified.Equal(j.in.modified):
-		what = fmt.Sprintf(" (it was written anew at %s UTC)", j.in.modified.Format(time.DateTime))
+		what = fmt.Sprintf(" (it was modified at %s UTC)", j.in.modified.Format(time.DateTime))
 	}
-	return fmt.Errorf("%s has changed within the %d lines that are done%s; remove %s to import it from its beginning", j.File, j.from.Lines, what, j.State)
+	return fmt.Errorf("%s has changed within the %d lines that are done%s; remove %s to import it from the beginning", j.File, j.from.Lines, what, j.State)
 }
 
-// line does what one line asks for.
+// line starts the record of one line.
 func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFunc) error {
 	j.hash = j.hash.next(l.text)
 	hash := j.hash
@@ -174,7 +173,7 @@ func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFun
 		return nil
 	}
 	size := len(key) + len(value)
-	begun := context.WithoutCancel(ctx) // what is under way is finished, so that the state file tells all that was done
+	begun := context.WithoutCancel(ctx) // records in flight are finished, so that the state file has all that were put
 	j.flow.start(ctx, key, size, func() {
 		if _, err := j.Client.Put(begun, key, value); err != nil {
 			j.fail(l.number, err, stop)
@@ -187,8 +186,8 @@ func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFun
 	return nil
 }
 
-// fail reports a record that was not put. Where the cause is not the record itself, the others would fare no better,
-// and the import stops.
+// fail reports a record that was not put. It stops the import if the cause is not the record itself, since other records would
+// fail too.
 func (j *job) fail(line int64, err error, stop context.CancelCauseFunc) {
 	j.mark.fail(line)
 	n := j.failed.Add(1)
@@ -205,11 +204,11 @@ func (j *job) fail(line int64, err error, stop context.CancelCauseFunc) {
 	}
 }
 
-// isRefusal tells whether err is about the record alone.
+// isRefusal reports whether err concerns the record alone.
 func isRefusal(err error) bool {
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok {
-		return true // of record.Parse
+		return true // from record.Parse
 	}
 	switch e.Code {
 	case api.CodeInvalid, api.CodeTooLarge, api.CodeConflict, api.CodePreconditionFailed:

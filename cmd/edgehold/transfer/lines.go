@@ -11,21 +11,21 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-// inputLine is one line of an import, without its end. A line with err is the last.
+// inputLine is one line of an import, without its newline. A line with err is the last one.
 type inputLine struct {
 	number int64 // from 1
 	text   []byte
-	cut    bool // the input ends without the end of this line
+	cut    bool // the input ends without a newline
 	err    error
 }
 
-// eachLine gives every line of in to do, and returns how many there were. It ends early with the error of do, of reading
-// in, or why ctx has ended.
+// eachLine calls do for every line of in, and returns the number of lines. It ends early with an error of do or of reading, and
+// with the cause of ctx if that ends.
 func eachLine(ctx context.Context, cfg *ImportConfig, in io.Reader, do func(inputLine) error) (lines int64, err error) {
 	read, stop := context.WithCancel(ctx)
 	defer stop()
 	for from := readLines(read, in); ; lines++ {
-		if ctx.Err() != nil { // before another line that is there already
+		if ctx.Err() != nil { // select chooses at random if a line is ready too
 			return lines, context.Cause(ctx)
 		}
 		select {
@@ -46,8 +46,8 @@ func eachLine(ctx context.Context, cfg *ImportConfig, in io.Reader, do func(inpu
 	}
 }
 
-// readLines sends the lines of in until its end or until ctx is done. The goroutine that reads ends then too, except
-// while it hangs in a read of a terminal or pipe, which nothing can interrupt: it is left to the end of the process.
+// readLines sends the lines of in until the end of in or of ctx. Its goroutine ends then too, unless it is blocked in reading a
+// terminal or a pipe, which cannot be interrupted. In that case it ends with the process.
 func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
 	lines := make(chan inputLine, 16)
 	go func() {
@@ -74,7 +74,7 @@ func readLines(ctx context.Context, in io.Reader) <-chan inputLine {
 	return lines
 }
 
-// readLine reads one line of at most record.MaxLine bytes into memory of its own. last: nothing follows it.
+// readLine reads one line of at most record.MaxLine bytes into new memory. last reports whether it is the last one.
 func readLine(r *bufio.Reader) (line []byte, last bool, err error) {
 	for {
 		part, err := r.ReadSlice('\n')

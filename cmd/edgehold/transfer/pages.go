@@ -10,14 +10,14 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// fetchedPage is a page, or why there is none.
+// fetchedPage is a page, or the error of fetching it.
 type fetchedPage struct {
 	client.Page
 	err error
 }
 
-// pagesAhead lists the range page by page. While the loop is busy with one the next is fetched, and at most one more: each
-// is 8 MiB at most. The page with an error is the last. When the loop is left nothing goes on.
+// pagesAhead lists the range page by page. While the loop handles a page, the next one is fetched, and at most one more; a page
+// has up to 8 MiB. A page with an error is the last one. No goroutine is left when the loop ends.
 func pagesAhead(ctx context.Context, c *client.Client, keys api.Range, how ...client.ListOption) iter.Seq[fetchedPage] {
 	return func(yield func(fetchedPage) bool) {
 		ctx, stop := context.WithCancel(ctx)
@@ -37,7 +37,7 @@ func pagesAhead(ctx context.Context, c *client.Client, keys api.Range, how ...cl
 	}
 }
 
-// fetchPages fetches until the end, an error, or until the reader has left. ctx ending is an error, never the end.
+// fetchPages fetches pages until the last one, an error, or until left is closed. The end of ctx is an error.
 func fetchPages(ctx context.Context, c *client.Client, keys api.Range, how []client.ListOption, to chan<- fetchedPage, left <-chan struct{}) {
 	how = append(slices.Clone(how), client.Between(keys.Start, keys.End), client.Limit(api.MaxListLimit))
 	for next := ""; ; {

@@ -17,10 +17,10 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-// maxDifferent bounds the keys that a verification holds as different.
+// maxDifferent is the maximum number of different keys that a verification remembers.
 const maxDifferent = 1 << 20
 
-// verify reads back what the job has put. Its state file stays if that was not finished: run again, the job only verifies.
+// verify reads back what the job has put. It keeps the state file if it does not finish, so that the next run only verifies.
 func (j *job) verify(ctx context.Context, result *Result) error {
 	in, err := j.open()
 	if err != nil {
@@ -42,18 +42,18 @@ func (j *job) verify(ctx context.Context, result *Result) error {
 	return v.verdict()
 }
 
-// verifier reads every record of an input back and compares. Of a key that stands in it more than once the last record
-// counts: a different value is forgiven where a later line has the one that is there.
+// verifier reads every record of an input back and compares. If an input has several records of a key, the last one counts: a
+// difference is forgotten if a later line has the value of the key.
 type verifier struct {
 	*ImportConfig
 	flow *flow
 	read atomic.Int64
 
 	mu        sync.Mutex
-	different map[api.Key]int64 // guarded by mu: the line that the store does not agree with
+	different map[api.Key]int64 // guarded by mu: the line whose value the key does not have
 }
 
-// run compares the whole input, which must have so many lines. An error says why it did not come to the end.
+// run compares the whole input, which must have want lines. It returns an error if it does not finish.
 func (v *verifier) run(ctx context.Context, in io.Reader, want int64) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -92,7 +92,7 @@ func (v *verifier) line(ctx context.Context, l inputLine, stop context.CancelCau
 	return nil
 }
 
-// compared takes note of a line; those of one key come in order.
+// compared records the result for a line. The lines of one key come in order.
 func (v *verifier) compared(key api.Key, line int64, same bool, stop context.CancelCauseFunc) {
 	v.read.Add(1)
 	v.mu.Lock()
@@ -103,15 +103,15 @@ func (v *verifier) compared(key api.Key, line int64, same bool, stop context.Can
 	case len(v.different) < maxDifferent:
 		v.different[key] = line
 	default:
-		stop(fmt.Errorf("over %d keys are not what %s says", maxDifferent, v.File))
+		stop(fmt.Errorf("more than %d keys do not have the values of %s", maxDifferent, v.File))
 	}
 }
 
-// verdict is an error if keys are different, once the verification has ended; it names the first line of such a key.
+// verdict returns an error if keys are different, which names the first line of such a key. The verification has ended.
 func (v *verifier) verdict() error {
 	if len(v.different) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d keys do not have the value that %s says, the first at line %d: did someone else write them?",
+	return fmt.Errorf("%d keys do not have the value of %s, the first at line %d: another client may have written them",
 		len(v.different), v.File, slices.Min(slices.Collect(maps.Values(v.different))))
 }

@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// progressState is the content of the file by which an interrupted import goes on: of this cluster, and of an input that begins as
-// Hash says, the first Lines lines are done. Size and Modified are the input's at the last run: with Hash they tell a user what has
-// changed. An input may change behind the lines that are done, as one does whose refused records were corrected.
+// progressState is the content of the state file. The first Lines lines of an input, whose hash is Hash, are done in the cluster.
+// Size and Modified are those of the input at the last run; they only help to explain what has changed. An input may change after
+// the lines that are done, for example if refused records were corrected.
 type progressState struct {
 	Cluster  string    `json:"cluster"`
-	Size     int64     `json:"size"` // -1: not known
+	Size     int64     `json:"size"` // -1 if unknown
 	Modified time.Time `json:"modified"`
 	Lines    int64     `json:"lines"`
 	Hash     lineHash  `json:"hash"`
 }
 
-// lineHash is a hash of an input from its beginning to the end of a line.
+// lineHash is the hash of an input from its beginning to the end of a line.
 type lineHash [16]byte
 
 var _ encoding.TextMarshaler = lineHash{}
@@ -34,13 +34,13 @@ func (h lineHash) MarshalText() ([]byte, error) { return []byte(hex.EncodeToStri
 
 func (h *lineHash) UnmarshalText(text []byte) error {
 	if hex.DecodedLen(len(text)) != len(h) {
-		return errors.New("a hash of another length")
+		return errors.New("the hash has the wrong length")
 	}
 	_, err := hex.Decode(h[:], text)
 	return err
 }
 
-// next is the hash to the end of one more line.
+// next returns the hash to the end of one more line.
 func (h lineHash) next(line []byte) lineHash {
 	d := sha256.New()
 	_, _ = d.Write(h[:]) // never fails
@@ -49,7 +49,7 @@ func (h lineHash) next(line []byte) lineHash {
 	return lineHash(d.Sum(sum[:0])[:len(h)])
 }
 
-// loadProgress reads a state file; one that does not exist is an import that has not begun.
+// loadProgress reads a state file. If it does not exist, the import has not begun.
 func loadProgress(name string) (progressState, error) {
 	var p progressState
 	text, err := os.ReadFile(name)
@@ -61,14 +61,14 @@ func loadProgress(name string) (progressState, error) {
 	}
 	switch err := json.Unmarshal(text, &p); {
 	case err != nil || p.Lines < 0:
-		return p, fmt.Errorf("%s is no progress of an import; remove it to start over", name)
+		return p, fmt.Errorf("%s is not the progress of an import; remove it to start over", name)
 	case p.Cluster == "":
-		return p, fmt.Errorf("%s does not say which cluster it is about: an older version wrote it; remove it to start over", name)
+		return p, fmt.Errorf("%s does not name its cluster, since an older version wrote it; remove it to start over", name)
 	}
 	return p, nil
 }
 
-// save writes the state so that a crash leaves either the old or the new one.
+// save writes the state atomically: a crash leaves either the old or the new one.
 func (p progressState) save(name string) error {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -89,27 +89,27 @@ func (p progressState) save(name string) error {
 	return nil
 }
 
-// watermark finds how many lines from the first on are acknowledged, while lines finish in any order. Safe for
-// concurrent use. It holds one row a line that finished before an earlier one that is still under way.
+// watermark counts the lines from the first on that are acknowledged, while lines finish in any order. It remembers each line that
+// finished before an earlier one. It is safe for concurrent use.
 type watermark struct {
 	mu     sync.Mutex
 	state  progressState
-	early  map[int64]lineHash // finished lines above the mark, and the hash to their ends
-	failed int64              // the first line that failed, 0 for none: the mark stays below it
+	early  map[int64]lineHash // finished lines above the mark, with the hash to their ends
+	failed int64              // the first line that failed, or 0; the mark stays below it
 }
 
 func newWatermark(from progressState) *watermark {
 	return &watermark{state: from, early: map[int64]lineHash{}}
 }
 
-// read takes note of the input, of which the lines done earlier are what they were.
+// read records the size and time of the input once its first lines are known to be unchanged.
 func (w *watermark) read(in input) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.state.Size, w.state.Modified = in.size, in.modified
 }
 
-// done takes note that a line, counted from 1, is acknowledged. hash is that of the input to its end.
+// done records that a line, counted from 1, is acknowledged. hash is the hash to its end.
 func (w *watermark) done(line int64, hash lineHash) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +127,7 @@ func (w *watermark) done(line int64, hash lineHash) {
 	}
 }
 
-// fail takes note that a line is not acknowledged and will not be in this run.
+// fail records that a line will not be acknowledged in this run.
 func (w *watermark) fail(line int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,7 +141,7 @@ func (w *watermark) fail(line int64) {
 	}
 }
 
-// now is the state to save.
+// now returns the state to save.
 func (w *watermark) now() progressState {
 	w.mu.Lock()
 	defer w.mu.Unlock()

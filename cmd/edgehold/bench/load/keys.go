@@ -9,26 +9,26 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Keys is a numbered set of keys: a prefix and a number in decimal, with as many zeros in front of it as make up Size
-// bytes, or where Size is 0 as make all keys as long as the longest. Keys are made when they are needed, never kept.
+// Keys is a numbered set of keys. A key is the prefix and a decimal number with leading zeros, Size bytes in all. If Size is 0, keys
+// are as short as possible. Keys are made when they are needed and not stored.
 type Keys struct {
 	Prefix string
 	Count  int64
 	Size   int
 }
 
-// Bytes is the length of each key.
+// Bytes returns the length of each key.
 func (k Keys) Bytes() int { return max(k.Size, k.Least()) }
 
-// Least is the length that the prefix and the greatest number need.
+// Least returns the length that the prefix and the greatest number need.
 func (k Keys) Least() int { return len(k.Prefix) + len(strconv.FormatInt(k.Count-1, 10)) }
 
-// At is the key with the number i, from 0 to Count-1.
+// At returns key number i, from 0 to Count-1.
 func (k Keys) At(i int64) api.Key {
 	return api.Key(fmt.Sprintf("%s%0*d", k.Prefix, k.Bytes()-len(k.Prefix), i))
 }
 
-// All are the keys in their order; no error ever comes with one.
+// All returns the keys in order. The error is always nil.
 func (k Keys) All() iter.Seq2[api.Key, error] {
 	return func(yield func(api.Key, error) bool) {
 		for i := range k.Count {
@@ -39,7 +39,7 @@ func (k Keys) All() iter.Seq2[api.Key, error] {
 	}
 }
 
-// Has tells whether key is one of them.
+// Has reports whether key is one of the keys.
 func (k Keys) Has(key api.Key) bool {
 	number, ok := strings.CutPrefix(string(key), k.Prefix)
 	if !ok || len(key) != k.Bytes() || strings.Trim(number, "0123456789") != "" {

@@ -1,12 +1,11 @@
-// Package load puts a load on a store and measures how it bears it. What the store is stands in functions (see [Target]),
-// so that the same load can be put on anything.
+// Package load puts a load on a store and measures it. A store is a pair of functions (see [Target]), so any store can be measured.
 //
-// # What a latency is
+// # Latency
 //
-// With a rate ([Plan].Rate, an open loop) each operation has an instant at which it is due, whatever the store does, and
-// its latency counts from there: where all clients are busy it waits, and that wait is part of what a user would have
-// felt. Such an operation is late. None is skipped: what was due and could not even be started is counted as well. Without
-// a rate (a closed loop) each client starts its next operation when the last one has ended, and latencies count from there.
+// With a rate ([Plan].Rate, an open loop) each operation is due at a fixed time, whatever the store does, and its latency is
+// measured from that time. If all clients are busy, the operation waits, and the wait is part of its latency, as it would be for a
+// user. Such an operation is late. No operation is skipped: those that were due and could not be started are counted. Without a
+// rate (a closed loop) each client starts its next operation when the last one has ended, and measures the latency from its start.
 package load
 
 import (
@@ -16,53 +15,53 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Plan is a load.
+// Plan describes a load.
 type Plan struct {
 	Keys Keys
-	// Zipf skews the choice of keys: the n-th most popular is chosen as often as 1/n^Zipf. 0 chooses all alike.
+	// Zipf skews the choice of keys: the n-th most popular is chosen as often as 1/n^Zipf. 0 chooses all equally.
 	Zipf float64
-	// Reads is how many of a hundred operations are reads; the others are writes.
+	// Reads is the percentage of operations that are reads; the others are writes.
 	Reads float64
-	// ValueSize is the length of a written value, no two of which are alike.
+	// ValueSize is the length of a written value. No two values are equal.
 	ValueSize int
-	// Clients is how many operations may be under way at each target.
+	// Clients is the number of operations in flight at each target.
 	Clients int
-	// Rate is how many operations are due in a second, all targets together, evenly spaced. 0 is a closed loop.
+	// Rate is the number of operations per second, for all targets together and evenly spaced. 0 is a closed loop.
 	Rate float64
-	// Warmup goes before Duration and is not measured. What waits for a client when it ends is left out: it was due in it.
+	// Warmup precedes Duration and is not measured. Operations that wait for a client when it ends are left out: they were due in it.
 	Warmup, Duration time.Duration
-	// Consistency is what reads ask for, as the report names it.
+	// Consistency is the consistency of reads, for the report only.
 	Consistency string
-	// Seed chooses keys and operations; the same seed, the same choice. 0 is a random one.
+	// Seed determines the keys and operations. 0 is a random seed.
 	Seed uint64
 }
 
-// Target is a place at which the load arrives. Its functions are called by many goroutines and end with their context.
+// Target is an endpoint of the load. Its functions are called by many goroutines, and must return when their context ends.
 type Target struct {
-	// Endpoint and Node name the place in the report.
+	// Endpoint and Node name the target in the report.
 	Endpoint string
 	Node     api.NodeID
-	// Read reads a key. That it is absent is [api.CodeNotFound], and counts as an answer.
+	// Read reads a key. [api.CodeNotFound] means that it is absent, and counts as an answer.
 	Read func(ctx context.Context, k api.Key) (api.ServedBy, error)
-	// Write writes a value, which is the caller's again once it has returned.
+	// Write writes a value. It must not use the value after it has returned.
 	Write func(ctx context.Context, k api.Key, value []byte) error
 }
 
-// Phase is what a run is doing.
+// Phase is the phase of a run.
 type Phase string
 
-// The phases, in their order.
+// The phases, in order.
 const (
 	Warming   Phase = "warming up"
 	Measuring Phase = "measuring"
-	Finishing Phase = "finishing" // what is under way; nothing new is started
+	Finishing Phase = "finishing" // operations in flight end; none is started
 )
 
-// Reading is what a run tells while it goes on: of the moment just past, but for Failed and Late.
+// Reading is the state of a run: results since the last reading, but Failed and Late since the measurement began.
 type Reading struct {
 	Phase        Phase
 	Elapsed      time.Duration // of Warmup and Duration together
 	OpsPerSecond float64
 	P50, P99     time.Duration
-	Failed, Late int64 // since the measuring began
+	Failed, Late int64
 }

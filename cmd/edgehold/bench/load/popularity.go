@@ -5,11 +5,11 @@ import (
 	"math/rand/v2"
 )
 
-// popularity chooses numbers from 0 to n-1: all alike, or some more often than others. It is safe for concurrent use, each
-// caller with a source of its own.
+// popularity chooses numbers from 0 to n-1, equally or by Zipf's law. It is safe for concurrent use if each caller has a source of
+// its own.
 type popularity struct {
 	n, stride int64
-	zipf      *zipf // nil: all alike
+	zipf      *zipf // nil: all equally
 }
 
 func newPopularity(n int64, exponent float64) *popularity {
@@ -24,12 +24,12 @@ func (p *popularity) choose(r *rand.Rand) int64 {
 	if p.zipf == nil {
 		return r.Int64N(p.n)
 	}
-	// Popular keys are no neighbours: what is near in a list need not be as popular.
+	// Popular keys are not neighbours.
 	return p.zipf.rank(r) * p.stride % p.n
 }
 
-// stride is a number near the golden section of n that shares no divisor with it: its multiples modulo n are all numbers
-// below n, in a scattered order. n is at most 2^31.
+// stride returns a number near the golden section of n that is coprime to n, so its multiples modulo n are all numbers below n in a
+// scattered order. n is at most 2^31.
 func stride(n int64) int64 {
 	s := max(1, int64(float64(n)*0.618))
 	for gcd(s, n) != 1 {
@@ -45,8 +45,8 @@ func gcd(a, b int64) int64 {
 	return a
 }
 
-// zipf draws ranks by rejection-inversion (Hörmann and Derflinger, 1996): no table, the same small effort for any n and any
-// exponent above 0, those up to 1 included, which the standard library's does not know.
+// zipf draws ranks by rejection-inversion (Hörmann and Derflinger, 1996). It needs no table and constant time for any n and any
+// exponent above 0. The standard library needs an exponent above 1.
 type zipf struct {
 	exponent             float64
 	first, last, squeeze float64
@@ -61,7 +61,7 @@ func newZipf(n int64, exponent float64) *zipf {
 	return z
 }
 
-// rank is from 0, the most popular, to n-1.
+// rank returns a rank from 0, the most popular, to n-1.
 func (z *zipf) rank(r *rand.Rand) int64 {
 	for {
 		u := z.last + r.Float64()*(z.first-z.last)
@@ -73,7 +73,7 @@ func (z *zipf) rank(r *rand.Rand) int64 {
 	}
 }
 
-// density is x^-exponent, area an integral of it, inverse the inverse of that.
+// density returns x^-exponent, area an integral of it, and inverse the inverse of area.
 func (z *zipf) density(x float64) float64 { return math.Exp(-z.exponent * math.Log(x)) }
 
 func (z *zipf) area(x float64) float64 {

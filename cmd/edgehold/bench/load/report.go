@@ -6,12 +6,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Report is what a run has measured. As JSON it is what programs get.
+// Report is the result of a run. Its JSON is the output of bench for programs.
 type Report struct {
 	Settings Settings `json:"settings"`
-	// Began is when the measured time did.
+	// Began is when the measurement began.
 	Began time.Time `json:"began"`
-	// Seconds is how long was measured, less than planned where Interrupted.
+	// Seconds is how long the measurement took. It is less than planned if Interrupted.
 	Seconds     float64 `json:"seconds"`
 	Interrupted bool    `json:"interrupted"`
 	Shortfall
@@ -20,14 +20,14 @@ type Report struct {
 	Timeline   []Point     `json:"timeline"`
 }
 
-// Shortfall is what did not go as the plan says. None of it is among the operations, but for Late.
+// Shortfall counts operations that did not go as planned. Operations include those that were late, but not the others.
 type Shortfall struct {
 	Late       int64 `json:"late"`        // due while all clients were busy; the wait is in the latency
-	NotStarted int64 `json:"not_started"` // still waiting for a client when the time was over
-	CutOff     int64 `json:"cut_off"`     // under way when the run was interrupted; the outcome is unknown
+	NotStarted int64 `json:"not_started"` // still waiting for a client at the end
+	CutOff     int64 `json:"cut_off"`     // in flight at the interrupt; the outcome is unknown
 }
 
-// Settings are the plan as it stands in a report.
+// Settings are the plan in a report.
 type Settings struct {
 	Reads       float64 `json:"reads"`
 	Keys        int64   `json:"keys"`
@@ -42,7 +42,7 @@ type Settings struct {
 	Duration    float64 `json:"duration_seconds"`
 }
 
-// Endpoint is what happened at one target.
+// Endpoint is the result at one target.
 type Endpoint struct {
 	Endpoint string     `json:"endpoint"`
 	Node     api.NodeID `json:"node"`
@@ -50,26 +50,26 @@ type Endpoint struct {
 	Operations []Operation `json:"operations"`
 }
 
-// Operation is what was measured of one kind of operation.
+// Operation is the result for one kind of operation.
 type Operation struct {
 	Operation    string    `json:"operation"` // read or write
-	Count        int64     `json:"count"`     // answered, of those begun in the measured time
+	Count        int64     `json:"count"`     // answered, of those that began in the measured time
 	OpsPerSecond float64   `json:"ops_per_second"`
 	Failed       int64     `json:"failed"`
 	Errors       []Failure `json:"errors"`
 	Latency      Latency   `json:"latency_ms"` // of the answered
-	// ServedBy tells who answered the reads; Absent, how many of them found no value.
+	// ServedBy counts the reads by what answered them. Absent counts those that found no value.
 	ServedBy *ServedBy `json:"served_by,omitempty"`
 	Absent   int64     `json:"absent,omitempty"`
-	// Curve is the distribution, from the least latency to the greatest. Endpoints have none.
+	// Curve is the distribution of latencies, in rising order. Endpoints have none.
 	Curve []Quantile `json:"curve,omitempty"`
 }
 
-// Failure is what failed with one code.
+// Failure counts the failures with one code.
 type Failure struct {
 	Code  api.Code `json:"code"`
 	Count int64    `json:"count"`
-	Mean  float64  `json:"mean_ms"` // until it failed, all tries included
+	Mean  float64  `json:"mean_ms"` // until it failed, including retries
 	Max   float64  `json:"max_ms"`
 	Text  string   `json:"example"`
 	Err   error    `json:"-"` // the example
@@ -85,20 +85,20 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// ServedBy counts reads.
+// ServedBy counts reads by what answered them.
 type ServedBy struct {
 	Lease int64 `json:"lease"`
 	Owner int64 `json:"owner"`
 	Stale int64 `json:"stale"`
 }
 
-// Quantile is a point of a distribution: so many of a hundred took at most so long.
+// Quantile is a point of a distribution: Percent of all operations took at most Millis.
 type Quantile struct {
 	Percent float64 `json:"percent"`
 	Millis  float64 `json:"ms"`
 }
 
-// Err is nil where anything was answered or nothing was asked, else the commonest error.
+// Err returns the most common error if no operation was answered. It returns nil if one was, or if there were no operations.
 func (r *Report) Err() error {
 	var worst Failure
 	for _, o := range r.Operations {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// run is a load under way.
+// run is a load in progress.
 type run struct {
 	plan       Plan
 	targets    []*target
 	popularity *popularity
-	// The measured time is from from to until.
+	// The run begins at start. The measured time begins at from and ends at until.
 	start, from, until time.Time
 }
 
-// target is a Target with what happens there.
+// target is a Target with its statistics.
 type target struct {
 	Target
 	*tally
@@ -24,9 +24,9 @@ type target struct {
 	first int64 // the first operation that is due in the measured time
 }
 
-// Run puts the load on the targets, of which there must be one at least, until the plan's time is over or ctx ends, and
-// reports. What is under way when the time is over is waited for; what is under way when ctx ends is cut off by it. watch
-// is called several times a second, by one goroutine at a time, and never after Run has returned.
+// Run puts the load on the targets until the time of the plan is over or ctx ends, and returns the report. It waits for operations
+// that are in flight when the time is over; the end of ctx cuts them off. It calls watch several times a second, from one goroutine
+// at a time, and not after it has returned. There must be at least one target.
 func Run(ctx context.Context, p Plan, targets []Target, watch func(Reading)) *Report {
 	r := newRun(p, targets)
 	open, stop := context.WithDeadline(ctx, r.until)
@@ -67,10 +67,10 @@ func newRun(p Plan, targets []Target) *run {
 	return r
 }
 
-// measured tells whether at lies in the measured time.
+// measured reports whether at is in the measured time.
 func (r *run) measured(at time.Time) bool { return !at.Before(r.from) && at.Before(r.until) }
 
-// client carries out one operation after the other until open ends; ctx is that of the operations.
+// client executes operations, one after the other, until open ends. ctx is the context of the operations.
 func (r *run) client(ctx, open context.Context, t *target, random *rand.Rand) {
 	value := newValue(r.plan.ValueSize, random)
 	for {
@@ -97,7 +97,7 @@ func (r *run) client(ctx, open context.Context, t *target, random *rand.Rand) {
 	}
 }
 
-// next waits for the next operation of the target. ok is false where there is none any more.
+// next waits for the next operation of the target. ok is false if there are no more.
 func (r *run) next(open context.Context, t *target) (began time.Time, counts, ok bool) {
 	began = time.Now()
 	if open.Err() != nil || !began.Before(r.until) {
@@ -119,7 +119,7 @@ func (r *run) next(open context.Context, t *target) (began time.Time, counts, ok
 	return began, counts, true
 }
 
-// value makes values of one length that are not alike.
+// value makes different values of one length.
 type value struct {
 	bytes  []byte
 	random *rand.Rand
@@ -133,7 +133,7 @@ func newValue(size int, random *rand.Rand) *value {
 	return v
 }
 
-// next is good until it is called again.
+// next returns a value that is valid until the next call.
 func (v *value) next() []byte {
 	n := v.random.Uint64()
 	for i := range min(8, len(v.bytes)) {

@@ -8,8 +8,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Spread gives each key to one of so many workers, which carry out do at the same time. The first error, of do or among
-// the keys, ends it, and is returned when all workers are idle.
+// Spread distributes the keys over workers, which call do in parallel. The first error, from do or from keys, ends it. Spread returns
+// that error when all workers are idle.
 func Spread(ctx context.Context, workers int, keys iter.Seq2[api.Key, error], do func(ctx context.Context, worker int, k api.Key) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -37,7 +37,7 @@ func Spread(ctx context.Context, workers int, keys iter.Seq2[api.Key, error], do
 	return context.Cause(ctx)
 }
 
-// offer is false where ctx ended before somebody took k.
+// offer sends k to a worker. It returns false if ctx ends first.
 func offer(ctx context.Context, queue chan<- api.Key, k api.Key) bool {
 	select {
 	case queue <- k:

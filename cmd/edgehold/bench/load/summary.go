@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// report sums up. The measured time ended at ended, before the plan's end only where the run was interrupted.
+// report returns the report. The measured time ended at ended, which is before its planned end if the run was interrupted.
 func (r *run) report(ended time.Time, timeline []Point) *Report {
 	p := r.plan
 	rep := &Report{
@@ -47,7 +47,7 @@ func (r *run) endpoint(t *target, ended time.Time, seconds float64) Endpoint {
 	return e
 }
 
-// kinds are those of which there are any.
+// kinds returns the kinds of operations in the plan.
 func (p *Plan) kinds() []kind {
 	switch p.Reads {
 	case 0:
@@ -58,7 +58,7 @@ func (p *Plan) kinds() []kind {
 	return []kind{read, write}
 }
 
-// add adds what happened at another target.
+// add adds the statistics of another target.
 func (t *tally) add(o *tally) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -67,7 +67,7 @@ func (t *tally) add(o *tally) {
 	}
 }
 
-// operations are the measures as a report has them. No operation is under way any more.
+// operations returns the statistics for the report. No operation is in flight any more.
 func (t *tally) operations(p *Plan, seconds float64) []Operation {
 	ops := make([]Operation, 0, kinds)
 	for _, k := range p.kinds() {
@@ -96,7 +96,7 @@ func (m *measures) operation(k kind, seconds float64) Operation {
 	return o
 }
 
-// errors are the failures, the commonest first.
+// errors returns the failures, the most common first.
 func (m *measures) errors() []Failure {
 	list := make([]Failure, 0, len(m.failures))
 	for code, f := range m.failures {
@@ -108,9 +108,9 @@ func (m *measures) errors() []Failure {
 	return list
 }
 
-// curve is the distribution, with more points the nearer it comes to the greatest.
+// curve returns the distribution, with more points towards the greatest latency.
 func curve(h *hdrhistogram.Histogram) []Quantile {
-	const ticks = 5 // in each half of what is left up to 100 %
+	const ticks = 5 // in each half of the rest up to 100 %
 	if h.TotalCount() == 0 {
 		return nil
 	}
@@ -126,7 +126,7 @@ func quantile(h *hdrhistogram.Histogram, percent float64) time.Duration {
 	return time.Duration(h.ValueAtPercentile(percent))
 }
 
-// millis is d in milliseconds, to the microsecond.
+// millis returns d in milliseconds, rounded to a microsecond.
 func millis(d time.Duration) float64 {
 	return float64(d.Round(time.Microsecond)) / float64(time.Millisecond)
 }

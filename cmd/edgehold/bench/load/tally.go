@@ -20,13 +20,13 @@ const (
 
 func (k kind) String() string { return [...]string{"read", "write"}[k] }
 
-// Latencies are kept from a microsecond up to a day, to three digits; those of the moment to two.
+// Histograms have latencies from a microsecond to a day with three digits, those of a moment with two.
 const (
 	least, most     = int64(time.Microsecond), int64(25 * time.Hour)
 	digits, digits2 = 3, 2
 )
 
-// outcome is how one operation ended.
+// outcome is the outcome of one operation.
 type outcome struct {
 	kind    kind
 	latency time.Duration
@@ -36,18 +36,18 @@ type outcome struct {
 	inTime  bool // it ended in the measured time
 }
 
-// answered: a read that finds nothing has its answer.
+// answered reports whether the operation was answered; a read of an absent key was.
 func (o *outcome) answered() bool {
 	return o.err == nil || o.kind == read && api.CodeOf(o.err) == api.CodeNotFound
 }
 
-// tally counts what happens at one target. Its size depends on nothing. Safe for concurrent use.
+// tally has the statistics of one target. Its size is constant. It is safe for concurrent use.
 type tally struct {
 	mu     sync.Mutex
 	kinds  [kinds]measures // guarded by mu, as all below
 	moment moment
 	late   int64
-	began  int64 // of what was due in the measured time
+	began  int64 // operations that were due in the measured time and have begun
 	cutOff int64
 }
 
@@ -76,16 +76,16 @@ func (t *tally) end(o *outcome) {
 	t.moment.end(o)
 }
 
-// cut counts an operation that the end of the run cut off.
+// cut counts an operation that was cut off by the end of the run.
 func (t *tally) cut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cutOff++
 }
 
-// measures are those of one kind of operation.
+// measures are the statistics of one kind of operation.
 type measures struct {
-	latencies *hdrhistogram.Histogram // of what was answered
+	latencies *hdrhistogram.Histogram // of the answered
 	sum, max  time.Duration
 	inTime    int64
 	absent    int64
@@ -93,7 +93,7 @@ type measures struct {
 	failures  map[api.Code]*failures
 }
 
-// failures are those with one code.
+// failures are the failures with one code.
 type failures struct {
 	count    int64
 	sum, max time.Duration
@@ -134,7 +134,7 @@ func (m *measures) failed(c api.Code, more failures) {
 	f.max = max(f.max, more.max)
 }
 
-// add adds those of another target.
+// add adds the measures of another target.
 func (m *measures) add(o *measures) {
 	m.latencies.Merge(o.latencies)
 	m.sum += o.sum
@@ -149,12 +149,12 @@ func (m *measures) add(o *measures) {
 	}
 }
 
-// record records d; what is out of bounds counts as the bound.
+// record records d, limited to the bounds of h.
 func record(h *hdrhistogram.Histogram, d time.Duration) {
-	_ = h.RecordValue(min(max(int64(d), 0), most)) // fails only out of bounds
+	_ = h.RecordValue(min(max(int64(d), 0), most)) // fails only for values out of bounds
 }
 
-// moment is what has ended since somebody looked last.
+// moment has the operations that have ended since the last look.
 type moment struct {
 	latencies *hdrhistogram.Histogram // of all kinds
 	answered  [kinds]int64

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// MillisText is a time in the unit that suits it, to three digits.
+// MillisText formats a time in a suitable unit with three digits.
 func MillisText(ms float64) string {
 	switch {
 	case ms == 0:
@@ -19,12 +19,12 @@ func MillisText(ms float64) string {
 	return threeDigits(ms/1000) + " s"
 }
 
-// threeDigits is x, at least 1, with three digits, or all those before the point.
+// threeDigits formats x, which is at least 1, with three digits, or with all digits before the point.
 func threeDigits(x float64) string {
 	return fmt.Sprintf("%.*f", max(0, 2-int(math.Floor(math.Log10(x)+0.0002))), x)
 }
 
-// RateText is a rate: with a decimal where it is small.
+// RateText formats a rate, with one decimal if it is below 100.
 func RateText(x float64) string {
 	if x < 99.95 {
 		return strings.TrimSuffix(fmt.Sprintf("%.1f", x), ".0")

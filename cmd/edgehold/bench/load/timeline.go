@@ -2,25 +2,25 @@ package load
 
 import "time"
 
-// Point is what ended within a part of the measured time.
+// Point counts the operations that ended in a part of the measured time.
 type Point struct {
-	At      float64 `json:"at_seconds"` // where the part begins, from the beginning of the measured time
-	Seconds float64 `json:"seconds"`    // how long it is
+	At      float64 `json:"at_seconds"` // beginning of the part, since the beginning of the measured time
+	Seconds float64 `json:"seconds"`    // length of the part
 	Reads   int64   `json:"reads"`      // answered
 	Writes  int64   `json:"writes"`
 	Failed  int64   `json:"failed"`
-	P50     float64 `json:"p50_ms"` // of all that was answered; 0 where nothing was
+	P50     float64 `json:"p50_ms"` // of all that were answered; 0 if none was
 	P99     float64 `json:"p99_ms"`
 }
 
 const (
-	// lookEvery is how often a run is looked at.
+	// lookEvery is the interval between two looks at a run.
 	lookEvery = 250 * time.Millisecond
-	// maxPoints bounds a timeline.
+	// maxPoints is the maximum length of a timeline.
 	maxPoints = 240
 )
 
-// sampler looks at a run again and again: for who watches it, and for the timeline.
+// sampler looks at a run at intervals, for the caller's watch function and for the timeline.
 type sampler struct {
 	run   *run
 	watch func(Reading)
@@ -43,8 +43,8 @@ func newSampler(r *run, watch func(Reading)) *sampler {
 	return s
 }
 
-// follow looks until all clients are idle. over is closed when nothing new is started any more: where that is before the
-// planned end, the measured time has ended then.
+// follow looks until all clients are idle, and returns the end of the measured time. over is closed when no more operations are
+// started, which may be before the planned end.
 func (s *sampler) follow(over, idle <-chan struct{}) (ended time.Time) {
 	timer := time.NewTimer(s.pause())
 	defer timer.Stop()
@@ -70,7 +70,7 @@ func (s *sampler) follow(over, idle <-chan struct{}) (ended time.Time) {
 	}
 }
 
-// pause is the time until the next look; one falls on the end of the warm-up.
+// pause returns the time until the next look. One look is at the end of the warm-up.
 func (s *sampler) pause() time.Duration {
 	if left := time.Until(s.run.from); s.phase == Warming && left < lookEvery {
 		return max(0, left)
@@ -78,7 +78,7 @@ func (s *sampler) pause() time.Duration {
 	return lookEvery
 }
 
-// look takes what has ended since the last look.
+// look takes the operations that have ended since the last look.
 func (s *sampler) look(at time.Time) {
 	reading := Reading{Phase: s.phase, Elapsed: at.Sub(s.run.start)}
 	s.now.clear()
@@ -126,13 +126,13 @@ func (s *sampler) point(at time.Time) {
 	s.pointed = at
 }
 
-// tell completes the reading with what is in now, and passes it on.
+// tell completes the reading and passes it to watch.
 func (s *sampler) tell(reading Reading, within time.Duration) {
 	if s.phase != Warming {
 		s.failed += s.now.failed
 	}
 	if within < lookEvery/2 {
-		return // the last look was just now: there is too little to tell anything of
+		return // the last look was too recent for a rate
 	}
 	reading.Failed = s.failed
 	reading.P50, reading.P99 = quantile(s.now.latencies, 50), quantile(s.now.latencies, 99)
@@ -140,7 +140,7 @@ func (s *sampler) tell(reading Reading, within time.Duration) {
 	s.watch(reading)
 }
 
-// look moves what has ended since the last look into sum, and tells how many operations were late so far.
+// look moves what has ended since the last look into sum, and returns how many operations were late so far.
 func (t *tally) look(sum *moment) (late int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

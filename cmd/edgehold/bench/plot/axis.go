@@ -8,19 +8,19 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
-// axis places values between 0, its beginning, and 1, its end.
+// axis maps values to positions from 0 to 1.
 type axis struct {
 	place func(v float64) float64
 	ticks []tick
 }
 
-// tick is a marked place on an axis.
+// tick is a marked position on an axis.
 type tick struct {
 	at   float64 // from 0 to 1
 	text string
 }
 
-// spanning is an axis from low to high of what scale makes of a value.
+// spanning returns an axis from low to high, after scale is applied.
 func spanning(low, high float64, scale func(float64) float64) axis {
 	from, to := scale(low), scale(high)
 	return axis{place: func(v float64) float64 { return min(max((scale(v)-from)/(to-from), 0), 1) }}
@@ -30,7 +30,7 @@ func (a *axis) mark(v float64, text string) { a.ticks = append(a.ticks, tick{a.p
 
 func same(v float64) float64 { return v }
 
-// ninesAxis is of percentiles, as the number of nines that they have.
+// ninesAxis returns an axis of percentiles, by their number of nines.
 func ninesAxis(most float64) axis {
 	a := spanning(0, most*1.02, same)
 	a.mark(0, "0 %")
@@ -44,7 +44,7 @@ func ninesAxis(most float64) axis {
 	return a
 }
 
-// logAxis is of milliseconds, from a round value below low to one above high.
+// logAxis returns a logarithmic axis of milliseconds, from a round value below low to one above high.
 func logAxis(low, high float64) axis {
 	from, to := roundDown(low), roundUp(high)
 	if from == to {
@@ -66,7 +66,7 @@ func logAxis(low, high float64) axis {
 	return a
 }
 
-// linearAxis is from 0 to a round value above high.
+// linearAxis returns an axis from 0 to a round value above high.
 func linearAxis(high float64) axis {
 	if high <= 0 {
 		high = 1
@@ -80,7 +80,7 @@ func linearAxis(high float64) axis {
 	return a
 }
 
-// timeAxis is from 0 to the end of the measured time.
+// timeAxis returns an axis from 0 to the end of the measurement.
 func timeAxis(seconds float64) axis {
 	a := spanning(0, seconds, same)
 	step := roundUp(seconds / 10)
@@ -90,7 +90,8 @@ func timeAxis(seconds float64) axis {
 	return a
 }
 
-// roundUp is the least of 1, 2 and 5, in some decade, that is not below v; roundDown the greatest that is not above.
+// roundUp returns the least number of the form 1, 2 or 5 times a power of ten that is not below v. roundDown returns the greatest
+// that is not above.
 func roundUp(v float64) float64 {
 	decade := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, m := range []float64{1, 2, 5} {
@@ -111,7 +112,7 @@ func roundDown(v float64) float64 {
 	return decade
 }
 
-// markText is a round time, such as 10 ms or 0.5 s, without zeros that tell nothing.
+// markText returns a round time, such as 10 ms or 0.5 s, without trailing zeros.
 func markText(ms float64) string {
 	number, unit, _ := strings.Cut(load.MillisText(ms), " ")
 	if strings.Contains(number, ".") {

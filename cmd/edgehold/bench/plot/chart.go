@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// chart is what to draw.
+// chart is a chart before it is drawn.
 type chart struct {
 	Title, Note string
 	X, Y        axis
@@ -21,13 +21,13 @@ type series struct {
 	Points      []xy
 }
 
-// xy is a point, and what it says to who points at it.
+// xy is a point, and the text that is shown for it.
 type xy struct {
 	x, y float64
 	text string
 }
 
-// The size of a drawing, and of the room around the plot for the marks of the axes and the names of the lines.
+// The size of a drawing, and of the margins for the labels of the axes and the names of the lines.
 const (
 	width, height           = 920.0, 340.0
 	left, right, above, low = 76.0, 64.0, 14.0, 34.0
@@ -43,7 +43,7 @@ type drawing struct {
 	Lines                    []line
 }
 
-// label is a text at a place.
+// label is text at a position.
 type label struct {
 	At   float64
 	Text string
@@ -89,7 +89,7 @@ func (c *chart) draw() *drawing {
 func (d *drawing) across(at float64) float64 { return d.Left + at*(d.Right-d.Left) }
 func (d *drawing) up(at float64) float64     { return d.Bottom - at*(d.Bottom-d.Top) }
 
-// spreadNames moves the names at the ends of lines apart where they would overlap.
+// spreadNames moves the names at the ends of lines apart if they overlap.
 func (d *drawing) spreadNames() {
 	order := make([]*line, len(d.Lines))
 	for i := range d.Lines {
@@ -105,5 +105,5 @@ func (d *drawing) spreadNames() {
 	}
 }
 
-// tenth is v to a tenth.
+// tenth rounds v to a tenth.
 func tenth(v float64) float64 { return math.Round(v*10) / 10 }

@@ -1,5 +1,5 @@
-// Package plot draws the report of a load as one HTML page that needs nothing but a browser: no script, no font, no
-// image from elsewhere, readable on a light and on a dark screen. The report itself is in the page, as JSON.
+// Package plot draws the report of a load as a self-contained HTML page, without scripts and external fonts or images, for light
+// and dark screens. The page also has the report as JSON.
 package plot
 
 import (
@@ -22,7 +22,7 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"moment": func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
 }).Parse(pageText))
 
-// Write writes the page.
+// Write writes the page for r.
 func Write(w io.Writer, r *load.Report) error {
 	return page.Execute(w, struct {
 		*load.Report
@@ -32,12 +32,12 @@ func Write(w io.Writer, r *load.Report) error {
 	}{r, charts(r), trouble(r), r})
 }
 
-// trouble tells whether anything did not go as it should.
+// trouble reports whether an operation failed, was late, not started or cut off.
 func trouble(r *load.Report) bool {
 	return r.Shortfall != load.Shortfall{} || slices.ContainsFunc(r.Operations, func(o load.Operation) bool { return o.Failed > 0 })
 }
 
-// charts are those that there is something to draw of.
+// charts returns the charts for which there are results.
 func charts(r *load.Report) []*drawing {
 	var list []*drawing
 	for _, c := range []*chart{byPercentile(r), throughput(r), overTime(r)} {
@@ -48,11 +48,11 @@ func charts(r *load.Report) []*drawing {
 	return list
 }
 
-// byPercentile is the distribution of the latencies of each kind of operation.
+// byPercentile returns the distribution of the latencies of each kind of operation.
 func byPercentile(r *load.Report) *chart {
 	c := &chart{
 		Title: "Latency by percentile",
-		Note:  "So many of all operations took at most so long. Both axes are logarithmic: each step to the right is ten times rarer.",
+		Note:  "The percentage of operations that took at most this long. Both axes are logarithmic: each step to the right is ten times rarer.",
 	}
 	low, high, nines := math.Inf(1), 0.0, 1.0
 	for _, o := range r.Operations {
@@ -80,12 +80,12 @@ func byPercentile(r *load.Report) *chart {
 	return c
 }
 
-// throughput is what was answered, and what failed, over time.
+// throughput returns the operations that were answered, and that failed, over time.
 func throughput(r *load.Report) *chart {
 	if len(r.Timeline) == 0 {
 		return nil
 	}
-	c := &chart{Title: "Throughput", Note: "Operations a second that were answered"}
+	c := &chart{Title: "Throughput", Note: "Operations per second that were answered"}
 	of := map[string]func(load.Point) int64{
 		"read":   func(p load.Point) int64 { return p.Reads },
 		"write":  func(p load.Point) int64 { return p.Writes },
@@ -114,9 +114,9 @@ func throughput(r *load.Report) *chart {
 	return c
 }
 
-// overTime is how the latencies of all operations together went.
+// overTime returns the latencies of all operations over time.
 func overTime(r *load.Report) *chart {
-	c := &chart{Title: "Latency over time", Note: "Of all operations that ended in each moment, on a logarithmic axis."}
+	c := &chart{Title: "Latency over time", Note: "Of all operations that ended at each time, on a logarithmic axis."}
 	p50, p99 := series{Name: "p50", Class: "p50"}, series{Name: "p99", Class: "p99"}
 	low, high := math.Inf(1), 0.0
 	for _, p := range r.Timeline {
@@ -137,5 +137,5 @@ func overTime(r *load.Report) *chart {
 	return c
 }
 
-// middle is the middle of the time that the point is of.
+// middle returns the middle of the time of the point.
 func middle(p load.Point) float64 { return p.At + p.Seconds/2 }
