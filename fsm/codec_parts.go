@@ -9,8 +9,10 @@ import (
 
 // The parts that several commands and rows are made of.
 
-func putSession(w *codec.Writer, s api.SessionID)    { w.Uint(s.Incarnation); w.Uint(s.Index) }
+func putSession(w *codec.Writer, s api.SessionID) { w.Uint(s.Incarnation); w.Uint(s.Index) }
+
 func putSessionID(w *codec.Writer, s *api.SessionID) { putSession(w, *s) }
+
 func readSessionID(r *codec.Reader) api.SessionID {
 	return api.SessionID{Incarnation: r.Uint(), Index: r.Uint()}
 }

@@ -130,8 +130,38 @@ func TestCodecRoundTrip(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != int(kindEnd)-1 {
-		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), kindEnd-1)
+	if len(kinds) != len(table)-1 {
+		t.Errorf("samples of %d kinds of command, want all %d", len(kinds), len(table)-1)
+	}
+}
+
+// TestTable: the kinds are numbered without a gap, and each has a name of its own and a first level.
+func TestTable(t *testing.T) {
+	names := map[string]bool{}
+	for _, c := range samples() {
+		names[Name(c)] = true
+	}
+	for k := 1; k < len(table); k++ {
+		x := &table[k]
+		if !kind(k).known() || !names[x.name] || x.since < Level1 || x.since > NewestLevel {
+			t.Errorf("the row of kind %d is %+v", k, x)
+		}
+		delete(names, x.name)
+	}
+}
+
+// TestFirstLevel: a command of a version that does not have its kind yet is malformed.
+func TestFirstLevel(t *testing.T) {
+	b, r := Encode(Reap{1, 1}, Level1), founded(t)
+	before := table[kindReap].since
+	defer func() { table[kindReap].since = before }()
+	table[kindReap].since = Level2
+	_, _, err := Decode(b)
+	if res := one(r.m.Apply(r.next(), 1, [][]byte{b})); api.CodeOf(err) != api.CodeInvalid || !reflect.DeepEqual(res.Err, err) {
+		t.Errorf("Decode says %v, Apply %v", err, res.Err)
+	}
+	if _, _, err := Decode(Encode(Reap{1, 1}, Level2)); err != nil {
+		t.Error(err)
 	}
 }
 

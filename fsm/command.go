@@ -1,18 +1,12 @@
 package fsm
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
-
-// Command is one change of a machine's state, as it stands in the log: one of the structs of this file and of txn_command.go.
-type Command interface {
-	kind() kind
-	put(w *codec.Writer)
-}
 
 // Init founds a group, at the level of its version: the first leader proposes it. Once a machine is founded, it does nothing.
 type Init struct {
@@ -130,49 +124,95 @@ type ExpireDedup struct {
 	Limit int
 }
 
-// kind is a command's number on the wire.
-type kind byte
+const kindInit kind = 1
 
-const (
-	kindInit kind = iota + 1
-	kindTermStart
-	kindWrite
-	kindGrant
-	kindSessionOpen
-	kindSessionClose
-	kindSuspect
-	kindUnsuspect
-	kindKill
-	kindRelease
-	kindCede
-	kindAdopt
-	kindTrimTombstones
-	kindAdvanceDedupEpoch
-	kindExpireDedup
-	kindPrepare
-	kindDecide
-	kindPush
-	kindCommitLast
-	kindResolve
-	kindResolved
-	kindForget
-	kindSetLevel
-	kindReap
-	kindEnd // one above the last
-)
+func (Init) kind() kind { return kindInit }
 
-func (Init) kind() kind              { return kindInit }
-func (TermStart) kind() kind         { return kindTermStart }
-func (Write) kind() kind             { return kindWrite }
-func (Grant) kind() kind             { return kindGrant }
-func (SessionOpen) kind() kind       { return kindSessionOpen }
-func (SessionClose) kind() kind      { return kindSessionClose }
-func (Suspect) kind() kind           { return kindSuspect }
-func (Unsuspect) kind() kind         { return kindUnsuspect }
-func (Kill) kind() kind              { return kindKill }
-func (Release) kind() kind           { return kindRelease }
-func (Cede) kind() kind              { return kindCede }
-func (Adopt) kind() kind             { return kindAdopt }
-func (TrimTombstones) kind() kind    { return kindTrimTombstones }
+const kindTermStart kind = 2
+
+func (TermStart) kind() kind { return kindTermStart }
+
+const kindWrite kind = 3
+
+func (Write) kind() kind { return kindWrite }
+
+const kindGrant kind = 4
+
+func (Grant) kind() kind { return kindGrant }
+
+const kindSessionOpen kind = 5
+
+func (SessionOpen) kind() kind { return kindSessionOpen }
+
+const kindSessionClose kind = 6
+
+func (SessionClose) kind() kind { return kindSessionClose }
+
+const kindSuspect kind = 7
+
+func (Suspect) kind() kind { return kindSuspect }
+
+const kindUnsuspect kind = 8
+
+func (Unsuspect) kind() kind { return kindUnsuspect }
+
+const kindKill kind = 9
+
+func (Kill) kind() kind { return kindKill }
+
+const kindRelease kind = 10
+
+func (Release) kind() kind { return kindRelease }
+
+const kindCede kind = 11
+
+func (Cede) kind() kind { return kindCede }
+
+const kindAdopt kind = 12
+
+func (Adopt) kind() kind { return kindAdopt }
+
+const kindTrimTombstones kind = 13
+
+func (TrimTombstones) kind() kind { return kindTrimTombstones }
+
+const kindAdvanceDedupEpoch kind = 14
+
 func (AdvanceDedupEpoch) kind() kind { return kindAdvanceDedupEpoch }
-func (ExpireDedup) kind() kind       { return kindExpireDedup }
+
+const kindExpireDedup kind = 15
+
+func (ExpireDedup) kind() kind { return kindExpireDedup }
+
+// init founds the group at the level of the command, once.
+func (t *tx) init(c *Init, _ *Result) *api.Error {
+	if t.meta.Initialized {
+		return nil
+	}
+	if c.Group == "" || c.MaxTerm <= 0 {
+		return api.Errorf(api.CodeInvalid, "a group needs a name and a greatest lease term")
+	}
+	shards := slices.SortedFunc(slices.Values(c.Shards), func(a, b Shard) int {
+		return compareKeys(a.Range.Start, b.Range.Start)
+	})
+	for i, s := range shards {
+		if err := s.check(); err != nil {
+			return err
+		}
+		if i > 0 && shards[i-1].Range.Overlaps(s.Range) {
+			return api.Errorf(api.CodeInvalid, "the ranges %v and %v overlap", shards[i-1].Range, s.Range)
+		}
+	}
+	for _, s := range shards {
+		t.own(owned{Shard: s})
+	}
+	t.meta.Initialized, t.meta.Group, t.meta.Incarnation, t.meta.Level = true, c.Group, c.Incarnation, t.version
+	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
+	return nil
+}
+
+func (t *tx) termStart(c *TermStart, res *Result) *api.Error {
+	t.meta.LastTerm = t.term
+	res.Effect = Effect{Kind: EffectTermStart, Node: c.Node}
+	return nil
+}

@@ -126,6 +126,10 @@ func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {
 	return t.decide(&c.Txn, c.AckedBelow, d, res)
 }
 
+func (t *tx) push(c *Push, res *Result) *api.Error {
+	return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
+}
+
 // ownValues are outcomes that share nothing with a command.
 func ownValues(in []Outcome) []Outcome {
 	out := slices.Clone(in)
@@ -136,7 +140,7 @@ func ownValues(in []Outcome) []Outcome {
 }
 
 // resolved notes that a participant has resolved. A decision that nobody will ask for any more goes.
-func (t *tx) resolved(c *Resolved) *api.Error {
+func (t *tx) resolved(c *Resolved, _ *Result) *api.Error {
 	if err := t.member(c.Txn.Decider); err != nil {
 		return err
 	}

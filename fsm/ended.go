@@ -24,6 +24,8 @@ type Reap struct {
 	Limit int
 }
 
+const kindReap kind = 24
+
 func (Reap) kind() kind { return kindReap }
 
 func (c Reap) put(w *codec.Writer) {
@@ -68,7 +70,7 @@ func (v *view) live(l *leased) {
 }
 
 // reap clears void leases away, session by session.
-func (t *tx) reap(c *Reap, res *Result) {
+func (t *tx) reap(c *Reap, res *Result) *api.Error {
 	left := c.Limit
 	if left <= 0 || left > MaxReap {
 		left = MaxReap
@@ -79,6 +81,7 @@ func (t *tx) reap(c *Reap, res *Result) {
 		res.Swept.Rows += n
 	}
 	res.Swept.End = t.meta.Ended == 0
+	return nil
 }
 
 // reapOne clears up to limit leases of the first ended session away, and returns how many.

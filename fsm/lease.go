@@ -119,6 +119,11 @@ func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
 	return true
 }
 
+func (t *tx) release(c *Release, _ *Result) *api.Error {
+	t.drop(c.Leases)
+	return nil
+}
+
 // drop takes out what holders have given up: leases at or below the named ones. A later lease on the same key stays.
 func (t *tx) drop(leases []api.DroppedLease) {
 	for _, d := range leases {

@@ -55,6 +55,8 @@ type SetLevel struct {
 	Level Level
 }
 
+const kindSetLevel kind = 23
+
 func (SetLevel) kind() kind { return kindSetLevel }
 
 func (c SetLevel) put(w *codec.Writer) {
@@ -87,7 +89,7 @@ func newer(b []byte) bool {
 		return false
 	}
 	switch k := kind(b[1]); {
-	case k == 0 || k >= kindEnd:
+	case !k.known():
 		return true
 	case k == kindSetLevel:
 		c, _, err := Decode(b)
@@ -96,13 +98,9 @@ func newer(b []byte) bool {
 	return false
 }
 
-// allowed refuses a command of a version above the level of the group. Init is of any version: it founds the group at that
-// level.
-func (t *tx) allowed(c Command, version Level) *api.Error {
-	if _, founds := c.(Init); founds || version <= t.meta.Level {
-		return nil
-	}
-	return api.Errorf(api.CodeInvalid, "a command of version %d in a group of level %d", version, t.meta.Level)
+func (t *tx) setLevel(c *SetLevel, _ *Result) *api.Error {
+	t.meta.Level = max(t.meta.Level, c.Level)
+	return nil
 }
 
 // Level returns the level of the group: what a leader encodes at.

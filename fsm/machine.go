@@ -7,7 +7,6 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/engine"
-	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
@@ -93,8 +92,10 @@ type tx struct {
 	view
 	batch engine.Batch
 	term  api.Term
-	index uint64 // of the present command
-	room  room
+	// Of the present command:
+	index   uint64
+	version Level
+	room    room
 }
 
 // room is memory that each Apply uses again.
@@ -105,21 +106,6 @@ type room struct {
 	reader     codec.Reader
 	write      Write
 	evaluation evaluation
-}
-
-// decode is Decode, but that a Write, as most commands are, takes no memory of its own: it is returned as a pointer, and is
-// there until the next.
-func (m *room) decode(b []byte, own api.GroupID) (c Command, version Level, err *api.Error) {
-	m.reader = codec.Reader{B: b, Own: own}
-	r := &m.reader
-	version, k := head(r)
-	if k == kindWrite {
-		m.write = readWrite(r)
-		c = &m.write
-	} else {
-		c = read(k, r)
-	}
-	return c, version, endOf(r)
 }
 
 // done ends the Apply and forgets all but the room.
@@ -170,49 +156,26 @@ func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
 	t.index = t.meta.Counter
 	res.Index = t.index
-	c, version, err := t.room.decode(b, t.meta.Group)
-	if err == nil {
-		err = t.allowed(c, version)
-	}
-	if err != nil {
-		res.Err = err
-		return
-	}
-	t.rules = &rulesOf[version]
-	if w, ok := c.(*Write); ok {
-		res.Err = t.write(w, res)
-		return
-	}
-	if res.Err = t.admit(c); res.Err == nil {
-		res.Err = t.run(c, version, res)
+	r := &t.room.reader
+	*r = codec.Reader{B: b, Own: t.meta.Group}
+	var info *kindInfo
+	t.version, info = head(r)
+	if res.Err = malformed(r); res.Err == nil {
+		res.Err = info.apply(t, r, res)
 	}
 }
 
-// admit refuses what a machine that is not founded cannot do, and judgements of another term than the entry's.
-func (t *tx) admit(c Command) *api.Error {
-	switch c := c.(type) {
-	case Init, TermStart:
-		return nil
-	case Grant:
-		return t.judged(c.Term)
-	case Suspect:
-		return t.judged(c.Term)
-	case Unsuspect:
-		return t.judged(c.Term)
-	case Kill:
-		return t.judged(c.Term)
-	case TrimTombstones:
-		return t.judged(c.Term)
-	case AdvanceDedupEpoch:
-		return t.judged(c.Term)
-	case ExpireDedup:
-		return t.judged(c.Term)
-	case SetLevel:
-		return t.judged(c.Term)
-	case Reap:
-		return t.judged(c.Term)
+// ready ends the reading of a command: it refuses one that is malformed, or of a version above the level of the group. Init is of
+// any version: it founds the group at that level.
+func (t *tx) ready(k kind, r *codec.Reader) *api.Error {
+	if r.End(); r.Fault() != "" {
+		return malformed(r)
 	}
-	return t.founded()
+	if k != kindInit && t.version > t.meta.Level {
+		return api.Errorf(api.CodeInvalid, "a command of version %d in a group of level %d", t.version, t.meta.Level)
+	}
+	t.rules = &rulesOf[t.version]
+	return nil
 }
 
 func (t *tx) founded() *api.Error {
@@ -228,90 +191,6 @@ func (t *tx) judged(term api.Term) *api.Error {
 		return api.Errorf(api.CodeNotLeader, "judged in term %d, but applied in term %d", term, t.term)
 	}
 	return t.founded()
-}
-
-func (t *tx) run(c Command, version Level, res *Result) *api.Error {
-	switch c := c.(type) {
-	case Init:
-		return t.init(&c, version)
-	case TermStart:
-		t.meta.LastTerm = t.term
-		res.Effect = Effect{Kind: EffectTermStart, Node: c.Node}
-	case Grant:
-		return t.grant(&c, res)
-	case SessionOpen:
-		return t.openSession(&c, res)
-	case SessionClose:
-		return t.closeSession(&c, res)
-	case Suspect:
-		return t.suspect(c.Session, true, res)
-	case Unsuspect:
-		return t.suspect(c.Session, false, res)
-	case Kill:
-		if err := t.tooMany(c.Sessions); err != nil {
-			return err
-		}
-		t.kill(c.Sessions, nil, res)
-	case Release:
-		t.drop(c.Leases)
-	case Cede:
-		return t.cede(&c, res)
-	case Adopt:
-		return t.adopt(&c)
-	case TrimTombstones:
-		res.Swept.Rows = t.trim(c.Below, c.Limit)
-	case AdvanceDedupEpoch:
-		t.meta.DedupEpoch++
-		t.meta.returns.tick()
-	case ExpireDedup:
-		res.Swept = t.expire(c.Limit)
-	case Prepare:
-		return t.prepare(&c, res)
-	case Decide:
-		return t.decideCommand(&c, res)
-	case Push:
-		return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
-	case CommitLast:
-		return t.commitLast(&c, res)
-	case Resolve:
-		return t.resolve(&c, res)
-	case Resolved:
-		return t.resolved(&c)
-	case Forget:
-		return t.forgetCommand(&c)
-	case Reap:
-		t.reap(&c, res)
-	case SetLevel:
-		t.meta.Level = max(t.meta.Level, c.Level)
-	}
-	return nil
-}
-
-// init founds the group at the level, once.
-func (t *tx) init(c *Init, level Level) *api.Error {
-	if t.meta.Initialized {
-		return nil
-	}
-	if c.Group == "" || c.MaxTerm <= 0 {
-		return api.Errorf(api.CodeInvalid, "a group needs a name and a greatest lease term")
-	}
-	shards := slices.SortedFunc(slices.Values(c.Shards), func(a, b Shard) int {
-		return compareKeys(a.Range.Start, b.Range.Start)
-	})
-	for i, s := range shards {
-		if err := s.check(); err != nil {
-			return err
-		}
-		if i > 0 && shards[i-1].Range.Overlaps(s.Range) {
-			return api.Errorf(api.CodeInvalid, "the ranges %v and %v overlap", shards[i-1].Range, s.Range)
-		}
-	}
-	for _, s := range shards {
-		t.own(owned{Shard: s})
-	}
-	t.meta.Initialized, t.meta.Group, t.meta.Incarnation, t.meta.Level = true, c.Group, c.Incarnation, level
-	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
-	return nil
 }
 
 // Meta is the machine's own row.

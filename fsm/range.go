@@ -288,7 +288,7 @@ func (t *tx) handOver(records []Record) {
 }
 
 // adopt takes over a range that was given up.
-func (t *tx) adopt(c *Adopt) *api.Error {
+func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
 	s, r := c.Shard, &c.Receipt
 	if err := s.check(); err != nil {
 		return err

@@ -1,8 +1,6 @@
 package fsm
 
-import (
-	"github.com/edgehold/edgehold/api"
-)
+import "github.com/edgehold/edgehold/api"
 
 func errDead(sid api.SessionID) *api.Error {
 	return api.Errorf(api.CodeSessionDead, "the session %v is unknown or has ended; open a new one", sid)
@@ -41,7 +39,10 @@ func (t *tx) closeSession(c *SessionClose, res *Result) *api.Error {
 	return nil
 }
 
-func (t *tx) suspect(sid api.SessionID, on bool, res *Result) *api.Error {
+func (t *tx) suspect(c *Suspect, res *Result) *api.Error     { return t.mark(c.Session, true, res) }
+func (t *tx) unsuspect(c *Unsuspect, res *Result) *api.Error { return t.mark(c.Session, false, res) }
+
+func (t *tx) mark(sid api.SessionID, on bool, res *Result) *api.Error {
 	s, ok := t.session(sid)
 	if !ok {
 		return errDead(sid)
@@ -54,6 +55,14 @@ func (t *tx) suspect(sid api.SessionID, on bool, res *Result) *api.Error {
 	if on {
 		res.Effect.Kind = EffectSuspect
 	}
+	return nil
+}
+
+func (t *tx) killCommand(c *Kill, res *Result) *api.Error {
+	if err := t.tooMany(c.Sessions); err != nil {
+		return err
+	}
+	t.kill(c.Sessions, nil, res)
 	return nil
 }
 

@@ -10,9 +10,8 @@ import (
 	"hash"
 	"io"
 
-	"github.com/edgehold/edgehold/fsm/engine"
-
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/engine"
 )
 
 // The stream of a snapshot: the magic and the number of the format; then the rows in order, each as 1, key, value (with

@@ -106,13 +106,33 @@ type Forget struct {
 	Below  uint64
 }
 
-func (Prepare) kind() kind    { return kindPrepare }
-func (Decide) kind() kind     { return kindDecide }
-func (Push) kind() kind       { return kindPush }
+const kindPrepare kind = 16
+
+func (Prepare) kind() kind { return kindPrepare }
+
+const kindDecide kind = 17
+
+func (Decide) kind() kind { return kindDecide }
+
+const kindPush kind = 18
+
+func (Push) kind() kind { return kindPush }
+
+const kindCommitLast kind = 19
+
 func (CommitLast) kind() kind { return kindCommitLast }
-func (Resolve) kind() kind    { return kindResolve }
-func (Resolved) kind() kind   { return kindResolved }
-func (Forget) kind() kind     { return kindForget }
+
+const kindResolve kind = 20
+
+func (Resolve) kind() kind { return kindResolve }
+
+const kindResolved kind = 21
+
+func (Resolved) kind() kind { return kindResolved }
+
+const kindForget kind = 22
+
+func (Forget) kind() kind { return kindForget }
 
 func checkID(id *ident.TxnID) *api.Error {
 	if id.Client == (api.ClientID{}) || id.Attempt == 0 || id.Decider == "" {

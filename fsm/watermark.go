@@ -65,7 +65,7 @@ func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (id
 }
 
 // forgetCommand is the client's word that stands alone.
-func (t *tx) forgetCommand(c *Forget) *api.Error {
+func (t *tx) forgetCommand(c *Forget, _ *Result) *api.Error {
 	if c.Client == (api.ClientID{}) {
 		return api.Errorf(api.CodeInvalid, "no client was named")
 	}
@@ -75,6 +75,11 @@ func (t *tx) forgetCommand(c *Forget) *api.Error {
 
 // swept are the tables that expiry goes through, in their order.
 var swept = [...]byte{tableDecision, tableDedup, tableFinished}
+
+func (t *tx) expireDedup(c *ExpireDedup, res *Result) *api.Error {
+	res.Swept = t.expire(c.Limit)
+	return nil
+}
 
 // expire sweeps on through what is remembered, and drops what is of clients that have been idle for too long.
 func (t *tx) expire(limit int) (came Swept) {

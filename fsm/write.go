@@ -81,6 +81,16 @@ func written(branch []api.Op, keys []api.Key) []api.Key {
 	return keys
 }
 
+// applyWrite reads a Write and carries it out. As most commands are one, it takes no memory of its own for each.
+func (t *tx) applyWrite(r *codec.Reader, res *Result) *api.Error {
+	w := &t.room.write
+	*w = readWrite(r)
+	if err := t.ready(kindWrite, r); err != nil {
+		return err
+	}
+	return t.write(w, res)
+}
+
 // write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, intents,
 // steps, leases.
 func (t *tx) write(w *Write, res *Result) *api.Error {
@@ -219,6 +229,11 @@ func (t *tx) delTombstone(k api.Key) {
 	t.del(t.key.ofKey(tableTombstone, k))
 	t.del(t.key.trim(ver.Index, k))
 	t.meta.Tombstones--
+}
+
+func (t *tx) trimTombstones(c *TrimTombstones, res *Result) *api.Error {
+	res.Swept.Rows = t.trim(c.Below, c.Limit)
+	return nil
 }
 
 // trim drops old tombstones. The floor of each one's bucket rises to its version, so that no absent key's version falls.

@@ -223,7 +223,7 @@ func (a *Authority) try(c fsm.Command) (fsm.Result, bool) {
 	defer cancel()
 	res, err := a.propose(ctx, c)
 	if err != nil {
-		a.cfg.Logger.Debug("a sweep could not be proposed", "group", a.cfg.Group, "error", err)
+		a.cfg.Logger.Debug("a sweep could not be proposed", "group", a.cfg.Group, "command", fsm.Name(c), "error", err)
 	}
 	return res, err == nil
 }

@@ -1,0 +1,158 @@
+package fsm
+
+import (
+	"math"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
+)
+
+// Command is one change of a machine's state, as it stands in the log. Each is a struct with a file, where its bytes and what it does
+// stand too, and a row of the table.
+type Command interface {
+	kind() kind
+	put(w *codec.Writer)
+}
+
+// kind is a command's number in the log, for ever.
+type kind byte
+
+// table has a row for each kind of command. A new one takes the next number.
+var table = [...]kindInfo{
+	kindInit:              of("init", Level1, readInit, always, (*tx).init),
+	kindTermStart:         of("term start", Level1, readTermStart, always, (*tx).termStart),
+	kindWrite:             {"write", Level1, reads(readWrite), (*tx).applyWrite},
+	kindGrant:             of("grant", Level1, readGrant, inTerm, (*tx).grant),
+	kindSessionOpen:       of("session open", Level1, readSessionOpen, ifFounded, (*tx).openSession),
+	kindSessionClose:      of("session close", Level1, readSessionClose, ifFounded, (*tx).closeSession),
+	kindSuspect:           of("suspect", Level1, readSuspect, inTerm, (*tx).suspect),
+	kindUnsuspect:         of("unsuspect", Level1, readUnsuspect, inTerm, (*tx).unsuspect),
+	kindKill:              of("kill", Level1, readKill, inTerm, (*tx).killCommand),
+	kindRelease:           of("release", Level1, readRelease, ifFounded, (*tx).release),
+	kindCede:              of("cede", Level1, readCede, ifFounded, (*tx).cede),
+	kindAdopt:             of("adopt", Level1, readAdopt, ifFounded, (*tx).adopt),
+	kindTrimTombstones:    of("trim tombstones", Level1, readTrimTombstones, inTerm, (*tx).trimTombstones),
+	kindAdvanceDedupEpoch: of("advance dedup epoch", Level1, readAdvanceDedupEpoch, inTerm, (*tx).advanceDedupEpoch),
+	kindExpireDedup:       of("expire dedup", Level1, readExpireDedup, inTerm, (*tx).expireDedup),
+	kindPrepare:           of("prepare", Level1, readPrepare, ifFounded, (*tx).prepare),
+	kindDecide:            of("decide", Level1, readDecide, ifFounded, (*tx).decideCommand),
+	kindPush:              of("push", Level1, readPush, ifFounded, (*tx).push),
+	kindCommitLast:        of("commit last", Level1, readCommitLast, ifFounded, (*tx).commitLast),
+	kindResolve:           of("resolve", Level1, readResolve, ifFounded, (*tx).resolve),
+	kindResolved:          of("resolved", Level1, readResolved, ifFounded, (*tx).resolved),
+	kindForget:            of("forget", Level1, readForget, ifFounded, (*tx).forgetCommand),
+	kindSetLevel:          of("set level", Level1, readSetLevel, inTerm, (*tx).setLevel),
+	kindReap:              of("reap", Level1, readReap, inTerm, (*tx).reap),
+}
+
+// kindInfo is what a row says of a kind.
+type kindInfo struct {
+	name  string
+	since Level // the first version of commands that has it
+	read  func(r *codec.Reader) Command
+	// apply reads a command and carries it out.
+	apply func(t *tx, r *codec.Reader, res *Result) *api.Error
+}
+
+// of returns the row of a kind: admit refuses a command before run carries it out.
+func of[C Command](name string, since Level, read func(*codec.Reader) C, admit func(*tx, *C) *api.Error, run func(*tx, *C, *Result) *api.Error) kindInfo {
+	return kindInfo{name, since, reads(read), func(t *tx, r *codec.Reader, res *Result) *api.Error {
+		c := read(r)
+		if err := t.ready(c.kind(), r); err != nil {
+			return err
+		}
+		if err := admit(t, &c); err != nil {
+			return err
+		}
+		return run(t, &c, res)
+	}}
+}
+
+func reads[C Command](read func(*codec.Reader) C) func(*codec.Reader) Command {
+	return func(r *codec.Reader) Command { return read(r) }
+}
+
+// always admits a command to a machine that is not founded, too.
+func always[C Command](*tx, *C) *api.Error { return nil }
+
+// ifFounded refuses what a machine that is not founded cannot do.
+func ifFounded[C Command](t *tx, _ *C) *api.Error { return t.founded() }
+
+// inTerm is ifFounded, and refuses a judgement of another term than the entry's.
+func inTerm[C interface {
+	Command
+	judgedIn() api.Term
+}](t *tx, c *C) *api.Error {
+	return t.judged((*c).judgedIn())
+}
+
+// Name is what logs call the kind of command.
+func Name(c Command) string { return table[c.kind()].name }
+
+// Encode returns the command as it stands in the log of a group of that level: the first byte is the version, which is the
+// level, the second is the kind.
+func Encode(c Command, level Level) []byte {
+	n := 64
+	if large, ok := c.(interface{ size() int }); ok {
+		n += large.size()
+	}
+	w := codec.Writer{B: make([]byte, 0, n), Format: uint8(level)}
+	w.Byte(byte(level))
+	w.Byte(byte(c.kind()))
+	c.put(&w)
+	return w.B
+}
+
+// Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
+// must not change while they are used; keys do not.
+func Decode(b []byte) (Command, Level, error) {
+	r := codec.Reader{B: b}
+	version, info := head(&r)
+	if err := malformed(&r); err != nil {
+		return nil, 0, err
+	}
+	c := info.read(&r)
+	if r.End(); r.Fault() != "" {
+		return nil, 0, malformed(&r)
+	}
+	return c, version, nil
+}
+
+// head reads what stands before a command. Without a fault, the kind is known.
+func head(r *codec.Reader) (Level, *kindInfo) {
+	r.Format = r.Byte()
+	version := Level(r.Format)
+	if r.Fault() == "" && (version == 0 || version > NewestLevel) {
+		r.Fail("a format version that this program does not know")
+	}
+	k := kind(r.Byte())
+	switch {
+	case !k.known():
+		r.Fail("a kind of command that this program does not know")
+		return version, nil
+	case version < table[k].since:
+		r.Fail("a kind of command that its version does not have")
+	}
+	return version, &table[k]
+}
+
+// known reports whether the table has the kind.
+func (k kind) known() bool { return int(k) < len(table) && table[k].apply != nil }
+
+// malformed says what is wrong with the command that was read; nil if nothing is.
+func malformed(r *codec.Reader) *api.Error {
+	if r.Fault() == "" {
+		return nil
+	}
+	return api.Errorf(api.CodeInvalid, "malformed command: %s", r.Fault())
+}
+
+// readLimit reads how many rows a command may look at.
+func readLimit(r *codec.Reader) int {
+	x := r.Uint()
+	if x > math.MaxInt32 {
+		r.Fail("a limit over 31 bits")
+		return 0
+	}
+	return int(x)
+}
