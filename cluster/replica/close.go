@@ -16,7 +16,6 @@ func (r *Replica[R]) Close() error {
 		r.closed = true
 		r.mu.Unlock()
 		r.log.closing.Store(true)
-		close(r.closing)
 		r.cancel()
 		finished := make(chan error, 1)
 		if within(r.closeTimeout(), func() { finished <- r.finish() }) {

@@ -26,7 +26,7 @@ func (r *Replica[R]) QuorumConfirm(ctx context.Context, term uint64) error {
 	case <-round.done:
 	case <-ctx.Done():
 		return &api.Error{Code: api.CodeUnavailable, Op: "confirm", Hint: "no quorum answered before the deadline", Err: ctx.Err()}
-	case <-r.closing:
+	case <-r.ctx.Done():
 		return errClosed("confirm")
 	}
 	if round.holds && round.term == term {

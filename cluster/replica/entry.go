@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // The data of a log entry is one byte of format, the number of commands, and each command after its length. Numbers are
@@ -38,10 +39,8 @@ func encodeEntry(commands [][]byte) []byte {
 
 // formatOf returns the format of an entry of the commands.
 func formatOf(commands [][]byte) byte {
-	for _, c := range commands {
-		if len(c) > 0 && c[0] > 1 {
-			return laterFormat
-		}
+	if slices.ContainsFunc(commands, func(c []byte) bool { return len(c) > 0 && c[0] > 1 }) {
+		return laterFormat
 	}
 	return firstFormat
 }

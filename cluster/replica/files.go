@@ -12,12 +12,15 @@ import (
 
 const (
 	checkpointsDir = "checkpoints" // within Config.Dir
-	keptSnapshots  = 2
+	keptSnapshots  = 2             // of a machine without durable state
 )
 
-// openFiles opens the stores in Config.Dir and creates those that are missing. It converts a log of another kind than
-// Config.Log.
-func openFiles(cfg *Config) (s logstore.Stores, err error) {
+// openStores opens Config.Stores, or the stores in Config.Dir. There it creates those that are missing, and converts a log of
+// another kind than Config.Log.
+func openStores(cfg *Config) (s logstore.Stores, err error) {
+	if cfg.Stores != nil {
+		return cfg.Stores()
+	}
 	unlock, err := logstore.Lock(cfg.Dir)
 	if err != nil {
 		return s, err

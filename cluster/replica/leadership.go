@@ -19,7 +19,7 @@ func (r *Replica[R]) lead() {
 		case <-r.raft.LeaderCh():
 		case <-halted:
 			halted = nil
-		case <-r.closing:
+		case <-r.ctx.Done():
 			return
 		}
 		if !r.stepDown() {
@@ -87,7 +87,7 @@ func (r *Replica[R]) pause(d time.Duration) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-r.closing:
+	case <-r.ctx.Done():
 		return false
 	}
 }

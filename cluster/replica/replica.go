@@ -31,8 +31,7 @@ type Replica[R any] struct {
 	confirmer *confirmer
 	meters    meters
 
-	closing   chan struct{}
-	ctx       context.Context // ends with closing
+	ctx       context.Context // ends with Close
 	cancel    context.CancelFunc
 	loops     sync.WaitGroup // lead and adaptThreshold
 	mu        sync.Mutex
@@ -50,7 +49,7 @@ func Open[R any](cfg Config, m Machine[R]) (*Replica[R], error) {
 	cfg.setDefaults()
 	log := &closingLog{Logger: cfg.Logger}
 	cfg.Logger = log
-	r := &Replica[R]{cfg: cfg, log: log, progress: newProgress(), closing: make(chan struct{})}
+	r := &Replica[R]{cfg: cfg, log: log, progress: newProgress()}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	var err error
 	if r.stores, err = openStores(&cfg); err != nil {
@@ -66,13 +65,6 @@ func Open[R any](cfg Config, m Machine[R]) (*Replica[R], error) {
 
 func opening(cfg *Config, err error) error {
 	return &api.Error{Code: api.CodeOf(err), Op: "open replica", Hint: "node " + cfg.Node + ", group " + cfg.Group, Err: err}
-}
-
-func openStores(cfg *Config) (logstore.Stores, error) {
-	if cfg.Stores != nil {
-		return cfg.Stores()
-	}
-	return openFiles(cfg)
 }
 
 // start opens everything on top of the stores.
@@ -117,7 +109,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	inbox.halted = r.Halted
 	r.transport.serve()
 	r.confirmer = newConfirmer(r.ctx, r.raft, cfg, r.meters)
-	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.closing, r.meters)
+	r.packer = newPacker[R](r.raft, cfg.Limits, cfg.Timing.Election, r.ctx.Done(), r.meters)
 	r.loops.Go(r.lead)
 	r.loops.Go(r.adaptThreshold)
 	r.measure()
@@ -233,7 +225,7 @@ func (r *Replica[R]) await(ctx context.Context, op string, call func() raft.Futu
 		return true, err
 	case <-ctx.Done():
 		return true, ctx.Err()
-	case <-r.closing:
+	case <-r.ctx.Done():
 		return true, errClosed(op)
 	}
 }

@@ -113,22 +113,24 @@ func (s *streams) forget(set map[*conn]struct{}, c *conn) {
 func (s *streams) setStuck(stuck bool) {
 	s.mu.Lock()
 	s.stuck = stuck
-	var cut []*conn
-	if stuck {
-		cut = slices.Collect(maps.Keys(s.out))
-	}
 	s.mu.Unlock()
-	for _, c := range cut {
-		c.cut()
+	if stuck {
+		s.cut(s.out)
 	}
 }
 
 // cutIncoming closes every accepted connection.
-func (s *streams) cutIncoming() {
+func (s *streams) cutIncoming() { s.cut(s.in) }
+
+// cut closes every connection of the sets.
+func (s *streams) cut(sets ...map[*conn]struct{}) {
+	var all []*conn
 	s.mu.Lock()
-	cut := slices.Collect(maps.Keys(s.in))
+	for _, set := range sets {
+		all = slices.AppendSeq(all, maps.Keys(set))
+	}
 	s.mu.Unlock()
-	for _, c := range cut {
+	for _, c := range all {
 		c.cut()
 	}
 }
@@ -136,17 +138,14 @@ func (s *streams) cutIncoming() {
 // Close ends Accept, fails every Dial and cuts every connection. It does not wait: see wait.
 func (s *streams) Close() error {
 	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
+	closed := s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if closed {
 		return nil
 	}
-	s.closed = true
-	cut := slices.AppendSeq(slices.Collect(maps.Keys(s.out)), maps.Keys(s.in))
-	s.mu.Unlock()
 	err := s.inner.Close()
-	for _, c := range cut {
-		c.cut()
-	}
+	s.cut(s.out, s.in)
 	return err
 }
 

@@ -29,7 +29,7 @@ func (r *Replica[R]) adaptThreshold() {
 	for {
 		select {
 		case <-ticker.C:
-		case <-r.closing:
+		case <-r.ctx.Done():
 			return
 		}
 		e, b := r.driver.entries.Load(), r.driver.bytes.Load()
