@@ -57,7 +57,7 @@ func (r *root) Accept() (net.Conn, error) {
 	}
 }
 
-// pause waits; false where the port closes meanwhile.
+// pause waits; false if the port closes meanwhile.
 func (p *Port) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -69,7 +69,7 @@ func (p *Port) pause(d time.Duration) bool {
 	}
 }
 
-// conn is an accepted connection. It is on the books of the unmatched, then on those of its lane, until it is closed.
+// conn is an accepted connection. It is counted among the unmatched, then at its lane, until it is closed.
 type conn struct {
 	net.Conn
 	p     *Port
@@ -78,19 +78,19 @@ type conn struct {
 
 	mu     sync.Mutex
 	closed bool
-	leave  func() // takes it off its lane's books
+	leave  func() // ends its being counted at its lane
 }
 
-// accepted is the connection under what cmux makes of it.
+// accepted returns the connection that cmux has wrapped.
 func accepted(c net.Conn) *conn { return c.(*cmux.MuxConn).Conn.(*conn) }
 
-// sorted is a connection as its lane hands it out.
+// sorted is a connection as its lane's Accept returns it.
 type sorted struct {
 	*cmux.MuxConn
 	under net.Conn
 }
 
-// NetConn is the connection as it was accepted, for its socket: what is read from it may be missing at the lane's.
+// NetConn returns the accepted connection, for its socket. Bytes that are read from it are missing at the lane's connection.
 func (s sorted) NetConn() net.Conn { return s.under }
 
 func (c *conn) Close() error {
@@ -105,7 +105,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// admit puts a new connection on the books, nil where the port is closed. Where there are too many, the oldest has to go.
+// admit counts a new connection among the unmatched; nil if the port is closed. If there are too many, it closes the oldest.
 func (p *Port) admit(c net.Conn) *conn {
 	own := &conn{Conn: c, p: p, since: time.Now()}
 	p.mu.Lock()
@@ -126,7 +126,7 @@ func (p *Port) admit(c net.Conn) *conn {
 	return own
 }
 
-// matched takes a connection off the books of the unmatched.
+// matched removes a connection from the unmatched.
 func (p *Port) matched(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

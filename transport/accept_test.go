@@ -49,7 +49,7 @@ func (c floodedConn) Read(b []byte) (int, error) {
 func TestOthersHaveTheirTurn(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that it is a matter of turns
 	l := &flooded{closed: make(chan struct{})}
-	l.left.Store(500) // which would be accepted before anybody is preempted
+	l.left.Store(500) // which would be accepted before any goroutine is preempted
 	p, err := Open(Config{Listener: l})
 	if err != nil {
 		t.Fatal(err)

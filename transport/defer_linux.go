@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// deferAccept has the system keep a new connection to itself until it says something (tcp(7), TCP_DEFER_ACCEPT), or has been
-// silent for about d. Everything that comes to a port speaks first. Where the listener is none of the system's, nothing
-// changes.
+// deferAccept makes the kernel hold a new connection back until its first byte has come, or for about d (tcp(7),
+// TCP_DEFER_ACCEPT): on every lane the client sends first. It does nothing if the listener has no socket.
 func deferAccept(l net.Listener, d time.Duration) {
 	c, ok := l.(syscall.Conn)
 	if !ok {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestSilentIsNotAccepted: who says nothing costs the process nothing, and is served as soon as it speaks.
+// TestSilentIsNotAccepted: a silent connection costs the process nothing, and is served as soon as it sends a byte.
 func TestSilentIsNotAccepted(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -23,7 +23,7 @@ func TestSilentIsNotAccepted(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	time.Sleep(100 * time.Millisecond) // nobody tells of what the system does not do; it keeps them for a second at the least
+	time.Sleep(100 * time.Millisecond) // there is no event to wait for; the kernel holds them back for at least a second
 	if n := p.Unmatched(); n != 0 {
 		t.Errorf("%d silent connections were accepted", n)
 	}

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// MaxName bounds the name of a lane, and of whom a connection is meant for: its length goes in one byte.
+// MaxName bounds the name of a lane and the name of the node that a connection is for: one byte holds its length.
 const MaxName = 255
 
-// Dialer is the other end of a [Port]: it connects and says which lane it wants. It does not wait for an answer: that another
-// node answers, or that it has no such lane, shows at the first read, as a [RefusedError] or the end of the connection.
+// Dialer is the other end of a [Port]: it connects and names the lane. It does not wait for an answer. If another node answers,
+// or has no such lane, the first read returns a [RefusedError] or io.EOF.
 type Dialer struct {
 	// Dial connects to an address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Answered hears of the first answer on each connection that names whom it means: nil if that is who answers. It must not
-	// block. nil: nothing.
+	// Answered, if not nil, is called with the first answer on each connection that names a node; refused is nil if that node
+	// answers. It must not block.
 	Answered func(address string, refused *RefusedError)
 }
 
@@ -29,15 +29,15 @@ func (d Dialer) DialRaft(ctx context.Context, address, name string) (net.Conn, e
 	return d.dial(ctx, address, laneRaft, name)
 }
 
-// DialPeer connects to the peer lane of whom name means ([Config].Answers); "" is whoever answers at the address.
+// DialPeer connects to the peer lane of the node that name means ([Config].Answers); "" means any node at the address.
 func (d Dialer) DialPeer(ctx context.Context, address, name string) (net.Conn, error) {
 	return d.dial(ctx, address, lanePeer, name)
 }
 
-// DialCalls connects to the lane of calls of whom name means.
+// DialCalls connects to the lane of calls of the node that name means.
 func (d Dialer) DialCalls(ctx context.Context, address, name string) (net.Conn, error) {
 	if name == "" {
-		return nil, errors.New("transport: calls are for somebody")
+		return nil, errors.New("transport: a lane of calls without a name")
 	}
 	return d.dial(ctx, address, laneCalls, name)
 }

@@ -25,7 +25,7 @@ func TestDialerNames(t *testing.T) {
 	})
 }
 
-// TestDialerObeysItsContext: also where the other end takes no byte.
+// TestDialerObeysItsContext: also if the other end takes no byte.
 func TestDialerObeysItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := net.Pipe() // a write waits for a read

@@ -69,7 +69,7 @@ func echo(t *testing.T, l net.Listener, name string) {
 	}()
 }
 
-// expectEcho says hello and hears who answers.
+// expectEcho sends hello and reads which lane answers.
 func expectEcho(t *testing.T, c net.Conn, err error, name string) {
 	t.Helper()
 	if err != nil {

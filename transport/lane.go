@@ -70,7 +70,7 @@ func (l *Lane) end() {
 	}
 }
 
-// take queues a connection and never waits: false where the lane is closed, has too many open, or nobody accepts them.
+// take queues a connection and does not wait; false if the lane is closed, has too many open connections, or its queue is full.
 func (l *Lane) take(own *conn, c net.Conn) bool {
 	if !l.enter(own) {
 		return false

@@ -129,7 +129,7 @@ func memory() int {
 	return int(m.HeapInuse + m.StackInuse)
 }
 
-// count counts goroutines and, where the system tells, descriptors.
+// count counts goroutines and, on systems that list them, descriptors.
 func count(t *testing.T) (goroutines, descriptors int) {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")

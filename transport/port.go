@@ -12,38 +12,38 @@ import (
 	"github.com/soheilhy/cmux"
 )
 
-// The first byte of a connection. HTTP begins with its method, HTTP/2 with its preface, and either perhaps after empty lines
-// (RFC 9112, section 2.2). All else that could be text goes there too, to be refused in words.
+// The first byte of a connection. HTTP begins with its method, HTTP/2 with its preface, either perhaps after empty lines
+// (RFC 9112, section 2.2). Any other byte that could be text goes to HTTP too, which answers with an error.
 const (
 	laneRaft  = 0x01 // then one byte: the length of the lane's name, and the name
-	lanePeer  = 0x02 // then the same of whom is meant: an empty name means whoever answers
-	laneCalls = 0x03 // then the same, and not empty
+	lanePeer  = 0x02 // then the same with the node's name; an empty name means any node
+	laneCalls = 0x03 // then the same; the name is not empty
 )
 
 // Config describes a port. Listener is required; zero fields are the defaults named.
 type Config struct {
 	// Listener is closed by the port.
 	Listener net.Listener
-	// Preface is how long a connection may take to say which lane it wants, once it is accepted; on Linux that is when it
-	// begins to say something, or has been silent for about as long. Default 5 s.
+	// Preface is how long a connection may take to name its lane, once it is accepted. Linux accepts it at its first byte, or
+	// after about the same time of silence. Default 5 s.
 	Preface time.Duration
-	// MaxUnmatched bounds the connections that have not said it yet; for one more the oldest is closed. Default 2,048.
+	// MaxUnmatched bounds the connections that have not named a lane; one more closes the oldest. Default 2,048.
 	MaxUnmatched int
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 2,048: a busy node
-	// accepts late, and who is closed without a word cannot tell why.
+	// accepts late, and a client whose connection is closed does not learn the reason.
 	Queue int
 	// MaxConns bounds the open connections of the peer lane, of the lane of calls, and of HTTP; one more is closed at once.
 	// Default 8,192.
 	MaxConns int
-	// Answers tells whether a connection of the peer lane, or of the lane of calls, that means whom it names is meant for
-	// this port; others are refused. It must not block. nil: every name is.
+	// Answers reports whether a connection of the peer lane or of the lane of calls that names a node is for this port; others
+	// are refused. It must not block. nil: every name is for this port.
 	Answers func(name string) bool
-	// Refusal is what this node says it is to a connection that names another, or a lane that is not here; "" says nothing. It
-	// must not block. nil: nothing is said.
+	// Refusal returns what this node is, as the answer to a connection that names another node or a lane that is not open; ""
+	// closes the connection without an answer. It must not block. nil is always "".
 	Refusal func(name string) string
 	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
 	MaxRaftConns int
-	// Logger is nil for nowhere.
+	// Logger is where the port logs; nil is nowhere.
 	Logger hclog.Logger
 }
 
@@ -155,8 +155,8 @@ func (p *Port) Raft(name string) *Lane {
 	return l
 }
 
-// Close closes the listener, the connections that nobody has accepted and all lanes, and waits for its goroutines.
-// Accepted connections belong to whoever accepted them.
+// Close closes the listener, all lanes and the connections that were not accepted from a lane, and waits for its goroutines.
+// Accepted connections stay open.
 func (p *Port) Close() error {
 	p.mu.Lock()
 	if !p.closed {
@@ -267,7 +267,7 @@ func (p *Port) readName(c net.Conn) (string, error) {
 	return string(name), c.SetReadDeadline(time.Time{})
 }
 
-// deliver gives a connection to the lane that it has chosen, which closes it where it has no room.
+// deliver gives a connection to the lane that it has chosen, and closes it if the lane does not take it.
 func (p *Port) deliver(l *Lane, c net.Conn) {
 	own := accepted(c)
 	p.matched(own)

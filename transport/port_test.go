@@ -79,7 +79,7 @@ func TestRaftLanesComeAndGo(t *testing.T) {
 	})
 }
 
-// TestAnswers: the peer lane takes those who mean this port, and those who mean nobody in particular; that of calls only the
+// TestAnswers: the peer lane takes connections that name this port, and those without a name; the lane of calls only the
 // former.
 func TestAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestAnswers(t *testing.T) {
 		closedAfter(t, c, time.Millisecond)
 		_ = c.Close()
 		if _, err := p.dialer.DialCalls(t.Context(), "port", ""); err == nil {
-			t.Error("calls went to whoever answers")
+			t.Error("calls without a name went through")
 		}
 		for name, taken := range map[string]bool{"c/n": true, "": true, "c/other": false, "other/n": false} {
 			if taken {
@@ -130,7 +130,7 @@ func TestLaneCloseKeepsThePort(t *testing.T) {
 	})
 }
 
-// TestUnwelcome: what says nothing, too little or nonsense is gone in time, and nobody waits for it.
+// TestUnwelcome: a connection that sends nothing, too little or nonsense is closed in time, and delays no other.
 func TestUnwelcome(t *testing.T) {
 	for name, c := range map[string]struct {
 		words string
@@ -272,7 +272,7 @@ func TestCloseEndsEverything(t *testing.T) {
 				t.Errorf("accept after Close: %v", err)
 			}
 		}
-		for _, c := range accepted { // these belong to whoever accepted them
+		for _, c := range accepted { // these stay open
 			if _, err := io.WriteString(c, "still here"); err != nil {
 				t.Error(err)
 			}

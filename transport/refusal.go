@@ -9,26 +9,26 @@ import (
 	"time"
 )
 
-// A connection that means another node than the one it has reached is refused with this byte, one byte for a length, and so many of
-// text. No lane's own answer begins with it: calls begin with 0x01, gRPC with 0x00, Raft's answers with a string.
+// A connection that names another node than the one it has reached is refused with this byte, one byte for the length of a text,
+// and the text. No lane's own answer begins with it: calls begin with 0x01, gRPC with 0x00, Raft's answers with a string.
 const laneRefused = 0xfe
 
-// RefusedError is what the dialer of a connection reads if another node than the one it means answers at the address.
+// RefusedError is returned by the first Read of a connection if another node than the named one answers at the address.
 type RefusedError struct {
 	Address string
-	Wanted  string // the name of whom the connection means
-	Answers string // what the other end says it is
+	Wanted  string // the name that the connection was dialled for
+	Answers string // what the node at the address says it is
 }
 
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s answers at %s, where %s is expected", e.Answers, e.Address, e.Wanted)
 }
 
-// refusalLinger bounds how long the port waits for the other end to have read the refusal: a connection that is closed with
-// bytes unread loses what it has sent.
+// refusalLinger bounds how long the port waits until the other end has read the refusal: to close a connection with unread bytes
+// loses what was sent on it.
 const refusalLinger = time.Second
 
-// refuse says why, if there is something to say, and closes the connection.
+// refuse sends the text of [Config].Refusal, if there is one, and closes the connection.
 func (p *Port) refuse(c net.Conn, name string) {
 	defer func() { _ = c.Close() }()
 	text := p.cfg.Refusal(name)
@@ -44,7 +44,7 @@ func (p *Port) refuse(c net.Conn, name string) {
 	}
 }
 
-// named is the dialer's end of a connection that names whom it means.
+// named is the dialer's end of a connection that names a node.
 type named struct {
 	net.Conn
 	address, name string
@@ -52,10 +52,10 @@ type named struct {
 	answered      func(address string, refused *RefusedError)
 }
 
-// NetConn is the connection under it, for its socket.
+// NetConn returns the wrapped connection, for its socket.
 func (c *named) NetConn() net.Conn { return c.Conn }
 
-// Read knows a refusal by its first byte. One goroutine at a time reads.
+// Read returns a RefusedError if the first byte is that of a refusal. One goroutine at a time may read.
 func (c *named) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if c.heard || n == 0 {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestRefusal: who dials a node and reaches another reads which, on every lane that names whom it means; the dialer's owner hears of
+// TestRefusal: a connection that reaches another node than the named one reads which, on every lane that names one; Answered gets
 // it, and of the answer of the right one. A lane that is not there closes without a word if there is nothing to say.
 func TestRefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

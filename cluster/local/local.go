@@ -1,5 +1,5 @@
 // Package local runs a whole planet in one process: servers and edges of several regions on real sockets of the loopback
-// interface, with the wide area's delays between them. It is what `edgehold dev` starts.
+// interface, with the delays of a wide area between them. `edgehold dev` starts it.
 package local
 
 import (
@@ -22,8 +22,8 @@ import (
 
 // Config describes a planet. The zero value is three regions of three servers and one edge each, on ports from 7400.
 type Config struct {
-	// Regions; nil is us-east, eu-west, ap-south. The first owns every key, but for those that begin with the name of
-	// another region and a slash: that one owns them.
+	// Regions; nil is us-east, eu-west, ap-south. A key that begins with the name of a
+	// region and a slash belongs to that region, every other key to the first one.
 	Regions []api.RegionID
 	// Replicas is how many servers a region has; 0 is 3.
 	Replicas int
@@ -41,9 +41,9 @@ type Config struct {
 	WAN string
 	// LeaseTerm is T; 0 is words.DefaultLeaseTerm.
 	LeaseTerm time.Duration
-	// Logger is nil for nowhere.
+	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
-	// OnFailed is called if a node has no state to go on with: see [cluster.Config].
+	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
 	OnFailed func(err error)
 }
 
@@ -62,7 +62,8 @@ type Planet struct {
 	temp    string
 }
 
-// Start starts all nodes and returns once every one is ready. ctx bounds that.
+// Start starts all nodes and returns when all are ready. ctx bounds the wait. CodeInvalid and CodeTooLarge: the
+// configuration makes no planet. CodeUnavailable: a port is taken.
 func Start(ctx context.Context, cfg Config) (*Planet, error) {
 	cfg.setDefaults()
 	if err := cfg.check(); err != nil {
@@ -93,7 +94,7 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// maxNodes bounds what one process takes upon itself.
+// maxNodes bounds the nodes of one process.
 const maxNodes = 100
 
 func (c *Config) check() error {
@@ -158,7 +159,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 	return p.ready(ctx)
 }
 
-// listen names the nodes in the order of their ports, and takes those.
+// listen names the nodes in the order of their ports, and opens the ports.
 func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, err error) {
 	add := func(node string, region api.RegionID, role api.Role) {
 		if err != nil {
@@ -170,7 +171,7 @@ func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, er
 		}
 		var l net.Listener
 		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
-			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be had; choose others with --port", Err: err}
+			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be opened; choose other ports with --port", Err: err}
 			return
 		}
 		all = append(all, l)
@@ -204,7 +205,7 @@ func (p *Planet) planned(cfg Config) cluster.Planned {
 	return plan
 }
 
-// ready waits until every node is.
+// ready waits until every node is ready.
 func (p *Planet) ready(ctx context.Context) error {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
@@ -220,10 +221,10 @@ func (p *Planet) ready(ctx context.Context) error {
 	return nil
 }
 
-// Nodes are the planet's nodes in the order of their ports: each region's servers, then each region's edges.
+// Nodes returns the nodes of the planet in the order of their ports: each region's servers, then each region's edges.
 func (p *Planet) Nodes() []NodeInfo { return p.nodes }
 
-// Close ends all nodes, edges first, and waits for them.
+// Close closes all nodes, edges first, and waits for them.
 func (p *Planet) Close() error {
 	errs := make([]error, len(p.running))
 	for _, role := range []api.Role{api.RoleEdge, api.RoleServer} {
@@ -255,7 +256,8 @@ func distances(spec string) (*wan.Table, error) {
 	return t, nil
 }
 
-// Delay makes connections from a region as slow as the WAN file says: for nodes that are processes of their own.
+// Delay returns a function that makes connections from a region as slow as the WAN file says. Nodes that are processes of
+// their own use it.
 func Delay(file string, from api.RegionID) (func(c net.Conn, to api.RegionID) net.Conn, error) {
 	t, err := distances(file)
 	if err != nil {
@@ -264,7 +266,7 @@ func Delay(file string, from api.RegionID) (func(c net.Conn, to api.RegionID) ne
 	return func(c net.Conn, to api.RegionID) net.Conn { return t.Delay(c, string(from), string(to)) }, nil
 }
 
-// voters is how many of a region's servers vote: five where there are so many, else up to three.
+// voters returns how many of a region's servers vote: five of five or more, else up to three.
 func voters(replicas int) int {
 	if replicas >= 5 {
 		return 5

@@ -72,7 +72,7 @@ func TestPlanet(t *testing.T) {
 	}
 }
 
-// listens tells whether there is anybody at the node's port: for a while it may be another process that got it.
+// listens reports whether a process listens at the node's port. For a while that may be another process.
 func listens(ctx context.Context, n local.NodeInfo) bool {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", strings.TrimPrefix(n.URL, "http://"))
 	if err == nil {
@@ -81,7 +81,7 @@ func listens(ctx context.Context, n local.NodeInfo) bool {
 	return err == nil
 }
 
-// TestPortTaken: where a port is taken, one error says which and what to do, and the others are given back.
+// TestPortTaken: if a port is taken, one error names it and says what to do, and the other ports are free again.
 func TestPortTaken(t *testing.T) {
 	temporary(t)
 	var err error

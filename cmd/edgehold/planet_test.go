@@ -61,7 +61,7 @@ func TestPortInUse(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	for args, says := range map[string]string{
-		"dev --regions here --replicas 1 --edges 0 --wan off --port " + port:                              "port " + port + " cannot be had",
+		"dev --regions here --replicas 1 --edges 0 --wan off --port " + port:                              "port " + port + " cannot be opened",
 		"server --region r --node n --bootstrap --data " + t.TempDir() + " --listen " + host + ":" + port: "--listen " + host + ":" + port + " cannot be opened",
 	} {
 		i := new(invocation)

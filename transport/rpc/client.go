@@ -69,7 +69,7 @@ func Call[Req, Resp any](ctx context.Context, c *Client, method string, req *Req
 }
 
 // Open opens a stream, which ends with ctx. It returns once the stream exists on this side; the other side may still be
-// unreachable, as Recv then tells.
+// unreachable: then Recv returns an error.
 func Open[Up, Down any](ctx context.Context, c *Client, method string) (*ClientStream[Up, Down], error) {
 	desc := &grpc.StreamDesc{StreamName: method, ServerStreams: true, ClientStreams: true}
 	st, err := c.conn.NewStream(ctx, desc, "/"+service+"/"+method)

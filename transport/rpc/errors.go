@@ -17,14 +17,14 @@ import (
 // errorType marks the status detail that holds a CBOR api.Error.
 const errorType = "edgehold/api.Error"
 
-// toStatus is err as it goes over the wire. codes.Aborted stands for every error that a handler returned: it tells them
-// from those of the transport.
+// toStatus returns err as it goes over the wire. codes.Aborted stands for every error that a handler returned, and sets them
+// apart from errors of the transport.
 func toStatus(err error) error {
 	if err == nil {
 		return nil
 	}
 	e := api.AsError(err)
-	if e.Err != nil { // the cause stays here, but its text may help somebody there
+	if e.Err != nil { // the cause stays here, but its text may help on the other side
 		c := *e
 		if c.Hint == "" {
 			c.Hint = e.Err.Error()
@@ -41,7 +41,7 @@ func toStatus(err error) error {
 	})
 }
 
-// fromStatus is the error of a call as its caller should see it; sent tells whether the request may have left this node.
+// fromStatus returns the error of a call for its caller; sent reports whether the request may have left this node.
 func fromStatus(ctx context.Context, op string, err error, sent bool) error {
 	if err == nil {
 		return nil

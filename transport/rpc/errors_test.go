@@ -10,7 +10,7 @@ func TestPlain(t *testing.T) {
 		`something else`: "something else",
 	} {
 		if got := plain(message); got != want {
-			t.Errorf("%s\nis told as %q, want %q", message, got, want)
+			t.Errorf("%s\narrives as %q, want %q", message, got, want)
 		}
 	}
 }

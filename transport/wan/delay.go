@@ -68,7 +68,7 @@ func (d *delayed) send() {
 	}
 }
 
-// receive moves what comes from the real connection to where it waits, until the end of it.
+// receive moves bytes from the real connection into the pipe that delays them, until the connection ends.
 func (d *delayed) receive() {
 	buf := make([]byte, receiveBytes)
 	for {

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// Fabric is a network in memory. Nodes are known by name, which is also their address. All delays and losses are drawn
-// from the seed, apart for each direction between two nodes. Safe for concurrent use.
+// Fabric is a network in memory. A node's name is its address. Delays and losses are drawn from the seed, separately for each
+// direction between two nodes. Safe for concurrent use.
 type Fabric struct {
 	seed  uint64
 	table *Table
@@ -34,13 +34,13 @@ type Fabric struct {
 // pair is a direction: from, to.
 type pair [2]string
 
-// life tells the processes apart that have one node's name, one after the other.
+// life distinguishes the successive processes of one node.
 type life struct {
 	crashes int
 	down    bool // crashed, and not started again
 }
 
-// NewFabric is a network without nodes; a nil table is that of [Off].
+// NewFabric returns a network without nodes; a nil table is that of [Off].
 func NewFabric(seed uint64, t *Table) *Fabric {
 	if t == nil {
 		t = Off()
@@ -101,26 +101,26 @@ func (w *way) cut() cut {
 	return cut{w.off, w.since, w.change}
 }
 
-// Place says where a node is that has not listened yet, or never does.
+// Place sets the region of a node that has not listened yet, or never does.
 func (f *Fabric) Place(node, region string) {
 	f.change(func(*faults) { f.regions[node] = region })
 }
 
-// SetLink sets the way from one node to another apart from the table.
+// SetLink sets the link from one node to another, in place of the table's.
 func (f *Fabric) SetLink(from, to string, l Link) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.way(from, to).link = &l
 }
 
-// Nodes are all that have ever been placed or listened, sorted.
+// Nodes returns all nodes that have been placed or have listened, sorted.
 func (f *Fabric) Nodes() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Sorted(maps.Keys(f.regions))
 }
 
-// Listen gives the node its port, after [Fabric.Crash] to its next process. The node's name is its address.
+// Listen opens the node's port; after [Fabric.Crash] it begins the node's next process. The node's name is its address.
 func (f *Fabric) Listen(node, region string) (net.Listener, error) {
 	f.Place(node, region)
 	f.mu.Lock()
@@ -152,8 +152,8 @@ func (f *Fabric) forget(c *conn) {
 // dialTimeout bounds a Dial whose context has no deadline.
 const dialTimeout = 10 * time.Second
 
-// Dialer is Dial for one process of the node: the one that runs now, or, of a node that is down, the one that is started
-// next. Once that process has crashed it fails for ever, whatever is started in its place.
+// Dialer returns Dial for one process of the node: the one that runs now or, if the node is down, the next one. After that
+// process has crashed, every call fails.
 func (f *Fabric) Dialer(from string) func(ctx context.Context, to string) (net.Conn, error) {
 	f.mu.Lock()
 	crashes := f.lives[from].crashes
@@ -161,8 +161,8 @@ func (f *Fabric) Dialer(from string) func(ctx context.Context, to string) (net.C
 	return func(ctx context.Context, to string) (net.Conn, error) { return f.dial(ctx, from, to, crashes) }
 }
 
-// Dial connects two nodes: refused after a round trip where nobody listens, lost in silence where the way is cut, and
-// refused at once where the dialling node is down.
+// Dial connects two nodes. It is refused after a round trip if no process listens, waits until ctx ends if the way is cut, and
+// fails at once if the dialling node is down.
 func (f *Fabric) Dial(ctx context.Context, from, to string) (net.Conn, error) {
 	return f.Dialer(from)(ctx, to)
 }
@@ -188,7 +188,7 @@ func (f *Fabric) dial(ctx context.Context, from, to string, crashes int) (net.Co
 	return c, nil
 }
 
-// runs tells whether that process of the node runs.
+// runs reports whether that process of the node runs.
 func (f *Fabric) runs(node string, crashes int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

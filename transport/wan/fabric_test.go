@@ -133,7 +133,7 @@ func TestDialBeforePlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := NewFabric(1, exact(40*time.Millisecond))
 		if _, err := f.Dial(t.Context(), "a", "b"); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Fatalf("dial of nobody: %v", err)
+			t.Fatalf("dial of an unknown node: %v", err)
 		}
 		f.Place("a", "A")
 		if _, err := f.Listen("b", "B"); err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// faults are the cuts in force. Those between nodes, between regions, and around one node or region are kept apart: to
-// undo one leaves the others.
+// faults are the cuts in force. Cuts between nodes, between regions, and around one node or region are independent: to undo
+// one leaves the others.
 type faults struct {
 	nodes, regions   map[pair]bool
 	alone, aloneArea map[string]bool
@@ -17,7 +17,7 @@ func newFaults() faults {
 	return faults{map[pair]bool{}, map[pair]bool{}, map[string]bool{}, map[string]bool{}}
 }
 
-// between tells whether a cut lies between two nodes.
+// between reports whether a cut lies between two nodes.
 func (x *faults) between(f *Fabric, nodes pair) bool {
 	from, to := f.regions[nodes[0]], f.regions[nodes[1]]
 	switch {
@@ -31,7 +31,7 @@ func (x *faults) between(f *Fabric, nodes pair) bool {
 	return x.regions[pair{from, to}] || x.aloneArea[from] || x.aloneArea[to]
 }
 
-// Cut stops everything from one node to another, one way; what was sent meanwhile arrives after Heal.
+// Cut stops everything from one node to another, one way. What is sent meanwhile arrives after Heal.
 func (f *Fabric) Cut(from, to string) { f.change(func(x *faults) { x.nodes[pair{from, to}] = true }) }
 
 // Heal undoes Cut.
@@ -80,8 +80,8 @@ func (f *Fabric) Degrade(from, to string, loss float64, slower time.Duration) {
 	f.way(from, to).degrade = Link{Loss: loss, Latency: slower}
 }
 
-// change changes the faults and has every way follow. What a cut had kept back is sent again when it is healed: it takes
-// the way's delay from then.
+// change changes the faults and updates every way. What a cut has held back is sent again when the cut is healed: it takes the
+// way's delay from then.
 func (f *Fabric) change(do func(x *faults)) {
 	f.mu.Lock()
 	do(&f.faults)
@@ -159,9 +159,8 @@ func (f *Fabric) connsWhere(match func(*conn) bool) []*conn {
 	return all
 }
 
-// Crash is the death of the node's process: its port is free, its ends of all connections are gone at once, and it
-// reaches nobody any more. The others get what was under way and then a reset, unless a cut keeps that back. The node may
-// be started again with [Fabric.Listen].
+// Crash ends the node's process: its port is free, its ends of all connections are gone, and its dials fail. The other ends
+// read what was under way and then a reset, unless a cut holds that back. [Fabric.Listen] starts the node again.
 func (f *Fabric) Crash(node string) {
 	f.mu.Lock()
 	f.lives[node] = life{crashes: f.lives[node].crashes + 1, down: true}

@@ -40,7 +40,7 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// TestCutHidesTheEnd: nobody learns over a cut that the other side has closed or died.
+// TestCutHidesTheEnd: over a cut a node does not see that the other side has closed or crashed.
 func TestCutHidesTheEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  func(f *Fabric, b io.Closer)
@@ -69,7 +69,7 @@ func TestCutHidesTheEnd(t *testing.T) {
 					t.Errorf("after the cut it took %v", d)
 				}
 				if _, err := a.Write([]byte("x")); err == nil {
-					t.Error("a write to nobody has worked")
+					t.Error("a write without a reader has worked")
 				}
 			})
 		})
@@ -122,7 +122,7 @@ func TestCutsAreApart(t *testing.T) {
 	expectCut(false, "b1", "later")
 }
 
-// TestCrash: the port is free, the others see a reset after what was under way, and the dead reach nobody.
+// TestCrash: the port is free, the others see a reset after what was under way, and the crashed node's dials fail.
 func TestCrash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := NewFabric(1, exact(way10))

@@ -48,7 +48,7 @@ func send(t *testing.T, c net.Conn, text string) {
 	}
 }
 
-// expect reads the text and tells how long that took.
+// expect reads the text and returns how long that took.
 func expect(t *testing.T, c net.Conn, text string) time.Duration {
 	t.Helper()
 	start := time.Now()
@@ -59,7 +59,7 @@ func expect(t *testing.T, c net.Conn, text string) time.Duration {
 	return time.Since(start)
 }
 
-// expectError reads until the error and tells how long that took.
+// expectError reads until the error and returns how long that took.
 func expectError(t *testing.T, c net.Conn, want error) time.Duration {
 	t.Helper()
 	start := time.Now()

@@ -2,7 +2,7 @@ package wan
 
 import "time"
 
-// Link is one direction between two places.
+// Link is one direction between two regions or nodes.
 type Link struct {
 	Latency time.Duration // one way
 	Jitter  time.Duration // up to this much more
@@ -10,13 +10,13 @@ type Link struct {
 }
 
 const (
-	// retransmit is what the first loss of a segment costs; each further one twice the one before.
+	// retransmit is the delay of a segment's first loss; each further loss doubles it.
 	retransmit = 200 * time.Millisecond
-	// maxRetransmit is where the doubling ends.
+	// maxRetransmit bounds the doubling.
 	maxRetransmit = 30 * time.Second
 )
 
-// draw is how long one segment takes. Nothing is lost for good: as under TCP, a loss is a delay.
+// draw returns how long one segment takes. As with TCP, a loss is a delay.
 func (l Link) draw(random func() float64) time.Duration {
 	d := l.Latency
 	if l.Jitter > 0 {

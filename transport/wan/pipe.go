@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// window bounds what is under way in one direction of a connection, and what its reader has left; a writer waits
-	// beyond it.
+	// window bounds the bytes under way in one direction of a connection, with those not read yet; beyond it a writer
+	// waits.
 	window = 4 << 20
-	// segmentCost is what a segment counts for beside its bytes, so that many small ones are bounded too.
+	// segmentCost is what a segment counts beside its bytes, so that many small segments are bounded too.
 	segmentCost = 64
 )
 
@@ -39,8 +39,8 @@ type cut struct {
 	change <-chan struct{}
 }
 
-// pipe is one direction of a connection: what is written arrives in order, each segment after the path's delay. Each side
-// learns of the other's end no sooner than a segment could tell it.
+// pipe is one direction of a connection: what is written arrives in order, each segment after the path's delay. A side
+// sees the other's close after the path's delay too.
 type pipe struct {
 	path path
 
@@ -59,7 +59,7 @@ type pipe struct {
 
 func newPipe(p path) *pipe { return &pipe{path: p, changed: make(chan struct{})} }
 
-// wake tells every waiter to look again; mu held.
+// wake wakes every waiter; mu held.
 func (p *pipe) wake() {
 	if p.waiting > 0 {
 		close(p.changed)
@@ -89,8 +89,8 @@ func (p *pipe) wait(until time.Time, other <-chan struct{}) {
 
 func passed(t time.Time) bool { return !t.IsZero() && !time.Now().Before(t) }
 
-// write queues b, and waits while the window is full. Where the reader has closed, b is lost: the writer learns of that
-// when word of it arrives on the other pipe.
+// write queues b, and waits while the window is full. If the reader has closed, b is lost; the writer gets an error once the
+// close has arrived on the other pipe.
 func (p *pipe) write(b []byte) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -162,14 +162,14 @@ func (p *pipe) take(limit int) (net.Buffers, error) {
 	return all, nil
 }
 
-// pop drops the first segment, whose bytes are off the books; mu held.
+// pop removes the first segment, whose bytes are no longer counted; mu held.
 func (p *pipe) pop() {
 	p.queue[0] = segment{}
 	p.queue = p.queue[1:]
 	p.size -= segmentCost
 }
 
-// keptBack tells whether a cut keeps back what was to arrive at that instant.
+// keptBack reports whether a cut holds back what was to arrive at that instant.
 func keptBack(at time.Time, c cut) bool { return c.off && at.After(c.since) }
 
 func arrived(at time.Time, c cut) bool { return !keptBack(at, c) && !time.Now().Before(at) }
@@ -227,7 +227,7 @@ func (p *pipe) abandon(err error) {
 	p.wake()
 }
 
-// postpone delays what a cut since that instant had kept back: it is sent again now.
+// postpone delays what a cut since that instant has held back: it is sent again now.
 func (p *pipe) postpone(since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -243,7 +243,7 @@ func (p *pipe) postpone(since time.Time) {
 	p.wake()
 }
 
-// lost is nil until word has arrived here that the other side has closed; then it is what writes to it get.
+// lost returns the error of writes to a side that has closed; nil until the close has arrived here.
 func (p *pipe) lost() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

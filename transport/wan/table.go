@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Table says how far regions are from each other. It is not changed after it was made; safe for concurrent use.
+// Table has the links between regions. It never changes; safe for concurrent use.
 type Table struct {
 	links  map[pair]Link
 	inside Link // within a region
@@ -21,7 +21,7 @@ type Table struct {
 
 const ms = time.Millisecond
 
-// Real is the built-in table: round trips of about 80 ms us-east to eu-west, 200 ms us-east to ap-south, 130 ms eu-west to
+// Real returns the built-in table: round trips of about 80 ms us-east to eu-west, 200 ms us-east to ap-south, 130 ms eu-west to
 // ap-south, 1 ms inside a region, and 100 ms between regions that it does not know.
 func Real() *Table {
 	t := &Table{links: map[pair]Link{}, inside: Link{Latency: ms / 2}, others: Link{Latency: 50 * ms, Jitter: 2 * ms}}
@@ -31,10 +31,10 @@ func Real() *Table {
 	return t
 }
 
-// Off is the table of no distance at all.
+// Off returns the table without delays.
 func Off() *Table { return &Table{} }
 
-// Named is the table of a --wan flag: "real", "off", or the path of a file as [Load] reads it.
+// Named returns the table of a --wan flag: "real", "off", or the path of a file as [Load] reads it.
 func Named(name string) (*Table, error) {
 	switch name {
 	case "real":
@@ -45,7 +45,7 @@ func Named(name string) (*Table, error) {
 	return Load(name)
 }
 
-// Link is the way from region a to region b.
+// Link returns the link from region a to region b.
 func (t *Table) Link(a, b string) Link {
 	if l, ok := t.links[pair{a, b}]; ok {
 		return l
@@ -61,8 +61,8 @@ func (t *Table) set(a, b string, l Link) {
 }
 
 // Load reads a WAN file: YAML, `links: [{a: us-east, b: eu-west, rtt_ms: 80, jitter_ms: 2, loss: 0}]`. A line holds for
-// both directions; with a and b the same it is for the inside of a region. Regions without a line are as far apart as in
-// the built-in table.
+// both directions; if a and b are the same, for the inside of a region. Regions without a line have the delays of the
+// built-in table.
 func Load(path string) (*Table, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
