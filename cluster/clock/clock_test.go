@@ -35,11 +35,11 @@ func TestPauseAllowance(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := PauseAllowance(file); got != c.want {
-			t.Errorf("P is %v where the source is %q, want %v", got, c.source, c.want)
+			t.Errorf("P is %v if the source is %q, want %v", got, c.source, c.want)
 		}
 	}
 	if got := PauseAllowance(filepath.Join(t.TempDir(), "absent")); got != unknownPause {
-		t.Errorf("P is %v where the source is not known, want %v", got, unknownPause)
+		t.Errorf("P is %v if the source is not known, want %v", got, unknownPause)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// fallback is the pair where the system has not the clocks of PROTOCOL 4: the wall clock, and Go's monotonic clock.
+// fallback is the pair on a system without the clocks of PROTOCOL 4: the wall clock, and Go's monotonic clock.
 type fallback struct {
 	wall  func() time.Time
 	since func() time.Duration // monotonic
@@ -17,7 +17,7 @@ func newFallback(wall func() time.Time, since func() time.Duration) words.Clock 
 	return fallback{wall: wall, since: since, start: wall().Round(0)}
 }
 
-// goClocks is the fall-back over Go's clocks.
+// goClocks returns the fallback over Go's clocks.
 func goClocks() words.Clock {
 	start := time.Now()
 	return newFallback(time.Now, func() time.Duration { return time.Since(start) })

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Source is where Linux tells what the machine's clock counts by.
+// Source is the file in which Linux names the machine's clock source.
 const Source = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
-// KVMPause is the pause allowance P of a guest that counts by kvm-clock: such a guest cannot see that it was paused.
+// KVMPause is the pause allowance P of a guest whose clock source is kvm-clock: such a guest cannot see that it was paused.
 const KVMPause = 2 * time.Second
 
-// PauseAllowance is the default P of this machine: KVMPause where source, a file like [Source], says kvm-clock, or where
-// Linux does not say; 0 otherwise. An empty source means Source.
+// PauseAllowance returns the default P of this machine. It is KVMPause if the file source, by default [Source], names
+// kvm-clock, or if it cannot be read on Linux; else it is 0.
 func PauseAllowance(source string) time.Duration {
 	if source == "" {
 		source = Source

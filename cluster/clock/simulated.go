@@ -32,7 +32,7 @@ func (h hand) read(now time.Time) time.Duration {
 	return h.value + time.Duration(h.rate*float64(now.Sub(h.at)))
 }
 
-// NewSimulated returns a pair that runs with base (time.Now inside a synctest bubble), from an origin of its own.
+// NewSimulated returns a pair of clocks that run with base, such as time.Now in a synctest bubble, from an origin of their own.
 func NewSimulated(base func() time.Time) *Simulated {
 	now := base()
 	return &Simulated{
@@ -50,10 +50,10 @@ func (s *Simulated) Now() words.ClockSample {
 	return words.ClockSample{Boottime: s.boot.read(now), Raw: s.raw.read(now)}
 }
 
-// SetRate makes both clocks run at a rate: 1.02 gains 20 ms a second. The protocol bears 1±[words.ClockRateError].
+// SetRate makes both clocks run at a rate: 1.02 gains 20 ms a second. The protocol allows 1±[words.ClockRateError].
 func (s *Simulated) SetRate(rate float64) { s.change(func() { s.rate = rate }) }
 
-// Slew makes BOOTTIME, not RAW, run at a rate of its own, on top of SetRate's: what a time daemon does.
+// Slew multiplies the rate of BOOTTIME, not of RAW, as a time daemon does. It adds to SetRate.
 func (s *Simulated) Slew(rate float64) { s.change(func() { s.slew = rate }) }
 
 // Jump moves both clocks by d at once.
@@ -64,16 +64,16 @@ func (s *Simulated) Jump(d time.Duration) {
 	})
 }
 
-// Stop freezes both clocks while the process runs on: a guest that was paused, as it sees itself.
+// Stop stops both clocks while the process runs on, as a paused guest sees it.
 func (s *Simulated) Stop() { s.change(func() { s.stopped = true }) }
 
-// Suspend stops RAW; BOOTTIME moves on.
+// Suspend stops RAW. BOOTTIME moves on.
 func (s *Simulated) Suspend() { s.change(func() { s.suspended = true }) }
 
-// Resume undoes Stop and Suspend: the clocks go on from what they show.
+// Resume undoes Stop and Suspend. The clocks continue from what they show.
 func (s *Simulated) Resume() { s.change(func() { s.stopped, s.suspended = false, false }) }
 
-// change lets the hands run on from what they show, as set by f.
+// change applies f. Both clocks continue from what they show, at the new rates.
 func (s *Simulated) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

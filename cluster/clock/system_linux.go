@@ -8,14 +8,14 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// unknownPause is P where the clock source cannot be read.
+// unknownPause is P if the clock source cannot be read.
 const unknownPause = KVMPause
 
-// system reads BOOTTIME and MONOTONIC_RAW: two system calls, about a microsecond together, or the kernel's own code for
-// them in this process, a tenth of that.
+// system reads BOOTTIME and MONOTONIC_RAW. It calls the kernel's code in this process if it can; two system calls take ten
+// times as long, about a microsecond together.
 type system struct{ vdso vdso }
 
-// System is the machine's own pair of clocks.
+// System returns the machine's own pair of clocks.
 func System() words.Clock {
 	if _, err := read(unix.CLOCK_BOOTTIME); err != nil {
 		return goClocks()
@@ -26,7 +26,7 @@ func System() words.Clock {
 	return system{findVDSO()}
 }
 
-// Now panics where a clock that once worked does not: nothing could be judged by it any more.
+// Now reads both clocks. It panics if a clock that once worked fails: no lease could be judged by it.
 func (s system) Now() words.ClockSample {
 	boot, err := s.read(unix.CLOCK_BOOTTIME)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s system) Now() words.ClockSample {
 	return words.ClockSample{Boottime: boot, Raw: raw}
 }
 
-// read reads a clock in the process if that is possible.
+// read reads a clock without a system call if it can.
 func (s system) read(id int32) (time.Duration, error) {
 	if d, ok := s.vdso.read(id); ok {
 		return d, nil
@@ -47,7 +47,7 @@ func (s system) read(id int32) (time.Duration, error) {
 	return read(id)
 }
 
-// read asks the kernel.
+// read reads a clock with a system call.
 func read(id int32) (time.Duration, error) {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(id, &ts); err != nil {

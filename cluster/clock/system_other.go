@@ -4,8 +4,8 @@ package clock
 
 import "github.com/edgehold/edgehold/cluster/words"
 
-// unknownPause is P where the clock source cannot be read: only Linux says.
+// unknownPause is P if the clock source cannot be read. Only Linux names it.
 const unknownPause = 0
 
-// System is the machine's own pair of clocks.
+// System returns the machine's own pair of clocks.
 func System() words.Clock { return goClocks() }

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// vdso is the address of the code that the kernel puts into every process, so that it can read clocks without a system
-// call; 0: there is none of use. It reads the very clocks: BOOTTIME moves over a suspend, MONOTONIC_RAW is not slewed.
+// vdso is the address of clock_gettime in the code that the kernel maps into every process; 0 if there is none that works.
+// It reads the same clocks as the system call: BOOTTIME moves on during a suspend, MONOTONIC_RAW is not slewed.
 type vdso uintptr
 
-// read is false where the code is not there, or did not tell the time.
+// read reads a clock; false if the code is not there or fails.
 func (v vdso) read(id int32) (time.Duration, bool) {
 	if v == 0 {
 		return 0, false
@@ -33,7 +33,7 @@ func (v vdso) read(id int32) (time.Duration, bool) {
 //go:noescape
 func callVDSO(address uintptr, id int32, ts *unix.Timespec) int32
 
-// findVDSO finds the code, and takes it only where what it says lies between what the kernel says before and after.
+// findVDSO finds the code. It returns 0 unless a reading lies between those of a system call before and one after it.
 func findVDSO() vdso {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {
@@ -56,7 +56,7 @@ func findVDSO() vdso {
 	return v
 }
 
-// vdsoImage is the mapping that the kernel's code is in, as /proc/self/maps tells; nil where there is none.
+// vdsoImage returns the mapping of the kernel's code that /proc/self/maps names; nil if there is none.
 func vdsoImage(maps string) (start uintptr, image []byte) {
 	for line := range strings.Lines(maps) {
 		var from, to uintptr
@@ -72,7 +72,7 @@ func vdsoImage(maps string) (start uintptr, image []byte) {
 	return 0, nil
 }
 
-// clockGettime is where in the image the function stands.
+// clockGettime returns the offset of the function in the image.
 func clockGettime(image []byte) (uintptr, error) {
 	f, err := elf.NewFile(bytes.NewReader(image))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestVDSOIsTheClock: what is read in the process lies between two readings of the kernel's, whoever reads, from whatever
-// depth of stack, while the collector stops and moves stacks and signals come.
+// TestVDSOIsTheClock: what is read in the process lies between two readings of the kernel's, from any
+// goroutine and any depth of stack, while the collector stops and moves stacks and signals come.
 func TestVDSOIsTheClock(t *testing.T) {
 	v := findVDSO()
 	if v == 0 {

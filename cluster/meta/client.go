@@ -9,15 +9,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Mover changes what groups own. R is a receipt, which only groups understand. Each call goes to the leader of the group,
-// wherever that is, and may be repeated.
+// Mover changes what groups own. R is a receipt, which only groups understand. Each call finds the leader of the group, and
+// may be repeated.
 type Mover[R any] interface {
-	// Empty tells whether the group has no key in the range: CodeConflict where it has, CodeWrongGroup where it does not
-	// own all of the range.
+	// Empty returns nil if the group has no key in the range, CodeConflict if it has one, CodeWrongGroup if it does not own
+	// all of the range.
 	Empty(ctx context.Context, g api.GroupID, r api.Range) error
-	// Cede has the group give the range up to others, at the epoch. CodeConflict where it has a key in it.
+	// Cede makes the group give the range up to others, at the epoch. CodeConflict if the group has a key in it.
 	Cede(ctx context.Context, g api.GroupID, r api.Range, epoch uint64, to []api.GroupID) (R, error)
-	// Adopt has the group take its part of what was given up, as the receipts of all former owners show.
+	// Adopt makes the group take its part of what was given up, which the receipts of all former owners prove.
 	Adopt(ctx context.Context, g api.GroupID, receipts []R, part placement.Owned) error
 }
 
@@ -25,15 +25,15 @@ type Mover[R any] interface {
 type Client[R any] struct {
 	// Get returns the map as it was at some instant after the call.
 	Get func(ctx context.Context) (*placement.Map, error)
-	// Propose carries out a command at the meta group's leader, wherever that is; it may be carried out twice.
+	// Propose finds the meta group's leader and carries out a command there, perhaps twice.
 	Propose func(ctx context.Context, c placement.Command) (*placement.Map, error)
 	Mover   Mover[R]
-	// Update, where set, hears of the maps that come back.
+	// Update, if not nil, is called with each map that a command returns.
 	Update func(*placement.Map)
 }
 
-// Join registers the node, or its new addresses, and returns the map with its places. CodeConflict where the id belongs to
-// a node of another region or role.
+// Join registers the node, or its new addresses, and returns the map with its places. CodeConflict if the id belongs
+// to a node of another region or role.
 func (c *Client[R]) Join(ctx context.Context, n placement.Node) (*placement.Map, error) {
 	if err := n.Check(); err != nil {
 		return nil, err
@@ -46,8 +46,8 @@ func (c *Client[R]) Join(ctx context.Context, n placement.Node) (*placement.Map,
 	return m, nil
 }
 
-// SetPlacement makes the region own every key with the prefix. CodeConflict where such a key exists; nil where the region
-// owns them already. A crash at any step leaves every range with at most one owner, and the same call finishes it.
+// SetPlacement makes the region own every key with the prefix. CodeConflict if such a key exists; nil if the region
+// owns them already. After a crash at any step every range has at most one owner, and the same call finishes the change.
 func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
 	if len(prefix) > api.MaxKeyBytes {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
@@ -77,8 +77,8 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 	return nil
 }
 
-// allEmpty refuses before anything is given up where a key exists. Each owner judges again, in its log: what this adds is
-// that usually all of the prefix is given to the region, or none.
+// allEmpty returns an error if a key exists, before anything is given up. Each owner checks again, in its log; the early
+// check makes it likely that the region gets all of the prefix or nothing.
 func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) error {
 	var owners []placement.Span // one group each
 	for _, s := range pieces {
@@ -87,7 +87,7 @@ func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) error
 		}
 	}
 	if len(owners) < 2 {
-		return nil // one owner's own judgement is enough
+		return nil // one owner's own check is enough
 	}
 	return each(ctx, len(owners), func(ctx context.Context, i int) error {
 		err := c.Mover.Empty(ctx, owners[i].Groups[0], owners[i].Range)
@@ -98,8 +98,8 @@ func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) error
 	})
 }
 
-// move has the present owners cede the range, one after the other, the new ones adopt it, and the map say so. The first
-// owner's log decides between calls that compete: the others are asked only once it has ceded.
+// move makes the present owners cede the range, one after the other, then the new owners adopt it, then changes the map. The
+// log of the first owner decides between competing calls: the other owners cede only after it.
 func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
 	var receipts []R
 	for _, g := range from.Groups {
@@ -123,7 +123,7 @@ func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
 	return nil
 }
 
-// unfinished is an error of a move: begun, its outcome depends on who goes on with it.
+// unfinished returns the error of a move. If the move has begun, its outcome is unknown until a call finishes it.
 func unfinished(err error, begun bool) error {
 	e := api.AsError(err)
 	switch {

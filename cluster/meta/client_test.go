@@ -40,7 +40,7 @@ func newGroups(m *placement.Map) *groups {
 	return g
 }
 
-// spend tells whether a call is carried out, and whether its answer arrives. The lock is held.
+// spend reports whether a call is carried out, and whether its answer arrives. The lock is held.
 func (g *groups) spend() (carriedOut, answered bool) {
 	g.budget--
 	return g.budget >= 0 || g.budget == -1 && g.late, g.budget >= 0
@@ -141,7 +141,7 @@ func (g *groups) adopt(id api.GroupID, slips []slip, part placement.Owned) error
 	return nil
 }
 
-// owners names who owns the key in truth.
+// owners returns the groups that own the key, by their own state.
 func (g *groups) owners(k api.Key) (ids []api.GroupID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -222,7 +222,7 @@ func TestSetPlacement(t *testing.T) {
 	}
 }
 
-// TestNotEmpty: where any owner has a key with the prefix, nothing at all is given up.
+// TestNotEmpty: if any owner has a key with the prefix, nothing is given up.
 func TestNotEmpty(t *testing.T) {
 	for _, owner := range []api.GroupID{"a.1", "a.2"} {
 		c, g, m := newClient(t)
@@ -265,7 +265,7 @@ func TestCrashAtEachStep(t *testing.T) {
 	}
 }
 
-// TestOthersDoNotMix: a move that did not end is finished by its own command; others in its range are told so, and
+// TestOthersDoNotMix: a move that did not end is finished by its own command; others in its range are refused, and
 // change nothing.
 func TestOthersDoNotMix(t *testing.T) {
 	c, g, m := newClient(t)

@@ -9,7 +9,7 @@ import (
 
 // File keeps a few bytes over restarts.
 type File interface {
-	// Read returns what was written last; fs.ErrNotExist where nothing was.
+	// Read returns what was written last; fs.ErrNotExist if nothing was.
 	Read() ([]byte, error)
 	// Write replaces the content: after a crash it is the old or the new, never a mixture.
 	Write(b []byte) error
@@ -44,7 +44,7 @@ func (f osFile) Write(b []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// load reads a map; nil where there is none.
+// load reads a map; nil if there is none.
 func load(f File, decode func([]byte) error) error {
 	b, err := f.Read()
 	if errors.Is(err, fs.ErrNotExist) {

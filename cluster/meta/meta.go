@@ -25,7 +25,7 @@ var _ Replica = (*replica.Replica[placement.Result])(nil)
 // Config describes the meta group at one node.
 type Config struct {
 	Node api.NodeID
-	// Init, where set, founds the cluster: a leader whose machine has no map proposes it.
+	// Init, if not nil, founds the cluster: a leader whose machine has no map proposes it.
 	Init *placement.Map
 }
 
@@ -47,7 +47,7 @@ func New(cfg Config) (*Meta, error) {
 	return &Meta{cfg: cfg, machine: placement.New(), changed: make(chan struct{})}, nil
 }
 
-// Attach gives the room its log, once.
+// Attach gives the group its log, once.
 func (m *Meta) Attach(r Replica) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,13 +63,13 @@ func (m *Meta) OnLeadership(uint64) []byte {
 	return placement.Encode(placement.TermStart{})
 }
 
-// Map is the newest map that has applied here; nil where there is none. It may be old: see Get.
+// Map returns the newest map that this voter has applied; nil if there is none. It may be old: see Get.
 func (m *Meta) Map() *placement.Map { return m.machine.Map() }
 
-// Applied counts the commands that have applied here.
+// Applied returns how many commands this voter has applied.
 func (m *Meta) Applied() uint64 { return m.machine.Counter() }
 
-// Get returns the map as it was at some instant after the call. CodeNotLeader elsewhere than at the leader.
+// Get returns the map as it was at some instant after the call. CodeNotLeader if this voter does not lead.
 func (m *Meta) Get(ctx context.Context) (*placement.Map, error) {
 	for {
 		r, changed := m.log()
@@ -97,8 +97,8 @@ func (m *Meta) Get(ctx context.Context) (*placement.Map, error) {
 	}
 }
 
-// Wait returns this voter's map as soon as it is newer than since; when ctx ends, whatever it is, nil included. It need
-// not be the newest that was acknowledged.
+// Wait returns this voter's map as soon as it is newer than since. When ctx ends it returns the map as it is, perhaps nil.
+// A newer map may have been acknowledged.
 func (m *Meta) Wait(ctx context.Context, since uint64) *placement.Map {
 	for {
 		_, changed := m.log()
@@ -114,8 +114,8 @@ func (m *Meta) Wait(ctx context.Context, since uint64) *placement.Map {
 	}
 }
 
-// Propose carries out a command at the leader and returns the map after it. CodeAmbiguous where the outcome is unknown;
-// other errors: not applied.
+// Propose carries out a command at the leader and returns the map after it. CodeAmbiguous if the outcome is unknown;
+// after any other error the command was not applied.
 func (m *Meta) Propose(ctx context.Context, c placement.Command) (*placement.Map, error) {
 	r, _ := m.log()
 	if r == nil {
@@ -131,7 +131,7 @@ func (m *Meta) Propose(ctx context.Context, c placement.Command) (*placement.Map
 	return res.Map, nil
 }
 
-// Status tells what this voter knows of the group, without waiting.
+// Status returns what this voter knows of the group, without waiting.
 func (m *Meta) Status() api.GroupStatus {
 	s := api.GroupStatus{Group: ident.MetaGroup, Term: m.machine.Term(), Applied: m.machine.Counter()}
 	if r, _ := m.log(); r != nil {
@@ -141,7 +141,7 @@ func (m *Meta) Status() api.GroupStatus {
 	return s
 }
 
-// log is the replica and what to wait for before looking again.
+// log returns the replica, and a channel that is closed when an entry has applied.
 func (m *Meta) log() (Replica, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,7 +153,7 @@ func (m *Meta) announceLocked() {
 	m.changed = make(chan struct{})
 }
 
-// await waits for the next entry, looking again every so often: a replica tells nobody when it steps down.
+// await waits for the next entry, for 50 ms at most: a replica does not announce that it steps down.
 func await(ctx context.Context, changed <-chan struct{}) error {
 	again := time.NewTimer(50 * time.Millisecond)
 	defer again.Stop()

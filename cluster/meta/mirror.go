@@ -15,17 +15,17 @@ import (
 
 // Source is how a mirror reaches other nodes, and this one.
 type Source interface {
-	// Poll returns the node's map as soon as it is newer than since; nil where that takes longer than the node waits.
+	// Poll returns the node's map as soon as it is newer than since; nil if that takes longer than the node waits.
 	Poll(ctx context.Context, node api.NodeID, since uint64) (*placement.Map, error)
-	// PollAddress is the same at a node of which only the address is known.
+	// PollAddress is Poll at a node of which only the address is known.
 	PollAddress(ctx context.Context, address string, since uint64) (*placement.Map, error)
-	// Get returns the map as it was at some instant after the call; CodeNotLeader elsewhere than at the meta group's leader.
+	// Get returns the map as it was at some instant after the call; CodeNotLeader if the node does not lead the meta group.
 	Get(ctx context.Context, node api.NodeID) (*placement.Map, error)
 }
 
 // MirrorConfig makes a Mirror. View and Source are required; a view without a map needs Seeds.
 type MirrorConfig struct {
-	// View is what the mirror keeps new.
+	// View is what the mirror updates.
 	View   *View
 	Source Source
 	// Seeds are addresses of nodes of the cluster, asked while the nodes of the map do not answer.
@@ -38,11 +38,11 @@ type MirrorConfig struct {
 	PollTimeout time.Duration // 0: 10 s
 	// GetTimeout bounds the fetch of a Refresh.
 	GetTimeout time.Duration // 0: 2 s
-	// MaxBackoff bounds the pause after all nodes were asked in vain.
+	// MaxBackoff bounds the pause after a round in which no node has answered.
 	MaxBackoff time.Duration // 0: 1 s
 }
 
-// Mirror keeps a node's view of the placement map new: it polls other nodes, and fetches the newest map if it is asked to.
+// Mirror updates a node's view of the placement map: it polls other nodes, and Refresh fetches the newest map.
 // Safe for concurrent use.
 type Mirror struct {
 	*View
@@ -54,17 +54,17 @@ type Mirror struct {
 
 	mu      sync.Mutex
 	running *refresh // the fetch under way
-	next    *refresh // the one after it, joined by those who came meanwhile
+	next    *refresh // the one after it, for callers that have come since running began
 	closed  bool
 }
 
-// refresh is one fetch that several wait for.
+// refresh is one fetch, for which several callers wait.
 type refresh struct {
 	done chan struct{}
 	err  error // set before done is closed
 }
 
-// NewMirror makes a mirror. It asks no other node before Start or Refresh.
+// NewMirror returns a mirror. It calls no other node before Start or Refresh.
 func NewMirror(cfg MirrorConfig) (*Mirror, error) {
 	if cfg.View == nil || cfg.Source == nil {
 		return nil, api.Errorf(api.CodeInvalid, "a mirror needs a view and a source")
@@ -75,7 +75,7 @@ func NewMirror(cfg MirrorConfig) (*Mirror, error) {
 	return m, nil
 }
 
-// Start begins to poll and to keep every new map, once. After Close it does nothing.
+// Start begins to poll and to write new maps to the file. It is called once; after Close it does nothing.
 func (m *Mirror) Start() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,7 +106,7 @@ func (c *MirrorConfig) setDefaults() {
 	}
 }
 
-// Close ends the polls, keeps the newest map, and waits for both.
+// Close ends the polls, writes the newest map, and waits for both.
 func (m *Mirror) Close() {
 	m.mu.Lock()
 	m.closed = true
@@ -115,16 +115,17 @@ func (m *Mirror) Close() {
 	m.wg.Wait()
 }
 
-// rewrite is how long after a failed write of the file the next one is tried.
+// rewrite is the pause after a failed write of the file.
 const rewrite = 10 * time.Second
 
-// keep writes every new map to the file, the newest only where they come fast. written is what stands there.
+// keep writes new maps to the file. If maps come faster than it writes, it skips to the newest. written is the map that the
+// file has.
 func (m *Mirror) keep(written *placement.Map) {
 	for last := false; !last; {
 		changed := m.Changed()
 		if now := m.Map(); now != nil && now != written {
 			if err := m.file.Write(placement.EncodeMap(now)); err != nil {
-				m.cfg.Logger.Error("cannot keep the placement map; after a restart this node needs --join", "error", err)
+				m.cfg.Logger.Error("cannot write the placement map; after a restart this node needs --join", "error", err)
 			} else {
 				written = now
 			}
@@ -135,7 +136,7 @@ func (m *Mirror) keep(written *placement.Map) {
 	}
 }
 
-// await waits for a change or the end, or, where there is something to write, not too long.
+// await waits for a change or the end; if a map is still to be written, for rewrite at most.
 func (m *Mirror) await(changed <-chan struct{}, pending bool) {
 	var again <-chan time.Time
 	if pending {

@@ -209,7 +209,7 @@ func TestMirrorFollows(t *testing.T) {
 	})
 }
 
-// TestMirrorIdles: while nothing changes and while nobody answers, polls are few.
+// TestMirrorIdles: while nothing changes, and while no node answers, polls are few.
 func TestMirrorIdles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSource(version(t, 5))

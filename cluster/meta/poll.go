@@ -10,10 +10,10 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// minBackoff is the least pause between two polls that brought nothing.
+// minBackoff is the least pause between two polls that have brought no map.
 const minBackoff = 50 * time.Millisecond
 
-// someOthers bounds the nodes beside voters and seeds that are asked in one round.
+// someOthers bounds the nodes, beside voters and seeds, that one round polls.
 const someOthers = 3
 
 // poll asks for newer maps until Close.
@@ -27,7 +27,7 @@ func (m *Mirror) poll() {
 			failures++
 		}
 		if m.Map() != before || failures == 0 && time.Since(began) > m.cfg.MaxBackoff {
-			continue // news, or a poll that waited for them
+			continue // a new map, or a poll that has waited for one
 		}
 		m.pause(min(minBackoff<<min(failures, 10), m.cfg.MaxBackoff))
 	}
@@ -44,7 +44,7 @@ func (m *Mirror) pause(d time.Duration) {
 }
 
 // round polls one node after the other until one has answered. The meta group's voters come first, in random order, so
-// that one that lags or is cut off is left at the next round; then seeds, then nodes that mirror as this one does.
+// that the next round begins with another one if this one lags or is cut off; then seeds, then nodes with mirrors.
 func (m *Mirror) round() bool {
 	now := m.Map()
 	var since uint64
@@ -82,14 +82,14 @@ func (m *Mirror) take(poll func(context.Context, api.NodeID, uint64) (*placement
 		err = m.Update(now)
 	}
 	if m.ctx.Err() == nil {
-		m.tell(n, seed, err)
+		m.note(n, seed, err)
 	}
 	return err == nil
 }
 
-// tell logs what a poll has come to: that a node of another cluster answers, and that a node to join does not answer while no map
-// is known. Both are said when they begin, and then seldom.
-func (m *Mirror) tell(n api.NodeID, seed string, err error) {
+// note logs that a node of another cluster answers, or that an address of --join does not answer while no map is known: at
+// once when that begins, and then seldom.
+func (m *Mirror) note(n api.NodeID, seed string, err error) {
 	subject := string(n) + " " + seed
 	switch {
 	case err == nil:
@@ -107,7 +107,7 @@ func (m *Mirror) tell(n api.NodeID, seed string, err error) {
 	}
 }
 
-// targets are the meta group's voters and a few other servers, each in random order.
+// targets returns the meta group's voters and a few other servers, each in random order.
 func (m *Mirror) targets(now *placement.Map) (voters, others []api.NodeID) {
 	g, _ := now.Group(ident.MetaGroup)
 	for _, i := range m.shuffled(len(g.Voters)) {
@@ -122,7 +122,7 @@ func (m *Mirror) targets(now *placement.Map) (voters, others []api.NodeID) {
 	return voters, others
 }
 
-// shuffled is 0..n-1 in random order.
+// shuffled returns 0..n-1 in random order.
 func (m *Mirror) shuffled(n int) []int {
 	p := make([]int, n)
 	for i := range p {
@@ -132,8 +132,8 @@ func (m *Mirror) shuffled(n int) []int {
 	return p
 }
 
-// Refresh makes the map at least as new as the call. Callers share fetches, but none is answered by one that had begun
-// before it called. CodeUnavailable where the meta group cannot be asked in time.
+// Refresh makes the map at least as new as the call. Callers share a fetch only if it begins after they call.
+// CodeUnavailable if the meta group does not answer in time.
 func (m *Mirror) Refresh(ctx context.Context) error {
 	r := m.join()
 	if r == nil {
@@ -147,7 +147,7 @@ func (m *Mirror) Refresh(ctx context.Context) error {
 	}
 }
 
-// join returns the fetch that begins next, which is now where none is under way; nil after Close.
+// join returns the next fetch to begin, and begins it if none is under way; nil after Close.
 func (m *Mirror) join() *refresh {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -165,7 +165,7 @@ func (m *Mirror) join() *refresh {
 	return m.next
 }
 
-// refresh carries out fetches until nobody waits for one.
+// refresh fetches until no caller waits.
 func (m *Mirror) refresh() {
 	m.mu.Lock()
 	r := m.running
@@ -180,7 +180,7 @@ func (m *Mirror) refresh() {
 	}
 }
 
-// fetch asks the meta group's leader; where no map is known, the seeds.
+// fetch gets the map from the meta group's leader, or from the seeds if no map is known.
 func (m *Mirror) fetch() error {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.GetTimeout)
 	defer cancel()

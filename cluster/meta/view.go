@@ -70,7 +70,7 @@ func (v *View) Wait(ctx context.Context, since uint64) (*placement.Map, error) {
 	}
 }
 
-// Address is where the node is reached, as far as the map says.
+// Address returns the node's address in the map; false if the map does not have the node.
 func (v *View) Address(n api.NodeID) (string, bool) {
 	if now := v.Map(); now != nil {
 		if x, ok := now.Node(n); ok && x.Address != "" {

@@ -1,5 +1,5 @@
-// Package notice decides which lines of a log are worth writing: one at a change of state at once, the same state again only
-// seldom, with a count of what was left out.
+// Package notice decides which lines of a log are written: a change of state at once, the same state again after [Every], with
+// a count of the lines that were left out.
 package notice
 
 import (
@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Every is how long the same state is not written again.
+// Every is the least time between two lines about the same state.
 const Every = 10 * time.Minute
 
-// maxSubjects bounds the subjects that are remembered. With one more the oldest is forgotten: its next line is written at once.
+// maxSubjects bounds the subjects that are remembered. One more replaces the oldest, whose next line is written at once.
 const maxSubjects = 1024
 
 // Book remembers what was written last about each subject: a peer, an address, a task. Its zero value is ready. It is safe for
@@ -27,7 +27,7 @@ type entry struct {
 }
 
 // Say reports whether a line about the subject is to be written, and how many lines about it were left out since the last one.
-// It is the first time the subject is in this state, and then after each [Every].
+// A line is written when the subject enters the state, and then once each [Every].
 func (b *Book) Say(subject, state string) (write bool, omitted int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,8 +44,8 @@ func (b *Book) Say(subject, state string) (write bool, omitted int) {
 	return true, omitted
 }
 
-// Clear forgets the subject: its state is over. It reports whether there was one, and how many lines were left out since the
-// last one.
+// Clear forgets the subject, whose state is over. It reports whether the subject was known, and how many lines about it were
+// left out since the last one.
 func (b *Book) Clear(subject string) (was bool, omitted int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
