@@ -7,15 +7,15 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// changes are what was done to a keyspace and has not been done in it yet, by key. They are put in order only where
-// somebody scans them: most come and go without. Reads are safe for concurrent use, while nobody adds.
+// changes are the changes of a keyspace that it does not have yet, by key. Only a scan puts them in order: most are never
+// scanned. Reads are safe for concurrent use, but not beside add.
 type changes struct {
 	rows  map[string]*change
-	bytes int // what they take, about
+	bytes int // of memory, about
 
 	mu      sync.Mutex // held by readers to put in order
 	ordered btree.Map[string, *change]
-	// unordered are keys that are not ordered yet, once or more often, and some that are not there any more.
+	// unordered has each key that is not ordered yet, perhaps twice, and keys that were removed again.
 	unordered []string
 	room      *room // of what batches change, else nil
 }
@@ -25,7 +25,7 @@ type change struct {
 	value   []byte
 	deleted bool
 	below   bool // the keyspace may have the key
-	ordered bool // under the mutex, where somebody else reads
+	ordered bool // under the mutex, beside concurrent readers
 }
 
 // changeOverhead is about what a change takes beside its key and value.
@@ -35,14 +35,14 @@ func sizeOfChange(k string, c *change) int { return len(k) + len(c.value) + chan
 
 func newChanges() *changes { return &changes{rows: map[string]*change{}} }
 
-// newBatchChanges are of one batch after the other, each of which ends with clear.
+// newBatchChanges returns changes for one batch after the other; each batch ends with clear.
 func newBatchChanges() *changes { return &changes{rows: map[string]*change{}, room: new(room)} }
 
-// get returns nil where nothing was done to the key.
+// get returns the change of the key; nil if there is none.
 func (cs *changes) get(k []byte) *change { return cs.rows[string(k)] }
 
-// add makes another change. It keeps the value, and a copy of the key. Of a key that is not below nothing is left when it is
-// deleted.
+// add adds a change. It keeps the value, and a copy of the key. A deleted key leaves nothing behind if the keyspace below
+// certainly does not have it.
 func (cs *changes) add(k string, c change) {
 	old := cs.rows[k]
 	if old != nil {
@@ -69,7 +69,7 @@ func (cs *changes) add(k string, c change) {
 	cs.unordered = append(cs.unordered, k)
 }
 
-// keep makes the change the key's, and returns the key as it is kept.
+// keep stores the change under a copy of the key, and returns the copy.
 func (cs *changes) keep(k string, c change) string {
 	if r := cs.room; r != nil {
 		k = r.key(k)
@@ -77,12 +77,12 @@ func (cs *changes) keep(k string, c change) string {
 		return k
 	}
 	k = strings.Clone(k)
-	own := c // c itself would not stay on the stack of who has a room
+	own := c // so that c itself need not escape to the heap when there is a room
 	cs.rows[k] = &own
 	return k
 }
 
-// order makes the keys ready to be walked.
+// order sorts the keys, for a scan.
 func (cs *changes) order() {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -95,9 +95,9 @@ func (cs *changes) order() {
 	cs.unordered = cs.unordered[:0]
 }
 
-// clear makes all changes of a batch undone.
+// clear removes all changes of a batch.
 func (cs *changes) clear() {
-	const kept = 1024 // a greater map costs whoever clears it when it is small again
+	const kept = 1024 // to clear a map costs its greatest size, also when it is small again
 	if len(cs.rows) > kept || cs.room.great() {
 		*cs = changes{rows: map[string]*change{}, room: new(room)}
 		return

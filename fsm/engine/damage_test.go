@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestDamagedBlock: whatever meets a damaged block tells the owner, who cannot rely on the engine any more: a read, a scan, a snapshot, and
+// TestDamagedBlock: whatever meets a damaged block calls Failed, since the engine cannot be relied on: a read, a scan, a snapshot, and
 // the work in the background.
 func TestDamagedBlock(t *testing.T) {
 	for name, meet := range map[string]func(p *Pebble) error{
@@ -64,7 +64,7 @@ func TestDamagedBlock(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			if told.Load() == 0 {
-				t.Error("the owner was not told")
+				t.Error("Failed was not called")
 			}
 			_ = p.Close() // it may fail
 			if _, _, err := p.Get([]byte("k")); !errors.Is(err, ErrClosed) {

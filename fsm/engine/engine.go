@@ -9,8 +9,8 @@ type Reader interface {
 	// does not keep key.
 	Get(key []byte) (value []byte, ok bool, err error)
 	// Scan visits the keys from lo (included) to hi (excluded; nil is the end) in order, or from the last to the first
-	// where reverse, until visit returns false. What visit is given is as in Get, the key included. visit must not call
-	// the engine, nor the batch, that is being scanned.
+	// if reverse, until visit returns false. The rules of Get hold for the key and the value that visit gets. visit must not
+	// call the engine or the batch that is being scanned.
 	Scan(lo, hi []byte, reverse bool, visit func(k, v []byte) (more bool)) error
 }
 
@@ -20,9 +20,9 @@ type Batch interface {
 	Reader
 	// Set gives the key, which is not empty, a value. The engine copies k; it may keep v, which the caller must not change any more.
 	Set(k, v []byte) error
-	// Insert is Set of a key that is certainly absent: where it is deleted soon, it leaves no trace behind.
+	// Insert is Set of a key that is certainly absent. If it is deleted soon, it leaves nothing on disk.
 	Insert(k, v []byte) error
-	// Delete removes the key. One that is absent stays so.
+	// Delete removes the key. An absent key is no error.
 	Delete(k []byte) error
 	// Commit makes the changes, atomically, and ends the batch.
 	Commit() error
@@ -53,11 +53,11 @@ type Durable interface {
 	// Flush returns when everything that was committed before the call is on disk. It does not stop writes.
 	Flush() error
 	// Checkpoint makes the folder dir, which does not exist, a copy of the state after some batch, at or after the last that
-	// was committed before the call. Where the file system can, it shares what does not change with the engine, so that
-	// its cost does not depend on the size. It does not stop writes. On an error dir may exist, and is of no use.
+	// was committed before the call. If the file system can, the copy shares unchanged files with the engine, so that
+	// its cost does not depend on the size. It does not stop writes. After an error dir may exist, and is useless.
 	Checkpoint(dir string) error
-	// Adopt replaces the content as a whole by that of a checkpoint, which stays as it is. Before that, check looks at the
-	// new content; where it returns an error, the engine keeps what it had.
+	// Adopt replaces the content as a whole by that of a checkpoint, which stays as it is. Before that, check reads the
+	// new content; if it returns an error, the engine keeps its content.
 	Adopt(dir string, check func(Reader) error) error
 }
 

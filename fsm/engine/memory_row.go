@@ -6,8 +6,8 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// row is a key and its value in one piece of memory, which never changes: the tree holds 16 bytes of each, where a string
-// and a slice would be 40 and two pieces. Rows are small and many: a lease is two.
+// row is a key and its value in one piece of memory, which never changes: the tree holds 16 bytes of each, while a string
+// and a slice are 40 bytes and two pieces. Rows are small and many: a lease is two.
 type row struct {
 	at         *byte // the key's first byte; the value comes after the key
 	key, value uint32

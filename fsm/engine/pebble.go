@@ -14,7 +14,7 @@ import (
 
 // Config describes an engine on disk. Dir is required; everything else has a working zero value.
 type Config struct {
-	// Dir is the engine's folder, made where it is not. It belongs to the engine alone, and to one at a time.
+	// Dir is the engine's folder, which is made if it does not exist. It belongs to one engine at a time.
 	Dir string
 	// Cache is memory for what is read again, which engines may share; nil is one of 8 MiB.
 	Cache *Cache
@@ -23,11 +23,11 @@ type Config struct {
 	BufferBytes int
 	// Disk replaces the disk by a simulated one (tests).
 	Disk *Disk
-	// Log is told what goes wrong in the background; nil is nobody.
+	// Log, if not nil, is called with what goes wrong in the background.
 	Log func(msg string)
-	// Failed is called with why the engine can no longer be relied on: its files are damaged, or what was committed cannot be
-	// written. It is called where that shows, by a read, a write or in the background, perhaps more than once. The caller ends
-	// what stands on the engine. nil is nobody.
+	// Failed, if not nil, is called when the engine can no longer be relied on: its files are damaged, or what was committed
+	// cannot be written. A read, a write or background work calls it, perhaps more than once. The owner of the engine then
+	// ends what uses it.
 	Failed func(err error)
 }
 
@@ -40,14 +40,14 @@ func NewCache(bytes int64) *Cache { return &Cache{pebble.NewCache(bytes)} }
 // Close gives the memory back once the engines that use it are closed.
 func (c *Cache) Close() { c.c.Unref() }
 
-// ErrClosed is a use of an engine after its Close.
+// ErrClosed is returned by an engine after its Close.
 var ErrClosed = errors.New("engine: closed")
 
-// Pebble is an engine on disk: a log-structured merge tree without a log of its own, since whoever writes to it can write
-// again what a crash took (see [Durable]).
+// Pebble is an engine on disk: a log-structured merge tree without a log of its own, since its owner can write again what a
+// crash has lost (see [Durable]).
 //
-// Each content as a whole is a database in a folder of its own below Config.Dir, and a pointer names the present one: to
-// replace it is to write another beside it and then the pointer.
+// The content is a database in a folder of its own below Config.Dir, and a pointer names the present folder. To replace the
+// content is to write another folder and then the pointer.
 type Pebble struct {
 	cfg    Config
 	fs     vfs.FS
@@ -64,7 +64,7 @@ type Pebble struct {
 
 var _ Durable = (*Pebble)(nil)
 
-// OpenPebble opens the engine, with what its folder holds. That the database gives up while it opens is an error like every other.
+// OpenPebble opens the engine, with the content of its folder. A panic of the database while it opens is returned as an error.
 func OpenPebble(cfg Config) (_ *Pebble, err error) {
 	defer func() {
 		switch x := recover().(type) {
@@ -191,7 +191,7 @@ func (p *Pebble) commit(cs *changes) error {
 		return errors.Join(settle(), f.release())
 	}
 	p.tasks.Go(func() {
-		if err := errors.Join(settle(), f.release()); err != nil { // whoever drains next is told
+		if err := errors.Join(settle(), f.release()); err != nil { // the next drain returns it too
 			p.cfg.Failed(fmt.Errorf("what was written did not get to the database %s: %w", f.name, err))
 		}
 	})

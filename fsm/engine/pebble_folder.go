@@ -19,7 +19,7 @@ type folder struct {
 	db     *pebble.DB
 	turn   sync.Mutex // held while a generation of the buffer is brought to the database; after the engine's write
 	failed error      // guarded by turn: why the database takes no more
-	buffer buffer     // guarded by the engine's mu; who holds write or turn may read what is changed under that alone
+	buffer buffer     // guarded by the engine's mu; under write or turn, what only its holder changes may be read without mu
 	opts   *pebble.Options
 	uses   atomic.Int32 // the engine's own, and one for each snapshot; the last one closes the database
 	drop   atomic.Bool  // the files go with the last use
@@ -48,7 +48,7 @@ func (p *Pebble) options() *pebble.Options {
 	return o
 }
 
-// listener hears what the database finds in the background.
+// listener reports what the database finds in the background.
 func (p *Pebble) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
@@ -107,7 +107,7 @@ const (
 	pointerTemp = "CURRENT.tmp"
 )
 
-// readPointer names the present folder; "" where there is none yet.
+// readPointer returns the name of the present folder; "" if there is none yet.
 func (p *Pebble) readPointer() (string, error) {
 	b, err := readFile(p.fs, p.path(pointerFile))
 	if isNotExist(err) {
@@ -120,7 +120,7 @@ func (p *Pebble) readPointer() (string, error) {
 func (p *Pebble) replace(f *folder) error {
 	moved, err := p.point(f)
 	if err != nil {
-		// Where the pointer may have moved, a crash finds either: both stay.
+		// If the pointer may have moved, a restart may find either folder: both stay.
 		f.drop.Store(!moved)
 		return errors.Join(err, f.release())
 	}
@@ -137,7 +137,7 @@ func (p *Pebble) replace(f *folder) error {
 	return nil
 }
 
-// point moves the pointer to f. moved is whether it may have moved where that failed.
+// point moves the pointer to f. After an error, moved reports whether the pointer may have moved.
 func (p *Pebble) point(f *folder) (moved bool, err error) {
 	if err := f.db.Flush(); err != nil {
 		return false, err
@@ -215,8 +215,8 @@ func syncFolder(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// makeFolder makes dir, and those above it that are not there. Its name is on disk then, also where it was there already:
-// whoever made it may have come no further.
+// makeFolder makes dir, and the folders above it that do not exist, and syncs the parent. It syncs also if dir exists: an
+// earlier call may have been interrupted.
 func makeFolder(fs vfs.FS, dir string) error {
 	parent := fs.PathDir(dir)
 	if _, err := fs.Stat(parent); isNotExist(err) && parent != dir {

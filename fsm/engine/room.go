@@ -1,13 +1,13 @@
 package engine
 
-// room is where the keys and changes of a batch are kept, which is short-lived: the next batch has it again. A piece that is
-// full is followed by another, twice as large: what is in it stays where it is, since others point there.
+// room is memory for the keys and changes of one batch, which the next batch uses again. A full piece is followed by another
+// one, twice as large, and does not move: pointers into it stay valid.
 type room struct {
 	keys []byte
 	all  []change
 }
 
-// key is a copy of k.
+// key returns a copy of k.
 func (r *room) key(k string) string {
 	if len(k) > cap(r.keys)-len(r.keys) {
 		r.keys = make([]byte, 0, max(1<<10, len(k), 2*cap(r.keys)))
@@ -16,7 +16,7 @@ func (r *room) key(k string) string {
 	return text(r.keys[len(r.keys)-len(k):])
 }
 
-// change is a copy of c.
+// change returns a copy of c.
 func (r *room) change(c change) *change {
 	if len(r.all) == cap(r.all) {
 		r.all = make([]change, 0, max(16, 2*cap(r.all)))
@@ -25,10 +25,10 @@ func (r *room) change(c change) *change {
 	return &r.all[len(r.all)-1]
 }
 
-// great tells whether it takes more than is kept for the next batch.
+// great reports whether the room is larger than what the next batch should keep.
 func (r *room) great() bool { return cap(r.all) > 4096 || cap(r.keys) > 256<<10 }
 
-// clear is called when nobody has any key or change of it any more.
+// clear empties the room. No key or change of it may be in use.
 func (r *room) clear() {
 	clear(r.all)
 	r.keys, r.all = r.keys[:0], r.all[:0]

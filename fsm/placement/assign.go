@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// setRange makes s the owner of its range. It tells whether anything changed. m is the caller's own copy.
+// setRange makes s the owner of its range. It reports whether anything changed. m is the caller's own copy.
 func (m *Map) setRange(s Span) (changed bool, err error) {
 	r := s.Range
 	if len(r.Start) > api.MaxKeyBytes || len(r.End) > api.MaxKeyBytes || r.End != "" && r.End <= r.Start {

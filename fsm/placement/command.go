@@ -5,12 +5,12 @@ import "github.com/edgehold/edgehold/api"
 // Command is one of [Init], [Join], [SetRange] and [TermStart].
 type Command interface{ kind() byte }
 
-// Init gives a new meta group its first map; where there is one, it does nothing.
+// Init gives a new meta group its first map; if there is a map, it does nothing.
 type Init struct {
 	Map *Map `cbor:"1,keyasint"`
 }
 
-// Join registers a node or updates its addresses, and gives a new server its places among the voters. CodeConflict where
+// Join registers a node or updates its addresses, and gives a new server its places among the voters. CodeConflict if
 // the id belongs to a node of another region or role.
 type Join struct {
 	Node Node `cbor:"1,keyasint"`

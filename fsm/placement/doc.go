@@ -1,6 +1,6 @@
-// Package placement says who owns what: [Map], a value that every node holds a copy of, and [Machine], the state machine
-// of the meta group that keeps the one true copy. The machine is pure: no clock, no randomness, no network.
+// Package placement has the placement map: [Map], of which every node has a copy, and [Machine], the state machine of the
+// meta group, which has the authoritative copy. The machine is pure: no clock, no randomness, no network.
 //
-// The map routes; it does not decide who may serve a key. That stands in the groups' own state, so a stale map costs a
-// detour, never a wrong answer.
+// The map routes requests; it does not decide which group may serve a key. The groups' own state does, so a stale map costs
+// a detour, never a wrong answer.
 package placement

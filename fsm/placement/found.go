@@ -17,14 +17,14 @@ const (
 	MaxGroupsPerRegion = 32
 )
 
-// Bootstrap is the map of a new cluster whose first server is n: its region owns every key. groups is how many groups a
+// Bootstrap returns the map of a new cluster whose first server is n: its region owns every key. groups is how many groups a
 // region runs (0 is 1), voters how many voters each wants (0 is 3).
 func Bootstrap(clusterID string, n Node, groups, voters int) (*Map, error) {
 	return Static(clusterID, []Node{n}, groups, voters)
 }
 
-// Static is the map of a planet whose nodes are all known beforehand. The region of the first server owns every key, but
-// for those that begin with "<prefix>/" where prefix is one of the other regions named in prefixes: they own those.
+// Static returns the map of a planet whose nodes are all known beforehand. Each region in prefixes owns the keys that begin
+// with its name and a slash; the region of the first server owns all others.
 func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.RegionID) (*Map, error) {
 	if groups == 0 {
 		groups = 1
@@ -56,8 +56,8 @@ func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.
 	return m, m.Check()
 }
 
-// join registers a node, or updates where it is reached, and gives it the places that it should take. It tells whether
-// anything changed. m is the caller's own copy; on error it is not to be used.
+// join registers a node, or updates its addresses, and gives it its places among the voters. It reports whether anything
+// changed. m is the caller's own copy; on error it is not to be used.
 func (m *Map) join(n Node) (changed bool, err error) {
 	if err := n.Check(); err != nil {
 		return false, err
@@ -114,9 +114,9 @@ func GroupName(r api.RegionID, index int) api.GroupID {
 	return api.GroupID(fmt.Sprintf("%s.%d", r, index+1))
 }
 
-// metaVoters chooses the meta group's voters: with three or more regions a server in each of three (of five, where the
-// cluster wants five voters and has the regions), so that the loss of a region leaves a majority; with fewer, three
-// servers. Present voters stay where they can.
+// metaVoters chooses the meta group's voters. With three or more regions it is a server in each of three, or of five if the
+// cluster wants five voters and has five regions, so that the loss of a region leaves a majority. With fewer regions it is
+// three servers. Present voters stay if possible.
 func (m *Map) metaVoters(present []api.NodeID) []api.NodeID {
 	var servers []Node // the present voters first, then in order of joining
 	for _, v := range present {

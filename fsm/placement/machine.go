@@ -20,36 +20,36 @@ type state struct {
 	Term    api.Term `cbor:"3,keyasint,omitempty"`
 }
 
-// Result is what applying a command gave: the map after it, nil before Init, and an error where the command was refused.
+// Result is the result of a command: the map after it, nil before Init, and the error if the command was refused.
 type Result struct {
 	Index uint64
 	Map   *Map
 	Err   *api.Error
 }
 
-// New makes a machine without a map.
+// New returns a machine without a map.
 func New() *Machine {
 	m := &Machine{}
 	m.state.Store(&state{})
 	return m
 }
 
-// Map is the present map; nil before Init.
+// Map returns the present map; nil before Init.
 func (m *Machine) Map() *Map { return m.state.Load().Map }
 
-// Term is the term of the newest entry that was applied. A leader whose own term it is knows all that was acknowledged
-// before it.
+// Term returns the term of the newest entry that was applied. If it is a leader's own term, the leader has applied all that
+// was acknowledged before.
 func (m *Machine) Term() api.Term { return m.state.Load().Term }
 
-// Counter counts the commands applied.
+// Counter returns the number of commands applied.
 func (m *Machine) Counter() uint64 { return m.state.Load().Counter }
 
-// Hash is over all the state: equal on replicas whose counters are equal.
+// Hash returns a hash of the whole state. It is equal on replicas whose counters are equal.
 func (m *Machine) Hash() [32]byte { return sha256.Sum256(encode(nil, m.state.Load())) }
 
-// Apply carries out the commands of one log entry, in order; one Result each. What is malformed gives a Result with an
-// error, the same everywhere. [ErrNewer] says that a newer version of the program wrote a command: nothing of the entry was
-// applied, and nothing after it may be.
+// Apply carries out the commands of one log entry, in order; one Result each. A malformed command gives a Result with an
+// error, the same on every replica. [ErrNewer] means that a newer version of the program wrote a command: nothing of the
+// entry was applied, and nothing after it may be.
 func (m *Machine) Apply(term api.Term, commands [][]byte) ([]Result, error) {
 	if slices.ContainsFunc(commands, newer) {
 		return nil, ErrNewer
@@ -72,7 +72,7 @@ func (m *Machine) Apply(term api.Term, commands [][]byte) ([]Result, error) {
 	return results, nil
 }
 
-// apply carries out one command on a copy of the map, which replaces the map where something changed.
+// apply carries out one command on a copy of the map, which replaces the map if something changed.
 func (s *state) apply(c Command) error {
 	if c, ok := c.(Init); ok && s.Map == nil {
 		if err := c.Map.Check(); err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Map is the placement map. A Map that has been handed out is never changed: all may share it.
+// Map is the placement map. A Map that was returned never changes: callers may share it.
 type Map struct {
-	// ClusterID names the cluster for life; maps of different clusters are never mixed.
+	// ClusterID names the cluster and never changes; maps of different clusters are never mixed.
 	ClusterID string `cbor:"1,keyasint"`
 	// Version rises by one with each change.
 	Version uint64 `cbor:"2,keyasint"`
@@ -19,7 +19,7 @@ type Map struct {
 	GroupsPerRegion int `cbor:"3,keyasint"`
 	// Voters is how many voters a group wants: 3 or 5.
 	Voters int `cbor:"4,keyasint"`
-	// Nodes stand in the order in which they joined; IDs are unique.
+	// Nodes are in the order in which they joined; IDs are unique.
 	Nodes []Node `cbor:"5,keyasint,omitempty"`
 	// Groups: the meta group, and the groups of each region in order of shard.
 	Groups []Group `cbor:"6,keyasint,omitempty"`
@@ -33,14 +33,14 @@ type Node struct {
 	Region  api.RegionID `cbor:"2,keyasint"`
 	Role    api.Role     `cbor:"3,keyasint"`
 	Address string       `cbor:"4,keyasint,omitempty"` // HOST:PORT of its one port
-	URL     string       `cbor:"5,keyasint,omitempty"` // where its HTTP API is reached
+	URL     string       `cbor:"5,keyasint,omitempty"` // of its HTTP API
 }
 
 // Group is a Raft group as it should be.
 type Group struct {
 	ID     api.GroupID  `cbor:"1,keyasint"`
 	Region api.RegionID `cbor:"2,keyasint,omitempty"` // "" of the meta group
-	// Founder bootstraps the group's log; everybody else joins it.
+	// Founder bootstraps the group's log; the other members join it.
 	Founder api.NodeID `cbor:"3,keyasint"`
 	// Voters are the members that the group is to have in the end, the founder's choice of order first.
 	Voters []api.NodeID `cbor:"4,keyasint,omitempty"`
@@ -62,7 +62,7 @@ type Owned struct {
 	Of    uint32    `cbor:"4,keyasint"`
 }
 
-// Node finds a node.
+// Node returns the node with that id.
 func (m *Map) Node(id api.NodeID) (Node, bool) {
 	i := slices.IndexFunc(m.Nodes, func(n Node) bool { return n.ID == id })
 	if i < 0 {
@@ -71,7 +71,7 @@ func (m *Map) Node(id api.NodeID) (Node, bool) {
 	return m.Nodes[i], true
 }
 
-// Group finds a group.
+// Group returns the group with that id.
 func (m *Map) Group(id api.GroupID) (Group, bool) {
 	i := slices.IndexFunc(m.Groups, func(g Group) bool { return g.ID == id })
 	if i < 0 {
@@ -80,7 +80,7 @@ func (m *Map) Group(id api.GroupID) (Group, bool) {
 	return m.Groups[i], true
 }
 
-// GroupsOf are the groups of a region, in order of shard; none where the region has no server.
+// GroupsOf returns the groups of a region, in order of shard; none if the region has no server.
 func (m *Map) GroupsOf(r api.RegionID) []api.GroupID {
 	var ids []api.GroupID
 	for _, g := range m.Groups {
@@ -91,7 +91,7 @@ func (m *Map) GroupsOf(r api.RegionID) []api.GroupID {
 	return ids
 }
 
-// VotersAt are the groups that want a voter at the node.
+// VotersAt returns the groups that want a voter at the node.
 func (m *Map) VotersAt(n api.NodeID) []api.GroupID {
 	var ids []api.GroupID
 	for _, g := range m.Groups {
@@ -102,7 +102,7 @@ func (m *Map) VotersAt(n api.NodeID) []api.GroupID {
 	return ids
 }
 
-// Locate names the group that owns the key, and the epoch of its range; ok is false where the map names none.
+// Locate returns the group that owns the key, and the epoch of its range; ok is false if the map names none.
 func (m *Map) Locate(k api.Key) (g api.GroupID, epoch uint64, ok bool) {
 	s, ok := m.Span(k)
 	if !ok {
@@ -111,7 +111,7 @@ func (m *Map) Locate(k api.Key) (g api.GroupID, epoch uint64, ok bool) {
 	return s.Owner(k), s.Epoch, true
 }
 
-// Span finds the span that covers k; false where no group owns it.
+// Span returns the span that covers k; false if no group owns it.
 func (m *Map) Span(k api.Key) (Span, bool) {
 	// The first span that starts above k follows the one that may cover it.
 	i, found := slices.BinarySearchFunc(m.Ranges, k, func(s Span, k api.Key) int { return strings.Compare(string(s.Range.Start), string(k)) })
@@ -156,7 +156,7 @@ func (m *Map) Scan(r api.Range) []Span {
 	return parts
 }
 
-// oneShard tells whether all keys of the range surely fall into one shard: they share their first two segments.
+// oneShard reports whether all keys of the range certainly fall into one shard: they share their first two segments.
 func oneShard(r api.Range) bool {
 	slashes := 0
 	for i := range len(r.Start) {
@@ -197,7 +197,7 @@ func (m *Map) Status() []api.RangeStatus {
 	return rows
 }
 
-// Check tells what in the map contradicts itself; nil for a map that a machine may hold.
+// Check returns the first contradiction in the map; nil if a machine may hold it.
 func (m *Map) Check() error {
 	if m.ClusterID == "" || m.Voters < 1 || m.GroupsPerRegion < 1 {
 		return bad("a placement map needs a cluster id, voters and groups")
@@ -277,7 +277,7 @@ func checkOwners(s Span, groups map[api.GroupID]api.RegionID) error {
 	return nil
 }
 
-// Check tells whether the node's description makes sense.
+// Check returns what is wrong with the node's description; nil if nothing is.
 func (n Node) Check() error {
 	switch {
 	case !isName(string(n.ID)):
