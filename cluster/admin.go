@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -59,14 +58,14 @@ func better(have, said api.GroupStatus, node api.NodeID) api.GroupStatus {
 }
 
 // reports asks all nodes at once; nil for one that does not answer in time.
-func (n *Node) reports(ctx context.Context, m *placement.Map) []*peer.Report {
+func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	all := make([]*peer.Report, len(m.Nodes))
+	all := make([]*report, len(m.Nodes))
 	var wg sync.WaitGroup
 	for i, node := range m.Nodes {
 		wg.Go(func() {
-			if r, err := n.pool.Remote(node.ID).Report(ctx); err == nil {
+			if r, err := reportOf(ctx, n.pool.Remote(node.ID)); err == nil {
 				all[i] = r
 			}
 		})

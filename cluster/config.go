@@ -137,6 +137,9 @@ func (c *Config) setDefaults() {
 	if c.StateCacheBytes == 0 {
 		c.StateCacheBytes = 64 << 20
 	}
+	if c.level == 0 {
+		c.level = fsm.NewestLevel
+	}
 	if c.Dial == nil {
 		var d net.Dialer
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }

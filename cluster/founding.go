@@ -21,13 +21,39 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
+// methodIntroduce is the question of a node that knows the address of another alone.
+var methodIntroduce = peer.NewMethod[introduction, standing]("Introduce", peer.Control, peer.Anyone)
+
+// introduction is what a node says to one of which it knows the address alone.
+type introduction struct {
+	Node    api.NodeID  `cbor:"1,keyasint"`
+	Address string      `cbor:"2,keyasint,omitempty"`
+	Nonce   ident.Nonce `cbor:"3,keyasint"`
+	// Founding: the node is to found a cluster, and asks whether there is one.
+	Founding bool `cbor:"4,keyasint,omitempty"`
+}
+
+// standing is the answer to an introduction.
+type standing struct {
+	Node  api.NodeID  `cbor:"1,keyasint"`
+	Nonce ident.Nonce `cbor:"2,keyasint"`
+	// Cluster is the cluster that the node knows; "" is none.
+	Cluster string `cbor:"3,keyasint,omitempty"`
+	// Member: the node belongs to a cluster, also if it does not know the map of that at present.
+	Member bool `cbor:"4,keyasint,omitempty"`
+	// Founding: the node is to found a cluster itself, and does not leave that to the caller.
+	Founding bool `cbor:"5,keyasint,omitempty"`
+	// First is another server that the node leaves the founding to; nil is none.
+	First *introduction `cbor:"6,keyasint,omitempty"`
+}
+
 // founding is what a server knows that is to found a cluster and asks others first. Its zero value is that of a node that
 // founds none, or has. docs/decisions/0025 says why one act founds at most one cluster.
 type founding struct {
 	mu      sync.Mutex
 	active  bool
-	first   peer.Introduction // the server that this one leaves the founding to; Node is "" for none
-	missing string            // what the last round has shown to stand in the way
+	first   introduction // the server that this one leaves the founding to; Node is "" for none
+	missing string       // what the last round has shown to stand in the way
 }
 
 const (
@@ -153,7 +179,7 @@ func (n *joining) foundUnlessLeft() string {
 	return ""
 }
 
-func leftTo(f peer.Introduction) string {
+func leftTo(f introduction) string {
 	return fmt.Sprintf("node %s at %s is to found the cluster too, and its name comes first: this server waits for it", f.Node, f.Address)
 }
 
@@ -176,16 +202,16 @@ func (n *joining) askOthers() string {
 
 // askOther asks one address, and takes the map of a cluster that is known there. left is the server that the founding was left to
 // before the question.
-func (n *joining) askOther(ctx context.Context, address string, left peer.Introduction) string {
+func (n *joining) askOther(ctx context.Context, address string, left introduction) string {
 	remote := n.pool.RemoteAt(address)
-	s, err := remote.Introduce(ctx, peer.Introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
+	s, err := methodIntroduce.Ask(ctx, remote, &introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s has not answered (%s)", address, api.AsError(err).Hint)
 	case s.Nonce == n.nonce: // this node's own, by another name
 		return ""
 	case s.Cluster != "":
-		if m, err := remote.Poll(ctx, 0); err == nil && m != nil {
+		if m, err := pollAt(ctx, remote, 0); err == nil && m != nil {
 			_ = n.view.Update(m) // if it conflicts, the map of another cluster has come first: this one is a member of that
 		}
 		return fmt.Sprintf("node %s at %s knows cluster %s", s.Node, address, s.Cluster)
@@ -199,7 +225,7 @@ func (n *joining) askOther(ctx context.Context, address string, left peer.Introd
 		}
 		return leftTo(*s.First)
 	case s.Founding:
-		return leftTo(peer.Introduction{Node: s.Node, Address: address})
+		return leftTo(introduction{Node: s.Node, Address: address})
 	case s.Node == left.Node:
 		n.found.notLeftTo(left)
 	}
@@ -208,16 +234,16 @@ func (n *joining) askOther(ctx context.Context, address string, left peer.Introd
 
 // introduce answers a node that knows this one's address alone. Of two servers that are to found a cluster, the one whose name
 // comes first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
-func (n *membership) introduce(other peer.Introduction) peer.Standing {
+func (n *membership) introduce(_ context.Context, other *introduction) (*standing, error) {
 	f := &n.found
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := peer.Standing{Node: n.cfg.ID, Nonce: n.nonce, Member: n.admitted.Load()}
+	s := &standing{Node: n.cfg.ID, Nonce: n.nonce, Member: n.admitted.Load()}
 	if m := n.view.Map(); m != nil {
 		s.Cluster = m.ClusterID
 	}
 	if !f.active {
-		return s
+		return s, nil
 	}
 	same := f.first.Node == other.Node && f.first.Address == other.Address
 	switch {
@@ -225,16 +251,16 @@ func (n *membership) introduce(other peer.Introduction) peer.Standing {
 		first := f.first
 		s.Founding, s.First = true, &first
 	case other.Founding && other.Node < n.cfg.ID:
-		f.first = other
+		f.first = *other
 	default:
 		s.Founding = true
 	}
-	return s
+	return s, nil
 }
 
 // leaveTo leaves the founding to first. left is the server that it was left to, which has itself left it to first, or the zero
 // value.
-func (f *founding) leaveTo(first, left peer.Introduction) {
+func (f *founding) leaveTo(first, left introduction) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.first == left {
@@ -248,18 +274,18 @@ func (f *founding) asking() bool {
 	return f.active
 }
 
-func (f *founding) leftTo() peer.Introduction {
+func (f *founding) leftTo() introduction {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.first
 }
 
 // notLeftTo notes that the server, which was to found a cluster, is not to any more: it has been started anew in another way.
-func (f *founding) notLeftTo(left peer.Introduction) {
+func (f *founding) notLeftTo(left introduction) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.first == left {
-		f.first = peer.Introduction{}
+		f.first = introduction{}
 	}
 }
 
@@ -272,7 +298,7 @@ func (f *founding) set(missing string) {
 func (f *founding) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.active, f.first, f.missing = false, peer.Introduction{}, ""
+	f.active, f.first, f.missing = false, introduction{}, ""
 }
 
 // pending is what stands in the way of the founding; "" if nothing does, or the node founds none.

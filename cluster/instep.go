@@ -6,7 +6,30 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 )
+
+var methodIndex = peer.NewMethod[groupIndex, groupIndex]("Index", peer.Control, peer.Servers)
+
+// groupIndex asks a group's leader for an index of its log, and is answered with it.
+type groupIndex struct {
+	Group api.GroupID `cbor:"1,keyasint,omitempty"`
+	Index uint64      `cbor:"2,keyasint,omitempty"`
+}
+
+// registerIndex has the server answer as the leader of the groups here: what it acknowledged before the call stands at or before
+// the index.
+func registerIndex(s *peer.Server, open *members) {
+	methodIndex.Handle(s, func(ctx context.Context, q *groupIndex) (*groupIndex, error) {
+		x := open.get(q.Group)
+		if x == nil || x.authority == nil {
+			return nil, remote.NotHere(q.Group)
+		}
+		index, err := x.authority.Index(ctx)
+		return &groupIndex{Index: index}, err
+	})
+}
 
 // stepEvery is how often a replica asks its group's leader whether it is in step. A stale read from it is about as old at most, if
 // all is well.
@@ -41,8 +64,9 @@ func (n *replicas) askInStep() {
 		}
 		wg.Go(func() {
 			asked := x.authority.Now()
-			if index, err := n.pool.Remote(api.NodeID(leader)).Index(ctx, x.group); err == nil {
-				x.authority.InStep(asked, index)
+			answer, err := methodIndex.Ask(ctx, n.pool.Remote(api.NodeID(leader)), &groupIndex{Group: x.group})
+			if err == nil {
+				x.authority.InStep(asked, answer.Index)
 			}
 		})
 	}

@@ -7,9 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
-	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/fsm"
-	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -85,25 +83,4 @@ func (n *joining) admit(ctx context.Context, m *placement.Map) error {
 	}
 	_, err := n.changes.Join(ctx, n.cfg.self())
 	return err
-}
-
-// newChanges carries changes of the placement map to the leader of its group. Its commands may be repeated.
-func newChanges(r *router.Router, pool *peer.Pool, view *meta.View) *meta.Client[*fsm.Receipt] {
-	toLeader := func(ctx context.Context, op string, call func(ctx context.Context, leader *peer.Remote) (*placement.Map, error)) (m *placement.Map, err error) {
-		err = r.OnLeader(ctx, ident.MetaGroup, op, true, func(ctx context.Context, node api.NodeID) (err error) {
-			m, err = call(ctx, pool.Remote(node))
-			return err
-		})
-		return m, err
-	}
-	return &meta.Client[*fsm.Receipt]{
-		Get: func(ctx context.Context) (*placement.Map, error) {
-			return toLeader(ctx, "map", func(ctx context.Context, leader *peer.Remote) (*placement.Map, error) { return leader.Map(ctx) })
-		},
-		Propose: func(ctx context.Context, c placement.Command) (*placement.Map, error) {
-			return toLeader(ctx, "placement", func(ctx context.Context, leader *peer.Remote) (*placement.Map, error) { return leader.Propose(ctx, c) })
-		},
-		Mover:  &peer.Mover{Pool: pool, OnLeader: r.OnLeader},
-		Update: func(m *placement.Map) { _ = view.Update(m) }, // it conflicts only if this node belongs to another cluster by now
-	}
 }

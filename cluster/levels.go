@@ -49,7 +49,7 @@ func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
 	var wg sync.WaitGroup
 	for i, node := range nodes {
 		wg.Go(func() {
-			if r, err := n.pool.Remote(api.NodeID(node)).Report(ctx); err == nil {
+			if r, err := reportOf(ctx, n.pool.Remote(api.NodeID(node))); err == nil {
 				levels[i] = r.Level
 			}
 		})

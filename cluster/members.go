@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/meta"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -61,7 +61,7 @@ func (m *members) all() []*member {
 	return list
 }
 
-func (m *members) authority(g api.GroupID) (peer.Group, bool) {
+func (m *members) authority(g api.GroupID) (remote.Group, bool) {
 	if x := m.get(g); x != nil && x.authority != nil {
 		return x.authority, true
 	}
@@ -89,7 +89,7 @@ func (m *members) term(g api.GroupID) (uint64, bool) {
 	return 0, false
 }
 
-func (m *members) metaGroup() peer.Meta {
+func (m *members) metaGroup() metaGroup {
 	if x := m.get(ident.MetaGroup); x != nil {
 		return x.meta
 	}

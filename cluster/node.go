@@ -24,13 +24,13 @@ import (
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/cluster/txn"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/transport"
-	"github.com/edgehold/edgehold/transport/rpc"
 )
 
 // idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as many
@@ -55,9 +55,9 @@ type Node struct {
 
 	membership *membership
 	port       *transport.Port
-	rpc        *rpc.Server
 	peers      *peer.Server
 	pool       *peer.Pool
+	leases     *remote.Leases
 	mirror     *meta.Mirror
 	router     *router.Router
 	replicas   *replicas
@@ -86,6 +86,7 @@ var rooms = []struct {
 	{"membership", (*Node).openMembership},
 	{"port", (*Node).openPort},
 	{"peers", (*Node).openPeers},
+	{"methods", (*Node).openMethods},
 	{"map", (*Node).openMap},
 	{"router", (*Node).openRouter},
 	{"replicas", (*Node).openReplicas},
@@ -159,13 +160,11 @@ func (n *Node) openPort() (end func() error, err error) {
 	return n.port.Close, nil
 }
 
-// openPeers makes both sides of what nodes ask of each other. It answers others from openLanes on.
+// openPeers makes both sides of what nodes ask of each other. It answers others from openLanes on: what is registered till then.
 func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
-		Self: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role,
-		Groups: n.members.authority, All: n.members.authorities, Term: n.members.term,
-		Meta: n.members.metaGroup, Mirror: n.membership.view, Introduce: n.membership.introduce,
-		Metrics: n.metrics, Logger: n.log.Named("peer"), RenewTimeout: n.cfg.LeaseTerm, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults, Level: n.cfg.level,
+		Self: n.cfg.ID, Role: n.cfg.Role, Metrics: n.metrics, Logger: n.log.Named("peer"),
+		Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults,
 	})
 	if err != nil {
 		return nil, err
@@ -181,20 +180,31 @@ func (n *Node) openPeers() (end func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.rpc = rpc.NewServer(rpc.ServerConfig{})
-	n.peers.Register(n.rpc)
 	return ending(func() {
 		n.peers.Close()
 		n.pool.Close()
-		n.rpc.Close()
 		_ = n.port.Calls().Close() // it is a lane: the port closes the listener
 		n.lanes.Wait()
 	}), nil
 }
 
+// openMethods has this node answer what other nodes ask: a line for each room that brings methods.
+func (n *Node) openMethods() (func() error, error) {
+	remote.Register(n.peers, n.members.authority)
+	registerConfirm(n.peers, &n.members)
+	registerIndex(n.peers, &n.members)
+	registerReport(n.peers, &n.cfg, &n.members)
+	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup}.register(n.peers)
+	methodIntroduce.Handle(n.peers, n.membership.introduce)
+	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{
+		Groups: n.members.authority, Metrics: n.metrics, Faults: n.faults, RenewTimeout: n.cfg.LeaseTerm,
+	})
+	return ending(n.leases.Close), nil
+}
+
 func (n *Node) openMap() (end func() error, err error) {
 	n.mirror, err = meta.NewMirror(meta.MirrorConfig{
-		View: n.membership.view, Source: peer.Source{Pool: n.pool}, Seeds: n.membership.seeds(), Logger: n.log.Named("map"),
+		View: n.membership.view, Source: mapsAt{n.pool}, Seeds: n.membership.seeds(), Logger: n.log.Named("map"),
 	})
 	if err != nil {
 		return nil, err
@@ -209,7 +219,7 @@ func (n *Node) openRouter() (end func() error, err error) {
 	keepAlive := max(n.cfg.KeepAlive, words.DefaultKeepAlive)
 	n.router, err = router.New(router.Config{
 		Self: n.cfg.ID, Region: n.cfg.Region, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics,
-		Remote: func(id api.NodeID) router.Target { return n.pool.Remote(id) }, DedupEpoch: n.epochs.Of,
+		Remote: func(id api.NodeID) router.Target { return remote.Node{Remote: n.pool.Remote(id)} }, DedupEpoch: n.epochs.Of,
 		WriteTimeout: 2 * n.cfg.LeaseTerm, WellWithin: 5 * keepAlive / 2, LostAfter: 5 * keepAlive, Faults: n.faults,
 	})
 	return nil, err
@@ -218,7 +228,7 @@ func (n *Node) openRouter() (end func() error, err error) {
 func (n *Node) openReplicas() (func() error, error) {
 	n.replicas = &replicas{
 		membership: n.membership, background: newBackground(), open: &n.members, metrics: n.metrics, port: n.port,
-		peers: n.peers, pool: n.pool, router: n.router, cache: n.cfg.openStateCache(),
+		leases: n.leases, pool: n.pool, router: n.router, cache: n.cfg.openStateCache(),
 	}
 	return n.replicas.close, n.replicas.start()
 }
@@ -226,12 +236,12 @@ func (n *Node) openReplicas() (func() error, error) {
 // openLanes begins to answer other nodes. The lanes end with the peers, after the replicas: until then callers get an answer.
 func (n *Node) openLanes() (func() error, error) {
 	n.lanes.Go(func() {
-		if err := n.rpc.Serve(n.port.Peer()); err != nil {
+		if err := n.peers.Serve(n.port.Peer()); err != nil {
 			n.log.Error("the peer lane has ended", "error", err)
 		}
 	})
 	n.lanes.Go(func() {
-		if err := n.peers.ServeCalls(n.port.Calls()); err != nil {
+		if err := n.peers.ServeCalls(n.port.Calls(), remote.Store{Groups: n.members.authority}); err != nil {
 			n.log.Error("the lane of calls has ended", "error", err)
 		}
 	})
@@ -262,7 +272,7 @@ func (n *Node) openCache() (end func() error, err error) {
 		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (words.LeaseStream, error) {
-			return n.pool.Remote(node).OpenLeases(ctx, peer.Hello{Node: n.cfg.ID, Nonce: n.nonce})
+			return remote.Node{Remote: n.pool.Remote(node)}.OpenLeases(ctx, remote.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
 		OnLeads: n.router.Leads, OnHeard: n.router.Heard, OnEpoch: n.epochs.Heard,
 		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,

@@ -13,6 +13,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/cluster/router"
@@ -31,7 +32,7 @@ type replicas struct {
 	open    *members
 	metrics metrics
 	port    *transport.Port
-	peers   *peer.Server
+	leases  *remote.Leases
 	pool    *peer.Pool
 	router  *router.Router
 	cache   *engine.Cache         // of the states on disk, which share it; nil if there are none
@@ -121,7 +122,7 @@ func (n *replicas) openGroup(cfg replica.Config, g placement.Group, m *placement
 	}
 	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
 	rc := group.Config{
-		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.peers, Groups: n.router, Lost: n.router.Lost, OnLead: n.peers.Announce,
+		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.leases, Groups: n.router, Lost: n.router.Lost, OnLead: n.leases.Announce,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
@@ -191,7 +192,7 @@ func (n *replicas) replicaConfig(g placement.Group, m *placement.Map) replica.Co
 		Group: string(g.ID), Node: string(n.cfg.ID), Timing: timing, Address: n.address,
 		Streams: n.lane(m.ClusterID, g.ID),
 		Confirm: func(ctx context.Context, node string, term uint64) (bool, error) {
-			return n.pool.Remote(api.NodeID(node)).Confirm(ctx, g.ID, term)
+			return confirm(ctx, n.pool.Remote(api.NodeID(node)), g.ID, term)
 		},
 		OnStuck: func(d time.Duration) {
 			n.log.Error("the disk has not finished an append; this node is of no use until it does", "group", g.ID, "since", d)

@@ -113,17 +113,24 @@ var house = map[string]room{
 		tests:  []string{"fsm/engine"},
 	},
 	"cluster/peer": {
-		ours:   []string{"api", "api/fault", "api/observe", "api/wire", "cluster/words", "fsm", "fsm/ident", "fsm/placement", "transport/rpc"},
+		ours:   []string{"api", "api/fault", "api/observe", "api/wire", "transport/rpc"},
 		others: []string{hclog},
-		tests:  []string{"fsm/engine", "transport", "transport/wan"},
+		tests:  []string{"cluster/peer/peertest"},
+	},
+	"cluster/peer/peertest": {
+		ours: []string{"api", "cluster/peer", "transport", "transport/wan"},
+	},
+	"cluster/remote": {
+		ours:  []string{"api", "api/fault", "api/observe", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
 	},
 	"cluster/notice": {},
 	"cluster/router": {
-		ours:   []string{"api", "api/deadline", "api/fault", "api/observe", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/deadline", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 	},
 	"cluster/txn": {
-		ours:   []string{"api", "api/fault", "api/observe", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 		tests:  []string{"api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
 	},

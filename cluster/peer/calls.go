@@ -11,9 +11,9 @@ import (
 	"github.com/edgehold/edgehold/api/wire"
 )
 
-// maxSharedBytes bounds a request that shares the connection with others; a larger one goes as a request of its own, so that
-// it holds nobody up.
-const maxSharedBytes = 64 << 10
+// MaxCallBytes bounds a request that shares the connection with others. A larger one is called as a method, so that it does not
+// hold the others up.
+const MaxCallBytes = 64 << 10
 
 // calls is the connection that small reads and transactions share on their way to another node. It is opened by the first
 // call that needs it, and anew when it has broken.
@@ -42,8 +42,9 @@ func (c *calls) over() bool {
 	}
 }
 
-// shared returns the connection to the node, opened.
-func (r *Remote) shared(ctx context.Context) (*wire.Client, error) {
+// Calls returns the connection that small calls to the node share, opened; see [Server.ServeCalls]. It is for other nodes than
+// this one. CodeUnavailable if it cannot be opened before ctx ends.
+func (r *Remote) Calls(ctx context.Context) (*wire.Client, error) {
 	c, err := r.opening()
 	if err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func (r *Remote) shared(ctx context.Context) (*wire.Client, error) {
 
 // opening is the present connection, or a new one that is being opened.
 func (r *Remote) opening() (*calls, error) {
-	l := &r.line
+	l := &r.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -124,9 +125,12 @@ func greeted(ctx context.Context, conn net.Conn) error {
 	return nil
 }
 
-// ServeCalls answers the calls on the connections that come to l, each as if it had come by itself, until l closes. The
-// connections are the server's: Close ends them.
-func (s *Server) ServeCalls(l net.Listener) error {
+// callsRow is the lane of small calls in the table: a call over it counts and is judged as this, whatever it asks for.
+var callsRow = Row{Name: "Calls", Share: Requests, Who: Nodes}
+
+// ServeCalls answers the calls on the connections that come to l by the store, each as if it had come by itself, until l closes.
+// The connections are the server's: Close ends them.
+func (s *Server) ServeCalls(l net.Listener, store api.Store) error {
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -135,11 +139,11 @@ func (s *Server) ServeCalls(l net.Listener) error {
 		case err != nil:
 			return err
 		}
-		s.serveCalls(&patient{Conn: conn})
+		s.serveCalls(&patient{Conn: conn}, store)
 	}
 }
 
-func (s *Server) serveCalls(conn *patient) {
+func (s *Server) serveCalls(conn *patient, store api.Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -151,37 +155,15 @@ func (s *Server) serveCalls(conn *patient) {
 			_ = conn.Close() // the other end has gone
 			return
 		}
+		from := callerOf(s.ctx)
 		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
-			Store: served{s}, Workers: s.cfg.Workers, Enter: s.enterCall, Leave: s.leaveCall, Faults: s.cfg.Faults,
+			Store: store, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
+			Enter: func(wire.Asked) *api.Error { return s.enter(callsRow, from) }, // before a worker is woken for the call
+			Leave: func(int64) { s.leave(callsRow) },
 		}); err != nil {
 			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)
 		}
 	})
-}
-
-// enterCall and leaveCall count a call of a connection as a request: what there is no room for is refused before a worker has
-// been woken for it.
-func (s *Server) enterCall(wire.Asked) *api.Error {
-	if !s.requests.enter() {
-		s.metrics.refused(1, "Calls")
-		return errFull
-	}
-	return nil
-}
-
-var errFull = overload("requests")
-
-func (s *Server) leaveCall(int64) { s.requests.leave() }
-
-// served is the server as a Store, for calls that have been counted already.
-type served struct{ *Server }
-
-func (s served) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	return s.read(ctx, q)
-}
-
-func (s served) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	return s.do(ctx, t)
 }
 
 // patient is a connection whose other end has a bounded time to take what is written.

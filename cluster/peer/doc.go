@@ -1,7 +1,5 @@
-// Package peer is what nodes ask of each other: the list of methods, the stubs that call them ([Remote], from a [Pool]), and
-// the [Server] that answers by handing each call to the group it names. A node calls itself by the same code, without a
-// socket.
-//
-// Lease streams flow both ways: a holder opens one to every node with a voter, keep-alives and acknowledgements go up it,
-// statuses, revocations and announcements of leaders come down.
+// Package peer carries methods and streams between nodes, and knows the meaning of none. A room that has something to ask of
+// other nodes declares a [Method], a [Merged] method or a [Stream], with its name, the share that its calls count against and
+// the callers that it is for; it calls a [Remote], from a [Pool], and has the node's [Server] answer by a handler. A node calls
+// itself by the same code, without a socket.
 package peer

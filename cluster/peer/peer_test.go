@@ -1,8 +1,10 @@
-package peer
+package peer_test
 
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,173 +12,247 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/words"
-	"github.com/edgehold/edgehold/fsm"
-	"github.com/edgehold/edgehold/fsm/engine"
-	"github.com/edgehold/edgehold/fsm/ident"
-	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/peer/peertest"
 )
 
+// text is the request and the answer of the methods here.
+type text struct {
+	Text string `cbor:"1,keyasint"`
+}
+
+var (
+	echo   = peer.NewMethod[text, text]("Echo", peer.Requests, peer.Nodes)
+	free   = peer.NewMethod[text, text]("Free", peer.None, peer.Nodes)
+	govern = peer.NewMethod[text, text]("Govern", peer.Control, peer.Servers)
+	watch  = peer.NewMethod[text, text]("Watch", peer.Polls, peer.Anyone)
+	long   = peer.NewMerged[string, int]("Long", peer.None, peer.Servers)
+	chat   = peer.NewStream[text, text]("Chat", peer.Holders)
+)
+
+// same answers with what it was asked.
+func same(_ context.Context, q *text) (*text, error) { return q, nil }
+
+// everything has the server answer all of them.
+func everything(s *peer.Server) {
+	echo.Handle(s, same)
+	free.Handle(s, same)
+	govern.Handle(s, same)
+	watch.Handle(s, same)
+	long.Handle(s, func(q string) int { return len(q) })
+	chat.Handle(s, func(_ context.Context, end peer.ServerEnd[text, text]) error {
+		for {
+			m, err := end.Recv()
+			if err != nil || end.Send(m) != nil {
+				return err
+			}
+		}
+	})
+}
+
 func TestConfigs(t *testing.T) {
-	if _, err := NewServer(ServerConfig{}); !errors.Is(err, api.CodeInvalid) {
+	if _, err := peer.NewServer(peer.ServerConfig{Self: "s"}); !errors.Is(err, api.CodeInvalid) {
 		t.Errorf("server: %v", err)
 	}
-	if _, err := NewPool(PoolConfig{}); !errors.Is(err, api.CodeInvalid) {
+	if _, err := peer.NewPool(peer.PoolConfig{Self: "s"}); !errors.Is(err, api.CodeInvalid) {
 		t.Errorf("pool: %v", err)
 	}
 }
 
-func TestLessorCrosses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g")
-		s, c := w.start("s", ServerConfig{Groups: g.only}), w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		r := c.pool.Remote("s")
-		grant, err := r.OpenSession(t.Context(), words.OpenSession{Group: "g", Term: time.Second})
-		if err != nil || grant.Session.Index != 7 || grant.DedupEpoch != 3 {
-			t.Errorf("opened %+v, %v", grant, err)
-		}
-		if _, err := r.OpenSession(t.Context(), words.OpenSession{Group: "g", Term: time.Hour}); !errors.Is(err, api.CodeInvalid) {
-			t.Errorf("too long a term: %v", err)
-		}
-		leases := []api.DroppedLease{{Session: grant.Session, Key: "k\xff", Lease: 4}}
-		err = errors.Join(r.CloseSession(t.Context(), "g", grant.Session, ident.Nonce{1}), r.Release(t.Context(), "g", leases))
-		if err != nil || g.closed != grant.Session || len(g.released) != 1 || g.released[0] != leases[0] {
-			t.Errorf("closed %v, released %+v: %v", g.closed, g.released, err)
-		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}, Group: "other"}); !errors.Is(err, api.CodeNotLeader) {
-			t.Errorf("a group that is not there: %v", err)
-		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}}); !errors.Is(err, api.CodeInvalid) {
-			t.Errorf("no group: %v", err)
-		}
-		report, err := r.Report(t.Context())
-		if err != nil || report.Node != "s" {
-			t.Errorf("report %+v, %v", report, err)
-		}
-	})
-}
-
-func TestReport(t *testing.T) {
-	g := newGroup("g")
-	m := &fakeMeta{now: someMap(t, 3)}
-	s, err := NewServer(ServerConfig{Self: "s", Region: "r", Role: api.RoleServer, Groups: g.only,
-		All: func() []api.GroupID { return []api.GroupID{"g", "gone"} }, Meta: func() Meta { return m }})
+// TestColumns: a method without a name, a share or its callers cannot be made, and two cannot have one name.
+func TestColumns(t *testing.T) {
+	panics := func(what string, f func()) {
+		t.Helper()
+		defer func() {
+			if recover() == nil {
+				t.Errorf("%s was taken", what)
+			}
+		}()
+		f()
+	}
+	panics("no name", func() { peer.NewMethod[text, text]("", peer.Requests, peer.Nodes) })
+	panics("no share", func() { peer.NewMethod[text, text]("X", 0, peer.Nodes) })
+	panics("no callers", func() { peer.NewMethod[text, text]("X", peer.Requests, 0) })
+	panics("a merged method for no callers", func() { peer.NewMerged[string, int]("X", peer.Requests, 0) })
+	panics("a stream for no callers", func() { peer.NewStream[text, text]("X", 0) })
+	s, err := peer.NewServer(peer.ServerConfig{Self: "s", Role: api.RoleServer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := s.Report()
-	if r.Sessions != 2 || r.Leases != 5 || len(r.Groups) != 2 || r.Groups[0].Applied != 9 || r.Groups[1].Group != ident.MetaGroup {
-		t.Errorf("report %+v", r)
+	everything(s)
+	panics("a name twice", func() { peer.NewMethod[text, text]("Echo", peer.Control, peer.Servers).Handle(s, same) })
+	panics("the name of the lane", func() { peer.NewMethod[text, text]("Calls", peer.Control, peer.Servers).Handle(s, same) })
+	var table []string
+	for _, r := range s.Table() {
+		table = append(table, strings.TrimSpace(r.Name+" "+r.Share.String()+" "+r.Who.String()))
+	}
+	want := []string{"Calls requests nodes", "Chat none holders", "Echo requests nodes", "Free none nodes", "Govern control servers", "Long none servers", "Watch polls anyone"}
+	if !slices.Equal(table, want) {
+		t.Errorf("the table is %q", table)
 	}
 }
 
-// TestLostAnswers: a write that may have been carried out is ambiguous, one that never left is not; reads never are.
-func TestLostAnswers(t *testing.T) {
+// TestWho: a caller that the transport knows for an edge is refused what is for servers; one over a plain connection is not known.
+func TestWho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g")
-		stuck := make(chan struct{})
-		g.do = func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) { <-stuck; return &api.TxnResult{}, nil }
-		g.read = func(ctx context.Context, _ *api.ReadRequest) (*api.ReadResult, error) {
-			<-stuck
-			return &api.ReadResult{}, nil
+		edge, err := peer.NewServer(peer.ServerConfig{Self: "e", Role: api.RoleEdge})
+		if err != nil {
+			t.Fatal(err)
 		}
-		s, c := w.start("s", ServerConfig{Groups: g.only}), w.start("c", ServerConfig{})
-		defer c.close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		r := c.pool.Remote("s")
-		txn := &api.Txn{Group: "g", Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
-		if _, err := r.Do(ctx, txn); api.CodeOf(err) != api.CodeAmbiguous {
-			t.Errorf("a write without an answer: %v", err)
+		everything(edge)
+		dial := peertest.New(t).Start("c", peer.ServerConfig{}, nil, everything)
+		defer dial.Close()
+		pool, err := peer.NewPool(peer.PoolConfig{Self: "e", Server: edge, Dial: peertest.Nowhere, DialCalls: peertest.Nowhere})
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := r.Do(ctx, txn); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("a write whose time was up before it left: %v", err)
+		defer edge.Close()
+		defer pool.Close()
+		self := pool.Remote("e")
+		if _, err := govern.Call(t.Context(), self, &text{}); !errors.Is(err, api.CodeDenied) {
+			t.Errorf("an edge asked what is for servers: %v", err)
 		}
-		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := r.Read(ctx, &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("a read without an answer: %v", err)
+		if _, err := long.Ask(t.Context(), self, "q"); !errors.Is(err, api.CodeDenied) {
+			t.Errorf("an edge asked a merged question that is for servers: %v", err)
 		}
-		close(stuck)
-		s.close()
-		time.Sleep(time.Second) // until this node has noticed
-		if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("a write to a node that is not there: %v", err)
+		if _, err := echo.Call(t.Context(), self, &text{}); err != nil {
+			t.Errorf("an edge asked what is for nodes: %v", err)
+		}
+		if _, err := govern.Call(t.Context(), dial.Pool.Remote("c"), &text{}); err != nil {
+			t.Errorf("a server asked itself: %v", err)
 		}
 	})
 }
 
-// TestSomebodyElse: calls never go to a node that was not meant, so their outcome is known; and when the right one is there
-// again, they do.
-func TestSomebodyElse(t *testing.T) {
+// TestCallsAndStreams: methods and streams answer other nodes and their own alike, and what is not registered is refused.
+func TestCallsAndStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g")
-		w.moved = true
-		s, c := w.start("s", ServerConfig{Groups: g.only}), w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		r := named{c.pool.Remote("s"), "g"}
-		txn := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
-		for range 3 {
-			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
-				t.Errorf("a write to somebody else: %v", err)
+		w := peertest.New(t)
+		s, c := w.Start("s", peer.ServerConfig{}, nil, everything), w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
+		for _, at := range []*peertest.Station{s, c} {
+			r := at.Pool.Remote("s")
+			if a, err := echo.Call(t.Context(), r, &text{"k\xff"}); err != nil || a.Text != "k\xff" {
+				t.Errorf("echo: %+v, %v", a, err)
+			}
+			end, err := chat.Open(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := end.Send(&text{"hello"}); err != nil {
+				t.Error(err)
+			}
+			if a, err := end.Recv(); err != nil || a.Text != "hello" {
+				t.Errorf("down came %+v, %v", a, err)
+			}
+			end.Close()
+			if _, err := end.Recv(); !errors.Is(err, api.CodeUnavailable) {
+				t.Errorf("after Close: %v", err)
+			}
+			if err := end.Send(&text{}); !errors.Is(err, api.CodeUnavailable) {
+				t.Errorf("sent after Close: %v", err)
+			}
+			missing := at.Pool.Remote("c") // it answers nothing
+			if _, err := echo.Call(t.Context(), missing, &text{}); !errors.Is(err, api.CodeUnavailable) {
+				t.Errorf("a method that is not there: %v", err)
+			}
+			if end, err := chat.Open(t.Context(), missing); err == nil {
+				if _, err = end.Recv(); !errors.Is(err, api.CodeUnavailable) {
+					t.Errorf("a stream that is not there: %v", err)
+				}
+				end.Close()
 			}
 		}
-		w.moved = false
-		time.Sleep(callsRedial)
-		if _, err := r.Do(t.Context(), txn); err != nil {
-			t.Errorf("the node is there: %v", err)
+	})
+}
+
+// TestFaults: a handler that panics fails its call alone.
+func TestFaults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reported := 0
+		faults := fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ })
+		w := peertest.New(t)
+		s := w.Start("s", peer.ServerConfig{Faults: faults}, nil, func(s *peer.Server) {
+			echo.Handle(s, func(context.Context, *text) (*text, error) { panic("a fault") })
+			chat.Handle(s, func(context.Context, peer.ServerEnd[text, text]) error { panic("a fault") })
+			free.Handle(s, same)
+		})
+		c := w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
+		for _, at := range []*peertest.Station{s, c} {
+			r := at.Pool.Remote("s")
+			if _, err := echo.Call(t.Context(), r, &text{}); !errors.Is(err, api.CodeInternal) {
+				t.Errorf("a call: %v", err)
+			}
+			end, err := chat.Open(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := end.Recv(); err == nil {
+				t.Error("something came down a broken stream")
+			}
+			end.Close()
+			if _, err := free.Call(t.Context(), r, &text{}); err != nil {
+				t.Errorf("a call beside them: %v", err)
+			}
 		}
-		if _, err := c.pool.RemoteAt("s").Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("a write to whoever is at an address: %v", err)
+		if reported != 4 {
+			t.Errorf("%d panics were reported, of 4", reported)
 		}
 	})
 }
 
-func TestLimits(t *testing.T) {
+// blocking has a method answer when its channel is closed.
+func blocking(m peer.Method[text, text], s *peer.Server, until <-chan struct{}) {
+	m.Handle(s, func(_ context.Context, q *text) (*text, error) {
+		<-until
+		return q, nil
+	})
+}
+
+// TestShares: one call too many of a share is refused at once, and other shares have no part in that.
+func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g")
-		free := make(chan struct{})
-		g.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
-			<-free
-			return &api.ReadResult{}, nil
-		}
-		s, c := w.start("s", ServerConfig{Groups: g.only, MaxRequests: 2, MaxPolls: 1, Mirror: &fakeMirror{}}), w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
+		w, until := peertest.New(t), make(chan struct{})
+		s := w.Start("s", peer.ServerConfig{MaxRequests: 2, MaxPolls: 1}, nil, func(s *peer.Server) {
+			blocking(echo, s, until)
+			blocking(watch, s, until)
+			free.Handle(s, same)
+			govern.Handle(s, same)
+		})
+		c := w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
 		var wg sync.WaitGroup
-		q := &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}
-		for _, at := range []*station{s, c} {
+		hold := func(m peer.Method[text, text], at *peertest.Station) {
 			wg.Go(func() {
-				if _, err := at.pool.Remote("s").Read(t.Context(), q); err != nil {
+				if _, err := m.Call(t.Context(), at.Pool.Remote("s"), &text{}); err != nil {
 					t.Error(err)
 				}
 			})
 		}
-		wg.Go(func() {
-			if now, err := c.pool.Remote("s").Poll(t.Context(), 1); err != nil || now != nil {
-				t.Errorf("polled %+v, %v", now, err)
-			}
-		})
+		hold(echo, s)
+		hold(echo, c)
+		hold(watch, c)
 		time.Sleep(100 * time.Millisecond)
-		for _, at := range []*station{s, c} {
-			_, err := at.pool.Remote("s").Read(t.Context(), q)
-			if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
-				t.Errorf("one too many: %v", err)
+		for _, at := range []*peertest.Station{s, c} {
+			for _, m := range []peer.Method[text, text]{echo, watch} {
+				_, err := m.Call(t.Context(), at.Pool.Remote("s"), &text{})
+				if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
+					t.Errorf("one too many: %v", err)
+				}
+			}
+			for _, m := range []peer.Method[text, text]{free, govern} {
+				if _, err := m.Call(t.Context(), at.Pool.Remote("s"), &text{}); err != nil {
+					t.Errorf("of another share: %v", err)
+				}
 			}
 		}
-		if _, err := c.pool.Remote("s").Poll(t.Context(), 0); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("a poll too many: %v", err)
-		}
-		if _, err := c.pool.Remote("s").Confirm(t.Context(), "g", 1); err != nil {
-			t.Errorf("confirms have no part in that: %v", err)
-		}
-		if err := c.pool.Remote("s").Release(t.Context(), "g", nil); err != nil {
-			t.Errorf("sessions have no part in that: %v", err)
-		}
-		close(free)
+		close(until)
 		wg.Wait()
 	})
 }
@@ -184,35 +260,30 @@ func TestLimits(t *testing.T) {
 // TestBusy: while the processors cannot keep up, requests beyond a calm number are refused, and nothing else is.
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, g := newWorld(t), newGroup("g")
-		free := make(chan struct{})
-		g.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
-			<-free
-			return &api.ReadResult{}, nil
-		}
-		s, c := w.start("s", ServerConfig{Groups: g.only, CalmRequests: 1, Busy: func() bool { return true }}), w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
+		w, until := peertest.New(t), make(chan struct{})
+		s := w.Start("s", peer.ServerConfig{CalmRequests: 1, Busy: func() bool { return true }}, nil, func(s *peer.Server) {
+			blocking(echo, s, until)
+			govern.Handle(s, same)
+		})
+		defer s.Close()
+		r := s.Pool.Remote("s")
 		var first sync.WaitGroup
-		q := &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}
 		first.Go(func() {
-			if _, err := c.pool.Remote("s").Read(t.Context(), q); err != nil {
+			if _, err := echo.Call(t.Context(), r, &text{}); err != nil {
 				t.Error(err)
 			}
 		})
 		time.Sleep(100 * time.Millisecond)
-		for _, at := range []*station{s, c} {
-			_, err := at.pool.Remote("s").Read(t.Context(), q)
-			if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
-				t.Errorf("one too many: %v", err)
-			}
+		_, err := echo.Call(t.Context(), r, &text{})
+		if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
+			t.Errorf("one too many: %v", err)
 		}
-		if err := c.pool.Remote("s").Release(t.Context(), "g", nil); err != nil {
-			t.Errorf("sessions have no part in that: %v", err)
+		if _, err := govern.Call(t.Context(), r, &text{}); err != nil {
+			t.Errorf("the cluster's own calls have no part in that: %v", err)
 		}
-		close(free)
+		close(until)
 		first.Wait()
-		if _, err := c.pool.Remote("s").Read(t.Context(), q); err != nil {
+		if _, err := echo.Call(t.Context(), r, &text{}); err != nil {
 			t.Errorf("the first of its kind: %v", err)
 		}
 	})
@@ -220,312 +291,129 @@ func TestBusy(t *testing.T) {
 
 func TestClosedPool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s, c := w.start("s", ServerConfig{Groups: newGroup("g").only}), w.start("c", ServerConfig{})
-		defer s.close()
-		before := c.pool.Remote("s")
-		c.close()
-		s.pool.Close()
-		for _, r := range []*Remote{before, c.pool.Remote("s"), c.pool.RemoteAt("s")} {
-			if _, err := r.Report(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
+		w := peertest.New(t)
+		s, c := w.Start("s", peer.ServerConfig{}, nil, everything), w.Start("c", peer.ServerConfig{}, nil, everything)
+		defer s.Close()
+		before := c.Pool.Remote("s")
+		c.Close()
+		s.Pool.Close()
+		for _, r := range []*peer.Remote{before, c.Pool.Remote("s"), c.Pool.RemoteAt("s")} {
+			if _, err := echo.Call(t.Context(), r, &text{}); api.CodeOf(err) != api.CodeUnavailable {
 				t.Errorf("a call: %v", err)
 			}
-			if _, err := r.OpenLeases(t.Context(), Hello{}); api.CodeOf(err) != api.CodeUnavailable {
-				t.Errorf("a stream: %v", err)
+			if _, err := r.Calls(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
+				t.Errorf("the lane of calls: %v", err)
 			}
 		}
-		for _, r := range []*Remote{before, s.pool.Remote("s")} {
-			if _, err := r.Confirm(t.Context(), "g", 1); api.CodeOf(err) != api.CodeUnavailable {
-				t.Errorf("a confirm: %v", err)
+		for _, r := range []*peer.Remote{before, c.Pool.Remote("s"), s.Pool.Remote("s")} {
+			if _, err := chat.Open(t.Context(), r); api.CodeOf(err) != api.CodeUnavailable {
+				t.Errorf("a stream: %v", err)
+			}
+			if _, err := long.Ask(t.Context(), r, "q"); api.CodeOf(err) != api.CodeUnavailable {
+				t.Errorf("a merged question: %v", err)
 			}
 		}
 	})
 }
 
-// TestConfirm: right answers to many questions at once, in few frames.
-func TestConfirm(t *testing.T) {
+// TestMerged: right answers to many questions at once.
+func TestMerged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.start("s", ServerConfig{Term: func(g api.GroupID) (uint64, bool) { return uint64(len(g)), g != "none" }})
-		c := w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		for _, at := range []*station{s, c} {
-			r := at.pool.Remote("s")
+		w := peertest.New(t)
+		s, c := w.Start("s", peer.ServerConfig{}, nil, everything), w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
+		for _, at := range []*peertest.Station{s, c} {
+			r := at.Pool.Remote("s")
 			var wg sync.WaitGroup
-			for _, g := range []api.GroupID{"a", "bb", "ccc", "none"} {
-				for term := range uint64(6) {
-					wg.Go(func() {
-						yes, err := r.Confirm(t.Context(), g, term)
-						if want := g != "none" && term == uint64(len(g)); err != nil || yes != want {
-							t.Errorf("%s at %d: %v, %v", g, term, yes, err)
-						}
-					})
-				}
+			for n := range 24 {
+				wg.Go(func() {
+					if got, err := long.Ask(t.Context(), r, strings.Repeat("q", n)); err != nil || got != n {
+						t.Errorf("asked %d: %d, %v", n, got, err)
+					}
+				})
 			}
 			wg.Wait()
 		}
 	})
 }
 
-// TestConfirmStartsAfterArrival: what is asked while frames are under way is answered by a later one, whose answers were
-// given after the question; frames are few however many ask.
-func TestConfirmStartsAfterArrival(t *testing.T) {
+// TestMergedStartsAfterArrival: what is asked while messages are under way is answered by a later one, whose answers are given
+// after the question; messages are few however many ask.
+func TestMergedStartsAfterArrival(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		var term, frames atomic.Uint64
-		term.Store(1)
-		s := w.start("s", ServerConfig{Term: func(api.GroupID) (uint64, bool) {
-			frames.Add(1)
-			return term.Load(), true
-		}})
-		c := w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		r := c.pool.Remote("s")
-		if yes, err := r.Confirm(t.Context(), "g", 1); err != nil || !yes {
-			t.Fatalf("%v, %v", yes, err)
+		w := peertest.New(t)
+		var now, messages atomic.Int64
+		now.Store(1)
+		s := w.Start("s", peer.ServerConfig{}, nil, func(s *peer.Server) {
+			long.Handle(s, func(string) int {
+				messages.Add(1)
+				return int(now.Load())
+			})
+		})
+		c := w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
+		r := c.Pool.Remote("s")
+		if got, err := long.Ask(t.Context(), r, "q"); err != nil || got != 1 {
+			t.Fatalf("%d, %v", got, err)
 		}
-		w.fabric.Cut("s", "c") // answers are held back
+		w.Fabric.Cut("s", "c") // answers are held back
 		var wg sync.WaitGroup
 		early := func() {
-			if yes, err := r.Confirm(t.Context(), "g", 1); err != nil || !yes {
-				t.Errorf("asked before the term ended: %v, %v", yes, err)
+			if got, err := long.Ask(t.Context(), r, "q"); err != nil || got != 1 {
+				t.Errorf("asked before the change: %d, %v", got, err)
 			}
 		}
 		wg.Go(early)
 		time.Sleep(100 * time.Millisecond)
 		wg.Go(early)
 		time.Sleep(100 * time.Millisecond)
-		before := frames.Load()
-		term.Store(2)
+		before := messages.Load()
+		now.Store(2)
 		for range 50 {
 			wg.Go(func() {
-				if yes, err := r.Confirm(t.Context(), "g", 1); err != nil || yes {
-					t.Errorf("asked after the term had ended: %v, %v", yes, err)
+				if got, err := long.Ask(t.Context(), r, "q"); err != nil || got != 2 {
+					t.Errorf("asked after the change: %d, %v", got, err)
 				}
 			})
 		}
 		time.Sleep(100 * time.Millisecond)
-		if n := frames.Load() - before; n != 0 {
-			t.Errorf("%d questions left while two frames were under way", n)
+		if n := messages.Load() - before; n != 0 {
+			t.Errorf("%d questions left while two messages were under way", n)
 		}
-		w.fabric.Heal("s", "c")
+		w.Fabric.Heal("s", "c")
 		wg.Wait()
-		if n := frames.Load() - before; n != 1 {
-			t.Errorf("fifty who asked the same were asked for %d times", n)
+		if n := messages.Load() - before; n != 1 {
+			t.Errorf("fifty that asked the same were asked for %d times", n)
 		}
 	})
 }
 
-func TestConfirmEnds(t *testing.T) {
+func TestMergedEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.start("s", ServerConfig{Term: func(api.GroupID) (uint64, bool) { return 1, true }})
-		c := w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		r := c.pool.Remote("s")
-		if _, err := r.Confirm(t.Context(), "g", 1); err != nil {
+		w := peertest.New(t)
+		s, c := w.Start("s", peer.ServerConfig{}, nil, everything), w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer s.Close()
+		defer c.Close()
+		r := c.Pool.Remote("s")
+		if _, err := long.Ask(t.Context(), r, "q"); err != nil {
 			t.Fatal(err)
 		}
-		w.fabric.Cut("s", "c")
+		w.Fabric.Cut("s", "c")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		if _, err := r.Confirm(ctx, "g", 1); api.CodeOf(err) != api.CodeUnavailable || time.Since(began) != time.Second {
-			t.Errorf("a silent voter: %v after %v", err, time.Since(began))
+		if _, err := long.Ask(ctx, r, "q"); api.CodeOf(err) != api.CodeUnavailable || time.Since(began) != time.Second {
+			t.Errorf("a silent node: %v after %v", err, time.Since(began))
 		}
-		if _, err := r.Confirm(t.Context(), "g", 1); err == nil || time.Since(began) > 12*time.Second {
-			t.Errorf("a silent voter, without a deadline: %v after %v", err, time.Since(began))
+		if _, err := long.Ask(t.Context(), r, "q"); err == nil || time.Since(began) > 12*time.Second {
+			t.Errorf("a silent node, without a deadline: %v after %v", err, time.Since(began))
 		}
-		w.fabric.Heal("s", "c")
-		time.Sleep(eventually)
-		if yes, err := r.Confirm(t.Context(), "g", 1); err != nil || !yes {
-			t.Errorf("when it is back: %v, %v", yes, err)
-		}
-	})
-}
-
-// fakeMeta is a meta group that never loses its leader.
-type fakeMeta struct {
-	now *placement.Map
-	err error
-	got placement.Command
-}
-
-func (m *fakeMeta) Map() *placement.Map                         { return m.now }
-func (m *fakeMeta) Get(context.Context) (*placement.Map, error) { return m.now, m.err }
-func (m *fakeMeta) Wait(context.Context, uint64) *placement.Map { return m.now }
-func (m *fakeMeta) Status() api.GroupStatus                     { return api.GroupStatus{Group: ident.MetaGroup} }
-func (m *fakeMeta) Propose(_ context.Context, c placement.Command) (*placement.Map, error) {
-	m.got = c
-	return m.now, m.err
-}
-
-// fakeMirror has a map, or waits.
-type fakeMirror struct{ now *placement.Map }
-
-func (m *fakeMirror) Wait(ctx context.Context, since uint64) (*placement.Map, error) {
-	if m.now != nil && m.now.Version > since {
-		return m.now, nil
-	}
-	<-ctx.Done()
-	return nil, api.CodeUnavailable
-}
-
-func someMap(t *testing.T, version uint64) *placement.Map {
-	t.Helper()
-	m, err := placement.Static("c", []placement.Node{{ID: "s", Region: "r", Role: api.RoleServer}}, 2, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.Version = version
-	return m
-}
-
-func TestMapCrosses(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		meta := &fakeMeta{now: someMap(t, 5)}
-		s := w.start("s", ServerConfig{Meta: func() Meta { return meta }, Mirror: &fakeMirror{}})
-		e := w.start("e", ServerConfig{Mirror: &fakeMirror{now: someMap(t, 4)}})
-		c := w.start("c", ServerConfig{})
-		defer s.close()
-		defer e.close()
-		defer c.close()
-		source := Source{c.pool}
-		if now, err := source.Poll(t.Context(), "s", 4); err != nil || now.Version != 5 || now.Check() != nil {
-			t.Errorf("a voter polled: %+v, %v", now, err)
-		}
-		if now, err := source.Poll(t.Context(), "s", 5); err != nil || now != nil {
-			t.Errorf("without news: %+v, %v", now, err)
-		}
-		if now, err := source.PollAddress(t.Context(), "e", 0); err != nil || now.Version != 4 {
-			t.Errorf("a mirror polled: %+v, %v", now, err)
-		}
-		began := time.Now()
-		if now, err := source.Poll(t.Context(), "e", 4); err != nil || now != nil || time.Since(began) < 5*time.Second {
-			t.Errorf("a mirror without news: %+v, %v after %v", now, err, time.Since(began))
-		}
-		began = time.Now()
-		if now, err := source.Poll(t.Context(), "c", 0); !errors.Is(err, api.CodeUnavailable) || now != nil || time.Since(began) > time.Second {
-			t.Errorf("who knows nothing: %+v, %v after %v", now, err, time.Since(began))
-		}
-		if now, err := source.Get(t.Context(), "s"); err != nil || now.Version != 5 {
-			t.Errorf("got %+v, %v", now, err)
-		}
-		if _, err := source.Get(t.Context(), "e"); !errors.Is(err, api.CodeNotLeader) {
-			t.Errorf("got from an edge: %v", err)
-		}
-		command := placement.SetRange{Range: api.Range{Start: "k\xff"}, Epoch: 3, Region: "r", Groups: []api.GroupID{"r.1"}}
-		if now, err := c.pool.Remote("s").Propose(t.Context(), command); err != nil || now.Version != 5 {
-			t.Errorf("proposed: %+v, %v", now, err)
-		}
-		if got, ok := meta.got.(placement.SetRange); !ok || got.Range != command.Range || got.Epoch != 3 {
-			t.Errorf("the command arrived as %+v", meta.got)
-		}
-		meta.err = &api.Error{Code: api.CodeNotLeader, Leader: "x"}
-		if _, err := c.pool.Remote("s").Propose(t.Context(), command); api.AsError(err).Leader != "x" {
-			t.Errorf("elsewhere: %v", err)
-		}
-		if _, err := c.pool.Remote("e").Propose(t.Context(), command); !errors.Is(err, api.CodeNotLeader) {
-			t.Errorf("at an edge: %v", err)
-		}
-	})
-}
-
-// applied is the result of the command at the machine.
-func applied(t *testing.T, m *fsm.Machine, c fsm.Command) fsm.Result {
-	t.Helper()
-	results, err := m.Apply(1, 1, [][]byte{fsm.Encode(c, fsm.NewestLevel)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return results[0]
-}
-
-// TestMove has real machines give a range from two groups to three, over the wire, with a result kept for a retry.
-func TestMove(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		groups := map[api.GroupID]*fakeGroup{}
-		machines := map[api.GroupID]*fsm.Machine{}
-		all := api.Range{}
-		for i, id := range []api.GroupID{"a.1", "a.2", "b.1", "b.2", "b.3"} {
-			var shards []fsm.Shard
-			if i < 2 {
-				shards = []fsm.Shard{{Range: all, Epoch: 1, Index: uint32(i), Of: 2}}
-			}
-			m, err := fsm.Open(engine.NewMemory())
-			if err != nil {
-				t.Fatal(err)
-			}
-			apply := func(c fsm.Command) fsm.Result { return applied(t, m, c) }
-			apply(fsm.Init{Group: id, Incarnation: 1, Shards: shards, MaxTerm: time.Minute})
-			g := newGroup(id)
-			g.cede = func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {
-				res := apply(fsm.Cede{Term: 1, Range: r, Epoch: epoch, To: to})
-				if res.Err != nil {
-					return nil, res.Err
-				}
-				return res.Receipt, nil
-			}
-			g.adopt = func(receipt *fsm.Receipt, shard fsm.Shard) error {
-				if res := apply(fsm.Adopt{Receipt: *receipt, Shard: shard}); res.Err != nil {
-					return res.Err
-				}
-				return nil
-			}
-			groups[id], machines[id] = g, m
-		}
-		s := w.start("s", ServerConfig{Groups: func(id api.GroupID) (Group, bool) { g, ok := groups[id]; return g, ok }})
-		c := w.start("c", ServerConfig{})
-		defer s.close()
-		defer c.close()
-		mover := &Mover{Pool: c.pool, OnLeader: func(ctx context.Context, _ api.GroupID, _ string, _ bool, call func(context.Context, api.NodeID) error) error {
-			return call(ctx, "s")
-		}}
-		id := api.RequestID{Client: api.ClientID{1}, Seq: 1}
-		once := api.Txn{ID: id, Then: []api.Op{{Kind: api.OpDelete, Key: "p/k/\xff"}}}
-		owner := []api.GroupID{"a.1", "a.2"}[ident.ShardOf("p/k/\xff", 2)]
-		if res := applied(t, machines[owner], fsm.Write{Term: 1, Txn: once}); res.Err != nil {
-			t.Fatal(res.Err)
-		}
-		r, to := api.PrefixRange("p/"), []api.GroupID{"b.1", "b.2", "b.3"}
-		var receipts []*fsm.Receipt
-		for _, g := range []api.GroupID{"a.1", "a.2"} {
-			if err := mover.Empty(t.Context(), g, r); err != nil {
-				t.Fatal(err)
-			}
-			receipt, err := mover.Cede(t.Context(), g, r, 2, to)
-			if err != nil {
-				t.Fatal(err)
-			}
-			receipts = append(receipts, receipt)
-		}
-		for i, g := range to {
-			part := placement.Owned{Range: r, Epoch: 2, Index: uint32(i), Of: 3}
-			if err := mover.Adopt(t.Context(), g, receipts[:1], part); err == nil {
-				t.Error("adopted on the word of one of two owners")
-			}
-			if err := mover.Adopt(t.Context(), g, receipts, part); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := mover.Adopt(t.Context(), "b.1", nil, placement.Owned{}); err == nil {
-			t.Error("adopted what nobody has ceded")
-		}
-		taker := to[ident.ShardOf("p/k/\xff", 3)]
-		res := applied(t, machines[taker], fsm.Write{Term: 1, Txn: once})
-		if res.Err != nil || !res.Txn.Replayed {
-			t.Errorf("the retry at the new owner gave %+v, %v", res.Txn, res.Err)
-		}
-		if _, err := groups["b.2"].Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "p/x"}}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := mover.Empty(t.Context(), "b.2", r); !errors.Is(err, api.CodeConflict) {
-			t.Errorf("not empty: %v", err)
+		w.Fabric.Heal("s", "c")
+		time.Sleep(time.Minute)
+		if got, err := long.Ask(t.Context(), r, "q"); err != nil || got != 1 {
+			t.Errorf("when it is back: %d, %v", got, err)
 		}
 	})
 }

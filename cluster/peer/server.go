@@ -2,108 +2,104 @@ package peer
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/words"
-	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/transport/rpc"
 )
 
-// Server answers what nodes ask of this one, and reaches lease holders: it implements region.Revoker. Safe for concurrent
-// use.
+// Server answers what nodes ask of this one: the methods and streams that rooms have registered, with [Method.Handle] and its
+// like. Safe for concurrent use.
 type Server struct {
 	cfg      ServerConfig
 	metrics  metrics
-	requests room
-	control  room
-	polls    room
+	shares   [None + 1]share
+	handlers sync.Map // of what each method and stream is answered by, by name
+	rpc      *rpc.Server
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
-	mu      sync.Mutex
-	closed  bool
-	streams map[ident.Nonce]*stream // the newest of each process
-	leads   map[api.GroupID]words.Leads
+	mu     sync.Mutex
+	closed bool
 }
 
-// NewServer makes a server. It answers this node's own calls at once, and others once it is registered.
+// NewServer makes a server. It answers this node's own calls at once, and others while it serves their lanes.
 func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
-	s.requests = room{what: "requests", max: int64(cfg.MaxRequests), calm: int64(cfg.CalmRequests), busy: cfg.Busy}
-	s.control = room{what: "calls of the cluster's own", max: int64(cfg.MaxControl)}
-	s.polls = room{what: "polls", max: int64(cfg.MaxPolls)}
+	s := &Server{cfg: cfg, rpc: rpc.NewServer(rpc.ServerConfig{})}
+	s.shares[Requests] = share{full: overload("requests"), max: int64(cfg.MaxRequests), calm: int64(cfg.CalmRequests), busy: cfg.Busy}
+	s.shares[Control] = share{full: overload("calls of the cluster's own"), max: int64(cfg.MaxControl)}
+	s.shares[Polls] = share{full: overload("polls"), max: int64(cfg.MaxPolls)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.metrics = newMetrics(cfg.Metrics, s)
 	return s, nil
 }
 
-// Close ends all lease streams and polls and waits for them. Other calls end when the groups behind them do.
+// Serve answers the calls and streams on the connections that come to l, until l closes or the server does.
+func (s *Server) Serve(l net.Listener) error { return s.rpc.Serve(l) }
+
+// Close ends all connections, with the calls and streams on them, and waits for their handlers. This node's own calls end when
+// what is behind them does.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.cancel()
+	s.rpc.Close()
 	s.wg.Wait()
 }
 
-// Report tells what this node knows of itself, without waiting.
-func (s *Server) Report() Report {
-	r := Report{Node: s.cfg.Self, Region: s.cfg.Region, Role: s.cfg.Role, Level: s.cfg.Level}
-	for _, id := range s.cfg.All() {
-		g, ok := s.cfg.Groups(id)
-		if !ok {
-			continue
-		}
-		status, sessions, leases := g.Status()
-		r.Groups = append(r.Groups, status)
-		if status.Leader == s.cfg.Self {
-			r.Sessions += sessions
-			r.Leases += leases
-		}
+// self is this node as a caller of its own methods.
+func (s *Server) self() Caller { return Caller{Node: s.cfg.Self, Role: s.cfg.Role, Verified: true} }
+
+// enter is the one place that lets a call in: it is for callers like this one, and its share has room for it. leave is its end.
+// The refusal is shared: it is not to be changed.
+func (s *Server) enter(r Row, from Caller) (refusal *api.Error) {
+	switch {
+	case !r.Who.allows(from):
+		return errServersOnly
+	case r.Share == None || s.shares[r.Share].enter():
+		return nil
 	}
-	if m := s.cfg.Meta(); m != nil {
-		r.Groups = append(r.Groups, m.Status())
-	}
-	return r
+	s.metrics.refused(1, r.Name)
+	return s.shares[r.Share].full
 }
 
-// group finds a group's replica at this node. Where there is none, others may have one: that is no error of the map.
-func (s *Server) group(id api.GroupID) (Group, error) {
-	if id == "" {
-		return nil, api.Errorf(api.CodeInvalid, "a request between nodes names its group")
+var errServersOnly = api.Errorf(api.CodeDenied, "only servers of the cluster may ask that of a node, and this node is an edge")
+
+func (s *Server) leave(r Row) {
+	if r.Share != None {
+		s.shares[r.Share].leave()
 	}
-	if g, ok := s.cfg.Groups(id); ok {
-		return g, nil
-	}
-	return nil, notHere(id)
 }
 
-func notHere(id api.GroupID) *api.Error {
-	return api.Errorf(api.CodeNotLeader, "this node has no replica of group %s", id)
-}
-
-// room is a limit on what is under way.
-type room struct {
-	what string
+// share is a limit on what is under way.
+type share struct {
+	full *api.Error // the refusal
 	max  int64
-	// calm is how many are never too many while busy says that the processors cannot keep up; nil: it never says so.
+	// calm is how many are never too many while busy reports that the processors cannot keep up; nil: it never does.
 	calm int64
 	busy func() bool
 	n    atomic.Int64
 }
 
-func (r *room) enter() bool {
-	n := r.n.Add(1)
-	if n > r.max || r.busy != nil && n > r.calm && r.busy() {
-		r.n.Add(-1)
+func (x *share) enter() bool {
+	n := x.n.Add(1)
+	if n > x.max || x.busy != nil && n > x.calm && x.busy() {
+		x.n.Add(-1)
 		return false
 	}
 	return true
 }
 
-func (r *room) leave() { r.n.Add(-1) }
+func (x *share) leave() { x.n.Add(-1) }
+
+// overload is the refusal of what a limit has no room for.
+func overload(what string) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Hint: "this node is at its limit of " + what, RetryAfter: retryAfter}
+}

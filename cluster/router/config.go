@@ -8,17 +8,17 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Target is a node as the router calls it: a *peer.Remote is one. Requests name their group.
+// Target is a node as the router calls it: a remote.Node is one. Requests name their group.
 type Target interface {
 	api.Store
 	api.Lister
 	words.Lessor
-	peer.Participant
+	remote.Participant
 }
 
 // Config makes a Router. Self, Map and Remote are required.

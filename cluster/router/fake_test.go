@@ -10,7 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -31,7 +31,7 @@ type backend struct {
 	// refresh, where set, is what Refresh does.
 	refresh func() error
 	// participant answers the messages of transactions, at every node.
-	participant peer.Participant
+	participant remote.Participant
 	// replicas answer bounded and stale reads, with this age; 0: they answer none.
 	replicas time.Duration
 }
@@ -120,7 +120,7 @@ func (b *backend) calls() []string {
 // fakeNode is one node of the backend.
 type fakeNode struct {
 	*backend
-	peer.Participant
+	remote.Participant
 	id api.NodeID
 }
 

@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-var _ peer.Participant = (*Router)(nil)
+var _ remote.Participant = (*Router)(nil)
 
 // Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
 // A no after a try of unknown outcome is [fsm.Vote].Unsure: that try may still be on its way, and lock.

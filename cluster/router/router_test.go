@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -164,7 +164,7 @@ func TestUnknownStaysUnknown(t *testing.T) {
 
 // voter answers each CommitLast as the next of its answers says.
 type voter struct {
-	peer.Participant
+	remote.Participant
 	answers []error // nil: a vote no
 }
 

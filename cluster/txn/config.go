@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
-	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -19,7 +19,7 @@ type Config struct {
 	// Store carries what is one group's to that group.
 	Store api.Store
 	// Groups reaches each group at its leader.
-	Groups peer.Participant
+	Groups remote.Participant
 	// Map is this node's copy of the placement map; nil while there is none. Refresh makes it as new as the call.
 	Map     func() *placement.Map
 	Refresh func(ctx context.Context) error

@@ -1,4 +1,4 @@
-package peer
+package remote
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -27,11 +28,11 @@ func TestPanics(t *testing.T) {
 			}
 			return words.SessionStatus{Group: "g", Session: x.Session, Seq: k.Seq, Extended: true}, true
 		}
-		s := w.start("s", ServerConfig{Groups: g.only, Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ })})
-		c := w.start("c", ServerConfig{})
+		s := w.start("s", config{ServerConfig: peer.ServerConfig{Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ })}, LeasesConfig: LeasesConfig{Groups: g.only}})
+		c := w.start("c", config{})
 		defer s.close()
 		defer c.close()
-		for _, r := range []*Remote{c.pool.Remote("s"), s.pool.Remote("s")} {
+		for _, r := range []Node{c.node("s"), s.node("s")} {
 			txn := &api.Txn{Group: "g", Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
 			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeInternal {
 				t.Errorf("a write: %v", err)
@@ -43,7 +44,7 @@ func TestPanics(t *testing.T) {
 				t.Errorf("a read beside them: %v", err)
 			}
 		}
-		leases, err := c.pool.Remote("s").OpenLeases(t.Context(), Hello{Node: "c", Nonce: ident.Nonce{1}})
+		leases, err := c.node("s").OpenLeases(t.Context(), Hello{Node: "c", Nonce: ident.Nonce{1}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,89 +1,61 @@
-package peer
+package remote
 
 import (
 	"context"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/peer/peertest"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
-	"github.com/edgehold/edgehold/transport"
-	"github.com/edgehold/edgehold/transport/rpc"
 	"github.com/edgehold/edgehold/transport/wan"
 )
 
-// world is nodes on a network in memory.
+// world is nodes with groups.
 type world struct {
-	t      *testing.T
-	fabric *wan.Fabric
-	moved  bool // other nodes than those that are meant answer at all addresses
+	*peertest.World
+	t *testing.T
 }
 
-func newWorld(t *testing.T) *world {
-	return &world{t: t, fabric: wan.NewFabric(1, wan.Real())}
+func newWorld(t *testing.T) *world { return &world{peertest.New(t), t} }
+
+// config is a node's.
+type config struct {
+	peer.ServerConfig
+	LeasesConfig
 }
 
-// station is one node: server, port, pool.
+// station is one node.
 type station struct {
-	world  *world
-	id     api.NodeID
-	server *Server
-	pool   *Pool
-	rpc    *rpc.Server
-	port   *transport.Port
-	served sync.WaitGroup
+	*peertest.Station
+	leases *Leases
 }
 
-// start starts a node of region us-east. Nodes are closed with the test, or by close.
-func (w *world) start(id api.NodeID, cfg ServerConfig) *station {
+// start starts a node. Nodes are closed with the test, or by close.
+func (w *world) start(id api.NodeID, cfg config) *station {
 	w.t.Helper()
-	if cfg.Self = id; cfg.Groups == nil {
+	if cfg.Groups == nil {
 		cfg.Groups = func(api.GroupID) (Group, bool) { return nil, false }
 	}
-	server, err := NewServer(cfg)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	dial := func(ctx context.Context, to string) (net.Conn, error) { return w.fabric.Dial(ctx, string(id), to) }
-	lanes := transport.Dialer{Dial: dial}
-	to := func(lane func(ctx context.Context, address, name string) (net.Conn, error)) func(context.Context, api.NodeID) (net.Conn, error) {
-		return func(ctx context.Context, node api.NodeID) (net.Conn, error) {
-			return lane(ctx, string(node), string(node))
-		}
-	}
-	pool, err := NewPool(PoolConfig{
-		Self: id, Server: server, Dial: to(lanes.DialPeer), DialCalls: to(lanes.DialCalls),
-		DialAddress: func(ctx context.Context, address string) (net.Conn, error) { return lanes.DialPeer(ctx, address, "") },
+	cfg.LeasesConfig.Faults = cfg.ServerConfig.Faults
+	s := &station{}
+	s.Station = w.Start(id, cfg.ServerConfig, Store{cfg.Groups}, func(server *peer.Server) {
+		Register(server, cfg.Groups)
+		s.leases = NewLeases(server, cfg.LeasesConfig)
 	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	l, err := w.fabric.Listen(string(id), "us-east")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	port, err := transport.Open(transport.Config{Listener: l, Answers: func(name string) bool { return name == string(id) && !w.moved }})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	s := &station{world: w, id: id, server: server, pool: pool, rpc: rpc.NewServer(rpc.ServerConfig{}), port: port}
-	server.Register(s.rpc)
-	s.served.Go(func() { _ = s.rpc.Serve(port.Peer()) }) // a crash closes the listener under it
-	s.served.Go(func() { _ = server.ServeCalls(port.Calls()) })
 	return s
 }
 
+// node is another node, or this one, as it is seen here.
+func (s *station) node(id api.NodeID) Node { return Node{s.Pool.Remote(id)} }
+
 func (s *station) close() {
-	s.pool.Close()
-	s.rpc.Close()
-	s.server.Close()
-	_ = s.port.Close()
-	s.served.Wait()
+	s.leases.Close()
+	s.Close()
 }
 
 // fakeGroup is a group whose parts are functions; those that are not set behave as a Memory, or do nothing.
@@ -158,49 +130,43 @@ func (g *fakeGroup) Adopt(_ context.Context, receipt *fsm.Receipt, shard fsm.Sha
 	return g.adopt(receipt, shard)
 }
 
-func (g *fakeGroup) Index(context.Context) (uint64, error) { return 7, nil }
-
-func (g *fakeGroup) Status() (api.GroupStatus, int, int) {
-	return api.GroupStatus{Group: g.id, Leader: "s", Term: 4, Applied: 9}, 2, 5
-}
-
-// named is a Remote whose requests name a group.
+// named is a Node whose requests name a group.
 type named struct {
-	*Remote
+	Node
 	group api.GroupID
 }
 
 func (n named) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	x := *q
 	x.Group = n.group
-	return n.Remote.Read(ctx, &x)
+	return n.Node.Read(ctx, &x)
 }
 
 func (n named) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	x := *t
 	x.Group = n.group
-	return n.Remote.Do(ctx, &x)
+	return n.Node.Do(ctx, &x)
 }
 
 func (n named) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
 	x := *q
 	x.Group = n.group
-	return n.Remote.List(ctx, &x)
+	return n.Node.List(ctx, &x)
 }
 
 func TestStoretest(t *testing.T) {
 	for _, from := range []api.NodeID{"c", "s"} {
 		t.Run("from "+string(from), func(t *testing.T) {
 			w := newWorld(t)
-			w.fabric = wan.NewFabric(1, wan.Off())
-			s := w.start("s", ServerConfig{Groups: newGroup("g").only})
+			w.Fabric = wan.NewFabric(1, wan.Off())
+			s := w.start("s", config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only}})
 			defer s.close()
 			at := s
 			if from == "c" {
-				at = w.start("c", ServerConfig{})
+				at = w.start("c", config{})
 				defer at.close()
 			}
-			store := named{at.pool.Remote("s"), "g"}
+			store := named{at.node("s"), "g"}
 			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store })
 		})
 	}

@@ -1,4 +1,4 @@
-package peer
+package remote
 
 import (
 	"context"
@@ -18,13 +18,13 @@ var (
 )
 
 // bothWays runs a test with the holder at another node, and at the server's own.
-func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station)) {
+func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station, start func(config) *station)) {
 	t.Helper()
 	for _, self := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			var s *station
-			start := func(cfg ServerConfig) *station {
+			start := func(cfg config) *station {
 				s = w.start("s", cfg)
 				return s
 			}
@@ -32,7 +32,7 @@ func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station,
 				if self {
 					return s
 				}
-				c := w.start("c", ServerConfig{})
+				c := w.start("c", config{})
 				t.Cleanup(c.close)
 				return c
 			}
@@ -43,7 +43,7 @@ func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station,
 
 func open(t *testing.T, at *station, h Hello) words.LeaseStream {
 	t.Helper()
-	x, err := at.pool.Remote("s").OpenLeases(t.Context(), h)
+	x, err := at.node("s").OpenLeases(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func recv(t *testing.T, x words.LeaseStream) *words.LeaseEvent {
 // TestKeepAlives: every session is answered as soon as its group has, each by itself; slow groups and those that are not
 // here are left out and awaited by nobody.
 func TestKeepAlives(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
 		fast, slow, mute := newGroup("fast"), newGroup("slow"), newGroup("mute")
 		slow.keepAlive = func(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool) {
 			select {
@@ -81,7 +81,7 @@ func TestKeepAlives(t *testing.T) {
 			return words.SessionStatus{}, false
 		}
 		all := map[api.GroupID]Group{"fast": fast, "slow": slow, "mute": mute}
-		s := start(ServerConfig{Groups: func(id api.GroupID) (Group, bool) { g, ok := all[id]; return g, ok }})
+		s := start(config{LeasesConfig: LeasesConfig{Groups: func(id api.GroupID) (Group, bool) { g, ok := all[id]; return g, ok }}})
 		defer s.close()
 		x := open(t, from(), holder)
 		k := &words.KeepAlive{Node: "c", Nonce: holder.Nonce, Seq: 1}
@@ -130,7 +130,7 @@ func TestRenewalsAreBounded(t *testing.T) {
 			<-ctx.Done()
 			return words.SessionStatus{}, false
 		}
-		s := w.start("s", ServerConfig{Groups: g.only, MaxRenewals: 3})
+		s := w.start("s", config{LeasesConfig: LeasesConfig{Groups: g.only, MaxRenewals: 3}})
 		defer s.close()
 		x := open(t, s, holder)
 		for range 10 {
@@ -147,23 +147,23 @@ func TestRenewalsAreBounded(t *testing.T) {
 }
 
 func TestRevokeAndAck(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
 		g := newGroup("g")
 		acks := make(chan words.RevokeAck, 10)
 		g.acked = func(a words.RevokeAck) { acks <- a }
-		s := start(ServerConfig{Groups: g.only})
+		s := start(config{LeasesConfig: LeasesConfig{Groups: g.only}})
 		defer s.close()
-		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("before there is a stream: %v", err)
 		}
 		x := open(t, from(), holder)
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		sent := words.Revocation{Group: "g", Session: sid, Leases: []words.RevokedLease{{Key: "k\xff", Lease: 3}}}
-		if err := s.server.Revoke(holder.Nonce, "c", sent); err != nil {
+		if err := s.leases.Revoke(holder.Nonce, "c", sent); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.server.Revoke(ident.Nonce{9}, "c", sent); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(ident.Nonce{9}, "c", sent); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("another process of the node: %v", err)
 		}
 		e := recv(t, x)
@@ -182,7 +182,7 @@ func TestRevokeAndAck(t *testing.T) {
 		_ = x.Close()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if err := s.server.Revoke(holder.Nonce, "c", sent); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(holder.Nonce, "c", sent); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("after the stream: %v", err)
 		}
 	})
@@ -190,8 +190,8 @@ func TestRevokeAndAck(t *testing.T) {
 
 // TestRevokeNeverBlocks: a holder that does not read is not reachable, and nobody waits for it.
 func TestRevokeNeverBlocks(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
-		s := start(ServerConfig{Groups: newGroup("g").only, StreamQueue: 4})
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
+		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only, StreamQueue: 4}})
 		defer s.close()
 		x := open(t, from(), holder)
 		defer x.Close()
@@ -203,7 +203,7 @@ func TestRevokeNeverBlocks(t *testing.T) {
 		began := time.Now()
 		var err error
 		for i := 0; err == nil && i < 200; i++ { // 200 MB: more than any window
-			err = s.server.Revoke(holder.Nonce, "c", words.Revocation{Leases: leases})
+			err = s.leases.Revoke(holder.Nonce, "c", words.Revocation{Leases: leases})
 			synctest.Wait()
 		}
 		if !errors.Is(err, api.CodeUnavailable) || time.Since(began) != 0 {
@@ -213,11 +213,11 @@ func TestRevokeNeverBlocks(t *testing.T) {
 }
 
 func TestAnnounce(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
-		s := start(ServerConfig{Groups: newGroup("g").only})
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
+		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only}})
 		defer s.close()
-		s.server.Announce(words.Leads{Group: "g", Term: 5, Node: "s"})
-		s.server.Announce(words.Leads{Group: "g", Term: 4, Node: "s"}) // late
+		s.leases.Announce(words.Leads{Group: "g", Term: 5, Node: "s"})
+		s.leases.Announce(words.Leads{Group: "g", Term: 4, Node: "s"}) // late
 		at := from()
 		x := open(t, at, holder)
 		y := open(t, at, Hello{Node: "d", Nonce: ident.Nonce{2}})
@@ -226,7 +226,7 @@ func TestAnnounce(t *testing.T) {
 				t.Errorf("on opening came %+v", e)
 			}
 		}
-		s.server.Announce(words.Leads{Group: "g", Term: 6, Node: "s"})
+		s.leases.Announce(words.Leads{Group: "g", Term: 6, Node: "s"})
 		for _, st := range []words.LeaseStream{x, y} {
 			if e := recv(t, st); e == nil || e.Leads == nil || *e.Leads != (words.Leads{Group: "g", Term: 6, Node: "s"}) {
 				t.Errorf("then came %+v", e)
@@ -238,8 +238,8 @@ func TestAnnounce(t *testing.T) {
 
 // TestNewestStreamWins: a process that opens a stream anew, its old one half dead, is reached by the new one.
 func TestNewestStreamWins(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
-		s := start(ServerConfig{Groups: newGroup("g").only, MaxStreams: 1})
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
+		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only, MaxStreams: 1}})
 		defer s.close()
 		at := from()
 		old := open(t, at, holder)
@@ -248,7 +248,7 @@ func TestNewestStreamWins(t *testing.T) {
 		if e := recv(t, old); e != nil {
 			t.Errorf("down the old stream came %+v", e)
 		}
-		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{Group: "g"}); err != nil {
+		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{Group: "g"}); err != nil {
 			t.Fatal(err)
 		}
 		if e := recv(t, x); e == nil || e.Revoke == nil {
@@ -258,8 +258,8 @@ func TestNewestStreamWins(t *testing.T) {
 		if e := recv(t, other); e != nil {
 			t.Errorf("down a stream too many came %+v", e)
 		}
-		if s.server.holders() != 1 {
-			t.Errorf("%d streams", s.server.holders())
+		if s.leases.holders() != 1 {
+			t.Errorf("%d streams", s.leases.holders())
 		}
 		_ = x.Close()
 	})
@@ -267,18 +267,18 @@ func TestNewestStreamWins(t *testing.T) {
 
 // TestServerCloses: open streams end with the server, which waits for their goroutines.
 func TestServerCloses(t *testing.T) {
-	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(ServerConfig) *station) {
-		s := start(ServerConfig{Groups: newGroup("g").only})
+	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
+		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only}})
 		x := open(t, from(), holder)
 		time.Sleep(100 * time.Millisecond)
 		s.close()
 		if e := recv(t, x); e != nil {
 			t.Errorf("came %+v", e)
 		}
-		if s.server.holders() != 0 {
-			t.Errorf("%d streams after Close", s.server.holders())
+		if s.leases.holders() != 0 {
+			t.Errorf("%d streams after Close", s.leases.holders())
 		}
-		if _, err := s.server.attach(t.Context(), holder); !errors.Is(err, api.CodeUnavailable) {
+		if _, err := s.leases.attach(t.Context(), holder); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("a stream after Close: %v", err)
 		}
 	})
@@ -286,16 +286,22 @@ func TestServerCloses(t *testing.T) {
 
 // TestNoHello: a stream begins with a hello, or ends.
 func TestNoHello(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		s := w.start("s", ServerConfig{})
+	bothWays(t, func(t *testing.T, _ *world, from func() *station, start func(config) *station) {
+		s := start(config{})
 		defer s.close()
-		end := &pipe{up: make(chan *leaseUp, 1), down: make(chan words.LeaseEvent)}
-		end.ctx, end.end = context.WithCancel(t.Context())
-		defer end.end()
-		end.up <- &leaseUp{KeepAlive: &words.KeepAlive{}}
-		if err := s.server.serveLeases(end.ctx, serverPipe{end}); !errors.Is(err, api.CodeInvalid) {
-			t.Errorf("gave %v", err)
+		end, err := streamLeases.Open(t.Context(), from().Pool.Remote("s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer end.Close()
+		if err := end.Send(&leaseUp{KeepAlive: &words.KeepAlive{}}); err != nil {
+			t.Fatal(err)
+		}
+		if e, err := end.Recv(); err == nil {
+			t.Errorf("down came %+v", e)
+		}
+		if n := s.leases.holders(); n != 0 {
+			t.Errorf("%d streams", n)
 		}
 	})
 }
@@ -304,17 +310,17 @@ func TestNoHello(t *testing.T) {
 func TestBrokenStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		s, c := w.start("s", ServerConfig{Groups: newGroup("g").only}), w.start("c", ServerConfig{})
+		s, c := w.start("s", config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only}}), w.start("c", config{})
 		defer s.close()
 		defer c.close()
 		x := open(t, c, holder)
 		time.Sleep(100 * time.Millisecond)
-		w.fabric.Crash("c")
+		w.Fabric.Crash("c")
 		if e := recv(t, x); e != nil {
 			t.Errorf("came %+v", e)
 		}
 		time.Sleep(time.Second) // until the other end has noticed
-		if err := s.server.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("to a dead holder: %v", err)
 		}
 	})

@@ -1,0 +1,101 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/peer/peertest"
+	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// fakeMeta is a meta group that never loses its leader.
+type fakeMeta struct {
+	now *placement.Map
+	err error
+	got placement.Command
+}
+
+func (m *fakeMeta) Map() *placement.Map                         { return m.now }
+func (m *fakeMeta) Get(context.Context) (*placement.Map, error) { return m.now, m.err }
+func (m *fakeMeta) Wait(context.Context, uint64) *placement.Map { return m.now }
+func (m *fakeMeta) Status() api.GroupStatus                     { return api.GroupStatus{Group: ident.MetaGroup} }
+func (m *fakeMeta) Propose(_ context.Context, c placement.Command) (*placement.Map, error) {
+	m.got = c
+	return m.now, m.err
+}
+
+func mapOf(t *testing.T, version uint64) *placement.Map {
+	m := planned(t, "s1")
+	m.Version = version
+	return m
+}
+
+// viewOf is a node's view of the map; nil is none.
+func viewOf(t *testing.T, m *placement.Map) *meta.View {
+	t.Helper()
+	v, err := meta.OpenView(nil, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestMapCrosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := peertest.New(t)
+		voter := &fakeMeta{now: mapOf(t, 5)}
+		start := func(id api.NodeID, view *placement.Map, m metaGroup) *peertest.Station {
+			x := mapServer{self: id, view: viewOf(t, view), meta: func() metaGroup { return m }}
+			return w.Start(id, peer.ServerConfig{}, nil, x.register)
+		}
+		s, e, c := start("s", nil, voter), start("e", mapOf(t, 4), nil), start("c", nil, nil)
+		defer s.Close()
+		defer e.Close()
+		defer c.Close()
+		source := mapsAt{c.Pool}
+		if now, err := source.Poll(t.Context(), "s", 4); err != nil || now.Version != 5 || now.Check() != nil {
+			t.Errorf("a voter polled: %+v, %v", now, err)
+		}
+		if now, err := source.Poll(t.Context(), "s", 5); err != nil || now != nil {
+			t.Errorf("without news: %+v, %v", now, err)
+		}
+		if now, err := source.PollAddress(t.Context(), "e", 0); err != nil || now.Version != 4 {
+			t.Errorf("a view polled: %+v, %v", now, err)
+		}
+		began := time.Now()
+		if now, err := source.Poll(t.Context(), "e", 4); err != nil || now != nil || time.Since(began) < pollPatience {
+			t.Errorf("a view without news: %+v, %v after %v", now, err, time.Since(began))
+		}
+		began = time.Now()
+		if now, err := source.Poll(t.Context(), "c", 0); !errors.Is(err, api.CodeUnavailable) || now != nil || time.Since(began) > time.Second {
+			t.Errorf("a node that knows nothing: %+v, %v after %v", now, err, time.Since(began))
+		}
+		if now, err := source.Get(t.Context(), "s"); err != nil || now.Version != 5 {
+			t.Errorf("got %+v, %v", now, err)
+		}
+		if _, err := source.Get(t.Context(), "e"); !errors.Is(err, api.CodeNotLeader) {
+			t.Errorf("got from an edge: %v", err)
+		}
+		command := placement.SetRange{Range: api.Range{Start: "k\xff"}, Epoch: 3, Region: "r", Groups: []api.GroupID{"r.1"}}
+		if now, err := source.propose(t.Context(), "s", command); err != nil || now.Version != 5 {
+			t.Errorf("proposed: %+v, %v", now, err)
+		}
+		if got, ok := voter.got.(placement.SetRange); !ok || got.Range != command.Range || got.Epoch != 3 {
+			t.Errorf("the command arrived as %+v", voter.got)
+		}
+		voter.err = &api.Error{Code: api.CodeNotLeader, Leader: "x"}
+		if _, err := source.propose(t.Context(), "s", command); api.AsError(err).Leader != "x" {
+			t.Errorf("elsewhere: %v", err)
+		}
+		if _, err := source.propose(t.Context(), "e", command); !errors.Is(err, api.CodeNotLeader) {
+			t.Errorf("at an edge: %v", err)
+		}
+	})
+}

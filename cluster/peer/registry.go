@@ -1,0 +1,177 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/transport/rpc"
+)
+
+// Share is what the calls of a method count against at the node that answers. Each share has a limit of its own, so that
+// clients' load does not keep the cluster from its own work.
+type Share uint8
+
+// The shares. The zero value is none of them: a method without one cannot be made.
+const (
+	_        Share = iota
+	Requests       // what clients have asked for
+	Control        // what the cluster asks for itself: sessions, decisions, the placement of ranges
+	Polls          // nodes that wait for news
+	None           // it neither waits nor costs much: it is always let in
+)
+
+func (s Share) String() string {
+	return [...]string{"", "requests", "control", "polls", "none"}[s]
+}
+
+// Who is the callers that a method is for.
+type Who uint8
+
+// The callers. The zero value is none of them: a method without one cannot be made.
+const (
+	_       Who = iota
+	Anyone      // also a node that is in no cluster yet
+	Nodes       // the nodes of the cluster, servers and edges
+	Holders     // the nodes of the cluster, each about its own sessions and leases alone
+	Servers     // the servers of the cluster
+)
+
+func (w Who) String() string {
+	return [...]string{"", "anyone", "nodes", "holders", "servers"}[w]
+}
+
+// Caller is the other end of a call, as far as the transport knows it.
+type Caller struct {
+	Node api.NodeID
+	Role api.Role
+	// Verified: the transport vouches for Node and Role. Plain connections say nothing of their other end.
+	Verified bool
+}
+
+// callerOf is the caller of a request that came over a connection. Connections between nodes are plain: none is verified.
+func callerOf(context.Context) Caller { return Caller{} }
+
+// allows reports whether the caller is one of those that the method is for. One that is not verified is taken for one of them.
+func (w Who) allows(c Caller) bool {
+	return !c.Verified || w != Servers || c.Role == api.RoleServer
+}
+
+// Row is a method or a stream in the table of what a node answers.
+type Row struct {
+	Name   string // part of the wire: it is never used again with another meaning
+	Share  Share
+	Who    Who
+	Stream bool
+}
+
+func (r Row) check() Row {
+	if r.Name == "" || r.Share == 0 || r.Who == 0 {
+		panic(fmt.Sprintf("peer: %q lacks its name, its share or its callers", r.Name))
+	}
+	return r
+}
+
+// Table is the methods and streams that the server answers, by name.
+func (s *Server) Table() []Row {
+	rows := []Row{callsRow}
+	s.handlers.Range(func(_, h any) bool {
+		rows = append(rows, h.(interface{ about() Row }).about())
+		return true
+	})
+	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Name, b.Name) })
+	return rows
+}
+
+// Method is one thing that a node asks of another. Make it with [NewMethod], beside the stub that calls it and the handler that
+// answers.
+type Method[Req, Resp any] struct{ row Row }
+
+// NewMethod declares a method: its name, what its calls count against, and who may call it. It panics if one is missing.
+func NewMethod[Req, Resp any](name string, share Share, who Who) Method[Req, Resp] {
+	return Method[Req, Resp]{Row{Name: name, Share: share, Who: who}.check()}
+}
+
+// handler is a method at a server.
+type handler[Req, Resp any] struct {
+	row    Row
+	server *Server
+	serve  func(context.Context, *Req) (*Resp, error)
+}
+
+func (h handler[Req, Resp]) about() Row { return h.row }
+
+// handle is the way to the handler, from a socket or from this node itself.
+func (h handler[Req, Resp]) handle(ctx context.Context, from Caller, q *Req) (res *Resp, err error) {
+	defer h.server.cfg.Faults.Catch(h.row.Name, &err)
+	if refusal := h.server.enter(h.row, from); refusal != nil {
+		e := *refusal
+		return nil, &e
+	}
+	defer h.server.leave(h.row)
+	return h.serve(ctx, q)
+}
+
+// Handle has the server answer the method. It is called once a method, before [Server.Serve]; it panics if the name is taken.
+func (m Method[Req, Resp]) Handle(s *Server, serve func(context.Context, *Req) (*Resp, error)) {
+	h := handler[Req, Resp]{m.row, s, serve}
+	s.add(m.row, h)
+	rpc.Unary(s.rpc, m.row.Name, func(ctx context.Context, q *Req) (*Resp, error) { return h.handle(ctx, callerOf(ctx), q) })
+}
+
+// Call carries a request to the node: by a connection, or, if it is this node, by the same way into its server. If the node
+// cannot be reached or does not answer the method, the error is CodeUnavailable; CodeAmbiguous if the request may have been
+// carried out. An error of the handler arrives as it is.
+func (m Method[Req, Resp]) Call(ctx context.Context, r *Remote, q *Req) (*Resp, error) {
+	if r.self {
+		s := r.pool.cfg.Server
+		h, err := found[handler[Req, Resp]](s, m.row)
+		if err != nil {
+			return nil, err
+		}
+		return h.handle(ctx, s.self(), q)
+	}
+	c, err := r.connection()
+	if err != nil {
+		return nil, err
+	}
+	return rpc.Call[Req, Resp](ctx, c, m.row.Name, q)
+}
+
+// Ask is Call of a method that changes nothing: its outcome is never unknown, and an answer that did not come is CodeUnavailable.
+func (m Method[Req, Resp]) Ask(ctx context.Context, r *Remote, q *Req) (*Resp, error) {
+	res, err := m.Call(ctx, r, q)
+	return res, Certain(m.row.Name, err)
+}
+
+// Certain is the error of what changes nothing: CodeAmbiguous becomes CodeUnavailable.
+func Certain(op string, err error) error {
+	if api.CodeOf(err) != api.CodeAmbiguous {
+		return err
+	}
+	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "the node did not answer in time", Err: err}
+}
+
+// Nothing is the request of a method that needs none, or the answer of one that only succeeds or fails.
+type Nothing struct{}
+
+// add takes a handler into the table.
+func (s *Server) add(row Row, h any) {
+	if row.Name == callsRow.Name {
+		panic("peer: the lane of small calls is called " + row.Name)
+	}
+	if _, taken := s.handlers.LoadOrStore(row.Name, h); taken {
+		panic("peer: two methods are called " + row.Name)
+	}
+}
+
+// found is the handler of a method at this node.
+func found[H any](s *Server, row Row) (h H, err error) {
+	x, ok := s.handlers.Load(row.Name)
+	if h, ok = x.(H); !ok {
+		return h, api.Errorf(api.CodeUnavailable, "node %s does not answer %s", s.cfg.Self, row.Name)
+	}
+	return h, nil
+}

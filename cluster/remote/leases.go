@@ -1,0 +1,323 @@
+package remote
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+var streamLeases = peer.NewStream[leaseUp, words.LeaseEvent]("Leases", peer.Holders)
+
+// Hello is a holder's first message on a lease stream.
+type Hello struct {
+	Node  api.NodeID  `cbor:"1,keyasint"`
+	Nonce ident.Nonce `cbor:"2,keyasint"`
+}
+
+// leaseUp goes up a lease stream: exactly one field is set, Hello first and once.
+type leaseUp struct {
+	Hello     *Hello           `cbor:"1,keyasint,omitempty"`
+	KeepAlive *words.KeepAlive `cbor:"2,keyasint,omitempty"`
+	Ack       *words.RevokeAck `cbor:"3,keyasint,omitempty"`
+}
+
+// OpenLeases opens a lease stream to the node, which ends with ctx. That the node is there shows only when something comes
+// down.
+func (n Node) OpenLeases(ctx context.Context, h Hello) (words.LeaseStream, error) {
+	end, err := streamLeases.Open(ctx, n.Remote)
+	if err != nil {
+		return nil, err
+	}
+	if err := end.Send(&leaseUp{Hello: &h}); err != nil {
+		end.Close()
+		return nil, err
+	}
+	return leaseStream{end}, nil
+}
+
+// leaseStream is the holder's end.
+type leaseStream struct {
+	end peer.ClientEnd[leaseUp, words.LeaseEvent]
+}
+
+func (x leaseStream) SendKeepAlive(k *words.KeepAlive) error {
+	return x.end.Send(&leaseUp{KeepAlive: k})
+}
+func (x leaseStream) SendAck(a *words.RevokeAck) error { return x.end.Send(&leaseUp{Ack: a}) }
+
+func (x leaseStream) Recv() (words.LeaseEvent, error) {
+	e, err := x.end.Recv()
+	if err != nil {
+		return words.LeaseEvent{}, err
+	}
+	return *e, nil
+}
+
+func (x leaseStream) Close() error {
+	x.end.Close()
+	return nil
+}
+
+// LeasesConfig makes Leases. Groups is required.
+type LeasesConfig struct {
+	Groups  Groups
+	Metrics observe.Metrics // nil: observe.NoMetrics
+	Faults  *fault.Catcher  // catches the panics of messages; nil: they are not reported
+	// MaxStreams bounds the lease streams.
+	MaxStreams int // 0: 4096
+	// StreamQueue bounds what waits to go down one lease stream.
+	StreamQueue int // 0: 1024
+	// MaxRenewals bounds the sessions of one stream that are being renewed; those over it are left out of the answer.
+	MaxRenewals int // 0: 1024
+	// RenewTimeout bounds the renewal of one session; an answer later than its term would be of no use.
+	RenewTimeout time.Duration // 0: words.DefaultLeaseTerm
+}
+
+// Leases are the lease streams to a node: it reaches the holders of leases by them. It implements group.Revoker. Safe for
+// concurrent use.
+type Leases struct {
+	cfg     LeasesConfig
+	dropped func(n float64, values ...string)
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	streams map[ident.Nonce]*stream // the newest of each process
+	leads   map[api.GroupID]words.Leads
+}
+
+// NewLeases has the server answer lease streams.
+func NewLeases(s *peer.Server, cfg LeasesConfig) *Leases {
+	if cfg.Metrics == nil {
+		cfg.Metrics = observe.NoMetrics{}
+	}
+	orElse(&cfg.MaxStreams, 4096)
+	orElse(&cfg.StreamQueue, 1024)
+	orElse(&cfg.MaxRenewals, 1024)
+	orElse(&cfg.RenewTimeout, words.DefaultLeaseTerm)
+	l := &Leases{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.dropped = cfg.Metrics.Counter("edgehold_peer_dropped_total", "Messages that a lease stream had no room for.", "message")
+	cfg.Metrics.Gauge("edgehold_peer_streams", "Lease streams open to this node.", func() float64 { return float64(l.holders()) })
+	streamLeases.Handle(s, l.serve)
+	return l
+}
+
+func orElse[T comparable](field *T, otherwise T) {
+	var zero T
+	if *field == zero {
+		*field = otherwise
+	}
+}
+
+// Close ends all lease streams and waits for them.
+func (s *Leases) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.wg.Wait()
+}
+
+// serverEnd is the server's end of a lease stream.
+type serverEnd = peer.ServerEnd[leaseUp, words.LeaseEvent]
+
+// stream is one lease stream at the server.
+type stream struct {
+	hello  Hello
+	out    chan words.LeaseEvent // what waits to go down; never closed
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// serve serves one stream until it breaks, its process opens a newer one, or the server closes.
+func (s *Leases) serve(ctx context.Context, end serverEnd) error {
+	first, err := end.Recv()
+	if err != nil {
+		return err
+	}
+	if first.Hello == nil {
+		return api.Errorf(api.CodeInvalid, "a lease stream begins with a hello")
+	}
+	st, err := s.attach(ctx, *first.Hello)
+	if err != nil {
+		return err
+	}
+	// Neither is awaited here: what they are blocked in ends only when this returns. Close waits for them.
+	s.wg.Go(func() { s.receive(st, end) })
+	s.wg.Go(func() { st.send(end) })
+	<-st.ctx.Done()
+	s.detach(st)
+	return api.Errorf(api.CodeUnavailable, "the lease stream is over")
+}
+
+// attach registers a stream, in the place of an older one of the same process, and tells it who leads here. Until detach,
+// Close waits.
+func (s *Leases) attach(ctx context.Context, h Hello) (*stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.streams[h.Nonce]
+	switch {
+	case s.closed:
+		return nil, api.Errorf(api.CodeUnavailable, "the node is shutting down")
+	case old == nil && len(s.streams) >= s.cfg.MaxStreams:
+		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "this node is at its limit of lease streams", RetryAfter: 100 * time.Millisecond}
+	case old != nil:
+		old.cancel()
+	}
+	st := &stream{hello: h, out: make(chan words.LeaseEvent, s.cfg.StreamQueue)}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(s.ctx, cancel)
+	st.ctx, st.cancel = ctx, func() { stop(); cancel() }
+	s.streams[h.Nonce] = st
+	for _, l := range s.leads {
+		st.offer(words.LeaseEvent{Leads: &l})
+	}
+	s.wg.Add(1)
+	return st, nil
+}
+
+// detach takes a stream out of the books.
+func (s *Leases) detach(st *stream) {
+	defer s.wg.Done()
+	st.cancel()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams[st.hello.Nonce] == st {
+		delete(s.streams, st.hello.Nonce)
+	}
+}
+
+// send sends what waits to go down, until the stream breaks.
+func (st *stream) send(end serverEnd) {
+	defer st.cancel()
+	for {
+		select {
+		case e := <-st.out:
+			if end.Send(&e) != nil {
+				return
+			}
+		case <-st.ctx.Done():
+			return
+		}
+	}
+}
+
+// offer queues an event; false where the queue is full.
+func (st *stream) offer(e words.LeaseEvent) bool {
+	select {
+	case st.out <- e:
+		return true
+	default:
+		return false
+	}
+}
+
+// receive takes what comes up the stream, until it breaks, and waits for the renewals that it began.
+func (s *Leases) receive(st *stream, end serverEnd) {
+	var renewals sync.WaitGroup
+	defer renewals.Wait()
+	defer st.cancel()
+	limit := make(chan struct{}, s.cfg.MaxRenewals)
+	for {
+		up, err := end.Recv()
+		if err != nil || s.take(st, &renewals, limit, up) != nil {
+			return
+		}
+	}
+}
+
+// take carries out one message. Its error, a panic that was caught, ends the stream.
+func (s *Leases) take(st *stream, renewals *sync.WaitGroup, limit chan struct{}, up *leaseUp) (err error) {
+	defer s.cfg.Faults.Catch("lease stream", &err)
+	switch {
+	case up.KeepAlive != nil && up.KeepAlive.Nonce == st.hello.Nonce:
+		s.keepAlive(st, renewals, limit, up.KeepAlive)
+	case up.Ack != nil && up.Ack.Nonce == st.hello.Nonce:
+		if g, ok := s.cfg.Groups(up.Ack.Group); ok {
+			g.Acked(*up.Ack)
+		}
+	}
+	return nil
+}
+
+// keepAlive has all sessions of a keep-alive renewed at once. Each answer goes down as soon as it is there; a group that is
+// slow, or not led here, is left out.
+func (s *Leases) keepAlive(st *stream, renewals *sync.WaitGroup, limit chan struct{}, k *words.KeepAlive) {
+	for _, x := range k.Sessions {
+		g, ok := s.cfg.Groups(x.Group)
+		if !ok {
+			continue
+		}
+		select {
+		case limit <- struct{}{}:
+		default:
+			continue
+		}
+		renewals.Go(func() {
+			defer func() { <-limit }()
+			ctx, cancel := context.WithTimeout(st.ctx, s.cfg.RenewTimeout)
+			defer cancel()
+			status, ok := s.renew(ctx, g, k, x)
+			if ok && !st.offer(words.LeaseEvent{Statuses: []words.SessionStatus{status}}) {
+				s.dropped(1, "status")
+			}
+		})
+	}
+}
+
+// renew answers one session of a keep-alive; false: it gives no answer.
+func (s *Leases) renew(ctx context.Context, g Group, k *words.KeepAlive, x words.SessionKeepAlive) (status words.SessionStatus, ok bool) {
+	var err error
+	defer func() { ok = ok && err == nil }()
+	defer s.cfg.Faults.Catch("keep-alive", &err)
+	return g.KeepAlive(ctx, k, x)
+}
+
+// Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable where the process has no
+// stream here, or too much waits to go down it: not reachable now.
+func (s *Leases) Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error {
+	s.mu.Lock()
+	st := s.streams[holder]
+	s.mu.Unlock()
+	switch {
+	case st == nil || st.ctx.Err() != nil:
+		return api.Errorf(api.CodeUnavailable, "lease holder %s has no stream to this node", node)
+	case !st.offer(words.LeaseEvent{Revoke: &r}):
+		s.dropped(1, "revocation")
+		return api.Errorf(api.CodeUnavailable, "lease holder %s does not take its messages", node)
+	}
+	return nil
+}
+
+// Announce tells all holders that this node leads a group, now and when they open a stream. It never blocks; a stream
+// whose queue is full is left out.
+func (s *Leases) Announce(l words.Leads) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.Term < s.leads[l.Group].Term {
+		return
+	}
+	s.leads[l.Group] = l
+	for _, st := range s.streams {
+		if !st.offer(words.LeaseEvent{Leads: &l}) {
+			s.dropped(1, "leads")
+		}
+	}
+}
+
+// holders counts the open streams.
+func (s *Leases) holders() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.streams)
+}

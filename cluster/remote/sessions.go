@@ -1,0 +1,73 @@
+package remote
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+var (
+	methodOpenSession  = peer.NewMethod[words.OpenSession, words.SessionGrant]("OpenSession", peer.Control, peer.Holders)
+	methodCloseSession = peer.NewMethod[closeSession, peer.Nothing]("CloseSession", peer.Control, peer.Holders)
+	methodRelease      = peer.NewMethod[release, peer.Nothing]("Release", peer.Control, peer.Holders)
+)
+
+type closeSession struct {
+	Group   api.GroupID   `cbor:"1,keyasint"`
+	Session api.SessionID `cbor:"2,keyasint"`
+	Nonce   ident.Nonce   `cbor:"3,keyasint"`
+}
+
+type release struct {
+	Group  api.GroupID        `cbor:"1,keyasint"`
+	Leases []api.DroppedLease `cbor:"2,keyasint"`
+}
+
+// OpenSession opens a session. CodeAmbiguous: one may have been opened that will not be used.
+func (n Node) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
+	grant, err := methodOpenSession.Call(ctx, n.Remote, &o)
+	if err != nil {
+		return words.SessionGrant{}, err
+	}
+	return *grant, nil
+}
+
+// CloseSession ends a session.
+func (n Node) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
+	_, err := methodCloseSession.Call(ctx, n.Remote, &closeSession{g, sid, nonce})
+	return err
+}
+
+// Release gives leases up.
+func (n Node) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+	_, err := methodRelease.Call(ctx, n.Remote, &release{g, leases})
+	return err
+}
+
+func registerSessions(s *peer.Server, groups Groups) {
+	methodOpenSession.Handle(s, func(ctx context.Context, o *words.OpenSession) (*words.SessionGrant, error) {
+		g, err := groups.at(o.Group)
+		if err != nil {
+			return nil, err
+		}
+		grant, err := g.OpenSession(ctx, *o)
+		return &grant, err
+	})
+	methodCloseSession.Handle(s, func(ctx context.Context, c *closeSession) (*peer.Nothing, error) {
+		g, err := groups.at(c.Group)
+		if err != nil {
+			return nil, err
+		}
+		return &peer.Nothing{}, g.CloseSession(ctx, c.Group, c.Session, c.Nonce)
+	})
+	methodRelease.Handle(s, func(ctx context.Context, r *release) (*peer.Nothing, error) {
+		g, err := groups.at(r.Group)
+		if err != nil {
+			return nil, err
+		}
+		return &peer.Nothing{}, g.Release(ctx, r.Group, r.Leases)
+	})
+}

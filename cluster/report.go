@@ -1,0 +1,51 @@
+package cluster
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/fsm"
+)
+
+var methodReport = peer.NewMethod[peer.Nothing, report]("Report", peer.Control, peer.Nodes)
+
+// report is what a node says of itself.
+type report struct {
+	Node     api.NodeID        `cbor:"1,keyasint"`
+	Region   api.RegionID      `cbor:"2,keyasint,omitempty"`
+	Role     api.Role          `cbor:"3,keyasint,omitempty"`
+	Groups   []api.GroupStatus `cbor:"4,keyasint,omitempty"` // those with a replica here
+	Sessions int               `cbor:"5,keyasint,omitempty"` // of the groups led here
+	Leases   int               `cbor:"6,keyasint,omitempty"` // of the groups led here
+	Level    fsm.Level         `cbor:"7,keyasint,omitempty"` // the newest that the node's program knows
+}
+
+// registerReport has the server answer for this node, without waiting.
+func registerReport(s *peer.Server, cfg *Config, open *members) {
+	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) { return open.report(cfg), nil })
+}
+
+func (m *members) report(cfg *Config) *report {
+	r := &report{Node: cfg.ID, Region: cfg.Region, Role: cfg.Role, Level: cfg.level}
+	for _, x := range m.all() {
+		if x.authority == nil {
+			continue
+		}
+		status, sessions, leases := x.authority.Status()
+		r.Groups = append(r.Groups, status)
+		if status.Leader == cfg.ID {
+			r.Sessions += sessions
+			r.Leases += leases
+		}
+	}
+	if g := m.metaGroup(); g != nil {
+		r.Groups = append(r.Groups, g.Status())
+	}
+	return r
+}
+
+// reportOf asks a node for its report.
+func reportOf(ctx context.Context, r *peer.Remote) (*report, error) {
+	return methodReport.Ask(ctx, r, &peer.Nothing{})
+}
