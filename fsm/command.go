@@ -1,218 +1,222 @@
 package fsm
 
 import (
-	"slices"
-	"time"
+	"math"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Init founds a group, at the level of its version: the first leader proposes it. Once a machine is founded, it does nothing.
-type Init struct {
-	Group api.GroupID
-	// Incarnation is the first part of every session's id.
-	Incarnation uint64
-	// Shards are what the group owns from the start. They do not overlap.
-	Shards []Shard
-	// MaxTerm and MaxPause bound what a session may ask for as T and P.
-	MaxTerm, MaxPause time.Duration
+// Command is one change of a machine's state, as it stands in the log. Each is a struct with a file, where its bytes and what it does
+// stand too, and a row of the table.
+type Command interface {
+	kind() kind
+	put(w *codec.Writer)
 }
 
-// TermStart says that a leader begins its term: the term of the log entry.
-type TermStart struct{ Node api.NodeID }
+// kind is a command's number in the log, for ever.
+type kind byte
 
-// Write carries out a transaction. Txn.Group and Txn.Dropped stay outside the log. Refused with [RetryLeases] where a key
-// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] where one that it writes
-// has an intent, or one that is tested or read an exclusive one; with [Attempted] where the request is under way otherwise.
-type Write struct {
-	Term api.Term
-	Txn  api.Txn
-	// Cleared are leases whose holders have given up these and all earlier ones on the key.
-	Cleared []api.DroppedLease
-	// Killed are sessions that have expired: they die as wholes.
-	Killed []api.SessionID
+// table has a row for each kind of command. A new one takes the next number.
+var table = [...]kindInfo{
+	kindInit:              of("init", Level1, readInit, always, (*tx).init),
+	kindTermStart:         of("term start", Level1, readTermStart, always, (*tx).termStart),
+	kindWrite:             {"write", Level1, reads(readWrite), (*tx).applyWrite},
+	kindGrant:             of("grant", Level1, readGrant, inTerm, (*tx).grant),
+	kindSessionOpen:       of("session open", Level1, readSessionOpen, ifFounded, (*tx).openSession),
+	kindSessionClose:      of("session close", Level1, readSessionClose, ifFounded, (*tx).closeSession),
+	kindSuspect:           of("suspect", Level1, readSuspect, inTerm, (*tx).suspect),
+	kindUnsuspect:         of("unsuspect", Level1, readUnsuspect, inTerm, (*tx).unsuspect),
+	kindKill:              of("kill", Level1, readKill, inTerm, (*tx).killCommand),
+	kindRelease:           of("release", Level1, readRelease, ifFounded, (*tx).release),
+	kindCede:              of("cede", Level1, readCede, ifFounded, (*tx).cede),
+	kindAdopt:             of("adopt", Level1, readAdopt, ifFounded, (*tx).adopt),
+	kindTrimTombstones:    of("trim tombstones", Level1, readTrimTombstones, inTerm, (*tx).trimTombstones),
+	kindAdvanceDedupEpoch: of("advance dedup epoch", Level1, readAdvanceDedupEpoch, inTerm, (*tx).advanceDedupEpoch),
+	kindExpireDedup:       of("expire dedup", Level1, readExpireDedup, inTerm, (*tx).expireDedup),
+	kindPrepare:           of("prepare", Level1, readPrepare, ifFounded, (*tx).prepare),
+	kindDecide:            of("decide", Level1, readDecide, ifFounded, (*tx).decideCommand),
+	kindPush:              of("push", Level1, readPush, ifFounded, (*tx).push),
+	kindCommitLast:        of("commit last", Level1, readCommitLast, ifFounded, (*tx).commitLast),
+	kindResolve:           of("resolve", Level1, readResolve, ifFounded, (*tx).resolve),
+	kindResolved:          of("resolved", Level1, readResolved, ifFounded, (*tx).resolved),
+	kindForget:            of("forget", Level1, readForget, ifFounded, (*tx).forgetCommand),
+	kindSetLevel:          of("set level", Level1, readSetLevel, inTerm, (*tx).setLevel),
+	kindReap:              of("reap", Level1, readReap, inTerm, (*tx).reap),
 }
 
-// Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in
-// order. An entry without a lease was refused one: the session is not live, or a limit was met. With [RetryIntents] the whole
-// of it is refused where a key has an exclusive intent: neither side of that transaction may be told.
-type Grant struct {
-	Term  api.Term
-	Items []GrantItem
+// kindInfo is what a row says of a kind.
+type kindInfo struct {
+	name  string
+	since Level // the first version of commands that has it
+	read  func(r *codec.Reader) Command
+	// apply reads a command and carries it out.
+	apply func(t *tx, r *codec.Reader, res *Result) *api.Error
 }
 
-// GrantItem is one session's part of a Grant.
-type GrantItem struct {
-	Session api.SessionID
-	// Nonce, where set, must be the session's.
-	Nonce ident.Nonce
-	Keys  []api.Key
-	// Known, where not empty, holds one version a key: an existing value of that same version is left out of the result.
-	Known []api.Version
-}
-
-// SessionOpen opens a session: Result.Session.
-type SessionOpen struct {
-	Node  api.NodeID
-	Nonce ident.Nonce
-	T, P  time.Duration
-}
-
-// SessionClose ends a session whose holder has stopped using it. One that is unknown has ended already.
-type SessionClose struct {
-	Session api.SessionID
-	Nonce   ident.Nonce
-}
-
-// Suspect marks a session that no leader may renew until an Unsuspect.
-type Suspect struct {
-	Term    api.Term
-	Session api.SessionID
-}
-
-// Unsuspect makes a session renewable again.
-type Unsuspect struct {
-	Term    api.Term
-	Session api.SessionID
-}
-
-// Kill ends sessions that have expired. Unknown ones have ended already.
-type Kill struct {
-	Term     api.Term
-	Sessions []api.SessionID
-}
-
-// Release drops the named leases and all earlier ones of the same session on the same key: their holder has given them up.
-type Release struct{ Leases []api.DroppedLease }
-
-// Cede gives up a range that has no key in it: Result.Receipt. The range must lie within one owned shard's range, and Epoch
-// must be above that shard's. Repeated, it gives the same receipt. CodeConflict where a key exists in the range;
-// [RetryLeases] where a live lease in it is outside Cleared and Killed; [RetryIntents] where a transaction has locked a key
-// in it.
-type Cede struct {
-	Term    api.Term
-	Range   api.Range
-	Epoch   uint64 // at which the groups in To may own the range
-	To      []api.GroupID
-	Cleared []api.DroppedLease
-	Killed  []api.SessionID
-}
-
-// Adopt takes over a range that was given up, as the receipt shows: every group that had owned a shard of it must have
-// joined in the receipt. Shard has the receipt's range and epoch. Refused at an epoch at or below any that this group has
-// seen for any part of the range; repeated, it does nothing.
-type Adopt struct {
-	Receipt Receipt
-	Shard   Shard
-}
-
-// TrimTombstones drops up to Limit tombstones whose index is below Below, and raises the floors that stand for them.
-type TrimTombstones struct {
-	Term  api.Term
-	Below uint64
-	Limit int
-}
-
-// AdvanceDedupEpoch begins the next dedup epoch. Leaders propose it about once an hour.
-type AdvanceDedupEpoch struct{ Term api.Term }
-
-// ExpireDedup looks at up to Limit rows of at-most-once records, going on where the last one stopped, and drops those whose
-// epoch is more than [DedupEpochs] behind.
-type ExpireDedup struct {
-	Term  api.Term
-	Limit int
-}
-
-const kindInit kind = 1
-
-func (Init) kind() kind { return kindInit }
-
-const kindTermStart kind = 2
-
-func (TermStart) kind() kind { return kindTermStart }
-
-const kindWrite kind = 3
-
-func (Write) kind() kind { return kindWrite }
-
-const kindGrant kind = 4
-
-func (Grant) kind() kind { return kindGrant }
-
-const kindSessionOpen kind = 5
-
-func (SessionOpen) kind() kind { return kindSessionOpen }
-
-const kindSessionClose kind = 6
-
-func (SessionClose) kind() kind { return kindSessionClose }
-
-const kindSuspect kind = 7
-
-func (Suspect) kind() kind { return kindSuspect }
-
-const kindUnsuspect kind = 8
-
-func (Unsuspect) kind() kind { return kindUnsuspect }
-
-const kindKill kind = 9
-
-func (Kill) kind() kind { return kindKill }
-
-const kindRelease kind = 10
-
-func (Release) kind() kind { return kindRelease }
-
-const kindCede kind = 11
-
-func (Cede) kind() kind { return kindCede }
-
-const kindAdopt kind = 12
-
-func (Adopt) kind() kind { return kindAdopt }
-
-const kindTrimTombstones kind = 13
-
-func (TrimTombstones) kind() kind { return kindTrimTombstones }
-
-const kindAdvanceDedupEpoch kind = 14
-
-func (AdvanceDedupEpoch) kind() kind { return kindAdvanceDedupEpoch }
-
-const kindExpireDedup kind = 15
-
-func (ExpireDedup) kind() kind { return kindExpireDedup }
-
-// init founds the group at the level of the command, once.
-func (t *tx) init(c *Init, _ *Result) *api.Error {
-	if t.meta.Initialized {
-		return nil
-	}
-	if c.Group == "" || c.MaxTerm <= 0 {
-		return api.Errorf(api.CodeInvalid, "a group needs a name and a greatest lease term")
-	}
-	shards := slices.SortedFunc(slices.Values(c.Shards), func(a, b Shard) int {
-		return compareKeys(a.Range.Start, b.Range.Start)
-	})
-	for i, s := range shards {
-		if err := s.check(); err != nil {
+// of returns the row of a kind: admit refuses a command before run carries it out.
+func of[C Command](name string, since Level, read func(*codec.Reader) C, admit func(*tx, *C) *api.Error, run func(*tx, *C, *Result) *api.Error) kindInfo {
+	return kindInfo{name, since, reads(read), func(t *tx, r *codec.Reader, res *Result) *api.Error {
+		c := read(r)
+		if err := t.ready(c.kind(), r); err != nil {
 			return err
 		}
-		if i > 0 && shards[i-1].Range.Overlaps(s.Range) {
-			return api.Errorf(api.CodeInvalid, "the ranges %v and %v overlap", shards[i-1].Range, s.Range)
+		if err := admit(t, &c); err != nil {
+			return err
 		}
-	}
-	for _, s := range shards {
-		t.own(owned{Shard: s})
-	}
-	t.meta.Initialized, t.meta.Group, t.meta.Incarnation, t.meta.Level = true, c.Group, c.Incarnation, t.version
-	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
-	return nil
+		return run(t, &c, res)
+	}}
 }
 
-func (t *tx) termStart(c *TermStart, res *Result) *api.Error {
-	t.meta.LastTerm = t.term
-	res.Effect = Effect{Kind: EffectTermStart, Node: c.Node}
-	return nil
+func reads[C Command](read func(*codec.Reader) C) func(*codec.Reader) Command {
+	return func(r *codec.Reader) Command { return read(r) }
 }
+
+// always admits a command to a machine that is not founded, too.
+func always[C Command](*tx, *C) *api.Error { return nil }
+
+// ifFounded refuses what a machine that is not founded cannot do.
+func ifFounded[C Command](t *tx, _ *C) *api.Error { return t.founded() }
+
+// inTerm is ifFounded, and refuses a judgement of another term than the entry's.
+func inTerm[C interface {
+	Command
+	judgedIn() api.Term
+}](t *tx, c *C) *api.Error {
+	return t.judged((*c).judgedIn())
+}
+
+// Name is what logs call the kind of command.
+func Name(c Command) string { return table[c.kind()].name }
+
+// Encode returns the command as it stands in the log of a group of that level: the first byte is the version, which is the
+// level, the second is the kind.
+func Encode(c Command, level Level) []byte {
+	n := 64
+	if large, ok := c.(interface{ size() int }); ok {
+		n += large.size()
+	}
+	w := codec.Writer{B: make([]byte, 0, n), Format: uint8(level)}
+	w.Byte(byte(level))
+	w.Byte(byte(c.kind()))
+	c.put(&w)
+	return w.B
+}
+
+// Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
+// must not change while they are used; keys do not.
+func Decode(b []byte) (Command, Level, error) {
+	r := codec.Reader{B: b}
+	version, info := head(&r)
+	if err := malformed(&r); err != nil {
+		return nil, 0, err
+	}
+	c := info.read(&r)
+	if r.End(); r.Fault() != "" {
+		return nil, 0, malformed(&r)
+	}
+	return c, version, nil
+}
+
+// head reads what stands before a command. Without a fault, the kind is known.
+func head(r *codec.Reader) (Level, *kindInfo) {
+	r.Format = r.Byte()
+	version := Level(r.Format)
+	if r.Fault() == "" && (version == 0 || version > NewestLevel) {
+		r.Fail("a format version that this program does not know")
+	}
+	k := kind(r.Byte())
+	switch {
+	case !k.known():
+		r.Fail("a kind of command that this program does not know")
+		return version, nil
+	case version < table[k].since:
+		r.Fail("a kind of command that its version does not have")
+	}
+	return version, &table[k]
+}
+
+// known reports whether the table has the kind.
+func (k kind) known() bool { return int(k) < len(table) && table[k].apply != nil }
+
+// malformed says what is wrong with the command that was read; nil if nothing is.
+func malformed(r *codec.Reader) *api.Error {
+	if r.Fault() == "" {
+		return nil
+	}
+	return api.Errorf(api.CodeInvalid, "malformed command: %s", r.Fault())
+}
+
+// readLimit reads how many rows a command may look at.
+func readLimit(r *codec.Reader) int {
+	x := r.Uint()
+	if x > math.MaxInt32 {
+		r.Fail("a limit over 31 bits")
+		return 0
+	}
+	return int(x)
+}
+
+// Result is what became of one command. It is the same on all replicas. Values in it are its own.
+type Result struct {
+	// Index is the command's place in the machine's counter.
+	Index uint64
+	// Err tells why the command was refused: then it changed nothing.
+	Err *api.Error
+	// Txn is what a Write did.
+	Txn *api.TxnResult
+	// Entries are what a Grant returned.
+	Entries []api.Entry
+	// Session is what a SessionOpen opened.
+	Session api.SessionID
+	// Holders are those in the way, where Err.Code is RetryLeases.
+	Holders []Holder
+	// Receipt is what a Cede gave.
+	Receipt *Receipt
+	// Intents are those in the way, where Err.Code is RetryIntents: at most [MaxNamedIntents].
+	Intents []Intent
+	// Stored is what the anchor's group knows of the request, where Err.Code is Attempted.
+	Stored *Record
+	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and where Err.Code is Finished.
+	Decision *Decision
+	Effect   Effect
+	// Swept is how far a TrimTombstones, ExpireDedup or Reap came.
+	Swept Swept
+}
+
+// Swept is how far a command came that clears away.
+type Swept struct {
+	// Rows are those that it has dropped, or looked at (ExpireDedup).
+	Rows int
+	// End: it came to the end of what there is.
+	End bool
+}
+
+// Effect tells the room above what applying a command means for its own, volatile state.
+type Effect struct {
+	Kind EffectKind
+	// Node is whose term it is (EffectTermStart).
+	Node api.NodeID
+	// Sessions are those that changed.
+	Sessions []api.SessionID
+	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
+	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
+	Decided, Resolved *ident.TxnID
+}
+
+// EffectKind is what an Effect tells.
+type EffectKind uint8
+
+const (
+	// EffectNone is nothing of concern.
+	EffectNone EffectKind = iota
+	// EffectTermStart is that a leader's term has begun in the log.
+	EffectTermStart
+	// EffectSuspect is that the session was marked, perhaps again.
+	EffectSuspect
+	// EffectUnsuspect is that the session is renewable again.
+	EffectUnsuspect
+	// EffectKilled is that the sessions ended for good; by Kill, SessionClose, or as Killed of a Write or Cede.
+	EffectKilled
+)

@@ -4,8 +4,72 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
+
+// Decision is what became of an attempt, as its decision group says.
+type Decision struct {
+	Txn     ident.TxnID      `cbor:"1,keyasint"`
+	Outcome ident.TxnOutcome `cbor:"2,keyasint,omitempty"`
+	// Participants had prepared; Unresolved are those of them that have not said yet that they resolved it.
+	Participants []api.GroupID `cbor:"3,keyasint,omitempty"`
+	Unresolved   []api.GroupID `cbor:"4,keyasint,omitempty"`
+	// Held and Outcomes are the result of a commit.
+	Held     bool      `cbor:"5,keyasint,omitempty"`
+	Outcomes []Outcome `cbor:"6,keyasint,omitempty"`
+	// Expired: no record of it is kept any more, or none will be: an intent that still stands must go, but whoever sends
+	// the request again learns nothing from this.
+	Expired bool `cbor:"7,keyasint,omitempty"`
+}
+
+// At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the
+// group has not resolved it before; intents that turn up after that are of a late Prepare. Whoever passes a decision on
+// unasked sends a commit to the Unresolved, and to nobody else.
+func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
+	switch {
+	case d.Outcome == ident.TxnUndecided:
+		return ident.TxnUndecided
+	case d.Outcome == ident.TxnCommitted && slices.Contains(d.Unresolved, g):
+		return ident.TxnCommitted
+	}
+	return ident.TxnAborted
+}
+
+// Replay is the result of the committed transaction, for whoever sends its request again. Values that were read are not in
+// it.
+func (d *Decision) Replay(t *api.Txn) *api.TxnResult {
+	return replayOf(&Record{Committed: d.Held, Outcomes: d.Outcomes}, t)
+}
+
+// decision is a row of tableDecision.
+type decision struct {
+	outcome      ident.TxnOutcome
+	epoch        Epoch
+	participants []api.GroupID // sorted
+	held         bool
+	outcomes     []Outcome
+}
+
+func (d *decision) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 16+16*len(d.participants)+4*len(d.outcomes))}
+	w.Byte(byte(d.outcome))
+	w.Uint(uint64(d.epoch))
+	if d.outcome == ident.TxnCommitted {
+		codec.PutList(&w, d.participants, codec.PutGroup)
+		w.Bool(d.held)
+		putOutcomes(&w, d.outcomes, api.Version{})
+	}
+	return w.B
+}
+
+func readDecision(r *codec.Reader) decision {
+	d := decision{outcome: readOutcome(r), epoch: readEpoch(r)}
+	if d.outcome == ident.TxnCommitted {
+		d.participants, d.held, d.outcomes = readGroups(r), r.Bool(), readOutcomes(r, api.Version{})
+	}
+	return d
+}
 
 // decided is what the group has decided on an attempt, if it remembers anything.
 func (v *view) decided(id *ident.TxnID) *Decision {
@@ -36,6 +100,71 @@ func (v *view) owing(id *ident.TxnID) []api.GroupID {
 		return nil
 	}
 	return parse(row, readGroups)
+}
+
+const kindDecide kind = 17
+
+// Decide says what becomes of an attempt, in its decision group; any other's machine refuses it with CodeWrongGroup.
+// Result.Decision is what has become of it: the first that decided is right, and the others are told so.
+type Decide struct {
+	Txn        ident.TxnRef
+	AckedBelow uint64 // as in [api.RequestID]
+	Outcome    ident.TxnOutcome
+	// Participants are the groups that have prepared, and must resolve. Of a commit only.
+	Participants []api.GroupID
+	// Held and Outcomes are the result, for whoever sends the request again: whether Then ran, and an Outcome for each step
+	// of the branch. Of a commit only.
+	Held     bool
+	Outcomes []Outcome
+}
+
+func (Decide) kind() kind { return kindDecide }
+
+func (c Decide) put(w *codec.Writer) {
+	putTxnRef(w, &c.Txn)
+	w.Uint(c.AckedBelow)
+	w.Byte(byte(c.Outcome))
+	codec.PutList(w, c.Participants, codec.PutGroup)
+	w.Bool(c.Held)
+	putOutcomes(w, c.Outcomes, api.Version{})
+}
+
+func readDecide(r *codec.Reader) Decide {
+	return Decide{
+		Txn: readTxnRef(r), AckedBelow: r.Uint(), Outcome: readOutcome(r), Participants: groupList(r), Held: r.Bool(),
+		Outcomes: readOutcomes(r, api.Version{}),
+	}
+}
+
+func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {
+	d := &decision{outcome: c.Outcome}
+	if c.Outcome == ident.TxnCommitted {
+		d.participants, d.held, d.outcomes = slices.Clone(c.Participants), c.Held, ownValues(c.Outcomes)
+	}
+	return t.decide(&c.Txn, c.AckedBelow, d, res)
+}
+
+// ownValues are outcomes that share nothing with a command.
+func ownValues(in []Outcome) []Outcome {
+	out := slices.Clone(in)
+	for i := range out {
+		out[i].Value = slices.Clone(out[i].Value)
+	}
+	return out
+}
+
+const kindPush kind = 18
+
+// Push is for whoever met an intent and has waited long enough, and for the coordinator that ends an earlier attempt: an
+// abort, unless it was decided before. Result.Decision tells, [Decision.At] what a group must resolve.
+type Push struct{ Txn ident.TxnRef }
+
+func (Push) kind() kind             { return kindPush }
+func (c Push) put(w *codec.Writer)  { putTxnRef(w, &c.Txn) }
+func readPush(r *codec.Reader) Push { return Push{readTxnRef(r)} }
+
+func (t *tx) push(c *Push, res *Result) *api.Error {
+	return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
 }
 
 // decide makes the decision, unless one was made before or nothing is remembered that could tell.
@@ -118,26 +247,22 @@ func (t *tx) enterDecision(ref *ident.TxnRef, d *decision, res *Result) {
 	res.Effect.Decided = id
 }
 
-func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {
-	d := &decision{outcome: c.Outcome}
-	if c.Outcome == ident.TxnCommitted {
-		d.participants, d.held, d.outcomes = slices.Clone(c.Participants), c.Held, ownValues(c.Outcomes)
-	}
-	return t.decide(&c.Txn, c.AckedBelow, d, res)
+const kindResolved kind = 21
+
+// Resolved tells the decision group that a participant of a committed attempt has resolved it.
+type Resolved struct {
+	Txn   ident.TxnID
+	Group api.GroupID
 }
 
-func (t *tx) push(c *Push, res *Result) *api.Error {
-	return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
+func (Resolved) kind() kind { return kindResolved }
+
+func (c Resolved) put(w *codec.Writer) {
+	putTxnID(w, &c.Txn)
+	w.Text(string(c.Group))
 }
 
-// ownValues are outcomes that share nothing with a command.
-func ownValues(in []Outcome) []Outcome {
-	out := slices.Clone(in)
-	for i := range out {
-		out[i].Value = slices.Clone(out[i].Value)
-	}
-	return out
-}
+func readResolved(r *codec.Reader) Resolved { return Resolved{readTxnID(r), r.Group()} }
 
 // resolved notes that a participant has resolved. A decision that nobody will ask for any more goes.
 func (t *tx) resolved(c *Resolved, _ *Result) *api.Error {
@@ -164,71 +289,4 @@ func (t *tx) resolved(c *Resolved, _ *Result) *api.Error {
 func (t *tx) delDecision(id *ident.TxnID) {
 	t.del(t.key.attempt(tableDecision, id))
 	t.meta.Decisions--
-}
-
-// commitLast is prepare, decide and resolve in one.
-func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
-	if err := t.member(c.Txn.ID.Decider); err != nil {
-		return err
-	}
-	if err := c.check(); err != nil {
-		return err
-	}
-	if d := t.decided(&c.Txn.ID); d != nil {
-		if res.Decision = d; d.Outcome == ident.TxnCommitted {
-			return nil
-		}
-		return &api.Error{Code: Finished, Hint: "the transaction was aborted"}
-	}
-	if t.tooOld(&c.Txn, c.AckedBelow) {
-		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: ident.TxnAborted, Expired: true}
-		return errTooOld()
-	}
-	if t.over(&c.Txn, ident.TxnCommitted) {
-		res.Decision = &Decision{Txn: c.Txn.ID, Outcome: ident.TxnAborted}
-		return errTooOld()
-	}
-	if err := t.judged(c.Term); err != nil {
-		return err
-	}
-	if err := t.roomForDecision(); err != nil {
-		return err
-	}
-	p := part{&c.Txn, c.AckedBelow, c.Txn.Epoch, c.If, c.Then, c.Claim, c.Cleared, c.Killed}
-	does, err := t.examine(&p, guardLeaseCheck, res)
-	if err != nil {
-		return err
-	}
-	t.clear(&p, does.writes, res)
-	if t.rules.evaluates {
-		does.entries = t.conclude(&t.room.evaluation, t.index)
-		t.settleAll(&t.room.evaluation)
-	} else {
-		for _, k := range does.writes {
-			made := does.made[k]
-			t.settle(k, &made)
-		}
-	}
-	res.Txn = t.vote(c.Then, does.entries, t.index)
-	d := &decision{outcome: ident.TxnCommitted, participants: slices.Clone(c.Participants), held: c.Held}
-	if t.rules.keepsValues {
-		d.outcomes = whole(c, outcomes(nil, c.Then, does.entries))
-		fit(d.outcomes, MaxRecordBytes)
-	} else {
-		d.outcomes = whole(c, outcomesV1(nil, c.Then, does.entries))
-	}
-	t.enterDecision(&c.Txn, d, res)
-	return nil
-}
-
-// whole puts the outcomes of a CommitLast's own steps to those of the others.
-func whole(c *CommitLast, own []Outcome) []Outcome {
-	if len(c.Outcomes) == 0 {
-		return own
-	}
-	all := ownValues(c.Outcomes)
-	for i, p := range c.Places {
-		all[p] = own[i]
-	}
-	return all
 }

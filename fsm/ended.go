@@ -17,20 +17,30 @@ const (
 	MaxReap = 500
 )
 
-// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept is how many it cleared, and whether none is
-// left.
-type Reap struct {
-	Term  api.Term
-	Limit int
+const kindKill kind = 9
+
+// Kill ends sessions that have expired. Unknown ones have ended already.
+type Kill struct {
+	Term     api.Term
+	Sessions []api.SessionID
 }
 
-const kindReap kind = 24
+func (Kill) kind() kind           { return kindKill }
+func (c Kill) judgedIn() api.Term { return c.Term }
 
-func (Reap) kind() kind { return kindReap }
-
-func (c Reap) put(w *codec.Writer) {
+func (c Kill) put(w *codec.Writer) {
 	w.Uint(uint64(c.Term))
-	w.Uint(uint64(max(c.Limit, 0)))
+	codec.PutList(w, c.Sessions, putSessionID)
+}
+
+func readKill(r *codec.Reader) Kill { return Kill{api.Term(r.Uint()), readSessions(r)} }
+
+func (t *tx) killCommand(c *Kill, res *Result) *api.Error {
+	if err := t.tooMany(c.Sessions); err != nil {
+		return err
+	}
+	t.kill(c.Sessions, nil, res)
+	return nil
 }
 
 // tooMany refuses a command that ends more sessions than one may.
@@ -39,6 +49,53 @@ func (v *view) tooMany(killed []api.SessionID) *api.Error {
 		return api.Errorf(api.CodeTooLarge, "a command that ends %d sessions is over the limit of %d", len(killed), MaxKilled)
 	}
 	return nil
+}
+
+// kill ends the sessions for good, with all their leases: a holder that did not answer may still hold every one of them,
+// and none may outlive the judgement. written are the keys for whose sake it is done.
+func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
+	for _, sid := range sids {
+		s, ok := t.session(sid)
+		if !ok {
+			continue
+		}
+		if !guardKillWhole {
+			for _, k := range written {
+				t.drop([]api.DroppedLease{{Session: sid, Key: k, Lease: api.LeaseID(t.index)}})
+			}
+			continue
+		}
+		t.end(s)
+		res.Effect.Kind = EffectKilled
+		res.Effect.Sessions = append(res.Effect.Sessions, sid)
+	}
+}
+
+// end drops the session and all its leases: in version 1, in the same command.
+func (t *tx) end(s Session) {
+	if t.rules.endAtOnce {
+		t.endAtOnce(&s)
+		return
+	}
+	lo := append([]byte(nil), t.key.held(tableHeld, s.ID, "")...)
+	hi := append(append([]byte(nil), lo[:1]...), next(lo[1:])...)
+	for from := lo; s.Leases > 0; {
+		var keys []api.Key
+		t.scan(from, hi, func(k, _ []byte) bool {
+			keys = append(keys, api.Key(k[len(lo):]))
+			return len(keys) < t.limits.killChunk
+		})
+		if len(keys) == 0 {
+			break
+		}
+		for _, k := range keys {
+			t.unlease(k, s.ID, api.LeaseID(t.index))
+		}
+		s.Leases -= len(keys)
+		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // from the start it would pass again over all that has gone
+	}
+	t.del(t.key.session(s.ID))
+	t.meta.Sessions--
 }
 
 // endAtOnce ends the session: its leases are void from here on.
@@ -55,6 +112,27 @@ func (t *tx) endAtOnce(s *Session) {
 	t.meta.Void += s.Leases
 }
 
+// ended is a row of tableEnded.
+type ended struct {
+	left int     // rows by session
+	next api.Key // none of them is before it
+}
+
+func (e *ended) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 8+len(e.next))}
+	w.Uint(uint64(e.left))
+	w.Text(string(e.next))
+	return w.B
+}
+
+func readEnded(r *codec.Reader) ended {
+	e := ended{left: readLimit(r), next: r.Key()}
+	if e.left == 0 {
+		r.Fail("an ended session of which nothing is left")
+	}
+	return e
+}
+
 // live leaves the void ones out of a key's holders: those whose sessions have ended.
 func (v *view) live(l *leased) {
 	if v.meta.Ended == 0 {
@@ -68,6 +146,25 @@ func (v *view) live(l *leased) {
 		*l = leased{}
 	}
 }
+
+const kindReap kind = 24
+
+// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept is how many it cleared, and whether none is
+// left.
+type Reap struct {
+	Term  api.Term
+	Limit int
+}
+
+func (Reap) kind() kind           { return kindReap }
+func (c Reap) judgedIn() api.Term { return c.Term }
+
+func (c Reap) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	w.Uint(uint64(max(c.Limit, 0)))
+}
+
+func readReap(r *codec.Reader) Reap { return Reap{api.Term(r.Uint()), readLimit(r)} }
 
 // reap clears void leases away, session by session.
 func (t *tx) reap(c *Reap, res *Result) *api.Error {
@@ -136,25 +233,4 @@ func (t *tx) sweepHolders(k api.Key, sid api.SessionID) {
 		return
 	}
 	t.set(t.key.ofKey(tableLease, k), l.row())
-}
-
-// ended is a row of tableEnded.
-type ended struct {
-	left int     // rows by session
-	next api.Key // none of them is before it
-}
-
-func (e *ended) row() []byte {
-	w := codec.Writer{B: make([]byte, 0, 8+len(e.next))}
-	w.Uint(uint64(e.left))
-	w.Text(string(e.next))
-	return w.B
-}
-
-func readEnded(r *codec.Reader) ended {
-	e := ended{left: readLimit(r), next: r.Key()}
-	if e.left == 0 {
-		r.Fail("an ended session of which nothing is left")
-	}
-	return e
 }

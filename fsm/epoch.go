@@ -11,6 +11,8 @@ import (
 // group to another only an [Age] goes. See docs/decisions/0021.
 type Epoch uint64
 
+func readEpoch(r *codec.Reader) Epoch { return Epoch(r.Uint()) }
+
 // Age is how many epochs ago something was, in the count of the group where it was.
 type Age uint64
 
@@ -33,6 +35,25 @@ func (now Epoch) before(a Age) Epoch {
 
 // expired reports whether what is of the epoch is not kept any more.
 func (e Epoch) expired(now Epoch) bool { return e.age(now) > DedupEpochs }
+
+const kindAdvanceDedupEpoch kind = 14
+
+// AdvanceDedupEpoch begins the next dedup epoch. Leaders propose it about once an hour.
+type AdvanceDedupEpoch struct{ Term api.Term }
+
+func (AdvanceDedupEpoch) kind() kind            { return kindAdvanceDedupEpoch }
+func (c AdvanceDedupEpoch) judgedIn() api.Term  { return c.Term }
+func (c AdvanceDedupEpoch) put(w *codec.Writer) { w.Uint(uint64(c.Term)) }
+
+func readAdvanceDedupEpoch(r *codec.Reader) AdvanceDedupEpoch {
+	return AdvanceDedupEpoch{api.Term(r.Uint())}
+}
+
+func (t *tx) advanceDedupEpoch(*AdvanceDedupEpoch, *Result) *api.Error {
+	t.meta.DedupEpoch++
+	t.meta.returns.tick()
+	return nil
+}
 
 // ageOf is how old what is of the epoch is, for a receipt. Those of version 1 say nothing of ages.
 func (v *view) ageOf(e Epoch) Age {
@@ -135,10 +156,4 @@ func epochOf(asked, now Epoch) Epoch {
 		return asked
 	}
 	return now
-}
-
-func (t *tx) advanceDedupEpoch(*AdvanceDedupEpoch, *Result) *api.Error {
-	t.meta.DedupEpoch++
-	t.meta.returns.tick()
-	return nil
 }

@@ -183,6 +183,21 @@ func (ev *evaluation) made() map[api.Key]change {
 	return made
 }
 
+// change is what a transaction makes of a key.
+type change struct {
+	kind    changeKind
+	version api.Version // that of its prepare
+	data    []byte
+}
+
+type changeKind byte
+
+const (
+	changeNone changeKind = iota // the key stays as it is
+	changeDelete
+	changePut
+)
+
 // changeTo is what becomes of a key that holds the step's result at the end.
 func changeTo(wrote bool, version api.Version, s *api.Step) change {
 	switch {
@@ -209,17 +224,26 @@ func (v *view) tested(conds []api.Cond) *api.Error {
 	return nil
 }
 
-// ownsAll refuses a part that names a key which is not the group's.
-func (v *view) ownsAll(conds []api.Cond, branch []api.Op) *api.Error {
-	for i := range conds {
-		if _, err := v.owner(conds[i].Key); err != nil {
-			return err
-		}
+// settleAll makes the changes of an evaluation that was concluded.
+func (t *tx) settleAll(ev *evaluation) {
+	for i := range ev.drafts {
+		d := &ev.drafts[i]
+		x := changeTo(d.wrote, d.version, &d.Step)
+		t.settle(d.key, &x)
 	}
-	for i := range branch {
-		if _, err := v.owner(branch[i].Key); err != nil {
-			return err
+}
+
+// settle makes the change. Its version is that of the prepare: nobody has been told a later one of the key since.
+func (t *tx) settle(k api.Key, c *change) {
+	switch c.kind {
+	case changePut:
+		t.put(k, c.version, c.data)
+	case changeDelete:
+		if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
+			t.del(t.key.ofKey(tableKV, k))
+			t.meta.Keys--
 		}
+		t.delTombstone(k)
+		t.addTombstone(k, c.version)
 	}
-	return nil
 }

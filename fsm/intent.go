@@ -9,6 +9,105 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
+// The refusals that the rooms above act on. None of them was applied, and none leaves them.
+const (
+	// RetryIntents refuses what meets the intents of other transactions: Result.Intents names them; for a read the error is
+	// an [IntentsError]. Wait until they are resolved, or push them, and try again.
+	RetryIntents api.Code = "retry_intents"
+	// Attempted refuses what an earlier attempt of the same request stands against: Result.Stored is its record. Where that
+	// is a result, the request is done. Else push its [Record.Ref] at the decision group: committed, the request is done;
+	// aborted and not Expired, the next attempt may be made after it.
+	Attempted api.Code = "attempted"
+	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, where that is known.
+	Finished api.Code = "finished"
+	// DeciderLost: a transaction holds the key whose decision group does not answer. To ask again at once is no use: it is the
+	// router that tells the caller so, as [api.CodeUnavailable].
+	DeciderLost api.Code = "decider_lost"
+)
+
+// Intent is a transaction's lock on a key.
+type Intent struct {
+	Key api.Key `cbor:"1,keyasint"`
+	// Exclusive: the transaction writes the key. Else it read it, and others may read it too.
+	Exclusive bool         `cbor:"2,keyasint,omitempty"`
+	Txn       ident.TxnRef `cbor:"3,keyasint"`
+}
+
+// IntentsError is the refusal of a read that meets exclusive intents; its code is [RetryIntents]. Intents names at most
+// [MaxNamedIntents].
+type IntentsError struct {
+	Intents []Intent
+	Page    api.Range // of a list: the page that would tell of them
+}
+
+func (e *IntentsError) Error() string { return e.Unwrap().Error() }
+
+// Unwrap gives the *api.Error.
+func (e *IntentsError) Unwrap() error { return errIntent(e.Intents) }
+
+// errIntent is nil where there are none.
+func errIntent(in []Intent) *api.Error {
+	if len(in) == 0 {
+		return nil
+	}
+	return &api.Error{Code: RetryIntents, Key: in[0].Key, Hint: "a transaction holds the key"}
+}
+
+// intents is a row of tableIntent. There is no row without a holder.
+type intents struct {
+	exclusive bool
+	holders   []ident.TxnID // sorted; of an exclusive one just one
+	change    change        // of an exclusive one
+}
+
+func (x *intents) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 64*len(x.holders)+len(x.change.data))}
+	w.Bool(x.exclusive)
+	if !x.exclusive {
+		codec.PutList(&w, x.holders, putTxnID)
+		return w.B
+	}
+	putTxnID(&w, &x.holders[0])
+	if w.Byte(byte(x.change.kind)); x.change.kind != changeNone {
+		w.Version(x.change.version)
+		w.Raw(x.change.data)
+	}
+	return w.B
+}
+
+func readIntents(r *codec.Reader) intents {
+	x := intents{exclusive: r.Bool()}
+	if !x.exclusive {
+		x.holders = codec.List(r, MaxReaders, 20, readTxnID)
+		for i := range x.holders {
+			if i > 0 && x.holders[i-1].Compare(x.holders[i]) >= 0 {
+				r.Fail("intents out of order")
+			}
+		}
+		if len(x.holders) == 0 {
+			r.Fail("intents of nobody")
+		}
+		return x
+	}
+	x.holders = []ident.TxnID{readTxnID(r)}
+	switch x.change.kind = changeKind(r.Byte()); x.change.kind {
+	case changeNone:
+	case changeDelete:
+		x.change.version = r.Version()
+	case changePut:
+		x.change.version = r.Version()
+		x.change.data = r.Take(uint64(len(r.B)))
+	default:
+		r.Fail("an unknown kind of change")
+	}
+	return x
+}
+
+// find tells where the transaction's intent is, or would be.
+func (x *intents) find(id *ident.TxnID) (int, bool) {
+	return slices.BinarySearchFunc(x.holders, *id, ident.TxnID.Compare)
+}
+
 // intents are the transactions that have locked the key.
 func (v *view) intents(k api.Key) (intents, bool) {
 	if v.meta.Intents == 0 {
@@ -19,20 +118,6 @@ func (v *view) intents(k api.Key) (intents, bool) {
 		return intents{}, false
 	}
 	return parse(row, readIntents), true
-}
-
-// prepared is the attempt's row, while it is prepared here.
-func (v *view) prepared(id *ident.TxnID) (prepared, bool) {
-	if v.meta.Prepared == 0 {
-		return prepared{}, false
-	}
-	row, ok := v.get(v.key.attempt(tablePrepared, id))
-	if !ok {
-		return prepared{}, false
-	}
-	p := parse(row, readPrepared)
-	p.txn.ID = *id
-	return p, true
 }
 
 // found is intents by name. The row of a prepared transaction holds all its keys, so each is looked at once, and only its
@@ -94,6 +179,22 @@ func (f *found) inTheWay(v *view, keys []api.Key, writes bool) {
 	}
 }
 
+// blocked are the intents in the way of a transaction.
+func (v *view) blocked(writes, reads []api.Key) []Intent {
+	var f found
+	f.inTheWay(v, writes, true)
+	f.inTheWay(v, reads, false)
+	return f.intents
+}
+
+// inTheWayOf are the intents in the way of a transaction that runs this branch, in the keys' order.
+func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
+	if v.meta.Intents == 0 || !guardWriteUnderIntent {
+		return nil
+	}
+	return v.blocked(locksOf(conds, branch))
+}
+
 // locksOf tells which keys a transaction locks: exclusively those that its steps write, else those that it tests or reads.
 // Both are sorted, and no key is in both.
 func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
@@ -110,22 +211,6 @@ func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
 		return also
 	})
 	return writes, reads
-}
-
-// blocked are the intents in the way of a transaction.
-func (v *view) blocked(writes, reads []api.Key) []Intent {
-	var f found
-	f.inTheWay(v, writes, true)
-	f.inTheWay(v, reads, false)
-	return f.intents
-}
-
-// inTheWayOf are the intents in the way of a transaction that runs this branch, in the keys' order.
-func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
-	if v.meta.Intents == 0 || !guardWriteUnderIntent {
-		return nil
-	}
-	return v.blocked(locksOf(conds, branch))
 }
 
 // lock gives the attempt its intents. Nothing is in the way.
@@ -171,29 +256,5 @@ func (t *tx) unlock(p *prepared, commit bool) {
 		}
 		t.del(t.key.ofKey(tableIntent, k))
 		t.meta.Intents--
-	}
-}
-
-// settleAll makes the changes of an evaluation that was concluded.
-func (t *tx) settleAll(ev *evaluation) {
-	for i := range ev.drafts {
-		d := &ev.drafts[i]
-		x := changeTo(d.wrote, d.version, &d.Step)
-		t.settle(d.key, &x)
-	}
-}
-
-// settle makes the change. Its version is that of the prepare: nobody has been told a later one of the key since.
-func (t *tx) settle(k api.Key, c *change) {
-	switch c.kind {
-	case changePut:
-		t.put(k, c.version, c.data)
-	case changeDelete:
-		if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-			t.del(t.key.ofKey(tableKV, k))
-			t.meta.Keys--
-		}
-		t.delTombstone(k)
-		t.addTombstone(k, c.version)
 	}
 }

@@ -1,123 +1,85 @@
 package fsm
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// grant gives leases on what it reads, both at this command's own place in the log.
-func (t *tx) grant(c *Grant, res *Result) *api.Error {
-	n, f := 0, found{}
-	for i := range c.Items {
-		for _, k := range c.Items[i].Keys {
-			if _, err := t.owner(k); err != nil {
-				return err
-			}
-		}
-		n += len(c.Items[i].Keys)
-		if guardGrantUnderIntent {
-			f.inTheWay(&t.view, c.Items[i].Keys, false)
-		}
-	}
-	if res.Intents = f.intents; len(res.Intents) > 0 {
-		return errIntent(res.Intents)
-	}
-	if t.rules.evaluates {
-		if err := t.weighGrant(c, n); err != nil {
-			return err
-		}
-	}
-	res.Entries = make([]api.Entry, 0, n)
-	for i := range c.Items {
-		res.Entries = t.grantItem(&c.Items[i], res.Entries)
-	}
-	return nil
+// lease is one holder of a key.
+type lease struct {
+	sid api.SessionID
+	lid api.LeaseID
 }
 
-// weighGrant refuses to read more than a transaction may. Few keys cannot hold so much.
-func (v *view) weighGrant(c *Grant, keys int) *api.Error {
-	if !guardBound || keys <= v.limits.work/api.MaxValueBytes {
-		return nil
-	}
-	size := 0
-	for i := range c.Items {
-		for _, k := range c.Items[i].Keys {
-			if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
-				size += len(valueOf(row).data)
-			}
-		}
-	}
-	if size <= v.limits.work {
-		return nil
-	}
-	return api.Errorf(api.CodeTooLarge, "the values of the keys to lease are %d bytes, over the limit of %d bytes", size, v.limits.work)
+// leased is a row of tableLease: a key's holders, by session. There is no row without one.
+type leased struct {
+	holders []lease
+	// absent: the key was absent when the first of them came, at this version. It stays so, and keeps this version, until
+	// they have gone: a floor that rises must not contradict what they were told.
+	absent  bool
+	version api.Version
 }
 
-func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
-	s, live := t.session(item.Session)
-	live = live && !s.Suspect && (item.Nonce == ident.Nonce{} || item.Nonce == s.Nonce)
-	before := s.Leases
-	for i, k := range item.Keys {
-		o, _ := t.shardOf(k)
-		ver, data, exists := t.state(k, o)
-		e := api.Entry{Key: k, Version: ver, Exists: exists}
-		if exists && len(item.Known) > 0 && item.Known[i] == ver && !ver.IsZero() {
-			e.Unchanged = true
-		} else {
-			e.Value = slices.Clone(data)
-		}
-		if live && t.lease(k, &s, ver, exists) {
-			e.Lease = api.LeaseID(t.index)
-		}
-		out = append(out, e)
+func (l *leased) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 8+12*len(l.holders))}
+	if w.Bool(l.absent); l.absent {
+		w.Version(l.version)
 	}
-	if s.Leases != before {
-		t.setSession(&s)
-	}
-	return out
+	codec.PutList(&w, l.holders, func(w *codec.Writer, l *lease) {
+		putSession(w, l.sid)
+		w.Uint(uint64(l.lid))
+	})
+	return w.B
 }
 
-// lease makes the session a holder of the key, whose state is given; one that is gets the newer lease. The caller stores the
-// session.
-func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
-	l := t.leased(k)
-	if len(l.holders) == 0 && !exists {
-		l.absent, l.version = true, ver
+func readLeased(r *codec.Reader) leased {
+	l := leased{absent: r.Bool()}
+	if l.absent {
+		l.version = r.Version()
 	}
-	i, held := find(l.holders, s.ID)
-	switch {
-	case held:
-		l.holders[i].lid = api.LeaseID(t.index)
-	case len(l.holders) >= t.limits.keyHolders || s.Leases >= t.limits.sessionLeases:
-		return false
-	default:
-		l.holders = slices.Insert(l.holders, i, lease{s.ID, api.LeaseID(t.index)})
-		t.set(t.key.held(tableHeld, s.ID, k), nil)
-		s.Leases++
-		t.meta.Leases++
+	l.holders = codec.List(r, MaxKeyHolders, 3, func(r *codec.Reader) lease {
+		return lease{readSessionID(r), api.LeaseID(r.Uint())}
+	})
+	for i := range l.holders {
+		if i > 0 && compareSessions(l.holders[i-1].sid, l.holders[i].sid) >= 0 {
+			r.Fail("holders out of order")
+		}
 	}
-	t.set(t.key.ofKey(tableLease, k), l.row())
-	return true
+	return l
 }
 
-// unlease drops the session's lease on the key if it is at or below lid. The caller stores the session.
-func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
-	l := t.leased(k)
-	i, held := find(l.holders, sid)
-	if !held || guardLaterLease && l.holders[i].lid > lid {
-		return false
-	}
-	if l.holders = slices.Delete(l.holders, i, i+1); len(l.holders) == 0 {
-		t.del(t.key.ofKey(tableLease, k))
-	} else {
-		t.set(t.key.ofKey(tableLease, k), l.row())
-	}
-	t.del(t.key.held(tableHeld, sid, k))
-	t.meta.Leases--
-	return true
+// find tells where the session's lease is, or would be.
+func find(ls []lease, sid api.SessionID) (int, bool) {
+	return slices.BinarySearchFunc(ls, sid, func(l lease, s api.SessionID) int { return compareSessions(l.sid, s) })
 }
+
+// leased is who holds a key, by live leases.
+func (v *view) leased(k api.Key) leased {
+	if v.meta.Leases == 0 {
+		return leased{}
+	}
+	row, ok := v.get(v.key.ofKey(tableLease, k))
+	if !ok {
+		return leased{}
+	}
+	l := parse(row, readLeased)
+	v.live(&l)
+	return l
+}
+
+const kindRelease kind = 10
+
+// Release drops the named leases and all earlier ones of the same session on the same key: their holder has given them up.
+type Release struct{ Leases []api.DroppedLease }
+
+func (Release) kind() kind                { return kindRelease }
+func (c Release) put(w *codec.Writer)     { codec.PutList(w, c.Leases, putDropped) }
+func readRelease(r *codec.Reader) Release { return Release{readDropped(r)} }
 
 func (t *tx) release(c *Release, _ *Result) *api.Error {
 	t.drop(c.Leases)
@@ -137,6 +99,122 @@ func (t *tx) drop(leases []api.DroppedLease) {
 		s.Leases--
 		t.setSession(&s)
 	}
+}
+
+// unlease drops the session's lease on the key if it is at or below lid. The caller stores the session.
+func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
+	l := t.leased(k)
+	i, held := find(l.holders, sid)
+	if !held || guardLaterLease && l.holders[i].lid > lid {
+		return false
+	}
+	if l.holders = slices.Delete(l.holders, i, i+1); len(l.holders) == 0 {
+		t.del(t.key.ofKey(tableLease, k))
+	} else {
+		t.set(t.key.ofKey(tableLease, k), l.row())
+	}
+	t.del(t.key.held(tableHeld, sid, k))
+	t.meta.Leases--
+	return true
+}
+
+// RetryLeases refuses a [Write] or [Cede] that would change what somebody holds under a live lease: Result.Holders names
+// them. Not applied. It stays inside the region, which clears them and tries again.
+const RetryLeases api.Code = "retry_leases"
+
+// Holder is one live lease.
+type Holder struct {
+	Session api.SessionID
+	Node    api.NodeID
+	Nonce   ident.Nonce
+	Key     api.Key
+	Lease   api.LeaseID
+}
+
+// holder names who holds the lease.
+func (v *view) holder(k api.Key, l lease) Holder {
+	s, ok := v.session(l.sid)
+	if !ok {
+		must(fmt.Errorf("a lease on %q of the session %v, which does not exist", string(k), l.sid))
+	}
+	return Holder{Session: l.sid, Node: s.Node, Nonce: s.Nonce, Key: k, Lease: l.lid}
+}
+
+// holders are the live leases on the keys.
+func (v *view) holders(keys []api.Key) []Holder {
+	var hs []Holder
+	for _, k := range keys {
+		for _, l := range v.leased(k).holders {
+			hs = append(hs, v.holder(k, l))
+		}
+	}
+	return hs
+}
+
+// holdersIn are live leases in the range, at most limit, passing over those that skip names. Rows are read a part at a time: whether a
+// lease is live is found in another table, which is not to be read during a scan.
+func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool) (hs []Holder) {
+	type found struct {
+		k api.Key
+		l leased
+	}
+	lo, hi := span(tableLease, r, false)
+	for lo != nil {
+		var part []found
+		from := lo
+		lo = nil
+		v.scan(from, hi, func(key, row []byte) bool {
+			part = append(part, found{api.Key(key[1:]), parse(row, readLeased)})
+			if len(part) < holderRows {
+				return true
+			}
+			lo = append(slices.Clone(key), 0)
+			return false
+		})
+		for i := range part {
+			k, l := part[i].k, &part[i].l
+			v.live(l)
+			for _, x := range l.holders {
+				if skip(k, x) {
+					continue
+				}
+				if hs = append(hs, v.holder(k, x)); len(hs) == limit {
+					return hs
+				}
+			}
+		}
+	}
+	return hs
+}
+
+// holderRows is how many keys' holders are read at a time.
+const holderRows = 256
+
+// unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
+func (t *tx) unheld(written []api.Key, cleared []api.DroppedLease, killed []api.SessionID, res *Result) *api.Error {
+	if !guardLeaseCheck {
+		return nil
+	}
+	var gone *clearance
+	for _, k := range written {
+		for _, l := range t.leased(k).holders {
+			if gone == nil {
+				c := newClearance(cleared, killed)
+				gone = &c
+			}
+			if !gone.covers(k, l) {
+				res.Holders = append(res.Holders, t.holder(k, l))
+			}
+		}
+	}
+	if len(res.Holders) > 0 {
+		return errHeld(res.Holders[0].Key)
+	}
+	return nil
+}
+
+func errHeld(k api.Key) *api.Error {
+	return &api.Error{Code: RetryLeases, Key: k, Hint: "the key is leased; clear its holders first"}
 }
 
 // clearance is what a write says about the leases in its way.
@@ -173,4 +251,34 @@ func newClearance(cleared []api.DroppedLease, killed []api.SessionID) clearance 
 // later one.
 func (c *clearance) covers(k api.Key, l lease) bool {
 	return c.killed[l.sid] || c.cleared[claim{l.sid, k}] >= l.lid
+}
+
+// The ids of sessions and the leases that were given up, as commands and rows have them.
+
+func putSession(w *codec.Writer, s api.SessionID) { w.Uint(s.Incarnation); w.Uint(s.Index) }
+
+func putSessionID(w *codec.Writer, s *api.SessionID) { putSession(w, *s) }
+
+func readSessionID(r *codec.Reader) api.SessionID {
+	return api.SessionID{Incarnation: r.Uint(), Index: r.Uint()}
+}
+
+func readSessions(r *codec.Reader) []api.SessionID {
+	return codec.List(r, maxDropped, 2, readSessionID)
+}
+
+func compareSessions(a, b api.SessionID) int {
+	return cmp.Or(cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Index, b.Index))
+}
+
+func putDropped(w *codec.Writer, d *api.DroppedLease) {
+	putSession(w, d.Session)
+	w.Text(string(d.Key))
+	w.Uint(uint64(d.Lease))
+}
+
+func readDropped(r *codec.Reader) []api.DroppedLease {
+	return codec.List(r, maxDropped, 5, func(r *codec.Reader) api.DroppedLease {
+		return api.DroppedLease{Session: readSessionID(r), Key: r.KeyName(), Lease: api.LeaseID(r.Uint())}
+	})
 }

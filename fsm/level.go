@@ -48,6 +48,8 @@ var rulesOf = [NewestLevel + 1]rules{
 	Level2: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
 }
 
+const kindSetLevel kind = 23
+
 // SetLevel raises the level of the group. The leader proposes it when all members have said that they know the level. It
 // never lowers a level.
 type SetLevel struct {
@@ -55,9 +57,8 @@ type SetLevel struct {
 	Level Level
 }
 
-const kindSetLevel kind = 23
-
-func (SetLevel) kind() kind { return kindSetLevel }
+func (SetLevel) kind() kind           { return kindSetLevel }
+func (c SetLevel) judgedIn() api.Term { return c.Term }
 
 func (c SetLevel) put(w *codec.Writer) {
 	w.Uint(uint64(c.Term))

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -87,35 +88,6 @@ func (m *Machine) begin() view {
 	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, rules: &rulesOf[m.meta.Level], known: m.known}
 }
 
-// tx is one Apply on its way: a view that sees its own changes.
-type tx struct {
-	view
-	batch engine.Batch
-	term  api.Term
-	// Of the present command:
-	index   uint64
-	version Level
-	room    room
-}
-
-// room is memory that each Apply uses again.
-type room struct {
-	key        rowKey
-	outcomes   []Outcome
-	windows    windows
-	reader     codec.Reader
-	write      Write
-	evaluation evaluation
-}
-
-// done ends the Apply and forgets all but the room.
-func (t *tx) done() {
-	t.batch.Discard()
-	t.room.key, t.room.reader, t.room.write = t.key, codec.Reader{}, Write{}
-	t.room.evaluation.forget()
-	*t = tx{room: t.room}
-}
-
 // Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once, together with
 // the note that the machine has applied the log up to index. It returns one Result for each. A malformed command gives a
 // Result with Err, like every refusal: the same on all replicas.
@@ -145,12 +117,6 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Resul
 	return results, nil
 }
 
-func (t *tx) set(k, row []byte) { must(t.batch.Set(k, row)) }
-func (t *tx) del(k []byte)      { must(t.batch.Delete(k)) }
-
-// insert sets a row that is certainly not there.
-func (t *tx) insert(k, row []byte) { must(t.batch.Insert(k, row)) }
-
 // apply carries out one command, entirely or not at all.
 func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
@@ -178,24 +144,77 @@ func (t *tx) ready(k kind, r *codec.Reader) *api.Error {
 	return nil
 }
 
-func (t *tx) founded() *api.Error {
-	if !t.meta.Initialized {
-		return errNotFounded()
-	}
-	return nil
+// done ends the Apply and forgets all but the room.
+func (t *tx) done() {
+	t.batch.Discard()
+	t.room.key, t.room.reader, t.room.write = t.key, codec.Reader{}, Write{}
+	t.room.evaluation.forget()
+	*t = tx{room: t.room}
 }
 
-// judged refuses a judgement that was not made in the term of its entry: what its leader knew may be over.
-func (t *tx) judged(term api.Term) *api.Error {
-	if guardTermFence && term != t.term {
-		return api.Errorf(api.CodeNotLeader, "judged in term %d, but applied in term %d", term, t.term)
-	}
-	return t.founded()
-}
+// errNotDurable is a request that only an engine on disk can grant.
+var errNotDurable = errors.New("fsm: the machine's engine keeps nothing on disk")
 
-// Meta is the machine's own row.
-func (m *Machine) Meta() Meta {
+// durable is the engine, where it is on disk.
+func (m *Machine) durable() (engine.Durable, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.meta
+	if d, ok := m.engine.(engine.Durable); ok {
+		return d, nil
+	}
+	return nil, errNotDurable
+}
+
+// Applied is the log's index of the newest entry that the state holds: after a restart of a machine on disk at least that
+// of the last Flush.
+func (m *Machine) Applied() uint64 { return m.Meta().Applied }
+
+// Close parts the machine from its engine, which may be closed then. It must not be applied to any more. Who still reads
+// finds a machine that is not founded, and owns nothing.
+func (m *Machine) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.engine, m.meta, m.shards = engine.NewMemory(), Meta{Level: Level1}, nil
+}
+
+// Flush returns when all that had been applied before the call is on disk. It does not stop Apply.
+func (m *Machine) Flush() error {
+	d, err := m.durable()
+	if err != nil {
+		return err
+	}
+	return d.Flush()
+}
+
+// Checkpoint makes the new folder dir a copy of the state after some Apply, at or after the last before the call. It takes
+// about as long as a Flush, whatever the size, and does not stop Apply.
+func (m *Machine) Checkpoint(dir string) error {
+	d, err := m.durable()
+	if err != nil {
+		return err
+	}
+	return d.Checkpoint(dir)
+}
+
+// Adopt replaces the machine's state by that of a checkpoint, which stays as it is. Where it is not a machine's, the state
+// stays what it was.
+func (m *Machine) Adopt(dir string) error {
+	d, err := m.durable()
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var meta Meta
+	var shards []owned
+	err = d.Adopt(dir, func(r engine.Reader) (err error) {
+		meta, shards, err = readHand(r)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.meta, m.shards = meta, shards
+	m.forgetClients()
+	return nil
 }

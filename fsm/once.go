@@ -2,11 +2,9 @@ package fsm
 
 import (
 	"crypto/sha256"
-	"fmt"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
-	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fingerprint tells transactions with the same id apart.
@@ -73,20 +71,6 @@ func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 	return &rec
 }
 
-// Ref is the attempt that the record names, as much of it as a [Push] needs; zero where the record is a result. Its epoch has
-// the decision group tell an attempt that it has forgotten from one that it has never heard of.
-func (c *Record) Ref() ident.TxnRef {
-	if c.Decider == "" {
-		return ident.TxnRef{}
-	}
-	return ident.TxnRef{ID: c.attempt(), Anchor: c.Anchor, Epoch: c.DeciderEpoch}
-}
-
-// attempt is the one that the record names.
-func (c *Record) attempt() ident.TxnID {
-	return ident.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
-}
-
 // before is what an earlier attempt of a transaction that is wholly the group's left: a result, or the refusal.
 func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.Error) {
 	if t.ID.IsZero() {
@@ -104,51 +88,6 @@ func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.
 	res = replayOf(rec, t)
 	res.Group = v.meta.Group
 	return res, nil, nil
-}
-
-// replayOf is the stored result; the keys are those of the request, which is the same.
-func replayOf(rec *Record, t *api.Txn) *api.TxnResult {
-	res := &api.TxnResult{Committed: rec.Committed, Version: rec.Version, Replayed: true}
-	res.Entries = make([]api.Entry, len(rec.Outcomes))
-	branch := branchOf(t, rec.Committed)
-	for i := range rec.Outcomes {
-		var op *api.Op
-		if i < len(branch) {
-			op = &branch[i]
-		}
-		res.Entries[i] = rec.Outcomes[i].replayed(resultKey(t, rec.Committed, i), op)
-	}
-	return res
-}
-
-// Replay is the stored result, for whoever sends its request, which is t, again; of a record that has one.
-func (c *Record) Replay(t *api.Txn) *api.TxnResult { return replayOf(c, t) }
-
-// resultKey is the key of the result's i-th entry.
-func resultKey(t *api.Txn, committed bool, i int) api.Key {
-	switch {
-	case committed && i < len(t.Then):
-		return t.Then[i].Key
-	case !committed && len(t.Else) == 0 && i < len(t.If):
-		return t.If[i].Key
-	case !committed && i < len(t.Else):
-		return t.Else[i].Key
-	}
-	return ""
-}
-
-func (v *view) client(id api.ClientID) client {
-	if v.windows != nil {
-		return v.window(id).row
-	}
-	if k, ok := v.known[id]; ok {
-		return k.row
-	}
-	row, ok := v.get(v.key.client(id))
-	if !ok {
-		return client{}
-	}
-	return parse(row, readClient)
 }
 
 // roomFor refuses a write whose result there is no room for.
@@ -272,66 +211,4 @@ func (t *tx) forget(id api.ClientID, before, below uint64) int {
 		}
 	}
 	return n
-}
-
-// dedupRow is a row of tableDedup, as much of it as expiry needs.
-type dedupRow struct {
-	key    []byte
-	id     api.ClientID
-	row    client // where it is a client's own row
-	isRow  bool
-	seq    uint64
-	epoch  Epoch
-	anchor api.Key
-}
-
-// records reads up to limit rows of tableDedup.
-func (v *view) records(lo, hi []byte, limit int) (rows []dedupRow) {
-	v.scan(lo, hi, func(k, row []byte) bool {
-		rows = append(rows, readDedupRow(k, row))
-		return len(rows) < limit
-	})
-	return rows
-}
-
-const clientKeyLen = 1 + 16
-
-func readDedupRow(k, row []byte) dedupRow {
-	d := dedupRow{key: append([]byte(nil), k...)}
-	r := codec.Reader{B: k[1:]}
-	if d.id = r.Array16(); len(k) == clientKeyLen {
-		d.isRow, d.row = true, parse(row, readClient)
-		return d
-	}
-	d.seq = r.Fixed64()
-	head := codec.Reader{B: row}
-	d.anchor, _, d.epoch = readRecordHead(&head)
-	if head.Fault() != "" {
-		must(fmt.Errorf("a record that cannot be: %s", head.Fault()))
-	}
-	return d
-}
-
-func (t *tx) expireRow(d *dedupRow) {
-	switch {
-	case d.isRow:
-		if d.row.count == 0 && t.dropped(d.row.epoch, DedupEpochs) {
-			t.delClient(d.id)
-		}
-	case d.seq == 0:
-		if t.dropped(d.epoch, DedupEpochs) {
-			t.delRecord(d.anchor, d.id, 0)
-		}
-	default:
-		c := t.client(d.id)
-		if !t.dropped(c.epoch, DedupEpochs) {
-			return
-		}
-		t.delRecord(d.anchor, d.id, d.seq)
-		if c.count--; c.count > 0 {
-			t.setClient(d.id, c)
-		} else {
-			t.delClient(d.id)
-		}
-	}
 }

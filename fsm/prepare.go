@@ -8,6 +8,113 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
+// The commands of transactions across groups. docs/decisions/0011 says how they work together.
+
+const kindPrepare kind = 16
+
+// Prepare is one group's part of a transaction: where all of If hold and every step of Then can be carried out, it locks
+// what they name and keeps what the steps make, visible to nobody. Keys that Then writes get exclusive intents, all others
+// shared ones. Result.Txn is the vote: an Entry for each step, at the versions that a commit will give them. Sent again, it
+// votes the same.
+//
+// Refused, so that the vote is no: [Finished] where the attempt is over here; [Attempted] where Claim meets another attempt;
+// [RetryIntents] where another transaction is in the way; [RetryLeases] as a [Write]; CodePreconditionFailed where a
+// condition does not hold or a step cannot be carried out.
+type Prepare struct {
+	Term api.Term
+	// Group is the participant: any other group's machine refuses it with CodeWrongGroup.
+	Group api.GroupID
+	Txn   ident.TxnRef
+	// AckedBelow is as in [api.RequestID].
+	AckedBelow uint64
+	// Epoch is the count of the participant's own dedup epoch, as in [api.RequestID].
+	Epoch uint64
+	If    []api.Cond
+	Then  []api.Op
+	// Claim, where set, is of the group that owns Txn.Anchor. With it alone the Prepare locks nothing.
+	Claim *Claim
+	// Cleared and Killed are as in a Write.
+	Cleared []api.DroppedLease
+	Killed  []api.SessionID
+}
+
+func (Prepare) kind() kind { return kindPrepare }
+
+func (c Prepare) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	w.Text(string(c.Group))
+	putTxnRef(w, &c.Txn)
+	w.Uint(c.AckedBelow)
+	w.Uint(c.Epoch)
+	putPart(w, c.If, c.Then)
+	putClaim(w, c.Claim)
+	codec.PutList(w, c.Cleared, putDropped)
+	codec.PutList(w, c.Killed, putSessionID)
+}
+
+func readPrepare(r *codec.Reader) Prepare {
+	c := Prepare{Term: api.Term(r.Uint()), Group: r.Group(), Txn: readTxnRef(r), AckedBelow: r.Uint(), Epoch: r.Uint()}
+	c.If, c.Then = readPart(r)
+	c.Claim, c.Cleared, c.Killed = readClaim(r, &c.Txn.ID), readDropped(r), readSessions(r)
+	return c
+}
+
+// prepared is a row of tablePrepared; its transaction's id stands in the key.
+type prepared struct {
+	txn           ident.TxnRef
+	epoch         Epoch // the dedup epoch here, or a later one that the Prepare named
+	index         uint64
+	body          [16]byte
+	writes, reads []api.Key     // sorted
+	voted         []api.Version // of the entries of the vote; nil where version 1 has prepared
+}
+
+func (p *prepared) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 64+16*(len(p.writes)+len(p.reads)))}
+	w.Uint(p.txn.Age)
+	w.Text(string(p.txn.Anchor))
+	w.Uint(p.txn.Epoch)
+	w.Uint(uint64(p.epoch))
+	w.Uint(p.index)
+	w.Raw(p.body[:])
+	codec.PutList(&w, p.writes, codec.PutKey)
+	codec.PutList(&w, p.reads, codec.PutKey)
+	if p.voted != nil {
+		codec.PutList(&w, p.voted, codec.PutVersion)
+	}
+	return w.B
+}
+
+// readPreparedRef reads the beginning of the row.
+func readPreparedRef(r *codec.Reader) ident.TxnRef {
+	return ident.TxnRef{Age: r.Uint(), Anchor: r.Key(), Epoch: r.Uint()}
+}
+
+func readPrepared(r *codec.Reader) prepared {
+	p := prepared{
+		txn: readPreparedRef(r), epoch: readEpoch(r), index: r.Uint(), body: r.Array16(),
+		writes: codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).KeyName), reads: codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).KeyName),
+	}
+	if len(r.B) > 0 {
+		p.voted = append([]api.Version{}, codec.List(r, api.MaxTxnOps, 2, (*codec.Reader).Version)...)
+	}
+	return p
+}
+
+// prepared is the attempt's row, while it is prepared here.
+func (v *view) prepared(id *ident.TxnID) (prepared, bool) {
+	if v.meta.Prepared == 0 {
+		return prepared{}, false
+	}
+	row, ok := v.get(v.key.attempt(tablePrepared, id))
+	if !ok {
+		return prepared{}, false
+	}
+	p := parse(row, readPrepared)
+	p.txn.ID = *id
+	return p, true
+}
+
 // prepare locks and keeps a group's part of a transaction. What became of the attempt here goes before everything; then the
 // term, the claim, ownership, intents, conditions, steps, leases.
 func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
@@ -54,17 +161,6 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	return nil
 }
 
-// member refuses what is meant for another group.
-func (t *tx) member(g api.GroupID) *api.Error {
-	if err := t.founded(); err != nil {
-		return err
-	}
-	if g != t.meta.Group {
-		return api.Errorf(api.CodeWrongGroup, "a transaction's message for the group %s came to %s", g, t.meta.Group)
-	}
-	return nil
-}
-
 // bodyOf tells Prepares of one attempt apart.
 func bodyOf(c *Prepare) (body [16]byte) {
 	var w codec.Writer
@@ -86,15 +182,6 @@ func (v *view) late(c *Prepare, res *Result) *api.Error {
 		return errTooOld()
 	}
 	return nil
-}
-
-func errTooOld() *api.Error {
-	return &api.Error{Code: Finished, Hint: "the transaction is older than what is remembered here"}
-}
-
-// below tells whether the transaction is one that its client has acknowledged.
-func (v *view) below(id *ident.TxnID, ackedBelow uint64) bool {
-	return id.Seq > 0 && id.Seq < max(ackedBelow, v.client(id.Client).ackedBelow)
 }
 
 // voteAgain repeats the vote: the intents have kept everything what it was.
@@ -130,138 +217,11 @@ func versionsOf(entries []api.Entry) []api.Version {
 	return versions
 }
 
-func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.TxnResult {
-	vote := &api.TxnResult{Committed: true, Entries: entries, Group: v.meta.Group}
-	for i := range branch {
-		if branch[i].Writes() {
-			o, _ := v.shardOf(branch[i].Key)
-			vote.Version = api.Version{Epoch: o.Epoch, Index: index}
-			break
-		}
-	}
-	return vote
-}
-
-// part is what a Prepare and a CommitLast have in common.
-type part struct {
-	txn        *ident.TxnRef
-	ackedBelow uint64
-	epoch      uint64 // of the group that is to carry the part out, as it was told
-	conds      []api.Cond
-	branch     []api.Op
-	claim      *Claim
-	cleared    []api.DroppedLease
-	killed     []api.SessionID
-}
-
-// doing is what a part would do.
-type doing struct {
-	writes, reads []api.Key
-	entries       []api.Entry
-	made          map[api.Key]change
-}
-
-// examine refuses a part that cannot be carried out, and else tells what it does. An evaluation is concluded by the caller.
-func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Error) {
-	if err = t.tooMany(p.killed); err != nil {
-		return does, err
-	}
-	if err = t.claimable(p, res); err != nil {
-		return does, err
-	}
-	if err = t.ownsAll(p.conds, p.branch); err != nil {
-		return does, err
-	}
-	does.writes, does.reads = locksOf(p.conds, p.branch)
-	if res.Intents = t.blocked(does.writes, does.reads); len(res.Intents) > 0 {
-		return does, errIntent(res.Intents)
-	}
-	if err = t.tested(p.conds); err != nil {
-		return does, err
-	}
-	if t.rules.evaluates {
-		err = t.evaluate(&t.room.evaluation, p.branch)
-	} else {
-		does.entries, does.made, err = t.draftsV1(p.branch, t.index)
-	}
-	if err != nil {
-		return does, err
-	}
-	if leases {
-		err = t.unheld(does.writes, p.cleared, p.killed, res)
-	}
-	return does, err
-}
-
-// claimable refuses a part whose request another attempt has, or that has a result. The claim is made by clear.
-func (t *tx) claimable(p *part, res *Result) *api.Error {
-	if p.claim == nil {
-		return nil
-	}
-	if _, err := t.owner(p.txn.Anchor); err != nil {
-		return err
-	}
-	id := t.request(p)
-	rec, err := t.stored(&id, p.txn.Anchor, p.claim.Body)
-	if err != nil {
-		return err
-	}
-	if rec == nil {
-		return t.roomFor(&id)
-	}
-	if rec.Anchor != p.txn.Anchor {
-		return errReused()
-	}
-	if rec.Decider != "" {
-		before := rec.attempt()
-		if before == p.txn.ID || before == p.claim.After && p.txn.ID.Attempt > before.Attempt {
-			return nil
-		}
-	}
-	res.Stored = rec
-	return errAttempted()
-}
-
-func errAttempted() *api.Error {
-	return &api.Error{Code: Attempted, Hint: "an earlier attempt of the request stands"}
-}
-
-// request is the id of the request whose attempt the part is. The epoch that a part names is its own group's.
-func (v *view) request(p *part) api.RequestID {
-	id := api.RequestID{Client: p.txn.ID.Client, Seq: p.txn.ID.Seq, AckedBelow: p.ackedBelow}
-	if p.epoch > 0 {
-		id.Epoch = api.DedupEpoch{Group: v.meta.Group, Incarnation: v.meta.Incarnation, Count: p.epoch}
-	}
-	return id
-}
-
-// clear takes what is in the way out of it, makes the claim, and notes what the client has acknowledged.
-func (t *tx) clear(p *part, writes []api.Key, res *Result) {
-	t.kill(p.killed, writes, res)
-	t.drop(p.cleared)
-	id := t.request(p)
-	if p.claim == nil {
-		t.acknowledge(id.Client, p.ackedBelow, t.epochFor(id.Epoch))
-		return
-	}
-	rec := Record{
-		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: t.epochFor(id.Epoch),
-		Attempt: p.txn.ID.Attempt, Decider: p.txn.ID.Decider, DeciderEpoch: p.txn.Epoch,
-	}
-	if _, before := t.get(t.key.record(id.Client, id.Seq)); before {
-		t.set(t.key.record(id.Client, id.Seq), recordRow(&rec))
-		t.acknowledge(id.Client, p.ackedBelow, rec.Epoch)
-		return
-	}
-	t.enter(&id, &rec)
-}
-
-// roomForReaders refuses a shared intent on a key that has too many.
-func (v *view) roomForReaders(reads []api.Key) *api.Error {
-	for _, k := range reads {
-		if x, ok := v.intents(k); ok && len(x.holders) >= v.limits.readers {
-			return &api.Error{Code: api.CodeUnavailable, Key: k, Hint: "the key is at its limit of transactions that read it at once"}
-		}
-	}
-	return nil
+// Prepared is a transaction that has prepared in the group, and is not resolved.
+type Prepared struct {
+	Txn ident.TxnRef
+	// Index is that of the Prepare.
+	Index uint64
+	// Written and Read are the keys with its exclusive and shared intents, sorted.
+	Written, Read []api.Key
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them; an
@@ -43,42 +44,6 @@ func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err er
 		e.Value = slices.Clone(data)
 	}
 	return entries, nil
-}
-
-// Owns returns CodeWrongGroup where the group does not own one of the keys.
-func (m *Machine) Owns(keys []api.Key) error {
-	m.mu.RLock()
-	defer m.endRead()
-	v := m.begin()
-	for _, k := range keys {
-		if _, err := v.owner(k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Covers returns CodeWrongGroup unless the group owns a shard of every part of the range. A list of a range that it does not
-// cover leaves keys out.
-func (m *Machine) Covers(r api.Range) error {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	at := r.Start
-	for _, o := range m.shards {
-		if r.End != "" && at >= r.End {
-			return nil
-		}
-		if !o.Range.Contains(at) {
-			continue
-		}
-		if at = o.Range.End; at == "" {
-			return nil
-		}
-	}
-	if r.End != "" && at >= r.End {
-		return nil
-	}
-	return &api.Error{Code: api.CodeWrongGroup, Key: at, Hint: "the group does not own all of the range"}
 }
 
 // List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range; an
@@ -158,6 +123,21 @@ func (v *view) list(r *api.ListRequest, res *api.ListResult) {
 	}))
 }
 
+// Preview is what a Write would do if it were applied now.
+type Preview struct {
+	// Replay is the stored result of an earlier attempt; then nothing else is set but perhaps Committed.
+	Replay *api.TxnResult
+	// Err is why it would be refused (other than for leases).
+	Err *api.Error
+	// Committed tells whether If holds.
+	Committed bool
+	// Holders are the live leases on the keys that the branch that would run writes.
+	Holders []Holder
+	// Intents are in its way, where Err.Code is RetryIntents; Stored, where it is Attempted.
+	Intents []Intent
+	Stored  *Record
+}
+
 // Preview tells what a Write of t would do in the present state, if it cleared no lease. Nothing is promised: the log may
 // change the state before the Write applies.
 func (m *Machine) Preview(t *api.Txn) (p Preview) {
@@ -235,4 +215,114 @@ func (m *Machine) HoldersIn(r api.Range, limit int) []Holder {
 		return nil
 	}
 	return v.holdersIn(r, limit, func(api.Key, lease) bool { return false })
+}
+
+// intentsIn are intents on keys in the range, in key order, at most limit of them.
+func (v *view) intentsIn(r api.Range, limit int, exclusive bool) (in []Intent) {
+	if v.meta.Intents == 0 {
+		return nil
+	}
+	type locked struct {
+		k api.Key
+		x intents
+	}
+	var ls []locked
+	lo, hi := span(tableIntent, r, false)
+	v.scan(lo, hi, func(key, row []byte) bool {
+		if x := parse(row, readIntents); x.exclusive || !exclusive {
+			ls = append(ls, locked{api.Key(key[1:]), x})
+		}
+		return len(ls) < limit
+	})
+	var f found
+	for i := range ls {
+		f.add(v, ls[i].k, &ls[i].x)
+	}
+	return f.intents[:min(len(f.intents), limit)]
+}
+
+// Intents returns the intents on the keys.
+func (m *Machine) Intents(keys []api.Key) (in []Intent) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	var f found
+	for _, k := range keys {
+		if x, ok := v.intents(k); ok {
+			f.add(&v, k, &x)
+		}
+	}
+	return f.intents
+}
+
+// IntentsIn returns intents on keys in the range, in key order, at most limit of them.
+func (m *Machine) IntentsIn(r api.Range, limit int) []Intent {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	if limit <= 0 {
+		return nil
+	}
+	return v.intentsIn(r, limit, false)
+}
+
+// Prepared returns transactions that have prepared and are not resolved, in the order of their ids, at most limit of those
+// after the one named.
+func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	v.attempts(tablePrepared, after, limit, func(id ident.TxnID, row []byte) {
+		p := parse(row, readPrepared)
+		p.txn.ID = id
+		ps = append(ps, Prepared{p.txn, p.index, p.writes, p.reads})
+	})
+	return ps
+}
+
+// Decided returns what the group has decided on the attempt; false where it remembers nothing. It is true for all time only
+// where the caller knows that this replica leads.
+func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	if d := v.decided(&id); d != nil && id.Decider == v.meta.Group {
+		return *d, true
+	}
+	return Decision{}, false
+}
+
+// Forgotten reports whether the group remembers nothing of the attempt any more, if it ever knew of it: its client has acknowledged
+// it, or a day has passed. Nothing can commit it then. What Decided says goes first.
+func (m *Machine) Forgotten(ref *ident.TxnRef) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	v := m.begin()
+	return v.tooOld(ref, 0)
+}
+
+// Unresolved returns commits that participants have not all resolved, in the order of their ids, at most limit of those
+// after the one named.
+func (m *Machine) Unresolved(after ident.TxnID, limit int) (ds []Decision) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	var ids []ident.TxnID
+	v.attempts(tableOwing, after, limit, func(id ident.TxnID, _ []byte) { ids = append(ids, id) })
+	for i := range ids {
+		ids[i].Decider = v.meta.Group
+		ds = append(ds, *v.decided(&ids[i]))
+	}
+	return ds
+}
+
+// Stored returns what the group knows of a request whose anchor it owns; false where that is nothing.
+func (m *Machine) Stored(client api.ClientID, seq uint64) (Record, bool) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	if rec := v.recordOf(client, seq); rec != nil {
+		return *rec, true
+	}
+	return Record{}, false
 }

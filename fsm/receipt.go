@@ -1,36 +1,14 @@
 package fsm
 
 import (
+	"bytes"
+	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/api/codec"
 )
-
-// Shard is a part of the keyspace with one owner: the keys of Range whose [ident.ShardOf] (of Of) is Index.
-type Shard struct {
-	Range api.Range `cbor:"1,keyasint,omitempty"`
-	Epoch uint64    `cbor:"2,keyasint,omitempty"` // first part of the versions written under this ownership
-	Index uint32    `cbor:"3,keyasint,omitempty"`
-	Of    uint32    `cbor:"4,keyasint,omitempty"`
-}
-
-// Owns tells whether the key is the shard's.
-func (s Shard) Owns(k api.Key) bool {
-	return s.Range.Contains(k) && (s.Of < 2 || ident.ShardOf(k, s.Of) == s.Index)
-}
-
-func (s Shard) check() *api.Error {
-	switch {
-	case s.Range.End != "" && s.Range.End <= s.Range.Start:
-		return api.Errorf(api.CodeInvalid, "the range %v is empty", s.Range)
-	case s.Of == 0 || s.Of > maxShards || s.Index >= s.Of:
-		return api.Errorf(api.CodeInvalid, "there is no shard %d of %d", s.Index, s.Of)
-	case len(s.Range.Start) > api.MaxKeyBytes || len(s.Range.End) > api.MaxKeyBytes:
-		return api.Errorf(api.CodeTooLarge, "a bound of a range is over the limit of %d bytes", api.MaxKeyBytes)
-	}
-	return nil
-}
 
 // Receipt proves that groups gave a range up. It is kept by each of them, and carries the at-most-once records anchored in
 // the range, so that a retry finds at the new owner what its first attempt did.
@@ -59,28 +37,6 @@ type Client struct {
 	// long ago it was then.
 	Epoch Epoch `cbor:"3,keyasint,omitempty"`
 	Age   Age   `cbor:"4,keyasint,omitempty"`
-}
-
-// Record is the stored result of one write; or, where Decider is set, the attempt of a transaction across groups that is
-// under way or was: its result is at that group.
-type Record struct {
-	Client api.ClientID `cbor:"1,keyasint"`
-	Seq    uint64       `cbor:"2,keyasint,omitempty"`
-	// Anchor is the smallest key that the transaction names: the record is where that key is.
-	Anchor api.Key `cbor:"3,keyasint"`
-	// Body tells transactions with the same id apart.
-	Body [16]byte `cbor:"4,keyasint"`
-	// Epoch is that in which it was written, in the count of the group that has it. Age is how long ago that was when the group
-	// gave it away, in a receipt.
-	Epoch     Epoch       `cbor:"5,keyasint,omitempty"`
-	Age       Age         `cbor:"12,keyasint,omitempty"`
-	Committed bool        `cbor:"6,keyasint,omitempty"`
-	Version   api.Version `cbor:"7,keyasint,omitempty"`
-	Outcomes  []Outcome   `cbor:"8,keyasint,omitempty"` // one for each entry of the result
-	// Attempt, Decider and DeciderEpoch are of the attempt: TxnID's, and TxnRef's Epoch, which only the decider can compare.
-	Attempt      uint64      `cbor:"9,keyasint,omitempty"`
-	Decider      api.GroupID `cbor:"10,keyasint,omitempty"`
-	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
 }
 
 // Complete tells whether every group that had owned a shard of the range has joined.
@@ -129,4 +85,107 @@ func mergeClients(sorted []Client) []Client {
 		out = append(out, c)
 	}
 	return out
+}
+
+func compareSources(a, b Source) int {
+	return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(a.Of, b.Of), cmp.Compare(a.Group, b.Group))
+}
+
+func compareClients(a, b Client) int { return bytes.Compare(a.ID[:], b.ID[:]) }
+
+func compareRecords(a, b Record) int {
+	return cmp.Or(bytes.Compare(a.Client[:], b.Client[:]), cmp.Compare(a.Seq, b.Seq))
+}
+
+// both yields the elements of a, then those of b.
+func both[T any](a, b []T) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, s := range [2][]T{a, b} {
+			for _, x := range s {
+				if !yield(x) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func putReceipt(w *codec.Writer, x *Receipt) {
+	codec.PutRange(w, x.Range)
+	w.Uint(x.Epoch)
+	codec.PutList(w, x.To, codec.PutGroup)
+	codec.PutList(w, x.From, func(w *codec.Writer, s *Source) {
+		w.Text(string(s.Group))
+		w.Uint(uint64(s.Index))
+		w.Uint(uint64(s.Of))
+	})
+	w.Uint(uint64(x.DedupEpoch))
+	codec.PutList(w, x.Clients, func(w *codec.Writer, c *Client) {
+		w.Raw(c.ID[:])
+		w.Uint(c.AckedBelow)
+		w.Uint(uint64(c.Epoch))
+	})
+	codec.PutList(w, x.Records, func(w *codec.Writer, c *Record) {
+		w.Raw(c.Client[:])
+		w.Uint(c.Seq)
+		putRecord(w, c)
+	})
+}
+
+func readSources(r *codec.Reader) []Source {
+	return codec.List(r, maxShards, 3, func(r *codec.Reader) Source {
+		return Source{Group: r.Group(), Index: r.Uint32(), Of: r.Uint32()}
+	})
+}
+
+func readReceipt(r *codec.Reader) Receipt {
+	return Receipt{
+		Range: r.Range(), Epoch: r.Uint(), To: codec.List(r, maxGroups, 1, (*codec.Reader).Group),
+		From:       readSources(r),
+		DedupEpoch: readEpoch(r),
+		Clients: codec.List(r, maxReceiptRecords, 18, func(r *codec.Reader) Client {
+			return Client{ID: r.Array16(), AckedBelow: r.Uint(), Epoch: readEpoch(r)}
+		}),
+		Records: codec.List(r, maxReceiptRecords, 39, func(r *codec.Reader) Record {
+			c := Record{Client: r.Array16(), Seq: r.Uint()}
+			readRecord(r, &c)
+			return c
+		}),
+	}
+}
+
+// putAges writes what a receipt of level 2 says beyond one of level 1: one age for each client, and for each record.
+func putAges(w *codec.Writer, x *Receipt) {
+	for i := range x.Clients {
+		w.Uint(uint64(x.Clients[i].Age))
+	}
+	for i := range x.Records {
+		w.Uint(uint64(x.Records[i].Age))
+	}
+}
+
+func readAges(r *codec.Reader, x *Receipt) {
+	for i := range x.Clients {
+		x.Clients[i].Age = Age(r.Uint())
+	}
+	for i := range x.Records {
+		x.Records[i].Age = Age(r.Uint())
+	}
+}
+
+// receiptRow is a row of tableMoved: those of level 1 have no ages.
+func receiptRow(x *Receipt, level Level) []byte {
+	var w codec.Writer
+	if putReceipt(&w, x); level > Level1 {
+		putAges(&w, x)
+	}
+	return w.B
+}
+
+func readReceiptRow(r *codec.Reader) Receipt {
+	x := readReceipt(r)
+	if len(r.B) > 0 {
+		readAges(r, &x)
+	}
+	return x
 }

@@ -1,12 +1,46 @@
 package fsm
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"time"
 
-func errDead(sid api.SessionID) *api.Error {
-	return api.Errorf(api.CodeSessionDead, "the session %v is unknown or has ended; open a new one", sid)
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+// Session is a session that is not dead.
+type Session struct {
+	ID    api.SessionID
+	Node  api.NodeID
+	Nonce ident.Nonce
+	// Term (T) and Pause (P) are the holder's own.
+	Term, Pause time.Duration
+	Suspect     bool
+	// Leases counts what it holds.
+	Leases int
 }
 
-func (t *tx) setSession(s *Session) { t.set(t.key.session(s.ID), sessionRow(s)) }
+const kindSessionOpen kind = 5
+
+// SessionOpen opens a session: Result.Session.
+type SessionOpen struct {
+	Node  api.NodeID
+	Nonce ident.Nonce
+	T, P  time.Duration
+}
+
+func (SessionOpen) kind() kind { return kindSessionOpen }
+
+func (c SessionOpen) put(w *codec.Writer) {
+	w.Text(string(c.Node))
+	w.Raw(c.Nonce[:])
+	w.Duration(c.T)
+	w.Duration(c.P)
+}
+
+func readSessionOpen(r *codec.Reader) SessionOpen {
+	return SessionOpen{r.Node(), r.Array16(), r.Duration(), r.Duration()}
+}
 
 func (t *tx) openSession(c *SessionOpen, res *Result) *api.Error {
 	switch {
@@ -26,6 +60,21 @@ func (t *tx) openSession(c *SessionOpen, res *Result) *api.Error {
 	return nil
 }
 
+const kindSessionClose kind = 6
+
+// SessionClose ends a session whose holder has stopped using it. One that is unknown has ended already.
+type SessionClose struct {
+	Session api.SessionID
+	Nonce   ident.Nonce
+}
+
+func (SessionClose) kind() kind            { return kindSessionClose }
+func (c SessionClose) put(w *codec.Writer) { putSession(w, c.Session); w.Raw(c.Nonce[:]) }
+
+func readSessionClose(r *codec.Reader) SessionClose {
+	return SessionClose{readSessionID(r), r.Array16()}
+}
+
 func (t *tx) closeSession(c *SessionClose, res *Result) *api.Error {
 	s, ok := t.session(c.Session)
 	if !ok {
@@ -39,7 +88,32 @@ func (t *tx) closeSession(c *SessionClose, res *Result) *api.Error {
 	return nil
 }
 
-func (t *tx) suspect(c *Suspect, res *Result) *api.Error     { return t.mark(c.Session, true, res) }
+const kindSuspect kind = 7
+
+// Suspect marks a session that no leader may renew until an Unsuspect.
+type Suspect struct {
+	Term    api.Term
+	Session api.SessionID
+}
+
+func (Suspect) kind() kind                               { return kindSuspect }
+func (c Suspect) judgedIn() api.Term                     { return c.Term }
+func (c Suspect) put(w *codec.Writer)                    { w.Uint(uint64(c.Term)); putSession(w, c.Session) }
+func readSuspect(r *codec.Reader) Suspect                { return Suspect{api.Term(r.Uint()), readSessionID(r)} }
+func (t *tx) suspect(c *Suspect, res *Result) *api.Error { return t.mark(c.Session, true, res) }
+
+const kindUnsuspect kind = 8
+
+// Unsuspect makes a session renewable again.
+type Unsuspect struct {
+	Term    api.Term
+	Session api.SessionID
+}
+
+func (Unsuspect) kind() kind                                 { return kindUnsuspect }
+func (c Unsuspect) judgedIn() api.Term                       { return c.Term }
+func (c Unsuspect) put(w *codec.Writer)                      { w.Uint(uint64(c.Term)); putSession(w, c.Session) }
+func readUnsuspect(r *codec.Reader) Unsuspect                { return Unsuspect{api.Term(r.Uint()), readSessionID(r)} }
 func (t *tx) unsuspect(c *Unsuspect, res *Result) *api.Error { return t.mark(c.Session, false, res) }
 
 func (t *tx) mark(sid api.SessionID, on bool, res *Result) *api.Error {
@@ -58,68 +132,36 @@ func (t *tx) mark(sid api.SessionID, on bool, res *Result) *api.Error {
 	return nil
 }
 
-func (t *tx) killCommand(c *Kill, res *Result) *api.Error {
-	if err := t.tooMany(c.Sessions); err != nil {
-		return err
-	}
-	t.kill(c.Sessions, nil, res)
-	return nil
+func errDead(sid api.SessionID) *api.Error {
+	return api.Errorf(api.CodeSessionDead, "the session %v is unknown or has ended; open a new one", sid)
 }
 
-// kill ends the sessions for good, with all their leases: a holder that did not answer may still hold every one of them,
-// and none may outlive the judgement. written are the keys for whose sake it is done.
-func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
-	for _, sid := range sids {
-		s, ok := t.session(sid)
-		if !ok {
-			continue
-		}
-		if !guardKillWhole {
-			for _, k := range written {
-				t.drop([]api.DroppedLease{{Session: sid, Key: k, Lease: api.LeaseID(t.index)}})
-			}
-			continue
-		}
-		t.end(s)
-		res.Effect.Kind = EffectKilled
-		res.Effect.Sessions = append(res.Effect.Sessions, sid)
+func sessionRow(s *Session) []byte {
+	w := codec.Writer{B: make([]byte, 0, 48+len(s.Node))}
+	w.Text(string(s.Node))
+	w.Raw(s.Nonce[:])
+	w.Duration(s.Term)
+	w.Duration(s.Pause)
+	w.Bool(s.Suspect)
+	w.Uint(uint64(s.Leases))
+	return w.B
+}
+
+func readSession(r *codec.Reader) Session {
+	return Session{
+		Node: api.NodeID(r.Text(codec.MaxNameBytes)), Nonce: r.Array16(), Term: r.Duration(), Pause: r.Duration(),
+		Suspect: r.Bool(), Leases: readLimit(r),
 	}
 }
 
-// end drops the session and all its leases: in version 1, in the same command.
-func (t *tx) end(s Session) {
-	if t.rules.endAtOnce {
-		t.endAtOnce(&s)
-		return
+func (v *view) session(sid api.SessionID) (Session, bool) {
+	row, ok := v.get(v.key.session(sid))
+	if !ok {
+		return Session{}, false
 	}
-	lo := append([]byte(nil), t.key.held(tableHeld, s.ID, "")...)
-	hi := append(append([]byte(nil), lo[:1]...), next(lo[1:])...)
-	for from := lo; s.Leases > 0; {
-		var keys []api.Key
-		t.scan(from, hi, func(k, _ []byte) bool {
-			keys = append(keys, api.Key(k[len(lo):]))
-			return len(keys) < t.limits.killChunk
-		})
-		if len(keys) == 0 {
-			break
-		}
-		for _, k := range keys {
-			t.unlease(k, s.ID, api.LeaseID(t.index))
-		}
-		s.Leases -= len(keys)
-		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // from the start it would pass again over all that has gone
-	}
-	t.del(t.key.session(s.ID))
-	t.meta.Sessions--
+	s := parse(row, readSession)
+	s.ID = sid
+	return s, true
 }
 
-// next is the smallest string above all that begin with b, which is not all 255.
-func next(b []byte) []byte {
-	n := append([]byte(nil), b...)
-	for i := len(n) - 1; i >= 0; i-- {
-		if n[i]++; n[i] != 0 {
-			return n[:i+1]
-		}
-	}
-	return nil
-}
+func (t *tx) setSession(s *Session) { t.set(t.key.session(s.ID), sessionRow(s)) }

@@ -6,6 +6,17 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
+// next is the smallest string above all that begin with b, which is not all 255.
+func next(b []byte) []byte {
+	n := append([]byte(nil), b...)
+	for i := len(n) - 1; i >= 0; i-- {
+		if n[i]++; n[i] != 0 {
+			return n[:i+1]
+		}
+	}
+	return nil
+}
+
 // The tables. Each is a prefix of the one keyspace; the first byte of every key names its table. Integers in keys are
 // big-endian, so that they sort.
 const (
@@ -28,18 +39,6 @@ const (
 	tableOwing     = 'u' // client, seq, attempt -> the participants that have not resolved what this group decided
 	tableMoved     = 'x' // escaped start, epoch -> receipt
 )
-
-// buckets share a floor.
-const buckets = 1024
-
-// bucketOf is FNV-1a, for ever.
-func bucketOf(k api.Key) uint16 {
-	h := uint32(2166136261)
-	for i := range len(k) {
-		h = (h ^ uint32(k[i])) * 16777619
-	}
-	return uint16(h % buckets)
-}
 
 // rowKey builds the engine's keys in one buffer: each call ends the use of what the one before gave.
 type rowKey struct{ w codec.Writer }

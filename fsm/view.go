@@ -1,9 +1,9 @@
 package fsm
 
 import (
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
@@ -21,6 +21,118 @@ type view struct {
 	// Of an Apply, and of a read: what is known of clients without a look.
 	windows *windows
 	known   map[api.ClientID]known
+}
+
+// tx is one Apply on its way: a view that sees its own changes.
+type tx struct {
+	view
+	batch engine.Batch
+	term  api.Term
+	// Of the present command:
+	index   uint64
+	version Level
+	room    room
+}
+
+// room is memory that each Apply uses again.
+type room struct {
+	key        rowKey
+	outcomes   []Outcome
+	windows    windows
+	reader     codec.Reader
+	write      Write
+	evaluation evaluation
+}
+
+// Meta is the machine's own row: who it is, how far it is, and what it counts.
+type Meta struct {
+	Initialized bool
+	Group       api.GroupID
+	// Level is what the group's members have agreed to write; [Level1] before it is founded.
+	Level       Level
+	Incarnation uint64
+	// Counter is the index of the newest command.
+	Counter  uint64
+	LastTerm api.Term
+	// Applied is the log's index of the newest entry: up to there the log has nothing new for this state.
+	Applied uint64
+	// DedupEpoch is the present epoch of at-most-once records.
+	DedupEpoch        Epoch
+	MaxTerm, MaxPause time.Duration
+	// Keys, Tombstones, Sessions, Leases and Records (of at-most-once results) are how many there are.
+	Keys, Tombstones, Sessions, Leases, Records int
+	// Intents are keys that transactions have locked. Prepared and Finished are transactions in their role of participant:
+	// those whose intents these are, and those that are remembered. Decisions are what the group has decided, Unresolved
+	// how many of them wait for participants.
+	Intents, Prepared, Finished, Decisions, Unresolved int
+	// Void are leases of sessions that have ended and are not cleared away yet, Ended these sessions.
+	Ended, Void int
+
+	sweep []byte // where the next ExpireDedup goes on
+	// returns are the dedup epochs of the last day that began because a range came back.
+	returns returns
+}
+
+func (m *Meta) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 96+len(m.sweep))}
+	w.Bool(m.Initialized)
+	w.Text(string(m.Group))
+	w.Uint(m.Incarnation)
+	w.Uint(m.Counter)
+	w.Uint(uint64(m.LastTerm))
+	w.Uint(uint64(m.DedupEpoch))
+	w.Duration(m.MaxTerm)
+	w.Duration(m.MaxPause)
+	for _, n := range [...]int{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records} {
+		w.Uint(uint64(n))
+	}
+	w.Bytes(m.sweep)
+	w.Uint(m.Applied)
+	for _, n := range [...]int{m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved} {
+		w.Uint(uint64(n))
+	}
+	if m.Level > Level1 { // a program that knows no levels refuses the row, and so the state
+		w.Uint(uint64(m.Level))
+		w.Uint(uint64(m.Ended))
+		w.Uint(uint64(m.Void))
+		if m.returns != (returns{}) {
+			m.returns.put(&w)
+		}
+	}
+	return w.B
+}
+
+func readMeta(r *codec.Reader) Meta {
+	m := Meta{
+		Initialized: r.Bool(), Group: api.GroupID(r.Text(codec.MaxNameBytes)), Incarnation: r.Uint(), Counter: r.Uint(),
+		LastTerm: api.Term(r.Uint()), DedupEpoch: readEpoch(r), Level: Level1, MaxTerm: r.Duration(), MaxPause: r.Duration(),
+		Keys: r.Count(), Tombstones: r.Count(), Sessions: r.Count(), Leases: r.Count(), Records: r.Count(),
+		sweep: slices.Clone(r.Bytes(maxSweepBytes)),
+	}
+	if len(r.B) > 0 { // version 1 did not have it
+		m.Applied = r.Uint()
+	}
+	if len(r.B) > 0 { // nor did version 2 have these
+		m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved = r.Count(), r.Count(), r.Count(), r.Count(), r.Count()
+	}
+	if len(r.B) > 0 {
+		if m.Level = readLevel(r); r.Fault() == "" && (m.Level == Level1 || m.Level > NewestLevel) {
+			r.Fail(fmt.Sprintf("the group is at level %d, and this program knows %d: upgrade this node", m.Level, NewestLevel))
+			return m
+		}
+		m.Ended, m.Void = r.Count(), r.Count()
+	}
+	if len(r.B) > 0 {
+		m.returns = readReturns(r)
+	}
+	return m
+}
+
+// Meta is the machine's own row.
+func (m *Machine) Meta() Meta {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.meta
 }
 
 // failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic
@@ -60,7 +172,7 @@ func (v *view) scan(lo, hi []byte, visit func(k, row []byte) bool) {
 	must(v.from.Scan(lo, hi, false, visit))
 }
 
-// parse reads a whole row.
+// parse reads a whole row. Readers are strict: what is in one is its only encoding.
 func parse[T any](row []byte, read func(*codec.Reader) T) T {
 	x, err := tryParse(row, read)
 	must(err)
@@ -76,164 +188,8 @@ func tryParse[T any](row []byte, read func(*codec.Reader) T) (T, error) {
 	return x, nil
 }
 
-// valueOf is parse for the most frequent row, without an allocation.
-func valueOf(row []byte) value {
-	r := codec.Reader{B: row}
-	x := readValue(&r)
-	if r.Fault() != "" {
-		must(errors.New("a value that cannot be: " + r.Fault()))
-	}
-	return x
-}
+func (t *tx) set(k, row []byte) { must(t.batch.Set(k, row)) }
+func (t *tx) del(k []byte)      { must(t.batch.Delete(k)) }
 
-// shardOf finds the shard that owns the key.
-func (v *view) shardOf(k api.Key) (*owned, bool) {
-	i, found := slices.BinarySearchFunc(v.shards, k, func(o owned, k api.Key) int {
-		if o.Range.Start <= k {
-			return -1
-		}
-		return 1
-	})
-	if found || i == 0 || !v.shards[i-1].Owns(k) {
-		return nil, false
-	}
-	return &v.shards[i-1], true
-}
-
-func (v *view) owner(k api.Key) (*owned, *api.Error) {
-	if o, ok := v.shardOf(k); ok {
-		return o, nil
-	}
-	if !v.meta.Initialized {
-		return nil, errNotFounded()
-	}
-	return nil, &api.Error{Code: api.CodeWrongGroup, Key: k, Hint: fmt.Sprintf("the group %s does not own the key", v.meta.Group)}
-}
-
-func errNotFounded() *api.Error {
-	return &api.Error{Code: api.CodeUnavailable, Hint: "the group is not founded yet"}
-}
-
-// state is a key's present state; the value is shared with the engine.
-func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists bool) {
-	if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
-		x := valueOf(row)
-		return x.version, x.data, true
-	}
-	return v.absence(k, o), nil, false
-}
-
-// absence is the version of a key that is absent: what its holders were told, where it is leased; else that of its
-// tombstone, or of what stands for a tombstone that has gone.
-func (v *view) absence(k api.Key, o *owned) api.Version {
-	var ver api.Version
-	if v.meta.Leases > 0 {
-		if l := v.leased(k); l.absent {
-			return l.version
-		}
-	}
-	if o.adopted {
-		ver.Epoch = o.Epoch
-	}
-	later := func(x api.Version) {
-		if x.Compare(ver) > 0 {
-			ver = x
-		}
-	}
-	if row, ok := v.get(v.key.ofKey(tableTombstone, k)); ok {
-		later(parse(row, (*codec.Reader).Version))
-	}
-	if row, ok := v.get(v.key.floor(o.Epoch, bucketOf(k))); ok {
-		later(api.Version{Epoch: o.Epoch, Index: parse(row, (*codec.Reader).Uint)})
-	}
-	return ver
-}
-
-// entry is a key's state with a value of its own.
-func (v *view) entry(k api.Key, o *owned) api.Entry {
-	ver, data, exists := v.state(k, o)
-	return api.Entry{Key: k, Value: slices.Clone(data), Version: ver, Exists: exists}
-}
-
-// leased is who holds a key, by live leases.
-func (v *view) leased(k api.Key) leased {
-	if v.meta.Leases == 0 {
-		return leased{}
-	}
-	row, ok := v.get(v.key.ofKey(tableLease, k))
-	if !ok {
-		return leased{}
-	}
-	l := parse(row, readLeased)
-	v.live(&l)
-	return l
-}
-
-func (v *view) session(sid api.SessionID) (Session, bool) {
-	row, ok := v.get(v.key.session(sid))
-	if !ok {
-		return Session{}, false
-	}
-	s := parse(row, readSession)
-	s.ID = sid
-	return s, true
-}
-
-// holder names who holds the lease.
-func (v *view) holder(k api.Key, l lease) Holder {
-	s, ok := v.session(l.sid)
-	if !ok {
-		must(fmt.Errorf("a lease on %q of the session %v, which does not exist", string(k), l.sid))
-	}
-	return Holder{Session: l.sid, Node: s.Node, Nonce: s.Nonce, Key: k, Lease: l.lid}
-}
-
-// holders are the live leases on the keys.
-func (v *view) holders(keys []api.Key) []Holder {
-	var hs []Holder
-	for _, k := range keys {
-		for _, l := range v.leased(k).holders {
-			hs = append(hs, v.holder(k, l))
-		}
-	}
-	return hs
-}
-
-// holdersIn are live leases in the range, at most limit, passing over those that skip names. Rows are read a part at a time: whether a
-// lease is live is found in another table, which is not to be read during a scan.
-func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool) (hs []Holder) {
-	type found struct {
-		k api.Key
-		l leased
-	}
-	lo, hi := span(tableLease, r, false)
-	for lo != nil {
-		var part []found
-		from := lo
-		lo = nil
-		v.scan(from, hi, func(key, row []byte) bool {
-			part = append(part, found{api.Key(key[1:]), parse(row, readLeased)})
-			if len(part) < holderRows {
-				return true
-			}
-			lo = append(slices.Clone(key), 0)
-			return false
-		})
-		for i := range part {
-			k, l := part[i].k, &part[i].l
-			v.live(l)
-			for _, x := range l.holders {
-				if skip(k, x) {
-					continue
-				}
-				if hs = append(hs, v.holder(k, x)); len(hs) == limit {
-					return hs
-				}
-			}
-		}
-	}
-	return hs
-}
-
-// holderRows is how many keys' holders are read at a time.
-const holderRows = 256
+// insert sets a row that is certainly not there.
+func (t *tx) insert(k, row []byte) { must(t.batch.Insert(k, row)) }

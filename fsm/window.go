@@ -1,6 +1,56 @@
 package fsm
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
+)
+
+// client is a row of tableDedup: one that sends Seqs.
+type client struct {
+	ackedBelow uint64
+	epoch      Epoch // of its newest request
+	count      int   // its records
+}
+
+func (c client) row() []byte {
+	w := codec.Writer{B: make([]byte, 0, 16)}
+	w.Uint(c.ackedBelow)
+	w.Uint(uint64(c.epoch))
+	w.Uint(uint64(c.count))
+	return w.B
+}
+
+func readClient(r *codec.Reader) client { return client{r.Uint(), readEpoch(r), readLimit(r)} }
+
+func (v *view) client(id api.ClientID) client {
+	if v.windows != nil {
+		return v.window(id).row
+	}
+	if k, ok := v.known[id]; ok {
+		return k.row
+	}
+	row, ok := v.get(v.key.client(id))
+	if !ok {
+		return client{}
+	}
+	return parse(row, readClient)
+}
+
+// setClient stores the client's row.
+func (t *tx) setClient(id api.ClientID, c client) {
+	w := t.window(id)
+	w.row = c
+	t.windows.touched[id] = w
+	t.set(t.key.client(id), c.row())
+}
+
+// delClient drops the row of a client that has no records.
+func (t *tx) delClient(id api.ClientID) {
+	w := t.window(id)
+	w.row = client{}
+	t.windows.touched[id] = w
+	t.del(t.key.client(id))
+}
 
 // windows is what an Apply knows of clients by heart: a client that writes one thing after the other would have its row and
 // its records looked up for each of them. It is derived from the tables and changes with them; nothing of it is state. It
@@ -10,12 +60,6 @@ type windows struct {
 	size    int // records of all clients
 	// touched are the clients whose windows this Apply has changed.
 	touched map[api.ClientID]*window
-}
-
-// exists tells whether the key does.
-func (t *tx) exists(k api.Key) bool {
-	_, ok := t.get(t.key.ofKey(tableKV, k))
-	return ok
 }
 
 // window is one client's row, and the anchors of all its records by sequence.
@@ -82,22 +126,6 @@ func (ws *windows) publish(to map[api.ClientID]known) {
 		to[id] = known{w.row, w.newest}
 	}
 	clear(ws.touched)
-}
-
-// setClient stores the client's row.
-func (t *tx) setClient(id api.ClientID, c client) {
-	w := t.window(id)
-	w.row = c
-	t.windows.touched[id] = w
-	t.set(t.key.client(id), c.row())
-}
-
-// delClient drops the row of a client that has no records.
-func (t *tx) delClient(id api.ClientID) {
-	w := t.window(id)
-	w.row = client{}
-	t.windows.touched[id] = w
-	t.del(t.key.client(id))
 }
 
 // remember and drop keep the window in step with the records.

@@ -2,12 +2,46 @@ package fsm
 
 import (
 	"bytes"
-	"fmt"
-	"slices"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
 )
+
+const kindWrite kind = 3
+
+// Write carries out a transaction. Txn.Group and Txn.Dropped stay outside the log. Refused with [RetryLeases] where a key
+// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] where one that it writes
+// has an intent, or one that is tested or read an exclusive one; with [Attempted] where the request is under way otherwise.
+type Write struct {
+	Term api.Term
+	Txn  api.Txn
+	// Cleared are leases whose holders have given up these and all earlier ones on the key.
+	Cleared []api.DroppedLease
+	// Killed are sessions that have expired: they die as wholes.
+	Killed []api.SessionID
+}
+
+func (Write) kind() kind { return kindWrite }
+
+// size is near the size of the command's bytes.
+func (c Write) size() int { return codec.StepsSize(&c.Txn) + 48*len(c.Cleared) + 16*len(c.Killed) }
+
+func (c Write) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	codec.PutRequestID(w, &c.Txn.ID)
+	codec.PutSteps(w, &c.Txn)
+	codec.PutList(w, c.Cleared, putDropped)
+	codec.PutList(w, c.Killed, putSessionID)
+}
+
+func readWrite(r *codec.Reader) Write {
+	c := Write{Term: api.Term(r.Uint())}
+	c.Txn.ID = r.RequestID()
+	r.Steps(&c.Txn)
+	c.Cleared = readDropped(r)
+	c.Killed = readSessions(r)
+	return c
+}
 
 // plan is what a transaction would do in the present state.
 type plan struct {
@@ -151,33 +185,6 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	return nil
 }
 
-// unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
-func (t *tx) unheld(written []api.Key, cleared []api.DroppedLease, killed []api.SessionID, res *Result) *api.Error {
-	if !guardLeaseCheck {
-		return nil
-	}
-	var gone *clearance
-	for _, k := range written {
-		for _, l := range t.leased(k).holders {
-			if gone == nil {
-				c := newClearance(cleared, killed)
-				gone = &c
-			}
-			if !gone.covers(k, l) {
-				res.Holders = append(res.Holders, t.holder(k, l))
-			}
-		}
-	}
-	if len(res.Holders) > 0 {
-		return errHeld(res.Holders[0].Key)
-	}
-	return nil
-}
-
-func errHeld(k api.Key) *api.Error {
-	return &api.Error{Code: RetryLeases, Key: k, Hint: "the key is leased; clear its holders first"}
-}
-
 // resultOf is the result of the branch, without its entries.
 func (t *tx) resultOf(p *plan) *api.TxnResult {
 	res := &api.TxnResult{Committed: p.committed, Group: t.meta.Group}
@@ -200,80 +207,4 @@ func (v *view) tests(conds []api.Cond) []api.Entry {
 		entries[i] = api.Entry{Key: conds[i].Key, Version: ver, Exists: exists}
 	}
 	return entries
-}
-
-func (t *tx) put(k api.Key, ver api.Version, data []byte) {
-	if !t.exists(k) {
-		t.meta.Keys++
-		t.delTombstone(k)
-	}
-	row := value{ver, data}.row()
-	t.set(t.key.ofKey(tableKV, k), row)
-}
-
-func (t *tx) addTombstone(k api.Key, ver api.Version) {
-	t.set(t.key.ofKey(tableTombstone, k), versionRow(ver))
-	t.set(t.key.trim(ver.Index, k), nil)
-	t.meta.Tombstones++
-}
-
-func (t *tx) delTombstone(k api.Key) {
-	if t.meta.Tombstones == 0 {
-		return
-	}
-	row, ok := t.get(t.key.ofKey(tableTombstone, k))
-	if !ok {
-		return
-	}
-	ver := parse(row, (*codec.Reader).Version)
-	t.del(t.key.ofKey(tableTombstone, k))
-	t.del(t.key.trim(ver.Index, k))
-	t.meta.Tombstones--
-}
-
-func (t *tx) trimTombstones(c *TrimTombstones, res *Result) *api.Error {
-	res.Swept.Rows = t.trim(c.Below, c.Limit)
-	return nil
-}
-
-// trim drops old tombstones. The floor of each one's bucket rises to its version, so that no absent key's version falls.
-// A tombstone of an ownership that is over needs none.
-func (t *tx) trim(below uint64, limit int) (n int) {
-	if limit <= 0 || limit > MaxSweep {
-		limit = MaxSweep
-	}
-	type old struct {
-		index uint64
-		key   api.Key
-	}
-	var olds []old
-	w := codec.Writer{B: []byte{tableTrim}}
-	w.Fixed64(below)
-	t.scan([]byte{tableTrim}, w.B, func(k, _ []byte) bool {
-		r := codec.Reader{B: k[1:]}
-		olds = append(olds, old{r.Fixed64(), api.Key(r.B)})
-		return len(olds) < limit
-	})
-	for _, x := range olds {
-		row, ok := t.get(t.key.ofKey(tableTombstone, x.key))
-		if !ok {
-			must(fmt.Errorf("no tombstone of %q at %d", string(x.key), x.index))
-		}
-		ver := parse(row, (*codec.Reader).Version)
-		t.delTombstone(x.key)
-		if o, owns := t.shardOf(x.key); owns && o.Epoch == ver.Epoch {
-			t.lift(ver, bucketOf(x.key))
-		}
-	}
-	return len(olds)
-}
-
-// lift makes ver the least version of every absent key in the bucket at that epoch.
-func (t *tx) lift(ver api.Version, bucket uint16) {
-	if row, ok := t.get(t.key.floor(ver.Epoch, bucket)); ok && parse(row, (*codec.Reader).Uint) >= ver.Index {
-		return
-	}
-	w := codec.Writer{B: make([]byte, 0, 10)}
-	w.Uint(ver.Index)
-	t.set(t.key.floor(ver.Epoch, bucket), slices.Clip(w.B))
 }

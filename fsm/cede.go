@@ -8,44 +8,36 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// own adds a shard to those that the group owns; it overlaps none of them.
-func (t *tx) own(o owned) {
-	i := 0
-	for i < len(t.shards) && t.shards[i].Range.Start < o.Range.Start {
-		i++
-	}
-	t.shards = slices.Insert(slices.Clone(t.shards), i, o)
-	t.set(t.key.ofKey(tableRange, o.Range.Start), o.row())
+const kindCede kind = 11
+
+// Cede gives up a range that has no key in it: Result.Receipt. The range must lie within one owned shard's range, and Epoch
+// must be above that shard's. Repeated, it gives the same receipt. CodeConflict where a key exists in the range;
+// [RetryLeases] where a live lease in it is outside Cleared and Killed; [RetryIntents] where a transaction has locked a key
+// in it.
+type Cede struct {
+	Term    api.Term
+	Range   api.Range
+	Epoch   uint64 // at which the groups in To may own the range
+	To      []api.GroupID
+	Cleared []api.DroppedLease
+	Killed  []api.SessionID
 }
 
-// disown takes the range, which lies within the i-th shard's, out of it.
-func (t *tx) disown(i int, r api.Range) {
-	o := t.shards[i]
-	t.shards = slices.Delete(slices.Clone(t.shards), i, i+1)
-	t.del(t.key.ofKey(tableRange, o.Range.Start))
-	left, right := o, o
-	if left.Range.End = r.Start; left.Range.Start < r.Start {
-		t.own(left)
-	}
-	if right.Range.Start = r.End; r.End != "" && right.Range.Start != o.Range.End {
-		t.own(right)
-	}
-	if !slices.ContainsFunc(t.shards, func(x owned) bool { return x.Epoch == o.Epoch }) {
-		t.delFloors(o.Epoch)
-	}
+func (Cede) kind() kind { return kindCede }
+
+func (c Cede) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	codec.PutRange(w, c.Range)
+	w.Uint(c.Epoch)
+	codec.PutList(w, c.To, codec.PutGroup)
+	codec.PutList(w, c.Cleared, putDropped)
+	codec.PutList(w, c.Killed, putSessionID)
 }
 
-// delFloors drops the floors of an ownership that is over.
-func (t *tx) delFloors(epoch uint64) {
-	var keys [][]byte
-	lo := slices.Clone(t.key.floor(epoch, 0))
-	hi := slices.Clone(t.key.floor(epoch, buckets))
-	t.scan(lo, hi, func(k, _ []byte) bool {
-		keys = append(keys, slices.Clone(k))
-		return true
-	})
-	for _, k := range keys {
-		t.del(k)
+func readCede(r *codec.Reader) Cede {
+	return Cede{
+		Term: api.Term(r.Uint()), Range: r.Range(), Epoch: r.Uint(), To: codec.List(r, maxGroups, 1, (*codec.Reader).Group),
+		Cleared: readDropped(r), Killed: readSessions(r),
 	}
 }
 
@@ -284,100 +276,5 @@ func (t *tx) handOver(records []Record) {
 		c := t.client(rec.Client)
 		c.count--
 		t.setClient(rec.Client, c)
-	}
-}
-
-// adopt takes over a range that was given up.
-func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
-	s, r := c.Shard, &c.Receipt
-	if err := s.check(); err != nil {
-		return err
-	}
-	if s.Range != r.Range || s.Epoch != r.Epoch || !slices.Contains(r.To, t.meta.Group) || !r.Complete() {
-		return api.Errorf(api.CodeInvalid, "the receipt does not give %v at epoch %d to the group %s", s.Range, s.Epoch, t.meta.Group)
-	}
-	for i := range t.shards {
-		if t.shards[i].Shard == s {
-			return nil
-		}
-		if t.shards[i].Range.Overlaps(s.Range) {
-			return api.Errorf(api.CodeConflict, "the group owns %v at epoch %d already", t.shards[i].Range, t.shards[i].Epoch)
-		}
-	}
-	if epoch, seen := t.movedAt(s.Range); seen && s.Epoch <= epoch {
-		return api.Errorf(api.CodeConflict, "a part of the range was ceded at epoch %d; it cannot be adopted at %d", epoch, s.Epoch)
-	}
-	n := 0
-	for i := range r.Records {
-		if !s.Owns(r.Records[i].Anchor) {
-			continue
-		}
-		n++
-	}
-	if t.meta.Records+n > t.limits.records {
-		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", t.limits.records)
-	}
-	if !t.rules.ages || !guardEpochLineage {
-		t.own(owned{Shard: s, adopted: true})
-		t.giveRecords(r, s)
-		t.meta.DedupEpoch = max(t.meta.DedupEpoch, r.DedupEpoch)
-		return nil
-	}
-	t.own(owned{Shard: s, adopted: true, since: t.comesBack(s.Range)})
-	t.translate(r)
-	t.giveRecords(r, s)
-	return nil
-}
-
-// comesBack returns the epoch in which the group takes over a range that it has given up before, 0 if it never has. That epoch
-// begins now: what was first sent before can be told from what is sent from now on.
-func (t *tx) comesBack(r api.Range) Epoch {
-	if _, before := t.movedAt(r); !before {
-		return 0
-	}
-	t.meta.DedupEpoch++
-	t.meta.returns[0]++
-	return t.meta.DedupEpoch
-}
-
-// translate gives what is in the receipt epochs of the machine's own group, by its age.
-func (t *tx) translate(r *Receipt) {
-	r.Clients, r.Records = slices.Clone(r.Clients), slices.Clone(r.Records)
-	now := t.meta.DedupEpoch
-	for i := range r.Clients {
-		r.Clients[i].Epoch = now.before(r.Clients[i].Age)
-	}
-	for i := range r.Records {
-		r.Records[i].Epoch = now.before(r.Records[i].Age)
-	}
-}
-
-// giveRecords puts the receipt's records whose anchor is the shard's into the tables.
-func (t *tx) giveRecords(r *Receipt, s Shard) {
-	for i := range r.Records {
-		rec := &r.Records[i]
-		if !s.Owns(rec.Anchor) {
-			continue
-		}
-		if _, known := t.get(t.key.record(rec.Client, rec.Seq)); known {
-			continue
-		}
-		c := t.client(rec.Client)
-		if rec.Seq > 0 && rec.Seq < c.ackedBelow {
-			continue // its client has the answer
-		}
-		t.putRecord(rec)
-		if rec.Seq == 0 {
-			continue
-		}
-		c.count++
-		c.epoch = max(c.epoch, rec.Epoch)
-		t.setClient(rec.Client, c)
-	}
-	for _, x := range r.Clients {
-		c := t.client(x.ID)
-		t.raise(&c, x.ID, x.AckedBelow)
-		c.epoch = max(c.epoch, x.Epoch)
-		t.setClient(x.ID, c)
 	}
 }

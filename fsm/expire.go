@@ -1,12 +1,39 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
+
+const kindForget kind = 22
+
+// Forget raises what a client has acknowledged: it will never again send a Seq below Below.
+type Forget struct {
+	Client api.ClientID
+	Below  uint64
+}
+
+func (Forget) kind() kind { return kindForget }
+
+func (c Forget) put(w *codec.Writer) {
+	w.Raw(c.Client[:])
+	w.Uint(c.Below)
+}
+
+func readForget(r *codec.Reader) Forget { return Forget{r.Array16(), r.Uint()} }
+
+// forgetCommand is the client's word that stands alone.
+func (t *tx) forgetCommand(c *Forget, _ *Result) *api.Error {
+	if c.Client == (api.ClientID{}) {
+		return api.Errorf(api.CodeInvalid, "no client was named")
+	}
+	t.acknowledge(c.Client, c.Below, t.meta.DedupEpoch)
+	return nil
+}
 
 // acknowledge notes that the client will never again send a Seq below the one named, and that it was here in the epoch.
 func (t *tx) acknowledge(id api.ClientID, below uint64, epoch Epoch) {
@@ -64,13 +91,25 @@ func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (id
 	return ids
 }
 
-// forgetCommand is the client's word that stands alone.
-func (t *tx) forgetCommand(c *Forget, _ *Result) *api.Error {
-	if c.Client == (api.ClientID{}) {
-		return api.Errorf(api.CodeInvalid, "no client was named")
-	}
-	t.acknowledge(c.Client, c.Below, t.meta.DedupEpoch)
-	return nil
+const kindExpireDedup kind = 15
+
+// ExpireDedup looks at up to Limit rows of at-most-once records, going on where the last one stopped, and drops those whose
+// epoch is more than [DedupEpochs] behind.
+type ExpireDedup struct {
+	Term  api.Term
+	Limit int
+}
+
+func (ExpireDedup) kind() kind           { return kindExpireDedup }
+func (c ExpireDedup) judgedIn() api.Term { return c.Term }
+
+func (c ExpireDedup) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	w.Uint(uint64(max(c.Limit, 0)))
+}
+
+func readExpireDedup(r *codec.Reader) ExpireDedup {
+	return ExpireDedup{api.Term(r.Uint()), readLimit(r)}
 }
 
 // swept are the tables that expiry goes through, in their order.
@@ -153,6 +192,76 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 	return last, len(olds)
 }
 
+// kept is for how many epochs what became of an attempt is remembered, unless its client acknowledges it first.
+func (v *view) kept(id *ident.TxnID, outcome ident.TxnOutcome) Age {
+	if v.rules.shortAborts && id.Seq == 0 && outcome == ident.TxnAborted {
+		return AttemptEpochs
+	}
+	return DedupEpochs
+}
+
+// dedupRow is a row of tableDedup, as much of it as expiry needs.
+type dedupRow struct {
+	key    []byte
+	id     api.ClientID
+	row    client // where it is a client's own row
+	isRow  bool
+	seq    uint64
+	epoch  Epoch
+	anchor api.Key
+}
+
+// records reads up to limit rows of tableDedup.
+func (v *view) records(lo, hi []byte, limit int) (rows []dedupRow) {
+	v.scan(lo, hi, func(k, row []byte) bool {
+		rows = append(rows, readDedupRow(k, row))
+		return len(rows) < limit
+	})
+	return rows
+}
+
+const clientKeyLen = 1 + 16
+
+func readDedupRow(k, row []byte) dedupRow {
+	d := dedupRow{key: append([]byte(nil), k...)}
+	r := codec.Reader{B: k[1:]}
+	if d.id = r.Array16(); len(k) == clientKeyLen {
+		d.isRow, d.row = true, parse(row, readClient)
+		return d
+	}
+	d.seq = r.Fixed64()
+	head := codec.Reader{B: row}
+	d.anchor, _, d.epoch = readRecordHead(&head)
+	if head.Fault() != "" {
+		must(fmt.Errorf("a record that cannot be: %s", head.Fault()))
+	}
+	return d
+}
+
+func (t *tx) expireRow(d *dedupRow) {
+	switch {
+	case d.isRow:
+		if d.row.count == 0 && t.dropped(d.row.epoch, DedupEpochs) {
+			t.delClient(d.id)
+		}
+	case d.seq == 0:
+		if t.dropped(d.epoch, DedupEpochs) {
+			t.delRecord(d.anchor, d.id, 0)
+		}
+	default:
+		c := t.client(d.id)
+		if !t.dropped(c.epoch, DedupEpochs) {
+			return
+		}
+		t.delRecord(d.anchor, d.id, d.seq)
+		if c.count--; c.count > 0 {
+			t.setClient(d.id, c)
+		} else {
+			t.delClient(d.id)
+		}
+	}
+}
+
 // Remembers reports whether the group remembers anything of requests or transactions that an ExpireDedup could drop.
 func (m *Machine) Remembers() bool {
 	m.mu.RLock()
@@ -162,12 +271,4 @@ func (m *Machine) Remembers() bool {
 		v.scan([]byte{table}, []byte{table + 1}, func(_, _ []byte) bool { some = true; return false })
 	}
 	return some
-}
-
-// kept is for how many epochs what became of an attempt is remembered, unless its client acknowledges it first.
-func (v *view) kept(id *ident.TxnID, outcome ident.TxnOutcome) Age {
-	if v.rules.shortAborts && id.Seq == 0 && outcome == ident.TxnAborted {
-		return AttemptEpochs
-	}
-	return DedupEpochs
 }

@@ -1,0 +1,166 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+const kindGrant kind = 4
+
+// Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in
+// order. An entry without a lease was refused one: the session is not live, or a limit was met. With [RetryIntents] the whole
+// of it is refused where a key has an exclusive intent: neither side of that transaction may be told.
+type Grant struct {
+	Term  api.Term
+	Items []GrantItem
+}
+
+// GrantItem is one session's part of a Grant.
+type GrantItem struct {
+	Session api.SessionID
+	// Nonce, where set, must be the session's.
+	Nonce ident.Nonce
+	Keys  []api.Key
+	// Known, where not empty, holds one version a key: an existing value of that same version is left out of the result.
+	Known []api.Version
+}
+
+func (Grant) kind() kind           { return kindGrant }
+func (c Grant) judgedIn() api.Term { return c.Term }
+
+// size is near the size of the command's bytes.
+func (c Grant) size() (n int) {
+	for i := range c.Items {
+		n += 48
+		for _, k := range c.Items[i].Keys {
+			n += len(k) + 16
+		}
+	}
+	return n
+}
+
+func (c Grant) put(w *codec.Writer) {
+	w.Uint(uint64(c.Term))
+	codec.PutList(w, c.Items, putItem)
+}
+
+func readGrant(r *codec.Reader) Grant {
+	return Grant{api.Term(r.Uint()), codec.List(r, maxItems, 20, readItem)}
+}
+
+func putItem(w *codec.Writer, i *GrantItem) {
+	putSession(w, i.Session)
+	w.Raw(i.Nonce[:])
+	codec.PutList(w, i.Keys, codec.PutKey)
+	codec.PutList(w, i.Known, codec.PutVersion)
+}
+
+func readItem(r *codec.Reader) GrantItem {
+	i := GrantItem{
+		Session: readSessionID(r), Nonce: r.Array16(),
+		Keys:  codec.List(r, api.MaxReadKeys, 2, (*codec.Reader).KeyName),
+		Known: codec.List(r, api.MaxReadKeys, 2, (*codec.Reader).Version),
+	}
+	if len(i.Known) != 0 && len(i.Known) != len(i.Keys) {
+		r.Fail("known versions that are not one for each key")
+	}
+	return i
+}
+
+// grant gives leases on what it reads, both at this command's own place in the log.
+func (t *tx) grant(c *Grant, res *Result) *api.Error {
+	n, f := 0, found{}
+	for i := range c.Items {
+		for _, k := range c.Items[i].Keys {
+			if _, err := t.owner(k); err != nil {
+				return err
+			}
+		}
+		n += len(c.Items[i].Keys)
+		if guardGrantUnderIntent {
+			f.inTheWay(&t.view, c.Items[i].Keys, false)
+		}
+	}
+	if res.Intents = f.intents; len(res.Intents) > 0 {
+		return errIntent(res.Intents)
+	}
+	if t.rules.evaluates {
+		if err := t.weighGrant(c, n); err != nil {
+			return err
+		}
+	}
+	res.Entries = make([]api.Entry, 0, n)
+	for i := range c.Items {
+		res.Entries = t.grantItem(&c.Items[i], res.Entries)
+	}
+	return nil
+}
+
+// weighGrant refuses to read more than a transaction may. Few keys cannot hold so much.
+func (v *view) weighGrant(c *Grant, keys int) *api.Error {
+	if !guardBound || keys <= v.limits.work/api.MaxValueBytes {
+		return nil
+	}
+	size := 0
+	for i := range c.Items {
+		for _, k := range c.Items[i].Keys {
+			if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
+				size += len(valueOf(row).data)
+			}
+		}
+	}
+	if size <= v.limits.work {
+		return nil
+	}
+	return api.Errorf(api.CodeTooLarge, "the values of the keys to lease are %d bytes, over the limit of %d bytes", size, v.limits.work)
+}
+
+func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
+	s, live := t.session(item.Session)
+	live = live && !s.Suspect && (item.Nonce == ident.Nonce{} || item.Nonce == s.Nonce)
+	before := s.Leases
+	for i, k := range item.Keys {
+		o, _ := t.shardOf(k)
+		ver, data, exists := t.state(k, o)
+		e := api.Entry{Key: k, Version: ver, Exists: exists}
+		if exists && len(item.Known) > 0 && item.Known[i] == ver && !ver.IsZero() {
+			e.Unchanged = true
+		} else {
+			e.Value = slices.Clone(data)
+		}
+		if live && t.lease(k, &s, ver, exists) {
+			e.Lease = api.LeaseID(t.index)
+		}
+		out = append(out, e)
+	}
+	if s.Leases != before {
+		t.setSession(&s)
+	}
+	return out
+}
+
+// lease makes the session a holder of the key, whose state is given; one that is gets the newer lease. The caller stores the
+// session.
+func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
+	l := t.leased(k)
+	if len(l.holders) == 0 && !exists {
+		l.absent, l.version = true, ver
+	}
+	i, held := find(l.holders, s.ID)
+	switch {
+	case held:
+		l.holders[i].lid = api.LeaseID(t.index)
+	case len(l.holders) >= t.limits.keyHolders || s.Leases >= t.limits.sessionLeases:
+		return false
+	default:
+		l.holders = slices.Insert(l.holders, i, lease{s.ID, api.LeaseID(t.index)})
+		t.set(t.key.held(tableHeld, s.ID, k), nil)
+		s.Leases++
+		t.meta.Leases++
+	}
+	t.set(t.key.ofKey(tableLease, k), l.row())
+	return true
+}
