@@ -8,87 +8,87 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// flow does something with many records at once, within its window, and with those of one key in the order in which they
-// were started. start and wait are for one goroutine.
+// flow executes tasks in parallel within its window. Tasks of the same key are executed in the order in which they are started.
+// start and wait are for one goroutine.
 type flow struct {
 	window  *window
-	work    chan *task // with room, so that a goroutine that is done with one record finds the next
-	running sync.WaitGroup
+	tasks   chan *task // buffered, so that a worker finds the next task at once
+	workers sync.WaitGroup
 
 	mu   sync.Mutex
-	last map[api.Key]*task // guarded by mu: the newest of each key that is not finished
+	last map[api.Key]*task // guarded by mu: the newest unfinished task of each key
 }
 
-// task is a record that has been started.
+// task is a task for one record.
 type task struct {
-	ctx    context.Context
-	key    api.Key
-	bytes  int
-	do     func()
-	before chan struct{} // closed when the one before it of the same key is finished; nil where there is none
-	behind chan struct{} // guarded by the flow's mu: the before of the next; nil where there is none
+	ctx   context.Context
+	key   api.Key
+	bytes int
+	do    func()
+	ready chan struct{} // closed when the previous task of the key is finished; nil if there was none
+	next  chan struct{} // guarded by the flow's mu: ready of the next task of the key; nil if there is none
 }
 
-// readAhead is how many records may be started and wait for a goroutine.
+// readAhead is the number of tasks that may wait for a worker.
 const readAhead = 512
 
 func newFlow(w *window) *flow {
-	return &flow{window: w, work: make(chan *task, readAhead), last: map[api.Key]*task{}}
+	return &flow{window: w, tasks: make(chan *task, readAhead), last: map[api.Key]*task{}}
 }
 
-// start lets do run, beside others, once there is room and what was started before for the key is finished. It returns
-// once that is only a matter of time. When ctx has ended nothing more begins; what has begun goes on.
+// start queues a task for a record of so many bytes. It waits until the window has room. When ctx has ended no more tasks begin;
+// those that have begun continue.
 func (f *flow) start(ctx context.Context, key api.Key, bytes int, do func()) {
-	f.window.hold(bytes)
+	f.window.acquire(bytes)
 	t := &task{ctx: ctx, key: key, bytes: bytes, do: do}
 	f.queue(t)
-	if f.window.another() {
-		f.running.Go(f.carry)
+	if f.window.addWorker() {
+		f.workers.Go(f.work)
 	}
-	f.work <- t
+	f.tasks <- t
 }
 
-// carry carries out tasks until there are no more, or more goroutines do than the window is large.
-func (f *flow) carry() {
-	for t := range f.work {
-		if t.before != nil {
-			<-t.before // it is being carried out: tasks are taken in their order
+// work executes tasks until there are no more, or the window has become smaller than the number of workers.
+func (f *flow) work() {
+	for t := range f.tasks {
+		if t.ready != nil {
+			<-t.ready // another worker has the previous task, since tasks are taken in order
 		}
 		began := time.Now()
-		if t.ctx.Err() == nil { // else perhaps for the one before, which may take effect yet
+		if t.ctx.Err() == nil { // it may have ended because the outcome of the previous task is unknown
 			t.do()
 		}
 		f.unqueue(t)
-		if !f.window.done(t.key, t.bytes, began) {
+		if !f.window.release(t.key, t.bytes, began) {
 			return
 		}
 	}
 }
 
-// wait returns when nothing is under way. Nothing may be started any more.
+// wait waits until all tasks have ended. No more may be started.
 func (f *flow) wait() {
-	close(f.work)
-	f.running.Wait()
+	close(f.tasks)
+	f.workers.Wait()
 }
 
-// queue lines a task up behind the newest of the same key, if any.
+// queue makes t wait for the newest task of its key, if there is one.
 func (f *flow) queue(t *task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if last := f.last[t.key]; last != nil {
-		last.behind = make(chan struct{})
-		t.before = last.behind
+		last.next = make(chan struct{})
+		t.ready = last.next
 	}
 	f.last[t.key] = t
 }
 
+// unqueue lets the next task of the key begin.
 func (f *flow) unqueue(t *task) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case t.behind != nil:
-		close(t.behind)
-	default:
+	if t.next != nil {
+		close(t.next)
+	} else {
 		delete(f.last, t.key)
 	}
 }

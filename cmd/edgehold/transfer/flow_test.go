@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 )
 
-// TestFlowKeepsOrder: records of one key are carried out one after the other, beside those of others.
+// TestFlowKeepsOrder starts tasks of one key, which are executed one after the other, and one of another key, which does not wait.
 func TestFlowKeepsOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlow(newWindow(4))
@@ -30,7 +30,7 @@ func TestFlowKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestFlowEndsWithItsContext: what has begun goes on; what was started and waits, for a goroutine or for its key, does not
+// TestFlowEndsWithItsContext ends the context: a task that has begun continues; one that waits for a worker or for its key does not
 // begin.
 func TestFlowEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

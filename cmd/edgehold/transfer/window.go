@@ -8,43 +8,44 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// MaxWindow is how many records are under way at most if ImportConfig.Concurrency is 0: half of what a node answers at once.
+// MaxWindow is the maximum number of records in flight if ImportConfig.Concurrency is 0: half of what a node handles at once.
 const MaxWindow = 2048
 
 const (
-	minWindow   = 256      // what a node takes even while its processors cannot keep up
-	windowBytes = 12 << 20 // of keys and values; less than may wait for a stream
+	minWindow   = 256      // what a node accepts even if its processors are overloaded
+	windowBytes = 12 << 20 // of keys and values; less than may be queued for a stream
 )
 
-// mostWays bounds the ways that are told apart; keys beyond share one.
-const mostWays = 64
+// maxSegments is the maximum number of first segments whose latency is known by itself. Keys of further segments share one.
+const maxSegments = 64
 
-// window bounds the records under way, by number and by bytes. Where the number may change it is chosen as BBR does it
-// (Cardwell et al., 2016): twice the rate times the way, which is how long a record takes that waits for no other. So much
-// keeps the way full; of more, no more would be done in a second, they would only wait longer, at last until some are
-// refused. The way is the shortest time that any record of the same first segment took: owners are told apart by it. Where
-// one segment has owners near and far, or moves away, the window is smaller than it could be.
+// window bounds the records in flight, by number and by bytes.
 //
-// hold is for one goroutine, the others for all.
+// The number is fixed, or it is chosen as BBR does (Cardwell et al., 2016): twice the rate times the minimum latency, which is the
+// time of a record that waits for no other. That many keep the path to the owners full; more would not raise the rate, but wait
+// longer, until some are refused. The minimum latency is that of the records whose keys have the same first segment, because it
+// differs between owners. If a segment has near and far owners, or moves farther away, the window is smaller than it could be.
+//
+// acquire is for one goroutine; the other methods are safe for concurrent use.
 type window struct {
 	mu      sync.Mutex
 	freed   sync.Cond // of bytes, by mu
 	bytes   int       // guarded by mu
-	running int       // guarded by mu: goroutines that carry records out, one at a time each
+	workers int       // guarded by mu: goroutines that put records, one at a time each
 	fixed   bool      // the size never changes
 	size    int       // guarded by mu
 
-	ways map[string]time.Duration // guarded by mu: by first segment
+	minimum map[string]time.Duration // guarded by mu: the minimum latency, by first segment
 
-	// Guarded by mu: when the size was chosen, the records that were done since, and what their ways are in sum.
+	// Guarded by mu: when the size was chosen, the number of records done since, and the sum of their minimum latencies.
 	since time.Time
 	count int
-	way   time.Duration
+	sum   time.Duration
 }
 
-// newWindow is for size records at once, or where that is 0 for as many as pay.
+// newWindow returns a window of size records, or one that chooses its size if that is 0.
 func newWindow(size int) *window {
-	w := &window{size: size, fixed: size > 0, since: time.Now(), ways: map[string]time.Duration{}}
+	w := &window{size: size, fixed: size > 0, since: time.Now(), minimum: map[string]time.Duration{}}
 	if size == 0 {
 		w.size = minWindow
 	}
@@ -52,8 +53,8 @@ func newWindow(size int) *window {
 	return w
 }
 
-// hold waits for room for so many bytes. A record is never too large to be alone.
-func (w *window) hold(bytes int) {
+// acquire waits for room for a record of so many bytes. A record of any size has room if it is the only one.
+func (w *window) acquire(bytes int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.bytes > 0 && w.bytes+bytes > windowBytes {
@@ -62,20 +63,20 @@ func (w *window) hold(bytes int) {
 	w.bytes += bytes
 }
 
-// another tells whether one more goroutine is to carry records out, and counts it.
-func (w *window) another() bool {
+// addWorker reports whether one more worker is to be started, and counts it.
+func (w *window) addWorker() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.running >= w.size {
+	if w.workers >= w.size {
 		return false
 	}
-	w.running++
+	w.workers++
 	return true
 }
 
-// done takes note that a record of so many bytes is done, and when it began. It tells whether the goroutine is to go on;
-// where not, it is counted no more.
-func (w *window) done(key api.Key, bytes int, began time.Time) (goOn bool) {
+// release records that a record of so many bytes, begun at began, is done. It reports whether the worker is to continue; if not, the
+// worker is no longer counted.
+func (w *window) release(key api.Key, bytes int, began time.Time) (more bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.bytes -= bytes
@@ -83,41 +84,40 @@ func (w *window) done(key api.Key, bytes int, began time.Time) (goOn bool) {
 	if !w.fixed {
 		w.measure(key, time.Since(began))
 	}
-	if w.running > w.size {
-		w.running--
+	if w.workers > w.size {
+		w.workers--
 		return false
 	}
 	return true
 }
 
-// measure takes note of a record that is done, and once as many are as may be under way, chooses the size anew.
-func (w *window) measure(key api.Key, took time.Duration) {
-	way := w.wayOf(key, took)
+// measure records the latency of a record. After as many records as the window has room for, it chooses the size again.
+func (w *window) measure(key api.Key, latency time.Duration) {
+	w.sum += w.minimumOf(key, latency)
 	w.count++
-	w.way += way
 	if w.count < w.size {
 		return
 	}
 	now := time.Now()
-	size := 2 * float64(w.way) / float64(max(1, now.Sub(w.since))) // the rate is count/since, the way way/count
+	size := 2 * float64(w.sum) / float64(max(1, now.Sub(w.since))) // the rate is count/since, the minimum latency sum/count
 	w.size = int(min(MaxWindow, max(minWindow, size)))
-	w.since, w.count, w.way = now, 0, 0
+	w.since, w.count, w.sum = now, 0, 0
 }
 
-// wayOf is the key's way, now that a record of it took so long.
-func (w *window) wayOf(key api.Key, took time.Duration) time.Duration {
+// minimumOf returns the minimum latency for the key, given that a record of it took latency.
+func (w *window) minimumOf(key api.Key, latency time.Duration) time.Duration {
 	segment, _, ok := strings.Cut(string(key), "/")
 	if !ok {
 		segment = ""
 	}
-	way, known := w.ways[segment]
-	if !known && len(w.ways) >= mostWays {
+	least, known := w.minimum[segment]
+	if !known && len(w.minimum) >= maxSegments {
 		segment = ""
-		way, known = w.ways[segment]
+		least, known = w.minimum[segment]
 	}
-	if !known || took < way {
-		way = took
-		w.ways[segment] = way
+	if !known || latency < least {
+		least = latency
+		w.minimum[segment] = least
 	}
-	return way
+	return least
 }

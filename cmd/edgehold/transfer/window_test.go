@@ -13,9 +13,9 @@ import (
 func TestWindowBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWindow(2)
-		w.hold(windowBytes + 1) // a record is never too large to be alone
+		w.acquire(windowBytes + 1) // a record of any size has room if it is the only one
 		held := make(chan bool)
-		hold := func(bytes int) { go func() { w.hold(bytes); held <- true }() }
+		hold := func(bytes int) { go func() { w.acquire(bytes); held <- true }() }
 		waits := func() {
 			t.Helper()
 			synctest.Wait()
@@ -28,27 +28,27 @@ func TestWindowBounds(t *testing.T) {
 		hold(1)
 		waits()
 		for _, more := range []bool{true, true, false} {
-			if w.another() != more {
-				t.Error("two goroutines are to carry records out, and no more")
+			if w.addWorker() != more {
+				t.Error("not two workers")
 			}
 		}
-		if !w.done("k", windowBytes+1, time.Now()) {
-			t.Error("two of two goroutines: they go on")
+		if !w.release("k", windowBytes+1, time.Now()) {
+			t.Error("a worker of two does not continue")
 		}
 		<-held
 		hold(windowBytes)
 		waits()
-		w.done("k", 1, time.Now())
+		w.release("k", 1, time.Now())
 		<-held
 		w.size = 1
-		if w.done("k", windowBytes, time.Now()) || !w.done("k", 0, time.Now()) {
-			t.Error("one of two goroutines must end")
+		if w.release("k", windowBytes, time.Now()) || !w.release("k", 0, time.Now()) {
+			t.Error("one of two workers must end")
 		}
 	})
 }
 
-// TestWindowFillsTheWay imports into a store that is away and does only so many records a second.
-func TestWindowFillsTheWay(t *testing.T) {
+// TestWindowFillsThePath imports into a store at a distance with a limited rate.
+func TestWindowFillsThePath(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name      string
@@ -59,7 +59,7 @@ func TestWindowFillsTheWay(t *testing.T) {
 	}{
 		{"far away", map[string]time.Duration{"a": 400 * ms}, 20_000, 0, MaxWindow, MaxWindow},
 		{"the store is the bound", map[string]time.Duration{"a": 5 * ms}, 3000, 0, minWindow, minWindow},
-		{"the store is the bound, far away", map[string]time.Duration{"a": 200 * ms}, 3000, 0, 700, 1800}, // 600 fill the way
+		{"the store is the bound, far away", map[string]time.Duration{"a": 200 * ms}, 3000, 0, 700, 1800}, // 600 fill the path
 		{"near and far", map[string]time.Duration{"a": ms, "b": 130 * ms, "c": 200 * ms}, 5000, 0, 700, 1600},
 		{"one segment near and far", map[string]time.Duration{"a/near": ms, "a/far": 200 * ms}, 5000, 0, minWindow, minWindow},
 		{"as told", map[string]time.Duration{"a": 400 * ms}, 20_000, 64, 64, 64},
@@ -78,14 +78,14 @@ func TestWindowFillsTheWay(t *testing.T) {
 				}
 				f.wait()
 				if store.most > f.window.most() {
-					t.Errorf("%d were under way", store.most)
+					t.Errorf("%d were in flight", store.most)
 				}
 			})
 		})
 	}
 }
 
-// TestWindowFollowsTheInput: the records of a far owner, then those of a near one.
+// TestWindowFollowsTheInput imports the records of a far owner, then those of a near one.
 func TestWindowFollowsTheInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlow(newWindow(0))
@@ -109,22 +109,22 @@ func TestWindowFollowsTheInput(t *testing.T) {
 	})
 }
 
-// TestWaysAreBounded: keys of any number of kinds, those without a segment among them.
-func TestWaysAreBounded(t *testing.T) {
+// TestSegmentsAreBounded uses keys of many segments, and keys without one.
+func TestSegmentsAreBounded(t *testing.T) {
 	w := newWindow(0)
-	for i := range 10 * mostWays {
-		w.wayOf(api.Key(fmt.Sprint("segment", i, "/x")), time.Second)
-		w.wayOf(api.Key(fmt.Sprint(i)), time.Minute)
+	for i := range 10 * maxSegments {
+		w.minimumOf(api.Key(fmt.Sprint("segment", i, "/x")), time.Second)
+		w.minimumOf(api.Key(fmt.Sprint(i)), time.Minute)
 	}
-	if len(w.ways) > mostWays+1 {
-		t.Errorf("%d ways", len(w.ways))
+	if len(w.minimum) > maxSegments+1 {
+		t.Errorf("%d segments", len(w.minimum))
 	}
-	if way := w.wayOf("segment0/y", time.Hour); way != time.Second {
-		t.Errorf("the shortest is %v", way)
+	if least := w.minimumOf("segment0/y", time.Hour); least != time.Second {
+		t.Errorf("the minimum is %v", least)
 	}
 }
 
-// slowStore does one record after the other.
+// slowStore handles one record after the other.
 type slowStore struct {
 	each time.Duration
 
@@ -133,7 +133,7 @@ type slowStore struct {
 	under, most int
 }
 
-// put returns when the record has had its turn and has gone to and fro.
+// put returns when the record is handled and the round trip is over.
 func (s *slowStore) put(away time.Duration) {
 	s.mu.Lock()
 	s.under++
@@ -156,7 +156,7 @@ func (w *window) now() int {
 	return w.size
 }
 
-// most is the most that may ever be under way.
+// most returns the maximum number of records in flight.
 func (w *window) most() int {
 	if w.fixed {
 		return w.now()
@@ -164,7 +164,7 @@ func (w *window) most() int {
 	return MaxWindow
 }
 
-// TestWindowOfASlowInput: where the input brings little, the window has no reason to grow.
+// TestWindowOfASlowInput imports from a slow input: the window does not grow.
 func TestWindowOfASlowInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlow(newWindow(0))

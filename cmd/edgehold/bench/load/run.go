@@ -19,7 +19,7 @@ type run struct {
 // target is a Target with its statistics.
 type target struct {
 	Target
-	*tally
+	*stats
 	pace  *pace // nil: a closed loop
 	first int64 // the first operation that is due in the measured time
 }
@@ -57,7 +57,7 @@ func newRun(p Plan, targets []Target) *run {
 	r.from = r.start.Add(p.Warmup)
 	r.until = r.from.Add(p.Duration)
 	for i, t := range targets {
-		own := &target{Target: t, tally: newTally()}
+		own := &target{Target: t, stats: newStats()}
 		if p.Rate > 0 {
 			own.pace = newPace(r.start, p.Rate, i, len(targets))
 			own.first = own.pace.before(r.from)

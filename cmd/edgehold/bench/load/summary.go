@@ -20,12 +20,12 @@ func (r *run) report(ended time.Time, timeline []Point) *Report {
 		Seconds: max(0, ended.Sub(r.from).Seconds()), Interrupted: ended.Before(r.until),
 		Endpoints: make([]Endpoint, 0, len(r.targets)), Timeline: append([]Point{}, timeline...),
 	}
-	all := newTally()
+	all := newStats()
 	for _, t := range r.targets {
 		e := r.endpoint(t, ended, rep.Seconds)
 		rep.Late, rep.NotStarted, rep.CutOff = rep.Late+e.Late, rep.NotStarted+e.NotStarted, rep.CutOff+e.CutOff
 		rep.Endpoints = append(rep.Endpoints, e)
-		all.add(t.tally)
+		all.add(t.stats)
 	}
 	rep.Operations = all.operations(&p, rep.Seconds)
 	for i, k := range p.kinds() {
@@ -59,19 +59,19 @@ func (p *Plan) kinds() []kind {
 }
 
 // add adds the statistics of another target.
-func (t *tally) add(o *tally) {
+func (s *stats) add(o *stats) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for k := range t.kinds {
-		t.kinds[k].add(&o.kinds[k])
+	for k := range s.kinds {
+		s.kinds[k].add(&o.kinds[k])
 	}
 }
 
 // operations returns the statistics for the report. No operation is in flight any more.
-func (t *tally) operations(p *Plan, seconds float64) []Operation {
+func (s *stats) operations(p *Plan, seconds float64) []Operation {
 	ops := make([]Operation, 0, kinds)
 	for _, k := range p.kinds() {
-		ops = append(ops, t.kinds[k].operation(k, seconds))
+		ops = append(ops, s.kinds[k].operation(k, seconds))
 	}
 	return ops
 }

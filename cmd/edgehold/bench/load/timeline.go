@@ -141,9 +141,9 @@ func (s *sampler) tell(reading Reading, within time.Duration) {
 }
 
 // look moves what has ended since the last look into sum, and returns how many operations were late so far.
-func (t *tally) look(sum *moment) (late int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.moment.moveInto(sum)
-	return t.late
+func (s *stats) look(sum *moment) (late int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moment.moveInto(sum)
+	return s.late
 }

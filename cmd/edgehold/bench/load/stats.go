@@ -41,8 +41,8 @@ func (o *outcome) answered() bool {
 	return o.err == nil || o.kind == read && api.CodeOf(o.err) == api.CodeNotFound
 }
 
-// tally has the statistics of one target. Its size is constant. It is safe for concurrent use.
-type tally struct {
+// stats is the statistics of one target. Its size is constant. It is safe for concurrent use.
+type stats struct {
 	mu     sync.Mutex
 	kinds  [kinds]measures // guarded by mu, as all below
 	moment moment
@@ -51,36 +51,36 @@ type tally struct {
 	cutOff int64
 }
 
-func newTally() *tally {
-	t := &tally{moment: newMoment()}
-	for k := range t.kinds {
-		t.kinds[k] = newMeasures()
+func newStats() *stats {
+	s := &stats{moment: newMoment()}
+	for k := range s.kinds {
+		s.kinds[k] = newMeasures()
 	}
-	return t
+	return s
 }
 
 // begin counts an operation with a due time.
-func (t *tally) begin(late bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.began++
+func (s *stats) begin(late bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.began++
 	if late {
-		t.late++
+		s.late++
 	}
 }
 
-func (t *tally) end(o *outcome) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.kinds[o.kind].end(o)
-	t.moment.end(o)
+func (s *stats) end(o *outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kinds[o.kind].end(o)
+	s.moment.end(o)
 }
 
 // cut counts an operation that was cut off by the end of the run.
-func (t *tally) cut() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.cutOff++
+func (s *stats) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutOff++
 }
 
 // measures are the statistics of one kind of operation.
