@@ -61,7 +61,7 @@ func TestBrokenCommitRules(t *testing.T) {
 		{"commit records forgotten too early", resolvedRule, "Decide1"},
 		{"prepares of the FINISHED", finishedRule, "Once"},
 		{"prepares of the FINISHED and forgotten", belowRule, "Once"},
-		{"refused below the watermark is told as aborted", unknownRule, "Decide1"},
+		{"refused below the watermark is answered as aborted", unknownRule, "Decide1"},
 	} {
 		met |= c.rule
 		t.Run(c.name, func(t *testing.T) { breaks(t, &commitSystem{broken: c.rule, grants: 2}, c.invariant) })
@@ -71,12 +71,13 @@ func TestBrokenCommitRules(t *testing.T) {
 	}
 }
 
-// TestHalfIsSeen shows what leases revoked at the commit lead to when the client is not yet told: an edge with half of it.
+// TestHalfIsSeen shows what happens if leases are revoked at the commit and the client has no answer yet: an edge serves half of
+// the transaction.
 func TestHalfIsSeen(t *testing.T) {
 	breaks(t, &halfSeen{commitSystem{broken: revokeRule, grants: 2}}, "NoHalf")
 }
 
-// halfSeen is the commit of which nobody is told.
+// halfSeen is the commit whose answer is lost.
 type halfSeen struct{ commitSystem }
 
 var _ system[commitState] = (*halfSeen)(nil)

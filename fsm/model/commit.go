@@ -2,7 +2,7 @@ package model
 
 // The commit over several groups: M2 of PROTOCOL 7, with its recovery.
 
-// commitRules are the rules that it stands on. Each can be broken by itself.
+// commitRules are the rules that the system rests on. Each can be broken by itself.
 type commitRules uint32
 
 const (
@@ -26,15 +26,15 @@ const (
 	finishedRule
 	// belowRule: a participant that has forgotten FINISHED below a watermark refuses prepares below it.
 	belowRule
-	// unknownRule: whoever is refused below the watermark, with no record left, learns that the outcome is unknown: it may
-	// have been committed by an earlier copy of the same message.
+	// unknownRule: a Decide that is refused below the watermark, with no record left, is answered with an unknown outcome: an
+	// earlier copy of the same message may have committed.
 	unknownRule
 )
 
 // commitSystem is one transaction that writes a key in each of two groups, with a decision group beside them, a
 // coordinator that may stop anywhere, an edge that takes leases on both keys, and a client that writes the first key
-// alone. Messages are sticky: once sent, they may arrive at any time, any number of times, or never; so there is no step
-// for a crash or a retry that is not there already.
+// alone. Messages are sticky: once sent, they may arrive at any time, any number of times, or never; so
+// crashes and retries need no steps of their own.
 type commitSystem struct {
 	broken commitRules
 	grants uint8 // that each group gives
@@ -65,7 +65,7 @@ const (
 	locked
 	committed
 	aborted
-	unknown // what a client may be told
+	unknown // an answer to the client
 )
 
 type commitState struct {
@@ -76,9 +76,9 @@ type commitState struct {
 	record    uint8
 	watermark bool     // the client's has passed the transaction
 	resolve   [2]bool  // to commit, to abort: sent, to both
-	told      uint8    // what the client was told
+	told      uint8    // the client's answer
 	other     bool     // the other client has written
-	read      [2]uint8 // what a read at the owner that began after the client was told has seen, plus 1
+	read      [2]uint8 // what a read at the owner that began after the client's answer has seen, plus 1
 }
 
 func (c *commitSystem) has(r commitRules) bool { return c.broken&r == 0 }
@@ -91,7 +91,7 @@ func (c *commitSystem) wrong(s commitState) string {
 	case a.applied > 1 || b.applied > 1:
 		return "Once: the transaction took effect twice"
 	case a.cached != 0 && b.cached != 0 && a.isNew != b.isNew:
-		return "NoHalf: the edge serves the one write and not the other"
+		return "NoHalf: the edge serves one write and not the other"
 	case s.told == committed && (a.cached != 0 && !a.isNew || b.cached != 0 && !b.isNew):
 		return "NoStale: the client knows that it is committed, and the edge serves what was before"
 	case s.read[0] == 1 || s.read[1] == 1:
@@ -101,11 +101,11 @@ func (c *commitSystem) wrong(s commitState) string {
 		g := &s.groups[i]
 		switch {
 		case s.told == committed && g.intent == aborted, s.told == aborted && g.applied > 0:
-			return "Decide1: the client was told otherwise than a participant"
+			return "Decide1: the client has another answer than a participant"
 		case g.applied > 0 && s.groups[1-i].intent == aborted:
 			return "Atomic: the participants ended differently"
 		case g.applied > 0 && g.written:
-			return "VersionsRise: the write of another went between the prepare and its effect"
+			return "VersionsRise: another client's write came between the prepare and its effect"
 		}
 	}
 	return ""
@@ -148,7 +148,7 @@ func (c *commitSystem) reader(s commitState, i uint8, to func(act, commitState))
 	}
 }
 
-// cleared tells whether no lease is in the way, and if there is one, has it revoked.
+// cleared reports whether no lease is in the way. If there is one, a step revokes it.
 func (c *commitSystem) cleared(s commitState, i uint8, to func(act, commitState)) bool {
 	g := &s.groups[i]
 	if g.lease == 0 || g.acked == g.lease {
@@ -182,7 +182,7 @@ func (c *commitSystem) prepares(s commitState, i uint8, to func(act, commitState
 	to(does("group %d PREPARES and votes yes", i), t)
 }
 
-// resolves: an outcome arrives at a participant, or it takes one for granted.
+// resolves: an outcome arrives at a participant, or a participant assumes one.
 func (c *commitSystem) resolves(s commitState, i uint8, to func(act, commitState)) {
 	g := &s.groups[i]
 	if s.watermark && g.intent > locked {
@@ -270,15 +270,15 @@ func (c *commitSystem) decides(s commitState, refused bool, to func(act, commitS
 		if tell(unknown); !c.has(unknownRule) {
 			tell(aborted)
 		}
-		to(does("Decide(COMMIT) is refused, below the watermark, the client is told so"), t)
+		to(does("Decide(COMMIT) is refused, below the watermark, the client gets that answer"), t)
 	case s.record == aborted && c.has(firstRule):
 		tell(aborted)
-		to(does("Decide(COMMIT) is refused, the client is told: aborted"), t)
+		to(does("Decide(COMMIT) is refused, the client gets: aborted"), t)
 	default:
 		t.record = committed
-		to(does("the decision group records COMMITTED, the client is not told"), t)
+		to(does("the decision group records COMMITTED, the answer is lost"), t)
 		tell(committed)
-		to(does("the decision group records COMMITTED, the client is told"), t)
+		to(does("the decision group records COMMITTED, the client gets: committed"), t)
 	}
 }
 
@@ -302,7 +302,7 @@ func (c *commitSystem) forgets(s commitState, to func(act, commitState)) {
 	}
 }
 
-// others: somebody else writes the first key, somebody reads at the owners.
+// others: another client writes the first key, and reads at the owners.
 func (c *commitSystem) others(s commitState, to func(act, commitState)) {
 	g := &s.groups[0]
 	if !s.other && g.lease == 0 && g.cached == 0 && (g.intent != locked || !c.has(lockRule)) {

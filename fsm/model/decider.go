@@ -1,9 +1,9 @@
 package model
 
-// Who decides: a transaction over a near and a far group, of which the far one is lost, for good or for a while (PROTOCOL 7, the
-// row of M3; docs/decisions/0024).
+// Which group decides: a transaction over a near and a far group, of which the far one is lost, for good or for a while
+// (PROTOCOL 7, the row of M3; docs/decisions/0024).
 
-// deciderRules are the rules that it stands on. Each can be broken by itself.
+// deciderRules are the rules that the system rests on. Each can be broken by itself.
 type deciderRules uint32
 
 const (
@@ -17,8 +17,8 @@ const (
 	keepRule
 )
 
-// deciderSystem is one transaction over two groups, with a gateway that may stop anywhere, and that knows of the far group
-// whether it is well, with some delay. Messages are sticky: once sent, they may arrive at any time or never, but not at a
+// deciderSystem is one transaction over two groups, with a gateway that may stop anywhere. The gateway knows with a delay
+// whether the far group is well. Messages are sticky: once sent, they may arrive at any time or never, but not at a
 // lost group.
 type deciderSystem struct {
 	broken deciderRules
@@ -55,7 +55,7 @@ type deciderState struct {
 	vote    [2]bool // yes
 	part    [2]uint8
 	commit  bool // CommitLast or Decide(COMMIT) sent
-	gaveUp  bool // the gateway sends nothing any more
+	gaveUp  bool // the gateway sends nothing more
 	record  uint8
 	resolve bool // the outcome sent
 	told    uint8
@@ -82,7 +82,7 @@ func (d *deciderSystem) wrong(s deciderState) string {
 		happened && (s.part[near] == aborted || s.part[far] == aborted):
 		return "Atomic: the groups ended differently"
 	case s.told == committed && !happened, s.told == aborted && happened:
-		return "Decide1: the client was told otherwise than was decided"
+		return "Decide1: the client has another answer than was decided"
 	case s.begun == isLost+1 && (s.part[near] != none || s.part[far] != none):
 		return "Untouched: a transaction with a group that is known to be lost has locked something"
 	case s.part[near] == locked && s.begun > isWell+1 && d.quiet(s):
@@ -121,7 +121,7 @@ func (d *deciderSystem) around(s deciderState, to func(act, deciderState)) {
 	switch {
 	case s.known == isWell: // or a keep-alive is late
 		t.known = inDoubt
-		to(does("the gateway does not know any more that the far group is well"), t)
+		to(does("the gateway no longer knows that the far group is well"), t)
 	case s.known == inDoubt && s.far == isLost:
 		t.known = isLost
 		to(does("the gateway knows that the far group is lost"), t)
@@ -129,11 +129,11 @@ func (d *deciderSystem) around(s deciderState, to func(act, deciderState)) {
 	if s.far != isLost && s.known != isWell {
 		t = s
 		t.known = isWell
-		to(does("the gateway hears from the far group"), t)
+		to(does("the far group answers the gateway"), t)
 	}
 }
 
-// begin: the gateway chooses who decides. That the near group does may have other reasons, too.
+// begin: the gateway chooses the group that decides. It may choose the near group for other reasons, too.
 func (d *deciderSystem) begin(s deciderState, to func(act, deciderState)) {
 	if s.begun != 0 {
 		return
@@ -178,11 +178,11 @@ func (d *deciderSystem) coordinator(s deciderState, to func(act, deciderState)) 
 	if !s.commit {
 		t := s
 		t.gaveUp, t.told = true, aborted
-		to(does("the gateway gives up, and tells the client that nothing was written"), t)
+		to(does("the gateway gives up, the client gets: nothing was written"), t)
 	}
 }
 
-// participants prepare, and end as they are told.
+// participants prepare, and end as was decided.
 func (d *deciderSystem) participants(s deciderState, to func(act, deciderState)) {
 	for g := range uint8(2) {
 		t := s
@@ -210,13 +210,13 @@ func (d *deciderSystem) decision(s deciderState, to func(act, deciderState)) {
 		if s.mode == farDecides {
 			t.part[far] = committed
 		}
-		to(does("it is COMMITTED, the client is not told"), t)
+		to(does("it is COMMITTED, the answer is lost"), t)
 		t.told = committed
-		to(does("it is COMMITTED, the client is told"), t)
+		to(does("it is COMMITTED, the client gets: committed"), t)
 	}
 	if t := s; s.commit && s.record == aborted && s.told == none {
 		t.told = aborted
-		to(does("the commit is refused, the client is told: aborted"), t)
+		to(does("the commit is refused, the client gets: aborted"), t)
 	}
 	if t := s; s.record == none && (s.part[near] == locked || s.part[far] == locked) {
 		t.record = aborted

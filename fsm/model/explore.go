@@ -7,7 +7,7 @@ import (
 )
 
 // system is a protocol in small: states, the steps between them, and what must never be. A state is a value without
-// pointers; two states are the same where they are equal.
+// pointers; equal states are one state.
 type system[S comparable] interface {
 	start() S
 	// steps calls to with every state that may follow s, always in the same order.
@@ -16,7 +16,7 @@ type system[S comparable] interface {
 	wrong(s S) string
 }
 
-// act names a step. It is put into words only where a trace is shown.
+// act names a step. It becomes text only in a trace.
 type act struct {
 	format string
 	args   [3]uint8
@@ -41,13 +41,13 @@ func (a act) String() string {
 type result struct {
 	states   int
 	depth    int    // of the last state that was looked at
-	wrong    string // "" where no state is wrong
+	wrong    string // "" if no state is wrong
 	trace    []string
 	complete bool // every state that can be reached was looked at
 }
 
 // explore looks at every state that can be reached, in breadth, until one is wrong; the trace to it is then a shortest one.
-// It gives up beyond limit states. States are kept whole and compared whole: no two are ever taken for each other.
+// It gives up beyond limit states. States are kept and compared as a whole, not by hash.
 func explore[S comparable](sys system[S], limit int) result {
 	v := newVisited[S]()
 	v.add(sys.start(), 0)
@@ -69,7 +69,7 @@ func explore[S comparable](sys system[S], limit int) result {
 	return result{states: v.n, depth: depth, complete: true}
 }
 
-// trace tells the steps from the start to state i.
+// trace returns the steps from the start to state i.
 func trace[S comparable](sys system[S], v *visited[S], i int) []string {
 	var told []string
 	for i != 0 {

@@ -2,11 +2,11 @@ package model
 
 // The commit of a local group and one remote: M3 of PROTOCOL 7.
 
-// lastRules are the rules that it stands on. Each can be broken by itself.
+// lastRules are the rules that the system rests on. Each can be broken by itself.
 type lastRules uint32
 
 const (
-	// abortRule: CommitLast is refused where an ABORTED record exists.
+	// abortRule: CommitLast is refused if an ABORTED record exists.
 	abortRule lastRules = 1 << iota
 	// namedRule: CommitLast names its decision group, and any other refuses it: it is never rerouted.
 	namedRule
@@ -68,7 +68,7 @@ func (l *lastSystem) wrong(s lastState) string {
 	case happened && s.local == aborted, s.local == committed && s.applied == 0:
 		return "Atomic: the groups ended differently"
 	case s.told == committed && s.local == aborted, s.told == aborted && happened:
-		return "Decide1: the client was told otherwise than a group"
+		return "Decide1: the client has another answer than a group"
 	case happened && s.other != 0:
 		return "LockPoint: each of two transactions had read what was there before the other"
 	}
@@ -96,7 +96,7 @@ func (l *lastSystem) coordinator(s lastState, to func(act, lastState)) {
 	}
 }
 
-// local: the local group prepares, and ends as it is told.
+// local: the local group prepares, and ends as was decided.
 func (l *lastSystem) local(s lastState, to func(act, lastState)) {
 	t := s
 	switch {
@@ -152,7 +152,7 @@ func (l *lastSystem) remote(s lastState, to func(act, lastState)) {
 	}
 }
 
-// commitLast arrives: at the decision group, or where the range has moved to.
+// commitLast: a CommitLast arrives at the decision group, or at the group that has the range now.
 func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)) {
 	t := s
 	tell := func(outcome uint8) {
@@ -167,15 +167,15 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 	switch {
 	case *record == committed && l.has(onceRule):
 		tell(committed)
-		to(does("CommitLast finds that it was carried out, the client is told"), t)
+		to(does("CommitLast finds that it was carried out, the client gets: committed"), t)
 		return
 	case *record == aborted && l.has(abortRule):
 		tell(aborted)
-		to(does("CommitLast is refused, the client is told: aborted"), t)
+		to(does("CommitLast is refused, the client gets: aborted"), t)
 		return
 	case *record == none && below:
 		tell(unknown)
-		to(does("CommitLast is refused, below the watermark, the client is told so"), t)
+		to(does("CommitLast is refused, below the watermark, the client gets that answer"), t)
 		return
 	case s.moved && l.has(namedRule), s.other == replacedRemote && l.has(remoteRule):
 		// Refused without a record. The coordinator has it aborted at the decision group, unless it is there already.
@@ -187,9 +187,9 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 	}
 	*record = committed
 	t.applied++
-	to(does("CommitLast takes effect, the client is not told"), t)
+	to(does("CommitLast takes effect, the answer is lost"), t)
 	tell(committed)
-	to(does("CommitLast takes effect, the client is told"), t)
+	to(does("CommitLast takes effect, the client gets: committed"), t)
 }
 
 // around: the range moves, the watermark passes, records go, the other transaction takes effect.

@@ -12,7 +12,7 @@ const (
 	recheckRule
 	// fenceRule: the edge installs no grant that is not newer than the newest revocation it has handled.
 	fenceRule
-	// killRule: who clears a lease by expiry ends the whole session.
+	// killRule: a leader that clears a lease by expiry ends the whole session.
 	killRule
 	// refuseRule: a session that was judged expired is never renewed again in that term.
 	refuseRule
@@ -137,7 +137,7 @@ type node struct {
 	write, grant, judge proposal
 }
 
-// leaseState is the group, its log as far as somebody has yet to apply it, the edge, and what is under way between them.
+// leaseState is the group, the part of its log that a replica has yet to apply, the edge, and the messages under way.
 type leaseState struct {
 	machine // with every committed entry
 	term    uint8
@@ -171,13 +171,13 @@ func (l *leaseSystem) start() leaseState {
 	return s
 }
 
-// leader is the node that leads in the term, whether the others know it or not.
+// leader returns the node that leads in the term, even if the others do not know it yet.
 func leader(term uint8) int { return int(term-1) % 2 }
 
-// leads tells whether node i leads now.
+// leads reports whether node i leads now.
 func (s *leaseState) leads(i int) bool { return leader(s.term) == i }
 
-// wrong: NoStale alone, so that a broken rule shows what it leads to, or everything that must hold.
+// wrong checks NoStale alone, so that the trace of a broken rule shows its effect, or everything that must hold.
 func (l *leaseSystem) wrong(s leaseState) string {
 	for k := range l.keys {
 		c := s.cached[k]
@@ -216,7 +216,7 @@ func (l *leaseSystem) apply(m *machine, e entry) {
 	}
 }
 
-// commit appends an entry; ok is false where a replica would fall too far behind.
+// commit appends an entry; ok is false if a replica would fall too far behind.
 func (l *leaseSystem) commit(s *leaseState, e entry) (ok bool) {
 	if s.entries == l.behind {
 		return false
@@ -242,7 +242,7 @@ func (l *leaseSystem) commit(s *leaseState, e entry) (ok bool) {
 	return true
 }
 
-// forget drops the entries that everybody has applied.
+// forget drops the entries that all replicas have applied.
 func (s *leaseState) forget() {
 	for s.entries > max(s.nodes[0].behind, s.nodes[1].behind) {
 		copy(s.log[:], s.log[1:])

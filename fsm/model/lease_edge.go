@@ -19,7 +19,7 @@ func (l *leaseSystem) edge(s leaseState, to func(act, leaseState)) {
 			if !l.has(sendRule) {
 				t.expiry = ttl
 			}
-			to(does("the edge learns that its keep-alive of %d ticks ago was answered", age), t)
+			to(does("the edge gets the answer to its keep-alive of %d ticks ago", age), t)
 		}
 	}
 	for id := uint8(1); id <= s.grants; id++ {

@@ -32,7 +32,7 @@ func (l *leaseSystem) writesOf(s leaseState, i uint8, to func(act, leaseState)) 
 			t := s
 			t.acking &^= 1 << id
 			t.nodes[i].cleared = id
-			to(does("leader %d learns that lease %d was given up", i, id), t)
+			to(does("leader %d gets the acknowledgement that lease %d was given up", i, id), t)
 		}
 	}
 	if covered && n.write.kind == 0 {
@@ -96,7 +96,7 @@ func (l *leaseSystem) renews(s leaseState, i uint8, to func(act, leaseState)) {
 	}
 }
 
-// renewable tells whether nothing that the leader knows stands against a renewal.
+// renewable reports whether the leader may renew, as far as it knows.
 func (l *leaseSystem) renewable(n *node) bool {
 	return !n.refused && !n.noRenew && (n.session == live || n.session == suspect && !l.has(suspectRule))
 }

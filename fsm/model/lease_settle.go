@@ -1,6 +1,6 @@
 package model
 
-// settle takes out of a state what can never again make a difference, so that states which differ in nothing else are one.
+// settle removes from a state what can make no difference any more, so that states which differ in nothing else are one.
 func (l *leaseSystem) settle(s leaseState) leaseState {
 	if l.keep {
 		return s
@@ -31,7 +31,7 @@ func (l *leaseSystem) settle(s leaseState) leaseState {
 			s.granting &^= bit
 		}
 		if s.lease[k] != id && s.nodes[0].lease[k] != id && s.nodes[1].lease[k] != id {
-			// It is in nobody's way. Its revocation would only take a lease from the edge that it has no right to.
+			// No write waits for it. Its revocation would only take from the edge a lease to which the edge has no right.
 			s.acking &^= bit
 			s.revoking &^= bit
 		}
@@ -44,11 +44,11 @@ func (l *leaseSystem) settle(s leaseState) leaseState {
 	return s
 }
 
-// soon tells whether a replica applies the entry before anything else happens: where the bounds say so, what has nothing to
-// do with time.
+// soon reports whether a replica applies the entry before anything else happens. If the bounds say so, that is every entry
+// that has nothing to do with time.
 func (l *leaseSystem) soon(e entry) bool { return !l.lag && (e.kind == write || e.kind == grant) }
 
-// willLead tells whether node i may lead in a later term.
+// willLead reports whether node i may lead in a later term.
 func (l *leaseSystem) willLead(term uint8, i int) bool {
 	for t := term + 1; t <= l.terms; t++ {
 		if leader(t) == i {

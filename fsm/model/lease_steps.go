@@ -90,7 +90,7 @@ func (l *leaseSystem) applyNext(s leaseState, i uint8, to func(act, leaseState))
 	}[e.kind], i), s)
 }
 
-// newTerm ends what a node knew as a leader, and lets it begin where it leads.
+// newTerm ends what a node knew as a leader, and begins its term if it leads.
 func (l *leaseSystem) newTerm(n *node, i, term uint8) {
 	began := lead{term: term}
 	if !l.has(waitRule) {
@@ -108,7 +108,7 @@ func (l *leaseSystem) newTerm(n *node, i, term uint8) {
 	}
 }
 
-// reset: a replica that does not lead gets a snapshot, or restarts. Either way what it knew of time is gone.
+// reset: a replica that does not lead gets a snapshot, or restarts. Either way it forgets what it knew of time.
 func (l *leaseSystem) reset(s leaseState, i uint8, to func(act, leaseState)) {
 	n := s.nodes[i]
 	restarted := s
@@ -127,7 +127,7 @@ func (l *leaseSystem) reset(s leaseState, i uint8, to func(act, leaseState)) {
 	to(does("node %d installs a snapshot", i), s)
 }
 
-// commits: what node i has proposed gets into the log, or is refused by the machine.
+// commits: a proposal of node i gets into the log, or the machine refuses it.
 func (l *leaseSystem) commits(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if n.write.kind != 0 {
@@ -141,7 +141,7 @@ func (l *leaseSystem) commits(s leaseState, i uint8, to func(act, leaseState)) {
 	}
 }
 
-// fenced tells whether the machine refuses what was judged in another term.
+// fenced reports whether the machine refuses a command that was proposed in another term.
 func (l *leaseSystem) fenced(s *leaseState, p proposal) bool {
 	return p.term != s.term && l.has(termRule)
 }

@@ -2,7 +2,7 @@ package model
 
 // A transaction that its client sends again through another gateway: the anchor of PROTOCOL 8.
 
-// retryRules are the rules that it stands on. Each can be broken by itself.
+// retryRules are the rules that the system rests on. Each can be broken by itself.
 type retryRules uint32
 
 const (

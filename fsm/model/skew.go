@@ -2,7 +2,7 @@ package model
 
 // Two transactions that each read what the other writes: how PROTOCOL 7 validates reads.
 
-// skewRules are the rules that it stands on. Each can be broken by itself.
+// skewRules are the rules that the system rests on. Each can be broken by itself.
 type skewRules uint32
 
 const (
@@ -156,7 +156,7 @@ func (k *skewSystem) locks(s skewState, i uint8, to func(act, skewState)) {
 	}
 }
 
-// validates tells whether the leased read of transaction i still stands.
+// validates reports whether the leased read of transaction i still stands.
 func (k *skewSystem) validates(s *skewState, i uint8) bool {
 	m := &s.txns[i]
 	return m.by == 0 || s.lease[i] == m.by || s.lease[i] != 0 && !k.has(sameRule)
