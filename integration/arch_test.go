@@ -243,7 +243,7 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// otherModule tells whether the folder is a module of its own below ours: the table is about ours.
+// otherModule reports whether the folder is another module, which the table does not cover.
 func otherModule(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "go.mod"))
 	return err == nil && dir != ".."

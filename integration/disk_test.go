@@ -77,7 +77,7 @@ func (r *diskRegion) start(i int) {
 func (r *diskRegion) open(i int, l net.Listener) {
 	r.t.Helper()
 	// Patient: nothing here is about elections, and the machine may be busy. A leader does not give up after a pause of a
-	// second, in which it hears nobody.
+	// second, in which it receives nothing.
 	timing := replica.RegionTiming().Scale(2)
 	timing.LeaderLease = timing.Heartbeat
 	n, err := cluster.Open(r.t.Context(), cluster.Config{

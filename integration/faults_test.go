@@ -42,10 +42,10 @@ var faults = []fault{
 		p.fabric.Cut(a.name, b.name)
 		return a.name + " to " + b.name, func() { p.fabric.Heal(a.name, b.name) }
 	}},
-	{"leader hears nobody", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), true) }},
-	{"nobody hears the leader", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), false) }},
-	{"edge hears nobody", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), true) }},
-	{"nobody hears the edge", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), false) }},
+	{"leader receives nothing", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), true) }},
+	{"leader reaches no node", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someLeader(r), false) }},
+	{"edge receives nothing", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), true) }},
+	{"edge reaches no node", func(p *planet, r *rand.Rand) (string, func()) { return p.oneWay(p.someEdge(r), false) }},
 	{"crash a leader", func(p *planet, r *rand.Rand) (string, func()) {
 		h := p.someLeader(r)
 		h.crash()

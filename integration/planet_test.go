@@ -197,7 +197,7 @@ func (p *planet) ready(within time.Duration) {
 	}
 }
 
-// leader is the host whose node leads the group, as most say; nil where nobody does.
+// leader is the host whose node leads the group, as most say; nil if none does.
 func (p *planet) leader(g api.GroupID) *host {
 	var best api.GroupStatus
 	for _, h := range p.hosts {
@@ -223,7 +223,7 @@ func (p *planet) groups() []api.GroupID {
 }
 
 // audit is the NoStale judge: it looks into every node's cache at the instant a write has applied somewhere. By then the
-// machine has seen every lease on the key given up, or its session dead: nobody may serve an older version.
+// machine has seen every lease on the key given up, or its session dead: no node may serve an older version.
 func (p *planet) audit(a cluster.Applied) {
 	for i := range a.Results {
 		txn := a.Results[i].Txn
@@ -254,7 +254,7 @@ func (p *planet) noneOlder(a cluster.Applied, written api.Entry) {
 	}
 }
 
-// laterThan tells whether the lease was given after what applied, which was no write then but a prepare, and was aborted:
+// laterThan reports whether the lease was given after what applied, which was no write then but a prepare, and was aborted:
 // replicas that lag apply it when others know that already.
 func laterThan(a cluster.Applied, held, written api.Entry) bool {
 	if uint64(held.Lease) < written.Version.Index {

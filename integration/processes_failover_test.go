@@ -53,7 +53,7 @@ func (f *fleet) leader(t *testing.T, at *daemon, region api.RegionID) (d *daemon
 	return d
 }
 
-// named is the node of that name; nil where there is none.
+// named returns the node of that name; nil if there is none.
 func (f *fleet) named(name api.NodeID) *daemon {
 	for _, d := range f.nodes {
 		if d.name == string(name) {
@@ -116,7 +116,7 @@ func testLeaderKilled(t *testing.T, f *regionFleet) {
 		l.acknowledged.Load(), l.leased.Load(), took.Round(time.Millisecond))
 }
 
-// isBack tells whether the cluster sees the node under its old name.
+// isBack reports whether the cluster sees the node under its old name.
 func (f *regionFleet) isBack(t *testing.T, d *daemon) bool {
 	t.Helper()
 	s, err := open(t, f.there).Status(t.Context())
@@ -135,7 +135,7 @@ func (f *regionFleet) isBack(t *testing.T, d *daemon) bool {
 // events are the counts of what has happened to an edge's sessions.
 type events struct{ opened, dead float64 }
 
-// sessionEvents waits until the edge has counted up to now: it tells its counts once a keep-alive.
+// sessionEvents waits until the edge has counted up to now: it reports its counts with each keep-alive.
 func sessionEvents(t *testing.T, edge *daemon) events {
 	t.Helper()
 	const keepAlives = "edgehold_edge_keepalives_total"
@@ -147,7 +147,7 @@ func sessionEvents(t *testing.T, edge *daemon) events {
 	}
 }
 
-// checkSurvived tells whether the edge's sessions have outlived the leader: none has died or was opened anew, and a lease
+// checkSurvived reports whether the edge's sessions have outlived the leader: none has died or was opened anew, and a lease
 // from before serves.
 func checkSurvived(t *testing.T, edge *daemon, before events, kept reply) {
 	t.Helper()

@@ -43,7 +43,7 @@ type daemon struct {
 	args    []string
 }
 
-// newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and where the
+// newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and if the
 // test has failed, the ends of their logs are told.
 func newFleet(t testing.TB, binary string, common ...string) *fleet {
 	return newFleetOn(t, nil, binary, common...)
@@ -132,7 +132,7 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// running tells whether the process has not ended.
+// running reports whether the process has not ended.
 func (p *process) running() bool {
 	select {
 	case <-p.exited:

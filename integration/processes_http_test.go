@@ -48,7 +48,7 @@ func (d *daemon) send(method, path, body string) (r reply) {
 	return r
 }
 
-// metric is the value of one row of the node's metrics, such as `edgehold_edge_sessions`; 0 where there is no such row.
+// metric is the value of one row of the node's metrics, such as `edgehold_edge_sessions`; 0 if there is no such row.
 func (d *daemon) metric(t *testing.T, row string) float64 {
 	t.Helper()
 	a := d.get("/metrics")
@@ -77,7 +77,7 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
-// freeAddress is an address of loopback at which nobody listens, and another one each time: who was given one before may not
+// freeAddress returns an address of loopback at which no process listens, and another one each time: who was given one before may not
 // listen yet. Its port is below those that systems give to outgoing connections: a node that was killed finds it free when it
 // comes back.
 func freeAddress(t testing.TB) string {

@@ -7,7 +7,7 @@ import (
 )
 
 // relay passes connections on to an address, until it is cut: then nothing passes either way, and as on a network that
-// drops packets, nobody is told. Healed, it passes on what has waited.
+// drops packets, neither side gets an error. Healed, it passes on what has waited.
 type relay struct {
 	listener net.Listener
 	to       string
@@ -85,7 +85,7 @@ func (r *relay) pass(to, from net.Conn) {
 	}
 }
 
-// keep notes a connection, to close it at the end; false where that has come.
+// keep notes a connection, to close it at the end; false if the end has come.
 func (r *relay) keep(c net.Conn) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

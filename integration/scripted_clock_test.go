@@ -60,7 +60,7 @@ var disturbances = []struct {
 	}, leaseTerm - keepAlive, outwait + 2*time.Second},
 }
 
-// TestClocks disturbs clocks on both sides while a holder is cut off and its key is written: nobody reads the old value
+// TestClocks disturbs clocks on both sides while a holder is cut off and its key is written: no read returns the old value
 // once the write is acknowledged, and that is not long after W.
 func TestClocks(t *testing.T) {
 	for i, d := range disturbances {
@@ -108,7 +108,7 @@ func TestClocks(t *testing.T) {
 }
 
 // TestSuspendedEdge: a machine that slept longer than its leases last sees that when it wakes, by BOOTTIME, and serves
-// nothing by them, also before it can reach anybody.
+// nothing by them, also before it can reach another node.
 func TestSuspendedEdge(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
@@ -175,7 +175,7 @@ func TestWrongClock(t *testing.T) {
 }
 
 // TestLeadersClock: a holder with a good clock keeps its leases while the leader's is slewed as fast as time daemons do it, and
-// no alarm names it; and a server that stood still as a leader, and leads again, holds that against nobody.
+// no alarm names it; and a server whose clock stood still as a leader, and that leads again, suspects no holder because of it.
 func TestLeadersClock(t *testing.T) {
 	const key, group, alarms = "us-east/greeting", "us-east.1", "edgehold_region_clock_alarms_total"
 	for name, disturb := range map[string]func(p *planet){
@@ -235,7 +235,7 @@ func (p *planet) sum(name string) (n float64) {
 	return n
 }
 
-// metrics are the lines of a metric, of all servers of the region, or of all nodes where the region is "".
+// metrics are the lines of a metric, of all servers of the region, or of all nodes if the region is "".
 func (p *planet) metrics(region, name string) (lines []string) {
 	p.t.Helper()
 	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {

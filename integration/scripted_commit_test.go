@@ -47,8 +47,8 @@ func (p *planet) leasedVersions(at *host, keys ...api.Key) (conds []api.Cond) {
 	return conds
 }
 
-// TestRevokedAtPrepare: when a transaction over two regions is acknowledged, nobody serves what it has written over, though the
-// decision group has not been able to tell the other region yet.
+// TestRevokedAtPrepare: when a transaction over two regions is acknowledged, no node serves what it has overwritten, though the
+// decision group has not reached the other region yet.
 func TestRevokedAtPrepare(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
@@ -74,8 +74,8 @@ func TestRevokedAtPrepare(t *testing.T) {
 	})
 }
 
-// TestWriteSkewUnderLeases: of two transactions at once, each of which reads under leases what the other writes, one is told
-// that what it has read is not so any more.
+// TestWriteSkewUnderLeases: of two transactions at once, each of which reads under leases what the other writes, one is refused:
+// what it has read is no longer so.
 func TestWriteSkewUnderLeases(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
@@ -108,8 +108,8 @@ func TestWriteSkewUnderLeases(t *testing.T) {
 	})
 }
 
-// TestNobodyDecidesAlone: a region that is cut off from the decision group keeps what it has prepared: who reads it there is told
-// that it cannot be known, until it can.
+// TestNobodyDecidesAlone: a region that is cut off from the decision group keeps what it has prepared: a read of
+// it there is unavailable until the outcome is known.
 func TestNobodyDecidesAlone(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {

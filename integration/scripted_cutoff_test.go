@@ -20,12 +20,12 @@ var ways = []struct {
 		return func() { p.fabric.Rejoin(h.name) }
 	}},
 	// Its keep-alives came and its answers did not, as if it were stuck: such a process gets no leases for a while.
-	{"it hears nobody", false, 20 * time.Second, func(p *planet, h *host) func() { _, heal := p.oneWay(h, true); return heal }},
-	{"nobody hears it", true, 5 * time.Second, func(p *planet, h *host) func() { _, heal := p.oneWay(h, false); return heal }},
+	{"it receives nothing", false, 20 * time.Second, func(p *planet, h *host) func() { _, heal := p.oneWay(h, true); return heal }},
+	{"it reaches no node", true, 5 * time.Second, func(p *planet, h *host) func() { _, heal := p.oneWay(h, false); return heal }},
 }
 
-// TestCutOffEdge: an edge that is cut off serves by its leases for less than T by its own clock, which nobody needs to
-// tell it; then it is unavailable, or answers with what it has and the exact age of it where that was asked for. It
+// TestCutOffEdge: an edge that is cut off serves by its leases for less than T by its own clock, without any
+// message; then it is unavailable, or answers with what it has and the exact age of it where that was asked for. It
 // serves by leases again soon after it is back.
 func TestCutOffEdge(t *testing.T) {
 	for _, way := range ways {

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestLeaderCrash: where the leader of a group dies, what it had acknowledged survives and writes are back within 5 s.
+// TestLeaderCrash: if the leader of a group crashes, what it had acknowledged survives and writes are back within 5 s.
 // Edges keep their sessions, and go on to serve by their leases meanwhile.
 func TestLeaderCrash(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,7 @@ import (
 )
 
 // TestReadyAgain: a gateway that asked a region in vain while that was cut off is ready soon after the region is back,
-// though nobody asks it for anything: who looks whether it is ready sends it nothing until it is.
+// though it gets no request: a load balancer that checks readiness sends it nothing before that.
 func TestReadyAgain(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {

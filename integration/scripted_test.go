@@ -51,7 +51,7 @@ func kill(hosts ...*host) {
 	synctest.Wait()
 }
 
-// soon waits until ok holds, and fails where that takes longer than d.
+// soon waits until ok holds, and fails if that takes longer than d.
 func (p *planet) soon(d time.Duration, what string, ok func() bool) {
 	p.t.Helper()
 	for end := time.Now().Add(d); !ok(); time.Sleep(10 * time.Millisecond) {
@@ -61,7 +61,7 @@ func (p *planet) soon(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// put writes through the host, and fails where that does not succeed.
+// put writes through the host, and fails if that does not succeed.
 func (p *planet) put(at *host, key api.Key, value string) *api.TxnResult {
 	p.t.Helper()
 	res, err := at.store0().Do(within(p.t, time.Minute), put(key, value))
@@ -92,7 +92,7 @@ func (p *planet) lease(at *host, key api.Key, value string) {
 	})
 }
 
-// byLease reads the key at the host if that takes neither time nor anybody else.
+// byLease reads the key at the host if that takes no time and no other node.
 func (h *host) byLease(key api.Key) (value string, ok bool) {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -145,7 +145,7 @@ func (p *planet) begin(at *host, txn *api.Txn) *writing {
 	return w
 }
 
-// ok waits for the write, which must have succeeded, and tells how long it took.
+// ok waits for the write, which must have succeeded, and returns how long it took.
 func (w *writing) ok(t *testing.T) time.Duration {
 	t.Helper()
 	<-w.done

@@ -11,7 +11,7 @@ import (
 func (k *keyTxns) absences(values []keyState) ([]keyState, *Anomaly) {
 	absences := make([]keyState, len(values)+1)
 	for i := range absences {
-		absences[i] = keyState{maker: nobody, told: true, version: api.MaxVersion}
+		absences[i] = keyState{maker: noMaker, told: true, version: api.MaxVersion}
 	}
 	place := func(v api.Version) (*keyState, *keyState) {
 		i, at := slices.BinarySearchFunc(values, v, func(s keyState, v api.Version) int { return s.version.Compare(v) })
@@ -44,9 +44,8 @@ func (k *keyTxns) absences(values []keyState) ([]keyState, *Anomaly) {
 	return absences, nil
 }
 
-// attributeAbsence finds who made an absence. To delete what is absent changes nothing, so of several deletes only one
-// did: the one that had seen a value, else it may not be known which; then the maker is hidden, and all of them come
-// behind it.
+// attributeAbsence finds the delete that made an absence. A delete of an absent key changes nothing, so of several deletes only
+// one made it: one that had seen a value. If none had, the maker is hidden, and all of them come after it.
 func (k *keyTxns) attributeAbsence(s *keyState, first bool) *Anomaly {
 	if first {
 		s.version = api.Version{}
@@ -75,7 +74,7 @@ func (k *keyTxns) attributeAbsence(s *keyState, first bool) *Anomaly {
 		k.used[one.txn] = true
 	case len(oldest) == 0 && lost == 0:
 		who := append(s.readers, s.deletes...)[0]
-		return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was absent at version %v, but nobody can have deleted it by then", string(k.key), s.version), k.txn(who.txn))
+		return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was absent at version %v, but no transaction can have deleted it by then", string(k.key), s.version), k.txn(who.txn))
 	}
 	for _, d := range s.deletes {
 		if d.txn != s.maker {

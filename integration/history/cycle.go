@@ -58,7 +58,7 @@ func steps(cycle []dependency) (n int32) {
 	return n
 }
 
-// counts tells whether an edge is a step from one transaction to another; of a way through instants it is the first edge.
+// counts reports whether an edge is a step from one transaction to another; of a path through instants that is the first edge.
 func counts(e *dependency) bool { return e.kind != rt || e.key == leaving }
 
 // search is a search for the shortest way from a node back to it.
@@ -71,8 +71,8 @@ type search struct {
 	looked    int
 }
 
-// from returns the edges of the shortest cycle through n that is shorter than limit; nil if there is none. It is a search
-// in breadth where the edges away from instants cost nothing.
+// from returns the edges of the shortest cycle through n that is shorter than limit; nil if there is none. It is a
+// breadth-first search in which the edges away from instants cost nothing.
 func (s *search) from(n, limit int32) []dependency {
 	for _, t := range s.touched {
 		s.dist[t] = 0
@@ -126,7 +126,7 @@ func (s *search) way(n, last int32) []dependency {
 	return cycle
 }
 
-// report names a cycle and tells it.
+// report names a cycle and describes it.
 func (g *graph) report(cycle []dependency) *Anomaly {
 	a := &Anomaly{}
 	place := map[int32]int{}

@@ -48,7 +48,7 @@ func isPrefix(old, list string) bool {
 // list is what was appended to one key.
 type list struct {
 	txns    []Txn
-	by      map[string]*Txn // who can have appended an element
+	by      map[string]*Txn // by element: the transaction that can have appended it
 	appends []access
 }
 
@@ -61,7 +61,7 @@ func (l *list) judge(r access) *Anomaly {
 			by := l.by[e]
 			switch {
 			case by == nil || by.Call > reader.Return:
-				return anomaly("list", fmt.Sprintf("%q holds %q, which nobody can have appended by then", string(r.step.Key), e), reader)
+				return anomaly("list", fmt.Sprintf("%q holds %q, which no transaction can have appended by then", string(r.step.Key), e), reader)
 			case in[e]:
 				return anomaly("list", fmt.Sprintf("%q was appended to %q twice", e, string(r.step.Key)), by, reader)
 			}

@@ -147,7 +147,7 @@ func (w *txnWorld) step(own map[api.Key]State) Step {
 	return s
 }
 
-// tell leaves to the client what it can know.
+// tell leaves in t what the client can know.
 func (w *txnWorld) tell(t *Txn) {
 	for i := range t.Steps {
 		s := &t.Steps[i]

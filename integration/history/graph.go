@@ -37,7 +37,7 @@ type graph struct {
 	happened []bool
 
 	edges    []dependency // sorted by from
-	first    []int32      // by node: where its edges begin
+	first    []int32      // by node: the index of its first edge
 	instants int32        // the first node that is an instant
 	nodes    int32
 }
@@ -81,14 +81,14 @@ func (g *graph) addKey(key int32) {
 	for i := range states {
 		n := int32(i)
 		last := i == len(states)-1
-		if makers[i] != nobody && !last {
+		if makers[i] != noMaker && !last {
 			g.add(makers[i], makers[i+1], key, n, ww)
 		}
 		for _, r := range states[i].readers {
 			if !g.happened[r.txn] {
 				continue
 			}
-			if makers[i] != nobody {
+			if makers[i] != noMaker {
 				g.add(makers[i], r.txn, key, n, wr)
 			}
 			if !last {

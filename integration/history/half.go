@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// unplaced is a write that must have happened, since its transaction has, but whose version nobody saw.
+// unplaced is a write that must have happened, since its transaction has, but whose version was not seen.
 type unplaced struct {
 	access
 	key *keyTxns
@@ -98,7 +98,7 @@ func (g *graph) place(m unplaced, after, before []uint64, bit uint64) *Txn {
 	return &g.txns[m.txn]
 }
 
-// divisible tells whether an absence may be two, with an unseen value between them that was deleted again.
+// divisible reports whether an absence may be two, with an unseen value between them that was deleted again.
 func (k *keyTxns) divisible(s *keyState) bool {
 	return !s.exists && (len(s.deletes) > 1 || slices.ContainsFunc(k.maybe, func(m access) bool { return m.step.Kind == Delete }))
 }

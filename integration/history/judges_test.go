@@ -124,7 +124,7 @@ func TestAnomalies(t *testing.T) {
 		{"unknown delete behind a creator", 0, []Op{put(0, 1, "a", 1), lost(del(2, 0, 0)), cas(3, 4, gone(0), "b", 3), get(5, 6, is("b", 3))}},
 		{"unknown delete behind an unknown creator", 0, []Op{put(0, 1, "a", 1), lost(del(2, 0, 0)), lost(cas(3, 0, gone(0), "b", 0)), get(5, 6, is("b", 3))}},
 		{"unknown delete, then a known one", 0, []Op{put(0, 1, "a", 1), lost(del(2, 0, 0)), get(3, 4, gone(2)), del(5, 6, 2), get(7, 8, gone(2))}},
-		{"deleted by nobody", linear, []Op{put(0, 1, "a", 1), get(2, 3, gone(2))}},
+		{"deleted by no operation", linear, []Op{put(0, 1, "a", 1), get(2, 3, gone(2))}},
 		{"unknown cas seen", 0, []Op{put(0, 1, "a", 1), lost(cas(2, 0, is("a", 1), "b", 0)), get(3, 4, is("b", 2))}},
 		{"delete twice", 0, []Op{put(0, 1, "a", 1), del(2, 3, 2), del(4, 5, 2), get(6, 7, gone(2)), cas(8, 9, gone(0), "b", 3)}},
 		{"absence grows older", 0, []Op{put(0, 1, "a", 1), del(2, 3, 2), get(4, 5, gone(2)), get(6, 7, gone(9)), put(8, 9, "b", 10)}},

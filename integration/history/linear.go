@@ -11,9 +11,9 @@ import (
 // checkTimeout bounds Porcupine's search for one key.
 const checkTimeout = time.Minute
 
-// Linearizable tells whether, for each key, the operations could have taken effect one at a time, each between its call
+// Linearizable reports whether, for each key, the operations could have taken effect one at a time, each between its call
 // and its return. It returns nil or a *[Violation]. A search that does not end within a minute is a violation too: a
-// judge that cannot tell has not acquitted. Keep to about ten clients and 3,000 operations a key, and few unknown deletes.
+// history that was not judged has not passed. Keep to about ten clients and 3,000 operations a key, and few unknown deletes.
 func Linearizable(ops []Op) error {
 	for _, part := range byKey(ops) {
 		p, v := prepare(part)

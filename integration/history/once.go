@@ -2,9 +2,9 @@ package history
 
 import "github.com/edgehold/edgehold/api"
 
-// Once tells whether no write took effect twice: a write that was carried out again after its result was lost shows as
-// one value at two versions. It returns nil or a *[Violation]. Linearizable cannot always tell: where nothing came in
-// between, the second time leaves no trace but the version.
+// Once reports whether no write took effect twice: a write that was carried out again after its result was lost shows as
+// one value at two versions. It returns nil or a *[Violation]. Linearizable does not always see that: if nothing came in
+// between, the second time shows in the version alone.
 func Once(ops []Op) error {
 	for _, part := range byKey(ops) {
 		first := map[string]*Op{}

@@ -41,7 +41,7 @@ func (k Kind) String() string {
 	return [...]string{"?", "get", "put", "cas", "delete", "add", "append"}[k%7]
 }
 
-// Outcome is what the client learnt.
+// Outcome is what the client knows of the operation.
 type Outcome uint8
 
 // The outcomes. An operation that was never ended is Unknown.
@@ -68,7 +68,7 @@ func OutcomeOf(err error) Outcome {
 	return Failed
 }
 
-// State is a key's state: a value or its absence, and its version where one is known.
+// State is a key's state: a value or its absence, and its version if it is known.
 type State struct {
 	Exists  bool
 	Value   string
@@ -85,20 +85,20 @@ type Op struct {
 	// Expect is the state that CAS asks for: that very value at its version, or just absence.
 	Expect State
 
-	// Call and Return are by the recorder's clock. Return means nothing where Outcome is Unknown.
+	// Call and Return are by the recorder's clock. Return means nothing if Outcome is Unknown.
 	Call, Return time.Duration
 	Outcome      Outcome
-	// Result, where Outcome is OK, is what Get saw; of a write, the version that it made; of a CAS that was refused, the
-	// version that the key had instead.
+	// Result is set if Outcome is OK. Of a Get it is what the Get saw; of a write, the version that it made; of a refused CAS,
+	// the version that the key had instead.
 	Result State
 	// Refused: the CAS found its condition false, and wrote nothing.
 	Refused bool
 }
 
-// writes tells whether o is meant to change its key.
+// writes reports whether o is meant to change its key.
 func (o *Op) writes() bool { return o.Kind != Get }
 
-// wrote tells whether o certainly changed its key, at Result.Version.
+// wrote reports whether o certainly changed its key, at Result.Version.
 func (o *Op) wrote() bool { return o.writes() && o.Outcome == OK && !o.Refused }
 
 func (o *Op) String() string {

@@ -51,9 +51,9 @@ type step struct {
 	op             *Op
 }
 
-// prepared is one key's history made tractable: Porcupine explodes on writes that may happen at any later time, so reads
-// without an answer and writes that nobody saw are left out, and an unknown write that was seen ends when the first who
-// saw it returned.
+// prepared is one key's history made tractable: Porcupine's search explodes with writes that may happen at any later time.
+// So reads without an answer and writes that were not seen are left out, and an unknown write ends when the first operation
+// that saw it returned.
 type prepared struct {
 	steps    []step
 	tokens   map[string]token
@@ -118,7 +118,7 @@ func (p *prepared) nameRead(o *Op) *Violation {
 	if o.Result.Exists {
 		n, ok := p.tokens[o.Result.Value]
 		if !ok {
-			return violation(o.Key, "a value was read that nobody wrote", o)
+			return violation(o.Key, "a value was read that no operation wrote", o)
 		}
 		if w := p.writers[n]; w.Outcome == Failed || w.Refused {
 			return violation(o.Key, "a write that was reported as not applied was read", w, o)
@@ -159,7 +159,7 @@ func (p *prepared) step(o *Op) (s step, ok bool) {
 		if s.refused = o.Refused; s.refused {
 			n, known := p.versions[o.Result.Version]
 			if !known {
-				// Some write whose version nobody learnt stood in the way. That is no contradiction by itself.
+				// A write of unknown version was in the way. That is no contradiction by itself.
 				return s, false
 			}
 			s.saw = n
@@ -215,7 +215,7 @@ func (p *prepared) bound() *Violation {
 	return nil
 }
 
-// unexplainedAbsence tells whether s shows the key as absent for a reason that may be an unknown delete.
+// unexplainedAbsence reports whether s shows the key as absent for a reason that may be an unknown delete.
 func (p *prepared) unexplainedAbsence(s *step) bool {
 	if s.op.Outcome != OK || s.saw != absent && (s.kind != CAS || s.refused || s.expect != absent) {
 		return false

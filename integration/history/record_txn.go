@@ -47,7 +47,7 @@ func (r *RunningTxn) Step(s Step) {
 	r.txn.Steps = append(r.txn.Steps, s)
 }
 
-// End records that the transaction has returned now, with err and, where it went through and steps is not nil, with these
+// End records that the transaction has returned now, with err and, if it succeeded and steps is not nil, with these
 // steps in place of those recorded: the writes with the versions that they made.
 func (r *RunningTxn) End(steps []Step, err error) {
 	r.c.mu.Lock()

@@ -67,8 +67,8 @@ func (c *Client) Begin(op Op) *Running {
 	return &Running{c, &op}
 }
 
-// End records that the call has returned now, with err and, where it went through, with the result. Of a refused CAS
-// the result's version is taken from err where the result has none.
+// End records that the call has returned now, with err and, if it succeeded, with the result. If the
+// result of a refused CAS has no version, End takes it from err.
 func (r *Running) End(result State, err error) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()

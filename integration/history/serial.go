@@ -1,6 +1,6 @@
 package history
 
-// StrictlySerializable tells whether the transactions could have happened one at a time, each between its call and its
+// StrictlySerializable reports whether the transactions could have happened one at a time, each between its call and its
 // return. It returns nil or an *[Anomaly]. It is exact as far as it follows the versions: the versions of a key rise with
 // its writes, so it is known which write followed which, what each read saw and what then replaced it. Whatever makes two
 // transactions come before each other, over any number of others, is a cycle; of these it shows a shortest one, under its
@@ -11,12 +11,12 @@ package history
 //     and long fork: several times;
 //   - stale read, real time: an answer had come before the other was asked for.
 //
-// Without a cycle it finds: G1a, what nobody wrote or what a failed transaction wrote; G1b, what was written over in the
-// same transaction; internal, a transaction that does not see its own writes; taken twice; duplicate version, two states;
+// Without a cycle it finds: G1a, a value that no transaction or a failed one wrote; G1b, a value that its own transaction
+// overwrote; internal, a transaction that does not see its own writes; taken twice; duplicate version, two states;
 // half.
 //
 // A transaction with an unknown outcome has happened if something that it wrote was seen, else it is left out. If it has,
-// all its writes have: half is one that cannot, since whatever its place among the versions of a key, somebody after it saw
+// all its writes have: half is a write that cannot: whatever its place among the versions of a key, a transaction after it saw
 // an older one. Values that unknown Puts wrote to one key, and elements that Appends did, should differ, else it is not
 // known which was seen, and less follows from it.
 func StrictlySerializable(txns []Txn) error {

@@ -91,9 +91,9 @@ func anyHistory(rnd *rand.Rand, unknown bool) []Txn {
 	return txns
 }
 
-// explained tells whether some order of the transactions, some of unknown outcome left out, explains all answers.
+// explained reports whether some order of the transactions, some of unknown outcome left out, explains all answers.
 func explained(txns []Txn) bool {
-	seen := map[string]api.Version{} // the version of a value, where it is known
+	seen := map[string]api.Version{} // the version of a value, if it is known
 	for i := range txns {
 		for _, s := range txns[i].Steps {
 			if s.State.Exists && !s.State.Version.IsZero() {
@@ -138,7 +138,7 @@ func (o *orders) extend(now map[api.Key]State, newest map[api.Key]api.Version) b
 	return false
 }
 
-// answered tells whether what transactions that were left out had read was there at some time: it is enough that somebody
+// answered reports whether what transactions that were left out had read was there at some time: it is enough that somebody
 // wrote it.
 func (o *orders) answered() bool {
 	for i := range o.txns {

@@ -50,7 +50,7 @@ func keysOf(txns []Txn) []api.Key {
 	return api.SortKeys(keys)
 }
 
-// onePerTxn tells whether no transaction writes the key twice.
+// onePerTxn reports whether no transaction writes the key twice.
 func onePerTxn(txns []Txn, k api.Key) bool {
 	for i := range txns {
 		for j := range txns[i].Steps {
@@ -62,7 +62,7 @@ func onePerTxn(txns []Txn, k api.Key) bool {
 	return true
 }
 
-// spoilers are ways to make a correct history wrong. Each tells whether it could.
+// spoilers are ways to make a correct history wrong. Each reports whether it could.
 var spoilers = map[string]func(txns []Txn) bool{
 	"stale read": func(txns []Txn) bool {
 		return replaceRead(txns, func(old, next, reader *Txn) bool { return next.Return < reader.Call })
@@ -180,7 +180,7 @@ func replaceRead(txns []Txn, ok func(old, next, reader *Txn) bool) bool {
 	})
 }
 
-// seesOther tells whether the reader saw two writes of w.
+// seesOther reports whether the reader saw two writes of w.
 func seesOther(txns []Txn, w, reader *Txn) bool {
 	n := 0
 	for i := range w.Steps {
@@ -238,7 +238,7 @@ func TestHalvesAreCaught(t *testing.T) {
 	}
 }
 
-// halve makes a transaction's outcome unknown, and takes one of its writes back for all who saw it and later ones.
+// halve makes a transaction's outcome unknown, and takes one of its writes back for all transactions that saw it or a later one.
 func halve(txns []Txn) bool {
 	return eachSeen(txns, func(w, r *Txn, i, _ int) bool {
 		for j := range w.Steps {

@@ -70,7 +70,7 @@ func TestTransactionAnomalies(t *testing.T) {
 		{"dirty write", "G0", []Txn{tx(0, 9, sets("x", "a", 1), sets("y", "a", 2)), tx(1, 9, sets("x", "b", 2), sets("y", "b", 1))}},
 		{"aborted read", "G1a (aborted", []Txn{failedTx(0, 1, sets("x", "a", 0)), tx(2, 3, saw("x", "a", 1))}},
 		{"unwritten read", "G1a (unwritten", []Txn{tx(0, 1, sets("x", "a", 1)), tx(2, 3, saw("x", "ghost", 2))}},
-		{"absent though nobody deleted", "G1a (unwritten", []Txn{tx(0, 1, sets("x", "a", 1)), tx(2, 3, none("x", 2))}},
+		{"absent without a delete", "G1a (unwritten", []Txn{tx(0, 1, sets("x", "a", 1)), tx(2, 3, none("x", 2))}},
 		{"intermediate read", "G1b", []Txn{tx(0, 9, sets("x", "a", 0), sets("x", "b", 1)), tx(1, 9, saw("x", "a", 2))}},
 		{"circular information flow", "G1c", []Txn{tx(0, 9, sets("x", "a", 1), saw("y", "b", 1)), tx(1, 9, sets("y", "b", 1), saw("x", "a", 1))}},
 		{"read skew", "G-single", []Txn{tx(0, 1, sets("x", "a", 1), sets("y", "a", 1)), tx(2, 9, sets("x", "b", 2), sets("y", "b", 2)), tx(3, 9, saw("x", "b", 2), saw("y", "a", 1))}},

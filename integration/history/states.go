@@ -24,7 +24,7 @@ type keyTxns struct {
 	made  []access // writes of transactions that happened
 	maybe []access // writes of transactions with an unknown outcome
 	saw   []access // reads from outside; those of unknown transactions were answered too
-	never []access // writes that nobody may see: of failed transactions, or overwritten within their own
+	never []access // writes that no other may see: of failed transactions, or overwritten by their own
 	used  map[int32]bool
 	// states are the states of the key, oldest first; the first is absence before any write.
 	states []keyState
@@ -37,21 +37,21 @@ type keyState struct {
 	value   string
 	told    bool        // value is known
 	version api.Version // of an absence: the oldest known
-	maker   int32       // nobody, hidden or a place in the history
-	by      *Step       // the maker's, where there is one
+	maker   int32       // noMaker, hidden or a place in the history
+	by      *Step       // the maker's, if there is one
 	readers []access
 	deletes []access // deletes that ended OK in this absence: one of them may have made it
 }
 
-// seenBy tells whether the transaction saw the state from outside.
+// seenBy reports whether the transaction saw the state from outside.
 func (s *keyState) seenBy(txn int32) bool {
 	return slices.ContainsFunc(s.readers, func(r access) bool { return r.txn == txn })
 }
 
 // Makers that are no transaction of the history.
 const (
-	nobody int32 = -1 // absence before any write
-	hidden int32 = -2 // one of several unknown transactions: it is not known which
+	noMaker int32 = -1 // absence before any write
+	hidden  int32 = -2 // one of several unknown transactions: it is not known which
 )
 
 // collect sorts the steps of a history by key, in the order of the keys.
@@ -122,7 +122,7 @@ func (t *Txn) ownBefore(i int) *Step {
 	return nil
 }
 
-// overwrites tells whether a later step writes the key of step i again.
+// overwrites reports whether a later step writes the key of step i again.
 func (t *Txn) overwrites(i int) bool {
 	for j := i + 1; j < len(t.Steps); j++ {
 		if s := &t.Steps[j]; s.Key == t.Steps[i].Key && s.writes() {
@@ -132,7 +132,7 @@ func (t *Txn) overwrites(i int) bool {
 	return false
 }
 
-// showsOwn tells whether a read can have seen what own left.
+// showsOwn reports whether a read can have seen what own left.
 func showsOwn(own *Step, saw State) bool {
 	switch own.Kind {
 	case Delete:
@@ -143,7 +143,7 @@ func showsOwn(own *Step, saw State) bool {
 	return saw.Exists && (own.State.Value == "" || own.State.Value == saw.Value)
 }
 
-// arrange finds the key's states: which there were, in which order, and who made each.
+// arrange finds the key's states, their order, and the transaction that made each.
 func (k *keyTxns) arrange() *Anomaly {
 	values, a := k.values()
 	if a != nil {
@@ -178,7 +178,7 @@ func (k *keyTxns) arrange() *Anomaly {
 	return nil
 }
 
-// values are the states in which the key exists, by version; those that only readers tell of have no maker yet.
+// values returns the states in which the key exists, by version. States known from readers alone have no maker yet.
 func (k *keyTxns) values() ([]keyState, *Anomaly) {
 	byVersion := map[api.Version]*keyState{}
 	for _, m := range k.made {
@@ -273,7 +273,7 @@ func (k *keyTxns) firstSeen(s *keyState) time.Duration {
 	return first
 }
 
-// unwritten says that a value was seen which nobody can have left.
+// unwritten returns the anomaly of a value that no transaction can have left.
 func (k *keyTxns) unwritten(s *keyState) *Anomaly {
 	reader := k.txn(s.readers[0].txn)
 	for _, w := range k.never {
@@ -282,14 +282,14 @@ func (k *keyTxns) unwritten(s *keyState) *Anomaly {
 		}
 		writer := k.txn(w.txn)
 		if writer.Outcome == Failed {
-			return anomaly("G1a (aborted read)", fmt.Sprintf("%q was seen as a transaction left it that did not happen", string(k.key)), writer, reader)
+			return anomaly("G1a (aborted read)", fmt.Sprintf("%q was seen as left by a transaction that did not happen", string(k.key)), writer, reader)
 		}
-		return anomaly("G1b (intermediate read)", fmt.Sprintf("%q was seen as a transaction wrote it before it wrote it again", string(k.key)), writer, reader)
+		return anomaly("G1b (intermediate read)", fmt.Sprintf("%q was seen with a value that its transaction overwrote itself", string(k.key)), writer, reader)
 	}
 	for _, w := range slices.Concat(k.made, k.maybe) {
 		if w.step.Kind == Put && w.step.State.Value == s.value && (k.used[w.txn] || k.txn(w.txn).Outcome == OK) {
 			return anomaly("taken twice", fmt.Sprintf("one write of %q shows at two versions", string(k.key)), k.txn(w.txn), reader)
 		}
 	}
-	return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was seen at version %v, which nobody can have made by then", string(k.key), s.version), reader)
+	return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was seen at version %v, which no transaction can have made by then", string(k.key), s.version), reader)
 }

@@ -14,9 +14,9 @@ type Step struct {
 	Key  api.Key
 	// Arg is what Add adds and Append appends.
 	Arg string
-	// State is what Get saw; of a write, what it left: a Put's value always, the version where the outcome is OK, and the
-	// value of a function where the store told it ("" where not). What a Get behind a write of the same transaction saw
-	// has no version.
+	// State is what Get saw; of a write, what it left: a Put's value always, the version if the outcome is OK, and the
+	// value of a function if the store returned it, else "". What a Get after a write of the same transaction saw has no
+	// version.
 	State State
 }
 
@@ -24,7 +24,7 @@ func (s *Step) writes() bool { return s.Kind != Get }
 
 func (s *Step) function() bool { return s.Kind == Add || s.Kind == Append }
 
-// leavesValue tells whether the key exists after the step, which is a write.
+// leavesValue reports whether the key exists after the step, which is a write.
 func (s *Step) leavesValue() bool { return s.Kind != Delete }
 
 func (s *Step) String() string {
@@ -99,7 +99,7 @@ func (t *Txn) sees(key api.Key) (State, bool) {
 type Anomaly struct {
 	// Name is the anomaly's usual name: see [StrictlySerializable].
 	Name string
-	// What tells it in words; empty for a cycle, whose Edges tell it.
+	// What describes it; empty for a cycle, which its Edges describe.
 	What string
 	Txns []Txn
 	// Edges are the cycle: each from one transaction to the one that must come after it, the last one back to the first.

@@ -37,7 +37,7 @@ type keyVersions struct {
 	lostDelete bool
 }
 
-// versionState is one version: the state of the key, the write that made it, and who saw it first.
+// versionState is one version: the state of the key, the write that made it, and the operation that saw it first.
 type versionState struct {
 	exists bool
 	value  string
@@ -102,7 +102,7 @@ func (k *keyVersions) read(o *Op) *Violation {
 	w := k.byValue[r.Value]
 	switch {
 	case w == nil:
-		return violation(o.Key, "a value was read that nobody wrote", o)
+		return violation(o.Key, "a value was read that no operation wrote", o)
 	case w.Outcome == Failed || w.Refused:
 		return violation(o.Key, "a write that was reported as not applied was read", w, o)
 	case w.Outcome == OK && w.Result.Version != r.Version:
@@ -179,7 +179,7 @@ func (k *keyVersions) freshness(ops []*Op) *Violation {
 	return nil
 }
 
-// madeByUnknown are the versions of unknown writes, as far as somebody saw them.
+// madeByUnknown returns the versions of unknown writes, as far as they were seen.
 func (k *keyVersions) madeByUnknown() map[*Op]api.Version {
 	made := map[*Op]api.Version{}
 	for v, s := range k.states {

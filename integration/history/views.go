@@ -47,7 +47,7 @@ func number(s State) (int64, bool) {
 	return n, err == nil
 }
 
-// Bank tells whether every transaction that saw all the accounts, as decimal numbers, saw that sum: transfers between them
+// Bank reports whether every transaction that saw all the accounts, as decimal numbers, saw that sum: transfers between them
 // leave it as it is. It returns how many did, so that the caller can see that there was something to judge, and nil or an
 // *[Anomaly].
 func Bank(txns []Txn, accounts []api.Key, sum int64) (seen int, err error) {
@@ -68,7 +68,7 @@ func Bank(txns []Txn, accounts []api.Key, sum int64) (seen int, err error) {
 	return seen, nil
 }
 
-// WriteSkew judges pairs of keys of which a transaction sets one to "0" only if it has seen the other as "1": whoever sees
+// WriteSkew judges pairs of keys of which a transaction sets one to "0" only if it has seen the other as "1": a transaction that sees
 // both must see a "1". It returns how many did, and nil or an *[Anomaly].
 func WriteSkew(txns []Txn, pairs [][2]api.Key) (seen int, err error) {
 	for _, p := range pairs {

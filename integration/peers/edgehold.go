@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// homeRegion is where the servers stand, farRegion where the edge does: 200 ms away by the built-in table.
+// homeRegion is the region of the servers, farRegion that of the edge: 200 ms away by the built-in table.
 const (
 	homeRegion = "us-east"
 	farRegion  = "ap-south"

@@ -88,7 +88,7 @@ func startEdge(ctx context.Context, s *stage, keys []string) (*reader, error) {
 	return l, s.eventually(ctx, "leases on all keys at the edge", l.askAll)
 }
 
-// askAll sends every request until each was answered locally; it sends on where one was not, since leases are given to
+// askAll sends every request until each was answered locally; it repeats those that were not, since leases are given to
 // keys that are read.
 func (l *reader) askAll(ctx context.Context) error {
 	return forEach(ctx, make([]string, fillers), func(ctx context.Context, worker int, _ string) error {

@@ -5,7 +5,7 @@
 //     acknowledged write fsynced;
 //   - local reads: Edgehold's leased reads at an edge, a bare handler behind the same server, and Redis.
 //
-// Every member is a process of its own, so that the CPU of servers and of the load is told apart: Edgehold's is the real
+// Every member is a process of its own, so that the CPU of servers and of the load is measured separately: Edgehold's is the real
 // binary, built from the tree; etcd's and NATS' are this program, run again as "peers member". It is a module of its own,
 // so that Edgehold's needs none of this. docs/benchmarks/peers.md says what the columns mean.
 package main

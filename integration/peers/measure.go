@@ -19,7 +19,7 @@ type load struct {
 	warmUp  time.Duration
 	window  time.Duration
 	do      operation
-	members []*process // whose CPU is told
+	members []*process // whose CPU is measured
 	during  func()     // called when the window opens, in a goroutine that is waited for; nil: nothing
 }
 
@@ -28,7 +28,7 @@ type sample struct {
 	Rate      float64 `json:"ops_per_second"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
-	ServerCPU float64 `json:"server_cpu_us_per_op"` // 0 where the system does not tell
+	ServerCPU float64 `json:"server_cpu_us_per_op"` // 0 if the system does not report it
 	ClientCPU float64 `json:"client_cpu_us_per_op"`
 	Failed    int     `json:"failed_ops,omitempty"`
 	Failure   string  `json:"first_failure,omitempty"`

@@ -102,5 +102,5 @@ func parseCounts(text string) ([]int, error) {
 	return out, nil
 }
 
-// wants tells whether the product is to be measured.
+// wants reports whether the product is to be measured.
 func (o *options) wants(product string) bool { return slices.Contains(o.products, product) }

@@ -27,7 +27,7 @@ type stage struct {
 type process struct {
 	name     string
 	address  string // of Edgehold's nodes
-	profiles string // HOST:PORT where it serves profiles; "": nowhere
+	profiles string // HOST:PORT at which it serves profiles; "" is none
 	log      string
 	cmd      *exec.Cmd
 	exited   chan struct{} // closed when cmd has been waited for
@@ -137,7 +137,7 @@ func plainEnv() []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "EDGEHOLD_") })
 }
 
-// freeAddresses are loopback addresses that nobody listens on.
+// freeAddresses returns loopback addresses on which no process listens.
 func freeAddresses(n int) ([]string, error) {
 	out := make([]string, n)
 	for i := range out {

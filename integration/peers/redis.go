@@ -64,7 +64,7 @@ func receiveOK(in *bufio.Reader) error {
 	return err
 }
 
-// redisVersion is what the installed server says, "" where there is none.
+// redisVersion returns the version of the installed server; "" if there is none.
 func redisVersion(ctx context.Context) string {
 	out, err := exec.CommandContext(ctx, "redis-server", "--version").Output()
 	if err != nil {

@@ -19,7 +19,7 @@ type report struct {
 	Results  []*result         `json:"results"`
 }
 
-// machine is where it was measured, in words that fit any machine.
+// machine describes the machine of the measurement.
 type machine struct {
 	Cores      int     `json:"cores"`
 	MemoryGiB  float64 `json:"memory_gib"`
@@ -144,7 +144,7 @@ func median(v []float64) float64 {
 	return (v[n/2-1] + v[n/2]) / 2
 }
 
-// find is the result of the work, nil where it was not measured.
+// find returns the result of the work; nil if it was not measured.
 func (r *report) find(w work) *result {
 	i := slices.IndexFunc(r.Results, func(x *result) bool { return x.work == w })
 	if i < 0 {
