@@ -31,7 +31,7 @@ func testCheckpointCatchesUp(t *testing.T, kind logstore.Kind) {
 	term := leader.rep.CurrentTerm()
 	done, wrote := make(chan struct{}), make(chan int, 1)
 	stop := sync.OnceValue(func() int { close(done); return <-wrote })
-	defer stop() // also where the test gives up
+	defer stop() // also if the test fails
 	go func() {
 		n := 0
 		defer func() { wrote <- n }()

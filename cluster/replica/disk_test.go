@@ -33,7 +33,7 @@ func TestDiskHangs(t *testing.T) {
 		}
 		g.must(l2, "meanwhile")
 		if l.rep.watchdog.StuckFor() == 0 {
-			t.Error("the watchdog does not know that the disk hangs")
+			t.Error("the watchdog does not report that the disk hangs")
 		}
 		time.Sleep(3 * RegionTiming().DiskLost)
 		if n := g.stuck.Load(); n != 1 {
@@ -43,7 +43,7 @@ func TestDiskHangs(t *testing.T) {
 		wg.Wait()
 		g.until(10*time.Second, "return of the member", func() bool { return l.machine.has("meanwhile") })
 		if l.rep.watchdog.StuckFor() != 0 {
-			t.Error("the watchdog takes the disk for stuck still")
+			t.Error("the watchdog still reports a stuck disk")
 		}
 		g.settle()
 	})

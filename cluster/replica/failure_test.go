@@ -40,10 +40,10 @@ func TestMachineFails(t *testing.T) {
 			t.Errorf("OnFailed was called %d times", n)
 		}
 		if _, err = l.rep.Propose(t.Context(), []byte("after")); err == nil {
-			t.Error("it takes commands")
+			t.Error("it accepts commands")
 		}
 		if l.machine.has("after") || l.rep.Applied() >= l.rep.raft.LastIndex() {
-			t.Errorf("it goes on: applied %d of %d", l.rep.Applied(), l.rep.raft.LastIndex())
+			t.Errorf("it continues: applied %d of %d", l.rep.Applied(), l.rep.raft.LastIndex())
 		}
 		if err := l.rep.Snapshot(t.Context()); err == nil {
 			t.Error("it makes snapshots of a state that it does not have")
@@ -100,7 +100,7 @@ func TestLogFails(t *testing.T) {
 		g.must(l, "before")
 		g.settle()
 		if err := n2.Health(); err != nil {
-			t.Errorf("all is well: %v", err)
+			t.Errorf("a working log: %v", err)
 		}
 		broken.Store(true)
 		for range 100 {

@@ -23,7 +23,7 @@ func TestFollowerLag(t *testing.T) {
 			t.Errorf("a follower that lacks 10 entries lags %v, caught up %v", lag, l.rep.CaughtUp(away))
 		}
 		if g.nodes[away].rep.CaughtUp(l.name) {
-			t.Error("a follower judges who has caught up")
+			t.Error("a follower reports that a member has caught up")
 		}
 		g.net.cut(false, []string{away}, g.others(away)...)
 		g.until(30*time.Second, "lag of 0", func() bool {

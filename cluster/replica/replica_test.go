@@ -38,7 +38,7 @@ func TestProposeElsewhereNamesTheLeader(t *testing.T) {
 				t.Errorf("the error names leader %q, want %s", e.Leader, l.name)
 			}
 			if leader, term := g.nodes[name].rep.Leader(); leader != l.name || term != l.rep.CurrentTerm() {
-				t.Errorf("%s takes %s for the leader of %d", name, leader, term)
+				t.Errorf("%s believes that %s leads in term %d", name, leader, term)
 			}
 		}
 	})
@@ -97,20 +97,20 @@ func TestOnLeadershipAppliesOnceATerm(t *testing.T) {
 		time.Sleep(time.Second)
 		l.machine.mu.Lock()
 		defer l.machine.mu.Unlock()
-		told := make(map[string]uint64)
+		announced := make(map[string]uint64)
 		for i, c := range l.machine.applied {
 			var name string
 			var term uint64
 			if _, err := fmt.Sscanf(c, "lead %s %d", &name, &term); err != nil {
 				t.Fatal(err)
 			}
-			if told[c] != 0 || l.machine.terms[i] != term {
-				t.Errorf("%q applied in term %d, and before in %d", c, l.machine.terms[i], told[c])
+			if announced[c] != 0 || l.machine.terms[i] != term {
+				t.Errorf("%q applied in term %d, and before in %d", c, l.machine.terms[i], announced[c])
 			}
-			told[c] = term
+			announced[c] = term
 		}
-		if len(told) < 4 {
-			t.Errorf("%d leaders told the machine", len(told))
+		if len(announced) < 4 {
+			t.Errorf("%d leaders announced themselves", len(announced))
 		}
 	})
 }
@@ -272,7 +272,7 @@ func TestMembers(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, index = l.rep.Members()
-		wantCode(t, l.rep.PromoteMember(ctx, "x", index), api.CodeUnavailable) // nobody is there
+		wantCode(t, l.rep.PromoteMember(ctx, "x", index), api.CodeUnavailable) // no replica runs there
 		if err := l.rep.RemoveMember(ctx, "x", index); err != nil {
 			t.Fatal(err)
 		}

@@ -139,7 +139,7 @@ func TestCheckpointTravels(t *testing.T) {
 			t.Fatal(err)
 		}
 		if again := streamOf(t, to, sink.ID()); len(again) != len(b) || !bytes.Equal(again[200:9000], b[200:9000]) {
-			t.Error("the checkpoint goes on as another one than it came")
+			t.Error("the checkpoint is sent with other contents than it was received")
 		}
 		if got := to.Reach(sink.ID()); got != uint64(10+most) && got != 12 {
 			t.Errorf("it reaches %d", got)

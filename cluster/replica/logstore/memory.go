@@ -19,7 +19,7 @@ type Memory struct {
 	mu        sync.Mutex
 	sync      time.Duration
 	hang      chan struct{} // not nil: writes wait until it is closed
-	first     uint64        // index of logs[0]; 0 where there are none
+	first     uint64        // index of logs[0]; 0 if there are none
 	logs      []raft.Log
 	stable    map[string][]byte
 	snapshots []*memorySnapshot // oldest first, complete ones only
