@@ -62,8 +62,7 @@ var house = map[string]room{
 		tests: []string{"api/httpd"},
 	},
 	"api/httpd": {
-		ours:   []string{"api", "api/deadline", "api/fault", "api/observe", "api/wire"},
-		others: []string{"golang.org/x/net/http/httpguts"},
+		ours: []string{"api", "api/fault", "api/observe", "api/wire"},
 	},
 	"fsm": {
 		ours: []string{"api", "api/codec", "fsm/engine", "fsm/ident"},

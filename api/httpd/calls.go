@@ -31,7 +31,7 @@ func getCalls(x *exchange) error {
 	defer x.streams.Add(-1)
 	if x.streams.Add(1) > int64(x.MaxStreams) {
 		x.measures.rejected(1)
-		return overloaded("%d streams are open, the limit", x.MaxStreams)
+		return x.turnAway(overloaded("%d streams are open, the limit", x.MaxStreams))
 	}
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {

@@ -1,33 +1,19 @@
 package httpd
 
 import (
-	"encoding/json"
-	"math"
 	"net/http"
-	"strconv"
-	"sync/atomic"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
-// What is refused for load is refused at the door: before a call of a stream is taken apart or a worker woken for it, and
-// before a request's body is read. Under overload there are many of these for each that is served, and what they cost is
-// taken from those: the errors are made once, and so is how they are told.
+// What is refused for load is refused before a call of a stream is decoded, and before a request's body is read. Under overload
+// there are many refusals for each request that is served: their errors are made once.
 
-// door holds the refusals that are told again and again.
+// door holds the refusals that are used again and again.
 type door struct {
 	inFlight, busy, bodies *api.Error
-	// told are the newest, by whether the request has an opaque Idempotency-Key and how long to stay away.
-	told [2][len(restsOf) + 1]atomic.Pointer[turnedAway]
-}
-
-// turnedAway is a refusal as an answer of HTTP.
-type turnedAway struct {
-	err           *api.Error
-	body          []byte
-	length, after []string // header values
-	whole         []byte   // with all but a Date, as it stands on the wire; nil where the node's name does not
 }
 
 func (d *door) init(c *Config) {
@@ -36,13 +22,7 @@ func (d *door) init(c *Config) {
 	d.bodies = overloaded("request bodies fill the %d bytes of memory for them", c.MaxBodyBytes)
 }
 
-func overloaded(format string, args ...any) *api.Error {
-	e := api.Errorf(api.CodeUnavailable, format, args...)
-	e.RetryAfter = overloadRetryAfter
-	return e
-}
-
-// room refuses the n-th request in flight where that is too many.
+// room refuses the n-th request in flight if that is too many.
 func (h *handler) room(n int64) *api.Error {
 	switch {
 	case n > int64(h.MaxInFlight):
@@ -55,7 +35,7 @@ func (h *handler) room(n int64) *api.Error {
 	return nil
 }
 
-// atOwner refuses the n-th request in flight where the owner of its key has too many.
+// atOwner refuses the n-th request in flight if the owner of its key has too many.
 func (h *handler) atOwner(k api.Key, writes bool, c api.Consistency, n int64) *api.Error {
 	e := h.Full(k, writes, c, n-1)
 	if e != nil {
@@ -68,7 +48,7 @@ func (h *handler) atOwner(k api.Key, writes bool, c api.Consistency, n int64) *a
 func (h *handler) enterCall(a wire.Asked) *api.Error {
 	n := h.inFlight.Add(1)
 	var e *api.Error
-	if a.Key != "" { // first: under overload it says no to most, and asks no clock
+	if a.Key != "" { // first: under overload it refuses most, and asks no clock
 		e = h.atOwner(a.Key, a.Writes, a.Consistency, n)
 	}
 	if e == nil {
@@ -92,7 +72,7 @@ func (h *handler) leaveCall(bytes int64) {
 	h.inFlight.Add(-1)
 }
 
-// asksOwner is Quorum where the request says that only the owner may answer it.
+// asksOwner is Quorum if the request says that only the owner may answer it.
 func (x *exchange) asksOwner() api.Consistency {
 	if x.query != nil && x.query.Get("consistency") == api.Quorum.String() {
 		return api.Quorum
@@ -100,75 +80,16 @@ func (x *exchange) asksOwner() api.Consistency {
 	return api.Linearizable
 }
 
-// turnAway answers with a refusal for load.
-func (x *exchange) turnAway(e *api.Error) {
-	level := 0
-	if c, ok := x.r.Context().Value(connKey{}).(*conn); ok && x.r.ProtoMajor == 1 {
-		level = c.away.refused(x.start)
-	}
-	t := x.turnedAway(e, x.r, level)
-	h := x.w.Header()
-	h["Content-Type"] = problemContent
-	h["Content-Length"] = t.length
-	h["Retry-After"] = t.after
-	x.commonHeaders()
-	x.status = http.StatusServiceUnavailable
-	x.w.WriteHeader(x.status) // it is short: nobody is kept waiting but the connection, as with a small value
-	x.send(t.body)
-}
+// stayAway is the least that a client is asked to wait: the header has whole seconds.
+const stayAway = time.Second
 
-// turnedAway is how e is told to r, at a level of rest.
-func (h *handler) turnedAway(e *api.Error, r *http.Request, level int) *turnedAway {
-	keyed, id := 0, writeID(r)
-	if !id.IsZero() && id.Seq == 0 {
-		keyed = 1
+// turnAway is the refusal e for load as this request's error. It ends the connection, so that a client that does not wait as
+// asked at least has to connect again.
+func (x *exchange) turnAway(e *api.Error) error {
+	if x.r.ProtoMajor == 1 {
+		x.set("Connection", "close")
 	}
-	told := &h.door.told[keyed][level]
-	t := told.Load()
-	if t == nil || t.err != e {
-		t = h.newTurnedAway(e, id, level)
-		told.Store(t)
-	}
-	return t
-}
-
-var problemContent = []string{"application/problem+json"}
-
-// newTurnedAway tells to stay away for as long as e says, at least stayAway, after the rest of the level.
-func (h *handler) newTurnedAway(e *api.Error, id api.RequestID, level int) *turnedAway {
-	longer := *api.AsError(id.Outcome(e))
+	longer := *e
 	longer.RetryAfter = max(longer.RetryAfter, stayAway)
-	if level > 0 {
-		longer.RetryAfter += restsOf[level-1]
-	}
-	body, err := json.Marshal(problemOf(&longer, http.StatusServiceUnavailable))
-	if err != nil {
-		panic(err) // a problem without a key is text and numbers
-	}
-	body = append(body, '\n')
-	t := &turnedAway{err: e, body: body, length: []string{strconv.Itoa(len(body))}, after: []string{retryAfter(&longer)}}
-	if head := commonHead(h.Node, problemContent[0]); head != nil {
-		b := append([]byte("HTTP/1.1 503 Service Unavailable\r\n"), head...)
-		b = appendHeader(b, "Content-Length", t.length[0])
-		b = appendHeader(b, "Retry-After", t.after[0])
-		t.whole = append(append(b, "\r\n"...), body...)
-	}
-	return t
-}
-
-// problemOf is the problem that e is, without what it says of a key.
-func problemOf(e *api.Error, status int) *problem {
-	p := &problem{
-		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
-		Code: e.Code, Applied: e.Applied(),
-	}
-	if status == http.StatusServiceUnavailable {
-		p.RetryAfter = e.RetryAfter.Seconds()
-	}
-	return p
-}
-
-// retryAfter is the header's value: whole seconds.
-func retryAfter(e *api.Error) string {
-	return strconv.FormatFloat(max(1, math.Ceil(e.RetryAfter.Seconds())), 'f', -1, 64)
+	return &statusError{http.StatusServiceUnavailable, &longer}
 }

@@ -3,6 +3,7 @@ package httpd
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
@@ -24,6 +25,11 @@ type tag struct {
 func etag(v api.Version) string {
 	b := appendVersion(append(make([]byte, 0, 48), '"'), v)
 	return string(append(b, '"'))
+}
+
+func appendVersion(b []byte, v api.Version) []byte {
+	b = append(strconv.AppendUint(b, v.Epoch, 10), '.')
+	return strconv.AppendUint(b, v.Index, 10)
 }
 
 // readTags reads a header as RFC 9110 writes it: *, or tags in quotes, perhaps weak, between commas.

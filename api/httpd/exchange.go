@@ -10,11 +10,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // exchange is one request and its answer. It belongs to one goroutine.
@@ -23,7 +21,7 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	start  time.Time
-	ctx    *deadline.Context // ends with the request's timeout
+	ctx    *requestContext // ends with the request's timeout
 	query  url.Values
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
@@ -40,22 +38,14 @@ type exchange struct {
 	labels   [2]string // of what is measured
 	// taken: the whole body has been read.
 	taken bool
-	// atHand: the answer was, and nobody has kept anything of the exchange.
-	atHand bool
-}
-
-var exchanges = sync.Pool{New: func() any { return new(exchange) }}
-
-// reuse gives the exchange to another request. Nothing but its own goroutine may know it any more.
-func (x *exchange) reuse() {
-	*x = exchange{}
-	exchanges.Put(x)
 }
 
 var (
 	noStore     = []string{"no-store"}
 	noSniff     = []string{"nosniff"}
 	octetStream = []string{"application/octet-stream"}
+	problemJSON = []string{"application/problem+json"}
+	plainText   = []string{"text/plain; charset=utf-8"}
 	jsonType    = []string{"application/json"}
 )
 
@@ -82,38 +72,45 @@ func (x *exchange) set(name, value string) {
 // readBy bounds the reading of the body. Where the connection knows no deadlines there is none to bound.
 func (x *exchange) readBy(t time.Time) { _ = http.NewResponseController(x.w).SetReadDeadline(t) }
 
-// reply begins the answer: status and headers, and from here on a bounded time for the client to take it.
-func (x *exchange) reply(status int) {
+// reply begins the answer of size bytes (-1: unknown): status and headers. From here on the client has a bounded time to take it;
+// for a small answer that is the server's WriteTimeout, since it fits the connection's buffers.
+func (x *exchange) reply(status, size int) {
 	x.status = status
 	x.commonHeaders()
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	if size < 0 || size > smallAnswer {
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(writeTimeout))
+	}
 	x.w.WriteHeader(status)
 }
 
-// replyValue answers 200 with a value, which HEAD does not send. A small value is left to net/http altogether: it sends it in
-// one piece with the headers when the handler has returned, counts its length itself, and until then nobody is kept
-// waiting but the connection, for which the server's WriteTimeout stands.
+// smallAnswer is the size of answers that need no deadline of their own.
+const smallAnswer = 4 << 10
+
+// replyBody answers with a whole body, which HEAD does not send.
+func (x *exchange) replyBody(status int, contentType []string, body []byte) {
+	x.set("Content-Length", strconv.Itoa(len(body)))
+	x.replyCounted(status, contentType, body)
+}
+
+// replyValue answers 200 with a value. net/http adds the Content-Length of a small body itself: a map of headers that has room
+// for eight is half as fast with nine.
 func (x *exchange) replyValue(v []byte) {
-	x.w.Header()["Content-Type"] = octetStream
-	head := x.r.Method == http.MethodHead
-	if head || !x.small(v) {
+	if len(v) == 0 || len(v) > smallBody || x.r.Method == http.MethodHead {
 		x.set("Content-Length", strconv.Itoa(len(v)))
-		x.reply(http.StatusOK)
-	} else {
-		x.commonHeaders()
 	}
-	if !head {
-		x.send(v)
-	}
+	x.replyCounted(http.StatusOK, octetStream, v)
 }
 
-// small tells whether net/http sends a body in one piece with the headers.
-func (x *exchange) small(v []byte) bool {
-	return x.r.ProtoMajor == 1 && len(v) > 0 && len(v) <= smallBody
-}
+// smallBody is the size of bodies whose length net/http counts, which it does for a few KB.
+const smallBody = 2 << 10
 
-// smallBody is what net/http holds back of an answer of HTTP/1.1 until the handler has returned.
-const smallBody = 2048
+func (x *exchange) replyCounted(status int, contentType []string, body []byte) {
+	x.w.Header()["Content-Type"] = contentType
+	x.reply(status, len(body))
+	if x.r.Method != http.MethodHead {
+		x.send(body)
+	}
+}
 
 // replyJSON answers 200 with v.
 func (x *exchange) replyJSON(v any) error {
@@ -121,12 +118,7 @@ func (x *exchange) replyJSON(v any) error {
 	if err != nil {
 		return &api.Error{Code: api.CodeInternal, Err: err}
 	}
-	body = append(body, '\n')
-	h := x.w.Header()
-	h["Content-Type"] = jsonType
-	x.set("Content-Length", strconv.Itoa(len(body)))
-	x.reply(http.StatusOK)
-	x.send(body)
+	x.replyBody(http.StatusOK, jsonType, append(body, '\n'))
 	return nil
 }
 
@@ -201,7 +193,7 @@ func (x *exchange) reserve(size, limit int64) error {
 	x.reserved = size
 	if x.bodyBytes.Add(size) > x.MaxBodyBytes {
 		x.measures.rejected(1)
-		return x.door.bodies
+		return x.turnAway(x.door.bodies)
 	}
 	return nil
 }

@@ -76,7 +76,6 @@ type handler struct {
 	measures  measures
 	origin    http.CrossOriginProtection
 	node      []string       // Config.Node as a header's value; nil where there is none
-	head      []byte         // see commonHead
 	into      api.IntoReader // the Store, where it is one
 }
 
@@ -107,7 +106,7 @@ func New(c Config) http.Handler {
 	if c.MaxBodyBytes <= 0 {
 		c.MaxBodyBytes = defaultMaxBodyBytes
 	}
-	h := &handler{Config: c, head: commonHead(c.Node, octetStream[0])}
+	h := &handler{Config: c}
 	if c.Node != "" {
 		h.node = []string{string(c.Node)}
 	}
@@ -119,17 +118,13 @@ func New(c Config) http.Handler {
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := exchanges.Get().(*exchange)
-	x.handler, x.w, x.r, x.status, x.start = h, w, r, http.StatusOK, time.Now()
+	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK, start: time.Now()}
 	route, err := h.answer(x)
 	if err != nil {
 		x.fail(err)
 	}
 	x.drain()
 	h.measures.observe(&x.labels, route, x.status, time.Since(x.start))
-	if x.atHand {
-		x.reuse()
-	}
 }
 
 // answer finds the resource and lets it answer; an error is still to be told.
@@ -155,19 +150,17 @@ func (h *handler) answer(x *exchange) (route string, err error) {
 	n := h.inFlight.Add(1)
 	defer h.inFlight.Add(-1)
 	if e := h.room(n); e != nil {
-		x.turnAway(e)
-		return res.name, nil
+		return res.name, x.turnAway(e)
 	}
 	defer x.unreserve()
 	if err := x.readQuery(res.params); err != nil {
 		x.key = key
 		return res.name, err
 	}
-	defer x.ctx.End()
+	defer x.ctx.end()
 	if key != "" {
 		if e := h.atOwner(key, x.r.Method != http.MethodGet && x.r.Method != http.MethodHead, x.asksOwner(), n); e != nil {
-			x.turnAway(e)
-			return res.name, nil
+			return res.name, x.turnAway(e)
 		}
 	}
 	x.key = key

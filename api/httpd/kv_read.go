@@ -38,9 +38,6 @@ func getKey(x *exchange) error {
 		return err
 	}
 	e := &res.Entries[0]
-	if !ifMatch.given && !ifNoneMatch.given && e.Exists && res.ServedBy != api.ServedByStale && x.replyHead(e, res) {
-		return nil
-	}
 	x.readHeaders(res)
 	x.timing(&res.Timing)
 	switch {
@@ -51,7 +48,7 @@ func getKey(x *exchange) error {
 	}
 	x.versionHeaders(e)
 	if ifNoneMatch.given && ifNoneMatch.match(e, true) {
-		x.reply(http.StatusNotModified)
+		x.reply(http.StatusNotModified, 0)
 		return nil
 	}
 	x.replyValue(e.Value)

@@ -39,7 +39,7 @@ func getList(x *exchange) error {
 		x.ownerHeaders(api.ServedByStale, "")
 		x.ageHeaders(res.Age)
 	}
-	x.reply(http.StatusOK)
+	x.reply(http.StatusOK, -1)
 	x.sendPage(p, res)
 	return nil
 }

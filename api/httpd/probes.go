@@ -42,8 +42,5 @@ func getMetrics(x *exchange) error {
 }
 
 func (x *exchange) replyOK() {
-	x.set("Content-Type", "text/plain; charset=utf-8")
-	x.set("Content-Length", "3")
-	x.reply(http.StatusOK)
-	x.send([]byte("ok\n"))
+	x.replyBody(http.StatusOK, plainText, []byte("ok\n"))
 }

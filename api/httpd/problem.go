@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -40,6 +41,32 @@ var problemTitles = map[api.Code]string{
 	api.CodeInternal:           "A fault of the server",
 }
 
+// problemOf is the problem that e is, without what it says of a key.
+func problemOf(e *api.Error, status int) *problem {
+	p := &problem{
+		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
+		Code: e.Code, Applied: e.Applied(),
+	}
+	if status == http.StatusServiceUnavailable {
+		p.RetryAfter = e.RetryAfter.Seconds()
+	}
+	return p
+}
+
+// json is the body of the answer.
+func (p *problem) json() []byte {
+	body, err := json.Marshal(p)
+	if err != nil { // a detail that is no text is no reason to be silent
+		body = []byte(`{"code":"internal","applied":"unknown"}`)
+	}
+	return append(body, '\n')
+}
+
+// retryAfter is the header's value: whole seconds.
+func retryAfter(e *api.Error) string {
+	return strconv.FormatFloat(max(1, math.Ceil(e.RetryAfter.Seconds())), 'f', -1, 64)
+}
+
 // fail answers with the problem that err is.
 func (x *exchange) fail(err error) {
 	e := x.explain(err)
@@ -59,14 +86,7 @@ func (x *exchange) fail(err error) {
 }
 
 func (x *exchange) replyProblem(status int, p *problem) {
-	body, err := json.Marshal(p)
-	if err != nil { // a detail that is no text is no reason to be silent
-		body = []byte(`{"code":"internal","applied":"unknown"}`)
-	}
-	x.set("Content-Type", "application/problem+json")
-	x.set("Content-Length", strconv.Itoa(len(body)+1))
-	x.reply(status)
-	x.send(append(body, '\n'))
+	x.replyBody(status, problemJSON, p.json())
 }
 
 // explain is err as the client of this request may see it.

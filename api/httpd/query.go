@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // readQuery takes the query apart, refuses what the resource does not know, and starts the request's time.
 func (x *exchange) readQuery(known []string) error {
 	timeout, err := x.parseQuery(known)
 	if err == nil {
-		x.ctx = deadline.With(x.r.Context(), x.start.Add(timeout))
+		x.ctx = newRequestContext(x.r.Context(), x.start.Add(timeout))
 	}
 	return err
 }

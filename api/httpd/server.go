@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log"
@@ -15,8 +16,7 @@ import (
 
 // ServerConfig is how connections are treated. The zero of every field but Handler works.
 type ServerConfig struct {
-	// Handler answers; see [New]. It is required. What New returns also refuses requests for load before they are
-	// begun, which costs less; not so where another handler is put around it, which is then asked first.
+	// Handler answers; see [New]. It is required.
 	Handler http.Handler
 	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is 5 s.
 	HeaderTimeout time.Duration
@@ -24,6 +24,9 @@ type ServerConfig struct {
 	IdleTimeout time.Duration
 	// MaxHeaderBytes bounds a request's header, path included. 0 is 64 KiB.
 	MaxHeaderBytes int
+	// MaxConns bounds the open connections, streams aside. For one more, the connection that has been idle for the longest time
+	// is closed; if none is idle, the new one is answered 503 and closed. 0 is 4096.
+	MaxConns int
 	// Log takes a message and key-value pairs; nil discards them.
 	Log func(msg string, args ...any)
 }
@@ -39,7 +42,6 @@ type Server struct {
 	closed   bool            // guarded by mu: no handler begins any more
 	handlers sync.WaitGroup  // added to under mu while not closed
 	draining context.Context // ends when Close begins
-	api      *handler        // says who is refused before a request is begun; nil: nobody
 }
 
 // drainingKey is where the context of a request has the channel that is closed when its server begins to close.
@@ -53,36 +55,33 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	s := &Server{served: make(chan struct{})}
 	draining, drain := context.WithCancel(context.Background())
 	s.draining = draining
-	s.api, _ = c.Handler.(*handler)
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
 	s.cancel = cancel
+	conns := newConns(l, cmp.Or(c.MaxConns, defaultMaxConns))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = http.Server{
 		Handler:           s.counted(c.Handler),
 		Protocols:         protocols,
-		ReadHeaderTimeout: orDuration(c.HeaderTimeout, 5*time.Second),
-		IdleTimeout:       orDuration(c.IdleTimeout, 2*time.Minute),
+		ReadHeaderTimeout: cmp.Or(c.HeaderTimeout, 5*time.Second),
+		IdleTimeout:       cmp.Or(c.IdleTimeout, 2*time.Minute),
 		// The longest request and its answer; handlers set narrower deadlines of their own. No ReadTimeout: it would
 		// end the context of a request whose body has long been read.
 		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
-		MaxHeaderBytes: c.MaxHeaderBytes,
+		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, 64<<10),
 		BaseContext:    func(net.Listener) context.Context { return ctx },
-		ConnContext:    withConn,
-		ConnState:      observeState,
+		ConnState:      conns.observe,
 		ErrorLog:       log.New(logWriter(c.Log), "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: writeTimeout,
 		},
 	}
-	if s.http.MaxHeaderBytes == 0 {
-		s.http.MaxHeaderBytes = 64 << 10
-	}
 	s.http.RegisterOnShutdown(drain) // by then net/http carries out nothing that comes
 	go func() {
 		defer close(s.served)
-		s.err = s.http.Serve(listener{l, s})
+		s.err = s.http.Serve(conns)
+		conns.wait()
 	}()
 	return s
 }
@@ -143,9 +142,7 @@ func (s *Server) counted(h http.Handler) http.Handler {
 			panic(http.ErrAbortHandler) // the connection is being cut
 		}
 		defer s.handlers.Done()
-		c := begun(r)
 		h.ServeHTTP(w, r)
-		c.ended(r)
 	})
 }
 
@@ -157,13 +154,6 @@ func (s *Server) enter() bool {
 	}
 	s.handlers.Add(1)
 	return true
-}
-
-func orDuration(d, zero time.Duration) time.Duration {
-	if d == 0 {
-		return zero
-	}
-	return d
 }
 
 // logWriter carries the lines of net/http to a log of pairs.

@@ -95,7 +95,7 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 		}
 		if !begun {
 			begun = true
-			x.reply(http.StatusOK)
+			x.reply(http.StatusOK, -1)
 		}
 		x.send(b)
 		b = b[:0]
@@ -109,8 +109,8 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 	}
 	b = append(b, "}\n"...)
 	if !begun {
-		x.set("Content-Length", strconv.Itoa(len(b)))
-		x.reply(http.StatusOK)
+		x.replyBody(http.StatusOK, jsonType, b)
+		return
 	}
 	x.send(b)
 }

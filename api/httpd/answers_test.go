@@ -49,9 +49,9 @@ func (q question) raw() string {
 	return fmt.Sprintf("%s %s %s\r\nHost: edge\r\n%s\r\n", q.method, q.path, q.version, q.line)
 }
 
-// TestHeadIsTheSame: on one connection, whose requests are all sent at once, each answer has the headers that the API sets
-// for net/http to write, those of the answers with a head too.
-func TestHeadIsTheSame(t *testing.T) {
+// TestAnswersOnOneConnection: on one connection, whose requests are all sent at once, each answer has the status, headers and body
+// that the handler gives to a recorder.
+func TestAnswersOnOneConnection(t *testing.T) {
 	for name, c := range map[string]httpd.Config{
 		"all names":               {Node: "n-1", Store: fixedStore("a.1")},
 		"no names":                {Store: fixedStore("")},
@@ -84,7 +84,7 @@ func TestHeadIsTheSame(t *testing.T) {
 	}
 }
 
-// mixedRequests follow each other in such a way that a head could get into a wrong answer.
+// mixedRequests follow each other in such a way that a part of one answer could get into another.
 func mixedRequests() []question {
 	return []question{
 		{"GET", "/v1/kv/small", "HTTP/1.1", ""}, {"GET", "/v1/kv/absent", "HTTP/1.1", ""}, {"GET", "/v1/kv/small", "HTTP/1.1", ""},
@@ -96,7 +96,7 @@ func mixedRequests() []question {
 	}
 }
 
-// sameAsRecorded compares an answer with what a recorder, which knows no heads, got.
+// sameAsRecorded compares an answer with what a recorder got.
 func sameAsRecorded(t *testing.T, h http.Handler, q question, r *http.Response, body string) {
 	t.Helper()
 	want := request(h, q.method, q.path, "", splitLine(q.line)...)
@@ -132,57 +132,8 @@ func canonical(h http.Header) http.Header {
 	return out
 }
 
-// TestHeadOnTheWire: the head stands behind the status line, once, and what a handler around the API sets is there too.
-func TestHeadOnTheWire(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n" +
-		"Content-Type: application/octet-stream\r\nEdgehold-Node: n-1\r\n" +
-		"Edgehold-Served-By: lease\r\nEdgehold-Owner: a.1\r\nEdgehold-Version: 3.14\r\nETag: \"3.14\"\r\n"
-	h := httpd.New(httpd.Config{Node: "n-1", Store: fixedStore("a.1")})
-	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Outer", "yes")
-		h.ServeHTTP(w, r)
-	})
-	inBubble(t, outer, func(t *testing.T, p *pipes, _ *httpd.Server) {
-		conn := p.dial()
-		defer func() { _ = conn.Close() }()
-		if _, err := io.WriteString(conn, "GET /v1/kv/small HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(conn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := string(b)
-		if !strings.HasPrefix(got, head) || strings.Count(got, "Edgehold-Version") != 1 ||
-			!strings.Contains(got, "\r\nX-Outer: yes\r\n") || !strings.Contains(got, "\r\nContent-Length: 19\r\n") ||
-			!strings.HasSuffix(got, "\r\n\r\nHTTP/1.1 200 OK\r\n\r\n") {
-			t.Errorf("answer\n%s", got)
-		}
-	})
-}
-
-// TestHeadInNoOtherAnswer: where a handler around the API has made something else of the answer, the client gets none
-// rather than two in one.
-func TestHeadInNoOtherAnswer(t *testing.T) {
-	h := httpd.New(httpd.Config{Node: "n-1", Store: fixedStore("a.1")})
-	outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r)
-		_, _ = io.WriteString(w, "more") // net/http tells of a client that has gone
-	})
-	inBubble(t, outer, func(t *testing.T, p *pipes, _ *httpd.Server) {
-		conn := p.dial()
-		defer func() { _ = conn.Close() }()
-		if _, err := io.WriteString(conn, question{"GET", "/v1/kv/small", "HTTP/1.1", ""}.raw()); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := io.ReadAll(conn); len(b) != 0 || err != nil {
-			t.Errorf("answer %q, %v", b, err)
-		}
-	})
-}
-
-// TestExchangesAreReused: what one request leaves behind, whatever it was, no other sees.
-func TestExchangesAreReused(t *testing.T) {
+// TestRequestsDoNotMix: what one request leaves behind, whatever it was, no other sees.
+func TestRequestsDoNotMix(t *testing.T) {
 	s := &storeOf{group: "a.1", values: map[api.Key]string{}}
 	for i := range 20 {
 		s.values[api.Key(fmt.Sprint("k", i))] = strings.Repeat(fmt.Sprint(i, " "), 10*i+1)

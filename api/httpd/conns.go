@@ -1,0 +1,161 @@
+package httpd
+
+import (
+	"bytes"
+	"container/list"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+const (
+	// defaultMaxConns bounds the open connections of HTTP.
+	defaultMaxConns = 4096
+	// idleGrace is how long a connection must have been idle before another one takes its place: a client that has just been
+	// answered may have sent its next request.
+	idleGrace = time.Second
+	// refusalTimeout bounds the refusal of a connection, and maxRefusals the refusals at once; one more connection is closed
+	// without an answer.
+	refusalTimeout = time.Second
+	maxRefusals    = 256
+)
+
+// conns is a listener that bounds the connections that are open at once. For one over the bound it closes the connection
+// that has been idle for the longest time, or refuses the new one. It always accepts.
+type conns struct {
+	net.Listener
+	max int
+
+	mu   sync.Mutex
+	open map[net.Conn]*list.Element // guarded by mu: nil for one that is not idle
+	idle *list.List                 // guarded by mu: of idleConn, the longest idle first
+
+	slots    chan struct{} // one for each refusal that may be under way
+	refusals sync.WaitGroup
+}
+
+type idleConn struct {
+	net.Conn
+	since time.Time
+}
+
+func newConns(l net.Listener, limit int) *conns {
+	return &conns{Listener: l, max: limit, open: map[net.Conn]*list.Element{}, idle: list.New(), slots: make(chan struct{}, maxRefusals)}
+}
+
+// Accept returns the next connection that is within the bound.
+func (l *conns) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil || l.admit(c) {
+			return c, err
+		}
+		l.refuse(c)
+	}
+}
+
+// admit reports whether there is room for c, and counts it if so.
+func (l *conns) admit(c net.Conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.max && !l.closeIdle() {
+		return false
+	}
+	l.open[c] = nil
+	return true
+}
+
+// closeIdle closes the connection that has been idle for the longest time; false if none has been idle for long enough. The
+// caller holds mu.
+func (l *conns) closeIdle() bool {
+	oldest := l.idle.Front()
+	if oldest == nil || time.Since(oldest.Value.(idleConn).since) < idleGrace {
+		return false
+	}
+	c := l.idle.Remove(oldest).(idleConn).Conn
+	delete(l.open, c)
+	_ = c.Close() // it is not used any more
+	return true
+}
+
+// observe follows the states of the server's connections. A connection that a handler has taken over is counted by that
+// handler.
+func (l *conns) observe(c net.Conn, s http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, known := l.open[c]
+	if !known {
+		return
+	}
+	if at != nil {
+		l.idle.Remove(at)
+	}
+	switch s {
+	case http.StateIdle:
+		l.open[c] = l.idle.PushBack(idleConn{c, time.Now()})
+	case http.StateHijacked, http.StateClosed:
+		delete(l.open, c)
+	default:
+		l.open[c] = nil
+	}
+}
+
+// refuse answers 503 and closes the connection.
+func (l *conns) refuse(c net.Conn) {
+	select {
+	case l.slots <- struct{}{}:
+	default:
+		_ = c.Close() // there is no time for an answer
+		return
+	}
+	l.refusals.Go(func() {
+		defer func() { <-l.slots }()
+		defer func() { _ = c.Close() }()
+		_ = c.SetDeadline(time.Now().Add(refusalTimeout)) // without deadlines, the client's patience bounds it
+		request := readHeader(c)                          // a connection that is closed with bytes unread may lose its answer
+		if len(request) > 0 {
+			_ = c.SetDeadline(time.Now().Add(refusalTimeout))
+			_, _ = c.Write(refusal(request, l.max)) // the client may have gone
+		}
+	})
+}
+
+// readHeader reads until the end of a request's header has come, for as long as the connection's deadline allows.
+func readHeader(c net.Conn) []byte {
+	request, n := make([]byte, 4<<10), 0
+	for n < len(request) && !bytes.Contains(request[:n], []byte("\r\n\r\n")) {
+		more, err := c.Read(request[n:])
+		n += more
+		if err != nil {
+			break
+		}
+	}
+	return request[:n]
+}
+
+// refusal is the answer to a connection over the bound, whose first bytes are request.
+func refusal(request []byte, limit int) []byte {
+	e := overloaded("%d connections are open, the limit", limit)
+	header := bytes.ToLower(request)
+	// A request with an Idempotency-Key may have been sent, and carried out, before.
+	e.Unknown = !bytes.Contains(header, []byte("\r\n\r\n")) || bytes.Contains(header, []byte("\r\nidempotency-key:"))
+	body := problemOf(e, http.StatusServiceUnavailable).json()
+	return append(fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
+		"Content-Type: application/problem+json\r\nRetry-After: %s\r\nX-Content-Type-Options: nosniff\r\n\r\n", len(body), retryAfter(e)), body...)
+}
+
+// wait waits for the refusals under way, at most refusalTimeout. Accept must have ended.
+func (l *conns) wait() { l.refusals.Wait() }
+
+var _ net.Listener = (*conns)(nil)
+
+// overloaded is a refusal for load.
+func overloaded(format string, args ...any) *api.Error {
+	e := api.Errorf(api.CodeUnavailable, format, args...)
+	e.RetryAfter = overloadRetryAfter
+	return e
+}
