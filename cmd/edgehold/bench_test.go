@@ -25,10 +25,10 @@ func readReport(t *testing.T, text string) *load.Report {
 	return &r
 }
 
-// TestBench loads two nodes and tidies up: what is not of the load stays.
+// TestBench puts a load on two nodes and deletes its keys, but no others.
 func TestBench(t *testing.T) {
 	p, q := newPlanet(t), newPlanet(t)
-	q.Config.Handler = p.Config.Handler // a second door to the same store
+	q.Config.Handler = p.Config.Handler // a second node with the same store
 	p.must(t, "", "kv", "put", "bench/other", "stays")
 	p.must(t, "", "kv", "put", "bench/1", "stays too")
 	html := filepath.Join(t.TempDir(), "picture.html")
@@ -65,7 +65,7 @@ func TestBench(t *testing.T) {
 	}
 }
 
-// TestBenchShape: programs find what they look for.
+// TestBenchShape holds the fields of the JSON.
 func TestBenchShape(t *testing.T) {
 	p := newPlanet(t)
 	var r map[string]any
@@ -97,7 +97,7 @@ func TestBenchShape(t *testing.T) {
 	}
 }
 
-// TestBenchIsInterrupted ends the context in the middle: the table is printed, the keys are deleted, the exit status tells.
+// TestBenchIsInterrupted ends the context in the middle: the table is printed, the keys are deleted, and the exit status is 1.
 func TestBenchIsInterrupted(t *testing.T) {
 	p := newPlanet(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -129,7 +129,7 @@ func TestBenchIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestBenchOfATroubledCluster: errors are counted by code and explained; that nothing was answered is a failure.
+// TestBenchOfATroubledCluster counts errors by code and explains them. If no operation was answered, bench fails.
 func TestBenchOfATroubledCluster(t *testing.T) {
 	p := newPlanet(t)
 	refuse := func(code api.Code, method string) {

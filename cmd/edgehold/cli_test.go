@@ -17,14 +17,14 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// planet is a node of its own, with a store in memory, and the requests that it got.
+// planet is a node with a store in memory, and the requests that it received.
 type planet struct {
 	*httptest.Server
 	admin *fakeAdmin
 
 	mu   sync.Mutex
 	seen []*http.Request
-	// fault, where set, may answer in the node's place.
+	// fault, if set, may answer instead of the node.
 	fault func(w http.ResponseWriter, r *http.Request) (answered bool)
 }
 
@@ -55,18 +55,18 @@ func (p *planet) setFault(f func(http.ResponseWriter, *http.Request) bool) {
 	p.fault = f
 }
 
-// last is the newest request.
+// last returns the newest request.
 func (p *planet) last() *http.Request {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen[len(p.seen)-1]
 }
 
-// problem answers as a node would that refuses.
+// problem answers as a node that refuses the request.
 func problem(w http.ResponseWriter, code api.Code) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(code.HTTPStatus())
-	_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "detail": "by order of the test", "applied": code.Applied(), "retry_after": 1})
+	_ = json.NewEncoder(w).Encode(map[string]any{"code": code, "detail": "the test refuses it", "applied": code.Applied(), "retry_after": 1})
 }
 
 type fakeAdmin struct {
@@ -137,7 +137,7 @@ func (p *planet) on(t *testing.T, stdin string, args ...string) *invocation {
 	return i.run(args...)
 }
 
-// must runs a command that has to succeed, and returns what it printed.
+// must runs a command that must succeed, and returns its output.
 func (p *planet) must(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	i := p.on(t, stdin, args...)
@@ -227,13 +227,13 @@ func TestUnknownOutcome(t *testing.T) {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 	p.setFault(func(w http.ResponseWriter, _ *http.Request) bool { problem(w, api.CodeUnavailable); return true })
-	// The node asks the client to stay away for longer than its time: it ends in the pause, with nothing under way.
+	// The node asks the client to wait for longer than its timeout, which ends in the pause with no request in flight.
 	if i := p.on(t, "", "kv", "put", "k", "v", "--timeout", "900ms"); i.status != 1 || !strings.Contains(i.err, "nothing was changed") {
 		t.Errorf("exit %d, %s", i.status, i.err)
 	}
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestNoListener(t *testing.T) {
 	t.Parallel()
 	p := newPlanet(t)
 	p.Close()

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// filled is a planet with so many keys, each with a value of so many bytes.
+// filled returns a planet with so many keys, each with a value of size bytes.
 func filled(t *testing.T, keys, size int) *planet {
 	t.Helper()
 	p := newPlanet(t)
@@ -23,7 +23,7 @@ func filled(t *testing.T, keys, size int) *planet {
 	return p
 }
 
-// TestExportIsInterrupted ends the context between pages: that is no end of the keys, and --resume goes on.
+// TestExportIsInterrupted ends the context between pages: the export fails, and --resume continues it.
 func TestExportIsInterrupted(t *testing.T) {
 	p := filled(t, 5500, 10)
 	whole := p.must(t, "", "export")
@@ -54,7 +54,7 @@ func TestExportIsInterrupted(t *testing.T) {
 	}
 }
 
-// failingWriter takes so many bytes.
+// failingWriter accepts so many bytes.
 type failingWriter struct{ left int }
 
 func (w *failingWriter) Write(b []byte) (int, error) {
@@ -64,7 +64,7 @@ func (w *failingWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestExportToAFullDisk: what cannot be written is an error, and nothing hangs.
+// TestExportToAFullDisk checks that a write that fails is an error, and that nothing hangs.
 func TestExportToAFullDisk(t *testing.T) {
 	p := filled(t, 5500, 200)
 	for _, room := range []int{0, 300_000, 1_000_000} {

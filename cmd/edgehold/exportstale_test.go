@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestExportStale: a stale export asks for what replicas have, page by page, and says how old the oldest page may be.
+// TestExportStale checks that a stale export reads from replicas and prints how old the oldest page may be.
 func TestExportStale(t *testing.T) {
 	p := newPlanet(t)
 	p.must(t, sample(20), "import", "-")

@@ -24,9 +24,8 @@ const (
 	farRecords   = 24_000 // some seconds of them
 )
 
-// BenchmarkImport compares import with the writes of bench on the same planet, round by round in turns; the figures are
-// medians. Near is one region without distances, Far the planet of dev through an edge, where the peer is an import with
-// 256 records at once.
+// BenchmarkImport compares import with the writes of bench on the same planet, in alternate rounds, and reports medians. Near is one
+// region without delays. Far is the planet of dev through an edge; its peer is an import with 256 records in flight.
 //
 //	go test ./cmd/edgehold -run '^$' -bench 'Import|Export' -benchtime 1x -timeout 10m
 func BenchmarkImport(b *testing.B) {
@@ -47,7 +46,7 @@ func BenchmarkImport(b *testing.B) {
 	})
 }
 
-// BenchmarkExport compares export with a list of all pages by the SDK, of which nothing is written.
+// BenchmarkExport compares export with the SDK listing all pages and writing nothing.
 func BenchmarkExport(b *testing.B) {
 	addr := startDev(b, "server", "--wan", "off", "--regions", "here")
 	importRate(b, addr, writeRecords(b, 100_000, true, "here"), "0")
@@ -56,8 +55,8 @@ func BenchmarkExport(b *testing.B) {
 	})
 }
 
-// measure runs what is measured between two runs of its peer, several times, and reports the medians of the rates and of
-// the ratio to the mean of the two: a machine does not stay as fast as it is.
+// measure calls run between two runs of its peer, several times, and reports the medians of the rates and of the ratio to the mean
+// of the two. The speed of a machine changes in time.
 func measure(b *testing.B, peer string, runPeer func() float64, run func(peer float64) float64) {
 	var peers, own, ratios []float64
 	for b.Loop() {
@@ -78,7 +77,7 @@ func measure(b *testing.B, peer string, runPeer func() float64, run func(peer fl
 
 func median(x []float64) float64 { slices.Sort(x); return x[len(x)/2] }
 
-// command runs a command that tells counts.
+// command runs a command that prints a result.
 func command(b *testing.B, args ...string) transfer.Result {
 	b.Helper()
 	var c transfer.Result
@@ -93,7 +92,7 @@ func importRate(b *testing.B, addr, file, concurrency string) float64 {
 	return command(b, "import", file, "--addr", addr, "-o", "json", "--concurrency", concurrency).RecordsPerSecond
 }
 
-// benchWrites is the rate at which bench writes values of the same size under the same keys.
+// benchWrites returns the rate at which bench writes values of the same size to the same keys.
 func benchWrites(b *testing.B, addr string) float64 {
 	i := new(invocation).run("bench", "--addr", addr, "--prefix", "here/", "--reads", "0", "--clients", speedClients, "--value-size", "256",
 		"--duration", fmt.Sprint(speedSeconds, "s"), "-o", "json")
@@ -104,7 +103,8 @@ func benchWrites(b *testing.B, addr string) float64 {
 	return r.Operations[len(r.Operations)-1].OpsPerSecond
 }
 
-// writeRecords writes a file of records of 256 bytes: under 10,000 keys a region, at random as bench does, or under a key each.
+// writeRecords writes a file of records of 256 bytes: for 10,000 random keys in each region, as bench does, or each for a key of its
+// own.
 func writeRecords(b *testing.B, n int, each bool, regions ...string) string {
 	var text strings.Builder
 	for i := range n {
@@ -121,7 +121,7 @@ func writeRecords(b *testing.B, n int, each bool, regions ...string) string {
 	return file
 }
 
-// pagesAlone is the rate of records of a client that lists all keys, one page after the other, and writes nothing.
+// pagesAlone returns the rate at which a client lists all records, one page after the other, and writes nothing.
 func pagesAlone(b *testing.B, addr string) float64 {
 	c, err := client.Open(b.Context(), client.Config{Endpoints: []string{addr}, PlainHTTP: true})
 	if err != nil {
@@ -138,8 +138,7 @@ func pagesAlone(b *testing.B, addr string) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-// startDev starts a planet as a process of its own, that ends with the benchmark, and returns the URL of its last node of
-// the role.
+// startDev starts a planet in another process, which ends with the benchmark, and returns the URL of its last node of the role.
 func startDev(b *testing.B, role string, args ...string) (addr string) {
 	b.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^TestCommandProcess$")

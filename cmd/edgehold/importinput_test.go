@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
-// TestRecordsAtTheLimits round trips keys and values of the greatest length, however JSON writes them.
+// TestRecordsAtTheLimits imports and exports keys and values of the maximum size, in all forms of JSON.
 func TestRecordsAtTheLimits(t *testing.T) {
 	t.Parallel()
 	p, q := newPlanet(t), newPlanet(t)
@@ -62,7 +62,7 @@ func TestRecordsAtTheLimits(t *testing.T) {
 	}
 }
 
-// quoted is the text as JSON; padded, each byte stands as \u00XX, the longest form there is.
+// quoted returns the text as JSON. If padded, each byte is written as \u00XX, the longest form.
 func quoted(t *testing.T, text string, padded bool) string {
 	t.Helper()
 	if !padded {
@@ -90,7 +90,7 @@ func TestImportOfNothing(t *testing.T) {
 	}
 }
 
-// TestImportOfACutOffFile tells that the file ends within a line, and goes on when the rest has come.
+// TestImportOfACutOffFile imports a file that ends within a line, which is reported, and continues with the complete file.
 func TestImportOfACutOffFile(t *testing.T) {
 	p := newPlanet(t)
 	whole := sample(100)
@@ -109,7 +109,7 @@ func TestImportOfACutOffFile(t *testing.T) {
 	}
 }
 
-// TestImportManyAtOnce has more records and more bytes than may be under way at once, several of most keys.
+// TestImportManyAtOnce has more records and more bytes than may be in flight, and several records of most keys.
 func TestImportManyAtOnce(t *testing.T) {
 	p := newPlanet(t)
 	var text strings.Builder

@@ -16,10 +16,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// runAs is the variable by which the test binary is told to be the command itself.
+// runAs is the environment variable that makes the test binary run as the command.
 const runAs = "EDGEHOLD_TEST_COMMAND"
 
-// TestCommandProcess is no test: it is the process that others start and kill.
+// TestCommandProcess is not a test. It is the process that other tests start and kill.
 func TestCommandProcess(t *testing.T) {
 	args := os.Getenv(runAs)
 	if args == "" {
@@ -28,8 +28,8 @@ func TestCommandProcess(t *testing.T) {
 	os.Exit(run(context.Background(), strings.Split(args, "\n"), &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr, lookupEnv: noEnv}))
 }
 
-// TestImportIsKilled kills the process in the middle, more than once: what it had said is done is done, and in the end
-// everything is there, of each key the last value.
+// TestImportIsKilled kills the process in the middle, twice: the lines that it has saved as done are done, and at the end each key
+// has its last value.
 func TestImportIsKilled(t *testing.T) {
 	t.Parallel()
 	p := newPlanet(t)
@@ -51,7 +51,7 @@ func TestImportIsKilled(t *testing.T) {
 			if r.Method != http.MethodPut || puts.Add(1) < 400 {
 				return false
 			}
-			_, _ = io.Copy(io.Discard, r.Body) // only then is the end of the other side noticed
+			_, _ = io.Copy(io.Discard, r.Body) // only after that does the server notice that the client has gone
 			kill.Do(func() {
 				savedAfter(t, file+".progress", before.Lines)
 				_ = command.Process.Kill()
@@ -83,7 +83,7 @@ func TestImportIsKilled(t *testing.T) {
 	}
 }
 
-// savedAfter waits until a process has saved that it has done more than so many lines, which it does every second.
+// savedAfter waits until a process has saved that more than so many lines are done. It saves every second.
 func savedAfter(t *testing.T, state string, lines int64) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -100,7 +100,7 @@ func savedAfter(t *testing.T, state string, lines int64) {
 	}
 }
 
-// TestNothingFollowsAnUnknownOutcome: the record of a key whose put may yet take effect is the last of that key, in this run.
+// TestNothingFollowsAnUnknownOutcome checks that no record of a key follows one whose put may still take effect.
 func TestNothingFollowsAnUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	p := newPlanet(t)

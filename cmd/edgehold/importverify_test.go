@@ -11,14 +11,14 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// isGet tells whether a key is read.
+// isGet reports whether r reads a key.
 func isGet(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/v1/kv/")
 }
 
 func TestImportVerifies(t *testing.T) {
 	p := newPlanet(t)
-	// Of a key that stands in the file several times the last record counts.
+	// If the file has several records of a key, the last one counts.
 	text := sample(600) + strings.Repeat(`{"key":"twice","value":"1"}`+"\n", 3) + "\n" + `{"key":"twice","value":"2"}` + "\n"
 	file := writeFile(t, "in.jsonl", text)
 	counts := readCounts(t, p.must(t, "", "import", file, "--verify", "-o", "json"))
@@ -33,7 +33,7 @@ func TestImportVerifies(t *testing.T) {
 	}
 }
 
-// TestVerifyNoticesAnotherValue lets someone else write while the import is at its end.
+// TestVerifyNoticesAnotherValue lets another client write at the end of the import.
 func TestVerifyNoticesAnotherValue(t *testing.T) {
 	for _, command := range []string{"put", "del"} {
 		p := newPlanet(t)
@@ -62,7 +62,7 @@ func TestVerifyNoticesAnotherValue(t *testing.T) {
 	}
 }
 
-// TestVerifyGoesOn: interrupted while it verifies, the command only verifies when it is run again.
+// TestVerifyGoesOn interrupts a verification: the command only verifies when it is run again.
 func TestVerifyGoesOn(t *testing.T) {
 	p := newPlanet(t)
 	file := writeFile(t, "in.jsonl", sample(300))

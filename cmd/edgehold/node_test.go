@@ -52,7 +52,7 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
-// fakeNode is ready when it was asked twice.
+// fakeNode is ready at the third call of Ready.
 type fakeNode struct {
 	asked  atomic.Int64
 	ready  func()
@@ -93,7 +93,7 @@ type hangingNode struct{ fakeNode }
 
 func (*hangingNode) Close() error { select {} }
 
-// TestStopIsBounded: a node that cannot close does not keep its process.
+// TestStopIsBounded checks that a node that cannot close does not block the process.
 func TestStopIsBounded(t *testing.T) {
 	began := time.Now()
 	err := stop(&hangingNode{}, 50*time.Millisecond)
@@ -102,7 +102,7 @@ func TestStopIsBounded(t *testing.T) {
 	}
 }
 
-// TestNodeFailed: a node that cannot go on ends its process with status 1 and one line, however many goroutines find that out.
+// TestNodeFailed checks that a failed node ends the process with status 1 and prints one line, however many goroutines report it.
 func TestNodeFailed(t *testing.T) {
 	var errOut strings.Builder
 	var status []int

@@ -47,7 +47,7 @@ func TestDevPlanet(t *testing.T) {
 	}
 }
 
-// TestPortInUse: the error says which setting to change, and nothing about talking to nodes.
+// TestPortInUse checks that the error names the setting to change, and not --addr.
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,7 +78,7 @@ func TestPortInUse(t *testing.T) {
 
 func noEnv(string) (string, bool) { return "", false }
 
-// TestServerAndEdge starts a server and an edge as processes of their own would be, and stops them.
+// TestServerAndEdge starts a server and an edge as two processes would, and stops them.
 func TestServerAndEdge(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
@@ -126,9 +126,9 @@ func TestServerAndEdge(t *testing.T) {
 	}
 }
 
-// nodeLog is the standard error of a node. Safe for concurrent use.
+// nodeLog is the standard error of a node. It is safe for concurrent use.
 type nodeLog struct {
-	ready chan struct{} // closed once the node has logged that it is
+	ready chan struct{} // closed when the node has logged that it is ready
 
 	mu   sync.Mutex
 	text strings.Builder // guarded by mu
@@ -152,7 +152,7 @@ func (l *nodeLog) String() string {
 	return l.text.String()
 }
 
-// freeAddress is an address of the loopback interface at which nobody listens now.
+// freeAddress returns an unused address on loopback.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

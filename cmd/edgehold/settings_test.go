@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestPrecedence reads one setting from each of its sources: flag before environment before file before default.
+// TestPrecedence reads one setting from each source: flag before environment before file before default.
 func TestPrecedence(t *testing.T) {
 	file := writeFile(t, "edgehold.yaml", "timeout: 3s\naddr: [http://file:1, http://file:2]\nmax-stale: 7s\nregion: shared with servers\n")
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// settledCommand is the command of a command line, its settings settled but not run.
+// settledCommand returns the command of a command line. Its settings are settled, and it is not run.
 func settledCommand(t *testing.T, env map[string]string, args ...string) *cobra.Command {
 	t.Helper()
 	root := newRoot(&terminal{})

@@ -21,7 +21,7 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/transfer"
 )
 
-// sample is n records, some of them binary.
+// sample returns n records, some of them binary.
 func sample(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -49,10 +49,10 @@ func readCounts(t *testing.T, text string) transfer.Result {
 	return c
 }
 
-// importState is what these tests read of the file by which an import goes on.
+// importState is the part of the state file that these tests read.
 type importState struct{ Lines int64 }
 
-// readState reads such a file; if there is none, nothing is done.
+// readState reads a state file. If it does not exist, no lines are done.
 func readState(name string) (s importState, err error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -172,7 +172,7 @@ func TestExportFails(t *testing.T) {
 	}
 }
 
-// TestImportResumes stops an import in the middle and runs it again: it goes on, and nothing is lost.
+// TestImportResumes stops an import in the middle and runs it again: it continues, and nothing is lost.
 func TestImportResumes(t *testing.T) {
 	p := newPlanet(t)
 	file := writeFile(t, "in.jsonl", sample(2000))
@@ -205,8 +205,8 @@ func TestImportResumes(t *testing.T) {
 	}
 }
 
-// TestImportNoticesAnotherFile: an interrupted import goes on only with an input that begins as it did, down to a line that was
-// corrected long before the last one; nothing is put then, and the state stays. What follows may change.
+// TestImportNoticesAnotherFile changes the input of an interrupted import. If a line that is done has changed, nothing is put and the
+// state is kept. Later lines may change.
 func TestImportNoticesAnotherFile(t *testing.T) {
 	p := newPlanet(t)
 	file := writeFile(t, "in.jsonl", sample(20)+"broken\n")
@@ -251,15 +251,15 @@ func TestImportNoticesAnotherFile(t *testing.T) {
 	}
 }
 
-// swapped is the text with its first two lines in the other order.
+// swapped returns the text with its first two lines exchanged.
 func swapped(text string) string {
 	lines := strings.SplitAfter(text, "\n")
 	lines[0], lines[1] = lines[1], lines[0]
 	return strings.Join(lines, "")
 }
 
-// TestImportIntoAnotherCluster: the progress of an import into one cluster is none in another, also if that answers at the same
-// address: it is refused, and after the file is removed everything is there. So is a state that does not say of which cluster it is.
+// TestImportIntoAnotherCluster continues an import into another cluster, which is refused until the state file is removed. A state
+// file that does not name its cluster is refused too.
 func TestImportIntoAnotherCluster(t *testing.T) {
 	p, q := newPlanet(t), newPlanet(t)
 	q.admin.status.ClusterID = "another"
@@ -322,7 +322,7 @@ func TestImportStopsWhereItIsRefused(t *testing.T) {
 	}
 }
 
-// TestImportKeepsTheOrderOfAKey writes one key many times with many workers: the last line wins.
+// TestImportKeepsTheOrderOfAKey writes a key many times with many workers: it has the value of the last line.
 func TestImportKeepsTheOrderOfAKey(t *testing.T) {
 	p := newPlanet(t)
 	var lines strings.Builder
@@ -337,7 +337,7 @@ func TestImportKeepsTheOrderOfAKey(t *testing.T) {
 	}
 }
 
-// TestImportIsInterrupted ends the context while records are under way: they are finished and counted.
+// TestImportIsInterrupted ends the context while records are in flight: they are finished and counted.
 func TestImportIsInterrupted(t *testing.T) {
 	p := newPlanet(t)
 	file := writeFile(t, "in.jsonl", sample(1500))
@@ -353,14 +353,14 @@ func TestImportIsInterrupted(t *testing.T) {
 	i.run("import", file, "--concurrency", "16", "-o", "json")
 	counts := readCounts(t, i.out)
 	state, err := readState(file + ".progress")
-	// A record may have been passed by others when the context ended, and not have begun: from there on all are done again.
+	// A record may not have begun when the context ended although later ones had. It and all later ones are done again.
 	if i.status != 1 || !strings.Contains(i.err, "interrupted") || err != nil || counts.Failed != 0 ||
 		counts.Records < 500 || counts.Records == 1500 || state.Lines == 0 || state.Lines > counts.Records {
 		t.Errorf("exit %d, %+v, %+v, %v, %s", i.status, counts, state, err, i.err)
 	}
 }
 
-// TestImportInterruptedWhileItWaitsForInput must not hang in the read.
+// TestImportInterruptedWhileItWaitsForInput ends the context during a read that blocks.
 func TestImportInterruptedWhileItWaitsForInput(t *testing.T) {
 	p := newPlanet(t)
 	ctx, cancel := context.WithCancel(context.Background())

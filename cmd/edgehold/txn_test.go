@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestTxnPrints: what was carried out, a line each; or the body of the HTTP API.
+// TestTxnPrints compares the table of operations, and the body of the HTTP API.
 func TestTxnPrints(t *testing.T) {
 	p := newPlanet(t)
 	p.must(t, "hello", "kv", "put", "eu/a", "-") // 1.1
@@ -52,7 +52,7 @@ func TestTxnPrints(t *testing.T) {
 	}
 }
 
-// TestTxnFails: the exit status says what became of it, and one line what to do.
+// TestTxnFails compares the exit status and the one line that says what to do.
 func TestTxnFails(t *testing.T) {
 	t.Parallel()
 	p := newPlanet(t)
@@ -63,16 +63,16 @@ func TestTxnFails(t *testing.T) {
 		status int
 		says   string
 	}{
-		"no file named":     {"", []string{"txn"}, 2, "FILE is missing"},
-		"two files":         {"", []string{"txn", "a", "b"}, 2, "unexpected argument"},
-		"no such file":      {"", []string{"txn", "/nothing/here"}, 1, "no such file"},
-		"no JSON":           {"x", []string{"txn", "-"}, 1, "an object should stand at byte 0"},
-		"refused":           {`{"then":[{"get":{"key":"a"}},{"put":{"key":"a"}}]}`, []string{"txn", "-"}, 1, "then[1].put: value or value_base64 is missing"},
-		"too large":         {strings.Repeat(" ", api.MaxTxnBodyBytes+1), []string{"txn", "-"}, 1, "over the limit of"},
-		"a word is no sum":  {`{"then":[{"add":{"key":"word","delta":1}}]}`, []string{"txn", "-"}, 3, "integer"},
-		"unknown output":    {`{}`, []string{"txn", "-", "-o", "xml"}, 2, "choose table or json"},
-		"unknown flag":      {`{}`, []string{"txn", "-", "--if", "x"}, 2, "unknown flag"},
-		"nobody is reached": {`{"then":[{"get":{"key":"a"}}]}`, []string{"txn", "-", "--addr", "http://" + freeAddress(t), "--timeout", "2s"}, 1, "connection refused"},
+		"no file named":    {"", []string{"txn"}, 2, "FILE is missing"},
+		"two files":        {"", []string{"txn", "a", "b"}, 2, "unexpected argument"},
+		"no such file":     {"", []string{"txn", "/nothing/here"}, 1, "no such file"},
+		"no JSON":          {"x", []string{"txn", "-"}, 1, "an object should stand at byte 0"},
+		"refused":          {`{"then":[{"get":{"key":"a"}},{"put":{"key":"a"}}]}`, []string{"txn", "-"}, 1, "then[1].put: value or value_base64 is missing"},
+		"too large":        {strings.Repeat(" ", api.MaxTxnBodyBytes+1), []string{"txn", "-"}, 1, "over the limit of"},
+		"a word is no sum": {`{"then":[{"add":{"key":"word","delta":1}}]}`, []string{"txn", "-"}, 3, "integer"},
+		"unknown output":   {`{}`, []string{"txn", "-", "-o", "xml"}, 2, "choose table or json"},
+		"unknown flag":     {`{}`, []string{"txn", "-", "--if", "x"}, 2, "unknown flag"},
+		"no node answers":  {`{"then":[{"get":{"key":"a"}}]}`, []string{"txn", "-", "--addr", "http://" + freeAddress(t), "--timeout", "2s"}, 1, "connection refused"},
 	} {
 		if i := p.on(t, c.stdin, c.args...); i.status != c.status || !strings.Contains(i.err, c.says) || strings.Count(i.err, "\n") != 1 || i.out != "" {
 			t.Errorf("%s: exit %d, %q, %q", name, i.status, i.err, i.out)
@@ -84,7 +84,7 @@ func TestTxnFails(t *testing.T) {
 	}
 }
 
-// TestTxnOnce: sent again after a lost answer, it takes effect once.
+// TestTxnOnce loses an answer: the transaction is sent again and takes effect once.
 func TestTxnOnce(t *testing.T) {
 	p := newPlanet(t)
 	var lost atomic.Bool
@@ -92,7 +92,7 @@ func TestTxnOnce(t *testing.T) {
 		if r.Method != http.MethodPost || lost.Swap(true) {
 			return false
 		}
-		p.Config.Handler.ServeHTTP(discard{http.Header{}}, r) // it is carried out
+		p.Config.Handler.ServeHTTP(discard{http.Header{}}, r) // it is executed
 		panic(http.ErrAbortHandler)
 	})
 	got := p.must(t, `{"then":[{"add":{"key":"n","delta":1}}]}`, "txn", "-")
@@ -101,7 +101,7 @@ func TestTxnOnce(t *testing.T) {
 	}
 }
 
-// discard takes an answer that nobody will see.
+// discard drops an answer.
 type discard struct{ h http.Header }
 
 func (d discard) Header() http.Header         { return d.h }

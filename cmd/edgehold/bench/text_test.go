@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
-// TestText is what people see.
+// TestText compares the whole text.
 func TestText(t *testing.T) {
 	reads := load.Operation{Operation: "read", Count: 190_012, OpsPerSecond: 19001.2, Failed: 3, Absent: 12, ServedBy: &load.ServedBy{Lease: 171_011, Owner: 19_001},
 		Errors:  []load.Failure{{Code: api.CodeUnavailable, Count: 3, Mean: 10_001, Max: 10_003, Err: api.Errorf(api.CodeUnavailable, "no leader")}},

@@ -63,7 +63,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// FuzzRecord holds that what is written is read back, and that no line makes the parser fall over.
+// FuzzRecord checks that Parse reads what Of makes, and that no line makes it panic.
 func FuzzRecord(f *testing.F) {
 	f.Add("key", []byte("value"), []byte(`{"key":"a","value":"b"}`))
 	f.Add("\xff", []byte("\x00\ud7ff "), []byte(`{"key":"\ud83d\ude00","value":"\\"}`))
@@ -80,7 +80,7 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-// FuzzParseFields compares the reader with one that leaves everything to encoding/json.
+// FuzzParseFields compares parseFields with slowFields.
 func FuzzParseFields(f *testing.F) {
 	for _, line := range []string{
 		`{"key":"a","value":"b"}`, `{"key":"a","value":"b","version":"1.2"}`, `{"key_base64":"YQ==","value":""}`, `{"key":"a","key":"b"}`, `{}`, ` { } `,
@@ -101,7 +101,7 @@ func FuzzParseFields(f *testing.F) {
 	})
 }
 
-// slowFields reads what parseFields reads.
+// slowFields does what parseFields does, with encoding/json alone.
 func slowFields(line []byte) (map[string]string, error) {
 	d := json.NewDecoder(bytes.NewReader(line))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -138,7 +138,7 @@ func slowFields(line []byte) (map[string]string, error) {
 	return fields, nil
 }
 
-// encoded is the record as the commands print it.
+// encoded returns the record as the commands print it.
 func encoded(t *testing.T, r Record) string {
 	t.Helper()
 	var text bytes.Buffer

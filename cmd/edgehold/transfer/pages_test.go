@@ -13,8 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// TestPagesAhead: while the first page is looked at the second is asked for and the third is not waited for; when the loop
-// is left, nothing goes on.
+// TestPagesAhead checks that the next page is fetched while the loop has the first, and that few are fetched when the loop ends.
 func TestPagesAhead(t *testing.T) {
 	store := storetest.NewMemory()
 	for n := range 6500 {
@@ -47,7 +46,7 @@ func TestPagesAhead(t *testing.T) {
 			break
 		}
 	}
-	if asked := pages.Load(); asked > 5 { // two read, one in the channel, one in the hand, one on its way
+	if asked := pages.Load(); asked > 5 { // two read, one in the channel, one to be sent, one in flight
 		t.Errorf("%d pages were asked for", asked)
 	}
 }

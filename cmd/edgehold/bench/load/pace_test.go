@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// TestPace counts what is due before an instant as due says it.
+// TestPace compares before with due.
 func TestPace(t *testing.T) {
 	start := time.Now()
 	for _, rate := range []float64{0.1, 1, 3, 7.77, 1000, 123_457} {
@@ -27,6 +27,6 @@ func TestPace(t *testing.T) {
 	}
 	a, b := newPace(start, 100, 0, 2), newPace(start, 100, 1, 2)
 	if b.due(0).Sub(a.due(0)) != 10*time.Millisecond || a.due(1).Sub(b.due(0)) != 10*time.Millisecond {
-		t.Error("two targets do not take turns")
+		t.Error("the two targets do not take turns")
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestZipf draws often, and compares how often each of the most popular came with what the law says.
+// TestZipf compares the frequencies of ranks with the law.
 func TestZipf(t *testing.T) {
 	const n, draws = 1000, 400_000
 	for _, exponent := range []float64{0.5, 0.99, 1, 1.5, 3} {
@@ -51,7 +51,7 @@ func TestPopularity(t *testing.T) {
 	}
 }
 
-// TestUniform: without a skew the most popular of a hundred keys is asked for not much more often than the others.
+// TestUniform checks that without a skew all keys are chosen about equally often.
 func TestUniform(t *testing.T) {
 	p, random := newPopularity(100, 0), rand.New(rand.NewPCG(5, 6))
 	var seen [100]int

@@ -11,8 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// slow is a store of which each operation takes what took says, from the number of the operation and how long the run has
-// gone on.
+// slow returns a store whose operation number n takes took(n).
 func slow(took func(n int64) time.Duration) Target {
 	var started atomic.Int64
 	do := func(ctx context.Context) error {
@@ -38,13 +37,13 @@ func plan() Plan {
 	return Plan{Keys: Keys{Prefix: "b/", Count: 10}, Reads: 100, Clients: 1, Duration: time.Second, Seed: 1}
 }
 
-// near tells whether the histogram can have meant want.
+// near reports whether got is want within the precision of the histogram.
 func near(got, want float64) bool { return math.Abs(got-want) <= want/500 }
 
 func quiet(Reading) {}
 
-// TestOpenLoopCountsTheWait: the store takes ten times as long as it may. Operation n is due at 10n ms and begins at 100n
-// ms: its user has waited all that time.
+// TestOpenLoopCountsTheWait has a store that takes ten times as long as the rate allows. Operation n is due at 10n ms and begins at
+// 100n ms; the wait is part of its latency.
 func TestOpenLoopCountsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan()
@@ -60,7 +59,7 @@ func TestOpenLoopCountsTheWait(t *testing.T) {
 	})
 }
 
-// TestStall: the first operation hangs for half of the time. Those that were due meanwhile have waited, and none is lost.
+// TestStall has a first operation that hangs for half of the time. The operations that were due meanwhile wait, and none is lost.
 func TestStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := slow(func(n int64) time.Duration {
@@ -79,7 +78,7 @@ func TestStall(t *testing.T) {
 		if o.Latency.Max != 500 || !near(o.Latency.P90, 400) || !near(o.Latency.Mean, 125.25) {
 			t.Errorf("%+v", o.Latency)
 		}
-		// The closed loop does not see it: one operation of very many was slow.
+		// A closed loop does not show it: one operation of very many was slow.
 		hang = slow(func(n int64) time.Duration {
 			if n == 0 {
 				return 500 * time.Millisecond
@@ -93,7 +92,7 @@ func TestStall(t *testing.T) {
 	})
 }
 
-// TestPunctual: a store that keeps up makes nothing late, and its latencies are its own.
+// TestPunctual has a store that keeps up: no operation is late, and the latencies are those of the store.
 func TestPunctual(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan()
@@ -106,7 +105,7 @@ func TestPunctual(t *testing.T) {
 	})
 }
 
-// TestWarmupLeavesNothing: what the store could not do while it was cold does not wait in line in the measured time.
+// TestWarmupLeavesNothing checks that the backlog of the warm-up does not delay the measured operations.
 func TestWarmupLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cold := time.Now().Add(time.Second)
@@ -125,7 +124,7 @@ func TestWarmupLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestTargetsAreApart: those who ask a place that hangs do not keep others from theirs.
+// TestTargetsAreApart checks that a target that hangs does not delay the operations of another.
 func TestTargetsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan()
@@ -158,7 +157,7 @@ func TestClosedLoop(t *testing.T) {
 	})
 }
 
-// TestInterrupted: what was measured so far is reported; what is under way is cut off and counted as that.
+// TestInterrupted checks that the results so far are reported, and that operations in flight are counted as cut off.
 func TestInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -179,7 +178,7 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
-// TestOutcomes sorts what can come of an operation.
+// TestOutcomes checks how each outcome of an operation is counted.
 func TestOutcomes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64

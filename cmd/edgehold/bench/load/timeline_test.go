@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestTimeline: the parts cover the measured time and hold all that ended in it.
+// TestTimeline checks that the points cover the measured time and count all operations that ended in it.
 func TestTimeline(t *testing.T) {
 	for _, c := range []struct {
 		duration time.Duration

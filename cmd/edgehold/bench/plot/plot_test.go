@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/cmd/edgehold/bench/load"
 )
 
-// curve is made of pairs: percent, milliseconds.
+// curve returns a curve of pairs of percent and milliseconds.
 func curve(pairs ...float64) []load.Quantile {
 	var points []load.Quantile
 	for i := 0; i < len(pairs); i += 2 {
@@ -51,7 +51,7 @@ func write(t *testing.T, r *load.Report) string {
 	return b.String()
 }
 
-// TestPageStandsAlone: a browser that opens it asks nobody for anything, and what a user typed is text in it.
+// TestPageStandsAlone checks that the page loads nothing, and that input of the user is escaped.
 func TestPageStandsAlone(t *testing.T) {
 	r := sample()
 	text := write(t, r)
@@ -68,7 +68,7 @@ func TestPageStandsAlone(t *testing.T) {
 	}
 }
 
-// TestPageHoldsTheReport: as JSON that can be read back, and as figures.
+// TestPageHoldsTheReport checks that the page has the report as JSON and as figures.
 func TestPageHoldsTheReport(t *testing.T) {
 	r := sample()
 	text := write(t, r)
@@ -89,7 +89,7 @@ func TestPageHoldsTheReport(t *testing.T) {
 	}
 }
 
-// TestOfNothing: a run that answered nothing has a page too.
+// TestOfNothing checks the page of a run without answers.
 func TestOfNothing(t *testing.T) {
 	text := write(t, &load.Report{Operations: []load.Operation{{Operation: "read"}}, Endpoints: []load.Endpoint{{}}})
 	if strings.Contains(text, "<svg") || strings.Contains(text, "Endpoints</h2>") || !strings.Contains(text, "</html>") {
@@ -112,7 +112,7 @@ func TestWriteFails(t *testing.T) {
 	}
 }
 
-// TestLinesStayInThePlot, and rise with their values.
+// TestLinesStayInThePlot checks that lines are inside the plot and rise with their values.
 func TestLinesStayInThePlot(t *testing.T) {
 	for _, d := range charts(sample()) {
 		for _, l := range d.Lines {
