@@ -3,6 +3,9 @@ package cluster
 import (
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,8 +60,7 @@ func (m metrics) Counter(name, help string, labels ...string) func(float64, ...s
 		only := c.WithLabelValues()
 		return func(n float64, _ ...string) { only.Add(n) }
 	}
-	known := memo[prometheus.Counter]{find: c.WithLabelValues}
-	return func(n float64, values ...string) { known.of(values).Add(n) }
+	return func(n float64, values ...string) { c.WithLabelValues(clean(values)...).Add(n) }
 }
 
 func (m metrics) Gauge(name, help string, read func() float64) {
@@ -74,6 +76,16 @@ func (m metrics) Histogram(name, help string, labels ...string) func(float64, ..
 		only := h.WithLabelValues()
 		return func(s float64, _ ...string) { only.Observe(s) }
 	}
-	known := memo[prometheus.Observer]{find: h.WithLabelValues}
-	return func(s float64, values ...string) { known.of(values).Observe(s) }
+	return func(s float64, values ...string) { h.WithLabelValues(clean(values)...).Observe(s) }
+}
+
+// clean makes label values valid UTF-8, which the library demands with a panic. It does not change the caller's values.
+func clean(values []string) []string {
+	for i, v := range values {
+		if !utf8.ValidString(v) {
+			values = slices.Clone(values)
+			values[i] = strings.ToValidUTF8(v, "?")
+		}
+	}
+	return values
 }
