@@ -77,8 +77,8 @@ func (r Row) check() Row {
 // Table is the methods and streams that the server answers, by name.
 func (s *Server) Table() []Row {
 	rows := []Row{callsRow}
-	s.handlers.Range(func(_, h any) bool {
-		rows = append(rows, h.(interface{ about() Row }).about())
+	s.entries.Range(func(_, e any) bool {
+		rows = append(rows, e.(entry).Row)
 		return true
 	})
 	slices.SortFunc(rows, func(a, b Row) int { return strings.Compare(a.Name, b.Name) })
@@ -94,31 +94,12 @@ func NewMethod[Req, Resp any](name string, share Share, who Who) Method[Req, Res
 	return Method[Req, Resp]{Row{Name: name, Share: share, Who: who}.check()}
 }
 
-// handler is a method at a server.
-type handler[Req, Resp any] struct {
-	row    Row
-	server *Server
-	serve  func(context.Context, *Req) (*Resp, error)
-}
-
-func (h handler[Req, Resp]) about() Row { return h.row }
-
-// handle is the way to the handler, from a socket or from this node itself.
-func (h handler[Req, Resp]) handle(ctx context.Context, from Caller, q *Req) (res *Resp, err error) {
-	defer h.server.cfg.Faults.Catch(h.row.Name, &err)
-	if refusal := h.server.enter(h.row, from); refusal != nil {
-		e := *refusal
-		return nil, &e
-	}
-	defer h.server.leave(h.row)
-	return h.serve(ctx, q)
-}
-
 // Handle has the server answer the method. It is called once a method, before [Server.Serve]; it panics if the name is taken.
 func (m Method[Req, Resp]) Handle(s *Server, serve func(context.Context, *Req) (*Resp, error)) {
-	h := handler[Req, Resp]{m.row, s, serve}
-	s.add(m.row, h)
-	rpc.Unary(s.rpc, m.row.Name, func(ctx context.Context, q *Req) (*Resp, error) { return h.handle(ctx, callerOf(ctx), q) })
+	s.add(m.row, serve)
+	rpc.Unary(s.rpc, m.row.Name, func(ctx context.Context, q *Req) (*Resp, error) {
+		return handle(ctx, s, m.row, callerOf(ctx), serve, q)
+	})
 }
 
 // Call carries a request to the node: by a connection, or, if it is this node, by the same way into its server. If the node
@@ -127,11 +108,11 @@ func (m Method[Req, Resp]) Handle(s *Server, serve func(context.Context, *Req) (
 func (m Method[Req, Resp]) Call(ctx context.Context, r *Remote, q *Req) (*Resp, error) {
 	if r.self {
 		s := r.pool.cfg.Server
-		h, err := found[handler[Req, Resp]](s, m.row)
+		serve, err := found[func(context.Context, *Req) (*Resp, error)](s, m.row)
 		if err != nil {
 			return nil, err
 		}
-		return h.handle(ctx, s.self(), q)
+		return handle(ctx, s, m.row, s.self(), serve, q)
 	}
 	c, err := r.connection()
 	if err != nil {
@@ -157,21 +138,36 @@ func Certain(op string, err error) error {
 // Nothing is the request of a method that needs none, or the answer of one that only succeeds or fails.
 type Nothing struct{}
 
-// add takes a handler into the table.
-func (s *Server) add(row Row, h any) {
+// entry is a row of the table with the function that answers.
+type entry struct {
+	Row
+	serve any
+}
+
+func (s *Server) add(row Row, serve any) {
 	if row.Name == callsRow.Name {
 		panic("peer: the lane of small calls is called " + row.Name)
 	}
-	if _, taken := s.handlers.LoadOrStore(row.Name, h); taken {
+	if _, taken := s.entries.LoadOrStore(row.Name, entry{row, serve}); taken {
 		panic("peer: two methods are called " + row.Name)
 	}
 }
 
-// found is the handler of a method at this node.
-func found[H any](s *Server, row Row) (h H, err error) {
-	x, ok := s.handlers.Load(row.Name)
-	if h, ok = x.(H); !ok {
-		return h, api.Errorf(api.CodeUnavailable, "node %s does not answer %s", s.cfg.Self, row.Name)
+// found is the function that answers a method at this node.
+func found[F any](s *Server, row Row) (serve F, err error) {
+	if e, ok := s.entries.Load(row.Name); ok {
+		return e.(entry).serve.(F), nil
 	}
-	return h, nil
+	return serve, api.Errorf(api.CodeUnavailable, "node %s does not answer %s", s.cfg.Self, row.Name)
+}
+
+// handle is the way to what answers, from a socket or from this node itself.
+func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Caller, serve func(context.Context, Req) (Resp, error), q Req) (res Resp, err error) {
+	defer s.cfg.Faults.Catch(row.Name, &err)
+	if refusal := s.enter(row, from); refusal != nil {
+		e := *refusal
+		return res, &e
+	}
+	defer s.leave(row)
+	return serve(ctx, q)
 }

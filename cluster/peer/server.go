@@ -13,14 +13,14 @@ import (
 // Server answers what nodes ask of this one: the methods and streams that rooms have registered, with [Method.Handle] and its
 // like. Safe for concurrent use.
 type Server struct {
-	cfg      ServerConfig
-	metrics  metrics
-	shares   [None + 1]share
-	handlers sync.Map // of what each method and stream is answered by, by name
-	rpc      *rpc.Server
-	ctx      context.Context // ends with Close
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
+	cfg     ServerConfig
+	metrics metrics
+	shares  [None + 1]share
+	entries sync.Map // of entry, by name
+	rpc     *rpc.Server
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool

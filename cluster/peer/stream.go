@@ -15,46 +15,34 @@ func NewStream[Up, Down any](name string, who Who) Stream[Up, Down] {
 	return Stream[Up, Down]{Row{Name: name, Share: None, Who: who, Stream: true}.check()}
 }
 
-// ServerEnd is the end of a stream at the node that answers. Recv and Send belong to one goroutine each. Both end soon after the
-// handler has returned.
-type ServerEnd[Up, Down any] interface {
-	Recv() (*Up, error)
-	Send(m *Down) error
+// End is one end of a stream: In comes, Out is sent. Recv belongs to one goroutine. Both fail with CodeUnavailable once the stream
+// has ended.
+type End[In, Out any] interface {
+	Recv() (*In, error)
+	Send(m *Out) error
 }
 
-// ClientEnd is the end of a stream at the node that opened it. Send is safe for concurrent use, and waits while the other side
-// does not read; Recv belongs to one goroutine. Both fail with CodeUnavailable once the stream has ended.
+// ServerEnd is the end at the node that answers. Send belongs to one goroutine. The stream ends soon after the handler has
+// returned.
+type ServerEnd[Up, Down any] interface{ End[Up, Down] }
+
+// ClientEnd is the end at the node that opened the stream. Send is safe for concurrent use, and waits while the other side does
+// not read.
 type ClientEnd[Up, Down any] interface {
-	Send(m *Up) error
-	Recv() (*Down, error)
+	End[Down, Up]
 	Close()
 }
 
-// streamHandler is a stream at a server.
-type streamHandler[Up, Down any] struct {
-	row    Row
-	server *Server
-	serve  func(context.Context, ServerEnd[Up, Down]) error
-}
-
-func (h streamHandler[Up, Down]) about() Row { return h.row }
-
-func (h streamHandler[Up, Down]) handle(ctx context.Context, from Caller, end ServerEnd[Up, Down]) (err error) {
-	defer h.server.cfg.Faults.Catch(h.row.Name, &err)
-	if refusal := h.server.enter(h.row, from); refusal != nil {
-		e := *refusal
-		return &e
-	}
-	defer h.server.leave(h.row)
-	return h.serve(ctx, end)
-}
+// answer is how a stream is served: as a method whose request is the stream.
+type answer[Up, Down any] = func(context.Context, ServerEnd[Up, Down]) (Nothing, error)
 
 // Handle has the server answer the stream, which ends when serve returns. See [Method.Handle].
 func (x Stream[Up, Down]) Handle(s *Server, serve func(context.Context, ServerEnd[Up, Down]) error) {
-	h := streamHandler[Up, Down]{x.row, s, serve}
-	s.add(x.row, h)
+	var all answer[Up, Down] = func(ctx context.Context, end ServerEnd[Up, Down]) (Nothing, error) { return Nothing{}, serve(ctx, end) }
+	s.add(x.row, all)
 	rpc.Stream(s.rpc, x.row.Name, func(st *rpc.ServerStream[Up, Down]) error {
-		return h.handle(st.Context(), callerOf(st.Context()), st)
+		_, err := handle(st.Context(), s, x.row, callerOf(st.Context()), all, ServerEnd[Up, Down](st))
+		return err
 	})
 }
 
@@ -105,67 +93,57 @@ func (x *wireEnd[Up, Down]) Recv() (*Down, error) {
 
 func (x *wireEnd[Up, Down]) Close() { x.cancel() }
 
-// pipe is a stream of a node to itself: both ends of it.
-type pipe[Up, Down any] struct {
-	up   chan *Up
-	down chan *Down
-	ctx  context.Context // ends with either end
-	end  context.CancelFunc
-}
-
 // openPipe opens a stream to this node's own server.
 func (x Stream[Up, Down]) openPipe(ctx context.Context, p *Pool) (ClientEnd[Up, Down], error) {
 	s := p.cfg.Server
-	h, err := found[streamHandler[Up, Down]](s, x.row)
+	serve, err := found[answer[Up, Down]](s, x.row)
 	if err != nil {
 		return nil, err
 	}
-	both := &pipe[Up, Down]{up: make(chan *Up, 1), down: make(chan *Down)}
-	both.ctx, both.end = context.WithCancel(ctx)
-	stop := context.AfterFunc(p.ctx, both.end)
+	ctx, end := context.WithCancel(ctx)
+	stop := context.AfterFunc(p.ctx, end)
+	up, down := make(chan *Up, 1), make(chan *Down)
 	started := p.start(func() {
 		defer stop()
-		defer both.end()
-		_ = h.handle(both.ctx, s.self(), pipeServer[Up, Down]{both}) // the other end sees that it is over
+		defer end()
+		_, _ = handle(ctx, s, x.row, s.self(), serve, ServerEnd[Up, Down](pipeEnd[Up, Down]{ctx, end, up, down})) // the other end sees that it is over
 	})
 	if !started {
-		both.end()
+		end()
 		return nil, errClosed()
 	}
-	return pipeClient[Up, Down]{both}, nil
+	return pipeEnd[Down, Up]{ctx, end, down, up}, nil
 }
 
-// pass sends or receives on a pipe's channel until the pipe ends.
-func pass[T any](ctx context.Context, to chan<- T, m T) error {
-	if ctx.Err() != nil {
-		return streamOver()
-	}
-	select {
-	case to <- m:
-		return nil
-	case <-ctx.Done():
-		return streamOver()
-	}
+// pipeEnd is one end of a stream of a node to itself.
+type pipeEnd[In, Out any] struct {
+	ctx context.Context // ends with either end
+	end context.CancelFunc
+	in  <-chan *In
+	out chan<- *Out
 }
 
-func take[T any](ctx context.Context, from <-chan *T) (*T, error) {
+func (x pipeEnd[In, Out]) Recv() (*In, error) {
 	select {
-	case m := <-from:
+	case m := <-x.in:
 		return m, nil
-	case <-ctx.Done():
+	case <-x.ctx.Done():
 		return nil, streamOver()
 	}
 }
 
-type pipeClient[Up, Down any] struct{ *pipe[Up, Down] }
+func (x pipeEnd[In, Out]) Send(m *Out) error {
+	if x.ctx.Err() != nil {
+		return streamOver()
+	}
+	select {
+	case x.out <- m:
+		return nil
+	case <-x.ctx.Done():
+		return streamOver()
+	}
+}
 
-func (x pipeClient[Up, Down]) Send(m *Up) error     { return pass(x.ctx, x.up, m) }
-func (x pipeClient[Up, Down]) Recv() (*Down, error) { return take(x.ctx, x.down) }
-func (x pipeClient[Up, Down]) Close()               { x.end() }
-
-type pipeServer[Up, Down any] struct{ *pipe[Up, Down] }
-
-func (x pipeServer[Up, Down]) Recv() (*Up, error) { return take(x.ctx, x.up) }
-func (x pipeServer[Up, Down]) Send(m *Down) error { return pass(x.ctx, x.down, m) }
+func (x pipeEnd[In, Out]) Close() { x.end() }
 
 func streamOver() *api.Error { return api.Errorf(api.CodeUnavailable, "the stream is over") }

@@ -54,6 +54,20 @@ func NotHere(id api.GroupID) *api.Error {
 	return api.Errorf(api.CodeNotLeader, "this node has no replica of group %s", id)
 }
 
+// of has each request answered by the group that it names.
+func of[Req, Resp any](groups Groups, name func(*Req) api.GroupID, serve func(Group, context.Context, *Req) (*Resp, error)) func(context.Context, *Req) (*Resp, error) {
+	return func(ctx context.Context, q *Req) (*Resp, error) {
+		g, err := groups.at(name(q))
+		if err != nil {
+			return nil, err
+		}
+		return serve(g, ctx, q)
+	}
+}
+
+// done is the answer of a method that only succeeds or fails.
+func done(err error) (*peer.Nothing, error) { return &peer.Nothing{}, err }
+
 // Register has the server answer calls about the groups.
 func Register(s *peer.Server, groups Groups) {
 	registerStore(s, groups)

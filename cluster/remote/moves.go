@@ -39,20 +39,14 @@ func (n Node) Adopt(ctx context.Context, g api.GroupID, receipt *fsm.Receipt, sh
 }
 
 func registerMoves(s *peer.Server, groups Groups) {
-	methodCede.Handle(s, func(ctx context.Context, c *cede) (*fsm.Receipt, error) {
-		g, err := groups.at(c.Group)
-		if err != nil {
-			return nil, err
-		}
-		return g.Cede(ctx, c.Range, c.Epoch, c.To)
-	})
-	methodAdopt.Handle(s, func(ctx context.Context, a *adopt) (*peer.Nothing, error) {
-		g, err := groups.at(a.Group)
-		if err != nil {
-			return nil, err
-		}
-		return &peer.Nothing{}, g.Adopt(ctx, &a.Receipt, a.Shard)
-	})
+	methodCede.Handle(s, of(groups, func(c *cede) api.GroupID { return c.Group },
+		func(g Group, ctx context.Context, c *cede) (*fsm.Receipt, error) {
+			return g.Cede(ctx, c.Range, c.Epoch, c.To)
+		}))
+	methodAdopt.Handle(s, of(groups, func(a *adopt) api.GroupID { return a.Group },
+		func(g Group, ctx context.Context, a *adopt) (*peer.Nothing, error) {
+			return done(g.Adopt(ctx, &a.Receipt, a.Shard))
+		}))
 }
 
 // Mover has groups change what they own, at their leaders: it implements meta.Mover.

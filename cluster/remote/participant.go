@@ -34,19 +34,6 @@ type outcome struct {
 	Abort bool         `cbor:"2,keyasint,omitempty"`
 }
 
-// commandOf takes the command out of a message, which must be a C.
-func commandOf[C fsm.Command](t *transactional) (C, error) {
-	c, _, err := fsm.Decode(t.Command)
-	if err != nil {
-		return *new(C), err
-	}
-	x, ok := c.(C)
-	if !ok {
-		return x, api.Errorf(api.CodeInvalid, "a message of a transaction holds another command than it should")
-	}
-	return x, nil
-}
-
 // Prepare has a group vote.
 func (n Node) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
 	return methodPrepare.Call(ctx, n.Remote, &transactional{Command: message(*p), Dropped: dropped, Free: free})
@@ -74,65 +61,43 @@ func (n Node) Resolve(ctx context.Context, c fsm.Resolve) error {
 }
 
 func registerParticipant(s *peer.Server, groups Groups) {
-	methodPrepare.Handle(s, groups.prepare)
-	methodCommitLast.Handle(s, groups.commitLast)
-	methodDecide.Handle(s, groups.decide)
-	methodOutcome.Handle(s, groups.outcome)
-	methodResolve.Handle(s, groups.resolve)
+	methodPrepare.Handle(s, carried(groups, func(c *fsm.Prepare) api.GroupID { return c.Group },
+		func(g Group, ctx context.Context, c *fsm.Prepare, t *transactional) (*fsm.Vote, error) {
+			return g.Prepare(ctx, c, t.Dropped, t.Free)
+		}))
+	methodCommitLast.Handle(s, carried(groups, func(c *fsm.CommitLast) api.GroupID { return c.Txn.ID.Decider },
+		func(g Group, ctx context.Context, c *fsm.CommitLast, t *transactional) (*fsm.Vote, error) {
+			return g.CommitLast(ctx, c, t.Dropped)
+		}))
+	methodDecide.Handle(s, carried(groups, func(c *fsm.Decide) api.GroupID { return c.Txn.ID.Decider },
+		func(g Group, ctx context.Context, c *fsm.Decide, _ *transactional) (*fsm.Decision, error) {
+			return g.Decide(ctx, c)
+		}))
+	methodOutcome.Handle(s, of(groups, func(o *outcome) api.GroupID { return o.Txn.ID.Decider },
+		func(g Group, ctx context.Context, o *outcome) (*fsm.Decision, error) {
+			return g.Outcome(ctx, o.Txn, o.Abort)
+		}))
+	methodResolve.Handle(s, carried(groups, func(c *fsm.Resolve) api.GroupID { return c.Group },
+		func(g Group, ctx context.Context, c *fsm.Resolve, _ *transactional) (*peer.Nothing, error) {
+			return done(g.Resolve(ctx, *c))
+		}))
 }
 
-func (find Groups) prepare(ctx context.Context, t *transactional) (*fsm.Vote, error) {
-	p, err := commandOf[fsm.Prepare](t)
-	if err != nil {
-		return nil, err
+// carried has each command answered by the group that it names. The message must hold a C.
+func carried[C fsm.Command, Resp any](groups Groups, name func(*C) api.GroupID, serve func(Group, context.Context, *C, *transactional) (*Resp, error)) func(context.Context, *transactional) (*Resp, error) {
+	return func(ctx context.Context, t *transactional) (*Resp, error) {
+		c, _, err := fsm.Decode(t.Command)
+		if err != nil {
+			return nil, err
+		}
+		x, ok := c.(C)
+		if !ok {
+			return nil, api.Errorf(api.CodeInvalid, "a message of a transaction holds another command than it should")
+		}
+		g, err := groups.at(name(&x))
+		if err != nil {
+			return nil, err
+		}
+		return serve(g, ctx, &x, t)
 	}
-	g, err := find.at(p.Group)
-	if err != nil {
-		return nil, err
-	}
-	return g.Prepare(ctx, &p, t.Dropped, t.Free)
-}
-
-func (find Groups) commitLast(ctx context.Context, t *transactional) (*fsm.Vote, error) {
-	c, err := commandOf[fsm.CommitLast](t)
-	if err != nil {
-		return nil, err
-	}
-	g, err := find.at(c.Txn.ID.Decider)
-	if err != nil {
-		return nil, err
-	}
-	return g.CommitLast(ctx, &c, t.Dropped)
-}
-
-func (find Groups) decide(ctx context.Context, t *transactional) (*fsm.Decision, error) {
-	d, err := commandOf[fsm.Decide](t)
-	if err != nil {
-		return nil, err
-	}
-	g, err := find.at(d.Txn.ID.Decider)
-	if err != nil {
-		return nil, err
-	}
-	return g.Decide(ctx, &d)
-}
-
-func (find Groups) outcome(ctx context.Context, o *outcome) (*fsm.Decision, error) {
-	g, err := find.at(o.Txn.ID.Decider)
-	if err != nil {
-		return nil, err
-	}
-	return g.Outcome(ctx, o.Txn, o.Abort)
-}
-
-func (find Groups) resolve(ctx context.Context, t *transactional) (*peer.Nothing, error) {
-	c, err := commandOf[fsm.Resolve](t)
-	if err != nil {
-		return nil, err
-	}
-	g, err := find.at(c.Group)
-	if err != nil {
-		return nil, err
-	}
-	return &peer.Nothing{}, g.Resolve(ctx, c)
 }

@@ -48,26 +48,17 @@ func (n Node) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLe
 }
 
 func registerSessions(s *peer.Server, groups Groups) {
-	methodOpenSession.Handle(s, func(ctx context.Context, o *words.OpenSession) (*words.SessionGrant, error) {
-		g, err := groups.at(o.Group)
-		if err != nil {
-			return nil, err
-		}
-		grant, err := g.OpenSession(ctx, *o)
-		return &grant, err
-	})
-	methodCloseSession.Handle(s, func(ctx context.Context, c *closeSession) (*peer.Nothing, error) {
-		g, err := groups.at(c.Group)
-		if err != nil {
-			return nil, err
-		}
-		return &peer.Nothing{}, g.CloseSession(ctx, c.Group, c.Session, c.Nonce)
-	})
-	methodRelease.Handle(s, func(ctx context.Context, r *release) (*peer.Nothing, error) {
-		g, err := groups.at(r.Group)
-		if err != nil {
-			return nil, err
-		}
-		return &peer.Nothing{}, g.Release(ctx, r.Group, r.Leases)
-	})
+	methodOpenSession.Handle(s, of(groups, func(o *words.OpenSession) api.GroupID { return o.Group },
+		func(g Group, ctx context.Context, o *words.OpenSession) (*words.SessionGrant, error) {
+			grant, err := g.OpenSession(ctx, *o)
+			return &grant, err
+		}))
+	methodCloseSession.Handle(s, of(groups, func(c *closeSession) api.GroupID { return c.Group },
+		func(g Group, ctx context.Context, c *closeSession) (*peer.Nothing, error) {
+			return done(g.CloseSession(ctx, c.Group, c.Session, c.Nonce))
+		}))
+	methodRelease.Handle(s, of(groups, func(r *release) api.GroupID { return r.Group },
+		func(g Group, ctx context.Context, r *release) (*peer.Nothing, error) {
+			return done(g.Release(ctx, r.Group, r.Leases))
+		}))
 }

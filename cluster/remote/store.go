@@ -47,13 +47,7 @@ func registerStore(s *peer.Server, groups Groups) {
 	store := Store{groups}
 	methodRead.Handle(s, store.Read)
 	methodDo.Handle(s, store.Do)
-	methodList.Handle(s, func(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
-		g, err := groups.at(q.Group)
-		if err != nil {
-			return nil, err
-		}
-		return g.List(ctx, q)
-	})
+	methodList.Handle(s, of(groups, func(q *api.ListRequest) api.GroupID { return q.Group }, Group.List))
 }
 
 // Store hands each request to the group that it names.
