@@ -89,7 +89,7 @@ func (n *Node) Ready(context.Context) error {
 	}
 	m := n.mirror.Map()
 	if m == nil {
-		if missing := n.membership.found.pending(); missing != "" {
+		if _, _, missing := n.membership.found.state(); missing != "" {
 			return notReady("this server founds no cluster yet: " + missing)
 		}
 		return notReady("this node has not reached its cluster yet")

@@ -4,18 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/meta"
-	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -62,43 +56,6 @@ const (
 	// foundEvery is the pause between two rounds.
 	foundEvery = 500 * time.Millisecond
 )
-
-// membership is whether this node belongs to a cluster, and to which: what its folder says, and what it founds.
-type membership struct {
-	*network
-	nonce ident.Nonce
-	// identity belongs to openMembership, and then to the task that joins.
-	identity identity
-	found    founding
-	// admitted: the map's word on what this server votes in may be carried out.
-	admitted atomic.Bool
-}
-
-// openMembership reads the node's folder and decides what the node begins as. CodeConflict if the folder is another node's.
-func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce ident.Nonce) (*membership, error) {
-	var folder identity
-	var kept meta.File
-	if cfg.Dir != "" {
-		var err error
-		if folder, err = identify(cfg.Dir, cfg.self()); err != nil {
-			return nil, err
-		}
-		kept = meta.OSFile(filepath.Join(cfg.Dir, "placement"))
-	}
-	view, err := meta.OpenView(kept, cfg.Static)
-	if err != nil {
-		return nil, err
-	}
-	m := &membership{network: newNetwork(cfg, log, view, said), nonce: nonce, identity: folder}
-	m.admitted.Store(folder.node != "")
-	if cfg.Static != nil {
-		if err := m.identity.claim(cfg.self()); err != nil {
-			return nil, err
-		}
-		m.admitted.Store(true)
-	}
-	return m, m.begin()
-}
 
 // begin decides how a server with --bootstrap begins: it founds a cluster at once if it names no other node, or if its folder
 // says that it has founded one; it goes on as a member of the cluster that it knows; and else it asks the others first.
@@ -149,7 +106,7 @@ func (n *joining) foundFirst() {
 		if missing == "" || !guardAskFirst {
 			missing = n.foundUnlessLeft()
 		}
-		n.found.set(missing)
+		n.found.note(missing)
 		if missing == "" {
 			n.log.Info("founded a new cluster", "cluster", n.view.Map().ClusterID)
 			return
@@ -187,7 +144,8 @@ func leftTo(f introduction) string {
 func (n *joining) askOthers() string {
 	ctx, cancel := context.WithTimeout(n.ctx, foundTimeout)
 	defer cancel()
-	addresses, left := n.seeds(), n.found.leftTo()
+	_, left, _ := n.found.state()
+	addresses := n.seeds()
 	if left.Node != "" && !slices.Contains(addresses, left.Address) {
 		addresses = append(addresses, left.Address)
 	}
@@ -227,7 +185,7 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	case s.Founding:
 		return leftTo(introduction{Node: s.Node, Address: address})
 	case s.Node == left.Node:
-		n.found.notLeftTo(left)
+		n.found.leaveTo(introduction{}, left) // it has been started anew in another way, and founds none
 	}
 	return ""
 }
@@ -258,8 +216,7 @@ func (n *membership) introduce(_ context.Context, other *introduction) (*standin
 	return s, nil
 }
 
-// leaveTo leaves the founding to first. left is the server that it was left to, which has itself left it to first, or the zero
-// value.
+// leaveTo leaves the founding to first; "" for no server. left is what it was left to when that was found out.
 func (f *founding) leaveTo(first, left introduction) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -268,42 +225,23 @@ func (f *founding) leaveTo(first, left introduction) {
 	}
 }
 
-func (f *founding) asking() bool {
+// state is whether this server is to found a cluster, what it leaves the founding to, and what stands in the way.
+func (f *founding) state() (active bool, first introduction, missing string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.active
+	return f.active, f.first, f.missing
 }
 
-func (f *founding) leftTo() introduction {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.first
-}
-
-// notLeftTo notes that the server, which was to found a cluster, is not to any more: it has been started anew in another way.
-func (f *founding) notLeftTo(left introduction) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.first == left {
-		f.first = introduction{}
-	}
-}
-
-func (f *founding) set(missing string) {
+// note says what stands in the way.
+func (f *founding) note(missing string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = missing
 }
 
+// end: nothing is to be founded any more.
 func (f *founding) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.active, f.first, f.missing = false, introduction{}, ""
-}
-
-// pending is what stands in the way of the founding; "" if nothing does, or the node founds none.
-func (f *founding) pending() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.missing
 }

@@ -35,20 +35,6 @@ func registerIndex(s *peer.Server, open *members) {
 // all is well.
 const stepEvery = time.Second
 
-// keepInStep has each replica of a group learn how old its state may be, until the node closes.
-func (n *replicas) keepInStep() {
-	t := time.NewTicker(stepEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-n.ctx.Done():
-			return
-		case <-t.C:
-			n.askInStep()
-		}
-	}
-}
-
 // askInStep asks the leaders of all groups with a replica here, at once.
 func (n *replicas) askInStep() {
 	ctx, cancel := context.WithTimeout(n.ctx, stepEvery)

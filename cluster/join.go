@@ -29,7 +29,7 @@ const (
 
 // run makes the map name this node at its present addresses. It goes on until that is so, and then ends.
 func (n *joining) run() {
-	if n.found.asking() {
+	if founding, _, _ := n.found.state(); founding {
 		n.foundFirst()
 		n.mirror.Start()
 	}

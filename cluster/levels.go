@@ -16,18 +16,10 @@ const (
 	raiseTimeout = 2 * time.Second
 )
 
-// raise brings the groups that this node leads to the newest level that all their members know, until the node closes.
+// raise brings the groups that this node leads to the newest level that all their members know.
 func (n *replicas) raise() {
-	t := time.NewTicker(raiseEvery)
-	defer t.Stop()
-	for n.ctx.Err() == nil {
-		for _, x := range n.open.all() {
-			n.raiseMember(x)
-		}
-		select {
-		case <-n.ctx.Done():
-		case <-t.C:
-		}
+	for _, x := range n.open.all() {
+		n.raiseMember(x)
 	}
 }
 

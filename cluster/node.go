@@ -209,7 +209,7 @@ func (n *Node) openMap() (end func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !n.membership.found.asking() {
+	if founding, _, _ := n.membership.found.state(); !founding {
 		n.mirror.Start() // else when that is done: it asks the same nodes
 	}
 	return ending(n.mirror.Close), nil

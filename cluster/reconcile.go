@@ -17,26 +17,18 @@ const (
 	reconcileTimeout = 10 * time.Second
 )
 
-// reconcile carries out what the map says until the node closes: it opens replicas, and leads changes of members.
+// reconcile carries out what the map says now: it opens replicas, and leads changes of members.
 func (n *replicas) reconcile() {
-	t := time.NewTicker(reconcileEvery)
-	defer t.Stop()
-	for n.ctx.Err() == nil {
-		changed := n.view.Changed()
-		if err := n.openMembers(); err != nil {
-			n.log.Error("a replica could not be opened", "error", err)
-		}
-		if m := n.view.Map(); m != nil {
-			for _, x := range n.open.all() {
-				if g, ok := m.Group(x.group); ok {
-					n.reconcileMember(x, g, m)
-				}
-			}
-		}
-		select {
-		case <-n.ctx.Done():
-		case <-changed:
-		case <-t.C:
+	if err := n.openMembers(); err != nil {
+		n.log.Error("a replica could not be opened", "error", err)
+	}
+	m := n.view.Map()
+	if m == nil {
+		return
+	}
+	for _, x := range n.open.all() {
+		if g, ok := m.Group(x.group); ok {
+			n.reconcileMember(x, g, m)
 		}
 	}
 }

@@ -44,9 +44,9 @@ func (n *replicas) start() error {
 	if err := n.openMembers(n.durable()...); err != nil {
 		return err
 	}
-	n.Go(n.reconcile)
-	n.Go(n.keepInStep)
-	n.Go(n.raise)
+	n.every(reconcileEvery, n.view.Changed, n.reconcile)
+	n.every(stepEvery, never, n.askInStep)
+	n.every(raiseEvery, never, n.raise)
 	return nil
 }
 

@@ -1,0 +1,49 @@
+package cluster
+
+import (
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/notice"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+// membership is whether this node belongs to a cluster, and to which: what its folder says, and what it founds.
+type membership struct {
+	*network
+	nonce ident.Nonce
+	// identity belongs to openMembership, and then to the task that joins.
+	identity identity
+	found    founding
+	// admitted: the map's word on what this server votes in may be carried out.
+	admitted atomic.Bool
+}
+
+// openMembership reads the node's folder and decides what the node begins as. CodeConflict if the folder is another node's.
+func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce ident.Nonce) (*membership, error) {
+	var folder identity
+	var kept meta.File
+	if cfg.Dir != "" {
+		var err error
+		if folder, err = identify(cfg.Dir, cfg.self()); err != nil {
+			return nil, err
+		}
+		kept = meta.OSFile(filepath.Join(cfg.Dir, "placement"))
+	}
+	view, err := meta.OpenView(kept, cfg.Static)
+	if err != nil {
+		return nil, err
+	}
+	m := &membership{network: newNetwork(cfg, log, view, said), nonce: nonce, identity: folder}
+	m.admitted.Store(folder.node != "")
+	if cfg.Static != nil {
+		if err := m.identity.claim(cfg.self()); err != nil {
+			return nil, err
+		}
+		m.admitted.Store(true)
+	}
+	return m, m.begin()
+}
