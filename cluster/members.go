@@ -68,16 +68,6 @@ func (m *members) authority(g api.GroupID) (remote.Group, bool) {
 	return nil, false
 }
 
-func (m *members) authorities() []api.GroupID {
-	var ids []api.GroupID
-	for _, x := range m.all() {
-		if x.authority != nil {
-			ids = append(ids, x.group)
-		}
-	}
-	return ids
-}
-
 // term is what this node answers to those who confirm their lead. A replica that closes has nothing to say: its term
 // stands still.
 func (m *members) term(g api.GroupID) (uint64, bool) {

@@ -55,6 +55,7 @@ type Store struct{ Groups }
 
 var _ api.Store = Store{}
 
+// Read hands the request to the group that it names.
 func (s Store) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 	g, err := s.at(q.Group)
 	if err != nil {
@@ -63,6 +64,7 @@ func (s Store) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, e
 	return g.Read(ctx, q)
 }
 
+// Do hands the transaction to the group that it names.
 func (s Store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	g, err := s.at(t.Group)
 	if err != nil {

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
@@ -171,6 +170,3 @@ func TestStoretest(t *testing.T) {
 		})
 	}
 }
-
-// eventually is how long a virtual wait may take; in a bubble it costs nothing.
-const eventually = time.Minute
