@@ -88,7 +88,7 @@ func (l *Lane) take(own *conn, c net.Conn) bool {
 	}
 }
 
-// enter puts a connection on the books, until it is closed.
+// enter counts a connection as open until it is closed.
 func (l *Lane) enter(own *conn) bool {
 	own.mu.Lock()
 	defer own.mu.Unlock()

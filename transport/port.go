@@ -123,8 +123,7 @@ func Open(cfg Config) (*Port, error) {
 // Peer is the lane between nodes. Closing it closes nothing else.
 func (p *Port) Peer() net.Listener { return p.peer }
 
-// Calls is the lane of nodes for what must cost little: calls packed on a connection (package wire). Closing it closes
-// nothing else.
+// Calls is the lane of nodes for many small calls over one connection (package wire). Closing it closes nothing else.
 func (p *Port) Calls() net.Listener { return p.calls }
 
 // HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge. Closing it closes nothing else.
@@ -181,7 +180,7 @@ func (p *Port) Close() error {
 	return err
 }
 
-// firstByte matches by one byte: cmux never waits for more of it than a connection has to say.
+// firstByte matches by one byte, so cmux never waits for more bytes than a connection sends.
 func firstByte(ok func(byte) bool) cmux.Matcher {
 	return func(r io.Reader) bool {
 		var b [1]byte
@@ -192,8 +191,7 @@ func firstByte(ok func(byte) bool) cmux.Matcher {
 
 func isText(b byte) bool { return b > ' ' && b < 0x7f || b == '\r' || b == '\n' }
 
-// pump hands the connections of one kind on. It never waits for anything but the next one, so that no kind stands in the
-// way of another.
+// pump delivers the connections of one kind. It waits for the next connection alone, so no kind delays another.
 func pump(from net.Listener, to func(net.Conn)) {
 	for {
 		c, err := from.Accept()

@@ -17,8 +17,7 @@ import (
 type ClientConfig struct {
 	// Dial connects to the node's peer lane, with its preface sent.
 	Dial func(ctx context.Context) (net.Conn, error)
-	// Ping is how long the connection is silent before the other side is asked for a sign of life, and how long that may
-	// take. Default 4 s.
+	// Ping is how long the connection is silent before it is pinged, and how long the answer may take. Default 4 s.
 	Ping time.Duration
 	// Backoff bounds the pause between two attempts to connect. Default 1 s.
 	Backoff time.Duration

@@ -15,13 +15,13 @@ import (
 
 const service = "edgehold.Peer"
 
-// ServerConfig bounds what other nodes may cost. Zero fields are the defaults named.
+// ServerConfig bounds the load of other nodes. Zero fields are the defaults named.
 type ServerConfig struct {
 	// MaxStreams bounds the requests under way on one connection. Default 16,384.
 	MaxStreams uint32
-	// Handshake bounds a connection's first words. Default 5 s.
+	// Handshake bounds the time of a connection's handshake. Default 5 s.
 	Handshake time.Duration
-	// Ping is how long a connection is silent before it is asked for a sign of life, and how long that may take.
+	// Ping is how long a connection is silent before it is pinged, and how long the answer may take.
 	// Default 4 s.
 	Ping time.Duration
 }

@@ -28,7 +28,7 @@ func Delay(c net.Conn, there, back Link) net.Conn {
 	return d
 }
 
-// linger bounds how long a closed connection tries to get rid of what was written before.
+// linger bounds how long a closed connection still sends what was written before.
 const linger = 5 * time.Second
 
 // fixed is a path that never changes.
@@ -49,7 +49,7 @@ const (
 	receiveBytes = 16 << 10
 )
 
-// send moves what is due to the real connection, until the end of it.
+// send moves bytes that are due to the real connection, until the pipe ends.
 func (d *delayed) send() {
 	for {
 		due, err := d.out.take(sendBytes)
