@@ -82,7 +82,7 @@ func bytesBelow(b *testing.B, dir string) (n int64) {
 }
 
 // resident watches how much memory of its own the process has (files that are mapped into it, as the log is, are the
-// system's to take back). The function it returns ends that and tells the most, in MB; 0 where the system does not tell.
+// system's to take back). The function that it returns ends that and returns the maximum in MB; 0 if the system does not report it.
 func resident() (peak func() float64) {
 	done, most := make(chan struct{}), make(chan float64)
 	go func() {

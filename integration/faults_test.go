@@ -148,7 +148,7 @@ func (p *planet) aroundRegion(region string, do func(from, to string)) {
 	}
 }
 
-// nemesis makes one of the faults after the other until told to stop, each drawn from the seed, and heals everything at the end.
+// nemesis makes faults one after the other until it is stopped, each drawn from the seed, and heals everything at the end.
 // The first two faults of a planet are in turn by its seed, so that half as many seeds as there are kinds meet every kind.
 func nemesis(p *planet, faults []fault, seed uint64, stop <-chan struct{}, met func(name string)) {
 	r := rand.New(rand.NewPCG(seed, 0xfa17))

@@ -18,7 +18,7 @@ var (
 	txnOps   = flag.Int("txnops", 140, "how many transactions each client of TestTransactionFaults asks for")
 )
 
-// txnFaults are troubles that matter to transactions beside all the others: whoever coordinates them, and whoever decides.
+// txnFaults are further faults that matter to transactions: of the coordinator and of the decision group.
 var txnFaults = append([]fault{
 	{"crash a gateway", func(p *planet, r *rand.Rand) (string, func()) {
 		h := p.someEdge(r)
@@ -127,8 +127,8 @@ func faultyTxnSeed(t *testing.T, seed uint64, perClient int, sum *txnTotal) {
 	}
 }
 
-// lockBound is how long a transaction that nobody coordinates any more stays prepared anywhere, and a commit unresolved, where
-// all groups have quorums that reach each other: until the sweeper has seen it for AbortAfter, and the ways.
+// lockBound is how long a transaction without a coordinator stays prepared, and a commit unresolved, if all groups have quorums
+// that reach each other: until the sweeper has seen it for AbortAfter, and the round trips.
 const lockBound = 15 * time.Second
 
 // settled demands that soon nothing is prepared or unresolved at any replica.

@@ -82,7 +82,7 @@ func (r *round) log(b *testing.B) {
 		quantile(r.seen.Refusals, 50), p99(r.seen.Refusals), r.seen.Other)
 }
 
-// reportRounds tells the medians of the rounds, and the worst of what must not happen.
+// reportRounds reports the medians of the rounds, and the worst of what must not happen.
 func reportRounds(b *testing.B, rounds []round) {
 	median := func(of func(r *round) float64) float64 {
 		all := make([]float64, len(rounds))
@@ -111,7 +111,7 @@ func reportRounds(b *testing.B, rounds []round) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// shareCPUs gives half of the processors to the nodes and the rest to their clients; nil, nil where there are no two.
+// shareCPUs gives half of the processors to the nodes and the rest to their clients; nil, nil if there are no two.
 func shareCPUs() (nodes, clients []int) {
 	all := allCPUs()
 	if len(all) < 2 {

@@ -73,7 +73,7 @@ func meaning(method string, status int, retry bool) error {
 	return fmt.Errorf("%s was answered %d", method, status)
 }
 
-// answer reads an answer to its end: its status, and whether it tells when to come again.
+// answer reads an answer to its end: its status, and whether it has a Retry-After.
 func (c *plainClient) answer() (status int, retry bool, err error) {
 	length, ends := 0, false
 	for first := true; ; first = false {

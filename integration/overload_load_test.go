@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// flood is load on a planet: what its clients are told is what is counted. Those over streams and over HTTP never wait and
+// flood is load on a planet. It counts the answers of its clients. Those over streams and over HTTP never wait and
 // never repeat; those of the SDK do as the SDK does.
 type flood struct {
 	urls    []string       // of the nodes
@@ -59,8 +59,8 @@ func newFlood(kind string, clients int, urls []string) (*flood, error) {
 	return f, nil
 }
 
-// run has so many clients ask, each again as soon as it is answered, or where rate is not 0 so many requests a second sent,
-// whatever comes back; it tells what came of it within d after warm.
+// run sends requests from so many clients, each as soon as the one before is answered or, if rate is not 0, so many a second
+// without waiting for answers. It returns the tally of d after warm.
 func (f *flood) run(kind string, clients, rate int, warm, d time.Duration) (*tally, error) {
 	do := map[string]ask{"puts/http": f.putHTTP, "reads/http": f.readHTTP, "puts/sdk": f.putSDK}[kind]
 	switch {
@@ -87,7 +87,7 @@ func (f *flood) close() {
 	}
 }
 
-// count books what a request was told.
+// count counts the answer of a request.
 func (f *flood) count(err error, took time.Duration) {
 	e := api.AsError(err)
 	switch {
@@ -153,7 +153,7 @@ func (f *flood) readHTTP(_ context.Context, i int) error {
 // floodTimeout is what each request has.
 const floodTimeout = 5 * time.Second
 
-// closed has so many clients ask, each again as soon as it is answered, and tells what came of it within d after warm.
+// closed sends requests from so many clients, each as soon as the one before is answered. It returns the tally of d after warm.
 func (f *flood) closed(clients int, warm, d time.Duration, do ask) (*tally, error) {
 	return f.measure(warm, d, func(ctx context.Context) {
 		var wg sync.WaitGroup

@@ -15,7 +15,7 @@ type order struct {
 	Kind        string        // see newFlood
 	Clients     int           // in a closed loop, or
 	Rate        int           // so many requests a second, whatever comes back
-	Warm, Lasts time.Duration // what comes within Lasts after Warm is told
+	Warm, Lasts time.Duration // answers within Lasts after Warm are counted
 }
 
 const orderVariable = "OVERLOAD_ORDER"

@@ -65,7 +65,7 @@ func (s *rawStream) learn(ask func(s *wire.Client) error) error {
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer func() { _ = c.Close() }()
-	asking.Go(func() { _ = ask(c) }) // nobody answers
+	asking.Go(func() { _ = ask(c) }) // no answer comes
 	var length [4]byte
 	if _, err := io.ReadFull(there, length[:]); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (s *rawStream) receive(f *flood, answered func(n int)) error {
 	}
 }
 
-// book books a message, and tells how many calls it answers.
+// book counts a message, and returns how many calls it answers.
 func (s *rawStream) book(f *flood, m []byte) (n int) {
 	id, size := binary.Uvarint(m[1:])
 	if m[0] != rawError && m[0] != rawRefused {

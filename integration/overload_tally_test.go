@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// tally is what came of some load, within a time in which it was steady.
+// tally is the results of a load, over a time in which it was steady.
 type tally struct {
 	OK, Refused, Bare, Unknown, Other float64       // a second
 	Refusal, Success                  time.Duration // p99
@@ -35,7 +35,7 @@ func (t *tally) cpu() (all float64) {
 	return all
 }
 
-// measure tells what came of the load within d after warm.
+// measure returns the tally of d after warm.
 func (f *flood) measure(warm, d time.Duration, load func(ctx context.Context)) (*tally, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	over := make(chan struct{})
@@ -91,7 +91,7 @@ type vitals struct {
 	CPU                    []used  // by each node
 }
 
-// used is how many seconds of CPU a node had used when it said so.
+// used is how many seconds of CPU a node had used at the time of its answer.
 type used struct {
 	Seconds float64
 	At      time.Time

@@ -24,8 +24,8 @@ import (
 
 var regions = []string{"us-east", "eu-west", "ap-south"}
 
-// planet is three regions of three servers and one edge each, over a fabric. It lives in a synctest bubble: its time is
-// virtual, and nothing of it touches a socket or a disk.
+// planet is three regions of three servers and one edge each, over a fabric. It runs in a synctest bubble: its time is
+// virtual, and it uses no socket and no disk.
 type planet struct {
 	t      *testing.T
 	fabric *wan.Fabric
@@ -99,7 +99,7 @@ func tinyCaches(seed uint64) func(*host, *cluster.Config) {
 // start runs a node on the host, over what the host's disks hold.
 func (h *host) start() { h.startAs(func(*cluster.Config) {}) }
 
-// startAs is start with another Config. Faults start nodes too, beside the test: it does not end it.
+// startAs is start with another Config. Faults start nodes too, beside the test, so an error does not end the test.
 func (h *host) startAs(change func(*cluster.Config)) {
 	p := h.planet
 	l, err := p.fabric.Listen(h.name, h.region)
@@ -135,7 +135,7 @@ func (h *host) disk(g api.GroupID) (logstore.Stores, error) {
 	return h.stores[g].Stores()
 }
 
-// running is the node; nil while the host is down.
+// running returns the node; nil while the host is down.
 func (h *host) running() *cluster.Node {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +197,7 @@ func (p *planet) ready(within time.Duration) {
 	}
 }
 
-// leader is the host whose node leads the group, as most say; nil if none does.
+// leader returns the host whose node leads the group, in the view of most nodes; nil if none does.
 func (p *planet) leader(g api.GroupID) *host {
 	var best api.GroupStatus
 	for _, h := range p.hosts {
@@ -222,7 +222,7 @@ func (p *planet) groups() []api.GroupID {
 	return ids
 }
 
-// audit is the NoStale judge: it looks into every node's cache at the instant a write has applied somewhere. By then the
+// audit is the NoStale judge: it reads every node's cache at the instant at which a replica has applied a write. By then the
 // machine has seen every lease on the key given up, or its session dead: no node may serve an older version.
 func (p *planet) audit(a cluster.Applied) {
 	for i := range a.Results {
@@ -302,7 +302,7 @@ func put(key api.Key, value string) *api.Txn {
 
 func get(key api.Key) *api.ReadRequest { return &api.ReadRequest{Keys: []api.Key{key}} }
 
-// within is a context of the bubble's virtual time.
+// within returns a context that ends after d of the bubble's time.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)

@@ -50,7 +50,7 @@ func testEdgeCutOff(t *testing.T, f *fleet, server, edge *daemon, between []*rel
 	cut := time.Now()
 
 	if r := mustPut(t, server, "free", "new"); r.ended.Sub(r.began) > slack {
-		t.Errorf("a write of a key that nobody has leased took %v", r.ended.Sub(r.began))
+		t.Errorf("a write of a key without leases took %v", r.ended.Sub(r.began))
 	}
 	first := mustPut(t, server, "leased", "new")
 	delay := first.ended.Sub(first.began)
@@ -59,7 +59,7 @@ func testEdgeCutOff(t *testing.T, f *fleet, server, edge *daemon, between []*rel
 		t.Errorf("the cut-off edge delayed a write by %v; W is %v", delay, bound)
 	}
 	if timing := first.header.Get("Server-Timing"); !strings.Contains(timing, edge.name) {
-		t.Errorf("the delayed write does not tell who delayed it: Server-Timing is %q", timing)
+		t.Errorf("the delayed write does not name the holder that delayed it: Server-Timing is %q", timing)
 	}
 	second := mustPut(t, server, "other", "new") // leased by the same session, which is dead now
 	if d := second.ended.Sub(second.began); d > bound/2 || strings.Contains(second.header.Get("Server-Timing"), "revoke") {

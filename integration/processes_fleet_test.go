@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// fleet is nodes as users run them: processes of the real binary, on loopback, each with a data folder of its own. What
-// the planets in bubbles cannot show is shown with them: kill -9, real sockets, real disks, the command line.
+// fleet is nodes as users run them: processes of the real binary, on loopback, each with a data folder of its own. They
+// show what planets in bubbles cannot: kill -9, real sockets, real disks, the command line.
 type fleet struct {
 	binary string
 	dir    string
@@ -32,8 +32,8 @@ type process struct {
 	exited chan struct{} // closed when cmd has been waited for
 }
 
-// daemon is one node of a fleet. Its life can end and begin anew: then the process is another, while its name, address
-// and folder stay.
+// daemon is one node of a fleet. It can be started again: the process is another one, the name, address and
+// folder stay.
 type daemon struct {
 	*process
 	fleet   *fleet
@@ -44,7 +44,7 @@ type daemon struct {
 }
 
 // newFleet is a fleet without nodes. At the end of the test all its processes are killed and waited for, and if the
-// test has failed, the ends of their logs are told.
+// test has failed, the ends of their logs are printed.
 func newFleet(t testing.TB, binary string, common ...string) *fleet {
 	return newFleetOn(t, nil, binary, common...)
 }
@@ -99,7 +99,7 @@ func (f *fleet) node(t testing.TB, role, name, region string, args []string) *da
 	return d
 }
 
-// start begins a life of the node.
+// start starts the node's next process.
 func (d *daemon) start(t testing.TB) {
 	t.Helper()
 	log, err := os.OpenFile(d.logName(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// load is writers and readers at work on a fleet, who know what they must find.
+// load is writers and readers at work on a fleet; they check what they read.
 type load struct {
 	t       *testing.T
 	writers []*loadWriter
@@ -45,7 +45,7 @@ const stepEvery = 16
 
 func (w *loadWriter) key(i int) api.Key { return api.Key(fmt.Sprintf("created/%d/%d", w.id, i)) }
 
-// startLoad has writers work at each of the nodes, and readers at the edge.
+// startLoad starts writers at each of the nodes, and readers at the edge.
 func startLoad(t *testing.T, edge *daemon, at ...*daemon) *load {
 	l := &load{t: t, quit: make(chan struct{})}
 	for range 2 {
@@ -80,7 +80,7 @@ func (l *load) over() bool {
 	}
 }
 
-// write is a writer's work. The SDK sends each write again until it knows the outcome: a kill is no excuse for an error.
+// write is a writer's work. The SDK repeats each write until it knows the outcome, so that a kill causes no error.
 func (l *load) write(w *loadWriter) {
 	for i := 0; !l.over(); i++ {
 		began := time.Now()

@@ -119,7 +119,7 @@ func emptyPlanet(t *testing.T, seed uint64, servers int) *planet {
 	return p
 }
 
-// join starts the host as one who joins, or who founds the cluster where it is the first itself. Beside its disks it has
+// join starts the host as one that joins, or founds the cluster if it is the first. Beside its disks it has
 // a folder below dir.
 func (h *host) join(first, dir string) {
 	h.startAs(func(c *cluster.Config) {
@@ -130,7 +130,7 @@ func (h *host) join(first, dir string) {
 	})
 }
 
-// log tells where the log on the host's disk begins and ends.
+// log returns the first and last index of the log on the host's disk.
 func (h *host) log(g api.GroupID) (first, last uint64) {
 	h.planet.t.Helper()
 	disk, err := h.disk(g)
@@ -146,7 +146,7 @@ func (h *host) log(g api.GroupID) (first, last uint64) {
 	return first, last
 }
 
-// writeUntil writes one after the other until told to stop, and tells how long the slowest took.
+// writeUntil writes one after the other until it is stopped, and returns how long the slowest took.
 func (p *planet) writeUntil(stop <-chan struct{}, at *host) (slowest time.Duration) {
 	for i := 0; ; i++ {
 		select {

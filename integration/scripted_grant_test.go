@@ -36,8 +36,8 @@ func TestGrantBesideWrite(t *testing.T) {
 	})
 }
 
-// TestDeposedLeaderRenewsNothing: a leader that has lost its voters, but not the edge, renews its session no more. The
-// edge, which nobody else reaches, stops to serve before the new leader lets a write through.
+// TestDeposedLeaderRenewsNothing: a leader that has lost its voters, but not the edge, no longer renews its session. The
+// edge, which no other node reaches, stops serving before the new leader lets a write through.
 func TestDeposedLeaderRenewsNothing(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestCutOffHolder: a holder that is cut off delays a write to what it holds at most W after its last renewal; the write
-// says who delayed it, and the next one is not delayed.
+// names the holder that delayed it, and the next one is not delayed.
 func TestCutOffHolder(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {

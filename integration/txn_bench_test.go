@@ -130,7 +130,7 @@ func benchLeasedSnapshot(b *testing.B, urls map[string]string) {
 	report(b, all, "ms")
 }
 
-// benchHotKeys has clients at all edges move units between ten counters, and tells how often the unluckiest had to try.
+// benchHotKeys has clients at all edges move units between ten counters, and reports how often the unluckiest had to try.
 func benchHotKeys(b *testing.B, urls map[string]string) {
 	const clients, each = 100, 3
 	var sdk []*client.Client

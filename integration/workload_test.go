@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/integration/history"
 )
 
-// workload is what the clients of one planet do.
+// workload is the clients of one planet and their operations.
 type workload struct {
 	planet   *planet
 	recorder *history.Recorder
@@ -26,10 +26,10 @@ type workload struct {
 	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
 }
 
-// opTimeout is how long a client waits for one operation. Leases are outwaited in less.
+// opTimeout is how long a client waits for one operation. The wait for a dead holder's leases is shorter.
 const opTimeout = 8 * time.Second
 
-// run has all clients work until each has done its operations or the time is over.
+// run runs all clients until each has done its operations or the time is over.
 func (w *workload) run(seed uint64, end time.Time) {
 	gateways := w.planet.gateways()
 	var wg sync.WaitGroup
@@ -85,7 +85,7 @@ func (w *workload) read(ctx context.Context, c *history.Client, at *host, key ap
 	return state
 }
 
-// request is an id of its own for each write, so that the router may send it again.
+// request returns a new id for a write, so that the router may send it again.
 func request(id int, r *rand.Rand) api.RequestID {
 	var client api.ClientID
 	for i := range client {
@@ -107,7 +107,7 @@ func (w *workload) put(ctx context.Context, c *history.Client, at *host, key api
 }
 
 // send sends a write. One under an opaque key has little time now and then; if its outcome is unknown then, it is sent again
-// through another gateway, with more time or with none, and what that says of the request is taken at its word: that it was not applied, too.
+// through another gateway, with more time or with none, and the second answer counts, also if it says that the write was not applied.
 func (w *workload) send(ctx context.Context, at *host, txn *api.Txn, r *rand.Rand) (*api.TxnResult, error) {
 	first, cancel := ctx, context.CancelFunc(func() {})
 	if !txn.ID.IsZero() && r.IntN(3) == 0 {

@@ -58,7 +58,7 @@ type txnClient struct {
 	seq    uint64
 }
 
-// found fills the accounts and the pairs.
+// found writes the first values of the accounts and the pairs.
 func (w *txnWorkload) found() {
 	c := &txnClient{txnWorkload: w, record: w.recorder.Client(w.clients), at: w.planet.byName["us-east-edge-1"]}
 	txn := &api.Txn{}
@@ -76,7 +76,7 @@ func (w *txnWorkload) found() {
 	}
 }
 
-// run has all clients work until each is done.
+// run runs all clients until each is done.
 func (w *txnWorkload) run(seed uint64) {
 	gateways := w.planet.gateways()
 	var wg sync.WaitGroup
@@ -191,7 +191,7 @@ func (c *txnClient) end(running *history.RunningTxn, saw []history.Step, branch 
 }
 
 // send sends a transaction. One with an id is sent again through other gateways until its outcome is known, and now and
-// then for the sake of it: then it must be told the same.
+// then without need: then the answer must be the same.
 func (c *txnClient) send(ctx context.Context, txn *api.Txn) (*api.TxnResult, error) {
 	res, err := c.at.store0().Do(ctx, txn)
 	if txn.ID.IsZero() {
@@ -238,7 +238,7 @@ func (c *txnClient) request() api.RequestID {
 	return id
 }
 
-// saws are the steps of reads.
+// saws returns the steps of reads.
 func saws(entries []api.Entry) []history.Step {
 	steps := make([]history.Step, len(entries))
 	for i, e := range entries {
@@ -255,7 +255,7 @@ func state(e api.Entry) history.State {
 	return history.State{Exists: e.Exists, Value: value, Version: e.Version}
 }
 
-// asked are the steps of a branch before anything is known of them.
+// asked returns the steps of a branch before anything is known of them.
 func asked(branch []api.Op) (steps []history.Step) {
 	for _, o := range branch {
 		s := history.Step{Key: o.Key}
@@ -276,7 +276,7 @@ func asked(branch []api.Op) (steps []history.Step) {
 	return steps
 }
 
-// told are the steps of a branch that was carried out.
+// told returns the steps of a branch that was carried out.
 func told(branch []api.Op, res *api.TxnResult) (steps []history.Step) {
 	for i, o := range branch {
 		e := res.Entries[i]

@@ -95,7 +95,7 @@ func (c *txnClient) count(ctx context.Context) {
 	for i, k := range counters {
 		if i != left {
 			txn.Then = append(txn.Then, api.Op{Kind: api.OpAdd, Key: k, Delta: int64(1 + c.rand.IntN(9))})
-		} else if c.rand.IntN(2) == 0 { // a repetition is told what was read then
+		} else if c.rand.IntN(2) == 0 { // a repetition returns what was read then
 			txn.Then = append(txn.Then, api.Op{Kind: api.OpGet, Key: k})
 		}
 	}
