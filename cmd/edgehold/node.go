@@ -97,7 +97,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.region, "region", "", "region of the node")
-	f.StringVar(&o.node, "node", "", "name of the node; it never changes and is never reused")
+	f.StringVar(&o.node, "node", "", "name of the node, unique in the cluster; it never changes")
 	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
 	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
 	f.StringVar(&o.data, "data", "", "`FOLDER` for the data of the node")
