@@ -44,20 +44,20 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 	return s, nil
 }
 
-// better is what is known of a group after one more node has spoken: the leader of the newest term knows best.
-func better(have, said api.GroupStatus, node api.NodeID) api.GroupStatus {
+// better merges what two nodes report of a group: the newer term counts, and in one term the leader's report.
+func better(have, reported api.GroupStatus, node api.NodeID) api.GroupStatus {
 	switch {
-	case said.Term > have.Term:
-		return said
-	case said.Term < have.Term:
+	case reported.Term > have.Term:
+		return reported
+	case reported.Term < have.Term:
 		return have
-	case said.Leader == node || have.Leader == "":
-		return said
+	case reported.Leader == node || have.Leader == "":
+		return reported
 	}
 	return have
 }
 
-// reports asks all nodes at once; nil for one that does not answer in time.
+// reports asks all nodes at once. It is nil for a node that does not answer in time.
 func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
@@ -79,7 +79,8 @@ func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.Regi
 	return n.changes.SetPlacement(ctx, prefix, region)
 }
 
-// Ready tells whether the node routes and serves, and a server has caught up in every group that it is to vote in.
+// Ready reports whether the node routes and serves and, if it is a server, has caught up in every group that it votes in: nil, or
+// CodeUnavailable with what is missing.
 func (n *Node) Ready(context.Context) error {
 	if n.leaving.Load() {
 		return notReady("this node is stopping")
@@ -95,10 +96,10 @@ func (n *Node) Ready(context.Context) error {
 		return notReady("this node has not reached its cluster yet")
 	}
 	if _, ok := m.Node(n.cfg.ID); !ok {
-		return notReady("the cluster has not let this node in yet")
+		return notReady("the cluster has not admitted this node yet")
 	}
 	if !n.membership.admitted.Load() {
-		return notReady("the cluster has not let this node in; its log says why")
+		return notReady("the cluster has not admitted this node; its log has the reason")
 	}
 	for _, id := range m.VotersAt(n.cfg.ID) {
 		x := n.members.get(id)
@@ -118,12 +119,12 @@ func (n *Node) Ready(context.Context) error {
 	return n.ledReady(m)
 }
 
-// settleTime is how long a node that has started waits for groups of which it has never met a leader: a region that is
-// lost must not keep the nodes of others from serving.
+// settleTime is how long after its start a node waits for groups whose leader it has never met: a region that is lost must not
+// keep the nodes of others from serving.
 const settleTime = 15 * time.Second
 
-// ledReady tells whether this node knows whom to ask: the leader of each group that it has a replica of, and that it has
-// met the leaders of the others once.
+// ledReady reports whether this node can route: it knows the leader of each group that it has a replica of, and has met the
+// leaders of the others once.
 func (n *Node) ledReady(m *placement.Map) error {
 	met := 0
 	var missing error
@@ -152,7 +153,7 @@ func notReady(hint string) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: "ready", Hint: hint, RetryAfter: time.Second}
 }
 
-// votes tells whether the replica knows itself as a voter and knows a leader.
+// votes reports whether the replica is a voter in its own configuration and knows a leader.
 func (x *member) votes(id api.NodeID) bool {
 	members, _ := x.raft.Members()
 	for _, m := range members {
@@ -163,13 +164,13 @@ func (x *member) votes(id api.NodeID) bool {
 	return false
 }
 
-// led tells whether the replica knows a leader.
+// led reports whether the replica knows a leader.
 func (x *member) led() bool {
 	leader, _ := x.raft.Leader()
 	return leader != ""
 }
 
-// Group tells what this node's replica knows of the group, without waiting; false where it has none.
+// Group returns what this node's replica knows of the group, without waiting; false if it has none.
 func (n *Node) Group(id api.GroupID) (api.GroupStatus, bool) {
 	x := n.members.get(id)
 	if x == nil || x.authority == nil {
@@ -179,7 +180,7 @@ func (n *Node) Group(id api.GroupID) (api.GroupStatus, bool) {
 	return s, true
 }
 
-// Machine is this node's replica of a group's state, for tests; nil where it has none.
+// Machine is this node's replica of a group's state, for tests; nil if it has none.
 func (n *Node) Machine(id api.GroupID) *fsm.Machine {
 	if x := n.members.get(id); x != nil {
 		return x.machine

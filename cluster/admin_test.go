@@ -62,7 +62,7 @@ func TestReady(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		lacks(s1, "the replica of meta has not caught up")
 		lacks(e1, "no leader of r.1")
-		lacks(stranger, "has not let this node in")
+		lacks(stranger, "has not admitted this node")
 		for _, n := range []*Node{start("s2", api.RoleServer), start("s3", api.RoleServer), s1, e1, stranger} {
 			b.ready(n)
 		}

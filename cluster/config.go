@@ -63,7 +63,7 @@ type Config struct {
 
 	// Dial connects to an address; nil is TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// Delay, where set, wraps every connection to a node of another region or of this one: the simulated wide area.
+	// Delay, if set, wraps every connection to a node of another region or of this one: the simulated wide area.
 	Delay func(conn net.Conn, to api.RegionID) net.Conn
 	// Clock judges leases; nil is the machine's.
 	Clock words.Clock
@@ -72,9 +72,9 @@ type Config struct {
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)
-	// Logger is where the node says what it does; nil is nowhere.
+	// Logger is the node's log; nil is none.
 	Logger hclog.Logger
-	// Watch, where set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
+	// Watch, if set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
 	Watch func(Applied)
 
 	// level stands for that of an older program (tests); 0 is the newest.

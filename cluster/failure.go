@@ -16,8 +16,8 @@ type endedError struct{ error }
 // EndsProcess marks a panic that must not be caught.
 func (endedError) EndsProcess() {}
 
-// fail ends the node's use: a group has no state to go on with. Every path to a group's log and state reports here: reads, applies,
-// snapshots, and what the storage does in the background.
+// fail ends the node's use: a group has no state to go on with. Every failure of a group's log and state comes here: of reads,
+// applies and snapshots, and of what the storage does in the background.
 func (n *replicas) fail(g api.GroupID, cause error) {
 	err := error(&api.Error{Code: api.CodeInternal, Op: "group " + string(g), Hint: fmt.Sprintf("%v; %s", cause, afterFailure(n.groupDir(g), cause))})
 	n.failed.CompareAndSwap(nil, &err)
@@ -29,12 +29,12 @@ func afterFailure(dir string, cause error) string {
 	if errors.Is(cause, syscall.ENOSPC) {
 		return fmt.Sprintf("the disk of %s is full: make room, and start the node again", dir)
 	}
-	return fmt.Sprintf("what is in %s cannot be relied on: look at the disk. The other members have the data: "+
+	return fmt.Sprintf("the data in %s cannot be relied on: check the disk. The other members have the data: "+
 		"start a new server under a new id with an empty folder, as docs/operations/failures.md says", dir)
 }
 
-// opening opens what is in a folder. A panic of a library that finds it damaged, or that touches a mapped file beyond its end, is an
-// error that says what to do next.
+// opening opens what is in a folder. A panic of a library that finds it damaged, or that touches a mapped file beyond its end,
+// becomes an error with the next step.
 func (n *replicas) opening(dir string, open func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -53,7 +53,7 @@ func (n *replicas) opening(dir string, open func() error) (err error) {
 	return open()
 }
 
-// lost reports whether the error is about what a disk holds, and not about who may use it.
+// lost reports whether the error is about what a disk holds, and not about permissions.
 func lost(err error) bool {
 	return api.CodeOf(err) == api.CodeInternal && !errors.Is(err, fs.ErrPermission)
 }

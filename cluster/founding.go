@@ -15,10 +15,10 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// methodIntroduce is the question of a node that knows the address of another alone.
+// methodIntroduce is for a node that knows only the address of another.
 var methodIntroduce = peer.NewMethod[introduction, standing]("Introduce", peer.Control, peer.Anyone)
 
-// introduction is what a node says to one of which it knows the address alone.
+// introduction is what a node sends to one of which it knows only the address.
 type introduction struct {
 	Node    api.NodeID  `cbor:"1,keyasint"`
 	Address string      `cbor:"2,keyasint,omitempty"`
@@ -33,7 +33,7 @@ type standing struct {
 	Nonce ident.Nonce `cbor:"2,keyasint"`
 	// Cluster is the cluster that the node knows; "" is none.
 	Cluster string `cbor:"3,keyasint,omitempty"`
-	// Member: the node belongs to a cluster, also if it does not know the map of that at present.
+	// Member: the node belongs to a cluster, even if it does not know its map at present.
 	Member bool `cbor:"4,keyasint,omitempty"`
 	// Founding: the node is to found a cluster itself, and does not leave that to the caller.
 	Founding bool `cbor:"5,keyasint,omitempty"`
@@ -41,13 +41,13 @@ type standing struct {
 	First *introduction `cbor:"6,keyasint,omitempty"`
 }
 
-// founding is what a server knows that is to found a cluster and asks others first. Its zero value is that of a node that
-// founds none, or has. docs/decisions/0025 says why one act founds at most one cluster.
+// founding is the state of a server that is to found a cluster and asks others first. Its zero value is that of a node that
+// founds none, or has founded one. docs/decisions/0025 explains why at most one cluster is founded.
 type founding struct {
 	mu      sync.Mutex
 	active  bool
 	first   introduction // the server that this one leaves the founding to; Node is "" for none
-	missing string       // what the last round has shown to stand in the way
+	missing string       // what the last round lacked
 }
 
 const (
@@ -57,8 +57,8 @@ const (
 	foundEvery = 500 * time.Millisecond
 )
 
-// begin decides how a server with --bootstrap begins: it founds a cluster at once if it names no other node, or if its folder
-// says that it has founded one; it goes on as a member of the cluster that it knows; and else it asks the others first.
+// begin decides how a server with --bootstrap begins. It founds a cluster at once if it names no other node, or if its folder
+// records that it has founded one. It goes on as a member of the cluster that it knows. Else it asks the others first.
 func (n *membership) begin() error {
 	switch {
 	case !n.cfg.Bootstrap || n.view.Map() != nil:
@@ -71,8 +71,8 @@ func (n *membership) begin() error {
 	return nil
 }
 
-// foundCluster makes this server the first of a new cluster: with the same name again if it was one before and has not come
-// to know its own map.
+// foundCluster makes this server the first of a new cluster. It takes the same name again if it has founded one before and lost
+// its map.
 func (n *membership) foundCluster() error {
 	if n.identity.node == "" {
 		var name [8]byte
@@ -82,7 +82,7 @@ func (n *membership) foundCluster() error {
 		n.identity.cluster = fmt.Sprintf("%x", name)
 	}
 	if n.identity.cluster == "" {
-		return api.Errorf(api.CodeConflict, "this data folder is that of a server which joined a cluster; start it with --join, not --bootstrap")
+		return api.Errorf(api.CodeConflict, "this data folder belongs to a server that joined a cluster; start it with --join, not --bootstrap")
 	}
 	first, err := placement.Bootstrap(n.identity.cluster, n.cfg.self(), n.cfg.Groups, n.cfg.Voters)
 	if err != nil {
@@ -95,8 +95,8 @@ func (n *membership) foundCluster() error {
 	return nil
 }
 
-// foundFirst is the part of a server that is to found a cluster and names other nodes: it asks all of them, until they all know
-// of no cluster, and then founds one; or until a map has come from one that does, as to any server that joins.
+// foundFirst runs at a server that is to found a cluster and names other nodes. It asks all of them until each has answered that
+// it knows no cluster, and then founds one; or until a map has come from a node that knows one, as to any server that joins.
 func (n *joining) foundFirst() {
 	defer n.said.Clear("founding")
 	defer n.found.end()
@@ -112,7 +112,7 @@ func (n *joining) foundFirst() {
 			return
 		}
 		if write, _ := n.said.Say("founding", missing); write && n.view.Map() == nil {
-			n.log.Warn("this server founds no cluster yet: all nodes named by --join must answer that they know of none", "missing", missing)
+			n.log.Warn("this server founds no cluster yet: every node named by --join must answer that it knows none", "missing", missing)
 		}
 		select {
 		case <-n.ctx.Done():
@@ -122,9 +122,9 @@ func (n *joining) foundFirst() {
 	}
 }
 
-// foundUnlessLeft founds the cluster, unless this server has left that to another meanwhile. It returns what stands in the way.
+// foundUnlessLeft founds the cluster, unless this server has left that to another meanwhile. It returns what is missing.
 func (n *joining) foundUnlessLeft() string {
-	n.found.mu.Lock() // nothing is left to another between the look and the deed
+	n.found.mu.Lock() // the founding is not left to another between the check and the act
 	defer n.found.mu.Unlock()
 	if f := n.found.first; f.Node != "" && guardLeaveToFirst {
 		return leftTo(f)
@@ -137,10 +137,10 @@ func (n *joining) foundUnlessLeft() string {
 }
 
 func leftTo(f introduction) string {
-	return fmt.Sprintf("node %s at %s is to found the cluster too, and its name comes first: this server waits for it", f.Node, f.Address)
+	return fmt.Sprintf("node %s at %s is to found the cluster too, and its name sorts first: this server waits for it", f.Node, f.Address)
 }
 
-// askOthers asks every address, and the server that the founding is left to. It returns what stands in the way, "" for nothing.
+// askOthers asks every address, and the server that the founding is left to. It returns what is missing, "" for nothing.
 func (n *joining) askOthers() string {
 	ctx, cancel := context.WithTimeout(n.ctx, foundTimeout)
 	defer cancel()
@@ -166,11 +166,11 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s has not answered (%s)", address, api.AsError(err).Hint)
-	case s.Nonce == n.nonce: // this node's own, by another name
+	case s.Nonce == n.nonce: // this node itself, at another address
 		return ""
 	case s.Cluster != "":
 		if m, err := pollAt(ctx, remote, 0); err == nil && m != nil {
-			_ = n.view.Update(m) // if it conflicts, the map of another cluster has come first: this one is a member of that
+			_ = n.view.Update(m) // it conflicts if the map of another cluster has come first: this node is a member of that
 		}
 		return fmt.Sprintf("node %s at %s knows cluster %s", s.Node, address, s.Cluster)
 	case s.Member:
@@ -190,8 +190,8 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	return ""
 }
 
-// introduce answers a node that knows this one's address alone. Of two servers that are to found a cluster, the one whose name
-// comes first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
+// introduce answers a node that knows only this one's address. Of two servers that are to found a cluster, the one whose name
+// sorts first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
 func (n *membership) introduce(_ context.Context, other *introduction) (*standing, error) {
 	f := &n.found
 	f.mu.Lock()
@@ -225,21 +225,21 @@ func (f *founding) leaveTo(first, left introduction) {
 	}
 }
 
-// state is whether this server is to found a cluster, what it leaves the founding to, and what stands in the way.
+// state returns whether this server is to found a cluster, the server that it leaves the founding to, and what is missing.
 func (f *founding) state() (active bool, first introduction, missing string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.active, f.first, f.missing
 }
 
-// note says what stands in the way.
+// note records what is missing.
 func (f *founding) note(missing string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.missing = missing
 }
 
-// end: nothing is to be founded any more.
+// end records that there is nothing to found any more.
 func (f *founding) end() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -63,7 +63,7 @@ func TestFounderLosesItsFolder(t *testing.T) {
 		if is := clusterOf(s1); is != was {
 			t.Errorf("it was of cluster %q and is of %q", was, is)
 		}
-		if err := s1.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "let this node in") || len(s1.members.all()) > 0 {
+		if err := s1.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "has not admitted this node") || len(s1.members.all()) > 0 {
 			t.Errorf("it has forgotten whom it voted for, and is ready: %v, with %d replicas", err, len(s1.members.all()))
 		}
 		res, err := s1.Store().Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}})
@@ -162,7 +162,7 @@ func TestFoundingLeftAndGivenBack(t *testing.T) {
 		}
 		s9 := joiner("s9", "s2")
 		time.Sleep(5 * time.Second)
-		if err := s2.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "its name comes first") || clusterOf(s2) != "" {
+		if err := s2.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "its name sorts first") || clusterOf(s2) != "" {
 			t.Errorf("s2 has left the founding to s1: %v, cluster %q", err, clusterOf(s2))
 		}
 		if err := s1.Close(); err != nil {

@@ -12,8 +12,8 @@ import (
 const (
 	// handOverTimeout bounds how long a node that stops waits for other voters to take over its leads.
 	handOverTimeout = 3 * time.Second
-	// handOverLinger is how long it answers on after that: gateways learn from it, and from the new leaders, whom to ask now. A
-	// request that were on its way to it when it closes would have an unknown outcome.
+	// handOverLinger is how long it goes on to answer after that: gateways learn the new leaders from it and from them. A request
+	// on its way to it when it closes would have an unknown outcome.
 	handOverLinger = 500 * time.Millisecond
 )
 

@@ -109,7 +109,7 @@ func TestKnownNodeNewFolder(t *testing.T) {
 		for _, at := range []string{"s2", "s2", "moved"} { // also when it is tried again
 			s2 = join("s2", api.RoleServer, "lost "+at, at)
 			time.Sleep(time.Minute)
-			if err := s2.Ready(context.Background()); api.CodeOf(err) != api.CodeUnavailable || !strings.Contains(err.Error(), "let this node in") {
+			if err := s2.Ready(context.Background()); api.CodeOf(err) != api.CodeUnavailable || !strings.Contains(err.Error(), "has not admitted this node") {
 				t.Errorf("with a new folder, at %s: %v", at, err)
 			}
 			if open := s2.members.all(); len(open) > 0 {

@@ -31,11 +31,11 @@ func registerIndex(s *peer.Server, open *members) {
 	})
 }
 
-// stepEvery is how often a replica asks its group's leader whether it is in step. A stale read from it is about as old at most, if
-// all is well.
+// stepEvery is how often a replica asks its group's leader for an index, to learn how old its own state may be. A stale read from
+// it is hardly older than that, unless something fails.
 const stepEvery = time.Second
 
-// askInStep asks the leaders of all groups with a replica here, at once.
+// askInStep asks the leaders of all groups with a replica here at once.
 func (n *replicas) askInStep() {
 	ctx, cancel := context.WithTimeout(n.ctx, stepEvery)
 	defer cancel()

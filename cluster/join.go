@@ -11,8 +11,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// joining is the task that brings this node into its cluster: it founds that if it is to, and then makes the map name the node at
-// its present addresses.
+// joining is the task that brings this node into its cluster. It founds the cluster if that is left to it, and then makes the map
+// name the node at its present addresses.
 type joining struct {
 	*membership
 	*background
@@ -21,13 +21,13 @@ type joining struct {
 	changes *meta.Client[*fsm.Receipt]
 }
 
-// The pauses after nobody could be asked to let this node in, and after it was refused.
+// The pauses after no node could be asked to admit this one, and after the cluster refused it.
 const (
 	joinRetry   = 300 * time.Millisecond
 	joinRefused = 10 * time.Second
 )
 
-// run makes the map name this node at its present addresses. It goes on until that is so, and then ends.
+// run ends when the map names this node at its present addresses.
 func (n *joining) run() {
 	if founding, _, _ := n.found.state(); founding {
 		n.foundFirst()
@@ -43,9 +43,9 @@ func (n *joining) run() {
 				continue
 			} else if api.CodeOf(err) == api.CodeConflict || api.CodeOf(err) == api.CodeInvalid {
 				if write, _ := n.said.Say("register", err.Error()); write {
-					n.log.Error("the cluster does not let this node in", "error", err)
+					n.log.Error("the cluster does not admit this node", "error", err)
 				}
-				changed, retry = nil, joinRefused // a change of the map is no reason to hurry
+				changed, retry = nil, joinRefused // a change of the map does not shorten the pause
 			} else if write, _ := n.said.Say("register", "unavailable"); write {
 				n.log.Warn("could not register with the cluster; trying again", "error", err)
 			}
@@ -68,8 +68,8 @@ func (n *joining) register() error {
 	return n.admit(ctx, m)
 }
 
-// admit registers this node with the cluster, and lets it open the replicas that the map names it for. m is the map as it
-// is now. A folder that is claimed before the cluster hears of the node is never taken for one that was lost.
+// admit registers this node with the cluster, and allows it to open the replicas that the map names it for. m is the newest map.
+// A folder that is claimed before the cluster knows the node is never taken for one that was lost.
 func (n *joining) admit(ctx context.Context, m *placement.Map) error {
 	if !n.admitted.Load() {
 		if _, known := m.Node(n.cfg.ID); known && n.cfg.Role == api.RoleServer {

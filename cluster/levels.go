@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// How often a leader looks whether all members of its group know a newer level, and how long one look may take.
+// How often a leader checks whether all members of its group know a newer level, and how long one check may take.
 const (
 	raiseEvery   = 2 * time.Second
 	raiseTimeout = 2 * time.Second
@@ -35,7 +35,7 @@ func (n *replicas) raiseMember(x *member) {
 	}
 }
 
-// levelOf is the newest level that all the nodes know. One that does not answer counts as one that knows no levels.
+// levelOf is the newest level that all the nodes know. A node that does not answer counts as one that knows no levels.
 func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
 	levels := make([]fsm.Level, len(nodes))
 	var wg sync.WaitGroup
@@ -54,8 +54,8 @@ func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
 	return all
 }
 
-// upToDate adds no member whose program is older than this one: the group may be at the newest level soon, and such a member
-// could not follow its log.
+// upToDate is a roster that adds no member whose program is older than this one: the group may be at the newest level soon, and
+// such a member could not follow its log.
 type upToDate struct {
 	roster
 	level func(ctx context.Context, nodes []string) fsm.Level

@@ -22,17 +22,17 @@ type members struct {
 	closed bool
 }
 
-// member is one replica with what stands on it: a region, or the meta group.
+// member is one replica with what is built on it: the authority over a group, or the meta group.
 type member struct {
 	group api.GroupID
 	raft  interface {
 		roster
 		CurrentTerm() uint64
-		// IsMember tells whether the newest members that the replica has heard of include it.
+		// IsMember reports whether the newest members that the replica knows include it.
 		IsMember() bool
 		// Configured names the nodes of the newest configuration, committed or not.
 		Configured() []string
-		// Halted says why the replica applies nothing any more.
+		// Halted returns why the replica applies nothing any more; nil if it applies.
 		Halted() error
 		// Health returns why the group cannot count on the replica; nil if it can.
 		Health() error
@@ -68,8 +68,8 @@ func (m *members) authority(g api.GroupID) (remote.Group, bool) {
 	return nil, false
 }
 
-// term is what this node answers to those who confirm their lead. A replica that closes has nothing to say: its term
-// stands still.
+// term is the Raft term of the group's replica here, for a leader that confirms its own; false if there is none. A replica that
+// closes has none: its term does not advance any more.
 func (m *members) term(g api.GroupID) (uint64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,7 +86,7 @@ func (m *members) metaGroup() metaGroup {
 	return nil
 }
 
-// remove takes the member out; false where it is gone, or the node is closing, which then closes it.
+// remove takes the member out. False: it is gone, or the node is closing, which then closes it.
 func (m *members) remove(x *member) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -97,7 +97,7 @@ func (m *members) remove(x *member) bool {
 	return true
 }
 
-// add takes the member in; false where the node is closing.
+// add takes the member in; false if the node is closing.
 func (m *members) add(x *member) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -11,18 +11,18 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// membership is whether this node belongs to a cluster, and to which: what its folder says, and what it founds.
+// membership is this node's standing in its cluster: the identity in its folder, and what it has founded or is to found.
 type membership struct {
 	*network
 	nonce ident.Nonce
 	// identity belongs to openMembership, and then to the task that joins.
 	identity identity
 	found    founding
-	// admitted: the map's word on what this server votes in may be carried out.
+	// admitted: the node may open the replicas that the map names it for.
 	admitted atomic.Bool
 }
 
-// openMembership reads the node's folder and decides what the node begins as. CodeConflict if the folder is another node's.
+// openMembership reads the node's folder and decides how the node begins. CodeConflict if the folder is another node's.
 func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce ident.Nonce) (*membership, error) {
 	var folder identity
 	var kept meta.File

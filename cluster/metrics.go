@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// waits are the histogram bounds in seconds: from a leased read to an outwaited session.
+// waits are the histogram bounds in seconds: from a leased read to a session that expires.
 var waits = []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // metrics registers what the rooms of one node measure with a registry of that node.
@@ -41,7 +41,7 @@ func (m metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
-// register takes the collector that is registered already where a replica was closed and opened again.
+// register returns the collector that is registered already if a replica was closed and opened again.
 func register[C prometheus.Collector](r *prometheus.Registry, c C) C {
 	if err := r.Register(c); err != nil {
 		already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err)

@@ -16,8 +16,8 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// network is what this node calls itself to others, and how it reaches them: at the addresses of the placement map, and by the
-// names that a connection must mean.
+// network is how this node names itself to others and reaches them: at the addresses of the placement map, and by names, so that
+// no other node answers for the one that is meant.
 type network struct {
 	cfg    *Config
 	log    hclog.Logger
@@ -39,27 +39,27 @@ func (n *network) openPort() (*transport.Port, error) {
 	})
 }
 
-// seeds are the nodes to ask before the map is known. One's own address, which a list for all nodes may hold, is none.
+// seeds are the addresses to ask before the map is known. This node's own, which a list for all nodes may hold, is none of them.
 func (n *network) seeds() []string {
 	return slices.DeleteFunc(slices.Clone(n.cfg.Join), func(a string) bool { return a == n.cfg.Advertise })
 }
 
-// address is where a node is reached, as the map says.
+// address is the address of a node in the map.
 func (n *network) address(node string) (string, bool) {
 	return n.view.Address(api.NodeID(node))
 }
 
-// nodeName is what a connection names whom it means by.
+// nodeName is the name by which a connection means a node.
 func nodeName(cluster string, node api.NodeID) string { return cluster + "/" + string(node) }
 
-// answersTo tells whether a connection that names whom it means means this node, in this cluster.
+// answersTo reports whether the name that a connection gives is that of this node, in this cluster.
 func (n *network) answersTo(name string) bool {
 	m := n.view.Map()
 	return m != nil && name == nodeName(m.ClusterID, n.cfg.ID)
 }
 
-// refusal is what this node says it is to a connection that names another node, or this one in another cluster; "" if it names this
-// one, which then has not opened that lane.
+// refusal is how this node describes itself to a connection that names another node, or this one in another cluster. It is "" if
+// the connection names this node, which then has not opened that lane.
 func (n *network) refusal(name string) string {
 	m := n.view.Map()
 	if m == nil {
@@ -71,7 +71,7 @@ func (n *network) refusal(name string) string {
 	return fmt.Sprintf("node %s of cluster %s", n.cfg.ID, m.ClusterID)
 }
 
-// answered notes who answers at an address where a node is expected. The log says it if that is another, once.
+// answered notes which node answers at an address. If it is not the expected one, the log has a line, once.
 func (n *network) answered(address string, refused *transport.RefusedError) {
 	subject := "answers at " + address
 	if refused == nil {
@@ -106,7 +106,7 @@ func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
 	return n.cfg.Delay(c, n.regionAt(address)), nil
 }
 
-// regionAt is the region of the node at the address, as far as the map says: this node's own where it does not.
+// regionAt is the region of the node at the address in the map; this node's own if the map has none there.
 func (n *network) regionAt(address string) api.RegionID {
 	if m := n.view.Map(); m != nil {
 		for _, o := range m.Nodes {
@@ -118,8 +118,8 @@ func (n *network) regionAt(address string) api.RegionID {
 	return n.cfg.Region
 }
 
-// lane is a group's Raft lane on this node's port, and the way to the same lane at others. Its name is that of the node that is
-// meant: another node at an old address, or one of another cluster, must not be taken for the member.
+// lane is a group's Raft lane on this node's port, and the way to the same lane at others. Its name contains the node: another node
+// at an old address, or one of another cluster, is not taken for the member.
 type lane struct {
 	*transport.Lane
 	ctx     context.Context // ends the dials

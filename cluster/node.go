@@ -34,7 +34,7 @@ import (
 )
 
 // idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as many
-// as there are calls at once where a node is overloaded (httpd's MaxInFlight, peer's MaxRequests).
+// as there are calls at once if a node is overloaded (httpd's MaxInFlight, peer's MaxRequests).
 const idleWorkers = 2048
 
 // closeGrace is how long requests may go on after Close began.
@@ -48,9 +48,9 @@ type Node struct {
 	nonce   ident.Nonce       // of this process
 	faults  *fault.Catcher    // catches the panics of requests
 	workers *wire.Workers     // carry out the calls of clients and of nodes
-	sched   *schedLatency     // says when the processors cannot keep up
-	said    notice.Book       // what the log has said about others, and about what the node waits for
-	epochs  words.DedupEpochs // what leaders have said of their groups
+	sched   *schedLatency     // reports when the processors cannot keep up
+	said    notice.Book       // which lines the log has about other nodes, and about what this node waits for
+	epochs  words.DedupEpochs // of all groups, as their leaders report them
 	members members           // the replicas that are open
 
 	membership *membership
@@ -125,8 +125,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	return n, nil
 }
 
-// Close ends the node: first its leads, which other voters take over, then the requests of clients, the leases it holds, its
-// replicas, and the port. It waits for everything that the node has started.
+// Close ends the node: first other voters take over the groups that it leads; then the requests of clients end, the leases that it
+// holds, its replicas, and the port. Close waits for everything that the node has started.
 func (n *Node) Close() error {
 	n.once.Do(func() {
 		var errs []error
@@ -160,7 +160,7 @@ func (n *Node) openPort() (end func() error, err error) {
 	return n.port.Close, nil
 }
 
-// openPeers makes both sides of what nodes ask of each other. It answers others from openLanes on: what is registered till then.
+// openPeers makes both sides of what nodes ask of each other. Rooms register their methods until openLanes; then others are answered.
 func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Role: n.cfg.Role, Metrics: n.metrics, Logger: n.log.Named("peer"),
@@ -174,7 +174,7 @@ func (n *Node) openPeers() (end func() error, err error) {
 		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
 		Dial: n.membership.dialNode(dialer.DialPeer), DialCalls: n.membership.dialNode(dialer.DialCalls),
 		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialPeer(ctx, address, "") // to any node: it is asked for the map alone
+			return dialer.DialPeer(ctx, address, "") // to any node: its id is not known yet
 		},
 	})
 	if err != nil {
@@ -210,7 +210,7 @@ func (n *Node) openMap() (end func() error, err error) {
 		return nil, err
 	}
 	if founding, _, _ := n.membership.found.state(); !founding {
-		n.mirror.Start() // else when that is done: it asks the same nodes
+		n.mirror.Start() // else joining does, when the founding has ended: both ask the same nodes
 	}
 	return ending(n.mirror.Close), nil
 }
@@ -233,7 +233,7 @@ func (n *Node) openReplicas() (func() error, error) {
 	return n.replicas.close, n.replicas.start()
 }
 
-// openLanes begins to answer other nodes. The lanes end with the peers, after the replicas: until then callers get an answer.
+// openLanes begins to answer other nodes. The lanes end with the peers, after the replicas: callers get an answer until then.
 func (n *Node) openLanes() (func() error, error) {
 	n.lanes.Go(func() {
 		if err := n.peers.Serve(n.port.Peer()); err != nil {
@@ -316,7 +316,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	}), nil
 }
 
-// openLeads is the last room: a node that closes gives its leads away first, while it still answers.
+// openLeads is the last room: a node that closes first hands over the groups that it leads, while it still answers.
 func (n *Node) openLeads() (func() error, error) {
 	return ending(func() {
 		n.leaving.Store(true)
@@ -324,11 +324,11 @@ func (n *Node) openLeads() (func() error, error) {
 	}), nil
 }
 
-// Store is the node's own way to every key: its leased cache, and behind it the owners.
+// Store reads and writes every key: the node's leased cache, in front of the owners.
 func (n *Node) Store() *leasecache.Cache { return n.cache }
 
 // ID is the node's name.
 func (n *Node) ID() api.NodeID { return n.cfg.ID }
 
-// URL is where clients reach the node.
+// URL is the base URL for clients.
 func (n *Node) URL() string { return "http://" + n.cfg.Advertise }

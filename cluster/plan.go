@@ -32,5 +32,5 @@ func Plan(p Planned, groups, voters int) (*placement.Map, error) {
 	return placement.Static(p.ClusterID, nodes, groups, voters, p.Prefixes...)
 }
 
-// QuickWideTiming is the meta group's timing where nothing but latency lies between regions: development and tests.
+// QuickWideTiming is the meta group's timing if nothing but latency lies between regions: in development and tests.
 func QuickWideTiming() replica.Timing { return replica.WideTiming().Scale(1.0 / 3) }

@@ -10,14 +10,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// How often a node compares what runs with what the map says, beside doing so at each change of the map, and how long one
-// change of a group's members may take.
+// How often a node compares its replicas with the map, beside doing so at each change of the map, and how long one change of a
+// group's members may take.
 const (
 	reconcileEvery   = 500 * time.Millisecond
 	reconcileTimeout = 10 * time.Second
 )
 
-// reconcile carries out what the map says now: it opens replicas, and leads changes of members.
+// reconcile brings the replicas here in line with the map: it opens replicas, and leads changes of members.
 func (n *replicas) reconcile() {
 	if err := n.openMembers(); err != nil {
 		n.log.Error("a replica could not be opened", "error", err)
@@ -36,9 +36,9 @@ func (n *replicas) reconcile() {
 // reconcileMember leads a step towards the members that the map wants, or ends a replica that was removed.
 func (n *replicas) reconcileMember(x *member, g placement.Group, m *placement.Map) {
 	if !slices.Contains(g.Voters, n.cfg.ID) && !x.raft.IsMember() && n.open.remove(x) {
-		n.log.Info("this node is no member of the group any more", "group", g.ID)
+		n.log.Info("this node is not a member of the group any more", "group", g.ID)
 		if err := x.close(); err != nil {
-			n.log.Warn("a replica did not end well", "group", g.ID, "error", err)
+			n.log.Warn("a replica did not close cleanly", "group", g.ID, "error", err)
 		}
 		return
 	}
@@ -51,7 +51,7 @@ func (n *replicas) reconcileMember(x *member, g placement.Group, m *placement.Ma
 	}
 }
 
-// roster is a replica as a leader sees it who changes the group's members.
+// roster is a replica as a leader that changes its group's members needs it.
 type roster interface {
 	IsLeader() bool
 	Members() ([]replica.Member, uint64)
@@ -64,8 +64,8 @@ type roster interface {
 	Leader() (node string, term uint64)
 }
 
-// reconcile takes one step that brings the group's members nearer to what the map wants, if this node leads it: correct
-// an address, promote who has caught up, add one who is missing, or, when all who are wanted vote, remove one who is not.
+// reconcile takes one step that brings the group's members nearer to the map, if this node leads it: correct an address, promote
+// a member that has caught up, add one that is missing or, when all that the map names vote, remove one that it does not name.
 func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Map) error {
 	if !r.IsLeader() {
 		return nil
@@ -91,12 +91,12 @@ func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Ma
 		}
 	}
 	if !settled {
-		return nil // nobody goes before all who are wanted vote
+		return nil // no member is removed before all that the map names vote
 	}
 	return removeOne(ctx, r, g, members, index)
 }
 
-// removeOne removes a member that the map does not want. A leader that is not wanted first lets another lead.
+// removeOne removes a member that the map does not name. A leader that it does not name first hands over.
 func removeOne(ctx context.Context, r roster, g placement.Group, members []replica.Member, index uint64) error {
 	self, _ := r.Leader()
 	for _, have := range members {
@@ -111,7 +111,7 @@ func removeOne(ctx context.Context, r roster, g placement.Group, members []repli
 	return nil
 }
 
-// founders are the voters that found the group: all of them where the whole planet was known before, else one alone.
+// founders are the voters that found the group: all of them if the whole planet was known before, else one.
 func founders(g placement.Group, m *placement.Map, static bool) []replica.Member {
 	ids := []api.NodeID{g.Founder}
 	if static {

@@ -25,7 +25,7 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// replicas opens this node's members of groups, changes them as the map says, and looks after them.
+// replicas opens this node's replicas of groups, changes them as the map does, and looks after them.
 type replicas struct {
 	*membership
 	*background
@@ -59,8 +59,8 @@ func (n *replicas) close() error {
 	return err
 }
 
-// durable names the groups of which this node has a log, whatever the map says: while their members count on its vote, it
-// must not fail them.
+// durable returns the groups of which this node has a log, whether or not the map names the node for them: their members may
+// depend on its vote.
 func (n *replicas) durable() []api.GroupID {
 	if n.cfg.Dir == "" {
 		return nil
@@ -73,7 +73,7 @@ func (n *replicas) durable() []api.GroupID {
 	return ids
 }
 
-// openMembers opens the replicas that the map names this node for, and those named, where they are not open yet.
+// openMembers opens the replicas that the map names this node for, and also those given, unless they are open.
 func (n *replicas) openMembers(also ...api.GroupID) error {
 	m := n.view.Map()
 	if m == nil || !n.admitted.Load() {
@@ -163,7 +163,7 @@ func (n *replicas) openMeta(cfg replica.Config, g placement.Group, m *placement.
 	return &member{group: g.ID, raft: raft, meta: x}, nil
 }
 
-// founds tells whether this node is one of those that found the group's log, if it has none.
+// founds reports whether this node is one of those that found the group's log, if it has none.
 func (n *replicas) founds(g placement.Group) bool {
 	return n.cfg.Static != nil && slices.Contains(g.Voters, n.cfg.ID) || n.cfg.Static == nil && g.Founder == n.cfg.ID
 }
@@ -195,7 +195,7 @@ func (n *replicas) replicaConfig(g placement.Group, m *placement.Map) replica.Co
 			return confirm(ctx, n.pool.Remote(api.NodeID(node)), g.ID, term)
 		},
 		OnStuck: func(d time.Duration) {
-			n.log.Error("the disk has not finished an append; this node is of no use until it does", "group", g.ID, "since", d)
+			n.log.Error("the disk has not finished an append; this node serves nothing until it does", "group", g.ID, "since", d)
 		},
 		OnFailed: func(err error) { n.fail(g.ID, err) },
 		Limits:   n.cfg.Limits,

@@ -10,7 +10,7 @@ import (
 
 var methodReport = peer.NewMethod[peer.Nothing, report]("Report", peer.Control, peer.Nodes)
 
-// report is what a node says of itself.
+// report is a node's own description of itself.
 type report struct {
 	Node     api.NodeID        `cbor:"1,keyasint"`
 	Region   api.RegionID      `cbor:"2,keyasint,omitempty"`

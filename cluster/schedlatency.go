@@ -41,12 +41,12 @@ func schedulerWaits() *sched.Float64Histogram {
 	s := []sched.Sample{{Name: "/sched/latencies:seconds"}}
 	sched.Read(s)
 	if s[0].Value.Kind() != sched.KindFloat64Histogram {
-		return nil // this runtime does not say
+		return nil // this runtime does not report it
 	}
 	return s[0].Value.Float64Histogram()
 }
 
-// Busy tells how it is, as of a few milliseconds ago. It does not block.
+// Busy reports whether the process is overloaded, as of a few milliseconds ago. It does not block.
 func (l *schedLatency) Busy() bool {
 	now := l.now()
 	if at := l.next.Load(); now.UnixNano() >= at && l.next.CompareAndSwap(at, now.Add(schedEvery).UnixNano()) {
@@ -55,7 +55,7 @@ func (l *schedLatency) Busy() bool {
 	return l.busy.Load()
 }
 
-// look compares what has waited so far with the last look.
+// look compares the waits so far with those at the last look.
 func (l *schedLatency) look(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,7 +68,7 @@ func (l *schedLatency) look(now time.Time) {
 	l.seen, l.last = now, append(l.last[:0], h.Counts...)
 }
 
-// late tells whether more than a tenth of what is new in h has waited for longer than the limit.
+// late reports whether more than a tenth of what is new in h has waited for longer than the limit.
 func late(h *sched.Float64Histogram, before []uint64) bool {
 	var all, over uint64
 	for i, n := range h.Counts {

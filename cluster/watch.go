@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// watched lets the test's observer see what the machine has applied.
+// watched shows what the machine applies to the observer of a test, if there is one.
 func (n *replicas) watched(g api.GroupID, m *fsm.Machine, inner *group.Machine) replica.Machine[fsm.Result] {
 	if n.cfg.Watch == nil {
 		return inner

@@ -19,12 +19,12 @@ const MaxCallBytes = 64 << 10
 // call that needs it, and anew when it has broken.
 type calls struct {
 	ready  chan struct{} // closed when it is open, or cannot be opened
-	client *wire.Client  // set before ready is closed; nil where err is set
+	client *wire.Client  // set before ready is closed; nil if err is set
 	err    error         // likewise
 	failed time.Time     // likewise: when
 }
 
-// over tells whether a new connection is needed.
+// over reports whether a new connection is needed.
 func (c *calls) over() bool {
 	select {
 	case <-c.ready:
@@ -88,7 +88,7 @@ func (r *Remote) opening() (*calls, error) {
 func (c *calls) end() {
 	<-c.ready
 	if c.client != nil {
-		_ = c.client.Close() // it has nothing to tell
+		_ = c.client.Close() // its error is that of the connection, which is over
 	}
 }
 
@@ -109,8 +109,8 @@ func (r *Remote) openCalls() (*wire.Client, error) {
 	return wire.NewClient(&patient{Conn: conn}, wire.ClientConfig{}), nil
 }
 
-// greeting is what the server says first. Whoever hears it has reached the node that was meant: else a connection that is
-// about to be closed would take calls whose outcome is unknown then.
+// greeting is the first byte from the server. A caller that receives it has reached the node that was meant; without it a
+// connection that is about to be closed would take calls, whose outcome would then be unknown.
 const greeting = 0x01
 
 func greeted(ctx context.Context, conn net.Conn) error {
@@ -173,7 +173,7 @@ type patient struct{ net.Conn }
 func (l *patient) NetConn() net.Conn { return l.Conn }
 
 func (l *patient) Write(b []byte) (int, error) {
-	_ = l.SetWriteDeadline(time.Now().Add(callsWriteTimeout)) // where a connection knows none, there is none to set
+	_ = l.SetWriteDeadline(time.Now().Add(callsWriteTimeout)) // a connection without deadlines writes without one
 	return l.Conn.Write(b)
 }
 

@@ -69,7 +69,7 @@ type PoolConfig struct {
 	DialAddress func(ctx context.Context, address string) (net.Conn, error)
 	Logger      hclog.Logger // nil: nowhere
 
-	// MergedTimeout bounds one message of merged questions.
+	// MergedTimeout bounds one message of merged questions, and so each of its callers.
 	MergedTimeout time.Duration // 0: 5 s
 	// MaxMerged bounds the messages of a merged method that are under way to one node; while so many are, later questions share
 	// the next.

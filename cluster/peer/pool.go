@@ -20,13 +20,13 @@ type Pool struct {
 	remotes map[target]*Remote
 }
 
-// target is a node, or, where its id is not known yet, an address.
+// target is a node or, while its id is not known, an address.
 type target struct {
 	node    api.NodeID
 	address string
 }
 
-// NewPool makes a pool. It dials nobody before it is asked.
+// NewPool makes a pool. It dials no node before the first call.
 func NewPool(cfg PoolConfig) (*Pool, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (p *Pool) Close() {
 // Remote is the node; its methods reach this node itself without a socket. It does not block.
 func (p *Pool) Remote(node api.NodeID) *Remote { return p.remote(target{node: node}) }
 
-// RemoteAt is the node at an address, whoever that is. It does not block.
+// RemoteAt is the node at an address, whichever that is. It does not block.
 func (p *Pool) RemoteAt(address string) *Remote { return p.remote(target{address: address}) }
 
 func (p *Pool) remote(t target) *Remote {

@@ -38,7 +38,7 @@ type answer[Up, Down any] = func(context.Context, ServerEnd[Up, Down]) (Nothing,
 
 // Handle has the server answer the stream, which ends when serve returns. See [Method.Handle].
 func (x Stream[Up, Down]) Handle(s *Server, serve func(context.Context, ServerEnd[Up, Down]) error) {
-	var all answer[Up, Down] = func(ctx context.Context, end ServerEnd[Up, Down]) (Nothing, error) { return Nothing{}, serve(ctx, end) }
+	all := func(ctx context.Context, end ServerEnd[Up, Down]) (Nothing, error) { return Nothing{}, serve(ctx, end) }
 	s.add(x.row, all)
 	rpc.Stream(s.rpc, x.row.Name, func(st *rpc.ServerStream[Up, Down]) error {
 		_, err := handle(st.Context(), s, x.row, callerOf(st.Context()), all, ServerEnd[Up, Down](st))

@@ -160,8 +160,8 @@ func (s *Leases) serve(ctx context.Context, end serverEnd) error {
 	return api.Errorf(api.CodeUnavailable, "the lease stream is over")
 }
 
-// attach registers a stream, in the place of an older one of the same process, and tells it who leads here. Until detach,
-// Close waits.
+// attach registers a stream, in the place of an older one of the same process, and queues which groups are led here. Close waits
+// until detach.
 func (s *Leases) attach(ctx context.Context, h Hello) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Leases) attach(ctx context.Context, h Hello) (*stream, error) {
 	return st, nil
 }
 
-// detach takes a stream out of the books.
+// detach removes a stream.
 func (s *Leases) detach(st *stream) {
 	defer s.wg.Done()
 	st.cancel()
@@ -212,7 +212,7 @@ func (st *stream) send(end serverEnd) {
 	}
 }
 
-// offer queues an event; false where the queue is full.
+// offer queues an event; false if the queue is full.
 func (st *stream) offer(e words.LeaseEvent) bool {
 	select {
 	case st.out <- e:
@@ -283,8 +283,8 @@ func (s *Leases) renew(ctx context.Context, g Group, k *words.KeepAlive, x words
 	return g.KeepAlive(ctx, k, x)
 }
 
-// Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable where the process has no
-// stream here, or too much waits to go down it: not reachable now.
+// Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable if the process has no stream here,
+// or the queue of that is full.
 func (s *Leases) Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error {
 	s.mu.Lock()
 	st := s.streams[holder]
@@ -299,8 +299,8 @@ func (s *Leases) Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation)
 	return nil
 }
 
-// Announce tells all holders that this node leads a group, now and when they open a stream. It never blocks; a stream
-// whose queue is full is left out.
+// Announce sends to all holders, now and when they open a stream, that this node leads a group. It never blocks; a stream whose
+// queue is full is left out.
 func (s *Leases) Announce(l words.Leads) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,7 +52,7 @@ func registerMoves(s *peer.Server, groups Groups) {
 // Mover has groups change what they own, at their leaders: it implements meta.Mover.
 type Mover struct {
 	Pool *peer.Pool
-	// OnLeader has call carried out at the group's leader, again where that is harmless; *router.Router has it.
+	// OnLeader has call carried out at the group's leader, more than once if again is set; see router.Router.
 	OnLeader func(ctx context.Context, g api.GroupID, op string, again bool, call func(ctx context.Context, node api.NodeID) error) error
 }
 
@@ -82,7 +82,7 @@ func (m *Mover) Cede(ctx context.Context, g api.GroupID, r api.Range, epoch uint
 // Adopt has the group take its part of what the receipts together show to be given up.
 func (m *Mover) Adopt(ctx context.Context, g api.GroupID, receipts []*fsm.Receipt, part placement.Owned) error {
 	if len(receipts) == 0 {
-		return api.Errorf(api.CodeInvalid, "nothing was given up")
+		return api.Errorf(api.CodeInvalid, "there is no receipt of what was given up")
 	}
 	joined := receipts[0]
 	for _, r := range receipts[1:] {
