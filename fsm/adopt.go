@@ -78,7 +78,7 @@ func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
 }
 
 // comesBack returns the epoch in which the group takes over a range that it has given up before, 0 if it never has. That epoch
-// begins now: what was first sent before can be told from what is sent from now on.
+// begins now, so that what was first sent before is known from what is sent from now on.
 func (t *tx) comesBack(r api.Range) Epoch {
 	if _, before := t.movedAt(r); !before {
 		return 0

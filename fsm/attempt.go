@@ -26,7 +26,7 @@ func (t *tx) member(g api.GroupID) *api.Error {
 	return nil
 }
 
-// below tells whether the transaction is one that its client has acknowledged.
+// below reports whether the transaction is one that its client has acknowledged.
 func (v *view) below(id *ident.TxnID, ackedBelow uint64) bool {
 	return id.Seq > 0 && id.Seq < max(ackedBelow, v.client(id.Client).ackedBelow)
 }
@@ -117,8 +117,8 @@ func readGroups(r *codec.Reader) []api.GroupID {
 const kindResolve kind = 20
 
 // Resolve ends a participant's part: what was prepared happens, or does not, as the decision group has said. Only a
-// Decision may be passed on: nobody else knows. A Prepare that comes after it is refused. Repeated, it does nothing;
-// CodeConflict where the other outcome was resolved before.
+// Decision may be passed on: no other node knows. A Prepare that comes after it is refused. Repeated, it does nothing;
+// CodeConflict if the other outcome was resolved before.
 type Resolve struct {
 	Group   api.GroupID
 	Txn     ident.TxnID

@@ -18,14 +18,14 @@ type Decision struct {
 	// Held and Outcomes are the result of a commit.
 	Held     bool      `cbor:"5,keyasint,omitempty"`
 	Outcomes []Outcome `cbor:"6,keyasint,omitempty"`
-	// Expired: no record of it is kept any more, or none will be: an intent that still stands must go, but whoever sends
+	// Expired: no record of it is kept any more, or none will be. An intent that still stands must go, but a client that sends
 	// the request again learns nothing from this.
 	Expired bool `cbor:"7,keyasint,omitempty"`
 }
 
 // At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the
-// group has not resolved it before; intents that turn up after that are of a late Prepare. Whoever passes a decision on
-// unasked sends a commit to the Unresolved, and to nobody else.
+// group has not resolved it before; intents that turn up after that are of a late Prepare. A decision that is passed on
+// unasked goes, if it is a commit, to the Unresolved alone.
 func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
 	switch {
 	case d.Outcome == ident.TxnUndecided:
@@ -36,8 +36,8 @@ func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
 	return ident.TxnAborted
 }
 
-// Replay is the result of the committed transaction, for whoever sends its request again. Values that were read are not in
-// it.
+// Replay is the result of the committed transaction, for a client that sends its request again. Values that were read are
+// not in it.
 func (d *Decision) Replay(t *api.Txn) *api.TxnResult {
 	return replayOf(&Record{Committed: d.Held, Outcomes: d.Outcomes}, t)
 }
@@ -105,14 +105,14 @@ func (v *view) owing(id *ident.TxnID) []api.GroupID {
 const kindDecide kind = 17
 
 // Decide says what becomes of an attempt, in its decision group; any other's machine refuses it with CodeWrongGroup.
-// Result.Decision is what has become of it: the first that decided is right, and the others are told so.
+// Result.Decision is what became of it: the first decision stands, and later ones return it.
 type Decide struct {
 	Txn        ident.TxnRef
 	AckedBelow uint64 // as in [api.RequestID]
 	Outcome    ident.TxnOutcome
 	// Participants are the groups that have prepared, and must resolve. Of a commit only.
 	Participants []api.GroupID
-	// Held and Outcomes are the result, for whoever sends the request again: whether Then ran, and an Outcome for each step
+	// Held and Outcomes are the result, for a client that sends the request again: whether Then ran, and an Outcome for each step
 	// of the branch. Of a commit only.
 	Held     bool
 	Outcomes []Outcome
@@ -155,8 +155,8 @@ func ownValues(in []Outcome) []Outcome {
 
 const kindPush kind = 18
 
-// Push is for whoever met an intent and has waited long enough, and for the coordinator that ends an earlier attempt: an
-// abort, unless it was decided before. Result.Decision tells, [Decision.At] what a group must resolve.
+// Push aborts an attempt, unless it was decided before. A group that met an intent and has waited long enough sends it, and a
+// coordinator that ends an earlier attempt. Result.Decision is what became of it, [Decision.At] what a group must resolve.
 type Push struct{ Txn ident.TxnRef }
 
 func (Push) kind() kind             { return kindPush }
@@ -167,7 +167,7 @@ func (t *tx) push(c *Push, res *Result) *api.Error {
 	return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
 }
 
-// decide makes the decision, unless one was made before or nothing is remembered that could tell.
+// decide makes the decision, unless one was made before, or the attempt is older than what is remembered.
 func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Result) *api.Error {
 	id := &ref.ID
 	if err := t.member(id.Decider); err != nil {
@@ -180,7 +180,7 @@ func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Resu
 		return nil
 	}
 	if t.tooOld(ref, ackedBelow) {
-		// Whoever is told this must be told the same for ever: so long as a Decide may come, the client's row stays.
+		// The answer must stay the same for ever: so long as a Decide may come, the client's row stays.
 		t.acknowledge(id.Client, max(ackedBelow, t.client(id.Client).ackedBelow), max(Epoch(ref.Epoch), t.meta.DedupEpoch))
 		res.Decision = &Decision{Txn: *id, Outcome: ident.TxnAborted, Expired: true}
 		return nil
@@ -197,7 +197,7 @@ func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Resu
 	return nil
 }
 
-// tooOld tells whether nothing is remembered of the attempt, if there was anything: it is aborted then, or was resolved.
+// tooOld reports whether the attempt is older than what is remembered: it is aborted then, or was resolved.
 func (v *view) tooOld(ref *ident.TxnRef, ackedBelow uint64) bool {
 	return guardWatermark && (v.below(&ref.ID, ackedBelow) || ref.Epoch > 0 && Epoch(ref.Epoch).expired(v.meta.DedupEpoch))
 }
@@ -249,7 +249,7 @@ func (t *tx) enterDecision(ref *ident.TxnRef, d *decision, res *Result) {
 
 const kindResolved kind = 21
 
-// Resolved tells the decision group that a participant of a committed attempt has resolved it.
+// Resolved is for the decision group: a participant of a committed attempt has resolved it.
 type Resolved struct {
 	Txn   ident.TxnID
 	Group api.GroupID
@@ -264,7 +264,7 @@ func (c Resolved) put(w *codec.Writer) {
 
 func readResolved(r *codec.Reader) Resolved { return Resolved{readTxnID(r), r.Group()} }
 
-// resolved notes that a participant has resolved. A decision that nobody will ask for any more goes.
+// resolved notes that a participant has resolved. A decision that will not be asked for any more goes.
 func (t *tx) resolved(c *Resolved, _ *Result) *api.Error {
 	if err := t.member(c.Txn.Decider); err != nil {
 		return err

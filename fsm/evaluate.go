@@ -10,7 +10,7 @@ import (
 
 // evaluation carries the steps of a branch out in thought, each on what the ones before left. It is made in two parts. evaluate,
 // before anything is changed, refuses what cannot be carried out or is too much, and finds all values. conclude, after the
-// leases and sessions in the way have gone, finds the versions: that of an absent key may be what its holders were told.
+// leases and sessions in the way have gone, finds the versions: that of an absent key may be what its holders have been given.
 type evaluation struct {
 	branch  []api.Op
 	entries []api.Entry     // one for each step; owned by the result
@@ -233,7 +233,7 @@ func (t *tx) settleAll(ev *evaluation) {
 	}
 }
 
-// settle makes the change. Its version is that of the prepare: nobody has been told a later one of the key since.
+// settle makes the change. Its version is that of the prepare: no later one of the key has been returned since.
 func (t *tx) settle(k api.Key, c *change) {
 	switch c.kind {
 	case changePut:

@@ -26,7 +26,7 @@ func (c Forget) put(w *codec.Writer) {
 
 func readForget(r *codec.Reader) Forget { return Forget{r.Array16(), r.Uint()} }
 
-// forgetCommand is the client's word that stands alone.
+// forgetCommand carries out an acknowledgement that no request carries.
 func (t *tx) forgetCommand(c *Forget, _ *Result) *api.Error {
 	if c.Client == (api.ClientID{}) {
 		return api.Errorf(api.CodeInvalid, "no client was named")
@@ -146,7 +146,7 @@ func (t *tx) expire(limit int) (came Swept) {
 	return came
 }
 
-// expireTable looks at up to limit rows of the table, and tells how many it saw and the key of the last.
+// expireTable looks at up to limit rows of the table, and returns how many it saw and the key of the last.
 func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) {
 	hi := []byte{table + 1}
 	if table == tableDedup {
@@ -204,7 +204,7 @@ func (v *view) kept(id *ident.TxnID, outcome ident.TxnOutcome) Age {
 type dedupRow struct {
 	key    []byte
 	id     api.ClientID
-	row    client // where it is a client's own row
+	row    client // if it is a client's own row
 	isRow  bool
 	seq    uint64
 	epoch  Epoch

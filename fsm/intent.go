@@ -14,14 +14,14 @@ const (
 	// RetryIntents refuses what meets the intents of other transactions: Result.Intents names them; for a read the error is
 	// an [IntentsError]. Wait until they are resolved, or push them, and try again.
 	RetryIntents api.Code = "retry_intents"
-	// Attempted refuses what an earlier attempt of the same request stands against: Result.Stored is its record. Where that
+	// Attempted refuses what an earlier attempt of the same request stands against: Result.Stored is its record. If that
 	// is a result, the request is done. Else push its [Record.Ref] at the decision group: committed, the request is done;
 	// aborted and not Expired, the next attempt may be made after it.
 	Attempted api.Code = "attempted"
-	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, where that is known.
+	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, if that is known.
 	Finished api.Code = "finished"
-	// DeciderLost: a transaction holds the key whose decision group does not answer. To ask again at once is no use: it is the
-	// router that tells the caller so, as [api.CodeUnavailable].
+	// DeciderLost: a transaction holds the key whose decision group does not answer. To ask again at once is no use: the
+	// router returns [api.CodeUnavailable] to the caller.
 	DeciderLost api.Code = "decider_lost"
 )
 
@@ -37,7 +37,7 @@ type Intent struct {
 // [MaxNamedIntents].
 type IntentsError struct {
 	Intents []Intent
-	Page    api.Range // of a list: the page that would tell of them
+	Page    api.Range // of a list: the page that would show them
 }
 
 func (e *IntentsError) Error() string { return e.Unwrap().Error() }
@@ -45,7 +45,7 @@ func (e *IntentsError) Error() string { return e.Unwrap().Error() }
 // Unwrap gives the *api.Error.
 func (e *IntentsError) Unwrap() error { return errIntent(e.Intents) }
 
-// errIntent is nil where there are none.
+// errIntent is nil if there are none.
 func errIntent(in []Intent) *api.Error {
 	if len(in) == 0 {
 		return nil
@@ -103,7 +103,7 @@ func readIntents(r *codec.Reader) intents {
 	return x
 }
 
-// find tells where the transaction's intent is, or would be.
+// find returns the index of the transaction's intent, or where it would be.
 func (x *intents) find(id *ident.TxnID) (int, bool) {
 	return slices.BinarySearchFunc(x.holders, *id, ident.TxnID.Compare)
 }
@@ -195,7 +195,7 @@ func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
 	return v.blocked(locksOf(conds, branch))
 }
 
-// locksOf tells which keys a transaction locks: exclusively those that its steps write, else those that it tests or reads.
+// locksOf returns the keys that a transaction locks: exclusively those that its steps write, shared those that it tests or reads.
 // Both are sorted, and no key is in both.
 func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
 	writes = written(branch, nil)

@@ -62,7 +62,7 @@ func (a *audit) intentRows() {
 	}
 }
 
-// attemptRows: what is remembered can still be asked for, and who owes has prepared what was committed.
+// attemptRows: what is remembered can still be asked for, and a group that owes a resolution has prepared what was committed.
 func (a *audit) attemptRows() {
 	a.each(tableFinished, func(k, _ []byte) bool {
 		id := readAttempt(tableFinished, &codec.Reader{B: k})

@@ -53,7 +53,7 @@ func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists 
 	return v.absence(k, o), nil, false
 }
 
-// absence is the version of a key that is absent: what its holders were told, where it is leased; else that of its
+// absence is the version of a key that is absent: what its holders have been given, if it is leased; else that of its
 // tombstone, or of what stands for a tombstone that has gone.
 func (v *view) absence(k api.Key, o *owned) api.Version {
 	var ver api.Version
@@ -85,7 +85,7 @@ func (v *view) entry(k api.Key, o *owned) api.Entry {
 	return api.Entry{Key: k, Value: slices.Clone(data), Version: ver, Exists: exists}
 }
 
-// exists tells whether the key does.
+// exists reports whether the key exists.
 func (t *tx) exists(k api.Key) bool {
 	_, ok := t.get(t.key.ofKey(tableKV, k))
 	return ok

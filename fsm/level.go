@@ -9,7 +9,7 @@ import (
 
 // Level numbers what the members of a group have agreed to write into its log. It is also the version of commands: a leader
 // encodes at the level of its group, and a command applies by the rules of its own version for ever, whatever the level is
-// by then. docs/decisions/0019 tells how a rule is changed.
+// by then. docs/decisions/0019 says how a rule is changed.
 type Level uint8
 
 // The levels.

@@ -13,22 +13,22 @@ import (
 // Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
 // safe for concurrent use beside them and sees either all of an Apply or nothing of it.
 //
-// A machine whose engine fails must not go on: Apply and reads without an error result panic then, after [Machine.OnFailure] has
-// been told.
+// A machine whose engine fails must not go on: Apply and reads without an error result panic then, after the function of
+// [Machine.OnFailure] has been called.
 type Machine struct {
 	engine engine.Engine
 	limits limits
-	fail   func(error) // nil: nobody
+	fail   func(error) // may be nil
 	tx     tx          // Apply's own
 
 	mu     sync.RWMutex // held to change the engine's content, and what follows, together
 	meta   Meta
 	shards []owned // by start; replaced, never changed
-	// known is what reads know of clients by heart.
+	// known is what reads have cached of clients.
 	known map[api.ClientID]known
 }
 
-// Open returns the machine whose state the engine holds; a new one where it is empty. The machine does not close e.
+// Open returns the machine whose state the engine holds; a new one if it is empty. The machine does not close e.
 func Open(e engine.Engine) (*Machine, error) {
 	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}}
 	if err := m.load(); err != nil {
@@ -47,7 +47,7 @@ func (m *Machine) endRead() {
 	m.report(recover())
 }
 
-// report passes a panic on, and tells the owner of one that is a failure.
+// report passes a panic on, after it has reported a failure to the owner.
 func (m *Machine) report(x any) {
 	if f, ok := x.(failure); ok && m.fail != nil {
 		m.fail(f)
@@ -155,7 +155,7 @@ func (t *tx) done() {
 // errNotDurable is a request that only an engine on disk can grant.
 var errNotDurable = errors.New("fsm: the machine's engine keeps nothing on disk")
 
-// durable is the engine, where it is on disk.
+// durable is the engine if it is on disk.
 func (m *Machine) durable() (engine.Durable, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -169,8 +169,8 @@ func (m *Machine) durable() (engine.Durable, error) {
 // of the last Flush.
 func (m *Machine) Applied() uint64 { return m.Meta().Applied }
 
-// Close parts the machine from its engine, which may be closed then. It must not be applied to any more. Who still reads
-// finds a machine that is not founded, and owns nothing.
+// Close parts the machine from its engine, which may be closed then. Apply must not be called any more. Reads that come later
+// find a machine that is not founded, and owns nothing.
 func (m *Machine) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -196,8 +196,8 @@ func (m *Machine) Checkpoint(dir string) error {
 	return d.Checkpoint(dir)
 }
 
-// Adopt replaces the machine's state by that of a checkpoint, which stays as it is. Where it is not a machine's, the state
-// stays what it was.
+// Adopt replaces the machine's state by that of a checkpoint, which stays as it is. If it is not a machine's, the state stays
+// what it was.
 func (m *Machine) Adopt(dir string) error {
 	d, err := m.durable()
 	if err != nil {

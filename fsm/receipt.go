@@ -39,7 +39,7 @@ type Client struct {
 	Age   Age   `cbor:"4,keyasint,omitempty"`
 }
 
-// Complete tells whether every group that had owned a shard of the range has joined.
+// Complete reports whether every group that had owned a shard of the range has joined.
 func (r *Receipt) Complete() bool {
 	for i, s := range r.From {
 		if s.Index != uint32(i) || s.Of != uint32(len(r.From)) {
@@ -49,8 +49,8 @@ func (r *Receipt) Complete() bool {
 	return len(r.From) > 0
 }
 
-// Join returns the receipt of both: of one range, for the same epoch and takers, from different groups. Where a range had
-// several owners, Adopt needs the receipts of all joined. CodeInvalid where they do not fit together.
+// Join returns the receipt of both: of one range, for the same epoch and takers, from different groups. If a range had
+// several owners, Adopt needs the receipts of all joined. CodeInvalid if they do not fit together.
 func (r *Receipt) Join(o *Receipt) (*Receipt, error) {
 	if r.Range != o.Range || r.Epoch != o.Epoch || !slices.Equal(r.To, o.To) {
 		return nil, api.Errorf(api.CodeInvalid, "the receipts of %v at epoch %d and %v at epoch %d are not for one move",

@@ -119,14 +119,14 @@ func readOutcomes(r *codec.Reader, usual api.Version) []Outcome {
 	})
 }
 
-// Record is the stored result of one write; or, where Decider is set, the attempt of a transaction across groups that is
+// Record is the stored result of one write; or, if Decider is set, the attempt of a transaction across groups that is
 // under way or was: its result is at that group.
 type Record struct {
 	Client api.ClientID `cbor:"1,keyasint"`
 	Seq    uint64       `cbor:"2,keyasint,omitempty"`
 	// Anchor is the smallest key that the transaction names: the record is where that key is.
 	Anchor api.Key `cbor:"3,keyasint"`
-	// Body tells transactions with the same id apart.
+	// Body distinguishes transactions with the same id.
 	Body [16]byte `cbor:"4,keyasint"`
 	// Epoch is that in which it was written, in the count of the group that has it. Age is how long ago that was when the group
 	// gave it away, in a receipt.
@@ -141,8 +141,8 @@ type Record struct {
 	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
 }
 
-// Ref is the attempt that the record names, as much of it as a [Push] needs; zero where the record is a result. Its epoch has
-// the decision group tell an attempt that it has forgotten from one that it has never heard of.
+// Ref is the attempt that the record names, as much of it as a [Push] needs; zero if the record is a result. By its epoch the
+// decision group knows an attempt that it has forgotten from one that never reached it.
 func (c *Record) Ref() ident.TxnRef {
 	if c.Decider == "" {
 		return ident.TxnRef{}
@@ -155,7 +155,7 @@ func (c *Record) attempt() ident.TxnID {
 	return ident.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
 }
 
-// Replay is the stored result, for whoever sends its request, which is t, again; of a record that has one.
+// Replay is the stored result, for a client that sends its request, which is t, again. The record must have one.
 func (c *Record) Replay(t *api.Txn) *api.TxnResult { return replayOf(c, t) }
 
 func recordRow(c *Record) []byte {

@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// checkRow tells whether a row could have been written by a machine.
+// checkRow returns an error unless a machine could have written the row.
 func checkRow(k, v []byte) error {
 	if len(k) == 0 {
 		return errors.New("a row without a key")

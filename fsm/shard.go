@@ -18,7 +18,7 @@ type Shard struct {
 	Of    uint32    `cbor:"4,keyasint,omitempty"`
 }
 
-// Owns tells whether the key is the shard's.
+// Owns reports whether the key is the shard's.
 func (s Shard) Owns(k api.Key) bool {
 	return s.Range.Contains(k) && (s.Of < 2 || ident.ShardOf(k, s.Of) == s.Index)
 }
@@ -146,7 +146,7 @@ func (v *view) ownsAll(conds []api.Cond, branch []api.Op) *api.Error {
 	return nil
 }
 
-// Owns returns CodeWrongGroup where the group does not own one of the keys.
+// Owns returns CodeWrongGroup if the group does not own one of the keys.
 func (m *Machine) Owns(keys []api.Key) error {
 	m.mu.RLock()
 	defer m.endRead()

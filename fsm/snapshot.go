@@ -88,7 +88,7 @@ func (c *counter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Restore replaces the machine's state by what a snapshot's WriteTo wrote. Where that is cut off, damaged or not ours, it
+// Restore replaces the machine's state by what a snapshot's WriteTo wrote. If that is cut off, damaged or not a snapshot, it
 // returns an error and the state stays what it was. It may read beyond the snapshot's last byte.
 func (m *Machine) Restore(from io.Reader) error {
 	load, err := m.engine.NewLoad()

@@ -44,7 +44,7 @@ type room struct {
 	evaluation evaluation
 }
 
-// Meta is the machine's own row: who it is, how far it is, and what it counts.
+// Meta is the machine's own row: its group, how far it is, and what it counts.
 type Meta struct {
 	Initialized bool
 	Group       api.GroupID
@@ -136,7 +136,7 @@ func (m *Machine) Meta() Meta {
 }
 
 // failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic
-// to where a caller can be told.
+// to where it can be returned as an error.
 type failure struct{ err error }
 
 func (f failure) Error() string { return "fsm: the engine failed: " + f.err.Error() }

@@ -52,8 +52,8 @@ func (t *tx) delClient(id api.ClientID) {
 	t.del(t.key.client(id))
 }
 
-// windows is what an Apply knows of clients by heart: a client that writes one thing after the other would have its row and
-// its records looked up for each of them. It is derived from the tables and changes with them; nothing of it is state. It
+// windows caches clients for Apply: otherwise a client that writes one thing after the other would have its row and its
+// records looked up for each of them. It is derived from the tables and changes with them; nothing of it is state. It
 // belongs to the goroutine that applies.
 type windows struct {
 	clients map[api.ClientID]*window
@@ -69,7 +69,7 @@ type window struct {
 	newest  uint64 // the greatest sequence that ever had a record since the window was made
 }
 
-// Bounds of what is known by heart; one over, and all is looked up anew.
+// Bounds of the cache; one over, and all is looked up anew.
 const (
 	maxWindows       = 4096
 	maxWindowRecords = 1 << 18
@@ -81,7 +81,7 @@ type known struct {
 	newest uint64
 }
 
-// window returns the client's, looked up where it is not known.
+// window returns the client's window, looked up if it is not cached.
 func (v *view) window(id api.ClientID) *window {
 	if w := v.windows.clients[id]; w != nil {
 		return w
@@ -151,7 +151,7 @@ func (t *tx) dropFromWindow(id api.ClientID, seq uint64) {
 	}
 }
 
-// none tells whether it is known without a look that a request has no record.
+// none reports whether the cache shows that a request has no record.
 func (v *view) none(id api.ClientID, seq uint64) bool {
 	if seq == 0 {
 		return false
