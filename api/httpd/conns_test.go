@@ -2,6 +2,7 @@ package httpd_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ func exchangeOn(t *testing.T, conn net.Conn, raw string) *http.Response {
 func closed(conn net.Conn) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 	_, err := conn.Read(make([]byte, 1))
-	return err == io.EOF
+	return errors.Is(err, io.EOF)
 }
 
 // boundedAPI serves the API over p on at most two connections.
