@@ -14,8 +14,8 @@ func TestRequestIDCheck(t *testing.T) {
 		{Client: client, Seq: 5, AckedBelow: 5}: true,
 		{Client: client, Seq: 5, AckedBelow: 6}: false,
 		{Client: client, AckedBelow: 1}:         false,
-		{Client: NewGatewayClient(), Seq: 5}:    false,
-		{Client: NewGatewayClient()}:            false,
+		{Client: ClientID([]byte("gateway:12345678")), Seq: 5}: false,
+		{Client: ClientID([]byte("gateway:12345678"))}:         false,
 	} {
 		txn := &Txn{ID: id, Then: []Op{{Kind: OpDelete, Key: "k"}}}
 		for what, err := range map[string]error{"the id": id.Check(), "a transaction with it": txn.Check()} {

@@ -11,20 +11,16 @@ import (
 // return errors that are or wrap [*Error]. The caller leaves a request unchanged until the call has returned, and
 // never changes values that it was given: they may be shared with a cache.
 type Store interface {
-	// Read returns one Entry a key, in the order asked, absent keys included (Entry.Exists false). Each key is read at
-	// the asked consistency by itself; several keys are one snapshot only where ReadResult.Snapshot says so.
-	Read(ctx context.Context, r *ReadRequest) (*ReadResult, error)
-	// Do carries out one transaction, atomically, at most once where it has an ID. All keys must belong to one group.
-	// CodeAmbiguous where the outcome is unknown; every other error means: not applied.
+	// Read fills out with one Entry a key, in the order asked, absent keys included (Entry.Exists false). Each key is read at
+	// the asked consistency by itself; several keys are one snapshot only if out.Snapshot says so.
+	//
+	// out is the caller's, and not nil. What it held is overwritten; its Entries are reused if they are large enough. After an
+	// error it holds nothing of use. When Read has returned, the Store keeps neither r nor out, and if out.ServedBy is
+	// [ServedByLease] it does not keep ctx either.
+	Read(ctx context.Context, r *ReadRequest, out *ReadResult) error
+	// Do carries out one transaction, atomically, at most once if it has an ID. CodeAmbiguous if the outcome is unknown; every
+	// other error but CodeInternal means: not applied.
 	Do(ctx context.Context, t *Txn) (*TxnResult, error)
-}
-
-// IntoReader is a Store that can read into memory of the caller's.
-type IntoReader interface {
-	Store
-	// ReadInto is Read into out, whose Entries are reused where they are large enough. After an error out holds nothing
-	// of use. Where the answer is ServedByLease, nobody knows ctx, r or out any more when it returns.
-	ReadInto(ctx context.Context, r *ReadRequest, out *ReadResult) error
 }
 
 // Lister lists ranges of keys.
@@ -57,39 +53,13 @@ type ReadRequest struct {
 	Keys        []Key         `cbor:"1,keyasint"`
 	Consistency Consistency   `cbor:"2,keyasint,omitempty"`
 	MaxStale    time.Duration `cbor:"3,keyasint,omitempty"`
-	// Group, where set, is the group that the caller holds for the owner of all Keys; others answer CodeWrongGroup.
-	Group GroupID `cbor:"4,keyasint,omitempty"`
-	// Session, where set, wishes leases on Keys for that session of Group. The owner decides; an entry that was
-	// leased has a LeaseID.
-	Session SessionID `cbor:"5,keyasint,omitempty"`
 	// Known, where not empty, holds one version a key: a value of that same version is left out of the answer
 	// (Entry.Unchanged).
 	Known []Version `cbor:"6,keyasint,omitempty"`
 	// Snapshot demands that all entries were current at one common instant between call and return: a read-only
 	// transaction, strictly serializable. Consistency must be Linearizable or Quorum.
 	Snapshot bool `cbor:"7,keyasint,omitempty"`
-	// Age is when the read began, as [NewAge] says, and is kept over its rounds and retries; the gateway sets it. While a read
-	// waits at the owner for transactions that hold its keys, younger ones do not lock them.
-	Age uint64 `cbor:"8,keyasint,omitempty"`
-	// Hold says how long the read's turn lasts; the gateway sets it.
-	Hold Hold `cbor:"9,keyasint,omitempty"`
 }
-
-// Hold says how long the owner keeps a read's turn, by which younger transactions are kept off its keys; at most MaxHold
-// after an answer.
-type Hold uint8
-
-// From a read of one group to a read on which a transaction is to be committed. Firm is added where single writes that are
-// younger are to be kept off as well.
-const (
-	HoldNone  Hold = 0 // until the answer
-	HoldRound Hold = 1 // until an answer that says that nothing has changed since the versions Known
-	HoldTxn   Hold = 2 // until the transaction of the same age has been voted on
-	HoldFirm  Hold = 4
-)
-
-// MaxHold is how long a turn lasts after an answer if nothing more comes of its read.
-const MaxHold = time.Second
 
 // ServedBy tells who answered a read.
 type ServedBy uint8
@@ -109,8 +79,6 @@ type Entry struct {
 	Value   []byte  `cbor:"2,keyasint,omitempty"`
 	Version Version `cbor:"3,keyasint,omitempty"` // of an absent key: that of its absence
 	Exists  bool    `cbor:"4,keyasint,omitempty"`
-	// Lease is set where the read's Session was granted a lease on the key.
-	Lease LeaseID `cbor:"5,keyasint,omitempty"`
 	// Unchanged: the version is the one the caller knew; Value was left out.
 	Unchanged bool `cbor:"6,keyasint,omitempty"`
 	// Elided: the answer to a repeated request, whose first answer had a value here that was too long to be kept. Exists and
@@ -189,28 +157,10 @@ type Txn struct {
 	If   []Cond    `cbor:"2,keyasint,omitempty"`
 	Then []Op      `cbor:"3,keyasint,omitempty"`
 	Else []Op      `cbor:"4,keyasint,omitempty"`
-	// Group, where set, is the group that the caller holds for the owner of all keys; others answer CodeWrongGroup.
-	Group GroupID `cbor:"5,keyasint,omitempty"`
-	// Dropped are leases that the sending node held and has given up before it sent this: no need to revoke them.
-	Dropped []DroppedLease `cbor:"6,keyasint,omitempty"`
-	// Age, where set, is when the transaction was first tried, in Unix nanoseconds by its author's clock, and is kept when it
-	// is tried again on what it has read since. The older goes first where transactions meet; only fairness hangs on it.
+	// Age, if set, is when the client first tried the transaction, in Unix nanoseconds by the client's clock. The client keeps it
+	// when it tries again on what it has read since. If transactions meet, the older goes first; nothing but fairness depends on
+	// it. It is a claim: the gateway believes it up to a bound, so that a client gains little by a false one.
 	Age uint64 `cbor:"7,keyasint,omitempty"`
-	// Leased names conditions, by their place in If, that hold now and whose keys the sending node holds leases on, and
-	// LeasesHeld tells whether all of these leases have held without a break since. They stay within the node: whoever commits
-	// across groups need not ask for these keys, but asks LeasesHeld when everything is locked.
-	Leased     []int       `cbor:"-"`
-	LeasesHeld func() bool `cbor:"-"`
-}
-
-// DroppedLease is a lease that its holder gave up.
-type DroppedLease struct {
-	Session SessionID `cbor:"1,keyasint"`
-	Key     Key       `cbor:"2,keyasint"`
-	Lease   LeaseID   `cbor:"3,keyasint"`
-	// Group gave the lease. Another one, to which the key may have moved, has sessions of its own with the same ids. It
-	// goes between nodes only: in a group's log it is that group.
-	Group GroupID `cbor:"4,keyasint,omitempty"`
 }
 
 // Keys are all keys that t names, each once, sorted. The first is the anchor of its RequestID.
@@ -282,12 +232,10 @@ type Delay struct {
 
 // ListRequest asks for a page of a range.
 type ListRequest struct {
-	Range    Range   `cbor:"1,keyasint"`
-	Limit    int     `cbor:"2,keyasint,omitempty"` // 0 is DefaultListLimit
-	Reverse  bool    `cbor:"3,keyasint,omitempty"`
-	KeysOnly bool    `cbor:"4,keyasint,omitempty"`
-	Group    GroupID `cbor:"5,keyasint,omitempty"` // as in ReadRequest; set by the router
-	Age      uint64  `cbor:"6,keyasint,omitempty"` // as in ReadRequest; set by the router
+	Range    Range `cbor:"1,keyasint"`
+	Limit    int   `cbor:"2,keyasint,omitempty"` // 0 is DefaultListLimit
+	Reverse  bool  `cbor:"3,keyasint,omitempty"`
+	KeysOnly bool  `cbor:"4,keyasint,omitempty"`
 	// Consistency and MaxStale are as in ReadRequest: a list that is not Bounded or Stale asks the owners.
 	Consistency Consistency   `cbor:"7,keyasint,omitempty"`
 	MaxStale    time.Duration `cbor:"8,keyasint,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestBetter: of what nodes say of a group, the newest term counts, and in one term its leader's own word.
@@ -120,7 +121,7 @@ func TestStatus(t *testing.T) {
 
 func read(t *testing.T, n *Node, key api.Key) *api.ReadResult {
 	t.Helper()
-	res, err := n.Store().Read(context.Background(), &api.ReadRequest{Keys: []api.Key{key}})
+	res, err := storetest.Read(context.Background(), n.Store(), &api.ReadRequest{Keys: []api.Key{key}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // founderIn is a server that is to found a cluster unless one of the others knows one.
@@ -66,7 +67,7 @@ func TestFounderLosesItsFolder(t *testing.T) {
 		if err := s1.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "has not admitted this node") || len(s1.members.all()) > 0 {
 			t.Errorf("it has forgotten whom it voted for, and is ready: %v, with %d replicas", err, len(s1.members.all()))
 		}
-		res, err := s1.Store().Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}})
+		res, err := storetest.Read(context.Background(), s1.Store(), &api.ReadRequest{Keys: []api.Key{"k"}})
 		if err != nil || string(res.Entries[0].Value) != "v" {
 			t.Errorf("the old key through it: %+v, %v", res, err)
 		}

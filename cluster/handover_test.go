@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestRollingRestart: the leader of the moment is restarted, and again, while clients write and read without ids through a
@@ -49,7 +50,7 @@ func TestRollingRestart(t *testing.T) {
 					if err != nil {
 						t.Errorf("write %d of %s: %v", i, key, err)
 					}
-					res, err := gateway.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{key}})
+					res, err := storetest.Read(context.Background(), gateway, &api.ReadRequest{Keys: []api.Key{key}})
 					if err != nil || string(res.Entries[0].Value) != fmt.Sprint(i) {
 						t.Errorf("read %d of %s: %+v, %v", i, key, res, err)
 					}

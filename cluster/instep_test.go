@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestStaleWithoutMajority: after two of three servers are lost the third, and an edge by it, answer stale and bounded reads soon, with an
@@ -58,7 +59,7 @@ func TestStaleWithoutMajority(t *testing.T) {
 		read := func(at api.NodeID, q api.ReadRequest) (*api.ReadResult, error) {
 			q.Keys = []api.Key{"k"}
 			began := time.Now()
-			res, err := nodes[at].Store().Read(context.Background(), &q)
+			res, err := storetest.Read(context.Background(), nodes[at].Store(), &q)
 			if took := time.Since(began); err == nil && took > 5*time.Second {
 				t.Errorf("at %s it took %v", at, took)
 			}

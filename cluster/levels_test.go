@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -79,12 +80,12 @@ func asItWas(t *testing.T, n *Node, least fsm.Level) {
 	for k, want := range map[api.Key]string{
 		"k/0": "v0", "k/1": "new", "k/2": "v2", "k/3": "v3", "k/4": "v4", "k/1n": "7", "n": "5", "m": "6", "k/o": "7", "list": "<1>", "after": "snapshot",
 	} {
-		r, err := s.Read(ctx, &api.ReadRequest{Keys: []api.Key{k}})
+		r, err := storetest.Read(ctx, s, &api.ReadRequest{Keys: []api.Key{k}})
 		if err != nil || string(r.Entries[0].Value) != want {
 			t.Errorf("%s: %+v, %v, want %q", k, r, err, want)
 		}
 	}
-	if r, err := s.Read(ctx, &api.ReadRequest{Keys: []api.Key{"k/5"}}); err != nil || r.Entries[0].Exists {
+	if r, err := storetest.Read(ctx, s, &api.ReadRequest{Keys: []api.Key{"k/5"}}); err != nil || r.Entries[0].Exists {
 		t.Errorf("k/5 was deleted: %+v, %v", r, err)
 	}
 	get := func(k api.Key) api.Op { return api.Op{Kind: api.OpGet, Key: k} }
@@ -224,7 +225,7 @@ func TestHaltedGroupIsToldOf(t *testing.T) {
 		if want := "r.1 has entries of a newer version: upgrade this node"; api.AsError(err).Hint != want {
 			t.Errorf("ready: %v, want %q", err, want)
 		}
-		if _, err := n.Store().Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}, Consistency: api.Quorum}); err == nil {
+		if _, err := storetest.Read(t.Context(), n.Store(), &api.ReadRequest{Keys: []api.Key{"k"}, Consistency: api.Quorum}); err == nil {
 			t.Error("a read was served from a state that is not that of the log")
 		}
 		if n.members.get(ident.MetaGroup).raft.Halted() != nil {

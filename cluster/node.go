@@ -241,7 +241,7 @@ func (n *Node) openLanes() (func() error, error) {
 		}
 	})
 	n.lanes.Go(func() {
-		if err := n.peers.ServeCalls(n.port.Calls(), remote.Store{Groups: n.members.authority}); err != nil {
+		if err := n.peers.ServeCalls(n.port.Calls(), remote.Calls{Store: remote.Store{Groups: n.members.authority}}); err != nil {
 			n.log.Error("the lane of calls has ended", "error", err)
 		}
 	})

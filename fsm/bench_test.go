@@ -100,7 +100,7 @@ func BenchmarkApplyGrant(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := encode(Grant{Term: 1, Items: []GrantItem{{Session: sid, Keys: []api.Key{benchKey(at % keys)}}}})
-		if r := one(m.Apply(1, 1, [][]byte{c})); r.Err != nil || r.Entries[0].Lease == 0 {
+		if r := one(m.Apply(1, 1, [][]byte{c})); r.Err != nil || r.Leases[0] == 0 {
 			b.Fatal(r)
 		}
 		at++
@@ -123,9 +123,9 @@ func BenchmarkRead(b *testing.B) {
 
 func BenchmarkEncodePut(b *testing.B) {
 	var c Command = Write{Term: 7, Txn: api.Txn{
-		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: inGroup("g.1", 9)},
+		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299},
 		Then: []api.Op{{Kind: api.OpPut, Key: "bench/00000001", Value: make([]byte, 64)}},
-	}}
+	}, Epoch: inGroup("g.1", 9)}
 	b.ReportAllocs()
 	for b.Loop() {
 		encode(c)
@@ -133,7 +133,10 @@ func BenchmarkEncodePut(b *testing.B) {
 }
 
 func BenchmarkDecodePut(b *testing.B) {
-	c := benchPut(1, api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299, Epoch: inGroup("g.1", 9)})
+	c := encode(Write{Term: 1, Txn: api.Txn{
+		ID:   api.RequestID{Client: api.ClientID{1}, Seq: 300, AckedBelow: 299},
+		Then: []api.Op{{Kind: api.OpPut, Key: benchKey(1), Value: make([]byte, 64)}},
+	}, Epoch: inGroup("g.1", 9)})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := Decode(c); err != nil {

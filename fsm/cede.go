@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 const kindCede kind = 11
@@ -19,8 +20,8 @@ type Cede struct {
 	Range   api.Range
 	Epoch   uint64 // at which the groups in To may own the range
 	To      []api.GroupID
-	Cleared []api.DroppedLease
-	Killed  []api.SessionID
+	Cleared []ident.DroppedLease
+	Killed  []ident.SessionID
 }
 
 func (Cede) kind() kind { return kindCede }

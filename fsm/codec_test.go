@@ -17,10 +17,10 @@ import (
 
 // samples holds every kind of command, with every part of it in use.
 func samples() []Command {
-	sid := api.SessionID{Incarnation: 7, Index: 300}
-	dropped := []api.DroppedLease{{Session: sid, Key: "a", Lease: 12}, {Session: sid, Key: "\x00\xff", Lease: math.MaxUint64}}
+	sid := ident.SessionID{Incarnation: 7, Index: 300}
+	dropped := []ident.DroppedLease{{Session: sid, Key: "a", Lease: 12}, {Session: sid, Key: "\x00\xff", Lease: math.MaxUint64}}
 	shards := []Shard{{api.Range{Start: "", End: "m"}, 1, 0, 1}, {api.Range{Start: "m"}, math.MaxUint64, 2, 3}}
-	id := api.RequestID{Client: api.ClientID{1, 2, 15: 3}, Seq: 9, AckedBelow: 8, Epoch: inGroup("g.1", 5)}
+	id := api.RequestID{Client: api.ClientID{1, 2, 15: 3}, Seq: 9, AckedBelow: 8}
 	txn := api.Txn{
 		ID: id,
 		If: []api.Cond{
@@ -44,7 +44,7 @@ func samples() []Command {
 		Init{"us-east.1", 7, shards, time.Minute, 10 * time.Second},
 		TermStart{"us-east-1"},
 		Write{Term: 3, Txn: putTxn("key", "value")},
-		Write{Term: 300, Txn: txn, Cleared: dropped, Killed: []api.SessionID{sid}},
+		Write{Term: 300, Txn: txn, Epoch: inGroup("g.1", 5), Cleared: dropped, Killed: []ident.SessionID{sid}},
 		Write{Term: 3, Txn: api.Txn{Then: []api.Op{
 			{Kind: api.OpAdd, Key: "n", Delta: math.MinInt64}, {Kind: api.OpAdd, Key: "n", Delta: 1}, {Kind: api.OpAppendIfAbsent, Key: "l", Value: []byte("<1>")},
 		}}},
@@ -56,16 +56,16 @@ func samples() []Command {
 		SessionClose{sid, ident.Nonce{1}},
 		Suspect{3, sid},
 		Unsuspect{3, sid},
-		Kill{3, []api.SessionID{sid, {}}},
+		Kill{3, []ident.SessionID{sid, {}}},
 		Release{dropped},
-		Cede{3, api.Range{Start: "a", End: "b"}, 4, []api.GroupID{"g.2"}, dropped, []api.SessionID{sid}},
+		Cede{3, api.Range{Start: "a", End: "b"}, 4, []api.GroupID{"g.2"}, dropped, []ident.SessionID{sid}},
 		Adopt{receipt, Shard{api.Range{Start: "a", End: "b"}, 4, 1, 2}},
 		TrimTombstones{3, 1 << 40, 1000},
 		AdvanceDedupEpoch{3},
 		ExpireDedup{3, 10_000},
 		Prepare{
 			Term: 3, Group: "g.1", Txn: ref, AckedBelow: 8, Epoch: 5, If: txn.If, Then: txn.Then,
-			Claim: &Claim{[16]byte{7}, ident.TxnID{Client: id.Client, Seq: 9, Attempt: 1, Decider: "g.3"}}, Cleared: dropped, Killed: []api.SessionID{sid},
+			Claim: &Claim{[16]byte{7}, ident.TxnID{Client: id.Client, Seq: 9, Attempt: 1, Decider: "g.3"}}, Cleared: dropped, Killed: []ident.SessionID{sid},
 		},
 		Prepare{Term: 3, Group: "g.1", Txn: ident.TxnRef{ID: ref.ID, Anchor: "a"}, Claim: &Claim{Body: [16]byte{7}}},
 		Decide{
@@ -76,7 +76,7 @@ func samples() []Command {
 		Push{ref},
 		CommitLast{
 			Term: 3, Txn: ref, AckedBelow: 8, If: txn.If, Then: txn.Then, Claim: &Claim{Body: [16]byte{7}}, Participants: []api.GroupID{"g.1"},
-			Held: true, Outcomes: []Outcome{{}, {Exists: true}, {}, {}}, Places: []uint32{0, 2, 3}, Cleared: dropped, Killed: []api.SessionID{sid},
+			Held: true, Outcomes: []Outcome{{}, {Exists: true}, {}, {}}, Places: []uint32{0, 2, 3}, Cleared: dropped, Killed: []ident.SessionID{sid},
 		},
 		Resolve{"g.1", ref.ID, ident.TxnCommitted},
 		Resolve{"g.1", ref.ID, ident.TxnAborted},
@@ -101,7 +101,7 @@ func asOf(level Level, c Command) Command {
 	}
 	switch c := c.(type) {
 	case Write:
-		c.Txn.ID.Epoch = api.DedupEpoch{Count: c.Txn.ID.Epoch.Count}
+		c.Epoch = ident.DedupEpoch{Count: c.Epoch.Count}
 		return c
 	case Adopt:
 		c.Receipt.Clients, c.Receipt.Records = slices.Clone(c.Receipt.Clients), slices.Clone(c.Receipt.Records)

@@ -166,10 +166,11 @@ type Result struct {
 	Err *api.Error
 	// Txn is what a Write did.
 	Txn *api.TxnResult
-	// Entries are what a Grant returned.
+	// Entries are what a Grant returned, and Leases the leases granted on them, one an entry, zero if it was refused.
 	Entries []api.Entry
+	Leases  []ident.LeaseID
 	// Session is what a SessionOpen opened.
-	Session api.SessionID
+	Session ident.SessionID
 	// Holders are those in the way, where Err.Code is RetryLeases.
 	Holders []Holder
 	// Receipt is what a Cede gave.
@@ -199,7 +200,7 @@ type Effect struct {
 	// Node is whose term it is (EffectTermStart).
 	Node api.NodeID
 	// Sessions are those that changed.
-	Sessions []api.SessionID
+	Sessions []ident.SessionID
 	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
 	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
 	Decided, Resolved *ident.TxnID

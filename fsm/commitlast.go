@@ -28,8 +28,8 @@ type CommitLast struct {
 	Held     bool
 	Outcomes []Outcome
 	Places   []uint32
-	Cleared  []api.DroppedLease
-	Killed   []api.SessionID
+	Cleared  []ident.DroppedLease
+	Killed   []ident.SessionID
 }
 
 func (CommitLast) kind() kind { return kindCommitLast }

@@ -23,7 +23,7 @@ type coordinator struct {
 	last    int // the group that commits last; -1 is none
 	commit  bool
 	pushing ident.TxnRef
-	cleared []api.DroppedLease // of the group that commits last, or of the one group
+	cleared []ident.DroppedLease // of the group that commits last, or of the one group
 	decided *Decision
 }
 

@@ -203,7 +203,7 @@ func TestCommitLast(t *testing.T) {
 	}
 	with := func(change func(*CommitLast)) CommitLast { c := c; change(&c); return c }
 	r.refused(c, RetryLeases)
-	c.Cleared = []api.DroppedLease{{Session: sid, Key: "n", Lease: lid}}
+	c.Cleared = []ident.DroppedLease{{Session: sid, Key: "n", Lease: lid}}
 	r.refused(with(func(c *CommitLast) { c.Term++ }), api.CodeNotLeader)
 	r.refused(with(func(c *CommitLast) { c.If = []api.Cond{absent("n")} }), api.CodePreconditionFailed)
 	r.refused(with(func(c *CommitLast) { c.Txn.ID.Decider = "g.2" }), api.CodeWrongGroup)

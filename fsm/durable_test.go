@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // onDisk is a machine over a simulated disk, and its engine.
@@ -164,7 +165,7 @@ func TestCloseUnderReaders(t *testing.T) {
 		t.Errorf("list: %v", err)
 	}
 	txn := putTxn("k", "w")
-	if p := m.Preview(&txn); api.CodeOf(p.Err) != api.CodeUnavailable {
+	if p := m.Preview(&txn, ident.DedupEpoch{}); api.CodeOf(p.Err) != api.CodeUnavailable {
 		t.Errorf("preview: %+v", p)
 	}
 	if len(m.Holders([]api.Key{"k"})) > 0 || len(m.Sessions()) > 0 {

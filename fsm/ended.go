@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // A session ends in one row: its own goes, and with it all its leases are void. Their rows are cleared away later, in steps.
@@ -22,7 +23,7 @@ const kindKill kind = 9
 // Kill ends sessions that have expired. Unknown ones have ended already.
 type Kill struct {
 	Term     api.Term
-	Sessions []api.SessionID
+	Sessions []ident.SessionID
 }
 
 func (Kill) kind() kind           { return kindKill }
@@ -44,7 +45,7 @@ func (t *tx) killCommand(c *Kill, res *Result) *api.Error {
 }
 
 // tooMany refuses a command that ends more sessions than one may.
-func (v *view) tooMany(killed []api.SessionID) *api.Error {
+func (v *view) tooMany(killed []ident.SessionID) *api.Error {
 	if v.rules.endAtOnce && len(killed) > MaxKilled {
 		return api.Errorf(api.CodeTooLarge, "a command that ends %d sessions is over the limit of %d", len(killed), MaxKilled)
 	}
@@ -53,7 +54,7 @@ func (v *view) tooMany(killed []api.SessionID) *api.Error {
 
 // kill ends the sessions for good, with all their leases: a holder that did not answer may still hold every one of them,
 // and none may outlive the judgement. written are the keys for whose sake it is done.
-func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
+func (t *tx) kill(sids []ident.SessionID, written []api.Key, res *Result) {
 	for _, sid := range sids {
 		s, ok := t.session(sid)
 		if !ok {
@@ -61,7 +62,7 @@ func (t *tx) kill(sids []api.SessionID, written []api.Key, res *Result) {
 		}
 		if !guardKillWhole {
 			for _, k := range written {
-				t.drop([]api.DroppedLease{{Session: sid, Key: k, Lease: api.LeaseID(t.index)}})
+				t.drop([]ident.DroppedLease{{Session: sid, Key: k, Lease: ident.LeaseID(t.index)}})
 			}
 			continue
 		}
@@ -89,7 +90,7 @@ func (t *tx) end(s Session) {
 			break
 		}
 		for _, k := range keys {
-			t.unlease(k, s.ID, api.LeaseID(t.index))
+			t.unlease(k, s.ID, ident.LeaseID(t.index))
 		}
 		s.Leases -= len(keys)
 		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // from the start it would pass again over all that has gone
@@ -208,10 +209,10 @@ func (t *tx) reapOne(limit int) int {
 	return n
 }
 
-func (t *tx) firstEnded() (sid api.SessionID, e ended) {
+func (t *tx) firstEnded() (sid ident.SessionID, e ended) {
 	t.scan([]byte{tableEnded}, []byte{tableEnded + 1}, func(k, row []byte) bool {
 		r := codec.Reader{B: k[1:]}
-		sid, e = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}, parse(row, readEnded)
+		sid, e = ident.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}, parse(row, readEnded)
 		return false
 	})
 	return sid, e
@@ -219,7 +220,7 @@ func (t *tx) firstEnded() (sid api.SessionID, e ended) {
 
 // sweepHolders writes the key's row of holders anew, without void ones, if the session is among them. It is not if the row was
 // written since the session ended.
-func (t *tx) sweepHolders(k api.Key, sid api.SessionID) {
+func (t *tx) sweepHolders(k api.Key, sid ident.SessionID) {
 	row, ok := t.get(t.key.ofKey(tableLease, k))
 	if !ok {
 		return

@@ -42,9 +42,9 @@ func (r *rig) changed(f func()) int {
 }
 
 // leasing is a machine with so many sessions that hold the same keys.
-func leasing(t testing.TB, sessions, keys int) (*rig, []api.SessionID) {
+func leasing(t testing.TB, sessions, keys int) (*rig, []ident.SessionID) {
 	r := founded(t)
-	var sids []api.SessionID
+	var sids []ident.SessionID
 	for i := range sessions {
 		sid := r.open(api.NodeID(fmt.Sprint("edge-", i)))
 		var ks []api.Key
@@ -60,25 +60,25 @@ func leasing(t testing.TB, sessions, keys int) (*rig, []api.SessionID) {
 // TestSessionsEndAtOnce: whatever ends sessions, it changes a few rows for each and no more; from then on none of their leases
 // is in anyone's way, and those of others are.
 func TestSessionsEndAtOnce(t *testing.T) {
-	dead := func(sids []api.SessionID) []api.SessionID { return sids[:3] }
-	for name, end := range map[string]func(r *rig, sids []api.SessionID){
-		"Kill":  func(r *rig, sids []api.SessionID) { r.ok(Kill{r.term, sids}) },
-		"Write": func(r *rig, sids []api.SessionID) { r.ok(Write{Term: r.term, Txn: putTxn("a", "v"), Killed: sids}) },
-		"SessionClose": func(r *rig, sids []api.SessionID) {
+	dead := func(sids []ident.SessionID) []ident.SessionID { return sids[:3] }
+	for name, end := range map[string]func(r *rig, sids []ident.SessionID){
+		"Kill":  func(r *rig, sids []ident.SessionID) { r.ok(Kill{r.term, sids}) },
+		"Write": func(r *rig, sids []ident.SessionID) { r.ok(Write{Term: r.term, Txn: putTxn("a", "v"), Killed: sids}) },
+		"SessionClose": func(r *rig, sids []ident.SessionID) {
 			for i, sid := range sids {
 				r.ok(SessionClose{sid, nonce(fmt.Sprint("edge-", i))})
 			}
 		},
-		"Prepare": func(r *rig, sids []api.SessionID) {
+		"Prepare": func(r *rig, sids []ident.SessionID) {
 			c := prepareOf(r, ref("c", 1, "g.2"), opPut("a", "v"))
 			c.Killed = sids
 			r.ok(c)
 			r.ok(resolveTo(r, c.Txn, ident.TxnAborted))
 		},
-		"CommitLast": func(r *rig, sids []api.SessionID) {
+		"CommitLast": func(r *rig, sids []ident.SessionID) {
 			r.ok(CommitLast{Term: r.term, Txn: ref("c", 1, "g.1"), Then: []api.Op{opPut("a", "v")}, Killed: sids})
 		},
-		"Cede": func(r *rig, sids []api.SessionID) {
+		"Cede": func(r *rig, sids []ident.SessionID) {
 			r.ok(Cede{Term: r.term, Range: api.PrefixRange("none/"), Epoch: 2, To: []api.GroupID{"g.2"}, Killed: sids})
 		},
 	} {
@@ -123,7 +123,7 @@ func TestReap(t *testing.T) {
 		if steps++; steps == 2 { // another leases some of the keys meanwhile, and goes
 			sid := r.open("new")
 			r.grant(sid, "k/0000", "k/0350", "k/0699", "new")
-			r.ok(Kill{r.term, []api.SessionID{sid}})
+			r.ok(Kill{r.term, []ident.SessionID{sid}})
 			left += 4
 		}
 	}
@@ -160,15 +160,15 @@ func TestVoidLeases(t *testing.T) {
 	a, b, c := r.open("a"), r.open("b"), r.open("c")
 	r.grant(a, "k")
 	r.grant(b, "k")
-	if e := r.ok(Grant{Term: r.term, Items: []GrantItem{{Session: c, Keys: []api.Key{"k"}}}}).Entries[0]; e.Lease != 0 {
+	if lid := r.ok(Grant{Term: r.term, Items: []GrantItem{{Session: c, Keys: []api.Key{"k"}}}}).Leases[0]; lid != 0 {
 		t.Fatal("a third holder")
 	}
-	r.ok(Kill{r.term, []api.SessionID{a}})
+	r.ok(Kill{r.term, []ident.SessionID{a}})
 	r.grant(c, "k")
 	if v := r.read("k").Version; v != old {
 		t.Errorf("under leases the version of absence went from %v to %v", old, v)
 	}
-	r.ok(Kill{r.term, []api.SessionID{b, c}})
+	r.ok(Kill{r.term, []ident.SessionID{b, c}})
 	if n := r.holders("k"); n != 0 {
 		t.Errorf("%d holders", n)
 	}
@@ -197,7 +197,7 @@ func TestEndedSessionsHaveLimits(t *testing.T) {
 	r.refused(open, api.CodeUnavailable)
 	r.ok(Reap{r.term, 2})
 	r.ok(open)
-	many := make([]api.SessionID, MaxKilled+1)
+	many := make([]ident.SessionID, MaxKilled+1)
 	cede := Cede{Term: r.term, Range: api.PrefixRange("none/"), Epoch: 2, To: []api.GroupID{"g.2"}, Killed: many}
 	prepare := prepareOf(r, ref("c", 1, "g.2"), opPut("a", "v"))
 	prepare.Killed = many

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: from one
@@ -105,14 +106,32 @@ func readReturns(r *codec.Reader) (x returns) {
 	return x
 }
 
+// A request's dedup epoch in the log: from level 2 on it names the group.
+
+func putDedupEpoch(w *codec.Writer, e ident.DedupEpoch) {
+	w.Uint(e.Count)
+	if Level(w.Format) != Level1 && !e.IsZero() {
+		w.Text(string(e.Group))
+		w.Uint(e.Incarnation)
+	}
+}
+
+func readDedupEpoch(r *codec.Reader) ident.DedupEpoch {
+	e := ident.DedupEpoch{Count: r.Uint()}
+	if Level(r.Format) != Level1 && !e.IsZero() {
+		e.Group, e.Incarnation = r.Group(), r.Uint()
+	}
+	return e
+}
+
 // own is the epoch in the machine's own count; false if it is of another group or incarnation, or has not begun.
-func (v *view) own(e api.DedupEpoch) (Epoch, bool) {
+func (v *view) own(e ident.DedupEpoch) (Epoch, bool) {
 	own := Epoch(e.Count)
 	return own, e.Group == v.meta.Group && e.Incarnation == v.meta.Incarnation && own <= v.meta.DedupEpoch
 }
 
 // recent refuses a request without a record, by the epoch in which it was first sent: it may have had a record.
-func (v *view) recent(e api.DedupEpoch, anchor api.Key) *api.Error {
+func (v *view) recent(e ident.DedupEpoch, anchor api.Key) *api.Error {
 	if e.IsZero() {
 		return nil
 	}
@@ -142,7 +161,7 @@ func (v *view) recent(e api.DedupEpoch, anchor api.Key) *api.Error {
 }
 
 // epochFor is the epoch for the record of a request that named an epoch.
-func (v *view) epochFor(asked api.DedupEpoch) Epoch {
+func (v *view) epochFor(asked ident.DedupEpoch) Epoch {
 	if v.rules.ages {
 		return v.meta.DedupEpoch
 	}

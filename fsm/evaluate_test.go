@@ -134,7 +134,7 @@ func TestVotesTheSame(t *testing.T) {
 			}
 			raise()
 			p := prepareOf(r, ref("c", 1, "g.2"), op, opPut("w", "1"))
-			dropped := []api.DroppedLease{{Session: sid, Key: k, Lease: lid}}
+			dropped := []ident.DroppedLease{{Session: sid, Key: k, Lease: lid}}
 			if op.Writes() {
 				p.Cleared = dropped
 			}
@@ -206,7 +206,7 @@ func TestWorkIsBounded(t *testing.T) {
 			prepare := prepareOf(r, ref("c", 1, "g.2"), c.ops...)
 			last := CommitLast{Term: r.term, Txn: ref("c", 2, "g.1"), Then: c.ops, Held: true}
 			if c.within {
-				if p := r.m.Preview(&tx); p.Err != nil {
+				if p := r.m.Preview(&tx, ident.DedupEpoch{}); p.Err != nil {
 					t.Errorf("foretold: %v", p.Err)
 				}
 				r.ok(prepare)
@@ -215,7 +215,7 @@ func TestWorkIsBounded(t *testing.T) {
 				return
 			}
 			var p Preview
-			if n := allocated(func() { p = r.m.Preview(&tx) }); p.Err == nil || p.Err.Code != api.CodeTooLarge || n > uint64(2*limit) {
+			if n := allocated(func() { p = r.m.Preview(&tx, ident.DedupEpoch{}) }); p.Err == nil || p.Err.Code != api.CodeTooLarge || n > uint64(2*limit) {
 				t.Errorf("foretold: %v, for %d bytes of memory", p.Err, n)
 			}
 			for _, cmd := range []Command{Write{Term: r.term, Txn: tx}, prepare, last} {

@@ -20,7 +20,7 @@ type Grant struct {
 
 // GrantItem is one session's part of a Grant.
 type GrantItem struct {
-	Session api.SessionID
+	Session ident.SessionID
 	// Nonce, where set, must be the session's.
 	Nonce ident.Nonce
 	Keys  []api.Key
@@ -92,9 +92,9 @@ func (t *tx) grant(c *Grant, res *Result) *api.Error {
 			return err
 		}
 	}
-	res.Entries = make([]api.Entry, 0, n)
+	res.Entries, res.Leases = make([]api.Entry, 0, n), make([]ident.LeaseID, 0, n)
 	for i := range c.Items {
-		res.Entries = t.grantItem(&c.Items[i], res.Entries)
+		t.grantItem(&c.Items[i], res)
 	}
 	return nil
 }
@@ -118,7 +118,7 @@ func (v *view) weighGrant(c *Grant, keys int) *api.Error {
 	return api.Errorf(api.CodeTooLarge, "the values of the keys to lease are %d bytes, over the limit of %d bytes", size, v.limits.work)
 }
 
-func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
+func (t *tx) grantItem(item *GrantItem, res *Result) {
 	s, live := t.session(item.Session)
 	live = live && !s.Suspect && (item.Nonce == ident.Nonce{} || item.Nonce == s.Nonce)
 	before := s.Leases
@@ -131,15 +131,15 @@ func (t *tx) grantItem(item *GrantItem, out []api.Entry) []api.Entry {
 		} else {
 			e.Value = slices.Clone(data)
 		}
+		var lid ident.LeaseID
 		if live && t.lease(k, &s, ver, exists) {
-			e.Lease = api.LeaseID(t.index)
+			lid = ident.LeaseID(t.index)
 		}
-		out = append(out, e)
+		res.Entries, res.Leases = append(res.Entries, e), append(res.Leases, lid)
 	}
 	if s.Leases != before {
 		t.setSession(&s)
 	}
-	return out
 }
 
 // lease makes the session a holder of the key, whose state is given; one that is gets the newer lease. The caller stores the
@@ -152,11 +152,11 @@ func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
 	i, held := find(l.holders, s.ID)
 	switch {
 	case held:
-		l.holders[i].lid = api.LeaseID(t.index)
+		l.holders[i].lid = ident.LeaseID(t.index)
 	case len(l.holders) >= t.limits.keyHolders || s.Leases >= t.limits.sessionLeases:
 		return false
 	default:
-		l.holders = slices.Insert(l.holders, i, lease{s.ID, api.LeaseID(t.index)})
+		l.holders = slices.Insert(l.holders, i, lease{s.ID, ident.LeaseID(t.index)})
 		t.set(t.key.held(tableHeld, s.ID, k), nil)
 		s.Leases++
 		t.meta.Leases++

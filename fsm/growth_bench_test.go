@@ -67,7 +67,7 @@ func benchLeaseSize(b *testing.B, on string, leases, holders int) {
 func benchLeases(b *testing.B, m *Machine, leases, holders int) {
 	b.Helper()
 	sessions := max(holders, leases/50_000)
-	sids := make([]api.SessionID, sessions)
+	sids := make([]ident.SessionID, sessions)
 	for i := range sids {
 		sids[i] = one(m.Apply(1, 1, [][]byte{encode(SessionOpen{Node: api.NodeID(fmt.Sprint("edge-", i)), Nonce: ident.Nonce{byte(i), byte(i >> 8), 1}, T: time.Second})})).Session
 	}
@@ -155,7 +155,7 @@ func BenchmarkEndSession(b *testing.B) {
 					m.Apply(1, 1, [][]byte{encode(Grant{Term: 1, Items: items})})
 				}
 				b.StartTimer()
-				m.Apply(1, 1, [][]byte{encode(Kill{Term: 1, Sessions: []api.SessionID{sids[0].ID}})})
+				m.Apply(1, 1, [][]byte{encode(Kill{Term: 1, Sessions: []ident.SessionID{sids[0].ID}})})
 				m.Apply(1, 1, [][]byte{encode(Reap{Term: 1, Limit: MaxReap})})
 			}
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func newMachine(t testing.TB) *Machine {
@@ -63,14 +64,14 @@ func (r *rig) encode(c Command) []byte {
 }
 
 // epoch is the group's present dedup epoch, as a request names it.
-func (r *rig) epoch() api.DedupEpoch {
+func (r *rig) epoch() ident.DedupEpoch {
 	m := r.m.Meta()
-	return api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
+	return ident.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
 }
 
 // inGroup is an epoch of a group under test.
-func inGroup(g api.GroupID, count uint64) api.DedupEpoch {
-	return api.DedupEpoch{Group: g, Incarnation: 7, Count: count}
+func inGroup(g api.GroupID, count uint64) ident.DedupEpoch {
+	return ident.DedupEpoch{Group: g, Incarnation: 7, Count: count}
 }
 
 // advance begins n epochs.
@@ -142,21 +143,21 @@ func (r *rig) rows() []byte {
 	return w.B
 }
 
-func (r *rig) open(node api.NodeID) api.SessionID {
+func (r *rig) open(node api.NodeID) ident.SessionID {
 	r.Helper()
 	return r.ok(SessionOpen{Node: node, Nonce: nonce(string(node)), T: 4 * time.Second}).Session
 }
 
 // grant wants leases on all the keys.
-func (r *rig) grant(sid api.SessionID, keys ...api.Key) api.LeaseID {
+func (r *rig) grant(sid ident.SessionID, keys ...api.Key) ident.LeaseID {
 	r.Helper()
 	res := r.ok(Grant{Term: r.term, Items: []GrantItem{{Session: sid, Keys: keys}}})
 	for i, e := range res.Entries {
-		if e.Lease != api.LeaseID(res.Index) || e.Key != keys[i] {
-			r.Fatalf("grant of %q gave %+v", keys[i], e)
+		if res.Leases[i] != ident.LeaseID(res.Index) || e.Key != keys[i] {
+			r.Fatalf("grant of %q gave %+v, lease %d", keys[i], e, res.Leases[i])
 		}
 	}
-	return api.LeaseID(res.Index)
+	return ident.LeaseID(res.Index)
 }
 
 func (r *rig) put(k api.Key, v string) api.Version {

@@ -16,9 +16,9 @@ func (m *Machine) CheckInvariants() (err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	a := audit{
-		view: m.begin(), sessions: map[api.SessionID]Session{}, held: map[api.SessionID]int{},
+		view: m.begin(), sessions: map[ident.SessionID]Session{}, held: map[ident.SessionID]int{},
 		clients: map[api.ClientID]client{}, records: map[api.ClientID]int{}, prepared: map[ident.TxnID]prepared{},
-		void: map[api.SessionID]int{},
+		void: map[ident.SessionID]int{},
 	}
 	a.rows()
 	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.intentRows, a.attemptRows, a.counters} {
@@ -33,13 +33,13 @@ func (m *Machine) CheckInvariants() (err error) {
 type audit struct {
 	view
 	err      error
-	sessions map[api.SessionID]Session
-	held     map[api.SessionID]int
+	sessions map[ident.SessionID]Session
+	held     map[ident.SessionID]int
 	clients  map[api.ClientID]client
 	records  map[api.ClientID]int
 	prepared map[ident.TxnID]prepared
 	counts   Meta
-	void     map[api.SessionID]int // rows by session that are left of ended sessions
+	void     map[ident.SessionID]int // rows by session that are left of ended sessions
 }
 
 func (a *audit) broken(invariant, format string, args ...any) bool {
@@ -136,7 +136,7 @@ func (a *audit) allSessions() {
 	a.each(tableSession, func(k, row []byte) bool {
 		r := codec.Reader{B: k}
 		s := parse(row, readSession)
-		s.ID = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
+		s.ID = ident.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if s.ID.Incarnation != a.meta.Incarnation || s.ID.Index > a.meta.Counter || s.Term > a.meta.MaxTerm || s.Pause > a.meta.MaxPause {
 			return a.broken("KillWhole", "the session %+v cannot have been opened", s)
 		}
@@ -146,7 +146,7 @@ func (a *audit) allSessions() {
 	})
 	a.each(tableEnded, func(k, row []byte) bool {
 		r := codec.Reader{B: k}
-		sid := api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
+		sid := ident.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if _, alive := a.sessions[sid]; alive {
 			return a.broken("KillWhole", "the session %v has ended and is alive", sid)
 		}
@@ -208,10 +208,10 @@ func (a *audit) listed(k api.Key, holders []lease) bool {
 
 // bySession: there are as many rows by session as are counted, of those that live and of those that have ended.
 func (a *audit) bySession() {
-	n, left := 0, map[api.SessionID]int{}
+	n, left := 0, map[ident.SessionID]int{}
 	a.each(tableHeld, func(k, _ []byte) bool {
 		r := codec.Reader{B: k}
-		sid := api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
+		sid := ident.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		if _, ended := a.void[sid]; ended {
 			left[sid]++
 			a.counts.Void++

@@ -24,8 +24,8 @@ func sealed(b []byte) []byte {
 // TestInvariantsAreChecked breaks each invariant by hand: a checker that never saw its bug proves nothing.
 func TestInvariantsAreChecked(t *testing.T) {
 	var key rowKey
-	sid := api.SessionID{Incarnation: 7, Index: 2}
-	lid := func(r *rig) api.LeaseID { return r.m.Holders([]api.Key{"never"})[0].Lease }
+	sid := ident.SessionID{Incarnation: 7, Index: 2}
+	lid := func(r *rig) ident.LeaseID { return r.m.Holders([]api.Key{"never"})[0].Lease }
 	version := func(index uint64) []byte { return versionRow(api.Version{Epoch: 1, Index: index}) }
 	for what, c := range map[string]struct {
 		want   string
@@ -65,7 +65,7 @@ func TestInvariantsAreChecked(t *testing.T) {
 		"a session of another incarnation": {"KillWhole", func(r *rig, b engine.Batch) error {
 			s, _ := r.m.Session(sid)
 			r.m.meta.Sessions++
-			return b.Set(key.session(api.SessionID{Incarnation: 8, Index: 1}), sessionRow(&s))
+			return b.Set(key.session(ident.SessionID{Incarnation: 8, Index: 1}), sessionRow(&s))
 		}},
 		"a key of another owner": {"OneOwner", func(r *rig, b engine.Batch) error {
 			return b.Set(key.ofKey(tableKV, "gone/1"), value{api.Version{Epoch: 1, Index: 3}, nil}.row())
@@ -224,9 +224,9 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 		"Preview": func() {
 			x := putTxn("k", "v")
 			x.If = []api.Cond{{Kind: api.CondExists, Key: "k"}}
-			m.Preview(&x)
+			m.Preview(&x, ident.DedupEpoch{})
 		},
-		"Session":    func() { m.Session(api.SessionID{Incarnation: 1, Index: 1}) },
+		"Session":    func() { m.Session(ident.SessionID{Incarnation: 1, Index: 1}) },
 		"Sessions":   func() { m.Sessions() },
 		"HoldersIn":  func() { m.HoldersIn(api.Range{}, 1) },
 		"Prepared":   func() { m.Prepared(ident.TxnID{}, 1) },

@@ -12,8 +12,8 @@ import (
 
 // lease is one holder of a key.
 type lease struct {
-	sid api.SessionID
-	lid api.LeaseID
+	sid ident.SessionID
+	lid ident.LeaseID
 }
 
 // leased is a row of tableLease: a key's holders, by session. There is no row without one.
@@ -43,7 +43,7 @@ func readLeased(r *codec.Reader) leased {
 		l.version = r.Version()
 	}
 	l.holders = codec.List(r, MaxKeyHolders, 3, func(r *codec.Reader) lease {
-		return lease{readSessionID(r), api.LeaseID(r.Uint())}
+		return lease{readSessionID(r), ident.LeaseID(r.Uint())}
 	})
 	for i := range l.holders {
 		if i > 0 && compareSessions(l.holders[i-1].sid, l.holders[i].sid) >= 0 {
@@ -54,8 +54,8 @@ func readLeased(r *codec.Reader) leased {
 }
 
 // find tells where the session's lease is, or would be.
-func find(ls []lease, sid api.SessionID) (int, bool) {
-	return slices.BinarySearchFunc(ls, sid, func(l lease, s api.SessionID) int { return compareSessions(l.sid, s) })
+func find(ls []lease, sid ident.SessionID) (int, bool) {
+	return slices.BinarySearchFunc(ls, sid, func(l lease, s ident.SessionID) int { return compareSessions(l.sid, s) })
 }
 
 // leased is who holds a key, by live leases.
@@ -75,7 +75,7 @@ func (v *view) leased(k api.Key) leased {
 const kindRelease kind = 10
 
 // Release drops the named leases and all earlier ones of the same session on the same key: their holder has given them up.
-type Release struct{ Leases []api.DroppedLease }
+type Release struct{ Leases []ident.DroppedLease }
 
 func (Release) kind() kind                { return kindRelease }
 func (c Release) put(w *codec.Writer)     { codec.PutList(w, c.Leases, putDropped) }
@@ -87,7 +87,7 @@ func (t *tx) release(c *Release, _ *Result) *api.Error {
 }
 
 // drop takes out what holders have given up: leases at or below the named ones. A later lease on the same key stays.
-func (t *tx) drop(leases []api.DroppedLease) {
+func (t *tx) drop(leases []ident.DroppedLease) {
 	for _, d := range leases {
 		if !t.unlease(d.Key, d.Session, d.Lease) {
 			continue
@@ -102,7 +102,7 @@ func (t *tx) drop(leases []api.DroppedLease) {
 }
 
 // unlease drops the session's lease on the key if it is at or below lid. The caller stores the session.
-func (t *tx) unlease(k api.Key, sid api.SessionID, lid api.LeaseID) bool {
+func (t *tx) unlease(k api.Key, sid ident.SessionID, lid ident.LeaseID) bool {
 	l := t.leased(k)
 	i, held := find(l.holders, sid)
 	if !held || guardLaterLease && l.holders[i].lid > lid {
@@ -124,11 +124,11 @@ const RetryLeases api.Code = "retry_leases"
 
 // Holder is one live lease.
 type Holder struct {
-	Session api.SessionID
+	Session ident.SessionID
 	Node    api.NodeID
 	Nonce   ident.Nonce
 	Key     api.Key
-	Lease   api.LeaseID
+	Lease   ident.LeaseID
 }
 
 // holder names who holds the lease.
@@ -191,7 +191,7 @@ func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool)
 const holderRows = 256
 
 // unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
-func (t *tx) unheld(written []api.Key, cleared []api.DroppedLease, killed []api.SessionID, res *Result) *api.Error {
+func (t *tx) unheld(written []api.Key, cleared []ident.DroppedLease, killed []ident.SessionID, res *Result) *api.Error {
 	if !guardLeaseCheck {
 		return nil
 	}
@@ -219,27 +219,27 @@ func errHeld(k api.Key) *api.Error {
 
 // clearance is what a write says about the leases in its way.
 type clearance struct {
-	cleared map[claim]api.LeaseID
-	killed  map[api.SessionID]bool
+	cleared map[claim]ident.LeaseID
+	killed  map[ident.SessionID]bool
 }
 
 // claim is a session's place at a key.
 type claim struct {
-	sid api.SessionID
+	sid ident.SessionID
 	key api.Key
 }
 
-func newClearance(cleared []api.DroppedLease, killed []api.SessionID) clearance {
+func newClearance(cleared []ident.DroppedLease, killed []ident.SessionID) clearance {
 	var c clearance
 	if len(cleared) > 0 {
-		c.cleared = make(map[claim]api.LeaseID, len(cleared))
+		c.cleared = make(map[claim]ident.LeaseID, len(cleared))
 	}
 	for _, d := range cleared {
 		at := claim{d.Session, d.Key}
 		c.cleared[at] = max(c.cleared[at], d.Lease)
 	}
 	if len(killed) > 0 {
-		c.killed = make(map[api.SessionID]bool, len(killed))
+		c.killed = make(map[ident.SessionID]bool, len(killed))
 	}
 	for _, sid := range killed {
 		c.killed[sid] = true
@@ -255,30 +255,30 @@ func (c *clearance) covers(k api.Key, l lease) bool {
 
 // The ids of sessions and the leases that were given up, as commands and rows have them.
 
-func putSession(w *codec.Writer, s api.SessionID) { w.Uint(s.Incarnation); w.Uint(s.Index) }
+func putSession(w *codec.Writer, s ident.SessionID) { w.Uint(s.Incarnation); w.Uint(s.Index) }
 
-func putSessionID(w *codec.Writer, s *api.SessionID) { putSession(w, *s) }
+func putSessionID(w *codec.Writer, s *ident.SessionID) { putSession(w, *s) }
 
-func readSessionID(r *codec.Reader) api.SessionID {
-	return api.SessionID{Incarnation: r.Uint(), Index: r.Uint()}
+func readSessionID(r *codec.Reader) ident.SessionID {
+	return ident.SessionID{Incarnation: r.Uint(), Index: r.Uint()}
 }
 
-func readSessions(r *codec.Reader) []api.SessionID {
+func readSessions(r *codec.Reader) []ident.SessionID {
 	return codec.List(r, maxDropped, 2, readSessionID)
 }
 
-func compareSessions(a, b api.SessionID) int {
+func compareSessions(a, b ident.SessionID) int {
 	return cmp.Or(cmp.Compare(a.Incarnation, b.Incarnation), cmp.Compare(a.Index, b.Index))
 }
 
-func putDropped(w *codec.Writer, d *api.DroppedLease) {
+func putDropped(w *codec.Writer, d *ident.DroppedLease) {
 	putSession(w, d.Session)
 	w.Text(string(d.Key))
 	w.Uint(uint64(d.Lease))
 }
 
-func readDropped(r *codec.Reader) []api.DroppedLease {
-	return codec.List(r, maxDropped, 5, func(r *codec.Reader) api.DroppedLease {
-		return api.DroppedLease{Session: readSessionID(r), Key: r.KeyName(), Lease: api.LeaseID(r.Uint())}
+func readDropped(r *codec.Reader) []ident.DroppedLease {
+	return codec.List(r, maxDropped, 5, func(r *codec.Reader) ident.DroppedLease {
+		return ident.DroppedLease{Session: readSessionID(r), Key: r.KeyName(), Lease: ident.LeaseID(r.Uint())}
 	})
 }

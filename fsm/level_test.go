@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestLevel1Logs replays logs that a program wrote which knew level 1 alone: each command gives the result that it gave
@@ -117,9 +118,32 @@ func applyLine(t *testing.T, m *Machine, f []string, kinds map[byte]bool) (resul
 		commands, kinds[b[1]] = append(commands, b), true
 	}
 	for _, r := range all(m.Apply(index, api.Term(term), commands)) {
-		results = append(results, "> "+plain(reflect.ValueOf(r)))
+		results = append(results, "> "+plain(reflect.ValueOf(asThen(r))))
 	}
 	return results
+}
+
+// asThen is the result as the program of then printed it: the leases of a grant stood in its entries.
+func asThen(r Result) any {
+	if r.Entries == nil {
+		return r
+	}
+	type entry struct {
+		Key       api.Key
+		Value     []byte
+		Version   api.Version
+		Exists    bool
+		Lease     ident.LeaseID
+		Unchanged bool
+	}
+	grant := struct {
+		Index   uint64
+		Entries []entry
+	}{Index: r.Index}
+	for i, e := range r.Entries {
+		grant.Entries = append(grant.Entries, entry{e.Key, e.Value, e.Version, e.Exists, r.Leases[i], e.Unchanged})
+	}
+	return grant
 }
 
 // plain prints what is set in a value, but for what tells people and clients more of an error or a replay.

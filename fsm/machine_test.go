@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestTermFence: whatever carries a leader's judgement is refused in an entry of another term, and changes nothing.
@@ -15,8 +16,8 @@ func TestTermFence(t *testing.T) {
 	r := founded(t)
 	sid := r.open("n")
 	lid := r.grant(sid, "held")
-	cleared := []api.DroppedLease{{Session: sid, Key: "held", Lease: lid}}
-	kill := []api.SessionID{sid}
+	cleared := []ident.DroppedLease{{Session: sid, Key: "held", Lease: lid}}
+	kill := []ident.SessionID{sid}
 	for _, term := range []api.Term{0, 4, 6} {
 		r.term = 5
 		for _, c := range []Command{
@@ -56,7 +57,7 @@ func TestNotFounded(t *testing.T) {
 	if _, err := r.m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {
 		t.Errorf("list: %v", err)
 	}
-	if p := r.m.Preview(&api.Txn{Then: []api.Op{{Kind: api.OpGet, Key: "k"}}}); p.Err == nil || p.Err.Code != api.CodeUnavailable {
+	if p := r.m.Preview(&api.Txn{Then: []api.Op{{Kind: api.OpGet, Key: "k"}}}, ident.DedupEpoch{}); p.Err == nil || p.Err.Code != api.CodeUnavailable {
 		t.Errorf("preview: %+v", p)
 	}
 }
@@ -94,16 +95,16 @@ func TestMachineLeaseCheck(t *testing.T) {
 	r.put("k", "old")
 	first := r.grant(one, "k")
 	second := r.grant(two, "k")
-	cleared := func(sid api.SessionID, lid api.LeaseID) api.DroppedLease {
-		return api.DroppedLease{Session: sid, Key: "k", Lease: lid}
+	cleared := func(sid ident.SessionID, lid ident.LeaseID) ident.DroppedLease {
+		return ident.DroppedLease{Session: sid, Key: "k", Lease: lid}
 	}
 	for what, w := range map[string]Write{
 		"nothing cleared":     {},
-		"one cleared":         {Cleared: []api.DroppedLease{cleared(one, first)}},
-		"an earlier lease":    {Cleared: []api.DroppedLease{cleared(one, first), cleared(two, second-1)}},
-		"another key":         {Cleared: []api.DroppedLease{cleared(one, first), {Session: two, Key: "l", Lease: second}}},
-		"another session":     {Cleared: []api.DroppedLease{cleared(one, first), cleared(api.SessionID{Incarnation: 7, Index: 99}, second)}},
-		"another incarnation": {Killed: []api.SessionID{one, {Incarnation: 6, Index: two.Index}}},
+		"one cleared":         {Cleared: []ident.DroppedLease{cleared(one, first)}},
+		"an earlier lease":    {Cleared: []ident.DroppedLease{cleared(one, first), cleared(two, second-1)}},
+		"another key":         {Cleared: []ident.DroppedLease{cleared(one, first), {Session: two, Key: "l", Lease: second}}},
+		"another session":     {Cleared: []ident.DroppedLease{cleared(one, first), cleared(ident.SessionID{Incarnation: 7, Index: 99}, second)}},
+		"another incarnation": {Killed: []ident.SessionID{one, {Incarnation: 6, Index: two.Index}}},
 	} {
 		for _, txn := range []api.Txn{putTxn("k", "new"), deleteTxn("k")} {
 			txn.ID = api.RequestID{Client: api.ClientID{1}, Seq: 1}
@@ -116,8 +117,8 @@ func TestMachineLeaseCheck(t *testing.T) {
 	if e := r.read("k"); string(e.Value) != "old" {
 		t.Fatalf("%+v", e)
 	}
-	w := Write{Term: r.term, Txn: putTxn("k", "new"), Cleared: []api.DroppedLease{cleared(one, first)}, Killed: []api.SessionID{two}}
-	if res := r.ok(w); res.Effect.Kind != EffectKilled || !slices.Equal(res.Effect.Sessions, []api.SessionID{two}) {
+	w := Write{Term: r.term, Txn: putTxn("k", "new"), Cleared: []ident.DroppedLease{cleared(one, first)}, Killed: []ident.SessionID{two}}
+	if res := r.ok(w); res.Effect.Kind != EffectKilled || !slices.Equal(res.Effect.Sessions, []ident.SessionID{two}) {
 		t.Errorf("effect %+v", res.Effect)
 	}
 	if n := r.holders("k"); n != 0 {
@@ -127,18 +128,18 @@ func TestMachineLeaseCheck(t *testing.T) {
 
 // TestKillWholeSession: expiry ends a session with all its leases, in whichever command it comes, and for good.
 func TestKillWholeSession(t *testing.T) {
-	for what, by := range map[string]func(*rig, api.SessionID) Command{
-		"write": func(r *rig, sid api.SessionID) Command {
-			return Write{Term: r.term, Txn: putTxn("k/1", "v"), Killed: []api.SessionID{sid}}
+	for what, by := range map[string]func(*rig, ident.SessionID) Command{
+		"write": func(r *rig, sid ident.SessionID) Command {
+			return Write{Term: r.term, Txn: putTxn("k/1", "v"), Killed: []ident.SessionID{sid}}
 		},
-		"unleased write": func(r *rig, sid api.SessionID) Command {
-			return Write{Term: r.term, Txn: putTxn("other", "v"), Killed: []api.SessionID{sid}}
+		"unleased write": func(r *rig, sid ident.SessionID) Command {
+			return Write{Term: r.term, Txn: putTxn("other", "v"), Killed: []ident.SessionID{sid}}
 		},
-		"kill": func(r *rig, sid api.SessionID) Command { return Kill{r.term, []api.SessionID{sid, sid}} },
-		"cede": func(r *rig, sid api.SessionID) Command {
-			return Cede{Term: r.term, Range: api.PrefixRange("k/"), Epoch: 2, To: []api.GroupID{"g.2"}, Killed: []api.SessionID{sid}}
+		"kill": func(r *rig, sid ident.SessionID) Command { return Kill{r.term, []ident.SessionID{sid, sid}} },
+		"cede": func(r *rig, sid ident.SessionID) Command {
+			return Cede{Term: r.term, Range: api.PrefixRange("k/"), Epoch: 2, To: []api.GroupID{"g.2"}, Killed: []ident.SessionID{sid}}
 		},
-		"close": func(_ *rig, sid api.SessionID) Command { return SessionClose{sid, nonce("n")} },
+		"close": func(_ *rig, sid ident.SessionID) Command { return SessionClose{sid, nonce("n")} },
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := founded(t)
@@ -151,7 +152,7 @@ func TestKillWholeSession(t *testing.T) {
 			r.grant(sid, append(keys, "x")...)
 			r.grant(stays, "x", "y")
 			res := r.ok(by(r, sid))
-			if res.Effect.Kind != EffectKilled || !slices.Equal(res.Effect.Sessions, []api.SessionID{sid}) {
+			if res.Effect.Kind != EffectKilled || !slices.Equal(res.Effect.Sessions, []ident.SessionID{sid}) {
 				t.Errorf("effect %+v", res.Effect)
 			}
 			if s, ok := r.m.Session(sid); ok {
@@ -160,7 +161,7 @@ func TestKillWholeSession(t *testing.T) {
 			if hs := r.m.HoldersIn(api.Range{}, 100); len(hs) != 2 || hs[0].Session != stays {
 				t.Errorf("leases that are left: %+v", hs)
 			}
-			if res := r.apply(Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"x"}}}}); res.Entries[0].Lease != 0 {
+			if res := r.apply(Grant{r.term, []GrantItem{{Session: sid, Keys: []api.Key{"x"}}}}); res.Leases[0] != 0 {
 				t.Error("the dead session was granted a lease")
 			}
 			r.refused(Suspect{r.term, sid}, api.CodeSessionDead)
@@ -181,17 +182,17 @@ func TestGrantAtApply(t *testing.T) {
 	}
 	res := all(r.m.Apply(r.next(), r.term, [][]byte{encode(Write{Term: r.term, Txn: putTxn("k", "new")}), grant(), grant(old)}))
 	for _, g := range res[1:] {
-		if e := g.Entries[0]; string(e.Value) != "new" || e.Version.Index != res[0].Index || e.Lease != api.LeaseID(g.Index) || e.Unchanged {
+		if e := g.Entries[0]; string(e.Value) != "new" || e.Version.Index != res[0].Index || g.Leases[0] != ident.LeaseID(g.Index) || e.Unchanged {
 			t.Errorf("the grant returned %+v", e)
 		}
 	}
 	now := res[1].Entries[0].Version
 	res = all(r.m.Apply(r.next(), r.term, [][]byte{grant(now)}))
-	if e := res[0].Entries[0]; !e.Unchanged || e.Value != nil || !e.Exists || e.Version != now || e.Lease == 0 {
+	if e := res[0].Entries[0]; !e.Unchanged || e.Value != nil || !e.Exists || e.Version != now || res[0].Leases[0] == 0 {
 		t.Errorf("a known value: %+v", e)
 	}
 	res = all(r.m.Apply(r.next(), r.term, [][]byte{encode(Grant{r.term, []GrantItem{{Session: sid, Nonce: nonce("x"), Keys: []api.Key{"k"}}}})}))
-	if e := res[0].Entries[0]; e.Lease != 0 || string(e.Value) != "new" {
+	if e := res[0].Entries[0]; res[0].Leases[0] != 0 || string(e.Value) != "new" {
 		t.Errorf("with another's nonce: %+v", e)
 	}
 }
@@ -202,12 +203,13 @@ func TestLimits(t *testing.T) {
 	r.m.limits.sessions, r.m.limits.sessionLeases, r.m.limits.keyHolders = 3, 4, 2
 	one, two, three := r.open("one"), r.open("two"), r.open("three")
 	r.refused(SessionOpen{"four", nonce("4"), time.Second, 0}, api.CodeUnavailable)
-	leased := func(sid api.SessionID, keys ...api.Key) (n int) {
-		for i, e := range r.ok(Grant{r.term, []GrantItem{{Session: sid, Keys: keys}}}).Entries {
+	leased := func(sid ident.SessionID, keys ...api.Key) (n int) {
+		res := r.ok(Grant{r.term, []GrantItem{{Session: sid, Keys: keys}}})
+		for i, e := range res.Entries {
 			if e.Key != keys[i] {
 				t.Errorf("entry %+v for %q", e, keys[i])
 			}
-			if e.Lease != 0 {
+			if res.Leases[i] != 0 {
 				n++
 			}
 		}
@@ -292,10 +294,10 @@ func TestFloors(t *testing.T) {
 func TestEpochAhead(t *testing.T) {
 	r := groupAt(t, Level1, "g.1", Shard{Epoch: 1, Of: 1})
 	for i, ahead := range []uint64{0, 1, DedupEpochs, DedupEpochs + 1, 1 << 63} {
-		epoch := api.DedupEpoch{Count: uint64(r.m.Meta().DedupEpoch) + ahead}
+		epoch := ident.DedupEpoch{Count: uint64(r.m.Meta().DedupEpoch) + ahead}
 		txn := putTxn(api.Key(fmt.Sprint("k/", i)), "v")
-		txn.ID = api.RequestID{Client: api.ClientID{byte(i + 1)}, Seq: 1, Epoch: epoch}
-		w := Write{Term: r.term, Txn: txn}
+		txn.ID = api.RequestID{Client: api.ClientID{byte(i + 1)}, Seq: 1}
+		w := Write{Term: r.term, Txn: txn, Epoch: epoch}
 		r.ok(w)
 		effects := 0
 		for range 2*DedupEpochs + 3 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestMovesOnce has a range move to and fro between groups whose dedup epochs are far apart and go on at very different
@@ -47,7 +48,7 @@ type moves struct {
 // sending is one request, with the copies of it that may come at any time.
 type sending struct {
 	txn      api.Txn
-	copies   []api.DedupEpoch
+	copies   []ident.DedupEpoch
 	first    *api.TxnResult // what the first answer said
 	age      Age            // of its record, over all groups that had it
 	finished bool           // its client has acknowledged it
@@ -169,11 +170,10 @@ func (m *moves) repeat() {
 	m.replays++
 }
 
-func (m *moves) deliver(s *sending, epoch api.DedupEpoch, i int) Result {
+func (m *moves) deliver(s *sending, epoch ident.DedupEpoch, i int) Result {
 	m.Helper()
 	g := m.groups[i]
-	w := Write{Term: g.term, Txn: s.txn}
-	w.Txn.ID.Epoch = epoch
+	w := Write{Term: g.term, Txn: s.txn, Epoch: epoch}
 	res := g.apply(w)
 	switch {
 	case res.Err != nil:

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fingerprint tells transactions with the same id apart.
@@ -25,10 +26,10 @@ func Fingerprint(t *api.Txn) [16]byte { return (&view{}).fingerprint(t) }
 
 // stored finds what an earlier attempt left, before anything else is looked at. A request that had a result which is gone is
 // refused: it may have taken effect long ago.
-func (v *view) stored(id *api.RequestID, anchor api.Key, body [16]byte) (*Record, *api.Error) {
+func (v *view) stored(id *api.RequestID, epoch ident.DedupEpoch, anchor api.Key, body [16]byte) (*Record, *api.Error) {
 	rec := v.recordOf(id.Client, id.Seq)
 	if rec == nil {
-		return nil, v.remembered(id, anchor)
+		return nil, v.remembered(id, epoch, anchor)
 	}
 	if rec.Body != body {
 		return nil, errReused()
@@ -41,13 +42,13 @@ func errReused() *api.Error {
 }
 
 // remembered refuses a request without a record that may have had one.
-func (v *view) remembered(id *api.RequestID, anchor api.Key) *api.Error {
+func (v *view) remembered(id *api.RequestID, epoch ident.DedupEpoch, anchor api.Key) *api.Error {
 	if id.Seq > 0 {
 		if acked := max(id.AckedBelow, v.client(id.Client).ackedBelow); id.Seq < acked {
 			return errExpired("its client has acknowledged all below %d", acked)
 		}
 	}
-	return v.recent(id.Epoch, anchor)
+	return v.recent(epoch, anchor)
 }
 
 // errExpired says that what became of a request is not remembered any more.
@@ -72,14 +73,14 @@ func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 }
 
 // before is what an earlier attempt of a transaction that is wholly the group's left: a result, or the refusal.
-func (v *view) before(t *api.Txn) (res *api.TxnResult, stored *Record, err *api.Error) {
+func (v *view) before(t *api.Txn, epoch ident.DedupEpoch) (res *api.TxnResult, stored *Record, err *api.Error) {
 	if t.ID.IsZero() {
 		return nil, nil, nil
 	}
 	rec := v.recordOf(t.ID.Client, t.ID.Seq)
 	switch {
 	case rec == nil:
-		return nil, nil, v.remembered(&t.ID, anchor(t))
+		return nil, nil, v.remembered(&t.ID, epoch, anchor(t))
 	case rec.Body != v.fingerprint(t):
 		return nil, nil, errReused()
 	case rec.Decider != "":
@@ -123,10 +124,10 @@ func (v *view) acked(id api.ClientID, before, below uint64) (lo, hi []byte) {
 }
 
 // record stores the result of a write.
-func (t *tx) record(txn *api.Txn, res *api.TxnResult) {
+func (t *tx) record(txn *api.Txn, epoch ident.DedupEpoch, res *api.TxnResult) {
 	id := &txn.ID
 	rec := Record{
-		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: t.epochFor(id.Epoch),
+		Client: id.Client, Seq: id.Seq, Anchor: anchor(txn), Body: t.fingerprint(txn), Epoch: t.epochFor(epoch),
 		Committed: res.Committed, Version: res.Version, Outcomes: t.room.outcomes[:0],
 	}
 	if t.rules.keepsValues {

@@ -25,7 +25,7 @@ type oracle struct {
 	once     map[request]answer
 	acked    map[api.ClientID]uint64
 	seen     map[api.ClientID]uint64 // the epoch of the newest write
-	sessions map[api.SessionID]*holding
+	sessions map[ident.SessionID]*holding
 }
 
 type request struct {
@@ -43,14 +43,20 @@ type answer struct {
 type holding struct {
 	nonce   ident.Nonce
 	suspect bool
-	leases  map[api.Key]api.Entry
+	leases  map[api.Key]leasedEntry
+}
+
+// leasedEntry is what a holder was told, and the lease that it was given on it.
+type leasedEntry struct {
+	api.Entry
+	lid ident.LeaseID
 }
 
 func newOracle() *oracle {
 	return &oracle{
 		epoch: 1, keys: map[api.Key]api.Entry{}, deleted: map[api.Key]bool{}, floors: map[uint16]uint64{},
 		once: map[request]answer{}, acked: map[api.ClientID]uint64{}, seen: map[api.ClientID]uint64{},
-		sessions: map[api.SessionID]*holding{},
+		sessions: map[ident.SessionID]*holding{},
 	}
 }
 
@@ -91,18 +97,19 @@ func (o *oracle) step(term api.Term, c Command) Result {
 		}
 		for _, item := range c.Items {
 			for _, k := range item.Keys {
-				res.Entries = append(res.Entries, o.grant(item.Session, k))
+				e, lid := o.grant(item.Session, k)
+				res.Entries, res.Leases = append(res.Entries, e), append(res.Leases, lid)
 			}
 		}
 	case SessionOpen:
-		res.Session = api.SessionID{Incarnation: 7, Index: o.index}
-		o.sessions[res.Session] = &holding{nonce: c.Nonce, leases: map[api.Key]api.Entry{}}
+		res.Session = ident.SessionID{Incarnation: 7, Index: o.index}
+		o.sessions[res.Session] = &holding{nonce: c.Nonce, leases: map[api.Key]leasedEntry{}}
 	case SessionClose:
 		switch s := o.sessions[c.Session]; {
 		case s != nil && s.nonce != c.Nonce:
 			return fail(api.CodeDenied)
 		case s != nil:
-			res.Effect = o.kill([]api.SessionID{c.Session})
+			res.Effect = o.kill([]ident.SessionID{c.Session})
 		}
 	case Suspect:
 		if !judged(c.Term) {
@@ -112,7 +119,7 @@ func (o *oracle) step(term api.Term, c Command) Result {
 			return fail(api.CodeSessionDead)
 		}
 		o.sessions[c.Session].suspect = true
-		res.Effect = Effect{Kind: EffectSuspect, Sessions: []api.SessionID{c.Session}}
+		res.Effect = Effect{Kind: EffectSuspect, Sessions: []ident.SessionID{c.Session}}
 	case Unsuspect:
 		if !judged(c.Term) {
 			return fail(api.CodeNotLeader)
@@ -121,7 +128,7 @@ func (o *oracle) step(term api.Term, c Command) Result {
 			return fail(api.CodeSessionDead)
 		}
 		o.sessions[c.Session].suspect = false
-		res.Effect = Effect{Kind: EffectUnsuspect, Sessions: []api.SessionID{c.Session}}
+		res.Effect = Effect{Kind: EffectUnsuspect, Sessions: []ident.SessionID{c.Session}}
 	case Kill:
 		if !judged(c.Term) {
 			return fail(api.CodeNotLeader)
@@ -152,16 +159,16 @@ func (o *oracle) step(term api.Term, c Command) Result {
 	return res
 }
 
-func (o *oracle) grant(sid api.SessionID, k api.Key) api.Entry {
-	e := o.entry(k)
+func (o *oracle) grant(sid ident.SessionID, k api.Key) (e api.Entry, lid ident.LeaseID) {
+	e = o.entry(k)
 	if s := o.sessions[sid]; s != nil && !s.suspect {
-		e.Lease = api.LeaseID(o.index)
-		s.leases[k] = e
+		lid = ident.LeaseID(o.index)
+		s.leases[k] = leasedEntry{e, lid}
 	}
-	return e
+	return e, lid
 }
 
-func (o *oracle) kill(sids []api.SessionID) (e Effect) {
+func (o *oracle) kill(sids []ident.SessionID) (e Effect) {
 	for _, sid := range sids {
 		if o.sessions[sid] != nil {
 			delete(o.sessions, sid)
@@ -171,10 +178,10 @@ func (o *oracle) kill(sids []api.SessionID) (e Effect) {
 	return e
 }
 
-func (o *oracle) drop(ls []api.DroppedLease) {
+func (o *oracle) drop(ls []ident.DroppedLease) {
 	for _, d := range ls {
 		if s := o.sessions[d.Session]; s != nil {
-			if e, ok := s.leases[d.Key]; ok && e.Lease <= d.Lease {
+			if e, ok := s.leases[d.Key]; ok && e.lid <= d.Lease {
 				delete(s.leases, d.Key)
 			}
 		}
@@ -223,7 +230,7 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 			again.Replayed = true
 			return Result{Index: o.index, Txn: &again}
 		}
-		if id.Seq > 0 && id.Seq < max(o.acked[id.Client], id.AckedBelow) || id.Epoch.Count > 0 && id.Epoch.Count+DedupEpochs < o.epoch {
+		if id.Seq > 0 && id.Seq < max(o.acked[id.Client], id.AckedBelow) || w.Epoch.Count > 0 && w.Epoch.Count+DedupEpochs < o.epoch {
 			return fail(api.CodeConflict)
 		}
 	}
@@ -332,19 +339,19 @@ func (o *oracle) inTheWay(branch []api.Op, w *Write) (hs []Holder) {
 		for _, sid := range o.live() {
 			s := o.sessions[sid]
 			e, held := s.leases[op.Key]
-			if !held || slices.Contains(w.Killed, sid) || slices.ContainsFunc(w.Cleared, func(d api.DroppedLease) bool {
-				return d.Session == sid && d.Key == op.Key && d.Lease >= e.Lease
+			if !held || slices.Contains(w.Killed, sid) || slices.ContainsFunc(w.Cleared, func(d ident.DroppedLease) bool {
+				return d.Session == sid && d.Key == op.Key && d.Lease >= e.lid
 			}) {
 				continue
 			}
-			hs = append(hs, Holder{Session: sid, Nonce: s.nonce, Key: op.Key, Lease: e.Lease})
+			hs = append(hs, Holder{Session: sid, Nonce: s.nonce, Key: op.Key, Lease: e.lid})
 		}
 	}
 	return hs
 }
 
 // live are the sessions in order.
-func (o *oracle) live() []api.SessionID {
+func (o *oracle) live() []ident.SessionID {
 	return slices.SortedFunc(maps.Keys(o.sessions), compareSessions)
 }
 
@@ -423,7 +430,7 @@ func (o *oracle) state(m *Machine, keys []api.Key) error {
 			return fmt.Errorf("read %s, want %s", entriesText([]api.Entry{e}), entriesText([]api.Entry{want}))
 		}
 	}
-	var ids []api.SessionID
+	var ids []ident.SessionID
 	for _, s := range m.Sessions() {
 		ids = append(ids, s.ID)
 	}
@@ -433,7 +440,7 @@ func (o *oracle) state(m *Machine, keys []api.Key) error {
 	n := 0
 	for _, h := range m.HoldersIn(api.Range{}, 1<<20) {
 		told, ok := o.sessions[h.Session].leases[h.Key]
-		if !ok || told.Lease != h.Lease {
+		if !ok || told.lid != h.Lease {
 			return fmt.Errorf("Superset: %+v, the holder was told %+v", h, told)
 		}
 		if now := o.entry(h.Key); now.Exists != told.Exists || now.Version != told.Version || string(now.Value) != string(told.Value) {

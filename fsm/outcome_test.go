@@ -29,7 +29,7 @@ func TestReplayAnswersTheSame(t *testing.T) {
 	if first.Replayed = true; !reflect.DeepEqual(plainEntries(again), plainEntries(first)) {
 		t.Errorf("answered\n%s and then\n%s", txnText(first), txnText(again))
 	}
-	if p := r.m.Preview(&w.Txn); p.Replay == nil || !reflect.DeepEqual(plainEntries(p.Replay), plainEntries(first)) {
+	if p := r.m.Preview(&w.Txn, w.Epoch); p.Replay == nil || !reflect.DeepEqual(plainEntries(p.Replay), plainEntries(first)) {
 		t.Errorf("foretold %+v", p)
 	}
 }

@@ -76,8 +76,8 @@ type part struct {
 	conds      []api.Cond
 	branch     []api.Op
 	claim      *Claim
-	cleared    []api.DroppedLease
-	killed     []api.SessionID
+	cleared    []ident.DroppedLease
+	killed     []ident.SessionID
 }
 
 // doing is what a part would do.
@@ -127,8 +127,8 @@ func (t *tx) claimable(p *part, res *Result) *api.Error {
 	if _, err := t.owner(p.txn.Anchor); err != nil {
 		return err
 	}
-	id := t.request(p)
-	rec, err := t.stored(&id, p.txn.Anchor, p.claim.Body)
+	id, epoch := t.request(p)
+	rec, err := t.stored(&id, epoch, p.txn.Anchor, p.claim.Body)
 	if err != nil {
 		return err
 	}
@@ -152,26 +152,26 @@ func errAttempted() *api.Error {
 	return &api.Error{Code: Attempted, Hint: "an earlier attempt of the request stands"}
 }
 
-// request is the id of the request whose attempt the part is. The epoch that a part names is its own group's.
-func (v *view) request(p *part) api.RequestID {
-	id := api.RequestID{Client: p.txn.ID.Client, Seq: p.txn.ID.Seq, AckedBelow: p.ackedBelow}
+// request is the id of the request whose attempt the part is, and its epoch. The epoch that a part names is its own group's.
+func (v *view) request(p *part) (id api.RequestID, epoch ident.DedupEpoch) {
+	id = api.RequestID{Client: p.txn.ID.Client, Seq: p.txn.ID.Seq, AckedBelow: p.ackedBelow}
 	if p.epoch > 0 {
-		id.Epoch = api.DedupEpoch{Group: v.meta.Group, Incarnation: v.meta.Incarnation, Count: p.epoch}
+		epoch = ident.DedupEpoch{Group: v.meta.Group, Incarnation: v.meta.Incarnation, Count: p.epoch}
 	}
-	return id
+	return id, epoch
 }
 
 // clear takes what is in the way out of it, makes the claim, and notes what the client has acknowledged.
 func (t *tx) clear(p *part, writes []api.Key, res *Result) {
 	t.kill(p.killed, writes, res)
 	t.drop(p.cleared)
-	id := t.request(p)
+	id, epoch := t.request(p)
 	if p.claim == nil {
-		t.acknowledge(id.Client, p.ackedBelow, t.epochFor(id.Epoch))
+		t.acknowledge(id.Client, p.ackedBelow, t.epochFor(epoch))
 		return
 	}
 	rec := Record{
-		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: t.epochFor(id.Epoch),
+		Client: id.Client, Seq: id.Seq, Anchor: p.txn.Anchor, Body: p.claim.Body, Epoch: t.epochFor(epoch),
 		Attempt: p.txn.ID.Attempt, Decider: p.txn.ID.Decider, DeciderEpoch: p.txn.Epoch,
 	}
 	if _, before := t.get(t.key.record(id.Client, id.Seq)); before {

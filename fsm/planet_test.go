@@ -51,7 +51,7 @@ type txnPlanet struct {
 	coords   []*coordinator
 	clients  []uint64 // the seq of the newest request of each
 	edge     map[api.Key]api.Entry
-	sessions []api.SessionID
+	sessions []ident.SessionID
 	// What was seen, for all time.
 	outcomes map[ident.TxnID]ident.TxnOutcome                 // as the decision groups said
 	resolved map[ident.TxnID]map[api.GroupID]ident.TxnOutcome // as participants with intents did
@@ -339,10 +339,10 @@ func (p *txnPlanet) grants(all bool) {
 }
 
 // revoked is the edge giving up its leases.
-func (p *txnPlanet) revoked(hs []Holder) (cleared []api.DroppedLease) {
+func (p *txnPlanet) revoked(hs []Holder) (cleared []ident.DroppedLease) {
 	for _, h := range hs {
 		delete(p.edge, h.Key)
-		cleared = append(cleared, api.DroppedLease{Session: h.Session, Key: h.Key, Lease: h.Lease})
+		cleared = append(cleared, ident.DroppedLease{Session: h.Session, Key: h.Key, Lease: h.Lease})
 	}
 	return cleared
 }

@@ -34,8 +34,8 @@ type Prepare struct {
 	// Claim, where set, is of the group that owns Txn.Anchor. With it alone the Prepare locks nothing.
 	Claim *Claim
 	// Cleared and Killed are as in a Write.
-	Cleared []api.DroppedLease
-	Killed  []api.SessionID
+	Cleared []ident.DroppedLease
+	Killed  []ident.SessionID
 }
 
 func (Prepare) kind() kind { return kindPrepare }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var (
@@ -52,9 +53,9 @@ type pair struct {
 	oracle *oracle
 	other  *Machine
 	keys   []api.Key
-	sids   []api.SessionID // some of them dead
-	seqs   [3]uint64       // of the clients
-	sent   []Write         // with an id
+	sids   []ident.SessionID // some of them dead
+	seqs   [3]uint64         // of the clients
+	sent   []Write           // with an id
 }
 
 // newPair founds a group at any level. One of an old level is raised at some time, with all that it has by then.
@@ -115,7 +116,7 @@ func (p *pair) preview(c Command, res Result) {
 	if !ok || res.Err != nil && res.Err.Code == api.CodeNotLeader {
 		return
 	}
-	told := p.other.Preview(&w.Txn)
+	told := p.other.Preview(&w.Txn, w.Epoch)
 	switch {
 	case told.Replay != nil:
 		ok = res.Txn != nil && res.Txn.Replayed && txnText(res.Txn) == txnText(told.Replay)
@@ -194,9 +195,9 @@ func (p *pair) judge() api.Term {
 	return p.term
 }
 
-func (p *pair) session() api.SessionID {
+func (p *pair) session() ident.SessionID {
 	if len(p.sids) == 0 || p.rnd.IntN(20) == 0 {
-		return api.SessionID{Incarnation: 7, Index: 1 + p.rnd.Uint64N(50)}
+		return ident.SessionID{Incarnation: 7, Index: 1 + p.rnd.Uint64N(50)}
 	}
 	return p.sids[len(p.sids)-1-p.rnd.IntN(min(len(p.sids), 5))]
 }
@@ -220,7 +221,7 @@ func (p *pair) command() Command {
 	case n < 81:
 		return Unsuspect{p.judge(), p.session()}
 	case n < 83:
-		return Kill{p.judge(), []api.SessionID{p.session(), p.session()}}
+		return Kill{p.judge(), []ident.SessionID{p.session(), p.session()}}
 	case n < 87:
 		return Release{p.dropped()}
 	case n < 89:
@@ -234,11 +235,11 @@ func (p *pair) command() Command {
 }
 
 // dropped names leases as they are, or a little older or newer.
-func (p *pair) dropped() (ls []api.DroppedLease) {
+func (p *pair) dropped() (ls []ident.DroppedLease) {
 	for _, h := range p.m.HoldersIn(api.Range{}, 100) {
 		if p.rnd.IntN(3) == 0 {
-			lid := h.Lease + api.LeaseID(p.rnd.IntN(3)) - 1
-			ls = append(ls, api.DroppedLease{Session: h.Session, Key: h.Key, Lease: lid})
+			lid := h.Lease + ident.LeaseID(p.rnd.IntN(3)) - 1
+			ls = append(ls, ident.DroppedLease{Session: h.Session, Key: h.Key, Lease: lid})
 		}
 	}
 	return ls
@@ -274,7 +275,7 @@ func (p *pair) write() Command {
 		p.clear(&w)
 	}
 	if p.rnd.IntN(2) == 0 {
-		w.Txn.ID = p.id()
+		w.Txn.ID, w.Epoch = p.id()
 		p.sent = append(p.sent, w)
 	}
 	return w
@@ -285,27 +286,27 @@ func (p *pair) clear(w *Write) {
 	for _, h := range p.m.Holders(w.Txn.WrittenKeys()) {
 		switch n := p.rnd.IntN(12); {
 		case n < 9:
-			w.Cleared = append(w.Cleared, api.DroppedLease{Session: h.Session, Key: h.Key, Lease: h.Lease})
+			w.Cleared = append(w.Cleared, ident.DroppedLease{Session: h.Session, Key: h.Key, Lease: h.Lease})
 		case n < 11:
 			w.Killed = append(w.Killed, h.Session)
 		}
 	}
 }
 
-func (p *pair) id() api.RequestID {
+func (p *pair) id() (id api.RequestID, epoch ident.DedupEpoch) {
 	c := p.rnd.IntN(len(p.seqs) + 1)
-	id := api.RequestID{Client: api.ClientID{byte(c + 1)}}
+	id = api.RequestID{Client: api.ClientID{byte(c + 1)}}
 	if p.rnd.IntN(3) > 0 {
-		id.Epoch = p.epoch()
+		epoch = p.epoch()
 	}
 	if c == len(p.seqs) {
 		id.Client[1] = byte(p.rnd.IntN(200)) // an opaque key
-		return id
+		return id, epoch
 	}
 	p.seqs[c]++
 	id.Seq = p.seqs[c]
 	id.AckedBelow = id.Seq - min(id.Seq, p.rnd.Uint64N(6))
-	return id
+	return id, epoch
 }
 
 // known is what the key holds, as far as that may be told.

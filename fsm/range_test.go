@@ -59,8 +59,8 @@ func TestCedeRefused(t *testing.T) {
 func TestMove(t *testing.T) {
 	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
 	txn := putTxn("k/1", "v")
-	txn.ID = api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 4, Epoch: inGroup("g.1", 1)}
-	put := Write{Term: 1, Txn: txn}
+	txn.ID = api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 4}
+	put := Write{Term: 1, Txn: txn, Epoch: inGroup("g.1", 1)}
 	first := a.ok(put).Txn
 	for range 5 {
 		a.ok(AdvanceDedupEpoch{1})
@@ -98,8 +98,8 @@ func TestMove(t *testing.T) {
 		t.Errorf("the retry at the new owner gave %+v, the first attempt %+v", res, first)
 	}
 	late := putTxn("k/1", "late")
-	late.ID = api.RequestID{Client: api.ClientID{1}, Seq: 3, Epoch: inGroup("g.1", 1)}
-	b.refused(Write{Term: 1, Txn: late}, api.CodeConflict)
+	late.ID = api.RequestID{Client: api.ClientID{1}, Seq: 3}
+	b.refused(Write{Term: 1, Txn: late, Epoch: inGroup("g.1", 1)}, api.CodeConflict)
 	if m := b.m.Meta(); m.DedupEpoch != 1 || m.Records != 1 {
 		t.Errorf("the new owner is %+v", m)
 	}

@@ -138,16 +138,16 @@ type Preview struct {
 	Stored  *Record
 }
 
-// Preview tells what a Write of t would do in the present state, if it cleared no lease. Nothing is promised: the log may
+// Preview tells what a Write of t at that epoch would do in the present state, if it cleared no lease. Nothing is promised: the log may
 // change the state before the Write applies.
-func (m *Machine) Preview(t *api.Txn) (p Preview) {
+func (m *Machine) Preview(t *api.Txn, epoch ident.DedupEpoch) (p Preview) {
 	if err := t.CheckSteps(); err != nil {
 		return Preview{Err: api.AsError(err)}
 	}
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
-	if p.Replay, p.Stored, p.Err = v.before(t); p.Replay != nil {
+	if p.Replay, p.Stored, p.Err = v.before(t, epoch); p.Replay != nil {
 		p.Committed = p.Replay.Committed
 		return p
 	}
@@ -175,7 +175,7 @@ func (m *Machine) Preview(t *api.Txn) (p Preview) {
 }
 
 // Session returns a session that is not dead.
-func (m *Machine) Session(sid api.SessionID) (Session, bool) {
+func (m *Machine) Session(sid ident.SessionID) (Session, bool) {
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
@@ -191,7 +191,7 @@ func (m *Machine) Sessions() []Session {
 	v.scan([]byte{tableSession}, []byte{tableSession + 1}, func(k, row []byte) bool {
 		s := parse(row, readSession)
 		r := codec.Reader{B: k[1:]}
-		s.ID = api.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
+		s.ID = ident.SessionID{Incarnation: r.Fixed64(), Index: r.Fixed64()}
 		ss = append(ss, s)
 		return true
 	})

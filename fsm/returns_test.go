@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestReturnsTakeNoTime: a range that comes back begins an epoch, but takes no time: however many do, the result of a request with an opaque
@@ -12,8 +13,9 @@ func TestReturnsTakeNoTime(t *testing.T) {
 	r := founded(t)
 	write := func() *api.TxnResult {
 		m := r.m.Meta()
-		id := api.RequestID{Client: api.ClientID{9}, Epoch: api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}}
-		return r.ok(Write{Term: r.term, Txn: api.Txn{ID: id, Then: []api.Op{opAdd("a", 1)}}}).Txn
+		epoch := ident.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
+		id := api.RequestID{Client: api.ClientID{9}}
+		return r.ok(Write{Term: r.term, Txn: api.Txn{ID: id, Then: []api.Op{opAdd("a", 1)}}, Epoch: epoch}).Txn
 	}
 	sweep := func() {
 		for !r.ok(ExpireDedup{Term: r.term}).Swept.End {

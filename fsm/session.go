@@ -10,7 +10,7 @@ import (
 
 // Session is a session that is not dead.
 type Session struct {
-	ID    api.SessionID
+	ID    ident.SessionID
 	Node  api.NodeID
 	Nonce ident.Nonce
 	// Term (T) and Pause (P) are the holder's own.
@@ -51,7 +51,7 @@ func (t *tx) openSession(c *SessionOpen, res *Result) *api.Error {
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d sessions", t.limits.sessions)
 	}
 	s := Session{
-		ID:   api.SessionID{Incarnation: t.meta.Incarnation, Index: t.index},
+		ID:   ident.SessionID{Incarnation: t.meta.Incarnation, Index: t.index},
 		Node: c.Node, Nonce: c.Nonce, Term: c.T, Pause: c.P,
 	}
 	t.setSession(&s)
@@ -64,7 +64,7 @@ const kindSessionClose kind = 6
 
 // SessionClose ends a session whose holder has stopped using it. One that is unknown has ended already.
 type SessionClose struct {
-	Session api.SessionID
+	Session ident.SessionID
 	Nonce   ident.Nonce
 }
 
@@ -84,7 +84,7 @@ func (t *tx) closeSession(c *SessionClose, res *Result) *api.Error {
 		return api.Errorf(api.CodeDenied, "the session %v belongs to another process", c.Session)
 	}
 	t.end(s)
-	res.Effect = Effect{Kind: EffectKilled, Sessions: []api.SessionID{s.ID}}
+	res.Effect = Effect{Kind: EffectKilled, Sessions: []ident.SessionID{s.ID}}
 	return nil
 }
 
@@ -93,7 +93,7 @@ const kindSuspect kind = 7
 // Suspect marks a session that no leader may renew until an Unsuspect.
 type Suspect struct {
 	Term    api.Term
-	Session api.SessionID
+	Session ident.SessionID
 }
 
 func (Suspect) kind() kind                               { return kindSuspect }
@@ -107,7 +107,7 @@ const kindUnsuspect kind = 8
 // Unsuspect makes a session renewable again.
 type Unsuspect struct {
 	Term    api.Term
-	Session api.SessionID
+	Session ident.SessionID
 }
 
 func (Unsuspect) kind() kind                                 { return kindUnsuspect }
@@ -116,7 +116,7 @@ func (c Unsuspect) put(w *codec.Writer)                      { w.Uint(uint64(c.T
 func readUnsuspect(r *codec.Reader) Unsuspect                { return Unsuspect{api.Term(r.Uint()), readSessionID(r)} }
 func (t *tx) unsuspect(c *Unsuspect, res *Result) *api.Error { return t.mark(c.Session, false, res) }
 
-func (t *tx) mark(sid api.SessionID, on bool, res *Result) *api.Error {
+func (t *tx) mark(sid ident.SessionID, on bool, res *Result) *api.Error {
 	s, ok := t.session(sid)
 	if !ok {
 		return errDead(sid)
@@ -125,14 +125,14 @@ func (t *tx) mark(sid api.SessionID, on bool, res *Result) *api.Error {
 		s.Suspect = on
 		t.setSession(&s)
 	}
-	res.Effect = Effect{Kind: EffectUnsuspect, Sessions: []api.SessionID{sid}}
+	res.Effect = Effect{Kind: EffectUnsuspect, Sessions: []ident.SessionID{sid}}
 	if on {
 		res.Effect.Kind = EffectSuspect
 	}
 	return nil
 }
 
-func errDead(sid api.SessionID) *api.Error {
+func errDead(sid ident.SessionID) *api.Error {
 	return api.Errorf(api.CodeSessionDead, "the session %v is unknown or has ended; open a new one", sid)
 }
 
@@ -154,7 +154,7 @@ func readSession(r *codec.Reader) Session {
 	}
 }
 
-func (v *view) session(sid api.SessionID) (Session, bool) {
+func (v *view) session(sid ident.SessionID) (Session, bool) {
 	row, ok := v.get(v.key.session(sid))
 	if !ok {
 		return Session{}, false

@@ -43,8 +43,8 @@ func furnishedBefore(t testing.TB, level Level) *rig {
 	sid := r.open("edge-1")
 	r.ok(TermStart{"n1"})
 	txn := putTxn("a", "value")
-	txn.ID = api.RequestID{Client: api.ClientID{1, 2, 3}, Seq: 2, AckedBelow: 1, Epoch: inGroup("g.1", 1)}
-	r.ok(Write{Term: r.term, Txn: txn})
+	txn.ID = api.RequestID{Client: api.ClientID{1, 2, 3}, Seq: 2, AckedBelow: 1}
+	r.ok(Write{Term: r.term, Txn: txn, Epoch: inGroup("g.1", 1)})
 	for _, k := range []api.Key{"old", "\x00zero", "gone/1"} {
 		txn = deleteTxn(k)
 		txn.ID = api.RequestID{Client: api.ClientID{4}, Seq: uint64(k[0])}
@@ -201,7 +201,7 @@ func TestReadsAreAtomic(t *testing.T) {
 	write := func(i int) [][]byte {
 		var cs [][]byte
 		for _, k := range keys {
-			cs = append(cs, encode(Write{Term: 1, Txn: putTxn(k, fmt.Sprint(i)), Killed: []api.SessionID{sid}}))
+			cs = append(cs, encode(Write{Term: 1, Txn: putTxn(k, fmt.Sprint(i)), Killed: []ident.SessionID{sid}}))
 		}
 		return append(cs, encode(Grant{1, []GrantItem{{Session: sid, Keys: keys}}}))
 	}
@@ -228,7 +228,7 @@ func TestReadsAreAtomic(t *testing.T) {
 				if n := len(r.m.Holders(keys)); n%3 != 0 {
 					t.Errorf("%d holders", n)
 				}
-				r.m.Preview(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "a"}}})
+				r.m.Preview(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "a"}}}, ident.DedupEpoch{})
 				r.m.Sessions()
 				r.m.Session(sid)
 				r.m.Meta()

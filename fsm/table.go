@@ -59,13 +59,13 @@ func (r *rowKey) ofKey(t byte, k api.Key) []byte {
 
 func (r *rowKey) meta() []byte { return r.table(tableMeta).B }
 
-func (r *rowKey) session(sid api.SessionID) []byte {
+func (r *rowKey) session(sid ident.SessionID) []byte {
 	return r.held(tableSession, sid, "")
 }
 
-func (r *rowKey) ended(sid api.SessionID) []byte { return r.held(tableEnded, sid, "") }
+func (r *rowKey) ended(sid ident.SessionID) []byte { return r.held(tableEnded, sid, "") }
 
-func (r *rowKey) held(t byte, sid api.SessionID, k api.Key) []byte {
+func (r *rowKey) held(t byte, sid ident.SessionID, k api.Key) []byte {
 	w := r.table(t)
 	w.Fixed64(sid.Incarnation)
 	w.Fixed64(sid.Index)

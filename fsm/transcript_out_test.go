@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // tell writes a result, one line a part.
@@ -22,7 +23,7 @@ func (s *stage) tell(r Result) {
 		s.say("  txn %s", text)
 	}
 	if len(r.Entries) > 0 {
-		s.say("  entries %s", entriesText(r.Entries))
+		s.say("  entries %s", entriesText(r.Entries, r.Leases...))
 	}
 	if !r.Session.IsZero() {
 		s.say("  session %v", r.Session)
@@ -47,17 +48,17 @@ func txnText(x *api.TxnResult) string {
 	return out
 }
 
-func entriesText(es []api.Entry) string {
+func entriesText(es []api.Entry, leases ...ident.LeaseID) string {
 	var out []string
-	for _, e := range es {
+	for i, e := range es {
 		x := string(e.Key) + "@" + e.Version.String()
 		if e.Exists {
 			x += "=" + string(e.Value)
 		} else {
 			x += "!"
 		}
-		if e.Lease != 0 {
-			x += fmt.Sprintf(" lease=%d", e.Lease)
+		if len(leases) > 0 && leases[i] != 0 {
+			x += fmt.Sprintf(" lease=%d", leases[i])
 		}
 		if e.Elided {
 			x += " elided"

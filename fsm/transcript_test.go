@@ -130,7 +130,7 @@ func (s *stage) line(f []string) {
 		case ok && name == "term":
 			s.judged = api.Term(s.num(v))
 		case ok && name == "id":
-			w.Txn.ID = s.id(v)
+			w.Txn.ID, w.Epoch = s.id(v)
 		case ok && name == "clear":
 			w.Cleared = s.leases(strings.Split(v, ",")...)
 		case ok && name == "kill":
@@ -307,33 +307,33 @@ func (s *stage) rng(lo, hi string) api.Range {
 
 func nonce(x string) (n ident.Nonce) { copy(n[:], x); return n }
 
-func (s *stage) sid(x string) api.SessionID {
+func (s *stage) sid(x string) ident.SessionID {
 	inc, i, _ := strings.Cut(x, ".")
-	return api.SessionID{Incarnation: s.num(inc), Index: s.num(i)}
+	return ident.SessionID{Incarnation: s.num(inc), Index: s.num(i)}
 }
 
-func (s *stage) sids(xs ...string) (ids []api.SessionID) {
+func (s *stage) sids(xs ...string) (ids []ident.SessionID) {
 	for _, x := range xs {
 		ids = append(ids, s.sid(x))
 	}
 	return ids
 }
 
-func (s *stage) leases(xs ...string) (ls []api.DroppedLease) {
+func (s *stage) leases(xs ...string) (ls []ident.DroppedLease) {
 	for _, x := range xs {
 		f := strings.Split(x, ":")
-		ls = append(ls, api.DroppedLease{Session: s.sid(f[0]), Key: api.Key(f[1]), Lease: api.LeaseID(s.num(f[2]))})
+		ls = append(ls, ident.DroppedLease{Session: s.sid(f[0]), Key: api.Key(f[1]), Lease: ident.LeaseID(s.num(f[2]))})
 	}
 	return ls
 }
 
-func (s *stage) id(x string) api.RequestID {
+func (s *stage) id(x string) (id api.RequestID, epoch ident.DedupEpoch) {
 	f := strings.Split(x, "/")
-	id := api.RequestID{Seq: s.num(f[1]), AckedBelow: s.num(f[2])}
+	id = api.RequestID{Seq: s.num(f[1]), AckedBelow: s.num(f[2])}
 	if n := s.num(f[3]); n > 0 {
 		m := s.m.Meta()
-		id.Epoch = api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: n}
+		epoch = ident.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: n}
 	}
 	copy(id.Client[:], f[0])
-	return id
+	return id, epoch
 }

@@ -149,7 +149,7 @@ func TestPrepareRefused(t *testing.T) {
 		"an old version":           {with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} }), api.CodePreconditionFailed},
 		"no number":                {part(ok, opAdd("word", 1)), api.CodePreconditionFailed},
 		"a lease":                  {part(ok, opPut("leased", "w")), RetryLeases},
-		"a later lease":            {with(part(ok, opPut("leased", "w")), func(p *Prepare) { p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid - 1}} }), RetryLeases},
+		"a later lease":            {with(part(ok, opPut("leased", "w")), func(p *Prepare) { p.Cleared = []ident.DroppedLease{{Session: sid, Key: "leased", Lease: lid - 1}} }), RetryLeases},
 		"acknowledged":             {with(part(ok), func(p *Prepare) { p.Txn = old }), Finished},
 		"acknowledged just now":    {with(part(ok), func(p *Prepare) { p.AckedBelow = 2 }), Finished},
 	} {
@@ -167,7 +167,7 @@ func TestPrepareRefused(t *testing.T) {
 		t.Errorf("a failed condition tells %+v", e)
 	}
 	p := part(ok, opPut("leased", "w"), opGet("shared"))
-	p.Cleared = []api.DroppedLease{{Session: sid, Key: "leased", Lease: lid}}
+	p.Cleared = []ident.DroppedLease{{Session: sid, Key: "leased", Lease: lid}}
 	r.ok(p)
 	if n := r.holders("leased"); n != 0 {
 		t.Errorf("%d leases are left", n)
@@ -183,7 +183,7 @@ func TestPrepareKills(t *testing.T) {
 	sid := r.open("n")
 	r.grant(sid, "a", "b")
 	p := prepareOf(r, ref("c", 1, "g.2"), opPut("a", "v"))
-	p.Killed = []api.SessionID{sid}
+	p.Killed = []ident.SessionID{sid}
 	if res := r.ok(p); res.Effect.Kind != EffectKilled || r.holders("b") != 0 {
 		t.Errorf("%+v, %d holders of b", res.Effect, r.holders("b"))
 	}
@@ -217,7 +217,7 @@ func TestUnderIntent(t *testing.T) {
 			t.Errorf("%s met %+v", what, res.Intents)
 		}
 		if w, ok := c.c.(Write); ok {
-			if p := r.m.Preview(&w.Txn); p.Err == nil || p.Err.Code != RetryIntents || len(p.Intents) != 1 {
+			if p := r.m.Preview(&w.Txn, w.Epoch); p.Err == nil || p.Err.Code != RetryIntents || len(p.Intents) != 1 {
 				t.Errorf("%s was foretold %+v", what, p)
 			}
 		}
@@ -294,7 +294,7 @@ func TestClaim(t *testing.T) {
 	stands(claim(second, ident.TxnID{}))
 	stands(claim(second, ident.TxnID{Client: first.ID.Client, Seq: 4, Attempt: 1, Decider: "g.9"}))
 	stands(Write{Term: r.term, Txn: txn})
-	if p := r.m.Preview(&txn); p.Err == nil || p.Err.Code != Attempted || p.Stored == nil || p.Stored.Decider != "g.2" {
+	if p := r.m.Preview(&txn, ident.DedupEpoch{}); p.Err == nil || p.Err.Code != Attempted || p.Stored == nil || p.Stored.Decider != "g.2" {
 		t.Errorf("foretold: %+v", p)
 	}
 	other := claim(second, first.ID)

@@ -5,20 +5,24 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 const kindWrite kind = 3
 
-// Write carries out a transaction. Txn.Group and Txn.Dropped stay outside the log. Refused with [RetryLeases] where a key
+// Write carries out a transaction. Txn.Age stays outside the log. Refused with [RetryLeases] where a key
 // that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] where one that it writes
 // has an intent, or one that is tested or read an exclusive one; with [Attempted] where the request is under way otherwise.
 type Write struct {
 	Term api.Term
 	Txn  api.Txn
+	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that; zero if it is not known. It
+	// stays outside the log if Txn has no ID.
+	Epoch ident.DedupEpoch
 	// Cleared are leases whose holders have given up these and all earlier ones on the key.
-	Cleared []api.DroppedLease
+	Cleared []ident.DroppedLease
 	// Killed are sessions that have expired: they die as wholes.
-	Killed []api.SessionID
+	Killed []ident.SessionID
 }
 
 func (Write) kind() kind { return kindWrite }
@@ -29,6 +33,9 @@ func (c Write) size() int { return codec.StepsSize(&c.Txn) + 48*len(c.Cleared) +
 func (c Write) put(w *codec.Writer) {
 	w.Uint(uint64(c.Term))
 	codec.PutRequestID(w, &c.Txn.ID)
+	if !c.Txn.ID.IsZero() {
+		putDedupEpoch(w, c.Epoch)
+	}
 	codec.PutSteps(w, &c.Txn)
 	codec.PutList(w, c.Cleared, putDropped)
 	codec.PutList(w, c.Killed, putSessionID)
@@ -36,7 +43,9 @@ func (c Write) put(w *codec.Writer) {
 
 func readWrite(r *codec.Reader) Write {
 	c := Write{Term: api.Term(r.Uint())}
-	c.Txn.ID = r.RequestID()
+	if c.Txn.ID = r.RequestID(); !c.Txn.ID.IsZero() {
+		c.Epoch = readDedupEpoch(r)
+	}
 	r.Steps(&c.Txn)
 	c.Cleared = readDropped(r)
 	c.Killed = readSessions(r)
@@ -132,7 +141,7 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 		return api.AsError(err)
 	}
 	var err *api.Error
-	if res.Txn, res.Stored, err = t.before(&w.Txn); res.Txn != nil || err != nil {
+	if res.Txn, res.Stored, err = t.before(&w.Txn, w.Epoch); res.Txn != nil || err != nil {
 		return err
 	}
 	if err = t.judged(w.Term); err != nil {
@@ -180,7 +189,7 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 		t.executeV1(&p, made, res.Txn)
 	}
 	if !w.Txn.ID.IsZero() {
-		t.record(&w.Txn, res.Txn)
+		t.record(&w.Txn, w.Epoch, res.Txn)
 	}
 	return nil
 }

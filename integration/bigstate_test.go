@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/replica"
 )
 
@@ -55,7 +56,7 @@ func bigKey(i int) api.Key { return api.Key(fmt.Sprintf("here/%09d", i)) }
 
 // read reads one key at the server, linearizably.
 func (r *diskRegion) read(i int, k api.Key) (api.Entry, error) {
-	res, err := r.nodes[i].Store().Read(context.Background(), &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := storetest.Read(context.Background(), r.nodes[i].Store(), &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
 		return api.Entry{}, err
 	}

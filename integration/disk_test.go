@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
@@ -249,7 +250,7 @@ func TestStateOnDisk(t *testing.T) {
 		}
 	}
 	r.ready(0)
-	res, err := r.nodes[0].Store().Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"here/0/00000"}})
+	res, err := storetest.Read(t.Context(), r.nodes[0].Store(), &api.ReadRequest{Keys: []api.Key{"here/0/00000"}})
 	if err != nil || !res.Entries[0].Exists {
 		t.Errorf("after the restart: %+v, %v", res, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -92,7 +93,7 @@ func (g *growing) one(c int, r *rand.Rand, h *host) {
 	if r.IntN(3) == 0 {
 		k := key()
 		for range 5 { // enough for a lease
-			if _, err := s.Read(ctx, get(k)); err != nil {
+			if _, err := storetest.Read(ctx, s, get(k)); err != nil {
 				return
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -174,7 +175,7 @@ func (f *flood) rawStreams(reads bool) (all []*rawStream, err error) {
 	}
 	if reads {
 		ask = func(s *wire.Client) error {
-			_, err := s.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{rawKey}, Consistency: api.Quorum})
+			_, err := storetest.Read(context.Background(), s, &api.ReadRequest{Keys: []api.Key{rawKey}, Consistency: api.Quorum})
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/leasecache"
@@ -247,20 +248,20 @@ func (p *planet) noneOlder(a cluster.Applied, written api.Entry) {
 			continue
 		}
 		held, ok := n.Store().AuditKey(written.Key)
-		if ok && held.Servable && held.Entry.Version.Compare(written.Version) < 0 && !laterThan(a, held.Entry, written) {
+		if ok && held.Servable && held.Entry.Version.Compare(written.Version) < 0 && !laterThan(a, held, written) {
 			p.found("NoStale: %s would serve %q at %v under lease %d of session %v, after %v had applied at %s in %s",
-				h.name, written.Key, held.Entry.Version, held.Entry.Lease, held.Session, written.Version, a.Node, a.Group)
+				h.name, written.Key, held.Entry.Version, held.Lease, held.Session, written.Version, a.Node, a.Group)
 		}
 	}
 }
 
 // laterThan reports whether the lease was given after what applied, which was no write then but a prepare, and was aborted:
 // replicas that lag apply it when others know that already.
-func laterThan(a cluster.Applied, held, written api.Entry) bool {
+func laterThan(a cluster.Applied, held leasecache.Held, written api.Entry) bool {
 	if uint64(held.Lease) < written.Version.Index {
 		return false
 	}
-	now, err := a.Machine.Read([]api.Key{held.Key})
+	now, err := a.Machine.Read([]api.Key{held.Entry.Key})
 	return err != nil || now[0].Version.Compare(written.Version) < 0 // locked still, or as it was before
 }
 
@@ -323,7 +324,7 @@ func TestPlanet(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for i := range 10 {
-			r, err := ap.Read(ctx, get(key))
+			r, err := storetest.Read(ctx, ap, get(key))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -335,7 +336,7 @@ func TestPlanet(t *testing.T) {
 			}
 		}
 		before := time.Now()
-		r, err := ap.Read(ctx, get(key))
+		r, err := storetest.Read(ctx, ap, get(key))
 		if err != nil || r.ServedBy != api.ServedByLease || string(r.Entries[0].Value) != "hello" {
 			t.Fatalf("leased read: %+v, %v", r, err)
 		}
@@ -345,7 +346,7 @@ func TestPlanet(t *testing.T) {
 		if _, err := us.Do(ctx, put(key, "goodbye")); err != nil {
 			t.Fatal(err)
 		}
-		if r, err = ap.Read(ctx, get(key)); err != nil || string(r.Entries[0].Value) != "goodbye" {
+		if r, err = storetest.Read(ctx, ap, get(key)); err != nil || string(r.Entries[0].Value) != "goodbye" {
 			t.Fatalf("after the write was acknowledged: %+v, %v", r, err)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // between cuts or heals all ways between the servers of two regions; gateways that are nothing else keep theirs.
@@ -34,7 +35,7 @@ func (p *planet) status(at string) *api.Status {
 func (p *planet) leasedVersions(at *host, keys ...api.Key) (conds []api.Cond) {
 	p.t.Helper()
 	p.soon(10*time.Second, "a snapshot by leases at "+at.name, func() bool {
-		res, err := at.store0().Read(within(p.t, 5*time.Second), &api.ReadRequest{Keys: keys, Snapshot: true})
+		res, err := storetest.Read(within(p.t, 5*time.Second), at.store0(), &api.ReadRequest{Keys: keys, Snapshot: true})
 		if err != nil || res.ServedBy != api.ServedByLease {
 			return false
 		}
@@ -123,7 +124,7 @@ func TestNobodyDecidesAlone(t *testing.T) {
 			{Kind: api.OpPut, Key: us, Value: []byte("new")}, {Kind: api.OpPut, Key: eu, Value: []byte("new")}}}).ok(p.t)
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 		defer cancel()
-		if res, err := reader.store0().Read(ctx, get(eu)); api.CodeOf(err) != api.CodeUnavailable {
+		if res, err := storetest.Read(ctx, reader.store0(), get(eu)); api.CodeOf(err) != api.CodeUnavailable {
 			p.t.Errorf("read while nobody can know: %+v, %v", res, err)
 		}
 		p.reads(reader, us, "new")
@@ -136,7 +137,7 @@ func TestNobodyDecidesAlone(t *testing.T) {
 		}
 		p.between("us-east", "eu-west", p.fabric.Heal)
 		p.soon(3*time.Second, "the key is free again", func() bool { // until the group that decides has been heard
-			_, err := reader.store0().Read(within(p.t, time.Second), get(eu))
+			_, err := storetest.Read(within(p.t, time.Second), reader.store0(), get(eu))
 			return err == nil
 		})
 		p.reads(reader, eu, "new")
@@ -166,7 +167,7 @@ func TestGatewayCrashesMidway(t *testing.T) {
 			kill(h)
 			synctest.Wait()
 			began := time.Now()
-			res, err := other.store0().Read(within(p.t, 15*time.Second), &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
+			res, err := storetest.Read(within(p.t, 15*time.Second), other.store0(), &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
 			if err != nil || string(res.Entries[0].Value) != string(res.Entries[1].Value) {
 				p.t.Errorf("%d: %+v, %v", i, res, err)
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // ways are the ways in which an edge can be cut off.
@@ -71,7 +72,7 @@ func cutOffEdge(p *planet, hears bool, back time.Duration, cut func(*planet, *ho
 
 	heal()
 	p.soon(back, "the edge serves the new value by a lease again", func() bool {
-		res, err := far.store0().Read(within(p.t, time.Second), get(key))
+		res, err := storetest.Read(within(p.t, time.Second), far.store0(), get(key))
 		if err == nil && string(res.Entries[0].Value) != "new" {
 			p.t.Fatalf("after healing it serves %q, by %v", res.Entries[0].Value, res.ServedBy)
 		}
@@ -94,7 +95,7 @@ func (p *planet) nothingButStale(at *host, key api.Key, last, gone time.Time) {
 	}
 	out := read.Add(-first.Age)
 	time.Sleep(time.Until(out.Add(most)))
-	res, err := at.store0().Read(within(p.t, time.Second), bounded)
+	res, err := storetest.Read(within(p.t, time.Second), at.store0(), bounded)
 	if err != nil || res.ServedBy != api.ServedByStale || res.Age != most || string(res.Entries[0].Value) != "old" {
 		p.t.Errorf("a read that bears %v, at just that age: %+v, %v", most, res, err)
 	}
@@ -108,7 +109,7 @@ func (p *planet) nothingButStale(at *host, key api.Key, last, gone time.Time) {
 // anyAge reads the key however old it is.
 func (p *planet) anyAge(at *host, key api.Key, value string) (*api.ReadResult, time.Time) {
 	p.t.Helper()
-	res, err := at.store0().Read(within(p.t, time.Second), &api.ReadRequest{Keys: []api.Key{key}, Consistency: api.Stale})
+	res, err := storetest.Read(within(p.t, time.Second), at.store0(), &api.ReadRequest{Keys: []api.Key{key}, Consistency: api.Stale})
 	if err != nil || res.ServedBy != api.ServedByStale || string(res.Entries[0].Value) != value {
 		p.t.Fatalf("stale read of %q at %s: %+v, %v", key, at.name, res, err)
 	}
@@ -119,7 +120,7 @@ func (p *planet) anyAge(at *host, key api.Key, value string) (*api.ReadResult, t
 func (p *planet) unavailable(at *host, r *api.ReadRequest, d time.Duration) {
 	p.t.Helper()
 	began := time.Now()
-	res, err := at.store0().Read(within(p.t, d), r)
+	res, err := storetest.Read(within(p.t, d), at.store0(), r)
 	if api.CodeOf(err) != api.CodeUnavailable {
 		p.t.Errorf("a %v read at %s, which is cut off: %+v, %v", r.Consistency, at.name, res, err)
 	}

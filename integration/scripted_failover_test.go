@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestLeaderCrash: if the leader of a group crashes, what it had acknowledged survives and writes are back within 5 s.
@@ -16,7 +17,7 @@ func TestLeaderCrash(t *testing.T) {
 		us := p.byName["us-east-edge-1"]
 		edges := []*host{us, p.byName["eu-west-edge-1"], p.byName["ap-south-edge-1"]}
 		p.put(us, key, "kept")
-		before := map[*host]api.SessionID{}
+		before := map[*host]ident.SessionID{}
 		for _, e := range edges {
 			p.lease(e, key, "kept")
 			before[e] = p.session(e, key)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestLateGrant: a lease is granted, and the key written, while nothing reaches the edge. Then the grant and the
@@ -25,7 +26,7 @@ func TestLateGrant(t *testing.T) {
 			p.aroundHost(edge, p.fabric.Cut)
 			var reading sync.WaitGroup
 			reading.Go(func() {
-				_, _ = edge.store0().Read(within(p.t, 10*time.Second), get(key)) // either value is right: it runs beside the write
+				_, _ = storetest.Read(within(p.t, 10*time.Second), edge.store0(), get(key)) // either value is right: it runs beside the write
 			})
 			time.Sleep(reach) // by then the grant is in the log
 			w := p.begin(writer, put(key, "new"))

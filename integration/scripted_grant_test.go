@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestGrantBesideWrite: a read that asks for a lease and a write of the same key reach the leader at almost the same
@@ -26,7 +27,7 @@ func TestGrantBesideWrite(t *testing.T) {
 			var both sync.WaitGroup
 			both.Go(func() {
 				time.Sleep(time.Duration(max(0, 20-round)) * 200 * time.Microsecond)
-				_, _ = edge.store0().Read(within(p.t, 10*time.Second), get(key)) // either value is right
+				_, _ = storetest.Read(within(p.t, 10*time.Second), edge.store0(), get(key)) // either value is right
 			})
 			time.Sleep(time.Duration(max(0, round-20)) * 200 * time.Microsecond)
 			p.put(writer, key, "new")
@@ -61,7 +62,7 @@ func TestDeposedLeaderRenewsNothing(t *testing.T) {
 		}
 		p.fabric.HealAll()
 		p.soon(10*time.Second, "the edge reads what was written", func() bool {
-			res, err := edge.store0().Read(context.Background(), get(key))
+			res, err := storetest.Read(context.Background(), edge.store0(), get(key))
 			return err == nil && string(res.Entries[0].Value) == "new"
 		})
 	})

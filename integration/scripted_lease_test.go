@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestNegativeLease: a key that does not exist is leased like any other: its absence is served at the edge, until it is
@@ -98,7 +99,7 @@ func (p *planet) leasesOfTwoGroups(at, writer *host, one, two api.Key) {
 	if a.Group != "eu-west.1" || b.Group != "eu-west.2" {
 		p.t.Errorf("leases of the groups %q and %q", a.Group, b.Group)
 	}
-	res, err := at.store().Read(within(p.t, opTimeout), &api.ReadRequest{Keys: []api.Key{one, two}})
+	res, err := storetest.Read(within(p.t, opTimeout), at.store(), &api.ReadRequest{Keys: []api.Key{one, two}})
 	if err != nil || res.ServedBy != api.ServedByLease || !res.Snapshot || res.Group != "" {
 		p.t.Errorf("both at once: %+v, %v", res, err)
 	}

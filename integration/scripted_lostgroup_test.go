@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestRegionLostDuringTransactions: a region is lost in the middle of transfers between it and another, which go on. Soon they
@@ -155,7 +156,7 @@ func (p *planet) lostDuringTransfers(lose func(*planet, string) func()) {
 	back()
 	p.ready(30 * time.Second)
 	p.settled(lockBound)
-	res, err := us.store0().Read(within(p.t, 10*time.Second), &api.ReadRequest{Keys: append(x.us, x.eu...), Snapshot: true})
+	res, err := storetest.Read(within(p.t, 10*time.Second), us.store0(), &api.ReadRequest{Keys: append(x.us, x.eu...), Snapshot: true})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestRegionLost: if a whole region is lost, its keys cannot be written, and the leases on them drain within T; then
@@ -80,7 +81,7 @@ func (p *planet) lostRegion(lose func(*planet, string) func(), dead bool) {
 	back()
 	for _, at := range p.gateways() {
 		p.soon(15*time.Second, at.name+" reads what was lost", func() bool {
-			res, err := at.store0().Read(within(p.t, time.Second), &api.ReadRequest{Keys: []api.Key{lost}, Consistency: api.Quorum})
+			res, err := storetest.Read(within(p.t, time.Second), at.store0(), &api.ReadRequest{Keys: []api.Key{lost}, Consistency: api.Quorum})
 			if err != nil {
 				return false
 			}

@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // The scripts: planets on which one thing happens at a time, each with the promise that it shows and its bound in virtual
@@ -74,7 +76,7 @@ func (p *planet) put(at *host, key api.Key, value string) *api.TxnResult {
 // reads demands that a linearizable read at the host finds the value; "" is an absent key.
 func (p *planet) reads(at *host, key api.Key, value string) *api.ReadResult {
 	p.t.Helper()
-	res, err := at.store0().Read(within(p.t, 10*time.Second), get(key))
+	res, err := storetest.Read(within(p.t, 10*time.Second), at.store0(), get(key))
 	if err != nil {
 		p.t.Fatalf("read %q at %s: %v", key, at.name, err)
 	}
@@ -96,7 +98,7 @@ func (p *planet) lease(at *host, key api.Key, value string) {
 func (h *host) byLease(key api.Key) (value string, ok bool) {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	res, err := h.store0().Read(over, get(key))
+	res, err := storetest.Read(over, h.store0(), get(key))
 	if err != nil || res.ServedBy != api.ServedByLease {
 		return "", false
 	}
@@ -156,7 +158,7 @@ func (w *writing) ok(t *testing.T) time.Duration {
 }
 
 // session is the host's session in the group that owns the key, by what is cached of it.
-func (p *planet) session(at *host, key api.Key) api.SessionID {
+func (p *planet) session(at *host, key api.Key) ident.SessionID {
 	p.t.Helper()
 	held, ok := at.store().AuditKey(key)
 	if !ok {

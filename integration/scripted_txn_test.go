@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestTransferAcrossRegions: a transaction over two regions commits in both, is seen whole from everywhere, and costs one
@@ -36,14 +37,14 @@ func TestTransferAcrossRegions(t *testing.T) {
 			t.Logf("transfer in %v", took)
 		}
 		for _, at := range p.gateways() {
-			res, err := at.store0().Read(within(t, 5*time.Second), &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
+			res, err := storetest.Read(within(t, 5*time.Second), at.store0(), &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
 			if err != nil || !res.Snapshot || string(res.Entries[0].Value) != "70" || string(res.Entries[1].Value) != "130" {
 				t.Errorf("%s sees %+v, %v", at.name, res, err)
 			}
 		}
 		for range 5 { // leases pay by now
 			began := time.Now()
-			res, err := edge.Read(within(t, 5*time.Second), &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
+			res, err := storetest.Read(within(t, 5*time.Second), edge, &api.ReadRequest{Keys: []api.Key{us, eu}, Snapshot: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +81,7 @@ func TestTransfersAtOnce(t *testing.T) {
 			})
 		}
 		clients.Wait()
-		res, err := p.byName["eu-west-edge-1"].store0().Read(within(t, 5*time.Second), &api.ReadRequest{Keys: keys, Snapshot: true})
+		res, err := storetest.Read(within(t, 5*time.Second), p.byName["eu-west-edge-1"].store0(), &api.ReadRequest{Keys: keys, Snapshot: true})
 		if err != nil {
 			t.Fatal(err)
 		}

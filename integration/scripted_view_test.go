@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // farthestTrip is the longest round trip between two regions of the planet.
@@ -144,7 +145,7 @@ func viewsBesideTransfers(t *testing.T) (late string) {
 				})
 			}
 			see("snapshot of one region", 1000, func(ctx context.Context) ([]api.Entry, error) {
-				return entriesOf(at.Read(ctx, &api.ReadRequest{Keys: a.of["us-east"][:1000], Snapshot: true}))
+				return entriesOf(storetest.Read(ctx, at, &api.ReadRequest{Keys: a.of["us-east"][:1000], Snapshot: true}))
 			})
 			see("list of one region", 1000, func(ctx context.Context) ([]api.Entry, error) {
 				page, err := at.(api.Lister).List(ctx, &api.ListRequest{Range: api.Range{Start: "us-east/account0000", End: "us-east/account3000"}, Limit: 1000})
@@ -183,7 +184,7 @@ func TestSnapshotOfManyGroups(t *testing.T) {
 		for n := range views {
 			at := p.byName[regions[n%len(regions)]+"-edge-1"].store0()
 			began := time.Now()
-			entries, err := entriesOf(at.Read(within(p.t, 10*time.Second), &api.ReadRequest{Keys: a.all, Snapshot: true}))
+			entries, err := entriesOf(storetest.Read(within(p.t, 10*time.Second), at, &api.ReadRequest{Keys: a.all, Snapshot: true}))
 			if err != nil || a.sum(entries) != opening*len(a.all) {
 				p.t.Errorf("the accounts hold %d together, not %d; %v", a.sum(entries), opening*len(a.all), err)
 			}
@@ -211,7 +212,7 @@ func TestManyTransfers(t *testing.T) {
 		wait()
 		sum := 0
 		for _, keys := range a.of {
-			entries, err := entriesOf(p.byName["eu-west-edge-1"].store0().Read(within(p.t, 10*time.Second), &api.ReadRequest{Keys: keys, Snapshot: true}))
+			entries, err := entriesOf(storetest.Read(within(p.t, 10*time.Second), p.byName["eu-west-edge-1"].store0(), &api.ReadRequest{Keys: keys, Snapshot: true}))
 			if err != nil {
 				p.t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/integration/history"
 )
 
@@ -75,7 +76,7 @@ func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 func (w *workload) read(ctx context.Context, c *history.Client, at *host, key api.Key) history.State {
 	running := c.Begin(history.Op{Kind: history.Get, Key: key})
 	var state history.State
-	res, err := at.store0().Read(ctx, get(key))
+	res, err := storetest.Read(ctx, at.store0(), get(key))
 	if err == nil {
 		e := res.Entries[0]
 		state = history.State{Exists: e.Exists, Value: string(e.Value), Version: e.Version}
@@ -168,8 +169,8 @@ func written(res *api.TxnResult, err error) history.State {
 // down is the store of a host without a node.
 type down struct{}
 
-func (down) Read(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
-	return nil, api.Errorf(api.CodeUnavailable, "the gateway is down")
+func (down) Read(context.Context, *api.ReadRequest, *api.ReadResult) error {
+	return api.Errorf(api.CodeUnavailable, "the gateway is down")
 }
 
 func (down) Do(context.Context, *api.Txn) (*api.TxnResult, error) {

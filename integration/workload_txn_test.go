@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/integration/history"
 )
 
@@ -134,7 +135,7 @@ func (c *txnClient) someKeys() []api.Key {
 // view looks at several keys at one instant.
 func (c *txnClient) view(ctx context.Context, keys []api.Key) []api.Entry {
 	running := c.record.BeginTxn()
-	res, err := c.at.store0().Read(ctx, &api.ReadRequest{Keys: keys, Snapshot: true})
+	res, err := storetest.Read(ctx, c.at.store0(), &api.ReadRequest{Keys: keys, Snapshot: true})
 	if err != nil {
 		running.End(nil, err)
 		return nil
@@ -155,7 +156,7 @@ func (c *txnClient) read(ctx context.Context, keys ...api.Key) ([]api.Entry, boo
 	for i := range keys {
 		running[i] = c.record.BeginTxn()
 	}
-	res, err := c.at.store0().Read(ctx, &api.ReadRequest{Keys: keys})
+	res, err := storetest.Read(ctx, c.at.store0(), &api.ReadRequest{Keys: keys})
 	for i := range keys {
 		if err != nil {
 			running[i].End(nil, err)

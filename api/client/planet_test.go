@@ -98,8 +98,8 @@ func says(code api.Code) node {
 
 type failing api.Code
 
-func (f failing) Read(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
-	return nil, api.Code(f)
+func (f failing) Read(context.Context, *api.ReadRequest, *api.ReadResult) error {
+	return api.Code(f)
 }
 func (f failing) Do(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, api.Code(f) }
 

@@ -18,8 +18,8 @@ type store struct{ c *Client }
 
 var _ storetest.ListStore = store{}
 
-func (s store) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
-	res := &api.ReadResult{ServedBy: api.ServedByLease}
+func (s store) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	res := api.ReadResult{Entries: out.Entries[:0], ServedBy: api.ServedByLease}
 	for i, k := range r.Keys {
 		opts := []ReadOption{WithConsistency(r.Consistency)}
 		if r.Consistency == api.Bounded {
@@ -30,7 +30,7 @@ func (s store) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, e
 		}
 		v, err := s.c.Get(ctx, k, opts...)
 		if err != nil && api.CodeOf(err) != api.CodeNotFound {
-			return nil, err
+			return err
 		}
 		res.Entries = append(res.Entries, api.Entry{Key: k, Value: v.Value, Version: v.Version, Exists: err == nil, Unchanged: v.Unchanged})
 		res.Group, res.Age = v.Owner, max(res.Age, v.Age)
@@ -38,7 +38,8 @@ func (s store) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, e
 			res.ServedBy = v.ServedBy
 		}
 	}
-	return res, nil
+	*out = res
+	return nil
 }
 
 func (s store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {

@@ -194,7 +194,8 @@ func (c *Client) attemptOn(ctx context.Context, until time.Time, s *opening, e *
 	a := &answer{node: s.node}
 	var err error
 	if q.read != nil {
-		a.read, err = s.client.ReadBy(ctx, until, q.read)
+		a.read = new(api.ReadResult)
+		err = s.client.ReadBy(ctx, until, q.read, a.read)
 	} else {
 		t := *q.txn
 		t.ID = q.id().request

@@ -13,12 +13,12 @@ import (
 // txnStore is the SDK as an [api.Store] of whole transactions and reads of several keys.
 type txnStore struct{ store }
 
-func (s txnStore) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+func (s txnStore) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	if r.Consistency != api.Linearizable || len(r.Known) > 0 {
-		return s.store.Read(ctx, r)
+		return s.store.Read(ctx, r, out)
 	}
 	res, _, err := s.c.readAll(ctx, "read", r)
-	return res, err
+	return storetest.Answer(out, res, err)
 }
 
 func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {

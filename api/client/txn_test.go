@@ -29,7 +29,7 @@ type watched struct {
 	onDo   func(n int) (*api.TxnResult, error) // in place of the n-th transaction, if it has a result or an error
 }
 
-func (w *watched) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+func (w *watched) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	w.mu.Lock()
 	w.reads = append(w.reads, *r)
 	n, on := len(w.reads), w.onRead
@@ -37,7 +37,7 @@ func (w *watched) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult
 	if on != nil {
 		on(ctx, n)
 	}
-	return w.Memory.Read(ctx, r)
+	return w.Memory.Read(ctx, r, out)
 }
 
 func (w *watched) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
@@ -63,7 +63,7 @@ func (w *watched) put(t *testing.T, k api.Key, v string) {
 
 func (w *watched) value(t *testing.T, k api.Key) string {
 	t.Helper()
-	res, err := w.Memory.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := storetest.Read(t.Context(), w.Memory, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
 		t.Fatal(err)
 	}

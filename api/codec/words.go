@@ -53,7 +53,7 @@ func PutRange(w *Writer, x api.Range) {
 // Range reads a range.
 func (r *Reader) Range() api.Range { return api.Range{Start: r.Key(), End: r.Key()} }
 
-// PutRequestID writes a request's id: one byte if there is none. Format 1 has no group in its epoch.
+// PutRequestID writes a request's id: one byte if there is none.
 func PutRequestID(w *Writer, id *api.RequestID) {
 	w.Bool(!id.IsZero())
 	if id.IsZero() {
@@ -62,11 +62,6 @@ func PutRequestID(w *Writer, id *api.RequestID) {
 	w.Raw(id.Client[:])
 	w.Uint(id.Seq)
 	w.Uint(id.AckedBelow)
-	w.Uint(id.Epoch.Count)
-	if w.Format != 1 && !id.Epoch.IsZero() {
-		w.Text(string(id.Epoch.Group))
-		w.Uint(id.Epoch.Incarnation)
-	}
 }
 
 // RequestID reads a request's id.
@@ -74,10 +69,7 @@ func (r *Reader) RequestID() api.RequestID {
 	if !r.Bool() {
 		return api.RequestID{}
 	}
-	id := api.RequestID{Client: r.Array16(), Seq: r.Uint(), AckedBelow: r.Uint(), Epoch: api.DedupEpoch{Count: r.Uint()}}
-	if r.Format != 1 && !id.Epoch.IsZero() {
-		id.Epoch.Group, id.Epoch.Incarnation = r.Group(), r.Uint()
-	}
+	id := api.RequestID{Client: r.Array16(), Seq: r.Uint(), AckedBelow: r.Uint()}
 	if id.IsZero() {
 		r.Fail("a request id without a client")
 	}

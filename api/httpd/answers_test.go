@@ -32,7 +32,7 @@ type storeOf struct {
 	values map[api.Key]string
 }
 
-func (s *storeOf) ReadInto(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+func (s *storeOf) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	v, ok := s.values[r.Keys[0]]
 	e := api.Entry{Key: r.Keys[0], Value: []byte(v), Version: api.Version{Epoch: 3, Index: 14}, Exists: ok}
 	if r.Consistency == api.Stale { // so that the question is seen in the answer

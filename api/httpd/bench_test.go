@@ -72,7 +72,7 @@ type leased struct {
 func newLeased() *leased { return &leased{value: make([]byte, valueBytes)} }
 
 // ReadInto allocates nothing, as an edge.
-func (s *leased) ReadInto(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+func (s *leased) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	e := api.Entry{Key: r.Keys[0], Value: s.value, Version: api.Version{Epoch: 3, Index: 123456}, Exists: true}
 	*out = api.ReadResult{Entries: append(out.Entries[:0], e), ServedBy: api.ServedByLease, Group: "us-east.1"}
 	return nil

@@ -69,14 +69,12 @@ func (s *callStream) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-// calls is the Store for clients: what nodes alone may say is not heard from them, and errors are as they may see them.
+// calls is the Store for clients: its errors are as they may see them.
 type calls struct{ *handler }
 
-func (c calls) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	began := time.Now()
-	q.Group, q.Session, q.Age, q.Hold = "", api.SessionID{}, 0, api.HoldNone
-	res, err := c.Store.Read(ctx, q)
-	return res, c.done(began, "calls read", err, false)
+	return c.done(began, "calls read", c.Store.Read(ctx, q, out), false)
 }
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
@@ -84,7 +82,6 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.ID.Check(); err != nil {
 		return nil, err
 	}
-	t.Group, t.Dropped, t.ID.Epoch = "", nil, api.DedupEpoch{}
 	res, err := c.Store.Do(ctx, t)
 	return res, c.done(began, "calls write", err, true)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -50,46 +51,53 @@ func upgradeAt(t *testing.T, address string) (c *wire.Client, status int) {
 	return c, res.StatusCode
 }
 
-// TestCallsAreOfClients: what nodes alone may say to each other is not heard from a client.
+// envelope is what nodes add to a request.
+type envelope string
+
+func (e envelope) Append(b []byte) []byte { return append(b, e...) }
+
+// TestCallsAreOfClients: a client cannot say what nodes alone say to each other: its words have no place for it, and what comes
+// behind them ends the stream. Errors are as clients may see them, and ids are those of clients.
 func TestCallsAreOfClients(t *testing.T) {
-	var read *api.ReadRequest
-	var txn *api.Txn
-	c, _ := upgrade(t, httpd.New(httpd.Config{Store: fake{
-		read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-			read = q
+	calls := 0
+	h := httpd.New(httpd.Config{Store: fake{
+		read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+			calls++
 			return nil, api.CodeNotLeader
 		},
-		do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
-			txn = t
-			return nil, context.DeadlineExceeded
-		},
-	}}))
-	_, err := c.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a"}, Group: "g", Session: api.SessionID{Index: 1}})
+		do: func(context.Context, *api.Txn) (*api.TxnResult, error) { calls++; return nil, context.DeadlineExceeded },
+	}})
+	c, _ := upgrade(t, h)
+	read := &api.ReadRequest{Keys: []api.Key{"a"}}
+	_, err := storetest.Read(t.Context(), c, read)
 	if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
 		t.Errorf("read: %v", err)
 	}
-	if read.Group != "" || !read.Session.IsZero() {
-		t.Errorf("read: %+v", read)
+	id := api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 3}
+	put := func(id api.RequestID) *api.Txn {
+		return &api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}}
 	}
-	id := api.RequestID{Client: api.ClientID{1}, Seq: 5, AckedBelow: 3, Epoch: api.DedupEpoch{Group: "g.1", Incarnation: 1, Count: 9}}
-	_, err = c.Do(t.Context(), &api.Txn{
-		ID: id, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}, Group: "g",
-		Dropped: []api.DroppedLease{{Key: "a", Lease: 1, Group: "g"}},
-	})
-	if !errors.Is(err, api.CodeAmbiguous) {
+	if _, err = c.Do(t.Context(), put(id)); !errors.Is(err, api.CodeAmbiguous) {
 		t.Errorf("a write that does not say what became of it: %v", err)
 	}
-	if id.Epoch = (api.DedupEpoch{}); txn.Group != "" || txn.Dropped != nil || txn.ID != id {
-		t.Errorf("write: %+v", txn)
-	}
-	txn = nil
+	calls = 0
 	for what, bad := range map[string]api.RequestID{
 		"acknowledges itself":        {Client: id.Client, Seq: 5, AckedBelow: 6},
-		"speaks as a node":           {Client: api.NewGatewayClient(), Seq: 5, AckedBelow: 3},
-		"acknowledges all of a node": {Client: api.NewGatewayClient(), Seq: 4e9, AckedBelow: 4e9},
+		"speaks as a node":           {Client: api.ClientID([]byte("gateway:12345678")), Seq: 5, AckedBelow: 3},
+		"acknowledges all of a node": {Client: api.ClientID([]byte("gateway:12345678")), Seq: 4e9, AckedBelow: 4e9},
 	} {
-		if _, err := c.Do(t.Context(), &api.Txn{ID: bad, Then: []api.Op{{Kind: api.OpPut, Key: "a"}}}); !errors.Is(err, api.CodeInvalid) || txn != nil {
+		if _, err := c.Do(t.Context(), put(bad)); !errors.Is(err, api.CodeInvalid) || calls > 0 {
 			t.Errorf("a write that %s: %v", what, err)
+		}
+	}
+	for _, e := range []envelope{"\x00", "\x01g\x00\x00\x00\x00"} {
+		c, _ := upgrade(t, h)
+		if _, err := c.ReadIn(t.Context(), e, read, new(api.ReadResult)); !errors.Is(err, wire.ErrBroken) || calls > 0 {
+			t.Errorf("a read in the envelope %q: %v", e, err)
+		}
+		c, _ = upgrade(t, h)
+		if _, err := c.DoIn(t.Context(), e, put(id)); !errors.Is(err, wire.ErrBroken) || calls > 0 {
+			t.Errorf("a write in the envelope %q: %v", e, err)
 		}
 	}
 }
@@ -127,11 +135,11 @@ func TestCallsAreLimited(t *testing.T) {
 	q := &api.ReadRequest{Keys: []api.Key{"a"}}
 	result := make(chan error, 1)
 	go func() {
-		_, err := first.Read(t.Context(), q)
+		_, err := storetest.Read(t.Context(), first, q)
 		result <- err
 	}()
 	<-entered
-	if _, err := second.Read(t.Context(), q); !errors.Is(err, api.CodeUnavailable) || api.AsError(err).RetryAfter == 0 {
+	if _, err := storetest.Read(t.Context(), second, q); !errors.Is(err, api.CodeUnavailable) || api.AsError(err).RetryAfter == 0 {
 		t.Errorf("a second call: %v", err)
 	}
 	wantProblem(t, request(h, "GET", "/v1/kv/a", ""), 503, api.CodeUnavailable, "1 requests")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/wire"
 )
 
 const getNone = "GET /v1/kv/none HTTP/1.1\r\nHost: n\r\n\r\n"
@@ -110,7 +111,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 				synctest.Wait()
 			}
 			stream := p.dial()
-			r := exchangeOn(t, stream, "GET /v1/calls HTTP/1.1\r\nHost: n\r\nConnection: Upgrade\r\nUpgrade: edgehold-calls/1\r\n\r\n")
+			r := exchangeOn(t, stream, "GET /v1/calls HTTP/1.1\r\nHost: n\r\nConnection: Upgrade\r\nUpgrade: "+wire.Protocol+"\r\n\r\n")
 			wantStatus(t, r, 101)
 			defer func() { _ = stream.Close() }()
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestFullOwner: a call whose owner has too much to do is refused before anything is done for it, over HTTP and on
@@ -77,7 +78,7 @@ func TestFullOwner(t *testing.T) {
 			t.Errorf("the door was asked about %s", asked)
 		}
 	}
-	if _, err := c.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}}); err != nil {
+	if _, err := storetest.Read(t.Context(), c, &api.ReadRequest{Keys: []api.Key{"k"}}); err != nil {
 		t.Errorf("a read on a stream: %v", err)
 	}
 }

@@ -75,8 +75,7 @@ type handler struct {
 	door      door
 	measures  measures
 	origin    http.CrossOriginProtection
-	node      []string       // Config.Node as a header's value; nil where there is none
-	into      api.IntoReader // the Store, where it is one
+	node      []string // Config.Node as a header's value; nil where there is none
 }
 
 // New returns the API's handler. It is safe for concurrent use. It dispatches by the raw path: wrap it in no
@@ -111,7 +110,6 @@ func New(c Config) http.Handler {
 		h.node = []string{string(c.Node)}
 	}
 	h.door.init(&c)
-	h.into, _ = c.Store.(api.IntoReader)
 	h.measures = newMeasures(c.Registry, &h.inFlight)
 	return h
 }

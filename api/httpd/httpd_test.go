@@ -23,8 +23,9 @@ type fake struct {
 	do   func(context.Context, *api.Txn) (*api.TxnResult, error)
 }
 
-func (f fake) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
-	return f.read(ctx, r)
+func (f fake) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	res, err := f.read(ctx, r)
+	return storetest.Answer(out, res, err)
 }
 func (f fake) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
 

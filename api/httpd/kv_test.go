@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 func TestGet(t *testing.T) {
@@ -130,7 +131,7 @@ func TestPutAndDelete(t *testing.T) {
 		t.Errorf("after the delete: %d, %v", r.StatusCode, r.Header)
 	}
 	wantProblem(t, request(h, "PUT", "/v1/kv/a", "x", "Content-Range: bytes 0-0/5"), 400, api.CodeInvalid)
-	res, err := m.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a"}})
+	res, err := storetest.Read(t.Context(), m, &api.ReadRequest{Keys: []api.Key{"a"}})
 	if err != nil || res.Entries[0].Exists {
 		t.Errorf("%+v, %v", res, err)
 	}
@@ -265,10 +266,10 @@ func TestIdempotencyKeyForms(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"eh1-" + client + "-5-6",                          // acknowledged before it was sent
-		"eh1-" + client + "-5-4000000000",                 //
-		"eh1-" + api.NewGatewayClient().String() + "-5-2", // a node's own
-		api.RequestID{Client: api.NewGatewayClient(), Seq: 4e9, AckedBelow: 4e9}.IdempotencyKey(), //
+		"eh1-" + client + "-5-6",                                            // acknowledged before it was sent
+		"eh1-" + client + "-5-4000000000",                                   //
+		"eh1-" + api.ClientID([]byte("gateway:12345678")).String() + "-5-2", // a node's own
+		api.RequestID{Client: api.ClientID([]byte("gateway:12345678")), Seq: 4e9, AckedBelow: 4e9}.IdempotencyKey(), //
 	} {
 		wantProblem(t, request(h, "DELETE", "/v1/kv/a", "", "Idempotency-Key: "+key), 400, api.CodeInvalid)
 	}

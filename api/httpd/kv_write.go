@@ -58,7 +58,8 @@ func (x *exchange) write(op api.Op) error {
 
 // neverHolds answers a write whose If-Match names no version that a key could have.
 func (x *exchange) neverHolds(ifMatch tags) error {
-	res, err := x.Store.Read(x.ctx, &api.ReadRequest{Keys: []api.Key{x.key}})
+	x.read.Keys = append(x.read.Keys[:0], x.key)
+	res, err := x.ask()
 	if err != nil {
 		return err
 	}

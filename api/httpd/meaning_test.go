@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestBodyIsNotAsItStands: a body whose header says that it is coded, or a part, is refused instead of stored without that.
@@ -120,7 +121,7 @@ func TestRequestsByHand(t *testing.T) {
 					t.Errorf("%s: %v, %q; want %v, %q", c.says, got, detail, c.status, c.detail)
 				}
 			}
-			if r, err := m.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"cut"}}); err != nil || r.Entries[0].Exists {
+			if r, err := storetest.Read(t.Context(), m, &api.ReadRequest{Keys: []api.Key{"cut"}}); err != nil || r.Entries[0].Exists {
 				t.Errorf("it was written: %v, %v", r, err)
 			}
 		})

@@ -146,7 +146,7 @@ func TestSlowClients(t *testing.T) {
 				t.Errorf("%s: answer %.100q, want %s", c.name, got, c.answer)
 			}
 			_ = conn.Close()
-			if r, err := m.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"slow"}}); err != nil || r.Entries[0].Exists {
+			if r, err := storetest.Read(t.Context(), m, &api.ReadRequest{Keys: []api.Key{"slow"}}); err != nil || r.Entries[0].Exists {
 				t.Errorf("%s: half a value was written: %v, %v", c.name, r, err)
 			}
 		})

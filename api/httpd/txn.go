@@ -61,11 +61,12 @@ func onlyGets(t *api.Txn) bool {
 
 // readTxn answers a read-only transaction from one snapshot. It needs no id: it may be carried out any number of times.
 func (x *exchange) readTxn(t *api.Txn) error {
-	q := &api.ReadRequest{Snapshot: true}
+	q := &x.read
+	q.Snapshot = true
 	for i := range t.Then {
 		q.Keys = append(q.Keys, t.Then[i].Key)
 	}
-	res, err := x.Store.Read(x.ctx, q)
+	res, err := x.ask()
 	switch {
 	case err != nil:
 		return err

@@ -89,7 +89,7 @@ type intoStore struct {
 	left  time.Duration
 }
 
-func (s *intoStore) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+func (s *intoStore) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	s.reads++
 	s.known = r.Known[0]
 	d, _ := ctx.Deadline()

@@ -34,7 +34,7 @@ func (u *suite) concurrentCounter() {
 
 // increment adds one; false where somebody else was faster.
 func (u *suite) increment(k api.Key) (bool, error) {
-	res, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +81,7 @@ func (u *suite) concurrentReaders() {
 
 // readAtLeast reads k, whose version must be none below floors.
 func (u *suite) readAtLeast(k api.Key, floors ...api.Version) api.Version {
-	res, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
 		u.Errorf("read: %v", err)
 		return api.Version{}
@@ -116,7 +116,7 @@ func (u *suite) cancelled() {
 	case err != nil && e.Exists && api.CodeOf(err) != api.CodeAmbiguous:
 		u.Errorf("reported as not applied (%v) and there", err)
 	}
-	if r, err := u.store.Read(ctx, &api.ReadRequest{Keys: []api.Key{u.key("other")}}); err == nil && len(r.Entries) != 1 {
+	if r, err := Read(ctx, u.store, &api.ReadRequest{Keys: []api.Key{u.key("other")}}); err == nil && len(r.Entries) != 1 {
 		u.Errorf("read gave %+v", r)
 	} else if api.CodeOf(err) == api.CodeAmbiguous {
 		u.Errorf("a read cannot be ambiguous: %v", err)

@@ -18,11 +18,11 @@ func (u *suite) limitKey() {
 	u.wantValue(k, "longest")
 	_, err := u.store.Do(u.ctx, putTxn(k+"k", "too long"))
 	u.wantCode(err, api.CodeTooLarge, "4096", "4097")
-	_, err = u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{k + "k"}})
+	_, err = Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k + "k"}})
 	u.wantCode(err, api.CodeTooLarge, "4096", "4097")
 	_, err = u.store.Do(u.ctx, putTxn("", "x"))
 	u.wantCode(err, api.CodeInvalid)
-	_, err = u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{""}})
+	_, err = Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{""}})
 	u.wantCode(err, api.CodeInvalid)
 }
 
@@ -75,7 +75,7 @@ func (u *suite) limitReadKeys() {
 		keys[i] = u.key(fmt.Sprint(i))
 	}
 	u.readAll(keys[1:]...)
-	_, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: keys})
+	_, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: keys})
 	u.wantCode(err, api.CodeTooLarge, "1000", "1001")
 }
 
@@ -93,6 +93,6 @@ func (u *suite) invalid() {
 		}
 	}
 	u.wantAbsent(k)
-	_, err := u.store.Read(u.ctx, &api.ReadRequest{})
+	_, err := Read(u.ctx, u.store, &api.ReadRequest{})
 	u.wantCode(err, api.CodeInvalid)
 }

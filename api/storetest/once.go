@@ -117,7 +117,7 @@ func (u *suite) onceRefusesIDs() {
 	id := u.nextID()
 	for _, bad := range []api.RequestID{
 		{Client: id.Client, Seq: id.Seq, AckedBelow: id.Seq + 1},
-		{Client: api.NewGatewayClient(), Seq: 1},
+		{Client: api.ClientID([]byte("gateway:12345678")), Seq: 1},
 	} {
 		t := putTxn(k, "x")
 		t.ID = bad

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -49,7 +50,7 @@ func (u *suite) readKnown() {
 		known     api.Version
 		unchanged bool
 	}{{v, true}, {old, false}, {api.Version{}, false}} {
-		res, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{k}, Known: []api.Version{c.known}})
+		res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k}, Known: []api.Version{c.known}})
 		if err != nil {
 			u.Fatal(err)
 		}
@@ -57,6 +58,44 @@ func (u *suite) readKnown() {
 		if !e.Exists || e.Version != v || e.Unchanged != c.unchanged || (string(e.Value) == "two") == c.unchanged {
 			u.Errorf("known %v: %+v, want unchanged = %v", c.known, e, c.unchanged)
 		}
+	}
+}
+
+// readReusesMemory: nothing of what a result held before stands in it after a read, and what it held stays as it was.
+func (u *suite) readReusesMemory() {
+	k, absent := u.key("k"), u.key("absent")
+	u.put(k, "one")
+	out := api.ReadResult{
+		Entries:  make([]api.Entry, 3),
+		ServedBy: api.ServedByStale, Group: "another", Age: time.Hour,
+		Timing: api.Timing{Delayed: []api.Delay{{Node: "a node", Wait: time.Hour}}, Mode: "another"},
+	}
+	for i := range out.Entries {
+		out.Entries[i] = api.Entry{Key: "another", Value: []byte("another"), Exists: true, Unchanged: true, Elided: true}
+	}
+	read := func(k api.Key) {
+		u.Helper()
+		r := api.ReadRequest{Keys: []api.Key{k}, Consistency: api.Quorum}
+		fresh, err := Read(u.ctx, u.store, &r)
+		if err != nil {
+			u.Fatal(err)
+		}
+		if err := u.store.Read(u.ctx, &r, &out); err != nil {
+			u.Fatal(err)
+		}
+		if len(out.Entries) != 1 || !reflect.DeepEqual(out.Entries[0], fresh.Entries[0]) {
+			u.Errorf("a result that is used again holds %+v, a new one %+v", out.Entries, fresh.Entries)
+		}
+		if out.ServedBy != fresh.ServedBy || out.Group != fresh.Group || out.Age != fresh.Age || out.Snapshot != fresh.Snapshot ||
+			out.Timing.Mode != fresh.Timing.Mode || len(out.Timing.Delayed) != len(fresh.Timing.Delayed) {
+			u.Errorf("a result that is used again is %+v, a new one %+v", out, fresh)
+		}
+	}
+	read(k)
+	before := out.Entries[0]
+	read(absent)
+	if before.Key != k || string(before.Value) != "one" {
+		u.Errorf("a second read into the result changed what the first gave to %+v", before)
 	}
 }
 
@@ -68,7 +107,7 @@ func (u *suite) readConsistencies() {
 		{Consistency: api.Bounded, MaxStale: time.Minute}, {Consistency: api.Stale},
 	} {
 		r.Keys = []api.Key{k}
-		res, err := u.store.Read(u.ctx, &r)
+		res, err := Read(u.ctx, u.store, &r)
 		if err != nil {
 			u.Errorf("%v read: %v", r.Consistency, err)
 			continue

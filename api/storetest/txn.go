@@ -121,7 +121,7 @@ func (u *suite) txnMovesMoney() {
 
 // move takes n from one key to the other; false where somebody else was faster.
 func (u *suite) move(from, to api.Key, n int) (bool, error) {
-	res, err := u.store.Read(u.ctx, &api.ReadRequest{Keys: []api.Key{from, to}})
+	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{from, to}})
 	if err != nil {
 		return false, err
 	}

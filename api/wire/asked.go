@@ -50,10 +50,6 @@ func firstKey(r *reader) []byte {
 	r.take(uint64(len(api.ClientID{})))
 	r.uint() // of its id
 	r.uint()
-	if r.uint()&epochElsewhere != 0 {
-		r.take(r.uint())
-		r.uint()
-	}
 	if conditions := r.uint(); conditions == 0 && r.uint() == 0 {
 		return nil
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -11,12 +12,11 @@ import (
 // writer appends to b.
 type writer struct{ b []byte }
 
-func (w *writer) byte(x byte)             { w.b = append(w.b, x) }
-func (w *writer) uint(x uint64)           { w.b = binary.AppendUvarint(w.b, x) }
-func (w *writer) signed(x int64)          { w.b = binary.AppendVarint(w.b, x) }
-func (w *writer) time(d time.Duration)    { w.uint(uint64(max(d, 0))) }
-func (w *writer) version(v api.Version)   { w.uint(v.Epoch); w.uint(v.Index) }
-func (w *writer) session(s api.SessionID) { w.uint(s.Incarnation); w.uint(s.Index) }
+func (w *writer) byte(x byte)           { w.b = append(w.b, x) }
+func (w *writer) uint(x uint64)         { w.b = binary.AppendUvarint(w.b, x) }
+func (w *writer) signed(x int64)        { w.b = binary.AppendVarint(w.b, x) }
+func (w *writer) time(d time.Duration)  { w.uint(uint64(max(d, 0))) }
+func (w *writer) version(v api.Version) { w.uint(v.Epoch); w.uint(v.Index) }
 
 func (w *writer) flags(xs ...bool) {
 	var b byte
@@ -125,18 +125,20 @@ func (r *reader) bytes() []byte {
 	return append(make([]byte, 0, len(x)), x...)
 }
 
-func (r *reader) text() string         { return string(r.take(r.uint())) }
-func (r *reader) key() api.Key         { return api.Key(r.text()) }
-func (r *reader) version() api.Version { return api.Version{Epoch: r.uint(), Index: r.uint()} }
-func (r *reader) session() api.SessionID {
-	return api.SessionID{Incarnation: r.uint(), Index: r.uint()}
-}
+func (r *reader) text() string          { return string(r.take(r.uint())) }
+func (r *reader) key() api.Key          { return api.Key(r.text()) }
+func (r *reader) version() api.Version  { return api.Version{Epoch: r.uint(), Index: r.uint()} }
 func (r *reader) array16() (x [16]byte) { copy(x[:], r.take(16)); return x }
 func flag(flags byte, i int) bool       { return flags&(1<<i) != 0 }
 
 // list reads a list of elements that take at least size bytes each, so that no room is made for what cannot be there; nil
 // where it is empty.
 func list[T any](r *reader, size int, one func(r *reader, x *T)) []T {
+	return listInto[T](r, nil, size, one)
+}
+
+// listInto is list into the memory of to, if that is large enough.
+func listInto[T any](r *reader, to []T, size int, one func(r *reader, x *T)) []T {
 	n := r.uint()
 	if n > uint64(len(r.b)/size) {
 		r.fail("a list longer than its message")
@@ -145,7 +147,7 @@ func list[T any](r *reader, size int, one func(r *reader, x *T)) []T {
 	if n == 0 {
 		return nil
 	}
-	xs := make([]T, n)
+	xs := slices.Grow(to[:0], int(n))[:n]
 	for i := range xs {
 		one(r, &xs[i])
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,21 +65,24 @@ var _ api.Store = (*Client)(nil)
 type call struct {
 	number uint64        // of its message in the outbox
 	done   chan struct{} // told once, by whoever takes the call off the books
+	// out is the caller's memory for the result of a read; nil: it is a transaction. Whoever has taken the call off the books
+	// fills it, and the caller waits for that.
+	out *api.ReadResult
+	// nodes: the answer may have an envelope.
+	nodes bool
 	// Set before done is told:
-	read *api.ReadResult
-	txn  *api.TxnResult
-	err  error
-	// isRead tells what the result is.
-	isRead bool
+	txn      *api.TxnResult
+	envelope []byte
+	err      error
 }
 
 // newCall is one that ended before, where there is one: its channel costs more than the rest of it.
-func (c *Client) newCall(isRead bool) *call {
+func (c *Client) newCall(out *api.ReadResult, nodes bool) *call {
 	x, _ := c.ended.Get().(*call)
 	if x == nil {
 		x = &call{done: make(chan struct{}, 1)}
 	}
-	x.isRead = isRead
+	x.out, x.nodes = out, nodes
 	return x
 }
 
@@ -120,22 +124,31 @@ func (c *Client) Close() error {
 }
 
 // Read carries a read to the other side.
-func (c *Client) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	return c.ReadBy(ctx, time.Time{}, q)
+func (c *Client) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
+	return c.ReadBy(ctx, time.Time{}, q, out)
 }
 
 // ReadBy is Read that ends at that time at the latest, for less than a context of its own costs; zero: ctx alone bounds it.
-func (c *Client) ReadBy(ctx context.Context, until time.Time, q *api.ReadRequest) (*api.ReadResult, error) {
-	x := c.newCall(true)
+func (c *Client) ReadBy(ctx context.Context, until time.Time, q *api.ReadRequest, out *api.ReadResult) error {
+	x := c.newCall(out, false)
 	defer c.release(x)
-	err := c.run(ctx, until, x, kindRead, func(w *writer) {
+	return c.read(ctx, until, x, q, nil)
+}
+
+// ReadIn is Read between nodes: the request goes in an envelope. answer is the envelope of the answer; empty if it has none.
+func (c *Client) ReadIn(ctx context.Context, e Envelope, q *api.ReadRequest, out *api.ReadResult) (answer []byte, err error) {
+	x := c.newCall(out, true)
+	defer c.release(x)
+	err = c.read(ctx, time.Time{}, x, q, e)
+	return x.envelope, err
+}
+
+func (c *Client) read(ctx context.Context, until time.Time, x *call, q *api.ReadRequest, e Envelope) error {
+	return c.run(ctx, until, x, kindRead, func(w *writer) {
 		c.putTimeout(ctx, until, w)
 		putRead(w, q)
+		w.envelope(e)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return x.read, nil
 }
 
 // Do carries a transaction to the other side.
@@ -145,11 +158,21 @@ func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 
 // DoBy is Do that ends at that time at the latest, as ReadBy.
 func (c *Client) DoBy(ctx context.Context, until time.Time, t *api.Txn) (*api.TxnResult, error) {
-	x := c.newCall(false)
+	return c.do(ctx, until, t, nil)
+}
+
+// DoIn is Do between nodes: the request goes in an envelope.
+func (c *Client) DoIn(ctx context.Context, e Envelope, t *api.Txn) (*api.TxnResult, error) {
+	return c.do(ctx, time.Time{}, t, e)
+}
+
+func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope) (*api.TxnResult, error) {
+	x := c.newCall(nil, false)
 	defer c.release(x)
 	err := c.run(ctx, until, x, kindDo, func(w *writer) {
 		c.putTimeout(ctx, until, w)
 		putTxn(w, t)
+		w.envelope(e)
 	})
 	if err != nil {
 		return nil, err
@@ -258,7 +281,7 @@ func (c *Client) leave(cause error, id uint64, x *call) error {
 	}
 	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
 	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: fmt.Errorf("%w: %w", ErrLate, cause)}
-	if x.isRead {
+	if x.out != nil {
 		e.Code = api.CodeUnavailable
 	}
 	return e
@@ -299,8 +322,11 @@ func (c *Client) answered(m *message) error {
 	switch {
 	case m.kind == kindError:
 		x.err = readOutcome(&m.body)
-	case m.kind == kindResult && x.isRead:
-		x.read = readReadResult(&m.body)
+	case m.kind == kindResult && x.out != nil:
+		readReadResult(&m.body, x.out)
+		if x.nodes {
+			x.envelope = bytes.Clone(m.body.rest())
+		}
 	case m.kind == kindResult:
 		x.txn = readTxnResult(&m.body)
 	default:
@@ -371,7 +397,7 @@ func (c *Client) over(cause error) {
 // unknown is the error of a call that got no answer.
 func (c *Client) unknown(x *call, cause error) error {
 	code := api.CodeAmbiguous
-	if x.isRead || !c.out.gone(x.number) {
+	if x.out != nil || !c.out.gone(x.number) {
 		code = api.CodeUnavailable
 	}
 	return &api.Error{Code: code, Hint: "no answer came", Err: errors.Join(ErrBroken, cause)}

@@ -7,10 +7,10 @@
 // Each side sends messages: a big-endian uint32, the number of bytes that follow; one byte, the kind; the call's id as
 // varint; and the kind's body. Integers are varints, strings and values have their length before them, lists their count.
 //
-//	up    1 read    timeout in microseconds (0: none), ReadRequest
-//	      2 do      timeout in microseconds (0: none), Txn
+//	up    1 read    timeout in microseconds (0: none), ReadRequest, between nodes the rest: its envelope
+//	      2 do      timeout in microseconds (0: none), Txn, between nodes the rest: its envelope
 //	      3 cancel  the caller has left
-//	down  4 result  ReadResult or TxnResult, as the call was
+//	down  4 result  ReadResult or TxnResult, as the call was; between nodes behind a ReadResult the rest: its envelope
 //	      5 error   Error
 //	      6 goodbye no body, id 0: new calls are not taken any more, those under way are answered
 //	      7 refused Error, for the call and for others: of each the difference of its id to the one before, zigzag
@@ -20,7 +20,7 @@
 package wire
 
 // Version is that of the encoding; one that changes gets another.
-const Version = 1
+const Version = 2
 
 // Protocol is how HTTP names it.
-const Protocol = "edgehold-calls/1"
+const Protocol = "edgehold-calls/2"

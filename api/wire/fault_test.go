@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestPanics: a call that meets a fault in the program fails alone, with and without workers, also where it is its answer that
@@ -37,7 +38,7 @@ func TestPanics(t *testing.T) {
 		}, ClientConfig{})
 		for i := range 3 {
 			broken.Store(i == 1)
-			if _, err := c.Read(t.Context(), aRead); !errors.Is(err, api.CodeInternal) {
+			if _, err := storetest.Read(t.Context(), c, aRead); !errors.Is(err, api.CodeInternal) {
 				t.Errorf("a read: %v", err)
 			}
 			switch _, err := c.Do(t.Context(), aWrite); {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestQuietRest: while a connection rests, a few bytes are not worth waking the process; afterwards the first byte is again,
@@ -42,7 +43,7 @@ func TestQuietRest(t *testing.T) {
 	defer func() { _ = c.Close() }()
 	there := <-conns
 	call := func() {
-		if _, err := c.Read(ctx, aRead); api.CodeOf(err) != api.CodeUnavailable {
+		if _, err := storetest.Read(ctx, c, aRead); api.CodeOf(err) != api.CodeUnavailable {
 			t.Fatal(err)
 		}
 	}

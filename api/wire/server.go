@@ -14,10 +14,13 @@ import (
 	"github.com/edgehold/edgehold/api/fault"
 )
 
-// ServerConfig is what answers the calls of one connection, and how much of it at once. Store is required; zero fields are
-// the defaults named.
+// ServerConfig is what answers the calls of one connection, and how much of it at once. Exactly one of Store and Nodes is
+// required; zero fields are the defaults named.
 type ServerConfig struct {
+	// Store answers the calls of applications. Their bytes have no place for an envelope.
 	Store api.Store
+	// Nodes answers the calls of nodes.
+	Nodes Nodes
 	// MaxCalls bounds the calls being answered; one more is refused at once. 0 is 16,384.
 	MaxCalls int
 	// MaxRequestBytes bounds what the calls being answered were asked with, likewise. 0 is 64 MiB.
@@ -152,9 +155,13 @@ func (s *server) take(m *message) error {
 			return nil
 		}
 		if m.kind == kindRead {
-			x.read = readRead(&m.body)
+			x.read = new(reading)
+			readRead(&m.body, &x.read.request)
 		} else {
 			x.txn = readTxn(&m.body)
+		}
+		if s.cfg.Nodes != nil {
+			x.envelope = append(x.room[:0], m.body.rest()...)
 		}
 		if err := m.end(); err != nil {
 			x.finish()
@@ -185,12 +192,26 @@ func readTimeout(r *reader) time.Duration {
 
 // served is a call being answered. One of read and txn is set.
 type served struct {
-	server *server
-	id     uint64
-	bytes  int64
-	ctx    *deadline.Context
-	read   *api.ReadRequest
-	txn    *api.Txn
+	server   *server
+	id       uint64
+	bytes    int64
+	ctx      *deadline.Context
+	read     *reading
+	txn      *api.Txn
+	envelope []byte   // the call's, between nodes
+	room     [48]byte // for an envelope of the usual size
+}
+
+// reading is a read being answered.
+type reading struct {
+	request api.ReadRequest
+	out     api.ReadResult
+	answer  Envelope // nil: none
+}
+
+func (x *reading) put(w *writer) {
+	putReadResult(w, &x.out)
+	w.envelope(x.answer)
 }
 
 // begin puts a call into the books, until it finishes, or refuses it.
@@ -241,22 +262,30 @@ func (x *served) finish() {
 func (x *served) run() {
 	defer x.finish() // not before the answer: one that waits for room counts
 	if x.read != nil {
-		res, err := x.carryOutRead()
-		x.answer(func(w *writer) { putReadResult(w, res) }, err)
+		x.answer(x.read.put, x.carryOutRead())
 		return
 	}
 	res, err := x.carryOutTxn()
 	x.answer(func(w *writer) { putTxnResult(w, res) }, err)
 }
 
-func (x *served) carryOutRead() (res *api.ReadResult, err error) {
-	defer x.server.cfg.Faults.Catch("read", &err)
-	return x.server.cfg.Store.Read(x.ctx, x.read)
+func (x *served) carryOutRead() (err error) {
+	cfg, r := &x.server.cfg, x.read
+	defer cfg.Faults.Catch("read", &err)
+	if cfg.Nodes == nil {
+		return cfg.Store.Read(x.ctx, &r.request, &r.out)
+	}
+	r.answer, err = cfg.Nodes.Read(x.ctx, x.envelope, &r.request, &r.out)
+	return err
 }
 
 func (x *served) carryOutTxn() (res *api.TxnResult, err error) {
-	defer x.server.cfg.Faults.Catch("txn", &err)
-	return x.server.cfg.Store.Do(x.ctx, x.txn)
+	cfg := &x.server.cfg
+	defer cfg.Faults.Catch("txn", &err)
+	if cfg.Nodes == nil {
+		return cfg.Store.Do(x.ctx, x.txn)
+	}
+	return cfg.Nodes.Do(x.ctx, x.envelope, x.txn)
 }
 
 // answer sends the answer, and waits for room for it.

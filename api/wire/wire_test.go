@@ -59,22 +59,12 @@ type codec struct {
 	zero func() any
 	put  func(w *writer, v any)
 	read func(r *reader) any
-	fix  func(v any) // drops what does not go with the rest; nil: all goes
-}
-
-// fixed is the codec for reads that are never stale, or for those that may be: the one have an age, the others a limit of it.
-func fixed(c codec, fix func(*api.ReadRequest)) codec {
-	c.fix = func(v any) { fix(v.(*api.ReadRequest)) }
-	return c
 }
 
 // full is a word with every field set.
 func (c codec) full() any {
 	v := c.zero()
 	fill(reflect.ValueOf(v).Elem(), new(uint64))
-	if c.fix != nil {
-		c.fix(v)
-	}
 	return v
 }
 
@@ -87,14 +77,17 @@ func codecOf[T any](name string, put func(*writer, *T), read func(*reader) *T) c
 	}
 }
 
+// newOf is a codec's read into new memory.
+func newOf[T any](read func(*reader, *T)) func(*reader) *T {
+	return func(r *reader) *T {
+		v := new(T)
+		read(r, v)
+		return v
+	}
+}
+
 var codecs = []codec{
-	fixed(codecOf("ReadRequest", putRead, readRead), func(q *api.ReadRequest) {
-		q.Consistency, q.MaxStale, q.Hold = api.Quorum, 0, api.HoldRound|api.HoldTxn|api.HoldFirm
-	}),
-	fixed(codecOf("ReadRequest", putRead, readRead), func(q *api.ReadRequest) {
-		q.Consistency, q.Age, q.Hold = api.Bounded, 0, api.HoldNone
-	}),
-	codecOf("ReadResult", putReadResult, readReadResult),
+	codecOf("ReadRequest", putRead, newOf(readRead)), codecOf("ReadResult", putReadResult, newOf(readReadResult)),
 	codecOf("Txn", putTxn, readTxn), codecOf("TxnResult", putTxnResult, readTxnResult), codecOf("Error", putOutcome, readOutcome),
 }
 
@@ -173,8 +166,9 @@ type fake struct {
 	do   func(context.Context, *api.Txn) (*api.TxnResult, error)
 }
 
-func (f fake) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	return f.read(ctx, q)
+func (f fake) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
+	res, err := f.read(ctx, q)
+	return storetest.Answer(out, res, err)
 }
 func (f fake) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
 
@@ -220,7 +214,7 @@ func TestBroken(t *testing.T) {
 		}
 	})
 	calls.Go(func() {
-		if _, err := c.Read(t.Context(), aRead); !errors.Is(err, api.CodeUnavailable) || !errors.Is(err, ErrBroken) {
+		if _, err := storetest.Read(t.Context(), c, aRead); !errors.Is(err, api.CodeUnavailable) || !errors.Is(err, ErrBroken) {
 			t.Errorf("a read under way: %v", err)
 		}
 	})
@@ -302,7 +296,7 @@ func TestSilence(t *testing.T) {
 	lasting := func(t *testing.T, c *Client, d time.Duration, over bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		if _, err := c.Read(ctx, aRead); err == nil { // which error depends on the side that says so first, in one instant
+		if _, err := storetest.Read(ctx, c, aRead); err == nil { // which error depends on the side that says so first, in one instant
 			t.Errorf("an answer after %v", d)
 		}
 		select {
@@ -494,7 +488,7 @@ func TestTooLong(t *testing.T) {
 		},
 		do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return &api.TxnResult{Entries: entries}, nil },
 	}, ServerConfig{}, ClientConfig{})
-	if _, err := c.Read(t.Context(), aRead); !errors.Is(err, api.CodeTooLarge) {
+	if _, err := storetest.Read(t.Context(), c, aRead); !errors.Is(err, api.CodeTooLarge) {
 		t.Errorf("read: %v", err)
 	}
 	if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeAmbiguous) {

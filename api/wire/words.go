@@ -1,43 +1,22 @@
 package wire
 
 import (
-	"time"
-
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func putRead(w *writer, q *api.ReadRequest) {
 	putList(w, q.Keys, putKey)
 	w.byte(byte(q.Consistency))
-	w.time(ageOrStale(q))
-	w.text(string(q.Group))
-	w.session(q.Session)
+	w.time(q.MaxStale)
 	putList(w, q.Known, func(w *writer, v *api.Version) { w.version(*v) })
-	w.flags(q.Snapshot, q.Hold&api.HoldRound != 0, q.Hold&api.HoldTxn != 0, q.Hold&api.HoldFirm != 0)
+	w.flags(q.Snapshot)
 }
 
-// ageOrStale is what stands in the place of MaxStale: reads that are never stale have an age there. Programs from before reads
-// had ages do not look at it.
-func ageOrStale(q *api.ReadRequest) time.Duration {
-	if q.Consistency <= api.Quorum {
-		return time.Duration(q.Age)
-	}
-	return q.MaxStale
-}
-
-func readRead(r *reader) *api.ReadRequest {
-	q := &api.ReadRequest{Keys: list(r, 1, readKey), Consistency: api.Consistency(r.byte())}
-	if at := r.time(); q.Consistency <= api.Quorum {
-		q.Age = uint64(at)
-	} else {
-		q.MaxStale = at
-	}
-	q.Group, q.Session = api.GroupID(r.text()), r.session()
+func readRead(r *reader, q *api.ReadRequest) {
+	q.Keys = list(r, 1, readKey)
+	q.Consistency, q.MaxStale = api.Consistency(r.byte()), r.time()
 	q.Known = list(r, 2, func(r *reader, v *api.Version) { *v = r.version() })
-	flags := r.byte()
-	q.Snapshot, q.Hold = flag(flags, 0), api.Hold(flags>>1)&(api.HoldRound|api.HoldTxn|api.HoldFirm)
-	return q
+	q.Snapshot = flag(r.byte(), 0)
 }
 
 func putKey(w *writer, k *api.Key)  { w.text(string(*k)) }
@@ -52,29 +31,29 @@ func putReadResult(w *writer, res *api.ReadResult) {
 	putTiming(w, &res.Timing)
 }
 
-func readReadResult(r *reader) *api.ReadResult {
-	return &api.ReadResult{
-		Entries: list(r, minEntryBytes, readEntry), ServedBy: api.ServedBy(r.byte()), Group: api.GroupID(r.text()),
+// readReadResult fills out, whose Entries are used again if they are large enough.
+func readReadResult(r *reader, out *api.ReadResult) {
+	*out = api.ReadResult{
+		Entries: listInto(r, out.Entries, minEntryBytes, readEntry), ServedBy: api.ServedBy(r.byte()), Group: api.GroupID(r.text()),
 		Age: r.time(), Snapshot: flag(r.byte(), 0), Timing: readTiming(r),
 	}
 }
 
 // minEntryBytes is what the least entry takes.
-const minEntryBytes = 6
+const minEntryBytes = 5
 
 func putEntry(w *writer, e *api.Entry) {
 	w.text(string(e.Key))
 	w.flags(e.Exists, e.Unchanged, e.Elided)
 	w.bytes(e.Value)
 	w.version(e.Version)
-	w.uint(uint64(e.Lease))
 }
 
 func readEntry(r *reader, e *api.Entry) {
 	e.Key = r.key()
 	flags := r.byte()
 	e.Exists, e.Unchanged, e.Elided = flag(flags, 0), flag(flags, 1), flag(flags, 2)
-	e.Value, e.Version, e.Lease = r.bytes(), r.version(), api.LeaseID(r.uint())
+	e.Value, e.Version = r.bytes(), r.version()
 }
 
 func putTiming(w *writer, t *api.Timing) {
@@ -97,53 +76,17 @@ func putTxn(w *writer, t *api.Txn) {
 	w.b = append(w.b, t.ID.Client[:]...)
 	w.uint(t.ID.Seq)
 	w.uint(t.ID.AckedBelow)
-	putEpoch(w, t)
 	putList(w, t.If, putCond)
 	putList(w, t.Then, putOp)
 	putList(w, t.Else, putOp)
-	w.text(string(t.Group))
-	putList(w, t.Dropped, putDropped)
 	w.uint(t.Age)
 }
 
-// epochElsewhere, in the count of a transaction's dedup epoch, says that its group follows. Most are of the group that the
-// transaction is sent to, in its first incarnation.
-const epochElsewhere = 1 << 63
-
-func putEpoch(w *writer, t *api.Txn) {
-	e := t.ID.Epoch
-	if e.IsZero() || e == epochOf(t, e.Count) {
-		w.uint(e.Count)
-		return
-	}
-	w.uint(e.Count | epochElsewhere)
-	w.text(string(e.Group))
-	w.uint(e.Incarnation)
-}
-
-// readEpoch reads the epoch of t, whose group is not known yet.
-func readEpoch(r *reader) api.DedupEpoch {
-	count := r.uint()
-	if count&epochElsewhere == 0 {
-		return api.DedupEpoch{Count: count}
-	}
-	return api.DedupEpoch{Count: count &^ epochElsewhere, Group: api.GroupID(r.text()), Incarnation: r.uint()}
-}
-
-func epochOf(t *api.Txn, count uint64) api.DedupEpoch {
-	return api.DedupEpoch{Group: t.Group, Incarnation: ident.FirstIncarnation, Count: count}
-}
-
 func readTxn(r *reader) *api.Txn {
-	t := &api.Txn{
-		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint(), Epoch: readEpoch(r)},
-		If: list(r, 5, readCond), Then: list(r, 4, readOp), Else: list(r, 4, readOp),
-		Group: api.GroupID(r.text()), Dropped: list(r, 5, readDropped), Age: r.uint(),
+	return &api.Txn{
+		ID: api.RequestID{Client: r.array16(), Seq: r.uint(), AckedBelow: r.uint()},
+		If: list(r, 5, readCond), Then: list(r, 4, readOp), Else: list(r, 4, readOp), Age: r.uint(),
 	}
-	if e := t.ID.Epoch; !e.IsZero() && e.Incarnation == 0 {
-		t.ID.Epoch = epochOf(t, e.Count)
-	}
-	return t
 }
 
 func putCond(w *writer, c *api.Cond) {
@@ -166,17 +109,6 @@ func putOp(w *writer, o *api.Op) {
 
 func readOp(r *reader, o *api.Op) {
 	o.Kind, o.Key, o.Value, o.Delta = api.OpKind(r.byte()), r.key(), r.bytes(), r.signed()
-}
-
-func putDropped(w *writer, d *api.DroppedLease) {
-	w.session(d.Session)
-	w.text(string(d.Key))
-	w.uint(uint64(d.Lease))
-	w.text(string(d.Group))
-}
-
-func readDropped(r *reader, d *api.DroppedLease) {
-	d.Session, d.Key, d.Lease, d.Group = r.session(), r.key(), api.LeaseID(r.uint()), api.GroupID(r.text())
 }
 
 func putTxnResult(w *writer, res *api.TxnResult) {

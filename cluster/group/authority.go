@@ -31,7 +31,7 @@ type Authority struct {
 	ready   bool          // the machine is initialised, or nobody is to initialise it
 	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
 	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
-	suspected map[api.SessionID]words.ClockSample
+	suspected map[ident.SessionID]words.ClockSample
 	rates     rates // of the holders' clocks
 	offenders offenders
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
@@ -41,8 +41,8 @@ type Authority struct {
 }
 
 var (
-	_ api.Store    = (*Authority)(nil)
-	_ api.Lister   = (*Authority)(nil)
+	_ words.Store  = (*Authority)(nil)
+	_ words.Lister = (*Authority)(nil)
 	_ words.Lessor = (*Authority)(nil)
 )
 
@@ -57,7 +57,7 @@ func New(cfg Config) (*Authority, error) {
 		wake:      make(chan struct{}, 1),
 		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),
-		suspected: map[api.SessionID]words.ClockSample{},
+		suspected: map[ident.SessionID]words.ClockSample{},
 		rates:     rates{of: map[ident.Nonce]*rate{}},
 	}
 	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized

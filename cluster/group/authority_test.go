@@ -6,26 +6,28 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestStore: the authority is a Store like any other.
 func TestStore(t *testing.T) {
 	l := newLog(t, nil, "a", "b", "c")
 	t.Cleanup(l.close)
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return l.node("a").authority })
+	a := l.node("a").authority
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: a, Lister: a} })
 }
 
 // TestWrongGroup: what is meant for another group is refused.
 func TestWrongGroup(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		r, ctx := l.node("a").authority, context.Background()
-		_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"k"}, Group: "g.2"})
+		_, err := words.Read(ctx, r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}, Group: "g.2"})
 		wantCode(t, err, api.CodeWrongGroup)
 		txn := put("k", "x")
 		txn.Group = "g.2"
 		_, err = r.Do(ctx, txn)
 		wantCode(t, err, api.CodeWrongGroup)
-		_, err = r.List(ctx, &api.ListRequest{Group: "g.2"})
+		_, err = r.List(ctx, &words.ListRequest{Group: "g.2"})
 		wantCode(t, err, api.CodeWrongGroup)
 		wantCode(t, r.Release(ctx, "g.2", nil), api.CodeWrongGroup)
 	})
@@ -57,9 +59,9 @@ func TestOwnersReadTakesLittle(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.mustWrite(put("k", "v"))
-		ctx, q := context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}}
+		ctx, q := context.Background(), &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}
 		n := testing.AllocsPerRun(100, func() {
-			if _, err := a.authority.Read(ctx, q); err != nil {
+			if _, err := words.Read(ctx, a.authority, q); err != nil {
 				t.Error(err)
 			}
 		})

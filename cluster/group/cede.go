@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -52,7 +53,7 @@ func (a *Authority) Cede(ctx context.Context, rng api.Range, epoch uint64, to []
 
 // empty refuses early, before any lease is revoked, where a key exists. The machine decides.
 func (a *Authority) empty(ctx context.Context, rng api.Range) error {
-	page, err := a.List(ctx, &api.ListRequest{Range: rng, Limit: 1, KeysOnly: true})
+	page, err := a.List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: rng, Limit: 1, KeysOnly: true}})
 	switch {
 	case api.CodeOf(err) == api.CodeWrongGroup: // perhaps given up already: the machine knows
 		return nil

@@ -32,7 +32,7 @@ func TestCede(t *testing.T) {
 		if n := len(a.machine.HoldersIn(rng, 10)); n != 0 {
 			t.Errorf("%d leases are left in the range", n)
 		}
-		_, err = a.authority.Read(ctx, &api.ReadRequest{Keys: []api.Key{"p/absent"}})
+		_, err = words.Read(ctx, a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"p/absent"}}})
 		wantCode(t, err, api.CodeWrongGroup)
 		if x := a.mustRead("q/other"); string(x.Value) != "stays" {
 			t.Errorf("a key outside of the range is %+v", x)

@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/engine"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // BenchmarkSessionsEnd ends ten sessions of 100,000 leases each at once, on a machine on disk, and reports how long writes of other
@@ -29,7 +30,7 @@ func BenchmarkSessionsEnd(b *testing.B) {
 		for w := range 4 {
 			busy.Go(func() {
 				for i := 0; !closed(stop); i++ {
-					c := fsm.Write{Term: 1, Txn: *put(api.Key(fmt.Sprintf("free/%d/%d", w, i)), "v")}
+					c := fsm.Write{Term: 1, Txn: put(api.Key(fmt.Sprintf("free/%d/%d", w, i)), "v").Txn}
 					writes.measure(func() {
 						if res, _ := g.Propose(b.Context(), fsm.Encode(c, fsm.NewestLevel)); res.Err != nil {
 							b.Error(res.Err)
@@ -95,7 +96,7 @@ func newGrowthOnDisk(b *testing.B) *growth {
 }
 
 // leaseAll opens sessions that all hold the same keys.
-func (g *growth) leaseAll(b *testing.B, sessions, keys int) (sids []api.SessionID) {
+func (g *growth) leaseAll(b *testing.B, sessions, keys int) (sids []ident.SessionID) {
 	b.Helper()
 	for i := range sessions {
 		sids = append(sids, g.apply(b, fsm.SessionOpen{Node: "dead", Nonce: nonceOf(i), T: 4 * time.Second}).Session)

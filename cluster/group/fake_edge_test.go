@@ -38,6 +38,12 @@ func (v *testRevoker) messages() int {
 	return v.sent
 }
 
+// leasedEntry is an entry and the lease on it; zero: none.
+type leasedEntry struct {
+	api.Entry
+	Lease ident.LeaseID
+}
+
 // testEdge is an honest holder: it follows PROTOCOL 4 and 5, over links that can be slow, dead or one-way.
 type testEdge struct {
 	t     *testing.T
@@ -51,11 +57,11 @@ type testEdge struct {
 	ctx   context.Context
 
 	mu      sync.Mutex
-	sid     api.SessionID
+	sid     ident.SessionID
 	base    words.ClockSample // when the newest answered keep-alive was sent
 	seq     uint64
-	cache   map[api.Key]api.Entry
-	fence   map[api.Key]api.LeaseID
+	cache   map[api.Key]leasedEntry
+	fence   map[api.Key]ident.LeaseID
 	latency time.Duration
 	down    bool    // no message passes
 	mute    bool    // receives, but answers no revocation
@@ -68,7 +74,7 @@ type testEdge struct {
 // newEdge makes an edge that the regions of all nodes can reach.
 func newEdge(l *testLog, name api.NodeID) *testEdge {
 	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: words.DefaultLeaseTerm,
-		cache: map[api.Key]api.Entry{}, fence: map[api.Key]api.LeaseID{}}
+		cache: map[api.Key]leasedEntry{}, fence: map[api.Key]ident.LeaseID{}}
 	copy(e.nonce[:], name)
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, n := range l.nodes {
@@ -120,15 +126,15 @@ func (e *testEdge) open(n *testNode) {
 }
 
 // fetch reads the key with the wish for a lease, and installs it as the fence allows.
-func (e *testEdge) fetch(n *testNode, k api.Key) (api.Entry, error) {
+func (e *testEdge) fetch(n *testNode, k api.Key) (leasedEntry, error) {
 	e.mu.Lock()
 	sid := e.sid
 	e.mu.Unlock()
-	res, err := n.authority.Read(e.ctx, &api.ReadRequest{Keys: []api.Key{k}, Group: "g.1", Session: sid})
+	res, err := words.Read(e.ctx, n.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{k}}, Group: "g.1", Session: sid})
 	if err != nil {
-		return api.Entry{}, err
+		return leasedEntry{}, err
 	}
-	x := res.Entries[0]
+	x := leasedEntry{res.Entries[0], res.Lease(0)}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if x.Lease > e.fence[k] && x.Lease > e.cache[k].Lease && sid == e.sid {
@@ -138,7 +144,7 @@ func (e *testEdge) fetch(n *testNode, k api.Key) (api.Entry, error) {
 }
 
 // serves returns what the edge would answer now by itself.
-func (e *testEdge) serves(k api.Key) (api.Entry, bool) {
+func (e *testEdge) serves(k api.Key) (leasedEntry, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	x, ok := e.cache[k]
@@ -160,7 +166,7 @@ func (e *testEdge) drop(leases []words.RevokedLease) {
 func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) {
 	e.mu.Lock()
 	x, ok := e.cache[k]
-	d := api.DroppedLease{Session: e.sid, Key: k, Lease: x.Lease}
+	d := ident.DroppedLease{Session: e.sid, Key: k, Lease: x.Lease}
 	e.mu.Unlock()
 	if !ok {
 		return
@@ -170,7 +176,7 @@ func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) 
 		e.wg.Go(func() {
 			_ = pause(e.ctx, late)
 			e.travel()
-			if e.reachable() && n.authority.Release(e.ctx, "g.1", []api.DroppedLease{d}) == nil {
+			if e.reachable() && n.authority.Release(e.ctx, "g.1", []ident.DroppedLease{d}) == nil {
 				e.set(func(e *testEdge) { e.released++ })
 			}
 		})
@@ -178,7 +184,7 @@ func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) 
 }
 
 // revoked handles a revocation: drop, then acknowledge to every node.
-func (e *testEdge) revoked(sid api.SessionID, leases []words.RevokedLease) {
+func (e *testEdge) revoked(sid ident.SessionID, leases []words.RevokedLease) {
 	e.travel()
 	e.mu.Lock()
 	ignore := e.mute || e.down
@@ -230,7 +236,7 @@ func (e *testEdge) learn(s words.SessionStatus, sent words.ClockSample) {
 	}
 	e.last = s
 	if s.Dead {
-		e.sid = api.SessionID{}
+		e.sid = ident.SessionID{}
 		clear(e.cache)
 	}
 	if s.Extended && sent.Boottime > e.base.Boottime {

@@ -5,13 +5,15 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // admit picks the keys, by their place in q.Keys, on which the session gets leases now: those on which no write is under
 // way or just over, if the session is in good standing. That the reads make a lease pay is for its holder to know: it has
 // counted them, and asks for one.
-func (a *Authority) admit(l *lead, q *api.ReadRequest) []int {
+func (a *Authority) admit(l *lead, q *words.ReadRequest) []int {
 	if q.Session.IsZero() {
 		return nil
 	}
@@ -34,10 +36,10 @@ func (a *Authority) admit(l *lead, q *api.ReadRequest) []int {
 	return wanted
 }
 
-// readGranted proposes leases on the wanted keys, and answers with what applying the grant returned: the state at the
+// readGranted proposes leases on the wanted keys, and fills out with what applying the grant returned: the state at the
 // grant's own place in the log. That entry, proposed after the read had arrived and applied in this term, is also the
 // proof that this node led, so that keys without a grant may be read from the machine now. false: ask the owner's way.
-func (a *Authority) readGranted(ctx context.Context, l *lead, q *api.ReadRequest, wanted []int) (*api.ReadResult, bool) {
+func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadRequest, wanted []int, out *words.ReadResult) bool {
 	item := fsm.GrantItem{Session: q.Session}
 	for _, i := range wanted {
 		item.Keys = append(item.Keys, q.Keys[i])
@@ -45,47 +47,50 @@ func (a *Authority) readGranted(ctx context.Context, l *lead, q *api.ReadRequest
 			item.Known = append(item.Known, q.Known[i])
 		}
 	}
-	var before *api.ReadResult
+	var before *words.ReadResult
 	if !guardGrantAtApply { // the mutant: the value is read as an owner reads, and the lease fetched after it
-		before, _ = a.readConfirmed(ctx, l, q)
+		before = new(words.ReadResult)
+		if a.readConfirmed(ctx, l, q, before) != nil {
+			before = nil
+		}
 	}
 	began := time.Now()
 	granted, err := a.propose(ctx, fsm.Grant{Term: l.term, Items: []fsm.GrantItem{item}})
 	if err != nil || len(granted.Entries) != len(wanted) {
-		return nil, false
+		return false
 	}
-	res := &api.ReadResult{Group: a.cfg.Group, Snapshot: true, Timing: api.Timing{Commit: time.Since(began)}}
-	res.Entries = granted.Entries
+	res := words.ReadResult{Leases: granted.Leases, ReadResult: api.ReadResult{
+		Entries: granted.Entries, Group: a.cfg.Group, Snapshot: true, Timing: api.Timing{Commit: time.Since(began)},
+	}}
 	if len(wanted) < len(q.Keys) {
 		rest, err := a.look(q)
 		if err != nil {
-			return nil, false
+			return false
 		}
-		res.Entries, res.Snapshot = rest, merge(rest, granted.Entries, wanted)
+		res.Entries, res.Leases = rest, make([]ident.LeaseID, len(rest))
+		res.Snapshot = merge(&res, &granted, wanted)
 	}
 	if before != nil {
-		for i := range res.Entries {
-			before.Entries[i].Lease = res.Entries[i].Lease
-		}
 		res.Entries = before.Entries
 	}
-	a.metrics.grants(leased(res.Entries))
-	return res, true
+	a.metrics.grants(leased(res.Leases))
+	*out = res
+	return true
 }
 
-// merge puts the granted entries into their places, and tells whether all were current at once.
-func merge(all, granted []api.Entry, places []int) bool {
+// merge puts the granted entries and their leases into their places, and reports whether all were current at once.
+func merge(all *words.ReadResult, granted *fsm.Result, places []int) bool {
 	same := true
 	for j, i := range places {
-		same = same && all[i].Version == granted[j].Version
-		all[i] = granted[j]
+		same = same && all.Entries[i].Version == granted.Entries[j].Version
+		all.Entries[i], all.Leases[i] = granted.Entries[j], granted.Leases[j]
 	}
 	return same
 }
 
-func leased(entries []api.Entry) (n float64) {
-	for i := range entries {
-		if entries[i].Lease != 0 {
+func leased(leases []ident.LeaseID) (n float64) {
+	for _, lid := range leases {
+		if lid != 0 {
 			n++
 		}
 	}

@@ -24,7 +24,7 @@ type growth struct {
 	mu       sync.Mutex // of the log
 	index    uint64
 	adapter  *Machine
-	sids     []api.SessionID
+	sids     []ident.SessionID
 	keys     int
 	messages atomic.Int64
 	revoked  atomic.Int64
@@ -188,7 +188,7 @@ func BenchmarkFanOut(b *testing.B) {
 						k := i % g.keys
 						b.StopTimer()
 						if holders == 0 {
-							g.apply(b, fsm.Release{Leases: []api.DroppedLease{{Session: g.sids[k%1000], Key: growthKey(k), Lease: 1 << 60}}})
+							g.apply(b, fsm.Release{Leases: []ident.DroppedLease{{Session: g.sids[k%1000], Key: growthKey(k), Lease: 1 << 60}}})
 						} else {
 							g.lease(b, holders, k)
 						}
@@ -203,7 +203,7 @@ func BenchmarkFanOut(b *testing.B) {
 }
 
 func (g *growth) write(b *testing.B, keys ...int) {
-	t := &api.Txn{}
+	t := &words.Txn{}
 	for _, k := range keys {
 		t.Then = append(t.Then, api.Op{Kind: api.OpPut, Key: growthKey(k), Value: []byte("v")})
 	}
@@ -266,12 +266,12 @@ func BenchmarkGrantReads(b *testing.B) {
 			benchGrowth(b, 1, func(b *testing.B, g *growth) {
 				at := 0
 				for i := range b.N {
-					q := &api.ReadRequest{Group: "g.1", Session: g.sids[i%len(g.sids)]}
+					q := &words.ReadRequest{Group: "g.1", Session: g.sids[i%len(g.sids)]}
 					for range batch {
 						q.Keys = append(q.Keys, growthKey(at%g.keys))
 						at++
 					}
-					if _, err := g.Read(context.Background(), q); err != nil {
+					if _, err := words.Read(context.Background(), g, q); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -35,12 +35,12 @@ func (l *testLog) edge(name api.NodeID) *testEdge {
 	return e
 }
 
-func put(k api.Key, v string) *api.Txn {
-	return &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}
+func put(k api.Key, v string) *words.Txn {
+	return &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}}
 }
 
 // write writes within d, and returns the result and how long it took.
-func (n *testNode) write(d time.Duration, txn *api.Txn) (*api.TxnResult, time.Duration, error) {
+func (n *testNode) write(d time.Duration, txn *words.Txn) (*api.TxnResult, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	began := time.Now()
@@ -48,7 +48,7 @@ func (n *testNode) write(d time.Duration, txn *api.Txn) (*api.TxnResult, time.Du
 	return res, time.Since(began), err
 }
 
-func (n *testNode) mustWrite(txn *api.Txn) (*api.TxnResult, time.Duration) {
+func (n *testNode) mustWrite(txn *words.Txn) (*api.TxnResult, time.Duration) {
 	n.log.t.Helper()
 	res, took, err := n.write(time.Minute, txn)
 	if err != nil {
@@ -60,7 +60,7 @@ func (n *testNode) mustWrite(txn *api.Txn) (*api.TxnResult, time.Duration) {
 
 func (n *testNode) mustRead(k api.Key) api.Entry {
 	n.log.t.Helper()
-	res, err := n.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := words.Read(context.Background(), n.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{k}}})
 	if err != nil {
 		n.log.t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 // holder is what a lead knows of one session. The authority's mutex guards it.
 type holder struct {
-	sid   api.SessionID
+	sid   ident.SessionID
 	node  api.NodeID
 	nonce ident.Nonce
 	wait  time.Duration // W of its term and pause
@@ -90,7 +90,7 @@ func standingOf(suspect bool) standing {
 // holderLocked is the lead's record of a session; nil if the machine does not know the session (DEAD). suspect is what the
 // machine says. It asks the machine under the mutex: a session that is found alive here cannot have been judged and
 // forgotten.
-func (a *Authority) holderLocked(l *lead, sid api.SessionID) (h *holder, suspect bool) {
+func (a *Authority) holderLocked(l *lead, sid ident.SessionID) (h *holder, suspect bool) {
 	s, ok := a.cfg.Machine.Session(sid)
 	if !ok {
 		return nil, false
@@ -141,7 +141,7 @@ func (h *holder) evades(patience time.Duration) bool {
 }
 
 // elapsedLocked is how long ago, at least, the holder may have last been renewed, by any leader.
-func (a *Authority) elapsedLocked(l *lead, sid api.SessionID, now words.ClockSample) time.Duration {
+func (a *Authority) elapsedLocked(l *lead, sid ident.SessionID, now words.ClockSample) time.Duration {
 	base, ok := l.extended[sid]
 	switch {
 	case ok:
@@ -175,7 +175,7 @@ func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, bey
 }
 
 // extendLocked records a renewal as of its receipt.
-func (a *Authority) extendLocked(l *lead, sid api.SessionID, received words.ClockSample) {
+func (a *Authority) extendLocked(l *lead, sid ident.SessionID, received words.ClockSample) {
 	last, ok := l.extended[sid]
 	if ok { // answers may overtake each other
 		received.Boottime = max(received.Boottime, last.Boottime)
@@ -186,7 +186,7 @@ func (a *Authority) extendLocked(l *lead, sid api.SessionID, received words.Cloc
 }
 
 // gone forgets a session that has ended in the log. What waits for it waits no more: its leases have vanished.
-func (l *lead) gone(sid api.SessionID) {
+func (l *lead) gone(sid ident.SessionID) {
 	delete(l.extended, sid)
 	h := l.holders[sid]
 	if h == nil {

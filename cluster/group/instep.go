@@ -92,12 +92,12 @@ func (a *Authority) InStep(asked words.ClockSample, index uint64) {
 const ownerPatience = 300 * time.Millisecond
 
 // readReplica answers a bounded or stale read: as the owner does if that is here and answers soon, else from this replica.
-func (a *Authority) readReplica(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (a *Authority) readReplica(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
-	res, err := a.readOwner(short, q)
+	err := a.readOwner(short, q, out)
 	if !ownerFails(err) {
-		return res, err
+		return err
 	}
 	var entries []api.Entry
 	age, ok := a.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
@@ -109,13 +109,14 @@ func (a *Authority) readReplica(ctx context.Context, q *api.ReadRequest) (*api.R
 		return err
 	})
 	if !ok {
-		return nil, err
+		return err
 	}
-	return &api.ReadResult{Entries: entries, Group: a.cfg.Group, ServedBy: api.ServedByStale, Age: age}, nil
+	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: entries, Group: a.cfg.Group, ServedBy: api.ServedByStale, Age: age}}
+	return nil
 }
 
 // listReplica is readReplica of a list.
-func (a *Authority) listReplica(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
 	page, err := a.listOwner(short, q)
@@ -127,7 +128,7 @@ func (a *Authority) listReplica(ctx context.Context, q *api.ListRequest) (*api.L
 		if before {
 			list = a.cfg.Machine.ListBefore
 		}
-		if page, err = list(q); err != nil {
+		if page, err = list(&q.ListRequest); err != nil {
 			return err
 		}
 		return a.cfg.Machine.Covers(q.Range)

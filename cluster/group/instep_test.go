@@ -80,8 +80,8 @@ func TestStaleUnderIntents(t *testing.T) {
 		}
 		b := l.node("b")
 		b.authority.InStep(b.authority.Now(), b.machine.Applied())
-		read := func(level api.Consistency) (*api.ReadResult, error) {
-			return b.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}, Consistency: level, MaxStale: time.Hour})
+		read := func(level api.Consistency) (*words.ReadResult, error) {
+			return words.Read(context.Background(), b.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}, Consistency: level, MaxStale: time.Hour}})
 		}
 		if res, err := read(api.Stale); err == nil {
 			t.Errorf("while the leader can be asked: %+v", res)
@@ -92,7 +92,7 @@ func TestStaleUnderIntents(t *testing.T) {
 		if err != nil || string(res.Entries[0].Value) != "old" || res.ServedBy != api.ServedByStale || res.Age != unknownAge {
 			t.Errorf("a stale read: %+v, %v", res, err)
 		}
-		page, err := b.authority.List(context.Background(), &api.ListRequest{Consistency: api.Stale})
+		page, err := b.authority.List(context.Background(), &words.ListRequest{ListRequest: api.ListRequest{Consistency: api.Stale}})
 		if err != nil || len(page.Entries) != 1 || string(page.Entries[0].Value) != "old" || page.Age != unknownAge {
 			t.Errorf("a stale list: %+v, %v", page, err)
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // maxPending bounds the revocations repeated in one status; the next status brings the next ones.
@@ -43,7 +43,7 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 
 // proveLead makes sure that this node led the group at some instant after the keep-alive's arrival. Where the session is
 // SUSPECT and its holder is back, the Unsuspect that it then gets is the proof as well.
-func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, sid api.SessionID) error {
+func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, sid ident.SessionID) error {
 	if h := a.returning(l, k, sid); h != nil {
 		_, err := a.propose(ctx, fsm.Unsuspect{Term: l.term, Session: sid})
 		a.mu.Lock()
@@ -62,7 +62,7 @@ func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, 
 }
 
 // returning takes a session whose holder is back, for which an Unsuspect is to be proposed; nil if there is nothing to do.
-func (a *Authority) returning(l *lead, k *words.KeepAlive, sid api.SessionID) *holder {
+func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) *holder {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h, _ := a.holderLocked(l, sid)

@@ -14,22 +14,22 @@ type lead struct {
 	began words.ClockSample // when the TermStart applied here
 	ended chan struct{}     // closed when the term is over here
 
-	extended  map[api.SessionID]words.ClockSample // newest extension in this term, or the opening
-	holders   map[api.SessionID]*holder
-	owing     map[api.SessionID]*holder // the holders with pending revocations
-	unsent    []*holder                 // those with revocations to send
-	latches   map[api.Key]int           // writes under way, by written key: no grants meanwhile
-	frozen    []api.Range               // ranges being ceded: no grants
-	waiting   int                       // writes that wait for holders
-	blockers  map[ident.TxnID]*blocker  // transactions whose intents are waited for
-	blocked   int                       // requests that wait for them
-	queue     queue                     // the turns of those that wait for them
-	committed []ident.TxnID             // decided here, and nobody told yet
-	tells     errands                   // to the participants of commits that were decided here
-	pushes    errands                   // to the decision groups of what has been prepared here for too long
+	extended  map[ident.SessionID]words.ClockSample // newest extension in this term, or the opening
+	holders   map[ident.SessionID]*holder
+	owing     map[ident.SessionID]*holder // the holders with pending revocations
+	unsent    []*holder                   // those with revocations to send
+	latches   map[api.Key]int             // writes under way, by written key: no grants meanwhile
+	frozen    []api.Range                 // ranges being ceded: no grants
+	waiting   int                         // writes that wait for holders
+	blockers  map[ident.TxnID]*blocker    // transactions whose intents are waited for
+	blocked   int                         // requests that wait for them
+	queue     queue                       // the turns of those that wait for them
+	committed []ident.TxnID               // decided here, and nobody told yet
+	tells     errands                     // to the participants of commits that were decided here
+	pushes    errands                     // to the decision groups of what has been prepared here for too long
 
 	cooling  *coolDowns
-	returned []api.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
+	returned []ident.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
 }
 
 func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *lead {
@@ -38,9 +38,9 @@ func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *l
 		start:    start,
 		began:    now,
 		ended:    make(chan struct{}),
-		extended: map[api.SessionID]words.ClockSample{},
-		holders:  map[api.SessionID]*holder{},
-		owing:    map[api.SessionID]*holder{},
+		extended: map[ident.SessionID]words.ClockSample{},
+		holders:  map[ident.SessionID]*holder{},
+		owing:    map[ident.SessionID]*holder{},
 		latches:  map[api.Key]int{},
 		blockers: map[ident.TxnID]*blocker{},
 		queue:    newQueue(),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -25,7 +26,7 @@ func TestRaise(t *testing.T) {
 		}
 		put := func() {
 			t.Helper()
-			if _, err := a.authority.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}); err != nil {
+			if _, err := a.authority.Do(t.Context(), &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -69,7 +70,7 @@ func TestLeadEndsWithMachine(t *testing.T) {
 		read := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			_, err := a.authority.Read(ctx, &api.ReadRequest{Keys: []api.Key{"k"}})
+			_, err := words.Read(ctx, a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}})
 			return err
 		}
 		if err := read(); err != nil {

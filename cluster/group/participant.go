@@ -18,7 +18,7 @@ import (
 // Where the intents of other transactions are in the way, an older one than all of them waits, a younger one gives way
 // (wait-die): its vote is no, with [fsm.RetryIntents]. One that is free, which holds nothing anywhere, always waits: nobody can
 // be waiting for it.
-func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	if err := a.ours(p.Group); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.D
 // CommitLast is a Prepare of the last participant that commits at once, in the decision group, which this is. A refusal ends the
 // attempt: Vote.Decision says that it was aborted, so that no later copy of the message commits it. Without a Decision that is
 // not certain.
-func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	if err := a.ours(p.Txn.ID.Decider); err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ type ballot struct {
 	said    uint64        // the age as the gateway says
 	conds   []api.Cond
 	ops     []api.Op
-	dropped []api.DroppedLease
+	dropped []ident.DroppedLease
 	free    bool
 	// command is what to propose, judged by the lead, with what was cleared.
 	command func(l *lead, c *clearance) fsm.Command

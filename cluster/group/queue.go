@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
@@ -13,7 +14,7 @@ import (
 // older request waiting for ever.
 //
 // A transaction and a single write have a turn from when they first wait for intents until their answer, and so has a read or
-// a list. A read over several rounds keeps it from one to the next: see [api.Hold].
+// a list. A read over several rounds keeps it from one to the next: see [words.Hold].
 type turn struct {
 	ref           ident.TxnRef  // the age, as far as it is believed; and which transaction, if it is one
 	said          uint64        // the age as the gateway says: all requests of one read or transaction have it, and no others
@@ -132,7 +133,7 @@ func (q *queue) end(t *turn) {
 // hold keeps the turn of a read for a while after an answer.
 func (q *queue) hold(t *turn, now time.Time) {
 	q.held[t.said] = append(q.held[t.said], t)
-	q.ending = append(q.ending, keptTurn{t, now.Add(api.MaxHold)})
+	q.ending = append(q.ending, keptTurn{t, now.Add(words.MaxHold)})
 }
 
 // endHeld ends the turns that a read which says that age has kept, but for those that ends does not want to end.

@@ -45,11 +45,11 @@ func ageAt(ago time.Duration) uint64 { return uint64(time.Now().Add(-ago).UnixNa
 // readers are the requests that read many keys at once.
 var readers = map[string]func(ctx context.Context, r *Authority, keys []api.Key, age uint64) error{
 	"read": func(ctx context.Context, r *Authority, keys []api.Key, age uint64) error {
-		_, err := r.Read(ctx, &api.ReadRequest{Keys: keys, Age: age})
+		_, err := words.Read(ctx, r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: keys}, Age: age})
 		return err
 	},
 	"list": func(ctx context.Context, r *Authority, _ []api.Key, age uint64) error {
-		_, err := r.List(ctx, &api.ListRequest{Range: api.PrefixRange("k"), Age: age})
+		_, err := r.List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("k")}, Age: age})
 		return err
 	},
 }
@@ -123,8 +123,8 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.mustWrite(put("k", "v"))
-		read := func(hold api.Hold, age uint64, known ...api.Version) api.Entry {
-			res, err := a.authority.Read(within10(t), &api.ReadRequest{Keys: []api.Key{"k"}, Age: age, Hold: hold, Known: known})
+		read := func(hold words.Hold, age uint64, known ...api.Version) api.Entry {
+			res, err := words.Read(within10(t), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}, Known: known}, Age: age, Hold: hold})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,14 +139,14 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 		}
 		age := ageAt(0)
 		time.Sleep(time.Millisecond)
-		first := read(api.HoldRound, age)
+		first := read(words.HoldRound, age)
 		if !refused(1) {
 			t.Error("a transaction has come between two rounds")
 		}
 		if _, took := a.mustWrite(put("k", "w")); took > time.Millisecond {
 			t.Errorf("a single write took %v", took)
 		}
-		second := read(api.HoldRound|api.HoldFirm, age, first.Version)
+		second := read(words.HoldRound|words.HoldFirm, age, first.Version)
 		if second.Version == first.Version {
 			t.Fatal("it has not seen the write")
 		}
@@ -157,7 +157,7 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 			written <- time.Since(began)
 		}()
 		time.Sleep(100 * time.Millisecond)
-		if third := read(api.HoldRound|api.HoldFirm, age, second.Version); third.Version != second.Version {
+		if third := read(words.HoldRound|words.HoldFirm, age, second.Version); third.Version != second.Version {
 			t.Error("a write has come between two rounds")
 		}
 		within(t, "the write", <-written, 100*time.Millisecond, 150*time.Millisecond)
@@ -166,8 +166,8 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 		}
 		age = ageAt(0)
 		time.Sleep(time.Millisecond)
-		read(api.HoldRound, age)
-		time.Sleep(api.MaxHold)
+		read(words.HoldRound, age)
+		time.Sleep(words.MaxHold)
 		if refused(3) {
 			t.Error("the read has not come again, and its turn is not over")
 		}
@@ -185,7 +185,7 @@ func TestTurnOfAnotherClock(t *testing.T) {
 				for range 2 {
 					time.Sleep(time.Millisecond)
 					began := time.Now()
-					_, err := a.authority.Read(within10(t), &api.ReadRequest{Keys: []api.Key{"k", "l"}, Age: age, Hold: api.HoldTxn | api.HoldFirm})
+					_, err := words.Read(within10(t), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k", "l"}}, Age: age, Hold: words.HoldTxn | words.HoldFirm})
 					if took := time.Since(began); err != nil || took > time.Millisecond {
 						t.Fatalf("the read took %v: %v", took, err)
 					}
@@ -210,7 +210,7 @@ func TestTurnsAreBounded(t *testing.T) {
 		refused := make(chan bool, 20)
 		for range 20 {
 			go func() {
-				_, err := a.authority.Read(within10(t), &api.ReadRequest{Keys: []api.Key{"k"}})
+				_, err := words.Read(within10(t), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}})
 				refused <- api.CodeOf(err) == api.CodeUnavailable
 			}()
 		}
@@ -237,8 +237,8 @@ func TestKeptTurnsMakeRoom(t *testing.T) {
 		a := l.node("a")
 		a.lock(1, ageAt(0), "k")
 		for range 30 {
-			q := &api.ReadRequest{Keys: []api.Key{"other"}, Age: words.NewAge(), Hold: api.HoldRound | api.HoldFirm}
-			if _, err := a.authority.Read(within10(t), q); err != nil {
+			q := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"other"}}, Age: words.NewAge(), Hold: words.HoldRound | words.HoldFirm}
+			if _, err := words.Read(within10(t), a.authority, q); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -254,7 +254,7 @@ func TestKeptTurnsMakeRoom(t *testing.T) {
 		}
 		a.authority.mu.Lock()
 		defer a.authority.mu.Unlock()
-		a.authority.lead.queue.expire(time.Now().Add(api.MaxHold))
+		a.authority.lead.queue.expire(time.Now().Add(words.MaxHold))
 		if q := &a.authority.lead.queue; q.turns+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held)+len(q.ending) != 0 {
 			t.Errorf("left behind: %+v", q)
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -12,57 +13,56 @@ import (
 // Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
 // and would pay, with what applying the grant returned. A bounded or stale read that cannot be answered so soon is answered by this
 // replica, whoever leads, with its age.
-func (a *Authority) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (a *Authority) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if err := q.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.ours(q.Group); err != nil {
-		return nil, err
+		return err
 	}
 	if q.Consistency == api.Bounded || q.Consistency == api.Stale {
-		return a.readReplica(ctx, q)
+		return a.readReplica(ctx, q, out)
 	}
-	return a.readOwner(ctx, q)
+	return a.readOwner(ctx, q, out)
 }
 
 // readOwner is the read at the leader.
-func (a *Authority) readOwner(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (a *Authority) readOwner(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	l, err := a.leader(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if wanted := a.admit(l, q); len(wanted) > 0 {
-		if res, ok := a.readGranted(ctx, l, q, wanted); ok {
-			return res, nil
-		}
+	if wanted := a.admit(l, q); len(wanted) > 0 && a.readGranted(ctx, l, q, wanted, out) {
+		return nil
 	}
-	return a.readConfirmed(ctx, l, q)
+	return a.readConfirmed(ctx, l, q, out)
 }
 
 // readConfirmed is the owner's read: confirm, then look.
-func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *api.ReadRequest) (*api.ReadResult, error) {
+func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadRequest, out *words.ReadResult) error {
 	began := time.Now()
 	if err := a.confirm(ctx, l); err != nil {
-		return nil, err
+		return err
 	}
 	timing := api.Timing{Commit: time.Since(began)}
 	var entries []api.Entry
 	var err error
-	if q.Hold == api.HoldNone {
+	if q.Hold == words.HoldNone {
 		entries, err = a.look(q)
 	}
-	if q.Hold != api.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
+	if q.Hold != words.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
 		entries, err = a.readInTurn(ctx, l, q)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &api.ReadResult{Entries: entries, Group: a.cfg.Group, Snapshot: true, Timing: timing}, nil
+	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: entries, Group: a.cfg.Group, Snapshot: true, Timing: timing}}
+	return nil
 }
 
 // readInTurn reads the keys when no transaction holds one of them, in the read's turn: younger ones are kept off meanwhile, so
 // that it waits for those alone which have come before it.
-func (a *Authority) readInTurn(ctx context.Context, l *lead, q *api.ReadRequest) (entries []api.Entry, err error) {
+func (a *Authority) readInTurn(ctx context.Context, l *lead, q *words.ReadRequest) (entries []api.Entry, err error) {
 	w, err := a.takeTurn(l, q)
 	if err != nil {
 		return nil, err
@@ -82,11 +82,11 @@ func (a *Authority) readInTurn(ctx context.Context, l *lead, q *api.ReadRequest)
 }
 
 // look reads all the keys in one view of the machine.
-func (a *Authority) look(q *api.ReadRequest) ([]api.Entry, error) {
+func (a *Authority) look(q *words.ReadRequest) ([]api.Entry, error) {
 	return a.lookBy(a.cfg.Machine.Read, q)
 }
 
-func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, error), q *api.ReadRequest) ([]api.Entry, error) {
+func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, error), q *words.ReadRequest) ([]api.Entry, error) {
 	entries, err := read(q.Keys)
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func omitKnown(e *api.Entry, known api.Version) {
 // List answers a page of the range, behind a confirm that began after it had arrived. CodeWrongGroup unless the group owns
 // a shard of every part of the range: an answer that leaves keys out would look like a whole one. A bounded or stale list is answered
 // by this replica if the owner does not answer soon.
-func (a *Authority) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (a *Authority) List(ctx context.Context, q *api.ListRequest) (*api.ListResu
 }
 
 // listOwner is the list at the leader.
-func (a *Authority) listOwner(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	l, err := a.leader(ctx)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func (a *Authority) listOwner(ctx context.Context, q *api.ListRequest) (*api.Lis
 	defer w.end()
 	var page *api.ListResult
 	err = w.lookInTurn(ctx, func() (err error) {
-		page, err = a.cfg.Machine.List(q)
+		page, err = a.cfg.Machine.List(&q.ListRequest)
 		return err
 	})
 	if err != nil {

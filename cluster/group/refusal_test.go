@@ -18,11 +18,11 @@ import (
 func TestDeposedLeaderRefusesNothing(t *testing.T) {
 	big := strings.Repeat("x", api.MaxValueBytes)
 	locked := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{7}, Seq: 1, Attempt: 1 << 16, Decider: "g.2"}, Age: 1}
-	one := func(o api.Op) *api.Txn { return &api.Txn{Then: []api.Op{o}} }
+	one := func(o api.Op) *words.Txn { return &words.Txn{Txn: api.Txn{Then: []api.Op{o}}} }
 	for _, c := range []struct {
 		name          string
-		before, after *api.Txn // writes before and after the leader is deposed
-		ask           *api.Txn
+		before, after *words.Txn // writes before and after the leader is deposed
+		ask           *words.Txn
 	}{
 		{"add to a text", put("k", "abc"), put("k", "5"), one(api.Op{Kind: api.OpAdd, Key: "k", Delta: 1})},
 		{"add over the limit", put("k", "9223372036854775807"), put("k", "5"), one(api.Op{Kind: api.OpAdd, Key: "k", Delta: 1})},
@@ -51,11 +51,11 @@ func TestDeposedLeaderRefusesNothing(t *testing.T) {
 	// The other answers of a machine's state: what a request finds in it is that of its newest leader, or unknown.
 	for name, ask := range map[string]func(ctx context.Context, r *Authority) error{
 		"read": func(ctx context.Context, r *Authority) error {
-			_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"k"}})
+			_, err := words.Read(ctx, r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}})
 			return err
 		},
 		"list": func(ctx context.Context, r *Authority) error {
-			_, err := r.List(ctx, &api.ListRequest{})
+			_, err := r.List(ctx, &words.ListRequest{})
 			return err
 		},
 		"outcome": func(ctx context.Context, r *Authority) error {

@@ -10,12 +10,13 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // revocation is a lease that its holder has been asked to give up, until it acknowledges or its session ends. It outlives
 // the writes that asked for it, so that a holder cannot sit out writers that give up early.
 type revocation struct {
-	lease api.LeaseID
+	lease ident.LeaseID
 	since time.Time
 	waits []*wait
 }
@@ -30,14 +31,14 @@ type wait struct {
 
 // claim is one lease that a write waits for.
 type claim struct {
-	sid api.SessionID
+	sid ident.SessionID
 	key api.Key
 }
 
 // clearance is what a write has gained by waiting, and what that took.
 type clearance struct {
-	cleared []api.DroppedLease
-	killed  []api.SessionID
+	cleared []ident.DroppedLease
+	killed  []ident.SessionID
 	delays  []api.Delay // the longest first, one a node, at most api.MaxDelays
 	err     error
 }
@@ -63,7 +64,7 @@ func (c *clearance) add(o clearance) {
 	}
 }
 
-func (c *clearance) kill(sid api.SessionID) {
+func (c *clearance) kill(sid ident.SessionID) {
 	if !slices.Contains(c.killed, sid) {
 		c.killed = append(c.killed, sid)
 	}
@@ -80,16 +81,16 @@ func (c *clearance) delay(d api.Delay) {
 }
 
 // The ways in which a claim is settled.
-func (w *wait) nothing(*holder, api.Key, api.LeaseID) {}
-func (w *wait) ended(h *holder, _ api.Key, _ api.LeaseID) {
+func (w *wait) nothing(*holder, api.Key, ident.LeaseID) {}
+func (w *wait) ended(h *holder, _ api.Key, _ ident.LeaseID) {
 	w.kill(h.sid)
 }
-func (w *wait) given(h *holder, k api.Key, lid api.LeaseID) {
-	w.cleared = append(w.cleared, api.DroppedLease{Session: h.sid, Key: k, Lease: lid})
+func (w *wait) given(h *holder, k api.Key, lid ident.LeaseID) {
+	w.cleared = append(w.cleared, ident.DroppedLease{Session: h.sid, Key: k, Lease: lid})
 }
 
 // settle tells all who wait for the revocation how it ended. The caller has taken it out of h.pending.
-func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api.Key, api.LeaseID)) {
+func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api.Key, ident.LeaseID)) {
 	now := time.Now()
 	for _, w := range p.waits {
 		how(w, h, key, p.lease)
@@ -103,7 +104,7 @@ func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api
 
 // clear has the leases revoked, and waits until each holder has given its lease up, or has certainly expired, or its
 // session has ended. Leases in dropped are given up already. It ends early with the ctx or the term.
-func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []api.DroppedLease) (clearance, error) {
+func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []ident.DroppedLease) (clearance, error) {
 	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
 	if err := a.claim(l, w, holders, dropped); err != nil {
 		return clearance{}, err
@@ -125,14 +126,14 @@ func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dr
 }
 
 // claim asks for all the leases and registers w with each.
-func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.DroppedLease) error {
+func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []ident.DroppedLease) error {
 	now := a.cfg.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if l.waiting >= a.cfg.MaxWaiting {
 		return unavailable("too many writes wait for lease holders")
 	}
-	own := make(map[claim]api.LeaseID, len(dropped))
+	own := make(map[claim]ident.LeaseID, len(dropped))
 	for _, d := range dropped {
 		if d.Group != a.cfg.Group { // given by the owner before: a session of ours may have the same id
 			continue
@@ -141,7 +142,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.
 	}
 	for _, x := range holders {
 		if lid := own[claim{x.Session, x.Key}]; lid >= x.Lease {
-			w.cleared = append(w.cleared, api.DroppedLease{Session: x.Session, Key: x.Key, Lease: lid})
+			w.cleared = append(w.cleared, ident.DroppedLease{Session: x.Session, Key: x.Key, Lease: lid})
 			continue
 		}
 		h, _ := a.holderLocked(l, x.Session)
@@ -169,7 +170,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []api.
 }
 
 // revoke makes sure that the lease, or a later one on the same key, is asked back.
-func (l *lead) revoke(h *holder, key api.Key, lid api.LeaseID, now time.Time) *revocation {
+func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) *revocation {
 	p := h.pending[key]
 	if p == nil {
 		p = &revocation{since: now}
@@ -240,13 +241,13 @@ func (a *Authority) Acked(ack words.RevokeAck) {
 const maxReturned = 4096
 
 // acked settles the revocation of a lease at or below lid.
-func (l *lead) acked(h *holder, key api.Key, lid api.LeaseID, release bool) {
+func (l *lead) acked(h *holder, key api.Key, lid ident.LeaseID, release bool) {
 	p := h.pending[key]
 	if p == nil || p.lease > lid {
 		return
 	}
 	if release && len(p.waits) == 0 && len(l.returned) < maxReturned {
-		l.returned = append(l.returned, api.DroppedLease{Session: h.sid, Key: key, Lease: p.lease})
+		l.returned = append(l.returned, ident.DroppedLease{Session: h.sid, Key: key, Lease: p.lease})
 	}
 	h.acked = time.Now()
 	if delete(h.pending, key); len(h.pending) == 0 {

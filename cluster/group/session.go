@@ -31,7 +31,7 @@ func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words
 }
 
 // CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.
-func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
+func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error {
 	if err := a.ours(g); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid api.Ses
 }
 
 // Release gives up leases that the holder has dropped already. Writes that wait for them go on.
-func (a *Authority) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+func (a *Authority) Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error {
 	if err := a.ours(g); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func TestReleaseAndCloseEndWaits(t *testing.T) {
 	for name, end := range map[string]func(*Authority, *testEdge) error{
 		"release": func(r *Authority, e *testEdge) error {
 			return r.Release(context.Background(), "g.1",
-				[]api.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}})
+				[]ident.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}})
 		},
 		"close": func(r *Authority, e *testEdge) error {
 			return r.CloseSession(context.Background(), "g.1", e.sid, e.nonce)
@@ -168,9 +168,9 @@ func TestStatusCountsLeases(t *testing.T) {
 		}
 		counts(2) // a newer lease replaces the one before
 
-		for _, lid := range []api.LeaseID{x.Lease - 1, x.Lease, x.Lease} { // late, in time, and once more
-			d := api.DroppedLease{Session: e.sid, Key: "k1", Lease: lid}
-			if err := a.authority.Release(context.Background(), "g.1", []api.DroppedLease{d}); err != nil {
+		for _, lid := range []ident.LeaseID{x.Lease - 1, x.Lease, x.Lease} { // late, in time, and once more
+			d := ident.DroppedLease{Session: e.sid, Key: "k1", Lease: lid}
+			if err := a.authority.Release(context.Background(), "g.1", []ident.DroppedLease{d}); err != nil {
 				t.Fatal(err)
 			}
 			counts(map[bool]int{true: 2, false: 1}[lid < x.Lease])
@@ -187,13 +187,13 @@ func TestCoolDown(t *testing.T) {
 		defer e.close()
 		fetch := func(want string) {
 			t.Helper()
-			res, err := a.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k", "other"}, Session: e.sid})
+			res, err := words.Read(context.Background(), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k", "other"}}, Session: e.sid})
 			if err != nil {
 				t.Fatal(err)
 			}
 			var leased []string
-			for _, x := range res.Entries {
-				if x.Lease != 0 {
+			for i, x := range res.Entries {
+				if res.Lease(i) != 0 {
 					leased = append(leased, string(x.Key))
 				}
 			}
@@ -202,7 +202,7 @@ func TestCoolDown(t *testing.T) {
 			}
 		}
 		fetch("k other") // the first read that asks
-		for _, write := range []*api.Txn{put("k", "1"), put("k", "2"), {Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}} {
+		for _, write := range []*words.Txn{put("k", "1"), put("k", "2"), {Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}}} {
 			a.mustWrite(write)
 			fetch("other")
 			time.Sleep(99 * time.Millisecond)
@@ -253,20 +253,20 @@ func TestKnownAndMixedReads(t *testing.T) {
 		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
 		go a.mustWrite(put("k2", "two"))
 		time.Sleep(time.Millisecond) // k2 is latched: no grant
-		res, err := a.authority.Read(context.Background(), &api.ReadRequest{
-			Keys: []api.Key{"k1", "k2", "k3"}, Session: e.sid, Known: []api.Version{first.Version, {}, {}},
+		res, err := words.Read(context.Background(), a.authority, &words.ReadRequest{
+			ReadRequest: api.ReadRequest{Keys: []api.Key{"k1", "k2", "k3"}, Known: []api.Version{first.Version, {}, {}}}, Session: e.sid,
 		})
 		if err != nil || len(res.Entries) != 3 || !res.Snapshot {
 			t.Fatalf("%+v, %v", res, err)
 		}
 		k1, k2, k3 := res.Entries[0], res.Entries[1], res.Entries[2]
-		if k1.Key != "k1" || k1.Lease == 0 || !k1.Unchanged || len(k1.Value) != 0 {
+		if k1.Key != "k1" || res.Lease(0) == 0 || !k1.Unchanged || len(k1.Value) != 0 {
 			t.Errorf("k1: %+v", k1)
 		}
-		if k2.Key != "k2" || k2.Lease != 0 || k2.Exists {
+		if k2.Key != "k2" || res.Lease(1) != 0 || k2.Exists {
 			t.Errorf("k2: %+v", k2)
 		}
-		if k3.Key != "k3" || k3.Lease == 0 || string(k3.Value) != "three" {
+		if k3.Key != "k3" || res.Lease(2) == 0 || string(k3.Value) != "three" {
 			t.Errorf("k3: %+v", k3)
 		}
 		time.Sleep(time.Second)

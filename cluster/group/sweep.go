@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -90,7 +89,7 @@ func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 func (s *sweeper) endExpired(l *lead) {
 	sessions := s.cfg.Machine.Sessions()
 	now := s.cfg.Clock.Now()
-	var kill []api.SessionID
+	var kill []ident.SessionID
 	alive := make(map[ident.Nonce]bool, len(sessions))
 	for part := range slices.Chunk(sessions, 256) {
 		s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -44,7 +45,7 @@ func TestTrim(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.mustWrite(put("k", "x"))
-		a.mustWrite(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}})
+		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}})
 		first := a.mustRead("k").Version
 		time.Sleep(40 * time.Minute)
 		if n := a.machine.Meta().Tombstones; n != 1 {
@@ -72,7 +73,7 @@ func TestTrimKeepsUp(t *testing.T) {
 		a := l.node("a")
 		for i := range 30 { // a thousand a second, for half a minute
 			for part := range 10 {
-				x := &api.Txn{}
+				x := &words.Txn{}
 				for k := range 100 {
 					x.Then = append(x.Then, api.Op{Kind: api.OpDelete, Key: api.Key(fmt.Sprintf("k/%d/%d/%d", i, part, k))})
 				}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -127,15 +128,15 @@ func (w *waiter) narrow(page api.Range) {
 
 // takeTurn begins a read's turn. One that is to come again stands from the beginning, in place of those that its earlier rounds
 // have kept.
-func (a *Authority) takeTurn(l *lead, q *api.ReadRequest) (*waiter, error) {
+func (a *Authority) takeTurn(l *lead, q *words.ReadRequest) (*waiter, error) {
 	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, api.SortKeys(slices.Clone(q.Keys)))}
-	if q.Hold&api.HoldTxn == 0 {
+	if q.Hold&words.HoldTxn == 0 {
 		w.turn.grace = readGrace
 	}
-	if q.Hold == api.HoldNone {
+	if q.Hold == words.HoldNone {
 		return w, nil
 	}
-	w.turn.firm, w.turn.commits = q.Hold&api.HoldFirm != 0, q.Hold&api.HoldTxn != 0
+	w.turn.firm, w.turn.commits = q.Hold&words.HoldFirm != 0, q.Hold&words.HoldTxn != 0
 	if err := w.queue(); err != nil {
 		return nil, err
 	}
@@ -146,10 +147,10 @@ func (a *Authority) takeTurn(l *lead, q *api.ReadRequest) (*waiter, error) {
 }
 
 // endTurn ends the read's turn, or keeps it if the read is to come again.
-func (w *waiter) endTurn(q *api.ReadRequest, entries []api.Entry, err error) {
+func (w *waiter) endTurn(q *words.ReadRequest, entries []api.Entry, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	round, txn := q.Hold&api.HoldRound != 0, q.Hold&api.HoldTxn != 0
+	round, txn := q.Hold&words.HoldRound != 0, q.Hold&words.HoldTxn != 0
 	if err == nil && w.turn.queued && (txn || round && !unchanged(q, entries)) {
 		w.lead.queue.hold(w.turn, time.Now())
 		return
@@ -158,7 +159,7 @@ func (w *waiter) endTurn(q *api.ReadRequest, entries []api.Entry, err error) {
 }
 
 // unchanged reports whether all entries are at the versions that the reader knows.
-func unchanged(q *api.ReadRequest, entries []api.Entry) bool {
+func unchanged(q *words.ReadRequest, entries []api.Entry) bool {
 	for i := range entries {
 		if len(q.Known) == 0 || entries[i].Version != q.Known[i] {
 			return false

@@ -122,9 +122,9 @@ func (w *week) client(kind, i int) api.ClientID {
 	return api.ClientID{byte(kind), byte(w.n), byte(w.n >> 8), byte(i), 1}
 }
 
-func (w *week) epochOf(m *fsm.Machine) api.DedupEpoch {
+func (w *week) epochOf(m *fsm.Machine) ident.DedupEpoch {
 	x := m.Meta()
-	return api.DedupEpoch{Group: x.Group, Incarnation: x.Incarnation, Count: uint64(x.DedupEpoch)}
+	return ident.DedupEpoch{Group: x.Group, Incarnation: x.Incarnation, Count: uint64(x.DedupEpoch)}
 }
 
 // writes: numbered ones of a client that acknowledges, and of one that goes after one write; opaque ones; keys that come and go.
@@ -132,7 +132,8 @@ func (w *week) writes() {
 	for i := range 4 {
 		key := api.Key(fmt.Sprintf("k/%d/%d", w.n, i))
 		once := put(key, "v")
-		switch once.ID = (api.RequestID{Client: w.client(1, i), Epoch: w.epochOf(w.a.machine)}); i {
+		once.ID, once.Epoch = api.RequestID{Client: w.client(1, i)}, w.epochOf(w.a.machine)
+		switch i {
 		case 1:
 			once.ID.Client, once.ID.Seq, once.ID.AckedBelow = api.ClientID{7}, uint64(w.n), uint64(w.n)
 		case 2:
@@ -140,9 +141,9 @@ func (w *week) writes() {
 		}
 		w.a.mustWrite(once)
 		if w.n%10 > 0 {
-			w.a.mustWrite(&api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}})
+			w.a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}}})
 		} else {
-			w.a.mustWrite(&api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "kept", Value: []byte("v")}, {Kind: api.OpDelete, Key: key}}})
+			w.a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "kept", Value: []byte("v")}, {Kind: api.OpDelete, Key: key}}}})
 		}
 	}
 }
@@ -202,11 +203,11 @@ func (w *week) leases() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		q := &api.ReadRequest{Session: g.Session}
+		q := &words.ReadRequest{Session: g.Session}
 		for k := range 40 {
 			q.Keys = append(q.Keys, api.Key(fmt.Sprintf("l/%d/%d", i, k)))
 		}
-		if _, err := w.a.authority.Read(context.Background(), q); err != nil {
+		if _, err := words.Read(context.Background(), w.a.authority, q); err != nil {
 			w.t.Fatal(err)
 		}
 		switch i {
@@ -225,7 +226,7 @@ func (w *week) leases() {
 // moves gives a range away, with records in it, and takes it back.
 func (w *week) moves() {
 	rng := api.PrefixRange("m/")
-	once := &api.Txn{ID: api.RequestID{Client: w.client(5, 0)}, Then: []api.Op{{Kind: api.OpDelete, Key: "m/k"}}}
+	once := &words.Txn{Txn: api.Txn{ID: api.RequestID{Client: w.client(5, 0)}, Then: []api.Op{{Kind: api.OpDelete, Key: "m/k"}}}}
 	w.a.mustWrite(once)
 	w.epoch++
 	receipt, err := w.a.authority.Cede(context.Background(), rng, w.epoch, []api.GroupID{"h.1"})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -13,7 +14,7 @@ import (
 // until they have certainly expired, and proposes it. A lease that was given meanwhile makes the machine refuse, and the
 // round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied. A refusal that no log
 // entry has made is behind a confirm.
-func (a *Authority) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
@@ -30,12 +31,12 @@ func (a *Authority) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) 
 	defer a.unlatch(l, written)
 	w := writing{waiter: waiter{Authority: a, lead: l}, dropped: t.Dropped}
 	defer w.end()
-	preview := a.cfg.Machine.Preview(t)
+	preview := a.cfg.Machine.Preview(&t.Txn, t.Epoch)
 	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
 		if err := w.awaitTxns(ctx, t, preview.Intents); err != nil {
 			return nil, err
 		}
-		preview = a.cfg.Machine.Preview(t)
+		preview = a.cfg.Machine.Preview(&t.Txn, t.Epoch)
 	}
 	switch {
 	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
@@ -62,26 +63,26 @@ func (a *Authority) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) 
 // writing is one transaction on its way into the log.
 type writing struct {
 	waiter
-	dropped []api.DroppedLease // given up by the gateway
+	dropped []ident.DroppedLease // given up by the gateway
 	gained  clearance
 	timing  api.Timing
 }
 
 // takeTurn gives the write its turn, with its age.
-func (w *writing) takeTurn(t *api.Txn) {
+func (w *writing) takeTurn(t *words.Txn) {
 	if w.turn == nil {
 		w.turn = turnOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
 	}
 }
 
 // awaitTxns waits for the transactions that hold keys of t, in t's turn.
-func (w *writing) awaitTxns(ctx context.Context, t *api.Txn, intents []fsm.Intent) error {
+func (w *writing) awaitTxns(ctx context.Context, t *words.Txn, intents []fsm.Intent) error {
 	w.takeTurn(t)
 	return w.await(ctx, intents)
 }
 
 // awaitReads waits until no older read keeps the write off its keys. It takes no memory where there is none.
-func (w *writing) awaitReads(ctx context.Context, t *api.Txn) error {
+func (w *writing) awaitReads(ctx context.Context, t *words.Txn) error {
 	w.mu.Lock()
 	none := w.lead.queue.firm == 0
 	w.mu.Unlock()
@@ -97,12 +98,12 @@ func (w *writing) awaitReads(ctx context.Context, t *api.Txn) error {
 
 // run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
 // nothing that one of them could wait for.
-func (w *writing) run(ctx context.Context, t *api.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
+func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
 	for {
 		if err := w.clearAll(ctx, holders); err != nil {
 			return nil, err
 		}
-		res, err := w.propose(ctx, fsm.Write{Term: w.lead.term, Txn: *t, Cleared: w.gained.cleared, Killed: w.gained.killed})
+		res, err := w.propose(ctx, fsm.Write{Term: w.lead.term, Txn: t.Txn, Epoch: t.Epoch, Cleared: w.gained.cleared, Killed: w.gained.killed})
 		switch {
 		case err != nil:
 			return nil, err

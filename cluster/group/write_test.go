@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestRevokedByAck: a live holder costs a write its round trip, is named for it, and loses only the written key.
@@ -43,7 +45,7 @@ func TestRevocationsAreBatched(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
 		defer e.close()
-		txn := &api.Txn{}
+		txn := &words.Txn{}
 		for i := range 50 {
 			k := api.Key(rune('A' + i))
 			e.lease(a, k)
@@ -64,7 +66,7 @@ func TestSelfDrop(t *testing.T) {
 		e.lease(a, "k")
 		e.set(func(e *testEdge) { e.down = true })
 		txn := put("k", "mine")
-		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		txn.Dropped = []ident.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
 		_, took := a.mustWrite(txn)
 		within(t, "the write", took, 0, time.Millisecond)
 		if a.revoker.messages() != 0 {
@@ -84,7 +86,7 @@ func TestSelfDropOfAnotherGroup(t *testing.T) {
 		defer e.close()
 		e.lease(a, "k")
 		txn := put("k", "mine")
-		txn.Dropped = []api.DroppedLease{{Group: "h.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
+		txn.Dropped = []ident.DroppedLease{{Group: "h.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
 		a.mustWrite(txn)
 		if x, ok := e.serves("k"); ok {
 			t.Errorf("the holder still serves %q", x.Value)
@@ -99,7 +101,7 @@ func TestSelfDropOfAnEarlierLease(t *testing.T) {
 		defer e.close()
 		e.lease(a, "k")
 		txn := put("k", "mine")
-		txn.Dropped = []api.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
+		txn.Dropped = []ident.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
 		a.mustWrite(txn)
 		if a.revoker.messages() != 1 {
 			t.Error("the live lease was not revoked")
@@ -271,7 +273,7 @@ func TestClose(t *testing.T) {
 		synctest.Wait()
 		a.authority.Close()
 		wantCode(t, <-done, api.CodeUnavailable)
-		_, err := a.authority.Read(context.Background(), &api.ReadRequest{Keys: []api.Key{"k"}})
+		_, err := words.Read(context.Background(), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}})
 		wantCode(t, err, api.CodeUnavailable)
 	})
 }

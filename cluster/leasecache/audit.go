@@ -2,13 +2,15 @@ package leasecache
 
 import (
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Held is a cached key as an auditor sees it.
 type Held struct {
-	Entry   api.Entry // with its Lease
+	Entry   api.Entry
+	Lease   ident.LeaseID
 	Group   api.GroupID
-	Session api.SessionID
+	Session ident.SessionID
 	// Servable: a linearizable read at this instant of this node's clocks would be answered by it.
 	Servable bool
 }
@@ -38,9 +40,8 @@ func (c *Cache) AuditKey(k api.Key) (Held, bool) {
 }
 
 func (c *Cache) held(en *entry) Held {
-	h := Held{Group: en.session.group.id, Session: en.session.id}
+	h := Held{Group: en.session.group.id, Session: en.session.id, Lease: en.lease}
 	en.answer(en.key, &h.Entry)
-	h.Entry.Lease = en.lease
 	h.Servable = !c.closed.Load() && en.servable(c.cfg.Clock.Now())
 	return h
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // stillClock stands still and costs nothing.
@@ -33,13 +34,13 @@ func warmEdge(tb testing.TB, clock words.Clock, n int) (*Cache, []api.Key) {
 		tb.Fatal(err)
 	}
 	g := newGroup(e, "a")
-	s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, clock.Now(), time.Hour)
+	s := newSession(g, ident.SessionID{Incarnation: 1, Index: 1}, clock.Now(), time.Hour)
 	g.current.Store(s)
 	keys := make([]api.Key, n)
 	for i, j := range rand.New(rand.NewPCG(3, 3)).Perm(n) {
 		keys[i] = api.Key(fmt.Sprintf("us-east/users/%08d/profile", j))
-		got := api.Entry{Key: keys[i], Value: make([]byte, 100), Exists: true, Lease: api.LeaseID(i + 1), Version: api.Version{Epoch: 1, Index: 1}}
-		if o := e.entries.install(s, got, clock.Now()); o != installed {
+		got := api.Entry{Key: keys[i], Value: make([]byte, 100), Exists: true, Version: api.Version{Epoch: 1, Index: 1}}
+		if o := e.entries.install(s, got, ident.LeaseID(i+1), clock.Now()); o != installed {
 			tb.Fatalf("key %d was not installed: %d", i, o)
 		}
 	}
@@ -56,7 +57,7 @@ func BenchmarkLeasedReadBatch64(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		req.Keys = keys[i : i+64]
-		if err := e.ReadInto(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+		if err := e.Read(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 			b.Fatal(err, res.ServedBy)
 		}
 		i = (i + 64) % (benchKeys - 64)
@@ -72,7 +73,7 @@ func BenchmarkLeasedReadBatch64Parallel(b *testing.B) {
 		req, res := new(api.ReadRequest), new(api.ReadResult)
 		for i := 0; pb.Next(); i = (i + 64) % (benchKeys - 64) {
 			req.Keys = keys[i : i+64]
-			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			if err := e.Read(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 				b.Error(err, res.ServedBy)
 				return
 			}
@@ -88,7 +89,7 @@ func BenchmarkLeasedReadHotKeyParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		req, res := &api.ReadRequest{Keys: keys[:1]}, new(api.ReadResult)
 		for pb.Next() {
-			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			if err := e.Read(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 				b.Error(err, res.ServedBy)
 				return
 			}
@@ -106,7 +107,7 @@ func benchSingle(b *testing.B, clock words.Clock) {
 	i := 0
 	for b.Loop() {
 		req.Keys[0] = keys[i]
-		if err := e.ReadInto(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+		if err := e.Read(b.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 			b.Fatal(err, res.ServedBy)
 		}
 		i = (i + 1) % benchKeys
@@ -121,7 +122,7 @@ func BenchmarkLeasedReadSingleParallel(b *testing.B) {
 		req, res := &api.ReadRequest{Keys: make([]api.Key, 1)}, new(api.ReadResult)
 		for i := rand.IntN(benchKeys); pb.Next(); i = (i + 1) % benchKeys {
 			req.Keys[0] = keys[i]
-			if err := e.ReadInto(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+			if err := e.Read(context.Background(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 				b.Error(err, res.ServedBy)
 				return
 			}
@@ -134,12 +135,12 @@ func BenchmarkInstall(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
 	e.entries.room.maxEntries = benchKeys / 2
 	s := e.entries.get(e.entries.hasher.hash(keys[0]), keys[0]).session
-	lid := api.LeaseID(benchKeys)
+	lid := ident.LeaseID(benchKeys)
 	b.ReportAllocs()
 	for b.Loop() {
 		lid++
-		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
-		e.entries.install(s, got, words.ClockSample{})
+		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
+		e.entries.install(s, got, lid, words.ClockSample{})
 	}
 }
 
@@ -152,12 +153,12 @@ func TestNoAllocations(t *testing.T) {
 	e, keys := warmEdge(t, stillClock{}, 1000)
 	req, res := &api.ReadRequest{Keys: keys[:64]}, new(api.ReadResult)
 	read := func() {
-		if err := e.ReadInto(t.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
+		if err := e.Read(t.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {
 			t.Error(err, res.ServedBy)
 		}
 	}
 	read()
 	if n := testing.AllocsPerRun(100, read); n != 0 {
-		t.Errorf("ReadInto of 64 keys allocates %v times", n)
+		t.Errorf("a read of 64 keys allocates %v times", n)
 	}
 }

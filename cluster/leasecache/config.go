@@ -20,8 +20,8 @@ type PeerGroups struct {
 
 // Config makes a Cache. Fields without a word about 0 are required.
 type Config struct {
-	Store  api.Store    // asked for everything that no lease here answers
-	Lister api.Lister   // carries lists, which are not cached
+	Store  words.Store  // asked for everything that no lease here answers
+	Lister words.Lister // carries lists, which are not cached
 	Lessor words.Lessor // opens and closes sessions, takes releases
 
 	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
@@ -37,7 +37,7 @@ type Config struct {
 	// OnHeard is called with each group whose leader has answered; it must not block. nil: it is not called.
 	OnHeard func(api.GroupID)
 	// OnEpoch is called with each dedup epoch that a group's leader has said; it must not block. nil: it is not called.
-	OnEpoch func(api.DedupEpoch)
+	OnEpoch func(ident.DedupEpoch)
 	// OnLeads hears who leads; it must not block. nil: it is not called.
 	OnLeads func(words.Leads)
 
@@ -97,7 +97,7 @@ func (c *Config) complete() error {
 		c.OnHeard = func(api.GroupID) {}
 	}
 	if c.OnEpoch == nil {
-		c.OnEpoch = func(api.DedupEpoch) {}
+		c.OnEpoch = func(ident.DedupEpoch) {}
 	}
 	if c.OnLeads == nil {
 		c.OnLeads = func(words.Leads) {}

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // Do gives up this node's own leases on the keys that the transaction may write, names them in it, and passes it on: the
@@ -17,10 +19,7 @@ func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		return nil, err
 	}
 	dropped, sessions := c.selfDrop(t)
-	sent := *t
-	if len(dropped) != 0 {
-		sent.Dropped = append(slices.Clone(t.Dropped), dropped...)
-	}
+	sent := words.Txn{Txn: *t, Dropped: dropped}
 	c.validateLeases(&sent)
 	res, err := c.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
@@ -32,7 +31,7 @@ func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
-func (c *Cache) selfDrop(t *api.Txn) (dropped []api.DroppedLease, sessions []*session) {
+func (c *Cache) selfDrop(t *api.Txn) (dropped []ident.DroppedLease, sessions []*session) {
 	var one [1]api.Key // mostly
 	for _, k := range t.WrittenKeysInto(one[:]) {
 		if en := c.entries.selfDrop(k, c.cfg.Clock); en != nil && !en.session.ended() {

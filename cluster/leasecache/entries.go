@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and the room's.
@@ -58,17 +59,17 @@ const (
 	declined          // too big for the cache, or of no use
 )
 
-// install caches what a grant to s returned, unless it was given up in the meantime. The lease is in got.Lease. A grant
+// install caches what a grant to s returned, with its lease, unless it was given up in the meantime. A grant
 // that is not installed is given up and released, unless the session is over or has a newer lease here; so are the entries
 // that have to make room.
-func (c *entries) install(s *session, got api.Entry, now words.ClockSample) outcome {
+func (c *entries) install(s *session, got api.Entry, lid ident.LeaseID, now words.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
 		key:     api.Key(strings.Clone(string(got.Key))),
 		value:   slices.Clone(got.Value), // no more memory is held than is accounted for
 		version: got.Version,
 		session: s,
-		lease:   got.Lease,
+		lease:   lid,
 		exists:  got.Exists,
 	}
 	o, left := c.shard(e.hash).admit(c, e, now)
@@ -88,7 +89,7 @@ func (c *entries) refused(k api.Key, now words.ClockSample) {
 }
 
 // decline gives a lease back that was granted and cannot be used.
-func (c *entries) decline(s *session, k api.Key, lid api.LeaseID, now words.ClockSample) {
+func (c *entries) decline(s *session, k api.Key, lid ident.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -140,7 +141,7 @@ func (s *shard) takeOut(e *entry) {
 // and no grant of it that is still on its way will be installed. Every lease is given up here, and only then is a
 // revocation acknowledged, a write sent that names the lease as dropped, or the lease released: the owner lets the key be
 // written as soon as it hears of it. giveUp returns the entry that went, or nil. The caller holds the shard's mutex.
-func (s *shard) giveUp(c *entries, ses *session, hash uint64, k api.Key, lid api.LeaseID) *entry {
+func (s *shard) giveUp(c *entries, ses *session, hash uint64, k api.Key, lid ident.LeaseID) *entry {
 	e := s.table.get(hash, k)
 	if e != nil && e.session == ses && e.lease <= lid {
 		s.takeOut(e)
@@ -154,7 +155,7 @@ func (s *shard) giveUp(c *entries, ses *session, hash uint64, k api.Key, lid api
 
 // decline gives up and releases a lease that was granted and is not installed. There may be an entry under an earlier
 // lease: the release ends that lease too. The caller holds the shard's mutex.
-func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid api.LeaseID) {
+func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid ident.LeaseID) {
 	if guardDeclineDrops {
 		s.giveUp(c, ses, hash, k, lid)
 	} else {
@@ -164,7 +165,7 @@ func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid ap
 }
 
 // revoke gives up the leases of s on the key up to lid, now and for all grants that are still on their way.
-func (c *entries) revoke(s *session, k api.Key, lid api.LeaseID, now words.ClockSample) {
+func (c *entries) revoke(s *session, k api.Key, lid ident.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
 	sh.mu.Lock()

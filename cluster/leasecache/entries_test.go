@@ -142,19 +142,20 @@ func TestBounds(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		rng := rand.New(rand.NewPCG(4, 4))
-		held := map[api.Key]api.LeaseID{}
+		held := map[api.Key]ident.LeaseID{}
 		for i := range 20_000 {
-			got := api.Entry{Key: api.Key(fmt.Sprint("a/", rng.IntN(2000))), Lease: api.LeaseID(i + 1), Exists: rng.IntN(3) > 0, Version: api.Version{Epoch: 1, Index: uint64(i)}}
+			lid := ident.LeaseID(i + 1)
+			got := api.Entry{Key: api.Key(fmt.Sprint("a/", rng.IntN(2000))), Exists: rng.IntN(3) > 0, Version: api.Version{Epoch: 1, Index: uint64(i)}}
 			if got.Exists {
 				got.Value = make([]byte, rng.IntN(4000))
 			}
-			o := r.entries.install(s, got, r.clock.Now())
+			o := r.entries.install(s, got, lid, r.clock.Now())
 			if o != installed {
 				t.Fatalf("%d: %d", i, o)
 			}
-			held[got.Key] = got.Lease
+			held[got.Key] = lid
 			if rng.IntN(4) == 0 {
-				r.entries.revoke(s, got.Key, got.Lease, r.clock.Now())
+				r.entries.revoke(s, got.Key, lid, r.clock.Now())
 			}
 			if b, n, a := r.entries.room.size(); b > maxBytes || n > maxEntries || a > maxAbsent {
 				t.Fatalf("%d bytes, %d entries, %d absent", b, n, a)
@@ -170,7 +171,7 @@ func TestBounds(t *testing.T) {
 			entries++
 			absent += int64(btoi(!h.Entry.Exists))
 			cached[h.Entry.Key] = true
-			if !h.Servable || h.Group != "a" || h.Session != s.id || h.Entry.Lease != held[h.Entry.Key] {
+			if !h.Servable || h.Group != "a" || h.Session != s.id || h.Lease != held[h.Entry.Key] {
 				t.Errorf("%+v", h)
 			}
 		})
@@ -183,7 +184,7 @@ func TestBounds(t *testing.T) {
 				continue
 			}
 			gone++
-			if o := r.entries.install(s, api.Entry{Key: key, Lease: lid, Exists: true, Version: api.MaxVersion}, r.clock.Now()); o != fenced {
+			if o := r.entries.install(s, api.Entry{Key: key, Exists: true, Version: api.MaxVersion}, lid, r.clock.Now()); o != fenced {
 				t.Errorf("the lease on %q was given up and is installed again: %d", key, o)
 			}
 		}
@@ -203,15 +204,15 @@ func TestRoom(t *testing.T) {
 		e, _ := warmEdge(t, stillClock{}, 0)
 		e.entries.room.maxEntries, e.entries.room.maxAbsent = room, 1
 		g := newGroup(e, "a")
-		s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
+		s := newSession(g, ident.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
 		g.current.Store(s)
 		var lid atomic.Uint64
 		var installing sync.WaitGroup
 		for range 8 {
 			installing.Go(func() {
 				for range 2000 {
-					k, l := api.Key(fmt.Sprint("a/", rand.IntN(30))), api.LeaseID(lid.Add(1))
-					o := e.entries.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Lease: l, Version: api.Version{Epoch: 1, Index: 1}}, stillClock{}.Now())
+					k, l := api.Key(fmt.Sprint("a/", rand.IntN(30))), ident.LeaseID(lid.Add(1))
+					o := e.entries.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Version: api.Version{Epoch: 1, Index: 1}}, l, stillClock{}.Now())
 					if o == declined {
 						t.Error("a grant found no room")
 						return
@@ -257,7 +258,7 @@ func TestOwnCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		value := []byte("value")
-		if o := r.entries.install(s, api.Entry{Key: "a/k", Value: value, Exists: true, Lease: 1}, r.clock.Now()); o != installed {
+		if o := r.entries.install(s, api.Entry{Key: "a/k", Value: value, Exists: true}, 1, r.clock.Now()); o != installed {
 			t.Fatal(o)
 		}
 		value[0] = 'X'

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // entry is a key's state under one lease. What a reader takes from it never changes; a new state is a new entry, and one
@@ -16,7 +17,7 @@ type entry struct {
 	value   []byte
 	version api.Version
 	session *session
-	lease   api.LeaseID
+	lease   ident.LeaseID
 	exists  bool
 
 	gone   atomic.Bool   // set under the shard's mutex when it leaves the cache

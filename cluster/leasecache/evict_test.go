@@ -77,7 +77,7 @@ func newReader(r *rig, n int) *reader {
 
 func (rd *reader) read(i int) (hit bool) {
 	rd.req.Keys[0] = rd.keys[i]
-	if err := rd.ReadInto(rd.t.Context(), &rd.req, &rd.res); err != nil {
+	if err := rd.Read(rd.t.Context(), &rd.req, &rd.res); err != nil {
 		rd.t.Fatal(err)
 	}
 	return rd.res.ServedBy == api.ServedByLease

@@ -11,38 +11,45 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // fakeStore, fakeLessor and fakeStream are what the edge talks to, as structs of functions.
 type fakeStore struct {
-	read func(context.Context, *api.ReadRequest) (*api.ReadResult, error)
-	do   func(context.Context, *api.Txn) (*api.TxnResult, error)
-	list func(context.Context, *api.ListRequest) (*api.ListResult, error)
+	read func(context.Context, *words.ReadRequest) (*words.ReadResult, error)
+	do   func(context.Context, *words.Txn) (*api.TxnResult, error)
+	list func(context.Context, *words.ListRequest) (*api.ListResult, error)
 }
 
-func (f *fakeStore) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
-	return f.read(ctx, r)
+func (f *fakeStore) Read(ctx context.Context, r *words.ReadRequest, out *words.ReadResult) error {
+	res, err := f.read(ctx, r)
+	if err == nil {
+		*out = *res
+	}
+	return err
 }
-func (f *fakeStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
-func (f *fakeStore) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+func (f *fakeStore) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
+	return f.do(ctx, t)
+}
+func (f *fakeStore) List(ctx context.Context, r *words.ListRequest) (*api.ListResult, error) {
 	return f.list(ctx, r)
 }
 
 type fakeLessor struct {
 	open    func(context.Context, words.OpenSession) (words.SessionGrant, error)
-	close   func(context.Context, api.GroupID, api.SessionID, ident.Nonce) error
-	release func(context.Context, api.GroupID, []api.DroppedLease) error
+	close   func(context.Context, api.GroupID, ident.SessionID, ident.Nonce) error
+	release func(context.Context, api.GroupID, []ident.DroppedLease) error
 }
 
 func (f *fakeLessor) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	return f.open(ctx, o)
 }
-func (f *fakeLessor) CloseSession(ctx context.Context, g api.GroupID, s api.SessionID, n ident.Nonce) error {
+func (f *fakeLessor) CloseSession(ctx context.Context, g api.GroupID, s ident.SessionID, n ident.Nonce) error {
 	return f.close(ctx, g, s, n)
 }
-func (f *fakeLessor) Release(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+func (f *fakeLessor) Release(ctx context.Context, g api.GroupID, ds []ident.DroppedLease) error {
 	return f.release(ctx, g, ds)
 }
 
@@ -147,12 +154,12 @@ type rig struct {
 	peers    []PeerGroups
 	values   map[api.Key]api.Entry
 	index    uint64 // of all groups
-	sid      map[api.GroupID]api.SessionID
-	reads    []*api.ReadRequest
-	txns     []*api.Txn
+	sid      map[api.GroupID]ident.SessionID
+	reads    []*words.ReadRequest
+	txns     []*words.Txn
 	opened   []words.OpenSession
-	closed   []api.SessionID
-	released []api.DroppedLease
+	closed   []ident.SessionID
+	released []ident.DroppedLease
 	alive    []*words.KeepAlive
 	acks     []*words.RevokeAck
 	streams  map[api.NodeID]*fakeStream
@@ -177,7 +184,7 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 		t:       t,
 		clock:   newSimClock(),
 		values:  map[api.Key]api.Entry{},
-		sid:     map[api.GroupID]api.SessionID{},
+		sid:     map[api.GroupID]ident.SessionID{},
 		streams: map[api.NodeID]*fakeStream{},
 		peers:   []PeerGroups{{Node: "n1", Groups: []api.GroupID{"a"}}},
 	}
@@ -235,15 +242,15 @@ type (
 )
 
 func (s *storeOf) fns() fakeStore { s.mu.Lock(); defer s.mu.Unlock(); return s.store }
-func (s *storeOf) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (s *storeOf) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	f := s.fns()
-	return f.Read(ctx, q)
+	return f.Read(ctx, q, out)
 }
-func (s *storeOf) Do(ctx context.Context, q *api.Txn) (*api.TxnResult, error) {
+func (s *storeOf) Do(ctx context.Context, q *words.Txn) (*api.TxnResult, error) {
 	f := s.fns()
 	return f.Do(ctx, q)
 }
-func (s *storeOf) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (s *storeOf) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	f := s.fns()
 	return f.List(ctx, q)
 }
@@ -253,11 +260,11 @@ func (s *lessorOf) OpenSession(ctx context.Context, o words.OpenSession) (words.
 	f := s.fns()
 	return f.OpenSession(ctx, o)
 }
-func (s *lessorOf) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, n ident.Nonce) error {
+func (s *lessorOf) CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, n ident.Nonce) error {
 	f := s.fns()
 	return f.CloseSession(ctx, g, sid, n)
 }
-func (s *lessorOf) Release(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+func (s *lessorOf) Release(ctx context.Context, g api.GroupID, ds []ident.DroppedLease) error {
 	f := s.fns()
 	return f.Release(ctx, g, ds)
 }
@@ -269,11 +276,11 @@ func (r *rig) change(f func()) {
 	f()
 }
 
-func (r *rig) ownerRead(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (r *rig) ownerRead(_ context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reads = append(r.reads, q)
-	res := &api.ReadResult{Snapshot: true}
+	res := &words.ReadResult{ReadResult: api.ReadResult{Snapshot: true}}
 	for i, k := range q.Keys {
 		e := r.values[k]
 		e.Key = k
@@ -285,7 +292,9 @@ func (r *rig) ownerRead(_ context.Context, q *api.ReadRequest) (*api.ReadResult,
 		}
 		if !q.Session.IsZero() && q.Session == r.sid[q.Group] && (r.grant == nil || r.grant(k)) {
 			r.index++
-			e.Lease = api.LeaseID(r.index)
+			res.Leases = append(res.Leases, ident.LeaseID(r.index))
+		} else {
+			res.Leases = append(res.Leases, 0)
 		}
 		if len(q.Known) != 0 && e.Exists && q.Known[i] == e.Version {
 			e.Value, e.Unchanged = nil, true
@@ -295,7 +304,7 @@ func (r *rig) ownerRead(_ context.Context, q *api.ReadRequest) (*api.ReadResult,
 	return res, nil
 }
 
-func (r *rig) ownerDo(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (r *rig) ownerDo(_ context.Context, t *words.Txn) (*api.TxnResult, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.txns = append(r.txns, t)
@@ -313,24 +322,24 @@ func (r *rig) ownerOpen(_ context.Context, o words.OpenSession) (words.SessionGr
 	defer r.mu.Unlock()
 	r.opened = append(r.opened, o)
 	r.index++
-	r.sid[o.Group] = api.SessionID{Incarnation: 1, Index: r.index}
+	r.sid[o.Group] = ident.SessionID{Incarnation: 1, Index: r.index}
 	return words.SessionGrant{Session: r.sid[o.Group]}, nil
 }
 
-func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s api.SessionID, _ ident.Nonce) error {
+func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s ident.SessionID, _ ident.Nonce) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = append(r.closed, s)
 	return nil
 }
 
-func (r *rig) ownerRelease(_ context.Context, _ api.GroupID, ds []api.DroppedLease) error {
+func (r *rig) ownerRelease(_ context.Context, _ api.GroupID, ds []ident.DroppedLease) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.released = append(r.released, ds...)
 	for _, d := range ds { // from now on the owner lets the key be written
-		if h, ok := r.AuditKey(d.Key); ok && h.Servable && h.Session == d.Session && h.Entry.Lease <= d.Lease {
-			r.t.Errorf("lease %d on %q is released while lease %d is served", d.Lease, d.Key, h.Entry.Lease)
+		if h, ok := r.AuditKey(d.Key); ok && h.Servable && h.Session == d.Session && h.Lease <= d.Lease {
+			r.t.Errorf("lease %d on %q is released while lease %d is served", d.Lease, d.Key, h.Lease)
 		}
 	}
 	return nil
@@ -387,7 +396,7 @@ func (r *rig) put(k api.Key, v string) api.Version {
 // get reads one key.
 func (r *rig) get(k api.Key) (string, api.ServedBy) {
 	r.t.Helper()
-	res, err := r.Read(r.t.Context(), &api.ReadRequest{Keys: []api.Key{k}})
+	res, err := storetest.Read(r.t.Context(), r, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
 		r.t.Fatalf("read %q: %v", k, err)
 	}
@@ -413,17 +422,17 @@ func (r *rig) servable(k api.Key) bool {
 	return ok && h.Servable
 }
 
-func (r *rig) leaseOf(k api.Key) api.LeaseID {
+func (r *rig) leaseOf(k api.Key) ident.LeaseID {
 	r.t.Helper()
 	h, ok := r.AuditKey(k)
 	if !ok {
 		r.t.Fatalf("%q is not cached", k)
 	}
-	return h.Entry.Lease
+	return h.Lease
 }
 
 // session is the current session at the owner of group a.
-func (r *rig) session(g api.GroupID) api.SessionID {
+func (r *rig) session(g api.GroupID) ident.SessionID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sid[g]

@@ -1,6 +1,8 @@
 package leasecache
 
-import "github.com/edgehold/edgehold/api"
+import (
+	"github.com/edgehold/edgehold/fsm/ident"
+)
 
 // fences remembers, for the keys of one shard, the highest lease that was given up: revoked, self-dropped or evicted. A
 // grant at or below it must not be installed, since a revocation may overtake the grant that it ends.
@@ -17,7 +19,7 @@ type fences struct {
 type fence struct {
 	hash         uint64
 	session      *session
-	lease        api.LeaseID
+	lease        ident.LeaseID
 	older, newer *fence
 }
 
@@ -26,7 +28,7 @@ func newFences(limit int) fences {
 }
 
 // raise fences the key against leases of s up to lid.
-func (f *fences) raise(hash uint64, s *session, lid api.LeaseID) {
+func (f *fences) raise(hash uint64, s *session, lid ident.LeaseID) {
 	n := f.byKey[hash]
 	switch {
 	case n == nil:
@@ -54,7 +56,7 @@ func (f *fences) raise(hash uint64, s *session, lid api.LeaseID) {
 }
 
 // holds reports whether lid of s is at or below what was given up.
-func (f *fences) holds(hash uint64, s *session, lid api.LeaseID) bool {
+func (f *fences) holds(hash uint64, s *session, lid ident.LeaseID) bool {
 	if uint64(lid) <= s.floor.Load() {
 		return true
 	}

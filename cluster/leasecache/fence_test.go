@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // held makes the owner's answers wait: each read announces itself and goes on when it is let go. The answer is made
 // when the read arrives, so that what comes late is old.
-func (r *rig) held() (asked chan *api.ReadRequest, letGo chan struct{}) {
-	asked, letGo = make(chan *api.ReadRequest, 100), make(chan struct{})
+func (r *rig) held() (asked chan *words.ReadRequest, letGo chan struct{}) {
+	asked, letGo = make(chan *words.ReadRequest, 100), make(chan struct{})
 	r.change(func() {
-		r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+		r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 			res, err := r.ownerRead(ctx, q)
 			asked <- q
 			select {
@@ -37,17 +39,17 @@ func (r *rig) unhold() { r.change(func() { r.store.read = r.ownerRead }) }
 // TestFence: the revocation of a lease overtakes the grant that gives it. It is acknowledged, the owner writes, and the
 // grant must not be installed when it comes, though it still answers the read that asked for it (B1).
 func TestFence(t *testing.T) {
-	for name, giveUp := range map[string]func(t *testing.T, r *rig, lid api.LeaseID){
-		"revoked": func(t *testing.T, r *rig, lid api.LeaseID) { r.revoke(words.RevokedLease{Key: "a/k", Lease: lid}) },
-		"revoked by a later lease": func(t *testing.T, r *rig, lid api.LeaseID) {
+	for name, giveUp := range map[string]func(t *testing.T, r *rig, lid ident.LeaseID){
+		"revoked": func(t *testing.T, r *rig, lid ident.LeaseID) { r.revoke(words.RevokedLease{Key: "a/k", Lease: lid}) },
+		"revoked by a later lease": func(t *testing.T, r *rig, lid ident.LeaseID) {
 			r.revoke(words.RevokedLease{Key: "a/k", Lease: lid + 7})
 		},
-		"pending in a status": func(t *testing.T, r *rig, lid api.LeaseID) {
+		"pending in a status": func(t *testing.T, r *rig, lid ident.LeaseID) {
 			r.streams["n1"].down <- words.LeaseEvent{Statuses: []words.SessionStatus{{Group: "a", Session: r.session("a"),
 				Pending: []words.RevokedLease{{Key: "a/k", Lease: lid}}}}}
 			synctest.Wait()
 		},
-		"then forgotten, under the floor": func(t *testing.T, r *rig, lid api.LeaseID) {
+		"then forgotten, under the floor": func(t *testing.T, r *rig, lid ident.LeaseID) {
 			r.revoke(words.RevokedLease{Key: "a/k", Lease: lid})
 			var more []words.RevokedLease
 			for i := range 1000 {
@@ -73,7 +75,7 @@ func TestFence(t *testing.T) {
 					t.Fatal("the third read has no wish")
 				}
 				synctest.Wait()
-				giveUp(t, r, api.LeaseID(r.index))
+				giveUp(t, r, ident.LeaseID(r.index))
 				if len(r.acks) == 0 || r.acks[0].Nonce != testNonce || r.acks[0].Session != r.session("a") {
 					t.Fatalf("acknowledged: %+v", r.acks)
 				}
@@ -146,7 +148,7 @@ func TestRevocationOfAnotherSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
 		r.lease("a/k")
-		r.streams["n1"].down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "a", Session: api.SessionID{Incarnation: 9, Index: 9},
+		r.streams["n1"].down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "a", Session: ident.SessionID{Incarnation: 9, Index: 9},
 			Leases: []words.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
 		r.streams["n1"].down <- words.LeaseEvent{Revoke: &words.Revocation{Group: "nowhere", Session: r.session("a"),
 			Leases: []words.RevokedLease{{Key: "a/k", Lease: 1 << 40}}}}
@@ -166,10 +168,10 @@ func TestRevocationWaitsForNothing(t *testing.T) {
 		stuck := make(chan struct{})
 		r.streams["n1"].ack = func(*words.RevokeAck) error { <-stuck; return nil }
 		_, letGo := r.held()
-		go func() { _, _ = r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/x"}}) }()
+		go func() { _, _ = storetest.Read(t.Context(), r, &api.ReadRequest{Keys: []api.Key{"a/x"}}) }()
 		synctest.Wait()
 		for i := range 3000 {
-			r.revoke(words.RevokedLease{Key: "a/k", Lease: api.LeaseID(i)})
+			r.revoke(words.RevokedLease{Key: "a/k", Lease: ident.LeaseID(i)})
 		}
 		if r.servable("a/k") {
 			t.Error("not revoked")
@@ -188,11 +190,11 @@ func TestRevocationWaitsForNothing(t *testing.T) {
 func TestOutdatedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
-		grant := func(lid api.LeaseID, index uint64, v string) outcome {
-			return r.entries.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: index}}, r.clock.Now())
+		grant := func(lid ident.LeaseID, index uint64, v string) outcome {
+			return r.entries.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Version: api.Version{Epoch: 1, Index: index}}, lid, r.clock.Now())
 		}
 		for i, c := range []struct {
-			lid   api.LeaseID
+			lid   ident.LeaseID
 			index uint64
 			want  outcome
 		}{{10, 5, installed}, {10, 5, outdated}, {9, 4, outdated}, {11, 4, outdated}, {12, 5, installed}} {
@@ -216,36 +218,34 @@ func TestDeclinedGrant(t *testing.T) {
 	for name, decline := range map[string]func(r *rig, s *session, got api.Entry){
 		"too big": func(r *rig, s *session, got api.Entry) {
 			got.Value = make([]byte, 20_000)
-			r.entries.install(s, got, r.clock.Now())
+			r.entries.install(s, got, lid, r.clock.Now())
 		},
 		"under the floor": func(r *rig, s *session, got api.Entry) {
 			s.raiseFloor(lid + 50)
-			r.entries.install(s, got, r.clock.Now())
+			r.entries.install(s, got, lid, r.clock.Now())
 		},
 		"of an older version": func(r *rig, s *session, got api.Entry) {
 			got.Version = api.Version{Epoch: 1, Index: 1}
-			r.entries.install(s, got, r.clock.Now())
+			r.entries.install(s, got, lid, r.clock.Now())
 		},
 		"without the value": func(r *rig, s *session, got api.Entry) {
 			got.Value, got.Unchanged = nil, true
-			r.settle(s, "a", &got, r.clock.Now())
+			r.settle(s, "a", &got, lid, r.clock.Now())
 		},
-		"of several owners": func(r *rig, s *session, got api.Entry) { r.settle(s, "", &got, r.clock.Now()) },
+		"of several owners": func(r *rig, s *session, got api.Entry) { r.settle(s, "", &got, lid, r.clock.Now()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				s := r.lookupGroup("a").live()
-				got := api.Entry{Key: "a/k", Value: []byte("v"), Exists: true, Lease: old, Version: api.Version{Epoch: 1, Index: 5}}
-				if o := r.entries.install(s, got, r.clock.Now()); o != installed {
+				got := api.Entry{Key: "a/k", Value: []byte("v"), Exists: true, Version: api.Version{Epoch: 1, Index: 5}}
+				if o := r.entries.install(s, got, old, r.clock.Now()); o != installed {
 					t.Fatal(o)
 				}
-				got.Lease = lid
 				decline(r, s, got)
 				if _, ok := r.AuditKey("a/k"); ok {
 					t.Error("the entry under the earlier lease has stayed")
 				}
-				got.Lease = lid - 1
-				if o := r.entries.install(s, got, r.clock.Now()); o != fenced {
+				if o := r.entries.install(s, got, lid-1, r.clock.Now()); o != fenced {
 					t.Errorf("a grant at a lease that was given up: %d", o)
 				}
 				time.Sleep(time.Second)
@@ -261,8 +261,8 @@ func TestDeclinedGrant(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T, r *rig) { // what a newer lease has replaced is not given up
 		s := r.lookupGroup("a").live()
-		for _, lid := range []api.LeaseID{lid, old} {
-			r.entries.install(s, api.Entry{Key: "a/k", Exists: true, Lease: lid}, r.clock.Now())
+		for _, lid := range []ident.LeaseID{lid, old} {
+			r.entries.install(s, api.Entry{Key: "a/k", Exists: true}, lid, r.clock.Now())
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -276,14 +276,14 @@ func TestDeclinedGrant(t *testing.T) {
 func TestFences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	f := newFences(8)
-	ss := []*session{newSession(nil, api.SessionID{Index: 1}, words.ClockSample{}, term), newSession(nil, api.SessionID{Index: 2}, words.ClockSample{}, term)}
+	ss := []*session{newSession(nil, ident.SessionID{Index: 1}, words.ClockSample{}, term), newSession(nil, ident.SessionID{Index: 2}, words.ClockSample{}, term)}
 	type at struct {
 		s    *session
 		hash uint64
 	}
-	all := map[at]api.LeaseID{}
+	all := map[at]ident.LeaseID{}
 	for range 20_000 {
-		a, lid := at{ss[rng.IntN(2)], rng.Uint64N(30)}, api.LeaseID(rng.Uint64N(1000))
+		a, lid := at{ss[rng.IntN(2)], rng.Uint64N(30)}, ident.LeaseID(rng.Uint64N(1000))
 		f.raise(a.hash, a.s, lid)
 		all[a] = max(all[a], lid)
 		b := at{ss[rng.IntN(2)], rng.Uint64N(30)}
@@ -300,7 +300,7 @@ func TestFences(t *testing.T) {
 					delete(all, a)
 				}
 			}
-			ss[i] = newSession(nil, api.SessionID{Index: rng.Uint64()}, words.ClockSample{}, term)
+			ss[i] = newSession(nil, ident.SessionID{Index: rng.Uint64()}, words.ClockSample{}, term)
 		}
 	}
 }

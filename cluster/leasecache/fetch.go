@@ -3,11 +3,11 @@ package leasecache
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // ask is one read of the Store behind: some of the missing keys, with a wish for leases of one session or without.
@@ -103,63 +103,58 @@ func (c *Cache) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry
 }
 
 // send reads from the Store behind, and installs what was granted. In its result every value is there that the caller
-// does not know; Lease is not set.
+// does not know.
 func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) (*api.ReadResult, error) {
 	wished := a.session != nil // then the whole value is needed: it will be cached, and others may share it
-	res, err := c.cfg.Store.Read(ctx, request(r, found, a, !wished))
+	got := new(words.ReadResult)
+	err := c.cfg.Store.Read(ctx, request(r, found, a, !wished), got)
 	if wished && (errors.Is(err, api.CodeSessionDead) || errors.Is(err, api.CodeWrongGroup)) {
 		// The wish was for a session or an owner that is no more; the read is not.
 		if errors.Is(err, api.CodeSessionDead) {
 			a.session.group.died(a.session, c.cfg.Clock.Now())
 		}
 		a.session = nil
-		res, err = c.cfg.Store.Read(ctx, request(r, found, a, !wished))
+		err = c.cfg.Store.Read(ctx, request(r, found, a, !wished), got)
 	}
 	if err != nil {
 		return nil, readError(err)
 	}
-	if len(res.Entries) != len(a.at) {
-		return nil, mismatch(len(a.at), len(res.Entries))
+	if len(got.Entries) != len(a.at) {
+		return nil, mismatch(len(a.at), len(got.Entries))
 	}
 	now := c.cfg.Clock.Now()
-	own := *res // what the Store gave may be shared
-	own.Entries = slices.Clone(res.Entries)
 	for j, i := range a.at {
-		en := &own.Entries[j]
+		en := &got.Entries[j]
 		en.Key = r.Keys[i]
 		if old := found[i]; en.Unchanged && old != nil && old.version == en.Version {
 			en.Value, en.Exists, en.Unchanged = old.value, old.exists, false
 		}
-		c.settle(a.session, own.Group, en, now)
-		en.Lease = 0
+		c.settle(a.session, got.Group, en, got.Lease(j), now)
 	}
-	return &own, nil
+	return &got.ReadResult, nil
 }
 
 // settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
-func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, now words.ClockSample) {
+func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.LeaseID, now words.ClockSample) {
 	switch {
 	case s == nil:
-	case en.Lease == 0:
+	case lid == 0:
 		c.entries.refused(en.Key, now)
 		c.meter.grants[refusedGrant].Add(1)
 	case en.Unchanged || owner != s.group.id: // without its value, or by several owners: of no use here
-		c.entries.decline(s, en.Key, en.Lease, now)
+		c.entries.decline(s, en.Key, lid, now)
 		c.meter.grants[declined].Add(1)
 	default:
-		c.meter.grants[c.entries.install(s, *en, now)].Add(1)
+		c.meter.grants[c.entries.install(s, *en, lid, now)].Add(1)
 	}
 }
 
 // request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
 // versions that only the caller knows, if the answer is for the caller alone.
-func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *api.ReadRequest {
-	req := &api.ReadRequest{
-		Keys:        make([]api.Key, len(a.at)),
-		Consistency: r.Consistency,
-		MaxStale:    r.MaxStale,
-		Group:       r.Group,
-	}
+func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *words.ReadRequest {
+	req := &words.ReadRequest{ReadRequest: api.ReadRequest{
+		Keys: make([]api.Key, len(a.at)), Consistency: r.Consistency, MaxStale: r.MaxStale,
+	}}
 	if a.session != nil {
 		req.Consistency, req.MaxStale = api.Linearizable, 0
 		req.Group, req.Session = a.session.group.id, a.session.id

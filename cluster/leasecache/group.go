@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // group is what this node holds with one group: a session, opened again when it has died, and leases given up and not yet
@@ -22,8 +23,8 @@ type group struct {
 
 	mu        sync.Mutex
 	retired   bool
-	released  []api.DroppedLease // given up; the group has not confirmed that it knows
-	releasing chan struct{}      // capacity 1: released is not empty
+	released  []ident.DroppedLease // given up; the group has not confirmed that it knows
+	releasing chan struct{}        // capacity 1: released is not empty
 }
 
 const (
@@ -56,8 +57,8 @@ func (g *group) live() *session {
 
 // heard passes on the dedup epoch that a leader of the group has said in an answer about the session. It is a fact about the
 // group, whatever becomes of the session.
-func (g *group) heard(s api.SessionID, count uint64) {
-	g.edge.cfg.OnEpoch(api.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count})
+func (g *group) heard(s ident.SessionID, count uint64) {
+	g.edge.cfg.OnEpoch(ident.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count})
 }
 
 // wakeUp makes the group try at once to open a session, if it has none.
@@ -173,7 +174,7 @@ func (g *group) revalidateSome(ctx context.Context, entries []*entry, s *session
 }
 
 // release has the group told that a lease was given up, which the caller has done. It never blocks.
-func (s *session) release(k api.Key, lid api.LeaseID) {
+func (s *session) release(k api.Key, lid ident.LeaseID) {
 	g := s.group
 	if g.live() != s {
 		return // the lease has gone with its session
@@ -223,7 +224,7 @@ func (g *group) releaseAll() {
 func (g *group) sendReleases(ctx context.Context) (more bool, err error) {
 	s := g.live()
 	g.mu.Lock()
-	g.released = slices.DeleteFunc(g.released, func(d api.DroppedLease) bool { return s == nil || d.Session != s.id })
+	g.released = slices.DeleteFunc(g.released, func(d ident.DroppedLease) bool { return s == nil || d.Session != s.id })
 	batch := slices.Clone(g.released[:min(len(g.released), releaseBatch)])
 	g.mu.Unlock()
 	if len(batch) == 0 {

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func TestThirdReadAsksForALease(t *testing.T) {
@@ -24,12 +26,12 @@ func TestThirdReadAsksForALease(t *testing.T) {
 		if q := r.reads[2]; q.Group != "a" || q.Session != r.session("a") {
 			t.Errorf("the wish is for %q %v", q.Group, q.Session)
 		}
-		res, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/k"}})
+		res, err := storetest.Read(t.Context(), r, &api.ReadRequest{Keys: []api.Key{"a/k"}})
 		if err != nil || len(r.reads) != 3 {
 			t.Fatalf("fourth read: %v, %d reads at the owner", err, len(r.reads))
 		}
 		if e := res.Entries[0]; res.ServedBy != api.ServedByLease || !res.Snapshot || res.Group != "a" || res.Age != 0 ||
-			e.Key != "a/k" || string(e.Value) != "v1" || !e.Exists || e.Lease != 0 || e.Version != r.values["a/k"].Version {
+			e.Key != "a/k" || string(e.Value) != "v1" || !e.Exists || e.Version != r.values["a/k"].Version {
 			t.Errorf("fourth read: %+v", res)
 		}
 	})
@@ -157,9 +159,9 @@ func TestDeadSession(t *testing.T) {
 		r.put("a/changed", "v2")
 		gate := make(chan struct{})
 		r.change(func() {
-			r.sid["a"] = api.SessionID{Incarnation: 1, Index: 999} // the old one is unknown now
+			r.sid["a"] = ident.SessionID{Incarnation: 1, Index: 999} // the old one is unknown now
 			r.answer = r.extendAll
-			r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+			r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 				<-gate
 				return r.ownerRead(ctx, q)
 			}
@@ -198,7 +200,7 @@ func TestGrantOfADeadSession(t *testing.T) {
 		r.get("a/k")
 		reply := make(chan struct{})
 		r.change(func() {
-			r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+			r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 				res, err := r.ownerRead(ctx, q)
 				<-reply
 				return res, err
@@ -230,7 +232,7 @@ func TestSessionDeadAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
 		r.change(func() {
-			r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+			r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 				if !q.Session.IsZero() && q.Session == r.opened1() {
 					return nil, &api.Error{Code: api.CodeSessionDead}
 				}
@@ -254,11 +256,11 @@ func TestSessionDeadAnswer(t *testing.T) {
 	})
 }
 
-func (r *rig) opened1() api.SessionID {
+func (r *rig) opened1() ident.SessionID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.opened) > 1 {
-		return api.SessionID{}
+		return ident.SessionID{}
 	}
 	return r.sid["a"]
 }

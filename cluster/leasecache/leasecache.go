@@ -45,8 +45,8 @@ type Cache struct {
 }
 
 var (
-	_ api.IntoReader = (*Cache)(nil)
-	_ api.Lister     = (*Cache)(nil)
+	_ api.Store  = (*Cache)(nil)
+	_ api.Lister = (*Cache)(nil)
 )
 
 // New makes a cache; it starts nothing. The error is CodeInvalid if the Config cannot work.

@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // history is a reference for reads: every state that the owners' keys have been in.
@@ -30,8 +32,8 @@ type history struct {
 
 type grantedLease struct {
 	group   api.GroupID
-	session api.SessionID
-	lease   api.LeaseID
+	session ident.SessionID
+	lease   ident.LeaseID
 }
 
 // write puts or deletes a key. Absence has a version, too. The lease on it is revoked first, also one whose grant is on its way.
@@ -63,7 +65,7 @@ func (h *history) since(from int) []map[api.Key]api.Entry {
 
 // answer is the Store behind: a round takes 100 ms, and keys may be written meanwhile. Keys of several groups are read one
 // after the other, unless a snapshot is asked for: the Store behind makes one.
-func (h *history) answer(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (h *history) answer(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 	time.Sleep(100 * time.Millisecond)
 	h.writing.Lock()
 	defer h.writing.Unlock()
@@ -71,9 +73,9 @@ func (h *history) answer(ctx context.Context, q *api.ReadRequest) (*api.ReadResu
 		h.write()
 	}
 	res, err := h.ownerRead(ctx, q)
-	for _, e := range res.Entries {
-		if e.Lease != 0 {
-			h.granted[e.Key] = grantedLease{q.Group, q.Session, e.Lease}
+	for i, e := range res.Entries {
+		if lid := res.Lease(i); lid != 0 {
+			h.granted[e.Key] = grantedLease{q.Group, q.Session, lid}
 		}
 	}
 	if q.Snapshot {
@@ -114,7 +116,7 @@ func TestRandomReads(t *testing.T) {
 				}
 				q := h.request()
 				from, began := len(h.since(0))-1, time.Now()
-				res, err := r.Read(t.Context(), q)
+				res, err := storetest.Read(t.Context(), r, q)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -181,7 +183,7 @@ func (h *history) judge(q *api.ReadRequest, res *api.ReadResult, states []map[ap
 		for at < len(states) && !current(i, states[at]) {
 			at++
 		}
-		if e.Key != k || e.Lease != 0 || at == len(states) {
+		if e.Key != k || at == len(states) {
 			h.t.Errorf("entry %d is %+v, not the state of %q between call and return", i, e, k)
 			continue
 		}

@@ -14,26 +14,16 @@ import (
 // found still cached and its session's term still running at that sample: the sample, which lies between call and
 // return, is the instant at which the answer was current. If all keys are served so, they are a snapshot at it.
 // Bounded and Stale reads may also be served by entries whose session has lapsed; the answer's Age is the time since the
-// oldest of them was last known to be current. Quorum reads and reads that bring a Session pass through. If the owner
-// is needed and cannot be reached the error is CodeUnavailable.
-func (c *Cache) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
-	out := new(api.ReadResult)
-	if err := c.ReadInto(ctx, r, out); err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-// ReadInto is Read into a result of the caller's, whose Entries are reused: served by leases it allocates nothing.
-// After an error the result holds nothing of use.
-func (c *Cache) ReadInto(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+// oldest of them was last known to be current. Quorum reads pass through. If the owner is needed and cannot be reached the
+// error is CodeUnavailable. A read that leases serve allocates nothing.
+func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
 	if c.closed.Load() {
 		return errClosed("read")
 	}
-	if r.Consistency == api.Quorum || !r.Session.IsZero() {
+	if r.Consistency == api.Quorum {
 		return c.pass(ctx, r, out)
 	}
 	n := len(r.Keys)
@@ -177,21 +167,22 @@ func commonGroup(all, one api.GroupID, first bool) api.GroupID {
 
 // pass asks the Store behind and nothing else.
 func (c *Cache) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	res, err := c.cfg.Store.Read(ctx, r)
+	x := &struct {
+		request words.ReadRequest
+		out     words.ReadResult
+	}{words.ReadRequest{ReadRequest: *r}, words.ReadResult{ReadResult: *out}}
+	err := c.cfg.Store.Read(ctx, &x.request, &x.out)
 	if err != nil {
 		return readError(err)
 	}
-	if len(res.Entries) != len(r.Keys) {
-		return mismatch(len(r.Keys), len(res.Entries))
+	if n := len(x.out.Entries); n != len(r.Keys) {
+		return mismatch(len(r.Keys), n)
 	}
-	*out = *res
-	if len(r.Known) != 0 {
-		out.Entries = slices.Clone(res.Entries) // what the Store gave may be shared
-		for i := range out.Entries {
-			leaveOutKnown(r, i, &out.Entries[i])
-		}
+	*out = x.out.ReadResult
+	for i := range out.Entries {
+		leaveOutKnown(r, i, &out.Entries[i])
 	}
-	c.meter.owner.Add(uint64(len(res.Entries)))
+	c.meter.owner.Add(uint64(len(out.Entries)))
 	return nil
 }
 
@@ -200,5 +191,5 @@ func (c *Cache) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, 
 	if c.closed.Load() {
 		return nil, errClosed("list")
 	}
-	return c.cfg.Lister.List(ctx, r)
+	return c.cfg.Lister.List(ctx, &words.ListRequest{ListRequest: *r})
 }

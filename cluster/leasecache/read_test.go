@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 func (r *rig) read(q api.ReadRequest) *api.ReadResult {
 	r.t.Helper()
-	res, err := r.Read(r.t.Context(), &q)
+	res, err := storetest.Read(r.t.Context(), r, &q)
 	if err != nil {
 		r.t.Fatalf("read %q: %v", q.Keys, err)
 	}
@@ -26,7 +28,7 @@ func (r *rig) read(q api.ReadRequest) *api.ReadResult {
 func (r *rig) unreachable() {
 	r.change(func() {
 		r.answer = silent
-		r.store.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+		r.store.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) {
 			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "cut off"}
 		}
 	})
@@ -60,7 +62,7 @@ func TestManyKeys(t *testing.T) {
 		}
 		held := words.RevokedLease{Key: "a/3", Lease: r.leaseOf("a/3")}
 		r.change(func() {
-			r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+			r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 				r.revoke(held)
 				return r.ownerRead(ctx, q)
 			}
@@ -109,7 +111,7 @@ func TestSeveralGroups(t *testing.T) {
 		// A failure of one group fails the read.
 		r.revoke(words.RevokedLease{Key: "a/1", Lease: 1 << 40})
 		r.unreachable()
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: all[:4]}); !errors.Is(err, api.CodeUnavailable) {
+		if _, err := storetest.Read(t.Context(), r, &api.ReadRequest{Keys: all[:4]}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("%v", err)
 		}
 	}, func(c *Config) {
@@ -157,7 +159,7 @@ func TestConsistencies(t *testing.T) {
 			"bounded, too old":  {Keys: []api.Key{"a/k"}, Consistency: api.Bounded, MaxStale: age - 1},
 			"stale, not cached": {Keys: []api.Key{"a/k", "a/other"}, Consistency: api.Stale},
 		} {
-			if res, err := r.Read(t.Context(), &q); !errors.Is(err, api.CodeUnavailable) {
+			if res, err := storetest.Read(t.Context(), r, &q); !errors.Is(err, api.CodeUnavailable) {
 				t.Errorf("%s: %+v, %v", name, res, err)
 			}
 		}
@@ -177,14 +179,14 @@ func TestStaleAfterDeath(t *testing.T) {
 		if res := r.read(stale); res.ServedBy != api.ServedByStale || string(res.Entries[0].Value) != "v1" {
 			t.Errorf("lapsed: %+v", res)
 		}
-		r.change(func() { r.sid["a"] = api.SessionID{}; r.answer = r.extendAll })
+		r.change(func() { r.sid["a"] = ident.SessionID{}; r.answer = r.extendAll })
 		time.Sleep(beat)
 		synctest.Wait()
 		if len(r.opened) != 2 {
 			t.Fatalf("%d sessions", len(r.opened))
 		}
 		r.change(func() {
-			r.store.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return nil, api.CodeUnavailable }
+			r.store.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) { return nil, api.CodeUnavailable }
 		})
 		if res := r.read(stale); res.ServedBy != api.ServedByStale || string(res.Entries[0].Value) != "v1" || res.Age <= term || res.Group != "a" {
 			t.Errorf("dead, owner fails: %+v", res)
@@ -242,29 +244,29 @@ func TestKnown(t *testing.T) {
 	})
 }
 
-// TestPassThrough: a read with a session of its own, a bad request, and the lists.
+// TestPassThrough: a read that only the owner may answer, a bad request, and the lists.
 func TestPassThrough(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
 		r.lease("a/k")
 		before := r.readsSoFar()
-		r.read(api.ReadRequest{Keys: []api.Key{"a/k"}, Group: "a", Session: api.SessionID{Incarnation: 5, Index: 5}})
-		if r.readsSoFar() != before+1 {
-			t.Error("a read for another session was served here")
+		r.read(api.ReadRequest{Keys: []api.Key{"a/k"}, Consistency: api.Quorum})
+		if r.readsSoFar() != before+1 || !r.reads[before].Session.IsZero() {
+			t.Error("a read that the owner is to answer was served here, or asks for a lease")
 		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{}); !errors.Is(err, api.CodeInvalid) {
+		if _, err := storetest.Read(t.Context(), r, &api.ReadRequest{}); !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("no key: %v", err)
 		}
 		r.change(func() {
-			r.store.list = func(context.Context, *api.ListRequest) (*api.ListResult, error) {
+			r.store.list = func(context.Context, *words.ListRequest) (*api.ListResult, error) {
 				return &api.ListResult{More: true}, nil
 			}
-			r.store.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return &api.ReadResult{}, nil }
+			r.store.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) { return &words.ReadResult{}, nil }
 		})
 		if res, err := r.List(t.Context(), &api.ListRequest{}); err != nil || !res.More {
 			t.Errorf("list: %+v, %v", res, err)
 		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/x"}}); !errors.Is(err, api.CodeInternal) {
+		if _, err := storetest.Read(t.Context(), r, &api.ReadRequest{Keys: []api.Key{"a/x"}}); !errors.Is(err, api.CodeInternal) {
 			t.Errorf("an answer without entries: %v", err)
 		}
 	})
@@ -276,7 +278,7 @@ func TestReadThatIsGivenUp(t *testing.T) {
 		r.held()
 		for range 4 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			if _, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"a/k"}}); !errors.Is(err, api.CodeUnavailable) {
+			if _, err := storetest.Read(ctx, r, &api.ReadRequest{Keys: []api.Key{"a/k"}}); !errors.Is(err, api.CodeUnavailable) {
 				t.Errorf("%v", err)
 			}
 			cancel()
@@ -346,7 +348,7 @@ func TestFlightIsShared(t *testing.T) {
 				r.get("a/k") // the next read asks for a lease
 				flights := make(chan flown, 10)
 				r.change(func() {
-					r.store.read = func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+					r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 						f := flown{ctx, make(chan struct{})}
 						flights <- f
 						select {
@@ -362,7 +364,7 @@ func TestFlightIsShared(t *testing.T) {
 					go func() {
 						ctx, cancel := context.WithTimeout(t.Context(), patience)
 						defer cancel()
-						_, err := r.Read(ctx, &api.ReadRequest{Keys: []api.Key{"a/k"}})
+						_, err := storetest.Read(ctx, r, &api.ReadRequest{Keys: []api.Key{"a/k"}})
 						done <- err
 					}()
 					synctest.Wait()
@@ -416,7 +418,7 @@ func TestFlightIsShared(t *testing.T) {
 	})
 	run("the store panics", func(t *testing.T, r *rig, start func(time.Duration) chan error, flights chan flown) {
 		r.change(func() {
-			r.store.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { panic("a fault") }
+			r.store.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) { panic("a fault") }
 		})
 		if err := <-start(time.Minute); !errors.Is(err, api.CodeInternal) {
 			t.Errorf("%v", err)
@@ -438,7 +440,7 @@ func TestDo(t *testing.T) {
 		lid := r.leaseOf("a/k")
 		s := r.lookupGroup("a").live()
 		r.change(func() {
-			r.store.do = func(ctx context.Context, q *api.Txn) (*api.TxnResult, error) {
+			r.store.do = func(ctx context.Context, q *words.Txn) (*api.TxnResult, error) {
 				if _, ok := r.AuditKey("a/k"); ok {
 					t.Error("the key is still cached when its write is sent")
 				}
@@ -449,9 +451,9 @@ func TestDo(t *testing.T) {
 		if _, err := r.Do(t.Context(), txn); err != nil {
 			t.Fatal(err)
 		}
-		want := api.DroppedLease{Group: "a", Session: s.id, Key: "a/k", Lease: lid}
-		if d := r.txns[0].Dropped; len(d) != 1 || d[0] != want || len(txn.Dropped) != 0 {
-			t.Errorf("dropped %+v; the caller's own has %+v", d, txn.Dropped)
+		want := ident.DroppedLease{Group: "a", Session: s.id, Key: "a/k", Lease: lid}
+		if d := r.txns[0].Dropped; len(d) != 1 || d[0] != want {
+			t.Errorf("dropped %+v", d)
 		}
 		if _, ok := r.AuditKey("a/k"); ok || !r.servable("a/other") {
 			t.Error("cached: what was written, or not what was only read")
@@ -464,8 +466,8 @@ func TestDo(t *testing.T) {
 		if len(r.released) != 0 {
 			t.Errorf("released %+v, which the write cleared", r.released)
 		}
-		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Lease: lid, Version: api.Version{Epoch: 1, Index: 1}}
-		if o := r.entries.install(s, late, r.clock.Now()); o != fenced {
+		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Version: api.Version{Epoch: 1, Index: 1}}
+		if o := r.entries.install(s, late, lid, r.clock.Now()); o != fenced {
 			t.Errorf("a grant of the dropped lease: %d", o)
 		}
 	})
@@ -482,10 +484,10 @@ func TestDoThatDidNotWrite(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				r.put("a/k", "v1")
 				r.lease("a/k")
-				d := api.DroppedLease{Group: "a", Session: r.session("a"), Key: "a/k", Lease: r.leaseOf("a/k")}
+				d := ident.DroppedLease{Group: "a", Session: r.session("a"), Key: "a/k", Lease: r.leaseOf("a/k")}
 				wantRes, wantErr := do()
 				r.change(func() {
-					r.store.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { return wantRes, wantErr }
+					r.store.do = func(context.Context, *words.Txn) (*api.TxnResult, error) { return wantRes, wantErr }
 				})
 				res, err := r.Do(t.Context(), &api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "a/k"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "a/k"}}})
 				if res != wantRes || !errors.Is(err, wantErr) {

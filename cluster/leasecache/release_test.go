@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // evictMany leases keys in a cache that is too small for them, so that most are given up again.
@@ -25,7 +26,7 @@ func (r *rig) evictMany(from, to int) {
 func (r *rig) confirmed() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	seen := map[api.DroppedLease]bool{}
+	seen := map[ident.DroppedLease]bool{}
 	for _, d := range r.released {
 		seen[d] = true
 	}
@@ -37,9 +38,9 @@ func (r *rig) confirmed() int {
 func TestReleasesAreConfirmed(t *testing.T) {
 	const keys, room = 400, 50
 	small := func(c *Config) { c.MaxEntries = room }
-	for name, fails := range map[string]func(r *rig, g api.GroupID, ds []api.DroppedLease) error{
-		"the message is lost": func(*rig, api.GroupID, []api.DroppedLease) error { return &api.Error{Code: api.CodeUnavailable} },
-		"the answer is lost": func(r *rig, g api.GroupID, ds []api.DroppedLease) error {
+	for name, fails := range map[string]func(r *rig, g api.GroupID, ds []ident.DroppedLease) error{
+		"the message is lost": func(*rig, api.GroupID, []ident.DroppedLease) error { return &api.Error{Code: api.CodeUnavailable} },
+		"the answer is lost": func(r *rig, g api.GroupID, ds []ident.DroppedLease) error {
 			_ = r.ownerRelease(context.Background(), g, ds)
 			return &api.Error{Code: api.CodeAmbiguous}
 		},
@@ -48,7 +49,7 @@ func TestReleasesAreConfirmed(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				var sent atomic.Int64
 				r.change(func() {
-					r.lessor.release = func(_ context.Context, g api.GroupID, ds []api.DroppedLease) error {
+					r.lessor.release = func(_ context.Context, g api.GroupID, ds []ident.DroppedLease) error {
 						sent.Add(1)
 						return fails(r, g, ds)
 					}
@@ -75,7 +76,7 @@ func TestReleasesAreConfirmed(t *testing.T) {
 	t.Run("the session ends", func(t *testing.T) {
 		bubble(t, func(t *testing.T, r *rig) {
 			r.change(func() {
-				r.lessor.release = func(context.Context, api.GroupID, []api.DroppedLease) error {
+				r.lessor.release = func(context.Context, api.GroupID, []ident.DroppedLease) error {
 					return &api.Error{Code: api.CodeUnavailable}
 				}
 			})
@@ -98,20 +99,20 @@ func TestReleasesAreConfirmed(t *testing.T) {
 func TestReleasesAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.change(func() {
-			r.lessor.release = func(context.Context, api.GroupID, []api.DroppedLease) error {
+			r.lessor.release = func(context.Context, api.GroupID, []ident.DroppedLease) error {
 				return &api.Error{Code: api.CodeUnavailable}
 			}
 		})
 		s := r.lookupGroup("a").live()
 		for i := range maxReleases + 1000 {
-			s.release("a/k", api.LeaseID(i+1))
+			s.release("a/k", ident.LeaseID(i+1))
 		}
 		if n := r.meter.releasesLost.Load(); n != 1000 {
 			t.Errorf("%d releases are lost", n)
 		}
 		var most atomic.Int64
 		r.change(func() {
-			r.lessor.release = func(ctx context.Context, g api.GroupID, ds []api.DroppedLease) error {
+			r.lessor.release = func(ctx context.Context, g api.GroupID, ds []ident.DroppedLease) error {
 				most.Store(max(most.Load(), int64(len(ds))))
 				return r.ownerRelease(ctx, g, ds)
 			}
@@ -128,7 +129,7 @@ func TestReleasesAreBounded(t *testing.T) {
 // was cached is leased again under the new one. A few more are normal: grants and releases are on their way.
 func TestStrayLeases(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		strays := map[api.SessionID]int{r.session("a"): maxStray}
+		strays := map[ident.SessionID]int{r.session("a"): maxStray}
 		r.change(func() {
 			r.answer = func(f *fakeStream, k *words.KeepAlive) {
 				var ss []words.SessionStatus

@@ -3,6 +3,7 @@ package leasecache
 import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // revoked gives leases up and then acknowledges it. It waits for nothing but the shards' mutexes: a leader that waits for
@@ -10,7 +11,7 @@ import (
 //
 // A session that is not the current one here has ended or is not known yet: nothing of it is served or will be installed,
 // which is all that an acknowledgement says.
-func (c *Cache) revoked(id api.GroupID, sid api.SessionID, leases []words.RevokedLease, acks chan<- *words.RevokeAck) {
+func (c *Cache) revoked(id api.GroupID, sid ident.SessionID, leases []words.RevokedLease, acks chan<- *words.RevokeAck) {
 	if g := c.lookupGroup(id); g != nil {
 		if s := g.live(); s != nil && s.id == sid {
 			now := c.cfg.Clock.Now()

@@ -6,12 +6,13 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // session is one session of this process in one group. There is at most one of a group that has not ended.
 type session struct {
 	group *group
-	id    api.SessionID
+	id    ident.SessionID
 	// floor is a fence under all keys: no lease of the session at or below it is installed any more. It rises when the
 	// fence of a single key is forgotten.
 	floor  atomic.Uint64
@@ -29,15 +30,15 @@ type window struct {
 }
 
 // newSession makes a session whose opening was sent at the sample.
-func newSession(g *group, id api.SessionID, sent words.ClockSample, term time.Duration) *session {
+func newSession(g *group, id ident.SessionID, sent words.ClockSample, term time.Duration) *session {
 	s := &session{group: g, id: id}
 	s.window.Store(&window{from: sent, term: term})
 	return s
 }
 
 // dropped names a lease that was given up.
-func (s *session) dropped(k api.Key, lid api.LeaseID) api.DroppedLease {
-	return api.DroppedLease{Group: s.group.id, Session: s.id, Key: k, Lease: lid}
+func (s *session) dropped(k api.Key, lid ident.LeaseID) ident.DroppedLease {
+	return ident.DroppedLease{Group: s.group.id, Session: s.id, Key: k, Lease: lid}
 }
 
 // usable reports whether leases of the session may be used at t.
@@ -88,7 +89,7 @@ func (s *session) end(now words.ClockSample) bool {
 }
 
 // raiseFloor makes the floor at least lid.
-func (s *session) raiseFloor(lid api.LeaseID) {
+func (s *session) raiseFloor(lid ident.LeaseID) {
 	for {
 		old := s.floor.Load()
 		if uint64(lid) <= old || s.floor.CompareAndSwap(old, uint64(lid)) {

@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // lessorInMemory is a group that grants every wish, and revokes before it writes.
@@ -18,33 +19,31 @@ type lessorInMemory struct {
 	session *session
 
 	mu     sync.Mutex
-	lid    api.LeaseID
-	leases map[api.Key]api.LeaseID
+	lid    ident.LeaseID
+	leases map[api.Key]ident.LeaseID
 }
 
-func (m *lessorInMemory) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (m *lessorInMemory) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	plain := *q
-	plain.Group, plain.Session = "", api.SessionID{}
-	res, err := m.Memory.Read(ctx, &plain)
-	if err != nil {
-		return nil, err
+	out.Leases = nil
+	if err := m.Memory.Read(ctx, &q.ReadRequest, &out.ReadResult); err != nil {
+		return err
 	}
-	res.Group = "a"
-	for i, k := range q.Keys {
+	out.Group = "a"
+	for _, k := range q.Keys {
 		if !q.Session.IsZero() {
 			m.lid++
-			m.leases[k], res.Entries[i].Lease = m.lid, m.lid
+			m.leases[k], out.Leases = m.lid, append(out.Leases, m.lid)
 		}
 	}
-	return res, nil
+	return nil
 }
 
-func (m *lessorInMemory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (m *lessorInMemory) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	dropped := make(map[api.Key]api.LeaseID)
+	dropped := make(map[api.Key]ident.LeaseID)
 	for _, d := range t.Dropped {
 		dropped[d.Key] = d.Lease
 	}
@@ -56,9 +55,11 @@ func (m *lessorInMemory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, er
 		}
 		delete(m.leases, k)
 	}
-	plain := *t
-	plain.Dropped = nil
-	return m.Memory.Do(ctx, &plain)
+	return m.Memory.Do(ctx, &t.Txn)
+}
+
+func (m *lessorInMemory) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+	return m.Memory.List(ctx, &q.ListRequest)
 }
 
 // TestStore: an edge whose every read that can be served by a lease is passes the suite of all Stores.
@@ -66,14 +67,14 @@ func TestStore(t *testing.T) {
 	for name, room := range map[string]int64{"with room": 10_000, "with room for few": 3} {
 		t.Run(name, func(t *testing.T) {
 			e, _ := warmEdge(t, stillClock{}, 0)
-			m := &lessorInMemory{Memory: storetest.NewMemory(), edge: e, leases: map[api.Key]api.LeaseID{}}
+			m := &lessorInMemory{Memory: storetest.NewMemory(), edge: e, leases: map[api.Key]ident.LeaseID{}}
 			e.cfg.Store, e.cfg.Lister = m, m
 			e.entries.room.maxEntries = room
 			for i := range e.entries.shards {
 				e.entries.shards[i].stats = newReadStats(100, 1, 0)
 			}
 			g := newGroup(e, "a")
-			m.session = newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
+			m.session = newSession(g, ident.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
 			g.current.Store(m.session)
 			e.groups["a"] = g
 			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return e })

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -141,7 +142,7 @@ func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.peers = []PeerGroups{{"n1", []api.GroupID{"a", "b"}}}
-		r.lessor.close = func(ctx context.Context, g api.GroupID, s api.SessionID, n ident.Nonce) error {
+		r.lessor.close = func(ctx context.Context, g api.GroupID, s ident.SessionID, n ident.Nonce) error {
 			if r.servable("a/k") || n != testNonce {
 				t.Error("a session was closed while its leases were in use")
 			}
@@ -166,7 +167,7 @@ func TestClose(t *testing.T) {
 			t.Error(err)
 		}
 		r.Start()
-		_, err1 := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"a/k"}})
+		_, err1 := storetest.Read(t.Context(), r, &api.ReadRequest{Keys: []api.Key{"a/k"}})
 		_, err2 := r.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "a/k"}}})
 		_, err3 := r.List(t.Context(), &api.ListRequest{})
 		for _, err := range []error{err1, err2, err3} {

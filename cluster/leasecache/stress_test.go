@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // owner is a group as the machine keeps it: it has one lease a key for the only session there is, revokes it before it
@@ -18,14 +20,14 @@ import (
 // late.
 type owner struct {
 	edge *Cache
-	sid  api.SessionID
+	sid  ident.SessionID
 	// big reports whether a key's value does not fit into the cache at a version.
 	big func(version uint64) bool
 
 	mu       sync.Mutex
 	version  map[api.Key]uint64
-	leases   map[api.Key]api.LeaseID
-	lid      api.LeaseID
+	leases   map[api.Key]ident.LeaseID
+	lid      ident.LeaseID
 	released int
 }
 
@@ -36,12 +38,12 @@ func late() {
 	}
 }
 
-func (o *owner) read(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (o *owner) read(_ context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 	late()
 	defer late()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	res := &api.ReadResult{Group: "a", Snapshot: true}
+	res := &words.ReadResult{ReadResult: api.ReadResult{Group: "a", Snapshot: true}}
 	for _, k := range q.Keys {
 		e := api.Entry{Key: k, Exists: true, Version: api.Version{Epoch: 1, Index: o.version[k]}}
 		if o.big(o.version[k]) {
@@ -49,17 +51,17 @@ func (o *owner) read(_ context.Context, q *api.ReadRequest) (*api.ReadResult, er
 		}
 		if !q.Session.IsZero() {
 			o.lid++
-			o.leases[k], e.Lease = o.lid, o.lid
+			o.leases[k], res.Leases = o.lid, append(res.Leases, o.lid)
 		}
 		res.Entries = append(res.Entries, e)
 	}
 	return res, nil
 }
 
-func (o *owner) do(_ context.Context, q *api.Txn) (*api.TxnResult, error) {
+func (o *owner) do(_ context.Context, q *words.Txn) (*api.TxnResult, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	dropped := map[api.Key]api.LeaseID{}
+	dropped := map[api.Key]ident.LeaseID{}
 	for _, d := range q.Dropped {
 		dropped[d.Key] = d.Lease
 	}
@@ -77,7 +79,7 @@ func (o *owner) do(_ context.Context, q *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-func (o *owner) release(_ context.Context, _ api.GroupID, ds []api.DroppedLease) error {
+func (o *owner) release(_ context.Context, _ api.GroupID, ds []ident.DroppedLease) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, d := range ds {
@@ -93,10 +95,10 @@ func (o *owner) release(_ context.Context, _ api.GroupID, ds []api.DroppedLease)
 func newOwner(t *testing.T, room, fences int) (*owner, *group) {
 	e, _ := warmEdge(t, stillClock{}, 0)
 	g := newGroup(e, "a")
-	s := newSession(g, api.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
+	s := newSession(g, ident.SessionID{Incarnation: 1, Index: 1}, stillClock{}.Now(), time.Hour)
 	g.current.Store(s)
 	e.groups["a"] = g
-	o := &owner{edge: e, sid: s.id, version: map[api.Key]uint64{}, leases: map[api.Key]api.LeaseID{}, big: func(uint64) bool { return false }}
+	o := &owner{edge: e, sid: s.id, version: map[api.Key]uint64{}, leases: map[api.Key]ident.LeaseID{}, big: func(uint64) bool { return false }}
 	e.cfg.Store = &fakeStore{read: o.read, do: o.do}
 	e.cfg.Lessor = &fakeLessor{release: o.release}
 	e.entries.room.maxEntries, e.entries.room.maxBytes = int64(room), 8*500
@@ -171,7 +173,7 @@ func fight(t *testing.T, o *owner, g *group, keys int) {
 				for i := range floor {
 					floor[i] = acked[i].Load()
 				}
-				res, err := o.edge.Read(t.Context(), &api.ReadRequest{Keys: name[from:to]})
+				res, err := storetest.Read(t.Context(), o.edge, &api.ReadRequest{Keys: name[from:to]})
 				if err != nil {
 					t.Error(err)
 					return
@@ -193,8 +195,8 @@ func fight(t *testing.T, o *owner, g *group, keys int) {
 			for n := 0; n < writes && !done.Load(); n++ {
 				i := rand.IntN(keys)
 				through := o.edge.Do
-				if rand.IntN(2) == 0 {
-					through = o.do // another node's write
+				if rand.IntN(2) == 0 { // another node's write
+					through = words.Plain{Store: o.edge.cfg.Store}.Do
 				}
 				res, err := through(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: name[i]}}})
 				if err != nil {

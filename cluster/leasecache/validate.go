@@ -4,11 +4,12 @@ import (
 	"bytes"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // validateLeases marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
 // again when everything else is locked, that they have held since (PROTOCOL 7). A key that t writes is its group's to test.
-func (c *Cache) validateLeases(t *api.Txn) {
+func (c *Cache) validateLeases(t *words.Txn) {
 	if len(t.If) == 0 || !c.spansGroups(t) {
 		return
 	}
@@ -48,7 +49,7 @@ func (c *Cache) validateLeases(t *api.Txn) {
 }
 
 // spansGroups reports whether t's keys belong to several groups, as far as is known here.
-func (c *Cache) spansGroups(t *api.Txn) bool {
+func (c *Cache) spansGroups(t *words.Txn) bool {
 	var one api.GroupID
 	for _, k := range t.Keys() {
 		g, ok := c.cfg.Locate(k)

@@ -111,7 +111,7 @@ func (r *Remote) openCalls() (*wire.Client, error) {
 
 // greeting is the first byte from the server. A caller that receives it has reached the node that was meant; without it a
 // connection that is about to be closed would take calls, whose outcome would then be unknown.
-const greeting = 0x01
+const greeting = 0x02
 
 func greeted(ctx context.Context, conn net.Conn) error {
 	defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
@@ -128,9 +128,9 @@ func greeted(ctx context.Context, conn net.Conn) error {
 // callsRow is the lane of small calls in the table: a call over it counts and is judged as this, whatever it asks for.
 var callsRow = Row{Name: "Calls", Share: Requests, Who: Nodes}
 
-// ServeCalls answers the calls on the connections that come to l by the store, each as if it had come by itself, until l closes.
+// ServeCalls has nodes answer the calls on the connections that come to l, each as if it had come by itself, until l closes.
 // The connections are the server's: Close ends them.
-func (s *Server) ServeCalls(l net.Listener, store api.Store) error {
+func (s *Server) ServeCalls(l net.Listener, nodes wire.Nodes) error {
 	for {
 		conn, err := l.Accept()
 		switch {
@@ -139,11 +139,11 @@ func (s *Server) ServeCalls(l net.Listener, store api.Store) error {
 		case err != nil:
 			return err
 		}
-		s.serveCalls(&patient{Conn: conn}, store)
+		s.serveCalls(&patient{Conn: conn}, nodes)
 	}
 }
 
-func (s *Server) serveCalls(conn *patient, store api.Store) {
+func (s *Server) serveCalls(conn *patient, nodes wire.Nodes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -157,7 +157,7 @@ func (s *Server) serveCalls(conn *patient, store api.Store) {
 		}
 		from := callerOf(s.ctx)
 		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
-			Store: store, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
+			Nodes: nodes, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
 			Enter: func(wire.Asked) *api.Error { return s.enter(callsRow, from) }, // before a worker is woken for the call
 			Leave: func(int64) { s.leave(callsRow) },
 		}); err != nil {

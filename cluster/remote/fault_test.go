@@ -21,7 +21,7 @@ func TestPanics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newWorld(t), newGroup("g") // it has no Participant: a call to it as one panics
 		reported := 0
-		g.do = func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") }
+		g.do = func(context.Context, *words.Txn) (*api.TxnResult, error) { panic("a fault") }
 		g.keepAlive = func(_ context.Context, k *words.KeepAlive, x words.SessionKeepAlive) (words.SessionStatus, bool) {
 			if k.Seq == 1 {
 				panic("a fault")
@@ -33,14 +33,14 @@ func TestPanics(t *testing.T) {
 		defer s.close()
 		defer c.close()
 		for _, r := range []Node{c.node("s"), s.node("s")} {
-			txn := &api.Txn{Group: "g", Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+			txn := &words.Txn{Group: "g", Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}}
 			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeInternal {
 				t.Errorf("a write: %v", err)
 			}
 			if _, err := r.Prepare(t.Context(), &fsm.Prepare{Group: "g"}, nil, false); api.CodeOf(err) != api.CodeInternal {
 				t.Errorf("a prepare: %v", err)
 			}
-			if _, err := r.Read(t.Context(), &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}); err != nil {
+			if _, err := words.Read(t.Context(), r, &words.ReadRequest{Group: "g", ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}); err != nil {
 				t.Errorf("a read beside them: %v", err)
 			}
 		}

@@ -12,8 +12,8 @@ import (
 
 // Group is one group at a node that has a replica of it; a *group.Authority is one.
 type Group interface {
-	api.Store
-	api.Lister
+	words.Store
+	words.Lister
 	words.Lessor
 	Participant
 	// KeepAlive answers one session of a keep-alive, as of its arrival; false: it gives no answer. It ends with ctx.
@@ -28,8 +28,8 @@ type Group interface {
 // group, and all may be repeated.
 type Participant interface {
 	// Prepare's last parameter says that the transaction holds nothing yet: it may wait for others, whatever its age.
-	Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error)
-	CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error)
+	Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error)
+	CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error)
 	Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error)
 	Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error)
 	Resolve(ctx context.Context, c fsm.Resolve) error
@@ -82,8 +82,8 @@ func Register(s *peer.Server, groups Groups) {
 type Node struct{ *peer.Remote }
 
 var (
-	_ api.Store    = Node{}
-	_ api.Lister   = Node{}
+	_ words.Store  = Node{}
+	_ words.Lister = Node{}
 	_ words.Lessor = Node{}
 	_ Participant  = Node{}
 )

@@ -14,7 +14,7 @@ import (
 
 var (
 	holder = Hello{Node: "c", Nonce: ident.Nonce{1}}
-	sid    = api.SessionID{Incarnation: 1, Index: 2}
+	sid    = ident.SessionID{Incarnation: 1, Index: 2}
 )
 
 // bothWays runs a test with the holder at another node, and at the server's own.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -61,7 +62,7 @@ func (m *Mover) at(node api.NodeID) Node { return Node{m.Pool.Remote(node)} }
 // Empty reports whether the group has no key in the range: CodeConflict if it has.
 func (m *Mover) Empty(ctx context.Context, g api.GroupID, r api.Range) error {
 	return m.OnLeader(ctx, g, "cede", true, func(ctx context.Context, node api.NodeID) error {
-		page, err := m.at(node).List(ctx, &api.ListRequest{Range: r, Limit: 1, KeysOnly: true, Group: g})
+		page, err := m.at(node).List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: r, Limit: 1, KeysOnly: true}, Group: g})
 		if err == nil && len(page.Entries) > 0 {
 			return &api.Error{Code: api.CodeConflict, Op: "cede", Key: page.Entries[0].Key, Hint: "the range is not empty"}
 		}

@@ -19,9 +19,9 @@ var (
 
 // transactional is a command of a transaction, as it would stand in the log but for what the leader judges.
 type transactional struct {
-	Command []byte             `cbor:"1,keyasint"`
-	Dropped []api.DroppedLease `cbor:"2,keyasint,omitempty"`
-	Free    bool               `cbor:"3,keyasint,omitempty"`
+	Command []byte               `cbor:"1,keyasint"`
+	Dropped []ident.DroppedLease `cbor:"2,keyasint,omitempty"`
+	Free    bool                 `cbor:"3,keyasint,omitempty"`
 }
 
 // message encodes a command for another node, whose leader encodes it anew for its log. Every node of this version of the wire
@@ -35,12 +35,12 @@ type outcome struct {
 }
 
 // Prepare has a group vote.
-func (n Node) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (n Node) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	return methodPrepare.Call(ctx, n.Remote, &transactional{Command: message(*p), Dropped: dropped, Free: free})
 }
 
 // CommitLast has a group vote and commit.
-func (n Node) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (n Node) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	return methodCommitLast.Call(ctx, n.Remote, &transactional{Command: message(*c), Dropped: dropped})
 }
 

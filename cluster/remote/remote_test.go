@@ -31,15 +31,15 @@ func TestLessorCrosses(t *testing.T) {
 		if _, err := r.OpenSession(t.Context(), words.OpenSession{Group: "g", Term: time.Hour}); !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("too long a term: %v", err)
 		}
-		leases := []api.DroppedLease{{Session: grant.Session, Key: "k\xff", Lease: 4}}
+		leases := []ident.DroppedLease{{Session: grant.Session, Key: "k\xff", Lease: 4}}
 		err = errors.Join(r.CloseSession(t.Context(), "g", grant.Session, ident.Nonce{1}), r.Release(t.Context(), "g", leases))
 		if err != nil || g.closed != grant.Session || len(g.released) != 1 || g.released[0] != leases[0] {
 			t.Errorf("closed %v, released %+v: %v", g.closed, g.released, err)
 		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}, Group: "other"}); !errors.Is(err, api.CodeNotLeader) {
+		if _, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}, Group: "other"}); !errors.Is(err, api.CodeNotLeader) {
 			t.Errorf("a group that is not there: %v", err)
 		}
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"k"}}); !errors.Is(err, api.CodeInvalid) {
+		if _, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}); !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("no group: %v", err)
 		}
 	})
@@ -50,17 +50,17 @@ func TestLostAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newWorld(t), newGroup("g")
 		stuck := make(chan struct{})
-		g.do = func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) { <-stuck; return &api.TxnResult{}, nil }
-		g.read = func(ctx context.Context, _ *api.ReadRequest) (*api.ReadResult, error) {
+		g.do = func(ctx context.Context, _ *words.Txn) (*api.TxnResult, error) { <-stuck; return &api.TxnResult{}, nil }
+		g.read = func(ctx context.Context, _ *words.ReadRequest) (*words.ReadResult, error) {
 			<-stuck
-			return &api.ReadResult{}, nil
+			return &words.ReadResult{}, nil
 		}
 		s, c := w.start("s", config{LeasesConfig: LeasesConfig{Groups: g.only}}), w.start("c", config{})
 		defer c.close()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		r := c.node("s")
-		txn := &api.Txn{Group: "g", Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+		txn := &words.Txn{Group: "g", Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}}
 		if _, err := r.Do(ctx, txn); api.CodeOf(err) != api.CodeAmbiguous {
 			t.Errorf("a write without an answer: %v", err)
 		}
@@ -69,7 +69,7 @@ func TestLostAnswers(t *testing.T) {
 		}
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := r.Read(ctx, &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}); api.CodeOf(err) != api.CodeUnavailable {
+		if _, err := words.Read(ctx, r, &words.ReadRequest{Group: "g", ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("a read without an answer: %v", err)
 		}
 		close(stuck)
@@ -91,7 +91,7 @@ func TestAnotherNode(t *testing.T) {
 		defer s.close()
 		defer c.close()
 		r := named{c.node("s"), "g"}
-		txn := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+		txn := &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}}
 		for range 3 {
 			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeUnavailable {
 				t.Errorf("a write to another node: %v", err)
@@ -114,25 +114,25 @@ func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, g := newWorld(t), newGroup("g")
 		free := make(chan struct{})
-		g.read = func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+		g.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) {
 			<-free
-			return &api.ReadResult{}, nil
+			return &words.ReadResult{}, nil
 		}
 		s, c := w.start("s", config{ServerConfig: peer.ServerConfig{MaxRequests: 2}, LeasesConfig: LeasesConfig{Groups: g.only}}), w.start("c", config{})
 		defer s.close()
 		defer c.close()
 		var wg sync.WaitGroup
-		q := &api.ReadRequest{Group: "g", Keys: []api.Key{"k"}}
+		q := &words.ReadRequest{Group: "g", ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}
 		for _, at := range []*station{s, c} {
 			wg.Go(func() {
-				if _, err := at.node("s").Read(t.Context(), q); err != nil {
+				if _, err := words.Read(t.Context(), at.node("s"), q); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		time.Sleep(100 * time.Millisecond)
 		for _, at := range []*station{s, c} {
-			_, err := at.node("s").Read(t.Context(), q)
+			_, err := words.Read(t.Context(), at.node("s"), q)
 			if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
 				t.Errorf("one too many: %v", err)
 			}
@@ -231,7 +231,7 @@ func TestMove(t *testing.T) {
 		if res.Err != nil || !res.Txn.Replayed {
 			t.Errorf("the retry at the new owner gave %+v, %v", res.Txn, res.Err)
 		}
-		if _, err := groups["b.2"].Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "p/x"}}}); err != nil {
+		if _, err := groups["b.2"].Do(t.Context(), &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "p/x"}}}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := mover.Empty(t.Context(), "b.2", r); !errors.Is(err, api.CodeConflict) {

@@ -16,14 +16,14 @@ var (
 )
 
 type closeSession struct {
-	Group   api.GroupID   `cbor:"1,keyasint"`
-	Session api.SessionID `cbor:"2,keyasint"`
-	Nonce   ident.Nonce   `cbor:"3,keyasint"`
+	Group   api.GroupID     `cbor:"1,keyasint"`
+	Session ident.SessionID `cbor:"2,keyasint"`
+	Nonce   ident.Nonce     `cbor:"3,keyasint"`
 }
 
 type release struct {
-	Group  api.GroupID        `cbor:"1,keyasint"`
-	Leases []api.DroppedLease `cbor:"2,keyasint"`
+	Group  api.GroupID          `cbor:"1,keyasint"`
+	Leases []ident.DroppedLease `cbor:"2,keyasint"`
 }
 
 // OpenSession opens a session. CodeAmbiguous: one may have been opened that will not be used.
@@ -36,13 +36,13 @@ func (n Node) OpenSession(ctx context.Context, o words.OpenSession) (words.Sessi
 }
 
 // CloseSession ends a session.
-func (n Node) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
+func (n Node) CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error {
 	_, err := methodCloseSession.Call(ctx, n.Remote, &closeSession{g, sid, nonce})
 	return err
 }
 
 // Release gives leases up.
-func (n Node) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+func (n Node) Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error {
 	_, err := methodRelease.Call(ctx, n.Remote, &release{g, leases})
 	return err
 }

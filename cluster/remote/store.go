@@ -2,32 +2,42 @@ package remote
 
 import (
 	"context"
+	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 var (
-	methodRead = peer.NewMethod[api.ReadRequest, api.ReadResult]("Read", peer.Requests, peer.Nodes)
-	methodDo   = peer.NewMethod[api.Txn, api.TxnResult]("Do", peer.Requests, peer.Nodes)
-	methodList = peer.NewMethod[api.ListRequest, api.ListResult]("List", peer.Requests, peer.Nodes)
+	methodRead = peer.NewMethod[words.ReadRequest, words.ReadResult]("Read", peer.Requests, peer.Nodes)
+	methodDo   = peer.NewMethod[words.Txn, api.TxnResult]("Do", peer.Requests, peer.Nodes)
+	methodList = peer.NewMethod[words.ListRequest, api.ListResult]("List", peer.Requests, peer.Nodes)
 )
 
 // Read reads keys of one group.
-func (n Node) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (n Node) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if n.Self() {
-		return methodRead.Call(ctx, n.Remote, q)
+		res, err := methodRead.Call(ctx, n.Remote, q)
+		if err == nil {
+			*out = *res
+		}
+		return err
 	}
 	c, err := n.Calls(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	res, err := c.Read(ctx, q)
-	return res, peer.Certain("read", err)
+	answer, err := c.ReadIn(ctx, (*readEnvelope)(q), &q.ReadRequest, &out.ReadResult)
+	if err != nil {
+		return peer.Certain("read", err)
+	}
+	return (*leases)(out).parse(answer)
 }
 
 // Do carries out a transaction in one group.
-func (n Node) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (n Node) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if n.Self() || t.Size() > peer.MaxCallBytes {
 		return methodDo.Call(ctx, n.Remote, t)
 	}
@@ -35,40 +45,85 @@ func (n Node) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(ctx, t)
+	return c.DoIn(ctx, (*txnEnvelope)(t), &t.Txn)
 }
 
 // List lists a range of one group.
-func (n Node) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (n Node) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	return methodList.Ask(ctx, n.Remote, q)
 }
 
 func registerStore(s *peer.Server, groups Groups) {
 	store := Store{groups}
-	methodRead.Handle(s, store.Read)
+	methodRead.Handle(s, func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
+		return words.Read(ctx, store, q)
+	})
 	methodDo.Handle(s, store.Do)
-	methodList.Handle(s, of(groups, func(q *api.ListRequest) api.GroupID { return q.Group }, Group.List))
+	methodList.Handle(s, of(groups, func(q *words.ListRequest) api.GroupID { return q.Group }, Group.List))
 }
 
 // Store hands each request to the group that it names.
 type Store struct{ Groups }
 
-var _ api.Store = Store{}
+var _ words.Store = Store{}
 
 // Read hands the request to the group that it names.
-func (s Store) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (s Store) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	g, err := s.at(q.Group)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return g.Read(ctx, q)
+	return g.Read(ctx, q, out)
 }
 
 // Do hands the transaction to the group that it names.
-func (s Store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (s Store) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	g, err := s.at(t.Group)
 	if err != nil {
 		return nil, err
 	}
 	return g.Do(ctx, t)
+}
+
+// Calls has a Store answer the calls of other nodes, which come in envelopes.
+type Calls struct{ Store words.Store }
+
+var _ wire.Nodes = Calls{}
+
+// reads and txns keep the memory of calls for the next ones: a Store keeps neither a request nor its result.
+var (
+	reads = sync.Pool{New: func() any { return new(reading) }}
+	txns  = sync.Pool{New: func() any { return new(words.Txn) }}
+)
+
+type reading struct {
+	request words.ReadRequest
+	out     words.ReadResult
+}
+
+func (c Calls) Read(ctx context.Context, envelope []byte, q *api.ReadRequest, out *api.ReadResult) (wire.Envelope, error) {
+	x := reads.Get().(*reading)
+	*x = reading{request: words.ReadRequest{ReadRequest: *q}, out: words.ReadResult{ReadResult: *out}}
+	defer func() { *x = reading{}; reads.Put(x) }()
+	if err := (*readEnvelope)(&x.request).parse(envelope); err != nil {
+		return nil, err
+	}
+	if err := c.Store.Read(ctx, &x.request, &x.out); err != nil {
+		return nil, err
+	}
+	*out = x.out.ReadResult
+	if len(x.out.Leases) == 0 {
+		return nil, nil
+	}
+	return &leases{Leases: x.out.Leases}, nil
+}
+
+func (c Calls) Do(ctx context.Context, envelope []byte, q *api.Txn) (*api.TxnResult, error) {
+	t := txns.Get().(*words.Txn)
+	*t = words.Txn{Txn: *q}
+	defer func() { *t = words.Txn{}; txns.Put(t) }()
+	if err := (*txnEnvelope)(t).parse(envelope); err != nil {
+		return nil, err
+	}
+	return c.Store.Do(ctx, t)
 }

@@ -42,7 +42,7 @@ func (w *world) start(id api.NodeID, cfg config) *station {
 	}
 	cfg.LeasesConfig.Faults = cfg.ServerConfig.Faults
 	s := &station{}
-	s.Station = w.Start(id, cfg.ServerConfig, Store{cfg.Groups}, func(server *peer.Server) {
+	s.Station = w.Start(id, cfg.ServerConfig, Calls{Store{cfg.Groups}}, func(server *peer.Server) {
 		Register(server, cfg.Groups)
 		s.leases = NewLeases(server, cfg.LeasesConfig)
 	})
@@ -62,14 +62,14 @@ type fakeGroup struct {
 	*storetest.Memory
 	Participant // nil: nobody asks
 	id          api.GroupID
-	read        func(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error)
-	do          func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
+	read        func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error)
+	do          func(ctx context.Context, t *words.Txn) (*api.TxnResult, error)
 	keepAlive   func(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool)
 	acked       func(a words.RevokeAck)
 	cede        func(r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)
 	adopt       func(receipt *fsm.Receipt, shard fsm.Shard) error
-	released    []api.DroppedLease
-	closed      api.SessionID
+	released    []ident.DroppedLease
+	closed      ident.SessionID
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }
@@ -77,33 +77,41 @@ func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.N
 // only serves one group.
 func (g *fakeGroup) only(id api.GroupID) (Group, bool) { return g, id == g.id }
 
-func (g *fakeGroup) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	if g.read != nil {
-		return g.read(ctx, q)
+func (g *fakeGroup) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
+	if g.read == nil {
+		return g.Memory.Read(ctx, &q.ReadRequest, &out.ReadResult)
 	}
-	return g.Memory.Read(ctx, q)
+	res, err := g.read(ctx, q)
+	if err == nil {
+		*out = *res
+	}
+	return err
 }
 
-func (g *fakeGroup) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (g *fakeGroup) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+	return g.Memory.List(ctx, &q.ListRequest)
+}
+
+func (g *fakeGroup) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if g.do != nil {
 		return g.do(ctx, t)
 	}
-	return g.Memory.Do(ctx, t)
+	return g.Memory.Do(ctx, &t.Txn)
 }
 
 func (g *fakeGroup) OpenSession(_ context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	if o.Term > words.MaxLeaseTerm {
 		return words.SessionGrant{}, api.Errorf(api.CodeInvalid, "too long")
 	}
-	return words.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 7}, DedupEpoch: 3}, nil
+	return words.SessionGrant{Session: ident.SessionID{Incarnation: 1, Index: 7}, DedupEpoch: 3}, nil
 }
 
-func (g *fakeGroup) CloseSession(_ context.Context, _ api.GroupID, sid api.SessionID, _ ident.Nonce) error {
+func (g *fakeGroup) CloseSession(_ context.Context, _ api.GroupID, sid ident.SessionID, _ ident.Nonce) error {
 	g.closed = sid
 	return nil
 }
 
-func (g *fakeGroup) Release(_ context.Context, _ api.GroupID, leases []api.DroppedLease) error {
+func (g *fakeGroup) Release(_ context.Context, _ api.GroupID, leases []ident.DroppedLease) error {
 	g.released = leases
 	return nil
 }
@@ -135,19 +143,19 @@ type named struct {
 	group api.GroupID
 }
 
-func (n named) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (n named) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	x := *q
 	x.Group = n.group
-	return n.Node.Read(ctx, &x)
+	return n.Node.Read(ctx, &x, out)
 }
 
-func (n named) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (n named) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	x := *t
 	x.Group = n.group
 	return n.Node.Do(ctx, &x)
 }
 
-func (n named) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (n named) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	x := *q
 	x.Group = n.group
 	return n.Node.List(ctx, &x)
@@ -166,7 +174,7 @@ func TestStoretest(t *testing.T) {
 				defer at.close()
 			}
 			store := named{at.node("s"), "g"}
-			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store })
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: store, Lister: store} })
 		})
 	}
 }

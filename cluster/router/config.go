@@ -10,13 +10,14 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Target is a node as the router calls it: a remote.Node is one. Requests name their group.
 type Target interface {
-	api.Store
-	api.Lister
+	words.Store
+	words.Lister
 	words.Lessor
 	remote.Participant
 }
@@ -33,7 +34,7 @@ type Config struct {
 	// Remote is the node with that id, or this node itself.
 	Remote func(node api.NodeID) Target
 	// DedupEpoch is the group's dedup epoch as this node last heard; zero if it has not lately. nil: it never hears.
-	DedupEpoch func(g api.GroupID) api.DedupEpoch
+	DedupEpoch func(g api.GroupID) ident.DedupEpoch
 	Metrics    observe.Metrics // nil: observe.NoMetrics
 	Faults     *fault.Catcher  // catches the panics of what goes to several groups at once; nil: they are not reported
 	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
@@ -65,7 +66,7 @@ func (c *Config) complete() error {
 		c.Refresh = func(context.Context) error { return nil }
 	}
 	if c.DedupEpoch == nil {
-		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
+		c.DedupEpoch = func(api.GroupID) ident.DedupEpoch { return ident.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
 		c.Metrics = observe.NoMetrics{}

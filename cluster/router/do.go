@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Do carries the transaction to the owner of its keys. CodeWrongGroup if they have several owners, and then nothing
 // was applied. It is sent again after an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
-func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
@@ -27,10 +28,10 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	var res *api.TxnResult
 	sent := *t
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
-		if !t.ID.IsZero() && t.ID.Epoch.IsZero() && !c.unknown {
+		if !t.ID.IsZero() && t.Epoch.IsZero() && !c.unknown {
 			// The first contact: nothing that was sent before can have taken effect. What is sent after an attempt of unknown
 			// outcome keeps the epoch of that attempt, also in another group.
-			sent.ID.Epoch = r.cfg.DedupEpoch(sent.Group)
+			sent.Epoch = r.cfg.DedupEpoch(sent.Group)
 		}
 		res, err = r.cfg.Remote(node).Do(ctx, &sent)
 		return err
@@ -44,7 +45,7 @@ func (r *Router) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 }
 
 // toOwner carries t, which is the router's own, to the group that owns its keys, also when that changes under way.
-func (r *Router) toOwner(ctx context.Context, c *call, t *api.Txn) error {
+func (r *Router) toOwner(ctx context.Context, c *call, t *words.Txn) error {
 	var one [1]api.Key // mostly
 	keys := t.KeysInto(one[:])
 	for {

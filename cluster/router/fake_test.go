@@ -129,37 +129,35 @@ func (n fakeNode) replica(err error, level api.Consistency) bool {
 	return api.CodeOf(err) == api.CodeNotLeader && n.replicas > 0 && (level == api.Bounded || level == api.Stale)
 }
 
-func (n fakeNode) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (n fakeNode) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	err := n.enter(ctx, n.id, "read", q.Group)
 	stale := n.replica(err, q.Consistency)
 	if err != nil && !stale {
-		return nil, err
+		return err
 	}
 	if err := n.owns(q.Group, q.Keys...); err != nil {
-		return nil, err
+		return err
 	}
-	res, err := n.stores[q.Group].Read(ctx, q)
-	if res != nil {
-		res.Group = q.Group
-		if stale {
-			res.ServedBy, res.Age = api.ServedByStale, n.replicas
-		}
+	err = n.stores[q.Group].Read(ctx, &q.ReadRequest, &out.ReadResult)
+	out.Leases = nil
+	if out.Group = q.Group; stale {
+		out.ServedBy, out.Age = api.ServedByStale, n.replicas
 	}
-	return res, n.leave(ctx, n.id, "read", q.Group, err)
+	return n.leave(ctx, n.id, "read", q.Group, err)
 }
 
-func (n fakeNode) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (n fakeNode) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if err := n.enter(ctx, n.id, "txn", t.Group); err != nil {
 		return nil, err
 	}
 	if err := n.owns(t.Group, t.Keys()...); err != nil {
 		return nil, err
 	}
-	res, err := n.stores[t.Group].Do(ctx, t)
+	res, err := n.stores[t.Group].Do(ctx, &t.Txn)
 	return res, n.leave(ctx, n.id, "txn", t.Group, err)
 }
 
-func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (n fakeNode) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	err := n.enter(ctx, n.id, "list", q.Group)
 	stale := n.replica(err, q.Consistency)
 	if err != nil && !stale {
@@ -170,7 +168,7 @@ func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult
 			return nil, api.Errorf(api.CodeWrongGroup, "%v is not all of %s", q.Range, q.Group)
 		}
 	}
-	res, err := n.stores[q.Group].List(ctx, q)
+	res, err := n.stores[q.Group].List(ctx, &q.ListRequest)
 	if res != nil && stale {
 		res.Stale, res.Age = true, n.replicas
 	}
@@ -178,14 +176,14 @@ func (n fakeNode) List(ctx context.Context, q *api.ListRequest) (*api.ListResult
 }
 
 func (n fakeNode) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
-	return words.SessionGrant{Session: api.SessionID{Incarnation: 1, Index: 2}}, n.enter(ctx, n.id, "open", o.Group)
+	return words.SessionGrant{Session: ident.SessionID{Incarnation: 1, Index: 2}}, n.enter(ctx, n.id, "open", o.Group)
 }
 
-func (n fakeNode) CloseSession(ctx context.Context, g api.GroupID, _ api.SessionID, _ ident.Nonce) error {
+func (n fakeNode) CloseSession(ctx context.Context, g api.GroupID, _ ident.SessionID, _ ident.Nonce) error {
 	return n.enter(ctx, n.id, "close", g)
 }
 
-func (n fakeNode) Release(ctx context.Context, g api.GroupID, _ []api.DroppedLease) error {
+func (n fakeNode) Release(ctx context.Context, g api.GroupID, _ []ident.DroppedLease) error {
 	return n.enter(ctx, n.id, "release", g)
 }
 
@@ -225,8 +223,8 @@ func keysOf(t testing.TB, b *backend) (one, two, far api.Key) {
 	return one, two, far
 }
 
-func put(k api.Key, v string, id ...api.RequestID) *api.Txn {
-	t := &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}
+func put(k api.Key, v string, id ...api.RequestID) *words.Txn {
+	t := &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}}
 	if len(id) > 0 {
 		t.ID = id[0]
 	}
@@ -236,6 +234,6 @@ func put(k api.Key, v string, id ...api.RequestID) *api.Txn {
 func TestStoretest(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return r })
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return r }, storetest.Options{Prefix: "b/"})
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} })
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} }, storetest.Options{Prefix: "b/"})
 }

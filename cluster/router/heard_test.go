@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -66,8 +67,14 @@ func TestDeciderLost(t *testing.T) {
 		for what, ask := range map[string]func() error{
 			"a write":        func() error { _, err := r.Do(t.Context(), put(one, "v")); return err },
 			"one with an id": func() error { x := put(one, "v"); x.ID = onceID; _, err := r.Do(t.Context(), x); return err },
-			"a list":         func() error { _, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange(one)}); return err },
-			"a read":         func() error { _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); return err },
+			"a list": func() error {
+				_, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange(one)}})
+				return err
+			},
+			"a read": func() error {
+				_, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}})
+				return err
+			},
 		} {
 			began := time.Now()
 			e := api.AsError(ask())

@@ -20,12 +20,12 @@ func (r *Router) OpenSession(ctx context.Context, o words.OpenSession) (words.Se
 }
 
 // CloseSession ends a session at the group's leader.
-func (r *Router) CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error {
+func (r *Router) CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error {
 	return r.lease(ctx, g, "close session", func(ctx context.Context, t Target) error { return t.CloseSession(ctx, g, sid, nonce) })
 }
 
 // Release gives leases up at the group's leader.
-func (r *Router) Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error {
+func (r *Router) Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error {
 	return r.lease(ctx, g, "release", func(ctx context.Context, t Target) error { return t.Release(ctx, g, leases) })
 }
 

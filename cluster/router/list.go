@@ -15,7 +15,7 @@ const ahead = 8
 
 // List walks the spans of the placement map that the range meets, in order, and merges the groups of each. Where the
 // first span does not fill the page, the next ones are asked at once.
-func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (r *Router) List(ctx context.Context, q *api.ListRequest) (*api.ListResult,
 
 // page collects one page by one map. CodeWrongGroup where a group does not own its part any more: then the page as a
 // whole is to be collected again.
-func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest) (*api.ListResult, error) {
+func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListRequest) (*api.ListResult, error) {
 	spans := m.Scan(q.Range)
 	if q.Reverse {
 		reverse(spans)
@@ -91,7 +91,7 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *api.ListRequest)
 }
 
 // probe finds out whether a full page has anything after it, in spans not asked so far.
-func (r *Router) probe(ctx context.Context, q *api.ListRequest, spans []placement.Span, p *page) error {
+func (r *Router) probe(ctx context.Context, q *words.ListRequest, spans []placement.Span, p *page) error {
 	for i := 0; i < len(spans) && !p.more; i += ahead {
 		merges, err := r.open(ctx, q, spans[i:min(i+ahead, len(spans))], 1, true)
 		if err != nil {
@@ -110,15 +110,14 @@ func (r *Router) probe(ctx context.Context, q *api.ListRequest, spans []placemen
 }
 
 // open makes a merge of each span and fetches the first pages of all their groups at once.
-func (r *Router) open(ctx context.Context, q *api.ListRequest, spans []placement.Span, limit int, keysOnly bool) ([]*merging, error) {
+func (r *Router) open(ctx context.Context, q *words.ListRequest, spans []placement.Span, limit int, keysOnly bool) ([]*merging, error) {
 	merges := make([]*merging, len(spans))
 	var sources []*source
 	for i, s := range spans {
 		merges[i] = &merging{reverse: q.Reverse}
 		for _, g := range s.Groups {
-			x := &source{router: r, more: true, request: api.ListRequest{
-				Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Group: g, Age: q.Age,
-				Consistency: q.Consistency, MaxStale: q.MaxStale,
+			x := &source{router: r, more: true, request: words.ListRequest{
+				ListRequest: api.ListRequest{Range: s.Range, Limit: limit, Reverse: q.Reverse, KeysOnly: keysOnly, Consistency: q.Consistency, MaxStale: q.MaxStale}, Group: g, Age: q.Age,
 			}}
 			merges[i].sources = append(merges[i].sources, x)
 			sources = append(sources, x)
@@ -235,9 +234,9 @@ func (x *merging) any(ctx context.Context) (bool, error) {
 // source is one group's part of one span, page by page.
 type source struct {
 	router  *Router
-	request api.ListRequest // of the next page
-	entries []api.Entry     // fetched and not taken
-	more    bool            // there are further pages
+	request words.ListRequest // of the next page
+	entries []api.Entry       // fetched and not taken
+	more    bool              // there are further pages
 	// asOf is the instant that no replica's answer among all pages so far is older than; zero if there is none.
 	asOf time.Time
 }

@@ -18,14 +18,14 @@ func TestListAgainstOne(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 300 {
 		k := api.Key(fmt.Sprintf("%c/%d/%d", "abcx"[rng.IntN(4)], rng.IntN(5), rng.IntN(20)))
-		for _, s := range []api.Store{r, all} {
-			if _, err := s.Do(t.Context(), put(k, string(k))); err != nil {
+		for _, s := range []api.Store{words.Plain{Store: r}, all} {
+			if _, err := s.Do(t.Context(), &put(k, string(k)).Txn); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	for range 400 {
-		q := &api.ListRequest{Limit: 1 + rng.IntN(40), Reverse: rng.IntN(2) == 0, KeysOnly: rng.IntN(3) == 0}
+		q := &words.ListRequest{ListRequest: api.ListRequest{Limit: 1 + rng.IntN(40), Reverse: rng.IntN(2) == 0, KeysOnly: rng.IntN(3) == 0}}
 		switch rng.IntN(4) {
 		case 0:
 			q.Range = api.PrefixRange(api.Key(fmt.Sprintf("%c/%d/", "abcx"[rng.IntN(4)], rng.IntN(5))))
@@ -38,7 +38,7 @@ func TestListAgainstOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := all.List(t.Context(), q)
+		want, err := all.List(t.Context(), &q.ListRequest)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestListOfOneShard(t *testing.T) {
 	r := b.router(t)
 	r.Leads(words.Leads{Group: "a.1", Term: 1, Node: "a1"})
 	r.Leads(words.Leads{Group: "a.2", Term: 1, Node: "a1"})
-	if _, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange("x/1/")}); err != nil {
+	if _, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("x/1/")}}); err != nil {
 		t.Fatal(err)
 	}
 	if len(b.calls()) != 1 {

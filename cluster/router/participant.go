@@ -13,7 +13,7 @@ var _ remote.Participant = (*Router)(nil)
 
 // Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
 // A no after a try of unknown outcome is [fsm.Vote].Unsure: that try may still be on its way, and lock.
-func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	unknown := false
 	v, err := toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
 		v, err := t.Prepare(ctx, p, dropped, free)
@@ -30,7 +30,7 @@ func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.Drop
 
 // CommitLast has the decision group vote and commit; it goes to no other group. A no after a try of unknown outcome is
 // CodeAmbiguous unless it says that the attempt was aborted: that try may still be on its way, and commit.
-func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	unknown := false
 	v, err := toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
 		v, err := t.CommitLast(ctx, c, dropped)

@@ -8,24 +8,25 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Read asks the owner of the keys, or all their owners at once. Where several answer, the result is no snapshot. Where
 // the caller's Group is not the owner any more, its wish for leases is dropped and the owner is asked.
-func (r *Router) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (r *Router) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if err := q.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
 	defer func() { r.metrics.seconds(time.Since(began).Seconds(), "read") }()
-	res, err := r.read(ctx, q, r.readCall())
-	if err == nil && res.ServedBy == api.ServedByStale && q.Consistency == api.Bounded && res.Age > q.MaxStale {
-		return nil, tooOld("read", res.Age)
+	err := r.read(ctx, q, r.readCall(), out)
+	if err == nil && out.ServedBy == api.ServedByStale && q.Consistency == api.Bounded && out.Age > q.MaxStale {
+		return tooOld("read", out.Age)
 	}
-	return res, err
+	return err
 }
 
 // tooOld refuses an answer that has become older on its way than the caller takes.
@@ -50,55 +51,53 @@ func (r *Router) readCall() *call {
 }
 
 // read asks as many groups as the keys have owners, and again where the owners change meanwhile.
-func (r *Router) read(ctx context.Context, q *api.ReadRequest, c *call) (*api.ReadResult, error) {
+func (r *Router) read(ctx context.Context, q *words.ReadRequest, c *call, out *words.ReadResult) error {
 	for {
 		m, err := r.placement(ctx, c)
 		if err != nil {
-			return nil, readError(err)
+			return readError(err)
 		}
 		parts, err := split(m, q, c.age)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(parts) > 1 {
-			return r.readParts(ctx, q, parts)
+			return r.readParts(ctx, q, parts, out)
 		}
-		res, err := r.readOne(ctx, &parts[0].request, c)
+		err = r.readOne(ctx, &parts[0].request, c, out)
 		if api.CodeOf(err) != api.CodeWrongGroup {
-			return res, readError(c.end(err))
+			return readError(c.end(err))
 		}
 		if err := r.relocate(ctx, c, m, err); err != nil {
-			return nil, readError(err)
+			return readError(err)
 		}
 	}
 }
 
 // readOne asks the group that q names.
-func (r *Router) readOne(ctx context.Context, q *api.ReadRequest, c *call) (*api.ReadResult, error) {
+func (r *Router) readOne(ctx context.Context, q *words.ReadRequest, c *call, out *words.ReadResult) error {
 	began := time.Now()
-	var res *api.ReadResult
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
 		asked := time.Now()
 		c.asOf = time.Time{}
-		if res, err = r.cfg.Remote(node).Read(ctx, q); err == nil && res.ServedBy == api.ServedByStale {
-			r.byReplica(c, node, asked, res.Age)
+		if err = r.cfg.Remote(node).Read(ctx, q, out); err == nil && out.ServedBy == api.ServedByStale {
+			r.byReplica(c, node, asked, out.Age)
 		}
 		return err
 	}
 	if !r.askHere(ctx, c, q.Group, q.Consistency) {
 		if err := r.toGroup(ctx, c, q.Group); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if len(res.Entries) != len(q.Keys) {
-		return nil, api.Errorf(api.CodeInternal, "%d entries came for %d keys", len(res.Entries), len(q.Keys))
+	if len(out.Entries) != len(q.Keys) {
+		return api.Errorf(api.CodeInternal, "%d entries came for %d keys", len(out.Entries), len(q.Keys))
 	}
-	out := *res
 	if !c.asOf.IsZero() {
 		out.Age = time.Since(c.asOf)
 	}
 	out.Timing.Route = route(began, out.Timing)
-	return &out, nil
+	return nil
 }
 
 // askHere asks this node first if what is bounded or stale may be answered by its own replica of the group, and reports whether it was.
@@ -116,12 +115,12 @@ func (r *Router) askHere(ctx context.Context, c *call, id api.GroupID, level api
 
 // part is what is asked of one group, and where the answers belong.
 type part struct {
-	request api.ReadRequest
+	request words.ReadRequest
 	at      []int // the keys' places; nil is all of them in order
 }
 
 // split sorts the keys by owner. A read without an age begins at age. A wish for leases stays only with the group that it was made to.
-func split(m *placement.Map, q *api.ReadRequest, age uint64) ([]part, error) {
+func split(m *placement.Map, q *words.ReadRequest, age uint64) ([]part, error) {
 	if len(q.Keys) == 1 {
 		g, _, ok := m.Locate(q.Keys[0])
 		if !ok {
@@ -163,67 +162,76 @@ func split(m *placement.Map, q *api.ReadRequest, age uint64) ([]part, error) {
 	return parts, nil
 }
 
-func forGroup(q *api.ReadRequest, g api.GroupID, age uint64) api.ReadRequest {
+func forGroup(q *words.ReadRequest, g api.GroupID, age uint64) words.ReadRequest {
 	p := *q
 	if p.Age == 0 {
 		p.Age = age
 	}
 	if q.Group != g {
-		p.Session = api.SessionID{}
+		p.Session = ident.SessionID{}
 	}
 	p.Group = g
 	return p
 }
 
 // readParts asks all owners at once. The first error ends the others.
-func (r *Router) readParts(ctx context.Context, q *api.ReadRequest, parts []part) (*api.ReadResult, error) {
+func (r *Router) readParts(ctx context.Context, q *words.ReadRequest, parts []part, out *words.ReadResult) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	results, came := make([]*api.ReadResult, len(parts)), make([]time.Time, len(parts))
+	results, came := make([]words.ReadResult, len(parts)), make([]time.Time, len(parts))
 	var wg sync.WaitGroup
 	var once sync.Once
 	var first error
 	for i := range parts {
 		wg.Go(func() {
-			res, err := r.readPart(ctx, &parts[i].request)
-			if err != nil {
+			if err := r.readPart(ctx, &parts[i].request, &results[i]); err != nil {
 				once.Do(func() { first = err })
 				cancel()
 				return
 			}
-			results[i], came[i] = res, time.Now()
+			came[i] = time.Now()
 		})
 	}
 	wg.Wait()
 	if first != nil {
-		return nil, first
+		return first
 	}
-	for i, res := range results {
-		if res.ServedBy == api.ServedByStale { // it has waited for the others
+	for i := range results {
+		if res := &results[i]; res.ServedBy == api.ServedByStale { // it has waited for the others
 			res.Age += time.Since(came[i])
 		}
 	}
-	return merge(q, parts, results), nil
+	merge(q, parts, results, out)
+	return nil
 }
 
-func (r *Router) readPart(ctx context.Context, q *api.ReadRequest) (res *api.ReadResult, err error) {
+func (r *Router) readPart(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) (err error) {
 	defer r.cfg.Faults.Catch("read", &err)
-	return r.read(ctx, q, r.readCall())
+	return r.read(ctx, q, r.readCall(), out)
 }
 
 // merge puts the answers in the order asked. It is as weak as the weakest of them, and took as long as the longest.
-func merge(q *api.ReadRequest, parts []part, results []*api.ReadResult) *api.ReadResult {
-	out := &api.ReadResult{Entries: make([]api.Entry, len(q.Keys)), ServedBy: api.ServedByLease}
-	for i, res := range results {
+func merge(q *words.ReadRequest, parts []part, results []words.ReadResult, out *words.ReadResult) {
+	n := len(q.Keys)
+	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: slices.Grow(out.Entries[:0], n)[:n], ServedBy: api.ServedByLease}}
+	for i := range results {
+		res := &results[i]
 		for j, at := range parts[i].at {
 			out.Entries[at] = res.Entries[j]
+		}
+		if len(res.Leases) > 0 {
+			if out.Leases == nil {
+				out.Leases = make([]ident.LeaseID, n)
+			}
+			for j, at := range parts[i].at {
+				out.Leases[at] = res.Leases[j]
+			}
 		}
 		out.ServedBy = weaker(out.ServedBy, res.ServedBy)
 		out.Age = max(out.Age, res.Age)
 		t := &out.Timing
 		t.Route, t.Revoke, t.Commit = max(t.Route, res.Timing.Route), max(t.Revoke, res.Timing.Revoke), max(t.Commit, res.Timing.Commit)
 	}
-	return out
 }
 
 // weaker is stale over owner over lease.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestReplicaIsNoLeader: what a replica answers does not show that the group's leader is there. A group that has lost its majority
@@ -21,10 +22,10 @@ func TestReplicaIsNoLeader(t *testing.T) {
 			if r.Well("b.1") {
 				t.Error("the group has no leader, and is held for well")
 			}
-			if res, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{far}, Consistency: api.Stale}); err != nil || res.ServedBy != api.ServedByStale {
+			if res, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{far}, Consistency: api.Stale}}); err != nil || res.ServedBy != api.ServedByStale {
 				t.Fatalf("a stale read: %+v, %v", res, err)
 			}
-			if res, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange(far), Consistency: api.Stale}); err != nil || !res.Stale {
+			if res, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange(far), Consistency: api.Stale}}); err != nil || !res.Stale {
 				t.Fatalf("a stale list: %+v, %v", res, err)
 			}
 			time.Sleep(r.cfg.LostAfter/2 + time.Millisecond)
@@ -57,14 +58,14 @@ func TestAgeOnTheWay(t *testing.T) {
 		}
 		r := b.router(t)
 		read := func(level api.Consistency, maxStale time.Duration, keys ...api.Key) (time.Duration, error) {
-			res, err := r.Read(t.Context(), &api.ReadRequest{Keys: keys, Consistency: level, MaxStale: maxStale})
+			res, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: keys, Consistency: level, MaxStale: maxStale}})
 			if err != nil {
 				return 0, err
 			}
 			return res.Age, nil
 		}
 		list := func(level api.Consistency, maxStale time.Duration, start, end api.Key) (time.Duration, error) {
-			res, err := r.List(t.Context(), &api.ListRequest{Range: api.Range{Start: start, End: end}, Consistency: level, MaxStale: maxStale})
+			res, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.Range{Start: start, End: end}, Consistency: level, MaxStale: maxStale}})
 			if err != nil {
 				return 0, err
 			}

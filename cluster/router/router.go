@@ -24,8 +24,8 @@ type Router struct {
 }
 
 var (
-	_ api.Store    = (*Router)(nil)
-	_ api.Lister   = (*Router)(nil)
+	_ words.Store  = (*Router)(nil)
+	_ words.Lister = (*Router)(nil)
 	_ words.Lessor = (*Router)(nil)
 )
 

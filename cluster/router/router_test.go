@@ -107,7 +107,7 @@ func TestUnavailableWithinTime(t *testing.T) {
 		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) > 3*time.Second {
 			t.Errorf("gave %v after %v", err, time.Since(began))
 		}
-		_, err = b.router(t).Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+		_, err = words.Read(t.Context(), b.router(t), &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}})
 		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) > 3*time.Second+api.DefaultTimeout {
 			t.Errorf("without a deadline: %v after %v", err, time.Since(began))
 		}
@@ -168,7 +168,7 @@ type voter struct {
 	answers []error // nil: a vote no
 }
 
-func (v *voter) CommitLast(context.Context, *fsm.CommitLast, []api.DroppedLease) (*fsm.Vote, error) {
+func (v *voter) CommitLast(context.Context, *fsm.CommitLast, []ident.DroppedLease) (*fsm.Vote, error) {
 	err := v.answers[0]
 	if v.answers = v.answers[1:]; err != nil {
 		return nil, err
@@ -192,7 +192,7 @@ func TestNoAfterUnknownCommit(t *testing.T) {
 	}
 }
 
-func (v *voter) Prepare(ctx context.Context, _ *fsm.Prepare, _ []api.DroppedLease, _ bool) (*fsm.Vote, error) {
+func (v *voter) Prepare(ctx context.Context, _ *fsm.Prepare, _ []ident.DroppedLease, _ bool) (*fsm.Vote, error) {
 	return v.CommitLast(ctx, nil, nil)
 }
 
@@ -219,10 +219,10 @@ func TestReadsAreNeverAmbiguous(t *testing.T) {
 		one, _, _ := keysOf(t, b)
 		b.before = func(context.Context, api.NodeID, string, api.GroupID) error { return context.DeadlineExceeded }
 		r := b.router(t)
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); api.CodeOf(err) != api.CodeUnavailable {
+		if _, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}}); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("read gave %v", err)
 		}
-		if _, err := r.List(t.Context(), &api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {
+		if _, err := r.List(t.Context(), &words.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("list gave %v", err)
 		}
 	})
@@ -244,7 +244,7 @@ func TestSilentNode(t *testing.T) {
 			return &api.Error{Code: api.CodeAmbiguous, Err: ctx.Err()}
 		}
 		began := time.Now()
-		if _, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}}); err != nil || time.Since(began) > 2100*time.Millisecond {
+		if _, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}}); err != nil || time.Since(began) > 2100*time.Millisecond {
 			t.Errorf("read: %v after %v", err, time.Since(began))
 		}
 		r.Leads(words.Leads{Group: "a.1", Term: 2, Node: "a2"})
@@ -331,7 +331,7 @@ func TestSeveralGroups(t *testing.T) {
 		}
 	}
 	keys := []api.Key{far, one, two, one, "b/absent"}
-	res, err := r.Read(t.Context(), &api.ReadRequest{Keys: keys, Known: make([]api.Version, len(keys))})
+	res, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: keys, Known: make([]api.Version, len(keys))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestSeveralGroups(t *testing.T) {
 	if res.Snapshot || res.Group != "" || res.ServedBy != api.ServedByOwner {
 		t.Errorf("several owners gave %+v", res)
 	}
-	single, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+	single, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}})
 	if err != nil || !single.Snapshot || single.Group != "a.1" {
 		t.Errorf("one owner gave %+v, %v", single, err)
 	}
@@ -359,21 +359,21 @@ func TestSeveralGroups(t *testing.T) {
 func TestLeaseWishes(t *testing.T) {
 	b := newBackend(t)
 	one, two, _ := keysOf(t, b)
-	sid := api.SessionID{Incarnation: 1, Index: 9}
-	seen := map[api.GroupID]api.SessionID{}
+	sid := ident.SessionID{Incarnation: 1, Index: 9}
+	seen := map[api.GroupID]ident.SessionID{}
 	var mu sync.Mutex
 	r := b.router(t, func(c *Config) {
 		inner := c.Remote
 		c.Remote = func(node api.NodeID) Target {
-			return spy{inner(node), func(q *api.ReadRequest) {
+			return spy{inner(node), func(q *words.ReadRequest) {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[q.Group] = q.Session
 			}}
 		}
 	})
-	q := &api.ReadRequest{Keys: []api.Key{one, two}, Group: "a.1", Session: sid}
-	if _, err := r.Read(t.Context(), q); err != nil {
+	q := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one, two}}, Group: "a.1", Session: sid}
+	if _, err := words.Read(t.Context(), r, q); err != nil {
 		t.Fatal(err)
 	}
 	if seen["a.1"] != sid || !seen["a.2"].IsZero() || q.Group != "a.1" || len(q.Keys) != 2 {
@@ -383,12 +383,12 @@ func TestLeaseWishes(t *testing.T) {
 
 type spy struct {
 	Target
-	read func(*api.ReadRequest)
+	read func(*words.ReadRequest)
 }
 
-func (s spy) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (s spy) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	s.read(q)
-	return s.Target.Read(ctx, q)
+	return s.Target.Read(ctx, q, out)
 }
 
 // TestMoved: where the owner has changed, the map is fetched and the new owner asked; the write keeps its ID and epoch.
@@ -414,7 +414,7 @@ func TestMoved(t *testing.T) {
 				defer b.mu.Unlock()
 				return stale
 			}
-			c.DedupEpoch = func(g api.GroupID) api.DedupEpoch { return api.DedupEpoch{Group: g, Incarnation: 1, Count: 4} }
+			c.DedupEpoch = func(g api.GroupID) ident.DedupEpoch { return ident.DedupEpoch{Group: g, Incarnation: 1, Count: 4} }
 		})
 		if _, err := r.Do(t.Context(), put(one, "v", onceID)); err != nil {
 			t.Fatal(err)
@@ -422,12 +422,12 @@ func TestMoved(t *testing.T) {
 		if g, _ := r.Locate(one); g != "b.1" && g != "b.2" {
 			t.Errorf("%q is at %s", one, g)
 		}
-		res, err := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one}})
+		res, err := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}})
 		if err != nil || string(res.Entries[0].Value) != "v" {
 			t.Errorf("read %+v, %v", res, err)
 		}
 		stale, b.refreshes = old, 0
-		if page, err := r.List(t.Context(), &api.ListRequest{Range: api.PrefixRange("x/")}); err != nil || len(page.Entries) != 1 {
+		if page, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("x/")}}); err != nil || len(page.Entries) != 1 {
 			t.Errorf("listed %+v, %v", page, err)
 		}
 	})
@@ -479,16 +479,16 @@ func TestDedupEpochs(t *testing.T) {
 	m := b.now
 	next := moved(t, m, "x/", "b")
 	count, answers := uint64(0), []error(nil)
-	var seen []api.DedupEpoch
+	var seen []ident.DedupEpoch
 	r := b.router(t, func(c *Config) {
-		c.DedupEpoch = func(g api.GroupID) api.DedupEpoch {
+		c.DedupEpoch = func(g api.GroupID) ident.DedupEpoch {
 			count++
-			return api.DedupEpoch{Group: g, Incarnation: 1, Count: count}
+			return ident.DedupEpoch{Group: g, Incarnation: 1, Count: count}
 		}
 		inner := c.Remote
 		c.Remote = func(node api.NodeID) Target {
-			return answering{inner(node), func(x *api.Txn) error {
-				seen = append(seen, x.ID.Epoch)
+			return answering{inner(node), func(x *words.Txn) error {
+				seen = append(seen, x.Epoch)
 				if len(answers) == 0 {
 					return nil
 				}
@@ -502,22 +502,24 @@ func TestDedupEpochs(t *testing.T) {
 			}}
 		}
 	})
-	send := func(id api.RequestID, told ...error) []api.DedupEpoch {
+	var given ident.DedupEpoch
+	send := func(id api.RequestID, told ...error) []ident.DedupEpoch {
 		t.Helper()
 		seen, answers, count, b.now = nil, told, 0, m
 		txn := put(one, "v", id)
+		txn.Epoch = given
 		if _, err := r.Do(t.Context(), txn); err != nil {
 			t.Fatal(err)
 		}
-		if txn.ID != id {
-			t.Errorf("the caller's own id became %+v", txn.ID)
+		if txn.ID != id || txn.Epoch != given {
+			t.Errorf("the caller's own id became %+v, of %v", txn.ID, txn.Epoch)
 		}
 		return seen
 	}
 	owner, _ := r.Locate(one)
-	at := func(counts ...uint64) (es []api.DedupEpoch) {
+	at := func(counts ...uint64) (es []ident.DedupEpoch) {
 		for _, n := range counts {
-			es = append(es, api.DedupEpoch{Group: owner, Incarnation: 1, Count: n})
+			es = append(es, ident.DedupEpoch{Group: owner, Incarnation: 1, Count: n})
 		}
 		return es
 	}
@@ -531,11 +533,11 @@ func TestDedupEpochs(t *testing.T) {
 	if got := send(onceID, refused, unknown, refused); !slices.Equal(got, at(1, 2, 2, 2)) {
 		t.Errorf("unknown once: %v", got)
 	}
-	given := onceID
-	given.Epoch = api.DedupEpoch{Group: "g.9", Incarnation: 1, Count: 3}
-	if got := send(given, refused); !slices.Equal(got, []api.DedupEpoch{given.Epoch, given.Epoch}) {
+	given = ident.DedupEpoch{Group: "g.9", Incarnation: 1, Count: 3}
+	if got := send(onceID, refused); !slices.Equal(got, []ident.DedupEpoch{given, given}) {
 		t.Errorf("a given epoch became %v", got)
 	}
+	given = ident.DedupEpoch{}
 	if got := send(onceID, refused, api.CodeWrongGroup); got[1] != at(2)[0] || got[2].Group == owner || got[2].Count != 3 {
 		t.Errorf("moved: %v", got)
 	}
@@ -547,10 +549,10 @@ func TestDedupEpochs(t *testing.T) {
 // answering answers transactions by itself.
 type answering struct {
 	Target
-	do func(*api.Txn) error
+	do func(*words.Txn) error
 }
 
-func (a answering) Do(_ context.Context, x *api.Txn) (*api.TxnResult, error) {
+func (a answering) Do(_ context.Context, x *words.Txn) (*api.TxnResult, error) {
 	if err := a.do(x); err != nil {
 		return nil, err
 	}
@@ -598,7 +600,7 @@ func TestConcurrent(t *testing.T) {
 			for j := range 50 {
 				id := api.RequestID{Client: api.ClientID{byte(i + 1)}, Seq: uint64(j + 1)}
 				_, err1 := r.Do(t.Context(), put([]api.Key{one, two, far}[j%3], "v", id))
-				_, err2 := r.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{one, two, far}})
+				_, err2 := words.Read(t.Context(), r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one, two, far}}})
 				if err := errors.Join(err1, err2); err != nil {
 					t.Error(err)
 				}

@@ -83,7 +83,7 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 		return ended{err: api.Errorf(api.CodeInternal, "a claim was refused without telling what stands against it")}
 	}
 	if rec.Decider == "" {
-		return ended{res: rec.Replay(a.txn)}
+		return ended{res: rec.Replay(&a.txn.Txn)}
 	}
 	ref := ident.TxnRef{
 		ID:  ident.TxnID{Client: rec.Client, Seq: rec.Seq, Attempt: rec.Attempt, Decider: rec.Decider},

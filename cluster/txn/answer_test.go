@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestAnswersAreBounded: a transaction whose gets come to more than an answer may hold is refused at once, in one group, in one of
@@ -34,12 +35,12 @@ func TestAnswersAreBounded(t *testing.T) {
 					for i := range 9 {
 						for _, region := range []string{"us", "eu"} {
 							put := putOp(api.Key(fmt.Sprintf("%s/big%d", region, i)), big)
-							if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{put}}); err != nil {
+							if _, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{put}}}); err != nil {
 								t.Fatal(err)
 							}
 						}
 					}
-					tx := &api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "us/big0"}}, Then: ops}
+					tx := &words.Txn{Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "us/big0"}}, Then: ops}}
 					if named {
 						tx.ID = requestOf(1)
 					}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestAppliedOfARequest: a request is carried out and its answer lost, and sent again under its opaque key through a gateway that
@@ -32,7 +33,7 @@ func TestAppliedOfARequest(t *testing.T) {
 					r.Header.Set("Idempotency-Key", key)
 				}
 				rec := httptest.NewRecorder()
-				httpd.New(httpd.Config{Store: g, Node: "us"}).ServeHTTP(rec, r)
+				httpd.New(httpd.Config{Store: words.Plain{Store: g}, Node: "us"}).ServeHTTP(rec, r)
 				return rec.Code, rec.Body.String()
 			}
 			if status, body := post(first, "order-77"); !strings.Contains(body, `"applied":"unknown"`) {
@@ -48,7 +49,7 @@ func TestAppliedOfARequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = second.Do(within(t, 2*time.Second), &api.Txn{ID: id, Then: []api.Op{addOp("us/a", 1), addOp(api.Key(other), 1)}})
+			_, err = second.Do(within(t, 2*time.Second), &words.Txn{Txn: api.Txn{ID: id, Then: []api.Op{addOp("us/a", 1), addOp(api.Key(other), 1)}}})
 			if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.Applied() != "unknown" {
 				t.Errorf("of the Store, the repetition gets %v", err)
 			}
@@ -63,10 +64,10 @@ func TestAppliedOfARequest(t *testing.T) {
 // TestLateCopy: a copy of a request that comes after its client has acknowledged the answer is refused at once, in one group and
 // in several, whatever decides; that says nothing about what the request has done.
 func TestLateCopy(t *testing.T) {
-	for name, tx := range map[string]*api.Txn{
-		"m1": {Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}},
-		"m2": leasedOn(&api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, "eu/far"),
-		"m3": {Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}},
+	for name, tx := range map[string]*words.Txn{
+		"m1": {Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}},
+		"m2": leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}, "eu/far"),
+		"m3": {Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}},
 	} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")

@@ -317,5 +317,5 @@ func (a *attempt) ownResult(d *fsm.Decision) *api.TxnResult {
 }
 
 func (a *attempt) replay(d *fsm.Decision) *api.TxnResult {
-	return d.Replay(a.txn)
+	return d.Replay(&a.txn.Txn)
 }

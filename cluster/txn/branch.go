@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // choose picks the branch to commit. With nothing to do otherwise, the groups may find out themselves whether If holds; else
@@ -34,14 +35,14 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 
 // hold is how long the turn of the read lasts on which a branch is picked: until the vote, if there will be one in each group
 // that was read.
-func (r *running) hold() api.Hold {
+func (r *running) hold() words.Hold {
 	switch {
 	case len(r.txn.Else) == 0 && !r.named, r.validated() != nil:
-		return api.HoldNone
+		return words.HoldNone
 	case r.attempts > 0: // single writes have come between, perhaps
-		return api.HoldTxn | api.HoldFirm
+		return words.HoldTxn | words.HoldFirm
 	}
-	return api.HoldTxn
+	return words.HoldTxn
 }
 
 // validated marks the conditions that leases of this node vouch for, where there is one of a version among them at all.
@@ -56,16 +57,16 @@ func (r *running) validated() []bool {
 	return marks
 }
 
-// state is the keys' state at one instant. It is read in the transaction's own turn, which with [api.HoldTxn] lasts until the
+// state is the keys' state at one instant. It is read in the transaction's own turn, which with [words.HoldTxn] lasts until the
 // transaction is voted on.
-func (r *running) state(ctx context.Context, keys []api.Key, hold api.Hold) (map[api.Key]*api.Entry, error) {
+func (r *running) state(ctx context.Context, keys []api.Key, hold words.Hold) (map[api.Key]*api.Entry, error) {
 	if err := r.lostKeys(keys); err != nil {
 		return nil, err
 	}
 	now := make(map[api.Key]*api.Entry, len(keys))
 	for len(keys) > 0 {
 		some := keys[:min(len(keys), api.MaxReadKeys)]
-		res, err := r.Read(ctx, &api.ReadRequest{Keys: some, Snapshot: true, Age: r.age, Hold: hold})
+		res, err := words.Read(ctx, r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: some, Snapshot: true}, Age: r.age, Hold: hold})
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +110,7 @@ func holds(conds []api.Cond, now map[api.Key]*api.Entry) bool {
 // where the branch that would run writes.
 func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err error) {
 	t := r.txn
-	now, err := r.state(ctx, t.Keys(), api.HoldNone)
+	now, err := r.state(ctx, t.Keys(), words.HoldNone)
 	if err != nil {
 		return nil, false, err
 	}

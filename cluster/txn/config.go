@@ -11,13 +11,15 @@ import (
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/remote"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Config makes a Coordinator. Store, Groups and Map are required.
 type Config struct {
 	// Store carries what is one group's to that group.
-	Store api.Store
+	Store words.Store
 	// Groups reaches each group at its leader.
 	Groups remote.Participant
 	// Map is this node's copy of the placement map; nil while there is none. Refresh makes it as new as the call.
@@ -29,7 +31,7 @@ type Config struct {
 	// all groups are well.
 	Well, Lost func(g api.GroupID) bool
 	// DedupEpoch is a group's dedup epoch, as far as it is known here; zero if it is not.
-	DedupEpoch func(g api.GroupID) api.DedupEpoch
+	DedupEpoch func(g api.GroupID) ident.DedupEpoch
 	// Metrics is where this room registers what it measures; nil measures nothing.
 	Metrics observe.Metrics
 	Logger  hclog.Logger
@@ -58,7 +60,7 @@ func (c *Config) complete() error {
 		c.Lost = func(api.GroupID) bool { return false }
 	}
 	if c.DedupEpoch == nil {
-		c.DedupEpoch = func(api.GroupID) api.DedupEpoch { return api.DedupEpoch{} }
+		c.DedupEpoch = func(api.GroupID) ident.DedupEpoch { return ident.DedupEpoch{} }
 	}
 	if c.Metrics == nil {
 		c.Metrics = observe.NoMetrics{}

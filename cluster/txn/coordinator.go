@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -25,14 +26,14 @@ type Coordinator struct {
 	cleanups sync.WaitGroup
 }
 
-var _ api.Store = (*Coordinator)(nil)
+var _ words.Store = (*Coordinator)(nil)
 
 // New makes a coordinator.
 func New(cfg Config) (*Coordinator, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: api.NewGatewayClient()}, probing: map[api.GroupID]bool{}}
+	c := &Coordinator{cfg: cfg, metrics: newMetrics(cfg.Metrics), own: sequence{client: words.NewGatewayClient()}, probing: map[api.GroupID]bool{}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -48,7 +49,7 @@ func (c *Coordinator) Close() {
 
 // Do carries the transaction out, in one group or in several. CodeAmbiguous if the outcome is unknown: repeated with the
 // same RequestID, through any gateway, it learns it. After CodeInternal, too, it is unknown. Every other error: not applied.
-func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (c *Coordinator) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	res, err := c.do(ctx, t)
 	if err != nil && guardUnknownApplied {
 		err = t.ID.Outcome(err)
@@ -59,7 +60,7 @@ func (c *Coordinator) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error
 	return res, nil
 }
 
-func (c *Coordinator) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
@@ -96,7 +97,7 @@ const maxPlans = 8
 // inOneGroup carries the transaction out if one group owns all of its keys. It returns nothing if several do, or if an earlier
 // attempt of the request went across groups. This node's map may be older than a move, and the keys of one group by now those
 // of several: the store behind says so, and has seen to a newer map.
-func (c *Coordinator) inOneGroup(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (c *Coordinator) inOneGroup(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	began := time.Now()
 	for range maxPlans {
 		several, err := c.several(ctx, t.Keys())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -18,7 +19,7 @@ func TestStore(t *testing.T) {
 			t.Run(fmt.Sprintf("%d groups/%s", groups, c.Name), func(t *testing.T) {
 				inWorld(t, groups, func(t *testing.T, w *world) {
 					g := w.gateway("us")
-					c.Run(t, g)
+					c.Run(t, words.Plain{Store: g})
 					time.Sleep(time.Second)
 					w.settled(20 * q)
 					if across := g.told.of("edgehold_txn_total m2 ok"); groups == 1 && across > 0 {
@@ -31,7 +32,7 @@ func TestStore(t *testing.T) {
 }
 
 // leasedOn has the transaction test, under a lease that holds, that a far key is absent: then it is committed by M2.
-func leasedOn(tx *api.Txn, far api.Key) *api.Txn {
+func leasedOn(tx *words.Txn, far api.Key) *words.Txn {
 	tx.Leased, tx.LeasesHeld = append(tx.Leased, len(tx.If)), func() bool { return true }
 	tx.If = append(tx.If, api.Cond{Kind: api.CondAbsent, Key: far})
 	return tx
@@ -43,13 +44,13 @@ func TestModes(t *testing.T) {
 	for _, c := range []struct {
 		mode  string
 		took  time.Duration
-		txn   *api.Txn
+		txn   *words.Txn
 		reads bool
 	}{
-		{"m1", q, &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("us/b", "1")}}, false},
-		{"m3", 2 * q, &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/b", "1")}}, false},
-		{"m2", 2 * q, leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/b", "1")}}, "eu/far"), false},
-		{"read", 2 * q, &api.Txn{Then: []api.Op{{Kind: api.OpGet, Key: "us/a"}, {Kind: api.OpGet, Key: "eu/b"}}}, true},
+		{"m1", q, &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("us/b", "1")}}}, false},
+		{"m3", 2 * q, &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/b", "1")}}}, false},
+		{"m2", 2 * q, leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/b", "1")}}}, "eu/far"), false},
+		{"read", 2 * q, &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpGet, Key: "us/a"}, {Kind: api.OpGet, Key: "eu/b"}}}}, true},
 	} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")
@@ -73,12 +74,12 @@ func TestModes(t *testing.T) {
 func TestLeasesThatBreak(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
-		tx := leasedOn(&api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, "eu/far")
+		tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}, "eu/far")
 		tx.LeasesHeld = func() bool { return false }
 		if res, err := g.Do(within(t, 5*time.Second), tx); err != nil || !res.Committed || g.told.of("edgehold_txn_retries_total lease") != 1 {
 			t.Errorf("%+v, %v, %v", res, err, g.told.n)
 		}
-		p, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("eu/far", "there now")}})
+		p, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/far", "there now")}}})
 		if err != nil || !p.Committed {
 			t.Fatal(err)
 		}
@@ -106,7 +107,7 @@ func TestLeasesAreAskedAfterLocks(t *testing.T) {
 		}
 		results := make(chan *api.TxnResult)
 		for region, keys := range map[string][2]api.Key{"us": {"us/duty", "eu/duty"}, "eu": {"eu/duty", "us/duty"}} {
-			tx := leasedOn(&api.Txn{Then: []api.Op{putOp(keys[0], "off"), putOp("us/log-"+api.Key(region), "x"), putOp("eu/log-"+api.Key(region), "x")}}, keys[1])
+			tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp(keys[0], "off"), putOp("us/log-"+api.Key(region), "x"), putOp("eu/log-"+api.Key(region), "x")}}}, keys[1])
 			tx.LeasesHeld = held(keys[1])
 			g := w.gateway(region)
 			go func() {
@@ -127,11 +128,11 @@ func TestLeasesAreAskedAfterLocks(t *testing.T) {
 
 // TestBranches: if, then and else over two groups, in every state.
 func TestBranches(t *testing.T) {
-	txn := func(id api.RequestID) *api.Txn {
-		return &api.Txn{ID: id,
+	txn := func(id api.RequestID) *words.Txn {
+		return &words.Txn{Txn: api.Txn{ID: id,
 			If:   []api.Cond{{Kind: api.CondExists, Key: "us/flag"}, {Kind: api.CondValue, Key: "eu/flag", Value: []byte("up")}},
 			Then: []api.Op{addOp("us/then", 1), {Kind: api.OpDelete, Key: "eu/flag"}},
-			Else: []api.Op{putOp("us/flag", "up"), putOp("eu/flag", "up"), addOp("eu/else", 1), {Kind: api.OpGet, Key: "us/then"}},
+			Else: []api.Op{putOp("us/flag", "up"), putOp("eu/flag", "up"), addOp("eu/else", 1), {Kind: api.OpGet, Key: "us/then"}}},
 		}
 	}
 	inWorld(t, 1, func(t *testing.T, w *world) {
@@ -167,12 +168,12 @@ func TestConfig(t *testing.T) {
 	}
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us", func(c *Config) { c.DedupEpoch = nil })
-		_, err := g.Do(within(t, time.Second), &api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
+		_, err := g.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}})
 		if api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("without an epoch: %v", err)
 		}
 		none := w.gateway("us", func(c *Config) { c.Map = func() *placement.Map { return nil } })
-		if _, err := none.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("us/b", "1")}}); err != nil {
+		if _, err := none.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("us/b", "1")}}}); err != nil {
 			t.Errorf("without a map the store behind is asked: %v", err)
 		}
 	})

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestNothingToLock: the branch that is chosen has no steps, and leases vouch for all of its conditions. It is committed if they
@@ -17,7 +19,7 @@ func TestNothingToLock(t *testing.T) {
 		for _, held := range []bool{true, false} {
 			inWorld(t, 1, func(t *testing.T, w *world) {
 				us, g := w.gateway("us"), w.gateway(region)
-				if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/lock", "held")}}); err != nil {
+				if _, err := us.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/lock", "held")}}}); err != nil {
 					t.Fatal(err)
 				}
 				var reads, prepares atomic.Int64
@@ -27,16 +29,16 @@ func TestNothingToLock(t *testing.T) {
 					}
 					if p.kind == "read" && p.group == "us.1" && !p.after {
 						if reads.Add(1) == 3 { // the first look has read twice
-							if _, err := us.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "us/lock"}}}); err != nil {
+							if _, err := us.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "us/lock"}}}}); err != nil {
 								t.Error(err)
 							}
 						}
 					}
 					return nil
 				}
-				tx := &api.Txn{
-					If:   []api.Cond{{Kind: api.CondAbsent, Key: "us/lock"}, {Kind: api.CondAbsent, Key: "eu/lock"}},
-					Else: []api.Op{putOp("us/queue", "me")},
+				tx := &words.Txn{
+					Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "us/lock"}, {Kind: api.CondAbsent, Key: "eu/lock"}},
+						Else: []api.Op{putOp("us/queue", "me")}},
 				}
 				tx.Leased, tx.LeasesHeld = []int{0, 1}, func() bool { return held }
 				res, err := g.Do(within(t, 5*time.Second), tx)
@@ -61,7 +63,7 @@ type broken struct {
 	kind string
 }
 
-func (b broken) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (b broken) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	if b.kind == "prepare" && p.Group == "eu.1" {
 		panic("a fault")
 	}
@@ -81,7 +83,7 @@ func TestPanicsOfParts(t *testing.T) {
 	for _, kind := range []string{"prepare", "resolve"} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us", func(c *Config) { c.Groups = broken{c.Groups.(*line), kind} })
-			tx := leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far")
+			tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "eu/far")
 			if kind == "resolve" { // that of an abort
 				tx.If = append(tx.If, api.Cond{Kind: api.CondExists, Key: "us/none"})
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestOldestGoesOn: of transactions that meet on hot keys, the oldest is never aborted for a lock; all of them get through.
@@ -27,7 +28,7 @@ func TestOldestGoesOn(t *testing.T) {
 						return
 					default:
 					}
-					tx := &api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}
+					tx := &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}}
 					if i%3 != 0 {
 						tx = leasedOn(tx, "eu/far")
 					}
@@ -41,7 +42,7 @@ func TestOldestGoesOn(t *testing.T) {
 		old := w.gateway("us")
 		for range 10 {
 			time.Sleep(100 * time.Millisecond)
-			tx := leasedOn(&api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
+			tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}}, "eu/far")
 			began := time.Now()
 			if _, err := old.doAt(within(t, 20*time.Second), tx, began.Add(-10*time.Second)); err != nil {
 				t.Error(err)
@@ -64,7 +65,7 @@ func TestOldestGoesOn(t *testing.T) {
 }
 
 // doAt is Do of a transaction that this gateway has been trying since began.
-func (c *Coordinator) doAt(ctx context.Context, t *api.Txn, began time.Time) (*api.TxnResult, error) {
+func (c *Coordinator) doAt(ctx context.Context, t *words.Txn, began time.Time) (*api.TxnResult, error) {
 	r := c.begin(t)
 	defer r.end()
 	r.age = uint64(began.UnixNano())
@@ -87,14 +88,14 @@ func TestReadersDoNotStarveWriters(t *testing.T) {
 						return
 					default:
 					}
-					tx := leasedOn(&api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/read"}}, Then: []api.Op{putOp(api.Key(fmt.Sprintf("us/%d", i)), "1")}}, "eu/far")
+					tx := leasedOn(&words.Txn{Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/read"}}, Then: []api.Op{putOp(api.Key(fmt.Sprintf("us/%d", i)), "1")}}}, "eu/far")
 					_, _ = g.Do(within(t, 20*time.Second), tx)
 				}
 			})
 		}
 		time.Sleep(10 * q)
 		began := time.Now()
-		_, err := w.gateway("us").Do(within(t, 20*time.Second), leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/w", 1), addOp("eu/read", 1)}}, "eu/far"))
+		_, err := w.gateway("us").Do(within(t, 20*time.Second), leasedOn(&words.Txn{Txn: api.Txn{Age: 1, Then: []api.Op{addOp("us/w", 1), addOp("eu/read", 1)}}}, "eu/far"))
 		if took := time.Since(began); err != nil || took > 10*q {
 			t.Errorf("after %v: %v", took, err)
 		}
@@ -109,15 +110,15 @@ func TestReadersDoNotStarveWriters(t *testing.T) {
 func TestLockedReadEndsItsTurns(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
-		read := &api.ReadRequest{Keys: []api.Key{"us/a", "eu/a"}, Snapshot: true, Age: ageOfClock(-5 * time.Second), Hold: api.HoldRound}
-		if _, err := g.cfg.Store.Read(within(t, time.Second), read); err != nil {
+		read := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"us/a", "eu/a"}, Snapshot: true}, Age: ageOfClock(-5 * time.Second), Hold: words.HoldRound}
+		if _, err := words.Read(within(t, time.Second), g.cfg.Store, read); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := g.locked(within(t, 20*time.Second), read); err != nil {
+		if err := g.locked(within(t, 20*time.Second), read, new(words.ReadResult)); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
-		_, err := g.Do(within(t, 20*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}})
+		_, err := g.Do(within(t, 20*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}})
 		if took := time.Since(began); err != nil || took > 4*q {
 			t.Errorf("a transaction took %v after a read that was over: %v", took, err)
 		}
@@ -139,7 +140,7 @@ func TestHotKeys(t *testing.T) {
 				for range each {
 					us, eu := api.Key(fmt.Sprintf("us/hot%d", r.IntN(5))), api.Key(fmt.Sprintf("eu/hot%d", r.IntN(5)))
 					began := time.Now()
-					if _, err := g.Do(within(t, patience), &api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}); err != nil {
+					if _, err := g.Do(within(t, patience), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}}); err != nil {
 						t.Errorf("client %d: %v", i, err)
 					}
 					mu.Lock()
@@ -184,10 +185,10 @@ func TestElseBesideOthers(t *testing.T) {
 						return
 					default:
 					}
-					_, err := g.Do(within(t, 10*time.Second), &api.Txn{
-						If:   []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}},
-						Then: []api.Op{{Kind: api.OpDelete, Key: "eu/flag"}, addOp("us/thens", 1)},
-						Else: []api.Op{putOp("eu/flag", "up"), addOp("us/elses", 1)},
+					_, err := g.Do(within(t, 10*time.Second), &words.Txn{
+						Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}},
+							Then: []api.Op{{Kind: api.OpDelete, Key: "eu/flag"}, addOp("us/thens", 1)},
+							Else: []api.Op{putOp("eu/flag", "up"), addOp("us/elses", 1)}},
 					})
 					if err != nil {
 						t.Errorf("client %d: %v", i, err)
@@ -230,7 +231,7 @@ func TestClientsAge(t *testing.T) {
 						return
 					default:
 					}
-					tx := leasedOn(&api.Txn{Age: ageOfClock(skew), Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}, "eu/far")
+					tx := leasedOn(&words.Txn{Txn: api.Txn{Age: ageOfClock(skew), Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}}, "eu/far")
 					if _, err := g.Do(within(t, 10*time.Second), tx); err == nil {
 						n.Add(1)
 					}
@@ -257,12 +258,12 @@ func ageOfClock(skew time.Duration) uint64 { return uint64(time.Now().Add(skew).
 func TestFailedConditionHoldsNothing(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
-		res, err := g.Do(within(t, 5*time.Second), &api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}}, Then: []api.Op{putOp("eu/flag", "a"), putOp("us/b", "b")}})
+		res, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "eu/flag"}}, Then: []api.Op{putOp("eu/flag", "a"), putOp("us/b", "b")}}})
 		if err != nil || res.Committed {
 			t.Fatal(res, err)
 		}
 		began := time.Now()
-		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{addOp("eu/flag", 1), addOp("us/b", 1)}}); err != nil {
+		if _, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("eu/flag", 1), addOp("us/b", 1)}}}); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(began); took > 3*q {

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // refusedAtALimit demands that the transaction, one of whose groups is at a limit, is refused as not applied, leaves nothing locked in
 // the other, and keeps nobody from either.
-func (w *world) refusedAtALimit(g *gateway, tx *api.Txn, limit string) {
+func (w *world) refusedAtALimit(g *gateway, tx *words.Txn, limit string) {
 	w.t.Helper()
 	began := time.Now()
 	_, err := g.Do(within(w.t, 5*time.Second), tx)
@@ -44,16 +45,16 @@ func TestPreparedLimit(t *testing.T) {
 		}
 		all.Wait()
 		g := w.gateway("us")
-		for _, tx := range []*api.Txn{
-			{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-			leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far"),
-			{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
+		for _, tx := range []*words.Txn{
+			{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+			leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "eu/far"),
+			{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
 		} {
 			w.refusedAtALimit(g, tx, "prepared")
 		}
 		w.cut("us.1", "eu.1", false)
 		w.settled(5 * time.Minute)
-		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}); err != nil {
+		if _, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -68,7 +69,7 @@ func TestClientRecordsLimit(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range fsm.MaxClientRecords {
 			all.Go(func() {
-				tx := &api.Txn{ID: api.RequestID{Client: client, Seq: uint64(i + 1)}, Group: "eu.1", Then: []api.Op{putOp("eu/n", "")}}
+				tx := &words.Txn{Txn: api.Txn{ID: api.RequestID{Client: client, Seq: uint64(i + 1)}, Then: []api.Op{putOp("eu/n", "")}}, Group: "eu.1"}
 				tx.Then[0].Value = binary.BigEndian.AppendUint64(nil, uint64(i))
 				if _, err := leader.Do(within(t, time.Minute), tx); err != nil {
 					t.Errorf("%d: %v", i, err)
@@ -77,9 +78,9 @@ func TestClientRecordsLimit(t *testing.T) {
 		}
 		all.Wait()
 		g := w.gateway("us")
-		next := func(below uint64, other api.ClientID) *api.Txn {
+		next := func(below uint64, other api.ClientID) *words.Txn {
 			id := api.RequestID{Client: other, Seq: fsm.MaxClientRecords + 1, AckedBelow: below}
-			return &api.Txn{ID: id, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}
+			return &words.Txn{Txn: api.Txn{ID: id, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}
 		}
 		w.refusedAtALimit(g, next(0, client), "acknowledged")
 		if _, err := g.Do(within(t, 5*time.Second), next(0, api.ClientID{8})); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/group"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -78,11 +79,11 @@ func (l *line) at(p point) error {
 	return l.point(p)
 }
 
-func (l *line) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (l *line) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	return carry(ctx, l, "prepare", p.Group, true, func(r *group.Authority) (*fsm.Vote, error) { return r.Prepare(ctx, p, dropped, free) })
 }
 
-func (l *line) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (l *line) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	return carry(ctx, l, "commit last", c.Txn.ID.Decider, true, func(r *group.Authority) (*fsm.Vote, error) { return r.CommitLast(ctx, c, dropped) })
 }
 
@@ -103,23 +104,23 @@ func (l *line) Resolve(ctx context.Context, c fsm.Resolve) error {
 	return err
 }
 
-func (l *line) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (l *line) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	sent := *t
 	sent.Group, _, _ = l.w.m.Locate(t.Keys()[0])
 	return carry(ctx, l, "do", sent.Group, !t.ID.IsZero(), func(r *group.Authority) (*api.TxnResult, error) { return r.Do(ctx, &sent) })
 }
 
-func (l *line) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+func (l *line) Read(ctx context.Context, r *words.ReadRequest, out *words.ReadResult) error {
 	if err := r.Check(); err != nil {
-		return nil, err
+		return err
 	}
-	out := &api.ReadResult{Entries: make([]api.Entry, len(r.Keys)), ServedBy: api.ServedByOwner, Snapshot: true}
+	res := words.ReadResult{ReadResult: api.ReadResult{Entries: make([]api.Entry, len(r.Keys)), ServedBy: api.ServedByOwner}}
 	parts := map[api.GroupID][]int{}
 	for i, k := range r.Keys {
 		g, _, _ := l.w.m.Locate(k)
 		parts[g] = append(parts[g], i)
 	}
-	out.Snapshot = len(parts) == 1
+	res.Snapshot = len(parts) == 1
 	var wg sync.WaitGroup
 	errs := make(chan error, len(parts))
 	for g, places := range parts {
@@ -132,20 +133,21 @@ func (l *line) Read(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, e
 					part.Known = append(part.Known, r.Known[i])
 				}
 			}
-			res, err := carry(ctx, l, "read", g, true, func(r *group.Authority) (*api.ReadResult, error) { return r.Read(ctx, &part) })
+			got, err := carry(ctx, l, "read", g, true, func(r *group.Authority) (*words.ReadResult, error) { return words.Read(ctx, r, &part) })
 			if err != nil {
 				errs <- err
 				return
 			}
 			for j, i := range places {
-				out.Entries[i] = res.Entries[j]
+				res.Entries[i] = got.Entries[j]
 			}
 		})
 	}
 	wg.Wait()
 	close(errs)
 	if err := <-errs; err != nil {
-		return nil, err
+		return err
 	}
-	return out, nil
+	*out = res
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -18,9 +19,9 @@ func TestTimeUp(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
 		for d := time.Millisecond; d < 3*q; d += 3 * time.Millisecond {
-			for _, tx := range []*api.Txn{
-				{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}},
-				leasedOn(&api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, "eu/far"),
+			for _, tx := range []*words.Txn{
+				{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}},
+				leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}, "eu/far"),
 			} {
 				before := w.value("us/a")
 				began := time.Now()
@@ -63,8 +64,8 @@ func TestLostAnswers(t *testing.T) {
 								}
 								return nil
 							}
-							tx := &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1), {Kind: api.OpGet, Key: "us/read"}}}
-							if _, err := gw.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/read", "seen"), putOp("us/b", "")}}); err != nil {
+							tx := &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1), {Kind: api.OpGet, Key: "us/read"}}}}
+							if _, err := gw.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/read", "seen"), putOp("us/b", "")}}}); err != nil {
 								t.Fatal(err)
 							}
 							if leased {
@@ -93,7 +94,7 @@ func TestReadsAreAnswered(t *testing.T) {
 	for _, kind := range []string{"prepare", "commit last", "decide"} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")
-			if _, err := g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("eu/read", "seen")}}); err != nil {
+			if _, err := g.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/read", "seen")}}}); err != nil {
 				t.Fatal(err)
 			}
 			lost := map[point]bool{}
@@ -106,7 +107,7 @@ func TestReadsAreAnswered(t *testing.T) {
 				}
 				return nil
 			}
-			res, err := g.Do(within(t, 10*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), {Kind: api.OpGet, Key: "eu/read"}}})
+			res, err := g.Do(within(t, 10*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), {Kind: api.OpGet, Key: "eu/read"}}}})
 			if err != nil || string(res.Entries[0].Value) != "1" || string(res.Entries[1].Value) != "seen" {
 				t.Errorf("%s: %+v, %v", kind, res, err)
 			}
@@ -122,7 +123,7 @@ func TestLateMessages(t *testing.T) {
 		var last *fsm.CommitLast
 		catch := &catcher{line: g.line, prepare: func(p *fsm.Prepare) { prepares = append(prepares, *p) }, last: func(c *fsm.CommitLast) { last = c }}
 		g.cfg.Groups = catch
-		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}); err != nil {
+		if _, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}); err != nil {
 			t.Fatal(err)
 		}
 		w.settled(20 * q)
@@ -149,12 +150,12 @@ type catcher struct {
 	last    func(*fsm.CommitLast)
 }
 
-func (c *catcher) Prepare(ctx context.Context, p *fsm.Prepare, dropped []api.DroppedLease, free bool) (*fsm.Vote, error) {
+func (c *catcher) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	c.prepare(p)
 	return c.line.Prepare(ctx, p, dropped, free)
 }
 
-func (c *catcher) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []api.DroppedLease) (*fsm.Vote, error) {
+func (c *catcher) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	c.last(p)
 	return c.line.CommitLast(ctx, p, dropped)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // mustWrite demands that a write of the key is carried out soon.
@@ -17,7 +18,7 @@ func (w *world) mustWrite(k api.Key, within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	began := time.Now()
-	if _, err := w.gateway("us").Do(ctx, &api.Txn{Then: []api.Op{putOp(k, "free")}}); err != nil {
+	if _, err := w.gateway("us").Do(ctx, &words.Txn{Txn: api.Txn{Then: []api.Op{putOp(k, "free")}}}); err != nil {
 		w.t.Errorf("%q is not free after %v: %v", k, time.Since(began), err)
 	}
 }
@@ -27,21 +28,21 @@ func (w *world) mustWrite(k api.Key, within time.Duration) {
 func TestLostParticipant(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		tx     *api.Txn
+		tx     *words.Txn
 		region string // of the gateway
 	}{
-		{"near and far", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
-		{"with an id", &api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "us"},
-		{"decided near", leasedOn(&api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu/far"), "us"},
-		{"with a choice", &api.Txn{
-			If:   []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}, {Kind: api.CondAbsent, Key: "eu/none"}},
-			Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}, Else: []api.Op{putOp("us/none", "1")},
+		{"near and far", &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "us"},
+		{"with an id", &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "us"},
+		{"decided near", leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "eu/far"), "us"},
+		{"with a choice", &words.Txn{
+			Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}, {Kind: api.CondAbsent, Key: "eu/none"}},
+				Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}, Else: []api.Op{putOp("us/none", "1")}},
 		}, "us"},
-		{"that only reads", &api.Txn{
-			If: []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}}, Then: []api.Op{{Kind: api.OpGet, Key: "us/a"}, {Kind: api.OpGet, Key: "eu/a"}},
+		{"that only reads", &words.Txn{
+			Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "us/none"}}, Then: []api.Op{{Kind: api.OpGet, Key: "us/a"}, {Kind: api.OpGet, Key: "eu/a"}}},
 		}, "us"},
-		{"from a region without groups", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "ap"},
-		{"from the lost region", &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}, "eu"},
+		{"from a region without groups", &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "ap"},
+		{"from the lost region", &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "eu"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
@@ -96,7 +97,7 @@ func TestLostGroupIsProbed(t *testing.T) {
 			}
 			return nil
 		}
-		tx := &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}
+		tx := &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}
 		if _, err := g.Do(within(t, 2*time.Second), tx); api.AsError(err).RetryAfter != pauseLost {
 			t.Fatalf("while the group is held for lost: %v", err)
 		}
@@ -120,22 +121,22 @@ func TestLostDecider(t *testing.T) {
 			}
 			return nil
 		}
-		_, _ = g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
+		_, _ = g.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}})
 		if n := w.groups["us.1"].machine.Meta().Prepared; n != 1 {
 			t.Fatalf("%d transactions are prepared", n)
 		}
 		at := w.groups["us.1"].leader()
 		asks := map[string]func(ctx context.Context) error{
 			"a write": func(ctx context.Context) error {
-				_, err := at.Do(ctx, &api.Txn{Then: []api.Op{putOp("us/a", "2")}})
+				_, err := at.Do(ctx, &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "2")}}})
 				return err
 			},
 			"a read": func(ctx context.Context) error {
-				_, err := at.Read(ctx, &api.ReadRequest{Keys: []api.Key{"us/b", "us/a"}})
+				_, err := words.Read(ctx, at, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"us/b", "us/a"}}})
 				return err
 			},
 			"a list": func(ctx context.Context) error {
-				_, err := at.List(ctx, &api.ListRequest{Range: api.PrefixRange("us/")})
+				_, err := at.List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("us/")}})
 				return err
 			},
 		}
@@ -160,17 +161,17 @@ func TestLostDecider(t *testing.T) {
 			told(what, ask(within(t, time.Minute)), time.Since(began), q)
 		}
 		w.mustWrite("us/b", q)
-		stale := &api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Stale}
-		res, err := at.Read(within(t, time.Second), stale)
+		stale := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Stale}}
+		res, err := words.Read(within(t, time.Second), at, stale)
 		if err != nil || res.Entries[0].Exists || res.ServedBy != api.ServedByStale || res.Age < 24*time.Hour {
 			t.Errorf("a stale read tells the state from before, of which no age is known: %+v, %v", res, err)
 		}
-		page, err := at.List(within(t, time.Second), &api.ListRequest{Range: api.PrefixRange("us/"), Consistency: api.Stale})
+		page, err := at.List(within(t, time.Second), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("us/"), Consistency: api.Stale}})
 		if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "us/b" || !page.Stale || page.Age < 24*time.Hour {
 			t.Errorf("a stale list: %+v, %v", page, err)
 		}
-		bounded := &api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Bounded, MaxStale: time.Hour}
-		if res, err := at.Read(within(t, time.Second), bounded); err == nil {
+		bounded := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Bounded, MaxStale: time.Hour}}
+		if res, err := words.Read(within(t, time.Second), at, bounded); err == nil {
 			t.Errorf("a bounded read of what may be of any age: %+v", res)
 		}
 

@@ -21,26 +21,26 @@ type everyLeader struct {
 
 func (n everyLeader) at(g api.GroupID) *group.Authority { return n.w.groups[g].leader() }
 
-func (n everyLeader) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+func (n everyLeader) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	return n.at(t.Group).Do(ctx, t)
 }
 
-func (n everyLeader) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	return n.at(q.Group).Read(ctx, q)
+func (n everyLeader) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
+	return n.at(q.Group).Read(ctx, q, out)
 }
 
-func (n everyLeader) List(ctx context.Context, q *api.ListRequest) (*api.ListResult, error) {
+func (n everyLeader) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	return n.at(q.Group).List(ctx, q)
 }
 
 // TestOlderMap: a gateway's map is older than a move, by which the keys of a transaction came to several groups: it is carried
 // out across these, once, whatever it is like.
 func TestOlderMap(t *testing.T) {
-	for name, tx := range map[string]*api.Txn{
-		"writes":    {Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"an id":     {ID: requestOf(1), Then: []api.Op{addOp("eu/a", 1), addOp("us/a", 1)}},
-		"condition": {If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/b"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"else":      {If: []api.Cond{{Kind: api.CondExists, Key: "eu/b"}}, Else: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
+	for name, tx := range map[string]*words.Txn{
+		"writes":    {Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"an id":     {Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp("eu/a", 1), addOp("us/a", 1)}}},
+		"condition": {Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/b"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"else":      {Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "eu/b"}}, Else: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {

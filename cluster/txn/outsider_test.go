@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // TestNobodySpeaksAsAGateway: a request under the id of a gateway's own client is refused, whatever it acknowledges, and the
@@ -14,16 +15,16 @@ func TestNobodySpeaksAsAGateway(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
 		own := g.own.client
-		if !own.OfGateway() || own == w.gateway("us").own.client {
+		if (api.RequestID{Client: own, Seq: 1}).Check() == nil || own == w.gateway("us").own.client {
 			t.Fatalf("a gateway's client is %v", own)
 		}
-		tx := leasedOn(&api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, "eu/far")
+		tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}, "eu/far")
 		if _, err := g.Do(within(t, 5*time.Second), tx); err != nil {
 			t.Fatal(err)
 		}
 		for _, keys := range [][]api.Op{{putOp("us/x", "v")}, {putOp("eu/x", "v")}, {putOp("us/x", "v"), putOp("eu/x", "v")}} {
 			for _, id := range []api.RequestID{{Client: own, Seq: 4e9, AckedBelow: 4e9}, {Client: own, Seq: 1, AckedBelow: 4e9}, {Client: own}} {
-				if _, err := w.gateway("eu").Do(within(t, 5*time.Second), &api.Txn{ID: id, Then: keys}); api.CodeOf(err) != api.CodeInvalid {
+				if _, err := w.gateway("eu").Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{ID: id, Then: keys}}); api.CodeOf(err) != api.CodeInvalid {
 					t.Errorf("%v: %v, want invalid", id, err)
 				}
 			}
@@ -44,7 +45,7 @@ func TestNobodySpeaksAsAGateway(t *testing.T) {
 		}
 		w.cut("eu.1", "us.1", true)
 		for _, ops := range [][]api.Op{{putOp("eu/a", "v")}, {putOp("eu/a", "v"), putOp("us/b", "v")}} {
-			_, err := w.gateway("eu").Do(within(t, time.Second), &api.Txn{Then: ops})
+			_, err := w.gateway("eu").Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: ops}})
 			if err == nil || strings.Contains(err.Error(), own.String()) {
 				t.Errorf("a write of a locked key: %v", err)
 			}

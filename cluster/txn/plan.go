@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -26,7 +27,7 @@ type part struct {
 	conds   []api.Cond
 	ops     []api.Op
 	places  []uint32 // of the ops, in the branch
-	dropped []api.DroppedLease
+	dropped []ident.DroppedLease
 	claim   bool // the group owns the anchor
 }
 

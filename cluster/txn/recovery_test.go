@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 const (
@@ -39,8 +40,8 @@ func (g *gateway) crashAt(at point) (dead chan struct{}) {
 // told the same.
 func TestCoordinatorDies(t *testing.T) {
 	const us, eu, far = api.Key("us/count"), api.Key("eu/count"), api.Key("eu/far")
-	txn := func() *api.Txn {
-		return &api.Txn{ID: requestOf(1), Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}
+	txn := func() *words.Txn {
+		return &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}}
 	}
 	modes := map[string][]point{
 		"m3": {
@@ -74,7 +75,7 @@ func TestCoordinatorDies(t *testing.T) {
 						if waited {
 							began := time.Now()
 							for _, k := range []api.Key{us, eu} {
-								if _, err := other.Read(within(t, time.Minute), &api.ReadRequest{Keys: []api.Key{k}}); err != nil {
+								if _, err := words.Read(within(t, time.Minute), other, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{k}}}); err != nil {
 									t.Error(err)
 								}
 							}
@@ -132,7 +133,7 @@ func TestLeadersDie(t *testing.T) {
 							}
 							return nil
 						}
-						tx := &api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}
+						tx := &words.Txn{Txn: api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}}}
 						if at.kind != "commit last" {
 							tx.If = []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}
 							tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
@@ -165,9 +166,8 @@ func TestDeciderDiesDuringResolve(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
 		w.cut("us.1", "eu.1", true) // the decider cannot tell the other participant
-		tx := &api.Txn{
-			If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}, Leased: []int{0}, LeasesHeld: func() bool { return true },
-			Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
+		tx := &words.Txn{
+			Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, Leased: []int{0}, LeasesHeld: func() bool { return true },
 		}
 		if _, err := g.Do(within(t, 5*time.Second), tx); err != nil {
 			t.Fatal(err)
@@ -207,12 +207,12 @@ func TestPartitions(t *testing.T) {
 				if from == "gateway" {
 					from = g.line.from
 				}
-				tx := &api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}
+				tx := &words.Txn{Txn: api.Txn{Then: []api.Op{addOp(us, 1), addOp(eu, 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}}
 				tx.Leased, tx.LeasesHeld = []int{0}, func() bool { w.cut(from, c.to, true); return true }
 				_, err := g.Do(within(t, 10*time.Second), tx)
 				began := time.Now()
 				for _, k := range c.free {
-					if _, err := other.Read(within(t, time.Minute), &api.ReadRequest{Keys: []api.Key{k}}); err != nil {
+					if _, err := words.Read(within(t, time.Minute), other, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{k}}}); err != nil {
 						t.Error(err)
 					}
 				}
@@ -236,13 +236,13 @@ func TestDecisionGroupIsLost(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g, other := w.gateway("us"), w.gateway("eu")
 		dead := g.crashAt(point{"decide", "us.1", false})
-		tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}
+		tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}, If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}}}
 		tx.Leased, tx.LeasesHeld = []int{0}, func() bool { return true }
 		_, _ = g.Do(within(t, time.Minute), tx)
 		<-dead
 		w.groups["us.1"].kill()
 		began := time.Now()
-		_, err := other.Read(within(t, 20*time.Second), &api.ReadRequest{Keys: []api.Key{"eu/a"}})
+		_, err := words.Read(within(t, 20*time.Second), other, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"eu/a"}}})
 		if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) < 20*time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -18,12 +19,12 @@ import (
 func TestStepsThatFail(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
-		if _, err := g.Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/word", "w"), putOp("eu/word", "w")}}); err != nil {
+		if _, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/word", "w"), putOp("eu/word", "w")}}}); err != nil {
 			t.Fatal(err)
 		}
 		for i, far := range []api.Key{"us/word", "eu/word"} {
 			for _, id := range []api.RequestID{{}, requestOf(byte(i + 1))} {
-				_, err := g.Do(within(t, 5*time.Second), &api.Txn{ID: id, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1"), addOp(far, 1)}})
+				_, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{ID: id, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1"), addOp(far, 1)}}})
 				if api.CodeOf(err) != api.CodePreconditionFailed || api.AsError(err).Key != far {
 					t.Errorf("%q, %v: %v", far, id, err)
 				}
@@ -52,7 +53,7 @@ func (p *toldTo) note(format string, args ...any) {
 	p.asked = append(p.asked, fmt.Sprintf(format, args...))
 }
 
-func (p *toldTo) Prepare(_ context.Context, c *fsm.Prepare, _ []api.DroppedLease, _ bool) (*fsm.Vote, error) {
+func (p *toldTo) Prepare(_ context.Context, c *fsm.Prepare, _ []ident.DroppedLease, _ bool) (*fsm.Vote, error) {
 	p.note("prepare %s", c.Group)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,7 +67,7 @@ func (p *toldTo) Prepare(_ context.Context, c *fsm.Prepare, _ []api.DroppedLease
 	return &fsm.Vote{Txn: &api.TxnResult{Entries: make([]api.Entry, len(c.Then))}}, nil
 }
 
-func (p *toldTo) CommitLast(context.Context, *fsm.CommitLast, []api.DroppedLease) (*fsm.Vote, error) {
+func (p *toldTo) CommitLast(context.Context, *fsm.CommitLast, []ident.DroppedLease) (*fsm.Vote, error) {
 	return nil, api.Errorf(api.CodeInternal, "not in this test")
 }
 
@@ -161,7 +162,7 @@ func TestRefusals(t *testing.T) {
 				g := w.gateway("us", func(cfg *Config) {
 					cfg.Groups, cfg.Refresh = p, func(context.Context) error { refreshed = true; return nil }
 				})
-				tx := leasedOn(&api.Txn{ID: api.RequestID{Client: api.ClientID{1}, Seq: 1}, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far")
+				tx := leasedOn(&words.Txn{Txn: api.Txn{ID: api.RequestID{Client: api.ClientID{1}, Seq: 1}, Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}}, "eu/far")
 				res, err := g.Do(within(t, 5*time.Second), tx)
 				if api.CodeOf(err) != c.code || err == nil && !res.Committed {
 					t.Fatalf("%+v, %v", res, err)
@@ -210,7 +211,7 @@ func TestDecisions(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
 				p := &toldTo{decide: c.decide}
 				g := w.gateway("us", func(cfg *Config) { cfg.Groups = p })
-				_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+				_, err := g.Do(within(t, 5*time.Second), leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}}, "eu/far"))
 				if api.CodeOf(err) != c.code {
 					t.Errorf("%v", err)
 				}
@@ -230,7 +231,7 @@ func TestCloseWaits(t *testing.T) {
 		g := w.gateway("us", func(c *Config) { c.Groups, c.MaxCleanups, c.Cleanup = p, 2, time.Hour })
 		for range 5 {
 			p.prepare["eu.1"] = []*fsm.Vote{no(api.CodeConflict)}
-			_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+			_, err := g.Do(within(t, 5*time.Second), leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}}, "eu/far"))
 			if api.CodeOf(err) != api.CodeConflict {
 				t.Fatal(err)
 			}
@@ -246,7 +247,7 @@ func TestCloseWaits(t *testing.T) {
 			t.Error("Close did not wait")
 		}
 		p.prepare["eu.1"] = []*fsm.Vote{no(api.CodeConflict)}
-		_, err := g.Do(within(t, 5*time.Second), leasedOn(&api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}, "eu/far"))
+		_, err := g.Do(within(t, 5*time.Second), leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/a", "1"), putOp("us/a", "1")}}}, "eu/far"))
 		if api.CodeOf(err) != api.CodeConflict || g.cleaning != 0 {
 			t.Errorf("after Close: %v, and %d are being cleaned up", err, g.cleaning)
 		}
@@ -262,7 +263,7 @@ func TestNoOfTheNearGroup(t *testing.T) {
 			vote.Unsure = unsure
 			p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{"us.1": {vote}}}
 			g := w.gateway("us", func(cfg *Config) { cfg.Groups = p })
-			_, _ = g.Do(within(t, time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}})
+			_, _ = g.Do(within(t, time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}})
 			synctest.Wait()
 			if len(p.asked) < 2 || p.asked[0] != "prepare us.1" || (p.asked[1] == "decide aborted") != unsure {
 				t.Errorf("unsure %v: %q", unsure, p.asked)
@@ -314,7 +315,7 @@ func TestRefusedLastLetsGo(t *testing.T) {
 		done := make(chan error, 1)
 		g := w.gateway("us")
 		go func() {
-			_, err := g.Do(within(t, 20*time.Second), &api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}})
+			_, err := g.Do(within(t, 20*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/hot", 1), addOp("eu/hot", 1)}}})
 			done <- err
 		}()
 		near := w.groups["us.1"].machine

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -13,23 +14,23 @@ import (
 // fail, or keep its steps from being carried out, or where it would only read now.
 func TestAskedAgain(t *testing.T) {
 	big := make([]byte, api.MaxValueBytes/2+1)
-	for name, tx := range map[string]*api.Txn{
-		"reads":     {Then: []api.Op{getOp("us/was"), getOp("eu/was"), getOp("eu/empty"), getOp("us/none"), putOp("us/a", "1"), putOp("eu/was", "2"), getOp("eu/was")}},
-		"condition": {If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}, {Kind: api.CondAbsent, Key: "eu/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"far":       {If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"step far":  {Then: []api.Op{addOp("us/n", 1<<62), addOp("us/n", 1<<62-1), putOp("eu/a", "1")}},
-		"step near": {Then: []api.Op{putOp("us/a", "1"), addOp("eu/n", 1<<62), addOp("eu/n", 1<<62-1)}},
-		"size":      {Then: []api.Op{{Kind: api.OpAppendIfAbsent, Key: "us/l", Value: append([]byte("x"), big...)}, putOp("eu/a", "1")}},
-		"looks now": {If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}}, Then: []api.Op{{Kind: api.OpGet, Key: "eu/a"}, {Kind: api.OpGet, Key: "us/a"}}, Else: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"not held":  {If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}, {Kind: api.CondExists, Key: "eu/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
-		"failed":    {If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}},
+	for name, tx := range map[string]*words.Txn{
+		"reads":     {Txn: api.Txn{Then: []api.Op{getOp("us/was"), getOp("eu/was"), getOp("eu/empty"), getOp("us/none"), putOp("us/a", "1"), putOp("eu/was", "2"), getOp("eu/was")}}},
+		"condition": {Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}, {Kind: api.CondAbsent, Key: "eu/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"far":       {Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"step far":  {Txn: api.Txn{Then: []api.Op{addOp("us/n", 1<<62), addOp("us/n", 1<<62-1), putOp("eu/a", "1")}}},
+		"step near": {Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), addOp("eu/n", 1<<62), addOp("eu/n", 1<<62-1)}}},
+		"size":      {Txn: api.Txn{Then: []api.Op{{Kind: api.OpAppendIfAbsent, Key: "us/l", Value: append([]byte("x"), big...)}, putOp("eu/a", "1")}}},
+		"looks now": {Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}}, Then: []api.Op{{Kind: api.OpGet, Key: "eu/a"}, {Kind: api.OpGet, Key: "us/a"}}, Else: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"not held":  {Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}, {Kind: api.CondExists, Key: "eu/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
+		"failed":    {Txn: api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: "us/a"}}, Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},
 	} {
 		for _, region := range []string{"us", "eu"} {
 			t.Run(name+" from "+region, func(t *testing.T) {
 				inWorld(t, 1, func(t *testing.T, w *world) {
 					tx := *tx
 					tx.ID = requestOf(1)
-					before := &api.Txn{Then: []api.Op{putOp("us/was", "42"), putOp("eu/was", "43"), putOp("eu/empty", "")}}
+					before := &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/was", "42"), putOp("eu/was", "43"), putOp("eu/empty", "")}}}
 					if _, err := w.gateway("us").Do(within(t, 5*time.Second), before); err != nil {
 						t.Fatal(err)
 					}
@@ -38,7 +39,7 @@ func TestAskedAgain(t *testing.T) {
 						t.Fatal(err)
 					}
 					if name == "not held" || name == "failed" { // it holds when it is sent again
-						_, err := w.gateway("us").Do(within(t, 5*time.Second), &api.Txn{Then: []api.Op{putOp("us/a", "2"), putOp("eu/a", "2")}})
+						_, err := w.gateway("us").Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "2"), putOp("eu/a", "2")}}})
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -64,9 +65,9 @@ func TestOneGroupAfterSeveral(t *testing.T) {
 	for _, outcome := range []ident.TxnOutcome{ident.TxnUndecided, ident.TxnAborted, ident.TxnCommitted} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us")
-			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}
+			tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}}
 			ref := ident.TxnRef{ID: ident.TxnID{Client: tx.ID.Client, Seq: 1, Attempt: 9 << 16, Decider: "eu.1"}, Age: 1, Anchor: "us/a", Epoch: g.cfg.DedupEpoch("eu.1").Count}
-			v, err := g.line.Prepare(within(t, time.Second), &fsm.Prepare{Group: "us.1", Txn: ref, Then: tx.Then, Claim: &fsm.Claim{Body: fsm.Fingerprint(tx)}}, nil, false)
+			v, err := g.line.Prepare(within(t, time.Second), &fsm.Prepare{Group: "us.1", Txn: ref, Then: tx.Then, Claim: &fsm.Claim{Body: fsm.Fingerprint(&tx.Txn)}}, nil, false)
 			if err != nil || v.Refused != nil {
 				t.Fatal(v, err)
 			}
@@ -98,8 +99,8 @@ func TestOneGroupAfterSeveral(t *testing.T) {
 func TestTwoGatewaysOneRequest(t *testing.T) {
 	for n := range 20 {
 		inWorld(t, 1, func(t *testing.T, w *world) {
-			tx := &api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
-				If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}}
+			tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
+				If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}}}
 			if n%2 == 1 {
 				tx.Age = 7 // as told by a client that sends its own
 			}
@@ -151,7 +152,7 @@ func TestVoteAgainBesideAnOlder(t *testing.T) {
 			if p == (point{"prepare", "us.1", true}) && !waiting {
 				waiting = true
 				go func() {
-					if _, err := old.Do(within(t, 10*time.Second), leasedOn(&api.Txn{Age: 1, Then: []api.Op{addOp("us/a", 1), addOp("eu/b", 1)}}, "eu/far")); err != nil {
+					if _, err := old.Do(within(t, 10*time.Second), leasedOn(&words.Txn{Txn: api.Txn{Age: 1, Then: []api.Op{addOp("us/a", 1), addOp("eu/b", 1)}}}, "eu/far")); err != nil {
 						t.Error(err)
 					}
 				}()
@@ -160,7 +161,7 @@ func TestVoteAgainBesideAnOlder(t *testing.T) {
 			}
 			return nil
 		}
-		if _, err := g.Do(within(t, 10*time.Second), &api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}); err != nil {
+		if _, err := g.Do(within(t, 10*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}); err != nil {
 			t.Error(err)
 		}
 		if n := g.told.of("edgehold_txn_retries_total contention"); n > 0 {
@@ -177,7 +178,7 @@ func TestVoteAgainBesideAnOlder(t *testing.T) {
 // and yet they do not wait until somebody aborts them.
 func TestSameRequestSameAge(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
-		tx := &api.Txn{ID: requestOf(1), Age: 7, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}
+		tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Age: 7, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}
 		began := time.Now()
 		done := make(chan error)
 		for _, r := range []string{"us", "eu"} {

@@ -14,7 +14,7 @@ import (
 // running is one transaction across groups, over all its attempts. It belongs to one goroutine.
 type running struct {
 	*Coordinator
-	txn    *api.Txn
+	txn    *words.Txn
 	id     api.RequestID
 	named  bool // the id is the request's: then its anchor's group keeps which attempt is under way
 	anchor api.Key
@@ -34,10 +34,10 @@ type running struct {
 	claimFirst bool // a step could not be carried out: that counts only where the claim says that no earlier attempt did it
 }
 
-func (c *Coordinator) begin(t *api.Txn) *running {
+func (c *Coordinator) begin(t *words.Txn) *running {
 	r := &running{Coordinator: c, txn: t, id: t.ID, named: !t.ID.IsZero(), age: ageOf(t.Age), began: time.Now(), mode: "m2"}
 	if r.named {
-		r.anchor, r.body = t.Keys()[0], fsm.Fingerprint(t)
+		r.anchor, r.body = t.Keys()[0], fsm.Fingerprint(&t.Txn)
 	} else {
 		r.id = c.own.begin()
 	}

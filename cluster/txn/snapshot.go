@@ -18,12 +18,12 @@ const snapshotRounds = 3
 // that no half of one is seen. The owners keep the read's turn between the rounds: younger transactions are kept off the keys,
 // and from the third round on younger single writes as well. If all that does not help, the keys are read as a transaction that
 // locks them.
-func (c *Coordinator) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+func (c *Coordinator) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if !q.Snapshot {
-		return c.cfg.Store.Read(ctx, q)
+		return c.cfg.Store.Read(ctx, q, out)
 	}
 	if err := q.Check(); err != nil {
-		return nil, err
+		return err
 	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -32,38 +32,38 @@ func (c *Coordinator) Read(ctx context.Context, q *api.ReadRequest) (*api.ReadRe
 	if own.Age == 0 {
 		own.Age = words.NewAge()
 	}
-	if own.Hold == api.HoldNone {
+	if own.Hold == words.HoldNone {
 		if several, err := c.several(ctx, q.Keys); err == nil && several {
-			own.Hold = api.HoldRound
+			own.Hold = words.HoldRound
 		}
 	}
-	res, mode, err := c.snapshot(ctx, &own)
+	mode, err := c.snapshot(ctx, &own, out)
 	c.metrics.done(mode, err, time.Since(began))
-	return res, err
+	return err
 }
 
-func (c *Coordinator) snapshot(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, string, error) {
-	first, err := c.cfg.Store.Read(ctx, q)
-	if err != nil || first.Snapshot {
-		return first, "read1", err
+// snapshot fills out, and returns how it came to be.
+func (c *Coordinator) snapshot(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) (mode string, err error) {
+	err = c.cfg.Store.Read(ctx, q, out)
+	if err != nil || out.Snapshot {
+		return "read1", err
 	}
+	var first words.ReadResult
 	for range snapshotRounds {
+		first, *out = *out, first
 		again := *q
 		again.Known = versions(first.Entries)
-		second, err := c.cfg.Store.Read(ctx, &again)
-		if err != nil || second.Snapshot {
-			return filled(second, first), "read2", err
+		if err := c.cfg.Store.Read(ctx, &again, out); err != nil {
+			return "read2", err
 		}
-		if same(first.Entries, second.Entries) {
-			second = filled(second, first)
-			second.Snapshot = true
-			return second, "read2", nil
+		out.Snapshot = out.Snapshot || same(first.Entries, out.Entries)
+		fill(out, &first)
+		if out.Snapshot {
+			return "read2", nil
 		}
-		first = filled(second, first)
-		q.Hold |= api.HoldFirm
+		q.Hold |= words.HoldFirm
 	}
-	res, err := c.locked(ctx, q)
-	return res, "readlock", err
+	return "readlock", c.locked(ctx, q, out)
 }
 
 func versions(entries []api.Entry) []api.Version {
@@ -84,22 +84,18 @@ func same(a, b []api.Entry) bool {
 	return true
 }
 
-// filled puts the values in that were left out because the first read had them.
-func filled(res, known *api.ReadResult) *api.ReadResult {
-	if res == nil {
-		return nil
-	}
+// fill puts the values in that were left out because the first read had them.
+func fill(res, known *words.ReadResult) {
 	for i := range res.Entries {
 		if e := &res.Entries[i]; e.Unchanged {
 			e.Value, e.Unchanged = known.Entries[i].Value, known.Entries[i].Unchanged
 		}
 	}
-	return res
 }
 
 // locked reads the keys as a transaction: at its instant, all of them are locked.
-func (c *Coordinator) locked(ctx context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-	t := &api.Txn{}
+func (c *Coordinator) locked(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
+	t := &words.Txn{}
 	for _, k := range q.Keys {
 		t.Then = append(t.Then, api.Op{Kind: api.OpGet, Key: k})
 	}
@@ -108,16 +104,17 @@ func (c *Coordinator) locked(ctx context.Context, q *api.ReadRequest) (*api.Read
 	r.age = q.Age // which is a gateway's own: the turns that the rounds have kept are known by it
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, r.timeUp(err)
+			return r.timeUp(err)
 		}
-		out := r.attempt(ctx, &branch{held: true, ops: t.Then})
+		end := r.attempt(ctx, &branch{held: true, ops: t.Then})
 		switch {
-		case out.again != "":
-			r.pause(ctx, out.again)
-		case out.err != nil:
-			return nil, notApplied(out.err)
+		case end.again != "":
+			r.pause(ctx, end.again)
+		case end.err != nil:
+			return notApplied(end.err)
 		default:
-			return &api.ReadResult{Entries: out.res.Entries, Snapshot: true, Timing: out.res.Timing}, nil
+			*out = words.ReadResult{ReadResult: api.ReadResult{Entries: end.res.Entries, Snapshot: true, Timing: end.res.Timing}}
+			return nil
 		}
 	}
 }

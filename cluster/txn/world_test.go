@@ -232,9 +232,9 @@ type gateway struct {
 }
 
 // dedupEpoch is a group's present one.
-func (w *world) dedupEpoch(g api.GroupID) api.DedupEpoch {
+func (w *world) dedupEpoch(g api.GroupID) ident.DedupEpoch {
 	m := w.groups[g].machine.Meta()
-	return api.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
+	return ident.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
 }
 
 var lastClient byte

@@ -3,7 +3,7 @@ package words
 import (
 	"testing"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestDedupEpochs: epochs of a group only rise, by its incarnation first, and those of other groups have no part in it.
@@ -16,7 +16,7 @@ func TestDedupEpochs(t *testing.T) {
 		{2, 1, 2, 1},
 		{1, 9, 2, 1},
 	} {
-		d.Heard(api.DedupEpoch{Group: "a", Incarnation: c.incarnation, Count: c.count})
+		d.Heard(ident.DedupEpoch{Group: "a", Incarnation: c.incarnation, Count: c.count})
 		if got := d.Of("a"); got.Group != "a" || got.Incarnation != c.wantIncarnation || got.Count != c.want {
 			t.Errorf("after %d: %+v", i, got)
 		}

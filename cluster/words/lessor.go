@@ -8,15 +8,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Lessor gives and ends leases for one group, at its leader (PROTOCOL 4). Grants come with [api.Store].
+// Lessor gives and ends leases for one group, at its leader (PROTOCOL 4). Grants come with [Store].
 type Lessor interface {
 	// OpenSession opens a session in the log. The holder counts its first term from before it called.
 	// CodeInvalid where T or P are over the group's maxima.
 	OpenSession(ctx context.Context, o OpenSession) (SessionGrant, error)
 	// CloseSession ends a session that its holder has stopped using; unknown ones are already ended.
-	CloseSession(ctx context.Context, g api.GroupID, sid api.SessionID, nonce ident.Nonce) error
+	CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error
 	// Release gives leases up that the holder has already dropped (eviction).
-	Release(ctx context.Context, g api.GroupID, leases []api.DroppedLease) error
+	Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error
 }
 
 // OpenSession asks for a session.
@@ -32,8 +32,8 @@ type OpenSession struct {
 
 // SessionGrant is an opened session.
 type SessionGrant struct {
-	Session    api.SessionID `cbor:"1,keyasint"`
-	DedupEpoch uint64        `cbor:"2,keyasint,omitempty"`
+	Session    ident.SessionID `cbor:"1,keyasint"`
+	DedupEpoch uint64          `cbor:"2,keyasint,omitempty"`
 }
 
 // KeepAlive is one message from a holder to one peer; it covers all the holder's sessions in groups with a voter there.
@@ -49,15 +49,15 @@ type KeepAlive struct {
 
 // SessionKeepAlive is one session's part of a KeepAlive.
 type SessionKeepAlive struct {
-	Group   api.GroupID   `cbor:"1,keyasint"`
-	Session api.SessionID `cbor:"2,keyasint"`
+	Group   api.GroupID     `cbor:"1,keyasint"`
+	Session ident.SessionID `cbor:"2,keyasint"`
 }
 
 // SessionStatus is the answer for one session. A group that is slow, or is not led by the peer, gives none.
 type SessionStatus struct {
-	Group   api.GroupID   `cbor:"1,keyasint"`
-	Session api.SessionID `cbor:"2,keyasint"`
-	Seq     uint64        `cbor:"3,keyasint"` // of the KeepAlive that it answers
+	Group   api.GroupID     `cbor:"1,keyasint"`
+	Session ident.SessionID `cbor:"2,keyasint"`
+	Seq     uint64          `cbor:"3,keyasint"` // of the KeepAlive that it answers
 	// Extended: the session counts its term anew from when KeepAlive Seq was sent.
 	Extended bool `cbor:"4,keyasint,omitempty"`
 	// Dead: the session has ended for good; its leases are gone. Neither: no renewal now (refused, or SUSPECT).
@@ -71,24 +71,24 @@ type SessionStatus struct {
 
 // RevokedLease ends the lease on Key with the given id and every earlier one.
 type RevokedLease struct {
-	Key   api.Key     `cbor:"1,keyasint"`
-	Lease api.LeaseID `cbor:"2,keyasint"`
+	Key   api.Key       `cbor:"1,keyasint"`
+	Lease ident.LeaseID `cbor:"2,keyasint"`
 }
 
 // Revocation is a batch of revocations for one session.
 type Revocation struct {
-	Group   api.GroupID    `cbor:"1,keyasint"`
-	Session api.SessionID  `cbor:"2,keyasint"`
-	Leases  []RevokedLease `cbor:"3,keyasint"`
+	Group   api.GroupID     `cbor:"1,keyasint"`
+	Session ident.SessionID `cbor:"2,keyasint"`
+	Leases  []RevokedLease  `cbor:"3,keyasint"`
 }
 
 // RevokeAck says that the holder will not use these leases again. Only the process that opened the session, as its
 // nonce shows, may acknowledge for it.
 type RevokeAck struct {
-	Group   api.GroupID    `cbor:"1,keyasint"`
-	Session api.SessionID  `cbor:"2,keyasint"`
-	Nonce   ident.Nonce    `cbor:"3,keyasint"`
-	Leases  []RevokedLease `cbor:"4,keyasint"`
+	Group   api.GroupID     `cbor:"1,keyasint"`
+	Session ident.SessionID `cbor:"2,keyasint"`
+	Nonce   ident.Nonce     `cbor:"3,keyasint"`
+	Leases  []RevokedLease  `cbor:"4,keyasint"`
 }
 
 // LeaseStream is a holder's stream to one peer: keep-alives and acknowledgements go up, statuses and revocations come

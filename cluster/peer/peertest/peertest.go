@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/transport"
 	"github.com/edgehold/edgehold/transport/wan"
@@ -32,9 +33,9 @@ type Station struct {
 	lanes  sync.WaitGroup
 }
 
-// Start starts a server of region us-east, which answers what register registers, and small calls by the store; both may be nil.
+// Start starts a server of region us-east, which answers what register registers, and has nodes answer small calls; both may be nil.
 // Close closes it.
-func (w *World) Start(id api.NodeID, cfg peer.ServerConfig, store api.Store, register func(*peer.Server)) *Station {
+func (w *World) Start(id api.NodeID, cfg peer.ServerConfig, nodes wire.Nodes, register func(*peer.Server)) *Station {
 	w.t.Helper()
 	cfg.Self, cfg.Role = id, api.RoleServer
 	server, err := peer.NewServer(cfg)
@@ -55,7 +56,7 @@ func (w *World) Start(id api.NodeID, cfg peer.ServerConfig, store api.Store, reg
 		w.t.Fatal(err)
 	}
 	s.lanes.Go(func() { _ = server.Serve(s.port.Peer()) }) // a crash closes the listener under it
-	s.lanes.Go(func() { _ = server.ServeCalls(s.port.Calls(), store) })
+	s.lanes.Go(func() { _ = server.ServeCalls(s.port.Calls(), nodes) })
 	return s
 }
 

@@ -1,0 +1,112 @@
+package words
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+// Store is the contract of [api.Store] between nodes: the application's request in an envelope of what nodes alone may say.
+// Implementations keep the promises of [api.Store]; out and its Leases are the caller's likewise.
+type Store interface {
+	// Read reads keys. See [api.Store.Read].
+	Read(ctx context.Context, r *ReadRequest, out *ReadResult) error
+	// Do carries out a transaction. See [api.Store.Do].
+	Do(ctx context.Context, t *Txn) (*api.TxnResult, error)
+}
+
+// Lister is [api.Lister] between nodes.
+type Lister interface {
+	List(ctx context.Context, r *ListRequest) (*api.ListResult, error)
+}
+
+// ReadRequest is a read between nodes.
+type ReadRequest struct {
+	api.ReadRequest `cbor:"1,keyasint"`
+	// Group, if set, is the group that the sender takes for the owner of all Keys; others answer CodeWrongGroup.
+	Group api.GroupID `cbor:"2,keyasint,omitempty"`
+	// Session, if set, asks for leases on Keys for that session of Group. The owner decides.
+	Session ident.SessionID `cbor:"3,keyasint,omitzero"`
+	// Age is when the read began, as [NewAge] says, and is kept over its rounds and retries. While a read waits at the owner for
+	// transactions that hold its keys, younger ones do not lock them.
+	Age uint64 `cbor:"4,keyasint,omitempty"`
+	// Hold says how long the read's turn lasts.
+	Hold Hold `cbor:"5,keyasint,omitempty"`
+}
+
+// ReadResult answers a ReadRequest.
+type ReadResult struct {
+	api.ReadResult `cbor:"1,keyasint"`
+	// Leases are the leases granted to the request's Session, one an entry, zero for an entry without one; empty if there are none.
+	Leases []ident.LeaseID `cbor:"2,keyasint,omitempty"`
+}
+
+// Lease is the lease granted on the i-th entry, zero if none was.
+func (r *ReadResult) Lease(i int) ident.LeaseID {
+	if i < len(r.Leases) {
+		return r.Leases[i]
+	}
+	return 0
+}
+
+// Txn is a transaction between nodes.
+type Txn struct {
+	api.Txn `cbor:"1,keyasint"`
+	// Group, if set, is the group that the sender takes for the owner of all keys; others answer CodeWrongGroup.
+	Group api.GroupID `cbor:"2,keyasint,omitempty"`
+	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that; zero if it is not known.
+	Epoch ident.DedupEpoch `cbor:"3,keyasint,omitzero"`
+	// Dropped are leases that the sending node held and gave up before it sent the transaction: they need not be revoked.
+	Dropped []ident.DroppedLease `cbor:"4,keyasint,omitempty"`
+	// Leased names conditions, by their place in If, that hold now and on whose keys the sending node holds leases. LeasesHeld
+	// reports whether all of these leases have held without a break since. Neither leaves the node: the coordinator of a commit
+	// across groups does not ask the owners of these keys, but calls LeasesHeld when all other keys are locked.
+	Leased     []int       `cbor:"-"`
+	LeasesHeld func() bool `cbor:"-"`
+}
+
+// ListRequest is a list between nodes.
+type ListRequest struct {
+	api.ListRequest `cbor:"1,keyasint"`
+	Group           api.GroupID `cbor:"2,keyasint,omitempty"` // as in ReadRequest
+	Age             uint64      `cbor:"3,keyasint,omitempty"` // as in ReadRequest
+}
+
+// Read is s.Read into a new result.
+func Read(ctx context.Context, s Store, r *ReadRequest) (*ReadResult, error) {
+	out := new(ReadResult)
+	if err := s.Read(ctx, r, out); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Plain is a Store for applications: every request goes on in an empty envelope, and leases are left out of the results.
+type Plain struct {
+	Store  Store
+	Lister Lister // may be nil if nothing is listed
+}
+
+var (
+	_ api.Store  = Plain{}
+	_ api.Lister = Plain{}
+)
+
+// Read implements [api.Store].
+func (p Plain) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	res := ReadResult{ReadResult: *out}
+	err := p.Store.Read(ctx, &ReadRequest{ReadRequest: *r}, &res)
+	*out = res.ReadResult
+	return err
+}
+
+// Do implements [api.Store].
+func (p Plain) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	return p.Store.Do(ctx, &Txn{Txn: *t})
+}
+
+// List implements [api.Lister].
+func (p Plain) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	return p.Lister.List(ctx, &ListRequest{ListRequest: *r})
+}
