@@ -171,7 +171,7 @@ func (n *Node) openPeers() (end func() error, err error) {
 	}
 	dialer := n.membership.dialer
 	n.pool, err = peer.NewPool(peer.PoolConfig{
-		Self: n.cfg.ID, Server: n.peers, Logger: n.log.Named("peer"),
+		Server: n.peers, Logger: n.log.Named("peer"),
 		Dial: n.membership.dialNode(dialer.DialPeer), DialCalls: n.membership.dialNode(dialer.DialCalls),
 		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialPeer(ctx, address, "") // to any node: its id is not known yet

@@ -56,10 +56,9 @@ func (c *ServerConfig) complete() error {
 	return nil
 }
 
-// PoolConfig makes a Pool. Self, Server, Dial and DialCalls are required.
+// PoolConfig makes a Pool. Server, Dial and DialCalls are required.
 type PoolConfig struct {
-	Self api.NodeID
-	// Server answers what this node asks of itself.
+	// Server is this node's. It answers what the node asks of itself.
 	Server *Server
 	// Dial connects to a node's peer lane, at its newest known address.
 	Dial func(ctx context.Context, node api.NodeID) (net.Conn, error)
@@ -68,19 +67,11 @@ type PoolConfig struct {
 	// DialAddress connects to the peer lane of a node of which only the address is known; nil: no such calls.
 	DialAddress func(ctx context.Context, address string) (net.Conn, error)
 	Logger      hclog.Logger // nil: nowhere
-
-	// MergedTimeout bounds one message of merged questions, and so each of its callers.
-	MergedTimeout time.Duration // 0: 5 s
-	// MaxMerged bounds the messages of a merged method that are under way to one node; while so many are, later questions share
-	// the next.
-	MaxMerged int // 0: 2
-	// MaxQuestions bounds the questions of a merged method that wait to be sent to one node; one over it gets CodeUnavailable.
-	MaxQuestions int // 0: 4096
 }
 
 func (c *PoolConfig) complete() error {
-	if c.Self == "" || c.Server == nil || c.Dial == nil || c.DialCalls == nil {
-		return api.Errorf(api.CodeInvalid, "a peer pool needs its node, its server and its dialers")
+	if c.Server == nil || c.Dial == nil || c.DialCalls == nil {
+		return api.Errorf(api.CodeInvalid, "a peer pool needs its server and its dialers")
 	}
 	if c.DialAddress == nil {
 		c.DialAddress = func(context.Context, string) (net.Conn, error) {
@@ -90,9 +81,6 @@ func (c *PoolConfig) complete() error {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
-	orElse(&c.MergedTimeout, 5*time.Second)
-	orElse(&c.MaxMerged, 2)
-	orElse(&c.MaxQuestions, 4096)
 	return nil
 }
 

@@ -3,8 +3,19 @@ package peer
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
+)
+
+const (
+	// mergedTimeout bounds one message, and so each of its questions.
+	mergedTimeout = 5 * time.Second
+	// maxMessages bounds the messages of one method that are under way to one node; while so many are, later questions share the
+	// next.
+	maxMessages = 2
+	// maxQuestions bounds the questions that wait for it; one over it gets CodeUnavailable.
+	maxQuestions = 4096
 )
 
 // Merged is a method of small questions, of which those to one node share messages: questions that wait for a free message
@@ -39,8 +50,8 @@ func (m Merged[Q, A]) Handle(s *Server, serve func(Q) A) {
 	})
 }
 
-// Ask returns the node's answer, given at an instant after the call. CodeUnavailable if none comes before ctx ends, or in
-// PoolConfig.MergedTimeout.
+// Ask returns the node's answer, given at an instant after the call. CodeUnavailable if none comes before ctx ends, or
+// within 5 s.
 func (m Merged[Q, A]) Ask(ctx context.Context, r *Remote, q Q) (a A, err error) {
 	x, ok := r.merging.Load(m.method.row.Name)
 	if !ok {
@@ -82,13 +93,13 @@ func (x *merging[Q, A]) join(q Q) (*pending[A], error) {
 	defer x.mu.Unlock()
 	p := x.waiting[q]
 	if p == nil {
-		if len(x.waiting) >= pool.cfg.MaxQuestions {
+		if len(x.waiting) >= maxQuestions {
 			return nil, overload("questions to one node")
 		}
 		p = &pending[A]{done: make(chan struct{})}
 		x.waiting[q] = p
 	}
-	if x.underWay < pool.cfg.MaxMerged {
+	if x.underWay < maxMessages {
 		message := x.waiting
 		x.waiting = map[Q]*pending[A]{}
 		if !pool.start(func() { x.run(message) }) {
@@ -117,7 +128,7 @@ func (x *merging[Q, A]) run(message map[Q]*pending[A]) {
 // send sends one message and hands out the answers.
 func (x *merging[Q, A]) send(message map[Q]*pending[A]) {
 	pool := x.remote.pool
-	ctx, cancel := context.WithTimeout(pool.ctx, pool.cfg.MergedTimeout)
+	ctx, cancel := context.WithTimeout(pool.ctx, mergedTimeout)
 	defer cancel()
 	asked := &questions[Q]{make([]Q, 0, len(message))}
 	for q := range message {

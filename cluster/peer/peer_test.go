@@ -56,7 +56,7 @@ func TestConfigs(t *testing.T) {
 	if _, err := peer.NewServer(peer.ServerConfig{Self: "s"}); !errors.Is(err, api.CodeInvalid) {
 		t.Errorf("server: %v", err)
 	}
-	if _, err := peer.NewPool(peer.PoolConfig{Self: "s"}); !errors.Is(err, api.CodeInvalid) {
+	if _, err := peer.NewPool(peer.PoolConfig{}); !errors.Is(err, api.CodeInvalid) {
 		t.Errorf("pool: %v", err)
 	}
 }
@@ -104,7 +104,7 @@ func TestWho(t *testing.T) {
 		everything(edge)
 		dial := peertest.New(t).Start("c", peer.ServerConfig{}, nil, everything)
 		defer dial.Close()
-		pool, err := peer.NewPool(peer.PoolConfig{Self: "e", Server: edge, Dial: peertest.Nowhere, DialCalls: peertest.Nowhere})
+		pool, err := peer.NewPool(peer.PoolConfig{Server: edge, Dial: peertest.Nowhere, DialCalls: peertest.Nowhere})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func (p *Pool) remote(t target) *Remote {
 	defer p.mu.Unlock()
 	r := p.remotes[t]
 	if r == nil {
-		r = &Remote{pool: p, target: t, self: t.node == p.cfg.Self}
+		r = &Remote{pool: p, target: t, self: t.node == p.cfg.Server.cfg.Self}
 		if !p.closed {
 			p.remotes[t] = r
 		} else {

@@ -69,7 +69,7 @@ func (w *World) pool(id api.NodeID, server *peer.Server) *peer.Pool {
 		}
 	}
 	pool, err := peer.NewPool(peer.PoolConfig{
-		Self: id, Server: server, Dial: to(lanes.DialPeer), DialCalls: to(lanes.DialCalls),
+		Server: server, Dial: to(lanes.DialPeer), DialCalls: to(lanes.DialCalls),
 		DialAddress: func(ctx context.Context, address string) (net.Conn, error) { return lanes.DialPeer(ctx, address, "") },
 	})
 	if err != nil {
