@@ -73,7 +73,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 		}
 		defer func() { r.gates.leave(g, err == nil) }()
 	}
-	w := r.walk(g)
+	w := r.candidates(g)
 	for {
 		if ctx.Err() != nil {
 			return c.timeUp(ctx)

@@ -123,22 +123,23 @@ func (h *hints) unwatch(g api.GroupID, w *watch) {
 	x.underWay = x.underWay[:last]
 }
 
-// walk is one call's way over a group's voters: the leader as hinted first, then this node, its region, the others; each
+// candidates are the voters of a group in the order in which one call asks them: the leader as hinted first, then this node, its
+// region, the others; each
 // once a round.
-type walk struct {
+type candidates struct {
 	r     *Router
 	group api.GroupID
 	tried []api.NodeID // in this round
 	waits int          // how often one node has put us off in this round
 }
 
-func (r *Router) walk(g api.GroupID) *walk { return &walk{r: r, group: g} }
+func (r *Router) candidates(g api.GroupID) *candidates { return &candidates{r: r, group: g} }
 
 // begin starts another round.
-func (w *walk) begin() { w.tried, w.waits = w.tried[:0], 0 }
+func (w *candidates) begin() { w.tried, w.waits = w.tried[:0], 0 }
 
 // next is whom to ask now; false where all have been asked in this round.
-func (w *walk) next() (api.NodeID, bool) {
+func (w *candidates) next() (api.NodeID, bool) {
 	if n := w.r.hints.leader(w.group); n != "" && !slices.Contains(w.tried, n) {
 		return n, true
 	}
@@ -152,9 +153,9 @@ func (w *walk) next() (api.NodeID, bool) {
 }
 
 // size is how many voters the map knows.
-func (w *walk) size() int { return len(w.voters()) }
+func (w *candidates) size() int { return len(w.voters()) }
 
-func (w *walk) voters() []api.NodeID {
+func (w *candidates) voters() []api.NodeID {
 	m := w.r.cfg.Map()
 	if m == nil {
 		return nil
@@ -179,7 +180,7 @@ func (w *walk) voters() []api.NodeID {
 }
 
 // refused: the node does not lead, or cannot be reached; it may have said who leads.
-func (w *walk) refused(node api.NodeID, e *api.Error) {
+func (w *candidates) refused(node api.NodeID, e *api.Error) {
 	w.failed(node)
 	if e.Leader != "" && e.Leader != node {
 		w.r.hints.set(w.group, e.Leader)
@@ -187,13 +188,13 @@ func (w *walk) refused(node api.NodeID, e *api.Error) {
 }
 
 // failed: the node is not to be asked again in this round.
-func (w *walk) failed(node api.NodeID) {
+func (w *candidates) failed(node api.NodeID) {
 	w.tried = append(w.tried, node)
 	w.r.hints.forget(w.group, node)
 }
 
 // busy: the node has put us off. It is asked once more; then others are.
-func (w *walk) busy(node api.NodeID) {
+func (w *candidates) busy(node api.NodeID) {
 	if w.waits++; w.waits > 1 {
 		w.waits = 0
 		w.failed(node)
