@@ -54,7 +54,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/observe"},
 	},
 	"api/wire": {
-		ours:  []string{"api", "api/deadline", "api/fault"},
+		ours:  []string{"api", "api/codec", "api/deadline", "api/fault"},
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
@@ -120,7 +120,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/wire", "cluster/peer", "transport", "transport/wan"},
 	},
 	"cluster/remote": {
-		ours:  []string{"api", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:  []string{"api", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
 	},
 	"cluster/notice": {},

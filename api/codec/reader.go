@@ -183,23 +183,36 @@ const overLimit = 64
 // List reads a list of at most limit elements of at least size bytes each, so that no memory is taken for elements that cannot be
 // there; nil if it is empty.
 func List[T any](r *Reader, limit, size int, one func(r *Reader) T) []T {
+	return listInto(r, nil, limit, size, func(r *Reader, x *T) { *x = one(r) })
+}
+
+// Length reads how many elements follow, of at least size bytes each and at most limit: what [PutList] begins with.
+func (r *Reader) Length(limit, size int) int {
 	n := r.Uint()
 	if r.Message {
 		limit *= overLimit
 	}
 	if n > uint64(limit) || n > uint64(len(r.B)/size) {
 		r.Fail("a list over its limit")
-		return nil
+		return 0
 	}
+	return int(n)
+}
+
+// listInto is List into the memory of to, if that is large enough.
+func listInto[T any](r *Reader, to []T, limit, size int, one func(r *Reader, x *T)) []T {
+	n := r.Length(limit, size)
 	if n == 0 {
 		return nil
 	}
-	xs := make([]T, n)
-	for i := range xs {
-		xs[i] = one(r)
-		if r.fault != "" {
+	if cap(to) < n {
+		to = make([]T, n)
+	}
+	to = to[:n]
+	for i := range to {
+		if one(r, &to[i]); r.fault != "" {
 			return nil
 		}
 	}
-	return xs
+	return to
 }

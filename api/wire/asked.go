@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Asked is what is known of a call before it is taken apart: enough to refuse it at next to no cost.
@@ -25,18 +26,18 @@ func asked(m *message) Asked {
 	if a.Writes {
 		a.Key = shared(firstKey(&r))
 	} else {
-		for i := range r.uint() {
-			k := r.take(r.uint())
-			if r.bad != "" {
+		for i := range r.Uint() {
+			k := r.Take(r.Uint())
+			if r.Fault() != "" {
 				break
 			}
 			if i == 0 {
 				a.Key = shared(k)
 			}
 		}
-		a.Consistency = api.Consistency(r.byte())
+		a.Consistency = api.Consistency(r.Byte())
 	}
-	if r.bad != "" {
+	if r.Fault() != "" {
 		a.Key = "" // whoever decodes it will say so
 	}
 	return a
@@ -45,14 +46,12 @@ func asked(m *message) Asked {
 // shared is b as a key, without a copy for each call that is refused.
 func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b), len(b))) }
 
-// firstKey is the key of a transaction's first condition, or where there is none of its first step.
-func firstKey(r *reader) []byte {
-	r.take(uint64(len(api.ClientID{})))
-	r.uint() // of its id
-	r.uint()
-	if conditions := r.uint(); conditions == 0 && r.uint() == 0 {
+// firstKey is the key of a transaction's first condition, or if it has none of its first step.
+func firstKey(r *codec.Reader) []byte {
+	r.RequestID()
+	if conditions := r.Uint(); conditions == 0 && r.Uint() == 0 {
 		return nil
 	}
-	r.byte() // the kind
-	return r.take(r.uint())
+	r.Byte() // the kind
+	return r.Take(r.Uint())
 }

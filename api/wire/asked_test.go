@@ -9,41 +9,45 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // TestAsked: what is known of a call at the door is what stands in it, whatever it names beside that.
 func TestAsked(t *testing.T) {
-	full, put := &api.Txn{}, api.Op{Kind: api.OpPut, Key: "step", Value: []byte("v")}
-	fill(reflect.ValueOf(full).Elem(), new(uint64))
+	put := api.Op{Kind: api.OpPut, Key: "step", Value: []byte("v")}
+	full := &api.Txn{
+		ID: api.RequestID{Client: api.ClientID{1}, Seq: 1 << 40, AckedBelow: 1 << 20}, Age: 1 << 50,
+		If: []api.Cond{{Kind: api.CondValue, Key: "tested", Value: []byte("v")}}, Then: []api.Op{put}, Else: []api.Op{put},
+	}
 	for _, x := range []struct {
 		name string
 		kind kind
-		put  func(w *writer)
+		put  func(w *codec.Writer)
 		want Asked
 	}{
-		{"a read of several keys", kindRead, func(w *writer) {
-			putRead(w, &api.ReadRequest{Keys: []api.Key{"a", "b", "c"}, Consistency: api.Quorum})
+		{"a read of several keys", kindRead, func(w *codec.Writer) {
+			codec.PutReadRequest(w, &api.ReadRequest{Keys: []api.Key{"a", "b", "c"}, Consistency: api.Quorum})
 		}, Asked{Key: "a", Consistency: api.Quorum}},
-		{"a read of nothing", kindRead, func(w *writer) { putRead(w, &api.ReadRequest{}) }, Asked{}},
-		{"a write", kindDo, func(w *writer) { putTxn(w, &api.Txn{Then: []api.Op{put}}) }, Asked{Key: "step", Writes: true}},
-		{"a condition comes first", kindDo, func(w *writer) {
-			putTxn(w, &api.Txn{If: []api.Cond{{Key: "condition"}}, Then: []api.Op{put}})
+		{"a read of nothing", kindRead, func(w *codec.Writer) { codec.PutReadRequest(w, &api.ReadRequest{}) }, Asked{}},
+		{"a write", kindDo, func(w *codec.Writer) { codec.PutTxn(w, &api.Txn{Then: []api.Op{put}}) }, Asked{Key: "step", Writes: true}},
+		{"a condition comes first", kindDo, func(w *codec.Writer) {
+			codec.PutTxn(w, &api.Txn{If: []api.Cond{{Key: "condition"}}, Then: []api.Op{put}})
 		}, Asked{Key: "condition", Writes: true}},
-		{"everything", kindDo, func(w *writer) { putTxn(w, full) }, Asked{Key: full.If[0].Key, Writes: true}},
-		{"only else", kindDo, func(w *writer) { putTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Writes: true}},
+		{"everything", kindDo, func(w *codec.Writer) { codec.PutTxn(w, full) }, Asked{Key: full.If[0].Key, Writes: true}},
+		{"only else", kindDo, func(w *codec.Writer) { codec.PutTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Writes: true}},
 	} {
-		w := writer{}
+		w := codec.Writer{}
 		x.put(&w)
-		m := &message{kind: x.kind, size: 7, body: reader{b: w.b}}
+		m := &message{kind: x.kind, size: 7, body: codec.Reader{Message: true, B: w.B}}
 		x.want.Bytes = 7
 		if got := asked(m); !reflect.DeepEqual(got, x.want) {
 			t.Errorf("%s: %+v, not %+v", x.name, got, x.want)
 		}
-		if len(m.body.b) != len(w.b) || m.body.bad != "" {
+		if len(m.body.B) != len(w.B) || m.body.Fault() != "" {
 			t.Errorf("%s: what was looked at is gone", x.name)
 		}
-		for n := range w.b { // cut off anywhere it names the key, or none
-			if got := asked(&message{kind: x.kind, body: reader{b: w.b[:n]}}); got.Key != "" && got.Key != x.want.Key {
+		for n := range w.B { // cut off anywhere it names the key, or none
+			if got := asked(&message{kind: x.kind, body: codec.Reader{Message: true, B: w.B[:n]}}); got.Key != "" && got.Key != x.want.Key {
 				t.Errorf("%s: %d bytes of it name %q", x.name, n, got.Key)
 			}
 		}
@@ -104,9 +108,9 @@ func TestRefusedTogether(t *testing.T) {
 			id  uint64
 			key api.Key
 		}{{7, "full"}, {300, "full"}, {8, "let in"}, {9, "full"}, {1 << 63, "closed"}, {1, "closed"}} {
-			b = testMessage(b, kindRead, x.id, func(w *writer) {
-				w.uint(0)
-				putRead(w, &api.ReadRequest{Keys: []api.Key{x.key}})
+			b = testMessage(b, kindRead, x.id, func(w *codec.Writer) {
+				w.Uint(0)
+				codec.PutReadRequest(w, &api.ReadRequest{Keys: []api.Key{x.key}})
 			})
 		}
 		go func() { _, _ = here.Write(b) }()
@@ -154,9 +158,9 @@ func TestEnterAndLeave(t *testing.T) {
 			})
 		}()
 		send := func() {
-			b := testMessage(nil, kindRead, 5, func(w *writer) {
-				w.uint(0)
-				putRead(w, &api.ReadRequest{Keys: []api.Key{"k"}})
+			b := testMessage(nil, kindRead, 5, func(w *codec.Writer) {
+				w.Uint(0)
+				codec.PutReadRequest(w, &api.ReadRequest{Keys: []api.Key{"k"}})
 			})
 			if _, err := here.Write(b); err != nil {
 				t.Fatal(err)

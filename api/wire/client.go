@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/api/deadline"
 )
 
@@ -144,10 +145,10 @@ func (c *Client) ReadIn(ctx context.Context, e Envelope, q *api.ReadRequest, out
 }
 
 func (c *Client) read(ctx context.Context, until time.Time, x *call, q *api.ReadRequest, e Envelope) error {
-	return c.run(ctx, until, x, kindRead, func(w *writer) {
+	return c.run(ctx, until, x, kindRead, func(w *codec.Writer) {
 		c.putTimeout(ctx, until, w)
-		putRead(w, q)
-		w.envelope(e)
+		codec.PutReadRequest(w, q)
+		putEnvelope(w, e)
 	})
 }
 
@@ -169,10 +170,10 @@ func (c *Client) DoIn(ctx context.Context, e Envelope, t *api.Txn) (*api.TxnResu
 func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope) (*api.TxnResult, error) {
 	x := c.newCall(nil, false)
 	defer c.release(x)
-	err := c.run(ctx, until, x, kindDo, func(w *writer) {
+	err := c.run(ctx, until, x, kindDo, func(w *codec.Writer) {
 		c.putTimeout(ctx, until, w)
-		putTxn(w, t)
-		w.envelope(e)
+		codec.PutTxn(w, t)
+		putEnvelope(w, e)
 	})
 	if err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope
 }
 
 // putTimeout tells how much time is left, 0 for any.
-func (c *Client) putTimeout(ctx context.Context, until time.Time, w *writer) {
+func (c *Client) putTimeout(ctx context.Context, until time.Time, w *codec.Writer) {
 	left := time.Duration(0)
 	if own, ok := ctx.Deadline(); ok && (until.IsZero() || own.Before(until)) {
 		until = own
@@ -189,11 +190,11 @@ func (c *Client) putTimeout(ctx context.Context, until time.Time, w *writer) {
 	if !until.IsZero() {
 		left = max(c.cfg.Share(time.Until(until)), time.Microsecond)
 	}
-	w.uint(uint64(left.Microseconds()))
+	w.Uint(uint64(left.Microseconds()))
 }
 
 // run sends a call and waits for its answer.
-func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body func(w *writer)) error {
+func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body func(w *codec.Writer)) error {
 	began := time.Now()
 	if own, ok := ctx.Deadline(); ok && !own.After(until) {
 		until = time.Time{} // ctx ends it, and its caller is to find that ended
@@ -238,7 +239,7 @@ func (c *Client) silent(began time.Time) bool {
 }
 
 // begin puts the call into the books and its message into the outbox.
-func (c *Client) begin(x *call, k kind, now time.Time, body func(w *writer)) (id uint64, err error) {
+func (c *Client) begin(x *call, k kind, now time.Time, body func(w *codec.Writer)) (id uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -321,16 +322,17 @@ func (c *Client) answered(m *message) error {
 	defer func() { x.done <- struct{}{} }()
 	switch {
 	case m.kind == kindError:
-		x.err = readOutcome(&m.body)
+		x.err = m.body.Error()
 	case m.kind == kindResult && x.out != nil:
-		readReadResult(&m.body, x.out)
+		m.body.ReadResult(x.out)
 		if x.nodes {
-			x.envelope = bytes.Clone(m.body.rest())
+			x.envelope = bytes.Clone(m.body.Rest())
 		}
 	case m.kind == kindResult:
-		x.txn = readTxnResult(&m.body)
+		x.txn = new(api.TxnResult)
+		m.body.TxnResult(x.txn)
 	default:
-		m.body.fail("an unknown kind of message")
+		m.body.Fail("an unknown kind of message")
 	}
 	err := m.end()
 	if err != nil {

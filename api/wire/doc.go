@@ -5,7 +5,7 @@
 // # The bytes
 //
 // Each side sends messages: a big-endian uint32, the number of bytes that follow; one byte, the kind; the call's id as
-// varint; and the kind's body. Integers are varints, strings and values have their length before them, lists their count.
+// varint; and the kind's body, in the encoding of package codec.
 //
 //	up    1 read    timeout in microseconds (0: none), ReadRequest, between nodes the rest: its envelope
 //	      2 do      timeout in microseconds (0: none), Txn, between nodes the rest: its envelope

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Envelope is what a node adds to a request to another node, or to the answer. This package carries its bytes behind the
@@ -21,12 +22,9 @@ type Nodes interface {
 	Do(ctx context.Context, envelope []byte, t *api.Txn) (*api.TxnResult, error)
 }
 
-// envelope puts an envelope, at the end of a body.
-func (w *writer) envelope(e Envelope) {
+// putEnvelope writes an envelope, at the end of a body.
+func putEnvelope(w *codec.Writer, e Envelope) {
 	if e != nil {
-		w.b = e.Append(w.b)
+		w.B = e.Append(w.B)
 	}
 }
-
-// rest takes all that is left, shared with b: the envelope.
-func (r *reader) rest() []byte { return r.take(uint64(len(r.b))) }

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // kind is what a message is. The numbers are part of the wire.
@@ -27,16 +28,16 @@ const MaxMessageBytes = 2*api.MaxTxnBytes + 1<<20
 
 const lengthBytes = 4
 
-// message puts a message, its body put by body.
-func (w *writer) message(k kind, id uint64, body func(w *writer)) {
-	start := len(w.b)
-	w.b = append(w.b, 0, 0, 0, 0)
-	w.byte(byte(k))
-	w.uint(id)
+// putMessage writes a message, whose body writes its own part.
+func putMessage(w *codec.Writer, k kind, id uint64, body func(w *codec.Writer)) {
+	start := len(w.B)
+	w.B = append(w.B, 0, 0, 0, 0)
+	w.Byte(byte(k))
+	w.Uint(id)
 	if body != nil {
 		body(w)
 	}
-	binary.BigEndian.PutUint32(w.b[start:], uint32(len(w.b)-start-lengthBytes))
+	binary.BigEndian.PutUint32(w.B[start:], uint32(len(w.B)-start-lengthBytes))
 }
 
 // message is one message taken off the connection. It is valid until the next one is.
@@ -44,7 +45,7 @@ type message struct {
 	kind kind
 	id   uint64
 	size int
-	body reader
+	body codec.Reader
 }
 
 // inbox takes messages off a connection, without copying them. It belongs to one goroutine.
@@ -83,10 +84,10 @@ func (in *inbox) next() (*message, error) {
 	in.from += len(whole)
 	b := whole[lengthBytes:]
 	m := &in.got
-	*m = message{kind: kind(b[0]), size: int(n), body: reader{b: b[1:]}}
-	m.id = m.body.uint()
-	if m.body.bad != "" {
-		return nil, malformed(m.body.bad)
+	*m = message{kind: kind(b[0]), size: int(n), body: codec.Reader{Message: true, B: b[1:]}}
+	m.id = m.body.Uint()
+	if m.body.Fault() != "" {
+		return nil, malformed(m.body.Fault())
 	}
 	return m, nil
 }
@@ -124,11 +125,8 @@ func (in *inbox) makeRoom(n int) {
 
 // end is an error unless the whole body has been read, and nothing in it was wrong.
 func (m *message) end() error {
-	if m.body.bad == "" && len(m.body.b) > 0 {
-		m.body.fail("bytes after the end")
-	}
-	if m.body.bad != "" {
-		return malformed(m.body.bad)
+	if m.body.End(); m.body.Fault() != "" {
+		return malformed(m.body.Fault())
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // outbox gathers messages while earlier ones are being sent.
@@ -13,11 +14,11 @@ type outbox struct {
 	max int // bytes that may wait
 
 	mu     sync.Mutex
-	change sync.Cond // of anything below, by mu
-	w      writer    // guarded by mu: what waits
-	added  uint64    // guarded by mu: messages so far
-	taken  uint64    // guarded by mu: of these, handed to the connection
-	closed bool      // guarded by mu
+	change sync.Cond    // of anything below, by mu
+	w      codec.Writer // guarded by mu: what waits
+	added  uint64       // guarded by mu: messages so far
+	taken  uint64       // guarded by mu: of these, handed to the connection
+	closed bool         // guarded by mu
 }
 
 func newOutbox(limit int) *outbox {
@@ -46,38 +47,38 @@ func (o *outbox) run(to io.Writer) error {
 // take waits for messages and returns all of them; none where the outbox is closed.
 func (o *outbox) take(spare []byte) []byte {
 	o.mu.Lock()
-	for len(o.w.b) == 0 && !o.closed {
+	for len(o.w.B) == 0 && !o.closed {
 		o.change.Wait()
 	}
 	o.mu.Unlock()
 	runtime.Gosched() // those who are about to add something add it first: they were woken by the same packet
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b := o.w.b
-	o.w.b, o.taken = spare, o.added
+	b := o.w.B
+	o.w.B, o.taken = spare, o.added
 	o.change.Broadcast()
 	return b
 }
 
 // tryAdd adds a message, and returns its number. An error means that nothing was added: the outbox is closed or full, or
 // the message too long.
-func (o *outbox) tryAdd(k kind, id uint64, body func(w *writer)) (n uint64, err error) {
+func (o *outbox) tryAdd(k kind, id uint64, body func(w *codec.Writer)) (n uint64, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
 	case o.closed:
 		return 0, errOver
-	case len(o.w.b) >= o.max:
+	case len(o.w.B) >= o.max:
 		return 0, overload("%d bytes wait to be sent, the limit", o.max)
 	}
 	return o.append(k, id, body)
 }
 
 // add waits for room. It does nothing where the outbox is closed. An error means that the message is too long.
-func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
+func (o *outbox) add(k kind, id uint64, body func(w *codec.Writer)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.w.b) >= o.max && !o.closed {
+	for len(o.w.B) >= o.max && !o.closed {
 		o.change.Wait()
 	}
 	if o.closed {
@@ -87,15 +88,15 @@ func (o *outbox) add(k kind, id uint64, body func(w *writer)) error {
 	return err
 }
 
-func (o *outbox) append(k kind, id uint64, body func(w *writer)) (uint64, error) {
-	before, whole := len(o.w.b), false
+func (o *outbox) append(k kind, id uint64, body func(w *codec.Writer)) (uint64, error) {
+	before, whole := len(o.w.B), false
 	defer func() {
 		if !whole { // too long, or body has panicked: the messages before it stand
-			o.w.b = o.w.b[:before]
+			o.w.B = o.w.B[:before]
 		}
 	}()
-	o.w.message(k, id, body)
-	if size := len(o.w.b) - before - lengthBytes; size > MaxMessageBytes {
+	putMessage(&o.w, k, id, body)
+	if size := len(o.w.B) - before - lengthBytes; size > MaxMessageBytes {
 		return 0, api.Errorf(api.CodeTooLarge, "message of %d bytes is over the limit of %d bytes", size, MaxMessageBytes)
 	}
 	whole = true

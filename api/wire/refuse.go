@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Under overload nine calls or more are refused for each that is served, and what they cost is taken from that one. So all
@@ -21,8 +22,8 @@ const (
 
 // refusals are the calls that were refused for one and the same reason and have not been told so.
 type refusals struct {
-	err   *api.Error // the reason
-	ids   writer     // of the calls, as they travel: each as the difference to the one before
+	err   *api.Error   // the reason
+	ids   codec.Writer // of the calls, as they travel: each as the difference to the one before
 	first uint64
 	last  uint64
 	since int // the last rest: calls refused
@@ -34,7 +35,7 @@ func (r *refusals) add(out *outbox, id uint64, err *api.Error) {
 		r.tell(out)
 		r.err, r.first = err, id
 	} else {
-		r.ids.signed(int64(id - r.last))
+		r.ids.Int(int64(id - r.last))
 	}
 	r.last = id
 	r.since++
@@ -45,19 +46,19 @@ func (r *refusals) tell(out *outbox) {
 	if r.err == nil {
 		return
 	}
-	_, _ = out.tryAdd(kindRefused, r.first, func(w *writer) {
-		putError(w, r.err)
-		w.b = append(w.b, r.ids.b...)
+	_, _ = out.tryAdd(kindRefused, r.first, func(w *codec.Writer) {
+		codec.PutError(w, r.err)
+		w.B = append(w.B, r.ids.B...)
 	})
-	r.err, r.ids.b = nil, r.ids.b[:0]
+	r.err, r.ids.B = nil, r.ids.B[:0]
 }
 
 // readRefused reads what tell has told: the reason, and the ids of all calls that the message answers.
 func readRefused(m *message) (err *api.Error, ids []uint64) {
-	err = readError(&m.body)
+	err = m.body.Error()
 	ids = append(ids, m.id)
-	for id := m.id; m.body.bad == "" && len(m.body.b) > 0; {
-		id += uint64(m.body.signed())
+	for id := m.id; m.body.Fault() == "" && len(m.body.B) > 0; {
+		id += uint64(m.body.Int())
 		ids = append(ids, id)
 	}
 	return err, ids

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/api/deadline"
 	"github.com/edgehold/edgehold/api/fault"
 )
@@ -156,12 +157,13 @@ func (s *server) take(m *message) error {
 		}
 		if m.kind == kindRead {
 			x.read = new(reading)
-			readRead(&m.body, &x.read.request)
+			m.body.ReadRequest(&x.read.request)
 		} else {
-			x.txn = readTxn(&m.body)
+			x.txn = new(api.Txn)
+			m.body.Txn(x.txn)
 		}
 		if s.cfg.Nodes != nil {
-			x.envelope = append(x.room[:0], m.body.rest()...)
+			x.envelope = append(x.room[:0], m.body.Rest()...)
 		}
 		if err := m.end(); err != nil {
 			x.finish()
@@ -182,8 +184,8 @@ func (s *server) take(m *message) error {
 	return nil
 }
 
-func readTimeout(r *reader) time.Duration {
-	us := r.uint()
+func readTimeout(r *codec.Reader) time.Duration {
+	us := r.Uint()
 	if us == 0 || us > uint64(api.MaxTimeout.Microseconds()) {
 		return api.MaxTimeout
 	}
@@ -209,9 +211,9 @@ type reading struct {
 	answer  Envelope // nil: none
 }
 
-func (x *reading) put(w *writer) {
-	putReadResult(w, &x.out)
-	w.envelope(x.answer)
+func (x *reading) put(w *codec.Writer) {
+	codec.PutReadResult(w, &x.out)
+	putEnvelope(w, x.answer)
 }
 
 // begin puts a call into the books, until it finishes, or refuses it.
@@ -266,7 +268,7 @@ func (x *served) run() {
 		return
 	}
 	res, err := x.carryOutTxn()
-	x.answer(func(w *writer) { putTxnResult(w, res) }, err)
+	x.answer(func(w *codec.Writer) { codec.PutTxnResult(w, res) }, err)
 }
 
 func (x *served) carryOutRead() (err error) {
@@ -289,7 +291,7 @@ func (x *served) carryOutTxn() (res *api.TxnResult, err error) {
 }
 
 // answer sends the answer, and waits for room for it.
-func (x *served) answer(put func(w *writer), err error) {
+func (x *served) answer(put func(w *codec.Writer), err error) {
 	out := x.server.out
 	if err == nil {
 		if err = x.send(put); err == nil {
@@ -303,12 +305,12 @@ func (x *served) answer(put func(w *writer), err error) {
 }
 
 // send sends a result.
-func (x *served) send(put func(w *writer)) (err error) {
+func (x *served) send(put func(w *codec.Writer)) (err error) {
 	defer x.server.cfg.Faults.Catch("answer", &err)
 	return x.server.out.add(kindResult, x.id, put)
 }
 
-func errorBody(err error) func(w *writer) {
+func errorBody(err error) func(w *codec.Writer) {
 	e := api.AsError(err)
-	return func(w *writer) { putOutcome(w, e) }
+	return func(w *codec.Writer) { codec.PutError(w, e) }
 }
