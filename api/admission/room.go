@@ -23,20 +23,25 @@ import (
 // Class is what a request is, for the share of it that a node takes on.
 type Class uint8
 
-// The classes, in the order in which they give way: the last first.
+// The classes, in the order in which they give way: the last first. The zero value is none of them.
 const (
-	Control Class = iota // the cluster's own calls: sessions, keep-alives, placement
-	Leased               // reads that a lease at this node may answer
-	Request              // the rest
-	Classes
+	_       Class = iota
+	Free          // what neither waits nor costs much: it is always let in, and not counted
+	Control       // the cluster's own calls: sessions, decisions, placement
+	Waiting       // calls that wait for news, and do nothing meanwhile
+	Leased        // reads that a lease at this node may answer
+	Request       // the rest
+	classes
 )
 
-func (c Class) String() string { return [...]string{"control", "leased", "request"}[c%Classes] }
+func (c Class) String() string {
+	return [...]string{"", "free", "control", "waiting", "leased", "request"}[c]
+}
 
 // Config bounds a Room. The zero value of each field is the default named.
 type Config struct {
-	// Shares bounds the requests of each class that are under way and not slow. 0: 4096 of Control, 2048 of the others.
-	Shares [Classes]int
+	// Shares bounds what is under way of each class and not slow. 0: 4096 of Control and Waiting, 2048 of Leased and Request.
+	Shares [classes]int
 	// SlowAfter is how long a request may be under way before it counts as slow. 0: 100 ms.
 	SlowAfter time.Duration
 	// Slow bounds the slow requests of all classes. 0: 4096.
@@ -48,8 +53,8 @@ type Config struct {
 	Bytes int64
 	// Busy reports whether the processors cannot keep up. It must not block. nil: never.
 	Busy func() bool
-	// Calm is how many requests, the slow ones among them, are let in even if Busy; twice as many of the class Leased, and
-	// any number of Control. 0: 256.
+	// Calm is how many requests, the slow ones among them, are let in even if Busy; twice as many of the class Leased. The
+	// other classes do not mind. 0: 256.
 	Calm int
 	// Name stands in the names of the metrics: edgehold_NAME_in_flight. It is required if there are Metrics.
 	Name string
@@ -58,7 +63,7 @@ type Config struct {
 }
 
 func (c *Config) complete() {
-	for class, otherwise := range [Classes]int{4096, 2048, 2048} {
+	for class, otherwise := range [classes]int{Control: 4096, Waiting: 4096, Leased: 2048, Request: 2048} {
 		orElse(&c.Shares[class], otherwise)
 	}
 	orElse(&c.SlowAfter, 100*time.Millisecond)
@@ -100,7 +105,7 @@ type Room struct {
 	tickets  sync.Pool // of *Ticket
 
 	mu     sync.Mutex // guards what follows
-	shares [Classes]share
+	shares [classes]share
 	slow   int
 	slowOf map[api.Key]int // slow requests by key
 	bytes  int64
@@ -136,9 +141,12 @@ func New(cfg Config) *Room {
 }
 
 // Enter lets a request in, or returns the refusal: CodeUnavailable, with a time to stay away. A refusal is shared; the caller
-// does not change it. The ticket must [Ticket.Leave], once.
+// does not change it. The ticket must [Ticket.Leave], once; that of a Free request is nil.
 func (r *Room) Enter(a Ask) (*Ticket, *api.Error) {
-	busy := a.Class != Control && r.cfg.Busy()
+	if a.Class == Free {
+		return nil, nil
+	}
+	busy := a.Class >= Leased && r.cfg.Busy()
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -159,7 +167,7 @@ func (r *Room) Enter(a Ask) (*Ticket, *api.Error) {
 // refuse returns why the request is refused, if it is.
 func (r *Room) refuse(a *Ask, busy bool, now time.Time) reason {
 	s := &r.shares[a.Class]
-	if s.inside >= r.cfg.Shares[a.Class] {
+	if s.inside >= r.cfg.Shares[a.Class] && a.Class >= Leased {
 		r.giveBack(s, now)
 	}
 	switch {
@@ -211,8 +219,11 @@ type Ticket struct {
 	prev, next *Ticket // in its share
 }
 
-// Leave gives the place back.
+// Leave gives the place back. A nil ticket has none.
 func (t *Ticket) Leave() {
+	if t == nil {
+		return
+	}
 	r := t.room
 	r.mu.Lock()
 	r.bytes -= t.ask.Bytes
@@ -286,12 +297,12 @@ const (
 
 // refusals are made once and shared: under overload many requests are refused for each that is served.
 type refusals struct {
-	share                    [Classes]*api.Error
+	share                    [classes]*api.Error
 	key, load, caller, bytes *api.Error
 }
 
 func newRefusals(cfg *Config) (all refusals) {
-	for c := range Classes {
+	for c := Control; c < classes; c++ {
 		all.share[c] = refusal(loadRetryAfter, "%d requests of the class %s are under way at this node, the limit", cfg.Shares[c], c)
 	}
 	all.key = refusal(keyRetryAfter, "too many requests wait for this key already")

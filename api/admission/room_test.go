@@ -13,7 +13,7 @@ import (
 
 // room is a Room that is small enough to be filled.
 func room(tune func(*Config)) *Room {
-	cfg := Config{Shares: [Classes]int{4, 4, 8}, Slow: 32, SlowPerKey: 6, Bytes: 1000, Calm: 3}
+	cfg := Config{Shares: [classes]int{Control: 4, Waiting: 4, Leased: 4, Request: 8}, Slow: 32, SlowPerKey: 6, Bytes: 1000, Calm: 3}
 	if tune != nil {
 		tune(&cfg)
 	}
@@ -55,12 +55,13 @@ func leave(all []*Ticket) {
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := room(nil)
-		for c, n := range []int{4, 4, 8} {
-			all := in(t, r, n, Ask{Class: Class(c)})
-			out(t, r, Ask{Class: Class(c)}, loadRetryAfter)
+		for c, n := range map[Class]int{Control: 4, Waiting: 4, Leased: 4, Request: 8} {
+			all := in(t, r, n, Ask{Class: c})
+			out(t, r, Ask{Class: c}, loadRetryAfter)
 			leave(all[:1])
-			in(t, r, 1, Ask{Class: Class(c)})
+			in(t, r, 1, Ask{Class: c})
 		}
+		leave(in(t, r, 100, Ask{Class: Free}))
 	})
 }
 
@@ -128,7 +129,7 @@ func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := false
 		r := room(func(c *Config) {
-			c.Shares = [Classes]int{9, 9, 9}
+			c.Shares = [classes]int{Control: 9, Waiting: 9, Leased: 9, Request: 9}
 			c.Busy = func() bool { return busy }
 		})
 		in(t, r, 3, Ask{Class: Request})
@@ -137,6 +138,7 @@ func TestBusy(t *testing.T) {
 		in(t, r, 3, Ask{Class: Leased})
 		out(t, r, Ask{Class: Leased}, loadRetryAfter)
 		in(t, r, 9, Ask{Class: Control})
+		in(t, r, 9, Ask{Class: Waiting})
 		busy = false
 		in(t, r, 6, Ask{Class: Request})
 	})
@@ -165,12 +167,12 @@ func TestRandom(t *testing.T) {
 				all[i].Leave()
 				all[i] = all[len(all)-1]
 				all = all[:len(all)-1]
-			} else if x, err := r.Enter(Ask{Class(rng.IntN(int(Classes))), fmt.Sprint(rng.IntN(3)), api.Key(fmt.Sprint(rng.IntN(5))), rng.Int64N(40)}); err == nil {
+			} else if x, err := r.Enter(Ask{Control + Class(rng.IntN(int(classes-Control))), fmt.Sprint(rng.IntN(3)), api.Key(fmt.Sprint(rng.IntN(5))), rng.Int64N(40)}); err == nil {
 				all = append(all, x)
 			}
 			time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Millisecond))))
-			if r.underWay()+r.shares[Control].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
-				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.underWay()+r.shares[Control].inside, r.slow)
+			if r.underWay()+r.shares[Control].inside+r.shares[Waiting].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
+				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.underWay(), r.slow)
 			}
 		}
 		leave(all)
