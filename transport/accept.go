@@ -48,7 +48,7 @@ func (r *root) Accept() (net.Conn, error) {
 		case errors.Is(err, net.ErrClosed):
 			return nil, net.ErrClosed
 		default:
-			r.p.cfg.Logger.Warn("no connection can be accepted now", "error", err, "again_in", pause)
+			r.p.cfg.Logger.Warn("cannot accept connections; trying again", "error", err, "again_in", pause)
 			if !r.p.pause(pause) {
 				return nil, net.ErrClosed
 			}

@@ -101,7 +101,7 @@ func (c *Config) check() error {
 	seen := map[api.RegionID]bool{}
 	for _, r := range c.Regions {
 		if r == "" || seen[r] {
-			return api.Errorf(api.CodeInvalid, "--regions names %q twice, or nothing", r)
+			return api.Errorf(api.CodeInvalid, "--regions names %q twice, or has an empty name", r)
 		}
 		seen[r] = true
 	}

@@ -143,7 +143,7 @@ func (m *Mirror) Refresh(ctx context.Context) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		return unavailable("the time was up while the placement map was fetched")
+		return unavailable("the placement map was not fetched in time")
 	}
 }
 

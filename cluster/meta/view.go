@@ -86,7 +86,7 @@ func (v *View) Found(first *placement.Map, claim func() error) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if old := v.now.Load(); old != nil {
-		return api.Errorf(api.CodeConflict, "this node knows cluster %s and founds none", old.ClusterID)
+		return api.Errorf(api.CodeConflict, "this node belongs to cluster %s and founds no other", old.ClusterID)
 	}
 	if err := claim(); err != nil {
 		return err

@@ -88,7 +88,7 @@ func (s *memorySnapshot) Scan(lo, hi []byte, reverse bool, visit func(k, v []byt
 func (s *memorySnapshot) Close() error { return nil }
 
 // errOrder is a Load whose keys do not rise.
-var errOrder = errors.New("engine: the keys of a load must rise")
+var errOrder = errors.New("engine: the keys of a load must be in ascending order")
 
 // memoryLoad builds a tree beside the engine's.
 type memoryLoad struct {

@@ -120,7 +120,7 @@ func (p *Pebble) open() error {
 		return p.replace(f)
 	}
 	if p.made, err = strconv.ParseUint(name, 10, 64); err != nil {
-		return fmt.Errorf("the pointer names %q, which is no folder of ours", name)
+		return fmt.Errorf("the pointer names %q, which is not a folder of this engine", name)
 	}
 	p.live, err = p.openFolder(name, true)
 	return err
@@ -192,7 +192,7 @@ func (p *Pebble) commit(cs *changes) error {
 	}
 	p.tasks.Go(func() {
 		if err := errors.Join(settle(), f.release()); err != nil { // the next drain returns it too
-			p.cfg.Failed(fmt.Errorf("what was written did not get to the database %s: %w", f.name, err))
+			p.cfg.Failed(fmt.Errorf("a commit was not written to the database %s: %w", f.name, err))
 		}
 	})
 	return nil

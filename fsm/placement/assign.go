@@ -10,7 +10,7 @@ import (
 func (m *Map) setRange(s Span) (changed bool, err error) {
 	r := s.Range
 	if len(r.Start) > api.MaxKeyBytes || len(r.End) > api.MaxKeyBytes || r.End != "" && r.End <= r.Start {
-		return false, bad("%v is no range of keys", r)
+		return false, bad("%v is not a range of keys", r)
 	}
 	groups := map[api.GroupID]api.RegionID{}
 	for _, g := range m.Groups {

@@ -208,7 +208,7 @@ func (m *Map) Check() error {
 	groups := map[api.GroupID]api.RegionID{}
 	for _, g := range m.Groups {
 		if _, twice := groups[g.ID]; twice || g.ID == "" {
-			return bad("group %q stands twice in the placement map, or has no name", g.ID)
+			return bad("group %q is twice in the placement map, or has no name", g.ID)
 		}
 		groups[g.ID] = g.Region
 		if err := m.checkVoters(g); err != nil {
@@ -225,7 +225,7 @@ func (m *Map) checkNodes() error {
 			return err
 		}
 		if seen[n.ID] {
-			return bad("node %q stands twice in the placement map", n.ID)
+			return bad("node %q is twice in the placement map", n.ID)
 		}
 		seen[n.ID] = true
 	}
@@ -241,7 +241,7 @@ func (m *Map) checkVoters(g Group) error {
 	for _, v := range append(voters, g.Founder) {
 		n, ok := m.Node(v)
 		if !ok || n.Role != api.RoleServer || g.ID != ident.MetaGroup && n.Region != g.Region {
-			return bad("voter %q of group %q is no server of its region", v, g.ID)
+			return bad("voter %q of group %q is not a server of its region", v, g.ID)
 		}
 	}
 	return nil
