@@ -15,22 +15,16 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// nodeOptions are the settings of servers and edges. The second part is for servers alone.
+// nodeOptions are the settings of servers and edges: the flags fill the Config of the node, and say how it is run.
 type nodeOptions struct {
-	role                                       api.Role
-	region, node, listen, advertise, data, wan string
-	join                                       []string
-	insecure                                   bool
-	leaseTerm                                  time.Duration
-	log                                        logOptions
-
-	bootstrap      bool
-	groups, voters int
-	raftLog        string
+	cluster.Config
+	listen, wan string
+	insecure    bool
+	log         logOptions
 }
 
 func newServer(a *app) *cobra.Command {
-	o := &nodeOptions{role: api.RoleServer}
+	o := &nodeOptions{Config: cluster.Config{Role: api.RoleServer}}
 	cmd := o.command(a, &cobra.Command{
 		Use:   "server --region R --node ID --listen HOST:PORT --data FOLDER [--bootstrap] [--join HOST:PORT,..]",
 		Short: "Run a server: it keeps the data of its region",
@@ -43,15 +37,15 @@ region creates the groups of that region. A server that is restarted with its --
 		Example: `  edgehold server --region us-east --node us-east-1 --listen 127.0.0.1:7400 --data /var/lib/us-east-1 --bootstrap --join 127.0.0.1:7410
   edgehold server --region eu-west --node eu-west-1 --listen 127.0.0.1:7410 --data /var/lib/eu-west-1 --join 127.0.0.1:7400`,
 	}, "region", "node", "listen", "data")
-	cmd.Flags().BoolVar(&o.bootstrap, "bootstrap", false, "create a new cluster, unless --data has one already or a node of --join knows one")
-	cmd.Flags().IntVar(&o.groups, "groups", 1, "groups of a region; its keys are divided among them; set at bootstrap")
-	cmd.Flags().IntVar(&o.voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; set at bootstrap")
-	addRaftLog(cmd, &o.raftLog)
+	cmd.Flags().BoolVar(&o.Bootstrap, "bootstrap", false, "create a new cluster, unless --data has one already or a node of --join knows one")
+	cmd.Flags().IntVar(&o.Groups, "groups", 1, "groups of a region; its keys are divided among them; set at bootstrap")
+	cmd.Flags().IntVar(&o.Voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; set at bootstrap")
+	addRaftLog(cmd, (*string)(&o.Log))
 	return cmd
 }
 
 func newEdge(a *app) *cobra.Command {
-	o := &nodeOptions{role: api.RoleEdge}
+	o := &nodeOptions{Config: cluster.Config{Role: api.RoleEdge}}
 	return o.command(a, &cobra.Command{
 		Use:   "edge --region R --node ID --listen HOST:PORT --join HOST:PORT",
 		Short: "Run an edge: it answers reads from its own memory, under leases",
@@ -72,18 +66,15 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 		if err := o.check(); err != nil {
 			return err
 		}
-		delay, err := o.delay()
-		if err != nil {
+		var err error
+		if o.Delay, err = o.delay(); err != nil {
 			return err
 		}
+		o.OnFailed = a.nodeFailed
 		ctx := cmd.Context()
 		return o.run(ctx, a.terminal, func(l net.Listener, logger hclog.Logger) (runningNode, error) {
-			n, err := cluster.Open(ctx, cluster.Config{
-				ID: api.NodeID(o.node), Region: api.RegionID(o.region), Role: o.role,
-				Listener: l, Advertise: o.advertise, Dir: o.data,
-				Bootstrap: o.bootstrap, Join: o.join, Groups: o.groups, Voters: o.voters,
-				Log: cluster.LogKind(o.raftLog), LeaseTerm: o.leaseTerm, Delay: delay, Logger: logger, OnFailed: a.nodeFailed,
-			})
+			o.Listener, o.Logger = l, logger
+			n, err := cluster.Open(ctx, o.Config)
 			if err != nil {
 				return nil, err // n would become an interface that is not nil
 			}
@@ -96,15 +87,15 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 
 func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.region, "region", "", "region of the node")
-	f.StringVar(&o.node, "node", "", "name of the node, unique in the cluster; it never changes")
+	f.StringVar((*string)(&o.Region), "region", "", "region of the node")
+	f.StringVar((*string)(&o.ID), "node", "", "name of the node, unique in the cluster; it never changes")
 	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
-	f.StringVar(&o.advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
-	f.StringVar(&o.data, "data", "", "`FOLDER` for the data of the node")
+	f.StringVar(&o.Advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
+	f.StringVar(&o.Dir, "data", "", "`FOLDER` for the data of the node")
 	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of simulated delays between regions")
-	f.StringSliceVar(&o.join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
+	f.StringSliceVar(&o.Join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: anyone who reaches the port can read and write everything")
-	addLeaseTerm(cmd, &o.leaseTerm)
+	addLeaseTerm(cmd, &o.LeaseTerm)
 	o.log.addTo(cmd, "info")
 }
 
@@ -137,27 +128,27 @@ var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])
 // check returns an error if a setting is wrong. It opens nothing.
 func (o *nodeOptions) check() error {
 	switch {
-	case !regionName.MatchString(o.region):
-		return usagef("--region %q: a region name has lower-case letters, digits and dashes", o.region)
-	case !nodeName.MatchString(o.node):
-		return usagef("--node %q: a node name has letters, digits, dots, dashes and underscores", o.node)
+	case !regionName.MatchString(string(o.Region)):
+		return usagef("--region %q: a region name has lower-case letters, digits and dashes", o.Region)
+	case !nodeName.MatchString(string(o.ID)):
+		return usagef("--node %q: a node name has letters, digits, dots, dashes and underscores", o.ID)
 	}
-	for _, a := range o.join {
+	for _, a := range o.Join {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
 			return usagef("--join %q: write HOST:PORT, such as 127.0.0.1:7400", a)
 		}
 	}
-	if o.role == api.RoleServer {
+	if o.Role == api.RoleServer {
 		switch {
-		case !o.bootstrap && len(o.join) == 0:
+		case !o.Bootstrap && len(o.Join) == 0:
 			return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to create a new cluster")
-		case o.groups < 1 || o.groups > maxGroups:
-			return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
-		case o.voters != 3 && o.voters != 5:
-			return usagef("--voters %d: choose 3 or 5", o.voters)
+		case o.Groups < 1 || o.Groups > maxGroups:
+			return usagef("--groups %d: choose 1 to %d", o.Groups, maxGroups)
+		case o.Voters != 3 && o.Voters != 5:
+			return usagef("--voters %d: choose 3 or 5", o.Voters)
 		}
 	}
-	return cmp.Or(checkRaftLog(o.raftLog), checkLeaseTerm(o.leaseTerm))
+	return cmp.Or(checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
 }
 
 // maxGroups is the maximum number of groups of a region.
@@ -178,7 +169,7 @@ func (o *nodeOptions) delay() (func(net.Conn, api.RegionID) net.Conn, error) {
 	if o.wan == "" {
 		return nil, nil
 	}
-	slow, err := local.Delay(o.wan, api.RegionID(o.region))
+	slow, err := local.Delay(o.wan, o.Region)
 	if err != nil {
 		return nil, usagef("%v", err)
 	}

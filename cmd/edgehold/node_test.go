@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
@@ -40,7 +41,7 @@ func TestEndpoint(t *testing.T) {
 		{"127.0.0.1:99999", "", false, "", false, "HOST:PORT"},
 		{"127.0.0.1:7400", "proxy", false, "", false, "--advertise"},
 	} {
-		o := &nodeOptions{listen: c.listen, advertise: c.advertise, insecure: c.insecure}
+		o := &nodeOptions{Config: cluster.Config{Advertise: c.advertise}, listen: c.listen, insecure: c.insecure}
 		address, exposed, err := o.endpoint()
 		if c.says != "" {
 			if err == nil || !strings.Contains(err.Error(), c.says) {
@@ -70,7 +71,7 @@ func (n *fakeNode) Ready(context.Context) error {
 func (n *fakeNode) Close() error { n.closed = true; return nil }
 
 func TestRunNode(t *testing.T) {
-	o := &nodeOptions{node: "n", region: "r", listen: "127.0.0.1:0", log: logOptions{"info", "json"}}
+	o := &nodeOptions{Config: cluster.Config{ID: "n", Region: "r"}, listen: "127.0.0.1:0", log: logOptions{"info", "json"}}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	n := &fakeNode{ready: cancel}
@@ -116,7 +117,7 @@ func TestNodeFailed(t *testing.T) {
 }
 
 func TestRunNodeExposed(t *testing.T) {
-	o := &nodeOptions{listen: "0.0.0.0:0", advertise: "a:1", insecure: true, log: logOptions{"warn", "text"}}
+	o := &nodeOptions{Config: cluster.Config{Advertise: "a:1"}, listen: "0.0.0.0:0", insecure: true, log: logOptions{"warn", "text"}}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var errOut strings.Builder
@@ -134,14 +135,14 @@ func TestServerSettings(t *testing.T) {
 		says   string
 	}{
 		{func(*nodeOptions) {}, ""},
-		{func(o *nodeOptions) { o.join, o.bootstrap, o.groups, o.voters = []string{"a:1"}, false, 4, 5 }, ""},
-		{func(o *nodeOptions) { o.bootstrap = false }, "--join HOST:PORT"},
-		{func(o *nodeOptions) { o.join = []string{"a:1"} }, ""},
-		{func(o *nodeOptions) { o.groups = 0 }, "--groups"},
-		{func(o *nodeOptions) { o.voters = 4 }, "--voters"},
-		{func(o *nodeOptions) { o.leaseTerm = 2 * words.MaxLeaseTerm }, "--lease-term"},
+		{func(o *nodeOptions) { o.Join, o.Bootstrap, o.Groups, o.Voters = []string{"a:1"}, false, 4, 5 }, ""},
+		{func(o *nodeOptions) { o.Bootstrap = false }, "--join HOST:PORT"},
+		{func(o *nodeOptions) { o.Join = []string{"a:1"} }, ""},
+		{func(o *nodeOptions) { o.Groups = 0 }, "--groups"},
+		{func(o *nodeOptions) { o.Voters = 4 }, "--voters"},
+		{func(o *nodeOptions) { o.LeaseTerm = 2 * words.MaxLeaseTerm }, "--lease-term"},
 	} {
-		o := nodeOptions{role: api.RoleServer, region: "r", node: "n", leaseTerm: time.Second, bootstrap: true, groups: 1, voters: 3}
+		o := nodeOptions{Config: cluster.Config{Role: api.RoleServer, Region: "r", ID: "n", LeaseTerm: time.Second, Bootstrap: true, Groups: 1, Voters: 3}}
 		c.change(&o)
 		if err := o.check(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: got %v, want %q", o, err, c.says)
@@ -193,7 +194,7 @@ func TestDevDistances(t *testing.T) {
 		if err := o.check(); (err == nil) != ok {
 			t.Errorf("%s: %v", name, err)
 		}
-		n := nodeOptions{wan: name, region: "us-east"}
+		n := nodeOptions{Config: cluster.Config{Region: "us-east"}, wan: name}
 		if delay, err := n.delay(); name != "real" && name != "off" && ((err == nil) != ok || (delay != nil) != ok) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -23,12 +23,12 @@ func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
 	case exposed && !o.insecure:
 		return "", true, fmt.Errorf("--listen %s is outside loopback, where plain TCP lets anyone read and write: "+
 			"listen on 127.0.0.1, or give --insecure on a private network that you trust", o.listen)
-	case o.advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
+	case o.Advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
 		return "", exposed, usagef("--listen %s means every address of this machine: name the one that others use with --advertise HOST:PORT", o.listen)
-	case o.advertise == "":
+	case o.Advertise == "":
 	default:
-		if _, _, err := net.SplitHostPort(o.advertise); err != nil {
-			return "", exposed, usagef("--advertise %q: write HOST:PORT", o.advertise)
+		if _, _, err := net.SplitHostPort(o.Advertise); err != nil {
+			return "", exposed, usagef("--advertise %q: write HOST:PORT", o.Advertise)
 		}
 	}
 	return addr.String(), exposed, nil
@@ -82,7 +82,7 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	if err != nil {
 		return asNodeError(errors.Join(err, ignoreClosed(l.Close())))
 	}
-	logger.Info("listening", "node", o.node, "region", o.region, "address", l.Addr())
+	logger.Info("listening", "node", o.ID, "region", o.Region, "address", l.Addr())
 	logReady(ctx, n, logger)
 	<-ctx.Done()
 	logger.Info("stopping")
