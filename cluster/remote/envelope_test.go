@@ -1,0 +1,106 @@
+package remote
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+// fill sets every field of a struct, also of those within, to something else than zero.
+func fill(v reflect.Value, n *uint64) {
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.String:
+		v.SetString(string(rune('a' + *n%26)))
+	case reflect.Uint8:
+		v.SetUint(*n % 8)
+	case reflect.Uint64:
+		v.SetUint(*n << 20)
+	}
+}
+
+// TestEnvelopesTravel: every field of an envelope does, also one that is added later; the application's own words are not in it,
+// and neither is what does not leave the node. What is cut off or too long is refused.
+func TestEnvelopesTravel(t *testing.T) {
+	var read words.ReadRequest
+	var txn words.Txn
+	n := uint64(0)
+	fill(reflect.ValueOf(&read).Elem(), &n)
+	fill(reflect.ValueOf(&txn).Elem(), &n)
+	read.ReadRequest, txn.Txn, txn.Leased = api.ReadRequest{}, api.Txn{}, nil
+	for _, c := range []struct {
+		name  string
+		want  any
+		bytes []byte
+		parse func(b []byte) (any, error)
+	}{
+		{"read", read, (*readEnvelope)(&read).Append(nil), parseRead},
+		{"read without anything", words.ReadRequest{}, new(readEnvelope).Append(nil), parseRead},
+		{"txn", txn, (*txnEnvelope)(&txn).Append(nil), parseTxn},
+		{"txn without anything", words.Txn{}, new(txnEnvelope).Append(nil), parseTxn},
+	} {
+		if got, err := c.parse(c.bytes); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", c.name, err, got, c.want)
+		}
+		for n := range c.bytes {
+			if _, err := c.parse(c.bytes[:n]); !errors.Is(err, api.CodeInvalid) {
+				t.Errorf("%s: %d of %d bytes: %v", c.name, n, len(c.bytes), err)
+			}
+		}
+		if _, err := c.parse(append(c.bytes, 0)); !errors.Is(err, api.CodeInvalid) {
+			t.Errorf("%s: with a byte more: %v", c.name, err)
+		}
+	}
+	many := append(make([]byte, 2), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1) // leases without end
+	if _, err := parseTxn(many); !errors.Is(err, api.CodeInvalid) {
+		t.Errorf("%d leases: %v", uint64(math.MaxUint64), err)
+	}
+}
+
+func parseRead(b []byte) (any, error) {
+	var q words.ReadRequest
+	err := (*readEnvelope)(&q).parse(b)
+	return q, err
+}
+
+func parseTxn(b []byte) (any, error) {
+	var q words.Txn
+	err := (*txnEnvelope)(&q).parse(b)
+	return q, err
+}
+
+// TestLeasesTravel: one an entry, or none at all.
+func TestLeasesTravel(t *testing.T) {
+	entries := make([]api.Entry, 3)
+	for _, want := range [][]ident.LeaseID{nil, {1, 0, math.MaxUint64}, {0, 0, 0}} {
+		b := (&leases{Leases: want}).Append(nil)
+		got := words.ReadResult{ReadResult: api.ReadResult{Entries: entries}, Leases: []ident.LeaseID{7}}
+		if err := (*leases)(&got).parse(b); err != nil || len(got.Leases) != len(want) {
+			t.Errorf("%v came back as %v, %v", want, got.Leases, err)
+		}
+		for i := range want {
+			if got.Lease(i) != want[i] {
+				t.Errorf("%v came back as %v", want, got.Leases)
+			}
+		}
+		for n := 1; n < len(b); n++ {
+			if err := (*leases)(&got).parse(b[:n]); !errors.Is(err, api.CodeInvalid) {
+				t.Errorf("%d of %d bytes: %v", n, len(b), err)
+			}
+		}
+	}
+}
