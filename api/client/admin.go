@@ -17,9 +17,17 @@ const maxAdminAnswer = 16 << 20
 // Status describes the cluster as the nearest node that answers sees it.
 func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	q := &call{op: "status", method: http.MethodGet, path: "/v1/cluster", raw: "/v1/cluster", limit: maxAdminAnswer}
+	var direct *api.Status
+	q.direct = func(ctx context.Context, s api.Store) error {
+		a, err := adminOf(s)
+		if err == nil {
+			direct, err = a.Status(ctx)
+		}
+		return err
+	}
 	a, err := c.run(ctx, q)
-	if err != nil {
-		return nil, err
+	if err != nil || direct != nil {
+		return direct, err
 	}
 	var in struct {
 		api.Status
@@ -62,6 +70,13 @@ func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.Re
 		return asRefused(q, &api.Error{Code: api.CodeInvalid, Err: err})
 	}
 	q.header = jsonBody
+	q.direct = func(ctx context.Context, s api.Store) error {
+		a, err := adminOf(s)
+		if err == nil {
+			err = a.SetPlacement(ctx, prefix, region)
+		}
+		return err
+	}
 	_, err = c.run(ctx, q)
 	return err
 }
@@ -69,10 +84,17 @@ func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.Re
 // Ready tells whether the nearest node routes, serves and has caught up; the error says what is missing. It asks that one
 // node, once.
 func (c *Client) Ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	q := &call{op: "ready", method: http.MethodGet, path: "/readyz", raw: "/readyz", limit: maxAdminAnswer, untimed: true}
-	_, f := c.attempt(ctx, c.endpoints.all[0], q, c.config.Timeout)
+	q.direct = func(ctx context.Context, s api.Store) error {
+		a, err := adminOf(s)
+		if err == nil {
+			err = a.Ready(ctx)
+		}
+		return err
+	}
+	_, f := c.carrier.attempt(ctx, c.endpoints.all[0], q, c.timeout)
 	if f == nil {
 		return nil
 	}

@@ -45,9 +45,12 @@ type call struct {
 	given bool
 	// untimed: the path takes no timeout parameter.
 	untimed bool
-	// read or txn is the same call as a stream carries it; both are nil where none does.
+	// read or txn is the same call as a stream or a Store carries it; both are nil if none does.
 	read *api.ReadRequest
 	txn  *api.Txn
+	// direct is the same call as a Store of this process carries it, if that is neither a read nor a transaction; it keeps the
+	// answer. nil: such a Store cannot carry it.
+	direct func(ctx context.Context, s api.Store) error
 }
 
 // identity is the id of a write in both its forms.
@@ -68,10 +71,18 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	// Of a stream there is one of these instead, and who answered.
+	// Of a stream or a Store there is one of these instead, and which node answered, if that is known.
 	read *api.ReadResult
 	txn  *api.TxnResult
 	node api.NodeID
+}
+
+// carrier carries attempts of calls: over the network, or to a Store of this process.
+type carrier interface {
+	// attempt carries the call out once, at the node, which gets at most budget of time for it.
+	attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure)
+	// close ends what is open, with the attempts under way. No attempt follows.
+	close()
 }
 
 // verdict tells what to do after a failed attempt.
@@ -91,15 +102,15 @@ type failure struct {
 }
 
 // attempt sends the call to one node, which gets at most budget of time for it.
-func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
+func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	until := time.Now().Add(budget)
 	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
-		s, err := c.stream(ctx, until, e)
+		s, err := n.stream(ctx, until, e)
 		if err != nil {
-			return nil, c.unanswered(ctx, e, q, err, false)
+			return nil, n.endpoints.unanswered(ctx, e, q, err, false)
 		}
 		if s != nil {
-			return c.attemptOn(ctx, until, s, e, q)
+			return n.attemptOn(ctx, until, s, e, q)
 		}
 	}
 	bounded, cancel := context.WithDeadline(ctx, until)
@@ -108,13 +119,13 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 	if q.writes {
 		bounded = sent.watch(bounded)
 	}
-	req, err := c.request(bounded, e, q, budget)
+	req, err := n.request(bounded, e, q, budget)
 	if err != nil {
 		return nil, &failure{err: &api.Error{Code: api.CodeInvalid, Err: err}, verdict: final}
 	}
-	res, err := c.http.Do(req)
+	res, err := n.http.Do(req)
 	if err != nil {
-		return nil, c.unanswered(ctx, e, q, err, q.writes && !sent.certainlyNot(err))
+		return nil, n.endpoints.unanswered(ctx, e, q, err, q.writes && !sent.certainlyNot(err))
 	}
 	defer func() { _ = res.Body.Close() }() // read to its end, or broken anyway
 	body, err := io.ReadAll(io.LimitReader(res.Body, q.limit+1))
@@ -125,7 +136,7 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 	a := &answer{status: res.StatusCode, header: res.Header, body: body}
 	switch {
 	case err != nil:
-		return nil, c.unanswered(ctx, e, q, err, q.writes)
+		return nil, n.endpoints.unanswered(ctx, e, q, err, q.writes)
 	case int64(len(body)) > q.limit && q.telling && success:
 		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "it was carried out, but its answer is longer than %d bytes", q.limit), verdict: final}
 	case int64(len(body)) > q.limit && q.read != nil && success:
@@ -133,10 +144,10 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, q *call, budget time.
 	case int64(len(body)) > q.limit:
 		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s answered more than %d bytes", e.base.Host, q.limit), verdict: elsewhere}
 	case success:
-		c.endpoints.answered(e)
+		n.endpoints.answered(e)
 		return a, nil
 	}
-	return nil, c.refused(e, refusal(q, e, a))
+	return nil, n.endpoints.refused(e, refusal(q, e, a))
 }
 
 // bytes is about how much the call carries.
@@ -148,24 +159,24 @@ func (q *call) bytes() int {
 }
 
 // refused notes what a refusal says about the node.
-func (c *Client) refused(e *endpoint, f *failure) *failure {
+func (es *endpoints) refused(e *endpoint, f *failure) *failure {
 	switch f.verdict {
 	case again:
-		c.endpoints.failed(e, time.Now(), true)
+		es.failed(e, time.Now(), true)
 	case final:
-		c.endpoints.answered(e)
+		es.answered(e)
 	}
 	return f
 }
 
 // unanswered is the failure of a connection, or of time.
-func (c *Client) unanswered(ctx context.Context, e *endpoint, q *call, err error, unknown bool) *failure {
+func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err error, unknown bool) *failure {
 	f := &failure{err: &api.Error{Code: api.CodeUnavailable, Hint: "no answer from " + e.base.Host, Err: err}, verdict: again}
 	if unknown {
 		f.err.Code = api.CodeAmbiguous
 	}
 	if ctx.Err() == nil {
-		c.endpoints.failed(e, time.Now(), false)
+		es.failed(e, time.Now(), false)
 	}
 	if unknown && !q.once {
 		f.verdict = final
@@ -174,7 +185,7 @@ func (c *Client) unanswered(ctx context.Context, e *endpoint, q *call, err error
 }
 
 // request renders the call for the node.
-func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*http.Request, error) {
+func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*http.Request, error) {
 	var body io.Reader
 	if q.body == nil && q.render != nil {
 		q.body = q.render()
@@ -203,9 +214,9 @@ func (c *Client) request(ctx context.Context, e *endpoint, q *call, budget time.
 	if q.header != nil {
 		q.header(req.Header)
 	}
-	req.Header.Set("User-Agent", c.config.UserAgent)
-	if c.config.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.config.Token)
+	req.Header.Set("User-Agent", n.config.UserAgent)
+	if n.config.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+n.config.Token)
 	}
 	if q.id != nil {
 		req.Header.Set("Idempotency-Key", q.id().header())

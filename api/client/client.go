@@ -9,6 +9,8 @@
 //	_, err = c.Put(ctx, "us-east/alice", []byte("again"), client.IfVersion(v.Version))
 //	if errors.Is(err, api.CodePreconditionFailed) { ... }
 //
+// [New] makes a Client of a Store of this process, such as that of an embedded edge.
+//
 // # Consistency
 //
 // A Get is linearizable unless told otherwise: it sees every write that had returned, at any node, before it began. Where
@@ -83,16 +85,11 @@ type Config struct {
 
 // Client is an open store. It is safe for concurrent use; one for a program is enough.
 type Client struct {
-	config    Config
-	http      *http.Client
+	timeout   time.Duration
 	endpoints *endpoints
-	upgrades  *http.Client // opens streams; nil where there are none
+	carrier   carrier
 	random    io.Reader
 	sequence  atomic.Pointer[sequence]
-
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	opens  sync.WaitGroup // streams being opened
 }
 
 var _ api.Admin = (*Client)(nil)
@@ -118,31 +115,57 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{config: cfg, endpoints: nodes, random: cfg.Random, http: httpClient(cfg.HTTPClient)}
-	if !cfg.PlainHTTP {
-		c.upgrades = upgrader(c.http)
-	}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	first, err := newSequence(c.random)
+	return newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, nodes))
+}
+
+func newClient(timeout time.Duration, random io.Reader, nodes *endpoints, carrier carrier) (*Client, error) {
+	first, err := newSequence(random)
 	if err != nil {
 		return nil, err
 	}
+	c := &Client{timeout: timeout, endpoints: nodes, carrier: carrier, random: random}
 	c.sequence.Store(first)
 	return c, nil
 }
 
-// Close ends the streams, with the calls on them, and gives idle connections back; no call may follow it.
+// Close ends the streams, with the calls on them, and gives idle connections back; no call may follow it. A Store that was
+// given to [New] stays open.
 func (c *Client) Close() error {
-	c.cancel()
-	c.opens.Wait()
-	for _, e := range c.endpoints.all {
+	c.carrier.close()
+	return nil
+}
+
+// network carries calls to nodes: on a stream to each, or as HTTP requests.
+type network struct {
+	config    Config
+	http      *http.Client
+	endpoints *endpoints
+	upgrades  *http.Client // opens streams; nil if there are none
+
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	opens  sync.WaitGroup // streams being opened
+}
+
+func newNetwork(cfg Config, nodes *endpoints) *network {
+	n := &network{config: cfg, endpoints: nodes, http: httpClient(cfg.HTTPClient)}
+	if !cfg.PlainHTTP {
+		n.upgrades = upgrader(n.http)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	return n
+}
+
+func (n *network) close() {
+	n.cancel()
+	n.opens.Wait()
+	for _, e := range n.endpoints.all {
 		e.stream.end()
 	}
-	c.http.CloseIdleConnections()
-	if c.upgrades != nil {
-		c.upgrades.CloseIdleConnections()
+	n.http.CloseIdleConnections()
+	if n.upgrades != nil {
+		n.upgrades.CloseIdleConnections()
 	}
-	return nil
 }
 
 // httpClient is the given client, or one of our own, that follows no redirects: a redirected write may lose its body.

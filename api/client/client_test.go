@@ -71,8 +71,9 @@ func TestGetTellsWhoAnswered(t *testing.T) {
 	}
 }
 
-func TestErrorsAreTheirCodes(t *testing.T) {
-	c, _ := memory(t)
+func TestErrorsAreTheirCodes(t *testing.T) { onMemory(t, testErrorsAreTheirCodes) }
+
+func testErrorsAreTheirCodes(t *testing.T, c *Client, _ *storetest.Memory) {
 	_, err := c.Get(t.Context(), "absent")
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok || !errors.Is(err, api.CodeNotFound) || e.Op != "get" || e.Key != "absent" {
@@ -114,14 +115,22 @@ func TestErrorsAreTheirCodes(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// memory is a Client of a fresh reference Store.
-func memory(t testing.TB) (*Client, *storetest.Memory) {
-	m := storetest.NewMemory()
-	return open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1", Admin: &admin{}}))}}), m
+// onMemory runs f with a Client of a fresh reference Store: of a node, and of this process.
+func onMemory(t *testing.T, f func(t *testing.T, c *Client, m *storetest.Memory)) {
+	t.Helper()
+	t.Run("node", func(t *testing.T) {
+		m := storetest.NewMemory()
+		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1", Admin: &admin{}}))}}), m)
+	})
+	t.Run("embedded", func(t *testing.T) {
+		m := storetest.NewMemory()
+		f(t, New(m), m)
+	})
 }
 
-func TestIfChanged(t *testing.T) {
-	c, _ := memory(t)
+func TestIfChanged(t *testing.T) { onMemory(t, testIfChanged) }
+
+func testIfChanged(t *testing.T, c *Client, _ *storetest.Memory) {
 	old, _ := c.Put(t.Context(), "k", []byte("one"))
 	if v, err := c.Get(t.Context(), "k", IfChanged(old)); err != nil || !v.Unchanged || v.Value != nil || v.Version != old {
 		t.Errorf("%+v, %v", v, err)
@@ -132,8 +141,9 @@ func TestIfChanged(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKeyOfOnesOwn(t *testing.T) {
-	c, _ := memory(t)
+func TestIdempotencyKeyOfOnesOwn(t *testing.T) { onMemory(t, testIdempotencyKeyOfOnesOwn) }
+
+func testIdempotencyKeyOfOnesOwn(t *testing.T, c *Client, _ *storetest.Memory) {
 	first, err := c.Put(t.Context(), "k", []byte("x"), IdempotencyKey("order-17"))
 	if err != nil {
 		t.Fatal(err)
@@ -149,8 +159,9 @@ func TestIdempotencyKeyOfOnesOwn(t *testing.T) {
 	}
 }
 
-func TestList(t *testing.T) {
-	c, m := memory(t)
+func TestList(t *testing.T) { onMemory(t, testList) }
+
+func testList(t *testing.T, c *Client, m *storetest.Memory) {
 	var want []api.Key
 	for i := range 2*api.MaxListLimit + 5 {
 		k := api.Key(fmt.Sprintf("many/%05d", i))
@@ -230,23 +241,98 @@ func (a *admin) SetPlacement(_ context.Context, prefix api.Key, region api.Regio
 func TestAdmin(t *testing.T) {
 	a := &admin{}
 	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Admin: a}))}})
-	s, err := c.Status(t.Context())
-	if err != nil || fmt.Sprintf("%+v", s) != fmt.Sprintf("%+v", aStatus) {
-		t.Errorf("%v\ngot  %+v\nwant %+v", err, s, aStatus)
-	}
-	for _, prefix := range []api.Key{"eu/", "\xff", ""} {
-		if err := c.SetPlacement(t.Context(), prefix, "eu-west"); err != nil || a.prefix != prefix || a.region != "eu-west" {
-			t.Errorf("%v, %q, %q", err, a.prefix, a.region)
+	embedded := New(struct {
+		api.Store
+		api.Admin
+	}{storetest.NewMemory(), a})
+	for _, c := range []*Client{c, embedded} {
+		s, err := c.Status(t.Context())
+		if err != nil || fmt.Sprintf("%+v", s) != fmt.Sprintf("%+v", aStatus) {
+			t.Errorf("%v\ngot  %+v\nwant %+v", err, s, aStatus)
 		}
-	}
-	if err := c.SetPlacement(t.Context(), "eu/", "taken"); !errors.Is(err, api.CodeConflict) || !strings.Contains(err.Error(), "the range has keys") {
-		t.Error(err)
-	}
-	if err := c.Ready(t.Context()); !errors.Is(err, api.CodeUnavailable) || !strings.Contains(err.Error(), "catching up") {
-		t.Error(err)
+		for _, prefix := range []api.Key{"eu/", "\xff", ""} {
+			if err := c.SetPlacement(t.Context(), prefix, "eu-west"); err != nil || a.prefix != prefix || a.region != "eu-west" {
+				t.Errorf("%v, %q, %q", err, a.prefix, a.region)
+			}
+		}
+		if err := c.SetPlacement(t.Context(), "eu/", "taken"); !errors.Is(err, api.CodeConflict) || !strings.Contains(err.Error(), "the range has keys") {
+			t.Error(err)
+		}
+		if err := c.Ready(t.Context()); !errors.Is(err, api.CodeUnavailable) || !strings.Contains(err.Error(), "catching up") {
+			t.Error(err)
+		}
 	}
 	if body, err := c.Fetch(t.Context(), "/v1/cluster"); err != nil || !strings.HasPrefix(string(body), `{"cluster_id":"c","nodes":[`) {
 		t.Errorf("%s, %v", body, err)
+	}
+}
+
+// TestEmbeddedSaysWhatItCannot: a Client of a Store that is no more than one says so where more is needed, and changes nothing.
+func TestEmbeddedSaysWhatItCannot(t *testing.T) {
+	c := New(struct{ api.Store }{storetest.NewMemory()})
+	for what, err := range map[string]error{
+		"list":      second(c.ListPage(t.Context(), "")),
+		"status":    second(c.Status(t.Context())),
+		"placement": c.SetPlacement(t.Context(), "eu/", "eu-west"),
+		"ready":     c.Ready(t.Context()),
+		"fetch":     second(c.Fetch(t.Context(), "/v1/cluster")),
+		"txn":       second(c.SendTxn(t.Context(), []byte(`{"then":[{"delete":{"key":"k"}}]}`))),
+	} {
+		if e := api.AsError(err); e == nil || e.Code != api.CodeInvalid || e.Op != what || e.Hint == "" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := second(New(storetest.NewMemory()).ListPage(t.Context(), "a", FromPage("no page"))); !errors.Is(err, api.CodeInvalid) {
+		t.Errorf("a page that is none: %v", err)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// shared is a Store that gives away its own memory, as a cache does.
+type shared struct {
+	api.Store
+	value []byte
+}
+
+func (s shared) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	*out = api.ReadResult{Entries: []api.Entry{{Key: r.Keys[0], Value: s.value, Exists: true, Version: api.Version{Epoch: 1, Index: 1}}}, Snapshot: true}
+	return nil
+}
+
+func (s shared) Do(context.Context, *api.Txn) (*api.TxnResult, error) {
+	return &api.TxnResult{Committed: true, Entries: []api.Entry{{Value: s.value, Exists: true}}}, nil
+}
+
+func (s shared) List(context.Context, *api.ListRequest) (*api.ListResult, error) {
+	return &api.ListResult{Entries: []api.Entry{{Key: "k", Value: s.value, Exists: true}}}, nil
+}
+
+// TestEmbeddedValuesAreCopied: what a Client of a Store in this process returns may be changed; the Store's own stays as it is.
+func TestEmbeddedValuesAreCopied(t *testing.T) {
+	s := shared{value: []byte("value")}
+	c := New(s)
+	v, err := c.Get(t.Context(), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := c.ListPage(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := c.do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpGet, Key: "k"}}}, func() identity { return identity{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range [][]byte{v.Value, p.Entries[0].Value, res.Entries[0].Value} {
+		if string(b) != "value" {
+			t.Errorf("%q", b)
+		}
+		clear(b)
+	}
+	if string(s.value) != "value" {
+		t.Errorf("the Store's own is %q", s.value)
 	}
 }
 

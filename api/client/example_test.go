@@ -96,3 +96,22 @@ func ExampleClient_List() {
 	// us-east/alice 1.2
 	// us-east/bob 1.3
 }
+
+// An edge of this process: with a node of package cluster it is client.New(node.Store()). What the edge holds leases for is read
+// at the speed of memory.
+func ExampleNew() {
+	var store api.Store = storetest.NewMemory() // stands for node.Store(), so that the example runs
+	c := client.New(store)
+	ctx := context.Background()
+
+	if _, err := c.Put(ctx, "us-east/alice", []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	v, err := c.Get(ctx, "us-east/alice")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, version %s\n", v.Value, v.Version)
+	// Output:
+	// hello, version 1.1
+}

@@ -96,9 +96,17 @@ func (c *Client) listPage(ctx context.Context, prefix api.Key, o *listOptions) (
 	if o.page != "" {
 		q.query.Set("page", o.page)
 	}
+	var direct *Page
+	q.direct = func(ctx context.Context, s api.Store) error {
+		direct = new(Page)
+		return o.listDirectly(ctx, s, prefix, direct)
+	}
 	a, err := c.run(ctx, q)
 	if err != nil {
 		return Page{}, err
+	}
+	if direct != nil {
+		return *direct, nil
 	}
 	p, err := readPage(a.body)
 	if err != nil {

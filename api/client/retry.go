@@ -60,7 +60,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 			round++
 			continue
 		}
-		a, f := c.attempt(ctx, e, q, c.budget(ctx))
+		a, f := c.carrier.attempt(ctx, e, q, c.budget(ctx))
 		e.pace.leave(t, q, f)
 		if f == nil {
 			return a, nil
@@ -85,7 +85,7 @@ func (c *Client) bounded(ctx context.Context, most time.Duration) (context.Conte
 	deadline, ok := ctx.Deadline()
 	switch {
 	case !ok:
-		return context.WithTimeout(ctx, min(most, c.config.Timeout))
+		return context.WithTimeout(ctx, min(most, c.timeout))
 	case time.Until(deadline) > most:
 		return context.WithTimeout(ctx, most)
 	}

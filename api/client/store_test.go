@@ -126,12 +126,18 @@ func open(t testing.TB, cfg Config) *Client {
 	return c
 }
 
-// TestStore: the SDK passes the suite, over a stream and with plain requests.
+// clients are Clients of a Store: over a stream, with plain requests, and in this process.
+func clients(t *testing.T, s *storetest.Memory) map[string]*Client {
+	url := serve(t, httpd.New(httpd.Config{Store: s, Lister: s, Node: "n1"}))
+	return map[string]*Client{
+		"stream": open(t, Config{Endpoints: []string{url}}), "plain": open(t, Config{Endpoints: []string{url}, PlainHTTP: true}), "embedded": New(s),
+	}
+}
+
+// TestStore: the SDK passes the suite, in every way.
 func TestStore(t *testing.T) {
-	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
-			m := storetest.NewMemory()
-			c := open(t, Config{PlainHTTP: plain, Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1"}))}})
+	for name, c := range clients(t, storetest.NewMemory()) {
+		t.Run(name, func(t *testing.T) {
 			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true})
 		})
 	}

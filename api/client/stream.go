@@ -87,8 +87,8 @@ func upgrader(given *http.Client) *http.Client {
 }
 
 // stream returns the node's stream; nil, without an error, where calls go to it as plain requests.
-func (c *Client) stream(ctx context.Context, until time.Time, e *endpoint) (*opening, error) {
-	o := c.opening(e)
+func (n *network) stream(ctx context.Context, until time.Time, e *endpoint) (*opening, error) {
+	o := n.opening(e)
 	if o == nil {
 		return nil, nil
 	}
@@ -119,11 +119,11 @@ func (o *opening) wait(ctx context.Context, until time.Time) error {
 }
 
 // opening is the node's present stream, or a new one that is being opened.
-func (c *Client) opening(e *endpoint) *opening {
+func (n *network) opening(e *endpoint) *opening {
 	s := &e.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.upgrades == nil || c.ctx.Err() != nil || time.Now().Before(s.plainUntil) {
+	if n.upgrades == nil || n.ctx.Err() != nil || time.Now().Before(s.plainUntil) {
 		return nil
 	}
 	if s.now != nil && !s.now.over() {
@@ -131,12 +131,12 @@ func (c *Client) opening(e *endpoint) *opening {
 	}
 	old, o := s.now, &opening{ready: make(chan struct{})}
 	s.now = o
-	c.opens.Go(func() {
+	n.opens.Go(func() {
 		defer close(o.ready)
 		if old != nil {
 			old.end()
 		}
-		if o.err = c.open(e, o); o.err == nil && o.client == nil {
+		if o.err = n.open(e, o); o.err == nil && o.client == nil {
 			s.mu.Lock()
 			s.plainUntil = time.Now().Add(plainFirst)
 			s.mu.Unlock()
@@ -146,19 +146,19 @@ func (c *Client) opening(e *endpoint) *opening {
 }
 
 // open asks the node for a stream. Without an error and without a client it takes none.
-func (c *Client) open(e *endpoint, o *opening) error {
-	life, end := context.WithCancel(c.ctx) // of the request in whose body the stream lives
+func (n *network) open(e *endpoint, o *opening) error {
+	life, end := context.WithCancel(n.ctx) // of the request in whose body the stream lives
 	late := time.AfterFunc(openTimeout, end)
 	q := &call{op: "open", method: http.MethodGet, path: callsPath, raw: callsPath, untimed: true, header: func(h http.Header) {
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", wire.Protocol)
 	}}
-	req, err := c.request(life, e, q, openTimeout)
+	req, err := n.request(life, e, q, openTimeout)
 	if err != nil {
 		end()
 		return err
 	}
-	res, err := c.upgrades.Do(req)
+	res, err := n.upgrades.Do(req)
 	if err != nil {
 		end()
 		return err
@@ -190,7 +190,7 @@ func (s *ended) Close() error {
 }
 
 // attemptOn sends the call over a stream; ctx is the call's, until bounds the attempt.
-func (c *Client) attemptOn(ctx context.Context, until time.Time, s *opening, e *endpoint, q *call) (*answer, *failure) {
+func (n *network) attemptOn(ctx context.Context, until time.Time, s *opening, e *endpoint, q *call) (*answer, *failure) {
 	a := &answer{node: s.node}
 	var err error
 	if q.read != nil {
@@ -201,23 +201,32 @@ func (c *Client) attemptOn(ctx context.Context, until time.Time, s *opening, e *
 		t.ID = q.id().request
 		a.txn, err = s.client.DoBy(ctx, until, &t)
 	}
-	switch {
-	case err == nil && q.answeredBy(a):
-		c.endpoints.answered(e)
-		return a, nil
-	case err == nil && q.writes:
-		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "%s did not say what came of each step", e.base.Host), verdict: elsewhere}
-	case err == nil:
-		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s did not answer what was asked", e.base.Host), verdict: elsewhere}
-	case errors.Is(err, wire.ErrBroken), errors.Is(err, wire.ErrLate):
-		return nil, c.unanswered(ctx, e, q, err, api.CodeOf(err) == api.CodeAmbiguous)
+	if errors.Is(err, wire.ErrBroken) || errors.Is(err, wire.ErrLate) {
+		return nil, n.endpoints.unanswered(ctx, e, q, err, api.CodeOf(err) == api.CodeAmbiguous)
 	}
-	known := *api.AsError(err)
-	return nil, c.refused(e, judge(q, &known))
+	return n.endpoints.judged(e, e.base.Host, q, a, err)
 }
 
-// answeredBy tells whether the answer has all that was asked.
+// judged is the end of an attempt that was answered in the words of package api.
+func (es *endpoints) judged(e *endpoint, node string, q *call, a *answer, err error) (*answer, *failure) {
+	switch {
+	case err == nil && q.answeredBy(a):
+		es.answered(e)
+		return a, nil
+	case err == nil && q.writes:
+		return nil, &failure{err: api.Errorf(api.CodeAmbiguous, "%s did not say what came of each step", node), verdict: elsewhere}
+	case err == nil:
+		return nil, &failure{err: api.Errorf(api.CodeInternal, "%s did not answer what was asked", node), verdict: elsewhere}
+	}
+	known := *api.AsError(err)
+	return nil, es.refused(e, judge(q, &known))
+}
+
+// answeredBy reports whether the answer has all that was asked.
 func (q *call) answeredBy(a *answer) bool {
+	if q.direct != nil {
+		return true
+	}
 	if a.read != nil {
 		return len(a.read.Entries) == len(q.read.Keys)
 	}

@@ -50,13 +50,12 @@ func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-// TestTxnStore: the SDK carries every transaction of the suite, over a stream and as plain requests.
+// TestTxnStore: the SDK carries every transaction of the suite, in every way.
 func TestTxnStore(t *testing.T) {
-	for _, plain := range []bool{false, true} {
-		t.Run(fmt.Sprintf("plain=%v", plain), func(t *testing.T) {
-			c := open(t, Config{PlainHTTP: plain, Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: storetest.NewMemory()}))}})
+	for name, c := range clients(t, storetest.NewMemory()) {
+		t.Run(name, func(t *testing.T) {
 			for _, test := range storetest.Cases() {
-				if plain && test.Name == "OnceReplaysRefusals" {
+				if name == "plain" && test.Name == "OnceReplaysRefusals" {
 					continue // it asks for the state that plain HTTP leaves out
 				}
 				t.Run(test.Name, func(t *testing.T) { test.Run(t, txnStore{store{c}}) })

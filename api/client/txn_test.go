@@ -70,12 +70,17 @@ func (w *watched) value(t *testing.T, k api.Key) string {
 	return string(res.Entries[0].Value)
 }
 
-// onWatched runs f with a Client of a watched Store: over streams, and then with plain requests, the latter in virtual time.
+// onWatched runs f with a Client of a watched Store: over streams, in this process, and with plain requests, the latter in virtual
+// time.
 func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	t.Helper()
 	t.Run("stream", func(t *testing.T) {
 		w := &watched{Memory: storetest.NewMemory()}
 		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: w, Node: "n1"}))}}), w)
+	})
+	t.Run("embedded", func(t *testing.T) {
+		w := &watched{Memory: storetest.NewMemory()}
+		f(t, New(w), w)
 	})
 	t.Run("plain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -94,6 +99,14 @@ func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	})
 }
 
+// nodeOf is what a Client of a watched Store says of who answers.
+func nodeOf(c *Client) api.NodeID {
+	if _, ok := c.carrier.(*embedded); ok {
+		return ""
+	}
+	return "n1"
+}
+
 func number(t *testing.T, v []byte) int {
 	t.Helper()
 	n, err := strconv.Atoi(string(v))
@@ -109,7 +122,7 @@ func TestTxnCommits(t *testing.T) {
 		w.put(t, "eu/alice", "100")
 		err := c.Txn(t.Context(), func(tx *Tx) error {
 			alice, err := tx.Get(t.Context(), "eu/alice")
-			if err != nil || alice.Node != "n1" || alice.Owner != storetest.MemoryGroup {
+			if err != nil || alice.Node != nodeOf(c) || alice.Owner != storetest.MemoryGroup {
 				return fmt.Errorf("%+v: %w", alice, err)
 			}
 			if _, err := tx.Get(t.Context(), "us/bob"); !errors.Is(err, api.CodeNotFound) {
