@@ -39,8 +39,7 @@ var house = map[string]room{
 	"api/codec": {
 		ours: []string{"api"},
 	},
-	"api/deadline": {},
-	"api/observe":  {},
+	"api/observe": {},
 	"api/admission": {
 		ours: []string{"api", "api/observe"},
 	},
@@ -54,7 +53,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/observe"},
 	},
 	"api/wire": {
-		ours:  []string{"api", "api/codec", "api/deadline", "api/fault"},
+		ours:  []string{"api", "api/codec", "api/fault"},
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
@@ -125,7 +124,7 @@ var house = map[string]room{
 	},
 	"cluster/notice": {},
 	"cluster/router": {
-		ours:   []string{"api", "api/deadline", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 	},
 	"cluster/txn": {

@@ -61,9 +61,6 @@ type callStream struct {
 
 func (s *callStream) Read(b []byte) (int, error) { return s.from.Read(b) }
 
-// NetConn is the connection under it, for its socket.
-func (s *callStream) NetConn() net.Conn { return s.Conn }
-
 func (s *callStream) Write(b []byte) (int, error) {
 	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout)) // where a connection knows none, there is none to set
 	return s.Conn.Write(b)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
-	"github.com/edgehold/edgehold/api/deadline"
 )
 
 // ErrBroken is the cause of every error that the connection made, not the other side.
@@ -53,11 +52,9 @@ type Client struct {
 	deaf  bool             // guarded by mu: the other side takes no new calls
 	cause error            // guarded by mu: why the connection is over; nil while it is not
 
-	ended sync.Pool // of calls
-	// bounds is what the contexts of calls that have a bound of their own are made from.
-	bounds *deadline.Context
-	done   chan struct{} // closed when no new calls are taken
-	loops  sync.WaitGroup
+	ended sync.Pool     // of calls
+	done  chan struct{} // closed when no new calls are taken
+	loops sync.WaitGroup
 }
 
 var _ api.Store = (*Client)(nil)
@@ -108,7 +105,6 @@ func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
 		cfg.Silence = 3 * time.Second
 	}
 	c := &Client{cfg: cfg, conn: conn, out: newOutbox(cfg.MaxBytes), calls: map[uint64]*call{}, done: make(chan struct{})}
-	c.bounds = deadline.With(context.Background(), time.Time{})
 	c.loops.Go(func() { c.over(c.out.run(conn)) })
 	c.loops.Go(func() { c.over(c.receive()) })
 	return c
@@ -210,11 +206,11 @@ func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body
 	if err != nil {
 		return err
 	}
-	var late <-chan struct{}
+	var late <-chan time.Time
 	if !until.IsZero() {
-		bound := deadline.With(c.bounds, until)
-		defer bound.End()
-		late = bound.Done()
+		bound := time.NewTimer(time.Until(until))
+		defer bound.Stop()
+		late = bound.C
 	}
 	select {
 	case <-x.done:
@@ -393,7 +389,6 @@ func (c *Client) over(cause error) {
 		x.err = c.unknown(x, cause)
 		x.done <- struct{}{}
 	}
-	c.bounds.End() // whoever hears of that first finds the call ended
 }
 
 // unknown is the error of a call that got no answer.

@@ -75,8 +75,6 @@ func (s *server) beforeRead(in *inbox) {
 // rest waits before more is read.
 func (s *server) rest() {
 	s.refused.since = 0
-	wakeAt(s.socket, quietBytes)
-	defer wakeAt(s.socket, 1)
 	t := time.NewTimer(restFor)
 	defer t.Stop()
 	select {

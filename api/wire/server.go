@@ -6,12 +6,10 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
-	"github.com/edgehold/edgehold/api/deadline"
 	"github.com/edgehold/edgehold/api/fault"
 )
 
@@ -58,11 +56,11 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 		cfg.MaxAnswerBytes = 16 << 20
 	}
 	s := &server{
-		cfg: cfg, ctx: deadline.With(ctx, time.Time{}), conn: conn, socket: quietly(conn),
-		out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},
+		cfg: cfg, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},
 		tooMany:  overload("%d calls of the connection are being answered, the limit", cfg.MaxCalls),
 		tooLarge: overload("the calls being answered fill the %d bytes for them", cfg.MaxRequestBytes),
 	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	defer context.AfterFunc(s.ctx, s.cut)()
 	s.loops.Go(func() { _ = s.out.run(conn); s.cut() })
 	s.loops.Go(s.drain)
@@ -74,11 +72,12 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 
 // server is one connection being served.
 type server struct {
-	cfg   ServerConfig
-	ctx   *deadline.Context // what the calls' own are made from
-	conn  io.ReadWriteCloser
-	out   *outbox
-	bytes atomic.Int64 // of the requests being answered
+	cfg    ServerConfig
+	ctx    context.Context // what the calls' own are made from
+	cancel context.CancelFunc
+	conn   io.ReadWriteCloser
+	out    *outbox
+	bytes  atomic.Int64 // of the requests being answered
 
 	mu       sync.Mutex
 	draining bool               // guarded by mu: new calls are refused
@@ -87,13 +86,12 @@ type server struct {
 	loops    sync.WaitGroup
 
 	tooMany, tooLarge *api.Error
-	socket            syscall.RawConn // of conn; may be nil
-	refused           refusals        // it belongs to receive
+	refused           refusals // it belongs to receive
 }
 
 // cut ends everything now.
 func (s *server) cut() {
-	s.ctx.End()
+	s.cancel()
 	s.out.close()
 	_ = s.conn.Close() // whatever it says, it is not used any more
 }
@@ -103,7 +101,7 @@ func (s *server) leave() {
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()
-	s.ctx.End()
+	s.cancel()
 	s.calls.Wait()
 	s.cut()
 }
@@ -175,7 +173,7 @@ func (s *server) take(m *message) error {
 		x := s.running[m.id]
 		s.mu.Unlock()
 		if x != nil {
-			x.ctx.End()
+			x.cancel()
 		}
 		return m.end()
 	default:
@@ -197,7 +195,8 @@ type served struct {
 	server   *server
 	id       uint64
 	bytes    int64
-	ctx      *deadline.Context
+	ctx      context.Context
+	cancel   context.CancelFunc
 	read     *reading
 	txn      *api.Txn
 	envelope []byte   // the call's, between nodes
@@ -240,7 +239,8 @@ func (s *server) begin(id uint64, a Asked, timeout time.Duration) (x *served, re
 	}
 	s.bytes.Add(a.Bytes)
 	s.calls.Add(1)
-	x = &served{server: s, id: id, bytes: a.Bytes, ctx: deadline.With(s.ctx, time.Now().Add(timeout))}
+	x = &served{server: s, id: id, bytes: a.Bytes}
+	x.ctx, x.cancel = context.WithTimeout(s.ctx, timeout)
 	s.running[id] = x
 	return x, nil
 }
@@ -250,7 +250,7 @@ var errDraining = &api.Error{Code: api.CodeUnavailable, Hint: "the node is shutt
 func (x *served) finish() {
 	s := x.server
 	defer s.calls.Done()
-	x.ctx.End()
+	x.cancel()
 	if s.cfg.Leave != nil {
 		s.cfg.Leave(x.bytes)
 	}

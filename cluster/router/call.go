@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/deadline"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -128,15 +127,17 @@ func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.N
 	if !c.again {
 		return c.send(ctx, node)
 	}
-	var until time.Time
+	var cancel context.CancelFunc
 	if c.timeout > 0 {
-		until = time.Now().Add(c.timeout)
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
 	}
-	w := watch{node: node, ctx: deadline.With(ctx, until)}
-	defer w.ctx.End()
+	defer cancel()
+	w := watch{node: node, cancel: cancel}
 	r.hints.watch(g, &w)
 	defer r.hints.unwatch(g, &w)
-	return c.send(w.ctx, node)
+	return c.send(ctx, node)
 }
 
 // bePatient waits as a node has asked with err; where too many do already, err is the end of c.

@@ -1,12 +1,12 @@
 package router
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/deadline"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
@@ -29,9 +29,9 @@ type hint struct {
 
 // watch is an attempt at a node that ends when another one is known to lead.
 type watch struct {
-	node api.NodeID
-	ctx  *deadline.Context
-	at   int // its place among those under way; under the hints' mutex
+	node   api.NodeID
+	cancel context.CancelFunc
+	at     int // its place among those under way; under the hints' mutex
 }
 
 func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
@@ -73,7 +73,7 @@ func (h *hints) announced(l words.Leads) {
 	x.node, x.met, x.term = l.Node, true, l.Term
 	for _, w := range x.underWay {
 		if w.node != l.Node {
-			w.ctx.End()
+			w.cancel()
 		}
 	}
 }
