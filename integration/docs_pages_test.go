@@ -183,6 +183,27 @@ func TestDecisionRecords(t *testing.T) {
 	}
 }
 
+var roomRow = regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\|")
+
+// TestArrowsHaveRooms holds that ARCHITECTURE.md has a row for each package of the table of arrows, and no other.
+func TestArrowsHaveRooms(t *testing.T) {
+	rows := map[string]bool{}
+	for _, row := range roomRow.FindAllStringSubmatch(strings.Join(lines(t, "../ARCHITECTURE.md"), "\n"), -1) {
+		rows[row[1]] = true
+		if _, err := os.Stat(filepath.Join("..", row[1])); err != nil {
+			t.Errorf("ARCHITECTURE.md has a row for %s: there is no such package", row[1])
+		}
+	}
+	for name := range house {
+		if strings.HasPrefix(name, "examples/") || strings.HasPrefix(name, "integration/") {
+			continue
+		}
+		if !rows[name] {
+			t.Errorf("ARCHITECTURE.md has no row for %s", name)
+		}
+	}
+}
+
 var (
 	testNamed  = regexp.MustCompile(`\b(?:Test|Benchmark)[A-Z]\w*`)
 	testFunc   = regexp.MustCompile(`(?m)^func ((?:Test|Benchmark)[A-Z]\w*)\(`)
