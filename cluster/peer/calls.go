@@ -110,7 +110,8 @@ func (r *Remote) openCalls() (*wire.Client, error) {
 }
 
 // greeting is the first byte from the server. A caller that receives it has reached the node that was meant; without it a
-// connection that is about to be closed would take calls, whose outcome would then be unknown.
+// connection that is about to be closed would take calls, whose outcome would then be unknown. It is the version of what follows;
+// the service of package rpc has it in its name.
 const greeting = 0x02
 
 func greeted(ctx context.Context, conn net.Conn) error {
@@ -128,7 +129,7 @@ func greeted(ctx context.Context, conn net.Conn) error {
 // callsRow is the lane of small calls in the table: a call over it counts and is judged as this, whatever it asks for.
 var callsRow = Row{Name: "Calls", Share: Requests, Who: Nodes}
 
-// ServeCalls has nodes answer the calls on the connections that come to l, each as if it had come by itself, until l closes.
+// ServeCalls answers the calls on the connections that come to l by nodes, each as if it had come by itself, until l closes.
 // The connections are the server's: Close ends them.
 func (s *Server) ServeCalls(l net.Listener, nodes wire.Nodes) error {
 	for {

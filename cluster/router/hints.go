@@ -124,8 +124,7 @@ func (h *hints) unwatch(g api.GroupID, w *watch) {
 }
 
 // candidates are the voters of a group in the order in which one call asks them: the leader as hinted first, then this node, its
-// region, the others; each
-// once a round.
+// region, the others; each once a round.
 type candidates struct {
 	r     *Router
 	group api.GroupID
