@@ -159,7 +159,7 @@ func (s *Server) serveCalls(conn *patient, nodes wire.Nodes) {
 		from := callerOf(s.ctx)
 		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
 			Nodes: nodes, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
-			Enter: func(wire.Asked) *api.Error { return s.enter(callsRow, from) }, // before a worker is woken for the call
+			Enter: func(wire.Asked) *api.Error { return s.refusal(callsRow, from) }, // before a worker is woken for the call
 			Leave: func(int64) { s.leave(callsRow) },
 		}); err != nil {
 			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)

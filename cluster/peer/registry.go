@@ -164,9 +164,8 @@ func found[F any](s *Server, row Row) (serve F, err error) {
 // handle is the way to what answers, from a socket or from this node itself.
 func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Caller, serve func(context.Context, Req) (Resp, error), q Req) (res Resp, err error) {
 	defer s.cfg.Faults.Catch(row.Name, &err)
-	if refusal := s.enter(row, from); refusal != nil {
-		e := *refusal
-		return res, &e
+	if err := s.enter(row, from); err != nil {
+		return res, err
 	}
 	defer s.leave(row)
 	return serve(ctx, q)

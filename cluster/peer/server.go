@@ -57,9 +57,18 @@ func (s *Server) Close() {
 // self is this node as a caller of its own methods.
 func (s *Server) self() Caller { return Caller{Node: s.cfg.Self, Role: s.cfg.Role, Verified: true} }
 
-// enter is the one place that lets a call in: it is for callers like this one, and its share has room for it. leave is its end.
-// The refusal is shared: it is not to be changed.
-func (s *Server) enter(r Row, from Caller) (refusal *api.Error) {
+// enter lets a call in, or returns why not; see refusal.
+func (s *Server) enter(r Row, from Caller) error {
+	if refusal := s.refusal(r, from); refusal != nil {
+		e := *refusal
+		return &e
+	}
+	return nil
+}
+
+// refusal is the one place that lets a call in: it is for callers like this one, and its share has room for it; leave is its end.
+// Else it returns the refusal, which is shared: it is not to be changed.
+func (s *Server) refusal(r Row, from Caller) *api.Error {
 	switch {
 	case !r.Who.allows(from):
 		return errServersOnly

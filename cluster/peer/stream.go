@@ -33,17 +33,22 @@ type ClientEnd[Up, Down any] interface {
 	Close()
 }
 
-// answer is how a stream is served: as a method whose request is the stream.
-type answer[Up, Down any] = func(context.Context, ServerEnd[Up, Down]) (Nothing, error)
-
 // Handle has the server answer the stream, which ends when serve returns. See [Method.Handle].
 func (x Stream[Up, Down]) Handle(s *Server, serve func(context.Context, ServerEnd[Up, Down]) error) {
-	all := func(ctx context.Context, end ServerEnd[Up, Down]) (Nothing, error) { return Nothing{}, serve(ctx, end) }
-	s.add(x.row, all)
+	s.add(x.row, serve)
 	rpc.Stream(s.rpc, x.row.Name, func(st *rpc.ServerStream[Up, Down]) error {
-		_, err := handle(st.Context(), s, x.row, callerOf(st.Context()), all, ServerEnd[Up, Down](st))
-		return err
+		return x.handle(st.Context(), s, callerOf(st.Context()), serve, st)
 	})
+}
+
+// handle is the way to what answers, from a socket or from this node itself.
+func (x Stream[Up, Down]) handle(ctx context.Context, s *Server, from Caller, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down]) (err error) {
+	defer s.cfg.Faults.Catch(x.row.Name, &err)
+	if err := s.enter(x.row, from); err != nil {
+		return err
+	}
+	defer s.leave(x.row)
+	return serve(ctx, end)
 }
 
 // Open opens a stream to the node, which ends with ctx. That the node is there shows only when something comes down.
@@ -96,7 +101,7 @@ func (x *wireEnd[Up, Down]) Close() { x.cancel() }
 // openPipe opens a stream to this node's own server.
 func (x Stream[Up, Down]) openPipe(ctx context.Context, p *Pool) (ClientEnd[Up, Down], error) {
 	s := p.cfg.Server
-	serve, err := found[answer[Up, Down]](s, x.row)
+	serve, err := found[func(context.Context, ServerEnd[Up, Down]) error](s, x.row)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +111,7 @@ func (x Stream[Up, Down]) openPipe(ctx context.Context, p *Pool) (ClientEnd[Up, 
 	started := p.start(func() {
 		defer stop()
 		defer end()
-		_, _ = handle(ctx, s, x.row, s.self(), serve, ServerEnd[Up, Down](pipeEnd[Up, Down]{ctx, end, up, down})) // the other end sees that it is over
+		_ = x.handle(ctx, s, s.self(), serve, pipeEnd[Up, Down]{ctx, end, up, down}) // the other end sees that it is over
 	})
 	if !started {
 		end()

@@ -101,6 +101,7 @@ type reading struct {
 	out     words.ReadResult
 }
 
+// Read reads by the request and its envelope.
 func (c Calls) Read(ctx context.Context, envelope []byte, q *api.ReadRequest, out *api.ReadResult) (wire.Envelope, error) {
 	x := reads.Get().(*reading)
 	*x = reading{request: words.ReadRequest{ReadRequest: *q}, out: words.ReadResult{ReadResult: *out}}
@@ -118,6 +119,7 @@ func (c Calls) Read(ctx context.Context, envelope []byte, q *api.ReadRequest, ou
 	return &leases{Leases: x.out.Leases}, nil
 }
 
+// Do carries out the transaction and its envelope.
 func (c Calls) Do(ctx context.Context, envelope []byte, q *api.Txn) (*api.TxnResult, error) {
 	t := txns.Get().(*words.Txn)
 	*t = words.Txn{Txn: *q}
