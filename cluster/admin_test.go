@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// TestBetter: of what nodes say of a group, the newest term counts, and in one term its leader's own word.
+// TestBetter: of the reports on a group, the newest term counts, and in one term the report of its leader.
 func TestBetter(t *testing.T) {
 	said := func(term api.Term, leader api.NodeID, applied uint64) api.GroupStatus {
 		return api.GroupStatus{Term: term, Leader: leader, Applied: applied}
@@ -23,13 +23,13 @@ func TestBetter(t *testing.T) {
 		want       uint64 // Applied of the one that counts
 	}{
 		{"nothing was known", api.GroupStatus{}, said(3, "a", 2), "b", 2},
-		{"a newer term, whoever says so", said(3, "a", 1), said(4, "b", 2), "c", 2},
+		{"a newer term, from any node", said(3, "a", 1), said(4, "b", 2), "c", 2},
 		{"a newer term without a leader yet", said(3, "a", 1), said(4, "", 2), "c", 2},
 		{"an older term, also by its leader", said(4, "a", 1), said(3, "b", 2), "b", 1},
 		{"the leader itself", said(4, "a", 1), said(4, "a", 2), "a", 2},
 		{"a follower after the leader", said(4, "a", 1), said(4, "a", 2), "b", 1},
-		{"who knows the leader, after one who does not", said(4, "", 1), said(4, "a", 2), "b", 2},
-		{"who does not know the leader", said(4, "a", 1), said(4, "", 2), "b", 1},
+		{"a node that knows the leader, after one that does not", said(4, "", 1), said(4, "a", 2), "b", 2},
+		{"a node that does not know the leader", said(4, "a", 1), said(4, "", 2), "b", 1},
 	} {
 		if got := better(c.have, c.said, c.by); got.Applied != c.want {
 			t.Errorf("%s: %+v", c.name, got)
@@ -49,7 +49,7 @@ func TestReady(t *testing.T) {
 			}
 		}
 		lost := b.config("e9", api.RoleEdge)
-		lost.Join = []string{"nobody"}
+		lost.Join = []string{"nowhere"}
 		alone := b.open(lost)
 		lacks(alone, "has not reached its cluster")
 
@@ -71,13 +71,13 @@ func TestReady(t *testing.T) {
 	})
 }
 
-// TestStatus: a cluster's status is the same at every node. Who does not answer is named as such after a second, and
+// TestStatus: a cluster's status is the same at every node. A node that does not answer is named as such after a second, and
 // sessions and leases are counted at the leaders alone.
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		plan := planned(t, "s1", "s2", "s3", "e1", "e2")
-		b.fabric.Isolate("e2") // it never comes, and nobody is told so
+		b.fabric.Isolate("e2") // it never comes, and no node learns that
 		nodes := map[api.NodeID]*Node{}
 		for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
 			role := api.RoleServer

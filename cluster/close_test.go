@@ -19,7 +19,7 @@ import (
 )
 
 // TestCloseLeavesNothing: a server and an edge on real sockets and files, which have served requests and hold lease
-// streams, sessions, polls of the map, clients that stay connected and one that says nothing. Once they are closed, no
+// streams, sessions, polls of the map, clients that stay connected and one that sends nothing. Once they are closed, no
 // goroutine and no descriptor of theirs is left.
 func TestCloseLeavesNothing(t *testing.T) {
 	before := descriptors(t)
@@ -48,7 +48,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		t.Fatal("this test does not see the goroutines of nodes that run")
 	}
 
-	// The server first: the edge has to part from one that does not answer any more.
+	// The server first: the edge has to close its sessions at one that does not answer any more.
 	for _, n := range []*Node{server, edge} {
 		began := time.Now()
 		if err := n.Close(); err != nil {
@@ -142,7 +142,7 @@ func stacks(t *testing.T) (left string) {
 	return left
 }
 
-// descriptors counts what the process has open; 0 where the system does not tell.
+// descriptors counts what the process has open; 0 if the system does not say.
 func descriptors(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestConfig: what cannot work is refused before anything is opened, by the name of the flag where there is one.
+// TestConfig: what cannot work is refused before anything is opened, by the name of the flag if there is one.
 func TestConfig(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)

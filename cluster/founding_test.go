@@ -65,7 +65,7 @@ func TestFounderLosesItsFolder(t *testing.T) {
 			t.Errorf("it was of cluster %q and is of %q", was, is)
 		}
 		if err := s1.Ready(context.Background()); err == nil || !strings.Contains(err.Error(), "has not admitted this node") || len(s1.members.all()) > 0 {
-			t.Errorf("it has forgotten whom it voted for, and is ready: %v, with %d replicas", err, len(s1.members.all()))
+			t.Errorf("it has forgotten its votes, and is ready: %v, with %d replicas", err, len(s1.members.all()))
 		}
 		res, err := storetest.Read(context.Background(), s1.Store(), &api.ReadRequest{Keys: []api.Key{"k"}})
 		if err != nil || string(res.Entries[0].Value) != "v" {
@@ -82,7 +82,7 @@ func TestFounderLosesItsFolder(t *testing.T) {
 	})
 }
 
-// TestSeveralFounders: of several servers that are to found a cluster one does, the first by name, in whatever order they start, whoever of
+// TestSeveralFounders: of several servers that are to found a cluster one does, the first by name, in whatever order they start, whichever of
 // each pair names the other; and all come to it.
 func TestSeveralFounders(t *testing.T) {
 	for name, others := range map[string]map[api.NodeID][]string{

@@ -49,7 +49,7 @@ func (b *bubble) open(cfg Config) *Node {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = n.Close() }) // again where the test did
+	b.t.Cleanup(func() { _ = n.Close() }) // again if the test did
 	return n
 }
 
@@ -66,7 +66,7 @@ func (b *bubble) ready(n *Node) {
 	b.t.Fatalf("%s is not ready after 30 s: %v", n.ID(), err)
 }
 
-// planned is a map of nodes of region "r": servers, and edges where the name begins with an e.
+// planned is a map of nodes of region "r": servers, and edges if the name begins with an e.
 func planned(t *testing.T, ids ...api.NodeID) *placement.Map {
 	t.Helper()
 	p := Planned{ClusterID: "test"}

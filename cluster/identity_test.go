@@ -73,7 +73,7 @@ func TestFolder(t *testing.T) {
 	})
 }
 
-// TestKnownNodeNewFolder: a server that lost its folder has forgotten whom it voted for. The cluster knows it, wherever it
+// TestKnownNodeNewFolder: a server that lost its folder has forgotten its votes. The cluster recognises it, wherever it
 // is reached now, and it opens no replica; with its old folder it does. An edge has nothing to forget.
 func TestKnownNodeNewFolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

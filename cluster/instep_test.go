@@ -12,7 +12,7 @@ import (
 
 // TestStaleWithoutMajority: after two of three servers are lost the third, and an edge by it, answer stale and bounded reads soon, with an
 // age that is an upper bound: the newest write that the lost ones acknowledged alone is younger than it. Linearizable reads fail. A
-// server that has met no leader since it started knows no bound, and says so.
+// server that has met no leader since it started knows no bound, and refuses.
 func TestStaleWithoutMajority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
@@ -71,7 +71,7 @@ func TestStaleWithoutMajority(t *testing.T) {
 				t.Fatalf("stale at %s: %+v, %v", at, res, err)
 			}
 			if since := time.Since(acknowledged); res.Age < since || res.Age > since+5*time.Second {
-				t.Errorf("at %s the answer is %v old by its own word, and was overwritten %v ago", at, res.Age, since)
+				t.Errorf("at %s the answer claims to be %v old, and was overwritten %v ago", at, res.Age, since)
 			}
 			if res, err := read(at, api.ReadRequest{Consistency: api.Bounded, MaxStale: time.Minute}); err != nil || string(res.Entries[0].Value) != "old" {
 				t.Errorf("at most a minute, at %s: %+v, %v", at, res, err)

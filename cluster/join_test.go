@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/transport/wan"
 )
 
-// TestJoinAnswerLost: a server that was let in and never heard so, because the leader's answer did not reach it, opens
+// TestJoinAnswerLost: a server that was admitted and does not know it, because the leader's answer did not reach it, opens
 // its replicas all the same once it does.
 func TestJoinAnswerLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestJoinAnswerLost(t *testing.T) {
 		for known := false; !known; _, known = s1.mirror.Map().Node("s4") {
 			time.Sleep(time.Millisecond)
 		}
-		b.fabric.Cut("s1", "s4") // s1 leads: it founded the cluster, and nobody has stood against it
+		b.fabric.Cut("s1", "s4") // s1 leads: it founded the cluster, and there was no other candidate
 		time.Sleep(time.Minute)
 		b.fabric.Heal("s1", "s4")
 		b.ready(s4)

@@ -118,7 +118,7 @@ func asItWas(t *testing.T, n *Node, least fsm.Level) {
 	}
 }
 
-// done is the transaction's result, once the node has heard of all groups that it needs.
+// done is the transaction's result, once the node knows the leaders of all groups that it needs.
 func done(t *testing.T, s api.Store, txn *api.Txn) (r *api.TxnResult) {
 	t.Helper()
 	until(t, "a transaction", func() string {
@@ -209,8 +209,8 @@ func TestOlderNodeIsNoMember(t *testing.T) {
 	})
 }
 
-// TestHaltedGroupIsToldOf: a node whose replica met an entry of a newer version is not ready, and says which group and what to do.
-func TestHaltedGroupIsToldOf(t *testing.T) {
+// TestHaltedGroup: a node whose replica met an entry of a newer version is not ready, and names the group and the next step.
+func TestHaltedGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		cfg := b.config("s1", api.RoleServer)

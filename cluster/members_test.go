@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// TestMetaVotersFollowTheRegions: once there are three regions, the map's group has a voter in each and nobody else: those
+// TestMetaVotersFollowTheRegions: once there are three regions, the map's group has a voter in each and no other: those
 // of the first region give up their votes, also over a restart, and the loss of a region leaves a majority.
 func TestMetaVotersFollowTheRegions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// scrape is what the registry says, without what the libraries say of the process.
+// scrape is what the registry exports, without the metrics of libraries.
 func scrape(t *testing.T, m metrics) (lines []string) {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -37,7 +37,7 @@ func says(t *testing.T, m metrics, line string) {
 	}
 }
 
-// TestMetricsLabels: a label may be what anybody sent, also no UTF-8; groups are told apart.
+// TestMetricsLabels: a label may be any bytes that a client sent; groups have metrics of their own.
 func TestMetricsLabels(t *testing.T) {
 	m := newMetrics()
 	add := m.forGroup("a.1").Counter("edgehold_test_total", "Help.", "node")
@@ -120,7 +120,7 @@ func TestMetricsTwoMeanings(t *testing.T) {
 	m.Counter("edgehold_test_total", "Help.", "node")
 	defer func() {
 		if recover() == nil {
-			t.Error("one name has two meanings, and nobody minds")
+			t.Error("one name was registered with two meanings")
 		}
 	}()
 	m.Counter("edgehold_test_total", "Other help.", "region")

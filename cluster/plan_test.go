@@ -24,7 +24,7 @@ func threeRegions() Planned {
 }
 
 // TestPlan: each region votes on its own keys by servers of its own, the map is voted on by one server of each, and the
-// first region owns what nobody else does.
+// first region owns what no other does.
 func TestPlan(t *testing.T) {
 	m, err := Plan(threeRegions(), 2, 3)
 	if err != nil {
@@ -61,12 +61,12 @@ func TestPlan(t *testing.T) {
 
 func TestPlanRefuses(t *testing.T) {
 	for name, change := range map[string]func(p *Planned, groups, voters *int){
-		"no server":                      func(p *Planned, _, _ *int) { p.Nodes = p.Nodes[4:5] },
-		"one id twice":                   func(p *Planned, _, _ *int) { p.Nodes[1].ID, p.Nodes[1].Region = p.Nodes[0].ID, "us" },
-		"a prefix of a region of nobody": func(p *Planned, _, _ *int) { p.Prefixes = []api.RegionID{"mars"} },
-		"too many groups":                func(_ *Planned, groups, _ *int) { *groups = 1000 },
-		"two voters":                     func(_ *Planned, _, voters *int) { *voters = 2 },
-		"no name":                        func(p *Planned, _, _ *int) { p.ClusterID = "" },
+		"no server":                            func(p *Planned, _, _ *int) { p.Nodes = p.Nodes[4:5] },
+		"one id twice":                         func(p *Planned, _, _ *int) { p.Nodes[1].ID, p.Nodes[1].Region = p.Nodes[0].ID, "us" },
+		"a prefix of a region without servers": func(p *Planned, _, _ *int) { p.Prefixes = []api.RegionID{"mars"} },
+		"too many groups":                      func(_ *Planned, groups, _ *int) { *groups = 1000 },
+		"two voters":                           func(_ *Planned, _, voters *int) { *voters = 2 },
+		"no name":                              func(p *Planned, _, _ *int) { p.ClusterID = "" },
 	} {
 		p, groups, voters := threeRegions(), 1, 3
 		change(&p, &groups, &voters)

@@ -59,8 +59,8 @@ func (f *fakeRoster) Transfer(ctx context.Context, to string) error {
 func voter(node string) replica.Member   { return replica.Member{Node: node, Address: node, Voter: true} }
 func learner(node string) replica.Member { return replica.Member{Node: node, Address: node} }
 
-// TestReconcile: a leader takes one step at a time towards what the map wants. Nobody goes before all who are wanted
-// vote, and a leader that is not wanted lets another lead first.
+// TestReconcile: a leader takes one step at a time towards the map. No member is removed before all that it names
+// vote, and a leader that it does not name hands over first.
 func TestReconcile(t *testing.T) {
 	m := planned(t, "s1", "s2", "s3", "s4")
 	g, _ := m.Group("r.1")
@@ -77,16 +77,16 @@ func TestReconcile(t *testing.T) {
 	}{
 		{"a follower changes nothing", fakeRoster{follower: true, members: []replica.Member{one, moved}}, ""},
 		{"all is well", fakeRoster{members: []replica.Member{one, two, three}}, ""},
-		{"the first of two who are missing", fakeRoster{members: []replica.Member{one}}, "add s2 at s2 (voter: false) after 7;"},
+		{"the first of two that are missing", fakeRoster{members: []replica.Member{one}}, "add s2 at s2 (voter: false) after 7;"},
 		{"the second", fakeRoster{members: []replica.Member{one, two}}, "add s3 at s3 (voter: false) after 7;"},
 		{"one catches up", fakeRoster{members: []replica.Member{one, two, learner("s3")}}, ""},
 		{"one has caught up", fakeRoster{members: []replica.Member{one, two, learner("s3")}, caughtUp: []string{"s3"}}, "promote s3 after 7;"},
 		{"one has moved", fakeRoster{members: []replica.Member{one, moved, learner("s3")}, caughtUp: []string{"s3"}}, "move s2 to s2 after 7;"},
 		{"one is not wanted", fakeRoster{members: []replica.Member{four, one, two, three}}, "remove s4 after 7;"},
-		{"one whom the map does not know", fakeRoster{members: []replica.Member{one, two, three, voter("gone")}}, "remove gone after 7;"},
+		{"one that the map does not know", fakeRoster{members: []replica.Member{one, two, three, voter("gone")}}, "remove gone after 7;"},
 		{"one is not wanted, and one still catches up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}}, ""},
 		{"one is not wanted, and one is missing", fakeRoster{members: []replica.Member{four, one, two}}, "add s3 at s3 (voter: false) after 7;"},
-		{"one who is not wanted has caught up", fakeRoster{members: []replica.Member{one, two, three, learner("s4")}, caughtUp: []string{"s4"}}, "remove s4 after 7;"},
+		{"one that the map does not name has caught up", fakeRoster{members: []replica.Member{one, two, three, learner("s4")}, caughtUp: []string{"s4"}}, "remove s4 after 7;"},
 		{"the leader is not wanted", fakeRoster{node: "s4", members: []replica.Member{four, one, two, three}}, "let s1 lead;"},
 	} {
 		if err := reconcile(context.Background(), &c.r, g, m); err != nil || c.r.did != c.want {

@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/notice"
 )
 
-// logText is what a node's log says, from the level info up.
+// logText is a node's log, from the level info up.
 type logText struct {
 	mu  sync.Mutex
 	all bytes.Buffer
@@ -43,7 +43,7 @@ func (l *logText) logger() hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Output: l, Level: hclog.Info})
 }
 
-// TestWordsAboutAnotherCluster: where a node is expected and one of another cluster answers, the log says so once, with both names,
+// TestWordsAboutAnotherCluster: if one of another cluster answers in the place of a node, the log has one line, with both names,
 // and once when the right one is back.
 func TestWordsAboutAnotherCluster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestWordsAboutAnotherCluster(t *testing.T) {
 		}
 		words := `answers="node s1 of cluster ` + theirs + `" expected=` + mine + "/s1"
 		if n := log.lines(words); n != 1 {
-			t.Errorf("%d lines say who answers, want 1:\n%s", n, log.all.String())
+			t.Errorf("%d lines name the node that answers, want 1:\n%s", n, log.all.String())
 		}
 		if err := phantom.Close(); err != nil {
 			t.Fatal(err)
@@ -78,12 +78,12 @@ func TestWordsAboutAnotherCluster(t *testing.T) {
 		b.ready(b.open(first))
 		b.ready(s2)
 		if n := log.lines("the expected node answers again"); n != 1 {
-			t.Errorf("%d lines say that the right node is back, want 1", n)
+			t.Errorf("%d lines report that the right node is back, want 1", n)
 		}
 	})
 }
 
-// TestWordsAboutJoining: a join that fails says one line at once, with the address and the cause, and then seldom.
+// TestWordsAboutJoining: a join that fails logs one line at once, with the address and the cause, and then seldom.
 func TestWordsAboutJoining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)

@@ -50,7 +50,7 @@ func open(t *testing.T, at *station, h Hello) words.LeaseStream {
 	return x
 }
 
-// recv returns the next event, or nil where the stream has ended.
+// recv returns the next event, or nil if the stream has ended.
 func recv(t *testing.T, x words.LeaseStream) *words.LeaseEvent {
 	t.Helper()
 	e, err := x.Recv()
@@ -64,7 +64,7 @@ func recv(t *testing.T, x words.LeaseStream) *words.LeaseEvent {
 }
 
 // TestKeepAlives: every session is answered as soon as its group has, each by itself; slow groups and those that are not
-// here are left out and awaited by nobody.
+// here are left out and not awaited.
 func TestKeepAlives(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
 		fast, slow, mute := newGroup("fast"), newGroup("slow"), newGroup("mute")
@@ -188,7 +188,7 @@ func TestRevokeAndAck(t *testing.T) {
 	})
 }
 
-// TestRevokeNeverBlocks: a holder that does not read is not reachable, and nobody waits for it.
+// TestRevokeNeverBlocks: a holder that does not read is not reachable, and no call waits for it.
 func TestRevokeNeverBlocks(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
 		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only, StreamQueue: 4}})

@@ -217,14 +217,14 @@ func TestMove(t *testing.T) {
 		for i, g := range to {
 			part := placement.Owned{Range: r, Epoch: 2, Index: uint32(i), Of: 3}
 			if err := mover.Adopt(t.Context(), g, receipts[:1], part); err == nil {
-				t.Error("adopted on the word of one of two owners")
+				t.Error("adopted by the receipt of one of two owners")
 			}
 			if err := mover.Adopt(t.Context(), g, receipts, part); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if err := mover.Adopt(t.Context(), "b.1", nil, placement.Owned{}); err == nil {
-			t.Error("adopted what nobody has ceded")
+			t.Error("adopted what was not ceded")
 		}
 		taker := to[ident.ShardOf("p/k/\xff", 3)]
 		res := applied(t, machines[taker], fsm.Write{Term: 1, Txn: once})

@@ -60,7 +60,7 @@ func (s *station) close() {
 // fakeGroup is a group whose parts are functions; those that are not set behave as a Memory, or do nothing.
 type fakeGroup struct {
 	*storetest.Memory
-	Participant // nil: nobody asks
+	Participant // nil: it is not asked
 	id          api.GroupID
 	read        func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error)
 	do          func(ctx context.Context, t *words.Txn) (*api.TxnResult, error)
