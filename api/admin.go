@@ -54,7 +54,7 @@ type GroupStatus struct {
 	Prepared              int     `json:"prepared"`
 	Unresolved            int     `json:"unresolved"`
 	OldestPreparedSeconds float64 `json:"oldest_prepared_seconds"`
-	// Locked are keys that transactions hold whose decision groups do not answer, at most [MaxLocks] of them.
+	// Locked are keys that transactions hold whose decision groups do not answer, at most a hundred of them.
 	Locked []Lock `json:"locked,omitempty"`
 }
 

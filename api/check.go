@@ -2,8 +2,8 @@ package api
 
 import "slices"
 
-// SortKeys sorts ks in place and drops repetitions.
-func SortKeys(ks []Key) []Key {
+// sortKeys sorts ks in place and drops repetitions.
+func sortKeys(ks []Key) []Key {
 	slices.Sort(ks)
 	return slices.Compact(ks)
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -91,6 +90,3 @@ func ParseVersion(s string) (Version, error) {
 	}
 	return Version{epoch, index}, nil
 }
-
-// MaxVersion is greater than every version that a group can issue.
-var MaxVersion = Version{math.MaxUint64, math.MaxUint64}

@@ -5,9 +5,6 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLocks bounds GroupStatus.Locked.
-const MaxLocks = 100
-
 // Lock is a key that a transaction across groups holds whose decision group does not answer: until that is back, no client can read
 // or write the key.
 type Lock struct {

@@ -6,19 +6,36 @@ import (
 	"strconv"
 )
 
-// The functions: what they write follows from what the key holds at the transaction's own place, so that the writer need
-// not read it first.
+// OpKind is what an Op does.
+type OpKind uint8
+
+// What a step does: OpGet reads, the others write. From OpAdd on they are the functions: what they write follows from what the key
+// holds at the transaction's own place, so that the writer need not read it first.
 const (
+	OpGet OpKind = iota + 1
+	OpPut
+	OpDelete
 	// OpAdd adds Delta to the key's value, a decimal integer of 64 bits (an optional sign and digits; an absent key counts
 	// as 0), and writes the sum in its shortest form. Its Entry's Value is the sum. CodePreconditionFailed where the value
 	// is no such integer, or the sum would be none.
-	OpAdd OpKind = iota + OpDelete + 1
+	OpAdd
 	// OpAppendIfAbsent appends Value to the key's value unless that contains it already, anywhere: then the key stays as it
 	// is, at its version. An absent key becomes Value. CodeTooLarge where the two together are over [MaxValueBytes]. Bytes
 	// are compared and nothing else: elements must be such that none is found within another or across two neighbours, as
 	// where each begins and ends with a delimiter that is nowhere else: "<17>".
 	OpAppendIfAbsent
 )
+
+// Op is one step of a transaction.
+type Op struct {
+	Kind  OpKind `cbor:"1,keyasint"`
+	Key   Key    `cbor:"2,keyasint"`
+	Value []byte `cbor:"3,keyasint,omitempty"`
+	Delta int64  `cbor:"4,keyasint,omitempty"` // of OpAdd
+}
+
+// Writes tells whether the step may change its key.
+func (o Op) Writes() bool { return o.Kind != OpGet }
 
 // Function tells whether what the step writes follows from what the key holds.
 func (o *Op) Function() bool { return o.Kind == OpAdd || o.Kind == OpAppendIfAbsent }

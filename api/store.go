@@ -110,27 +110,6 @@ type ReadResult struct {
 	Timing   Timing `cbor:"6,keyasint,omitempty"`
 }
 
-// OpKind is what an Op does.
-type OpKind uint8
-
-// What a step does: OpGet reads, the others write. Further ones are the functions, from [OpAdd] on.
-const (
-	OpGet OpKind = iota + 1
-	OpPut
-	OpDelete
-)
-
-// Op is one step of a transaction.
-type Op struct {
-	Kind  OpKind `cbor:"1,keyasint"`
-	Key   Key    `cbor:"2,keyasint"`
-	Value []byte `cbor:"3,keyasint,omitempty"`
-	Delta int64  `cbor:"4,keyasint,omitempty"` // of OpAdd
-}
-
-// Writes tells whether the step may change its key.
-func (o Op) Writes() bool { return o.Kind != OpGet }
-
 // CondKind is what a Cond tests.
 type CondKind uint8
 
@@ -178,7 +157,7 @@ func (t *Txn) KeysInto(to []Key) []Key {
 	for _, o := range t.Else {
 		ks = append(ks, o.Key)
 	}
-	return SortKeys(ks)
+	return sortKeys(ks)
 }
 
 // WrittenKeys are the keys that either branch may change, each once, sorted.
@@ -194,7 +173,7 @@ func (t *Txn) WrittenKeysInto(to []Key) []Key {
 			}
 		}
 	}
-	return SortKeys(ks)
+	return sortKeys(ks)
 }
 
 // TxnResult tells what a transaction did.
@@ -215,14 +194,11 @@ type Timing struct {
 	Route  time.Duration `cbor:"1,keyasint,omitempty"` // finding and reaching the owner, without what follows
 	Revoke time.Duration `cbor:"2,keyasint,omitempty"` // waiting for lease holders
 	Commit time.Duration `cbor:"3,keyasint,omitempty"` // the log, or the confirm round of a read
-	// Delayed names the holders that made a write wait for expiry or longest, at most [MaxDelays] of them.
+	// Delayed names the holders that made a write wait for expiry or longest, at most four of them.
 	Delayed []Delay `cbor:"4,keyasint,omitempty"`
 	// Mode is how a transaction was carried out, where that was chosen: "m0", "m1", "m2" or "m3".
 	Mode string `cbor:"5,keyasint,omitempty"`
 }
-
-// MaxDelays bounds Timing.Delayed.
-const MaxDelays = 4
 
 // Delay is how long one lease holder kept a write waiting.
 type Delay struct {

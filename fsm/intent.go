@@ -200,13 +200,7 @@ func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
 func locksOf(conds []api.Cond, branch []api.Op) (writes, reads []api.Key) {
 	writes = written(branch, nil)
 	slices.Sort(writes)
-	for i := range conds {
-		reads = append(reads, conds[i].Key)
-	}
-	for i := range branch {
-		reads = append(reads, branch[i].Key)
-	}
-	reads = slices.DeleteFunc(api.SortKeys(reads), func(k api.Key) bool {
+	reads = slices.DeleteFunc((&api.Txn{If: conds, Then: branch}).Keys(), func(k api.Key) bool {
 		_, also := slices.BinarySearch(writes, k)
 		return also
 	})

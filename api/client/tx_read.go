@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"slices"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -63,7 +64,8 @@ func (tx *Tx) missing(op string, keys []api.Key) ([]api.Key, error) {
 			missing = append(missing, k)
 		}
 	}
-	return api.SortKeys(missing), nil
+	slices.Sort(missing)
+	return slices.Compact(missing), nil
 }
 
 func (tx *Tx) remember(f found) {

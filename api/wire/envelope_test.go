@@ -58,8 +58,11 @@ func TestApplicationsHaveNoEnvelope(t *testing.T) {
 	} {
 		carried := false
 		c := join(t, fake{
-			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { carried = true; return &api.ReadResult{}, nil },
-			do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { carried = true; return &api.TxnResult{}, nil },
+			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+				carried = true
+				return &api.ReadResult{}, nil
+			},
+			do: func(context.Context, *api.Txn) (*api.TxnResult, error) { carried = true; return &api.TxnResult{}, nil },
 		}, ServerConfig{}, ClientConfig{})
 		if err := call(c); !errors.Is(err, ErrBroken) || carried {
 			t.Errorf("%s: carried out: %v, %v", name, carried, err)

@@ -11,6 +11,9 @@ import (
 // lostEvery is how often a request that waits for a transaction looks whether its decision group is lost.
 const lostEvery = 500 * time.Millisecond
 
+// maxLocks bounds the keys that are listed in GroupStatus.Locked.
+const maxLocks = 100
+
 // retryLost is the Retry-After of a request whose key is held by a transaction of a lost decision group.
 const retryLost = time.Second
 
@@ -34,7 +37,7 @@ type lockedSince struct {
 // addLocked adds the transaction's keys, as far as there is room.
 func addLocked(to []lockedSince, p *fsm.Prepared, since time.Time) []lockedSince {
 	for _, keys := range [2][]api.Key{p.Written, p.Read} {
-		for _, k := range keys[:min(len(keys), api.MaxLocks-len(to))] {
+		for _, k := range keys[:min(len(keys), maxLocks-len(to))] {
 			to = append(to, lockedSince{k, p.Txn.ID, since})
 		}
 	}

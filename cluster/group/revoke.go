@@ -39,7 +39,7 @@ type claim struct {
 type clearance struct {
 	cleared []ident.DroppedLease
 	killed  []ident.SessionID
-	delays  []api.Delay // the longest first, one a node, at most api.MaxDelays
+	delays  []api.Delay // the longest first, one a node, at most words.MaxDelays
 	err     error
 }
 
@@ -77,7 +77,7 @@ func (c *clearance) delay(d api.Delay) {
 		c.delays = append(c.delays, d)
 	}
 	slices.SortStableFunc(c.delays, func(a, b api.Delay) int { return cmp.Compare(b.Wait, a.Wait) })
-	c.delays = c.delays[:min(len(c.delays), api.MaxDelays)]
+	c.delays = c.delays[:min(len(c.delays), words.MaxDelays)]
 }
 
 // The ways in which a claim is settled.
@@ -215,7 +215,7 @@ func (a *Authority) unanswered(l *lead, w *wait) error {
 		}
 	}
 	slices.Sort(nodes)
-	nodes = nodes[:min(len(nodes), api.MaxDelays)]
+	nodes = nodes[:min(len(nodes), words.MaxDelays)]
 	return unavailable(fmt.Sprintf("the time was up while waiting for lease holders %v; nothing was written", nodes))
 }
 

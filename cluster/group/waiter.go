@@ -129,7 +129,7 @@ func (w *waiter) narrow(page api.Range) {
 // takeTurn begins a read's turn. One that is to come again stands from the beginning, in place of those that its earlier rounds
 // have kept.
 func (a *Authority) takeTurn(l *lead, q *words.ReadRequest) (*waiter, error) {
-	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, api.SortKeys(slices.Clone(q.Keys)))}
+	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, slices.Compact(slices.Sorted(slices.Values(q.Keys))))}
 	if q.Hold&words.HoldTxn == 0 {
 		w.turn.grace = readGrace
 	}

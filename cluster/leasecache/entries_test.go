@@ -184,7 +184,7 @@ func TestBounds(t *testing.T) {
 				continue
 			}
 			gone++
-			if o := r.entries.install(s, api.Entry{Key: key, Exists: true, Version: api.MaxVersion}, lid, r.clock.Now()); o != fenced {
+			if o := r.entries.install(s, api.Entry{Key: key, Exists: true, Version: noVersion}, lid, r.clock.Now()); o != fenced {
 				t.Errorf("the lease on %q was given up and is installed again: %d", key, o)
 			}
 		}

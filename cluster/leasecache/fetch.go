@@ -3,6 +3,7 @@ package leasecache
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -149,6 +150,9 @@ func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.L
 	}
 }
 
+// noVersion is that of no entry.
+var noVersion = api.Version{Epoch: math.MaxUint64, Index: math.MaxUint64}
+
 // request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
 // versions that only the caller knows, if the answer is for the caller alone.
 func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *words.ReadRequest {
@@ -169,7 +173,7 @@ func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *words.Read
 		case alone && len(r.Known) != 0:
 			known[j], knows = r.Known[i], true
 		default:
-			known[j] = api.MaxVersion // none has it
+			known[j] = noVersion
 		}
 	}
 	if knows {

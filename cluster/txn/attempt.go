@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -300,7 +301,7 @@ func (a *attempt) result() *api.TxnResult {
 		t.Route, t.Revoke, t.Commit = max(t.Route, v.Timing.Route), max(t.Revoke, v.Timing.Revoke), max(t.Commit, v.Timing.Commit)
 		t.Delayed = append(t.Delayed, v.Timing.Delayed...)
 	}
-	res.Timing.Delayed = res.Timing.Delayed[:min(len(res.Timing.Delayed), api.MaxDelays)]
+	res.Timing.Delayed = res.Timing.Delayed[:min(len(res.Timing.Delayed), words.MaxDelays)]
 	return res
 }
 

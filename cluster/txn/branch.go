@@ -16,7 +16,7 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 	if len(t.Else) == 0 && !r.doubted {
 		return &branch{held: true, conds: t.If, ops: t.Then, leased: r.validated()}, nil
 	}
-	now, err := r.state(ctx, condKeys(t.If), r.hold())
+	now, err := r.state(ctx, (&api.Txn{If: t.If}).Keys(), r.hold())
 	if err != nil {
 		return nil, err
 	}
@@ -76,14 +76,6 @@ func (r *running) state(ctx context.Context, keys []api.Key, hold words.Hold) (m
 		keys = keys[len(some):]
 	}
 	return now, nil
-}
-
-func condKeys(conds []api.Cond) []api.Key {
-	keys := make([]api.Key, len(conds))
-	for i := range conds {
-		keys[i] = conds[i].Key
-	}
-	return api.SortKeys(keys)
 }
 
 // holds tells whether all the conditions hold in the state.

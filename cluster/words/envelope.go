@@ -73,6 +73,9 @@ type ListRequest struct {
 	Age             uint64      `cbor:"3,keyasint,omitempty"` // as in ReadRequest
 }
 
+// MaxDelays bounds Timing.Delayed of a result.
+const MaxDelays = 4
+
 // Read is s.Read into a new result.
 func Read(ctx context.Context, s Store, r *ReadRequest) (*ReadResult, error) {
 	out := new(ReadResult)

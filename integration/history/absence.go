@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
@@ -11,7 +12,7 @@ import (
 func (k *keyTxns) absences(values []keyState) ([]keyState, *Anomaly) {
 	absences := make([]keyState, len(values)+1)
 	for i := range absences {
-		absences[i] = keyState{maker: noMaker, told: true, version: api.MaxVersion}
+		absences[i] = keyState{maker: noMaker, told: true, version: api.Version{Epoch: math.MaxUint64, Index: math.MaxUint64}}
 	}
 	place := func(v api.Version) (*keyState, *keyState) {
 		i, at := slices.BinarySearchFunc(values, v, func(s keyState, v api.Version) int { return s.version.Compare(v) })

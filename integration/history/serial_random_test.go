@@ -47,7 +47,8 @@ func keysOf(txns []Txn) []api.Key {
 			keys = append(keys, s.Key)
 		}
 	}
-	return api.SortKeys(keys)
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // onePerTxn reports whether no transaction writes the key twice.
