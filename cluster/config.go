@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -116,41 +117,21 @@ func (c *Config) self() placement.Node {
 
 // setDefaults fills in what check left open.
 func (c *Config) setDefaults() {
-	if c.Advertise == "" {
-		c.Advertise = c.Listener.Addr().String()
-	}
-	if c.Groups == 0 {
-		c.Groups = 1
-	}
-	if c.Voters == 0 {
-		c.Voters = 3
-	}
-	if c.LeaseTerm == 0 {
-		c.LeaseTerm = words.DefaultLeaseTerm
-	}
-	if c.KeepAlive == 0 {
-		c.KeepAlive = c.LeaseTerm / 4
-	}
-	if c.CacheBytes == 0 {
-		c.CacheBytes = 256 << 20
-	}
-	if c.StateCacheBytes == 0 {
-		c.StateCacheBytes = 64 << 20
-	}
-	if c.level == 0 {
-		c.level = fsm.NewestLevel
-	}
+	c.Advertise = cmp.Or(c.Advertise, c.Listener.Addr().String())
+	c.Groups = cmp.Or(c.Groups, 1)
+	c.Voters = cmp.Or(c.Voters, 3)
+	c.LeaseTerm = cmp.Or(c.LeaseTerm, words.DefaultLeaseTerm)
+	c.KeepAlive = cmp.Or(c.KeepAlive, c.LeaseTerm/4)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	c.StateCacheBytes = cmp.Or(c.StateCacheBytes, 64<<20)
+	c.level = cmp.Or(c.level, fsm.NewestLevel)
 	if c.Dial == nil {
 		var d net.Dialer
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
-	if c.Clock == nil {
-		c.Clock = clock.System()
-	}
+	c.Clock = cmp.Or[words.Clock](c.Clock, clock.System())
 	if c.OnFailed == nil {
 		c.OnFailed = func(err error) { panic(endedError{err}) }
 	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
+	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
 }

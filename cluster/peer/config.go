@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"time"
@@ -40,19 +41,15 @@ func (c *ServerConfig) complete() error {
 	if c.Self == "" || c.Role == "" {
 		return api.Errorf(api.CodeInvalid, "a peer server needs its node and its role")
 	}
-	if c.Metrics == nil {
-		c.Metrics = observe.NoMetrics{}
-	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
+	c.Metrics = cmp.Or[observe.Metrics](c.Metrics, observe.NoMetrics{})
+	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
 	if c.Busy == nil {
 		c.Busy = func() bool { return false }
 	}
-	orElse(&c.MaxRequests, 2048)
-	orElse(&c.CalmRequests, 512)
-	orElse(&c.MaxControl, 4096)
-	orElse(&c.MaxPolls, 4096)
+	c.MaxRequests = cmp.Or(c.MaxRequests, 2048)
+	c.CalmRequests = cmp.Or(c.CalmRequests, 512)
+	c.MaxControl = cmp.Or(c.MaxControl, 4096)
+	c.MaxPolls = cmp.Or(c.MaxPolls, 4096)
 	return nil
 }
 
@@ -78,17 +75,8 @@ func (c *PoolConfig) complete() error {
 			return nil, api.Errorf(api.CodeUnavailable, "this node cannot dial addresses")
 		}
 	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
+	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
 	return nil
-}
-
-func orElse[T comparable](field *T, otherwise T) {
-	var zero T
-	if *field == zero {
-		*field = otherwise
-	}
 }
 
 // retryAfter is how long a caller that a limit has refused is asked to stay away.

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -12,58 +13,6 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
-
-var streamLeases = peer.NewStream[leaseUp, words.LeaseEvent]("Leases", peer.Holders)
-
-// Hello is a holder's first message on a lease stream.
-type Hello struct {
-	Node  api.NodeID  `cbor:"1,keyasint"`
-	Nonce ident.Nonce `cbor:"2,keyasint"`
-}
-
-// leaseUp goes up a lease stream: exactly one field is set, Hello first and once.
-type leaseUp struct {
-	Hello     *Hello           `cbor:"1,keyasint,omitempty"`
-	KeepAlive *words.KeepAlive `cbor:"2,keyasint,omitempty"`
-	Ack       *words.RevokeAck `cbor:"3,keyasint,omitempty"`
-}
-
-// OpenLeases opens a lease stream to the node, which ends with ctx. That the node is there shows only when something comes
-// down.
-func (n Node) OpenLeases(ctx context.Context, h Hello) (words.LeaseStream, error) {
-	end, err := streamLeases.Open(ctx, n.Remote)
-	if err != nil {
-		return nil, err
-	}
-	if err := end.Send(&leaseUp{Hello: &h}); err != nil {
-		end.Close()
-		return nil, err
-	}
-	return leaseStream{end}, nil
-}
-
-// leaseStream is the holder's end.
-type leaseStream struct {
-	end peer.ClientEnd[leaseUp, words.LeaseEvent]
-}
-
-func (x leaseStream) SendKeepAlive(k *words.KeepAlive) error {
-	return x.end.Send(&leaseUp{KeepAlive: k})
-}
-func (x leaseStream) SendAck(a *words.RevokeAck) error { return x.end.Send(&leaseUp{Ack: a}) }
-
-func (x leaseStream) Recv() (words.LeaseEvent, error) {
-	e, err := x.end.Recv()
-	if err != nil {
-		return words.LeaseEvent{}, err
-	}
-	return *e, nil
-}
-
-func (x leaseStream) Close() error {
-	x.end.Close()
-	return nil
-}
 
 // LeasesConfig makes Leases. Groups is required.
 type LeasesConfig struct {
@@ -97,26 +46,17 @@ type Leases struct {
 
 // NewLeases has the server answer lease streams.
 func NewLeases(s *peer.Server, cfg LeasesConfig) *Leases {
-	if cfg.Metrics == nil {
-		cfg.Metrics = observe.NoMetrics{}
-	}
-	orElse(&cfg.MaxStreams, 4096)
-	orElse(&cfg.StreamQueue, 1024)
-	orElse(&cfg.MaxRenewals, 1024)
-	orElse(&cfg.RenewTimeout, words.DefaultLeaseTerm)
+	cfg.Metrics = cmp.Or[observe.Metrics](cfg.Metrics, observe.NoMetrics{})
+	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, 4096)
+	cfg.StreamQueue = cmp.Or(cfg.StreamQueue, 1024)
+	cfg.MaxRenewals = cmp.Or(cfg.MaxRenewals, 1024)
+	cfg.RenewTimeout = cmp.Or(cfg.RenewTimeout, words.DefaultLeaseTerm)
 	l := &Leases{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.dropped = cfg.Metrics.Counter("edgehold_peer_dropped_total", "Messages that a lease stream had no room for.", "message")
 	cfg.Metrics.Gauge("edgehold_peer_streams", "Lease streams open to this node.", func() float64 { return float64(l.holders()) })
 	streamLeases.Handle(s, l.serve)
 	return l
-}
-
-func orElse[T comparable](field *T, otherwise T) {
-	var zero T
-	if *field == zero {
-		*field = otherwise
-	}
 }
 
 // Close ends all lease streams and waits for them.
