@@ -55,9 +55,9 @@ func Read(ctx context.Context, s api.Store, r *api.ReadRequest) (*api.ReadResult
 // as it is.
 func Answer(out, res *api.ReadResult, err error) error {
 	if err == nil {
-		entries := append(out.Entries[:0], res.Entries...)
+		entries := out.Entries[:0]
 		*out = *res
-		out.Entries = entries
+		out.Entries = append(entries, res.Entries...)
 	}
 	return err
 }
