@@ -31,7 +31,8 @@ type embedded struct {
 }
 
 func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Duration) (*answer, *failure) {
-	a, err := &answer{}, error(nil)
+	a := &answer{}
+	var err error
 	switch {
 	case q.read != nil:
 		a.read = new(api.ReadResult)

@@ -56,8 +56,9 @@ func Read(ctx context.Context, s api.Store, r *api.ReadRequest) (*api.ReadResult
 func Answer(out, res *api.ReadResult, err error) error {
 	if err == nil {
 		entries := out.Entries[:0]
+		entries = append(entries, res.Entries...)
 		*out = *res
-		out.Entries = append(entries, res.Entries...)
+		out.Entries = entries
 	}
 	return err
 }
