@@ -17,6 +17,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/clock"
@@ -304,11 +305,13 @@ func (n *Node) voters() []leasecache.PeerGroups {
 
 func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
-	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, Handler: httpd.New(httpd.Config{
-		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID,
-		Metrics: n.metrics.handler(), Registry: n.metrics, Log: log, Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults,
-		Full: n.cache.Full,
-	})})
+	backend := front.New(front.Config{
+		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
+		Limits: front.Limits{Busy: n.sched.Busy, Full: n.cache.Full},
+	})
+	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{
+		Log: log, Handler: httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers}),
+	})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {
 			n.log.Warn("requests were cut off", "error", err)

@@ -58,10 +58,14 @@ var house = map[string]room{
 	},
 	"api/client": {
 		ours:  []string{"api", "api/wire"},
-		tests: []string{"api/httpd"},
+		tests: []string{"api/front", "api/httpd"},
+	},
+	"api/front": {
+		ours: []string{"api", "api/fault", "api/observe"},
 	},
 	"api/httpd": {
-		ours: []string{"api", "api/fault", "api/observe", "api/wire"},
+		ours:  []string{"api", "api/fault", "api/front", "api/wire"},
+		tests: []string{"api/observe"},
 	},
 	"fsm": {
 		ours: []string{"api", "api/codec", "fsm/engine", "fsm/ident"},
@@ -130,7 +134,7 @@ var house = map[string]room{
 	"cluster/txn": {
 		ours:   []string{"api", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
-		tests:  []string{"api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
+		tests:  []string{"api/front", "api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
 	},
 	"cluster/leasecache": {
 		ours:  []string{"api", "api/fault", "api/observe", "cluster/words", "fsm/ident"},
@@ -141,7 +145,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/fault", "api/httpd", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/fault", "api/front", "api/httpd", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan"},
 	},
@@ -154,7 +158,7 @@ var house = map[string]room{
 	"cmd/edgehold": {
 		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench", "cmd/edgehold/bench/load", "cmd/edgehold/record", "cmd/edgehold/transfer"},
 		others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml},
-		tests:  []string{"api/httpd"},
+		tests:  []string{"api/front", "api/httpd"},
 	},
 	"cmd/edgehold/bench": {
 		ours: []string{"api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"},
@@ -171,7 +175,7 @@ var house = map[string]room{
 	},
 	"cmd/edgehold/transfer": {
 		ours:  []string{"api", "api/client", "cmd/edgehold/record"},
-		tests: []string{"api/httpd"},
+		tests: []string{"api/front", "api/httpd"},
 	},
 
 	"integration": {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -120,7 +121,7 @@ func onMemory(t *testing.T, f func(t *testing.T, c *Client, m *storetest.Memory)
 	t.Helper()
 	t.Run("node", func(t *testing.T) {
 		m := storetest.NewMemory()
-		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m, Node: "n1", Admin: &admin{}}))}}), m)
+		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(front.New(front.Config{Store: m, Lister: m, Node: "n1", Admin: &admin{}}), httpd.Config{}))}}), m)
 	})
 	t.Run("embedded", func(t *testing.T) {
 		m := storetest.NewMemory()
@@ -240,7 +241,7 @@ func (a *admin) SetPlacement(_ context.Context, prefix api.Key, region api.Regio
 
 func TestAdmin(t *testing.T) {
 	a := &admin{}
-	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Admin: a}))}})
+	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(front.New(front.Config{Admin: a}), httpd.Config{}))}})
 	embedded := New(struct {
 		api.Store
 		api.Admin

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -16,7 +17,7 @@ import (
 // node stands for a node of Edgehold, so that the examples run: with `edgehold dev` its URL is http://127.0.0.1:7400.
 func node() *httptest.Server {
 	m := storetest.NewMemory()
-	return httptest.NewServer(httpd.New(httpd.Config{Store: m, Lister: m, Node: "us-east-1"}))
+	return httptest.NewServer(httpd.New(front.New(front.Config{Store: m, Lister: m, Node: "us-east-1"}), httpd.Config{}))
 }
 
 func Example() {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -93,7 +94,7 @@ func losesAnswers(h http.Handler) node {
 
 // says answers with a problem.
 func says(code api.Code) node {
-	return of(httpd.New(httpd.Config{Store: failing(code)}))
+	return of(httpd.New(front.New(front.Config{Store: failing(code)}), httpd.Config{}))
 }
 
 type failing api.Code
@@ -107,7 +108,7 @@ func (f failing) Do(context.Context, *api.Txn) (*api.TxnResult, error) { return 
 func onPlanet(t *testing.T, f func(t *testing.T, c *Client, p *planet, h http.Handler)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := storetest.NewMemory()
-		h := httpd.New(httpd.Config{Store: m, Lister: m})
+		h := httpd.New(front.New(front.Config{Store: m, Lister: m}), httpd.Config{})
 		p := &planet{nodes: map[string]http.RoundTripper{"near": of(h), "mid": of(h), "far": of(h)}}
 		c, err := Open(t.Context(), Config{Endpoints: []string{"http://near", "http://mid", "http://far"}, HTTPClient: &http.Client{Transport: p}})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -128,7 +129,7 @@ func open(t testing.TB, cfg Config) *Client {
 
 // clients are Clients of a Store: over a stream, with plain requests, and in this process.
 func clients(t *testing.T, s *storetest.Memory) map[string]*Client {
-	url := serve(t, httpd.New(httpd.Config{Store: s, Lister: s, Node: "n1"}))
+	url := serve(t, httpd.New(front.New(front.Config{Store: s, Lister: s, Node: "n1"}), httpd.Config{}))
 	return map[string]*Client{
 		"stream": open(t, Config{Endpoints: []string{url}}), "plain": open(t, Config{Endpoints: []string{url}, PlainHTTP: true}), "embedded": New(s),
 	}
@@ -149,7 +150,7 @@ func TestStoreOverHTTP2(t *testing.T) {
 	transport := &http.Transport{Protocols: new(http.Protocols)}
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	c := open(t, Config{
-		Endpoints:  []string{serve(t, httpd.New(httpd.Config{Store: m, Lister: m}))},
+		Endpoints:  []string{serve(t, httpd.New(front.New(front.Config{Store: m, Lister: m}), httpd.Config{}))},
 		HTTPClient: &http.Client{Transport: transport},
 	})
 	storetest.Run(t, func(*testing.T) api.Store { return store{c} }, storetest.Options{SingleKey: true})

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -40,7 +41,7 @@ func (c *counter) of(path string) int {
 
 // TestStreamIsShared: calls at once share one stream, and only large values go by themselves.
 func TestStreamIsShared(t *testing.T) {
-	h := &counter{Handler: httpd.New(httpd.Config{Store: storetest.NewMemory(), Node: "n1"})}
+	h := &counter{Handler: httpd.New(front.New(front.Config{Store: storetest.NewMemory(), Node: "n1"}), httpd.Config{})}
 	c := open(t, Config{Endpoints: []string{serve(t, h)}})
 	var calls sync.WaitGroup
 	for range 50 {
@@ -75,7 +76,7 @@ func TestStreamIsShared(t *testing.T) {
 
 // TestNoUpgrade: a node, or what stands before it, that takes no Upgrade is asked by plain requests.
 func TestNoUpgrade(t *testing.T) {
-	api := httpd.New(httpd.Config{Store: storetest.NewMemory()})
+	api := httpd.New(front.New(front.Config{Store: storetest.NewMemory()}), httpd.Config{})
 	h := &counter{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("Upgrade") // as proxies do
 		r.Header.Del("Connection")
@@ -141,7 +142,7 @@ func TestBrokenStream(t *testing.T) {
 	}
 	breaking := &cut{Listener: l}
 	s := &losing{Store: storetest.NewMemory(), lose: breaking.all}
-	server := httpd.Serve(breaking, httpd.ServerConfig{Handler: httpd.New(httpd.Config{Store: s})})
+	server := httpd.Serve(breaking, httpd.ServerConfig{Handler: httpd.New(front.New(front.Config{Store: s}), httpd.Config{})})
 	defer func() { _ = server.Close(time.Second) }()
 	c := open(t, Config{Endpoints: []string{"http://" + l.Addr().String()}})
 	version, err := c.Put(t.Context(), "k", []byte("v"), IfAbsent())
@@ -159,7 +160,7 @@ func TestBrokenStream(t *testing.T) {
 // TestBothFormsAreOne: a write sent over a stream and again as a plain request is the same write.
 func TestBothFormsAreOne(t *testing.T) {
 	m := storetest.NewMemory()
-	url := serve(t, httpd.New(httpd.Config{Store: m}))
+	url := serve(t, httpd.New(front.New(front.Config{Store: m}), httpd.Config{}))
 	stream, plain := open(t, Config{Endpoints: []string{url}}), open(t, Config{Endpoints: []string{url}, PlainHTTP: true})
 	if _, err := plain.Put(t.Context(), "exists", nil); err != nil {
 		t.Fatal(err)
@@ -197,8 +198,8 @@ func TestServerCloses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := httpd.Serve(l, httpd.ServerConfig{Handler: httpd.New(httpd.Config{Store: slow, Node: "n1"})})
-	second := serve(t, httpd.New(httpd.Config{Store: m, Node: "n2"}))
+	first := httpd.Serve(l, httpd.ServerConfig{Handler: httpd.New(front.New(front.Config{Store: slow, Node: "n1"}), httpd.Config{})})
+	second := serve(t, httpd.New(front.New(front.Config{Store: m, Node: "n2"}), httpd.Config{}))
 	c := open(t, Config{Endpoints: []string{"http://" + l.Addr().String(), second}})
 	result := make(chan error, 1)
 	go func() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -67,7 +68,7 @@ func TestTxnStore(t *testing.T) {
 // TestBothFormsOfATxnAreOne: a transaction sent over a stream and again as a plain request is the same.
 func TestBothFormsOfATxnAreOne(t *testing.T) {
 	m := storetest.NewMemory()
-	url := serve(t, httpd.New(httpd.Config{Store: m}))
+	url := serve(t, httpd.New(front.New(front.Config{Store: m}), httpd.Config{}))
 	stream, plain := open(t, Config{Endpoints: []string{url}}), open(t, Config{Endpoints: []string{url}, PlainHTTP: true})
 	for name, txn := range map[string]*api.Txn{
 		"writes": {Then: []api.Op{

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -76,7 +77,7 @@ func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	t.Helper()
 	t.Run("stream", func(t *testing.T) {
 		w := &watched{Memory: storetest.NewMemory()}
-		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: w, Node: "n1"}))}}), w)
+		f(t, open(t, Config{Endpoints: []string{serve(t, httpd.New(front.New(front.Config{Store: w, Node: "n1"}), httpd.Config{}))}}), w)
 	})
 	t.Run("embedded", func(t *testing.T) {
 		w := &watched{Memory: storetest.NewMemory()}
@@ -85,7 +86,7 @@ func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	t.Run("plain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := &watched{Memory: storetest.NewMemory()}
-			answer := of(httpd.New(httpd.Config{Store: w, Node: "n1"}))
+			answer := of(httpd.New(front.New(front.Config{Store: w, Node: "n1"}), httpd.Config{}))
 			p := &planet{nodes: map[string]http.RoundTripper{"n1": node(func(r *http.Request) (*http.Response, error) {
 				time.Sleep(10 * time.Millisecond) // so that what goes on at once is in each other's way
 				return answer(r)
@@ -365,7 +366,7 @@ func TestTxnOutcome(t *testing.T) {
 	reads := func(n node) node { // reads work
 		return func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Idempotency-Key") == "" {
-				return of(httpd.New(httpd.Config{Store: storetest.NewMemory()}))(r)
+				return of(httpd.New(front.New(front.Config{Store: storetest.NewMemory()}), httpd.Config{}))(r)
 			}
 			return n(r)
 		}
@@ -415,7 +416,7 @@ func TestTxnEndsWithItsContext(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		w := &watched{Memory: storetest.NewMemory()}
 		w.onDo = func(n int) (*api.TxnResult, error) { w.put(t, "k", strconv.Itoa(n)); return nil, nil }
-		p.set("near", of(httpd.New(httpd.Config{Store: w})))
+		p.set("near", of(httpd.New(front.New(front.Config{Store: w}), httpd.Config{})))
 		increment := func(ctx context.Context) func(tx *Tx) error {
 			return func(tx *Tx) error {
 				if _, err := tx.Get(ctx, "k"); err != nil && !errors.Is(err, api.CodeNotFound) {

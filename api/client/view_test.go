@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -113,7 +114,7 @@ func TestViewEndsWithItsContext(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 			w.put(t, api.Key(fmt.Sprint("k", n-1)), "x")
 		}
-		p.set("near", of(httpd.New(httpd.Config{Store: w})))
+		p.set("near", of(httpd.New(front.New(front.Config{Store: w}), httpd.Config{})))
 		began, n := time.Now(), 0
 		err := c.View(t.Context(), func(tx *Tx) error {
 			for {
@@ -158,7 +159,7 @@ func TestSendTxn(t *testing.T) {
 // TestViewOfMuch: what does not fit one trip is refused, and comes in several; what is known does not travel again.
 func TestViewOfMuch(t *testing.T) {
 	w := &watched{Memory: storetest.NewMemory()}
-	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(httpd.Config{Store: w}))}})
+	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(front.New(front.Config{Store: w}), httpd.Config{}))}})
 	keys := make([]api.Key, 20)
 	for i := range keys {
 		keys[i] = api.Key(fmt.Sprint("k", i))

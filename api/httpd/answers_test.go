@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 )
 
@@ -52,14 +53,14 @@ func (q question) raw() string {
 // TestAnswersOnOneConnection: on one connection, whose requests are all sent at once, each answer has the status, headers and body
 // that the handler gives to a recorder.
 func TestAnswersOnOneConnection(t *testing.T) {
-	for name, c := range map[string]httpd.Config{
+	for name, c := range map[string]front.Config{
 		"all names":               {Node: "n-1", Store: fixedStore("a.1")},
 		"no names":                {Store: fixedStore("")},
 		"names that are no words": {Node: "n 1", Store: fixedStore("a\r\nb")},
 		"an owner with spaces":    {Node: "n-1", Store: fixedStore("a 1")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := httpd.New(c)
+			h := httpd.New(front.New(c), httpd.Config{})
 			sent := mixedRequests()
 			inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
 				conn := p.dial()
@@ -138,7 +139,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 	for i := range 20 {
 		s.values[api.Key(fmt.Sprint("k", i))] = strings.Repeat(fmt.Sprint(i, " "), 10*i+1)
 	}
-	h := httpd.New(httpd.Config{Node: "n-1", Store: s})
+	h := httpd.New(front.New(front.Config{Node: "n-1", Store: s}), httpd.Config{})
 	inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
 		var all sync.WaitGroup
 		for i := range 20 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -30,8 +31,8 @@ func getCalls(x *exchange) error {
 	}
 	defer x.streams.Add(-1)
 	if x.streams.Add(1) > int64(x.MaxStreams) {
-		x.measures.rejected(1)
-		return x.turnAway(overloaded("%d streams are open, the limit", x.MaxStreams))
+		x.Admission.Refused()
+		return x.turnAway(front.Overloaded("%d streams are open, the limit", x.MaxStreams))
 	}
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
@@ -46,8 +47,8 @@ func getCalls(x *exchange) error {
 	}
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
 	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off, which tells it
-		Store: calls{x.handler}, Workers: x.Workers, Enter: x.enterCall, Leave: x.leaveCall, Drain: draining, Faults: x.Faults,
-		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxInFlight, MaxAnswerBytes: maxWaitingBytes,
+		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Leave: x.Admission.Leave, Drain: draining, Faults: x.Faults,
+		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
 }
@@ -66,12 +67,20 @@ func (s *callStream) Write(b []byte) (int, error) {
 	return s.Conn.Write(b)
 }
 
-// calls is the Store for clients: its errors are as they may see them.
-type calls struct{ *handler }
+// enterCall lets a call of a stream in as a request.
+func (h *handler) enterCall(a wire.Asked) *api.Error {
+	return h.Admission.Enter(front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
+}
+
+// calls is the Store of a stream: it measures calls, and its errors are as clients may see them.
+type calls struct {
+	*front.Backend
+	store front.Caller
+}
 
 func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	began := time.Now()
-	return c.done(began, "calls read", c.Store.Read(ctx, q, out), false)
+	return c.done(began, "read", c.store.Read(ctx, q, out), false)
 }
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
@@ -79,8 +88,8 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := t.ID.Check(); err != nil {
 		return nil, err
 	}
-	res, err := c.Store.Do(ctx, t)
-	return res, c.done(began, "calls write", err, true)
+	res, err := c.store.Do(ctx, t)
+	return res, c.done(began, "write", err, true)
 }
 
 // done measures a call and explains its error.
@@ -96,6 +105,6 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		}
 		err, status = e, e.Code.HTTPStatus()
 	}
-	c.measures.observe(new([2]string), route, status, time.Since(began))
+	c.Observe(front.Labels{Front: callsFront, Route: route, Status: statusText(status)}, time.Since(began).Seconds())
 	return err
 }

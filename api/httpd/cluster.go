@@ -29,7 +29,7 @@ type rangeBody struct {
 
 // getCluster answers with the cluster as this node sees it.
 func getCluster(x *exchange) error {
-	s, err := x.Admin.Status(x.ctx)
+	s, err := x.store.Status(x.ctx)
 	if err != nil {
 		return err
 	}
@@ -55,8 +55,8 @@ func getCluster(x *exchange) error {
 	return x.replyJSON(body)
 }
 
-// maxPlacementBytes bounds the body of a placement: a prefix in base64 and a name.
-const maxPlacementBytes = 64 << 10
+// placementJSON is a prefix in base64 and a name.
+var placementJSON = body{"body", "application/json", 64 << 10}
 
 // placementBody asks that a region own all keys with a prefix.
 type placementBody struct {
@@ -70,7 +70,7 @@ func postPlacement(x *exchange) error {
 	if err := noConditions(x.r.Header, ""); err != nil {
 		return err
 	}
-	raw, err := x.body(maxPlacementBytes, "body")
+	raw, err := x.body()
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func postPlacement(x *exchange) error {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
 	}
 	x.writes = true
-	if err := x.Admin.SetPlacement(x.ctx, prefix, body.Region); err != nil {
+	if err := x.store.SetPlacement(x.ctx, prefix, body.Region); err != nil {
 		return err
 	}
 	return x.replyJSON(body)

@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 type fakeAdmin struct {
@@ -35,7 +37,7 @@ func TestCluster(t *testing.T) {
 		Ranges:    []api.RangeStatus{{Start: "", End: "\xff", Group: "us-east.1", Epoch: 1}, {Start: "\xff", End: "", Group: "us-east.1", Epoch: 2}},
 		Sessions:  2, Leases: 5,
 	}}
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = admin })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = admin })
 	r := request(h, "GET", "/v1/cluster", "")
 	wantStatus(t, r, 200)
 	const want = `{"cluster_id":"c1","nodes":[{"node":"us-east-1","region":"us-east","role":"server","url":"http://127.0.0.1:7400","state":"up"}],` +
@@ -58,7 +60,7 @@ func TestCluster(t *testing.T) {
 
 func TestPlacement(t *testing.T) {
 	admin := &fakeAdmin{}
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = admin })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = admin })
 	for body, want := range map[string]struct {
 		prefix api.Key
 		region api.RegionID
@@ -91,10 +93,8 @@ func TestPlacement(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	admin := &fakeAdmin{err: errors.New("group us-east.1 is catching up")}
-	h, _ := memoryAPI(func(c *httpd.Config) {
-		c.Admin = admin
-		c.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })
-	})
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })
+	h := httpd.New(front.New(front.Config{Store: storetest.NewMemory(), Admin: admin}), httpd.Config{Metrics: metrics})
 	wantStatus(t, request(h, "GET", "/livez?verbose", ""), 200)
 	wantProblem(t, request(h, "GET", "/readyz", ""), 503, api.CodeUnavailable, "catching up")
 	admin.err = nil
@@ -131,15 +131,15 @@ func (g *registry) Histogram(name, _ string, _ ...string) func(float64, ...strin
 
 func TestMeasures(t *testing.T) {
 	g := &registry{counts: map[string]float64{}}
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Registry = g })
+	h, _ := memoryAPI(func(c *front.Config) { c.Metrics = g })
 	put(t, h, "a", "x")
 	request(h, "GET", "/v1/kv/a", "")
 	request(h, "GET", "/v1/kv/b", "")
 	request(h, "GET", "/v1/kv", "")
 	request(h, "GET", "/nothing", "")
 	for name, want := range map[string]float64{
-		"edgehold_httpd_requests_total kv 200": 2, "edgehold_httpd_requests_total kv 404": 1, "edgehold_httpd_requests_total list 200": 1,
-		"edgehold_httpd_requests_total none 404": 1, "edgehold_httpd_request_seconds kv": 3, "edgehold_httpd_requests_in_flight": 0,
+		"edgehold_front_requests_total http kv 200": 2, "edgehold_front_requests_total http kv 404": 1, "edgehold_front_requests_total http list 200": 1,
+		"edgehold_front_requests_total http none 404": 1, "edgehold_front_request_seconds http kv": 3, "edgehold_front_requests_in_flight": 0,
 	} {
 		if g.counts[name] != want {
 			t.Errorf("%s is %v, want %v; there are %v", name, g.counts[name], want, sorted(g.counts))

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 const (
@@ -139,7 +139,7 @@ func readHeader(c net.Conn) []byte {
 
 // refusal is the answer to a connection over the bound, whose first bytes are request.
 func refusal(request []byte, limit int) []byte {
-	e := overloaded("%d connections are open, the limit", limit)
+	e := front.Overloaded("%d connections are open, the limit", limit)
 	header := bytes.ToLower(request)
 	// A request with an Idempotency-Key may have been sent, and carried out, before.
 	e.Unknown = !bytes.Contains(header, []byte("\r\n\r\n")) || bytes.Contains(header, []byte("\r\nidempotency-key:"))
@@ -152,10 +152,3 @@ func refusal(request []byte, limit int) []byte {
 func (l *conns) wait() { l.refusals.Wait() }
 
 var _ net.Listener = (*conns)(nil)
-
-// overloaded is a refusal for load.
-func overloaded(format string, args ...any) *api.Error {
-	e := api.Errorf(api.CodeUnavailable, format, args...)
-	e.RetryAfter = overloadRetryAfter
-	return e
-}

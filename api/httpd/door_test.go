@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -16,24 +17,21 @@ import (
 func TestFullOwner(t *testing.T) {
 	full := &api.Error{Code: api.CodeUnavailable, Hint: "the owner is full", RetryAfter: 1500e6}
 	var asked string
-	h := httpd.New(httpd.Config{
-		Store: fake{
-			read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
-				return &api.ReadResult{Entries: make([]api.Entry, len(q.Keys))}, nil
-			},
-			do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
-				t.Error("a write was let in")
-				return nil, api.CodeInternal
-			},
+	h := httpd.New(front.New(front.Config{Store: fake{
+		read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+			return &api.ReadResult{Entries: make([]api.Entry, len(q.Keys))}, nil
 		},
-		Full: func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error {
-			asked = fmt.Sprint(k, " ", writes, " ", c, " ", begun)
-			if writes || c == api.Quorum {
-				return full
-			}
-			return nil
+		do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
+			t.Error("a write was let in")
+			return nil, api.CodeInternal
 		},
-	})
+	}, Limits: front.Limits{Full: func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error {
+		asked = fmt.Sprint(k, " ", writes, " ", c, " ", begun)
+		if writes || c == api.Quorum {
+			return full
+		}
+		return nil
+	}}}), httpd.Config{})
 	for range 2 {
 		r := request(h, "PUT", "/v1/kv/some/key", "v")
 		wantProblem(t, r, 503, api.CodeUnavailable, "the owner is full")

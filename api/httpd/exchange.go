@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 // exchange is one request and its answer. It belongs to one goroutine.
@@ -33,9 +34,10 @@ type exchange struct {
 	keys    [1]api.Key
 	result  api.ReadResult
 	entries [1]api.Entry
-	// reserved are the bytes of Config.MaxBodyBytes that the request holds.
+	route   *route
+	store   front.Caller
+	// reserved are the bytes for its body that the request holds.
 	reserved int64
-	labels   [2]string // of what is measured
 	// taken: the whole body has been read.
 	taken bool
 }
@@ -125,8 +127,9 @@ func (x *exchange) replyJSON(v any) error {
 // send sends a part of the body. An error means that the client has gone, or takes too long: there is nobody to tell.
 func (x *exchange) send(b []byte) { _, _ = x.w.Write(b) }
 
-// body reads the request's body of at most limit bytes, within the request's time. The bytes are the caller's.
-func (x *exchange) body(limit int64, what string) ([]byte, error) {
+// body reads the request's body, within the limit of its route and the request's time. The bytes are the caller's.
+func (x *exchange) body() ([]byte, error) {
+	limit, what := x.route.body.limit, x.route.body.what
 	if err := x.plainBody(); err != nil {
 		return nil, err
 	}
@@ -190,19 +193,15 @@ func (x *exchange) reserve(size, limit int64) error {
 	if size < 0 {
 		size = limit
 	}
-	x.reserved = size
-	if x.bodyBytes.Add(size) > x.MaxBodyBytes {
-		x.measures.rejected(1)
-		return x.turnAway(x.door.bodies)
+	if e := x.Admission.Reserve(size); e != nil {
+		return x.turnAway(e)
 	}
+	x.reserved = size
 	return nil
 }
 
-func (x *exchange) unreserve() {
-	if x.reserved != 0 {
-		x.bodyBytes.Add(-x.reserved)
-	}
-}
+// leave gives the place and the memory of the request back.
+func (x *exchange) leave() { x.Admission.Leave(x.reserved) }
 
 // readBody reads size bytes, or where that is unknown up to one over the limit.
 func readBody(r io.Reader, size, limit int64) ([]byte, error) {

@@ -1,116 +1,73 @@
-// Package httpd is Edgehold's HTTP API over any [api.Store]: values under /v1/kv, transactions at /v1/txn, the cluster under
-// /v1/cluster, and the probes. It routes by the path exactly as it was sent, so that every key of any bytes has a path; nothing is cleaned or
-// redirected. Errors are problem+json (RFC 9457) that say whether the request was applied.
+// Package httpd is Edgehold's HTTP API, a front over a [front.Backend]: values under /v1/kv, transactions at /v1/txn, the
+// cluster under /v1/cluster, and the probes; routes.go lists them. It routes by the path exactly as it was sent, so that every
+// key of any bytes has a path; nothing is cleaned or redirected. Errors are problem+json (RFC 9457) that say whether the request
+// was applied.
 package httpd
 
 import (
 	"errors"
 	"net/http"
-	"strings"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/fault"
-	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
-// Config is what the API serves and how much of it at once.
+// Config is what HTTP needs beside the Backend. The zero value works.
 type Config struct {
-	// Store answers reads and carries out writes. It is required.
-	Store api.Store
-	// Lister answers lists; nil: there are none (404).
-	Lister api.Lister
-	// Admin answers /v1/cluster and /readyz; nil: no /v1/cluster (404), and the node is always ready.
-	Admin api.Admin
-	// Node is this node's name, told with every answer.
-	Node api.NodeID
 	// Metrics answers GET /metrics; nil: 404.
 	Metrics http.Handler
-	// Registry is where this room registers what it measures; nil measures nothing.
-	Registry observe.Metrics
-	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
-	Log func(msg string, args ...any)
-	// MaxInFlight bounds the requests being answered at once, probes aside; one more gets 503 at once. 0 is 2048.
-	MaxInFlight int
-	// Busy tells that the processors cannot keep up: then one more than CalmInFlight gets 503 at once. It is asked by each
-	// request beyond so many, and must not block. nil: never.
-	Busy func() bool
-	// Full is the refusal of a call about the key where its owner has more to do than it can; nil where the call may be carried
-	// out. begun are being answered here. The error may be shared. It is asked before anything is done for a call, and must
-	// not block. nil: never.
-	Full func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error
-	// CalmInFlight is how many requests being answered at once are never too many; 0 is 256.
-	CalmInFlight int
-	// MaxBodyBytes bounds the memory for request bodies at once; one more gets 503 at once. 0 is 256 MiB.
-	MaxBodyBytes int64
-	// Faults catches the panics of requests; nil: they are not reported.
-	Faults *fault.Catcher
 	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
 	Workers *wire.Workers
 	// MaxStreams bounds the streams of calls that are open at once; one more gets 503 at once. 0 is 1024.
 	MaxStreams int
+	// MaxStreamCalls bounds the calls of one stream that are answered at once; one more is refused at once. 0 is 2048.
+	MaxStreamCalls int
 }
 
 const (
-	defaultMaxInFlight  = 2048
-	defaultCalm         = 256
-	defaultMaxBodyBytes = 256 << 20
-	defaultMaxStreams   = 1024
-	// overloadRetryAfter is what a request refused for load is told to wait.
-	overloadRetryAfter = time.Second
-	// drainTimeout bounds the wait for the rest of a body that nobody wants, and drainBytes what is taken of it.
+	// drainTimeout bounds the wait for the rest of a body that is not used, and drainBytes what is taken of it.
 	drainTimeout = 5 * time.Second
 	drainBytes   = 4 * api.MaxValueBytes
 	// writeTimeout bounds how long a client may take to accept an answer.
 	writeTimeout = time.Minute
+	// stayAway is the least that a client refused for load is asked to wait: the header has whole seconds.
+	stayAway = time.Second
 )
 
+// The names of the fronts in metrics.
+const (
+	httpFront  = "http"
+	callsFront = "calls"
+)
+
+// handler is the API.
 type handler struct {
+	*front.Backend
 	Config
-	inFlight  atomic.Int64
-	bodyBytes atomic.Int64
-	streams   atomic.Int64
-	door      door
-	measures  measures
-	origin    http.CrossOriginProtection
-	node      []string // Config.Node as a header's value; nil where there is none
+	table   table
+	streams atomic.Int64
+	origin  http.CrossOriginProtection
+	node    []string // the node's name as a header's value; nil if there is none
 }
 
-// New returns the API's handler. It is safe for concurrent use. It dispatches by the raw path: wrap it in no
-// [http.ServeMux], which would clean paths.
-func New(c Config) http.Handler {
-	if c.Registry == nil {
-		c.Registry = observe.NoMetrics{}
-	}
-	if c.Log == nil {
-		c.Log = func(string, ...any) {}
-	}
-	if c.MaxInFlight <= 0 {
-		c.MaxInFlight = defaultMaxInFlight
-	}
-	if c.CalmInFlight <= 0 {
-		c.CalmInFlight = defaultCalm
-	}
-	if c.Busy == nil {
-		c.Busy = func() bool { return false }
-	}
-	if c.Full == nil {
-		c.Full = func(api.Key, bool, api.Consistency, int64) *api.Error { return nil }
-	}
+// New returns the API's handler. It is safe for concurrent use, and may stand behind any other handler. It dispatches by the
+// raw path: wrap it in no [http.ServeMux], which would clean paths.
+func New(b *front.Backend, c Config) http.Handler {
 	if c.MaxStreams <= 0 {
-		c.MaxStreams = defaultMaxStreams
+		c.MaxStreams = 1024
 	}
-	if c.MaxBodyBytes <= 0 {
-		c.MaxBodyBytes = defaultMaxBodyBytes
+	if c.MaxStreamCalls <= 0 {
+		c.MaxStreamCalls = 2048
 	}
-	h := &handler{Config: c}
-	if c.Node != "" {
-		h.node = []string{string(c.Node)}
+	h := &handler{Backend: b, Config: c}
+	if b.Node != "" {
+		h.node = []string{string(b.Node)}
 	}
-	h.door.init(&c)
-	h.measures = newMeasures(c.Registry, &h.inFlight)
+	h.table = newTable(h)
 	return h
 }
 
@@ -122,53 +79,73 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.fail(err)
 	}
 	x.drain()
-	h.measures.observe(&x.labels, route, x.status, time.Since(x.start))
+	h.Observe(front.Labels{Front: httpFront, Route: route, Status: statusText(x.status)}, time.Since(x.start).Seconds())
 }
 
-// answer finds the resource and lets it answer; an error is still to be told.
-func (h *handler) answer(x *exchange) (route string, err error) {
+// answer finds the route and lets it answer; an error is still to be answered.
+func (h *handler) answer(x *exchange) (name string, err error) {
 	if x.r.ContentLength != 0 {
 		x.readBy(x.start.Add(drainTimeout))
 	}
-	res, key := h.resource(x.r.URL)
-	if res == nil {
+	at, key := h.table.find(x.r.URL)
+	if at == nil {
 		return "none", &statusError{http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path")}
 	}
-	serve := res.methods[x.r.Method]
-	if serve == nil {
-		x.w.Header().Set("Allow", res.allow)
-		return res.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", res.noMethod(x.r.Method))}
+	if x.route = at.routes[x.r.Method]; x.route == nil {
+		x.w.Header().Set("Allow", at.allow)
+		return at.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", at.noMethod(x.r.Method))}
 	}
-	if res.probe {
-		return res.name, serve(x)
+	x.store = h.For(x.r.Context())
+	if x.route.kind != request {
+		return at.name, x.route.serve(x)
 	}
 	if err := h.origin.Check(x.r); err != nil {
-		return res.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
+		return at.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
 	}
-	n := h.inFlight.Add(1)
-	defer h.inFlight.Add(-1)
-	if e := h.room(n); e != nil {
-		return res.name, x.turnAway(e)
-	}
-	defer x.unreserve()
-	if err := x.readQuery(res.params); err != nil {
+	if err := x.readQuery(x.route.params); err != nil {
 		x.key = key
-		return res.name, err
+		return at.name, err
 	}
 	defer x.ctx.end()
-	if key != "" {
-		if e := h.atOwner(key, x.r.Method != http.MethodGet && x.r.Method != http.MethodHead, x.asksOwner(), n); e != nil {
-			return res.name, x.turnAway(e)
-		}
+	if e := h.Admission.Enter(front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.asksOwner()}); e != nil {
+		return at.name, x.turnAway(e)
 	}
+	defer x.leave()
 	x.key = key
-	return res.name, x.carryOut(res.name, serve)
+	return at.name, x.carryOut()
 }
 
-// carryOut is serve, whose panic is the failure of the request alone.
-func (x *exchange) carryOut(route string, serve func(*exchange) error) (err error) {
-	defer x.Faults.Catch(route, &err)
-	return serve(x)
+// carryOut serves the request. A panic is the failure of the request alone.
+func (x *exchange) carryOut() (err error) {
+	defer x.Faults.Catch(x.route.name, &err)
+	return x.route.serve(x)
+}
+
+// asksOwner is Quorum if the request says that only the owner may answer it.
+func (x *exchange) asksOwner() api.Consistency {
+	if x.query != nil && x.query.Get("consistency") == api.Quorum.String() {
+		return api.Quorum
+	}
+	return api.Linearizable
+}
+
+// turnAway is the refusal e for load as this request's error. It ends the connection, so that a client that does not wait as
+// asked at least has to connect again.
+func (x *exchange) turnAway(e *api.Error) error {
+	if x.r.ProtoMajor == 1 {
+		x.set("Connection", "close")
+	}
+	longer := *e
+	longer.RetryAfter = max(longer.RetryAfter, stayAway)
+	return &statusError{http.StatusServiceUnavailable, &longer}
+}
+
+// statusText returns the status as a label.
+func statusText(status int) string {
+	if status == http.StatusOK {
+		return "200"
+	}
+	return strconv.Itoa(status)
 }
 
 // statusError is an error whose status is not that of its code.
@@ -180,13 +157,10 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// asStatus is the status that err is told with: that of its code, if it does not say another.
+// asStatus is the status that err is answered with: that of its code, if it does not say another.
 func asStatus(err error, e *api.Error) int {
 	if s, ok := errors.AsType[*statusError](err); ok {
 		return s.status
 	}
 	return e.Code.HTTPStatus()
 }
-
-// joinMethods renders an Allow header.
-func joinMethods(m ...string) string { return strings.Join(m, ", ") }

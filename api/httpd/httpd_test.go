@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -30,13 +31,13 @@ func (f fake) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult)
 func (f fake) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { return f.do(ctx, t) }
 
 // memoryAPI is the API over a fresh reference Store, and that Store.
-func memoryAPI(change ...func(*httpd.Config)) (http.Handler, *storetest.Memory) {
+func memoryAPI(change ...func(*front.Config)) (http.Handler, *storetest.Memory) {
 	m := storetest.NewMemory()
-	c := httpd.Config{Store: m, Lister: m, Node: "us-east-1"}
+	c := front.Config{Store: m, Lister: m, Node: "us-east-1"}
 	for _, f := range change {
 		f(&c)
 	}
-	return httpd.New(c), m
+	return httpd.New(front.New(c), httpd.Config{}), m
 }
 
 // request sends one request; header lines are "Name: value".
@@ -133,7 +134,7 @@ func TestNothingHere(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = &fakeAdmin{} })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = &fakeAdmin{} })
 	for path, allow := range map[string]string{
 		"/v1/kv/a":              "GET, HEAD, PUT, DELETE",
 		"/v1/kv":                "GET, HEAD",
@@ -222,10 +223,10 @@ func TestErrors(t *testing.T) {
 		"denied and so on": {row{api.CodeDenied, 403, api.CodeDenied}, row{api.CodeUnauthenticated, 401, api.CodeUnauthenticated}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := httpd.New(httpd.Config{Store: fake{
+			h := httpd.New(front.New(front.Config{Store: fake{
 				read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return nil, c.read.err },
 				do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, c.write.err },
-			}})
+			}}), httpd.Config{})
 			for method, want := range map[string]row{"GET": c.read, "PUT": c.write, "DELETE": c.write} {
 				r := request(h, method, "/v1/kv/a", "")
 				p := wantProblem(t, r, want.status, want.code)
@@ -243,7 +244,7 @@ func TestErrors(t *testing.T) {
 // TestUnknownOutcomeSaysWhatToDo: whoever was the one that did not know.
 func TestUnknownOutcomeSaysWhatToDo(t *testing.T) {
 	for _, err := range []error{api.Errorf(api.CodeAmbiguous, "the leader is gone"), context.DeadlineExceeded} {
-		h := httpd.New(httpd.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}})
+		h := httpd.New(front.New(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}}), httpd.Config{})
 		p := wantProblem(t, request(h, "PUT", "/v1/kv/a", ""), 504, api.CodeAmbiguous)
 		if title, _ := p["title"].(string); !strings.Contains(title, "Idempotency-Key") || p["applied"] != "unknown" {
 			t.Errorf("after %v the problem is %v", err, p)
@@ -265,7 +266,7 @@ func TestProblemNamesAnyKey(t *testing.T) {
 }
 
 func TestOtherOriginMayNotWrite(t *testing.T) {
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = &fakeAdmin{} })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = &fakeAdmin{} })
 	wantProblem(t, request(h, "POST", "/v1/cluster/placement", "{}", "Sec-Fetch-Site: cross-site"), 403, api.CodeDenied)
 	wantProblem(t, request(h, "PUT", "/v1/kv/a", "x", "Origin: https://evil.example"), 403, api.CodeDenied)
 	wantStatus(t, request(h, "PUT", "/v1/kv/a", "x", "Sec-Fetch-Site: same-origin"), 200)

@@ -58,7 +58,7 @@ func getKey(x *exchange) error {
 // ask asks the Store what x.read asks; the answer is in the exchange's own memory.
 func (x *exchange) ask() (*api.ReadResult, error) {
 	x.result.Entries = x.entries[:0]
-	return &x.result, x.Store.Read(x.ctx, &x.read, &x.result)
+	return &x.result, x.store.Read(x.ctx, &x.read, &x.result)
 }
 
 // versionHeaders tells the entry's version, and its entity tag where it has a value that it could be the tag of.

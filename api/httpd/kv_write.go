@@ -11,7 +11,7 @@ func putKey(x *exchange) error {
 	if err := api.CheckKey(x.key); err != nil {
 		return err
 	}
-	value, err := x.body(api.MaxValueBytes, "value")
+	value, err := x.body()
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (x *exchange) write(op api.Op) error {
 	var res *api.TxnResult
 	for i, conds := range alternatives {
 		t := &api.Txn{ID: alternativeID(id, i), If: conds, Then: []api.Op{op}}
-		if res, err = x.Store.Do(x.ctx, t); err != nil {
+		if res, err = x.store.Do(x.ctx, t); err != nil {
 			return err
 		}
 		if res.Committed {

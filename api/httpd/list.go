@@ -30,7 +30,7 @@ func getList(x *exchange) error {
 	}
 	res := &api.ListResult{}
 	if ok {
-		if res, err = x.Lister.List(x.ctx, req); err != nil {
+		if res, err = x.store.List(x.ctx, req); err != nil {
 			return err
 		}
 	}

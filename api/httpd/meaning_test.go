@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestBodyIsNotAsItStands: a body whose header says that it is coded, or a part, is refused instead of stored without that.
 func TestBodyIsNotAsItStands(t *testing.T) {
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = &fakeAdmin{} })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = &fakeAdmin{} })
 	put(t, h, "a", "before")
 	for _, to := range []struct{ method, path, body string }{
 		{"PUT", "/v1/kv/a", "x"}, {"PUT", "/v1/kv/a", ""},
@@ -41,7 +42,7 @@ func TestBodyIsNotAsItStands(t *testing.T) {
 
 // TestConditionsOfNoKey: a condition in the header of a request for no single key is refused, not ignored.
 func TestConditionsOfNoKey(t *testing.T) {
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = &fakeAdmin{} })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = &fakeAdmin{} })
 	for _, line := range []string{`If-Match: "1.1"`, "If-Match: *", "If-None-Match: *"} {
 		name, _, _ := strings.Cut(line, ":")
 		wantProblem(t, request(h, "POST", "/v1/txn", `{"then":[{"put":{"key":"a","value":"x"}}]}`, line), 400, api.CodeInvalid, name, `{"if":[`)
@@ -73,7 +74,7 @@ func TestWeakTags(t *testing.T) {
 // TestByteOrderMark: the mark that some editors put before JSON is skipped, there only.
 func TestByteOrderMark(t *testing.T) {
 	admin := &fakeAdmin{}
-	h, _ := memoryAPI(func(c *httpd.Config) { c.Admin = admin })
+	h, _ := memoryAPI(func(c *front.Config) { c.Admin = admin })
 	const mark = "\ufeff"
 	wantStatus(t, request(h, "POST", "/v1/txn", mark+`{"then":[{"put":{"key":"a","value":"`+mark+`x"}}]}`), 200)
 	wantStatus(t, request(h, "POST", "/v1/cluster/placement", mark+`{"prefix":"a","region":"r"}`), 200)

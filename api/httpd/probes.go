@@ -19,17 +19,15 @@ func getLivez(x *exchange) error {
 
 // getReadyz says whether the node routes, serves and has caught up; if not, what is missing.
 func getReadyz(x *exchange) error {
-	if x.Admin != nil {
-		ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
-		defer cancel()
-		if err := x.Admin.Ready(ctx); err != nil {
-			e := *api.AsError(err)
-			if e.Hint == "" && e.Err != nil {
-				e.Hint = e.Err.Error()
-			}
-			e.Code, e.RetryAfter = api.CodeUnavailable, overloadRetryAfter
-			return &e
+	ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
+	defer cancel()
+	if err := x.Ready(ctx); err != nil {
+		e := *api.AsError(err)
+		if e.Hint == "" && e.Err != nil {
+			e.Hint = e.Err.Error()
 		}
+		e.Code, e.RetryAfter = api.CodeUnavailable, time.Second
+		return &e
 	}
 	x.replyOK()
 	return nil

@@ -17,7 +17,7 @@ func postTxn(x *exchange) error {
 	if err := noConditions(x.r.Header, `: write conditions as {"if":[{"key":...,"version":...}],...} in the body`); err != nil {
 		return err
 	}
-	body, err := x.body(api.MaxTxnBodyBytes, "body")
+	body, err := x.body()
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func postTxn(x *exchange) error {
 		return x.readTxn(t)
 	}
 	t.ID, x.writes = id, true
-	res, err := x.Store.Do(x.ctx, t)
+	res, err := x.store.Do(x.ctx, t)
 	if err != nil {
 		return err
 	}

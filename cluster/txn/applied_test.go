@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/cluster/words"
 )
@@ -33,7 +34,7 @@ func TestAppliedOfARequest(t *testing.T) {
 					r.Header.Set("Idempotency-Key", key)
 				}
 				rec := httptest.NewRecorder()
-				httpd.New(httpd.Config{Store: words.Plain{Store: g}, Node: "us"}).ServeHTTP(rec, r)
+				httpd.New(front.New(front.Config{Store: words.Plain{Store: g}, Node: "us"}), httpd.Config{}).ServeHTTP(rec, r)
 				return rec.Code, rec.Body.String()
 			}
 			if status, body := post(first, "order-77"); !strings.Contains(body, `"applied":"unknown"`) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -32,7 +33,7 @@ func newPlanet(t *testing.T) *planet {
 	t.Helper()
 	store := storetest.NewMemory()
 	p := &planet{admin: &fakeAdmin{status: sampleStatus()}}
-	h := httpd.New(httpd.Config{Store: store, Lister: store, Admin: p.admin, Node: "here-1"})
+	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Admin: p.admin, Node: "here-1"}), httpd.Config{})
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.seen = append(p.seen, r.Clone(context.Background()))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
@@ -23,7 +24,7 @@ func TestPagesAhead(t *testing.T) {
 	}
 	var pages atomic.Int64
 	second := make(chan struct{})
-	node := httpd.New(httpd.Config{Store: store, Lister: store, Node: "here-1"})
+	node := httpd.New(front.New(front.Config{Store: store, Lister: store, Node: "here-1"}), httpd.Config{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/kv" && pages.Add(1) == 2 {
 			close(second)

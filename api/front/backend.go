@@ -1,0 +1,89 @@
+// Package front is the frame of every front: what turns a protocol into the calls of package api gets a [Backend] and from it
+// the [Caller] of a request, which knows who asks and what the principal may do. A front has no other way to the store.
+package front
+
+import (
+	"context"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe"
+)
+
+// Config is what the fronts of a node serve, and how much of it at once. The zero value of each field but Store works.
+type Config struct {
+	// Store answers reads and carries out writes. It is required.
+	Store api.Store
+	// Lister answers lists; nil: there are none.
+	Lister api.Lister
+	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
+	Admin api.Admin
+	// Node is this node's name.
+	Node api.NodeID
+	// Allow decides whether a principal may use a right on the keys; an error refuses the request and is [api.CodeDenied] or
+	// [api.CodeUnauthenticated]. It must not block. nil: everything is allowed.
+	Allow func(p Principal, r Right, keys api.Range) error
+	// Metrics is where the fronts register what they measure; nil measures nothing.
+	Metrics observe.Metrics
+	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
+	Log func(msg string, args ...any)
+	// Faults catches the panics of requests; nil: they are not reported.
+	Faults *fault.Catcher
+	Limits
+}
+
+// Backend is what a node offers to its fronts. Its methods are safe for concurrent use.
+type Backend struct {
+	// Node, Log and Faults are those of the Config; Log is not nil.
+	Node   api.NodeID
+	Log    func(msg string, args ...any)
+	Faults *fault.Catcher
+	// Admission is the one account of what all fronts have under way.
+	Admission *Admission
+
+	store  api.Store
+	lister api.Lister
+	admin  api.Admin
+	allow  func(Principal, Right, api.Range) error
+
+	requests func(n float64, values ...string)
+	seconds  func(seconds float64, values ...string)
+}
+
+// New returns the Backend of a node.
+func New(c Config) *Backend {
+	if c.Metrics == nil {
+		c.Metrics = observe.NoMetrics{}
+	}
+	if c.Log == nil {
+		c.Log = func(string, ...any) {}
+	}
+	return &Backend{
+		Node: c.Node, Log: c.Log, Faults: c.Faults, Admission: newAdmission(c.Limits, c.Metrics),
+		store: c.Store, lister: c.Lister, admin: c.Admin, allow: c.Allow,
+		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
+		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
+			"front", "route"),
+	}
+}
+
+// Lists reports whether there are lists, and Admins whether there is a cluster to ask about.
+func (b *Backend) Lists() bool  { return b.lister != nil }
+func (b *Backend) Admins() bool { return b.admin != nil }
+
+// Ready returns nil if the node serves. It needs no right.
+func (b *Backend) Ready(ctx context.Context) error {
+	if b.admin == nil {
+		return nil
+	}
+	return b.admin.Ready(ctx)
+}
+
+// Labels names a request in the metrics. The names come from small fixed sets, never from what clients send.
+type Labels struct{ Front, Route, Status string }
+
+// Observe counts a request that took so many seconds.
+func (b *Backend) Observe(l Labels, seconds float64) {
+	b.requests(1, l.Front, l.Route, l.Status)
+	b.seconds(seconds, l.Front, l.Route)
+}

@@ -1,0 +1,44 @@
+package front
+
+import "context"
+
+// Principal is who asks. The zero value is the anonymous one.
+type Principal struct {
+	// Name is unique in the cluster; "" if anonymous.
+	Name string
+}
+
+// Anonymous reports whether the principal is known by no name.
+func (p Principal) Anonymous() bool { return p.Name == "" }
+
+type principalKey struct{}
+
+// WithPrincipal returns a context whose requests are those of p.
+func WithPrincipal(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, p)
+}
+
+// PrincipalFrom returns the principal of the requests of ctx; the anonymous one if ctx names none.
+func PrincipalFrom(ctx context.Context) Principal {
+	p, _ := ctx.Value(principalKey{}).(Principal)
+	return p
+}
+
+// Right is what a principal may do.
+type Right uint8
+
+const (
+	// None is needed for what is open to everyone.
+	None Right = iota
+	// Read, List and Write are rights on keys.
+	Read
+	List
+	Write
+	// Observe and Administer are rights on the cluster.
+	Observe
+	Administer
+)
+
+func (r Right) String() string {
+	return [...]string{"none", "read", "list", "write", "observe", "administer"}[r]
+}

@@ -1,0 +1,137 @@
+package httpd
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+// kind is how a route is treated.
+type kind string
+
+const (
+	// request is counted as in flight, and is refused if the node has more to do than it can.
+	request kind = "request"
+	// probe is answered also under overload, and takes any query. It is not in flight.
+	probe kind = "probe"
+	// stream takes the connection over. It is not in flight either: what comes by it is.
+	stream kind = "stream"
+)
+
+// body is what a route takes as its body. The zero value is none.
+type body struct {
+	what  string // as errors name it
+	media string // its content type, which is not checked
+	limit int64  // bytes
+}
+
+// route is one row of the API: what is answered at a path for a method. HEAD is served as GET.
+type route struct {
+	method   string
+	path     string // {key} at its end is any bytes
+	name     string // in metrics
+	kind     kind
+	right    front.Right // that the handler needs of the Caller
+	body     body
+	params   []string // of the query, beside timeout
+	statuses []int    // of answers that are no errors
+	serve    func(*exchange) error
+	there    func(*handler) bool // whether the node has it; nil: always
+}
+
+const keyPrefix = "/v1/kv/"
+
+var (
+	readParams = []string{"consistency", "max_stale"}
+	listParams = []string{"prefix", "start", "end", "limit", "reverse", "keys_only", "page", "consistency", "max_stale"}
+	value      = body{"value", "application/octet-stream", api.MaxValueBytes}
+	txnJSON    = body{"body", "application/json", api.MaxTxnBodyBytes}
+	ok         = []int{http.StatusOK}
+)
+
+// routes is the API. Whether a principal may do what a row does is decided by the Caller, key by key.
+var routes = []route{
+	{"GET", "/v1/kv/{key}", "kv", request, front.Read, body{}, readParams, []int{200, 304}, getKey, nil},
+	{"PUT", "/v1/kv/{key}", "kv", request, front.Write, value, readParams, ok, putKey, nil},
+	{"DELETE", "/v1/kv/{key}", "kv", request, front.Write, body{}, readParams, ok, deleteKey, nil},
+	{"GET", "/v1/kv", "list", request, front.List, body{}, listParams, ok, getList, lists},
+	{"POST", "/v1/txn", "txn", request, front.Write, txnJSON, nil, ok, postTxn, nil},
+	{"GET", "/v1/calls", "calls", stream, front.None, body{}, nil, []int{101}, getCalls, nil},
+	{"GET", "/v1/cluster", "cluster", request, front.Observe, body{}, nil, ok, getCluster, admins},
+	{"POST", "/v1/cluster/placement", "placement", request, front.Administer, placementJSON, nil, ok, postPlacement, admins},
+	{"GET", "/livez", "livez", probe, front.None, body{}, nil, ok, getLivez, nil},
+	{"GET", "/readyz", "readyz", probe, front.None, body{}, nil, ok, getReadyz, nil},
+	{"GET", "/metrics", "metrics", probe, front.Observe, body{}, nil, ok, getMetrics, measures},
+}
+
+func lists(h *handler) bool    { return h.Lists() }
+func admins(h *handler) bool   { return h.Admins() }
+func measures(h *handler) bool { return h.Metrics != nil }
+
+// resource is what stands at a path: its routes by method.
+type resource struct {
+	name   string
+	allow  string
+	routes map[string]*route
+}
+
+// table holds the resources of a node.
+type table struct {
+	keys  *resource // of /v1/kv/{key}
+	exact map[string]*resource
+}
+
+func newTable(h *handler) table {
+	t := table{exact: map[string]*resource{}}
+	for i := range routes {
+		if r := &routes[i]; r.there == nil || r.there(h) {
+			t.add(r)
+		}
+	}
+	t.keys = t.exact[keyPrefix+"{key}"]
+	delete(t.exact, keyPrefix+"{key}")
+	return t
+}
+
+func (t *table) add(r *route) {
+	at := t.exact[r.path]
+	if at == nil {
+		at = &resource{name: r.name, routes: map[string]*route{}}
+		t.exact[r.path] = at
+	}
+	methods := []string{r.method}
+	if r.method == http.MethodGet {
+		methods = append(methods, http.MethodHead)
+	}
+	if r.kind == stream {
+		methods = methods[:1]
+	}
+	for _, m := range methods {
+		at.routes[m] = r
+		at.allow = strings.TrimPrefix(at.allow+", "+m, ", ")
+	}
+}
+
+// find returns what stands at the path, nil if nothing does, and the key if it is a key's. It looks at the path as it was sent:
+// only there do %2F and '/' differ, which they do before /v1/kv/ and not after it.
+func (t *table) find(u *url.URL) (*resource, api.Key) {
+	raw := u.RawPath // empty if it is exactly the default encoding of Path
+	if raw == "" {
+		raw = u.Path
+	}
+	if strings.HasPrefix(raw, keyPrefix) && strings.HasPrefix(u.Path, keyPrefix) {
+		return t.keys, api.Key(u.Path[len(keyPrefix):])
+	}
+	return t.exact[raw], ""
+}
+
+// noMethod says which methods there are instead of the one asked for.
+func (r *resource) noMethod(asked string) string {
+	if upper := strings.ToUpper(asked); r.routes[upper] != nil {
+		return "methods are written in capital letters: " + upper
+	}
+	return "the methods here are " + r.allow
+}
