@@ -15,9 +15,6 @@ import (
 // round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied. A refusal that no log
 // entry has made is behind a confirm.
 func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
-	if err := t.Check(); err != nil {
-		return nil, err
-	}
 	if err := a.ours(t.Group); err != nil {
 		return nil, err
 	}

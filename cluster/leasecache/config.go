@@ -24,7 +24,7 @@ type Config struct {
 	Lister words.Lister // carries lists, which are not cached
 	Lessor words.Lessor // opens and closes sessions, takes releases
 
-	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease, not safety.
+	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease or a round trip, not safety.
 	// Keys for which it says false are never leased here. It is called on every miss and must not block.
 	Locate func(api.Key) (api.GroupID, bool)
 	// Full refuses a call about the key where its owner has more to do than it can; see [Cache.Full]. It must not block. nil:

@@ -20,6 +20,7 @@ func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	}
 	dropped, sessions := c.selfDrop(t)
 	sent := words.Txn{Txn: *t, Dropped: dropped}
+	c.locate(&sent)
 	c.validateLeases(&sent)
 	res, err := c.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
@@ -28,6 +29,24 @@ func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		}
 	}
 	return res, err
+}
+
+// locate sets the owner of t's keys, as far as it is known here: it is looked up once, and travels with t.
+func (c *Cache) locate(t *words.Txn) {
+	var one [1]api.Key // mostly
+	for _, k := range t.KeysInto(one[:]) {
+		g, ok := c.cfg.Locate(k)
+		switch {
+		case !ok:
+			t.Group = ""
+			return
+		case t.Group == "":
+			t.Group = g
+		case t.Group != g:
+			t.Group, t.SeveralGroups = "", true
+			return
+		}
+	}
 }
 
 // selfDrop removes what is cached of the keys that t may write; then nothing here serves them.

@@ -191,5 +191,8 @@ func (c *Cache) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, 
 	if c.closed.Load() {
 		return nil, errClosed("list")
 	}
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
 	return c.cfg.Lister.List(ctx, &words.ListRequest{ListRequest: *r})
 }

@@ -208,3 +208,32 @@ func TestDedupEpochIsKnown(t *testing.T) {
 		}
 	})
 }
+
+// TestLocatedOnce: the owners of a transaction's keys are looked up once, and travel with it.
+func TestLocatedOnce(t *testing.T) {
+	looked := map[api.Key]int{}
+	bubble(t, func(t *testing.T, r *rig) {
+		for _, c := range []struct {
+			tested, written api.Key
+			group           api.GroupID
+			several         bool
+		}{{"a/1", "a/2", "a", false}, {"a/3", "b/1", "", true}, {"nowhere", "a/4", "", false}} {
+			if _, err := r.Do(t.Context(), &api.Txn{
+				If: []api.Cond{{Kind: api.CondExists, Key: c.tested}}, Then: []api.Op{{Kind: api.OpPut, Key: c.written}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if sent := r.txns[len(r.txns)-1]; sent.Group != c.group || sent.SeveralGroups != c.several {
+				t.Errorf("%s and %s were sent to %q, several: %v", c.tested, c.written, sent.Group, sent.SeveralGroups)
+			}
+		}
+		for k, n := range looked {
+			if n != 1 {
+				t.Errorf("%s was looked up %d times", k, n)
+			}
+		}
+	}, func(c *Config) {
+		locate := c.Locate
+		c.Locate = func(k api.Key) (api.GroupID, bool) { looked[k]++; return locate(k) }
+	})
+}

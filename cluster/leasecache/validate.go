@@ -10,7 +10,7 @@ import (
 // validateLeases marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
 // again when everything else is locked, that they have held since (PROTOCOL 7). A key that t writes is its group's to test.
 func (c *Cache) validateLeases(t *words.Txn) {
-	if len(t.If) == 0 || !c.spansGroups(t) {
+	if len(t.If) == 0 || !t.SeveralGroups {
 		return
 	}
 	written := map[api.Key]bool{}
@@ -46,22 +46,6 @@ func (c *Cache) validateLeases(t *words.Txn) {
 		}
 		return true
 	}
-}
-
-// spansGroups reports whether t's keys belong to several groups, as far as is known here.
-func (c *Cache) spansGroups(t *words.Txn) bool {
-	var one api.GroupID
-	for _, k := range t.Keys() {
-		g, ok := c.cfg.Locate(k)
-		if !ok {
-			return false
-		}
-		if one != "" && g != one {
-			return true
-		}
-		one = g
-	}
-	return false
 }
 
 // meets reports whether the condition holds for the entry.

@@ -16,9 +16,6 @@ import (
 // Do carries the transaction to the owner of its keys. CodeWrongGroup if they have several owners, and then nothing
 // was applied. It is sent again after an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
 func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
-	if err := t.Check(); err != nil {
-		return nil, err
-	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
@@ -44,26 +41,32 @@ func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	return &out, nil
 }
 
-// toOwner carries t, which is the router's own, to the group that owns its keys, also when that changes under way.
+// toOwner carries t, which is the router's own, to the group that it names or else that owns its keys, also when that changes under
+// way.
 func (r *Router) toOwner(ctx context.Context, c *call, t *words.Txn) error {
 	var one [1]api.Key // mostly
-	keys := t.KeysInto(one[:])
 	for {
 		m, err := r.placement(ctx, c)
 		if err != nil {
 			return err
 		}
-		g, err := owner(m, keys)
-		if err != nil {
-			if c.unknown {
-				return c.ambiguous(err)
+		known := t.Group != ""
+		if !known {
+			if t.Group, err = owner(m, t.KeysInto(one[:])); err != nil {
+				if c.unknown {
+					return c.ambiguous(err)
+				}
+				return err
 			}
-			return err
 		}
-		t.Group = g
-		err = r.toGroup(ctx, c, g)
+		err = r.toGroup(ctx, c, t.Group)
 		if api.CodeOf(err) != api.CodeWrongGroup {
 			return c.end(err)
+		}
+		t.Group = ""
+		if known { // this node's map may be newer than the one by which it was found
+			c.last = err
+			continue
 		}
 		if err := r.relocate(ctx, c, m, err); err != nil {
 			return err

@@ -16,9 +16,6 @@ const ahead = 8
 // List walks the spans of the placement map that the range meets, in order, and merges the groups of each. Where the
 // first span does not fill the page, the next ones are asked at once.
 func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
-	if err := q.Check(); err != nil {
-		return nil, err
-	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()

@@ -15,9 +15,6 @@ import (
 // Read asks the owner of the keys, or all their owners at once. Where several answer, the result is no snapshot. Where
 // the caller's Group is not the owner any more, its wish for leases is dropped and the owner is asked.
 func (r *Router) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
-	if err := q.Check(); err != nil {
-		return err
-	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
@@ -52,13 +49,15 @@ func (r *Router) readCall() *call {
 
 // read asks as many groups as the keys have owners, and again where the owners change meanwhile.
 func (r *Router) read(ctx context.Context, q *words.ReadRequest, c *call, out *words.ReadResult) error {
-	for {
+	for known := q.Group != ""; ; known = false {
 		m, err := r.placement(ctx, c)
 		if err != nil {
 			return readError(err)
 		}
-		parts, err := split(m, q, c.age)
-		if err != nil {
+		var parts []part
+		if known {
+			parts = []part{{request: forGroup(q, q.Group, c.age)}}
+		} else if parts, err = split(m, q, c.age); err != nil {
 			return err
 		}
 		if len(parts) > 1 {
@@ -67,6 +66,10 @@ func (r *Router) read(ctx context.Context, q *words.ReadRequest, c *call, out *w
 		err = r.readOne(ctx, &parts[0].request, c, out)
 		if api.CodeOf(err) != api.CodeWrongGroup {
 			return readError(c.end(err))
+		}
+		if known { // this node's map may be newer than the one by which it was found
+			c.last = err
+			continue
 		}
 		if err := r.relocate(ctx, c, m, err); err != nil {
 			return readError(err)

@@ -355,6 +355,45 @@ func TestSeveralGroups(t *testing.T) {
 	}
 }
 
+// TestKnownOwner: a request goes to the group that it names, without a look at its keys. If that is not the owner, the keys are looked
+// up, and the owner is asked at once.
+func TestKnownOwner(t *testing.T) {
+	b := newBackend(t)
+	one, _, _ := keysOf(t, b)
+	r := b.router(t, func(c *Config) {
+		c.Map = func() *placement.Map {
+			m := *b.placement()
+			m.Version = 1 // never newer
+			return &m
+		}
+	})
+	for _, g := range []api.GroupID{"a.1", "a.2"} {
+		txn, read := put(one, "v"), &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{one}}, Group: g}
+		txn.Group = g
+		before := len(b.calls())
+		if res, err := r.Do(t.Context(), txn); err != nil || !res.Committed || txn.Group != g {
+			t.Errorf("%s: the transaction gave %+v, %v", g, res, err)
+		}
+		if res, err := words.Read(t.Context(), r, read); err != nil || string(res.Entries[0].Value) != "v" {
+			t.Errorf("%s: the read gave %+v, %v", g, res, err)
+		}
+		asked := map[string]int{}
+		for _, c := range b.calls()[before:] {
+			op, group, _ := strings.Cut(c[strings.Index(c, " ")+1:], " ")
+			if group != string(g) && group != "a.1" {
+				t.Errorf("%s: %s was asked", g, group)
+			}
+			asked[op+" "+group]++
+		}
+		if asked["txn a.1"] == 0 || asked["read a.1"] == 0 || g != "a.1" && (asked["txn "+string(g)] == 0 || asked["read "+string(g)] == 0) {
+			t.Errorf("%s: asked were %v", g, asked)
+		}
+	}
+	if b.refreshes != 0 {
+		t.Errorf("the map was fetched %d times", b.refreshes)
+	}
+}
+
 // TestLeaseWishes: a wish for leases goes to the group it was made to, and to no other.
 func TestLeaseWishes(t *testing.T) {
 	b := newBackend(t)

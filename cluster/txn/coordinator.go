@@ -61,9 +61,6 @@ func (c *Coordinator) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 }
 
 func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
-	if err := t.Check(); err != nil {
-		return nil, err
-	}
 	if t.Age != 0 { // a client's word, which counts within bounds
 		own := *t
 		own.Age = ageOf(t.Age)
@@ -98,17 +95,25 @@ const maxPlans = 8
 // attempt of the request went across groups. This node's map may be older than a move, and the keys of one group by now those
 // of several: the store behind says so, and has seen to a newer map.
 func (c *Coordinator) inOneGroup(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
+	if t.SeveralGroups {
+		return nil, nil
+	}
 	began := time.Now()
+	own := *t
 	for range maxPlans {
-		several, err := c.several(ctx, t.Keys())
-		if several || err != nil {
-			return nil, err
+		if own.Group == "" {
+			g, several, err := c.owner(ctx, t.Keys())
+			if several || err != nil {
+				return nil, err
+			}
+			own.Group = g
 		}
-		res, err := c.cfg.Store.Do(ctx, t)
+		res, err := c.cfg.Store.Do(ctx, &own)
 		switch api.CodeOf(err) {
 		case fsm.Attempted:
 			return nil, nil
 		case api.CodeWrongGroup:
+			own.Group = ""
 			continue
 		}
 		c.metrics.done("m1", err, time.Since(began))
@@ -137,29 +142,28 @@ func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, api.DefaultTimeout)
 }
 
-// several tells whether the keys belong to more than one group, as far as this node knows.
-func (c *Coordinator) several(ctx context.Context, keys []api.Key) (bool, error) {
+// owner returns the group that owns all the keys, as far as this node knows, or that several do. It returns nothing without a map.
+func (c *Coordinator) owner(ctx context.Context, keys []api.Key) (one api.GroupID, several bool, err error) {
 	m := c.cfg.Map()
 	if m == nil {
 		if err := c.cfg.Refresh(ctx); err != nil {
-			return false, err
+			return "", false, err
 		}
 		if m = c.cfg.Map(); m == nil {
-			return false, nil // the store behind says what is wrong
+			return "", false, nil // the store behind says what is wrong
 		}
 	}
-	var one api.GroupID
 	for _, k := range keys {
 		g, _, ok := m.Locate(k)
 		if !ok {
-			return false, &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Hint: "the placement map names no owner of the key"}
+			return "", false, &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Hint: "the placement map names no owner of the key"}
 		}
 		if one != "" && g != one {
-			return true, nil
+			return "", true, nil
 		}
 		one = g
 	}
-	return false, nil
+	return one, false, nil
 }
 
 // later has f carried out after the caller's answer, within bounded time; false where there is no room for that.

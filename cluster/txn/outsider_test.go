@@ -24,7 +24,8 @@ func TestNobodySpeaksAsAGateway(t *testing.T) {
 		}
 		for _, keys := range [][]api.Op{{putOp("us/x", "v")}, {putOp("eu/x", "v")}, {putOp("us/x", "v"), putOp("eu/x", "v")}} {
 			for _, id := range []api.RequestID{{Client: own, Seq: 4e9, AckedBelow: 4e9}, {Client: own, Seq: 1, AckedBelow: 4e9}, {Client: own}} {
-				if _, err := w.gateway("eu").Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{ID: id, Then: keys}}); api.CodeOf(err) != api.CodeInvalid {
+				front := words.Plain{Store: w.gateway("eu")}
+				if _, err := front.Do(within(t, 5*time.Second), &api.Txn{ID: id, Then: keys}); api.CodeOf(err) != api.CodeInvalid {
 					t.Errorf("%v: %v, want invalid", id, err)
 				}
 			}

@@ -22,9 +22,6 @@ func (c *Coordinator) Read(ctx context.Context, q *words.ReadRequest, out *words
 	if !q.Snapshot {
 		return c.cfg.Store.Read(ctx, q, out)
 	}
-	if err := q.Check(); err != nil {
-		return err
-	}
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
@@ -32,8 +29,9 @@ func (c *Coordinator) Read(ctx context.Context, q *words.ReadRequest, out *words
 	if own.Age == 0 {
 		own.Age = words.NewAge()
 	}
-	if own.Hold == words.HoldNone {
-		if several, err := c.several(ctx, q.Keys); err == nil && several {
+	if own.Group == "" {
+		g, several, err := c.owner(ctx, q.Keys)
+		if own.Group = g; err == nil && several && own.Hold == words.HoldNone {
 			own.Hold = words.HoldRound
 		}
 	}
@@ -48,6 +46,7 @@ func (c *Coordinator) snapshot(ctx context.Context, q *words.ReadRequest, out *w
 	if err != nil || out.Snapshot {
 		return "read1", err
 	}
+	q.Group = "" // the keys have several owners
 	var first words.ReadResult
 	for range snapshotRounds {
 		first, *out = *out, first

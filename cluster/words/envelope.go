@@ -8,7 +8,8 @@ import (
 )
 
 // Store is the contract of [api.Store] between nodes: the application's request in an envelope of what nodes alone may say.
-// Implementations keep the promises of [api.Store]; out and its Leases are the caller's likewise.
+// Implementations keep the promises of [api.Store]; out and its Leases are the caller's likewise. The gateway has checked the
+// request, and the owner's machine does so again; what is between them does not.
 type Store interface {
 	// Read reads keys. See [api.Store.Read].
 	Read(ctx context.Context, r *ReadRequest, out *ReadResult) error
@@ -24,7 +25,8 @@ type Lister interface {
 // ReadRequest is a read between nodes.
 type ReadRequest struct {
 	api.ReadRequest `cbor:"1,keyasint"`
-	// Group, if set, is the group that the sender takes for the owner of all Keys; others answer CodeWrongGroup.
+	// Group, if set, is the group that the sender takes for the owner of all Keys; others answer CodeWrongGroup. The rooms
+	// behind do not look the keys up again before that.
 	Group api.GroupID `cbor:"2,keyasint,omitempty"`
 	// Session, if set, asks for leases on Keys for that session of Group. The owner decides.
 	Session ident.SessionID `cbor:"3,keyasint,omitzero"`
@@ -53,8 +55,9 @@ func (r *ReadResult) Lease(i int) ident.LeaseID {
 // Txn is a transaction between nodes.
 type Txn struct {
 	api.Txn `cbor:"1,keyasint"`
-	// Group, if set, is the group that the sender takes for the owner of all keys; others answer CodeWrongGroup.
-	Group api.GroupID `cbor:"2,keyasint,omitempty"`
+	// Group is as in ReadRequest. SeveralGroups: the sender knows of several owners.
+	Group         api.GroupID `cbor:"2,keyasint,omitempty"`
+	SeveralGroups bool        `cbor:"-"`
 	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that; zero if it is not known.
 	Epoch ident.DedupEpoch `cbor:"3,keyasint,omitzero"`
 	// Dropped are leases that the sending node held and gave up before it sent the transaction: they need not be revoked.
@@ -85,7 +88,8 @@ func Read(ctx context.Context, s Store, r *ReadRequest) (*ReadResult, error) {
 	return out, nil
 }
 
-// Plain is a Store for applications: every request goes on in an empty envelope, and leases are left out of the results.
+// Plain is a Store for applications: every request is checked and goes on in an empty envelope, and leases are left out of the
+// results.
 type Plain struct {
 	Store  Store
 	Lister Lister // may be nil if nothing is listed
@@ -98,6 +102,9 @@ var (
 
 // Read implements [api.Store].
 func (p Plain) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
 	res := ReadResult{ReadResult: *out}
 	err := p.Store.Read(ctx, &ReadRequest{ReadRequest: *r}, &res)
 	*out = res.ReadResult
@@ -106,10 +113,16 @@ func (p Plain) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult
 
 // Do implements [api.Store].
 func (p Plain) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
 	return p.Store.Do(ctx, &Txn{Txn: *t})
 }
 
 // List implements [api.Lister].
 func (p Plain) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
 	return p.Lister.List(ctx, &ListRequest{ListRequest: *r})
 }
