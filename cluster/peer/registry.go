@@ -27,7 +27,7 @@ func (s Share) String() string {
 	return [...]string{"", "requests", "control", "polls", "none"}[s]
 }
 
-// Who is the callers that a method is for.
+// Who names the callers that a method is for.
 type Who uint8
 
 // The callers. The zero value is none of them: a method without one cannot be made.
@@ -43,7 +43,7 @@ func (w Who) String() string {
 	return [...]string{"", "anyone", "nodes", "holders", "servers"}[w]
 }
 
-// Caller is the other end of a call, as far as the transport knows it.
+// Caller is the node that calls, as far as the transport knows it.
 type Caller struct {
 	Node api.NodeID
 	Role api.Role
@@ -54,7 +54,7 @@ type Caller struct {
 // callerOf is the caller of a request that came over a connection. Connections between nodes are plain: none is verified.
 func callerOf(context.Context) Caller { return Caller{} }
 
-// allows reports whether the caller is one of those that the method is for. One that is not verified is taken for one of them.
+// allows reports whether the method is for the caller. A caller that is not verified passes: it cannot be told from another.
 func (w Who) allows(c Caller) bool {
 	return !c.Verified || w != Servers || c.Role == api.RoleServer
 }
@@ -74,7 +74,7 @@ func (r Row) check() Row {
 	return r
 }
 
-// Table is the methods and streams that the server answers, by name.
+// Table returns the methods and streams that the server answers, in the order of their names.
 func (s *Server) Table() []Row {
 	rows := []Row{callsRow}
 	s.entries.Range(func(_, e any) bool {

@@ -29,8 +29,8 @@ type LeasesConfig struct {
 	RenewTimeout time.Duration // 0: words.DefaultLeaseTerm
 }
 
-// Leases are the lease streams to a node: it reaches the holders of leases by them. It implements group.Revoker. Safe for
-// concurrent use.
+// Leases serves the lease streams that holders open to this node, and reaches the holders by them. It implements group.Revoker.
+// Safe for concurrent use.
 type Leases struct {
 	cfg     LeasesConfig
 	dropped func(n float64, values ...string)
