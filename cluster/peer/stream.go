@@ -42,7 +42,9 @@ func (x Stream[Up, Down]) Handle(s *Server, serve func(context.Context, ServerEn
 }
 
 // handle is the way to what answers, from a socket or from this node itself.
-func (x Stream[Up, Down]) handle(ctx context.Context, s *Server, from Caller, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down]) (err error) {
+func (x Stream[Up, Down]) handle(
+	ctx context.Context, s *Server, from Caller, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down],
+) (err error) {
 	defer s.cfg.Faults.Catch(x.row.Name, &err)
 	if err := s.enter(x.row, from); err != nil {
 		return err

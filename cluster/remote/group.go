@@ -55,7 +55,9 @@ func NotHere(id api.GroupID) *api.Error {
 }
 
 // of has each request answered by the group that it names.
-func of[Req, Resp any](groups Groups, name func(*Req) api.GroupID, serve func(Group, context.Context, *Req) (*Resp, error)) func(context.Context, *Req) (*Resp, error) {
+func of[Req, Resp any](
+	groups Groups, name func(*Req) api.GroupID, serve func(Group, context.Context, *Req) (*Resp, error),
+) func(context.Context, *Req) (*Resp, error) {
 	return func(ctx context.Context, q *Req) (*Resp, error) {
 		g, err := groups.at(name(q))
 		if err != nil {

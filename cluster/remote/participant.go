@@ -84,7 +84,9 @@ func registerParticipant(s *peer.Server, groups Groups) {
 }
 
 // carried has each command answered by the group that it names. The message must hold a C.
-func carried[C fsm.Command, Resp any](groups Groups, name func(*C) api.GroupID, serve func(Group, context.Context, *C, *transactional) (*Resp, error)) func(context.Context, *transactional) (*Resp, error) {
+func carried[C fsm.Command, Resp any](
+	groups Groups, name func(*C) api.GroupID, serve func(Group, context.Context, *C, *transactional) (*Resp, error),
+) func(context.Context, *transactional) (*Resp, error) {
 	return func(ctx context.Context, t *transactional) (*Resp, error) {
 		c, _, err := fsm.Decode(t.Command)
 		if err != nil {
