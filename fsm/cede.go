@@ -12,8 +12,8 @@ import (
 const kindCede kind = 11
 
 // Cede gives up a range that has no key in it: Result.Receipt. The range must lie within one owned shard's range, and Epoch
-// must be above that shard's. Repeated, it gives the same receipt. CodeConflict where a key exists in the range;
-// [RetryLeases] where a live lease in it is outside Cleared and Killed; [RetryIntents] where a transaction has locked a key
+// must be above that shard's. Repeated, it gives the same receipt. CodeConflict if a key exists in the range;
+// [RetryLeases] if a live lease in it is outside Cleared and Killed; [RetryIntents] if a transaction has locked a key
 // in it.
 type Cede struct {
 	Term    api.Term
@@ -237,7 +237,7 @@ func withoutValues(records []Record) (size int) {
 	return size
 }
 
-// clientsOf lists the clients of the records, and those who have acknowledged anything, if the receipt of one of so many
+// clientsOf lists the clients of the records, and those that have acknowledged anything, if the receipt of one of so many
 // groups may carry them. A late copy of a request that its client has acknowledged has no record any more, in whatever
 // range: only what the client has acknowledged keeps it from being executed at the new owner.
 func (t *tx) clientsOf(records []Record, of uint32) ([]Client, *api.Error) {

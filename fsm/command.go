@@ -162,7 +162,7 @@ func readLimit(r *codec.Reader) int {
 type Result struct {
 	// Index is the command's place in the machine's counter.
 	Index uint64
-	// Err tells why the command was refused: then it changed nothing.
+	// Err says why the command was refused: then it changed nothing.
 	Err *api.Error
 	// Txn is what a Write did.
 	Txn *api.TxnResult
@@ -171,15 +171,15 @@ type Result struct {
 	Leases  []ident.LeaseID
 	// Session is what a SessionOpen opened.
 	Session ident.SessionID
-	// Holders are those in the way, where Err.Code is RetryLeases.
+	// Holders are those in the way, if Err.Code is RetryLeases.
 	Holders []Holder
 	// Receipt is what a Cede gave.
 	Receipt *Receipt
-	// Intents are those in the way, where Err.Code is RetryIntents: at most [MaxNamedIntents].
+	// Intents are those in the way, if Err.Code is RetryIntents: at most [MaxNamedIntents].
 	Intents []Intent
-	// Stored is what the anchor's group knows of the request, where Err.Code is Attempted.
+	// Stored is what the anchor's group knows of the request, if Err.Code is Attempted.
 	Stored *Record
-	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and where Err.Code is Finished.
+	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and if Err.Code is Finished.
 	Decision *Decision
 	Effect   Effect
 	// Swept is how far a TrimTombstones, ExpireDedup or Reap came.
@@ -194,7 +194,7 @@ type Swept struct {
 	End bool
 }
 
-// Effect tells the room above what applying a command means for its own, volatile state.
+// Effect is what applying a command means for the volatile state of the caller.
 type Effect struct {
 	Kind EffectKind
 	// Node is whose term it is (EffectTermStart).
@@ -202,11 +202,11 @@ type Effect struct {
 	// Sessions are those that changed.
 	Sessions []ident.SessionID
 	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
-	// resolve. Resolved is one whose intents, if there were any, are gone: whoever waits for them may go on.
+	// resolve. Resolved is one whose intents, if there were any, are gone: what waits for them may go on.
 	Decided, Resolved *ident.TxnID
 }
 
-// EffectKind is what an Effect tells.
+// EffectKind is what an Effect is about.
 type EffectKind uint8
 
 const (

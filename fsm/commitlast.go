@@ -10,10 +10,10 @@ import (
 
 const kindCommitLast kind = 19
 
-// CommitLast is the last prepare and the commit in one: where all of If hold and every step of Then can be carried out, it
+// CommitLast is the last prepare and the commit in one: if all of If hold and every step of Then can be carried out, it
 // does, and the attempt is committed, all in this entry. The group is the decision group. Refused like a Prepare, and with
-// [Finished] where the attempt was aborted or is too old; it is never sent to another group. Sent again after it has
-// committed, Result.Decision tells so, and Result.Txn is not set.
+// [Finished] if the attempt was aborted or is too old; it is never sent to another group. Sent again after it has
+// committed, Result.Decision says so, and Result.Txn is not set.
 type CommitLast struct {
 	Term       api.Term
 	Txn        ident.TxnRef

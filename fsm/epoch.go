@@ -168,7 +168,7 @@ func (v *view) epochFor(asked ident.DedupEpoch) Epoch {
 	return epochOf(Epoch(asked.Count), v.meta.DedupEpoch)
 }
 
-// epochOf is the rule of version 1, which took a count that another group had told for the group's own: the record must live
+// epochOf is the rule of version 1, which took a count that another group had given for the group's own: the record must live
 // as long as its request is not refused. An epoch too far ahead is taken for unknown.
 func epochOf(asked, now Epoch) Epoch {
 	if asked > now && asked-now <= DedupEpochs {

@@ -12,7 +12,7 @@ const kindGrant kind = 4
 
 // Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in
 // order. An entry without a lease was refused one: the session is not live, or a limit was met. With [RetryIntents] the whole
-// of it is refused where a key has an exclusive intent: neither side of that transaction may be told.
+// of it is refused if a key has an exclusive intent: neither side of that transaction may be returned.
 type Grant struct {
 	Term  api.Term
 	Items []GrantItem
@@ -21,10 +21,10 @@ type Grant struct {
 // GrantItem is one session's part of a Grant.
 type GrantItem struct {
 	Session ident.SessionID
-	// Nonce, where set, must be the session's.
+	// Nonce, if set, must be the session's.
 	Nonce ident.Nonce
 	Keys  []api.Key
-	// Known, where not empty, holds one version a key: an existing value of that same version is left out of the result.
+	// Known, if not empty, holds one version a key: an existing value of that same version is left out of the result.
 	Known []api.Version
 }
 

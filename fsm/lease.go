@@ -20,7 +20,7 @@ type lease struct {
 type leased struct {
 	holders []lease
 	// absent: the key was absent when the first of them came, at this version. It stays so, and keeps this version, until
-	// they have gone: a floor that rises must not contradict what they were told.
+	// they have gone: a floor that rises must not contradict what they have been given.
 	absent  bool
 	version api.Version
 }
@@ -53,12 +53,12 @@ func readLeased(r *codec.Reader) leased {
 	return l
 }
 
-// find tells where the session's lease is, or would be.
+// find returns the index of the session's lease, or where it would be.
 func find(ls []lease, sid ident.SessionID) (int, bool) {
 	return slices.BinarySearchFunc(ls, sid, func(l lease, s ident.SessionID) int { return compareSessions(l.sid, s) })
 }
 
-// leased is who holds a key, by live leases.
+// leased is a key's holders, by live leases.
 func (v *view) leased(k api.Key) leased {
 	if v.meta.Leases == 0 {
 		return leased{}
@@ -118,7 +118,7 @@ func (t *tx) unlease(k api.Key, sid ident.SessionID, lid ident.LeaseID) bool {
 	return true
 }
 
-// RetryLeases refuses a [Write] or [Cede] that would change what somebody holds under a live lease: Result.Holders names
+// RetryLeases refuses a [Write] or [Cede] that would change what is held under a live lease: Result.Holders names
 // them. Not applied. It stays inside the region, which clears them and tries again.
 const RetryLeases api.Code = "retry_leases"
 
@@ -131,7 +131,7 @@ type Holder struct {
 	Lease   ident.LeaseID
 }
 
-// holder names who holds the lease.
+// holder names the holder of the lease.
 func (v *view) holder(k api.Key, l lease) Holder {
 	s, ok := v.session(l.sid)
 	if !ok {
@@ -190,7 +190,7 @@ func (v *view) holdersIn(r api.Range, limit int, skip func(api.Key, lease) bool)
 // holderRows is how many keys' holders are read at a time.
 const holderRows = 256
 
-// unheld refuses a write of keys that somebody holds under a live lease which the write does not clear.
+// unheld refuses a write of keys with a live lease which the write does not clear.
 func (t *tx) unheld(written []api.Key, cleared []ident.DroppedLease, killed []ident.SessionID, res *Result) *api.Error {
 	if !guardLeaseCheck {
 		return nil
@@ -247,7 +247,7 @@ func newClearance(cleared []ident.DroppedLease, killed []ident.SessionID) cleara
 	return c
 }
 
-// covers tells whether the lease is out of the way: its session is dying, or its holder has given up this lease or a
+// covers reports whether the lease is out of the way: its session is dying, or its holder has given up this lease or a
 // later one.
 func (c *clearance) covers(k api.Key, l lease) bool {
 	return c.killed[l.sid] || c.cleared[claim{l.sid, k}] >= l.lid

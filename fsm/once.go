@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// fingerprint tells transactions with the same id apart.
+// fingerprint distinguishes transactions with the same id.
 func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
 	w := v.key.table(0)
 	w.B = w.B[:0]
@@ -21,7 +21,7 @@ func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
 	return body
 }
 
-// Fingerprint tells transactions with the same id apart: [Claim.Body] of t.
+// Fingerprint distinguishes transactions with the same id: [Claim.Body] of t.
 func Fingerprint(t *api.Txn) [16]byte { return (&view{}).fingerprint(t) }
 
 // stored finds what an earlier attempt left, before anything else is looked at. A request that had a result which is gone is
@@ -58,7 +58,7 @@ func errExpired(format string, args ...any) *api.Error {
 	return e
 }
 
-// recordOf is the record of a request; nil where there is none.
+// recordOf is the record of a request; nil if there is none.
 func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 	if v.none(client, seq) {
 		return nil
@@ -115,7 +115,7 @@ func (v *view) roomFor(id *api.RequestID) *api.Error {
 }
 
 // acked are the bounds of the records that a client acknowledges beyond those that were before: of the latter there are none,
-// and on disk what has gone is still in the way of whoever looks for it.
+// and on disk what has gone still slows a scan down.
 func (v *view) acked(id api.ClientID, before, below uint64) (lo, hi []byte) {
 	const n = clientKeyLen + 8
 	both := append(make([]byte, 0, 2*n), v.key.record(id, max(1, before))...)
@@ -175,7 +175,7 @@ func anchor(t *api.Txn) api.Key {
 func (t *tx) putRecord(c *Record) {
 	t.remember(c)
 	t.insert(t.key.record(c.Client, c.Seq), recordRow(c))
-	if c.Seq == 0 { // those of numbered requests soon go: who looks for them by their anchors looks at all
+	if c.Seq == 0 { // those of numbered requests soon go: a search for them by their anchors looks at all
 		t.set(t.key.anchor(c.Anchor, c.Client, 0), nil)
 	}
 	t.meta.Records++
@@ -191,7 +191,7 @@ func (t *tx) delRecord(a api.Key, c api.ClientID, seq uint64) {
 	t.meta.Records--
 }
 
-// forget drops the records that the client acknowledges beyond those that were before, and tells how many.
+// forget drops the records that the client acknowledges beyond those that were before, and returns how many.
 func (t *tx) forget(id api.ClientID, before, below uint64) int {
 	w, n := t.window(id), 0
 	drop := func(seq uint64, anchor api.Key) {

@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Claim has the anchor's group record which attempt of a request is under way, so that whoever sends the request again finds
+// Claim has the anchor's group record which attempt of a request is under way, so that a client that sends the request again finds
 // it. Every attempt of a request with an id makes it, in the group that owns the anchor. Its TxnRef must have an Epoch.
 type Claim struct {
 	// Body is the [Fingerprint] of the whole transaction.
@@ -16,7 +16,7 @@ type Claim struct {
 	After ident.TxnID `cbor:"2,keyasint,omitempty"`
 }
 
-// A claim: one byte where there is none. The client and sequence of the attempt before are the transaction's own.
+// A claim: one byte if there is none. The client and sequence of the attempt before are the transaction's own.
 
 func putClaim(w *codec.Writer, c *Claim) {
 	w.Bool(c != nil)
@@ -51,7 +51,7 @@ func readPart(r *codec.Reader) ([]api.Cond, []api.Op) {
 	return r.Conds(), r.Ops()
 }
 
-// checkPart tells whether a participant's part is within the limits and makes sense.
+// checkPart returns an error unless a participant's part is within the limits and makes sense.
 func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
 	if err := checkID(&ref.ID); err != nil {
 		return err
@@ -72,7 +72,7 @@ func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) 
 type part struct {
 	txn        *ident.TxnRef
 	ackedBelow uint64
-	epoch      uint64 // of the group that is to carry the part out, as it was told
+	epoch      uint64 // of the group that is to carry the part out, as the Prepare named it
 	conds      []api.Cond
 	branch     []api.Op
 	claim      *Claim
@@ -87,7 +87,7 @@ type doing struct {
 	made          map[api.Key]change
 }
 
-// examine refuses a part that cannot be carried out, and else tells what it does. An evaluation is concluded by the caller.
+// examine refuses a part that cannot be carried out, and else returns what it does. An evaluation is concluded by the caller.
 func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Error) {
 	if err = t.tooMany(p.killed); err != nil {
 		return does, err
@@ -206,12 +206,12 @@ func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.Txn
 
 // Vote is what a participant answers to a Prepare or CommitLast. A no is as certain as a yes: nothing of it was applied.
 type Vote struct {
-	// Txn is the vote yes: an Entry for each step, at the versions that a commit gives them. nil where Refused is set, and
-	// where a CommitLast had committed before.
+	// Txn is the vote yes: an Entry for each step, at the versions that a commit gives them. nil if Refused is set, and
+	// if a CommitLast had committed before.
 	Txn *api.TxnResult `cbor:"1,keyasint,omitempty"`
 	// Refused is the vote no, and why; its code may be one of those that stay between region and coordinator.
 	Refused *api.Error `cbor:"2,keyasint,omitempty"`
-	// Stored is what stands against the request's claim, where Refused.Code is Attempted.
+	// Stored is what stands against the request's claim, if Refused.Code is Attempted.
 	Stored *Record `cbor:"3,keyasint,omitempty"`
 	// Decision is what became of the attempt, if that is known: of a CommitLast, and if Refused.Code is Finished.
 	Decision *Decision  `cbor:"4,keyasint,omitempty"`

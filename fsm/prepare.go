@@ -12,13 +12,13 @@ import (
 
 const kindPrepare kind = 16
 
-// Prepare is one group's part of a transaction: where all of If hold and every step of Then can be carried out, it locks
-// what they name and keeps what the steps make, visible to nobody. Keys that Then writes get exclusive intents, all others
+// Prepare is one group's part of a transaction: if all of If hold and every step of Then can be carried out, it locks
+// what they name and keeps what the steps make, visible to no reader. Keys that Then writes get exclusive intents, all others
 // shared ones. Result.Txn is the vote: an Entry for each step, at the versions that a commit will give them. Sent again, it
 // votes the same.
 //
-// Refused, so that the vote is no: [Finished] where the attempt is over here; [Attempted] where Claim meets another attempt;
-// [RetryIntents] where another transaction is in the way; [RetryLeases] as a [Write]; CodePreconditionFailed where a
+// Refused, so that the vote is no: [Finished] if the attempt is over here; [Attempted] if Claim meets another attempt;
+// [RetryIntents] if another transaction is in the way; [RetryLeases] as a [Write]; CodePreconditionFailed if a
 // condition does not hold or a step cannot be carried out.
 type Prepare struct {
 	Term api.Term
@@ -31,7 +31,7 @@ type Prepare struct {
 	Epoch uint64
 	If    []api.Cond
 	Then  []api.Op
-	// Claim, where set, is of the group that owns Txn.Anchor. With it alone the Prepare locks nothing.
+	// Claim, if set, is of the group that owns Txn.Anchor. With it alone the Prepare locks nothing.
 	Claim *Claim
 	// Cleared and Killed are as in a Write.
 	Cleared []ident.DroppedLease
@@ -66,7 +66,7 @@ type prepared struct {
 	index         uint64
 	body          [16]byte
 	writes, reads []api.Key     // sorted
-	voted         []api.Version // of the entries of the vote; nil where version 1 has prepared
+	voted         []api.Version // of the entries of the vote; nil if version 1 has prepared
 }
 
 func (p *prepared) row() []byte {
@@ -161,7 +161,7 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	return nil
 }
 
-// bodyOf tells Prepares of one attempt apart.
+// bodyOf distinguishes Prepares of one attempt.
 func bodyOf(c *Prepare) (body [16]byte) {
 	var w codec.Writer
 	putPart(&w, c.If, c.Then)

@@ -8,8 +8,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Read returns the keys' states, in the order asked. CodeWrongGroup where the group does not own one of them; an
-// [IntentsError] where a transaction holds one exclusively: neither its old nor its new state may be told.
+// Read returns the keys' states, in the order asked. CodeWrongGroup if the group does not own one of them; an
+// [IntentsError] if a transaction holds one exclusively: neither its old nor its new state may be returned.
 func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) { return m.read(keys, false) }
 
 // ReadBefore is Read, but of a key that a transaction holds it returns the state from before that. The transaction may have
@@ -46,8 +46,8 @@ func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err er
 	return entries, nil
 }
 
-// List returns a page of the keys in the range that the group owns. CodeWrongGroup where it owns no part of the range; an
-// [IntentsError] where a transaction holds a key of the page exclusively, or one that it may put into it.
+// List returns a page of the keys in the range that the group owns. CodeWrongGroup if it owns no part of the range; an
+// [IntentsError] if a transaction holds a key of the page exclusively, or one that it may put into it.
 func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 	return m.listed(r, false)
 }
@@ -83,7 +83,7 @@ func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, 
 	return res, nil
 }
 
-// pageOf is the part of the range that the page tells everything about.
+// pageOf is the part of the range that the page covers.
 func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
 	page := r.Range
 	if !res.More || len(res.Entries) == 0 {
@@ -129,16 +129,16 @@ type Preview struct {
 	Replay *api.TxnResult
 	// Err is why it would be refused (other than for leases).
 	Err *api.Error
-	// Committed tells whether If holds.
+	// Committed reports whether If holds.
 	Committed bool
 	// Holders are the live leases on the keys that the branch that would run writes.
 	Holders []Holder
-	// Intents are in its way, where Err.Code is RetryIntents; Stored, where it is Attempted.
+	// Intents are in its way, if Err.Code is RetryIntents; Stored, if it is Attempted.
 	Intents []Intent
 	Stored  *Record
 }
 
-// Preview tells what a Write of t at that epoch would do in the present state, if it cleared no lease. Nothing is promised: the log may
+// Preview returns what a Write of t at that epoch would do in the present state, if it cleared no lease. Nothing is promised: the log may
 // change the state before the Write applies.
 func (m *Machine) Preview(t *api.Txn, epoch ident.DedupEpoch) (p Preview) {
 	if err := t.CheckSteps(); err != nil {
@@ -280,8 +280,8 @@ func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {
 	return ps
 }
 
-// Decided returns what the group has decided on the attempt; false where it remembers nothing. It is true for all time only
-// where the caller knows that this replica leads.
+// Decided returns what the group has decided on the attempt; false if it remembers nothing. It is true for all time only
+// if the caller knows that this replica leads.
 func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {
 	m.mu.RLock()
 	defer m.endRead()
@@ -316,7 +316,7 @@ func (m *Machine) Unresolved(after ident.TxnID, limit int) (ds []Decision) {
 	return ds
 }
 
-// Stored returns what the group knows of a request whose anchor it owns; false where that is nothing.
+// Stored returns what the group knows of a request whose anchor it owns; false if that is nothing.
 func (m *Machine) Stored(client api.ClientID, seq uint64) (Record, bool) {
 	m.mu.RLock()
 	defer m.endRead()

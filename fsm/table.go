@@ -179,7 +179,7 @@ func span(t byte, r api.Range, escape bool) (lo, hi []byte) {
 	return bound(r.Start), hi
 }
 
-// numberedAnchor tells whether the row finds the record of a numbered request by its anchor.
+// numberedAnchor reports whether the row finds the record of a numbered request by its anchor.
 func numberedAnchor(k []byte) bool {
 	if k[0] != tableAnchor || len(k) < 9 {
 		return false

@@ -10,9 +10,9 @@ import (
 
 const kindWrite kind = 3
 
-// Write carries out a transaction. Txn.Age stays outside the log. Refused with [RetryLeases] where a key
-// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] where one that it writes
-// has an intent, or one that is tested or read an exclusive one; with [Attempted] where the request is under way otherwise.
+// Write carries out a transaction. Txn.Age stays outside the log. Refused with [RetryLeases] if a key
+// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] if one that it writes
+// has an intent, or one that is tested or read an exclusive one; with [Attempted] if the request is under way otherwise.
 type Write struct {
 	Term api.Term
 	Txn  api.Txn
@@ -207,7 +207,7 @@ func (t *tx) resultOf(p *plan) *api.TxnResult {
 	return res
 }
 
-// tests are the answer where If does not hold, and there is no Else: the state of its keys.
+// tests are the answer if If does not hold, and there is no Else: the state of its keys.
 func (v *view) tests(conds []api.Cond) []api.Entry {
 	entries := make([]api.Entry, len(conds))
 	for i := range conds {
