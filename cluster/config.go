@@ -70,6 +70,8 @@ type Config struct {
 	Clock words.Clock
 	// Stores gives the durable state of a replica; nil is files below Dir.
 	Stores func(api.GroupID) (logstore.Stores, error)
+	// MaxHTTPConns bounds the open connections of HTTP, streams aside; see [httpd.ServerConfig]. 0 is 4096.
+	MaxHTTPConns int
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)

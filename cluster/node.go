@@ -310,7 +310,7 @@ func (n *Node) openHTTP() (func() error, error) {
 		Limits: front.Limits{Busy: n.sched.Busy, Full: n.cache.Full},
 	})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{
-		Log: log, Handler: httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers}),
+		Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers}),
 	})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {

@@ -60,7 +60,7 @@ func TestAnswersOnOneConnection(t *testing.T) {
 		"an owner with spaces":    {Node: "n-1", Store: fixedStore("a 1")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := httpd.New(front.New(c), httpd.Config{})
+			h := newAPI(c, httpd.Config{})
 			sent := mixedRequests()
 			inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
 				conn := p.dial()
@@ -139,7 +139,7 @@ func TestRequestsDoNotMix(t *testing.T) {
 	for i := range 20 {
 		s.values[api.Key(fmt.Sprint("k", i))] = strings.Repeat(fmt.Sprint(i, " "), 10*i+1)
 	}
-	h := httpd.New(front.New(front.Config{Node: "n-1", Store: s}), httpd.Config{})
+	h := newAPI(front.Config{Node: "n-1", Store: s}, httpd.Config{})
 	inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {
 		var all sync.WaitGroup
 		for i := range 20 {

@@ -77,11 +77,11 @@ func TestValueLimit(t *testing.T) {
 func TestBusy(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	var busy atomic.Bool
-	h := httpd.New(front.New(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+	h := newAPI(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
 		entered <- struct{}{}
 		<-leave
 		return nil, errors.New("done")
-	}}, Limits: front.Limits{CalmInFlight: 1, Busy: busy.Load}}), httpd.Config{})
+	}}, Limits: front.Limits{CalmInFlight: 1, Busy: busy.Load}}, httpd.Config{})
 	var asking sync.WaitGroup
 	begin := func() {
 		asking.Go(func() { request(h, "GET", "/v1/kv/a", "") })
@@ -105,11 +105,11 @@ func TestBusy(t *testing.T) {
 // TestOverload: beyond its bounds the API refuses at once, and still answers probes.
 func TestOverload(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := httpd.New(front.New(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+	h := newAPI(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
 		entered <- struct{}{}
 		<-leave
 		return nil, errors.New("done")
-	}}, Limits: front.Limits{MaxInFlight: 2}}), httpd.Config{})
+	}}, Limits: front.Limits{MaxInFlight: 2}}, httpd.Config{})
 	done := make(chan struct{})
 	for range 2 {
 		go func() {
@@ -135,11 +135,11 @@ func TestOverload(t *testing.T) {
 
 func TestBodiesHaveBoundedMemory(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := httpd.New(front.New(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
+	h := newAPI(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
 		entered <- struct{}{}
 		<-leave
 		return nil, api.CodeConflict
-	}}, Limits: front.Limits{MaxBytes: 1000}}), httpd.Config{})
+	}}, Limits: front.Limits{MaxBytes: 1000}}, httpd.Config{})
 	done := make(chan struct{})
 	go func() {
 		request(h, "PUT", "/v1/kv/a", strings.Repeat("x", 600))

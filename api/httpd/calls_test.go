@@ -61,13 +61,13 @@ func (e envelope) Append(b []byte) []byte { return append(b, e...) }
 // behind them ends the stream. Errors are as clients may see them, and ids are those of clients.
 func TestCallsAreOfClients(t *testing.T) {
 	calls := 0
-	h := httpd.New(front.New(front.Config{Store: fake{
+	h := newAPI(front.Config{Store: fake{
 		read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
 			calls++
 			return nil, api.CodeNotLeader
 		},
 		do: func(context.Context, *api.Txn) (*api.TxnResult, error) { calls++; return nil, context.DeadlineExceeded },
-	}}), httpd.Config{})
+	}}, httpd.Config{})
 	c, _ := upgrade(t, h)
 	read := &api.ReadRequest{Keys: []api.Key{"a"}}
 	_, err := storetest.Read(t.Context(), c, read)
@@ -117,11 +117,11 @@ func TestCallsNeedAnUpgrade(t *testing.T) {
 // TestCallsAreLimited: streams by number, and the calls on them as requests are.
 func TestCallsAreLimited(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := httpd.New(front.New(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+	h := newAPI(front.Config{Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
 		entered <- struct{}{}
 		<-leave
 		return &api.ReadResult{}, nil
-	}}, Limits: front.Limits{MaxInFlight: 1}}), httpd.Config{MaxStreams: 2})
+	}}, Limits: front.Limits{MaxInFlight: 1}}, httpd.Config{MaxStreams: 2})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

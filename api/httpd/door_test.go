@@ -17,7 +17,7 @@ import (
 func TestFullOwner(t *testing.T) {
 	full := &api.Error{Code: api.CodeUnavailable, Hint: "the owner is full", RetryAfter: 1500e6}
 	var asked string
-	h := httpd.New(front.New(front.Config{Store: fake{
+	h := newAPI(front.Config{Store: fake{
 		read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 			return &api.ReadResult{Entries: make([]api.Entry, len(q.Keys))}, nil
 		},
@@ -31,7 +31,7 @@ func TestFullOwner(t *testing.T) {
 			return full
 		}
 		return nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	for range 2 {
 		r := request(h, "PUT", "/v1/kv/some/key", "v")
 		wantProblem(t, r, 503, api.CodeUnavailable, "the owner is full")

@@ -14,14 +14,14 @@ import (
 // TestPanics: a request that meets a fault in the program is answered, and whether a write was applied is unknown then.
 func TestPanics(t *testing.T) {
 	reported := 0
-	h := httpd.New(front.New(front.Config{
+	h := newAPI(front.Config{
 		Faults: fault.NewCatcher(observe.NoMetrics{}, func(string, ...any) { reported++ }),
 		Store: fake{
 			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { panic("a fault") },
 			do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") },
 		},
 		Limits: front.Limits{MaxInFlight: 1}, // a request that were not over would be seen
-	}), httpd.Config{})
+	}, httpd.Config{})
 	for range 2 {
 		wantProblem(t, request(h, "PUT", "/v1/kv/a", "v"), 500, api.CodeInternal) // which says that it is unknown whether that was applied
 		wantProblem(t, request(h, "GET", "/v1/kv/a", ""), 500, api.CodeInternal)

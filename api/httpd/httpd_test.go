@@ -37,7 +37,7 @@ func memoryAPI(change ...func(*front.Config)) (http.Handler, *storetest.Memory) 
 	for _, f := range change {
 		f(&c)
 	}
-	return httpd.New(front.New(c), httpd.Config{}), m
+	return newAPI(c, httpd.Config{}), m
 }
 
 // request sends one request; header lines are "Name: value".
@@ -223,10 +223,10 @@ func TestErrors(t *testing.T) {
 		"denied and so on": {row{api.CodeDenied, 403, api.CodeDenied}, row{api.CodeUnauthenticated, 401, api.CodeUnauthenticated}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := httpd.New(front.New(front.Config{Store: fake{
+			h := newAPI(front.Config{Store: fake{
 				read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return nil, c.read.err },
 				do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, c.write.err },
-			}}), httpd.Config{})
+			}}, httpd.Config{})
 			for method, want := range map[string]row{"GET": c.read, "PUT": c.write, "DELETE": c.write} {
 				r := request(h, method, "/v1/kv/a", "")
 				p := wantProblem(t, r, want.status, want.code)
@@ -244,7 +244,7 @@ func TestErrors(t *testing.T) {
 // TestUnknownOutcomeSaysWhatToDo: whoever was the one that did not know.
 func TestUnknownOutcomeSaysWhatToDo(t *testing.T) {
 	for _, err := range []error{api.Errorf(api.CodeAmbiguous, "the leader is gone"), context.DeadlineExceeded} {
-		h := httpd.New(front.New(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}}), httpd.Config{})
+		h := newAPI(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}}, httpd.Config{})
 		p := wantProblem(t, request(h, "PUT", "/v1/kv/a", ""), 504, api.CodeAmbiguous)
 		if title, _ := p["title"].(string); !strings.Contains(title, "Idempotency-Key") || p["applied"] != "unknown" {
 			t.Errorf("after %v the problem is %v", err, p)

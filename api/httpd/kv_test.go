@@ -50,7 +50,7 @@ func TestGet(t *testing.T) {
 func TestGetPassesOn(t *testing.T) {
 	var asked api.ReadRequest
 	var deadline time.Duration
-	h := httpd.New(front.New(front.Config{Node: "n", Store: fake{read: func(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	h := newAPI(front.Config{Node: "n", Store: fake{read: func(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
 		asked = *r
 		d, _ := ctx.Deadline()
 		deadline = time.Until(d)
@@ -59,7 +59,7 @@ func TestGetPassesOn(t *testing.T) {
 			ServedBy: api.ServedByStale, Group: "us-east.1", Age: 2345678 * time.Microsecond,
 			Timing: api.Timing{Route: 1500 * time.Microsecond, Commit: 2 * time.Millisecond},
 		}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	r := atOnce(t, func() *http.Response {
 		return request(h, "GET", "/v1/kv/k?consistency=bounded&max_stale=5s&timeout=7", "", `If-None-Match: "2.3", W/"2.5"`)
 	})
@@ -202,12 +202,12 @@ func manyVersions(n int) string {
 }
 
 func TestServerTimingNamesWhoDelayed(t *testing.T) {
-	h := httpd.New(front.New(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
+	h := newAPI(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) {
 		return &api.TxnResult{Committed: true, Entries: []api.Entry{{Exists: true, Version: api.Version{Epoch: 1, Index: 2}}}, Timing: api.Timing{
 			Route: time.Millisecond, Revoke: 4080 * time.Millisecond, Commit: 2500 * time.Microsecond,
 			Delayed: []api.Delay{{Node: "eu-edge-1", Wait: 4080 * time.Millisecond}, {Node: "a\"b\\\r\n", Wait: time.Millisecond}},
 		}}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	r := request(h, "PUT", "/v1/kv/a", "x")
 	const want = `route;dur=1.000, revoke;dur=4080.000;desc="eu-edge-1 4080.000ms, ab 1.000ms", commit;dur=2.500`
 	if got := header(r, "Server-Timing"); got != want {
@@ -242,10 +242,10 @@ func TestIdempotencyKey(t *testing.T) {
 // TestIdempotencyKeyForms: the SDK's form is taken apart, every other text is opaque.
 func TestIdempotencyKeyForms(t *testing.T) {
 	var got api.RequestID
-	h := httpd.New(front.New(front.Config{Store: fake{do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
+	h := newAPI(front.Config{Store: fake{do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
 		got = t.ID
 		return &api.TxnResult{Committed: true, Entries: []api.Entry{{}}}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	const client = "00112233445566778899aabbccddeeff"
 	for key, numbered := range map[string]bool{
 		"eh1-" + client + "-5-2":                    true,

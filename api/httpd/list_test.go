@@ -178,7 +178,7 @@ func TestListPageBytes(t *testing.T) {
 	const n = 7
 	value := strings.Repeat("\"aaaaaa\n", api.MaxValueBytes/8) // ten bytes in JSON
 	var asked []api.Range
-	h := httpd.New(front.New(front.Config{Lister: listerFunc(func(_ context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	h := newAPI(front.Config{Lister: listerFunc(func(_ context.Context, r *api.ListRequest) (*api.ListResult, error) {
 		asked = append(asked, r.Range)
 		res := &api.ListResult{}
 		for _, k := range []api.Key{"a", "b", "c", "d", "e", "f", "g"} {
@@ -187,7 +187,7 @@ func TestListPageBytes(t *testing.T) {
 			}
 		}
 		return res, nil
-	})}), httpd.Config{})
+	})}, httpd.Config{})
 	seen := 0
 	for query := ""; ; {
 		r := request(h, "GET", "/v1/kv"+query, "")

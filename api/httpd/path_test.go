@@ -18,10 +18,10 @@ import (
 
 // keyOf is the API over a Store that tells which key was asked for.
 func keyOf(key *api.Key) http.Handler {
-	return httpd.New(front.New(front.Config{Store: fake{read: func(_ context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
+	return newAPI(front.Config{Store: fake{read: func(_ context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
 		*key = r.Keys[0]
 		return &api.ReadResult{Entries: []api.Entry{{Exists: true}}}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 }
 
 // send writes a request line as it stands to a real server, and returns the answer.

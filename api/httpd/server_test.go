@@ -165,7 +165,7 @@ func TestSlowBodyDoesNotEndItsRequest(t *testing.T) {
 			return memory.Do(ctx, txn)
 		}
 	}}
-	inBubble(t, httpd.New(front.New(front.Config{Store: slow}), httpd.Config{}), func(t *testing.T, p *pipes, _ *httpd.Server) {
+	inBubble(t, newAPI(front.Config{Store: slow}, httpd.Config{}), func(t *testing.T, p *pipes, _ *httpd.Server) {
 		c := p.over(http1)
 		defer c.CloseIdleConnections()
 		for _, query := range []string{"a?timeout=30s", "a?timeout=19s", "a?timeout=30s"} {
@@ -218,7 +218,7 @@ func TestClose(t *testing.T) {
 	}{"in time": {2 * time.Second, 3 * time.Second, 500}, "too long": {time.Hour, 3 * time.Second, 0}} {
 		synctest.Test(t, func(t *testing.T) {
 			began, ended := make(chan struct{}), false
-			h := httpd.New(front.New(front.Config{Store: fake{read: func(ctx context.Context, _ *api.ReadRequest) (*api.ReadResult, error) {
+			h := newAPI(front.Config{Store: fake{read: func(ctx context.Context, _ *api.ReadRequest) (*api.ReadResult, error) {
 				close(began)
 				select {
 				case <-time.After(c.takes):
@@ -226,7 +226,7 @@ func TestClose(t *testing.T) {
 				}
 				ended = true
 				return nil, api.CodeInternal
-			}}}), httpd.Config{})
+			}}}, httpd.Config{})
 			p := newPipes()
 			s := httpd.Serve(p, httpd.ServerConfig{Handler: h})
 			status := make(chan int, 1)

@@ -60,7 +60,7 @@ func TestTxn(t *testing.T) {
 
 // TestTxnBodyIsRefused: what makes no sense is told with its place, and nothing of it is carried out.
 func TestTxnBodyIsRefused(t *testing.T) {
-	h := httpd.New(front.New(front.Config{Store: fake{}}), httpd.Config{}) // it must not be asked
+	h := newAPI(front.Config{Store: fake{}}, httpd.Config{}) // it must not be asked
 	then := func(op string) string { return `{"then":[{"get":{"key":"a"}},` + op + `]}` }
 	for body, naming := range map[string]string{
 		``: "an object should stand at byte 0", `[]`: "an object", `null`: "an object", `{}`: "the transaction is empty", `{"then":[]}`: "empty",
@@ -113,10 +113,10 @@ func TestTxnBodyIsRefused(t *testing.T) {
 // TestTxnLimits: one over a limit is refused, with the limit and the size; what is at the limit goes on to the Store.
 func TestTxnLimits(t *testing.T) {
 	var got *api.Txn
-	h := httpd.New(front.New(front.Config{Store: fake{do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
+	h := newAPI(front.Config{Store: fake{do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
 		got = t
 		return &api.TxnResult{Committed: true, Entries: make([]api.Entry, len(t.Then))}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	steps := func(n int, value string) string {
 		one := `{"put":{"key":"k","value":"` + value + `"}},`
 		return `{"then":[` + strings.TrimSuffix(strings.Repeat(one, n), ",") + `]}`
@@ -150,7 +150,7 @@ func TestTxnLimits(t *testing.T) {
 	if got != nil {
 		t.Error("what is over a limit reached the Store")
 	}
-	small := httpd.New(front.New(front.Config{Store: fake{}, Limits: front.Limits{MaxBytes: 1 << 20}}), httpd.Config{})
+	small := newAPI(front.Config{Store: fake{}, Limits: front.Limits{MaxBytes: 1 << 20}}, httpd.Config{})
 	wantProblem(t, request(small, "POST", "/v1/txn", steps(1, mib)), 503, api.CodeUnavailable, "fill the 1048576 bytes")
 }
 
@@ -158,7 +158,7 @@ func TestTxnLimits(t *testing.T) {
 func TestTxnPassesOn(t *testing.T) {
 	var got *api.Txn
 	var left time.Duration
-	h := httpd.New(front.New(front.Config{Node: "n", Store: fake{do: func(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	h := newAPI(front.Config{Node: "n", Store: fake{do: func(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		got = t
 		d, _ := ctx.Deadline()
 		left = time.Until(d)
@@ -166,7 +166,7 @@ func TestTxnPassesOn(t *testing.T) {
 			Committed: true, Replayed: true, Entries: []api.Entry{{Key: "k", Version: api.Version{Epoch: 1, Index: 2}}},
 			Timing: api.Timing{Route: time.Millisecond, Commit: 2 * time.Millisecond, Mode: "m2"},
 		}, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	id := api.RequestID{Client: api.ClientID{0xab}, Seq: 7, AckedBelow: 3}
 	body := `{"age":"1234567890123456789","if":[{"key":"k","exists":false}],"then":[{"put":{"key":"k","value":"v"}}],"else":[{"add":{"key_base64":"/w==","delta":-9223372036854775808}}]}`
 	r := atOnce(t, func() *http.Response {
@@ -204,10 +204,10 @@ func TestReadOnlyTxn(t *testing.T) {
 		ServedBy: api.ServedByLease, Group: "us-east.1", Snapshot: true, Timing: api.Timing{Mode: "m0"},
 		Entries: []api.Entry{{Key: "a", Value: []byte("x"), Exists: true, Version: api.Version{Epoch: 1, Index: 2}}, {Key: "b"}},
 	}
-	h := httpd.New(front.New(front.Config{Store: fake{read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
+	h := newAPI(front.Config{Store: fake{read: func(_ context.Context, q *api.ReadRequest) (*api.ReadResult, error) {
 		got = q
 		return res, nil
-	}}}), httpd.Config{})
+	}}}, httpd.Config{})
 	const body = `{"then":[{"get":{"key":"a"}},{"get":{"key":"b"}}]}`
 	r := request(h, "POST", "/v1/txn", body, "Idempotency-Key: x")
 	wantStatus(t, r, 200)
@@ -249,10 +249,10 @@ func TestTxnErrors(t *testing.T) {
 	}
 	wantStatus(t, request(h, "GET", "/v1/kv/other", ""), 404)
 	lost := errors.New("lost")
-	h = httpd.New(front.New(front.Config{Store: fake{
+	h = newAPI(front.Config{Store: fake{
 		read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return nil, context.DeadlineExceeded },
 		do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, lost },
-	}}), httpd.Config{})
+	}}, httpd.Config{})
 	wantProblem(t, request(h, "POST", "/v1/txn", `{"then":[{"delete":{"key":"a"}}]}`), 504, api.CodeAmbiguous)
 	wantProblem(t, request(h, "POST", "/v1/txn", `{"then":[{"get":{"key":"a"}}]}`), 503, api.CodeUnavailable)
 	for _, m := range []string{"GET", "HEAD", "PUT", "DELETE"} {

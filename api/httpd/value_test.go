@@ -55,7 +55,7 @@ func ask(t *testing.T, c *http.Client, method, url string) *http.Response {
 // sees the answer to another, and an error tells nothing of what was there before.
 func TestReadInto(t *testing.T) {
 	s := &intoStore{}
-	h := httpd.New(front.New(front.Config{Store: s}), httpd.Config{})
+	h := newAPI(front.Config{Store: s}, httpd.Config{})
 	for i, key := range []string{"a", "b", "absent", "broken", "c"} {
 		r := request(h, "GET", "/v1/kv/"+key+"?timeout=3s", "", `If-None-Match: "1.9"`)
 		switch key {

@@ -1,0 +1,61 @@
+package httpd
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+// wantRoutes is the whole API: what a row of it changes, clients see.
+const wantRoutes = `
+GET    /v1/kv/{key}          kv        request read       [consistency max_stale] [200 304]
+PUT    /v1/kv/{key}          kv        request write      [consistency max_stale] [200] value 1048576
+DELETE /v1/kv/{key}          kv        request write      [consistency max_stale] [200]
+GET    /v1/kv                list      request list       [prefix start end limit reverse keys_only page consistency max_stale] [200]
+POST   /v1/txn               txn       request write      [] [200] body MAXTXN
+GET    /v1/calls             calls     stream  none       [] [101]
+GET    /v1/cluster           cluster   request observe    [] [200]
+POST   /v1/cluster/placement placement request administer [] [200] body 65536
+GET    /livez                livez     probe   none       [] [200]
+GET    /readyz               readyz    probe   none       [] [200]
+GET    /metrics              metrics   probe   observe    [] [200]
+`
+
+func TestRoutes(t *testing.T) {
+	var b strings.Builder
+	for _, r := range routes {
+		fmt.Fprintf(&b, "\n%-6s %-21s %-9s %-7s %-10v %v %v", r.method, r.path, r.name, r.kind, r.right, r.params, r.statuses)
+		if r.body != (body{}) {
+			fmt.Fprintf(&b, " %s %d", r.body.what, r.body.limit)
+		}
+	}
+	if got, want := b.String()+"\n", strings.Replace(wantRoutes, "MAXTXN", fmt.Sprint(api.MaxTxnBodyBytes), 1); got != want {
+		t.Errorf("the routes are%s", got)
+	}
+}
+
+// TestTable: a row that a node has not is not found, HEAD stands beside each GET of a request or probe, and Allow names the
+// methods in the order of the rows.
+func TestTable(t *testing.T) {
+	all := &handler{Backend: front.New(front.Config{}), Config: Config{}}
+	bare := newTable(all)
+	for _, path := range []string{"/v1/kv", "/v1/cluster", "/v1/cluster/placement", "/metrics"} {
+		if bare.exact[path] != nil {
+			t.Errorf("%s is there without what answers it", path)
+		}
+	}
+	all.Metrics = http.NotFoundHandler()
+	for path, allow := range map[string]string{"/v1/txn": "POST", "/v1/calls": "GET", "/livez": "GET, HEAD", "/metrics": "GET, HEAD"} {
+		table := newTable(all)
+		if at := table.exact[path]; at == nil || at.allow != allow {
+			t.Errorf("%s allows %+v, want %s", path, at, allow)
+		}
+	}
+	if bare.keys.allow != "GET, HEAD, PUT, DELETE" {
+		t.Errorf("a key allows %s", bare.keys.allow)
+	}
+}
