@@ -1,12 +1,14 @@
 package remote
 
 import (
+	"context"
 	"errors"
 	"math"
 	"reflect"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -101,6 +103,41 @@ func TestLeasesTravel(t *testing.T) {
 			if err := (*leases)(&got).parse(b[:n]); !errors.Is(err, api.CodeInvalid) {
 				t.Errorf("%d of %d bytes: %v", n, len(b), err)
 			}
+		}
+	}
+}
+
+// TestEnvelopesAsMethods: requests that are called as methods, as large transactions and lists are, bring all of their envelopes, too.
+func TestEnvelopesAsMethods(t *testing.T) {
+	w := newWorld(t)
+	g := newGroup("g")
+	var txn words.Txn
+	var read words.ReadRequest
+	g.do = func(_ context.Context, q *words.Txn) (*api.TxnResult, error) { txn = *q; return &api.TxnResult{}, nil }
+	g.read = func(_ context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
+		read = *q
+		return &words.ReadResult{ReadResult: api.ReadResult{Entries: []api.Entry{{Key: "k", Exists: true}}}, Leases: []ident.LeaseID{9}}, nil
+	}
+	s, c := w.start("s", config{LeasesConfig: LeasesConfig{Groups: g.only}}), w.start("c", config{})
+	defer s.close()
+	defer c.close()
+	sid := ident.SessionID{Incarnation: 1, Index: 2}
+	sent := words.Txn{
+		Txn: api.Txn{
+			ID: api.RequestID{Client: api.ClientID{1}, Seq: 2}, Age: 7,
+			Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: make([]byte, peer.MaxCallBytes)}},
+		},
+		Group: "g", Epoch: ident.DedupEpoch{Group: "g", Incarnation: 3, Count: 4},
+		Dropped: []ident.DroppedLease{{Session: sid, Key: "k", Lease: 5, Group: "g"}},
+	}
+	if _, err := c.node("s").Do(t.Context(), &sent); err != nil || !reflect.DeepEqual(txn, sent) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, txn, sent)
+	}
+	q := words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}, Group: "g", Session: sid, Age: 6, Hold: words.HoldTxn}
+	for _, at := range []*station{c, s} { // in a call, and as a method of the node itself
+		res, err := words.Read(t.Context(), at.node("s"), &q)
+		if err != nil || res.Lease(0) != 9 || !res.Entries[0].Exists || !reflect.DeepEqual(read, q) {
+			t.Errorf("%+v, %v\ngot  %+v\nwant %+v", res, err, read, q)
 		}
 	}
 }
