@@ -46,7 +46,7 @@ func getCalls(x *exchange) error {
 		return nil
 	}
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
-	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off, which tells it
+	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off
 		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Leave: x.Admission.Leave, Drain: draining, Faults: x.Faults,
 		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
@@ -63,7 +63,7 @@ type callStream struct {
 func (s *callStream) Read(b []byte) (int, error) { return s.from.Read(b) }
 
 func (s *callStream) Write(b []byte) (int, error) {
-	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout)) // where a connection knows none, there is none to set
+	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout)) // a connection without deadlines has none to set
 	return s.Conn.Write(b)
 }
 

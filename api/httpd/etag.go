@@ -93,7 +93,7 @@ func (t tags) versions(alsoWeak bool) []api.Version {
 	return slices.Compact(vs)
 }
 
-// match tells whether the header's test on the entry comes out as a match.
+// match reports whether the header's test matches the entry.
 func (t tags) match(e *api.Entry, alsoWeak bool) bool {
 	return e.Exists && (t.any || slices.Contains(t.versions(alsoWeak), e.Version))
 }

@@ -71,7 +71,7 @@ func (x *exchange) set(name, value string) {
 	x.w.Header()[name] = x.held[i : i+1 : i+1]
 }
 
-// readBy bounds the reading of the body. Where the connection knows no deadlines there is none to bound.
+// readBy bounds the reading of the body. A connection without deadlines is not bounded.
 func (x *exchange) readBy(t time.Time) { _ = http.NewResponseController(x.w).SetReadDeadline(t) }
 
 // reply begins the answer of size bytes (-1: unknown): status and headers. From here on the client has a bounded time to take it;
@@ -124,7 +124,7 @@ func (x *exchange) replyJSON(v any) error {
 	return nil
 }
 
-// send sends a part of the body. An error means that the client has gone, or takes too long: there is nobody to tell.
+// send sends a part of the body. An error means that the client has gone or takes too long.
 func (x *exchange) send(b []byte) { _, _ = x.w.Write(b) }
 
 // body reads the request's body, within the limit of its route and the request's time. The bytes are the caller's.
@@ -178,7 +178,7 @@ func (x *exchange) plainBody() error {
 	return nil
 }
 
-// drain takes what is left of an HTTP/2 body that nobody wanted, up to a bound: the answer goes out when it has. Else the
+// drain reads the rest of an HTTP/2 body that the handler did not read, up to a bound. The answer goes out after it. Else the
 // stream is reset while the client still sends, and some clients then lose the answer. HTTP/1.1 has its own way.
 func (x *exchange) drain() {
 	if x.r.ProtoMajor < 2 || x.r.ContentLength == 0 || x.taken || x.r.Header.Get("Expect") != "" {
@@ -203,7 +203,7 @@ func (x *exchange) reserve(size, limit int64) error {
 // leave gives the place and the memory of the request back.
 func (x *exchange) leave() { x.Admission.Leave(x.reserved) }
 
-// readBody reads size bytes, or where that is unknown up to one over the limit.
+// readBody reads size bytes, or up to one over the limit if the size is unknown.
 func readBody(r io.Reader, size, limit int64) ([]byte, error) {
 	if size < 0 {
 		return io.ReadAll(io.LimitReader(r, limit+1))

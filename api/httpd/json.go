@@ -121,7 +121,7 @@ func (r *jsonReader) closed(end byte) bool {
 	return false
 }
 
-// more reads what follows an element or a member; false where nothing does.
+// more reads what follows an element or a member; false if nothing does.
 func (r *jsonReader) more(end byte) bool {
 	switch r.peek() {
 	case ',':
@@ -176,7 +176,7 @@ func (r *jsonReader) integer() string {
 	return ""
 }
 
-// isJSONInteger tells whether digits are a number as JSON writes it: without leading zeros.
+// isJSONInteger reports whether the text is a number as JSON writes it: without leading zeros.
 func isJSONInteger(text string) bool {
 	if text[0] == '-' {
 		text = text[1:]
@@ -256,7 +256,7 @@ func (r *jsonReader) escape(out []byte) []byte {
 	return utf8.AppendRune(out, c)
 }
 
-// unescaped is what a backslash and c stand for; 0 where that is no escape of two bytes.
+// unescaped is what a backslash and c stand for; 0 if that is no escape of two bytes.
 func unescaped(c byte) byte {
 	switch c {
 	case '"', '\\', '/':

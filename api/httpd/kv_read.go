@@ -55,13 +55,13 @@ func getKey(x *exchange) error {
 	return nil
 }
 
-// ask asks the Store what x.read asks; the answer is in the exchange's own memory.
+// ask asks the Store what x.read asks. The answer is in the exchange's own memory.
 func (x *exchange) ask() (*api.ReadResult, error) {
 	x.result.Entries = x.entries[:0]
 	return &x.result, x.store.Read(x.ctx, &x.read, &x.result)
 }
 
-// versionHeaders tells the entry's version, and its entity tag where it has a value that it could be the tag of.
+// versionHeaders sets the entry's version and, if the entry has a value, its entity tag.
 func (x *exchange) versionHeaders(e *api.Entry) {
 	tag := etag(e.Version)
 	x.set("Edgehold-Version", tag[1:len(tag)-1])
@@ -70,7 +70,7 @@ func (x *exchange) versionHeaders(e *api.Entry) {
 	}
 }
 
-// readHeaders tells who answered, for whom, and how old the answer is.
+// readHeaders says which node answered, for which owner, and how old the answer is.
 func (x *exchange) readHeaders(res *api.ReadResult) {
 	x.ownerHeaders(res.ServedBy, res.Group)
 	if res.ServedBy == api.ServedByStale {

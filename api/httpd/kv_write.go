@@ -74,7 +74,7 @@ type writeBody struct {
 	Replayed bool   `json:"replayed,omitempty"`
 }
 
-// written tells the result of a write.
+// written answers with the result of a write.
 func (x *exchange) written(op api.Op, res *api.TxnResult, ifMatch tags) error {
 	x.ownerHeaders(api.ServedByOwner, res.Group)
 	x.timing(&res.Timing)
@@ -106,7 +106,7 @@ func noConditions(h http.Header, instead string) error {
 // maxAlternatives bounds the versions that one If-Match may name on a write.
 const maxAlternatives = 16
 
-// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds; if there is none, no
+// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds. If there is none, no
 // version can satisfy the request. Alternatives differ in the version only, oldest first: versions rise, so that a later
 // one cannot make an earlier one true again.
 func writeConditions(h http.Header, key api.Key) (ifMatch tags, alternatives [][]api.Cond, err error) {

@@ -55,7 +55,7 @@ func parsePage(text string) (page, error) {
 	return p, nil
 }
 
-// rest is the part of the list's range that was not sent yet; ok is false where there is none.
+// rest is the part of the list's range that was not sent yet; ok is false if there is none.
 func (p page) rest() (_ api.Range, ok bool) {
 	r := p.bounds
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// problem is an error as RFC 9457 tells it.
+// problem is an error in the form of RFC 9457.
 type problem struct {
 	Type    string   `json:"type"`
 	Title   string   `json:"title"`
@@ -134,7 +134,7 @@ func explain(err error, writes bool) *api.Error {
 	return &e
 }
 
-// defaultRetryAfter is told where the one who was unavailable says nothing: about the time of a request around the world.
+// defaultRetryAfter is used if what was unavailable names no time: about that of a request around the world.
 const defaultRetryAfter = 200 * time.Millisecond
 
 func isCode(err error) bool {

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// keyText is a key in JSON: as text where it is UTF-8, else in base64.
+// keyText is a key in JSON: as text if it is UTF-8, else in base64.
 type keyText struct {
 	Key       *string `json:"key,omitempty"`
 	KeyBase64 []byte  `json:"key_base64,omitempty"`
@@ -18,7 +18,7 @@ func textOfKey(k api.Key) keyText {
 	return keyText{Key: text, KeyBase64: b64}
 }
 
-// textOrBytes is k as text where it is UTF-8, else as bytes, which JSON renders in base64.
+// textOrBytes is k as text if it is UTF-8, else as bytes, which JSON renders in base64.
 func textOrBytes(k api.Key) (*string, []byte) {
 	if s := string(k); utf8.ValidString(s) {
 		return &s, nil
@@ -26,7 +26,7 @@ func textOrBytes(k api.Key) (*string, []byte) {
 	return nil, []byte(k)
 }
 
-// appendText appends the member "name":"text", or "name_base64":"..." where b is not UTF-8.
+// appendText appends the member "name":"text", or "name_base64":"..." if b is not UTF-8.
 func appendText(dst []byte, name string, b []byte) []byte {
 	dst = append(append(dst, '"'), name...)
 	if !utf8.Valid(b) {

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// timing tells as Server-Timing where the time went, in milliseconds; parts that took none are left out. The revoke's
+// timing sets Server-Timing: where the time went, in milliseconds. Parts that took none are left out. The revoke's
 // description names the lease holders that a write waited for, that of the mode says how a transaction was carried out.
 func (x *exchange) timing(t *api.Timing) {
 	if t.Route == 0 && t.Revoke == 0 && t.Commit == 0 && t.Mode == "" {

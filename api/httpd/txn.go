@@ -49,7 +49,7 @@ func postTxn(x *exchange) error {
 	return nil
 }
 
-// onlyGets tells whether the transaction is a read-only one: nothing is tested or written.
+// onlyGets reports whether the transaction is read-only: nothing is tested or written.
 func onlyGets(t *api.Txn) bool {
 	for i := range t.Then {
 		if t.Then[i].Kind != api.OpGet {

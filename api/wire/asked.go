@@ -11,7 +11,7 @@ import (
 type Asked struct {
 	// Bytes is the size of its message.
 	Bytes int64
-	// Key is the first key that the call names; it is valid until Enter returns, and not to be kept. "" where it names none,
+	// Key is the first key that the call names; it is valid until Enter returns, and not to be kept. "" if it names none,
 	// or none that can be told.
 	Key api.Key
 	// Writes: it is a transaction. Else Consistency is the read's.
@@ -38,7 +38,7 @@ func asked(m *message) Asked {
 		a.Consistency = api.Consistency(r.Byte())
 	}
 	if r.Fault() != "" {
-		a.Key = "" // whoever decodes it will say so
+		a.Key = "" // the decoder will say so
 	}
 	return a
 }

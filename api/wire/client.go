@@ -18,7 +18,7 @@ import (
 var ErrBroken = errors.New("the connection is over")
 
 // ErrLate is the cause of every error of a call whose time was up here, or that its caller has given up.
-var ErrLate = errors.New("nobody waits for the answer any more")
+var ErrLate = errors.New("the caller does not wait for the answer any more")
 
 var errOver = &api.Error{Code: api.CodeUnavailable, Hint: "not sent", Err: ErrBroken}
 
@@ -31,7 +31,7 @@ type ClientConfig struct {
 	// Silence is how long calls, each of which may be shorter, wait without any message coming, until the end of one is taken
 	// for the connection's. 0 is 3 s.
 	Silence time.Duration
-	// Share tells what of the time that is left to a call the other side gets; nil: all of it.
+	// Share is the part of the time left to a call that the other side gets; nil: all of it.
 	Share func(left time.Duration) time.Duration
 }
 
@@ -62,19 +62,19 @@ var _ api.Store = (*Client)(nil)
 // call is one call under way.
 type call struct {
 	number uint64        // of its message in the outbox
-	done   chan struct{} // told once, by whoever takes the call off the books
+	done   chan struct{} // gets one value, from what removes the call from calls
 	// out is the caller's memory for the result of a read; nil: it is a transaction. Whoever has taken the call off the books
 	// fills it, and the caller waits for that.
 	out *api.ReadResult
 	// nodes: the answer may have an envelope.
 	nodes bool
-	// Set before done is told:
+	// Set before done gets its value:
 	txn      *api.TxnResult
 	envelope []byte
 	err      error
 }
 
-// newCall is one that ended before, where there is one: its channel costs more than the rest of it.
+// newCall reuses a call that has ended, if there is one: its channel costs more than the rest of it.
 func (c *Client) newCall(out *api.ReadResult, nodes bool) *call {
 	x, _ := c.ended.Get().(*call)
 	if x == nil {
@@ -177,7 +177,7 @@ func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope
 	return x.txn, nil
 }
 
-// putTimeout tells how much time is left, 0 for any.
+// putTimeout writes how much time is left; 0 is any.
 func (c *Client) putTimeout(ctx context.Context, until time.Time, w *codec.Writer) {
 	left := time.Duration(0)
 	if own, ok := ctx.Deadline(); ok && (until.IsZero() || own.Before(until)) {
@@ -226,7 +226,7 @@ func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body
 	return c.leave(err, id, x)
 }
 
-// silent tells whether the end of a call that began then shows that the other side is not there. One that was in more haste
+// silent reports whether the end of a call that began then shows that the other side is not there. One with less time
 // than a round trip takes shows nothing.
 func (c *Client) silent(began time.Time) bool {
 	c.mu.Lock()
@@ -337,7 +337,7 @@ func (c *Client) answered(m *message) error {
 	return err
 }
 
-// refused tells those whose calls were.
+// refused ends the calls that a message refuses.
 func (c *Client) refused(m *message) error {
 	reason, ids := readRefused(m)
 	if err := m.end(); err != nil {

@@ -92,13 +92,13 @@ func (in *inbox) next() (*message, error) {
 	return m, nil
 }
 
-// ready tells whether next need not wait.
+// ready reports whether next returns without waiting.
 func (in *inbox) ready() bool {
 	n := in.to - in.from
 	return n >= lengthBytes && n-lengthBytes >= int(binary.BigEndian.Uint32(in.buf[in.from:]))
 }
 
-// peek returns the next n bytes, which it reads where they are not there.
+// peek returns the next n bytes, and reads them if they are not there.
 func (in *inbox) peek(n int) ([]byte, error) {
 	for in.to-in.from < n {
 		in.makeRoom(n)

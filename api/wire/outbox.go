@@ -44,14 +44,14 @@ func (o *outbox) run(to io.Writer) error {
 	}
 }
 
-// take waits for messages and returns all of them; none where the outbox is closed.
+// take waits for messages and returns all of them; none if the outbox is closed.
 func (o *outbox) take(spare []byte) []byte {
 	o.mu.Lock()
 	for len(o.w.B) == 0 && !o.closed {
 		o.change.Wait()
 	}
 	o.mu.Unlock()
-	runtime.Gosched() // those who are about to add something add it first: they were woken by the same packet
+	runtime.Gosched() // goroutines that the same packet has woken add their messages first
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	b := o.w.B
@@ -74,7 +74,7 @@ func (o *outbox) tryAdd(k kind, id uint64, body func(w *codec.Writer)) (n uint64
 	return o.append(k, id, body)
 }
 
-// add waits for room. It does nothing where the outbox is closed. An error means that the message is too long.
+// add waits for room. It does nothing if the outbox is closed. An error means that the message is too long.
 func (o *outbox) add(k kind, id uint64, body func(w *codec.Writer)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -115,7 +115,7 @@ func (o *outbox) close() {
 	o.change.Broadcast()
 }
 
-// gone tells whether message n has been handed to the connection: then it may arrive.
+// gone reports whether message n has been handed to the connection: then it may arrive.
 func (o *outbox) gone(n uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 )
 
 // Under overload nine calls or more are refused for each that is served, and what they cost is taken from that one. So all
-// that a read of the connection has brought, and that is refused, is told so in one message; and a connection on which calls
+// calls that a read of the connection has brought, and that are refused, are answered in one message; and a connection on which calls
 // are refused rests before it is read again: what comes meanwhile then costs one read and one write.
 
 const (
@@ -16,7 +16,7 @@ const (
 	// cost that is refused and does not care, while those that do care come back much later.
 	restAfter = 8
 	restFor   = 10 * time.Millisecond
-	// mostRefused are refused between two rests where the connection brings ever more; else all that has come is.
+	// mostRefused are refused between two rests if the connection brings ever more; else all that has come is.
 	mostRefused = 2048
 )
 

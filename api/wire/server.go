@@ -28,8 +28,8 @@ type ServerConfig struct {
 	MaxAnswerBytes int
 	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
 	MaxMessageBytes int
-	// Enter, where not nil, is asked before each call whether there is room for it, and Leave, which must then be there too, told
-	// its size when it has been answered. An error may be told more than once: it is not to be changed.
+	// Enter, if not nil, is asked before each call whether there is room for it. Leave, which must then be there too, gets the
+	// size of the call when it has been answered. An error may be shared; it is not changed.
 	Enter func(Asked) *api.Error
 	Leave func(bytes int64)
 	// Workers carry the calls out; nil: each gets a goroutine of its own.
@@ -41,7 +41,7 @@ type ServerConfig struct {
 }
 
 // Serve answers the calls of a connection until it ends, ctx does, or it has been drained. It closes the connection and
-// returns when no call is under way any more; the error is why it ended, nil where it was drained or the other side left.
+// returns when no call is under way any more; the error is why it ended, nil if it was drained or the other side left.
 func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error {
 	if cfg.MaxCalls == 0 {
 		cfg.MaxCalls = 16384

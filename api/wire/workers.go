@@ -38,7 +38,7 @@ func (w *Workers) Close() {
 	w.all.Wait()
 }
 
-// start has f carried out, by one who waits or by a new one.
+// start runs f on a worker that waits, or on a new one.
 func (w *Workers) start(f func()) {
 	if w == nil {
 		go f()
@@ -70,7 +70,7 @@ func (w *Workers) work(f func()) {
 	runtime.KeepAlive(&kept)
 }
 
-// rest makes a worker one that waits; false where there are enough.
+// rest makes a worker one that waits; false if there are enough.
 func (w *Workers) rest(next chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
