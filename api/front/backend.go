@@ -67,8 +67,10 @@ func New(c Config) *Backend {
 	}
 }
 
-// Lists reports whether there are lists, and Admins whether there is a cluster to ask about.
-func (b *Backend) Lists() bool  { return b.lister != nil }
+// Lists reports whether there are lists.
+func (b *Backend) Lists() bool { return b.lister != nil }
+
+// Admins reports whether there is a cluster to ask about.
 func (b *Backend) Admins() bool { return b.admin != nil }
 
 // Ready returns nil if the node serves. It needs no right.

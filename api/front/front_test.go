@@ -110,8 +110,10 @@ func TestAdmission(t *testing.T) {
 	}})
 	a := b.Admission
 	refused := func(q Ask) bool { e := a.Enter(q); return e != nil && e.Code == api.CodeUnavailable }
-	if refused(Ask{Bytes: 4}) || refused(Ask{Bytes: 4}) {
-		t.Fatal("a request within the limits is refused")
+	for range 2 {
+		if refused(Ask{Bytes: 4}) {
+			t.Fatal("a request within the limits is refused")
+		}
 	}
 	if !refused(Ask{}) || !refused(Ask{Key: "full"}) {
 		t.Error("one too many is let in")

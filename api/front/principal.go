@@ -27,14 +27,13 @@ func PrincipalFrom(ctx context.Context) Principal {
 // Right is what a principal may do.
 type Right uint8
 
+// The rights. None is needed for what is open to everyone; Read, List and Write are rights on keys; Observe and Administer
+// are rights on the cluster.
 const (
-	// None is needed for what is open to everyone.
 	None Right = iota
-	// Read, List and Write are rights on keys.
 	Read
 	List
 	Write
-	// Observe and Administer are rights on the cluster.
 	Observe
 	Administer
 )
