@@ -4,12 +4,13 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 )
 
 // methodConfirm is how a leader learns that its term still stands: it asks the voters for theirs. Questions about all the groups
 // between two nodes share messages.
-var methodConfirm = peer.NewMerged[termOf, bool]("Confirm", peer.None, peer.Servers)
+var methodConfirm = peer.NewMerged[termOf, bool]("Confirm", admission.Free, peer.Servers)
 
 // termOf asks a voter whether its Raft term in the group is still Term.
 type termOf struct {

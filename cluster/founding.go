@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // methodIntroduce is for a node that knows only the address of another.
-var methodIntroduce = peer.NewMethod[introduction, standing]("Introduce", peer.Control, peer.Anyone)
+var methodIntroduce = peer.NewMethod[introduction, standing]("Introduce", admission.Control, peer.Anyone)
 
 // introduction is what a node sends to one of which it knows only the address.
 type introduction struct {

@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/remote"
 )
 
-var methodIndex = peer.NewMethod[groupIndex, groupIndex]("Index", peer.Control, peer.Servers)
+var methodIndex = peer.NewMethod[groupIndex, groupIndex]("Index", admission.Control, peer.Servers)
 
 // groupIndex asks a group's leader for an index of its log, and is answered with it.
 type groupIndex struct {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/remote"
@@ -16,9 +17,9 @@ import (
 
 // What nodes ask of each other about the placement map. A node that joins polls, and proposes itself, before the map names it.
 var (
-	methodPoll    = peer.NewMethod[poll, encodedMap]("Poll", peer.Polls, peer.Anyone)
-	methodMap     = peer.NewMethod[peer.Nothing, encodedMap]("Map", peer.Control, peer.Anyone)
-	methodPropose = peer.NewMethod[proposal, encodedMap]("Propose", peer.Control, peer.Anyone)
+	methodPoll    = peer.NewMethod[poll, encodedMap]("Poll", admission.Waiting, peer.Anyone)
+	methodMap     = peer.NewMethod[peer.Nothing, encodedMap]("Map", admission.Control, peer.Anyone)
+	methodPropose = peer.NewMethod[proposal, encodedMap]("Propose", admission.Control, peer.Anyone)
 )
 
 // poll asks for a map newer than Since; the answer is empty if none came in time.

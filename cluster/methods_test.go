@@ -16,24 +16,24 @@ import (
 // used again with another meaning. A change of the last column is a change of what an edge may do.
 const methods = `
 Adopt         control   servers
-Calls         requests  nodes
+Calls         request   nodes
 Cede          control   servers
 CloseSession  control   holders
-CommitLast    requests  nodes
-Confirm       none      servers
+CommitLast    request   nodes
+Confirm       free      servers
 Decide        control   nodes
-Do            requests  nodes
+Do            request   nodes
 Index         control   servers
 Introduce     control   anyone
-Leases        none      holders
-List          requests  nodes
+Leases        free      holders
+List          request   nodes
 Map           control   anyone
 OpenSession   control   holders
 Outcome       control   nodes
-Poll          polls     anyone
-Prepare       requests  nodes
+Poll          waiting   anyone
+Prepare       request   nodes
 Propose       control   anyone
-Read          requests  nodes
+Read          request   nodes
 Release       control   holders
 Report        control   nodes
 Resolve       control   nodes
@@ -46,7 +46,7 @@ func TestMethods(t *testing.T) {
 		cfg.Static = planned(t, "s1")
 		var table strings.Builder
 		for _, r := range b.open(cfg).peers.Table() {
-			fmt.Fprintf(&table, "\n%-13s %-9s %s", r.Name, r.Share, r.Who)
+			fmt.Fprintf(&table, "\n%-13s %-9s %s", r.Name, r.Class, r.Who)
 		}
 		if got := table.String() + "\n"; got != methods {
 			t.Errorf("the table of methods is not as it was:%s", got)

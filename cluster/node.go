@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
@@ -35,8 +36,14 @@ import (
 )
 
 // idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as many
-// as there are calls at once if a node is overloaded (httpd's MaxInFlight, peer's MaxRequests).
+// as a share of a node's room has places.
 const idleWorkers = 2048
+
+// maxStreams bounds the streams of calls that clients have open at a node.
+const maxStreams = 1024
+
+// calmOfNodes is how many requests of other nodes are let in even while the processors cannot keep up.
+const calmOfNodes = 512
 
 // closeGrace is how long requests may go on after Close began.
 const closeGrace = 2 * time.Second
@@ -164,8 +171,9 @@ func (n *Node) openPort() (end func() error, err error) {
 // openPeers makes both sides of what nodes ask of each other. Rooms register their methods until openLanes; then others are answered.
 func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
-		Self: n.cfg.ID, Role: n.cfg.Role, Metrics: n.metrics, Logger: n.log.Named("peer"),
-		Workers: n.workers, Busy: n.sched.Busy, Faults: n.faults,
+		Self: n.cfg.ID, Role: n.cfg.Role, Logger: n.log.Named("peer"),
+		Workers: n.workers, Faults: n.faults,
+		Room: admission.New(admission.Config{Name: "peer", Metrics: n.metrics, Busy: n.sched.Busy, Calm: calmOfNodes}),
 	})
 	if err != nil {
 		return nil, err
@@ -307,7 +315,8 @@ func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	backend := front.New(front.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
-		Limits: front.Limits{Busy: n.sched.Busy, Full: n.cache.Full},
+		Room:     admission.New(admission.Config{Name: "front", Metrics: n.metrics, Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
+		Classify: n.cache.Classify,
 	})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{
 		Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers}),

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
 )
 
-var methodReport = peer.NewMethod[peer.Nothing, report]("Report", peer.Control, peer.Nodes)
+var methodReport = peer.NewMethod[peer.Nothing, report]("Report", admission.Control, peer.Nodes)
 
 // report is a node's own description of itself.
 type report struct {

@@ -53,7 +53,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/observe"},
 	},
 	"api/wire": {
-		ours:  []string{"api", "api/codec", "api/fault"},
+		ours:  []string{"api", "api/admission", "api/codec", "api/fault"},
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
@@ -61,10 +61,10 @@ var house = map[string]room{
 		tests: []string{"api/front", "api/httpd"},
 	},
 	"api/front": {
-		ours: []string{"api", "api/fault", "api/observe"},
+		ours: []string{"api", "api/admission", "api/fault", "api/observe"},
 	},
 	"api/httpd": {
-		ours:  []string{"api", "api/fault", "api/front", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/fault", "api/front", "api/wire"},
 		tests: []string{"api/observe"},
 	},
 	"fsm": {
@@ -115,7 +115,7 @@ var house = map[string]room{
 		tests:  []string{"fsm/engine"},
 	},
 	"cluster/peer": {
-		ours:   []string{"api", "api/fault", "api/observe", "api/wire", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "api/wire", "transport/rpc"},
 		others: []string{hclog},
 		tests:  []string{"cluster/peer/peertest"},
 	},
@@ -123,12 +123,12 @@ var house = map[string]room{
 		ours: []string{"api", "api/wire", "cluster/peer", "transport", "transport/wan"},
 	},
 	"cluster/remote": {
-		ours:  []string{"api", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:  []string{"api", "api/admission", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
 	},
 	"cluster/notice": {},
 	"cluster/router": {
-		ours:   []string{"api", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 	},
 	"cluster/txn": {
@@ -137,7 +137,7 @@ var house = map[string]room{
 		tests:  []string{"api/front", "api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
 	},
 	"cluster/leasecache": {
-		ours:  []string{"api", "api/fault", "api/observe", "cluster/words", "fsm/ident"},
+		ours:  []string{"api", "api/admission", "api/fault", "api/observe", "cluster/words", "fsm/ident"},
 		tests: []string{"cluster/clock"},
 	},
 	"cluster/clock": {
@@ -145,7 +145,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/fault", "api/front", "api/httpd", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan"},
 	},

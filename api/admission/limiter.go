@@ -1,10 +1,16 @@
 package admission
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // Limiter finds out how many requests at once a server can take, as TCP finds out about a network: if the server refuses for
 // load, a quarter fewer; if it serves, a few more. Requests beyond that are held back or refused by who would send them, since
 // to carry one there and back costs nearly as much as to carry it out, and helps no client.
+//
+// As in a [Room], what waits for something slow holds no place of what is fast: a request that has been under way for SlowAfter
+// counts against Most alone.
 //
 // It is not safe for concurrent use: its owner's mutex guards it.
 type Limiter struct {
@@ -13,8 +19,11 @@ type Limiter struct {
 	Least, Most int
 	// RaiseAfter requests that are served raise the limit by one. 0: as many as the limit is.
 	RaiseAfter int
+	// SlowAfter is how long a request may be under way before it counts as slow. 0: none is slow.
+	SlowAfter time.Duration
 
-	inside  int
+	fast    share // what is under way and not slow
+	slow    int
 	lowered int // by how much the limit is below Most
 	served  int // since the limit rose
 	last    time.Time
@@ -23,20 +32,45 @@ type Limiter struct {
 // Limit is how many requests may be under way.
 func (l *Limiter) Limit() int { return l.Most - l.lowered }
 
-// Inside is how many are.
-func (l *Limiter) Inside() int { return l.inside }
+// Inside is how many are, the slow ones aside.
+func (l *Limiter) Inside() int { return l.fast.inside }
 
 // Open reports whether the server has not refused anything that still counts.
 func (l *Limiter) Open() bool { return l.lowered == 0 }
 
-// Full reports whether so many further requests would be too many.
-func (l *Limiter) Full(further int) bool { return l.inside+further >= l.Limit() && !l.Open() }
+// Full reports whether a further request would be one too many.
+func (l *Limiter) Full(now time.Time) bool {
+	if l.fast.inside >= l.Limit() && l.SlowAfter > 0 {
+		for t := l.fast.oldest; t != nil && now.Sub(t.since) >= l.SlowAfter; t = l.fast.oldest {
+			l.fast.remove(t)
+			t.slow = true
+			l.slow++
+		}
+	}
+	return l.fast.inside >= l.Limit() || l.fast.inside+l.slow >= l.Most
+}
 
-// Begin counts a request as under way, and End as over.
-func (l *Limiter) Begin() { l.inside++ }
+// places are the tickets of limiters that none has now.
+var places = sync.Pool{New: func() any { return new(Ticket) }}
 
-// End is Begin's end.
-func (l *Limiter) End() { l.inside-- }
+// Begin counts a request as under way, until End.
+func (l *Limiter) Begin(now time.Time) *Ticket {
+	t := places.Get().(*Ticket)
+	t.since = now
+	l.fast.add(t)
+	return t
+}
+
+// End is Begin's end. The ticket is not used any more.
+func (l *Limiter) End(t *Ticket) {
+	if t.slow {
+		l.slow--
+	} else {
+		l.fast.remove(t)
+	}
+	*t = Ticket{}
+	places.Put(t)
+}
 
 // Served takes note that the server has served a request.
 func (l *Limiter) Served() {
@@ -60,7 +94,7 @@ func (l *Limiter) Refused(sent, now time.Time) {
 		return
 	}
 	l.last, l.served = now, 0
-	l.lowered = l.Most - max(l.Least, min(l.Limit(), max(l.inside, 1))*3/4)
+	l.lowered = l.Most - max(l.Least, min(l.Limit(), max(l.fast.inside, 1))*3/4)
 }
 
 // Calm reports whether the limit was lowered so long ago that it need not be remembered.

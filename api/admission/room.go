@@ -3,7 +3,7 @@
 // [Budget] of tries.
 //
 // Three rules shape a Room. Each class of requests has a share of its own, so that one cannot use up another's: the cluster's
-// own calls, reads that a lease here may answer, and the rest. A caller has at most half of a share that others want too. And
+// own calls, reads that a lease here may answer or that may be stale, and the rest. A caller has at most half of a share that others want too. And
 // what waits for something slow holds no place of what is fast: a request that has been under way for [Config.SlowAfter] gives
 // its place back if another request wants it, and counts among the slow ones instead, which are bounded by key. A further
 // request for a key that too many wait for is refused at once.
@@ -13,12 +13,18 @@ package admission
 
 import (
 	"fmt"
+	"hash/maphash"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/observe"
 )
+
+// SlowAfter is how long a request is under way before it waits for something slow, in all likelihood: it is longer than a round
+// trip around the world.
+const SlowAfter = 500 * time.Millisecond
 
 // Class is what a request is, for the share of it that a node takes on.
 type Class uint8
@@ -29,7 +35,7 @@ const (
 	Free          // what neither waits nor costs much: it is always let in, and not counted
 	Control       // the cluster's own calls: sessions, decisions, placement
 	Waiting       // calls that wait for news, and do nothing meanwhile
-	Leased        // reads that a lease at this node may answer
+	Leased        // reads that wait for no other request: under a lease at this node, or such as may be stale
 	Request       // the rest
 	classes
 )
@@ -38,11 +44,14 @@ func (c Class) String() string {
 	return [...]string{"", "free", "control", "waiting", "leased", "request"}[c]
 }
 
+// Shares has a number for each class: Shares{Request: 7}.
+type Shares [classes]int
+
 // Config bounds a Room. The zero value of each field is the default named.
 type Config struct {
 	// Shares bounds what is under way of each class and not slow. 0: 4096 of Control and Waiting, 2048 of Leased and Request.
-	Shares [classes]int
-	// SlowAfter is how long a request may be under way before it counts as slow. 0: 100 ms.
+	Shares Shares
+	// SlowAfter is how long a request may be under way before it counts as slow. 0: [SlowAfter].
 	SlowAfter time.Duration
 	// Slow bounds the slow requests of all classes. 0: 4096.
 	Slow int
@@ -66,7 +75,7 @@ func (c *Config) complete() {
 	for class, otherwise := range [classes]int{Control: 4096, Waiting: 4096, Leased: 2048, Request: 2048} {
 		orElse(&c.Shares[class], otherwise)
 	}
-	orElse(&c.SlowAfter, 100*time.Millisecond)
+	orElse(&c.SlowAfter, SlowAfter)
 	orElse(&c.Slow, 4096)
 	orElse(&c.SlowPerKey, 512)
 	orElse(&c.Bytes, 256<<20)
@@ -91,7 +100,7 @@ type Ask struct {
 	Class Class
 	// Caller is who asks, if that is known: a principal or a node. "" is bounded by the share alone.
 	Caller string
-	// Key is the key that the request is about, or the first of them; "" if there is none.
+	// Key is the key that the request is about, or the first of them; "" if there is none. It is not kept.
 	Key api.Key
 	// Bytes is the memory that the request takes.
 	Bytes int64
@@ -103,11 +112,12 @@ type Room struct {
 	refusals refusals
 	refused  func(n float64, values ...string)
 	tickets  sync.Pool // of *Ticket
+	seed     maphash.Seed
 
 	mu     sync.Mutex // guards what follows
 	shares [classes]share
 	slow   int
-	slowOf map[api.Key]int // slow requests by key
+	slowOf map[uint64]int // slow requests by key, of which the hash stands for it
 	bytes  int64
 }
 
@@ -121,7 +131,7 @@ type share struct {
 // New makes a Room.
 func New(cfg Config) *Room {
 	cfg.complete()
-	r := &Room{cfg: cfg, refusals: newRefusals(&cfg), slowOf: map[api.Key]int{}}
+	r := &Room{cfg: cfg, refusals: newRefusals(&cfg), seed: maphash.MakeSeed(), slowOf: map[uint64]int{}}
 	for c := range r.shares {
 		r.shares[c].of = map[string]int{}
 	}
@@ -140,38 +150,46 @@ func New(cfg Config) *Room {
 	return r
 }
 
-// Enter lets a request in, or returns the refusal: CodeUnavailable, with a time to stay away. A refusal is shared; the caller
-// does not change it. The ticket must [Ticket.Leave], once; that of a Free request is nil.
+// Enter lets a request in, or returns the refusal: CodeUnavailable, with a time to stay away, and with the key if it is about that
+// alone. A refusal may be shared; the caller does not change it. The ticket must [Ticket.Leave], once; that of a Free request is nil.
 func (r *Room) Enter(a Ask) (*Ticket, *api.Error) {
 	if a.Class == Free {
 		return nil, nil
 	}
 	busy := a.Class >= Leased && r.cfg.Busy()
-	now := time.Now()
+	now, key := time.Now(), r.hash(a.Key)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if why := r.refuse(&a, busy, now); why != noReason {
+	if why := r.refuse(&a, key, busy, now); why != noReason {
 		r.refused(1, why.String())
-		return nil, r.refusals.of(why, a.Class)
+		return nil, r.refusals.of(why, &a)
 	}
 	t, _ := r.tickets.Get().(*Ticket)
 	if t == nil {
 		t = &Ticket{}
 	}
-	*t = Ticket{room: r, ask: a, since: now}
+	*t = Ticket{room: r, class: a.Class, caller: a.Caller, key: key, bytes: a.Bytes, since: now}
 	r.shares[a.Class].add(t)
 	r.bytes += a.Bytes
 	return t, nil
 }
 
+// hash stands for a key; 0 for none.
+func (r *Room) hash(k api.Key) uint64 {
+	if k == "" {
+		return 0
+	}
+	return maphash.String(r.seed, string(k)) | 1
+}
+
 // refuse returns why the request is refused, if it is.
-func (r *Room) refuse(a *Ask, busy bool, now time.Time) reason {
+func (r *Room) refuse(a *Ask, key uint64, busy bool, now time.Time) reason {
 	s := &r.shares[a.Class]
 	if s.inside >= r.cfg.Shares[a.Class] && a.Class >= Leased {
 		r.giveBack(s, now)
 	}
 	switch {
-	case a.Class == Request && a.Key != "" && r.slowOf[a.Key] > 0 && r.slowOf[a.Key] >= r.mostSlow():
+	case a.Class == Request && r.slowOf[key] > 0 && r.slowOf[key] >= r.mostSlow():
 		return byKey
 	case s.inside >= r.cfg.Shares[a.Class]:
 		return byShare
@@ -204,8 +222,8 @@ func (r *Room) giveBack(s *share, now time.Time) {
 		s.remove(t)
 		t.slow = true
 		r.slow++
-		if t.ask.Key != "" {
-			r.slowOf[t.ask.Key]++
+		if t.key != 0 {
+			r.slowOf[t.key]++
 		}
 	}
 }
@@ -213,10 +231,37 @@ func (r *Room) giveBack(s *share, now time.Time) {
 // Ticket is the place of a request that was let in.
 type Ticket struct {
 	room       *Room
-	ask        Ask
+	class      Class
+	caller     string
+	key        uint64
+	bytes      int64
 	since      time.Time
 	slow       bool
 	prev, next *Ticket // in its share
+}
+
+// Take adds to the memory that the request takes, or returns the refusal.
+func (t *Ticket) Take(bytes int64) *api.Error {
+	r := t.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bytes+bytes > r.cfg.Bytes {
+		r.refused(1, byBytes.String())
+		return r.refusals.bytes
+	}
+	r.bytes += bytes
+	t.bytes += bytes
+	return nil
+}
+
+// About says which key the request is about, if that was not known when it entered. The key is not kept.
+func (t *Ticket) About(k api.Key) {
+	r := t.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !t.slow {
+		t.key = r.hash(k)
+	}
 }
 
 // Leave gives the place back. A nil ticket has none.
@@ -226,16 +271,16 @@ func (t *Ticket) Leave() {
 	}
 	r := t.room
 	r.mu.Lock()
-	r.bytes -= t.ask.Bytes
+	r.bytes -= t.bytes
 	if t.slow {
 		r.slow--
-		if k := t.ask.Key; k != "" {
-			if r.slowOf[k]--; r.slowOf[k] == 0 {
-				delete(r.slowOf, k)
+		if t.key != 0 {
+			if r.slowOf[t.key]--; r.slowOf[t.key] == 0 {
+				delete(r.slowOf, t.key)
 			}
 		}
 	} else {
-		r.shares[t.ask.Class].remove(t)
+		r.shares[t.class].remove(t)
 	}
 	r.mu.Unlock()
 	*t = Ticket{}
@@ -244,8 +289,8 @@ func (t *Ticket) Leave() {
 
 func (s *share) add(t *Ticket) {
 	s.inside++
-	if t.ask.Caller != "" {
-		s.of[t.ask.Caller]++
+	if t.caller != "" {
+		s.of[t.caller]++
 	}
 	if t.prev = s.newest; t.prev == nil {
 		s.oldest = t
@@ -257,7 +302,7 @@ func (s *share) add(t *Ticket) {
 
 func (s *share) remove(t *Ticket) {
 	s.inside--
-	if c := t.ask.Caller; c != "" {
+	if c := t.caller; c != "" {
 		if s.of[c]--; s.of[c] == 0 {
 			delete(s.of, c)
 		}
@@ -297,15 +342,14 @@ const (
 
 // refusals are made once and shared: under overload many requests are refused for each that is served.
 type refusals struct {
-	share                    [classes]*api.Error
-	key, load, caller, bytes *api.Error
+	share               [classes]*api.Error
+	load, caller, bytes *api.Error
 }
 
 func newRefusals(cfg *Config) (all refusals) {
 	for c := Control; c < classes; c++ {
 		all.share[c] = refusal(loadRetryAfter, "%d requests of the class %s are under way at this node, the limit", cfg.Shares[c], c)
 	}
-	all.key = refusal(keyRetryAfter, "too many requests wait for this key already")
 	all.load = refusal(loadRetryAfter, "this node has more to do than its processors can")
 	all.caller = refusal(loadRetryAfter, "the requests of this caller take half of what this node does at once, and others want in")
 	all.bytes = refusal(loadRetryAfter, "requests fill the %d bytes of memory for them", cfg.Bytes)
@@ -316,10 +360,13 @@ func refusal(after time.Duration, format string, args ...any) *api.Error {
 	return &api.Error{Code: api.CodeUnavailable, RetryAfter: after, Hint: fmt.Sprintf(format, args...)}
 }
 
-func (f *refusals) of(why reason, c Class) *api.Error {
+// of is the refusal for the reason. One that names a key is about that key alone: other requests may well be let in.
+func (f *refusals) of(why reason, a *Ask) *api.Error {
 	switch why {
 	case byKey:
-		return f.key
+		e := refusal(keyRetryAfter, "too many requests wait for this key already")
+		e.Key = api.Key(strings.Clone(string(a.Key)))
+		return e
 	case byLoad:
 		return f.load
 	case byCaller:
@@ -327,5 +374,5 @@ func (f *refusals) of(why reason, c Class) *api.Error {
 	case byBytes:
 		return f.bytes
 	}
-	return f.share[c]
+	return f.share[a.Class]
 }

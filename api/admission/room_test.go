@@ -13,7 +13,7 @@ import (
 
 // room is a Room that is small enough to be filled.
 func room(tune func(*Config)) *Room {
-	cfg := Config{Shares: [classes]int{Control: 4, Waiting: 4, Leased: 4, Request: 8}, Slow: 32, SlowPerKey: 6, Bytes: 1000, Calm: 3}
+	cfg := Config{Shares: Shares{Control: 4, Waiting: 4, Leased: 4, Request: 8}, Slow: 32, SlowPerKey: 6, Bytes: 1000, Calm: 3}
 	if tune != nil {
 		tune(&cfg)
 	}
@@ -74,9 +74,9 @@ func TestSlowGivesPlaceBack(t *testing.T) {
 			waiting = append(waiting, in(t, r, 1, Ask{Class: Request, Key: "locked"})...)
 		}
 		out(t, r, Ask{Class: Request, Key: "other"}, loadRetryAfter)
-		time.Sleep(99 * time.Millisecond)
+		time.Sleep(SlowAfter - 1)
 		out(t, r, Ask{Class: Request, Key: "other"}, loadRetryAfter)
-		time.Sleep(time.Millisecond)
+		time.Sleep(1)
 		for range 100 {
 			leave(in(t, r, 8, Ask{Class: Request, Key: "other"}))
 		}
@@ -129,7 +129,7 @@ func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		busy := false
 		r := room(func(c *Config) {
-			c.Shares = [classes]int{Control: 9, Waiting: 9, Leased: 9, Request: 9}
+			c.Shares = Shares{Control: 9, Waiting: 9, Leased: 9, Request: 9}
 			c.Busy = func() bool { return busy }
 		})
 		in(t, r, 3, Ask{Class: Request})
@@ -170,7 +170,7 @@ func TestRandom(t *testing.T) {
 			} else if x, err := r.Enter(Ask{Control + Class(rng.IntN(int(classes-Control))), fmt.Sprint(rng.IntN(3)), api.Key(fmt.Sprint(rng.IntN(5))), rng.Int64N(40)}); err == nil {
 				all = append(all, x)
 			}
-			time.Sleep(time.Duration(rng.Int64N(int64(20 * time.Millisecond))))
+			time.Sleep(time.Duration(rng.Int64N(int64(SlowAfter / 5))))
 			if r.underWay()+r.shares[Control].inside+r.shares[Waiting].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
 				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.underWay(), r.slow)
 			}
@@ -204,15 +204,17 @@ func TestEnterAllocatesNothing(t *testing.T) {
 // TestLimiter: a refusal takes a quarter, once a moment, down to the least; what is served gives back.
 func TestLimiter(t *testing.T) {
 	l := Limiter{Least: 4, Most: 100, RaiseAfter: 2}
-	if l.Full(1000) {
+	now := time.Now()
+	if l.Full(now) || !l.Open() {
 		t.Error("a server that has refused nothing is full")
 	}
+	var under []*Ticket
 	for range 80 {
-		l.Begin()
+		under = append(under, l.Begin(now))
 	}
 	at := time.Now()
 	l.Refused(at, at.Add(time.Second))
-	if l.Limit() != 60 || !l.Full(0) {
+	if l.Limit() != 60 || !l.Full(now) {
 		t.Errorf("the limit is %d, not 60", l.Limit())
 	}
 	if l.Refused(at, at.Add(2*time.Second)); l.Limit() != 60 {
@@ -224,14 +226,47 @@ func TestLimiter(t *testing.T) {
 	if l.Limit() != 4 {
 		t.Errorf("the limit is %d, not the least", l.Limit())
 	}
-	for range 80 {
-		l.End()
+	for _, t := range under {
+		l.End(t)
 	}
 	for range 2 * 96 {
 		l.Served()
 	}
 	if !l.Open() || l.Limit() != 100 || l.Inside() != 0 {
 		t.Errorf("the limit is %d, %d are inside", l.Limit(), l.Inside())
+	}
+}
+
+// TestLimiterSlow: what waits for something slow holds no place of what is fast, up to the most.
+func TestLimiterSlow(t *testing.T) {
+	l := Limiter{Least: 2, Most: 8, SlowAfter: time.Second}
+	now := time.Now()
+	var under []*Ticket
+	l.Refused(now, now)
+	for range l.Limit() {
+		under = append(under, l.Begin(now))
+	}
+	if !l.Full(now) {
+		t.Errorf("%d are under way, and the limit is %d", l.Inside(), l.Limit())
+	}
+	later := now.Add(time.Second)
+	for !l.Full(later) {
+		under = append(under, l.Begin(later))
+	}
+	if n := len(under); n != 2+l.Limit() {
+		t.Errorf("%d are under way, of which 2 are slow; the limit is %d", n, l.Limit())
+	}
+	for later = later.Add(time.Second); !l.Full(later); {
+		under = append(under, l.Begin(later))
+	}
+	if n := len(under); n > 8 || n < 6 {
+		t.Errorf("%d are under way, 8 may be", n)
+	}
+	for _, x := range under {
+		l.End(x)
+	}
+	if l.Inside() != 0 || l.slow != 0 {
+		t.Errorf("%d are inside, %d slow", l.Inside(), l.slow)
 	}
 }
 

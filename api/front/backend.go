@@ -6,6 +6,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
 )
@@ -29,7 +30,11 @@ type Config struct {
 	Log func(msg string, args ...any)
 	// Faults catches the panics of requests; nil: they are not reported.
 	Faults *fault.Catcher
-	Limits
+	// Room lets requests in or refuses them for load; nil: one with the defaults of [admission.Config].
+	Room *admission.Room
+	// Classify is what a request about the key counts as, with the refusal if only its owner can answer and that has more to do than
+	// it can. It must not block, and may return a shared error. nil: each counts as a Request.
+	Classify func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error)
 }
 
 // Backend is what a node offers to its fronts. Its methods are safe for concurrent use.
@@ -38,13 +43,13 @@ type Backend struct {
 	Node   api.NodeID
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
-	// Admission is the one account of what all fronts have under way.
-	Admission *Admission
 
-	store  api.Store
-	lister api.Lister
-	admin  api.Admin
-	allow  func(Principal, Right, api.Range) error
+	room     *admission.Room
+	classify func(api.Key, bool, api.Consistency) (admission.Class, *api.Error)
+	store    api.Store
+	lister   api.Lister
+	admin    api.Admin
+	allow    func(Principal, Right, api.Range) error
 
 	requests func(n float64, values ...string)
 	seconds  func(seconds float64, values ...string)
@@ -58,8 +63,11 @@ func New(c Config) *Backend {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
 	}
+	if c.Room == nil {
+		c.Room = admission.New(admission.Config{})
+	}
 	return &Backend{
-		Node: c.Node, Log: c.Log, Faults: c.Faults, Admission: newAdmission(c.Limits, c.Metrics),
+		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, admin: c.Admin, allow: c.Allow,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",

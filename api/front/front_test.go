@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 // everything is a Store, Lister and Admin that answers anything.
@@ -96,41 +97,48 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-// TestAdmission: what is let in is counted until it leaves; the rest is refused, and counted nowhere.
+// TestAdmission: a request enters with its principal, its key and its memory, as what it is classified to be; a stream with none.
 func TestAdmission(t *testing.T) {
-	busy, full := false, api.CodeUnavailable
-	b := New(Config{Limits: Limits{
-		MaxInFlight: 2, CalmInFlight: 1, MaxBytes: 10, Busy: func() bool { return busy },
-		Full: func(k api.Key, _ bool, _ api.Consistency, _ int64) *api.Error {
-			if k == "full" {
-				return &api.Error{Code: full}
+	full := &api.Error{Code: api.CodeUnavailable}
+	b := New(Config{
+		Room: admission.New(admission.Config{Bytes: 10, Shares: admission.Shares{admission.Leased: 1, admission.Request: 2, admission.Waiting: 1}}),
+		Classify: func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error) {
+			switch {
+			case k == "full":
+				return admission.Request, full
+			case writes || c == api.Quorum:
+				return admission.Request, nil
 			}
-			return nil
+			return admission.Leased, nil
 		},
-	}})
-	a := b.Admission
-	refused := func(q Ask) bool { e := a.Enter(q); return e != nil && e.Code == api.CodeUnavailable }
-	for range 2 {
-		if refused(Ask{Bytes: 4}) {
-			t.Fatal("a request within the limits is refused")
+	})
+	alice := WithPrincipal(t.Context(), Principal{Name: "alice"})
+	enter := func(ctx context.Context, want bool, q Ask) *admission.Ticket {
+		t.Helper()
+		place, refusal := b.Admit(ctx, q)
+		if (refusal == nil) != want {
+			t.Errorf("%+v: %v", q, refusal)
 		}
+		return place
 	}
-	if !refused(Ask{}) || !refused(Ask{Key: "full"}) {
-		t.Error("one too many is let in")
+	leased := enter(alice, true, Ask{Key: "k"})
+	enter(alice, false, Ask{Key: "k"})
+	if _, refusal := b.Admit(alice, Ask{Key: "full"}); refusal != full {
+		t.Errorf("a full owner: %v", refusal)
 	}
-	a.Leave(4)
-	if !refused(Ask{Key: "full"}) || !refused(Ask{Bytes: 7}) {
-		t.Error("a request over the limits is let in")
+	anonymous := enter(t.Context(), true, Ask{Key: "k", Consistency: api.Quorum, Bytes: 4})
+	enter(alice, false, Ask{Key: "k", Writes: true, Bytes: 7})
+	first := enter(alice, true, Ask{})
+	first.Leave()
+	enter(alice, true, Ask{Key: "k", Writes: true}).Leave()
+	stream, refusal := b.AdmitStream(alice)
+	if refusal != nil {
+		t.Error(refusal)
 	}
-	if busy = true; !refused(Ask{}) {
-		t.Error("one too many is let in while the node is busy")
+	if _, refusal := b.AdmitStream(alice); refusal == nil {
+		t.Error("a stream too many is let in")
 	}
-	a.Leave(4)
-	if refused(Ask{Bytes: 10}) {
-		t.Error("what was refused holds a place or memory")
-	}
-	a.Leave(10)
-	if a.Reserve(11) == nil || a.Reserve(10) != nil {
-		t.Error("memory is not counted")
+	for _, place := range []*admission.Ticket{leased, anonymous, stream} {
+		place.Leave()
 	}
 }

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 )
@@ -81,7 +83,7 @@ func TestBusy(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 		return nil, errors.New("done")
-	}}, Limits: front.Limits{CalmInFlight: 1, Busy: busy.Load}}, httpd.Config{})
+	}}, Room: admission.New(admission.Config{Calm: 1, Busy: busy.Load})}, httpd.Config{})
 	var asking sync.WaitGroup
 	begin := func() {
 		asking.Go(func() { request(h, "GET", "/v1/kv/a", "") })
@@ -109,7 +111,7 @@ func TestOverload(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 		return nil, errors.New("done")
-	}}, Limits: front.Limits{MaxInFlight: 2}}, httpd.Config{})
+	}}, Room: admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 2}})}, httpd.Config{})
 	done := make(chan struct{})
 	for range 2 {
 		go func() {
@@ -139,7 +141,7 @@ func TestBodiesHaveBoundedMemory(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 		return nil, api.CodeConflict
-	}}, Limits: front.Limits{MaxBytes: 1000}}, httpd.Config{})
+	}}, Room: admission.New(admission.Config{Bytes: 1000})}, httpd.Config{})
 	done := make(chan struct{})
 	go func() {
 		request(h, "PUT", "/v1/kv/a", strings.Repeat("x", 600))

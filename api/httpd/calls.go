@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/wire"
 )
@@ -29,11 +30,11 @@ func getCalls(x *exchange) error {
 		h.Set("Connection", "Upgrade")
 		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "this path takes an Upgrade to %s; single requests go to /v1/kv", wire.Protocol)}
 	}
-	defer x.streams.Add(-1)
-	if x.streams.Add(1) > int64(x.MaxStreams) {
-		x.Admission.Refused()
-		return x.turnAway(front.Overloaded("%d streams are open, the limit", x.MaxStreams))
+	place, refusal := x.AdmitStream(x.r.Context())
+	if refusal != nil {
+		return x.turnAway(refusal)
 	}
+	defer place.Leave()
 	conn, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "an Upgrade to %s needs a connection of HTTP/1.1", wire.Protocol)}
@@ -47,7 +48,7 @@ func getCalls(x *exchange) error {
 	}
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
 	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off
-		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Leave: x.Admission.Leave, Drain: draining, Faults: x.Faults,
+		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Drain: draining, Faults: x.Faults,
 		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
@@ -68,8 +69,8 @@ func (s *callStream) Write(b []byte) (int, error) {
 }
 
 // enterCall lets a call of a stream in as a request.
-func (h *handler) enterCall(a wire.Asked) *api.Error {
-	return h.Admission.Enter(front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
+func (x *exchange) enterCall(a wire.Asked) (*admission.Ticket, *api.Error) {
+	return x.Admit(x.r.Context(), front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
 }
 
 // calls is the Store of a stream: it measures calls, and its errors are as clients may see them.

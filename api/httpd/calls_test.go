@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
@@ -121,7 +122,7 @@ func TestCallsAreLimited(t *testing.T) {
 		entered <- struct{}{}
 		<-leave
 		return &api.ReadResult{}, nil
-	}}, Limits: front.Limits{MaxInFlight: 1}}, httpd.Config{MaxStreams: 2})
+	}}, Room: admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 1, admission.Waiting: 2}})}, httpd.Config{})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api"
 )
 
 const (
@@ -139,7 +139,8 @@ func readHeader(c net.Conn) []byte {
 
 // refusal is the answer to a connection over the bound, whose first bytes are request.
 func refusal(request []byte, limit int) []byte {
-	e := front.Overloaded("%d connections are open, the limit", limit)
+	e := api.Errorf(api.CodeUnavailable, "%d connections are open, the limit", limit)
+	e.RetryAfter = stayAway
 	header := bytes.ToLower(request)
 	// A request with an Idempotency-Key may have been sent, and carried out, before.
 	e.Unknown = !bytes.Contains(header, []byte("\r\n\r\n")) || bytes.Contains(header, []byte("\r\nidempotency-key:"))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 )
 
@@ -36,8 +37,7 @@ type exchange struct {
 	entries [1]api.Entry
 	route   *route
 	store   front.Caller
-	// reserved are the bytes for its body that the request holds.
-	reserved int64
+	place   *admission.Ticket // of a request; nil for a probe
 	// taken: the whole body has been read.
 	taken bool
 }
@@ -193,15 +193,11 @@ func (x *exchange) reserve(size, limit int64) error {
 	if size < 0 {
 		size = limit
 	}
-	if e := x.Admission.Reserve(size); e != nil {
-		return x.turnAway(e)
+	if refusal := x.place.Take(size); refusal != nil {
+		return x.turnAway(refusal)
 	}
-	x.reserved = size
 	return nil
 }
-
-// leave gives the place and the memory of the request back.
-func (x *exchange) leave() { x.Admission.Leave(x.reserved) }
 
 // readBody reads size bytes, or up to one over the limit if the size is unknown.
 func readBody(r io.Reader, size, limit int64) ([]byte, error) {

@@ -3,8 +3,10 @@ package httpd_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
@@ -20,7 +22,7 @@ func TestPanics(t *testing.T) {
 			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { panic("a fault") },
 			do:   func(context.Context, *api.Txn) (*api.TxnResult, error) { panic("a fault") },
 		},
-		Limits: front.Limits{MaxInFlight: 1}, // a request that were not over would be seen
+		Room: admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 1}}), // a request that were not over would be seen
 	}, httpd.Config{})
 	for range 2 {
 		wantProblem(t, request(h, "PUT", "/v1/kv/a", "v"), 500, api.CodeInternal) // which says that it is unknown whether that was applied

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -22,8 +21,6 @@ type Config struct {
 	Metrics http.Handler
 	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
 	Workers *wire.Workers
-	// MaxStreams bounds the streams of calls that are open at once; one more gets 503 at once. 0 is 1024.
-	MaxStreams int
 	// MaxStreamCalls bounds the calls of one stream that are answered at once; one more is refused at once. 0 is 2048.
 	MaxStreamCalls int
 }
@@ -48,18 +45,14 @@ const (
 type handler struct {
 	*front.Backend
 	Config
-	table   table
-	streams atomic.Int64
-	origin  http.CrossOriginProtection
-	node    []string // the node's name as a header's value; nil if there is none
+	table  table
+	origin http.CrossOriginProtection
+	node   []string // the node's name as a header's value; nil if there is none
 }
 
 // New returns the API's handler. It is safe for concurrent use, and may stand behind any other handler. It dispatches by the
 // raw path: wrap it in no [http.ServeMux], which would clean paths.
 func New(b *front.Backend, c Config) http.Handler {
-	if c.MaxStreams <= 0 {
-		c.MaxStreams = 1024
-	}
 	if c.MaxStreamCalls <= 0 {
 		c.MaxStreamCalls = 2048
 	}
@@ -107,10 +100,12 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 		return at.name, err
 	}
 	defer x.ctx.end()
-	if e := h.Admission.Enter(front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.asksOwner()}); e != nil {
-		return at.name, x.turnAway(e)
+	place, refusal := h.Admit(x.r.Context(), front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()})
+	if refusal != nil {
+		return at.name, x.turnAway(refusal)
 	}
-	defer x.leave()
+	defer place.Leave()
+	x.place = place
 	x.key = key
 	return at.name, x.carryOut()
 }
@@ -121,10 +116,14 @@ func (x *exchange) carryOut() (err error) {
 	return x.route.serve(x)
 }
 
-// asksOwner is Quorum if the request says that only the owner may answer it.
-func (x *exchange) asksOwner() api.Consistency {
-	if x.query != nil && x.query.Get("consistency") == api.Quorum.String() {
-		return api.Quorum
+// level is the consistency that the request names, Linearizable if it names none that there is.
+func (x *exchange) level() api.Consistency {
+	if x.query != nil {
+		for c := api.Quorum; c <= api.Stale; c++ {
+			if x.query.Get("consistency") == c.String() {
+				return c
+			}
+		}
 	}
 	return api.Linearizable
 }

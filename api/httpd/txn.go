@@ -25,6 +25,9 @@ func postTxn(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	if keys := t.Keys(); len(keys) > 0 {
+		x.place.About(keys[0])
+	}
 	if onlyGets(t) {
 		return x.readTxn(t)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 )
@@ -150,7 +151,7 @@ func TestTxnLimits(t *testing.T) {
 	if got != nil {
 		t.Error("what is over a limit reached the Store")
 	}
-	small := newAPI(front.Config{Store: fake{}, Limits: front.Limits{MaxBytes: 1 << 20}}, httpd.Config{})
+	small := newAPI(front.Config{Store: fake{}, Room: admission.New(admission.Config{Bytes: 1 << 20})}, httpd.Config{})
 	wantProblem(t, request(small, "POST", "/v1/txn", steps(1, mib)), 503, api.CodeUnavailable, "fill the 1048576 bytes")
 }
 

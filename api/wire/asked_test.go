@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/codec"
 )
 
@@ -63,7 +64,7 @@ func TestRefusedRests(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			done <- Serve(context.Background(), there, ServerConfig{
-				Store: fake{}, Enter: func(Asked) *api.Error { return full }, Leave: func(int64) { t.Error("what was refused has left") },
+				Store: fake{}, Enter: func(Asked) (*admission.Ticket, *api.Error) { return nil, full },
 			})
 		}()
 		c := NewClient(here, ClientConfig{})
@@ -100,7 +101,7 @@ func TestRefusedTogether(t *testing.T) {
 		go func() {
 			done <- Serve(context.Background(), there, ServerConfig{
 				Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return &api.ReadResult{}, nil }},
-				Enter: func(a Asked) *api.Error { return of[string(a.Key)] }, Leave: func(int64) {},
+				Enter: func(a Asked) (*admission.Ticket, *api.Error) { return nil, of[string(a.Key)] },
 			})
 		}()
 		var b []byte
@@ -150,11 +151,23 @@ func TestEnterAndLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, entered, leave := held()
 		here, there := net.Pipe()
-		inside := 0 // by receive, and when nothing runs
+		room := admission.New(admission.Config{Shares: admission.Shares{admission.Request: 2}})
+		enter := func() (*admission.Ticket, *api.Error) { return room.Enter(admission.Ask{Class: admission.Request}) }
+		// inside reports whether so many calls are inside the room of two.
+		inside := func(n int) bool {
+			var free []*admission.Ticket
+			for place, err := enter(); err == nil; place, err = enter() {
+				free = append(free, place)
+			}
+			for _, place := range free {
+				place.Leave()
+			}
+			return 2-len(free) == n
+		}
 		done := make(chan error, 1)
 		go func() {
 			done <- Serve(context.Background(), there, ServerConfig{
-				Store: s, Enter: func(Asked) *api.Error { inside++; return nil }, Leave: func(int64) { inside-- },
+				Store: s, Enter: func(Asked) (*admission.Ticket, *api.Error) { return enter() },
 			})
 		}()
 		send := func() {
@@ -180,8 +193,8 @@ func TestEnterAndLeave(t *testing.T) {
 			t.Errorf("a second call of the id was answered %+v", m)
 		}
 		synctest.Wait()
-		if inside != 1 {
-			t.Errorf("%d calls are inside", inside)
+		if !inside(1) {
+			t.Error("not one call is inside")
 		}
 		close(leave)
 		<-answered
@@ -189,8 +202,8 @@ func TestEnterAndLeave(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if inside != 0 {
-			t.Errorf("%d calls are inside after all", inside)
+		if !inside(0) {
+			t.Error("calls are inside after all")
 		}
 	})
 }

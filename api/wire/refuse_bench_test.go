@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 // BenchmarkRefusal is a call that is refused, over a socket, both sides included: what load beyond the limits costs.
@@ -21,7 +22,7 @@ func BenchmarkRefusal(b *testing.B) {
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if conn, err := l.Accept(); err == nil {
-			_ = Serve(ctx, conn, ServerConfig{Enter: func(Asked) *api.Error { return full }, Leave: func(int64) {}})
+			_ = Serve(ctx, conn, ServerConfig{Enter: func(Asked) (*admission.Ticket, *api.Error) { return nil, full }})
 		}
 	})
 	conn, err := net.Dial("tcp", l.Addr().String())

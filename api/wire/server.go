@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/api/fault"
 )
@@ -28,10 +29,8 @@ type ServerConfig struct {
 	MaxAnswerBytes int
 	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
 	MaxMessageBytes int
-	// Enter, if not nil, is asked before each call whether there is room for it. Leave, which must then be there too, gets the
-	// size of the call when it has been answered. An error may be shared; it is not changed.
-	Enter func(Asked) *api.Error
-	Leave func(bytes int64)
+	// Enter, if not nil, lets each call in before it is taken apart, or refuses it. A refusal may be shared: it is not changed.
+	Enter func(Asked) (*admission.Ticket, *api.Error)
 	// Workers carry the calls out; nil: each gets a goroutine of its own.
 	Workers *Workers
 	// Faults catches the panics of calls; nil: they are not reported.
@@ -195,6 +194,7 @@ type served struct {
 	server   *server
 	id       uint64
 	bytes    int64
+	place    *admission.Ticket
 	ctx      context.Context
 	cancel   context.CancelFunc
 	read     *reading
@@ -226,20 +226,20 @@ func (s *server) begin(id uint64, a Asked, timeout time.Duration) (x *served, re
 		return nil, s.tooMany
 	case s.bytes.Load()+a.Bytes > s.cfg.MaxRequestBytes:
 		return nil, s.tooLarge
-	case s.cfg.Enter != nil:
-		if refusal := s.cfg.Enter(a); refusal != nil {
+	}
+	var place *admission.Ticket
+	if s.cfg.Enter != nil {
+		if place, refusal = s.cfg.Enter(a); refusal != nil {
 			return nil, refusal
 		}
 	}
 	if s.running[id] != nil {
-		if s.cfg.Leave != nil {
-			s.cfg.Leave(a.Bytes)
-		}
+		place.Leave()
 		return nil, api.Errorf(api.CodeInvalid, "two calls have the id %d", id)
 	}
 	s.bytes.Add(a.Bytes)
 	s.calls.Add(1)
-	x = &served{server: s, id: id, bytes: a.Bytes}
+	x = &served{server: s, id: id, bytes: a.Bytes, place: place}
 	x.ctx, x.cancel = context.WithTimeout(s.ctx, timeout)
 	s.running[id] = x
 	return x, nil
@@ -251,9 +251,7 @@ func (x *served) finish() {
 	s := x.server
 	defer s.calls.Done()
 	x.cancel()
-	if s.cfg.Leave != nil {
-		s.cfg.Leave(x.bytes)
-	}
+	x.place.Leave()
 	s.bytes.Add(-x.bytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()

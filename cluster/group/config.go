@@ -45,6 +45,8 @@ type Config struct {
 	// MaxWaiting bounds the writes that wait for holders, and again the requests that wait for a new leader's first
 	// entry; 0 is 4096 each. One over gets CodeUnavailable.
 	MaxWaiting int
+	// MaxPerHolder bounds those of the writes that wait for one holder; 0 is 1024. One over gets words.Crowded.
+	MaxPerHolder int
 	// Gather is the least time between two sendings of revocations: what a burst of writes asks for meanwhile goes in one
 	// message a session. 0 is 1 ms, negative is none.
 	Gather time.Duration
@@ -101,6 +103,7 @@ func (c *Config) setDefaults() {
 	or(&c.Moment, 20*time.Millisecond)
 	or(&c.CoolDown, 100*time.Millisecond)
 	or(&c.MaxWaiting, 4096)
+	or(&c.MaxPerHolder, 1024)
 	or(&c.Gather, time.Millisecond)
 	or(&c.SuspectAfter, words.SuspectAfterNoAnswer)
 	or(&c.Linger, time.Minute)

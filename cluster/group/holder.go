@@ -23,6 +23,7 @@ type holder struct {
 	unreachable bool
 	heard       time.Time // when the newest message of it came
 
+	waiting int // writes that wait for it
 	pending map[api.Key]*revocation
 	oldest  time.Time // at or before the asking of every pending revocation
 	unsent  []words.RevokedLease

@@ -23,9 +23,10 @@ type revocation struct {
 
 // wait is one write's wait for the holders of its keys. The authority's mutex guards it until done is closed.
 type wait struct {
-	since time.Time
-	left  map[claim]*revocation // what has not been settled yet
-	done  chan struct{}         // closed when nothing is left
+	since   time.Time
+	left    map[claim]*revocation // what has not been settled yet
+	done    chan struct{}         // closed when nothing is left
+	holders []*holder             // that count it as waiting
 	clearance
 }
 
@@ -141,6 +142,12 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
 	}
 	for _, x := range holders {
+		h := l.holders[x.Session]
+		if h != nil && h.waiting >= a.cfg.MaxPerHolder && own[claim{x.Session, x.Key}] < x.Lease && !a.expiredLocked(l, h, now, 0) {
+			return crowded(x.Key, h)
+		}
+	}
+	for _, x := range holders {
 		if lid := own[claim{x.Session, x.Key}]; lid >= x.Lease {
 			w.cleared = append(w.cleared, ident.DroppedLease{Session: x.Session, Key: x.Key, Lease: lid})
 			continue
@@ -152,6 +159,10 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 			l.outwaited(h)
 			w.kill(h.sid)
 		default:
+			if !slices.Contains(w.holders, h) {
+				w.holders = append(w.holders, h)
+				h.waiting++
+			}
 			p := l.revoke(h, x.Key, x.Lease, w.since)
 			if w.left[claim{h.sid, x.Key}] == nil {
 				w.left[claim{h.sid, x.Key}] = p
@@ -190,11 +201,26 @@ func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) 
 	return p
 }
 
+// crowded refuses a write of the key for which the holder would have to be waited for by one more.
+func crowded(k api.Key, h *holder) error {
+	return &api.Error{Code: words.Crowded, Key: k, RetryAfter: time.Second,
+		Hint: fmt.Sprintf("too many writes wait already for node %s, which holds a lease on the key; nothing was written", h.node)}
+}
+
 // settled takes w out of the books, whatever became of it.
 func (a *Authority) settled(l *lead, w *wait) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l.waiting--
+	l.withdraw(w)
+}
+
+// withdraw takes w away from the holders and revocations that it waits for.
+func (l *lead) withdraw(w *wait) {
+	for _, h := range w.holders {
+		h.waiting--
+	}
+	w.holders = nil
 	for c, p := range w.left {
 		p.waits = slices.DeleteFunc(p.waits, func(o *wait) bool { return o == w })
 		delete(w.left, c)

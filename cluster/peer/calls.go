@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -127,7 +128,7 @@ func greeted(ctx context.Context, conn net.Conn) error {
 }
 
 // callsRow is the lane of small calls in the table: a call over it counts and is judged as this, whatever it asks for.
-var callsRow = Row{Name: "Calls", Share: Requests, Who: Nodes}
+var callsRow = Row{Name: "Calls", Class: admission.Request, Who: Nodes}
 
 // ServeCalls answers the calls on the connections that come to l by nodes, each as if it had come by itself, until l closes.
 // The connections are the server's: Close ends them.
@@ -159,8 +160,13 @@ func (s *Server) serveCalls(conn *patient, nodes wire.Nodes) {
 		from := callerOf(s.ctx)
 		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
 			Nodes: nodes, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
-			Enter: func(wire.Asked) *api.Error { return s.refusal(callsRow, from) }, // before a worker is woken for the call
-			Leave: func(int64) { s.leave(callsRow) },
+			Enter: func(a wire.Asked) (*admission.Ticket, *api.Error) { // before a worker is woken for the call
+				row := callsRow
+				if !a.Writes && a.Consistency > api.Quorum { // it may be stale, and waits for no other request
+					row.Class = admission.Leased
+				}
+				return s.enter(row, from, admission.Ask{Key: a.Key, Bytes: a.Bytes})
+			},
 		}); err != nil {
 			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)
 		}

@@ -9,28 +9,19 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
-	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
 // ServerConfig makes a Server. Self and Role are required.
 type ServerConfig struct {
-	Self    api.NodeID
-	Role    api.Role
-	Metrics observe.Metrics // nil: observe.NoMetrics
-	Logger  hclog.Logger    // nil: nowhere
+	Self   api.NodeID
+	Role   api.Role
+	Logger hclog.Logger // nil: nowhere
 
-	// MaxRequests bounds the calls of the share Requests that are under way; one over it gets CodeUnavailable.
-	MaxRequests int // 0: 2048
-	// MaxControl bounds those of the share Control, and MaxPolls those of the share Polls.
-	MaxControl int // 0: 4096
-	MaxPolls   int // 0: 4096
-	// Busy reports whether the processors cannot keep up: then one more request than CalmRequests gets CodeUnavailable. It must
-	// not block. nil: never.
-	Busy func() bool
-	// CalmRequests is how many requests under way are never too many.
-	CalmRequests int // 0: 512
+	// Room lets the calls of nodes in, or refuses them for load; nil: one with the defaults of [admission.Config].
+	Room *admission.Room
 	// Faults catches the panics of requests; nil: they are not reported.
 	Faults *fault.Catcher
 	// Workers carry out the small calls that share connections; nil: each gets a goroutine of its own.
@@ -41,15 +32,10 @@ func (c *ServerConfig) complete() error {
 	if c.Self == "" || c.Role == "" {
 		return api.Errorf(api.CodeInvalid, "a peer server needs its node and its role")
 	}
-	c.Metrics = cmp.Or[observe.Metrics](c.Metrics, observe.NoMetrics{})
 	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
-	if c.Busy == nil {
-		c.Busy = func() bool { return false }
+	if c.Room == nil {
+		c.Room = admission.New(admission.Config{})
 	}
-	c.MaxRequests = cmp.Or(c.MaxRequests, 2048)
-	c.CalmRequests = cmp.Or(c.CalmRequests, 512)
-	c.MaxControl = cmp.Or(c.MaxControl, 4096)
-	c.MaxPolls = cmp.Or(c.MaxPolls, 4096)
 	return nil
 }
 

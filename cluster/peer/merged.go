@@ -2,10 +2,12 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 const (
@@ -35,8 +37,8 @@ type answers[A any] struct {
 }
 
 // NewMerged declares a method; see [NewMethod].
-func NewMerged[Q comparable, A any](name string, share Share, who Who) Merged[Q, A] {
-	return Merged[Q, A]{NewMethod[questions[Q], answers[A]](name, share, who)}
+func NewMerged[Q comparable, A any](name string, class admission.Class, who Who) Merged[Q, A] {
+	return Merged[Q, A]{NewMethod[questions[Q], answers[A]](name, class, who)}
 }
 
 // Handle has the server answer the questions. serve must not block. See [Method.Handle].
@@ -86,6 +88,9 @@ type pending[A any] struct {
 	err    error // likewise
 }
 
+var errQuestions = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
+	Hint: fmt.Sprintf("%d questions wait to be asked of the node, the limit", maxQuestions)}
+
 // join puts the question into the next message, and sends that if it may leave now.
 func (x *merging[Q, A]) join(q Q) (*pending[A], error) {
 	pool := x.remote.pool
@@ -94,7 +99,7 @@ func (x *merging[Q, A]) join(q Q) (*pending[A], error) {
 	p := x.waiting[q]
 	if p == nil {
 		if len(x.waiting) >= maxQuestions {
-			return nil, overload("questions to one node")
+			return nil, errQuestions
 		}
 		p = &pending[A]{done: make(chan struct{})}
 		x.waiting[q] = p

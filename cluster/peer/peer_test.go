@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
 	"github.com/edgehold/edgehold/cluster/peer"
@@ -24,11 +25,11 @@ type text struct {
 }
 
 var (
-	echo   = peer.NewMethod[text, text]("Echo", peer.Requests, peer.Nodes)
-	free   = peer.NewMethod[text, text]("Free", peer.None, peer.Nodes)
-	govern = peer.NewMethod[text, text]("Govern", peer.Control, peer.Servers)
-	watch  = peer.NewMethod[text, text]("Watch", peer.Polls, peer.Anyone)
-	long   = peer.NewMerged[string, int]("Long", peer.None, peer.Servers)
+	echo   = peer.NewMethod[text, text]("Echo", admission.Request, peer.Nodes)
+	free   = peer.NewMethod[text, text]("Free", admission.Free, peer.Nodes)
+	govern = peer.NewMethod[text, text]("Govern", admission.Control, peer.Servers)
+	watch  = peer.NewMethod[text, text]("Watch", admission.Waiting, peer.Anyone)
+	long   = peer.NewMerged[string, int]("Long", admission.Free, peer.Servers)
 	chat   = peer.NewStream[text, text]("Chat", peer.Holders)
 )
 
@@ -72,23 +73,23 @@ func TestColumns(t *testing.T) {
 		}()
 		f()
 	}
-	panics("no name", func() { peer.NewMethod[text, text]("", peer.Requests, peer.Nodes) })
+	panics("no name", func() { peer.NewMethod[text, text]("", admission.Request, peer.Nodes) })
 	panics("no share", func() { peer.NewMethod[text, text]("X", 0, peer.Nodes) })
-	panics("no callers", func() { peer.NewMethod[text, text]("X", peer.Requests, 0) })
-	panics("a merged method for no callers", func() { peer.NewMerged[string, int]("X", peer.Requests, 0) })
+	panics("no callers", func() { peer.NewMethod[text, text]("X", admission.Request, 0) })
+	panics("a merged method for no callers", func() { peer.NewMerged[string, int]("X", admission.Request, 0) })
 	panics("a stream for no callers", func() { peer.NewStream[text, text]("X", 0) })
 	s, err := peer.NewServer(peer.ServerConfig{Self: "s", Role: api.RoleServer})
 	if err != nil {
 		t.Fatal(err)
 	}
 	everything(s)
-	panics("a name twice", func() { peer.NewMethod[text, text]("Echo", peer.Control, peer.Servers).Handle(s, same) })
-	panics("the name of the lane", func() { peer.NewMethod[text, text]("Calls", peer.Control, peer.Servers).Handle(s, same) })
+	panics("a name twice", func() { peer.NewMethod[text, text]("Echo", admission.Control, peer.Servers).Handle(s, same) })
+	panics("the name of the lane", func() { peer.NewMethod[text, text]("Calls", admission.Control, peer.Servers).Handle(s, same) })
 	var table []string
 	for _, r := range s.Table() {
-		table = append(table, strings.TrimSpace(r.Name+" "+r.Share.String()+" "+r.Who.String()))
+		table = append(table, strings.TrimSpace(r.Name+" "+r.Class.String()+" "+r.Who.String()))
 	}
-	want := []string{"Calls requests nodes", "Chat none holders", "Echo requests nodes", "Free none nodes", "Govern control servers", "Long none servers", "Watch polls anyone"}
+	want := []string{"Calls request nodes", "Chat free holders", "Echo request nodes", "Free free nodes", "Govern control servers", "Long free servers", "Watch waiting anyone"}
 	if !slices.Equal(table, want) {
 		t.Errorf("the table is %q", table)
 	}
@@ -218,7 +219,7 @@ func blocking(m peer.Method[text, text], s *peer.Server, until <-chan struct{}) 
 func TestShares(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, until := peertest.New(t), make(chan struct{})
-		s := w.Start("s", peer.ServerConfig{MaxRequests: 2, MaxPolls: 1}, nil, func(s *peer.Server) {
+		s := w.Start("s", peer.ServerConfig{Room: admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 2, admission.Waiting: 1}})}, nil, func(s *peer.Server) {
 			blocking(echo, s, until)
 			blocking(watch, s, until)
 			free.Handle(s, same)
@@ -261,7 +262,7 @@ func TestShares(t *testing.T) {
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, until := peertest.New(t), make(chan struct{})
-		s := w.Start("s", peer.ServerConfig{CalmRequests: 1, Busy: func() bool { return true }}, nil, func(s *peer.Server) {
+		s := w.Start("s", peer.ServerConfig{Room: admission.New(admission.Config{Calm: 1, Busy: func() bool { return true }})}, nil, func(s *peer.Server) {
 			blocking(echo, s, until)
 			govern.Handle(s, same)
 		})

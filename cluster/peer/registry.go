@@ -7,25 +7,9 @@ import (
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
-
-// Share is what the calls of a method count against at the node that answers. Each share has a limit of its own, so that
-// clients' load does not keep the cluster from its own work.
-type Share uint8
-
-// The shares. The zero value is none of them: a method without one cannot be made.
-const (
-	_        Share = iota
-	Requests       // what clients have asked for
-	Control        // what the cluster asks for itself: sessions, decisions, the placement of ranges
-	Polls          // nodes that wait for news
-	None           // it neither waits nor costs much: it is always let in
-)
-
-func (s Share) String() string {
-	return [...]string{"", "requests", "control", "polls", "none"}[s]
-}
 
 // Who names the callers that a method is for.
 type Who uint8
@@ -61,15 +45,15 @@ func (w Who) allows(c Caller) bool {
 
 // Row is a method or a stream in the table of what a node answers.
 type Row struct {
-	Name   string // part of the wire: it is never used again with another meaning
-	Share  Share
+	Name   string          // part of the wire: it is never used again with another meaning
+	Class  admission.Class // what its calls count as at the node that answers
 	Who    Who
 	Stream bool
 }
 
 func (r Row) check() Row {
-	if r.Name == "" || r.Share == 0 || r.Who == 0 {
-		panic(fmt.Sprintf("peer: %q lacks its name, its share or its callers", r.Name))
+	if r.Name == "" || r.Class == 0 || r.Who == 0 {
+		panic(fmt.Sprintf("peer: %q lacks its name, its class or its callers", r.Name))
 	}
 	return r
 }
@@ -89,9 +73,9 @@ func (s *Server) Table() []Row {
 // answers.
 type Method[Req, Resp any] struct{ row Row }
 
-// NewMethod declares a method: its name, what its calls count against, and who may call it. It panics if one is missing.
-func NewMethod[Req, Resp any](name string, share Share, who Who) Method[Req, Resp] {
-	return Method[Req, Resp]{Row{Name: name, Share: share, Who: who}.check()}
+// NewMethod declares a method: its name, what its calls count as, and who may call it. It panics if one is missing.
+func NewMethod[Req, Resp any](name string, class admission.Class, who Who) Method[Req, Resp] {
+	return Method[Req, Resp]{Row{Name: name, Class: class, Who: who}.check()}
 }
 
 // Handle has the server answer the method. It is called once a method, before [Server.Serve]; it panics if the name is taken.
@@ -164,9 +148,18 @@ func found[F any](s *Server, row Row) (serve F, err error) {
 // handle is the way to what answers, from a socket or from this node itself.
 func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Caller, serve func(context.Context, Req) (Resp, error), q Req) (res Resp, err error) {
 	defer s.cfg.Faults.Catch(row.Name, &err)
-	if err := s.enter(row, from); err != nil {
+	place, err := s.admit(row, from, keyOf(q))
+	if err != nil {
 		return res, err
 	}
-	defer s.leave(row)
+	defer place.Leave()
 	return serve(ctx, q)
+}
+
+// keyOf is the key that a request is about, if it says so: what waits for one key must not keep others out.
+func keyOf(q any) api.Key {
+	if about, ok := q.(interface{ FirstKey() api.Key }); ok {
+		return about.FirstKey()
+	}
+	return ""
 }

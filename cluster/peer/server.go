@@ -4,9 +4,10 @@ import (
 	"context"
 	"net"
 	"sync"
-	"sync/atomic"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
@@ -14,8 +15,6 @@ import (
 // like. Safe for concurrent use.
 type Server struct {
 	cfg     ServerConfig
-	metrics metrics
-	shares  [None + 1]share
 	entries sync.Map // of entry, by name
 	rpc     *rpc.Server
 	ctx     context.Context // ends with Close
@@ -32,11 +31,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, rpc: rpc.NewServer(rpc.ServerConfig{})}
-	s.shares[Requests] = share{full: overload("requests"), max: int64(cfg.MaxRequests), calm: int64(cfg.CalmRequests), busy: cfg.Busy}
-	s.shares[Control] = share{full: overload("calls of the cluster's own"), max: int64(cfg.MaxControl)}
-	s.shares[Polls] = share{full: overload("polls"), max: int64(cfg.MaxPolls)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.metrics = newMetrics(cfg.Metrics, s)
 	return s, nil
 }
 
@@ -57,58 +52,33 @@ func (s *Server) Close() {
 // self is this node as a caller of its own methods.
 func (s *Server) self() Caller { return Caller{Node: s.cfg.Self, Role: s.cfg.Role, Verified: true} }
 
-// enter lets a call in, or returns why not; see refusal.
-func (s *Server) enter(r Row, from Caller) error {
-	if refusal := s.refusal(r, from); refusal != nil {
+// admit is enter for one call, whose error is the caller's own.
+func (s *Server) admit(r Row, from Caller, k api.Key) (*admission.Ticket, error) {
+	place, refusal := s.enter(r, from, admission.Ask{Key: k})
+	if refusal != nil {
 		e := *refusal
-		return &e
+		return nil, &e
 	}
-	return nil
+	return place, nil
 }
 
-// refusal is the one place that lets a call in: it is for callers like this one, and its share has room for it; leave is its end.
-// Else it returns the refusal, which is shared: it is not to be changed.
-func (s *Server) refusal(r Row, from Caller) *api.Error {
-	switch {
-	case !r.Who.allows(from):
-		return errServersOnly
-	case r.Share == None || s.shares[r.Share].enter():
-		return nil
+// enter is the one place that lets a call in: it is for callers like this one, and there is room for it. The place must be left.
+// The refusal is shared: the caller does not change it.
+func (s *Server) enter(r Row, from Caller, a admission.Ask) (place *admission.Ticket, refusal *api.Error) {
+	if !r.Who.allows(from) {
+		return nil, errServersOnly
 	}
-	s.metrics.refused(1, r.Name)
-	return s.shares[r.Share].full
+	a.Class = r.Class
+	if from.Verified {
+		a.Caller = string(from.Node)
+	}
+	place, refusal = s.cfg.Room.Enter(a)
+	if refusal != nil && refusal.Key != "" {
+		crowded := *refusal
+		crowded.Code = words.Crowded
+		refusal = &crowded
+	}
+	return place, refusal
 }
 
 var errServersOnly = api.Errorf(api.CodeDenied, "only servers of the cluster may ask that of a node, and this node is an edge")
-
-func (s *Server) leave(r Row) {
-	if r.Share != None {
-		s.shares[r.Share].leave()
-	}
-}
-
-// share is a limit on what is under way.
-type share struct {
-	full *api.Error // the refusal
-	max  int64
-	// calm is how many are never too many while busy reports that the processors cannot keep up; nil: it never does.
-	calm int64
-	busy func() bool
-	n    atomic.Int64
-}
-
-func (x *share) enter() bool {
-	n := x.n.Add(1)
-	if n > x.max || x.busy != nil && n > x.calm && x.busy() {
-		x.n.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (x *share) leave() { x.n.Add(-1) }
-
-// overload is the refusal of what a limit has no room for.
-func overload(what string) *api.Error {
-	return &api.Error{Code: api.CodeUnavailable, Hint: "this node is at its limit of " + what, RetryAfter: retryAfter}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
@@ -12,7 +13,7 @@ type Stream[Up, Down any] struct{ row Row }
 
 // NewStream declares a stream: its name, and who may open it. It panics if one is missing. The handler bounds how many are open.
 func NewStream[Up, Down any](name string, who Who) Stream[Up, Down] {
-	return Stream[Up, Down]{Row{Name: name, Share: None, Who: who, Stream: true}.check()}
+	return Stream[Up, Down]{Row{Name: name, Class: admission.Free, Who: who, Stream: true}.check()}
 }
 
 // End is one end of a stream: In comes, Out is sent. Recv belongs to one goroutine. Both fail with CodeUnavailable once the stream
@@ -46,10 +47,11 @@ func (x Stream[Up, Down]) handle(
 	ctx context.Context, s *Server, from Caller, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down],
 ) (err error) {
 	defer s.cfg.Faults.Catch(x.row.Name, &err)
-	if err := s.enter(x.row, from); err != nil {
+	place, err := s.admit(x.row, from, "")
+	if err != nil {
 		return err
 	}
-	defer s.leave(x.row)
+	defer place.Leave()
 	return serve(ctx, end)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
@@ -11,8 +12,8 @@ import (
 )
 
 var (
-	methodCede  = peer.NewMethod[cede, fsm.Receipt]("Cede", peer.Control, peer.Servers)
-	methodAdopt = peer.NewMethod[adopt, peer.Nothing]("Adopt", peer.Control, peer.Servers)
+	methodCede  = peer.NewMethod[cede, fsm.Receipt]("Cede", admission.Control, peer.Servers)
+	methodAdopt = peer.NewMethod[adopt, peer.Nothing]("Adopt", admission.Control, peer.Servers)
 )
 
 type cede struct {

@@ -4,17 +4,18 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var (
-	methodPrepare    = peer.NewMethod[transactional, fsm.Vote]("Prepare", peer.Requests, peer.Nodes)
-	methodCommitLast = peer.NewMethod[transactional, fsm.Vote]("CommitLast", peer.Requests, peer.Nodes)
-	methodDecide     = peer.NewMethod[transactional, fsm.Decision]("Decide", peer.Control, peer.Nodes)
-	methodOutcome    = peer.NewMethod[outcome, fsm.Decision]("Outcome", peer.Control, peer.Nodes)
-	methodResolve    = peer.NewMethod[transactional, peer.Nothing]("Resolve", peer.Control, peer.Nodes)
+	methodPrepare    = peer.NewMethod[transactional, fsm.Vote]("Prepare", admission.Request, peer.Nodes)
+	methodCommitLast = peer.NewMethod[transactional, fsm.Vote]("CommitLast", admission.Request, peer.Nodes)
+	methodDecide     = peer.NewMethod[transactional, fsm.Decision]("Decide", admission.Control, peer.Nodes)
+	methodOutcome    = peer.NewMethod[outcome, fsm.Decision]("Outcome", admission.Control, peer.Nodes)
+	methodResolve    = peer.NewMethod[transactional, peer.Nothing]("Resolve", admission.Control, peer.Nodes)
 )
 
 // transactional is a command of a transaction, as it would stand in the log but for what the leader judges.

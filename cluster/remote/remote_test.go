@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
@@ -118,7 +119,7 @@ func TestLimits(t *testing.T) {
 			<-free
 			return &words.ReadResult{}, nil
 		}
-		s, c := w.start("s", config{ServerConfig: peer.ServerConfig{MaxRequests: 2}, LeasesConfig: LeasesConfig{Groups: g.only}}), w.start("c", config{})
+		s, c := w.start("s", config{ServerConfig: peer.ServerConfig{Room: admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 2}})}, LeasesConfig: LeasesConfig{Groups: g.only}}), w.start("c", config{})
 		defer s.close()
 		defer c.close()
 		var wg sync.WaitGroup

@@ -4,15 +4,16 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 var (
-	methodOpenSession  = peer.NewMethod[words.OpenSession, words.SessionGrant]("OpenSession", peer.Control, peer.Holders)
-	methodCloseSession = peer.NewMethod[closeSession, peer.Nothing]("CloseSession", peer.Control, peer.Holders)
-	methodRelease      = peer.NewMethod[release, peer.Nothing]("Release", peer.Control, peer.Holders)
+	methodOpenSession  = peer.NewMethod[words.OpenSession, words.SessionGrant]("OpenSession", admission.Control, peer.Holders)
+	methodCloseSession = peer.NewMethod[closeSession, peer.Nothing]("CloseSession", admission.Control, peer.Holders)
+	methodRelease      = peer.NewMethod[release, peer.Nothing]("Release", admission.Control, peer.Holders)
 )
 
 type closeSession struct {

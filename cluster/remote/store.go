@@ -5,15 +5,16 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
 var (
-	methodRead = peer.NewMethod[words.ReadRequest, words.ReadResult]("Read", peer.Requests, peer.Nodes)
-	methodDo   = peer.NewMethod[words.Txn, api.TxnResult]("Do", peer.Requests, peer.Nodes)
-	methodList = peer.NewMethod[words.ListRequest, api.ListResult]("List", peer.Requests, peer.Nodes)
+	methodRead = peer.NewMethod[words.ReadRequest, words.ReadResult]("Read", admission.Request, peer.Nodes)
+	methodDo   = peer.NewMethod[words.Txn, api.TxnResult]("Do", admission.Request, peer.Nodes)
+	methodList = peer.NewMethod[words.ListRequest, api.ListResult]("List", admission.Request, peer.Nodes)
 )
 
 // Read reads keys of one group.

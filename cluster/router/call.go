@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
 
@@ -67,10 +68,11 @@ func judge(err error) verdict {
 // group is not the owner, what the leader else answered, or, when the time is up, what is certain by then.
 func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error) {
 	if c.load && !c.unknown {
-		if err := r.gates.enter(g); err != nil {
-			return err
+		place, full := r.limits.enter(g)
+		if full != nil {
+			return full
 		}
-		defer func() { r.gates.leave(g, err == nil) }()
+		defer func() { r.limits.leave(g, place, err == nil) }()
 	}
 	w := r.candidates(g)
 	for {
@@ -88,6 +90,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 			w.begin()
 			continue
 		}
+		asked := time.Now()
 		err := r.attempt(ctx, c, g, node)
 		r.metrics.attempts(1, c.op, string(api.CodeOf(err)))
 		if err == nil {
@@ -112,7 +115,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 			w.refused(node, api.AsError(err))
 		case later:
 			if c.load {
-				r.gates.refused(g)
+				r.limits.refused(g, asked)
 			}
 			if err := r.bePatient(ctx, c, err); err != nil {
 				return err
@@ -198,7 +201,7 @@ func (c *call) end(err error) error {
 	switch e := api.AsError(err); e.Code {
 	case api.CodeNotLeader, api.CodeWrongGroup:
 		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Hint: "the owner of the keys was not found", Err: err}
-	case fsm.DeciderLost:
+	case fsm.DeciderLost, words.Crowded:
 		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Key: e.Key, Hint: e.Hint, RetryAfter: e.RetryAfter, Err: err}
 	}
 	return err

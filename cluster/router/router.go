@@ -18,7 +18,7 @@ import (
 type Router struct {
 	cfg     Config
 	hints   hints
-	gates   gates
+	limits  limits
 	paused  atomic.Int64 // requests that wait because a node asked for patience
 	metrics metrics
 }
@@ -49,14 +49,14 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 	return g, ok
 }
 
-// Full is the refusal of a call for the key's owner where that is known to have more to do than it can; nil: it may be sent.
-// begun requests are under way at this node, that one aside. The error is shared: it is not to be changed. It does not block.
-func (r *Router) Full(k api.Key, begun int64) *api.Error {
+// Full is the refusal of a call for the key's owner if that is known to have more to do than it can; nil: it may be sent. The
+// error is shared: the caller does not change it. It does not block.
+func (r *Router) Full(k api.Key) *api.Error {
 	m := r.cfg.Map()
 	if m == nil {
 		return nil
 	}
-	return r.gates.refusal(m, k, begun)
+	return r.limits.refusal(m, k)
 }
 
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.

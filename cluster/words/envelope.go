@@ -126,3 +126,24 @@ func (p Plain) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, e
 	}
 	return p.Lister.List(ctx, &ListRequest{ListRequest: *r})
 }
+
+// FirstKey is the first key that the read names; "" if it names none.
+func (q *ReadRequest) FirstKey() api.Key {
+	if len(q.Keys) == 0 {
+		return ""
+	}
+	return q.Keys[0]
+}
+
+// FirstKey is the first key that the transaction names; "" if it names none.
+func (t *Txn) FirstKey() api.Key {
+	if len(t.If) > 0 {
+		return t.If[0].Key
+	}
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		if len(branch) > 0 {
+			return branch[0].Key
+		}
+	}
+	return ""
+}

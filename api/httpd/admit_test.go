@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestFullOwner: a call whose owner has too much to do is refused before anything is done for it, over HTTP and on
-// streams; what the door was asked is what the call asks for.
+// streams; what is asked is what the call asks for.
 func TestFullOwner(t *testing.T) {
 	full := &api.Error{Code: api.CodeUnavailable, Hint: "the owner is full", RetryAfter: 1500e6}
 	var asked string
@@ -25,21 +26,21 @@ func TestFullOwner(t *testing.T) {
 			t.Error("a write was let in")
 			return nil, api.CodeInternal
 		},
-	}, Limits: front.Limits{Full: func(k api.Key, writes bool, c api.Consistency, begun int64) *api.Error {
-		asked = fmt.Sprint(k, " ", writes, " ", c, " ", begun)
+	}, Classify: func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error) {
+		asked = fmt.Sprint(k, " ", writes, " ", c)
 		if writes || c == api.Quorum {
-			return full
+			return admission.Request, full
 		}
-		return nil
-	}}}, httpd.Config{})
+		return admission.Leased, nil
+	}}, httpd.Config{})
 	for range 2 {
 		r := request(h, "PUT", "/v1/kv/some/key", "v")
 		wantProblem(t, r, 503, api.CodeUnavailable, "the owner is full")
 		if header(r, "Retry-After") != "2" || header(r, "Cache-Control") != "no-store" || header(r, "Content-Type") != "application/problem+json" {
 			t.Errorf("the headers are %v", r.Header)
 		}
-		if asked != "some/key true linearizable 0" {
-			t.Errorf("the door was asked about %s", asked)
+		if asked != "some/key true linearizable" {
+			t.Errorf("asked about %s", asked)
 		}
 	}
 	for key, applied := range map[string]string{
@@ -62,8 +63,13 @@ func TestFullOwner(t *testing.T) {
 	wantProblem(t, request(h, "GET", "/v1/kv/k?consistency=quorum", ""), 503, api.CodeUnavailable, "the owner is full")
 	wantProblem(t, request(h, "PUT", "/v1/kv/k?nonsense=1", ""), 400, api.CodeInvalid)
 	wantProblem(t, request(h, "GET", "/v1/kv/k", ""), 404, api.CodeNotFound) // it was asked
-	if asked != "k false linearizable 0" {
-		t.Errorf("the door was asked about %s", asked)
+	wantProblem(t, request(h, "GET", "/v1/kv/k?consistency=stale", ""), 404, api.CodeNotFound)
+	if asked != "k false stale" {
+		t.Errorf("asked about %s", asked)
+	}
+	wantProblem(t, request(h, "GET", "/v1/kv/k", ""), 404, api.CodeNotFound)
+	if asked != "k false linearizable" {
+		t.Errorf("asked about %s", asked)
 	}
 
 	c, _ := upgrade(t, h)
@@ -72,8 +78,8 @@ func TestFullOwner(t *testing.T) {
 		if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.Hint != full.Hint || e.RetryAfter != full.RetryAfter {
 			t.Fatalf("a write on a stream: %v", err)
 		}
-		if asked != "some/key true linearizable 0" {
-			t.Errorf("the door was asked about %s", asked)
+		if asked != "some/key true linearizable" {
+			t.Errorf("asked about %s", asked)
 		}
 	}
 	if _, err := storetest.Read(t.Context(), c, &api.ReadRequest{Keys: []api.Key{"k"}}); err != nil {

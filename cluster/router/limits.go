@@ -1,0 +1,96 @@
+package router
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// limits hold back, for each group, the requests that its leader would refuse for load. A group whose leader has refused nothing
+// has its most.
+type limits struct {
+	narrow atomic.Int64 // groups whose leaders have refused; changed under mu
+
+	mu sync.Mutex
+	of map[api.GroupID]*admission.Limiter // guarded by mu, and so is what they hold
+}
+
+const (
+	// leastInside requests of a group may always be under way.
+	leastInside = 256
+	// mostInside may be if its leader has refused nothing.
+	mostInside = 8192
+	// raiseAfter requests that were served let one more in.
+	raiseAfter = 8
+)
+
+// errFull is shared: it is not to be changed.
+var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
+	Hint: "the owner of the keys has more to do than it can"}
+
+// refusal is that of a request for k by this map if its owner has too many; nil if it may be sent.
+func (s *limits) refusal(m *placement.Map, k api.Key) *api.Error {
+	if s.narrow.Load() == 0 { // mostly: then the key need not be looked up
+		return nil
+	}
+	g, _, ok := m.Locate(k)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.of[g]; l != nil && !l.Open() && l.Full(time.Now()) {
+		return errFull
+	}
+	return nil
+}
+
+// enter counts a request as under way, or returns the refusal.
+func (s *limits) enter(g api.GroupID) (*admission.Ticket, error) {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.of[g]
+	if l == nil {
+		if s.of == nil {
+			s.of = map[api.GroupID]*admission.Limiter{}
+		}
+		l = &admission.Limiter{Least: leastInside, Most: mostInside, RaiseAfter: raiseAfter, SlowAfter: admission.SlowAfter}
+		s.of[g] = l
+	}
+	if l.Full(now) {
+		return nil, errFull
+	}
+	return l.Begin(now), nil
+}
+
+// leave ends what enter began.
+func (s *limits) leave(g api.GroupID, place *admission.Ticket, served bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.of[g]
+	l.End(place)
+	if served && !l.Open() {
+		if l.Served(); l.Open() {
+			s.narrow.Add(-1)
+		}
+	}
+}
+
+// refused takes note that the group's leader could take no more when it was asked, then.
+func (s *limits) refused(g api.GroupID, asked time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.of[g]
+	if l == nil {
+		return
+	}
+	open := l.Open()
+	if l.Refused(asked, time.Now()); open && !l.Open() {
+		s.narrow.Add(1)
+	}
+}

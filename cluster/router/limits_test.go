@@ -1,0 +1,98 @@
+package router
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
+)
+
+// TestLimits: if a leader refuses, fewer requests go to it, down to a number that always may; if it serves, more do again. The
+// limit of one group is not that of another.
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s limits
+		var inside []*admission.Ticket
+		fill := func() int {
+			for place, err := s.enter("g"); err == nil; place, err = s.enter("g") {
+				inside = append(inside, place)
+			}
+			return len(inside)
+		}
+		empty := func() {
+			for _, place := range inside {
+				s.leave("g", place, false)
+			}
+			inside = nil
+		}
+		if n := fill(); n != mostInside {
+			t.Fatalf("%d are let in if nothing was refused", n)
+		}
+		if _, err := s.enter("g"); api.CodeOf(err) != api.CodeUnavailable || api.AsError(err).RetryAfter == 0 {
+			t.Errorf("one too many: %v", err)
+		}
+		if _, err := s.enter("other"); err != nil {
+			t.Errorf("another group: %v", err)
+		}
+		asked := time.Now()
+		time.Sleep(time.Second)
+		for range 100 {
+			s.refused("g", asked) // all of one moment
+		}
+		empty()
+		if n := fill(); n != mostInside*3/4 || s.narrow.Load() != 1 {
+			t.Errorf("%d are let in after one refusal; %d groups are limited", n, s.narrow.Load())
+		}
+		for range 100 {
+			time.Sleep(time.Second)
+			s.refused("g", time.Now())
+		}
+		empty()
+		if n := fill(); n != leastInside {
+			t.Errorf("%d are let in after many", n)
+		}
+		for range (mostInside - leastInside) * raiseAfter {
+			place := inside[0]
+			s.leave("g", place, true)
+			if place, err := s.enter("g"); err != nil {
+				t.Fatal(err)
+			} else {
+				inside[0] = place
+			}
+		}
+		if n := fill(); n != mostInside || s.narrow.Load() != 0 {
+			t.Errorf("%d are let in when it has served again; %d groups are limited", n, s.narrow.Load())
+		}
+	})
+}
+
+// TestFull: a call is refused before it is begun if its owner has refused others and has as many as it can take.
+func TestFull(t *testing.T) {
+	b := newBackend(t)
+	one, two, far := keysOf(t, b)
+	r := b.router(t)
+	full := func(when string, want map[api.Key]bool) {
+		for k, yes := range want {
+			if err := r.Full(k); (err != nil) != yes {
+				t.Errorf("%q, %s: %v", k, when, err)
+			}
+		}
+	}
+	var inside []*admission.Ticket
+	for range mostInside {
+		place, err := r.limits.enter("a.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside = append(inside, place)
+	}
+	full("if nothing was refused", map[api.Key]bool{one: false, two: false, far: false})
+	r.limits.refused("a.1", time.Now())
+	full("if one group is full", map[api.Key]bool{one: true, two: false, far: false, "": false})
+	for _, place := range inside[mostInside/2:] {
+		r.limits.leave("a.1", place, false)
+	}
+	full("if none is full", map[api.Key]bool{one: false, two: false, far: false})
+}
