@@ -32,10 +32,13 @@ func newMetrics() metrics {
 	return metrics{registry: r}
 }
 
-// forGroup is the same registry, with a group label on everything: a node has several replicas and regions.
-func (m metrics) forGroup(g api.GroupID) metrics {
-	return metrics{registry: m.registry, labels: prometheus.Labels{"group": string(g)}}
+// with is the same registry, with a label on everything: a node has several replicas, and several rooms for load.
+func (m metrics) with(label, value string) metrics {
+	return metrics{registry: m.registry, labels: prometheus.Labels{label: value}}
 }
+
+// forGroup is the same registry, with a group label on everything.
+func (m metrics) forGroup(g api.GroupID) metrics { return m.with("group", string(g)) }
 
 func (m metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})

@@ -173,7 +173,7 @@ func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Role: n.cfg.Role, Logger: n.log.Named("peer"),
 		Workers: n.workers, Faults: n.faults,
-		Room: admission.New(admission.Config{Name: "peer", Metrics: n.metrics, Busy: n.sched.Busy, Calm: calmOfNodes}),
+		Room: admission.New(admission.Config{Metrics: n.metrics.with("room", "peer"), Busy: n.sched.Busy, Calm: calmOfNodes}),
 	})
 	if err != nil {
 		return nil, err
@@ -315,7 +315,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	backend := front.New(front.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
-		Room:     admission.New(admission.Config{Name: "front", Metrics: n.metrics, Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
+		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{

@@ -115,7 +115,7 @@ var house = map[string]room{
 		tests:  []string{"fsm/engine"},
 	},
 	"cluster/peer": {
-		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "api/wire", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "cluster/words", "api/fault", "api/observe", "api/wire", "transport/rpc"},
 		others: []string{hclog},
 		tests:  []string{"cluster/peer/peertest"},
 	},

@@ -65,8 +65,6 @@ type Config struct {
 	// Calm is how many requests, the slow ones among them, are let in even if Busy; twice as many of the class Leased. The
 	// other classes do not mind. 0: 256.
 	Calm int
-	// Name stands in the names of the metrics: edgehold_NAME_in_flight. It is required if there are Metrics.
-	Name string
 	// Metrics is where the Room registers what it measures. nil: nowhere.
 	Metrics observe.Metrics
 }
@@ -135,14 +133,13 @@ func New(cfg Config) *Room {
 	for c := range r.shares {
 		r.shares[c].of = map[string]int{}
 	}
-	prefix := "edgehold_" + cfg.Name
-	r.refused = cfg.Metrics.Counter(prefix+"_refused_total", "Requests refused for load, by why.", "why")
-	cfg.Metrics.Gauge(prefix+"_in_flight", "Requests under way, the slow ones among them.", func() float64 {
+	r.refused = cfg.Metrics.Counter("edgehold_admission_refused_total", "Requests refused for load, by why.", "why")
+	cfg.Metrics.Gauge("edgehold_admission_in_flight", "Requests under way, the slow ones among them.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(r.underWay())
 	})
-	cfg.Metrics.Gauge(prefix+"_slow", "Requests under way that wait for something slow.", func() float64 {
+	cfg.Metrics.Gauge("edgehold_admission_slow", "Requests under way that wait for something slow.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(r.slow)
