@@ -57,7 +57,7 @@ var house = map[string]room{
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
-		ours:  []string{"api", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/wire"},
 		tests: []string{"api/front", "api/httpd"},
 	},
 	"api/front": {
@@ -132,7 +132,7 @@ var house = map[string]room{
 		others: []string{hclog},
 	},
 	"cluster/txn": {
-		ours:   []string{"api", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 		tests:  []string{"api/front", "api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
 	},

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// MaxTries bounds how often a request is tried, all loops together: those of the client, of the coordinator of transactions and
+// MaxTries bounds how often a request is tried again, all loops together: those of the client, of the coordinator of transactions and
 // of the router draw from one [Budget]. Its other bound is the deadline of its context.
-const MaxTries = 64
+const MaxTries = 1024
 
 // Budget is how many tries a request has left. It travels in the request's context. It is safe for concurrent use.
 type Budget struct{ left atomic.Int64 }

@@ -72,6 +72,12 @@ func (l *Limiter) End(t *Ticket) {
 	places.Put(t)
 }
 
+// Start sets the limit of a server that has just refused a request, while so many were under way that were not counted here.
+func (l *Limiter) Start(under int, now time.Time) {
+	l.last = now
+	l.lowered = l.Most - min(l.Most, max(l.Least, under*3/4))
+}
+
 // Served takes note that the server has served a request.
 func (l *Limiter) Served() {
 	if l.Open() {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 // pacer holds calls back that a node would refuse for load: each that is sent in vain takes from what the node could do
@@ -27,19 +28,17 @@ type pacer struct {
 // line is the calls of one kind. It is guarded by the pacer's mu.
 type line struct {
 	name    string
-	inside  int
-	limit   int
-	served  int       // since the limit rose
-	lowered time.Time // when the limit was
-	waiting []*turn   // those that have left are among them
+	limiter admission.Limiter
+	waiting []*turn // those that have left are among them
 }
 
 // turn is a call's place in a line; one without a line was not held back.
 type turn struct {
 	line  *line
-	sent  time.Time     // when it began, where it is in a line
-	come  chan struct{} // closed when it may be sent; nil: at once
-	ended bool          // guarded by the pacer's mu: it waits no more
+	place *admission.Ticket // in the line
+	sent  time.Time         // when it began, if it is in a line
+	come  chan struct{}     // closed when it may be sent; nil: at once
+	ended bool              // guarded by the pacer's mu: it waits no more
 }
 
 const (
@@ -76,7 +75,7 @@ func (p *pacer) enter(q *call) *turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.find(q)
-	if l != nil && l.inside >= l.limit {
+	if l != nil && l.limiter.Full(time.Now()) {
 		return nil
 	}
 	return p.let(&turn{line: l})
@@ -91,8 +90,8 @@ func (p *pacer) find(q *call) *line {
 func (p *pacer) let(t *turn) *turn {
 	p.under.Add(1)
 	if t.line != nil {
-		t.line.inside++
 		t.sent = time.Now()
+		t.place = t.line.limiter.Begin(t.sent)
 	}
 	return t
 }
@@ -101,7 +100,7 @@ func (p *pacer) let(t *turn) *turn {
 func (p *pacer) wait(ctx context.Context, q *call) *turn {
 	p.mu.Lock()
 	l := p.find(q)
-	if l == nil || l.inside < l.limit {
+	if l == nil || !l.limiter.Full(time.Now()) {
 		defer p.mu.Unlock()
 		return p.let(&turn{line: l})
 	}
@@ -132,26 +131,30 @@ func (p *pacer) leave(t *turn, q *call, f *failure) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if t.line != nil {
-		t.line.inside--
+		t.line.limiter.End(t.place)
 	}
-	l, now := p.find(q), time.Now() // where that of the turn has ended, another one
-	if l == nil && refused {
-		l = p.begin(q, int(under))
-	}
+	l, now := p.find(q), time.Now() // if that of the turn has ended, another one
 	switch {
+	case l == nil && refused:
+		l = p.begin(q)
+		l.limiter.Start(int(under), now)
 	case l == nil:
 		return
 	case refused:
-		l.lower(now, t.sent)
+		l.limiter.Refused(t.sent, now)
 	case f == nil || f.verdict == final:
-		l.raise(now)
+		l.limiter.RaiseAfter = 0
+		if l.limiter.Calm(now, calmAfter) {
+			l.limiter.RaiseAfter = 1
+		}
+		l.limiter.Served()
 	}
-	p.next(l)
+	p.next(l, now)
 }
 
-// begin makes a line for the call, of which so many may be under way.
-func (p *pacer) begin(q *call, under int) *line {
-	l := &line{name: lineOf(q), limit: under}
+// begin makes a line for the call.
+func (p *pacer) begin(q *call) *line {
+	l := &line{name: lineOf(q), limiter: admission.Limiter{Least: leastInside, Most: mostInside}}
 	if len(p.of) >= mostLines {
 		l.name = ""
 	}
@@ -163,25 +166,9 @@ func (p *pacer) begin(q *call, under int) *line {
 	return l
 }
 
-// lower notes that a call that was sent then was refused. Many tell of one and the same moment: those that were sent before
-// the limit was lowered say nothing new.
-func (l *line) lower(now, sent time.Time) {
-	if l.lowered.IsZero() || sent.After(l.lowered) {
-		l.lowered, l.served = now, 0
-		l.limit = max(leastInside, l.limit*3/4)
-	}
-}
-
-func (l *line) raise(now time.Time) {
-	if l.served++; l.served >= l.limit || now.Sub(l.lowered) >= calmAfter {
-		l.served = 0
-		l.limit++
-	}
-}
-
 // next lets in who waits, as far as there is room, and ends a line that holds nobody back.
-func (p *pacer) next(l *line) {
-	for len(l.waiting) > 0 && l.inside < l.limit {
+func (p *pacer) next(l *line, now time.Time) {
+	for len(l.waiting) > 0 && !l.limiter.Full(now) {
 		t := l.waiting[0]
 		l.waiting = l.waiting[1:]
 		if !t.ended {
@@ -190,7 +177,7 @@ func (p *pacer) next(l *line) {
 			close(t.come)
 		}
 	}
-	if len(l.waiting) == 0 && (l.limit >= mostInside || l.inside == 0 && time.Since(l.lowered) >= calmAfter) && p.of[l.name] == l {
+	if len(l.waiting) == 0 && (l.limiter.Open() || l.limiter.Inside() == 0 && l.limiter.Calm(now, calmAfter)) && p.of[l.name] == l {
 		delete(p.of, l.name)
 		p.lines.Store(int64(len(p.of)))
 	}

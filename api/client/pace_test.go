@@ -32,12 +32,12 @@ func TestPace(t *testing.T) {
 			p.leave(inside[0], q, refusedForLoad) // of one moment
 			inside = inside[1:]
 		}
-		turns := 0
-		for p.enter(q) != nil {
-			turns++
+		var sent []*turn
+		for x := p.enter(q); x != nil; x = p.enter(q) {
+			sent = append(sent, x)
 		}
-		if turns != 75 {
-			t.Fatalf("%d are sent", turns)
+		if len(sent) != 75 {
+			t.Fatalf("%d are sent", len(sent))
 		}
 		for _, other := range []*call{putOf("b/1"), {key: "a/1", read: &api.ReadRequest{}}} {
 			if p.enter(other) == nil {
@@ -58,9 +58,9 @@ func TestPace(t *testing.T) {
 				ctx = gone
 			}
 			line.Go(func() {
-				if p.wait(ctx, q) != nil {
+				if x := p.wait(ctx, q); x != nil {
 					mu.Lock()
-					came = append(came, i)
+					sent, came = append(sent, x), append(came, i)
 					mu.Unlock()
 				}
 			})
@@ -70,18 +70,19 @@ func TestPace(t *testing.T) {
 		synctest.Wait()
 		l := p.of[lineOf(q)]
 		for range 4 {
-			p.leave(&turn{line: l}, q, nil) // one that was served
+			p.leave(sent[0], q, nil) // one that was served
+			sent = sent[1:]
 			synctest.Wait()
 		}
 		line.Wait()
 		if len(came) != 4 || came[0] != 0 || came[1] != 1 || came[2] != 3 || came[3] != 4 {
 			t.Errorf("the line came to its turn as %v", came)
 		}
-		for range 75 {
-			p.leave(&turn{line: l}, q, &failure{err: &api.Error{Code: api.CodeAmbiguous}, verdict: again})
+		for _, x := range sent {
+			p.leave(x, q, &failure{err: &api.Error{Code: api.CodeAmbiguous}, verdict: again})
 		}
-		if l.inside != 0 || l.limit != 75 {
-			t.Errorf("%d inside, limit %d", l.inside, l.limit)
+		if l.limiter.Inside() != 0 || l.limiter.Limit() != 75 {
+			t.Errorf("%d inside, limit %d", l.limiter.Inside(), l.limiter.Limit())
 		}
 		time.Sleep(calmAfter)
 		p.leave(p.enter(q), q, nil)
@@ -104,22 +105,22 @@ func TestPaceFloor(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		l := p.of[lineOf(q)]
-		if l.limit != leastInside {
-			t.Fatalf("%d are sent", l.limit)
+		if l.limiter.Limit() != leastInside {
+			t.Fatalf("%d are sent", l.limiter.Limit())
 		}
 		other := p.enter(q) // so that the line stays
 		for range leastInside {
 			p.leave(p.enter(q), q, nil)
 		}
-		if l.limit != leastInside+1 {
-			t.Errorf("%d are sent after %d that were served", l.limit, leastInside)
+		if l.limiter.Limit() != leastInside+1 {
+			t.Errorf("%d are sent after %d that were served", l.limiter.Limit(), leastInside)
 		}
 		time.Sleep(calmAfter)
 		for range mostInside {
 			p.leave(p.enter(q), q, nil)
 		}
 		if p.lines.Load() != 0 {
-			t.Errorf("up to %d are sent after a calm time", l.limit)
+			t.Errorf("up to %d are sent after a calm time", l.limiter.Limit())
 		}
 		p.leave(other, q, nil)
 	})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 const (
@@ -22,8 +23,8 @@ const (
 	maxWrite = time.Hour
 )
 
-// run sends the call until a node answers it, or asking on makes no sense, or its time is over. An error may come with
-// the answer that refused.
+// run sends the call until a node answers it, or asking on makes no sense, or its time or its budget of tries is over. An error
+// may come with the answer that refused.
 func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	ctx, cancel := c.bounded(ctx, most(q))
 	defer cancel()
@@ -59,6 +60,12 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 			clear(tried)
 			round++
 			continue
+		}
+		if past.attempts > 0 {
+			if ctx = admission.WithBudget(ctx); admission.Retry(ctx) != nil {
+				e.pace.leave(t, q, &past.last)
+				return past.last.answer, past.settle(q, past.last.err)
+			}
 		}
 		a, f := c.carrier.attempt(ctx, e, q, c.budget(ctx))
 		e.pace.leave(t, q, f)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 )
@@ -89,6 +90,11 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 			}
 			w.begin()
 			continue
+		}
+		if c.last != nil {
+			if ctx = admission.WithBudget(ctx); admission.Retry(ctx) != nil {
+				return c.timeUp(ctx)
+			}
 		}
 		asked := time.Now()
 		err := r.attempt(ctx, c, g, node)
@@ -177,6 +183,9 @@ func (c *call) timeUp(ctx context.Context) error {
 		return c.ambiguous(c.last)
 	}
 	why := "the time was up"
+	if ctx.Err() == nil {
+		why = "the request was tried too often"
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		why = "the request was cancelled"
 	}

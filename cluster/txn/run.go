@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -68,6 +69,7 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 			return res, err
 		}
 	}
+	ctx = admission.WithBudget(ctx) // which the router draws from as well
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, r.timeUp(err)
@@ -82,6 +84,9 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 		out := r.attempt(ctx, b)
 		if out.again == "" {
 			return out.res, out.err
+		}
+		if err := admission.Retry(ctx); err != nil {
+			return nil, r.timeUp(err)
 		}
 		r.metrics.retries(1, out.again)
 		r.pause(ctx, out.again)
@@ -108,7 +113,7 @@ func notApplied(err error) error {
 
 func (r *running) timeUp(err error) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseFirst, Err: err,
-		Hint: "the time was up before the transaction could be committed; nothing was written"}
+		Hint: "the time or the number of tries was up before the transaction could be committed; nothing was written"}
 }
 
 const (
