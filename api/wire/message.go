@@ -23,8 +23,8 @@ const (
 	kindRefused kind = 7
 )
 
-// MaxMessageBytes bounds one message: the largest transaction, with what its results add.
-const MaxMessageBytes = 2*api.MaxTxnBytes + 1<<20
+// MaxMessageBytes bounds one message: the largest answer of a read, with its keys, and the largest transaction, with its results.
+const MaxMessageBytes = 20 << 20
 
 const lengthBytes = 4
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -378,6 +379,22 @@ func TestTooLong(t *testing.T) {
 	aLarge := &api.Txn{If: []api.Cond{{Kind: api.CondValue, Key: "a", Value: make([]byte, MaxMessageBytes)}}}
 	if _, err := c.Do(t.Context(), aLarge); !errors.Is(err, api.CodeTooLarge) {
 		t.Errorf("request: %v", err)
+	}
+}
+
+// TestLargestAnswer: an answer with as many keys and bytes as a read may have can travel.
+func TestLargestAnswer(t *testing.T) {
+	entries := make([]api.Entry, api.MaxReadKeys)
+	for i := range entries {
+		key := fmt.Sprintf("%0*d", api.MaxKeyBytes, i)
+		entries[i] = api.Entry{Key: api.Key(key), Value: make([]byte, api.MaxReadBytes/len(entries)), Version: api.Version{Epoch: 1 << 62, Index: 1 << 62}, Exists: true}
+	}
+	c := join(t, fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+		return &api.ReadResult{Entries: entries}, nil
+	}}, ServerConfig{}, ClientConfig{})
+	got, err := storetest.Read(t.Context(), c, aRead)
+	if err != nil || !reflect.DeepEqual(got.Entries, entries) {
+		t.Errorf("an answer of %d keys: %v", len(entries), err)
 	}
 }
 

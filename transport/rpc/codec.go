@@ -3,12 +3,10 @@ package rpc
 import (
 	"github.com/fxamacker/cbor/v2"
 	"google.golang.org/grpc/encoding"
-
-	"github.com/edgehold/edgehold/api"
 )
 
-// MaxMessageBytes bounds one message: the largest transaction, with what its results add.
-const MaxMessageBytes = 2*api.MaxTxnBytes + 1<<20
+// MaxMessageBytes bounds one message: the largest answer of a read, with its keys, and the largest transaction, with its results.
+const MaxMessageBytes = 20 << 20
 
 // codec is CBOR with keys as byte strings, since a key is any bytes.
 type codec struct{}
