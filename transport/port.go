@@ -20,20 +20,30 @@ const (
 	laneCalls = 0x03 // then the same; the name is not empty
 )
 
+// The defaults of a [Config].
+const (
+	DefaultPreface      = 5 * time.Second
+	DefaultMaxUnmatched = 2048
+	DefaultQueue        = 2048
+	DefaultMaxConns     = 8192
+	DefaultMaxRaftConns = 256
+)
+
 // Config describes a port. Listener is required; zero fields are the defaults named.
 type Config struct {
 	// Listener is closed by the port.
 	Listener net.Listener
 	// Preface is how long a connection may take to name its lane, once it is accepted. Linux accepts it at its first byte, or
-	// after about the same time of silence. Default 5 s.
+	// after about the same time of silence. 0: [DefaultPreface].
 	Preface time.Duration
-	// MaxUnmatched bounds the connections that have not named a lane; one more closes the oldest. Default 2,048.
+	// MaxUnmatched bounds the connections that have not named a lane; one more closes the oldest. 0:
+	// [DefaultMaxUnmatched].
 	MaxUnmatched int
-	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. Default 2,048: a busy node
+	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. 0: [DefaultQueue]. A busy node
 	// accepts late, and a client whose connection is closed does not learn the reason.
 	Queue int
 	// MaxConns bounds the open connections of the peer lane, of the lane of calls, and of HTTP; one more is closed at once.
-	// Default 8,192.
+	// 0: [DefaultMaxConns].
 	MaxConns int
 	// Answers reports whether a connection of the peer lane or of the lane of calls that names a node is for this port; others
 	// are refused. It must not block. nil: every name is for this port.
@@ -41,18 +51,18 @@ type Config struct {
 	// Refusal returns what this node is, as the answer to a connection that names another node or a lane that is not open; ""
 	// closes the connection without an answer. It must not block. nil is always "".
 	Refusal func(name string) string
-	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. Default 256.
+	// MaxRaftConns bounds the open connections of each Raft lane; one more is closed at once. 0: [DefaultMaxRaftConns].
 	MaxRaftConns int
 	// Logger is where the port logs; nil is nowhere.
 	Logger hclog.Logger
 }
 
 func (c *Config) setDefaults() {
-	orElse(&c.Preface, 5*time.Second)
-	orElse(&c.MaxUnmatched, 2048)
-	orElse(&c.Queue, 2048)
-	orElse(&c.MaxConns, 8192)
-	orElse(&c.MaxRaftConns, 256)
+	orElse(&c.Preface, DefaultPreface)
+	orElse(&c.MaxUnmatched, DefaultMaxUnmatched)
+	orElse(&c.Queue, DefaultQueue)
+	orElse(&c.MaxConns, DefaultMaxConns)
+	orElse(&c.MaxRaftConns, DefaultMaxRaftConns)
 	if c.Answers == nil {
 		c.Answers = func(string) bool { return true }
 	}

@@ -44,40 +44,53 @@ func (c Class) String() string {
 	return [...]string{"", "free", "control", "waiting", "leased", "request"}[c]
 }
 
+// The defaults of a [Config].
+const (
+	DefaultControl    = 4096
+	DefaultWaiting    = 4096
+	DefaultLeased     = 2048
+	DefaultRequests   = 2048
+	DefaultSlow       = 4096
+	DefaultSlowPerKey = 512
+	DefaultBytes      = 256 << 20
+	DefaultCalm       = 256
+)
+
 // Shares has a number for each class: Shares{Request: 7}.
 type Shares [classes]int
 
 // Config bounds a Room. The zero value of each field is the default named.
 type Config struct {
-	// Shares bounds what is under way of each class and not slow. 0: 4096 of Control and Waiting, 2048 of Leased and Request.
+	// Shares bounds what is under way of each class and not slow. 0: [DefaultControl], [DefaultWaiting],
+	// [DefaultLeased], [DefaultRequests].
 	Shares Shares
 	// SlowAfter is how long a request may be under way before it counts as slow. 0: [SlowAfter].
 	SlowAfter time.Duration
-	// Slow bounds the slow requests of all classes. 0: 4096.
+	// Slow bounds the slow requests of all classes. 0: [DefaultSlow].
 	Slow int
 	// SlowPerKey slow requests for one key keep further ones out. So do fewer if there is room for fewer: as the slow requests
-	// become many, the bound falls to nothing. 0: 512.
+	// become many, the bound falls to nothing. 0: [DefaultSlowPerKey].
 	SlowPerKey int
-	// Bytes bounds the memory that the requests under way have named. 0: 256 MiB.
+	// Bytes bounds the memory that the requests under way have named. 0: [DefaultBytes].
 	Bytes int64
 	// Busy reports whether the processors cannot keep up. It must not block. nil: never.
 	Busy func() bool
 	// Calm is how many requests, the slow ones among them, are let in even if Busy; twice as many of the class Leased. The
-	// other classes do not mind. 0: 256.
+	// other classes do not mind. 0: [DefaultCalm].
 	Calm int
 	// Metrics is where the Room registers what it measures. nil: nowhere.
 	Metrics observe.Metrics
 }
 
 func (c *Config) complete() {
-	for class, otherwise := range [classes]int{Control: 4096, Waiting: 4096, Leased: 2048, Request: 2048} {
+	for class, otherwise := range (Shares{Control: DefaultControl, Waiting: DefaultWaiting, Leased: DefaultLeased, Request: DefaultRequests}) {
 		orElse(&c.Shares[class], otherwise)
 	}
 	orElse(&c.SlowAfter, SlowAfter)
-	orElse(&c.Slow, 4096)
-	orElse(&c.SlowPerKey, 512)
-	orElse(&c.Bytes, 256<<20)
-	orElse(&c.Calm, 256)
+	orElse(&c.Slow, DefaultSlow)
+	orElse(&c.SlowPerKey, DefaultSlowPerKey)
+	orElse(&c.Bytes, DefaultBytes)
+	orElse(&c.Calm, DefaultCalm)
 	if c.Busy == nil {
 		c.Busy = func() bool { return false }
 	}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// maxCallBytes bounds one call of a stream: what is larger comes as a request of its own, which reserves its memory before
+	// MaxCallBytes bounds one call of a stream: what is larger comes as a request of its own, which reserves its memory before
 	// it is read.
-	maxCallBytes = 256 << 10
+	MaxCallBytes = 256 << 10
 	// maxWaitingBytes bounds the answers that wait for one stream's client.
 	maxWaitingBytes = 1 << 20
 )
@@ -49,7 +49,7 @@ func getCalls(x *exchange) error {
 	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
 	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off
 		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Drain: draining, Faults: x.Faults,
-		MaxMessageBytes: maxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
+		MaxMessageBytes: MaxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
 }

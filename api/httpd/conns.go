@@ -13,8 +13,6 @@ import (
 )
 
 const (
-	// defaultMaxConns bounds the open connections of HTTP.
-	defaultMaxConns = 4096
 	// idleGrace is how long a connection must have been idle before another one takes its place: a client that has just been
 	// answered may have sent its next request.
 	idleGrace = time.Second

@@ -15,13 +15,17 @@ import (
 	"github.com/edgehold/edgehold/api/wire"
 )
 
+// DefaultMaxStreamCalls is the default of [Config].MaxStreamCalls.
+const DefaultMaxStreamCalls = 2048
+
 // Config is what HTTP needs beside the Backend. The zero value works.
 type Config struct {
 	// Metrics answers GET /metrics; nil: 404.
 	Metrics http.Handler
 	// Workers carry out the calls of streams; nil: each gets a goroutine of its own.
 	Workers *wire.Workers
-	// MaxStreamCalls bounds the calls of one stream that are answered at once; one more is refused at once. 0 is 2048.
+	// MaxStreamCalls bounds the calls of one stream that are answered at once; one more is refused at once. 0 is
+	// [DefaultMaxStreamCalls].
 	MaxStreamCalls int
 }
 
@@ -54,7 +58,7 @@ type handler struct {
 // raw path: wrap it in no [http.ServeMux], which would clean paths.
 func New(b *front.Backend, c Config) http.Handler {
 	if c.MaxStreamCalls <= 0 {
-		c.MaxStreamCalls = 2048
+		c.MaxStreamCalls = DefaultMaxStreamCalls
 	}
 	h := &handler{Backend: b, Config: c}
 	if b.Node != "" {

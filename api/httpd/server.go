@@ -14,18 +14,26 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
+// The defaults of a [ServerConfig].
+const (
+	DefaultHeaderTimeout  = 5 * time.Second
+	DefaultIdleTimeout    = 2 * time.Minute
+	DefaultMaxHeaderBytes = 64 << 10
+	DefaultMaxConns       = 4096
+)
+
 // ServerConfig is how connections are treated. The zero of every field but Handler works.
 type ServerConfig struct {
 	// Handler answers; see [New]. It is required.
 	Handler http.Handler
-	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is 5 s.
+	// HeaderTimeout bounds the wait for a request's header, also for the first one of a silent connection. 0 is [DefaultHeaderTimeout].
 	HeaderTimeout time.Duration
-	// IdleTimeout is how long a connection may wait for its next request. 0 is 2 minutes.
+	// IdleTimeout is how long a connection may wait for its next request. 0 is [DefaultIdleTimeout].
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a request's header, path included. 0 is 64 KiB.
+	// MaxHeaderBytes bounds a request's header, path included. 0 is [DefaultMaxHeaderBytes].
 	MaxHeaderBytes int
 	// MaxConns bounds the open connections, streams aside. For one more, the connection that has been idle for the longest time
-	// is closed; if none is idle, the new one is answered 503 and closed. 0 is 4096.
+	// is closed; if none is idle, the new one is answered 503 and closed. 0 is [DefaultMaxConns].
 	MaxConns int
 	// Log takes a message and key-value pairs; nil discards them.
 	Log func(msg string, args ...any)
@@ -57,19 +65,19 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	s.draining = draining
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
 	s.cancel = cancel
-	conns := newConns(l, cmp.Or(c.MaxConns, defaultMaxConns))
+	conns := newConns(l, cmp.Or(c.MaxConns, DefaultMaxConns))
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s.http = http.Server{
 		Handler:           s.counted(c.Handler),
 		Protocols:         protocols,
-		ReadHeaderTimeout: cmp.Or(c.HeaderTimeout, 5*time.Second),
-		IdleTimeout:       cmp.Or(c.IdleTimeout, 2*time.Minute),
+		ReadHeaderTimeout: cmp.Or(c.HeaderTimeout, DefaultHeaderTimeout),
+		IdleTimeout:       cmp.Or(c.IdleTimeout, DefaultIdleTimeout),
 		// The longest request and its answer; handlers set narrower deadlines of their own. No ReadTimeout: it would
 		// end the context of a request whose body has long been read.
 		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
-		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, 64<<10),
+		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		BaseContext:    func(net.Listener) context.Context { return ctx },
 		ConnState:      conns.observe,
 		ErrorLog:       log.New(logWriter(c.Log), "", 0),

@@ -93,7 +93,7 @@ func (c *Client) release(x *call) {
 // NewClient begins to use the connection, which is its own from here on. Close it when done.
 func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
 	if cfg.MaxCalls == 0 {
-		cfg.MaxCalls = 16384
+		cfg.MaxCalls = DefaultMaxCalls
 	}
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = 16 << 20

@@ -14,6 +14,13 @@ import (
 	"github.com/edgehold/edgehold/api/fault"
 )
 
+// The defaults of a [ServerConfig].
+const (
+	DefaultMaxCalls        = 16_384
+	DefaultMaxRequestBytes = 64 << 20
+	DefaultMaxAnswerBytes  = 16 << 20
+)
+
 // ServerConfig is what answers the calls of one connection, and how much of it at once. Exactly one of Store and Nodes is
 // required; zero fields are the defaults named.
 type ServerConfig struct {
@@ -21,11 +28,12 @@ type ServerConfig struct {
 	Store api.Store
 	// Nodes answers the calls of nodes.
 	Nodes Nodes
-	// MaxCalls bounds the calls being answered; one more is refused at once. 0 is 16,384.
+	// MaxCalls bounds the calls being answered; one more is refused at once. 0 is [DefaultMaxCalls].
 	MaxCalls int
-	// MaxRequestBytes bounds what the calls being answered were asked with, likewise. 0 is 64 MiB.
+	// MaxRequestBytes bounds what the calls being answered were asked with, likewise. 0 is [DefaultMaxRequestBytes].
 	MaxRequestBytes int64
-	// MaxAnswerBytes bounds the answers that wait to be sent: beyond it answers wait, and with them their calls. 0 is 16 MiB.
+	// MaxAnswerBytes bounds the answers that wait to be sent: beyond it answers wait, and with them their calls. 0 is
+	// [DefaultMaxAnswerBytes].
 	MaxAnswerBytes int
 	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
 	MaxMessageBytes int
@@ -43,16 +51,16 @@ type ServerConfig struct {
 // returns when no call is under way any more; the error is why it ended, nil if it was drained or the other side left.
 func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error {
 	if cfg.MaxCalls == 0 {
-		cfg.MaxCalls = 16384
+		cfg.MaxCalls = DefaultMaxCalls
 	}
 	if cfg.MaxRequestBytes == 0 {
-		cfg.MaxRequestBytes = 64 << 20
+		cfg.MaxRequestBytes = DefaultMaxRequestBytes
 	}
 	if cfg.MaxMessageBytes == 0 {
 		cfg.MaxMessageBytes = MaxMessageBytes
 	}
 	if cfg.MaxAnswerBytes == 0 {
-		cfg.MaxAnswerBytes = 16 << 20
+		cfg.MaxAnswerBytes = DefaultMaxAnswerBytes
 	}
 	s := &server{
 		cfg: cfg, conn: conn, out: newOutbox(cfg.MaxAnswerBytes), running: map[uint64]*served{},

@@ -13,6 +13,13 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
+// The defaults of a [Config].
+const (
+	DefaultMaxWaiting   = 4096
+	DefaultMaxPerHolder = 1024
+	DefaultDedupEpoch   = time.Hour
+)
+
 // Config describes one group's authority. Group, Node, Machine and Clock are required; zero values of the rest work.
 type Config struct {
 	Group   api.GroupID
@@ -43,9 +50,9 @@ type Config struct {
 	// CoolDown is how long after a write no lease on its keys is given; 0 is 100 ms, negative is none.
 	CoolDown time.Duration
 	// MaxWaiting bounds the writes that wait for holders, and again the requests that wait for a new leader's first
-	// entry; 0 is 4096 each. One over gets CodeUnavailable.
+	// entry; 0 is [DefaultMaxWaiting] each. One over gets CodeUnavailable.
 	MaxWaiting int
-	// MaxPerHolder bounds those of the writes that wait for one holder; 0 is 1024. One over gets words.Crowded.
+	// MaxPerHolder bounds those of the writes that wait for one holder; 0 is [DefaultMaxPerHolder]. One over gets words.Crowded.
 	MaxPerHolder int
 	// Gather is the least time between two sendings of revocations: what a burst of writes asks for meanwhile goes in one
 	// message a session. 0 is 1 ms, negative is none.
@@ -57,7 +64,7 @@ type Config struct {
 	Linger time.Duration
 	// TombstoneAge is how long the versions of deleted keys are kept; 0 is 1 h.
 	TombstoneAge time.Duration
-	// DedupEpoch is how often the leader begins a new dedup epoch; 0 is 1 h.
+	// DedupEpoch is how often the leader begins a new dedup epoch; 0 is [DefaultDedupEpoch].
 	DedupEpoch time.Duration
 }
 
@@ -102,13 +109,13 @@ func (c *Config) setDefaults() {
 	or(&c.AbortAfter, 3*time.Second)
 	or(&c.Moment, 20*time.Millisecond)
 	or(&c.CoolDown, 100*time.Millisecond)
-	or(&c.MaxWaiting, 4096)
-	or(&c.MaxPerHolder, 1024)
+	or(&c.MaxWaiting, DefaultMaxWaiting)
+	or(&c.MaxPerHolder, DefaultMaxPerHolder)
 	or(&c.Gather, time.Millisecond)
 	or(&c.SuspectAfter, words.SuspectAfterNoAnswer)
 	or(&c.Linger, time.Minute)
 	or(&c.TombstoneAge, time.Hour)
-	or(&c.DedupEpoch, time.Hour)
+	or(&c.DedupEpoch, DefaultDedupEpoch)
 }
 
 // or sets what is zero to its default.

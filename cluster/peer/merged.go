@@ -16,8 +16,8 @@ const (
 	// maxMessages bounds the messages of one method that are under way to one node; while so many are, later questions share the
 	// next.
 	maxMessages = 2
-	// maxQuestions bounds the questions that wait for it; one over it gets CodeUnavailable.
-	maxQuestions = 4096
+	// MaxQuestions bounds the questions that wait for it; one over it gets CodeUnavailable.
+	MaxQuestions = 4096
 )
 
 // Merged is a method of small questions, of which those to one node share messages: questions that wait for a free message
@@ -89,7 +89,7 @@ type pending[A any] struct {
 }
 
 var errQuestions = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
-	Hint: fmt.Sprintf("%d questions wait to be asked of the node, the limit", maxQuestions)}
+	Hint: fmt.Sprintf("%d questions wait to be asked of the node, the limit", MaxQuestions)}
 
 // join puts the question into the next message, and sends that if it may leave now.
 func (x *merging[Q, A]) join(q Q) (*pending[A], error) {
@@ -98,7 +98,7 @@ func (x *merging[Q, A]) join(q Q) (*pending[A], error) {
 	defer x.mu.Unlock()
 	p := x.waiting[q]
 	if p == nil {
-		if len(x.waiting) >= maxQuestions {
+		if len(x.waiting) >= MaxQuestions {
 			return nil, errQuestions
 		}
 		p = &pending[A]{done: make(chan struct{})}

@@ -14,17 +14,24 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
+// The defaults of a [LeasesConfig].
+const (
+	DefaultMaxStreams  = 4096
+	DefaultStreamQueue = 1024
+	DefaultMaxRenewals = 1024
+)
+
 // LeasesConfig makes Leases. Groups is required.
 type LeasesConfig struct {
 	Groups  Groups
 	Metrics observe.Metrics // nil: observe.NoMetrics
 	Faults  *fault.Catcher  // catches the panics of messages; nil: they are not reported
 	// MaxStreams bounds the lease streams.
-	MaxStreams int // 0: 4096
+	MaxStreams int // 0: [DefaultMaxStreams]
 	// StreamQueue bounds what waits to go down one lease stream.
-	StreamQueue int // 0: 1024
+	StreamQueue int // 0: [DefaultStreamQueue]
 	// MaxRenewals bounds the sessions of one stream that are being renewed; those over it are left out of the answer.
-	MaxRenewals int // 0: 1024
+	MaxRenewals int // 0: [DefaultMaxRenewals]
 	// RenewTimeout bounds the renewal of one session; an answer later than its term would be of no use.
 	RenewTimeout time.Duration // 0: words.DefaultLeaseTerm
 }
@@ -47,9 +54,9 @@ type Leases struct {
 // NewLeases has the server answer lease streams.
 func NewLeases(s *peer.Server, cfg LeasesConfig) *Leases {
 	cfg.Metrics = cmp.Or[observe.Metrics](cfg.Metrics, observe.NoMetrics{})
-	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, 4096)
-	cfg.StreamQueue = cmp.Or(cfg.StreamQueue, 1024)
-	cfg.MaxRenewals = cmp.Or(cfg.MaxRenewals, 1024)
+	cfg.MaxStreams = cmp.Or(cfg.MaxStreams, DefaultMaxStreams)
+	cfg.StreamQueue = cmp.Or(cfg.StreamQueue, DefaultStreamQueue)
+	cfg.MaxRenewals = cmp.Or(cfg.MaxRenewals, DefaultMaxRenewals)
 	cfg.RenewTimeout = cmp.Or(cfg.RenewTimeout, words.DefaultLeaseTerm)
 	l := &Leases{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())

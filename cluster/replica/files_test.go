@@ -62,7 +62,7 @@ func TestDiskLogGreatEntries(t *testing.T) {
 	eachLog(t, func(t *testing.T, kind logstore.Kind) {
 		dir := t.TempDir()
 		log := openLog(t, dir, kind)
-		great := encodeEntry([][]byte{make([]byte, maxCommandBytes)})
+		great := encodeEntry([][]byte{make([]byte, MaxCommandBytes)})
 		logs := []*raft.Log{{Index: 1, Term: 1}, {Index: 2, Term: 1, Data: great}, {Index: 3, Term: 1}}
 		if err := log.StoreLogs(logs); err != nil {
 			t.Fatal(err)

@@ -30,8 +30,8 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	if err := r.Halted(); err != nil {
 		return result, 0, err
 	}
-	if len(command) > maxCommandBytes {
-		return result, 0, api.Errorf(api.CodeTooLarge, "command of %d bytes is over the limit of %d bytes", len(command), maxCommandBytes)
+	if len(command) > MaxCommandBytes {
+		return result, 0, api.Errorf(api.CodeTooLarge, "command of %d bytes is over the limit of %d bytes", len(command), MaxCommandBytes)
 	}
 	start := time.Now()
 	o := r.packer.propose(ctx, command)
@@ -42,8 +42,8 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 	return o.result, o.term, nil
 }
 
-// maxCommandBytes exceeds the largest transaction with its names. An entry with such a command is within the limit of a log.
-const maxCommandBytes = 63 << 20
+// MaxCommandBytes exceeds the largest transaction with its names. An entry with such a command is within the limit of a log.
+const MaxCommandBytes = 63 << 20
 
 // proposal is one command under way. Its state is changed once from waiting: to taken by the packer, or to dropped by a
 // proposer that leaves, which may then answer that the command was not applied.

@@ -94,18 +94,38 @@ type Limits struct {
 	CaughtUpEntries uint64
 }
 
+// DefaultLimits returns the defaults.
+func DefaultLimits() Limits {
+	return Limits{
+		EntryCommands:    1024,
+		EntryBytes:       512 << 10,
+		InFlight:         1,
+		QueueCommands:    8192,
+		QueueBytes:       64 << 20,
+		AppendEntries:    64,
+		CacheBytes:       16 << 20,
+		SnapshotEntries:  4096,
+		TrailingEntries:  1024,
+		SnapshotBytes:    64 << 20,
+		SnapshotInterval: 30 * time.Second,
+		SnapshotRate:     64 << 20,
+		CaughtUpEntries:  16,
+	}
+}
+
 func (l *Limits) setDefaults() {
-	l.EntryCommands = cmp.Or(l.EntryCommands, 1024)
-	l.EntryBytes = cmp.Or(l.EntryBytes, 512<<10)
-	l.InFlight = cmp.Or(l.InFlight, 1)
-	l.QueueCommands = cmp.Or(l.QueueCommands, 8192)
-	l.QueueBytes = cmp.Or(l.QueueBytes, 64<<20)
-	l.AppendEntries = cmp.Or(l.AppendEntries, 64)
-	l.CacheBytes = cmp.Or(l.CacheBytes, 16<<20)
-	l.SnapshotEntries = cmp.Or(l.SnapshotEntries, 4096)
-	l.TrailingEntries = cmp.Or(l.TrailingEntries, 1024)
-	l.SnapshotBytes = cmp.Or(l.SnapshotBytes, 64<<20)
-	l.SnapshotInterval = cmp.Or(l.SnapshotInterval, 30*time.Second)
-	l.SnapshotRate = cmp.Or(l.SnapshotRate, 64<<20)
-	l.CaughtUpEntries = cmp.Or(l.CaughtUpEntries, 16)
+	d := DefaultLimits()
+	l.EntryCommands = cmp.Or(l.EntryCommands, d.EntryCommands)
+	l.EntryBytes = cmp.Or(l.EntryBytes, d.EntryBytes)
+	l.InFlight = cmp.Or(l.InFlight, d.InFlight)
+	l.QueueCommands = cmp.Or(l.QueueCommands, d.QueueCommands)
+	l.QueueBytes = cmp.Or(l.QueueBytes, d.QueueBytes)
+	l.AppendEntries = cmp.Or(l.AppendEntries, d.AppendEntries)
+	l.CacheBytes = cmp.Or(l.CacheBytes, d.CacheBytes)
+	l.SnapshotEntries = cmp.Or(l.SnapshotEntries, d.SnapshotEntries)
+	l.TrailingEntries = cmp.Or(l.TrailingEntries, d.TrailingEntries)
+	l.SnapshotBytes = cmp.Or(l.SnapshotBytes, d.SnapshotBytes)
+	l.SnapshotInterval = cmp.Or(l.SnapshotInterval, d.SnapshotInterval)
+	l.SnapshotRate = cmp.Or(l.SnapshotRate, d.SnapshotRate)
+	l.CaughtUpEntries = cmp.Or(l.CaughtUpEntries, d.CaughtUpEntries)
 }

@@ -22,6 +22,9 @@ type Target interface {
 	remote.Participant
 }
 
+// DefaultMaxPaused is the default of [Config].MaxPaused.
+const DefaultMaxPaused = 512
+
 // Config makes a Router. Self, Map and Remote are required.
 type Config struct {
 	Self   api.NodeID
@@ -47,7 +50,7 @@ type Config struct {
 	WriteTimeout time.Duration // 0: 8 s
 	// MaxPaused bounds the requests that wait for a node that asked for patience: one more is told so at once, as a node
 	// that cannot keep up is not helped by requests that come again.
-	MaxPaused int // 0: 512
+	MaxPaused int // 0: [DefaultMaxPaused]
 	// MinBackoff and MaxBackoff bound the pause after all voters of a group were asked in vain.
 	MinBackoff time.Duration // 0: 10 ms
 	MaxBackoff time.Duration // 0: 300 ms
@@ -77,7 +80,7 @@ func (c *Config) complete() error {
 	orElse(&c.ReadTimeout, 2*time.Second)
 	orElse(&c.WriteTimeout, 2*words.DefaultLeaseTerm)
 	if c.MaxPaused == 0 {
-		c.MaxPaused = 512
+		c.MaxPaused = DefaultMaxPaused
 	}
 	orElse(&c.MinBackoff, 10*time.Millisecond)
 	orElse(&c.MaxBackoff, 300*time.Millisecond)

@@ -20,10 +20,10 @@ type limits struct {
 }
 
 const (
-	// leastInside requests of a group may always be under way.
-	leastInside = 256
-	// mostInside may be if its leader has refused nothing.
-	mostInside = 8192
+	// MinInside requests of a group may always be under way.
+	MinInside = 256
+	// MaxInside requests of it may be if its leader has refused nothing: all that a node lets in.
+	MaxInside = admission.DefaultLeased + admission.DefaultRequests + admission.DefaultSlow
 	// raiseAfter requests that were served let one more in.
 	raiseAfter = 8
 )
@@ -59,7 +59,7 @@ func (s *limits) enter(g api.GroupID) (*admission.Ticket, error) {
 		if s.of == nil {
 			s.of = map[api.GroupID]*admission.Limiter{}
 		}
-		l = &admission.Limiter{Least: leastInside, Most: mostInside, RaiseAfter: raiseAfter, SlowAfter: admission.SlowAfter}
+		l = &admission.Limiter{Least: MinInside, Most: MaxInside, RaiseAfter: raiseAfter, SlowAfter: admission.SlowAfter}
 		s.of[g] = l
 	}
 	if l.Full(now) {

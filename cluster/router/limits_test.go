@@ -27,7 +27,7 @@ func TestLimits(t *testing.T) {
 			}
 			inside = nil
 		}
-		if n := fill(); n != mostInside {
+		if n := fill(); n != MaxInside {
 			t.Fatalf("%d are let in if nothing was refused", n)
 		}
 		if _, err := s.enter("g"); api.CodeOf(err) != api.CodeUnavailable || api.AsError(err).RetryAfter == 0 {
@@ -42,7 +42,7 @@ func TestLimits(t *testing.T) {
 			s.refused("g", asked) // all of one moment
 		}
 		empty()
-		if n := fill(); n != mostInside*3/4 || s.narrow.Load() != 1 {
+		if n := fill(); n != MaxInside*3/4 || s.narrow.Load() != 1 {
 			t.Errorf("%d are let in after one refusal; %d groups are limited", n, s.narrow.Load())
 		}
 		for range 100 {
@@ -50,10 +50,10 @@ func TestLimits(t *testing.T) {
 			s.refused("g", time.Now())
 		}
 		empty()
-		if n := fill(); n != leastInside {
+		if n := fill(); n != MinInside {
 			t.Errorf("%d are let in after many", n)
 		}
-		for range (mostInside - leastInside) * raiseAfter {
+		for range (MaxInside - MinInside) * raiseAfter {
 			place := inside[0]
 			s.leave("g", place, true)
 			if place, err := s.enter("g"); err != nil {
@@ -62,7 +62,7 @@ func TestLimits(t *testing.T) {
 				inside[0] = place
 			}
 		}
-		if n := fill(); n != mostInside || s.narrow.Load() != 0 {
+		if n := fill(); n != MaxInside || s.narrow.Load() != 0 {
 			t.Errorf("%d are let in when it has served again; %d groups are limited", n, s.narrow.Load())
 		}
 	})
@@ -81,7 +81,7 @@ func TestFull(t *testing.T) {
 		}
 	}
 	var inside []*admission.Ticket
-	for range mostInside {
+	for range MaxInside {
 		place, err := r.limits.enter("a.1")
 		if err != nil {
 			t.Fatal(err)
@@ -91,7 +91,7 @@ func TestFull(t *testing.T) {
 	full("if nothing was refused", map[api.Key]bool{one: false, two: false, far: false})
 	r.limits.refused("a.1", time.Now())
 	full("if one group is full", map[api.Key]bool{one: true, two: false, far: false, "": false})
-	for _, place := range inside[mostInside/2:] {
+	for _, place := range inside[MaxInside/2:] {
 		r.limits.leave("a.1", place, false)
 	}
 	full("if none is full", map[api.Key]bool{one: false, two: false, far: false})

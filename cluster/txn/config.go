@@ -16,6 +16,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
+// DefaultMaxCleanups is the default of [Config].MaxCleanups.
+const DefaultMaxCleanups = 1024
+
 // Config makes a Coordinator. Store, Groups and Map are required.
 type Config struct {
 	// Store carries what is one group's to that group.
@@ -40,7 +43,7 @@ type Config struct {
 	// Cleanup bounds what goes on after the caller has its answer, or has left. 0 is 5 s.
 	Cleanup time.Duration
 	// MaxCleanups bounds the transactions that are being cleaned up at once; what is over is left to whoever meets it.
-	// 0 is 1024.
+	// 0 is [DefaultMaxCleanups].
 	MaxCleanups int
 	// Rand is a number from 0 to 1; nil is a random one.
 	Rand func() float64
@@ -72,7 +75,7 @@ func (c *Config) complete() error {
 		c.Cleanup = 5 * time.Second
 	}
 	if c.MaxCleanups == 0 {
-		c.MaxCleanups = 1024
+		c.MaxCleanups = DefaultMaxCleanups
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
