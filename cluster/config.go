@@ -124,7 +124,7 @@ func (c *Config) setDefaults() {
 	c.Voters = cmp.Or(c.Voters, 3)
 	c.LeaseTerm = cmp.Or(c.LeaseTerm, words.DefaultLeaseTerm)
 	c.KeepAlive = cmp.Or(c.KeepAlive, c.LeaseTerm/4)
-	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<20)
+	c.CacheBytes = cmp.Or(c.CacheBytes, defaultCacheBytes)
 	c.StateCacheBytes = cmp.Or(c.StateCacheBytes, 64<<20)
 	c.level = cmp.Or(c.level, fsm.NewestLevel)
 	if c.Dial == nil {

@@ -35,16 +35,6 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as many
-// as a share of a node's room has places.
-const idleWorkers = 2048
-
-// maxStreams bounds the streams of calls that clients have open at a node.
-const maxStreams = 1024
-
-// calmOfNodes is how many requests of other nodes are let in even while the processors cannot keep up.
-const calmOfNodes = 512
-
 // closeGrace is how long requests may go on after Close began.
 const closeGrace = 2 * time.Second
 
@@ -286,7 +276,7 @@ func (n *Node) openCache() (end func() error, err error) {
 		OnLeads: n.router.Leads, OnHeard: n.router.Heard, OnEpoch: n.epochs.Heard,
 		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
-		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/256, 4<<20)),
+		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/bytesPerEntry, maxCacheEntries)),
 	})
 	if err != nil {
 		return nil, err

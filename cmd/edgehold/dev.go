@@ -124,7 +124,7 @@ const devLogLevel = "error"
 const maxDevNodes = 100
 
 // regionName matches the name of a region: it becomes a prefix of keys, "<region>/", and of the names of nodes.
-var regionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var regionName = regexp.MustCompile(fmt.Sprintf(`^[a-z0-9]([a-z0-9-]{0,%d}[a-z0-9])?$`, cluster.MaxNameBytes-2))
 
 func (o *devOptions) check() error {
 	seen := map[string]bool{}
@@ -144,8 +144,8 @@ func (o *devOptions) check() error {
 		return usagef("--replicas %d: choose 1 or more", o.replicas)
 	case o.edges < 0:
 		return usagef("--edges %d: choose 0 or more", o.edges)
-	case o.groups < 1 || o.groups > maxGroups:
-		return usagef("--groups %d: choose 1 to %d", o.groups, maxGroups)
+	case o.groups < 1 || o.groups > cluster.MaxGroupsPerRegion:
+		return usagef("--groups %d: choose 1 to %d", o.groups, cluster.MaxGroupsPerRegion)
 	case nodes > maxDevNodes:
 		return usagef("%d nodes are more than the %d that dev starts in one process", nodes, maxDevNodes)
 	case o.port < 0 || o.port+nodes > 65536:

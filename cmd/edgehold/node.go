@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"regexp"
 	"time"
@@ -123,7 +124,7 @@ func checkRaftLog(kind string) error {
 }
 
 // nodeName matches the name of a node, which is used in headers, in addresses of peers and in names of folders.
-var nodeName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+var nodeName = regexp.MustCompile(fmt.Sprintf(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,%d}[A-Za-z0-9])?$`, cluster.MaxNameBytes-2))
 
 // check returns an error if a setting is wrong. It opens nothing.
 func (o *nodeOptions) check() error {
@@ -142,17 +143,14 @@ func (o *nodeOptions) check() error {
 		switch {
 		case !o.Bootstrap && len(o.Join) == 0:
 			return usagef("server: give --join HOST:PORT of a running node, or --bootstrap to create a new cluster")
-		case o.Groups < 1 || o.Groups > maxGroups:
-			return usagef("--groups %d: choose 1 to %d", o.Groups, maxGroups)
+		case o.Groups < 1 || o.Groups > cluster.MaxGroupsPerRegion:
+			return usagef("--groups %d: choose 1 to %d", o.Groups, cluster.MaxGroupsPerRegion)
 		case o.Voters != 3 && o.Voters != 5:
 			return usagef("--voters %d: choose 3 or 5", o.Voters)
 		}
 	}
 	return cmp.Or(checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
 }
-
-// maxGroups is the maximum number of groups of a region.
-const maxGroups = 32
 
 // nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.
 func nodeArgs(cmd *cobra.Command, args []string) error {

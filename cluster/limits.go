@@ -1,0 +1,136 @@
+package cluster
+
+import (
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/wire"
+	"github.com/edgehold/edgehold/cluster/group"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/remote"
+	"github.com/edgehold/edgehold/cluster/replica"
+	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/txn"
+	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
+)
+
+const (
+	// MaxNameBytes bounds the name of a node and of a region. It is less than [placement.MaxNameBytes], which the map takes.
+	MaxNameBytes = 63
+	// MaxGroupsPerRegion bounds Config.Groups.
+	MaxGroupsPerRegion = placement.MaxGroupsPerRegion
+
+	// idleWorkers bounds the workers that wait for calls, of 32 KiB each, which a node keeps once it has needed them. It is as
+	// many as a share of a node's room has places.
+	idleWorkers = admission.DefaultRequests
+	// maxStreams bounds the streams of calls that clients have open at a node.
+	maxStreams = 1024
+	// calmOfNodes is how many requests of other nodes are let in even while the processors cannot keep up.
+	calmOfNodes = 512
+
+	defaultCacheBytes = 256 << 20
+	// The leased cache has room for an entry for each bytesPerEntry of its memory, and for at most maxCacheEntries.
+	bytesPerEntry   = 256
+	maxCacheEntries = 4 << 20
+)
+
+// Limit is a row of the table of all limits.
+type Limit struct {
+	Of   string // one of "request", "cluster", "group" and "node"
+	What string
+	// Value is in Unit: "" for a number of things, "bytes", or "time" for nanoseconds.
+	Value int64
+	Unit  string
+	After string // what happens to one over it
+}
+
+// What happens to one over a limit.
+const (
+	tooLarge    = "`too_large`"
+	unavailable = "`unavailable`"
+	atOwner     = "the key is read at its owner"
+	noCommand   = "the command refuses it"
+	closed      = "it is closed"
+)
+
+// Limits returns the table of all limits, as a node has them if its Config changes none. docs/limits.md is printed from it.
+func Limits() []Limit {
+	l := replica.DefaultLimits()
+	return []Limit{
+		{"request", "key of any bytes, at least one", api.MaxKeyBytes, "bytes", tooLarge},
+		{"request", "value", api.MaxValueBytes, "bytes", tooLarge},
+		{"request", "operations of a transaction", api.MaxTxnOps, "", tooLarge},
+		{"request", "keys and values of a transaction", api.MaxTxnBytes, "bytes", tooLarge},
+		{"request", "what a transaction's gets read and its functions make", api.MaxTxnWorkBytes, "bytes", tooLarge},
+		{"request", "transaction in JSON", api.MaxTxnBodyBytes, "bytes", tooLarge},
+		{"request", "keys of a read", api.MaxReadKeys, "", tooLarge},
+		{"request", "values that one group returns to a read", api.MaxReadBytes, "bytes", tooLarge},
+		{"request", "entries of a list page", api.MaxListLimit, "", "`invalid`"},
+		{"request", "entries of a list page, if the request names no limit", api.DefaultListLimit, "", "the next page"},
+		{"request", "list page", api.MaxListBytes, "bytes", "the next page"},
+		{"request", "`Idempotency-Key`", api.MaxIdempotencyKeyBytes, "bytes", tooLarge},
+		{"request", "time for which the result of a write is kept", int64(fsm.DedupEpochs * group.DefaultDedupEpoch), "time", "it may be forgotten"},
+		{"request", "values kept to answer it again", fsm.MaxRecordBytes, "bytes", "gets are answered `\"elided\":true`"},
+		{"request", "`?timeout=`", int64(api.MaxTimeout), "time", "`invalid`"},
+		{"request", "time of a request that names no timeout", int64(api.DefaultTimeout), "time", "the request ends"},
+		{"request", "attempts of a request, all retries together", admission.MaxTries, "", unavailable},
+		{"request", "header of an HTTP request", httpd.DefaultMaxHeaderBytes, "bytes", "status 431"},
+		{"request", "time for the header of an HTTP request", int64(httpd.DefaultHeaderTimeout), "time", "the connection is closed"},
+		{"request", "call on a stream", httpd.MaxCallBytes, "bytes", "the stream is closed"},
+		{"request", "message between nodes", wire.MaxMessageBytes, "bytes", tooLarge},
+
+		{"cluster", "name of a node, of a region", MaxNameBytes, "bytes", noCommand},
+		{"cluster", "nodes", placement.MaxNodes, "", tooLarge},
+		{"cluster", "groups", placement.MaxGroups, "", tooLarge},
+		{"cluster", "groups of a region", MaxGroupsPerRegion, "", noCommand},
+		{"cluster", "ranges", placement.MaxRanges, "", tooLarge},
+
+		{"group", "sessions", fsm.MaxSessions, "", unavailable},
+		{"group", "leases of a session", fsm.MaxSessionLeases, "", atOwner},
+		{"group", "lease holders of a key", fsm.MaxKeyHolders, "", atOwner},
+		{"group", "results kept for at-most-once writes", fsm.MaxRecords, "", unavailable},
+		{"group", "results that one client has not acknowledged", fsm.MaxClientRecords, "", unavailable},
+		{"group", "transactions across groups that it has decided and remembers", fsm.MaxDecisions, "", unavailable},
+		{"group", "transactions across groups that it has taken part in and remembers", fsm.MaxFinished, "", unavailable},
+		{"group", "transactions that are prepared", fsm.MaxPrepared, "", unavailable},
+		{"group", "transactions that share a lock on a key", fsm.MaxReaders, "", unavailable},
+		{"group", "commands that wait for the log", int64(l.QueueCommands), "", unavailable},
+		{"group", "bytes of commands that wait for the log", l.QueueBytes, "bytes", unavailable},
+		{"group", "command of the log", replica.MaxCommandBytes, "bytes", tooLarge},
+		{"group", "writes that wait for lease holders", group.DefaultMaxWaiting, "", unavailable},
+		{"group", "writes that wait for one lease holder", group.DefaultMaxPerHolder, "", unavailable},
+
+		{"node", "reads of clients under way that a lease may answer", admission.DefaultLeased, "", unavailable},
+		{"node", "other requests of clients under way", admission.DefaultRequests, "", unavailable},
+		{"node", "requests of clients, while its processors cannot keep up", admission.DefaultCalm, "", unavailable},
+		{"node", "requests of other nodes under way", admission.DefaultRequests, "", unavailable},
+		{"node", "requests of other nodes, while its processors cannot keep up", calmOfNodes, "", unavailable},
+		{"node", "time after which a request under way counts as slow instead", int64(admission.SlowAfter), "time", "it counts as slow"},
+		{"node", "slow requests, of clients and of other nodes each", admission.DefaultSlow, "", "its place stays taken"},
+		{"node", "slow requests for a key", admission.DefaultSlowPerKey, "", unavailable},
+		{"node", "calls about sessions and placement under way", admission.DefaultControl, "", unavailable},
+		{"node", "requests under way to a group", router.MaxInside, "", unavailable},
+		{"node", "the same, if the group's leader refuses them", router.MinInside, "", unavailable},
+		{"node", "requests that wait because a leader asked for patience", router.DefaultMaxPaused, "", unavailable},
+		{"node", "questions that wait for a message to another node", peer.MaxQuestions, "", unavailable},
+		{"node", "transactions that are cleaned up at once", txn.DefaultMaxCleanups, "", "the next one at its keys does it"},
+		{"node", "bodies of HTTP requests in memory", admission.DefaultBytes, "bytes", unavailable},
+		{"node", "connections of HTTP", httpd.DefaultMaxConns, "", "the longest idle one is closed"},
+		{"node", "connections of HTTP and streams of calls, together", transport.DefaultMaxConns, "", closed},
+		{"node", "streams of calls", maxStreams, "", unavailable},
+		{"node", "calls of a stream under way", httpd.DefaultMaxStreamCalls, "", unavailable},
+		{"node", "calls under way on the connection of another node", wire.DefaultMaxCalls, "", unavailable},
+		{"node", "bytes of the calls on the connection of another node", wire.DefaultMaxRequestBytes, "bytes", unavailable},
+		{"node", "time of an HTTP connection between two requests", int64(httpd.DefaultIdleTimeout), "time", closed},
+		{"node", "connections of nodes", transport.DefaultMaxConns, "", closed},
+		{"node", "connections of nodes for packed calls", transport.DefaultMaxConns, "", closed},
+		{"node", "connections of each Raft lane", transport.DefaultMaxRaftConns, "", closed},
+		{"node", "connections that have not said what they are", transport.DefaultMaxUnmatched, "", "the oldest is closed"},
+		{"node", "time to say it", int64(transport.DefaultPreface), "time", closed},
+		{"node", "lease streams of other nodes", remote.DefaultMaxStreams, "", unavailable},
+		{"node", "leased cache", defaultCacheBytes, "bytes", "the least used entries leave"},
+		{"node", "entries of the leased cache", min(defaultCacheBytes/bytesPerEntry, maxCacheEntries), "", "the least used entries leave"},
+	}
+}
