@@ -12,8 +12,9 @@ const txnPath = "/v1/txn"
 // ErrElided is the error of a value that a repeated answer does not have any more.
 var ErrElided = api.ErrElided
 
-// maxTxnAnswer bounds what is read of the answer to a transaction.
-const maxTxnAnswer = 64 << 20
+// maxTxnAnswer bounds what is read of the answer to a transaction: its keys and what it read at their longest, each byte written
+// as \u00XX, and room for the rest.
+const maxTxnAnswer = 6*(api.MaxTxnBytes+api.MaxTxnWorkBytes) + 1<<20
 
 // txnCall is the beginning of a call that is a transaction; where it is sent as a request of its own, it is t in JSON.
 func txnCall(op string, t *api.Txn) *call {
