@@ -38,16 +38,16 @@ func (l *Limiter) Inside() int { return l.fast.inside }
 // Open reports whether the server has not refused anything that still counts.
 func (l *Limiter) Open() bool { return l.lowered == 0 }
 
-// Full reports whether a further request would be one too many.
-func (l *Limiter) Full(now time.Time) bool {
-	if l.fast.inside >= l.Limit() && l.SlowAfter > 0 {
+// Full reports whether a further request would be one too many, with so many that are on their way to begin.
+func (l *Limiter) Full(now time.Time, coming int) bool {
+	if l.fast.inside+coming >= l.Limit() && l.SlowAfter > 0 {
 		for t := l.fast.oldest; t != nil && now.Sub(t.since) >= l.SlowAfter; t = l.fast.oldest {
 			l.fast.remove(t)
 			t.slow = true
 			l.slow++
 		}
 	}
-	return l.fast.inside >= l.Limit() || l.fast.inside+l.slow >= l.Most
+	return l.fast.inside+coming >= l.Limit() || l.fast.inside+l.slow+coming >= l.Most
 }
 
 // places are the tickets of limiters that none has now.

@@ -16,6 +16,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -124,6 +125,7 @@ type Room struct {
 	refused  func(n float64, values ...string)
 	tickets  sync.Pool // of *Ticket
 	seed     maphash.Seed
+	clients  atomic.Int64 // requests of clients under way; changed under mu
 
 	mu     sync.Mutex // guards what follows
 	shares [classes]share
@@ -147,11 +149,7 @@ func New(cfg Config) *Room {
 		r.shares[c].of = map[string]int{}
 	}
 	r.refused = cfg.Metrics.Counter("edgehold_admission_refused_total", "Requests refused for load, by why.", "why")
-	cfg.Metrics.Gauge("edgehold_admission_in_flight", "Requests under way, the slow ones among them.", func() float64 {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return float64(r.underWay())
-	})
+	cfg.Metrics.Gauge("edgehold_admission_in_flight", "Requests under way, the slow ones among them.", func() float64 { return float64(r.UnderWay()) })
 	cfg.Metrics.Gauge("edgehold_admission_slow", "Requests under way that wait for something slow.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
@@ -181,6 +179,9 @@ func (r *Room) Enter(a Ask) (*Ticket, *api.Error) {
 	*t = Ticket{room: r, class: a.Class, caller: a.Caller, key: key, bytes: a.Bytes, since: now}
 	r.shares[a.Class].add(t)
 	r.bytes += a.Bytes
+	if a.Class >= Leased {
+		r.clients.Add(1)
+	}
 	return t, nil
 }
 
@@ -192,18 +193,21 @@ func (r *Room) hash(k api.Key) uint64 {
 	return maphash.String(r.seed, string(k)) | 1
 }
 
+// UnderWay is how many requests of clients are under way, the slow ones among them. It does not block.
+func (r *Room) UnderWay() int { return int(r.clients.Load()) }
+
 // refuse returns why the request is refused, if it is.
 func (r *Room) refuse(a *Ask, key uint64, busy bool, now time.Time) reason {
 	s := &r.shares[a.Class]
-	if s.inside >= r.cfg.Shares[a.Class] && a.Class >= Leased {
+	if s.inside >= r.cfg.Shares[a.Class] && a.Class >= Leased && guardGiveBack {
 		r.giveBack(s, now)
 	}
 	switch {
-	case a.Class == Request && r.slowOf[key] > 0 && r.slowOf[key] >= r.mostSlow():
+	case guardByKey && a.Class == Request && r.slowOf[key] > 0 && r.slowOf[key] >= r.mostSlow():
 		return byKey
 	case s.inside >= r.cfg.Shares[a.Class]:
 		return byShare
-	case busy && r.underWay() >= r.calm(a.Class):
+	case busy && r.UnderWay() >= r.calm(a.Class):
 		return byLoad
 	case a.Caller != "" && 2*s.of[a.Caller] >= r.cfg.Shares[a.Class] && s.inside > s.of[a.Caller]:
 		return byCaller
@@ -215,9 +219,6 @@ func (r *Room) refuse(a *Ask, key uint64, busy bool, now time.Time) reason {
 
 // mostSlow is how many slow requests for one key keep further ones out now.
 func (r *Room) mostSlow() int { return min(r.cfg.SlowPerKey, r.cfg.Slow-r.slow) }
-
-// underWay counts the requests of clients, the slow ones among them.
-func (r *Room) underWay() int { return r.shares[Leased].inside + r.shares[Request].inside + r.slow }
 
 func (r *Room) calm(c Class) int {
 	if c == Leased {
@@ -282,6 +283,9 @@ func (t *Ticket) Leave() {
 	r := t.room
 	r.mu.Lock()
 	r.bytes -= t.bytes
+	if t.class >= Leased {
+		r.clients.Add(-1)
+	}
 	if t.slow {
 		r.slow--
 		if t.key != 0 {

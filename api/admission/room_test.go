@@ -171,8 +171,8 @@ func TestRandom(t *testing.T) {
 				all = append(all, x)
 			}
 			time.Sleep(time.Duration(rng.Int64N(int64(SlowAfter / 5))))
-			if r.underWay()+r.shares[Control].inside+r.shares[Waiting].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
-				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.underWay(), r.slow)
+			if r.UnderWay()+r.shares[Control].inside+r.shares[Waiting].inside != len(all) || r.slow > 32 || r.bytes > 1000 {
+				t.Fatalf("%d are under way, %d by the books, %d of them slow", len(all), r.UnderWay(), r.slow)
 			}
 		}
 		leave(all)
@@ -205,7 +205,7 @@ func TestEnterAllocatesNothing(t *testing.T) {
 func TestLimiter(t *testing.T) {
 	l := Limiter{Least: 4, Most: 100, RaiseAfter: 2}
 	now := time.Now()
-	if l.Full(now) || !l.Open() {
+	if l.Full(now, 0) || !l.Open() {
 		t.Error("a server that has refused nothing is full")
 	}
 	var under []*Ticket
@@ -214,7 +214,7 @@ func TestLimiter(t *testing.T) {
 	}
 	at := time.Now()
 	l.Refused(at, at.Add(time.Second))
-	if l.Limit() != 60 || !l.Full(now) {
+	if l.Limit() != 60 || !l.Full(now, 0) {
 		t.Errorf("the limit is %d, not 60", l.Limit())
 	}
 	if l.Refused(at, at.Add(2*time.Second)); l.Limit() != 60 {
@@ -246,17 +246,20 @@ func TestLimiterSlow(t *testing.T) {
 	for range l.Limit() {
 		under = append(under, l.Begin(now))
 	}
-	if !l.Full(now) {
+	if !l.Full(now, 0) {
 		t.Errorf("%d are under way, and the limit is %d", l.Inside(), l.Limit())
 	}
+	if wide := (Limiter{Least: 2, Most: 8}); wide.Full(now, 7) || !wide.Full(now, 8) {
+		t.Error("those that are on their way do not count")
+	}
 	later := now.Add(time.Second)
-	for !l.Full(later) {
+	for !l.Full(later, 0) {
 		under = append(under, l.Begin(later))
 	}
 	if n := len(under); n != 2+l.Limit() {
 		t.Errorf("%d are under way, of which 2 are slow; the limit is %d", n, l.Limit())
 	}
-	for later = later.Add(time.Second); !l.Full(later); {
+	for later = later.Add(time.Second); !l.Full(later, 0); {
 		under = append(under, l.Begin(later))
 	}
 	if n := len(under); n > 8 || n < 6 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -53,7 +54,25 @@ func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Dur
 	default:
 		err = api.Errorf(api.CodeInvalid, "this takes a client of nodes, which client.Open returns: the client's store is in this process")
 	}
-	return s.endpoints.judged(e, "the store", q, a, err)
+	return s.endpoints.judged(e, "the store", q, a, asClients(err))
+}
+
+// asClients is the error of a Store as a client of nodes sees it: codes between nodes are CodeUnavailable, and the client itself
+// knows whether a key that it gives may be an old one.
+func asClients(err error) error {
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok {
+		return err
+	}
+	own := *e // it may be shared
+	switch own.Code {
+	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
+		own.Code = api.CodeUnavailable
+	}
+	if own.Code == api.CodeUnavailable {
+		own.Unknown = false
+	}
+	return &own
 }
 
 func (s *embedded) close() {}

@@ -75,7 +75,7 @@ func (p *pacer) enter(q *call) *turn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.find(q)
-	if l != nil && l.limiter.Full(time.Now()) {
+	if l != nil && l.limiter.Full(time.Now(), 0) {
 		return nil
 	}
 	return p.let(&turn{line: l})
@@ -100,7 +100,7 @@ func (p *pacer) let(t *turn) *turn {
 func (p *pacer) wait(ctx context.Context, q *call) *turn {
 	p.mu.Lock()
 	l := p.find(q)
-	if l == nil || !l.limiter.Full(time.Now()) {
+	if l == nil || !l.limiter.Full(time.Now(), 0) {
 		defer p.mu.Unlock()
 		return p.let(&turn{line: l})
 	}
@@ -168,7 +168,7 @@ func (p *pacer) begin(q *call) *line {
 
 // next lets in who waits, as far as there is room, and ends a line that holds nobody back.
 func (p *pacer) next(l *line, now time.Time) {
-	for len(l.waiting) > 0 && !l.limiter.Full(now) {
+	for len(l.waiting) > 0 && !l.limiter.Full(now, 0) {
 		t := l.waiting[0]
 		l.waiting = l.waiting[1:]
 		if !t.ended {

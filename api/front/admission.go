@@ -23,7 +23,7 @@ type Ask struct {
 func (b *Backend) Admit(ctx context.Context, q Ask) (*admission.Ticket, *api.Error) {
 	ask := admission.Ask{Class: admission.Request, Caller: PrincipalFrom(ctx).Name, Key: q.Key, Bytes: q.Bytes}
 	if q.Key != "" && b.classify != nil {
-		class, refusal := b.classify(q.Key, q.Writes, q.Consistency)
+		class, refusal := b.classify(q.Key, q.Writes, q.Consistency, b.room.UnderWay())
 		if refusal != nil {
 			return nil, refusal
 		}

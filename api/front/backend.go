@@ -33,8 +33,8 @@ type Config struct {
 	// Room lets requests in or refuses them for load; nil: one with the defaults of [admission.Config].
 	Room *admission.Room
 	// Classify is what a request about the key counts as, with the refusal if only its owner can answer and that has more to do than
-	// it can. It must not block, and may return a shared error. nil: each counts as a Request.
-	Classify func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error)
+	// it can; so many others have begun here. It must not block, and may return a shared error. nil: each counts as a Request.
+	Classify func(k api.Key, writes bool, c api.Consistency, begun int) (admission.Class, *api.Error)
 }
 
 // Backend is what a node offers to its fronts. Its methods are safe for concurrent use.
@@ -45,7 +45,7 @@ type Backend struct {
 	Faults *fault.Catcher
 
 	room     *admission.Room
-	classify func(api.Key, bool, api.Consistency) (admission.Class, *api.Error)
+	classify func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
 	store    api.Store
 	lister   api.Lister
 	admin    api.Admin

@@ -102,7 +102,7 @@ func TestAdmission(t *testing.T) {
 	full := &api.Error{Code: api.CodeUnavailable}
 	b := New(Config{
 		Room: admission.New(admission.Config{Bytes: 10, Shares: admission.Shares{admission.Leased: 1, admission.Request: 2, admission.Waiting: 1}}),
-		Classify: func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error) {
+		Classify: func(k api.Key, writes bool, c api.Consistency, _ int) (admission.Class, *api.Error) {
 			switch {
 			case k == "full":
 				return admission.Request, full

@@ -26,7 +26,7 @@ func TestFullOwner(t *testing.T) {
 			t.Error("a write was let in")
 			return nil, api.CodeInternal
 		},
-	}, Classify: func(k api.Key, writes bool, c api.Consistency) (admission.Class, *api.Error) {
+	}, Classify: func(k api.Key, writes bool, c api.Consistency, _ int) (admission.Class, *api.Error) {
 		asked = fmt.Sprint(k, " ", writes, " ", c)
 		if writes || c == api.Quorum {
 			return admission.Request, full

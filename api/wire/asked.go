@@ -46,10 +46,10 @@ func asked(m *message) Asked {
 // shared is b as a key, without a copy for each call that is refused.
 func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b), len(b))) }
 
-// firstKey is the key of a transaction's first condition, or if it has none of its first step.
+// firstKey is the key of a transaction's first condition, or if it has none of its first step, in whichever branch.
 func firstKey(r *codec.Reader) []byte {
 	r.RequestID()
-	if conditions := r.Uint(); conditions == 0 && r.Uint() == 0 {
+	if r.Uint() == 0 && r.Uint() == 0 && r.Uint() == 0 { // If, Then and Else: each list is its length, if it is empty
 		return nil
 	}
 	r.Byte() // the kind

@@ -35,7 +35,7 @@ func TestAsked(t *testing.T) {
 			codec.PutTxn(w, &api.Txn{If: []api.Cond{{Key: "condition"}}, Then: []api.Op{put}})
 		}, Asked{Key: "condition", Writes: true}},
 		{"everything", kindDo, func(w *codec.Writer) { codec.PutTxn(w, full) }, Asked{Key: full.If[0].Key, Writes: true}},
-		{"only else", kindDo, func(w *codec.Writer) { codec.PutTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Writes: true}},
+		{"only else", kindDo, func(w *codec.Writer) { codec.PutTxn(w, &api.Txn{Else: []api.Op{put}}) }, Asked{Key: "step", Writes: true}},
 	} {
 		w := codec.Writer{}
 		x.put(&w)

@@ -4,6 +4,7 @@ package group
 
 // The guards whose absence the checkers must notice; see guards_mutants.go.
 const (
+	guardPerHolder            = true
 	guardGrantAtApply         = true
 	guardConfirmBeforeRenewal = true
 	guardRevokeAtPrepare      = true

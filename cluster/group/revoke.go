@@ -143,7 +143,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 	}
 	for _, x := range holders {
 		h := l.holders[x.Session]
-		if h != nil && h.waiting >= a.cfg.MaxPerHolder && own[claim{x.Session, x.Key}] < x.Lease && !a.expiredLocked(l, h, now, 0) {
+		if guardPerHolder && h != nil && h.waiting >= a.cfg.MaxPerHolder && own[claim{x.Session, x.Key}] < x.Lease && !a.expiredLocked(l, h, now, 0) {
 			return crowded(x.Key, h)
 		}
 	}

@@ -223,6 +223,36 @@ func TestOverload(t *testing.T) {
 	})
 }
 
+// TestWaitersOfOneHolder: so many writes wait for one holder; one over is refused at once, about its key alone. A write that waits
+// for another holder waits with them.
+func TestWaitersOfOneHolder(t *testing.T) {
+	bubble(t, func(c *Config) { c.MaxPerHolder = 2 }, func(t *testing.T, l *testLog) {
+		a, dead, slow := l.node("a"), l.edge("e"), l.edge("f")
+		dead.lease(a, "k", "l", "m")
+		slow.lease(a, "n")
+		dead.set(func(e *testEdge) { e.mute = true })
+		slow.set(func(e *testEdge) { e.latency = 10 * time.Millisecond })
+		for _, k := range []api.Key{"k", "l"} {
+			dead.wg.Go(func() { _, _, _ = a.write(time.Second, put(k, "x")) })
+		}
+		time.Sleep(time.Millisecond)
+		_, took, err := a.write(time.Minute, put("m", "y"))
+		wantCode(t, err, words.Crowded)
+		if e := api.AsError(err); took > time.Millisecond || e.RetryAfter == 0 || e.Key != "m" {
+			t.Errorf("refused after %v: %v", took, err)
+		}
+		a.mustWrite(put("n", "z"))
+		a.mustWrite(put("free", "z"))
+		dead.close()
+		slow.close()
+		for _, h := range a.authority.lead.holders {
+			if h.waiting != 0 {
+				t.Errorf("%d writes are still counted as waiting for %s", h.waiting, h.node)
+			}
+		}
+	})
+}
+
 // TestAmbiguous: an unknown outcome is told as such, a known one never.
 func TestAmbiguous(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {

@@ -10,11 +10,11 @@ import (
 // TestClassify: what may be answered here counts as such and is never refused. If the owner has too much to do, all else is.
 func TestClassify(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		if class, err := r.Classify("a/k", true, 0); err != nil || class != admission.Request {
+		if class, err := r.Classify("a/k", true, 0, 0); err != nil || class != admission.Request {
 			t.Errorf("by default: %v, %v", class, err)
 		}
 		refusal := &api.Error{Code: api.CodeUnavailable}
-		r.cfg.Full = func(api.Key) *api.Error { return refusal }
+		r.cfg.Full = func(api.Key, int) *api.Error { return refusal }
 		r.put("a/k", "v")
 		r.lease("a/k")
 		for _, x := range []struct {
@@ -28,7 +28,7 @@ func TestClassify(t *testing.T) {
 			{"a/k", false, api.Quorum, admission.Request, refusal}, {"a/k", true, api.Linearizable, admission.Request, refusal},
 			{"a/other", false, api.Linearizable, admission.Request, refusal}, {"a/other", false, api.Stale, admission.Leased, refusal},
 		} {
-			if class, got := r.Classify(x.key, x.writes, x.c); got != x.want || class != x.class {
+			if class, got := r.Classify(x.key, x.writes, x.c, 0); got != x.want || class != x.class {
 				t.Errorf("%+v: %v, %v", x, class, got)
 			}
 		}

@@ -29,7 +29,7 @@ type Config struct {
 	Locate func(api.Key) (api.GroupID, bool)
 	// Full refuses a call about the key where its owner has more to do than it can; see [Cache.Classify]. It must not block. nil:
 	// it never does.
-	Full func(k api.Key) *api.Error
+	Full func(k api.Key, begun int) *api.Error
 	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
@@ -85,7 +85,7 @@ func (c *Config) complete() error {
 		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "Store, Lister, Lessor, Locate, Peers, Open and Clock are required"}
 	}
 	if c.Full == nil {
-		c.Full = func(api.Key) *api.Error { return nil }
+		c.Full = func(api.Key, int) *api.Error { return nil }
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64

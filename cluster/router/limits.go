@@ -15,8 +15,9 @@ import (
 type limits struct {
 	narrow atomic.Int64 // groups whose leaders have refused; changed under mu
 
-	mu sync.Mutex
-	of map[api.GroupID]*admission.Limiter // guarded by mu, and so is what they hold
+	mu  sync.Mutex
+	all int                                // guarded by mu: requests under way to any group
+	of  map[api.GroupID]*admission.Limiter // guarded by mu, and so is what they hold
 }
 
 const (
@@ -33,7 +34,7 @@ var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Milli
 	Hint: "the owner of the keys has more to do than it can"}
 
 // refusal is that of a request for k by this map if its owner has too many; nil if it may be sent.
-func (s *limits) refusal(m *placement.Map, k api.Key) *api.Error {
+func (s *limits) refusal(m *placement.Map, k api.Key, begun int) *api.Error {
 	if s.narrow.Load() == 0 { // mostly: then the key need not be looked up
 		return nil
 	}
@@ -43,7 +44,7 @@ func (s *limits) refusal(m *placement.Map, k api.Key) *api.Error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l := s.of[g]; l != nil && !l.Open() && l.Full(time.Now()) {
+	if l := s.of[g]; l != nil && !l.Open() && l.Full(time.Now(), max(0, begun-s.all)) {
 		return errFull
 	}
 	return nil
@@ -62,9 +63,10 @@ func (s *limits) enter(g api.GroupID) (*admission.Ticket, error) {
 		l = &admission.Limiter{Least: MinInside, Most: MaxInside, RaiseAfter: raiseAfter, SlowAfter: admission.SlowAfter}
 		s.of[g] = l
 	}
-	if l.Full(now) {
+	if l.Full(now, 0) {
 		return nil, errFull
 	}
+	s.all++
 	return l.Begin(now), nil
 }
 
@@ -73,6 +75,7 @@ func (s *limits) leave(g api.GroupID, place *admission.Ticket, served bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.of[g]
+	s.all--
 	l.End(place)
 	if served && !l.Open() {
 		if l.Served(); l.Open() {

@@ -73,9 +73,9 @@ func TestFull(t *testing.T) {
 	b := newBackend(t)
 	one, two, far := keysOf(t, b)
 	r := b.router(t)
-	full := func(when string, want map[api.Key]bool) {
+	full := func(when string, begun int, want map[api.Key]bool) {
 		for k, yes := range want {
-			if err := r.Full(k); (err != nil) != yes {
+			if err := r.Full(k, begun); (err != nil) != yes {
 				t.Errorf("%q, %s: %v", k, when, err)
 			}
 		}
@@ -88,11 +88,12 @@ func TestFull(t *testing.T) {
 		}
 		inside = append(inside, place)
 	}
-	full("if nothing was refused", map[api.Key]bool{one: false, two: false, far: false})
+	full("if nothing was refused", 1<<20, map[api.Key]bool{one: false, two: false, far: false})
 	r.limits.refused("a.1", time.Now())
-	full("if one group is full", map[api.Key]bool{one: true, two: false, far: false, "": false})
+	full("if one group is full", 0, map[api.Key]bool{one: true, two: false, far: false, "": false})
 	for _, place := range inside[MaxInside/2:] {
 		r.limits.leave("a.1", place, false)
 	}
-	full("if none is full", map[api.Key]bool{one: false, two: false, far: false})
+	full("if none is full", 0, map[api.Key]bool{one: false, two: false, far: false})
+	full("if others are on their way", r.limits.all+MaxInside, map[api.Key]bool{one: true, two: false, far: false})
 }

@@ -49,14 +49,15 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 	return g, ok
 }
 
-// Full is the refusal of a call for the key's owner if that is known to have more to do than it can; nil: it may be sent. The
+// Full is the refusal of a call for the key's owner if that is known to have more to do than it can; nil: it may be sent. So
+// many others have begun at this node: those of them that are not under way to a group yet may be under way to this one. The
 // error is shared: the caller does not change it. It does not block.
-func (r *Router) Full(k api.Key) *api.Error {
+func (r *Router) Full(k api.Key, begun int) *api.Error {
 	m := r.cfg.Map()
 	if m == nil {
 		return nil
 	}
-	return r.limits.refusal(m, k)
+	return r.limits.refusal(m, k, begun)
 }
 
 // Leader is the node that is held for the group's leader; "" where none is. It does not block.
