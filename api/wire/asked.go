@@ -49,9 +49,11 @@ func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b)
 // firstKey is the key of a transaction's first condition, or if it has none of its first step, in whichever branch.
 func firstKey(r *codec.Reader) []byte {
 	r.RequestID()
-	if r.Uint() == 0 && r.Uint() == 0 && r.Uint() == 0 { // If, Then and Else: each list is its length, if it is empty
-		return nil
+	for range 3 { // If, Then and Else: an empty list is its length alone
+		if r.Uint() > 0 {
+			r.Byte() // the kind
+			return r.Take(r.Uint())
+		}
 	}
-	r.Byte() // the kind
-	return r.Take(r.Uint())
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -64,6 +63,3 @@ func (c *PoolConfig) complete() error {
 	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
 	return nil
 }
-
-// retryAfter is how long a caller that a limit has refused is asked to stay away.
-const retryAfter = 100 * time.Millisecond
