@@ -12,29 +12,31 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Authority is the authority over one group's keys. All methods are safe for concurrent use. Requests at a node that does
-// not lead the group get CodeNotLeader.
+// Authority is the authority over one group's keys. All methods are safe for concurrent use. A node that does not
+// lead the group refuses requests with CodeNotLeader.
 type Authority struct {
 	cfg     Config
 	metrics metrics
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	wake    chan struct{}           // prompts the keeper; holds one prompt
-	ended   chan struct{}           // prompts the reaper; holds one prompt
+	wake    chan struct{}           // wakes the keeper; holds one signal
+	ended   chan struct{}           // wakes the reaper; holds one signal
 	replica atomic.Pointer[Replica] // nil until Attach
 
 	mu      sync.Mutex
 	closed  bool
 	queued  int           // requests waiting for a lead
 	changed chan struct{} // closed and replaced when lead or ready change
-	ready   bool          // the machine is initialised, or nobody is to initialise it
+	ready   bool          // the machine is initialised, or Config.Init is nil
 	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
-	// suspected is when, by this replica's own clock, each SUSPECT session was applied as such (PROTOCOL 4).
+	// suspected holds, for each SUSPECT session, when this replica applied its Suspect, by this replica's own clock
+	// (PROTOCOL 4).
 	suspected map[ident.SessionID]words.ClockSample
 	rates     rates // of the holders' clocks
 	offenders offenders
-	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest; zero where none is.
+	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest. It is zero if
+	// there is none.
 	oldestPrepared time.Time
 	locked         []lockedSince // as the sweeper last saw them
 	step           inStep        // how old this replica's state may be
@@ -46,7 +48,8 @@ var (
 	_ words.Lessor = (*Authority)(nil)
 )
 
-// New makes an authority whose machine may begin to apply. Requests are served once Attach has given it a log.
+// New returns an authority whose machine may begin to apply. The authority serves requests once Attach has given it a
+// log.
 func New(cfg Config) (*Authority, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -66,7 +69,7 @@ func New(cfg Config) (*Authority, error) {
 	return r, nil
 }
 
-// Attach gives the authority its log, once, and starts its goroutines.
+// Attach gives the authority its log and starts its goroutines. Only the first call has an effect.
 func (a *Authority) Attach(replica Replica) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -79,8 +82,8 @@ func (a *Authority) Attach(replica Replica) {
 	a.signal()
 }
 
-// Close ends the authority's goroutines and waits for them. Requests that wait for holders end with CodeUnavailable. Close
-// the authority before its replica.
+// Close ends the authority's goroutines and waits for them. Requests that wait for holders end with CodeUnavailable.
+// Close must be called before the replica is closed.
 func (a *Authority) Close() {
 	a.mu.Lock()
 	a.closed = true
@@ -89,13 +92,13 @@ func (a *Authority) Close() {
 	a.wg.Wait()
 }
 
-// OnLeadership is the command to propose when the replica learns that it leads: state of the term is created by applying
-// it. It fits replica.Config.OnLeadership.
+// OnLeadership returns the command to propose when the replica learns that it leads. Applying the command creates the
+// state of the term. The method fits replica.Config.OnLeadership.
 func (a *Authority) OnLeadership(uint64) []byte {
 	return a.encode(fsm.TermStart{Node: a.cfg.Node})
 }
 
-// Status tells what this node knows of the group, without waiting.
+// Status returns what this node knows of the group. It does not wait.
 func (a *Authority) Status() (status api.GroupStatus, sessions, leases int) {
 	m := a.cfg.Machine.Meta()
 	status = api.GroupStatus{Group: a.cfg.Group, Term: m.LastTerm, Applied: m.Counter, Prepared: m.Prepared, Unresolved: m.Unresolved}
@@ -108,7 +111,8 @@ func (a *Authority) Status() (status api.GroupStatus, sessions, leases int) {
 	return status, m.Sessions, m.Leases
 }
 
-// oldestSeconds is how long ago the sweeper, while this node has led, first saw the oldest of the prepared transactions.
+// oldestSeconds returns how long ago the sweeper, while this node has led, first saw the oldest of the prepared
+// transactions.
 func (a *Authority) oldestSeconds(prepared int) float64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -118,8 +122,8 @@ func (a *Authority) oldestSeconds(prepared int) float64 {
 	return time.Since(a.oldestPrepared).Seconds()
 }
 
-// leader returns the state of the term that this node leads in. Elected but not begun (its TermStart has not applied, or
-// the group is being founded), it waits; not elected, it says who is.
+// leader returns the state of the term that this node leads in. If this node is elected but its TermStart has not
+// applied, or the group is being founded, leader waits. If this node is not elected, the error names the leader.
 func (a *Authority) leader(ctx context.Context) (*lead, error) {
 	for waited := false; ; waited = true {
 		if err := ctx.Err(); err != nil {
@@ -139,7 +143,8 @@ func (a *Authority) leader(ctx context.Context) (*lead, error) {
 	}
 }
 
-// leading returns the lead, or an error, or else (the caller being counted as queued) what to wait for.
+// leading returns the lead, or an error. If it returns neither, it has counted the caller as queued and returns the
+// channel to wait for.
 func (a *Authority) leading(again bool) (*lead, <-chan struct{}, error) {
 	if a.replica.Load() == nil {
 		return nil, nil, unavailable("the group is not open yet on this node")
@@ -162,7 +167,8 @@ func (a *Authority) leading(again bool) (*lead, <-chan struct{}, error) {
 	return nil, a.changed, nil
 }
 
-// await waits for a change of the lead, looking again every so often: a replica tells nobody when it steps down.
+// await waits for a change of the lead. It also returns after a short time, because a replica sends no notice when it
+// steps down.
 func (a *Authority) await(ctx context.Context, changed <-chan struct{}) error {
 	again := time.NewTimer(50 * time.Millisecond)
 	defer again.Stop()
@@ -177,13 +183,13 @@ func (a *Authority) await(ctx context.Context, changed <-chan struct{}) error {
 	return nil
 }
 
-// announceLocked tells those who wait in leader that something has changed.
+// announceLocked wakes the goroutines that wait in leader.
 func (a *Authority) announceLocked() {
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
 
-// signal prompts the keeper.
+// signal wakes the keeper.
 func (a *Authority) signal() { prompt(a.wake) }
 
 func prompt(c chan struct{}) {
@@ -193,7 +199,7 @@ func prompt(c chan struct{}) {
 	}
 }
 
-// propose proposes c and returns what applying it gave; an error of the machine is returned as the error too.
+// propose proposes c and returns the result of applying it. An error of the machine is returned as the error too.
 func (a *Authority) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 	res, err := a.log().Propose(ctx, a.encode(c))
 	if err != nil {
@@ -205,8 +211,8 @@ func (a *Authority) propose(ctx context.Context, c fsm.Command) (fsm.Result, err
 	return res, nil
 }
 
-// encode is the command as it enters the log. Every entry that this machine has applied stands before it there, so that the
-// log's level by then is at least the machine's now.
+// encode returns the command as it enters the log. Every entry that this machine has applied precedes the command in
+// the log. So the log's level at the command is at least the machine's level now.
 func (a *Authority) encode(c fsm.Command) []byte {
 	if _, founds := c.(fsm.Init); founds {
 		return fsm.Encode(c, fsm.NewestLevel)
@@ -214,10 +220,10 @@ func (a *Authority) encode(c fsm.Command) []byte {
 	return fsm.Encode(c, a.cfg.Machine.Level())
 }
 
-// log is the replica; only those who hold a lead, or were started by Attach, may call it.
+// log returns the replica. Only a caller that holds a lead, or a goroutine that Attach started, may call it.
 func (a *Authority) log() Replica { return *a.replica.Load() }
 
-// ours refuses a request that was meant for another group.
+// ours returns an error if a request is meant for another group.
 func (a *Authority) ours(g api.GroupID) error {
 	if g != "" && g != a.cfg.Group {
 		return api.Errorf(api.CodeWrongGroup, "this is group %s, not %s", a.cfg.Group, g)
@@ -233,15 +239,16 @@ func unavailable(hint string) *api.Error {
 	return &api.Error{Code: api.CodeUnavailable, Hint: hint, RetryAfter: 100 * time.Millisecond}
 }
 
-// confirm returns nil if this node led the group in l's term at some instant after the call: what its machine held before the
-// call was then the newest state, and what it holds afterwards is at least as new. Its errors are certain: nothing was written.
+// confirm returns nil if this node led the group in l's term at some instant after the call. Then what its machine
+// held before the call was the newest state at that instant, and what it holds afterwards is at least as new. An
+// error is certain: nothing was written.
 func (a *Authority) confirm(ctx context.Context, l *lead) error {
 	return readError(a.log().QuorumConfirm(ctx, uint64(l.term)))
 }
 
-// refusal returns err, which was computed from this node's machine after the request had arrived, once it is certain that the
-// node led when the machine was read. A leader that has been deposed, and does not know it, must not refuse by a state that
-// is over.
+// refusal returns err once it is certain that the node led when the machine was read. The caller has computed err
+// from this node's machine after the request arrived. A deposed leader that does not know it must not refuse a
+// request because of an outdated state.
 func (a *Authority) refusal(ctx context.Context, l *lead, err error) error {
 	if guardConfirmRefusals {
 		if lost := a.confirm(ctx, l); lost != nil {
@@ -251,7 +258,8 @@ func (a *Authority) refusal(ctx context.Context, l *lead, err error) error {
 	return err
 }
 
-// readError is what a failed proposal or confirm means for a read: nothing can be half done, so nothing is ambiguous.
+// readError converts the error of a proposal or confirm for a read. A read writes nothing, so its outcome is never
+// ambiguous.
 func readError(err error) error {
 	if err == nil {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestStore: the authority is a Store like any other.
+// TestStore checks that the authority is a Store like any other.
 func TestStore(t *testing.T) {
 	l := newLog(t, nil, "a", "b", "c")
 	t.Cleanup(l.close)
@@ -17,7 +17,7 @@ func TestStore(t *testing.T) {
 	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: a, Lister: a} })
 }
 
-// TestWrongGroup: what is meant for another group is refused.
+// TestWrongGroup checks that requests for another group are refused.
 func TestWrongGroup(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		r, ctx := l.node("a").authority, context.Background()
@@ -33,7 +33,7 @@ func TestWrongGroup(t *testing.T) {
 	})
 }
 
-// TestStatus tells who leads, without waiting.
+// TestStatus checks that Status names the leader without waiting.
 func TestStatus(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		e := l.edge("e")
@@ -46,15 +46,15 @@ func TestStatus(t *testing.T) {
 	})
 }
 
-// TestConfig: what is required is asked for.
+// TestConfig checks that New requires the required fields.
 func TestConfig(t *testing.T) {
 	if _, err := New(Config{Group: "g.1", Node: "a"}); api.CodeOf(err) != api.CodeInvalid {
 		t.Errorf("an authority without a machine: %v", err)
 	}
 }
 
-// TestOwnersReadTakesLittle: a read of one key that nothing is in the way of allocates its answer, the entry with its value, and
-// the row's name in the table.
+// TestOwnersReadTakesLittle checks what a read of one key allocates if nothing is in its way: its answer, that is,
+// the entry with its value, and the row's name in the table.
 func TestOwnersReadTakesLittle(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")

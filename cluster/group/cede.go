@@ -9,12 +9,12 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// cedeBatch bounds the leases that a cede revokes at a time.
+// cedeBatch bounds the leases that a cede revokes in one round.
 const cedeBatch = 1000
 
-// Cede gives an empty range up to the groups named, at the epoch named: no new leases in it, those that are live revoked
-// or outwaited as by a write, then one log entry. CodeConflict where a key exists in the range. Asked again after it was
-// given up, it returns the same receipt.
+// Cede gives an empty range to the given groups at the given epoch. It stops new leases in the range, revokes the
+// live ones or waits until they have expired, as a write does, and then appends one log entry. It returns
+// CodeConflict if a key exists in the range. Repeated after the range was ceded, it returns the same receipt.
 func (a *Authority) Cede(ctx context.Context, rng api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {
 	l, err := a.leader(ctx)
 	if err != nil {
@@ -26,8 +26,8 @@ func (a *Authority) Cede(ctx context.Context, rng api.Range, epoch uint64, to []
 	a.freeze(l, rng)
 	defer a.thaw(l, rng)
 	for {
-		// Each round begins with what the machine holds: what an earlier one gained is either in the log, or is gained
-		// again at once.
+		// Each round starts from what the machine holds. What an earlier round gained is either in the log or is
+		// gained again at once.
 		holders := a.cfg.Machine.HoldersIn(rng, cedeBatch)
 		gained, err := a.clear(ctx, l, holders, nil)
 		if err != nil {
@@ -51,11 +51,12 @@ func (a *Authority) Cede(ctx context.Context, rng api.Range, epoch uint64, to []
 	}
 }
 
-// empty refuses early, before any lease is revoked, where a key exists. The machine decides.
+// empty returns an error, before any lease is revoked, if a key exists in the range. The machine makes the final
+// decision.
 func (a *Authority) empty(ctx context.Context, rng api.Range) error {
 	page, err := a.List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: rng, Limit: 1, KeysOnly: true}})
 	switch {
-	case api.CodeOf(err) == api.CodeWrongGroup: // perhaps given up already: the machine knows
+	case api.CodeOf(err) == api.CodeWrongGroup: // perhaps ceded already: the machine decides
 		return nil
 	case err != nil:
 		return err
@@ -65,7 +66,7 @@ func (a *Authority) empty(ctx context.Context, rng api.Range) error {
 	return nil
 }
 
-// drop puts what a round has gained into the log by itself.
+// drop puts what a round has gained into the log in entries of its own.
 func (a *Authority) drop(ctx context.Context, l *lead, c clearance) error {
 	for leases := range slices.Chunk(c.cleared, maxReleased) {
 		if _, err := a.propose(ctx, fsm.Release{Leases: leases}); err != nil {
@@ -80,7 +81,8 @@ func (a *Authority) drop(ctx context.Context, l *lead, c clearance) error {
 	return nil
 }
 
-// notWritten is the failure of a step that prepares a write: whatever became of the step, the write was not applied.
+// notWritten converts the error of a step that prepares a write. Whatever the outcome of the step, the write was not
+// applied.
 func notWritten(err error) error {
 	if api.CodeOf(err) != api.CodeAmbiguous {
 		return err
@@ -102,7 +104,7 @@ func (a *Authority) thaw(l *lead, rng api.Range) {
 	}
 }
 
-// Adopt takes over a range that another group has ceded, as its receipt shows. Asked again, it does nothing.
+// Adopt takes over a range that another group has ceded, as the receipt proves. Repeated, it does nothing.
 func (a *Authority) Adopt(ctx context.Context, receipt *fsm.Receipt, shard fsm.Shard) error {
 	if _, err := a.leader(ctx); err != nil {
 		return err

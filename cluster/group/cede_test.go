@@ -11,7 +11,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestCede: the leases on an empty range are revoked, the range goes, and asking again gives the same receipt.
+// TestCede checks that ceding an empty range revokes its leases and gives the range up, and that a repeated call
+// returns the same receipt.
 func TestCede(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, near, dead := l.node("a"), l.edge("near"), l.edge("dead")
@@ -43,7 +44,7 @@ func TestCede(t *testing.T) {
 	})
 }
 
-// TestCedeOfAFullRange is refused, and leaves the leases alone.
+// TestCedeOfAFullRange checks that ceding a range with keys is refused and leaves the leases alone.
 func TestCedeOfAFullRange(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -59,7 +60,7 @@ func TestCedeOfAFullRange(t *testing.T) {
 	})
 }
 
-// TestCedeOfManyLeases goes in batches.
+// TestCedeOfManyLeases checks that many leases are revoked in batches.
 func TestCedeOfManyLeases(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e, dead := l.node("a"), l.edge("e"), l.edge("dead")
@@ -79,7 +80,7 @@ func TestCedeOfManyLeases(t *testing.T) {
 	})
 }
 
-// TestCedeFreezesGrants: while a range is being ceded, reads in it get answers but no leases.
+// TestCedeFreezesGrants checks that while a range is being ceded, reads in it get answers but no leases.
 func TestCedeFreezesGrants(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e, dead := l.node("a"), l.edge("e"), l.edge("dead")
@@ -100,7 +101,7 @@ func TestCedeFreezesGrants(t *testing.T) {
 	})
 }
 
-// TestAdopt: the group that a range was given to serves it once it has the receipt, and only then.
+// TestAdopt checks that the group to which a range was ceded serves it once it has the receipt, and not before.
 func TestAdopt(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		init := fsm.Init{Group: "h.1", Incarnation: 1, MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
@@ -125,7 +126,8 @@ func TestAdopt(t *testing.T) {
 	})
 }
 
-// TestAmbiguousDropIsNotAnAmbiguousWrite: the write itself was never proposed.
+// TestAmbiguousDropIsNotAnAmbiguousWrite checks that a write is not ambiguous if only the step before it was, since
+// the write itself was never proposed.
 func TestAmbiguousDropIsNotAnAmbiguousWrite(t *testing.T) {
 	wantCode(t, notWritten(api.Errorf(api.CodeAmbiguous, "unknown")), api.CodeUnavailable)
 	wantCode(t, notWritten(notLeader("b")), api.CodeNotLeader)

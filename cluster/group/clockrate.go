@@ -8,30 +8,31 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// rate watches the clock of one holder process against this node's, in one lead.
+// rate compares the clock of one holder process with this node's clock, during one lead.
 type rate struct {
 	node     api.NodeID
 	detector words.RateDetector
 	slow     bool
 }
 
-// rates are those of all holders. the authority's mutex guards them.
+// rates holds the rates of all holders. The authority's mutex guards it.
 type rates struct {
 	of map[ident.Nonce]*rate
-	// doubted: most of the holders look slow. Then it is this node's clock that is fast.
+	// doubted reports whether most of the holders look slow. Then it is this node's clock that is fast.
 	doubted bool
 }
 
-// maxRates bounds the processes whose clocks are watched.
+// maxRates bounds the processes whose clocks are compared.
 const maxRates = 1 << 14
 
-// doubtedWait is how much longer a grantor waits for the expiry of holders whose clock is too slow for its own, or all of
-// them if its own is in doubt: enough for a clock that is twice as fast as the other.
+// doubtedWait is the factor by which a grantor extends its wait for the expiry of a holder whose clock is too slow.
+// It applies to all holders if the grantor's own clock is in doubt. It is enough for a clock that is twice as fast as
+// the other.
 const doubtedWait = 2
 
-// observe takes the holder's clock from a keep-alive. A holder whose clock is slower than leases allow gets no leases and no
-// renewals while it is, and an alarm is raised. If most holders look so, this node's clock is fast: then it gives no leases,
-// and waits longer for those that are out, which are renewed as before.
+// observe records the holder's clock from a keep-alive. A holder whose clock is slower than leases allow gets no
+// leases and no renewals while that lasts, and an alarm is raised. If most holders look slow, this node's clock is
+// fast. Then this node gives no leases and waits longer for those that are out, which it renews as before.
 func (a *Authority) observe(k *words.KeepAlive, received words.ClockSample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,7 +56,7 @@ func (a *Authority) observe(k *words.KeepAlive, received words.ClockSample) {
 	}
 }
 
-// judgeOwnClockLocked doubts this node's own clock if two holders or more look slow, and they are most of those that are known.
+// judgeOwnClockLocked sets doubted if at least two holders look slow and they are most of the known ones.
 func (a *Authority) judgeOwnClockLocked() {
 	slow, known := 0, 0
 	for _, w := range a.rates.of {
@@ -75,7 +76,7 @@ func (a *Authority) judgeOwnClockLocked() {
 	a.rates.doubted = doubted
 }
 
-// clockOffLocked reports whether the process is not to be renewed because of its clock.
+// clockOffLocked reports whether the process must not be renewed because of its clock.
 func (a *Authority) clockOffLocked(n ident.Nonce) bool {
 	return !a.rates.doubted && a.slowLocked(n)
 }
@@ -85,7 +86,7 @@ func (a *Authority) slowLocked(n ident.Nonce) bool {
 	return w != nil && w.slow
 }
 
-// waitLocked is how long after its last extension a holder is taken for expired.
+// waitLocked returns how long after its last extension a holder counts as expired.
 func (a *Authority) waitLocked(h *holder) time.Duration {
 	if a.rates.doubted || a.slowLocked(h.nonce) {
 		return doubtedWait * h.wait
@@ -93,7 +94,7 @@ func (a *Authority) waitLocked(h *holder) time.Duration {
 	return h.wait
 }
 
-// forgetRatesLocked drops the processes that hold no session any more.
+// forgetRatesLocked drops the processes that no longer hold a session.
 func (a *Authority) forgetRatesLocked(alive map[ident.Nonce]bool) {
 	for n := range a.rates.of {
 		if !alive[n] {
@@ -103,7 +104,8 @@ func (a *Authority) forgetRatesLocked(alive map[ident.Nonce]bool) {
 	a.judgeOwnClockLocked()
 }
 
-// resetLocked begins a lead: what was seen before is of clocks that this node has not watched since.
+// resetLocked starts a new lead. Earlier observations are dropped because this node has not observed those clocks
+// since.
 func (x *rates) resetLocked() {
 	*x = rates{of: map[ident.Nonce]*rate{}}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// slewed moves a node's BOOTTIME at a rate of its own for as long as d, in steps.
+// slewed moves a node's BOOTTIME at the given rate for the duration d, in steps.
 func slewed(c *testClock, rate float64, d time.Duration) {
 	const step = 100 * time.Millisecond
 	for range d / step {
@@ -17,8 +17,8 @@ func slewed(c *testClock, rate float64, d time.Duration) {
 	}
 }
 
-// TestLeadersClockIsDisturbed: holders with good clocks are renewed all the while that the leader's clock is slewed, stands
-// still, sleeps or is slow: then it waits longer than it must, which is safe.
+// TestLeadersClockIsDisturbed checks that holders with good clocks are renewed while the leader's clock is slewed,
+// stands still, sleeps or is slow. The leader then waits longer than it must, which is safe.
 func TestLeadersClockIsDisturbed(t *testing.T) {
 	for name, disturb := range map[string]func(c *testClock){
 		"slewed slower": func(c *testClock) { slewed(c, 0.92, time.Minute) },
@@ -66,8 +66,8 @@ func TestLeadersClockIsDisturbed(t *testing.T) {
 	}
 }
 
-// TestLeadersClockIsFast: a leader whose clock is too fast finds that out, gives no leases, goes on to renew those that are out,
-// and waits for a holder that is cut off for as long as that serves.
+// TestLeadersClockIsFast checks that a leader whose clock is too fast detects it, gives no leases, continues to renew
+// those that are out, and waits for a holder that is cut off for as long as that holder serves.
 func TestLeadersClockIsFast(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -110,7 +110,8 @@ func TestLeadersClockIsFast(t *testing.T) {
 	})
 }
 
-// TestNewLeadForgetsClocks: what a leader saw in an earlier lead is not compared with what it sees now.
+// TestNewLeadForgetsClocks checks that a leader does not compare what it observed in an earlier lead with what it
+// observes now.
 func TestNewLeadForgetsClocks(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -119,7 +120,7 @@ func TestNewLeadForgetsClocks(t *testing.T) {
 		e.live()
 		time.Sleep(40 * time.Second)
 		l.elect("b")
-		e.clock.setRate(0.5) // paused now and then while another led
+		e.clock.setRate(0.5) // paused at times while another node led
 		time.Sleep(10 * time.Second)
 		e.clock.setRate(1)
 		a = l.elect("a")

@@ -13,72 +13,77 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// The defaults of a [Config].
+// These are the defaults of a [Config].
 const (
 	DefaultMaxWaiting   = 4096
 	DefaultMaxPerHolder = 1024
 	DefaultDedupEpoch   = time.Hour
 )
 
-// Config describes one group's authority. Group, Node, Machine and Clock are required; zero values of the rest work.
+// Config configures one group's authority. Group, Node, Machine and Clock are required. The zero values of the other
+// fields are valid.
 type Config struct {
 	Group   api.GroupID
 	Node    api.NodeID
 	Machine *fsm.Machine
-	// Clock judges leases. Everything else is timed by package time.
+	// Clock is the clock by which leases are judged. Everything else is timed by package time.
 	Clock words.Clock
-	// Metrics is this group's own registry; nil measures nothing.
+	// Metrics is this group's own registry. If nil, nothing is measured.
 	Metrics observe.Metrics
-	// Logger is where alarms go; nil is nowhere.
+	// Logger receives alarms. If nil, they are discarded.
 	Logger hclog.Logger
-	// Revoker reaches the holders; nil reaches none of them, so that each is outwaited.
+	// Revoker reaches the holders. If nil, no holder is reached, and a write waits until each has expired.
 	Revoker Revoker
-	// Groups reaches other groups; nil reaches none, so that transactions across groups stay undecided here.
+	// Groups reaches other groups. If nil, none is reached, and transactions across groups stay undecided here.
 	Groups Groups
-	// Lost reports whether another group is known not to answer; it must not block. nil: none ever is.
+	// Lost reports whether another group is known not to answer. It must not block. If nil, no group ever is.
 	Lost func(api.GroupID) bool
-	// AbortAfter is how long a transaction may stay prepared, where somebody waits for it or the sweeper sees it, before it is
-	// aborted unless it was decided; 0 is 3 s.
+	// AbortAfter is how long a transaction may stay prepared, once a request waits for it or the sweeper sees it,
+	// before it is aborted unless it was decided. 0 means 3 s.
 	AbortAfter time.Duration
-	// Moment is how long a transaction waits for an older one before it gives way; 0 is 20 ms.
+	// Moment is how long a transaction waits for an older one before it gives way. 0 means 20 ms.
 	Moment time.Duration
-	// Init, where set, founds the group: a leader whose machine is not initialised proposes it, and requests wait for it.
+	// Init, if not nil, founds the group. A leader whose machine is not initialised proposes it, and requests wait
+	// for it.
 	Init *fsm.Init
-	// OnLead, where set, is told when this node begins to lead the group. It must not block.
+	// OnLead, if not nil, is called when this node begins to lead the group. It must not block.
 	OnLead func(words.Leads)
 
-	// CoolDown is how long after a write no lease on its keys is given; 0 is 100 ms, negative is none.
+	// CoolDown is how long after a write no lease on its keys is given. 0 means 100 ms, negative means none.
 	CoolDown time.Duration
-	// MaxWaiting bounds the writes that wait for holders, and again the requests that wait for a new leader's first
-	// entry; 0 is [DefaultMaxWaiting] each. One over gets CodeUnavailable.
+	// MaxWaiting bounds the writes that wait for holders. The same bound applies separately to the requests that wait
+	// for a new leader's first entry. 0 means [DefaultMaxWaiting] for each. A request over the bound is refused with
+	// CodeUnavailable.
 	MaxWaiting int
-	// MaxPerHolder bounds those of the writes that wait for one holder; 0 is [DefaultMaxPerHolder]. One over gets words.Crowded.
+	// MaxPerHolder bounds the writes that wait for one holder. 0 means [DefaultMaxPerHolder]. A write over the bound
+	// is refused with words.Crowded.
 	MaxPerHolder int
-	// Gather is the least time between two sendings of revocations: what a burst of writes asks for meanwhile goes in one
-	// message a session. 0 is 1 ms, negative is none.
+	// Gather is the least time between two sendings of revocations. The revocations that a burst of writes asks for
+	// in that time go in one message a session. 0 means 1 ms, negative means none.
 	Gather time.Duration
-	// SuspectAfter is how long a holder may leave a revocation unanswered before it is renewed no more; 0 is
+	// SuspectAfter is how long a holder may leave a revocation unanswered before it is no longer renewed. 0 means
 	// words.SuspectAfterNoAnswer.
 	SuspectAfter time.Duration
-	// Linger is how long after its expiry a session is ended even if no write waits for it; 0 is 60 s.
+	// Linger is how long after its expiry a session is ended even if no write waits for it. 0 means 60 s.
 	Linger time.Duration
-	// TombstoneAge is how long the versions of deleted keys are kept; 0 is 1 h.
+	// TombstoneAge is how long the versions of deleted keys are kept. 0 means 1 h.
 	TombstoneAge time.Duration
-	// DedupEpoch is how often the leader begins a new dedup epoch; 0 is [DefaultDedupEpoch].
+	// DedupEpoch is how often the leader begins a new dedup epoch. 0 means [DefaultDedupEpoch].
 	DedupEpoch time.Duration
 }
 
-// Replica is what this room needs of its group's log; a *replica.Replica[fsm.Result] is one.
+// Replica is what an authority needs of its group's log. A *replica.Replica[fsm.Result] implements it.
 type Replica interface {
-	// Propose returns what applying the command gave. CodeAmbiguous where that is unknown; other errors: not applied.
+	// Propose returns the result of applying the command. CodeAmbiguous means that the outcome is unknown. Any other
+	// error means that the command was not applied.
 	Propose(ctx context.Context, command []byte) (fsm.Result, error)
-	// QuorumConfirm tells that no leader of a higher term had been elected at some instant after the call.
+	// QuorumConfirm returns nil if no leader of a higher term had been elected at some instant after the call.
 	QuorumConfirm(ctx context.Context, term uint64) error
-	// Leader is the leader that this replica knows ("" if none) and its term.
+	// Leader returns the leader that this replica knows ("" if none) and its term.
 	Leader() (node string, term uint64)
 }
 
-// Revoker sends revocations to holders. It never blocks; an error means: not reachable now.
+// Revoker sends revocations to holders. It never blocks. An error means that the holder cannot be reached now.
 type Revoker interface {
 	Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error
 }
@@ -118,7 +123,7 @@ func (c *Config) setDefaults() {
 	or(&c.DedupEpoch, DefaultDedupEpoch)
 }
 
-// or sets what is zero to its default.
+// or sets *v to d if *v is zero.
 func or[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
@@ -126,7 +131,7 @@ func or[T comparable](v *T, d T) {
 	}
 }
 
-// noGroups reaches nobody.
+// noGroups is a Groups that reaches no group.
 type noGroups struct{}
 
 func (noGroups) Outcome(context.Context, ident.TxnRef, bool) (*fsm.Decision, error) {

@@ -8,8 +8,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Decide says what becomes of an attempt, here in its decision group, and returns what has become of it: what was decided
-// first. Repeated, it returns the same. CodeAmbiguous: it may have been decided so.
+// Decide records the outcome of an attempt in its decision group, which is this group. It returns the outcome that
+// was recorded first, so repeated calls return the same. CodeAmbiguous means that the outcome may have been recorded
+// as given.
 func (a *Authority) Decide(ctx context.Context, c *fsm.Decide) (*fsm.Decision, error) {
 	if err := a.ours(c.Txn.ID.Decider); err != nil {
 		return nil, err
@@ -21,9 +22,10 @@ func (a *Authority) Decide(ctx context.Context, c *fsm.Decide) (*fsm.Decision, e
 	return res.Decision, err
 }
 
-// Outcome is what was decided on an attempt, as of an instant after the call; undecided where nothing was. With abort it is
-// decided now, if it was not before. Of one of which nothing is remembered any more it is decided now in any case: it cannot
-// commit, and the entry sees to it that this stays so.
+// Outcome returns what was decided on an attempt, as of an instant after the call, or undecided if nothing was. If
+// abort is true and nothing was decided before, the attempt is decided now. An attempt of which the group remembers
+// nothing any more is decided now in any case. Such an attempt cannot commit, and the log entry ensures that it never
+// does.
 func (a *Authority) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	if err := a.ours(ref.ID.Decider); err != nil {
 		return nil, err
@@ -47,10 +49,10 @@ func (a *Authority) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (
 	return res.Decision, err
 }
 
-// toldAtOnce bounds the commits of which one participant is told at once.
+// toldAtOnce bounds the commits of which one participant is notified at the same time.
 const toldAtOnce = 64
 
-// drive has the participants of new commits told.
+// drive starts to notify the participants of new commits.
 func (a *Authority) drive() {
 	a.mu.Lock()
 	l := a.lead
@@ -70,7 +72,7 @@ func (a *Authority) drive() {
 	a.tellAll(l, owing)
 }
 
-// addOwing adds what is still to be told of a commit.
+// addOwing appends the notifications that a commit still owes its participants.
 func addOwing(to []errand, d *fsm.Decision) []errand {
 	for _, g := range d.Unresolved {
 		to = append(to, errand{ident.TxnRef{ID: d.Txn}, g})
@@ -87,7 +89,8 @@ func (a *Authority) tellAll(l *lead, owing []errand) {
 	a.runLocked(l, &l.tells, a.tell)
 }
 
-// tell has a participant of a commit resolve. One that cannot be reached in time is told again by the sweeper.
+// tell makes a participant of a commit resolve it. If the participant cannot be reached in time, the sweeper tries
+// again.
 func (a *Authority) tell(x errand) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()
@@ -101,11 +104,12 @@ func (a *Authority) tell(x errand) {
 	}
 }
 
-// pending is the sweeper's memory of the transactions that are not over: since when it has seen each.
+// pending is the sweeper's memory of the transactions that are not over. It maps each to when the sweeper first saw
+// it.
 type pending map[ident.TxnID]time.Time
 
-// pushTransactions sees that no transaction stays: commits whose participants do not know of it are told again, and what has
-// been prepared for too long is pushed, whether anybody waits for it or not.
+// pushTransactions ensures that no transaction stays. Commits that participants have not resolved are sent to them
+// again. Transactions that have been prepared for too long are pushed, whether or not a request waits for them.
 func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 	seen := pending{}
 	var due []errand
@@ -138,11 +142,11 @@ func (s *sweeper) pushTransactions(l *lead, now time.Time) {
 }
 
 const (
-	sweptTransactions = 1000 // looked at in one go
-	pushedAtOnce      = 16   // at one decision group
+	sweptTransactions = 1000 // read at once
+	pushedAtOnce      = 16   // to one decision group
 )
 
-// push has transactions settled at their decision groups. It does not wait for them.
+// push starts to settle the transactions at their decision groups. It does not wait for them.
 func (s *sweeper) push(l *lead, due []errand) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +156,7 @@ func (s *sweeper) push(l *lead, due []errand) {
 	s.runLocked(l, &l.pushes, func(x errand) { s.settle(x.txn, true) })
 }
 
-// oldest notes for the status since when the oldest transaction has been prepared here.
+// oldest records, for the status, since when the oldest transaction has been prepared here.
 func (s *sweeper) oldest() {
 	var first time.Time
 	for _, since := range s.pending {
@@ -165,7 +169,7 @@ func (s *sweeper) oldest() {
 	s.oldestPrepared = first
 }
 
-// requeue has the participants of all commits told that have not said that they know.
+// requeue queues a notification for each participant that has not confirmed a commit.
 func (a *Authority) requeue(l *lead) {
 	for after := (ident.TxnID{}); ; {
 		page := a.cfg.Machine.Unresolved(after, sweptTransactions)

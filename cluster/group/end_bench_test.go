@@ -69,7 +69,7 @@ func closed(c chan struct{}) bool {
 	}
 }
 
-// newGrowthOnDisk is a group without edges on an engine on disk.
+// newGrowthOnDisk returns a group without edges on an engine on disk.
 func newGrowthOnDisk(b *testing.B) *growth {
 	b.Helper()
 	e, err := engine.OpenPebble(engine.Config{Dir: b.TempDir(), Cache: engine.NewCache(64 << 20)})
@@ -115,7 +115,7 @@ func (g *growth) leaseAll(b *testing.B, sessions, keys int) (sids []ident.Sessio
 	return sids
 }
 
-// delays are how long things took.
+// delays are measured durations.
 type delays struct {
 	mu sync.Mutex
 	ds []time.Duration
@@ -130,7 +130,7 @@ func (d *delays) measure(f func()) {
 	d.ds = append(d.ds, took)
 }
 
-// at is the quantile, in milliseconds.
+// at returns the quantile in milliseconds.
 func (d *delays) at(q float64) float64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -5,15 +5,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// errand is a call to another group that the group makes of its own accord: to tell it what was decided of a transaction, or
-// to ask it.
+// errand is a call to another group that this group makes on its own: to send it the decision on a transaction, or to
+// ask for one.
 type errand struct {
 	txn ident.TxnRef
 	to  api.GroupID
 }
 
-// errands are those to all groups. Each group has a queue and places of its own: what waits for a lost or slow group holds
-// no place of the others. The authority's mutex guards it.
+// errands holds the errands to all groups. Each group has its own queue and its own slots, so errands to a lost or
+// slow group take no slot of the others. The authority's mutex guards it.
 type errands struct {
 	atOnce  int // to one group
 	known   map[errandKey]bool
@@ -26,7 +26,7 @@ type errandKey struct {
 	to  api.GroupID
 }
 
-// maxErrands bounds what waits for one group. What is over comes again with a later pass of the sweeper.
+// maxErrands bounds the queue of one group. An errand over the bound is added again by a later pass of the sweeper.
 const maxErrands = 10_000
 
 func newErrands(atOnce int) errands {
@@ -35,7 +35,7 @@ func newErrands(atOnce int) errands {
 	}
 }
 
-// add queues the errand, unless it waits already or is under way.
+// add queues the errand, unless it is queued or running already.
 func (e *errands) add(x errand) {
 	k := errandKey{x.txn.ID, x.to}
 	if e.known[k] || len(e.queues[x.to]) >= maxErrands {
@@ -45,7 +45,7 @@ func (e *errands) add(x errand) {
 	e.queues[x.to] = append(e.queues[x.to], x)
 }
 
-// next takes an errand to a group that has a free place; false if there is none.
+// next returns an errand to a group that has a free slot. ok is false if there is none.
 func (e *errands) next() (x errand, ok bool) {
 	for to, queue := range e.queues {
 		if e.running[to] >= e.atOnce {
@@ -62,7 +62,7 @@ func (e *errands) next() (x errand, ok bool) {
 	return errand{}, false
 }
 
-// done gives the errand's place free.
+// done frees the errand's slot.
 func (e *errands) done(x errand) {
 	delete(e.known, errandKey{x.txn.ID, x.to})
 	if e.running[x.to]--; e.running[x.to] == 0 {
@@ -70,8 +70,8 @@ func (e *errands) done(x errand) {
 	}
 }
 
-// runLocked begins as many of l's errands as there are places for, and goes on as places get free, while l lasts. do is bounded
-// in time.
+// runLocked starts as many of l's errands as there are slots, and continues as slots become free, while l lasts. The
+// duration of do must be bounded.
 func (a *Authority) runLocked(l *lead, e *errands, do func(errand)) {
 	for !a.closed && a.lead == l {
 		x, ok := e.next()

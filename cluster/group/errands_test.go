@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// oneLost are groups of which one is lost: a call to it ends with the caller's time.
+// oneLost is a Groups of which one group is lost: a call to it ends when the caller's time is up.
 type oneLost struct{}
 
 func (oneLost) Outcome(ctx context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {
@@ -34,8 +34,9 @@ func numbered(n int, decider api.GroupID) ident.TxnRef {
 	return ident.TxnRef{ID: id, Age: ageAt(0)}
 }
 
-// TestLostDeciderHoldsNoPlace: however many transactions wait for a lost decision group, those of another are ended as soon as ever
-// (13 s at most), also one that comes when the lost ones have been pushed for long, and the sweeper goes on with its other work.
+// TestLostDeciderHoldsNoPlace checks that, however many transactions wait for a lost decision group, those of another
+// group end as soon as they would without them (after 13 s at most). This also holds for a transaction that comes
+// when the lost ones have been pushed for long. Meanwhile the sweeper continues its other work.
 func TestLostDeciderHoldsNoPlace(t *testing.T) {
 	const lost = 600
 	bubble(t, func(c *Config) { c.Groups = oneLost{} }, func(t *testing.T, l *testLog) {
@@ -70,8 +71,8 @@ func TestLostDeciderHoldsNoPlace(t *testing.T) {
 	})
 }
 
-// TestLostParticipantHoldsNoPlace: however many commits owe a lost participant, those of another are told at once; and a new
-// leader tells them again.
+// TestLostParticipantHoldsNoPlace checks that, however many commits owe a lost participant, the commits of another
+// participant are sent to it at once, and that a new leader sends them again.
 func TestLostParticipantHoldsNoPlace(t *testing.T) {
 	const lost = 600
 	bubble(t, func(c *Config) { c.Groups = oneLost{} }, func(t *testing.T, l *testLog) {

@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestDeadHolder: it delays a write at most W from its last keep-alive, once; the session is killed whole (B5), and its
-// holder learns that it is dead.
+// TestDeadHolder checks that a dead holder delays a write by at most W from its last keep-alive, and only once. The
+// session is killed as a whole (B5), and its holder learns that it is dead.
 func TestDeadHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("dead")
@@ -42,7 +42,7 @@ func TestDeadHolder(t *testing.T) {
 	})
 }
 
-// TestUnreachableHolder: whoever cannot even be asked is suspected at once.
+// TestUnreachableHolder checks that a holder to which no revocation can be sent is suspected at once.
 func TestUnreachableHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -57,8 +57,8 @@ func TestUnreachableHolder(t *testing.T) {
 	})
 }
 
-// TestJudgedInVain: a session that was judged expired for a write that then failed is ended by the sweeper: it can never
-// be renewed in this term, and its holder shall know.
+// TestJudgedInVain checks that the sweeper ends a session that was judged expired for a write that then failed. The
+// session can never be renewed in this term, and its holder must learn that.
 func TestJudgedInVain(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -85,8 +85,8 @@ func TestJudgedInVain(t *testing.T) {
 	})
 }
 
-// TestUnansweringHolder (B12): one that renews but leaves a revocation unanswered is renewed no more after 1 s, so that
-// the write is decided within W + 1 s; and the revocation comes with its keep-alives.
+// TestUnansweringHolder (B12) checks that a holder that renews but leaves a revocation unanswered is no longer
+// renewed after 1 s, so that the write is decided within W + 1 s. The revocation comes with its keep-alives.
 func TestUnansweringHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("mute")
@@ -109,8 +109,8 @@ func TestUnansweringHolder(t *testing.T) {
 	})
 }
 
-// TestLateHolder: the revocation that was lost comes with the keep-alive; once the holder has answered, it is renewed
-// again.
+// TestLateHolder checks that a lost revocation comes again with the keep-alive, and that the holder is renewed again
+// once it has answered.
 func TestLateHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("late")
@@ -138,8 +138,8 @@ func TestLateHolder(t *testing.T) {
 	})
 }
 
-// TestRefusedBetweenJudgementAndCommit (B6): from the judgement on no keep-alive is answered, though the log has nothing
-// yet.
+// TestRefusedBetweenJudgementAndCommit (B6) checks that from the judgement on no keep-alive is answered, although
+// nothing is in the log yet.
 func TestRefusedBetweenJudgementAndCommit(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -163,7 +163,8 @@ func TestRefusedBetweenJudgementAndCommit(t *testing.T) {
 	})
 }
 
-// TestRefusedWhileConfirming (B6): the judgement comes while the keep-alive is being confirmed: no answer may leave.
+// TestRefusedWhileConfirming (B6) checks that no answer is sent if the judgement comes while the keep-alive is being
+// confirmed.
 func TestRefusedWhileConfirming(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -185,7 +186,8 @@ func TestRefusedWhileConfirming(t *testing.T) {
 	})
 }
 
-// TestExtensionCountsFromReceipt (B7): not from when the slow confirm was done.
+// TestExtensionCountsFromReceipt (B7) checks that an extension counts from the receipt of the keep-alive, not from
+// the end of a slow confirm.
 func TestExtensionCountsFromReceipt(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -203,7 +205,7 @@ func TestExtensionCountsFromReceipt(t *testing.T) {
 	})
 }
 
-// TestExtensionsOvertakeEachOther: an older keep-alive that is confirmed later shortens nothing.
+// TestExtensionsOvertakeEachOther checks that an older keep-alive that is confirmed later shortens nothing.
 func TestExtensionsOvertakeEachOther(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -221,8 +223,9 @@ func TestExtensionsOvertakeEachOther(t *testing.T) {
 	})
 }
 
-// TestClocks: at the instant of the write, no holder serves the old value, by the slowest holder's and the fastest
-// grantor's clock that the assumption allows, and over a suspend on either side (PROTOCOL 4, C1, C5).
+// TestClocks checks that at the instant of the write no holder serves the old value. It uses the slowest holder's
+// clock and the fastest grantor's clock that the assumption allows, and a suspend on either side (PROTOCOL 4, C1,
+// C5).
 func TestClocks(t *testing.T) {
 	for name, bend := range map[string]func(holder, grantor *testClock){
 		"drift":             func(h, g *testClock) { h.setRate(1 - words.ClockRateError); g.setRate(1 + words.ClockRateError) },
@@ -247,7 +250,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestGrantorClockStops: nothing is judged by a clock that stands still; the write waits as long as its caller.
+// TestGrantorClockStops checks that nothing is judged by a clock that stands still. The write waits as long as its
+// caller.
 func TestGrantorClockStops(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -262,7 +266,8 @@ func TestGrantorClockStops(t *testing.T) {
 	})
 }
 
-// TestClockRateOff (C2): a holder whose clock runs wrong gets no leases and no renewals while it does.
+// TestClockRateOff (C2) checks that a holder whose clock runs at a wrong rate gets no leases and no renewals while it
+// does.
 func TestClockRateOff(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("slow")

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// testRevoker reaches the edges that stand in it.
+// testRevoker reaches the edges that are registered in it.
 type testRevoker struct {
 	mu    sync.Mutex
 	edges map[ident.Nonce]*testEdge
@@ -38,13 +38,13 @@ func (v *testRevoker) messages() int {
 	return v.sent
 }
 
-// leasedEntry is an entry and the lease on it; zero: none.
+// leasedEntry is an entry and the lease on it. A zero lease is none.
 type leasedEntry struct {
 	api.Entry
 	Lease ident.LeaseID
 }
 
-// testEdge is an honest holder: it follows PROTOCOL 4 and 5, over links that can be slow, dead or one-way.
+// testEdge is an honest holder. It follows PROTOCOL 4 and 5, over links that can be slow, dead or one-way.
 type testEdge struct {
 	t     *testing.T
 	log   *testLog
@@ -65,13 +65,13 @@ type testEdge struct {
 	latency time.Duration
 	down    bool    // no message passes
 	mute    bool    // receives, but answers no revocation
-	forgets api.Key // the same, of this key
+	forgets api.Key // receives, but does not answer revocations of this key
 	last    words.SessionStatus
 
 	released int // releases that were applied
 }
 
-// newEdge makes an edge that the regions of all nodes can reach.
+// newEdge returns an edge that the authorities of all nodes can reach.
 func newEdge(l *testLog, name api.NodeID) *testEdge {
 	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: words.DefaultLeaseTerm,
 		cache: map[api.Key]leasedEntry{}, fence: map[api.Key]ident.LeaseID{}}
@@ -125,7 +125,7 @@ func (e *testEdge) open(n *testNode) {
 	e.sid, e.base = g.Session, base
 }
 
-// fetch reads the key with the wish for a lease, and installs it as the fence allows.
+// fetch reads the key, asks for a lease, and installs the lease if the fence allows it.
 func (e *testEdge) fetch(n *testNode, k api.Key) (leasedEntry, error) {
 	e.mu.Lock()
 	sid := e.sid
@@ -143,7 +143,7 @@ func (e *testEdge) fetch(n *testNode, k api.Key) (leasedEntry, error) {
 	return x, nil
 }
 
-// serves returns what the edge would answer now by itself.
+// serves returns the entry that the edge would serve from its cache now.
 func (e *testEdge) serves(k api.Key) (leasedEntry, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,7 +162,8 @@ func (e *testEdge) drop(leases []words.RevokedLease) {
 	}
 }
 
-// evict gives up what is cached of the key and releases it, late and as often as said: the key may be leased again before.
+// evict drops the cached entry of the key and releases its lease, after the duration late and the given number of
+// times. The key may be leased again before the release.
 func (e *testEdge) evict(n *testNode, k api.Key, late time.Duration, times int) {
 	e.mu.Lock()
 	x, ok := e.cache[k]
@@ -203,7 +204,7 @@ func (e *testEdge) revoked(sid ident.SessionID, leases []words.RevokedLease) {
 	}
 }
 
-// keepAlive sends one keep-alive to the node and takes in the answer.
+// keepAlive sends one keep-alive to the node and processes the answer.
 func (e *testEdge) keepAlive(n *testNode) (words.SessionStatus, bool) {
 	e.mu.Lock()
 	sid, sent, seq := e.sid, e.clock.Now(), e.seq+1
@@ -248,7 +249,7 @@ func (e *testEdge) learn(s words.SessionStatus, sent words.ClockSample) {
 	}
 }
 
-// live keeps the session alive at all nodes, each H, until close.
+// live keeps the session alive at all nodes, every H, until close.
 func (e *testEdge) live() {
 	e.wg.Go(func() {
 		for e.ctx.Err() == nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// testClock is one node's pair of clocks: it follows the bubble's time at a rate, and can jump, stop and be suspended.
+// testClock is one node's pair of clocks. It follows the bubble's time at a rate, and can jump, stop and be
+// suspended.
 type testClock struct {
 	mu        sync.Mutex
 	anchor    time.Time
@@ -43,15 +44,15 @@ func (c *testClock) setRate(rate float64) {
 	c.rate = rate
 }
 
-// jump moves the two clocks by themselves: a suspend moves only BOOTTIME.
+// jump moves each of the two clocks by its own amount. A suspend moves only BOOTTIME.
 func (c *testClock) jump(boot, raw time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.boot, c.raw = c.boot+boot, c.raw+raw
 }
 
-// testLog is the log of one group over several nodes: a leader that all but the cut-off nodes know, and entries that
-// every node that is not cut off applies at once.
+// testLog is the log of one group over several nodes. All nodes except those that are cut off know the leader and
+// apply an entry at once.
 type testLog struct {
 	t       *testing.T
 	mu      sync.Mutex
@@ -68,7 +69,7 @@ type testEntry struct {
 	command []byte
 }
 
-// testNode is one replica: it implements Replica for the authority of its node.
+// testNode is one replica. It implements Replica for the authority of its node.
 type testNode struct {
 	log       *testLog
 	name      string
@@ -86,11 +87,11 @@ type testNode struct {
 	hooks
 }
 
-// hooks slow a node's log down or make it fail. They are changed by testNode.set.
+// hooks make a node's log slow or make it fail. testNode.set changes them.
 type hooks struct {
 	before  func(fsm.Command) time.Duration // how long a command takes to enter the log
-	after   func(fsm.Command) time.Duration // and how long until its result is known
-	fail    func(fsm.Command) error         // refuses it
+	after   func(fsm.Command) time.Duration // how long until its result is known after that
+	fail    func(fsm.Command) error         // the error with which a command is refused
 	confirm func() time.Duration            // how long a confirm takes
 }
 
@@ -99,7 +100,7 @@ var testInit = fsm.Init{
 	Shards: []fsm.Shard{{Epoch: 1, Index: 0, Of: 1}},
 }
 
-// newLog opens a group on the nodes; the first leads it. tune may change the authorities' configuration.
+// newLog opens a group on the nodes. The first node leads it. tune may change the authorities' configuration.
 func newLog(t *testing.T, tune func(*Config), names ...string) *testLog {
 	t.Helper()
 	l := &testLog{t: t}
@@ -143,7 +144,7 @@ func (l *testLog) node(name string) *testNode {
 	return nil
 }
 
-// elect makes the node the leader of a new term, and its TermStart apply.
+// elect makes the node the leader of a new term and applies its TermStart.
 func (l *testLog) elect(name string) *testNode {
 	n := l.node(name)
 	l.mu.Lock()
@@ -155,7 +156,8 @@ func (l *testLog) elect(name string) *testNode {
 	return n
 }
 
-// appendLocked appends a command; every node that is not cut off applies what it lacks. It returns the results by node.
+// appendLocked appends a command. Every node that is not cut off applies the entries that it lacks. appendLocked
+// returns the results by node.
 func (l *testLog) appendLocked(command []byte) map[*testNode]fsm.Result {
 	l.entries = append(l.entries, testEntry{l.term, command})
 	results := map[*testNode]fsm.Result{}
@@ -184,7 +186,7 @@ func (n *testNode) catchUpLocked() (last fsm.Result) {
 	return last
 }
 
-// setCut cuts the node off from the others, or heals it.
+// setCut cuts the node off from the others, or reconnects it.
 func (n *testNode) setCut(cut bool) {
 	n.log.mu.Lock()
 	defer n.log.mu.Unlock()

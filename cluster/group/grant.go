@@ -10,9 +10,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// admit picks the keys, by their place in q.Keys, on which the session gets leases now: those on which no write is under
-// way or just over, if the session is in good standing. That the reads make a lease pay is for its holder to know: it has
-// counted them, and asks for one.
+// admit returns the indexes in q.Keys of the keys on which the session gets leases now. These are the keys on which
+// no write is under way or just over. A session that is not in good standing gets none. Whether the reads make a
+// lease worthwhile is decided by the holder, which counts them before it asks for one.
 func (a *Authority) admit(l *lead, q *words.ReadRequest) []int {
 	if q.Session.IsZero() {
 		return nil
@@ -36,9 +36,10 @@ func (a *Authority) admit(l *lead, q *words.ReadRequest) []int {
 	return wanted
 }
 
-// readGranted proposes leases on the wanted keys, and fills out with what applying the grant returned: the state at the
-// grant's own place in the log. That entry, proposed after the read had arrived and applied in this term, is also the
-// proof that this node led, so that keys without a grant may be read from the machine now. false: ask the owner's way.
+// readGranted proposes leases on the wanted keys. It fills out with the result of applying the grant: the state at
+// the grant's own place in the log. That entry was proposed after the read arrived and applied in this term, so it
+// also proves that this node led. Keys without a grant may therefore be read from the machine now. If readGranted
+// returns false, the caller must use the owner's read instead.
 func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadRequest, wanted []int, out *words.ReadResult) bool {
 	item := fsm.GrantItem{Session: q.Session}
 	for _, i := range wanted {
@@ -48,7 +49,7 @@ func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadReque
 		}
 	}
 	var before *words.ReadResult
-	if !guardGrantAtApply { // the mutant: the value is read as an owner reads, and the lease fetched after it
+	if !guardGrantAtApply { // the mutant: the value is read by the owner's read, and the lease granted after it
 		before = new(words.ReadResult)
 		if a.readConfirmed(ctx, l, q, before) != nil {
 			before = nil
@@ -78,7 +79,8 @@ func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadReque
 	return true
 }
 
-// merge puts the granted entries and their leases into their places, and reports whether all were current at once.
+// merge copies the granted entries and their leases to their places, and reports whether all entries were current at
+// once.
 func merge(all *words.ReadResult, granted *fsm.Result, places []int) bool {
 	same := true
 	for j, i := range places {

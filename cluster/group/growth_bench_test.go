@@ -15,13 +15,13 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// What a leader's work costs with many edges and many leases: each benchmark over the same group with more of both. The
-// log is a mutex and a machine, so that what is measured is the leader's own work.
+// These benchmarks measure the cost of a leader's work with many edges and many leases. Each runs over the same group
+// with increasing numbers of both. The log is only a mutex and a machine, so the result is the leader's own work.
 
-// growth is a group of one node with edges that acknowledge at once, all messages of a while in one go.
+// growth is a group of one node with edges that acknowledge at once, all messages of an interval together.
 type growth struct {
 	*Authority
-	mu       sync.Mutex // of the log
+	mu       sync.Mutex // guards the log
 	index    uint64
 	adapter  *Machine
 	sids     []ident.SessionID
@@ -32,16 +32,17 @@ type growth struct {
 	answered chan struct{} // closed when edges has ended
 }
 
-// held is a revocation on its way.
+// held is a revocation in flight.
 type held struct {
 	nonce ident.Nonce
 	r     words.Revocation
 }
 
-// newGrowth makes a group of so many edges and leases. Key k is held by holders edges, from edge k on.
+// newGrowth returns a group with the given numbers of edges and leases. Key k is held by holders edges, from edge k
+// on.
 func newGrowth(b *testing.B, edges, leases, holders int) *growth {
 	b.Helper()
-	return newGrowthOf(b, edges, leases, holders, -1) // what is measured is work, not waiting
+	return newGrowthOf(b, edges, leases, holders, -1) // the benchmark measures work, not waiting
 }
 
 func newGrowthOf(b *testing.B, edges, leases, holders int, gather time.Duration) *growth {
@@ -100,7 +101,7 @@ func (g *growth) apply(b *testing.B, c fsm.Command) fsm.Result {
 	return res
 }
 
-// Propose and what follows make it a Replica.
+// Propose and the methods below implement Replica.
 func (g *growth) Propose(_ context.Context, command []byte) (fsm.Result, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -114,7 +115,7 @@ func (g *growth) Propose(_ context.Context, command []byte) (fsm.Result, error) 
 func (g *growth) QuorumConfirm(context.Context, uint64) error { return nil }
 func (g *growth) Leader() (string, uint64)                    { return "a", 1 }
 
-// Revoke makes it a Revoker.
+// Revoke implements Revoker.
 func (g *growth) Revoke(nonce ident.Nonce, _ api.NodeID, r words.Revocation) error {
 	g.messages.Add(1)
 	g.revoked.Add(int64(len(r.Leases)))
@@ -122,7 +123,7 @@ func (g *growth) Revoke(nonce ident.Nonce, _ api.NodeID, r words.Revocation) err
 	return nil
 }
 
-// answer is all the edges.
+// answer answers for all the edges.
 func (g *growth) answer() {
 	defer close(g.answered)
 	for x := range g.edges {
@@ -130,7 +131,7 @@ func (g *growth) answer() {
 	}
 }
 
-// lease gives the leases on a key back to its holders.
+// lease gives the holders of the keys their leases again.
 func (g *growth) lease(b *testing.B, holders int, keys ...int) {
 	b.Helper()
 	c := fsm.Grant{Term: 1}
@@ -158,8 +159,8 @@ func benchGrowth(b *testing.B, holders int, f func(b *testing.B, g *growth)) {
 	}
 }
 
-// BenchmarkKeepAlive is one keep-alive of one session, with all that an edge sends: a keep-alive says nothing about keys, so
-// it costs the same however much is read. ms/s is what the keep-alives of all sessions cost a second.
+// BenchmarkKeepAlive measures one keep-alive of one session, with all that an edge sends. A keep-alive names no keys,
+// so its cost does not depend on how much is read. ms/s is the cost of the keep-alives of all sessions per second.
 func BenchmarkKeepAlive(b *testing.B) {
 	benchGrowth(b, 1, func(b *testing.B, g *growth) {
 		clock := newClock()
@@ -176,7 +177,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 	})
 }
 
-// BenchmarkFanOut is one write of a key with that many holders.
+// BenchmarkFanOut measures one write of a key with the given number of holders.
 func BenchmarkFanOut(b *testing.B) {
 	for _, holders := range []int{0, 1, 10, 64} {
 		b.Run(fmt.Sprintf("holders=%d", holders), func(b *testing.B) {
@@ -212,7 +213,7 @@ func (g *growth) write(b *testing.B, keys ...int) {
 	}
 }
 
-// BenchmarkRevokeTxn is one transaction over a thousand keys, each held by one of the edges.
+// BenchmarkRevokeTxn measures one transaction over a thousand keys, each held by one of the edges.
 func BenchmarkRevokeTxn(b *testing.B) {
 	for _, edges := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("edges=%d", edges), func(b *testing.B) {
@@ -233,7 +234,7 @@ func BenchmarkRevokeTxn(b *testing.B) {
 	}
 }
 
-// BenchmarkRevokeBurst is 256 writers of keys that few edges hold, all at once; an operation is one write.
+// BenchmarkRevokeBurst measures 256 concurrent writers of keys that few edges hold. An operation is one write.
 func BenchmarkRevokeBurst(b *testing.B) {
 	const writers = 256
 	for _, edges := range []int{1, 10, 100, 1000} {
@@ -259,7 +260,7 @@ func BenchmarkRevokeBurst(b *testing.B) {
 	}
 }
 
-// BenchmarkGrantReads is one read that gets leases on its keys.
+// BenchmarkGrantReads measures one read that gets leases on its keys.
 func BenchmarkGrantReads(b *testing.B) {
 	for _, batch := range []int{1, 100} {
 		b.Run(fmt.Sprintf("keys=%d", batch), func(b *testing.B) {
@@ -281,7 +282,8 @@ func BenchmarkGrantReads(b *testing.B) {
 	}
 }
 
-// BenchmarkOwing is one write of a key with a holder that answers while that many others owe an answer for other keys.
+// BenchmarkOwing measures one write of a key with a holder that answers, while the given number of other holders owe
+// an answer for other keys.
 func BenchmarkOwing(b *testing.B) {
 	for _, edges := range []int{10, 100, 1000} {
 		b.Run(fmt.Sprintf("owing=%d", edges), func(b *testing.B) {
@@ -305,7 +307,7 @@ func BenchmarkOwing(b *testing.B) {
 	}
 }
 
-// BenchmarkSweep is one pass of the sweeper when there is nothing to do.
+// BenchmarkSweep measures one pass of the sweeper when there is nothing to do.
 func BenchmarkSweep(b *testing.B) {
 	for _, edges := range []int{10, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("edges=%d", edges), func(b *testing.B) {

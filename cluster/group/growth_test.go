@@ -9,8 +9,9 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestBurstMakesFewMessages: writes of many keys of one holder, a tenth of a millisecond apart, are asked of it in a
-// message a millisecond, and each is answered with as many leases as it named; the first waits for nothing.
+// TestBurstMakesFewMessages checks that revocations for writes of many keys of one holder, a tenth of a millisecond
+// apart, go out in one message a millisecond. Each message is answered with as many leases as it names. The first one
+// waits for nothing.
 func TestBurstMakesFewMessages(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("edge")
@@ -38,8 +39,8 @@ func TestBurstMakesFewMessages(t *testing.T) {
 	})
 }
 
-// TestManyOweNothingElseWaits: a write is not kept waiting by holders that owe others an answer, and each of those is
-// still suspected in time.
+// TestManyOweNothingElseWaits checks that holders that owe other writes an answer do not delay a write, and that each
+// of those holders is still suspected in time.
 func TestManyOweNothingElseWaits(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, live := l.node("a"), l.edge("live")

@@ -2,7 +2,7 @@
 
 package group
 
-// The guards whose absence the checkers must notice; see guards_mutants.go.
+// These are the guards whose absence the checkers must detect; see guards_mutants.go.
 const (
 	guardPerHolder            = true
 	guardGrantAtApply         = true

@@ -6,7 +6,7 @@ import "os"
 
 // A build with the tag mutants can switch one guard off, to show that the checkers then fail.
 var (
-	// Without it any number of writes wait for one holder.
+	// guardPerHolder bounds the writes that wait for one holder. Without it their number is unbounded.
 	guardPerHolder            = os.Getenv("EDGEHOLD_MUTANT") != "per-holder"
 	guardGrantAtApply         = os.Getenv("EDGEHOLD_MUTANT") != "grant-at-apply"
 	guardConfirmBeforeRenewal = os.Getenv("EDGEHOLD_MUTANT") != "confirm-before-renewal"

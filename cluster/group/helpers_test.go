@@ -11,7 +11,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// bubble runs f over a group on the nodes a, b and c, led by a, in a bubble of virtual time, and ends all after it.
+// bubble runs f over a group on the nodes a, b and c, led by a, in a bubble of virtual time, and stops everything
+// afterwards.
 func bubble(t *testing.T, tune func(*Config), f func(t *testing.T, l *testLog)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -22,13 +23,13 @@ func bubble(t *testing.T, tune func(*Config), f func(t *testing.T, l *testLog)) 
 	})
 }
 
-// settle lets the group be founded and everything under way come to rest.
+// settle waits until the group is founded and everything under way has ended.
 func (l *testLog) settle() {
 	time.Sleep(time.Millisecond)
 	synctest.Wait()
 }
 
-// edge makes an edge with a session at the present leader.
+// edge returns an edge with a session at the present leader.
 func (l *testLog) edge(name api.NodeID) *testEdge {
 	e := newEdge(l, name)
 	e.open(l.node(l.leader))
@@ -39,7 +40,7 @@ func put(k api.Key, v string) *words.Txn {
 	return &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}}
 }
 
-// write writes within d, and returns the result and how long it took.
+// write executes a write within d, and returns the result and how long it took.
 func (n *testNode) write(d time.Duration, txn *words.Txn) (*api.TxnResult, time.Duration, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
@@ -67,7 +68,7 @@ func (n *testNode) mustRead(k api.Key) api.Entry {
 	return res.Entries[0]
 }
 
-// lease has the edge take a lease on each key.
+// lease makes the edge take a lease on each key.
 func (e *testEdge) lease(n *testNode, keys ...api.Key) {
 	e.t.Helper()
 	for _, k := range keys {
@@ -85,7 +86,7 @@ func wantCode(t *testing.T, err error, code api.Code) {
 	}
 }
 
-// within wants got between from and to.
+// within checks that got is between from and to.
 func within(t *testing.T, what string, got, from, to time.Duration) {
 	t.Helper()
 	if got < from || got > to {
@@ -96,7 +97,7 @@ func within(t *testing.T, what string, got, from, to time.Duration) {
 // grantorWait is W of the tests' sessions.
 var grantorWait = words.GrantorWait(words.DefaultLeaseTerm, 0)
 
-// only delays the commands of one type.
+// only delays commands of one type.
 func only[C fsm.Command](d time.Duration) func(fsm.Command) time.Duration {
 	return func(c fsm.Command) time.Duration {
 		if _, ok := c.(C); ok {

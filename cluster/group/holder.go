@@ -15,54 +15,60 @@ type holder struct {
 	nonce ident.Nonce
 	wait  time.Duration // W of its term and pause
 
-	standing  standing  // changed by happens alone
+	standing  standing  // changed only by happens
 	refusedAt time.Time // when it was judged expired
-	tried     time.Time // when it was last suspected; of one that an earlier leader suspected: when this lead first met it
-	acked     time.Time // when it last gave a lease up that it was asked for
-	// unreachable: the last revocation could not be sent, and nothing has come from the holder since.
+	tried     time.Time // when it was last suspected; if by an earlier leader, when this lead first met it
+	acked     time.Time // when it last gave up a lease after a revocation
+	// unreachable reports whether the last revocation could not be sent and no message has come from the holder
+	// since.
 	unreachable bool
-	heard       time.Time // when the newest message of it came
+	heard       time.Time // when its newest message arrived
 
 	waiting int // writes that wait for it
 	pending map[api.Key]*revocation
-	oldest  time.Time // at or before the asking of every pending revocation
+	oldest  time.Time // no pending revocation was asked for before this
 	unsent  []words.RevokedLease
 }
 
-// standing is whether a session may be renewed by this lead.
+// standing says whether this lead may renew a session.
 type standing uint8
 
 const (
-	// good: it may be renewed, and may get leases.
+	// good means that the session may be renewed and may get leases.
 	good standing = iota
-	// suspecting: a Suspect is on its way. From before it is proposed the session is not renewed.
+	// suspecting means that a Suspect is in flight. The session is not renewed from before the Suspect is proposed.
 	suspecting
-	// suspected: a Suspect has been proposed, now or by an earlier leader, and may have applied. Other replicas may count from
-	// it; so the session is not renewed before an Unsuspect that was proposed after it is known to have applied.
+	// suspected means that a Suspect has been proposed, by this leader or an earlier one, and may have applied. Other
+	// replicas may count from it. So the session is not renewed until an Unsuspect that was proposed after it is
+	// known to have applied.
 	suspected
-	// returning: that Unsuspect is on its way. While it is, no Suspect is proposed, so that their order is known.
+	// returning means that this Unsuspect is in flight. Meanwhile no Suspect is proposed, so that their order is
+	// known.
 	returning
-	// refused: judged expired. It is never renewed again in this term; a write or the sweeper ends it.
+	// refused means that the session was judged expired. It is never renewed again in this term. A write or the
+	// sweeper ends it.
 	refused
 	standings
 )
 
-// event is what happens to a session.
+// event is something that happens to a session.
 type event uint8
 
 const (
-	silent           event = iota // it cannot be reached, or has left a revocation unanswered for too long
+	silent           event = iota // the holder cannot be reached, or has left a revocation unanswered for too long
 	suspectEnded                  // the Suspect has applied, or has failed, or its outcome is unknown
-	answers                       // it is back: it answers what it is asked
+	answers                       // the holder answers revocations again
 	unsuspectApplied              // the Unsuspect has applied
-	unsuspectFailed               // it has failed, or its outcome is unknown
+	unsuspectFailed               // the Unsuspect has failed, or its outcome is unknown
 	expires                       // its term has certainly ended
 	events
 )
 
-// transitions is where a session's standing goes with an event. An event that cannot happen in a standing leaves it.
+// transitions maps a session's standing and an event to its next standing. An event that cannot happen in a standing
+// does not change it.
 //
-// One goes into suspecting or returning only with a proposal, and leaves it only with what became of that.
+// A session enters suspecting or returning only with a proposal, and leaves it only with that proposal's outcome or
+// by expiring.
 var transitions = [standings][events]standing{
 	//           silent      suspectEnded answers     unsuspectApplied unsuspectFailed expires
 	good:       {suspecting, good, good, good, good, refused},
@@ -72,15 +78,15 @@ var transitions = [standings][events]standing{
 	refused:    {refused, refused, refused, refused, refused, refused},
 }
 
-// happens changes the session's standing. begun reports whether it has just become another one: if that is suspecting or
-// returning, the caller is to make the proposal.
+// happens applies the event to the session's standing. begun reports whether the standing has changed. If the new
+// standing is suspecting or returning, the caller must make the proposal.
 func (h *holder) happens(e event) (begun bool) {
 	was := h.standing
 	h.standing = transitions[was][e]
 	return h.standing != was
 }
 
-// standingOf is that of a session as a new lead finds it in the machine.
+// standingOf returns the standing of a session as a new lead finds it in the machine.
 func standingOf(suspect bool) standing {
 	if suspect {
 		return suspected
@@ -88,9 +94,9 @@ func standingOf(suspect bool) standing {
 	return good
 }
 
-// holderLocked is the lead's record of a session; nil if the machine does not know the session (DEAD). suspect is what the
-// machine says. It asks the machine under the mutex: a session that is found alive here cannot have been judged and
-// forgotten.
+// holderLocked returns the lead's record of a session, or nil if the machine does not know the session (DEAD).
+// suspect is what the machine says. holderLocked reads the machine under the mutex, so a session that it finds alive
+// cannot have been judged and forgotten.
 func (a *Authority) holderLocked(l *lead, sid ident.SessionID) (h *holder, suspect bool) {
 	s, ok := a.cfg.Machine.Session(sid)
 	if !ok {
@@ -111,8 +117,9 @@ func (a *Authority) renewableLocked(h *holder, suspect bool) bool {
 	return h.standing == good && !suspect && !a.clockOffLocked(h.nonce)
 }
 
-// isBack reports whether a suspected holder answers again: it owes nothing, or it has given leases up since it was suspected
-// and is late with none. To wait for a holder that owes nothing at all would be to wait for the writers.
+// isBack reports whether a suspected holder answers again: either it owes nothing, or it has given up leases since it
+// was suspected and is not late with any. Requiring that it owes nothing at all would make its return depend on the
+// writers.
 func (h *holder) isBack(patience time.Duration) bool {
 	if len(h.pending) == 0 {
 		return true
@@ -120,7 +127,7 @@ func (h *holder) isBack(patience time.Duration) bool {
 	return guardHolderReturns && h.acked.After(h.tried) && !h.overdue(patience)
 }
 
-// overdue reports whether a revocation has been unanswered for longer than patience.
+// overdue reports whether a revocation has been unanswered for at least patience.
 func (h *holder) overdue(patience time.Duration) bool {
 	now := time.Now()
 	if now.Sub(h.oldest) < patience {
@@ -135,21 +142,21 @@ func (h *holder) overdue(patience time.Duration) bool {
 	return now.Sub(h.oldest) >= patience
 }
 
-// evades reports whether the holder owes an answer and could be reached: it was heard from when the answer was late. One that
-// was cut off meanwhile is no offender.
+// evades reports whether the holder owes an answer and could be reached, that is, a message came from it when the
+// answer was late. A holder that was cut off meanwhile is no offender.
 func (h *holder) evades(patience time.Duration) bool {
 	return !h.unreachable && len(h.pending) > 0 && h.heard.Sub(h.oldest) >= patience
 }
 
-// elapsedLocked is how long ago, at least, the holder may have last been renewed, by any leader.
+// elapsedLocked returns a lower bound of the time since any leader last renewed the holder.
 func (a *Authority) elapsedLocked(l *lead, sid ident.SessionID, now words.ClockSample) time.Duration {
 	base, ok := l.extended[sid]
 	switch {
 	case ok:
 	case sid.Index < l.start:
-		base = l.began // by an earlier leader, but not after this one was elected
+		base = l.began // renewed by an earlier leader, but not after this one was elected
 	default:
-		// Opened in this term, and its opening is just being noted: counts from now.
+		// The session was opened in this term, and its opening is just being recorded. It counts from now.
 		l.extended[sid] = now
 		base = now
 	}
@@ -161,8 +168,9 @@ func (a *Authority) elapsedLocked(l *lead, sid ident.SessionID, now words.ClockS
 	return elapsed
 }
 
-// expiredLocked judges whether the session's holder has certainly stopped using its leases, beyond patience: then, in the
-// same step under the mutex, it is refused, so that no renewal comes between the judgement and the log.
+// expiredLocked reports whether the session's holder has certainly stopped using its leases, at least the duration
+// beyond ago. If so, it refuses the session in the same step under the mutex, so that no renewal comes between the
+// judgement and the log.
 func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, beyond time.Duration) bool {
 	if h.standing != refused && a.elapsedLocked(l, h.sid, now) >= a.waitLocked(h)+beyond {
 		h.happens(expires)
@@ -178,15 +186,16 @@ func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, bey
 // extendLocked records a renewal as of its receipt.
 func (a *Authority) extendLocked(l *lead, sid ident.SessionID, received words.ClockSample) {
 	last, ok := l.extended[sid]
-	if ok { // answers may overtake each other
+	if ok { // answers may arrive out of order
 		received.Boottime = max(received.Boottime, last.Boottime)
 		received.Raw = max(received.Raw, last.Raw)
 	}
 	l.extended[sid] = received
-	delete(a.suspected, sid) // renewed after its Unsuspect had applied: the old count is void
+	delete(a.suspected, sid) // renewed after its Unsuspect applied, so the old count is void
 }
 
-// gone forgets a session that has ended in the log. What waits for it waits no more: its leases have vanished.
+// gone forgets a session that has ended in the log. It ends the waits for the session, because its leases no longer
+// exist.
 func (l *lead) gone(sid ident.SessionID) {
 	delete(l.extended, sid)
 	h := l.holders[sid]

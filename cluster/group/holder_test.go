@@ -11,14 +11,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestStandingInAllOrders: whatever happens to a session, in any order of seven events: it is renewed only if every Suspect that
-// was proposed has been followed by an Unsuspect that has applied, and never after it has been judged expired; and of the two at
-// most one is on its way.
+// TestStandingInAllOrders checks every order of seven events of a session. The session is renewed only if every
+// Suspect that was proposed has been followed by an Unsuspect that has applied. It is never renewed after it has been
+// judged expired. At most one of the two commands is in flight.
 func TestStandingInAllOrders(t *testing.T) {
 	type world struct {
 		h         holder
-		inFlight  event // what is to come of the proposal that is on its way; events if there is none
-		suspected bool  // a Suspect may stand in the log, with no Unsuspect after it
+		inFlight  event // the outcome of the proposal in flight; events if there is none
+		suspected bool  // a Suspect may be in the log with no Unsuspect after it
 		expired   bool
 	}
 	seen := [standings][events]bool{}
@@ -39,7 +39,7 @@ func TestStandingInAllOrders(t *testing.T) {
 			switch e {
 			case suspectEnded, unsuspectApplied, unsuspectFailed:
 				if w.inFlight == events || (w.inFlight == suspectEnded) != (e == suspectEnded) {
-					continue // it cannot come
+					continue // the event cannot happen
 				}
 				next.inFlight = events
 				if e == unsuspectApplied {
@@ -71,7 +71,7 @@ func TestStandingInAllOrders(t *testing.T) {
 			}
 		}
 	}
-	// It is not refused for ever: a holder that answers comes back.
+	// A suspected session is not refused for ever: a holder that answers is renewed again.
 	h := holder{}
 	for _, e := range []event{silent, suspectEnded, answers, unsuspectApplied} {
 		h.happens(e)
@@ -81,8 +81,8 @@ func TestStandingInAllOrders(t *testing.T) {
 	}
 }
 
-// TestSuspectReturnsUnderLoad: a holder that was away for a moment, and then answers every revocation in 100 ms, is renewed again
-// and keeps its session, although there is no instant at which it owes nothing.
+// TestSuspectReturnsUnderLoad checks a holder that was away for a moment and then answers every revocation in 100 ms.
+// It is renewed again and keeps its session, although there is no instant at which it owes nothing.
 func TestSuspectReturnsUnderLoad(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("busy")
@@ -120,8 +120,8 @@ func TestSuspectReturnsUnderLoad(t *testing.T) {
 	})
 }
 
-// TestSuspectThatOwesStaysOut: a holder that answers for some keys, and never for one of them, is not renewed: the writer of that
-// one waits for its term, once.
+// TestSuspectThatOwesStaysOut checks that a holder that answers for some keys, but never for one of them, is not
+// renewed. The writer of that key waits for the holder's term, once.
 func TestSuspectThatOwesStaysOut(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("forgetful")
@@ -146,8 +146,9 @@ func TestSuspectThatOwesStaysOut(t *testing.T) {
 	})
 }
 
-// TestProbationOutlivesTheSession: a process that renews and never answers keeps a writer waiting once, not again with each
-// session that it opens; another process of the same node is not punished; and after its probation it gets leases again.
+// TestProbationOutlivesTheSession checks that a process that renews and never answers keeps a writer waiting once,
+// not again with each session that it opens. Another process of the same node is not punished. After its probation
+// the process gets leases again.
 func TestProbationOutlivesTheSession(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("mute")
@@ -158,7 +159,7 @@ func TestProbationOutlivesTheSession(t *testing.T) {
 		_, took := a.mustWrite(put("k", "v"))
 		within(t, "the first write", took, grantorWait-words.DefaultKeepAlive, grantorWait+time.Second+2*tick)
 		for range 3 {
-			time.Sleep(2 * time.Second) // it has learnt that its session is dead
+			time.Sleep(2 * time.Second) // the edge has learnt that its session is dead
 			e.open(a)
 			if x, err := e.fetch(a, "k"); err != nil || x.Lease != 0 {
 				t.Errorf("%+v, %v: a lease for a process on probation", x, err)
@@ -176,8 +177,8 @@ func TestProbationOutlivesTheSession(t *testing.T) {
 	})
 }
 
-// TestOffenders: each probation is twice as long as the one before it, what is long past is forgotten, and many are no more than
-// there is room for.
+// TestOffenders checks that each probation is twice as long as the one before it, that old offences are forgotten,
+// and that the number of offenders is bounded.
 func TestOffenders(t *testing.T) {
 	var o offenders
 	now := time.Unix(1_000_000, 0)

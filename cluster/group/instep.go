@@ -12,24 +12,25 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// inStep is since when a replica's state may be old: the newest instant at which it certainly was in step. A replica is in step as of
-// an instant if it has applied an index that the group's leader, confirmed by a quorum, named after that instant: all that had been
-// acknowledged by then is in its state.
+// inStep tracks how old a replica's state may be: the newest instant at which the replica was certainly in step. A
+// replica is in step as of an instant if it has applied an index that the group's leader, confirmed by a quorum,
+// named after that instant. Then everything acknowledged by that instant is in its state.
 type inStep struct {
 	mu    sync.Mutex
 	known bool
-	at    words.ClockSample // the state is not older
-	// The oldest answer that the replica had not applied when it came, if there is one.
+	at    words.ClockSample // the state is no older than this
+	// The oldest answer that the replica had not yet applied when the answer arrived, if there is one.
 	waits bool
 	asked words.ClockSample
 	index uint64
 }
 
-// unknownAge is the age of a replica that has not met a leader since it started: no bound is known. It is about a century, so that
-// it is no more than what it says wherever it is read.
+// unknownAge is the age of a replica that has not met a leader since it started: no bound is known. It is about a
+// century, so that it claims no more than it should wherever it is read.
 const unknownAge = 100 * 365 * 24 * time.Hour
 
-// note takes an answer to a question that was asked at the sample. applied is what the replica has applied.
+// note records an answer to a question that was asked at the sample. applied is the index that the replica has
+// applied.
 func (s *inStep) note(asked words.ClockSample, index, applied uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,14 +43,14 @@ func (s *inStep) note(asked words.ClockSample, index, applied uint64) {
 	}
 }
 
-// settle looks whether the answer that waits has been applied.
+// settle checks whether the waiting answer has been applied.
 func (s *inStep) settle(applied uint64) {
 	if s.waits && s.index <= applied {
 		s.known, s.at, s.waits = true, s.asked, false
 	}
 }
 
-// age is how old a state may be that was looked at before now. applied is what it held.
+// age returns how old a state that was read before now may be. applied is the index that the state held.
 func (s *inStep) age(now words.ClockSample, applied uint64) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,8 +61,8 @@ func (s *inStep) age(now words.ClockSample, applied uint64) time.Duration {
 	return now.HolderElapsed(s.at)
 }
 
-// Index returns the index of the last entry that this leader has applied, behind a confirm that began after the call: all that was
-// acknowledged before the call stands at or before it.
+// Index returns the index of the last entry that this leader has applied, behind a confirm that began after the call.
+// Everything acknowledged before the call is at or before that index.
 func (a *Authority) Index(ctx context.Context) (uint64, error) {
 	l, err := a.leader(ctx)
 	if err != nil {
@@ -73,25 +74,27 @@ func (a *Authority) Index(ctx context.Context) (uint64, error) {
 	index := a.cfg.Machine.Applied()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed { // so may the machine be: one that is closed has applied nothing
+	if a.closed { // the machine may be closed too, and a closed machine has applied nothing
 		return 0, unavailable("the node is shutting down")
 	}
 	return index, nil
 }
 
-// Now is the clock by which the age of this replica is judged: take a sample before a leader is asked for its Index.
+// Now returns a sample of the clock by which the age of this replica is judged. The caller takes the sample before it
+// asks a leader for its Index.
 func (a *Authority) Now() words.ClockSample { return a.cfg.Clock.Now() }
 
-// InStep takes the index that the group's leader has answered with to a question that was asked at the sample.
+// InStep records the index with which the group's leader answered a question that was asked at the sample.
 func (a *Authority) InStep(asked words.ClockSample, index uint64) {
 	a.step.note(asked, index, a.cfg.Machine.Applied())
 }
 
-// ownerPatience is how long a bounded or stale read waits for the owner at a node that leads: without a quorum it would wait for all
-// of its time.
+// ownerPatience is how long a bounded or stale read waits for the owner at a node that leads. Without a quorum it
+// would otherwise wait for all of its time.
 const ownerPatience = 300 * time.Millisecond
 
-// readReplica answers a bounded or stale read: as the owner does if that is here and answers soon, else from this replica.
+// readReplica answers a bounded or stale read. It uses the owner's read if the owner is this node and answers soon,
+// and this replica otherwise.
 func (a *Authority) readReplica(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
@@ -115,7 +118,7 @@ func (a *Authority) readReplica(ctx context.Context, q *words.ReadRequest, out *
 	return nil
 }
 
-// listReplica is readReplica of a list.
+// listReplica is readReplica for a list.
 func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
@@ -140,7 +143,7 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*api
 	return page, nil
 }
 
-// ownerFails reports whether the owner gives no answer, and another may.
+// ownerFails reports whether the owner gives no answer and another node may.
 func ownerFails(err error) bool {
 	switch api.CodeOf(err) {
 	case api.CodeUnavailable, api.CodeNotLeader, fsm.DeciderLost:
@@ -149,15 +152,18 @@ func ownerFails(err error) bool {
 	return false
 }
 
-// ownerLost is how old a replica's state is when its group is taken to have no leader that could answer instead.
+// ownerLost is the age of a replica's state above which its group is taken to have no leader that could answer
+// instead.
 const ownerLost = 5 * time.Second
 
-// lookHere looks at this replica's state, and returns how old that may be. ok is false if it cannot be looked at, or is too old.
+// lookHere reads this replica's state and returns how old it may be. ok is false if the state cannot be read or is
+// too old.
 //
-// If a transaction holds what is read, a look can only be at the state from before. The transaction may have committed at any time
-// since it was prepared here, so that no bound is known. That is an answer to a stale read, if no better one is to be had soon.
+// If a transaction holds what is read, only the state from before that transaction can be read. The transaction may
+// have committed at any time since it was prepared here, so no bound is known. A stale read gets that answer only if
+// no better one can be had soon.
 func (a *Authority) lookHere(level api.Consistency, maxStale time.Duration, look func(before bool) error) (age time.Duration, ok bool) {
-	applied := a.cfg.Machine.Applied() // before the look: the state is this or a newer one
+	applied := a.cfg.Machine.Applied() // taken before the read, so the state is at this index or newer
 	err := look(false)
 	age = a.step.age(a.cfg.Clock.Now(), applied)
 	if met, held := errors.AsType[*fsm.IntentsError](err); held && level == api.Stale {

@@ -12,7 +12,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestInStep: the age counts from before the question whose answer the replica has applied, and never from a later one that it has not.
+// TestInStep checks that the age counts from before the question whose answer the replica has applied, and never from
+// a later question whose answer it has not applied.
 func TestInStep(t *testing.T) {
 	at := func(d time.Duration) words.ClockSample { return words.ClockSample{Boottime: d, Raw: d} }
 	var s inStep
@@ -23,9 +24,9 @@ func TestInStep(t *testing.T) {
 		}
 	}
 	want(time.Second, unknownAge, 5)
-	s.note(at(2*time.Second), 10, 5) // the leader was ahead
+	s.note(at(2*time.Second), 10, 5) // the leader is ahead
 	want(3*time.Second, unknownAge, 9)
-	s.note(at(3*time.Second), 20, 9) // and is further ahead: the older answer is the one that will be reached
+	s.note(at(3*time.Second), 20, 9) // the leader is further ahead; the older answer is reached first
 	want(4*time.Second, 2*time.Second, 10)
 	s.note(at(5*time.Second), 20, 15)
 	want(6*time.Second, 4*time.Second, 19)
@@ -34,14 +35,14 @@ func TestInStep(t *testing.T) {
 	want(9*time.Second, 2*time.Second, 20)
 	want(10*time.Second, 3*time.Second, 25)
 
-	slow := words.ClockSample{Boottime: 10 * time.Second, Raw: 11 * time.Second} // one clock stood still: the greater difference counts
+	slow := words.ClockSample{Boottime: 10 * time.Second, Raw: 11 * time.Second} // one clock stood still, so the greater difference counts
 	if got := s.age(slow, 25); got != 4*time.Second {
 		t.Errorf("by clocks that differ the age is %v", got)
 	}
 }
 
-// TestIndexOfClosedLeader: a leader that closes while it is asked for its index names none. A closed machine has applied nothing,
-// and a replica that is far behind would be in step with it.
+// TestIndexOfClosedLeader checks that a leader that closes while it is asked for its index returns none. A closed
+// machine has applied nothing, and by its index a replica that is far behind would count as in step.
 func TestIndexOfClosedLeader(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -67,8 +68,9 @@ func TestIndexOfClosedLeader(t *testing.T) {
 	})
 }
 
-// TestStaleUnderIntents: a replica whose group has lost its majority answers stale reads and lists of keys that a transaction holds,
-// with the state from before, of which no age is known. While a leader can be asked instead, and in all other reads, it does not.
+// TestStaleUnderIntents checks a replica whose group has lost its majority. It answers stale reads and lists of keys
+// that a transaction holds with the state from before the transaction, of which no age is known. It does not do so
+// while a leader can be asked instead, nor for any other read.
 func TestStaleUnderIntents(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")

@@ -9,23 +9,24 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// blocker is a transaction whose intents somebody here waits for. The authority's mutex guards it, except for gone.
+// blocker is a transaction whose intents a request here waits for. The authority's mutex guards it, except for gone.
 type blocker struct {
-	gone    chan struct{} // closed when it is resolved here
+	gone    chan struct{} // closed when the transaction is resolved here
 	waiters int
 }
 
-// Groups reaches other groups, each at its leader, and this one too: what became of a transaction is known to its decision
-// group alone.
+// Groups reaches all groups, including this one, each at its leader. The outcome of a transaction is known only to
+// its decision group.
 type Groups interface {
-	// Outcome is what the decision group has decided on the attempt, or, with abort, decides now; undecided where it has not.
+	// Outcome returns what the decision group has decided on the attempt, or undecided if it has not. If abort is
+	// true, the group decides now.
 	Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error)
-	// Resolve passes a decision on to a participant, and returns when that has resolved.
+	// Resolve sends a decision to a participant and returns once the participant has resolved.
 	Resolve(ctx context.Context, c fsm.Resolve) error
 }
 
-// blocking are the intents on the keys that keep the attempt off them: any on those it writes, exclusive ones on those it
-// reads. own tells that the attempt has intents here itself: it has prepared.
+// blocking returns the intents that keep the attempt off its keys: any on the keys it writes, exclusive ones on the
+// keys it reads. own reports whether the attempt has intents here itself, that is, whether it has prepared.
 func (a *Authority) blocking(self ident.TxnID, written, read []api.Key) (in []fsm.Intent, own bool) {
 	if a.cfg.Machine.Meta().Intents == 0 {
 		return nil, false
@@ -46,7 +47,8 @@ func (a *Authority) blocking(self ident.TxnID, written, read []api.Key) (in []fs
 	return in, own
 }
 
-// crowded is an intent of each key that as many transactions read as may: when it is gone, there is room for another.
+// crowded returns one intent of each key that has reached the limit of reading transactions. When that intent is
+// gone, there is room for another reader.
 func (a *Authority) crowded(read []api.Key) (in []fsm.Intent) {
 	for _, k := range read {
 		if x := a.cfg.Machine.Intents([]api.Key{k}); len(x) >= fsm.MaxReaders {
@@ -56,10 +58,10 @@ func (a *Authority) crowded(read []api.Key) (in []fsm.Intent) {
 	return in
 }
 
-// awaitIntents waits until none of the intents' transactions has anything here any more. What does not end by itself is asked
-// for at its decision group, and then pushed. CodeUnavailable where ctx ends first.
+// awaitIntents waits until none of the intents' transactions has an intent here any more. For a transaction that does
+// not end by itself, it asks the decision group, and later pushes it. It returns CodeUnavailable if ctx ends first.
 //
-// What a lost group decides is not waited for: [fsm.DeciderLost].
+// It does not wait for a transaction whose decision group is lost: it returns an error with code [fsm.DeciderLost].
 func (a *Authority) awaitIntents(ctx context.Context, l *lead, intents []fsm.Intent) error {
 	for _, x := range intents {
 		if a.deciderLost(x.Txn.ID) {
@@ -80,7 +82,7 @@ func (a *Authority) awaitIntent(ctx context.Context, l *lead, x fsm.Intent) erro
 		return err
 	}
 	defer a.unblock(l, x.Txn.ID, b)
-	if !a.stands(x) { // it went before there was anybody to tell
+	if !a.stands(x) { // it was resolved before the blocker was registered
 		return nil
 	}
 	began := time.Now()
@@ -106,7 +108,7 @@ func (a *Authority) awaitIntent(ctx context.Context, l *lead, x fsm.Intent) erro
 	}
 }
 
-// stands tells whether the intent is still there.
+// stands reports whether the intent is still there.
 func (a *Authority) stands(x fsm.Intent) bool {
 	for _, now := range a.cfg.Machine.Intents([]api.Key{x.Key}) {
 		if now.Txn.ID == x.Txn.ID {
@@ -116,7 +118,7 @@ func (a *Authority) stands(x fsm.Intent) bool {
 	return false
 }
 
-// block registers somebody who waits for the transaction. The first one has it pursued.
+// block registers a request that waits for the transaction. The first one starts the pursuit of the transaction.
 func (a *Authority) block(l *lead, ref ident.TxnRef) (*blocker, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -142,11 +144,11 @@ func (a *Authority) unblock(l *lead, id ident.TxnID, b *blocker) {
 	l.blocked--
 	if b.waiters--; b.waiters == 0 && l.blockers[id] == b {
 		delete(l.blockers, id)
-		close(b.gone) // its pursuit is over: nobody waits
+		close(b.gone) // no request waits, so the pursuit ends
 	}
 }
 
-// resolvedLocked lets those go on who wait for the transaction.
+// resolvedLocked wakes the requests that wait for the transaction.
 func (l *lead) resolvedLocked(id ident.TxnID) {
 	if b := l.blockers[id]; b != nil {
 		delete(l.blockers, id)
@@ -155,16 +157,16 @@ func (l *lead) resolvedLocked(id ident.TxnID) {
 }
 
 const (
-	// retryIntent is what one who gave way to a transaction, or ran out of time waiting for it, is told to wait.
+	// retryIntent is the Retry-After of a request that gave way to a transaction or ran out of time waiting for it.
 	retryIntent = 20 * time.Millisecond
-	// queryFirst is how long a transaction is waited for before its decision group is asked; each further time twice as
-	// long, up to queryMost.
+	// queryFirst is how long a transaction is waited for before its decision group is asked. Each further wait is
+	// twice as long, up to queryMost.
 	queryFirst = 100 * time.Millisecond
 	queryMost  = time.Second
 )
 
-// pursue finds out what became of a transaction that somebody waits for, until it is gone from here: from AbortAfter on by
-// having it aborted, unless it was decided before.
+// pursue asks for the outcome of a transaction that a request waits for, until the transaction is gone from here.
+// Once AbortAfter has passed, it has the transaction aborted unless it was decided before.
 func (a *Authority) pursue(l *lead, ref ident.TxnRef, b *blocker) {
 	began, pause := time.Now(), queryFirst
 	timer := time.NewTimer(pause)
@@ -182,14 +184,15 @@ func (a *Authority) pursue(l *lead, ref ident.TxnRef, b *blocker) {
 		a.settle(ref, time.Since(began) >= a.cfg.AbortAfter)
 		pause = min(2*pause, queryMost)
 		if left := a.cfg.AbortAfter - time.Since(began); left > 0 {
-			timer.Reset(min(pause, left)) // not a pause later
+			timer.Reset(min(pause, left)) // at AbortAfter at the latest
 		} else {
 			timer.Reset(pause)
 		}
 	}
 }
 
-// settle resolves the transaction here as its decision group says, if that says anything; with abort it does.
+// settle resolves the transaction here as its decision group has decided, if it has. With abort, the decision group
+// decides.
 func (a *Authority) settle(ref ident.TxnRef, abort bool) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()

@@ -9,12 +9,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// maxPending bounds the revocations repeated in one status; the next status brings the next ones.
+// maxPending bounds the revocations repeated in one status. The next status repeats the next ones.
 const maxPending = 1024
 
-// KeepAlive renews one session of a keep-alive, as of its arrival here. The answer leaves only once it is certain that no
-// other leader had been elected when the keep-alive arrived. false: there is no answer, since this node does not lead
-// the group or cannot know it in time.
+// KeepAlive renews one session of a keep-alive, as of its arrival here. The answer is sent only once it is certain
+// that no other leader had been elected when the keep-alive arrived. If KeepAlive returns false, there is no answer,
+// because this node does not lead the group or cannot know it in time.
 func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool) {
 	status := words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq}
 	received := a.cfg.Clock.Now()
@@ -41,14 +41,14 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 	return status, true
 }
 
-// proveLead makes sure that this node led the group at some instant after the keep-alive's arrival. Where the session is
-// SUSPECT and its holder is back, the Unsuspect that it then gets is the proof as well.
+// proveLead returns nil if this node led the group at some instant after the keep-alive's arrival. If the session is
+// SUSPECT and its holder answers again, proveLead proposes an Unsuspect, which also serves as the proof.
 func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, sid ident.SessionID) error {
 	if h := a.returning(l, k, sid); h != nil {
 		_, err := a.propose(ctx, fsm.Unsuspect{Term: l.term, Session: sid})
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		if err == nil { // it has applied, and no Suspect was proposed after it
+		if err == nil { // the Unsuspect has applied, and no Suspect was proposed after it
 			h.happens(unsuspectApplied)
 		} else {
 			h.happens(unsuspectFailed)
@@ -61,7 +61,8 @@ func (a *Authority) proveLead(ctx context.Context, l *lead, k *words.KeepAlive, 
 	return nil
 }
 
-// returning takes a session whose holder is back, for which an Unsuspect is to be proposed; nil if there is nothing to do.
+// returning returns the session if its holder answers again and an Unsuspect must be proposed for it. It returns nil
+// if there is nothing to do.
 func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) *holder {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -75,8 +76,8 @@ func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) 
 	return h
 }
 
-// answerLocked decides the answer, last of all, under the mutex: a session judged while its keep-alive was being
-// confirmed is not renewed.
+// answerLocked decides the answer. It runs last, under the mutex, so that a session judged while its keep-alive was
+// being confirmed is not renewed.
 func (a *Authority) answerLocked(l *lead, k *words.KeepAlive, s words.SessionKeepAlive, received words.ClockSample, status *words.SessionStatus) {
 	h, suspect := a.holderLocked(l, s.Session)
 	if h == nil || h.nonce != k.Nonce {

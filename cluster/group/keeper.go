@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	tick       = 10 * time.Millisecond // how often holders that owe an answer are looked at
-	idle       = time.Second           // the same while none does
+	tick       = 10 * time.Millisecond // how often holders that owe an answer are checked
+	idle       = time.Second           // the same if none owes an answer
 	retry      = time.Second           // between two tries of a judgement that could not be proposed
-	judgeTime  = 10 * time.Second      // bounds one proposal of the authority itself
+	judgeTime  = 10 * time.Second      // bounds one of the authority's own proposals
 	maxRevoked = 1024                  // leases in one message
 )
 
-// keep is the keeper: it announces the lead, founds the group, sends revocations, and judges holders that owe an answer.
+// keep runs the keeper. The keeper announces the lead, founds the group, sends revocations, and judges holders that
+// owe an answer.
 func (a *Authority) keep() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -33,7 +34,7 @@ func (a *Authority) keep() {
 	}
 }
 
-// keeper is the keeper's own memory.
+// keeper is the state that only the keeper's goroutine uses.
 type keeper struct {
 	*Authority
 	announced api.Term
@@ -42,9 +43,10 @@ type keeper struct {
 	judgedAt  time.Time
 }
 
-// turn does what is due, and tells when to look again. However many writes prompt it, revocations go out once in a while
-// of Config.Gather, so that a burst of them makes few messages, and the first at once; and holders are looked at once a
-// tick, so that a write does not cost more for the many that owe others an answer.
+// turn does what is due and returns when to run again. However many writes wake the keeper, revocations go out at
+// most once per Config.Gather, and the first one at once, so that a burst of writes makes few messages. Holders are
+// checked once a tick, so that the cost of a write does not grow with the number of holders that owe other writes an
+// answer.
 func (k *keeper) turn() time.Duration {
 	k.begin()
 	k.drive()
@@ -81,7 +83,7 @@ func (k *keeper) begin() {
 		return
 	}
 	if node, term := k.log().Leader(); node != string(k.cfg.Node) || api.Term(term) != l.term {
-		return // a term of before a restart, or one that is over
+		return // the term is from before a restart, or is over
 	}
 	if !ready && time.Since(k.foundedAt) >= retry {
 		k.foundedAt = time.Now()
@@ -94,11 +96,11 @@ func (k *keeper) begin() {
 	if k.announced != l.term {
 		k.announced = l.term
 		k.cfg.OnLead(words.Leads{Group: k.cfg.Group, Term: l.term, Node: k.cfg.Node})
-		k.requeue(l) // what the leader before had decided, and not everybody was told
+		k.requeue(l) // decisions of the previous leader that not all participants know
 	}
 }
 
-// judgement proposes one of the group's own commands, within a time of its own.
+// judgement proposes one of the group's own commands, with a timeout of its own.
 func (a *Authority) judgement(c fsm.Command) error {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()
@@ -106,8 +108,8 @@ func (a *Authority) judgement(c fsm.Command) error {
 	return err
 }
 
-// send sends the revocations that were asked for since the last time, in one message a session. It tells whether there
-// were any, and whether a holder could not be reached.
+// send sends the revocations that were asked for since the last call, in one message a session. sent reports whether
+// there were any, unreachable whether a holder could not be reached.
 func (a *Authority) send() (sent, unreachable bool) {
 	a.mu.Lock()
 	l := a.lead
@@ -144,8 +146,8 @@ func (a *Authority) send() (sent, unreachable bool) {
 	return len(messages) > 0, unreachable
 }
 
-// judge looks at the holders that owe an answer: whoever has expired is waited for no more, whoever cannot be reached or
-// has not answered in time is suspected.
+// judge checks the holders that owe an answer. A holder that has expired is no longer waited for. A holder that
+// cannot be reached or has not answered in time is suspected.
 func (a *Authority) judge() {
 	a.mu.Lock()
 	l := a.lead
@@ -179,8 +181,9 @@ func (a *Authority) judge() {
 	}
 }
 
-// suspectLocked stops renewing the session, from now on, and has the log say so, so that no later leader renews it and each
-// replica can count from when it learnt of it. suspect is what the machine says.
+// suspectLocked stops renewing the session at once and proposes a Suspect. Once the Suspect is in the log, no later
+// leader renews the session, and each replica can count from when it applied the Suspect. suspect is what the machine
+// says.
 func (a *Authority) suspectLocked(l *lead, h *holder, suspect bool) {
 	first := h.standing == good
 	if !first && (suspect || time.Since(h.tried) < retry) || !h.happens(silent) {

@@ -6,8 +6,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// lead is the volatile state of one term that this node leads in: made by applying its TermStart, ended by any higher
-// term. Nothing of it outlives the term. The authority's mutex guards it, except for ended.
+// lead is the volatile state of one term in which this node leads. Applying the term's TermStart creates it, and any
+// higher term ends it. None of it outlives the term. The authority's mutex guards it, except for ended.
 type lead struct {
 	term  api.Term
 	start uint64            // index of the TermStart: sessions below it were opened before this term
@@ -17,19 +17,19 @@ type lead struct {
 	extended  map[ident.SessionID]words.ClockSample // newest extension in this term, or the opening
 	holders   map[ident.SessionID]*holder
 	owing     map[ident.SessionID]*holder // the holders with pending revocations
-	unsent    []*holder                   // those with revocations to send
-	latches   map[api.Key]int             // writes under way, by written key: no grants meanwhile
+	unsent    []*holder                   // the holders with revocations to send
+	latches   map[api.Key]int             // number of writes under way by written key; such keys get no grants
 	frozen    []api.Range                 // ranges being ceded: no grants
 	waiting   int                         // writes that wait for holders
 	blockers  map[ident.TxnID]*blocker    // transactions whose intents are waited for
-	blocked   int                         // requests that wait for them
-	queue     queue                       // the turns of those that wait for them
-	committed []ident.TxnID               // decided here, and nobody told yet
-	tells     errands                     // to the participants of commits that were decided here
-	pushes    errands                     // to the decision groups of what has been prepared here for too long
+	blocked   int                         // requests that wait for those transactions
+	queue     queue                       // the turns of those requests
+	committed []ident.TxnID               // commits decided here, participants not yet notified
+	tells     errands                     // to the participants of commits decided here
+	pushes    errands                     // to the decision groups of transactions prepared here for too long
 
 	cooling  *coolDowns
-	returned []ident.DroppedLease // acknowledged after the writes that had asked for it had gone: to be released
+	returned []ident.DroppedLease // acknowledged after the writes that asked for them ended; to be released
 }
 
 func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *lead {
@@ -50,7 +50,7 @@ func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *l
 	}
 }
 
-// latch keeps new leases off the keys until unlatch. Latches are shared: the log orders the writes.
+// latch prevents new leases on the keys until unlatch. Latches are shared, since the log orders the writes.
 func (l *lead) latch(keys []api.Key) {
 	for _, k := range keys {
 		l.latches[k]++
@@ -65,7 +65,7 @@ func (l *lead) unlatch(keys []api.Key) {
 	}
 }
 
-// grants tells whether leases on the key may be given now.
+// grants reports whether leases on the key may be given now.
 func (l *lead) grants(k api.Key) bool {
 	if l.latches[k] > 0 {
 		return false

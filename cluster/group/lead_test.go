@@ -11,8 +11,9 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestDeposedLeaderRenewsNothing (B4): a leader that does not know that it was deposed, cut off from its voters but not
-// from the holder, answers no keep-alive; so when the new leader has outwaited the holder, nothing stale is served.
+// TestDeposedLeaderRenewsNothing (B4) checks that a deposed leader that does not know it, cut off from its voters but
+// not from the holder, answers no keep-alive. So nothing stale is served once the new leader has waited until the
+// holder has expired.
 func TestDeposedLeaderRenewsNothing(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, b, e := l.node("a"), l.node("b"), l.edge("e")
@@ -41,7 +42,7 @@ func TestDeposedLeaderRenewsNothing(t *testing.T) {
 	})
 }
 
-// TestDeposedLeaderAnswersNothing: neither reads nor lists nor writes.
+// TestDeposedLeaderAnswersNothing checks that a deposed leader answers no reads, lists or writes.
 func TestDeposedLeaderAnswersNothing(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -64,7 +65,7 @@ func TestDeposedLeaderAnswersNothing(t *testing.T) {
 	})
 }
 
-// TestSessionsSurviveFailover: a new leader revokes by message, and renews the sessions of the old one.
+// TestSessionsSurviveFailover checks that a new leader revokes by message and renews the sessions of the old one.
 func TestSessionsSurviveFailover(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -82,7 +83,8 @@ func TestSessionsSurviveFailover(t *testing.T) {
 	})
 }
 
-// TestNewLeaderWaitsFromItsTermStart: it cannot know when the old one last renewed.
+// TestNewLeaderWaitsFromItsTermStart checks that a new leader's wait counts from its TermStart, since it cannot know
+// when the old leader last renewed.
 func TestNewLeaderWaitsFromItsTermStart(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -97,7 +99,7 @@ func TestNewLeaderWaitsFromItsTermStart(t *testing.T) {
 	})
 }
 
-// TestTermFence (A5): what an earlier term of the same node has judged is refused in a later one.
+// TestTermFence (A5) checks that a judgement from an earlier term of the same node is refused in a later term.
 func TestTermFence(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -121,7 +123,8 @@ func TestTermFence(t *testing.T) {
 	})
 }
 
-// TestQueuesUntilTermStart: elected but not begun, a leader lets requests wait; not elected, it says who is.
+// TestQueuesUntilTermStart checks that a node that is elected but whose TermStart has not applied makes requests
+// wait, and that a node that is not elected names the leader.
 func TestQueuesUntilTermStart(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		b := l.node("b")
@@ -144,7 +147,7 @@ func TestQueuesUntilTermStart(t *testing.T) {
 	})
 }
 
-// TestSteppedDown: writes that wait end as not applied when the node does not lead any more.
+// TestSteppedDown checks that waiting writes end as not applied when the node no longer leads.
 func TestSteppedDown(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -163,7 +166,7 @@ func TestSteppedDown(t *testing.T) {
 	})
 }
 
-// TestAnnouncesItsLead, once a term.
+// TestAnnouncesItsLead checks that a leader announces its lead once a term.
 func TestAnnouncesItsLead(t *testing.T) {
 	leads := make(chan words.Leads, 10)
 	bubble(t, func(c *Config) { c.OnLead = func(x words.Leads) { leads <- x } }, func(t *testing.T, l *testLog) {
@@ -180,7 +183,8 @@ func TestAnnouncesItsLead(t *testing.T) {
 	})
 }
 
-// TestSecondTermStart: a leader may propose it twice in its term. What it has refused stays refused.
+// TestSecondTermStart checks that a leader may propose a second TermStart in its term. What it has refused stays
+// refused.
 func TestSecondTermStart(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -204,7 +208,7 @@ func TestSecondTermStart(t *testing.T) {
 	})
 }
 
-// TestOpenedInThisTerm: a session opened long after the TermStart counts from its opening.
+// TestOpenedInThisTerm checks that a session opened long after the TermStart counts from its opening.
 func TestOpenedInThisTerm(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		time.Sleep(time.Hour)
@@ -217,7 +221,8 @@ func TestOpenedInThisTerm(t *testing.T) {
 	})
 }
 
-// TestFounding: requests wait until the first leader has founded the group, also where that takes several tries.
+// TestFounding checks that requests wait until the first leader has founded the group, even if that takes several
+// tries.
 func TestFounding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -240,7 +245,8 @@ func TestFounding(t *testing.T) {
 	})
 }
 
-// TestHigherTermEndsTheLead, before anything of that term is applied, whoever leads in it.
+// TestHigherTermEndsTheLead checks that a higher term ends the lead before any command of that term is applied,
+// whichever node leads in it.
 func TestHigherTermEndsTheLead(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -256,7 +262,8 @@ func TestHigherTermEndsTheLead(t *testing.T) {
 	})
 }
 
-// TestUnnotedOpening: a session whose opening has applied but is not noted yet counts from now, not from the TermStart.
+// TestUnnotedOpening checks that a session whose opening has applied but is not recorded yet counts from now, not
+// from the TermStart.
 func TestUnnotedOpening(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		time.Sleep(time.Hour)

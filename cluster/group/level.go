@@ -7,9 +7,9 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// Raise brings the group to the level that known returns, if that is above the present one and this node leads. known asks
-// all members of the group's newest configuration. It is called after this leader's first entry has applied, so that no
-// change of members by an earlier leader can come later.
+// Raise raises the group to the level that known returns, if that is above the present level and this node leads.
+// known asks all members of the group's newest configuration. Raise calls it after this leader's first entry has
+// applied, so that no change of members by an earlier leader can come later.
 func (a *Authority) Raise(ctx context.Context, known func(context.Context) fsm.Level) error {
 	l, err := a.leader(ctx)
 	if err != nil {

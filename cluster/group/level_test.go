@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestRaise: the leader of a group from before levels raises it to what all members know, no further; from then on it encodes
-// at that level. Others change nothing.
+// TestRaise checks that the leader of a group from before levels raises it to the level that all members know, and no
+// further. From then on the leader encodes at that level. Other nodes change nothing.
 func TestRaise(t *testing.T) {
 	before := func(c *Config) {
 		c.Init = nil
@@ -63,7 +63,8 @@ func TestRaise(t *testing.T) {
 	})
 }
 
-// TestLeadEndsWithMachine: a leader whose machine meets an entry that it does not know serves nothing from then on.
+// TestLeadEndsWithMachine checks that a leader serves nothing once its machine has met an entry that it does not
+// know.
 func TestLeadEndsWithMachine(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")

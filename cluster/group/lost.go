@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// lostEvery is how often a request that waits for a transaction looks whether its decision group is lost.
+// lostEvery is how often a request that waits for a transaction checks whether its decision group is lost.
 const lostEvery = 500 * time.Millisecond
 
 // maxLocks bounds the keys that are listed in GroupStatus.Locked.
@@ -17,7 +17,8 @@ const maxLocks = 100
 // retryLost is the Retry-After of a request whose key is held by a transaction of a lost decision group.
 const retryLost = time.Second
 
-// deciderLost reports whether the transaction's decision group is known not to answer: its intents here stay until it does.
+// deciderLost reports whether the transaction's decision group is known not to answer. Until it answers, the
+// transaction's intents stay here.
 func (a *Authority) deciderLost(id ident.TxnID) bool {
 	return id.Decider != a.cfg.Group && a.cfg.Lost(id.Decider)
 }
@@ -27,14 +28,15 @@ func errDeciderLost(x fsm.Intent) *api.Error {
 		string(x.Txn.ID.Decider) + ", which decides it, does not answer: the key is free again when that group is back; edgehold cluster status shows such keys"}
 }
 
-// lockedSince is a key that a transaction of a lost decision group holds, and since when this replica has seen that.
+// lockedSince is a key that a transaction of a lost decision group holds, and since when this replica has seen it
+// held.
 type lockedSince struct {
 	key   api.Key
 	txn   ident.TxnID
 	since time.Time
 }
 
-// addLocked adds the transaction's keys, as far as there is room.
+// addLocked appends the transaction's keys, up to the limit of maxLocks.
 func addLocked(to []lockedSince, p *fsm.Prepared, since time.Time) []lockedSince {
 	for _, keys := range [2][]api.Key{p.Written, p.Read} {
 		for _, k := range keys[:min(len(keys), maxLocks-len(to))] {
@@ -50,7 +52,7 @@ func (s *sweeper) noteLocked(locked []lockedSince) {
 	s.locked = locked
 }
 
-// lockedKeys are the keys for the status, if this node leads.
+// lockedKeys returns the locked keys for the status, or nil if this node does not lead.
 func (a *Authority) lockedKeys(prepared int) []api.Lock {
 	a.mu.Lock()
 	lead, locked := a.lead, a.locked

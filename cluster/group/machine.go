@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// Machine is the group's machine as its replica sees it: applying a command also brings the authority's volatile state up
-// to date. It never waits for anything but mutexes.
+// Machine is the group's machine as its replica sees it. Applying a command also updates the authority's volatile
+// state. Apart from mutexes, Machine never waits.
 type Machine struct{ r *Authority }
 
 var (
@@ -19,11 +19,11 @@ var (
 	_ replica.Durable             = (*Machine)(nil)
 )
 
-// Machine is what to give to replica.Open.
+// Machine returns the machine to pass to replica.Open.
 func (a *Authority) Machine() *Machine { return &Machine{a} }
 
-// Apply applies the log entry of that index and term. Only the replica calls it, one call at a time. After an error the
-// machine does not go on with the log, so this node's lead ends.
+// Apply applies the log entry of the given index and term. Only the replica calls it, one call at a time. After an
+// error the machine does not continue with the log, so this node's lead ends.
 func (m *Machine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, error) {
 	m.r.endBelow(api.Term(term))
 	results, err := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
@@ -35,10 +35,11 @@ func (m *Machine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, er
 	return results, nil
 }
 
-// Snapshot is one atomic view of all the machine's state.
+// Snapshot returns one atomic view of all the machine's state.
 func (m *Machine) Snapshot() (replica.Snapshot, error) { return m.r.cfg.Machine.Snapshot() }
 
-// Restore replaces the machine's state. What this replica had noted about sessions counts anew.
+// Restore replaces the machine's state. The times that this replica has recorded about sessions are dropped and count
+// anew.
 func (m *Machine) Restore(from io.Reader) error {
 	err := m.r.cfg.Machine.Restore(from)
 	m.replaced()
@@ -47,23 +48,23 @@ func (m *Machine) Restore(from io.Reader) error {
 
 // Applied, Flush, Checkpoint and Adopt are for a machine whose engine is durable: replica.Config.State.
 
-// Applied is the index of the newest entry that the state holds.
+// Applied returns the index of the newest entry that the state holds.
 func (m *Machine) Applied() uint64 { return m.r.cfg.Machine.Applied() }
 
-// Flush brings to disk what has applied.
+// Flush writes to disk what has applied.
 func (m *Machine) Flush() error { return m.r.cfg.Machine.Flush() }
 
-// Checkpoint makes dir a copy of the state.
+// Checkpoint writes a copy of the state to dir.
 func (m *Machine) Checkpoint(dir string) error { return m.r.cfg.Machine.Checkpoint(dir) }
 
-// Adopt is Restore from a checkpoint.
+// Adopt replaces the machine's state as Restore does, from a checkpoint.
 func (m *Machine) Adopt(dir string) error {
 	err := m.r.cfg.Machine.Adopt(dir)
 	m.replaced()
 	return err
 }
 
-// replaced: the state is another one.
+// replaced resets the authority's volatile state after the machine's state was replaced.
 func (m *Machine) replaced() {
 	r := m.r
 	r.mu.Lock()
@@ -74,7 +75,7 @@ func (m *Machine) replaced() {
 	r.announceLocked()
 }
 
-// endBelow ends the lead of a term that is over.
+// endBelow ends the lead if its term is below the given one.
 func (a *Authority) endBelow(term api.Term) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,7 +93,8 @@ func (a *Authority) endLocked() {
 	a.announceLocked()
 }
 
-// applied takes note of what the commands of one entry did. The clock is read after they have applied.
+// applied updates the volatile state with the effects of one entry's commands. It reads the clock after they have
+// applied.
 func (a *Authority) applied(term api.Term, results []fsm.Result) {
 	var now words.ClockSample
 	locked := false
@@ -124,7 +126,7 @@ func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now words.Clock
 	switch e.Kind {
 	case fsm.EffectTermStart:
 		if a.lead != nil && a.lead.term == term {
-			return // proposed twice: what this term has refused stays refused
+			return // proposed twice; what this term has refused stays refused
 		}
 		a.endLocked()
 		if e.Node == a.cfg.Node {
@@ -160,7 +162,7 @@ func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now words.Clock
 		a.signal()
 	}
 	if a.lead != nil && !res.Session.IsZero() {
-		// A new session's first base. The holder counts from before it asked.
+		// This is the first base of a new session. The holder counts from before it asked.
 		a.lead.extended[res.Session] = now
 	}
 }

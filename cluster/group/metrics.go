@@ -8,7 +8,8 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// metrics is what the authority measures. Node labels are bounded: after maxNodeLabels the rest are "other".
+// metrics are the metrics of an authority. The number of node labels is bounded: after maxNodeLabels, further nodes
+// get the label "other".
 type metrics struct {
 	nodes    *nodeLabels
 	grants   func(float64, ...string)
@@ -76,7 +77,7 @@ func (m *metrics) expired(n api.NodeID)   { m.expiries(1, m.nodes.label(n)) }
 func (m *metrics) suspected(n api.NodeID) { m.suspects(1, m.nodes.label(n)) }
 func (m *metrics) clockOff(n api.NodeID)  { m.clocks(1, m.nodes.label(n)) }
 
-// wrote records what the parts of a write took.
+// wrote records how long the parts of a write took.
 func (m *metrics) wrote(t api.Timing) {
 	m.commit(t.Commit.Seconds())
 	if t.Revoke > 0 {
@@ -88,7 +89,7 @@ func (m *metrics) delayed(n api.NodeID, d time.Duration) { m.delays(d.Seconds(),
 
 const maxNodeLabels = 200
 
-// nodeLabels keeps the label of a node within bounds: nodes come and go, and anyone may name himself.
+// nodeLabels bounds the number of node labels, since nodes come and go and a node chooses its own name.
 type nodeLabels struct {
 	mu    sync.Mutex
 	known map[api.NodeID]bool

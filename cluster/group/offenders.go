@@ -6,31 +6,31 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// offenders are the processes that could be reached and did not answer revocations: each gets no new leases for a while, and
-// for twice as long the next time. It is kept by process, since a session ends with what its holder has done. The zero value is
-// ready; the authority's mutex guards it.
+// offenders are the processes that could be reached and did not answer revocations. Each gets no new leases for a
+// while, and for twice as long the next time. Offenders are recorded by process, because a session ends as a result
+// of what its holder has done. The zero value is ready to use. The authority's mutex guards it.
 type offenders map[ident.Nonce]offender
 
 type offender struct {
 	offences int
-	until    time.Time // no leases before
+	until    time.Time // no leases before this
 }
 
 // maxOffenders bounds the processes that are remembered.
 const maxOffenders = 4096
 
-// The least probation after a revocation that was answered late, and after one that was not answered until the session
-// expired: each of these has kept a writer waiting for as long as there is to wait.
+// These are the least probation after a revocation that was answered late, and after one that was not answered until
+// the session expired. A holder of the second kind has kept a writer waiting for the longest possible time.
 const (
 	revocationOffence = 2 * time.Second
-	sessionOffence    = 8 * time.Second // twice that at the first time: the revocation was late before
+	sessionOffence    = 8 * time.Second // doubled even the first time, since the revocation was late before
 	maxDoublings      = 6
 )
 
-// forgiveness is how long after its probation an offender is forgotten.
+// forgiveness is how long after its probation an offender is remembered.
 const forgiveness = 10 * time.Minute
 
-// offends puts the process on probation from now.
+// offends puts the process on probation from now on.
 func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
 	if *o == nil {
 		*o = offenders{}
@@ -42,7 +42,7 @@ func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
 	}
 	x.offences++
 	if _, known := (*o)[n]; !known && len(*o) >= maxOffenders {
-		o.forget(now.Add(forgiveness)) // those whose probation is over
+		o.forget(now.Add(forgiveness)) // drop those whose probation is over
 		if len(*o) >= maxOffenders {
 			return
 		}
@@ -50,12 +50,12 @@ func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
 	(*o)[n] = x
 }
 
-// onProbation reports whether the process gets no leases now.
+// onProbation reports whether the process is on probation now and so gets no leases.
 func (o offenders) onProbation(n ident.Nonce, now time.Time) bool {
 	return now.Before(o[n].until)
 }
 
-// forget drops the offenders that have done nothing for long.
+// forget drops the offenders whose probation ended at least forgiveness ago.
 func (o offenders) forget(now time.Time) {
 	for n, x := range o {
 		if now.Sub(x.until) >= forgiveness {

@@ -11,13 +11,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Prepare has the group vote on its part of a transaction: leases on what it writes are revoked now, so that from here on
-// nobody has them, and one log entry validates and locks. dropped are leases that the gateway has given up. A vote no is a
-// Vote, too; an error is no vote, and after CodeAmbiguous the part may be prepared: ask again, the vote is the same.
+// Prepare makes the group vote on its part of a transaction. It revokes the leases on the keys that the part writes,
+// so that no holder has one from then on. One log entry then validates the part and locks its keys. dropped are
+// leases that the gateway has given up. A vote no is returned as a Vote too. An error is no vote. After CodeAmbiguous
+// the part may be prepared; the caller may repeat the call, and the vote is the same.
 //
-// Where the intents of other transactions are in the way, an older one than all of them waits, a younger one gives way
-// (wait-die): its vote is no, with [fsm.RetryIntents]. One that is free, which holds nothing anywhere, always waits: nobody can
-// be waiting for it.
+// If the intents of other transactions are in the way, wait-die applies. A transaction that is older than all of them
+// waits. A younger one gives way: its vote is no, with [fsm.RetryIntents]. A free transaction holds nothing in any
+// group, so no other can be waiting for it, and it always waits.
 func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	if err := a.ours(p.Group); err != nil {
 		return nil, err
@@ -32,9 +33,9 @@ func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident
 		}})
 }
 
-// CommitLast is a Prepare of the last participant that commits at once, in the decision group, which this is. A refusal ends the
-// attempt: Vote.Decision says that it was aborted, so that no later copy of the message commits it. Without a Decision that is
-// not certain.
+// CommitLast is Prepare for the last participant, which commits at once. This group must be the decision group. A
+// refusal ends the attempt: Vote.Decision then says that it was aborted, so no later copy of the message can commit
+// it. Without a Decision the abort is not certain.
 func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	if err := a.ours(p.Txn.ID.Decider); err != nil {
 		return nil, err
@@ -53,14 +54,14 @@ func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped [
 	return v, err
 }
 
-// abortRefused aborts, here in its decision group, an attempt of which the last part was refused. The coordinator would do the
-// same, one way later each, and the other participants would keep their locks meanwhile.
+// abortRefused aborts, in this decision group, an attempt whose last part was refused. The coordinator would do the
+// same, but one message delay later in each direction, and meanwhile the other participants would keep their locks.
 func (a *Authority) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm.Vote) *fsm.Vote {
 	res, err := a.propose(ctx, fsm.Decide{Txn: p.Txn, AckedBelow: p.AckedBelow, Outcome: ident.TxnAborted})
 	switch d := res.Decision; {
-	case err != nil || d == nil: // the coordinator sees to it
+	case err != nil || d == nil: // the coordinator aborts the attempt
 		return no
-	case d.Outcome == ident.TxnCommitted: // by another copy of the message
+	case d.Outcome == ident.TxnCommitted: // committed by another copy of the message
 		return &fsm.Vote{Decision: d, Timing: no.Timing}
 	default:
 		out := *no
@@ -71,23 +72,23 @@ func (a *Authority) abortRefused(ctx context.Context, p *fsm.CommitLast, no *fsm
 
 // ballot is what a participant votes on.
 type ballot struct {
-	ref     *ident.TxnRef // with the age as far as it is believed
-	said    uint64        // the age as the gateway says
+	ref     *ident.TxnRef // with the age limited to what this node accepts
+	said    uint64        // the age as the gateway reports it
 	conds   []api.Cond
 	ops     []api.Op
 	dropped []ident.DroppedLease
 	free    bool
-	// command is what to propose, judged by the lead, with what was cleared.
+	// command returns the command to propose, judged by the lead, with the leases that were cleared.
 	command func(l *lead, c *clearance) fsm.Command
 }
 
-// keys are those that the ballot writes, and those that it tests or reads.
+// keys returns the keys that the ballot writes, and the keys that it tests or reads.
 func (b *ballot) keys() (written, read []api.Key) {
 	t := api.Txn{If: b.conds, Then: b.ops}
 	return t.WrittenKeys(), t.Keys()
 }
 
-// turn is the ballot's turn, which does not stand yet.
+// turn returns the ballot's turn. The turn is not in the queue yet.
 func (b *ballot) turn(written, read []api.Key) *turn {
 	t := turnOf(*b.ref, written, read)
 	if b.said != 0 {
@@ -96,7 +97,7 @@ func (b *ballot) turn(written, read []api.Key) *turn {
 	return t
 }
 
-// clamped is the age of a gateway's request as this node believes it.
+// clamped returns the age of a gateway's request, limited to what this node accepts.
 func clamped(age uint64) uint64 { return words.ClampAge(age, time.Now(), words.MaxAge) }
 
 func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
@@ -112,7 +113,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	defer a.unlatch(l, written)
 	w := writing{waiter: waiter{Authority: a, lead: l, turn: b.turn(written, read)}, dropped: b.dropped}
 	defer w.voted()
-	if intents, prepared := a.blocking(b.ref.ID, written, read); !prepared { // else it votes as it did
+	if intents, prepared := a.blocking(b.ref.ID, written, read); !prepared { // if prepared, it votes as it did before
 		no, err := w.giveWay(ctx, b, intents)
 		if no != nil {
 			err = a.refusal(ctx, l, nil)
@@ -131,7 +132,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 				return nil, err
 			}
 		}
-		if len(holders) > 0 { // it has waited: a read may have taken its turn since
+		if len(holders) > 0 { // it has waited, and a read may have taken its turn meanwhile
 			if no, err := w.awaitOlder(ctx, b); no != nil || err != nil {
 				return no, err
 			}
@@ -151,7 +152,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 			if no, err := w.giveWay(ctx, b, intents); no != nil || err != nil {
 				return no, err
 			}
-		case res.Err.Code == api.CodeNotLeader: // the term was over: no vote, and another leader has one
+		case res.Err.Code == api.CodeNotLeader: // the term was over: this is no vote, and another leader has one
 			return nil, res.Err
 		default:
 			return &fsm.Vote{Refused: res.Err, Stored: res.Stored, Decision: res.Decision}, nil
@@ -159,18 +160,18 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 }
 
-// inTheWay are the intents for which the machine has refused the ballot.
+// inTheWay returns the intents because of which the machine has refused the ballot.
 func (w *writing) inTheWay(res *fsm.Result, read []api.Key) []fsm.Intent {
 	switch res.Err.Code {
 	case fsm.RetryIntents:
 		return res.Intents
-	case api.CodeUnavailable: // so many read the key that no more may
+	case api.CodeUnavailable: // the key has reached its limit of readers
 		return w.crowded(read)
 	}
 	return nil
 }
 
-// voted ends the ballot's turn, and the one that a read for its transaction has kept here.
+// voted ends the ballot's turn, and the turn that a read for its transaction has kept here.
 func (w *writing) voted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -178,11 +179,13 @@ func (w *writing) voted() {
 	w.lead.queue.endHeld(w.turn.said, func(*turn) bool { return true })
 }
 
-// giveWay waits for the intents if the ballot's transaction is older than all that hold them; else it votes no. It votes no as
-// well if an older request waits for what it would lock, unless it is free: then it waits for that.
+// giveWay waits for the intents if the ballot's transaction is older than all transactions that hold them. Otherwise
+// it votes no. It also votes no if an older request waits for a key that the ballot would lock. A free ballot waits
+// in both cases instead.
 //
-// It gives way to an older one after a moment: an intent is often that of a transaction which is decided, and is about to be
-// resolved here. Since that moment is short and ends, no circle of such waits lasts.
+// Before it votes no because of an older transaction, it waits for a moment, since an intent often belongs to a
+// transaction that is decided and about to be resolved here. That wait is short and always ends, so a cycle of such
+// waits cannot last.
 func (w *writing) giveWay(ctx context.Context, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
 	i := slices.IndexFunc(intents, func(x fsm.Intent) bool { return !b.free && x.Txn.Older(*b.ref) })
 	if i >= 0 {
@@ -207,7 +210,8 @@ func (w *writing) giveWay(ctx context.Context, b *ballot, intents []fsm.Intent) 
 	return w.awaitAttempts(ctx, w.lead, b, intents)
 }
 
-// awaitOlder has a free ballot wait for the older requests that wait for what it would lock, and any other vote no.
+// awaitOlder makes a free ballot wait for the older requests that wait for keys it would lock. Any other ballot votes
+// no if there is one.
 func (w *writing) awaitOlder(ctx context.Context, b *ballot) (no *fsm.Vote, err error) {
 	older := func(q *queue) (o *turn) {
 		o, _ = q.older(w.turn)
@@ -226,9 +230,9 @@ func (w *writing) awaitOlder(ctx context.Context, b *ballot) (no *fsm.Vote, err 
 	return w.no(k, "an older request waits for the key"), nil
 }
 
-// awaitAttempts waits for the intents. Those of an attempt of the same request that was made before the ballot's go at once
-// where the same gateway made it, and has given it up; but where another gateway makes it, that may be waiting for this one
-// elsewhere: then this one gives way, after a while.
+// awaitAttempts waits for the intents. Some may belong to an earlier attempt of the ballot's own request. If the same
+// gateway made that attempt, it has given the attempt up, and the intents go soon. If another gateway made it, that
+// attempt may be waiting for the ballot's attempt elsewhere. So after sameRequest the ballot gives way.
 func (a *Authority) awaitAttempts(ctx context.Context, l *lead, b *ballot, intents []fsm.Intent) (no *fsm.Vote, err error) {
 	for _, x := range intents {
 		id, self := x.Txn.ID, b.ref.ID
@@ -246,7 +250,7 @@ func (a *Authority) awaitAttempts(ctx context.Context, l *lead, b *ballot, inten
 	return nil, a.awaitIntents(ctx, l, intents)
 }
 
-// awaitMoment tells whether the intents went within Config.Moment.
+// awaitMoment reports whether the intents were gone within Config.Moment.
 func (a *Authority) awaitMoment(ctx context.Context, l *lead, intents []fsm.Intent) (gone bool, err error) {
 	moment, cancel := context.WithTimeout(ctx, a.cfg.Moment)
 	defer cancel()
@@ -257,16 +261,17 @@ func (a *Authority) awaitMoment(ctx context.Context, l *lead, intents []fsm.Inte
 	return err == nil, err
 }
 
-// sameRequest is how long that while is: the attempt is asked after in that time.
+// sameRequest is how long a ballot waits for another attempt of its own request. The decision group is asked for that
+// attempt in this time.
 const sameRequest = 3 * queryFirst
 
-// no is the vote of one that gives way.
+// no returns the vote of a ballot that gives way.
 func (a *Authority) no(k api.Key, why string) *fsm.Vote {
 	a.metrics.gaveWay(1)
 	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents, Key: k, RetryAfter: retryIntent, Hint: why}}
 }
 
-// frozen tells whether one of the keys lies in a range that is being given up.
+// frozen reports whether one of the keys lies in a range that is being ceded.
 func (a *Authority) frozen(l *lead, keys []api.Key) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -278,7 +283,7 @@ func (a *Authority) frozen(l *lead, keys []api.Key) bool {
 	return false
 }
 
-// Resolve ends the group's part of a transaction as its decision group has said. Repeated, it does nothing.
+// Resolve ends the group's part of a transaction as its decision group has decided. Repeated, it does nothing.
 func (a *Authority) Resolve(ctx context.Context, c fsm.Resolve) error {
 	if err := a.ours(c.Group); err != nil {
 		return err

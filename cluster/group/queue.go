@@ -9,44 +9,44 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// turn is the place of a request in the queue for its keys. While it stands, no younger transaction locks them: else those
-// that come one after the other, each of which may lock what the one before it has left or shares with it, would keep an
-// older request waiting for ever.
+// turn is the place of a request in the queue for its keys. While a turn is queued, no younger transaction locks its
+// keys. Without turns, a sequence of younger transactions, each of which locks keys that the one before it has
+// released or shares with it, could keep an older request waiting for ever.
 //
-// A transaction and a single write have a turn from when they first wait for intents until their answer, and so has a read or
-// a list. A read over several rounds keeps it from one to the next: see [words.Hold].
+// A transaction, a single write, a read or a list has a turn from when it first waits for intents until its answer. A
+// read over several rounds keeps its turn from one round to the next: see [words.Hold].
 type turn struct {
-	ref           ident.TxnRef  // the age, as far as it is believed; and which transaction, if it is one
-	said          uint64        // the age as the gateway says: all requests of one read or transaction have it, and no others
-	written, read []api.Key     // sorted; what is written counts as read, too
-	list          *api.Range    // what a list reads, in place of keys
-	firm          bool          // it keeps younger single writes off, too
+	ref           ident.TxnRef  // the age, limited to what this node accepts; and the transaction's ID, if it is one
+	said          uint64        // the age as the gateway reports it; exactly the requests of one read or transaction share it
+	written, read []api.Key     // sorted; written keys are in read, too
+	list          *api.Range    // the range that a list reads, instead of keys
+	firm          bool          // younger single writes are kept off, too
 	grace         time.Duration // of a read or list: readGrace
-	commits       bool          // of a read: a transaction is to be committed on it
+	commits       bool          // of a read: a transaction will be committed on what it read
 	queued        bool
-	over          chan struct{} // closed at its end
+	over          chan struct{} // closed when the turn ends
 }
 
-// keyTurn is a turn as one of its keys has it.
+// keyTurn is a turn as seen from one of its keys.
 type keyTurn struct {
 	turn   *turn
 	writes bool
 }
 
-// keptTurn is a turn that a read keeps after an answer, and until when.
+// keptTurn is a turn that a read keeps after an answer, and the time until which it keeps it.
 type keptTurn struct {
 	turn  *turn
 	until time.Time
 }
 
-// queue is the turns of one lead, by key. The authority's mutex guards it.
+// queue holds the turns of one lead, by key. The authority's mutex guards it.
 type queue struct {
 	turns, keys int
-	firm        int // of the turns
+	firm        int // number of firm turns
 	byKey       map[api.Key][]keyTurn
 	lists       []*turn
-	held        map[uint64][]*turn // by the age that is said
-	ending      []keptTurn         // in the order of their ends
+	held        map[uint64][]*turn // by the age that the gateway reports
+	ending      []keptTurn         // ordered by until
 }
 
 // maxTurnKeys bounds the keys of all turns.
@@ -56,7 +56,7 @@ func newQueue() queue {
 	return queue{byKey: map[api.Key][]keyTurn{}, held: map[uint64][]*turn{}}
 }
 
-// turnOf is a turn that does not stand yet. Without an age it is as old as this call.
+// turnOf returns a turn that is not queued yet. If ref has no age, the turn is as old as this call.
 func turnOf(ref ident.TxnRef, written, read []api.Key) *turn {
 	t := &turn{ref: ref, said: ref.Age, written: written, read: read, over: make(chan struct{})}
 	t.ref.Age = clamped(ref.Age)
@@ -66,9 +66,10 @@ func turnOf(ref ident.TxnRef, written, read []api.Key) *turn {
 	return t
 }
 
-// before reports whether t goes before o. A read, or a single write, does not go before one of its own age: that may be the
-// transaction for which it reads. What a gateway says of an age stays the same; what is believed of it does not, if that
-// gateway's clock is ahead of this node's or far behind.
+// before reports whether t goes before o. A read or a single write does not go before a turn of its own age, since
+// that may be the transaction for which it reads. That check compares the ages that the gateways report, which do not
+// change. The accepted age of one request can change from call to call, if its gateway's clock is ahead of this
+// node's or far behind.
 func (t *turn) before(o *turn) bool {
 	if !guardReadTurn && len(t.written) == 0 {
 		return false
@@ -79,7 +80,8 @@ func (t *turn) before(o *turn) bool {
 	return t.ref.Older(o.ref)
 }
 
-// add makes the turn stand; false if there are too many. What waits goes before what was kept: those turns make room first.
+// add queues the turn. It returns false if there are too many. A waiting turn has priority over kept turns, which are
+// ended first to make room.
 func (q *queue) add(t *turn, most int) bool {
 	if t.queued {
 		return true
@@ -106,7 +108,7 @@ func (q *queue) add(t *turn, most int) bool {
 	return true
 }
 
-// end ends the turn, if it stands.
+// end ends the turn, if it is queued.
 func (q *queue) end(t *turn) {
 	if !t.queued {
 		return
@@ -130,13 +132,13 @@ func (q *queue) end(t *turn) {
 	close(t.over)
 }
 
-// hold keeps the turn of a read for a while after an answer.
+// hold keeps the turn of a read for up to words.MaxHold after an answer.
 func (q *queue) hold(t *turn, now time.Time) {
 	q.held[t.said] = append(q.held[t.said], t)
 	q.ending = append(q.ending, keptTurn{t, now.Add(words.MaxHold)})
 }
 
-// endHeld ends the turns that a read which says that age has kept, but for those that ends does not want to end.
+// endHeld ends the kept turns of the reads whose gateway reports that age, if ends returns true for the turn.
 func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
 	kept := slices.DeleteFunc(q.held[said], func(t *turn) bool {
 		if ends(t) {
@@ -150,14 +152,14 @@ func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
 	}
 }
 
-// expire ends the turns that were kept and of which nothing has come.
+// expire ends the kept turns whose time is over.
 func (q *queue) expire(now time.Time) {
 	for len(q.ending) > 0 && !now.Before(q.ending[0].until) {
 		q.endOldest()
 	}
 }
 
-// endOldest ends the turn that has been kept for longest, unless it has ended.
+// endOldest ends the turn that has been kept for longest, unless it has ended already.
 func (q *queue) endOldest() {
 	t := q.ending[0].turn
 	q.ending = q.ending[1:]
@@ -166,7 +168,7 @@ func (q *queue) endOldest() {
 	}
 }
 
-// older finds a turn before t that waits to write what t reads or writes, or to read what t writes.
+// older returns a turn before t that waits to write a key that t reads or writes, or to read a key that t writes.
 func (q *queue) older(t *turn) (older *turn, key api.Key) {
 	if q.turns == 0 {
 		return nil, ""
@@ -188,8 +190,8 @@ func (q *queue) older(t *turn) (older *turn, key api.Key) {
 	return nil, ""
 }
 
-// olderCommits finds a turn before t in which a transaction is to be committed on what it has read of t's keys: what t read
-// before that would be over.
+// olderCommits returns a turn before t if a transaction will be committed on what that turn has read of t's keys.
+// What t read before that commit would be out of date.
 func (q *queue) olderCommits(t *turn) *turn {
 	for _, k := range t.read {
 		for _, x := range q.byKey[k] {
@@ -201,7 +203,7 @@ func (q *queue) olderCommits(t *turn) *turn {
 	return nil
 }
 
-// olderRead finds a turn before t by which a read keeps single writes off.
+// olderRead returns a turn before t with which a read keeps single writes off.
 func (q *queue) olderRead(t *turn) (older *turn, key api.Key) {
 	if q.firm == 0 {
 		return nil, ""

@@ -39,7 +39,7 @@ func (n *testNode) resolve(seq uint64) {
 	}
 }
 
-// ageAt is the age of what began so long ago.
+// ageAt returns the age of a request that began the duration ago.
 func ageAt(ago time.Duration) uint64 { return uint64(time.Now().Add(-ago).UnixNano()) }
 
 // readers are the requests that read many keys at once.
@@ -54,8 +54,8 @@ var readers = map[string]func(ctx context.Context, r *Authority, keys []api.Key,
 	},
 }
 
-// TestReaderTakesItsTurn: a read or list of many keys, of which some are always locked, is answered when those transactions
-// have ended that came before it: younger ones are kept off, older ones are not.
+// TestReaderTakesItsTurn checks that a read or list of many keys, some of which are always locked, is answered once
+// the transactions that came before it have ended. Younger transactions are kept off, older ones are not.
 func TestReaderTakesItsTurn(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestReaderTakesItsTurn(t *testing.T) {
 	}
 }
 
-// TestTurnEndsWithItsCaller: a read whose caller has gone keeps nobody off.
+// TestTurnEndsWithItsCaller checks that a read whose caller has gone keeps no request off.
 func TestTurnEndsWithItsCaller(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
@@ -117,8 +117,9 @@ func TestTurnEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// TestTurnIsKeptBetweenRounds: a read that is to come again keeps younger transactions off until it has come and found
-// nothing changed, with HoldFirm single writes as well, and for MaxHold if it does not come.
+// TestTurnIsKeptBetweenRounds checks that a read that will come again keeps younger transactions off until it has
+// come and found nothing changed. With HoldFirm it keeps single writes off as well. If it does not come again, it
+// keeps them off for MaxHold.
 func TestTurnIsKeptBetweenRounds(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -174,8 +175,8 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 	})
 }
 
-// TestTurnOfAnotherClock: a gateway's clock may be ahead of the leader's, or far behind it. The turn that a read has kept for
-// its transaction does not keep that off, nor the next read of it, and ends with the vote.
+// TestTurnOfAnotherClock checks gateways whose clock is ahead of the leader's or far behind it. The turn that a read
+// has kept for its transaction keeps neither the transaction nor its next read off, and ends with the vote.
 func TestTurnOfAnotherClock(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * words.MaxAge, 0, time.Minute} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -202,7 +203,7 @@ func TestTurnOfAnotherClock(t *testing.T) {
 	}
 }
 
-// TestTurnsAreBounded: requests over the limit are refused; none stays in the queue.
+// TestTurnsAreBounded checks that requests over the limit are refused and that none stays in the queue.
 func TestTurnsAreBounded(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -231,7 +232,8 @@ func TestTurnsAreBounded(t *testing.T) {
 	})
 }
 
-// TestKeptTurnsMakeRoom: reads that were answered and do not come again do not take the places of requests that wait.
+// TestKeptTurnsMakeRoom checks that reads that were answered and do not come again take no places from requests that
+// wait.
 func TestKeptTurnsMakeRoom(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -261,7 +263,7 @@ func TestKeptTurnsMakeRoom(t *testing.T) {
 	})
 }
 
-// TestManyReadersOfOneKey: more transactions read a key than may lock it at once: the others wait.
+// TestManyReadersOfOneKey checks that if more transactions read a key than may lock it at once, the others wait.
 func TestManyReadersOfOneKey(t *testing.T) {
 	bubble(t, func(c *Config) { c.Groups = reachNone{} }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -294,7 +296,7 @@ func TestManyReadersOfOneKey(t *testing.T) {
 	})
 }
 
-// TestAgesAreClamped: an age that is not believable counts for as much as one that is.
+// TestAgesAreClamped checks that an age that is not believable is replaced by one that is.
 func TestAgesAreClamped(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	at := func(d time.Duration) uint64 { return uint64(now.Add(d).UnixNano()) }
@@ -324,7 +326,7 @@ func within10(t *testing.T) context.Context {
 	return ctx
 }
 
-// reachNone are groups none of which answers.
+// reachNone is a Groups none of whose groups answers.
 type reachNone struct{}
 
 func (reachNone) Outcome(ctx context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {

@@ -10,9 +10,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Read answers from the machine, behind a confirm that began after the read had arrived; or, where leases are wished for
-// and would pay, with what applying the grant returned. A bounded or stale read that cannot be answered so soon is answered by this
-// replica, whoever leads, with its age.
+// Read answers from the machine, behind a confirm that began after the read arrived. If the reader asks for leases
+// and may get them, it answers with the result of applying the grant instead. If the owner does not answer a bounded
+// or stale read soon, this replica answers it with its age, whichever node leads.
 func (a *Authority) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if err := q.Check(); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (a *Authority) Read(ctx context.Context, q *words.ReadRequest, out *words.R
 	return a.readOwner(ctx, q, out)
 }
 
-// readOwner is the read at the leader.
+// readOwner reads at the leader.
 func (a *Authority) readOwner(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	l, err := a.leader(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func (a *Authority) readOwner(ctx context.Context, q *words.ReadRequest, out *wo
 	return a.readConfirmed(ctx, l, q, out)
 }
 
-// readConfirmed is the owner's read: confirm, then look.
+// readConfirmed is the owner's read: a confirm, then a read of the machine.
 func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadRequest, out *words.ReadResult) error {
 	began := time.Now()
 	if err := a.confirm(ctx, l); err != nil {
@@ -60,8 +60,8 @@ func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadReq
 	return nil
 }
 
-// readInTurn reads the keys when no transaction holds one of them, in the read's turn: younger ones are kept off meanwhile, so
-// that it waits for those alone which have come before it.
+// readInTurn reads the keys when no transaction holds any of them. The read has a turn meanwhile, which keeps younger
+// transactions off, so that it waits only for transactions that came before it.
 func (a *Authority) readInTurn(ctx context.Context, l *lead, q *words.ReadRequest) (entries []api.Entry, err error) {
 	w, err := a.takeTurn(l, q)
 	if err != nil {
@@ -81,7 +81,7 @@ func (a *Authority) readInTurn(ctx context.Context, l *lead, q *words.ReadReques
 	return entries, err
 }
 
-// look reads all the keys in one view of the machine.
+// look reads all keys in one view of the machine.
 func (a *Authority) look(q *words.ReadRequest) ([]api.Entry, error) {
 	return a.lookBy(a.cfg.Machine.Read, q)
 }
@@ -97,16 +97,16 @@ func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, error), q *words.R
 	return entries, nil
 }
 
-// omitKnown leaves out a value that the reader has already.
+// omitKnown drops a value that the reader already has.
 func omitKnown(e *api.Entry, known api.Version) {
 	if !known.IsZero() && e.Version == known && e.Exists {
 		e.Value, e.Unchanged = nil, true
 	}
 }
 
-// List answers a page of the range, behind a confirm that began after it had arrived. CodeWrongGroup unless the group owns
-// a shard of every part of the range: an answer that leaves keys out would look like a whole one. A bounded or stale list is answered
-// by this replica if the owner does not answer soon.
+// List returns a page of the range, behind a confirm that began after the request arrived. It returns CodeWrongGroup
+// unless the group owns a shard of every part of the range, since a result that omits keys would look complete. If
+// the owner does not answer a bounded or stale list soon, this replica answers it.
 func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*api.ListRe
 	return a.listOwner(ctx, q)
 }
 
-// listOwner is the list at the leader.
+// listOwner lists at the leader.
 func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	l, err := a.leader(ctx)
 	if err != nil {
@@ -141,7 +141,8 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.L
 	if err != nil {
 		return nil, err
 	}
-	// After the list: what was ceded meanwhile is noticed, and what was adopted meanwhile was empty.
+	// This check comes after the list. A range that was ceded meanwhile is noticed, and one that was adopted
+	// meanwhile was empty.
 	if err := a.cfg.Machine.Covers(q.Range); err != nil {
 		return nil, err
 	}

@@ -6,8 +6,9 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// reap clears away what ended sessions have left behind, while this node leads. Their leases are void already, so no request
-// waits for it. It pauses after each step for as long as the step took, so that other commands get at least half of the log.
+// reap removes, while this node leads, what ended sessions have left behind. Their leases are void already, so no
+// request waits for it. After each step it pauses for as long as the step took, so that other commands get at least
+// half of the log.
 func (a *Authority) reap() {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
@@ -15,14 +16,14 @@ func (a *Authority) reap() {
 		select {
 		case <-a.ctx.Done():
 			return
-		case <-a.ended: // wakes it early
+		case <-a.ended: // a session has ended
 		case <-pause.C:
 		}
 		pause.Reset(a.reapOnce())
 	}
 }
 
-// reapOnce clears a part away, and returns when to look again.
+// reapOnce removes one part and returns when to run again.
 func (a *Authority) reapOnce() time.Duration {
 	a.mu.Lock()
 	l := a.lead

@@ -13,15 +13,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestDeposedLeaderRefusesNothing: a leader that has been deposed, and does not know it, is asked for what its old state
-// refuses and the present one carries out. It must not refuse: whatever it computes from its state is over.
+// TestDeposedLeaderRefusesNothing asks a deposed leader that does not know it for requests that its old state refuses
+// and the present leader carries out. It must not refuse them, because its state is out of date.
 func TestDeposedLeaderRefusesNothing(t *testing.T) {
 	big := strings.Repeat("x", api.MaxValueBytes)
 	locked := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{7}, Seq: 1, Attempt: 1 << 16, Decider: "g.2"}, Age: 1}
 	one := func(o api.Op) *words.Txn { return &words.Txn{Txn: api.Txn{Then: []api.Op{o}}} }
 	for _, c := range []struct {
 		name          string
-		before, after *words.Txn // writes before and after the leader is deposed
+		before, after *words.Txn // made before and after the leader is deposed
 		ask           *words.Txn
 	}{
 		{"add to a text", put("k", "abc"), put("k", "5"), one(api.Op{Kind: api.OpAdd, Key: "k", Delta: 1})},
@@ -48,7 +48,8 @@ func TestDeposedLeaderRefusesNothing(t *testing.T) {
 			})
 		})
 	}
-	// The other answers of a machine's state: what a request finds in it is that of its newest leader, or unknown.
+	// These are the other answers from a machine's state. The answer to such a request comes from the state of the
+	// newest leader, or is unknown.
 	for name, ask := range map[string]func(ctx context.Context, r *Authority) error{
 		"read": func(ctx context.Context, r *Authority) error {
 			_, err := words.Read(ctx, r, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}})

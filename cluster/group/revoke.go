@@ -13,8 +13,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// revocation is a lease that its holder has been asked to give up, until it acknowledges or its session ends. It outlives
-// the writes that asked for it, so that a holder cannot sit out writers that give up early.
+// revocation is a lease that its holder has been asked to give up. It lasts until the holder acknowledges or its
+// session ends. It outlives the writes that asked for it, so a holder cannot evade it by waiting until the writers
+// have given up.
 type revocation struct {
 	lease ident.LeaseID
 	since time.Time
@@ -24,9 +25,9 @@ type revocation struct {
 // wait is one write's wait for the holders of its keys. The authority's mutex guards it until done is closed.
 type wait struct {
 	since   time.Time
-	left    map[claim]*revocation // what has not been settled yet
+	left    map[claim]*revocation // what is not settled yet
 	done    chan struct{}         // closed when nothing is left
-	holders []*holder             // that count it as waiting
+	holders []*holder             // the holders that count this wait in waiting
 	clearance
 }
 
@@ -36,15 +37,15 @@ type claim struct {
 	key api.Key
 }
 
-// clearance is what a write has gained by waiting, and what that took.
+// clearance is what a write has gained by waiting, and how long that took.
 type clearance struct {
 	cleared []ident.DroppedLease
 	killed  []ident.SessionID
-	delays  []api.Delay // the longest first, one a node, at most words.MaxDelays
+	delays  []api.Delay // longest first, one a node, at most words.MaxDelays
 	err     error
 }
 
-// add joins what a further round gained.
+// add merges what a further round gained.
 func (c *clearance) add(o clearance) {
 	known := make(map[claim]int, len(c.cleared))
 	for i, d := range c.cleared {
@@ -81,7 +82,7 @@ func (c *clearance) delay(d api.Delay) {
 	c.delays = c.delays[:min(len(c.delays), words.MaxDelays)]
 }
 
-// The ways in which a claim is settled.
+// nothing, ended and given are the ways in which a claim is settled.
 func (w *wait) nothing(*holder, api.Key, ident.LeaseID) {}
 func (w *wait) ended(h *holder, _ api.Key, _ ident.LeaseID) {
 	w.kill(h.sid)
@@ -90,7 +91,7 @@ func (w *wait) given(h *holder, k api.Key, lid ident.LeaseID) {
 	w.cleared = append(w.cleared, ident.DroppedLease{Session: h.sid, Key: k, Lease: lid})
 }
 
-// settle tells all who wait for the revocation how it ended. The caller has taken it out of h.pending.
+// settle reports to all waits for the revocation how it ended. The caller has already removed it from h.pending.
 func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api.Key, ident.LeaseID)) {
 	now := time.Now()
 	for _, w := range p.waits {
@@ -103,8 +104,9 @@ func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api
 	p.waits = nil
 }
 
-// clear has the leases revoked, and waits until each holder has given its lease up, or has certainly expired, or its
-// session has ended. Leases in dropped are given up already. It ends early with the ctx or the term.
+// clear revokes the leases and waits until each holder has given its lease up or has certainly expired, or its
+// session has ended. Leases in dropped are given up already. clear returns early with an error if ctx or the term
+// ends.
 func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []ident.DroppedLease) (clearance, error) {
 	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
 	if err := a.claim(l, w, holders, dropped); err != nil {
@@ -126,7 +128,7 @@ func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dr
 	return clearance{}, err
 }
 
-// claim asks for all the leases and registers w with each.
+// claim asks for all the leases and registers w with each revocation.
 func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []ident.DroppedLease) error {
 	now := a.cfg.Clock.Now()
 	a.mu.Lock()
@@ -136,7 +138,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 	}
 	own := make(map[claim]ident.LeaseID, len(dropped))
 	for _, d := range dropped {
-		if d.Group != a.cfg.Group { // given by the owner before: a session of ours may have the same id
+		if d.Group != a.cfg.Group { // given by the previous owner; a session of this group may have the same id
 			continue
 		}
 		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
@@ -154,7 +156,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 		}
 		h, _ := a.holderLocked(l, x.Session)
 		switch {
-		case h == nil: // ended meanwhile
+		case h == nil: // the session has ended meanwhile
 		case a.expiredLocked(l, h, now, 0):
 			l.outwaited(h)
 			w.kill(h.sid)
@@ -180,7 +182,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 	return nil
 }
 
-// revoke makes sure that the lease, or a later one on the same key, is asked back.
+// revoke ensures that the lease, or a later one on the same key, is revoked.
 func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) *revocation {
 	p := h.pending[key]
 	if p == nil {
@@ -201,13 +203,13 @@ func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) 
 	return p
 }
 
-// crowded refuses a write of the key for which the holder would have to be waited for by one more.
+// crowded returns the refusal of a write of the key for which one more write would have to wait for the holder.
 func crowded(k api.Key, h *holder) error {
 	return &api.Error{Code: words.Crowded, Key: k, RetryAfter: time.Second,
 		Hint: fmt.Sprintf("too many writes wait already for node %s, which holds a lease on the key; nothing was written", h.node)}
 }
 
-// settled takes w out of the books, whatever became of it.
+// settled removes w from the lead's state, whatever its outcome.
 func (a *Authority) settled(l *lead, w *wait) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -215,7 +217,7 @@ func (a *Authority) settled(l *lead, w *wait) {
 	l.withdraw(w)
 }
 
-// withdraw takes w away from the holders and revocations that it waits for.
+// withdraw removes w from the holders and revocations that it waits for.
 func (l *lead) withdraw(w *wait) {
 	for _, h := range w.holders {
 		h.waiting--
@@ -227,7 +229,7 @@ func (l *lead) withdraw(w *wait) {
 	}
 }
 
-// unanswered names some of those whose answer did not come before the caller's time was up.
+// unanswered returns an error that names some of the holders that did not answer before the caller's time was up.
 func (a *Authority) unanswered(l *lead, w *wait) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -245,7 +247,7 @@ func (a *Authority) unanswered(l *lead, w *wait) error {
 	return unavailable(fmt.Sprintf("the time was up while waiting for lease holders %v; nothing was written", nodes))
 }
 
-// Acked takes note that a holder has given leases up. Only the process that opened the session may say so.
+// Acked records that a holder has given up leases. Only the process that opened the session may acknowledge for it.
 func (a *Authority) Acked(ack words.RevokeAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -263,7 +265,8 @@ func (a *Authority) Acked(ack words.RevokeAck) {
 	}
 }
 
-// maxReturned bounds the acknowledged leases that await release; one over stays in the machine until the next write.
+// maxReturned bounds the acknowledged leases that await release. A lease over the bound stays in the machine until
+// the next write.
 const maxReturned = 4096
 
 // acked settles the revocation of a lease at or below lid.
@@ -282,7 +285,7 @@ func (l *lead) acked(h *holder, key api.Key, lid ident.LeaseID, release bool) {
 	p.settle(h, key, (*wait).given)
 }
 
-// outwaited settles all that the holder owes: it has expired.
+// outwaited settles all that the holder owes, because it has expired.
 func (l *lead) outwaited(h *holder) {
 	for key, p := range h.pending {
 		delete(h.pending, key)
@@ -292,7 +295,7 @@ func (l *lead) outwaited(h *holder) {
 	delete(l.owing, h.sid)
 }
 
-// abandon ends all waits: this node does not lead any more.
+// abandon ends all waits, because this node no longer leads.
 func (l *lead) abandon(err error) {
 	for _, h := range l.owing {
 		for key, p := range h.pending {

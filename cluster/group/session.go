@@ -12,7 +12,7 @@ import (
 // maxReleased bounds the leases in one Release.
 const maxReleased = 10_000
 
-// OpenSession opens a session in the log. Its first term counts here from when that applied.
+// OpenSession opens a session in the log. On this node the session's first term counts from when the entry applied.
 func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	if err := a.ours(o.Group); err != nil {
 		return words.SessionGrant{}, err
@@ -30,7 +30,8 @@ func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words
 	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch)}, nil
 }
 
-// CloseSession ends a session that its holder has stopped using. One that is unknown has ended already.
+// CloseSession ends a session that its holder has stopped using. An unknown session has ended already, so it returns
+// nil for it.
 func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error {
 	if err := a.ours(g); err != nil {
 		return err
@@ -45,7 +46,7 @@ func (a *Authority) CloseSession(ctx context.Context, g api.GroupID, sid ident.S
 	return err
 }
 
-// Release gives up leases that the holder has dropped already. Writes that wait for them go on.
+// Release gives up leases that the holder has dropped already. Writes that wait for those leases proceed.
 func (a *Authority) Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error {
 	if err := a.ours(g); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestOpenSession refuses what the group does not allow.
+// TestOpenSession checks that sessions the group does not allow are refused.
 func TestOpenSession(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, ctx := l.node("a"), context.Background()
@@ -40,7 +40,8 @@ func TestOpenSession(t *testing.T) {
 	})
 }
 
-// TestNonce (B8): another process under the same name neither acknowledges nor renews nor closes for it.
+// TestNonce (B8) checks that another process with the same name can neither acknowledge, renew nor close for the
+// first one.
 func TestNonce(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -63,7 +64,7 @@ func TestNonce(t *testing.T) {
 	})
 }
 
-// TestAckOfAnEarlierLease does not clear the present one.
+// TestAckOfAnEarlierLease checks that the acknowledgement of an earlier lease does not clear the present one.
 func TestAckOfAnEarlierLease(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -80,7 +81,7 @@ func TestAckOfAnEarlierLease(t *testing.T) {
 	})
 }
 
-// TestReleaseAndCloseEndWaits: whatever ends the lease ends the wait for it.
+// TestReleaseAndCloseEndWaits checks that anything that ends a lease ends the wait for it.
 func TestReleaseAndCloseEndWaits(t *testing.T) {
 	for name, end := range map[string]func(*Authority, *testEdge) error{
 		"release": func(r *Authority, e *testEdge) error {
@@ -110,7 +111,8 @@ func TestReleaseAndCloseEndWaits(t *testing.T) {
 	}
 }
 
-// TestLateAckIsReleased: a lease that is given back after the writes that wanted it have gone leaves the machine.
+// TestLateAckIsReleased checks that a lease is removed from the machine if it is given back after the writes that
+// asked for it have ended.
 func TestLateAckIsReleased(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -131,7 +133,7 @@ func TestLateAckIsReleased(t *testing.T) {
 	})
 }
 
-// TestUnknownSessionIsDead, and its reads are answered without a lease.
+// TestUnknownSessionIsDead checks that an unknown session is dead and that its reads are answered without a lease.
 func TestUnknownSessionIsDead(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -146,7 +148,7 @@ func TestUnknownSessionIsDead(t *testing.T) {
 	})
 }
 
-// TestStatusCountsLeases: the answer to a keep-alive says how many leases the group holds for the session.
+// TestStatusCountsLeases checks that the answer to a keep-alive says how many leases the group holds for the session.
 func TestStatusCountsLeases(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e, other := l.node("a"), l.edge("e"), l.edge("other")
@@ -178,8 +180,8 @@ func TestStatusCountsLeases(t *testing.T) {
 	})
 }
 
-// TestCoolDown: a lease is granted to whoever asks for one, except for a while after a write of the key, in whatever way
-// it was written; the other keys of the read get theirs.
+// TestCoolDown checks that every holder that asks for a lease gets it, except for a while after a write of the key,
+// whichever way the key was written. The other keys of the read get their leases.
 func TestCoolDown(t *testing.T) {
 	tune := func(c *Config) { c.CoolDown = 100 * time.Millisecond }
 	bubble(t, tune, func(t *testing.T, l *testLog) {
@@ -213,7 +215,8 @@ func TestCoolDown(t *testing.T) {
 	})
 }
 
-// TestCoolDownsAreBounded: whatever is written. What was written last is always known, until its cool-down is over.
+// TestCoolDownsAreBounded checks that the remembered keys are bounded, whatever is written. A key that was written
+// last is always known until its cool-down is over.
 func TestCoolDownsAreBounded(t *testing.T) {
 	c := newCoolDowns(time.Second)
 	now := time.Now()
@@ -230,7 +233,7 @@ func TestCoolDownsAreBounded(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() { c.wrote("1", now); c.over("2", now) }); n != 0 {
 		t.Errorf("a write allocates %v times", n)
 	}
-	for range 2 { // idle maps do not keep the keys of a burst for good
+	for range 2 { // idle maps do not keep the keys of a burst for ever
 		now = now.Add(time.Second)
 		c.wrote("k", now)
 	}
@@ -243,7 +246,8 @@ func TestCoolDownsAreBounded(t *testing.T) {
 	}
 }
 
-// TestKnownAndMixedReads: values that the reader knows are left out; keys with and without grants come in order.
+// TestKnownAndMixedReads checks that values that the reader knows are omitted, and that keys with and without grants
+// come in order.
 func TestKnownAndMixedReads(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -252,7 +256,7 @@ func TestKnownAndMixedReads(t *testing.T) {
 		a.mustWrite(put("k3", "three"))
 		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
 		go a.mustWrite(put("k2", "two"))
-		time.Sleep(time.Millisecond) // k2 is latched: no grant
+		time.Sleep(time.Millisecond) // k2 is latched, so it gets no grant
 		res, err := words.Read(context.Background(), a.authority, &words.ReadRequest{
 			ReadRequest: api.ReadRequest{Keys: []api.Key{"k1", "k2", "k3"}, Known: []api.Version{first.Version, {}, {}}}, Session: e.sid,
 		})

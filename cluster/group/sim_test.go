@@ -14,9 +14,10 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestSimulation runs edges, writers and a nemesis over three nodes in virtual time: changes of leaders, deposed leaders
-// that know nothing of it, dead and unanswering holders, slow logs and confirms, clocks at the edges of what is allowed.
-// After every entry the auditor looks into every edge: none may serve anything older than the machine holds (NoStale).
+// TestSimulation runs edges, writers and a nemesis over three nodes in virtual time. It includes changes of leaders,
+// deposed leaders that do not know it, dead and unanswering holders, slow logs and confirms, and clocks at the limits
+// of what is allowed. After every entry the auditor checks every edge: none may serve anything older than the machine
+// holds (NoStale).
 func TestSimulation(t *testing.T) {
 	served, seeds := 0, uint64(12)
 	if testing.Short() {
@@ -84,7 +85,7 @@ func (s *sim) float() float64 {
 	return s.rand.Float64()
 }
 
-// delay is mostly short and sometimes very long.
+// delay returns a duration that is mostly short and sometimes very long.
 func (s *sim) delay() time.Duration {
 	if s.intn(50) == 0 {
 		return time.Duration(s.intn(2000)) * time.Millisecond
@@ -92,7 +93,7 @@ func (s *sim) delay() time.Duration {
 	return time.Duration(s.intn(10)) * time.Millisecond
 }
 
-// audit holds NoStale at this instant. The log's mutex is held.
+// audit checks NoStale at this instant. The caller holds the log's mutex.
 func (s *sim) audit() {
 	leader := s.log.node(s.log.leader)
 	if leader.cut || !leader.machine.Meta().Initialized {
@@ -150,7 +151,7 @@ func (s *sim) run(d time.Duration) (served int) {
 	return s.served
 }
 
-// leader is a node that may lead: mostly the true one.
+// leader returns a node that may lead. Mostly that is the true leader.
 func (s *sim) leader() *testNode {
 	if s.intn(10) == 0 {
 		return s.log.nodes[s.intn(len(s.log.nodes))]
@@ -184,7 +185,7 @@ func (s *sim) writer(id int) {
 	}
 }
 
-// reader reads through an edge: from its cache where that is leased, else at the owner.
+// reader reads through an edge: from its cache if the key is leased there, otherwise at the owner.
 func (s *sim) reader(e *testEdge) {
 	for s.ctx.Err() == nil {
 		k := s.keys[s.intn(len(s.keys))]
@@ -224,7 +225,7 @@ func (s *sim) reopen(e *testEdge) {
 	}
 }
 
-// nemesis breaks something every second or so, and heals everything now and then.
+// nemesis breaks something about every second, and repairs everything from time to time.
 func (s *sim) nemesis() {
 	for s.ctx.Err() == nil {
 		names := []string{"a", "b", "c"}
@@ -232,7 +233,7 @@ func (s *sim) nemesis() {
 		switch s.intn(9) {
 		case 0:
 			s.log.elect(names[s.intn(3)])
-		case 1, 2: // the leader is cut off and deposed, and does not know
+		case 1, 2: // the leader is cut off and deposed, and does not know it
 			s.log.mu.Lock()
 			old := s.log.node(s.log.leader)
 			old.cut = true
@@ -246,7 +247,7 @@ func (s *sim) nemesis() {
 			e.set(func(e *testEdge) { e.down = true })
 		case 4:
 			e.set(func(e *testEdge) { e.mute = true })
-		case 5: // a suspend: one clock sees it, the other does not
+		case 5: // a suspend, which only one of the clocks counts
 			e.clock.jump(time.Duration(s.intn(4000))*time.Millisecond, 0)
 			s.log.nodes[s.intn(3)].clock.jump(0, time.Duration(s.intn(4000))*time.Millisecond)
 		default:

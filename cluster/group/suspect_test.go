@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestSuspectOverElections (B13): elections once a second do not restart the wait for a dead holder, since each replica
-// counts from when it learnt that nobody renews it.
+// TestSuspectOverElections (B13) checks that elections once a second do not restart the wait for a dead holder. Each
+// replica counts from when it applied the Suspect, after which no leader renews the holder.
 func TestSuspectOverElections(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("dead")
@@ -33,7 +33,8 @@ func TestSuspectOverElections(t *testing.T) {
 	})
 }
 
-// TestEveryLeaderRefusesSuspects: also one that did not suspect the session itself.
+// TestEveryLeaderRefusesSuspects checks that a leader does not renew a suspect session, even if it did not suspect
+// the session itself.
 func TestEveryLeaderRefusesSuspects(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -52,7 +53,8 @@ func TestEveryLeaderRefusesSuspects(t *testing.T) {
 	})
 }
 
-// TestSuspectStopsRenewalsBeforeTheLog: from before the Suspect is proposed, whether or not it ever applies.
+// TestSuspectStopsRenewalsBeforeTheLog checks that renewals stop before the Suspect is proposed, whether or not it
+// ever applies.
 func TestSuspectStopsRenewalsBeforeTheLog(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -78,7 +80,7 @@ func TestSuspectStopsRenewalsBeforeTheLog(t *testing.T) {
 	})
 }
 
-// TestRestoreCountsAnew: a replica that has installed a snapshot knows no time of a Suspect.
+// TestRestoreCountsAnew checks that a replica that has installed a snapshot knows no time of a Suspect.
 func TestRestoreCountsAnew(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, b, e := l.node("a"), l.node("b"), l.edge("e")
@@ -106,8 +108,8 @@ func TestRestoreCountsAnew(t *testing.T) {
 	})
 }
 
-// TestOldUnsuspect: one that applies while a newer Suspect is on its way allows no renewal, since other replicas may count
-// from that Suspect already.
+// TestOldUnsuspect checks that an Unsuspect that applies while a newer Suspect is in flight allows no renewal, since
+// other replicas may count from that Suspect already.
 func TestOldUnsuspect(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -126,8 +128,8 @@ func TestOldUnsuspect(t *testing.T) {
 	})
 }
 
-// TestUnsuspectWaitsForSuspect: while a Suspect is on its way, the holder's answer does not get it renewed; afterwards it
-// does.
+// TestUnsuspectWaitsForSuspect checks that the holder's answer does not get it renewed while a Suspect is in flight,
+// but does so afterwards.
 func TestUnsuspectWaitsForSuspect(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -138,7 +140,7 @@ func TestUnsuspectWaitsForSuspect(t *testing.T) {
 		_, _, err := a.write(1500*time.Millisecond, put("k", "new"))
 		wantCode(t, err, api.CodeUnavailable)
 		e.set(func(e *testEdge) { e.mute = false })
-		e.keepAlive(a) // brings the revocation, which is answered
+		e.keepAlive(a) // delivers the revocation, which the edge answers
 		time.Sleep(time.Millisecond)
 		if s, ok := e.keepAlive(a); !ok || s.Extended || len(s.Pending) != 0 {
 			t.Errorf("answered %+v, %v while a Suspect was on its way", s, ok)
@@ -150,15 +152,16 @@ func TestUnsuspectWaitsForSuspect(t *testing.T) {
 	})
 }
 
-// TestCutOffIsNoOffence: a holder from which nothing came while its answer was late could not answer. Its next session gets
-// leases soon. One whose keep-alives came all the while could, and gets none for long.
+// TestCutOffIsNoOffence checks that a holder from which no message came while its answer was late is no offender,
+// since it could not answer. Its next session gets leases soon. A holder whose keep-alives arrived all the time could
+// answer, and gets no leases for long.
 func TestCutOffIsNoOffence(t *testing.T) {
 	for _, alive := range []bool{false, true} {
 		bubble(t, nil, func(t *testing.T, l *testLog) {
 			a, e := l.node("a"), l.edge("e")
 			defer e.close()
 			e.lease(a, "k")
-			e.set(func(e *testEdge) { e.mute = true }) // the revocation is sent, and no answer comes
+			e.set(func(e *testEdge) { e.mute = true }) // the revocation is sent, but not answered
 			if alive {
 				e.live()
 			}
@@ -173,8 +176,8 @@ func TestCutOffIsNoOffence(t *testing.T) {
 	}
 }
 
-// TestSuspectWaitsForUnsuspect: while it is unknown whether an Unsuspect has applied, none is suspected anew, so that the
-// renewal that it allows comes before the Suspect.
+// TestSuspectWaitsForUnsuspect checks that while it is unknown whether an Unsuspect has applied, no new Suspect is
+// proposed, so that the renewal that the Unsuspect allows comes before the Suspect.
 func TestSuspectWaitsForUnsuspect(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -214,7 +217,8 @@ func TestSuspectWaitsForUnsuspect(t *testing.T) {
 	})
 }
 
-// TestUnnotedUnsuspect: a renewal voids the count from a Suspect, even before the Unsuspect has been noted.
+// TestUnnotedUnsuspect checks that a renewal voids the count from a Suspect, even before the Unsuspect has been
+// recorded.
 func TestUnnotedUnsuspect(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -231,7 +235,7 @@ func TestUnnotedUnsuspect(t *testing.T) {
 	})
 }
 
-// TestRepeatedSuspect does not restart the count.
+// TestRepeatedSuspect checks that a repeated Suspect does not restart the count.
 func TestRepeatedSuspect(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")

@@ -13,14 +13,14 @@ import (
 const (
 	sweepEvery = 5 * time.Second
 	maxKilled  = 256 // sessions in one Kill
-	// sweepRows bounds the rows that one command looks at or drops, so that no other waits long behind it; sweepCommands
-	// bounds the commands of one kind in a pass.
+	// sweepRows bounds the rows that one command reads or drops, so that no other command waits long behind it.
+	// sweepCommands bounds the commands of one kind in a pass.
 	sweepRows     = 2_000
 	sweepCommands = 100
 )
 
-// sweep clears away, while this node leads, what has long ended: expired sessions that no write waits for, acknowledged
-// leases, old tombstones, old results.
+// sweep removes, while this node leads, what ended long ago: expired sessions that no write waits for, acknowledged
+// leases, old tombstones and old results.
 func (a *Authority) sweep() {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -35,10 +35,11 @@ func (a *Authority) sweep() {
 	}
 }
 
-// sweeper is the sweeper's own memory. A new leader's starts with what it has seen as a follower.
+// sweeper is the state that only the sweeper's goroutine uses. A new leader starts with what it has seen as a
+// follower.
 type sweeper struct {
 	*Authority
-	epoch      fsm.Epoch // the dedup epoch, and since when, by this replica
+	epoch      fsm.Epoch // the dedup epoch; epochSince is when this replica first saw it
 	epochSince time.Time
 	marks      []mark
 	pending    pending
@@ -46,7 +47,7 @@ type sweeper struct {
 	round      round
 }
 
-// mark is what the machine's counter was at a time.
+// mark is the value of the machine's counter at a time.
 type mark struct {
 	at      time.Time
 	counter uint64
@@ -68,10 +69,10 @@ func (s *sweeper) pass() {
 	s.release(l)
 	s.trimTombstones(l, now, meta)
 	s.expire(l, now, meta)
-	s.pushTransactions(l, now) // last: it waits for other groups
+	s.pushTransactions(l, now) // last, since it calls other groups
 }
 
-// remember notes the counter once a minute and when the dedup epoch began.
+// remember records the counter, once in TombstoneAge/32, and when the dedup epoch began.
 func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 	if meta.DedupEpoch != s.epoch {
 		s.epoch, s.epochSince = meta.DedupEpoch, now
@@ -84,8 +85,8 @@ func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 	}
 }
 
-// endExpired kills the sessions whose expiry passed long ago, and those that were judged expired for a write that then
-// did not come. Requests go on between two parts of it.
+// endExpired kills the sessions that expired long ago, and those that were judged expired for a write that was then
+// not applied. It releases the mutex between parts so that requests can proceed.
 func (s *sweeper) endExpired(l *lead) {
 	sessions := s.cfg.Machine.Sessions()
 	now := s.cfg.Clock.Now()
@@ -124,7 +125,7 @@ func (s *sweeper) overLocked(l *lead, x *fsm.Session, now words.ClockSample) boo
 	return s.expiredLocked(l, h, now, s.cfg.Linger)
 }
 
-// renewedLocked tells at a glance of most sessions that they are in good standing.
+// renewedLocked reports whether a cheap check shows that the session is in good standing. It does for most sessions.
 func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now words.ClockSample) bool {
 	base, ok := l.extended[x.ID]
 	if _, suspected := s.suspected[x.ID]; !ok || suspected {
@@ -134,7 +135,7 @@ func (s *sweeper) renewedLocked(l *lead, x *fsm.Session, now words.ClockSample) 
 	return (h == nil || h.standing != refused) && now.GrantorElapsed(base) < words.GrantorWait(x.Term, x.Pause)+s.cfg.Linger
 }
 
-// release gives up the leases that were acknowledged after the writes that had asked for them had gone.
+// release releases the leases that were acknowledged after the writes that asked for them had ended.
 func (s *sweeper) release(l *lead) {
 	s.mu.Lock()
 	leases := l.returned
@@ -145,13 +146,14 @@ func (s *sweeper) release(l *lead) {
 	}
 }
 
-// trim is how far the tombstones have been trimmed.
+// trim records how far the tombstones have been trimmed.
 type trim struct {
 	below uint64 // by index
-	more  bool   // there were more than the pass had room for
+	more  bool   // there were more than one pass could drop
 }
 
-// trimTombstones drops the tombstones that are older than Config.TombstoneAge: as many in a pass as there are, within reason.
+// trimTombstones drops the tombstones that are older than Config.TombstoneAge. A pass drops all of them, up to the
+// limit of sweepCommands commands.
 func (s *sweeper) trimTombstones(l *lead, now time.Time, meta fsm.Meta) {
 	old := s.marks[0]
 	if meta.Tombstones == 0 || now.Sub(old.at) < s.cfg.TombstoneAge || old.counter < s.trim.below && !s.trim.more {
@@ -169,18 +171,18 @@ func (s *sweeper) trimTombstones(l *lead, now time.Time, meta fsm.Meta) {
 	}
 }
 
-// round is a walk through all that is remembered of requests and transactions. What is there can become too old only by the
-// beginning of an epoch, so that one round in each epoch drops it all.
+// round is one pass through all that is remembered of requests and transactions. A row can become too old only when
+// an epoch begins, so one round in each epoch drops all such rows.
 type round struct {
-	of    *lead     // whose it is: another leader has moved the machine's place in the tables
-	epoch fsm.Epoch // at its beginning; 0 if this leader has not seen the beginning
-	done  fsm.Epoch // the epoch of the last one that was walked to the end
-	rows  int       // that it has looked at
-	last  int       // that the round before looked at
+	of    *lead     // the lead of the round; another leader has moved the machine's place in the tables
+	epoch fsm.Epoch // the epoch when the round began; 0 if this leader has not seen that
+	done  fsm.Epoch // the epoch of the last completed round
+	rows  int       // rows read by this round
+	last  int       // rows read by the previous round
 }
 
-// expire begins a new dedup epoch when it is time, and goes on with the epoch's round: so fast that it is over in a quarter
-// of an epoch, however much there is.
+// expire begins a new dedup epoch when it is due. Otherwise it continues the epoch's round, at a rate that completes
+// the round in a quarter of an epoch, however many rows there are.
 func (s *sweeper) expire(l *lead, now time.Time, meta fsm.Meta) {
 	if now.Sub(s.epochSince) >= s.cfg.DedupEpoch {
 		s.try(fsm.AdvanceDedupEpoch{Term: l.term})
@@ -209,14 +211,15 @@ func (s *sweeper) expire(l *lead, now time.Time, meta fsm.Meta) {
 	}
 }
 
-// share is how many commands of the epoch's round belong in one pass.
+// share returns how many commands of the epoch's round one pass proposes.
 func (s *sweeper) share(meta fsm.Meta) int {
-	rows := max(meta.Records+meta.Decisions+meta.Finished, s.round.last, s.round.rows) // clients have rows too, which are not counted
+	rows := max(meta.Records+meta.Decisions+meta.Finished, s.round.last, s.round.rows) // clients have rows too, which Meta does not count
 	passes := max(1, int(s.cfg.DedupEpoch/4/sweepEvery))
 	return min(1+rows/(passes*sweepRows), sweepCommands)
 }
 
-// try proposes one of the group's own commands, and reports whether it was carried out. What fails now is tried again later.
+// try proposes one of the group's own commands and reports whether it was carried out. A later pass repeats what
+// fails now.
 func (a *Authority) try(c fsm.Command) (fsm.Result, bool) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()

@@ -14,7 +14,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestSweep: a session that nobody waits for is ended a while after it has expired, and one that lives is not.
+// TestSweep checks that a session that no write waits for is ended a while after it has expired, and that a live
+// session is not.
 func TestSweep(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, dead, alive := l.node("a"), l.edge("dead"), l.edge("alive")
@@ -39,8 +40,8 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// TestTrim: old tombstones and dedup epochs end by the leader's hand, also over a change of leaders, and an idle group
-// stays nearly idle.
+// TestTrim checks that the leader drops old tombstones and ends old dedup epochs, even over a change of leaders, and
+// that an idle group stays nearly idle.
 func TestTrim(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -67,11 +68,12 @@ func TestTrim(t *testing.T) {
 	})
 }
 
-// TestTrimKeepsUp: as many tombstones go as come, also if they are more than one command drops.
+// TestTrimKeepsUp checks that tombstones are dropped as fast as they are made, even if they are more than one command
+// drops.
 func TestTrimKeepsUp(t *testing.T) {
 	bubble(t, func(c *Config) { c.TombstoneAge = 10 * time.Minute }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
-		for i := range 30 { // a thousand a second, for half a minute
+		for i := range 30 { // a thousand a second for half a minute
 			for part := range 10 {
 				x := &words.Txn{}
 				for k := range 100 {
@@ -92,8 +94,8 @@ func TestTrimKeepsUp(t *testing.T) {
 	})
 }
 
-// TestExpiry: what is remembered of requests and transactions goes at its time, whatever of it there is, also if it is more
-// than one command looks at; and a group in which nothing can be too old yet is not swept over and over.
+// TestExpiry checks that everything that is remembered of requests and transactions is dropped when it is due, even
+// if it is more than one command reads. A group in which nothing can be too old yet is not swept again and again.
 func TestExpiry(t *testing.T) {
 	for name, remember := range map[string]func(a *testNode, i int){
 		"records": func(a *testNode, i int) {
@@ -147,7 +149,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// TestShareFollowsTheRows: a round is over in a quarter of an epoch, however much is remembered.
+// TestShareFollowsTheRows checks that a round is over in a quarter of an epoch, however much is remembered.
 func TestShareFollowsTheRows(t *testing.T) {
 	for _, rows := range []int{0, 1, sweepRows - 1, 1_000_000, fsm.MaxRecords + fsm.MaxDecisions + fsm.MaxFinished} {
 		s := sweeper{Authority: &Authority{cfg: Config{DedupEpoch: time.Hour}}}
@@ -159,7 +161,7 @@ func TestShareFollowsTheRows(t *testing.T) {
 	}
 }
 
-// testMetrics keeps the sums by name and label values.
+// testMetrics records the sums by name and label values.
 type testMetrics struct {
 	mu   sync.Mutex
 	sums map[string]float64
@@ -177,7 +179,7 @@ func (m *testMetrics) Histogram(name, help string, labels ...string) func(float6
 	return m.Counter(name, help, labels...)
 }
 
-// TestMetrics tell who delayed a write and for how long.
+// TestMetrics checks that the metrics show which node delayed a write and for how long.
 func TestMetrics(t *testing.T) {
 	m := &testMetrics{sums: map[string]float64{}}
 	bubble(t, func(c *Config) { c.Metrics = m }, func(t *testing.T, l *testLog) {
@@ -202,7 +204,7 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestNodeLabelsAreBounded: anyone may name himself.
+// TestNodeLabelsAreBounded checks that node labels are bounded, since a node chooses its own name.
 func TestNodeLabelsAreBounded(t *testing.T) {
 	n := nodeLabels{known: map[api.NodeID]bool{}}
 	for i := range 2 * maxNodeLabels {

@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestVoteOfAnotherTerm: a ballot that comes into the log in another term than it was judged in is no vote: whoever leads then has
-// one, and is asked.
+// TestVoteOfAnotherTerm checks that a ballot that enters the log in another term than it was judged in is no vote.
+// The node that leads then has a vote, and is asked for it.
 func TestVoteOfAnotherTerm(t *testing.T) {
 	for name, ask := range map[string]func(ctx context.Context, r *Authority) (*fsm.Vote, error){
 		"prepare": func(ctx context.Context, r *Authority) (*fsm.Vote, error) {
@@ -51,8 +51,9 @@ func TestVoteOfAnotherTerm(t *testing.T) {
 	}
 }
 
-// TestOutcomeOfTheForgotten: an attempt of which the decision group remembers nothing any more is told as aborted by whoever asks
-// for it, at once, and not as undecided, which would have its locks stay until it is pushed.
+// TestOutcomeOfTheForgotten checks that the outcome of an attempt of which the decision group remembers nothing any
+// more is aborted, at once and for every caller. If it were undecided, the attempt's locks would stay until it is
+// pushed.
 func TestOutcomeOfTheForgotten(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -75,7 +76,7 @@ func TestOutcomeOfTheForgotten(t *testing.T) {
 	})
 }
 
-// decidedHere is an attempt of which g.1 is the decision group.
+// decidedHere returns an attempt whose decision group is g.1.
 func decidedHere(seq uint64) ident.TxnRef {
 	ref := refOf(seq, 1)
 	ref.ID.Decider = "g.1"

@@ -12,16 +12,16 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// waiter is a request that may have to wait for transactions which hold its keys. Reads, lists, writes and prepares all wait
-// in this one way: a request takes its turn when it first has to wait, waits until none of the intents that it met stands,
-// looks again, and ends its turn with its answer.
+// waiter is a request that may have to wait for transactions that hold its keys. Reads, lists, writes and prepares
+// all wait in the same way. A request takes its turn when it first has to wait, waits until none of the intents that
+// it met stands, and tries again. Its turn ends with its answer.
 type waiter struct {
 	*Authority
 	lead *lead
 	turn *turn // nil until the request needs one
 }
 
-// queue makes the request's turn stand. CodeUnavailable if there are too many.
+// queue puts the request's turn in the queue. It returns CodeUnavailable if there are too many turns.
 func (w *waiter) queue() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,7 +50,8 @@ func (w *waiter) end() {
 	w.lead.queue.end(w.turn)
 }
 
-// awaitTurns waits until find finds no turn that keeps t off. The caller holds nothing that another could be waiting for.
+// awaitTurns waits until find returns nil, that is, until no turn keeps the caller off. The caller must hold nothing
+// that another request could be waiting for.
 func (a *Authority) awaitTurns(ctx context.Context, l *lead, find func(*queue) *turn) error {
 	for {
 		a.mu.Lock()
@@ -77,12 +78,14 @@ func (a *Authority) awaitTurns(ctx context.Context, l *lead, find func(*queue) *
 	}
 }
 
-// readGrace is how much older than a read or list its turn is. What began shortly before it, and has not locked its keys yet, is
-// kept off as well: else those that the turn of one read has kept off would all come in the turn of the next, and keep that
-// waiting. Nobody waits for what is kept off, and what is older than this goes before any read.
+// readGrace is how much older than the read or list its turn is. Transactions that began shortly before the read and
+// have not locked their keys yet are therefore kept off as well. Otherwise all transactions that the turn of one read
+// has kept off would come during the turn of the next read and keep that waiting. No request waits for a transaction
+// that is kept off. A transaction that began more than readGrace before a read goes before that read.
 const readGrace = time.Second
 
-// turnPatience is how long a turn is waited for before it is looked for again: one that a read has kept may be over by then.
+// turnPatience is how long a request waits for a turn before it looks for that turn again, since a turn that a read
+// has kept may be over by then.
 const turnPatience = 50 * time.Millisecond
 
 func (a *Authority) awaitTurn(ctx context.Context, l *lead, o *turn) error {
@@ -102,7 +105,8 @@ func (a *Authority) awaitTurn(ctx context.Context, l *lead, o *turn) error {
 	return nil
 }
 
-// lookInTurn looks until nothing is in the way. What is read later than the confirm is newer, and committed, too.
+// lookInTurn calls look until no intent is in the way. What is read later than the confirm is newer, and committed
+// too.
 func (w *waiter) lookInTurn(ctx context.Context, look func() error) error {
 	for {
 		err := look()
@@ -119,15 +123,16 @@ func (w *waiter) lookInTurn(ctx context.Context, look func() error) error {
 	}
 }
 
-// narrow makes a list's turn that of the page which it has met: a list of a few keys keeps nobody off the others.
+// narrow limits a list's turn to the page in which it met the intents, so that a list of a few keys does not keep
+// requests off the others.
 func (w *waiter) narrow(page api.Range) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	*w.turn.list = page
 }
 
-// takeTurn begins a read's turn. One that is to come again stands from the beginning, in place of those that its earlier rounds
-// have kept.
+// takeTurn creates a read's turn. If the read will come again, the turn is queued from the beginning and replaces the
+// turns that earlier rounds of the read have kept.
 func (a *Authority) takeTurn(l *lead, q *words.ReadRequest) (*waiter, error) {
 	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, slices.Compact(slices.Sorted(slices.Values(q.Keys))))}
 	if q.Hold&words.HoldTxn == 0 {
@@ -146,7 +151,7 @@ func (a *Authority) takeTurn(l *lead, q *words.ReadRequest) (*waiter, error) {
 	return w, nil
 }
 
-// endTurn ends the read's turn, or keeps it if the read is to come again.
+// endTurn ends the read's turn, or keeps it if the read will come again.
 func (w *waiter) endTurn(q *words.ReadRequest, entries []api.Entry, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,7 +163,7 @@ func (w *waiter) endTurn(q *words.ReadRequest, entries []api.Entry, err error) {
 	w.lead.queue.end(w.turn)
 }
 
-// unchanged reports whether all entries are at the versions that the reader knows.
+// unchanged reports whether all entries have the versions that the reader knows.
 func unchanged(q *words.ReadRequest, entries []api.Entry) bool {
 	for i := range entries {
 		if len(q.Known) == 0 || entries[i].Version != q.Known[i] {

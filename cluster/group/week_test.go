@@ -16,14 +16,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestWeek: a machine and its sweeper for a week, with all kinds of work every few minutes, and then without any. After the
-// first two days, by which all that is kept for a day has been kept for a day, no table grows; when the work has ended, all
-// goes that is not kept for good.
+// TestWeek runs a machine and its sweeper for a week, with all kinds of work every few minutes, and then without any.
+// By the end of the first two days, everything that is kept for a day has been kept for a day. After that no table
+// grows. When the work has ended, everything that is not kept for ever is dropped.
 func TestWeek(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWeek(t)
 		defer w.log.close()
-		bound, most := map[byte]int{}, 3*1024 // floors: one for each bucket of each range
+		bound, most := map[byte]int{}, 3*1024 // floors, one for each bucket of each range
 		days := 7
 		if testing.Short() {
 			days = 3
@@ -48,7 +48,7 @@ func TestWeek(t *testing.T) {
 		t.Logf("%d commands; rows at the end: %v", w.a.machine.Meta().Counter, w.text())
 		time.Sleep(26 * time.Hour)
 		left := w.rows()
-		for _, table := range []byte("mkrxif") { // the machine's own row, keys, ranges, the newest receipt, floors
+		for _, table := range []byte("mkrxif") { // rows of the machine itself, keys, ranges, the newest receipt, floors
 			delete(left, table)
 		}
 		if len(left) > 0 {
@@ -60,15 +60,15 @@ func TestWeek(t *testing.T) {
 	})
 }
 
-// week is a group at work. h is another, which takes a range and gives it back.
+// week is a group at work. h is another group, which takes a range and gives it back.
 type week struct {
 	t     *testing.T
 	log   *testLog
 	a     *testNode
 	h     *fsm.Machine
-	n     int    // of the shift
-	index uint64 // of h's log
-	epoch uint64 // of the range that moves
+	n     int    // number of the shift
+	index uint64 // index in h's log
+	epoch uint64 // epoch of the range that moves
 }
 
 func newWeek(t *testing.T) *week {
@@ -81,13 +81,14 @@ func newWeek(t *testing.T) *week {
 		t.Fatal(err)
 	}
 	w.atH(fsm.Init{Group: "h.1", Incarnation: 1, MaxTerm: time.Minute, Shards: []fsm.Shard{{Range: api.PrefixRange("h/"), Epoch: 1, Of: 1}}})
-	for range 100 { // it is older
+	for range 100 { // h is older
 		w.atH(fsm.AdvanceDedupEpoch{Term: 1})
 	}
 	return w
 }
 
-// weekGroups are the other groups: what they are asked for is aborted there, and what they are told they do.
+// weekGroups are the other groups. They abort every transaction that they are asked about, and carry out everything
+// that they are sent.
 type weekGroups struct{}
 
 func (weekGroups) Outcome(_ context.Context, ref ident.TxnRef, _ bool) (*fsm.Decision, error) {
@@ -105,7 +106,7 @@ func (w *week) atH(c fsm.Command) fsm.Result {
 	return results[0]
 }
 
-// shift is one after the other of all kinds of work.
+// shift does all kinds of work, one after the other.
 func (w *week) shift() {
 	w.n++
 	w.writes()
@@ -117,7 +118,7 @@ func (w *week) shift() {
 	}
 }
 
-// client names what belongs to this shift.
+// client returns a client ID that belongs to this shift.
 func (w *week) client(kind, i int) api.ClientID {
 	return api.ClientID{byte(kind), byte(w.n), byte(w.n >> 8), byte(i), 1}
 }
@@ -127,7 +128,8 @@ func (w *week) epochOf(m *fsm.Machine) ident.DedupEpoch {
 	return ident.DedupEpoch{Group: x.Group, Incarnation: x.Incarnation, Count: uint64(x.DedupEpoch)}
 }
 
-// writes: numbered ones of a client that acknowledges, and of one that goes after one write; opaque ones; keys that come and go.
+// writes makes numbered writes of a client that acknowledges and of one that leaves after one write, opaque writes,
+// and writes and deletes of keys.
 func (w *week) writes() {
 	for i := range 4 {
 		key := api.Key(fmt.Sprintf("k/%d/%d", w.n, i))
@@ -148,7 +150,7 @@ func (w *week) writes() {
 	}
 }
 
-// participates: attempts that are aborted, one that commits, and one that is never resolved by a message.
+// participates makes attempts of which some are aborted, one commits, and one is never resolved by a message.
 func (w *week) participates() {
 	for i := range 6 {
 		id := ident.TxnID{Client: w.client(2, i/3), Attempt: uint64(i%3+1) << 16, Decider: "h.1"}
@@ -168,16 +170,16 @@ func (w *week) participates() {
 			outcome = ident.TxnCommitted
 		}
 		if i == 5 {
-			continue // the sweeper asks
+			continue // the sweeper asks for the outcome
 		}
 		if err := w.a.authority.Resolve(context.Background(), fsm.Resolve{Group: "g.1", Txn: id, Outcome: outcome}); err != nil {
 			w.t.Fatal(err)
 		}
 	}
-	time.Sleep(time.Minute) // so that the last one is swept before the next shift locks the same
+	time.Sleep(time.Minute) // the last one is swept before the next shift locks the same keys
 }
 
-// decides: aborts and a commit of opaque requests, and the like of a client that acknowledges.
+// decides makes aborts and a commit of opaque requests, and the same for a client that acknowledges.
 func (w *week) decides() {
 	for i := range 6 {
 		d := &fsm.Decide{Outcome: ident.TxnAborted, Txn: ident.TxnRef{Age: 1, Anchor: "elsewhere", Epoch: w.epochOf(w.a.machine).Count}}
@@ -194,7 +196,7 @@ func (w *week) decides() {
 	}
 }
 
-// leases: of sessions that end by a word, that die, and that die while a key of theirs is written.
+// leases takes leases of sessions that are closed, that die, and that die while one of their keys is written.
 func (w *week) leases() {
 	for i := range 3 {
 		node := api.NodeID(fmt.Sprint("edge-", i))
@@ -223,7 +225,7 @@ func (w *week) leases() {
 	}
 }
 
-// moves gives a range away, with records in it, and takes it back.
+// moves cedes a range with records in it, and adopts it again.
 func (w *week) moves() {
 	rng := api.PrefixRange("m/")
 	once := &words.Txn{Txn: api.Txn{ID: api.RequestID{Client: w.client(5, 0)}, Then: []api.Op{{Kind: api.OpDelete, Key: "m/k"}}}}

@@ -10,10 +10,11 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Do carries out a transaction: keeps new leases off the keys that it may write, has the live ones given back or waits
-// until they have certainly expired, and proposes it. A lease that was given meanwhile makes the machine refuse, and the
-// round begins anew. CodeUnavailable where the ctx ends before the proposal: certainly not applied. A refusal that no log
-// entry has made is behind a confirm.
+// Do carries out a transaction. It prevents new leases on the keys that the transaction may write, revokes the live
+// ones or waits until they have certainly expired, and proposes the transaction. If a lease was given meanwhile, the
+// machine refuses the proposal and the round begins again. Do returns CodeUnavailable if ctx ends before the
+// proposal; the transaction was then certainly not applied. A refusal that is not the result of a log entry is
+// returned only after a confirm.
 func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if err := a.ours(t.Group); err != nil {
 		return nil, err
@@ -22,7 +23,7 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 	if err != nil {
 		return nil, err
 	}
-	var one [1]api.Key // mostly
+	var one [1]api.Key // usually enough
 	written := t.WrittenKeysInto(one[:])
 	a.latch(l, written)
 	defer a.unlatch(l, written)
@@ -36,7 +37,7 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 		preview = a.cfg.Machine.Preview(&t.Txn, t.Epoch)
 	}
 	switch {
-	case preview.Replay != nil: // stored in the log: true for all time, whoever leads now
+	case preview.Replay != nil: // stored in the log, so true for all time, whichever node leads now
 		return a.replayed(preview.Replay), nil
 	case preview.Err != nil:
 		return nil, a.refusal(ctx, l, preview.Err)
@@ -57,15 +58,15 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 	return res, nil
 }
 
-// writing is one transaction on its way into the log.
+// writing is the execution of one transaction until it is in the log.
 type writing struct {
 	waiter
-	dropped []ident.DroppedLease // given up by the gateway
+	dropped []ident.DroppedLease // leases given up by the gateway
 	gained  clearance
 	timing  api.Timing
 }
 
-// takeTurn gives the write its turn, with its age.
+// takeTurn creates the write's turn, with the transaction's age.
 func (w *writing) takeTurn(t *words.Txn) {
 	if w.turn == nil {
 		w.turn = turnOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
@@ -78,7 +79,7 @@ func (w *writing) awaitTxns(ctx context.Context, t *words.Txn, intents []fsm.Int
 	return w.await(ctx, intents)
 }
 
-// awaitReads waits until no older read keeps the write off its keys. It takes no memory where there is none.
+// awaitReads waits until no older read keeps the write off its keys. It does not allocate if there is no such read.
 func (w *writing) awaitReads(ctx context.Context, t *words.Txn) error {
 	w.mu.Lock()
 	none := w.lead.queue.firm == 0
@@ -93,8 +94,8 @@ func (w *writing) awaitReads(ctx context.Context, t *words.Txn) error {
 	})
 }
 
-// run clears the holders and proposes, until the machine accepts. It waits for transactions that hold the keys: it holds
-// nothing that one of them could wait for.
+// run clears the holders and proposes, until the machine accepts. It may wait for transactions that hold the keys,
+// because it holds nothing that one of them could wait for.
 func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
 	for {
 		if err := w.clearAll(ctx, holders); err != nil {
@@ -121,7 +122,7 @@ func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (
 	}
 }
 
-// propose proposes c, unless the caller's time is up, while it is still certain that nothing was written.
+// propose proposes c, unless the caller's time is up. In that case it is still certain that nothing was written.
 func (w *writing) propose(ctx context.Context, c fsm.Command) (fsm.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return fsm.Result{}, &api.Error{Code: api.CodeUnavailable, Hint: "the caller's time was up", Err: err}
@@ -133,8 +134,8 @@ func (w *writing) propose(ctx context.Context, c fsm.Command) (fsm.Result, error
 	return res, err
 }
 
-// clearAll waits for the holders, and adds what that gained to what earlier rounds had. Too much to go along with the write
-// goes into the log before it.
+// clearAll waits for the holders and adds what that gained to what earlier rounds gained. If the total is too large
+// to be part of the write, it goes into the log before the write.
 func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 	if len(holders) == 0 {
 		return nil
@@ -153,7 +154,7 @@ func (w *writing) clearAll(ctx context.Context, holders []fsm.Holder) error {
 	return err
 }
 
-// replayed is the stored result of an earlier attempt.
+// replayed returns the stored result of an earlier attempt.
 func (a *Authority) replayed(stored *api.TxnResult) *api.TxnResult {
 	out := *stored
 	out.Replayed, out.Group = true, a.cfg.Group
@@ -172,7 +173,7 @@ func (a *Authority) unlatch(l *lead, keys []api.Key) {
 	l.unlatch(keys)
 }
 
-// wrote begins the cool-down of the written keys.
+// wrote starts the cool-down of the written keys.
 func (a *Authority) wrote(l *lead, ops []api.Op) {
 	now := time.Now()
 	a.mu.Lock()

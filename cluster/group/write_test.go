@@ -12,7 +12,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestRevokedByAck: a live holder costs a write its round trip, is named for it, and loses only the written key.
+// TestRevokedByAck checks that a live holder delays a write by its round trip, is named for it, and loses only the
+// written key.
 func TestRevokedByAck(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -40,7 +41,7 @@ func TestRevokedByAck(t *testing.T) {
 	})
 }
 
-// TestRevocationsAreBatched: the leases of one holder go in one message.
+// TestRevocationsAreBatched checks that the leases of one holder are revoked in one message.
 func TestRevocationsAreBatched(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -58,7 +59,7 @@ func TestRevocationsAreBatched(t *testing.T) {
 	})
 }
 
-// TestSelfDrop (PROTOCOL 4): the writer's own lease costs it nothing.
+// TestSelfDrop (PROTOCOL 4) checks that the writer's own lease costs it nothing.
 func TestSelfDrop(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -78,8 +79,9 @@ func TestSelfDrop(t *testing.T) {
 	})
 }
 
-// TestSelfDropOfAnotherGroup: the sessions of two groups may have the same ids. What was given up of a lease by the owner
-// before says nothing about the one that stands here, in somebody else's hands.
+// TestSelfDropOfAnotherGroup checks that leases that the gateway gave up are matched by group, since the sessions of
+// two groups may have the same ids. Giving up a lease of the previous owner says nothing about the lease of this
+// group, which another holder has.
 func TestSelfDropOfAnotherGroup(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -94,7 +96,7 @@ func TestSelfDropOfAnotherGroup(t *testing.T) {
 	})
 }
 
-// TestSelfDropOfAnEarlierLease: naming an older lease than the live one clears nothing.
+// TestSelfDropOfAnEarlierLease checks that naming an older lease than the live one clears nothing.
 func TestSelfDropOfAnEarlierLease(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -109,15 +111,15 @@ func TestSelfDropOfAnEarlierLease(t *testing.T) {
 	})
 }
 
-// TestRetryLeases (B3): a grant that was on its way when the write looked makes the machine refuse, and the write then
-// has that lease revoked too. Nothing stale is served when it returns.
+// TestRetryLeases (B3) checks that a grant that was in flight when the write read the holders makes the machine
+// refuse, and that the write then has that lease revoked too. Nothing stale is served when the write returns.
 func TestRetryLeases(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e, early := l.node("a"), l.edge("e"), l.edge("early")
 		defer e.close()
 		defer early.close()
 		a.mustWrite(put("k", "old"))
-		early.lease(a, "k") // what this one gives back counts in the second round too
+		early.lease(a, "k") // what this edge gives back counts in the second round too
 		a.set(func(h *hooks) {
 			h.before = func(c fsm.Command) time.Duration {
 				switch c.(type) {
@@ -142,7 +144,7 @@ func TestRetryLeases(t *testing.T) {
 	})
 }
 
-// TestLatch: while a write is under way, reads get answers but no leases.
+// TestLatch checks that while a write is under way, reads get answers but no leases.
 func TestLatch(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -159,7 +161,7 @@ func TestLatch(t *testing.T) {
 	})
 }
 
-// TestGrantAtApply (B2): what a grant returns is what the key holds at the grant's place in the log.
+// TestGrantAtApply (B2) checks that a grant returns what the key holds at the grant's place in the log.
 func TestGrantAtApply(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -168,7 +170,7 @@ func TestGrantAtApply(t *testing.T) {
 		a.set(func(h *hooks) { h.before = only[fsm.Grant](10 * time.Millisecond) })
 		e.wg.Go(func() { e.lease(a, "k") })
 		time.Sleep(time.Millisecond)
-		a.mustWrite(put("k", "new")) // before the grant is in the log
+		a.mustWrite(put("k", "new")) // the grant is not in the log yet
 		time.Sleep(20 * time.Millisecond)
 		x, ok := e.serves("k")
 		if !ok || string(x.Value) != "new" {
@@ -177,8 +179,8 @@ func TestGrantAtApply(t *testing.T) {
 	})
 }
 
-// TestContextEndsTheWait: a write whose caller gives up is certainly not applied, and says who was waited for. What it
-// began goes on: the next write waits only for the rest.
+// TestContextEndsTheWait checks that a write whose caller gives up is certainly not applied, and that its error names
+// the holder that was waited for. The revocations that it began continue, so the next write waits only for the rest.
 func TestContextEndsTheWait(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("silent")
@@ -200,7 +202,8 @@ func TestContextEndsTheWait(t *testing.T) {
 	})
 }
 
-// TestOverload: writes that wait are bounded, and one over is refused at once, with a time to come again.
+// TestOverload checks that waiting writes are bounded, and that a write over the bound is refused at once, with a
+// Retry-After.
 func TestOverload(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting = 2 }, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -223,8 +226,8 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// TestWaitersOfOneHolder: so many writes wait for one holder; one over is refused at once, about its key alone. A write that waits
-// for another holder waits with them.
+// TestWaitersOfOneHolder checks that the writes that wait for one holder are bounded. A write over the bound is
+// refused at once, and only its own key is affected. A write that waits for another holder is not counted.
 func TestWaitersOfOneHolder(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxPerHolder = 2 }, func(t *testing.T, l *testLog) {
 		a, dead, slow := l.node("a"), l.edge("e"), l.edge("f")
@@ -253,7 +256,7 @@ func TestWaitersOfOneHolder(t *testing.T) {
 	})
 }
 
-// TestAmbiguous: an unknown outcome is told as such, a known one never.
+// TestAmbiguous checks that an unknown outcome is reported as ambiguous, and a known one never is.
 func TestAmbiguous(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -271,7 +274,7 @@ func TestAmbiguous(t *testing.T) {
 	})
 }
 
-// TestReplay: a repeated request gets its stored result, before leases and conditions are looked at.
+// TestReplay checks that a repeated request gets its stored result, before leases and conditions are checked.
 func TestReplay(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -288,7 +291,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// TestClose ends the waits and all goroutines (the bubble waits for those).
+// TestClose checks that Close ends the waits and all goroutines (the bubble waits for the goroutines).
 func TestClose(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -308,7 +311,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// TestSharedRevocation: writes of one key wait for one revocation together.
+// TestSharedRevocation checks that concurrent writes of one key share one revocation.
 func TestSharedRevocation(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")

@@ -1,4 +1,5 @@
-// Package ident holds the names that a group's machine stores: of processes, groups and transactions. It imports package api alone.
+// Package ident defines the names of processes, groups and transactions that a group's machine stores. It imports
+// only package api.
 package ident
 
 import "github.com/edgehold/edgehold/api"
@@ -6,8 +7,8 @@ import "github.com/edgehold/edgehold/api"
 // MetaGroup holds the placement map.
 const MetaGroup api.GroupID = "meta"
 
-// Nonce is drawn by a process when it starts, so that two processes with one node ID are told apart.
+// Nonce is a random value that a process draws when it starts. It distinguishes two processes with the same node ID.
 type Nonce [16]byte
 
-// FirstIncarnation is that of a group which has not been restored from a backup.
+// FirstIncarnation is the incarnation of a group that has not been restored from a backup.
 const FirstIncarnation = 1

@@ -6,9 +6,9 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// ShardOf tells which of the shards of its range a key belongs to, from 0 to of-1: FNV-1a of the key's first two
-// segments (between slashes) modulo of, so that "users/42/name" and "users/42/mail" share a shard. Every node and every
-// machine must agree on it for ever. With of below 2 there is one shard.
+// ShardOf returns the shard of its range that a key belongs to, from 0 to of-1. It is FNV-1a of the key's first two
+// segments (between slashes) modulo of, so that "users/42/name" and "users/42/mail" share a shard. Every node and
+// every machine must agree on it for ever. If of is below 2, there is one shard.
 func ShardOf(k api.Key, of uint32) uint32 {
 	if of < 2 {
 		return 0

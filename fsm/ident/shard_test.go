@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestShardOf pins what every node must agree on for ever.
+// TestShardOf checks fixed results on which every node must agree for ever.
 func TestShardOf(t *testing.T) {
 	for _, c := range []struct {
 		key  api.Key

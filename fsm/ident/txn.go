@@ -8,19 +8,20 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TxnID names one attempt to commit a transaction across groups. Whoever coordinates it draws it: no two coordinators ever
-// use the same one. Attempts of one (Client, Seq) rise, in whatever gateway they are made.
+// TxnID identifies one attempt to commit a transaction across groups. The coordinator of the attempt draws it, and no
+// two coordinators ever use the same one. The Attempt numbers of one (Client, Seq) increase, whichever gateway makes
+// the attempt.
 type TxnID struct {
-	// Client and Seq are those of the transaction's RequestID; of one without, the coordinator's own.
+	// Client and Seq are those of the transaction's RequestID. If it has none, they are the coordinator's own.
 	Client api.ClientID `cbor:"1,keyasint,omitempty"`
 	Seq    uint64       `cbor:"2,keyasint,omitempty"`
 	// Attempt is at least 1.
 	Attempt uint64 `cbor:"3,keyasint,omitempty"`
-	// Decider is the decision group: the one group whose machine says what becomes of the attempt.
+	// Decider is the decision group: the only group whose machine decides the outcome of the attempt.
 	Decider api.GroupID `cbor:"4,keyasint,omitempty"`
 }
 
-// IsZero tells whether the id names nothing.
+// IsZero reports whether the id is the zero TxnID, which identifies nothing.
 func (id TxnID) IsZero() bool { return id == TxnID{} }
 
 func (id TxnID) String() string {
@@ -33,29 +34,30 @@ func (id TxnID) Compare(o TxnID) int {
 		cmp.Compare(id.Decider, o.Decider))
 }
 
-// TxnRef is what every message about an attempt carries, and what an intent shows to whoever meets it: enough to wait for
-// its transaction, or to push it.
+// TxnRef is what every message about an attempt and every intent carries. It is enough for a request that meets the
+// intent to wait for the transaction or to push it.
 type TxnRef struct {
 	ID TxnID `cbor:"1,keyasint"`
-	// Age is the time at which the transaction's first attempt began, by its coordinator's clock, and is kept over all
-	// attempts. Only fairness hangs on it.
+	// Age is the time at which the transaction's first attempt began, by its coordinator's clock. All attempts keep
+	// it. Only fairness depends on it.
 	Age uint64 `cbor:"2,keyasint,omitempty"`
-	// Anchor is the smallest key that the transaction names; "" where it has no RequestID.
+	// Anchor is the smallest key that the transaction names. It is "" if the transaction has no RequestID.
 	Anchor api.Key `cbor:"3,keyasint,omitempty"`
-	// Epoch is the decision group's dedup epoch as known before the attempt began; 0 where it was not known.
+	// Epoch is the decision group's dedup epoch as known before the attempt began. It is 0 if it was not known.
 	Epoch uint64 `cbor:"4,keyasint,omitempty"`
 }
 
-// Older tells whether t goes before o: it waits for o's intents, where o would have to give way to t's (wait-die). It is a
-// total order of transactions; of two attempts of the same one neither is older.
+// Older reports whether t goes before o. An older transaction waits for the intents of a younger one, and a younger
+// one gives way to the intents of an older one (wait-die). Older is a total order of transactions. Of two attempts of
+// the same transaction, neither is older.
 func (t TxnRef) Older(o TxnRef) bool {
 	return cmp.Or(cmp.Compare(t.Age, o.Age), bytes.Compare(t.ID.Client[:], o.ID.Client[:]), cmp.Compare(t.ID.Seq, o.ID.Seq)) < 0
 }
 
-// TxnOutcome is what became of an attempt.
+// TxnOutcome is the outcome of an attempt.
 type TxnOutcome uint8
 
-// The outcomes. There is one of an attempt, for all time.
+// These are the outcomes. An attempt has exactly one outcome, for all time.
 const (
 	TxnUndecided TxnOutcome = iota
 	TxnCommitted

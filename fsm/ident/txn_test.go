@@ -7,8 +7,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestOlder: age goes first, then the client and its sequence; attempts and decision groups are of no concern, so that no
-// attempt of a transaction waits for another.
+// TestOlder checks that transactions are ordered by age, then by client, then by sequence. Attempts and decision
+// groups do not count, so no attempt of a transaction waits for another.
 func TestOlder(t *testing.T) {
 	ref := func(age uint64, client byte, seq, attempt uint64, decider api.GroupID) TxnRef {
 		return TxnRef{ID: TxnID{api.ClientID{client}, seq, attempt, decider}, Age: age}
