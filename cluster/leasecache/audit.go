@@ -11,12 +11,12 @@ type Held struct {
 	Lease   ident.LeaseID
 	Group   api.GroupID
 	Session ident.SessionID
-	// Servable: a linearizable read at this instant of this node's clocks would be answered by it.
+	// Servable reports whether the entry would answer a linearizable read at this instant of this node's clocks.
 	Servable bool
 }
 
-// Audit calls visit with everything cached, a shard at a time, each judged at the moment of the visit. It changes
-// nothing and holds no mutex while it visits. For tests and for operators who look into a node.
+// Audit calls visit with everything cached, a shard at a time. Each entry is judged at the moment of its visit. Audit
+// changes nothing and holds no mutex while it visits. It is for tests and for operators who inspect a node.
 func (c *Cache) Audit(visit func(Held)) {
 	for i := range c.entries.shards {
 		sh := &c.entries.shards[i]
@@ -30,7 +30,7 @@ func (c *Cache) Audit(visit func(Held)) {
 	}
 }
 
-// AuditKey is Audit of one key; false if it is not cached.
+// AuditKey is Audit of one key. It returns false if the key is not cached.
 func (c *Cache) AuditKey(k api.Key) (Held, bool) {
 	en := c.entries.get(c.entries.hasher.hash(k), k)
 	if en == nil || en.gone.Load() {

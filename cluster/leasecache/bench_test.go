@@ -19,7 +19,7 @@ func (stillClock) Now() words.ClockSample {
 	return words.ClockSample{Boottime: time.Hour, Raw: time.Hour}
 }
 
-// warmEdge is an edge that is not started and holds leases on n keys, and the keys in random order.
+// warmEdge returns a cache that is not started and holds leases on n keys, and the keys in random order.
 func warmEdge(tb testing.TB, clock words.Clock, n int) (*Cache, []api.Key) {
 	tb.Helper()
 	none := &fakeStore{}
@@ -49,7 +49,7 @@ func warmEdge(tb testing.TB, clock words.Clock, n int) (*Cache, []api.Key) {
 
 const benchKeys = 10_000
 
-// BenchmarkLeasedReadBatch64 reads 64 keys under one clock sample; ns/read is the figure to look at.
+// BenchmarkLeasedReadBatch64 reads 64 keys under one clock sample. The figure to look at is ns/read.
 func BenchmarkLeasedReadBatch64(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
 	req, res := new(api.ReadRequest), new(api.ReadResult)
@@ -130,7 +130,7 @@ func BenchmarkLeasedReadSingleParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkInstall is a grant into a full cache: room is made for it.
+// BenchmarkInstall is a grant into a full cache, which has to make room for it.
 func BenchmarkInstall(b *testing.B) {
 	e, keys := warmEdge(b, stillClock{}, benchKeys)
 	e.entries.room.maxEntries = benchKeys / 2
@@ -148,7 +148,7 @@ func perRead(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/read")
 }
 
-// TestNoAllocations: what a lease serves costs no memory.
+// TestNoAllocations checks that a read that a lease serves allocates nothing.
 func TestNoAllocations(t *testing.T) {
 	e, keys := warmEdge(t, stillClock{}, 1000)
 	req, res := &api.ReadRequest{Keys: keys[:64]}, new(api.ReadResult)

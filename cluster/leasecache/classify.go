@@ -5,11 +5,11 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 )
 
-// Classify is what a call about the key counts as at this node. A read that may be answered here counts as Leased, and is never
-// refused. So does one that may be stale, since it waits for no other request; any other call is a Request. With the class comes
-// the refusal if only the key's owner can answer, and that is known to have more to do than it can, with what may be on its way of
-// the requests that have begun here. The refusal is shared: the
-// caller does not change it. It does not block.
+// Classify returns the class of a call about the key at this node. A read that may be answered here is Leased, and is
+// never refused. So is a read that may be stale, since it waits for no other request. Any other call is a Request. With
+// the class Classify returns the refusal if only the key's owner can answer and that owner is known to be overloaded.
+// The owner's load includes what may be on its way of the requests that have begun here. The refusal is shared, and the
+// caller must not change it. Classify does not block.
 func (c *Cache) Classify(k api.Key, writes bool, level api.Consistency, begun int) (admission.Class, *api.Error) {
 	switch {
 	case writes || level == api.Quorum:

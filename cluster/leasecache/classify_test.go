@@ -7,7 +7,8 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 )
 
-// TestClassify: what may be answered here counts as such and is never refused. If the owner has too much to do, all else is.
+// TestClassify checks that a call that may be answered here is Leased and is never refused. If the owner is overloaded,
+// all other calls are refused.
 func TestClassify(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		if class, err := r.Classify("a/k", true, 0, 0); err != nil || class != admission.Request {

@@ -18,68 +18,70 @@ type PeerGroups struct {
 	Groups []api.GroupID
 }
 
-// Config makes a Cache. Fields without a word about 0 are required.
+// Config configures a Cache. Fields whose comment does not mention 0 or nil are required.
 type Config struct {
-	Store  words.Store  // asked for everything that no lease here answers
+	Store  words.Store  // gets every request that no lease here answers
 	Lister words.Lister // carries lists, which are not cached
 	Lessor words.Lessor // opens and closes sessions, takes releases
 
-	// Locate names the group that owns the key, as far as this node knows; a wrong answer costs a lease or a round trip, not safety.
-	// Keys for which it says false are never leased here. It is called on every miss and must not block.
+	// Locate returns the group that owns the key, as far as this node knows. A wrong answer costs a lease or a round
+	// trip, not safety. Keys for which it returns false are never leased here. It is called on every miss and must not
+	// block.
 	Locate func(api.Key) (api.GroupID, bool)
-	// Full refuses a call about the key where its owner has more to do than it can; see [Cache.Classify]. It must not block. nil:
-	// it never does.
+	// Full refuses a call about the key if its owner is overloaded; see [Cache.Classify]. It must not block. If nil, no
+	// call is refused.
 	Full func(k api.Key, begun int) *api.Error
-	// Peers names every server with the groups that have a voter there. It is asked once a KeepAlive.
+	// Peers returns every server with the groups that have a voter there. It is called once a KeepAlive.
 	Peers func() []PeerGroups
 	// Open opens the lease stream to a peer. The stream ends with ctx.
 	Open func(ctx context.Context, node api.NodeID) (words.LeaseStream, error)
-	// OnHeard is called with each group whose leader has answered; it must not block. nil: it is not called.
+	// OnHeard is called with each group whose leader has answered. It must not block. If nil, it is not called.
 	OnHeard func(api.GroupID)
-	// OnEpoch is called with each dedup epoch that a group's leader has said; it must not block. nil: it is not called.
+	// OnEpoch is called with each dedup epoch that a group's leader has sent. It must not block. If nil, it is not
+	// called.
 	OnEpoch func(ident.DedupEpoch)
-	// OnLeads hears who leads; it must not block. nil: it is not called.
+	// OnLeads is called with each announcement that a node leads a group. It must not block. If nil, it is not called.
 	OnLeads func(words.Leads)
 
 	Node  api.NodeID
 	Nonce ident.Nonce // drawn when the process started
 	Clock words.Clock
-	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
+	// Rand draws from [0,1), for jitter. It must be safe for concurrent use. If nil, math/rand/v2 is used.
 	Rand    func() float64
 	Metrics observe.Metrics // nil: observe.NoMetrics
-	// Faults catches the panics of reads that several groups answer; nil: they are not reported.
+	// Faults catches the panics of reads that several groups answer. If nil, they are not reported.
 	Faults *fault.Catcher
 
 	// Term (T) is how long leases may be used after the newest keep-alive that was answered was sent.
 	Term time.Duration // 0: words.DefaultLeaseTerm
-	// KeepAlive (H) is the time between keep-alives; one lost must not let a session lapse.
+	// KeepAlive (H) is the time between keep-alives. The loss of one must not let a session lapse.
 	KeepAlive time.Duration // 0: a quarter of Term, at most words.DefaultKeepAlive
-	// Pause (P) is what this node's clocks may lose unseen per term.
+	// Pause (P) is the time per term that this node's clocks may lose undetected.
 	Pause time.Duration // 0: nothing
 
-	// GrantAfter is how many reads of a key make a lease worth asking for: the read with this number asks.
+	// GrantAfter is how many reads of a key make a lease worth requesting: the read with this number requests it.
 	GrantAfter int // 0: 3
-	// CoolDown is how long it takes to forget that a lease on a key did not pay, one doubling at a time.
+	// CoolDown is the time after which one doubling is undone for a key whose lease did not pay.
 	CoolDown time.Duration // 0: 10 s
 
-	// MaxBytes bounds keys, values and what is kept beside them.
+	// MaxBytes bounds keys, values and the memory used beside them.
 	MaxBytes int64 // 0: 64 MiB
 	// MaxEntries bounds the cached keys.
 	MaxEntries int // 0: 65,536
-	// MaxAbsent bounds those of them that are absent.
+	// MaxAbsent bounds those cached keys that are absent.
 	MaxAbsent int // 0: an eighth of MaxEntries
-	// MaxFences bounds the keys whose fence is remembered by itself; others fall under their session's floor.
+	// MaxFences bounds the keys that have a fence of their own. Other keys are covered by their session's floor.
 	MaxFences int // 0: 65,536
-	// MaxRevalidate bounds the keys read again, hottest first, when a session has died and a new one is open.
+	// MaxRevalidate bounds the keys that are read again, hottest first, when a session has died and a new one is open.
 	MaxRevalidate int // 0: 4,096; negative: none
-	// CloseTimeout bounds the goodbye to the groups.
+	// CloseTimeout bounds the time to close the sessions at their groups.
 	CloseTimeout time.Duration // 0: 2 s
 }
 
 // maxGrantAfter bounds Config.GrantAfter.
 const maxGrantAfter = 1000
 
-// complete sets defaults and tells what cannot work.
+// complete sets defaults and returns an error if the Config cannot work.
 func (c *Config) complete() error {
 	if c.Store == nil || c.Lister == nil || c.Lessor == nil || c.Locate == nil || c.Peers == nil || c.Open == nil || c.Clock == nil {
 		return &api.Error{Code: api.CodeInvalid, Op: "edge", Hint: "Store, Lister, Lessor, Locate, Peers, Open and Clock are required"}

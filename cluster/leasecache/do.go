@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Do gives up this node's own leases on the keys that the transaction may write, names them in it, and passes it on: the
-// owner need not revoke them. Nothing is cached of its result.
+// Do gives up this node's own leases on the keys that the transaction may write, names them in the transaction, and
+// passes it on. The owner need not revoke them. Do caches nothing of the result.
 func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if c.closed.Load() {
 		return nil, errClosed("txn")
@@ -25,15 +25,15 @@ func (c *Cache) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	res, err := c.cfg.Store.Do(ctx, &sent)
 	for i, d := range dropped {
 		if err != nil || !wrote(t, res, d.Key) {
-			sessions[i].release(d.Key, d.Lease) // the write did not clear it
+			sessions[i].release(d.Key, d.Lease) // no write is known to have ended the lease
 		}
 	}
 	return res, err
 }
 
-// locate sets the owner of t's keys, as far as it is known here: it is looked up once, and travels with t.
+// locate sets the owner of t's keys, as far as it is known here. The owner is looked up once, and travels with t.
 func (c *Cache) locate(t *words.Txn) {
-	var one [1]api.Key // mostly
+	var one [1]api.Key // mostly one key
 	for _, k := range t.KeysInto(one[:]) {
 		g, ok := c.cfg.Locate(k)
 		switch {
@@ -49,9 +49,9 @@ func (c *Cache) locate(t *words.Txn) {
 	}
 }
 
-// selfDrop removes what is cached of the keys that t may write; then nothing here serves them.
+// selfDrop removes the cached entries of the keys that t may write. After that nothing here serves them.
 func (c *Cache) selfDrop(t *api.Txn) (dropped []ident.DroppedLease, sessions []*session) {
-	var one [1]api.Key // mostly
+	var one [1]api.Key // mostly one key
 	for _, k := range t.WrittenKeysInto(one[:]) {
 		if en := c.entries.selfDrop(k, c.cfg.Clock); en != nil && !en.session.ended() {
 			dropped, sessions = append(dropped, en.session.dropped(k, en.lease)), append(sessions, en.session)

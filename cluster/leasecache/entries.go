@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// cache holds the leased entries in shards. Lookups take no mutex; changes take their shard's, and the room's.
+// entries holds the leased entries in shards. Lookups take no mutex. Changes take the shard's mutex, and the room's.
 type entries struct {
 	hasher hasher
 	meter  *meter
@@ -18,7 +18,7 @@ type entries struct {
 	room   room
 }
 
-// shardBits of a hash choose the shard.
+// shardBits is the number of hash bits that select the shard.
 const shardBits = 6
 
 type shard struct {
@@ -28,7 +28,7 @@ type shard struct {
 	fences  fences
 	stats   readStats
 	flights flights
-	_       [64]byte // what one core writes here is not what another reads there
+	_       [64]byte // keeps memory that one core writes off the cache lines that another reads
 }
 
 func newEntries(cfg Config, m *meter) *entries {
@@ -49,7 +49,7 @@ func (c *entries) shard(hash uint64) *shard { return &c.shards[hash&(1<<shardBit
 // get returns the entry of the key, usable or not, or nil.
 func (c *entries) get(hash uint64, k api.Key) *entry { return c.shard(hash).table.get(hash, k) }
 
-// outcome says what became of a grant.
+// outcome is the outcome of a grant.
 type outcome uint8
 
 const (
@@ -59,14 +59,14 @@ const (
 	declined          // too big for the cache, or of no use
 )
 
-// install caches what a grant to s returned, with its lease, unless it was given up in the meantime. A grant
-// that is not installed is given up and released, unless the session is over or has a newer lease here; so are the entries
-// that have to make room.
+// install caches the state that a grant to s returned, with its lease, unless the lease was given up in the meantime. A
+// grant that is not installed is given up and released, unless the session is over or has a newer lease here. Entries
+// that have to make room are given up and released as well.
 func (c *entries) install(s *session, got api.Entry, lid ident.LeaseID, now words.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
 		key:     api.Key(strings.Clone(string(got.Key))),
-		value:   slices.Clone(got.Value), // no more memory is held than is accounted for
+		value:   slices.Clone(got.Value), // holds no more memory than is accounted for
 		version: got.Version,
 		session: s,
 		lease:   lid,
@@ -88,7 +88,7 @@ func (c *entries) refused(k api.Key, now words.ClockSample) {
 	sh.stats.refused(hash, now)
 }
 
-// decline gives a lease back that was granted and cannot be used.
+// decline returns a lease that was granted and cannot be used.
 func (c *entries) decline(s *session, k api.Key, lid ident.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
@@ -98,8 +98,8 @@ func (c *entries) decline(s *session, k api.Key, lid ident.LeaseID, now words.Cl
 	sh.decline(c, s, hash, k, lid)
 }
 
-// admit is the rule of the fence: the session is current, and the lease is above fence, floor and the one it replaces. It
-// returns the entries that have left the room for e.
+// admit applies the rule of the fence: the session must be current, and the lease must be above the fence, the floor
+// and the lease that it replaces. It returns the entries that have left the room for e.
 func (s *shard) admit(c *entries, e *entry, now words.ClockSample) (outcome, []*entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,17 +130,18 @@ func (s *shard) admit(c *entries, e *entry, now words.ClockSample) (outcome, []*
 	return installed, left
 }
 
-// takeOut takes an entry out of the table. The caller holds the shard's mutex.
+// takeOut removes an entry from the table. The caller holds the shard's mutex.
 func (s *shard) takeOut(e *entry) {
 	e.gone.Store(true)
 	s.table.remove(e)
 	e.session.held.Add(-1)
 }
 
-// giveUp gives up the lease of ses on the key up to lid, in one step for everyone else: the entry that rests on it goes,
-// and no grant of it that is still on its way will be installed. Every lease is given up here, and only then is a
-// revocation acknowledged, a write sent that names the lease as dropped, or the lease released: the owner lets the key be
-// written as soon as it hears of it. giveUp returns the entry that went, or nil. The caller holds the shard's mutex.
+// giveUp gives up the lease of ses on the key up to lid, in one step for all other goroutines: it removes the entry
+// that rests on the lease, and no grant of the lease that is still on its way will be installed. Every lease is given
+// up here. Only after that is a revocation acknowledged, a write sent that names the lease as dropped, or the lease
+// released: the owner lets the key be written as soon as it receives any of these. giveUp returns the entry that it
+// removed, or nil. The caller holds the shard's mutex.
 func (s *shard) giveUp(c *entries, ses *session, hash uint64, k api.Key, lid ident.LeaseID) *entry {
 	e := s.table.get(hash, k)
 	if e != nil && e.session == ses && e.lease <= lid {
@@ -164,7 +165,7 @@ func (s *shard) decline(c *entries, ses *session, hash uint64, k api.Key, lid id
 	ses.release(k, lid)
 }
 
-// revoke gives up the leases of s on the key up to lid, now and for all grants that are still on their way.
+// revoke gives up the leases of s on the key up to lid, including those of all grants that are still on their way.
 func (c *entries) revoke(s *session, k api.Key, lid ident.LeaseID, now words.ClockSample) {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
@@ -177,7 +178,7 @@ func (c *entries) revoke(s *session, k api.Key, lid ident.LeaseID, now words.Clo
 	}
 }
 
-// selfDrop gives up what is cached of a key that this node is about to write; nil if nothing is.
+// selfDrop gives up the cached entry of a key that this node is about to write. It returns nil if there is none.
 func (c *entries) selfDrop(k api.Key, clock words.Clock) *entry {
 	hash := c.hasher.hash(k)
 	sh := c.shard(hash)
@@ -208,7 +209,7 @@ func (c *entries) evict(e *entry, now words.ClockSample) {
 	e.session.release(e.key, e.lease)
 }
 
-// hottestOf returns up to limit entries of a session, those first that eviction would take last.
+// hottestOf returns up to limit entries of a session. Entries that eviction would take last come first.
 func (c *entries) hottestOf(s *session, limit int) []*entry {
 	var all []*entry
 	for i := range c.shards {

@@ -53,7 +53,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestTableReadersAndWriter: what stays in the table is found at every moment, whatever comes and goes beside it.
+// TestTableReadersAndWriter checks that an entry that stays in the table is always found, whatever is put or removed
+// beside it.
 func TestTableReadersAndWriter(t *testing.T) {
 	var tab table
 	tab.init()
@@ -95,7 +96,8 @@ func TestTableReadersAndWriter(t *testing.T) {
 	reading.Wait()
 }
 
-// TestHash: equal keys hash equally wherever they lie in memory, near ones apart, and seeds differ.
+// TestHash checks that equal keys hash equally wherever they lie in memory, that similar keys hash differently, and
+// that seeds do.
 func TestHash(t *testing.T) {
 	a, b := newHasher(testNonce), newHasher(ident.Nonce{9})
 	seen := map[uint64]api.Key{}
@@ -135,8 +137,8 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// TestBounds: whatever is granted, the cache stays within its bounds in bytes, entries and absent keys; what had to go
-// is fenced and released.
+// TestBounds checks that the cache stays within its bounds in bytes, entries and absent keys, whatever is granted.
+// Every entry that had to go is fenced and released.
 func TestBounds(t *testing.T) {
 	const maxBytes, maxEntries, maxAbsent = 400_000, 300, 40
 	bubble(t, func(t *testing.T, r *rig) {
@@ -197,8 +199,8 @@ func TestBounds(t *testing.T) {
 	}, func(c *Config) { c.MaxBytes, c.MaxEntries, c.MaxAbsent = maxBytes, maxEntries, maxAbsent })
 }
 
-// TestRoom: however many grants come at once, and however little room there is, whatever fits is installed, and what is
-// accounted for is what is here.
+// TestRoom checks that every entry that fits is installed, however many grants come at once and however little room
+// there is. The account matches what is cached.
 func TestRoom(t *testing.T) {
 	for _, room := range []int64{1, 2, 7} {
 		e, _ := warmEdge(t, stillClock{}, 0)
@@ -236,7 +238,7 @@ func TestRoom(t *testing.T) {
 	}
 }
 
-// TestTooBig: a value that would take much of the cache is not cached, and its lease is given back.
+// TestTooBig checks that a value that would take much of the cache is not cached, and that its lease is given back.
 func TestTooBig(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/small", "v")
@@ -253,7 +255,7 @@ func TestTooBig(t *testing.T) {
 	}, func(c *Config) { c.MaxBytes = 100_000 })
 }
 
-// TestOwnCopy: what is cached does not hang on buffers of callers and answers.
+// TestOwnCopy checks that cached values do not share buffers with callers and answers.
 func TestOwnCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
@@ -268,7 +270,7 @@ func TestOwnCopy(t *testing.T) {
 	})
 }
 
-// TestAbsentKeys: an absent key is leased like any other.
+// TestAbsentKeys checks that an absent key is leased like any other.
 func TestAbsentKeys(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for range 3 {
@@ -286,8 +288,8 @@ func TestAbsentKeys(t *testing.T) {
 	})
 }
 
-// TestCoolDown: each lease that is revoked before it served as many reads as a grant takes doubles what the next one
-// takes; leases that pay, and time, take that back.
+// TestCoolDown checks that each lease that is revoked before it served as many reads as a grant takes doubles the reads
+// that the next grant takes. Leases that pay, and time, undo that.
 func TestCoolDown(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -306,7 +308,7 @@ func TestCoolDown(t *testing.T) {
 				t.Fatalf("the lease took %d reads, want %d", n, want)
 			}
 		}
-		// One that pays.
+		// A lease that pays.
 		for range 192 {
 			r.get("a/k")
 		}
@@ -330,7 +332,7 @@ func TestCoolDown(t *testing.T) {
 	})
 }
 
-// TestRefusedWish: an owner that grants nothing is not asked with every read.
+// TestRefusedWish checks that an owner that grants nothing is not asked for a lease with every read.
 func TestRefusedWish(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -350,7 +352,7 @@ func TestRefusedWish(t *testing.T) {
 	})
 }
 
-// TestWritesCount: a write through this node starts the count anew.
+// TestWritesCount checks that a write through this node restarts the count.
 func TestWritesCount(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -369,7 +371,7 @@ func TestWritesCount(t *testing.T) {
 	})
 }
 
-// TestConfig: what cannot work is refused.
+// TestConfig checks that a Config that cannot work is refused.
 func TestConfig(t *testing.T) {
 	if _, err := New(Config{}); api.CodeOf(err) != api.CodeInvalid {
 		t.Errorf("empty: %v", err)
@@ -388,7 +390,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// TestMetrics: sums reach the metrics.
+// TestMetrics checks that sums reach the metrics.
 func TestMetrics(t *testing.T) {
 	m := &fakeMetrics{sums: map[string]float64{}, gauges: map[string]func() float64{}}
 	bubble(t, func(t *testing.T, r *rig) {

@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// entry is a key's state under one lease. What a reader takes from it never changes; a new state is a new entry, and one
-// that was removed is never put back. So "still cached" is: not gone.
+// entry is a key's state under one lease. The fields that a reader takes from it never change. A new state is a new
+// entry, and an entry that was removed is never put back. So an entry that is not gone is still cached.
 type entry struct {
 	hash    uint64
 	key     api.Key
@@ -20,27 +20,28 @@ type entry struct {
 	lease   ident.LeaseID
 	exists  bool
 
-	gone   atomic.Bool   // set under the shard's mutex when it leaves the cache
-	freq   atomic.Uint32 // reads since the eviction last looked, at most maxFreq
+	gone   atomic.Bool   // set under the shard's mutex when the entry leaves the cache
+	freq   atomic.Uint32 // reads since eviction last visited the entry, at most maxFreq
 	served atomic.Uint32 // reads that this lease served, at most maxServed
 
-	// Guarded by the room's mutex. queue is nil once the entry has left the room.
+	// The room's mutex guards these. queue is nil once the entry has left the room.
 	prev, next *entry
 	queue      *queue
 }
 
-// entryOverhead is what an entry costs beside its key and value: itself, its places in the table, its fence and its counts.
+// entryOverhead is what an entry costs beside its key and value: itself, its places in the table, its fence and its
+// counts.
 const entryOverhead = 256
 
 func (e *entry) size() int64 { return sizeOf(e.key, e.value) }
 
 func sizeOf(k api.Key, v []byte) int64 { return int64(len(k)) + int64(len(v)) + entryOverhead }
 
-// servable reports whether the entry may answer a linearizable read whose clock sample is t, taken after the entry was
-// looked up and after the read arrived. What is gone was given up, perhaps before t.
+// servable reports whether the entry may answer a linearizable read whose clock sample is t. The sample must be taken
+// after the entry was looked up and after the read arrived. An entry that is gone was given up, perhaps before t.
 func (e *entry) servable(t words.ClockSample) bool { return !e.gone.Load() && e.session.usable(t) }
 
-// age is how long before now the entry was last known to be current.
+// age returns how long before now the entry was last known to be current.
 func (e *entry) age(now words.ClockSample) time.Duration { return e.session.age(now) }
 
 // answer fills out for a read of k, the caller's own copy of the key.
@@ -48,14 +49,14 @@ func (e *entry) answer(k api.Key, out *api.Entry) {
 	*out = api.Entry{Key: k, Value: e.value, Version: e.version, Exists: e.exists}
 }
 
-// maxFreq bounds freq: three reads more than the hand of the eviction has passed keep an entry as long as thousand.
+// maxFreq bounds freq: three more reads than visits of eviction keep an entry as long as a thousand do.
 const maxFreq = 3
 
-// maxServed bounds served: no lease takes more reads than that to have paid.
+// maxServed bounds served: a lease that has served that many reads has paid in any case.
 const maxServed = maxGrantAfter
 
-// touch notes a read. Readers of one hot key on many cores must not fight for its memory: both counts are bounded, and are
-// written no more once they have come there. Reads at the same instant may be counted as one.
+// touch notes a read. Readers of one hot key on many cores must not contend for its memory. So both counts are bounded,
+// and are no longer written once they have reached their bounds. Reads at the same instant may be counted as one.
 func (e *entry) touch() {
 	if f := e.freq.Load(); f < maxFreq {
 		e.freq.Store(f + 1)

@@ -33,7 +33,7 @@ func (z *zipf) next() int {
 	return sort.SearchFloat64s(z.sum, z.rng.Float64()*z.sum[len(z.sum)-1])
 }
 
-// lru is the ideal to compare with: one list over all keys, everything is admitted.
+// lru is the ideal to compare with: one list over all keys, which admits everything.
 type lru struct {
 	limit int
 	order *list.List
@@ -57,7 +57,7 @@ func (l *lru) read(k int) (hit bool) {
 	return false
 }
 
-// reader reads keys by number, through the whole edge.
+// reader reads keys by number, through the whole cache.
 type reader struct {
 	*rig
 	keys []api.Key
@@ -83,7 +83,8 @@ func (rd *reader) read(i int) (hit bool) {
 	return rd.res.ServedBy == api.ServedByLease
 }
 
-// TestHitRate: at Zipf 0.99 with room for a tenth of the keys, leases serve at least 95 % of what an ideal LRU would.
+// TestHitRate checks that at Zipf 0.99, with room for a tenth of the keys, leases serve at least 95 % of what an ideal
+// LRU would.
 func TestHitRate(t *testing.T) {
 	const keys, room = 20_000, 2_000
 	seeds, warm, reads := uint64(2), 200_000, 300_000
@@ -120,7 +121,8 @@ func TestHitRate(t *testing.T) {
 	}
 }
 
-// TestScan: reading a hundred times what fits, each key once or thrice, does not push out what is read all the time.
+// TestScan checks that reading a hundred times what fits, each key once or thrice, does not push out the keys that are
+// read all the time.
 func TestScan(t *testing.T) {
 	const hot, room, scanned = 800, 1_000, 20_000
 	for _, times := range []int{1, 3} {
@@ -142,7 +144,7 @@ func TestScan(t *testing.T) {
 				for range times {
 					rd.read(hot + i)
 				}
-				rd.read(i % hot) // the rest of the world goes on
+				rd.read(i % hot) // the other reads go on
 				if i%1000 == 0 {
 					time.Sleep(100 * time.Millisecond)
 				}

@@ -16,7 +16,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// fakeStore, fakeLessor and fakeStream are what the edge talks to, as structs of functions.
+// fakeStore, fakeLessor and fakeStream are what the cache calls, as structs of functions.
 type fakeStore struct {
 	read func(context.Context, *words.ReadRequest) (*words.ReadResult, error)
 	do   func(context.Context, *words.Txn) (*api.TxnResult, error)
@@ -90,7 +90,7 @@ type simClock struct {
 	at        time.Time // when now was right
 	now       words.ClockSample
 	boot, raw float64 // rates
-	onNow     func()  // called by Now before it looks
+	onNow     func()  // called by Now before it reads the clock
 }
 
 func newSimClock() *simClock {
@@ -117,7 +117,7 @@ func (c *simClock) settle() words.ClockSample {
 	return c.now
 }
 
-// rates makes the clocks run at these rates of true time from now on; 0 stops one.
+// rates makes the clocks run at these rates of true time from now on. 0 stops a clock.
 func (c *simClock) rates(boot, raw float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +140,8 @@ func (c *simClock) hook(f func()) {
 	c.onNow = f
 }
 
-// rig is an edge in front of fake groups, which behave well unless a test replaces a function. Keys belong to the group
-// named by their first segment.
+// rig is a cache in front of fake groups, which work correctly unless a test replaces a function. A key belongs to the
+// group named by its first segment.
 type rig struct {
 	*Cache
 	t      *testing.T
@@ -149,7 +149,7 @@ type rig struct {
 	store  fakeStore
 	lessor fakeLessor
 
-	epochs   words.DedupEpochs // that leaders have said
+	epochs   words.DedupEpochs // that leaders have sent
 	mu       sync.Mutex
 	peers    []PeerGroups
 	values   map[api.Key]api.Entry
@@ -165,7 +165,7 @@ type rig struct {
 	streams  map[api.NodeID]*fakeStream
 	dials    int
 	grant    func(api.Key) bool // nil: all
-	// answer answers a keep-alive; it is called by the sender.
+	// answer answers a keep-alive. The sender calls it.
 	answer func(*fakeStream, *words.KeepAlive)
 	led    []words.Leads
 }
@@ -177,7 +177,7 @@ const (
 
 var testNonce = ident.Nonce{1, 2, 3}
 
-// newRig makes a rig whose edge is not started yet.
+// newRig returns a rig whose cache is not started yet.
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{
@@ -223,19 +223,19 @@ func newRig(t *testing.T, change ...func(*Config)) *rig {
 	return r
 }
 
-// bubble runs a test of a started edge in virtual time, and closes it; no goroutine may be left then.
+// bubble runs a test of a started cache in virtual time, and closes the cache. No goroutine may be left then.
 func bubble(t *testing.T, test func(*testing.T, *rig), change ...func(*Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, change...)
 		r.Start()
 		synctest.Wait()
-		defer r.Close() // also where the test gives up, lest it be blamed for what is left running
+		defer r.Close() // also if the test fails, so that it does not report goroutines that are left
 		test(t, r)
 	})
 }
 
-// storeOf and lessorOf let a test replace the rig's functions while the edge uses them.
+// storeOf and lessorOf let a test replace the rig's functions while the cache uses them.
 type (
 	storeOf  rig
 	lessorOf rig
@@ -269,7 +269,7 @@ func (s *lessorOf) Release(ctx context.Context, g api.GroupID, ds []ident.Droppe
 	return f.Release(ctx, g, ds)
 }
 
-// change replaces something of the rig while the edge runs.
+// change replaces something of the rig while the cache runs.
 func (r *rig) change(f func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -369,7 +369,7 @@ func (r *rig) open(ctx context.Context, node api.NodeID) (words.LeaseStream, err
 	return f, nil
 }
 
-// extendAll is a leader that is well.
+// extendAll answers as a leader that is well: it extends all sessions.
 func (r *rig) extendAll(f *fakeStream, k *words.KeepAlive) {
 	var ss []words.SessionStatus
 	r.mu.Lock()
@@ -383,7 +383,7 @@ func (r *rig) extendAll(f *fakeStream, k *words.KeepAlive) {
 
 func silent(*fakeStream, *words.KeepAlive) {}
 
-// put sets a value at the owner without any revocation; it returns the version.
+// put sets a value at the owner without any revocation. It returns the version.
 func (r *rig) put(k api.Key, v string) api.Version {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -431,14 +431,14 @@ func (r *rig) leaseOf(k api.Key) ident.LeaseID {
 	return h.Lease
 }
 
-// session is the current session at the owner of group a.
+// session returns the current session at the owner of the group.
 func (r *rig) session(g api.GroupID) ident.SessionID {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sid[g]
 }
 
-// revoke sends a revocation down the stream and waits until it was handled.
+// revoke sends a revocation on the stream and waits until it was handled.
 func (r *rig) revoke(leases ...words.RevokedLease) {
 	r.mu.Lock()
 	f, sid := r.streams["n1"], r.sid["a"]

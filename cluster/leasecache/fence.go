@@ -5,14 +5,15 @@ import (
 )
 
 // fences remembers, for the keys of one shard, the highest lease that was given up: revoked, self-dropped or evicted. A
-// grant at or below it must not be installed, since a revocation may overtake the grant that it ends.
+// grant at or below that lease must not be installed, since a revocation may overtake the grant that it ends.
 //
-// Keys stand in it by hash: two that collide share the higher fence, which refuses too much and never too little. The
-// same holds for its bound: what is forgotten raises the floor of the session. Guarded by the shard's mutex.
+// Keys are identified by their hash. Two keys that collide share the higher fence, which refuses too much and never too
+// little. The same holds for the bound: a fence that is forgotten raises the floor of its session. The shard's mutex
+// guards fences.
 type fences struct {
 	limit int
 	byKey map[uint64]*fence
-	// oldest and newest are the ends of a list by when a fence was last raised.
+	// oldest and newest are the ends of a list ordered by when each fence was last raised.
 	oldest, newest *fence
 }
 
@@ -38,7 +39,7 @@ func (f *fences) raise(hash uint64, s *session, lid ident.LeaseID) {
 		n = &fence{hash: hash, session: s, lease: lid}
 		f.byKey[hash] = n
 	case n.session != s:
-		// The key has moved between groups, or another one collides.
+		// The key has moved between groups, or another key collides with it.
 		n.session.raiseFloor(n.lease)
 		n.session, n.lease = s, lid
 		f.unlink(n)
@@ -55,7 +56,7 @@ func (f *fences) raise(hash uint64, s *session, lid ident.LeaseID) {
 	f.newest = n
 }
 
-// holds reports whether lid of s is at or below what was given up.
+// holds reports whether lid of s is at or below a lease that was given up.
 func (f *fences) holds(hash uint64, s *session, lid ident.LeaseID) bool {
 	if uint64(lid) <= s.floor.Load() {
 		return true
@@ -65,7 +66,7 @@ func (f *fences) holds(hash uint64, s *session, lid ident.LeaseID) bool {
 }
 
 func (f *fences) forget(n *fence) {
-	n.session.raiseFloor(n.lease) // before the fence itself goes
+	n.session.raiseFloor(n.lease) // before the fence is removed
 	f.unlink(n)
 	delete(f.byKey, n.hash)
 }

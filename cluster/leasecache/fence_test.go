@@ -14,8 +14,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// held makes the owner's answers wait: each read announces itself and goes on when it is let go. The answer is made
-// when the read arrives, so that what comes late is old.
+// held makes the owner's answers wait: each read announces itself and continues when it is released. The answer is made
+// when the read arrives, so that a late answer is old.
 func (r *rig) held() (asked chan *words.ReadRequest, letGo chan struct{}) {
 	asked, letGo = make(chan *words.ReadRequest, 100), make(chan struct{})
 	r.change(func() {
@@ -36,8 +36,9 @@ func (r *rig) held() (asked chan *words.ReadRequest, letGo chan struct{}) {
 
 func (r *rig) unhold() { r.change(func() { r.store.read = r.ownerRead }) }
 
-// TestFence: the revocation of a lease overtakes the grant that gives it. It is acknowledged, the owner writes, and the
-// grant must not be installed when it comes, though it still answers the read that asked for it (B1).
+// TestFence lets the revocation of a lease overtake the grant that gives it. The revocation is acknowledged, and the
+// owner writes. The grant must not be installed when it comes, although it still answers the read that asked for it
+// (B1).
 func TestFence(t *testing.T) {
 	for name, giveUp := range map[string]func(t *testing.T, r *rig, lid ident.LeaseID){
 		"revoked": func(t *testing.T, r *rig, lid ident.LeaseID) { r.revoke(words.RevokedLease{Key: "a/k", Lease: lid}) },
@@ -79,7 +80,7 @@ func TestFence(t *testing.T) {
 				if len(r.acks) == 0 || r.acks[0].Nonce != testNonce || r.acks[0].Session != r.session("a") {
 					t.Fatalf("acknowledged: %+v", r.acks)
 				}
-				r.put("a/k", "new") // the owner writes, since nobody holds a lease
+				r.put("a/k", "new") // the owner writes, since there is no lease on the key
 				close(letGo)
 				<-done
 				r.unhold()
@@ -104,7 +105,7 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// TestAckMeansActed: when an acknowledgement is sent the entry is gone and the fence is up (B9).
+// TestAckMeansActed checks that when an acknowledgement is sent, the entry is gone and the fence is raised (B9).
 func TestAckMeansActed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		keys := []api.Key{"a/1", "a/2", "a/3"}
@@ -135,7 +136,7 @@ func TestAckMeansActed(t *testing.T) {
 		if acked != 2 || r.servable("a/1") || r.servable("a/2") || !r.servable("a/3") {
 			t.Errorf("%d acknowledged", acked)
 		}
-		// An older lease than the one held is ended already: what is held stays.
+		// A lease older than the one held has ended already: the held lease stays.
 		r.revoke(words.RevokedLease{Key: "a/3", Lease: leases[2].Lease - 1})
 		if acked != 3 || !r.servable("a/3") {
 			t.Errorf("%d acknowledged; a newer lease went with an older one", acked)
@@ -143,7 +144,7 @@ func TestAckMeansActed(t *testing.T) {
 	})
 }
 
-// TestRevocationOfAnotherSession: it is acknowledged and takes nothing.
+// TestRevocationOfAnotherSession checks that the revocation is acknowledged and removes nothing.
 func TestRevocationOfAnotherSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -159,8 +160,8 @@ func TestRevocationOfAnotherSession(t *testing.T) {
 	})
 }
 
-// TestRevocationWaitsForNothing: neither a read on its way to the owner, nor a write, nor an acknowledgement that cannot
-// be sent keep a revocation from being handled.
+// TestRevocationWaitsForNothing checks that a revocation is handled while a read is on its way to the owner, while a
+// write is, and while an acknowledgement cannot be sent.
 func TestRevocationWaitsForNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -185,8 +186,8 @@ func TestRevocationWaitsForNothing(t *testing.T) {
 	})
 }
 
-// TestOutdatedGrant: of two grants of one session the higher stays, in whichever order they come; and no grant replaces
-// a newer version.
+// TestOutdatedGrant checks that of two grants of one session the higher stays, in whichever order they come, and that
+// no grant replaces a newer version.
 func TestOutdatedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
@@ -208,8 +209,9 @@ func TestOutdatedGrant(t *testing.T) {
 	})
 }
 
-// TestDeclinedGrant: a grant that is not installed is released, and that ends an earlier lease on the key at the owner too:
-// so the entry under it goes first, whatever the reason.
+// TestDeclinedGrant checks a grant that is not installed. It is released, and the release also ends an earlier lease on
+// the key at the owner. So the entry under the earlier lease must be removed first, for whatever reason the grant is
+// declined:
 //
 //	grant 10 is installed; grant 12 replaces it at the owner and is declined; Release(12) applies; the owner writes the key
 //	and revokes nothing
@@ -259,7 +261,7 @@ func TestDeclinedGrant(t *testing.T) {
 			}, func(c *Config) { c.MaxBytes = 100_000 })
 		})
 	}
-	bubble(t, func(t *testing.T, r *rig) { // what a newer lease has replaced is not given up
+	bubble(t, func(t *testing.T, r *rig) { // a lease that a newer one has replaced is not given up
 		s := r.lookupGroup("a").live()
 		for _, lid := range []ident.LeaseID{lid, old} {
 			r.entries.install(s, api.Entry{Key: "a/k", Exists: true}, lid, r.clock.Now())
@@ -272,7 +274,7 @@ func TestDeclinedGrant(t *testing.T) {
 	})
 }
 
-// TestFences compares the bounded fences with unbounded ones: whatever was given up stays refused.
+// TestFences compares the bounded fences with unbounded ones: every lease that was given up stays refused.
 func TestFences(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	f := newFences(8)
@@ -293,7 +295,7 @@ func TestFences(t *testing.T) {
 		if len(f.byKey) > 8 {
 			t.Fatalf("%d fences", len(f.byKey))
 		}
-		if rng.IntN(100) == 0 { // sessions come and go, or the floor is all there is
+		if rng.IntN(100) == 0 { // sessions come and go, or only the floor is left
 			i := rng.IntN(2)
 			for a := range all {
 				if a.s == ss[i] {

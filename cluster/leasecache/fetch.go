@@ -11,15 +11,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// ask is one read of the Store behind: some of the missing keys, with a wish for leases of one session or without.
+// ask is one read of the Store behind: some of the missing keys, with or without a request for leases of one session.
 type ask struct {
-	session *session // nil: without a wish
+	session *session // nil: no leases are requested
 	at      []int    // the keys' places in the request
 	res     *api.ReadResult
 	err     error
 }
 
-// fetch carries the asks for the missing keys out, all at once.
+// fetch carries out the asks for the missing keys, all at once.
 func (c *Cache) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, asks []*ask, got keysServed, out *api.ReadResult) error {
 	var others sync.WaitGroup
 	for _, a := range asks[1:] {
@@ -40,8 +40,8 @@ func (c *Cache) fetch(ctx context.Context, r *api.ReadRequest, found []*entry, a
 	return nil
 }
 
-// plan counts the missing keys' reads and sorts them by what to ask for: one read for those that are not worth a lease, and
-// one for each group in which some are.
+// plan counts the reads of the missing keys and groups the keys by ask: one ask for keys that are not worth a lease,
+// and one for each group with keys that are.
 func (c *Cache) plan(r *api.ReadRequest, found []*entry, now words.ClockSample, out *api.ReadResult) []*ask {
 	var asks []*ask
 	for i, k := range r.Keys {
@@ -64,8 +64,9 @@ func (c *Cache) plan(r *api.ReadRequest, found []*entry, now words.ClockSample, 
 	return asks
 }
 
-// wish counts a read of a key that no lease here answers, and returns the session for which to ask a lease now, if any.
-// A key whose session has lapsed asks for none: its lease still stands. One whose session has died asks at once.
+// wish counts a read of a key that no lease here answers. It returns the session for which to request a lease now, or
+// nil. A key whose session has lapsed requests none, since its lease still stands. A key whose session has died
+// requests one at once.
 func (c *Cache) wish(k api.Key, en *entry, now words.ClockSample) *session {
 	hash := c.entries.hasher.hash(k)
 	sh := c.entries.shard(hash)
@@ -103,14 +104,15 @@ func (c *Cache) carryOut(ctx context.Context, r *api.ReadRequest, found []*entry
 	}
 }
 
-// send reads from the Store behind, and installs what was granted. In its result every value is there that the caller
-// does not know.
+// send reads from the Store behind, and installs what was granted. Its result contains every value that the caller does
+// not know.
 func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a *ask) (*api.ReadResult, error) {
-	wished := a.session != nil // then the whole value is needed: it will be cached, and others may share it
+	wished := a.session != nil // the whole value is needed: it will be cached, and other readers may share it
 	got := new(words.ReadResult)
 	err := c.cfg.Store.Read(ctx, request(r, found, a, !wished), got)
 	if wished && (errors.Is(err, api.CodeSessionDead) || errors.Is(err, api.CodeWrongGroup)) {
-		// The wish was for a session or an owner that is no more; the read is not.
+		// The requested lease was for a session or an owner that no longer exists. The read itself can still be
+		// answered.
 		if errors.Is(err, api.CodeSessionDead) {
 			a.session.group.died(a.session, c.cfg.Clock.Now())
 		}
@@ -135,14 +137,14 @@ func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a 
 	return &got.ReadResult, nil
 }
 
-// settle installs the entry if a lease was granted with it; otherwise it is wished for again some reads later.
+// settle installs the entry if a lease was granted with it. Otherwise a lease is requested again some reads later.
 func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.LeaseID, now words.ClockSample) {
 	switch {
 	case s == nil:
 	case lid == 0:
 		c.entries.refused(en.Key, now)
 		c.meter.grants[refusedGrant].Add(1)
-	case en.Unchanged || owner != s.group.id: // without its value, or by several owners: of no use here
+	case en.Unchanged || owner != s.group.id: // without a value, or answered by several owners: of no use here
 		c.entries.decline(s, en.Key, lid, now)
 		c.meter.grants[declined].Add(1)
 	default:
@@ -150,11 +152,11 @@ func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.L
 	}
 }
 
-// noVersion is that of no entry.
+// noVersion is a version that no entry has.
 var noVersion = api.Version{Epoch: math.MaxUint64, Index: math.MaxUint64}
 
-// request is what to send for an ask. Versions of what is still here are named, so that equal values stay where they are;
-// versions that only the caller knows, if the answer is for the caller alone.
+// request returns the read to send for an ask. It names the versions of entries that are still here, so that equal
+// values are not sent again. It names versions that only the caller knows if the answer is for the caller alone.
 func request(r *api.ReadRequest, found []*entry, a *ask, alone bool) *words.ReadRequest {
 	req := &words.ReadRequest{ReadRequest: api.ReadRequest{
 		Keys: make([]api.Key, len(a.at)), Consistency: r.Consistency, MaxStale: r.MaxStale,
@@ -199,11 +201,11 @@ func (c *Cache) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool
 	}
 	out.Age = max(out.Age, a.res.Age)
 	if t := a.res.Timing; t.Route+t.Commit+t.Revoke >= out.Timing.Route+out.Timing.Commit+out.Timing.Revoke {
-		out.Timing = t // of several at once the longest is what was waited for
+		out.Timing = t // of several concurrent asks, the longest is the time that the caller waited
 	}
 }
 
-// fallBack answers a bounded or stale read whose owner did not answer by entries that are young enough.
+// fallBack answers a bounded or stale read whose owner did not answer. It uses entries that are young enough.
 func (c *Cache) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.ReadResult, first bool) error {
 	now := c.cfg.Clock.Now()
 	for _, i := range a.at {
@@ -222,8 +224,9 @@ func (c *Cache) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Re
 	return nil
 }
 
-// isSnapshot reports whether all entries were current at one instant: the owner's answer is one, and what leases here
-// served before it was sent they still serve after it came, so it was current all the while.
+// isSnapshot reports whether all entries were current at one instant. The owner's answer is a snapshot. The leases here
+// that served entries before that answer was requested still served them after it came, so those entries were current
+// all the while.
 func (c *Cache) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 	if len(asks) != 1 || asks[0].err != nil || got.stale != 0 || !asks[0].res.Snapshot {
 		return false
@@ -244,7 +247,7 @@ func (c *Cache) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 	return true
 }
 
-// weaker is the weaker of two: stale, else owner, else lease.
+// weaker returns the weaker of two: stale is weaker than owner, and owner weaker than lease.
 func weaker(a, b api.ServedBy) api.ServedBy {
 	switch {
 	case a == api.ServedByStale || b == api.ServedByStale:
@@ -259,7 +262,8 @@ func mismatch(keys, entries int) error {
 	return api.Errorf(api.CodeInternal, "read of %d keys was answered with %d entries", keys, entries)
 }
 
-// readError is the error of a read: one that the caller's context ended was not answered, no more.
+// readError returns the error of a read. A read that the caller's context ended was not answered in time, which is
+// CodeUnavailable.
 func readError(err error) error {
 	if _, ok := errors.AsType[*api.Error](err); ok {
 		return err

@@ -7,14 +7,15 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// flights are the reads of one key each that are on their way with a wish for a lease. Guarded by the shard's mutex.
+// flights holds the reads of one key each that are on their way with a request for a lease. The shard's mutex guards
+// it.
 type flights struct {
 	byKey map[api.Key]*flight
 	last  uint64
 }
 
-// flight is one such read. It is carried out in a goroutine of its own, for all that wait for it: it ends when it has its
-// answer, or when the last of them has given up. Its result is set before done is closed.
+// flight is one such read. It runs in a goroutine of its own, for all callers that wait for it. It ends when it has its
+// answer, or when the last caller has given up. Its result is set before done is closed.
 type flight struct {
 	number uint64
 	done   chan struct{}
@@ -27,10 +28,11 @@ type flight struct {
 
 func newFlights() flights { return flights{byKey: make(map[api.Key]*flight)} }
 
-// share reads one key with a wish, together with other readers of it. A flight may answer only readers that arrived
-// before it was sent: the state it returns may be from any moment since. So a reader that finds a flight on its way
-// waits for it, because the lease that it brings will most often answer; if not, it shares the next flight, which starts
-// after it arrived, or starts it.
+// share reads one key with a request for a lease, together with other readers of the key. A flight may answer only
+// readers that arrived before it was sent, since the state that it returns may be from any moment after that. So a
+// reader that finds a flight on its way waits for it: the lease that the flight brings will most often answer the read.
+// If it does not, the reader shares the next flight, which starts after the reader arrived, or starts that flight
+// itself.
 func (c *Cache) share(ctx context.Context, k api.Key, found *entry, s *session) (*api.ReadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, readError(err)
@@ -92,8 +94,8 @@ func (c *Cache) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight 
 	return f
 }
 
-// leave takes note that a caller does not wait for the flight any more. The last one ends it; readers that come later do
-// not find it.
+// leave notes that a caller no longer waits for the flight. If it was the last one, leave ends the flight, and later
+// readers do not find it.
 func (s *shard) leave(k api.Key, f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

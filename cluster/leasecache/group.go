@@ -12,32 +12,32 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// group is what this node holds with one group: a session, opened again when it has died, and leases given up and not yet
-// released.
+// group is this node's state in one group: a session, which is opened again when it has died, and leases that were
+// given up and not yet released.
 type group struct {
 	edge *Cache
 	id   api.GroupID
 
 	current atomic.Pointer[session]
-	wake    chan struct{} // capacity 1: a session is wanted now
+	wake    chan struct{} // capacity 1: open a session now
 
 	mu        sync.Mutex
 	retired   bool
-	released  []ident.DroppedLease // given up; the group has not confirmed that it knows
+	released  []ident.DroppedLease // given up, and not confirmed by the group
 	releasing chan struct{}        // capacity 1: released is not empty
 }
 
 const (
-	rpcTimeout     = 5 * time.Second // of what the background asks of a group
+	rpcTimeout     = 5 * time.Second // bounds background calls to a group
 	openBackoff    = 100 * time.Millisecond
 	maxOpenBackoff = 5 * time.Second
-	// releaseDelay gathers releases, of which releaseBatch go in one message. maxReleases bounds those that are not
-	// confirmed; the leases beyond it are left to be revoked, or to reconcile.
+	// releaseDelay gathers releases. One message carries at most releaseBatch of them. maxReleases bounds the releases
+	// that are not confirmed. Leases over that bound end by revocation, or by reconcile.
 	releaseDelay = 100 * time.Millisecond
 	releaseBatch = 1024
 	maxReleases  = 8 * releaseBatch
-	// maxStray is how many more leases a group may count for a session than are held here. Grants on their way and releases
-	// not confirmed are fewer; what a session may hold at all is more.
+	// maxStray is how many more leases a group may count for a session than are held here. Grants on their way and
+	// releases not confirmed are fewer. The number of leases that a session may hold is greater.
 	maxStray = 2 * maxReleases
 	// revalidateBatch keys are read again at once.
 	revalidateBatch = 128
@@ -47,7 +47,7 @@ func newGroup(e *Cache, id api.GroupID) *group {
 	return &group{edge: e, id: id, wake: make(chan struct{}, 1), releasing: make(chan struct{}, 1)}
 }
 
-// live is the current session, usable or lapsed; nil if there is none.
+// live returns the current session, usable or lapsed, or nil if there is none.
 func (g *group) live() *session {
 	if s := g.current.Load(); s != nil && !s.ended() {
 		return s
@@ -55,8 +55,8 @@ func (g *group) live() *session {
 	return nil
 }
 
-// heard passes on the dedup epoch that a leader of the group has said in an answer about the session. It is a fact about the
-// group, whatever becomes of the session.
+// heard passes on the dedup epoch that a leader of the group has sent in an answer about the session. The epoch is a
+// fact about the group. It stays valid whatever happens to the session.
 func (g *group) heard(s ident.SessionID, count uint64) {
 	g.edge.cfg.OnEpoch(ident.DedupEpoch{Group: g.id, Incarnation: s.Incarnation, Count: count})
 }
@@ -71,7 +71,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// died ends a session that its group says is dead: its entries lapse, and a new one is opened at once.
+// died ends a session that its group reports dead. The session's entries lapse, and a new session is opened at once.
 func (g *group) died(s *session, now words.ClockSample) {
 	if s.end(now) {
 		g.edge.meter.sessions[sessionDead].Add(1)
@@ -79,7 +79,7 @@ func (g *group) died(s *session, now words.ClockSample) {
 	}
 }
 
-// retire ends the session, and there will be no other; it returns the one that is to be closed at the group.
+// retire ends the session and prevents another one. It returns the session that is to be closed at the group.
 func (g *group) retire(now words.ClockSample) *session {
 	g.mu.Lock()
 	g.retired = true
@@ -90,7 +90,7 @@ func (g *group) retire(now words.ClockSample) *session {
 	return nil
 }
 
-// run keeps a session open until the edge closes.
+// run keeps a session open until the cache closes.
 func (g *group) run() {
 	ctx := g.edge.ctx
 	g.edge.running.Go(g.releaseAll)
@@ -115,7 +115,7 @@ func (g *group) run() {
 	}
 }
 
-// open opens a session, whose first term counts from before the request was sent; nil if that failed.
+// open opens a session, whose first term counts from before the request was sent. It returns nil if that failed.
 func (g *group) open(ctx context.Context) *session {
 	cfg := &g.edge.cfg
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
@@ -141,7 +141,7 @@ func (g *group) open(ctx context.Context) *session {
 }
 
 // revalidate takes leases for the new session on the hottest keys of the old one. Values that have not changed are not
-// sent again. It stops at the first failure: what is left comes back as it is read.
+// sent again. It stops at the first failure. The remaining keys are leased again as they are read.
 func (g *group) revalidate(ctx context.Context, old, s *session) {
 	e := g.edge
 	if old == nil || e.cfg.MaxRevalidate < 0 {
@@ -173,11 +173,11 @@ func (g *group) revalidateSome(ctx context.Context, entries []*entry, s *session
 	return err
 }
 
-// release has the group told that a lease was given up, which the caller has done. It never blocks.
+// release has the group informed that a lease was given up. The caller has already given it up. release never blocks.
 func (s *session) release(k api.Key, lid ident.LeaseID) {
 	g := s.group
 	if g.live() != s {
-		return // the lease has gone with its session
+		return // the lease has ended with its session
 	}
 	g.mu.Lock()
 	full := len(g.released) >= maxReleases
@@ -192,7 +192,8 @@ func (s *session) release(k api.Key, lid ident.LeaseID) {
 	signal(g.releasing)
 }
 
-// releaseAll sends releases in batches until the edge closes. Those that the group has not confirmed are sent again.
+// releaseAll sends releases in batches until the cache closes. Releases that the group has not confirmed are sent
+// again.
 func (g *group) releaseAll() {
 	ctx := g.edge.ctx
 	delay := releaseDelay
@@ -219,8 +220,8 @@ func (g *group) releaseAll() {
 	}
 }
 
-// sendReleases sends the oldest releases and forgets them once the group has confirmed them; it reports whether there are
-// more. A release that comes late or twice is harmless: it ends no lease above the one that it names.
+// sendReleases sends the oldest releases and forgets them once the group has confirmed them. It reports whether there
+// are more. A release that comes late or twice is harmless: it ends no lease above the one that it names.
 func (g *group) sendReleases(ctx context.Context) (more bool, err error) {
 	s := g.live()
 	g.mu.Lock()
@@ -238,13 +239,13 @@ func (g *group) sendReleases(ctx context.Context) (more bool, err error) {
 	g.edge.meter.releases.Add(uint64(len(batch)))
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.released = slices.Delete(g.released, 0, len(batch)) // others only append
+	g.released = slices.Delete(g.released, 0, len(batch)) // other goroutines only append
 	return len(g.released) > 0, nil
 }
 
 // reconcile replaces a session for which its group counts many more leases than are held here. Such leases come from
-// grants whose answers were lost on the way and from releases that found the queue full. They would fill the session up to
-// its limit, and it would get no new ones.
+// grants whose answers were lost on the way and from releases that found the queue full. They would fill the session up
+// to its limit, and it would get no new ones.
 func (g *group) reconcile(s *session, counted int, now words.ClockSample) {
 	if int64(counted) <= s.held.Load()+maxStray || !s.end(now) {
 		return
@@ -254,7 +255,7 @@ func (g *group) reconcile(s *session, counted int, now words.ClockSample) {
 	g.edge.running.Go(func() { g.close(g.edge.ctx, s) })
 }
 
-// close closes an ended session at its group. An error changes nothing: the session is not used any more and expires.
+// close closes an ended session at its group. An error changes nothing: the session is no longer used and expires.
 func (g *group) close(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(ctx, rpcTimeout)
 	defer cancel()

@@ -5,6 +5,6 @@ package leasecache
 // The guards whose absence the checkers must notice; see guards_mutants.go.
 const (
 	guardFence            = true // a grant at or below the fence is refused
-	guardDeclineDrops     = true // a lease that is declined takes the entry under an earlier one with it
-	guardReleaseAfterDrop = true // a lease is released when its entry has gone
+	guardDeclineDrops     = true // declining a lease also removes the entry under an earlier lease
+	guardReleaseAfterDrop = true // a lease is released only after its entry has gone
 )

@@ -8,8 +8,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// hasher maps keys to 64 bits. It is seeded by the process's nonce, so that no client can choose keys that collide, and
-// equal for equal seeds, so that a test runs the same way twice.
+// hasher maps keys to 64 bits. Its seed is the process's nonce, so that no client can choose keys that collide. Equal
+// seeds give equal hashes, so that a test runs the same way twice.
 type hasher struct{ a, b uint64 }
 
 func newHasher(n ident.Nonce) hasher {

@@ -37,8 +37,8 @@ func TestThirdReadAsksForALease(t *testing.T) {
 	})
 }
 
-// TestTermCountsFromSending: an opening and a keep-alive count from when they were sent, however late the answer is, and
-// answers that come out of order or twice never shorten or lengthen a term (B7).
+// TestTermCountsFromSending checks that an opening and a keep-alive count from when they were sent, however late the
+// answer is. Answers that come out of order or twice never shorten or lengthen a term (B7).
 func TestTermCountsFromSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -64,7 +64,8 @@ func TestTermCountsFromSending(t *testing.T) {
 		if r.servable("a/k") {
 			t.Error("servable a term after the opening was sent")
 		}
-		// Keep-alives went at 2 s, 3 s and 4 s. Their answers come now, the newest first, then an older one, then again.
+		// Keep-alives were sent at 2 s, 3 s and 4 s. Their answers come now: the newest first, then an older one, then
+		// again.
 		k2, k3 := r.alive[0], r.alive[1]
 		answer := func(k *words.KeepAlive) {
 			r.extendAll(r.streams["n1"], k)
@@ -94,8 +95,8 @@ func TestTermCountsFromSending(t *testing.T) {
 	})
 }
 
-// TestLapseAndRevive: entries of a session whose term ran out are kept, not served, and served again once a keep-alive
-// of the same session is answered.
+// TestLapseAndRevive checks that entries of a session whose term ran out are kept and not served. They are served again
+// once a keep-alive of the same session is answered.
 func TestLapseAndRevive(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -128,7 +129,8 @@ func TestLapseAndRevive(t *testing.T) {
 	})
 }
 
-// TestNoRenewal: an answer that neither extends nor buries a session changes nothing: it lapses.
+// TestNoRenewal checks that an answer that neither extends a session nor reports it dead changes nothing: the session
+// lapses.
 func TestNoRenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -146,8 +148,8 @@ func TestNoRenewal(t *testing.T) {
 	})
 }
 
-// TestDeadSession: what a dead session leased is not served again by its successor, but revalidated by version, the
-// values that have not changed without being sent again (B5).
+// TestDeadSession checks that what a dead session leased is not served again by its successor, but revalidated by
+// version. Values that have not changed are not sent again (B5).
 func TestDeadSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/same", "v1")
@@ -192,7 +194,8 @@ func TestDeadSession(t *testing.T) {
 	})
 }
 
-// TestGrantOfADeadSession: a grant that comes when its session is over, or is another's, is not installed.
+// TestGrantOfADeadSession checks that a grant that comes when its session is over, or has been replaced, is not
+// installed.
 func TestGrantOfADeadSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v1")
@@ -227,7 +230,8 @@ func TestGrantOfADeadSession(t *testing.T) {
 	})
 }
 
-// TestSessionDeadAnswer: a read whose wish names a session that the owner no longer knows is answered all the same.
+// TestSessionDeadAnswer checks that a read that requests a lease for a session that the owner no longer knows is still
+// answered.
 func TestSessionDeadAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -320,8 +324,8 @@ func TestClocks(t *testing.T) {
 	}
 }
 
-// TestClockIsReadAfterTheLookup: an entry that is revoked, or whose term ends, between lookup and answer is not served
-// (B10).
+// TestClockIsReadAfterTheLookup checks that an entry is not served if it is revoked, or its term ends, between lookup
+// and answer (B10).
 func TestClockIsReadAfterTheLookup(t *testing.T) {
 	for name, during := range map[string]func(*rig){
 		"revoked": func(r *rig) {

@@ -1,18 +1,19 @@
-// Package leasecache is the leased cache that every node has in front of the owners of the keys: an api.Store that answers
-// from memory while a lease says that the key cannot have been written, and asks the Store behind it otherwise.
+// Package leasecache is the leased cache that every node has in front of the owners of the keys. It is an api.Store
+// that answers from memory while a lease guarantees that the key cannot have been written, and asks the Store behind it
+// otherwise.
 //
-// A value may be served from here only between two facts: its group granted a lease on the key to this process's session,
-// in the log, and the session was renewed by a keep-alive that was sent less than a term ago by this node's own clocks.
-// A write takes the first away, by a revocation that this node acknowledges or by the death of the whole session; being
-// cut off takes the second. PROTOCOL sections 4 and 5 give the rules; each stands here in one place:
+// The cache may serve a value only while two facts hold. First, the key's group granted a lease on the key to this
+// process's session, in the log. Second, a keep-alive renewed the session, and it was sent less than a term ago by this
+// node's own clocks. A write ends the first fact: this node acknowledges a revocation, or the whole session dies. Being
+// cut off ends the second. PROTOCOL sections 4 and 5 give the rules. Each rule has one place here:
 //
 //	session.go  until when a session may be used, counted from when the keep-alive was sent
 //	fence.go    a grant at or below a lease that was given up is never installed
-//	entries.go  every giving-up removes the entry and raises the fence before anything is sent about it
-//	read.go     look up, then take the time, then check again
+//	entries.go  giving up a lease removes the entry and raises the fence before anything is sent about it
+//	read.go     look up, then read the clock, then check again
 //
-// The rest makes it cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys (room.go),
-// leases only where they pay (readstats.go), and shared misses (flight.go).
+// The rest makes the cache cheap: a table that is read without a mutex (table.go), eviction that keeps the hot keys
+// (room.go), leases only for keys that repay them (readstats.go), and shared misses (flight.go).
 package leasecache
 
 import (
@@ -24,14 +25,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Cache is the leased cache of one process. It is safe for concurrent use. Reads and writes pass through it from the
-// moment it is made; leases are taken between Start and Close.
+// Cache is the leased cache of one process. It is safe for concurrent use. It passes on reads and writes from the
+// moment it is made. It takes leases between Start and Close.
 type Cache struct {
 	cfg     Config
 	entries *entries
 	meter   *meter
 
-	ctx     context.Context // ends when Close has closed the sessions; bounds all that runs in the background
+	ctx     context.Context // ends when Close has closed the sessions; bounds all background work
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -49,7 +50,7 @@ var (
 	_ api.Lister = (*Cache)(nil)
 )
 
-// New makes a cache; it starts nothing. The error is CodeInvalid if the Config cannot work.
+// New returns a new cache and starts nothing. The error is CodeInvalid if the Config cannot work.
 func New(cfg Config) (*Cache, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func New(cfg Config) (*Cache, error) {
 	return e, nil
 }
 
-// Start opens streams to the peers and a session in every group known.
+// Start opens streams to the peers and a session in every known group.
 func (c *Cache) Start() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,9 +79,9 @@ func (c *Cache) Start() {
 	c.running.Go(c.maintain)
 }
 
-// Close stops serving from the cache, then closes the sessions at their groups, waiting at most Config.CloseTimeout for
-// groups that do not answer (their leases end by expiry), and returns when everything started here has ended. Later
-// reads and writes get CodeUnavailable.
+// Close stops serving from the cache, then closes the sessions at their groups. It waits at most Config.CloseTimeout
+// for groups that do not answer; their leases end by expiry. Close returns when everything started here has ended.
+// Later reads and writes are refused with CodeUnavailable.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	again := c.closed.Swap(true)
@@ -96,7 +97,7 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// goAhead runs f in a goroutine for which Close waits; false: the edge has closed, and f does not run.
+// goAhead runs f in a goroutine for which Close waits. It returns false, and does not run f, if the cache has closed.
 func (c *Cache) goAhead(f func()) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -107,7 +108,7 @@ func (c *Cache) goAhead(f func()) bool {
 	return true
 }
 
-// closeSessions ends every session here first, and only then tells the groups.
+// closeSessions first ends every session here, and only then informs the groups.
 func (c *Cache) closeSessions() {
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.CloseTimeout)
 	defer cancel()
@@ -123,7 +124,7 @@ func (c *Cache) closeSessions() {
 	closing.Wait()
 }
 
-// allGroups are the groups known so far.
+// allGroups returns the groups known so far.
 func (c *Cache) allGroups() []*group {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -134,14 +135,15 @@ func (c *Cache) allGroups() []*group {
 	return gs
 }
 
-// lookupGroup returns the group, or nil if it was never met.
+// lookupGroup returns the group, or nil if it is not known here.
 func (c *Cache) lookupGroup(id api.GroupID) *group {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.groups[id]
 }
 
-// meet returns the group, and begins to hold a session in it; nil before Start, after Close, and for the meta group.
+// meet returns the group, and begins to hold a session in it. It returns nil before Start, after Close, and for the
+// meta group.
 func (c *Cache) meet(id api.GroupID) *group {
 	if g := c.lookupGroup(id); g != nil {
 		return g
@@ -160,7 +162,8 @@ func (c *Cache) meet(id api.GroupID) *group {
 	return g
 }
 
-// Usable reports whether leases of the group may be used here now, which says that its leader answered less than a term ago.
+// Usable reports whether leases of the group may be used here now. If they may, its leader answered less than a term
+// ago.
 func (c *Cache) Usable(id api.GroupID) bool {
 	g := c.lookupGroup(id)
 	if g == nil {
@@ -170,7 +173,7 @@ func (c *Cache) Usable(id api.GroupID) bool {
 	return s != nil && s.usable(c.cfg.Clock.Now())
 }
 
-// errClosed is what reads and writes get after Close.
+// errClosed returns the error of reads and writes after Close.
 func errClosed(op string) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this node is shutting down; ask another"}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// maintain follows the cluster's servers and hands over what was counted, once a KeepAlive.
+// maintain follows the cluster's servers and flushes the counters, once a KeepAlive.
 func (c *Cache) maintain() {
 	every := time.NewTicker(c.cfg.KeepAlive)
 	defer every.Stop()
@@ -23,7 +23,7 @@ func (c *Cache) maintain() {
 	}
 }
 
-// followPeers holds a stream to every server there is now, and a session in every group.
+// followPeers holds a stream to every current server, and a session in every group.
 func (c *Cache) followPeers() {
 	now := c.cfg.Peers()
 	there := make(map[api.NodeID]bool, len(now))
@@ -58,7 +58,7 @@ func (c *Cache) follow(pg PeerGroups) {
 	c.running.Go(func() { p.run(ctx) })
 }
 
-// watchLapses counts sessions whose term has run out since the last look.
+// watchLapses counts the sessions whose term has run out since its last call.
 func (c *Cache) watchLapses() {
 	now := c.cfg.Clock.Now()
 	for _, g := range c.allGroups() {

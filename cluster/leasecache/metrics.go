@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// meter counts in this room's own atomics, cheap on the path of a leased read, and hands the sums to observe.Metrics once a
-// KeepAlive.
+// meter counts in this package's own atomics, which are cheap on the path of a leased read. It passes the sums to
+// observe.Metrics once a KeepAlive.
 type meter struct {
-	stripes [stripes]stripe // of reads served by leases, the one counter that every core writes all the time
+	stripes [stripes]stripe // reads served by leases: the one counter that every core writes all the time
 
 	owner, stale, misses   atomic.Uint64
 	evictions, revocations atomic.Uint64
@@ -32,7 +32,7 @@ type stripe struct {
 	_ [56]byte
 }
 
-// refusedGrant is the outcome of a wish that the owner did not grant, beside those of install.
+// refusedGrant is the outcome of a lease request that the owner did not grant, beside the outcomes of install.
 const refusedGrant = declined + 1
 
 type sessionEvent uint8
@@ -46,7 +46,7 @@ const (
 	sessionReplaced
 )
 
-// flow is a counter's sum and what of it was handed over.
+// flow is a counter's sum and the part of it that was passed on.
 type flow struct {
 	sum  func() uint64
 	told uint64
@@ -133,7 +133,7 @@ func (m *meter) leased() (n uint64) {
 
 func (m *meter) answered(after time.Duration) { m.answer(after.Seconds()) }
 
-// flush hands over what was counted since the last time.
+// flush passes on what was counted since the last call.
 func (m *meter) flush() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,21 +10,21 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// peer is one server node: a lease stream, opened again whenever it breaks, and the keep-alives up it. A break changes
-// nothing by itself: sessions run on until their terms end.
+// peer is one server node: a lease stream, opened again whenever it breaks, and the keep-alives sent on it. A break by
+// itself changes nothing: sessions run on until their terms end.
 type peer struct {
 	edge   *Cache
 	node   api.NodeID
 	stop   context.CancelFunc
-	groups atomic.Pointer[[]api.GroupID] // that have a voter there
+	groups atomic.Pointer[[]api.GroupID] // groups that have a voter there
 	kick   chan struct{}                 // capacity 1: send a keep-alive now
 
 	mu   sync.Mutex
-	sent [keepAlivesKept]sentKeepAlive // by number, modulo its length
+	sent [keepAlivesKept]sentKeepAlive // a ring of the newest keep-alives
 	next int
 }
 
-// sentKeepAlive is what an answer is measured against.
+// sentKeepAlive is a keep-alive against which an answer is measured.
 type sentKeepAlive struct {
 	seq    uint64
 	at     words.ClockSample // before it was sent
@@ -36,7 +36,7 @@ const (
 	streamBackoff     = 50 * time.Millisecond
 	maxStreamBackoff  = 2 * time.Second
 	streamOpenTimeout = 5 * time.Second
-	// maxAcks bounds the acknowledgements that wait for a stream; those beyond it are asked for again.
+	// maxAcks bounds the acknowledgements that wait for a stream. The peer asks again for those over the bound.
 	maxAcks = 1024
 )
 
@@ -81,7 +81,7 @@ func (p *peer) stream(ctx context.Context) {
 		p.send(ctx, ls, acks)
 	}
 	cancel()
-	_ = ls.Close() // it is given up in any case
+	_ = ls.Close() // the stream is given up in any case
 	receiving.Wait()
 }
 
@@ -104,7 +104,8 @@ func (p *peer) send(ctx context.Context, ls words.LeaseStream, acks <-chan *word
 	}
 }
 
-// sendKeepAlive sends one message for all sessions in groups that have a voter at the peer; none if there are none.
+// sendKeepAlive sends one message for all sessions in groups that have a voter at the peer. It sends none if there are
+// no such sessions.
 func (p *peer) sendKeepAlive(ls words.LeaseStream) error {
 	e := p.edge
 	k := &words.KeepAlive{Node: e.cfg.Node, Nonce: e.cfg.Nonce, Seq: e.seq.Add(1)}
@@ -122,7 +123,7 @@ func (p *peer) sendKeepAlive(ls words.LeaseStream) error {
 	if len(k.Sessions) == 0 {
 		return nil
 	}
-	k.Clock = e.cfg.Clock.Now() // before it is sent: from here the terms count
+	k.Clock = e.cfg.Clock.Now() // before it is sent: the terms count from here
 	p.mu.Lock()
 	p.sent[p.next] = sentKeepAlive{seq: k.Seq, at: k.Clock, covers: covers}
 	p.next = (p.next + 1) % keepAlivesKept
@@ -131,7 +132,7 @@ func (p *peer) sendKeepAlive(ls words.LeaseStream) error {
 	return ls.SendKeepAlive(k)
 }
 
-// sentAs returns the keep-alive with the number, or one that covers nothing if it is not known any more.
+// sentAs returns the keep-alive with the number. If that is no longer known, it returns one that covers nothing.
 func (p *peer) sentAs(seq uint64) sentKeepAlive {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -143,7 +144,7 @@ func (p *peer) sentAs(seq uint64) sentKeepAlive {
 	return sentKeepAlive{}
 }
 
-// receive handles what comes down the stream until it breaks.
+// receive handles the messages on the stream until it breaks.
 func (p *peer) receive(ls words.LeaseStream, acks chan<- *words.RevokeAck) {
 	for {
 		ev, err := ls.Recv()
@@ -161,7 +162,7 @@ func (p *peer) receive(ls words.LeaseStream, acks chan<- *words.RevokeAck) {
 	}
 }
 
-// leads hears that the peer leads a group: what waits for a leader goes on at once.
+// leads notes that the peer leads a group. Calls that wait for a leader go on at once.
 func (p *peer) leads(l words.Leads) {
 	if g := p.edge.lookupGroup(l.Group); g != nil {
 		g.wakeUp()
@@ -170,7 +171,7 @@ func (p *peer) leads(l words.Leads) {
 	p.edge.cfg.OnLeads(l)
 }
 
-// statuses takes the answers to keep-alives, in each first what it says to give up.
+// statuses handles the answers to keep-alives. In each answer it first handles the leases to give up.
 func (p *peer) statuses(all []words.SessionStatus, acks chan<- *words.RevokeAck) {
 	e := p.edge
 	now := e.cfg.Clock.Now()
@@ -195,7 +196,7 @@ func (p *peer) statuses(all []words.SessionStatus, acks chan<- *words.RevokeAck)
 		}
 		k := p.sentAs(st.Seq)
 		if k.covers[g.id] != s {
-			continue // not an answer to anything that was said of this session
+			continue // not an answer to a keep-alive that covered this session
 		}
 		if st.Extended {
 			s.extend(k.at)

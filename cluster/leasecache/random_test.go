@@ -36,7 +36,8 @@ type grantedLease struct {
 	lease   ident.LeaseID
 }
 
-// write puts or deletes a key. Absence has a version, too. The lease on it is revoked first, also one whose grant is on its way.
+// write puts or deletes a key. Absence has a version, too. The lease on the key is revoked first, even one whose grant
+// is on its way.
 func (h *history) write() {
 	k := h.keys[h.dice.IntN(len(h.keys))]
 	if l, ok := h.granted[k]; ok {
@@ -63,8 +64,8 @@ func (h *history) since(from int) []map[api.Key]api.Entry {
 	return h.states[from:]
 }
 
-// answer is the Store behind: a round takes 100 ms, and keys may be written meanwhile. Keys of several groups are read one
-// after the other, unless a snapshot is asked for: the Store behind makes one.
+// answer is the Store behind. A round takes 100 ms, and keys may be written meanwhile. Keys of several groups are read
+// one after the other, unless a snapshot is requested: the Store behind makes one.
 func (h *history) answer(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
 	time.Sleep(100 * time.Millisecond)
 	h.writing.Lock()
@@ -84,10 +85,10 @@ func (h *history) answer(ctx context.Context, q *words.ReadRequest) (*words.Read
 	return res, err
 }
 
-// TestRandomReads compares reads of several groups' keys, leased, absent, deleted and unknown ones, with the states that
-// the owners were in: each entry is of its key and was current between call and return, a snapshot's entries were so at one
-// instant, and a value is left out exactly if the caller knows its version. A snapshot is at most two rounds if nothing is
-// written meanwhile.
+// TestRandomReads compares reads of several groups' keys, leased, absent, deleted and unknown ones, with the states
+// that the owners were in. Each entry belongs to its key and was current between call and return. All entries of a
+// snapshot were current at one instant. A value is left out exactly if the caller knows its version. A snapshot takes
+// at most two rounds if nothing is written meanwhile.
 func TestRandomReads(t *testing.T) {
 	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {

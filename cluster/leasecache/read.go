@@ -10,12 +10,12 @@ import (
 
 // Read answers from leases held here if it can, and asks the Store behind for the rest.
 //
-// A linearizable read is served by a lease only if the entry was looked up, then the clock was read, then the entry was
-// found still cached and its session's term still running at that sample: the sample, which lies between call and
-// return, is the instant at which the answer was current. If all keys are served so, they are a snapshot at it.
-// Bounded and Stale reads may also be served by entries whose session has lapsed; the answer's Age is the time since the
-// oldest of them was last known to be current. Quorum reads pass through. If the owner is needed and cannot be reached the
-// error is CodeUnavailable. A read that leases serve allocates nothing.
+// A lease serves a linearizable read only in this order: the entry is looked up, then the clock is read, then the entry
+// is found still cached and its session's term still running at that sample. The sample lies between call and return.
+// It is the instant at which the answer was current. If all keys are served so, they are a snapshot at that instant.
+// Entries whose session has lapsed may also serve Bounded and Stale reads. The answer's Age is then the time since the
+// oldest of them was last known to be current. Quorum reads pass through. If the owner is needed and cannot be reached,
+// the error is CodeUnavailable. A read that leases serve allocates nothing.
 func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	if err := r.Check(); err != nil {
 		return err
@@ -55,14 +55,14 @@ func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	return c.pass(ctx, r, out)
 }
 
-// allWished reports whether leases are asked for on all that is missing: then a snapshot may be answered by leases. If some
-// keys are not worth a lease, since they are new here or often written, the Store behind makes it from all the keys, also
-// those that are leased here: it can keep transactions off them while it reads.
+// allWished reports whether leases are requested on all missing keys. Leases may then answer a snapshot. Some keys are
+// not worth a lease, since they are new here or often written. With such keys, the Store behind makes the snapshot from
+// all the keys, including those leased here: it can keep transactions off them while it reads.
 func allWished(asks []*ask) bool {
 	return !slices.ContainsFunc(asks, func(a *ask) bool { return a.session == nil })
 }
 
-// leasedAtOnce answers the whole read by leases, judged at one clock sample. If it cannot, out stays as it is.
+// leasedAtOnce answers the whole read by leases, judged at one clock sample. If it cannot, it leaves out unchanged.
 func (c *Cache) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	found := make([]*entry, len(r.Keys))
 	c.lookup(r.Keys, found)
@@ -83,7 +83,7 @@ func (c *Cache) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	return true
 }
 
-// modeLeases is how PROTOCOL 7 calls a read-only transaction that leases answer.
+// modeLeases is the name in PROTOCOL 7 of a read-only transaction that leases answer.
 const modeLeases = "m0"
 
 // batch is how many keys are looked up without allocating.
@@ -95,7 +95,7 @@ func (c *Cache) lookup(keys []api.Key, found []*entry) {
 	}
 }
 
-// keysServed is how a read's keys were served so far.
+// keysServed counts how a read's keys were served so far.
 type keysServed struct{ leased, stale, missing int }
 
 // serve answers what the found entries can answer at the sample. A missing key's place in out stays without a Key.
@@ -126,8 +126,8 @@ func (c *Cache) serve(r *api.ReadRequest, found []*entry, now words.ClockSample,
 }
 
 // staleWill reports whether a lapsed entry answers the bounded or stale read without asking the owner. An entry whose
-// session has ended will never be current again by itself: if the group can be reached, the owner is asked, and the
-// entry is only what is left if that fails.
+// session has ended will never be current again by itself. If the group can be reached, the owner is asked, and the
+// entry answers only if that fails.
 func staleWill(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 	if !staleMay(r, en, now) {
 		return false
@@ -136,7 +136,8 @@ func staleWill(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 	return r.Consistency == api.Bounded || s == nil || s == en.session || !s.usable(now)
 }
 
-// staleMay reports whether the entry is young enough for the read. What is gone was written, at a time that is not known here.
+// staleMay reports whether the entry is young enough for the read. An entry that is gone was written, at a time that is
+// not known here.
 func staleMay(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 	return !en.gone.Load() && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
 }
@@ -150,14 +151,14 @@ func serveStale(en *entry, now words.ClockSample, out *api.ReadResult) {
 	out.Age = max(out.Age, en.age(now))
 }
 
-// leaveOutKnown leaves out a value of which the caller knows the version.
+// leaveOutKnown leaves out a value whose version the caller knows.
 func leaveOutKnown(r *api.ReadRequest, i int, en *api.Entry) {
 	if len(r.Known) != 0 && en.Exists && r.Known[i] == en.Version {
 		en.Value, en.Unchanged = nil, true
 	}
 }
 
-// commonGroup is the group of all entries so far, "" if they are of several.
+// commonGroup returns the group of all entries so far, or "" if they belong to several.
 func commonGroup(all, one api.GroupID, first bool) api.GroupID {
 	if first || all == one {
 		return one
@@ -165,7 +166,7 @@ func commonGroup(all, one api.GroupID, first bool) api.GroupID {
 	return ""
 }
 
-// pass asks the Store behind and nothing else.
+// pass asks only the Store behind.
 func (c *Cache) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	x := &struct {
 		request words.ReadRequest
@@ -186,7 +187,7 @@ func (c *Cache) pass(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	return nil
 }
 
-// List passes through: ranges are not leased.
+// List passes the request on: ranges are not leased.
 func (c *Cache) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
 	if c.closed.Load() {
 		return nil, errClosed("list")

@@ -24,7 +24,7 @@ func (r *rig) read(q api.ReadRequest) *api.ReadResult {
 	return res
 }
 
-// unreachable makes the owner fail and keep-alives go unanswered.
+// unreachable makes the owner fail and leaves keep-alives unanswered.
 func (r *rig) unreachable() {
 	r.change(func() {
 		r.answer = silent
@@ -42,8 +42,8 @@ func values(res *api.ReadResult) string {
 	return strings.Join(vs, " ")
 }
 
-// TestManyKeys: what is leased at one instant is a snapshot; what is missing is asked for in one read; both together are
-// a snapshot only where the leases outlived the asking.
+// TestManyKeys checks that keys leased at one instant are a snapshot, and that one read asks for all missing keys. Both
+// together are a snapshot only if the leases held until the answer came.
 func TestManyKeys(t *testing.T) {
 	all := []api.Key{"a/1", "a/2", "a/3", "a/4"}
 	const want = "a/1=v1 a/2=v2 a/3=v3 a/4=v4"
@@ -88,7 +88,8 @@ func TestManyKeys(t *testing.T) {
 	})
 }
 
-// TestSeveralGroups: wishes go to each group by itself, and what they bring together is no snapshot.
+// TestSeveralGroups checks that each group gets its own request for leases, and that their answers together are not a
+// snapshot.
 func TestSeveralGroups(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		all := []api.Key{"a/1", "b/1", "a/2", "b/2", "nowhere"}
@@ -137,7 +138,7 @@ func TestConsistencies(t *testing.T) {
 		r.unreachable()
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		// The newest answered keep-alive went a beat ago at most when the group was lost.
+		// The newest answered keep-alive was sent at most a beat before the group was lost.
 		sent := r.alive[0].Clock
 		for _, k := range r.alive {
 			if last.HolderElapsed(k.Clock) >= 0 {
@@ -166,8 +167,8 @@ func TestConsistencies(t *testing.T) {
 	})
 }
 
-// TestStaleAfterDeath: entries of a dead session still answer stale reads while the owner cannot be reached, but not
-// while it can.
+// TestStaleAfterDeath checks that entries of a dead session still answer stale reads while the owner cannot be reached,
+// but not while it can.
 func TestStaleAfterDeath(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v1")
@@ -195,14 +196,15 @@ func TestStaleAfterDeath(t *testing.T) {
 		if res := r.read(stale); res.ServedBy != api.ServedByOwner || string(res.Entries[0].Value) != "v2" {
 			t.Errorf("dead, owner answers: %+v", res)
 		}
-		// That read asked for the lease at once: the key had been worth one.
+		// That read requested the lease at once: the key had been worth one.
 		if !r.servable("a/k") {
 			t.Error("not leased again")
 		}
 	}, func(c *Config) { c.MaxRevalidate = -1 })
 }
 
-// TestDeathWithinTheTerm: what a session that dies early leased is known to have held only until its last keep-alive.
+// TestDeathWithinTheTerm checks that leases of a session that dies early are known to have held only until its last
+// keep-alive.
 func TestDeathWithinTheTerm(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v1")
@@ -217,7 +219,8 @@ func TestDeathWithinTheTerm(t *testing.T) {
 	})
 }
 
-// TestKnown: values of known versions are left out, whoever answers, and never lost on the way into the cache.
+// TestKnown checks that values of known versions are left out, whichever store answers, and are never lost on the way
+// into the cache.
 func TestKnown(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		ver := r.put("a/k", "v")
@@ -231,7 +234,7 @@ func TestKnown(t *testing.T) {
 		if v, by := r.get("a/k"); v != "v" || by != api.ServedByLease {
 			t.Errorf("%q by %v", v, by)
 		}
-		// A lapsed entry's version is named to the owner, and its value comes from here.
+		// The owner is sent a lapsed entry's version, and the value comes from here.
 		r.change(func() { r.answer = silent })
 		time.Sleep(2 * term)
 		synctest.Wait()
@@ -244,7 +247,7 @@ func TestKnown(t *testing.T) {
 	})
 }
 
-// TestPassThrough: a read that only the owner may answer, a bad request, and the lists.
+// TestPassThrough checks a read that only the owner may answer, a bad request, and the lists.
 func TestPassThrough(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -272,7 +275,7 @@ func TestPassThrough(t *testing.T) {
 	})
 }
 
-// TestReadThatIsGivenUp: the caller's own deadline is unavailable, not a fault.
+// TestReadThatIsGivenUp checks that the caller's own deadline results in CodeUnavailable, not in an internal error.
 func TestReadThatIsGivenUp(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.held()
@@ -286,8 +289,8 @@ func TestReadThatIsGivenUp(t *testing.T) {
 	})
 }
 
-// TestShare: of many readers that miss one key, those that arrived before the flight was sent share its answer, and
-// those that arrived while it was on its way never do: they use the lease it brings, or share the next one.
+// TestShare checks many readers that miss one key. Those that arrived before the flight was sent share its answer.
+// Those that arrived while it was on its way never do: they use the lease that it brings, or share the next flight.
 func TestShare(t *testing.T) {
 	for _, granted := range []bool{true, false} {
 		t.Run(fmt.Sprint("granted ", granted), func(t *testing.T) {
@@ -304,7 +307,7 @@ func TestShare(t *testing.T) {
 				go read(first)
 				<-asked
 				// The first flight has its answer, which is on its way. The lease in it is revoked and the key written,
-				// or, where no lease was granted, just written.
+				// or, if no lease was granted, just written.
 				if !granted {
 					r.change(func() { r.grant = func(api.Key) bool { return false } })
 				}
@@ -333,8 +336,8 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// TestFlightIsShared: a flight that several readers wait for is not ended, hastened or kept by any one of them: a reader
-// that gives up leaves it to the others, and the last one ends it.
+// TestFlightIsShared checks that no single reader ends, hastens or keeps a flight that several wait for. A reader that
+// gives up leaves it to the others, and the last one ends it.
 func TestFlightIsShared(t *testing.T) {
 	type flown struct {
 		ctx   context.Context
@@ -345,7 +348,7 @@ func TestFlightIsShared(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				r.put("a/k", "v")
 				r.get("a/k")
-				r.get("a/k") // the next read asks for a lease
+				r.get("a/k") // the next read requests a lease
 				flights := make(chan flown, 10)
 				r.change(func() {
 					r.store.read = func(ctx context.Context, q *words.ReadRequest) (*words.ReadResult, error) {
@@ -430,8 +433,8 @@ func TestFlightIsShared(t *testing.T) {
 	})
 }
 
-// TestDo: the node gives up its own leases on what it writes before it sends, names them, and caches nothing of the
-// result; grants that were on their way are fenced.
+// TestDo checks that the node gives up its own leases on the keys that it writes before it sends the write, names them
+// in it, and caches nothing of the result. Grants that were on their way are fenced.
 func TestDo(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v1")
@@ -473,7 +476,7 @@ func TestDo(t *testing.T) {
 	})
 }
 
-// TestDoThatDidNotWrite: leases dropped for a write that did not happen are released.
+// TestDoThatDidNotWrite checks that leases dropped for a write that did not happen are released.
 func TestDoThatDidNotWrite(t *testing.T) {
 	for name, do := range map[string]func() (*api.TxnResult, error){
 		"refused":      func() (*api.TxnResult, error) { return nil, &api.Error{Code: api.CodeUnavailable} },

@@ -7,15 +7,16 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// readStats counts, for keys that are not cached, the reads since this node last saw the key written or its lease revoked,
-// and remembers where a lease did not pay. It is a table in which keys stand by hash, in sets of eight; it grows to its
-// limit, and then the least read of a set goes when a new key comes, so a scan costs it little. It decides only whether a
-// lease is worth asking for, never whether one may be used. Guarded by the shard's mutex.
+// readStats counts the reads of keys that are not cached, from when this node last saw the key written or its lease
+// revoked. It remembers the keys whose leases did not pay. It is a table of keys by hash, in sets of eight. The table
+// grows to its limit. After that a new key replaces the least read one of its set, so that a scan costs the table
+// little. readStats decides only whether a lease is worth requesting, never whether one may be used. The shard's mutex
+// guards it.
 type readStats struct {
 	sets       [][setSize]count
 	limit      int    // of sets
 	filled     int    // places
-	turn       uint32 // counted reads, by which counts grow old
+	turn       uint32 // counted reads, by which counts age
 	turnover   uint32 // reads in which the table sees about as many keys as it has places
 	grantAfter int32
 	coolDown   time.Duration
@@ -27,15 +28,15 @@ type count struct {
 	since   uint32 // second of BOOTTIME from which level cools down
 	reads   int32  // below 0 after refusals
 	level   uint8  // how often grantAfter doubles
-	refused uint8  // wishes in a row that were not granted
-	kept    bool   // was evicted a while ago: it is no newcomer
+	refused uint8  // lease requests in a row that were not granted
+	kept    bool   // was evicted a while ago: it is not a newcomer
 }
 
 const (
 	setSize    = 8
 	maxLevel   = 6
 	maxReads   = 1 << 20
-	maxRefused = 7 // then a wish every 64 reads
+	maxRefused = 7 // then one lease request every 64 reads
 )
 
 func newReadStats(places, grantAfter int, coolDown time.Duration) readStats {
@@ -48,7 +49,7 @@ func newReadStats(places, grantAfter int, coolDown time.Duration) readStats {
 	return t
 }
 
-// resize moves all counts into a table of n sets, no fewer than now.
+// resize moves all counts into a table of n sets. n is not less than the current number.
 func (t *readStats) resize(n int) {
 	old := t.sets
 	t.sets, t.turnover = make([][setSize]count, n), uint32(n*setSize)
@@ -61,7 +62,7 @@ func (t *readStats) resize(n int) {
 	}
 }
 
-// set is where the tag stands. Sets split as the table doubles, so those of a set always find room.
+// set returns the set of the tag. Sets split as the table doubles, so that the counts of a set always find room.
 func (t *readStats) set(tag uint32) *[setSize]count { return &t.sets[int(tag>>1)&(len(t.sets)-1)] }
 
 func tagOf(hash uint64) uint32 { return uint32(hash>>32) | 1 }
@@ -74,22 +75,22 @@ func empty(set *[setSize]count) *count {
 	return &set[i]
 }
 
-// read counts a read that found no usable lease and reports whether to ask for one now.
+// read counts a read that found no usable lease. It reports whether to request one now.
 func (t *readStats) read(hash uint64, now words.ClockSample) bool {
 	c := t.at(hash, now)
 	c.reads = min(c.reads+1, maxReads)
 	return c.reads >= t.grantAfter<<c.level
 }
 
-// refused notes that the owner granted no lease. It may count reads of its own: it is asked again with the next read,
-// then after two more, four more, and so on.
+// refused notes that the owner granted no lease. The owner may count reads of its own. So it is asked again with the
+// next read, then after two more, then after four more, and so on.
 func (t *readStats) refused(hash uint64, now words.ClockSample) {
 	c := t.at(hash, now)
 	c.refused = min(c.refused+1, maxRefused)
 	c.reads = t.grantAfter<<c.level - 1<<(c.refused-1)
 }
 
-// installed notes that the key is cached, and reports whether it was before, a while ago.
+// installed notes that the key is cached. It reports whether the key was cached before, a while ago.
 func (t *readStats) installed(hash uint64, now words.ClockSample) (returned bool) {
 	c := t.at(hash, now)
 	returned = c.kept
@@ -97,14 +98,14 @@ func (t *readStats) installed(hash uint64, now words.ClockSample) (returned bool
 	return returned
 }
 
-// evicted notes that the key had to make room: should it come back, it has shown that it is read again and again.
+// evicted notes that the key was evicted to make room. If it comes back, that shows that it is read again and again.
 func (t *readStats) evicted(hash uint64, now words.ClockSample) {
 	c := t.at(hash, now)
 	c.reads, c.kept = 0, true
 }
 
-// written notes that a key without a lease was written, here or elsewhere. Of a key that has not been read there is nothing to
-// note.
+// written notes that a key without a lease was written, here or elsewhere. For a key that has not been read there is
+// nothing to note.
 func (t *readStats) written(hash uint64) {
 	tag := tagOf(hash)
 	set := t.set(tag)
@@ -115,8 +116,8 @@ func (t *readStats) written(hash uint64) {
 	}
 }
 
-// ended notes that a write, here or elsewhere, ended the key's lease. If that had served fewer reads than a grant takes,
-// the next one takes twice as many.
+// ended notes that a write, here or elsewhere, ended the key's lease. If the lease had served fewer reads than a grant
+// takes, the next grant takes twice as many.
 func (t *readStats) ended(hash uint64, now words.ClockSample, served uint32) {
 	c := t.at(hash, now)
 	c.reads, c.refused = 0, 0
@@ -129,7 +130,7 @@ func (t *readStats) ended(hash uint64, now words.ClockSample, served uint32) {
 	}
 }
 
-// at returns the key's place, a new one if need be, cooled down to now.
+// at returns the key's place, cooled down to now. It makes a new place if need be.
 func (t *readStats) at(hash uint64, now words.ClockSample) *count {
 	t.turn++
 	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
@@ -156,7 +157,8 @@ func (t *readStats) at(hash uint64, now words.ClockSample) *count {
 	return victim
 }
 
-// worth orders the places of a set: by how often the key was read, halved with every turnover since, then by when.
+// worth orders the places of a set: first by how often the key was read, halved with every turnover since, then by
+// when.
 func (t *readStats) worth(c *count) uint64 {
 	if c.tag == 0 {
 		return 0

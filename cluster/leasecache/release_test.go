@@ -22,7 +22,7 @@ func (r *rig) evictMany(from, to int) {
 	}
 }
 
-// confirmed counts the leases of which the owner knows that they were given up.
+// confirmed counts the leases that the owner knows were given up.
 func (r *rig) confirmed() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -33,8 +33,9 @@ func (r *rig) confirmed() int {
 	return len(seen)
 }
 
-// TestReleasesAreConfirmed: a release that was lost, or whose answer was, is sent again until the owner has confirmed it,
-// not more often than the pause allows, and not after the session has ended: its leases have gone with it.
+// TestReleasesAreConfirmed checks that a release that was lost, or whose answer was, is sent again until the owner has
+// confirmed it. It is not sent more often than the pause allows, nor after the session has ended, since the leases
+// ended with it.
 func TestReleasesAreConfirmed(t *testing.T) {
 	const keys, room = 400, 50
 	small := func(c *Config) { c.MaxEntries = room }
@@ -61,7 +62,7 @@ func TestReleasesAreConfirmed(t *testing.T) {
 					t.Errorf("%d messages in a minute", n)
 				}
 				r.change(func() { r.lessor.release = r.ownerRelease })
-				r.evictMany(keys, keys+10) // what comes later waits behind them and is sent too
+				r.evictMany(keys, keys+10) // later releases wait behind them and are sent too
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
 				if n := r.confirmed(); n != keys+10-room {
@@ -82,7 +83,7 @@ func TestReleasesAreConfirmed(t *testing.T) {
 			})
 			r.evictMany(0, keys)
 			r.change(func() { clear(r.sid) })
-			time.Sleep(2 * beat) // in which a keep-alive says so
+			time.Sleep(2 * beat) // a keep-alive reports it in that time
 			r.change(func() { r.lessor.release = r.ownerRelease })
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
@@ -95,7 +96,8 @@ func TestReleasesAreConfirmed(t *testing.T) {
 	})
 }
 
-// TestReleasesAreBounded: while the owner takes none, a bounded number waits; the others are counted as lost.
+// TestReleasesAreBounded checks that while the owner accepts no releases, a bounded number waits and the others are
+// counted as lost.
 func TestReleasesAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.change(func() {
@@ -125,8 +127,9 @@ func TestReleasesAreBounded(t *testing.T) {
 	})
 }
 
-// TestStrayLeases: a session for which the owner counts many more leases than are held here is replaced, once, and what
-// was cached is leased again under the new one. A few more are normal: grants and releases are on their way.
+// TestStrayLeases checks that a session for which the owner counts many more leases than are held here is replaced,
+// once, and that the cached keys are leased again under the new one. A few more leases are normal: grants and releases
+// are on their way.
 func TestStrayLeases(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		strays := map[ident.SessionID]int{r.session("a"): maxStray}
@@ -162,8 +165,9 @@ func TestStrayLeases(t *testing.T) {
 	})
 }
 
-// TestDedupEpochIsKnown: the epoch of a group is known from the opening of a session on, rises with every answer of a leader,
-// whether it renews the session, refuses to or says that it is dead, and is never forgotten or lowered.
+// TestDedupEpochIsKnown checks that the epoch of a group is known from the opening of a session on. It rises with every
+// answer of a leader, whether that renews the session, refuses to, or reports it dead. It is never forgotten or
+// lowered.
 func TestDedupEpochIsKnown(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		answer := func(says words.SessionStatus) {
@@ -209,7 +213,7 @@ func TestDedupEpochIsKnown(t *testing.T) {
 	})
 }
 
-// TestLocatedOnce: the owners of a transaction's keys are looked up once, and travel with it.
+// TestLocatedOnce checks that the owners of a transaction's keys are looked up once, and travel with it.
 func TestLocatedOnce(t *testing.T) {
 	looked := map[api.Key]int{}
 	bubble(t, func(t *testing.T, r *rig) {

@@ -6,11 +6,11 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// revoked gives leases up and then acknowledges it. It waits for nothing but the shards' mutexes: a leader that waits for
-// this answer must not wait for anything that could wait for the leader.
+// revoked gives up leases and then acknowledges that. It waits for nothing but the shards' mutexes: a leader that waits
+// for this answer must not wait for anything that could wait for the leader.
 //
-// A session that is not the current one here has ended or is not known yet: nothing of it is served or will be installed,
-// which is all that an acknowledgement says.
+// A session that is not the current one here has ended or is not known yet. Nothing of such a session is served or will
+// be installed, and the acknowledgement states no more than that.
 func (c *Cache) revoked(id api.GroupID, sid ident.SessionID, leases []words.RevokedLease, acks chan<- *words.RevokeAck) {
 	if g := c.lookupGroup(id); g != nil {
 		if s := g.live(); s != nil && s.id == sid {

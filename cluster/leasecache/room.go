@@ -39,8 +39,8 @@ func (q *queue) remove(e *entry) {
 // victimSteps bounds the search for a victim in one queue.
 const victimSteps = 256
 
-// victim returns the first entry that was not read since the last round; others go another round for one read less. nil:
-// the queue is empty.
+// victim returns the first entry that was not read since the last round, or nil if the queue is empty. An entry that
+// was read moves to the back with one read less.
 func (q *queue) victim() *entry {
 	for range victimSteps {
 		e := q.front
@@ -58,15 +58,15 @@ func (q *queue) victim() *entry {
 	return q.front
 }
 
-// room orders the entries of all shards for eviction and accounts for them. An entry comes in, and others leave to make
-// room for it, in one step under one mutex. So the account is exact, and whatever fits at all finds room.
+// room orders the entries of all shards for eviction and accounts for them. In one step under one mutex, an entry comes
+// in and other entries leave to make room for it. So the account is exact, and every entry that fits finds room.
 //
-// The order is that of S3-FIFO: what is new waits in a small queue and moves on to the main one only if it is read again
-// there, so that keys that come once, as in a scan, push out each other and not what is read all the time. In the main
-// queue every read since the last visit, at most maxFreq of them, is another round. The small queue is a tenth of the
-// cache. Absent keys have a queue of their own, so that their share is bounded.
+// The order is that of S3-FIFO. A new entry waits in a small queue, and moves on to the main queue only if it is read
+// again there. So keys that come once, as in a scan, push out each other and not the keys that are read all the time.
+// In the main queue each read since the last visit, up to maxFreq of them, gives the entry another round. The small
+// queue is a tenth of the cache. Absent keys have a queue of their own, so that their share is bounded.
 //
-// The mutex of the room is taken under that of a shard, never the other way.
+// The mutex of the room is taken while that of a shard is held, never the other way round.
 type room struct {
 	maxBytes, maxEntries, maxAbsent int64
 
@@ -77,8 +77,8 @@ type room struct {
 // fits reports whether there can be room for the entry. One entry must not take much of the cache.
 func (r *room) fits(e *entry) bool { return e.size() <= r.maxBytes/8 && r.maxEntries > 0 }
 
-// admit lets e, which fits, come in, in the place of old unless that is nil. A key that returned after it had been evicted
-// is no newcomer. admit returns the entries that had to leave: the caller evicts them.
+// admit adds e, which fits. e replaces old unless old is nil. A key that returned after it had been evicted is not a
+// newcomer. admit returns the entries that had to leave, and the caller evicts them.
 func (r *room) admit(e, old *entry, returned bool) (left []*entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +106,7 @@ func (r *room) admit(e, old *entry, returned bool) (left []*entry) {
 	return left
 }
 
-// remove takes e out, unless it has left to make room for another.
+// remove removes e, unless it has left to make room for another entry.
 func (r *room) remove(e *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,8 @@ func (r *room) remove(e *entry) {
 	}
 }
 
-// victim returns the entry to evict next, a newcomer if they are over a tenth. There is one, since the room is not empty.
+// victim returns the entry to evict next: a newcomer if newcomers take over a tenth. There is one, since the room is
+// not empty.
 func (r *room) victim() *entry {
 	if r.small.bytes*10 > r.small.bytes+r.main.bytes { // also if there are newcomers and nothing else
 		if e := r.newcomer(); e != nil {
@@ -128,8 +129,8 @@ func (r *room) victim() *entry {
 	return r.absent.victim()
 }
 
-// newcomer returns the newcomer to evict next, and sends those that were read again on to the main queue; nil if none is
-// left.
+// newcomer returns the newcomer to evict next, or nil if none is left. It moves newcomers that were read again to the
+// main queue.
 func (r *room) newcomer() *entry {
 	for e := r.small.front; e != nil; e = r.small.front {
 		if e.freq.Load() == 0 {
@@ -145,7 +146,7 @@ func (r *room) newcomer() *entry {
 func (r *room) bytes() int64   { return r.small.bytes + r.main.bytes + r.absent.bytes }
 func (r *room) entries() int64 { return r.small.entries + r.main.entries + r.absent.entries }
 
-// size is what the room holds: bytes, entries, and how many of these are of absent keys.
+// size returns what the room holds: bytes, entries, and how many of the entries are of absent keys.
 func (r *room) size() (bytes, entries, absent int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -9,11 +9,11 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// session is one session of this process in one group. There is at most one of a group that has not ended.
+// session is one session of this process in one group. A group has at most one session that has not ended.
 type session struct {
 	group *group
 	id    ident.SessionID
-	// floor is a fence under all keys: no lease of the session at or below it is installed any more. It rises when the
+	// floor is a fence under all keys: a lease of the session at or below it is no longer installed. It rises when the
 	// fence of a single key is forgotten.
 	floor  atomic.Uint64
 	window atomic.Pointer[window]
@@ -21,15 +21,15 @@ type session struct {
 	lapsed atomic.Bool  // as last seen by the maintenance loop, for the metric of lapses
 }
 
-// window says when a session may be used: while less than term has passed since from, and never when it is dead. A
-// window is never changed, only replaced, so that a reader sees all of it at one instant.
+// window is when a session may be used: while less than term has passed since from, and never when it is dead. A window
+// is never changed, only replaced, so that a reader sees all of it at one instant.
 type window struct {
-	from words.ClockSample // when the newest keep-alive that was answered, or the opening, was sent
+	from words.ClockSample // when the newest answered keep-alive, or the opening, was sent
 	term time.Duration
 	dead bool
 }
 
-// newSession makes a session whose opening was sent at the sample.
+// newSession returns a session whose opening was sent at the sample.
 func newSession(g *group, id ident.SessionID, sent words.ClockSample, term time.Duration) *session {
 	s := &session{group: g, id: id}
 	s.window.Store(&window{from: sent, term: term})
@@ -50,14 +50,14 @@ func (s *session) usable(t words.ClockSample) bool {
 // ended reports whether the session is over for good.
 func (s *session) ended() bool { return s.window.Load().dead }
 
-// age is how long before now the session's leases were last known to hold; 0 if they hold now.
+// age returns how long before now the session's leases were last known to hold, or 0 if they hold now.
 func (s *session) age(now words.ClockSample) time.Duration {
 	w := s.window.Load()
 	return max(0, now.HolderElapsed(w.from)-w.term)
 }
 
-// extend counts the term anew from when the keep-alive was sent, which must be the time of sending, not of the answer:
-// the grantor counts from its receipt. Answers that come late or twice never shorten it.
+// extend counts the term anew from when the keep-alive was sent. sent must be the time of sending, not of the answer,
+// since the grantor counts from its receipt. Answers that come late or twice never shorten the term.
 func (s *session) extend(sent words.ClockSample) {
 	for {
 		w := s.window.Load()
@@ -70,8 +70,8 @@ func (s *session) extend(sent words.ClockSample) {
 	}
 }
 
-// end ends the session for good; it reports whether it had not ended before. If its term was still running, what is
-// known of its leases is only that they held when the newest answered keep-alive was sent.
+// end ends the session for good. It reports whether the session had not ended before. If its term was still running,
+// its leases are known only to have held when the newest answered keep-alive was sent.
 func (s *session) end(now words.ClockSample) bool {
 	for {
 		w := s.window.Load()

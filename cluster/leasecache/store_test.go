@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// lessorInMemory is a group that grants every wish, and revokes before it writes.
+// lessorInMemory is a group that grants every lease requested, and revokes before it writes.
 type lessorInMemory struct {
 	*storetest.Memory
 	edge    *Cache
@@ -62,7 +62,7 @@ func (m *lessorInMemory) List(ctx context.Context, q *words.ListRequest) (*api.L
 	return m.Memory.List(ctx, &q.ListRequest)
 }
 
-// TestStore: an edge whose every read that can be served by a lease is passes the suite of all Stores.
+// TestStore checks that a cache passes the suite of all Stores if leases serve every read that they can.
 func TestStore(t *testing.T) {
 	for name, room := range map[string]int64{"with room": 10_000, "with room for few": 3} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestStreamBreaks: a broken stream is opened again, and nothing else changes.
+// TestStreamBreaks checks that a broken stream is opened again, and that nothing else changes.
 func TestStreamBreaks(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/k", "v")
@@ -38,7 +38,7 @@ func TestStreamBreaks(t *testing.T) {
 	})
 }
 
-// TestPeerThatCannotBeDialled: dials are spaced out, and Close does not wait for one that hangs.
+// TestPeerThatCannotBeDialled checks that dials are spaced out, and that Close does not wait for one that hangs.
 func TestPeerThatCannotBeDialled(t *testing.T) {
 	dials := 0
 	hang := func(ctx context.Context, _ api.NodeID) (words.LeaseStream, error) {
@@ -56,7 +56,8 @@ func TestPeerThatCannotBeDialled(t *testing.T) {
 	}, func(c *Config) { c.Open = hang })
 }
 
-// TestOneKeepAliveAPeer: a message covers all sessions of groups with a voter at the peer, and goes once a beat.
+// TestOneKeepAliveAPeer checks that a message covers all sessions of groups with a voter at the peer, and is sent once
+// a beat.
 func TestOneKeepAliveAPeer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -73,7 +74,7 @@ func TestOneKeepAliveAPeer(t *testing.T) {
 			}
 			seqs[k.Seq] = true
 		}
-		if n := len(r.alive); n > 22 || got[2] < 20 { // the first may go before all sessions are open
+		if n := len(r.alive); n > 22 || got[2] < 20 { // the first may be sent before all sessions are open
 			t.Errorf("keep-alives by sessions covered: %v", got)
 		}
 		if len(r.opened) != 3 || r.dials != 3 {
@@ -93,7 +94,7 @@ func TestOneKeepAliveAPeer(t *testing.T) {
 	})
 }
 
-// TestLeads: who hears of a new leader asks it at once.
+// TestLeads checks that a cache that hears of a new leader asks it at once.
 func TestLeads(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		time.Sleep(beat / 4)
@@ -108,7 +109,7 @@ func TestLeads(t *testing.T) {
 	})
 }
 
-// TestOpeningFails: it is tried again, with pauses; reads go on without wishes.
+// TestOpeningFails checks that a failed opening is tried again, with pauses. Reads go on without requesting leases.
 func TestOpeningFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -136,8 +137,8 @@ func TestOpeningFails(t *testing.T) {
 	})
 }
 
-// TestClose: after Close nothing is served, sessions are closed at their groups, and a group that does not answer does
-// not hold it up for long.
+// TestClose checks that after Close nothing is served and sessions are closed at their groups. A group that does not
+// answer does not delay Close for long.
 func TestClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)

@@ -15,9 +15,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// owner is a group as the machine keeps it: it has one lease a key for the only session there is, revokes it before it
-// writes unless the writer names it as dropped, and takes releases: of the named lease and of earlier ones. Its answers are
-// late.
+// owner is a group as the machine keeps it. It has one lease a key, for the only session there is. It revokes the lease
+// before it writes unless the writer names it as dropped. A release ends the named lease and earlier ones. Its answers
+// are late.
 type owner struct {
 	edge *Cache
 	sid  ident.SessionID
@@ -31,7 +31,7 @@ type owner struct {
 	released int
 }
 
-// late lets others go first, now and then.
+// late yields to other goroutines now and then.
 func late() {
 	for range rand.IntN(40) {
 		time.Sleep(0)
@@ -91,7 +91,7 @@ func (o *owner) release(_ context.Context, _ api.GroupID, ds []ident.DroppedLeas
 	return nil
 }
 
-// newOwner makes an owner in front of which an edge holds a session and asks for a lease with every read.
+// newOwner returns an owner in front of which a cache holds a session and requests a lease with every read.
 func newOwner(t *testing.T, room, fences int) (*owner, *group) {
 	e, _ := warmEdge(t, stillClock{}, 0)
 	g := newGroup(e, "a")
@@ -109,10 +109,10 @@ func newOwner(t *testing.T, room, fences int) (*owner, *group) {
 	return o, g
 }
 
-// TestNoStaleReads has readers and writers fight over a few keys, in real time and without any fake in between: a read
-// that starts after a write was acknowledged never returns less. The owner gives leases, revokes them before it writes,
-// and forgets those that are released. Several keys a read are asked for at once, so two grants of one key may be on their
-// way together:
+// TestNoStaleReads has readers and writers contend for a few keys, in real time and without any fake in between. A read
+// that starts after a write was acknowledged never returns an older value. The owner grants leases, revokes them before
+// it writes, and forgets those that are released. A read asks for several keys at once, so two grants of one key may be
+// on their way together:
 //
 //	grant 10 of k is installed; grant 12 of k replaces it at the owner; grant 12 is not installed, and released;
 //	the owner writes k and revokes nothing: nothing here may rest on lease 10 any more

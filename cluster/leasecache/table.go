@@ -7,15 +7,15 @@ import (
 )
 
 // table is a shard's map from keys to entries: open addressing with linear probing, at most half full. Readers use it
-// without a mutex; writers hold the shard's. A reader that meets a change, or an array that has been replaced, may miss
-// an entry that was just put, and may find one that was just removed, which is then marked gone.
+// without a mutex. Writers hold the shard's mutex. A reader that runs beside a change, or in an array that has been
+// replaced, may miss an entry that was just put, and may find one that was just removed, which is then marked gone.
 type table struct {
 	slots atomic.Pointer[[]atomic.Pointer[entry]]
 	live  int // guarded by the shard's mutex
 	used  int // live and graves; guarded by the shard's mutex
 }
 
-// grave stands where an entry was removed in the middle of a probe. Its key is no key.
+// grave marks a slot whose entry was removed in the middle of a probe. It matches no key.
 var grave = &entry{}
 
 const minSlots = 16
@@ -25,7 +25,8 @@ func (t *table) init() {
 	t.slots.Store(&s)
 }
 
-// slotBits of the hash choose the shard; the ones above them the slot.
+// slotOf returns the slot of the hash. The lowest shardBits of the hash choose the shard, and the bits above them the
+// slot.
 func slotOf(hash uint64, n int) int { return int(hash>>shardBits) & (n - 1) }
 
 // get returns the entry of the key, or nil.
@@ -59,7 +60,7 @@ func (t *table) put(e *entry) {
 	}
 }
 
-// remove takes e, which is in the table, out of it.
+// remove removes e, which is in the table.
 func (t *table) remove(e *entry) {
 	slots := *t.slots.Load()
 	mask := len(slots) - 1
@@ -72,14 +73,15 @@ func (t *table) remove(e *entry) {
 	if slots[(i+1)&mask].Load() != nil {
 		return
 	}
-	// No probe goes on from here: graves at the end of a run are only in the way.
+	// No probe goes on from here: graves at the end of a run have no use.
 	for ; slots[i].Load() == grave; i = (i - 1) & mask {
 		slots[i].Store(nil)
 		t.used--
 	}
 }
 
-// rebuild replaces the array by one without graves that is a quarter full at most. Readers of the old one go on in it.
+// rebuild replaces the array by one without graves that is at most a quarter full. Readers of the old array go on in
+// it.
 func (t *table) rebuild() {
 	n := minSlots
 	for n < 4*(t.live+1) {

@@ -7,8 +7,9 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// validateLeases marks in t, which spans groups, the conditions that leases of this node vouch for: that they hold now, and, asked
-// again when everything else is locked, that they have held since (PROTOCOL 7). A key that t writes is its group's to test.
+// validateLeases marks the conditions in t, which spans groups, that leases of this node cover. The leases show that
+// the conditions hold now, and, when checked again after everything else is locked, that they have held since (PROTOCOL
+// 7). A condition on a key that t writes is left to the key's group.
 func (c *Cache) validateLeases(t *words.Txn) {
 	if len(t.If) == 0 || !t.SeveralGroups {
 		return

@@ -15,17 +15,18 @@ import (
 // call is one request on its way, over all its attempts. It belongs to one goroutine.
 type call struct {
 	op string
-	// again: after an attempt whose outcome is unknown another may follow.
+	// again reports whether another attempt may follow one whose outcome is unknown.
 	again bool
-	// load: it is one of many that clients send, and gives way where the group's leader cannot keep up.
+	// load reports whether the request is one of many that clients send. Such a request gives way if the group's leader
+	// cannot keep up.
 	load bool
-	// timeout bounds one attempt; 0 is the caller's whole time.
+	// timeout bounds one attempt. 0 means that the attempt may take the caller's whole time.
 	timeout time.Duration
 	// send carries out one attempt at a node.
 	send func(ctx context.Context, node api.NodeID) error
-	// age is a read's, over all its attempts.
+	// age is the age of a read, over all its attempts.
 	age uint64
-	// asOf is the instant that a replica's answer is no older than; zero if the leader has answered.
+	// asOf is an instant that a replica's answer is no older than. It is zero if the leader has answered.
 	asOf time.Time
 
 	unknown bool  // an attempt's outcome is unknown
@@ -35,13 +36,13 @@ type call struct {
 
 func (r *Router) call(op string, again bool) *call { return &call{op: op, again: again} }
 
-// verdict is what an attempt's error means for the next.
+// verdict is what an attempt's error means for the next attempt.
 type verdict uint8
 
 const (
-	final     verdict = iota // done, or an error that no other node would take back
-	elsewhere                // another node may do better
-	later                    // this node says that it will do better soon
+	final     verdict = iota // done, or an error that no other node would change
+	elsewhere                // another node may succeed
+	later                    // this node says that it will be able to soon
 	unsure                   // the outcome is unknown
 )
 
@@ -57,7 +58,7 @@ func judge(err error) verdict {
 	case api.CodeAmbiguous:
 		return unsure
 	case api.CodeInternal:
-		// A room that let a bare context error through cannot have told what happened.
+		// A bare context error does not say what happened to the request.
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return unsure
 		}
@@ -65,8 +66,8 @@ func judge(err error) verdict {
 	return final
 }
 
-// toGroup carries c to the group's leader, wherever that is. It returns nil when c is done, CodeWrongGroup where the
-// group is not the owner, what the leader else answered, or, when the time is up, what is certain by then.
+// toGroup sends c to the group's leader, on whichever node that is. It returns nil when c is done, CodeWrongGroup if
+// the group is not the owner, any other answer of the leader, or, when the time is up, what is certain by then.
 func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error) {
 	if c.load && !c.unknown {
 		place, full := r.limits.enter(g)
@@ -81,9 +82,9 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 			return c.timeUp(ctx)
 		}
 		node, ok := w.next()
-		if !ok { // nobody is left to ask, or known
+		if !ok { // no node is left to ask, or none is known
 			if w.size() == 0 {
-				_ = r.cfg.Refresh(ctx) // the next round tells what it brought
+				_ = r.cfg.Refresh(ctx) // the next round shows the result
 			}
 			if err := r.pause(ctx, c, 0); err != nil {
 				return err
@@ -100,7 +101,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 		err := r.attempt(ctx, c, g, node)
 		r.metrics.attempts(1, c.op, string(api.CodeOf(err)))
 		if err == nil {
-			if c.asOf.IsZero() { // a replica's answer tells nothing of the leader
+			if c.asOf.IsZero() { // a replica's answer says nothing about the leader
 				r.hints.answered(g, node)
 			}
 			return nil
@@ -111,7 +112,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 		switch {
 		case verdict == final, verdict == unsure && !c.again:
 			return err
-		case ctx.Err() != nil: // the caller's haste says nothing about the node
+		case ctx.Err() != nil: // the caller's own deadline says nothing about the node
 			return c.timeUp(ctx)
 		}
 		switch verdict {
@@ -131,7 +132,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 	}
 }
 
-// attempt sends c to one node. One that may be repeated ends early when another node is known to lead.
+// attempt sends c to one node. An attempt that may be repeated ends early if another node is known to lead.
 func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.NodeID) error {
 	if !c.again {
 		return c.send(ctx, node)
@@ -149,7 +150,7 @@ func (r *Router) attempt(ctx context.Context, c *call, g api.GroupID, node api.N
 	return c.send(ctx, node)
 }
 
-// bePatient waits as a node has asked with err; where too many do already, err is the end of c.
+// bePatient waits as a node has asked with err. If too many requests wait already, err ends c.
 func (r *Router) bePatient(ctx context.Context, c *call, err error) error {
 	defer r.paused.Add(-1)
 	if r.paused.Add(1) > int64(r.cfg.MaxPaused) {
@@ -158,14 +159,14 @@ func (r *Router) bePatient(ctx context.Context, c *call, err error) error {
 	return r.pause(ctx, c, api.AsError(err).RetryAfter)
 }
 
-// pause waits before another round: at least what the node asked for, growing with each pause, jittered. Its error is
-// the end of c.
+// pause waits before another round: at least as long as the node asked for, longer with each pause, and jittered. Its
+// error ends c.
 func (r *Router) pause(ctx context.Context, c *call, atLeast time.Duration) error {
 	d := min(r.cfg.MinBackoff<<min(c.pauses, 10), r.cfg.MaxBackoff)
 	c.pauses++
 	d = atLeast + d/2 + time.Duration(r.cfg.Rand()*float64(d/2))
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= d && atLeast > 0 {
-		return c.timeUp(ctx) // it would wait in vain
+		return c.timeUp(ctx) // the wait would outlast the deadline
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -177,7 +178,7 @@ func (r *Router) pause(ctx context.Context, c *call, atLeast time.Duration) erro
 	}
 }
 
-// timeUp is the error when no time is left for another attempt.
+// timeUp returns the error if no time is left for another attempt.
 func (c *call) timeUp(ctx context.Context) error {
 	if c.unknown {
 		return c.ambiguous(c.last)
@@ -198,8 +199,8 @@ func (c *call) timeUp(ctx context.Context) error {
 	return e
 }
 
-// end is c's last error as the caller is to have it. Once an attempt's outcome is unknown, an error of a later one
-// proves nothing about it.
+// end returns c's last error as the caller receives it. Once an attempt's outcome is unknown, the error of a later
+// attempt proves nothing about it.
 func (c *call) end(err error) error {
 	if err == nil {
 		return nil

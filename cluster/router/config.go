@@ -14,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Target is a node as the router calls it: a remote.Node is one. Requests name their group.
+// Target is a node as the router calls it. A remote.Node is a Target. Requests name their group.
 type Target interface {
 	words.Store
 	words.Lister
@@ -25,38 +25,39 @@ type Target interface {
 // DefaultMaxPaused is the default of [Config].MaxPaused.
 const DefaultMaxPaused = 512
 
-// Config makes a Router. Self, Map and Remote are required.
+// Config configures a Router. Self, Map and Remote are required.
 type Config struct {
 	Self   api.NodeID
-	Region api.RegionID // this node's: nodes of it are asked first where the leader is unknown
-	// Map is this node's copy of the placement map; nil while there is none. It must not block.
+	Region api.RegionID // of this node: its nodes are asked first if the leader is unknown
+	// Map returns this node's copy of the placement map, or nil while there is none. It must not block.
 	Map func() *placement.Map
-	// Refresh makes the copy at least as new as the call, or says why it cannot; it may share one fetch between callers.
-	// nil: the copy is always new.
+	// Refresh makes the copy at least as new as the call, or returns why it cannot. It may share one fetch between
+	// callers. If nil, the copy is taken to be always new.
 	Refresh func(ctx context.Context) error
-	// Remote is the node with that id, or this node itself.
+	// Remote returns the node with that id. The node may be this one.
 	Remote func(node api.NodeID) Target
-	// DedupEpoch is the group's dedup epoch as this node last heard; zero if it has not lately. nil: it never hears.
+	// DedupEpoch returns the group's dedup epoch as this node last heard it, or zero if it has not heard one lately. If
+	// nil, no epoch is ever known.
 	DedupEpoch func(g api.GroupID) ident.DedupEpoch
 	Metrics    observe.Metrics // nil: observe.NoMetrics
-	Faults     *fault.Catcher  // catches the panics of what goes to several groups at once; nil: they are not reported
-	// Rand draws from [0,1), for jitter; safe for concurrent use. nil: math/rand/v2.
+	Faults     *fault.Catcher  // catches panics in calls that go to several groups at once; nil: they are not reported
+	// Rand draws from [0,1), for jitter. It must be safe for concurrent use. If nil, math/rand/v2 is used.
 	Rand func() float64
 
 	// ReadTimeout bounds one attempt of a read or a list, so that a silent node does not use up the caller's time.
 	ReadTimeout time.Duration // 0: 2 s
-	// WriteTimeout bounds one attempt of a write that may be sent again. It should leave a leader the time to outwait a
-	// lease holder. One that may not be sent again has the caller's whole time.
+	// WriteTimeout bounds one attempt of a write that may be sent again. It should leave a leader the time to await the
+	// expiry of a holder's leases. A write that may not be sent again has the caller's whole time.
 	WriteTimeout time.Duration // 0: 8 s
-	// MaxPaused bounds the requests that wait for a node that asked for patience: one more is told so at once, as a node
-	// that cannot keep up is not helped by requests that come again.
+	// MaxPaused bounds the requests that wait because a node asked them to. One more is refused at once, since requests
+	// that come again do not help a node that cannot keep up.
 	MaxPaused int // 0: [DefaultMaxPaused]
-	// MinBackoff and MaxBackoff bound the pause after all voters of a group were asked in vain.
+	// MinBackoff and MaxBackoff bound the pause after all voters of a group were asked without success.
 	MinBackoff time.Duration // 0: 10 ms
 	MaxBackoff time.Duration // 0: 300 ms
-	// WellWithin is how long after its leader's newest answer a group is held for well, LostAfter how long for not lost.
-	// Keep-alives are answered once a second: a group of which two are missing is not known to be well, and elections take less
-	// than LostAfter.
+	// WellWithin is how long a group is taken to be well after its leader's newest answer. LostAfter is how long it is
+	// taken not to be lost. Keep-alives are answered once a second: a group that misses two of them is not known to be
+	// well. Elections take less than LostAfter.
 	WellWithin time.Duration // 0: 2.5 s
 	LostAfter  time.Duration // 0: 5 s
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Do carries the transaction to the owner of its keys. CodeWrongGroup if they have several owners, and then nothing
-// was applied. It is sent again after an attempt of unknown outcome only where it has an ID. CodeUnavailable: certainly not applied.
+// Do sends the transaction to the owner of its keys. The error is CodeWrongGroup if they have several owners, and then
+// nothing was applied. After an attempt of unknown outcome, Do sends the transaction again only if it has an ID. After
+// CodeUnavailable the transaction was certainly not applied.
 func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -26,8 +27,8 @@ func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	sent := *t
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
 		if !t.ID.IsZero() && t.Epoch.IsZero() && !c.unknown {
-			// The first contact: nothing that was sent before can have taken effect. What is sent after an attempt of unknown
-			// outcome keeps the epoch of that attempt, also in another group.
+			// This is the first contact: nothing that was sent before can have taken effect. What is sent after an
+			// attempt of unknown outcome keeps the epoch of that attempt, also in another group.
 			sent.Epoch = r.cfg.DedupEpoch(sent.Group)
 		}
 		res, err = r.cfg.Remote(node).Do(ctx, &sent)
@@ -41,10 +42,10 @@ func (r *Router) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	return &out, nil
 }
 
-// toOwner carries t, which is the router's own, to the group that it names or else that owns its keys, also when that changes under
-// way.
+// toOwner sends t to the group that t names, or else to the group that owns its keys. It follows the keys if their
+// owner changes on the way. t is the router's own copy.
 func (r *Router) toOwner(ctx context.Context, c *call, t *words.Txn) error {
-	var one [1]api.Key // mostly
+	var one [1]api.Key // mostly one key
 	for {
 		m, err := r.placement(ctx, c)
 		if err != nil {
@@ -64,7 +65,7 @@ func (r *Router) toOwner(ctx context.Context, c *call, t *words.Txn) error {
 			return c.end(err)
 		}
 		t.Group = ""
-		if known { // this node's map may be newer than the one by which it was found
+		if known { // this node's map may be newer than the one that named the group
 			c.last = err
 			continue
 		}
@@ -74,7 +75,7 @@ func (r *Router) toOwner(ctx context.Context, c *call, t *words.Txn) error {
 	}
 }
 
-// owner is the one group that owns all the keys.
+// owner returns the one group that owns all the keys.
 func owner(m *placement.Map, keys []api.Key) (api.GroupID, error) {
 	var one api.GroupID
 	for _, k := range keys {
@@ -92,7 +93,7 @@ func owner(m *placement.Map, keys []api.Key) (api.GroupID, error) {
 	return one, nil
 }
 
-// severalOwners names the groups, each with a key of the transaction.
+// severalOwners lists the groups, each with a key of the transaction.
 func severalOwners(m *placement.Map, keys []api.Key) string {
 	seen := map[api.GroupID]bool{}
 	var parts []string

@@ -16,7 +16,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// backend is two regions, a of two groups and b of one, three servers each, every group a Memory behind its leader.
+// backend is two regions, a of two groups and b of one, with three servers each. Every group is a Memory behind its
+// leader.
 type backend struct {
 	mu        sync.Mutex
 	now       *placement.Map
@@ -24,15 +25,15 @@ type backend struct {
 	stores    map[api.GroupID]*storetest.Memory
 	asked     []string // "node op group"
 	refreshes int
-	// before, where set, may answer in the node's place: an error, or done after it was carried out.
+	// before, if set, may answer in the node's place: with an error, or done after the request was carried out.
 	before func(ctx context.Context, node api.NodeID, op string, g api.GroupID) error
-	// after, where set, changes what the node answered.
+	// after, if set, changes what the node answered.
 	after func(ctx context.Context, node api.NodeID, op string, g api.GroupID, err error) error
-	// refresh, where set, is what Refresh does.
+	// refresh, if set, is what Refresh does.
 	refresh func() error
 	// participant answers the messages of transactions, at every node.
 	participant remote.Participant
-	// replicas answer bounded and stale reads, with this age; 0: they answer none.
+	// replicas is the age with which replicas answer bounded and stale reads. If 0, they answer none.
 	replicas time.Duration
 }
 
@@ -73,7 +74,7 @@ func (b *backend) doRefresh(context.Context) error {
 	return nil
 }
 
-// enter counts a call and says what keeps the node from answering it.
+// enter counts a call and returns the error that keeps the node from answering it.
 func (b *backend) enter(ctx context.Context, node api.NodeID, op string, g api.GroupID) error {
 	b.mu.Lock()
 	b.asked = append(b.asked, fmt.Sprint(node, " ", op, " ", g))
@@ -187,7 +188,7 @@ func (n fakeNode) Release(ctx context.Context, g api.GroupID, _ []ident.DroppedL
 	return n.enter(ctx, n.id, "release", g)
 }
 
-// router is a router of node a0 over the backend.
+// router returns a router of node a0 over the backend.
 func (b *backend) router(t testing.TB, change ...func(*Config)) *Router {
 	t.Helper()
 	cfg := Config{
@@ -205,7 +206,7 @@ func (b *backend) router(t testing.TB, change ...func(*Config)) *Router {
 	return r
 }
 
-// keysOf finds a key of each of a's two groups, and one of b's first.
+// keysOf returns a key of each of a's two groups, and one of b's first.
 func keysOf(t testing.TB, b *backend) (one, two, far api.Key) {
 	t.Helper()
 	for i := 0; one == "" || two == "" || far == ""; i++ {

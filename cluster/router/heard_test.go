@@ -11,8 +11,8 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestHeard: a group is held for well a moment after its leader has answered, whatever it was asked, and for lost when it has not
-// answered for longer; one that has never answered is neither at first.
+// TestHeard checks that a group is well for a moment after its leader has answered any request, and lost when the
+// leader has not answered for longer. A group that has never answered is neither at first.
 func TestHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -55,7 +55,7 @@ func TestHeard(t *testing.T) {
 	})
 }
 
-// TestDeciderLost: a key that a lost group's decision keeps locked is not asked for again and again.
+// TestDeciderLost checks that a key that a lost group's decision keeps locked is not requested repeatedly.
 func TestDeciderLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// hints is what the router has learnt about who leads. All of it may be wrong; it costs a detour then.
+// hints is what the router has learned about which nodes lead. Any hint may be wrong; a wrong one costs a detour.
 type hints struct {
 	mu     sync.Mutex
 	groups map[api.GroupID]*hint
@@ -21,17 +21,17 @@ type hint struct {
 	node api.NodeID
 	met  bool     // node was known once
 	term api.Term // of the newest announcement
-	// since is when this node first had to do with the group, heard when its leader last answered.
+	// since is when this node first had to do with the group. heard is when the group's leader last answered.
 	since, heard time.Time
-	// under way are the attempts that may be repeated: they end when another node is known to lead.
+	// underWay holds the attempts that may be repeated. They end when another node is known to lead.
 	underWay []*watch
 }
 
-// watch is an attempt at a node that ends when another one is known to lead.
+// watch is an attempt at a node that ends when another node is known to lead.
 type watch struct {
 	node   api.NodeID
 	cancel context.CancelFunc
-	at     int // its place among those under way; under the hints' mutex
+	at     int // its place among those under way; guarded by the hints' mutex
 }
 
 func (h *hints) init() { h.groups = map[api.GroupID]*hint{} }
@@ -61,8 +61,8 @@ func (h *hints) met(g api.GroupID) bool {
 	return x != nil && x.met
 }
 
-// announced takes a node's own word that it leads in a term. Older words than the newest are void. Attempts at another
-// node that may be repeated need not wait for it any longer.
+// announced notes a node's announcement that it leads in a term. An announcement older than the newest is ignored.
+// Attempts at another node that may be repeated end.
 func (h *hints) announced(l words.Leads) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,7 +103,7 @@ func (h *hints) forget(g api.GroupID, node api.NodeID) {
 	}
 }
 
-// watch has the attempt ended when another node announces that it leads, until unwatch.
+// watch registers the attempt, until unwatch, to be ended when another node announces that it leads.
 func (h *hints) watch(g api.GroupID, w *watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -123,13 +123,13 @@ func (h *hints) unwatch(g api.GroupID, w *watch) {
 	x.underWay = x.underWay[:last]
 }
 
-// candidates are the voters of a group in the order in which one call asks them: the leader as hinted first, then this node, its
-// region, the others; each once a round.
+// candidates yields the voters of a group in the order in which one call asks them: first the leader as hinted, then
+// this node, then its region, then the others. Each is asked once a round.
 type candidates struct {
 	r     *Router
 	group api.GroupID
 	tried []api.NodeID // in this round
-	waits int          // how often one node has put us off in this round
+	waits int          // how often one node has asked to wait in this round
 }
 
 func (r *Router) candidates(g api.GroupID) *candidates { return &candidates{r: r, group: g} }
@@ -137,7 +137,7 @@ func (r *Router) candidates(g api.GroupID) *candidates { return &candidates{r: r
 // begin starts another round.
 func (w *candidates) begin() { w.tried, w.waits = w.tried[:0], 0 }
 
-// next is whom to ask now; false where all have been asked in this round.
+// next returns the node to ask now, or false if all have been asked in this round.
 func (w *candidates) next() (api.NodeID, bool) {
 	if n := w.r.hints.leader(w.group); n != "" && !slices.Contains(w.tried, n) {
 		return n, true
@@ -151,7 +151,7 @@ func (w *candidates) next() (api.NodeID, bool) {
 	return "", false
 }
 
-// size is how many voters the map knows.
+// size returns how many voters the map knows.
 func (w *candidates) size() int { return len(w.voters()) }
 
 func (w *candidates) voters() []api.NodeID {
@@ -178,7 +178,7 @@ func (w *candidates) voters() []api.NodeID {
 	return voters
 }
 
-// refused: the node does not lead, or cannot be reached; it may have said who leads.
+// refused notes that the node does not lead or cannot be reached. The node may have said which node leads.
 func (w *candidates) refused(node api.NodeID, e *api.Error) {
 	w.failed(node)
 	if e.Leader != "" && e.Leader != node {
@@ -186,13 +186,13 @@ func (w *candidates) refused(node api.NodeID, e *api.Error) {
 	}
 }
 
-// failed: the node is not to be asked again in this round.
+// failed notes that the node is not to be asked again in this round.
 func (w *candidates) failed(node api.NodeID) {
 	w.tried = append(w.tried, node)
 	w.r.hints.forget(w.group, node)
 }
 
-// busy: the node has put us off. It is asked once more; then others are.
+// busy notes that the node has asked to wait. It is asked once more; after that, other nodes are asked.
 func (w *candidates) busy(node api.NodeID) {
 	if w.waits++; w.waits > 1 {
 		w.waits = 0

@@ -9,7 +9,7 @@ import (
 )
 
 // OpenSession opens a session at the group's leader. An attempt of unknown outcome may leave a second session behind,
-// which nobody uses and which expires.
+// which is never used and expires.
 func (r *Router) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {
 	var grant words.SessionGrant
 	err := r.lease(ctx, o.Group, "open session", func(ctx context.Context, t Target) (err error) {
@@ -24,12 +24,12 @@ func (r *Router) CloseSession(ctx context.Context, g api.GroupID, sid ident.Sess
 	return r.lease(ctx, g, "close session", func(ctx context.Context, t Target) error { return t.CloseSession(ctx, g, sid, nonce) })
 }
 
-// Release gives leases up at the group's leader.
+// Release gives up leases at the group's leader.
 func (r *Router) Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error {
 	return r.lease(ctx, g, "release", func(ctx context.Context, t Target) error { return t.Release(ctx, g, leases) })
 }
 
-// lease carries one of the above to the leader. All of them may be repeated without harm.
+// lease carries out one of the calls above at the leader. All of them may be repeated without harm.
 func (r *Router) lease(ctx context.Context, g api.GroupID, op string, call func(ctx context.Context, t Target) error) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()

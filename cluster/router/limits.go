@@ -10,32 +10,34 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// limits hold back, for each group, the requests that its leader would refuse for load. A group whose leader has refused nothing
-// has its most.
+// limits holds back, for each group, the requests that its leader would refuse for load. A group whose leader has
+// refused nothing has the highest limit.
 type limits struct {
 	narrow atomic.Int64 // groups whose leaders have refused; changed under mu
 
 	mu  sync.Mutex
 	all int                                // guarded by mu: requests under way to any group
-	of  map[api.GroupID]*admission.Limiter // guarded by mu, and so is what they hold
+	of  map[api.GroupID]*admission.Limiter // guarded by mu, as are the limiters themselves
 }
 
 const (
-	// MinInside requests of a group may always be under way.
+	// MinInside is the number of requests of a group that may always be under way.
 	MinInside = 256
-	// MaxInside requests of it may be if its leader has refused nothing: all that a node lets in.
+	// MaxInside is the number of requests of a group that may be under way if its leader has refused nothing: all that
+	// a node admits.
 	MaxInside = admission.DefaultLeased + admission.DefaultRequests + admission.DefaultSlow
-	// raiseAfter requests that were served let one more in.
+	// raiseAfter is the number of served requests after which one more is admitted.
 	raiseAfter = 8
 )
 
-// errFull is shared: it is not to be changed.
+// errFull is shared and must not be changed.
 var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
 	Hint: "the owner of the keys has more to do than it can"}
 
-// refusal is that of a request for k by this map if its owner has too many; nil if it may be sent.
+// refusal returns the refusal of a request for k if the owner of k in this map has too many requests, or nil if the
+// request may be sent.
 func (s *limits) refusal(m *placement.Map, k api.Key, begun int) *api.Error {
-	if s.narrow.Load() == 0 { // mostly: then the key need not be looked up
+	if s.narrow.Load() == 0 { // the common case: the key need not be looked up
 		return nil
 	}
 	g, _, ok := m.Locate(k)
@@ -84,7 +86,7 @@ func (s *limits) leave(g api.GroupID, place *admission.Ticket, served bool) {
 	}
 }
 
-// refused takes note that the group's leader could take no more when it was asked, then.
+// refused notes that the group's leader refused for load a request that was sent at asked.
 func (s *limits) refused(g api.GroupID, asked time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

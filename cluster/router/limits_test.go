@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 )
 
-// TestLimits: if a leader refuses, fewer requests go to it, down to a number that always may; if it serves, more do again. The
-// limit of one group is not that of another.
+// TestLimits checks that fewer requests go to a leader that refuses, down to a number that is always allowed, and that
+// more go again if it serves. The limit of one group does not affect another.
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s limits
@@ -68,7 +68,8 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestFull: a call is refused before it is begun if its owner has refused others and has as many as it can take.
+// TestFull checks that a call is refused before it begins if its owner has refused others and has as many as it can
+// take.
 func TestFull(t *testing.T) {
 	b := newBackend(t)
 	one, two, far := keysOf(t, b)

@@ -13,8 +13,8 @@ import (
 // ahead bounds the parts of a list that are asked at once.
 const ahead = 8
 
-// List walks the spans of the placement map that the range meets, in order, and merges the groups of each. Where the
-// first span does not fill the page, the next ones are asked at once.
+// List visits, in order, the spans of the placement map that overlap the range, and merges the groups of each span. If
+// the first span does not fill the page, the next ones are asked at once.
 func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -49,8 +49,8 @@ func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResul
 	}
 }
 
-// page collects one page by one map. CodeWrongGroup where a group does not own its part any more: then the page as a
-// whole is to be collected again.
+// page collects one page by one map. It returns CodeWrongGroup if a group no longer owns its part. The whole page is
+// then to be collected again.
 func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListRequest) (*api.ListResult, error) {
 	spans := m.Scan(q.Range)
 	if q.Reverse {
@@ -87,7 +87,7 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListReques
 	return res, nil
 }
 
-// probe finds out whether a full page has anything after it, in spans not asked so far.
+// probe determines whether anything follows a full page, in spans that were not asked so far.
 func (r *Router) probe(ctx context.Context, q *words.ListRequest, spans []placement.Span, p *page) error {
 	for i := 0; i < len(spans) && !p.more; i += ahead {
 		merges, err := r.open(ctx, q, spans[i:min(i+ahead, len(spans))], 1, true)
@@ -151,19 +151,19 @@ type page struct {
 	bytes   int
 	limit   int
 	reverse bool
-	heavy   bool // the next entry would go over MaxListBytes
+	heavy   bool // the next entry would exceed MaxListBytes
 	more    bool
-	asOf    time.Time // what replicas have answered is no older than this; zero if none has
+	asOf    time.Time // the answers of replicas are no older than this; zero if there are none
 }
 
-// aged notes how old what came from a span's groups may be.
+// aged notes how old the entries from a span's groups may be.
 func (p *page) aged(x *merging) {
 	for _, s := range x.sources {
 		p.asOf = older(p.asOf, s.asOf)
 	}
 }
 
-// older is the earlier of two instants, either of which may be zero for none.
+// older returns the earlier of two instants. A zero instant stands for none.
 func older(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -173,7 +173,7 @@ func older(a, b time.Time) time.Time {
 
 func (p *page) full() bool { return p.heavy || len(p.entries) >= p.limit }
 
-// take moves entries from a span's groups to the page until one of both has no more.
+// take moves entries from a span's groups to the page until the page is full or the groups have no more.
 func (p *page) take(ctx context.Context, x *merging) error {
 	for {
 		e, ok, err := x.peek(ctx)
@@ -197,10 +197,10 @@ func (p *page) take(ctx context.Context, x *merging) error {
 type merging struct {
 	sources []*source
 	reverse bool
-	first   *source // the one whose entry peek returned
+	first   *source // the source of the entry that peek returned
 }
 
-// peek returns the next entry of all sources; false where there is none.
+// peek returns the next entry of all sources, or false if there is none.
 func (x *merging) peek(ctx context.Context) (api.Entry, bool, error) {
 	x.first = nil
 	for _, s := range x.sources {
@@ -220,7 +220,7 @@ func (x *merging) peek(ctx context.Context) (api.Entry, bool, error) {
 	return x.first.entries[0], true, nil
 }
 
-// pop drops what peek returned.
+// pop drops the entry that peek returned.
 func (x *merging) pop() { x.first.entries = x.first.entries[1:] }
 
 func (x *merging) any(ctx context.Context) (bool, error) {
@@ -234,11 +234,12 @@ type source struct {
 	request words.ListRequest // of the next page
 	entries []api.Entry       // fetched and not taken
 	more    bool              // there are further pages
-	// asOf is the instant that no replica's answer among all pages so far is older than; zero if there is none.
+	// asOf is the instant that no replica's answer among all pages so far is older than. It is zero if no replica
+	// answered.
 	asOf time.Time
 }
 
-// fill fetches the next page where none of the last is left.
+// fill fetches the next page if no entry of the last one is left.
 func (s *source) fill(ctx context.Context) error {
 	for len(s.entries) == 0 && s.more {
 		if err := s.fetch(ctx); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestListAgainstOne: lists over spans and groups give what one store that holds everything would give, page by page.
+// TestListAgainstOne checks that lists over spans and groups return, page by page, what one store with all keys would.
 func TestListAgainstOne(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
@@ -53,7 +53,7 @@ func TestListAgainstOne(t *testing.T) {
 	}
 }
 
-// TestListOfOneShard asks the one group that can have keys of the prefix.
+// TestListOfOneShard checks that a list asks only the one group that can have keys of the prefix.
 func TestListOfOneShard(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)

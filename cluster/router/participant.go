@@ -11,8 +11,9 @@ import (
 
 var _ remote.Participant = (*Router)(nil)
 
-// Prepare has the group that p names vote, at its leader, wherever that goes: a repeated Prepare votes the same.
-// A no after a try of unknown outcome is [fsm.Vote].Unsure: that try may still be on its way, and lock.
+// Prepare has the group that p names vote, at its leader, on whichever node that is. A repeated Prepare gets the same
+// vote. A vote of no after an attempt of unknown outcome is [fsm.Vote].Unsure: that attempt may still be on its way,
+// and lock.
 func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.DroppedLease, free bool) (*fsm.Vote, error) {
 	unknown := false
 	v, err := toLeader(ctx, r, "prepare", p.Group, func(ctx context.Context, t Target) (*fsm.Vote, error) {
@@ -28,8 +29,9 @@ func (r *Router) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident.Dr
 	return v, err
 }
 
-// CommitLast has the decision group vote and commit; it goes to no other group. A no after a try of unknown outcome is
-// CodeAmbiguous unless it says that the attempt was aborted: that try may still be on its way, and commit.
+// CommitLast has the decision group vote and commit. It goes to no other group. A vote of no after an attempt of
+// unknown outcome becomes CodeAmbiguous, unless the vote says that the attempt was aborted: that attempt may still be
+// on its way, and commit.
 func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []ident.DroppedLease) (*fsm.Vote, error) {
 	unknown := false
 	v, err := toLeader(ctx, r, "commit last", c.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Vote, error) {
@@ -43,21 +45,21 @@ func (r *Router) CommitLast(ctx context.Context, c *fsm.CommitLast, dropped []id
 	return v, err
 }
 
-// Decide has the decision group decide; it goes to no other group.
+// Decide has the decision group decide. It goes to no other group.
 func (r *Router) Decide(ctx context.Context, d *fsm.Decide) (*fsm.Decision, error) {
 	return toLeader(ctx, r, "decide", d.Txn.ID.Decider, func(ctx context.Context, t Target) (*fsm.Decision, error) {
 		return t.Decide(ctx, d)
 	})
 }
 
-// Outcome asks the decision group what became of an attempt.
+// Outcome asks the decision group for the outcome of an attempt.
 func (r *Router) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (*fsm.Decision, error) {
 	return toLeader(ctx, r, "outcome", ref.ID.Decider, func(ctx context.Context, t Target) (*fsm.Decision, error) {
 		return t.Outcome(ctx, ref, abort)
 	})
 }
 
-// Resolve passes a decision on to the participant that c names.
+// Resolve sends a decision to the participant that c names.
 func (r *Router) Resolve(ctx context.Context, c fsm.Resolve) error {
 	_, err := toLeader(ctx, r, "resolve", c.Group, func(ctx context.Context, t Target) (*struct{}, error) {
 		return nil, t.Resolve(ctx, c)
@@ -65,7 +67,7 @@ func (r *Router) Resolve(ctx context.Context, c fsm.Resolve) error {
 	return err
 }
 
-// toLeader carries what may be repeated to the group's leader.
+// toLeader sends a call that may be repeated to the group's leader.
 func toLeader[T any](ctx context.Context, r *Router, op string, g api.GroupID, send func(ctx context.Context, t Target) (*T, error)) (res *T, err error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Read asks the owner of the keys, or all their owners at once. Where several answer, the result is no snapshot. Where
-// the caller's Group is not the owner any more, its wish for leases is dropped and the owner is asked.
+// Read asks the owner of the keys, or all their owners at once. If several answer, the result is not a snapshot. If the
+// caller's Group is no longer the owner, Read drops the request for leases and asks the owner.
 func (r *Router) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -26,28 +26,28 @@ func (r *Router) Read(ctx context.Context, q *words.ReadRequest, out *words.Read
 	return err
 }
 
-// tooOld refuses an answer that has become older on its way than the caller takes.
+// tooOld refuses an answer that has become older on its way than the caller accepts.
 func tooOld(op string, age time.Duration) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: op,
 		Hint: "the owner of the keys did not answer, and what replicas have may be " + age.Round(time.Millisecond).String() + " old"}
 }
 
-// byReplica notes that a replica has answered, asked at that instant, with a state of that age.
+// byReplica notes that a replica, asked at that instant, has answered with a state of that age.
 func (r *Router) byReplica(c *call, node api.NodeID, asked time.Time, age time.Duration) {
-	if node == r.cfg.Self { // nothing of the time was spent on the way back
+	if node == r.cfg.Self { // none of the time was spent on the way back
 		asked = time.Now()
 	}
 	c.asOf = asked.Add(-age)
 }
 
-// readCall is a call that may be repeated: reads change nothing.
+// readCall returns a call that may be repeated, since reads change nothing.
 func (r *Router) readCall() *call {
 	c := r.call("read", true)
 	c.timeout, c.load, c.age = r.cfg.ReadTimeout, true, words.NewAge()
 	return c
 }
 
-// read asks as many groups as the keys have owners, and again where the owners change meanwhile.
+// read asks as many groups as the keys have owners. It asks again if the owners change meanwhile.
 func (r *Router) read(ctx context.Context, q *words.ReadRequest, c *call, out *words.ReadResult) error {
 	for known := q.Group != ""; ; known = false {
 		m, err := r.placement(ctx, c)
@@ -67,7 +67,7 @@ func (r *Router) read(ctx context.Context, q *words.ReadRequest, c *call, out *w
 		if api.CodeOf(err) != api.CodeWrongGroup {
 			return readError(c.end(err))
 		}
-		if known { // this node's map may be newer than the one by which it was found
+		if known { // this node's map may be newer than the one that named the group
 			c.last = err
 			continue
 		}
@@ -103,7 +103,8 @@ func (r *Router) readOne(ctx context.Context, q *words.ReadRequest, c *call, out
 	return nil
 }
 
-// askHere asks this node first if what is bounded or stale may be answered by its own replica of the group, and reports whether it was.
+// askHere asks this node first if its own replica of the group may answer a bounded or stale read. It reports whether
+// the replica answered.
 func (r *Router) askHere(ctx context.Context, c *call, id api.GroupID, level api.Consistency) bool {
 	if level != api.Bounded && level != api.Stale {
 		return false
@@ -116,13 +117,14 @@ func (r *Router) askHere(ctx context.Context, c *call, id api.GroupID, level api
 	return ok && slices.Contains(g.Voters, r.cfg.Self) && c.send(ctx, r.cfg.Self) == nil
 }
 
-// part is what is asked of one group, and where the answers belong.
+// part is the part of a read that goes to one group, and the places of its answers.
 type part struct {
 	request words.ReadRequest
-	at      []int // the keys' places; nil is all of them in order
+	at      []int // the keys' places; nil means all of them in order
 }
 
-// split sorts the keys by owner. A read without an age begins at age. A wish for leases stays only with the group that it was made to.
+// split divides the keys by owner. A read without an age gets age. Only the group that the caller named keeps the
+// request for leases.
 func split(m *placement.Map, q *words.ReadRequest, age uint64) ([]part, error) {
 	if len(q.Keys) == 1 {
 		g, _, ok := m.Locate(q.Keys[0])
@@ -200,7 +202,7 @@ func (r *Router) readParts(ctx context.Context, q *words.ReadRequest, parts []pa
 		return first
 	}
 	for i := range results {
-		if res := &results[i]; res.ServedBy == api.ServedByStale { // it has waited for the others
+		if res := &results[i]; res.ServedBy == api.ServedByStale { // the answer has waited for the others
 			res.Age += time.Since(came[i])
 		}
 	}
@@ -213,7 +215,8 @@ func (r *Router) readPart(ctx context.Context, q *words.ReadRequest, out *words.
 	return r.read(ctx, q, r.readCall(), out)
 }
 
-// merge puts the answers in the order asked. It is as weak as the weakest of them, and took as long as the longest.
+// merge puts the answers in the order of the request. The result is as weak as the weakest answer, and took as long as
+// the longest.
 func merge(q *words.ReadRequest, parts []part, results []words.ReadResult, out *words.ReadResult) {
 	n := len(q.Keys)
 	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: slices.Grow(out.Entries[:0], n)[:n], ServedBy: api.ServedByLease}}
@@ -237,7 +240,7 @@ func merge(q *words.ReadRequest, parts []part, results []words.ReadResult, out *
 	}
 }
 
-// weaker is stale over owner over lease.
+// weaker returns the weaker of two: stale is weaker than owner, and owner weaker than lease.
 func weaker(a, b api.ServedBy) api.ServedBy {
 	switch {
 	case a == api.ServedByStale || b == api.ServedByStale:
@@ -248,7 +251,7 @@ func weaker(a, b api.ServedBy) api.ServedBy {
 	return api.ServedByLease
 }
 
-// readError: a read changes nothing, so its outcome is never unknown.
+// readError returns the error of a read. A read changes nothing, so its outcome is never unknown.
 func readError(err error) error {
 	if err == nil || api.CodeOf(err) != api.CodeAmbiguous {
 		return err

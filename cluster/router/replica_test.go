@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestReplicaIsNoLeader: what a replica answers does not show that the group's leader is there. A group that has lost its majority
-// stays lost, however often it is read from.
+// TestReplicaIsNoLeader checks that a replica's answer does not count as an answer of the group's leader. A group that
+// has lost its majority stays lost, however often it is read from.
 func TestReplicaIsNoLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -40,8 +40,8 @@ func TestReplicaIsNoLeader(t *testing.T) {
 	})
 }
 
-// TestAgeOnTheWay: an answer of a replica grows older on its way here, and while it waits for the answers of other groups. Its age
-// says so, and it is refused if it is older by then than the caller takes.
+// TestAgeOnTheWay checks that an answer of a replica grows older on its way here and while it waits for the answers of
+// other groups. Its age includes that time, and it is refused if it is then older than the caller accepts.
 func TestAgeOnTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const replica, way, wait = time.Second, 200 * time.Millisecond, 3 * time.Second

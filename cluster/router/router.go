@@ -1,7 +1,7 @@
-// Package router brings each request to the leader of the group that owns its keys: key -> group by the placement map,
-// group -> leader by what it has learnt. It is the only room that tries again: where a node is not the leader, does not
-// answer or does not own the key any more. A write whose outcome is unknown is sent again only where its RequestID makes
-// that harmless.
+// Package router sends each request to the leader of the group that owns its keys. It finds the group of a key by the
+// placement map, and the leader of a group by what it has learned. It is the only package that tries again: if a node
+// is not the leader, does not answer, or no longer owns the key. A write whose outcome is unknown is sent again only if
+// its RequestID makes that harmless.
 package router
 
 import (
@@ -19,7 +19,7 @@ type Router struct {
 	cfg     Config
 	hints   hints
 	limits  limits
-	paused  atomic.Int64 // requests that wait because a node asked for patience
+	paused  atomic.Int64 // requests that wait because a node asked them to
 	metrics metrics
 }
 
@@ -29,7 +29,7 @@ var (
 	_ words.Lessor = (*Router)(nil)
 )
 
-// New makes a router.
+// New returns a new router.
 func New(cfg Config) (*Router, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -39,7 +39,8 @@ func New(cfg Config) (*Router, error) {
 	return r, nil
 }
 
-// Locate names the group that owns the key, as far as this node knows; false where it does not. It does not block.
+// Locate returns the group that owns the key, as far as this node knows, or false if it does not know. It does not
+// block.
 func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 	m := r.cfg.Map()
 	if m == nil {
@@ -49,9 +50,10 @@ func (r *Router) Locate(k api.Key) (api.GroupID, bool) {
 	return g, ok
 }
 
-// Full is the refusal of a call for the key's owner if that is known to have more to do than it can; nil: it may be sent. So
-// many others have begun at this node: those of them that are not under way to a group yet may be under way to this one. The
-// error is shared: the caller does not change it. It does not block.
+// Full returns the refusal of a call for the key's owner if that owner is known to be overloaded, or nil if the call
+// may be sent. begun is the number of other calls that have begun at this node. Those of them that are not yet under
+// way to a group may be under way to this one. The error is shared, and the caller must not change it. Full does not
+// block.
 func (r *Router) Full(k api.Key, begun int) *api.Error {
 	m := r.cfg.Map()
 	if m == nil {
@@ -60,18 +62,18 @@ func (r *Router) Full(k api.Key, begun int) *api.Error {
 	return r.limits.refusal(m, k, begun)
 }
 
-// Leader is the node that is held for the group's leader; "" where none is. It does not block.
+// Leader returns the node that is taken for the group's leader, or "" if there is none. It does not block.
 func (r *Router) Leader(g api.GroupID) api.NodeID { return r.hints.leader(g) }
 
-// Met tells whether a leader of the group has ever been known here. It does not block.
+// Met reports whether a leader of the group has ever been known here. It does not block.
 func (r *Router) Met(g api.GroupID) bool { return r.hints.met(g) }
 
-// Leads takes an announcement that a node leads a group. It does not block.
+// Leads notes an announcement that a node leads a group. It does not block.
 func (r *Router) Leads(l words.Leads) { r.hints.announced(l) }
 
-// OnLeader has call carried out at the leader of the group, as the router does it with every request: again, elsewhere,
-// while call returns CodeNotLeader or CodeUnavailable and ctx allows. It returns what call returned else, CodeWrongGroup
-// included. Where again is set, an attempt of unknown outcome may be followed by another.
+// OnLeader runs call for the leader of the group, as the router does with every request: it runs call again, for
+// another node if need be, while call returns CodeNotLeader or CodeUnavailable and ctx allows. It returns any other
+// result of call, including CodeWrongGroup. If again is set, an attempt of unknown outcome may be followed by another.
 func (r *Router) OnLeader(ctx context.Context, g api.GroupID, op string, again bool, call func(ctx context.Context, node api.NodeID) error) error {
 	ctx, cancel := bound(ctx)
 	defer cancel()
@@ -84,7 +86,7 @@ func (r *Router) OnLeader(ctx context.Context, g api.GroupID, op string, again b
 	return c.end(err)
 }
 
-// bound gives a request without a deadline the default one: every wait ends.
+// bound gives a request without a deadline the default one, so that every wait ends.
 func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
@@ -92,7 +94,7 @@ func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, api.DefaultTimeout)
 }
 
-// placement is the map; where there is none yet, it waits for one.
+// placement returns the map. If there is none yet, it waits for one.
 func (r *Router) placement(ctx context.Context, c *call) (*placement.Map, error) {
 	for {
 		if m := r.cfg.Map(); m != nil {
@@ -111,8 +113,8 @@ func (r *Router) placement(ctx context.Context, c *call) (*placement.Map, error)
 	}
 }
 
-// relocate prepares another try after a group has said that it does not own what was asked of it by old: it makes sure
-// that the map is newer, or as new as can be, and pauses where that changed nothing.
+// relocate prepares another try after a group has answered that it does not own the keys that old assigned to it. It
+// ensures that the map is newer than old, or as new as it can be. It pauses if that changed nothing.
 func (r *Router) relocate(ctx context.Context, c *call, old *placement.Map, cause error) error {
 	c.last = cause
 	if m := r.cfg.Map(); m != nil && old != nil && m.Version > old.Version {
@@ -127,7 +129,7 @@ func (r *Router) relocate(ctx context.Context, c *call, old *placement.Map, caus
 	return r.pause(ctx, c, 0)
 }
 
-// route is the time that a request took beside what its owner accounts for.
+// route returns the time of a request that its owner does not account for.
 func route(began time.Time, t api.Timing) time.Duration {
 	return max(0, time.Since(began)-t.Revoke-t.Commit)
 }

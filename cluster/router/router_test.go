@@ -37,7 +37,7 @@ func TestLearnsLeader(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The node itself is asked first, says who leads, and is not asked again.
+	// The node itself is asked first. Its answer names the leader, and it is not asked again.
 	if want := []string{"a0 txn a.1", "a1 txn a.1", "a1 txn a.1"}; !slices.Equal(b.calls(), want) {
 		t.Errorf("asked %q, want %q", b.calls(), want)
 	}
@@ -114,8 +114,8 @@ func TestUnavailableWithinTime(t *testing.T) {
 	})
 }
 
-// TestUnknownOutcome: a write without an ID is not sent again once it may have been applied; one with an ID is, with the
-// same ID.
+// TestUnknownOutcome checks that a write without an ID is not sent again once it may have been applied. A write with an
+// ID is, with the same ID.
 func TestUnknownOutcome(t *testing.T) {
 	b := newBackend(t)
 	one, _, _ := keysOf(t, b)
@@ -140,7 +140,8 @@ func TestUnknownOutcome(t *testing.T) {
 	}
 }
 
-// TestUnknownStaysUnknown: what a later attempt says proves nothing about an earlier one of unknown outcome.
+// TestUnknownStaysUnknown checks that the answer to a later attempt proves nothing about an earlier one of unknown
+// outcome.
 func TestUnknownStaysUnknown(t *testing.T) {
 	for _, second := range []*api.Error{
 		{Code: api.CodeUnavailable}, {Code: api.CodeConflict}, {Code: api.CodeNotLeader}, {Code: api.CodeUnavailable, RetryAfter: time.Second},
@@ -162,10 +163,10 @@ func TestUnknownStaysUnknown(t *testing.T) {
 	}
 }
 
-// voter answers each CommitLast as the next of its answers says.
+// voter answers each CommitLast with the next of its answers.
 type voter struct {
 	remote.Participant
-	answers []error // nil: a vote no
+	answers []error // nil: a vote of no
 }
 
 func (v *voter) CommitLast(context.Context, *fsm.CommitLast, []ident.DroppedLease) (*fsm.Vote, error) {
@@ -176,7 +177,8 @@ func (v *voter) CommitLast(context.Context, *fsm.CommitLast, []ident.DroppedLeas
 	return &fsm.Vote{Refused: &api.Error{Code: fsm.RetryIntents}}, nil
 }
 
-// TestNoAfterUnknownCommit: a vote no is certain, but not after a try to commit that may still be on its way.
+// TestNoAfterUnknownCommit checks that a vote of no is certain, but not after an attempt to commit that may still be on
+// its way.
 func TestNoAfterUnknownCommit(t *testing.T) {
 	lost := api.Errorf(api.CodeAmbiguous, "the connection broke")
 	for _, c := range []struct {
@@ -196,7 +198,8 @@ func (v *voter) Prepare(ctx context.Context, _ *fsm.Prepare, _ []ident.DroppedLe
 	return v.CommitLast(ctx, nil, nil)
 }
 
-// TestNoAfterUnknownPrepare: nor is a vote no the last word of a group where another try may still be on its way, and lock.
+// TestNoAfterUnknownPrepare checks that a vote of no is not certain if another attempt may still be on its way, and
+// lock.
 func TestNoAfterUnknownPrepare(t *testing.T) {
 	lost := api.Errorf(api.CodeAmbiguous, "the connection broke")
 	for _, c := range []struct {
@@ -212,7 +215,8 @@ func TestNoAfterUnknownPrepare(t *testing.T) {
 	}
 }
 
-// TestReadsAreNeverAmbiguous: reads are repeated after a lost answer, and never unknown.
+// TestReadsAreNeverAmbiguous checks that reads are repeated after a lost answer, and that their outcome is never
+// unknown.
 func TestReadsAreNeverAmbiguous(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -228,8 +232,8 @@ func TestReadsAreNeverAmbiguous(t *testing.T) {
 	})
 }
 
-// TestSilentNode: a read does not wait for a silent node longer than one attempt may take; a write that may be repeated
-// leaves it at once when another announces that it leads.
+// TestSilentNode checks that a read does not wait for a silent node longer than one attempt may take. A write that may
+// be repeated leaves the node at once when another announces that it leads.
 func TestSilentNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -256,7 +260,8 @@ func TestSilentNode(t *testing.T) {
 	})
 }
 
-// TestBusy: a leader that asks for patience is asked again after that, and the others are left in peace.
+// TestBusy checks that a leader that asks to wait is asked again after that time, and that the other nodes are not
+// asked.
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -280,8 +285,8 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-// TestTooManyArePatient: of the requests that meet a leader which asks for patience only so many wait; the others are told
-// at once, and as the leader said it.
+// TestTooManyArePatient checks that only a bounded number of requests wait for a leader that asks them to. The others
+// are refused at once, with the leader's own error.
 func TestTooManyArePatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -355,8 +360,8 @@ func TestSeveralGroups(t *testing.T) {
 	}
 }
 
-// TestKnownOwner: a request goes to the group that it names, without a look at its keys. If that is not the owner, the keys are looked
-// up, and the owner is asked at once.
+// TestKnownOwner checks that a request goes to the group that it names, without looking up its keys. If that group is
+// not the owner, the keys are looked up, and the owner is asked at once.
 func TestKnownOwner(t *testing.T) {
 	b := newBackend(t)
 	one, _, _ := keysOf(t, b)
@@ -394,7 +399,7 @@ func TestKnownOwner(t *testing.T) {
 	}
 }
 
-// TestLeaseWishes: a wish for leases goes to the group it was made to, and to no other.
+// TestLeaseWishes checks that a request for leases goes to the group that it names, and to no other.
 func TestLeaseWishes(t *testing.T) {
 	b := newBackend(t)
 	one, two, _ := keysOf(t, b)
@@ -430,7 +435,8 @@ func (s spy) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResu
 	return s.Target.Read(ctx, q, out)
 }
 
-// TestMoved: where the owner has changed, the map is fetched and the new owner asked; the write keeps its ID and epoch.
+// TestMoved checks that if the owner has changed, the map is fetched and the new owner asked. The write keeps its ID
+// and epoch.
 func TestMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
@@ -472,7 +478,7 @@ func TestMoved(t *testing.T) {
 	})
 }
 
-// moved is the map after the prefix was given to the region.
+// moved returns the map after the prefix was given to the region.
 func moved(t *testing.T, m *placement.Map, prefix api.Key, region api.RegionID) *placement.Map {
 	t.Helper()
 	x := placement.New()
@@ -510,8 +516,9 @@ func TestNoMapYet(t *testing.T) {
 	})
 }
 
-// TestDedupEpochs: a request names the epoch of the group that it is sent to, as it is known then; but after an attempt of
-// unknown outcome that of this attempt, also if it is another group's. A given one stays.
+// TestDedupEpochs checks that a request names the epoch of the group that it is sent to, as known then. After an
+// attempt of unknown outcome it keeps the epoch of that attempt, even if that is another group's. An epoch that is
+// already set stays.
 func TestDedupEpochs(t *testing.T) {
 	b := newBackend(t)
 	one, _, _ := keysOf(t, b)
@@ -628,7 +635,7 @@ func TestOnLeader(t *testing.T) {
 	}
 }
 
-// TestConcurrent is for the race detector: many requests while leaders change.
+// TestConcurrent is for the race detector: it sends many requests while leaders change.
 func TestConcurrent(t *testing.T) {
 	b := newBackend(t)
 	one, two, far := keysOf(t, b)

@@ -9,11 +9,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// abort ends an attempt that has not committed, as far as this coordinator knows. Before another one begins, or the caller
-// is told that nothing was written, the decision group has said so: a message that is still on its way then finds that.
+// abort ends an attempt that has not committed, as far as this coordinator knows. The decision group records the abort
+// before another attempt begins and before the caller learns that nothing was written. A message of the attempt that is
+// still on its way finds that record.
 func (a *attempt) abort(ctx context.Context, why ended) ended {
 	mayHaveCommitted := a.last != nil && api.CodeOf(why.err) == api.CodeAmbiguous
-	if ctx.Err() != nil { // nobody waits any more, and only this attempt could have committed it
+	if ctx.Err() != nil { // the caller has left, and only this attempt could have committed the transaction
 		a.clean(nil)
 		return a.givenUp(why, a.timeUp(ctx.Err()))
 	}
@@ -29,13 +30,13 @@ func (a *attempt) abort(ctx context.Context, why ended) ended {
 		return ended{err: expired()}
 	}
 	a.aborted(d)
-	if mayHaveCommitted { // it had not
+	if mayHaveCommitted { // the attempt had not committed
 		return ended{again: causePushed}
 	}
 	return a.goOn(ctx, why)
 }
 
-// givenUp is the end of the transaction with an attempt that could not be ended in good order.
+// givenUp returns the end of a transaction whose attempt could be neither committed nor aborted for certain.
 func (a *attempt) givenUp(why ended, err error) ended {
 	switch {
 	case why.earlier != nil:
@@ -51,7 +52,7 @@ func earlierUnknown(err error) error {
 		Hint: "an earlier attempt may have been committed; repeat it with the same idempotency key"}
 }
 
-// aborted notes that the decision group has said so.
+// aborted notes that the decision group has aborted the attempt.
 func (a *attempt) aborted(d *fsm.Decision) {
 	a.clean(d)
 	if a.claimed {
@@ -76,8 +77,8 @@ func (a *attempt) goOn(ctx context.Context, why ended) ended {
 	return why
 }
 
-// finishEarlier learns what became of the attempt that stands against ours, made here or by another gateway, and has it
-// aborted if that stays undecided.
+// finishEarlier finds the outcome of the earlier attempt that conflicts with this one. This gateway or another one may
+// have made that attempt. If it stays undecided, finishEarlier has it aborted.
 func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	if rec == nil {
 		return ended{err: api.Errorf(api.CodeInternal, "a claim was refused without telling what stands against it")}
@@ -91,7 +92,7 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	}
 	d, err := a.outcome(ctx, ref)
 	switch {
-	case err != nil: // what became of the earlier attempt is unknown, and with it the outcome of the request
+	case err != nil: // the outcome of the earlier attempt is unknown, and with it that of the request
 		return ended{err: earlierUnknown(err)}
 	case d.Outcome == ident.TxnCommitted:
 		return ended{res: a.replay(d)}
@@ -102,11 +103,12 @@ func (a *attempt) finishEarlier(ctx context.Context, rec *fsm.Record) ended {
 	return ended{again: causeEarlier}
 }
 
-// earlierPatience is how long an attempt that another gateway may still be making is left alone: two that abort each other at
-// once can do so for ever.
+// earlierPatience holds the waits for an attempt that another gateway may still be making. Two attempts that abort each
+// other at once can do so forever.
 var earlierPatience = [...]time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
 
-// outcome is what became of an earlier attempt, which is left some time to end, but not more than a quarter of the caller's.
+// outcome returns the outcome of an earlier attempt. It gives that attempt some time to end, but at most a quarter of
+// the caller's time.
 func (a *attempt) outcome(ctx context.Context, ref ident.TxnRef) (*fsm.Decision, error) {
 	for _, d := range earlierPatience {
 		if end, ok := ctx.Deadline(); ok && time.Until(end) < 4*d {
@@ -125,8 +127,9 @@ func (a *attempt) outcome(ctx context.Context, ref ident.TxnRef) (*fsm.Decision,
 	return a.cfg.Groups.Outcome(ctx, ref, true)
 }
 
-// clean has the groups drop what they hold of the attempt, after the caller has gone on. Where the outcome is not known yet
-// (d is nil), it is made one: an abort, unless a commit came first. What is left undone here is done by whoever meets it.
+// clean has the groups drop what they hold of the attempt. It runs after the caller has gone on. If the outcome is not
+// known yet (d is nil), clean asks for an abort, which has no effect if a commit came first. A request that meets what
+// clean leaves behind resolves it.
 func (a *attempt) clean(d *fsm.Decision) {
 	a.later(func(ctx context.Context) {
 		if d == nil {
@@ -136,13 +139,13 @@ func (a *attempt) clean(d *fsm.Decision) {
 			}
 		}
 		if d.Outcome != ident.TxnAborted {
-			return // the decision group tells its participants
+			return // the decision group informs its participants
 		}
 		done := make(chan struct{})
 		for _, p := range a.parts {
 			go func() { // ends with ctx, and is waited for below
 				defer func() { done <- struct{}{} }()
-				_ = a.resolvePart(ctx, p) // whoever meets what is left resolves it
+				_ = a.resolvePart(ctx, p) // a request that meets what is left resolves it
 			}()
 		}
 		for range a.parts {

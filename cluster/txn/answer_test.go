@@ -10,8 +10,9 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestAnswersAreBounded: a transaction whose gets come to more than an answer may hold is refused at once, in one group, in one of
-// several, and by all of them together: nothing is written or stays locked, and a get of it is never answered otherwise.
+// TestAnswersAreBounded checks that a transaction is refused at once if its gets return more than an answer may hold:
+// in one group, in one of several, and in all of them together. Nothing is written or stays locked, and its gets are
+// never answered in any other way.
 func TestAnswersAreBounded(t *testing.T) {
 	big := strings.Repeat("v", api.MaxValueBytes)
 	reads := func(region string, n int) (ops []api.Op) {

@@ -13,9 +13,9 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestAppliedOfARequest: a request is carried out and its answer lost, and sent again under its opaque key through a gateway that
-// cannot reach the groups: whether it was applied is unknown there, and nothing else may be told. Without a key the call is all
-// that there is.
+// TestAppliedOfARequest sends a request that is carried out and whose answer is lost. It sends the request again under
+// its opaque key through a gateway that cannot reach the groups. That gateway does not know whether the request was
+// applied, and must report that and nothing else. A call without a key is judged by itself.
 func TestAppliedOfARequest(t *testing.T) {
 	for _, other := range []string{"us/b", "eu/b"} { // in one group, in two
 		inWorld(t, 1, func(t *testing.T, w *world) {
@@ -62,8 +62,9 @@ func TestAppliedOfARequest(t *testing.T) {
 	}
 }
 
-// TestLateCopy: a copy of a request that comes after its client has acknowledged the answer is refused at once, in one group and
-// in several, whatever decides; that says nothing about what the request has done.
+// TestLateCopy checks that a copy of a request is refused at once if its client has already acknowledged the answer.
+// That holds in one group and in several, whichever group decides. The refusal says nothing about what the request has
+// done.
 func TestLateCopy(t *testing.T) {
 	for name, tx := range map[string]*words.Txn{
 		"m1": {Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("us/b", 1)}}},

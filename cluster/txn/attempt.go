@@ -11,15 +11,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// attempt is one try to commit a branch. Nobody but its run can decide to commit it.
+// attempt is one try to commit a branch. Only its run can decide to commit it.
 type attempt struct {
 	*running
 	branch *branch
 	parts  []*part
 	ref    ident.TxnRef
-	last   *part // commits in its own entry (M3); nil otherwise
+	last   *part // the part that commits in its own entry (M3); nil if there is none
 	votes  []*fsm.Vote
-	// claimed: the anchor's group may have noted this attempt.
+	// claimed reports whether the anchor's group may have noted this attempt.
 	claimed bool
 }
 
@@ -50,8 +50,8 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 	return a.run(ctx)
 }
 
-// nothingToLock ends a branch without steps whose conditions this node's leases vouch for, all of them: it holds if they
-// still do.
+// nothingToLock ends a branch that has no steps and whose conditions are all covered by leases of this node. The branch
+// holds if those leases are still held.
 func (r *running) nothingToLock(b *branch) ended {
 	if b.leased != nil && !r.txn.LeasesHeld() {
 		r.leasesOff = true
@@ -62,7 +62,7 @@ func (r *running) nothingToLock(b *branch) ended {
 
 func (a *attempt) run(ctx context.Context) ended {
 	if no := a.prepare(ctx); no != nil {
-		if a.last != nil && no.refused { // the one group that was asked said no for certain: nobody has anything of the attempt
+		if a.last != nil && no.refused { // the only group that was asked has refused for certain: no group holds anything of the attempt
 			return a.goOn(ctx, *no)
 		}
 		return a.abort(ctx, *no)
@@ -73,15 +73,15 @@ func (a *attempt) run(ctx context.Context) ended {
 	if a.last != nil {
 		return a.commitLast(ctx)
 	}
-	if guardLeasesAfterLocks && !a.leasesHeld() { // now that everything is locked: else two could miss each other's writes
+	if guardLeasesAfterLocks && !a.leasesHeld() { // after everything is locked: otherwise two transactions could miss each other's writes
 		a.leasesOff = true
 		return a.abort(ctx, ended{again: causeLease})
 	}
 	return a.decide(ctx)
 }
 
-// answerable refuses an answer of more values than a transaction may have. Each group has bounded its own part. The one that
-// commits last adds sums at most.
+// answerable refuses an answer with more values than a transaction may return. Each group has bounded its own part. The
+// group that commits last adds at most sums.
 func answerable(ops []api.Op, entries []api.Entry) error {
 	size := 0
 	for i := range ops {
@@ -99,7 +99,7 @@ func (a *attempt) leasesHeld() bool {
 	return a.branch.leased == nil || a.txn.LeasesHeld()
 }
 
-// prepare has all groups vote at once, but for the one that commits last. nil: all of them said yes.
+// prepare has all groups vote at once, except the one that commits last. It returns nil if all of them voted yes.
 func (a *attempt) prepare(ctx context.Context) *ended {
 	if !guardLeasesAfterLocks && !a.leasesHeld() { // the mutant: checked too early
 		a.leasesOff = true
@@ -115,7 +115,7 @@ func (a *attempt) prepare(ctx context.Context) *ended {
 			no = &e
 		}
 		if !a.claimFirst {
-			cancel() // whatever the others say
+			cancel() // the other votes no longer matter
 		}
 	}
 	var wg sync.WaitGroup
@@ -151,7 +151,7 @@ func (a *attempt) preparePart(ctx context.Context, p *part) (v *fsm.Vote, err er
 	}, p.dropped, a.last != nil)
 }
 
-// claim is what the anchor's group is to note.
+// claim returns the claim that the anchor's group is to note, or nil if the part has none.
 func (a *attempt) claim(p *part) *fsm.Claim {
 	if !p.claim {
 		return nil
@@ -159,7 +159,7 @@ func (a *attempt) claim(p *part) *fsm.Claim {
 	return &fsm.Claim{Body: a.body, After: a.after}
 }
 
-// refused is what a vote no of the part means.
+// refused returns what a vote of no on the part means for the attempt.
 func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 	out := ended{refused: !v.Unsure}
 	switch e := v.Refused; e.Code {
@@ -169,12 +169,12 @@ func (a *attempt) refused(p *part, v *fsm.Vote) ended {
 		out.again = causeContention
 	case fsm.Finished:
 		if out.again = causePushed; a.named && (v.Decision == nil || v.Decision.Expired) {
-			out.again, out.err = "", requestExpired() // and any other attempt would be refused for the same
+			out.again, out.err = "", requestExpired() // any other attempt would be refused for the same reason
 		}
 	case api.CodeWrongGroup:
 		out.again = causeMoved
 	default:
-		step := e.Op != "" && (e.Code == api.CodePreconditionFailed || e.Code == api.CodeTooLarge) // a function, which says so
+		step := e.Op != "" && (e.Code == api.CodePreconditionFailed || e.Code == api.CodeTooLarge) // a function refused
 		switch {
 		case step && a.named && !p.claim && !a.claimFirst:
 			out.again = causeStep
@@ -200,27 +200,29 @@ func (a *attempt) decide(ctx context.Context) ended {
 	switch {
 	case d.Outcome == ident.TxnCommitted:
 		return ended{res: a.result()}
-	case d.Expired: // an earlier copy of this message may have committed, and been forgotten since
+	case d.Expired: // an earlier copy of this message may have committed and been forgotten since
 		a.clean(d)
 		return ended{err: expired()}
 	}
-	a.aborted(d) // somebody had waited for too long
+	a.aborted(d) // a request that waited too long for this attempt had it aborted
 	return ended{again: causePushed}
 }
 
-// expired: nobody remembers the attempt any more, since its client has acknowledged it or a day has passed.
+// expired returns the error for an attempt that is no longer remembered: its client has acknowledged it, or a day has
+// passed.
 func expired() error {
 	return &api.Error{Code: api.CodeAmbiguous, Op: "txn",
 		Hint: "the decision group remembers nothing of the transaction any more; read before you repeat it"}
 }
 
-// requestExpired: a late copy of a request whose client has acknowledged its answer, or that is a day old.
+// requestExpired returns the error for a late copy of a request: its client has acknowledged the answer, or the request
+// is a day old.
 func requestExpired() error {
 	return &api.Error{Code: api.CodeConflict, Op: "txn", Unknown: true,
 		Hint: "the request id has expired: what became of the request is not remembered any more; read before you repeat it under another id"}
 }
 
-// unknown is the failure of a message that may have committed.
+// unknown returns the failure of a message that may have committed.
 func unknown(err error) error {
 	e := *api.AsError(err)
 	if e.Op = "txn"; e.Code == api.CodeAmbiguous {
@@ -229,7 +231,7 @@ func unknown(err error) error {
 	return &e
 }
 
-// commitLast has the last group prepare and commit in one.
+// commitLast has the last group prepare and commit in one step.
 func (a *attempt) commitLast(ctx context.Context) ended {
 	p := a.last
 	c := &fsm.CommitLast{
@@ -264,7 +266,7 @@ func (a *attempt) commitLast(ctx context.Context) ended {
 	return ended{res: a.result()}
 }
 
-// participants are the groups that have prepared.
+// participants returns the groups that have prepared.
 func (a *attempt) participants() []api.GroupID {
 	groups := make([]api.GroupID, len(a.parts))
 	for i, p := range a.parts {
@@ -273,7 +275,7 @@ func (a *attempt) participants() []api.GroupID {
 	return groups
 }
 
-// entries are the branch's, as voted.
+// entries returns the branch's entries, as voted.
 func (a *attempt) entries() []api.Entry {
 	if a.branch.state != nil {
 		return slices.Clone(a.branch.state)
@@ -305,7 +307,7 @@ func (a *attempt) result() *api.TxnResult {
 	return res
 }
 
-// ownResult is the result of this attempt where the answer that told of it was lost. What was read is known from the votes.
+// ownResult returns the result of this attempt if the answer that carried it was lost. The votes hold what was read.
 func (a *attempt) ownResult(d *fsm.Decision) *api.TxnResult {
 	res := a.replay(d)
 	res.Replayed = false

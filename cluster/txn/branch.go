@@ -8,9 +8,10 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// choose picks the branch to commit. With nothing to do otherwise, the groups may find out themselves whether If holds; else
-// the gateway reads, picks, and commits on what it has read. That If does not hold is an outcome like any other: a request
-// with an id commits it, so that an earlier attempt that made it so is found, and whoever sends it again is told the same.
+// choose picks the branch to commit. If there is no Else and no condition is in doubt, the groups check themselves
+// whether If holds. Otherwise the gateway reads, picks a branch, and commits it on condition that what it read is still
+// current. An If that does not hold is an outcome like any other. A request with an id commits that outcome: an earlier
+// attempt that caused it is then found, and a repetition of the request gets the same answer.
 func (r *running) choose(ctx context.Context) (*branch, error) {
 	t := r.txn
 	if len(t.Else) == 0 && !r.doubted {
@@ -33,19 +34,19 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 	return b, nil
 }
 
-// hold is how long the turn of the read lasts on which a branch is picked: until the vote, if there will be one in each group
-// that was read.
+// hold returns how long the place in the wait queue lasts that the read for picking a branch has taken. It lasts until
+// the vote if each group that was read is going to vote.
 func (r *running) hold() words.Hold {
 	switch {
 	case len(r.txn.Else) == 0 && !r.named, r.validated() != nil:
 		return words.HoldNone
-	case r.attempts > 0: // single writes have come between, perhaps
+	case r.attempts > 0: // single writes may have come between
 		return words.HoldTxn | words.HoldFirm
 	}
 	return words.HoldTxn
 }
 
-// validated marks the conditions that leases of this node vouch for, where there is one of a version among them at all.
+// validated marks the conditions that leases of this node cover. It returns nil if leases are not used or cover none.
 func (r *running) validated() []bool {
 	if r.leasesOff || r.txn.LeasesHeld == nil || len(r.txn.Leased) == 0 {
 		return nil
@@ -57,8 +58,8 @@ func (r *running) validated() []bool {
 	return marks
 }
 
-// state is the keys' state at one instant. It is read in the transaction's own turn, which with [words.HoldTxn] lasts until the
-// transaction is voted on.
+// state returns the state of the keys at one instant. The read uses the transaction's own place in the wait queue. With
+// [words.HoldTxn] the place lasts until the vote on the transaction.
 func (r *running) state(ctx context.Context, keys []api.Key, hold words.Hold) (map[api.Key]*api.Entry, error) {
 	if err := r.lostKeys(keys); err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (r *running) state(ctx context.Context, keys []api.Key, hold words.Hold) (m
 	return now, nil
 }
 
-// holds tells whether all the conditions hold in the state.
+// holds reports whether all the conditions hold in the state.
 func holds(conds []api.Cond, now map[api.Key]*api.Entry) bool {
 	for i := range conds {
 		c, e := &conds[i], now[conds[i].Key]
@@ -98,8 +99,8 @@ func holds(conds []api.Cond, now map[api.Key]*api.Entry) bool {
 	return true
 }
 
-// look answers a transaction whose branch only reads: at one instant, If held or not, and these were the values. ok is false
-// where the branch that would run writes.
+// look answers a transaction whose branch only reads: it returns whether If held, and the values, at one instant. ok is
+// false if the branch that would run writes.
 func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err error) {
 	t := r.txn
 	now, err := r.state(ctx, t.Keys(), words.HoldNone)
@@ -126,7 +127,7 @@ func (r *running) look(ctx context.Context) (res *api.TxnResult, ok bool, err er
 	return res, true, nil
 }
 
-// stateOf is the answer of a transaction whose If does not hold and which has no Else.
+// stateOf returns the answer of a transaction whose If does not hold and that has no Else.
 func stateOf(conds []api.Cond, now map[api.Key]*api.Entry) []api.Entry {
 	entries := make([]api.Entry, len(conds))
 	for i := range conds {
@@ -136,7 +137,7 @@ func stateOf(conds []api.Cond, now map[api.Key]*api.Entry) []api.Entry {
 	return entries
 }
 
-// writes tells whether a branch does.
+// writes reports whether any of the operations writes.
 func writes(ops []api.Op) bool {
 	for i := range ops {
 		if ops[i].Writes() {

@@ -19,33 +19,34 @@ import (
 // DefaultMaxCleanups is the default of [Config].MaxCleanups.
 const DefaultMaxCleanups = 1024
 
-// Config makes a Coordinator. Store, Groups and Map are required.
+// Config configures a Coordinator. Store, Groups and Map are required.
 type Config struct {
-	// Store carries what is one group's to that group.
+	// Store carries out what belongs to one group.
 	Store words.Store
 	// Groups reaches each group at its leader.
 	Groups remote.Participant
-	// Map is this node's copy of the placement map; nil while there is none. Refresh makes it as new as the call.
+	// Map returns this node's copy of the placement map, or nil while there is none. Refresh makes the copy at least as
+	// new as the call.
 	Map     func() *placement.Map
 	Refresh func(ctx context.Context) error
-	// Region is this node's: the decision group is one of its groups, if it has any.
+	// Region is the region of this node. The decision group is one of that region's groups, if it has any.
 	Region api.RegionID
-	// Well reports whether a group has answered this node a moment ago, Lost whether it is known not to. Neither may block. nil:
-	// all groups are well.
+	// Well reports whether a group has answered this node recently. Lost reports whether the group is known not to
+	// answer. Neither may block. If they are nil, all groups are taken to be well.
 	Well, Lost func(g api.GroupID) bool
-	// DedupEpoch is a group's dedup epoch, as far as it is known here; zero if it is not.
+	// DedupEpoch returns a group's dedup epoch as known to this node, or zero if it is not known.
 	DedupEpoch func(g api.GroupID) ident.DedupEpoch
-	// Metrics is where this room registers what it measures; nil measures nothing.
+	// Metrics registers this package's measurements. If nil, nothing is measured.
 	Metrics observe.Metrics
 	Logger  hclog.Logger
-	// Faults catches the panics of what goes to several groups at once; nil: they are not reported.
+	// Faults catches panics in calls that go to several groups at once. If nil, they are not reported.
 	Faults *fault.Catcher
-	// Cleanup bounds what goes on after the caller has its answer, or has left. 0 is 5 s.
+	// Cleanup bounds the work that goes on after the caller has its answer or has left. 0 means 5 s.
 	Cleanup time.Duration
-	// MaxCleanups bounds the transactions that are being cleaned up at once; what is over is left to whoever meets it.
-	// 0 is [DefaultMaxCleanups].
+	// MaxCleanups bounds the transactions that are cleaned up at once. Transactions over the bound are left to the
+	// requests that meet them. 0 means [DefaultMaxCleanups].
 	MaxCleanups int
-	// Rand is a number from 0 to 1; nil is a random one.
+	// Rand returns a number from 0 to 1. If nil, a random source is used.
 	Rand func() float64
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// Coordinator is safe for concurrent use. Close it before what it was made of.
+// Coordinator is safe for concurrent use. Close it before the parts of its Config.
 type Coordinator struct {
 	cfg     Config
 	metrics metrics
@@ -22,13 +22,13 @@ type Coordinator struct {
 	mu       sync.Mutex
 	closed   bool
 	cleaning int                  // transactions being cleaned up
-	probing  map[api.GroupID]bool // groups that are held for lost, and are being asked
+	probing  map[api.GroupID]bool // groups taken for lost that are being asked
 	cleanups sync.WaitGroup
 }
 
 var _ words.Store = (*Coordinator)(nil)
 
-// New makes a coordinator.
+// New returns a new coordinator.
 func New(cfg Config) (*Coordinator, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func New(cfg Config) (*Coordinator, error) {
 	return c, nil
 }
 
-// Close ends what goes on after answers, and waits for it.
+// Close cancels the work that goes on after answers, and waits for it to end.
 func (c *Coordinator) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -47,8 +47,9 @@ func (c *Coordinator) Close() {
 	c.cleanups.Wait()
 }
 
-// Do carries the transaction out, in one group or in several. CodeAmbiguous if the outcome is unknown: repeated with the
-// same RequestID, through any gateway, it learns it. After CodeInternal, too, it is unknown. Every other error: not applied.
+// Do carries out the transaction, in one group or in several. The error is CodeAmbiguous if the outcome is unknown: a
+// repetition with the same RequestID, through any gateway, returns the outcome. The outcome is also unknown after
+// CodeInternal. After every other error the transaction was not applied.
 func (c *Coordinator) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	res, err := c.do(ctx, t)
 	if err != nil && guardUnknownApplied {
@@ -61,12 +62,12 @@ func (c *Coordinator) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 }
 
 func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
-	if t.Age != 0 { // a client's word, which counts within bounds
+	if t.Age != 0 { // the client supplies the age, which counts within bounds
 		own := *t
 		own.Age = ageOf(t.Age)
 		t = &own
 	}
-	if len(t.If)+len(t.Then)+len(t.Else) == 1 { // most of them: one write of one key
+	if len(t.If)+len(t.Then)+len(t.Else) == 1 { // the common case: one write of one key
 		res, err := c.cfg.Store.Do(ctx, t)
 		if api.CodeOf(err) != fsm.Attempted {
 			return res, err
@@ -88,12 +89,12 @@ func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 	return inMode(res, r.mode), err
 }
 
-// maxPlans bounds how often a transaction's keys are looked up because they had moved meanwhile.
+// maxPlans bounds how often a transaction's keys are looked up again because they have moved.
 const maxPlans = 8
 
-// inOneGroup carries the transaction out if one group owns all of its keys. It returns nothing if several do, or if an earlier
-// attempt of the request went across groups. This node's map may be older than a move, and the keys of one group by now those
-// of several: the store behind says so, and has seen to a newer map.
+// inOneGroup carries out the transaction if one group owns all of its keys. It returns nothing if several groups own
+// them, or if an earlier attempt of the request went across groups. This node's map may be older than a move, and keys
+// that had one owner may have several now. The store behind then returns that error, and has fetched a newer map.
 func (c *Coordinator) inOneGroup(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	if t.SeveralGroups {
 		return nil, nil
@@ -123,7 +124,7 @@ func (c *Coordinator) inOneGroup(ctx context.Context, t *words.Txn) (*api.TxnRes
 		Hint: "the transaction's keys were moved between groups again and again; nothing was written"}
 }
 
-// inMode tells how the transaction was carried out.
+// inMode records in the result how the transaction was carried out.
 func inMode(res *api.TxnResult, mode string) *api.TxnResult {
 	if res != nil && mode != modeRead {
 		res.Timing.Mode = mode
@@ -131,7 +132,7 @@ func inMode(res *api.TxnResult, mode string) *api.TxnResult {
 	return res
 }
 
-// modeRead is that of a transaction whose branch only reads: nothing was to be committed.
+// modeRead is the mode of a transaction whose branch only reads: there was nothing to commit.
 const modeRead = "read"
 
 // bound gives a request without a deadline the default one.
@@ -142,7 +143,8 @@ func bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, api.DefaultTimeout)
 }
 
-// owner returns the group that owns all the keys, as far as this node knows, or that several do. It returns nothing without a map.
+// owner returns the group that owns all the keys, as far as this node knows, or reports that several groups do. It
+// returns nothing if there is no map.
 func (c *Coordinator) owner(ctx context.Context, keys []api.Key) (one api.GroupID, several bool, err error) {
 	m := c.cfg.Map()
 	if m == nil {
@@ -150,7 +152,7 @@ func (c *Coordinator) owner(ctx context.Context, keys []api.Key) (one api.GroupI
 			return "", false, err
 		}
 		if m = c.cfg.Map(); m == nil {
-			return "", false, nil // the store behind says what is wrong
+			return "", false, nil // the store behind returns the cause
 		}
 	}
 	for _, k := range keys {
@@ -166,7 +168,7 @@ func (c *Coordinator) owner(ctx context.Context, keys []api.Key) (one api.GroupI
 	return one, false, nil
 }
 
-// later has f carried out after the caller's answer, within bounded time; false where there is no room for that.
+// later runs f after the caller's answer, within bounded time. It returns false if there is no room for f.
 func (c *Coordinator) later(f func(ctx context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,18 +188,18 @@ func (c *Coordinator) later(f func(ctx context.Context)) bool {
 }
 
 func (c *Coordinator) cleanUp(ctx context.Context, f func(ctx context.Context)) {
-	var err error // the caller has its answer: the catcher reports it
+	var err error // the caller has its answer already, so the catcher reports the error
 	defer c.cfg.Faults.Catch("clean up", &err)
 	f(ctx)
 }
 
-// sequence numbers the transactions that have no id of their own, and knows below which number none is unfinished.
+// sequence numbers the transactions that have no id of their own. It knows the number below which none is unfinished.
 type sequence struct {
 	client api.ClientID
 
 	mu   sync.Mutex
 	last uint64
-	low  uint64 // none below it is unfinished
+	low  uint64 // no transaction below it is unfinished
 	open map[uint64]bool
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// TestStore: a coordinator passes the suite of all Stores, where all keys are one group's, and where they are spread over
+// TestStore checks that a coordinator passes the suite of all Stores. The keys are one group's, or are spread over
 // several groups, so that nearly every transaction goes across them.
 func TestStore(t *testing.T) {
 	for _, groups := range []int{1, 3} {
@@ -31,15 +31,16 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// leasedOn has the transaction test, under a lease that holds, that a far key is absent: then it is committed by M2.
+// leasedOn adds to the transaction a condition, covered by a lease that holds, that a far key is absent. M2 then
+// commits the transaction.
 func leasedOn(tx *words.Txn, far api.Key) *words.Txn {
 	tx.Leased, tx.LeasesHeld = append(tx.Leased, len(tx.If)), func() bool { return true }
 	tx.If = append(tx.If, api.Cond{Kind: api.CondAbsent, Key: far})
 	return tx
 }
 
-// TestModes: what one group owns passes through, near and far alone commit in the far group, and all else by a decision of a
-// near group; each takes the time that its messages need.
+// TestModes checks that what one group owns passes through, that a near and a far group alone commit in the far group,
+// and that a near group decides all other transactions. Each takes the time that its messages need.
 func TestModes(t *testing.T) {
 	for _, c := range []struct {
 		mode  string
@@ -70,7 +71,8 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// TestLeasesThatBreak: what was read under a lease is asked of its group where the lease has not held until all was locked.
+// TestLeasesThatBreak checks that a condition under a lease is validated in its group if the lease has not held until
+// everything was locked.
 func TestLeasesThatBreak(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -93,8 +95,9 @@ func TestLeasesThatBreak(t *testing.T) {
 	})
 }
 
-// TestLeasesAreAskedAfterLocks: two transactions at once, each of which has read under a lease what the other writes: one of
-// them is told so. The leases here are like real ones: a prepare takes them.
+// TestLeasesAreAskedAfterLocks runs two transactions at once, each of which has read under a lease what the other
+// writes. One of them must find that its condition no longer holds. The leases here act like real ones: a prepare ends
+// them.
 func TestLeasesAreAskedAfterLocks(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		held := func(k api.Key) func() bool {
@@ -126,7 +129,7 @@ func TestLeasesAreAskedAfterLocks(t *testing.T) {
 	})
 }
 
-// TestBranches: if, then and else over two groups, in every state.
+// TestBranches runs if, then and else over two groups, in every state.
 func TestBranches(t *testing.T) {
 	txn := func(id api.RequestID) *words.Txn {
 		return &words.Txn{Txn: api.Txn{ID: id,
@@ -161,7 +164,7 @@ func TestBranches(t *testing.T) {
 	})
 }
 
-// TestConfig: what is missing is told.
+// TestConfig checks that a missing field is reported.
 func TestConfig(t *testing.T) {
 	if _, err := New(Config{}); api.CodeOf(err) != api.CodeInvalid {
 		t.Error(err)

@@ -1,9 +1,10 @@
-// Package txn commits transactions whose keys belong to several groups: in all of them or in none, at one instant
-// (PROTOCOL 7; docs/decisions/0011 is the contract with the machines, 0013 tells of this room). What one group can do
-// goes to that group as it is.
+// Package txn commits transactions whose keys belong to several groups: in all of the groups or in none, at one
+// instant. PROTOCOL 7 specifies it, docs/decisions/0011 is the contract with the state machines, and
+// docs/decisions/0013 describes this package. A transaction that one group can carry out goes to that group unchanged.
 //
-// It is optimistic: the gateway has read what it wanted, and says so as conditions. Every group validates and locks its
-// part at once (Prepare, in parallel); when all have, what was read under leases is checked once more; then the decision
-// group, the nearest one, decides, and the caller has the answer. The decision group has the others resolve. A coordinator
-// that crashes leaves intents, which whoever meets them has settled.
+// The protocol is optimistic. The gateway has read what the transaction needs, and states that as conditions. All
+// groups validate and lock their parts in parallel (Prepare). When all of them have, the gateway checks once more what
+// was read under leases. Then the decision group, the nearest one, decides, and the caller gets the answer. The
+// decision group has the others resolve. A coordinator that crashes leaves intents behind. A request that meets one has
+// it resolved.
 package txn

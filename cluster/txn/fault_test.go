@@ -12,8 +12,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestNothingToLock: the branch that is chosen has no steps, and leases vouch for all of its conditions. It is committed if they
-// held, and else its conditions are asked for in their groups; in a region with groups and in one without.
+// TestNothingToLock checks a chosen branch that has no steps and whose conditions are all covered by leases. The branch
+// is committed if the leases held. Otherwise its conditions are validated in their groups. The gateway's region has
+// groups of its own or has none.
 func TestNothingToLock(t *testing.T) {
 	for _, region := range []string{"us", "ap"} {
 		for _, held := range []bool{true, false} {
@@ -57,7 +58,7 @@ func TestNothingToLock(t *testing.T) {
 	}
 }
 
-// broken is groups whose calls of one kind panic.
+// broken is a way to the groups on which calls of one kind panic.
 type broken struct {
 	*line
 	kind string
@@ -77,14 +78,14 @@ func (b broken) Resolve(ctx context.Context, c fsm.Resolve) error {
 	return b.line.Resolve(ctx, c)
 }
 
-// TestPanicsOfParts: a fault that one group's part of a transaction meets, while others are under way, ends the transaction, and
-// nothing of it is left.
+// TestPanicsOfParts checks that a panic in one group's part of a transaction, while other parts are under way, ends the
+// transaction, and that nothing of it is left.
 func TestPanicsOfParts(t *testing.T) {
 	for _, kind := range []string{"prepare", "resolve"} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			g := w.gateway("us", func(c *Config) { c.Groups = broken{c.Groups.(*line), kind} })
 			tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}}, "eu/far")
-			if kind == "resolve" { // that of an abort
+			if kind == "resolve" { // the resolve of an abort
 				tx.If = append(tx.If, api.Cond{Kind: api.CondExists, Key: "us/none"})
 			}
 			res, err := g.Do(within(t, 5*time.Second), tx)

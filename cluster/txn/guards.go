@@ -6,5 +6,5 @@ package txn
 const (
 	guardLeasesAfterLocks = true
 	guardUnknownApplied   = true
-	guardNearDecider      = true // what is not known to be well is not relied on
+	guardNearDecider      = true // a group that is not known to be well is not relied on
 )

@@ -13,7 +13,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestOldestGoesOn: of transactions that meet on hot keys, the oldest is never aborted for a lock; all of them get through.
+// TestOldestGoesOn checks that of transactions that meet on hot keys, the oldest is never aborted for a lock, and that
+// all of them succeed.
 func TestOldestGoesOn(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		var busy sync.WaitGroup
@@ -64,7 +65,7 @@ func TestOldestGoesOn(t *testing.T) {
 	})
 }
 
-// doAt is Do of a transaction that this gateway has been trying since began.
+// doAt is Do for a transaction that this gateway has been trying since began.
 func (c *Coordinator) doAt(ctx context.Context, t *words.Txn, began time.Time) (*api.TxnResult, error) {
 	r := c.begin(t)
 	defer r.end()
@@ -72,8 +73,8 @@ func (c *Coordinator) doAt(ctx context.Context, t *words.Txn, began time.Time) (
 	return r.run(ctx)
 }
 
-// TestReadersDoNotStarveWriters: a key that younger transactions lock to read, one after the other and never all at once
-// free, is written by an older one all the same.
+// TestReadersDoNotStarveWriters checks that an older transaction writes a key that younger transactions lock to read,
+// one after the other, so that the key is never free.
 func TestReadersDoNotStarveWriters(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		var busy sync.WaitGroup
@@ -105,8 +106,8 @@ func TestReadersDoNotStarveWriters(t *testing.T) {
 	})
 }
 
-// TestLockedReadEndsItsTurns: a read of several groups that has come to lock its keys is as old as it was, however long ago it
-// began. When it is over, the turns that its rounds have kept are over, too.
+// TestLockedReadEndsItsTurns checks that a read of several groups that has come to lock its keys keeps its age, however
+// long ago it began. When the read is over, the places in the wait queue that its rounds have kept are over as well.
 func TestLockedReadEndsItsTurns(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -125,8 +126,8 @@ func TestLockedReadEndsItsTurns(t *testing.T) {
 	})
 }
 
-// TestHotKeys: a hundred clients in two regions, each transaction of which locks two of ten keys: all get through, the slowest
-// in not much more than it takes to have everybody before it served one after the other.
+// TestHotKeys runs a hundred clients in two regions. Each of their transactions locks two of ten keys. All of them
+// succeed, and the slowest takes not much longer than it takes to serve all others before it one after the other.
 func TestHotKeys(t *testing.T) {
 	const clients, each, patience = 100, 3, 30 * time.Second
 	inWorld(t, 1, func(t *testing.T, w *world) {
@@ -169,8 +170,8 @@ func TestHotKeys(t *testing.T) {
 	})
 }
 
-// TestElseBesideOthers: if/then/else over two groups, on a flag that every one of the transactions turns over: each takes its turn
-// from its read to its vote, so all get through, about as many in each branch.
+// TestElseBesideOthers runs if/then/else over two groups, on a flag that every transaction inverts. Each transaction
+// keeps its place in the wait queue from its read to its vote. So all succeed, about as many in each branch.
 func TestElseBesideOthers(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		var busy sync.WaitGroup
@@ -214,8 +215,8 @@ func TestElseBesideOthers(t *testing.T) {
 	})
 }
 
-// TestClientsAge: clients whose clock is an hour behind, so that they say they are the oldest, do not starve one whose clock is
-// right.
+// TestClientsAge checks that clients whose clock is an hour behind, so that they claim to be the oldest, do not starve
+// a client whose clock is right.
 func TestClientsAge(t *testing.T) {
 	const late = 10
 	inWorld(t, 1, func(t *testing.T, w *world) {
@@ -253,8 +254,8 @@ func TestClientsAge(t *testing.T) {
 
 func ageOfClock(skew time.Duration) uint64 { return uint64(time.Now().Add(skew).UnixNano()) }
 
-// TestFailedConditionHoldsNothing: a transaction whose condition does not hold, and which has nothing to do then, keeps no other off
-// the key once it has its answer.
+// TestFailedConditionHoldsNothing checks a transaction whose condition does not hold and that has nothing to do in that
+// case. Once it has its answer, it keeps no other transaction off the key.
 func TestFailedConditionHoldsNothing(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")

@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// refusedAtALimit demands that the transaction, one of whose groups is at a limit, is refused as not applied, leaves nothing locked in
-// the other, and keeps nobody from either.
+// refusedAtALimit checks that the transaction, one of whose groups is at a limit, is refused as not applied, leaves
+// nothing locked in the other group, and blocks no other request in either.
 func (w *world) refusedAtALimit(g *gateway, tx *words.Txn, limit string) {
 	w.t.Helper()
 	began := time.Now()
@@ -29,10 +29,11 @@ func (w *world) refusedAtALimit(g *gateway, tx *words.Txn, limit string) {
 	w.mustWrite("us/a", 4*q)
 }
 
-// TestPreparedLimit: a group that has as many transactions prepared as it may refuses more, and only those, until some are over.
+// TestPreparedLimit checks that a group that has as many prepared transactions as it may refuses more of them, and only
+// those, until some are over.
 func TestPreparedLimit(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
-		w.cut("us.1", "eu.1", true) // which decides, so that they stay
+		w.cut("us.1", "eu.1", true) // it decides, so that they stay
 		var all sync.WaitGroup
 		for i := range fsm.MaxPrepared {
 			all.Go(func() {
@@ -60,8 +61,8 @@ func TestPreparedLimit(t *testing.T) {
 	})
 }
 
-// TestClientRecordsLimit: a client that has acknowledged nothing of as many requests as may be kept is refused the next one in that
-// group, until it has; no other client is.
+// TestClientRecordsLimit checks that a group refuses the next request of a client that has as many unacknowledged
+// requests there as may be kept, until the client acknowledges some. Other clients are not refused.
 func TestClientRecordsLimit(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		client := api.ClientID{7}

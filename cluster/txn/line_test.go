@@ -13,12 +13,13 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// line is the way from a gateway or group to all groups. Like the router it looks for the leader until the time is up, and
-// sends what may be repeated again.
+// line is the connection from a gateway or group to all groups. Like the router, it looks for the leader until the time
+// is up, and repeats messages that may be repeated.
 type line struct {
 	w    *world
 	from string
-	// point, where set, is told of every message before it leaves and after its answer has come: an error loses it.
+	// point, if set, is called for every message before it leaves and after its answer has come. An error loses the
+	// message.
 	point func(p point) error
 }
 
@@ -31,7 +32,7 @@ type point struct {
 
 var errLost = errors.New("lost")
 
-// carry carries a message to the group's leader and brings the answer back.
+// carry carries a message to the group's leader and returns the answer.
 func carry[T any](ctx context.Context, l *line, kind string, g api.GroupID, again bool, f func(r *group.Authority) (T, error)) (T, error) {
 	var none T
 	unknown := false

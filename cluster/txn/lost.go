@@ -8,11 +8,11 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// pauseLost is how long a caller is asked to wait that needs a group which does not answer.
+// pauseLost is the wait that is asked of a caller whose transaction needs a group that does not answer.
 const pauseLost = time.Second
 
-// lost refuses a branch if a participant is known to be lost, before any of the others is locked: their keys are not to be
-// held up by it.
+// lost refuses a branch if one of its participants is known to be lost. It does so before any other participant is
+// locked, so that a lost group does not keep their keys locked.
 func (r *running) lost(parts []*part) error {
 	for _, p := range parts {
 		if err := r.lostOwner(p.group); err != nil {
@@ -22,11 +22,12 @@ func (r *running) lost(parts []*part) error {
 	return nil
 }
 
-// lostKeys refuses a read of keys if the owner of one is known to be lost, before a turn is taken at the others.
+// lostKeys refuses a read of keys if the owner of one is known to be lost. It does so before the read takes a place in
+// the wait queues of the other owners.
 func (r *running) lostKeys(keys []api.Key) error {
 	m := r.cfg.Map()
 	if m == nil {
-		return nil // the read says so
+		return nil // the read returns the error
 	}
 	for _, k := range keys {
 		g, _, ok := m.Locate(k)
@@ -49,9 +50,10 @@ func (r *running) lostOwner(g api.GroupID) error {
 		Hint: "the group " + string(g) + ", which owns some of the keys, does not answer; nothing was locked or written"}
 }
 
-// probe asks a lost group, after the caller has its refusal, for the outcome of an attempt that never was, which its leader
-// answers only while it has a quorum. Without it a group that nothing else at this node asks would be held for lost for ever,
-// since its transactions are refused before it is asked. One probe of a group is under way at a time.
+// probe asks a lost group for the outcome of an attempt that never existed. It does so after the caller has been
+// refused. The leader of the group answers that only while it has a quorum. Transactions of a lost group are refused
+// before the group is asked. So without probe, a group that nothing else at this node asks would be taken for lost
+// forever. At most one probe of a group is under way at a time.
 func (r *running) probe(g api.GroupID) {
 	c := r.Coordinator
 	c.mu.Lock()

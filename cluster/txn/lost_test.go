@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestTimeUp: a caller that gives up before anything is decided is told that nothing was written, at once, and then nothing
-// is.
+// TestTimeUp checks that a caller that gives up before anything is decided learns at once that nothing was written, and
+// that nothing is written after that.
 func TestTimeUp(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -44,7 +44,7 @@ func TestTimeUp(t *testing.T) {
 	})
 }
 
-// TestLostAnswers: of every message the request or the answer is lost once; the transaction happens once, and is answered.
+// TestLostAnswers loses the request or the answer of every message once. The transaction happens once, and is answered.
 func TestLostAnswers(t *testing.T) {
 	for _, leased := range []bool{true, false} {
 		for _, kind := range []string{"prepare", "decide", "commit last"} {
@@ -89,7 +89,7 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestReadsAreAnswered: what a far group has read is answered, whatever is lost.
+// TestReadsAreAnswered checks that the values that a far group has read are returned, whichever message is lost.
 func TestReadsAreAnswered(t *testing.T) {
 	for _, kind := range []string{"prepare", "commit last", "decide"} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
@@ -115,7 +115,7 @@ func TestReadsAreAnswered(t *testing.T) {
 	}
 }
 
-// TestLateMessages: messages of a transaction that arrive after it is over, aborted or committed, change nothing.
+// TestLateMessages checks that messages of a transaction that arrive after it was aborted or committed change nothing.
 func TestLateMessages(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -143,7 +143,7 @@ func TestLateMessages(t *testing.T) {
 	})
 }
 
-// catcher looks at messages.
+// catcher inspects messages.
 type catcher struct {
 	*line
 	prepare func(*fsm.Prepare)

@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// mustWrite demands that a write of the key is carried out soon.
+// mustWrite checks that a write of the key is carried out within the time.
 func (w *world) mustWrite(k api.Key, within time.Duration) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
@@ -23,8 +23,9 @@ func (w *world) mustWrite(k api.Key, within time.Duration) {
 	}
 }
 
-// TestLostParticipant: a transaction that begins after the loss of one of its groups is noticed fails at once, and locks nothing
-// in the others; whether the loss is just doubted, and its far group so does not decide, or known.
+// TestLostParticipant checks that a transaction that begins after the loss of one of its groups is noticed fails at
+// once, and locks nothing in the other groups. The loss may be only in doubt, so that the far group does not decide, or
+// it may be known.
 func TestLostParticipant(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -85,8 +86,8 @@ func TestLostParticipant(t *testing.T) {
 	}
 }
 
-// TestLostGroupIsProbed: a group that is held for lost, and that nothing but transactions of this gateway asks, is back for them
-// once it answers. Refusals alone ask nothing, so that each has the group probed.
+// TestLostGroupIsProbed checks that a group taken for lost that only transactions of this gateway use is used again
+// once it answers. A refusal by itself asks the group nothing, so each refusal has the group probed.
 func TestLostGroupIsProbed(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -109,8 +110,9 @@ func TestLostGroupIsProbed(t *testing.T) {
 	})
 }
 
-// TestLostDecider: the decision group of a transaction is lost while that is under way. Its locks stay, and who asks for the keys,
-// or waits for them already, is told so at once and who decides; when the group is back, they go.
+// TestLostDecider loses the decision group of a transaction that is under way. The locks of the transaction stay.
+// Requests for the keys, new or already waiting, fail at once with an error that names the decision group. The locks go
+// when the group is back.
 func TestLostDecider(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")

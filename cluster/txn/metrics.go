@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// metrics is what this room measures. The modes are those of PROTOCOL 7.
+// metrics holds what this package measures. The modes are those of PROTOCOL 7.
 type metrics struct {
 	total    func(float64, ...string)
 	seconds  func(float64, ...string)

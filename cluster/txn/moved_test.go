@@ -16,7 +16,7 @@ import (
 // everyLeader is a node that leads all groups, as a router reaches it.
 type everyLeader struct {
 	*line
-	words.Lessor // nil: nobody asks
+	words.Lessor // nil: it is never called
 }
 
 func (n everyLeader) at(g api.GroupID) *group.Authority { return n.w.groups[g].leader() }
@@ -33,8 +33,8 @@ func (n everyLeader) List(ctx context.Context, q *words.ListRequest) (*api.ListR
 	return n.at(q.Group).List(ctx, q)
 }
 
-// TestOlderMap: a gateway's map is older than a move, by which the keys of a transaction came to several groups: it is carried
-// out across these, once, whatever it is like.
+// TestOlderMap checks a transaction through a gateway whose map is older than a move that divided its keys among
+// several groups. The transaction is carried out across these groups, once, whatever its kind.
 func TestOlderMap(t *testing.T) {
 	for name, tx := range map[string]*words.Txn{
 		"writes":    {Txn: api.Txn{Then: []api.Op{putOp("us/a", "1"), putOp("eu/a", "1")}}},

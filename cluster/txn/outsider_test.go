@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestNobodySpeaksAsAGateway: a request under the id of a gateway's own client is refused, whatever it acknowledges, and the
-// gateway's transactions go on. Nor is that id told in an error.
+// TestNobodySpeaksAsAGateway checks that a request under the id of a gateway's own client is refused, whatever it
+// acknowledges, and that the gateway's transactions go on. No error contains that id.
 func TestNobodySpeaksAsAGateway(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")

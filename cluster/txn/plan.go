@@ -9,18 +9,18 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// branch is what an attempt is to commit: one of the transaction's branches, under conditions that make it the right one.
+// branch is what an attempt is to commit: one of the transaction's branches, under the conditions that select it.
 type branch struct {
-	held  bool // it is Then
+	held  bool // the branch is Then
 	conds []api.Cond
 	ops   []api.Op
-	// leased tells of each condition whether a lease of this node vouches for it, so that no group need be asked.
+	// leased reports for each condition whether a lease of this node covers it, so that no group need be asked.
 	leased []bool
-	// state, where set, is the answer in place of what steps give: If does not hold, and there is no Else.
+	// state, if set, replaces the results of the steps as the answer: If does not hold, and there is no Else.
 	state []api.Entry
 }
 
-// part is what one group has of a branch.
+// part is one group's part of a branch.
 type part struct {
 	group   api.GroupID
 	region  api.RegionID
@@ -31,8 +31,8 @@ type part struct {
 	claim   bool // the group owns the anchor
 }
 
-// parts divides the branch among the groups that own its keys, by group. Where the request has an id, the owner of the
-// anchor has a part, if only to make the claim.
+// parts divides the branch among the groups that own its keys, ordered by group. If the request has an id, the owner of
+// the anchor gets a part, even if that part only makes the claim.
 func (r *running) parts(b *branch) ([]*part, error) {
 	m := r.cfg.Map()
 	if m == nil {
@@ -87,8 +87,9 @@ func regionOf(m *placement.Map, g api.GroupID) api.RegionID {
 	return x.Region
 }
 
-// decider is the decision group: the nearest that is well, be it a participant or not, or else the nearest that may be. While it
-// is lost, what has been locked for it stays locked, so that one that is known to be lost is never chosen.
+// decider returns the decision group: the nearest group that is well, whether a participant or not, or else the nearest
+// that may be well. While the decision group is lost, keys that were locked for it stay locked. So a group that is
+// known to be lost is never chosen.
 func (r *running) decider(parts []*part) (api.GroupID, error) {
 	var near, far []api.GroupID
 	for _, p := range parts {
@@ -116,10 +117,11 @@ func (r *running) decider(parts []*part) (api.GroupID, error) {
 	return "", &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseLost, Hint: "no group that could decide answers; nothing was locked or written"}
 }
 
-// last is the participant that may prepare and decide in one (M3): the one of two that is far while the other is near, and known
-// to be well: it is the decision group, and if it were lost the near one would keep its locks until it is back. nil
-// where there is none: what is read under leases must be checked after everything is locked, and before it is decided; and
-// what a group reads as it commits is lost with its answer.
+// last returns the participant that may prepare and decide in one step (M3), or nil if there is none. Of two
+// participants it is the far one, if the other is near and the far one is known to be well. The far one is then the
+// decision group: if it were lost, the near one would keep its locks until the far one is back. What is read under
+// leases must be checked after everything is locked and before the decision, which M3 does not allow. What a group
+// reads as it commits is lost if its answer is lost.
 func (r *running) last(parts []*part, b *branch) *part {
 	if len(parts) != 2 || r.claimFirst || slices.Contains(b.leased, true) {
 		return nil

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	abortAfter = 3 * time.Second  // of regions: how long a lock stays where somebody waits
-	sweepBound = 13 * time.Second // the same where nobody does
+	abortAfter = 3 * time.Second  // of regions: how long a lock stays if a request waits for it
+	sweepBound = 13 * time.Second // the same if no request waits
 )
 
 var errDead = &api.Error{Code: api.CodeAmbiguous, Hint: "this process is dead"}
 
-// crashAt has the gateway die at the point: from then on nothing leaves it, and no answer reaches it.
+// crashAt makes the gateway crash at the point: after that nothing leaves it, and no answer reaches it.
 func (g *gateway) crashAt(at point) (dead chan struct{}) {
 	dead = make(chan struct{})
 	var died bool
@@ -35,9 +35,9 @@ func (g *gateway) crashAt(at point) (dead chan struct{}) {
 	return dead
 }
 
-// TestCoordinatorDies: a coordinator that dies at any step leaves a transaction that happens as a whole or not at all, and
-// no lock for longer than promised; who sends the request again through another gateway has it done once, and everybody is
-// told the same.
+// TestCoordinatorDies checks a coordinator that dies at any step. Its transaction happens as a whole or not at all, and
+// no lock stays for longer than promised. A client that sends the request again through another gateway has it done
+// once, and all callers get the same answer.
 func TestCoordinatorDies(t *testing.T) {
 	const us, eu, far = api.Key("us/count"), api.Key("eu/count"), api.Key("eu/far")
 	txn := func() *words.Txn {
@@ -108,7 +108,8 @@ func TestCoordinatorDies(t *testing.T) {
 	}
 }
 
-// TestLeadersDie: the leader of a group dies at any step; when another leads, the same coordinator goes on.
+// TestLeadersDie checks that the leader of a group may die at any step: when another leads, the same coordinator goes
+// on.
 func TestLeadersDie(t *testing.T) {
 	const us, eu = api.Key("us/a"), api.Key("eu/a")
 	for _, victim := range []api.GroupID{"us.1", "eu.1"} {
@@ -160,12 +161,12 @@ func TestLeadersDie(t *testing.T) {
 	}
 }
 
-// TestDeciderDiesDuringResolve: the decision group's leader dies when it has told one participant of a commit, or nobody: the
-// next one tells the rest.
+// TestDeciderDiesDuringResolve checks that the decision group's leader may die when it has informed one participant of
+// a commit, or none: the next leader informs the rest.
 func TestDeciderDiesDuringResolve(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
-		w.cut("us.1", "eu.1", true) // the decider cannot tell the other participant
+		w.cut("us.1", "eu.1", true) // the decider cannot reach the other participant
 		tx := &words.Txn{
 			Txn: api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/far"}}, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}, Leased: []int{0}, LeasesHeld: func() bool { return true },
 		}
@@ -186,8 +187,9 @@ func TestDeciderDiesDuringResolve(t *testing.T) {
 	})
 }
 
-// TestPartitions: a way is cut when all have voted. While the decision group is reached, whoever meets a lock has it gone in
-// time; while it is not, everybody waits and nobody decides alone; after that all is well.
+// TestPartitions cuts a connection when all groups have voted. While the decision group is reachable, a request that
+// meets a lock has it removed in time. While it is not reachable, all requests wait, and no group decides alone. After
+// that all is well.
 func TestPartitions(t *testing.T) {
 	const us, eu = api.Key("us/a"), api.Key("eu/a")
 	for _, c := range []struct {
@@ -197,8 +199,8 @@ func TestPartitions(t *testing.T) {
 	}{
 		{"gateway", "us.1", []api.Key{us, eu}}, // cannot decide: pushed
 		{"gateway", "eu.1", []api.Key{us, eu}}, // decides
-		{"us.1", "eu.1", []api.Key{us, eu}},    // cannot tell: who waits there asks
-		{"eu.1", "us.1", []api.Key{us, eu}},    // cannot ask: it is told
+		{"us.1", "eu.1", []api.Key{us, eu}},    // cannot inform the other: a request that waits there asks
+		{"eu.1", "us.1", []api.Key{us, eu}},    // cannot ask: the decider informs it
 	} {
 		t.Run(c.from+" from "+string(c.to), func(t *testing.T) {
 			inWorld(t, 1, func(t *testing.T, w *world) {
@@ -230,8 +232,8 @@ func TestPartitions(t *testing.T) {
 	}
 }
 
-// TestDecisionGroupIsLost: while the decision group cannot be reached nobody decides, whoever waits is told so when its time
-// is up, and everything is settled when it is back.
+// TestDecisionGroupIsLost checks that nothing is decided while the decision group cannot be reached. A request that
+// waits fails when its time is up, and everything is settled when the group is back.
 func TestDecisionGroupIsLost(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g, other := w.gateway("us"), w.gateway("eu")

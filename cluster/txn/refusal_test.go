@@ -15,7 +15,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestStepsThatFail: a function that cannot be carried out is told as such, with an id or without, and nothing is written.
+// TestStepsThatFail checks that a function that cannot be carried out is reported as such, with an id or without, and
+// that nothing is written.
 func TestStepsThatFail(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
@@ -37,14 +38,14 @@ func TestStepsThatFail(t *testing.T) {
 	})
 }
 
-// toldTo is a participant that says what it is told to.
+// toldTo is a participant that gives the answers that it is set to give.
 type toldTo struct {
 	mu       sync.Mutex
 	prepare  map[api.GroupID][]*fsm.Vote // in turn; yes when there are no more
 	decide   []func() (*fsm.Decision, error)
 	outcome  func() (*fsm.Decision, error)
 	asked    []string
-	resolved chan struct{} // where set, Resolve waits for it
+	resolved chan struct{} // if set, Resolve waits for it
 }
 
 func (p *toldTo) note(format string, args ...any) {
@@ -105,7 +106,7 @@ func (p *toldTo) Resolve(ctx context.Context, c fsm.Resolve) error {
 
 func no(code api.Code) *fsm.Vote { return &fsm.Vote{Refused: &api.Error{Code: code}} }
 
-// finished is the refusal of an attempt that was pushed.
+// finished returns the refusal of an attempt that was pushed.
 func finished() *fsm.Vote {
 	v := no(fsm.Finished)
 	v.Decision = &fsm.Decision{Outcome: ident.TxnAborted}
@@ -118,8 +119,8 @@ func attempted(rec *fsm.Record) *fsm.Vote {
 	return v
 }
 
-// TestRefusals: what a group says instead of yes, what it means for the caller, and whether the attempt was aborted before the
-// caller was told or another one was made.
+// TestRefusals checks what each refusal of a group means for the caller. It checks whether the attempt was aborted
+// before the caller got its answer or another attempt was made.
 func TestRefusals(t *testing.T) {
 	earlier := &fsm.Record{Client: api.ClientID{1}, Seq: 1, Attempt: 7 << 16, Decider: "eu.1", DeciderEpoch: 1}
 	result := &fsm.Record{Committed: true, Outcomes: []fsm.Outcome{{Version: api.Version{Epoch: 1, Index: 5}, Exists: true}, {}}}
@@ -190,7 +191,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestDecisions: what the decision group says, or does not, to a commit.
+// TestDecisions checks each answer, or missing answer, of the decision group to a commit.
 func TestDecisions(t *testing.T) {
 	fails := func(code api.Code) func() (*fsm.Decision, error) {
 		return func() (*fsm.Decision, error) { return nil, &api.Error{Code: code} }
@@ -224,7 +225,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// TestCloseWaits: Close ends what goes on after answers, and waits for it; what is over MaxCleanups is not begun.
+// TestCloseWaits checks that Close ends the work that goes on after answers, and waits for it, and that work over
+// MaxCleanups is not begun.
 func TestCloseWaits(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		p := &toldTo{prepare: map[api.GroupID][]*fsm.Vote{}, resolved: make(chan struct{})}
@@ -254,8 +256,8 @@ func TestCloseWaits(t *testing.T) {
 	})
 }
 
-// TestNoOfTheNearGroup: where the far group commits last, the near one's no ends the attempt by itself, but not if a copy of the
-// question may still be on its way, and lock.
+// TestNoOfTheNearGroup checks that if the far group commits last, the near group's vote of no ends the attempt by
+// itself. It does not if a copy of the prepare message may still be on its way, and lock.
 func TestNoOfTheNearGroup(t *testing.T) {
 	for _, unsure := range []bool{false, true} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
@@ -272,9 +274,9 @@ func TestNoOfTheNearGroup(t *testing.T) {
 	}
 }
 
-// TestRefusedLastIsOver: the last group refuses an attempt, and a copy of the message comes again when nothing is in the way any
-// more, and the other participants have dropped what they had prepared. It must not commit: half of the transaction would
-// be there.
+// TestRefusedLastIsOver checks that a last group that has refused an attempt does not commit a later copy of the
+// message. The copy comes when nothing is in the way any more, and when the other participants have dropped what they
+// had prepared. A commit would leave half of the transaction.
 func TestRefusedLastIsOver(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		eu := w.groups["eu.1"].leader()
@@ -303,8 +305,8 @@ func TestRefusedLastIsOver(t *testing.T) {
 	})
 }
 
-// TestRefusedLastLetsGo: where the last group says no, and no copy of the message can still commit, the near group's locks go
-// with that answer: they do not wait for another round trip to the far one.
+// TestRefusedLastLetsGo checks that if the last group votes no and no copy of the message can still commit, the near
+// group's locks go with that answer. They do not wait for another round trip to the far group.
 func TestRefusedLastLetsGo(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		older := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{9}, Seq: 1, Attempt: 1 << 16, Decider: "us.1"}, Age: uint64(time.Now().Add(-time.Second).UnixNano())}
@@ -326,7 +328,8 @@ func TestRefusedLastLetsGo(t *testing.T) {
 		for near.Meta().Prepared > 0 {
 			time.Sleep(time.Millisecond)
 		}
-		// Its vote comes back, the last group is asked, waits for a moment, and says no; then the near one hears that.
+		// The near group's vote comes back. The last group is asked, waits for a moment, and votes no. Then the near
+		// group receives the abort.
 		if held := time.Since(began); held > 4*oneWay+50*time.Millisecond {
 			t.Errorf("the near group's locks stayed for %v", held)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestAskedAgain: a request that is sent again is answered as it was, also where its own writes have made its conditions
-// fail, or keep its steps from being carried out, or where it would only read now.
+// TestAskedAgain checks that a request that is sent again gets the same answer. That holds even if its own writes have
+// made its conditions fail, or keep its steps from being carried out, or if it would only read now.
 func TestAskedAgain(t *testing.T) {
 	big := make([]byte, api.MaxValueBytes/2+1)
 	for name, tx := range map[string]*words.Txn{
@@ -59,8 +59,8 @@ func TestAskedAgain(t *testing.T) {
 	}
 }
 
-// TestOneGroupAfterSeveral: a request whose keys are one group's now was tried across groups before, when they were not: what
-// stands of that is found and ended, or is the answer.
+// TestOneGroupAfterSeveral checks a request whose keys are one group's now, but were not when it was tried across
+// groups before. What remains of that attempt is found and ended, or is the answer.
 func TestOneGroupAfterSeveral(t *testing.T) {
 	for _, outcome := range []ident.TxnOutcome{ident.TxnUndecided, ident.TxnAborted, ident.TxnCommitted} {
 		inWorld(t, 1, func(t *testing.T, w *world) {
@@ -94,15 +94,15 @@ func TestOneGroupAfterSeveral(t *testing.T) {
 	}
 }
 
-// TestTwoGatewaysOneRequest: gateways of several regions are sent the same request at once, some of them again and again: it
-// has one effect, and all are told the same.
+// TestTwoGatewaysOneRequest sends the same request at once to gateways of several regions, to some of them repeatedly.
+// The request has one effect, and all callers get the same answer.
 func TestTwoGatewaysOneRequest(t *testing.T) {
 	for n := range 20 {
 		inWorld(t, 1, func(t *testing.T, w *world) {
 			tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)},
 				If: []api.Cond{{Kind: api.CondAbsent, Key: "us/a"}}}}
 			if n%2 == 1 {
-				tx.Age = 7 // as told by a client that sends its own
+				tx.Age = 7 // as sent by a client that sets its own age
 			}
 			type answer struct {
 				res *api.TxnResult
@@ -142,8 +142,8 @@ func TestTwoGatewaysOneRequest(t *testing.T) {
 	}
 }
 
-// TestVoteAgainBesideAnOlder: a vote yes whose answer was lost is repeated as it was, though an older transaction waits for
-// what has been locked since.
+// TestVoteAgainBesideAnOlder checks that a vote of yes whose answer was lost is repeated as it was, although an older
+// transaction waits for the keys that have been locked since.
 func TestVoteAgainBesideAnOlder(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g, old := w.gateway("us"), w.gateway("us")
@@ -174,8 +174,8 @@ func TestVoteAgainBesideAnOlder(t *testing.T) {
 	})
 }
 
-// TestSameRequestSameAge: two gateways hold each the key that the other waits for, of one request with one age: neither is older,
-// and yet they do not wait until somebody aborts them.
+// TestSameRequestSameAge checks two gateways with the same request and one age, each of which holds the key that the
+// other waits for. Neither is older, but they do not wait until a request that waits for too long has them aborted.
 func TestSameRequestSameAge(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		tx := &words.Txn{Txn: api.Txn{ID: requestOf(1), Age: 7, Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}

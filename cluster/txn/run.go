@@ -17,22 +17,22 @@ type running struct {
 	*Coordinator
 	txn    *words.Txn
 	id     api.RequestID
-	named  bool // the id is the request's: then its anchor's group keeps which attempt is under way
+	named  bool // the id is the request's: the anchor's group then keeps which attempt is under way
 	anchor api.Key
 	body   [16]byte
 	age    uint64
 	began  time.Time
 
-	after    ident.TxnID // the newest attempt that is known to be aborted, of which the anchor's group may know
+	after    ident.TxnID // the newest attempt that is known to be aborted and that the anchor's group may know
 	number   uint64      // of the newest attempt
 	attempts int
 	pauses   int
-	earlier  int // how often an earlier attempt stood against ours
+	earlier  int // how often an earlier attempt conflicted with this one
 	mode     string
 
 	doubted    bool // some condition did not hold: read before the next attempt
 	leasesOff  bool // leases did not last: validate in the groups
-	claimFirst bool // a step could not be carried out: that counts only where the claim says that no earlier attempt did it
+	claimFirst bool // a step failed: the failure counts only if the claim shows that no earlier attempt did the step
 }
 
 func (c *Coordinator) begin(t *words.Txn) *running {
@@ -45,8 +45,8 @@ func (c *Coordinator) begin(t *words.Txn) *running {
 	return r
 }
 
-// ageOf is the age that a client's request has from here on, over all attempts: as the client says within bounds, or that of a
-// request which begins now.
+// ageOf returns the age that a client's request has from here on, over all attempts. It is the client's own age within
+// bounds, or that of a request that begins now.
 func ageOf(age uint64) uint64 {
 	if age == 0 {
 		return words.NewAge()
@@ -54,14 +54,14 @@ func ageOf(age uint64) uint64 {
 	return words.ClampAge(age, time.Now(), words.MaxClientAge)
 }
 
-// end says that nothing more will be decided of the transaction from here.
+// end notes that this coordinator will decide nothing more about the transaction.
 func (r *running) end() {
 	if !r.named {
 		r.own.end(r.id.Seq)
 	}
 }
 
-// run makes attempts until one has an outcome, or the caller's time is up.
+// run makes attempts until one has an outcome or the caller's time is up.
 func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 	if r.mayOnlyRead() {
 		if res, ok, err := r.look(ctx); ok || err != nil {
@@ -69,7 +69,7 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 			return res, err
 		}
 	}
-	ctx = admission.WithBudget(ctx) // which the router draws from as well
+	ctx = admission.WithBudget(ctx) // the router draws from it as well
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, r.timeUp(err)
@@ -93,8 +93,8 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 	}
 }
 
-// mayOnlyRead tells whether a look at the keys may be all there is to do. A request with an id that may have written when it
-// was sent before is carried out as any other: its answer then may stand already.
+// mayOnlyRead reports whether reading the keys may be all there is to do. A request with an id may have written when it
+// was sent before. It is carried out like any other, since its answer may exist already.
 func (r *running) mayOnlyRead() bool {
 	t := r.txn
 	if r.named {
@@ -103,7 +103,7 @@ func (r *running) mayOnlyRead() bool {
 	return !writes(t.Then) || len(t.Else) > 0 && !writes(t.Else)
 }
 
-// notApplied: what failed before anything was to be decided has no unknown outcome.
+// notApplied returns the error of something that failed before anything was to be decided. Its outcome is not unknown.
 func notApplied(err error) error {
 	if api.CodeOf(err) != api.CodeAmbiguous {
 		return err
@@ -117,12 +117,13 @@ func (r *running) timeUp(err error) error {
 }
 
 const (
-	// pauseFirst follows the first attempt that met others; each further one is followed by a longer pause, up to pauseMost.
+	// pauseFirst follows the first attempt that met others. Each further such attempt is followed by a longer pause, up
+	// to pauseMost.
 	pauseFirst = 5 * time.Millisecond
 	pauseMost  = 250 * time.Millisecond
 )
 
-// pause lets the others finish. An attempt that learnt something needs none.
+// pause lets other transactions finish. An attempt that learned something needs no pause.
 func (r *running) pause(ctx context.Context, cause string) {
 	most := pauseMost
 	switch cause {
@@ -132,7 +133,7 @@ func (r *running) pause(ctx context.Context, cause string) {
 		if r.earlier++; r.earlier == 1 {
 			return
 		}
-		most *= 4 // another gateway carries out the same request: one of the two must be left alone for long enough
+		most *= 4 // another gateway carries out the same request: one of the two needs enough time without the other
 	}
 	d := min(pauseFirst<<min(r.pauses, 10), most)
 	r.pauses++
@@ -144,7 +145,8 @@ func (r *running) pause(ctx context.Context, cause string) {
 	}
 }
 
-// ref names the next attempt. Numbers rise; what is random in them keeps gateways apart that have the same request.
+// ref returns the name of the next attempt. Numbers rise. Their random part keeps the attempts of gateways apart that
+// carry out the same request.
 func (r *running) ref(decider api.GroupID) ident.TxnRef {
 	r.attempts++
 	r.number = (r.number>>16+1)<<16 | uint64(rand.Uint32N(1<<16))
@@ -154,14 +156,14 @@ func (r *running) ref(decider api.GroupID) ident.TxnRef {
 	}
 }
 
-// ended is how an attempt ended: exactly one of res, err and again is set. It is the answer, or the error of the transaction, or
-// why another attempt is to be made.
+// ended is how an attempt ended. Exactly one of res, err and again is set: the answer, the error of the transaction, or
+// the reason for another attempt.
 type ended struct {
 	res   *api.TxnResult
 	err   error
 	again string
-	// refused: a group said no, and so has nothing of it, and never will. earlier is what stood against the claim, where again is
-	// causeEarlier.
+	// refused reports whether a group voted no. Such a group holds nothing of the attempt and never will. earlier is
+	// the record that conflicted with the claim, if again is causeEarlier.
 	refused bool
 	earlier *fsm.Record
 }
@@ -169,10 +171,10 @@ type ended struct {
 // The causes of another attempt.
 const (
 	causeContention = "contention" // an older transaction was in the way
-	causePushed     = "pushed"     // somebody had waited too long for this one
-	causeLease      = "lease"      // what was read under a lease was written
-	causeCondition  = "condition"  // If does not hold, perhaps
+	causePushed     = "pushed"     // another request had waited too long for this one
+	causeLease      = "lease"      // a key that was read under a lease was written
+	causeCondition  = "condition"  // If may not hold
 	causeStep       = "step"       // a step cannot be carried out, perhaps because an earlier attempt has carried it out
 	causeMoved      = "moved"      // a key has another owner
-	causeEarlier    = "earlier"    // an earlier attempt stood, and is aborted now
+	causeEarlier    = "earlier"    // an earlier attempt conflicted, and is aborted now
 )

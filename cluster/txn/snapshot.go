@@ -11,13 +11,14 @@ import (
 // snapshotRounds is how often keys are read twice before they are locked instead.
 const snapshotRounds = 3
 
-// Read passes through, but where a snapshot over several groups is asked for.
+// Read passes the request on, unless it asks for a snapshot over several groups.
 //
-// Such keys are read twice. The second round begins when all of the first has ended: where no version has changed, every
-// entry was current at every instant between the two. A key that a transaction holds is not read before that is resolved, so
-// that no half of one is seen. The owners keep the read's turn between the rounds: younger transactions are kept off the keys,
-// and from the third round on younger single writes as well. If all that does not help, the keys are read as a transaction that
-// locks them.
+// The keys of such a snapshot are read twice. The second round begins after all of the first has ended. If no version
+// has changed, every entry was current at every instant between the two rounds. A key that a transaction holds is not
+// read before that transaction is resolved, so that a snapshot never shows half of one. Between the rounds the owners
+// keep the read's place in the wait queue, which keeps younger transactions off the keys. From the third round on it
+// also keeps off younger single writes. If the rounds do not succeed, the keys are read as a transaction that locks
+// them.
 func (c *Coordinator) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	if !q.Snapshot {
 		return c.cfg.Store.Read(ctx, q, out)
@@ -40,7 +41,7 @@ func (c *Coordinator) Read(ctx context.Context, q *words.ReadRequest, out *words
 	return err
 }
 
-// snapshot fills out, and returns how it came to be.
+// snapshot fills out, and returns the mode in which it was made.
 func (c *Coordinator) snapshot(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) (mode string, err error) {
 	err = c.cfg.Store.Read(ctx, q, out)
 	if err != nil || out.Snapshot {
@@ -73,7 +74,7 @@ func versions(entries []api.Entry) []api.Version {
 	return vs
 }
 
-// same tells whether nothing has changed between two reads.
+// same reports whether nothing has changed between two reads.
 func same(a, b []api.Entry) bool {
 	for i := range a {
 		if a[i].Version != b[i].Version || a[i].Exists != b[i].Exists {
@@ -83,7 +84,7 @@ func same(a, b []api.Entry) bool {
 	return true
 }
 
-// fill puts the values in that were left out because the first read had them.
+// fill inserts the values that were left out because the first read had them.
 func fill(res, known *words.ReadResult) {
 	for i := range res.Entries {
 		if e := &res.Entries[i]; e.Unchanged {
@@ -92,7 +93,7 @@ func fill(res, known *words.ReadResult) {
 	}
 }
 
-// locked reads the keys as a transaction: at its instant, all of them are locked.
+// locked reads the keys as a transaction: all of them are locked at its instant.
 func (c *Coordinator) locked(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	t := &words.Txn{}
 	for _, k := range q.Keys {
@@ -100,7 +101,7 @@ func (c *Coordinator) locked(ctx context.Context, q *words.ReadRequest, out *wor
 	}
 	r := c.begin(t)
 	defer r.end()
-	r.age = q.Age // which is a gateway's own: the turns that the rounds have kept are known by it
+	r.age = q.Age // the age is the gateway's own, and identifies the places that the rounds have kept
 	for {
 		if err := ctx.Err(); err != nil {
 			return r.timeUp(err)

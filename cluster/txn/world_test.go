@@ -18,8 +18,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// world is groups with real machines and real regions over logs of one replica, and the ways between them and gateways. It
-// lives in a bubble of virtual time.
+// world consists of groups with real machines and real regions over logs of one replica, and the connections between
+// them and gateways. It runs in a bubble of virtual time.
 type world struct {
 	t      *testing.T
 	m      *placement.Map
@@ -27,8 +27,9 @@ type world struct {
 	ending sync.WaitGroup // leaders that were killed
 
 	mu   sync.Mutex
-	cuts map[[2]string]bool // no way from a gateway or group to a group
-	// noticed are groups of which all know that they are lost; doubted those of which nobody knows that they are well.
+	cuts map[[2]string]bool // no connection from a gateway or group to a group
+	// noticed are the groups that all gateways know to be lost. doubted are the groups that no gateway knows to be
+	// well.
 	noticed, doubted map[api.GroupID]bool
 }
 
@@ -38,7 +39,7 @@ const (
 	q       = 2 * oneWay // a round trip
 )
 
-// testGroup is one group, wherever it is led.
+// testGroup is one group, whichever node leads it.
 type testGroup struct {
 	w       *world
 	id      api.GroupID
@@ -50,7 +51,8 @@ type testGroup struct {
 	authority *group.Authority // of the leader; nil while there is none
 }
 
-// inWorld runs f in a world of two regions, us and eu, with so many groups each, and ends all after it.
+// inWorld runs f in a world of two regions, us and eu, with the given number of groups each, and closes everything
+// after f.
 func inWorld(t *testing.T, groups int, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,7 +112,7 @@ func (g *testGroup) elect() {
 	}
 }
 
-// kill ends the leader. What it has not proposed it never will.
+// kill ends the leader. It proposes nothing more.
 func (g *testGroup) kill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -188,14 +190,14 @@ func (wallClock) Now() words.ClockSample {
 	return words.ClockSample{Boottime: d, Raw: d}
 }
 
-// cut cuts or heals the way from a gateway or group to a group.
+// cut cuts or heals the connection from a gateway or group to a group.
 func (w *world) cut(from string, to api.GroupID, cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cuts[[2]string{from, string(to)}] = cut
 }
 
-// doubt has nobody know any more that the group is well, notice has all know that it is lost.
+// doubt ends the gateways' knowledge that the group is well. notice makes all gateways know that the group is lost.
 func (w *world) doubt(g api.GroupID)  { w.know(g, false, true) }
 func (w *world) notice(g api.GroupID) { w.know(g, true, true) }
 func (w *world) trust(g api.GroupID)  { w.know(g, false, false) }
@@ -224,14 +226,14 @@ func (w *world) isCut(from string, to api.GroupID) bool {
 	return w.cuts[[2]string{from, string(to)}]
 }
 
-// gateway is a coordinator in a region, named for it and a number.
+// gateway is a coordinator in a region, named after the region and a number.
 type gateway struct {
 	*Coordinator
 	line *line
 	told *counts
 }
 
-// dedupEpoch is a group's present one.
+// dedupEpoch returns a group's current dedup epoch.
 func (w *world) dedupEpoch(g api.GroupID) ident.DedupEpoch {
 	m := w.groups[g].machine.Meta()
 	return ident.DedupEpoch{Group: m.Group, Incarnation: m.Incarnation, Count: uint64(m.DedupEpoch)}
@@ -239,7 +241,7 @@ func (w *world) dedupEpoch(g api.GroupID) ident.DedupEpoch {
 
 var lastClient byte
 
-// gateway opens a coordinator in the region; tune may change its configuration.
+// gateway opens a coordinator in the region. tune may change its configuration.
 func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	w.t.Helper()
 	lastClient++
@@ -261,7 +263,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	return &gateway{c, l, told}
 }
 
-// counts is what a coordinator measured: counters by name and labels.
+// counts holds what a coordinator measured: counters by name and labels.
 type counts struct {
 	observe.NoMetrics
 	mu sync.Mutex
@@ -282,7 +284,7 @@ func (c *counts) of(name string) float64 {
 	return c.n[name]
 }
 
-// settled demands that nothing of a transaction is left anywhere within the time.
+// settled checks that within the time nothing of a transaction is left anywhere.
 func (w *world) settled(within time.Duration) {
 	w.t.Helper()
 	for end := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
@@ -301,7 +303,7 @@ func (w *world) settled(within time.Duration) {
 	}
 }
 
-// value is what a key holds at its owner now; "" where it is absent.
+// value returns what a key holds at its owner now, or "" if it is absent.
 func (w *world) value(k api.Key) string {
 	w.t.Helper()
 	g, _, _ := w.m.Locate(k)
@@ -313,7 +315,7 @@ func (w *world) value(k api.Key) string {
 	return string(es[0].Value)
 }
 
-// within is a context that ends.
+// within returns a context that ends.
 func within(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)

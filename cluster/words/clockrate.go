@@ -2,19 +2,20 @@ package words
 
 import "time"
 
-// RateDetector finds out whether a holder's clock is slower than its grantor's by more than leases allow (PROTOCOL 4): then
-// the holder would go on to use a lease after the grantor has taken it for expired. It compares the clock that comes with
-// keep-alives to the grantor's own over 30 to 60 s; keep-alives that were long on their way are allowed for.
+// RateDetector detects whether a holder's clock is slower than its grantor's by more than leases allow (PROTOCOL 4).
+// Such a holder would go on to use a lease after the grantor has taken it for expired. The detector compares the clock
+// that comes with keep-alives to the grantor's own over 30 to 60 s. It allows for keep-alives that were long on their
+// way.
 //
-// Each side is counted as it counts leases: the holder by the greater of its two clocks, the grantor by the smaller of its
-// own. So a clock that is slewed, or that stands still at the grantor, makes no holder look slow. A holder that is faster ends
-// its leases early, which endangers nothing.
+// Each side is counted as it counts leases: the holder by the greater of its two clocks, the grantor by the smaller of
+// its own. So a clock that is slewed, or that stands still at the grantor, makes no holder look slow. A holder that is
+// faster ends its leases early, which is safe.
 //
-// The zero value is ready. Not safe for concurrent use.
+// The zero value is ready to use. A RateDetector is not safe for concurrent use.
 type RateDetector struct {
-	samples []clockPair // one for each rateSlot, the oldest first; of each slot the one that was fastest on its way
+	samples []clockPair // one for each rateSlot, the oldest first; in each slot the one that was fastest on its way
 	slot    ClockSample // local begin of the newest slot
-	bad     int         // observations in a row that were slow
+	bad     int         // slow observations in a row
 }
 
 type clockPair struct{ remote, local ClockSample }
@@ -27,7 +28,7 @@ const (
 	rateBad      = 2 // one late keep-alive is not enough
 )
 
-// Observe takes the holder's clock as of sending, and one's own as of receipt.
+// Observe takes the holder's clock at sending and the grantor's own clock at receipt.
 func (d *RateDetector) Observe(remote, local ClockSample) {
 	now := clockPair{remote, local}
 	if d.slowSince(now) {
@@ -47,7 +48,7 @@ func (d *RateDetector) Observe(remote, local ClockSample) {
 	}
 }
 
-// slowSince compares with all samples that are old enough.
+// slowSince reports whether the holder's clock is too slow compared with any sample that is old enough.
 func (d *RateDetector) slowSince(now clockPair) bool {
 	for _, old := range d.samples {
 		mine := now.local.GrantorElapsed(old.local)
@@ -65,7 +66,7 @@ func (d *RateDetector) slowSince(now clockPair) bool {
 // Slow reports whether the holder's clock is too slow for the grantor's, or the grantor's too fast for the holder's.
 func (d *RateDetector) Slow() bool { return d.bad >= rateBad }
 
-// Knows reports whether there are samples that are old enough to tell.
+// Knows reports whether there are samples that are old enough to compare with.
 func (d *RateDetector) Knows() bool {
 	n := len(d.samples)
 	return n > 0 && d.slot.GrantorElapsed(d.samples[0].local) >= rateBaseline

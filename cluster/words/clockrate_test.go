@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestRateDetector: what leases allow for passes, with late keep-alives; what they do not is found within a minute or so.
+// TestRateDetector checks that deviations that leases allow for pass, with late keep-alives, and that greater ones are
+// detected within a minute or so.
 func TestRateDetector(t *testing.T) {
 	at := func(d time.Duration) ClockSample { return ClockSample{Boottime: time.Hour + d, Raw: d} }
 	seconds := func(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
@@ -44,7 +45,7 @@ func TestRateDetector(t *testing.T) {
 	}
 }
 
-// TestRateDetectorForgets: a clock that runs right again is right again.
+// TestRateDetectorForgets checks that a clock that runs right again is accepted again.
 func TestRateDetectorForgets(t *testing.T) {
 	var d RateDetector
 	for s := range 300 {

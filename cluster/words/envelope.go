@@ -7,9 +7,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Store is the contract of [api.Store] between nodes: the application's request in an envelope of what nodes alone may say.
-// Implementations keep the promises of [api.Store]; out and its Leases are the caller's likewise. The gateway has checked the
-// request, and the owner's machine does so again; what is between them does not.
+// Store is the contract of [api.Store] between nodes: the application's request in an envelope with the fields that
+// only nodes may set. Implementations keep the promises of [api.Store]. As there, out and its Leases belong to the
+// caller. The gateway has checked the request, and the owner's machine checks it again. The layers between do not.
 type Store interface {
 	// Read reads keys. See [api.Store.Read].
 	Read(ctx context.Context, r *ReadRequest, out *ReadResult) error
@@ -25,26 +25,27 @@ type Lister interface {
 // ReadRequest is a read between nodes.
 type ReadRequest struct {
 	api.ReadRequest `cbor:"1,keyasint"`
-	// Group, if set, is the group that the sender takes for the owner of all Keys; others answer CodeWrongGroup. The rooms
-	// behind do not look the keys up again before that.
+	// Group, if set, is the group that the sender takes for the owner of all Keys. A group that is not the owner
+	// returns CodeWrongGroup. Until then the layers behind do not look up the keys again.
 	Group api.GroupID `cbor:"2,keyasint,omitempty"`
-	// Session, if set, asks for leases on Keys for that session of Group. The owner decides.
+	// Session, if set, asks for leases on Keys for that session of Group. The owner decides whether to grant them.
 	Session ident.SessionID `cbor:"3,keyasint,omitzero"`
-	// Age is when the read began, as [NewAge] says, and is kept over its rounds and retries. While a read waits at the owner for
-	// transactions that hold its keys, younger ones do not lock them.
+	// Age is when the read began, as returned by [NewAge]. It stays the same over the read's rounds and retries. While
+	// a read waits at the owner for transactions that hold its keys, younger transactions do not lock them.
 	Age uint64 `cbor:"4,keyasint,omitempty"`
-	// Hold says how long the read's turn lasts.
+	// Hold is how long the read's place in the wait queue lasts.
 	Hold Hold `cbor:"5,keyasint,omitempty"`
 }
 
 // ReadResult answers a ReadRequest.
 type ReadResult struct {
 	api.ReadResult `cbor:"1,keyasint"`
-	// Leases are the leases granted to the request's Session, one an entry, zero for an entry without one; empty if there are none.
+	// Leases are the leases granted to the request's Session, one for each entry, zero for an entry without a lease.
+	// Leases is empty if there are none.
 	Leases []ident.LeaseID `cbor:"2,keyasint,omitempty"`
 }
 
-// Lease is the lease granted on the i-th entry, zero if none was.
+// Lease returns the lease granted on the i-th entry, or zero if none was.
 func (r *ReadResult) Lease(i int) ident.LeaseID {
 	if i < len(r.Leases) {
 		return r.Leases[i]
@@ -55,16 +56,19 @@ func (r *ReadResult) Lease(i int) ident.LeaseID {
 // Txn is a transaction between nodes.
 type Txn struct {
 	api.Txn `cbor:"1,keyasint"`
-	// Group is as in ReadRequest. SeveralGroups: the sender knows of several owners.
+	// Group is as in ReadRequest. SeveralGroups reports whether the sender knows of several owners.
 	Group         api.GroupID `cbor:"2,keyasint,omitempty"`
 	SeveralGroups bool        `cbor:"-"`
-	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that; zero if it is not known.
+	// Epoch is the dedup epoch of the group that the request was first sent to, as known before that, or zero if it is
+	// not known.
 	Epoch ident.DedupEpoch `cbor:"3,keyasint,omitzero"`
-	// Dropped are leases that the sending node held and gave up before it sent the transaction: they need not be revoked.
+	// Dropped are leases that the sending node held and gave up before it sent the transaction. They need not be
+	// revoked.
 	Dropped []ident.DroppedLease `cbor:"4,keyasint,omitempty"`
-	// Leased names conditions, by their place in If, that hold now and on whose keys the sending node holds leases. LeasesHeld
-	// reports whether all of these leases have held without a break since. Neither leaves the node: the coordinator of a commit
-	// across groups does not ask the owners of these keys, but calls LeasesHeld when all other keys are locked.
+	// Leased lists conditions, by their place in If, that hold now and on whose keys the sending node holds leases.
+	// LeasesHeld reports whether all of these leases have held without a break since. Neither leaves the node. The
+	// coordinator of a commit across groups does not ask the owners of these keys, but calls LeasesHeld when all other
+	// keys are locked.
 	Leased     []int       `cbor:"-"`
 	LeasesHeld func() bool `cbor:"-"`
 }
@@ -79,7 +83,7 @@ type ListRequest struct {
 // MaxDelays bounds Timing.Delayed of a result.
 const MaxDelays = 4
 
-// Read is s.Read into a new result.
+// Read calls s.Read with a new result.
 func Read(ctx context.Context, s Store, r *ReadRequest) (*ReadResult, error) {
 	out := new(ReadResult)
 	if err := s.Read(ctx, r, out); err != nil {
@@ -88,8 +92,8 @@ func Read(ctx context.Context, s Store, r *ReadRequest) (*ReadResult, error) {
 	return out, nil
 }
 
-// Plain is a Store for applications: every request is checked and goes on in an empty envelope, and leases are left out of the
-// results.
+// Plain is a Store for applications. It checks every request and sends it on in an empty envelope. It leaves leases out
+// of the results.
 type Plain struct {
 	Store  Store
 	Lister Lister // may be nil if nothing is listed
@@ -127,7 +131,7 @@ func (p Plain) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, e
 	return p.Lister.List(ctx, &ListRequest{ListRequest: *r})
 }
 
-// FirstKey is the first key that the read names; "" if it names none.
+// FirstKey returns the first key of the read, or "" if it has none.
 func (q *ReadRequest) FirstKey() api.Key {
 	if len(q.Keys) == 0 {
 		return ""
@@ -135,7 +139,7 @@ func (q *ReadRequest) FirstKey() api.Key {
 	return q.Keys[0]
 }
 
-// FirstKey is the first key that the transaction names; "" if it names none.
+// FirstKey returns the first key of the transaction, or "" if it has none.
 func (t *Txn) FirstKey() api.Key {
 	if len(t.If) > 0 {
 		return t.If[0].Key

@@ -7,14 +7,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// DedupEpochs are the newest dedup epochs of groups that their leaders have told this node. They only rise, and are never
-// forgotten. The zero value is ready. Safe for concurrent use; nothing blocks.
+// DedupEpochs holds the newest dedup epochs of groups that this node has received from their leaders. Epochs only rise,
+// and are never forgotten. The zero value is ready to use. DedupEpochs is safe for concurrent use, and nothing blocks.
 type DedupEpochs struct {
 	mu     sync.RWMutex
 	groups map[api.GroupID]ident.DedupEpoch
 }
 
-// Heard notes what a leader of the group e.Group has said. Answers may overtake each other.
+// Heard notes an epoch that a leader of the group e.Group has sent. Answers may arrive out of order.
 func (d *DedupEpochs) Heard(e ident.DedupEpoch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -28,7 +28,7 @@ func (d *DedupEpochs) Heard(e ident.DedupEpoch) {
 	d.groups[e.Group] = e
 }
 
-// Of is the newest epoch of the group; zero if none is known.
+// Of returns the newest epoch of the group, or zero if none is known.
 func (d *DedupEpochs) Of(g api.GroupID) ident.DedupEpoch {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

@@ -6,7 +6,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestDedupEpochs: epochs of a group only rise, by its incarnation first, and those of other groups have no part in it.
+// TestDedupEpochs checks that epochs of a group only rise, ordered by incarnation first, and do not affect other
+// groups.
 func TestDedupEpochs(t *testing.T) {
 	var d DedupEpochs
 	for i, c := range []struct{ incarnation, count, wantIncarnation, want uint64 }{

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestNewGatewayClient: no two are the same, and no client may use one.
+// TestNewGatewayClient checks that no two ids are the same, and that no client may use one.
 func TestNewGatewayClient(t *testing.T) {
 	c := NewGatewayClient()
 	if c == NewGatewayClient() {

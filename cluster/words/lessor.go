@@ -8,14 +8,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Lessor gives and ends leases for one group, at its leader (PROTOCOL 4). Grants come with [Store].
+// Lessor opens and ends sessions and leases for one group, at its leader (PROTOCOL 4). Grants come with [Store].
 type Lessor interface {
-	// OpenSession opens a session in the log. The holder counts its first term from before it called.
-	// CodeInvalid where T or P are over the group's maxima.
+	// OpenSession opens a session in the log. The holder counts its first term from before the call. The error is
+	// CodeInvalid if T or P is over the group's maximum.
 	OpenSession(ctx context.Context, o OpenSession) (SessionGrant, error)
-	// CloseSession ends a session that its holder has stopped using; unknown ones are already ended.
+	// CloseSession ends a session that its holder no longer uses. A session that is unknown has already ended.
 	CloseSession(ctx context.Context, g api.GroupID, sid ident.SessionID, nonce ident.Nonce) error
-	// Release gives leases up that the holder has already dropped (eviction).
+	// Release gives up leases that the holder has already dropped (eviction).
 	Release(ctx context.Context, g api.GroupID, leases []ident.DroppedLease) error
 }
 
@@ -26,7 +26,7 @@ type OpenSession struct {
 	Nonce ident.Nonce `cbor:"3,keyasint"`
 	// Term (T) is how long the holder uses its leases after it sent the newest answered keep-alive.
 	Term time.Duration `cbor:"4,keyasint"`
-	// Pause (P) is what the holder's clock may lose unseen per term.
+	// Pause (P) is the time per term that the holder's clock may lose undetected.
 	Pause time.Duration `cbor:"5,keyasint,omitempty"`
 }
 
@@ -36,11 +36,11 @@ type SessionGrant struct {
 	DedupEpoch uint64          `cbor:"2,keyasint,omitempty"`
 }
 
-// KeepAlive is one message from a holder to one peer; it covers all the holder's sessions in groups with a voter there.
+// KeepAlive is one message from a holder to one peer. It covers all the holder's sessions in groups with a voter there.
 type KeepAlive struct {
 	Node  api.NodeID  `cbor:"1,keyasint"`
 	Nonce ident.Nonce `cbor:"2,keyasint"`
-	// Seq is the holder's own number for this message: the answers repeat it.
+	// Seq is the holder's own number for this message. The answers repeat it.
 	Seq uint64 `cbor:"3,keyasint"`
 	// Clock is the holder's own clock at sending, for the rate detector.
 	Clock    ClockSample        `cbor:"4,keyasint"`
@@ -53,16 +53,17 @@ type SessionKeepAlive struct {
 	Session ident.SessionID `cbor:"2,keyasint"`
 }
 
-// SessionStatus is the answer for one session. A group that is slow, or is not led by the peer, gives none.
+// SessionStatus is the answer for one session. A group that is slow, or that the peer does not lead, sends none.
 type SessionStatus struct {
 	Group   api.GroupID     `cbor:"1,keyasint"`
 	Session ident.SessionID `cbor:"2,keyasint"`
 	Seq     uint64          `cbor:"3,keyasint"` // of the KeepAlive that it answers
-	// Extended: the session counts its term anew from when KeepAlive Seq was sent.
+	// Extended reports whether the session counts its term anew from when KeepAlive Seq was sent.
 	Extended bool `cbor:"4,keyasint,omitempty"`
-	// Dead: the session has ended for good; its leases are gone. Neither: no renewal now (refused, or SUSPECT).
+	// Dead reports whether the session has ended for good and its leases are gone. If neither is set, the session is
+	// not renewed now (refused, or SUSPECT).
 	Dead bool `cbor:"5,keyasint,omitempty"`
-	// Pending are revocations not acknowledged yet.
+	// Pending are the revocations that are not acknowledged yet.
 	Pending    []RevokedLease `cbor:"6,keyasint,omitempty"`
 	DedupEpoch uint64         `cbor:"7,keyasint,omitempty"`
 	// Leases counts the leases that the group holds for the session.
@@ -82,7 +83,7 @@ type Revocation struct {
 	Leases  []RevokedLease  `cbor:"3,keyasint"`
 }
 
-// RevokeAck says that the holder will not use these leases again. Only the process that opened the session, as its
+// RevokeAck states that the holder will not use these leases again. Only the process that opened the session, as its
 // nonce shows, may acknowledge for it.
 type RevokeAck struct {
 	Group   api.GroupID     `cbor:"1,keyasint"`
@@ -91,8 +92,9 @@ type RevokeAck struct {
 	Leases  []RevokedLease  `cbor:"4,keyasint"`
 }
 
-// LeaseStream is a holder's stream to one peer: keep-alives and acknowledgements go up, statuses and revocations come
-// down. Sends are safe for concurrent use; Recv belongs to one goroutine. Both end with the stream's context.
+// LeaseStream is a holder's stream to one peer. The holder sends keep-alives and acknowledgements, and receives
+// statuses and revocations. Sends are safe for concurrent use. Recv belongs to one goroutine. Both end with the
+// stream's context.
 type LeaseStream interface {
 	SendKeepAlive(k *KeepAlive) error
 	SendAck(a *RevokeAck) error
@@ -101,7 +103,7 @@ type LeaseStream interface {
 	Close() error
 }
 
-// LeaseEvent comes down a LeaseStream: exactly one field is set.
+// LeaseEvent is a message that the holder receives from a LeaseStream. Exactly one field is set.
 type LeaseEvent struct {
 	Statuses []SessionStatus `cbor:"1,keyasint,omitempty"`
 	Revoke   *Revocation     `cbor:"2,keyasint,omitempty"`
