@@ -2,26 +2,27 @@ package api
 
 import "context"
 
-// Role is what a node is.
+// Role is the kind of a node.
 type Role string
 
-// The roles.
+// The roles: a server stores data, an edge serves reads from leases.
 const (
 	RoleServer Role = "server"
 	RoleEdge   Role = "edge"
 )
 
-// Admin is what operators ask of a cluster, at any node.
+// Admin is what operators ask of a cluster. Every node answers it.
 type Admin interface {
-	// Status describes the cluster as this node sees it; it never waits for nodes that do not answer.
+	// Status describes the cluster as this node sees it. It never waits for nodes that do not answer.
 	Status(ctx context.Context) (*Status, error)
-	// SetPlacement makes the region own every key with the prefix. CodeConflict unless no such key exists.
+	// SetPlacement makes the region own every key with the prefix. It returns CodeConflict unless no such key exists.
 	SetPlacement(ctx context.Context, prefix Key, region RegionID) error
-	// Ready tells whether the node routes, serves and (a server) has caught up; the error says what is missing.
+	// Ready returns nil if the node routes, serves and, if it is a server, has caught up. Otherwise the error says what is
+	// missing.
 	Ready(ctx context.Context) error
 }
 
-// Status is the answer of GET /v1/cluster.
+// Status is the state of the cluster as one node sees it: the answer of GET /v1/cluster.
 type Status struct {
 	ClusterID string        `json:"cluster_id"`
 	Nodes     []NodeStatus  `json:"nodes"`
@@ -31,34 +32,34 @@ type Status struct {
 	Leases    int           `json:"leases"`
 }
 
-// NodeStatus is one node.
+// NodeStatus is the state of one node.
 type NodeStatus struct {
 	Node   NodeID   `json:"node"`
 	Region RegionID `json:"region"`
 	Role   Role     `json:"role"`
 	URL    string   `json:"url"`
-	State  string   `json:"state"` // "up", "unreachable"
+	State  string   `json:"state"` // "up" or "unreachable"
 }
 
-// GroupStatus is one group.
+// GroupStatus is the state of one group.
 type GroupStatus struct {
 	Group   GroupID  `json:"group"`
 	Region  RegionID `json:"region"`
-	Leader  NodeID   `json:"leader"` // "" where none is known
+	Leader  NodeID   `json:"leader"` // "" if unknown
 	Term    Term     `json:"term"`
 	Voters  []NodeID `json:"voters"`
-	Applied uint64   `json:"applied"` // the machine's command counter at the leader
-	// Prepared counts the transactions across groups that hold keys here, Unresolved the commits decided here of which some
-	// group has not been told yet. OldestPreparedSeconds is since when the leader has seen the oldest of the former, looking
-	// every 5 s.
+	Applied uint64   `json:"applied"` // the state machine's command counter at the leader
+	// Prepared counts the transactions across groups that hold keys of this group. Unresolved counts the commits decided by this
+	// group that some other group has not learned yet. OldestPreparedSeconds is how long the leader has seen the oldest prepared
+	// transaction, in seconds. The leader looks every 5 s.
 	Prepared              int     `json:"prepared"`
 	Unresolved            int     `json:"unresolved"`
 	OldestPreparedSeconds float64 `json:"oldest_prepared_seconds"`
-	// Locked are keys that transactions hold whose decision groups do not answer, at most a hundred of them.
+	// Locked lists keys held by transactions whose decision groups do not answer, at most 100 of them.
 	Locked []Lock `json:"locked,omitempty"`
 }
 
-// RangeStatus is one range of the placement map and one of its owners; a region with several groups has a row each.
+// RangeStatus is one range of the placement map and one of its owners. A region with several groups has one row for each group.
 type RangeStatus struct {
 	Start Key     `json:"-"` // rendered as start or start_base64
 	End   Key     `json:"-"`

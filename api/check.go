@@ -2,13 +2,13 @@ package api
 
 import "slices"
 
-// sortKeys sorts ks in place and drops repetitions.
+// sortKeys sorts ks in place and removes duplicates.
 func sortKeys(ks []Key) []Key {
 	slices.Sort(ks)
 	return slices.Compact(ks)
 }
 
-// Check tells whether the request is within the limits and makes sense.
+// Check returns nil if the request is valid and within the limits. Otherwise it returns CodeInvalid or CodeTooLarge.
 func (r *ReadRequest) Check() error {
 	if len(r.Keys) == 0 {
 		return &Error{Code: CodeInvalid, Op: "read", Hint: "no key was named"}
@@ -33,7 +33,8 @@ func (r *ReadRequest) Check() error {
 	return nil
 }
 
-// Check tells whether the request is within the limits; it sets no default.
+// Check returns nil if the request is valid and within the limits. Otherwise it returns CodeInvalid or CodeTooLarge. It sets no
+// defaults.
 func (r *ListRequest) Check() error {
 	if r.Limit < 0 {
 		return &Error{Code: CodeInvalid, Op: "list", Hint: "the limit is negative"}
@@ -50,7 +51,8 @@ func (r *ListRequest) Check() error {
 	return nil
 }
 
-// Check reports whether the transaction is within the limits and makes sense, and its id is one that a client may use.
+// Check returns nil if the transaction is valid and within the limits, and a client may use its id. Otherwise it returns
+// CodeInvalid or CodeTooLarge.
 func (t *Txn) Check() error {
 	if err := t.ID.Check(); err != nil {
 		return err
@@ -58,7 +60,7 @@ func (t *Txn) Check() error {
 	return t.CheckSteps()
 }
 
-// CheckSteps is Check without the id.
+// CheckSteps is like Check but does not check the id.
 func (t *Txn) CheckSteps() error {
 	if n := len(t.If) + len(t.Then) + len(t.Else); n > MaxTxnOps {
 		return Errorf(CodeTooLarge, "transaction of %d operations is over the limit of %d operations", n, MaxTxnOps)
@@ -89,7 +91,7 @@ func (t *Txn) CheckSteps() error {
 	return nil
 }
 
-// Size is what counts against [MaxTxnBytes]: the bytes of all keys and values.
+// Size returns the number of bytes that count against [MaxTxnBytes]: those of all keys and values.
 func (t *Txn) Size() int {
 	n := 0
 	for i := range t.If {

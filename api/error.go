@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// Code classifies an error. It is itself an error, so that errors.Is(err, api.CodeNotFound) holds on both sides of a
-// wire. Every code answers "did it happen?": see [Code.Applied].
+// Code classifies an error. A Code is itself an error, so that errors.Is(err, api.CodeNotFound) works for errors made in this
+// process and for errors that came over a connection. [Code.Applied] says whether a request with this code took effect.
 type Code string
 
-// The codes. Those from CodeNotLeader on stay between nodes: the router turns them into another try or CodeUnavailable.
+// The codes. CodeNotLeader and those after it are used between nodes only: the router tries again or returns CodeUnavailable.
 const (
-	CodeInvalid            Code = "invalid"             // the request makes no sense; change it
-	CodeUnauthenticated    Code = "unauthenticated"     // no or a wrong credential
-	CodeDenied             Code = "denied"              // the credential does not allow it
+	CodeInvalid            Code = "invalid"             // the request is not valid; change it
+	CodeUnauthenticated    Code = "unauthenticated"     // the credential is missing or wrong
+	CodeDenied             Code = "denied"              // the credential does not allow the request
 	CodeNotFound           Code = "not_found"           // the key is absent
-	CodeConflict           Code = "conflict"            // the state forbids it: an id reused, a range not empty
+	CodeConflict           Code = "conflict"            // the state forbids the request: a reused id, a range that is not empty
 	CodePreconditionFailed Code = "precondition_failed" // a condition did not hold
 	CodeTooLarge           Code = "too_large"           // over a limit, which the error names
-	CodeUnavailable        Code = "unavailable"         // not now: no quorum, overload, cut off; certainly not applied
-	CodeAmbiguous          Code = "ambiguous"           // the outcome is unknown: it may have been or may yet be applied
+	CodeUnavailable        Code = "unavailable"         // no quorum, overload or disconnected; certainly not applied; try again later
+	CodeAmbiguous          Code = "ambiguous"           // the outcome is unknown: the request may have been applied, or may yet be
 	CodeInternal           Code = "internal"            // a fault in the program; whether a write was applied is unknown
 
 	CodeNotLeader   Code = "not_leader"   // ask the leader in Error.Leader; not applied
@@ -32,7 +32,7 @@ const (
 
 func (c Code) Error() string { return string(c) }
 
-// Applied answers "did it happen?": "no", or "unknown".
+// Applied reports whether a call that failed with this code may have taken effect: "no" or "unknown".
 func (c Code) Applied() string {
 	if c == CodeAmbiguous || c == CodeInternal {
 		return "unknown"
@@ -40,7 +40,7 @@ func (c Code) Applied() string {
 	return "no"
 }
 
-// HTTPStatus is the one table from codes to HTTP statuses.
+// HTTPStatus returns the HTTP status of the code. It is the only table from codes to statuses.
 func (c Code) HTTPStatus() int {
 	switch c {
 	case CodeInvalid:
@@ -65,30 +65,31 @@ func (c Code) HTTPStatus() int {
 	return http.StatusInternalServerError
 }
 
-// Error is the one error type that crosses doors. Only Code is for programs; the rest is for people.
+// Error is the only error type that travels over a connection. Programs should look only at Code; the other fields are for
+// people.
 type Error struct {
 	Code Code   `cbor:"1,keyasint"`
-	Op   string `cbor:"2,keyasint,omitempty"` // what was tried: "put", "confirm"
-	Key  Key    `cbor:"3,keyasint,omitempty"` // the key it is about, if one
+	Op   string `cbor:"2,keyasint,omitempty"` // the operation: "put", "confirm"
+	Key  Key    `cbor:"3,keyasint,omitempty"` // the key concerned, if there is one
 	Hint string `cbor:"4,keyasint,omitempty"` // what is wrong and what to do next
-	// Leader is where to go instead (CodeNotLeader); empty where nobody knows.
+	// Leader is the node to ask instead (CodeNotLeader). It is empty if the leader is unknown.
 	Leader NodeID `cbor:"5,keyasint,omitempty"`
-	// RetryAfter is how long to wait before the next try (CodeUnavailable); 0 is the receiver's choice.
+	// RetryAfter is how long to wait before the next try (CodeUnavailable). If it is 0, the receiver chooses.
 	RetryAfter time.Duration `cbor:"6,keyasint,omitempty"`
-	// Version is the key's present version (CodeNotFound, CodePreconditionFailed).
+	// Version is the key's current version (CodeNotFound, CodePreconditionFailed).
 	Version Version `cbor:"7,keyasint,omitempty"`
-	// Unknown: this call did nothing, but an earlier one with the same RequestID may have been applied.
+	// Unknown means that this call did nothing, but an earlier one with the same RequestID may have been applied.
 	Unknown bool `cbor:"8,keyasint,omitempty"`
-	// Err is the cause; it stays on this side of a wire.
+	// Err is the cause. It is not sent over a connection.
 	Err error `cbor:"-"`
 }
 
-// Errorf makes an Error whose hint is the formatted text.
+// Errorf returns an Error with the code and the formatted text as its Hint.
 func Errorf(c Code, format string, args ...any) *Error {
 	return &Error{Code: c, Hint: fmt.Sprintf(format, args...)}
 }
 
-// Applied answers "did it happen?" for the request, by whatever call: "no", or "unknown".
+// Applied reports whether the request may have taken effect, through this call or an earlier one: "no" or "unknown".
 func (e *Error) Applied() string {
 	if e.Unknown {
 		return "unknown"
@@ -117,16 +118,17 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is holds for the error's own code.
+// Is reports whether target is the error's own code.
 func (e *Error) Is(target error) bool {
 	c, ok := target.(Code)
 	return ok && c == e.Code
 }
 
-// CodeOf is the code of err: its own where it is or wraps an [Error] or a [Code], CodeInternal otherwise, "" for nil.
+// CodeOf returns the code of err. It is the error's own code if err is or wraps an [Error] or a [Code], "" if err is nil, and
+// CodeInternal otherwise.
 func CodeOf(err error) Code {
 	if err == nil {
 		return ""
@@ -140,7 +142,7 @@ func CodeOf(err error) Code {
 	return CodeInternal
 }
 
-// AsError is err as an [Error]: itself where it is one, else wrapped with its code.
+// AsError returns the [Error] that err is or wraps. If there is none, it returns a new Error that wraps err and has its code.
 func AsError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e

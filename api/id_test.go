@@ -29,7 +29,8 @@ func TestRequestIDCheck(t *testing.T) {
 	}
 }
 
-// TestOutcomeOfARequest: what was not applied by this call may have been by an earlier one, if the request's key is opaque.
+// TestOutcomeOfARequest checks that the outcome is unknown if this call did not apply the request but its key is opaque, because
+// an earlier call may have applied it.
 func TestOutcomeOfARequest(t *testing.T) {
 	opaque, numbered := RequestID{Client: ClientID{1}}, RequestID{Client: ClientID{1}, Seq: 7}
 	for _, c := range []struct {

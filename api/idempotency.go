@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// IdempotencyKey is the text of a numbered id: eh1-CLIENT-SEQ-ACKEDBELOW, with CLIENT in 32 lower-case hexadecimal digits.
+// IdempotencyKey returns the text of a numbered id: eh1-CLIENT-SEQ-ACKEDBELOW, with CLIENT as 32 lower-case hexadecimal digits.
 func (r RequestID) IdempotencyKey() string {
 	return fmt.Sprintf("eh1-%s-%d-%d", r.Client, r.Seq, r.AckedBelow)
 }
 
-// ParseIdempotencyKey is the id that a text stands for: a numbered one in the form of [RequestID.IdempotencyKey], whose record
-// may soon go since the client numbers its writes from 1; any other text is opaque and kept for a day. CodeInvalid if it is
-// empty or [RequestID.Check] refuses the id, CodeTooLarge where it is over [MaxIdempotencyKeyBytes].
+// ParseIdempotencyKey returns the id for the text of an Idempotency-Key. A text in the form of [RequestID.IdempotencyKey] is a
+// numbered id: its client numbers its writes from 1, so its record may be dropped soon. Any other text is opaque, and its record
+// is kept for a day. ParseIdempotencyKey returns CodeInvalid if the text is empty or [RequestID.Check] refuses the id, and
+// CodeTooLarge if the text is over [MaxIdempotencyKeyBytes].
 func ParseIdempotencyKey(text string) (RequestID, error) {
 	switch {
 	case text == "":
@@ -45,7 +46,7 @@ func numberedID(text string) (id RequestID, ok bool) {
 	return id, ok1 && ok2 && seq > 0 && !id.IsZero()
 }
 
-// parseNumber reads a decimal in its one form, without leading zeros.
+// parseNumber parses a decimal number without leading zeros.
 func parseNumber(s string) (uint64, bool) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	return n, err == nil && strconv.FormatUint(n, 10) == s

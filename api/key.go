@@ -6,29 +6,29 @@ import (
 	"strings"
 )
 
-// Key names a value: 1 to [MaxKeyBytes] bytes, any bytes, ordered bytewise.
+// Key names a value. It is 1 to [MaxKeyBytes] arbitrary bytes. Keys are ordered bytewise.
 type Key string
 
-// Range is the keys from Start (included) to End (excluded). An empty End means: no upper bound.
+// Range is the keys from Start (included) to End (excluded). An empty End means no upper bound.
 type Range struct {
 	Start Key `cbor:"1,keyasint,omitempty"`
 	End   Key `cbor:"2,keyasint,omitempty"`
 }
 
-// Contains tells whether k lies in r.
+// Contains reports whether k is in r.
 func (r Range) Contains(k Key) bool { return k >= r.Start && (r.End == "" || k < r.End) }
 
-// ContainsRange tells whether every key of o lies in r.
+// ContainsRange reports whether every key of o is in r.
 func (r Range) ContainsRange(o Range) bool {
 	return o.Start >= r.Start && (r.End == "" || (o.End != "" && o.End <= r.End))
 }
 
-// Overlaps tells whether some key lies in both.
+// Overlaps reports whether some key is in both ranges.
 func (r Range) Overlaps(o Range) bool {
 	return (r.End == "" || o.Start < r.End) && (o.End == "" || r.Start < o.End)
 }
 
-// Intersect returns the keys in both; ok is false where there are none.
+// Intersect returns the keys that are in both ranges. ok is false if there are none.
 func (r Range) Intersect(o Range) (_ Range, ok bool) {
 	if !r.Overlaps(o) {
 		return Range{}, false
@@ -42,7 +42,7 @@ func (r Range) Intersect(o Range) (_ Range, ok bool) {
 
 func (r Range) String() string { return fmt.Sprintf("[%q,%q)", string(r.Start), string(r.End)) }
 
-// PrefixRange is the range of the keys that begin with p. PrefixRange("") is every key.
+// PrefixRange returns the range of the keys that begin with p. PrefixRange("") contains every key.
 func PrefixRange(p Key) Range {
 	b := []byte(p)
 	for i := len(b) - 1; i >= 0; i-- {
@@ -54,14 +54,14 @@ func PrefixRange(p Key) Range {
 	return Range{Start: p}
 }
 
-// Version orders the states of one key over its whole life, also across owners: first by the epoch of the range that
-// held it, then by the owner's command counter. The zero Version is the version of a key that was never written.
+// Version orders the states of one key over its whole life, across all its owners: first by the epoch of the range that held it,
+// then by the owner's command counter. The zero Version is the version of a key that was never written.
 type Version struct {
 	Epoch uint64 `cbor:"1,keyasint,omitempty"`
 	Index uint64 `cbor:"2,keyasint,omitempty"`
 }
 
-// Compare is negative where v is older than o, positive where it is newer.
+// Compare returns -1 if v is older than o, 0 if they are equal, and 1 if v is newer.
 func (v Version) Compare(o Version) int {
 	switch {
 	case v.Epoch != o.Epoch && v.Epoch < o.Epoch, v.Epoch == o.Epoch && v.Index < o.Index:
@@ -72,15 +72,15 @@ func (v Version) Compare(o Version) int {
 	return 1
 }
 
-// IsZero tells whether v is the version of a key that was never written.
+// IsZero reports whether v is the version of a key that was never written.
 func (v Version) IsZero() bool { return v == Version{} }
 
-// String is the form of ETag and Edgehold-Version: "epoch.index" in decimal.
+// String returns the version as ETag and Edgehold-Version have it: "epoch.index" in decimal.
 func (v Version) String() string {
 	return strconv.FormatUint(v.Epoch, 10) + "." + strconv.FormatUint(v.Index, 10)
 }
 
-// ParseVersion reads what String wrote.
+// ParseVersion parses the text that [Version.String] returns. It returns CodeInvalid for any other text.
 func ParseVersion(s string) (Version, error) {
 	e, i, ok := strings.Cut(s, ".")
 	epoch, err1 := strconv.ParseUint(e, 10, 64)

@@ -2,35 +2,36 @@ package api
 
 import "time"
 
-// Limits that callers meet. One over gets [CodeTooLarge] naming the limit and the size; nothing is applied.
+// Limits of requests. A request over a limit is refused with [CodeTooLarge], which names the limit and the size. Nothing of it is
+// applied.
 const (
 	MaxKeyBytes   = 4096
 	MaxValueBytes = 1 << 20
 	MaxTxnOps     = 1000
 	MaxTxnBytes   = 8 << 20
-	// MaxTxnWorkBytes bounds what the steps of a transaction read by gets and make by functions, all together.
+	// MaxTxnWorkBytes bounds the bytes that the gets of a transaction read and its functions produce, in total.
 	MaxTxnWorkBytes = 8 << 20
-	// MaxTxnBodyBytes bounds a transaction in JSON: its bytes at their longest, each written as \u00XX, and room for the rest.
+	// MaxTxnBodyBytes bounds a transaction in JSON. It allows for every byte written as \u00XX, and for the rest of the body.
 	MaxTxnBodyBytes = 6*MaxTxnBytes + 1<<20
 	MaxListLimit    = 1000
-	// DefaultListLimit entries come where a list names no limit.
+	// DefaultListLimit is how many entries a page of a list has at most if the request sets no limit.
 	DefaultListLimit = 100
 	MaxListBytes     = 8 << 20
 	// MaxReadKeys bounds the keys of one ReadRequest.
 	MaxReadKeys = 1000
-	// MaxReadBytes bounds the values that one group returns to a read.
+	// MaxReadBytes bounds the values that one group returns for one read.
 	MaxReadBytes = 16 << 20
 	// MaxIdempotencyKeyBytes bounds an opaque Idempotency-Key.
 	MaxIdempotencyKeyBytes = 255
 )
 
-// DefaultTimeout bounds a request that names no timeout; MaxTimeout bounds what it may name.
+// DefaultTimeout bounds a request that sets no timeout. MaxTimeout is the longest timeout that a request may set.
 const (
 	DefaultTimeout = 10 * time.Second
 	MaxTimeout     = 10 * time.Minute
 )
 
-// CheckKey tells whether k may be a key.
+// CheckKey returns nil if k is a valid key, CodeInvalid if it is empty, and CodeTooLarge if it is over [MaxKeyBytes].
 func CheckKey(k Key) error {
 	switch n := len(k); {
 	case n == 0:
@@ -41,7 +42,7 @@ func CheckKey(k Key) error {
 	return nil
 }
 
-// CheckValue tells whether v may be a value.
+// CheckValue returns nil if v is a valid value, and CodeTooLarge if it is over [MaxValueBytes].
 func CheckValue(v []byte) error {
 	if n := len(v); n > MaxValueBytes {
 		return Errorf(CodeTooLarge, "value of %d bytes is over the limit of %d bytes", n, MaxValueBytes)

@@ -5,17 +5,17 @@ import (
 	"unicode/utf8"
 )
 
-// Lock is a key that a transaction across groups holds whose decision group does not answer: until that is back, no client can read
-// or write the key.
+// Lock is a key held by a transaction across groups whose decision group does not answer. No client can read or write the key
+// until the decision group is back.
 type Lock struct {
 	Key Key
 	// Decider is the group that decides the transaction.
 	Decider GroupID
-	// Seconds is for how long the leader has seen it.
+	// Seconds is how long the leader has seen the lock, in seconds.
 	Seconds float64
 }
 
-// lockBody is a Lock in JSON, where a key that is no text stands in base64.
+// lockBody is a Lock in JSON. A key that is not valid UTF-8 is in base64.
 type lockBody struct {
 	Key     *string `json:"key,omitempty"`
 	KeyB64  []byte  `json:"key_base64,omitempty"`
@@ -34,7 +34,7 @@ func (l Lock) MarshalJSON() ([]byte, error) {
 	return json.Marshal(body)
 }
 
-// UnmarshalJSON reads what MarshalJSON has rendered.
+// UnmarshalJSON parses what MarshalJSON renders.
 func (l *Lock) UnmarshalJSON(b []byte) error {
 	var body lockBody
 	if err := json.Unmarshal(b, &body); err != nil {

@@ -6,23 +6,25 @@ import (
 	"strconv"
 )
 
-// OpKind is what an Op does.
+// OpKind is the kind of an Op.
 type OpKind uint8
 
-// What a step does: OpGet reads, the others write. From OpAdd on they are the functions: what they write follows from what the key
-// holds at the transaction's own place, so that the writer need not read it first.
+// The kinds of a step. OpGet reads, the others write. OpAdd and those after it are the functions: what they write is computed
+// from the value that the key holds when the transaction is carried out, so the caller need not read it first.
 const (
 	OpGet OpKind = iota + 1
 	OpPut
 	OpDelete
-	// OpAdd adds Delta to the key's value, a decimal integer of 64 bits (an optional sign and digits; an absent key counts
-	// as 0), and writes the sum in its shortest form. Its Entry's Value is the sum. CodePreconditionFailed where the value
-	// is no such integer, or the sum would be none.
+	// OpAdd adds Delta to the key's value and writes the sum in its shortest form. The value is a decimal integer of 64 bits: an
+	// optional sign and digits. An absent key counts as 0. The step's Entry has the sum as its Value. The transaction is refused
+	// with CodePreconditionFailed if the value is not such an integer or the sum does not fit.
 	OpAdd
-	// OpAppendIfAbsent appends Value to the key's value unless that contains it already, anywhere: then the key stays as it
-	// is, at its version. An absent key becomes Value. CodeTooLarge where the two together are over [MaxValueBytes]. Bytes
-	// are compared and nothing else: elements must be such that none is found within another or across two neighbours, as
-	// where each begins and ends with a delimiter that is nowhere else: "<17>".
+	// OpAppendIfAbsent appends Value to the key's value, unless the key's value contains Value anywhere. In that case the key
+	// stays as it is and keeps its version. An absent key gets Value. The transaction is refused with CodeTooLarge if the result
+	// would be over [MaxValueBytes].
+	//
+	// Only bytes are compared. So no element may occur within another element, or across two neighbouring ones. Elements that
+	// begin and end with delimiters used nowhere else, such as "<17>", satisfy this.
 	OpAppendIfAbsent
 )
 
@@ -31,25 +33,25 @@ type Op struct {
 	Kind  OpKind `cbor:"1,keyasint"`
 	Key   Key    `cbor:"2,keyasint"`
 	Value []byte `cbor:"3,keyasint,omitempty"`
-	Delta int64  `cbor:"4,keyasint,omitempty"` // of OpAdd
+	Delta int64  `cbor:"4,keyasint,omitempty"` // for OpAdd
 }
 
-// Writes tells whether the step may change its key.
+// Writes reports whether the step may change its key.
 func (o Op) Writes() bool { return o.Kind != OpGet }
 
-// Function tells whether what the step writes follows from what the key holds.
+// Function reports whether the step computes what it writes from what the key holds.
 func (o *Op) Function() bool { return o.Kind == OpAdd || o.Kind == OpAppendIfAbsent }
 
-// Step is what a key holds after a step.
+// Step is the state of a key after a step.
 type Step struct {
-	Value  []byte // shared with the step or with what the key held before
+	Value  []byte // shared with the step, or with the value before the step
 	Exists bool
-	// Changed tells whether the step wrote, be it the same value. A delete of an absent key did not.
+	// Changed reports whether the step wrote, even if it wrote the same value. A delete of an absent key does not write.
 	Changed bool
 }
 
-// On carries the step out on a key that holds value, or is absent. CodePreconditionFailed and CodeTooLarge as the functions
-// say; the error names the key.
+// On carries the step out on a key that holds value, or is absent if exists is false. It returns CodePreconditionFailed or
+// CodeTooLarge as described at [OpAdd] and [OpAppendIfAbsent]. The error names the key.
 func (o *Op) On(value []byte, exists bool) (Step, error) {
 	switch o.Kind {
 	case OpPut:

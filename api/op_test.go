@@ -10,7 +10,7 @@ func TestOpOn(t *testing.T) {
 	full := strings.Repeat("x", MaxValueBytes)
 	for _, c := range []struct {
 		op     Op
-		before string // "-" is absent
+		before string // "-" means absent
 		after  string
 		wrote  bool
 		code   Code
@@ -75,7 +75,7 @@ func TestOpOn(t *testing.T) {
 	}
 }
 
-// TestAppendSharesNothing: what is appended never lies in the spare room of what was there.
+// TestAppendSharesNothing checks that appending never writes into the spare capacity of the old value.
 func TestAppendSharesNothing(t *testing.T) {
 	old := append(make([]byte, 0, 64), "<1>"...)
 	op := Op{Kind: OpAppendIfAbsent, Key: "k", Value: []byte("<2>")}

@@ -9,9 +9,9 @@ import (
 
 const kindAdopt kind = 12
 
-// Adopt takes over a range that was given up, as the receipt shows: every group that had owned a shard of it must have
-// joined in the receipt. Shard has the receipt's range and epoch. Refused at an epoch at or below any that this group has
-// seen for any part of the range; repeated, it does nothing.
+// Adopt takes over a range that was given up, as the receipt proves. Every group that owned a shard of the range must have joined
+// the receipt. Shard has the receipt's range and epoch. Adopt is refused at an epoch at or below any that this group has seen for
+// any part of the range. Repeated, it does nothing.
 type Adopt struct {
 	Receipt Receipt
 	Shard   Shard
@@ -77,8 +77,8 @@ func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
 	return nil
 }
 
-// comesBack returns the epoch in which the group takes over a range that it has given up before, 0 if it never has. That epoch
-// begins now, so that what was first sent before is known from what is sent from now on.
+// comesBack returns the epoch in which the group takes over a range that it has given up before, or 0 if it never has. That epoch
+// begins now, so that requests first sent before it can be told apart from those sent from now on.
 func (t *tx) comesBack(r api.Range) Epoch {
 	if _, before := t.movedAt(r); !before {
 		return 0
@@ -88,7 +88,7 @@ func (t *tx) comesBack(r api.Range) Epoch {
 	return t.meta.DedupEpoch
 }
 
-// translate gives what is in the receipt epochs of the machine's own group, by its age.
+// translate gives the contents of the receipt epochs of the machine's own group, by their ages.
 func (t *tx) translate(r *Receipt) {
 	r.Clients, r.Records = slices.Clone(r.Clients), slices.Clone(r.Records)
 	now := t.meta.DedupEpoch
@@ -100,7 +100,7 @@ func (t *tx) translate(r *Receipt) {
 	}
 }
 
-// giveRecords puts the receipt's records whose anchor is the shard's into the tables.
+// giveRecords adds the receipt's records whose anchor is in the shard to the tables.
 func (t *tx) giveRecords(r *Receipt, s Shard) {
 	for i := range r.Records {
 		rec := &r.Records[i]

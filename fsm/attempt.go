@@ -15,7 +15,7 @@ func checkID(id *ident.TxnID) *api.Error {
 	return nil
 }
 
-// member refuses what is meant for another group.
+// member refuses a command that is meant for another group.
 func (t *tx) member(g api.GroupID) *api.Error {
 	if err := t.founded(); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (t *tx) member(g api.GroupID) *api.Error {
 	return nil
 }
 
-// below reports whether the transaction is one that its client has acknowledged.
+// below reports whether the client has acknowledged the transaction.
 func (v *view) below(id *ident.TxnID, ackedBelow uint64) bool {
 	return id.Seq > 0 && id.Seq < max(ackedBelow, v.client(id.Client).ackedBelow)
 }
@@ -35,7 +35,7 @@ func errTooOld() *api.Error {
 	return &api.Error{Code: Finished, Hint: "the transaction is older than what is remembered here"}
 }
 
-// attempts visits rows that belong to attempts.
+// attempts visits the rows that belong to attempts.
 func (v *view) attempts(table byte, after ident.TxnID, limit int, visit func(ident.TxnID, []byte)) {
 	if limit <= 0 {
 		return
@@ -116,9 +116,9 @@ func readGroups(r *codec.Reader) []api.GroupID {
 
 const kindResolve kind = 20
 
-// Resolve ends a participant's part: what was prepared happens, or does not, as the decision group has said. Only a
-// Decision may be passed on: no other node knows. A Prepare that comes after it is refused. Repeated, it does nothing;
-// CodeConflict if the other outcome was resolved before.
+// Resolve ends a participant's part: what was prepared takes effect, or does not, as the decision group has decided. Only a
+// Decision may be passed on, because no other node knows the outcome. A Prepare that comes after it is refused. Repeated, it does
+// nothing. It is refused with CodeConflict if the other outcome was resolved before.
 type Resolve struct {
 	Group   api.GroupID
 	Txn     ident.TxnID
@@ -157,8 +157,8 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 	}
 	id := c.Txn
 	res.Effect.Resolved = &id
-	// A late Prepare is refused: by this note, or because its client has acknowledged the transaction. Where nothing had been
-	// prepared, its intents would be orphans, which a push takes away: a note that there is no room for can be missing.
+	// A late Prepare is refused: by this note, or because its client has acknowledged the transaction. If nothing had been
+	// prepared, its intents would be orphans, which a push removes: a note for which there is no room may be missing.
 	if t.below(&c.Txn, 0) || !ok && t.meta.Prepared+t.meta.Finished >= t.limits.finished {
 		return nil
 	}
@@ -182,7 +182,7 @@ func (f finished) row() []byte {
 
 func readFinished(r *codec.Reader) finished { return finished{readOutcome(r), readEpoch(r)} }
 
-// finished is what is remembered of an attempt that is over here.
+// finished is what is stored about an attempt that is over here.
 func (v *view) finished(id *ident.TxnID) (finished, bool) {
 	if v.meta.Finished == 0 {
 		return finished{}, false

@@ -11,10 +11,10 @@ import (
 
 const kindCede kind = 11
 
-// Cede gives up a range that has no key in it: Result.Receipt. The range must lie within one owned shard's range, and Epoch
-// must be above that shard's. Repeated, it gives the same receipt. CodeConflict if a key exists in the range;
-// [RetryLeases] if a live lease in it is outside Cleared and Killed; [RetryIntents] if a transaction has locked a key
-// in it.
+// Cede gives up a range that has no key in it. The result has the Receipt. The range must be within the range of one owned shard,
+// and Epoch must be above that shard's. Repeated, it returns the same receipt. It is refused with CodeConflict if a key exists in
+// the range, with [RetryLeases] if a live lease in it is outside Cleared and Killed, and with [RetryIntents] if a transaction has
+// locked a key in it.
 type Cede struct {
 	Term    api.Term
 	Range   api.Range
@@ -90,8 +90,8 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	return nil
 }
 
-// keepReceipt keeps the receipt in the place of those for the same keys that were given before: the group owned them again, so
-// that those moves are done.
+// keepReceipt stores the receipt and replaces earlier ones for the same keys. The group owned those keys again since, so those
+// moves are complete.
 func (t *tx) keepReceipt(x *Receipt) {
 	level := Level1
 	if t.rules.ages {
@@ -105,7 +105,7 @@ func (t *tx) keepReceipt(x *Receipt) {
 	t.set(t.key.moved(x.Range.Start, x.Epoch), receiptRow(x, level))
 }
 
-// ceded is the receipt of the same cede, done before.
+// ceded returns the receipt of the same cede, if it was done before.
 func (t *tx) ceded(c *Cede) *Receipt {
 	row, ok := t.get(t.key.moved(c.Range.Start, c.Epoch))
 	if !ok {
@@ -118,7 +118,7 @@ func (t *tx) ceded(c *Cede) *Receipt {
 	return &r
 }
 
-// cedable finds the shard that the range lies in, and demands that it holds no key there.
+// cedable returns the shard that contains the range, and refuses if the range has a key.
 func (t *tx) cedable(c *Cede) (int, *api.Error) {
 	if err := (Shard{Range: c.Range, Of: 1}).check(); err != nil {
 		return 0, err
@@ -145,13 +145,13 @@ func (t *tx) cedable(c *Cede) (int, *api.Error) {
 	return i, err
 }
 
-// moved is what a row of tableMoved says of the move itself.
+// moved is the part of a row of tableMoved that describes the move.
 type moved struct {
 	rng   api.Range
 	epoch uint64 // at which the range was given up
 }
 
-// eachMoved visits the receipts of ranges that overlap r. There are at most as many as moves.
+// eachMoved visits the receipts of ranges that overlap r. There are at most as many as there were moves.
 func (v *view) eachMoved(r api.Range, visit func(key []byte, m moved)) {
 	type found struct {
 		key []byte
@@ -171,13 +171,14 @@ func (v *view) eachMoved(r api.Range, visit func(key []byte, m moved)) {
 	}
 }
 
-// movedAt is the greatest epoch at which a part of the range was given up.
+// movedAt returns the greatest epoch at which a part of the range was given up.
 func (v *view) movedAt(r api.Range) (epoch uint64, seen bool) {
 	v.eachMoved(r, func(_ []byte, m moved) { epoch, seen = max(epoch, m.epoch), true })
 	return epoch, seen
 }
 
-// anchored reads the records anchored in the range, sorted, if the receipt of one of so many groups may carry them.
+// anchored reads the records anchored in the range, sorted. It refuses if the receipt of one of so many groups may not carry
+// them.
 func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 	var records []Record
 	size, most, bytes := 0, t.limits.receiptRecords/int(of), MaxReceiptBytes/int(of)
@@ -227,8 +228,8 @@ func (t *tx) anchored(r api.Range, of uint32) ([]Record, *api.Error) {
 	return records, nil
 }
 
-// withoutValues drops the values that the records keep, but for short ones, and returns the size of the rest: a range moves
-// although repetitions will then be answered without these.
+// withoutValues drops all but short values of the records and returns the size of the rest. A range moves even though repetitions
+// will then be answered without those values.
 func withoutValues(records []Record) (size int) {
 	for i := range records {
 		fit(records[i].Outcomes, 0)
@@ -237,9 +238,9 @@ func withoutValues(records []Record) (size int) {
 	return size
 }
 
-// clientsOf lists the clients of the records, and those that have acknowledged anything, if the receipt of one of so many
-// groups may carry them. A late copy of a request that its client has acknowledged has no record any more, in whatever
-// range: only what the client has acknowledged keeps it from being executed at the new owner.
+// clientsOf lists the clients of the records and those that have acknowledged anything. It refuses if the receipt of one of so
+// many groups may not carry them. A late copy of a request that its client has acknowledged has no record any more, in any range.
+// Only the acknowledgement prevents the new owner from executing it.
 func (t *tx) clientsOf(records []Record, of uint32) ([]Client, *api.Error) {
 	recorded := map[api.ClientID]bool{}
 	for i := range records {

@@ -8,17 +8,17 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Command is one change of a machine's state, as it stands in the log. Each is a struct with a file, where its bytes and what it does
-// stand too, and a row of the table.
+// Command is one change of a machine's state in the form that the log has. Each command is a struct, with its encoding and its
+// effect in the same file, and has a row in the table.
 type Command interface {
 	kind() kind
 	put(w *codec.Writer)
 }
 
-// kind is a command's number in the log, for ever.
+// kind is a command's number in the log. It never changes.
 type kind byte
 
-// table has a row for each kind of command. A new one takes the next number.
+// table has a row for each kind of command. A new kind takes the next number.
 var table = [...]kindInfo{
 	kindInit:              of("init", Level1, readInit, always, (*tx).init),
 	kindTermStart:         of("term start", Level1, readTermStart, always, (*tx).termStart),
@@ -46,7 +46,7 @@ var table = [...]kindInfo{
 	kindReap:              of("reap", Level1, readReap, inTerm, (*tx).reap),
 }
 
-// kindInfo is what a row says of a kind.
+// kindInfo is a row of the table.
 type kindInfo struct {
 	name  string
 	since Level // the first version of commands that has it
@@ -55,7 +55,7 @@ type kindInfo struct {
 	apply func(t *tx, r *codec.Reader, res *Result) *api.Error
 }
 
-// of returns the row of a kind: admit refuses a command before run carries it out.
+// of returns the row of a kind. admit refuses a command before run carries it out.
 func of[C Command](name string, since Level, read func(*codec.Reader) C, admit func(*tx, *C) *api.Error, run func(*tx, *C, *Result) *api.Error) kindInfo {
 	return kindInfo{name, since, reads(read), func(t *tx, r *codec.Reader, res *Result) *api.Error {
 		c := read(r)
@@ -73,13 +73,13 @@ func reads[C Command](read func(*codec.Reader) C) func(*codec.Reader) Command {
 	return func(r *codec.Reader) Command { return read(r) }
 }
 
-// always admits a command to a machine that is not founded, too.
+// always admits a command even if the machine is not founded.
 func always[C Command](*tx, *C) *api.Error { return nil }
 
-// ifFounded refuses what a machine that is not founded cannot do.
+// ifFounded refuses commands that need a founded machine.
 func ifFounded[C Command](t *tx, _ *C) *api.Error { return t.founded() }
 
-// inTerm is ifFounded, and refuses a judgement of another term than the entry's.
+// inTerm is like ifFounded, and also refuses a judgement made in another term than the entry's.
 func inTerm[C interface {
 	Command
 	judgedIn() api.Term
@@ -87,11 +87,11 @@ func inTerm[C interface {
 	return t.judged((*c).judgedIn())
 }
 
-// Name is what logs call the kind of command.
+// Name returns the name of the command's kind in logs.
 func Name(c Command) string { return table[c.kind()].name }
 
-// Encode returns the command as it stands in the log of a group of that level: the first byte is the version, which is the
-// level, the second is the kind.
+// Encode returns the command as the log of a group of that level has it. The first byte is the version, which is the level. The
+// second is the kind.
 func Encode(c Command, level Level) []byte {
 	n := 64
 	if large, ok := c.(interface{ size() int }); ok {
@@ -104,8 +104,8 @@ func Encode(c Command, level Level) []byte {
 	return w.B
 }
 
-// Decode takes apart what Encode wrote, and refuses everything else with CodeInvalid. Values share memory with b, which
-// must not change while they are used; keys do not.
+// Decode decodes what Encode returns, and refuses any other input with CodeInvalid. Values share memory with b, which must not
+// change while they are used. Keys do not share memory with b.
 func Decode(b []byte) (Command, Level, error) {
 	r := codec.Reader{B: b}
 	version, info := head(&r)
@@ -119,7 +119,7 @@ func Decode(b []byte) (Command, Level, error) {
 	return c, version, nil
 }
 
-// head reads what stands before a command. Without a fault, the kind is known.
+// head reads what precedes a command. If there is no fault, the kind is known.
 func head(r *codec.Reader) (Level, *kindInfo) {
 	r.Format = r.Byte()
 	version := Level(r.Format)
@@ -140,7 +140,7 @@ func head(r *codec.Reader) (Level, *kindInfo) {
 // known reports whether the table has the kind.
 func (k kind) known() bool { return int(k) < len(table) && table[k].apply != nil }
 
-// malformed says what is wrong with the command that was read; nil if nothing is.
+// malformed returns what is wrong with the command that was read, or nil.
 func malformed(r *codec.Reader) *api.Error {
 	if r.Fault() == "" {
 		return nil
@@ -148,7 +148,7 @@ func malformed(r *codec.Reader) *api.Error {
 	return api.Errorf(api.CodeInvalid, "malformed command: %s", r.Fault())
 }
 
-// readLimit reads how many rows a command may look at.
+// readLimit reads how many rows a command may visit.
 func readLimit(r *codec.Reader) int {
 	x := r.Uint()
 	if x > math.MaxInt32 {
@@ -158,66 +158,66 @@ func readLimit(r *codec.Reader) int {
 	return int(x)
 }
 
-// Result is what became of one command. It is the same on all replicas. Values in it are its own.
+// Result is the result of one command. It is the same on all replicas. Its values do not share memory with the machine.
 type Result struct {
 	// Index is the command's place in the machine's counter.
 	Index uint64
-	// Err says why the command was refused: then it changed nothing.
+	// Err says why the command was refused. A refused command changed nothing.
 	Err *api.Error
-	// Txn is what a Write did.
+	// Txn is the result of a Write.
 	Txn *api.TxnResult
-	// Entries are what a Grant returned, and Leases the leases granted on them, one an entry, zero if it was refused.
+	// Entries are what a Grant returned. Leases are the leases granted on them, one for each entry, zero if it was refused.
 	Entries []api.Entry
 	Leases  []ident.LeaseID
 	// Session is what a SessionOpen opened.
 	Session ident.SessionID
-	// Holders are those in the way, if Err.Code is RetryLeases.
+	// Holders are the holders in the way, if Err.Code is RetryLeases.
 	Holders []Holder
-	// Receipt is what a Cede gave.
+	// Receipt is the result of a Cede.
 	Receipt *Receipt
-	// Intents are those in the way, if Err.Code is RetryIntents: at most [MaxNamedIntents].
+	// Intents are the intents in the way, if Err.Code is RetryIntents: at most [MaxNamedIntents].
 	Intents []Intent
-	// Stored is what the anchor's group knows of the request, if Err.Code is Attempted.
+	// Stored is what the anchor's group has stored about the request, if Err.Code is Attempted.
 	Stored *Record
-	// Decision is what became of an attempt: of a Decide, Push or CommitLast, and if Err.Code is Finished.
+	// Decision is the outcome of an attempt: of a Decide, Push or CommitLast, and if Err.Code is Finished.
 	Decision *Decision
 	Effect   Effect
-	// Swept is how far a TrimTombstones, ExpireDedup or Reap came.
+	// Swept is the progress of a TrimTombstones, ExpireDedup or Reap.
 	Swept Swept
 }
 
-// Swept is how far a command came that clears away.
+// Swept is the progress of a command that clears rows away.
 type Swept struct {
-	// Rows are those that it has dropped, or looked at (ExpireDedup).
+	// Rows is how many rows it has dropped, or visited (ExpireDedup).
 	Rows int
-	// End: it came to the end of what there is.
+	// End means that it reached the end of the rows.
 	End bool
 }
 
 // Effect is what applying a command means for the volatile state of the caller.
 type Effect struct {
 	Kind EffectKind
-	// Node is whose term it is (EffectTermStart).
+	// Node is the node whose term it is (EffectTermStart).
 	Node api.NodeID
 	// Sessions are those that changed.
 	Sessions []ident.SessionID
-	// Decided is an attempt that was committed by this command, in its decision group, and has participants: see that they
-	// resolve. Resolved is one whose intents, if there were any, are gone: what waits for them may go on.
+	// Decided is an attempt that this command committed in its decision group and that has participants: the caller must make
+	// sure that they resolve. Resolved is an attempt whose intents, if there were any, are gone: what waits for them may go on.
 	Decided, Resolved *ident.TxnID
 }
 
-// EffectKind is what an Effect is about.
+// EffectKind is the kind of an Effect.
 type EffectKind uint8
 
 const (
-	// EffectNone is nothing of concern.
+	// EffectNone means that there is no effect.
 	EffectNone EffectKind = iota
-	// EffectTermStart is that a leader's term has begun in the log.
+	// EffectTermStart means that a leader's term has begun in the log.
 	EffectTermStart
-	// EffectSuspect is that the session was marked, perhaps again.
+	// EffectSuspect means that the session was marked, perhaps again.
 	EffectSuspect
-	// EffectUnsuspect is that the session is renewable again.
+	// EffectUnsuspect means that the session is renewable again.
 	EffectUnsuspect
-	// EffectKilled is that the sessions ended for good; by Kill, SessionClose, or as Killed of a Write or Cede.
+	// EffectKilled means that the sessions ended for good, by Kill, SessionClose, or as Killed of a Write or Cede.
 	EffectKilled
 )

@@ -10,10 +10,10 @@ import (
 
 const kindCommitLast kind = 19
 
-// CommitLast is the last prepare and the commit in one: if all of If hold and every step of Then can be carried out, it
-// does, and the attempt is committed, all in this entry. The group is the decision group. Refused like a Prepare, and with
-// [Finished] if the attempt was aborted or is too old; it is never sent to another group. Sent again after it has
-// committed, Result.Decision says so, and Result.Txn is not set.
+// CommitLast is the last prepare and the commit in one command. If all conditions in If hold and every step of Then can be
+// carried out, the steps take effect and the attempt is committed, all in this entry. The group is the decision group. CommitLast
+// is refused like a Prepare, and with [Finished] if the attempt was aborted or is too old. It is never sent to another group. If
+// it is sent again after it has committed, Result.Decision says so and Result.Txn is not set.
 type CommitLast struct {
 	Term       api.Term
 	Txn        ident.TxnRef
@@ -23,8 +23,8 @@ type CommitLast struct {
 	Claim      *Claim
 	// Participants are the other groups, which have prepared.
 	Participants []api.GroupID
-	// Held is as in Decide. Outcomes too, but those of this command's own steps, which stand in it at Places, are not known
-	// yet. Without Outcomes, the steps of Then are the whole branch.
+	// Held and Outcomes are as in Decide, but the outcomes of this command's own steps, whose positions are in Places, are not
+	// known yet. Without Outcomes, the steps of Then are the whole branch.
 	Held     bool
 	Outcomes []Outcome
 	Places   []uint32
@@ -134,7 +134,7 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 	return nil
 }
 
-// whole puts the outcomes of a CommitLast's own steps to those of the others.
+// whole adds the outcomes of a CommitLast's own steps to those of the others.
 func whole(c *CommitLast, own []Outcome) []Outcome {
 	if len(c.Outcomes) == 0 {
 		return own

@@ -7,8 +7,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// coordinator commits one request of a txnPlanet, as docs/decisions/0011 says that a gateway must. It knows nothing that was
-// not told to it, and may crash between any two messages.
+// coordinator commits one request of a txnPlanet, as docs/decisions/0011 requires of a gateway. It knows only what it has learned
+// from messages, and may crash between any two messages.
 type coordinator struct {
 	*txnPlanet
 	req   *txnRequest
@@ -82,7 +82,7 @@ func groupOf(k api.Key) int { return int(k[0] - '1') }
 
 func (c *coordinator) decider() int { return groupIndex(c.txn.ID.Decider) }
 
-// send sends what the state asks for, perhaps once more.
+// send sends what the state requires, possibly once more.
 func (c *coordinator) send() {
 	switch c.state {
 	case "once":
@@ -153,7 +153,7 @@ func (c *coordinator) commitLast() CommitLast {
 	return l
 }
 
-// answer takes what a group has answered; of an earlier state or attempt it is of no use.
+// answer handles a group's answer. Answers to an earlier state or attempt are ignored.
 func (c *coordinator) answer(cmd Command, res Result) {
 	switch x := cmd.(type) {
 	case Write:
@@ -223,7 +223,7 @@ func (c *coordinator) lastAnswer(res Result) {
 	}
 }
 
-// no is a vote that is no: try again where that may help, else end the attempt at its decision group.
+// no handles a vote no: it tries again if that may help, and otherwise ends the attempt at its decision group.
 func (c *coordinator) no(res Result) {
 	switch res.Err.Code {
 	case api.CodeNotLeader:
@@ -274,7 +274,7 @@ func (c *coordinator) outcome(d *Decision) {
 	case d.Expired || c.odds(10):
 		c.end()
 	default:
-		for _, g := range c.req.groups { // so that nobody waits; whoever does not hear it pushes
+		for _, g := range c.req.groups { // so that no transaction waits; a group that does not get it pushes
 			c.txnPlanet.send(g, Resolve{groupName(g), c.txn.ID, ident.TxnAborted}, c)
 		}
 		if c.after = c.txn.ID; c.odds(4) {

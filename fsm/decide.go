@@ -8,24 +8,25 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Decision is what became of an attempt, as its decision group says.
+// Decision is the outcome of an attempt, as its decision group has decided it.
 type Decision struct {
 	Txn     ident.TxnID      `cbor:"1,keyasint"`
 	Outcome ident.TxnOutcome `cbor:"2,keyasint,omitempty"`
-	// Participants had prepared; Unresolved are those of them that have not said yet that they resolved it.
+	// Participants are the groups that had prepared. Unresolved are those of them that have not reported yet that they resolved
+	// it.
 	Participants []api.GroupID `cbor:"3,keyasint,omitempty"`
 	Unresolved   []api.GroupID `cbor:"4,keyasint,omitempty"`
 	// Held and Outcomes are the result of a commit.
 	Held     bool      `cbor:"5,keyasint,omitempty"`
 	Outcomes []Outcome `cbor:"6,keyasint,omitempty"`
-	// Expired: no record of it is kept any more, or none will be. An intent that still stands must go, but a client that sends
-	// the request again learns nothing from this.
+	// Expired means that no record of the attempt is kept any more, or will be. An intent that still stands must be removed, but
+	// a client that sends the request again learns nothing from this.
 	Expired bool `cbor:"7,keyasint,omitempty"`
 }
 
-// At is what a group that has intents of the attempt must resolve, when it has asked: aborted, unless it was committed and the
-// group has not resolved it before; intents that turn up after that are of a late Prepare. A decision that is passed on
-// unasked goes, if it is a commit, to the Unresolved alone.
+// At returns what a group that has intents of the attempt must resolve, if it has asked: aborted, unless the attempt was
+// committed and the group has not resolved it before. Intents that appear after that are of a late Prepare. A decision that is
+// passed on without being asked for is sent, if it is a commit, only to the groups in Unresolved.
 func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
 	switch {
 	case d.Outcome == ident.TxnUndecided:
@@ -36,8 +37,8 @@ func (d *Decision) At(g api.GroupID) ident.TxnOutcome {
 	return ident.TxnAborted
 }
 
-// Replay is the result of the committed transaction, for a client that sends its request again. Values that were read are
-// not in it.
+// Replay returns the result of the committed transaction, for a client that sends its request again. It does not have the values
+// that were read.
 func (d *Decision) Replay(t *api.Txn) *api.TxnResult {
 	return replayOf(&Record{Committed: d.Held, Outcomes: d.Outcomes}, t)
 }
@@ -71,7 +72,7 @@ func readDecision(r *codec.Reader) decision {
 	return d
 }
 
-// decided is what the group has decided on an attempt, if it remembers anything.
+// decided returns what the group has decided on the attempt, if it has stored anything.
 func (v *view) decided(id *ident.TxnID) *Decision {
 	if v.meta.Decisions == 0 {
 		return nil
@@ -90,7 +91,7 @@ func (v *view) decided(id *ident.TxnID) *Decision {
 	return out
 }
 
-// owing are the participants that have not resolved.
+// owing returns the participants that have not resolved.
 func (v *view) owing(id *ident.TxnID) []api.GroupID {
 	if v.meta.Unresolved == 0 {
 		return nil
@@ -104,16 +105,16 @@ func (v *view) owing(id *ident.TxnID) []api.GroupID {
 
 const kindDecide kind = 17
 
-// Decide says what becomes of an attempt, in its decision group; any other's machine refuses it with CodeWrongGroup.
-// Result.Decision is what became of it: the first decision stands, and later ones return it.
+// Decide decides an attempt in its decision group. The machine of any other group refuses it with CodeWrongGroup. Result.Decision
+// is the outcome: the first decision is final, and later ones return it.
 type Decide struct {
 	Txn        ident.TxnRef
 	AckedBelow uint64 // as in [api.RequestID]
 	Outcome    ident.TxnOutcome
-	// Participants are the groups that have prepared, and must resolve. Of a commit only.
+	// Participants are the groups that have prepared and must resolve. Only a commit has them.
 	Participants []api.GroupID
 	// Held and Outcomes are the result, for a client that sends the request again: whether Then ran, and an Outcome for each step
-	// of the branch. Of a commit only.
+	// of the branch. Only a commit has them.
 	Held     bool
 	Outcomes []Outcome
 }
@@ -144,7 +145,7 @@ func (t *tx) decideCommand(c *Decide, res *Result) *api.Error {
 	return t.decide(&c.Txn, c.AckedBelow, d, res)
 }
 
-// ownValues are outcomes that share nothing with a command.
+// ownValues returns outcomes that share no memory with a command.
 func ownValues(in []Outcome) []Outcome {
 	out := slices.Clone(in)
 	for i := range out {
@@ -155,8 +156,8 @@ func ownValues(in []Outcome) []Outcome {
 
 const kindPush kind = 18
 
-// Push aborts an attempt, unless it was decided before. A group that met an intent and has waited long enough sends it, and a
-// coordinator that ends an earlier attempt. Result.Decision is what became of it, [Decision.At] what a group must resolve.
+// Push aborts an attempt, unless it was decided before. It is sent by a group that has met an intent and has waited long enough,
+// and by a coordinator that ends an earlier attempt. Result.Decision is the outcome, and [Decision.At] what a group must resolve.
 type Push struct{ Txn ident.TxnRef }
 
 func (Push) kind() kind             { return kindPush }
@@ -167,7 +168,7 @@ func (t *tx) push(c *Push, res *Result) *api.Error {
 	return t.decide(&c.Txn, 0, &decision{outcome: ident.TxnAborted}, res)
 }
 
-// decide makes the decision, unless one was made before, or the attempt is older than what is remembered.
+// decide makes the decision, unless one was made before or the attempt is older than what is stored.
 func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Result) *api.Error {
 	id := &ref.ID
 	if err := t.member(id.Decider); err != nil {
@@ -180,7 +181,7 @@ func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Resu
 		return nil
 	}
 	if t.tooOld(ref, ackedBelow) {
-		// The answer must stay the same for ever: so long as a Decide may come, the client's row stays.
+		// The answer must never change: as long as a Decide may come, the client's row stays.
 		t.acknowledge(id.Client, max(ackedBelow, t.client(id.Client).ackedBelow), max(Epoch(ref.Epoch), t.meta.DedupEpoch))
 		res.Decision = &Decision{Txn: *id, Outcome: ident.TxnAborted, Expired: true}
 		return nil
@@ -197,18 +198,18 @@ func (t *tx) decide(ref *ident.TxnRef, ackedBelow uint64, d *decision, res *Resu
 	return nil
 }
 
-// tooOld reports whether the attempt is older than what is remembered: it is aborted then, or was resolved.
+// tooOld reports whether the attempt is older than what is stored. It is then aborted, or was resolved.
 func (v *view) tooOld(ref *ident.TxnRef, ackedBelow uint64) bool {
 	return guardWatermark && (v.below(&ref.ID, ackedBelow) || ref.Epoch > 0 && Epoch(ref.Epoch).expired(v.meta.DedupEpoch))
 }
 
-// over reports whether an attempt without a record was aborted: it is so old that the record of an abort may have gone, and
-// not so old that the record of a commit may have. What is not known to be young enough cannot be committed any more.
+// over reports whether an attempt without a record was aborted: it is so old that the record of an abort may be gone, and not so
+// old that the record of a commit may be. An attempt that is not known to be young enough cannot be committed any more.
 func (v *view) over(ref *ident.TxnRef, outcome ident.TxnOutcome) bool {
 	if !v.rules.shortAborts || !guardAttemptAge {
 		return false
 	}
-	if ref.Epoch == 0 { // its sender vouches that it is not a day old
+	if ref.Epoch == 0 { // its sender guarantees that it is less than a day old
 		return ref.ID.Seq == 0 && outcome == ident.TxnCommitted
 	}
 	return Epoch(ref.Epoch).age(v.meta.DedupEpoch) > AttemptEpochs
@@ -264,7 +265,7 @@ func (c Resolved) put(w *codec.Writer) {
 
 func readResolved(r *codec.Reader) Resolved { return Resolved{readTxnID(r), r.Group()} }
 
-// resolved notes that a participant has resolved. A decision that will not be asked for any more goes.
+// resolved records that a participant has resolved. A decision that no group will ask for any more is dropped.
 func (t *tx) resolved(c *Resolved, _ *Result) *api.Error {
 	if err := t.member(c.Txn.Decider); err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestDecide: the first that decides is right, and is remembered until nobody can ask any more.
+// TestDecide checks that the first decision is final, and that it is stored until it cannot be asked for any more.
 func TestDecide(t *testing.T) {
 	r := founded(t)
 	a, b := ref("c", 1, "g.1"), ref("c", 2, "g.1")
@@ -65,8 +65,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideEpochs: what an idle client leaves ends with epochs, and so late that no commit of that time is taken. What was
-// aborted of a request with an opaque id ends early.
+// TestDecideEpochs checks that what an idle client leaves ends with epochs, and so late that no commit of that time is accepted.
+// What was aborted of a request with an opaque id ends earlier.
 func TestDecideEpochs(t *testing.T) {
 	r := founded(t)
 	opaque, numbered, owing, done := ref("o", 0, "g.1"), ref("n", 5, "g.1"), ref("w", 0, "g.1"), ref("d", 0, "g.1")
@@ -107,8 +107,8 @@ func TestDecideEpochs(t *testing.T) {
 	}
 }
 
-// TestLateCommit: once an attempt was said to be aborted, no commit of it is taken, whether or not the record has gone: neither
-// in a Decide nor in a CommitLast. One that has a record is told what it says.
+// TestLateCommit checks that once an attempt was reported as aborted, no commit of it is accepted, in a Decide or in a
+// CommitLast, whether or not the record is gone. If there is a record, the answer is what the record says.
 func TestLateCommit(t *testing.T) {
 	for _, seq := range []uint64{0, 3} {
 		r := founded(t)
@@ -144,7 +144,7 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
-// TestTellsTheSameForEver: a client's row stays for as long as a commit may come that was told that it is too old.
+// TestTellsTheSameForEver checks that a client's row stays as long as a commit that was refused as too old may come again.
 func TestTellsTheSameForEver(t *testing.T) {
 	r := founded(t)
 	tx := ref("c", 1, "g.1")
@@ -246,8 +246,8 @@ func TestCommitLast(t *testing.T) {
 	}
 }
 
-// TestForgottenCommit: a repetition that comes when the decision group has forgotten a commit, and the anchor's group has not
-// forgotten the attempt, is not told that it was aborted: it would happen twice.
+// TestForgottenCommit checks a repetition that comes when the decision group has dropped a commit and the anchor's group has not
+// dropped the attempt. The answer must not be that it was aborted: it would take effect twice.
 func TestForgottenCommit(t *testing.T) {
 	anchors, decides := founded(t), group(t, "g.2")
 	tx := ref("opaque", 0, "g.2")

@@ -152,7 +152,7 @@ func TestNotDurable(t *testing.T) {
 	}
 }
 
-// TestCloseUnderReaders: who reads a machine whose engine is gone is told that it is not there.
+// TestCloseUnderReaders checks that a read of a machine whose engine is gone returns an error that says so.
 func TestCloseUnderReaders(t *testing.T) {
 	m, e := onDisk(t, engine.NewDisk())
 	m.Apply(1, 1, [][]byte{encode(benchInit), encode(Write{Term: 1, Txn: putTxn("k", "v")})})

@@ -8,19 +8,19 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// A session ends in one row: its own goes, and with it all its leases are void. Their rows are cleared away later, in steps.
-// See docs/decisions/0022.
+// A session ends by the change of one row: its own is removed, and all its leases are void from then on. Their rows are cleared
+// away later, in steps. See docs/decisions/0022.
 
 const (
 	// MaxKilled bounds the sessions that one command ends.
 	MaxKilled = 1000
-	// MaxReap bounds the leases that one Reap clears away: each is a row by session and one by key.
+	// MaxReap bounds the leases that one Reap clears away. Each is one row by session and one by key.
 	MaxReap = 500
 )
 
 const kindKill kind = 9
 
-// Kill ends sessions that have expired. Unknown ones have ended already.
+// Kill ends sessions that have expired. Unknown sessions have ended already.
 type Kill struct {
 	Term     api.Term
 	Sessions []ident.SessionID
@@ -44,7 +44,7 @@ func (t *tx) killCommand(c *Kill, res *Result) *api.Error {
 	return nil
 }
 
-// tooMany refuses a command that ends more sessions than one may.
+// tooMany refuses a command that ends more sessions than allowed.
 func (v *view) tooMany(killed []ident.SessionID) *api.Error {
 	if v.rules.endAtOnce && len(killed) > MaxKilled {
 		return api.Errorf(api.CodeTooLarge, "a command that ends %d sessions is over the limit of %d", len(killed), MaxKilled)
@@ -52,8 +52,8 @@ func (v *view) tooMany(killed []ident.SessionID) *api.Error {
 	return nil
 }
 
-// kill ends the sessions for good, with all their leases: a holder that did not answer may still hold every one of them,
-// and none may outlive the judgement. written are the keys for whose sake it is done.
+// kill ends the sessions for good, with all their leases. A holder that did not answer may still hold every one of them, and none
+// may outlive the judgement. written are the keys whose write is the reason.
 func (t *tx) kill(sids []ident.SessionID, written []api.Key, res *Result) {
 	for _, sid := range sids {
 		s, ok := t.session(sid)
@@ -93,13 +93,13 @@ func (t *tx) end(s Session) {
 			t.unlease(k, s.ID, ident.LeaseID(t.index))
 		}
 		s.Leases -= len(keys)
-		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // from the start it would pass again over all that has gone
+		from = append(from[:len(lo):len(lo)], keys[len(keys)-1]...) // a scan from the start would pass over all that is gone again
 	}
 	t.del(t.key.session(s.ID))
 	t.meta.Sessions--
 }
 
-// endAtOnce ends the session: its leases are void from here on.
+// endAtOnce ends the session: its leases are void from then on.
 func (t *tx) endAtOnce(s *Session) {
 	t.del(t.key.session(s.ID))
 	t.meta.Sessions--
@@ -134,7 +134,7 @@ func readEnded(r *codec.Reader) ended {
 	return e
 }
 
-// live leaves the void ones out of a key's holders: those whose sessions have ended.
+// live returns a key's holders without the void ones, those whose sessions have ended.
 func (v *view) live(l *leased) {
 	if v.meta.Ended == 0 {
 		return
@@ -150,8 +150,8 @@ func (v *view) live(l *leased) {
 
 const kindReap kind = 24
 
-// Reap clears up to Limit leases of ended sessions away, at most [MaxReap]. Result.Swept is how many it cleared, and whether none is
-// left.
+// Reap clears away up to Limit leases of ended sessions, at most [MaxReap]. Result.Swept is how many it cleared, and whether none
+// is left.
 type Reap struct {
 	Term  api.Term
 	Limit int
@@ -167,7 +167,7 @@ func (c Reap) put(w *codec.Writer) {
 
 func readReap(r *codec.Reader) Reap { return Reap{api.Term(r.Uint()), readLimit(r)} }
 
-// reap clears void leases away, session by session.
+// reap clears away void leases, session by session.
 func (t *tx) reap(c *Reap, res *Result) *api.Error {
 	left := c.Limit
 	if left <= 0 || left > MaxReap {
@@ -182,11 +182,11 @@ func (t *tx) reap(c *Reap, res *Result) *api.Error {
 	return nil
 }
 
-// reapOne clears up to limit leases of the first ended session away, and returns how many.
+// reapOne clears away up to limit leases of the first ended session, and returns how many.
 func (t *tx) reapOne(limit int) int {
 	sid, e := t.firstEnded()
 	all := slices.Clone(t.key.held(tableHeld, sid, ""))
-	lo := append(slices.Clone(all), e.next...) // from the start it would pass again over all that has gone
+	lo := append(slices.Clone(all), e.next...) // a scan from the start would pass over all that is gone again
 	hi := append(slices.Clone(all[:1]), next(all[1:])...)
 	var keys []api.Key
 	t.scan(lo, hi, func(k, _ []byte) bool {

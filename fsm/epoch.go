@@ -8,16 +8,16 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: from one
-// group to another only an [Age] goes. See docs/decisions/0021.
+// Epoch is a point in the count of dedup epochs of the machine's own group. Counts of other groups have no such type: only an
+// [Age] is sent from one group to another. See docs/decisions/0021.
 type Epoch uint64
 
 func readEpoch(r *codec.Reader) Epoch { return Epoch(r.Uint()) }
 
-// Age is how many epochs ago something was, in the count of the group where it was.
+// Age is how many epochs ago something was, in the count of the group that had it then.
 type Age uint64
 
-// age is how long ago the epoch was; nothing if it is not over.
+// age returns how long ago the epoch was. It is 0 if the epoch is not over.
 func (e Epoch) age(now Epoch) Age {
 	if e >= now {
 		return 0
@@ -25,8 +25,8 @@ func (e Epoch) age(now Epoch) Age {
 	return Age(now - e)
 }
 
-// before is the epoch of what is so old now. What is older than the group's count gets the first epoch, and so lives longer
-// than it had to.
+// before returns the epoch of what is so old now. What is older than the group's count gets the first epoch, and so is kept
+// longer than necessary.
 func (now Epoch) before(a Age) Epoch {
 	if Epoch(a) >= now {
 		return 1
@@ -56,7 +56,7 @@ func (t *tx) advanceDedupEpoch(*AdvanceDedupEpoch, *Result) *api.Error {
 	return nil
 }
 
-// ageOf is how old what is of the epoch is, for a receipt. Those of version 1 say nothing of ages.
+// ageOf returns the age of what is of the epoch, for a receipt. Receipts of version 1 have no ages.
 func (v *view) ageOf(e Epoch) Age {
 	if !v.rules.ages {
 		return 0
@@ -65,18 +65,18 @@ func (v *view) ageOf(e Epoch) Age {
 	return age - min(age, passed)
 }
 
-// dropped reports whether what is of the epoch may go. An epoch that began because a range came back took no time, so it does not
-// count here: what is remembered stays for a day, however many ranges come back. Requests are judged by the count alone: one that is
-// refused too early finds its record when it is repeated.
+// dropped reports whether what is of the epoch may be dropped. An epoch that began because a range came back took no time, so it
+// does not count here: what is stored stays for a day, however many ranges come back. Requests are judged only by the count: one
+// that is refused too early finds its record when it is repeated.
 func (v *view) dropped(e Epoch, kept Age) bool {
 	return e.age(v.meta.DedupEpoch) > kept+v.meta.returns.sum()
 }
 
-// returns counts the epochs that began because a range came back, by the epochs that took their time: first those since the last of these,
-// then those of each before it, for a day.
+// returns counts the epochs that began because a range came back, grouped by the epochs that took time: first those since the
+// last of these, then those of each before it, for a day.
 type returns [DedupEpochs + 1]Age
 
-// sum is all of them.
+// sum returns the total.
 func (x *returns) sum() (n Age) {
 	for _, r := range x {
 		n += r
@@ -84,7 +84,7 @@ func (x *returns) sum() (n Age) {
 	return n
 }
 
-// tick counts an epoch that took its time.
+// tick counts an epoch that took time.
 func (x *returns) tick() {
 	copy(x[1:], x[:DedupEpochs])
 	x[0] = 0
@@ -124,13 +124,14 @@ func readDedupEpoch(r *codec.Reader) ident.DedupEpoch {
 	return e
 }
 
-// own is the epoch in the machine's own count; false if it is of another group or incarnation, or has not begun.
+// own returns the epoch in the machine's own count. It returns false if the epoch is of another group or incarnation, or has not
+// begun.
 func (v *view) own(e ident.DedupEpoch) (Epoch, bool) {
 	own := Epoch(e.Count)
 	return own, e.Group == v.meta.Group && e.Incarnation == v.meta.Incarnation && own <= v.meta.DedupEpoch
 }
 
-// recent refuses a request without a record, by the epoch in which it was first sent: it may have had a record.
+// recent refuses a request without a record if, by the epoch in which it was first sent, it may have had a record.
 func (v *view) recent(e ident.DedupEpoch, anchor api.Key) *api.Error {
 	if e.IsZero() {
 		return nil
@@ -160,7 +161,7 @@ func (v *view) recent(e ident.DedupEpoch, anchor api.Key) *api.Error {
 	return nil
 }
 
-// epochFor is the epoch for the record of a request that named an epoch.
+// epochFor returns the epoch for the record of a request that named an epoch.
 func (v *view) epochFor(asked ident.DedupEpoch) Epoch {
 	if v.rules.ages {
 		return v.meta.DedupEpoch
@@ -168,8 +169,8 @@ func (v *view) epochFor(asked ident.DedupEpoch) Epoch {
 	return epochOf(Epoch(asked.Count), v.meta.DedupEpoch)
 }
 
-// epochOf is the rule of version 1, which took a count that another group had given for the group's own: the record must live
-// as long as its request is not refused. An epoch too far ahead is taken for unknown.
+// epochOf is the rule of version 1, which treated a count from another group as the group's own. The record must be kept as long
+// as its request is not refused. An epoch too far ahead is treated as unknown.
 func epochOf(asked, now Epoch) Epoch {
 	if asked > now && asked-now <= DedupEpochs {
 		return asked

@@ -8,9 +8,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// evaluation carries the steps of a branch out in thought, each on what the ones before left. It is made in two parts. evaluate,
-// before anything is changed, refuses what cannot be carried out or is too much, and finds all values. conclude, after the
-// leases and sessions in the way have gone, finds the versions: that of an absent key may be what its holders have been given.
+// evaluation computes the effect of a branch's steps without applying it, each step on the result of the steps before it. It has
+// two parts. evaluate runs before anything is changed. It refuses what cannot be carried out or is too much, and finds all
+// values. conclude runs after the leases and sessions in the way are gone, and finds the versions: the version of an absent key
+// may be the one that its holders were given.
 type evaluation struct {
 	branch  []api.Op
 	entries []api.Entry     // one for each step; owned by the result
@@ -20,7 +21,7 @@ type evaluation struct {
 	work    int             // bytes that the steps have read and made
 }
 
-// draft is what a key holds on the way through the branch.
+// draft is the state of a key while the branch is evaluated.
 type draft struct {
 	key api.Key
 	api.Step
@@ -63,7 +64,7 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 		if answers(op) {
 			ev.entries[i].Value = slices.Clone(step.Value)
 		} else if d.stored {
-			d.Value, d.known = nil, false // it made nothing, so that the value does not count: it is read again if another step asks
+			d.Value, d.known = nil, false // it made nothing, so the value does not count: it is read again if another step needs it
 		}
 	}
 	return nil
@@ -109,7 +110,7 @@ func (ev *evaluation) find(k api.Key) int {
 	return at
 }
 
-// forget drops what the evaluation knows, and keeps its memory unless that is much.
+// forget drops what the evaluation has found. It keeps its memory unless that is large.
 func (ev *evaluation) forget() {
 	clear(ev.drafts)
 	*ev = evaluation{drafts: ev.drafts[:0], places: ev.places}
@@ -127,7 +128,7 @@ func (v *view) recall(d *draft) {
 	}
 }
 
-// weigh adds what the step reads or makes, and refuses it before it takes any memory.
+// weigh adds the size of what the step reads or makes. It refuses the step before any memory is used.
 func (ev *evaluation) weigh(op *api.Op, d *draft, limit int) *api.Error {
 	n := 0
 	switch op.Kind {
@@ -147,7 +148,7 @@ func (ev *evaluation) weigh(op *api.Op, d *draft, limit int) *api.Error {
 		Hint: fmt.Sprintf("what the steps read and make, up to this one, is %d bytes, over the limit of %d bytes", ev.work, limit)}
 }
 
-// impossible is the refusal of a step that cannot be carried out.
+// impossible returns the refusal of a step that cannot be carried out.
 func (v *view) impossible(op *api.Op, err error) *api.Error {
 	e := api.AsError(err)
 	o, _ := v.shardOf(op.Key)
@@ -164,7 +165,7 @@ func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
 		if !d.told && !p.changed {
 			d.version, d.told = v.absence(op.Key, o), true
 		}
-		// A key that was never there is there as an absence once it has been deleted.
+		// A key that never existed is recorded as absent once it has been deleted.
 		if p.changed || op.Kind == api.OpDelete && d.version.IsZero() {
 			d.wrote, d.told, d.version = true, true, api.Version{Epoch: o.Epoch, Index: index}
 		}
@@ -173,7 +174,7 @@ func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
 	return ev.entries
 }
 
-// made is what becomes of each key that the branch writes.
+// made returns the change of each key that the branch writes.
 func (ev *evaluation) made() map[api.Key]change {
 	made := make(map[api.Key]change, len(ev.drafts))
 	for i := range ev.drafts {
@@ -198,7 +199,7 @@ const (
 	changePut
 )
 
-// changeTo is what becomes of a key that holds the step's result at the end.
+// changeTo returns the change of a key that holds the step's result at the end.
 func changeTo(wrote bool, version api.Version, s *api.Step) change {
 	switch {
 	case !wrote:
@@ -209,7 +210,7 @@ func changeTo(wrote bool, version api.Version, s *api.Step) change {
 	return change{kind: changeDelete, version: version}
 }
 
-// tested refuses what does not hold.
+// tested refuses if a condition does not hold.
 func (v *view) tested(conds []api.Cond) *api.Error {
 	for i := range conds {
 		if v.holds(&conds[i]) {

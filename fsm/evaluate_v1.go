@@ -8,8 +8,9 @@ import (
 
 // How commands of version 1 carry out the steps of a branch. Nothing here changes any more.
 
-// evaluateV1 carries the steps of a branch with functions out in thought, each on what the ones before left, and returns what
-// each makes; nil if there is no function, since all else cannot fail. The group owns the keys.
+// evaluateV1 computes the effect of a branch's steps with functions without applying it, each step on the result of the steps
+// before it. It returns what each step makes, or nil if there is no function, because other steps cannot fail. The group owns the
+// keys.
 func (v *view) evaluateV1(branch []api.Op) ([]api.Step, *api.Error) {
 	if !slices.ContainsFunc(branch, func(o api.Op) bool { return o.Function() }) {
 		return nil, nil
@@ -54,7 +55,7 @@ func (t *tx) executeV1(p *plan, made []api.Step, res *api.TxnResult) {
 	}
 }
 
-// functionV1 carries out a step whose making is known.
+// functionV1 carries out a step whose result is known.
 func (t *tx) functionV1(op *api.Op, o *owned, ver api.Version, made *api.Step) api.Entry {
 	if made.Changed {
 		t.put(op.Key, ver, made.Value)
@@ -68,8 +69,8 @@ func (t *tx) functionV1(op *api.Op, o *owned, ver api.Version, made *api.Step) a
 	return e
 }
 
-// removeV1 makes the key absent and returns the version of its absence. One that is absent already stays as it is; but one
-// that was never there is there as an absence from now on.
+// removeV1 makes the key absent and returns the version of its absence. A key that is absent already stays as it is, but a key
+// that never existed is recorded as absent from then on.
 func (t *tx) removeV1(k api.Key, o *owned, ver api.Version) api.Version {
 	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
 		t.del(t.key.ofKey(tableKV, k))
@@ -84,15 +85,15 @@ func (t *tx) removeV1(k api.Key, o *owned, ver api.Version) api.Version {
 	return ver
 }
 
-// draftV1 is what a key holds on the way through a branch.
+// draftV1 is the state of a key while a branch is evaluated.
 type draftV1 struct {
 	api.Step
 	version api.Version
 	wrote   bool // a step changed it
 }
 
-// draftsV1 carries out the steps of a branch at the index in thought, and returns an entry for each, as executeV1 does, and what
-// becomes of each key that is written. The group owns the keys.
+// draftsV1 computes the effect of a branch's steps at the index without applying it. It returns an entry for each step, as
+// executeV1 does, and the change of each key that is written. The group owns the keys.
 func (v *view) draftsV1(branch []api.Op, index uint64) (entries []api.Entry, made map[api.Key]change, err *api.Error) {
 	now := make(map[api.Key]*draftV1, len(branch))
 	for i := range branch {
@@ -108,7 +109,7 @@ func (v *view) draftsV1(branch []api.Op, index uint64) (entries []api.Entry, mad
 		if bad != nil {
 			return nil, nil, v.impossible(op, bad)
 		}
-		// A key that was never there is there as an absence once it has been deleted.
+		// A key that never existed is recorded as absent once it has been deleted.
 		if step.Changed || op.Kind == api.OpDelete && d.version.IsZero() {
 			d.wrote, d.version = true, api.Version{Epoch: o.Epoch, Index: index}
 		}
@@ -122,7 +123,7 @@ func (v *view) draftsV1(branch []api.Op, index uint64) (entries []api.Entry, mad
 	return entries, made, nil
 }
 
-// entry is what the step's entry in the result is.
+// entry returns the step's entry in the result.
 func (d *draftV1) entry(op *api.Op) api.Entry {
 	e := api.Entry{Key: op.Key, Version: d.version, Exists: d.Exists}
 	if answers(op) {

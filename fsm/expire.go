@@ -11,7 +11,7 @@ import (
 
 const kindForget kind = 22
 
-// Forget raises what a client has acknowledged: it will never again send a Seq below Below.
+// Forget raises the client's acknowledgement: the client will never again send a Seq below Below.
 type Forget struct {
 	Client api.ClientID
 	Below  uint64
@@ -35,7 +35,7 @@ func (t *tx) forgetCommand(c *Forget, _ *Result) *api.Error {
 	return nil
 }
 
-// acknowledge notes that the client will never again send a Seq below the one named, and that it was here in the epoch.
+// acknowledge records that the client will never again send a Seq below the given one, and that it was active in the epoch.
 func (t *tx) acknowledge(id api.ClientID, below uint64, epoch Epoch) {
 	if below == 0 {
 		return
@@ -48,7 +48,7 @@ func (t *tx) acknowledge(id api.ClientID, below uint64, epoch Epoch) {
 	}
 }
 
-// raise drops what the client's row c, which the caller stores, says is not needed any more with the new watermark.
+// raise drops what the new watermark in the client's row c makes unnecessary. The caller stores c.
 func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 	if below <= c.ackedBelow {
 		return
@@ -58,7 +58,7 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 	}
 	if t.meta.Decisions > 0 {
 		for _, x := range t.attemptsOf(tableDecision, id, c.ackedBelow, below) {
-			if t.owing(&x) == nil { // else it goes with the last that resolves
+			if t.owing(&x) == nil { // otherwise it is dropped with the last participant that resolves
 				t.delDecision(&x)
 			}
 		}
@@ -71,7 +71,7 @@ func (t *tx) raise(c *client, id api.ClientID, below uint64) {
 	c.ackedBelow = below
 }
 
-// attemptsOf are the client's attempts in the table whose sequences the watermark passes when it rises.
+// attemptsOf returns the client's attempts in the table whose sequences the watermark passes when it rises.
 func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (ids []ident.TxnID) {
 	bound := func(seq uint64) []byte {
 		w := codec.Writer{B: []byte{table}}
@@ -93,8 +93,8 @@ func (v *view) attemptsOf(table byte, id api.ClientID, before, below uint64) (id
 
 const kindExpireDedup kind = 15
 
-// ExpireDedup looks at up to Limit rows of at-most-once records, going on where the last one stopped, and drops those whose
-// epoch is more than [DedupEpochs] behind.
+// ExpireDedup visits up to Limit rows of at-most-once records, beginning where the last one stopped, and drops those whose epoch
+// is more than [DedupEpochs] behind.
 type ExpireDedup struct {
 	Term  api.Term
 	Limit int
@@ -192,7 +192,7 @@ func (t *tx) expireTable(table byte, lo []byte, limit int) (last []byte, n int) 
 	return last, len(olds)
 }
 
-// kept is for how many epochs what became of an attempt is remembered, unless its client acknowledges it first.
+// kept returns for how many epochs the outcome of an attempt is stored, unless its client acknowledges it first.
 func (v *view) kept(id *ident.TxnID, outcome ident.TxnOutcome) Age {
 	if v.rules.shortAborts && id.Seq == 0 && outcome == ident.TxnAborted {
 		return AttemptEpochs

@@ -10,9 +10,9 @@ import (
 
 const kindGrant kind = 4
 
-// Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in
-// order. An entry without a lease was refused one: the session is not live, or a limit was met. With [RetryIntents] the whole
-// of it is refused if a key has an exclusive intent: neither side of that transaction may be returned.
+// Grant gives leases and reads their keys at the same instant. Result.Entries has one entry for each key of each item, in order.
+// An entry has no lease if the lease was refused: the session is not live, or a limit was reached. The whole Grant is refused
+// with [RetryIntents] if a key has an exclusive intent, because neither state of that transaction's key may be returned.
 type Grant struct {
 	Term  api.Term
 	Items []GrantItem
@@ -142,8 +142,8 @@ func (t *tx) grantItem(item *GrantItem, res *Result) {
 	}
 }
 
-// lease makes the session a holder of the key, whose state is given; one that is gets the newer lease. The caller stores the
-// session.
+// lease makes the session a holder of the key, whose state is given. A session that is a holder already gets the newer lease. The
+// caller stores the session.
 func (t *tx) lease(k api.Key, s *Session, ver api.Version, exists bool) bool {
 	l := t.leased(k)
 	if len(l.holders) == 0 && !exists {

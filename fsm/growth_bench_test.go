@@ -17,9 +17,9 @@ import (
 // growthSizes are numbers of leases.
 var growthSizes = []int{10_000, 100_000, 1_000_000}
 
-// BenchmarkLeaseSize tells what a lease takes beyond its key: of the heap (B/lease), of the disk (disk-B/lease), and of a
-// snapshot (snap-B/lease), first where each key has one holder, then where ten share it. The key's 14 bytes are in each of
-// its rows; they are not counted. It measures a state once, however often it runs.
+// BenchmarkLeaseSize reports the size of a lease without its key: on the heap (B/lease), on disk (disk-B/lease), and in a
+// snapshot (snap-B/lease), first with one holder for each key, then with ten. The key's 14 bytes are in each of its rows and are
+// not counted. It measures a state once, however often it runs.
 func BenchmarkLeaseSize(b *testing.B) {
 	for _, on := range []string{"memory", "pebble"} {
 		for _, leases := range growthSizes {
@@ -131,8 +131,8 @@ func folderSize(dir string) (n int64, err error) {
 	return n, err
 }
 
-// BenchmarkEndSession tells how long a session's end and one step of clearing it away stop everything else, by its leases: the
-// keys are shared by ten.
+// BenchmarkEndSession reports for how long a session's end, and one step of clearing it away, block everything else, by its
+// number of leases. Ten sessions share the keys.
 func BenchmarkEndSession(b *testing.B) {
 	for _, leases := range []int{1_000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("leases=%d", leases), func(b *testing.B) {

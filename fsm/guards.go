@@ -2,7 +2,7 @@
 
 package fsm
 
-// Guards that the checks must be able to do without, to show that they would notice: see integration/mutants.
+// The guards that a mutant may switch off, to show that the checks notice it: see integration/mutants.
 const (
 	guardTermFence    = true
 	guardLeaseCheck   = true

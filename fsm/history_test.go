@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// history is what transactions have read and written, by the versions that they were told. Versions order the writes of a
-// key, so that who came before whom is exactly known.
+// history is what transactions have read and written, by the versions in their results. Versions order the writes of a key, so
+// that the order of the transactions on each key is exactly known.
 type history struct{ did map[string]map[api.Key]access }
 
 // access is what a transaction did to a key.
@@ -59,8 +59,8 @@ func (h *history) add(name string, conds []api.Cond, ops []api.Op, res *api.TxnR
 	}
 }
 
-// judge wants the committed transactions to be in one order: who wrote before whom, who read what whom wrote, and who read
-// what another wrote over, together have no circle.
+// judge requires that the committed transactions have one order: the relations "wrote before", "read what the other wrote" and
+// "read what the other wrote over" together have no cycle.
 func (h *history) judge(t *testing.T, outcomes map[ident.TxnID]ident.TxnOutcome) {
 	t.Helper()
 	for id, o := range outcomes {
@@ -98,7 +98,7 @@ func (h *history) judge(t *testing.T, outcomes map[ident.TxnID]ident.TxnOutcome)
 	}
 }
 
-// edges tells who comes after whom.
+// edges returns which transactions come after which.
 func (h *history) edges() map[string][]string {
 	type write struct {
 		at api.Version

@@ -9,26 +9,27 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// The refusals that the rooms above act on. None of them was applied, and none leaves them.
+// The refusals that the packages above act on. A command with such a refusal was not applied. The refusals do not leave those
+// packages.
 const (
-	// RetryIntents refuses what meets the intents of other transactions: Result.Intents names them; for a read the error is
-	// an [IntentsError]. Wait until they are resolved, or push them, and try again.
+	// RetryIntents refuses a command that meets the intents of other transactions, which Result.Intents lists; for a read the
+	// error is an [IntentsError]. Wait until they are resolved, or push them, and try again.
 	RetryIntents api.Code = "retry_intents"
-	// Attempted refuses what an earlier attempt of the same request stands against: Result.Stored is its record. If that
-	// is a result, the request is done. Else push its [Record.Ref] at the decision group: committed, the request is done;
-	// aborted and not Expired, the next attempt may be made after it.
+	// Attempted refuses a command because an earlier attempt of the same request stands. Result.Stored is its record. If that is
+	// a result, the request is done. Otherwise push its [Record.Ref] at the decision group. If it was committed, the request is
+	// done. If it was aborted and is not Expired, the next attempt may be made after it.
 	Attempted api.Code = "attempted"
-	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision says how, if that is known.
+	// Finished refuses a late Prepare or CommitLast: the attempt is over. Result.Decision is the outcome, if that is known.
 	Finished api.Code = "finished"
-	// DeciderLost: a transaction holds the key whose decision group does not answer. To ask again at once is no use: the
-	// router returns [api.CodeUnavailable] to the caller.
+	// DeciderLost means that a transaction whose decision group does not answer holds the key. Asking again at once is of no use:
+	// the router returns [api.CodeUnavailable] to the caller.
 	DeciderLost api.Code = "decider_lost"
 )
 
 // Intent is a transaction's lock on a key.
 type Intent struct {
 	Key api.Key `cbor:"1,keyasint"`
-	// Exclusive: the transaction writes the key. Else it read it, and others may read it too.
+	// Exclusive means that the transaction writes the key. Otherwise it read the key, and others may read it too.
 	Exclusive bool         `cbor:"2,keyasint,omitempty"`
 	Txn       ident.TxnRef `cbor:"3,keyasint"`
 }
@@ -42,10 +43,10 @@ type IntentsError struct {
 
 func (e *IntentsError) Error() string { return e.Unwrap().Error() }
 
-// Unwrap gives the *api.Error.
+// Unwrap returns the *api.Error.
 func (e *IntentsError) Unwrap() error { return errIntent(e.Intents) }
 
-// errIntent is nil if there are none.
+// errIntent returns nil if there are no intents.
 func errIntent(in []Intent) *api.Error {
 	if len(in) == 0 {
 		return nil
@@ -103,12 +104,12 @@ func readIntents(r *codec.Reader) intents {
 	return x
 }
 
-// find returns the index of the transaction's intent, or where it would be.
+// find returns the index of the transaction's intent, or the index at which it would be inserted.
 func (x *intents) find(id *ident.TxnID) (int, bool) {
 	return slices.BinarySearchFunc(x.holders, *id, ident.TxnID.Compare)
 }
 
-// intents are the transactions that have locked the key.
+// intents returns the transactions that have locked the key.
 func (v *view) intents(k api.Key) (intents, bool) {
 	if v.meta.Intents == 0 {
 		return intents{}, false
@@ -127,7 +128,7 @@ type found struct {
 	refs    map[ident.TxnID]ident.TxnRef
 }
 
-// add names those who hold the key.
+// add adds the transactions that hold the key.
 func (f *found) add(v *view, k api.Key, x *intents) {
 	for i := range x.holders {
 		f.intents = append(f.intents, Intent{Key: k, Exclusive: x.exclusive, Txn: f.ref(v, k, &x.holders[i])})
@@ -156,7 +157,7 @@ func (f *found) ref(v *view, k api.Key, id *ident.TxnID) ident.TxnRef {
 	return ref
 }
 
-// inTheWay are the intents that keep a reader off the keys, at most [MaxNamedIntents].
+// inTheWay returns the intents that keep a reader off the keys, at most [MaxNamedIntents].
 func (v *view) inTheWay(keys []api.Key) []Intent {
 	var f found
 	f.inTheWay(v, keys, false)
@@ -179,7 +180,7 @@ func (f *found) inTheWay(v *view, keys []api.Key, writes bool) {
 	}
 }
 
-// blocked are the intents in the way of a transaction.
+// blocked returns the intents in the way of a transaction.
 func (v *view) blocked(writes, reads []api.Key) []Intent {
 	var f found
 	f.inTheWay(v, writes, true)
@@ -187,7 +188,7 @@ func (v *view) blocked(writes, reads []api.Key) []Intent {
 	return f.intents
 }
 
-// inTheWayOf are the intents in the way of a transaction that runs this branch, in the keys' order.
+// inTheWayOf returns the intents in the way of a transaction that runs this branch, in the keys' order.
 func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
 	if v.meta.Intents == 0 || !guardWriteUnderIntent {
 		return nil
@@ -225,7 +226,7 @@ func (t *tx) lock(id *ident.TxnID, writes, reads []api.Key, made map[api.Key]cha
 	}
 }
 
-// unlock takes the attempt's intents away, and carries out what it had prepared, or not.
+// unlock removes the attempt's intents, and carries out what it had prepared if it was committed.
 func (t *tx) unlock(p *prepared, commit bool) {
 	for _, k := range p.writes {
 		x, ok := t.intents(k)

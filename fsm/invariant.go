@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// CheckInvariants reads all of the state and returns the first broken invariant, by its name in the protocol. It is for
-// tests and simulators: it takes time and memory as the state does.
+// CheckInvariants reads the whole state and returns the first broken invariant, by its name in the protocol. It is for tests and
+// simulators. The time and memory that it takes grow with the state.
 func (m *Machine) CheckInvariants() (err error) {
 	defer rescue(&err)
 	m.mu.RLock()

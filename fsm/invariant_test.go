@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// sealed puts the right number and checksum under the rows of a stream, where it can be read at all.
+// sealed puts the right number and checksum under the rows of a stream, if it can be read at all.
 func sealed(b []byte) []byte {
 	if len(b) > sha256.Size {
 		b = b[:len(b)-sha256.Size]
@@ -21,7 +21,7 @@ func sealed(b []byte) []byte {
 	return append(bytes.Clone(b), sum[:]...)
 }
 
-// TestInvariantsAreChecked breaks each invariant by hand: a checker that never saw its bug proves nothing.
+// TestInvariantsAreChecked breaks each invariant by hand: a checker that has never found its bug proves nothing.
 func TestInvariantsAreChecked(t *testing.T) {
 	var key rowKey
 	sid := ident.SessionID{Incarnation: 7, Index: 2}
@@ -162,7 +162,7 @@ func (b failingBatch) Get(key []byte) ([]byte, bool, error) {
 	return b.Batch.Get(key)
 }
 
-// TestEngineFails: reads tell of it; Apply does not go on as if nothing had happened.
+// TestEngineFails checks that reads report the failure, and that Apply does not go on as if nothing had happened.
 func TestEngineFails(t *testing.T) {
 	f := &failing{Engine: engine.NewMemory()}
 	m, err := Open(f)
@@ -202,8 +202,8 @@ func TestEngineFails(t *testing.T) {
 	}
 }
 
-// TestEngineFailsOnEveryPath: whatever looks into the state tells the machine's owner that the engine has failed, also what has no error
-// to return.
+// TestEngineFailsOnEveryPath checks that whatever reads the state reports the failure of the engine to the machine's owner, even
+// a method that has no error result.
 func TestEngineFailsOnEveryPath(t *testing.T) {
 	f := &failing{Engine: engine.NewMemory()}
 	m, err := Open(f)

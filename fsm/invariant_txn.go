@@ -8,8 +8,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// intentRows: what is locked is owned, by transactions that have prepared and list it; one writer excludes everybody else,
-// and every lease.
+// intentRows checks that what is locked is owned, by transactions that have prepared and list it, and that one writer excludes
+// all other transactions and every lease.
 func (a *audit) intentRows() {
 	a.each(tablePrepared, func(k, row []byte) bool {
 		id := readAttempt(tablePrepared, &codec.Reader{B: k})
@@ -62,7 +62,8 @@ func (a *audit) intentRows() {
 	}
 }
 
-// attemptRows: what is remembered can still be asked for, and a group that owes a resolution has prepared what was committed.
+// attemptRows checks that what is stored can still be asked for, and that a group that owes a resolution has prepared what was
+// committed.
 func (a *audit) attemptRows() {
 	a.each(tableFinished, func(k, _ []byte) bool {
 		id := readAttempt(tableFinished, &codec.Reader{B: k})

@@ -53,7 +53,7 @@ func readLeased(r *codec.Reader) leased {
 	return l
 }
 
-// find returns the index of the session's lease, or where it would be.
+// find returns the index of the session's lease, or the index at which it would be inserted.
 func find(ls []lease, sid ident.SessionID) (int, bool) {
 	return slices.BinarySearchFunc(ls, sid, func(l lease, s ident.SessionID) int { return compareSessions(l.sid, s) })
 }
@@ -74,7 +74,8 @@ func (v *view) leased(k api.Key) leased {
 
 const kindRelease kind = 10
 
-// Release drops the named leases and all earlier ones of the same session on the same key: their holder has given them up.
+// Release drops the named leases and all earlier ones of the same session on the same key, because their holder has given them
+// up.
 type Release struct{ Leases []ident.DroppedLease }
 
 func (Release) kind() kind                { return kindRelease }
@@ -118,8 +119,8 @@ func (t *tx) unlease(k api.Key, sid ident.SessionID, lid ident.LeaseID) bool {
 	return true
 }
 
-// RetryLeases refuses a [Write] or [Cede] that would change what is held under a live lease: Result.Holders names
-// them. Not applied. It stays inside the region, which clears them and tries again.
+// RetryLeases refuses a [Write] or [Cede] that would change what is held under a live lease. Result.Holders lists the holders.
+// The command was not applied. The refusal stays inside the region, which clears the leases and tries again.
 const RetryLeases api.Code = "retry_leases"
 
 // Holder is one live lease.
@@ -131,7 +132,7 @@ type Holder struct {
 	Lease   ident.LeaseID
 }
 
-// holder names the holder of the lease.
+// holder returns the Holder of the lease.
 func (v *view) holder(k api.Key, l lease) Holder {
 	s, ok := v.session(l.sid)
 	if !ok {
@@ -140,7 +141,7 @@ func (v *view) holder(k api.Key, l lease) Holder {
 	return Holder{Session: l.sid, Node: s.Node, Nonce: s.Nonce, Key: k, Lease: l.lid}
 }
 
-// holders are the live leases on the keys.
+// holders returns the live leases on the keys.
 func (v *view) holders(keys []api.Key) []Holder {
 	var hs []Holder
 	for _, k := range keys {

@@ -8,8 +8,8 @@ import (
 )
 
 // Level numbers what the members of a group have agreed to write into its log. It is also the version of commands: a leader
-// encodes at the level of its group, and a command applies by the rules of its own version for ever, whatever the level is
-// by then. docs/decisions/0019 says how a rule is changed.
+// encodes at the level of its group, and a command always applies by the rules of its own version, whatever the level is by then.
+// docs/decisions/0019 describes how a rule is changed.
 type Level uint8
 
 // The levels.
@@ -23,11 +23,11 @@ const (
 	NewestLevel = Level2
 )
 
-// ErrNewer says that a log entry holds something that only a newer version of this program knows.
+// ErrNewer means that a log entry has something that only a newer version of this program knows.
 var ErrNewer = errors.New("fsm: an entry of a newer version")
 
-// rules are what Apply does in one way or another, depending on the version of the command. A changed rule is a field here:
-// its zero value is what version 1 does.
+// rules are the decisions of Apply that depend on the version of the command. A changed rule is a field here. Its zero value is
+// what version 1 does.
 type rules struct {
 	// ages: only ages of what is remembered go from one group to another, and requests are judged by the group's own epochs.
 	ages bool
@@ -35,8 +35,8 @@ type rules struct {
 	endAtOnce bool
 	// shortAborts: what was aborted is remembered for AttemptEpochs, and a commit that is older is refused.
 	shortAborts bool
-	// evaluates: the steps of a branch are carried out by an evaluation, whose work is bounded, and a Prepare that is
-	// repeated votes as it did, also on what has changed since. Else as evaluate_v1.go has it.
+	// evaluates: the steps of a branch are carried out by an evaluation, whose work is bounded, and a repeated Prepare votes as
+	// it did, also on what has changed since. Otherwise they are carried out as in evaluate_v1.go.
 	evaluates bool
 	// keepsValues: records and decisions keep the values that the answer gave.
 	keepsValues bool
@@ -50,7 +50,7 @@ var rulesOf = [NewestLevel + 1]rules{
 
 const kindSetLevel kind = 23
 
-// SetLevel raises the level of the group. The leader proposes it when all members have said that they know the level. It
+// SetLevel raises the level of the group. The leader proposes it when all members have reported that they know the level. It
 // never lowers a level.
 type SetLevel struct {
 	Term  api.Term
@@ -77,8 +77,8 @@ func readLevel(r *codec.Reader) Level {
 	return Level(x)
 }
 
-// newer reports whether the command is one that this program cannot carry out, because it does not know the version, the
-// kind or the level that the command sets. What is merely malformed is not newer: all replicas refuse it alike.
+// newer reports whether the command is one that this program cannot carry out, because it does not know the version, the kind or
+// the level that the command sets. A malformed command is not newer: all replicas refuse it alike.
 func newer(b []byte) bool {
 	if len(b) == 0 {
 		return false
@@ -104,7 +104,7 @@ func (t *tx) setLevel(c *SetLevel, _ *Result) *api.Error {
 	return nil
 }
 
-// Level returns the level of the group: what a leader encodes at.
+// Level returns the level of the group: the level at which a leader encodes.
 func (m *Machine) Level() Level {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -146,7 +146,7 @@ func asThen(r Result) any {
 	return grant
 }
 
-// plain prints what is set in a value, but for what tells people and clients more of an error or a replay.
+// plain prints what is set in a value, except texts for people and details of an error or a replay for clients.
 func plain(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:

@@ -2,8 +2,8 @@ package fsm
 
 import "github.com/edgehold/edgehold/api"
 
-// Limits of a machine. One over is refused with [api.CodeUnavailable] naming the limit, or, for leases, gets no lease.
-// All replicas of a group must have the same.
+// Limits of a machine. A command over a limit is refused with [api.CodeUnavailable], which names the limit; a lease over a limit
+// is not granted. All replicas of a group must have the same limits.
 const (
 	MaxSessions      = 100_000
 	MaxSessionLeases = 100_000

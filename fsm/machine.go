@@ -10,16 +10,16 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// Machine is one replica's copy of a group's state. Apply and Restore belong to one goroutine at a time; everything else is
-// safe for concurrent use beside them and sees either all of an Apply or nothing of it.
+// Machine is one replica's copy of a group's state. Only one goroutine at a time may call Apply and Restore. All other methods
+// are safe for concurrent use, also beside them, and see either all of an Apply or nothing of it.
 //
-// A machine whose engine fails must not go on: Apply and reads without an error result panic then, after the function of
-// [Machine.OnFailure] has been called.
+// A machine whose engine has failed must not be used further. After such a failure it calls the function of [Machine.OnFailure],
+// and then Apply, and reads without an error result, panic.
 type Machine struct {
 	engine engine.Engine
 	limits limits
 	fail   func(error) // may be nil
-	tx     tx          // Apply's own
+	tx     tx          // used by Apply only
 
 	mu     sync.RWMutex // held to change the engine's content, and what follows, together
 	meta   Meta
@@ -28,7 +28,7 @@ type Machine struct {
 	known map[api.ClientID]known
 }
 
-// Open returns the machine whose state the engine holds; a new one if it is empty. The machine does not close e.
+// Open returns the machine whose state the engine holds, or a new one if the engine is empty. The machine does not close e.
 func Open(e engine.Engine) (*Machine, error) {
 	m := &Machine{engine: e, limits: defaultLimits, known: map[api.ClientID]known{}}
 	if err := m.load(); err != nil {
@@ -37,11 +37,11 @@ func Open(e engine.Engine) (*Machine, error) {
 	return m, nil
 }
 
-// OnFailure has f called, by the goroutine that meets it, if the engine fails or holds a row that cannot be: the machine has no
-// state to go on with. It is set before the machine's first use. f may be called more than once.
+// OnFailure sets the function that is called, by the goroutine that finds it, if the engine fails or holds an impossible row. The
+// machine then has no valid state. It must be set before the machine is first used. f may be called more than once.
 func (m *Machine) OnFailure(f func(err error)) { m.fail = f }
 
-// endRead ends a read that holds mu, and reports its failure, if any.
+// endRead ends a read that holds mu, and reports its failure, if there is one.
 func (m *Machine) endRead() {
 	m.mu.RUnlock()
 	m.report(recover())
@@ -57,7 +57,7 @@ func (m *Machine) report(x any) {
 	}
 }
 
-// load reads what a machine keeps at hand. The caller is alone or holds mu.
+// load reads what a machine keeps in memory. The caller is the only user of the machine or holds mu.
 func (m *Machine) load() error {
 	meta, shards, err := readHand(m.engine)
 	if err == nil {
@@ -66,7 +66,7 @@ func (m *Machine) load() error {
 	return err
 }
 
-// readHand reads the rows that a machine keeps at hand.
+// readHand reads the rows that a machine keeps in memory.
 func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 	defer rescue(&err)
 	v := view{from: from}
@@ -83,17 +83,17 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 	return meta, shards, nil
 }
 
-// begin returns a view for a read. The caller holds mu at least for reading until it is done with it.
+// begin returns a view for a read. The caller must hold at least the read lock of mu until it is done with the view.
 func (m *Machine) begin() view {
 	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, rules: &rulesOf[m.meta.Level], known: m.known}
 }
 
-// Apply carries out the commands of one log entry of the term, in order, and makes all their changes at once, together with
-// the note that the machine has applied the log up to index. It returns one Result for each. A malformed command gives a
-// Result with Err, like every refusal: the same on all replicas.
+// Apply carries out the commands of one log entry of the term, in order. It makes all their changes at once, together with the
+// record that the machine has applied the log up to index. It returns one Result for each command. A malformed command results in
+// an Err, like every refusal, and that is the same on all replicas.
 //
-// [ErrNewer] says that the entry holds a command that only a newer version of this program knows. Then nothing of it was
-// applied, and nothing after it may be: other replicas have gone on from a state that this one does not have.
+// The error [ErrNewer] means that the entry has a command that only a newer version of this program knows. Then nothing of the
+// entry was applied, and no later entry may be: other replicas continue from a state that this one does not have.
 func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Result, error) {
 	defer func() { m.report(recover()) }()
 	if guardNewer && slices.ContainsFunc(commands, newer) {
@@ -131,8 +131,8 @@ func (t *tx) apply(b []byte, res *Result) {
 	}
 }
 
-// ready ends the reading of a command: it refuses one that is malformed, or of a version above the level of the group. Init is of
-// any version: it founds the group at that level.
+// ready ends the reading of a command. It refuses a malformed command, and one of a version above the level of the group. Init
+// may be of any version: it founds the group at that level.
 func (t *tx) ready(k kind, r *codec.Reader) *api.Error {
 	if r.End(); r.Fault() != "" {
 		return malformed(r)
@@ -144,7 +144,7 @@ func (t *tx) ready(k kind, r *codec.Reader) *api.Error {
 	return nil
 }
 
-// done ends the Apply and forgets all but the room.
+// done ends the Apply and drops everything but its reusable memory.
 func (t *tx) done() {
 	t.batch.Discard()
 	t.room.key, t.room.reader, t.room.write = t.key, codec.Reader{}, Write{}
@@ -152,10 +152,10 @@ func (t *tx) done() {
 	*t = tx{room: t.room}
 }
 
-// errNotDurable is a request that only an engine on disk can grant.
+// errNotDurable is the error of a request that needs an engine on disk.
 var errNotDurable = errors.New("fsm: the machine's engine keeps nothing on disk")
 
-// durable is the engine if it is on disk.
+// durable returns the engine if it is on disk.
 func (m *Machine) durable() (engine.Durable, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -165,19 +165,19 @@ func (m *Machine) durable() (engine.Durable, error) {
 	return nil, errNotDurable
 }
 
-// Applied is the log's index of the newest entry that the state holds: after a restart of a machine on disk at least that
-// of the last Flush.
+// Applied returns the log's index of the newest entry that the state has. After a restart of a machine on disk it is at least
+// that of the last Flush.
 func (m *Machine) Applied() uint64 { return m.Meta().Applied }
 
-// Close parts the machine from its engine, which may be closed then. Apply must not be called any more. Reads that come later
-// find a machine that is not founded, and owns nothing.
+// Close separates the machine from its engine, which may be closed then. Apply must not be called any more. Later reads find a
+// machine that is not founded and owns nothing.
 func (m *Machine) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.engine, m.meta, m.shards = engine.NewMemory(), Meta{Level: Level1}, nil
 }
 
-// Flush returns when all that had been applied before the call is on disk. It does not stop Apply.
+// Flush returns when all that had been applied before the call is on disk. It does not block Apply.
 func (m *Machine) Flush() error {
 	d, err := m.durable()
 	if err != nil {
@@ -186,8 +186,8 @@ func (m *Machine) Flush() error {
 	return d.Flush()
 }
 
-// Checkpoint makes the new folder dir a copy of the state after some Apply, at or after the last before the call. It takes
-// about as long as a Flush, whatever the size, and does not stop Apply.
+// Checkpoint creates the folder dir with a copy of the state after some Apply, the last before the call or a later one. It takes
+// about as long as a Flush, regardless of the size, and does not block Apply.
 func (m *Machine) Checkpoint(dir string) error {
 	d, err := m.durable()
 	if err != nil {
@@ -196,8 +196,8 @@ func (m *Machine) Checkpoint(dir string) error {
 	return d.Checkpoint(dir)
 }
 
-// Adopt replaces the machine's state by that of a checkpoint, which stays as it is. If it is not a machine's, the state stays
-// what it was.
+// Adopt replaces the machine's state by that of a checkpoint, which is not changed. If the checkpoint is not that of a machine,
+// the state does not change.
 func (m *Machine) Adopt(dir string) error {
 	d, err := m.durable()
 	if err != nil {

@@ -16,16 +16,16 @@ func (v *view) fingerprint(t *api.Txn) (body [16]byte) {
 	sum := sha256.Sum256(w.B)
 	copy(body[:], sum[:])
 	if cap(w.B) > 64<<10 {
-		w.B = nil // one big transaction leaves no big buffer behind
+		w.B = nil // do not keep a big buffer after one big transaction
 	}
 	return body
 }
 
-// Fingerprint distinguishes transactions with the same id: [Claim.Body] of t.
+// Fingerprint returns the [Claim.Body] of t. It distinguishes transactions with the same id.
 func Fingerprint(t *api.Txn) [16]byte { return (&view{}).fingerprint(t) }
 
-// stored finds what an earlier attempt left, before anything else is looked at. A request that had a result which is gone is
-// refused: it may have taken effect long ago.
+// stored returns what an earlier attempt left, before anything else is checked. A request whose result was dropped is refused,
+// because it may have taken effect long ago.
 func (v *view) stored(id *api.RequestID, epoch ident.DedupEpoch, anchor api.Key, body [16]byte) (*Record, *api.Error) {
 	rec := v.recordOf(id.Client, id.Seq)
 	if rec == nil {
@@ -51,14 +51,14 @@ func (v *view) remembered(id *api.RequestID, epoch ident.DedupEpoch, anchor api.
 	return v.recent(epoch, anchor)
 }
 
-// errExpired says that what became of a request is not remembered any more.
+// errExpired means that the outcome of a request is not stored any more.
 func errExpired(format string, args ...any) *api.Error {
 	e := api.Errorf(api.CodeConflict, "the request id has expired: "+format, args...)
 	e.Unknown = true
 	return e
 }
 
-// recordOf is the record of a request; nil if there is none.
+// recordOf returns the record of a request, or nil if there is none.
 func (v *view) recordOf(client api.ClientID, seq uint64) *Record {
 	if v.none(client, seq) {
 		return nil
@@ -91,7 +91,7 @@ func (v *view) before(t *api.Txn, epoch ident.DedupEpoch) (res *api.TxnResult, s
 	return res, nil, nil
 }
 
-// roomFor refuses a write whose result there is no room for.
+// roomFor refuses a write if there is no room for its result.
 func (v *view) roomFor(id *api.RequestID) *api.Error {
 	if v.meta.Records >= v.limits.records {
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", v.limits.records)
@@ -151,7 +151,7 @@ func (t *tx) enter(id *api.RequestID, rec *Record) {
 	t.putRecord(rec)
 }
 
-// anchor is the smallest key that the transaction names.
+// anchor returns the smallest key that the transaction names.
 func anchor(t *api.Txn) api.Key {
 	var least api.Key
 	lower := func(k api.Key) {

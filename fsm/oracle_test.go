@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// oracle says what a machine must answer. It knows the rules and none of the machine's tables: plain maps, no limits, one
-// shard that is everything.
+// oracle computes what a machine must answer. It knows the rules and none of the machine's tables: plain maps, no limits, one
+// shard that owns everything.
 type oracle struct {
 	index    uint64
 	epoch    uint64 // of dedup
@@ -39,14 +39,14 @@ type answer struct {
 	epoch  uint64
 }
 
-// holding is what a session holds: each leased key with what its holder was told.
+// holding is what a session holds: each leased key with what its holder was given.
 type holding struct {
 	nonce   ident.Nonce
 	suspect bool
 	leases  map[api.Key]leasedEntry
 }
 
-// leasedEntry is what a holder was told, and the lease that it was given on it.
+// leasedEntry is what a holder was given, and its lease on it.
 type leasedEntry struct {
 	api.Entry
 	lid ident.LeaseID
@@ -69,7 +69,7 @@ func (o *oracle) entry(k api.Key) api.Entry {
 		return e
 	}
 	for _, s := range o.sessions {
-		if told, held := s.leases[k]; held { // all were told the same
+		if told, held := s.leases[k]; held { // all were given the same
 			e.Version = told.Version
 			return e
 		}
@@ -257,7 +257,7 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	return Result{Index: o.index, Txn: &res, Effect: effect}
 }
 
-// possible tells whether every add of the branch meets a number.
+// possible reports whether every add of the branch meets a number.
 func (o *oracle) possible(branch []api.Op) bool {
 	now := map[api.Key]api.Entry{}
 	for _, op := range branch {
@@ -273,7 +273,7 @@ func (o *oracle) possible(branch []api.Op) bool {
 	return true
 }
 
-// after is what a step makes of a key; false where it cannot be carried out. Numbers in tests are small.
+// after returns what a step makes of a key, or false if it cannot be carried out. Numbers in tests are small.
 func after(e api.Entry, op api.Op) (api.Entry, bool) {
 	switch op.Kind {
 	case api.OpPut:
@@ -419,7 +419,7 @@ func resultText(r Result) string {
 	return fmt.Sprintf("%+v; txn %s", r, txn)
 }
 
-// state wants the machine's reads to agree, and every live lease to be on what its holder was told.
+// state requires that the machine's reads agree, and that every live lease is on what its holder was given.
 func (o *oracle) state(m *Machine, keys []api.Key) error {
 	es, err := m.Read(keys)
 	if err != nil {

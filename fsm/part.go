@@ -6,13 +6,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Claim has the anchor's group record which attempt of a request is under way, so that a client that sends the request again finds
-// it. Every attempt of a request with an id makes it, in the group that owns the anchor. Its TxnRef must have an Epoch.
+// Claim records, in the anchor's group, which attempt of a request is under way, so that a client that sends the request again
+// finds it. Every attempt of a request with an id makes a Claim, in the group that owns the anchor. Its TxnRef must have an
+// Epoch.
 type Claim struct {
 	// Body is the [Fingerprint] of the whole transaction.
 	Body [16]byte `cbor:"1,keyasint"`
-	// After is the attempt before, which the coordinator has seen aborted at its decision group; zero of the first. Its
-	// client and sequence are the transaction's own.
+	// After is the previous attempt, which the coordinator has seen aborted at its decision group. It is zero for the first
+	// attempt. Its client and sequence are those of the transaction.
 	After ident.TxnID `cbor:"2,keyasint,omitempty"`
 }
 
@@ -51,7 +52,7 @@ func readPart(r *codec.Reader) ([]api.Cond, []api.Op) {
 	return r.Conds(), r.Ops()
 }
 
-// checkPart returns an error unless a participant's part is within the limits and makes sense.
+// checkPart returns an error unless a participant's part is valid and within the limits.
 func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
 	if err := checkID(&ref.ID); err != nil {
 		return err
@@ -87,7 +88,7 @@ type doing struct {
 	made          map[api.Key]change
 }
 
-// examine refuses a part that cannot be carried out, and else returns what it does. An evaluation is concluded by the caller.
+// examine refuses a part that cannot be carried out, and otherwise returns what it does. The caller concludes an evaluation.
 func (t *tx) examine(p *part, leases bool, res *Result) (does doing, err *api.Error) {
 	if err = t.tooMany(p.killed); err != nil {
 		return does, err
@@ -204,19 +205,19 @@ func (v *view) vote(branch []api.Op, entries []api.Entry, index uint64) *api.Txn
 	return vote
 }
 
-// Vote is what a participant answers to a Prepare or CommitLast. A no is as certain as a yes: nothing of it was applied.
+// Vote is a participant's answer to a Prepare or CommitLast. A no is as certain as a yes: nothing of the command was applied.
 type Vote struct {
-	// Txn is the vote yes: an Entry for each step, at the versions that a commit gives them. nil if Refused is set, and
-	// if a CommitLast had committed before.
+	// Txn is the vote yes: an Entry for each step, at the versions that a commit gives them. It is nil if Refused is set, and if
+	// a CommitLast had committed before.
 	Txn *api.TxnResult `cbor:"1,keyasint,omitempty"`
-	// Refused is the vote no, and why; its code may be one of those that stay between region and coordinator.
+	// Refused is the vote no, and its reason. Its code may be one of those used only between region and coordinator.
 	Refused *api.Error `cbor:"2,keyasint,omitempty"`
 	// Stored is what stands against the request's claim, if Refused.Code is Attempted.
 	Stored *Record `cbor:"3,keyasint,omitempty"`
-	// Decision is what became of the attempt, if that is known: of a CommitLast, and if Refused.Code is Finished.
+	// Decision is the outcome of the attempt, if that is known: for a CommitLast, and if Refused.Code is Finished.
 	Decision *Decision  `cbor:"4,keyasint,omitempty"`
 	Timing   api.Timing `cbor:"5,keyasint,omitempty"`
-	// Unsure: the vote is a no, and an earlier copy of the same message may be on its way yet, and be voted on otherwise. It is for
-	// the one that has sent both, and stays there.
+	// Unsure means that the vote is a no, but an earlier copy of the same message may still be on its way and get another vote.
+	// It is for the sender of both, and is not passed on.
 	Unsure bool `cbor:"-"`
 }

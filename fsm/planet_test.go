@@ -12,10 +12,10 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestTxnPlanet lets coordinators that crash at any step move units between keys of three groups, over messages that are
-// lost, repeated and delivered in any order, beside pushes by whoever meets an intent, watermarks that rise, terms that
-// change, and an edge with leases. At every moment: Decide1, Atomic, Once, and the edge sees no half of anything (NoHalf,
-// NoStale); in the end each request has happened in all its groups or in none, and nothing is left locked.
+// TestTxnPlanet lets coordinators that crash at any step move units between keys of three groups. Messages are lost, repeated and
+// delivered in any order. Groups that meet an intent push it, watermarks rise, terms change, and an edge has leases. At every
+// moment Decide1, Atomic and Once hold, and the edge sees no part of a transaction (NoHalf, NoStale). In the end each request has
+// taken effect in all its groups or in none, and nothing is left locked.
 func TestTxnPlanet(t *testing.T) {
 	eachSeed(t, func(t *testing.T, r *rand.Rand) {
 		p := newTxnPlanet(t, r)
@@ -390,7 +390,7 @@ func (p *txnPlanet) check() {
 	}
 }
 
-// quiesce lets everybody crash and the groups alone end what is left.
+// quiesce lets all coordinators crash, so that the groups alone end what is left.
 func (p *txnPlanet) quiesce() {
 	for len(p.coords) > 0 {
 		p.crash(0)
@@ -404,7 +404,7 @@ func (p *txnPlanet) quiesce() {
 	p.calm()
 }
 
-// calm resolves what stands in the way of anybody.
+// calm resolves what is in the way of any request.
 func (p *txnPlanet) calm() {
 	for round := 0; ; round++ {
 		left := 0

@@ -8,21 +8,21 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// The commands of transactions across groups. docs/decisions/0011 says how they work together.
+// The commands of transactions across groups. docs/decisions/0011 describes how they work together.
 
 const kindPrepare kind = 16
 
-// Prepare is one group's part of a transaction: if all of If hold and every step of Then can be carried out, it locks
-// what they name and keeps what the steps make, visible to no reader. Keys that Then writes get exclusive intents, all others
-// shared ones. Result.Txn is the vote: an Entry for each step, at the versions that a commit will give them. Sent again, it
-// votes the same.
+// Prepare is one group's part of a transaction. If all conditions in If hold and every step of Then can be carried out, it locks
+// the keys that they name and stores what the steps make, invisible to all readers. Keys that Then writes get exclusive intents,
+// all others shared ones. Result.Txn is the vote: an Entry for each step, at the versions that a commit will give them. Sent
+// again, it votes the same.
 //
-// Refused, so that the vote is no: [Finished] if the attempt is over here; [Attempted] if Claim meets another attempt;
-// [RetryIntents] if another transaction is in the way; [RetryLeases] as a [Write]; CodePreconditionFailed if a
-// condition does not hold or a step cannot be carried out.
+// A refusal is the vote no: [Finished] if the attempt is over here; [Attempted] if Claim meets another attempt; [RetryIntents] if
+// another transaction is in the way; [RetryLeases] as for a [Write]; CodePreconditionFailed if a condition does not hold or a
+// step cannot be carried out.
 type Prepare struct {
 	Term api.Term
-	// Group is the participant: any other group's machine refuses it with CodeWrongGroup.
+	// Group is the participant. The machine of any other group refuses the command with CodeWrongGroup.
 	Group api.GroupID
 	Txn   ident.TxnRef
 	// AckedBelow is as in [api.RequestID].
@@ -31,7 +31,7 @@ type Prepare struct {
 	Epoch uint64
 	If    []api.Cond
 	Then  []api.Op
-	// Claim, if set, is of the group that owns Txn.Anchor. With it alone the Prepare locks nothing.
+	// Claim, if set, is for the group that owns Txn.Anchor. A Prepare that has only a Claim locks nothing.
 	Claim *Claim
 	// Cleared and Killed are as in a Write.
 	Cleared []ident.DroppedLease
@@ -115,8 +115,8 @@ func (v *view) prepared(id *ident.TxnID) (prepared, bool) {
 	return p, true
 }
 
-// prepare locks and keeps a group's part of a transaction. What became of the attempt here goes before everything; then the
-// term, the claim, ownership, intents, conditions, steps, leases.
+// prepare locks and stores a group's part of a transaction. It checks in this order: the outcome of the attempt here, the term,
+// the claim, ownership, intents, conditions, steps, leases.
 func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	if err := t.member(c.Group); err != nil {
 		return err
@@ -184,7 +184,7 @@ func (v *view) late(c *Prepare, res *Result) *api.Error {
 	return nil
 }
 
-// voteAgain repeats the vote: the intents have kept everything what it was.
+// voteAgain repeats the vote: the intents have kept everything unchanged.
 func (t *tx) voteAgain(c *Prepare, p *prepared, body [16]byte, res *Result) *api.Error {
 	if p.body != body {
 		return api.Errorf(api.CodeConflict, "the transaction has prepared something else here")
@@ -217,7 +217,7 @@ func versionsOf(entries []api.Entry) []api.Version {
 	return versions
 }
 
-// Prepared is a transaction that has prepared in the group, and is not resolved.
+// Prepared is a transaction that has prepared in the group and is not resolved.
 type Prepared struct {
 	Txn ident.TxnRef
 	// Index is that of the Prepare.

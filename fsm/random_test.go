@@ -109,7 +109,7 @@ func (p *pair) round() {
 	}
 }
 
-// preview wants what was foretold to be what became of the write, where its term was right.
+// preview requires that the preview agrees with the result of the write, if its term was right.
 func (p *pair) preview(c Command, res Result) {
 	p.Helper()
 	w, ok := c.(Write)
@@ -309,7 +309,7 @@ func (p *pair) id() (id api.RequestID, epoch ident.DedupEpoch) {
 	return id, epoch
 }
 
-// known is what the key holds, as far as that may be told.
+// known returns what the key holds, as far as that can be known.
 func (p *pair) known(k api.Key) api.Entry {
 	es, err := p.m.Read([]api.Key{k})
 	if err != nil {

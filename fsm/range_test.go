@@ -55,7 +55,7 @@ func TestCedeRefused(t *testing.T) {
 	r.ok(cede("a/1", "b", 5, "g.2"))
 }
 
-// TestMove: an emptied range goes to another group with its records, and nobody owns it in between.
+// TestMove checks that an emptied range moves to another group with its records, and has no owner in between.
 func TestMove(t *testing.T) {
 	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
 	txn := putTxn("k/1", "v")
@@ -114,8 +114,8 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// TestLateCopyAfterAMove: a request that its client has acknowledged is refused at the new owner too, also where no record
-// of the client was left in the range.
+// TestLateCopyAfterAMove checks that a request that its client has acknowledged is refused at the new owner too, even if no
+// record of the client was left in the range.
 func TestLateCopyAfterAMove(t *testing.T) {
 	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
 	send := func(seq, ackedBelow uint64, txn api.Txn) Write {

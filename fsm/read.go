@@ -8,12 +8,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Read returns the keys' states, in the order asked. CodeWrongGroup if the group does not own one of them; an
-// [IntentsError] if a transaction holds one exclusively: neither its old nor its new state may be returned.
+// Read returns the states of the keys, in the given order. The error is CodeWrongGroup if the group does not own one of them, and
+// an [IntentsError] if a transaction holds one exclusively, because neither its old nor its new state may be returned.
 func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) { return m.read(keys, false) }
 
-// ReadBefore is Read, but of a key that a transaction holds it returns the state from before that. The transaction may have
-// committed, and have been acknowledged, at any time since.
+// ReadBefore is like Read, but for a key that a transaction holds it returns the state before that transaction. The transaction
+// may have committed, and have been acknowledged, at any time since.
 func (m *Machine) ReadBefore(keys []api.Key) (entries []api.Entry, err error) {
 	return m.read(keys, true)
 }
@@ -46,13 +46,13 @@ func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err er
 	return entries, nil
 }
 
-// List returns a page of the keys in the range that the group owns. CodeWrongGroup if it owns no part of the range; an
-// [IntentsError] if a transaction holds a key of the page exclusively, or one that it may put into it.
+// List returns a page of the keys in the range that the group owns. The error is CodeWrongGroup if it owns no part of the range,
+// and an [IntentsError] if a transaction exclusively holds a key of the page, or one that it may add to the page.
 func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
 	return m.listed(r, false)
 }
 
-// ListBefore is List, but with the state of held keys from before the transactions that hold them, as [Machine.ReadBefore].
+// ListBefore is like List, but with the state of held keys before the transactions that hold them, as [Machine.ReadBefore].
 func (m *Machine) ListBefore(r *api.ListRequest) (res *api.ListResult, err error) {
 	return m.listed(r, true)
 }
@@ -83,7 +83,7 @@ func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, 
 	return res, nil
 }
 
-// pageOf is the part of the range that the page covers.
+// pageOf returns the part of the range that the page covers.
 func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
 	page := r.Range
 	if !res.More || len(res.Entries) == 0 {
@@ -125,21 +125,21 @@ func (v *view) list(r *api.ListRequest, res *api.ListResult) {
 
 // Preview is what a Write would do if it were applied now.
 type Preview struct {
-	// Replay is the stored result of an earlier attempt; then nothing else is set but perhaps Committed.
+	// Replay is the stored result of an earlier attempt. If it is set, only Committed may be set besides.
 	Replay *api.TxnResult
-	// Err is why it would be refused (other than for leases).
+	// Err is why it would be refused, other than for leases.
 	Err *api.Error
 	// Committed reports whether If holds.
 	Committed bool
-	// Holders are the live leases on the keys that the branch that would run writes.
+	// Holders are the live leases on the keys that would be written.
 	Holders []Holder
-	// Intents are in its way, if Err.Code is RetryIntents; Stored, if it is Attempted.
+	// Intents are in its way, if Err.Code is RetryIntents. Stored is set if Err.Code is Attempted.
 	Intents []Intent
 	Stored  *Record
 }
 
-// Preview returns what a Write of t at that epoch would do in the present state, if it cleared no lease. Nothing is promised: the log may
-// change the state before the Write applies.
+// Preview returns what a Write of t at that epoch would do in the present state, if it cleared no lease. It guarantees nothing:
+// the log may change the state before the Write is applied.
 func (m *Machine) Preview(t *api.Txn, epoch ident.DedupEpoch) (p Preview) {
 	if err := t.CheckSteps(); err != nil {
 		return Preview{Err: api.AsError(err)}
@@ -217,7 +217,7 @@ func (m *Machine) HoldersIn(r api.Range, limit int) []Holder {
 	return v.holdersIn(r, limit, func(api.Key, lease) bool { return false })
 }
 
-// intentsIn are intents on keys in the range, in key order, at most limit of them.
+// intentsIn returns intents on keys in the range, in key order, at most limit of them.
 func (v *view) intentsIn(r api.Range, limit int, exclusive bool) (in []Intent) {
 	if v.meta.Intents == 0 {
 		return nil
@@ -280,8 +280,8 @@ func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {
 	return ps
 }
 
-// Decided returns what the group has decided on the attempt; false if it remembers nothing. It is true for all time only
-// if the caller knows that this replica leads.
+// Decided returns what the group has decided on the attempt, or false if it has stored nothing. The answer is final only if the
+// caller knows that this replica leads.
 func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {
 	m.mu.RLock()
 	defer m.endRead()
@@ -292,8 +292,8 @@ func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {
 	return Decision{}, false
 }
 
-// Forgotten reports whether the group remembers nothing of the attempt any more, if it ever knew of it: its client has acknowledged
-// it, or a day has passed. Nothing can commit it then. What Decided says goes first.
+// Forgotten reports whether the group has dropped everything about the attempt, if it ever knew of it: its client has
+// acknowledged it, or a day has passed. Nothing can commit the attempt then. The result of Decided takes precedence.
 func (m *Machine) Forgotten(ref *ident.TxnRef) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -316,7 +316,7 @@ func (m *Machine) Unresolved(after ident.TxnID, limit int) (ds []Decision) {
 	return ds
 }
 
-// Stored returns what the group knows of a request whose anchor it owns; false if that is nothing.
+// Stored returns what the group has stored about a request whose anchor it owns. It returns false if that is nothing.
 func (m *Machine) Stored(client api.ClientID, seq uint64) (Record, bool) {
 	m.mu.RLock()
 	defer m.endRead()

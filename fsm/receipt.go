@@ -10,8 +10,8 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// Receipt proves that groups gave a range up. It is kept by each of them, and carries the at-most-once records anchored in
-// the range, so that a retry finds at the new owner what its first attempt did.
+// Receipt proves that groups gave a range up. Each of them stores it. It carries the at-most-once records anchored in the range,
+// so that a retry finds the result of its first attempt at the new owner.
 type Receipt struct {
 	Range      api.Range     `cbor:"1,keyasint"`
 	Epoch      uint64        `cbor:"2,keyasint"` // at which To may own the range
@@ -29,7 +29,7 @@ type Source struct {
 	Of    uint32      `cbor:"3,keyasint,omitempty"`
 }
 
-// Client is what a machine knows of a client of at-most-once writes.
+// Client is what a machine stores about a client of at-most-once writes.
 type Client struct {
 	ID         api.ClientID `cbor:"1,keyasint"`
 	AckedBelow uint64       `cbor:"2,keyasint,omitempty"`
@@ -49,8 +49,8 @@ func (r *Receipt) Complete() bool {
 	return len(r.From) > 0
 }
 
-// Join returns the receipt of both: of one range, for the same epoch and takers, from different groups. If a range had
-// several owners, Adopt needs the receipts of all joined. CodeInvalid if they do not fit together.
+// Join returns the combined receipt of both. They must be of one range, for the same epoch and takers, from different groups. If
+// a range had several owners, Adopt needs the joined receipts of all. The error is CodeInvalid if they do not fit together.
 func (r *Receipt) Join(o *Receipt) (*Receipt, error) {
 	if r.Range != o.Range || r.Epoch != o.Epoch || !slices.Equal(r.To, o.To) {
 		return nil, api.Errorf(api.CodeInvalid, "the receipts of %v at epoch %d and %v at epoch %d are not for one move",

@@ -8,13 +8,13 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Outcome is one entry of a stored result. Its key stands in the request. The values that the answer gave are kept, up to
-// [MaxRecordBytes] of them in one record; version 1 kept none but the sum of an add.
+// Outcome is one entry of a stored result. Its key is in the request. The values that the answer had are stored, up to
+// [MaxRecordBytes] of them in one record. Version 1 stored none but the sum of an add.
 type Outcome struct {
 	Version api.Version `cbor:"1,keyasint,omitempty"`
 	Exists  bool        `cbor:"2,keyasint,omitempty"`
 	Value   []byte      `cbor:"3,keyasint,omitempty"`
-	// Empty: the answer gave a value, and it was empty. Else a value of no length is one that was not kept.
+	// Empty means that the answer had an empty value. If it is false, a value of length zero is one that was not stored.
 	Empty bool `cbor:"4,keyasint,omitempty"`
 }
 
@@ -119,12 +119,12 @@ func readOutcomes(r *codec.Reader, usual api.Version) []Outcome {
 	})
 }
 
-// Record is the stored result of one write; or, if Decider is set, the attempt of a transaction across groups that is
-// under way or was: its result is at that group.
+// Record is the stored result of one write. If Decider is set, it is instead the attempt of a transaction across groups that is
+// or was under way, and the result is at that group.
 type Record struct {
 	Client api.ClientID `cbor:"1,keyasint"`
 	Seq    uint64       `cbor:"2,keyasint,omitempty"`
-	// Anchor is the smallest key that the transaction names: the record is where that key is.
+	// Anchor is the smallest key that the transaction names. The record is in the group that owns the anchor.
 	Anchor api.Key `cbor:"3,keyasint"`
 	// Body distinguishes transactions with the same id.
 	Body [16]byte `cbor:"4,keyasint"`
@@ -141,8 +141,8 @@ type Record struct {
 	DeciderEpoch uint64      `cbor:"11,keyasint,omitempty"`
 }
 
-// Ref is the attempt that the record names, as much of it as a [Push] needs; zero if the record is a result. By its epoch the
-// decision group knows an attempt that it has forgotten from one that never reached it.
+// Ref returns the attempt that the record names, as far as a [Push] needs it, or zero if the record is a result. Its epoch lets
+// the decision group distinguish an attempt that it has dropped from one that never reached it.
 func (c *Record) Ref() ident.TxnRef {
 	if c.Decider == "" {
 		return ident.TxnRef{}
@@ -155,7 +155,7 @@ func (c *Record) attempt() ident.TxnID {
 	return ident.TxnID{Client: c.Client, Seq: c.Seq, Attempt: c.Attempt, Decider: c.Decider}
 }
 
-// Replay is the stored result, for a client that sends its request, which is t, again. The record must have one.
+// Replay returns the stored result, for a client that sends its request, which is t, again. The record must have one.
 func (c *Record) Replay(t *api.Txn) *api.TxnResult { return replayOf(c, t) }
 
 func recordRow(c *Record) []byte {

@@ -269,7 +269,7 @@ func FuzzRestore(f *testing.F) {
 		if again := stream(t, m); !bytes.Equal(again, b) && len(again) > len(b) {
 			t.Fatalf("%d bytes became %d", len(b), len(again))
 		}
-		_ = m.CheckInvariants() // may well be broken; must be told, not hang or panic
+		_ = m.CheckInvariants() // may well be broken; the check must report it, not hang or panic
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// next is the smallest string above all that begin with b, which is not all 255.
+// next returns the smallest string above all that begin with b. b must not consist of 255s only.
 func next(b []byte) []byte {
 	n := append([]byte(nil), b...)
 	for i := len(n) - 1; i >= 0; i-- {
@@ -40,7 +40,7 @@ const (
 	tableMoved     = 'x' // escaped start, epoch -> receipt
 )
 
-// rowKey builds the engine's keys in one buffer: each call ends the use of what the one before gave.
+// rowKey builds the engine's keys in one buffer. Each call invalidates the result of the previous one.
 type rowKey struct{ w codec.Writer }
 
 func (r *rowKey) table(t byte) *codec.Writer {

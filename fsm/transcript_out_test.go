@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// tell writes a result, one line a part.
+// tell writes a result, one part per line.
 func (s *stage) tell(r Result) {
 	if r.Err != nil {
 		s.say("#%d %s", r.Index, r.Err.Error())

@@ -86,7 +86,7 @@ func kept(t *testing.T, file string, got []byte) {
 	t.Fatalf("%s: %d lines, want %d", file, len(g), len(w))
 }
 
-// stage is where a transcript plays.
+// stage is the environment in which a transcript runs.
 type stage struct {
 	t       *testing.T
 	m       *Machine

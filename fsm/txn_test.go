@@ -38,7 +38,8 @@ func resolveTo(r *rig, t ident.TxnRef, o ident.TxnOutcome) Resolve {
 	return Resolve{r.m.Meta().Group, t.ID, o}
 }
 
-// TestPrepare: what is prepared is seen by nobody until it is resolved; then all of it at the version of its prepare.
+// TestPrepare checks that what is prepared is invisible until it is resolved, and that then all of it is at the version of its
+// prepare.
 func TestPrepare(t *testing.T) {
 	r := founded(t)
 	r.put("a", "old")
@@ -189,7 +190,8 @@ func TestPrepareKills(t *testing.T) {
 	}
 }
 
-// TestUnderIntent: what meets a transaction's intents is refused, and told whose they are.
+// TestUnderIntent checks that a command that meets a transaction's intents is refused, and that the refusal names the
+// transaction.
 func TestUnderIntent(t *testing.T) {
 	r := founded(t)
 	sid := r.open("n")
@@ -230,7 +232,7 @@ func TestUnderIntent(t *testing.T) {
 	r.grant(sid, "x")
 }
 
-// TestListUnderIntent: a page tells nothing of a part of the range that a transaction is changing.
+// TestListUnderIntent checks that a page shows nothing of a part of the range that a transaction is changing.
 func TestListUnderIntent(t *testing.T) {
 	r := founded(t)
 	for _, k := range []api.Key{"a", "b", "c", "d", "f"} {
@@ -395,7 +397,7 @@ func TestTxnLimits(t *testing.T) {
 	r.ok(prepareOf(r, tx(8), opGet("u")))
 }
 
-// TestClaimMoves: what is known of a request moves with its anchor, to where its next attempt will look.
+// TestClaimMoves checks that what is stored about a request moves with its anchor, to the group that its next attempt will ask.
 func TestClaimMoves(t *testing.T) {
 	r := founded(t)
 	tx := ref("c", 4, "g.7")

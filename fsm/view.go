@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// view reads the tables, in one consistent state. It belongs to one goroutine.
+// view reads the tables in one consistent state. It belongs to one goroutine.
 type view struct {
 	from   engine.Reader
 	meta   Meta
@@ -68,7 +68,7 @@ type Meta struct {
 	// Void are leases of sessions that have ended and are not cleared away yet, Ended these sessions.
 	Ended, Void int
 
-	sweep []byte // where the next ExpireDedup goes on
+	sweep []byte // where the next ExpireDedup continues
 	// returns are the dedup epochs of the last day that began because a range came back.
 	returns returns
 }
@@ -135,14 +135,14 @@ func (m *Machine) Meta() Meta {
 	return m.meta
 }
 
-// failure is an engine that failed or a row that cannot be: the machine has no state to go on with. It travels as a panic
-// to where it can be returned as an error.
+// failure is an engine that failed or an impossible row: the machine has no valid state. It is passed up as a panic to the point
+// that can return it as an error.
 type failure struct{ err error }
 
 func (f failure) Error() string { return "fsm: the engine failed: " + f.err.Error() }
 func (f failure) Unwrap() error { return f.err }
 
-// EndsProcess marks a panic that must not be caught as that of one request.
+// EndsProcess marks a panic that must not be caught like that of one request.
 func (failure) EndsProcess() {}
 
 func must(err error) {

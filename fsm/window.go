@@ -52,9 +52,8 @@ func (t *tx) delClient(id api.ClientID) {
 	t.del(t.key.client(id))
 }
 
-// windows caches clients for Apply: otherwise a client that writes one thing after the other would have its row and its
-// records looked up for each of them. It is derived from the tables and changes with them; nothing of it is state. It
-// belongs to the goroutine that applies.
+// windows caches clients for Apply. Without it the row and the records of a client would be looked up for each of its writes. It
+// is derived from the tables and changes with them, and is not part of the state. It belongs to the goroutine that applies.
 type windows struct {
 	clients map[api.ClientID]*window
 	size    int // records of all clients

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/engine"
 )
 
-// checkWindows demands that what is known by heart is what stands in the tables.
+// checkWindows requires that the cache agrees with the tables.
 func checkWindows(t *testing.T, m *Machine) {
 	t.Helper()
 	heart := m.tx.room.windows

@@ -10,9 +10,9 @@ import (
 
 const kindWrite kind = 3
 
-// Write carries out a transaction. Txn.Age stays outside the log. Refused with [RetryLeases] if a key
-// that the running branch writes has a live lease outside Cleared and Killed; with [RetryIntents] if one that it writes
-// has an intent, or one that is tested or read an exclusive one; with [Attempted] if the request is under way otherwise.
+// Write carries out a transaction. Txn.Age is not in the log. A Write is refused with [RetryLeases] if a key that the running
+// branch writes has a live lease outside Cleared and Killed; with [RetryIntents] if a key that it writes has an intent, or a key
+// that is tested or read has an exclusive one; with [Attempted] if the request is under way otherwise.
 type Write struct {
 	Term api.Term
 	Txn  api.Txn
@@ -21,7 +21,7 @@ type Write struct {
 	Epoch ident.DedupEpoch
 	// Cleared are leases whose holders have given up these and all earlier ones on the key.
 	Cleared []ident.DroppedLease
-	// Killed are sessions that have expired: they die as wholes.
+	// Killed are sessions that have expired. All their leases end.
 	Killed []ident.SessionID
 }
 
@@ -134,8 +134,8 @@ func (t *tx) applyWrite(r *codec.Reader, res *Result) *api.Error {
 	return t.write(w, res)
 }
 
-// write carries out a transaction. What was stored goes before everything, then the term, ownership, conditions, intents,
-// steps, leases.
+// write carries out a transaction. It checks in this order: a stored result, the term, ownership, conditions, intents, steps,
+// leases.
 func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err := w.Txn.CheckSteps(); err != nil {
 		return api.AsError(err)

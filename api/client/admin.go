@@ -11,10 +11,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// maxAdminAnswer bounds what is read of an answer about the cluster.
+// maxAdminAnswer bounds how much of an answer about the cluster is read.
 const maxAdminAnswer = 16 << 20
 
-// Status describes the cluster as the nearest node that answers sees it.
+// Status returns the state of the cluster as seen by the nearest node that answers. It is safe for concurrent use.
+// [api.CodeUnavailable] means that no node answered in time.
 func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	q := &call{op: "status", method: http.MethodGet, path: "/v1/cluster", raw: "/v1/cluster", limit: maxAdminAnswer}
 	var direct *api.Status
@@ -51,7 +52,10 @@ func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	return &s, nil
 }
 
-// SetPlacement makes the region own every key with the prefix. [api.CodeConflict] unless no such key exists.
+// SetPlacement makes the region own every key that begins with prefix. The error is [api.CodeConflict] if such a key exists, and
+// [api.CodeAmbiguous] if the outcome is unknown. After any other error nothing was changed.
+//
+// A request for a placement carries no id. So once it may have taken effect it is not sent again.
 func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
 	const path = "/v1/cluster/placement"
 	q := &call{op: "placement", key: prefix, method: http.MethodPost, path: path, raw: path, limit: maxAdminAnswer, writes: true}
@@ -81,8 +85,8 @@ func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.Re
 	return err
 }
 
-// Ready tells whether the nearest node routes, serves and has caught up; the error says what is missing. It asks that one
-// node, once.
+// Ready returns nil if the nearest node routes, serves and has caught up. Otherwise the error says what is missing. Ready asks
+// only that node, and only once.
 func (c *Client) Ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -101,8 +105,9 @@ func (c *Client) Ready(ctx context.Context) error {
 	return asRefused(q, f.err)
 }
 
-// Fetch returns the body of a GET of a path of the API, such as "/v1/kv?prefix=a&limit=10", as the nearest node that
-// answers sent it: for tools that print it as it is.
+// Fetch sends a GET for a path of the API, such as "/v1/kv?prefix=a&limit=10", and returns the body of the answer as the node
+// sent it. It asks the nearest node that answers. It is for tools that print the body. A body is at most 16 MiB. The error is
+// [api.CodeInvalid] if pathAndQuery is not a path.
 func (c *Client) Fetch(ctx context.Context, pathAndQuery string) ([]byte, error) {
 	q := &call{op: "fetch", method: http.MethodGet, limit: maxAdminAnswer}
 	raw, query, _ := strings.Cut(pathAndQuery, "?")

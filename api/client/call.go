@@ -16,47 +16,47 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// call is one request, whatever node it is sent to.
+// call is one request. It does not depend on the node that it is sent to.
 type call struct {
 	op     string
-	key    api.Key // that the call is about, if one
+	key    api.Key // the key concerned, if there is one
 	method string
-	path   string // decoded; "" is that of the key
-	raw    string // the same, as it is sent
+	path   string // decoded; "" means the path of the key
+	raw    string // the same path as it is sent
 	query  url.Values
-	header func(h http.Header) // sets what the call's request has in its header; nil: nothing
+	header func(h http.Header) // sets the header fields of the call's request; nil if there are none
 	body   []byte
-	// render makes the body of a call that goes as a request of its own, where that is not needed always; size is then about
-	// what it has in it. nil where body is there.
+	// render makes the body of a call that is sent as an HTTP request, if the body is not always needed. size is then the
+	// approximate size of its content. It is nil if body is set.
 	render func() []byte
 	size   int
 	limit  int64 // of the answer's body
-	// writes: the call may change something. once: sent twice it takes effect once.
+	// writes means that the call may change something. once means that it takes effect once even if it is sent twice.
 	writes, once bool
-	// telling: the answer to the write tells more than its header does.
+	// telling means that the result of the write is in the body of the answer, not only in its header.
 	telling bool
-	// hasty: where no node can carry the call out now, and none may have done, that is told after one round of them all.
+	// hasty means that the call fails after one round of all nodes, if no node can carry it out now and none may have done so.
 	hasty bool
-	// fickle: that the write was refused for what a key holds says nothing about another attempt of it.
+	// fickle means that a refusal because of what a key holds says nothing about another attempt of the same write.
 	fickle bool
-	// id gives the id of each attempt, as an Idempotency-Key or, on a stream, as it is; nil where there is none.
+	// id returns the id of each attempt. It is sent as an Idempotency-Key or, on a stream, as it is. It is nil if there is no id.
 	id func() identity
-	// given: the id is an opaque one of the caller's, under which the write may have been sent before.
+	// given means that the caller chose an opaque id, so that the write may have been sent before.
 	given bool
-	// untimed: the path takes no timeout parameter.
+	// untimed means that the path takes no timeout parameter.
 	untimed bool
-	// read or txn is the same call as a stream or a Store carries it; both are nil if none does.
+	// read or txn is the same call in the form that a stream or a Store takes. Both are nil if it has no such form.
 	read *api.ReadRequest
 	txn  *api.Txn
-	// direct is the same call as a Store of this process carries it, if that is neither a read nor a transaction; it keeps the
-	// answer. nil: such a Store cannot carry it.
+	// direct carries out a call that is neither a read nor a transaction on a Store in this process, and keeps the answer. It is
+	// nil if such a Store cannot carry out the call.
 	direct func(ctx context.Context, s api.Store) error
 }
 
 // identity is the id of a write in both its forms.
 type identity struct {
 	request api.RequestID
-	key     string // "" where it is that of the request
+	key     string // "" if the key is the text of request
 }
 
 func (i identity) header() string {
@@ -66,42 +66,42 @@ func (i identity) header() string {
 	return i.request.IdempotencyKey()
 }
 
-// answer is what a node answered.
+// answer is the answer of a node.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	// Of a stream or a Store there is one of these instead, and which node answered, if that is known.
+	// An answer over a stream or from a Store has one of these instead, and the node that answered, if known.
 	read *api.ReadResult
 	txn  *api.TxnResult
 	node api.NodeID
 }
 
-// carrier carries attempts of calls: over the network, or to a Store of this process.
+// carrier carries out attempts of calls, over the network or on a Store in this process.
 type carrier interface {
-	// attempt carries the call out once, at the node, which gets at most budget of time for it.
+	// attempt carries out the call once at the node. The node gets at most budget for it.
 	attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure)
-	// close ends what is open, with the attempts under way. No attempt follows.
+	// close closes open connections and ends the attempts under way. attempt must not be called after close.
 	close()
 }
 
-// verdict tells what to do after a failed attempt.
+// verdict says what to do after a failed attempt.
 type verdict uint8
 
 const (
-	final     verdict = iota // asking again gives the same
-	elsewhere                // this node cannot; another may
-	again                    // it may pass
+	final     verdict = iota // another attempt would give the same result
+	elsewhere                // this node cannot carry out the call; another may
+	again                    // the cause may be temporary
 )
 
-// failure is an attempt that gave no answer.
+// failure is the result of an attempt that got no answer or a refusal.
 type failure struct {
 	err     *api.Error
 	verdict verdict
-	answer  *answer // the refusal, where one came
+	answer  *answer // the refusal, if there was one
 }
 
-// attempt sends the call to one node, which gets at most budget of time for it.
+// attempt sends the call to one node. The node gets at most budget for it.
 func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	until := time.Now().Add(budget)
 	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
@@ -127,11 +127,11 @@ func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time
 	if err != nil {
 		return nil, n.endpoints.unanswered(ctx, e, q, err, q.writes && !sent.certainlyNot(err))
 	}
-	defer func() { _ = res.Body.Close() }() // read to its end, or broken anyway
+	defer func() { _ = res.Body.Close() }() // the body was read to its end, or the connection is broken
 	body, err := io.ReadAll(io.LimitReader(res.Body, q.limit+1))
 	success := res.StatusCode/100 == 2 || res.StatusCode == http.StatusNotModified
 	if success && q.writes && !q.telling {
-		err = nil // all that matters stands in the header
+		err = nil // the result is in the header
 	}
 	a := &answer{status: res.StatusCode, header: res.Header, body: body}
 	switch {
@@ -150,7 +150,7 @@ func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time
 	return nil, n.endpoints.refused(e, refusal(q, e, a))
 }
 
-// bytes is about how much the call carries.
+// bytes returns the approximate size of what the call sends.
 func (q *call) bytes() int {
 	if q.render != nil {
 		return q.size
@@ -158,7 +158,7 @@ func (q *call) bytes() int {
 	return len(q.body)
 }
 
-// refused notes what a refusal says about the node.
+// refused records what a refusal says about the node's health.
 func (es *endpoints) refused(e *endpoint, f *failure) *failure {
 	switch f.verdict {
 	case again:
@@ -169,7 +169,7 @@ func (es *endpoints) refused(e *endpoint, f *failure) *failure {
 	return f
 }
 
-// unanswered is the failure of a connection, or of time.
+// unanswered returns the failure of an attempt that got no answer because the connection failed or the time was up.
 func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err error, unknown bool) *failure {
 	f := &failure{err: &api.Error{Code: api.CodeUnavailable, Hint: "no answer from " + e.base.Host, Err: err}, verdict: again}
 	if unknown {
@@ -184,7 +184,7 @@ func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err e
 	return f
 }
 
-// request renders the call for the node.
+// request renders the call as an HTTP request for the node.
 func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*http.Request, error) {
 	var body io.Reader
 	if q.body == nil && q.render != nil {
@@ -202,7 +202,7 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 		path, raw = keyPath+string(q.key), keyPath+escapeKey(q.key)
 	}
 	u := e.base
-	u.RawPath = u.EscapedPath() + raw // both forms: what is sent is RawPath, byte for byte
+	u.RawPath = u.EscapedPath() + raw // RawPath is what is sent, byte for byte; Path must match it
 	u.Path += path
 	query := url.Values{}
 	maps.Copy(query, q.query)
@@ -226,13 +226,13 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 
 func jsonBody(h http.Header) { h.Set("Content-Type", "application/json") }
 
-// serverTimeout is what of the budget the node gets, so that its answer, which knows more than our giving up, still
-// arrives in time.
+// serverTimeout returns the part of the budget that the node gets. It is less than the budget, so that the node's answer, which
+// says more than the client's own timeout would, still arrives in time.
 func serverTimeout(budget time.Duration) time.Duration {
 	return min(api.MaxTimeout, max(time.Millisecond, (budget-min(budget/5, 500*time.Millisecond)).Truncate(time.Millisecond)))
 }
 
-// sentTrace finds out whether any of a request can have left this process.
+// sentTrace finds out whether any part of a request may have left this process.
 type sentTrace struct{ asked, got atomic.Bool }
 
 func (s *sentTrace) watch(ctx context.Context) context.Context {
@@ -242,8 +242,8 @@ func (s *sentTrace) watch(ctx context.Context) context.Context {
 	})
 }
 
-// certainlyNot holds where a connection was wanted and none was had. A carrier that tells nothing about connections is
-// believed only if it says that dialling failed.
+// certainlyNot reports whether the request was certainly not sent, because a connection was requested and none was obtained. If
+// the transport reports nothing about connections, only an error of dialling counts.
 func (s *sentTrace) certainlyNot(err error) bool {
 	if s.asked.Load() {
 		return !s.got.Load()

@@ -1,4 +1,5 @@
-// Package client is Edgehold's Go SDK: a key-value store that is linearizable from every place, through the nearest node.
+// Package client is the Go SDK of Edgehold, a distributed key-value store whose reads and writes are linearizable at every node.
+// A [Client] talks to the nearest node.
 //
 //	c, err := client.Open(ctx, client.Config{Endpoints: []string{"http://127.0.0.1:7400"}})
 //	...
@@ -9,44 +10,59 @@
 //	_, err = c.Put(ctx, "us-east/alice", []byte("again"), client.IfVersion(v.Version))
 //	if errors.Is(err, api.CodePreconditionFailed) { ... }
 //
-// [New] makes a Client of a Store of this process, such as that of an embedded edge.
+// [Open] returns a Client that talks to nodes over the network. [New] returns a Client of a Store in the same process, such as
+// that of an embedded edge. Both have the same methods and guarantees. A Client is safe for concurrent use, and one per program
+// is enough.
+//
+// # Limits
+//
+// A key is 1 to 4096 bytes, a value at most 1 MiB. A transaction has at most 1000 reads and writes and 8 MiB of keys and written
+// values. A page of a list has at most 1000 entries. A key, value or transaction over a limit is refused
+// with [api.CodeTooLarge].
 //
 // # Consistency
 //
-// A Get is linearizable unless told otherwise: it sees every write that had returned, at any node, before it began. Where
-// the node holds a lease on the key it answers without asking anyone ([Value.ServedBy]). [Quorum] always asks the owner;
-// [MaxStale] and [Stale] trade age for availability, and the answer says how old it is.
+// A Get is linearizable unless an option says otherwise: it sees every write that returned, at any node, before the Get began. If
+// the node holds a lease on the key, it answers without asking another node ([Value.ServedBy]). [Quorum] always asks the key's
+// owner. [MaxStale] and [Stale] allow older values, so that a node can also answer when it is disconnected. The answer says how
+// old it may be.
 //
 // # Transactions
 //
-// [Client.Txn] runs a function that reads and writes keys of any regions, and commits it atomically, strictly serializable with
-// everything else. [Client.View] runs one that only reads, on one snapshot. Both may run the function several times:
+// [Client.Txn] runs a function that reads and writes keys of any regions, and commits its writes atomically. Transactions are
+// strictly serializable. [Client.View] runs a function that only reads, on one snapshot. Both may run the function several times:
 //
 //	err = c.Txn(ctx, func(tx *client.Tx) error {
 //		v, err := tx.Get(ctx, "eu-west/alice")
 //		if err != nil {
 //			return err
 //		}
-//		_ = tx.Put("us-east/alice", v.Value) // where it is refused, Txn tells
+//		_ = tx.Put("us-east/alice", v.Value) // Txn returns the error if this is refused
 //		return tx.Delete("eu-west/alice")
 //	})
 //
 // # Errors
 //
-// Every error is an [*api.Error]; test its code with errors.Is(err, api.CodeNotFound) and so on. One code matters above
-// all: after [api.CodeAmbiguous] the write may have happened or may yet happen. Every other error of a write means that
-// it did not and will not.
+// Every error of a Client is an [*api.Error], except errors that the function given to Txn or View returns. Test for a code with
+// errors.Is(err, api.CodeNotFound) and so on.
+//
+// The most important code is [api.CodeAmbiguous]: the write may have taken effect, or may take effect later. Any other error of a
+// write means that it has not taken effect and will not.
+//
+// Every call may fail with [api.CodeUnavailable] if no node carried it out in time, with [api.CodeInvalid] or [api.CodeTooLarge]
+// if the request is not valid, with [api.CodeUnauthenticated] or [api.CodeDenied] if the token is refused, and with
+// [api.CodeInternal] after a fault in a node (a write returns [api.CodeAmbiguous] then). The comments of the methods list further
+// codes.
 //
 // # Retries
 //
-// A call fails over between the endpoints and tries again, with growing pauses, until it has an answer or its time has
-// run out ([Config].Timeout, or the deadline of its context). Each write carries an id under which it takes effect at most
-// once, whatever node the retries reach, so a write is retried even where its first outcome is unknown; for an hour at
-// most, since ids are not known for ever.
+// A call tries the endpoints in turn, with growing pauses between rounds, until it has an answer or its time is up. The time is
+// the deadline of its context or, if there is none, [Config].Timeout. Each write carries an id under which it takes effect at
+// most once, whichever nodes its attempts reach. So a write is retried even if the outcome of an attempt is unknown. Because ids
+// are not stored forever, a write is retried for at most one hour.
 //
-// Where a node refuses calls because it has more to do than it can, it is sent no more at once than it takes. The other
-// calls wait for their turn, or go to another node that has room; one whose time ends before was not sent, and gets
-// [api.CodeUnavailable].
+// If a node refuses calls because it is overloaded, the Client limits how many calls it sends to that node at once. Other calls
+// wait in a queue or go to another node that has room. A call whose time is up before it was sent returns [api.CodeUnavailable].
 package client
 
 import (
@@ -62,28 +78,29 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Config is where the store is and how to talk to it. Only Endpoints is required.
+// Config configures a Client. Only Endpoints is required.
 type Config struct {
-	// Endpoints are the nodes' URLs, such as http://127.0.0.1:7400, the nearest first. The first that works is used; one
-	// that fails is left alone for a while and then tried again, so that calls return to the nearest.
+	// Endpoints are the URLs of the nodes, such as http://127.0.0.1:7400, the nearest first. A call goes to the first node that
+	// works. A node that fails is skipped for a while and then tried again, so that calls return to the nearest node.
 	Endpoints []string
-	// Timeout bounds a call whose context has no deadline. 0 is [api.DefaultTimeout].
+	// Timeout bounds a call whose context has no deadline. If it is 0, [api.DefaultTimeout] is used.
 	Timeout time.Duration
-	// Token is sent as bearer token where it is not empty.
+	// Token is sent as a bearer token if it is not empty.
 	Token string
-	// HTTPClient carries the requests; redirects are not followed. nil is one with connections of its own. Streams are opened
-	// as its Transport connects, where that is an [*http.Transport] that speaks HTTP/1.1; else there are none.
+	// HTTPClient carries the requests. Redirects are not followed. If it is nil, the Client uses connections of its own. Streams
+	// connect as the HTTPClient's Transport does, if that is an [*http.Transport] that speaks HTTP/1.1. Otherwise no streams are
+	// used.
 	HTTPClient *http.Client
-	// PlainHTTP sends every call as a request of its own. Else calls that are not large share one stream to each node, which
-	// costs far less; where a node, or a proxy before it, does not take the Upgrade, it is plain HTTP all the same.
+	// PlainHTTP sends every call as an HTTP request of its own. Otherwise calls that are not large share one stream to each node,
+	// which costs far less. If a node, or a proxy in front of it, refuses the Upgrade, plain HTTP is used in any case.
 	PlainHTTP bool
-	// UserAgent names the program in requests. Empty is "edgehold-go".
+	// UserAgent names the program in requests. If it is empty, "edgehold-go" is used.
 	UserAgent string
-	// Random is where the ids of writes come from; nil is [crypto/rand.Reader]. Two clients must never share an id.
+	// Random is the source of the ids of writes. If it is nil, [crypto/rand.Reader] is used. Two clients must never share an id.
 	Random io.Reader
 }
 
-// Client is an open store. It is safe for concurrent use; one for a program is enough.
+// Client gives access to the store. It is safe for concurrent use. One Client per program is enough.
 type Client struct {
 	timeout   time.Duration
 	endpoints *endpoints
@@ -94,7 +111,8 @@ type Client struct {
 
 var _ api.Admin = (*Client)(nil)
 
-// Open checks the Config and returns a Client. It asks no node yet: the first call does. Close it when done.
+// Open checks the Config and returns a Client. It does not contact a node; the first call does. The error is [api.CodeInvalid] if
+// the Config is not valid. Close the Client when it is no longer needed.
 func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "open", Err: err}
@@ -128,14 +146,14 @@ func newClient(timeout time.Duration, random io.Reader, nodes *endpoints, carrie
 	return c, nil
 }
 
-// Close ends the streams, with the calls on them, and gives idle connections back; no call may follow it. A Store that was
-// given to [New] stays open.
+// Close closes the streams, ends the calls on them, and closes idle connections. No method may be called after Close. A Store
+// that was given to [New] is not closed.
 func (c *Client) Close() error {
 	c.carrier.close()
 	return nil
 }
 
-// network carries calls to nodes: on a stream to each, or as HTTP requests.
+// network carries calls to nodes, over a stream to each node or as HTTP requests.
 type network struct {
 	config    Config
 	http      *http.Client
@@ -168,7 +186,8 @@ func (n *network) close() {
 	}
 }
 
-// httpClient is the given client, or one of our own, that follows no redirects: a redirected write may lose its body.
+// httpClient returns a client that follows no redirects, because a redirected write may lose its body. It is a copy of the given
+// client, or a new one if given is nil.
 func httpClient(given *http.Client) *http.Client {
 	var h http.Client
 	if given != nil {

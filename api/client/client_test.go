@@ -116,7 +116,7 @@ func testErrorsAreTheirCodes(t *testing.T, c *Client, _ *storetest.Memory) {
 
 func second[T any](_ T, err error) error { return err }
 
-// onMemory runs f with a Client of a fresh reference Store: of a node, and of this process.
+// onMemory runs f with a Client of a fresh reference Store, once over a node and once in this process.
 func onMemory(t *testing.T, f func(t *testing.T, c *Client, m *storetest.Memory)) {
 	t.Helper()
 	t.Run("node", func(t *testing.T) {
@@ -268,7 +268,8 @@ func TestAdmin(t *testing.T) {
 	}
 }
 
-// TestEmbeddedSaysWhatItCannot: a Client of a Store that is no more than one says so where more is needed, and changes nothing.
+// TestEmbeddedSaysWhatItCannot checks that a Client of a Store that is only an api.Store refuses calls that need more, and
+// changes nothing.
 func TestEmbeddedSaysWhatItCannot(t *testing.T) {
 	c := New(struct{ api.Store }{storetest.NewMemory()})
 	for what, err := range map[string]error{
@@ -291,7 +292,7 @@ func TestEmbeddedSaysWhatItCannot(t *testing.T) {
 	}
 }
 
-// shared is a Store that gives away its own memory, as a cache does.
+// shared is a Store that returns its own memory, as a cache does.
 type shared struct {
 	api.Store
 	value []byte
@@ -310,7 +311,8 @@ func (s shared) List(context.Context, *api.ListRequest) (*api.ListResult, error)
 	return &api.ListResult{Entries: []api.Entry{{Key: "k", Value: s.value, Exists: true}}}, nil
 }
 
-// TestEmbeddedValuesAreCopied: what a Client of a Store in this process returns may be changed; the Store's own stays as it is.
+// TestEmbeddedValuesAreCopied checks that the caller may change what a Client of a Store in this process returns, and that the
+// Store's own values stay as they are.
 func TestEmbeddedValuesAreCopied(t *testing.T) {
 	s := shared{value: []byte("value")}
 	c := New(s)
@@ -337,7 +339,7 @@ func TestEmbeddedValuesAreCopied(t *testing.T) {
 	}
 }
 
-// TestEscapeKey: the path decodes to the key, and nobody on the way finds in it anything to clean.
+// TestEscapeKey checks that the path decodes to the key, and that a proxy finds nothing in it to normalize.
 func TestEscapeKey(t *testing.T) {
 	for key, want := range map[api.Key]string{
 		"a/b": "a/b", "a//b": "a/%2Fb", "/": "%2F", "//a/": "%2F%2Fa/", "a/../b": "a/%2E%2E/b", ".": "%2E", "..": "%2E%2E", "...": "...",

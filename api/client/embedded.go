@@ -11,11 +11,14 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// New returns a Client of a Store of this process, such as that of an embedded edge: reads that the edge holds leases for never
-// leave the process. It has the methods of a Client that [Open] returns, with the same promises: calls are tried again, writes
-// take effect once, and values are the caller's own. [Client.List] and [Client.ListPage] need a Store that is an [api.Lister],
-// [Client.Status], [Client.SetPlacement] and [Client.Ready] one that is an [api.Admin]; else they return [api.CodeInvalid], and so
-// do [Client.Fetch] and [Client.SendTxn], which speak HTTP. Close does not close the Store.
+// New returns a Client of a Store in this process, such as that of an embedded edge. Reads under leases that the edge holds never
+// leave the process.
+//
+// The Client has the same methods and guarantees as one that [Open] returns: calls are retried, writes take effect once, and the
+// caller owns the values that it gets. [Client.List] and [Client.ListPage] require that the Store is an [api.Lister].
+// [Client.Status], [Client.SetPlacement] and [Client.Ready] require that it is an [api.Admin]. If it is not, they return
+// [api.CodeInvalid]. [Client.Fetch] and [Client.SendTxn], which need HTTP, always return [api.CodeInvalid]. Close does not close
+// the Store.
 func New(store api.Store) *Client {
 	nodes := &endpoints{all: []*endpoint{{}}}
 	c, err := newClient(api.DefaultTimeout, rand.Reader, nodes, &embedded{store, nodes})
@@ -25,10 +28,10 @@ func New(store api.Store) *Client {
 	return c
 }
 
-// embedded carries calls to a Store of this process.
+// embedded carries calls to a Store in this process.
 type embedded struct {
 	store     api.Store
-	endpoints *endpoints // the one
+	endpoints *endpoints // exactly one
 }
 
 func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Duration) (*answer, *failure) {
@@ -57,14 +60,15 @@ func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Dur
 	return s.endpoints.judged(e, "the store", q, a, asClients(err))
 }
 
-// asClients is the error of a Store as a client of nodes sees it: codes between nodes are CodeUnavailable, and the client itself
-// knows whether a key that it gives may be an old one.
+// asClients converts an error of a Store to the form that a client of nodes gets. Codes used between nodes become
+// CodeUnavailable. Unknown is cleared, because the client itself knows whether the caller gave a key that may have been used
+// before.
 func asClients(err error) error {
 	e, ok := errors.AsType[*api.Error](err)
 	if !ok {
 		return err
 	}
-	own := *e // it may be shared
+	own := *e // the error may be shared
 	switch own.Code {
 	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
 		own.Code = api.CodeUnavailable
@@ -77,14 +81,14 @@ func asClients(err error) error {
 
 func (s *embedded) close() {}
 
-// copyValues has the entries hold values of their own: a Store may share those that it returns with its cache.
+// copyValues gives the entries values of their own, because a Store may share the returned values with its cache.
 func copyValues(entries []api.Entry) {
 	for i := range entries {
 		entries[i].Value = bytes.Clone(entries[i].Value)
 	}
 }
 
-// listDirectly fills p with what a Store of this process lists.
+// listDirectly fills p with a page that a Store in this process lists.
 func (o *listOptions) listDirectly(ctx context.Context, s api.Store, prefix api.Key, p *Page) error {
 	l, ok := s.(api.Lister)
 	if !ok {
@@ -106,14 +110,14 @@ func (o *listOptions) listDirectly(ctx context.Context, s api.Store, prefix api.
 	return nil
 }
 
-// request is the list as a Store of this process takes it.
+// request returns the list as a Store in this process takes it.
 func (o *listOptions) request(prefix api.Key) (*api.ListRequest, error) {
 	r := &api.ListRequest{Range: api.PrefixRange(prefix), Limit: o.limit, Reverse: o.reverse, KeysOnly: o.keysOnly}
 	if o.stale {
 		r.Consistency = api.Stale
 	}
 	if o.bounds != (api.Range{}) {
-		r.Range, _ = r.Range.Intersect(o.bounds) // there are some: else nothing is asked
+		r.Range, _ = r.Range.Intersect(o.bounds) // the ranges intersect: otherwise no request is made
 	}
 	if o.page == "" {
 		return r, nil
@@ -130,7 +134,7 @@ func (o *listOptions) request(prefix api.Key) (*api.ListRequest, error) {
 	return r, nil
 }
 
-// adminOf is the Store as an [api.Admin].
+// adminOf returns the Store as an [api.Admin].
 func adminOf(s api.Store) (api.Admin, error) {
 	if a, ok := s.(api.Admin); ok {
 		return a, nil

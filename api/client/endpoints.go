@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// endpoint is a node and what we remember of its health.
+// endpoint is a node and what is known of its health.
 type endpoint struct {
 	base   url.URL
 	stream streamed
@@ -17,21 +17,21 @@ type endpoint struct {
 
 	// Guarded by endpoints.mu:
 	failures  int       // since the last answer
-	restUntil time.Time // left alone until then
+	restUntil time.Time // skipped until then
 }
 
-// endpoints are the nodes, nearest first. Safe for concurrent use.
+// endpoints are the nodes, nearest first. They are safe for concurrent use.
 type endpoints struct {
 	mu  sync.Mutex
 	all []*endpoint
 }
 
 const (
-	// restFirst is how long a node that failed is left alone; each further failure doubles it, up to restMost.
+	// restFirst is how long a node is skipped after a failure. Each further failure doubles it, up to restMost.
 	restFirst = 500 * time.Millisecond
 	restMost  = 15 * time.Second
-	// softFailures is how many answers of "unavailable" in a row count as a failure of the node: one or two may be the
-	// trouble of one key's owner.
+	// softFailures is how many consecutive answers of "unavailable" count as a failure of the node. One or two may have their
+	// cause in the owner of one key.
 	softFailures = 3
 )
 
@@ -54,8 +54,8 @@ func parseEndpoints(list []string) (*endpoints, error) {
 	return es, nil
 }
 
-// next is the nearest node that was not tried in this round and is not left alone; where every node is left alone, the
-// one whose rest ends first. It is nil where the round is over.
+// next returns the nearest node that was not tried in this round and is not being skipped. If all nodes are being skipped and
+// none was tried, it returns the one that is due first. It returns nil if the round is over.
 func (es *endpoints) next(now time.Time, tried map[*endpoint]bool) *endpoint {
 	es.mu.Lock()
 	defer es.mu.Unlock()
@@ -65,7 +65,7 @@ func (es *endpoints) next(now time.Time, tried map[*endpoint]bool) *endpoint {
 			continue
 		}
 		if !now.Before(e.restUntil) {
-			if e.failures > 0 { // one call tries it; the others wait for what it finds
+			if e.failures > 0 { // this call tries the node; others skip it until the result is known
 				e.restUntil = now.Add(restFirst)
 			}
 			return e
@@ -80,14 +80,14 @@ func (es *endpoints) next(now time.Time, tried map[*endpoint]bool) *endpoint {
 	return soonest
 }
 
-// answered notes that the node works.
+// answered records that the node works.
 func (es *endpoints) answered(e *endpoint) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
 	e.failures, e.restUntil = 0, time.Time{}
 }
 
-// failed notes that the node did not answer, or (soft) that it answered that it cannot.
+// failed records that the node did not answer or, if soft, that it answered "unavailable".
 func (es *endpoints) failed(e *endpoint, now time.Time, soft bool) {
 	es.mu.Lock()
 	defer es.mu.Unlock()

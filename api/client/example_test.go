@@ -14,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// node stands for a node of Edgehold, so that the examples run: with `edgehold dev` its URL is http://127.0.0.1:7400.
+// node stands for a node of Edgehold, so that the examples run. With `edgehold dev` its URL is http://127.0.0.1:7400.
 func node() *httptest.Server {
 	m := storetest.NewMemory()
 	return httptest.NewServer(httpd.New(front.New(front.Config{Store: m, Lister: m, Node: "us-east-1"}), httpd.Config{}))
@@ -47,7 +47,7 @@ func Example() {
 	// true
 }
 
-// Change a value only if nobody else has changed it since it was read.
+// Change a value only if it has not changed since it was read.
 func ExampleIfVersion() {
 	n := node()
 	defer n.Close()
@@ -62,7 +62,7 @@ func ExampleIfVersion() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := c.Put(ctx, "stock", []byte("6")); err != nil { // somebody else
+	if _, err := c.Put(ctx, "stock", []byte("6")); err != nil { // another client
 		log.Fatal(err)
 	}
 	_, err = c.Put(ctx, "stock", []byte("5"), client.IfVersion(seen))
@@ -98,8 +98,8 @@ func ExampleClient_List() {
 	// us-east/bob 1.3
 }
 
-// An edge of this process: with a node of package cluster it is client.New(node.Store()). What the edge holds leases for is read
-// at the speed of memory.
+// A Client of an edge in this process. With a node of package cluster it is client.New(node.Store()). Reads under leases that the
+// edge holds are as fast as memory.
 func ExampleNew() {
 	var store api.Store = storetest.NewMemory() // stands for node.Store(), so that the example runs
 	c := client.New(store)

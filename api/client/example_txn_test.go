@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api/client"
 )
 
-// Move money between two accounts that may live on different continents.
+// Move money between two accounts that may be on different continents.
 func ExampleClient_Txn() {
 	n := node()
 	defer n.Close()
@@ -42,7 +42,7 @@ func ExampleClient_Txn() {
 			if err := tx.Add("eu-west/alice", -amount); err != nil {
 				return err
 			}
-			return tx.Add("us-east/bob", amount) // bob need not be read, nor be there
+			return tx.Add("us-east/bob", amount) // bob need not be read, and need not exist
 		})
 	}
 	fmt.Println(pay(70))
@@ -52,7 +52,7 @@ func ExampleClient_Txn() {
 	// not enough money
 }
 
-// Sum two accounts while money moves between them: a View sees it in one of them, never in both or none.
+// Sum two accounts while money moves between them. A View sees the money in exactly one of them.
 func ExampleClient_View() {
 	n := node()
 	defer n.Close()
@@ -68,7 +68,7 @@ func ExampleClient_View() {
 
 	var sum int64
 	err = c.View(ctx, func(tx *client.Tx) error {
-		sum = 0 // it may run again
+		sum = 0 // the function may run again
 		accounts, err := tx.GetAll(ctx, "eu-west/alice", "us-east/bob")
 		if err != nil {
 			return err

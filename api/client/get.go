@@ -10,24 +10,26 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Value is what a Get found, and who answered.
+// Value is the result of a Get.
 type Value struct {
-	// Value is the caller's own: nobody else has it.
+	// Value belongs to the caller and is shared with no other.
 	Value   []byte
 	Version api.Version
-	// ServedBy is who answered: the owner, a lease at the node, or what the node had left (stale).
+	// ServedBy says what answered: the owner, a lease at the node, or an old copy at the node (stale).
 	ServedBy api.ServedBy
-	// Age is how old a stale answer may be at most; else 0.
+	// Age is how old a stale answer may be at most. It is 0 for other answers.
 	Age time.Duration
-	// Owner is the group that owns the key, Node the node that answered.
+	// Owner is the group that owns the key. Node is the node that answered.
 	Owner api.GroupID
 	Node  api.NodeID
-	// Unchanged: the key is still at the version of [IfChanged]; Value was left out.
+	// Unchanged means that the key is still at the version given to [IfChanged]. Value is left out.
 	Unchanged bool
 }
 
-// Get reads a key, linearizably if no option says otherwise. [api.CodeNotFound] where it is absent: then the Value still
-// tells the version of its absence and who answered.
+// Get returns the value of key. The read is linearizable unless an option says otherwise ([Quorum], [MaxStale], [Stale]).
+//
+// If the key is absent, the error is [api.CodeNotFound], and the returned Value still has the version of the absence and the node
+// that answered. [api.CodeUnavailable] means that no node could answer at the requested consistency in time.
 func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Value, error) {
 	o := collect(opts)
 	q := keyCall("get", http.MethodGet, key)
@@ -58,12 +60,12 @@ func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Valu
 	case a == nil || api.CodeOf(err) != api.CodeNotFound:
 		return Value{}, err
 	}
-	v, _ := readValue(q, a) // the error to tell is that the key is absent
+	v, _ := readValue(q, a) // the error to return is that the key is absent
 	v.Value = nil
 	return v, err
 }
 
-// valueOf is what a stream's answer tells.
+// valueOf returns the value in an answer over a stream.
 func valueOf(q *call, a *answer) (Value, error) {
 	e := a.read.Entries[0]
 	v := Value{
@@ -74,12 +76,12 @@ func valueOf(q *call, a *answer) (Value, error) {
 	case !e.Exists:
 		return v, asRefused(q, &api.Error{Code: api.CodeNotFound, Version: e.Version, Hint: "there is no such key"})
 	case v.Value == nil && !v.Unchanged:
-		v.Value = []byte{} // as a body without bytes is
+		v.Value = []byte{} // as the body of an empty value is
 	}
 	return v, nil
 }
 
-// readValue reads what the header tells.
+// readValue returns the value in an HTTP answer.
 func readValue(q *call, a *answer) (Value, error) {
 	v := Value{
 		Value: a.body, Owner: api.GroupID(a.header.Get("Edgehold-Owner")), Node: api.NodeID(a.header.Get("Edgehold-Node")),
@@ -104,12 +106,12 @@ func readValue(q *call, a *answer) (Value, error) {
 	return v, nil
 }
 
-// keyCall is the beginning of a call about one key.
+// keyCall returns a new call about one key.
 func keyCall(op, method string, key api.Key) *call {
 	return &call{op: op, key: key, method: method}
 }
 
-// asRefused is err, found before anything was sent, as the call's.
+// asRefused returns err, which occurred before anything was sent, as an error of the call.
 func asRefused(q *call, err error) error {
 	e := *api.AsError(err)
 	e.Op, e.Key = q.op, q.key

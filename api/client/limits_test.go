@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api/wire"
 )
 
-// TestLimitsFit: what must be at most as much as something at a node is.
+// TestLimitsFit checks that limits of the SDK are not above the corresponding limits of a node.
 func TestLimitsFit(t *testing.T) {
 	conns := httpClient(nil).Transport.(*http.Transport)
 	for _, x := range []struct {

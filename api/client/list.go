@@ -12,18 +12,18 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Page is a part of a list.
+// Page is one part of a list.
 type Page struct {
-	// Entries are in key order, or the reverse if that was asked.
+	// Entries are in key order, or in reverse if that was requested.
 	Entries []api.Entry
-	// Next, where not empty, is where the list goes on: give it to [FromPage].
+	// Next, if not empty, is the position of the next page. Pass it to [FromPage].
 	Next string
-	// Stale: some of the page is of a replica, whose state may be as old as Age.
+	// Stale means that a replica answered part of the page. The state of the replica may be as old as Age.
 	Stale bool
 	Age   time.Duration
 }
 
-// List lists the keys that begin with prefix, in key order, page by page as the loop goes on:
+// List lists the keys that begin with prefix, in key order. It fetches the entries in pages while the loop runs:
 //
 //	for e, err := range c.List(ctx, "us-east/") {
 //		if err != nil {
@@ -32,7 +32,9 @@ type Page struct {
 //		fmt.Println(e.Key, e.Version)
 //	}
 //
-// Each page is linearizable per group; pages and groups together are no snapshot. After an error the loop ends.
+// A page is linearizable per group. Several pages, or the entries of several groups, are not one snapshot. The loop ends after an
+// error. [Limit] bounds the number of entries; without it, List returns all. Each page is a call of its own: without a deadline
+// in ctx, [Config].Timeout bounds each page.
 func (c *Client) List(ctx context.Context, prefix api.Key, opts ...ListOption) iter.Seq2[api.Entry, error] {
 	return func(yield func(api.Entry, error) bool) {
 		o := *collect(opts)
@@ -65,12 +67,15 @@ func (c *Client) List(ctx context.Context, prefix api.Key, opts ...ListOption) i
 	}
 }
 
-// ListPage is one page of a [Client.List].
+// ListPage returns one page of a list of the keys that begin with prefix. A page has at most [api.MaxListLimit] entries and
+// [api.MaxListBytes] bytes of content, and at most [api.DefaultListLimit] entries if no [Limit] is given. A limit that is negative
+// is refused with [api.CodeInvalid], one over [api.MaxListLimit] with [api.CodeInvalid] by a node and with [api.CodeTooLarge] by a
+// Store in this process. [api.CodeUnavailable] means that no page could be read in time.
 func (c *Client) ListPage(ctx context.Context, prefix api.Key, opts ...ListOption) (Page, error) {
 	return c.listPage(ctx, prefix, collect(opts))
 }
 
-// maxPageAnswer bounds what a page may be: its 8 MiB, and some room.
+// maxPageAnswer bounds the body of a page: its 8 MiB of content, and 1 MiB for the rest.
 const maxPageAnswer = api.MaxListBytes + 1<<20
 
 func (c *Client) listPage(ctx context.Context, prefix api.Key, o *listOptions) (Page, error) {
@@ -120,7 +125,7 @@ func (c *Client) listPage(ctx context.Context, prefix api.Key, o *listOptions) (
 	return p, nil
 }
 
-// rangeQuery asks for the keys with the prefix between the bounds; false where there cannot be any.
+// rangeQuery requests the keys with the prefix that are within the bounds. It returns false if there cannot be any.
 func (o *listOptions) rangeQuery(prefix api.Key, query url.Values) bool {
 	if o.bounds == (api.Range{}) {
 		query.Set("prefix", string(prefix))
@@ -135,7 +140,7 @@ func (o *listOptions) rangeQuery(prefix api.Key, query url.Values) bool {
 	return true
 }
 
-// textBytes reads a member that stands as text or, with _base64 after its name, in base64.
+// textBytes returns the value of a JSON member that is text or, with _base64 after its name, in base64.
 func textBytes(text *string, b64 []byte) []byte {
 	if text != nil {
 		return []byte(*text)

@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// ReadOption changes a [Client.Get].
+// ReadOption is an option of [Client.Get].
 type ReadOption func(*readOptions)
 
 type readOptions struct {
@@ -15,29 +15,30 @@ type readOptions struct {
 	known       *api.Version
 }
 
-// WithConsistency asks for a level; use [MaxStale] for [api.Bounded].
+// WithConsistency reads at the given level. For [api.Bounded] use [MaxStale].
 func WithConsistency(level api.Consistency) ReadOption {
 	return func(o *readOptions) { o.consistency = level }
 }
 
-// Quorum asks the key's owner, whoever holds a lease.
+// Quorum reads from the key's owner, even if a node holds a lease.
 func Quorum() ReadOption { return WithConsistency(api.Quorum) }
 
-// Stale takes whatever the node has, however old; it answers also when the node is cut off. [Value.Age] tells.
+// Stale reads what the node has, however old it is. The node answers even if it is disconnected. [Value.Age] says how old the
+// value may be.
 func Stale() ReadOption { return WithConsistency(api.Stale) }
 
-// MaxStale takes what the node has if it is at most d old.
+// MaxStale reads what the node has if it is at most d old.
 func MaxStale(d time.Duration) ReadOption {
 	return func(o *readOptions) { o.consistency, o.maxStale = api.Bounded, d }
 }
 
-// IfChanged leaves the value out where the key is still at version v ([Value.Unchanged]).
+// IfChanged leaves the value out if the key is still at version v. [Value.Unchanged] is set then.
 func IfChanged(v api.Version) ReadOption {
 	return func(o *readOptions) { o.known = &v }
 }
 
-// WriteOption changes a [Client.Put] or [Client.Delete]. Where conditions are given and one does not hold, nothing is
-// written and the error is [api.CodePreconditionFailed] with the present version.
+// WriteOption is an option of [Client.Put] and [Client.Delete]. If a condition does not hold, nothing is written, and the error
+// is [api.CodePreconditionFailed] with the current version.
 type WriteOption func(*writeOptions)
 
 type writeOptions struct {
@@ -46,8 +47,8 @@ type writeOptions struct {
 	key            *string
 }
 
-// IfVersion writes only if the key is at exactly this version. The version of an absent key (from the error of a Get)
-// stands for its being absent since then.
+// IfVersion writes only if the key is at exactly this version. The version of an absent key, from the error of a Get, means that
+// the key has been absent since then.
 func IfVersion(v api.Version) WriteOption {
 	return func(o *writeOptions) { o.version = &v }
 }
@@ -58,13 +59,15 @@ func IfAbsent() WriteOption { return func(o *writeOptions) { o.absent = true } }
 // IfExists writes only if the key exists.
 func IfExists() WriteOption { return func(o *writeOptions) { o.exists = true } }
 
-// IdempotencyKey is an id of your own for the write, 1 to 255 bytes: repeated within a day with the same key and value, also by
-// another process, it takes effect once and gives the first result. Without it the SDK makes an id for each call.
+// IdempotencyKey sets the id of the write, 1 to 255 bytes. If the write is repeated within a day with the same id and value, by
+// this or another process, it takes effect once and the repetition returns the first result. Since such a write may have been
+// sent before, an attempt that fails without finding out returns [api.CodeAmbiguous]. Without this option the SDK makes an id for
+// each call.
 func IdempotencyKey(key string) WriteOption {
 	return func(o *writeOptions) { o.key = &key }
 }
 
-// ListOption changes a [Client.List] or [Client.ListPage].
+// ListOption is an option of [Client.List] and [Client.ListPage].
 type ListOption func(*listOptions)
 
 type listOptions struct {
@@ -76,7 +79,7 @@ type listOptions struct {
 	stale    bool
 }
 
-// Between lists only keys from start (included) to end (excluded); an empty end is no bound.
+// Between lists only keys from start (included) to end (excluded). An empty end means no upper bound.
 func Between(start, end api.Key) ListOption {
 	return func(o *listOptions) { o.bounds = api.Range{Start: start, End: end} }
 }
@@ -87,15 +90,15 @@ func Reverse() ListOption { return func(o *listOptions) { o.reverse = true } }
 // KeysOnly leaves the values out.
 func KeysOnly() ListOption { return func(o *listOptions) { o.keysOnly = true } }
 
-// Limit ends a List after n entries; of a ListPage it is the size of the page, at most [api.MaxListLimit]. 0 is no limit,
-// for a ListPage [api.DefaultListLimit].
+// Limit ends a List after n entries. For a ListPage it is the size of the page, at most [api.MaxListLimit]. A limit of 0 means no
+// limit, or [api.DefaultListLimit] for a ListPage.
 func Limit(n int) ListOption { return func(o *listOptions) { o.limit = n } }
 
-// StalePages takes whatever the node, or a replica that it reaches, has, however old; it answers also when a group has lost its
-// majority. [Page.Age] tells.
+// StalePages lists what the node, or a replica that it reaches, has, however old it is. It works even if a group has lost its
+// majority. [Page.Age] says how old the page may be.
 func StalePages() ListOption { return func(o *listOptions) { o.stale = true } }
 
-// FromPage goes on where a page ended: at its [Page.Next]. The other options must be those of that page, but for Limit.
+// FromPage continues a list at the [Page.Next] of an earlier page. All other options except Limit must be those of that page.
 func FromPage(next string) ListOption { return func(o *listOptions) { o.page = next } }
 
 // collect applies the options.

@@ -12,11 +12,13 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 )
 
-// pacer holds calls back that a node would refuse for load: each that is sent in vain takes from what the node could do
-// for those before it. How many are sent at once is found out as TCP does: where the node refuses, a quarter fewer; where
-// it serves, a few more; the rest wait here for their turn, in the order in which they came. Calls are told apart by what
-// may be short for them: the first segment of the key, and whether only the owner can answer. Where nothing has been
-// refused lately, nobody waits and nothing is counted but how many are under way. Safe for concurrent use.
+// pacer holds back calls that a node would refuse because of load. A refused call costs the node capacity that it could use for
+// the calls it has accepted.
+//
+// The number of calls sent at once is adapted as TCP does: after a refusal it falls by a quarter, and while the node serves calls
+// it grows. The other calls wait in a line, first come, first served. Calls are divided into kinds by what they may compete for:
+// the first segment of the key, and whether only the owner can answer. If nothing was refused lately, no call waits, and only the
+// calls under way are counted. A pacer is safe for concurrent use.
 type pacer struct {
 	under atomic.Int64 // attempts under way
 	lines atomic.Int64 // len(of)
@@ -25,39 +27,40 @@ type pacer struct {
 	of map[string]*line // guarded by mu
 }
 
-// line is the calls of one kind. It is guarded by the pacer's mu.
+// line is the queue for calls of one kind. It is guarded by the pacer's mu.
 type line struct {
 	name    string
 	limiter admission.Limiter
-	waiting []*turn // those that have left are among them
+	waiting []*turn // including those that have given up
 }
 
-// turn is a call's place in a line; one without a line was not held back.
+// turn is a call's place in a line. A turn without a line was not held back.
 type turn struct {
 	line  *line
 	place *admission.Ticket // in the line
-	sent  time.Time         // when it began, if it is in a line
-	come  chan struct{}     // closed when it may be sent; nil: at once
-	ended bool              // guarded by the pacer's mu: it waits no more
+	sent  time.Time         // when the attempt began, if the turn is in a line
+	come  chan struct{}     // closed when the call may be sent; nil if it may be sent at once
+	ended bool              // guarded by the pacer's mu: the call waits no more
 }
 
 const (
-	// leastInside calls of a kind are always sent.
+	// leastInside is how many calls of a kind are always sent.
 	leastInside = 4
-	// mostInside is where nobody is held back any more.
+	// mostInside is the limit at which a line no longer holds back calls.
 	mostInside = 16384
-	// calmAfter nothing was refused each call that is served lets one more be sent; before that, as many as may be sent do.
+	// calmAfter is the time without a refusal after which each served call lets one more be sent. Before that, one more is let
+	// through only after as many calls were served as may be sent at once.
 	calmAfter = time.Second
-	// heldRetryAfter is told to those whose time ended before their turn came.
+	// heldRetryAfter is the RetryAfter of calls whose time was up before they were sent.
 	heldRetryAfter = 100 * time.Millisecond
-	// mostLines bounds the kinds that are told apart; those beyond share one.
+	// mostLines bounds the number of lines. The kinds beyond it share one line.
 	mostLines = 64
 )
 
-// atOnce is the turn of everyone where there is no line.
+// atOnce is the turn of all calls while there is no line.
 var atOnce = &turn{}
 
-// lineOf names the kind of a call.
+// lineOf returns the name of a call's kind.
 func lineOf(q *call) string {
 	first, _, _ := strings.Cut(string(q.key), "/")
 	if q.writes || q.read != nil && q.read.Consistency == api.Quorum {
@@ -66,7 +69,7 @@ func lineOf(q *call) string {
 	return "any " + first
 }
 
-// enter gives the call a turn where it has one at once; nil where others wait, or too many are under way.
+// enter returns a turn if the call may be sent at once. It returns nil if others wait or too many calls are under way.
 func (p *pacer) enter(q *call) *turn {
 	if p.lines.Load() == 0 {
 		p.under.Add(1)
@@ -81,12 +84,12 @@ func (p *pacer) enter(q *call) *turn {
 	return p.let(&turn{line: l})
 }
 
-// find is the call's line, nil where it has none.
+// find returns the call's line, or nil if it has none.
 func (p *pacer) find(q *call) *line {
 	return cmp.Or(p.of[lineOf(q)], p.of[""])
 }
 
-// let has a turn begin.
+// let begins a turn.
 func (p *pacer) let(t *turn) *turn {
 	p.under.Add(1)
 	if t.line != nil {
@@ -96,7 +99,7 @@ func (p *pacer) let(t *turn) *turn {
 	return t
 }
 
-// wait gives the call a turn when it has one; nil where ctx ends before.
+// wait waits until the call may be sent and returns its turn. It returns nil if ctx ends first.
 func (p *pacer) wait(ctx context.Context, q *call) *turn {
 	p.mu.Lock()
 	l := p.find(q)
@@ -114,14 +117,14 @@ func (p *pacer) wait(ctx context.Context, q *call) *turn {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t.ended { // it came in the same instant
+	if t.ended { // the turn came at the same moment
 		return t
 	}
 	t.ended = true
 	return nil
 }
 
-// leave ends a turn of the call; f is its failure, nil where it was answered.
+// leave ends a turn of the call. f is the failure of its attempt, or nil if the call was answered.
 func (p *pacer) leave(t *turn, q *call, f *failure) {
 	under := p.under.Add(-1) + 1
 	refused := f != nil && f.err.Code == api.CodeUnavailable && f.err.RetryAfter > 0
@@ -133,7 +136,7 @@ func (p *pacer) leave(t *turn, q *call, f *failure) {
 	if t.line != nil {
 		t.line.limiter.End(t.place)
 	}
-	l, now := p.find(q), time.Now() // if that of the turn has ended, another one
+	l, now := p.find(q), time.Now() // if the turn's line is gone, the line that replaced it
 	switch {
 	case l == nil && refused:
 		l = p.begin(q)
@@ -166,7 +169,7 @@ func (p *pacer) begin(q *call) *line {
 	return l
 }
 
-// next lets in who waits, as far as there is room, and ends a line that holds nobody back.
+// next begins the turns of waiting calls as far as there is room. It deletes a line that holds back no call.
 func (p *pacer) next(l *line, now time.Time) {
 	for len(l.waiting) > 0 && !l.limiter.Full(now, 0) {
 		t := l.waiting[0]

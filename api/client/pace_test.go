@@ -16,8 +16,8 @@ var refusedForLoad = &failure{err: &api.Error{Code: api.CodeUnavailable, RetryAf
 
 func putOf(k api.Key) *call { return &call{key: k, writes: true} }
 
-// TestPace: where nothing was refused nobody waits. Where something was, as many are sent as may be, the others wait in the
-// order in which they came, and those of another kind do not.
+// TestPace checks that no call waits if nothing was refused. After a refusal, as many calls are sent as the limit allows, the
+// others wait in order of arrival, and calls of another kind do not wait.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pacer
@@ -29,7 +29,7 @@ func TestPace(t *testing.T) {
 		p.leave(inside[0], q, refusedForLoad) // of 100: 75 may be sent
 		inside = inside[1:]
 		for range 50 {
-			p.leave(inside[0], q, refusedForLoad) // of one moment
+			p.leave(inside[0], q, refusedForLoad) // refused at the same moment
 			inside = inside[1:]
 		}
 		var sent []*turn
@@ -92,7 +92,7 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestPaceFloor: some are always sent, and where all is well again, more soon are.
+// TestPaceFloor checks that some calls are always sent, and that the limit rises soon after the refusals end.
 func TestPaceFloor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pacer
@@ -108,7 +108,7 @@ func TestPaceFloor(t *testing.T) {
 		if l.limiter.Limit() != leastInside {
 			t.Fatalf("%d are sent", l.limiter.Limit())
 		}
-		other := p.enter(q) // so that the line stays
+		other := p.enter(q) // keeps the line open
 		for range leastInside {
 			p.leave(p.enter(q), q, nil)
 		}
@@ -126,7 +126,7 @@ func TestPaceFloor(t *testing.T) {
 	})
 }
 
-// TestPaceKinds: the kinds that are told apart are bounded; those beyond share a line.
+// TestPaceKinds checks that the number of lines is bounded, and that the kinds beyond it share a line.
 func TestPaceKinds(t *testing.T) {
 	var p pacer
 	for i := range 10 * mostLines {
@@ -142,7 +142,7 @@ func TestPaceKinds(t *testing.T) {
 	}
 }
 
-// TestHoldsBack: many callers of a node that has room for few. All are served, and few requests are sent in vain.
+// TestHoldsBack has many callers use a node that has room for few. All calls are served, and few requests are refused.
 func TestHoldsBack(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		const callers, room = 400, 60
@@ -182,7 +182,7 @@ func TestHoldsBack(t *testing.T) {
 	})
 }
 
-// TestNeverSent: a call whose time ends before its turn comes was not sent, and says when to come again.
+// TestNeverSent checks that a call whose time ends while it waits was not sent, and that its error says when to try again.
 func TestNeverSent(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		for _, host := range []string{"near", "mid", "far"} {

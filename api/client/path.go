@@ -8,15 +8,15 @@ import (
 
 const keyPath = "/v1/kv/"
 
-// escapeKey renders a key as it stands in a path: unreserved characters and single slashes as they are, every other byte
-// as %XX. Dots that make a whole segment and slashes that make an empty one are escaped too, so that no proxy on the way
-// takes them for something to clean up.
+// escapeKey renders a key as part of a path. Unreserved characters and single slashes stay as they are; every other byte becomes
+// %XX. Dots that form a whole segment and slashes that form an empty segment are escaped too, so that a proxy does not normalize
+// them.
 func escapeKey(k api.Key) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	b.Grow(len(k) + 16)
 	escape := func(c byte) { b.Write([]byte{'%', hex[c>>4], hex[c&15]}) }
-	start := 0 // of the present segment
+	start := 0 // of the current segment
 	for i := range len(k) {
 		switch c := k[i]; {
 		case c == '/':
@@ -37,7 +37,7 @@ func escapeKey(k api.Key) string {
 	return b.String()
 }
 
-// dotSegment tells whether the segment of k that begins at start is "." or "..".
+// dotSegment reports whether the segment of k that begins at start is "." or "..".
 func dotSegment(k string, start int) bool {
 	s, _, _ := strings.Cut(k[start:], "/")
 	return s == "." || s == ".."

@@ -18,7 +18,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// planet carries requests to nodes that are functions, in memory, so that time can be virtual.
+// planet is an HTTP transport to nodes that are functions in memory, so that time can be virtual.
 type planet struct {
 	mu    sync.Mutex
 	nodes map[string]http.RoundTripper
@@ -45,7 +45,7 @@ func (p *planet) set(host string, n node) {
 	p.nodes[host] = n
 }
 
-// took returns the hosts asked since it was last called.
+// took returns the hosts that were asked since the last call of took.
 func (p *planet) took() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,7 +54,7 @@ func (p *planet) took() string {
 	return s
 }
 
-// of serves h.
+// of returns a node that serves h.
 func of(h http.Handler) node {
 	return func(r *http.Request) (*http.Response, error) {
 		in := r.Clone(r.Context())
@@ -71,12 +71,12 @@ func of(h http.Handler) node {
 	}
 }
 
-// refused is a port that nobody listens on.
+// refused is a node whose port refuses connections.
 func refused(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 }
 
-// silent takes the request and never answers.
+// silent receives the request and never answers.
 func silent(r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -92,7 +92,7 @@ func losesAnswers(h http.Handler) node {
 	}
 }
 
-// says answers with a problem.
+// says returns a node that answers with a problem.
 func says(code api.Code) node {
 	return of(httpd.New(front.New(front.Config{Store: failing(code)}), httpd.Config{}))
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// problem is what the SDK reads of an error's body (RFC 9457).
+// problem is the part of an error's body (RFC 9457) that the SDK reads.
 type problem struct {
 	Detail     string   `json:"detail"`
 	Code       api.Code `json:"code"`
 	Applied    string   `json:"applied"`
 	Version    string   `json:"version"`
-	RetryAfter float64  `json:"retry_after"` // seconds
+	RetryAfter float64  `json:"retry_after"` // in seconds
 }
 
-// refusal is an answer that is not a success.
+// refusal returns the failure for an answer that is not a success.
 func refusal(q *call, e *endpoint, a *answer) *failure {
 	p, ok := readProblem(a)
 	if !ok {
@@ -27,14 +27,14 @@ func refusal(q *call, e *endpoint, a *answer) *failure {
 	err := &api.Error{Code: p.Code, Hint: p.Detail, RetryAfter: time.Duration(p.RetryAfter * float64(time.Second)),
 		Unknown: p.Applied == "unknown" && p.Code.Applied() != "unknown"}
 	if v := a.header.Get("Edgehold-Version"); v != "" {
-		err.Version, _ = api.ParseVersion(v) // absent where it makes no sense
+		err.Version, _ = api.ParseVersion(v) // zero if it is not a version
 	}
 	f := judge(q, err)
 	f.answer = a
 	return f
 }
 
-// judge is a refusal that the node told.
+// judge returns the failure for an error that the node returned.
 func judge(q *call, err *api.Error) *failure {
 	f := &failure{err: err, verdict: final}
 	switch err.Code {
@@ -58,7 +58,7 @@ func judge(q *call, err *api.Error) *failure {
 	return f
 }
 
-// readProblem reads a problem that Edgehold told; ok is false where somebody else answered.
+// readProblem parses an error body of Edgehold. ok is false if the answer is not one of Edgehold's.
 func readProblem(a *answer) (p problem, ok bool) {
 	kind, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
 	if err != nil || kind != "application/problem+json" || json.Unmarshal(a.body, &p) != nil {
@@ -72,8 +72,8 @@ func readProblem(a *answer) (p problem, ok bool) {
 	return problem{}, false
 }
 
-// foreign is an answer that is not Edgehold's: of a proxy on the way, or of quite another server. What a gateway that
-// failed did with a write, nobody knows.
+// foreign returns the failure for an answer that is not Edgehold's but that of a proxy or another server. If a gateway failed
+// with a write, the outcome of the write is unknown.
 func foreign(q *call, e *endpoint, status int) *failure {
 	f := &failure{err: api.Errorf(api.CodeInvalid, "%s answered %d %s, not as Edgehold does: is the endpoint right?",
 		e.base.Host, status, http.StatusText(status))}

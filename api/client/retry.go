@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// pauseFirst follows the first round of all nodes without success; each further round doubles it, up to pauseMost.
+	// pauseFirst is the pause after the first round of all nodes without success. Each further round doubles it, up to pauseMost.
 	pauseFirst = 20 * time.Millisecond
 	pauseMost  = time.Second
-	// leastBudget is what an attempt gets of the call's time, if there is as much.
+	// leastBudget is the least time that an attempt gets, if the call has that much left.
 	leastBudget = time.Second
-	// maxWrite bounds the time of one write, whatever its context says: groups know the id of a write for a day at least,
-	// and a copy of it that came later would take effect once more.
+	// maxWrite bounds the time of one write, even if its context allows more. Groups store the id of a write for at least a day.
+	// A copy of the write that arrived after that would take effect once more.
 	maxWrite = time.Hour
 )
 
-// run sends the call until a node answers it, or asking on makes no sense, or its time or its budget of tries is over. An error
-// may come with the answer that refused.
+// run sends the call until a node answers it, retrying is pointless, or its time or its retry budget is used up. An error may
+// come with the refusal that caused it.
 func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	ctx, cancel := c.bounded(ctx, most(q))
 	defer cancel()
 	var past history
 	tried := map[*endpoint]bool{}
-	var full *endpoint // the nearest of this round where the call has no turn yet
+	var full *endpoint // the nearest node of this round that has no room for the call yet
 	for round := 0; ; {
 		if ctx.Err() != nil {
 			return nil, past.timeOver(ctx, q)
@@ -45,7 +45,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 				past.held = true
 				continue
 			}
-		case past.attempts > 0 && (past.last.verdict == elsewhere || q.hasty && !past.unknown): // every node says so
+		case past.attempts > 0 && (past.last.verdict == elsewhere || q.hasty && !past.unknown): // no node can carry it out
 			return past.last.answer, past.settle(q, past.last.err)
 		case full != nil:
 			clear(tried)
@@ -79,7 +79,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 	}
 }
 
-// most is how long the call may take, whatever its context says.
+// most returns how long the call may take, whatever its context allows.
 func most(q *call) time.Duration {
 	if q.writes {
 		return maxWrite
@@ -87,7 +87,7 @@ func most(q *call) time.Duration {
 	return math.MaxInt64
 }
 
-// bounded is ctx, ending after at most so long, and by [Config].Timeout where it has no deadline.
+// bounded returns a context that ends after at most most. If ctx has no deadline, it ends after [Config].Timeout.
 func (c *Client) bounded(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	switch {
@@ -99,7 +99,7 @@ func (c *Client) bounded(ctx context.Context, most time.Duration) (context.Conte
 	return ctx, func() {}
 }
 
-// budget is what the next attempt gets of the call's time: half, where another node may need the rest.
+// budget returns how much of the call's time the next attempt gets: half of it, if another node may need the rest.
 func (c *Client) budget(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
@@ -109,12 +109,13 @@ func (c *Client) budget(ctx context.Context) time.Duration {
 	return max(left/2, min(left, leastBudget))
 }
 
-// pause waits before the next round, longer each time, with jitter, and at least as long as the node asked for within reason.
+// pause waits before the next round. The pause grows with each round and has jitter. It is at least as long as the node asked
+// for, up to pauseMost.
 func pause(ctx context.Context, round int, asked time.Duration) {
 	pauseFrom(ctx, pauseFirst, round, asked)
 }
 
-// pauseFrom is pause that begins with another length.
+// pauseFrom is like pause but begins with the given length.
 func pauseFrom(ctx context.Context, first time.Duration, round int, asked time.Duration) {
 	d := min(pauseMost, first<<min(round, 10))
 	asked = min(pauseMost, asked)
@@ -126,15 +127,16 @@ func pauseFrom(ctx context.Context, first time.Duration, round int, asked time.D
 	}
 }
 
-// history is what a call has met so far.
+// history is what the attempts of a call found out so far.
 type history struct {
 	attempts int
 	last     failure
-	unknown  bool // some attempt may have taken effect, or may yet
-	held     bool // it has waited for its turn
+	unknown  bool // an attempt may have taken effect, or may do so later
+	held     bool // the call had to wait in a line
 }
 
-// add notes a failure. One that the end of the call's time cut off says less than the one before it.
+// add records a failure. If the call's time ended during the attempt, its failure says less than the one before it, which is
+// kept.
 func (h *history) add(ctx context.Context, f *failure) {
 	h.attempts++
 	if h.attempts == 1 || ctx.Err() == nil {
@@ -143,8 +145,8 @@ func (h *history) add(ctx context.Context, f *failure) {
 	h.unknown = h.unknown || f.err.Code == api.CodeAmbiguous || f.err.Unknown
 }
 
-// settle is the error that ends the call. That a condition did not hold is the outcome of the write itself, whichever
-// attempt it was, unless the call is fickle; any other refusal says nothing about an attempt before it whose outcome is unknown.
+// settle returns the error that ends the call. A failed condition is the outcome of the write itself, whichever attempt found it,
+// unless the call is fickle. Any other refusal says nothing about an earlier attempt whose outcome is unknown.
 func (h *history) settle(q *call, err *api.Error) error {
 	outcome := err.Code == api.CodePreconditionFailed && !q.fickle
 	unknown := h.unknown || q.given && err.Code == api.CodeUnavailable
@@ -155,7 +157,7 @@ func (h *history) settle(q *call, err *api.Error) error {
 	return err
 }
 
-// timeOver is the error of a call whose context has ended.
+// timeOver returns the error of a call whose context has ended.
 func (h *history) timeOver(ctx context.Context, q *call) error {
 	e := &api.Error{Code: api.CodeUnavailable, Op: q.op, Key: q.key, Err: ctx.Err()}
 	if h.unknown || q.given {

@@ -27,8 +27,8 @@ func TestNearestFirst(t *testing.T) {
 	})
 }
 
-// TestFailsOverAndReturns: a call goes on to the next node at once; later calls leave the broken one alone, and come back
-// to it when it works again.
+// TestFailsOverAndReturns checks that a call goes on to the next node at once, that later calls skip the broken node, and that
+// calls return to it when it works again.
 func TestFailsOverAndReturns(t *testing.T) {
 	for name, broken := range map[string]node{
 		"refused": refused, "resets": func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF },
@@ -62,7 +62,7 @@ func TestFailsOverAndReturns(t *testing.T) {
 	}
 }
 
-// TestRestsGrow: a node that stays broken is tried less and less, but always again.
+// TestRestsGrow checks that a node that stays broken is tried less and less often, but never given up.
 func TestRestsGrow(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		p.set("near", refused)
@@ -95,7 +95,7 @@ func TestSilentNode(t *testing.T) {
 	})
 }
 
-// TestOnceOverLostAnswers: a write whose answer was lost is sent again under the same id, and has one effect.
+// TestOnceOverLostAnswers checks that a write whose answer was lost is sent again under the same id and has one effect.
 func TestOnceOverLostAnswers(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		p.set("near", losesAnswers(h))
@@ -110,8 +110,8 @@ func TestOnceOverLostAnswers(t *testing.T) {
 		if w, err := c.Get(t.Context(), "k"); err != nil || w.Version != v {
 			t.Errorf("%+v, %v, want version %v", w, err, v)
 		}
-		// That a condition on the version did not hold is found again, too: a version never comes again. But the key may be
-		// absent again when the attempt whose answer was lost is carried out.
+		// A failed condition on the version is found again too, because a version never comes again. But the key may be absent
+		// again when the attempt whose answer was lost is carried out.
 		p.set("near", losesAnswers(h))
 		time.Sleep(time.Minute)
 		if _, err := c.Put(t.Context(), "k", []byte("y"), IfVersion(api.Version{Epoch: 9})); !errors.Is(err, api.CodePreconditionFailed) || api.AsError(err).Version != v {
@@ -124,8 +124,8 @@ func TestOnceOverLostAnswers(t *testing.T) {
 	})
 }
 
-// TestOutcomeUnderAGivenKey: a write under a key that the caller gives may have been sent before, by whatever process: where
-// nothing is found out about that, the outcome is unknown. What a node refuses for good is refused.
+// TestOutcomeUnderAGivenKey checks that the outcome of a write under a key from the caller is unknown if nothing was found out
+// about earlier calls, because any process may have sent it before. A final refusal stays a refusal.
 func TestOutcomeUnderAGivenKey(t *testing.T) {
 	for _, c := range []struct {
 		node  node
@@ -150,7 +150,7 @@ func TestOutcomeUnderAGivenKey(t *testing.T) {
 	}
 }
 
-// TestOutcome: what a write reports when no attempt succeeds.
+// TestOutcome checks what a write returns if no attempt succeeds.
 func TestOutcome(t *testing.T) {
 	lost := node(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
 	proxy := of(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) }))
@@ -159,7 +159,7 @@ func TestOutcome(t *testing.T) {
 		name           string
 		near, mid, far node
 		write, read    api.Code
-		waits          bool // until the time is over
+		waits          bool // until the time is up
 	}{
 		{"all refuse connections", refused, refused, refused, api.CodeUnavailable, api.CodeUnavailable, true},
 		{"all unavailable", says(api.CodeUnavailable), says(api.CodeUnavailable), says(api.CodeUnavailable), api.CodeUnavailable, api.CodeUnavailable, true},
@@ -190,7 +190,7 @@ func TestOutcome(t *testing.T) {
 			if n := len(p.asked); n > 80 {
 				t.Errorf("%s: %d attempts in %v", c.name, n, took)
 			}
-			time.Sleep(time.Hour) // all nodes have rested
+			time.Sleep(time.Hour) // no node is skipped any more
 			if _, err = cl.Get(t.Context(), "k"); api.CodeOf(err) != c.read {
 				t.Errorf("%s: get gave %v, want %s", c.name, err, c.read)
 			}
@@ -198,7 +198,7 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
-// TestComesBack: a write goes on through an election, and is done when it is over.
+// TestComesBack checks that a write is retried through an election and succeeds after it.
 func TestComesBack(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		for _, n := range []string{"near", "mid", "far"} {
@@ -239,7 +239,7 @@ func TestContextBounds(t *testing.T) {
 	})
 }
 
-// TestPlacementIsNotRepeated: it has no id, so an unknown outcome is told at once.
+// TestPlacementIsNotRepeated checks that an unknown outcome is returned at once, because the request has no id.
 func TestPlacementIsNotRepeated(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		p.set("near", refused)
@@ -253,7 +253,7 @@ func TestPlacementIsNotRepeated(t *testing.T) {
 	})
 }
 
-// TestDialFailsBeforeAnything: with a real transport a node that cannot be dialled leaves no doubt.
+// TestDialFailsBeforeAnything checks that, with a real transport, a failed dial means that nothing was sent.
 func TestDialFailsBeforeAnything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan struct{})
@@ -272,7 +272,8 @@ func TestDialFailsBeforeAnything(t *testing.T) {
 	})
 }
 
-// TestValueIsCopied: the caller may change a value once Put has returned, though an abandoned attempt may still send it.
+// TestValueIsCopied checks that the caller may change a value once Put has returned, though an abandoned attempt may still send
+// it.
 func TestValueIsCopied(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		var kept io.Reader
@@ -291,7 +292,8 @@ func TestValueIsCopied(t *testing.T) {
 	})
 }
 
-// TestGivingUpSaysWhatTheLastNodeSaid: on one line, with both the time that is over and the last answer to be tested for.
+// TestGivingUpSaysWhatTheLastNodeSaid checks that the error is one line, and that it wraps both the context's error and the last
+// node's.
 func TestGivingUpSaysWhatTheLastNodeSaid(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		for _, n := range []string{"near", "mid", "far"} {
@@ -313,7 +315,7 @@ func TestGivingUpSaysWhatTheLastNodeSaid(t *testing.T) {
 	})
 }
 
-// TestWriteEndsBeforeItsIdDoes: a context without much of an end does not keep a write alive for longer than its id is known.
+// TestWriteEndsBeforeItsIdDoes checks that a write is not retried for longer than its id is known, even if its context allows it.
 func TestWriteEndsBeforeItsIdDoes(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, _ http.Handler) {
 		for _, n := range []string{"near", "mid", "far"} {

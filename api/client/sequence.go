@@ -7,18 +7,18 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// sequence numbers the writes of one client id, and knows below which number none is unfinished: nodes forget the results
-// below it. Safe for concurrent use.
+// sequence numbers the writes of one client id. It keeps the number below which all writes are finished, so that nodes can drop
+// the results of those writes. It is safe for concurrent use.
 type sequence struct {
 	client api.ClientID
 
 	mu       sync.Mutex
 	below    uint64 // guarded by mu: the smallest unfinished number, or the next one
-	finished []bool // guarded by mu: of the numbers from below on
+	finished []bool // guarded by mu: for the numbers from below on
 }
 
-// maxWindow bounds the numbers between the oldest unfinished write and the newest; nodes keep a result for each. A client
-// that reaches it (one slow write among very many fast ones) goes on under a new id.
+// maxWindow bounds the distance between the oldest unfinished write and the newest. Nodes store a result for each write in
+// between. A client that reaches it, with one slow write among very many fast ones, continues under a new id.
 const maxWindow = 16384
 
 func newSequence(random io.Reader) (*sequence, error) {
@@ -29,7 +29,7 @@ func newSequence(random io.Reader) (*sequence, error) {
 	return s, nil
 }
 
-// begin gives a write its number; ok is false where the window is full.
+// begin returns the number of a new write. ok is false if the window is full.
 func (s *sequence) begin() (seq uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *sequence) begin() (seq uint64, ok bool) {
 	return s.below + uint64(len(s.finished)) - 1, true
 }
 
-// finish says that seq will never be sent again.
+// finish records that seq will never be sent again.
 func (s *sequence) finish(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,14 +53,14 @@ func (s *sequence) finish(seq uint64) {
 	s.finished = s.finished[n:]
 }
 
-// id is that of seq as of now.
+// id returns the current id of the write seq.
 func (s *sequence) id(seq uint64) api.RequestID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return api.RequestID{Client: s.client, Seq: seq, AckedBelow: s.below}
 }
 
-// beginWrite numbers a write. The caller calls end when it will send the write no more.
+// beginWrite numbers a write. The caller must call end when it will not send the write again.
 func (c *Client) beginWrite() (id func() api.RequestID, end func(), err error) {
 	for {
 		s := c.sequence.Load()

@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestAcknowledges: each write tells below which number none is unfinished.
+// TestAcknowledges checks that each write says below which number all writes are finished.
 func TestAcknowledges(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		hold := make(chan struct{})

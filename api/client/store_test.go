@@ -14,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// store is the SDK as an [api.Store], as far as HTTP can say it: reads key by key, transactions of one write.
+// store is the SDK as an [api.Store], as far as HTTP can express it: reads key by key, and transactions of one write.
 type store struct{ c *Client }
 
 var _ storetest.ListStore = store{}
@@ -101,7 +101,7 @@ func (s store) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, e
 	return &api.ListResult{Entries: p.Entries, More: p.Next != ""}, nil
 }
 
-// serve runs an API on loopback until the test ends.
+// serve serves an API on loopback until the test ends.
 func serve(t testing.TB, h http.Handler) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +127,7 @@ func open(t testing.TB, cfg Config) *Client {
 	return c
 }
 
-// clients are Clients of a Store: over a stream, with plain requests, and in this process.
+// clients returns Clients of a Store: over a stream, with plain requests, and in this process.
 func clients(t *testing.T, s *storetest.Memory) map[string]*Client {
 	url := serve(t, httpd.New(front.New(front.Config{Store: s, Lister: s, Node: "n1"}), httpd.Config{}))
 	return map[string]*Client{
@@ -135,7 +135,7 @@ func clients(t *testing.T, s *storetest.Memory) map[string]*Client {
 	}
 }
 
-// TestStore: the SDK passes the suite, in every way.
+// TestStore runs the suite on the SDK, in every way of connecting.
 func TestStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestStoreOverHTTP2: and over HTTP/2 too.
+// TestStoreOverHTTP2 runs the suite over HTTP/2.
 func TestStoreOverHTTP2(t *testing.T) {
 	m := storetest.NewMemory()
 	transport := &http.Transport{Protocols: new(http.Protocols)}

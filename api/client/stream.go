@@ -14,29 +14,29 @@ import (
 )
 
 const (
-	// maxStreamedValue bounds a value that shares a stream with other calls; a larger one goes as a request of its own, so that
-	// it holds nobody up.
+	// maxStreamedValue bounds a value that shares a stream with other calls. A larger value is sent as an HTTP request of its
+	// own, so that it does not delay other calls.
 	maxStreamedValue = 64 << 10
-	// plainFirst is how long a node that takes no streams is asked by plain requests, before it is asked for one again.
+	// plainFirst is how long a node that refuses streams gets plain requests before it is asked for a stream again.
 	plainFirst = time.Minute
 	// openTimeout bounds the opening of a stream.
 	openTimeout = 5 * time.Second
 	callsPath   = "/v1/calls"
 )
 
-// streamed is a node's stream, opened by the first call that needs it, and anew when it has ended.
+// streamed is a node's stream. The first call that needs it opens it. If it has ended, the next call opens a new one.
 type streamed struct {
 	mu         sync.Mutex
 	now        *opening  // guarded by mu: the newest; nil before the first
 	plainUntil time.Time // guarded by mu: no stream until then
 }
 
-// opening is a stream, once ready is closed.
+// opening is a stream that is being opened. It is open once ready is closed.
 type opening struct {
 	ready  chan struct{}
-	client *wire.Client // nil where there is none
-	node   api.NodeID   // who is at the other end
-	err    error        // why there is none; nil where the node takes none
+	client *wire.Client // nil if there is none
+	node   api.NodeID   // the node at the other end
+	err    error        // why there is none; nil if the node refuses streams
 }
 
 func (o *opening) over() bool {
@@ -56,7 +56,7 @@ func (o *opening) over() bool {
 	}
 }
 
-// end ends the stream and the calls on it.
+// end closes the stream and ends the calls on it.
 func (s *streamed) end() {
 	s.mu.Lock()
 	o := s.now
@@ -69,11 +69,11 @@ func (s *streamed) end() {
 func (o *opening) end() {
 	<-o.ready
 	if o.client != nil {
-		_ = o.client.Close() // it has nothing to tell
+		_ = o.client.Close() // its error has no meaning here
 	}
 }
 
-// upgrader is a carrier for Upgrades that connects as the given one does; nil where that cannot be.
+// upgrader returns an HTTP client for Upgrades that connects like the given one. It returns nil if that is impossible.
 func upgrader(given *http.Client) *http.Client {
 	t, ok := given.Transport.(*http.Transport)
 	if !ok || t.Protocols != nil && !t.Protocols.HTTP1() {
@@ -81,12 +81,12 @@ func upgrader(given *http.Client) *http.Client {
 	}
 	t = t.Clone()
 	t.Protocols = new(http.Protocols)
-	t.Protocols.SetHTTP1(true) // nothing else has Upgrades
+	t.Protocols.SetHTTP1(true) // only HTTP/1.1 has Upgrades
 	t.ForceAttemptHTTP2 = false
 	return &http.Client{Transport: t, CheckRedirect: given.CheckRedirect}
 }
 
-// stream returns the node's stream; nil, without an error, where calls go to it as plain requests.
+// stream returns the node's stream. It returns nil without an error if calls to the node are sent as plain requests.
 func (n *network) stream(ctx context.Context, until time.Time, e *endpoint) (*opening, error) {
 	o := n.opening(e)
 	if o == nil {
@@ -101,10 +101,10 @@ func (n *network) stream(ctx context.Context, until time.Time, e *endpoint) (*op
 	return o, nil
 }
 
-// wait returns when it is open or cannot be opened, or with why that was not waited for.
+// wait returns nil once the stream is open or cannot be opened. It returns an error if ctx ends or until passes first.
 func (o *opening) wait(ctx context.Context, until time.Time) error {
 	select {
-	case <-o.ready: // mostly
+	case <-o.ready: // the usual case
 		return nil
 	default:
 	}
@@ -118,7 +118,7 @@ func (o *opening) wait(ctx context.Context, until time.Time) error {
 	}
 }
 
-// opening is the node's present stream, or a new one that is being opened.
+// opening returns the node's current stream, or a new one that is being opened.
 func (n *network) opening(e *endpoint) *opening {
 	s := &e.stream
 	s.mu.Lock()
@@ -145,7 +145,7 @@ func (n *network) opening(e *endpoint) *opening {
 	return o
 }
 
-// open asks the node for a stream. Without an error and without a client it takes none.
+// open asks the node for a stream. If it returns nil without setting o.client, the node refuses streams.
 func (n *network) open(e *endpoint, o *opening) error {
 	life, end := context.WithCancel(n.ctx) // of the request in whose body the stream lives
 	late := time.AfterFunc(openTimeout, end)
@@ -165,7 +165,7 @@ func (n *network) open(e *endpoint, o *opening) error {
 	}
 	conn, ok := res.Body.(io.ReadWriteCloser)
 	if res.StatusCode != http.StatusSwitchingProtocols || !ok || !strings.EqualFold(res.Header.Get("Upgrade"), wire.Protocol) {
-		_ = res.Body.Close() // it is no stream
+		_ = res.Body.Close() // not a stream
 		end()
 		return nil
 	}
@@ -178,7 +178,7 @@ func (n *network) open(e *endpoint, o *opening) error {
 	return nil
 }
 
-// ended is a stream's connection, whose request ends with it.
+// ended is a stream's connection. Closing it also ends its request.
 type ended struct {
 	io.ReadWriteCloser
 	end context.CancelFunc
@@ -189,7 +189,7 @@ func (s *ended) Close() error {
 	return s.ReadWriteCloser.Close()
 }
 
-// attemptOn sends the call over a stream; ctx is the call's, until bounds the attempt.
+// attemptOn sends the call over a stream. ctx is the context of the call; until bounds the attempt.
 func (n *network) attemptOn(ctx context.Context, until time.Time, s *opening, e *endpoint, q *call) (*answer, *failure) {
 	a := &answer{node: s.node}
 	var err error
@@ -207,7 +207,7 @@ func (n *network) attemptOn(ctx context.Context, until time.Time, s *opening, e 
 	return n.endpoints.judged(e, e.base.Host, q, a, err)
 }
 
-// judged is the end of an attempt that was answered in the words of package api.
+// judged returns the result of an attempt that a stream or a Store answered.
 func (es *endpoints) judged(e *endpoint, node string, q *call, a *answer, err error) (*answer, *failure) {
 	switch {
 	case err == nil && q.answeredBy(a):
@@ -222,7 +222,7 @@ func (es *endpoints) judged(e *endpoint, node string, q *call, a *answer, err er
 	return nil, es.refused(e, judge(q, &known))
 }
 
-// answeredBy reports whether the answer has all that was asked.
+// answeredBy reports whether the answer has everything that was requested.
 func (q *call) answeredBy(a *answer) bool {
 	if q.direct != nil {
 		return true
@@ -233,7 +233,7 @@ func (q *call) answeredBy(a *answer) bool {
 	want := len(q.txn.Then)
 	if !a.txn.Committed {
 		if want = len(q.txn.Else); want == 0 {
-			want = len(q.txn.If) // the present state of what was tested
+			want = len(q.txn.If) // the current state of the keys of the conditions
 		}
 	}
 	return len(a.txn.Entries) == want

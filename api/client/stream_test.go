@@ -16,7 +16,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// counter counts what a handler is asked, by path.
+// counter counts the requests to a handler by path.
 type counter struct {
 	http.Handler
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ func (c *counter) of(path string) int {
 	return c.asked[path]
 }
 
-// TestStreamIsShared: calls at once share one stream, and only large values go by themselves.
+// TestStreamIsShared checks that concurrent calls share one stream, and that only large values are sent by themselves.
 func TestStreamIsShared(t *testing.T) {
 	h := &counter{Handler: httpd.New(front.New(front.Config{Store: storetest.NewMemory(), Node: "n1"}), httpd.Config{})}
 	c := open(t, Config{Endpoints: []string{serve(t, h)}})
@@ -74,7 +74,7 @@ func TestStreamIsShared(t *testing.T) {
 	}
 }
 
-// TestNoUpgrade: a node, or what stands before it, that takes no Upgrade is asked by plain requests.
+// TestNoUpgrade checks that plain requests are used if a node, or a proxy in front of it, refuses the Upgrade.
 func TestNoUpgrade(t *testing.T) {
 	api := httpd.New(front.New(front.Config{Store: storetest.NewMemory()}), httpd.Config{})
 	h := &counter{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +134,7 @@ func (l *losing) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, err
 }
 
-// TestBrokenStream: a write whose stream broke is sent again, over a new one, and takes effect once.
+// TestBrokenStream checks that a write whose stream broke is sent again over a new stream and takes effect once.
 func TestBrokenStream(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -157,7 +157,7 @@ func TestBrokenStream(t *testing.T) {
 	}
 }
 
-// TestBothFormsAreOne: a write sent over a stream and again as a plain request is the same write.
+// TestBothFormsAreOne checks that a write sent over a stream and again as a plain request is the same write.
 func TestBothFormsAreOne(t *testing.T) {
 	m := storetest.NewMemory()
 	url := serve(t, httpd.New(front.New(front.Config{Store: m}), httpd.Config{}))
@@ -189,7 +189,7 @@ func TestBothFormsAreOne(t *testing.T) {
 	}
 }
 
-// TestServerCloses: calls under way are answered, and new ones go to another node.
+// TestServerCloses checks that calls under way are answered and that new ones go to another node.
 func TestServerCloses(t *testing.T) {
 	m := storetest.NewMemory()
 	entered, leave := make(chan struct{}, 1), make(chan struct{})
@@ -213,7 +213,7 @@ func TestServerCloses(t *testing.T) {
 	e.stream.mu.Lock()
 	now := e.stream.now
 	e.stream.mu.Unlock()
-	<-now.client.Done() // it has heard that the server closes
+	<-now.client.Done() // it has received the goodbye
 	if v, err := c.Get(t.Context(), "other"); !errors.Is(err, api.CodeNotFound) || v.Node != "n2" {
 		t.Errorf("answered by %q, %v", v.Node, err)
 	}
@@ -237,14 +237,14 @@ func (h holding) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return h.Store.Do(ctx, t)
 }
 
-// TestRefusedConnection: nothing was sent, and the error says so.
+// TestRefusedConnection checks that the error says that nothing was sent.
 func TestRefusedConnection(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	// Nobody listens at the near end of a connection, and nobody else can while it is open.
+	// The port of an open connection's near end has no listener, and none can be opened there while the connection is open.
 	near, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)

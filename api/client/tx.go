@@ -8,37 +8,37 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Tx is a transaction at work: what the function given to [Client.Txn] or [Client.View] reads and writes through. It sees its
-// own writes, and each key as it was when it first read it. It is safe for concurrent use; once the function has returned,
-// every call of it fails with [api.CodeInvalid]. Keys and values are copied, both ways.
+// Tx is a running transaction. The function given to [Client.Txn] or [Client.View] reads and writes through it. A Tx sees its own
+// writes, and each key as it was when the Tx first read it. It is safe for concurrent use. Once the function has returned, its
+// methods fail with [api.CodeInvalid]. Keys and values are copied in both directions.
 //
-// What it reads and writes counts together: at most [api.MaxTxnOps] keys read and writes, and [api.MaxTxnBytes] of keys and
-// written values. One over gets [api.CodeTooLarge] at once. A write that was refused so ends the transaction, also where the
-// function does not look at the error.
+// Reads and writes count together: a transaction has at most [api.MaxTxnOps] keys read and writes, and at most [api.MaxTxnBytes]
+// bytes of keys and written values. An operation over a limit fails with [api.CodeTooLarge] at once. If a write fails, the whole
+// transaction fails, even if the function ignores the error.
 type Tx struct {
 	c      *Client
-	ctx    context.Context // ends with the function, or with the transaction's time
+	ctx    context.Context // ends with the function, or when the transaction's time is up
 	cancel context.CancelFunc
 	view   bool
-	turn   chan struct{} // of a View: holds one while something is read
+	turn   chan struct{} // used by a View: holds one element during a read
 
 	mu    sync.Mutex
 	over  bool  // guarded by mu, as all below: the function has returned
-	fault error // what a write was refused for, or that a View must begin anew
+	fault error // why a write was refused, or why a View must start again
 	read  map[api.Key]found
-	order []api.Key // of read
+	order []api.Key // the keys of read
 	steps []api.Op
 	count int // against api.MaxTxnOps
 	size  int // against api.MaxTxnBytes
-	// reads counts the answers that read came from, of which a single one that is a snapshot needs no check.
+	// reads is how many answers filled read. If it is 1 and that answer is a snapshot, no check is needed.
 	reads    int
 	snapshot bool
-	// Of a View: cached holds what an earlier run had read and this one has not, as of the same instant as read; moved is what the
-	// next run begins with.
+	// cached and moved are used by a View. cached has what an earlier run read and this run has not, as of the same instant as
+	// read. moved is what the next run begins with.
 	cached, moved map[api.Key]found
 }
 
-// found is what a key was read as, and who answered.
+// found is a key as it was read, and the node that answered.
 type found struct {
 	api.Entry
 	by    api.ServedBy
@@ -46,14 +46,14 @@ type found struct {
 	node  api.NodeID
 }
 
-// newTx is a transaction whose time is ctx's.
+// newTx returns a transaction whose time is bounded by ctx.
 func (c *Client) newTx(ctx context.Context, view bool) *Tx {
 	tx := &Tx{c: c, view: view, turn: make(chan struct{}, 1), read: map[api.Key]found{}}
 	tx.ctx, tx.cancel = context.WithCancel(ctx)
 	return tx
 }
 
-// run is one run of the function. A panic passes through.
+// run runs the function once. A panic is passed on.
 func (tx *Tx) run(f func(*Tx) error) error {
 	defer tx.end()
 	return f(tx)
@@ -66,11 +66,13 @@ func (tx *Tx) end() {
 	tx.over = true
 }
 
-// Get reads a key, linearizably. [api.CodeNotFound] where it is absent; then the Value tells the version of its absence. Of a
-// value that the transaction itself has written, or made with [Tx.Add] or [Tx.AppendIfAbsent], the version is zero.
+// Get returns the value of key. The read is linearizable. If the key is absent, the error is [api.CodeNotFound], and the Value
+// has the version of the absence. If the transaction itself has written the key, or changed it with [Tx.Add] or
+// [Tx.AppendIfAbsent], the version is zero. The read counts against the limits of the transaction; one over them fails with
+// [api.CodeTooLarge].
 //
-// In a Txn, what is read at different moments need not fit together until the commit has checked that it does: an error that
-// rests on two reads may rest on a state that never was. [Client.View] shows one state only.
+// In a Txn, reads at different moments need not be consistent with each other until the commit has checked them. So an error that
+// is based on two reads may be based on a state that never existed. In a [Client.View] all reads are of one state.
 func (tx *Tx) Get(ctx context.Context, key api.Key) (Value, error) {
 	es, err := tx.get(ctx, "get", []api.Key{key})
 	if err != nil {
@@ -84,9 +86,9 @@ func (tx *Tx) Get(ctx context.Context, key api.Key) (Value, error) {
 	return v, nil
 }
 
-// GetAll reads keys, those that were not read yet in one round trip, and returns an Entry for each, in the order asked. A key
-// that is absent is no error: its Entry does not Exist. [api.CodeTooLarge] where what comes in one trip is over some 16 MiB:
-// then read in several.
+// GetAll returns an Entry for each key, in the given order. Keys that the transaction has not read yet are read in one round
+// trip. An absent key is not an error: its Entry has Exists false. The error is [api.CodeTooLarge] if the values of one round
+// trip are over about 16 MiB; in that case read the keys in several calls.
 func (tx *Tx) GetAll(ctx context.Context, keys ...api.Key) ([]api.Entry, error) {
 	found, err := tx.get(ctx, "get all", keys)
 	if err != nil {
@@ -99,25 +101,26 @@ func (tx *Tx) GetAll(ctx context.Context, keys ...api.Key) ([]api.Entry, error) 
 	return es, nil
 }
 
-// Put sets a key. [api.CodeInvalid] in a View, as for every write.
+// Put sets key to value. Like every write it is carried out when the transaction commits, and fails with [api.CodeInvalid] in a
+// View. An invalid key or value fails with [api.CodeInvalid] or [api.CodeTooLarge].
 func (tx *Tx) Put(key api.Key, value []byte) error {
 	return tx.write("put", api.Op{Kind: api.OpPut, Key: key, Value: value})
 }
 
-// Delete removes a key. To delete an absent one is no error.
+// Delete removes key. Deleting an absent key is not an error.
 func (tx *Tx) Delete(key api.Key) error {
 	return tx.write("delete", api.Op{Kind: api.OpDelete, Key: key})
 }
 
-// Add adds delta to the key's value, a decimal integer of 64 bits (absent: 0), without reading it: transactions that only add
-// to a key do not disturb each other. Where the value is no such integer, or the sum none, the transaction ends with
-// [api.CodePreconditionFailed].
+// Add adds delta to the key's value without reading it. The value is a decimal integer of 64 bits; an absent key counts as 0.
+// Transactions that only add to a key do not conflict with each other. If the value is not such an integer, or the sum does not
+// fit into one, the transaction fails with [api.CodePreconditionFailed].
 func (tx *Tx) Add(key api.Key, delta int64) error {
 	return tx.write("add", api.Op{Kind: api.OpAdd, Key: key, Delta: delta})
 }
 
-// AppendIfAbsent appends value to the key's value unless that contains it already, without reading it; see
-// [api.OpAppendIfAbsent]. Where the two together are over [api.MaxValueBytes], the transaction ends with [api.CodeTooLarge].
+// AppendIfAbsent appends value to the key's value without reading it, unless the key's value already contains value; see
+// [api.OpAppendIfAbsent]. If the result would be over [api.MaxValueBytes], the transaction fails with [api.CodeTooLarge].
 func (tx *Tx) AppendIfAbsent(key api.Key, value []byte) error {
 	return tx.write("append_if_absent", api.Op{Kind: api.OpAppendIfAbsent, Key: key, Value: value})
 }
@@ -151,7 +154,7 @@ func (tx *Tx) checkWrite(o *api.Op) error {
 	return tx.grow(1, len(o.Key)+len(o.Value))
 }
 
-// usable tells whether the transaction goes on.
+// usable returns nil if the transaction can go on.
 func (tx *Tx) usable(op string, key api.Key) error {
 	if tx.over {
 		return failed(op, key, api.Errorf(api.CodeInvalid, "the transaction's function has returned"))
@@ -159,7 +162,7 @@ func (tx *Tx) usable(op string, key api.Key) error {
 	return tx.fault
 }
 
-// grow counts what the transaction will send, if it is within the limits.
+// grow counts operations and bytes that the transaction will send. It returns CodeTooLarge if they are over the limits.
 func (tx *Tx) grow(count, size int) error {
 	if n := tx.count + count; n > api.MaxTxnOps {
 		return api.Errorf(api.CodeTooLarge, "transaction of %d reads and writes is over the limit of %d operations", n, api.MaxTxnOps)
@@ -171,7 +174,7 @@ func (tx *Tx) grow(count, size int) error {
 	return nil
 }
 
-// failed is err as one of the operation on the key.
+// failed returns err as an error of the operation on the key.
 func failed(op string, key api.Key, err error) error {
 	e := *api.AsError(err)
 	e.Op, e.Key = op, key

@@ -8,11 +8,11 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// get finds what the keys hold for the transaction; what it gives is the caller's own.
+// get returns the state of the keys as the transaction sees it. The caller owns the result.
 func (tx *Tx) get(ctx context.Context, op string, keys []api.Key) ([]found, error) {
 	ctx, cancel := tx.within(ctx)
 	defer cancel()
-	if tx.view { // all that it reads must fit together: one read after the other
+	if tx.view { // the reads of a View are one snapshot, so they run one at a time
 		select {
 		case tx.turn <- struct{}{}:
 			defer func() { <-tx.turn }()
@@ -46,7 +46,7 @@ func (tx *Tx) get(ctx context.Context, op string, keys []api.Key) ([]found, erro
 	return out, nil
 }
 
-// missing are those of the keys that must be read, each once.
+// missing returns the keys that have to be read, without duplicates.
 func (tx *Tx) missing(op string, keys []api.Key) ([]api.Key, error) {
 	var missing []api.Key
 	for _, k := range keys {
@@ -73,7 +73,7 @@ func (tx *Tx) remember(f found) {
 	tx.order = append(tx.order, f.Key)
 }
 
-// fixed is the newest step that makes what the key holds, whatever it held before; -1 where there is none.
+// fixed returns the index of the newest step that sets the key regardless of what it held before, or -1 if there is none.
 func (tx *Tx) fixed(k api.Key) int {
 	for i := len(tx.steps) - 1; i >= 0; i-- {
 		if o := &tx.steps[i]; o.Key == k && !o.Function() {
@@ -83,7 +83,7 @@ func (tx *Tx) fixed(k api.Key) int {
 	return -1
 }
 
-// holds is what the key was read as, with the transaction's own steps carried out on it.
+// holds returns the key as it was read, with the transaction's own steps applied.
 func (tx *Tx) holds(k api.Key) (found, error) {
 	f, ok := tx.read[k]
 	if !ok {
@@ -105,7 +105,7 @@ func (tx *Tx) holds(k api.Key) (found, error) {
 	return f, nil
 }
 
-// fetch reads keys from the store. mu is free meanwhile.
+// fetch reads keys from the store. It releases mu during the read.
 func (tx *Tx) fetch(ctx context.Context, op string, keys []api.Key) error {
 	size := 0
 	for _, k := range keys {
@@ -125,7 +125,7 @@ func (tx *Tx) fetch(ctx context.Context, op string, keys []api.Key) error {
 	return err
 }
 
-// ask has the request answered; mu is free meanwhile.
+// ask sends the request. It releases mu until the answer is there.
 func (tx *Tx) ask(ctx context.Context, op string, q *api.ReadRequest) (*api.ReadResult, api.NodeID, error) {
 	tx.mu.Unlock()
 	res, node, err := tx.c.readAll(ctx, op, q)
@@ -145,19 +145,19 @@ func (tx *Tx) fetchEach(ctx context.Context, op string, keys []api.Key) error {
 	tx.reads++
 	tx.snapshot = res.Snapshot || len(keys) == 1
 	for i := range res.Entries {
-		if _, ok := tx.read[keys[i]]; !ok { // else another read was faster: what it has found stands
+		if _, ok := tx.read[keys[i]]; !ok { // otherwise another read was faster, and its result is kept
 			tx.remember(foundIn(res, i, node))
 		}
 	}
 	return nil
 }
 
-// within is ctx, ending when the transaction does.
+// within returns a context that ends when ctx or the transaction does.
 func (tx *Tx) within(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, _ := tx.ctx.Deadline()
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	stop := context.AfterFunc(tx.ctx, func() {
-		if tx.ctx.Err() == context.Canceled { // else ctx has the same deadline, and says so
+		if tx.ctx.Err() == context.Canceled { // otherwise ctx has the same deadline and ends by itself
 			cancel()
 		}
 	})
@@ -168,8 +168,8 @@ func foundIn(res *api.ReadResult, i int, node api.NodeID) found {
 	return found{Entry: res.Entries[i], by: res.ServedBy, owner: res.Group, node: node}
 }
 
-// fetchView reads keys together with all that this run has read before, as of one instant. Where any of that has changed, what
-// was found is for the next run, and this one is told to end.
+// fetchView reads keys together with all keys that this run has read before, as of one instant. If one of those has changed, the
+// result is kept for the next run, and this run fails with CodeConflict.
 func (tx *Tx) fetchView(ctx context.Context, op string, keys []api.Key) error {
 	q := &api.ReadRequest{Keys: append(append([]api.Key{}, tx.order...), keys...), Snapshot: true}
 	if len(tx.order) > 0 {

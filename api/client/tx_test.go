@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestTxSeesItsOwnWrites: as they will be carried out, on what was read.
+// TestTxSeesItsOwnWrites checks that reads see the transaction's own writes as they will be carried out.
 func TestTxSeesItsOwnWrites(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "n", "5")
@@ -88,7 +88,7 @@ func TestTxSeesItsOwnWrites(t *testing.T) {
 	})
 }
 
-// TestTxCopies: what is given may be changed afterwards, and what is got is the caller's own.
+// TestTxCopies checks that the caller may change what it passed in, and owns what it got.
 func TestTxCopies(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "k", "before")
@@ -111,7 +111,8 @@ func TestTxCopies(t *testing.T) {
 	})
 }
 
-// TestTxLimits: one over a limit is refused at once, with the limit and the size, and the transaction with it.
+// TestTxLimits checks that an operation over a limit is refused at once with the limit and the size, and that the transaction
+// fails.
 func TestTxLimits(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		mib := make([]byte, api.MaxValueBytes)
@@ -184,7 +185,7 @@ func TestTxLimits(t *testing.T) {
 	})
 }
 
-// TestTxIsOver: once the function has returned, nothing goes through its Tx, and what was under way ends.
+// TestTxIsOver checks that once the function has returned, its Tx refuses calls, and calls under way end.
 func TestTxIsOver(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		reading := make(chan struct{})
@@ -216,7 +217,7 @@ func TestTxIsOver(t *testing.T) {
 	})
 }
 
-// TestTxIsShared: goroutines of one function may use its Tx at once.
+// TestTxIsShared checks that goroutines of one function may use its Tx concurrently.
 func TestTxIsShared(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		for i := range 10 {

@@ -9,10 +9,10 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// conflictPause is the first pause after a transaction that others were in the way of.
+// conflictPause is the first pause after a conflict with other transactions.
 const conflictPause = 4 * time.Millisecond
 
-// Txn runs f and then carries out, atomically and strictly serializable, all that it has written, over keys of any regions:
+// Txn runs f and then commits, atomically, everything that f has written, over keys of any regions. It is strictly serializable:
 //
 //	err := c.Txn(ctx, func(tx *client.Tx) error {
 //		from, err := tx.Get(ctx, "eu-west/alice")
@@ -23,23 +23,25 @@ const conflictPause = 4 * time.Millisecond
 //		if err != nil || n < 10 {
 //			return errors.New("not enough")
 //		}
-//		_ = tx.Add("eu-west/alice", -10) // where it is refused, Txn tells
+//		_ = tx.Add("eu-west/alice", -10) // Txn returns the error if this is refused
 //		return tx.Add("us-east/bob", 10)
 //	})
 //
-// It is optimistic. The writes are kept here until f has returned nil; then they are sent together with the version of every
-// key that f has read (the absence of a key has one too), and take effect only if all those still stand. Where one does not, f
-// runs again, after a pause that grows, until it has worked or ctx is over. So f runs any number of times: it must do nothing
-// else that cannot be done twice, and set what it gives to the outside anew in each run. The transaction keeps its age over
-// all runs; the older one goes first where two meet. What f has read, if it writes nothing, is checked to have stood at one
-// instant.
+// A transaction is optimistic. The Client keeps the writes until f has returned nil. Then it sends them together with the version
+// of every key that f has read (an absent key has a version too). They take effect only if all those versions are still current.
+// If one is not, f runs again after a growing pause, until the transaction commits or ctx ends. So f may run any number of times.
+// It must have no side effects that cannot be repeated, and must set its results anew in each run. A transaction keeps its age
+// over all runs, and of two that conflict the older goes first. If f writes nothing, Txn checks that everything it read was
+// current at one instant.
 //
-// However often it is sent, it takes effect at most once. An error of f ends it without effect and is returned as it is; a
-// panic passes through. ctx, which f should use for its reads, ends everything; without a deadline it is [Config].Timeout.
+// A transaction takes effect at most once, however often it is sent. If f returns an error, nothing is written, and Txn returns
+// that error as it is. A panic of f is passed on. f should use ctx for its reads. The end of ctx ends the transaction. If ctx has
+// no deadline, the transaction ends after [Config].Timeout. See [Tx] for the limits. Txn is safe for concurrent use.
 //
-// Errors: [api.CodeAmbiguous] only where the commit was sent and what became of it could not be learnt before ctx ended; after
-// every other error nothing was written. [api.CodeUnavailable] where ctx ended before, [api.CodePreconditionFailed] and
-// [api.CodeTooLarge] where an [Tx.Add] or [Tx.AppendIfAbsent] could not be carried out on what the key holds.
+// The error is [api.CodeAmbiguous] only if the commit was sent and its outcome could not be found out before ctx ended. After
+// every other error nothing was written. [api.CodeUnavailable] means that ctx ended before the commit.
+// [api.CodePreconditionFailed] and [api.CodeTooLarge] mean that an [Tx.Add] or [Tx.AppendIfAbsent] was not possible on what the
+// key holds; [api.CodeTooLarge] also that the transaction is over a limit.
 func (c *Client) Txn(ctx context.Context, f func(tx *Tx) error) error {
 	ctx, cancel := c.bounded(ctx, math.MaxInt64)
 	defer cancel()
@@ -58,13 +60,13 @@ func (c *Client) Txn(ctx context.Context, f func(tx *Tx) error) error {
 	}
 }
 
-// tryTxn runs f once and commits what it has done. again: nothing was written, and another run may do better.
+// tryTxn runs f once and commits its writes. again is true if nothing was written and another run may succeed.
 func (c *Client) tryTxn(ctx context.Context, age uint64, f func(tx *Tx) error) (again bool, err error) {
 	tx := c.newTx(ctx, false)
 	if err := tx.run(f); err != nil {
 		return false, err
 	}
-	if tx.fault != nil { // f did not look
+	if tx.fault != nil { // f ignored the error of a write
 		return false, tx.fault
 	}
 	if len(tx.steps) == 0 {
@@ -95,8 +97,8 @@ func errMoved() error {
 	return &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "what it had read was changed by others"}
 }
 
-// checkReads ends a transaction that has written nothing: what it has read must have stood at one instant. It reads the
-// versions again as a snapshot, which leases may answer, where a commit of conditions alone would go to every owner.
+// checkReads ends a transaction that has written nothing. Everything it read must have been current at one instant. It reads the
+// versions again as a snapshot, which leases can answer. A commit that has only conditions would go to every owner.
 func (c *Client) checkReads(ctx context.Context, tx *Tx) (again bool, err error) {
 	if len(tx.order) == 0 || tx.reads == 1 && tx.snapshot {
 		return false, nil
@@ -117,7 +119,7 @@ func (c *Client) checkReads(ctx context.Context, tx *Tx) (again bool, err error)
 	return false, nil
 }
 
-// gaveUp is the error of a transaction whose time is over, and of which nothing was written.
+// gaveUp returns the error of a transaction whose time is up and that has written nothing.
 func gaveUp(ctx context.Context, op string, runs int, last *api.Error) error {
 	e := &api.Error{Code: api.CodeUnavailable, Op: op, Err: ctx.Err()}
 	if last != nil {

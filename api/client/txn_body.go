@@ -11,8 +11,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// txnBody is a transaction as POST /v1/txn takes it. A node reads it as the same transaction that a stream carries, so that
-// under one id either is a repetition of the other.
+// txnBody is a transaction as POST /v1/txn takes it. A node reads it as the same transaction that a stream carries, so that a
+// repetition under the same id may use either form.
 type txnBody struct {
 	If   []condBody `json:"if,omitempty"`
 	Then []stepBody `json:"then,omitempty"`
@@ -20,7 +20,7 @@ type txnBody struct {
 	Age  string     `json:"age,omitempty"`
 }
 
-// pairBody is a key and perhaps a value, each as text where it is UTF-8 and short in JSON, else in base64.
+// pairBody is a key and possibly a value. Each is text if it is UTF-8 and short in JSON, and otherwise in base64.
 type pairBody struct {
 	Key      *string `json:"key,omitempty"`
 	KeyB64   []byte  `json:"key_base64,omitempty"`
@@ -53,7 +53,7 @@ func textOrBytes(b string) (*string, []byte) {
 	return nil, []byte(b)
 }
 
-// isControl tells whether r takes six bytes in JSON instead of one.
+// isControl reports whether r takes six bytes in JSON instead of one.
 func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }
 
 func pairOf(k api.Key, value []byte, hasValue bool) (p pairBody) {
@@ -64,7 +64,7 @@ func pairOf(k api.Key, value []byte, hasValue bool) (p pairBody) {
 	return p
 }
 
-// renderTxn is t in JSON.
+// renderTxn returns t in JSON.
 func renderTxn(t *api.Txn) []byte {
 	body := txnBody{Then: stepsOf(t.Then), Else: stepsOf(t.Else)}
 	for i := range t.If {
@@ -77,7 +77,7 @@ func renderTxn(t *api.Txn) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(body); err != nil {
-		panic(err) // it is text and bytes
+		panic(err) // it consists of text and bytes
 	}
 	return b.Bytes()
 }
@@ -107,7 +107,7 @@ func stepsOf(steps []api.Op) []stepBody {
 	return out
 }
 
-// parseTxnAnswer reads what a node answered to t. Where the conditions did not hold and there is no else, it has no entries.
+// parseTxnAnswer parses a node's answer to t. If the conditions did not hold and t has no Else, the result has no entries.
 func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
 	var in struct {
 		Committed *bool `json:"committed"`

@@ -9,14 +9,14 @@ import (
 
 const txnPath = "/v1/txn"
 
-// ErrElided is the error of a value that a repeated answer does not have any more.
+// ErrElided is returned for a value that the answer to a repeated request no longer has. See [api.ErrElided].
 var ErrElided = api.ErrElided
 
-// maxTxnAnswer bounds what is read of the answer to a transaction: its keys and what it read at their longest, each byte written
-// as \u00XX, and room for the rest.
+// maxTxnAnswer bounds how much of the answer to a transaction is read. It allows for every byte of its keys and of what it read
+// written as \u00XX, and for the rest of the body.
 const maxTxnAnswer = 6*(api.MaxTxnBytes+api.MaxTxnWorkBytes) + 1<<20
 
-// txnCall is the beginning of a call that is a transaction; where it is sent as a request of its own, it is t in JSON.
+// txnCall returns a new call that is a transaction. Sent as an HTTP request of its own, its body is t in JSON.
 func txnCall(op string, t *api.Txn) *call {
 	q := &call{op: op, method: http.MethodPost, path: txnPath, raw: txnPath, limit: maxTxnAnswer}
 	q.header = jsonBody
@@ -25,8 +25,8 @@ func txnCall(op string, t *api.Txn) *call {
 	return q
 }
 
-// do carries a transaction out, at most once under the id. Where no node can do so now, and none may have done, the error
-// comes after one round of all nodes; what is unknown is asked again until it is known, or ctx ends.
+// do carries out a transaction, at most once under the id. If no node can carry it out now and none may have done so, do returns
+// the error after one round of all nodes. If the outcome is unknown, do asks again until it is known or ctx ends.
 func (c *Client) do(ctx context.Context, t *api.Txn, id func() identity) (*api.TxnResult, error) {
 	q := txnCall("txn", t)
 	q.txn, q.id = t, id
@@ -46,8 +46,8 @@ func (c *Client) do(ctx context.Context, t *api.Txn, id func() identity) (*api.T
 	return res, nil
 }
 
-// readAll reads keys in one round trip, as q asks; where it goes as a request of its own it is a snapshot whether asked for
-// or not, and nothing known is left out. It tells who answered.
+// readAll reads keys in one round trip, as r requests. Sent as an HTTP request of its own, the read is always a snapshot, and
+// known values are not left out. readAll also returns the node that answered.
 func (c *Client) readAll(ctx context.Context, op string, r *api.ReadRequest) (*api.ReadResult, api.NodeID, error) {
 	t := &api.Txn{Then: make([]api.Op, 0, len(r.Keys))}
 	for _, k := range r.Keys {
@@ -79,10 +79,13 @@ func (c *Client) readAll(ctx context.Context, op string, r *api.ReadRequest) (*a
 	return out, api.NodeID(a.header.Get("Edgehold-Node")), nil
 }
 
-// SendTxn carries out a transaction given as the JSON of POST /v1/txn, and returns the answer's body as the node sent it: for
-// tools that have the one and print the other. Programs use [Client.Txn]. Of the options only [IdempotencyKey] may be
-// given; without it the SDK makes an id of its own, so that the transaction takes effect at most once in either case. A get
-// of which the answer says "elided":true has [ErrElided]: it repeats an answer whose value was too long to be kept.
+// SendTxn carries out a transaction given as the JSON of POST /v1/txn, and returns the body of the answer as the node sent it. It
+// is for tools that have the one and print the other; programs use [Client.Txn].
+//
+// The only option allowed is [IdempotencyKey]; others fail with [api.CodeInvalid]. Without it the SDK makes an id, so that the
+// transaction takes effect at most once in either case. A get with "elided":true in the answer corresponds to [ErrElided]: the
+// answer is a repetition, and the value was too long to be stored. The error is [api.CodeAmbiguous] if the outcome is unknown.
+// After any other error the transaction has not taken effect.
 func (c *Client) SendTxn(ctx context.Context, body []byte, opts ...WriteOption) ([]byte, error) {
 	q := txnCall("txn", &api.Txn{})
 	q.render, q.body = nil, body

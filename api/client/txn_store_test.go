@@ -32,7 +32,7 @@ func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		}
 		defer end()
 		id.request = request()
-	case t.ID.Seq == 0: // there is a text of which the node will make just this client
+	case t.ID.Seq == 0: // a text for which the node makes exactly this client
 		id.key = fmt.Sprintf("opaque-%s", t.ID.Client)
 		id.request, _ = api.ParseIdempotencyKey(id.key)
 	}
@@ -40,7 +40,7 @@ func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err != nil || res.Committed || len(t.Else) > 0 || len(res.Entries) > 0 {
 		return res, err
 	}
-	for _, c := range t.If { // plain HTTP leaves out the present state
+	for _, c := range t.If { // plain HTTP leaves out the current state
 		now, _, err := s.c.readAll(ctx, "read", &api.ReadRequest{Keys: []api.Key{c.Key}})
 		if err != nil {
 			return nil, err
@@ -51,13 +51,13 @@ func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-// TestTxnStore: the SDK carries every transaction of the suite, in every way.
+// TestTxnStore checks that the SDK carries every transaction of the suite, in every way of connecting.
 func TestTxnStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
 			for _, test := range storetest.Cases() {
 				if name == "plain" && test.Name == "OnceReplaysRefusals" {
-					continue // it asks for the state that plain HTTP leaves out
+					continue // it needs the state that plain HTTP leaves out
 				}
 				t.Run(test.Name, func(t *testing.T) { test.Run(t, txnStore{store{c}}) })
 			}
@@ -65,7 +65,7 @@ func TestTxnStore(t *testing.T) {
 	}
 }
 
-// TestBothFormsOfATxnAreOne: a transaction sent over a stream and again as a plain request is the same.
+// TestBothFormsOfATxnAreOne checks that a transaction sent over a stream and again as a plain request is the same one.
 func TestBothFormsOfATxnAreOne(t *testing.T) {
 	m := storetest.NewMemory()
 	url := serve(t, httpd.New(front.New(front.Config{Store: m}), httpd.Config{}))

@@ -20,7 +20,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// watched is a Store that is watched, and changed, from the side.
+// watched is a Store that a test observes and changes from outside.
 type watched struct {
 	*storetest.Memory
 	mu     sync.Mutex
@@ -54,7 +54,7 @@ func (w *watched) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return w.Memory.Do(ctx, t)
 }
 
-// put writes from the side.
+// put writes from outside.
 func (w *watched) put(t *testing.T, k api.Key, v string) {
 	t.Helper()
 	if _, err := w.Memory.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}); err != nil {
@@ -71,8 +71,8 @@ func (w *watched) value(t *testing.T, k api.Key) string {
 	return string(res.Entries[0].Value)
 }
 
-// onWatched runs f with a Client of a watched Store: over streams, in this process, and with plain requests, the latter in virtual
-// time.
+// onWatched runs f with a Client of a watched Store: over streams, in this process, and with plain requests. With plain requests
+// time is virtual.
 func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	t.Helper()
 	t.Run("stream", func(t *testing.T) {
@@ -88,7 +88,7 @@ func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 			w := &watched{Memory: storetest.NewMemory()}
 			answer := of(httpd.New(front.New(front.Config{Store: w, Node: "n1"}), httpd.Config{}))
 			p := &planet{nodes: map[string]http.RoundTripper{"n1": node(func(r *http.Request) (*http.Response, error) {
-				time.Sleep(10 * time.Millisecond) // so that what goes on at once is in each other's way
+				time.Sleep(10 * time.Millisecond) // so that concurrent transactions conflict
 				return answer(r)
 			})}}
 			c, err := Open(t.Context(), Config{Endpoints: []string{"http://n1"}, HTTPClient: &http.Client{Transport: p}})
@@ -100,7 +100,7 @@ func onWatched(t *testing.T, f func(t *testing.T, c *Client, w *watched)) {
 	})
 }
 
-// nodeOf is what a Client of a watched Store says of who answers.
+// nodeOf returns the node that a Client of a watched Store reports.
 func nodeOf(c *Client) api.NodeID {
 	if _, ok := c.carrier.(*embedded); ok {
 		return ""
@@ -117,7 +117,7 @@ func number(t *testing.T, v []byte) int {
 	return n
 }
 
-// TestTxnCommits: what was read is tested, absence too, and what was written is sent in its order.
+// TestTxnCommits checks that the commit tests what was read, including absence, and sends the writes in order.
 func TestTxnCommits(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "eu/alice", "100")
@@ -144,7 +144,7 @@ func TestTxnCommits(t *testing.T) {
 	})
 }
 
-// TestTxnCounters: increments by read and write, and by add, from many places at once, all take effect once.
+// TestTxnCounters checks that concurrent increments, by read and write and by Add, all take effect once.
 func TestTxnCounters(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		const clients, each = 8, 10
@@ -182,8 +182,7 @@ func TestTxnCounters(t *testing.T) {
 	})
 }
 
-// TestTxnBank: money moves between accounts while Views and transactions that only read see the same sum always, however
-// they read.
+// TestTxnBank moves money between accounts. Views and transactions that only read always see the same sum, however they read.
 func TestTxnBank(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		const accounts, movers, moves, each = 5, 4, 15, 100
@@ -271,7 +270,8 @@ func total(ctx context.Context, tx *Tx, keys []api.Key, atOnce bool) (sum int, e
 	return sum, nil
 }
 
-// TestTxnRunsAgain: where others were faster, or the commit was refused for now, f runs again: under a new id, with the same age.
+// TestTxnRunsAgain checks that f runs again, under a new id and with the same age, if another client was faster or the commit was
+// refused temporarily.
 func TestTxnRunsAgain(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "k", "0")
@@ -312,7 +312,7 @@ func TestTxnRunsAgain(t *testing.T) {
 	})
 }
 
-// TestTxnOverLostAnswers: a commit whose answer is lost is sent again under the same id, to another node, and takes
+// TestTxnOverLostAnswers checks that a commit whose answer is lost is sent again to another node under the same id, and takes
 // effect once.
 func TestTxnOverLostAnswers(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
@@ -337,12 +337,12 @@ func TestTxnOverLostAnswers(t *testing.T) {
 			if v, err := c.Get(t.Context(), "n"); err != nil || number(t, v.Value) != i+1 {
 				t.Errorf("%s, %v", v.Value, err)
 			}
-			time.Sleep(time.Minute) // the nodes have rested
+			time.Sleep(time.Minute) // no node is skipped any more
 		}
 	})
 }
 
-// losesWrites breaks the connection after what has an id.
+// losesWrites breaks the connection after requests that have an id.
 func losesWrites(h http.Handler) node {
 	return func(r *http.Request) (*http.Response, error) {
 		if r.Header.Get("Idempotency-Key") != "" {
@@ -361,7 +361,7 @@ func slicesWithout(all []string, none string) (some []string) {
 	return some
 }
 
-// TestTxnOutcome: what a transaction reports that cannot be carried out.
+// TestTxnOutcome checks what a transaction returns if it cannot be carried out.
 func TestTxnOutcome(t *testing.T) {
 	reads := func(n node) node { // reads work
 		return func(r *http.Request) (*http.Response, error) {
@@ -375,7 +375,7 @@ func TestTxnOutcome(t *testing.T) {
 		name           string
 		near, mid, far node
 		want           api.Code
-		waits          bool // until the time is over
+		waits          bool // until the time is up
 		again          bool // f runs again
 	}{
 		{"all refuse connections", refused, refused, refused, api.CodeUnavailable, true, false},
@@ -411,7 +411,7 @@ func TestTxnOutcome(t *testing.T) {
 	}
 }
 
-// TestTxnEndsWithItsContext: it is not tried for longer, and says that nothing was written.
+// TestTxnEndsWithItsContext checks that a transaction ends with its context, and that the error says that nothing was written.
 func TestTxnEndsWithItsContext(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		w := &watched{Memory: storetest.NewMemory()}
@@ -466,7 +466,7 @@ func TestTxnEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestTxnOfReadsOnly: what was read at several moments is checked to have stood at one, and nothing is written.
+// TestTxnOfReadsOnly checks that what was read at several moments is verified as of one instant, and that nothing is written.
 func TestTxnOfReadsOnly(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "a", "1")
@@ -511,7 +511,7 @@ func TestTxnOfReadsOnly(t *testing.T) {
 	})
 }
 
-// TestFunctionFails: an error or a panic of the function ends it, without effect.
+// TestFunctionFails checks that an error or a panic of the function ends the transaction without effect.
 func TestFunctionFails(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		mine := errors.New("mine")

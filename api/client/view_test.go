@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// TestView: every read asks for all keys so far as of one instant, and what is known already is not asked for again.
+// TestView checks that every read asks for all keys so far as of one instant, and that known values are not sent again.
 func TestView(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		w.put(t, "a", "1")
@@ -48,8 +48,8 @@ func TestView(t *testing.T) {
 	})
 }
 
-// TestViewRunsAgain: where what was read has changed, the function runs again on what was found, and has nothing to ask for
-// but what is new.
+// TestViewRunsAgain checks that the function runs again with the newly read data if what it read has changed, and that it then
+// reads only new keys.
 func TestViewRunsAgain(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		for _, k := range []api.Key{"a", "b", "c"} {
@@ -73,7 +73,7 @@ func TestViewRunsAgain(t *testing.T) {
 					if _, again := tx.Get(t.Context(), "a"); api.CodeOf(again) != api.CodeConflict {
 						t.Errorf("after a change: %v", again)
 					}
-					return nil // unheeded, it runs again all the same
+					return nil // ignoring the error does not stop it from running again
 				}
 				s += string(v.Value)
 			}
@@ -85,7 +85,7 @@ func TestViewRunsAgain(t *testing.T) {
 	})
 }
 
-// TestViewReadsOnly: a write in it is refused, heeded or not.
+// TestViewReadsOnly checks that a write in a View fails the View, even if the function ignores the error.
 func TestViewReadsOnly(t *testing.T) {
 	onWatched(t, func(t *testing.T, c *Client, w *watched) {
 		for _, write := range []func(tx *Tx) error{
@@ -106,7 +106,7 @@ func TestViewReadsOnly(t *testing.T) {
 	})
 }
 
-// TestViewEndsWithItsContext: also where what it reads changes all the time.
+// TestViewEndsWithItsContext checks that a View ends with its context even if the keys change all the time.
 func TestViewEndsWithItsContext(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		w := &watched{Memory: storetest.NewMemory()}
@@ -118,7 +118,7 @@ func TestViewEndsWithItsContext(t *testing.T) {
 		began, n := time.Now(), 0
 		err := c.View(t.Context(), func(tx *Tx) error {
 			for {
-				n++ // no two runs read the same
+				n++ // each run reads a different value
 				if _, err := tx.GetAll(t.Context(), api.Key(fmt.Sprint("k", n))); err != nil {
 					return err
 				}
@@ -130,7 +130,7 @@ func TestViewEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestSendTxn: the JSON of a transaction goes as it is, once, and its answer comes as it was.
+// TestSendTxn checks that the JSON of a transaction is sent unchanged and once, and that its answer is returned unchanged.
 func TestSendTxn(t *testing.T) {
 	onPlanet(t, func(t *testing.T, c *Client, p *planet, h http.Handler) {
 		p.set("near", losesAnswers(h))
@@ -156,7 +156,8 @@ func TestSendTxn(t *testing.T) {
 	})
 }
 
-// TestViewOfMuch: what does not fit one trip is refused, and comes in several; what is known does not travel again.
+// TestViewOfMuch checks that what does not fit one trip is refused and can be read in several, and that known values are not sent
+// again.
 func TestViewOfMuch(t *testing.T) {
 	w := &watched{Memory: storetest.NewMemory()}
 	c := open(t, Config{Endpoints: []string{serve(t, httpd.New(front.New(front.Config{Store: w}), httpd.Config{}))}})

@@ -7,21 +7,25 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Put sets a key to a value, under the conditions of its options, and returns the version that the key has now.
-// [api.CodePreconditionFailed] (with the present version) where a condition does not hold, [api.CodeAmbiguous] where the
-// outcome stayed unknown; after any other error nothing was written. The value may be changed once Put has returned.
+// Put sets key to value, if the conditions of its options hold, and returns the new version of the key. The caller may change
+// value once Put has returned.
+//
+// The error is [api.CodePreconditionFailed], with the current version, if a condition does not hold, and [api.CodeAmbiguous] if
+// the outcome is unknown. After any other error nothing was written. [api.CodeTooLarge] means that the key is over
+// [api.MaxKeyBytes] or the value over [api.MaxValueBytes], [api.CodeConflict] that an [IdempotencyKey] was used before for
+// another write.
 func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...WriteOption) (api.Version, error) {
 	q := keyCall("put", http.MethodPut, key)
 	if err := api.CheckValue(value); err != nil {
 		return api.Version{}, asRefused(q, err)
 	}
-	q.body = append([]byte{}, value...) // a transport may still be reading it when we have returned
+	q.body = append([]byte{}, value...) // a transport may still read it after Put has returned
 	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body}}}
 	return versionOf(c.write(ctx, q, collect(opts)))
 }
 
-// Delete removes a key, under the conditions of its options, and returns the version of its absence. To delete an absent
-// key is no error. Errors are those of [Client.Put].
+// Delete removes key, if the conditions of its options hold, and returns the version of its absence. Deleting an absent key is
+// not an error. The errors are those of [Client.Put].
 func (c *Client) Delete(ctx context.Context, key api.Key, opts ...WriteOption) (api.Version, error) {
 	q := keyCall("delete", http.MethodDelete, key)
 	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}}
@@ -35,15 +39,15 @@ func versionOf(w written, err error) (api.Version, error) {
 	return w.version, nil
 }
 
-// written is what a write's answer tells.
+// written is the result of a write.
 type written struct {
 	version  api.Version
-	exists   bool // the key does, now
-	replayed bool // an earlier request with the same id did it
+	exists   bool // the key exists now
+	replayed bool // an earlier request with the same id carried it out
 	owner    api.GroupID
 }
 
-// write carries the write out. With [api.CodePreconditionFailed] it tells the key's present state.
+// write carries out the write. With [api.CodePreconditionFailed] it also returns the key's current state.
 func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, error) {
 	if err := api.CheckKey(q.key); err != nil {
 		return written{}, asRefused(q, err)
@@ -56,7 +60,7 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 	}
 	q.txn.If = o.conds(q.key)
 	q.limit, q.writes, q.once = maxWriteAnswer, true, true
-	q.fickle = o.version == nil // a key may be absent again, at another attempt; a version never comes again
+	q.fickle = o.version == nil // a key may be absent again at another attempt; a version never comes again
 	end, err := c.identify(q, o)
 	if err != nil {
 		return written{}, err
@@ -79,8 +83,8 @@ func (c *Client) write(ctx context.Context, q *call, o *writeOptions) (written, 
 	return w, nil
 }
 
-// identify gives the call the id that the options name, or one of the client's. The caller calls end when it will send the
-// call no more.
+// identify gives the call the id from the options, or one of the client's. The caller must call end when it will not send the
+// call again.
 func (c *Client) identify(q *call, o *writeOptions) (end func(), err error) {
 	if o.key != nil {
 		id, err := api.ParseIdempotencyKey(*o.key)
@@ -98,12 +102,12 @@ func (c *Client) identify(q *call, o *writeOptions) (end func(), err error) {
 	return end, nil
 }
 
-// maxWriteAnswer bounds the answer to a write: little but the key.
+// maxWriteAnswer bounds the answer to a write, which has little more than the key.
 const maxWriteAnswer = 64 << 10
 
 func readWritten(h http.Header) written {
 	w := written{exists: h.Get("ETag") != "", replayed: h.Get("Edgehold-Replayed") == "true", owner: api.GroupID(h.Get("Edgehold-Owner"))}
-	w.version, _ = api.ParseVersion(h.Get("Edgehold-Version")) // zero where there is none
+	w.version, _ = api.ParseVersion(h.Get("Edgehold-Version")) // zero if there is none
 	return w
 }
 
@@ -119,8 +123,8 @@ func (o *writeOptions) conditions(h http.Header) {
 	}
 }
 
-// conds are the conditions as a transaction has them, in the order in which a node reads them off a request's header: tried
-// again in the other form, the write is the same.
+// conds returns the conditions as a transaction has them, in the order in which a node reads them from the header of a request.
+// So the write is the same if it is repeated in the other form.
 func (o *writeOptions) conds(k api.Key) (conds []api.Cond) {
 	if o.version != nil {
 		conds = append(conds, api.Cond{Kind: api.CondVersion, Key: k, Version: *o.version})
@@ -134,7 +138,7 @@ func (o *writeOptions) conds(k api.Key) (conds []api.Cond) {
 	return conds
 }
 
-// writtenOf is what a stream's answer tells.
+// writtenOf returns the result in an answer over a stream.
 func writtenOf(q *call, res *api.TxnResult) (written, error) {
 	e := res.Entries[0]
 	w := written{version: e.Version, exists: e.Exists, replayed: res.Replayed, owner: res.Group}

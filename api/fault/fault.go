@@ -1,9 +1,9 @@
-// Package fault makes the panic of one request the failure of that request: it is counted, logged with its stack, and answered
-// with [api.CodeInternal]. Without it a worker that carries out requests would end its process by the first one that meets
-// a fault in the program, and the same request, sent again elsewhere, one process after the other.
+// Package fault turns the panic of one request into the failure of that request. The panic is counted, logged with its stack, and
+// answered with [api.CodeInternal]. Without it, one request that meets a fault in the program would end the process, and the same
+// request, sent again to other nodes, would end one process after the other.
 //
-// It is for goroutines that carry out requests. What applies a group's log catches nothing: a replica that has failed in the
-// middle of a command has no state to go on with.
+// It is for goroutines that carry out requests. Goroutines that apply a group's log must not use it: a replica that fails in the
+// middle of a command has no valid state to go on with.
 package fault
 
 import (
@@ -15,13 +15,14 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// Catcher catches panics and reports them. A nil Catcher catches them, too, but reports nothing. Safe for concurrent use.
+// Catcher catches panics and reports them. A nil Catcher catches panics too, but does not report them. A Catcher is safe for
+// concurrent use.
 type Catcher struct {
 	count func(n float64, values ...string)
 	log   func(msg string, args ...any)
 }
 
-// NewCatcher returns a Catcher that counts in m and logs by log, which takes a message and key-value pairs.
+// NewCatcher returns a Catcher that counts in m and logs with log. log takes a message and key-value pairs.
 func NewCatcher(m observe.Metrics, log func(msg string, args ...any)) *Catcher {
 	return &Catcher{
 		count: m.Counter("edgehold_panics_total", "Requests that failed because of a fault in the program, by what was carried out.", "op"),
@@ -29,15 +30,15 @@ func NewCatcher(m observe.Metrics, log func(msg string, args ...any)) *Catcher {
 	}
 }
 
-// Ending is a panic's value that no Catcher catches: the process has no state to go on with, such as after a failure of its
-// disk.
+// Ending is the value of a panic that no Catcher catches. After such a panic the process has no valid state to go on with, for
+// example after a failure of its disk.
 type Ending interface {
 	error
 	EndsProcess()
 }
 
-// Catch is to be deferred. It makes the panic of the function that defers it, if there is one, the error that the function
-// returns: whether a write happened is then unknown.
+// Catch must be deferred. If the function that defers it panics, Catch makes that function return the panic as an error. Whether
+// a write happened is then unknown.
 func (c *Catcher) Catch(op string, err *error) {
 	x := recover()
 	if x == nil {

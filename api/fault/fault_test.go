@@ -55,7 +55,7 @@ func TestCatch(t *testing.T) {
 	}
 }
 
-// TestEnds: a panic that must end the process is not caught, nor is net/http's own.
+// TestEnds checks that a panic that must end the process is not caught, and neither is that of net/http.
 func TestEnds(t *testing.T) {
 	for _, x := range []any{damaged{}, fmt.Errorf("read: %w", damaged{}), http.ErrAbortHandler} {
 		got := func() (got any) {

@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// concurrentCounter counts with compare-and-set from many goroutines: no increment may be lost.
+// concurrentCounter increments a counter with compare-and-set from many goroutines. No increment may be lost.
 func (u *suite) concurrentCounter() {
 	const workers, each = 4, 10
 	k := u.key("counter")
@@ -32,7 +32,7 @@ func (u *suite) concurrentCounter() {
 	u.wantValue(k, strconv.Itoa(workers*each))
 }
 
-// increment adds one; false where somebody else was faster.
+// increment adds one. It returns false if another goroutine changed the counter first.
 func (u *suite) increment(k api.Key) (bool, error) {
 	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
@@ -52,9 +52,9 @@ func (u *suite) increment(k api.Key) (bool, error) {
 	return done.Committed, nil
 }
 
-// concurrentReaders: what one reader has seen, no later linearizable read may be older than; and a write that has
-// returned is seen by every read that begins after it. Readers read a fixed number of times beside each write: where
-// time is virtual and reads cost none, a reader that read until the write is done would never let it be done.
+// concurrentReaders checks that linearizable reads never go back: a read is never older than what the same reader has seen
+// before, and it sees every write that returned before it began. The number of reads beside each write is fixed. If time is
+// virtual and reads take none of it, a reader that reads until the write is done would never let the write finish.
 func (u *suite) concurrentReaders() {
 	const writes, readers, reads = 20, 3, 5
 	k := u.key("monotone")
@@ -79,7 +79,7 @@ func (u *suite) concurrentReaders() {
 	}
 }
 
-// readAtLeast reads k, whose version must be none below floors.
+// readAtLeast reads k. Its version must not be below any of floors.
 func (u *suite) readAtLeast(k api.Key, floors ...api.Version) api.Version {
 	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{k}})
 	if err != nil {
@@ -104,7 +104,7 @@ func (u *suite) putOrError(k api.Key, value string) api.Version {
 	return res.Entries[0].Version
 }
 
-// cancelled: a call whose context has ended returns, and tells truly whether it happened.
+// cancelled checks that a call whose context has ended returns, and that its error says correctly whether it took effect.
 func (u *suite) cancelled() {
 	ctx, cancel := context.WithCancel(u.ctx)
 	cancel()

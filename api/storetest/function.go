@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// txnSameKeyAgain: the steps of a branch are carried out in order, each on what the ones before left.
+// txnSameKeyAgain checks that the steps of a branch are carried out in order, each on the result of the steps before it.
 func (u *suite) txnSameKeyAgain() {
 	k, l := u.key("k"), u.key("l")
 	u.put(l, "was")
@@ -83,7 +83,7 @@ func (u *suite) txnAppendsIfAbsent() {
 	u.wantValue(k, "<1><21><2>")
 }
 
-// txnRefusedByFunction: a step that cannot be carried out refuses all of the transaction.
+// txnRefusedByFunction checks that one step that cannot be carried out causes the whole transaction to be refused.
 func (u *suite) txnRefusedByFunction() {
 	a, b := u.key("a"), u.key("b")
 	before := u.put(b, "word")
@@ -95,7 +95,7 @@ func (u *suite) txnRefusedByFunction() {
 		u.Errorf("a refused add left %+v, want version %v", e, before)
 	}
 	u.put(b, "41")
-	u.do(t) // a refusal left no record
+	u.do(t) // the refusal left no record
 	u.wantValue(b, "42")
 	full := make([]byte, api.MaxValueBytes)
 	u.do(&api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: b, Value: full}}})
@@ -103,7 +103,7 @@ func (u *suite) txnRefusedByFunction() {
 	u.wantCode(err, api.CodeTooLarge, fmt.Sprint(api.MaxValueBytes), fmt.Sprint(api.MaxValueBytes+1))
 }
 
-// onceAdds: an add that is sent again takes effect once, and gives its sum again.
+// onceAdds checks that an add that is sent again takes effect once and returns the same sum.
 func (u *suite) onceAdds() {
 	k := u.key("k")
 	t := &api.Txn{ID: u.nextID(), Then: []api.Op{add(k, 7), appendOnce(u.key("l"), "<1>")}}

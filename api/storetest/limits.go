@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// keyOf is a key of this case with exactly n bytes.
+// keyOf returns a key of this case with exactly n bytes.
 func (u *suite) keyOf(n int) api.Key {
 	return u.folder + api.Key(strings.Repeat("k", n-len(u.folder)))
 }
@@ -67,7 +67,7 @@ func (u *suite) limitTxnBytes() {
 }
 
 func (u *suite) limitReadKeys() {
-	if u.single { // one request a key: there is no limit on their number
+	if u.single { // each key is a request of its own, so their number has no limit
 		return
 	}
 	keys := make([]api.Key, api.MaxReadKeys+1)

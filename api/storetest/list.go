@@ -17,7 +17,7 @@ func (u *suite) list(l api.Lister, r api.ListRequest) *api.ListResult {
 	return res
 }
 
-// names are the entries' keys without the case's folder.
+// names returns the keys of the entries without the folder of the case.
 func (u *suite) names(es []api.Entry) []string {
 	out := make([]string, 0, len(es))
 	for _, e := range es {
@@ -132,7 +132,7 @@ func (u *suite) listDefaultLimit(l api.Lister) {
 }
 
 func (u *suite) listBytes(l api.Lister) {
-	const n = 9 // values of 1 MiB: more than a page holds
+	const n = 9 // values of 1 MiB: more than fits a page
 	value := strings.Repeat("v", api.MaxValueBytes)
 	for i := range n {
 		u.put(u.key(fmt.Sprint(i)), value)

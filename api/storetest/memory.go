@@ -12,15 +12,15 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Memory is the reference Store: one group that is always there, in memory, without leases. It says by example what the
-// suite asks for. It is safe for concurrent use.
+// Memory is the reference implementation of [api.Store]: one group in memory that is always available and has no leases. It shows
+// what the suite requires. It is safe for concurrent use.
 type Memory struct {
 	mu    sync.Mutex
 	index uint64                    // guarded by mu, as all below
-	keys  map[api.Key]api.Entry     // absent keys that once were there included
+	keys  map[api.Key]api.Entry     // including absent keys that existed before
 	once  map[requestKey]record     // results by request
-	acked map[api.ClientID]uint64   // per client: the greatest AckedBelow seen
-	live  map[api.ClientID][]uint64 // per client: the Seqs in once
+	acked map[api.ClientID]uint64   // for each client: the greatest AckedBelow seen
+	live  map[api.ClientID][]uint64 // for each client: the Seqs in once
 }
 
 type requestKey struct {
@@ -33,7 +33,7 @@ type record struct {
 	result *api.TxnResult
 }
 
-// MemoryGroup is the group that a [Memory] says it is.
+// MemoryGroup is the group that a [Memory] returns in its results.
 const MemoryGroup api.GroupID = "memory.1"
 
 var (
@@ -51,7 +51,7 @@ func NewMemory() *Memory {
 	}
 }
 
-// Read answers as an owner would, whatever the consistency asked.
+// Read answers like an owner, at every consistency.
 func (m *Memory) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	if err := enter(ctx, "read", r.Check()); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (m *Memory) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResu
 	return nil
 }
 
-// Do carries out t at once.
+// Do carries out t immediately.
 func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := enter(ctx, "txn", t.Check()); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-// List returns a page as [api.Lister] says.
+// List returns a page, as [api.Lister] describes.
 func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
 	if err := enter(ctx, "list", r.Check()); err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (m *Memory) entry(k api.Key) api.Entry {
 	return api.Entry{Key: k}
 }
 
-// apply carries t out, or refuses it and changes nothing.
+// apply carries out t, or refuses it and changes nothing.
 func (m *Memory) apply(t *api.Txn) (*api.TxnResult, error) {
 	m.index++
 	res := &api.TxnResult{Committed: m.holds(t.If), Version: api.Version{Epoch: 1, Index: m.index}, Group: MemoryGroup}
@@ -195,7 +195,7 @@ func (m *Memory) holds(conds []api.Cond) bool {
 	return true
 }
 
-// step carries o out on what the steps before it have written, and adds to that.
+// step carries out o on the result of the steps before it, and adds its own result to written.
 func (m *Memory) step(o *api.Op, v api.Version, written map[api.Key]api.Entry) (api.Entry, error) {
 	old, ok := written[o.Key]
 	if !ok {
@@ -206,7 +206,7 @@ func (m *Memory) step(o *api.Op, v api.Version, written map[api.Key]api.Entry) (
 		return api.Entry{}, err
 	}
 	never := o.Kind == api.OpDelete && old.Version.IsZero()
-	if made.Changed || never { // deleting what is already deleted changes nothing
+	if made.Changed || never { // deleting an absent key changes nothing
 		old = api.Entry{Key: o.Key, Version: v, Exists: made.Exists}
 		if made.Exists {
 			old.Value = append([]byte{}, made.Value...)
@@ -239,7 +239,7 @@ func (m *Memory) forget(id api.RequestID) {
 	})
 }
 
-// fingerprint tells requests with different bodies apart.
+// fingerprint returns a hash that differs for requests with different bodies.
 func fingerprint(t *api.Txn) [sha256.Size]byte {
 	var b []byte
 	field := func(p []byte) {

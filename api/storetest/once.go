@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// sameResult wants that again is what first was, replayed.
+// sameResult requires that again is a replay of first.
 func (u *suite) sameResult(first, again *api.TxnResult) {
 	u.Helper()
 	if first.Replayed || !again.Replayed {
@@ -45,7 +45,8 @@ func (u *suite) onceReplays() {
 	u.wantValue(k, "third")
 }
 
-// onceReplaysGets: what a request has read is answered again as it was, an empty value too, whatever was written since.
+// onceReplaysGets checks that a repeated request returns what it read the first time, including an empty value, whatever was
+// written since.
 func (u *suite) onceReplaysGets() {
 	k, empty, none := u.key("read"), u.key("empty"), u.key("none")
 	u.put(k, "42")
@@ -64,7 +65,7 @@ func (u *suite) onceReplaysGets() {
 	u.sameResult(first, u.do(t))
 }
 
-// onceReplaysRefusals: that a condition did not hold is a result like any other.
+// onceReplaysRefusals checks that a repeated request returns a failed condition as it returns any other result.
 func (u *suite) onceReplaysRefusals() {
 	k := u.key("refused")
 	t := putTxn(k, "x", api.Cond{Kind: api.CondExists, Key: k})
@@ -90,7 +91,7 @@ func (u *suite) onceOtherBody() {
 	}
 	u.wantValue(k, "one")
 	again := *t
-	again.ID.AckedBelow = 1 // no part of the body
+	again.ID.AckedBelow = 1 // AckedBelow is not part of the body
 	if res := u.do(&again); !res.Replayed {
 		u.Error("the same request was not recognised beside a conflict")
 	}
@@ -111,7 +112,7 @@ func (u *suite) onceOpaque() {
 	u.wantValue(k, "x")
 }
 
-// onceRefusesIDs: no client speaks of requests after its own, or as a node.
+// onceRefusesIDs checks that a client cannot acknowledge requests after its own, and cannot use the id of a gateway.
 func (u *suite) onceRefusesIDs() {
 	k := u.key("ids")
 	id := u.nextID()
@@ -145,7 +146,7 @@ func (u *suite) onceRejectedLeavesNoRecord() {
 	u.wantValue(k, "fits")
 }
 
-// onceConcurrent sends every request several times at once; a chain of increments shows any second effect.
+// onceConcurrent sends every request several times at once. A chain of increments would show a second effect.
 func (u *suite) onceConcurrent() {
 	const copies, steps = 4, 6
 	k := u.key("chain")

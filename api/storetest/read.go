@@ -61,7 +61,7 @@ func (u *suite) readKnown() {
 	}
 }
 
-// readReusesMemory: nothing of what a result held before stands in it after a read, and what it held stays as it was.
+// readReusesMemory checks that a read leaves nothing of the result's earlier content in it, and does not change that content.
 func (u *suite) readReusesMemory() {
 	k, absent := u.key("k"), u.key("absent")
 	u.put(k, "one")

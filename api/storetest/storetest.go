@@ -1,5 +1,5 @@
-// Package storetest is the suite that every [api.Store] passes, whatever room it is: a group's authority, a peer's stub, the
-// router, the lease cache, the SDK over HTTP. [NewMemory] is the reference, which passes it too.
+// Package storetest is the test suite for [api.Store]. Every Store passes it: a group's authority, a stub for a peer, the router,
+// the lease cache, the SDK over HTTP. [NewMemory] returns the reference implementation, which passes it too.
 package storetest
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Options tell what a Store cannot do or where it does it. The zero Options ask for everything, on any key.
+// Options say what a Store cannot do, and on which keys to test it. The zero Options require everything, on any key.
 type Options struct {
-	// Prefix begins every key of the suite; a Store that owns part of the keys names one of its own.
+	// Prefix is the beginning of every key of the suite. A Store that owns only a part of the keys sets it to one of its own.
 	Prefix api.Key
-	// SingleKey marks a Store whose transactions are one write, with conditions of version, existence or absence on
-	// the written key and no Else: what plain HTTP requests can say.
+	// SingleKey is set for a Store whose transactions are one write with conditions of version, existence or absence on the
+	// written key and no Else: those that plain HTTP requests can express.
 	SingleKey bool
-	// Patience bounds each call; 0 is 30 s.
+	// Patience bounds each call. 0 means 30 s.
 	Patience time.Duration
 }
 
@@ -42,7 +42,7 @@ type ListCase struct {
 	Run  func(t *testing.T, s ListStore)
 }
 
-// Read is s.Read into a new result.
+// Read is s.Read with a new result.
 func Read(ctx context.Context, s api.Store, r *api.ReadRequest) (*api.ReadResult, error) {
 	out := new(api.ReadResult)
 	if err := s.Read(ctx, r, out); err != nil {
@@ -51,8 +51,8 @@ func Read(ctx context.Context, s api.Store, r *api.ReadRequest) (*api.ReadResult
 	return out, nil
 }
 
-// Answer fills out with a copy of res, for a Store whose answers are made elsewhere. It returns err; if that is not nil, out stays
-// as it is.
+// Answer copies res to out, for a Store that gets its results from elsewhere. It returns err. If err is not nil, out is
+// unchanged.
 func Answer(out, res *api.ReadResult, err error) error {
 	if err == nil {
 		entries := out.Entries[:0]
@@ -63,8 +63,8 @@ func Answer(out, res *api.ReadResult, err error) error {
 	return err
 }
 
-// Run runs the suite, each case in a subtest on the Store that open returns for it. Stores may be shared between cases
-// and runs: no two use a common key. In a synctest bubble, where subtests cannot be, use [Cases].
+// Run runs the suite, each case in a subtest with the Store that open returns for it. Cases and runs may share a Store: no two of
+// them use the same key. A synctest bubble does not allow subtests; use [Cases] there.
 func Run(t *testing.T, open func(t *testing.T) api.Store, opts ...Options) {
 	t.Helper()
 	for _, c := range Cases(opts...) {
@@ -72,7 +72,7 @@ func Run(t *testing.T, open func(t *testing.T) api.Store, opts ...Options) {
 	}
 }
 
-// RunLister runs the suite, and then the cases of Stores that list, as [Run] does.
+// RunLister runs the suite and then the cases for Stores that list, as [Run] does.
 func RunLister(t *testing.T, open func(t *testing.T) ListStore, opts ...Options) {
 	t.Helper()
 	Run(t, func(t *testing.T) api.Store { return open(t) }, opts...)
@@ -81,7 +81,7 @@ func RunLister(t *testing.T, open func(t *testing.T) ListStore, opts ...Options)
 	}
 }
 
-// Cases are the tests that [Run] runs.
+// Cases returns the tests that [Run] runs.
 func Cases(opts ...Options) []Case {
 	o := pick(opts)
 	cases := []struct {
@@ -147,7 +147,7 @@ func Cases(opts ...Options) []Case {
 	return out
 }
 
-// ListCases are the tests that [RunLister] adds.
+// ListCases returns the tests that [RunLister] adds.
 func ListCases(opts ...Options) []ListCase {
 	o := pick(opts)
 	cases := []struct {
@@ -184,7 +184,7 @@ func pick(opts []Options) Options {
 	return o
 }
 
-// suite is one case at work: a Store, a folder of keys of its own, a client of its own.
+// suite is one running case: a Store, a folder for its keys, and a client.
 type suite struct {
 	*testing.T
 	store  api.Store
@@ -195,7 +195,7 @@ type suite struct {
 	single bool
 }
 
-// runs numbers the cases of the process, so that none meets the keys of another.
+// runs numbers the cases of the process, so that no two use the same keys.
 var runs atomic.Uint64
 
 func newSuite(t *testing.T, s api.Store, o Options) *suite {
@@ -209,10 +209,10 @@ func newSuite(t *testing.T, s api.Store, o Options) *suite {
 	return u
 }
 
-// key is a key of this case.
+// key returns a key of this case.
 func (u *suite) key(name string) api.Key { return u.folder + api.Key(name) }
 
-// nextID is a fresh request id of this case's client.
+// nextID returns a fresh request id of this case's client.
 func (u *suite) nextID() api.RequestID { return api.RequestID{Client: u.client, Seq: u.seq.Add(1)} }
 
 func (u *suite) read(k api.Key) api.Entry {
@@ -289,7 +289,7 @@ func (u *suite) wantAbsent(k api.Key) {
 	}
 }
 
-// wantCode wants the code, and where numbers are given that the text names them.
+// wantCode requires that err has the code, and that its text contains the given numbers.
 func (u *suite) wantCode(err error, code api.Code, naming ...string) {
 	u.Helper()
 	if api.CodeOf(err) != code {

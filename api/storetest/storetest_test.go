@@ -11,7 +11,7 @@ func TestMemory(t *testing.T) {
 	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return storetest.NewMemory() })
 }
 
-// TestMemoryShared runs all cases on one Store, behind a prefix, as stores that are dear to open do.
+// TestMemoryShared runs all cases on one Store with a prefix, as is done for Stores that are expensive to open.
 func TestMemoryShared(t *testing.T) {
 	shared := storetest.NewMemory()
 	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return shared }, storetest.Options{Prefix: "us-east/"})

@@ -88,7 +88,7 @@ func (u *suite) txnGets() {
 	}
 }
 
-// txnMovesMoney moves units between two keys from many goroutines; their sum never changes.
+// txnMovesMoney moves units between two keys from many goroutines. Their sum never changes.
 func (u *suite) txnMovesMoney() {
 	const total, movers, moves = 100, 4, 8
 	a, b := u.key("a"), u.key("b")
@@ -119,7 +119,7 @@ func (u *suite) txnMovesMoney() {
 	}
 }
 
-// move takes n from one key to the other; false where somebody else was faster.
+// move takes n from one key and adds it to the other. It returns false if another goroutine changed a key first.
 func (u *suite) move(from, to api.Key, n int) (bool, error) {
 	res, err := Read(u.ctx, u.store, &api.ReadRequest{Keys: []api.Key{from, to}})
 	if err != nil {

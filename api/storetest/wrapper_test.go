@@ -26,7 +26,7 @@ func (w wrapper) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return w.inner.Do(ctx, t)
 }
 
-// wrapped is the store behind so many wrappers.
+// wrapped returns the Store behind n wrappers.
 func wrapped(s api.Store, n int) api.Store {
 	for range n {
 		s = wrapper{s}
@@ -34,7 +34,7 @@ func wrapped(s api.Store, n int) api.Store {
 	return s
 }
 
-// TestWrappersAllocateNothing: Stores compose without a cost in memory.
+// TestWrappersAllocateNothing checks that wrapping a Store does not allocate.
 func TestWrappersAllocateNothing(t *testing.T) {
 	s := wrapped(static{}, 8)
 	r, out := &api.ReadRequest{Keys: []api.Key{"k"}}, &api.ReadResult{Entries: make([]api.Entry, 0, 1)}
@@ -48,7 +48,7 @@ func TestWrappersAllocateNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkWrapper reports what one wrapper that adds nothing costs a read.
+// BenchmarkWrapper measures what one wrapper that adds nothing costs a read.
 func BenchmarkWrapper(b *testing.B) {
 	const wrappers = 64
 	s := wrapped(static{}, wrappers)

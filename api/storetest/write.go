@@ -35,7 +35,7 @@ func (u *suite) versionsRise() {
 	k := u.key("rising")
 	last := u.read(k).Version
 	for i := range 4 {
-		v := u.put(k, "x") // the same value: a write is a write
+		v := u.put(k, "x") // the same value: it is a write nevertheless
 		if v.Compare(last) <= 0 {
 			u.Fatalf("put %d has version %v, not above %v", i, v, last)
 		}
@@ -49,7 +49,7 @@ func (u *suite) versionsRise() {
 	}
 }
 
-// refused wants that t's conditions do not hold, that nothing changes, and that the result tells the present state.
+// refused requires that t's conditions do not hold, that nothing changes, and that the result has the current state.
 func (u *suite) refused(t *api.Txn) {
 	u.Helper()
 	k := t.If[0].Key
@@ -123,7 +123,7 @@ func (u *suite) condAbsent() {
 func (u *suite) condValue() {
 	k := u.key("value")
 	is := func(s string) api.Cond { return api.Cond{Kind: api.CondValue, Key: k, Value: []byte(s)} }
-	u.refused(putTxn(k, "x", is(""))) // absent is not empty
+	u.refused(putTxn(k, "x", is(""))) // an absent key is not an empty value
 	u.put(k, "")
 	u.wantCommitted(u.do(putTxn(k, "one", is(""))), true)
 	u.refused(putTxn(k, "x", is("")))

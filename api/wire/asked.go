@@ -7,22 +7,22 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// Asked is what is known of a call before it is taken apart: enough to refuse it at next to no cost.
+// Asked is what is known of a call before it is decoded: enough to refuse it at very low cost.
 type Asked struct {
 	// Bytes is the size of its message.
 	Bytes int64
-	// Key is the first key that the call names; it is valid until Enter returns, and not to be kept. "" if it names none,
-	// or none that can be told.
+	// Key is the first key that the call names. It is valid until Enter returns and must not be kept. It is "" if the call names
+	// no key, or if the key cannot be determined.
 	Key api.Key
-	// Writes: it is a transaction. Else Consistency is the read's.
+	// Writes means that the call is a transaction. If it is false, Consistency is that of the read.
 	Writes      bool
 	Consistency api.Consistency
 }
 
-// asked looks at a call of which the timeout has been read.
+// asked examines a call whose timeout has been read.
 func asked(m *message) Asked {
 	a := Asked{Bytes: int64(m.size), Writes: m.kind == kindDo}
-	r := m.body // a copy: what is read of it here is read again
+	r := m.body // a copy: what is read from it here is read again later
 	if a.Writes {
 		a.Key = shared(firstKey(&r))
 	} else {
@@ -38,15 +38,15 @@ func asked(m *message) Asked {
 		a.Consistency = api.Consistency(r.Byte())
 	}
 	if r.Fault() != "" {
-		a.Key = "" // the decoder will say so
+		a.Key = "" // the decoder reports the error
 	}
 	return a
 }
 
-// shared is b as a key, without a copy for each call that is refused.
+// shared returns b as a key without copying it, so that a refused call costs no copy.
 func shared(b []byte) api.Key { return api.Key(unsafe.String(unsafe.SliceData(b), len(b))) }
 
-// firstKey is the key of a transaction's first condition, or if it has none of its first step, in whichever branch.
+// firstKey returns the key of a transaction's first condition or, if it has none, of the first step of either branch.
 func firstKey(r *codec.Reader) []byte {
 	r.RequestID()
 	for range 3 { // If, Then and Else: an empty list is its length alone

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// TestAsked: what is known of a call at the door is what stands in it, whatever it names beside that.
+// TestAsked checks that what is known of a call before decoding is what the call contains, whatever else it has.
 func TestAsked(t *testing.T) {
 	put := api.Op{Kind: api.OpPut, Key: "step", Value: []byte("v")}
 	full := &api.Txn{
@@ -55,8 +55,8 @@ func TestAsked(t *testing.T) {
 	}
 }
 
-// TestRefusedRests: a connection whose calls are refused is answered at once, but for some it is not read for a moment:
-// what it can cost is bounded.
+// TestRefusedRests checks that a connection whose calls are refused is answered at once, but is not read for a moment after some
+// refusals, so that its cost is bounded.
 func TestRefusedRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := overload("full")
@@ -90,8 +90,8 @@ func TestRefusedRests(t *testing.T) {
 	})
 }
 
-// TestRefusedTogether: the calls that one read brings and that are refused are told so in one message for each reason, and
-// those among them that are let in are answered.
+// TestRefusedTogether checks that the calls refused in one read are answered by one message for each reason, and that admitted
+// calls among them are answered.
 func TestRefusedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full, closed := overload("full"), overload("closed")
@@ -146,14 +146,14 @@ func TestRefusedTogether(t *testing.T) {
 	})
 }
 
-// TestEnterAndLeave: what Enter has let in leaves once, also where its id is taken.
+// TestEnterAndLeave checks that a call that Enter has admitted leaves exactly once, even if its id is taken.
 func TestEnterAndLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, entered, leave := held()
 		here, there := net.Pipe()
 		room := admission.New(admission.Config{Shares: admission.Shares{admission.Request: 2}})
 		enter := func() (*admission.Ticket, *api.Error) { return room.Enter(admission.Ask{Class: admission.Request}) }
-		// inside reports whether so many calls are inside the room of two.
+		// inside reports whether n calls are inside the room of two.
 		inside := func(n int) bool {
 			var free []*admission.Ticket
 			for place, err := enter(); err == nil; place, err = enter() {

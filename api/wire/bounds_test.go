@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestBounds: a call ends at the bound that it was given, whatever its context says, and the other side is told that one.
+// TestBounds checks that a call ends at the given bound, whatever its context allows, and that the other side gets that bound.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told, leave := make(chan time.Duration, 1), make(chan struct{})
@@ -43,7 +43,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestBoundsThatArePast: what comes too late is not sent, so it is certain that nothing was done.
+// TestBoundsThatArePast checks that a call whose bound has passed is not sent, so that certainly nothing was done.
 func TestBoundsThatArePast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var came atomic.Bool
@@ -59,8 +59,8 @@ func TestBoundsThatArePast(t *testing.T) {
 	})
 }
 
-// TestBoundsOfTheCaller: where the caller's own time is up no later than the bound, it is that which ends the call: the caller
-// then finds its context ended.
+// TestBoundsOfTheCaller checks that the context ends the call if its deadline is no later than the bound. The caller then finds
+// its context ended.
 func TestBoundsOfTheCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := join(t, fake{do: func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) {

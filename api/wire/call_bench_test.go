@@ -9,8 +9,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// BenchmarkCall is a call over a socket, both sides included, that a Store answers from memory at the depth of a look into the
-// machine's state. Each call has a goroutine of its own, or one of the Workers.
+// BenchmarkCall measures a call over a socket, including both sides. A Store answers it from memory, at the stack depth of a
+// lookup in the state machine. Each call has a goroutine of its own, or one of the Workers.
 func BenchmarkCall(b *testing.B) {
 	b.Run("goroutines", func(b *testing.B) { benchmarkCall(b, nil) })
 	w := NewWorkers(2048)

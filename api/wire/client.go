@@ -14,35 +14,35 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// ErrBroken is the cause of every error that the connection made, not the other side.
+// ErrBroken is wrapped by every error whose cause is the connection and not the other side.
 var ErrBroken = errors.New("the connection is over")
 
-// ErrLate is the cause of every error of a call whose time was up here, or that its caller has given up.
+// ErrLate is wrapped by every error of a call whose time was up on this side, or that its caller has given up.
 var ErrLate = errors.New("the caller does not wait for the answer any more")
 
 var errOver = &api.Error{Code: api.CodeUnavailable, Hint: "not sent", Err: ErrBroken}
 
-// ClientConfig bounds a Client. Zero fields are the defaults named.
+// ClientConfig sets the limits of a Client. A zero field means the default given there.
 type ClientConfig struct {
-	// MaxCalls bounds the calls under way; one more gets CodeUnavailable at once. 0 is 16,384.
+	// MaxCalls bounds the calls under way. One more is refused with CodeUnavailable at once. 0 means 16,384.
 	MaxCalls int
-	// MaxBytes bounds the messages that wait to be sent, likewise. 0 is 16 MiB.
+	// MaxBytes bounds the messages that wait to be sent. A call over it is refused in the same way. 0 means 16 MiB.
 	MaxBytes int
-	// Silence is how long calls, each of which may be shorter, wait without any message coming, until the end of one is taken
-	// for the connection's. 0 is 3 s.
+	// Silence is how long the calls under way, each of which may be shorter, may wait without any message arriving. After that
+	// the end of one of them is treated as the end of the connection. 0 means 3 s.
 	Silence time.Duration
-	// Share is the part of the time left to a call that the other side gets; nil: all of it.
+	// Share returns how much of a call's remaining time the other side gets. If it is nil, the other side gets all of it.
 	Share func(left time.Duration) time.Duration
 }
 
-// Client sends calls over one connection. Where that breaks, a transaction that may have been sent gets CodeAmbiguous;
-// everything else gets CodeUnavailable; both wrap [ErrBroken]. A Client does not connect again: see Done. Safe for
+// Client sends calls over one connection. If the connection breaks, a transaction that may have been sent returns CodeAmbiguous
+// and any other call returns CodeUnavailable. Both errors wrap [ErrBroken]. A Client does not reconnect; see Done. It is safe for
 // concurrent use.
 type Client struct {
 	cfg  ClientConfig
 	conn io.ReadWriteCloser
 	out  *outbox
-	got  atomic.Uint64 // messages that came
+	got  atomic.Uint64 // messages received
 
 	mu    sync.Mutex
 	asked time.Time        // guarded by mu: when the first call since the newest message began
@@ -63,10 +63,10 @@ var _ api.Store = (*Client)(nil)
 type call struct {
 	number uint64        // of its message in the outbox
 	done   chan struct{} // gets one value, from what removes the call from calls
-	// out is the caller's memory for the result of a read; nil: it is a transaction. Whoever has taken the call off the books
-	// fills it, and the caller waits for that.
+	// out is the caller's memory for the result of a read. It is nil for a transaction. The goroutine that has removed the call
+	// from calls fills it, and the caller waits for that.
 	out *api.ReadResult
-	// nodes: the answer may have an envelope.
+	// nodes means that the answer may have an envelope.
 	nodes bool
 	// Set before done gets its value:
 	txn      *api.TxnResult
@@ -74,7 +74,7 @@ type call struct {
 	err      error
 }
 
-// newCall reuses a call that has ended, if there is one: its channel costs more than the rest of it.
+// newCall reuses a call that has ended, if there is one, because making its channel costs more than all the rest.
 func (c *Client) newCall(out *api.ReadResult, nodes bool) *call {
 	x, _ := c.ended.Get().(*call)
 	if x == nil {
@@ -84,13 +84,14 @@ func (c *Client) newCall(out *api.ReadResult, nodes bool) *call {
 	return x
 }
 
-// release gives up a call that is in no books.
+// release makes a call that is not in calls available for reuse.
 func (c *Client) release(x *call) {
 	*x = call{done: x.done}
 	c.ended.Put(x)
 }
 
-// NewClient begins to use the connection, which is its own from here on. Close it when done.
+// NewClient returns a Client that uses the connection. The Client owns the connection from then on. Close the Client when it is
+// no longer needed.
 func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
 	if cfg.MaxCalls == 0 {
 		cfg.MaxCalls = DefaultMaxCalls
@@ -110,29 +111,32 @@ func NewClient(conn io.ReadWriteCloser, cfg ClientConfig) *Client {
 	return c
 }
 
-// Done is closed when the client takes no new calls: the connection is over, or the other side has said goodbye.
+// Done returns a channel that is closed when the Client takes no new calls: the connection is over, or the other side has said
+// goodbye.
 func (c *Client) Done() <-chan struct{} { return c.done }
 
-// Close ends the connection and every call on it.
+// Close ends the connection and every call on it, and waits until the Client's goroutines have ended.
 func (c *Client) Close() error {
 	c.over(errors.New("closed here"))
 	c.loops.Wait()
 	return nil
 }
 
-// Read carries a read to the other side.
+// Read sends a read to the other side and waits for the result.
 func (c *Client) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	return c.ReadBy(ctx, time.Time{}, q, out)
 }
 
-// ReadBy is Read that ends at that time at the latest, for less than a context of its own costs; zero: ctx alone bounds it.
+// ReadBy is like Read but ends at until at the latest. That costs less than a context with a deadline. If until is zero, only ctx
+// bounds the call.
 func (c *Client) ReadBy(ctx context.Context, until time.Time, q *api.ReadRequest, out *api.ReadResult) error {
 	x := c.newCall(out, false)
 	defer c.release(x)
 	return c.read(ctx, until, x, q, nil)
 }
 
-// ReadIn is Read between nodes: the request goes in an envelope. answer is the envelope of the answer; empty if it has none.
+// ReadIn is like Read, between nodes: the request has an envelope. answer is the envelope of the answer. It is empty if the
+// answer has none.
 func (c *Client) ReadIn(ctx context.Context, e Envelope, q *api.ReadRequest, out *api.ReadResult) (answer []byte, err error) {
 	x := c.newCall(out, true)
 	defer c.release(x)
@@ -148,17 +152,17 @@ func (c *Client) read(ctx context.Context, until time.Time, x *call, q *api.Read
 	})
 }
 
-// Do carries a transaction to the other side.
+// Do sends a transaction to the other side and waits for the result.
 func (c *Client) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return c.DoBy(ctx, time.Time{}, t)
 }
 
-// DoBy is Do that ends at that time at the latest, as ReadBy.
+// DoBy is like Do but ends at until at the latest, as ReadBy does.
 func (c *Client) DoBy(ctx context.Context, until time.Time, t *api.Txn) (*api.TxnResult, error) {
 	return c.do(ctx, until, t, nil)
 }
 
-// DoIn is Do between nodes: the request goes in an envelope.
+// DoIn is like Do, between nodes: the request has an envelope.
 func (c *Client) DoIn(ctx context.Context, e Envelope, t *api.Txn) (*api.TxnResult, error) {
 	return c.do(ctx, time.Time{}, t, e)
 }
@@ -177,7 +181,7 @@ func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope
 	return x.txn, nil
 }
 
-// putTimeout writes how much time is left; 0 is any.
+// putTimeout writes how much time is left. 0 means that there is no bound.
 func (c *Client) putTimeout(ctx context.Context, until time.Time, w *codec.Writer) {
 	left := time.Duration(0)
 	if own, ok := ctx.Deadline(); ok && (until.IsZero() || own.Before(until)) {
@@ -193,7 +197,7 @@ func (c *Client) putTimeout(ctx context.Context, until time.Time, w *codec.Write
 func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body func(w *codec.Writer)) error {
 	began := time.Now()
 	if own, ok := ctx.Deadline(); ok && !own.After(until) {
-		until = time.Time{} // ctx ends it, and its caller is to find that ended
+		until = time.Time{} // ctx ends the call, and the caller must find ctx ended
 	}
 	err := ctx.Err()
 	if err == nil && !until.IsZero() && !began.Before(until) {
@@ -226,15 +230,15 @@ func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body
 	return c.leave(err, id, x)
 }
 
-// silent reports whether the end of a call that began then shows that the other side is not there. One with less time
-// than a round trip takes shows nothing.
+// silent reports whether the end of a call that began at that time shows that the other side is gone. A call with less time than
+// a round trip takes shows nothing.
 func (c *Client) silent(began time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.got.Load() == c.heard && time.Since(c.asked) >= c.cfg.Silence && time.Since(began) >= c.cfg.Silence/8
 }
 
-// begin puts the call into the books and its message into the outbox.
+// begin adds the call to calls and its message to the outbox.
 func (c *Client) begin(x *call, k kind, now time.Time, body func(w *codec.Writer)) (id uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -263,7 +267,7 @@ func overload(format string, args ...any) *api.Error {
 	return e
 }
 
-// retryAfter is what is refused for load told to wait.
+// retryAfter is the RetryAfter of calls that are refused because of load.
 const retryAfter = 100 * time.Millisecond
 
 // leave ends the wait of a caller whose time is up.
@@ -272,11 +276,11 @@ func (c *Client) leave(cause error, id uint64, x *call) error {
 	_, under := c.calls[id]
 	delete(c.calls, id)
 	c.mu.Unlock()
-	if !under { // it came in the same instant
+	if !under { // the answer came at the same moment
 		<-x.done
 		return x.err
 	}
-	_, _ = c.out.tryAdd(kindCancel, id, nil) // a favour: without it the other side's own deadline ends the call
+	_, _ = c.out.tryAdd(kindCancel, id, nil) // optional: without it the other side's own deadline ends the call
 	e := &api.Error{Code: api.CodeAmbiguous, Hint: "no answer came in time", Err: fmt.Errorf("%w: %w", ErrLate, cause)}
 	if x.out != nil {
 		e.Code = api.CodeUnavailable
@@ -284,7 +288,7 @@ func (c *Client) leave(cause error, id uint64, x *call) error {
 	return e
 }
 
-// receive takes the answers off the connection until it ends.
+// receive reads answers from the connection until it ends.
 func (c *Client) receive() error {
 	in := newInbox(c.conn, MaxMessageBytes)
 	for {
@@ -299,7 +303,7 @@ func (c *Client) receive() error {
 	}
 }
 
-// answered hands an answer to its caller, if that still waits.
+// answered passes an answer to its caller, if the caller still waits.
 func (c *Client) answered(m *message) error {
 	switch m.kind {
 	case kindGoodbye:
@@ -383,7 +387,7 @@ func (c *Client) over(cause error) {
 	c.cause = cause
 	c.stop()
 	c.out.close()
-	_ = c.conn.Close() // whatever it says, it is not used any more
+	_ = c.conn.Close() // the connection is not used again, so its error does not matter
 	for id, x := range c.calls {
 		delete(c.calls, id)
 		x.err = c.unknown(x, cause)
@@ -391,7 +395,7 @@ func (c *Client) over(cause error) {
 	}
 }
 
-// unknown is the error of a call that got no answer.
+// unknown returns the error of a call that got no answer.
 func (c *Client) unknown(x *call, cause error) error {
 	code := api.CodeAmbiguous
 	if x.out != nil || !c.out.gone(x.number) {

@@ -1,26 +1,26 @@
-// Package wire carries many calls of an [api.Store] over one connection at once: from the SDK to a node, and from node to
-// node. Messages that wait while others are being sent travel together, so that under load a system call, a wake-up and a
-// packet serve many calls; there is no timer, and a lone call leaves at once.
+// Package wire carries many concurrent calls of an [api.Store] over one connection, from the SDK to a node and between nodes.
+// Messages that wait while others are being sent are sent together, so that under load one system call, one wake-up and one
+// packet serve many calls. There is no timer: a single call is sent at once.
 //
 // # The bytes
 //
-// Each side sends messages: a big-endian uint32, the number of bytes that follow; one byte, the kind; the call's id as
-// varint; and the kind's body, in the encoding of package codec.
+// Each side sends messages. A message is a big-endian uint32, which is the number of bytes that follow; one byte, the kind; the
+// id of the call as a varint; and the body of that kind, in the encoding of package codec.
 //
-//	up    1 read    timeout in microseconds (0: none), ReadRequest, between nodes the rest: its envelope
-//	      2 do      timeout in microseconds (0: none), Txn, between nodes the rest: its envelope
-//	      3 cancel  the caller has left
-//	down  4 result  ReadResult or TxnResult, as the call was; between nodes behind a ReadResult the rest: its envelope
+//	up    1 read    timeout in microseconds (0: none), ReadRequest; between nodes the rest is its envelope
+//	      2 do      timeout in microseconds (0: none), Txn; between nodes the rest is its envelope
+//	      3 cancel  the caller no longer waits
+//	down  4 result  ReadResult or TxnResult, as the call was; between nodes the rest after a ReadResult is its envelope
 //	      5 error   Error
-//	      6 goodbye no body, id 0: new calls are not taken any more, those under way are answered
-//	      7 refused Error, for the call and for others: of each the difference of its id to the one before, zigzag
+//	      6 goodbye no body, id 0: new calls are not taken, calls under way are answered
+//	      7 refused Error, for this call and others: for each the difference of its id to the previous one, zigzag
 //
-// The sides agree on [Version] before, in a way of their own: over HTTP by an Upgrade to [Protocol]. A message that cannot
-// be read ends the connection.
+// Both sides must agree on [Version] first. Over HTTP this is an Upgrade to [Protocol]. A message that cannot be decoded ends the
+// connection.
 package wire
 
-// Version is that of the encoding; one that changes gets another.
+// Version is the version of the encoding. A changed encoding gets another one.
 const Version = 2
 
-// Protocol is how HTTP names it.
+// Protocol is the name of the encoding in an HTTP Upgrade.
 const Protocol = "edgehold-calls/2"

@@ -13,7 +13,7 @@ type text string
 
 func (e text) Append(b []byte) []byte { return append(b, e...) }
 
-// asNodes answers with the envelope that came, in capitals.
+// asNodes answers with the received envelope in capitals.
 type asNodes struct{ took chan string }
 
 func (n asNodes) Read(_ context.Context, envelope []byte, r *api.ReadRequest, out *api.ReadResult) (Envelope, error) {
@@ -30,7 +30,7 @@ func (n asNodes) Do(_ context.Context, envelope []byte, t *api.Txn) (*api.TxnRes
 	return &api.TxnResult{Committed: true, Entries: make([]api.Entry, len(t.Then))}, nil
 }
 
-// TestEnvelopes: what nodes add travels with the application's words, of any length and also if there is none.
+// TestEnvelopes checks that envelopes of any length, and none, are carried with the call.
 func TestEnvelopes(t *testing.T) {
 	n := asNodes{make(chan string, 1)}
 	c := join(t, nil, ServerConfig{Nodes: n}, ClientConfig{})
@@ -47,7 +47,8 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-// TestApplicationsHaveNoEnvelope: a server for applications takes none. It ends the connection, and carries nothing out.
+// TestApplicationsHaveNoEnvelope checks that a server for applications ends the connection if a call has an envelope, and carries
+// nothing out.
 func TestApplicationsHaveNoEnvelope(t *testing.T) {
 	for name, call := range map[string]func(c *Client) error{
 		"read": func(c *Client) error {

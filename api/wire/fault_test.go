@@ -12,8 +12,8 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// TestPanics: a call that meets a fault in the program fails alone, with and without workers, also where it is its answer that
-// cannot be written; the connection and the worker go on.
+// TestPanics checks that a call that panics fails alone, with and without workers, even if it is the encoding of its answer that
+// panics. The connection and the worker go on.
 func TestPanics(t *testing.T) {
 	for _, workers := range []*Workers{nil, NewWorkers(1)} {
 		var reported atomic.Int64
@@ -21,7 +21,7 @@ func TestPanics(t *testing.T) {
 		s := fake{
 			read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
 				if broken.Load() {
-					return nil, nil // it has no bytes
+					return nil, nil // encoding a nil result panics
 				}
 				panic("a fault")
 			},

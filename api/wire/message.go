@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// kind is what a message is. The numbers are part of the wire.
+// kind is the kind of a message. The numbers are part of the encoding.
 type kind byte
 
 const (
@@ -23,12 +23,12 @@ const (
 	kindRefused kind = 7
 )
 
-// MaxMessageBytes bounds one message: the largest answer of a read, with its keys, and the largest transaction, with its results.
+// MaxMessageBytes bounds one message: the largest answer of a read with its keys, and the largest transaction with its results.
 const MaxMessageBytes = 20 << 20
 
 const lengthBytes = 4
 
-// putMessage writes a message, whose body writes its own part.
+// putMessage writes a message. body writes the message's own part.
 func putMessage(w *codec.Writer, k kind, id uint64, body func(w *codec.Writer)) {
 	start := len(w.B)
 	w.B = append(w.B, 0, 0, 0, 0)
@@ -40,7 +40,7 @@ func putMessage(w *codec.Writer, k kind, id uint64, body func(w *codec.Writer)) 
 	binary.BigEndian.PutUint32(w.B[start:], uint32(len(w.B)-start-lengthBytes))
 }
 
-// message is one message taken off the connection. It is valid until the next one is.
+// message is one received message. It is valid until the next one is taken.
 type message struct {
 	kind kind
 	id   uint64
@@ -48,17 +48,18 @@ type message struct {
 	body codec.Reader
 }
 
-// inbox takes messages off a connection, without copying them. It belongs to one goroutine.
+// inbox reads messages from a connection without copying them. It belongs to one goroutine.
 type inbox struct {
 	conn     io.Reader
 	max      uint32 // bytes of a message
 	buf      []byte
-	from, to int  // what has been read and not been taken, of buf
-	more     bool // the last read of the connection brought all that was asked for: there may be more
+	from, to int  // the part of buf that was read and not yet taken
+	more     bool // the last read of the connection filled the buffer, so there may be more
 	got      message
 }
 
-// readBufferBytes is how much one read of the connection may bring; maxKeptBytes the largest buffer that outlives its message.
+// readBufferBytes is the most that one read of the connection returns. maxKeptBytes is the largest buffer that is kept after its
+// message.
 const (
 	readBufferBytes = 32 << 10
 	maxKeptBytes    = 256 << 10
@@ -98,7 +99,7 @@ func (in *inbox) ready() bool {
 	return n >= lengthBytes && n-lengthBytes >= int(binary.BigEndian.Uint32(in.buf[in.from:]))
 }
 
-// peek returns the next n bytes, and reads them if they are not there.
+// peek returns the next n bytes. It reads them if necessary.
 func (in *inbox) peek(n int) ([]byte, error) {
 	for in.to-in.from < n {
 		in.makeRoom(n)
@@ -114,7 +115,7 @@ func (in *inbox) peek(n int) ([]byte, error) {
 	return in.buf[in.from : in.from+n], nil
 }
 
-// makeRoom makes room for n bytes in a row, of which some are not there yet.
+// makeRoom makes room for n consecutive bytes, some of which have not been read yet.
 func (in *inbox) makeRoom(n int) {
 	held, to := in.buf[in.from:in.to], in.buf
 	if len(to) < n || len(to) > max(n, maxKeptBytes) {
@@ -123,7 +124,7 @@ func (in *inbox) makeRoom(n int) {
 	in.from, in.to, in.buf = 0, copy(to, held), to
 }
 
-// end is an error unless the whole body has been read, and nothing in it was wrong.
+// end returns an error unless the whole body has been read and was valid.
 func (m *message) end() error {
 	if m.body.End(); m.body.Fault() != "" {
 		return malformed(m.body.Fault())

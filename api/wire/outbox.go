@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// outbox gathers messages while earlier ones are being sent.
+// outbox collects messages while earlier ones are being sent.
 type outbox struct {
 	max int // bytes that may wait
 
@@ -27,7 +27,7 @@ func newOutbox(limit int) *outbox {
 	return o
 }
 
-// run sends what comes until the connection fails or the outbox is closed and empty.
+// run sends messages until the connection fails or the outbox is closed and empty.
 func (o *outbox) run(to io.Writer) error {
 	var spare []byte
 	for {
@@ -44,14 +44,14 @@ func (o *outbox) run(to io.Writer) error {
 	}
 }
 
-// take waits for messages and returns all of them; none if the outbox is closed.
+// take waits for messages and returns all of them. It returns none if the outbox is closed.
 func (o *outbox) take(spare []byte) []byte {
 	o.mu.Lock()
 	for len(o.w.B) == 0 && !o.closed {
 		o.change.Wait()
 	}
 	o.mu.Unlock()
-	runtime.Gosched() // goroutines that the same packet has woken add their messages first
+	runtime.Gosched() // lets goroutines woken by the same packet add their messages first
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	b := o.w.B
@@ -60,8 +60,8 @@ func (o *outbox) take(spare []byte) []byte {
 	return b
 }
 
-// tryAdd adds a message, and returns its number. An error means that nothing was added: the outbox is closed or full, or
-// the message too long.
+// tryAdd adds a message and returns its number. An error means that nothing was added, because the outbox is closed or full or
+// the message is too long.
 func (o *outbox) tryAdd(k kind, id uint64, body func(w *codec.Writer)) (n uint64, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,7 +74,7 @@ func (o *outbox) tryAdd(k kind, id uint64, body func(w *codec.Writer)) (n uint64
 	return o.append(k, id, body)
 }
 
-// add waits for room. It does nothing if the outbox is closed. An error means that the message is too long.
+// add waits for room and adds a message. It does nothing if the outbox is closed. An error means that the message is too long.
 func (o *outbox) add(k kind, id uint64, body func(w *codec.Writer)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -91,7 +91,7 @@ func (o *outbox) add(k kind, id uint64, body func(w *codec.Writer)) error {
 func (o *outbox) append(k kind, id uint64, body func(w *codec.Writer)) (uint64, error) {
 	before, whole := len(o.w.B), false
 	defer func() {
-		if !whole { // too long, or body has panicked: the messages before it stand
+		if !whole { // too long, or body panicked: keep only the messages before it
 			o.w.B = o.w.B[:before]
 		}
 	}()
@@ -107,7 +107,7 @@ func (o *outbox) append(k kind, id uint64, body func(w *codec.Writer)) (uint64, 
 	return o.added, nil
 }
 
-// close lets run end when it has sent what waits. Nothing is added any more.
+// close makes run return once it has sent what waits. Nothing can be added after close.
 func (o *outbox) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -115,7 +115,7 @@ func (o *outbox) close() {
 	o.change.Broadcast()
 }
 
-// gone reports whether message n has been handed to the connection: then it may arrive.
+// gone reports whether message n has been handed to the connection, so that it may arrive.
 func (o *outbox) gone(n uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

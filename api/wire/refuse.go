@@ -7,29 +7,31 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// Under overload nine calls or more are refused for each that is served, and what they cost is taken from that one. So all
-// calls that a read of the connection has brought, and that are refused, are answered in one message; and a connection on which calls
-// are refused rests before it is read again: what comes meanwhile then costs one read and one write.
+// Under overload nine or more calls are refused for each that is served, and the cost of refusing them reduces what can be
+// served. So all refused calls that came in one read of the connection are answered in one message. And after calls of a
+// connection were refused, the server pauses before it reads the connection again. What arrives during the pause then costs one
+// read and one write.
 
 const (
-	// restAfter calls of a connection that were refused it is not read from for restFor. That bounds what a connection can
-	// cost that is refused and does not care, while those that do care come back much later.
+	// restAfter is how many calls of a connection are refused before it is not read for restFor. That bounds the cost of a
+	// client that ignores refusals. Clients that respect them come back much later.
 	restAfter = 8
 	restFor   = 10 * time.Millisecond
-	// mostRefused are refused between two rests if the connection brings ever more; else all that has come is.
+	// mostRefused is how many calls are refused between two pauses if more keep arriving. Otherwise all that has arrived is
+	// refused before the pause.
 	mostRefused = 2048
 )
 
-// refusals are the calls that were refused for one and the same reason and have not been told so.
+// refusals are the calls that were refused for the same reason and have not been answered yet.
 type refusals struct {
 	err   *api.Error   // the reason
-	ids   codec.Writer // of the calls, as they travel: each as the difference to the one before
+	ids   codec.Writer // of the calls, as they are sent: each as the difference to the previous one
 	first uint64
 	last  uint64
-	since int // the last rest: calls refused
+	since int // calls refused since the last pause
 }
 
-// add notes that a call is refused.
+// add records that a call is refused.
 func (r *refusals) add(out *outbox, id uint64, err *api.Error) {
 	if r.err != err {
 		r.tell(out)
@@ -41,7 +43,7 @@ func (r *refusals) add(out *outbox, id uint64, err *api.Error) {
 	r.since++
 }
 
-// tell answers the calls. Where there is no room for that, the callers' own deadlines tell.
+// tell answers the calls. If there is no room for the answer, the callers wait until their own deadlines.
 func (r *refusals) tell(out *outbox) {
 	if r.err == nil {
 		return
@@ -53,7 +55,7 @@ func (r *refusals) tell(out *outbox) {
 	r.err, r.ids.B = nil, r.ids.B[:0]
 }
 
-// readRefused reads what tell has told: the reason, and the ids of all calls that the message answers.
+// readRefused decodes what tell has written: the reason, and the ids of all calls that the message answers.
 func readRefused(m *message) (err *api.Error, ids []uint64) {
 	err = m.body.Error()
 	ids = append(ids, m.id)
@@ -64,7 +66,7 @@ func readRefused(m *message) (err *api.Error, ids []uint64) {
 	return err, ids
 }
 
-// beforeRead does what must be done before the connection is read.
+// beforeRead does what is necessary before the connection is read.
 func (s *server) beforeRead(in *inbox) {
 	s.refused.tell(s.out)
 	if n := s.refused.since; n >= restAfter && (!in.more || n >= mostRefused) {
@@ -72,7 +74,7 @@ func (s *server) beforeRead(in *inbox) {
 	}
 }
 
-// rest waits before more is read.
+// rest pauses before more is read.
 func (s *server) rest() {
 	s.refused.since = 0
 	t := time.NewTimer(restFor)

@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 )
 
-// BenchmarkRefusal is a call that is refused, over a socket, both sides included: what load beyond the limits costs.
+// BenchmarkRefusal measures a refused call over a socket, including both sides: the cost of load beyond the limits.
 func BenchmarkRefusal(b *testing.B) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

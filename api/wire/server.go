@@ -21,34 +21,37 @@ const (
 	DefaultMaxAnswerBytes  = 16 << 20
 )
 
-// ServerConfig is what answers the calls of one connection, and how much of it at once. Exactly one of Store and Nodes is
-// required; zero fields are the defaults named.
+// ServerConfig says what answers the calls of one connection, and sets the limits. Exactly one of Store and Nodes is required. A
+// zero field means the default given there.
 type ServerConfig struct {
-	// Store answers the calls of applications. Their bytes have no place for an envelope.
+	// Store answers the calls of applications. Such calls cannot have an envelope.
 	Store api.Store
 	// Nodes answers the calls of nodes.
 	Nodes Nodes
-	// MaxCalls bounds the calls being answered; one more is refused at once. 0 is [DefaultMaxCalls].
+	// MaxCalls bounds the calls being answered. One more is refused at once. 0 means [DefaultMaxCalls].
 	MaxCalls int
-	// MaxRequestBytes bounds what the calls being answered were asked with, likewise. 0 is [DefaultMaxRequestBytes].
+	// MaxRequestBytes bounds the size of the requests of the calls being answered. A call over it is refused in the same way. 0
+	// means [DefaultMaxRequestBytes].
 	MaxRequestBytes int64
-	// MaxAnswerBytes bounds the answers that wait to be sent: beyond it answers wait, and with them their calls. 0 is
-	// [DefaultMaxAnswerBytes].
+	// MaxAnswerBytes bounds the answers that wait to be sent. Further answers wait for room, and their calls count as being
+	// answered. 0 means [DefaultMaxAnswerBytes].
 	MaxAnswerBytes int
-	// MaxMessageBytes bounds one message that comes. 0 is [MaxMessageBytes].
+	// MaxMessageBytes bounds one received message. 0 means [MaxMessageBytes].
 	MaxMessageBytes int
-	// Enter, if not nil, lets each call in before it is taken apart, or refuses it. A refusal may be shared: it is not changed.
+	// Enter, if not nil, admits or refuses each call before it is decoded. A refusal may be shared and must not be changed.
 	Enter func(Asked) (*admission.Ticket, *api.Error)
-	// Workers carry the calls out; nil: each gets a goroutine of its own.
+	// Workers carry out the calls. If it is nil, each call gets a goroutine of its own.
 	Workers *Workers
-	// Faults catches the panics of calls; nil: they are not reported.
+	// Faults catches the panics of calls. If it is nil, they are caught but not reported.
 	Faults *fault.Catcher
-	// Drain, closed, ends the connection politely: no new calls, and those under way are answered. nil: never.
+	// Drain ends the connection gracefully when it is closed: new calls are refused, and calls under way are answered. If it is
+	// nil, this never happens.
 	Drain <-chan struct{}
 }
 
-// Serve answers the calls of a connection until it ends, ctx does, or it has been drained. It closes the connection and
-// returns when no call is under way any more; the error is why it ended, nil if it was drained or the other side left.
+// Serve answers the calls of a connection until the connection ends, ctx ends, or Drain is closed and the last call is answered.
+// It closes the connection, and returns when no call is under way. The error says why the connection ended. It is nil if it was
+// drained or the other side closed it.
 func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error {
 	if cfg.MaxCalls == 0 {
 		cfg.MaxCalls = DefaultMaxCalls
@@ -80,7 +83,7 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, cfg ServerConfig) error
 // server is one connection being served.
 type server struct {
 	cfg    ServerConfig
-	ctx    context.Context // what the calls' own are made from
+	ctx    context.Context // the parent of the calls' contexts
 	cancel context.CancelFunc
 	conn   io.ReadWriteCloser
 	out    *outbox
@@ -93,14 +96,14 @@ type server struct {
 	loops    sync.WaitGroup
 
 	tooMany, tooLarge *api.Error
-	refused           refusals // it belongs to receive
+	refused           refusals // used by receive only
 }
 
-// cut ends everything now.
+// cut ends everything at once.
 func (s *server) cut() {
 	s.cancel()
 	s.out.close()
-	_ = s.conn.Close() // whatever it says, it is not used any more
+	_ = s.conn.Close() // the connection is not used again, so its error does not matter
 }
 
 // leave ends what is left when nothing more is received.
@@ -113,7 +116,7 @@ func (s *server) leave() {
 	s.cut()
 }
 
-// drain says goodbye when it is time to, and ends the connection when the last answer has been sent.
+// drain says goodbye once Drain is closed, and ends the connection after the last answer has been sent.
 func (s *server) drain() {
 	select {
 	case <-s.cfg.Drain:
@@ -125,10 +128,10 @@ func (s *server) drain() {
 	s.mu.Unlock()
 	_ = s.out.add(kindGoodbye, 0, nil) // it is short
 	s.calls.Wait()
-	s.out.close() // run ends when all is sent, and cuts
+	s.out.close() // run returns when everything is sent, and cuts
 }
 
-// receive takes calls off the connection until it ends.
+// receive reads calls from the connection until it ends.
 func (s *server) receive() (err error) {
 	defer s.cfg.Faults.Catch("receive", &err)
 	in := newInbox(s.conn, s.cfg.MaxMessageBytes)
@@ -150,7 +153,7 @@ func (s *server) receive() (err error) {
 	}
 }
 
-// take begins what a message asks for. One that is refused is not even decoded: to say no must cost little.
+// take begins what a message asks for. A refused call is not even decoded, because a refusal must cost little.
 func (s *server) take(m *message) error {
 	switch m.kind {
 	case kindRead, kindDo:
@@ -197,7 +200,7 @@ func readTimeout(r *codec.Reader) time.Duration {
 	return time.Duration(us) * time.Microsecond
 }
 
-// served is a call being answered. One of read and txn is set.
+// served is a call being answered. Exactly one of read and txn is set.
 type served struct {
 	server   *server
 	id       uint64
@@ -207,7 +210,7 @@ type served struct {
 	cancel   context.CancelFunc
 	read     *reading
 	txn      *api.Txn
-	envelope []byte   // the call's, between nodes
+	envelope []byte   // the envelope of a call between nodes
 	room     [48]byte // for an envelope of the usual size
 }
 
@@ -215,7 +218,7 @@ type served struct {
 type reading struct {
 	request api.ReadRequest
 	out     api.ReadResult
-	answer  Envelope // nil: none
+	answer  Envelope // nil if there is none
 }
 
 func (x *reading) put(w *codec.Writer) {
@@ -223,7 +226,7 @@ func (x *reading) put(w *codec.Writer) {
 	putEnvelope(w, x.answer)
 }
 
-// begin puts a call into the books, until it finishes, or refuses it.
+// begin adds a call to running until it finishes, or refuses it.
 func (s *server) begin(id uint64, a Asked, timeout time.Duration) (x *served, refusal *api.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -266,9 +269,9 @@ func (x *served) finish() {
 	delete(s.running, x.id)
 }
 
-// run carries the call out.
+// run carries out the call.
 func (x *served) run() {
-	defer x.finish() // not before the answer: one that waits for room counts
+	defer x.finish() // not before the answer: a call whose answer waits for room still counts
 	if x.read != nil {
 		x.answer(x.read.put, x.carryOutRead())
 		return
@@ -296,7 +299,7 @@ func (x *served) carryOutTxn() (res *api.TxnResult, err error) {
 	return cfg.Nodes.Do(x.ctx, x.envelope, x.txn)
 }
 
-// answer sends the answer, and waits for room for it.
+// answer sends the answer. It waits for room.
 func (x *served) answer(put func(w *codec.Writer), err error) {
 	out := x.server.out
 	if err == nil {

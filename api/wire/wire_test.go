@@ -38,7 +38,7 @@ func join(t *testing.T, s api.Store, server ServerConfig, client ClientConfig) *
 func TestStore(t *testing.T) {
 	workers := NewWorkers(2)
 	c := join(t, storetest.NewMemory(), ServerConfig{Workers: workers}, ClientConfig{})
-	t.Cleanup(workers.Close) // before the server's end: a closed one keeps nobody
+	t.Cleanup(workers.Close) // before the server's end: closed Workers keep no goroutine
 	storetest.Run(t, func(*testing.T) api.Store { return c })
 }
 
@@ -59,7 +59,7 @@ var (
 	aWrite = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "a", Value: []byte("v")}}}
 )
 
-// held is a Store whose calls wait until they are let go or their time is up.
+// held returns a Store whose calls wait until they are released or their time is up.
 func held() (s fake, entered chan struct{}, leave chan struct{}) {
 	entered, leave = make(chan struct{}, 100), make(chan struct{})
 	wait := func(ctx context.Context) error {
@@ -81,7 +81,8 @@ func held() (s fake, entered chan struct{}, leave chan struct{}) {
 	}, entered, leave
 }
 
-// TestBroken: what was under way when the connection broke is unknown if it is a write, and nothing is sent afterwards.
+// TestBroken checks that after the connection broke the outcome of a write under way is unknown, and that nothing is sent
+// afterwards.
 func TestBroken(t *testing.T) {
 	s, entered, _ := held()
 	here, there := net.Pipe()
@@ -108,13 +109,13 @@ func TestBroken(t *testing.T) {
 	if _, err := c.Do(t.Context(), aWrite); !errors.Is(err, api.CodeUnavailable) || !errors.Is(err, ErrBroken) {
 		t.Errorf("a write afterwards: %v", err)
 	}
-	<-ended // the calls that were being answered have ended, too: their contexts have
+	<-ended // the calls being answered have ended too, because their contexts have
 }
 
-// TestNotSent: what had not been given to the connection when it broke has certainly not happened.
+// TestNotSent checks that what was not handed to the connection before it broke certainly did not happen.
 func TestNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		here, there := net.Pipe() // nobody reads: the first write is stuck
+		here, there := net.Pipe() // the other end is not read: the first write is stuck
 		c := NewClient(here, ClientConfig{})
 		codes := make([]api.Code, 2)
 		var calls sync.WaitGroup
@@ -134,7 +135,7 @@ func TestNotSent(t *testing.T) {
 	})
 }
 
-// TestDeadlines cross the connection, and a caller's leaving does too.
+// TestDeadlines checks that deadlines and cancellations cross the connection.
 func TestDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, entered, _ := held()
@@ -171,14 +172,14 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
-// TestSilence: a connection over which nothing comes is given up, so that the next call makes another, however short the calls
-// are; one over which anything comes is not, nor is one for the sake of a call in haste.
+// TestSilence checks that a connection over which nothing arrives is given up, so that the next call makes another, however short
+// the calls are. It is not given up if anything arrives, nor because of a single very short call.
 func TestSilence(t *testing.T) {
 	const silence = 3 * time.Second
 	lasting := func(t *testing.T, c *Client, d time.Duration, over bool) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
 		defer cancel()
-		if _, err := storetest.Read(ctx, c, aRead); err == nil { // which error depends on the side that says so first, in one instant
+		if _, err := storetest.Read(ctx, c, aRead); err == nil { // which error it is depends on which side reports first
 			t.Errorf("an answer after %v", d)
 		}
 		select {
@@ -205,7 +206,7 @@ func TestSilence(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		s, _, _ := held() // what a call comes to is said when its time is up
+		s, _, _ := held() // its calls return when their time is up
 		c := join(t, s, ServerConfig{}, ClientConfig{Silence: silence})
 		for range 5 {
 			lasting(t, c, 2*time.Second, false)
@@ -214,7 +215,7 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestLimits: what is too much is refused at once, by either side, and the calls under way are not touched.
+// TestLimits checks that either side refuses excess calls at once, and that calls under way are not affected.
 func TestLimits(t *testing.T) {
 	for name, cfg := range map[string]struct {
 		server ServerConfig
@@ -253,7 +254,7 @@ func TestLimits(t *testing.T) {
 	}
 	t.Run("bytes here", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			here, there := net.Pipe() // nobody reads
+			here, there := net.Pipe() // the other end is not read
 			c := NewClient(here, ClientConfig{MaxBytes: 15})
 			var calls sync.WaitGroup
 			for range 2 { // one is being sent, one waits
@@ -270,7 +271,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
-// TestAnswersWaitForRoom: a side that does not read holds the answers up, not the memory.
+// TestAnswersWaitForRoom checks that answers wait if the other side does not read, so that memory is bounded.
 func TestAnswersWaitForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answered atomic.Int64
@@ -289,7 +290,7 @@ func TestAnswersWaitForRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if n := answered.Load(); n > 30 { // those in the connection's hands, those in the outbox, those that wait for it
+		if n := answered.Load(); n > 30 { // those in the connection, those in the outbox, and those that wait for it
 			t.Errorf("%d calls were answered while nobody listened", n)
 		}
 		_ = here.Close()
@@ -297,7 +298,7 @@ func TestAnswersWaitForRoom(t *testing.T) {
 	})
 }
 
-// TestDrain: new calls are turned away, those under way are answered.
+// TestDrain checks that new calls are refused and calls under way are answered.
 func TestDrain(t *testing.T) {
 	s, entered, leave := held()
 	drain := make(chan struct{})
@@ -319,7 +320,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// TestGarbage ends the connection, and nothing else.
+// TestGarbage checks that malformed input ends the connection, and nothing else.
 func TestGarbage(t *testing.T) {
 	message := func(k kind, body ...byte) []byte {
 		return testMessage(nil, k, 7, func(w *codec.Writer) { w.B = append(w.B, body...) })
@@ -331,7 +332,7 @@ func TestGarbage(t *testing.T) {
 		here, there := net.Pipe()
 		ended := make(chan error, 1)
 		go func() { ended <- Serve(t.Context(), there, ServerConfig{Store: storetest.NewMemory()}) }()
-		_, _ = here.Write(b) // it may hang up in the middle
+		_, _ = here.Write(b) // the other side may close the connection first
 		if err := <-ended; !errors.Is(err, api.CodeInvalid) {
 			t.Errorf("%s: the server says %v", name, err)
 		}
@@ -340,7 +341,7 @@ func TestGarbage(t *testing.T) {
 		here, there := net.Pipe()
 		c := NewClient(here, ClientConfig{})
 		_, _ = there.Write(b)
-		if name == "cut" || name == "kind" { // about a call that nobody made
+		if name == "cut" || name == "kind" { // about a call that was never made
 			b = bytes.Clone(b)
 			b[lengthBytes+1] = 1
 			result := make(chan error, 1)
@@ -358,7 +359,7 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// TestTooLong: an answer that cannot travel is an error, and not of the kind that says that nothing happened.
+// TestTooLong checks that an answer that is too long to send is an error, and not one that says that nothing happened.
 func TestTooLong(t *testing.T) {
 	var entries []api.Entry
 	for range MaxMessageBytes/api.MaxValueBytes + 1 {
@@ -382,7 +383,7 @@ func TestTooLong(t *testing.T) {
 	}
 }
 
-// TestLargestAnswer: an answer with as many keys and bytes as a read may have can travel.
+// TestLargestAnswer checks that an answer with the maximum of keys and bytes of a read can be sent.
 func TestLargestAnswer(t *testing.T) {
 	entries := make([]api.Entry, api.MaxReadKeys)
 	for i := range entries {
@@ -398,9 +399,9 @@ func TestLargestAnswer(t *testing.T) {
 	}
 }
 
-// TestWorkers: at most so many wait, all work is done, and none is left after Close.
+// TestWorkers checks that at most maxIdle workers wait, that all work is done, and that none is left after Close.
 func TestWorkers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // which fails where a goroutine is left
+	synctest.Test(t, func(t *testing.T) { // which fails if a goroutine is left
 		w := NewWorkers(2)
 		var done atomic.Int64
 		gate := make(chan struct{})
@@ -437,7 +438,7 @@ func TestWorkers(t *testing.T) {
 	})
 }
 
-// BenchmarkCalls is what the way costs, both ends and a Store that does nothing included, over loopback.
+// BenchmarkCalls measures calls over loopback, including both ends and a Store that does nothing.
 func BenchmarkCalls(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("%d callers", callers), func(b *testing.B) {

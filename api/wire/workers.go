@@ -5,28 +5,28 @@ import (
 	"sync"
 )
 
-// Workers are goroutines that carry out one call after the other. The stack of one that has carried out a call before is as
-// large as it must be, and to grow one costs more than many a call does. Safe for concurrent use; a nil Workers has none,
-// and a closed one keeps none.
+// Workers is a pool of goroutines that carry out calls one after the other. The stack of a goroutine that has carried out a call
+// before is already large enough, and growing a stack costs more than many calls do. Workers is safe for concurrent use. A nil
+// Workers has no goroutines, and a closed one keeps none.
 type Workers struct {
 	max int // that wait
 
 	mu     sync.Mutex
-	idle   []chan func() // guarded by mu: of those that wait, the one that worked last at the end
+	idle   []chan func() // guarded by mu: of the waiting ones, the most recently used at the end
 	closed bool          // guarded by mu
 	all    sync.WaitGroup
 }
 
-// keptStackBytes of its stack a worker takes for nothing. Of a stack that is used for less than a quarter the garbage collector
-// gives half back each time it runs, and a call would have to grow it again, which costs as much as a tenth of the call. With
-// these a stack grows to 32 KiB, since calls are up to 13 KiB deep (a look into Pebble alone takes 8), and a worker that
-// waits still uses a quarter of it.
+// keptStackBytes is how much of its stack a waiting worker keeps in use. If less than a quarter of a stack is used, the garbage
+// collector halves it at each run, and a call would have to grow it again. That costs up to a tenth of the call. With these bytes
+// a stack grows to 32 KiB, since calls use up to 13 KiB (a lookup in Pebble alone uses 8), and a waiting worker still uses a
+// quarter of it.
 const keptStackBytes = 8 << 10
 
-// NewWorkers returns Workers of which at most maxIdle wait for work: that bounds their memory, not what they do at once.
+// NewWorkers returns Workers of which at most maxIdle wait for work. That bounds their memory, not how many work at once.
 func NewWorkers(maxIdle int) *Workers { return &Workers{max: maxIdle} }
 
-// Close ends those that wait, and waits for those that work.
+// Close ends the waiting workers, and waits until the working ones are done.
 func (w *Workers) Close() {
 	w.mu.Lock()
 	w.closed = true
@@ -38,7 +38,7 @@ func (w *Workers) Close() {
 	w.all.Wait()
 }
 
-// start runs f on a worker that waits, or on a new one.
+// start runs f on a waiting worker, or on a new one.
 func (w *Workers) start(f func()) {
 	if w == nil {
 		go f()
@@ -51,7 +51,7 @@ func (w *Workers) start(f func()) {
 		w.idle = w.idle[:last]
 		return
 	}
-	if w.closed { // what it carries out has an owner of its own
+	if w.closed { // the call that f carries out has an owner of its own
 		go f()
 		return
 	}
@@ -70,7 +70,7 @@ func (w *Workers) work(f func()) {
 	runtime.KeepAlive(&kept)
 }
 
-// rest makes a worker one that waits; false if there are enough.
+// rest makes the worker wait for work. It returns false if enough workers wait already.
 func (w *Workers) rest(next chan func()) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestWorkersKeepStacks: a worker that waits keeps the stack that its calls need, however often the garbage collector runs.
+// TestWorkersKeepStacks checks that a waiting worker keeps the stack that its calls need, however often the garbage collector
+// runs.
 func TestWorkersKeepStacks(t *testing.T) {
 	const n = 200
 	w := NewWorkers(n)
@@ -47,7 +48,7 @@ func deep(n int) (sum byte) {
 	return sum
 }
 
-// stacks is how many bytes of stacks there are.
+// stacks returns how many bytes of stacks there are.
 func stacks() uint64 {
 	s := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(s)

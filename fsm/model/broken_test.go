@@ -2,8 +2,8 @@ package model
 
 import "testing"
 
-// Every rule that a model stands on can be broken, and that must be noticed: a checker that never saw its bug proves
-// nothing. The trace of each, shortest first, is what go test -v shows.
+// Every rule that a model relies on can be broken, and the search must notice it: a checker that has never found its bug proves
+// nothing. go test -v shows a shortest trace for each.
 
 func TestBrokenLeaseRules(t *testing.T) {
 	plain := leaseBounds{keys: 1, grants: 1, terms: 2, keepAlives: 1, behind: 3}

@@ -2,42 +2,41 @@ package model
 
 // The commit over several groups: M2 of PROTOCOL 7, with its recovery.
 
-// commitRules are the rules that the system rests on. Each can be broken by itself.
+// commitRules are the rules that the system relies on. Each can be broken by itself.
 type commitRules uint32
 
 const (
-	// revokeRule: leases on written keys are revoked before the prepare applies, not at the commit.
+	// revokeRule: leases on written keys are revoked before the prepare is applied, not at the commit.
 	revokeRule commitRules = 1 << iota
-	// grantRule: no grant on a key that is locked exclusively.
+	// grantRule: no lease is granted on a key that is locked exclusively.
 	grantRule
 	// readRule: a read at the owner of a key that is locked exclusively waits.
 	readRule
 	// lockRule: the machine refuses a write of a key that another transaction has locked.
 	lockRule
-	// pushRule: a participant never ends a transaction by itself; it asks the decision group.
+	// pushRule: a participant never ends a transaction by itself. It asks the decision group.
 	pushRule
-	// firstRule: the first decision stands.
+	// firstRule: the first decision is final.
 	firstRule
-	// recordRule: an abort record goes only below the client's watermark, and below it nothing without a record commits.
+	// recordRule: an abort record is dropped only below the client's watermark, and below it nothing without a record commits.
 	recordRule
-	// resolvedRule: a commit record goes only when every participant has resolved.
+	// resolvedRule: a commit record is dropped only after every participant has resolved.
 	resolvedRule
 	// finishedRule: a prepare of a transaction that is FINISHED here is refused.
 	finishedRule
-	// belowRule: a participant that has forgotten FINISHED below a watermark refuses prepares below it.
+	// belowRule: a participant that has dropped FINISHED records below a watermark refuses prepares below it.
 	belowRule
-	// unknownRule: a Decide that is refused below the watermark, with no record left, is answered with an unknown outcome: an
-	// earlier copy of the same message may have committed.
+	// unknownRule: a Decide that is refused below the watermark, with no record left, is answered with an unknown outcome,
+	// because an earlier copy of the same message may have committed.
 	unknownRule
 )
 
-// commitSystem is one transaction that writes a key in each of two groups, with a decision group beside them, a
-// coordinator that may stop anywhere, an edge that takes leases on both keys, and a client that writes the first key
-// alone. Messages are sticky: once sent, they may arrive at any time, any number of times, or never; so
-// crashes and retries need no steps of their own.
+// commitSystem is one transaction that writes a key in each of two groups, with a separate decision group, a coordinator that may
+// stop anywhere, an edge that takes leases on both keys, and a client that writes only the first key. Messages are sticky: once
+// sent, they may arrive at any time, any number of times, or never. So crashes and retries need no steps of their own.
 type commitSystem struct {
 	broken commitRules
-	grants uint8 // that each group gives
+	grants uint8 // that each group grants
 }
 
 var _ system[commitState] = (*commitSystem)(nil)
@@ -53,7 +52,7 @@ type participant struct {
 	grantNew       bool
 	revoking       uint8
 	acked          uint8
-	forgot         bool // it has forgotten what was FINISHED below the watermark
+	forgot         bool // it has dropped the FINISHED records below the watermark
 
 	cached uint8 // the edge's part: the lease that it uses, and whether its value has the write
 	isNew  bool
@@ -74,7 +73,7 @@ type commitState struct {
 	vote      [2]bool // yes
 	decide    bool    // COMMIT sent
 	record    uint8
-	watermark bool     // the client's has passed the transaction
+	watermark bool     // the client's watermark has passed the transaction
 	resolve   [2]bool  // to commit, to abort: sent, to both
 	told      uint8    // the client's answer
 	other     bool     // the other client has written
@@ -122,7 +121,7 @@ func (c *commitSystem) steps(s commitState, to func(act, commitState)) {
 	c.others(s, to)
 }
 
-// reader: the edge takes leases and gives them up.
+// reader adds the steps in which the edge takes leases and gives them up.
 func (c *commitSystem) reader(s commitState, i uint8, to func(act, commitState)) {
 	g := &s.groups[i]
 	if g.granted < c.grants && g.lease == 0 && (g.intent != locked || !c.has(grantRule)) {
@@ -148,7 +147,7 @@ func (c *commitSystem) reader(s commitState, i uint8, to func(act, commitState))
 	}
 }
 
-// cleared reports whether no lease is in the way. If there is one, a step revokes it.
+// cleared reports whether no lease is in the way. If there is one, it adds a step that revokes it.
 func (c *commitSystem) cleared(s commitState, i uint8, to func(act, commitState)) bool {
 	g := &s.groups[i]
 	if g.lease == 0 || g.acked == g.lease {
@@ -161,7 +160,7 @@ func (c *commitSystem) cleared(s commitState, i uint8, to func(act, commitState)
 	return false
 }
 
-// prepares: a prepare arrives, for the first time or late.
+// prepares adds the steps in which a prepare arrives, for the first time or late.
 func (c *commitSystem) prepares(s commitState, i uint8, to func(act, commitState)) {
 	g := &s.groups[i]
 	finished := g.intent > locked && c.has(finishedRule)
@@ -182,7 +181,7 @@ func (c *commitSystem) prepares(s commitState, i uint8, to func(act, commitState
 	to(does("group %d PREPARES and votes yes", i), t)
 }
 
-// resolves: an outcome arrives at a participant, or a participant assumes one.
+// resolves adds the steps in which an outcome arrives at a participant, or a participant assumes one.
 func (c *commitSystem) resolves(s commitState, i uint8, to func(act, commitState)) {
 	g := &s.groups[i]
 	if s.watermark && g.intent > locked {
@@ -212,7 +211,7 @@ func (c *commitSystem) resolves(s commitState, i uint8, to func(act, commitState
 	}
 }
 
-// coordinator: the gateway. It may stop before any of these.
+// coordinator adds the steps of the gateway. It may stop before any of them.
 func (c *commitSystem) coordinator(s commitState, to func(act, commitState)) {
 	for i := range uint8(2) {
 		if !s.prepare[i] {
@@ -228,7 +227,7 @@ func (c *commitSystem) coordinator(s commitState, to func(act, commitState)) {
 	}
 }
 
-// decision: the decision group.
+// decision adds the steps of the decision group.
 func (c *commitSystem) decision(s commitState, to func(act, commitState)) {
 	refused := s.watermark && c.has(recordRule)
 	if s.decide {
@@ -257,7 +256,7 @@ func (c *commitSystem) decision(s commitState, to func(act, commitState)) {
 	c.forgets(s, to)
 }
 
-// decides: a Decide(COMMIT) arrives, for the first time or again.
+// decides adds the steps in which a Decide(COMMIT) arrives, for the first time or again.
 func (c *commitSystem) decides(s commitState, refused bool, to func(act, commitState)) {
 	t := s
 	tell := func(outcome uint8) {
@@ -282,7 +281,7 @@ func (c *commitSystem) decides(s commitState, refused bool, to func(act, commitS
 	}
 }
 
-// forgets: the watermark passes, and records go.
+// forgets adds the steps in which the watermark passes and records are dropped.
 func (c *commitSystem) forgets(s commitState, to func(act, commitState)) {
 	if !s.watermark {
 		t := s
@@ -302,7 +301,7 @@ func (c *commitSystem) forgets(s commitState, to func(act, commitState)) {
 	}
 }
 
-// others: another client writes the first key, and reads at the owners.
+// others adds the steps in which another client writes the first key and reads at the owners.
 func (c *commitSystem) others(s commitState, to func(act, commitState)) {
 	g := &s.groups[0]
 	if !s.other && g.lease == 0 && g.cached == 0 && (g.intent != locked || !c.has(lockRule)) {

@@ -1,15 +1,15 @@
 package model
 
-// Which group decides: a transaction over a near and a far group, of which the far one is lost, for good or for a while
-// (PROTOCOL 7, the row of M3; docs/decisions/0024).
+// Which group decides a transaction over a near and a far group, if the far one is lost, for good or for a while (PROTOCOL 7, the
+// row of M3; docs/decisions/0024).
 
-// deciderRules are the rules that the system rests on. Each can be broken by itself.
+// deciderRules are the rules that the system relies on. Each can be broken by itself.
 type deciderRules uint32
 
 const (
 	// wellRule: the far group decides only while it is known to be well.
 	wellRule deciderRules = 1 << iota
-	// nearRule: else the near group decides.
+	// nearRule: otherwise the near group decides.
 	nearRule
 	// lostRule: a transaction with a group that is known to be lost fails before anything is locked.
 	lostRule
@@ -17,18 +17,17 @@ const (
 	keepRule
 )
 
-// deciderSystem is one transaction over two groups, with a gateway that may stop anywhere. The gateway knows with a delay
-// whether the far group is well. Messages are sticky: once sent, they may arrive at any time or never, but not at a
-// lost group.
+// deciderSystem is one transaction over two groups, with a gateway that may stop anywhere. The gateway learns with a delay
+// whether the far group is well. Messages are sticky: once sent, they may arrive at any time or never, but not at a lost group.
 type deciderSystem struct {
 	broken deciderRules
-	// forGood: the far group does not come back.
+	// forGood means that the far group does not come back.
 	forGood bool
 }
 
 var _ system[deciderState] = (*deciderSystem)(nil)
 
-// What is known of the far group, and what it is.
+// The states of the far group, and what the gateway knows of it.
 const (
 	isWell uint8 = iota
 	inDoubt
@@ -57,7 +56,7 @@ type deciderState struct {
 	commit  bool // CommitLast or Decide(COMMIT) sent
 	gaveUp  bool // the gateway sends nothing more
 	record  uint8
-	resolve bool // the outcome sent
+	resolve bool // the outcome was sent
 	told    uint8
 }
 
@@ -65,7 +64,7 @@ func (d *deciderSystem) has(r deciderRules) bool { return d.broken&r == 0 }
 
 func (d *deciderSystem) start() deciderState { return deciderState{} }
 
-// decider is the decision group.
+// decider returns the decision group.
 func (d *deciderSystem) decider(s deciderState) int {
 	if s.mode == farDecides || !d.has(nearRule) {
 		return far
@@ -93,7 +92,7 @@ func (d *deciderSystem) wrong(s deciderState) string {
 	return ""
 }
 
-// quiet reports whether nothing goes on by itself, until something happens to the far group.
+// quiet reports whether no step is possible until something happens to the far group.
 func (d *deciderSystem) quiet(s deciderState) bool {
 	quiet := true
 	d.protocol(s, func(_ act, t deciderState) { quiet = quiet && t == s })
@@ -106,7 +105,7 @@ func (d *deciderSystem) steps(s deciderState, to func(act, deciderState)) {
 	d.protocol(s, to)
 }
 
-// around: the far group is lost and comes back, and the gateway notices.
+// around adds the steps in which the far group is lost and comes back, and the gateway notices.
 func (d *deciderSystem) around(s deciderState, to func(act, deciderState)) {
 	t := s
 	switch {
@@ -133,7 +132,7 @@ func (d *deciderSystem) around(s deciderState, to func(act, deciderState)) {
 	}
 }
 
-// begin: the gateway chooses the group that decides. It may choose the near group for other reasons, too.
+// begin adds the steps in which the gateway chooses the group that decides. It may choose the near group for other reasons too.
 func (d *deciderSystem) begin(s deciderState, to func(act, deciderState)) {
 	if s.begun != 0 {
 		return
@@ -159,7 +158,7 @@ func (d *deciderSystem) protocol(s deciderState, to func(act, deciderState)) {
 	d.decision(s, to)
 }
 
-// coordinator: the gateway. It may stop before any of these.
+// coordinator adds the steps of the gateway. It may stop before any of them.
 func (d *deciderSystem) coordinator(s deciderState, to func(act, deciderState)) {
 	if s.mode < farDecides || s.gaveUp {
 		return
@@ -182,7 +181,7 @@ func (d *deciderSystem) coordinator(s deciderState, to func(act, deciderState)) 
 	}
 }
 
-// participants prepare, and end as was decided.
+// participants adds the steps in which the participants prepare, and end as decided.
 func (d *deciderSystem) participants(s deciderState, to func(act, deciderState)) {
 	for g := range uint8(2) {
 		t := s
@@ -200,7 +199,7 @@ func (d *deciderSystem) participants(s deciderState, to func(act, deciderState))
 	}
 }
 
-// decision: the decision group, while it is there.
+// decision adds the steps of the decision group, while it is there.
 func (d *deciderSystem) decision(s deciderState, to func(act, deciderState)) {
 	if s.mode < farDecides || !s.up(d.decider(s)) {
 		return

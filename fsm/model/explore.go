@@ -6,17 +6,17 @@ import (
 	"slices"
 )
 
-// system is a protocol in small: states, the steps between them, and what must never be. A state is a value without
-// pointers; equal states are one state.
+// system is a small protocol: states, the steps between them, and what must never happen. A state is a value without pointers.
+// Equal values are the same state.
 type system[S comparable] interface {
 	start() S
 	// steps calls to with every state that may follow s, always in the same order.
 	steps(s S, to func(act, S))
-	// wrong names the invariant that s breaks, and how; "" for none.
+	// wrong returns the invariant that s breaks and how, or "" if it breaks none.
 	wrong(s S) string
 }
 
-// act names a step. It becomes text only in a trace.
+// act identifies a step. It is turned into text only in a trace.
 type act struct {
 	format string
 	args   [3]uint8
@@ -37,17 +37,17 @@ func (a act) String() string {
 	return fmt.Sprintf(a.format, args...)
 }
 
-// result is what a search has found.
+// result is the result of a search.
 type result struct {
 	states   int
-	depth    int    // of the last state that was looked at
+	depth    int    // of the last state that was visited
 	wrong    string // "" if no state is wrong
 	trace    []string
-	complete bool // every state that can be reached was looked at
+	complete bool // every reachable state was visited
 }
 
-// explore looks at every state that can be reached, in breadth, until one is wrong; the trace to it is then a shortest one.
-// It gives up beyond limit states. States are kept and compared as a whole, not by hash.
+// explore visits every reachable state, breadth first, until one is wrong. The trace to that state is then a shortest one. It
+// gives up after limit states. States are stored and compared completely, not by hash.
 func explore[S comparable](sys system[S], limit int) result {
 	v := newVisited[S]()
 	v.add(sys.start(), 0)
@@ -87,8 +87,8 @@ func trace[S comparable](sys system[S], v *visited[S], i int) []string {
 	return told
 }
 
-// visited is the set of states met so far, in the order in which they were met. It never moves a state: it may hold tens
-// of millions.
+// visited is the set of states visited so far, in the order of the visits. It never moves a state, because it may hold tens of
+// millions.
 type visited[S comparable] struct {
 	seed    maphash.Seed
 	chunks  [][]S
@@ -97,8 +97,8 @@ type visited[S comparable] struct {
 	n       int
 }
 
-// slot is one state's place: part of its hash, so that others need not be looked at, and one more than its number; 0 is
-// free.
+// slot is the place of one state: a part of its hash, so that most other states need not be compared, and its number plus one. 0
+// is free.
 type slot struct{ hash, state uint32 }
 
 const chunk = 1 << 16
@@ -109,7 +109,7 @@ func newVisited[S comparable]() *visited[S] {
 
 func (v *visited[S]) at(i int) *S { return &v.chunks[i/chunk][i%chunk] }
 
-// add adds s, reached from the state with the number parent, unless it is there already.
+// add adds s, reached from the state with the number parent, unless s is there already.
 func (v *visited[S]) add(s S, parent int) {
 	hash := uint32(maphash.Comparable(v.seed, s))
 	mask := len(v.slots) - 1

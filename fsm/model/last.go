@@ -1,16 +1,17 @@
 package model
 
-// The commit of a local group and one remote: M3 of PROTOCOL 7.
+// The commit of a local group and one remote group: M3 of PROTOCOL 7.
 
-// lastRules are the rules that the system rests on. Each can be broken by itself.
+// lastRules are the rules that the system relies on. Each can be broken by itself.
 type lastRules uint32
 
 const (
 	// abortRule: CommitLast is refused if an ABORTED record exists.
 	abortRule lastRules = 1 << iota
-	// namedRule: CommitLast names its decision group, and any other refuses it: it is never rerouted.
+	// namedRule: CommitLast names its decision group, and every other group refuses it: it is never rerouted.
 	namedRule
-	// belowLastRule: below the client's watermark and without a record it is refused, so an abort record is never missed.
+	// belowLastRule: below the client's watermark and without a record CommitLast is refused, so that an abort record is never
+	// missed.
 	belowLastRule
 	// pushLastRule: the local group never ends the transaction by itself.
 	pushLastRule
@@ -24,10 +25,10 @@ const (
 	onceRule
 )
 
-// lastSystem is one transaction that reads and writes a key in its local group, and a key in a remote one, which is the
-// decision group; the remote range may move to a third group. It may also have read a key elsewhere under a lease. Beside
-// it another transaction takes effect at one instant: it reads the remote key and writes what the first has read.
-// Messages are sticky: once sent, they may arrive at any time, any number of times, or never.
+// lastSystem is one transaction that reads and writes a key in its local group and a key in a remote group, which is the decision
+// group. The remote range may move to a third group. The transaction may also have read another key under a lease. Another
+// transaction takes effect at one instant: it reads the remote key and writes what the first has read. Messages are sticky: once
+// sent, they may arrive at any time, any number of times, or never.
 type lastSystem struct{ broken lastRules }
 
 var _ system[lastState] = (*lastSystem)(nil)
@@ -48,8 +49,8 @@ type lastState struct {
 	other uint8 // what the other transaction has done
 }
 
-// What the other transaction has done: it read the remote key before the first wrote it, and replaced something that the
-// first had read.
+// What the other transaction has done: it read the remote key before the first wrote it, and replaced something that the first
+// had read.
 const (
 	replacedLocal uint8 = iota + 1
 	replacedRemote
@@ -82,7 +83,7 @@ func (l *lastSystem) steps(s lastState, to func(act, lastState)) {
 	l.around(s, to)
 }
 
-// coordinator: the gateway. It may stop before any of these.
+// coordinator adds the steps of the gateway. It may stop before any of them.
 func (l *lastSystem) coordinator(s lastState, to func(act, lastState)) {
 	if !s.prepare {
 		t := s
@@ -96,7 +97,7 @@ func (l *lastSystem) coordinator(s lastState, to func(act, lastState)) {
 	}
 }
 
-// local: the local group prepares, and ends as was decided.
+// local adds the steps in which the local group prepares, and ends as decided.
 func (l *lastSystem) local(s lastState, to func(act, lastState)) {
 	t := s
 	switch {
@@ -123,7 +124,7 @@ func (l *lastSystem) local(s lastState, to func(act, lastState)) {
 	}
 }
 
-// remote: the decision group, and the one to which its range may have moved.
+// remote adds the steps of the decision group, and of the group to which its range may have moved.
 func (l *lastSystem) remote(s lastState, to func(act, lastState)) {
 	below := s.watermark && l.has(belowLastRule)
 	if s.commit {
@@ -152,7 +153,7 @@ func (l *lastSystem) remote(s lastState, to func(act, lastState)) {
 	}
 }
 
-// commitLast: a CommitLast arrives at the decision group, or at the group that has the range now.
+// commitLast adds the steps in which a CommitLast arrives at the decision group, or at the group that now has the range.
 func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)) {
 	t := s
 	tell := func(outcome uint8) {
@@ -178,7 +179,7 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 		to(does("CommitLast is refused, below the watermark, the client gets that answer"), t)
 		return
 	case s.moved && l.has(namedRule), s.other == replacedRemote && l.has(remoteRule):
-		// Refused without a record. The coordinator has it aborted at the decision group, unless it is there already.
+		// Refused without a record. The coordinator has it aborted at the decision group, unless it is aborted there already.
 		if s.record == none && !below {
 			t.record = aborted
 			to(does("CommitLast is refused, the coordinator has the decision group record ABORTED"), t)
@@ -192,7 +193,8 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 	to(does("CommitLast takes effect, the client gets: committed"), t)
 }
 
-// around: the range moves, the watermark passes, records go, the other transaction takes effect.
+// around adds the steps in which the range moves, the watermark passes, records are dropped, and the other transaction takes
+// effect.
 func (l *lastSystem) around(s lastState, to func(act, lastState)) {
 	if !s.moved {
 		t := s

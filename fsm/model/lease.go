@@ -2,15 +2,15 @@ package model
 
 // The lease core: PROTOCOL 4, and what 6 says about leaders.
 
-// leaseRules are the rules that the lease core stands on. Each can be broken by itself.
+// leaseRules are the rules that the lease core relies on. Each can be broken by itself.
 type leaseRules uint32
 
 const (
-	// confirmRule: a keep-alive is answered only after a confirm of the term that began after it had arrived.
+	// confirmRule: a keep-alive is answered only after a confirm of the term that began after the keep-alive arrived.
 	confirmRule leaseRules = 1 << iota
-	// recheckRule: what stands against a renewal is looked at when the answer leaves, not when the keep-alive arrived.
+	// recheckRule: reasons against a renewal are checked when the answer is sent, not when the keep-alive arrived.
 	recheckRule
-	// fenceRule: the edge installs no grant that is not newer than the newest revocation it has handled.
+	// fenceRule: the edge installs only grants that are newer than the newest revocation it has handled.
 	fenceRule
 	// killRule: a leader that clears a lease by expiry ends the whole session.
 	killRule
@@ -18,7 +18,7 @@ const (
 	refuseRule
 	// applyRule: a grant returns what the key holds at the grant's place in the log.
 	applyRule
-	// waitRule: a new leader takes every session as extended when its TermStart applied.
+	// waitRule: a new leader treats every session as extended when its TermStart was applied.
 	waitRule
 	// sendRule: the holder counts from when it sent the keep-alive.
 	sendRule
@@ -30,19 +30,19 @@ const (
 	freshRule
 	// suspectRule: a SUSPECT session is not renewed.
 	suspectRule
-	// earlyRule: it is not renewed from before the Suspect is proposed, not only since the leader applied it.
+	// earlyRule: a session is not renewed from the moment before the Suspect is proposed, not only after the leader applied it.
 	earlyRule
 	// eraseRule: Unsuspect erases the time that a replica counts from.
 	eraseRule
-	// anewRule: after a snapshot was installed, a replica counts anew.
+	// anewRule: after it installed a snapshot, a replica counts anew.
 	anewRule
 )
 
-// leaseBounds keep the states finite. Time has no bound: only ages count, and they count up to the lease term.
-// Writes have none either: of a version it only matters whether it is the newest.
+// leaseBounds keep the number of states finite. Time has no bound: only ages count, and they count up to the lease term. Writes
+// have no bound either: of a version it matters only whether it is the newest.
 type leaseBounds struct {
 	keys       uint8
-	grants     uint8 // in all; leases are numbered by them
+	grants     uint8 // in total; leases are numbered by them
 	terms      uint8 // 1: no election; 2: node 1 is elected; 3: node 0 is elected again
 	keepAlives uint8 // under way at a time
 	behind     uint8 // entries that a replica may be behind
@@ -52,14 +52,14 @@ type leaseBounds struct {
 	lag        bool  // replicas apply writes and grants at their own pace too, not only Suspect, Unsuspect and TermStart
 }
 
-// leaseSystem is one group of two replicas that can lead, one edge with one session, and a log that never loses what it
-// holds: every entry in it is committed. Messages may be lost and overtake each other. A replica applies the log at its
-// own pace; one that is deposed does not know it before it applies the next TermStart.
+// leaseSystem is one group of two replicas that can lead, one edge with one session, and a log that never loses an entry: every
+// entry in it is committed. Messages may be lost and overtake each other. Each replica applies the log at its own pace. A deposed
+// leader does not know that it is deposed until it applies the next TermStart.
 type leaseSystem struct {
 	leaseBounds
 	broken leaseRules
-	all    bool // look at every invariant, not at NoStale alone
-	keep   bool // do not settle: forget nothing
+	all    bool // check every invariant, not only NoStale
+	keep   bool // do not settle: keep all state
 }
 
 var _ system[leaseState] = (*leaseSystem)(nil)
@@ -69,7 +69,7 @@ const (
 	maxGrants = 3
 	maxLag    = 4
 
-	ttl = 2 // the lease term, and the grantor's wait, in ticks
+	ttl = 2 // the lease term and the grantor's wait, in ticks
 )
 
 // machine is a group's state at some index.
@@ -88,7 +88,7 @@ const (
 type entry struct {
 	kind    uint8
 	key     uint8
-	cleared uint8 // of a write: the lease that was given up; of a TermStart its term, of a grant the lease
+	cleared uint8 // of a write: the lease that was given up; of a TermStart: its term; of a grant: the lease
 	killed  bool
 }
 
@@ -100,14 +100,14 @@ const (
 	unsuspected
 )
 
-// proposal is a command on its way into the log; kind 0 is none.
+// proposal is a command on its way into the log. Kind 0 is none.
 type proposal struct {
 	entry
 	term  uint8
 	stale bool // of a grant: the key was written since it was proposed
 }
 
-// lead is what a leader knows of its term; term 0 is no leader.
+// lead is what a leader knows of its term. Term 0 means that the node does not lead.
 type lead struct {
 	term     uint8
 	extended uint8 // how long ago the session was extended, up to ttl
@@ -152,9 +152,9 @@ type leaseState struct {
 	grants    uint8
 	key       [maxGrants + 1]uint8 // of each lease
 	stale     uint8                // leases whose key was written since they were granted: bits
-	granting  uint8                // leases whose grant is on its way to the edge
-	revoking  uint8                // leases whose revocation is
-	acking    uint8                // leases whose acknowledgement is on its way back
+	granting  uint8                // leases whose grant is on its way to the edge: bits
+	revoking  uint8                // leases whose revocation is on its way to the edge: bits
+	acking    uint8                // leases whose acknowledgement is on its way back: bits
 	keepAlive [ttl]uint8           // how many are on their way, by age
 	renewing  uint8                // answers on their way, by the keep-alive's age: bits
 }
@@ -177,7 +177,7 @@ func leader(term uint8) int { return int(term-1) % 2 }
 // leads reports whether node i leads now.
 func (s *leaseState) leads(i int) bool { return leader(s.term) == i }
 
-// wrong checks NoStale alone, so that the trace of a broken rule shows its effect, or everything that must hold.
+// wrong checks only NoStale, so that the trace of a broken rule shows its effect, or every invariant if all is set.
 func (l *leaseSystem) wrong(s leaseState) string {
 	for k := range l.keys {
 		c := s.cached[k]
@@ -216,7 +216,7 @@ func (l *leaseSystem) apply(m *machine, e entry) {
 	}
 }
 
-// commit appends an entry; ok is false if a replica would fall too far behind.
+// commit appends an entry. ok is false if a replica would be too far behind.
 func (l *leaseSystem) commit(s *leaseState, e entry) (ok bool) {
 	if s.entries == l.behind {
 		return false

@@ -1,6 +1,6 @@
 package model
 
-// edge: the holder's part.
+// edge adds the steps of the edge, which holds the leases.
 func (l *leaseSystem) edge(s leaseState, to func(act, leaseState)) {
 	under := uint8(0)
 	for _, n := range s.keepAlive {

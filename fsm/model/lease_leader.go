@@ -1,6 +1,6 @@
 package model
 
-// writesOf: a leader revokes, waits for the holder to answer or to expire, and proposes.
+// writesOf adds the steps in which a leader revokes, waits until the holder answers or expires, and proposes.
 func (l *leaseSystem) writesOf(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if n.writing == 0 {
@@ -42,7 +42,8 @@ func (l *leaseSystem) writesOf(s leaseState, i uint8, to func(act, leaseState)) 
 	}
 }
 
-// grantsOf: a leader proposes a grant. It has no latch against its own writes: the machine must do without.
+// grantsOf adds the steps in which a leader proposes a grant. It has no latch against its own writes, because the machine must be
+// correct without one.
 func (l *leaseSystem) grantsOf(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if n.grant.kind != 0 || s.grants == l.grants || n.session != live || n.refused || n.noRenew {
@@ -55,7 +56,7 @@ func (l *leaseSystem) grantsOf(s leaseState, i uint8, to func(act, leaseState)) 
 	}
 }
 
-// renews: a leader takes a keep-alive and answers it later, suspects the session, or takes that back.
+// renews adds the steps in which a leader takes a keep-alive to answer it later, suspects the session, or takes that back.
 func (l *leaseSystem) renews(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if l.suspects && (s.leads(int(i)) || l.willLead(s.term, int(i))) && n.session == live && !n.judging && n.judge.kind == 0 && !n.refused {
@@ -101,7 +102,7 @@ func (l *leaseSystem) renewable(n *node) bool {
 	return !n.refused && !n.noRenew && (n.session == live || n.session == suspect && !l.has(suspectRule))
 }
 
-// answers: the answer leaves, last of all.
+// answers adds the step in which the answer is sent, the last of all.
 func (l *leaseSystem) answers(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if n.waits {

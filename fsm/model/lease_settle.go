@@ -1,6 +1,6 @@
 package model
 
-// settle removes from a state what can make no difference any more, so that states which differ in nothing else are one.
+// settle removes from a state what can have no further effect, so that states that differ only in that are equal.
 func (l *leaseSystem) settle(s leaseState) leaseState {
 	if l.keep {
 		return s
@@ -8,7 +8,7 @@ func (l *leaseSystem) settle(s leaseState) leaseState {
 	for i := range s.nodes {
 		n := &s.nodes[i]
 		if !s.leads(i) && !l.willLead(s.term, i) {
-			// All that is left of a deposed leader is how it answers keep-alives.
+			// A deposed leader matters only in how it answers keep-alives.
 			*n = node{machine: machine{session: n.session}, lead: n.lead, behind: n.behind, ticket: n.ticket}
 			n.lead = lead{term: n.term, refused: n.refused, noRenew: n.noRenew}
 			if !n.held && l.has(confirmRule) || n.term == 0 {
@@ -44,8 +44,8 @@ func (l *leaseSystem) settle(s leaseState) leaseState {
 	return s
 }
 
-// soon reports whether a replica applies the entry before anything else happens. If the bounds say so, that is every entry
-// that has nothing to do with time.
+// soon reports whether a replica applies the entry before anything else happens. Without the bound lag that is every entry that
+// does not depend on time.
 func (l *leaseSystem) soon(e entry) bool { return !l.lag && (e.kind == write || e.kind == grant) }
 
 // willLead reports whether node i may lead in a later term.

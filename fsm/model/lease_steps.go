@@ -31,7 +31,7 @@ func (l *leaseSystem) steps(s leaseState, emit func(act, leaseState)) {
 	l.edge(s, to)
 }
 
-// tick lets all ages grow. What is as old as a lease term can renew nothing any more, and is forgotten.
+// tick increases all ages. What is as old as a lease term can renew nothing any more, and is dropped.
 func tick(s leaseState) leaseState {
 	older := func(age uint8) uint8 { return min(age+1, ttl) }
 	if s.expiry > 0 {
@@ -108,7 +108,8 @@ func (l *leaseSystem) newTerm(n *node, i, term uint8) {
 	}
 }
 
-// reset: a replica that does not lead gets a snapshot, or restarts. Either way it forgets what it knew of time.
+// reset adds the steps in which a replica that does not lead gets a snapshot or restarts. In both cases it loses what it knew of
+// time.
 func (l *leaseSystem) reset(s leaseState, i uint8, to func(act, leaseState)) {
 	n := s.nodes[i]
 	restarted := s
@@ -127,7 +128,7 @@ func (l *leaseSystem) reset(s leaseState, i uint8, to func(act, leaseState)) {
 	to(does("node %d installs a snapshot", i), s)
 }
 
-// commits: a proposal of node i gets into the log, or the machine refuses it.
+// commits adds the steps in which a proposal of node i gets into the log, or the machine refuses it.
 func (l *leaseSystem) commits(s leaseState, i uint8, to func(act, leaseState)) {
 	n := &s.nodes[i]
 	if n.write.kind != 0 {

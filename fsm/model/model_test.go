@@ -17,7 +17,7 @@ const (
 	manually        // with -all
 )
 
-// maxStates bounds a search: some 8 GB.
+// maxStates bounds a search. It takes about 8 GB.
 const maxStates = 60_000_000
 
 func skipUnless(t *testing.T, when int) {
@@ -26,7 +26,7 @@ func skipUnless(t *testing.T, when int) {
 	}
 }
 
-// holds explores sys and demands that nothing is ever wrong, and that nothing was left out.
+// holds explores sys and requires that no state is wrong and that the search is complete.
 func holds[S comparable](t *testing.T, sys system[S]) {
 	t.Helper()
 	start := time.Now()
@@ -40,7 +40,7 @@ func holds[S comparable](t *testing.T, sys system[S]) {
 	}
 }
 
-// breaks explores sys, one of whose rules is broken, and demands that this is noticed as a breach of that invariant.
+// breaks explores sys, one of whose rules is broken, and requires that the search finds a breach of that invariant.
 func breaks[S comparable](t *testing.T, sys system[S], invariant string) {
 	t.Helper()
 	r := explore(sys, maxStates)
@@ -84,7 +84,7 @@ func TestLease(t *testing.T) {
 	}
 }
 
-// TestLeaseUnsettled explores what is forgotten elsewhere: nothing is wrong there either.
+// TestLeaseUnsettled explores the states without dropping anything. None is wrong there either.
 func TestLeaseUnsettled(t *testing.T) {
 	for _, c := range []struct {
 		when int
@@ -123,8 +123,8 @@ func TestNearDecider(t *testing.T) {
 
 func TestRetry(t *testing.T) { holds(t, &retrySystem{}) }
 
-// TestExplore holds the search to what it promises: it reaches every state and no other, finds the shortest way, and says
-// when it left off.
+// TestExplore checks the search itself: it reaches every state and no other, finds the shortest trace, and reports if it is not
+// complete.
 func TestExplore(t *testing.T) {
 	sys := &grid{size: 300, never: [2]uint16{7, 5}}
 	r := explore(sys, 1_000_000)

@@ -2,25 +2,25 @@ package model
 
 // A transaction that its client sends again through another gateway: the anchor of PROTOCOL 8.
 
-// retryRules are the rules that the system rests on. Each can be broken by itself.
+// retryRules are the rules that the system relies on. Each can be broken by itself.
 type retryRules uint32
 
 const (
 	// anchorRule: the anchor's group records each attempt and its decision group, and a gateway looks there.
 	anchorRule retryRules = 1 << iota
-	// beforeRule: it records the attempt before anything else is done for it.
+	// beforeRule: the group records the attempt before anything else is done for it.
 	beforeRule
-	// finalRule: before an attempt begins, the one before it is finalised at its decision group.
+	// finalRule: before an attempt begins, the previous one is finalised at its decision group.
 	finalRule
 )
 
-// retrySystem is one request that two gateways carry out, each as an attempt of its own with a decision group of its own,
-// the second one any time after the first or instead of it. What is locked or written is one key.
+// retrySystem is one request that two gateways carry out, each as an attempt of its own with a decision group of its own. The
+// second may begin at any time after the first, or instead of it. What is locked or written is one key.
 type retrySystem struct{ broken retryRules }
 
 var _ system[retryState] = (*retrySystem)(nil)
 
-// attempt is what one gateway has brought about.
+// attempt is what one gateway has done.
 type attempt struct {
 	begun  bool  // by its gateway
 	phase  uint8 // of the participants: none, locked, committed, aborted
@@ -65,11 +65,12 @@ func (r *retrySystem) steps(s retryState, to func(act, retryState)) {
 	}
 }
 
-// begins: a gateway gets the request, looks at the anchor, and begins an attempt unless it finds the result.
+// begins adds the steps in which a gateway gets the request, looks at the anchor, and begins an attempt unless it finds the
+// result.
 func (r *retrySystem) begins(s retryState, i uint8, to func(act, retryState)) {
 	t := s
 	switch {
-	case s.anchor > i+1: // a later attempt is on record: this gateway comes too late
+	case s.anchor > i+1: // a later attempt is recorded: this gateway is too late
 		return
 	case i == 1 && s.anchor == 1 && r.has(finalRule):
 		first := &t.attempts[0]
@@ -90,7 +91,7 @@ func (r *retrySystem) begins(s retryState, i uint8, to func(act, retryState)) {
 	to(does("gateway %d begins attempt %d", i+1, i+1), t)
 }
 
-// decides: the coordinator and the decision group of attempt i, which pushes may abort.
+// decides adds the steps of the coordinator and the decision group of attempt i, which pushes may abort.
 func (r *retrySystem) decides(s retryState, i uint8, to func(act, retryState)) {
 	a := &s.attempts[i]
 	if a.phase == locked && !a.decide {

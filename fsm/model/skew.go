@@ -2,17 +2,17 @@ package model
 
 // Two transactions that each read what the other writes: how PROTOCOL 7 validates reads.
 
-// skewRules are the rules that the system rests on. Each can be broken by itself.
+// skewRules are the rules that the system relies on. Each can be broken by itself.
 type skewRules uint32
 
 const (
 	// afterRule: leased reads are validated after all locks are held, not before.
 	afterRule skewRules = 1 << iota
-	// sameRule: what is validated is that very lease, not just any lease on the key.
+	// sameRule: the lease that is validated is the one that was read under, not just any lease on the key.
 	sameRule
-	// sharedRule: a read without a lease is locked by its prepare, and a prepare refuses to write what is locked so.
+	// sharedRule: a read without a lease is locked by its prepare, and a prepare refuses to write what is so locked.
 	sharedRule
-	// versionRule: the prepare that locks a read also checks that its version still stands.
+	// versionRule: the prepare that locks a read also checks that its version is still current.
 	versionRule
 	// clearRule: a prepare waits for the leases on what it writes.
 	clearRule
@@ -20,8 +20,8 @@ const (
 	underRule
 )
 
-// skewSystem is two transactions in two groups at two gateways: each reads a key, by a lease or at the owner, and writes
-// the key that the other reads. Prepares take effect one after the other, in any order; either may also abort at any time
+// skewSystem is two transactions in two groups at two gateways. Each reads a key, by a lease or at the owner, and writes the key
+// that the other reads. Prepares take effect one after the other, in any order. Either transaction may also abort at any time
 // before its decision.
 type skewSystem struct {
 	broken skewRules
@@ -31,7 +31,7 @@ type skewSystem struct {
 
 var _ system[skewState] = (*skewSystem)(nil)
 
-// skewTxn is one of the transactions. Its key is the one that it writes; the other's is the one that it reads.
+// skewTxn is one of the transactions. Its key is the one that it writes. The other's key is the one that it reads.
 type skewTxn struct {
 	phase  uint8
 	saw    uint8 // the version that it read
@@ -62,7 +62,7 @@ func (k *skewSystem) has(r skewRules) bool { return k.broken&r == 0 }
 
 func (k *skewSystem) start() skewState { return skewState{} }
 
-// wrong: each may have read what the other had not yet written, but not both.
+// wrong reports a state in which each has read what the other had not yet written: at most one may have.
 func (k *skewSystem) wrong(s skewState) string {
 	a, b := s.txns[0], s.txns[1]
 	done := func(t skewTxn) bool { return t.phase == decided || t.phase == resolved }
@@ -89,7 +89,7 @@ func (k *skewSystem) steps(s skewState, to func(act, skewState)) {
 	}
 }
 
-// lease: gateway i gets a lease on what its transaction reads, or loses it.
+// lease adds the steps in which gateway i gets a lease on what its transaction reads, or loses it.
 func (k *skewSystem) lease(s skewState, i uint8, to func(act, skewState)) {
 	other := 1 - i
 	if k.leased[i] && s.lease[i] == 0 && s.granted[i] < k.grants && (!s.txns[other].locked || !k.has(underRule)) {
@@ -120,7 +120,7 @@ func (k *skewSystem) reads(s skewState, i uint8, to func(act, skewState)) {
 	to(does("transaction %d reads key %d at version %d", i, 1-i, m.saw), t)
 }
 
-// locks: the prepares, the validation and the decision.
+// locks adds the steps of the prepares, the validation and the decision.
 func (k *skewSystem) locks(s skewState, i uint8, to func(act, skewState)) {
 	m := &s.txns[i]
 	other := &s.txns[1-i]
@@ -156,7 +156,7 @@ func (k *skewSystem) locks(s skewState, i uint8, to func(act, skewState)) {
 	}
 }
 
-// validates reports whether the leased read of transaction i still stands.
+// validates reports whether the leased read of transaction i is still valid.
 func (k *skewSystem) validates(s *skewState, i uint8) bool {
 	m := &s.txns[i]
 	return m.by == 0 || s.lease[i] == m.by || s.lease[i] != 0 && !k.has(sameRule)
