@@ -52,8 +52,8 @@ func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 	return &s, nil
 }
 
-// SetPlacement makes the region own every key that begins with prefix. The error is [api.CodeConflict] if such a key exists, and
-// [api.CodeAmbiguous] if the outcome is unknown. After any other error nothing was changed.
+// SetPlacement makes the region own every key that begins with prefix. The error is [api.CodeConflict] unless no such key exists,
+// and [api.CodeAmbiguous] if the outcome is unknown. After any other error nothing was changed.
 //
 // A request for a placement carries no id. So once it may have taken effect it is not sent again.
 func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {

@@ -68,9 +68,9 @@ func (c *Client) List(ctx context.Context, prefix api.Key, opts ...ListOption) i
 }
 
 // ListPage returns one page of a list of the keys that begin with prefix. A page has at most [api.MaxListLimit] entries and
-// [api.MaxListBytes] bytes of content, and at most [api.DefaultListLimit] entries if no [Limit] is given. A limit that is negative
-// is refused with [api.CodeInvalid], one over [api.MaxListLimit] with [api.CodeInvalid] by a node and with [api.CodeTooLarge] by a
-// Store in this process. [api.CodeUnavailable] means that no page could be read in time.
+// [api.MaxListBytes] bytes of content, and at most [api.DefaultListLimit] entries if no [Limit] is given. The error is
+// [api.CodeInvalid] if the limit is negative and [api.CodeTooLarge] if it is over [api.MaxListLimit]. [api.CodeUnavailable] means
+// that no page could be read in time.
 func (c *Client) ListPage(ctx context.Context, prefix api.Key, opts ...ListOption) (Page, error) {
 	return c.listPage(ctx, prefix, collect(opts))
 }
