@@ -31,8 +31,8 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	raise LEVEL                     level N        (of the commands to come, whatever that of the group is)
 //	read K...                       list LO HI     holders K...     meta    (no commands)
 //
-// COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if absent). A write may have
-// id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
+// COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if
+// absent). A write may have id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
 func TestTranscripts(t *testing.T) {
 	for _, x := range []struct {
 		dir     string

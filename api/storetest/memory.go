@@ -206,7 +206,7 @@ func (m *Memory) step(o *api.Op, v api.Version, written map[api.Key]api.Entry) (
 		return api.Entry{}, err
 	}
 	never := o.Kind == api.OpDelete && old.Version.IsZero()
-	if made.Changed || never { // deleting an absent key changes nothing
+	if made.Changed || never { // deleting a deleted key changes nothing
 		old = api.Entry{Key: o.Key, Version: v, Exists: made.Exists}
 		if made.Exists {
 			old.Value = append([]byte{}, made.Value...)
