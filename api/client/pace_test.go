@@ -50,6 +50,7 @@ func TestPace(t *testing.T) {
 
 		var mu sync.Mutex
 		var came []int
+		var late []*turn // of those that waited
 		var line sync.WaitGroup
 		gone, leave := context.WithCancel(t.Context())
 		for i := range 5 {
@@ -60,7 +61,7 @@ func TestPace(t *testing.T) {
 			line.Go(func() {
 				if x := p.wait(ctx, q); x != nil {
 					mu.Lock()
-					sent, came = append(sent, x), append(came, i)
+					late, came = append(late, x), append(came, i)
 					mu.Unlock()
 				}
 			})
@@ -69,16 +70,15 @@ func TestPace(t *testing.T) {
 		leave()
 		synctest.Wait()
 		l := p.of[lineOf(q)]
-		for range 4 {
-			p.leave(sent[0], q, nil) // one that was served
-			sent = sent[1:]
+		for _, x := range sent[:4] {
+			p.leave(x, q, nil) // one that was served
 			synctest.Wait()
 		}
 		line.Wait()
 		if len(came) != 4 || came[0] != 0 || came[1] != 1 || came[2] != 3 || came[3] != 4 {
 			t.Errorf("the line came to its turn as %v", came)
 		}
-		for _, x := range sent {
+		for _, x := range append(sent[4:], late...) {
 			p.leave(x, q, &failure{err: &api.Error{Code: api.CodeAmbiguous}, verdict: again})
 		}
 		if l.limiter.Inside() != 0 || l.limiter.Limit() != 75 {
