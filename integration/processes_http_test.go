@@ -77,8 +77,8 @@ func eventually(t testing.TB, within time.Duration, what string, ok func() bool)
 	}
 }
 
-// freeAddress returns an address of loopback at which no process listens, and another one each time: who was given one before may not
-// listen yet. Its port is below those that systems give to outgoing connections: a node that was killed finds it free when it
+// freeAddress returns an address of loopback at which no process listens, and another one each time: a process that has got one before may
+// not listen yet. Its port is below those that systems give to outgoing connections: a node that was killed finds it free when it
 // comes back.
 func freeAddress(t testing.TB) string {
 	t.Helper()

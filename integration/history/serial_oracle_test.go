@@ -138,8 +138,8 @@ func (o *orders) extend(now map[api.Key]State, newest map[api.Key]api.Version) b
 	return false
 }
 
-// answered reports whether what transactions that were left out had read was there at some time: it is enough that somebody
-// wrote it.
+// answered reports whether what transactions that were left out had read was there at some time: it is enough that some
+// transaction wrote it.
 func (o *orders) answered() bool {
 	for i := range o.txns {
 		if o.done[i] || o.txns[i].Outcome == OK {
