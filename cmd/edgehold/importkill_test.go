@@ -47,6 +47,7 @@ func TestImportIsKilled(t *testing.T) {
 		command.Env = append(os.Environ(), runAs+"="+strings.Join([]string{"import", file, "--addr", p.URL, "--concurrency", "16"}, "\n"))
 		var puts atomic.Int64
 		var kill sync.Once
+		started := make(chan struct{})
 		p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.Method != http.MethodPut || puts.Add(1) < 400 {
 				return false
@@ -54,12 +55,17 @@ func TestImportIsKilled(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r.Body) // only after that does the server notice that the client has gone
 			kill.Do(func() {
 				savedAfter(t, file+".progress", before.Lines)
+				<-started // Start has written command.Process
 				_ = command.Process.Kill()
 			})
 			<-r.Context().Done()
 			return true
 		})
-		if err := command.Run(); err == nil || command.ProcessState.ExitCode() != -1 {
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		close(started)
+		if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != -1 {
 			t.Fatalf("%v, %v: not killed", err, command.ProcessState)
 		}
 		after, err := readState(file + ".progress")
