@@ -127,6 +127,9 @@ var house = map[string]room{
 		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
 	},
 	"cluster/notice": {},
+	"cluster/join": {
+		ours: []string{"api"},
+	},
 	"cluster/router": {
 		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
