@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -83,17 +84,36 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 		return asNodeError(errors.Join(err, ignoreClosed(l.Close())))
 	}
 	logger.Info("listening", "node", o.ID, "region", o.Region, "address", l.Addr())
-	logReady(ctx, n, logger)
+	return asNodeError(serve(ctx, n, logger, t.lookupEnv))
+}
+
+// serve runs an open node until ctx is done, then closes it. The service manager, if one started this process, is told when the
+// node is ready, when it stops, and in between that it is alive.
+func serve(ctx context.Context, n runningNode, logger hclog.Logger, lookupEnv func(string) (string, bool)) error {
+	service, err := openNotifier(lookupEnv)
+	if err != nil {
+		logger.Warn("the service manager cannot be told of this node's state", "error", err)
+	}
+	defer service.close()
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { service.watch(watching, n) })
+	logReady(ctx, n, logger, service)
 	<-ctx.Done()
 	logger.Info("stopping")
-	return asNodeError(stop(n, stopTimeout))
+	service.send(serviceStopping)
+	err = stop(n, stopTimeout)
+	stopWatching()
+	watch.Wait()
+	return err
 }
 
 // readyEvery is the interval between two checks whether a starting node is ready.
 const readyEvery = 200 * time.Millisecond
 
-// logReady waits until the node is ready or ctx is done, and logs that the node is ready, or what is missing.
-func logReady(ctx context.Context, n runningNode, logger hclog.Logger) {
+// logReady waits until the node is ready or ctx is done. It logs that the node is ready, or what is missing, and tells the service
+// manager too.
+func logReady(ctx context.Context, n runningNode, logger hclog.Logger, service *notifier) {
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	start, missing := time.Now(), ""
@@ -101,11 +121,14 @@ func logReady(ctx context.Context, n runningNode, logger hclog.Logger) {
 		err := n.Ready(ctx)
 		if err == nil {
 			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond))
+			service.send(serviceStatus + "ready")
+			service.send(serviceReady)
 			return
 		}
 		if text := err.Error(); text != missing && ctx.Err() == nil {
 			missing = text
 			logger.Info("not ready yet", "missing", text)
+			service.send(serviceStatus + "not ready yet: " + text)
 		}
 		select {
 		case <-tick.C:
