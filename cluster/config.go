@@ -32,6 +32,10 @@ type Config struct {
 	// or with Stores).
 	Dir string
 
+	// AdminSocket is the path of the node's admin socket, at which whoever may open it administers the server, or operates the edge.
+	// "" is admin.sock in Dir, if the node keeps its state there and that path is not too long for a socket.
+	AdminSocket string
+
 	// Static is the whole planet, known before: every group bootstraps at once with these voters (dev, tests).
 	Static *placement.Map
 	// Bootstrap makes this server the first of a new cluster, unless Dir holds one already.

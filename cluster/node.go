@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -62,6 +63,7 @@ type Node struct {
 	changes    *meta.Client[*fsm.Receipt]
 	txn        *txn.Coordinator
 	cache      *leasecache.Cache
+	api        http.Handler // what clients are answered by
 
 	lanes   sync.WaitGroup // being served
 	leaving atomic.Bool    // Close has begun
@@ -93,6 +95,7 @@ var rooms = []struct {
 	{"transactions", (*Node).openTxn},
 	{"leased cache", (*Node).openCache},
 	{"http", (*Node).openHTTP},
+	{"admin socket", (*Node).openSocket},
 	{"leads", (*Node).openLeads},
 }
 
@@ -308,9 +311,8 @@ func (n *Node) openHTTP() (func() error, error) {
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	})
-	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{
-		Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers}),
-	})
+	n.api = httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers})
+	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {
 			n.log.Warn("requests were cut off", "error", err)

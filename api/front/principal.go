@@ -6,7 +6,13 @@ import "context"
 type Principal struct {
 	// Name is unique in the cluster; "" if anonymous.
 	Name string
+	// From is where the request comes from, for the audit: an address, or at the admin socket "uid 1000". "" if it is not known.
+	From string
 }
+
+// Socket is the name of the principal of a node's admin socket. It may administer a server, and operate an edge. No token has
+// this name.
+const Socket = "socket"
 
 // Anonymous reports whether the principal is known by no name.
 func (p Principal) Anonymous() bool { return p.Name == "" }

@@ -35,6 +35,8 @@ type ServerConfig struct {
 	// MaxConns bounds the open connections, streams aside. For one more, the connection that has been idle for the longest time
 	// is closed; if none is idle, the new one is answered 503 and closed. 0 is [DefaultMaxConns].
 	MaxConns int
+	// ConnContext, if set, returns the context of the requests of a connection, made from ctx. It must not block.
+	ConnContext func(ctx context.Context, c net.Conn) context.Context
 	// Log takes a message and key-value pairs; nil discards them.
 	Log func(msg string, args ...any)
 }
@@ -79,6 +81,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
 		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		BaseContext:    func(net.Listener) context.Context { return ctx },
+		ConnContext:    c.ConnContext,
 		ConnState:      conns.observe,
 		ErrorLog:       log.New(logWriter(c.Log), "", 0),
 		HTTP2: &http.HTTP2Config{

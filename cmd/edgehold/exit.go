@@ -89,8 +89,17 @@ func shortKey(err error) string {
 func refusedConnection(err error) (text string, ok bool) {
 	e, isOurs := errors.AsType[*api.Error](err)
 	op, isNet := errors.AsType[*net.OpError](err)
-	if !isOurs || !isNet || e.Code != api.CodeUnavailable || !errors.Is(op, syscall.ECONNREFUSED) || op.Addr == nil {
+	if !isOurs || !isNet || e.Code != api.CodeUnavailable || op.Addr == nil {
 		return "", false
+	}
+	if op.Net == "unix" && errors.Is(op, syscall.EACCES) {
+		return fmt.Sprintf("%s: this user may not use the admin socket %v: run the command as the user that runs the node", e.Op, op.Addr), true
+	}
+	if !errors.Is(op, syscall.ECONNREFUSED) {
+		return "", false
+	}
+	if op.Net == "unix" {
+		return fmt.Sprintf("%s: no node answers at %v (connection refused): start the node, or name one with --addr", e.Op, op.Addr), true
 	}
 	return fmt.Sprintf("%s: no node answers at %v (connection refused); start one, for example with \"edgehold dev\", or name one with --addr", e.Op, op.Addr), true
 }

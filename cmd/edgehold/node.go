@@ -93,6 +93,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
 	f.StringVar(&o.Advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
 	f.StringVar(&o.Dir, "data", "", "`FOLDER` for the data of the node")
+	f.StringVar(&o.AdminSocket, "admin-socket", "", "`PATH` of the admin socket (default: admin.sock in --data); for a --data whose path is too long for one")
 	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of simulated delays between regions")
 	f.StringSliceVar(&o.Join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: anyone who reaches the port can read and write everything")

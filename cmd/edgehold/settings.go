@@ -18,6 +18,7 @@ import (
 // settings are the settings of every command that talks to a cluster.
 type settings struct {
 	addrs   []string
+	data    string // the folder of a node of this machine, whose admin socket is used instead of addrs
 	token   string
 	ca      string
 	timeout time.Duration
@@ -28,6 +29,8 @@ type settings struct {
 func (s *settings) addTo(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "addresses of nodes, nearest first; the next one is used if one fails")
+	f.StringVar(&s.data, "data", "", "data `FOLDER` of a node on this machine, or the path of its admin socket: the command talks to that node, as its administrator, and needs neither --addr nor --token")
+	f.Lookup("data").Annotations = map[string][]string{notSetting: nil}
 	f.StringVar(&s.token, "token", "", "bearer token sent with every request")
 	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
 	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
@@ -68,9 +71,14 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 	return err
 }
 
+// notSetting annotates a flag that is given on the command line alone. The --data of the commands that talk to a node is one: where
+// a node runs, the environment and the file have the node's own.
+const notSetting = "edgehold_not_setting"
+
 // isSetting reports whether a flag may also be given by the environment and the file.
 func isSetting(f *pflag.Flag) bool {
-	return f.Name != "config" && f.Name != "help" && f.Name != "version"
+	_, not := f.Annotations[notSetting]
+	return !not && f.Name != "config" && f.Name != "help" && f.Name != "version"
 }
 
 // envName returns the environment variable of a flag.
@@ -81,7 +89,7 @@ func envName(flag string) string {
 // knownFlags returns the settings of all commands, so that one file can serve all of them.
 func knownFlags(root *cobra.Command) map[string]bool {
 	known := map[string]bool{}
-	add := func(f *pflag.Flag) { known[f.Name] = isSetting(f) }
+	add := func(f *pflag.Flag) { known[f.Name] = known[f.Name] || isSetting(f) }
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		c.LocalFlags().VisitAll(add)
