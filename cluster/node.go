@@ -84,6 +84,7 @@ var rooms = []struct {
 }{
 	{"workers", (*Node).openWorkers},
 	{"membership", (*Node).openMembership},
+	{"figures", (*Node).openFigures},
 	{"port", (*Node).openPort},
 	{"peers", (*Node).openPeers},
 	{"methods", (*Node).openMethods},

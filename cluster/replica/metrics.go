@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"time"
+
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api/observe"
@@ -9,7 +11,7 @@ import (
 // meters are the counters of a replica.
 type meters struct {
 	entries, commands, rounds, stuck func(n float64, values ...string)
-	propose                          func(seconds float64, values ...string)
+	propose, fsync                   func(seconds float64, values ...string)
 }
 
 func newMeters(m observe.Metrics) meters {
@@ -19,8 +21,11 @@ func newMeters(m observe.Metrics) meters {
 		rounds:   m.Counter("edgehold_replica_confirm_rounds_total", "Rounds in which this leader asked the voters for their term."),
 		stuck:    m.Counter("edgehold_replica_disk_stuck_total", "Appends to the log that took so long that this member let another one lead."),
 		propose:  m.Histogram("edgehold_replica_propose_seconds", "From proposing a command to its result."),
+		fsync:    m.Histogram("edgehold_disk_fsync_seconds", "How long an append to the log took, until it was on the disk."),
 	}
 }
+
+func (m *meters) appended(d time.Duration) { m.fsync(d.Seconds()) }
 
 // measure registers the gauges, which are read at each scrape.
 func (r *Replica[R]) measure() {

@@ -74,7 +74,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	r.streams = newStreams(cfg.Streams)
 	r.health = logstore.NewHealth(r.stores.Log, cfg.Logger, cfg.OnFailed)
 	r.stores.Stable = logstore.WatchTerm(r.stores.Stable, cfg.OnFailed)
-	r.watchdog = logstore.NewWatchdog(r.health, cfg.Timing.DiskStuck, cfg.Timing.DiskLost, r.diskStuck, r.diskLost)
+	r.watchdog = logstore.NewWatchdog(r.health, cfg.Timing.DiskStuck, cfg.Timing.DiskLost, r.diskStuck, r.diskLost, r.meters.appended)
 	inbox := newInbox(logstore.NewCache(cfg.Limits.CacheBytes, r.watchdog), r.health.NoteCommitted)
 	r.stores.Log = inbox
 	raftLog := &raftLog{Logger: cfg.Logger}

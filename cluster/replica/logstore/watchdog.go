@@ -14,6 +14,7 @@ type Watchdog struct {
 	stuckAfter, lostAfter time.Duration
 	onStuck               func(stuck bool)      // must not block
 	onLost                func(d time.Duration) // called once an append
+	onAppend              func(d time.Duration) // how long an append took, with its fsync
 
 	mu      sync.Mutex
 	began   time.Time // start of the append under way; zero if there is none
@@ -24,9 +25,10 @@ type Watchdog struct {
 }
 
 // NewWatchdog returns log with a watch over its appends. It calls onStuck(true) if an append takes stuckAfter, and
-// onStuck(false) when that append ends. It calls onLost once if an append takes lostAfter.
-func NewWatchdog(log Log, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost func(time.Duration)) *Watchdog {
-	return &Watchdog{Log: log, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost}
+// onStuck(false) when that append ends. It calls onLost once if an append takes lostAfter. It calls onAppend, which must not
+// block, with the time that each append took.
+func NewWatchdog(log Log, stuckAfter, lostAfter time.Duration, onStuck func(bool), onLost, onAppend func(time.Duration)) *Watchdog {
+	return &Watchdog{Log: log, stuckAfter: stuckAfter, lostAfter: lostAfter, onStuck: onStuck, onLost: onLost, onAppend: onAppend}
 }
 
 func (w *Watchdog) StoreLog(log *raft.Log) error { return w.StoreLogs([]*raft.Log{log}) }
@@ -51,6 +53,7 @@ func (w *Watchdog) begin() {
 func (w *Watchdog) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.onAppend(time.Since(w.began))
 	w.began = time.Time{}
 	w.timer.Stop()
 	if w.stuck {
