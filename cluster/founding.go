@@ -194,6 +194,7 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 // introduce answers a node that knows only this one's address. Of two servers that are to found a cluster, the one whose name
 // sorts first does: the other leaves it to that one from here on, whether or not it names that one itself, and to no third.
 func (n *membership) introduce(_ context.Context, other *introduction) (*standing, error) {
+	n.claims(other)
 	f := &n.found
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,4 +7,6 @@ const (
 	guardAskFirst     = true
 	guardLeaveToFirst = true
 	guardHandOver     = true
+
+	guardRemoveDeadFirst = true
 )

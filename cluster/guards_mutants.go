@@ -11,4 +11,6 @@ var (
 	guardLeaveToFirst = os.Getenv("EDGEHOLD_MUTANT") != "one-founder"
 	// Without it a node that stops leads until it is gone.
 	guardHandOver = os.Getenv("EDGEHOLD_MUTANT") != "hand-over"
+	// Without it a new voter gets its vote while a dead one that it replaces still counts.
+	guardRemoveDeadFirst = os.Getenv("EDGEHOLD_MUTANT") != "remove-dead-first"
 )

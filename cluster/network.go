@@ -24,6 +24,8 @@ type network struct {
 	view   *meta.View
 	said   *notice.Book
 	dialer transport.Dialer
+
+	addresses addresses
 }
 
 func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *network {
@@ -42,11 +44,6 @@ func (n *network) openPort() (*transport.Port, error) {
 // seeds are the addresses to ask before the map is known. This node's own, which a list for all nodes may hold, is none of them.
 func (n *network) seeds() []string {
 	return slices.DeleteFunc(slices.Clone(n.cfg.Join), func(a string) bool { return a == n.cfg.Advertise })
-}
-
-// address is the address of a node in the map.
-func (n *network) address(node string) (string, bool) {
-	return n.view.Address(api.NodeID(node))
 }
 
 // nodeName is the name by which a connection means a node.
@@ -80,6 +77,7 @@ func (n *network) answered(address string, refused *transport.RefusedError) {
 		}
 		return
 	}
+	n.addresses.forget(address)
 	if write, _ := n.said.Say(subject, refused.Answers); write {
 		n.log.Warn("another node, or a node of another cluster, answers at the address of a node of this one",
 			"address", address, "answers", refused.Answers, "expected", refused.Wanted)
@@ -100,6 +98,9 @@ func (n *network) dialNode(lane func(ctx context.Context, address, name string) 
 // dial connects to an address, over the simulated wide area if there is one.
 func (n *network) dial(ctx context.Context, address string) (net.Conn, error) {
 	c, err := n.cfg.Dial(ctx, address)
+	if err != nil {
+		n.addresses.forget(address)
+	}
 	if err != nil || n.cfg.Delay == nil {
 		return c, err
 	}

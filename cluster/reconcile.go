@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -61,54 +62,148 @@ type roster interface {
 	RemoveMember(ctx context.Context, node string, prevIndex uint64) error
 	Transfer(ctx context.Context, to string) error
 	CaughtUp(node string) bool
+	// Silent is how long a member has certainly not answered this leader, and whether it has answered lately.
+	Silent(node string) (since time.Duration, heard bool)
 	Leader() (node string, term uint64)
 }
 
+// change is one change of a group's members, at the leader.
+type change struct {
+	group   placement.Group // as it should be
+	nodes   *placement.Map
+	roster  roster
+	members []replica.Member // as they are
+	index   uint64           // of that configuration
+}
+
 // reconcile takes one step that brings the group's members nearer to the map, if this node leads it: correct an address, promote
-// a member that has caught up, add one that is missing or, when all that the map names vote, remove one that it does not name.
+// a member that has caught up, add one that is missing, or remove one that the map does not name. A voter that answers gives its
+// place up after the new one has its vote; one that is silent before that, since it would count against the others. Nothing
+// happens unless the voters that answer are a majority before the step and after it.
 func reconcile(ctx context.Context, r roster, g placement.Group, m *placement.Map) error {
 	if !r.IsLeader() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
 	defer cancel()
-	members, index := r.Members()
-	for _, have := range members {
+	c := &change{group: g, nodes: m, roster: r}
+	c.members, c.index = r.Members()
+	if !c.lives(c.members) {
+		return nil
+	}
+	for _, have := range c.members {
 		n, ok := m.Node(api.NodeID(have.Node))
 		switch {
 		case ok && n.Address != have.Address:
-			return r.UpdateAddress(ctx, have.Node, n.Address, index)
-		case !have.Voter && slices.Contains(g.Voters, api.NodeID(have.Node)) && r.CaughtUp(have.Node):
-			return r.PromoteMember(ctx, have.Node, index)
+			return r.UpdateAddress(ctx, have.Node, n.Address, c.index)
+		case !have.Voter && c.wants(have) && r.CaughtUp(have.Node):
+			return c.promote(ctx, have)
 		}
 	}
-	settled := len(members) > 0
+	settled := len(c.members) > 0
 	for _, want := range g.Voters {
-		i := slices.IndexFunc(members, func(h replica.Member) bool { return h.Node == string(want) })
-		settled = settled && i >= 0 && members[i].Voter
-		if n, ok := m.Node(want); ok && i < 0 && index > 0 {
-			return r.AddMember(ctx, replica.Member{Node: string(want), Address: n.Address}, index)
+		i := slices.IndexFunc(c.members, func(h replica.Member) bool { return h.Node == string(want) })
+		settled = settled && i >= 0 && c.members[i].Voter
+		if n, ok := m.Node(want); ok && i < 0 && c.index > 0 {
+			return r.AddMember(ctx, replica.Member{Node: string(want), Address: n.Address}, c.index)
+		}
+	}
+	for _, have := range c.members {
+		if !have.Voter && !c.wants(have) {
+			return r.RemoveMember(ctx, have.Node, c.index)
 		}
 	}
 	if !settled {
-		return nil // no member is removed before all that the map names vote
+		return nil // no voter is removed before all that the map names vote
 	}
-	return removeOne(ctx, r, g, members, index)
+	return c.removeOne(ctx)
 }
 
-// removeOne removes a member that the map does not name. A leader that it does not name first hands over.
-func removeOne(ctx context.Context, r roster, g placement.Group, members []replica.Member, index uint64) error {
-	self, _ := r.Leader()
-	for _, have := range members {
-		switch {
-		case slices.Contains(g.Voters, api.NodeID(have.Node)):
-		case have.Node == self:
-			return r.Transfer(ctx, string(g.Voters[0]))
-		default:
-			return r.RemoveMember(ctx, have.Node, index)
+// wants reports whether the map names the member.
+func (c *change) wants(have replica.Member) bool {
+	return slices.Contains(c.group.Voters, api.NodeID(have.Node))
+}
+
+// lives reports whether a majority of the voters among the members has answered lately.
+func (c *change) lives(members []replica.Member) bool {
+	voters, heard := 0, 0
+	for _, m := range members {
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if _, ok := c.roster.Silent(m.Node); ok {
+			heard++
 		}
 	}
-	return nil
+	return heard > voters/2
+}
+
+// without are the members but for one.
+func (c *change) without(node string) []replica.Member {
+	return slices.DeleteFunc(slices.Clone(c.members), func(m replica.Member) bool { return m.Node == node })
+}
+
+// promote gives a learner that has caught up its vote. If the group has all its voters, one that is silent and not wanted is
+// removed first: otherwise one voter more would be needed, and a dead one would count.
+func (c *change) promote(ctx context.Context, learner replica.Member) error {
+	voters, silent := 0, ""
+	for _, m := range c.members {
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if since, heard := c.roster.Silent(m.Node); !heard && since >= replica.HeardWithin && !c.wants(m) {
+			silent = m.Node
+		}
+	}
+	if voters >= len(c.group.Voters) && silent != "" && guardRemoveDeadFirst && c.lives(c.without(silent)) {
+		return c.roster.RemoveMember(ctx, silent, c.index)
+	}
+	learner.Voter = true
+	if !c.lives(append(c.without(learner.Node), learner)) {
+		return nil
+	}
+	return c.roster.PromoteMember(ctx, learner.Node, c.index)
+}
+
+// removeOne removes a voter that the map does not name, a silent one before others. A leader that it does not name first hands
+// over to a voter that has caught up.
+func (c *change) removeOne(ctx context.Context) error {
+	self, _ := c.roster.Leader()
+	last := ""
+	for _, have := range c.members {
+		if c.wants(have) || !c.lives(c.without(have.Node)) {
+			continue
+		}
+		if _, heard := c.roster.Silent(have.Node); !heard {
+			return c.roster.RemoveMember(ctx, have.Node, c.index)
+		}
+		if last == "" || last == self {
+			last = have.Node
+		}
+	}
+	switch last {
+	case "":
+		return nil
+	case self:
+		return c.handOver(ctx)
+	}
+	return c.roster.RemoveMember(ctx, last, c.index)
+}
+
+// handOver has one of the voters that the map names lead.
+func (c *change) handOver(ctx context.Context) error {
+	for _, v := range c.group.Voters {
+		if c.roster.CaughtUp(string(v)) {
+			return c.roster.Transfer(ctx, string(v))
+		}
+	}
+	return noneCaughtUp(c.group.ID)
+}
+
+func noneCaughtUp(g api.GroupID) *api.Error {
+	return &api.Error{Code: api.CodeConflict, Op: "hand over", Hint: fmt.Sprintf("no other voter of %s has caught up", g)}
 }
 
 // founders are the voters that found the group: all of them if the whole planet was known before, else one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
@@ -19,6 +20,7 @@ type fakeRoster struct {
 	node     string // "" is s1
 	members  []replica.Member
 	caughtUp []string
+	silent   []string
 	err      error
 	did      string
 }
@@ -27,6 +29,13 @@ func (f *fakeRoster) IsLeader() bool                      { return !f.follower }
 func (f *fakeRoster) Members() ([]replica.Member, uint64) { return f.members, 7 }
 func (f *fakeRoster) Leader() (string, uint64)            { return cmp.Or(f.node, "s1"), 3 }
 func (f *fakeRoster) CaughtUp(node string) bool           { return slices.Contains(f.caughtUp, node) }
+
+func (f *fakeRoster) Silent(node string) (time.Duration, bool) {
+	if slices.Contains(f.silent, node) {
+		return time.Minute, false
+	}
+	return 0, true
+}
 
 func (f *fakeRoster) note(ctx context.Context, format string, args ...any) error {
 	if _, bounded := ctx.Deadline(); !bounded {
@@ -59,8 +68,9 @@ func (f *fakeRoster) Transfer(ctx context.Context, to string) error {
 func voter(node string) replica.Member   { return replica.Member{Node: node, Address: node, Voter: true} }
 func learner(node string) replica.Member { return replica.Member{Node: node, Address: node} }
 
-// TestReconcile: a leader takes one step at a time towards the map. No member is removed before all that it names
-// vote, and a leader that it does not name hands over first.
+// TestReconcile: a leader takes one step at a time towards the map. No living voter is removed before all that it names vote, a
+// dead one before its successor votes, and a leader that it does not name hands over first. Nothing is done without a majority
+// that answers.
 func TestReconcile(t *testing.T) {
 	m := planned(t, "s1", "s2", "s3", "s4")
 	g, _ := m.Group("r.1")
@@ -87,11 +97,24 @@ func TestReconcile(t *testing.T) {
 		{"one is not wanted, and one still catches up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}}, ""},
 		{"one is not wanted, and one is missing", fakeRoster{members: []replica.Member{four, one, two}}, "add s3 at s3 (voter: false) after 7;"},
 		{"one that the map does not name has caught up", fakeRoster{members: []replica.Member{one, two, three, learner("s4")}, caughtUp: []string{"s4"}}, "remove s4 after 7;"},
-		{"the leader is not wanted", fakeRoster{node: "s4", members: []replica.Member{four, one, two, three}}, "let s1 lead;"},
+		{"the leader is not wanted", fakeRoster{node: "s4", members: []replica.Member{four, one, two, three}, caughtUp: []string{"s2"}}, "let s2 lead;"},
+		{"a dead one is not wanted, and its successor still catches up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, silent: []string{"s4"}}, ""},
+		{"its successor has caught up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, silent: []string{"s4"}, caughtUp: []string{"s3"}}, "remove s4 after 7;"},
+		{"the dead one is removed", fakeRoster{members: []replica.Member{one, two, learner("s3")}, caughtUp: []string{"s3"}}, "promote s3 after 7;"},
+		{"a living one is not wanted", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, caughtUp: []string{"s3"}}, "promote s3 after 7;"},
+		{"no majority answers", fakeRoster{members: []replica.Member{one, two, moved, four}, silent: []string{"s2", "s4"}}, ""},
+		{"one more would be one too many", fakeRoster{members: []replica.Member{one, two, learner("s3")}, silent: []string{"s2"}, caughtUp: []string{"s3"}}, ""},
+		{"a voter is dead and wanted", fakeRoster{members: []replica.Member{one, two, voter("s3"), four}, silent: []string{"s3"}}, "remove s4 after 7;"},
+		{"the others would be too few", fakeRoster{members: []replica.Member{one, two, three, four, voter("s5")}, silent: []string{"s2", "s3"}}, ""},
+		{"a learner that is not wanted, while one catches up", fakeRoster{members: []replica.Member{one, two, learner("s3"), learner("s4")}}, "remove s4 after 7;"},
 	} {
 		if err := reconcile(context.Background(), &c.r, g, m); err != nil || c.r.did != c.want {
 			t.Errorf("%s: it did %q, not %q: %v", c.name, c.r.did, c.want, err)
 		}
+	}
+	left := fakeRoster{node: "s4", members: []replica.Member{four, one, two, three}}
+	if err := reconcile(context.Background(), &left, g, m); api.CodeOf(err) != api.CodeConflict || api.AsError(err).Hint != "no other voter of r.1 has caught up" {
+		t.Errorf("a leader that no voter can follow: %v", err)
 	}
 	failing := fakeRoster{members: []replica.Member{voter("s1")}, err: errors.New("no quorum")}
 	if err := reconcile(context.Background(), &failing, g, m); !errors.Is(err, failing.err) {

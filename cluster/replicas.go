@@ -47,6 +47,7 @@ func (n *replicas) start() error {
 	n.every(reconcileEvery, n.view.Changed, n.reconcile)
 	n.every(stepEvery, never, n.askInStep)
 	n.every(raiseEvery, never, n.raise)
+	n.every(findEvery, never, n.findOthers)
 	return nil
 }
 

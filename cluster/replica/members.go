@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -102,6 +103,22 @@ func (r *Replica[R]) CaughtUp(node string) bool {
 		r.progress.sinceHeard(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
 }
 
+// HeardWithin is how recent a member's last answer must be for the group to count on it in a change of members.
+const HeardWithin = 5 * time.Second
+
+// Silent returns how long the member has certainly not answered this leader, and whether its last answer is so recent that the
+// group can count on it. A leader always hears itself. At a replica that does not lead Silent returns 0 and false.
+func (r *Replica[R]) Silent(node string) (since time.Duration, heard bool) {
+	switch {
+	case !r.IsLeader():
+		return 0, false
+	case node == r.cfg.Node:
+		return 0, true
+	}
+	id, term := raft.ServerID(node), r.raft.CurrentTerm()
+	return r.progress.silent(id, term), r.progress.sinceHeard(id, term) <= HeardWithin
+}
+
 // Transfer transfers leadership to the voter to, or to the one with the longest log if to is "". It returns nil when this
 // replica no longer leads, and CodeNotLeader if it did not lead. After any other error leadership may or may not have moved.
 //
@@ -153,6 +170,7 @@ func (r *Replica[R]) change(ctx context.Context, op string, prevIndex uint64, ca
 	})
 	switch {
 	case err == nil:
+		r.meters.changes(1)
 		return nil
 	case !begun:
 		return err

@@ -117,6 +117,7 @@ func (t *transport) TimeoutNow(
 type progress struct {
 	mu    sync.Mutex
 	term  uint64
+	began time.Time // when the first answer of the term came
 	match map[raft.ServerID]uint64
 	heard map[raft.ServerID]time.Time
 }
@@ -135,6 +136,20 @@ func (p *progress) sinceHeard(id raft.ServerID, term uint64) time.Duration {
 	return time.Since(p.heard[id])
 }
 
+// silent returns how long the follower has certainly not answered; 0 if that is not known. A follower that has not answered in
+// the term at all is silent since the first other one did.
+func (p *progress) silent(id raft.ServerID, term uint64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if term != p.term {
+		return 0
+	}
+	if at, ok := p.heard[id]; ok {
+		return time.Since(at)
+	}
+	return time.Since(p.began)
+}
+
 func (p *progress) note(id raft.ServerID, term, index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +157,7 @@ func (p *progress) note(id raft.ServerID, term, index uint64) {
 		return
 	}
 	if term > p.term {
-		p.term = term
+		p.term, p.began = term, time.Now()
 		clear(p.match)
 		clear(p.heard)
 	}

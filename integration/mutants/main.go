@@ -74,6 +74,7 @@ var mutants = []mutant{
 	{"confirm-refusals", []check{{"./cluster/group", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
+	{"remove-dead-first", []check{{"./cluster", "^TestReconcile$"}}},
 	{"hand-over", []check{{"./cluster", "^TestRollingRestart$"}}},
 	{"hold-before-transfer", []check{{"./cluster/replica", "^TestTransferLeavesNothingUnknown$"}}},
 	{"heal-on-read", []check{{"./cluster/replica/logstore", "^TestWALReadsHeal$"}}},
