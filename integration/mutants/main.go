@@ -72,6 +72,7 @@ var mutants = []mutant{
 	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"confirm-refusals", []check{{"./cluster/group", "^TestDeposedLeaderRefusesNothing$"}}},
+	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
 	{"remove-dead-first", []check{{"./cluster", "^TestReconcile$"}}},

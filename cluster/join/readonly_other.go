@@ -1,0 +1,5 @@
+//go:build !linux
+
+package join
+
+func readOnly(string) bool { return false }
