@@ -21,6 +21,7 @@ const (
 	CodeConflict           Code = "conflict"            // the state forbids the request: a reused id, a range that is not empty
 	CodePreconditionFailed Code = "precondition_failed" // a condition did not hold
 	CodeTooLarge           Code = "too_large"           // over a limit, which the error names
+	CodeLimited            Code = "limited"             // over the rate of the credential; not applied; try again later
 	CodeUnavailable        Code = "unavailable"         // no quorum, overload or disconnected; certainly not applied; try again later
 	CodeAmbiguous          Code = "ambiguous"           // the outcome is unknown: the request may have been applied, or may yet be
 	CodeInternal           Code = "internal"            // a fault in the program; whether a write was applied is unknown
@@ -57,6 +58,8 @@ func (c Code) HTTPStatus() int {
 		return http.StatusPreconditionFailed
 	case CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
+	case CodeLimited:
+		return http.StatusTooManyRequests
 	case CodeUnavailable, CodeNotLeader, CodeWrongGroup, CodeSessionDead:
 		return http.StatusServiceUnavailable
 	case CodeAmbiguous:
@@ -74,7 +77,7 @@ type Error struct {
 	Hint string `cbor:"4,keyasint,omitempty"` // what is wrong and what to do next
 	// Leader is the node to ask instead (CodeNotLeader). It is empty if the leader is unknown.
 	Leader NodeID `cbor:"5,keyasint,omitempty"`
-	// RetryAfter is how long to wait before the next try (CodeUnavailable). If it is 0, the receiver chooses.
+	// RetryAfter is how long to wait before the next try (CodeUnavailable, CodeLimited). If it is 0, the receiver chooses.
 	RetryAfter time.Duration `cbor:"6,keyasint,omitempty"`
 	// Version is the key's current version (CodeNotFound, CodePreconditionFailed).
 	Version Version `cbor:"7,keyasint,omitempty"`

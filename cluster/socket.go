@@ -139,5 +139,5 @@ func socketContext(ctx context.Context, c net.Conn) context.Context {
 	if uid, known := peerUID(c); known {
 		p.From = fmt.Sprintf("uid %d", uid)
 	}
-	return front.WithPrincipal(ctx, p)
+	return front.WithPrincipal(ctx, &p)
 }

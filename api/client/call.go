@@ -160,10 +160,11 @@ func (q *call) bytes() int {
 
 // refused records what a refusal says about the node's health.
 func (es *endpoints) refused(e *endpoint, f *failure) *failure {
-	switch f.verdict {
-	case again:
+	switch {
+	case f.err.Code == api.CodeLimited: // the token is over its rate; the node works
+	case f.verdict == again:
 		es.failed(e, time.Now(), true)
-	case final:
+	case f.verdict == final:
 		es.answered(e)
 	}
 	return f

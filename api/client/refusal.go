@@ -38,7 +38,7 @@ func refusal(q *call, e *endpoint, a *answer) *failure {
 func judge(q *call, err *api.Error) *failure {
 	f := &failure{err: err, verdict: final}
 	switch err.Code {
-	case api.CodeUnavailable:
+	case api.CodeUnavailable, api.CodeLimited:
 		f.verdict = again
 	case api.CodeInternal:
 		if q.once || !q.writes {
@@ -66,7 +66,7 @@ func readProblem(a *answer) (p problem, ok bool) {
 	}
 	switch p.Code {
 	case api.CodeInvalid, api.CodeUnauthenticated, api.CodeDenied, api.CodeNotFound, api.CodeConflict,
-		api.CodePreconditionFailed, api.CodeTooLarge, api.CodeUnavailable, api.CodeAmbiguous, api.CodeInternal:
+		api.CodePreconditionFailed, api.CodeTooLarge, api.CodeLimited, api.CodeUnavailable, api.CodeAmbiguous, api.CodeInternal:
 		return p, true
 	}
 	return problem{}, false

@@ -21,9 +21,10 @@ type Config struct {
 	Admin api.Admin
 	// Node is this node's name.
 	Node api.NodeID
-	// Allow decides whether a principal may use a right on the keys; an error refuses the request and is [api.CodeDenied] or
-	// [api.CodeUnauthenticated]. It must not block. nil: everything is allowed.
-	Allow func(p Principal, r Right, keys api.Range) error
+	// Access decides who asks and who may do what; nil: everything is allowed to everyone.
+	Access Access
+	// Elsewhere returns the refusal of administration if this node does not take it; nil: it does.
+	Elsewhere func() error
 	// Metrics is where the fronts register what they measure; nil measures nothing.
 	Metrics observe.Metrics
 	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
@@ -44,12 +45,13 @@ type Backend struct {
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
 
-	room     *admission.Room
-	classify func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
-	store    api.Store
-	lister   api.Lister
-	admin    api.Admin
-	allow    func(Principal, Right, api.Range) error
+	room      *admission.Room
+	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
+	store     api.Store
+	lister    api.Lister
+	admin     api.Admin
+	access    Access
+	elsewhere func() error
 
 	requests func(n float64, values ...string)
 	seconds  func(seconds float64, values ...string)
@@ -68,7 +70,7 @@ func New(c Config) *Backend {
 	}
 	return &Backend{
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
-		store: c.Store, lister: c.Lister, admin: c.Admin, allow: c.Allow,
+		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
 			"front", "route"),

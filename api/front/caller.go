@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"crypto/sha256"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -10,7 +11,7 @@ import (
 // safe for concurrent use.
 type Caller struct {
 	backend   *Backend
-	principal Principal
+	principal *Principal
 }
 
 var (
@@ -25,39 +26,76 @@ func (b *Backend) For(ctx context.Context) Caller {
 
 // Read implements api.Store. It needs [Read] on every key.
 func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	if c.backend.allow != nil {
-		for _, k := range r.Keys {
-			if err := c.allowKey(Read, k); err != nil {
-				return err
-			}
+	a := c.backend.access
+	if a == nil {
+		return c.backend.store.Read(ctx, r, out)
+	}
+	if err := a.Enter(c.principal, 0); err != nil {
+		return err
+	}
+	for _, k := range r.Keys {
+		if err := a.AllowKey(c.principal, "read", Read, k); err != nil {
+			return err
 		}
 	}
-	return c.backend.store.Read(ctx, r, out)
+	err := c.backend.store.Read(ctx, r, out)
+	if err == nil {
+		a.Charge(c.principal, entriesSize(out.Entries))
+	}
+	return err
 }
 
-// Do implements api.Store. It needs [Read] on every key that is tested or got, and [Write] on every other one, in both branches.
+// Do implements api.Store. It needs the rights of both branches before anything is read: [Read] on every key that is tested, got
+// or answers with what it held, and [Write] on every key that a step may change. Request ids are the principal's own. A delete
+// does not say whether the key existed to a principal that may not read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	if c.backend.allow != nil {
-		if err := c.allowTxn(t); err != nil {
-			return nil, err
+	a := c.backend.access
+	if a == nil {
+		return c.backend.store.Do(ctx, t)
+	}
+	if err := a.Enter(c.principal, txnSize(t)); err != nil {
+		return nil, err
+	}
+	if err := c.allowTxn(t); err != nil {
+		return nil, err
+	}
+	if id := ownID(c.principal.ID, t.ID); id != t.ID {
+		own := *t
+		own.ID = id
+		t = &own
+	}
+	res, err := c.backend.store.Do(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	a.Charge(c.principal, entriesSize(res.Entries))
+	c.hideAbsence(t, res)
+	return res, nil
+}
+
+// hideAbsence takes the versions of deletes out of the result if the principal may not read the keys: that of a key that was
+// absent already is not the transaction's.
+func (c Caller) hideAbsence(t *api.Txn, res *api.TxnResult) {
+	branch := t.Then
+	if !res.Committed {
+		branch = t.Else
+	}
+	for i := range branch {
+		if branch[i].Kind == api.OpDelete && i < len(res.Entries) && !c.backend.access.Holds(c.principal, Read, branch[i].Key) {
+			res.Entries[i].Version = api.Version{}
 		}
 	}
-	return c.backend.store.Do(ctx, t)
 }
 
 func (c Caller) allowTxn(t *api.Txn) error {
 	for i := range t.If {
-		if err := c.allowKey(Read, t.If[i].Key); err != nil {
+		if err := c.allowKey("txn", Read, t.If[i].Key); err != nil {
 			return err
 		}
 	}
 	for _, branch := range [2][]api.Op{t.Then, t.Else} {
 		for i := range branch {
-			right := Write
-			if branch[i].Kind == api.OpGet {
-				right = Read
-			}
-			if err := c.allowKey(right, branch[i].Key); err != nil {
+			if err := c.allowOp(&branch[i]); err != nil {
 				return err
 			}
 		}
@@ -65,17 +103,47 @@ func (c Caller) allowTxn(t *api.Txn) error {
 	return nil
 }
 
-// List implements api.Lister. It needs [List] on the whole range.
+// allowOp checks the rights of a step. What a function answers, or whether it is refused, tells what the key holds.
+func (c Caller) allowOp(o *api.Op) error {
+	if o.Writes() {
+		if err := c.allowKey("txn", Write, o.Key); err != nil {
+			return err
+		}
+	}
+	if !o.Writes() || o.Function() {
+		return c.allowKey("txn", Read, o.Key)
+	}
+	return nil
+}
+
+// List implements api.Lister. It needs [List] on the whole range, and [Read] too unless only keys are asked for.
 func (c Caller) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
-	if err := c.allow(List, r.Range); err != nil {
+	a := c.backend.access
+	if a == nil {
+		return c.backend.lister.List(ctx, r)
+	}
+	if err := a.Enter(c.principal, 0); err != nil {
 		return nil, err
 	}
-	return c.backend.lister.List(ctx, r)
+	if err := a.AllowRange(c.principal, "list", List, r.Range); err != nil {
+		return nil, err
+	}
+	if !r.KeysOnly {
+		if err := a.AllowRange(c.principal, "list", Read, r.Range); err != nil {
+			return nil, err
+		}
+	}
+	res, err := c.backend.lister.List(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	a.Charge(c.principal, entriesSize(res.Entries))
+	return res, nil
 }
 
 // Status returns the cluster as this node sees it. It needs [Observe].
 func (c Caller) Status(ctx context.Context) (*api.Status, error) {
-	if err := c.allow(Observe, api.Range{}); err != nil {
+	if err := c.May("status", Observe, ""); err != nil {
 		return nil, err
 	}
 	return c.backend.admin.Status(ctx)
@@ -83,19 +151,68 @@ func (c Caller) Status(ctx context.Context) (*api.Status, error) {
 
 // SetPlacement moves all keys with the prefix to a region. It needs [Administer].
 func (c Caller) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
-	if err := c.allow(Administer, api.PrefixRange(prefix)); err != nil {
+	if err := c.May("placement set", Administer, string(prefix)); err != nil {
 		return err
 	}
 	return c.backend.admin.SetPlacement(ctx, prefix, region)
 }
 
-func (c Caller) allowKey(r Right, k api.Key) error {
-	return c.allow(r, api.Range{Start: k, End: k + "\x00"})
-}
-
-func (c Caller) allow(r Right, keys api.Range) error {
-	if c.backend.allow == nil {
+func (c Caller) allowKey(verb string, r Right, k api.Key) error {
+	if c.backend.access == nil {
 		return nil
 	}
-	return c.backend.allow(c.principal, r, keys)
+	return c.backend.access.AllowKey(c.principal, verb, r, k)
+}
+
+// May checks that the caller may use a right on the cluster, and notes what is to be carried out; see [Backend.May].
+func (c Caller) May(verb string, r Right, target string) error {
+	if r == Administer {
+		if err := c.backend.Elsewhere(); err != nil {
+			return err
+		}
+	}
+	if c.backend.access == nil {
+		return nil
+	}
+	return c.backend.access.AllowCluster(c.principal, verb, r, target)
+}
+
+// ownID returns the request id of a principal's own space, so that no other principal can repeat, guess or acknowledge the
+// request. Ids of an unnamed space stay as they are.
+func ownID(space string, id api.RequestID) api.RequestID {
+	if space == "" || id.IsZero() {
+		return id
+	}
+	kind := byte('o') // an opaque Idempotency-Key
+	if id.Seq > 0 {
+		kind = 'n' // numbered by its client
+	}
+	h := sha256.New()
+	h.Write([]byte(space))
+	h.Write([]byte{0, kind})
+	h.Write(id.Client[:])
+	var sum [sha256.Size]byte
+	id.Client = api.ClientID(h.Sum(sum[:0])[:len(id.Client)])
+	return id
+}
+
+// entriesSize returns the bytes of keys and values.
+func entriesSize(entries []api.Entry) (n int64) {
+	for i := range entries {
+		n += int64(len(entries[i].Key) + len(entries[i].Value))
+	}
+	return n
+}
+
+// txnSize returns the bytes of the keys and values that a transaction brings.
+func txnSize(t *api.Txn) (n int64) {
+	for i := range t.If {
+		n += int64(len(t.If[i].Key) + len(t.If[i].Value))
+	}
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			n += int64(len(branch[i].Key) + len(branch[i].Value))
+		}
+	}
+	return n
 }

@@ -11,19 +11,27 @@ import (
 )
 
 // everything is a Store, Lister and Admin that answers anything.
-type everything struct{ asked int }
+type everything struct {
+	asked  int
+	txn    *api.Txn
+	result *api.TxnResult
+}
 
 func (e *everything) Read(context.Context, *api.ReadRequest, *api.ReadResult) error {
 	e.asked++
 	return nil
 }
-func (e *everything) Do(context.Context, *api.Txn) (*api.TxnResult, error) {
+func (e *everything) Do(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
 	e.asked++
-	return nil, nil
+	e.txn = t
+	if e.result == nil {
+		return &api.TxnResult{}, nil
+	}
+	return e.result, nil
 }
 func (e *everything) List(context.Context, *api.ListRequest) (*api.ListResult, error) {
 	e.asked++
-	return nil, nil
+	return &api.ListResult{}, nil
 }
 func (e *everything) Status(context.Context) (*api.Status, error) { e.asked++; return nil, nil }
 func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error {
@@ -32,44 +40,67 @@ func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error 
 }
 func (e *everything) Ready(context.Context) error { return nil }
 
+// asking is an Access that calls a function for each check.
+type asking func(p *Principal, asked string) error
+
+func (f asking) Authenticate(string) (*Principal, error)     { return nil, nil }
+func (f asking) Check(*Principal) error                      { return nil }
+func (f asking) Enter(p *Principal, bytes int64) error       { return f(p, fmt.Sprintf("enter %d", bytes)) }
+func (f asking) Charge(*Principal, int64)                    {}
+func (f asking) Holds(_ *Principal, _ Right, k api.Key) bool { return k != "secret" }
+func (f asking) AllowKey(p *Principal, verb string, r Right, k api.Key) error {
+	return f(p, fmt.Sprintf("%s %v %s", verb, r, k))
+}
+func (f asking) AllowRange(p *Principal, verb string, r Right, keys api.Range) error {
+	return f(p, fmt.Sprintf("%s %v %s-%s", verb, r, keys.Start, keys.End))
+}
+func (f asking) AllowCluster(p *Principal, verb string, r Right, target string) error {
+	return f(p, fmt.Sprintf("%s: %v %s", verb, r, target))
+}
+
 // TestRights: each method asks for the rights that it needs, of the principal of the context, before it does anything.
+//
+// Attack 30: conditions and functions need the right to read, in both branches.
 func TestRights(t *testing.T) {
+	list := func(keysOnly bool) func(ctx context.Context, c Caller) error {
+		return func(ctx context.Context, c Caller) error {
+			_, err := c.List(ctx, &api.ListRequest{Range: api.Range{Start: "a", End: "b"}, KeysOnly: keysOnly})
+			return err
+		}
+	}
 	for _, c := range []struct {
 		name string
 		call func(ctx context.Context, c Caller) error
-		want []string // right, start, end
+		want []string
 	}{
 		{"read", func(ctx context.Context, c Caller) error {
 			return c.Read(ctx, &api.ReadRequest{Keys: []api.Key{"a", "b"}}, new(api.ReadResult))
-		}, []string{"read a a\x00", "read b b\x00"}},
+		}, []string{"enter 0", "read read a", "read read b"}},
 		{"do", func(ctx context.Context, c Caller) error {
 			_, err := c.Do(ctx, &api.Txn{
-				If:   []api.Cond{{Key: "c"}},
-				Then: []api.Op{{Kind: api.OpGet, Key: "g"}, {Kind: api.OpPut, Key: "p"}},
-				Else: []api.Op{{Kind: api.OpDelete, Key: "d"}},
+				If:   []api.Cond{{Key: "c", Value: []byte("v")}},
+				Then: []api.Op{{Kind: api.OpGet, Key: "g"}, {Kind: api.OpPut, Key: "p", Value: []byte("v")}, {Kind: api.OpAdd, Key: "f"}},
+				Else: []api.Op{{Kind: api.OpDelete, Key: "d"}, {Kind: api.OpAppendIfAbsent, Key: "s"}},
 			})
 			return err
-		}, []string{"read c c\x00", "read g g\x00", "write p p\x00", "write d d\x00"}},
-		{"list", func(ctx context.Context, c Caller) error {
-			_, err := c.List(ctx, &api.ListRequest{Range: api.Range{Start: "a", End: "b"}})
-			return err
-		}, []string{"list a b"}},
-		{"status", func(ctx context.Context, c Caller) error { _, err := c.Status(ctx); return err }, []string{"observe  "}},
-		{"placement", func(ctx context.Context, c Caller) error { return c.SetPlacement(ctx, "p", "r") }, []string{"administer p q"}},
+		}, []string{"enter 8", "txn read c", "txn read g", "txn write p", "txn write f", "txn read f", "txn write d", "txn write s", "txn read s"}},
+		{"list", list(false), []string{"enter 0", "list list a-b", "list read a-b"}},
+		{"list of keys", list(true), []string{"enter 0", "list list a-b"}},
+		{"status", func(ctx context.Context, c Caller) error { _, err := c.Status(ctx); return err }, []string{"status: observe "}},
+		{"placement", func(ctx context.Context, c Caller) error { return c.SetPlacement(ctx, "p", "r") }, []string{"placement set: administer p"}},
 	} {
 		for refused := range len(c.want) + 1 { // the right at this place is refused; the last: none is
 			store, asked := &everything{}, []string(nil)
-			b := New(Config{Store: store, Lister: store, Admin: store, Allow: func(p Principal, r Right, keys api.Range) error {
+			b := New(Config{Store: store, Lister: store, Admin: store, Access: asking(func(p *Principal, ask string) error {
 				if p.Name != "alice" {
 					t.Errorf("%s: the principal is %q", c.name, p.Name)
 				}
-				asked = append(asked, fmt.Sprintf("%v %s %s", r, keys.Start, keys.End))
-				if len(asked) == refused+1 {
+				if asked = append(asked, ask); len(asked) == refused+1 {
 					return api.CodeDenied
 				}
 				return nil
-			}})
-			ctx := WithPrincipal(t.Context(), Principal{Name: "alice"})
+			})})
+			ctx := WithPrincipal(t.Context(), &Principal{Name: "alice"})
 			err := c.call(ctx, b.For(ctx))
 			want := c.want[:min(refused+1, len(c.want))]
 			if !slices.Equal(asked, want) {
@@ -82,7 +113,55 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// TestAnonymous: without a principal the caller is anonymous, and without Allow everything is allowed.
+// TestOwnIDs: the request ids of a principal with an id are of its own space, numbered and opaque ones apart; those of the
+// anonymous principal stay as they are.
+//
+// Attack 32: another principal's id names another request, and acknowledges its own alone.
+func TestOwnIDs(t *testing.T) {
+	store := &everything{}
+	b := New(Config{Store: store, Access: asking(func(*Principal, string) error { return nil })})
+	sent := func(p *Principal, id api.RequestID) api.RequestID {
+		ctx, mine := WithPrincipal(t.Context(), p), &api.Txn{ID: id, Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}
+		if _, err := b.For(ctx).Do(ctx, mine); err != nil || mine.ID != id {
+			t.Fatalf("%v; the caller's transaction has the id %v", err, mine.ID)
+		}
+		return store.txn.ID
+	}
+	alice, bob := &Principal{Name: "alice", ID: "a"}, &Principal{Name: "bob", ID: "b"}
+	numbered := api.RequestID{Client: api.ClientID{7}, Seq: 3, AckedBelow: 2}
+	opaque := api.RequestID{Client: api.ClientID{7}}
+	seen := map[api.ClientID]bool{numbered.Client: true}
+	for _, p := range []*Principal{alice, bob} {
+		for _, id := range []api.RequestID{numbered, opaque} {
+			got := sent(p, id)
+			if got.Seq != id.Seq || got.AckedBelow != id.AckedBelow || seen[got.Client] || got != sent(p, id) {
+				t.Errorf("%s sends %v as %v", p.Name, id, got)
+			}
+			seen[got.Client] = true
+		}
+		if got := sent(p, api.RequestID{}); !got.IsZero() {
+			t.Errorf("%s sends no id as %v", p.Name, got)
+		}
+	}
+	if got := sent(new(Principal), numbered); got != numbered {
+		t.Errorf("an anonymous client sends %v as %v", numbered, got)
+	}
+}
+
+// TestDeleteHidesAbsence: a delete answers the version only to a principal that may read the key.
+func TestDeleteHidesAbsence(t *testing.T) {
+	store := &everything{}
+	b := New(Config{Store: store, Access: asking(func(*Principal, string) error { return nil })})
+	for k, hidden := range map[api.Key]bool{"secret": true, "open": false} {
+		store.result = &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: k, Version: api.Version{Epoch: 1, Index: 2}}}}
+		res, err := b.For(t.Context()).Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}})
+		if err != nil || res.Entries[0].Version.IsZero() != hidden {
+			t.Errorf("delete of %s: %+v, %v", k, res, err)
+		}
+	}
+}
+
+// TestAnonymous: without a principal the caller is anonymous, and without Access everything is allowed.
 func TestAnonymous(t *testing.T) {
 	if !PrincipalFrom(t.Context()).Anonymous() {
 		t.Error("the context names a principal")
@@ -112,7 +191,7 @@ func TestAdmission(t *testing.T) {
 			return admission.Leased, nil
 		},
 	})
-	alice := WithPrincipal(t.Context(), Principal{Name: "alice"})
+	alice := WithPrincipal(t.Context(), &Principal{Name: "alice"})
 	enter := func(ctx context.Context, want bool, q Ask) *admission.Ticket {
 		t.Helper()
 		place, refusal := b.Admit(ctx, q)

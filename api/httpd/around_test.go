@@ -54,7 +54,7 @@ func middleware(t *testing.T, answered *atomic.Int64) func(http.Handler) http.Ha
 			if err != nil {
 				t.Errorf("the body: %v", err)
 			}
-			ctx, cancel := context.WithTimeout(front.WithPrincipal(r.Context(), front.Principal{Name: "alice"}), time.Minute)
+			ctx, cancel := context.WithTimeout(front.WithPrincipal(r.Context(), &front.Principal{Name: "alice"}), time.Minute)
 			defer cancel()
 			r = r.WithContext(ctx)
 			r.Body = io.NopCloser(bytes.NewReader(got))

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -30,7 +31,10 @@ func getCalls(x *exchange) error {
 		h.Set("Connection", "Upgrade")
 		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "this path takes an Upgrade to %s; single requests go to /v1/kv", wire.Protocol)}
 	}
-	place, refusal := x.AdmitStream(x.r.Context())
+	if err := x.Check(x.base); err != nil {
+		return err
+	}
+	place, refusal := x.AdmitStream(x.base)
 	if refusal != nil {
 		return x.turnAway(refusal)
 	}
@@ -46,12 +50,55 @@ func getCalls(x *exchange) error {
 		_ = conn.Close() // the client has gone
 		return nil
 	}
-	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
-	_ = wire.Serve(x.r.Context(), s, wire.ServerConfig{ // a client that speaks something else is cut off
-		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: x.enterCall, Drain: draining, Faults: x.Faults,
+	judged := newJudged(x)
+	defer judged.close()
+	_ = wire.Serve(x.base, s, wire.ServerConfig{ // a client that speaks something else is cut off
+		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: judged.enter, Drain: judged.drain, Faults: x.Faults,
 		MaxMessageBytes: MaxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
+}
+
+// judged lets the calls of one stream in. The principal is judged at each call: when its token is not known any more, the call is
+// refused, those under way are answered, and the stream ends.
+type judged struct {
+	*exchange
+	drain chan struct{} // closed when the stream is to end
+	once  sync.Once
+	over  chan struct{} // closed by close
+	wait  sync.WaitGroup
+}
+
+func newJudged(x *exchange) *judged {
+	j := &judged{exchange: x, drain: make(chan struct{}), over: make(chan struct{})}
+	if draining, ok := x.r.Context().Value(drainingKey{}).(<-chan struct{}); ok {
+		j.wait.Go(func() {
+			select {
+			case <-draining:
+				j.end()
+			case <-j.over:
+			}
+		})
+	}
+	return j
+}
+
+func (j *judged) end() { j.once.Do(func() { close(j.drain) }) }
+
+// close ends what newJudged has started.
+func (j *judged) close() {
+	close(j.over)
+	j.wait.Wait()
+}
+
+func (j *judged) enter(a wire.Asked) (*admission.Ticket, *api.Error) {
+	if err := j.Check(j.base); err != nil {
+		if api.CodeOf(err) == api.CodeUnauthenticated {
+			j.end()
+		}
+		return nil, api.AsError(err)
+	}
+	return j.enterCall(a)
 }
 
 // callStream is the connection of a stream, with what had been read of it already, and with a bound on how long the client
@@ -70,7 +117,7 @@ func (s *callStream) Write(b []byte) (int, error) {
 
 // enterCall lets a call of a stream in as a request.
 func (x *exchange) enterCall(a wire.Asked) (*admission.Ticket, *api.Error) {
-	return x.Admit(x.r.Context(), front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
+	return x.Admit(x.base, front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
 }
 
 // calls is the Store of a stream: it measures calls, and its errors are as clients may see them.

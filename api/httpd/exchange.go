@@ -23,7 +23,9 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	start  time.Time
-	ctx    *requestContext // ends with the request's timeout
+	base   context.Context   // of the request, with its principal
+	ctx    *requestContext   // ends with the request's timeout
+	args   map[string]string // what stands in the path for the names in braces
 	query  url.Values
 	key    api.Key
 	writes bool // the request may change something: an unexplained error leaves its outcome unknown
@@ -37,6 +39,7 @@ type exchange struct {
 	entries [1]api.Entry
 	route   *route
 	store   front.Caller
+	conn    *connState        // of the request's connection; nil if nothing is remembered
 	place   *admission.Ticket // of a request; nil for a probe
 	// taken: the whole body has been read.
 	taken bool

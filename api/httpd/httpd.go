@@ -75,6 +75,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		x.fail(err)
 	}
+	x.settle()
 	x.drain()
 	h.Observe(front.Labels{Front: httpFront, Route: route, Status: statusText(x.status)}, time.Since(x.start).Seconds())
 }
@@ -84,7 +85,7 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if x.r.ContentLength != 0 {
 		x.readBy(x.start.Add(drainTimeout))
 	}
-	at, key := h.table.find(x.r.URL)
+	at, key, args := h.table.find(x.r.URL)
 	if at == nil {
 		return "none", &statusError{http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path")}
 	}
@@ -92,7 +93,11 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 		x.w.Header().Set("Allow", at.allow)
 		return at.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", at.noMethod(x.r.Method))}
 	}
-	x.store = h.For(x.r.Context())
+	x.args = args
+	if err := x.identify(); err != nil {
+		x.key = key
+		return at.name, err
+	}
 	if x.route.kind != request {
 		return at.name, x.route.serve(x)
 	}
@@ -104,13 +109,16 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 		return at.name, err
 	}
 	defer x.ctx.end()
-	place, refusal := h.Admit(x.r.Context(), front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()})
+	x.key = key
+	if err := x.allowed(); err != nil {
+		return at.name, err
+	}
+	place, refusal := h.Admit(x.base, front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()})
 	if refusal != nil {
 		return at.name, x.turnAway(refusal)
 	}
 	defer place.Leave()
 	x.place = place
-	x.key = key
 	return at.name, x.carryOut()
 }
 

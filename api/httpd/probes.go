@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 // readyTimeout bounds how long /readyz may think.
@@ -17,7 +18,7 @@ func getLivez(x *exchange) error {
 	return nil
 }
 
-// getReadyz says whether the node routes, serves and has caught up; if not, what is missing.
+// getReadyz says whether the node routes, serves and has caught up; if not, what is missing, to those who may observe.
 func getReadyz(x *exchange) error {
 	ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
 	defer cancel()
@@ -27,6 +28,9 @@ func getReadyz(x *exchange) error {
 			e.Hint = e.Err.Error()
 		}
 		e.Code, e.RetryAfter = api.CodeUnavailable, time.Second
+		if !x.Observes(x.base) {
+			e = api.Error{Code: api.CodeUnavailable, Hint: "not ready", RetryAfter: time.Second}
+		}
 		return &e
 	}
 	x.replyOK()
@@ -34,6 +38,9 @@ func getReadyz(x *exchange) error {
 }
 
 func getMetrics(x *exchange) error {
+	if err := x.May(x.base, "metrics", front.Observe, ""); err != nil {
+		return err
+	}
 	x.commonHeaders()
 	x.Metrics.ServeHTTP(x.w, x.r)
 	return nil

@@ -36,6 +36,7 @@ var problemTitles = map[api.Code]string{
 	api.CodeConflict:           "The present state forbids this",
 	api.CodePreconditionFailed: "A condition did not hold",
 	api.CodeTooLarge:           "Over a limit",
+	api.CodeLimited:            "Over the rate of the token",
 	api.CodeUnavailable:        "Not available now",
 	api.CodeAmbiguous:          "The outcome is unknown: read before you repeat it, or repeat it with the same Idempotency-Key",
 	api.CodeInternal:           "A fault of the server",
@@ -47,10 +48,15 @@ func problemOf(e *api.Error, status int) *problem {
 		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
 		Code: e.Code, Applied: e.Applied(),
 	}
-	if status == http.StatusServiceUnavailable {
+	if asksToWait(status) {
 		p.RetryAfter = e.RetryAfter.Seconds()
 	}
 	return p
+}
+
+// asksToWait reports whether an answer with the status says when to come back.
+func asksToWait(status int) bool {
+	return status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
 }
 
 // json is the body of the answer.
@@ -79,8 +85,11 @@ func (x *exchange) fail(err error) {
 		p.Version = e.Version.String()
 		x.set("Edgehold-Version", p.Version)
 	}
-	if status == http.StatusServiceUnavailable {
+	if asksToWait(status) {
 		x.set("Retry-After", retryAfter(e))
+	}
+	if status == http.StatusUnauthorized {
+		x.unauthenticated()
 	}
 	x.replyProblem(status, p)
 }

@@ -14,7 +14,7 @@ import (
 func (x *exchange) readQuery(known []string) error {
 	timeout, err := x.parseQuery(known)
 	if err == nil {
-		x.ctx = newRequestContext(x.r.Context(), x.start.Add(timeout))
+		x.ctx = newRequestContext(x.base, x.start.Add(timeout))
 	}
 	return err
 }

@@ -31,7 +31,7 @@ type body struct {
 // route is one row of the API: what is answered at a path for a method. HEAD is served as GET.
 type route struct {
 	method   string
-	path     string // {key} at its end is any bytes
+	path     string // {key} at its end is any bytes; any other {name} is one segment
 	name     string // in metrics
 	kind     kind
 	right    front.Right // that the handler needs of the Caller
@@ -80,8 +80,15 @@ type resource struct {
 
 // table holds the resources of a node.
 type table struct {
-	keys  *resource // of /v1/kv/{key}
-	exact map[string]*resource
+	keys     *resource // of /v1/kv/{key}
+	exact    map[string]*resource
+	patterns []pattern
+}
+
+// pattern is a path with segments in braces, which stand for one segment each.
+type pattern struct {
+	segments []string
+	at       *resource
 }
 
 func newTable(h *handler) table {
@@ -93,6 +100,12 @@ func newTable(h *handler) table {
 	}
 	t.keys = t.exact[keyPrefix+"{key}"]
 	delete(t.exact, keyPrefix+"{key}")
+	for path, at := range t.exact {
+		if strings.Contains(path, "{") {
+			t.patterns = append(t.patterns, pattern{strings.Split(path, "/"), at})
+			delete(t.exact, path)
+		}
+	}
 	return t
 }
 
@@ -115,17 +128,49 @@ func (t *table) add(r *route) {
 	}
 }
 
-// find returns what stands at the path, nil if nothing does, and the key if it is a key's. It looks at the path as it was sent:
-// only there do %2F and '/' differ, which they do before /v1/kv/ and not after it.
-func (t *table) find(u *url.URL) (*resource, api.Key) {
+// find returns what stands at the path, nil if nothing does, the key if it is a key's, and what stands for the segments in braces.
+// It looks at the path as it was sent: only there do %2F and '/' differ, which they do before /v1/kv/ and not after it.
+func (t *table) find(u *url.URL) (at *resource, key api.Key, args map[string]string) {
 	raw := u.RawPath // empty if it is exactly the default encoding of Path
 	if raw == "" {
 		raw = u.Path
 	}
 	if strings.HasPrefix(raw, keyPrefix) && strings.HasPrefix(u.Path, keyPrefix) {
-		return t.keys, api.Key(u.Path[len(keyPrefix):])
+		return t.keys, api.Key(u.Path[len(keyPrefix):]), nil
 	}
-	return t.exact[raw], ""
+	if at = t.exact[raw]; at != nil {
+		return at, "", nil
+	}
+	for _, p := range t.patterns {
+		if args := p.match(raw); args != nil {
+			return p.at, "", args
+		}
+	}
+	return nil, "", nil
+}
+
+// match returns what stands for the segments in braces; nil if the path does not match. None is empty.
+func (p pattern) match(raw string) map[string]string {
+	segments := strings.Split(raw, "/")
+	if len(segments) != len(p.segments) {
+		return nil
+	}
+	args := map[string]string{}
+	for i, want := range p.segments {
+		name, isArg := strings.CutPrefix(want, "{")
+		if !isArg {
+			if segments[i] != want {
+				return nil
+			}
+			continue
+		}
+		arg, err := url.PathUnescape(segments[i])
+		if err != nil || arg == "" {
+			return nil
+		}
+		args[strings.TrimSuffix(name, "}")] = arg
+	}
+	return args
 }
 
 // noMethod says which methods there are instead of the one asked for.

@@ -59,3 +59,16 @@ func TestTable(t *testing.T) {
 		t.Errorf("a key allows %s", bare.keys.allow)
 	}
 }
+
+// TestPatterns: a name in braces stands for one segment, as it was sent and then decoded.
+func TestPatterns(t *testing.T) {
+	for path, want := range map[string]string{
+		"/v1/nodes/n1/drain": "n1", "/v1/nodes/a%2Fb/drain": "a/b", "/v1/nodes/%C3%A4/drain": "ä",
+		"/v1/nodes//drain": "", "/v1/nodes/n1": "", "/v1/nodes/n1/drain/": "", "/v1/nodes/a/b/drain": "", "/v1/nodes/%zz/drain": "",
+	} {
+		p := pattern{segments: strings.Split("/v1/nodes/{node}/drain", "/")}
+		if got := p.match(path)["node"]; got != want {
+			t.Errorf("%s has the node %q, want %q", path, got, want)
+		}
+	}
+}

@@ -81,9 +81,14 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
 		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		BaseContext:    func(net.Listener) context.Context { return ctx },
-		ConnContext:    c.ConnContext,
-		ConnState:      conns.observe,
-		ErrorLog:       log.New(logWriter(c.Log), "", 0),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if c.ConnContext != nil {
+				ctx = c.ConnContext(ctx, conn)
+			}
+			return withConnState(ctx)
+		},
+		ConnState: conns.observe,
+		ErrorLog:  log.New(logWriter(c.Log), "", 0),
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: writeTimeout,
 		},
