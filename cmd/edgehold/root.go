@@ -19,7 +19,7 @@ var commands = []func(*app) *cobra.Command{
 	newDev, newServer, newEdge,
 	newKV, newTxn, newImport, newExport,
 	newCluster, newPlacement,
-	newBench, newVersion, newCompletion,
+	newDoctor, newBench, newVersion, newCompletion,
 }
 
 // run executes one command line and returns the exit status.
