@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,8 +76,47 @@ func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
 	return all
 }
 
-// SetPlacement makes the region own every key with the prefix, if there is none yet.
+// administers refuses administration at an edge: it is served at servers alone, which the refusal names.
+func (n *Node) administers(op string) error {
+	if n.cfg.Role == api.RoleServer {
+		return nil
+	}
+	e := &api.Error{Code: api.CodeDenied, Op: op, Hint: fmt.Sprintf("node %s is an edge, and administration is served at servers alone", n.cfg.ID)}
+	if urls := serverURLs(n.mirror.Map()); len(urls) > 0 {
+		e.Hint += ": ask " + strings.Join(urls, " or ")
+	}
+	return e
+}
+
+// maxNamedServers bounds the servers that a refusal names.
+const maxNamedServers = 3
+
+// serverURLs are the URLs of some servers, of different regions as far as there are.
+func serverURLs(m *placement.Map) (urls []string) {
+	if m == nil {
+		return nil
+	}
+	regions := map[api.RegionID]bool{}
+	var more []string
+	for _, n := range m.Nodes {
+		switch {
+		case n.Role != api.RoleServer || n.URL == "":
+		case regions[n.Region]:
+			more = append(more, n.URL)
+		default:
+			regions[n.Region] = true
+			urls = append(urls, n.URL)
+		}
+	}
+	urls = append(urls, more...)
+	return urls[:min(len(urls), maxNamedServers)]
+}
+
+// SetPlacement makes the region own every key with the prefix, if there is none yet. CodeDenied at an edge.
 func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	if err := n.administers("placement"); err != nil {
+		return err
+	}
 	return n.changes.SetPlacement(ctx, prefix, region)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // methodConfirm is how a leader learns that its term still stands: it asks the voters for theirs. Questions about all the groups
 // between two nodes share messages.
-var methodConfirm = peer.NewMerged[termOf, bool]("Confirm", admission.Free, peer.Servers)
+var methodConfirm = peer.NewMerged[termOf, bool]("Confirm", admission.Free, peer.Members)
 
 // termOf asks a voter whether its Raft term in the group is still Term.
 type termOf struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/remote"
 )
 
-var methodIndex = peer.NewMethod[groupIndex, groupIndex]("Index", admission.Control, peer.Servers)
+var methodIndex = peer.NewMethod[groupIndex, groupIndex]("Index", admission.Control, peer.Members)
 
 // groupIndex asks a group's leader for an index of its log, and is answered with it.
 type groupIndex struct {

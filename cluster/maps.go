@@ -15,7 +15,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// What nodes ask of each other about the placement map. A node that joins polls, and proposes itself, before the map names it.
+// What nodes ask of each other about the placement map. A node that joins polls, and proposes itself, before the map names it; any
+// other proposal is for servers, see mayPropose.
 var (
 	methodPoll    = peer.NewMethod[poll, encodedMap]("Poll", admission.Waiting, peer.Anyone)
 	methodMap     = peer.NewMethod[peer.Nothing, encodedMap]("Map", admission.Control, peer.Anyone)
@@ -120,11 +121,25 @@ func (x mapServer) propose(ctx context.Context, p *proposal) (*encodedMap, error
 	if err != nil {
 		return nil, err
 	}
+	if err := mayPropose(peer.CallerFrom(ctx), c); err != nil {
+		return nil, err
+	}
 	now, err := m.Propose(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return encoded(now), nil
+}
+
+// mayPropose refuses commands that are not for the caller: servers propose every command, other nodes their own joining alone.
+func mayPropose(c *peer.Caller, command placement.Command) error {
+	if c.Role == api.RoleServer {
+		return nil
+	}
+	if j, ok := command.(placement.Join); ok && c.Node != "" && j.Node.ID == c.Node {
+		return nil
+	}
+	return api.Errorf(api.CodeDenied, "only servers of the cluster may propose that; node %q may propose that it joins", c.Node)
 }
 
 // mapsAt is how a meta.Mirror reaches the nodes of a pool.

@@ -20,10 +20,10 @@ Calls         request   nodes
 Cede          control   servers
 CloseSession  control   holders
 CommitLast    request   nodes
-Confirm       free      servers
+Confirm       free      members
 Decide        control   nodes
 Do            request   nodes
-Index         control   servers
+Index         control   members
 Introduce     control   anyone
 Leases        free      holders
 List          request   nodes

@@ -30,14 +30,14 @@ type network struct {
 
 func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *network {
 	n := &network{cfg: cfg, log: log, view: view, said: said}
-	n.dialer = transport.Dialer{Dial: n.dial, Answered: n.answered}
+	n.dialer = transport.Dialer{Caller: string(cfg.ID), Dial: n.dial, Answered: n.answered}
 	return n
 }
 
 // openPort takes the port. Connections wait in their lanes until these are served.
 func (n *network) openPort() (*transport.Port, error) {
 	return transport.Open(transport.Config{
-		Listener: n.cfg.Listener, Answers: n.answersTo, Refusal: n.refusal, Logger: n.log.Named("port"),
+		Listener: n.cfg.Listener, Answers: n.answersTo, Identify: n.identify, Refusal: n.refusal, Logger: n.log.Named("port"),
 	})
 }
 

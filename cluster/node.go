@@ -41,16 +41,17 @@ const closeGrace = 2 * time.Second
 
 // Node is one running node. Its methods are safe for concurrent use.
 type Node struct {
-	cfg     Config
-	log     hclog.Logger
-	metrics metrics
-	nonce   ident.Nonce       // of this process
-	faults  *fault.Catcher    // catches the panics of requests
-	workers *wire.Workers     // carry out the calls of clients and of nodes
-	sched   *schedLatency     // reports when the processors cannot keep up
-	said    notice.Book       // which lines the log has about other nodes, and about what this node waits for
-	epochs  words.DedupEpochs // of all groups, as their leaders report them
-	members members           // the replicas that are open
+	cfg       Config
+	log       hclog.Logger
+	metrics   metrics
+	nonce     ident.Nonce       // of this process
+	faults    *fault.Catcher    // catches the panics of requests
+	workers   *wire.Workers     // carry out the calls of clients and of nodes
+	sched     *schedLatency     // reports when the processors cannot keep up
+	said      notice.Book       // which lines the log has about other nodes, and about what this node waits for
+	epochs    words.DedupEpochs // of all groups, as their leaders report them
+	members   members           // the replicas that are open
+	refresher refresher         // fetches the map for callers that it does not name
 
 	membership *membership
 	port       *transport.Port
@@ -166,6 +167,7 @@ func (n *Node) openPort() (end func() error, err error) {
 func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Role: n.cfg.Role, Logger: n.log.Named("peer"),
+		Identify: peerOf, Own: n.membership.own(), Learn: n.refresher.learn,
 		Workers: n.workers, Faults: n.faults,
 		Room: admission.New(admission.Config{Metrics: n.metrics.with("room", "peer"), Busy: n.sched.Busy, Calm: calmOfNodes}),
 	})
@@ -212,6 +214,7 @@ func (n *Node) openMap() (end func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.refresher.refresh = n.mirror.Refresh
 	if founding, _, _ := n.membership.found.state(); !founding {
 		n.mirror.Start() // else joining does, when the founding has ended: both ask the same nodes
 	}

@@ -64,7 +64,7 @@ func (p *Port) pause(d time.Duration) bool {
 	select {
 	case <-t.C:
 		return true
-	case <-p.done:
+	case <-p.ctx.Done():
 		return false
 	}
 }
@@ -88,6 +88,7 @@ func accepted(c net.Conn) *conn { return c.(*cmux.MuxConn).Conn.(*conn) }
 type sorted struct {
 	*cmux.MuxConn
 	under net.Conn
+	peer  any // what Config.Identify has returned
 }
 
 // NetConn returns the accepted connection, for its socket. Bytes that are read from it are missing at the lane's connection.

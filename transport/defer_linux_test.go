@@ -29,7 +29,7 @@ func TestSilentIsNotAccepted(t *testing.T) {
 	}
 	for _, c := range all[:10] {
 		echo(t, p.Peer(), "peer")
-		if _, err := c.Write([]byte{lanePeer, 0}); err != nil {
+		if _, err := c.Write([]byte{lanePeer, 0, 0}); err != nil {
 			t.Fatal(err)
 		}
 		expectEcho(t, c, nil, "peer")

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// MaxName bounds the name of a lane and the name of the node that a connection is for: one byte holds its length.
+// MaxName bounds the name of a lane, of the node that a connection is for, and of the node that dials: one byte holds its length.
 const MaxName = 255
 
 // Dialer is the other end of a [Port]: it connects and names the lane. It does not wait for an answer. If another node answers,
@@ -16,6 +16,8 @@ const MaxName = 255
 type Dialer struct {
 	// Dial connects to an address.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// Caller is the name of the node that dials, which each connection gives; "" gives none.
+	Caller string
 	// Answered, if not nil, is called with the first answer on each connection that names a node; refused is nil if that node
 	// answers. It must not block.
 	Answered func(address string, refused *RefusedError)
@@ -44,10 +46,13 @@ func (d Dialer) DialCalls(ctx context.Context, address, name string) (net.Conn, 
 
 // dial connects and sends the preface; ctx bounds both.
 func (d Dialer) dial(ctx context.Context, address string, lane byte, name string) (net.Conn, error) {
-	if len(name) > MaxName {
-		return nil, fmt.Errorf("transport: the name %q is over the limit of %d bytes", name, MaxName)
+	preface := []byte{lane}
+	for _, s := range []string{name, d.Caller} {
+		if len(s) > MaxName {
+			return nil, fmt.Errorf("transport: the name %q is over the limit of %d bytes", s, MaxName)
+		}
+		preface = append(append(preface, byte(len(s))), s...)
 	}
-	preface := append([]byte{lane, byte(len(name))}, name...)
 	c, err := d.Dial(ctx, address)
 	if err != nil {
 		return nil, err

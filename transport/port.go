@@ -2,6 +2,7 @@ package transport
 
 import (
 	"container/list"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -15,9 +16,9 @@ import (
 // The first byte of a connection. HTTP begins with its method, HTTP/2 with its preface, either perhaps after empty lines
 // (RFC 9112, section 2.2). Any other byte that could be text goes to HTTP too, which answers with an error.
 const (
-	laneRaft  = 0x01 // then one byte: the length of the lane's name, and the name
-	lanePeer  = 0x02 // then the same with the node's name; an empty name means any node
-	laneCalls = 0x03 // then the same; the name is not empty
+	laneRaft  = 0x01 // then two names, each after one byte with its length: of the lane, and of the node that dials
+	lanePeer  = 0x02 // then the same with the name of the node that is meant; an empty name means any node
+	laneCalls = 0x03 // then the same; the first name is not empty
 )
 
 // The defaults of a [Config].
@@ -48,6 +49,10 @@ type Config struct {
 	// Answers reports whether a connection of the peer lane or of the lane of calls that names a node is for this port; others
 	// are refused. It must not block. nil: every name is for this port.
 	Answers func(name string) bool
+	// Identify returns what is known of the other end of a connection of a lane between nodes; [PeerOf] returns it to the lane's
+	// owner. Its error closes the connection without an answer. It is called once a connection, in a goroutine of the connection, and
+	// ctx ends with the connection's time for the preface. nil: nothing is known.
+	Identify func(ctx context.Context, a Arrival) (peer any, err error)
 	// Refusal returns what this node is, as the answer to a connection that names another node or a lane that is not open; ""
 	// closes the connection without an answer. It must not block. nil is always "".
 	Refusal func(name string) string
@@ -65,6 +70,9 @@ func (c *Config) setDefaults() {
 	orElse(&c.MaxRaftConns, DefaultMaxRaftConns)
 	if c.Answers == nil {
 		c.Answers = func(string) bool { return true }
+	}
+	if c.Identify == nil {
+		c.Identify = func(context.Context, Arrival) (any, error) { return nil, nil }
 	}
 	if c.Refusal == nil {
 		c.Refusal = func(string) string { return "" }
@@ -88,7 +96,8 @@ type Port struct {
 	peer  *Lane
 	calls *Lane
 	http  *Lane
-	done  chan struct{} // closed when Close begins
+	ctx   context.Context // ends when Close begins
+	end   context.CancelFunc
 	tasks sync.WaitGroup
 
 	mu        sync.Mutex
@@ -104,7 +113,8 @@ func Open(cfg Config) (*Port, error) {
 	}
 	cfg.setDefaults()
 	deferAccept(cfg.Listener, cfg.Preface)
-	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}, done: make(chan struct{})}
+	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}}
+	p.ctx, p.end = context.WithCancel(context.Background())
 	addr := cfg.Listener.Addr()
 	for _, l := range []**Lane{&p.peer, &p.calls, &p.http} {
 		*l = newLane(addr, cfg.Queue, cfg.MaxConns, nil)
@@ -122,7 +132,7 @@ func Open(cfg Config) (*Port, error) {
 	p.tasks.Go(func() {
 		err := p.mux.Serve() // ends when the listener has closed
 		select {
-		case <-p.done:
+		case <-p.ctx.Done():
 		default:
 			cfg.Logger.Error("the port accepts no more connections", "error", err)
 		}
@@ -168,10 +178,8 @@ func (p *Port) Raft(name string) *Lane {
 // Accepted connections stay open.
 func (p *Port) Close() error {
 	p.mu.Lock()
-	if !p.closed {
-		p.closed = true
-		close(p.done)
-	}
+	p.closed = true
+	p.end()
 	lanes := []*Lane{p.peer, p.calls, p.http}
 	for _, l := range p.rafts {
 		lanes = append(lanes, l)
@@ -212,10 +220,10 @@ func pump(from net.Listener, to func(net.Conn)) {
 	}
 }
 
-func (p *Port) toHTTP(c net.Conn) { p.deliver(p.http, c) }
+func (p *Port) toHTTP(c net.Conn) { p.deliver(p.http, c, nil) }
 
 func (p *Port) toPeer(c net.Conn) {
-	p.named(c, func(name string) *Lane {
+	p.named(c, LanePeer, func(name string) *Lane {
 		if name != "" && !p.cfg.Answers(name) {
 			return nil
 		}
@@ -224,7 +232,7 @@ func (p *Port) toPeer(c net.Conn) {
 }
 
 func (p *Port) toCalls(c net.Conn) {
-	p.named(c, func(name string) *Lane {
+	p.named(c, LaneCalls, func(name string) *Lane {
 		if !p.cfg.Answers(name) {
 			return nil
 		}
@@ -233,53 +241,73 @@ func (p *Port) toCalls(c net.Conn) {
 }
 
 func (p *Port) toRaft(c net.Conn) {
-	p.named(c, func(name string) *Lane {
+	p.named(c, LaneRaft, func(name string) *Lane {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		return p.rafts[name]
 	})
 }
 
-// named reads the rest of the preface and finds the lane; the connection counts as unmatched meanwhile.
-func (p *Port) named(c net.Conn, find func(name string) *Lane) {
+// named reads the rest of the preface, finds the lane and identifies the other end; the connection counts as unmatched meanwhile.
+func (p *Port) named(c net.Conn, kind string, find func(name string) *Lane) {
 	p.tasks.Go(func() {
-		var l *Lane
-		name, err := p.readName(c)
-		if err == nil {
-			l = find(name)
-		}
-		switch {
-		case l != nil:
-			p.deliver(l, c)
-		case err == nil:
-			p.refuse(c, name)
-		default:
+		a, err := p.readPreface(c)
+		if err != nil {
 			_ = c.Close()
+			return
 		}
+		a.Lane = kind
+		l := find(a.Target)
+		if l == nil {
+			p.refuse(c, a.Target)
+			return
+		}
+		ctx, cancel := context.WithDeadline(p.ctx, accepted(c).since.Add(p.cfg.Preface))
+		peer, err := p.cfg.Identify(ctx, a)
+		cancel()
+		if err != nil {
+			p.cfg.Logger.Debug("a connection is refused", "lane", kind, "caller", a.Caller, "remote", a.Remote, "error", err)
+			_ = c.Close()
+			return
+		}
+		p.deliver(l, c, peer)
 	})
 }
 
-// readName reads a preface within the time that the connection has for all of it.
-func (p *Port) readName(c net.Conn) (string, error) {
+// readPreface reads a preface within the time that the connection has for all of it.
+func (p *Port) readPreface(c net.Conn) (a Arrival, err error) {
 	if err := c.SetReadDeadline(accepted(c).since.Add(p.cfg.Preface)); err != nil {
+		return a, err
+	}
+	var lane [1]byte
+	if _, err := io.ReadFull(c, lane[:]); err != nil {
+		return a, err
+	}
+	a.Remote = c.RemoteAddr()
+	for _, name := range []*string{&a.Target, &a.Caller} {
+		if *name, err = readName(c); err != nil {
+			return a, err
+		}
+	}
+	return a, c.SetReadDeadline(time.Time{})
+}
+
+// readName reads a name after the byte with its length.
+func readName(r io.Reader) (string, error) {
+	var size [1]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
 		return "", err
 	}
-	var head [2]byte
-	if _, err := io.ReadFull(c, head[:]); err != nil {
-		return "", err
-	}
-	name := make([]byte, head[1])
-	if _, err := io.ReadFull(c, name); err != nil {
-		return "", err
-	}
-	return string(name), c.SetReadDeadline(time.Time{})
+	name := make([]byte, size[0])
+	_, err := io.ReadFull(r, name)
+	return string(name), err
 }
 
 // deliver gives a connection to the lane that it has chosen, and closes it if the lane does not take it.
-func (p *Port) deliver(l *Lane, c net.Conn) {
+func (p *Port) deliver(l *Lane, c net.Conn, peer any) {
 	own := accepted(c)
 	p.matched(own)
-	if !l.take(own, sorted{c.(*cmux.MuxConn), own.Conn}) {
+	if !l.take(own, sorted{c.(*cmux.MuxConn), own.Conn, peer}) {
 		_ = c.Close()
 	}
 }

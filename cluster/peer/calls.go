@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/wire"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // MaxCallBytes bounds a request that shares the connection with others. A larger one is called as a method, so that it does not
@@ -153,19 +154,25 @@ func (s *Server) serveCalls(conn *patient, nodes wire.Nodes) {
 		return
 	}
 	s.wg.Go(func() {
+		from := s.cfg.Identify(conn)
+		c, err := s.known(s.ctx, callsRow.Who, from)
+		if err != nil || !callsRow.Who.allows(c) {
+			s.cfg.Logger.Debug("a connection for calls is refused", "caller", from.Caller().Node, "error", err)
+			_ = conn.Close() // the other end sees that it has not been greeted
+			return
+		}
 		if _, err := conn.Write([]byte{greeting}); err != nil {
 			_ = conn.Close() // the other end has gone
 			return
 		}
-		from := callerOf(s.ctx)
-		if err := wire.Serve(s.ctx, conn, wire.ServerConfig{
+		if err := wire.Serve(words.WithCaller(s.ctx, from), conn, wire.ServerConfig{
 			Nodes: nodes, Workers: s.cfg.Workers, Faults: s.cfg.Faults,
 			Enter: func(a wire.Asked) (*admission.Ticket, *api.Error) { // before a worker is woken for the call
 				row := callsRow
 				if !a.Writes && a.Consistency > api.Quorum { // it may be stale, and waits for no other request
 					row.Class = admission.Leased
 				}
-				return s.enter(row, from, admission.Ask{Key: a.Key, Bytes: a.Bytes})
+				return s.enter(row, from.Caller(), admission.Ask{Key: a.Key, Bytes: a.Bytes})
 			},
 		}); err != nil {
 			s.cfg.Logger.Debug("a connection for calls has ended", "error", err)
@@ -187,6 +194,8 @@ func (l *patient) Write(b []byte) (int, error) {
 const (
 	callsDialTimeout  = 5 * time.Second
 	callsWriteTimeout = 10 * time.Second
+	// learnRetry is how long a caller is to stay away that is not known here while a newer map cannot be had.
+	learnRetry = 100 * time.Millisecond
 	// callsRedial is how long a node that could not be reached is not dialled again.
 	callsRedial = 50 * time.Millisecond
 )

@@ -19,6 +19,15 @@ type ServerConfig struct {
 	Role   api.Role
 	Logger hclog.Logger // nil: nowhere
 
+	// Identify returns the other end of a connection. It must not block. nil, or a nil Identity: nothing is known of it, and it may
+	// call what is for anyone alone.
+	Identify func(net.Conn) Identity
+	// Own is this node as the caller of its own methods; nil: Self and Role.
+	Own Identity
+	// Learn fetches the newest placement map, as of an instant after the call, for a caller that the present one does not name. It
+	// must be shared and bounded. nil: there is no newer one.
+	Learn func(context.Context) error
+
 	// Room lets the calls of nodes in, or refuses them for load; nil: one with the defaults of [admission.Config].
 	Room *admission.Room
 	// Faults catches the panics of requests; nil: they are not reported.
@@ -32,6 +41,21 @@ func (c *ServerConfig) complete() error {
 		return api.Errorf(api.CodeInvalid, "a peer server needs its node and its role")
 	}
 	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
+	identify := c.Identify
+	c.Identify = func(conn net.Conn) Identity {
+		if identify != nil {
+			if id := identify(conn); id != nil {
+				return id
+			}
+		}
+		return &Caller{}
+	}
+	if c.Own == nil {
+		c.Own = &Caller{Node: c.Self, Role: c.Role}
+	}
+	if c.Learn == nil {
+		c.Learn = func(context.Context) error { return nil }
+	}
 	if c.Room == nil {
 		c.Room = admission.New(admission.Config{})
 	}

@@ -95,34 +95,122 @@ func TestColumns(t *testing.T) {
 	}
 }
 
-// TestWho: a caller that the transport knows for an edge is refused what is for servers; one over a plain connection is not known.
+// TestWho: each method is for the callers of its column alone, over a connection and from the node itself. The column holds for a
+// caller as it is known now, not as it was known when it connected.
 func TestWho(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		edge, err := peer.NewServer(peer.ServerConfig{Self: "e", Role: api.RoleEdge})
-		if err != nil {
-			t.Fatal(err)
+		w := peertest.New(t)
+		s := w.Start("s", peer.ServerConfig{}, nil, everything)
+		defer s.Close()
+		at := map[string]*peertest.Station{"server": w.Start("c", peer.ServerConfig{}, nil, nil), "edge": w.Start("e", peer.ServerConfig{Role: api.RoleEdge}, nil, everything)}
+		for _, kind := range []string{"removed", "unknown"} {
+			at[kind] = w.Start(api.NodeID(kind), peer.ServerConfig{}, nil, nil)
+			if kind == "unknown" {
+				w.Remove("unknown")
+			}
 		}
-		everything(edge)
-		dial := peertest.New(t).Start("c", peer.ServerConfig{}, nil, everything)
-		defer dial.Close()
-		pool, err := peer.NewPool(peer.PoolConfig{Server: edge, Dial: peertest.Nowhere, DialCalls: peertest.Nowhere})
-		if err != nil {
-			t.Fatal(err)
+		if _, err := echo.Call(t.Context(), at["removed"].Pool.Remote("s"), &text{}); err != nil {
+			t.Errorf("before it was removed: %v", err)
 		}
-		defer edge.Close()
-		defer pool.Close()
-		self := pool.Remote("e")
+		w.Remove("removed") // its connection stays
+		for _, kind := range peertest.Callers {
+			defer at[kind].Close()
+			for _, row := range s.Server.Table() {
+				refused, err := peertest.Probe(t.Context(), at[kind].Pool.Remote("s"), row)
+				if refused == peertest.Allowed(row.Who, kind, true) {
+					t.Errorf("%s by %s: refused is %v, %v", row.Name, kind, refused, err)
+				}
+			}
+		}
+		self := at["edge"].Pool.Remote("e")
 		if _, err := govern.Call(t.Context(), self, &text{}); !errors.Is(err, api.CodeDenied) {
-			t.Errorf("an edge asked what is for servers: %v", err)
+			t.Errorf("an edge asked itself what is for servers: %v", err)
 		}
 		if _, err := long.Ask(t.Context(), self, "q"); !errors.Is(err, api.CodeDenied) {
-			t.Errorf("an edge asked a merged question that is for servers: %v", err)
+			t.Errorf("an edge asked itself a merged question that is for servers: %v", err)
 		}
 		if _, err := echo.Call(t.Context(), self, &text{}); err != nil {
-			t.Errorf("an edge asked what is for nodes: %v", err)
+			t.Errorf("an edge asked itself what is for nodes: %v", err)
 		}
-		if _, err := govern.Call(t.Context(), dial.Pool.Remote("c"), &text{}); err != nil {
+		if _, err := govern.Call(t.Context(), s.Pool.Remote("s"), &text{}); err != nil {
 			t.Errorf("a server asked itself: %v", err)
+		}
+	})
+}
+
+// TestCallerFrom: a handler learns its caller from the connection, whatever the message says; and a node's own calls are the node's.
+func TestCallerFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := peertest.New(t)
+		s := w.Start("s", peer.ServerConfig{}, nil, func(s *peer.Server) {
+			echo.Handle(s, func(ctx context.Context, _ *text) (*text, error) {
+				return &text{string(peer.CallerFrom(ctx).Node)}, nil
+			})
+			chat.Handle(s, func(ctx context.Context, end peer.ServerEnd[text, text]) error {
+				return end.Send(&text{string(peer.CallerFrom(ctx).Node)})
+			})
+		})
+		defer s.Close()
+		c := w.Start("c", peer.ServerConfig{Role: api.RoleEdge}, nil, nil)
+		defer c.Close()
+		for _, at := range []struct {
+			id api.NodeID
+			*peertest.Station
+		}{{"c", c}, {"s", s}} {
+			if a, err := echo.Call(t.Context(), at.Pool.Remote("s"), &text{"another"}); err != nil || a.Text != string(at.id) {
+				t.Errorf("%s is taken for %+v, %v", at.id, a, err)
+			}
+			end, err := chat.Open(t.Context(), at.Pool.Remote("s"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a, err := end.Recv(); err != nil || a.Text != string(at.id) {
+				t.Errorf("on a stream %s is taken for %+v, %v", at.id, a, err)
+			}
+			end.Close()
+		}
+		if c := peer.CallerFrom(t.Context()); c == nil || c.Node != "" || c.Role != "" {
+			t.Errorf("a context without a caller has %+v", c)
+		}
+	})
+}
+
+// TestLearn: a caller that is not known is not refused before the newest map has been asked for; and if that cannot be had, the
+// refusal is one for the moment.
+func TestLearn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := peertest.New(t)
+		learn := func(context.Context) error { return nil }
+		s := w.Start("s", peer.ServerConfig{Learn: func(ctx context.Context) error { return learn(ctx) }}, nil, everything)
+		defer s.Close()
+		c := w.Start("c", peer.ServerConfig{}, nil, nil)
+		defer c.Close()
+		w.Remove("c")
+		r := c.Pool.Remote("s")
+		if _, err := echo.Call(t.Context(), r, &text{}); api.CodeOf(err) != api.CodeDenied {
+			t.Errorf("not in the newest map: %v", err)
+		}
+		learn = func(context.Context) error { return errors.New("the meta group does not answer") }
+		_, err := echo.Call(t.Context(), r, &text{})
+		if e := api.AsError(err); e.Code != api.CodeUnavailable || e.RetryAfter == 0 {
+			t.Errorf("the newest map cannot be had: %v", err)
+		}
+		if _, err := watch.Call(t.Context(), r, &text{}); err != nil {
+			t.Errorf("what is for anyone: %v", err)
+		}
+		if _, err := r.Calls(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("the lane of calls: %v", err)
+		}
+		learn = func(context.Context) error {
+			w.Admit("c", api.RoleServer)
+			return nil
+		}
+		if _, err := govern.Call(t.Context(), r, &text{}); err != nil {
+			t.Errorf("it has joined meanwhile: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := r.Calls(t.Context()); err != nil {
+			t.Errorf("the lane of calls, when it is known: %v", err)
 		}
 	})
 }

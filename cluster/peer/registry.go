@@ -8,40 +8,9 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
-
-// Who names the callers that a method is for.
-type Who uint8
-
-// The callers. The zero value is none of them: a method without one cannot be made.
-const (
-	_       Who = iota
-	Anyone      // also a node that is in no cluster yet
-	Nodes       // the nodes of the cluster, servers and edges
-	Holders     // the nodes of the cluster, each about its own sessions and leases alone
-	Servers     // the servers of the cluster
-)
-
-func (w Who) String() string {
-	return [...]string{"", "anyone", "nodes", "holders", "servers"}[w]
-}
-
-// Caller is the node that calls, as far as the transport knows it.
-type Caller struct {
-	Node api.NodeID
-	Role api.Role
-	// Verified: the transport vouches for Node and Role. Plain connections say nothing of their other end.
-	Verified bool
-}
-
-// callerOf is the caller of a request that came over a connection. Connections between nodes are plain: none is verified.
-func callerOf(context.Context) Caller { return Caller{} }
-
-// allows reports whether the method is for the caller. A caller that is not verified passes: it cannot be told from another.
-func (w Who) allows(c Caller) bool {
-	return !c.Verified || w != Servers || c.Role == api.RoleServer
-}
 
 // Row is a method or a stream in the table of what a node answers.
 type Row struct {
@@ -82,7 +51,7 @@ func NewMethod[Req, Resp any](name string, class admission.Class, who Who) Metho
 func (m Method[Req, Resp]) Handle(s *Server, serve func(context.Context, *Req) (*Resp, error)) {
 	s.add(m.row, serve)
 	rpc.Unary(s.rpc, m.row.Name, func(ctx context.Context, q *Req) (*Resp, error) {
-		return handle(ctx, s, m.row, callerOf(ctx), serve, q)
+		return handle(ctx, s, m.row, identityOf(ctx), serve, q)
 	})
 }
 
@@ -96,7 +65,7 @@ func (m Method[Req, Resp]) Call(ctx context.Context, r *Remote, q *Req) (*Resp, 
 		if err != nil {
 			return nil, err
 		}
-		return handle(ctx, s, m.row, s.self(), serve, q)
+		return handle(ctx, s, m.row, s.cfg.Own, serve, q)
 	}
 	c, err := r.connection()
 	if err != nil {
@@ -146,14 +115,14 @@ func found[F any](s *Server, row Row) (serve F, err error) {
 }
 
 // handle is the way to what answers, from a socket or from this node itself.
-func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Caller, serve func(context.Context, Req) (Resp, error), q Req) (res Resp, err error) {
+func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Identity, serve func(context.Context, Req) (Resp, error), q Req) (res Resp, err error) {
 	defer s.cfg.Faults.Catch(row.Name, &err)
-	place, err := s.admit(row, from, keyOf(q))
+	place, err := s.admit(ctx, row, from, keyOf(q))
 	if err != nil {
 		return res, err
 	}
 	defer place.Leave()
-	return serve(ctx, q)
+	return serve(words.WithCaller(ctx, from), q)
 }
 
 // keyOf is the key that a request is about, if it says so: what waits for one key must not keep others out.

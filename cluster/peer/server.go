@@ -30,7 +30,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, rpc: rpc.NewServer(rpc.ServerConfig{})}
+	s := &Server{cfg: cfg, rpc: rpc.NewServer(rpc.ServerConfig{Peer: func(c net.Conn) any { return cfg.Identify(c) }})}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -49,12 +49,13 @@ func (s *Server) Close() {
 	s.wg.Wait()
 }
 
-// self is this node as a caller of its own methods.
-func (s *Server) self() Caller { return Caller{Node: s.cfg.Self, Role: s.cfg.Role, Verified: true} }
-
-// admit is enter for one call, whose error is the caller's own.
-func (s *Server) admit(r Row, from Caller, k api.Key) (*admission.Ticket, error) {
-	place, refusal := s.enter(r, from, admission.Ask{Key: k})
+// admit is enter for one call, whose error is the caller's own. It may wait for a newer placement map.
+func (s *Server) admit(ctx context.Context, r Row, from Identity, k api.Key) (*admission.Ticket, error) {
+	c, err := s.known(ctx, r.Who, from)
+	if err != nil {
+		return nil, err
+	}
+	place, refusal := s.enter(r, c, admission.Ask{Key: k})
 	if refusal != nil {
 		e := *refusal
 		return nil, &e
@@ -64,14 +65,11 @@ func (s *Server) admit(r Row, from Caller, k api.Key) (*admission.Ticket, error)
 
 // enter is the one place that lets a call in: it is for callers like this one, and there is room for it. The place must be left.
 // The refusal is shared: the caller does not change it.
-func (s *Server) enter(r Row, from Caller, a admission.Ask) (place *admission.Ticket, refusal *api.Error) {
+func (s *Server) enter(r Row, from *Caller, a admission.Ask) (place *admission.Ticket, refusal *api.Error) {
 	if !r.Who.allows(from) {
-		return nil, errServersOnly
+		return nil, r.Who.denied(s.cfg.Self, from)
 	}
-	a.Class = r.Class
-	if from.Verified && from.Node != s.cfg.Self { // this node's own calls stand beside callers that nothing is known of
-		a.Caller = string(from.Node)
-	}
+	a.Class, a.Caller = r.Class, string(from.Node)
 	place, refusal = s.cfg.Room.Enter(a)
 	if refusal != nil && refusal.Key != "" {
 		crowded := *refusal
@@ -80,5 +78,3 @@ func (s *Server) enter(r Row, from Caller, a admission.Ask) (place *admission.Ti
 	}
 	return place, refusal
 }
-
-var errServersOnly = api.Errorf(api.CodeDenied, "only servers of the cluster may ask that of a node, and this node is an edge")

@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
 
@@ -38,21 +39,21 @@ type ClientEnd[Up, Down any] interface {
 func (x Stream[Up, Down]) Handle(s *Server, serve func(context.Context, ServerEnd[Up, Down]) error) {
 	s.add(x.row, serve)
 	rpc.Stream(s.rpc, x.row.Name, func(st *rpc.ServerStream[Up, Down]) error {
-		return x.handle(st.Context(), s, callerOf(st.Context()), serve, st)
+		return x.handle(st.Context(), s, identityOf(st.Context()), serve, st)
 	})
 }
 
 // handle is the way to what answers, from a socket or from this node itself.
 func (x Stream[Up, Down]) handle(
-	ctx context.Context, s *Server, from Caller, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down],
+	ctx context.Context, s *Server, from Identity, serve func(context.Context, ServerEnd[Up, Down]) error, end ServerEnd[Up, Down],
 ) (err error) {
 	defer s.cfg.Faults.Catch(x.row.Name, &err)
-	place, err := s.admit(x.row, from, "")
+	place, err := s.admit(ctx, x.row, from, "")
 	if err != nil {
 		return err
 	}
 	defer place.Leave()
-	return serve(ctx, end)
+	return serve(words.WithCaller(ctx, from), end)
 }
 
 // Open opens a stream to the node, which ends with ctx. That the node is there shows only when something comes down.
@@ -115,7 +116,7 @@ func (x Stream[Up, Down]) openPipe(ctx context.Context, p *Pool) (ClientEnd[Up, 
 	started := p.start(func() {
 		defer stop()
 		defer end()
-		_ = x.handle(ctx, s, s.self(), serve, pipeEnd[Up, Down]{ctx, end, up, down}) // the other end sees that it is over
+		_ = x.handle(ctx, s, s.cfg.Own, serve, pipeEnd[Up, Down]{ctx, end, up, down}) // the other end sees that it is over
 	})
 	if !started {
 		end()

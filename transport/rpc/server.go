@@ -26,6 +26,8 @@ type ServerConfig struct {
 	// Ping is how long a connection is silent before it is pinged, and how long the answer may take.
 	// Default 4 s.
 	Ping time.Duration
+	// Peer returns what is known of the other end of a connection, for [PeerOf]; nil: nothing. It must not block.
+	Peer func(net.Conn) any
 }
 
 // Server answers other nodes. Register methods with [Unary] and [Stream] before Serve.
@@ -46,6 +48,9 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.Ping == 0 {
 		cfg.Ping = 4 * time.Second
 	}
+	if cfg.Peer == nil {
+		cfg.Peer = func(net.Conn) any { return nil }
+	}
 	return &Server{
 		grpc: grpc.NewServer(
 			grpc.ForceServerCodec(codec{}),
@@ -56,6 +61,7 @@ func NewServer(cfg ServerConfig) *Server {
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: cfg.Ping, Timeout: cfg.Ping}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: cfg.Ping / 4, PermitWithoutStream: true}),
 			grpc.WaitForHandlers(true),
+			grpc.Creds(callers{cfg.Peer}),
 			// Plain buffers: the pool keeps too much at the sizes of a burst.
 			grpc.ReadBufferSize(32<<10), grpc.WriteBufferSize(32<<10),
 		),
