@@ -27,6 +27,12 @@ const (
 	joinRefused = 10 * time.Second
 )
 
+// is reports whether the map's description of this node has its present addresses.
+func (n *joining) is(have placement.Node) bool {
+	self := n.cfg.self()
+	return have.Region == self.Region && have.Role == self.Role && have.Address == self.Address && have.URL == self.URL
+}
+
 // run ends when the map names this node at its present addresses.
 func (n *joining) run() {
 	if founding, _, _ := n.found.state(); founding {
@@ -36,7 +42,7 @@ func (n *joining) run() {
 	for n.ctx.Err() == nil {
 		changed, retry := n.view.Changed(), joinRetry
 		if m := n.view.Map(); m != nil {
-			if have, ok := m.Node(n.cfg.ID); ok && have == n.cfg.self() && n.admitted.Load() {
+			if have, ok := m.Node(n.cfg.ID); ok && n.is(have) && n.admitted.Load() {
 				return
 			}
 			if err := n.register(); err == nil {

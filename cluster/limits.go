@@ -18,7 +18,7 @@ import (
 
 const (
 	// MaxNameBytes bounds the name of a node and of a region. It is less than [placement.MaxNameBytes], which the map takes.
-	MaxNameBytes = 63
+	MaxNameBytes = placement.MaxNewNameBytes
 	// MaxGroupsPerRegion bounds Config.Groups.
 	MaxGroupsPerRegion = placement.MaxGroupsPerRegion
 
@@ -86,6 +86,17 @@ func Limits() []Limit {
 		{"cluster", "groups", placement.MaxGroups, "", tooLarge},
 		{"cluster", "groups of a region", MaxGroupsPerRegion, "", noCommand},
 		{"cluster", "ranges", placement.MaxRanges, "", tooLarge},
+		{"cluster", "host names and addresses for which the certificate of a node serves, beside the usual", placement.MaxNodeNames, "", "`invalid`"},
+		{"cluster", "prefixes that an edge serves", placement.MaxScopePrefixes, "", "`invalid`"},
+		{"cluster", "bytes of these prefixes", placement.MaxScopeBytes, "bytes", "`invalid`"},
+		{"cluster", "root certificates", placement.MaxRoots, "", "`invalid`"},
+		{"cluster", "join tokens", placement.MaxJoinTokens, "", tooLarge},
+		{"cluster", "access tokens", placement.MaxTokens, "", tooLarge},
+		{"cluster", "policies", placement.MaxPolicies, "", tooLarge},
+		{"cluster", "rules of a policy", placement.MaxPolicyRules, "", "`invalid`"},
+		{"cluster", "policies of an access token", placement.MaxTokenPolicies, "", "`invalid`"},
+		{"cluster", "rules of an access token, all policies together", placement.MaxPrincipalRules, "", "`invalid`"},
+		{"cluster", "regions and nodes at which an access token is valid, if it is not valid everywhere", placement.MaxTokenPlaces, "", "`invalid`"},
 
 		{"group", "sessions", fsm.MaxSessions, "", unavailable},
 		{"group", "leases of a session", fsm.MaxSessionLeases, "", atOwner},

@@ -6,6 +6,19 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
+// SetRange notes that the region's groups have adopted the range at the epoch. Refused (CodeConflict) at an epoch at or
+// below that of any part of it; repeated, it does nothing.
+type SetRange struct {
+	Range  api.Range     `cbor:"1,keyasint"`
+	Epoch  uint64        `cbor:"2,keyasint"`
+	Region api.RegionID  `cbor:"3,keyasint"`
+	Groups []api.GroupID `cbor:"4,keyasint"`
+}
+
+func (SetRange) kind() byte { return kindSetRange }
+
+func (s *state) setRange(c SetRange) (changes, error) { return mapIf(s.Map.setRange(Span(c))) }
+
 // setRange makes s the owner of its range. It reports whether anything changed. m is the caller's own copy.
 func (m *Map) setRange(s Span) (changed bool, err error) {
 	r := s.Range

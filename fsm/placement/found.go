@@ -17,22 +17,26 @@ const (
 	MaxGroupsPerRegion = 32
 )
 
-// Bootstrap returns the map of a new cluster whose first server is n: its region owns every key. groups is how many groups a
+// Bootstrap returns the map of a new cluster, at the newest level, whose first server is n: its region owns every key. groups is how many groups a
 // region runs (0 is 1), voters how many voters each wants (0 is 3).
 func Bootstrap(clusterID string, n Node, groups, voters int) (*Map, error) {
 	return Static(clusterID, []Node{n}, groups, voters)
 }
 
-// Static returns the map of a planet whose nodes are all known beforehand. Each region in prefixes owns the keys that begin
+// Static returns the map, at the newest level, of a planet whose nodes are all known beforehand. Each region in prefixes owns the keys that begin
 // with its name and a slash; the region of the first server owns all others.
 func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.RegionID) (*Map, error) {
+	return static(NewestLevel, clusterID, nodes, groups, voters, prefixes...)
+}
+
+func static(l Level, clusterID string, nodes []Node, groups, voters int, prefixes ...api.RegionID) (*Map, error) {
 	if groups == 0 {
 		groups = 1
 	}
 	if voters == 0 {
 		voters = 3
 	}
-	m := &Map{ClusterID: clusterID, Version: 1, GroupsPerRegion: groups, Voters: voters}
+	m := &Map{ClusterID: clusterID, Version: 1, GroupsPerRegion: groups, Voters: voters, Level: l}
 	if groups < 1 || groups > MaxGroupsPerRegion || voters != 3 && voters != 5 {
 		return nil, bad("a region runs 1 to %d groups of 3 or 5 voters, not %d of %d", MaxGroupsPerRegion, groups, voters)
 	}
@@ -54,32 +58,6 @@ func Static(clusterID string, nodes []Node, groups, voters int, prefixes ...api.
 		m.assign(Span{Range: api.PrefixRange(api.Key(r) + "/"), Epoch: 1, Region: r, Groups: owners})
 	}
 	return m, m.Check()
-}
-
-// join registers a node, or updates its addresses, and gives it its places among the voters. It reports whether anything
-// changed. m is the caller's own copy; on error it is not to be used.
-func (m *Map) join(n Node) (changed bool, err error) {
-	if err := n.Check(); err != nil {
-		return false, err
-	}
-	if i := slices.IndexFunc(m.Nodes, func(o Node) bool { return o.ID == n.ID }); i >= 0 {
-		old := m.Nodes[i]
-		if old.Region != n.Region || old.Role != n.Role {
-			return false, api.Errorf(api.CodeConflict,
-				"node id %q belongs to a %s of region %q; give this node another id", n.ID, old.Role, old.Region)
-		}
-		m.Nodes = slices.Clone(m.Nodes)
-		m.Nodes[i] = n
-		return old != n, nil
-	}
-	if len(m.Nodes) >= MaxNodes {
-		return false, api.Errorf(api.CodeTooLarge, "the cluster is at its limit of %d nodes", MaxNodes)
-	}
-	m.Nodes = append(slices.Clone(m.Nodes), n)
-	if n.Role != api.RoleServer {
-		return true, nil
-	}
-	return true, m.place(n)
 }
 
 // place gives a new server its places: it founds the groups of a new region, or joins the voters of its region's groups

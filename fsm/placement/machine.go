@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Machine keeps the one true map. Apply and Restore belong to one goroutine; everything else may be called at any time.
+// Machine keeps the one true map, the roll and the vault. Apply and Restore belong to one goroutine; everything else may be called at any time.
 type Machine struct {
 	state atomic.Pointer[state]
 }
@@ -18,12 +18,43 @@ type state struct {
 	Map     *Map     `cbor:"1,keyasint,omitempty"`
 	Counter uint64   `cbor:"2,keyasint,omitempty"`
 	Term    api.Term `cbor:"3,keyasint,omitempty"`
+	Roll    *Roll    `cbor:"4,keyasint,omitempty"`
+	Vault   *Vault   `cbor:"5,keyasint,omitempty"`
+	// Edges are the last edges that were removed, the newest last.
+	Edges []api.NodeID `cbor:"6,keyasint,omitempty"`
 }
 
-// Result is the result of a command: the map after it, nil before Init, and the error if the command was refused.
+// copied returns a state for one command to change, with copies of the documents; a missing roll or vault is empty.
+func (s *state) copied() *state {
+	next, roll, vault := *s, Roll{}, Vault{}
+	if s.Map != nil {
+		m := *s.Map
+		next.Map = &m
+	}
+	if s.Roll != nil {
+		roll = *s.Roll
+	}
+	if s.Vault != nil {
+		vault = *s.Vault
+	}
+	next.Roll, next.Vault = &roll, &vault
+	return &next
+}
+
+// level is that of the map; Level0 before there is one.
+func (s *state) level() Level {
+	if s.Map == nil {
+		return Level0
+	}
+	return s.Map.Level
+}
+
+// Result is the result of a command: the map after it, nil before Init, the revision of the roll after it, and the error if the
+// command was refused.
 type Result struct {
 	Index uint64
 	Map   *Map
+	Roll  uint64
 	Err   *api.Error
 }
 
@@ -36,6 +67,22 @@ func New() *Machine {
 
 // Map returns the present map; nil before Init.
 func (m *Machine) Map() *Map { return m.state.Load().Map }
+
+// Roll returns the present roll; it is never nil and never changes.
+func (m *Machine) Roll() *Roll {
+	if r := m.state.Load().Roll; r != nil {
+		return r
+	}
+	return &Roll{}
+}
+
+// Vault returns the present vault; it is never nil and never changes. It must not leave the voters of the meta group.
+func (m *Machine) Vault() *Vault {
+	if v := m.state.Load().Vault; v != nil {
+		return v
+	}
+	return &Vault{}
+}
 
 // Term returns the term of the newest entry that was applied. If it is a leader's own term, the leader has applied all that
 // was acknowledged before.
@@ -63,47 +110,11 @@ func (m *Machine) Apply(term api.Term, commands [][]byte) ([]Result, error) {
 		if err == nil {
 			err = s.apply(c)
 		}
-		results[i] = Result{Index: s.Counter, Map: s.Map}
+		results[i] = Result{Index: s.Counter, Map: s.Map, Roll: s.Roll.revision()}
 		if err != nil {
 			results[i].Err = api.AsError(err)
 		}
 	}
 	m.state.Store(&s)
 	return results, nil
-}
-
-// apply carries out one command on a copy of the map, which replaces the map if something changed.
-func (s *state) apply(c Command) error {
-	if c, ok := c.(Init); ok && s.Map == nil {
-		if err := c.Map.Check(); err != nil {
-			return err
-		}
-		s.Map = c.Map
-		return nil
-	}
-	if _, ok := c.(TermStart); ok {
-		return nil
-	}
-	if s.Map == nil {
-		return api.Errorf(api.CodeUnavailable, "the cluster has no placement map yet")
-	}
-	next := *s.Map
-	changed, err := next.change(c)
-	if err != nil || !changed {
-		return err
-	}
-	next.Version++
-	s.Map = &next
-	return nil
-}
-
-// change carries out a command. m is a copy whose slices are shared with the map before: they are replaced, not changed.
-func (m *Map) change(c Command) (changed bool, err error) {
-	switch c := c.(type) {
-	case Join:
-		return m.join(c.Node)
-	case SetRange:
-		return m.setRange(Span(c))
-	}
-	return false, nil
 }

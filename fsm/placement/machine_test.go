@@ -59,7 +59,7 @@ func applied(t *testing.T, m *Machine, term api.Term, commands ...[]byte) []Resu
 func TestNewer(t *testing.T) {
 	m := bootstrapped(t)
 	before := m.Hash()
-	for _, b := range [][]byte{{formatVersion + 1, kindJoin}, {formatVersion, kindEnd}, {0}} {
+	for _, b := range [][]byte{{formatVersion + 1, kindJoin}, {formatVersion, byte(len(commands))}, Encode(SetLevel{NewestLevel + 1}), {byte(NewestLevel) + 1, kindTouch}, {0}} {
 		if _, err := m.Apply(2, [][]byte{Encode(TermStart{}), b}); !errors.Is(err, ErrNewer) || m.Hash() != before {
 			t.Errorf("%x gave %v", b, err)
 		}
@@ -334,7 +334,7 @@ func randomCommand(rng *rand.Rand) []byte {
 
 // TestGolden pins the formats of commands, maps and snapshots.
 func TestGolden(t *testing.T) {
-	first, err := Bootstrap("c0ffee", server("a1", "a"), 2, 3)
+	first, err := static(Level0, "c0ffee", []Node{server("a1", "a")}, 2, 3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -25,22 +24,42 @@ type Map struct {
 	Groups []Group `cbor:"6,keyasint,omitempty"`
 	// Ranges cover every key once, in key order.
 	Ranges []Span `cbor:"7,keyasint,omitempty"`
+
+	// Level is the format that all nodes have agreed on. What follows needs LevelIdentity.
+	Level Level `cbor:"8,keyasint,omitempty"`
+	// Security says whether the port speaks TLS.
+	Security Security `cbor:"9,keyasint,omitempty"`
+	// Roots are the certificates (DER) to which those of nodes lead, newest first.
+	Roots [][]byte `cbor:"10,keyasint,omitempty"`
+	// NextNum is the number of the next node.
+	NextNum uint32 `cbor:"11,keyasint,omitempty"`
+	// Settings are those that are not as by default, by name.
+	Settings map[string]string `cbor:"12,keyasint,omitempty"`
+	// Retired are the ids of servers that were removed. No node can have them again.
+	Retired []api.NodeID `cbor:"13,keyasint,omitempty"`
 }
 
-// Node is a process of the cluster.
-type Node struct {
-	ID      api.NodeID   `cbor:"1,keyasint"`
-	Region  api.RegionID `cbor:"2,keyasint"`
-	Role    api.Role     `cbor:"3,keyasint"`
-	Address string       `cbor:"4,keyasint,omitempty"` // HOST:PORT of its one port
-	URL     string       `cbor:"5,keyasint,omitempty"` // of its HTTP API
-}
+// Security says whether the port of a node speaks TLS.
+type Security string
+
+// The kinds of security.
+const (
+	Plain Security = ""     // it does not
+	Both  Security = "both" // it takes either; a dialer uses TLS if the map has a pin for its target
+	TLS   Security = "tls"  // it takes nothing else
+)
+
+// Limits of what makes nodes trust each other.
+const (
+	MaxRoots     = 4
+	maxRootBytes = 4096
+)
 
 // Group is a Raft group as it should be.
 type Group struct {
 	ID     api.GroupID  `cbor:"1,keyasint"`
 	Region api.RegionID `cbor:"2,keyasint,omitempty"` // "" of the meta group
-	// Founder bootstraps the group's log; the other members join it.
+	// Founder bootstraps the group's log; the other members join it. "" once it was removed.
 	Founder api.NodeID `cbor:"3,keyasint"`
 	// Voters are the members that the group is to have in the end, the founder's choice of order first.
 	Voters []api.NodeID `cbor:"4,keyasint,omitempty"`
@@ -196,110 +215,3 @@ func (m *Map) Status() []api.RangeStatus {
 	}
 	return rows
 }
-
-// Check returns the first contradiction in the map; nil if a machine may hold it.
-func (m *Map) Check() error {
-	if m.ClusterID == "" || m.Voters < 1 || m.GroupsPerRegion < 1 {
-		return bad("a placement map needs a cluster id, voters and groups")
-	}
-	if err := m.checkNodes(); err != nil {
-		return err
-	}
-	groups := map[api.GroupID]api.RegionID{}
-	for _, g := range m.Groups {
-		if _, twice := groups[g.ID]; twice || g.ID == "" {
-			return bad("group %q is twice in the placement map, or has no name", g.ID)
-		}
-		groups[g.ID] = g.Region
-		if err := m.checkVoters(g); err != nil {
-			return err
-		}
-	}
-	return m.checkRanges(groups)
-}
-
-func (m *Map) checkNodes() error {
-	seen := map[api.NodeID]bool{}
-	for _, n := range m.Nodes {
-		if err := n.Check(); err != nil {
-			return err
-		}
-		if seen[n.ID] {
-			return bad("node %q is twice in the placement map", n.ID)
-		}
-		seen[n.ID] = true
-	}
-	return nil
-}
-
-func (m *Map) checkVoters(g Group) error {
-	voters := slices.Clone(g.Voters)
-	slices.Sort(voters)
-	if len(slices.Compact(voters)) != len(g.Voters) || len(g.Voters) == 0 {
-		return bad("group %q has no voter, or one twice", g.ID)
-	}
-	for _, v := range append(voters, g.Founder) {
-		n, ok := m.Node(v)
-		if !ok || n.Role != api.RoleServer || g.ID != ident.MetaGroup && n.Region != g.Region {
-			return bad("voter %q of group %q is not a server of its region", v, g.ID)
-		}
-	}
-	return nil
-}
-
-func (m *Map) checkRanges(groups map[api.GroupID]api.RegionID) error {
-	next := api.Key("")
-	for i, s := range m.Ranges {
-		last := i == len(m.Ranges)-1
-		if s.Range.Start != next || (s.Range.End == "") != last || !last && s.Range.End <= s.Range.Start {
-			return bad("the ranges of the placement map leave out or repeat keys at %q", string(next))
-		}
-		next = s.Range.End
-		if s.Epoch == 0 || len(s.Groups) == 0 {
-			return bad("range %v has no epoch or no owner", s.Range)
-		}
-		if err := checkOwners(s, groups); err != nil {
-			return err
-		}
-	}
-	if len(m.Ranges) == 0 {
-		return bad("the placement map has no ranges")
-	}
-	return nil
-}
-
-func checkOwners(s Span, groups map[api.GroupID]api.RegionID) error {
-	for i, g := range s.Groups {
-		if region, ok := groups[g]; !ok || g == ident.MetaGroup || region != s.Region || slices.Contains(s.Groups[:i], g) {
-			return bad("group %q cannot own a part of range %v", g, s.Range)
-		}
-	}
-	return nil
-}
-
-// Check returns what is wrong with the node's description; nil if nothing is.
-func (n Node) Check() error {
-	switch {
-	case !isName(string(n.ID)):
-		return bad("a node needs an id of 1 to %d bytes without slashes", MaxNameBytes)
-	case !isName(string(n.Region)):
-		return bad("node %q needs a region of 1 to %d bytes without slashes", n.ID, MaxNameBytes)
-	case n.Role != api.RoleServer && n.Role != api.RoleEdge:
-		return bad("node %q is a server or an edge, not %q", n.ID, n.Role)
-	case len(n.Address) > 512 || len(n.URL) > 512:
-		return bad("the address of node %q is over the limit of 512 bytes", n.ID)
-	}
-	return nil
-}
-
-// MaxNameBytes bounds the names of nodes and regions. They stand in the names of folders and of lanes between nodes.
-const MaxNameBytes = 100
-
-func isName(s string) bool {
-	return s != "" && len(s) <= MaxNameBytes && !strings.ContainsAny(s, "/\\\x00")
-}
-
-func bad(format string, args ...any) *api.Error { return api.Errorf(api.CodeInvalid, format, args...) }
-
-// compareRanges orders ranges that do not overlap.
-func compareRanges(a, b api.Range) int { return cmp.Compare(a.Start, b.Start) }

@@ -1,0 +1,24 @@
+package placement
+
+// Init gives a new meta group its first map; if there is a map, it does nothing.
+type Init struct {
+	Map *Map `cbor:"1,keyasint"`
+}
+
+func (Init) kind() byte { return kindInit }
+
+func (s *state) init(c Init) (changes, error) {
+	if s.Map != nil {
+		return nothing, nil
+	}
+	if err := c.Map.Check(); err != nil {
+		return nothing, err
+	}
+	s.Map = c.Map
+	return founding, nil
+}
+
+// TermStart is a new leader's first command; it changes nothing but [Machine.Term].
+type TermStart struct{}
+
+func (TermStart) kind() byte { return kindTermStart }

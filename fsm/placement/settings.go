@@ -1,0 +1,203 @@
+package placement
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Setting is a row of the table of settings: what a cluster can be told for all nodes at once.
+type Setting struct {
+	Name    string
+	Kind    SettingKind
+	Default string
+	// Min and Max bound a number; of a duration they are in nanoseconds. Zero is also allowed if Zero says what it means.
+	Min, Max int64
+	Zero     string
+	Choices  []string // of a choice, and the only numbers of a number if there are any
+	Doc      string   // what it does
+}
+
+// SettingKind is the type of a setting's value.
+type SettingKind string
+
+// The types.
+const (
+	Duration SettingKind = "duration" // as time.ParseDuration reads it
+	Number   SettingKind = "number"   // decimal
+	Switch   SettingKind = "switch"   // on or off
+)
+
+// Names of the settings.
+const (
+	SettingVoters       = "voters"
+	SettingDeadAfter    = "dead-after"
+	SettingEdgeLeaseMax = "edge-lease-max"
+	SettingEdgePauseMax = "edge-pause-max"
+	SettingAccessMaxAge = "access-max-age"
+	SettingLevelHold    = "level-hold"
+)
+
+// Settings are the rows of the table, in order of name.
+var Settings = []Setting{
+	{
+		Name: SettingAccessMaxAge, Kind: Duration, Default: "1h", Min: int64(10 * time.Second), Max: int64(30 * 24 * time.Hour),
+		Zero: "clients are never refused for that reason",
+		Doc:  "how old a node's copy of tokens and policies may be before the node refuses clients; a revoked token works no longer than this at a node that is cut off",
+	},
+	{
+		Name: SettingDeadAfter, Kind: Duration, Default: "10m", Min: int64(10 * time.Second), Max: int64(30 * 24 * time.Hour),
+		Doc: "how long a voter must be unheard before its place is given to another server",
+	},
+	{
+		Name: SettingEdgeLeaseMax, Kind: Duration, Default: "8s", Min: int64(100 * time.Millisecond), Max: int64(time.Minute),
+		Doc: "the longest lease term of an edge; an edge that is cut off delays writes for about as long",
+	},
+	{
+		Name: SettingEdgePauseMax, Kind: Duration, Default: "2s", Min: int64(10 * time.Millisecond), Max: int64(10 * time.Second),
+		Doc: "the longest pause of an edge's process for which leases are planned",
+	},
+	{
+		Name: SettingLevelHold, Kind: Switch, Default: "off",
+		Doc: "while it is on, the cluster's level does not rise, so that all nodes can be brought back to the version before",
+	},
+	{
+		Name: SettingVoters, Kind: Number, Default: "3", Min: 3, Max: 5, Choices: []string{"3", "5"},
+		Doc: "how many voters each group is to have",
+	},
+}
+
+// SettingNamed returns the row with that name.
+func SettingNamed(name string) (Setting, bool) {
+	i := slices.IndexFunc(Settings, func(s Setting) bool { return s.Name == name })
+	if i < 0 {
+		return Setting{}, false
+	}
+	return Settings[i], true
+}
+
+// Parse returns the value in its canonical form. CodeInvalid if it is not of the setting's type or not within its bounds, which the
+// error names.
+func (s Setting) Parse(value string) (string, error) {
+	switch s.Kind {
+	case Switch:
+		if value == "on" || value == "off" {
+			return value, nil
+		}
+	case Number:
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil && s.within(n) && (s.Choices == nil || slices.Contains(s.Choices, value)) {
+			return strconv.FormatInt(n, 10), nil
+		}
+	case Duration:
+		if d, err := time.ParseDuration(value); err == nil && s.within(int64(d)) {
+			return d.String(), nil
+		}
+	}
+	return "", bad("%s must be %s, not %q", s.Name, s.Bounds(), value)
+}
+
+func (s Setting) within(n int64) bool { return s.Min <= n && n <= s.Max || n == 0 && s.Zero != "" }
+
+// Bounds says in words which values the setting takes.
+func (s Setting) Bounds() string {
+	switch s.Kind {
+	case Switch:
+		return "on or off"
+	case Number:
+		if s.Choices != nil {
+			return s.Choices[0] + " or " + s.Choices[1]
+		}
+		return fmt.Sprintf("a number from %d to %d", s.Min, s.Max)
+	}
+	text := fmt.Sprintf("a time from %v to %v", time.Duration(s.Min), time.Duration(s.Max))
+	if s.Zero != "" {
+		text += ", or 0"
+	}
+	return text
+}
+
+// Setting returns the value of the setting with that name, or its default; "" if there is no such setting.
+func (m *Map) Setting(name string) string {
+	if v, ok := m.Settings[name]; ok {
+		return v
+	}
+	if name == SettingVoters && m.Voters != 0 {
+		return strconv.Itoa(m.Voters)
+	}
+	s, _ := SettingNamed(name)
+	return s.Default
+}
+
+// Duration returns the value of a setting that is a duration; 0 if there is no such setting.
+func (m *Map) Duration(name string) time.Duration {
+	d, _ := time.ParseDuration(m.Setting(name)) // the map has been checked
+	return d
+}
+
+// Set gives a setting a value; "" gives it its default again. CodeNotFound if there is no such setting, CodeInvalid for a value that
+// it does not take.
+type Set struct {
+	Name  string `cbor:"1,keyasint"`
+	Value string `cbor:"2,keyasint,omitempty"`
+}
+
+func (Set) kind() byte { return kindSet }
+
+func (s *state) set(c Set) (changes, error) {
+	row, ok := SettingNamed(c.Name)
+	if !ok {
+		return nothing, api.Errorf(api.CodeNotFound, "there is no setting %q", c.Name)
+	}
+	value := ""
+	if c.Value != "" {
+		v, err := row.Parse(c.Value)
+		if err != nil {
+			return nothing, err
+		}
+		value = v
+	}
+	return mapIf(s.Map.setting(row, value), nil)
+}
+
+// setting notes the value of a setting, "" for its default, and reports whether that changes anything. m is the caller's own copy.
+func (m *Map) setting(row Setting, value string) (changed bool) {
+	if row.Name == SettingVoters { // it stood in the map before there were settings
+		if value == "" {
+			value = row.Default
+		}
+		n, _ := strconv.Atoi(value) // it has been parsed
+		changed, m.Voters = n != m.Voters, n
+		return changed
+	}
+	if m.Settings[row.Name] == value {
+		return false
+	}
+	m.Settings = maps.Clone(m.Settings)
+	if m.Settings == nil {
+		m.Settings = map[string]string{}
+	}
+	m.Settings[row.Name] = value
+	if value == "" {
+		delete(m.Settings, row.Name)
+	}
+	return true
+}
+
+// checkSettings returns an error if a value is none that its setting takes. A setting that this program does not have is an error
+// too: it comes with a level.
+func (m *Map) checkSettings() error {
+	for name, value := range m.Settings {
+		row, ok := SettingNamed(name)
+		if !ok || name == SettingVoters {
+			return bad("the placement map has an unknown setting %q", name)
+		}
+		if v, err := row.Parse(value); err != nil || v != value {
+			return bad("the placement map has %q as %s", value, name)
+		}
+	}
+	return nil
+}
