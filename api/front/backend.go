@@ -19,6 +19,9 @@ type Config struct {
 	Lister api.Lister
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
+	// JoinTokens answers about join tokens, and Joiner admits nodes that show one; nil: 404.
+	JoinTokens api.JoinTokens
+	Joiner     api.Joiner
 	// Node is this node's name.
 	Node api.NodeID
 	// Access decides who asks and who may do what; nil: everything is allowed to everyone.
@@ -45,6 +48,9 @@ type Backend struct {
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
 
+	joinTokens api.JoinTokens
+	joiner     api.Joiner
+
 	room      *admission.Room
 	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
 	store     api.Store
@@ -69,6 +75,7 @@ func New(c Config) *Backend {
 		c.Room = admission.New(admission.Config{})
 	}
 	return &Backend{
+		joinTokens: c.JoinTokens, joiner: c.Joiner,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),

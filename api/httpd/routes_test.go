@@ -20,6 +20,10 @@ POST   /v1/txn               txn       request write      [] [200] body MAXTXN
 GET    /v1/calls             calls     stream  none       [] [101]
 GET    /v1/cluster           cluster   request observe    [] [200]
 POST   /v1/cluster/placement placement request administer [] [200] body 65536
+POST   /v1/join              join      request none       [] [200] request to join 16384
+POST   /v1/cluster/tokens    jointokens request administer [] [200] body 65536
+GET    /v1/cluster/tokens    jointokens request administer [] [200]
+DELETE /v1/cluster/tokens/{id} jointoken request administer [] [204]
 GET    /livez                livez     probe   none       [] [200]
 GET    /readyz               readyz    probe   none       [] [200]
 GET    /metrics              metrics   probe   observe    [] [200]

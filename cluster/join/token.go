@@ -20,10 +20,10 @@ const TokenPrefix = "ehj1_"
 
 // The sizes of the parts of a token, in bytes.
 const (
-	FingerprintBytes = sha256.Size
+	fingerprintBytes = sha256.Size
 	tokenIDBytes     = 8
 	secretBytes      = 16
-	tokenBytes       = FingerprintBytes + tokenIDBytes + secretBytes + crc32.Size
+	tokenBytes       = fingerprintBytes + tokenIDBytes + secretBytes + crc32.Size
 )
 
 // TokenChars is the length of the text of a token.
@@ -52,13 +52,13 @@ func ParseTokenID(text string) (TokenID, error) {
 // [Token.Reveal] returns the text.
 type Token struct {
 	// Fingerprint is the SHA-256 of the public key of the cluster's root: what the joining node demands of the node that it asks.
-	Fingerprint [FingerprintBytes]byte
+	Fingerprint Pin
 	ID          TokenID
 	secret      [secretBytes]byte
 }
 
 // NewToken returns a token of the cluster whose root has the fingerprint, with a new id and a new secret.
-func NewToken(fingerprint [FingerprintBytes]byte) (Token, error) {
+func NewToken(fingerprint Pin) (Token, error) {
 	t := Token{Fingerprint: fingerprint}
 	if _, err := rand.Read(t.ID[:]); err != nil {
 		return Token{}, err

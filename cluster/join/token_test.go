@@ -10,7 +10,7 @@ import (
 
 func newTestToken(t *testing.T) Token {
 	t.Helper()
-	token, err := NewToken([FingerprintBytes]byte{1, 2, 3})
+	token, err := NewToken(Pin{1, 2, 3})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func newCluster(a *app) *cobra.Command {
-	return newGroup("cluster", "Show the cluster", newClusterStatus(a))
+	return newGroup("cluster", "Show and change the cluster", newClusterStatus(a), newClusterToken(a))
 }
 
 func newClusterStatus(a *app) *cobra.Command {
