@@ -46,6 +46,9 @@ type Config struct {
 	// Init, if not nil, founds the group. A leader whose machine is not initialised proposes it, and requests wait
 	// for it.
 	Init *fsm.Init
+	// Removed reports whether the node was removed from the cluster: its sessions are not renewed, it gets no leases,
+	// and what it holds ends by expiry. It must not block. If nil, no node ever was.
+	Removed func(api.NodeID) bool
 	// OnLead, if not nil, is called when this node begins to lead the group. It must not block.
 	OnLead func(words.Leads)
 
@@ -110,6 +113,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Lost == nil {
 		c.Lost = func(api.GroupID) bool { return false }
+	}
+	if c.Removed == nil {
+		c.Removed = func(api.NodeID) bool { return false }
 	}
 	or(&c.AbortAfter, 3*time.Second)
 	or(&c.Moment, 20*time.Millisecond)

@@ -14,4 +14,5 @@ const (
 	guardRefusedLast          = true
 	guardHolderReturns        = true
 	guardDoubtOwnClock        = true
+	guardAwaitRemoved         = true
 )

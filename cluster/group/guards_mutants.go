@@ -16,5 +16,7 @@ var (
 	guardDoubtOwnClock        = os.Getenv("EDGEHOLD_MUTANT") != "doubt-own-clock"
 	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
 	guardRefusedLast          = os.Getenv("EDGEHOLD_MUTANT") != "refused-last"
-	guardReadTurn             = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
+	// guardAwaitRemoved waits for the leases of a removed node to expire. Without it they are taken for expired at once.
+	guardAwaitRemoved = os.Getenv("EDGEHOLD_MUTANT") != "outwait-removed"
+	guardReadTurn     = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

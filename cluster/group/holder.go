@@ -114,7 +114,7 @@ func (a *Authority) holderLocked(l *lead, sid ident.SessionID) (h *holder, suspe
 
 // renewableLocked reports whether the session may be renewed now. suspect is what the machine says of it.
 func (a *Authority) renewableLocked(h *holder, suspect bool) bool {
-	return h.standing == good && !suspect && !a.clockOffLocked(h.nonce)
+	return h.standing == good && !suspect && !a.clockOffLocked(h.nonce) && !a.cfg.Removed(h.node)
 }
 
 // isBack reports whether a suspected holder answers again: either it owes nothing, or it has given up leases since it
@@ -172,7 +172,11 @@ func (a *Authority) elapsedLocked(l *lead, sid ident.SessionID, now words.ClockS
 // beyond ago. If so, it refuses the session in the same step under the mutex, so that no renewal comes between the
 // judgement and the log.
 func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, beyond time.Duration) bool {
-	if h.standing != refused && a.elapsedLocked(l, h.sid, now) >= a.waitLocked(h)+beyond {
+	over := a.elapsedLocked(l, h.sid, now) >= a.waitLocked(h)+beyond
+	if !guardAwaitRemoved { // the mutant: a removed holder is taken for one that has stopped
+		over = over || a.cfg.Removed(h.node)
+	}
+	if h.standing != refused && over {
 		h.happens(expires)
 		h.refusedAt = time.Now()
 		a.metrics.expired(h.node)

@@ -67,7 +67,7 @@ func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h, _ := a.holderLocked(l, sid)
-	if a.lead != l || h == nil || h.nonce != k.Nonce || a.clockOffLocked(k.Nonce) || !h.isBack(a.cfg.SuspectAfter) {
+	if a.lead != l || h == nil || h.nonce != k.Nonce || a.clockOffLocked(k.Nonce) || a.cfg.Removed(h.node) || !h.isBack(a.cfg.SuspectAfter) {
 		return nil
 	}
 	if !h.happens(answers) {

@@ -20,6 +20,9 @@ func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words
 	if o.Node == "" || o.Nonce == (ident.Nonce{}) || o.Term <= 0 || o.Pause < 0 {
 		return words.SessionGrant{}, api.Errorf(api.CodeInvalid, "a session needs a node, a nonce, a term and a pause allowance")
 	}
+	if a.cfg.Removed(o.Node) {
+		return words.SessionGrant{}, api.Errorf(api.CodeDenied, "the map here does not have node %s: it was removed, or is not admitted yet", o.Node)
+	}
 	if _, err := a.leader(ctx); err != nil {
 		return words.SessionGrant{}, err
 	}

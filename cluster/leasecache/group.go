@@ -90,6 +90,16 @@ func (g *group) retire(now words.ClockSample) *session {
 	return nil
 }
 
+// suspend ends the session, if there is one, and closes it at the group in the background. No other is opened meanwhile: see open.
+func (g *group) suspend(now words.ClockSample) {
+	g.mu.Lock()
+	s := g.current.Load()
+	g.mu.Unlock()
+	if s != nil && s.end(now) {
+		g.edge.goAhead(func() { g.close(g.edge.ctx, s) })
+	}
+}
+
 // run keeps a session open until the cache closes.
 func (g *group) run() {
 	ctx := g.edge.ctx
@@ -97,7 +107,7 @@ func (g *group) run() {
 	backoff := openBackoff
 	for ctx.Err() == nil {
 		var again <-chan time.Time
-		if old := g.current.Load(); old == nil || old.ended() {
+		if old := g.current.Load(); (old == nil || old.ended()) && !g.edge.suspended.Load() {
 			if s := g.open(ctx); s != nil {
 				backoff = openBackoff
 				g.revalidate(ctx, old, s)
@@ -132,6 +142,10 @@ func (g *group) open(ctx context.Context) *session {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.retired {
+		return nil
+	}
+	if g.edge.suspended.Load() {
+		g.edge.running.Go(func() { g.close(g.edge.ctx, s) })
 		return nil
 	}
 	g.heard(grant.Session, grant.DedupEpoch)

@@ -36,8 +36,9 @@ type Cache struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	seq    atomic.Uint64 // of keep-alives, over all peers
-	closed atomic.Bool
+	seq       atomic.Uint64 // of keep-alives, over all peers
+	closed    atomic.Bool
+	suspended atomic.Bool // no session is opened
 
 	mu      sync.RWMutex
 	started bool
@@ -95,6 +96,22 @@ func (c *Cache) Close() error {
 	c.running.Wait()
 	c.meter.flush()
 	return nil
+}
+
+// Suspend gives all leases back and takes none, until it is called with false; reads are then passed on. It does not wait for the
+// groups, whose leases end by expiry if they do not answer.
+func (c *Cache) Suspend(on bool) {
+	if c.suspended.Swap(on) == on {
+		return
+	}
+	now := c.cfg.Clock.Now()
+	for _, g := range c.allGroups() {
+		if on {
+			g.suspend(now)
+		} else {
+			g.wakeUp()
+		}
+	}
 }
 
 // goAhead runs f in a goroutine for which Close waits. It returns false, and does not run f, if the cache has closed.

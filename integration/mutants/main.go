@@ -50,6 +50,7 @@ var mutants = []mutant{
 	{"grant-at-apply", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
+	{"outwait-removed", []check{{"./cluster/group", "^TestRemovedHolder$"}, {"./cluster", "^TestRemovedNode$"}}},
 	{"give-back", []check{{"./api/admission", "."}}},
 	{"slow-by-key", []check{{"./api/admission", "."}}},
 	{"per-holder", []check{{"./cluster/group", "^TestWaitersOfOneHolder$"}}},
