@@ -41,6 +41,12 @@ var commands = [...]row{
 	kindPlace:     of("place", LevelIdentity, (*state).place),
 	kindSet:       of("set", LevelIdentity, (*state).set),
 	kindTouch:     of("touch", LevelIdentity, (*state).touch),
+
+	kindSecure:        of("secure", LevelIdentity, (*state).secure),
+	kindAdmit:         of("admit", LevelIdentity, (*state).admit),
+	kindRekey:         of("rekey", LevelIdentity, (*state).rekey),
+	kindPutJoinToken:  of("put join token", LevelIdentity, (*state).putJoinToken),
+	kindDropJoinToken: of("drop join token", LevelIdentity, (*state).dropJoinToken),
 }
 
 // changes names the documents that a command has changed: each has a version of its own.
@@ -88,6 +94,9 @@ func Name(c Command) string { return commands[c.kind()].name }
 func needs(c Command) Level {
 	switch c := c.(type) {
 	case Init:
+		if c.Vault != nil {
+			return LevelIdentity
+		}
 		if c.Map != nil {
 			return c.Map.Level
 		}

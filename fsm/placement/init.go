@@ -3,6 +3,8 @@ package placement
 // Init gives a new meta group its first map; if there is a map, it does nothing.
 type Init struct {
 	Map *Map `cbor:"1,keyasint"`
+	// Vault has the CA's key and the first join tokens of a cluster that is founded with TLS.
+	Vault *Vault `cbor:"2,keyasint,omitempty"`
 }
 
 func (Init) kind() byte { return kindInit }
@@ -15,7 +17,11 @@ func (s *state) init(c Init) (changes, error) {
 		return nothing, err
 	}
 	s.Map = c.Map
-	return founding, nil
+	if c.Vault == nil {
+		return founding, nil
+	}
+	s.Vault = c.Vault
+	return founding | ofVault, c.Vault.Check()
 }
 
 // TermStart is a new leader's first command; it changes nothing but [Machine.Term].

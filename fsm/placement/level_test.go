@@ -17,7 +17,7 @@ func oldMachine(t *testing.T) *Machine {
 		t.Fatal(err)
 	}
 	m := New()
-	for _, c := range []Command{Init{first}, Join{server("a2", "a")}, Join{server("odd name", "a")}, Join{edge("e", "a")}} {
+	for _, c := range []Command{Init{Map: first}, Join{server("a2", "a")}, Join{server("odd name", "a")}, Join{edge("e", "a")}} {
 		if r := apply(t, m, c); r.Err != nil {
 			t.Fatal(r.Err)
 		}

@@ -78,7 +78,7 @@ func bootstrapped(t *testing.T) *Machine {
 		t.Fatal(err)
 	}
 	m := New()
-	if r := apply(t, m, Init{first}); r.Err != nil {
+	if r := apply(t, m, Init{Map: first}); r.Err != nil {
 		t.Fatal(r.Err)
 	}
 	return m
@@ -94,7 +94,7 @@ func TestBeforeInit(t *testing.T) {
 	}
 	bad := planet(t, 1)
 	bad.Ranges = nil
-	if r := apply(t, m, Init{bad}); r.Err == nil || m.Map() != nil {
+	if r := apply(t, m, Init{Map: bad}); r.Err == nil || m.Map() != nil {
 		t.Errorf("a map without ranges was taken: %+v", r)
 	}
 }
@@ -102,7 +102,7 @@ func TestBeforeInit(t *testing.T) {
 func TestInitOnce(t *testing.T) {
 	m := bootstrapped(t)
 	before := m.Map()
-	if r := apply(t, m, Init{planet(t, 1)}); r.Err != nil || m.Map() != before {
+	if r := apply(t, m, Init{Map: planet(t, 1)}); r.Err != nil || m.Map() != before {
 		t.Errorf("a second init gave %+v", r)
 	}
 }
@@ -306,7 +306,7 @@ func randomCommand(rng *rand.Rand) []byte {
 		if err != nil {
 			panic(err)
 		}
-		return Encode(Init{m})
+		return Encode(Init{Map: m})
 	case 1, 2, 3:
 		n := server(fmt.Sprint(region, rng.IntN(4)), region)
 		if rng.IntN(5) == 0 {
@@ -339,7 +339,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := []Command{
-		Init{first}, TermStart{}, Join{server("b1", "b")}, Join{edge("e1", "b")},
+		Init{Map: first}, TermStart{}, Join{server("b1", "b")}, Join{edge("e1", "b")},
 		SetRange{api.Range{Start: "k\xff", End: "l"}, 2, "b", []api.GroupID{"b.1", "b.2"}},
 		SetRange{api.Range{Start: "k\xff", End: "l"}, 1, "a", []api.GroupID{"a.1", "a.2"}},
 	}
@@ -401,7 +401,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range []Command{Init{m}, TermStart{}, Join{edge("e", "b")}, SetRange{api.PrefixRange("k"), 2, "a", []api.GroupID{"a.1"}}} {
+	for _, c := range []Command{Init{Map: m}, TermStart{}, Join{edge("e", "b")}, SetRange{api.PrefixRange("k"), 2, "a", []api.GroupID{"a.1"}}} {
 		f.Add(Encode(c))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -417,7 +417,7 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%x does not survive a round: %v", b, err)
 		}
 		x := New()
-		applied(t, x, 1, Encode(Init{m}), b, b)
+		applied(t, x, 1, Encode(Init{Map: m}), b, b)
 		if err := x.Map().Check(); err != nil {
 			t.Errorf("%x makes a broken map: %v", b, err)
 		}
