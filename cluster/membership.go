@@ -18,6 +18,8 @@ type membership struct {
 	// identity belongs to openMembership, and then to the task that joins.
 	identity identity
 	found    founding
+	// credentials are what the node proves itself with, if the cluster has TLS.
+	credentials credentials
 	// admitted: the node may open the replicas that the map names it for.
 	admitted atomic.Bool
 }
@@ -39,6 +41,9 @@ func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce iden
 	}
 	m := &membership{network: newNetwork(cfg, log, view, said), nonce: nonce, identity: folder}
 	m.admitted.Store(folder.node != "")
+	if err := m.credentials.open(cfg.Dir); err != nil {
+		return nil, err
+	}
 	if cfg.Static != nil {
 		if err := m.identity.claim(cfg.self()); err != nil {
 			return nil, err
