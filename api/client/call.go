@@ -217,7 +217,7 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 	}
 	req.Header.Set("User-Agent", n.config.UserAgent)
 	if n.config.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+n.config.Token)
+		req.Header.Set("Authorization", "Bearer "+n.config.Token.Reveal())
 	}
 	if q.id != nil {
 		req.Header.Set("Idempotency-Key", q.id().header())

@@ -85,7 +85,7 @@ type Config struct {
 	// Timeout bounds a call whose context has no deadline. If it is 0, [api.DefaultTimeout] is used.
 	Timeout time.Duration
 	// Token is sent as a bearer token if it is not empty.
-	Token string
+	Token api.Secret
 	// HTTPClient carries the requests. Redirects are not followed. If it is nil, the Client uses connections of its own. Streams
 	// connect as the HTTPClient's Transport does, if that is an [*http.Transport] that speaks HTTP/1.1. Otherwise no streams are
 	// used.

@@ -19,7 +19,7 @@ import (
 type settings struct {
 	addrs   []string
 	data    string // the folder of a node of this machine, whose admin socket is used instead of addrs
-	token   string
+	token   api.Secret
 	ca      string
 	timeout time.Duration
 	format  string
@@ -31,7 +31,7 @@ func (s *settings) addTo(root *cobra.Command) {
 	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "addresses of nodes, nearest first; the next one is used if one fails")
 	f.StringVar(&s.data, "data", "", "data `FOLDER` of a node on this machine, or the path of its admin socket: the command talks to that node, as its administrator, and needs neither --addr nor --token")
 	f.Lookup("data").Annotations = map[string][]string{notSetting: nil}
-	f.StringVar(&s.token, "token", "", "bearer token sent with every request")
+	f.StringVar((*string)(&s.token), "token", "", "bearer token sent with every request")
 	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
 	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
 	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
