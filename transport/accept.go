@@ -2,6 +2,7 @@ package transport
 
 import (
 	"container/list"
+	"crypto/tls"
 	"errors"
 	"net"
 	"runtime"
@@ -69,12 +70,22 @@ func (p *Port) pause(d time.Duration) bool {
 	}
 }
 
-// conn is an accepted connection. It is counted among the unmatched, then at its lane, until it is closed.
+// conn is an accepted connection. It is counted among the unmatched, then at its lane, until it is closed. Its Read and Write are
+// those of TLS, if there is any; what is embedded is the socket.
 type conn struct {
 	net.Conn
 	p     *Port
-	since time.Time
-	place *list.Element // among the unmatched; nil once matched; under the port's mutex
+	since time.Time // when its time to name a lane began; of the goroutine that reads until it has a lane
+
+	place  *list.Element // among the unmatched of its source; nil once matched; under the port's mutex
+	source *source       // likewise
+
+	// These are set by the goroutine that reads before the connection has a lane.
+	below  socket
+	stream net.Conn  // what is read and written; nil before the first byte
+	failed error     // why there is none
+	tls    *tls.Conn // nil: there is no TLS
+	via    via
 
 	mu     sync.Mutex
 	closed bool
@@ -94,36 +105,70 @@ type sorted struct {
 // NetConn returns the accepted connection, for its socket. Bytes that are read from it are missing at the lane's connection.
 func (s sorted) NetConn() net.Conn { return s.under }
 
+// NetConn returns the socket.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+func (c *conn) Read(b []byte) (int, error) {
+	if c.stream == nil {
+		if c.failed == nil {
+			c.failed = c.begin()
+		}
+		if c.failed != nil {
+			return 0, c.failed
+		}
+	}
+	return c.stream.Read(b)
+}
+
+func (c *conn) Write(b []byte) (int, error) { return c.stream.Write(b) }
+
+// Close ends TLS too, if the connection has a lane.
 func (c *conn) Close() error {
+	leave := c.end()
+	if leave != nil && c.tls != nil {
+		return c.below.closeTLS(c.tls)
+	}
+	return c.Conn.Close()
+}
+
+// cut closes the socket, and waits for nothing.
+func (c *conn) cut() {
+	c.end()
+	_ = c.Conn.Close() // the connection is broken in any case
+}
+
+// end takes the connection off the books. It returns what was left to be done for its lane, if it had one; it has been done.
+func (c *conn) end() (leave func()) {
 	c.p.matched(c)
+	c.p.cfg.Links.drop(c)
 	c.mu.Lock()
-	leave := c.leave
+	leave = c.leave
 	c.closed, c.leave = true, nil
 	c.mu.Unlock()
 	if leave != nil {
 		leave()
 	}
-	return c.Conn.Close()
+	return leave
 }
 
-// admit counts a new connection among the unmatched; nil if the port is closed. If there are too many, it closes the oldest.
+// admit counts a new connection among the unmatched; nil if the port is closed.
 func (p *Port) admit(c net.Conn) *conn {
-	own := &conn{Conn: c, p: p, since: time.Now()}
+	own := &conn{Conn: c, p: p, since: time.Now(), below: socket{Conn: c}}
+	own.below.of = own
+	if p.cfg.Secure == nil {
+		own.stream = c
+	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
 		return nil
 	}
-	var oldest *conn
-	if p.unmatched.Len() >= p.cfg.MaxUnmatched {
-		oldest = p.unmatched.Remove(p.unmatched.Front()).(*conn)
-		oldest.place = nil
-	}
-	own.place = p.unmatched.PushBack(own)
+	over := p.unmatched.add(own, p.cfg.MaxUnmatched)
 	p.mu.Unlock()
-	if oldest != nil {
-		_ = oldest.Conn.Close() // its goroutine sees that
+	if over != nil {
+		_ = over.Conn.Close() // its goroutine sees that
 	}
+	_ = c.SetDeadline(own.since.Add(p.cfg.Preface)) // without deadlines, the bound on the unmatched holds
 	return own
 }
 
@@ -131,26 +176,20 @@ func (p *Port) admit(c net.Conn) *conn {
 func (p *Port) matched(c *conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.place != nil {
-		p.unmatched.Remove(c.place)
-		c.place = nil
-	}
+	p.unmatched.remove(c)
 }
 
 // Unmatched counts the connections that have not chosen a lane yet.
 func (p *Port) Unmatched() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.unmatched.Len()
+	return p.unmatched.n
 }
 
 // dropUnmatched closes the connections that have not chosen a lane; their goroutines see that.
 func (p *Port) dropUnmatched() {
 	p.mu.Lock()
-	var all []*conn
-	for e := p.unmatched.Front(); e != nil; e = e.Next() {
-		all = append(all, e.Value.(*conn))
-	}
+	all := p.unmatched.all()
 	p.mu.Unlock()
 	for _, c := range all {
 		_ = c.Conn.Close()

@@ -18,7 +18,9 @@ type Dialer struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Caller is the name of the node that dials, which each connection gives; "" gives none.
 	Caller string
-	// Answered, if not nil, is called with the first answer on each connection that names a node; refused is nil if that node
+	// Secure is TLS with other nodes; nil: there is none.
+	Secure *DialSecure
+	// Answered, if not nil, is called with the first answer on each connection that names a node or has TLS; refused is nil if that node
 	// answers. It must not block.
 	Answered func(address string, refused *RefusedError)
 }
@@ -57,6 +59,9 @@ func (d Dialer) dial(ctx context.Context, address string, lane byte, name string
 	if err != nil {
 		return nil, err
 	}
+	if c, err = d.secured(ctx, c, name); err != nil {
+		return nil, err
+	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(1, 0)) })
 	_, err = c.Write(preface)
 	if !stop() && err == nil {
@@ -66,7 +71,7 @@ func (d Dialer) dial(ctx context.Context, address string, lane byte, name string
 		_ = c.Close()
 		return nil, err
 	}
-	if name != "" {
+	if _, secure := c.(*secured); secure || name != "" {
 		return &named{Conn: c, address: address, name: name, answered: d.Answered}, nil
 	}
 	return c, nil

@@ -1,8 +1,8 @@
 package transport
 
 import (
-	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -24,7 +24,7 @@ const (
 // The defaults of a [Config].
 const (
 	DefaultPreface      = 5 * time.Second
-	DefaultMaxUnmatched = 2048
+	DefaultMaxUnmatched = 8192
 	DefaultQueue        = 2048
 	DefaultMaxConns     = 8192
 	DefaultMaxRaftConns = 256
@@ -37,8 +37,8 @@ type Config struct {
 	// Preface is how long a connection may take to name its lane, once it is accepted. Linux accepts it at its first byte, or
 	// after about the same time of silence. 0: [DefaultPreface].
 	Preface time.Duration
-	// MaxUnmatched bounds the connections that have not named a lane; one more closes the oldest. 0:
-	// [DefaultMaxUnmatched].
+	// MaxUnmatched bounds the connections that have not named a lane; one more closes the oldest of the address that has most of
+	// them. 0: [DefaultMaxUnmatched].
 	MaxUnmatched int
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. 0: [DefaultQueue]. A busy node
 	// accepts late, and a client whose connection is closed does not learn the reason.
@@ -50,9 +50,13 @@ type Config struct {
 	// are refused. It must not block. nil: every name is for this port.
 	Answers func(name string) bool
 	// Identify returns what is known of the other end of a connection of a lane between nodes; [PeerOf] returns it to the lane's
-	// owner. Its error closes the connection without an answer. It is called once a connection, in a goroutine of the connection, and
-	// ctx ends with the connection's time for the preface. nil: nothing is known.
+	// owner. Its error closes the connection; if it is a [Denied], the other end is told so first. It is called once a connection, in a
+	// goroutine of the connection, and ctx ends with the connection's time for the preface. nil: nothing is known.
 	Identify func(ctx context.Context, a Arrival) (peer any, err error)
+	// Secure is TLS on the port; nil: there is none.
+	Secure *Secure
+	// Links, if not nil, has the open connections of nodes on TLS.
+	Links *Links
 	// Refusal returns what this node is, as the answer to a connection that names another node or a lane that is not open; ""
 	// closes the connection without an answer. It must not block. nil is always "".
 	Refusal func(name string) string
@@ -99,9 +103,12 @@ type Port struct {
 	ctx   context.Context // ends when Close begins
 	end   context.CancelFunc
 	tasks sync.WaitGroup
+	tls   *tls.Config
+
+	turns, nodeTurns chan struct{} // of handshakes that compute: of clients and strangers, and of known nodes
 
 	mu        sync.Mutex
-	unmatched *list.List // of *conn, the oldest first
+	unmatched *unmatched
 	rafts     map[string]*Lane
 	closed    bool
 }
@@ -113,7 +120,9 @@ func Open(cfg Config) (*Port, error) {
 	}
 	cfg.setDefaults()
 	deferAccept(cfg.Listener, cfg.Preface)
-	p := &Port{cfg: cfg, unmatched: list.New(), rafts: map[string]*Lane{}}
+	p := &Port{cfg: cfg, unmatched: newUnmatched(), rafts: map[string]*Lane{},
+		turns: make(chan struct{}, handshakesAtOnce()), nodeTurns: make(chan struct{}, handshakesAtOnce())}
+	p.tls = p.tlsConfig()
 	p.ctx, p.end = context.WithCancel(context.Background())
 	addr := cfg.Listener.Addr()
 	for _, l := range []**Lane{&p.peer, &p.calls, &p.http} {
@@ -220,7 +229,13 @@ func pump(from net.Listener, to func(net.Conn)) {
 	}
 }
 
-func (p *Port) toHTTP(c net.Conn) { p.deliver(p.http, c, nil) }
+func (p *Port) toHTTP(c net.Conn) {
+	if !accepted(c).via.http() {
+		_ = c.Close()
+		return
+	}
+	p.deliver(p.http, c, nil)
+}
 
 func (p *Port) toPeer(c net.Conn) {
 	p.named(c, LanePeer, func(name string) *Lane {
@@ -250,6 +265,10 @@ func (p *Port) toRaft(c net.Conn) {
 
 // named reads the rest of the preface, finds the lane and identifies the other end; the connection counts as unmatched meanwhile.
 func (p *Port) named(c net.Conn, kind string, find func(name string) *Lane) {
+	if !accepted(c).via.nodes() {
+		_ = c.Close()
+		return
+	}
 	p.tasks.Go(func() {
 		a, err := p.readPreface(c)
 		if err != nil {
@@ -267,7 +286,7 @@ func (p *Port) named(c net.Conn, kind string, find func(name string) *Lane) {
 		cancel()
 		if err != nil {
 			p.cfg.Logger.Debug("a connection is refused", "lane", kind, "caller", a.Caller, "remote", a.Remote, "error", err)
-			_ = c.Close()
+			p.deny(c, err)
 			return
 		}
 		p.deliver(l, c, peer)
@@ -284,6 +303,10 @@ func (p *Port) readPreface(c net.Conn) (a Arrival, err error) {
 		return a, err
 	}
 	a.Remote = c.RemoteAddr()
+	if t := accepted(c).tls; t != nil {
+		state := t.ConnectionState()
+		a.TLS = &state
+	}
 	for _, name := range []*string{&a.Target, &a.Caller} {
 		if *name, err = readName(c); err != nil {
 			return a, err
@@ -307,7 +330,8 @@ func readName(r io.Reader) (string, error) {
 func (p *Port) deliver(l *Lane, c net.Conn, peer any) {
 	own := accepted(c)
 	p.matched(own)
-	if !l.take(own, sorted{c.(*cmux.MuxConn), own.Conn, peer}) {
+	_ = own.SetDeadline(time.Time{}) // a connection that is broken fails at its next use
+	if own.tls != nil && !p.cfg.Links.add(own, peer) || !l.take(own, sorted{c.(*cmux.MuxConn), own, peer}) {
 		_ = c.Close()
 	}
 }
