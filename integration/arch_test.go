@@ -126,6 +126,9 @@ var house = map[string]room{
 		ours:  []string{"api", "api/admission", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
 	},
+	"cluster/access": {
+		ours: []string{"api", "api/front", "fsm/placement"},
+	},
 	"cluster/notice": {},
 	"cluster/join": {
 		ours: []string{"api"},

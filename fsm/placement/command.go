@@ -47,6 +47,11 @@ var commands = [...]row{
 	kindRekey:         of("rekey", LevelIdentity, (*state).rekey),
 	kindPutJoinToken:  of("put join token", LevelIdentity, (*state).putJoinToken),
 	kindDropJoinToken: of("drop join token", LevelIdentity, (*state).dropJoinToken),
+
+	kindPutPolicy:  of("put policy", LevelIdentity, (*state).putPolicy),
+	kindDropPolicy: of("drop policy", LevelIdentity, (*state).dropPolicy),
+	kindPutToken:   of("put token", LevelIdentity, (*state).putToken),
+	kindDropToken:  of("drop token", LevelIdentity, (*state).dropToken),
 }
 
 // changes names the documents that a command has changed: each has a version of its own.
