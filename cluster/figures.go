@@ -23,13 +23,24 @@ func (n *Node) openFigures() (func() error, error) {
 		})
 	}
 	view := n.membership.view
-	hash := mapHash{view: view}
-	n.metrics.Gauge("edgehold_meta_map_version", "Version of the placement map that this node goes by; 0 if it has none.", func() float64 {
-		if m := view.Map(); m != nil {
-			return float64(m.Version)
+	ofMap := func(read func(m *placement.Map) float64) func() float64 {
+		return func() float64 {
+			if m := view.Map(); m != nil {
+				return read(m)
+			}
+			return 0
 		}
-		return 0
+	}
+	n.metrics.Gauge("edgehold_meta_map_version", "Version of the placement map that this node goes by; 0 if it has none.",
+		ofMap(func(m *placement.Map) float64 { return float64(m.Version) }))
+	n.metrics.Gauge("edgehold_meta_level", "Level of that map; 0 if there is none.",
+		ofMap(func(m *placement.Map) float64 { return float64(m.Level) }))
+	n.metrics.Gauge("edgehold_meta_joins_total", "Nodes that have joined the cluster since it was founded, by that map; 0 if there is none.",
+		ofMap(func(m *placement.Map) float64 { return float64(max(m.NextNum, 1) - 1) })) // each gets the next number
+	n.metrics.Gauge("edgehold_meta_level_newest", "The newest level of the placement map that this node knows.", func() float64 {
+		return float64(placement.NewestLevel)
 	})
+	hash := mapHash{view: view}
 	n.metrics.Gauge("edgehold_meta_map_hash", "Part of the SHA-256 of that map: nodes with one map have one hash. 0 if there is none.", hash.read)
 	return nil, nil
 }

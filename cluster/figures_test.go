@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // figure is the value of a metric that has no labels, or whose labels are named with it.
@@ -49,7 +50,11 @@ func TestFigures(t *testing.T) {
 				t.Errorf("%s: version %v", n.ID(), v)
 			}
 		}
-		synctest.Wait()
+		for name, want := range map[string]float64{"edgehold_meta_level": float64(plan.Level), "edgehold_meta_level_newest": float64(placement.NewestLevel), "edgehold_meta_joins_total": float64(max(plan.NextNum, 1) - 1)} {
+			if v := figure(t, edge.metrics, name); v != want {
+				t.Errorf("%s is %v, want %v", name, v, want)
+			}
+		}
 		if a, b := figure(t, server.metrics, "edgehold_meta_map_hash"), figure(t, edge.metrics, "edgehold_meta_map_hash"); a != b || a == 0 {
 			t.Errorf("one map has the hashes %v and %v", a, b)
 		}

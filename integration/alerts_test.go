@@ -21,7 +21,7 @@ import (
 
 const (
 	alertRules = "../docs/alerts.yaml"
-	alertTests = "../docs/examples/alerts_test.yaml"
+	alertTests = "../docs/examples/alerts*_test.yaml"
 	alertPage  = "../docs/operations/alerts.md"
 	runbook    = "https://github.com/edgehold/edgehold/blob/main/docs/operations/alerts.md#"
 )
@@ -54,12 +54,26 @@ func alerts(t *testing.T) (all []alert) {
 	return all
 }
 
+// alertTestFiles are the files with the tests of the rules.
+func alertTestFiles(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(alertTests)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no tests of the rules: %v", err)
+	}
+	return files
+}
+
 // TestAlertsHaveHeadings checks that each rule names its heading of docs/operations/alerts.md, that no heading is without a rule, and
 // that each rule has a test.
 func TestAlertsHaveHeadings(t *testing.T) {
-	tests, err := os.ReadFile(alertTests)
-	if err != nil {
-		t.Fatal(err)
+	var tests []byte
+	for _, file := range alertTestFiles(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests = append(tests, text...)
 	}
 	var headings []string
 	for _, line := range lines(t, alertPage) {
@@ -165,10 +179,8 @@ func TestAlertRules(t *testing.T) {
 	if err != nil {
 		t.Skip("promtool is not installed: make alerts installs it on Debian (package prometheus)")
 	}
-	for _, args := range [][]string{{"check", "rules", filepath.Base(alertRules)}, {"test", "rules", "examples/" + filepath.Base(alertTests)}} {
-		cmd := exec.CommandContext(t.Context(), promtool, args...)
-		cmd.Dir = filepath.Dir(alertRules)
-		if out, err := cmd.CombinedOutput(); err != nil {
+	for _, args := range [][]string{{"check", "rules", alertRules}, append([]string{"test", "rules"}, alertTestFiles(t)...)} {
+		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
 	}
