@@ -8,7 +8,8 @@
 // its place back if another request wants it, and counts among the slow ones instead, which are bounded by key. A further
 // request for a key that too many wait for is refused at once.
 //
-// What is refused is refused before it costs anything: with CodeUnavailable, and with a time to stay away.
+// What is refused is refused before it costs anything: with CodeUnavailable, and with a time to stay away. A front whose refused
+// clients could ask again at once has them wait first; see [Room.Wait].
 package admission
 
 import (
@@ -126,6 +127,7 @@ type Room struct {
 	tickets  sync.Pool // of *Ticket
 	seed     maphash.Seed
 	clients  atomic.Int64 // requests of clients under way; changed under mu
+	waiters  atomic.Int64 // requests in Wait
 
 	mu     sync.Mutex // guards what follows
 	shares [classes]share
@@ -148,7 +150,7 @@ func New(cfg Config) *Room {
 	for c := range r.shares {
 		r.shares[c].of = map[string]int{}
 	}
-	r.refused = cfg.Metrics.Counter("edgehold_admission_refused_total", "Requests refused for load, by why.", "why")
+	r.refused = cfg.Metrics.Counter("edgehold_admission_refused_total", "Refusals for load, by why. A request that waits to be let in counts at each try.", "why")
 	cfg.Metrics.Gauge("edgehold_admission_in_flight", "Requests under way, the slow ones among them.", func() float64 { return float64(r.UnderWay()) })
 	cfg.Metrics.Gauge("edgehold_admission_slow", "Requests under way that wait for something slow.", func() float64 {
 		r.mu.Lock()

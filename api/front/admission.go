@@ -32,6 +32,16 @@ func (b *Backend) Admit(ctx context.Context, q Ask) (*admission.Ticket, *api.Err
 	return b.room.Enter(ask)
 }
 
+// AdmitLate is Admit for a front whose refused clients may ask again at once, each at the price of a connection: a request that
+// is refused waits for a moment to be let in after all ([admission.Room.Wait]). The wait ends when stop is closed.
+func (b *Backend) AdmitLate(ctx context.Context, q Ask, stop <-chan struct{}) (*admission.Ticket, *api.Error) {
+	place, refusal := b.Admit(ctx, q)
+	if refusal == nil {
+		return place, nil
+	}
+	return b.room.Wait(ctx, stop, refusal, func() (*admission.Ticket, *api.Error) { return b.Admit(ctx, q) })
+}
+
 // AdmitStream lets a stream in, whose requests enter by themselves, or returns the refusal. The place must be left.
 func (b *Backend) AdmitStream(ctx context.Context) (*admission.Ticket, *api.Error) {
 	return b.room.Enter(admission.Ask{Class: admission.Waiting, Caller: PrincipalFrom(ctx).Name})

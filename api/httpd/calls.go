@@ -71,7 +71,7 @@ type judged struct {
 
 func newJudged(x *exchange) *judged {
 	j := &judged{exchange: x, drain: make(chan struct{}), over: make(chan struct{})}
-	if draining, ok := x.r.Context().Value(drainingKey{}).(<-chan struct{}); ok {
+	if draining := x.draining(); draining != nil {
 		j.wait.Go(func() {
 			select {
 			case <-draining:

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -16,10 +17,15 @@ const (
 	// idleGrace is how long a connection must have been idle before another one takes its place: a client that has just been
 	// answered may have sent its next request.
 	idleGrace = time.Second
-	// refusalTimeout bounds the refusal of a connection, and maxRefusals the refusals at once; one more connection is closed
-	// without an answer.
+	// refusalDelay is how long a connection over the bound waits for its refusal, so that a client that connects again at once
+	// does so once a second; maxDelayed bounds those that wait. One more is refused at once.
+	refusalDelay = time.Second
+	maxDelayed   = 1024
+	// refusalTimeout bounds each step of a refusal.
 	refusalTimeout = time.Second
-	maxRefusals    = 256
+	// MaxRefusals bounds the connections over the bound that are being refused, the delayed ones among them; one more is closed
+	// without an answer.
+	MaxRefusals = maxDelayed + 256
 )
 
 // conns is a listener that bounds the connections that are open at once. For one over the bound it closes the connection
@@ -32,8 +38,9 @@ type conns struct {
 	open map[net.Conn]*list.Element // guarded by mu: nil for one that is not idle
 	idle *list.List                 // guarded by mu: of idleConn, the longest idle first
 
-	slots    chan struct{} // one for each refusal that may be under way
+	refusing atomic.Int64 // connections in refuse
 	refusals sync.WaitGroup
+	draining <-chan struct{} // closed when refusals are delayed no more
 }
 
 type idleConn struct {
@@ -41,8 +48,8 @@ type idleConn struct {
 	since time.Time
 }
 
-func newConns(l net.Listener, limit int) *conns {
-	return &conns{Listener: l, max: limit, open: map[net.Conn]*list.Element{}, idle: list.New(), slots: make(chan struct{}, maxRefusals)}
+func newConns(l net.Listener, limit int, draining <-chan struct{}) *conns {
+	return &conns{Listener: l, max: limit, open: map[net.Conn]*list.Element{}, idle: list.New(), draining: draining}
 }
 
 // Accept returns the next connection that is within the bound.
@@ -102,17 +109,20 @@ func (l *conns) observe(c net.Conn, s http.ConnState) {
 	}
 }
 
-// refuse answers 503 and closes the connection.
+// refuse answers 503, after refusalDelay unless too many others wait, and closes the connection.
 func (l *conns) refuse(c net.Conn) {
-	select {
-	case l.slots <- struct{}{}:
-	default:
+	n := l.refusing.Add(1)
+	if n > MaxRefusals {
+		l.refusing.Add(-1)
 		_ = c.Close() // there is no time for an answer
 		return
 	}
 	l.refusals.Go(func() {
-		defer func() { <-l.slots }()
+		defer l.refusing.Add(-1)
 		defer func() { _ = c.Close() }()
+		if n <= maxDelayed {
+			l.delay()
+		}
 		_ = c.SetDeadline(time.Now().Add(refusalTimeout)) // without deadlines, the client's patience bounds it
 		request := readHeader(c)                          // a connection that is closed with bytes unread may lose its answer
 		if len(request) > 0 {
@@ -120,6 +130,15 @@ func (l *conns) refuse(c net.Conn) {
 			_, _ = c.Write(refusal(request, l.max)) // the client may have gone
 		}
 	})
+}
+
+func (l *conns) delay() {
+	t := time.NewTimer(refusalDelay)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.draining:
+	}
 }
 
 // readHeader reads until the end of a request's header has come, for as long as the connection's deadline allows.
@@ -147,7 +166,7 @@ func refusal(request []byte, limit int) []byte {
 		"Content-Type: application/problem+json\r\nRetry-After: %s\r\nX-Content-Type-Options: nosniff\r\n\r\n", len(body), retryAfter(e)), body...)
 }
 
-// wait waits for the refusals under way, at most refusalTimeout. Accept must have ended.
+// wait waits for the refusals under way, a few times refusalTimeout at most. Accept must have ended.
 func (l *conns) wait() { l.refusals.Wait() }
 
 var _ net.Listener = (*conns)(nil)

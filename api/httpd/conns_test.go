@@ -40,7 +40,7 @@ func boundedAPI(t *testing.T, run func(t *testing.T, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := memoryAPI()
 		p := newPipes()
-		s := httpd.Serve(p, httpd.ServerConfig{Handler: h, MaxConns: 2})
+		s := httpd.Serve(p, httpd.ServerConfig{Handler: h, MaxConns: 2, HeaderTimeout: time.Minute})
 		run(t, p)
 		if err := s.Close(5 * time.Second); err != nil {
 			t.Error(err)
@@ -48,7 +48,8 @@ func boundedAPI(t *testing.T, run func(t *testing.T, p *pipes)) {
 	})
 }
 
-// TestConnectionOverTheBound: it is answered 503 and closed while the others are busy, and the node goes on accepting.
+// TestConnectionOverTheBound: it is answered 503 after a second and closed while the others are busy, and the node goes on
+// accepting.
 func TestConnectionOverTheBound(t *testing.T) {
 	boundedAPI(t, func(t *testing.T, p *pipes) {
 		first, second := p.dial(), p.dial()
@@ -58,8 +59,11 @@ func TestConnectionOverTheBound(t *testing.T) {
 			"PUT /v1/kv/a HTTP/1.1\r\nHost: n\r\nidempotency-Key: order-17\r\nContent-Length: 1\r\n\r\nx": "unknown",
 			"PUT /v1/kv/a HTTP/1.1\r\nHost: n\r\n":                                                        "unknown",
 		} {
-			over := p.dial()
+			over, began := p.dial(), time.Now()
 			r := exchangeOn(t, over, raw)
+			if took := time.Since(began); took < time.Second || took > 2*time.Second {
+				t.Errorf("%q: answered after %v", raw, took)
+			}
 			if body := bodyOf(t, r); r.StatusCode != 503 || !strings.Contains(body, `"applied":"`+applied+`"`) || !strings.Contains(body, "2 connections") {
 				t.Errorf("%q: status %d, %s", raw, r.StatusCode, body)
 			}
@@ -68,7 +72,7 @@ func TestConnectionOverTheBound(t *testing.T) {
 			}
 		}
 		silent := p.dial()
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second)
 		if !closed(silent) {
 			t.Error("a silent connection over the bound is open")
 		}
@@ -78,6 +82,42 @@ func TestConnectionOverTheBound(t *testing.T) {
 		wantStatus(t, exchangeOn(t, third, getNone), 404)
 		wantStatus(t, exchangeOn(t, first, getNone), 404)
 		_, _ = first.Close(), third.Close()
+	})
+}
+
+// TestRefusalsAreBounded: of the connections over the bound 1024 are refused after a second, 256 more at once, and the rest is
+// closed. None of them delays Close.
+func TestRefusalsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := memoryAPI()
+		p := newPipes()
+		s := httpd.Serve(p, httpd.ServerConfig{Handler: h, MaxConns: 1})
+		began := time.Now()
+		var over []net.Conn
+		for range 1 + httpd.MaxRefusals {
+			over = append(over, p.dial())
+		}
+		if c := p.dial(); !closed(c) || time.Since(began) != 0 {
+			t.Errorf("one too many is not closed at once: after %v", time.Since(began))
+		}
+		wantStatus(t, exchangeOn(t, over[len(over)-1], getNone), 503)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("one that is not to wait is answered after %v", took)
+		}
+		delayed := make(chan *http.Response)
+		go func() { delayed <- exchangeOn(t, over[1], getNone) }()
+		for i, c := range over {
+			if i != 1 {
+				_ = c.Close()
+			}
+		}
+		if err := s.Close(time.Second); err != nil {
+			t.Error(err)
+		}
+		wantStatus(t, <-delayed, 503)
+		if took := time.Since(began); took > 100*time.Millisecond { // net/http looks every few milliseconds
+			t.Errorf("closed after %v", took)
+		}
 	})
 }
 

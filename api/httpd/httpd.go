@@ -113,7 +113,7 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if err := x.allowed(); err != nil {
 		return at.name, err
 	}
-	place, refusal := h.Admit(x.base, front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()})
+	place, refusal := h.AdmitLate(x.ctx, front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()}, x.draining())
 	if refusal != nil {
 		return at.name, x.turnAway(refusal)
 	}

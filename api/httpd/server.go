@@ -33,7 +33,7 @@ type ServerConfig struct {
 	// MaxHeaderBytes bounds a request's header, path included. 0 is [DefaultMaxHeaderBytes].
 	MaxHeaderBytes int
 	// MaxConns bounds the open connections, streams aside. For one more, the connection that has been idle for the longest time
-	// is closed; if none is idle, the new one is answered 503 and closed. 0 is [DefaultMaxConns].
+	// is closed; if none is idle, the new one is answered 503 after a moment and closed. 0 is [DefaultMaxConns].
 	MaxConns int
 	// ConnContext, if set, returns the context of the requests of a connection, made from ctx. It must not block.
 	ConnContext func(ctx context.Context, c net.Conn) context.Context
@@ -57,6 +57,12 @@ type Server struct {
 // drainingKey is where the context of a request has the channel that is closed when its server begins to close.
 type drainingKey struct{}
 
+// draining is closed when the server of this request begins to close; nil if the server is not ours.
+func (x *exchange) draining() <-chan struct{} {
+	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
+	return draining
+}
+
 // Serve starts serving the connections of l, which the Server owns from here on. Close ends it.
 func Serve(l net.Listener, c ServerConfig) *Server {
 	if c.Log == nil {
@@ -67,7 +73,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	s.draining = draining
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
 	s.cancel = cancel
-	conns := newConns(l, cmp.Or(c.MaxConns, DefaultMaxConns))
+	conns := newConns(l, cmp.Or(c.MaxConns, DefaultMaxConns), draining.Done())
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
