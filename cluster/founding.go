@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -170,8 +171,8 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	case s.Nonce == n.nonce: // this node itself, at another address
 		return ""
 	case s.Cluster != "":
-		if m, err := pollAt(ctx, remote, 0); err == nil && m != nil {
-			_ = n.view.Update(m) // it conflicts if the map of another cluster has come first: this node is a member of that
+		if news, err := pollAt(ctx, remote, meta.Seen{}); err == nil && news.Map != nil {
+			_ = n.view.Update(news.Map) // it conflicts if the map of another cluster has come first: this node is a member of that
 		}
 		return fmt.Sprintf("node %s at %s knows cluster %s", s.Node, address, s.Cluster)
 	case s.Member:

@@ -92,6 +92,7 @@ func Limits() []Limit {
 		{"cluster", "root certificates", placement.MaxRoots, "", "`invalid`"},
 		{"cluster", "join tokens", placement.MaxJoinTokens, "", tooLarge},
 		{"cluster", "access tokens", placement.MaxTokens, "", tooLarge},
+		{"cluster", "access tokens and policies, all together", placement.MaxRollBytes, "bytes", tooLarge},
 		{"cluster", "policies", placement.MaxPolicies, "", tooLarge},
 		{"cluster", "rules of a policy", placement.MaxPolicyRules, "", "`invalid`"},
 		{"cluster", "policies of an access token", placement.MaxTokenPolicies, "", "`invalid`"},

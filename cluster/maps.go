@@ -18,26 +18,36 @@ import (
 // What nodes ask of each other about the placement map. A node that joins polls, and proposes itself, before the map names it; any
 // other proposal is for servers, see mayPropose.
 var (
-	methodPoll    = peer.NewMethod[poll, encodedMap]("Poll", admission.Waiting, peer.Anyone)
+	methodPoll    = peer.NewMethod[poll, polled]("Poll", admission.Waiting, peer.Anyone)
 	methodMap     = peer.NewMethod[peer.Nothing, encodedMap]("Map", admission.Control, peer.Anyone)
 	methodPropose = peer.NewMethod[proposal, encodedMap]("Propose", admission.Control, peer.Anyone)
 )
 
-// poll asks for a map newer than Since; the answer is empty if none came in time.
+// poll asks for a map newer than Since or a roll newer than SinceRoll; the answer has neither if none came in time.
 type poll struct {
-	Since uint64 `cbor:"1,keyasint,omitempty"`
+	Since     uint64 `cbor:"1,keyasint,omitempty"`
+	SinceRoll uint64 `cbor:"2,keyasint,omitempty"`
 }
 
-// encodedMap is a placement map as package placement writes it; empty is none.
+// polled is a meta.News. The vault is no part of it, nor of any other message.
+type polled struct {
+	Map   []byte        `cbor:"1,keyasint,omitempty"`
+	Roll  []byte        `cbor:"2,keyasint,omitempty"`
+	Known bool          `cbor:"3,keyasint,omitempty"`
+	Fresh time.Duration `cbor:"4,keyasint,omitempty"`
+}
+
+// encodedMap is a placement map as package placement writes it, empty for none, and the revision of the roll beside it.
 type encodedMap struct {
-	Map []byte `cbor:"1,keyasint,omitempty"`
+	Map  []byte `cbor:"1,keyasint,omitempty"`
+	Roll uint64 `cbor:"2,keyasint,omitempty"`
 }
 
 func encoded(m *placement.Map) *encodedMap {
 	if m == nil {
 		return &encodedMap{}
 	}
-	return &encodedMap{placement.EncodeMap(m)}
+	return &encodedMap{Map: placement.EncodeMap(m)}
 }
 
 func (e *encodedMap) decode(err error) (*placement.Map, error) {
@@ -59,8 +69,10 @@ const pollPatience = 5 * time.Second
 type metaGroup interface {
 	Map() *placement.Map
 	Get(ctx context.Context) (*placement.Map, error)
-	Wait(ctx context.Context, since uint64) *placement.Map
-	Propose(ctx context.Context, c placement.Command) (*placement.Map, error)
+	Roll() *placement.Roll
+	Wait(ctx context.Context, seen meta.Seen)
+	Propose(ctx context.Context, c placement.Command) (meta.Applied, error)
+	Heard() time.Time
 	Status() api.GroupStatus
 }
 
@@ -77,27 +89,47 @@ func (x mapServer) register(s *peer.Server) {
 	methodPropose.Handle(s, x.propose)
 }
 
-// poll waits for news of the map: at a voter of the meta group for its own, else for the view's.
-func (x mapServer) poll(ctx context.Context, p *poll) (*encodedMap, error) {
-	patience := pollPatience
+// poll waits for news of the map and the roll: at a voter of the meta group for its own, else for the view's.
+func (x mapServer) poll(ctx context.Context, p *poll) (*polled, error) {
+	arrived, patience := time.Now(), pollPatience
 	if p.Since == 0 {
 		patience = 0 // any map is news; if there is none, another node may have one
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var now *placement.Map
-	if m := x.meta(); m != nil && m.Map() != nil {
-		now = m.Wait(ctx, p.Since)
-	} else {
-		now, _ = x.view.Wait(ctx, p.Since) // its error says: nothing newer
-	}
-	if now == nil || now.Version <= p.Since {
+	now, roll, fresh := x.wait(ctx, meta.Seen{Map: p.Since, Roll: p.SinceRoll})
+	if now == nil {
 		if p.Since == 0 {
 			return nil, api.Errorf(api.CodeUnavailable, "node %s has no placement map yet", x.self)
 		}
-		return &encodedMap{}, nil
+		return &polled{}, nil
 	}
-	return encoded(now), nil
+	answer := &polled{}
+	if now.Version > p.Since {
+		answer.Map = placement.EncodeMap(now)
+	}
+	if roll.Revision > p.SinceRoll {
+		answer.Roll = placement.EncodeRollChange(roll.Since(now.ClusterID, p.SinceRoll))
+	}
+	if !fresh.IsZero() {
+		answer.Known, answer.Fresh = true, fresh.Sub(arrived)
+	}
+	return answer, nil
+}
+
+// wait returns this node's map and roll as soon as one is newer than what was seen, or as they are when ctx ends, and when the roll
+// was last known to be the newest.
+func (x mapServer) wait(ctx context.Context, seen meta.Seen) (now *placement.Map, roll *placement.Roll, fresh time.Time) {
+	if m := x.meta(); m != nil && m.Map() != nil {
+		m.Wait(ctx, seen)
+		heard := m.Heard() // before the roll is read, which is then at least as new
+		return m.Map(), m.Roll(), heard
+	}
+	_, _, _ = x.view.Wait(ctx, seen) // its error says: nothing newer
+	if age, known := x.view.RollAge(); known {
+		fresh = time.Now().Add(-age)
+	}
+	return x.view.Map(), x.view.Roll(), fresh
 }
 
 func (x mapServer) get(ctx context.Context, _ *peer.Nothing) (*encodedMap, error) {
@@ -124,11 +156,13 @@ func (x mapServer) propose(ctx context.Context, p *proposal) (*encodedMap, error
 	if err := mayPropose(peer.CallerFrom(ctx), c); err != nil {
 		return nil, err
 	}
-	now, err := m.Propose(ctx, c)
+	done, err := m.Propose(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	return encoded(now), nil
+	answer := encoded(done.Map)
+	answer.Roll = done.Roll
+	return answer, nil
 }
 
 // mayPropose refuses commands that are not for the caller: servers propose every command, other nodes their own joining alone.
@@ -147,14 +181,14 @@ type mapsAt struct{ pool *peer.Pool }
 
 var _ meta.Source = mapsAt{}
 
-// Poll asks a node for a newer map.
-func (x mapsAt) Poll(ctx context.Context, node api.NodeID, since uint64) (*placement.Map, error) {
-	return pollAt(ctx, x.pool.Remote(node), since)
+// Poll asks a node for news.
+func (x mapsAt) Poll(ctx context.Context, node api.NodeID, seen meta.Seen) (meta.News, error) {
+	return pollAt(ctx, x.pool.Remote(node), seen)
 }
 
-// PollAddress asks the node at an address for a newer map.
-func (x mapsAt) PollAddress(ctx context.Context, address string, since uint64) (*placement.Map, error) {
-	return pollAt(ctx, x.pool.RemoteAt(address), since)
+// PollAddress asks the node at an address for news.
+func (x mapsAt) PollAddress(ctx context.Context, address string, seen meta.Seen) (meta.News, error) {
+	return pollAt(ctx, x.pool.RemoteAt(address), seen)
 }
 
 // Get asks the node, if it leads the meta group, for the newest map.
@@ -163,34 +197,54 @@ func (x mapsAt) Get(ctx context.Context, node api.NodeID) (*placement.Map, error
 	return res.decode(err)
 }
 
-// pollAt returns the node's placement map as soon as it is newer than since; nil if that takes longer than the node waits.
-func pollAt(ctx context.Context, r *peer.Remote, since uint64) (*placement.Map, error) {
-	res, err := methodPoll.Ask(ctx, r, &poll{since})
-	return res.decode(err)
+// pollAt asks the node for news: of neither the map nor the roll if that takes longer than the node waits.
+func pollAt(ctx context.Context, r *peer.Remote, seen meta.Seen) (news meta.News, err error) {
+	res, err := methodPoll.Ask(ctx, r, &poll{seen.Map, seen.Roll})
+	if err != nil {
+		return news, err
+	}
+	news.Known, news.Fresh = res.Known, res.Fresh
+	if len(res.Map) > 0 {
+		if news.Map, err = placement.DecodeMap(res.Map); err != nil {
+			return news, err
+		}
+	}
+	if len(res.Roll) > 0 {
+		news.Roll, err = placement.DecodeRollChange(res.Roll)
+	}
+	return news, err
 }
 
-// propose carries out a command of the meta group at the node, which must lead it, and returns the map after it.
-func (x mapsAt) propose(ctx context.Context, node api.NodeID, c placement.Command) (*placement.Map, error) {
+// propose carries out a command of the meta group at the node, which must lead it.
+func (x mapsAt) propose(ctx context.Context, node api.NodeID, c placement.Command) (meta.Applied, error) {
 	res, err := methodPropose.Call(ctx, x.pool.Remote(node), &proposal{placement.Encode(c)})
-	return res.decode(err)
+	now, err := res.decode(err)
+	if err != nil {
+		return meta.Applied{}, err
+	}
+	return meta.Applied{Map: now, Roll: res.Roll}, nil
 }
 
-// newChanges carries changes of the placement map to the leader of its group. Its commands may be repeated.
+// newChanges carries changes of the placement map and of the roll to the leader of their group. Its commands may be repeated.
 func newChanges(r *router.Router, pool *peer.Pool, view *meta.View) *meta.Client[*fsm.Receipt] {
 	at := mapsAt{pool}
-	toLeader := func(ctx context.Context, op string, call func(ctx context.Context, leader api.NodeID) (*placement.Map, error)) (m *placement.Map, err error) {
-		err = r.OnLeader(ctx, ident.MetaGroup, op, true, func(ctx context.Context, node api.NodeID) (err error) {
-			m, err = call(ctx, node)
-			return err
-		})
-		return m, err
+	toLeader := func(ctx context.Context, op string, call func(ctx context.Context, leader api.NodeID) error) error {
+		return r.OnLeader(ctx, ident.MetaGroup, op, true, call)
 	}
 	return &meta.Client[*fsm.Receipt]{
-		Get: func(ctx context.Context) (*placement.Map, error) { return toLeader(ctx, "map", at.Get) },
-		Propose: func(ctx context.Context, c placement.Command) (*placement.Map, error) {
-			return toLeader(ctx, "placement", func(ctx context.Context, leader api.NodeID) (*placement.Map, error) {
-				return at.propose(ctx, leader, c)
+		Get: func(ctx context.Context) (m *placement.Map, err error) {
+			err = toLeader(ctx, "map", func(ctx context.Context, leader api.NodeID) (err error) {
+				m, err = at.Get(ctx, leader)
+				return err
 			})
+			return m, err
+		},
+		Propose: func(ctx context.Context, c placement.Command) (done meta.Applied, err error) {
+			err = toLeader(ctx, "placement", func(ctx context.Context, leader api.NodeID) (err error) {
+				done, err = at.propose(ctx, leader, c)
+				return err
+			})
+			return done, err
 		},
 		Mover:  &remote.Mover{Pool: pool, OnLeader: r.OnLeader},
 		Update: func(m *placement.Map) { _ = view.Update(m) }, // it conflicts only if this node belongs to another cluster by now

@@ -17,18 +17,21 @@ import (
 
 // fakeMeta is a meta group that never loses its leader.
 type fakeMeta struct {
-	now *placement.Map
-	err error
-	got placement.Command
+	now  *placement.Map
+	roll *placement.Roll
+	err  error
+	got  placement.Command
 }
 
 func (m *fakeMeta) Map() *placement.Map                         { return m.now }
+func (m *fakeMeta) Roll() *placement.Roll                       { return m.roll }
 func (m *fakeMeta) Get(context.Context) (*placement.Map, error) { return m.now, m.err }
-func (m *fakeMeta) Wait(context.Context, uint64) *placement.Map { return m.now }
+func (m *fakeMeta) Wait(context.Context, meta.Seen)             {}
+func (m *fakeMeta) Heard() time.Time                            { return time.Now().Add(-time.Second) }
 func (m *fakeMeta) Status() api.GroupStatus                     { return api.GroupStatus{Group: ident.MetaGroup} }
-func (m *fakeMeta) Propose(_ context.Context, c placement.Command) (*placement.Map, error) {
+func (m *fakeMeta) Propose(_ context.Context, c placement.Command) (meta.Applied, error) {
 	m.got = c
-	return m.now, m.err
+	return meta.Applied{Map: m.now, Roll: m.roll.Revision}, m.err
 }
 
 func mapOf(t *testing.T, version uint64) *placement.Map {
@@ -40,7 +43,7 @@ func mapOf(t *testing.T, version uint64) *placement.Map {
 // viewOf is a node's view of the map; nil is none.
 func viewOf(t *testing.T, m *placement.Map) *meta.View {
 	t.Helper()
-	v, err := meta.OpenView(nil, m)
+	v, err := meta.OpenView(meta.Files{}, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +53,7 @@ func viewOf(t *testing.T, m *placement.Map) *meta.View {
 func TestMapCrosses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := peertest.New(t)
-		voter := &fakeMeta{now: mapOf(t, 5)}
+		voter := &fakeMeta{now: mapOf(t, 5), roll: &placement.Roll{Revision: 3}}
 		start := func(id api.NodeID, view *placement.Map, m metaGroup) *peertest.Station {
 			x := mapServer{self: id, view: viewOf(t, view), meta: func() metaGroup { return m }}
 			return w.Start(id, peer.ServerConfig{}, nil, x.register)
@@ -60,22 +63,29 @@ func TestMapCrosses(t *testing.T) {
 		defer e.Close()
 		defer c.Close()
 		source := mapsAt{c.Pool}
-		if now, err := source.Poll(t.Context(), "s", 4); err != nil || now.Version != 5 || now.Check() != nil {
-			t.Errorf("a voter polled: %+v, %v", now, err)
+		news, err := source.Poll(t.Context(), "s", meta.Seen{Map: 4, Roll: 3})
+		if err != nil || news.Map == nil || news.Map.Version != 5 || news.Map.Check() != nil || news.Roll != nil {
+			t.Errorf("a voter polled: %+v, %v", news, err)
 		}
-		if now, err := source.Poll(t.Context(), "s", 5); err != nil || now != nil {
-			t.Errorf("without news: %+v, %v", now, err)
+		if !news.Known || news.Fresh != -time.Second {
+			t.Errorf("a voter that heard its leader a second ago says %v, %v", news.Known, news.Fresh)
 		}
-		if now, err := source.PollAddress(t.Context(), "e", 0); err != nil || now.Version != 4 {
-			t.Errorf("a view polled: %+v, %v", now, err)
+		if news, err := source.Poll(t.Context(), "s", meta.Seen{Map: 5, Roll: 2}); err != nil || news.Map != nil || news.Roll == nil || news.Roll.Roll.Revision != 3 {
+			t.Errorf("news of the roll: %+v, %v", news, err)
+		}
+		if news, err := source.Poll(t.Context(), "s", meta.Seen{Map: 5, Roll: 3}); err != nil || news.Map != nil || news.Roll != nil {
+			t.Errorf("without news: %+v, %v", news, err)
+		}
+		if news, err := source.PollAddress(t.Context(), "e", meta.Seen{}); err != nil || news.Map.Version != 4 || news.Known {
+			t.Errorf("a view polled: %+v, %v", news, err)
 		}
 		began := time.Now()
-		if now, err := source.Poll(t.Context(), "e", 4); err != nil || now != nil || time.Since(began) < pollPatience {
-			t.Errorf("a view without news: %+v, %v after %v", now, err, time.Since(began))
+		if news, err := source.Poll(t.Context(), "e", meta.Seen{Map: 4}); err != nil || news.Map != nil || time.Since(began) < pollPatience {
+			t.Errorf("a view without news: %+v, %v after %v", news, err, time.Since(began))
 		}
 		began = time.Now()
-		if now, err := source.Poll(t.Context(), "c", 0); !errors.Is(err, api.CodeUnavailable) || now != nil || time.Since(began) > time.Second {
-			t.Errorf("a node that knows nothing: %+v, %v after %v", now, err, time.Since(began))
+		if news, err := source.Poll(t.Context(), "c", meta.Seen{}); !errors.Is(err, api.CodeUnavailable) || news.Map != nil || time.Since(began) > time.Second {
+			t.Errorf("a node that knows nothing: %+v, %v after %v", news, err, time.Since(began))
 		}
 		if now, err := source.Get(t.Context(), "s"); err != nil || now.Version != 5 {
 			t.Errorf("got %+v, %v", now, err)
@@ -84,8 +94,8 @@ func TestMapCrosses(t *testing.T) {
 			t.Errorf("got from an edge: %v", err)
 		}
 		command := placement.SetRange{Range: api.Range{Start: "k\xff"}, Epoch: 3, Region: "r", Groups: []api.GroupID{"r.1"}}
-		if now, err := source.propose(t.Context(), "s", command); err != nil || now.Version != 5 {
-			t.Errorf("proposed: %+v, %v", now, err)
+		if done, err := source.propose(t.Context(), "s", command); err != nil || done.Map.Version != 5 || done.Roll != 3 {
+			t.Errorf("proposed: %+v, %v", done, err)
 		}
 		if got, ok := voter.got.(placement.SetRange); !ok || got.Range != command.Range || got.Epoch != 3 {
 			t.Errorf("the command arrived as %+v", voter.got)

@@ -27,13 +27,13 @@ type membership struct {
 // openMembership reads the node's folder and decides how the node begins. CodeConflict if the folder is another node's.
 func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce ident.Nonce) (*membership, error) {
 	var folder identity
-	var kept meta.File
+	var kept meta.Files
 	if cfg.Dir != "" {
 		var err error
 		if folder, err = identify(cfg.Dir, cfg.self()); err != nil {
 			return nil, err
 		}
-		kept = meta.OSFile(filepath.Join(cfg.Dir, "placement"))
+		kept = meta.Files{Map: meta.OSFile(filepath.Join(cfg.Dir, "placement")), Roll: meta.OSFile(filepath.Join(cfg.Dir, "roll"))}
 	}
 	view, err := meta.OpenView(kept, cfg.Static)
 	if err != nil {

@@ -26,7 +26,7 @@ type Client[R any] struct {
 	// Get returns the map as it was at some instant after the call.
 	Get func(ctx context.Context) (*placement.Map, error)
 	// Propose finds the meta group's leader and carries out a command there, perhaps twice.
-	Propose func(ctx context.Context, c placement.Command) (*placement.Map, error)
+	Propose func(ctx context.Context, c placement.Command) (Applied, error)
 	Mover   Mover[R]
 	// Update, if not nil, is called with each map that a command returns.
 	Update func(*placement.Map)
@@ -38,12 +38,18 @@ func (c *Client[R]) Join(ctx context.Context, n placement.Node) (*placement.Map,
 	if err := n.Check(); err != nil {
 		return nil, err
 	}
-	m, err := c.Propose(ctx, placement.Join{Node: n})
+	return c.Change(ctx, placement.Join{Node: n})
+}
+
+// Change carries out a command and returns the map after it. CodeAmbiguous if the outcome is unknown; after any other error the command
+// was not applied.
+func (c *Client[R]) Change(ctx context.Context, command placement.Command) (*placement.Map, error) {
+	done, err := c.Propose(ctx, command)
 	if err != nil {
 		return nil, err
 	}
-	c.update(m)
-	return m, nil
+	c.update(done.Map)
+	return done.Map, nil
 }
 
 // SetPlacement makes the region own every key with the prefix. CodeConflict if such a key exists; nil if the region
@@ -115,11 +121,9 @@ func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
 	if err != nil {
 		return unfinished(err, true)
 	}
-	m, err := c.Propose(ctx, placement.SetRange(to))
-	if err != nil {
+	if _, err := c.Change(ctx, placement.SetRange(to)); err != nil {
 		return unfinished(err, true)
 	}
-	c.update(m)
 	return nil
 }
 

@@ -159,16 +159,16 @@ func newClient(t *testing.T) (*Client[slip], *groups, *Meta) {
 	t.Helper()
 	m, _ := founded(t)
 	g := newGroups(m.Map())
-	propose := func(ctx context.Context, c placement.Command) (*placement.Map, error) {
+	propose := func(ctx context.Context, c placement.Command) (Applied, error) {
 		g.mu.Lock()
 		done, answered := g.spend()
 		g.mu.Unlock()
 		if !done {
-			return nil, errLost
+			return Applied{}, errLost
 		}
 		now, err := m.Propose(ctx, c)
 		if !answered {
-			return nil, errLost
+			return Applied{}, errLost
 		}
 		return now, err
 	}

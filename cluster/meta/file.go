@@ -15,14 +15,14 @@ type File interface {
 	Write(b []byte) error
 }
 
-// OSFile is a file of the operating system at the path. Its folder must exist.
+// OSFile is a file of the operating system at the path, which only its owner may read. Its folder must exist.
 func OSFile(path string) File { return osFile(path) }
 
 type osFile string
 
 func (f osFile) Read() ([]byte, error) { return os.ReadFile(string(f)) }
 
-// Write writes beside the file, syncs, renames, and syncs the folder.
+// Write writes beside the file, with mode 0600 as os.CreateTemp has it, syncs, renames, and syncs the folder.
 func (f osFile) Write(b []byte) error {
 	dir := filepath.Dir(string(f))
 	t, err := os.CreateTemp(dir, filepath.Base(string(f))+".tmp*")
@@ -44,8 +44,11 @@ func (f osFile) Write(b []byte) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// load reads a map; nil if there is none.
+// load reads what the file keeps, if there is a file and it keeps anything.
 func load(f File, decode func([]byte) error) error {
+	if f == nil {
+		return nil
+	}
 	b, err := f.Read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -18,6 +18,8 @@ type Replica interface {
 	QuorumConfirm(ctx context.Context, term uint64) error
 	// Leader is the leader that this replica knows ("" if none) and its term.
 	Leader() (node string, term uint64)
+	// Heard is when this replica was last known to be up to date; false if it is not known to be at present.
+	Heard() (at time.Time, known bool)
 }
 
 var _ Replica = (*replica.Replica[placement.Result])(nil)
@@ -36,6 +38,7 @@ type Meta struct {
 
 	mu      sync.Mutex
 	replica Replica       // nil until Attach
+	heard   time.Time     // when this voter was last known to be up to date
 	changed chan struct{} // closed and replaced when an entry has applied
 }
 
@@ -69,66 +72,111 @@ func (m *Meta) Map() *placement.Map { return m.machine.Map() }
 // Applied returns how many commands this voter has applied.
 func (m *Meta) Applied() uint64 { return m.machine.Counter() }
 
+// Roll returns the newest roll that this voter has applied; it is never nil. It may be old: see Heard.
+func (m *Meta) Roll() *placement.Roll { return m.machine.Roll() }
+
+// Heard returns when this voter was last known to have applied all that the group's leader had; the zero time if it never was.
+func (m *Meta) Heard() time.Time {
+	r, _ := m.log()
+	if r == nil {
+		return time.Time{}
+	}
+	at, known := r.Heard()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known && at.After(m.heard) {
+		m.heard = at
+	}
+	return m.heard
+}
+
 // Get returns the map as it was at some instant after the call. CodeNotLeader if this voter does not lead.
 func (m *Meta) Get(ctx context.Context) (*placement.Map, error) {
+	if err := m.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return m.machine.Map(), nil
+}
+
+// Vault returns the vault as it was at some instant after the call. CodeNotLeader if this voter does not lead. It must not leave this
+// process.
+func (m *Meta) Vault(ctx context.Context) (*placement.Vault, error) {
+	if err := m.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return m.machine.Vault(), nil
+}
+
+// confirm returns nil once the machine has all that was acknowledged before the call, and a map.
+func (m *Meta) confirm(ctx context.Context) error {
 	for {
 		r, changed := m.log()
 		if r == nil {
-			return nil, notOpen()
+			return notOpen()
 		}
 		node, term := r.Leader()
 		if node != string(m.cfg.Node) {
-			return nil, notLeader(node)
+			return notLeader(node)
 		}
 		if m.machine.Term() < api.Term(term) {
 			// Elected, but what earlier leaders acknowledged may not all have applied here yet.
 			if err := await(ctx, changed); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		if err := r.QuorumConfirm(ctx, term); err != nil {
-			return nil, certain(err)
+			return certain(err)
 		}
-		if now := m.machine.Map(); now != nil {
-			return now, nil
+		if m.machine.Map() == nil {
+			return noMap()
 		}
-		return nil, noMap()
+		return nil
 	}
 }
 
-// Wait returns this voter's map as soon as it is newer than since. When ctx ends it returns the map as it is, perhaps nil.
-// A newer map may have been acknowledged.
-func (m *Meta) Wait(ctx context.Context, since uint64) *placement.Map {
+// Seen is what a copy of the map and the roll has already.
+type Seen struct {
+	Map, Roll uint64
+}
+
+// Wait returns as soon as this voter's map or roll is newer than what was seen, or when ctx ends. Newer ones may have been
+// acknowledged.
+func (m *Meta) Wait(ctx context.Context, seen Seen) {
 	for {
 		_, changed := m.log()
-		now := m.machine.Map()
-		if now != nil && now.Version > since {
-			return now
+		if now := m.machine.Map(); now != nil && now.Version > seen.Map || m.machine.Roll().Revision > seen.Roll {
+			return
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return now
+			return
 		}
 	}
 }
 
-// Propose carries out a command at the leader and returns the map after it. CodeAmbiguous if the outcome is unknown;
+// Applied is what a command has led to: the map and the revision of the roll after it.
+type Applied struct {
+	Map  *placement.Map
+	Roll uint64
+}
+
+// Propose carries out a command at the leader. CodeAmbiguous if the outcome is unknown;
 // after any other error the command was not applied.
-func (m *Meta) Propose(ctx context.Context, c placement.Command) (*placement.Map, error) {
+func (m *Meta) Propose(ctx context.Context, c placement.Command) (Applied, error) {
 	r, _ := m.log()
 	if r == nil {
-		return nil, notOpen()
+		return Applied{}, notOpen()
 	}
 	res, err := r.Propose(ctx, placement.Encode(c))
 	if err != nil {
-		return nil, err
+		return Applied{}, err
 	}
 	if res.Err != nil {
-		return nil, res.Err
+		return Applied{}, res.Err
 	}
-	return res.Map, nil
+	return Applied{res.Map, res.Roll}, nil
 }
 
 // Status returns what this voter knows of the group, without waiting.

@@ -22,6 +22,13 @@ type fakeLog struct {
 	node    string
 	term    uint64
 	confirm error
+	heard   time.Time
+}
+
+func (l *fakeLog) Heard() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.heard, !l.heard.IsZero()
 }
 
 func (l *fakeLog) Propose(_ context.Context, command []byte) (placement.Result, error) {
@@ -152,25 +159,69 @@ func TestGetIsLinearizable(t *testing.T) {
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, _ := founded(t)
-		now := m.Map()
-		if got := m.Wait(t.Context(), 0); got != now {
-			t.Errorf("known already: %+v", got)
+		version := m.Map().Version
+		took := func(seen Seen, most time.Duration) time.Duration {
+			ctx, cancel := context.WithTimeout(t.Context(), most)
+			defer cancel()
+			began := time.Now()
+			m.Wait(ctx, seen)
+			return time.Since(began)
+		}
+		if d := took(Seen{}, time.Second); d != 0 {
+			t.Errorf("waited %v for what is known already", d)
 		}
 		time.AfterFunc(time.Minute, func() {
 			if _, err := m.Propose(context.Background(), placement.Join{Node: server("a2", "a")}); err != nil {
 				t.Error(err)
 			}
 		})
-		began := time.Now()
-		if got := m.Wait(t.Context(), now.Version); got.Version != now.Version+1 || time.Since(began) != time.Minute {
-			t.Errorf("got version %d after %v", got.Version, time.Since(began))
+		if d := took(Seen{Map: version}, time.Hour); d != time.Minute || m.Map().Version != version+1 {
+			t.Errorf("waited %v for version %d", d, m.Map().Version)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if got := m.Wait(ctx, 99); got != m.Map() {
-			t.Errorf("at the end of the wait: %+v", got)
+		if d := took(Seen{Map: 99, Roll: 99}, time.Second); d != time.Second {
+			t.Errorf("waited %v in vain", d)
 		}
 	})
+}
+
+// TestHeard: a voter never takes back how new its roll is, and does not know it before it has heard a leader.
+func TestHeard(t *testing.T) {
+	m, l := founded(t)
+	if at := m.Heard(); !at.IsZero() {
+		t.Errorf("heard at %v", at)
+	}
+	hear := func(at time.Time) { l.mu.Lock(); l.heard = at; l.mu.Unlock() }
+	first := time.Now()
+	hear(first)
+	if at := m.Heard(); !at.Equal(first) {
+		t.Errorf("heard at %v", at)
+	}
+	hear(time.Time{}) // it lags behind the log
+	if at := m.Heard(); !at.Equal(first) {
+		t.Errorf("while it lags, heard at %v", at)
+	}
+	hear(first.Add(time.Second))
+	if at := m.Heard(); !at.Equal(first.Add(time.Second)) {
+		t.Errorf("then heard at %v", at)
+	}
+}
+
+// TestVault: only a leader that is confirmed gives out the vault.
+func TestVault(t *testing.T) {
+	m, l := founded(t)
+	if v, err := m.Vault(t.Context()); err != nil || v == nil {
+		t.Errorf("at the leader: %v, %v", v, err)
+	}
+	l.mu.Lock()
+	l.confirm = notLeader("b1")
+	l.mu.Unlock()
+	if _, err := m.Vault(t.Context()); api.CodeOf(err) != api.CodeNotLeader {
+		t.Errorf("at a leader that is none any more: %v", err)
+	}
+	l.elect(t, "b1", 2, false)
+	if _, err := m.Vault(t.Context()); api.CodeOf(err) != api.CodeNotLeader {
+		t.Errorf("elsewhere: %v", err)
+	}
 }
 
 func TestRefusedCommand(t *testing.T) {

@@ -15,12 +15,23 @@ import (
 
 // Source is how a mirror reaches other nodes, and this one.
 type Source interface {
-	// Poll returns the node's map as soon as it is newer than since; nil if that takes longer than the node waits.
-	Poll(ctx context.Context, node api.NodeID, since uint64) (*placement.Map, error)
+	// Poll returns the node's map and roll as soon as one is newer than what was seen; news of neither if that takes longer than the
+	// node waits.
+	Poll(ctx context.Context, node api.NodeID, seen Seen) (News, error)
 	// PollAddress is Poll at a node of which only the address is known.
-	PollAddress(ctx context.Context, address string, since uint64) (*placement.Map, error)
+	PollAddress(ctx context.Context, address string, seen Seen) (News, error)
 	// Get returns the map as it was at some instant after the call; CodeNotLeader if the node does not lead the meta group.
 	Get(ctx context.Context, node api.NodeID) (*placement.Map, error)
+}
+
+// News is an answer to a poll.
+type News struct {
+	Map  *placement.Map        // nil if there is none newer
+	Roll *placement.RollChange // nil if there is none newer
+	// Known means that the node knows how old its roll is; then it was the newest at that time after the poll had arrived, which is
+	// mostly negative: before that.
+	Known bool
+	Fresh time.Duration
 }
 
 // MirrorConfig makes a Mirror. View and Source are required; a view without a map needs Seeds.
@@ -42,7 +53,7 @@ type MirrorConfig struct {
 	MaxBackoff time.Duration // 0: 1 s
 }
 
-// Mirror updates a node's view of the placement map: it polls other nodes, and Refresh fetches the newest map.
+// Mirror updates a node's view of the placement map and of the roll: it polls other nodes, and Refresh fetches the newest map.
 // Safe for concurrent use.
 type Mirror struct {
 	*View
@@ -83,8 +94,8 @@ func (m *Mirror) Start() {
 		return
 	}
 	m.wg.Go(m.poll)
-	if m.file != nil {
-		m.wg.Go(func() { m.keep(m.kept) })
+	if m.files != (Files{}) {
+		m.wg.Go(m.keep)
 	}
 }
 
@@ -118,25 +129,34 @@ func (m *Mirror) Close() {
 // rewrite is the pause after a failed write of the file.
 const rewrite = 10 * time.Second
 
-// keep writes new maps to the file. If maps come faster than it writes, it skips to the newest. written is the map that the
-// file has.
-func (m *Mirror) keep(written *placement.Map) {
+// keep writes new maps and rolls to their files. If they come faster than it writes, it skips to the newest.
+func (m *Mirror) keep() {
+	wasMap, wasRoll := m.keptMap, m.keptRoll // what the files have
 	for last := false; !last; {
 		changed := m.Changed()
-		if now := m.Map(); now != nil && now != written {
-			if err := m.file.Write(placement.EncodeMap(now)); err != nil {
+		now, roll := m.Map(), m.Roll()
+		if m.files.Map != nil && now != nil && now != wasMap {
+			if err := m.files.Map.Write(placement.EncodeMap(now)); err != nil {
 				m.cfg.Logger.Error("cannot write the placement map; after a restart this node needs --join", "error", err)
 			} else {
-				written = now
+				wasMap = now
 			}
 		}
+		if m.files.Roll != nil && now != nil && roll != wasRoll && roll.Revision > 0 {
+			if err := m.files.Roll.Write(placement.EncodeRollChange(roll.Since(now.ClusterID, 0))); err != nil {
+				m.cfg.Logger.Error("cannot write tokens and policies; after a restart this node must fetch them before it knows a client", "error", err)
+			} else {
+				wasRoll = roll
+			}
+		}
+		pending := m.files.Map != nil && m.Map() != wasMap || m.files.Roll != nil && m.Roll().Revision > 0 && m.Roll() != wasRoll
 		if last = m.ctx.Err() != nil; !last {
-			m.await(changed, m.Map() != written)
+			m.await(changed, pending)
 		}
 	}
 }
 
-// await waits for a change or the end; if a map is still to be written, for rewrite at most.
+// await waits for a change or the end; if something is still to be written, for rewrite at most.
 func (m *Mirror) await(changed <-chan struct{}, pending bool) {
 	var again <-chan time.Time
 	if pending {

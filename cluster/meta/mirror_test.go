@@ -16,10 +16,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// fakeSource is nodes that all share one map, which the test sets; those that are down do not answer.
+// fakeSource is nodes that all share one map and one roll, which the test sets; those that are down do not answer.
 type fakeSource struct {
 	mu      sync.Mutex
 	now     *placement.Map
+	roll    *placement.Roll
+	age     time.Duration // of the roll; below zero is unknown
 	changed chan struct{}
 	down    map[string]bool // by node or address
 	polls   map[string]int
@@ -29,13 +31,26 @@ type fakeSource struct {
 }
 
 func newSource(m *placement.Map) *fakeSource {
-	return &fakeSource{now: m, changed: make(chan struct{}), down: map[string]bool{}, polls: map[string]int{}, leader: "a1"}
+	return &fakeSource{
+		now: m, roll: &placement.Roll{}, age: -1, changed: make(chan struct{}), down: map[string]bool{}, polls: map[string]int{}, leader: "a1",
+	}
 }
 
 func (s *fakeSource) set(m *placement.Map) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now = m
+	s.announceLocked()
+}
+
+func (s *fakeSource) setRoll(r *placement.Roll, age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.roll, s.age = r, age
+	s.announceLocked()
+}
+
+func (s *fakeSource) announceLocked() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -52,34 +67,44 @@ func (s *fakeSource) polled(who string) int {
 	return s.polls[who]
 }
 
-func (s *fakeSource) Poll(ctx context.Context, node api.NodeID, since uint64) (*placement.Map, error) {
-	return s.poll(ctx, string(node), since)
+func (s *fakeSource) Poll(ctx context.Context, node api.NodeID, seen Seen) (News, error) {
+	return s.poll(ctx, string(node), seen)
 }
 
-func (s *fakeSource) PollAddress(ctx context.Context, address string, since uint64) (*placement.Map, error) {
-	return s.poll(ctx, address, since)
+func (s *fakeSource) PollAddress(ctx context.Context, address string, seen Seen) (News, error) {
+	return s.poll(ctx, address, seen)
 }
 
-func (s *fakeSource) poll(ctx context.Context, who string, since uint64) (*placement.Map, error) {
-	patience := time.NewTimer(5 * time.Second)
+func (s *fakeSource) poll(ctx context.Context, who string, seen Seen) (News, error) {
+	arrived, patience := time.Now(), time.NewTimer(5*time.Second)
 	defer patience.Stop()
-	for {
+	s.mu.Lock()
+	s.polls[who]++
+	s.mu.Unlock()
+	for late := false; ; {
 		s.mu.Lock()
-		now, changed, down := s.now, s.changed, s.down[who]
-		s.polls[who]++
+		now, roll, age, changed, down := s.now, s.roll, s.age, s.changed, s.down[who]
 		s.mu.Unlock()
-		switch {
-		case down:
-			return nil, api.CodeUnavailable
-		case now != nil && now.Version > since:
-			return now, nil
+		if down {
+			return News{}, api.CodeUnavailable
+		}
+		var news News
+		if now != nil && now.Version > seen.Map {
+			news.Map = now
+		}
+		if now != nil && roll.Revision > seen.Roll {
+			news.Roll = roll.Since(now.ClusterID, seen.Roll)
+		}
+		if late || news.Map != nil || news.Roll != nil {
+			news.Known, news.Fresh = age >= 0, time.Since(arrived)-age
+			return news, nil
 		}
 		select {
 		case <-changed:
 		case <-patience.C:
-			return nil, nil
+			late = true
 		case <-ctx.Done():
-			return nil, api.CodeUnavailable
+			return News{}, api.CodeUnavailable
 		}
 	}
 }
@@ -153,6 +178,11 @@ func version(t *testing.T, n uint64) *placement.Map {
 
 func openMirror(t *testing.T, cfg MirrorConfig, f File, initial *placement.Map) *Mirror {
 	t.Helper()
+	return openMirrorIn(t, cfg, Files{Map: f}, initial)
+}
+
+func openMirrorIn(t *testing.T, cfg MirrorConfig, files Files, initial *placement.Map) *Mirror {
+	t.Helper()
 	cfg.Rand = rand.New(rand.NewPCG(1, 1)).Float64
 	var mu sync.Mutex
 	draw := cfg.Rand
@@ -162,7 +192,7 @@ func openMirror(t *testing.T, cfg MirrorConfig, f File, initial *placement.Map) 
 		return draw()
 	}
 	var err error
-	if cfg.View, err = OpenView(f, initial); err != nil {
+	if cfg.View, err = OpenView(files, initial); err != nil {
 		t.Fatal(err)
 	}
 	m, err := NewMirror(cfg)
@@ -184,7 +214,7 @@ func TestMirrorFollows(t *testing.T) {
 			t.Fatal("a map from nowhere")
 		}
 		s.set(version(t, 5))
-		now, err := m.Wait(t.Context(), 0)
+		now, _, err := m.Wait(t.Context(), Seen{})
 		if err != nil || now.Version != 5 {
 			t.Fatalf("the first map: %+v, %v", now, err)
 		}
@@ -199,7 +229,7 @@ func TestMirrorFollows(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		s.set(version(t, 6))
-		if now, err = m.Wait(t.Context(), 5); err != nil || now.Version != 6 {
+		if now, _, err = m.Wait(t.Context(), Seen{Map: 5}); err != nil || now.Version != 6 {
 			t.Errorf("the next map: %v", err)
 		}
 		synctest.Wait()
@@ -262,7 +292,7 @@ func TestMirrorRestarts(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := m.Wait(ctx, 99); api.CodeOf(err) != api.CodeUnavailable {
+		if _, _, err := m.Wait(ctx, Seen{Map: 99}); api.CodeOf(err) != api.CodeUnavailable {
 			t.Errorf("wait for a map that does not come: %v", err)
 		}
 	})
@@ -273,8 +303,10 @@ func TestMirrorRefuses(t *testing.T) {
 		t.Errorf("no source: %v", err)
 	}
 	broken := &memoryFile{b: []byte("not a map")}
-	if _, err := OpenView(broken, nil); !errors.Is(err, api.CodeInternal) {
-		t.Errorf("a broken file: %v", err)
+	for _, files := range []Files{{Map: broken}, {Roll: broken}} {
+		if _, err := OpenView(files, nil); !errors.Is(err, api.CodeInternal) {
+			t.Errorf("a broken file: %v", err)
+		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		m := openMirror(t, MirrorConfig{Source: newSource(nil)}, nil, version(t, 5))

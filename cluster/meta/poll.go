@@ -16,18 +16,18 @@ const minBackoff = 50 * time.Millisecond
 // someOthers bounds the nodes, beside voters and seeds, that one round polls.
 const someOthers = 3
 
-// poll asks for newer maps until Close.
+// poll asks for newer maps and rolls until Close.
 func (m *Mirror) poll() {
 	failures := 0
 	for m.ctx.Err() == nil {
-		began, before := time.Now(), m.Map()
+		began, before, roll := time.Now(), m.Map(), m.Roll()
 		if m.round() {
 			failures = 0
 		} else {
 			failures++
 		}
-		if m.Map() != before || failures == 0 && time.Since(began) > m.cfg.MaxBackoff {
-			continue // a new map, or a poll that has waited for one
+		if m.Map() != before || m.Roll() != roll || failures == 0 && time.Since(began) > m.cfg.MaxBackoff {
+			continue // news, or a poll that has waited for some
 		}
 		m.pause(min(minBackoff<<min(failures, 10), m.cfg.MaxBackoff))
 	}
@@ -46,45 +46,70 @@ func (m *Mirror) pause(d time.Duration) {
 // round polls one node after the other until one has answered. The meta group's voters come first, in random order, so
 // that the next round begins with another one if this one lags or is cut off; then seeds, then nodes with mirrors.
 func (m *Mirror) round() bool {
-	now := m.Map()
-	var since uint64
 	var voters, others []api.NodeID
-	if now != nil {
-		since = now.Version
+	if now := m.Map(); now != nil {
 		voters, others = m.targets(now)
 	}
 	for _, n := range voters {
-		if m.take(m.cfg.Source.Poll, n, "", since) {
+		if m.take(n, "") {
 			return true
 		}
 	}
 	for _, a := range m.shuffled(len(m.cfg.Seeds)) {
-		if m.take(func(ctx context.Context, _ api.NodeID, since uint64) (*placement.Map, error) {
-			return m.cfg.Source.PollAddress(ctx, m.cfg.Seeds[a], since)
-		}, "", m.cfg.Seeds[a], since) {
+		if m.take("", m.cfg.Seeds[a]) {
 			return true
 		}
 	}
 	for _, n := range others {
-		if m.take(m.cfg.Source.Poll, n, "", since) {
+		if m.take(n, "") {
 			return true
 		}
 	}
 	return false
 }
 
-// take polls one node, or the node at an address that is a seed, and reports whether that answered.
-func (m *Mirror) take(poll func(context.Context, api.NodeID, uint64) (*placement.Map, error), n api.NodeID, seed string, since uint64) bool {
+// seen is what a poll need not bring.
+func (m *Mirror) seen() Seen {
+	seen := Seen{Roll: m.Roll().Revision}
+	if now := m.Map(); now != nil {
+		seen.Map = now.Version
+	}
+	return seen
+}
+
+// take polls one node, or the node at an address that is a seed, and reports whether that answered with what can be taken.
+func (m *Mirror) take(n api.NodeID, seed string) bool {
 	ctx, cancel := context.WithTimeout(m.ctx, m.cfg.PollTimeout)
 	defer cancel()
-	now, err := poll(ctx, n, since)
-	if err == nil && now != nil {
-		err = m.Update(now)
+	began := time.Now()
+	var news News
+	var err error
+	if seed != "" {
+		news, err = m.cfg.Source.PollAddress(ctx, seed, m.seen())
+	} else {
+		news, err = m.cfg.Source.Poll(ctx, n, m.seen())
+	}
+	if err == nil {
+		err = m.learn(news, began)
 	}
 	if m.ctx.Err() == nil {
 		m.note(n, seed, err)
 	}
 	return err == nil
+}
+
+// learn takes the answer to a poll that began then.
+func (m *Mirror) learn(news News, began time.Time) error {
+	if news.Map != nil {
+		if err := m.Update(news.Map); err != nil {
+			return err
+		}
+	}
+	var fresh time.Time
+	if news.Known {
+		fresh = began.Add(news.Fresh) // the poll arrived after it had begun, so the roll is no older than that
+	}
+	return m.UpdateRoll(news.Roll, fresh)
 }
 
 // note logs that a node of another cluster answers, or that an address of --join does not answer while no map is known: at
@@ -211,9 +236,10 @@ func (m *Mirror) fetch() error {
 func (m *Mirror) fetchFirst(ctx context.Context) error {
 	var last error
 	for _, i := range m.shuffled(len(m.cfg.Seeds)) {
-		got, err := m.cfg.Source.PollAddress(ctx, m.cfg.Seeds[i], 0)
-		if err == nil && got != nil {
-			return m.Update(got)
+		began := time.Now()
+		got, err := m.cfg.Source.PollAddress(ctx, m.cfg.Seeds[i], Seen{})
+		if err == nil && got.Map != nil {
+			return m.learn(got, began)
 		}
 		last = err
 	}

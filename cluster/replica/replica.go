@@ -187,6 +187,20 @@ func (r *Replica[R]) held() uint64 { return min(r.driver.applied.Load(), r.raft.
 // Applied returns the index of the last log entry that the machine includes.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
 
+// Heard returns an instant up to which this replica had applied all that its leader had told it to: now, if it leads within its
+// lease; else when it last heard from a leader. It is the zero time if it has never heard from one, and known is false while the
+// replica has not applied what it knows to be committed.
+func (r *Replica[R]) Heard() (at time.Time, known bool) {
+	if r.driver.applied.Load() < r.raft.CommitIndex() {
+		return time.Time{}, false
+	}
+	if r.raft.State() == raft.Leader {
+		return time.Now(), true
+	}
+	at = r.raft.LastContact()
+	return at, !at.IsZero()
+}
+
 // Health returns why the group cannot count on this member, or nil if it can. It cannot while the member's log fails, and after
 // that until the member has caught up.
 func (r *Replica[R]) Health() error { return r.health.Check(r.caughtUpWith) }

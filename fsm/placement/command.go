@@ -128,6 +128,11 @@ func (s *state) apply(c Command) error {
 	if err != nil {
 		return err
 	}
+	if changed&ofRoll != 0 {
+		if n := len(encode(nil, next.Roll)); n > MaxRollBytes {
+			return api.Errorf(api.CodeTooLarge, "tokens and policies of %d bytes are over the limit of %d bytes", n, MaxRollBytes)
+		}
+	}
 	if changed&(ofMap|founding) != 0 {
 		s.Map = next.Map
 	}

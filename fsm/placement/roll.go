@@ -21,7 +21,9 @@ const (
 	maxRollNameBytes    = MaxNewNameBytes
 	maxByBytes          = 255
 	tokenHashBytes      = 32 // SHA-256
-	maxPolicyRulesBytes = 64 << 10
+	maxPolicyRulesBytes = 16 << 10
+	// MaxRollBytes bounds all of the roll: every node has a copy of it.
+	MaxRollBytes = 4 << 20
 )
 
 // Roll says who may do what: it rides to every node beside the map, with a revision of its own. A Roll that was returned never
@@ -126,19 +128,19 @@ func (r *Roll) revision() uint64 {
 // putPolicy adds the policy or replaces the one of its name.
 func (r *Roll) putPolicy(p Policy) {
 	p.Revision = r.Revision + 1
-	r.Policies = put(r.Policies, p, func(a, b Policy) int { return cmp.Compare(a.Name, b.Name) })
+	r.Policies = put(r.Policies, p, comparePolicies)
 }
 
 // putToken adds the token or replaces the one of its id.
 func (r *Roll) putToken(t AccessToken) {
 	t.Revision = r.Revision + 1
-	r.Tokens = put(r.Tokens, t, func(a, b AccessToken) int { return compareIDs(a.ID, b.ID) })
+	r.Tokens = put(r.Tokens, t, compareTokens)
 }
 
 // dropPolicy removes the policy, and reports whether there was one.
 func (r *Roll) dropPolicy(name string) bool {
 	n := len(r.Policies)
-	r.Policies = slices.DeleteFunc(slices.Clone(r.Policies), func(p Policy) bool { return p.Name == name })
+	r.Policies = without(r.Policies, func(p Policy) bool { return p.Name == name })
 	if len(r.Policies) == n {
 		return false
 	}
@@ -149,7 +151,7 @@ func (r *Roll) dropPolicy(name string) bool {
 // dropToken removes the token, and reports whether there was one.
 func (r *Roll) dropToken(id TokenID) bool {
 	n := len(r.Tokens)
-	r.Tokens = slices.DeleteFunc(slices.Clone(r.Tokens), func(t AccessToken) bool { return t.ID == id })
+	r.Tokens = without(r.Tokens, func(t AccessToken) bool { return t.ID == id })
 	if len(r.Tokens) == n {
 		return false
 	}
@@ -201,7 +203,7 @@ func (r *Roll) Check() error {
 	}
 	last := r.Forgotten
 	for _, d := range r.Dropped {
-		if d.Revision < last || d.Revision > r.Revision || (d.Policy == "") == (d.Token == nil) {
+		if d.Revision <= last || d.Revision > r.Revision || (d.Policy == "") == (d.Token == nil) {
 			return bad("the roll has a dropped record that is not in its place")
 		}
 		last = d.Revision

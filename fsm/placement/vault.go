@@ -63,7 +63,7 @@ func (v *Vault) put(t JoinToken) {
 // drop removes the token, and reports whether there was one. v is a command's own copy.
 func (v *Vault) drop(id TokenID) bool {
 	n := len(v.Tokens)
-	v.Tokens = slices.DeleteFunc(slices.Clone(v.Tokens), func(t JoinToken) bool { return t.ID == id })
+	v.Tokens = without(v.Tokens, func(t JoinToken) bool { return t.ID == id })
 	return len(v.Tokens) < n
 }
 
