@@ -9,8 +9,9 @@ import (
 
 // Store reads keys and carries out transactions. It is the only interface between a caller and a group's log.
 //
-// All implementations are safe for concurrent use and return errors that are or wrap [*Error]. The caller must not change a
-// request until the call has returned, and must never change values that a Store returned: they may be shared with a cache.
+// All implementations are safe for concurrent use and return errors that are or wrap [*Error]. They check each request, so that
+// no front has to: a request that its Check refuses is refused with that error. The caller must not change a request until the
+// call has returned, and must never change values that a Store returned: they may be shared with a cache.
 type Store interface {
 	// Read fills out with one Entry for each key, in the order of the request, including absent keys (Entry.Exists is false).
 	// Each key is read by itself at the requested consistency. Several keys are one snapshot only if out.Snapshot is set.

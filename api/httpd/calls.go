@@ -133,9 +133,6 @@ func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
-	if err := t.ID.Check(); err != nil {
-		return nil, err
-	}
 	res, err := c.store.Do(ctx, t)
 	return res, c.done(began, "write", err, true)
 }

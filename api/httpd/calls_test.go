@@ -67,7 +67,13 @@ func TestCallsAreOfClients(t *testing.T) {
 			calls++
 			return nil, api.CodeNotLeader
 		},
-		do: func(context.Context, *api.Txn) (*api.TxnResult, error) { calls++; return nil, context.DeadlineExceeded },
+		do: func(_ context.Context, txn *api.Txn) (*api.TxnResult, error) {
+			if err := txn.Check(); err != nil { // as every Store does
+				return nil, err
+			}
+			calls++
+			return nil, context.DeadlineExceeded
+		},
 	}}, httpd.Config{})
 	c, _ := upgrade(t, h)
 	read := &api.ReadRequest{Keys: []api.Key{"a"}}

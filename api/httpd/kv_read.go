@@ -30,9 +30,6 @@ func getKey(x *exchange) error {
 			req.Known = known[len(known)-1:] // the newest: its value need not travel
 		}
 	}
-	if err := req.Check(); err != nil {
-		return err
-	}
 	res, err := x.ask()
 	if err != nil {
 		return err

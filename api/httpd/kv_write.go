@@ -8,9 +8,6 @@ import (
 
 // putKey answers PUT of a key: the body is its value.
 func putKey(x *exchange) error {
-	if err := api.CheckKey(x.key); err != nil {
-		return err
-	}
 	value, err := x.body()
 	if err != nil {
 		return err
@@ -20,9 +17,6 @@ func putKey(x *exchange) error {
 
 // deleteKey answers DELETE of a key, also of an absent one.
 func deleteKey(x *exchange) error {
-	if err := api.CheckKey(x.key); err != nil {
-		return err
-	}
 	return x.write(api.Op{Kind: api.OpDelete, Key: x.key})
 }
 

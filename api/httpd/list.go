@@ -25,9 +25,6 @@ func getList(x *exchange) error {
 		return err
 	}
 	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly, Consistency: level, MaxStale: maxStale}
-	if err := req.Check(); err != nil {
-		return err
-	}
 	res := &api.ListResult{}
 	if ok {
 		if res, err = x.store.List(x.ctx, req); err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// parseTxn reads the body of POST /v1/txn. CodeInvalid and CodeTooLarge name the place, as then[2].put.
+// parseTxn reads the body of POST /v1/txn, which may still be too large or make no sense as a transaction: the Store checks it.
+// CodeInvalid and CodeTooLarge name the place, as then[2].put.
 func parseTxn(body []byte) (*api.Txn, error) {
 	p := txnParser{jsonReader: jsonReader{b: body}}
 	p.skipMark()
@@ -29,12 +30,14 @@ func parseTxn(body []byte) (*api.Txn, error) {
 	switch {
 	case p.err != nil:
 		return nil, p.err
+	case p.count == 0:
+		return nil, api.Errorf(api.CodeInvalid, "the transaction is empty")
 	case p.count > api.MaxTxnOps:
 		return nil, api.Errorf(api.CodeTooLarge, "transaction of %d operations is over the limit of %d operations", p.count, api.MaxTxnOps)
 	case p.size > api.MaxTxnBytes:
 		return nil, api.Errorf(api.CodeTooLarge, "transaction of %d bytes is over the limit of %d bytes", p.size, api.MaxTxnBytes)
 	}
-	return &p.t, p.t.Check()
+	return &p.t, nil
 }
 
 // txnParser reads a transaction.
