@@ -31,6 +31,8 @@ type Access interface {
 	// AllowCluster checks a right on the cluster: Observe, Operate or Administer. target is what it is about, such as the name
 	// of a node.
 	AllowCluster(p *Principal, verb string, r Right, target string) error
+	// Describe says who the principal is and what it may do.
+	Describe(p *Principal) (*api.Self, error)
 }
 
 // Authenticate returns the principal of a credential; "" is none. The error is that of [Access].

@@ -26,6 +26,8 @@ type Config struct {
 	Node api.NodeID
 	// Access decides who asks and who may do what; nil: everything is allowed to everyone.
 	Access Access
+	// Tokens answers about tokens and policies; nil: there are none to ask about.
+	Tokens api.Access
 	// Elsewhere returns the refusal of administration if this node does not take it; nil: it does.
 	Elsewhere func() error
 	// Metrics is where the fronts register what they measure; nil measures nothing.
@@ -57,6 +59,7 @@ type Backend struct {
 	lister    api.Lister
 	admin     api.Admin
 	access    Access
+	tokens    api.Access
 	elsewhere func() error
 
 	requests func(n float64, values ...string)
@@ -77,7 +80,7 @@ func New(c Config) *Backend {
 	return &Backend{
 		joinTokens: c.JoinTokens, joiner: c.Joiner,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
-		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, elsewhere: c.Elsewhere,
+		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
 			"front", "route"),

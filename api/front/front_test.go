@@ -54,6 +54,9 @@ func (f asking) AllowKey(p *Principal, verb string, r Right, k api.Key) error {
 func (f asking) AllowRange(p *Principal, verb string, r Right, keys api.Range) error {
 	return f(p, fmt.Sprintf("%s %v %s-%s", verb, r, keys.Start, keys.End))
 }
+func (f asking) Describe(p *Principal) (*api.Self, error) {
+	return &api.Self{Principal: p.Name}, nil
+}
 func (f asking) AllowCluster(p *Principal, verb string, r Right, target string) error {
 	return f(p, fmt.Sprintf("%s: %v %s", verb, r, target))
 }

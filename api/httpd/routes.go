@@ -47,6 +47,7 @@ const keyPrefix = "/v1/kv/"
 var (
 	readParams = []string{"consistency", "max_stale"}
 	listParams = []string{"prefix", "start", "end", "limit", "reverse", "keys_only", "page", "consistency", "max_stale"}
+	waitParam  = []string{"wait"}
 	value      = body{"value", "application/octet-stream", api.MaxValueBytes}
 	txnJSON    = body{"body", "application/json", api.MaxTxnBodyBytes}
 	ok         = []int{http.StatusOK}
@@ -66,6 +67,16 @@ var routes = []route{
 	{"POST", "/v1/cluster/tokens", "jointokens", request, front.Administer, joinTokenJSON, nil, ok, postJoinToken, joinTokens},
 	{"GET", "/v1/cluster/tokens", "jointokens", request, front.Administer, body{}, nil, ok, getJoinTokens, joinTokens},
 	{"DELETE", "/v1/cluster/tokens/{id}", "jointoken", request, front.Administer, body{}, nil, []int{204}, deleteJoinToken, joinTokens},
+	{"GET", "/v1/access/self", "self", request, front.None, body{}, nil, ok, getSelf, nil},
+	{"POST", "/v1/access/tokens", "tokens", request, front.Administer, accessTokenJSON, waitParam, ok, postAccessToken, tokens},
+	{"GET", "/v1/access/tokens", "tokens", request, front.Administer, body{}, []string{"seen_at"}, ok, getAccessTokens, tokens},
+	{"GET", "/v1/access/tokens/{token}", "token", request, front.Administer, body{}, nil, ok, getAccessToken, tokens},
+	{"POST", "/v1/access/tokens/{token}", "token", request, front.Administer, accessTokenJSON, waitParam, ok, postRotateToken, tokens},
+	{"DELETE", "/v1/access/tokens/{token}", "token", request, front.Administer, body{}, waitParam, ok, deleteAccessToken, tokens},
+	{"GET", "/v1/access/policies", "policies", request, front.Administer, body{}, nil, ok, getPolicies, tokens},
+	{"GET", "/v1/access/policies/{policy}", "policy", request, front.Administer, body{}, nil, ok, getPolicy, tokens},
+	{"PUT", "/v1/access/policies/{policy}", "policy", request, front.Administer, policyJSON, waitParam, ok, putPolicy, tokens},
+	{"DELETE", "/v1/access/policies/{policy}", "policy", request, front.Administer, body{}, []string{"wait", "force"}, ok, deletePolicy, tokens},
 	{"GET", "/livez", "livez", probe, front.None, body{}, nil, ok, getLivez, nil},
 	{"GET", "/readyz", "readyz", probe, front.None, body{}, nil, ok, getReadyz, nil},
 	{"GET", "/metrics", "metrics", probe, front.Observe, body{}, nil, ok, getMetrics, measures},

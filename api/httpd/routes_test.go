@@ -24,6 +24,16 @@ POST   /v1/join              join      request none       [] [200] request to jo
 POST   /v1/cluster/tokens    jointokens request administer [] [200] body 65536
 GET    /v1/cluster/tokens    jointokens request administer [] [200]
 DELETE /v1/cluster/tokens/{id} jointoken request administer [] [204]
+GET    /v1/access/self       self      request none       [] [200]
+POST   /v1/access/tokens     tokens    request administer [wait] [200] body 65536
+GET    /v1/access/tokens     tokens    request administer [seen_at] [200]
+GET    /v1/access/tokens/{token} token     request administer [] [200]
+POST   /v1/access/tokens/{token} token     request administer [wait] [200] body 65536
+DELETE /v1/access/tokens/{token} token     request administer [wait] [200]
+GET    /v1/access/policies   policies  request administer [] [200]
+GET    /v1/access/policies/{policy} policy    request administer [] [200]
+PUT    /v1/access/policies/{policy} policy    request administer [wait] [200] policy 524288
+DELETE /v1/access/policies/{policy} policy    request administer [wait force] [200]
 GET    /livez                livez     probe   none       [] [200]
 GET    /readyz               readyz    probe   none       [] [200]
 GET    /metrics              metrics   probe   observe    [] [200]

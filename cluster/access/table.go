@@ -43,6 +43,7 @@ type token struct {
 	admin  bool // it may administer the cluster
 	audit  bool // its access to keys is written to the audit log
 	bucket *bucket
+	rules  []placement.Rule
 	rights func() *rights // compiled when they are first asked for
 }
 
@@ -87,6 +88,7 @@ func (t *Table) principal(of placement.AccessToken) *token {
 	for _, name := range of.Policies {
 		if p, ok := t.policy(name); ok {
 			all = append(all, p)
+			x.rules = append(x.rules, p.Rules...)
 			x.admin, x.audit = x.admin || p.Admin, x.audit || p.Audit
 		}
 	}
@@ -120,7 +122,7 @@ func everything(role api.Role) *token {
 	if role != api.RoleServer {
 		all.cluster = of(front.Observe, front.Operate)
 	}
-	return &token{here: true, rights: func() *rights { return all }}
+	return &token{here: true, rules: []placement.Rule{{Read: true, List: true, Write: true}}, rights: func() *rights { return all }}
 }
 
 // validAt reports whether a token for these regions and nodes is valid at the node; one for none is valid everywhere.

@@ -361,6 +361,24 @@ func (w *Warden) AllowCluster(p *front.Principal, verb string, r front.Right, ta
 	return nil
 }
 
+// Describe implements front.Access.
+func (w *Warden) Describe(p *front.Principal) (*api.Self, error) {
+	x, err := w.judge(p)
+	if err != nil {
+		return nil, err
+	}
+	r := x.rights()
+	self := &api.Self{
+		Principal: p.Name, ID: p.ID, Policies: x.Policies, Node: w.cfg.At.Node,
+		Observe: r.cluster.has(front.Observe), Operate: r.cluster.has(front.Operate), Admin: r.cluster.has(front.Administer),
+	}
+	for _, rule := range x.rules {
+		self.Rules = append(self.Rules, api.PolicyRule(rule))
+	}
+	self.Revision, _, _ = w.Revision()
+	return self, nil
+}
+
 // note writes down what is to be carried out.
 func (w *Warden) note(p *front.Principal, x act) error {
 	if err := w.cfg.Audit.begun(p, x); err != nil {
