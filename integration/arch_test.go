@@ -167,7 +167,7 @@ var house = map[string]room{
 		tests:  []string{"api/front", "api/httpd"},
 	},
 	"cmd/edgehold/doctor": {
-		ours: []string{"api", "cluster", "cluster/clock", "cluster/words"},
+		ours: []string{"api", "cluster", "cluster/clock", "cluster/join", "cluster/words", "fsm/placement"},
 	},
 	"cmd/edgehold/bench": {
 		ours: []string{"api", "api/client", "cmd/edgehold/bench/load", "cmd/edgehold/bench/plot"},

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +32,11 @@ Otherwise it needs a token with the right observe, if the cluster has tokens.`,
 func runDoctor(cmd *cobra.Command, a *app) error {
 	outside := a.settings // reaches nodes at their addresses
 	outside.data = ""
+	if roots := filepath.Join(a.data, "identity", "roots.pem"); a.data != "" && a.ca == "" {
+		if _, err := os.Stat(roots); err == nil {
+			outside.ca = roots
+		}
+	}
 	asked := outside
 	if a.data != "" {
 		if _, err := socketIn(a.data); err == nil {
@@ -40,8 +48,12 @@ func runDoctor(cmd *cobra.Command, a *app) error {
 		return err
 	}
 	defer transport.CloseIdleConnections()
+	var roots *x509.CertPool
+	if transport.TLSClientConfig != nil {
+		roots = transport.TLSClientConfig.RootCAs
+	}
 	return asked.with(cmd.Context(), 1, func(c *client.Client) error {
-		found := doctor.Run(cmd.Context(), doctor.Config{Node: c, Data: a.data, HTTP: &http.Client{Transport: transport}})
+		found := doctor.Run(cmd.Context(), doctor.Config{Node: c, Data: a.data, HTTP: &http.Client{Transport: transport}, Roots: roots})
 		if err := a.show(a.out, found, doctorTable(found).String()); err != nil {
 			return err
 		}

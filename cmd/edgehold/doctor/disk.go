@@ -101,7 +101,7 @@ func judgeSpace(free, size uint64) []Finding {
 }
 
 // secrets are the files below a data folder that other users must not read.
-var secrets = []string{"placement", "roll", "admin.sock", "identity/key.pem"}
+var secrets = []string{"placement", "roll", "admin.sock", "identity/key.pem", "identity/next.pem"}
 
 // fileModes checks that nobody else may open what lies in the data folder.
 func fileModes(_ context.Context, x *exam) []Finding {

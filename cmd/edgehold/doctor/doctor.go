@@ -5,6 +5,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"sync"
@@ -47,6 +48,8 @@ type Config struct {
 	Data string
 	// HTTP reaches the other nodes at their URLs.
 	HTTP *http.Client
+	// Roots are the certificate authorities that HTTPS clients trust; nil takes the system's.
+	Roots *x509.CertPool
 	// Clock is the pair of clocks of this machine; nil takes the system's.
 	Clock words.Clock
 
@@ -71,6 +74,10 @@ var checks = []struct {
 	{"groups", groups},
 	{"reach", reach},
 	{"hosts", hosts},
+	{"plain", plain},
+	{"identity", identity},
+	{"https", https},
+	{"join-tokens", joinTokens},
 }
 
 // Run makes every check, one after the other, and returns what they have found, in the order of the table. ctx bounds it.
