@@ -35,6 +35,7 @@ type Authority struct {
 	suspected map[ident.SessionID]words.ClockSample
 	rates     rates // of the holders' clocks
 	offenders offenders
+	bars      bars
 	// oldestPrepared is when the sweeper first saw the transaction that has been prepared for longest. It is zero if
 	// there is none.
 	oldestPrepared time.Time
@@ -61,7 +62,7 @@ func New(cfg Config) (*Authority, error) {
 		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		suspected: map[ident.SessionID]words.ClockSample{},
-		rates:     rates{of: map[ident.Nonce]*rate{}},
+		rates:     rates{of: map[process]*rate{}},
 	}
 	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
 	r.metrics = newMetrics(cfg.Metrics, r)

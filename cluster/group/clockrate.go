@@ -5,7 +5,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
-	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // rate compares the clock of one holder process with this node's clock, during one lead.
@@ -17,7 +16,7 @@ type rate struct {
 
 // rates holds the rates of all holders. The authority's mutex guards it.
 type rates struct {
-	of map[ident.Nonce]*rate
+	of map[process]*rate
 	// doubted reports whether most of the holders look slow. Then it is this node's clock that is fast.
 	doubted bool
 }
@@ -36,13 +35,14 @@ const doubtedWait = 2
 func (a *Authority) observe(k *words.KeepAlive, received words.ClockSample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w := a.rates.of[k.Nonce]
+	p := process{k.Node, k.Nonce}
+	w := a.rates.of[p]
 	if w == nil {
 		if len(a.rates.of) >= maxRates {
 			return
 		}
 		w = &rate{node: k.Node}
-		a.rates.of[k.Nonce] = w
+		a.rates.of[p] = w
 	}
 	w.detector.Observe(k.Clock, received)
 	slow := w.detector.Slow()
@@ -77,25 +77,25 @@ func (a *Authority) judgeOwnClockLocked() {
 }
 
 // clockOffLocked reports whether the process must not be renewed because of its clock.
-func (a *Authority) clockOffLocked(n ident.Nonce) bool {
-	return !a.rates.doubted && a.slowLocked(n)
+func (a *Authority) clockOffLocked(p process) bool {
+	return !a.rates.doubted && a.slowLocked(p)
 }
 
-func (a *Authority) slowLocked(n ident.Nonce) bool {
-	w := a.rates.of[n]
+func (a *Authority) slowLocked(p process) bool {
+	w := a.rates.of[p]
 	return w != nil && w.slow
 }
 
 // waitLocked returns how long after its last extension a holder counts as expired.
 func (a *Authority) waitLocked(h *holder) time.Duration {
-	if a.rates.doubted || a.slowLocked(h.nonce) {
+	if a.rates.doubted || a.slowLocked(h.process()) {
 		return doubtedWait * h.wait
 	}
 	return h.wait
 }
 
 // forgetRatesLocked drops the processes that no longer hold a session.
-func (a *Authority) forgetRatesLocked(alive map[ident.Nonce]bool) {
+func (a *Authority) forgetRatesLocked(alive map[process]bool) {
 	for n := range a.rates.of {
 		if !alive[n] {
 			delete(a.rates.of, n)
@@ -107,5 +107,5 @@ func (a *Authority) forgetRatesLocked(alive map[ident.Nonce]bool) {
 // resetLocked starts a new lead. Earlier observations are dropped because this node has not observed those clocks
 // since.
 func (x *rates) resetLocked() {
-	*x = rates{of: map[ident.Nonce]*rate{}}
+	*x = rates{of: map[process]*rate{}}
 }

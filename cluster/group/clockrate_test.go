@@ -127,7 +127,7 @@ func TestNewLeadForgetsClocks(t *testing.T) {
 		for range 20 {
 			time.Sleep(time.Second)
 			a.authority.mu.Lock()
-			off := a.authority.clockOffLocked(e.nonce)
+			off := a.authority.clockOffLocked(process{e.node, e.nonce})
 			a.authority.mu.Unlock()
 			if off {
 				t.Fatal("it is judged by what was while another led")

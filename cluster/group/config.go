@@ -52,6 +52,10 @@ type Config struct {
 	// OnLead, if not nil, is called when this node begins to lead the group. It must not block.
 	OnLead func(words.Leads)
 
+	// EdgeLimits returns the longest term and pause allowance of an edge's session. It must not block. If nil, they are
+	// words.DefaultEdgeLeaseMax and words.DefaultEdgePauseMax.
+	EdgeLimits func() (term, pause time.Duration)
+
 	// CoolDown is how long after a write no lease on its keys is given. 0 means 100 ms, negative means none.
 	CoolDown time.Duration
 	// MaxWaiting bounds the writes that wait for holders. The same bound applies separately to the requests that wait
@@ -110,6 +114,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Groups == nil {
 		c.Groups = noGroups{}
+	}
+	if c.EdgeLimits == nil {
+		c.EdgeLimits = func() (term, pause time.Duration) { return words.DefaultEdgeLeaseMax, words.DefaultEdgePauseMax }
 	}
 	if c.Lost == nil {
 		c.Lost = func(api.GroupID) bool { return false }

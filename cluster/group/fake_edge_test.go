@@ -76,7 +76,7 @@ func newEdge(l *testLog, name api.NodeID) *testEdge {
 	e := &testEdge{t: l.t, log: l, node: name, clock: newClock(), term: words.DefaultLeaseTerm,
 		cache: map[api.Key]leasedEntry{}, fence: map[api.Key]ident.LeaseID{}}
 	copy(e.nonce[:], name)
-	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.ctx, e.stop = context.WithCancel(words.WithCaller(context.Background(), &words.Caller{Node: name, Role: api.RoleEdge}))
 	for _, n := range l.nodes {
 		n.revoker.mu.Lock()
 		if n.revoker.edges == nil {
@@ -200,7 +200,7 @@ func (e *testEdge) revoked(sid ident.SessionID, leases []words.RevokedLease) {
 		return
 	}
 	for _, n := range e.log.nodes {
-		n.authority.Acked(words.RevokeAck{Group: "g.1", Session: sid, Nonce: e.nonce, Leases: leases})
+		n.authority.Acked(words.RevokeAck{Group: "g.1", Session: sid, Nonce: e.nonce, Node: e.node, Leases: leases})
 	}
 }
 

@@ -12,8 +12,9 @@ import (
 
 // admit returns the indexes in q.Keys of the keys on which the session gets leases now. These are the keys on which
 // no write is under way or just over. A session that is not in good standing gets none. Whether the reads make a
-// lease worthwhile is decided by the holder, which counts them before it asks for one.
-func (a *Authority) admit(l *lead, q *words.ReadRequest) []int {
+// lease worthwhile is decided by the holder, which counts them before it asks for one. A session of another node than
+// the caller gets none, nor does an edge that is barred.
+func (a *Authority) admit(c *words.Caller, l *lead, q *words.ReadRequest) []int {
 	if q.Session.IsZero() {
 		return nil
 	}
@@ -21,10 +22,10 @@ func (a *Authority) admit(l *lead, q *words.ReadRequest) []int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h, suspect := a.holderLocked(l, q.Session)
-	if h == nil {
+	if h == nil || h.node != c.Node && guardSessionOwner || c.Role == api.RoleEdge && a.bars.barred(h.node, now) {
 		return nil
 	}
-	if a.rates.doubted || !a.renewableLocked(h, suspect) || a.offenders.onProbation(h.nonce, now) {
+	if a.rates.doubted || !a.renewableLocked(h, suspect) || a.offenders.onProbation(h.process(), now) {
 		return nil
 	}
 	var wanted []int

@@ -127,7 +127,7 @@ func (g *growth) Revoke(nonce ident.Nonce, _ api.NodeID, r words.Revocation) err
 func (g *growth) answer() {
 	defer close(g.answered)
 	for x := range g.edges {
-		g.Acked(words.RevokeAck{Group: "g.1", Session: x.r.Session, Nonce: x.nonce, Leases: x.r.Leases})
+		g.Acked(words.RevokeAck{Group: "g.1", Session: x.r.Session, Nonce: x.nonce, Node: "e", Leases: x.r.Leases})
 	}
 }
 

@@ -14,5 +14,6 @@ const (
 	guardRefusedLast          = true
 	guardHolderReturns        = true
 	guardDoubtOwnClock        = true
+	guardSessionOwner         = true
 	guardAwaitRemoved         = true
 )

@@ -18,5 +18,7 @@ var (
 	guardRefusedLast          = os.Getenv("EDGEHOLD_MUTANT") != "refused-last"
 	// guardAwaitRemoved waits for the leases of a removed node to expire. Without it they are taken for expired at once.
 	guardAwaitRemoved = os.Getenv("EDGEHOLD_MUTANT") != "outwait-removed"
+	// guardSessionOwner believes a node about its own sessions alone. Without it any node gives up the leases of others.
+	guardSessionOwner = os.Getenv("EDGEHOLD_MUTANT") != "session-owner"
 	guardReadTurn     = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
 )

@@ -40,9 +40,14 @@ func put(k api.Key, v string) *words.Txn {
 	return &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte(v)}}}}
 }
 
-// write executes a write within d, and returns the result and how long it took.
+// write executes a write of the node itself within d, and returns the result and how long it took.
 func (n *testNode) write(d time.Duration, txn *words.Txn) (*api.TxnResult, time.Duration, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	return n.writeOf(context.Background(), d, txn)
+}
+
+// writeOf executes a write of the caller in ctx.
+func (n *testNode) writeOf(ctx context.Context, d time.Duration, txn *words.Txn) (*api.TxnResult, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	began := time.Now()
 	res, err := n.authority.Do(ctx, txn)
@@ -51,7 +56,13 @@ func (n *testNode) write(d time.Duration, txn *words.Txn) (*api.TxnResult, time.
 
 func (n *testNode) mustWrite(txn *words.Txn) (*api.TxnResult, time.Duration) {
 	n.log.t.Helper()
-	res, took, err := n.write(time.Minute, txn)
+	return n.mustWriteOf(context.Background(), txn)
+}
+
+// mustWriteOf executes a write of the caller in ctx.
+func (n *testNode) mustWriteOf(ctx context.Context, txn *words.Txn) (*api.TxnResult, time.Duration) {
+	n.log.t.Helper()
+	res, took, err := n.writeOf(ctx, time.Minute, txn)
 	if err != nil {
 		n.log.t.Errorf("write at %s: %v", n.name, err)
 		return &api.TxnResult{}, took

@@ -24,10 +24,21 @@ type holder struct {
 	unreachable bool
 	heard       time.Time // when its newest message arrived
 
+	counted bool // in bars
+
 	waiting int // writes that wait for it
 	pending map[api.Key]*revocation
 	oldest  time.Time // no pending revocation was asked for before this
 	unsent  []words.RevokedLease
+}
+
+// process returns the process that has the session.
+func (h *holder) process() process { return process{h.node, h.nonce} }
+
+// foreign reports whether the keep-alive comes from another process than the session's. Its Node is that of the
+// connection.
+func (h *holder) foreign(k *words.KeepAlive) bool {
+	return h.nonce != k.Nonce || h.node != k.Node && guardSessionOwner
 }
 
 // standing says whether this lead may renew a session.
@@ -114,7 +125,7 @@ func (a *Authority) holderLocked(l *lead, sid ident.SessionID) (h *holder, suspe
 
 // renewableLocked reports whether the session may be renewed now. suspect is what the machine says of it.
 func (a *Authority) renewableLocked(h *holder, suspect bool) bool {
-	return h.standing == good && !suspect && !a.clockOffLocked(h.nonce) && !a.cfg.Removed(h.node)
+	return h.standing == good && !suspect && !a.clockOffLocked(h.process()) && !a.cfg.Removed(h.node)
 }
 
 // isBack reports whether a suspected holder answers again: either it owes nothing, or it has given up leases since it
@@ -181,7 +192,7 @@ func (a *Authority) expiredLocked(l *lead, h *holder, now words.ClockSample, bey
 		h.refusedAt = time.Now()
 		a.metrics.expired(h.node)
 		if h.evades(a.cfg.SuspectAfter) {
-			a.offenders.offends(h.nonce, sessionOffence, time.Now())
+			a.offenders.offends(h.process(), sessionOffence, time.Now())
 		}
 	}
 	return h.standing == refused

@@ -182,9 +182,8 @@ func TestProbationOutlivesTheSession(t *testing.T) {
 func TestOffenders(t *testing.T) {
 	var o offenders
 	now := time.Unix(1_000_000, 0)
-	nonce := func(n int) (x ident.Nonce) {
-		x[0], x[1] = byte(n), byte(n>>8)
-		return x
+	nonce := func(n int) process {
+		return process{"e", ident.Nonce{byte(n), byte(n >> 8)}}
 	}
 	for _, seconds := range []int{2, 4, 8, 16, 32, 64, 128, 128} {
 		want := time.Duration(seconds) * time.Second

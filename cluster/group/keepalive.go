@@ -24,7 +24,9 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 	if l == nil || s.Group != a.cfg.Group {
 		return status, false
 	}
-	a.observe(k, received)
+	if s, ok := a.cfg.Machine.Session(s.Session); ok && (s.Node == k.Node || !guardSessionOwner) {
+		a.observe(k, received)
+	}
 	if err := a.proveLead(ctx, l, k, s.Session); err != nil {
 		return status, false
 	}
@@ -67,7 +69,7 @@ func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	h, _ := a.holderLocked(l, sid)
-	if a.lead != l || h == nil || h.nonce != k.Nonce || a.clockOffLocked(k.Nonce) || a.cfg.Removed(h.node) || !h.isBack(a.cfg.SuspectAfter) {
+	if a.lead != l || h == nil || h.foreign(k) || a.clockOffLocked(h.process()) || a.cfg.Removed(h.node) || !h.isBack(a.cfg.SuspectAfter) {
 		return nil
 	}
 	if !h.happens(answers) {
@@ -80,7 +82,7 @@ func (a *Authority) returning(l *lead, k *words.KeepAlive, sid ident.SessionID) 
 // being confirmed is not renewed.
 func (a *Authority) answerLocked(l *lead, k *words.KeepAlive, s words.SessionKeepAlive, received words.ClockSample, status *words.SessionStatus) {
 	h, suspect := a.holderLocked(l, s.Session)
-	if h == nil || h.nonce != k.Nonce {
+	if h == nil || h.foreign(k) {
 		status.Dead = true
 		a.metrics.renewals(1, "dead")
 		return

@@ -174,7 +174,7 @@ func (a *Authority) judge() {
 		case h == nil:
 			l.gone(sid)
 		case a.expiredLocked(l, h, now, 0):
-			l.outwaited(h)
+			a.outwaitedLocked(l, h)
 		case h.unreachable || h.standing != good || h.overdue(a.cfg.SuspectAfter):
 			a.suspectLocked(l, h, suspect)
 		}
@@ -192,7 +192,7 @@ func (a *Authority) suspectLocked(l *lead, h *holder, suspect bool) {
 	h.tried = time.Now()
 	if first {
 		if !h.unreachable {
-			a.offenders.offends(h.nonce, revocationOffence, h.tried)
+			a.offenders.offends(h.process(), revocationOffence, h.tried)
 		}
 		a.metrics.suspected(h.node)
 		a.cfg.Logger.Warn("a lease holder does not answer and is renewed no more",

@@ -1,15 +1,11 @@
 package group
 
-import (
-	"time"
-
-	"github.com/edgehold/edgehold/fsm/ident"
-)
+import "time"
 
 // offenders are the processes that could be reached and did not answer revocations. Each gets no new leases for a
 // while, and for twice as long the next time. Offenders are recorded by process, because a session ends as a result
 // of what its holder has done. The zero value is ready to use. The authority's mutex guards it.
-type offenders map[ident.Nonce]offender
+type offenders map[process]offender
 
 type offender struct {
 	offences int
@@ -31,7 +27,7 @@ const (
 const forgiveness = 10 * time.Minute
 
 // offends puts the process on probation from now on.
-func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
+func (o *offenders) offends(n process, least time.Duration, now time.Time) {
 	if *o == nil {
 		*o = offenders{}
 	}
@@ -51,7 +47,7 @@ func (o *offenders) offends(n ident.Nonce, least time.Duration, now time.Time) {
 }
 
 // onProbation reports whether the process is on probation now and so gets no leases.
-func (o offenders) onProbation(n ident.Nonce, now time.Time) bool {
+func (o offenders) onProbation(n process, now time.Time) bool {
 	return now.Before(o[n].until)
 }
 

@@ -32,7 +32,7 @@ func (a *Authority) readOwner(ctx context.Context, q *words.ReadRequest, out *wo
 	if err != nil {
 		return err
 	}
-	if wanted := a.admit(l, q); len(wanted) > 0 && a.readGranted(ctx, l, q, wanted, out) {
+	if wanted := a.admit(words.CallerFrom(ctx), l, q); len(wanted) > 0 && a.readGranted(ctx, l, q, wanted, out) {
 		return nil
 	}
 	return a.readConfirmed(ctx, l, q, out)

@@ -105,11 +105,11 @@ func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api
 }
 
 // clear revokes the leases and waits until each holder has given its lease up or has certainly expired, or its
-// session has ended. Leases in dropped are given up already. clear returns early with an error if ctx or the term
-// ends.
+// session has ended. Leases in dropped are given up already by the caller; CodeDenied if one is another node's. clear
+// returns early with an error if ctx or the term ends.
 func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []ident.DroppedLease) (clearance, error) {
 	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
-	if err := a.claim(l, w, holders, dropped); err != nil {
+	if err := a.claim(words.CallerFrom(ctx), l, w, holders, dropped); err != nil {
 		return clearance{}, err
 	}
 	var err error
@@ -129,7 +129,7 @@ func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dr
 }
 
 // claim asks for all the leases and registers w with each revocation.
-func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []ident.DroppedLease) error {
+func (a *Authority) claim(c *words.Caller, l *lead, w *wait, holders []fsm.Holder, dropped []ident.DroppedLease) error {
 	now := a.cfg.Clock.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,6 +139,11 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 	own := make(map[claim]ident.LeaseID, len(dropped))
 	for _, d := range dropped {
 		if d.Group != a.cfg.Group { // given by the previous owner; a session of this group may have the same id
+			continue
+		}
+		if alive, err := a.ownedBy(c, d.Session); err != nil {
+			return err
+		} else if !alive { // it holds nothing that is in the way
 			continue
 		}
 		own[claim{d.Session, d.Key}] = max(own[claim{d.Session, d.Key}], d.Lease)
@@ -158,7 +163,7 @@ func (a *Authority) claim(l *lead, w *wait, holders []fsm.Holder, dropped []iden
 		switch {
 		case h == nil: // the session has ended meanwhile
 		case a.expiredLocked(l, h, now, 0):
-			l.outwaited(h)
+			a.outwaitedLocked(l, h)
 			w.kill(h.sid)
 		default:
 			if !slices.Contains(w.holders, h) {
@@ -247,7 +252,8 @@ func (a *Authority) unanswered(l *lead, w *wait) error {
 	return unavailable(fmt.Sprintf("the time was up while waiting for lease holders %v; nothing was written", nodes))
 }
 
-// Acked records that a holder has given up leases. Only the process that opened the session may acknowledge for it.
+// Acked records that a holder has given up leases. Only the process that opened the session may acknowledge for it: the
+// connection shows its node, and the message its nonce.
 func (a *Authority) Acked(ack words.RevokeAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -256,7 +262,7 @@ func (a *Authority) Acked(ack words.RevokeAck) {
 		return
 	}
 	h := l.holders[ack.Session]
-	if h.nonce != ack.Nonce {
+	if h.nonce != ack.Nonce || h.node != ack.Node && guardSessionOwner {
 		return
 	}
 	h.unreachable, h.heard = false, time.Now()
@@ -283,6 +289,19 @@ func (l *lead) acked(h *holder, key api.Key, lid ident.LeaseID, release bool) {
 		delete(l.owing, h.sid)
 	}
 	p.settle(h, key, (*wait).given)
+}
+
+// outwaitedLocked settles all that the holder owes, because it has expired. If a write has waited for that, it counts
+// against the holder's node, once a session.
+func (a *Authority) outwaitedLocked(l *lead, h *holder) {
+	if waited := len(h.pending) > 0; waited && !h.counted {
+		h.counted = true
+		if a.bars.outwaited(h.node, time.Now()) {
+			a.cfg.Logger.Warn("writes have waited again for the leases of a node to expire: if it is an edge, it gets none for a while",
+				"group", a.cfg.Group, "node", h.node, "for", barWithin)
+		}
+	}
+	l.outwaited(h)
 }
 
 // outwaited settles all that the holder owes, because it has expired.

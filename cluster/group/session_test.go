@@ -50,9 +50,9 @@ func TestNonce(t *testing.T) {
 		e.set(func(e *testEdge) { e.mute = true })
 		go func() {
 			time.Sleep(100 * time.Millisecond)
-			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: ident.Nonce{9},
+			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: ident.Nonce{9}, Node: "e",
 				Leases: []words.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease}}})
-			_ = a.authority.CloseSession(context.Background(), "g.1", e.sid, ident.Nonce{9})
+			_ = a.authority.CloseSession(e.ctx, "g.1", e.sid, ident.Nonce{9})
 			s, ok := a.authority.KeepAlive(context.Background(), &words.KeepAlive{Node: "e", Nonce: ident.Nonce{9}},
 				words.SessionKeepAlive{Group: "g.1", Session: e.sid})
 			if !ok || !s.Dead || s.Extended {
@@ -73,7 +73,7 @@ func TestAckOfAnEarlierLease(t *testing.T) {
 		e.set(func(e *testEdge) { e.mute = true })
 		go func() {
 			time.Sleep(100 * time.Millisecond)
-			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce,
+			a.authority.Acked(words.RevokeAck{Group: "g.1", Session: e.sid, Nonce: e.nonce, Node: "e",
 				Leases: []words.RevokedLease{{Key: "k", Lease: e.cache["k"].Lease - 1}}})
 		}()
 		_, took := a.mustWrite(put("k", "new"))
@@ -85,11 +85,11 @@ func TestAckOfAnEarlierLease(t *testing.T) {
 func TestReleaseAndCloseEndWaits(t *testing.T) {
 	for name, end := range map[string]func(*Authority, *testEdge) error{
 		"release": func(r *Authority, e *testEdge) error {
-			return r.Release(context.Background(), "g.1",
+			return r.Release(e.ctx, "g.1",
 				[]ident.DroppedLease{{Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}})
 		},
 		"close": func(r *Authority, e *testEdge) error {
-			return r.CloseSession(context.Background(), "g.1", e.sid, e.nonce)
+			return r.CloseSession(e.ctx, "g.1", e.sid, e.nonce)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +172,7 @@ func TestStatusCountsLeases(t *testing.T) {
 
 		for _, lid := range []ident.LeaseID{x.Lease - 1, x.Lease, x.Lease} { // late, in time, and once more
 			d := ident.DroppedLease{Session: e.sid, Key: "k1", Lease: lid}
-			if err := a.authority.Release(context.Background(), "g.1", []ident.DroppedLease{d}); err != nil {
+			if err := a.authority.Release(e.ctx, "g.1", []ident.DroppedLease{d}); err != nil {
 				t.Fatal(err)
 			}
 			counts(map[bool]int{true: 2, false: 1}[lid < x.Lease])
@@ -189,7 +189,7 @@ func TestCoolDown(t *testing.T) {
 		defer e.close()
 		fetch := func(want string) {
 			t.Helper()
-			res, err := words.Read(context.Background(), a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k", "other"}}, Session: e.sid})
+			res, err := words.Read(e.ctx, a.authority, &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"k", "other"}}, Session: e.sid})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,7 +257,7 @@ func TestKnownAndMixedReads(t *testing.T) {
 		a.set(func(h *hooks) { h.before = only[fsm.Write](50 * time.Millisecond) })
 		go a.mustWrite(put("k2", "two"))
 		time.Sleep(time.Millisecond) // k2 is latched, so it gets no grant
-		res, err := words.Read(context.Background(), a.authority, &words.ReadRequest{
+		res, err := words.Read(e.ctx, a.authority, &words.ReadRequest{
 			ReadRequest: api.ReadRequest{Keys: []api.Key{"k1", "k2", "k3"}, Known: []api.Version{first.Version, {}, {}}}, Session: e.sid,
 		})
 		if err != nil || len(res.Entries) != 3 || !res.Snapshot {

@@ -167,7 +167,7 @@ func TestCutOffIsNoOffence(t *testing.T) {
 			}
 			a.mustWrite(put("k", "new"))
 			a.authority.mu.Lock()
-			probation := time.Until(a.authority.offenders[e.nonce].until)
+			probation := time.Until(a.authority.offenders[process{e.node, e.nonce}].until)
 			a.authority.mu.Unlock()
 			if long := probation > 10*time.Second; long != alive {
 				t.Errorf("keep-alives came: %v; it is on probation for another %v", alive, probation)
@@ -203,7 +203,7 @@ func TestSuspectWaitsForUnsuspect(t *testing.T) {
 		e.wg.Go(func() { _, _, _ = a.write(10*time.Second, put("other", "new")) })
 		time.Sleep(1900 * time.Millisecond)
 		a.authority.mu.Lock()
-		if a.authority.offenders[e.nonce].offences != 1 {
+		if a.authority.offenders[process{e.node, e.nonce}].offences != 1 {
 			t.Error("suspected while an Unsuspect was on its way")
 		}
 		a.authority.mu.Unlock()

@@ -91,11 +91,11 @@ func (s *sweeper) endExpired(l *lead) {
 	sessions := s.cfg.Machine.Sessions()
 	now := s.cfg.Clock.Now()
 	var kill []ident.SessionID
-	alive := make(map[ident.Nonce]bool, len(sessions))
+	alive := make(map[process]bool, len(sessions))
 	for part := range slices.Chunk(sessions, 256) {
 		s.mu.Lock()
 		for i := range part {
-			alive[part[i].Nonce] = true
+			alive[process{part[i].Node, part[i].Nonce}] = true
 			if len(kill) < maxKilled && s.overLocked(l, &part[i], now) {
 				kill = append(kill, part[i].ID)
 			}

@@ -200,8 +200,9 @@ func (w *week) decides() {
 func (w *week) leases() {
 	for i := range 3 {
 		node := api.NodeID(fmt.Sprint("edge-", i))
+		ctx := words.WithCaller(context.Background(), &words.Caller{Node: node, Role: api.RoleServer})
 		o := words.OpenSession{Group: "g.1", Node: node, Nonce: ident.Nonce(w.client(4, i)), Term: 4 * time.Second}
-		g, err := w.a.authority.OpenSession(context.Background(), o)
+		g, err := w.a.authority.OpenSession(ctx, o)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -209,12 +210,12 @@ func (w *week) leases() {
 		for k := range 40 {
 			q.Keys = append(q.Keys, api.Key(fmt.Sprintf("l/%d/%d", i, k)))
 		}
-		if _, err := words.Read(context.Background(), w.a.authority, q); err != nil {
+		if _, err := words.Read(ctx, w.a.authority, q); err != nil {
 			w.t.Fatal(err)
 		}
 		switch i {
 		case 0:
-			if err := w.a.authority.CloseSession(context.Background(), "g.1", g.Session, o.Nonce); err != nil {
+			if err := w.a.authority.CloseSession(ctx, "g.1", g.Session, o.Nonce); err != nil {
 				w.t.Fatal(err)
 			}
 		case 1:

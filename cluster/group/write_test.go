@@ -68,7 +68,7 @@ func TestSelfDrop(t *testing.T) {
 		e.set(func(e *testEdge) { e.down = true })
 		txn := put("k", "mine")
 		txn.Dropped = []ident.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
-		_, took := a.mustWrite(txn)
+		_, took := a.mustWriteOf(e.ctx, txn)
 		within(t, "the write", took, 0, time.Millisecond)
 		if a.revoker.messages() != 0 {
 			t.Error("a lease that was dropped already was revoked")
@@ -89,7 +89,7 @@ func TestSelfDropOfAnotherGroup(t *testing.T) {
 		e.lease(a, "k")
 		txn := put("k", "mine")
 		txn.Dropped = []ident.DroppedLease{{Group: "h.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease}}
-		a.mustWrite(txn)
+		a.mustWriteOf(e.ctx, txn)
 		if x, ok := e.serves("k"); ok {
 			t.Errorf("the holder still serves %q", x.Value)
 		}
@@ -104,7 +104,7 @@ func TestSelfDropOfAnEarlierLease(t *testing.T) {
 		e.lease(a, "k")
 		txn := put("k", "mine")
 		txn.Dropped = []ident.DroppedLease{{Group: "g.1", Session: e.sid, Key: "k", Lease: e.cache["k"].Lease - 1}}
-		a.mustWrite(txn)
+		a.mustWriteOf(e.ctx, txn)
 		if a.revoker.messages() != 1 {
 			t.Error("the live lease was not revoked")
 		}

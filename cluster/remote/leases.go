@@ -47,7 +47,7 @@ type Leases struct {
 
 	mu      sync.Mutex
 	closed  bool
-	streams map[ident.Nonce]*stream // the newest of each process
+	streams map[process]*stream // the newest of each process
 	leads   map[api.GroupID]words.Leads
 }
 
@@ -58,7 +58,7 @@ func NewLeases(s *peer.Server, cfg LeasesConfig) *Leases {
 	cfg.StreamQueue = cmp.Or(cfg.StreamQueue, DefaultStreamQueue)
 	cfg.MaxRenewals = cmp.Or(cfg.MaxRenewals, DefaultMaxRenewals)
 	cfg.RenewTimeout = cmp.Or(cfg.RenewTimeout, words.DefaultLeaseTerm)
-	l := &Leases{cfg: cfg, streams: map[ident.Nonce]*stream{}, leads: map[api.GroupID]words.Leads{}}
+	l := &Leases{cfg: cfg, streams: map[process]*stream{}, leads: map[api.GroupID]words.Leads{}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.dropped = cfg.Metrics.Counter("edgehold_peer_dropped_total", "Messages that a lease stream had no room for.", "message")
 	cfg.Metrics.Gauge("edgehold_peer_streams", "Lease streams open to this node.", func() float64 { return float64(l.holders()) })
@@ -78,9 +78,15 @@ func (s *Leases) Close() {
 // serverEnd is the server's end of a lease stream.
 type serverEnd = peer.ServerEnd[leaseUp, words.LeaseEvent]
 
+// process is a process of a node. Another node that knows its nonce is another process.
+type process struct {
+	node  api.NodeID
+	nonce ident.Nonce
+}
+
 // stream is one lease stream at the server.
 type stream struct {
-	hello  Hello
+	of     process
 	out    chan words.LeaseEvent // what waits to go down; never closed
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -95,7 +101,11 @@ func (s *Leases) serve(ctx context.Context, end serverEnd) error {
 	if first.Hello == nil {
 		return api.Errorf(api.CodeInvalid, "a lease stream begins with a hello")
 	}
-	st, err := s.attach(ctx, *first.Hello)
+	caller := peer.CallerFrom(ctx).Node
+	if first.Hello.Node != caller {
+		return api.Errorf(api.CodeDenied, "node %s opens a lease stream for node %s", caller, first.Hello.Node)
+	}
+	st, err := s.attach(ctx, process{caller, first.Hello.Nonce})
 	if err != nil {
 		return err
 	}
@@ -109,10 +119,10 @@ func (s *Leases) serve(ctx context.Context, end serverEnd) error {
 
 // attach registers a stream, in the place of an older one of the same process, and queues which groups are led here. Close waits
 // until detach.
-func (s *Leases) attach(ctx context.Context, h Hello) (*stream, error) {
+func (s *Leases) attach(ctx context.Context, of process) (*stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old := s.streams[h.Nonce]
+	old := s.streams[of]
 	switch {
 	case s.closed:
 		return nil, api.Errorf(api.CodeUnavailable, "the node is shutting down")
@@ -121,11 +131,11 @@ func (s *Leases) attach(ctx context.Context, h Hello) (*stream, error) {
 	case old != nil:
 		old.cancel()
 	}
-	st := &stream{hello: h, out: make(chan words.LeaseEvent, s.cfg.StreamQueue)}
+	st := &stream{of: of, out: make(chan words.LeaseEvent, s.cfg.StreamQueue)}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, cancel)
 	st.ctx, st.cancel = ctx, func() { stop(); cancel() }
-	s.streams[h.Nonce] = st
+	s.streams[of] = st
 	for _, l := range s.leads {
 		st.offer(words.LeaseEvent{Leads: &l})
 	}
@@ -139,8 +149,8 @@ func (s *Leases) detach(st *stream) {
 	st.cancel()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.streams[st.hello.Nonce] == st {
-		delete(s.streams, st.hello.Nonce)
+	if s.streams[st.of] == st {
+		delete(s.streams, st.of)
 	}
 }
 
@@ -187,9 +197,11 @@ func (s *Leases) receive(st *stream, end serverEnd) {
 func (s *Leases) take(st *stream, renewals *sync.WaitGroup, limit chan struct{}, up *leaseUp) (err error) {
 	defer s.cfg.Faults.Catch("lease stream", &err)
 	switch {
-	case up.KeepAlive != nil && up.KeepAlive.Nonce == st.hello.Nonce:
+	case up.KeepAlive != nil && up.KeepAlive.Nonce == st.of.nonce:
+		up.KeepAlive.Node = st.of.node
 		s.keepAlive(st, renewals, limit, up.KeepAlive)
-	case up.Ack != nil && up.Ack.Nonce == st.hello.Nonce:
+	case up.Ack != nil && up.Ack.Nonce == st.of.nonce:
+		up.Ack.Node = st.of.node
 		if g, ok := s.cfg.Groups(up.Ack.Group); ok {
 			g.Acked(*up.Ack)
 		}
@@ -230,11 +242,11 @@ func (s *Leases) renew(ctx context.Context, g Group, k *words.KeepAlive, x words
 	return g.KeepAlive(ctx, k, x)
 }
 
-// Revoke queues a revocation for the process with that nonce. It never blocks. CodeUnavailable if the process has no stream here,
+// Revoke queues a revocation for the node's process with that nonce. It never blocks. CodeUnavailable if the process has no stream here,
 // or the queue of that is full.
 func (s *Leases) Revoke(holder ident.Nonce, node api.NodeID, r words.Revocation) error {
 	s.mu.Lock()
-	st := s.streams[holder]
+	st := s.streams[process{node, holder}]
 	s.mu.Unlock()
 	switch {
 	case st == nil || st.ctx.Err() != nil:

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	holder = Hello{Node: "c", Nonce: ident.Nonce{1}}
+	holder = Hello{Nonce: ident.Nonce{1}} // of the node that opens the stream
 	sid    = ident.SessionID{Incarnation: 1, Index: 2}
 )
 
@@ -43,6 +43,7 @@ func bothWays(t *testing.T, f func(t *testing.T, w *world, from func() *station,
 
 func open(t *testing.T, at *station, h Hello) words.LeaseStream {
 	t.Helper()
+	h.Node = at.id
 	x, err := at.node("s").OpenLeases(t.Context(), h)
 	if err != nil {
 		t.Fatal(err)
@@ -153,17 +154,18 @@ func TestRevokeAndAck(t *testing.T) {
 		g.acked = func(a words.RevokeAck) { acks <- a }
 		s := start(config{LeasesConfig: LeasesConfig{Groups: g.only}})
 		defer s.close()
-		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		at := from()
+		if err := s.leases.Revoke(holder.Nonce, at.id, words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("before there is a stream: %v", err)
 		}
-		x := open(t, from(), holder)
+		x := open(t, at, holder)
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		sent := words.Revocation{Group: "g", Session: sid, Leases: []words.RevokedLease{{Key: "k\xff", Lease: 3}}}
-		if err := s.leases.Revoke(holder.Nonce, "c", sent); err != nil {
+		if err := s.leases.Revoke(holder.Nonce, at.id, sent); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.leases.Revoke(ident.Nonce{9}, "c", sent); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(ident.Nonce{9}, at.id, sent); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("another process of the node: %v", err)
 		}
 		e := recv(t, x)
@@ -176,13 +178,13 @@ func TestRevokeAndAck(t *testing.T) {
 		if err := errors.Join(x.SendAck(forged), x.SendAck(elsewhere), x.SendAck(honest)); err != nil {
 			t.Fatal(err)
 		}
-		if a := <-acks; a.Nonce != holder.Nonce || a.Leases[0] != sent.Leases[0] {
+		if a := <-acks; a.Nonce != holder.Nonce || a.Node != at.id || a.Leases[0] != sent.Leases[0] {
 			t.Errorf("acknowledged %+v", a)
 		}
 		_ = x.Close()
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if err := s.leases.Revoke(holder.Nonce, "c", sent); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(holder.Nonce, at.id, sent); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("after the stream: %v", err)
 		}
 	})
@@ -193,7 +195,8 @@ func TestRevokeNeverBlocks(t *testing.T) {
 	bothWays(t, func(t *testing.T, w *world, from func() *station, start func(config) *station) {
 		s := start(config{LeasesConfig: LeasesConfig{Groups: newGroup("g").only, StreamQueue: 4}})
 		defer s.close()
-		x := open(t, from(), holder)
+		at := from()
+		x := open(t, at, holder)
 		defer x.Close()
 		time.Sleep(100 * time.Millisecond)
 		leases := make([]words.RevokedLease, 1000)
@@ -203,7 +206,7 @@ func TestRevokeNeverBlocks(t *testing.T) {
 		began := time.Now()
 		var err error
 		for i := 0; err == nil && i < 200; i++ { // 200 MB: more than any window
-			err = s.leases.Revoke(holder.Nonce, "c", words.Revocation{Leases: leases})
+			err = s.leases.Revoke(holder.Nonce, at.id, words.Revocation{Leases: leases})
 			synctest.Wait()
 		}
 		if !errors.Is(err, api.CodeUnavailable) || time.Since(began) != 0 {
@@ -220,7 +223,7 @@ func TestAnnounce(t *testing.T) {
 		s.leases.Announce(words.Leads{Group: "g", Term: 4, Node: "s"}) // late
 		at := from()
 		x := open(t, at, holder)
-		y := open(t, at, Hello{Node: "d", Nonce: ident.Nonce{2}})
+		y := open(t, at, Hello{Nonce: ident.Nonce{2}})
 		for _, st := range []words.LeaseStream{x, y} {
 			if e := recv(t, st); e == nil || e.Leads == nil || e.Leads.Term != 5 {
 				t.Errorf("on opening came %+v", e)
@@ -248,13 +251,13 @@ func TestNewestStreamWins(t *testing.T) {
 		if e := recv(t, old); e != nil {
 			t.Errorf("down the old stream came %+v", e)
 		}
-		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{Group: "g"}); err != nil {
+		if err := s.leases.Revoke(holder.Nonce, at.id, words.Revocation{Group: "g"}); err != nil {
 			t.Fatal(err)
 		}
 		if e := recv(t, x); e == nil || e.Revoke == nil {
 			t.Errorf("down the new stream came %+v", e)
 		}
-		other := open(t, at, Hello{Node: "d", Nonce: ident.Nonce{2}})
+		other := open(t, at, Hello{Nonce: ident.Nonce{2}})
 		if e := recv(t, other); e != nil {
 			t.Errorf("down a stream too many came %+v", e)
 		}
@@ -278,7 +281,7 @@ func TestServerCloses(t *testing.T) {
 		if s.leases.holders() != 0 {
 			t.Errorf("%d streams after Close", s.leases.holders())
 		}
-		if _, err := s.leases.attach(t.Context(), holder); !errors.Is(err, api.CodeUnavailable) {
+		if _, err := s.leases.attach(t.Context(), process{"c", holder.Nonce}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("a stream after Close: %v", err)
 		}
 	})
@@ -320,7 +323,7 @@ func TestBrokenStream(t *testing.T) {
 			t.Errorf("came %+v", e)
 		}
 		time.Sleep(time.Second) // until the other end has noticed
-		if err := s.leases.Revoke(holder.Nonce, "c", words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
+		if err := s.leases.Revoke(holder.Nonce, c.id, words.Revocation{}); !errors.Is(err, api.CodeUnavailable) {
 			t.Errorf("to a dead holder: %v", err)
 		}
 	})

@@ -51,7 +51,9 @@ func (n Node) Release(ctx context.Context, g api.GroupID, leases []ident.Dropped
 func registerSessions(s *peer.Server, groups Groups) {
 	methodOpenSession.Handle(s, of(groups, func(o *words.OpenSession) api.GroupID { return o.Group },
 		func(g Group, ctx context.Context, o *words.OpenSession) (*words.SessionGrant, error) {
-			grant, err := g.OpenSession(ctx, *o)
+			own := *o
+			own.Node = peer.CallerFrom(ctx).Node
+			grant, err := g.OpenSession(ctx, own)
 			return &grant, err
 		}))
 	methodCloseSession.Handle(s, of(groups, func(c *closeSession) api.GroupID { return c.Group },

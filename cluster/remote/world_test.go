@@ -31,6 +31,7 @@ type config struct {
 // station is one node.
 type station struct {
 	*peertest.Station
+	id     api.NodeID
 	leases *Leases
 }
 
@@ -41,7 +42,7 @@ func (w *world) start(id api.NodeID, cfg config) *station {
 		cfg.Groups = func(api.GroupID) (Group, bool) { return nil, false }
 	}
 	cfg.LeasesConfig.Faults = cfg.ServerConfig.Faults
-	s := &station{}
+	s := &station{id: id}
 	s.Station = w.Start(id, cfg.ServerConfig, Calls{Store{cfg.Groups}}, func(server *peer.Server) {
 		Register(server, cfg.Groups)
 		s.leases = NewLeases(server, cfg.LeasesConfig)
@@ -70,6 +71,7 @@ type fakeGroup struct {
 	adopt       func(receipt *fsm.Receipt, shard fsm.Shard) error
 	released    []ident.DroppedLease
 	closed      ident.SessionID
+	opened      words.OpenSession
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }
@@ -100,6 +102,7 @@ func (g *fakeGroup) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 }
 
 func (g *fakeGroup) OpenSession(_ context.Context, o words.OpenSession) (words.SessionGrant, error) {
+	g.opened = o
 	if o.Term > words.MaxLeaseTerm {
 		return words.SessionGrant{}, api.Errorf(api.CodeInvalid, "too long")
 	}

@@ -22,7 +22,7 @@ type Lessor interface {
 // OpenSession asks for a session.
 type OpenSession struct {
 	Group api.GroupID `cbor:"1,keyasint"`
-	Node  api.NodeID  `cbor:"2,keyasint"`
+	Node  api.NodeID  `cbor:"2,keyasint"` // set by the receiver, from the connection
 	Nonce ident.Nonce `cbor:"3,keyasint"`
 	// Term (T) is how long the holder uses its leases after it sent the newest answered keep-alive.
 	Term time.Duration `cbor:"4,keyasint"`
@@ -38,7 +38,7 @@ type SessionGrant struct {
 
 // KeepAlive is one message from a holder to one peer. It covers all the holder's sessions in groups with a voter there.
 type KeepAlive struct {
-	Node  api.NodeID  `cbor:"1,keyasint"`
+	Node  api.NodeID  `cbor:"1,keyasint"` // set by the receiver, from the connection
 	Nonce ident.Nonce `cbor:"2,keyasint"`
 	// Seq is the holder's own number for this message. The answers repeat it.
 	Seq uint64 `cbor:"3,keyasint"`
@@ -90,6 +90,8 @@ type RevokeAck struct {
 	Session ident.SessionID `cbor:"2,keyasint"`
 	Nonce   ident.Nonce     `cbor:"3,keyasint"`
 	Leases  []RevokedLease  `cbor:"4,keyasint"`
+	// Node is the node that the stream comes from. The receiver sets it.
+	Node api.NodeID `cbor:"-"`
 }
 
 // LeaseStream is a holder's stream to one peer. The holder sends keep-alives and acknowledgements, and receives
@@ -123,5 +125,7 @@ const (
 	DefaultKeepAlive     = 1 * time.Second
 	MaxLeaseTerm         = 60 * time.Second
 	MaxPause             = 10 * time.Second
+	DefaultEdgeLeaseMax  = 8 * time.Second // of the term of an edge's session
+	DefaultEdgePauseMax  = 2 * time.Second // of its pause allowance
 	SuspectAfterNoAnswer = 1 * time.Second
 )

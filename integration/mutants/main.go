@@ -51,6 +51,7 @@ var mutants = []mutant{
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"outwait-removed", []check{{"./cluster/group", "^TestRemovedHolder$"}, {"./cluster", "^TestRemovedNode$"}}},
+	{"session-owner", []check{{"./cluster/group", "^(TestOthersLeases|TestOthersMessages)$"}}},
 	{"give-back", []check{{"./api/admission", "."}}},
 	{"slow-by-key", []check{{"./api/admission", "."}}},
 	{"per-holder", []check{{"./cluster/group", "^TestWaitersOfOneHolder$"}}},
