@@ -16,7 +16,10 @@ import (
 // identify says who is at the other end of a connection between nodes: on a plain one, the node that its preface names. That keeps
 // nodes from mistakes, not from an attacker. Only what the map calls an edge is refused here, on the lanes of Raft: a name that the
 // map does not know may be that of a new member, and maps of different age must not stop an election.
-func (n *network) identify(_ context.Context, a transport.Arrival) (any, error) {
+func (n *network) identify(ctx context.Context, a transport.Arrival) (any, error) {
+	if a.TLS != nil {
+		return n.security.identifyProven(ctx, a)
+	}
 	id := &identified{network: n, node: api.NodeID(a.Caller), plain: true}
 	if c := id.Caller(); a.Lane == transport.LaneRaft && c.Role == api.RoleEdge {
 		return nil, api.Errorf(api.CodeDenied, "node %s is an edge and votes in no group", c.Node)

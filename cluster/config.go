@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/clock"
+	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/cluster/words"
@@ -35,6 +36,16 @@ type Config struct {
 	// AdminSocket is the path of the node's admin socket, at which whoever may open it administers the server, or operates the edge.
 	// "" is admin.sock in Dir, if the node keeps its state there and that path is not too long for a socket.
 	AdminSocket string
+
+	// Identity is what the node proves itself with, if Dir has nothing for that; it is kept there. nil is what Dir has.
+	Identity *join.Identity
+	// TLSCert and TLSKey are files (PEM) of a certificate to show to clients instead of the node's own. They are read again every 10 s
+	// and by [Node.Reload]; while they cannot be used, the pair before stays. "" shows the node's own.
+	TLSCert, TLSKey string
+	// ClientTLSMin is the oldest version of TLS for clients, as crypto/tls numbers them; 0 is TLS 1.3. Nodes speak no older one.
+	ClientTLSMin uint16
+	// OnRefused, if set, is called when a server of the cluster that has proved who it is refuses this node, each time. It must not block.
+	OnRefused func(Standing)
 
 	// Static is the whole planet, known before: every group bootstraps at once with these voters (dev, tests).
 	Static *placement.Map

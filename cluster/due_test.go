@@ -17,10 +17,10 @@ import (
 type condition uint8
 
 const (
-	alive     condition = iota
-	dead                // nobody, for longer than dead-after
-	unheard             // the members of its groups, but not the leader of the meta group
-	cutOff              // the leader of the meta group, but not the leaders of its groups
+	alive   condition = iota
+	dead              // nobody, for longer than dead-after
+	unheard           // the members of its groups, but not the leader of the meta group
+	cutOff            // the leader of the meta group, but not the leaders of its groups
 	endOfConditions
 )
 

@@ -86,11 +86,11 @@ func (n *membership) foundCluster() error {
 	if n.identity.cluster == "" {
 		return api.Errorf(api.CodeConflict, "this data folder belongs to a server that joined a cluster; start it with --join, not --bootstrap")
 	}
-	first, err := placement.Bootstrap(n.identity.cluster, n.cfg.self(), n.cfg.Groups, n.cfg.Voters)
+	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
 	if err != nil {
 		return err
 	}
-	if err := n.view.Found(first, func() error { return n.identity.claim(n.cfg.self()) }); err != nil {
+	if err := n.view.Found(first, func() error { return n.identity.claim(n.self()) }); err != nil {
 		return err
 	}
 	n.admitted.Store(true)

@@ -29,7 +29,7 @@ const (
 
 // is reports whether the map's description of this node has its present addresses.
 func (n *joining) is(have placement.Node) bool {
-	self := n.cfg.self()
+	self := n.self()
 	return have.Region == self.Region && have.Role == self.Role && have.Address == self.Address && have.URL == self.URL
 }
 
@@ -82,11 +82,11 @@ func (n *joining) admit(ctx context.Context, m *placement.Map) error {
 			return api.Errorf(api.CodeConflict,
 				"the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", n.cfg.ID)
 		}
-		if err := n.identity.claim(n.cfg.self()); err != nil {
+		if err := n.identity.claim(n.self()); err != nil {
 			return err
 		}
 		n.admitted.Store(true)
 	}
-	_, err := n.changes.Join(ctx, n.cfg.self())
+	_, err := n.changes.Join(ctx, n.self())
 	return err
 }

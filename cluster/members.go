@@ -79,6 +79,14 @@ func (m *members) term(g api.GroupID) (uint64, bool) {
 	return 0, false
 }
 
+// configured names the members of the group by its newest configuration here; none if it has no replica here.
+func (m *members) configured(g api.GroupID) []string {
+	if x := m.get(g); x != nil {
+		return x.raft.Configured()
+	}
+	return nil
+}
+
 func (m *members) metaGroup() metaGroup {
 	if x := m.get(ident.MetaGroup); x != nil {
 		return x.meta

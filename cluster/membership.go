@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/x509"
 	"path/filepath"
 	"sync/atomic"
 
@@ -19,7 +20,7 @@ type membership struct {
 	identity identity
 	found    founding
 	// credentials are what the node proves itself with, if the cluster has TLS.
-	credentials credentials
+	credentials *credentials
 	// admitted: the node may open the replicas that the map names it for.
 	admitted atomic.Bool
 }
@@ -40,12 +41,18 @@ func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce iden
 		return nil, err
 	}
 	m := &membership{network: newNetwork(cfg, log, view, said), nonce: nonce, identity: folder}
+	m.credentials = m.security.credentials
 	m.admitted.Store(folder.node != "")
 	if err := m.credentials.open(cfg.Dir); err != nil {
 		return nil, err
 	}
+	if cfg.Identity != nil && m.credentials.identity() == nil {
+		if err := m.credentials.keep(cfg.Identity, []*x509.Certificate{cfg.Identity.Root}); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.Static != nil {
-		if err := m.identity.claim(cfg.self()); err != nil {
+		if err := m.identity.claim(m.self()); err != nil {
 			return nil, err
 		}
 		m.admitted.Store(true)

@@ -13,24 +13,26 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/notice"
+	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 )
 
 // network is how this node names itself to others and reaches them: at the addresses of the placement map, and by names, so that
 // no other node answers for the one that is meant.
 type network struct {
-	cfg    *Config
-	log    hclog.Logger
-	view   *meta.View
-	said   *notice.Book
-	dialer transport.Dialer
+	cfg      *Config
+	log      hclog.Logger
+	view     *meta.View
+	said     *notice.Book
+	dialer   transport.Dialer
+	security *security
 
 	addresses addresses
 }
 
 func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *network {
-	n := &network{cfg: cfg, log: log, view: view, said: said}
-	n.dialer = transport.Dialer{Caller: string(cfg.ID), Dial: n.dial, Answered: n.answered}
+	n := &network{cfg: cfg, log: log, view: view, said: said, security: newSecurity(cfg, log, view, said)}
+	n.dialer = transport.Dialer{Caller: string(cfg.ID), Dial: n.dial, Secure: n.security.dialer(), Answered: n.answered}
 	return n
 }
 
@@ -38,7 +40,17 @@ func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Boo
 func (n *network) openPort() (*transport.Port, error) {
 	return transport.Open(transport.Config{
 		Listener: n.cfg.Listener, Answers: n.answersTo, Identify: n.identify, Refusal: n.refusal, Logger: n.log.Named("port"),
+		Secure: n.security.port(), Links: n.security.links,
 	})
+}
+
+// self is this node as the map should have it.
+func (n *network) self() placement.Node {
+	self := n.cfg.self()
+	if n.security.kind() == placement.TLS {
+		self.URL = "https://" + n.cfg.Advertise
+	}
+	return self
 }
 
 // seeds are the addresses to ask before the map is known. This node's own, which a list for all nodes may hold, is none of them.
@@ -75,6 +87,10 @@ func (n *network) answered(address string, refused *transport.RefusedError) {
 		if was, _ := n.said.Clear(subject); was {
 			n.log.Info("the expected node answers again", "address", address)
 		}
+		return
+	}
+	if refused.Why != "" {
+		n.security.deniedBy(refused)
 		return
 	}
 	n.addresses.forget(address)

@@ -85,6 +85,7 @@ var rooms = []struct {
 }{
 	{"workers", (*Node).openWorkers},
 	{"membership", (*Node).openMembership},
+	{"security", (*Node).openSecurity},
 	{"figures", (*Node).openFigures},
 	{"port", (*Node).openPort},
 	{"peers", (*Node).openPeers},
@@ -339,4 +340,4 @@ func (n *Node) Store() *leasecache.Cache { return n.cache }
 func (n *Node) ID() api.NodeID { return n.cfg.ID }
 
 // URL is the base URL for clients.
-func (n *Node) URL() string { return "http://" + n.cfg.Advertise }
+func (n *Node) URL() string { return n.membership.self().URL }

@@ -41,6 +41,8 @@ type Config struct {
 	WAN string
 	// LeaseTerm is T; 0 is words.DefaultLeaseTerm.
 	LeaseTerm time.Duration
+	// Secure makes the nodes speak TLS, with certificates that are made for the planet; see [Planet.Root].
+	Secure bool
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -60,6 +62,7 @@ type Planet struct {
 	nodes   []NodeInfo
 	running []*cluster.Node
 	temp    string
+	root    []byte
 }
 
 // Start starts all nodes and returns when all are ready. ctx bounds the wait. CodeInvalid and CodeTooLarge: the
@@ -142,11 +145,17 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	var identities cluster.Identities
+	if cfg.Secure {
+		if identities, err = cluster.SecurePlan(plan); err != nil {
+			return err
+		}
+	}
 	for i, info := range p.nodes {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
-			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed,
+			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node],
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))
 			},
@@ -155,6 +164,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("node %s: %w", info.Node, err)
 		}
 		p.running = append(p.running, n)
+		p.nodes[i].URL, p.root = n.URL(), n.Root()
 	}
 	return p.ready(ctx)
 }
@@ -204,6 +214,10 @@ func (p *Planet) planned(cfg Config) cluster.Planned {
 	plan.Prefixes = cfg.Regions
 	return plan
 }
+
+// Root is the certificate, in PEM, to which those of the nodes lead: what clients of a secure planet are to trust. nil of a planet that
+// is not secure.
+func (p *Planet) Root() []byte { return p.root }
 
 // ready waits until every node is ready.
 func (p *Planet) ready(ctx context.Context) error {

@@ -49,10 +49,25 @@ func (s *state) secure(c Secure) (changes, error) {
 		return nothing, api.Errorf(api.CodeConflict, "these nodes have no certificate yet and would be shut out: %s", strings.Join(missing, ", "))
 	}
 	s.Map.Security = c.Security
+	s.Map.setScheme()
 	if err := s.Map.checkTrust(); err != nil {
 		return nothing, err
 	}
 	return changed, s.Vault.Check()
+}
+
+// setScheme makes the URLs at the ports of nodes those of the cluster's security. m is the caller's own copy.
+func (m *Map) setScheme() {
+	from, to := "https://", "http://"
+	if m.Security == TLS {
+		from, to = to, from
+	}
+	m.Nodes = slices.Clone(m.Nodes)
+	for i, n := range m.Nodes {
+		if n.URL == from+n.Address {
+			m.Nodes[i].URL = to + n.Address
+		}
+	}
 }
 
 // unpinned names the nodes that have no pin.

@@ -74,7 +74,7 @@ var mutants = []mutant{
 	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"confirm-refusals", []check{{"./cluster/group", "^TestDeposedLeaderRefusesNothing$"}}},
-	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}}},
+	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}, {"./cluster", "^(TestMethodsOverTLS|TestImpostorAnswers)$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
 	{"remove-dead-first", []check{{"./cluster", "^TestReconcile$"}}},

@@ -1,0 +1,323 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/cluster/meta"
+	"github.com/edgehold/edgehold/cluster/notice"
+	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
+)
+
+// security is how this node proves itself to others, and whom it accepts: who has a certificate of the cluster and the key that the
+// placement map has for that node. No date is compared: what no longer belongs to the cluster is what the map no longer has.
+// Safe for concurrent use.
+type security struct {
+	cfg         *Config
+	log         hclog.Logger
+	view        *meta.View
+	said        *notice.Book
+	credentials *credentials
+	clients     *clientCertificate // shown to clients instead of the node's own; nil: there is none
+	links       *transport.Links
+	client      *tls.Config // of clients; it has the keys of their tickets
+	figures     identityFigures
+
+	// learn fetches the newest map; nil while that is not possible. members are those of a group here, by its newest configuration.
+	// Both are set before the port opens.
+	learn   func(context.Context) error
+	members func(api.GroupID) []string
+
+	trusted  atomic.Pointer[trust]
+	serving  atomic.Pointer[serving]
+	standing atomic.Pointer[Standing]
+	hosts    provenHosts
+}
+
+func newSecurity(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *security {
+	s := &security{cfg: cfg, log: log, view: view, said: said, credentials: &credentials{}, figures: noFigures()}
+	s.links = transport.NewLinks(func(peer any) bool {
+		x, ok := peer.(*proven)
+		return !ok || s.accept(x.shown) == nil
+	})
+	s.client = &tls.Config{
+		MinVersion: cmp.Or(cfg.ClientTLSMin, tls.VersionTLS13), NextProtos: []string{"h2", "http/1.1"}, GetCertificate: s.forClient,
+	}
+	return s
+}
+
+// port is the TLS of this node's port.
+func (s *security) port() *transport.Secure {
+	return &transport.Secure{
+		Node: func() *tls.Config { return s.served().node },
+		Join: func() *tls.Config { return s.served().join },
+		Client: func() *tls.Config {
+			if s.credentials.identity() == nil && s.clients == nil {
+				return nil
+			}
+			return s.client
+		},
+		Plain: func() bool { return s.kind() != placement.TLS },
+		Known: s.hosts.known,
+		Done:  s.figures.handshake,
+	}
+}
+
+// kind is the security of the cluster. A node that has proof of itself and no map trusts no plain connection.
+func (s *security) kind() placement.Security {
+	if m := s.view.Map(); m != nil {
+		return m.Security
+	}
+	if s.credentials.identity() != nil {
+		return placement.TLS
+	}
+	return placement.Plain
+}
+
+// serving is the TLS with which an identity is served.
+type serving struct {
+	of         *join.Identity
+	node, join *tls.Config // nil without an identity
+}
+
+func (s *security) served() *serving {
+	id := s.credentials.identity()
+	if now := s.serving.Load(); now != nil && now.of == id {
+		return now
+	}
+	now := &serving{of: id}
+	if id != nil {
+		now.node = &tls.Config{
+			MinVersion: tls.VersionTLS13, NextProtos: []string{transport.ALPNNode}, Certificates: []tls.Certificate{*id.ForNodes()},
+			ClientAuth: tls.RequireAnyClientCert, SessionTicketsDisabled: true,
+			VerifyConnection: func(c tls.ConnectionState) error { return s.verify(c, "") },
+		}
+		now.join = &tls.Config{
+			MinVersion: tls.VersionTLS13, NextProtos: []string{transport.ALPNJoin}, Certificates: []tls.Certificate{*id.ForClients()},
+			SessionTicketsDisabled: true,
+		}
+	}
+	s.serving.Store(now)
+	return now
+}
+
+// forClient is the certificate that a client is shown: the node's own if it asks for a name that only the cluster uses.
+func (s *security) forClient(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	id := s.credentials.identity()
+	if s.clients != nil && (id == nil || !strings.HasSuffix(strings.ToLower(hello.ServerName), join.OwnSuffix(id.Cluster))) {
+		return s.clients.now(), nil
+	}
+	if id == nil {
+		return nil, errors.New("no certificate for clients")
+	}
+	return id.ForClients(), nil
+}
+
+// dialer is TLS with other nodes.
+func (s *security) dialer() *transport.DialSecure {
+	return &transport.DialSecure{Config: s.dialing, Identify: s.dialed, Links: s.links}
+}
+
+// dialing returns the TLS of a connection to a node, or to any node for "". Without TLS the map decides, and nothing that lies between
+// the nodes: it has a pin for the node, or it has none.
+func (s *security) dialing(name string) (*tls.Config, error) {
+	id, node := s.credentials.identity(), nodeOf(name)
+	kind := s.kind()
+	if kind != placement.TLS && (id == nil || node != "" && !s.pinned(node)) {
+		return nil, nil
+	}
+	if id == nil {
+		return nil, api.Errorf(api.CodeUnavailable, "the cluster speaks TLS, and this node has no certificate: get a token with --for %s", s.cfg.ID)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{transport.ALPNNode}, Certificates: []tls.Certificate{*id.ForNodes()},
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection judges, and compares no date
+		VerifyConnection: func(c tls.ConnectionState) error {
+			if c.NegotiatedProtocol != transport.ALPNNode {
+				return api.Errorf(api.CodeUnavailable, "what answers is no node of this version")
+			}
+			return s.verify(c, node)
+		},
+	}, nil
+}
+
+// nodeOf is the node that a name of a connection means: it is the second part of those of nodes and of Raft lanes.
+func nodeOf(name string) api.NodeID {
+	parts := strings.SplitN(name, "/", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	return api.NodeID(parts[1])
+}
+
+// dialed judges a node that this one has reached. It waits for no newer map: to fetch one takes dials.
+func (s *security) dialed(_ string, c tls.ConnectionState) (any, error) {
+	shown, err := s.shown(c)
+	if err == nil {
+		err = s.accept(shown)
+	}
+	if err != nil {
+		return nil, s.refused(err)
+	}
+	return &proven{security: s, shown: shown}, nil
+}
+
+// verify checks the certificates of a connection by themselves, while hands are shaken. node is whom this node means to reach, "" for
+// any server, or whoever calls.
+func (s *security) verify(c tls.ConnectionState, node api.NodeID) error {
+	shown, err := s.shown(c)
+	if err == nil && node != "" && shown.Node != node {
+		err = &join.RefusedError{Why: join.WhyOther, Text: "node " + string(shown.Node) + " answers, where " + string(node) + " is expected"}
+	}
+	if err != nil {
+		return s.refused(err)
+	}
+	if time.Now().After(shown.Leaf.NotAfter) {
+		s.figures.expired(1)
+		if write, _ := s.said.Say("certificate of "+string(shown.Node), shown.Leaf.NotAfter.String()); write {
+			s.log.Warn("the certificate of a node is past its date, which nodes do not mind; it could not renew it",
+				"node", shown.Node, "not_after", shown.Leaf.NotAfter)
+		}
+	}
+	return nil
+}
+
+func (s *security) shown(c tls.ConnectionState) (*join.Shown, error) {
+	t := s.trust()
+	return join.VerifyChain(c.PeerCertificates, t.roots, t.cluster)
+}
+
+// refused counts a refusal.
+func (s *security) refused(err error) error {
+	if r, ok := errors.AsType[*join.RefusedError](err); ok {
+		s.figures.refused(1, string(r.Why))
+	}
+	return err
+}
+
+// accept decides by the present map whether a node that has shown its certificates may connect, and stay connected.
+func (s *security) accept(x *join.Shown) error {
+	t := s.trust()
+	if t.by == nil { // this node has its proof, and no map yet: it asks servers for one
+		if x.Role == api.RoleServer {
+			return nil
+		}
+		return &join.RefusedError{Why: join.WhyOther, Text: "node " + string(x.Node) + " is an edge: name a server in --join"}
+	}
+	return join.Accept(x, t.known)
+}
+
+// judge is accept for a node that calls, which this node's map may be too old for: then it waits for a newer one.
+func (s *security) judge(ctx context.Context, x *join.Shown) error {
+	err := s.accept(x)
+	r, _ := errors.AsType[*join.RefusedError](err)
+	if err == nil || s.learn == nil || r.Why == join.WhyRemoved || s.learn(ctx) != nil {
+		return err
+	}
+	return s.accept(x)
+}
+
+// pinned reports whether the map has a pin for the node.
+func (s *security) pinned(node api.NodeID) bool { return len(s.trust().nodes[node].Pins) > 0 }
+
+// trust is what a placement map says about whom to trust.
+type trust struct {
+	by      *placement.Map // nil: there is none
+	cluster string
+	roots   []*x509.Certificate
+	nodes   map[api.NodeID]placement.Node
+	servers map[join.Pin]bool
+	known   join.Known
+}
+
+func (s *security) trust() *trust {
+	m, id := s.view.Map(), s.credentials.identity()
+	if t := s.trusted.Load(); t != nil && t.by == m && m != nil {
+		return t
+	}
+	t := &trust{by: m, nodes: map[api.NodeID]placement.Node{}, servers: map[join.Pin]bool{}}
+	if id != nil { // the roots of the map, if it has any, are newer
+		t.cluster, t.roots = id.Cluster, []*x509.Certificate{id.Root}
+	}
+	if m != nil {
+		t.fill(m)
+	}
+	s.trusted.Store(t)
+	return t
+}
+
+func (t *trust) fill(m *placement.Map) {
+	t.cluster = m.ClusterID
+	if roots, err := join.ParseCertificates(m.Roots); err == nil && len(roots) > 0 { // the machine has checked them
+		t.roots = roots
+	}
+	for _, n := range m.Nodes {
+		t.nodes[n.ID] = n
+		for _, p := range n.Pins {
+			if n.Role == api.RoleServer {
+				t.servers[join.Pin(p)] = true
+			}
+		}
+	}
+	t.known = join.Known{
+		Node: func(id api.NodeID) (api.RegionID, api.Role, [][]byte, bool) {
+			n, ok := t.nodes[id]
+			return n.Region, n.Role, n.Pins, ok
+		},
+		Removed: func(id api.NodeID) bool { return slices.Contains(m.Retired, id) },
+		Server:  func(p join.Pin) bool { return t.servers[p] },
+	}
+}
+
+// Standing is why servers of the cluster refuse this node.
+type Standing struct {
+	// Why is "removed", "key" if the cluster has another key for the node, or "unknown".
+	Why  string
+	By   api.NodeID // the server that says so
+	Text string     // for people
+}
+
+// deniedBy notes that a node refuses this one. Only servers are believed.
+func (s *security) deniedBy(r *transport.RefusedError) {
+	by := nodeOf(r.Wanted)
+	if n, ok := s.trust().nodes[by]; !ok || n.Role != api.RoleServer {
+		return
+	}
+	st := &Standing{Why: r.Why, By: by, Text: r.Answers}
+	s.standing.Store(st)
+	if write, _ := s.said.Say("refused by "+string(by), r.Why); write {
+		s.log.Error("a server of the cluster refuses this node", "server", by, "why", r.Answers)
+	}
+	if s.cfg.OnRefused != nil {
+		s.cfg.OnRefused(*st)
+	}
+}
+
+// Standing returns why servers of the cluster refuse this node; false if none has done so since the node was opened.
+func (n *Node) Standing() (Standing, bool) {
+	if st := n.membership.security.standing.Load(); st != nil {
+		return *st, true
+	}
+	return Standing{}, false
+}
+
+// Root is the certificate, in PEM, to which that of this node leads: what its clients are to trust, unless the node shows them another
+// certificate. nil if the node has none.
+func (n *Node) Root() []byte {
+	if id := n.membership.credentials.identity(); id != nil {
+		return join.EncodeCertificates(id.Root)
+	}
+	return nil
+}
