@@ -413,7 +413,7 @@ func TestImpostorAnswers(t *testing.T) {
 func TestEdgeIsNoSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSecured(t, time.Now(), "s1", "e1")
-		view, err := meta.OpenView(nil, nil)
+		view, err := meta.OpenView(meta.Files{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
