@@ -50,7 +50,7 @@ func TestFigures(t *testing.T) {
 				t.Errorf("%s: version %v", n.ID(), v)
 			}
 		}
-		for name, want := range map[string]float64{"edgehold_meta_level": float64(plan.Level), "edgehold_meta_level_newest": float64(placement.NewestLevel), "edgehold_meta_joins_total": float64(max(plan.NextNum, 1) - 1)} {
+		for name, want := range map[string]float64{"edgehold_meta_roll_version": float64(edge.membership.view.Roll().Revision), "edgehold_meta_level": float64(plan.Level), "edgehold_meta_level_newest": float64(placement.NewestLevel), "edgehold_meta_joins_total": float64(max(plan.NextNum, 1) - 1)} {
 			if v := figure(t, edge.metrics, name); v != want {
 				t.Errorf("%s is %v, want %v", name, v, want)
 			}

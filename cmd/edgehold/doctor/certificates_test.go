@@ -1,10 +1,8 @@
 package doctor
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"io"
 	"log"
 	"net"
@@ -136,45 +134,4 @@ func TestPlain(t *testing.T) {
 	tls := planet("10.0.0.1:1")
 	tls.Nodes[0].URL = "https://10.0.0.1:1"
 	says(t, plain(t.Context(), examOf(t, &fakeNode{status: tls})), OK, "no node")
-}
-
-// tokenNode lists join tokens.
-type tokenNode struct {
-	fakeNode
-	tokens []api.JoinToken
-}
-
-func (n *tokenNode) Fetch(_ context.Context, path string) ([]byte, error) {
-	if n.err != nil || path != "/v1/cluster/tokens" {
-		return nil, n.err
-	}
-	return json.Marshal(map[string]any{"tokens": n.tokens})
-}
-
-func TestJoinTokens(t *testing.T) {
-	soon, late := time.Now().Add(time.Hour), time.Now().Add(30*24*time.Hour)
-	for _, c := range []struct {
-		token api.JoinToken
-		want  Verdict
-	}{
-		{api.JoinToken{ID: "a", Uses: 1, Expires: soon}, OK},
-		{api.JoinToken{ID: "a", Uses: 1, Expires: late}, OK},
-		{api.JoinToken{ID: "a", Uses: api.UnlimitedUses, Expires: soon}, OK},
-		{api.JoinToken{ID: "a", Uses: api.UnlimitedUses, Expires: late}, Warn},
-		{api.JoinToken{ID: "a", Uses: 1}, Warn},
-		{api.JoinToken{ID: "a", Uses: 9}, Warn},
-	} {
-		x := examOf(t, &fakeNode{})
-		x.Node = &tokenNode{tokens: []api.JoinToken{c.token}}
-		words := "none that lasts"
-		if c.want == Warn {
-			words = "token revoke a,"
-		}
-		says(t, joinTokens(t.Context(), x), c.want, words)
-	}
-	for code, want := range map[api.Code]Verdict{api.CodeConflict: OK, api.CodeDenied: Skip, api.CodeUnauthenticated: Skip, api.CodeUnavailable: Fail, api.CodeNotFound: Skip} {
-		x := examOf(t, &fakeNode{})
-		x.Node = &tokenNode{fakeNode: fakeNode{err: api.Errorf(code, "no")}}
-		says(t, joinTokens(t.Context(), x), want, "")
-	}
 }

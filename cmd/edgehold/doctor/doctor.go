@@ -78,6 +78,7 @@ var checks = []struct {
 	{"identity", identity},
 	{"https", https},
 	{"join-tokens", joinTokens},
+	{"anonymous", anonymous},
 }
 
 // Run makes every check, one after the other, and returns what they have found, in the order of the table. ctx bounds it.

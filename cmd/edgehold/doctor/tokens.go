@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -51,4 +52,47 @@ func endOf(t api.JoinToken) string {
 		return "ever"
 	}
 	return "more than a week"
+}
+
+// anonymous checks what clients may do without a token, by the policy of that name.
+func anonymous(ctx context.Context, x *exam) []Finding {
+	body, err := x.Node.Fetch(ctx, "/v1/access/policies")
+	switch api.CodeOf(err) {
+	case api.CodeConflict:
+		return ok("the cluster is plain, and has no policies")
+	case api.CodeUnauthenticated, api.CodeDenied:
+		return skip("ask a server: give --token with the right admin, or --data of a server", "the policies: %v", err)
+	}
+	if err != nil {
+		return unanswered("the policies", err)
+	}
+	var list struct{ Policies []api.Policy }
+	if err := json.Unmarshal(body, &list); err != nil {
+		return fail("upgrade the node, or this command", "the list of policies is not understood: %v", err)
+	}
+	i := slices.IndexFunc(list.Policies, func(p api.Policy) bool { return p.Name == "anonymous" })
+	if i < 0 {
+		return ok("clients without a token may do nothing")
+	}
+	return judgeAnonymous(list.Policies[i])
+}
+
+func judgeAnonymous(p api.Policy) []Finding {
+	const next = "edgehold access policy show anonymous; set it again with less, or delete it"
+	reads := 0
+	for _, r := range p.Rules {
+		if r.Write {
+			return fail(next, "clients without a token may write keys that begin with %q", r.Prefix)
+		}
+		if r.Read || r.List {
+			reads++
+		}
+	}
+	switch {
+	case p.Operate || p.Admin:
+		return fail(next, "clients without a token may operate the cluster")
+	case reads > 0 || p.Observe:
+		return warn(next, "clients without a token may read keys with %d prefixes, or observe the cluster", reads)
+	}
+	return ok("clients without a token may do nothing")
 }
