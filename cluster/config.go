@@ -95,8 +95,9 @@ type Config struct {
 	// Watch, if set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
 	Watch func(Applied)
 
-	// level stands for that of an older program (tests); 0 is the newest.
-	level fsm.Level
+	// level and mapLevel stand for those of an older program (tests); 0 is the newest.
+	level    fsm.Level
+	mapLevel placement.Level
 }
 
 // LogKind is how a log is kept on disk: "bolt", "wal", or "" for what is there.
@@ -142,6 +143,7 @@ func (c *Config) setDefaults() {
 	c.CacheBytes = cmp.Or(c.CacheBytes, defaultCacheBytes)
 	c.StateCacheBytes = cmp.Or(c.StateCacheBytes, 64<<20)
 	c.level = cmp.Or(c.level, fsm.NewestLevel)
+	c.mapLevel = cmp.Or(c.mapLevel, placement.NewestLevel)
 	if c.Dial == nil {
 		var d net.Dialer
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }

@@ -8,6 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // How often a leader checks whether all members of its group know a newer level, and how long one check may take.
@@ -19,38 +20,65 @@ const (
 // raise brings the groups that this node leads to the newest level that all their members know.
 func (n *replicas) raise() {
 	for _, x := range n.open.all() {
-		n.raiseMember(x)
+		if x.raft.IsLeader() {
+			n.raiseMember(x)
+		}
 	}
 }
 
 func (n *replicas) raiseMember(x *member) {
-	if x.authority == nil || !x.raft.IsLeader() || x.machine.Level() >= fsm.NewestLevel {
-		return
-	}
 	ctx, cancel := context.WithTimeout(n.ctx, raiseTimeout)
 	defer cancel()
-	err := x.authority.Raise(ctx, func(ctx context.Context) fsm.Level { return n.levelOf(ctx, x.raft.Configured()) })
+	var err error
+	switch {
+	case x.meta != nil && n.mayRaiseMap(x.meta.Map()):
+		err = x.meta.Raise(ctx, func(ctx context.Context) placement.Level { return n.mapLevelOf(ctx, x.raft.Configured()) })
+	case x.authority != nil && x.machine.Level() < fsm.NewestLevel:
+		err = x.authority.Raise(ctx, func(ctx context.Context) fsm.Level { return n.levelOf(ctx, x.raft.Configured()) })
+	}
 	if err != nil {
 		n.log.Debug("could not raise the level of a group", "group", x.group, "error", err)
 	}
 }
 
+// mayRaiseMap reports whether the level of the map is to rise as soon as all voters of the meta group know a higher one.
+func (n *replicas) mayRaiseMap(m *placement.Map) bool {
+	return m != nil && m.Level < placement.NewestLevel && m.Setting(placement.SettingLevelHold) == "off"
+}
+
 // levelOf is the newest level that all the nodes know. A node that does not answer counts as one that knows no levels.
 func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
-	levels := make([]fsm.Level, len(nodes))
+	all := fsm.NewestLevel
+	for _, r := range n.reportsOf(ctx, nodes) {
+		all = min(all, max(r.Level, fsm.Level1))
+	}
+	return all
+}
+
+// mapLevelOf is the same for the levels of the map.
+func (n *replicas) mapLevelOf(ctx context.Context, nodes []string) placement.Level {
+	all := placement.NewestLevel
+	for _, r := range n.reportsOf(ctx, nodes) {
+		all = min(all, r.MapLevel)
+	}
+	if all < placement.LevelIdentity {
+		return placement.Level0 // there is none between
+	}
+	return all
+}
+
+// reportsOf asks the nodes. The report of one that does not answer says nothing.
+func (n *replicas) reportsOf(ctx context.Context, nodes []string) []report {
+	all := make([]report, len(nodes))
 	var wg sync.WaitGroup
 	for i, node := range nodes {
 		wg.Go(func() {
 			if r, err := reportOf(ctx, n.pool.Remote(api.NodeID(node))); err == nil {
-				levels[i] = r.Level
+				all[i] = *r
 			}
 		})
 	}
 	wg.Wait()
-	all := fsm.NewestLevel
-	for _, level := range levels {
-		all = min(all, max(level, fsm.Level1))
-	}
 	return all
 }
 
@@ -58,14 +86,25 @@ func (n *replicas) levelOf(ctx context.Context, nodes []string) fsm.Level {
 // such a member could not follow its log.
 type upToDate struct {
 	roster
-	level func(ctx context.Context, nodes []string) fsm.Level
+	// knows returns the level that the node knows, and the one that it must know.
+	knows func(ctx context.Context, node string) (known, newest int)
+}
+
+// knowsGroups is upToDate.knows of the members of groups.
+func (n *replicas) knowsGroups(ctx context.Context, node string) (known, newest int) {
+	return int(n.levelOf(ctx, []string{node})), int(fsm.NewestLevel)
+}
+
+// knowsMaps is upToDate.knows of the members of the meta group.
+func (n *replicas) knowsMaps(ctx context.Context, node string) (known, newest int) {
+	return int(n.mapLevelOf(ctx, []string{node})), int(placement.NewestLevel)
 }
 
 // AddMember asks the node first.
 func (u upToDate) AddMember(ctx context.Context, m replica.Member, prevIndex uint64) error {
-	if level := u.level(ctx, []string{m.Node}); level < fsm.NewestLevel {
+	if known, newest := u.knows(ctx, m.Node); known < newest {
 		return api.Errorf(api.CodeUnavailable,
-			"node %s does not answer, or runs an older version: it knows level %d and must know level %d; upgrade it", m.Node, level, fsm.NewestLevel)
+			"node %s does not answer, or runs an older version: it knows level %d and must know level %d; upgrade it", m.Node, known, newest)
 	}
 	return u.roster.AddMember(ctx, m, prevIndex)
 }

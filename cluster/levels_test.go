@@ -18,6 +18,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // TestLevel1Folders opens data folders of a program that knew level 1 alone, with either kind of log: all is as it was, the
@@ -37,11 +38,30 @@ func TestLevel1Folders(t *testing.T) {
 					return "not yet"
 				}, "")
 				asItWas(t, n, fsm.NewestLevel)
+				mapRises(t, n)
 				if err := n.Close(); err != nil {
 					t.Fatal(err)
 				}
 			}
 		})
+	}
+}
+
+// mapRises waits until the map has risen, and checks that its node has a number and its old places.
+func mapRises(t *testing.T, n *Node) {
+	t.Helper()
+	until(t, "the newest level of the map", func() string {
+		if m := n.mirror.Map(); m.Level == placement.NewestLevel {
+			return ""
+		}
+		return "not yet"
+	}, "")
+	m := n.mirror.Map()
+	if s1, ok := m.Node("s1"); !ok || s1.Num != 1 || m.NextNum != 2 || len(m.VotersAt("s1")) != 3 {
+		t.Errorf("the map has %+v, next number %d, places %v", s1, m.NextNum, m.VotersAt("s1"))
+	}
+	if err := m.Check(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -181,11 +201,17 @@ func TestOlderNodeIsNoMember(t *testing.T) {
 		s1 := b.open(first)
 		b.ready(s1)
 		second := b.config("s2", api.RoleServer)
-		second.Join, second.Dir, second.level = []string{"s1"}, t.TempDir(), fsm.Level1
+		second.Join, second.Dir = []string{"s1"}, t.TempDir()
+		second.level, second.mapLevel = fsm.Level1, 1 // of the map it knows none
 		s2 := b.open(second)
 		time.Sleep(time.Minute)
-		if nodes := s1.members.get("r.1").raft.Configured(); len(nodes) != 1 {
-			t.Errorf("the members are %q, and one of them knows no levels", nodes)
+		for _, g := range []api.GroupID{"r.1", ident.MetaGroup} {
+			if nodes := s1.members.get(g).raft.Configured(); len(nodes) != 1 {
+				t.Errorf("the members of %s are %q, and one of them knows no levels", g, nodes)
+			}
+		}
+		if level := s1.replicas.mapLevelOf(t.Context(), []string{"s1", "s2"}); level != placement.Level0 {
+			t.Errorf("both are said to know level %d of the map", level)
 		}
 		if level := s1.replicas.levelOf(t.Context(), []string{"s1", "s2"}); level != fsm.Level1 {
 			t.Errorf("both are said to know level %d", level)
@@ -200,13 +226,47 @@ func TestOlderNodeIsNoMember(t *testing.T) {
 		if second.Listener, err = b.fabric.Listen("s2", "r"); err != nil {
 			t.Fatal(err)
 		}
-		second.level = 0
+		second.level, second.mapLevel = 0, 0
 		s2 = b.open(second)
 		b.ready(s2)
 		if level := s1.replicas.levelOf(t.Context(), s1.members.get("r.1").raft.Configured()); level != fsm.NewestLevel {
 			t.Errorf("both are said to know level %d", level)
 		}
+		if level := s1.replicas.mapLevelOf(t.Context(), s1.members.get(ident.MetaGroup).raft.Configured()); level != placement.NewestLevel {
+			t.Errorf("both are said to know level %d of the map", level)
+		}
 	})
+}
+
+// TestHaltedMap: a node whose replica of the meta group met an entry of a newer version is not ready, and names the next step. Attack
+// 45.
+func TestHaltedMap(t *testing.T) {
+	for name, entry := range map[string][]byte{
+		"version": {byte(placement.NewestLevel) + 1, 1}, "kind": {byte(placement.NewestLevel), 0xff},
+		"level": placement.Encode(placement.SetLevel{Level: placement.NewestLevel + 1}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t)
+				cfg := b.config("s1", api.RoleServer)
+				cfg.Bootstrap, cfg.Dir = true, t.TempDir()
+				n := b.open(cfg)
+				b.ready(n)
+				x := n.members.get(ident.MetaGroup)
+				before := x.meta.Map()
+				if _, err := x.raft.(*replica.Replica[placement.Result]).Propose(t.Context(), entry); api.CodeOf(err) != api.CodeAmbiguous {
+					t.Errorf("the command of a newer version gave %v", err)
+				}
+				err := n.Ready(t.Context())
+				if want := "meta has entries of a newer version: upgrade this node"; api.AsError(err).Hint != want {
+					t.Errorf("ready: %v, want %q", err, want)
+				}
+				if x.meta.Map() != before {
+					t.Error("the map has changed")
+				}
+			})
+		})
+	}
 }
 
 // TestHaltedGroup: a node whose replica met an entry of a newer version is not ready, and names the group and the next step.

@@ -199,7 +199,7 @@ func (n *Node) openMethods() (func() error, error) {
 	remote.Register(n.peers, n.members.authority)
 	registerConfirm(n.peers, &n.members)
 	registerIndex(n.peers, &n.members)
-	registerReport(n.peers, &n.cfg, &n.members)
+	registerReport(n.peers, &n.cfg, &n.members, n.membership.view)
 	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup}.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{

@@ -43,9 +43,9 @@ func (n *replicas) reconcileMember(x *member, g placement.Group, m *placement.Ma
 		}
 		return
 	}
-	roster := roster(x.raft)
-	if x.authority != nil {
-		roster = upToDate{roster, n.levelOf}
+	roster := upToDate{x.raft, n.knowsGroups}
+	if x.meta != nil {
+		roster.knows = n.knowsMaps
 	}
 	if err := reconcile(n.ctx, roster, g, m); err != nil {
 		n.log.Warn("a change of members did not succeed; trying again", "group", x.group, "error", err)

@@ -5,8 +5,10 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 var methodReport = peer.NewMethod[peer.Nothing, report]("Report", admission.Control, peer.Nodes)
@@ -16,15 +18,25 @@ type report struct {
 	Node     api.NodeID        `cbor:"1,keyasint"`
 	Region   api.RegionID      `cbor:"2,keyasint,omitempty"`
 	Role     api.Role          `cbor:"3,keyasint,omitempty"`
-	Groups   []api.GroupStatus `cbor:"4,keyasint,omitempty"` // those with a replica here
-	Sessions int               `cbor:"5,keyasint,omitempty"` // of the groups led here
-	Leases   int               `cbor:"6,keyasint,omitempty"` // of the groups led here
-	Level    fsm.Level         `cbor:"7,keyasint,omitempty"` // the newest that the node's program knows
+	Groups   []api.GroupStatus `cbor:"4,keyasint,omitempty"`  // those with a replica here
+	Sessions int               `cbor:"5,keyasint,omitempty"`  // of the groups led here
+	Leases   int               `cbor:"6,keyasint,omitempty"`  // of the groups led here
+	Level    fsm.Level         `cbor:"7,keyasint,omitempty"`  // the newest of groups that the node's program knows
+	Map      uint64            `cbor:"8,keyasint,omitempty"`  // version of the placement map that the node goes by
+	Roll     uint64            `cbor:"9,keyasint,omitempty"`  // revision of the roll by which it judges clients
+	MapLevel placement.Level   `cbor:"10,keyasint,omitempty"` // the newest of the map that its program knows
 }
 
 // registerReport has the server answer for this node, without waiting.
-func registerReport(s *peer.Server, cfg *Config, open *members) {
-	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) { return open.report(cfg), nil })
+func registerReport(s *peer.Server, cfg *Config, open *members, view *meta.View) {
+	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) {
+		r := open.report(cfg)
+		r.Roll, r.MapLevel = view.Roll().Revision, cfg.mapLevel
+		if m := view.Map(); m != nil {
+			r.Map = m.Version
+		}
+		return r, nil
+	})
 }
 
 func (m *members) report(cfg *Config) *report {

@@ -179,6 +179,21 @@ func (m *Meta) Propose(ctx context.Context, c placement.Command) (Applied, error
 	return Applied{res.Map, res.Roll}, nil
 }
 
+// Raise raises the map to the level that known returns, if that is above the present level and this voter leads. known asks all
+// members of the group's newest configuration. Raise calls it after this leader's first entry has applied, so that no change of
+// members by an earlier leader can come later.
+func (m *Meta) Raise(ctx context.Context, known func(context.Context) placement.Level) error {
+	if err := m.confirm(ctx); err != nil {
+		return err
+	}
+	level := known(ctx)
+	if level <= m.machine.Map().Level {
+		return nil
+	}
+	_, err := m.Propose(ctx, placement.SetLevel{Level: level})
+	return err
+}
+
 // Status returns what this voter knows of the group, without waiting.
 func (m *Meta) Status() api.GroupStatus {
 	s := api.GroupStatus{Group: ident.MetaGroup, Term: m.machine.Term(), Applied: m.machine.Counter()}

@@ -249,3 +249,47 @@ func TestSnapshotAndRestore(t *testing.T) {
 		t.Errorf("restored %+v, %v", to.Map(), err)
 	}
 }
+
+// TestRaise: the map rises once all voters know the level, and not before; raised, it stays.
+func TestRaise(t *testing.T) {
+	m, l := founded(t)
+	old := *founding(t)
+	old.Level, old.NextNum = placement.Level0, 0
+	old.Nodes = nil
+	for _, id := range []string{"a", "b", "z"} {
+		old.Nodes = append(old.Nodes, server(id+"1", id))
+	}
+	x, err := New(Config{Node: "a1", Init: &old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.m = x
+	x.Attach(l)
+	l.elect(t, "a1", 1, true)
+	raise := func(x *Meta, known placement.Level) placement.Level {
+		t.Helper()
+		if err := x.Raise(t.Context(), func(context.Context) placement.Level { return known }); err != nil {
+			t.Fatal(err)
+		}
+		return x.Map().Level
+	}
+	if level := raise(x, placement.Level0); level != placement.Level0 {
+		t.Errorf("raised to %d, which a voter does not know", level)
+	}
+	if level := raise(x, placement.NewestLevel); level != placement.NewestLevel || x.Map().Nodes[2].Num != 3 {
+		t.Errorf("raised to %d: %+v", level, x.Map().Nodes)
+	}
+	before := x.Map()
+	if raise(x, placement.Level0); x.Map() != before {
+		t.Error("the level has fallen")
+	}
+	before = m.Map()
+	l.m = m
+	if raise(m, placement.NewestLevel); m.Map() != before {
+		t.Error("a new cluster has been raised")
+	}
+	l.elect(t, "b1", 2, false)
+	if err := x.Raise(t.Context(), nil); api.CodeOf(err) != api.CodeNotLeader {
+		t.Errorf("elsewhere: %v", err)
+	}
+}

@@ -81,10 +81,18 @@ func (m *register) Restore(r io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.unknown != "" && slices.Contains(s.Applied, m.unknown) {
+		return newerSnapshot{errUnknown}
+	}
 	m.applied, m.terms = s.Applied, s.Terms
 	m.restore++
 	return nil
 }
+
+// newerSnapshot is what a machine says of a snapshot of a newer version.
+type newerSnapshot struct{ error }
+
+func (newerSnapshot) NewerVersion() {}
 
 type registerSnapshot struct {
 	Applied []string

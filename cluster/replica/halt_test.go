@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -124,6 +125,48 @@ func TestSnapshotAfterHalt(t *testing.T) {
 		g.settle()
 		if !old.machine.has("late") {
 			t.Error("upgraded, it does not take the snapshot")
+		}
+	})
+}
+
+// TestNewerSnapshotHalts: a member that is sent a snapshot of a newer version halts with the line that names the upgrade, and does
+// not start with it either. Attack 45.
+func TestNewerSnapshotHalts(t *testing.T) {
+	simulate(t, 3, Limits{TrailingEntries: 1}, func(t *testing.T, g *group) {
+		l := g.leader()
+		g.must(l, "before")
+		g.settle()
+		old := g.nodes[g.others(l.name)[0]]
+		old.machine.mu.Lock()
+		old.machine.unknown = "new"
+		old.machine.mu.Unlock()
+		g.net.cut(true, []string{old.name}, g.others(old.name)...)
+		for _, c := range []string{"new", "after", "after", "after", "after"} {
+			g.must(l, c)
+		}
+		if err := l.rep.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		g.net.cut(false, []string{old.name}, g.others(old.name)...)
+		g.until(time.Minute, "halt", func() bool { return old.rep.Halted() != nil })
+		if e := api.AsError(old.rep.Halted()); e.Code != api.CodeUnavailable || e.Hint != saysUpgrade {
+			t.Errorf("it says %v, want %q", e, saysUpgrade)
+		}
+		if all := old.machine.all(); !slices.Equal(all, []string{"before"}) {
+			t.Errorf("it holds %q", all)
+		}
+		g.crash(old.name)
+		rep, err := Open[result](Config{Group: "g", Node: old.name, Stores: old.disk.Stores, Streams: g.net.endpoint(old.name), Timing: g.time,
+			OnFailed: func(error) { t.Error("it says that its state is damaged") }}, &register{unknown: "new"})
+		if err == nil {
+			t.Error("it started", rep.Close())
+		} else if cause := errors.Unwrap(err); api.AsError(cause).Hint != saysUpgrade {
+			t.Errorf("it did not start: %v, want %q", err, saysUpgrade)
+		}
+		g.start(old.name, 3)
+		g.settle()
+		if all := old.machine.all(); !slices.Contains(all, "new") || old.rep.Halted() != nil {
+			t.Errorf("upgraded, it holds %q, %v", all, old.rep.Halted())
 		}
 	})
 }

@@ -219,7 +219,17 @@ func (d *driver[R]) restore(index uint64, r io.Reader) error {
 		}
 		return d.state.Adopt(dir)
 	}
-	return d.machine.Restore(r)
+	err := d.machine.Restore(r)
+	if _, newer := errors.AsType[newerVersion](err); newer {
+		return d.stop(index, err)
+	}
+	return err
+}
+
+// newerVersion is the error of a snapshot that only a newer version of the program can read.
+type newerVersion interface {
+	error
+	NewerVersion()
 }
 
 // snapshot is a captured state in Raft's view.
@@ -245,7 +255,7 @@ func (s snapshot) Persist(sink raft.SnapshotSink) error {
 
 func (s snapshot) Release() { _ = s.s.Close() }
 
-// halt stops a replica that meets an entry which its program cannot read. A halted replica still stores the log and votes, so
+// halt stops a replica that meets an entry or a snapshot which its program cannot read. A halted replica still stores the log and votes, so
 // that the group keeps its quorum. It applies nothing, gives up leadership, takes no snapshots, and accepts no proposals.
 type halt struct {
 	group  string
@@ -254,7 +264,7 @@ type halt struct {
 	reason atomic.Pointer[api.Error]
 }
 
-// stop halts the replica at the entry. Apply calls it, once.
+// stop halts the replica at the entry. It is called once, by Apply or by the restoring of a snapshot.
 func (h *halt) stop(index uint64, cause error) error {
 	hint := h.group + " has entries of a newer version: upgrade this node"
 	if errors.Is(cause, errEntry) {

@@ -103,7 +103,7 @@ func (r *Replica[R]) start(m Machine[R]) error {
 	var err error
 	r.raft, err = raft.NewRaft(conf, r.driver, r.stores.Log, r.stores.Stable, guarded, r.transport)
 	if err != nil {
-		return err
+		return cmp.Or(r.Halted(), err) // a snapshot that needs an upgrade, or what Raft says
 	}
 	inbox.applied, inbox.term, inbox.last = r.held, r.raft.CurrentTerm, r.raft.LastIndex
 	inbox.halted = r.Halted

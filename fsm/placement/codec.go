@@ -1,8 +1,6 @@
 package placement
 
 import (
-	"errors"
-
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/edgehold/edgehold/api"
@@ -58,7 +56,14 @@ func Decode(b []byte) (Command, error) {
 }
 
 // ErrNewer means that a log entry, a map or a snapshot has something that only a newer version of this program knows.
-var ErrNewer = errors.New("placement: an entry of a newer version")
+var ErrNewer error = newerError{}
+
+type newerError struct{}
+
+func (newerError) Error() string { return "placement: an entry of a newer version" }
+
+// NewerVersion tells the replica that an upgrade of the program helps, and that nothing is damaged.
+func (newerError) NewerVersion() {}
 
 // knownVersion reports whether the first byte of an encoding is one that this program knows.
 func knownVersion(b byte) bool { return b == formatVersion || b != 0 && Level(b).known() }
