@@ -81,6 +81,7 @@ type mapServer struct {
 	self api.NodeID
 	view *meta.View
 	meta func() metaGroup // of this node; nil if it has no voter of it
+	pace *touches         // of nodes that change their own entries; nil is not bounded
 }
 
 func (x mapServer) register(s *peer.Server) {
@@ -156,6 +157,9 @@ func (x mapServer) propose(ctx context.Context, p *proposal) (*encodedMap, error
 	if err := mayPropose(peer.CallerFrom(ctx), c); err != nil {
 		return nil, err
 	}
+	if err := x.pace.allow(m.Map(), c); err != nil {
+		return nil, err
+	}
 	done, err := m.Propose(ctx, c)
 	if err != nil {
 		return nil, err
@@ -165,12 +169,16 @@ func (x mapServer) propose(ctx context.Context, p *proposal) (*encodedMap, error
 	return answer, nil
 }
 
-// mayPropose refuses commands that are not for the caller: servers propose every command, other nodes their own joining alone.
+// mayPropose refuses commands that are not for the caller: servers propose every command, other nodes their own joining and what they
+// may say of themselves.
 func mayPropose(c *peer.Caller, command placement.Command) error {
 	if c.Role == api.RoleServer {
 		return nil
 	}
 	if j, ok := command.(placement.Join); ok && c.Node != "" && j.Node.ID == c.Node {
+		return nil
+	}
+	if x, ok := command.(placement.Touch); ok && c.Role != "" && x.Node == c.Node {
 		return nil
 	}
 	return api.Errorf(api.CodeDenied, "only servers of the cluster may propose that; node %q may propose that it joins", c.Node)

@@ -200,7 +200,7 @@ func (n *Node) openMethods() (func() error, error) {
 	registerConfirm(n.peers, &n.members)
 	registerIndex(n.peers, &n.members)
 	registerReport(n.peers, &n.cfg, &n.members, n.membership.view)
-	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup}.register(n.peers)
+	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{
 		Groups: n.members.authority, Metrics: n.metrics, Faults: n.faults, RenewTimeout: n.cfg.LeaseTerm,
