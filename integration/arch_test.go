@@ -85,7 +85,7 @@ var house = map[string]room{
 		tests:  []string{"transport/wan"},
 	},
 	"transport/rpc": {
-		ours:   []string{"api"},
+		ours:   []string{"api", "api/admission"},
 		others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor},
 		tests:  []string{"transport", "transport/wan"},
 	},
@@ -105,7 +105,7 @@ var house = map[string]room{
 		others: []string{hclog, hraft, "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "go.etcd.io/bbolt"},
 	},
 	"cluster/group": {
-		ours:   []string{"api", "api/observe", "cluster/replica", "cluster/words", "fsm", "fsm/ident"},
+		ours:   []string{"api", "api/admission", "api/observe", "cluster/replica", "cluster/words", "fsm", "fsm/ident"},
 		others: []string{hclog},
 		tests:  []string{"fsm/engine"},
 	},

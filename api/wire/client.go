@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/codec"
 )
 
@@ -66,11 +67,12 @@ type call struct {
 	// out is the caller's memory for the result of a read. It is nil for a transaction. The goroutine that has removed the call
 	// from calls fills it, and the caller waits for that.
 	out *api.ReadResult
-	// nodes means that the answer may have an envelope.
+	// nodes means that the call is between nodes: its answer may have an envelope, and its error says how many tries it used.
 	nodes bool
 	// Set before done gets its value:
 	txn      *api.TxnResult
 	envelope []byte
+	tries    uint64 // used by the other side
 	err      error
 }
 
@@ -148,7 +150,7 @@ func (c *Client) read(ctx context.Context, until time.Time, x *call, q *api.Read
 	return c.run(ctx, until, x, kindRead, func(w *codec.Writer) {
 		c.putTimeout(ctx, until, w)
 		codec.PutReadRequest(w, q)
-		putEnvelope(w, e)
+		putNodes(ctx, w, e)
 	})
 }
 
@@ -168,12 +170,12 @@ func (c *Client) DoIn(ctx context.Context, e Envelope, t *api.Txn) (*api.TxnResu
 }
 
 func (c *Client) do(ctx context.Context, until time.Time, t *api.Txn, e Envelope) (*api.TxnResult, error) {
-	x := c.newCall(nil, false)
+	x := c.newCall(nil, e != nil)
 	defer c.release(x)
 	err := c.run(ctx, until, x, kindDo, func(w *codec.Writer) {
 		c.putTimeout(ctx, until, w)
 		codec.PutTxn(w, t)
-		putEnvelope(w, e)
+		putNodes(ctx, w, e)
 	})
 	if err != nil {
 		return nil, err
@@ -218,6 +220,7 @@ func (c *Client) run(ctx context.Context, until time.Time, x *call, k kind, body
 	}
 	select {
 	case <-x.done:
+		admission.Spend(ctx, x.tries)
 		return x.err
 	case <-late:
 		err = context.DeadlineExceeded
@@ -323,6 +326,9 @@ func (c *Client) answered(m *message) error {
 	switch {
 	case m.kind == kindError:
 		x.err = m.body.Error()
+		if x.nodes {
+			x.tries = m.body.Uint()
+		}
 	case m.kind == kindResult && x.out != nil:
 		m.body.ReadResult(x.out)
 		if x.nodes {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/codec"
 )
 
@@ -20,6 +21,14 @@ type Nodes interface {
 	// Read also returns the envelope of the answer, or nil if it has none.
 	Read(ctx context.Context, envelope []byte, r *api.ReadRequest, out *api.ReadResult) (answer Envelope, err error)
 	Do(ctx context.Context, envelope []byte, t *api.Txn) (*api.TxnResult, error)
+}
+
+// putNodes writes what a request between nodes has at the end: the tries that it has left, and its envelope.
+func putNodes(ctx context.Context, w *codec.Writer, e Envelope) {
+	if e != nil {
+		w.Uint(admission.Tries(ctx))
+		putEnvelope(w, e)
+	}
 }
 
 // putEnvelope writes an envelope at the end of a body.

@@ -171,6 +171,8 @@ func (s *server) take(m *message) error {
 			m.body.Txn(x.txn)
 		}
 		if s.cfg.Nodes != nil {
+			x.tries = m.body.Uint()
+			x.ctx = admission.WithTries(x.ctx, x.tries)
 			x.envelope = append(x.room[:0], m.body.Rest()...)
 		}
 		if err := m.end(); err != nil {
@@ -210,7 +212,8 @@ type served struct {
 	cancel   context.CancelFunc
 	read     *reading
 	txn      *api.Txn
-	envelope []byte   // the envelope of a call between nodes
+	tries    uint64   // with which a call between nodes came
+	envelope []byte   // of such a call
 	room     [48]byte // for an envelope of the usual size
 }
 
@@ -310,7 +313,7 @@ func (x *served) answer(put func(w *codec.Writer), err error) {
 			err = &api.Error{Code: api.CodeAmbiguous, Hint: "it was carried out, but its answer is too long", Err: err}
 		}
 	}
-	_ = out.add(kindError, x.id, errorBody(err)) // errors are short
+	_ = out.add(kindError, x.id, x.errorBody(err)) // errors are short
 }
 
 // send sends a result.
@@ -319,7 +322,12 @@ func (x *served) send(put func(w *codec.Writer)) (err error) {
 	return x.server.out.add(kindResult, x.id, put)
 }
 
-func errorBody(err error) func(w *codec.Writer) {
+func (x *served) errorBody(err error) func(w *codec.Writer) {
 	e := api.AsError(err)
-	return func(w *codec.Writer) { codec.PutError(w, e) }
+	return func(w *codec.Writer) {
+		codec.PutError(w, e)
+		if x.server.cfg.Nodes != nil {
+			w.Uint(admission.Used(x.ctx, x.tries))
+		}
+	}
 }

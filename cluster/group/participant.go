@@ -157,6 +157,9 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 		default:
 			return &fsm.Vote{Refused: res.Err, Stored: res.Stored, Decision: res.Decision}, nil
 		}
+		if ctx, err = again(ctx); err != nil {
+			return nil, err
+		}
 	}
 }
 

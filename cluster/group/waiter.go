@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -38,6 +39,18 @@ func (w *waiter) await(ctx context.Context, intents []fsm.Intent) error {
 		return err
 	}
 	return w.awaitIntents(ctx, w.lead, intents)
+}
+
+// again takes one try from the request's budget and returns the context to go on with. If none is left, it returns
+// [words.Exhausted].
+func again(ctx context.Context) (context.Context, error) {
+	ctx = admission.WithBudget(ctx)
+	if err := admission.Retry(ctx); err != nil {
+		e := *api.AsError(err)
+		e.Code = words.Exhausted
+		return ctx, &e
+	}
+	return ctx, nil
 }
 
 // end ends the request's turn.
@@ -118,6 +131,9 @@ func (w *waiter) lookInTurn(ctx context.Context, look func() error) error {
 			w.narrow(met.Page)
 		}
 		if err := w.await(ctx, met.Intents); err != nil {
+			return err
+		}
+		if ctx, err = again(ctx); err != nil {
 			return err
 		}
 	}

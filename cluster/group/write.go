@@ -34,6 +34,9 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 		if err := w.awaitTxns(ctx, t, preview.Intents); err != nil {
 			return nil, err
 		}
+		if ctx, err = again(ctx); err != nil {
+			return nil, err
+		}
 		preview = a.cfg.Machine.Preview(&t.Txn, t.Epoch)
 	}
 	switch {
@@ -118,6 +121,9 @@ func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (
 			out := *res.Txn
 			out.Timing, out.Group = w.timing, w.cfg.Group
 			return &out, nil
+		}
+		if ctx, err = again(ctx); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -211,7 +211,7 @@ func (c *call) end(err error) error {
 	switch e := api.AsError(err); e.Code {
 	case api.CodeNotLeader, api.CodeWrongGroup:
 		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Hint: "the owner of the keys was not found", Err: err}
-	case fsm.DeciderLost, words.Crowded:
+	case fsm.DeciderLost, words.Crowded, words.Exhausted:
 		return &api.Error{Code: api.CodeUnavailable, Op: c.op, Key: e.Key, Hint: e.Hint, RetryAfter: e.RetryAfter, Err: err}
 	}
 	return err

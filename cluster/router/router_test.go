@@ -285,6 +285,24 @@ func TestBusy(t *testing.T) {
 	})
 }
 
+// TestNoTriesLeft checks that a request whose tries a group has used up is not tried again.
+func TestNoTriesLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		n := 0
+		b.before = func(context.Context, api.NodeID, string, api.GroupID) error {
+			n++
+			return &api.Error{Code: words.Exhausted, RetryAfter: time.Second}
+		}
+		_, err := r.Do(t.Context(), put(one, "v"))
+		if e := api.AsError(err); e == nil || e.Code != api.CodeUnavailable || e.RetryAfter != time.Second || n != 1 {
+			t.Errorf("%v, after %d calls", err, n)
+		}
+	})
+}
+
 // TestTooManyArePatient checks that only a bounded number of requests wait for a leader that asks them to. The others
 // are refused at once, with the leader's own error.
 func TestTooManyArePatient(t *testing.T) {

@@ -90,7 +90,7 @@ func Unary[Req, Resp any](s *Server, method string, handle func(ctx context.Cont
 			if err := decode(req); err != nil {
 				return nil, toStatus(&api.Error{Code: api.CodeInvalid, Op: method, Hint: "the message cannot be read", Err: err})
 			}
-			resp, err := handle(ctx, req)
+			resp, err := handle(receiveTries(ctx), req)
 			if err != nil {
 				return nil, toStatus(err)
 			}
