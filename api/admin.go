@@ -30,6 +30,8 @@ type Status struct {
 	Ranges    []RangeStatus `json:"ranges"`
 	Sessions  int           `json:"sessions"`
 	Leases    int           `json:"leases"`
+	// Troubles says in words what an operator has to do something about, as the leader of the placement map's group sees it.
+	Troubles []string `json:"troubles,omitempty"`
 }
 
 // NodeStatus is the state of one node.
@@ -38,7 +40,9 @@ type NodeStatus struct {
 	Region RegionID `json:"region"`
 	Role   Role     `json:"role"`
 	URL    string   `json:"url"`
-	State  string   `json:"state"` // "up" or "unreachable"
+	State  string   `json:"state"` // "up", "draining", "leaving", "refused" or "unreachable"
+	// Reason is why the cluster refuses the node; "" unless State is "refused".
+	Reason string `json:"reason,omitempty"`
 }
 
 // GroupStatus is the state of one group.

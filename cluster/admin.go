@@ -27,16 +27,17 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 	s := &api.Status{ClusterID: m.ClusterID, Ranges: m.Status(), Nodes: []api.NodeStatus{}, Groups: []api.GroupStatus{}}
 	groups := map[api.GroupID]api.GroupStatus{}
 	for i, node := range m.Nodes {
-		state := "unreachable"
+		row := api.NodeStatus{Node: node.ID, Region: node.Region, Role: node.Role, URL: node.URL, State: "unreachable"}
 		if r := reports[i]; r != nil {
-			state = "up"
+			row.State, row.Reason = stateOf(node, r)
 			s.Sessions += r.Sessions
 			s.Leases += r.Leases
 			for _, g := range r.Groups {
 				groups[g.Group] = better(groups[g.Group], g, node.ID)
 			}
+			s.Troubles = append(s.Troubles, r.Troubles...)
 		}
-		s.Nodes = append(s.Nodes, api.NodeStatus{Node: node.ID, Region: node.Region, Role: node.Role, URL: node.URL, State: state})
+		s.Nodes = append(s.Nodes, row)
 	}
 	for _, g := range m.Groups {
 		row := groups[g.ID]
@@ -44,6 +45,17 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 		s.Groups = append(s.Groups, row)
 	}
 	return s, nil
+}
+
+// stateOf is the state of a node that answers, and why it is refused.
+func stateOf(o placement.Node, r *report) (state, reason string) {
+	switch {
+	case r.Refused != "":
+		return "refused", r.Refused
+	case o.State != placement.Active:
+		return string(o.State), ""
+	}
+	return "up", ""
 }
 
 // better merges what two nodes report of a group: the newer term counts, and in one term the leader's report.
@@ -61,19 +73,27 @@ func better(have, reported api.GroupStatus, node api.NodeID) api.GroupStatus {
 
 // reports asks all nodes at once. It is nil for a node that does not answer in time.
 func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
+	all := make([]*report, len(m.Nodes))
+	n.eachReport(ctx, m, func(i int, _ placement.Node, r *report) { all[i] = r })
+	return all
+}
+
+// eachReport asks all nodes at once and calls f, in goroutines of its own, with the answer of each; nil if there is none within
+// statusPatience. It returns when all have been answered for.
+func (n *Node) eachReport(ctx context.Context, m *placement.Map, f func(i int, o placement.Node, r *report)) {
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	all := make([]*report, len(m.Nodes))
 	var wg sync.WaitGroup
-	for i, node := range m.Nodes {
+	for i, o := range m.Nodes {
 		wg.Go(func() {
-			if r, err := reportOf(ctx, n.pool.Remote(node.ID)); err == nil {
-				all[i] = r
+			r, err := reportOf(ctx, n.pool.Remote(o.ID))
+			if err != nil {
+				r = nil
 			}
+			f(i, o, r)
 		})
 	}
 	wg.Wait()
-	return all
 }
 
 // administers refuses administration at an edge: it is served at servers alone, which the refusal names.
@@ -136,8 +156,17 @@ func (n *Node) Ready(context.Context) error {
 		}
 		return notReady("this node has not reached its cluster yet")
 	}
-	if _, ok := m.Node(n.cfg.ID); !ok {
+	if why := n.membership.refusedWhy(); why == removedWhy {
+		return notReady("this node was removed from the cluster")
+	} else if why != "" {
+		return notReady("the cluster has not admitted this node: " + why)
+	}
+	self, ok := m.Node(n.cfg.ID)
+	switch {
+	case !ok:
 		return notReady("the cluster has not admitted this node yet")
+	case self.State != placement.Active:
+		return notReady("this node is " + string(self.State))
 	}
 	if !n.membership.admitted.Load() {
 		return notReady("the cluster has not admitted this node; its log has the reason")

@@ -90,6 +90,9 @@ type Config struct {
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)
+	// OnRemoved is called once if the node was removed from the cluster, with what to do next. It may end the process. nil: the node
+	// goes on, is never ready again, and every other node refuses it.
+	OnRemoved func(err error)
 	// Logger is the node's log; nil is none.
 	Logger hclog.Logger
 	// Watch, if set, sees every entry that the machine of a group has applied at this node (tests). It must not block.

@@ -9,4 +9,5 @@ const (
 	guardHandOver     = true
 
 	guardRemoveDeadFirst = true
+	guardKeepMajority    = true
 )

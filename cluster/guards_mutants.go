@@ -13,4 +13,6 @@ var (
 	guardHandOver = os.Getenv("EDGEHOLD_MUTANT") != "hand-over"
 	// Without it a new voter gets its vote while a dead one that it replaces still counts.
 	guardRemoveDeadFirst = os.Getenv("EDGEHOLD_MUTANT") != "remove-dead-first"
+	// Without it an order of an operator may leave a group without a living majority.
+	guardKeepMajority = os.Getenv("EDGEHOLD_MUTANT") != "keep-majority"
 )

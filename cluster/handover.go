@@ -91,8 +91,8 @@ func stays(m *placement.Map, id api.NodeID) bool {
 	if m == nil {
 		return false
 	}
-	_, ok := m.Node(id)
-	return ok
+	o, ok := m.Node(id)
+	return ok && o.State == placement.Active
 }
 
 // shared reports whether there is another voter that could lead: one that is not silent.

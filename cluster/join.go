@@ -46,8 +46,10 @@ func (n *joining) run() {
 				return
 			}
 			if err := n.register(); err == nil {
+				n.refuse("")
 				continue
 			} else if api.CodeOf(err) == api.CodeConflict || api.CodeOf(err) == api.CodeInvalid {
+				n.refuse(api.AsError(err).Hint)
 				if write, _ := n.said.Say("register", err.Error()); write {
 					n.log.Error("the cluster does not admit this node", "error", err)
 				}

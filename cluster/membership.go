@@ -23,6 +23,18 @@ type membership struct {
 	credentials *credentials
 	// admitted: the node may open the replicas that the map names it for.
 	admitted atomic.Bool
+	refused  atomic.Pointer[string] // why the cluster does not take the node; nil if it does, as far as is known
+}
+
+// refuse notes why the cluster does not take this node; "" if it does.
+func (m *membership) refuse(why string) { m.refused.Store(&why) }
+
+// refusedWhy is why the cluster does not take this node; "" if it does, as far as is known.
+func (m *membership) refusedWhy() string {
+	if why := m.refused.Load(); why != nil {
+		return *why
+	}
+	return ""
 }
 
 // openMembership reads the node's folder and decides how the node begins. CodeConflict if the folder is another node's.

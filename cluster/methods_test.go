@@ -23,6 +23,7 @@ CommitLast    request   nodes
 Confirm       free      members
 Decide        control   nodes
 Do            request   nodes
+Health        control   servers
 Index         control   members
 Introduce     control   anyone
 Leases        free      holders
@@ -37,6 +38,7 @@ Read          request   nodes
 Release       control   holders
 Report        control   nodes
 Resolve       control   nodes
+Transfer      control   servers
 `
 
 func TestMethods(t *testing.T) {

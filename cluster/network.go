@@ -28,6 +28,7 @@ type network struct {
 	security *security
 
 	addresses addresses
+	names     names
 }
 
 func newNetwork(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *network {

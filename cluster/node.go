@@ -51,6 +51,7 @@ type Node struct {
 	said      notice.Book       // which lines the log has about other nodes, and about what this node waits for
 	epochs    words.DedupEpochs // of all groups, as their leaders report them
 	members   members           // the replicas that are open
+	steward   *steward          // proposes what is due, while this node leads the meta group
 	refresher refresher         // fetches the map for callers that it does not name
 
 	membership *membership
@@ -66,12 +67,13 @@ type Node struct {
 	cache      *leasecache.Cache
 	api        http.Handler // what clients are answered by
 
-	lanes   sync.WaitGroup // being served
-	leaving atomic.Bool    // Close has begun
-	started time.Time
-	closers []func() error // of the rooms that are open, in their order
-	once    sync.Once
-	closed  error
+	lanes     sync.WaitGroup // being served
+	leaving   atomic.Bool    // Close has begun
+	drainedAt atomic.Bool    // the node leads nothing and holds no lease, as it was ordered
+	started   time.Time
+	closers   []func() error // of the rooms that are open, in their order
+	once      sync.Once
+	closed    error
 }
 
 var _ api.Admin = (*Node)(nil)
@@ -95,8 +97,10 @@ var rooms = []struct {
 	{"replicas", (*Node).openReplicas},
 	{"lanes", (*Node).openLanes},
 	{"joining", (*Node).openJoining},
+	{"steward", (*Node).openSteward},
 	{"transactions", (*Node).openTxn},
 	{"leased cache", (*Node).openCache},
+	{"standing", (*Node).openStanding},
 	{"http", (*Node).openHTTP},
 	{"admin socket", (*Node).openSocket},
 	{"leads", (*Node).openLeads},
@@ -199,7 +203,10 @@ func (n *Node) openMethods() (func() error, error) {
 	remote.Register(n.peers, n.members.authority)
 	registerConfirm(n.peers, &n.members)
 	registerIndex(n.peers, &n.members)
-	registerReport(n.peers, &n.cfg, &n.members, n.membership.view)
+	n.steward = n.newSteward()
+	n.registerReport(n.peers)
+	n.registerHealth(n.peers)
+	n.registerTransfer(n.peers)
 	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{

@@ -123,7 +123,7 @@ func (n *replicas) openGroup(cfg replica.Config, g placement.Group, m *placement
 	}
 	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
 	rc := group.Config{
-		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.leases, Groups: n.router, Lost: n.router.Lost, OnLead: n.leases.Announce,
+		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.leases, Groups: n.router, Lost: n.router.Lost, OnLead: n.leases.Announce, Removed: n.removed,
 		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {

@@ -5,7 +5,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
-	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -25,16 +24,24 @@ type report struct {
 	Map      uint64            `cbor:"8,keyasint,omitempty"`  // version of the placement map that the node goes by
 	Roll     uint64            `cbor:"9,keyasint,omitempty"`  // revision of the roll by which it judges clients
 	MapLevel placement.Level   `cbor:"10,keyasint,omitempty"` // the newest of the map that its program knows
+	// Drained: the node was ordered to lead nothing and to hold no lease, and does so.
+	Drained bool `cbor:"20,keyasint,omitempty"`
+	// Refused is why the cluster does not take the node, in words.
+	Refused string `cbor:"21,keyasint,omitempty"`
+	// Troubles are what an operator has to do something about: from the leader of the meta group alone.
+	Troubles []string `cbor:"22,keyasint,omitempty"`
 }
 
 // registerReport has the server answer for this node, without waiting.
-func registerReport(s *peer.Server, cfg *Config, open *members, view *meta.View) {
+func (n *Node) registerReport(s *peer.Server) {
 	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) {
-		r := open.report(cfg)
-		r.Roll, r.MapLevel = view.Roll().Revision, cfg.mapLevel
+		r := n.members.report(&n.cfg)
+		view := n.membership.view
+		r.Roll, r.MapLevel = view.Roll().Revision, n.cfg.mapLevel
 		if m := view.Map(); m != nil {
 			r.Map = m.Version
 		}
+		r.Drained, r.Refused, r.Troubles = n.drainedAt.Load(), n.membership.refusedWhy(), n.steward.words()
 		return r, nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -49,6 +50,7 @@ type Leases struct {
 	closed  bool
 	streams map[process]*stream // the newest of each process
 	leads   map[api.GroupID]words.Leads
+	began   time.Time
 }
 
 // NewLeases has the server answer lease streams.
@@ -58,7 +60,7 @@ func NewLeases(s *peer.Server, cfg LeasesConfig) *Leases {
 	cfg.StreamQueue = cmp.Or(cfg.StreamQueue, DefaultStreamQueue)
 	cfg.MaxRenewals = cmp.Or(cfg.MaxRenewals, DefaultMaxRenewals)
 	cfg.RenewTimeout = cmp.Or(cfg.RenewTimeout, words.DefaultLeaseTerm)
-	l := &Leases{cfg: cfg, streams: map[process]*stream{}, leads: map[api.GroupID]words.Leads{}}
+	l := &Leases{cfg: cfg, streams: map[process]*stream{}, leads: map[api.GroupID]words.Leads{}, began: time.Now()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.dropped = cfg.Metrics.Counter("edgehold_peer_dropped_total", "Messages that a lease stream had no room for.", "message")
 	cfg.Metrics.Gauge("edgehold_peer_streams", "Lease streams open to this node.", func() float64 { return float64(l.holders()) })
@@ -87,6 +89,7 @@ type process struct {
 // stream is one lease stream at the server.
 type stream struct {
 	of     process
+	heard  atomic.Int64          // when the newest message came, in nanoseconds since the streams were made
 	out    chan words.LeaseEvent // what waits to go down; never closed
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -134,6 +137,7 @@ func (s *Leases) attach(ctx context.Context, of process) (*stream, error) {
 	st := &stream{of: of, out: make(chan words.LeaseEvent, s.cfg.StreamQueue)}
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(s.ctx, cancel)
+	st.heard.Store(int64(time.Since(s.began)))
 	st.ctx, st.cancel = ctx, func() { stop(); cancel() }
 	s.streams[of] = st
 	for _, l := range s.leads {
@@ -196,6 +200,7 @@ func (s *Leases) receive(st *stream, end serverEnd) {
 // take carries out one message. Its error, a panic that was caught, ends the stream.
 func (s *Leases) take(st *stream, renewals *sync.WaitGroup, limit chan struct{}, up *leaseUp) (err error) {
 	defer s.cfg.Faults.Catch("lease stream", &err)
+	st.heard.Store(int64(time.Since(s.began)))
 	switch {
 	case up.KeepAlive != nil && up.KeepAlive.Nonce == st.of.nonce:
 		up.KeepAlive.Node = st.of.node
@@ -272,6 +277,20 @@ func (s *Leases) Announce(l words.Leads) {
 			s.dropped(1, "leads")
 		}
 	}
+}
+
+// Heard returns how long ago each node that has a stream open was heard.
+func (s *Leases) Heard() map[api.NodeID]time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now, all := time.Since(s.began), map[api.NodeID]time.Duration{}
+	for _, st := range s.streams {
+		ago := now - time.Duration(st.heard.Load())
+		if have, ok := all[st.of.node]; !ok || ago < have {
+			all[st.of.node] = ago
+		}
+	}
+	return all
 }
 
 // holders counts the open streams.

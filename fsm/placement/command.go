@@ -27,6 +27,7 @@ const (
 	kindDropPolicy
 	kindPutToken
 	kindDropToken
+	kindDropRegion
 )
 
 // commands has a row for each kind of command. A new kind takes the next number.
@@ -52,6 +53,8 @@ var commands = [...]row{
 	kindDropPolicy: of("drop policy", LevelIdentity, (*state).dropPolicy),
 	kindPutToken:   of("put token", LevelIdentity, (*state).putToken),
 	kindDropToken:  of("drop token", LevelIdentity, (*state).dropToken),
+
+	kindDropRegion: of("drop region", LevelIdentity, (*state).dropRegion),
 }
 
 // changes names the documents that a command has changed: each has a version of its own.
