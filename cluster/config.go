@@ -46,6 +46,11 @@ type Config struct {
 	ClientTLSMin uint16
 	// OnRefused, if set, is called when a server of the cluster that has proved who it is refuses this node, each time. It must not block.
 	OnRefused func(Standing)
+	// AccessMaxAge, if set, is how old the node's tokens and policies may be before it refuses clients, instead of the cluster's
+	// setting access-max-age; 0 is any age.
+	AccessMaxAge *time.Duration
+	// Audit is the file of the audit log, to which lines are appended; "-" is standard output, "" none.
+	Audit string
 
 	// Static is the whole planet, known before: every group bootstraps at once with these voters (dev, tests).
 	Static *placement.Map

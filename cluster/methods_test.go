@@ -38,6 +38,7 @@ Read          request   nodes
 Release       control   holders
 Report        control   nodes
 Resolve       control   nodes
+SeenTokens    control   servers
 Transfer      control   servers
 `
 

@@ -22,6 +22,7 @@ import (
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/wire"
+	"github.com/edgehold/edgehold/cluster/access"
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/leasecache"
 	"github.com/edgehold/edgehold/cluster/meta"
@@ -63,6 +64,7 @@ type Node struct {
 	router     *router.Router
 	replicas   *replicas
 	changes    *meta.Client[*fsm.Receipt]
+	warden     *access.Warden
 	txn        *txn.Coordinator
 	cache      *leasecache.Cache
 	api        http.Handler // what clients are answered by
@@ -90,6 +92,7 @@ var rooms = []struct {
 	{"security", (*Node).openSecurity},
 	{"figures", (*Node).openFigures},
 	{"port", (*Node).openPort},
+	{"access", (*Node).openAccess},
 	{"peers", (*Node).openPeers},
 	{"methods", (*Node).openMethods},
 	{"map", (*Node).openMap},
@@ -98,6 +101,7 @@ var rooms = []struct {
 	{"lanes", (*Node).openLanes},
 	{"joining", (*Node).openJoining},
 	{"steward", (*Node).openSteward},
+	{"expiry of tokens", (*Node).openExpiry},
 	{"transactions", (*Node).openTxn},
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
@@ -207,6 +211,7 @@ func (n *Node) openMethods() (func() error, error) {
 	n.registerReport(n.peers)
 	n.registerHealth(n.peers)
 	n.registerTransfer(n.peers)
+	registerSeen(n.peers, n.warden)
 	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{
@@ -319,7 +324,7 @@ func (n *Node) voters() []leasecache.PeerGroups {
 func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	backend := front.New(front.Config{
-		Store: n.cache, Lister: n.cache, Admin: n, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
+		Store: n.cache, Lister: n.cache, Admin: n, Access: n.warden, Tokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	})

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
@@ -23,6 +24,7 @@ type report struct {
 	Level    fsm.Level         `cbor:"7,keyasint,omitempty"`  // the newest of groups that the node's program knows
 	Map      uint64            `cbor:"8,keyasint,omitempty"`  // version of the placement map that the node goes by
 	Roll     uint64            `cbor:"9,keyasint,omitempty"`  // revision of the roll by which it judges clients
+	Clock    int64             `cbor:"12,keyasint,omitempty"` // its wall clock, in Unix milliseconds
 	MapLevel placement.Level   `cbor:"10,keyasint,omitempty"` // the newest of the map that its program knows
 	// Drained: the node was ordered to lead nothing and to hold no lease, and does so.
 	Drained bool `cbor:"20,keyasint,omitempty"`
@@ -37,7 +39,8 @@ func (n *Node) registerReport(s *peer.Server) {
 	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) {
 		r := n.members.report(&n.cfg)
 		view := n.membership.view
-		r.Roll, r.MapLevel = view.Roll().Revision, n.cfg.mapLevel
+		r.Roll, _, _ = n.warden.Revision()
+		r.MapLevel, r.Clock = n.cfg.mapLevel, time.Now().UnixMilli()
 		if m := view.Map(); m != nil {
 			r.Map = m.Version
 		}

@@ -1,0 +1,134 @@
+package cluster
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/access"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// openAccess makes what decides who may do what, and keeps it up to date with the roll.
+func (n *Node) openAccess() (func() error, error) {
+	audit, closeAudit, err := n.openAudit()
+	if err != nil {
+		return nil, err
+	}
+	view := n.membership.view
+	checks := n.metrics.Counter("edgehold_access_checks_total", "Requests whose principal was judged.")
+	limited := n.metrics.Counter("edgehold_access_limited_total", "Requests refused because a token was over its rate.")
+	n.warden = access.NewWarden(access.Config{
+		At:  access.Place{Node: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role},
+		Now: func() time.Duration { return n.cfg.Clock.Now().Boottime }, Audit: audit,
+		Checked: func() { checks(1) }, Limited: func() { limited(1) },
+	})
+	n.metrics.Gauge("edgehold_access_age_seconds", "Age of the tokens and policies by which this node judges; -1 while it is not known.", func() float64 {
+		if _, age, heard := n.warden.Revision(); heard {
+			return age.Seconds()
+		}
+		return -1
+	})
+	f := &freshness{clock: n.cfg.Clock, started: time.Now(), heard: n.warden.Heard}
+	b := newBackground()
+	b.every(time.Second, view.Changed, func() {
+		f.look(view.RollAge())
+		n.judgeBy(view.Map(), view.Roll())
+		if write, _ := n.said.Say("access", fmt.Sprint(n.warden.Stale())); write && n.warden.Stale() {
+			n.log.Warn("the tokens and policies of this node are old: it refuses clients when they are older than access-max-age")
+		}
+	})
+	return func() error {
+		b.close()
+		return closeAudit()
+	}, nil
+}
+
+// judgeBy gives the warden the roll, and what the map says of how it is to be used.
+func (n *Node) judgeBy(m *placement.Map, roll *placement.Roll) {
+	if m == nil {
+		return // it belongs to no cluster yet
+	}
+	s := access.Source{Roll: roll, Open: m.Security != placement.TLS, MaxAge: m.Duration(placement.SettingAccessMaxAge)}
+	if n.cfg.AccessMaxAge != nil {
+		s.MaxAge = *n.cfg.AccessMaxAge
+	}
+	n.warden.Update(s)
+}
+
+// openAudit opens the audit log; nil if there is none.
+func (n *Node) openAudit() (a *access.Audit, end func() error, err error) {
+	var to io.Writer
+	end = func() error { return nil }
+	switch n.cfg.Audit {
+	case "":
+		return nil, end, nil
+	case "-":
+		to = os.Stdout
+	default:
+		f, err := os.OpenFile(n.cfg.Audit, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, nil, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "the audit log cannot be opened; see --audit", Err: err}
+		}
+		to, end = f, f.Close
+	}
+	failed := n.metrics.Counter("edgehold_access_audit_errors_total", "Lines that could not be written to the audit log.")
+	return access.NewAudit(access.AuditConfig{To: to, Node: n.cfg.ID, Failed: func(err error) {
+		failed(1)
+		if write, _ := n.said.Say("audit", err.Error()); write {
+			n.log.Error("the audit log cannot be written: operation and administration are refused", "error", err)
+		}
+	}}), end, nil
+}
+
+// freshness turns the age of the roll, which the view counts by the time of this process, into one by a clock that counts suspends
+// too.
+type freshness struct {
+	clock   words.Clock
+	started time.Time
+	heard   func(at, age time.Duration)
+
+	process  time.Duration // the time of the process at the last look
+	boottime time.Duration // the clock's
+	floor    time.Duration // what was heard until then, in the time of the process, is from before a suspend
+}
+
+// maxDrift is by how much the two clocks may differ from one look to the next without a suspend.
+const maxDrift = 100 * time.Millisecond
+
+// look takes note of an age.
+func (f *freshness) look(age time.Duration, known bool) {
+	process, boottime := time.Since(f.started), f.clock.Now().Boottime
+	if f.boottime != 0 && (boottime-f.boottime)-(process-f.process) > maxDrift {
+		f.floor = process
+	}
+	f.process, f.boottime = process, boottime
+	if known && process-age > f.floor {
+		f.heard(boottime, age)
+	}
+}
+
+// elsewhere refuses administration at an edge, which would see the credentials of administrators and the secrets that are made.
+func (n *Node) elsewhere() error {
+	if n.cfg.Role == api.RoleServer {
+		return nil
+	}
+	var urls []string
+	if m := n.membership.view.Map(); m != nil {
+		for _, o := range m.Nodes {
+			if o.Role == api.RoleServer && o.URL != "" {
+				urls = append(urls, o.URL)
+			}
+		}
+	}
+	slices.Sort(urls)
+	if len(urls) > 5 {
+		urls = urls[:5]
+	}
+	return api.Errorf(api.CodeDenied, "%s is an edge, and administration is taken at servers only: ask %s", n.cfg.ID, strings.Join(urls, ", "))
+}
