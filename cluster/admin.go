@@ -171,6 +171,9 @@ func (n *Node) Ready(context.Context) error {
 	if !n.membership.admitted.Load() {
 		return notReady("the cluster has not admitted this node; its log has the reason")
 	}
+	if err := n.warden.Usable(); err != nil {
+		return notReady(api.AsError(err).Hint)
+	}
 	for _, id := range m.VotersAt(n.cfg.ID) {
 		x := n.members.get(id)
 		if x == nil {

@@ -124,6 +124,9 @@ var (
 	errMissing = &api.Error{Code: api.CodeUnavailable, Hint: "this node does not know the tokens of its cluster yet", RetryAfter: time.Second}
 )
 
+// Usable returns the refusal of every client, if the table is missing or too old; nil if it may be used.
+func (w *Warden) Usable() error { return w.fresh(w.table.Load()) }
+
 // fresh returns the refusal of a node whose table is missing or too old; nil if it may be used.
 func (w *Warden) fresh(t *Table) error {
 	switch {
