@@ -255,7 +255,7 @@ type crowd struct {
 // faultySeed runs one planet. To replay: go test ./integration -run TestFaults -seed N -v
 func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	t.Logf("replay with -seed %d", seed)
-	p := newPlanet(t, seed, 1, tinyCaches(seed))
+	p := newPlanetOf(t, seed, 1, seed%3 == 0, tinyCaches(seed)) // every third planet is on TLS
 	defer p.close()
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
 		clients: c.clients, perOps: c.operations / c.clients, think: c.think}

@@ -93,7 +93,7 @@ func TestTransactionFaults(t *testing.T) {
 // faultyTxnSeed runs one planet. To replay: go test ./integration -run TestTransactionFaults -seed N -v
 func faultyTxnSeed(t *testing.T, seed uint64, perClient int, sum *txnTotal) {
 	t.Logf("replay with -seed %d", seed)
-	p := newPlanet(t, seed, 1+int(seed%2), tinyCaches(seed))
+	p := newPlanetOf(t, seed, 1+int(seed%2), seed%3 == 0, tinyCaches(seed)) // every third planet is on TLS
 	defer p.close()
 	w := &txnWorkload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
 		clients: 12, perOps: perClient, think: 150 * time.Millisecond}

@@ -34,6 +34,7 @@ type planet struct {
 	hosts  []*host
 	byName map[string]*host
 	tune   []func(*host, *cluster.Config) // changes the Config of every node that starts
+	ids    cluster.Identities             // nil: the nodes speak plain TCP
 	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
 	audits atomic.Int64
 	stale  atomic.Pointer[string]
@@ -57,6 +58,11 @@ const diskSync = 2 * time.Millisecond
 
 // newPlanet starts all nodes and waits until they are ready.
 func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *cluster.Config)) *planet {
+	return newPlanetOf(t, seed, groups, false, tune...)
+}
+
+// newPlanetOf is newPlanet; the nodes speak TLS if secure is set.
+func newPlanetOf(t *testing.T, seed uint64, groups int, secure bool, tune ...func(*host, *cluster.Config)) *planet {
 	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune}
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
@@ -78,6 +84,11 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 	var err error
 	if p.plan, err = cluster.Plan(plan, groups, 3); err != nil {
 		t.Fatal(err)
+	}
+	if secure {
+		if p.ids, err = cluster.SecurePlan(p.plan); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, h := range p.hosts {
 		h.start()
@@ -109,7 +120,7 @@ func (h *host) startAs(change func(*cluster.Config)) {
 		return
 	}
 	cfg := cluster.Config{
-		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan,
+		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan, Identity: p.ids[api.NodeID(h.name)],
 		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
 		Dial: p.fabric.Dialer(h.name), // that of this process: it ends with a crash
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"maps"
@@ -173,6 +174,9 @@ func (es *endpoints) refused(e *endpoint, f *failure) *failure {
 // unanswered returns the failure of an attempt that got no answer because the connection failed or the time was up.
 func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err error, unknown bool) *failure {
 	f := &failure{err: &api.Error{Code: api.CodeUnavailable, Hint: "no answer from " + e.base.Host, Err: err}, verdict: again}
+	if hint := distrusted(err); hint != "" {
+		f.err.Hint, f.verdict = e.base.Host+": "+hint, elsewhere
+	}
 	if unknown {
 		f.err.Code = api.CodeAmbiguous
 	}
@@ -183,6 +187,17 @@ func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err e
 		f.verdict = final
 	}
 	return f
+}
+
+// distrusted returns what to do about a node that could not prove to be one whom this client trusts; "" if that is not the cause.
+func distrusted(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "its certificate is signed by an authority that is not known here: give --ca DATA/identity/roots.pem of a server (Config.CA)"
+	}
+	if e, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "its certificate is for other names than " + e.Host + ": start the node with that name in --names"
+	}
+	return ""
 }
 
 // request renders the call as an HTTP request for the node.

@@ -67,6 +67,8 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -84,6 +86,10 @@ type Config struct {
 	Endpoints []string
 	// Timeout bounds a call whose context has no deadline. If it is 0, [api.DefaultTimeout] is used.
 	Timeout time.Duration
+	// CA holds certificates, in PEM, that https endpoints may lead to; the roots of the system are not trusted then. They are those of
+	// a cluster with TLS: DATA/identity/roots.pem of any server. If it is empty, the system's roots are trusted. It must be empty if
+	// HTTPClient is given, whose Transport decides.
+	CA []byte
 	// Token is sent as a bearer token if it is not empty.
 	Token api.Secret
 	// HTTPClient carries the requests. Redirects are not followed. If it is nil, the Client uses connections of its own. Streams
@@ -132,6 +138,9 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.HTTPClient, err = cfg.httpClient(); err != nil {
+		return nil, err
+	}
 	return newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, nodes))
 }
 
@@ -165,7 +174,7 @@ type network struct {
 }
 
 func newNetwork(cfg Config, nodes *endpoints) *network {
-	n := &network{config: cfg, endpoints: nodes, http: httpClient(cfg.HTTPClient)}
+	n := &network{config: cfg, endpoints: nodes, http: cfg.HTTPClient}
 	if !cfg.PlainHTTP {
 		n.upgrades = upgrader(n.http)
 	}
@@ -186,15 +195,22 @@ func (n *network) close() {
 }
 
 // httpClient returns a client that follows no redirects, because a redirected write may lose its body. It is a copy of the given
-// client, or a new one if given is nil.
-func httpClient(given *http.Client) *http.Client {
+// client, or a new one if none is given.
+func (cfg Config) httpClient() (*http.Client, error) {
 	var h http.Client
-	if given != nil {
-		h = *given
-	} else {
+	trust, err := trusting(cfg.CA)
+	switch {
+	case err != nil:
+		return nil, err
+	case cfg.HTTPClient != nil && trust != nil:
+		return nil, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "CA and HTTPClient are given: the Transport of HTTPClient decides whom to trust"}
+	case cfg.HTTPClient != nil:
+		h = *cfg.HTTPClient
+	default:
 		h.Transport = &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
 			DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			TLSClientConfig:       trust,
 			TLSHandshakeTimeout:   5 * time.Second,
 			ForceAttemptHTTP2:     true,
 			MaxIdleConns:          4096,
@@ -205,5 +221,17 @@ func httpClient(given *http.Client) *http.Client {
 		}
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &h
+	return &h, nil
+}
+
+// trusting returns the TLS that trusts the certificates and nothing else; nil if there are none, which trusts the system's roots.
+func trusting(certificates []byte) (*tls.Config, error) {
+	if len(certificates) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(certificates) {
+		return nil, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "CA has no certificate in PEM"}
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }

@@ -11,7 +11,11 @@ import (
 
 // TestLimitsFit checks that limits of the SDK are not above the corresponding limits of a node.
 func TestLimitsFit(t *testing.T) {
-	conns := httpClient(nil).Transport.(*http.Transport)
+	own, err := Config{}.httpClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conns := own.Transport.(*http.Transport)
 	for _, x := range []struct {
 		what   string
 		value  int

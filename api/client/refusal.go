@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"encoding/json"
 	"mime"
 	"net/http"
@@ -22,7 +23,7 @@ type problem struct {
 func refusal(q *call, e *endpoint, a *answer) *failure {
 	p, ok := readProblem(a)
 	if !ok {
-		return foreign(q, e, a.status)
+		return foreign(q, e, a)
 	}
 	err := &api.Error{Code: p.Code, Hint: p.Detail, RetryAfter: time.Duration(p.RetryAfter * float64(time.Second)),
 		Unknown: p.Applied == "unknown" && p.Code.Applied() != "unknown"}
@@ -74,10 +75,13 @@ func readProblem(a *answer) (p problem, ok bool) {
 
 // foreign returns the failure for an answer that is not Edgehold's but that of a proxy or another server. If a gateway failed
 // with a write, the outcome of the write is unknown.
-func foreign(q *call, e *endpoint, status int) *failure {
+func foreign(q *call, e *endpoint, a *answer) *failure {
+	status := a.status
 	f := &failure{err: api.Errorf(api.CodeInvalid, "%s answered %d %s, not as Edgehold does: is the endpoint right?",
 		e.base.Host, status, http.StatusText(status))}
 	switch {
+	case status == http.StatusBadRequest && bytes.HasPrefix(a.body, []byte("use https://")):
+		f.err.Hint = e.base.Host + " speaks TLS alone: write https://" + e.base.Host
 	case status == http.StatusUnauthorized:
 		f.err.Code = api.CodeUnauthenticated
 	case status == http.StatusForbidden:

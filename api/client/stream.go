@@ -2,9 +2,11 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,6 +85,10 @@ func upgrader(given *http.Client) *http.Client {
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true) // only HTTP/1.1 has Upgrades
 	t.ForceAttemptHTTP2 = false
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{} // those that Clone prepared speak HTTP/2
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig.NextProtos = slices.DeleteFunc(slices.Clone(t.TLSClientConfig.NextProtos), func(p string) bool { return p == "h2" })
+	}
 	return &http.Client{Transport: t, CheckRedirect: given.CheckRedirect}
 }
 

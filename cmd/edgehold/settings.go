@@ -32,7 +32,7 @@ func (s *settings) addTo(root *cobra.Command) {
 	f.StringVar(&s.data, "data", "", "data `FOLDER` of a node on this machine, or the path of its admin socket: the command talks to that node, as its administrator, and needs neither --addr nor --token")
 	f.Lookup("data").Annotations = map[string][]string{notSetting: nil}
 	f.StringVar((*string)(&s.token), "token", "", "bearer token sent with every request")
-	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses")
+	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses: DATA/identity/roots.pem of a server")
 	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
 	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
 	f.StringVar(&s.config, "config", "", "YAML `FILE` of settings, named like the flags")
