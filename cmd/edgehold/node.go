@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"regexp"
@@ -20,6 +21,7 @@ import (
 type nodeOptions struct {
 	cluster.Config
 	listen, wan string
+	tlsMin      string
 	insecure    bool
 	log         logOptions
 }
@@ -97,6 +99,10 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.wan, "wan", "", "YAML `FILE` of simulated delays between regions")
 	f.StringSliceVar(&o.Join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: anyone who reaches the port can read and write everything")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` of a certificate to show to clients instead of the node's own; read again when it changes")
+	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its private key, which nobody else may read")
+	f.StringVar(&o.tlsMin, "tls-min", "1.3", "oldest version of TLS for clients: `1.2|1.3`; nodes speak 1.3 to each other")
+	completeWith(cmd, "tls-min", "1.2", "1.3")
 	addLeaseTerm(cmd, &o.LeaseTerm)
 	o.log.addTo(cmd, "info")
 }
@@ -134,6 +140,14 @@ func (o *nodeOptions) check() error {
 		return usagef("--region %q: a region name has lower-case letters, digits and dashes", o.Region)
 	case !nodeName.MatchString(string(o.ID)):
 		return usagef("--node %q: a node name has letters, digits, dots, dashes and underscores", o.ID)
+	}
+	switch {
+	case o.tlsMin != "1.2" && o.tlsMin != "1.3":
+		return usagef("--tls-min %q: choose 1.2 or 1.3", o.tlsMin)
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return usagef("--tls-cert and --tls-key belong together: give both, or none")
+	case o.tlsMin == "1.2":
+		o.ClientTLSMin = tls.VersionTLS12
 	}
 	for _, a := range o.Join {
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {

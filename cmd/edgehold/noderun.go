@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"sync"
 	"syscall"
@@ -44,6 +45,28 @@ type runningNode interface {
 // ignoreSignals keeps the process running if the reader of its log ends, which would end it at the next line, and if the terminal
 // that started it is closed.
 func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP) }
+
+// reloadAtHangup has the node read its files again at each SIGHUP, until ctx is done.
+func reloadAtHangup(ctx context.Context, n runningNode) {
+	r, ok := n.(interface{ Reload() })
+	if !ok {
+		return
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer func() {
+		signal.Stop(hangups)
+		signal.Ignore(syscall.SIGHUP)
+	}()
+	for {
+		select {
+		case <-hangups:
+			r.Reload()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
 
 // stopTimeout is how long a node may take to stop. A disk that is full or hangs can block it for ever.
 const stopTimeout = 20 * time.Second
@@ -98,6 +121,7 @@ func serve(ctx context.Context, n runningNode, logger hclog.Logger, lookupEnv fu
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watch sync.WaitGroup
 	watch.Go(func() { service.watch(watching, n) })
+	watch.Go(func() { reloadAtHangup(watching, n) })
 	logReady(ctx, n, logger, service)
 	<-ctx.Done()
 	logger.Info("stopping")
