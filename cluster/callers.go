@@ -60,10 +60,13 @@ func callerIn(m *placement.Map, id api.NodeID) peer.Caller {
 		return c
 	}
 	if n, ok := m.Node(id); ok {
-		c.Role = n.Role
+		c.Role, c.Num, c.Scope = n.Role, n.Num, n.Scope
 	}
 	return c
 }
+
+// num is this node's number in the map; 0 if it has none.
+func (n *network) num() uint32 { return callerIn(n.view.Map(), n.cfg.ID).Num }
 
 // own is this node as the caller of its own methods. It has its role before the map names it.
 type own struct{ *identified }

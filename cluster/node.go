@@ -276,6 +276,7 @@ func (n *Node) openJoining() (func() error, error) {
 
 func (n *Node) openTxn() (end func() error, err error) {
 	n.txn, err = txn.New(txn.Config{
+		Num:   n.membership.num,
 		Store: n.router, Groups: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Region: n.cfg.Region,
 		Well: n.router.Well, Lost: n.router.Lost, DedupEpoch: n.epochs.Of,
 		Metrics: n.metrics, Logger: n.log.Named("txn"), Faults: n.faults,

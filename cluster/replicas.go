@@ -124,7 +124,8 @@ func (n *replicas) openGroup(cfg replica.Config, g placement.Group, m *placement
 	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
 	rc := group.Config{
 		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.leases, Groups: n.router, Lost: n.router.Lost, OnLead: n.leases.Announce, Removed: n.removed,
-		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
+		EdgeLimits: n.edgeLimits,
+		Metrics:    n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
 		rc.Init = &fsm.Init{Group: g.ID, Incarnation: ident.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
@@ -162,6 +163,15 @@ func (n *replicas) openMeta(cfg replica.Config, g placement.Group, m *placement.
 	}
 	x.Attach(raft)
 	return &member{group: g.ID, raft: raft, meta: x}, nil
+}
+
+// edgeLimits are the settings that bound the sessions of edges.
+func (n *replicas) edgeLimits() (term, pause time.Duration) {
+	m := n.view.Map()
+	if m == nil {
+		return words.DefaultEdgeLeaseMax, words.DefaultEdgePauseMax
+	}
+	return m.Duration(placement.SettingEdgeLeaseMax), m.Duration(placement.SettingEdgePauseMax)
 }
 
 // founds reports whether this node is one of those that found the group's log, if it has none.

@@ -280,6 +280,15 @@ func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {
 	return ps
 }
 
+// PreparedRef returns what every message about the attempt carries, if it has prepared here and is not resolved.
+func (m *Machine) PreparedRef(id ident.TxnID) (ident.TxnRef, bool) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	p, ok := v.prepared(&id)
+	return p.txn, ok
+}
+
 // Decided returns what the group has decided on the attempt, or false if it has stored nothing. The answer is final only if the
 // caller knows that this replica leads.
 func (m *Machine) Decided(id ident.TxnID) (Decision, bool) {

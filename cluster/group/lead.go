@@ -26,6 +26,7 @@ type lead struct {
 	queue     queue                       // the turns of those requests
 	committed []ident.TxnID               // commits decided here, participants not yet notified
 	tells     errands                     // to the participants of commits decided here
+	hints     errands                     // to the decision groups of transactions that are said to be over
 	pushes    errands                     // to the decision groups of transactions prepared here for too long
 
 	cooling  *coolDowns
@@ -45,6 +46,7 @@ func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *l
 		blockers: map[ident.TxnID]*blocker{},
 		queue:    newQueue(),
 		tells:    newErrands(toldAtOnce),
+		hints:    newErrands(pushedAtOnce),
 		pushes:   newErrands(pushedAtOnce),
 		cooling:  newCoolDowns(cfg.CoolDown),
 	}

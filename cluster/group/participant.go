@@ -286,6 +286,27 @@ func (a *Authority) frozen(l *lead, keys []api.Key) bool {
 	return false
 }
 
+// ResolveHint takes note that the transaction may be over: the group asks the decision group, and resolves what that
+// says. It does not wait for that, and does nothing if nothing of the transaction is prepared here.
+func (a *Authority) ResolveHint(ctx context.Context, g api.GroupID, id ident.TxnID) error {
+	if err := a.ours(g); err != nil {
+		return err
+	}
+	l, err := a.leader(ctx)
+	if err != nil {
+		return err
+	}
+	ref, prepared := a.cfg.Machine.PreparedRef(id)
+	if !prepared {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l.hints.add(errand{ref, id.Decider})
+	a.runLocked(l, &l.hints, func(x errand) { a.settle(x.txn, false) })
+	return nil
+}
+
 // Resolve ends the group's part of a transaction as its decision group has decided. Repeated, it does nothing.
 func (a *Authority) Resolve(ctx context.Context, c fsm.Resolve) error {
 	if err := a.ours(c.Group); err != nil {

@@ -32,12 +32,12 @@ func TestPanics(t *testing.T) {
 		c := w.start("c", config{})
 		defer s.close()
 		defer c.close()
-		for _, r := range []Node{c.node("s"), s.node("s")} {
+		for from, r := range map[*station]Node{c: c.node("s"), s: s.node("s")} {
 			txn := &words.Txn{Group: "g", Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k"}}}}
 			if _, err := r.Do(t.Context(), txn); api.CodeOf(err) != api.CodeInternal {
 				t.Errorf("a write: %v", err)
 			}
-			if _, err := r.Prepare(t.Context(), &fsm.Prepare{Group: "g"}, nil, false); api.CodeOf(err) != api.CodeInternal {
+			if _, err := r.Prepare(t.Context(), &fsm.Prepare{Group: "g", Txn: ident.TxnRef{ID: from.attempt(1, "g")}}, nil, false); api.CodeOf(err) != api.CodeInternal {
 				t.Errorf("a prepare: %v", err)
 			}
 			if _, err := words.Read(t.Context(), r, &words.ReadRequest{Group: "g", ReadRequest: api.ReadRequest{Keys: []api.Key{"k"}}}); err != nil {

@@ -18,6 +18,8 @@ type Group interface {
 	Participant
 	// KeepAlive answers one session of a keep-alive, as of its arrival; false: it gives no answer. It ends with ctx.
 	KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool)
+	// ResolveHint takes note that a transaction may be over: the group asks the decision group. It does not wait for that.
+	ResolveHint(ctx context.Context, g api.GroupID, id ident.TxnID) error
 	// Acked takes an acknowledgement. It does not block.
 	Acked(a words.RevokeAck)
 	Cede(ctx context.Context, r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error)

@@ -64,14 +64,25 @@ func (n Node) Resolve(ctx context.Context, c fsm.Resolve) error {
 func registerParticipant(s *peer.Server, groups Groups) {
 	methodPrepare.Handle(s, carried(groups, func(c *fsm.Prepare) api.GroupID { return c.Group },
 		func(g Group, ctx context.Context, c *fsm.Prepare, t *transactional) (*fsm.Vote, error) {
+			if err := mayVote(ctx, c.Txn.ID, c.If, c.Then); err != nil {
+				return vote(err)
+			}
 			return g.Prepare(ctx, c, t.Dropped, t.Free)
 		}))
 	methodCommitLast.Handle(s, carried(groups, func(c *fsm.CommitLast) api.GroupID { return c.Txn.ID.Decider },
 		func(g Group, ctx context.Context, c *fsm.CommitLast, t *transactional) (*fsm.Vote, error) {
+			if err := mayVote(ctx, c.Txn.ID, c.If, c.Then); err != nil {
+				return vote(err)
+			}
 			return g.CommitLast(ctx, c, t.Dropped)
 		}))
 	methodDecide.Handle(s, carried(groups, func(c *fsm.Decide) api.GroupID { return c.Txn.ID.Decider },
 		func(g Group, ctx context.Context, c *fsm.Decide, _ *transactional) (*fsm.Decision, error) {
+			if c.Outcome == ident.TxnCommitted { // an abort is no more than a push
+				if err := ownAttempt(ctx, c.Txn.ID); err != nil {
+					return nil, err
+				}
+			}
 			return g.Decide(ctx, c)
 		}))
 	methodOutcome.Handle(s, of(groups, func(o *outcome) api.GroupID { return o.Txn.ID.Decider },
@@ -80,8 +91,28 @@ func registerParticipant(s *peer.Server, groups Groups) {
 		}))
 	methodResolve.Handle(s, carried(groups, func(c *fsm.Resolve) api.GroupID { return c.Group },
 		func(g Group, ctx context.Context, c *fsm.Resolve, _ *transactional) (*peer.Nothing, error) {
+			if peer.CallerFrom(ctx).Role != api.RoleServer && guardResolveHint {
+				return done(g.ResolveHint(ctx, c.Group, c.Txn))
+			}
 			return done(g.Resolve(ctx, *c))
 		}))
+}
+
+// mayVote refuses the part of an attempt that is not the caller's own, or that has keys which the caller does not serve.
+func mayVote(ctx context.Context, id ident.TxnID, conds []api.Cond, ops []api.Op) error {
+	if err := ownAttempt(ctx, id); err != nil {
+		return err
+	}
+	return partInScope(peer.CallerFrom(ctx), conds, ops)
+}
+
+// vote is the vote on a part that is refused. A coordinator that does not know its number yet is to fetch the newest map and to try
+// again under another attempt, as for keys that have moved.
+func vote(err error) (*fsm.Vote, error) {
+	if e := api.AsError(err); e.Code == api.CodeUnavailable {
+		return &fsm.Vote{Refused: &api.Error{Code: api.CodeWrongGroup, Hint: e.Hint}}, nil
+	}
+	return nil, err
 }
 
 // carried has each command answered by the group that it names. The message must hold a C.

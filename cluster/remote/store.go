@@ -60,10 +60,16 @@ func registerStore(s *peer.Server, groups Groups) {
 		return words.Read(ctx, store, q)
 	})
 	methodDo.Handle(s, store.Do)
-	methodList.Handle(s, of(groups, func(q *words.ListRequest) api.GroupID { return q.Group }, Group.List))
+	methodList.Handle(s, of(groups, func(q *words.ListRequest) api.GroupID { return q.Group },
+		func(g Group, ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+			if err := rangeInScope(peer.CallerFrom(ctx), q.Range); err != nil {
+				return nil, err
+			}
+			return g.List(ctx, q)
+		}))
 }
 
-// Store hands each request to the group that it names.
+// Store hands each request to the group that it names, if its keys are in the scope of the caller.
 type Store struct{ Groups }
 
 var _ words.Store = Store{}
@@ -71,6 +77,9 @@ var _ words.Store = Store{}
 // Read hands the request to the group that it names.
 func (s Store) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
 	g, err := s.at(q.Group)
+	if err == nil {
+		err = keysInScope(peer.CallerFrom(ctx), q.Keys...)
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +89,9 @@ func (s Store) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadRe
 // Do hands the transaction to the group that it names.
 func (s Store) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	g, err := s.at(t.Group)
+	if err == nil {
+		err = partInScope(peer.CallerFrom(ctx), t.If, t.Then, t.Else)
+	}
 	if err != nil {
 		return nil, err
 	}

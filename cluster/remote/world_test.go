@@ -32,6 +32,7 @@ type config struct {
 type station struct {
 	*peertest.Station
 	id     api.NodeID
+	num    uint32 // the node's number
 	leases *Leases
 }
 
@@ -47,7 +48,14 @@ func (w *world) start(id api.NodeID, cfg config) *station {
 		Register(server, cfg.Groups)
 		s.leases = NewLeases(server, cfg.LeasesConfig)
 	})
+	s.num = w.Identity(id).Caller().Num
 	return s
+}
+
+// attempt is one of the node's own attempts, number seq of some client.
+func (s *station) attempt(seq uint64, decider api.GroupID) ident.TxnID {
+	number, _ := ident.NextAttempt(0, s.num, 1)
+	return ident.TxnID{Client: api.ClientID{1}, Seq: seq, Attempt: number, Decider: decider}
 }
 
 // node is another node, or this one, as it is seen here.
@@ -72,6 +80,7 @@ type fakeGroup struct {
 	released    []ident.DroppedLease
 	closed      ident.SessionID
 	opened      words.OpenSession
+	hinted      []ident.TxnID
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }
@@ -130,6 +139,11 @@ func (g *fakeGroup) Acked(a words.RevokeAck) {
 	if g.acked != nil {
 		g.acked(a)
 	}
+}
+
+func (g *fakeGroup) ResolveHint(_ context.Context, _ api.GroupID, id ident.TxnID) error {
+	g.hinted = append(g.hinted, id)
+	return nil
 }
 
 func (g *fakeGroup) Cede(_ context.Context, r api.Range, epoch uint64, to []api.GroupID) (*fsm.Receipt, error) {

@@ -43,7 +43,10 @@ func (r *running) attempt(ctx context.Context, b *branch) ended {
 	} else if decider, err = r.decider(parts); err != nil {
 		return ended{err: err}
 	}
-	if a.ref = r.ref(decider); r.named && a.ref.Epoch == 0 {
+	if a.ref, err = r.ref(decider); err != nil {
+		return ended{err: err}
+	}
+	if r.named && a.ref.Epoch == 0 {
 		return ended{err: &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,
 			Hint: "this node has not heard lately from " + string(decider) + ", which would decide; nothing was written"}}
 	}

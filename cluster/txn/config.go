@@ -29,6 +29,9 @@ type Config struct {
 	// new as the call.
 	Map     func() *placement.Map
 	Refresh func(ctx context.Context) error
+	// Num returns this node's number in the placement map, which its attempts carry, or 0 if it has none. It must not
+	// block. If nil, it has none.
+	Num func() uint32
 	// Region is the region of this node. The decision group is one of that region's groups, if it has any.
 	Region api.RegionID
 	// Well reports whether a group has answered this node recently. Lost reports whether the group is known not to
@@ -56,6 +59,9 @@ func (c *Config) complete() error {
 	}
 	if c.Refresh == nil {
 		c.Refresh = func(context.Context) error { return nil }
+	}
+	if c.Num == nil {
+		c.Num = func() uint32 { return 0 }
 	}
 	if c.Well == nil {
 		c.Well = func(api.GroupID) bool { return true }

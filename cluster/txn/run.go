@@ -145,15 +145,21 @@ func (r *running) pause(ctx context.Context, cause string) {
 	}
 }
 
-// ref returns the name of the next attempt. Numbers rise. Their random part keeps the attempts of gateways apart that
-// carry out the same request.
-func (r *running) ref(decider api.GroupID) ident.TxnRef {
+// ref returns the name of the next attempt. Numbers rise, whichever gateway makes the attempt. The random part keeps the
+// attempts of this node apart that count alike: of two copies of a request, or from before a restart. No two attempts
+// may have one name, since a group would take the parts of both for those of one.
+func (r *running) ref(decider api.GroupID) (ident.TxnRef, error) {
 	r.attempts++
-	r.number = (r.number>>16+1)<<16 | uint64(rand.Uint32N(1<<16))
+	next, ok := ident.NextAttempt(r.number, r.cfg.Num(), uint16(rand.Uint32N(1<<16)))
+	if !ok {
+		return ident.TxnRef{}, &api.Error{Code: api.CodeConflict, Op: "txn", Unknown: true,
+			Hint: "the request was tried too often under its id; read before you repeat it under another id"}
+	}
+	r.number = next
 	return ident.TxnRef{
 		ID:  ident.TxnID{Client: r.id.Client, Seq: r.id.Seq, Attempt: r.number, Decider: decider},
 		Age: r.age, Anchor: r.anchor, Epoch: r.cfg.DedupEpoch(decider).Count,
-	}
+	}, nil
 }
 
 // ended is how an attempt ended. Exactly one of res, err and again is set: the answer, the error of the transaction, or
