@@ -19,6 +19,8 @@ type Config struct {
 	Lister api.Lister
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
+	// Members takes orders about nodes and groups; nil: 404.
+	Members api.Members
 	// JoinTokens answers about join tokens, and Joiner admits nodes that show one; nil: 404.
 	JoinTokens api.JoinTokens
 	Joiner     api.Joiner
@@ -50,6 +52,7 @@ type Backend struct {
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
 
+	members    api.Members
 	joinTokens api.JoinTokens
 	joiner     api.Joiner
 
@@ -78,7 +81,7 @@ func New(c Config) *Backend {
 		c.Room = admission.New(admission.Config{})
 	}
 	return &Backend{
-		joinTokens: c.JoinTokens, joiner: c.Joiner,
+		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),

@@ -16,6 +16,7 @@ type statusBody struct {
 	Ranges    []rangeBody       `json:"ranges"`
 	Sessions  int               `json:"sessions"`
 	Leases    int               `json:"leases"`
+	Troubles  []string          `json:"troubles,omitempty"`
 }
 
 type rangeBody struct {
@@ -35,7 +36,7 @@ func getCluster(x *exchange) error {
 	}
 	body := statusBody{
 		ClusterID: s.ClusterID, Nodes: s.Nodes, Groups: make([]api.GroupStatus, 0, len(s.Groups)),
-		Ranges: make([]rangeBody, 0, len(s.Ranges)), Sessions: s.Sessions, Leases: s.Leases,
+		Ranges: make([]rangeBody, 0, len(s.Ranges)), Sessions: s.Sessions, Leases: s.Leases, Troubles: s.Troubles,
 	}
 	if body.Nodes == nil {
 		body.Nodes = []api.NodeStatus{}

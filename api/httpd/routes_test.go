@@ -20,6 +20,13 @@ POST   /v1/txn               txn       request write      [] [200] body MAXTXN
 GET    /v1/calls             calls     stream  none       [] [101]
 GET    /v1/cluster           cluster   request observe    [] [200]
 POST   /v1/cluster/placement placement request administer [] [200] body 65536
+POST   /v1/cluster/nodes/{node}/drain drain     request operate    [] [200] body 65536
+POST   /v1/cluster/nodes/{node}/undrain undrain   request operate    [] [200] body 65536
+POST   /v1/cluster/nodes/{node}/leave leave     request administer [] [200] body 65536
+POST   /v1/cluster/nodes/{node}/remove remove    request administer [] [200] body 65536
+POST   /v1/cluster/nodes/{node}/replace replace   request administer [] [200] body 65536
+POST   /v1/cluster/groups/{group}/transfer transfer  request operate    [] [200] body 65536
+POST   /v1/cluster/regions/{region}/remove regionremove request administer [] [200] body 65536
 POST   /v1/join              join      request none       [] [200] request to join 16384
 POST   /v1/cluster/tokens    jointokens request administer [] [200] body 65536
 GET    /v1/cluster/tokens    jointokens request administer [] [200]

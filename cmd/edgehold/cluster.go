@@ -13,7 +13,50 @@ import (
 )
 
 func newCluster(a *app) *cobra.Command {
-	return newGroup("cluster", "Show and change the cluster", newClusterStatus(a), newClusterToken(a))
+	return newGroup("cluster", "Show and change the cluster",
+		append([]*cobra.Command{newClusterStatus(a), newClusterNodes(a), newClusterGroups(a), newClusterToken(a)}, newOrders(a)...)...)
+}
+
+func newClusterNodes(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "nodes",
+		Short: "List the nodes and their states",
+		Args:  wantArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.list(cmd.Context(), func(s *api.Status) (any, table) {
+				return struct {
+					Nodes []api.NodeStatus `json:"nodes"`
+				}{s.Nodes}, nodeTable(s.Nodes)
+			})
+		},
+	}
+}
+
+func newClusterGroups(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "groups",
+		Short: "List the groups, their leaders and their voters",
+		Args:  wantArgs(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.list(cmd.Context(), func(s *api.Status) (any, table) {
+				return struct {
+					Groups []api.GroupStatus `json:"groups"`
+				}{s.Groups}, groupTable(s.Groups)
+			})
+		},
+	}
+}
+
+// list prints a part of the status.
+func (a *app) list(ctx context.Context, part func(*api.Status) (any, table)) error {
+	return a.with(ctx, 1, func(c *client.Client) error {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		body, rows := part(s)
+		return a.show(a.out, body, rows.String())
+	})
 }
 
 func newClusterStatus(a *app) *cobra.Command {
@@ -60,13 +103,25 @@ func clusterStatus(ctx context.Context, a *app, c *client.Client) error {
 	if locks := lockTable(status.Groups); err == nil && len(locks) > 1 {
 		_, err = fmt.Fprintf(a.out, "\n%v", locks)
 	}
+	for i, trouble := range status.Troubles {
+		if i == 0 && err == nil {
+			_, err = fmt.Fprintln(a.out)
+		}
+		if err == nil {
+			_, err = fmt.Fprintln(a.out, readable(trouble))
+		}
+	}
 	return err
 }
 
 func nodeTable(nodes []api.NodeStatus) table {
 	t := table{{"NODE", "ROLE", "REGION", "URL", "STATE"}}
 	for _, n := range nodes {
-		t = append(t, []string{string(n.Node), string(n.Role), string(n.Region), n.URL, n.State})
+		state := n.State
+		if n.Reason != "" {
+			state += ": " + n.Reason
+		}
+		t = append(t, []string{string(n.Node), string(n.Role), string(n.Region), n.URL, state})
 	}
 	return t
 }

@@ -18,6 +18,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2
 	exitFalse   = 3 // key not found, condition false
+	exitRemoved = 3 // of a node that was removed from its cluster
 	exitUnknown = 4 // a write may or may not have been applied
 )
 

@@ -62,6 +62,15 @@ func (t *terminal) nodeFailed(err error) {
 	})
 }
 
+// nodeRemoved prints err and ends the process, because the cluster has removed its node: a service manager is not to start it again.
+// It does not return.
+func (t *terminal) nodeRemoved(err error) {
+	t.failed.Do(func() {
+		_, _ = fmt.Fprintln(t.err, "edgehold: "+explain(asNodeError(err)))
+		t.exit(exitRemoved)
+	})
+}
+
 func main() {
 	os.Exit(start())
 }

@@ -73,7 +73,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 		if o.Delay, err = o.delay(); err != nil {
 			return err
 		}
-		o.OnFailed = a.nodeFailed
+		o.OnFailed, o.OnRemoved = a.nodeFailed, a.nodeRemoved
 		ctx := cmd.Context()
 		return o.run(ctx, a.terminal, func(l net.Listener, logger hclog.Logger) (runningNode, error) {
 			o.Listener, o.Logger = l, logger
