@@ -3,12 +3,14 @@ package integration
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
@@ -80,6 +82,59 @@ func TestDeadHolderHoldsNoPlace(t *testing.T) {
 		}
 		time.Sleep(600 * time.Millisecond)
 		p.readsAtOnce(other, p.byName["ap-south-edge-1"], writer, p.byName["eu-west-1"], leader)
+		all.Wait()
+	})
+}
+
+// TestDeadHoldersGivePlacesBack: three edges die, and 2,700 writes of their keys wait at the leader, more than the places that it has for
+// requests and no more of one holder than may wait for it. They keep no place, so another key is read as before.
+func TestDeadHoldersGivePlacesBack(t *testing.T) {
+	t.Parallel()
+	scripted(t, 1, func(p *planet) {
+		const writes, other = 900, "us-east/unrelated"
+		leader := p.leader("us-east.1")
+		p.put(leader, other, "x")
+		var keys []api.Key
+		var holders []*host
+		for _, name := range []string{"us-east-edge-1", "eu-west-edge-1", "ap-south-edge-1"} {
+			holder := p.byName[name]
+			holders = append(holders, holder)
+			for i := range writes {
+				keys = append(keys, api.Key(fmt.Sprintf("us-east/%s/%05d", name, i)))
+			}
+			own := keys[len(keys)-writes:]
+			for part := range slices.Chunk(own, 450) { // absent keys are leased, too
+				p.soon(20*time.Second, name+" holds leases", func() bool {
+					res, err := storetest.Read(within(p.t, 20*time.Second), holder.store0(), &api.ReadRequest{Keys: part})
+					return err == nil && res.ServedBy == api.ServedByLease
+				})
+			}
+		}
+		kill(holders...)
+		writers := []*host{p.byName["us-east-1"], p.byName["eu-west-1"], p.byName["ap-south-1"]}
+		var all sync.WaitGroup
+		var waiting atomic.Int64
+		for i, k := range keys {
+			all.Go(func() {
+				waiting.Add(1)
+				defer waiting.Add(-1)
+				ctx := within(p.t, 30*time.Second)
+				for ctx.Err() == nil { // one that a busy machine refuses comes again
+					if _, err := writers[i%len(writers)].store0().Do(ctx, put(k, "v")); err == nil {
+						return
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+			if i%100 == 99 { // not all at one instant, of which a machine would be busy
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(admission.SlowAfter + 100*time.Millisecond)
+		if n := waiting.Load(); n <= admission.DefaultRequests {
+			p.t.Errorf("only %d writes wait", n)
+		}
+		p.readsAtOnce(other, append(writers, leader)...)
 		all.Wait()
 	})
 }

@@ -55,7 +55,7 @@ var mutants = []mutant{
 	{"attempt-owner", []check{{"./cluster/remote", "^TestAttemptsOfOthers$"}}},
 	{"resolve-hint", []check{{"./cluster/remote", "^TestAttemptsOfOthers$"}}},
 	{"scope", []check{{"./cluster/remote", "^TestScope$"}}},
-	{"give-back", []check{{"./api/admission", "."}}},
+	{"give-back", []check{{"./api/admission", "."}, {"./integration", "^TestDeadHoldersGivePlacesBack$"}}},
 	{"slow-by-key", []check{{"./api/admission", "."}}},
 	{"per-holder", []check{{"./cluster/group", "^TestWaitersOfOneHolder$"}}},
 	{"newer-entry", []check{{"./fsm", "^TestTranscripts$"}}},
