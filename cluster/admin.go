@@ -154,6 +154,9 @@ func (n *Node) Ready(context.Context) error {
 		if _, _, missing := n.membership.found.state(); missing != "" {
 			return notReady("this server founds no cluster yet: " + missing)
 		}
+		if waits := n.membership.waits.Load(); waits != nil {
+			return notReady("this node has not joined the cluster yet: " + *waits)
+		}
 		return notReady("this node has not reached its cluster yet")
 	}
 	if why := n.membership.refusedWhy(); why == removedWhy {

@@ -56,8 +56,20 @@ type Config struct {
 	Static *placement.Map
 	// Bootstrap makes this server the first of a new cluster, unless Dir holds one already.
 	Bootstrap bool
+	// Secure has a server that founds a cluster found it with TLS.
+	Secure bool
+	// Init is the folder "bootstrap" of [InitFolder], with whose CA and join tokens the server founds the cluster; "" makes a CA.
+	Init string
 	// Join are addresses of nodes of the cluster to join; any one will do.
 	Join []string
+	// JoinToken returns the text of the join token by which the node joins a cluster with TLS. It is called if the node has nothing yet
+	// to prove itself with; it may wait until ctx ends. nil: the cluster is plain, or the node has joined before.
+	JoinToken func(ctx context.Context) (string, error)
+	// JoinTimeout is how long the node tries to join; 0 is for ever. After it, and if the cluster refuses the node for good, OnFailed
+	// is called.
+	JoinTimeout time.Duration
+	// Names are further host names and addresses at which HTTPS clients reach the node. Its certificate has them.
+	Names []string
 	// Groups is how many groups a region runs, decided at bootstrap; 0 is 1.
 	Groups int
 	// Voters of a group, decided at bootstrap: 3 or 5; 0 is 3.
@@ -103,6 +115,8 @@ type Config struct {
 	// Watch, if set, sees every entry that the machine of a group has applied at this node (tests). It must not block.
 	Watch func(Applied)
 
+	// noRenewal keeps the node's key and certificate as they are (tests).
+	noRenewal bool
 	// level and mapLevel stand for those of an older program (tests); 0 is the newest.
 	level    fsm.Level
 	mapLevel placement.Level

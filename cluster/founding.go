@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -77,16 +78,16 @@ func (n *membership) begin() error {
 // its map.
 func (n *membership) foundCluster() error {
 	if n.identity.node == "" {
-		var name [8]byte
-		if _, err := rand.Read(name[:]); err != nil {
+		id, err := newClusterID()
+		if err != nil {
 			return err
 		}
-		n.identity.cluster = fmt.Sprintf("%x", name)
+		n.identity.cluster = id
 	}
 	if n.identity.cluster == "" {
 		return api.Errorf(api.CodeConflict, "this data folder belongs to a server that joined a cluster; start it with --join, not --bootstrap")
 	}
-	first, err := placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	first, err := n.firstMap()
 	if err != nil {
 		return err
 	}
@@ -95,6 +96,31 @@ func (n *membership) foundCluster() error {
 	}
 	n.admitted.Store(true)
 	return nil
+}
+
+// newClusterID makes the name of a new cluster.
+func newClusterID() (string, error) {
+	var name [8]byte
+	_, err := rand.Read(name[:])
+	return fmt.Sprintf("%x", name), err
+}
+
+// firstMap is the map of the cluster that this server founds. With TLS the server then has its certificate, and the secrets of the
+// cluster are in its folder.
+func (n *membership) firstMap() (*placement.Map, error) {
+	if !n.cfg.Secure {
+		return placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	}
+	s, err := n.secretsOf(n.identity.cluster)
+	if err != nil {
+		return nil, err
+	}
+	n.identity.cluster = s.Cluster // that of an earlier try, or of --init
+	first, err := placement.Bootstrap(s.Cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	if err != nil {
+		return nil, err
+	}
+	return first, n.secure(first, s)
 }
 
 // foundFirst runs at a server that is to found a cluster and names other nodes. It asks all of them until each has answered that
@@ -167,6 +193,9 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	s, err := methodIntroduce.Ask(ctx, remote, &introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
 	switch {
 	case err != nil:
+		if who, ok := join.Probe(ctx, n.dial, address); ok {
+			return fmt.Sprintf("node %s at %s belongs to cluster %s: this server founds no other; give it a join token (--join-token), or its old data folder", who.Node, address, who.Cluster)
+		}
 		return fmt.Sprintf("%s has not answered (%s)", address, api.AsError(err).Hint)
 	case s.Nonce == n.nonce: // this node itself, at another address
 		return ""

@@ -22,6 +22,9 @@ type identity struct {
 	cluster string     // the cluster that the node has founded; "" if none
 }
 
+// nodeFile is the file of a data folder that says whose it is.
+const nodeFile = "node"
+
 // identityOf is what the file holds, a line each.
 const identityOf = "%s\n%s\n%s\n%s\n" // node, region, role, cluster
 
@@ -30,7 +33,7 @@ func identify(dir string, self placement.Node) (identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return identity{}, &api.Error{Code: api.CodeInvalid, Op: "open", Hint: "the data folder cannot be made; see --data", Err: err}
 	}
-	x := identity{file: meta.OSFile(filepath.Join(dir, "node"))}
+	x := identity{file: meta.OSFile(filepath.Join(dir, nodeFile))}
 	b, err := x.file.Read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return x, nil

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -27,22 +28,31 @@ const (
 	joinRefused = 10 * time.Second
 )
 
-// is reports whether the map's description of this node has its present addresses.
+// is reports whether the map's description of this node has its present addresses and process.
 func (n *joining) is(have placement.Node) bool {
 	self := n.self()
+	if m := n.view.Map(); n.keepsNonce(m) && have.Nonce != n.nonce {
+		return false
+	}
 	return have.Region == self.Region && have.Role == self.Role && have.Address == self.Address && have.URL == self.URL
 }
 
-// run ends when the map names this node at its present addresses.
+// keepsNonce reports whether the map is to have the nonce of this node's process, so that two processes do not run under one name. A
+// map that was given has none.
+func (n *joining) keepsNonce(m *placement.Map) bool {
+	return m.Level >= placement.LevelIdentity && n.cfg.Static == nil
+}
+
+// run ends when the map names this node at its present addresses, and then no other process takes its name.
 func (n *joining) run() {
-	if founding, _, _ := n.found.state(); founding {
-		n.foundFirst()
-		n.mirror.Start()
+	if !n.begun() {
+		return
 	}
 	for n.ctx.Err() == nil {
 		changed, retry := n.view.Changed(), joinRetry
 		if m := n.view.Map(); m != nil {
 			if have, ok := m.Node(n.cfg.ID); ok && n.is(have) && n.admitted.Load() {
+				n.alone(have)
 				return
 			}
 			if err := n.register(); err == nil {
@@ -66,6 +76,59 @@ func (n *joining) run() {
 	}
 }
 
+// begun founds the cluster, or joins it by a token, if either is left to this node. It returns false if the node is to end.
+func (n *joining) begun() bool {
+	founding, _, _ := n.found.state()
+	if founding {
+		n.foundFirst()
+	}
+	enters := n.enters() && (!founding || n.view.Map() == nil)
+	if enters {
+		switch err := n.enter(); {
+		case n.ctx.Err() != nil:
+			return false
+		case err != nil:
+			n.cfg.OnFailed(final(err))
+			return false
+		}
+	}
+	if founding || enters {
+		n.mirror.Start()
+	}
+	return true
+}
+
+// finalError is why a node ends, as one line for people.
+type finalError struct{ err error }
+
+func (e finalError) Unwrap() error { return e.err }
+func (e finalError) Error() string {
+	if a, ok := errors.AsType[*api.Error](e.err); ok && a.Hint != "" {
+		return a.Hint
+	}
+	return e.err.Error()
+}
+
+func final(err error) error { return finalError{err} }
+
+// alone ends the node if another process starts under its name: the map then has the nonce of that one.
+func (n *joining) alone(have placement.Node) {
+	if have.Nonce != n.nonce {
+		return // the cluster keeps no nonces, or the map was given
+	}
+	for n.ctx.Err() == nil {
+		changed := n.view.Changed()
+		if now, ok := n.view.Map().Node(n.cfg.ID); ok && now.Nonce != n.nonce {
+			n.cfg.OnFailed(final(api.Errorf(api.CodeConflict, "another process runs as %s", n.cfg.ID)))
+			return
+		}
+		select {
+		case <-n.ctx.Done():
+		case <-changed:
+		}
+	}
+}
+
 func (n *joining) register() error {
 	ctx, cancel := context.WithTimeout(n.ctx, api.DefaultTimeout)
 	defer cancel()
@@ -81,14 +144,17 @@ func (n *joining) register() error {
 func (n *joining) admit(ctx context.Context, m *placement.Map) error {
 	if !n.admitted.Load() {
 		if _, known := m.Node(n.cfg.ID); known && n.cfg.Role == api.RoleServer {
-			return api.Errorf(api.CodeConflict,
-				"the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", n.cfg.ID)
+			return forgotten(n.cfg.ID)
 		}
 		if err := n.identity.claim(n.self()); err != nil {
 			return err
 		}
 		n.admitted.Store(true)
 	}
-	_, err := n.changes.Join(ctx, n.self())
+	self := n.self()
+	if n.keepsNonce(m) {
+		self.Nonce = n.nonce
+	}
+	_, err := n.changes.Join(ctx, self)
 	return err
 }

@@ -94,6 +94,14 @@ func (m *members) metaGroup() metaGroup {
 	return nil
 }
 
+// vaultGroup is the meta group at this node; nil if it has no voter of it.
+func (m *members) vaultGroup() vaultGroup {
+	if x := m.get(ident.MetaGroup); x != nil && x.meta != nil {
+		return x.meta
+	}
+	return nil
+}
+
 // remove takes the member out. False: it is gone, or the node is closing, which then closes it.
 func (m *members) remove(x *member) bool {
 	m.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/notice"
 	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // membership is this node's standing in its cluster: the identity in its folder, and what it has founded or is to found.
@@ -21,6 +22,10 @@ type membership struct {
 	found    founding
 	// credentials are what the node proves itself with, if the cluster has TLS.
 	credentials *credentials
+	// foundVault is the vault of the cluster that the node has founded; nil for none.
+	foundVault *placement.Vault
+	// waits is what a node that is joining by a token waits for.
+	waits atomic.Pointer[string]
 	// admitted: the node may open the replicas that the map names it for.
 	admitted atomic.Bool
 	refused  atomic.Pointer[string] // why the cluster does not take the node; nil if it does, as far as is known

@@ -15,6 +15,7 @@ import (
 // methods is all that a node answers: what a call counts against, and who may make it. A name is part of the wire, and is never
 // used again with another meaning. A change of the last column is a change of what an edge may do.
 const methods = `
+Admit         control   servers
 Adopt         control   servers
 Calls         request   nodes
 Cede          control   servers
@@ -26,6 +27,7 @@ Do            request   nodes
 Health        control   servers
 Index         control   members
 Introduce     control   anyone
+JoinTokens    control   servers
 Leases        free      holders
 List          request   nodes
 Map           control   anyone
@@ -36,6 +38,7 @@ Prepare       request   nodes
 Propose       control   anyone
 Read          request   nodes
 Release       control   holders
+Renew         control   nodes
 Report        control   nodes
 Resolve       control   nodes
 SeenTokens    control   servers

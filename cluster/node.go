@@ -67,6 +67,8 @@ type Node struct {
 	warden     *access.Warden
 	txn        *txn.Coordinator
 	cache      *leasecache.Cache
+	registrar  *registrar
+	joins      bucket       // requests to join
 	api        http.Handler // what clients are answered by
 
 	lanes     sync.WaitGroup // being served
@@ -102,6 +104,7 @@ var rooms = []struct {
 	{"joining", (*Node).openJoining},
 	{"steward", (*Node).openSteward},
 	{"expiry of tokens", (*Node).openExpiry},
+	{"renewal", (*Node).openRenewing},
 	{"transactions", (*Node).openTxn},
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
@@ -213,6 +216,8 @@ func (n *Node) openMethods() (func() error, error) {
 	n.registerTransfer(n.peers)
 	registerSeen(n.peers, n.warden)
 	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
+	n.registrar = &registrar{membership: n.membership, meta: n.members.vaultGroup, clocks: n.voterClocks, now: time.Now}
+	n.registrar.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{
 		Groups: n.members.authority, Metrics: n.metrics, Faults: n.faults, RenewTimeout: n.cfg.LeaseTerm,
@@ -228,8 +233,8 @@ func (n *Node) openMap() (end func() error, err error) {
 		return nil, err
 	}
 	n.refresher.refresh = n.mirror.Refresh
-	if founding, _, _ := n.membership.found.state(); !founding {
-		n.mirror.Start() // else joining does, when the founding has ended: both ask the same nodes
+	if founding, _, _ := n.membership.found.state(); !founding && !n.membership.enters() {
+		n.mirror.Start() // else joining does, when the founding has ended, or a server has proved itself and admitted this node
 	}
 	return ending(n.mirror.Close), nil
 }
@@ -272,6 +277,15 @@ func (n *Node) openJoining() (func() error, error) {
 	j := &joining{membership: n.membership, background: newBackground(), pool: n.pool, mirror: n.mirror, changes: n.changes}
 	j.Go(j.run)
 	return ending(j.background.close), nil
+}
+
+func (n *Node) openRenewing() (func() error, error) {
+	if n.cfg.noRenewal {
+		return nil, nil
+	}
+	r := newRenewing(n)
+	r.Go(r.run)
+	return ending(r.background.close), nil
 }
 
 func (n *Node) openTxn() (end func() error, err error) {
@@ -324,12 +338,15 @@ func (n *Node) voters() []leasecache.PeerGroups {
 
 func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
-	backend := front.New(front.Config{
-		Store: n.cache, Lister: n.cache, Admin: n, Members: n, Access: n.warden, Tokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
+	config := front.Config{
+		Store: n.cache, Lister: n.cache, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
-	})
-	n.api = httpd.New(backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers})
+	}
+	if n.cfg.Role == api.RoleServer {
+		config.Joiner = n // no edge may collect join tokens
+	}
+	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {

@@ -150,7 +150,7 @@ func (n *replicas) openGroup(cfg replica.Config, g placement.Group, m *placement
 func (n *replicas) openMeta(cfg replica.Config, g placement.Group, m *placement.Map) (*member, error) {
 	mc := meta.Config{Node: n.cfg.ID}
 	if n.founds(g) {
-		mc.Init = m
+		mc.Init, mc.Vault = m, n.foundVault
 	}
 	x, err := meta.New(mc)
 	if err != nil {

@@ -24,6 +24,7 @@ type report struct {
 	Level    fsm.Level         `cbor:"7,keyasint,omitempty"`  // the newest of groups that the node's program knows
 	Map      uint64            `cbor:"8,keyasint,omitempty"`  // version of the placement map that the node goes by
 	Roll     uint64            `cbor:"9,keyasint,omitempty"`  // revision of the roll by which it judges clients
+	Pin      []byte            `cbor:"13,keyasint,omitempty"` // of the key that the node proves itself with
 	Clock    int64             `cbor:"12,keyasint,omitempty"` // its wall clock, in Unix milliseconds
 	MapLevel placement.Level   `cbor:"10,keyasint,omitempty"` // the newest of the map that its program knows
 	// Drained: the node was ordered to lead nothing and to hold no lease, and does so.
@@ -45,6 +46,10 @@ func (n *Node) registerReport(s *peer.Server) {
 			r.Map = m.Version
 		}
 		r.Drained, r.Refused, r.Troubles = n.drainedAt.Load(), n.membership.refusedWhy(), n.steward.words()
+		if id := n.membership.credentials.identity(); id != nil {
+			pin := id.Pin()
+			r.Pin = pin[:]
+		}
 		return r, nil
 	})
 }

@@ -446,7 +446,7 @@ func TestBothAtOnce(t *testing.T) {
 			if n.ID == "s3" || n.ID == "e1" {
 				s.plan.Nodes[i].Pins = nil
 				cfg := s.cfgs[n.ID]
-				cfg.Identity = nil
+				cfg.Identity, cfg.noRenewal = nil, true
 				s.cfgs[n.ID] = cfg
 			}
 		}

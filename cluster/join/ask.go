@@ -246,3 +246,22 @@ func (a Asker) Use(answer *api.JoinAnswer, q *api.JoinRequest, key *ecdsa.Privat
 	}
 	return id, roots, nil
 }
+
+// Probe returns whom the certificate of the node at an address names, without any proof; false if no node answers there with TLS.
+func Probe(ctx context.Context, dial func(ctx context.Context, address string) (net.Conn, error), address string) (Subject, bool) {
+	raw, err := dial(ctx, address)
+	if err != nil {
+		return Subject{}, false
+	}
+	defer func() { _ = raw.Close() }()
+	conn := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{Protocol}, InsecureSkipVerify: true})
+	if err := conn.HandshakeContext(ctx); err != nil {
+		return Subject{}, false
+	}
+	chain := conn.ConnectionState().PeerCertificates
+	if len(chain) == 0 {
+		return Subject{}, false
+	}
+	s, err := subjectOf(chain[0])
+	return s, err == nil
+}

@@ -29,6 +29,8 @@ type Config struct {
 	Node api.NodeID
 	// Init, if not nil, founds the cluster: a leader whose machine has no map proposes it.
 	Init *placement.Map
+	// Vault is that of a cluster that is founded with TLS; nil is none.
+	Vault *placement.Vault
 }
 
 // Meta is the meta group at one of its voters. Safe for concurrent use. It starts nothing.
@@ -61,7 +63,7 @@ func (m *Meta) Attach(r Replica) {
 // OnLeadership is the first command of a new leader. It fits replica.Config.OnLeadership.
 func (m *Meta) OnLeadership(uint64) []byte {
 	if m.machine.Map() == nil && m.cfg.Init != nil {
-		return placement.Encode(placement.Init{Map: m.cfg.Init})
+		return placement.Encode(placement.Init{Map: m.cfg.Init, Vault: m.cfg.Vault})
 	}
 	return placement.Encode(placement.TermStart{})
 }

@@ -23,6 +23,9 @@ type nodeOptions struct {
 	listen, wan string
 	tlsMin      string
 	insecure    bool
+	drawn       bool // the name of the node ends with letters that were drawn
+	open        bool // plain TCP outside loopback
+	join        joinOptions
 	log         logOptions
 }
 
@@ -43,6 +46,7 @@ region creates the groups of that region. A server that is restarted with its --
 	cmd.Flags().BoolVar(&o.Bootstrap, "bootstrap", false, "create a new cluster, unless --data has one already or a node of --join knows one")
 	cmd.Flags().IntVar(&o.Groups, "groups", 1, "groups of a region; its keys are divided among them; set at bootstrap")
 	cmd.Flags().IntVar(&o.Voters, "voters", 3, "servers of a region that vote in its groups, 3 or 5; set at bootstrap")
+	o.addFoundTo(cmd)
 	addRaftLog(cmd, (*string)(&o.Log))
 	return cmd
 }
@@ -66,10 +70,17 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 		if err := wantFlags(cmd, needed...); err != nil {
 			return err
 		}
+		if err := o.draw(); err != nil {
+			return err
+		}
 		if err := o.check(); err != nil {
 			return err
 		}
+		o.join.fromEnv = notOnCommandLine(cmd.Flags().Lookup("join-token"))
 		var err error
+		if o.JoinToken, err = o.tokenSource(a.terminal); err != nil {
+			return err
+		}
 		if o.Delay, err = o.delay(); err != nil {
 			return err
 		}
@@ -91,7 +102,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar((*string)(&o.Region), "region", "", "region of the node")
-	f.StringVar((*string)(&o.ID), "node", "", "name of the node, unique in the cluster; it never changes")
+	f.StringVar((*string)(&o.ID), "node", "", "name of the node, unique in the cluster; it never changes. Four letters are drawn once for NAME+")
 	f.StringVar(&o.listen, "listen", "", "`HOST:PORT` to listen on")
 	f.StringVar(&o.Advertise, "advertise", "", "`HOST:PORT` at which others reach this node (default: that of --listen)")
 	f.StringVar(&o.Dir, "data", "", "`FOLDER` for the data of the node")
@@ -103,6 +114,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its private key, which nobody else may read")
 	f.StringVar(&o.tlsMin, "tls-min", "1.3", "oldest version of TLS for clients: `1.2|1.3`; nodes speak 1.3 to each other")
 	completeWith(cmd, "tls-min", "1.2", "1.3")
+	o.addJoinTo(cmd)
 	addLeaseTerm(cmd, &o.LeaseTerm)
 	o.log.addTo(cmd, "info")
 }
@@ -164,7 +176,7 @@ func (o *nodeOptions) check() error {
 			return usagef("--voters %d: choose 3 or 5", o.Voters)
 		}
 	}
-	return cmp.Or(checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
+	return cmp.Or(o.checkJoin(), checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
 }
 
 // nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.

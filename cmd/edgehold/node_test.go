@@ -32,9 +32,7 @@ func TestEndpoint(t *testing.T) {
 		{"0.0.0.0:7400", "a:1", true, "0.0.0.0:7400", true, ""},
 		{"192.0.2.1:7400", "", true, "192.0.2.1:7400", true, ""},
 
-		{"0.0.0.0:7400", "a:1", false, "", true, "--insecure"},
-		{":7400", "a:1", false, "", true, "--insecure"},
-		{"192.0.2.1:7400", "", false, "", true, "--insecure"},
+		{"0.0.0.0:7400", "a:1", false, "0.0.0.0:7400", true, ""},
 		{"0.0.0.0:7400", "", true, "", true, "--advertise"},
 		{":7400", "", true, "", true, "--advertise"},
 		{"127.0.0.1", "", false, "", false, "HOST:PORT"},

@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// endpoint returns the address to listen on, and reports whether it is outside loopback, which --insecure must allow.
+// endpoint returns the address to listen on, and reports whether it is outside loopback.
 func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", o.listen)
 	if err != nil {
@@ -22,9 +22,6 @@ func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
 	}
 	exposed = !addr.IP.IsLoopback()
 	switch {
-	case exposed && !o.insecure:
-		return "", true, fmt.Errorf("--listen %s is outside loopback, where plain TCP lets anyone read and write: "+
-			"listen on 127.0.0.1, or give --insecure on a private network that you trust", o.listen)
 	case o.Advertise == "" && (addr.IP == nil || addr.IP.IsUnspecified()):
 		return "", exposed, usagef("--listen %s means every address of this machine: name the one that others use with --advertise HOST:PORT", o.listen)
 	case o.Advertise == "":
@@ -89,6 +86,9 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	if err != nil {
 		return err
 	}
+	if err := o.secured(exposed); err != nil {
+		return err
+	}
 	ignoreSignals()
 	logger, err := o.log.open(t)
 	if err != nil {
@@ -99,7 +99,7 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	if err != nil {
 		return fmt.Errorf("--listen %s cannot be opened (%w): choose another address, or stop what listens there", o.listen, err)
 	}
-	if exposed {
+	if o.open {
 		logger.Warn("INSECURE: plain TCP outside loopback: anyone who reaches this port can read and write everything", "listen", l.Addr())
 	}
 	n, err := open(l, logger)

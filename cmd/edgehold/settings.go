@@ -30,7 +30,7 @@ func (s *settings) addTo(root *cobra.Command) {
 	f := root.PersistentFlags()
 	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "addresses of nodes, nearest first; the next one is used if one fails")
 	f.StringVar(&s.data, "data", "", "data `FOLDER` of a node on this machine, or the path of its admin socket: the command talks to that node, as its administrator, and needs neither --addr nor --token")
-	f.Lookup("data").Annotations = map[string][]string{notSetting: nil}
+	annotate(f.Lookup("data"), notSetting)
 	f.StringVar((*string)(&s.token), "token", "", "bearer token sent with every request")
 	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses: DATA/identity/roots.pem of a server")
 	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
@@ -61,10 +61,12 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 			return
 		}
 		if v, ok := lookupEnv(envName(f.Name)); ok && v != "" {
+			annotate(f, settled)
 			if e := flags.Set(f.Name, v); e != nil {
 				err = usagef("%s=%q: %v", envName(f.Name), v, e)
 			}
 		} else if n, ok := file[f.Name]; ok {
+			annotate(f, settled)
 			err = setFromFile(flags, f, n, config.Value.String())
 		}
 	})
@@ -74,6 +76,22 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 // notSetting annotates a flag that is given on the command line alone. The --data of the commands that talk to a node is one: where
 // a node runs, the environment and the file have the node's own.
 const notSetting = "edgehold_not_setting"
+
+// settled annotates a flag that the environment or the file has set.
+const settled = "edgehold_settled"
+
+func annotate(f *pflag.Flag, key string) {
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[key] = nil
+}
+
+// notOnCommandLine reports whether the environment or the file has set the flag.
+func notOnCommandLine(f *pflag.Flag) bool {
+	_, ok := f.Annotations[settled]
+	return ok
+}
 
 // isSetting reports whether a flag may also be given by the environment and the file.
 func isSetting(f *pflag.Flag) bool {

@@ -55,6 +55,9 @@ func (v *Vault) Token(id TokenID) (JoinToken, bool) {
 	return v.Tokens[i], true
 }
 
+// Put adds the token to a vault that is not used yet.
+func (v *Vault) Put(t JoinToken) { v.put(t) }
+
 // put adds the token or replaces the one of its id. v is a command's own copy.
 func (v *Vault) put(t JoinToken) {
 	v.Tokens = put(v.Tokens, t, func(a, b JoinToken) int { return compareIDs(a.ID, b.ID) })
