@@ -340,6 +340,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
+		Settings: n,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	}

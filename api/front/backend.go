@@ -24,6 +24,8 @@ type Config struct {
 	// JoinTokens answers about join tokens, and Joiner admits nodes that show one; nil: 404.
 	JoinTokens api.JoinTokens
 	Joiner     api.Joiner
+	// Settings answers about settings and the level of the cluster; nil: 404.
+	Settings api.Settings
 	// Node is this node's name.
 	Node api.NodeID
 	// Access decides who asks and who may do what; nil: everything is allowed to everyone.
@@ -55,6 +57,7 @@ type Backend struct {
 	members    api.Members
 	joinTokens api.JoinTokens
 	joiner     api.Joiner
+	settings   api.Settings
 
 	room      *admission.Room
 	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
@@ -81,7 +84,7 @@ func New(c Config) *Backend {
 		c.Room = admission.New(admission.Config{})
 	}
 	return &Backend{
-		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner,
+		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),

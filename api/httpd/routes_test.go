@@ -27,6 +27,11 @@ POST   /v1/cluster/nodes/{node}/remove remove    request administer [] [200] bod
 POST   /v1/cluster/nodes/{node}/replace replace   request administer [] [200] body 65536
 POST   /v1/cluster/groups/{group}/transfer transfer  request operate    [] [200] body 65536
 POST   /v1/cluster/regions/{region}/remove regionremove request administer [] [200] body 65536
+GET    /v1/cluster/settings  settings  request observe    [] [200]
+GET    /v1/cluster/settings/{name} setting   request observe    [] [200]
+PUT    /v1/cluster/settings/{name} setting   request administer [] [200] body 4096
+DELETE /v1/cluster/settings/{name} setting   request administer [] [200]
+GET    /v1/cluster/level     level     request observe    [] [200]
 POST   /v1/join              join      request none       [] [200] request to join 16384
 POST   /v1/cluster/tokens    jointokens request administer [] [200] body 65536
 GET    /v1/cluster/tokens    jointokens request administer [] [200]

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -15,10 +16,10 @@ type Setting struct {
 	Name    string
 	Kind    SettingKind
 	Default string
-	// Min and Max bound a number; of a duration they are in nanoseconds. Zero is also allowed if Zero says what it means.
+	// Min and Max bound a duration, in nanoseconds. Zero is also allowed if Zero says what it means.
 	Min, Max int64
 	Zero     string
-	Choices  []string // of a choice, and the only numbers of a number if there are any
+	Choices  []string // the only values, if there are any
 	Doc      string   // what it does
 }
 
@@ -28,8 +29,8 @@ type SettingKind string
 // The types.
 const (
 	Duration SettingKind = "duration" // as time.ParseDuration reads it
-	Number   SettingKind = "number"   // decimal
-	Switch   SettingKind = "switch"   // on or off
+	Number   SettingKind = "number"   // one of a few
+	Choice   SettingKind = "choice"   // one of a few words
 )
 
 // Names of the settings.
@@ -40,6 +41,7 @@ const (
 	SettingEdgePauseMax = "edge-pause-max"
 	SettingAccessMaxAge = "access-max-age"
 	SettingLevelHold    = "level-hold"
+	SettingSecurity     = "security"
 )
 
 // Settings are the rows of the table, in order of name.
@@ -62,11 +64,15 @@ var Settings = []Setting{
 		Doc: "the longest pause of an edge's process for which leases are planned",
 	},
 	{
-		Name: SettingLevelHold, Kind: Switch, Default: "off",
+		Name: SettingLevelHold, Kind: Choice, Default: "off", Choices: []string{"off", "on"},
 		Doc: "while it is on, the cluster's level does not rise, so that all nodes can be brought back to the version before",
 	},
 	{
-		Name: SettingVoters, Kind: Number, Default: "3", Min: 3, Max: 5, Choices: []string{"3", "5"},
+		Name: SettingSecurity, Kind: Choice, Default: "plain", Choices: []string{"plain", "both", "tls"},
+		Doc: "whether the nodes' ports speak TLS; it goes from plain to both and then to tls, and back only with --force",
+	},
+	{
+		Name: SettingVoters, Kind: Number, Default: "3", Choices: []string{"3", "5"},
 		Doc: "how many voters each group is to have",
 	},
 }
@@ -83,18 +89,14 @@ func SettingNamed(name string) (Setting, bool) {
 // Parse returns the value in its canonical form. CodeInvalid if it is not of the setting's type or not within its bounds, which the
 // error names.
 func (s Setting) Parse(value string) (string, error) {
-	switch s.Kind {
-	case Switch:
-		if value == "on" || value == "off" {
+	switch {
+	case s.Choices != nil:
+		if slices.Contains(s.Choices, value) {
 			return value, nil
 		}
-	case Number:
-		if n, err := strconv.ParseInt(value, 10, 64); err == nil && s.within(n) && (s.Choices == nil || slices.Contains(s.Choices, value)) {
-			return strconv.FormatInt(n, 10), nil
-		}
-	case Duration:
+	case s.Kind == Duration:
 		if d, err := time.ParseDuration(value); err == nil && s.within(int64(d)) {
-			return d.String(), nil
+			return short(d), nil
 		}
 	}
 	return "", bad("%s must be %s, not %q", s.Name, s.Bounds(), value)
@@ -104,18 +106,24 @@ func (s Setting) within(n int64) bool { return s.Min <= n && n <= s.Max || n == 
 
 // Bounds says in words which values the setting takes.
 func (s Setting) Bounds() string {
-	switch s.Kind {
-	case Switch:
-		return "on or off"
-	case Number:
-		if s.Choices != nil {
-			return s.Choices[0] + " or " + s.Choices[1]
-		}
-		return fmt.Sprintf("a number from %d to %d", s.Min, s.Max)
+	if s.Choices != nil {
+		last := len(s.Choices) - 1
+		return strings.Join(s.Choices[:last], ", ") + " or " + s.Choices[last]
 	}
-	text := fmt.Sprintf("a time from %v to %v", time.Duration(s.Min), time.Duration(s.Max))
+	text := fmt.Sprintf("a time from %s to %s", short(time.Duration(s.Min)), short(time.Duration(s.Max)))
 	if s.Zero != "" {
 		text += ", or 0"
+	}
+	return text
+}
+
+// short is the duration as people write it: 1h, not 1h0m0s.
+func short(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
 	}
 	return text
 }
@@ -125,8 +133,11 @@ func (m *Map) Setting(name string) string {
 	if v, ok := m.Settings[name]; ok {
 		return v
 	}
-	if name == SettingVoters && m.Voters != 0 {
+	switch {
+	case name == SettingVoters && m.Voters != 0:
 		return strconv.Itoa(m.Voters)
+	case name == SettingSecurity && m.Security != Plain:
+		return string(m.Security)
 	}
 	s, _ := SettingNamed(name)
 	return s.Default
@@ -139,7 +150,7 @@ func (m *Map) Duration(name string) time.Duration {
 }
 
 // Set gives a setting a value; "" gives it its default again. CodeNotFound if there is no such setting, CodeInvalid for a value that
-// it does not take.
+// it does not take. The security of the cluster is changed by [Secure].
 type Set struct {
 	Name  string `cbor:"1,keyasint"`
 	Value string `cbor:"2,keyasint,omitempty"`
@@ -151,6 +162,9 @@ func (s *state) set(c Set) (changes, error) {
 	row, ok := SettingNamed(c.Name)
 	if !ok {
 		return nothing, api.Errorf(api.CodeNotFound, "there is no setting %q", c.Name)
+	}
+	if c.Name == SettingSecurity {
+		return nothing, bad("the setting %s is changed by a command of its own", c.Name)
 	}
 	value := ""
 	if c.Value != "" {
@@ -192,7 +206,7 @@ func (m *Map) setting(row Setting, value string) (changed bool) {
 func (m *Map) checkSettings() error {
 	for name, value := range m.Settings {
 		row, ok := SettingNamed(name)
-		if !ok || name == SettingVoters {
+		if !ok || name == SettingVoters || name == SettingSecurity {
 			return bad("the placement map has an unknown setting %q", name)
 		}
 		if v, err := row.Parse(value); err != nil || v != value {

@@ -1,0 +1,70 @@
+package httpd
+
+import "github.com/edgehold/edgehold/api"
+
+var settingJSON = body{"body", "application/json", 4 << 10}
+
+func hasSettings(h *handler) bool { return h.HasSettings() }
+
+// getSettings lists all settings.
+func getSettings(x *exchange) error {
+	all, err := x.store.Settings(x.ctx)
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(struct {
+		Settings []api.Setting `json:"settings"`
+	}{all})
+}
+
+// getSetting answers with one setting.
+func getSetting(x *exchange) error {
+	s, err := x.store.Setting(x.ctx, x.args["name"])
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(s)
+}
+
+// putSetting does what `edgehold cluster set` asks.
+func putSetting(x *exchange) error {
+	raw, err := x.body()
+	if err != nil {
+		return err
+	}
+	var b struct {
+		Value *string `json:"value"`
+		Force bool    `json:"force"`
+	}
+	if err := decodeStrictly(raw, &b); err != nil {
+		return err
+	}
+	if b.Value == nil || *b.Value == "" {
+		return api.Errorf(api.CodeInvalid, "give the value of the setting as a string; DELETE gives it its default again")
+	}
+	x.writes = true
+	s, err := x.store.SetSetting(x.ctx, x.args["name"], *b.Value, b.Force)
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(s)
+}
+
+// deleteSetting does what `edgehold cluster unset` asks.
+func deleteSetting(x *exchange) error {
+	x.writes = true
+	s, err := x.store.UnsetSetting(x.ctx, x.args["name"])
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(s)
+}
+
+// getLevel answers with the level of the cluster.
+func getLevel(x *exchange) error {
+	l, err := x.store.ClusterLevel(x.ctx)
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(l)
+}
