@@ -102,8 +102,26 @@ type failure struct {
 	answer  *answer // the refusal, if there was one
 }
 
-// attempt sends the call to one node. The node gets at most budget for it.
+// attempt sends the call to one node, and once again if the node does not know the token and there is another one. The node gets at
+// most budget for each.
 func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
+	token := n.tokens.current()
+	a, f := n.send(ctx, e, q, budget)
+	if f == nil || f.err.Code != api.CodeUnauthenticated {
+		return a, f
+	}
+	another, first := n.tokens.renew(token)
+	if !another {
+		return a, f
+	}
+	if first {
+		e.stream.end() // it was opened with the old one
+	}
+	return n.send(ctx, e, q, budget)
+}
+
+// send sends the call to one node. The node gets at most budget for it.
+func (n *network) send(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	until := time.Now().Add(budget)
 	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
 		s, err := n.stream(ctx, until, e)
@@ -231,8 +249,8 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 		q.header(req.Header)
 	}
 	req.Header.Set("User-Agent", n.config.UserAgent)
-	if n.config.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+n.config.Token.Reveal())
+	if token := n.tokens.current(); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	if q.id != nil {
 		req.Header.Set("Idempotency-Key", q.id().header())

@@ -49,9 +49,9 @@
 // write means that it has not taken effect and will not.
 //
 // Every call may fail with [api.CodeUnavailable] if no node carried it out in time, with [api.CodeInvalid] or [api.CodeTooLarge]
-// if the request is not valid, with [api.CodeUnauthenticated] or [api.CodeDenied] if the token is refused, and with
-// [api.CodeInternal] after a fault in a node (a write returns [api.CodeAmbiguous] then). The comments of the methods list further
-// codes.
+// if the request is not valid, with [api.CodeUnauthenticated] or [api.CodeDenied] if the token is refused, with [api.CodeLimited] if
+// the token was over its rate for the whole time of the call, and with [api.CodeInternal] after a fault in a node (a write returns
+// [api.CodeAmbiguous] then). The comments of the methods list further codes.
 //
 // # Retries
 //
@@ -92,6 +92,9 @@ type Config struct {
 	CA []byte
 	// Token is sent as a bearer token if it is not empty.
 	Token api.Secret
+	// TokenFile is a file that holds the token, instead of Token. If a node does not know the token, and the file has another one by
+	// then, the call is sent once more with that.
+	TokenFile string
 	// HTTPClient carries the requests. Redirects are not followed. If it is nil, the Client uses connections of its own. Streams
 	// connect as the HTTPClient's Transport does, if that is an [*http.Transport] that speaks HTTP/1.1. Otherwise no streams are
 	// used.
@@ -141,7 +144,11 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.HTTPClient, err = cfg.httpClient(); err != nil {
 		return nil, err
 	}
-	return newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, nodes))
+	tokens, err := newTokens(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, tokens, nodes))
 }
 
 func newClient(timeout time.Duration, random io.Reader, nodes *endpoints, carrier carrier) (*Client, error) {
@@ -164,6 +171,7 @@ func (c *Client) Close() error {
 // network carries calls to nodes, over a stream to each node or as HTTP requests.
 type network struct {
 	config    Config
+	tokens    *tokens
 	http      *http.Client
 	endpoints *endpoints
 	upgrades  *http.Client // opens streams; nil if there are none
@@ -173,8 +181,8 @@ type network struct {
 	opens  sync.WaitGroup // streams being opened
 }
 
-func newNetwork(cfg Config, nodes *endpoints) *network {
-	n := &network{config: cfg, endpoints: nodes, http: cfg.HTTPClient}
+func newNetwork(cfg Config, tokens *tokens, nodes *endpoints) *network {
+	n := &network{config: cfg, tokens: tokens, endpoints: nodes, http: cfg.HTTPClient}
 	if !cfg.PlainHTTP {
 		n.upgrades = upgrader(n.http)
 	}
