@@ -41,12 +41,16 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 	if err != nil {
 		return nil, err
 	}
-	addrs, token := s.addrs, s.token
+	token, file, err := s.credential(s.warn)
+	if err != nil {
+		return nil, err
+	}
+	addrs := s.addrs
 	if s.data != "" {
-		addrs, token = []string{socketURL}, ""
+		addrs, token, file = []string{socketURL}, "", ""
 	}
 	c, err := client.Open(ctx, client.Config{
-		Endpoints: addrs, Timeout: s.timeout, Token: token, UserAgent: "edgehold-cli",
+		Endpoints: addrs, Timeout: s.timeout, Token: token, TokenFile: file, UserAgent: "edgehold-cli",
 		PlainHTTP:  conns == 1, // opening a stream costs a round trip before the first call
 		HTTPClient: &http.Client{Transport: transport},
 	})

@@ -21,6 +21,7 @@ import (
 type nodeOptions struct {
 	cluster.Config
 	listen, wan string
+	maxAge      time.Duration
 	tlsMin      string
 	insecure    bool
 	drawn       bool // the name of the node ends with letters that were drawn
@@ -73,6 +74,9 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 		if err := o.draw(); err != nil {
 			return err
 		}
+		if f := cmd.Flags().Lookup("access-max-age"); f.Changed {
+			o.AccessMaxAge = &o.maxAge
+		}
 		if err := o.check(); err != nil {
 			return err
 		}
@@ -115,6 +119,8 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringVar(&o.tlsMin, "tls-min", "1.3", "oldest version of TLS for clients: `1.2|1.3`; nodes speak 1.3 to each other")
 	completeWith(cmd, "tls-min", "1.2", "1.3")
 	o.addJoinTo(cmd)
+	f.StringVar(&o.Audit, "audit", "", "`FILE|-` of the audit log, in lines of JSON: refusals, operation and administration")
+	f.DurationVar(&o.maxAge, "access-max-age", 0, "how old this node's tokens and policies may be before it refuses clients, instead of the cluster's setting; 0 is any age (default: the setting)")
 	addLeaseTerm(cmd, &o.LeaseTerm)
 	o.log.addTo(cmd, "info")
 }
@@ -181,7 +187,7 @@ func (o *nodeOptions) check() error {
 
 // nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.
 func nodeArgs(cmd *cobra.Command, args []string) error {
-	for _, name := range []string{"addr", "token", "ca", "timeout", "format"} {
+	for _, name := range []string{"addr", "token", "token-file", "ca", "timeout", "format"} {
 		if f := cmd.InheritedFlags().Lookup(name); f != nil && f.Changed {
 			return usagef("%s: --%s is for the commands that talk to a node; see %s --help", cmd.CommandPath(), name, cmd.CommandPath())
 		}

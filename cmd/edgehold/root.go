@@ -18,7 +18,7 @@ type app struct {
 var commands = []func(*app) *cobra.Command{
 	newDev, newServer, newEdge,
 	newKV, newTxn, newImport, newExport,
-	newCluster, newPlacement,
+	newCluster, newPlacement, newAccess,
 	newDoctor, newBench, newVersion, newCompletion,
 }
 
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 
 // newRoot returns the root of the tree of commands.
 func newRoot(t *terminal) *cobra.Command {
-	a := &app{terminal: t}
+	a := &app{terminal: t, settings: settings{warn: t.err}}
 	root := &cobra.Command{
 		Use:   "edgehold",
 		Short: "A globally consistent key-value store with leased reads at the edge",
@@ -53,7 +53,10 @@ Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 key not found or cond
 		Args:              wantCommand,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return settle(cmd, t.lookupEnv) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			warnOfLiteral(cmd)
+			return settle(cmd, t.lookupEnv)
+		},
 	}
 	root.SetVersionTemplate("{{.Version}}")
 	root.SetIn(t.in)

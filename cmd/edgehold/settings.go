@@ -17,13 +17,15 @@ import (
 
 // settings are the settings of every command that talks to a cluster.
 type settings struct {
-	addrs   []string
-	data    string // the folder of a node of this machine, whose admin socket is used instead of addrs
-	token   api.Secret
-	ca      string
-	timeout time.Duration
-	format  string
-	config  string
+	addrs     []string
+	data      string // the folder of a node of this machine, whose admin socket is used instead of addrs
+	token     api.Secret
+	tokenFile string
+	ca        string
+	timeout   time.Duration
+	format    string
+	config    string
+	warn      io.Writer // for warnings
 }
 
 func (s *settings) addTo(root *cobra.Command) {
@@ -31,7 +33,8 @@ func (s *settings) addTo(root *cobra.Command) {
 	f.StringSliceVar(&s.addrs, "addr", []string{"http://127.0.0.1:7400"}, "addresses of nodes, nearest first; the next one is used if one fails")
 	f.StringVar(&s.data, "data", "", "data `FOLDER` of a node on this machine, or the path of its admin socket: the command talks to that node, as its administrator, and needs neither --addr nor --token")
 	annotate(f.Lookup("data"), notSetting)
-	f.StringVar((*string)(&s.token), "token", "", "bearer token sent with every request")
+	f.StringVar((*string)(&s.token), "token", "", "bearer token sent with every request, or @FILE that holds it")
+	f.StringVar(&s.tokenFile, "token-file", "", "`FILE` that holds the token")
 	f.StringVar(&s.ca, "ca", "", "PEM `FILE` of the certificate authorities to trust for https addresses: DATA/identity/roots.pem of a server")
 	f.DurationVar(&s.timeout, "timeout", api.DefaultTimeout, "time limit of one request, including its retries")
 	f.StringVarP(&s.format, "format", "o", "table", "output: table or json")
