@@ -210,6 +210,7 @@ func TestUnitFile(t *testing.T) {
 		"Service.Type": "notify", "Service.WatchdogSec": "30", "Service.StateDirectory": "edgehold", "Service.ProtectSystem": "strict",
 		"Service.NoNewPrivileges": "true", "Service.LimitNOFILE": "65536", "Service.LimitCORE": "0", "Service.TimeoutStopSec": "30",
 		"Service.RestartPreventExitStatus": "3", "Service.Restart": "on-failure", "Install.WantedBy": "multi-user.target",
+		"Service.LoadCredential": "join:/etc/edgehold/join", "Service.StateDirectoryMode": "0700",
 	} {
 		if set[name] != want {
 			t.Errorf("%s is %q, want %q", name, set[name], want)
