@@ -24,12 +24,15 @@ type Admin interface {
 
 // Status is the state of the cluster as one node sees it: the answer of GET /v1/cluster.
 type Status struct {
-	ClusterID string        `json:"cluster_id"`
-	Nodes     []NodeStatus  `json:"nodes"`
-	Groups    []GroupStatus `json:"groups"`
-	Ranges    []RangeStatus `json:"ranges"`
-	Sessions  int           `json:"sessions"`
-	Leases    int           `json:"leases"`
+	ClusterID string `json:"cluster_id"`
+	// Security is "plain", "both" or "tls": whether the ports of nodes speak TLS. Level is that of the placement map.
+	Security string        `json:"security,omitempty"`
+	Level    int           `json:"level,omitempty"`
+	Nodes    []NodeStatus  `json:"nodes"`
+	Groups   []GroupStatus `json:"groups"`
+	Ranges   []RangeStatus `json:"ranges"`
+	Sessions int           `json:"sessions"`
+	Leases   int           `json:"leases"`
 	// Troubles says in words what an operator has to do something about, as the leader of the placement map's group sees it.
 	Troubles []string `json:"troubles,omitempty"`
 }
@@ -43,6 +46,10 @@ type NodeStatus struct {
 	State  string   `json:"state"` // "up", "draining", "leaving", "refused" or "unreachable"
 	// Reason is why the cluster refuses the node; "" unless State is "refused".
 	Reason string `json:"reason,omitempty"`
+	// Level is the newest of the placement map that the node's program knows, and MapVersion that of the map that the node goes by.
+	// They are 0 if the node does not answer.
+	Level      int    `json:"level,omitempty"`
+	MapVersion uint64 `json:"map_version,omitempty"`
 }
 
 // GroupStatus is the state of one group.

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,12 +25,13 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "status", Hint: "this node has not reached its cluster yet; see --join", RetryAfter: time.Second}
 	}
 	reports := n.reports(ctx, m)
-	s := &api.Status{ClusterID: m.ClusterID, Ranges: m.Status(), Nodes: []api.NodeStatus{}, Groups: []api.GroupStatus{}}
+	s := &api.Status{ClusterID: m.ClusterID, Security: cmp.Or(string(m.Security), "plain"), Level: int(m.Level), Ranges: m.Status(), Nodes: []api.NodeStatus{}, Groups: []api.GroupStatus{}}
 	groups := map[api.GroupID]api.GroupStatus{}
 	for i, node := range m.Nodes {
 		row := api.NodeStatus{Node: node.ID, Region: node.Region, Role: node.Role, URL: node.URL, State: "unreachable"}
 		if r := reports[i]; r != nil {
 			row.State, row.Reason = stateOf(node, r)
+			row.Level, row.MapVersion = int(r.MapLevel), r.Map
 			s.Sessions += r.Sessions
 			s.Leases += r.Leases
 			for _, g := range r.Groups {

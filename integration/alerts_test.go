@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -113,13 +114,24 @@ func TestAlertsNameMetrics(t *testing.T) {
 		t.Skip("starts nodes")
 	}
 	t.Parallel()
+	rules, err := os.ReadFile(alertRules)
+	if err != nil {
+		t.Fatal(err)
+	}
 	labels := map[string]string{}
 	sources(t, false, func(text string) {
 		for _, m := range registered.FindAllStringSubmatch(text, -1) {
 			labels[m[1]] = m[2]
 		}
 	})
-	there := scrapedNames(t)
+	there := scrapedNames(t, func(names map[string]bool) bool {
+		for name, of := range labels {
+			if of == "" && bytes.Contains(rules, []byte(name)) && !names[name] {
+				return false
+			}
+		}
+		return true
+	})
 	for _, a := range alerts(t) {
 		named := selected.FindAllStringSubmatch(a.Expr, -1)
 		if len(named) == 0 {
@@ -143,8 +155,9 @@ func TestAlertsNameMetrics(t *testing.T) {
 	}
 }
 
-// scrapedNames are the names of the metrics of all nodes of a small planet with disks.
-func scrapedNames(t *testing.T) map[string]bool {
+// scrapedNames are the names of the metrics of all nodes of a small planet with disks, as soon as they are enough, or after half a
+// minute.
+func scrapedNames(t *testing.T, enough func(map[string]bool) bool) map[string]bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -154,23 +167,34 @@ func scrapedNames(t *testing.T) map[string]bool {
 	}
 	defer func() { _ = p.Close() }()
 	names := map[string]bool{}
-	for _, n := range p.Nodes() {
-		res, err := http.Get(n.URL + "/metrics")
-		if err != nil {
-			t.Fatal(err)
+	for range 60 {
+		for _, n := range p.Nodes() {
+			scrapeNames(t, n.URL, names)
 		}
-		text, err := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if err != nil {
-			t.Fatal(err)
+		if enough(names) {
+			break
 		}
-		for line := range strings.Lines(string(text)) {
-			if f := strings.Fields(line); len(f) > 2 && f[1] == "TYPE" {
-				names[f[2]] = true
-			}
-		}
+		time.Sleep(500 * time.Millisecond)
 	}
 	return names
+}
+
+func scrapeNames(t *testing.T, url string, names map[string]bool) {
+	t.Helper()
+	res, err := http.Get(url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 2 && f[1] == "TYPE" {
+			names[f[2]] = true
+		}
+	}
 }
 
 // TestAlertRules has Prometheus's own tool check the rules and run their tests.

@@ -10,13 +10,8 @@ import (
 
 // statusBody is api.Status with the bounds of ranges rendered, and lists that are never null.
 type statusBody struct {
-	ClusterID string            `json:"cluster_id"`
-	Nodes     []api.NodeStatus  `json:"nodes"`
-	Groups    []api.GroupStatus `json:"groups"`
-	Ranges    []rangeBody       `json:"ranges"`
-	Sessions  int               `json:"sessions"`
-	Leases    int               `json:"leases"`
-	Troubles  []string          `json:"troubles,omitempty"`
+	api.Status
+	Ranges []rangeBody `json:"ranges"`
 }
 
 type rangeBody struct {
@@ -34,13 +29,11 @@ func getCluster(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	body := statusBody{
-		ClusterID: s.ClusterID, Nodes: s.Nodes, Groups: make([]api.GroupStatus, 0, len(s.Groups)),
-		Ranges: make([]rangeBody, 0, len(s.Ranges)), Sessions: s.Sessions, Leases: s.Leases, Troubles: s.Troubles,
-	}
+	body := statusBody{Status: *s, Ranges: make([]rangeBody, 0, len(s.Ranges))}
 	if body.Nodes == nil {
 		body.Nodes = []api.NodeStatus{}
 	}
+	body.Groups = make([]api.GroupStatus, 0, len(s.Groups))
 	for _, g := range s.Groups {
 		if g.Voters == nil {
 			g.Voters = []api.NodeID{}

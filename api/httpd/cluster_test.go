@@ -44,13 +44,13 @@ func TestCluster(t *testing.T) {
 		`"groups":[{"group":"us-east.1","region":"us-east","leader":"us-east-1","term":3,"voters":["us-east-1"],"applied":9,"prepared":2,"unresolved":1,"oldest_prepared_seconds":4.5,` +
 		`"locked":[{"key":"us/a","decider":"new","seconds":4},{"key_base64":"/w==","decider":"new","seconds":0}]},` +
 		`{"group":"new","region":"","leader":"","term":0,"voters":[],"applied":0,"prepared":0,"unresolved":0,"oldest_prepared_seconds":0}],` +
-		`"ranges":[{"start":"","end_base64":"/w==","group":"us-east.1","epoch":1},{"start_base64":"/w==","end":"","group":"us-east.1","epoch":2}],` +
-		`"sessions":2,"leases":5}` + "\n"
+		`"sessions":2,"leases":5,` +
+		`"ranges":[{"start":"","end_base64":"/w==","group":"us-east.1","epoch":1},{"start_base64":"/w==","end":"","group":"us-east.1","epoch":2}]}` + "\n"
 	if got := bodyOf(t, r); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	admin.status = &api.Status{}
-	if got := bodyOf(t, request(h, "GET", "/v1/cluster", "")); got != `{"cluster_id":"","nodes":[],"groups":[],"ranges":[],"sessions":0,"leases":0}`+"\n" {
+	if got := bodyOf(t, request(h, "GET", "/v1/cluster", "")); got != `{"cluster_id":"","nodes":[],"groups":[],"sessions":0,"leases":0,"ranges":[]}`+"\n" {
 		t.Errorf("an empty status is %s", got)
 	}
 	wantProblem(t, request(h, "GET", "/v1/cluster?verbose=1", ""), 400, api.CodeInvalid, "verbose")

@@ -17,16 +17,89 @@ func nodes(_ context.Context, x *exam) []Finding {
 	if err != nil {
 		return unanswered("the status of the cluster", err)
 	}
+	var all []Finding
 	var lost []string
 	for _, n := range s.Nodes {
-		if n.State == "unreachable" {
+		switch n.State {
+		case "up":
+		case "unreachable":
 			lost = append(lost, string(n.Node))
+		case "refused":
+			all = append(all, fail("see its log: docs/operations/failures.md", "the cluster refuses %s: %s", n.Node, n.Reason)...)
+		default:
+			all = append(all, warn("edgehold cluster undrain "+string(n.Node)+", if that is not meant to last", "%s is %s", n.Node, n.State)...)
 		}
 	}
 	if len(lost) > 0 {
-		return fail("start it, or remove it: docs/operations/failures.md", "%d of %d nodes do not answer: %s", len(lost), len(s.Nodes), strings.Join(lost, ", "))
+		all = append(all, fail("start it, or remove it: docs/operations/failures.md", "%d of %d nodes do not answer: %s", len(lost), len(s.Nodes), strings.Join(lost, ", "))...)
 	}
-	return ok("all %d answer", len(s.Nodes))
+	if len(all) == 0 {
+		return ok("all %d answer", len(s.Nodes))
+	}
+	return all
+}
+
+// troubles passes on what the leader of the placement map's group sees.
+func troubles(_ context.Context, x *exam) []Finding {
+	s, err := x.status()
+	if err != nil {
+		return unanswered("the status of the cluster", err)
+	}
+	var all []Finding
+	for _, text := range s.Troubles {
+		all = append(all, warn("edgehold cluster status", "%s", text)...)
+	}
+	if len(all) == 0 {
+		return ok("nothing waits for an operator")
+	}
+	return all
+}
+
+// levels checks that all nodes run a version that knows the newest level of the cluster, and names those that hold it up.
+func levels(_ context.Context, x *exam) []Finding {
+	s, err := x.status()
+	if err != nil {
+		return unanswered("the status of the cluster", err)
+	}
+	newest := s.Level
+	for _, n := range s.Nodes {
+		newest = max(newest, n.Level)
+	}
+	var behind []string
+	for _, n := range s.Nodes {
+		if n.Level < newest {
+			behind = append(behind, string(n.Node))
+		}
+	}
+	switch {
+	case len(behind) > 0:
+		return warn("upgrade them, or start those that are down", "%s hold the cluster at level %d, and others know %d", strings.Join(behind, ", "), s.Level, newest)
+	case s.Level < newest:
+		return warn("wait some seconds; else edgehold cluster settings: is level-hold on?", "the cluster is at level %d, and all nodes know %d", s.Level, newest)
+	}
+	return ok("all nodes know level %d, which the cluster has", s.Level)
+}
+
+// maps checks that all nodes go by one placement map, within the moment that a change takes.
+func maps(_ context.Context, x *exam) []Finding {
+	s, err := x.status()
+	if err != nil {
+		return unanswered("the status of the cluster", err)
+	}
+	var newest uint64
+	for _, n := range s.Nodes {
+		newest = max(newest, n.MapVersion)
+	}
+	var behind []string
+	for _, n := range s.Nodes {
+		if n.MapVersion > 0 && n.MapVersion < newest {
+			behind = append(behind, fmt.Sprintf("%s (%d)", n.Node, n.MapVersion))
+		}
+	}
+	if len(behind) > 0 {
+		return warn("run doctor again; if it stays so, these nodes cannot reach the servers of the meta group", "the placement map is at version %d, and not everywhere: %s", newest, strings.Join(behind, ", "))
+	}
+	return ok("all go by version %d of the placement map", newest)
 }
 
 // groups checks that each group has a leader, and can lose a voter.

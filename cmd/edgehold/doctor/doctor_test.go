@@ -271,6 +271,48 @@ func TestNodesAndGroups(t *testing.T) {
 	}
 }
 
+// TestNodeStates checks nodes that answer and are not well, and what the leader of the map's group says in words.
+func TestNodeStates(t *testing.T) {
+	s := planet("10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1")
+	x := examOf(t, &fakeNode{status: s})
+	says(t, troubles(t.Context(), x), OK, "nothing")
+	s.Nodes[0].State, s.Nodes[0].Reason = "refused", "its key is another"
+	s.Nodes[1].State = "draining"
+	s.Troubles = []string{"s9 unheard for 12m, no spare server in us-east: add one"}
+	says(t, nodes(t.Context(), x), Fail, "the cluster refuses s1: its key is another")
+	says(t, nodes(t.Context(), x), Warn, "undrain s2")
+	says(t, troubles(t.Context(), x), Warn, "s9 unheard for 12m")
+}
+
+func TestLevels(t *testing.T) {
+	for _, c := range []struct {
+		cluster int
+		nodes   [3]int
+		want    Verdict
+		words   string
+	}{
+		{3, [3]int{3, 3, 3}, OK, "level 3"},
+		{0, [3]int{3, 3, 3}, Warn, "level-hold"},
+		{0, [3]int{3, 0, 0}, Warn, "s2, s3 hold the cluster at level 0"},
+		{3, [3]int{4, 4, 3}, Warn, "s3 hold the cluster at level 3, and others know 4"},
+	} {
+		s := planet("a:1", "b:1", "c:1")
+		s.Level = c.cluster
+		for i := range s.Nodes {
+			s.Nodes[i].Level = c.nodes[i]
+		}
+		says(t, levels(t.Context(), examOf(t, &fakeNode{status: s})), c.want, c.words)
+	}
+}
+
+func TestMaps(t *testing.T) {
+	s := planet("a:1", "b:1", "c:1")
+	s.Nodes[0].MapVersion, s.Nodes[1].MapVersion = 7, 7 // the third does not answer
+	says(t, maps(t.Context(), examOf(t, &fakeNode{status: s})), OK, "version 7")
+	s.Nodes[2].MapVersion = 5
+	says(t, maps(t.Context(), examOf(t, &fakeNode{status: s})), Warn, "s3 (5)")
+}
+
 func TestHosts(t *testing.T) {
 	for _, c := range []struct {
 		hosts []string
