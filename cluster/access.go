@@ -63,6 +63,7 @@ func (n *Node) judgeBy(m *placement.Map, roll *placement.Roll) {
 
 // openAudit opens the audit log; nil if there is none.
 func (n *Node) openAudit() (a *access.Audit, end func() error, err error) {
+	failed := n.metrics.Counter("edgehold_access_audit_errors_total", "Lines that could not be written to the audit log.")
 	var to io.Writer
 	end = func() error { return nil }
 	switch n.cfg.Audit {
@@ -77,7 +78,6 @@ func (n *Node) openAudit() (a *access.Audit, end func() error, err error) {
 		}
 		to, end = f, f.Close
 	}
-	failed := n.metrics.Counter("edgehold_access_audit_errors_total", "Lines that could not be written to the audit log.")
 	return access.NewAudit(access.AuditConfig{To: to, Node: n.cfg.ID, Failed: func(err error) {
 		failed(1)
 		if write, _ := n.said.Say("audit", err.Error()); write {
