@@ -65,7 +65,7 @@ var house = map[string]room{
 	},
 	"api/httpd": {
 		ours:  []string{"api", "api/admission", "api/fault", "api/front", "api/wire"},
-		tests: []string{"api/observe"},
+		tests: []string{"cluster/access/accesstest", "api/observe"},
 	},
 	"fsm": {
 		ours: []string{"api", "api/codec", "fsm/engine", "fsm/ident"},
@@ -128,6 +128,9 @@ var house = map[string]room{
 	},
 	"cluster/access": {
 		ours: []string{"api", "api/front", "fsm/placement"},
+	},
+	"cluster/access/accesstest": {
+		ours: []string{"api", "api/front", "api/storetest", "cluster/access", "fsm/placement"},
 	},
 	"cluster/notice": {},
 	"cluster/join": {
