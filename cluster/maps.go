@@ -18,7 +18,7 @@ import (
 // What nodes ask of each other about the placement map. A node that joins polls, and proposes itself, before the map names it; any
 // other proposal is for servers, see mayPropose.
 var (
-	methodPoll    = peer.NewMethod[poll, polled]("Poll", admission.Waiting, peer.Anyone)
+	methodPoll    = peer.NewMethod[poll, polled]("Poll", admission.Waiting, peer.Anyone).PerNode(pollsPerNode)
 	methodMap     = peer.NewMethod[peer.Nothing, encodedMap]("Map", admission.Control, peer.Anyone)
 	methodPropose = peer.NewMethod[proposal, encodedMap]("Propose", admission.Control, peer.Anyone)
 )
@@ -61,6 +61,9 @@ func (e *encodedMap) decode(err error) (*placement.Map, error) {
 type proposal struct {
 	Command []byte `cbor:"1,keyasint"`
 }
+
+// pollsPerNode bounds the polls of one node that wait here.
+const pollsPerNode = 4
 
 // pollPatience is how long a poll waits for news. It is shorter than the pollers' own time-out.
 const pollPatience = 5 * time.Second

@@ -4,6 +4,7 @@ package admission
 
 // The guards whose absence the checkers must notice; see guards_mutants.go.
 const (
-	guardGiveBack = true
-	guardByKey    = true
+	guardGiveBack    = true
+	guardEqualShares = true
+	guardByKey       = true
 )

@@ -3,7 +3,7 @@
 // [Budget] of tries.
 //
 // Three rules shape a Room. Each class of requests has a share of its own, so that one cannot use up another's: the cluster's
-// own calls, reads that a lease here may answer or that may be stale, and the rest. A caller has at most half of a share that others want too. And
+// own calls, reads that a lease here may answer or that may be stale, and the rest. In a share that is three quarters full, callers that have more than an equal part of it are refused first. And
 // what waits for something slow holds no place of what is fast: a request that has been under way for [Config.SlowAfter] gives
 // its place back if another request wants it, and counts among the slow ones instead, which are bounded by key. A further
 // request for a key that too many wait for is refused at once.
@@ -141,6 +141,8 @@ type share struct {
 	inside         int
 	oldest, newest *Ticket
 	of             map[string]int // by caller
+	wants          string         // the caller that was refused last, because the share was full, while it had little of it
+	wanted         time.Time      // when
 }
 
 // New makes a Room.
@@ -208,15 +210,43 @@ func (r *Room) refuse(a *Ask, key uint64, busy bool, now time.Time) reason {
 	case guardByKey && a.Class == Request && r.slowOf[key] > 0 && r.slowOf[key] >= r.mostSlow():
 		return byKey
 	case s.inside >= r.cfg.Shares[a.Class]:
+		r.want(s, a, now)
 		return byShare
 	case busy && r.UnderWay() >= r.calm(a.Class):
 		return byLoad
-	case a.Caller != "" && 2*s.of[a.Caller] >= r.cfg.Shares[a.Class] && s.inside > s.of[a.Caller]:
+	case r.crowds(s, a, now):
 		return byCaller
 	case r.bytes+a.Bytes > r.cfg.Bytes:
 		return byBytes
 	}
 	return noReason
+}
+
+// wantFor is how long a caller that found its share full of others' requests counts as one that wants in.
+const wantFor = time.Second
+
+// want notes that a caller with less than an equal part of a full share is refused.
+func (r *Room) want(s *share, a *Ask, now time.Time) {
+	if a.Caller != "" && s.of[a.Caller] < r.cfg.Shares[a.Class]/(len(s.of)+1) {
+		s.wanted, s.wants = now, a.Caller
+	}
+}
+
+// crowds reports whether the request is one too many of its caller: the share is three quarters full, others are in it or want in,
+// and the caller has an equal part of it.
+func (r *Room) crowds(s *share, a *Ask, now time.Time) bool {
+	limit := r.cfg.Shares[a.Class]
+	if a.Caller == "" || 4*s.inside < 3*limit || !guardEqualShares {
+		return false
+	}
+	callers, own := len(s.of), s.of[a.Caller]
+	if own == 0 {
+		callers++
+	}
+	if now.Sub(s.wanted) < wantFor && s.of[s.wants] == 0 && s.wants != a.Caller {
+		callers++
+	}
+	return callers > 1 && own >= max(1, limit/callers)
 }
 
 // mostSlow is how many slow requests for one key keep further ones out now.
@@ -367,7 +397,7 @@ func newRefusals(cfg *Config) (all refusals) {
 		all.share[c] = refusal(loadRetryAfter, "%d requests of the class %s are under way at this node, the limit", cfg.Shares[c], c)
 	}
 	all.load = refusal(loadRetryAfter, "this node has more to do than its processors can")
-	all.caller = refusal(loadRetryAfter, "the requests of this caller take half of what this node does at once, and others want in")
+	all.caller = refusal(loadRetryAfter, "the requests of this caller take its part of what this node does at once, and others want in")
 	all.bytes = refusal(loadRetryAfter, "requests fill the %d bytes of memory for them", cfg.Bytes)
 	return all
 }

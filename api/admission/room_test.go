@@ -109,18 +109,48 @@ func TestManySlowKeys(t *testing.T) {
 	})
 }
 
-// TestCallers: a caller has half of a share that others want too, and all of one that no other wants.
+// TestCallers: in a share that is three quarters full, a caller that has an equal part of it gets no more while others are there. It
+// has all of a share that no other wants.
 func TestCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := room(nil)
 		leave(in(t, r, 8, Ask{Class: Request, Caller: "a"}))
 		b := in(t, r, 1, Ask{Class: Request, Caller: "b"})
-		a := in(t, r, 4, Ask{Class: Request, Caller: "a"})
+		a := in(t, r, 5, Ask{Class: Request, Caller: "a"}) // until the share is three quarters full
 		out(t, r, Ask{Class: Request, Caller: "a"}, loadRetryAfter)
-		b = append(b, in(t, r, 3, Ask{Class: Request, Caller: "b"})...)
+		b = append(b, in(t, r, 1, Ask{Class: Request, Caller: "b"})...)
+		in(t, r, 1, Ask{Class: Request, Caller: "c"})
+		out(t, r, Ask{Class: Request, Caller: "a"}, loadRetryAfter)
+		in(t, r, 4, Ask{Class: Leased, Caller: "a"}) // another share
 		leave(b)
-		in(t, r, 4, Ask{Class: Request, Caller: "a"})
-		leave(a)
+		leave(a[2:])
+		in(t, r, 2, Ask{Class: Request, Caller: "a"})
+	})
+}
+
+// TestOneCallerFillsNoShare (attack 12): a caller that has filled a share, and takes each place again at once when one is free, does not
+// keep others out: while they ask, it gets no more than an equal part.
+func TestOneCallerFillsNoShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := room(nil)
+		hog := in(t, r, 8, Ask{Class: Request, Caller: "hog"})
+		out(t, r, Ask{Class: Request, Caller: "b"}, loadRetryAfter)
+		out(t, r, Ask{Class: Request, Caller: "hog"}, loadRetryAfter)
+		got := 0
+		for range 4 {
+			leave(hog[:1])
+			hog = hog[1:]
+			if x, err := r.Enter(Ask{Class: Request, Caller: "hog"}); err == nil { // it is always the first
+				hog = append(hog, x)
+			}
+			if _, err := r.Enter(Ask{Class: Request, Caller: "b"}); err == nil {
+				got++
+			}
+			time.Sleep(loadRetryAfter / 2) // not so long that requests count as slow
+		}
+		if got != 4 {
+			t.Errorf("the other caller was let in %d of 4 times", got)
+		}
 	})
 }
 

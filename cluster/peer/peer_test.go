@@ -346,6 +346,56 @@ func TestShares(t *testing.T) {
 	})
 }
 
+// TestPerNode (attack 12): one node has no more calls and streams under way than its part, and others are not hindered.
+func TestPerNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, until := peertest.New(t), make(chan struct{})
+		few, open := watch.PerNode(2), chat.PerNode(1)
+		s := w.Start("s", peer.ServerConfig{}, nil, func(s *peer.Server) {
+			blocking(few, s, until)
+			open.Handle(s, func(_ context.Context, end peer.ServerEnd[text, text]) error {
+				_, err := end.Recv()
+				return err
+			})
+		})
+		defer s.Close()
+		c, d := w.Start("c", peer.ServerConfig{}, nil, nil), w.Start("d", peer.ServerConfig{}, nil, nil)
+		defer c.Close()
+		defer d.Close()
+		var wg sync.WaitGroup
+		for _, at := range []*peertest.Station{c, c, d, d} {
+			wg.Go(func() {
+				if _, err := few.Call(t.Context(), at.Pool.Remote("s"), &text{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		if _, err := few.Call(t.Context(), c.Pool.Remote("s"), &text{}); api.CodeOf(err) != api.CodeUnavailable || api.AsError(err).RetryAfter == 0 {
+			t.Errorf("one call too many: %v", err)
+		}
+		close(until)
+		wg.Wait()
+		if _, err := few.Call(t.Context(), c.Pool.Remote("s"), &text{}); err != nil {
+			t.Errorf("when the others are over: %v", err)
+		}
+		first, err := open.Open(t.Context(), c.Pool.Remote("s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond)
+		second, err := open.Open(t.Context(), c.Pool.Remote("s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := second.Recv(); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("one stream too many: %v", err)
+		}
+		first.Close()
+		second.Close()
+	})
+}
+
 // TestBusy: while the processors cannot keep up, requests beyond a calm number are refused, and nothing else is.
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

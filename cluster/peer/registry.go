@@ -18,6 +18,8 @@ type Row struct {
 	Class  admission.Class // what its calls count as at the node that answers
 	Who    Who
 	Stream bool
+	// PerNode bounds the calls or streams of one node that are under way; 0 does not.
+	PerNode int
 }
 
 func (r Row) check() Row {
@@ -45,6 +47,12 @@ type Method[Req, Resp any] struct{ row Row }
 // NewMethod declares a method: its name, what its calls count as, and who may call it. It panics if one is missing.
 func NewMethod[Req, Resp any](name string, class admission.Class, who Who) Method[Req, Resp] {
 	return Method[Req, Resp]{Row{Name: name, Class: class, Who: who}.check()}
+}
+
+// PerNode is the method with at most n calls of one node under way; one more gets CodeUnavailable. It is for calls that wait.
+func (m Method[Req, Resp]) PerNode(n int) Method[Req, Resp] {
+	m.row.PerNode = n
+	return m
 }
 
 // Handle has the server answer the method. It is called once a method, before [Server.Serve]; it panics if the name is taken.
@@ -122,6 +130,13 @@ func handle[Req, Resp any](ctx context.Context, s *Server, row Row, from Identit
 		return res, err
 	}
 	defer place.Leave()
+	if row.PerNode > 0 {
+		leave, err := s.one(row, from.Caller().Node)
+		if err != nil {
+			return res, err
+		}
+		defer leave()
+	}
 	return serve(words.WithCaller(ctx, from), q)
 }
 

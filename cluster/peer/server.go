@@ -2,8 +2,10 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
@@ -23,6 +25,13 @@ type Server struct {
 
 	mu     sync.Mutex
 	closed bool
+	busy   map[ofNode]int // guarded by mu: calls and streams under way of rows with a bound for each node
+}
+
+// ofNode is a row of the table and a caller.
+type ofNode struct {
+	row  string
+	node api.NodeID
 }
 
 // NewServer makes a server. It answers this node's own calls at once, and others while it serves their lanes.
@@ -47,6 +56,31 @@ func (s *Server) Close() {
 	s.cancel()
 	s.rpc.Close()
 	s.wg.Wait()
+}
+
+// one counts a call or stream of a node as under way until leave, if its row bounds those of one node.
+func (s *Server) one(r Row, node api.NodeID) (leave func(), err error) {
+	if r.PerNode == 0 {
+		return func() {}, nil
+	}
+	x := ofNode{r.Name, node}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.busy[x] >= r.PerNode {
+		return nil, &api.Error{Code: api.CodeUnavailable, Op: r.Name, RetryAfter: time.Second,
+			Hint: fmt.Sprintf("%d calls of node %s are under way, the limit for one node", r.PerNode, node)}
+	}
+	if s.busy == nil {
+		s.busy = map[ofNode]int{}
+	}
+	s.busy[x]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.busy[x]--; s.busy[x] == 0 {
+			delete(s.busy, x)
+		}
+	}, nil
 }
 
 // admit is enter for one call, whose error is the caller's own. It may wait for a newer placement map.

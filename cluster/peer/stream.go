@@ -17,6 +17,12 @@ func NewStream[Up, Down any](name string, who Who) Stream[Up, Down] {
 	return Stream[Up, Down]{Row{Name: name, Class: admission.Free, Who: who, Stream: true}.check()}
 }
 
+// PerNode is the stream with at most n of one node open; one more ends with CodeUnavailable.
+func (x Stream[Up, Down]) PerNode(n int) Stream[Up, Down] {
+	x.row.PerNode = n
+	return x
+}
+
 // End is one end of a stream: In comes, Out is sent. Recv belongs to one goroutine. Both fail with CodeUnavailable once the stream
 // has ended.
 type End[In, Out any] interface {
@@ -53,6 +59,11 @@ func (x Stream[Up, Down]) handle(
 		return err
 	}
 	defer place.Leave()
+	leave, err := s.one(x.row, from.Caller().Node)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return serve(words.WithCaller(ctx, from), end)
 }
 

@@ -9,7 +9,10 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-var streamLeases = peer.NewStream[leaseUp, words.LeaseEvent]("Leases", peer.Holders)
+var streamLeases = peer.NewStream[leaseUp, words.LeaseEvent]("Leases", peer.Holders).PerNode(StreamsPerNode)
+
+// StreamsPerNode bounds the lease streams of one node: that of its process, and one that is coming to replace it.
+const StreamsPerNode = 2
 
 // Hello is a holder's first message on a lease stream.
 type Hello struct {
