@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -101,7 +102,11 @@ func (x mapServer) poll(ctx context.Context, p *poll) (*polled, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	now, roll, fresh := x.wait(ctx, meta.Seen{Map: p.Since, Roll: p.SinceRoll})
+	seen := meta.Seen{Map: p.Since, Roll: p.SinceRoll}
+	if peer.CallerFrom(ctx).Role == "" { // the roll is for nodes that the map names
+		seen.Roll = math.MaxUint64
+	}
+	now, roll, fresh := x.wait(ctx, seen)
 	if now == nil {
 		if p.Since == 0 {
 			return nil, api.Errorf(api.CodeUnavailable, "node %s has no placement map yet", x.self)
@@ -112,7 +117,7 @@ func (x mapServer) poll(ctx context.Context, p *poll) (*polled, error) {
 	if now.Version > p.Since {
 		answer.Map = placement.EncodeMap(now)
 	}
-	if roll.Revision > p.SinceRoll {
+	if roll.Revision > seen.Roll {
 		answer.Roll = placement.EncodeRollChange(roll.Since(now.ClusterID, p.SinceRoll))
 	}
 	if !fresh.IsZero() {
