@@ -56,7 +56,6 @@ var mutants = []mutant{
 	{"resolve-hint", []check{{"./cluster/remote", "^TestAttemptsOfOthers$"}}},
 	{"scope", []check{{"./cluster/remote", "^TestScope$"}}},
 	{"give-back", []check{{"./api/admission", "."}, {"./integration", "^TestDeadHoldersGivePlacesBack$"}}},
-	{"give-back", []check{{"./api/admission", "."}}},
 	{"equal-shares", []check{{"./api/admission", "^(TestCallers|TestOneCallerFillsNoShare)$"}}},
 	{"slow-by-key", []check{{"./api/admission", "."}}},
 	{"per-holder", []check{{"./cluster/group", "^TestWaitersOfOneHolder$"}}},
