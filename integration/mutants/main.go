@@ -81,6 +81,7 @@ var mutants = []mutant{
 	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}, {"./cluster", "^(TestMethodsOverTLS|TestImpostorAnswers)$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
 	{"one-founder", []check{{"./cluster", founding}}},
+	{"keep-majority", []check{{"./cluster", "^TestRemove$"}}},
 	{"remove-dead-first", []check{{"./cluster", "^TestReconcile$"}}},
 	{"hand-over", []check{{"./cluster", "^TestRollingRestart$"}}},
 	{"hold-before-transfer", []check{{"./cluster/replica", "^TestTransferLeavesNothingUnknown$"}}},
