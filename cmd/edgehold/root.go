@@ -16,7 +16,7 @@ type app struct {
 
 // commands is the table of commands. A new command is one file, with its constructor, and one row.
 var commands = []func(*app) *cobra.Command{
-	newDev, newServer, newEdge,
+	newDev, newServer, newEdge, newInit,
 	newKV, newTxn, newImport, newExport,
 	newCluster, newPlacement, newAccess,
 	newDoctor, newBench, newVersion, newCompletion,
