@@ -48,5 +48,7 @@ alerts: ## check docs/alerts.yaml and run its tests; installs promtool on Debian
 lint: ## the linters of .golangci.yml: make lint ARGS=--fix
 	.ci/lint $(ARGS)
 
-image: build ## a container image from the host's static binary
-	docker build -t edgehold:dev -f Dockerfile dist
+image: build ## a container image from the host's static binary; docker build . makes one from the source
+	mkdir -p dist/rootfs/data dist/rootfs/init/bootstrap dist/rootfs/init/server dist/rootfs/init/edge
+	chmod 0700 dist/rootfs/data dist/rootfs/init/*
+	docker build -t edgehold:dev --target host -f Dockerfile dist
