@@ -16,6 +16,9 @@ func (s *state) init(c Init) (changes, error) {
 	if err := c.Map.Check(); err != nil {
 		return nothing, err
 	}
+	if c.Vault != nil && c.Map.Level < LevelIdentity {
+		return nothing, bad("a map of level %d has no vault", c.Map.Level)
+	}
 	s.Map = c.Map
 	if c.Vault == nil {
 		return founding, nil

@@ -2,6 +2,9 @@ package placement
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
 	"slices"
 	"testing"
 
@@ -123,5 +126,26 @@ func TestRetire(t *testing.T) {
 	}
 	if r := apply(t, m, Retire{"nobody"}); api.CodeOf(r.Err) != api.CodeNotFound {
 		t.Errorf("an unknown node: %v", r.Err)
+	}
+}
+
+// TestNewerSnapshot: a snapshot of a newer version is no damage: it says so, and changes nothing. Attack 45.
+func TestNewerSnapshot(t *testing.T) {
+	from, to := bootstrapped(t), bootstrapped(t)
+	apply(t, from, Join{server("a2", "a")})
+	s, err := from.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := s.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	b := buf.Bytes()
+	b[len(magic)] = byte(NewestLevel) + 1
+	b = binary.BigEndian.AppendUint32(b[:len(b)-4], crc32.Checksum(b[:len(b)-4], table))
+	before := to.Hash()
+	if err := to.Restore(bytes.NewReader(b)); !errors.Is(err, ErrNewer) || to.Hash() != before {
+		t.Errorf("gave %v", err)
 	}
 }
