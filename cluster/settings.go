@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -138,9 +139,15 @@ func (n *Node) setSecurity(ctx context.Context, value string, force bool) (*plac
 	if value != "" && value != "plain" {
 		c.Security = placement.Security(value)
 	}
-	m, err := n.present("set security")
+	m, err := n.changes.Get(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if c.Security == placement.TLS && m.Security == placement.Both {
+		if waits := n.unconfirmed(ctx, m); len(waits) > 0 {
+			return nil, api.Errorf(api.CodeConflict, "these nodes have not confirmed that the key which the cluster has for them is their own, and would be shut out: %s; try again when they are up, or remove them",
+				strings.Join(waits, ", "))
+		}
 	}
 	if c.Security != placement.Plain && len(m.Roots) == 0 {
 		ca, err := join.NewCA(m.ClusterID)
@@ -153,4 +160,14 @@ func (n *Node) setSecurity(ctx context.Context, value string, force bool) (*plac
 		}
 	}
 	return n.changes.Change(ctx, c)
+}
+
+// unconfirmed names the nodes that do not say that the newest pin under their name is that of their own key.
+func (n *Node) unconfirmed(ctx context.Context, m *placement.Map) (ids []string) {
+	for i, r := range n.reports(ctx, m) {
+		if x := m.Nodes[i]; r == nil || len(r.Pin) == 0 || !x.HasPin(r.Pin) {
+			ids = append(ids, string(x.ID))
+		}
+	}
+	return ids
 }

@@ -146,7 +146,7 @@ func (c *composed) up(t *testing.T) {
 		for _, a := range c.file.Services[d.name].Healthcheck.Test[2:] {
 			check = append(check, c.here(d.name, a))
 		}
-		eventually(t, 2*time.Minute, d.name+" is healthy", func() bool {
+		eventually(t, 80*time.Second, d.name+" is healthy", func() bool {
 			if !d.running() {
 				t.Fatalf("%s has ended: %v\n%s", d.name, d.cmd.ProcessState, d.logTail())
 			}
