@@ -181,7 +181,7 @@ func (c *coordinator) onceAnswer(res Result) {
 	switch {
 	case c.state != "once":
 	case res.Err == nil:
-		c.tell()
+		c.reply()
 	case res.Err.Code == RetryLeases:
 		c.cleared = append(c.cleared, c.revoked(res.Holders)...)
 	case res.Err.Code == Attempted:
@@ -191,9 +191,9 @@ func (c *coordinator) onceAnswer(res Result) {
 	}
 }
 
-func (c *coordinator) tell() {
+func (c *coordinator) reply() {
 	if !c.req.done {
-		c.req.done, c.req.told = true, true
+		c.req.done, c.req.confirmed = true, true
 	}
 	c.end()
 }
@@ -245,7 +245,7 @@ func (c *coordinator) no(res Result) {
 // meet ends another attempt of the request, in whatever gateway it is made.
 func (c *coordinator) meet(rec *Record) {
 	if rec.Decider == "" {
-		c.tell()
+		c.reply()
 		return
 	}
 	c.state, c.pushing = "push", rec.Ref()
@@ -254,7 +254,7 @@ func (c *coordinator) meet(rec *Record) {
 func (c *coordinator) pushed(d *Decision) {
 	switch {
 	case d.Outcome == ident.TxnCommitted:
-		c.tell()
+		c.reply()
 	case d.Expired:
 		c.end()
 	default:
@@ -268,7 +268,7 @@ func (c *coordinator) outcome(d *Decision) {
 	switch {
 	case d.Outcome == ident.TxnCommitted:
 		if !c.req.done {
-			c.req.done, c.req.told = true, true
+			c.req.done, c.req.confirmed = true, true
 		}
 		c.state = "resolve"
 	case d.Expired || c.odds(10):

@@ -24,7 +24,7 @@ func TestDecide(t *testing.T) {
 		"the same again": d, "an abort": Decide{Txn: a, Outcome: ident.TxnAborted}, "a push": Push{a}, "another commit": commit(a, "g.9"),
 	} {
 		if res := r.ok(c); !reflect.DeepEqual(res.Decision, first.Decision) || res.Effect.Decided != nil {
-			t.Errorf("%s is told %+v", what, res.Decision)
+			t.Errorf("%s gets %+v", what, res.Decision)
 		}
 	}
 	if res := r.ok(Push{b}); res.Decision.Outcome != ident.TxnAborted || res.Decision.Expired {
@@ -112,22 +112,22 @@ func TestDecideEpochs(t *testing.T) {
 func TestLateCommit(t *testing.T) {
 	for _, seq := range []uint64{0, 3} {
 		r := founded(t)
-		told, unheard, committed := ref("t", seq, "g.1"), ref("u", seq, "g.1"), ref("c", seq, "g.1")
-		r.ok(Push{told})
+		pushed, unheard, committed := ref("t", seq, "g.1"), ref("u", seq, "g.1"), ref("c", seq, "g.1")
+		r.ok(Push{pushed})
 		r.ok(commit(committed))
 		for range DedupEpochs {
 			r.advance(1)
 			r.ok(ExpireDedup{r.term, 0})
-			if d := r.ok(commit(told)).Decision; d.Outcome != ident.TxnAborted {
+			if d := r.ok(commit(pushed)).Decision; d.Outcome != ident.TxnAborted {
 				t.Fatalf("seq %d: Decide1: aborted, and then %+v", seq, d)
 			}
-			if d := r.ok(Push{told}).Decision; d.Outcome != ident.TxnAborted || d.Expired {
-				t.Fatalf("seq %d: a repetition is told %+v", seq, d)
+			if d := r.ok(Push{pushed}).Decision; d.Outcome != ident.TxnAborted || d.Expired {
+				t.Fatalf("seq %d: a repetition gets %+v", seq, d)
 			}
 			if d := r.ok(Push{committed}).Decision; d.Outcome != ident.TxnCommitted {
 				t.Fatalf("seq %d: Decide1: committed, and then %+v", seq, d)
 			}
-			last := CommitLast{Term: r.term, Txn: told, Then: []api.Op{opPut("k", "v")}}
+			last := CommitLast{Term: r.term, Txn: pushed, Then: []api.Op{opPut("k", "v")}}
 			if d := r.refused(last, Finished).Decision; d.Outcome != ident.TxnAborted {
 				t.Fatalf("seq %d: CommitLast: %+v", seq, d)
 			}
@@ -144,8 +144,8 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
-// TestTellsTheSameForEver checks that a client's row stays as long as a commit that was refused as too old may come again.
-func TestTellsTheSameForEver(t *testing.T) {
+// TestDecisionNeverChanges checks that a client's row stays as long as a commit that was refused as too old may come again.
+func TestDecisionNeverChanges(t *testing.T) {
 	r := founded(t)
 	tx := ref("c", 1, "g.1")
 	r.ok(Forget{tx.ID.Client, 2})
@@ -267,6 +267,6 @@ func TestForgottenCommit(t *testing.T) {
 	}
 	rec, _ := anchors.m.Stored(tx.ID.Client, 0)
 	if got := decides.ok(Push{rec.Ref()}).Decision; !got.Expired || decides.m.Meta().Decisions != 0 {
-		t.Errorf("a repetition is told %+v", got)
+		t.Errorf("a repetition gets %+v", got)
 	}
 }

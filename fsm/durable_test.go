@@ -169,7 +169,7 @@ func TestCloseUnderReaders(t *testing.T) {
 		t.Errorf("preview: %+v", p)
 	}
 	if len(m.Holders([]api.Key{"k"})) > 0 || len(m.Sessions()) > 0 {
-		t.Error("somebody holds something")
+		t.Error("there is a holder")
 	}
 }
 

@@ -149,7 +149,7 @@ func (v *view) recent(e ident.DedupEpoch, anchor api.Key) *api.Error {
 	}
 	own, ok := v.own(e)
 	if !ok {
-		return errExpired("it is of epoch %v, and %s cannot tell how old that is", e, v.meta.Group)
+		return errExpired("it is of epoch %v, and %s does not know how old that is", e, v.meta.Group)
 	}
 	if own.expired(now) {
 		return errExpired("it is of epoch %d, this is %d", own, now)

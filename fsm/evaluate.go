@@ -25,11 +25,11 @@ type evaluation struct {
 type draft struct {
 	key api.Key
 	api.Step
-	version api.Version
-	known   bool // what the key held before is in Step and version, or does not matter any more
-	stored  bool // Value is what the table holds
-	told    bool // the version is known
-	wrote   bool // a step changed it
+	version   api.Version
+	known     bool // what the key held before is in Step and version, or does not matter any more
+	stored    bool // Value is what the table holds
+	versioned bool // the version is known
+	wrote     bool // a step changed it
 }
 
 // place is a step's draft, and whether the step changed it.
@@ -124,7 +124,7 @@ func (v *view) recall(d *draft) {
 	d.known = true
 	if row, ok := v.get(v.key.ofKey(tableKV, d.key)); ok {
 		x := valueOf(row)
-		d.Step, d.version, d.stored, d.told = api.Step{Value: x.data, Exists: true}, x.version, true, true
+		d.Step, d.version, d.stored, d.versioned = api.Step{Value: x.data, Exists: true}, x.version, true, true
 	}
 }
 
@@ -162,12 +162,12 @@ func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
 		op, p := &ev.branch[i], ev.places[i]
 		d := &ev.drafts[p.draft]
 		o, _ := v.shardOf(op.Key)
-		if !d.told && !p.changed {
-			d.version, d.told = v.absence(op.Key, o), true
+		if !d.versioned && !p.changed {
+			d.version, d.versioned = v.absence(op.Key, o), true
 		}
 		// A key that never existed is recorded as absent once it has been deleted.
 		if p.changed || op.Kind == api.OpDelete && d.version.IsZero() {
-			d.wrote, d.told, d.version = true, true, api.Version{Epoch: o.Epoch, Index: index}
+			d.wrote, d.versioned, d.version = true, true, api.Version{Epoch: o.Epoch, Index: index}
 		}
 		ev.entries[i].Version = d.version
 	}

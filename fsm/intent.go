@@ -86,7 +86,7 @@ func readIntents(r *codec.Reader) intents {
 			}
 		}
 		if len(x.holders) == 0 {
-			r.Fail("intents of nobody")
+			r.Fail("intents of no transaction")
 		}
 		return x
 	}

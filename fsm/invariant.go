@@ -172,7 +172,7 @@ func (a *audit) allLeases() {
 			return a.broken("Superset", "%q has %d holders", k, len(x.holders))
 		}
 		if _, exists := a.get(a.key.ofKey(tableKV, key)); exists == x.absent {
-			return a.broken("LeaseCleared", "%q exists: %v, and its holders were told that it is absent: %v", k, exists, x.absent)
+			return a.broken("LeaseCleared", "%q exists: %v, and its holders have it as absent: %v", k, exists, x.absent)
 		}
 		for _, l := range x.holders {
 			if !a.lease(key, o, l) {

@@ -109,8 +109,8 @@ func TestInvariantsAreChecked(t *testing.T) {
 		"a client's wrong count": {"Once", func(r *rig, b engine.Batch) error {
 			return b.Set(key.client(api.ClientID{1, 2, 3}), client{count: 2}.row())
 		}},
-		"records of nobody": {"Once", func(r *rig, b engine.Batch) error { return b.Delete(key.client(api.ClientID{1, 2, 3})) }},
-		"a wrong counter":   {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Keys++; return nil }},
+		"records of no client": {"Once", func(r *rig, b engine.Batch) error { return b.Delete(key.client(api.ClientID{1, 2, 3})) }},
+		"a wrong counter":      {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Keys++; return nil }},
 	} {
 		r := furnished(t)
 		if err := r.m.CheckInvariants(); err != nil {
@@ -170,8 +170,8 @@ func TestEngineFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Apply(1, 1, [][]byte{encode(benchInit)})
-	var told error
-	m.OnFailure(func(err error) { told = err })
+	var reported error
+	m.OnFailure(func(err error) { reported = err })
 	f.failed = true
 	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
 		t.Errorf("read: %v", err)
@@ -197,8 +197,8 @@ func TestEngineFails(t *testing.T) {
 	if m.Meta().Counter != 1 {
 		t.Error("an Apply that failed had an effect")
 	}
-	if !errors.Is(told, errDisk) {
-		t.Errorf("the owner was told %v", told)
+	if !errors.Is(reported, errDisk) {
+		t.Errorf("reported to the owner: %v", reported)
 	}
 }
 
@@ -211,10 +211,10 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Apply(1, 1, [][]byte{encode(benchInit)})
-	told := 0
+	reported := 0
 	m.OnFailure(func(err error) {
 		if errors.Is(err, errDisk) {
-			told++
+			reported++
 		}
 	})
 	f.failed = true
@@ -234,13 +234,13 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 		"Stored":     func() { m.Stored(api.ClientID{1}, 1) },
 		"Apply":      func() { _, _ = m.Apply(2, 1, [][]byte{encode(Write{Term: 1, Txn: putTxn("k", "v")})}) },
 	} {
-		told = 0
+		reported = 0
 		func() {
 			defer func() { _ = recover() }() // a panic is as good as an error, once the owner knows
 			look()
 		}()
-		if told != 1 {
-			t.Errorf("%s: the owner was told %d times", name, told)
+		if reported != 1 {
+			t.Errorf("%s: reported to the owner %d times", name, reported)
 		}
 	}
 	f.failed = false

@@ -94,7 +94,7 @@ func (a *audit) attemptRows() {
 	a.each(tableOwing, func(k, row []byte) bool {
 		id := readAttempt(tableOwing, &codec.Reader{B: k})
 		if _, ok := a.get(a.key.attempt(tableDecision, &id)); !ok || len(parse(row, readGroups)) == 0 {
-			return a.broken("Decide1", "groups are to resolve %v, which was not decided, or nobody is", id)
+			return a.broken("Decide1", "groups are to resolve %v, which was not decided, or none is", id)
 		}
 		a.counts.Unresolved++
 		return true

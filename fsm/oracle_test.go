@@ -69,8 +69,8 @@ func (o *oracle) entry(k api.Key) api.Entry {
 		return e
 	}
 	for _, s := range o.sessions {
-		if told, held := s.leases[k]; held { // all were given the same
-			e.Version = told.Version
+		if granted, held := s.leases[k]; held { // all were given the same
+			e.Version = granted.Version
 			return e
 		}
 	}
@@ -439,12 +439,12 @@ func (o *oracle) state(m *Machine, keys []api.Key) error {
 	}
 	n := 0
 	for _, h := range m.HoldersIn(api.Range{}, 1<<20) {
-		told, ok := o.sessions[h.Session].leases[h.Key]
-		if !ok || told.lid != h.Lease {
-			return fmt.Errorf("Superset: %+v, the holder was told %+v", h, told)
+		granted, ok := o.sessions[h.Session].leases[h.Key]
+		if !ok || granted.lid != h.Lease {
+			return fmt.Errorf("Superset: %+v, the holder was granted %+v", h, granted)
 		}
-		if now := o.entry(h.Key); now.Exists != told.Exists || now.Version != told.Version || string(now.Value) != string(told.Value) {
-			return fmt.Errorf("NoStale: %+v holds %+v, which is %+v now", h, told, now)
+		if now := o.entry(h.Key); now.Exists != granted.Exists || now.Version != granted.Version || string(now.Value) != string(granted.Value) {
+			return fmt.Errorf("NoStale: %+v holds %+v, which is %+v now", h, granted, now)
 		}
 		n++
 	}

@@ -62,11 +62,11 @@ type txnPlanet struct {
 
 // txnRequest is what a client wants: deltas on numbers whose sum is 0, and its token on a list of each group.
 type txnRequest struct {
-	id     api.RequestID
-	txn    api.Txn
-	groups []int
-	done   bool // its client has an answer, or has given up
-	told   bool // the answer was: committed
+	id        api.RequestID
+	txn       api.Txn
+	groups    []int
+	done      bool // its client has an answer, or has given up
+	confirmed bool // the answer was: committed
 }
 
 type message struct {
@@ -458,7 +458,7 @@ func (p *txnPlanet) judge() {
 		switch {
 		case n != 0 && n != len(r.groups):
 			p.Errorf("Atomic: %s is on %d of %d lists", r.token(), n, len(r.groups))
-		case n == 0 && r.told:
+		case n == 0 && r.confirmed:
 			p.Errorf("%s was said to be committed, and is on no list", r.token())
 		case n > 0:
 			committed++
@@ -487,7 +487,7 @@ func (p *txnPlanet) replayed(r *txnRequest, happened bool) {
 	}
 	res := p.apply(groupIndex(rec.Decider), Push{rec.Ref()})
 	if got := res.Decision.Outcome == ident.TxnCommitted; got != happened && !res.Decision.Expired {
-		p.Errorf("%s happened: %v, and a repetition is told: %v", r.token(), happened, got)
+		p.Errorf("%s happened: %v, and a repetition gets: %v", r.token(), happened, got)
 	}
 	if res.Decision.Outcome != ident.TxnCommitted {
 		return

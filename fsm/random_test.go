@@ -116,23 +116,23 @@ func (p *pair) preview(c Command, res Result) {
 	if !ok || res.Err != nil && res.Err.Code == api.CodeNotLeader {
 		return
 	}
-	told := p.other.Preview(&w.Txn, w.Epoch)
+	foreseen := p.other.Preview(&w.Txn, w.Epoch)
 	switch {
-	case told.Replay != nil:
-		ok = res.Txn != nil && res.Txn.Replayed && txnText(res.Txn) == txnText(told.Replay)
-	case told.Err != nil:
-		ok = res.Err != nil && res.Err.Code == told.Err.Code
+	case foreseen.Replay != nil:
+		ok = res.Txn != nil && res.Txn.Replayed && txnText(res.Txn) == txnText(foreseen.Replay)
+	case foreseen.Err != nil:
+		ok = res.Err != nil && res.Err.Code == foreseen.Err.Code
 	case res.Err != nil:
-		ok = res.Err.Code == RetryLeases && len(told.Holders) >= len(res.Holders)
+		ok = res.Err.Code == RetryLeases && len(foreseen.Holders) >= len(res.Holders)
 	default:
 		gone := newClearance(w.Cleared, w.Killed)
-		for _, h := range told.Holders {
+		for _, h := range foreseen.Holders {
 			ok = ok && gone.covers(h.Key, lease{h.Session, h.Lease})
 		}
-		ok = ok && told.Committed == res.Txn.Committed && !res.Txn.Replayed
+		ok = ok && foreseen.Committed == res.Txn.Committed && !res.Txn.Replayed
 	}
 	if !ok {
-		p.Fatalf("%+v was foretold %+v and gave %s", c, told, resultText(res))
+		p.Fatalf("the preview of %+v is %+v, and it gave %s", c, foreseen, resultText(res))
 	}
 }
 

@@ -190,7 +190,7 @@ func readRecord(r *codec.Reader, c *Record) {
 		r.Byte()
 		c.Attempt, c.Decider, c.DeciderEpoch = r.Uint(), r.Group(), r.Uint()
 		if c.Attempt == 0 || c.Decider == "" || c.DeciderEpoch == 0 {
-			r.Fail("an attempt of nobody")
+			r.Fail("an attempt of no client")
 		}
 		return
 	}

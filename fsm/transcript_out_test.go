@@ -8,8 +8,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// tell writes a result, one part per line.
-func (s *stage) tell(r Result) {
+// print writes a result, one part per line.
+func (s *stage) print(r Result) {
 	if r.Err != nil {
 		s.say("#%d %s", r.Index, r.Err.Error())
 	} else {

@@ -155,14 +155,14 @@ func (s *stage) line(f []string) {
 		if results, err := s.m.Apply(1, s.term, [][]byte{b}); err != nil {
 			s.say("%v", err)
 		} else {
-			s.tell(results[0])
+			s.print(results[0])
 		}
 	default:
 		res := one(s.m.Apply(1, s.term, [][]byte{s.encode(s.command(verb, rest, w))}))
 		if res.Receipt != nil {
 			s.receipt = res.Receipt
 		}
-		s.tell(res)
+		s.print(res)
 	}
 }
 

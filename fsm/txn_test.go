@@ -85,7 +85,7 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("left behind: %+v", m)
 	}
 	if res := r.refused(p, Finished); res.Decision.Outcome != ident.TxnCommitted {
-		t.Errorf("a late prepare is told %+v", res.Decision)
+		t.Errorf("a late prepare gets %+v", res.Decision)
 	}
 	r.ok(resolveTo(r, tx, ident.TxnCommitted))
 	r.refused(resolveTo(r, tx, ident.TxnAborted), api.CodeConflict)
@@ -165,7 +165,7 @@ func TestPrepareRefused(t *testing.T) {
 		}
 	}
 	if e := r.apply(with(part(ok), func(p *Prepare) { p.If = []api.Cond{{Kind: api.CondVersion, Key: "word"}} })).Err; e.Key != "word" || e.Version != r.read("word").Version {
-		t.Errorf("a failed condition tells %+v", e)
+		t.Errorf("a failed condition returns %+v", e)
 	}
 	p := part(ok, opPut("leased", "w"), opGet("shared"))
 	p.Cleared = []ident.DroppedLease{{Session: sid, Key: "leased", Lease: lid}}

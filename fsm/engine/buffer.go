@@ -46,7 +46,7 @@ func (b *buffer) add(cs *changes) {
 
 // drain begins to bring what is buffered to the database, once the generation before is there. The caller holds the engine's
 // write mutex, and calls settle once, with or without it: that does the work, all at once, so that a crash finds all of it
-// or nothing. Who reads meanwhile finds the same as before.
+// or nothing. A reader meanwhile finds the same as before.
 func (f *folder) drain() (settle func() error) {
 	f.turn.Lock()
 	if f.failed == nil && len(f.buffer.fresh.rows) > 0 {

@@ -55,23 +55,23 @@ func TestDamagedBlock(t *testing.T) {
 			try(t, p.Flush())
 			try(t, p.Close())
 			damageTables(t, dir)
-			var told atomic.Int32
-			p = openPebble(t, Config{Dir: dir, Failed: func(error) { told.Add(1) }})
+			var failures atomic.Int32
+			p = openPebble(t, Config{Dir: dir, Failed: func(error) { failures.Add(1) }})
 			if err := meet(p); err == nil {
 				t.Error("the damage was not met")
 			}
-			for end := time.Now().Add(10 * time.Second); told.Load() == 0 && time.Now().Before(end); {
+			for end := time.Now().Add(10 * time.Second); failures.Load() == 0 && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
-			if told.Load() == 0 {
+			if failures.Load() == 0 {
 				t.Error("Failed was not called")
 			}
 			_ = p.Close() // it may fail
 			if _, _, err := p.Get([]byte("k")); !errors.Is(err, ErrClosed) {
 				t.Errorf("after Close: %v", err)
 			}
-			was := told.Load()
-			if _, _, err := p.Get([]byte("k")); err == nil || told.Load() != was {
+			was := failures.Load()
+			if _, _, err := p.Get([]byte("k")); err == nil || failures.Load() != was {
 				t.Error("that the engine is closed is no failure")
 			}
 		})

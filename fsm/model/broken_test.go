@@ -84,7 +84,7 @@ var _ system[commitState] = (*halfSeen)(nil)
 
 func (h *halfSeen) steps(s commitState, to func(act, commitState)) {
 	h.commitSystem.steps(s, func(a act, t commitState) {
-		if t.told == none {
+		if t.reply == none {
 			to(a, t)
 		}
 	})

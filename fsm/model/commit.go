@@ -1,6 +1,6 @@
 package model
 
-// The commit over several groups: M2 of PROTOCOL 7, with its recovery.
+// The commit over several groups (M2), with its recovery.
 
 // commitRules are the rules that the system relies on. Each can be broken by itself.
 type commitRules uint32
@@ -75,7 +75,7 @@ type commitState struct {
 	record    uint8
 	watermark bool     // the client's watermark has passed the transaction
 	resolve   [2]bool  // to commit, to abort: sent, to both
-	told      uint8    // the client's answer
+	reply     uint8    // the client's answer
 	other     bool     // the other client has written
 	read      [2]uint8 // what a read at the owner that began after the client's answer has seen, plus 1
 }
@@ -91,7 +91,7 @@ func (c *commitSystem) wrong(s commitState) string {
 		return "Once: the transaction took effect twice"
 	case a.cached != 0 && b.cached != 0 && a.isNew != b.isNew:
 		return "NoHalf: the edge serves one write and not the other"
-	case s.told == committed && (a.cached != 0 && !a.isNew || b.cached != 0 && !b.isNew):
+	case s.reply == committed && (a.cached != 0 && !a.isNew || b.cached != 0 && !b.isNew):
 		return "NoStale: the client knows that it is committed, and the edge serves what was before"
 	case s.read[0] == 1 || s.read[1] == 1:
 		return "NoStale: the client knows that it is committed, and the owner answers what was before"
@@ -99,7 +99,7 @@ func (c *commitSystem) wrong(s commitState) string {
 	for i := range s.groups {
 		g := &s.groups[i]
 		switch {
-		case s.told == committed && g.intent == aborted, s.told == aborted && g.applied > 0:
+		case s.reply == committed && g.intent == aborted, s.reply == aborted && g.applied > 0:
 			return "Decide1: the client has another answer than a participant"
 		case g.applied > 0 && s.groups[1-i].intent == aborted:
 			return "Atomic: the participants ended differently"
@@ -259,24 +259,24 @@ func (c *commitSystem) decision(s commitState, to func(act, commitState)) {
 // decides adds the steps in which a Decide(COMMIT) arrives, for the first time or again.
 func (c *commitSystem) decides(s commitState, refused bool, to func(act, commitState)) {
 	t := s
-	tell := func(outcome uint8) {
-		if s.told == none {
-			t.told = outcome
+	answer := func(outcome uint8) {
+		if s.reply == none {
+			t.reply = outcome
 		}
 	}
 	switch {
 	case s.record == none && refused:
-		if tell(unknown); !c.has(unknownRule) {
-			tell(aborted)
+		if answer(unknown); !c.has(unknownRule) {
+			answer(aborted)
 		}
 		to(does("Decide(COMMIT) is refused, below the watermark, the client gets that answer"), t)
 	case s.record == aborted && c.has(firstRule):
-		tell(aborted)
+		answer(aborted)
 		to(does("Decide(COMMIT) is refused, the client gets: aborted"), t)
 	default:
 		t.record = committed
 		to(does("the decision group records COMMITTED, the answer is lost"), t)
-		tell(committed)
+		answer(committed)
 		to(does("the decision group records COMMITTED, the client gets: committed"), t)
 	}
 }
@@ -312,7 +312,7 @@ func (c *commitSystem) others(s commitState, to func(act, commitState)) {
 	}
 	for i := range uint8(2) {
 		g := &s.groups[i]
-		if s.told != committed || s.read[i] != 0 || g.intent == locked && c.has(readRule) {
+		if s.reply != committed || s.read[i] != 0 || g.intent == locked && c.has(readRule) {
 			continue
 		}
 		t := s

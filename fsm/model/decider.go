@@ -1,7 +1,7 @@
 package model
 
-// Which group decides a transaction over a near and a far group, if the far one is lost, for good or for a while (PROTOCOL 7, the
-// row of M3; docs/decisions/0024).
+// Which group decides a transaction over a near and a far group, if the far one is lost, for good or for a while
+// (docs/decisions/0024).
 
 // deciderRules are the rules that the system relies on. Each can be broken by itself.
 type deciderRules uint32
@@ -57,7 +57,7 @@ type deciderState struct {
 	gaveUp  bool // the gateway sends nothing more
 	record  uint8
 	resolve bool // the outcome was sent
-	told    uint8
+	reply   uint8
 }
 
 func (d *deciderSystem) has(r deciderRules) bool { return d.broken&r == 0 }
@@ -80,7 +80,7 @@ func (d *deciderSystem) wrong(s deciderState) string {
 	case s.part[near] == committed && s.part[far] == aborted, s.part[near] == aborted && s.part[far] == committed,
 		happened && (s.part[near] == aborted || s.part[far] == aborted):
 		return "Atomic: the groups ended differently"
-	case s.told == committed && !happened, s.told == aborted && happened:
+	case s.reply == committed && !happened, s.reply == aborted && happened:
 		return "Decide1: the client has another answer than was decided"
 	case s.begun == isLost+1 && (s.part[near] != none || s.part[far] != none):
 		return "Untouched: a transaction with a group that is known to be lost has locked something"
@@ -176,7 +176,7 @@ func (d *deciderSystem) coordinator(s deciderState, to func(act, deciderState)) 
 	}
 	if !s.commit {
 		t := s
-		t.gaveUp, t.told = true, aborted
+		t.gaveUp, t.reply = true, aborted
 		to(does("the gateway gives up, the client gets: nothing was written"), t)
 	}
 }
@@ -210,11 +210,11 @@ func (d *deciderSystem) decision(s deciderState, to func(act, deciderState)) {
 			t.part[far] = committed
 		}
 		to(does("it is COMMITTED, the answer is lost"), t)
-		t.told = committed
+		t.reply = committed
 		to(does("it is COMMITTED, the client gets: committed"), t)
 	}
-	if t := s; s.commit && s.record == aborted && s.told == none {
-		t.told = aborted
+	if t := s; s.commit && s.record == aborted && s.reply == none {
+		t.reply = aborted
 		to(does("the commit is refused, the client gets: aborted"), t)
 	}
 	if t := s; s.record == none && (s.part[near] == locked || s.part[far] == locked) {

@@ -1,5 +1,5 @@
 // Package model has small models of the protocol's cores and explores every state that they can reach. It finds any order of
-// messages, crashes, elections and ticks in which an invariant of PROTOCOL 11 breaks, and shows a shortest trace to it. It models
+// messages, crashes, elections and ticks in which an invariant of the protocol breaks, and shows a shortest trace to it. It models
 // what fsm, cluster/group and cluster/leasecache do, and the transactions above them. It shares no code with them. Each rule of
 // the protocol can be broken by itself, and the tests check that the search notices it.
 //

@@ -71,7 +71,7 @@ func explore[S comparable](sys system[S], limit int) result {
 
 // trace returns the steps from the start to state i.
 func trace[S comparable](sys system[S], v *visited[S], i int) []string {
-	var told []string
+	var names []string
 	for i != 0 {
 		from, to := v.parents[i], *v.at(i)
 		name := ""
@@ -80,11 +80,11 @@ func trace[S comparable](sys system[S], v *visited[S], i int) []string {
 				name = a.String()
 			}
 		})
-		told = append(told, name)
+		names = append(names, name)
 		i = int(from)
 	}
-	slices.Reverse(told)
-	return told
+	slices.Reverse(names)
+	return names
 }
 
 // visited is the set of states visited so far, in the order of the visits. It never moves a state, because it may hold tens of

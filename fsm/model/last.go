@@ -1,6 +1,6 @@
 package model
 
-// The commit of a local group and one remote group: M3 of PROTOCOL 7.
+// The commit of a local group and one remote group, which commits last (M3).
 
 // lastRules are the rules that the system relies on. Each can be broken by itself.
 type lastRules uint32
@@ -44,7 +44,7 @@ type lastState struct {
 	elsewhere uint8 // the record that the third group has made
 	watermark bool
 	resolve   [2]bool // to commit, to abort: sent
-	told      uint8
+	reply     uint8
 
 	other uint8 // what the other transaction has done
 }
@@ -68,7 +68,7 @@ func (l *lastSystem) wrong(s lastState) string {
 		return "Once: the transaction took effect twice"
 	case happened && s.local == aborted, s.local == committed && s.applied == 0:
 		return "Atomic: the groups ended differently"
-	case s.told == committed && s.local == aborted, s.told == aborted && happened:
+	case s.reply == committed && s.local == aborted, s.reply == aborted && happened:
 		return "Decide1: the client has another answer than a group"
 	case happened && s.other != 0:
 		return "LockPoint: each of two transactions had read what was there before the other"
@@ -156,9 +156,9 @@ func (l *lastSystem) remote(s lastState, to func(act, lastState)) {
 // commitLast adds the steps in which a CommitLast arrives at the decision group, or at the group that now has the range.
 func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)) {
 	t := s
-	tell := func(outcome uint8) {
-		if s.told == none {
-			t.told = outcome
+	answer := func(outcome uint8) {
+		if s.reply == none {
+			t.reply = outcome
 		}
 	}
 	record := &t.record
@@ -167,15 +167,15 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 	}
 	switch {
 	case *record == committed && l.has(onceRule):
-		tell(committed)
+		answer(committed)
 		to(does("CommitLast finds that it was carried out, the client gets: committed"), t)
 		return
 	case *record == aborted && l.has(abortRule):
-		tell(aborted)
+		answer(aborted)
 		to(does("CommitLast is refused, the client gets: aborted"), t)
 		return
 	case *record == none && below:
-		tell(unknown)
+		answer(unknown)
 		to(does("CommitLast is refused, below the watermark, the client gets that answer"), t)
 		return
 	case s.moved && l.has(namedRule), s.other == replacedRemote && l.has(remoteRule):
@@ -189,7 +189,7 @@ func (l *lastSystem) commitLast(s lastState, below bool, to func(act, lastState)
 	*record = committed
 	t.applied++
 	to(does("CommitLast takes effect, the answer is lost"), t)
-	tell(committed)
+	answer(committed)
 	to(does("CommitLast takes effect, the client gets: committed"), t)
 }
 

@@ -1,6 +1,6 @@
 package model
 
-// The lease core: PROTOCOL 4, and what 6 says about leaders.
+// The lease core, over changes of the leader.
 
 // leaseRules are the rules that the lease core relies on. Each can be broken by itself.
 type leaseRules uint32

@@ -1,6 +1,7 @@
 package model
 
-// A transaction that its client sends again through another gateway: the anchor of PROTOCOL 8.
+// A transaction that its client sends again through another gateway: the anchor, whose group
+// keeps which attempt is under way.
 
 // retryRules are the rules that the system relies on. Each can be broken by itself.
 type retryRules uint32

@@ -1,6 +1,6 @@
 package model
 
-// Two transactions that each read what the other writes: how PROTOCOL 7 validates reads.
+// Two transactions that each read what the other writes: how a commit validates reads.
 
 // skewRules are the rules that the system relies on. Each can be broken by itself.
 type skewRules uint32
