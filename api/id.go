@@ -28,7 +28,7 @@ func (c ClientID) ofGateway() bool { return string(c[:len(gatewayPrefix)]) == ga
 
 func (c ClientID) String() string { return hex.EncodeToString(c[:]) }
 
-// RequestID makes a write take effect at most once (PROTOCOL 8). The zero RequestID asks for no such guarantee.
+// RequestID makes a write take effect at most once. The zero RequestID asks for no such guarantee.
 type RequestID struct {
 	Client ClientID `cbor:"1,keyasint,omitempty"`
 	// Seq grows by one with each write of the client. It is 0 for the single write of an opaque key.

@@ -6,7 +6,7 @@ import (
 )
 
 // Limiter finds out how many requests at once a server can take, as TCP finds out about a network: if the server refuses for
-// load, a quarter fewer; if it serves, a few more. Requests beyond that are held back or refused by who would send them, since
+// load, a quarter fewer; if it serves, a few more. Requests beyond that are held back or refused by the sender, since
 // to carry one there and back costs nearly as much as to carry it out, and helps no client.
 //
 // As in a [Room], what waits for something slow holds no place of what is fast: a request that has been under way for SlowAfter

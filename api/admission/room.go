@@ -111,7 +111,7 @@ func orElse[T comparable](field *T, otherwise T) {
 // Ask describes a request that wants in.
 type Ask struct {
 	Class Class
-	// Caller is who asks, if that is known: a principal or a node. "" is bounded by the share alone.
+	// Caller is the principal or node that asks, if it is known. "" is bounded by the share alone.
 	Caller string
 	// Key is the key that the request is about, or the first of them; "" if there is none. It is not kept.
 	Key api.Key
@@ -396,7 +396,7 @@ func newRefusals(cfg *Config) (all refusals) {
 	for c := Control; c < classes; c++ {
 		all.share[c] = refusal(loadRetryAfter, "%d requests of the class %s are under way at this node, the limit", cfg.Shares[c], c)
 	}
-	all.load = refusal(loadRetryAfter, "this node has more to do than its processors can")
+	all.load = refusal(loadRetryAfter, "the processors of this node cannot keep up")
 	all.caller = refusal(loadRetryAfter, "the requests of this caller take its part of what this node does at once, and others want in")
 	all.bytes = refusal(loadRetryAfter, "requests fill the %d bytes of memory for them", cfg.Bytes)
 	return all

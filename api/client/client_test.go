@@ -34,7 +34,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-func TestGetTellsWhoAnswered(t *testing.T) {
+func TestGetNamesItsServer(t *testing.T) {
 	asked := make(chan *http.Request, 1)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r

@@ -67,9 +67,9 @@ func ExampleIfVersion() {
 	}
 	_, err = c.Put(ctx, "stock", []byte("5"), client.IfVersion(seen))
 	if errors.Is(err, api.CodePreconditionFailed) {
-		fmt.Println("somebody else was faster: read again")
+		fmt.Println("another client was faster: read again")
 	}
-	// Output: somebody else was faster: read again
+	// Output: another client was faster: read again
 }
 
 func ExampleClient_List() {

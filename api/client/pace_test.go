@@ -87,7 +87,7 @@ func TestPace(t *testing.T) {
 		time.Sleep(calmAfter)
 		p.leave(p.enter(q), q, nil)
 		if p.lines.Load() != 0 {
-			t.Error("there still is a line where nobody waits and nothing is refused")
+			t.Error("there still is a line although no call waits and nothing is refused")
 		}
 	})
 }

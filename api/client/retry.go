@@ -164,7 +164,7 @@ func (h *history) timeOver(ctx context.Context, q *call) error {
 		e.Code = api.CodeAmbiguous
 	}
 	if h.attempts == 0 && h.held {
-		e.Hint, e.RetryAfter = "not sent: the nodes have more to do than they can", heldRetryAfter
+		e.Hint, e.RetryAfter = "not sent: the nodes are overloaded", heldRetryAfter
 	}
 	if h.attempts > 0 {
 		e.Hint = "gave up after 1 attempt"

@@ -297,7 +297,7 @@ func TestTxnRunsAgain(t *testing.T) {
 			t.Errorf("%v after %d runs: %s", err, runs, w.value(t, "k"))
 		}
 		if took := time.Since(began); took < 25*time.Millisecond {
-			t.Errorf("it was told to wait, and took %v", took)
+			t.Errorf("it was asked to wait, and took %v", took)
 		}
 		ids := map[uint64]bool{}
 		for _, txn := range w.txns {
@@ -379,7 +379,7 @@ func TestTxnOutcome(t *testing.T) {
 		again          bool // f runs again
 	}{
 		{"all refuse connections", refused, refused, refused, api.CodeUnavailable, true, false},
-		{"reads work, commits find nobody", reads(refused), reads(refused), reads(refused), api.CodeUnavailable, true, true},
+		{"reads work, commits reach no node", reads(refused), reads(refused), reads(refused), api.CodeUnavailable, true, true},
 		{"unavailable", reads(says(api.CodeUnavailable)), reads(says(api.CodeUnavailable)), reads(says(api.CodeUnavailable)), api.CodeUnavailable, true, true},
 		{"silent", reads(silent), reads(silent), reads(silent), api.CodeAmbiguous, true, false},
 		{"silent, then unavailable", reads(silent), reads(says(api.CodeUnavailable)), reads(refused), api.CodeAmbiguous, true, false},

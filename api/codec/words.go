@@ -76,7 +76,7 @@ func (r *Reader) RequestID() api.RequestID {
 	return id
 }
 
-// PutSteps writes what a transaction tests and does. These bytes, hashed, tell requests with the same id apart.
+// PutSteps writes what a transaction tests and does. The hash of these bytes distinguishes requests with the same id.
 func PutSteps(w *Writer, t *api.Txn) {
 	PutList(w, t.If, PutCond)
 	PutList(w, t.Then, PutOp)

@@ -44,7 +44,7 @@ func TestCatch(t *testing.T) {
 	for _, c := range []*Catcher{c, nil} {
 		err := carryOut(c, func() error { var parts []int; return fmt.Errorf("%d", parts[0]) })
 		if api.CodeOf(err) != api.CodeInternal || api.CodeOf(err).Applied() != "unknown" {
-			t.Errorf("a panic is told as %v", err)
+			t.Errorf("a panic is returned as %v", err)
 		}
 	}
 	if m.of["edgehold_panics_total put"] != 1 {

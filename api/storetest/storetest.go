@@ -252,7 +252,7 @@ func (u *suite) put(k api.Key, value string) api.Version {
 	res := u.do(putTxn(k, value))
 	u.wantCommitted(res, true)
 	if e := res.Entries[0]; e.Key != k || !e.Exists || len(e.Value) != 0 || e.Version.IsZero() {
-		u.Fatalf("put of %.40q is told as %+v, want the key, that it exists, its version and no value", k, e)
+		u.Fatalf("put of %.40q returned %+v, want the key, that it exists, its version and no value", k, e)
 	}
 	return res.Entries[0].Version
 }

@@ -34,7 +34,7 @@ func (u *suite) txnIsAtomic() {
 	for i, e := range u.readAll(a, b, c) {
 		r := res.Entries[i]
 		if r.Key != e.Key || r.Exists != e.Exists || r.Version != e.Version || len(r.Value) != 0 {
-			u.Errorf("step %d is told as %+v, but the key is %+v", i, r, e)
+			u.Errorf("step %d returned %+v, but the key is %+v", i, r, e)
 		}
 		if e.Version != res.Version {
 			u.Errorf("step %d has version %v, the transaction %v", i, e.Version, res.Version)

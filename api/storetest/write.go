@@ -61,7 +61,7 @@ func (u *suite) refused(t *api.Txn) {
 	}
 	e := res.Entries[0]
 	if e.Key != k || e.Version != before.Version || e.Exists != before.Exists || len(e.Value) != 0 {
-		u.Fatalf("the present state is told as %+v, want that of %+v without its value", e, before)
+		u.Fatalf("the present state is returned as %+v, want that of %+v without its value", e, before)
 	}
 	if after := u.read(k); after.Version != before.Version || after.Exists != before.Exists {
 		u.Fatalf("a refused transaction changed the key from %+v to %+v", before, after)

@@ -15,10 +15,10 @@ import (
 // TestBounds checks that a call ends at the given bound, whatever its context allows, and that the other side gets that bound.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		told, leave := make(chan time.Duration, 1), make(chan struct{})
+		granted, leave := make(chan time.Duration, 1), make(chan struct{})
 		c := join(t, fake{do: func(ctx context.Context, _ *api.Txn) (*api.TxnResult, error) {
 			until, _ := ctx.Deadline()
-			told <- time.Until(until)
+			granted <- time.Until(until)
 			<-leave
 			return &api.TxnResult{}, nil
 		}}, ServerConfig{}, ClientConfig{})
@@ -36,8 +36,8 @@ func TestBounds(t *testing.T) {
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("it takes more than a line: %v", err)
 			}
-			if left := <-told; left != x.want {
-				t.Errorf("of %v and %v the other side is told %v", x.own, x.bound, left)
+			if left := <-granted; left != x.want {
+				t.Errorf("of %v and %v the other side gets %v", x.own, x.bound, left)
 			}
 		}
 	})

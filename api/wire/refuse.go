@@ -34,7 +34,7 @@ type refusals struct {
 // add records that a call is refused.
 func (r *refusals) add(out *outbox, id uint64, err *api.Error) {
 	if r.err != err {
-		r.tell(out)
+		r.flush(out)
 		r.err, r.first = err, id
 	} else {
 		r.ids.Int(int64(id - r.last))
@@ -43,8 +43,8 @@ func (r *refusals) add(out *outbox, id uint64, err *api.Error) {
 	r.since++
 }
 
-// tell answers the calls. If there is no room for the answer, the callers wait until their own deadlines.
-func (r *refusals) tell(out *outbox) {
+// flush answers the calls. If there is no room for the answer, the callers wait until their own deadlines.
+func (r *refusals) flush(out *outbox) {
 	if r.err == nil {
 		return
 	}
@@ -55,7 +55,7 @@ func (r *refusals) tell(out *outbox) {
 	r.err, r.ids.B = nil, r.ids.B[:0]
 }
 
-// readRefused decodes what tell has written: the reason, and the ids of all calls that the message answers.
+// readRefused decodes what flush has written: the reason, and the ids of all calls that the message answers.
 func readRefused(m *message) (err *api.Error, ids []uint64) {
 	err = m.body.Error()
 	ids = append(ids, m.id)
@@ -68,7 +68,7 @@ func readRefused(m *message) (err *api.Error, ids []uint64) {
 
 // beforeRead does what is necessary before the connection is read.
 func (s *server) beforeRead(in *inbox) {
-	s.refused.tell(s.out)
+	s.refused.flush(s.out)
 	if n := s.refused.since; n >= restAfter && (!in.more || n >= mostRefused) {
 		s.rest()
 	}

@@ -291,7 +291,7 @@ func TestAnswersWaitForRoom(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := answered.Load(); n > 30 { // those in the connection, those in the outbox, and those that wait for it
-			t.Errorf("%d calls were answered while nobody listened", n)
+			t.Errorf("%d calls were answered on a closed connection", n)
 		}
 		_ = here.Close()
 		<-ended
