@@ -1,4 +1,4 @@
-// Package clock has the clocks by which leases are judged: the machine's own pair (PROTOCOL 4), and simulated ones that
+// Package clock has the clocks by which leases are judged: the machine's own pair, and simulated ones that
 // run fast, jump, stop or sleep for tests.
 //
 // On Linux the pair is CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW. The first moves on while the machine is suspended, but is

@@ -6,7 +6,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// fallback is the pair on a system without the clocks of PROTOCOL 4: the wall clock, and Go's monotonic clock.
+// fallback is the pair on a system without the two clocks of Linux: the wall clock, and Go's monotonic clock.
 type fallback struct {
 	wall  func() time.Time
 	since func() time.Duration // monotonic

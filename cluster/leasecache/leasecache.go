@@ -5,7 +5,7 @@
 // The cache may serve a value only while two facts hold. First, the key's group granted a lease on the key to this
 // process's session, in the log. Second, a keep-alive renewed the session, and it was sent less than a term ago by this
 // node's own clocks. A write ends the first fact: this node acknowledges a revocation, or the whole session dies. Being
-// cut off ends the second. PROTOCOL sections 4 and 5 give the rules. Each rule has one place here:
+// cut off ends the second. docs/consistency.md gives the rules. Each rule has one place here:
 //
 //	session.go  until when a session may be used, counted from when the keep-alive was sent
 //	fence.go    a grant at or below a lease that was given up is never installed

@@ -48,10 +48,10 @@ const (
 
 // flow is a counter's sum and the part of it that was passed on.
 type flow struct {
-	sum  func() uint64
-	told uint64
-	add  func(n float64, values ...string)
-	with []string
+	sum      func() uint64
+	reported uint64
+	add      func(n float64, values ...string)
+	with     []string
 }
 
 func newMeter(e *Cache) *meter {
@@ -76,7 +76,7 @@ func newMeter(e *Cache) *meter {
 	one("edgehold_edge_revocations_total", "Leases revoked by their owners.", m.revocations.Load)
 	one("edgehold_edge_evictions_total", "Leases given up to make room.", m.evictions.Load)
 	one("edgehold_edge_releases_total", "Leases given back to their owners.", m.releases.Load)
-	one("edgehold_edge_releases_lost_total", "Leases given up of which the owner is not told: too many releases wait.", m.releasesLost.Load)
+	one("edgehold_edge_releases_lost_total", "Leases given up of which the owner gets no message: too many releases wait.", m.releasesLost.Load)
 	one("edgehold_edge_acks_lost_total", "Acknowledgements that found the queue full.", m.acksLost.Load)
 	one("edgehold_edge_keepalives_total", "Keep-alives sent.", m.keepAlives.Load)
 	m.answer = x.Histogram("edgehold_edge_keepalive_seconds", "Time from sending a keep-alive to its answer.")
@@ -139,9 +139,9 @@ func (m *meter) flush() {
 	defer m.mu.Unlock()
 	for i := range m.flows {
 		f := &m.flows[i]
-		if n := f.sum(); n > f.told {
-			f.add(float64(n-f.told), f.with...)
-			f.told = n
+		if n := f.sum(); n > f.reported {
+			f.add(float64(n-f.reported), f.with...)
+			f.reported = n
 		}
 	}
 }

@@ -83,7 +83,7 @@ func (c *Cache) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	return true
 }
 
-// modeLeases is the name in PROTOCOL 7 of a read-only transaction that leases answer.
+// modeLeases is the mode, in Timing, of a read-only transaction that leases answer.
 const modeLeases = "m0"
 
 // batch is how many keys are looked up without allocating.

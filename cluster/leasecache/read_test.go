@@ -402,7 +402,7 @@ func TestFlightIsShared(t *testing.T) {
 		<-two
 		synctest.Wait()
 		if f.ctx.Err() == nil {
-			t.Error("the flight goes on for nobody")
+			t.Error("the flight goes on although no caller waits")
 		}
 		three := start(time.Minute)
 		close((<-flights).letGo)

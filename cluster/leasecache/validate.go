@@ -8,8 +8,8 @@ import (
 )
 
 // validateLeases marks the conditions in t, which spans groups, that leases of this node cover. The leases show that
-// the conditions hold now, and, when checked again after everything else is locked, that they have held since (PROTOCOL
-// 7). A condition on a key that t writes is left to the key's group.
+// the conditions hold now, and, when checked again after everything else is locked, that they have held since.
+// A condition on a key that t writes is left to the key's group.
 func (c *Cache) validateLeases(t *words.Txn) {
 	if len(t.If) == 0 || !t.SeveralGroups {
 		return

@@ -100,13 +100,13 @@ func TestLimitsOverHTTP(t *testing.T) {
 			send(ctx, t, node.URL, put(kept, "kept"), 200)
 			send(ctx, t, node.URL, c.at, 200)
 			answer := send(ctx, t, node.URL, c.over, 413)
-			var told struct{ Code, Applied, Detail string }
-			if err := json.Unmarshal([]byte(answer), &told); err != nil || told.Code != "too_large" || told.Applied != "no" {
+			var problem struct{ Code, Applied, Detail string }
+			if err := json.Unmarshal([]byte(answer), &problem); err != nil || problem.Code != "too_large" || problem.Applied != "no" {
 				t.Errorf("%s: %.300s", where, answer)
 			}
 			for _, n := range c.names {
-				if !strings.Contains(told.Detail, n) {
-					t.Errorf("%s: %q does not name %s", where, told.Detail, n)
+				if !strings.Contains(problem.Detail, n) {
+					t.Errorf("%s: %q does not name %s", where, problem.Detail, n)
 				}
 			}
 			if got := send(ctx, t, node.URL, ask{method: "GET", path: "/v1/kv/" + kept}, 200); got != "kept" {

@@ -13,7 +13,7 @@ import (
 
 // QuorumConfirm returns nil if, at some instant after the call, no leader of a higher term had been elected and this replica
 // led in term. Then this replica's machine holds every write that was acknowledged before the call, once its TermStart of that
-// term has applied (PROTOCOL 3). QuorumConfirm returns CodeNotLeader if that does not hold, or if no majority of the voters
+// term has applied. QuorumConfirm returns CodeNotLeader if that does not hold, or if no majority of the voters
 // confirms it in time, and CodeUnavailable if ctx ends first.
 //
 // Concurrent calls share rounds: a call during a round is answered by the next round.

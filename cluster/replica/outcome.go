@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// outcome converts Raft's error about an entry (PROTOCOL 8). Three of Raft's errors mean that the entry did not enter the log;
+// outcome converts Raft's error about an entry. Three of Raft's errors mean that the entry did not enter the log;
 // after any other one the outcome is unknown.
 func outcome(op string, err error) *api.Error {
 	switch {

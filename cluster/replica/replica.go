@@ -187,7 +187,7 @@ func (r *Replica[R]) held() uint64 { return min(r.driver.applied.Load(), r.raft.
 // Applied returns the index of the last log entry that the machine includes.
 func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
 
-// Heard returns an instant up to which this replica had applied all that its leader had told it to: now, if it leads within its
+// Heard returns an instant up to which this replica had applied all that its leader had sent it: now, if it leads within its
 // lease; else when it last heard from a leader. It is the zero time if it has never heard from one, and known is false while the
 // replica has not applied what it knows to be committed.
 func (r *Replica[R]) Heard() (at time.Time, known bool) {

@@ -32,7 +32,7 @@ const (
 
 // errFull is shared and must not be changed.
 var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
-	Hint: "the owner of the keys has more to do than it can"}
+	Hint: "the owner of the keys is overloaded"}
 
 // refusal returns the refusal of a request for k if the owner of k in this map has too many requests, or nil if the
 // request may be sent.

@@ -319,7 +319,7 @@ func TestTooManyArePatient(t *testing.T) {
 			}
 			return nil
 		}
-		var told, served atomic.Int64
+		var errs, served atomic.Int64
 		var all sync.WaitGroup
 		for range 10 {
 			all.Go(func() {
@@ -328,15 +328,15 @@ func TestTooManyArePatient(t *testing.T) {
 				case err == nil:
 					served.Add(1)
 				case e.Code == api.CodeUnavailable && e.RetryAfter == time.Second && time.Since(began) == 0:
-					told.Add(1)
+					errs.Add(1)
 				default:
 					t.Errorf("after %v: %v", time.Since(began), err)
 				}
 			})
 		}
 		all.Wait()
-		if told.Load() != 7 || served.Load() != 3 {
-			t.Errorf("%d were told and %d served", told.Load(), served.Load())
+		if errs.Load() != 7 || served.Load() != 3 {
+			t.Errorf("%d were refused and %d served", errs.Load(), served.Load())
 		}
 		if _, err := r.Do(t.Context(), put(one, "v")); err != nil { // their places are free again
 			t.Error(err)
@@ -567,9 +567,9 @@ func TestDedupEpochs(t *testing.T) {
 		}
 	})
 	var given ident.DedupEpoch
-	send := func(id api.RequestID, told ...error) []ident.DedupEpoch {
+	send := func(id api.RequestID, errs ...error) []ident.DedupEpoch {
 		t.Helper()
-		seen, answers, count, b.now = nil, told, 0, m
+		seen, answers, count, b.now = nil, errs, 0, m
 		txn := put(one, "v", id)
 		txn.Epoch = given
 		if _, err := r.Do(t.Context(), txn); err != nil {

@@ -22,7 +22,7 @@ func TestStore(t *testing.T) {
 					c.Run(t, words.Plain{Store: g})
 					time.Sleep(time.Second)
 					w.settled(20 * q)
-					if across := g.told.of("edgehold_txn_total m2 ok"); groups == 1 && across > 0 {
+					if across := g.counts.of("edgehold_txn_total m2 ok"); groups == 1 && across > 0 {
 						t.Errorf("%v transactions across one group", across)
 					}
 				})
@@ -57,8 +57,8 @@ func TestModes(t *testing.T) {
 			g := w.gateway("us")
 			began := time.Now()
 			res, err := g.Do(within(t, 5*time.Second), c.txn)
-			if err != nil || !res.Committed || g.told.of("edgehold_txn_total "+c.mode+" ok") != 1 {
-				t.Errorf("%s: %+v, %v, %v", c.mode, res, err, g.told.n)
+			if err != nil || !res.Committed || g.counts.of("edgehold_txn_total "+c.mode+" ok") != 1 {
+				t.Errorf("%s: %+v, %v, %v", c.mode, res, err, g.counts.n)
 			}
 			if took := time.Since(began); took > c.took+20*time.Millisecond {
 				t.Errorf("%s took %v", c.mode, took)
@@ -78,8 +78,8 @@ func TestLeasesThatBreak(t *testing.T) {
 		g := w.gateway("us")
 		tx := leasedOn(&words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}, "eu/far")
 		tx.LeasesHeld = func() bool { return false }
-		if res, err := g.Do(within(t, 5*time.Second), tx); err != nil || !res.Committed || g.told.of("edgehold_txn_retries_total lease") != 1 {
-			t.Errorf("%+v, %v, %v", res, err, g.told.n)
+		if res, err := g.Do(within(t, 5*time.Second), tx); err != nil || !res.Committed || g.counts.of("edgehold_txn_retries_total lease") != 1 {
+			t.Errorf("%+v, %v, %v", res, err, g.counts.n)
 		}
 		p, err := g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{putOp("eu/far", "there now")}}})
 		if err != nil || !p.Committed {

@@ -1,5 +1,5 @@
 // Package txn commits transactions whose keys belong to several groups: in all of the groups or in none, at one
-// instant. PROTOCOL 7 specifies it, docs/decisions/0011 is the contract with the state machines, and
+// instant. docs/consistency-transactions.md says what it promises, docs/decisions/0011 is the contract with the state machines, and
 // docs/decisions/0013 describes this package. A transaction that one group can carry out goes to that group unchanged.
 //
 // The protocol is optimistic. The gateway has read what the transaction needs, and states that as conditions. All

@@ -55,7 +55,7 @@ func TestOldestGoesOn(t *testing.T) {
 		}
 		close(stop)
 		busy.Wait()
-		if n := old.told.of("edgehold_txn_retries_total contention"); n > 0 {
+		if n := old.counts.of("edgehold_txn_retries_total contention"); n > 0 {
 			t.Errorf("the oldest gave way %v times", n)
 		}
 		w.settled(20 * q)

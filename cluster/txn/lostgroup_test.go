@@ -142,7 +142,7 @@ func TestLostDecider(t *testing.T) {
 				return err
 			},
 		}
-		told := func(what string, err error, took, within time.Duration) {
+		expect := func(what string, err error, took, within time.Duration) {
 			t.Helper()
 			if e := api.AsError(err); e == nil || e.Key != "us/a" || e.RetryAfter == 0 || !strings.Contains(e.Hint, "eu.1") || took > within {
 				t.Errorf("%s: %v, after %v", what, err, took)
@@ -156,17 +156,17 @@ func TestLostDecider(t *testing.T) {
 		w.notice("eu.1")
 		began := time.Now()
 		for range asks {
-			told("one that waits", <-waiting, time.Since(began), 2*time.Second)
+			expect("one that waits", <-waiting, time.Since(began), 2*time.Second)
 		}
 		for what, ask := range asks {
 			began := time.Now()
-			told(what, ask(within(t, time.Minute)), time.Since(began), q)
+			expect(what, ask(within(t, time.Minute)), time.Since(began), q)
 		}
 		w.mustWrite("us/b", q)
 		stale := &words.ReadRequest{ReadRequest: api.ReadRequest{Keys: []api.Key{"us/a"}, Consistency: api.Stale}}
 		res, err := words.Read(within(t, time.Second), at, stale)
 		if err != nil || res.Entries[0].Exists || res.ServedBy != api.ServedByStale || res.Age < 24*time.Hour {
-			t.Errorf("a stale read tells the state from before, of which no age is known: %+v, %v", res, err)
+			t.Errorf("a stale read returns the state from before, of which no age is known: %+v, %v", res, err)
 		}
 		page, err := at.List(within(t, time.Second), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("us/"), Consistency: api.Stale}})
 		if err != nil || len(page.Entries) != 1 || page.Entries[0].Key != "us/b" || !page.Stale || page.Age < 24*time.Hour {

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// metrics holds what this package measures. The modes are those of PROTOCOL 7.
+// metrics holds what this package measures. The modes are those of [running].
 type metrics struct {
 	total    func(float64, ...string)
 	seconds  func(float64, ...string)

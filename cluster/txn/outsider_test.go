@@ -9,9 +9,9 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestNobodySpeaksAsAGateway checks that a request under the id of a gateway's own client is refused, whatever it
+// TestClientsCannotSpeakAsAGateway checks that a request under the id of a gateway's own client is refused, whatever it
 // acknowledges, and that the gateway's transactions go on. No error contains that id.
-func TestNobodySpeaksAsAGateway(t *testing.T) {
+func TestClientsCannotSpeakAsAGateway(t *testing.T) {
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		g := w.gateway("us")
 		own := g.own.client

@@ -80,7 +80,7 @@ func TestCoordinatorDies(t *testing.T) {
 								}
 							}
 							if took := time.Since(began); took > abortAfter+6*q {
-								t.Errorf("who waited was kept for %v", took)
+								t.Errorf("the one that waited was kept for %v", took)
 							}
 							w.settled(6 * q)
 						} else {
@@ -219,7 +219,7 @@ func TestPartitions(t *testing.T) {
 					}
 				}
 				if took := time.Since(began); took > abortAfter+6*q {
-					t.Errorf("who waited was kept for %v", took)
+					t.Errorf("the one that waited was kept for %v", took)
 				}
 				a, b := w.value(us), w.value(eu)
 				if a != b || (err == nil) != (a == "1") && api.CodeOf(err) != api.CodeAmbiguous {

@@ -130,7 +130,7 @@ func TestTwoGatewaysOneRequest(t *testing.T) {
 				}
 				for i := range first.Entries {
 					if a.res.Entries[i].Version != first.Entries[i].Version || string(a.res.Entries[i].Value) != "1" {
-						t.Errorf("told %+v, and another %+v", first, a.res)
+						t.Errorf("one gets %+v, and another %+v", first, a.res)
 					}
 				}
 			}
@@ -164,7 +164,7 @@ func TestVoteAgainBesideAnOlder(t *testing.T) {
 		if _, err := g.Do(within(t, 10*time.Second), &words.Txn{Txn: api.Txn{Then: []api.Op{addOp("us/a", 1), addOp("eu/a", 1)}}}); err != nil {
 			t.Error(err)
 		}
-		if n := g.told.of("edgehold_txn_retries_total contention"); n > 0 {
+		if n := g.counts.of("edgehold_txn_retries_total contention"); n > 0 {
 			t.Errorf("it had locked all, and gave way %v times", n)
 		}
 		w.settled(20 * q)

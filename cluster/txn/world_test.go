@@ -229,8 +229,8 @@ func (w *world) isCut(from string, to api.GroupID) bool {
 // gateway is a coordinator in a region, named after the region and a number.
 type gateway struct {
 	*Coordinator
-	line *line
-	told *counts
+	line   *line
+	counts *counts
 }
 
 // dedupEpoch returns a group's current dedup epoch.
@@ -246,9 +246,9 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 	w.t.Helper()
 	lastClient++
 	l := &line{w: w, from: r + " gateway " + string('a'+rune(lastClient%26))}
-	told := &counts{n: map[string]float64{}}
+	metrics := &counts{n: map[string]float64{}}
 	cfg := Config{
-		Store: l, Groups: l, Well: w.well, Lost: w.lost, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: told,
+		Store: l, Groups: l, Well: w.well, Lost: w.lost, Map: func() *placement.Map { return w.m }, Region: api.RegionID(r), Metrics: metrics,
 		DedupEpoch: w.dedupEpoch,
 		Rand:       func() float64 { return 0.5 },
 	}
@@ -260,7 +260,7 @@ func (w *world) gateway(r string, tune ...func(*Config)) *gateway {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(c.Close)
-	return &gateway{c, l, told}
+	return &gateway{c, l, metrics}
 }
 
 // counts holds what a coordinator measured: counters by name and labels.

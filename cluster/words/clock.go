@@ -2,7 +2,7 @@ package words
 
 import "time"
 
-// ClockSample is one reading of the two clocks of PROTOCOL 4, each counted from an arbitrary origin.
+// ClockSample is one reading of the two clocks by which leases are judged, each counted from an arbitrary origin.
 type ClockSample struct {
 	Boottime time.Duration `cbor:"1,keyasint"` // CLOCK_BOOTTIME: counts suspends, is slewed
 	Raw      time.Duration `cbor:"2,keyasint"` // CLOCK_MONOTONIC_RAW: is not slewed, stops on suspend

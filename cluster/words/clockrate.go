@@ -2,7 +2,7 @@ package words
 
 import "time"
 
-// RateDetector detects whether a holder's clock is slower than its grantor's by more than leases allow (PROTOCOL 4).
+// RateDetector detects whether a holder's clock is slower than its grantor's by more than leases allow.
 // Such a holder would go on to use a lease after the grantor has taken it for expired. The detector compares the clock
 // that comes with keep-alives to the grantor's own over 30 to 60 s. It allows for keep-alives that were long on their
 // way.

@@ -8,7 +8,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Lessor opens and ends sessions and leases for one group, at its leader (PROTOCOL 4). Grants come with [Store].
+// Lessor opens and ends sessions and leases for one group, at its leader. Grants come with [Store].
 type Lessor interface {
 	// OpenSession opens a session in the log. The holder counts its first term from before the call. The error is
 	// CodeInvalid if T or P is over the group's maximum.

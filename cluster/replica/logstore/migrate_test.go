@@ -120,8 +120,8 @@ func TestMigrateEmpty(t *testing.T) {
 	}
 }
 
-// TestMigrateTells: a migration logs what it does.
-func TestMigrateTells(t *testing.T) {
+// TestMigrateReports: a migration logs what it does.
+func TestMigrateReports(t *testing.T) {
 	var out bytes.Buffer
 	m := &migration{dir: filled(t, Bolt, 1, 50), logger: hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})}
 	if _, err := m.settle(WAL); err != nil {

@@ -84,14 +84,14 @@ func (f *faultyFile) Sync() error {
 
 func (f *faultyFile) WriteAt(p []byte, at int64) (int, error) {
 	f.files.mu.Lock()
-	tell := f.files.write
+	notify := f.files.write
 	f.files.mu.Unlock()
-	if tell == nil {
+	if notify == nil {
 		return f.WritableFile.WriteAt(p, at)
 	}
-	tell(f.name, p, at, false)
+	notify(f.name, p, at, false)
 	n, err := f.WritableFile.WriteAt(p, at)
-	tell(f.name, p, at, true)
+	notify(f.name, p, at, true)
 	return n, err
 }
 
