@@ -87,7 +87,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkOwnerRead: reads that always ask the owner, who shares its confirm rounds among them.
+// BenchmarkOwnerRead: reads that always ask the owner, which shares its confirm rounds among them.
 func BenchmarkOwnerRead(b *testing.B) {
 	server, _ := benchPlanet(b, logstore.Default)
 	c := benchClient(b, server)

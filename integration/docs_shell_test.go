@@ -178,7 +178,7 @@ func (s *shell) start(t *testing.T, st step) {
 	}
 	s.nodes = append(s.nodes, b)
 	go func() {
-		_ = b.cmd.Wait() // its ProcessState tells
+		_ = b.cmd.Wait() // its ProcessState has the result
 		close(b.exited)
 	}()
 	for end := time.Now().Add(time.Minute); !st.printed(s.there(b.out.String()), true); time.Sleep(10 * time.Millisecond) {

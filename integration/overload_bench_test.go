@@ -9,12 +9,12 @@ import (
 )
 
 // BenchmarkOverload finds the most that three servers and an edge do for clients in a closed loop, and then offers ten
-// times that. The nodes have one processor and the clients another one, both for the peak and for the rest: what the load
-// costs those who make it is not taken from the nodes. held is the part of the peak that they still do: since a machine is
-// not equally fast all the time, the peak is measured again before each of several overloads, and the median of the ratios
-// is told. offered, in peaks, is what they were asked for. refusal-p99 is how long it took to say no to somebody who
-// asks beside them, the longest of all. Where there are fewer than two processors to share out, they are shared by all, and
-// held is the less for it. It measures once, for one to two minutes a kind, however often it runs.
+// times that. The nodes have one processor and the clients another one, for the peak and for the overload, so the cost
+// of making the load is not taken from the nodes. held is the part of the peak that they still do. A machine is not equally
+// fast all the time, so the peak is measured again before each of several overloads, and held is the median of the ratios.
+// offered, in peaks, is what they were asked for. refusal-p99 is the longest time that a refusal of a client beside the load
+// took. With fewer than two processors, nodes and clients share them, and held is less. The benchmark measures once, for one
+// to two minutes a kind, however often it runs.
 func BenchmarkOverload(b *testing.B) {
 	binary := buildBinary(b)
 	nodes, clients := shareCPUs()

@@ -56,7 +56,7 @@ func (c *plainClient) ask(method, path string, body []byte) error {
 	return &api.Error{Code: api.CodeAmbiguous, Err: err}
 }
 
-// meaning is what a status tells.
+// meaning returns the error that a status stands for.
 func meaning(method string, status int, retry bool) error {
 	switch status {
 	case 200, 404:

@@ -12,8 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// probed is what somebody met who asked while others flooded: in a process of its own, so that it waits for nothing of
-// theirs.
+// probed is what a client met beside a flood. It runs in a process of its own, so that it waits for nothing of the flood.
 type probed struct {
 	Refusals []time.Duration // of those that were refused
 	Served   []time.Duration

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// order is load for a process of its own: what it takes of the CPU is then told apart from what the nodes take.
+// order is load for a process of its own: what it takes of the CPU is then counted apart from what the nodes take.
 type order struct {
 	URLs        []string
 	Kind        string        // see newFlood

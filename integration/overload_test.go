@@ -6,7 +6,7 @@ import (
 )
 
 // TestOverload: far more requests than three servers and an edge can serve, whatever comes back. Some are served all the
-// time, the rest are told to come later instead of being kept until their time is over; no lease session lapses, no leader
+// time, the rest are refused with a time to come back instead of being kept until their time is over; no lease session lapses, no leader
 // changes, and memory stays where it is. What a busy machine may do to processes by itself gets two more tries.
 func TestOverload(t *testing.T) {
 	if testing.Short() {

@@ -120,7 +120,7 @@ func (f *fleet) begin(t testing.TB, out, errOut io.Writer, args ...string) *proc
 	}
 	f.all = append(f.all, p)
 	go func() {
-		_ = p.cmd.Wait() // its ProcessState tells
+		_ = p.cmd.Wait() // its ProcessState has the result
 		close(p.exited)
 	}()
 	return p

@@ -15,7 +15,7 @@ func testFounderWiped(t *testing.T, binary string) {
 	f := newFleet(t, binary)
 	at := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
 	s1 := f.node(t, "server", "s1", "r", []string{"--listen", at[0], "--bootstrap", "--join", strings.Join(at[1:], ",")})
-	eventually(t, time.Minute, "the founder says whom it waits for", func() bool {
+	eventually(t, time.Minute, "the founder names the nodes it waits for", func() bool {
 		return strings.Contains(string(s1.logTail()), at[2]+" has not answered")
 	})
 	s2 := f.node(t, "server", "s2", "r", []string{"--listen", at[1], "--join", at[0]})

@@ -158,9 +158,9 @@ func importKilling(t *testing.T, through *daemon, name, middle string, victim fu
 	}
 	c.done(t)
 	took = time.Since(began)
-	var told struct{ Records, Failed int }
-	if err := json.Unmarshal(c.out.Bytes(), &told); err != nil || told.Failed != 0 {
-		t.Errorf("the import tells %s, %v", c.out.String(), err)
+	var report struct{ Records, Failed int }
+	if err := json.Unmarshal(c.out.Bytes(), &report); err != nil || report.Failed != 0 {
+		t.Errorf("the import reports %s, %v", c.out.String(), err)
 	}
 	if _, err := os.Stat(name + ".progress"); !os.IsNotExist(err) {
 		t.Errorf("the import is complete, and its state file: %v", err)

@@ -97,10 +97,10 @@ func TestCatchUpBySnapshot(t *testing.T) {
 			t.Errorf("a write took %v while others caught up", took)
 		}
 		p.same(group)
-		kill(one, p.byName["us-east-2"]) // two of five: those who have caught up vote
+		kill(one, p.byName["us-east-2"]) // two of five: those that have caught up vote
 		p.newLeader(group, one)
-		p.put(p.hosts[4], "k0", "by those who caught up")
-		p.reads(p.hosts[3], "k0", "by those who caught up")
+		p.put(p.hosts[4], "k0", "by those that caught up")
+		p.reads(p.hosts[3], "k0", "by those that caught up")
 	})
 }
 

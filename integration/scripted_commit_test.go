@@ -109,9 +109,9 @@ func TestWriteSkewUnderLeases(t *testing.T) {
 	})
 }
 
-// TestNobodyDecidesAlone: a region that is cut off from the decision group keeps what it has prepared: a read of
+// TestNoParticipantDecidesAlone: a region that is cut off from the decision group keeps what it has prepared: a read of
 // it there is unavailable until the outcome is known.
-func TestNobodyDecidesAlone(t *testing.T) {
+func TestNoParticipantDecidesAlone(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		const us, eu = api.Key("us-east/alone"), api.Key("eu-west/alone")
@@ -125,7 +125,7 @@ func TestNobodyDecidesAlone(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 		defer cancel()
 		if res, err := storetest.Read(ctx, reader.store0(), get(eu)); api.CodeOf(err) != api.CodeUnavailable {
-			p.t.Errorf("read while nobody can know: %+v, %v", res, err)
+			p.t.Errorf("read while no node can know: %+v, %v", res, err)
 		}
 		p.reads(reader, us, "new")
 		time.Sleep(lockBound)
@@ -150,7 +150,7 @@ func TestNobodyDecidesAlone(t *testing.T) {
 	})
 }
 
-// TestGatewayCrashesMidway: a gateway crashes at any time of a transaction over two regions; whoever reads then waits no longer
+// TestGatewayCrashesMidway: a gateway crashes at any time of a transaction over two regions; a read then waits no longer
 // than promised, sees all of it or nothing, and through another gateway it is done once.
 func TestGatewayCrashesMidway(t *testing.T) {
 	t.Parallel()

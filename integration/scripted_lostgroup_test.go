@@ -15,7 +15,7 @@ import (
 
 // TestRegionLostDuringTransactions: a region is lost in the middle of transfers between it and another, which go on. Soon they
 // fail at once; what they have locked in the other region for the lost group to decide, and nothing else, stays locked there, is
-// listed, and fails at once for who asks. When the region is back nothing is left, and no money is lost.
+// listed, and a request for it fails at once. When the region is back nothing is left, and no money is lost.
 func TestRegionLostDuringTransactions(t *testing.T) {
 	for _, how := range []struct {
 		name string

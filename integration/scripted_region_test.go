@@ -9,7 +9,7 @@ import (
 )
 
 // TestRegionLost: if a whole region is lost, its keys cannot be written, and the leases on them drain within T; then
-// they cannot be read. Nobody else notices. When it is back, all is as it was.
+// they cannot be read. No other region notices. When it is back, all is as it was.
 func TestRegionLost(t *testing.T) {
 	for _, how := range []struct {
 		name string

@@ -187,7 +187,7 @@ func (c *txnClient) end(running *history.RunningTxn, saw []history.Step, branch 
 		running.End(nil, api.Errorf(api.CodeConflict, "the other branch"))
 	default:
 		c.commits.Add(1)
-		running.End(append(slices.Clone(saw), told(branch, res)...), nil)
+		running.End(append(slices.Clone(saw), stepsOf(branch, res)...), nil)
 	}
 }
 
@@ -277,8 +277,8 @@ func asked(branch []api.Op) (steps []history.Step) {
 	return steps
 }
 
-// told returns the steps of a branch that was carried out.
-func told(branch []api.Op, res *api.TxnResult) (steps []history.Step) {
+// stepsOf returns the steps of a branch that was carried out.
+func stepsOf(branch []api.Op, res *api.TxnResult) (steps []history.Step) {
 	for i, o := range branch {
 		e := res.Entries[i]
 		if o.Kind == api.OpGet {

@@ -12,7 +12,7 @@ import (
 func (k *keyTxns) absences(values []keyState) ([]keyState, *Anomaly) {
 	absences := make([]keyState, len(values)+1)
 	for i := range absences {
-		absences[i] = keyState{maker: noMaker, told: true, version: api.Version{Epoch: math.MaxUint64, Index: math.MaxUint64}}
+		absences[i] = keyState{maker: noMaker, known: true, version: api.Version{Epoch: math.MaxUint64, Index: math.MaxUint64}}
 	}
 	place := func(v api.Version) (*keyState, *keyState) {
 		i, at := slices.BinarySearchFunc(values, v, func(s keyState, v api.Version) int { return s.version.Compare(v) })
@@ -74,8 +74,8 @@ func (k *keyTxns) attributeAbsence(s *keyState, first bool) *Anomaly {
 		s.maker, s.by = one.txn, one.step
 		k.used[one.txn] = true
 	case len(oldest) == 0 && lost == 0:
-		who := append(s.readers, s.deletes...)[0]
-		return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was absent at version %v, but no transaction can have deleted it by then", string(k.key), s.version), k.txn(who.txn))
+		first := append(s.readers, s.deletes...)[0]
+		return anomaly("G1a (unwritten read)", fmt.Sprintf("%q was absent at version %v, but no transaction can have deleted it by then", string(k.key), s.version), k.txn(first.txn))
 	}
 	for _, d := range s.deletes {
 		if d.txn != s.maker {

@@ -92,7 +92,7 @@ func (w *txnWorld) take(t Txn) {
 	if happens {
 		maps.Copy(w.states, own)
 	}
-	w.tell(&t)
+	w.observe(&t)
 	w.txns = append(w.txns, t)
 }
 
@@ -147,8 +147,8 @@ func (w *txnWorld) step(own map[api.Key]State) Step {
 	return s
 }
 
-// tell leaves in t what the client can know.
-func (w *txnWorld) tell(t *Txn) {
+// observe leaves in t what the client can know.
+func (w *txnWorld) observe(t *Txn) {
 	for i := range t.Steps {
 		s := &t.Steps[i]
 		if s.function() && w.rnd.IntN(2) == 0 {

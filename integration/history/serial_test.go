@@ -140,8 +140,8 @@ func TestTransactionAnomalies(t *testing.T) {
 	}
 }
 
-// TestCycleIsTold keeps reports readable: the shortest cycle, each edge with its key and versions, and nothing else.
-func TestCycleIsTold(t *testing.T) {
+// TestCycleIsReported keeps reports readable: the shortest cycle, each edge with its key and versions, and nothing else.
+func TestCycleIsReported(t *testing.T) {
 	txns := []Txn{
 		tx(0, 1, sets("x", "a", 1), sets("y", "a", 1)),
 		tx(2, 9, saw("x", "a", 1), sets("y", "b", 2)),

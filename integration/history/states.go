@@ -35,7 +35,7 @@ type keyTxns struct {
 type keyState struct {
 	exists  bool
 	value   string
-	told    bool        // value is known
+	known   bool        // value is known
 	version api.Version // of an absence: the oldest known
 	maker   int32       // noMaker, hidden or a place in the history
 	by      *Step       // the maker's, if there is one
@@ -187,7 +187,7 @@ func (k *keyTxns) values() ([]keyState, *Anomaly) {
 		switch {
 		case before == nil:
 			byVersion[v] = &keyState{exists: m.step.leavesValue(), value: m.step.State.Value, version: v, maker: m.txn, by: m.step,
-				told: m.step.Kind == Put || m.step.State.Value != ""}
+				known: m.step.Kind == Put || m.step.State.Value != ""}
 		case before.exists || m.step.leavesValue():
 			return nil, anomaly("duplicate version", fmt.Sprintf("two transactions made version %v of %q", v, string(k.key)), k.txn(before.maker), k.txn(m.txn))
 		}
@@ -199,11 +199,11 @@ func (k *keyTxns) values() ([]keyState, *Anomaly) {
 			s = &keyState{exists: true, version: saw.Version, maker: hidden}
 			byVersion[saw.Version] = s
 		}
-		if s != nil && s.exists != saw.Exists || s != nil && s.told && saw.Exists && s.value != saw.Value {
+		if s != nil && s.exists != saw.Exists || s != nil && s.known && saw.Exists && s.value != saw.Value {
 			return nil, k.twoStates(s, r)
 		}
 		if saw.Exists {
-			s.value, s.told = saw.Value, true
+			s.value, s.known = saw.Value, true
 			s.readers = append(s.readers, r)
 		}
 	}

@@ -27,7 +27,7 @@ type check struct {
 const scripts = "^(TestLateGrant|TestGrantBesideWrite|TestDeposedLeaderRenewsNothing|TestCutOffHolder)$"
 
 // transactions are those in which the guards of transactions decide.
-const transactions = "^(TestRevokedAtPrepare|TestWriteSkewUnderLeases|TestNobodyDecidesAlone)$"
+const transactions = "^(TestRevokedAtPrepare|TestWriteSkewUnderLeases|TestNoParticipantDecidesAlone)$"
 
 // recovery are the coordinators over real groups in which they do.
 const recovery = "^(TestLeasesAreAskedAfterLocks|TestPartitions|TestDecisionGroupIsLost|TestCoordinatorDies)$"
@@ -41,7 +41,7 @@ type mutant struct {
 	checks []check
 }
 
-// mutants has each guard of PROTOCOL 11 that has a switch.
+// mutants has each guard of the protocol that has a switch.
 var mutants = []mutant{
 	{"fence", []check{{"./cluster/leasecache", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/leasecache", "."}}},

@@ -52,7 +52,7 @@ func parseOptions(args []string) (*options, error) {
 	f.StringVar(&puts, "puts", "1,64,256,1024", "numbers of clients that put; empty: none")
 	f.StringVar(&reads, "reads", "64,512", "numbers of clients that read linearizably; empty: none")
 	f.StringVar(&conns, "conns", "1,64", "numbers of connections of local reads; empty: none")
-	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; medians are told")
+	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; medians are reported")
 	f.Float64Var(&seconds, "seconds", 5, "length of each measurement")
 	f.Float64Var(&warmUp, "warmup", 1, "seconds of the same work before each measurement")
 	f.DurationVar(&o.timeout, "timeout", 45*time.Minute, "end everything after this time")

@@ -69,7 +69,7 @@ func (s *stage) run(name, binary string, args ...string) (*process, error) {
 	}
 	s.all = append(s.all, p)
 	go func() {
-		_ = p.cmd.Wait() // its ProcessState tells
+		_ = p.cmd.Wait() // its ProcessState has the result
 		close(p.exited)
 	}()
 	return p, nil

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpu is time that processes have used. Here it is not told.
+// cpu is time that processes have used. It is not measured on this system.
 type cpu struct{ servers, client time.Duration }
 
 func readCPU([]*process) cpu   { return cpu{} }

@@ -62,7 +62,7 @@ func TestWindowFillsThePath(t *testing.T) {
 		{"the store is the bound, far away", map[string]time.Duration{"a": 200 * ms}, 3000, 0, 700, 1800}, // 600 fill the path
 		{"near and far", map[string]time.Duration{"a": ms, "b": 130 * ms, "c": 200 * ms}, 5000, 0, 700, 1600},
 		{"one segment near and far", map[string]time.Duration{"a/near": ms, "a/far": 200 * ms}, 5000, 0, minWindow, minWindow},
-		{"as told", map[string]time.Duration{"a": 400 * ms}, 20_000, 64, 64, 64},
+		{"as measured", map[string]time.Duration{"a": 400 * ms}, 20_000, 64, 64, 64},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

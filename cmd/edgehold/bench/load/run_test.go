@@ -200,7 +200,7 @@ func TestOutcomes(t *testing.T) {
 				if len(value) != 20 {
 					t.Errorf("a value of %d bytes", len(value))
 				}
-				return api.Errorf(api.CodeAmbiguous, "who knows")
+				return api.Errorf(api.CodeAmbiguous, "it may have been")
 			},
 		}
 		p := plan()

@@ -85,7 +85,7 @@ func (s *sampler) look(at time.Time) {
 	for _, t := range s.run.targets {
 		reading.Late += t.look(&s.now)
 	}
-	s.tell(reading, at.Sub(s.looked))
+	s.emit(reading, at.Sub(s.looked))
 	s.looked = at
 	switch {
 	case s.phase == Measuring:
@@ -126,8 +126,8 @@ func (s *sampler) point(at time.Time) {
 	s.pointed = at
 }
 
-// tell completes the reading and passes it to watch.
-func (s *sampler) tell(reading Reading, within time.Duration) {
+// emit completes the reading and passes it to watch.
+func (s *sampler) emit(reading Reading, within time.Duration) {
 	if s.phase != Warming {
 		s.failed += s.now.failed
 	}
