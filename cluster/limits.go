@@ -96,7 +96,7 @@ func Limits() []Limit {
 		{"cluster", "policies", placement.MaxPolicies, "", tooLarge},
 		{"cluster", "rules of a policy", placement.MaxPolicyRules, "", "`invalid`"},
 		{"cluster", "policies of an access token", placement.MaxTokenPolicies, "", "`invalid`"},
-		{"cluster", "rules of an access token, all policies together", placement.MaxPrincipalRules, "", "`invalid`"},
+		{"cluster", "rules of an access token, all policies together", placement.MaxPrincipalRules, "", tooLarge},
 		{"cluster", "regions and nodes at which an access token is valid, if it is not valid everywhere", placement.MaxTokenPlaces, "", "`invalid`"},
 
 		{"group", "sessions", fsm.MaxSessions, "", unavailable},

@@ -151,7 +151,7 @@ func TestOwnIDs(t *testing.T) {
 	}
 }
 
-// TestDeleteHidesAbsence: a delete answers the version only to a principal that may read the key.
+// TestDeleteHidesAbsence: a delete answers the version only to a principal that may read the key. Attack 29.
 func TestDeleteHidesAbsence(t *testing.T) {
 	store := &everything{}
 	b := New(Config{Store: store, Access: asking(func(*Principal, string) error { return nil })})

@@ -24,9 +24,10 @@ import (
 	"github.com/edgehold/edgehold/cluster/access/accesstest"
 )
 
-// TestAccessOverHTTP and TestAccessOverCalls are the fronts of this package in the table of rights and verbs.
+// TestAccessOverHTTP is the HTTP API in the table of rights and verbs. Attack 29, Attack 30, Attack 32.
 func TestAccessOverHTTP(t *testing.T) { accesstest.Run(t, overHTTP) }
 
+// TestAccessOverCalls is the stream of calls in the table of rights and verbs. Attack 29, Attack 30, Attack 32.
 func TestAccessOverCalls(t *testing.T) { accesstest.Run(t, overCalls) }
 
 // speaker sends requests with a token to a handler.

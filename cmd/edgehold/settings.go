@@ -60,7 +60,7 @@ func settle(cmd *cobra.Command, lookupEnv func(string) (string, bool)) error {
 		return err
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
-		if err != nil || f.Changed || !isSetting(f) {
+		if err != nil || f.Changed || !isSetting(f) || otherToken(flags, f) {
 			return
 		}
 		if v, ok := lookupEnv(envName(f.Name)); ok && v != "" {
@@ -94,6 +94,12 @@ func annotate(f *pflag.Flag, key string) {
 func notOnCommandLine(f *pflag.Flag) bool {
 	_, ok := f.Annotations[settled]
 	return ok
+}
+
+// otherToken reports whether f is one of the two ways to give a token, and the other one is given: that one counts.
+func otherToken(flags *pflag.FlagSet, f *pflag.Flag) bool {
+	other, ok := map[string]string{"token": "token-file", "token-file": "token"}[f.Name]
+	return ok && flags.Changed(other)
 }
 
 // isSetting reports whether a flag may also be given by the environment and the file.
