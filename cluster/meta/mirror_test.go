@@ -271,6 +271,28 @@ func TestMirrorIdles(t *testing.T) {
 	})
 }
 
+// TestMirrorAsksServersAlone: an edge of the map is never asked, also if no server answers: what it says of the map and of rights would
+// be believed. Part of attack 13.
+func TestMirrorAsksServersAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := version(t, 5)
+		for _, id := range []api.NodeID{"e1", "e2"} {
+			now.Nodes = append(now.Nodes, placement.Node{ID: id, Region: "a", Role: api.RoleEdge, Address: string(id)})
+		}
+		s := newSource(now)
+		m := openMirror(t, MirrorConfig{Source: s}, nil, now)
+		defer m.Close()
+		time.Sleep(time.Minute)
+		for _, id := range []string{"a1", "b1", "z1"} {
+			s.fail(id, true)
+		}
+		time.Sleep(time.Minute)
+		if s.polled("a1") == 0 || s.polled("e1")+s.polled("e2") > 0 {
+			t.Errorf("polled: %v", s.polls)
+		}
+	})
+}
+
 func TestMirrorRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &memoryFile{b: placement.EncodeMap(version(t, 7))}
