@@ -461,3 +461,66 @@ func TestReadyzSaysWhy(t *testing.T) {
 		}
 	}
 }
+
+// TestAccessBodies: what makes no sense is refused before anything is administered.
+//
+// Attack 37: a limit of 0 is no bound and no token.
+func TestAccessBodies(t *testing.T) {
+	asked := 0
+	h := newAPI(front.Config{Store: storetest.NewMemory(), Tokens: administered(func() { asked++ })}, httpd.Config{})
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"POST", "/v1/access/tokens", `{"name":"a","policies":["all"],"ops":1,"ttl":"1h"}`, 200},
+		{"POST", "/v1/access/tokens", `{"name":"a","ops":0}`, 400}, {"POST", "/v1/access/tokens", `{"name":"a","bytes":0}`, 400},
+		{"POST", "/v1/access/tokens", `{"name":"a","ops":-1}`, 400}, {"POST", "/v1/access/tokens", `{"name":"a","ttl":"-1h"}`, 400},
+		{"POST", "/v1/access/tokens", `{"name":"a","king":true}`, 400}, {"POST", "/v1/access/tokens", ``, 400},
+		{"POST", "/v1/access/tokens?wait=-1s", `{"name":"a"}`, 400}, {"POST", "/v1/access/tokens?wait=0", `{"name":"a"}`, 200},
+		{"POST", "/v1/access/tokens/a", `{"keep":"1h"}`, 200}, {"POST", "/v1/access/tokens/a", `{"keep":"later"}`, 400},
+		{"DELETE", "/v1/access/tokens/a", ``, 200}, {"GET", "/v1/access/tokens/a", ``, 200}, {"GET", "/v1/access/tokens/b", ``, 404},
+		{"PUT", "/v1/access/policies/p", `{"rules":[{"prefix":"a","read":true},{"prefix_base64":"/w==","list":true}]}`, 200},
+		{"PUT", "/v1/access/policies/p", `{"rules":[{"read":true}]}`, 400}, {"PUT", "/v1/access/policies/p", `{"rules":[{"prefix":"a","deny":true}]}`, 400},
+		{"PUT", "/v1/access/policies/p", `{"name":"q"}`, 400}, {"PUT", "/v1/access/policies/p", `{"by":"root"}`, 400},
+		{"DELETE", "/v1/access/policies/p?force", ``, 200}, {"DELETE", "/v1/access/policies/p?force=maybe", ``, 400},
+		{"GET", "/v1/access/policies/p", ``, 200}, {"GET", "/v1/access/policies/q", ``, 404}, {"GET", "/v1/access/policies", ``, 200},
+	} {
+		asked = 0
+		r := request(h, c.method, c.path, c.body)
+		if body := bodyOf(t, r); r.StatusCode != c.status || (asked > 0) != (c.status != 400) {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.body, r.StatusCode, body)
+		}
+	}
+}
+
+// administered is an api.Access that calls a function for each question.
+type administered func()
+
+func (f administered) AccessTokens(context.Context, api.NodeID) ([]api.AccessToken, error) {
+	f()
+	return []api.AccessToken{{ID: "0a", Name: "a"}}, nil
+}
+func (f administered) CreateAccessToken(context.Context, api.AccessTokenSpec, time.Duration) (*api.NewAccessToken, error) {
+	f()
+	return &api.NewAccessToken{}, nil
+}
+func (f administered) RotateAccessToken(context.Context, string, time.Duration, time.Duration) (*api.NewAccessToken, error) {
+	f()
+	return &api.NewAccessToken{}, nil
+}
+func (f administered) RevokeAccessToken(context.Context, string, time.Duration) (*api.Told, error) {
+	f()
+	return &api.Told{}, nil
+}
+func (f administered) Policies(context.Context) ([]api.Policy, error) {
+	f()
+	return []api.Policy{{Name: "p"}}, nil
+}
+func (f administered) SetPolicy(context.Context, api.Policy, time.Duration) (*api.Told, error) {
+	f()
+	return &api.Told{}, nil
+}
+func (f administered) DeletePolicy(context.Context, string, bool, time.Duration) (*api.Told, error) {
+	f()
+	return &api.Told{}, nil
+}
