@@ -51,7 +51,7 @@ func (n *Node) without(id api.NodeID) error {
 	return n.membership.view.Update(&m)
 }
 
-// TestWhoMayCall (attack 7): each method that a node answers is for the callers of its column alone: a server, an edge, a node that was
+// TestWhoMayCall (Attack 7): each method that a node answers is for the callers of its column alone: a server, an edge, a node that was
 // removed while its connections stay open, and one that the map has never named. So every new method has a line here.
 func TestWhoMayCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func methodsRow(n *Node, name string) peer.Row {
 	return peer.Row{}
 }
 
-// TestEdgeOnRaftLane (attack 7): a connection of an edge to the lane of a group is closed; one of a name that the map does not know is
+// TestEdgeOnRaftLane (Attack 7): a connection of an edge to the lane of a group is closed; one of a name that the map does not know is
 // not, since a new member may be known elsewhere before it is known here.
 func TestEdgeOnRaftLane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestEdgeOnRaftLane(t *testing.T) {
 	})
 }
 
-// TestEdgesAdministerNothing (attacks 7, 35): an edge proposes its own joining alone, and administration at an edge is refused with the
+// TestEdgesAdministerNothing (Attacks 7, 35): an edge proposes its own joining alone, and administration at an edge is refused with the
 // names of servers.
 func TestEdgesAdministerNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

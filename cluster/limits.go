@@ -145,6 +145,8 @@ func Limits() []Limit {
 		{"node", "connections that have not said what they are", transport.DefaultMaxUnmatched, "", "the oldest is closed"},
 		{"node", "time to say it", int64(transport.DefaultPreface), "time", closed},
 		{"node", "lease streams of other nodes", remote.DefaultMaxStreams, "", unavailable},
+		{"node", "lease streams of one other node", remote.StreamsPerNode, "", unavailable},
+		{"node", "polls of one other node for the placement map", pollsPerNode, "", unavailable},
 		{"node", "leased cache", defaultCacheBytes, "bytes", "the least used entries leave"},
 		{"node", "entries of the leased cache", min(defaultCacheBytes/bytesPerEntry, maxCacheEntries), "", "the least used entries leave"},
 	}

@@ -206,6 +206,31 @@ func (m *Machine) Holders(keys []api.Key) []Holder {
 	return v.holders(keys)
 }
 
+// LeasesOf returns the live leases of the session on keys that the function does not exempt, in key order.
+func (m *Machine) LeasesOf(sid ident.SessionID, exempt func(api.Key) bool) (hs []Holder) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	if _, alive := v.session(sid); !alive {
+		return nil
+	}
+	var keys []api.Key
+	lo := slices.Clone(v.key.held(tableHeld, sid, ""))
+	v.scan(lo, append(slices.Clone(lo[:1]), next(lo[1:])...), func(k, _ []byte) bool {
+		if key := api.Key(k[len(lo):]); !exempt(key) {
+			keys = append(keys, key)
+		}
+		return true
+	})
+	for _, k := range keys {
+		l := v.leased(k)
+		if i, held := find(l.holders, sid); held {
+			hs = append(hs, v.holder(k, l.holders[i]))
+		}
+	}
+	return hs
+}
+
 // HoldersIn returns live leases on keys in the range, in key order, at most limit of them.
 func (m *Machine) HoldersIn(r api.Range, limit int) []Holder {
 	m.mu.RLock()

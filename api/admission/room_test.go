@@ -128,7 +128,7 @@ func TestCallers(t *testing.T) {
 	})
 }
 
-// TestOneCallerFillsNoShare (attack 12): a caller that has filled a share, and takes each place again at once when one is free, does not
+// TestOneCallerFillsNoShare (Attack 12): a caller that has filled a share, and takes each place again at once when one is free, does not
 // keep others out: while they ask, it gets no more than an equal part.
 func TestOneCallerFillsNoShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -26,6 +26,9 @@ type holder struct {
 
 	counted bool // in bars
 
+	scope       []api.Key // of the node, as its newest keep-alive had it
+	scopedSince time.Time // when this lead first saw that scope
+
 	waiting int // writes that wait for it
 	pending map[api.Key]*revocation
 	oldest  time.Time // no pending revocation was asked for before this

@@ -30,6 +30,7 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 	if err := a.proveLead(ctx, l, k, s.Session); err != nil {
 		return status, false
 	}
+	a.narrow(words.CallerFrom(ctx), l, k, s.Session)
 	status.DedupEpoch = uint64(a.cfg.Machine.Meta().DedupEpoch)
 	if counted, ok := a.cfg.Machine.Session(s.Session); ok {
 		status.Leases = counted.Leases

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestOthersLeases (attack 8) shows that a lying edge, which knows the session, the nonce and the leases of another,
+// TestOthersLeases (Attack 8) shows that a lying edge, which knows the session, the nonce and the leases of another,
 // can neither release, drop, acknowledge nor close for it. The holder serves its entry all the while, so a write that
 // came through would make what it serves stale.
 func TestOthersLeases(t *testing.T) {
@@ -58,7 +58,7 @@ func TestOthersLeases(t *testing.T) {
 	}
 }
 
-// TestOthersMessages (attack 8) shows that an acknowledgement, a keep-alive and a request for leases in another node's
+// TestOthersMessages (Attack 8) shows that an acknowledgement, a keep-alive and a request for leases in another node's
 // session do nothing, even with its nonce: a write still waits until the silent holder has expired.
 func TestOthersMessages(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -86,7 +86,7 @@ func TestOthersMessages(t *testing.T) {
 	})
 }
 
-// TestSessionsToCome (attack 8) shows that a node gives up no lease of a session that is opened only later, by anyone:
+// TestSessionsToCome (Attack 8) shows that a node gives up no lease of a session that is opened only later, by anyone:
 // the ids of sessions can be guessed.
 func TestSessionsToCome(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -110,7 +110,7 @@ func TestSessionsToCome(t *testing.T) {
 	})
 }
 
-// TestBarredHolder (attack 11) shows that an edge that takes leases and answers no revocation delays writes twice, under
+// TestBarredHolder (Attack 11) shows that an edge that takes leases and answers no revocation delays writes twice, under
 // a new session each time, and then gets no lease for ten minutes. Other edges get theirs.
 func TestBarredHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -178,7 +178,7 @@ func TestBars(t *testing.T) {
 	}
 }
 
-// TestEdgeLimits (attack 11) checks that an edge's session is refused if its term or its pause would let it delay
+// TestEdgeLimits (Attack 11) checks that an edge's session is refused if its term or its pause would let it delay
 // writes for longer than edges may, and a server's is not.
 func TestEdgeLimits(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {

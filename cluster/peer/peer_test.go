@@ -346,7 +346,7 @@ func TestShares(t *testing.T) {
 	})
 }
 
-// TestPerNode (attack 12): one node has no more calls and streams under way than its part, and others are not hindered.
+// TestPerNode (Attack 12): one node has no more calls and streams under way than its part, and others are not hindered.
 func TestPerNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, until := peertest.New(t), make(chan struct{})

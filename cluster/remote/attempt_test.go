@@ -41,7 +41,7 @@ func (d *deciding) Resolve(_ context.Context, c fsm.Resolve) error {
 	return nil
 }
 
-// TestAttemptsOfOthers (attack 9): a node prepares its own attempts and decides to commit them alone; an edge that has seen the id of
+// TestAttemptsOfOthers (Attack 9): a node prepares its own attempts and decides to commit them alone; an edge that has seen the id of
 // another's attempt can ask what became of it and have it aborted, and what it says has become of it is a hint. A server that passes
 // a decision on is believed.
 func TestAttemptsOfOthers(t *testing.T) {

@@ -34,7 +34,7 @@ func keysInScope(c *peer.Caller, keys ...api.Key) error {
 		return nil
 	}
 	for _, k := range keys {
-		if !covers(c.Scope, k) {
+		if !c.Serves(k) {
 			return outOfScope(c, k)
 		}
 	}
@@ -59,15 +59,6 @@ func partInScope(c *peer.Caller, conds []api.Cond, branches ...[]api.Op) error {
 		}
 	}
 	return nil
-}
-
-func covers(scope []api.Key, k api.Key) bool {
-	for _, p := range scope {
-		if strings.HasPrefix(string(k), string(p)) {
-			return true
-		}
-	}
-	return false
 }
 
 // rangeInScope refuses a range of which the caller does not serve every key, whether or not there are such keys.

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestHelloOfAnother (attack 8): a lease stream is for the node that opens it. One that names another node is refused; one with
+// TestHelloOfAnother (Attack 8): a lease stream is for the node that opens it. One that names another node is refused; one with
 // another node's nonce takes over nothing: revocations go to the holder, and messages of the stream are those of its own node.
 func TestHelloOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestHelloOfAnother(t *testing.T) {
 	})
 }
 
-// TestOpenSessionOfAnother (attack 8): a session belongs to the node that opens it, whatever its request says.
+// TestOpenSessionOfAnother (Attack 8): a session belongs to the node that opens it, whatever its request says.
 func TestOpenSessionOfAnother(t *testing.T) {
 	bothWays(t, func(t *testing.T, _ *world, from func() *station, start func(config) *station) {
 		g := newGroup("g")

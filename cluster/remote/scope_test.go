@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// TestScope (attack 10): an edge with the scope shop/ reads, lists, writes and prepares keys below it alone. The owner judges: every
+// TestScope (Attack 10): an edge with the scope shop/ reads, lists, writes and prepares keys below it alone. The owner judges: every
 // key of a request counts, in whatever part it stands, and every key that a range could have.
 func TestScope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package words
 
 import (
 	"context"
+	"strings"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -19,6 +20,19 @@ type Caller struct {
 	Scope []api.Key
 	// Plain reports whether the connection proves nothing: Node is then the name that the other end gave itself.
 	Plain bool
+}
+
+// Serves reports whether the key is in the node's scope.
+func (c *Caller) Serves(k api.Key) bool {
+	if len(c.Scope) == 0 {
+		return true
+	}
+	for _, p := range c.Scope {
+		if strings.HasPrefix(string(k), string(p)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Identity is the other end of a connection.
