@@ -57,7 +57,7 @@ func (a Asker) Ask(ctx context.Context, address string, q *api.JoinRequest) (*ap
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }()
+	defer func() { _ = conn.NetConn().Close() }() // no wait for the alert that ends TLS
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	answer, err := a.post(ctx, conn, address, q)
@@ -86,7 +86,7 @@ func (a Asker) connect(ctx context.Context, address string) (*tls.Conn, error) {
 	if wrong, ok := errors.AsType[*WrongNodeError](err); ok {
 		return nil, wrong
 	}
-	if ctx.Err() == nil && a.speaksPlain(ctx, address, err) {
+	if ctx.Err() == nil && a.speaksPlain(ctx, address) {
 		return nil, &WrongNodeError{address + " speaks no TLS: if that cluster is plain, leave --join-token out"}
 	}
 	return nil, unreachable(address, err)
@@ -121,11 +121,9 @@ func (a Asker) verify(address string, chain []*x509.Certificate) error {
 // abbreviated is the beginning of a fingerprint, for people to compare.
 func abbreviated(fingerprint []byte) string { return hex.EncodeToString(fingerprint[:2]) + ".." }
 
-// speaksPlain reports whether a node that has failed a handshake so answers HTTP without TLS.
-func (a Asker) speaksPlain(ctx context.Context, address string, failed error) bool {
-	if _, ok := errors.AsType[tls.RecordHeaderError](failed); ok {
-		return true
-	}
+// speaksPlain reports whether what has failed a handshake so answers HTTP without TLS. A node that knows no cluster yet, and will have
+// its certificate soon, does not count.
+func (a Asker) speaksPlain(ctx context.Context, address string) bool {
 	conn, err := a.Dial(ctx, address)
 	if err != nil {
 		return false
@@ -134,12 +132,12 @@ func (a Asker) speaksPlain(ctx context.Context, address string, failed error) bo
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return false
 	}
-	if _, err := io.WriteString(conn, "GET /livez HTTP/1.0\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "GET /v1/cluster HTTP/1.0\r\n\r\n"); err != nil {
 		return false
 	}
-	head := make([]byte, len("HTTP/1.0 2"))
+	head := make([]byte, len("HTTP/1.0 200"))
 	_, err = io.ReadFull(conn, head)
-	return err == nil && strings.HasPrefix(string(head), "HTTP/1.") && head[9] == '2'
+	return err == nil && strings.HasPrefix(string(head), "HTTP/1.") && string(head[9:]) != "503"
 }
 
 // post sends the request over a connection that was proved, and reads the answer. Redirects are not followed.

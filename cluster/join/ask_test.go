@@ -105,7 +105,7 @@ func TestAskTellsNoOther(t *testing.T) {
 			h := refuseAll(t)
 			if c.shown == nil {
 				h = func(w http.ResponseWriter, r *http.Request) {
-					if r.URL.Path != "/livez" {
+					if r.URL.Path != "/v1/cluster" {
 						t.Errorf("the node is asked for %s", r.URL.Path)
 					}
 					_, _ = io.WriteString(w, "ok")
@@ -121,6 +121,14 @@ func TestAskTellsNoOther(t *testing.T) {
 				t.Errorf("%d bytes were said", to.heard.Load())
 			}
 		})
+	}
+}
+
+// TestAskWaitsForCertificates: a node that has no certificate yet, because it knows no cluster, is asked again.
+func TestAskWaitsForCertificates(t *testing.T) {
+	to := serveJoin(t, nil, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	if _, err := askerFor(t, must(NewCA(testCluster))).Ask(t.Context(), to.address, &api.JoinRequest{}); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("the error is %v", err)
 	}
 }
 
