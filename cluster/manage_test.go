@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/ident"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // fleet is a cluster in memory whose nodes come and go. Servers are s1 .. and edges e1 ..; the first server bootstraps.
@@ -296,6 +298,38 @@ func TestReplace(t *testing.T) {
 		f.done(by("s2", "s5"))
 		if got := read(t, at("s5"), "k"); string(got.Entries[0].Value) != "v" {
 			t.Error("what was written is lost")
+		}
+	})
+}
+
+// TestEphemeralEdgeDeparts: an ephemeral edge that stops is removed at once, any other edge stays.
+func TestEphemeralEdgeDeparts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "s1", "e1")
+		s1 := f.nodes["s1"]
+		for _, id := range []api.NodeID{"e2", "e3"} {
+			c := placement.Join{Node: placement.Node{ID: id, Region: "r", Role: api.RoleEdge, Address: string(id), URL: "http://" + string(id), Ephemeral: true}}
+			if _, err := s1.change(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.start("e2")
+		for _, id := range []api.NodeID{"e1", "e2"} {
+			if err := f.nodes[id].Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		m := s1.membership.view.Map()
+		if _, ok := m.Node("e1"); !ok {
+			t.Error("an edge that is not ephemeral is gone")
+		}
+		soon(t, func() bool { _, ok := s1.membership.view.Map().Node("e2"); return !ok })
+		if f.removed["e2"] != nil {
+			t.Errorf("it was told that it was removed: %v", f.removed["e2"])
+		}
+		// Nobody removes another.
+		if _, err := methodDepart.Ask(t.Context(), s1.pool.Remote("s1"), &peer.Nothing{}); api.CodeOf(err) != api.CodeConflict {
+			t.Errorf("a server departs: %v", err)
 		}
 	})
 }

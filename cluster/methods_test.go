@@ -23,6 +23,7 @@ CloseSession  control   holders
 CommitLast    request   nodes
 Confirm       free      members
 Decide        control   nodes
+Depart        control   nodes
 Do            request   nodes
 Health        control   servers
 Index         control   members

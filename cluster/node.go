@@ -214,6 +214,7 @@ func (n *Node) openMethods() (func() error, error) {
 	n.registerReport(n.peers)
 	n.registerHealth(n.peers)
 	n.registerTransfer(n.peers)
+	n.registerDepart(n.peers)
 	registerSeen(n.peers, n.warden)
 	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
 	n.registrar = &registrar{membership: n.membership, meta: n.members.vaultGroup, clocks: n.voterClocks, now: time.Now}
@@ -361,6 +362,7 @@ func (n *Node) openLeads() (func() error, error) {
 	return ending(func() {
 		n.leaving.Store(true)
 		n.replicas.handOver()
+		n.depart()
 	}), nil
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestRemovedNode: an edge that is cut off and holds a lease is removed. Until the lease has ended it may answer, and no write passes
@@ -150,5 +151,31 @@ func TestReplacedVoterReturns(t *testing.T) {
 		soon(t, func() bool { return f.voters("r.1") == "s1 s2 s4" })
 		soon(t, func() bool { return f.removed["s3"] != nil })
 		put(t, f.nodes["s4"], "k", "v")
+	})
+}
+
+// TestElectsAfterTwoLosses: one of three voters is down, a new one is admitted and takes its place, and then another is lost before
+// the rest can have heard of much: those that are left elect, and serve. Attack 6a.
+func TestElectsAfterTwoLosses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "s1", "s2", "s3")
+		put(t, f.nodes["s2"], "k", "v")
+		f.kill("s3")
+		f.start("s4")
+		f.done(func(ctx context.Context) (*api.Progress, error) {
+			return f.nodes["s2"].Replace(ctx, "s3", "s4", false)
+		})
+		f.kill(f.leader("r.1"))
+		soon(t, func() bool { return f.leader("r.1") != "" && f.leader(ident.MetaGroup) != "" })
+		for id, n := range f.nodes {
+			soon(t, func() bool {
+				ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				defer cancel()
+				res, err := storetest.Read(ctx, n.Store(), &api.ReadRequest{Keys: []api.Key{"k"}})
+				return err == nil && string(res.Entries[0].Value) == "v"
+			})
+			put(t, n, "k", "v")
+			t.Logf("%s serves", id)
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -23,7 +24,7 @@ func (n *Node) openStanding() (func() error, error) {
 			return
 		}
 		self, ok := m.Node(n.cfg.ID)
-		if !ok {
+		if st, refused := n.Standing(); !ok || refused && st.Why == string(join.WhyRemoved) {
 			n.wasDropped(m, known)
 			return
 		}
@@ -52,7 +53,7 @@ const removedWhy = "it was removed"
 
 // wasDropped ends the node if it was removed from the cluster. known reports whether an earlier map has named it.
 func (n *Node) wasDropped(m *placement.Map, known bool) {
-	if !gone(m, n.cfg.ID) && (!known || m.Level < placement.LevelIdentity) {
+	if st, refused := n.Standing(); !gone(m, n.cfg.ID) && !(refused && st.Why == string(join.WhyRemoved)) && (!known || m.Level < placement.LevelIdentity) {
 		return // it has not joined yet
 	}
 	if n.membership.refusedWhy() == removedWhy {
