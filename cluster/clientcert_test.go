@@ -145,13 +145,17 @@ func TestHTTPS(t *testing.T) {
 	if !roots.AppendCertsFromPEM(n.Root()) {
 		t.Fatal("no root")
 	}
+	token, err := n.CreateAccessToken(t.Context(), api.AccessTokenSpec{Name: "t", Policies: []string{"all"}}, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, http2 := range []bool{false, true} {
 		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}
-		ask(t, tr, http.MethodPut, n.URL()+"/v1/kv/k", "v")
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.URL()+"/v1/kv/k", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, n.URL()+"/v1/kv/k", strings.NewReader("v"))
 		if err != nil {
 			t.Fatal(err)
 		}
+		req.Header.Set("Authorization", "Bearer "+token.Token)
 		res, err := tr.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)

@@ -142,7 +142,7 @@ func Limits() []Limit {
 		{"node", "connections of nodes", transport.DefaultMaxConns, "", closed},
 		{"node", "connections of nodes for packed calls", transport.DefaultMaxConns, "", closed},
 		{"node", "connections of each Raft lane", transport.DefaultMaxRaftConns, "", closed},
-		{"node", "connections that have not said what they are", transport.DefaultMaxUnmatched, "", "the oldest is closed"},
+		{"node", "connections that have not said what they are", transport.DefaultMaxUnmatched, "", "one of the address with most is closed"},
 		{"node", "time to say it", int64(transport.DefaultPreface), "time", closed},
 		{"node", "lease streams of other nodes", remote.DefaultMaxStreams, "", unavailable},
 		{"node", "lease streams of one other node", remote.StreamsPerNode, "", unavailable},

@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -149,4 +151,57 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 		runtime.Gosched()
 	}
+}
+
+// TestStalledHandshakes is Attack 1, of many: a thousand clients that stop after the server's first answer, on real sockets, cost less
+// than 40 KiB each and are gone in time; meanwhile a node from a known address waits for none of them.
+func TestStalledHandshakes(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := secure(t)
+	s.Known = func(net.Addr) bool { return true }
+	p, err := Open(Config{Listener: l, Preface: 3 * time.Second, Secure: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = p.Close() }()
+	hello := clientHello(t, asClient("h2"))
+	const n = 1000
+	before, start := memory(), time.Now()
+	stalled := dialMany(t, l.Addr().String(), n)
+	for _, c := range stalled {
+		if _, err := io.WriteString(c, hello); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var nd net.Dialer
+	own := asNode(t)
+	d := Dialer{Dial: func(ctx context.Context, a string) (net.Conn, error) { return nd.DialContext(ctx, "tcp", a) },
+		Secure: &DialSecure{Config: func(string) (*tls.Config, error) { return own, nil }, Identify: func(string, tls.ConnectionState) (any, error) { return nil, nil }}}
+	echo(t, p.Peer(), "peer")
+	c, err := d.DialPeer(t.Context(), l.Addr().String(), "n")
+	expectEcho(t, c, err, "peer")
+	t.Logf("a node was let in %v after the first of %d clients", time.Since(start), n)
+	answered := 0
+	for _, c := range stalled { // the server has answered each
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			answered++
+		}
+	}
+	if each := (memory() - before) / n; p.Unmatched() == n && each > 40<<10 {
+		t.Errorf("each costs %d KiB", each>>10)
+	} else {
+		t.Logf("each costs %d KiB; %d are open, %d were answered", each>>10, p.Unmatched(), answered)
+	}
+	for _, c := range stalled {
+		_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatal("one is open after 30 s")
+		}
+		_ = c.Close()
+	}
+	until(t, "none is left", func() bool { return p.Unmatched() == 0 })
 }

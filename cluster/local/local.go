@@ -219,6 +219,16 @@ func (p *Planet) planned(cfg Config) cluster.Planned {
 // is not secure.
 func (p *Planet) Root() []byte { return p.root }
 
+// NewToken makes an access token with the policies, which holds at every node when it returns; see [api.Access]. A secure planet
+// answers no client without one. The text is a secret.
+func (p *Planet) NewToken(ctx context.Context, name string, policies ...string) (text string, err error) {
+	t, err := p.running[0].CreateAccessToken(ctx, api.AccessTokenSpec{Name: name, Policies: policies}, 10*time.Second)
+	if err != nil {
+		return "", err
+	}
+	return t.Token, nil
+}
+
 // ready waits until every node is ready.
 func (p *Planet) ready(ctx context.Context) error {
 	t := time.NewTicker(20 * time.Millisecond)

@@ -253,6 +253,7 @@ func TestSecure(t *testing.T) {
 		{Rekey{Node: "e1", Pin: []byte("short")}, api.CodeInvalid, "pins"},
 		{Secure{Security: Plain}, api.CodeConflict, "--force"},
 		{Secure{Security: TLS}, "", ""},
+		{Secure{Security: TLS}, "", ""},
 		{Secure{Security: Both}, api.CodeConflict, "--force"},
 		{Secure{Security: Both, Force: true}, "", ""},
 		{Secure{Security: Plain, Force: true}, "", ""},
@@ -261,6 +262,11 @@ func TestSecure(t *testing.T) {
 		r := apply(t, m, c.cmd)
 		if codeOf(r) != c.code || r.Err != nil && !strings.Contains(r.Err.Error(), c.says) {
 			t.Errorf("step %d, %+v: %v", i, c.cmd, r.Err)
+		}
+		for _, n := range m.Map().Nodes { // its URL says what its port speaks
+			if scheme, _, _ := strings.Cut(n.URL, "://"); (scheme == "https") != (m.Map().Security == TLS) {
+				t.Errorf("step %d: security %q, and %s has the URL %s", i, m.Map().Security, n.ID, n.URL)
+			}
 		}
 	}
 	if string(m.Map().Roots[0]) != "r" || string(m.Vault().CAKey) != "k" || m.Map().Check() != nil {
