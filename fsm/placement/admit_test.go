@@ -234,7 +234,9 @@ func TestJoinTokenLimit(t *testing.T) {
 // TestSecure: a cluster becomes one with TLS step by step, when every node has a pin, keeps its root, and goes back by force alone.
 func TestSecure(t *testing.T) {
 	m := bootstrapped(t)
-	apply(t, m, Join{edge("e1", "a")})
+	e1 := edge("e1", "a")
+	e1.URL = "http://" + e1.Address
+	apply(t, m, Join{e1})
 	for i, c := range []struct {
 		cmd  Command
 		code api.Code
@@ -264,7 +266,7 @@ func TestSecure(t *testing.T) {
 			t.Errorf("step %d, %+v: %v", i, c.cmd, r.Err)
 		}
 		for _, n := range m.Map().Nodes { // its URL says what its port speaks
-			if scheme, _, _ := strings.Cut(n.URL, "://"); (scheme == "https") != (m.Map().Security == TLS) {
+			if scheme, _, ok := strings.Cut(n.URL, "://"); ok != (n.ID == "e1") || ok && (scheme == "https") != (m.Map().Security == TLS) {
 				t.Errorf("step %d: security %q, and %s has the URL %s", i, m.Map().Security, n.ID, n.URL)
 			}
 		}
