@@ -37,7 +37,8 @@ const secretValue = "value-that-no-log-may-show"
 
 // TestOperations follows docs/operations on real processes, on TLS from the first byte: a cluster is founded from the files of init,
 // servers and an edge join by tokens, a client gets a token whose secret is rotated, and a server that is lost for good is replaced,
-// while the client writes. Nothing that was acknowledged is lost, and doctor is content.
+// while the client writes. Nothing that was acknowledged is lost, the lost server is refused when it comes back, and doctor is
+// content.
 //
 // Attack 39: no log, at the level trace, no audit log, no error, no metric, no status and no command line shows a secret or a value.
 func TestOperations(t *testing.T) {
@@ -70,6 +71,8 @@ func TestOperations(t *testing.T) {
 	}
 	w.check(d)
 
+	b.start(t)
+	o.ends(b, 3, "removed")
 	o.must("cluster", "remove", "e-1", "--force")
 	o.ends(edge, 3, "removed")
 	o.doctor()

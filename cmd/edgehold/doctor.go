@@ -14,7 +14,8 @@ import (
 )
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var initFolder string
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine this machine, a node and its cluster for what will hurt later",
 		Long: `Examine this machine, the node at --addr and its cluster for what will hurt later. It changes nothing.
@@ -25,11 +26,13 @@ Otherwise it needs a token with the right observe, if the cluster has tokens.`,
 		Example: `  edgehold doctor --data /var/lib/edgehold
   edgehold doctor --addr http://127.0.0.1:7400 -o json`,
 		Args: wantArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, a) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, a, initFolder) },
 	}
+	cmd.Flags().StringVar(&initFolder, "init", "", "`FOLDER` with which a server founded the cluster: it must be gone by now")
+	return cmd
 }
 
-func runDoctor(cmd *cobra.Command, a *app) error {
+func runDoctor(cmd *cobra.Command, a *app, initFolder string) error {
 	outside := a.settings // reaches nodes at their addresses
 	outside.data = ""
 	if roots := filepath.Join(a.data, "identity", "roots.pem"); a.data != "" && a.ca == "" {
@@ -53,7 +56,7 @@ func runDoctor(cmd *cobra.Command, a *app) error {
 		roots = transport.TLSClientConfig.RootCAs
 	}
 	return asked.with(cmd.Context(), 1, func(c *client.Client) error {
-		found := doctor.Run(cmd.Context(), doctor.Config{Node: c, Data: a.data, HTTP: &http.Client{Transport: transport}, Roots: roots})
+		found := doctor.Run(cmd.Context(), doctor.Config{Node: c, Data: a.data, Init: initFolder, HTTP: &http.Client{Transport: transport}, Roots: roots})
 		if err := a.show(a.out, found, doctorTable(found).String()); err != nil {
 			return err
 		}

@@ -101,7 +101,7 @@ func judgeSpace(free, size uint64) []Finding {
 }
 
 // secrets are the files below a data folder that other users must not read.
-var secrets = []string{"placement", "roll", "admin.sock", "identity/key.pem", "identity/next.pem"}
+var secrets = []string{"placement", "roll", "admin.sock", "identity/key.pem", "identity/next.pem", "identity/founding"}
 
 // fileModes checks that nobody else may open what lies in the data folder.
 func fileModes(_ context.Context, x *exam) []Finding {
@@ -128,4 +128,19 @@ func fileModes(_ context.Context, x *exam) []Finding {
 		return ok("only the node's user may open what is in %s", x.Data)
 	}
 	return all
+}
+
+// initFolder checks that what a cluster was founded with does not lie about: the folder "bootstrap" of init has the key of the CA.
+func initFolder(_ context.Context, x *exam) []Finding {
+	if x.Init == "" {
+		return ok("no folder of \"edgehold init\" was named with --init")
+	}
+	left, err := os.ReadDir(x.Init)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || err == nil && len(left) == 0:
+		return ok("%s is gone", x.Init)
+	case err != nil:
+		return skip("run doctor as the user that runs the node", "%v", err)
+	}
+	return warn("when the cluster is founded: rm -r "+x.Init, "%s has the key of the cluster's CA", x.Init)
 }

@@ -46,6 +46,8 @@ type Config struct {
 	Node Node
 	// Data is the data folder of a node of this machine; "" leaves out the checks of it.
 	Data string
+	// Init is the folder with which a server founded the cluster (--init); "" if none is to be looked at.
+	Init string
 	// HTTP reaches the other nodes at their URLs.
 	HTTP *http.Client
 	// Roots are the certificate authorities that HTTPS clients trust; nil takes the system's.
@@ -69,6 +71,7 @@ var checks = []struct {
 	{"fsync", fsync},
 	{"disk-space", diskSpace},
 	{"file-modes", fileModes},
+	{"init-folder", initFolder},
 	{"descriptors", descriptors},
 	{"nodes", nodes},
 	{"groups", groups},

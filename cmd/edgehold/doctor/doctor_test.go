@@ -209,6 +209,17 @@ func TestFileModes(t *testing.T) {
 	}
 }
 
+func TestInitFolder(t *testing.T) {
+	x := examOf(t, &fakeNode{})
+	says(t, initFolder(t.Context(), x), OK, "--init")
+	x.Init = t.TempDir()
+	says(t, initFolder(t.Context(), x), OK, "is gone")
+	write(t, x.Init, "ca-key.pem", "secret", 0o600)
+	says(t, initFolder(t.Context(), x), Warn, "rm -r "+x.Init)
+	x.Init = filepath.Join(x.Init, "nothing")
+	says(t, initFolder(t.Context(), x), OK, "is gone")
+}
+
 func TestBacklog(t *testing.T) {
 	for value, want := range map[string]Verdict{"4096": OK, "128": Warn, "?": Warn} {
 		x := examOf(t, &fakeNode{})
