@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -241,7 +242,16 @@ func streamAs(t *testing.T, h http.Handler, token string) (*wire.Client, error) 
 }
 
 // knows is an Access that knows one token.
-type knows struct{ token string }
+type knows struct{ token atomic.Pointer[string] }
+
+func newKnows(token string) *knows {
+	k := new(knows)
+	k.know(token)
+	return k
+}
+
+// know makes the token the one that is known.
+func (k *knows) know(token string) { k.token.Store(&token) }
 
 var errUnknown = &api.Error{Code: api.CodeUnauthenticated, Hint: "the token is not known here"}
 
@@ -249,8 +259,8 @@ func (k *knows) Authenticate(credential string) (*front.Principal, error) {
 	switch credential {
 	case "":
 		return &front.Principal{}, nil
-	case k.token:
-		return &front.Principal{Name: "app", Grant: k.token}, nil
+	case *k.token.Load():
+		return &front.Principal{Name: "app", Grant: credential}, nil
 	}
 	return nil, errUnknown
 }
@@ -259,7 +269,7 @@ func (k *knows) Check(p *front.Principal) error {
 	switch p.Grant {
 	case nil:
 		return &api.Error{Code: api.CodeUnauthenticated, Hint: "a token is needed"}
-	case k.token:
+	case *k.token.Load():
 		return nil
 	}
 	return errUnknown
@@ -284,7 +294,7 @@ func (k *knows) Describe(p *front.Principal) (*api.Self, error) {
 //
 // Attack 27: two headers, in the query, as a cookie, Basic.
 func TestCredentials(t *testing.T) {
-	h := newAPI(front.Config{Store: storetest.NewMemory(), Lister: storetest.NewMemory(), Access: &knows{token: "tok"}}, httpd.Config{})
+	h := newAPI(front.Config{Store: storetest.NewMemory(), Lister: storetest.NewMemory(), Access: newKnows("tok")}, httpd.Config{})
 	for _, c := range []struct {
 		what, target string
 		lines        []string
@@ -354,7 +364,7 @@ func serve(t *testing.T, h http.Handler) (address string) {
 //
 // Attack 27: a long header. Attack 33: pipelining with two tokens across a revocation.
 func TestGuessing(t *testing.T) {
-	access := &knows{token: "tok"}
+	access := newKnows("tok")
 	address := serve(t, newAPI(front.Config{Store: storetest.NewMemory(), Access: access}, httpd.Config{}))
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -383,7 +393,7 @@ func TestGuessing(t *testing.T) {
 	if got, _ := ask("tok", "no", "tok", "no"); fmt.Sprint(got) != "[404 401 404 401]" {
 		t.Errorf("two tokens in one pipeline are answered %v", got)
 	}
-	access.token = "new"
+	access.know("new")
 	if got, _ := ask("tok", "new", "tok"); fmt.Sprint(got) != "[401 404 401]" {
 		t.Errorf("after the token was revoked: %v", got)
 	}
@@ -419,7 +429,7 @@ func withToken(t *testing.T, target, token string) *http.Request {
 //
 // Attack 33.
 func TestRevokedStream(t *testing.T) {
-	access := &knows{token: "tok"}
+	access := newKnows("tok")
 	h := newAPI(front.Config{Store: storetest.NewMemory(), Access: access}, httpd.Config{})
 	if _, err := streamAs(t, h, "no"); api.CodeOf(err) != api.CodeUnauthenticated {
 		t.Errorf("an Upgrade with a wrong token: %v", err)
@@ -437,11 +447,11 @@ func TestRevokedStream(t *testing.T) {
 	if err := read(); err != nil {
 		t.Fatal(err)
 	}
-	access.token = "new"
+	access.know("new")
 	if err := read(); api.CodeOf(err) != api.CodeUnauthenticated {
 		t.Errorf("a call after the revocation: %v", err)
 	}
-	access.token = "tok" // for the stream it is too late
+	access.know("tok") // for the stream it is too late
 	for range 100 {
 		if err = read(); err != nil {
 			return
@@ -453,7 +463,7 @@ func TestRevokedStream(t *testing.T) {
 
 // TestReadyzSaysWhy: whether a node is ready is said to everyone, and why not to those who may observe.
 func TestReadyzSaysWhy(t *testing.T) {
-	h := newAPI(front.Config{Store: storetest.NewMemory(), Admin: &fakeAdmin{err: api.Errorf(api.CodeUnavailable, "r.1 has not caught up")}, Access: &knows{token: "tok"}}, httpd.Config{})
+	h := newAPI(front.Config{Store: storetest.NewMemory(), Admin: &fakeAdmin{err: api.Errorf(api.CodeUnavailable, "r.1 has not caught up")}, Access: newKnows("tok")}, httpd.Config{})
 	for token, want := range map[string]bool{"": false, "no": false, "tok": true} {
 		r := request(h, "GET", "/readyz", "", "Authorization: Bearer "+token)
 		if body := bodyOf(t, r); r.StatusCode != 503 || strings.Contains(body, "caught up") != want {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,21 +171,21 @@ func holds(p placement.Policy, n Need) bool {
 // counted counts what reaches the store.
 type counted struct {
 	*storetest.Memory
-	asked int
+	asked atomic.Int64
 }
 
 func (c *counted) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	c.asked++
+	c.asked.Add(1)
 	return c.Memory.Read(ctx, r, out)
 }
 
 func (c *counted) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	c.asked++
+	c.asked.Add(1)
 	return c.Memory.Do(ctx, t)
 }
 
 func (c *counted) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
-	c.asked++
+	c.asked.Add(1)
 	return c.Memory.List(ctx, r)
 }
 
@@ -236,11 +237,11 @@ func (w *world) token(t *testing.T, name string, policies ...string) string {
 type admin struct{ w *world }
 
 func (a admin) Status(context.Context) (*api.Status, error) {
-	a.w.store.asked++
+	a.w.store.asked.Add(1)
 	return &api.Status{}, nil
 }
 func (a admin) SetPlacement(context.Context, api.Key, api.RegionID) error {
-	a.w.store.asked++
+	a.w.store.asked.Add(1)
 	return nil
 }
 func (a admin) Ready(context.Context) error { return nil }
@@ -264,7 +265,7 @@ func rightsTimesVerbs(t *testing.T, f Front) {
 	for _, p := range grants() {
 		c := f(t, b, w.token(t, "token-"+p.Name, p.Name))
 		for _, v := range append(verbs(), c.More...) {
-			w.store.asked = 0
+			w.store.asked.Store(0)
 			err := v.Ask(t.Context(), c)
 			missing := slices.IndexFunc(v.Needs, func(n Need) bool { return !holds(p, n) })
 			code := api.CodeOf(err)
@@ -273,7 +274,7 @@ func rightsTimesVerbs(t *testing.T, f Front) {
 				t.Errorf("%s may not %s: %v", p.Name, v.Name, err)
 			case missing >= 0 && code != api.CodeDenied && !skipped(v, c, err):
 				t.Errorf("%s may %s, without %v of %q: %v", p.Name, v.Name, v.Needs[missing].Right, v.Needs[missing].Key, err)
-			case missing >= 0 && w.store.asked > 0:
+			case missing >= 0 && w.store.asked.Load() > 0:
 				t.Errorf("%s: %s is refused after the store was asked", p.Name, v.Name)
 			}
 		}
@@ -302,7 +303,7 @@ func refusalsTellNothing(t *testing.T, f Front) {
 	refusals := map[string]string{}
 	for _, k := range []api.Key{Outside, OutsideAbsent} {
 		for _, v := range append(reads(k), writes(k)...) {
-			w.store.asked = 0
+			w.store.asked.Store(0)
 			err := v.Ask(t.Context(), c)
 			if err == nil || !slices.ContainsFunc(v.Needs, func(n Need) bool { return n.Right == front.Read || n.Key == Inside }) {
 				continue
@@ -310,7 +311,7 @@ func refusalsTellNothing(t *testing.T, f Front) {
 			e := api.AsError(err)
 			kind := strings.TrimSuffix(strings.TrimSuffix(v.Name, string(OutsideAbsent)), string(Outside))
 			text := fmt.Sprint(e.Code, e.Hint, e.Version, e.RetryAfter)
-			if was, ok := refusals[kind]; ok && was != text || w.store.asked > 0 {
+			if was, ok := refusals[kind]; ok && was != text || w.store.asked.Load() > 0 {
 				t.Errorf("%s: %q for a key that is there, %q for one that is not", kind, was, text)
 			}
 			refusals[kind] = text
@@ -335,9 +336,9 @@ func revoked(t *testing.T, f Front) {
 	}
 	w.roll.Tokens = nil
 	w.update()
-	w.store.asked = 0
+	w.store.asked.Store(0)
 	for _, v := range []Verb{get, put} {
-		if err := v.Ask(t.Context(), c); err == nil || w.store.asked > 0 {
+		if err := v.Ask(t.Context(), c); err == nil || w.store.asked.Load() > 0 {
 			t.Errorf("%s with a revoked token: %v", v.Name, err)
 		}
 	}
