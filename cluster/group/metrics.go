@@ -39,7 +39,7 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 	m.Gauge("edgehold_region_sessions", "Live lease sessions of the group, as this replica knows.", func() float64 {
 		return float64(r.cfg.Machine.Meta().Sessions)
 	})
-	m.Gauge("edgehold_region_holders_barred", "Edges that get no leases, because writes had to wait until theirs had expired.", func() float64 {
+	m.Gauge("edgehold_region_holders_barred", "Nodes whose leases writes have twice had to wait out lately: edges among them get none.", func() float64 {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return float64(r.bars.count(time.Now()))
