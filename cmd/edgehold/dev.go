@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -56,6 +59,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
+		Secure: o.secure,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -65,6 +69,14 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	for _, n := range planet.Nodes() {
 		nodes = append(nodes, devNode(n))
 	}
+	if o.secure {
+		remove, err := o.letIn(ctx, planet)
+		if err != nil {
+			_ = planet.Close() // the first error matters more
+			return interrupted(ctx, asNodeError(err))
+		}
+		defer remove()
+	}
 	if err := o.announce(t, nodes); err != nil {
 		_ = planet.Close() // the error of the output matters more
 		return err
@@ -72,6 +84,29 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	<-ctx.Done()
 	logger.SetLevel(hclog.Off)
 	return asNodeError(planet.Close())
+}
+
+// letIn writes what clients of a secure planet need into files: its root, and a token for every key. They stand in --data, or
+// in a folder that remove removes.
+func (o *devOptions) letIn(ctx context.Context, planet *local.Planet) (remove func(), err error) {
+	dir := o.data
+	remove = func() {}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "edgehold-dev-"); err != nil {
+			return nil, err
+		}
+		remove = func() { _ = os.RemoveAll(dir) }
+	}
+	token, err := planet.Token(ctx)
+	if err == nil {
+		o.ca, o.token = filepath.Join(dir, "ca.pem"), filepath.Join(dir, "token")
+		err = errors.Join(os.WriteFile(o.ca, planet.Root(), 0o644), os.WriteFile(o.token, []byte(token+"\n"), 0o600))
+	}
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
 }
 
 // orNone returns n, or -1, which means none in package local, if n is 0.
@@ -97,7 +132,8 @@ type devOptions struct {
 	regions                       []string
 	replicas, edges, groups, port int
 	wan, data, raftLog            string
-	json                          bool
+	json, secure                  bool
+	ca, token                     string // files for clients of a secure planet
 	leaseTerm                     time.Duration
 	log                           logOptions
 }
@@ -111,6 +147,7 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	f.IntVar(&o.port, "port", 7400, "first port; node i listens on port+i; 0 takes any free ports")
 	f.StringVar(&o.wan, "wan", "real", "delay between regions: real, off or a YAML `FILE`")
 	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default: a temporary folder that is removed at the end)")
+	f.BoolVar(&o.secure, "secure", false, "speak TLS, and ask clients for a token: dev prints the files with the root and with a token for every key")
 	f.BoolVar(&o.json, "json", false, "when ready, print one line of JSON instead of the table")
 	addRaftLog(cmd, &o.raftLog)
 	addLeaseTerm(cmd, &o.leaseTerm)
@@ -179,7 +216,9 @@ func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 		return printJSON(t.out, struct {
 			Ready bool      `json:"ready"`
 			Nodes []devNode `json:"nodes"`
-		}{true, nodes})
+			CA    string    `json:"ca,omitempty"`    // the file with the root of a secure planet
+			Token string    `json:"token,omitempty"` // the file with a token of clients
+		}{true, nodes, o.ca, o.token})
 	}
 	rows := table{{"NODE", "ROLE", "REGION", "URL"}}
 	for _, n := range nodes {
@@ -202,6 +241,16 @@ func (o *devOptions) tries(nodes []devNode) string {
 	}
 	first, last := o.regions[0], o.regions[len(o.regions)-1]
 	key := o.regions[min(1, len(o.regions)-1)] + "/hello"
+	if o.secure {
+		how := fmt.Sprintf("--ca %s --token @%s", o.ca, o.token)
+		return fmt.Sprintf(`Ready. Write in %s, read in %s:
+
+  edgehold kv put %s world --addr %s %s
+  edgehold kv get %s --addr %s %s
+
+Stop with Ctrl-C.
+`, first, last, key, gateway(first), how, key, gateway(last), how)
+	}
 	return fmt.Sprintf(`Ready. Write in %s, read in %s:
 
   curl -X PUT --data world %s/v1/kv/%s
