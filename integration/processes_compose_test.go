@@ -142,20 +142,26 @@ func (c *composed) up(t *testing.T) {
 		d.start(t)
 	}
 	for _, d := range c.nodes {
-		var check []string
-		for _, a := range c.file.Services[d.name].Healthcheck.Test[2:] {
-			check = append(check, c.here(d.name, a))
-		}
-		eventually(t, 80*time.Second, d.name+" is healthy", func() bool {
-			if !d.running() {
-				t.Fatalf("%s has ended: %v\n%s", d.name, d.cmd.ProcessState, d.logTail())
-			}
-			x := &command{args: check}
-			x.process = c.begin(t, &x.out, &x.errOut, check...)
-			<-x.exited
-			return x.cmd.ProcessState.Success()
-		})
+		c.healthy(t, d)
 	}
+}
+
+// healthy waits until the health check of the node's service succeeds.
+func (c *composed) healthy(t *testing.T, d *daemon) {
+	t.Helper()
+	var check []string
+	for _, a := range c.file.Services[d.name].Healthcheck.Test[2:] {
+		check = append(check, c.here(d.name, a))
+	}
+	eventually(t, 80*time.Second, d.name+" is healthy", func() bool {
+		if !d.running() {
+			t.Fatalf("%s has ended: %v\n%s", d.name, d.cmd.ProcessState, d.logTail())
+		}
+		x := &command{args: check}
+		x.process = c.begin(t, &x.out, &x.errOut, check...)
+		<-x.exited
+		return x.cmd.ProcessState.Success()
+	})
 }
 
 // TestCompose runs the services of docker-compose.yml as processes: init and twelve nodes become a planet on TLS by themselves, twice;
@@ -191,10 +197,18 @@ func TestCompose(t *testing.T) {
 	if <-x.exited; !strings.Contains(x.errOut.String(), "a token is needed") {
 		t.Errorf("a client without a token: %q, %q", x.out.String(), x.errOut.String())
 	}
-	c.stop(t)
-	c.up(t)
-	if got := run("kv", "get", "eu-west/hello", "--data", data("ap-south-1")); got != "world" {
-		t.Errorf("after a restart: read %q", got)
+	token := filepath.Join(c.dir, "token")
+	if err := os.WriteFile(token, []byte(run("access", "token", "create", "--name", "me", "--policy", "all", "--data", data("us-east-1"))), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	got := run("kv", "get", "eu-west/hello", "--addr", "https://"+c.ports["us-east-edge-1"], "--ca", filepath.Join(data("us-east-edge-1"), "identity", "roots.pem"), "--token", "@"+token)
+	if got != "world" {
+		t.Errorf("a client with a token read %q", got)
+	}
+	again := c.nodes[slices.IndexFunc(c.nodes, func(d *daemon) bool { return d.name == "ap-south-edge-1" })]
+	again.stop(t)
+	run(c.args("init")...) // docker compose up, again
+	again.start(t)
+	c.healthy(t, again)
 	c.stop(t)
 }
