@@ -170,3 +170,48 @@ func TestStartEnds(t *testing.T) {
 		t.Error("ready before a leader can have been elected")
 	}
 }
+
+// TestSecurePlanet: each node of a secure planet serves those that trust its root and have a token, over https alone.
+func TestSecurePlanet(t *testing.T) {
+	temporary(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{"here"}, Replicas: 1, Port: -1, WAN: "off", Secure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	token, err := p.NewToken(ctx, "test", "all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range p.Nodes() {
+		if !strings.HasPrefix(n.URL, "https://127.0.0.1:") {
+			t.Errorf("%s is at %s", n.Node, n.URL)
+		}
+		for what, x := range map[string]struct {
+			cfg  client.Config
+			code api.Code
+			says string
+		}{
+			"trusted":         {client.Config{Endpoints: []string{n.URL}, CA: p.Root(), Token: api.Secret(token)}, "", ""},
+			"without a token": {client.Config{Endpoints: []string{n.URL}, CA: p.Root()}, api.CodeUnauthenticated, "a token is needed"},
+			"without a root":  {client.Config{Endpoints: []string{n.URL}, Token: api.Secret(token)}, api.CodeUnavailable, "roots.pem"},
+			"plain":           {client.Config{Endpoints: []string{"http" + strings.TrimPrefix(n.URL, "https")}}, api.CodeInvalid, "write https://"},
+		} {
+			c, err := client.Open(ctx, x.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.Put(ctx, "k", []byte("v"))
+			if err == nil && x.code != "" || err != nil && (api.CodeOf(err) != x.code || !strings.Contains(err.Error(), x.says)) {
+				t.Errorf("%s at %s: %v", what, n.Node, err)
+			}
+			_ = c.Close()
+		}
+	}
+}
