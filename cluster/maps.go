@@ -28,6 +28,8 @@ var (
 type poll struct {
 	Since     uint64 `cbor:"1,keyasint,omitempty"`
 	SinceRoll uint64 `cbor:"2,keyasint,omitempty"`
+	// AtOnce asks for an answer that does not wait for news: the poller does not know how old its roll is.
+	AtOnce bool `cbor:"3,keyasint,omitempty"`
 }
 
 // polled is a meta.News. The vault is no part of it, nor of any other message.
@@ -97,7 +99,7 @@ func (x mapServer) register(s *peer.Server) {
 // poll waits for news of the map and the roll: at a voter of the meta group for its own, else for the view's.
 func (x mapServer) poll(ctx context.Context, p *poll) (*polled, error) {
 	arrived, patience := time.Now(), pollPatience
-	if p.Since == 0 {
+	if p.Since == 0 || p.AtOnce {
 		patience = 0 // any map is news; if there is none, another node may have one
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -215,7 +217,7 @@ func (x mapsAt) Get(ctx context.Context, node api.NodeID) (*placement.Map, error
 
 // pollAt asks the node for news: of neither the map nor the roll if that takes longer than the node waits.
 func pollAt(ctx context.Context, r *peer.Remote, seen meta.Seen) (news meta.News, err error) {
-	res, err := methodPoll.Ask(ctx, r, &poll{seen.Map, seen.Roll})
+	res, err := methodPoll.Ask(ctx, r, &poll{seen.Map, seen.Roll, seen.Ageless})
 	if err != nil {
 		return news, err
 	}

@@ -140,6 +140,8 @@ func (m *Meta) confirm(ctx context.Context) error {
 // Seen is what a copy of the map and the roll has already.
 type Seen struct {
 	Map, Roll uint64
+	// Ageless means that the poller does not know how old its roll is, and wants an answer at once.
+	Ageless bool
 }
 
 // Wait returns as soon as this voter's map or roll is newer than what was seen, or when ctx ends. Newer ones may have been

@@ -21,10 +21,11 @@ func (m *Mirror) poll() {
 	failures := 0
 	for m.ctx.Err() == nil {
 		began, before, roll := time.Now(), m.Map(), m.Roll()
-		if m.round() {
+		answered := m.round()
+		if _, known := m.RollAge(); answered && known {
 			failures = 0
 		} else {
-			failures++
+			failures++ // also while none can say how old the roll is: it asks without waiting for news
 		}
 		if m.Map() != before || m.Roll() != roll || failures == 0 && time.Since(began) > m.cfg.MaxBackoff {
 			continue // news, or a poll that has waited for some
@@ -70,7 +71,8 @@ func (m *Mirror) round() bool {
 
 // seen is what a poll need not bring.
 func (m *Mirror) seen() Seen {
-	seen := Seen{Roll: m.Roll().Revision}
+	_, known := m.RollAge()
+	seen := Seen{Roll: m.Roll().Revision, Ageless: !known}
 	if now := m.Map(); now != nil {
 		seen.Map = now.Version
 	}
