@@ -89,6 +89,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 			return err
 		}
 		o.OnFailed, o.OnRemoved = a.nodeFailed, a.nodeRemoved
+		o.OnRefused = (&refusals{node: o.ID, removed: a.nodeRemoved, failed: a.nodeFailed}).note
 		ctx := cmd.Context()
 		return o.run(ctx, a.terminal, func(l net.Listener, logger hclog.Logger) (runningNode, error) {
 			o.Listener, o.Logger = l, logger

@@ -162,3 +162,20 @@ func TestAwaitSecret(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusals: a node ends when it was removed, and when two servers say that its key is another.
+func TestRefusals(t *testing.T) {
+	var said []string
+	end := func(err error) { said = append(said, err.Error()) }
+	r := &refusals{node: "us-east-1", removed: end, failed: end}
+	for _, s := range []cluster.Standing{{Why: "key", By: "s2"}, {Why: "key", By: "s2"}, {Why: "unknown", By: "s3"}} {
+		if r.note(s); len(said) != 0 {
+			t.Errorf("%+v ends it: %v", s, said)
+		}
+	}
+	r.note(cluster.Standing{Why: "key", By: "s3"})
+	r.note(cluster.Standing{Why: "removed", By: "s3"})
+	if len(said) != 2 || said[0] != "this node's key is not the one the cluster has for us-east-1 (an old image?): remove it, join under a new id" || !strings.Contains(said[1], "was removed") {
+		t.Errorf("it ends with %q", said)
+	}
+}
