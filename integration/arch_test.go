@@ -124,7 +124,7 @@ var house = map[string]room{
 	},
 	"cluster/remote": {
 		ours:  []string{"api", "api/admission", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
-		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport/wan"},
+		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport", "transport/wan"},
 	},
 	"cluster/access": {
 		ours: []string{"api", "api/front", "fsm/placement"},
