@@ -35,6 +35,8 @@ type planet struct {
 	byName map[string]*host
 	tune   []func(*host, *cluster.Config) // changes the Config of every node that starts
 	ids    cluster.Identities             // nil: the nodes speak plain TCP
+	// observing is a token for the metrics of a planet on TLS; "" before it was needed.
+	observing api.Secret
 	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
 	audits atomic.Int64
 	stale  atomic.Pointer[string]

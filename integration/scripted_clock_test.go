@@ -236,6 +236,28 @@ func (p *planet) sum(name string) (n float64) {
 	return n
 }
 
+// observer is a token that may read the metrics, which a planet on TLS asks for.
+func (p *planet) observer() api.Secret {
+	p.t.Helper()
+	if p.observing != "" {
+		return p.observing
+	}
+	var err error
+	for _, h := range p.hosts {
+		n := h.running()
+		if h.role != api.RoleServer || n == nil {
+			continue
+		}
+		var made *api.NewAccessToken
+		if made, err = n.CreateAccessToken(within(p.t, time.Minute), api.AccessTokenSpec{Name: "observer", Policies: []string{"observe"}}, 30*time.Second); err == nil {
+			p.observing = api.Secret(made.Token)
+			return p.observing
+		}
+	}
+	p.t.Fatalf("no server makes a token: %v", err)
+	return ""
+}
+
 // metrics are the lines of a metric, of all servers of the region, or of all nodes if the region is "".
 func (p *planet) metrics(region, name string) (lines []string) {
 	p.t.Helper()
@@ -251,6 +273,9 @@ func (p *planet) metrics(region, name string) (lines []string) {
 		r, err := http.NewRequestWithContext(within(p.t, 10*time.Second), http.MethodGet, n.URL()+"/metrics", nil)
 		if err != nil {
 			p.t.Fatal(err)
+		}
+		if p.ids != nil {
+			r.Header.Set("Authorization", "Bearer "+p.observer().Reveal())
 		}
 		res, err := (&http.Client{Transport: t}).Do(r)
 		if err != nil {
