@@ -18,20 +18,47 @@ const standEvery = time.Second
 func (n *Node) openStanding() (func() error, error) {
 	b := newBackground()
 	known := false // the map has named this node since it was started
+	var heard hearsay
 	b.every(standEvery, n.membership.view.Changed, func() {
 		m := n.membership.view.Map()
 		if m == nil {
 			return
 		}
 		self, ok := m.Node(n.cfg.ID)
-		if st, refused := n.Standing(); !ok || refused && st.Why == string(join.WhyRemoved) {
-			n.wasDropped(m, known)
+		if removed := heard.removed(n.membership.security.standing.Load(), m); !ok || removed {
+			n.wasDropped(m, known, removed)
 			return
 		}
 		known = true
 		n.follow(b.ctx, self)
 	})
 	return ending(b.close), nil
+}
+
+// hearsay is what servers have said of a node that they refuse, while no newer map reaches it.
+type hearsay struct {
+	last    *Standing
+	version uint64 // of the map that the node went by
+	unknown int    // how many times it was said since that the node is not known
+}
+
+// unknownTimes is how many refusals a node that its own map names takes for its removal. Servers look for a newer map before they
+// refuse a node that theirs does not name. Of edges that were removed the map says nothing more.
+const unknownTimes = 10
+
+// removed reports whether the servers have said that the node was removed.
+func (h *hearsay) removed(st *Standing, m *placement.Map) bool {
+	if m.Version != h.version {
+		h.version, h.unknown = m.Version, 0
+	}
+	if st == nil || st == h.last {
+		return st != nil && st.Why == string(join.WhyRemoved)
+	}
+	h.last = st
+	if st.Why == string(join.WhyUnknown) {
+		h.unknown++
+	}
+	return st.Why == string(join.WhyRemoved) || h.unknown >= unknownTimes
 }
 
 // follow gives leases and leads back while the node is to drain or to leave.
@@ -51,9 +78,10 @@ func (n *Node) follow(ctx context.Context, self placement.Node) {
 // removedWhy is why the cluster refuses a node that was removed.
 const removedWhy = "it was removed"
 
-// wasDropped ends the node if it was removed from the cluster. known reports whether an earlier map has named it.
-func (n *Node) wasDropped(m *placement.Map, known bool) {
-	if st, refused := n.Standing(); !gone(m, n.cfg.ID) && !(refused && st.Why == string(join.WhyRemoved)) && (!known || m.Level < placement.LevelIdentity) {
+// wasDropped ends the node if it was removed from the cluster. known reports whether an earlier map has named it, and told whether
+// servers have said that it was removed.
+func (n *Node) wasDropped(m *placement.Map, known, told bool) {
+	if !told && !gone(m, n.cfg.ID) && (!known || m.Level < placement.LevelIdentity) {
 		return // it has not joined yet
 	}
 	if n.membership.refusedWhy() == removedWhy {

@@ -1,0 +1,87 @@
+package cluster
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// TestMembersOverTLS: on a planet with TLS a server leaves and an edge is removed. Both are refused everywhere and end, though no map
+// reaches them any more. Attack 14.
+func TestMembersOverTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSecured(t, time.Now(), "s1", "s2", "s3", "s4", "e1", "e2")
+		f := &fleet{bubble: s.bubble, nodes: s.nodes, removed: map[api.NodeID]error{}}
+		for id, cfg := range s.cfgs {
+			cfg.OnRemoved = func(err error) { f.removed[id] = err }
+			s.cfgs[id] = cfg
+		}
+		s.start()
+		put(t, s.nodes["e2"], "k", "v")
+		f.done(ordered(s.nodes["s3"].Leave, "s2", false))
+		if f.voters("r.1") != "s1 s3 s4" {
+			t.Errorf("voters: %s", f.voters("r.1"))
+		}
+		began := time.Now()
+		f.done(ordered(s.nodes["s3"].Remove, "e1", false))
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the removal took %v", took)
+		}
+		soon(t, func() bool { return f.removed["s2"] != nil })
+		soon(t, func() bool { return f.removed["e1"] != nil })
+		if f.removed["e2"] != nil || f.removed["s4"] != nil {
+			t.Errorf("others were told that they were removed: %v", f.removed)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := reportOf(ctx, s.nodes["e1"].pool.Remote("s1")); err == nil {
+			t.Error("a removed edge is answered")
+		}
+		put(t, s.nodes["e2"], "k", "w")
+	})
+}
+
+// TestHearsay: one server that says so is enough for a removal; that a node is not known must be said many times while no newer map
+// comes.
+func TestHearsay(t *testing.T) {
+	var h hearsay
+	m := &placement.Map{Version: 1}
+	said := func(why join.Why) bool { return h.removed(&Standing{Why: string(why)}, m) }
+	if h.removed(nil, m) || said(join.WhyKey) {
+		t.Error("it takes nothing, or another key, for a removal")
+	}
+	same := &Standing{Why: string(join.WhyUnknown)}
+	for range 100 {
+		if h.removed(same, m) {
+			t.Fatal("it counts one refusal many times")
+		}
+	}
+	for range unknownTimes - 2 {
+		if said(join.WhyUnknown) {
+			t.Fatal("it is removed too early")
+		}
+	}
+	m = &placement.Map{Version: 2}
+	if said(join.WhyUnknown) {
+		t.Error("a newer map is forgotten")
+	}
+	for range unknownTimes - 1 {
+		if said(join.WhyUnknown) {
+			return
+		}
+	}
+	t.Error("it is never removed")
+}
+
+// TestRemovedBySaying: a server's word is enough.
+func TestRemovedBySaying(t *testing.T) {
+	var h hearsay
+	if !h.removed(&Standing{Why: string(join.WhyRemoved)}, &placement.Map{Version: 1}) {
+		t.Error("it goes on")
+	}
+}
