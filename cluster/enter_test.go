@@ -357,7 +357,7 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
-// TestTwins: of two processes under one name, the one that was there first ends.
+// TestTwins: of two processes under one name, the one that was there first ends. Attack 15.
 func TestTwins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJoined(t)
