@@ -140,7 +140,7 @@ func TestServerSettings(t *testing.T) {
 		{func(o *nodeOptions) { o.Voters = 4 }, "--voters"},
 		{func(o *nodeOptions) { o.LeaseTerm = 2 * words.MaxLeaseTerm }, "--lease-term"},
 	} {
-		o := nodeOptions{Config: cluster.Config{Role: api.RoleServer, Region: "r", ID: "n", LeaseTerm: time.Second, Bootstrap: true, Groups: 1, Voters: 3}}
+		o := nodeOptions{Config: cluster.Config{Role: api.RoleServer, Region: "r", ID: "n", LeaseTerm: time.Second, Bootstrap: true, Groups: 1, Voters: 3}, tlsMin: "1.3"}
 		c.change(&o)
 		if err := o.check(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: got %v, want %q", o, err, c.says)
