@@ -331,9 +331,16 @@ func (p *prospect) mayReplace(o, by placement.Node) error {
 func (p *prospect) replaced(by api.NodeID) *api.Progress {
 	out := &api.Progress{}
 	for _, g := range p.Groups {
+		if !slices.Contains(g.Voters, by) {
+			continue
+		}
 		led, known := p.groups[g.ID]
-		if x, member := led.member(by); slices.Contains(g.Voters, by) && (!known || !member || !x.Voter) {
+		x, member := led.member(by)
+		switch {
+		case !known || !member || !x.Voter:
 			out.Waits = append(out.Waits, fmt.Sprintf("%s catches up in %s", by, g.ID))
+		case len(led.Members) > len(g.Voters):
+			out.Waits = append(out.Waits, fmt.Sprintf("%s takes the votes of others away", g.ID))
 		}
 	}
 	if out.Done = len(out.Waits) == 0; out.Done {

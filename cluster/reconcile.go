@@ -144,8 +144,8 @@ func (c *change) without(node string) []replica.Member {
 	return slices.DeleteFunc(slices.Clone(c.members), func(m replica.Member) bool { return m.Node == node })
 }
 
-// promote gives a learner that has caught up its vote. If the group has all its voters, one that is silent and not wanted is
-// removed first: otherwise one voter more would be needed, and a dead one would count.
+// promote gives a learner that has caught up its vote. If the group has all its voters, one that is not wanted and silent, or removed
+// from the cluster, is removed first: otherwise one voter more would be needed, and a dead one would count.
 func (c *change) promote(ctx context.Context, learner replica.Member) error {
 	voters, silent := 0, ""
 	for _, m := range c.members {
@@ -153,7 +153,7 @@ func (c *change) promote(ctx context.Context, learner replica.Member) error {
 			continue
 		}
 		voters++
-		if since, heard := c.roster.Silent(m.Node); !heard && since >= replica.HeardWithin && !c.wants(m) {
+		if !c.wants(m) && c.gone(m) {
 			silent = m.Node
 		}
 	}
@@ -165,6 +165,13 @@ func (c *change) promote(ctx context.Context, learner replica.Member) error {
 		return nil
 	}
 	return c.roster.PromoteMember(ctx, learner.Node, c.index)
+}
+
+// gone reports whether the group cannot count on the voter any more: it is silent, or was removed from the cluster.
+func (c *change) gone(m replica.Member) bool {
+	since, heard := c.roster.Silent(m.Node)
+	_, named := c.nodes.Node(api.NodeID(m.Node))
+	return !named || !heard && since >= replica.HeardWithin
 }
 
 // removeOne removes a voter that the map does not name, a silent one before others. A leader that it does not name first hands

@@ -100,6 +100,7 @@ func TestReconcile(t *testing.T) {
 		{"the leader is not wanted", fakeRoster{node: "s4", members: []replica.Member{four, one, two, three}, caughtUp: []string{"s2"}}, "let s2 lead;"},
 		{"a dead one is not wanted, and its successor still catches up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, silent: []string{"s4"}}, ""},
 		{"its successor has caught up", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, silent: []string{"s4"}, caughtUp: []string{"s3"}}, "remove s4 after 7;"},
+		{"one that was removed from the cluster a moment ago", fakeRoster{members: []replica.Member{voter("gone"), one, two, learner("s3")}, caughtUp: []string{"s3"}}, "remove gone after 7;"},
 		{"the dead one is removed", fakeRoster{members: []replica.Member{one, two, learner("s3")}, caughtUp: []string{"s3"}}, "promote s3 after 7;"},
 		{"a living one is not wanted", fakeRoster{members: []replica.Member{four, one, two, learner("s3")}, caughtUp: []string{"s3"}}, "promote s3 after 7;"},
 		{"no majority answers", fakeRoster{members: []replica.Member{one, two, moved, four}, silent: []string{"s2", "s4"}}, ""},
