@@ -100,6 +100,9 @@ func (r *registrar) admit(ctx context.Context, q *admitRequest) (*certified, err
 	if err != nil {
 		return nil, err
 	}
+	if len(vault.CAKey) == 0 {
+		return nil, noKey()
+	}
 	if cause := r.invalid(ctx, vault, q); cause != "" {
 		return &certified{Refused: cause}, nil
 	}
@@ -118,6 +121,11 @@ func (r *registrar) admit(ctx context.Context, q *admitRequest) (*certified, err
 		return nil, err
 	}
 	return r.sign(vault, after.Map, n.ID, key)
+}
+
+// noKey is the refusal of a planet whose nodes were all known beforehand.
+func noKey() *api.Error {
+	return api.Errorf(api.CodeConflict, "the key of this cluster's CA was not kept: no further node can join, and no certificate be renewed")
 }
 
 // forgotten is the refusal of a server that has lost its data: it may not vote under the name of what it was.
@@ -210,6 +218,9 @@ func (r *registrar) renew(ctx context.Context, q *renewRequest) (*certified, err
 	}
 	if len(now.Roots) == 0 {
 		return nil, placement.PlainCluster()
+	}
+	if len(vault.CAKey) == 0 {
+		return nil, noKey()
 	}
 	pin := join.PinOf(key)
 	after, err := group.Propose(ctx, placement.Rekey{Node: id, Pin: pin[:], Names: q.Names})
