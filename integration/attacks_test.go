@@ -37,7 +37,7 @@ func TestAttacks(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := map[string][]string{}
-	for i, row := range attackRow.FindAllStringSubmatchIndex(string(page), -1) {
+	for i, row := range attackRow.FindAllSubmatchIndex(page, -1) {
 		number, rest := string(page)[row[2]:row[3]], string(page)[row[1]:]
 		if next := attackRow.FindStringIndex(rest); next != nil {
 			rest = rest[:next[0]]

@@ -178,7 +178,8 @@ func TestTokenFiles(t *testing.T) {
 		env["EDGEHOLD_ADDR"] = "http://127.0.0.1:1"
 		return (&invocation{env: env}).run(append([]string{"kv", "get", "k", "--timeout", "10ms"}, args...)...)
 	}
-	if i := in(map[string]string{"EDGEHOLD_TOKEN": "ehk1_env"}); strings.Contains(i.err, "warning") || strings.Contains(i.err, "ehk1_env") {
+	given := "ehk1_env"
+	if i := in(map[string]string{"EDGEHOLD_TOKEN": given}); strings.Contains(i.err, "warning") || strings.Contains(i.err, given) {
 		t.Errorf("by the environment: %q", i.err)
 	}
 	if i := in(map[string]string{"EDGEHOLD_TOKEN_FILE": "/none"}, "--token", "@"+file); i.status == 2 {

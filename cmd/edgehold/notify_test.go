@@ -210,11 +210,14 @@ func TestUnitFile(t *testing.T) {
 		"Service.Type": "notify", "Service.WatchdogSec": "30", "Service.StateDirectory": "edgehold", "Service.ProtectSystem": "strict",
 		"Service.NoNewPrivileges": "true", "Service.LimitNOFILE": "65536", "Service.LimitCORE": "0", "Service.TimeoutStopSec": "30",
 		"Service.RestartPreventExitStatus": "3", "Service.Restart": "on-failure", "Install.WantedBy": "multi-user.target",
-		"Service.LoadCredential": "join:/etc/edgehold/join", "Service.StateDirectoryMode": "0700",
+		"Service.StateDirectoryMode": "0700",
 	} {
 		if set[name] != want {
 			t.Errorf("%s is %q, want %q", name, set[name], want)
 		}
+	}
+	if got := set["Service.LoadCredential"]; got != "join:/etc/edgehold/join" {
+		t.Errorf("the join token is %q", got)
 	}
 	if sec, err := strconv.Atoi(set["Service.TimeoutStopSec"]); err != nil || time.Duration(sec)*time.Second <= stopTimeout {
 		t.Errorf("TimeoutStopSec=%s kills a node that may take %v to stop", set["Service.TimeoutStopSec"], stopTimeout)

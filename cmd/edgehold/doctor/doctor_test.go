@@ -38,7 +38,7 @@ func (n *fakeNode) Fetch(_ context.Context, path string) ([]byte, error) {
 func examOf(t *testing.T, n *fakeNode) *exam {
 	t.Helper()
 	x := &exam{Config: Config{rateOver: 10 * time.Millisecond, Node: n, Data: t.TempDir(), HTTP: http.DefaultClient, proc: t.TempDir(), sys: t.TempDir()}}
-	if err := os.Chmod(x.Data, 0o700); err != nil { //nolint:gosec // a folder is opened with x
+	if err := os.Chmod(x.Data, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	x.status = func() (*api.Status, error) { return n.Status(t.Context()) }
@@ -202,7 +202,7 @@ func TestFileModes(t *testing.T) {
 		}
 	}
 	for _, folder := range []string{x.Data, filepath.Join(x.Data, "identity")} {
-		if err := os.Chmod(folder, 0o750); err != nil { //nolint:gosec // that is what is wrong
+		if err := os.Chmod(folder, 0o750); err != nil {
 			t.Fatal(err)
 		}
 		says(t, fileModes(t.Context(), x), Fail, "chmod 700 "+folder)
