@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"strings"
@@ -113,7 +114,7 @@ func TestEdgeOnRaftLane(t *testing.T) {
 			}
 			_ = c.SetReadDeadline(time.Now().Add(time.Second))
 			_, err = c.Read(make([]byte, 1))
-			if timeout, ok := err.(net.Error); open != (ok && timeout.Timeout()) || !open && err != io.EOF {
+			if timeout, ok := errors.AsType[net.Error](err); open != (ok && timeout.Timeout()) || !open && !errors.Is(err, io.EOF) {
 				t.Errorf("%s: the lane is open: %v", caller, err)
 			}
 			_ = c.Close()

@@ -70,7 +70,7 @@ func TestClientCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := tls.Client(raw, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+			c := tls.Client(raw, &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}}) //nolint:gosec // the test looks at what is shown
 			defer func() { _ = c.Close() }()
 			if err := c.HandshakeContext(t.Context()); err != nil {
 				t.Fatal(err)

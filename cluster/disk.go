@@ -10,5 +10,5 @@ func DiskSpace(folder string) (free, size uint64, err error) {
 		return 0, 0, err
 	}
 	block := uint64(s.Bsize)
-	return uint64(s.Bavail) * block, uint64(s.Blocks) * block, nil
+	return uint64(s.Bavail) * block, uint64(s.Blocks) * block, nil //nolint:unconvert // their types differ between systems
 }

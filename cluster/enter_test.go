@@ -108,7 +108,7 @@ func TestJoinByToken(t *testing.T) {
 		}
 		short := j.token(api.JoinTokenSpec{Role: api.RoleServer, TTL: 10 * time.Second})
 		wide := j.token(api.JoinTokenSpec{Role: api.RoleServer, Region: "elsewhere"})
-		any := j.token(api.JoinTokenSpec{Role: api.RoleServer, Uses: api.UnlimitedUses})
+		unlimited := j.token(api.JoinTokenSpec{Role: api.RoleServer, Uses: api.UnlimitedUses})
 		time.Sleep(12 * time.Second)
 		if err := second.Close(); err != nil { // a server under its name comes with a new disk
 			t.Error(err)
@@ -125,8 +125,8 @@ func TestJoinByToken(t *testing.T) {
 			{"ended", short, "s4", api.RoleServer, nil, notValid},
 			{"an edge's token", edges, "s4", api.RoleServer, nil, "the join token allows the role edge only, and this node is a server"},
 			{"another region", wide, "s4", api.RoleServer, nil, "the join token allows region elsewhere only, and this node is in r"},
-			{"a known id", any, "s3", api.RoleServer, nil, "the cluster knows a node s3, but this data folder is new; start it with its old folder, or under a new id"},
-			{"a name that is taken", any, "s4", api.RoleServer, []string{"api.example.com"}, `the name api.example.com belongs to node "e1"`},
+			{"a known id", unlimited, "s3", api.RoleServer, nil, "the cluster knows a node s3, but this data folder is new; start it with its old folder, or under a new id"},
+			{"a name that is taken", unlimited, "s4", api.RoleServer, []string{"api.example.com"}, `the name api.example.com belongs to node "e1"`},
 			{"a name that is not allowed", edges, "e2", api.RoleEdge, []string{"google.com"}, "the token does not allow the name google.com: make one with --names"},
 			{"a damaged token", servers[:40] + servers[41:], "s4", api.RoleServer, nil, "84 characters instead of 85"},
 		} {
@@ -302,7 +302,7 @@ func TestJoinWhateverTheClock(t *testing.T) {
 				cfg, _ := j.joiner(id, api.RoleServer, token)
 				n := j.open(cfg)
 				j.ready(n)
-				if d := n.membership.credentials.identity().Leaf.NotBefore.Sub(time.Now()); d.Abs() < 365*24*time.Hour {
+				if d := time.Until(n.membership.credentials.identity().Leaf.NotBefore); d.Abs() < 365*24*time.Hour {
 					t.Errorf("the certificate is dated %v from now", d)
 				}
 			}

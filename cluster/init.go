@@ -40,8 +40,8 @@ type initToken struct {
 // dir has all that already, or what is left of it after bootstrap was emptied: then nothing is changed.
 func InitFolder(dir string, ttl time.Duration) (string, error) {
 	boot := filepath.Join(dir, InitBootstrap)
-	if done, err := initialized(dir); done || err != nil {
-		return "", err
+	if initialized(dir) {
+		return "", nil
 	}
 	id, err := newClusterID()
 	if err != nil {
@@ -98,18 +98,18 @@ func (f initFile) write(dir string) error {
 }
 
 // initialized reports whether InitFolder has done its work below dir.
-func initialized(dir string) (bool, error) {
+func initialized(dir string) bool {
 	there := func(folder, name string) bool {
 		_, err := os.Lstat(filepath.Join(dir, folder, name))
 		return err == nil
 	}
 	switch {
 	case there(InitBootstrap, initTokens):
-		return true, nil
+		return true
 	case there(InitBootstrap, initKey): // an earlier run was interrupted
-		return false, nil
+		return false
 	}
-	return there(InitServer, InitToken) || there(InitEdge, InitToken), nil
+	return there(InitServer, InitToken) || there(InitEdge, InitToken)
 }
 
 // secrets are what a cluster with TLS is founded with. They stay in the founder's folder until the meta group's vault has them.

@@ -48,8 +48,8 @@ func (r *renewing) run() {
 	failures := 0
 	for r.ctx.Err() == nil {
 		changed, pause := r.view.Changed(), renewCheck
-		switch err := r.step(); {
-		case err == nil:
+		switch err := r.step(); err {
+		case nil:
 			failures = 0
 		default:
 			pause = min(renewRetry<<min(failures, 6), renewRetryMost)

@@ -99,7 +99,7 @@ func clearSocket(path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return socketError(path, nil, "exists and is not a socket: move it away")
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		_ = c.Close()
 		return api.Errorf(api.CodeConflict, "another process answers at the admin socket %s: stop it first", path)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,7 +58,7 @@ func TestSocketUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only the superuser can become another user")
 	}
-	dir, err := os.MkdirTemp("", "socket") // its parents are open to all users
+	dir, err := os.MkdirTemp("", "socket") //nolint:usetesting // its parents are open to all users
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +78,7 @@ func TestSocketUsers(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := askAs(65534, path); err != syscall.EACCES {
+	if _, err := askAs(65534, path); !errors.Is(err, syscall.EACCES) {
 		t.Errorf("another user opens the socket: %v", err)
 	}
 	if err := os.Chmod(path, 0o666); err != nil {

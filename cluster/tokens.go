@@ -343,7 +343,6 @@ func (n *Node) awaitAll(ctx context.Context, revision uint64, wait time.Duration
 
 // awaitNode waits until the node judges by the revision: "" if it does, else why it is not known to.
 func (n *Node) awaitNode(ctx context.Context, node api.NodeID, revision uint64) (why string) {
-	why = "it has not been asked"
 	for pause := tellPause; ; pause = min(2*pause, time.Second) {
 		asked, cancel := context.WithTimeout(ctx, 2*time.Second)
 		r, err := reportOf(asked, n.pool.Remote(node))

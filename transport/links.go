@@ -1,6 +1,9 @@
 package transport
 
-import "sync"
+import (
+	"maps"
+	"sync"
+)
 
 // Links are the open connections between nodes whose other end has proved who it is, those that a [Port] has accepted and those
 // that a [Dialer] has made. Safe for concurrent use.
@@ -22,10 +25,7 @@ func NewLinks(keep func(peer any) bool) *Links {
 // Review asks again about each connection, and cuts those that may not stay.
 func (l *Links) Review() {
 	l.mu.Lock()
-	all := make(map[link]any, len(l.open))
-	for c, peer := range l.open {
-		all[c] = peer
-	}
+	all := maps.Clone(l.open)
 	l.mu.Unlock()
 	for c, peer := range all {
 		if !l.keep(peer) {

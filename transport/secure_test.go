@@ -218,8 +218,10 @@ func TestTickets(t *testing.T) {
 			}
 			return c.ConnectionState().DidResume
 		}
-		if resumed(asNode(t), "\x02\x00\x00", p.Peer()) || resumed(asNode(t), "\x02\x00\x00", p.Peer()) {
-			t.Error("a node has resumed")
+		for range 2 {
+			if resumed(asNode(t), "\x02\x00\x00", p.Peer()) {
+				t.Error("a node has resumed")
+			}
 		}
 		if resumed(asClient("http/1.1"), "", p.HTTP()) || !resumed(asClient("http/1.1"), "", p.HTTP()) {
 			t.Error("a client has not resumed its own session")

@@ -11,7 +11,7 @@ import (
 
 var _ api.JoinTokens = (*Client)(nil)
 
-const joinTokensPath = "/v1/cluster/tokens"
+const joinTokensPath = "/v1/cluster/tokens" //nolint:gosec // a path
 
 // joinTokenBody is a JoinTokenSpec as it is sent.
 type joinTokenBody struct {

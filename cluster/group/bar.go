@@ -30,8 +30,8 @@ func (b *bars) outwaited(n api.NodeID, now time.Time) (barred bool) {
 	if _, known := (*b)[n]; !known && len(*b) >= maxBars {
 		return false
 	}
-	times := append((*b)[n], now)
-	(*b)[n] = times[max(0, len(times)-barAfter):]
+	times := (*b)[n]
+	(*b)[n] = append(times[max(0, len(times)+1-barAfter):], now)
 	return b.barred(n, now)
 }
 
