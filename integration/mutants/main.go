@@ -100,7 +100,7 @@ var ci = []string{
 	"bound-in-apply", "replay-values",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
-	"ask-before-founding", "quorum-confirm",
+	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "outwait-removed",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
