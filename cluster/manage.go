@@ -156,6 +156,23 @@ func gone(m *placement.Map, id api.NodeID) bool { return slices.Contains(m.Retir
 
 // Remove implements api.Members.
 func (n *Node) Remove(ctx context.Context, node api.NodeID, force bool) (*api.Progress, error) {
+	return judgedAnew(func() (*api.Progress, error) { return n.remove(ctx, node, force) })
+}
+
+// errMapChanged means that a removal was judged by a map that has changed since: nothing was removed.
+var errMapChanged = conflict("the placement map has changed meanwhile: nothing was removed; repeat the command")
+
+// judgedAnew repeats an order that was judged by a map that has changed since, three times at most.
+func judgedAnew(order func() (*api.Progress, error)) (p *api.Progress, err error) {
+	for range 3 {
+		if p, err = order(); err != errMapChanged {
+			break
+		}
+	}
+	return p, err
+}
+
+func (n *Node) remove(ctx context.Context, node api.NodeID, force bool) (*api.Progress, error) {
 	p, err := n.prospect(ctx, "remove")
 	if err != nil {
 		return nil, err
@@ -177,17 +194,29 @@ func (n *Node) Remove(ctx context.Context, node api.NodeID, force bool) (*api.Pr
 	return n.retire(ctx, p, o, moves)
 }
 
-// retire gives the node's places to spare servers, if there are any, and removes it.
+// retire gives the node's places to spare servers, if there are any, and removes it. errMapChanged if anything but that has changed the
+// map since p.
 func (n *Node) retire(ctx context.Context, p *prospect, o placement.Node, moves []move) (*api.Progress, error) {
+	if err := p.mayRetire(o); err != nil {
+		return nil, err
+	}
+	at := p.Version
 	for _, x := range moves {
 		if x.spare == "" {
 			continue // the removal takes the place away
 		}
-		if _, err := n.change(ctx, x.place()); err != nil {
+		m, err := n.change(ctx, x.place())
+		if err != nil {
 			return nil, err
 		}
+		if at++; m.Version != at {
+			return nil, errMapChanged
+		}
 	}
-	m, err := n.change(ctx, placement.Retire{Node: o.ID})
+	m, err := n.change(ctx, placement.Retire{Node: o.ID, At: at})
+	if api.CodeOf(err) == api.CodeConflict && n.versionNow(ctx) != at {
+		return nil, errMapChanged
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +225,15 @@ func (n *Node) retire(ctx context.Context, p *prospect, o placement.Node, moves 
 		out.Note += fmt.Sprintf("; a disk of %s that once had a vote in the meta group holds the cluster's CA key: destroy it", o.ID)
 	}
 	return out, nil
+}
+
+// versionNow is the version of the newest map; 0 if that is not known.
+func (n *Node) versionNow(ctx context.Context) uint64 {
+	m, err := n.changes.Get(ctx)
+	if err != nil {
+		return 0
+	}
+	return m.Version
 }
 
 // wasRemoved answers for a node that the map does not have: an edge may have been removed by the same call before.
@@ -259,6 +297,10 @@ func (p *prospect) unheardFor(id api.NodeID) string {
 
 // Replace implements api.Members.
 func (n *Node) Replace(ctx context.Context, node, by api.NodeID, force bool) (*api.Progress, error) {
+	return judgedAnew(func() (*api.Progress, error) { return n.replace(ctx, node, by, force) })
+}
+
+func (n *Node) replace(ctx context.Context, node, by api.NodeID, force bool) (*api.Progress, error) {
 	p, err := n.prospect(ctx, "replace")
 	if err != nil {
 		return nil, err

@@ -131,6 +131,38 @@ func (p *prospect) judge(g placement.Group, after []api.NodeID, force bool) erro
 	return nil
 }
 
+// mayRetire refuses to remove a server whose vote a group needs now. A group may still have other voters than the map names, and
+// removed nodes are refused everywhere at once, also by a group that still counts their votes.
+func (p *prospect) mayRetire(o placement.Node) error {
+	for _, g := range p.Groups {
+		if o.Role != api.RoleServer || g.ID != ident.MetaGroup && g.Region != o.Region {
+			continue
+		}
+		led, known := p.groups[g.ID]
+		if !known {
+			return conflict("%s has no leader that answers: %s may still have a vote in it", g.ID, o.ID)
+		}
+		voters, living, votes := 0, 0, false
+		for _, x := range led.Members {
+			if !x.Voter {
+				continue
+			}
+			voters++
+			_, named := p.Node(x.Node)
+			switch {
+			case x.Node == o.ID:
+				votes = true
+			case named && x.Heard:
+				living++
+			}
+		}
+		if votes && living <= voters/2 && guardKeepMajority {
+			return conflict("%s still counts on the vote of %s: %d of its %d voters live without it; bring another one back, or wait until others vote", g.ID, o.ID, living, voters)
+		}
+	}
+	return nil
+}
+
 func few(n int) string {
 	if n <= 0 {
 		return "none"

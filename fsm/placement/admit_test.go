@@ -120,7 +120,7 @@ func TestAdmit(t *testing.T) {
 	if k, _ := m.Vault().Token(TokenID{4}); k.Uses != 2 {
 		t.Errorf("refusals have taken uses: %d are left", k.Uses)
 	}
-	apply(t, m, Retire{"a2"})
+	apply(t, m, Retire{Node: "a2"})
 	refused("a removed server's id", admitted(4, "four", fresh("a2")), api.CodeConflict, "was used before")
 	if x := restored(t, m); x.Hash() != m.Hash() {
 		t.Error("a snapshot restores another state")

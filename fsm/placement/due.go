@@ -209,7 +209,7 @@ func (d *due) spreading() (Proposal, bool) {
 func (d *due) removal() (Proposal, bool) {
 	for _, n := range d.m.Nodes {
 		if n.State == Leaving && len(d.m.VotersAt(n.ID)) == 0 && !d.member(n) {
-			return Proposal{Retire{Node: n.ID}, fmt.Sprintf("%s has left its groups", n.ID)}, true
+			return Proposal{Retire{Node: n.ID, At: d.m.Version}, fmt.Sprintf("%s has left its groups", n.ID)}, true
 		}
 	}
 	return Proposal{}, false

@@ -32,7 +32,7 @@ func oldMachine(t *testing.T) *Machine {
 // is refused before, and a repeated SetLevel changes nothing.
 func TestSetLevel(t *testing.T) {
 	m := oldMachine(t)
-	for _, c := range []Command{Retire{"a2"}, SetState{Node: "a1", State: Draining}, Set{SettingDeadAfter, "1m"}, Touch{Node: "a1"}, Join{Node{ID: "x", Region: "a", Role: api.RoleEdge, Host: "h"}}} {
+	for _, c := range []Command{Retire{Node: "a2"}, SetState{Node: "a1", State: Draining}, Set{SettingDeadAfter, "1m"}, Touch{Node: "a1"}, Join{Node{ID: "x", Region: "a", Role: api.RoleEdge, Host: "h"}}} {
 		if r := apply(t, m, c); api.CodeOf(r.Err) != api.CodeConflict {
 			t.Errorf("%T before its level: %v", c, r.Err)
 		}
@@ -99,7 +99,10 @@ func TestRetire(t *testing.T) {
 	for _, n := range []Node{server("a2", "a"), server("a3", "a"), edge("e1", "a")} {
 		apply(t, m, Join{n})
 	}
-	r := apply(t, m, Retire{"a1"})
+	if r := apply(t, m, Retire{Node: "a1", At: m.Map().Version - 1}); api.CodeOf(r.Err) != api.CodeConflict {
+		t.Errorf("a removal that was judged by an older map: %v", r.Err)
+	}
+	r := apply(t, m, Retire{Node: "a1", At: m.Map().Version})
 	if r.Err != nil || r.Map.Check() != nil {
 		t.Fatalf("retired: %v, %v", r.Err, r.Map.Check())
 	}
@@ -108,10 +111,10 @@ func TestRetire(t *testing.T) {
 			t.Errorf("group %+v", g)
 		}
 	}
-	if again := apply(t, m, Retire{"a1"}); again.Err != nil || again.Map != r.Map {
+	if again := apply(t, m, Retire{Node: "a1", At: 1}); again.Err != nil || again.Map != r.Map {
 		t.Errorf("again: %+v", again)
 	}
-	apply(t, m, Retire{"e1"})
+	apply(t, m, Retire{Node: "e1"})
 	for _, n := range []Node{server("a1", "a"), edge("a1", "a"), edge("e1", "a")} {
 		if r := apply(t, m, Join{n}); api.CodeOf(r.Err) != api.CodeConflict {
 			t.Errorf("the id of a removed node: %v", r.Err)
@@ -120,11 +123,11 @@ func TestRetire(t *testing.T) {
 	if r := apply(t, m, Join{edge("e2", "a")}); r.Err != nil || r.Map.Nodes[2].Num != 5 {
 		t.Errorf("the next node: %+v", r)
 	}
-	apply(t, m, Retire{"a2"})
-	if r := apply(t, m, Retire{"a3"}); api.CodeOf(r.Err) != api.CodeConflict {
+	apply(t, m, Retire{Node: "a2"})
+	if r := apply(t, m, Retire{Node: "a3"}); api.CodeOf(r.Err) != api.CodeConflict {
 		t.Errorf("the last voter: %v", r.Err)
 	}
-	if r := apply(t, m, Retire{"nobody"}); api.CodeOf(r.Err) != api.CodeNotFound {
+	if r := apply(t, m, Retire{Node: "nobody"}); api.CodeOf(r.Err) != api.CodeNotFound {
 		t.Errorf("an unknown node: %v", r.Err)
 	}
 }

@@ -87,7 +87,7 @@ func anySetLevel(rng *rand.Rand, _ *Map) Command {
 	return SetLevel{Level(rng.IntN(int(NewestLevel) + 1))}
 }
 
-func anyRetire(rng *rand.Rand, _ *Map) Command { return Retire{anyNode(rng).ID} }
+func anyRetire(rng *rand.Rand, _ *Map) Command { return Retire{Node: anyNode(rng).ID} }
 
 func anySetState(rng *rand.Rand, _ *Map) Command {
 	return SetState{anyNode(rng).ID, []State{Active, Draining, Leaving, "king"}[rng.IntN(4)], int64(rng.IntN(2) * 1000)}

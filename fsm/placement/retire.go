@@ -15,9 +15,12 @@ const (
 
 // Retire removes a node for good: its pins, its places among the voters of groups, and its being the founder of one. Its id is
 // kept, so that no other node can have it; repeated, Retire does nothing. CodeNotFound if no node has had the id; CodeConflict if it
-// is the only voter of a group. The caller judges whether the groups keep a living majority.
+// is the only voter of a group. The caller judges whether the groups keep a living majority. At is the version of the map on which that
+// judgement rests: CodeConflict if the map has changed since, so that of two removals each of which is safe by itself only one is carried
+// out. 0 is any version.
 type Retire struct {
 	Node api.NodeID `cbor:"1,keyasint"`
+	At   uint64     `cbor:"2,keyasint,omitempty"`
 }
 
 func (Retire) kind() byte { return kindRetire }
@@ -29,6 +32,9 @@ func (s *state) retire(c Retire) (changes, error) {
 			return nothing, nil
 		}
 		return nothing, noNode(c.Node)
+	}
+	if c.At != 0 && c.At != s.Map.Version {
+		return nothing, api.Errorf(api.CodeConflict, "the placement map has changed meanwhile: try again to remove %s", c.Node)
 	}
 	role := s.Map.Nodes[i].Role
 	s.Map.Nodes = slices.Delete(slices.Clone(s.Map.Nodes), i, i+1)
