@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
 	"io/fs"
@@ -13,10 +14,12 @@ import (
 // identityDir is the folder of a node's key and certificates, in its data folder.
 const identityDir = "identity"
 
-// credentials are what this node proves itself with. Safe for concurrent use but for keep, which belongs to one task at a time.
+// credentials are what this node proves itself with. Safe for concurrent use but for keep and
+// nextKey, which belong to one task at a time.
 type credentials struct {
 	folder join.Folder // "" keeps nothing
 	now    atomic.Pointer[join.Identity]
+	next   *ecdsa.PrivateKey // the key of the next certificate, without a folder; of the task that keeps
 }
 
 // open reads what the data folder has.
@@ -45,6 +48,7 @@ func (c *credentials) keep(id *join.Identity, roots []*x509.Certificate) error {
 			return err
 		}
 	}
+	c.next = nil
 	c.now.Store(id)
 	return nil
 }

@@ -162,12 +162,16 @@ func (n *joining) entered(a join.Asker, q *api.JoinRequest, answer *api.JoinAnsw
 	return nil
 }
 
-// nextKey returns the key of the next certificate, the same until one is kept.
-func (c *credentials) nextKey() (*ecdsa.PrivateKey, error) {
-	if c.folder == "" {
-		return join.NewKey()
+// nextKey returns the key of the next certificate, the same until one is kept: a request that is repeated because its answer was lost
+// must not push the pin of the present key out of the map.
+func (c *credentials) nextKey() (key *ecdsa.PrivateKey, err error) {
+	if c.folder != "" {
+		return c.folder.NextKey()
 	}
-	return c.folder.NextKey()
+	if c.next == nil {
+		c.next, err = join.NewKey()
+	}
+	return c.next, err
 }
 
 // renewed makes what the leader has signed what the node proves itself with.

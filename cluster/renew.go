@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"crypto/x509"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"time"
 
@@ -85,7 +87,7 @@ func (r *renewing) step() error {
 	}
 	r.confirm(n)
 	switch id := r.credentials.identity(); {
-	case id == nil && len(n.Pins) == 0, r.due(id, n):
+	case id == nil && (len(n.Pins) == 0 || r.asked(n)), r.due(id, n):
 		return r.renew(m)
 	case id == nil:
 		return api.Errorf(api.CodeConflict, "the cluster has a key of node %s, and this data folder has none: get a token with --for %s", r.cfg.ID, r.cfg.ID)
@@ -104,7 +106,31 @@ func (r *renewing) due(id *join.Identity, n placement.Node) bool {
 	}
 	life := id.Leaf.NotAfter.Sub(id.Leaf.NotBefore)
 	past := time.Since(id.Leaf.NotBefore)
-	return float64(past) > r.share*float64(life) && (r.last.IsZero() || time.Since(r.last) > renewAtMost)
+	late := float64(past) > r.share*float64(life)
+	return (late || !serves(id.Leaf, certNames(n))) && (r.last.IsZero() || time.Since(r.last) > renewAtMost)
+}
+
+// serves reports whether the certificate has the names. It lacks one if the node is reached at another host than before, or if the map
+// has the names of a renewal whose answer was lost.
+func serves(leaf *x509.Certificate, names []string) bool {
+	for _, name := range names {
+		ip := net.ParseIP(name)
+		if ip == nil && !slices.Contains(leaf.DNSNames, name) || ip != nil && !slices.ContainsFunc(leaf.IPAddresses, ip.Equal) {
+			return false
+		}
+	}
+	return true
+}
+
+// asked reports whether the map has the key of the certificate that this node has asked for and did not get: the answer was lost, or the
+// process ended before it was kept. Then the node asks again.
+func (r *renewing) asked(n placement.Node) bool {
+	key, err := r.credentials.nextKey()
+	if err != nil {
+		return false
+	}
+	pin := join.PinOf(&key.PublicKey)
+	return n.HasPin(pin[:])
 }
 
 // renew gets a certificate of a new key from the leader of the meta group. Its clock, not this node's, says from when it is valid.

@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// loseAnswer has the cluster carry the node's renewal out, and loses the answer.
+func loseAnswer(t *testing.T, r *renewing, names ...string) {
+	t.Helper()
+	key, err := r.credentials.nextKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr, err := join.NewRequest(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.ask(t.Context(), &renewRequest{CSR: csr, Names: names}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second) // the map comes by itself
+}
+
+// TestRenewalLost: a node that does not hear the answers to its renewals, with or without a data folder, keeps a key that the cluster
+// accepts, and gets its certificate in the end.
+func TestRenewalLost(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		synctest.Test(t, func(t *testing.T) {
+			j := newJoined(t)
+			cfg, _ := j.joiner("s2", api.RoleServer, j.token(api.JoinTokenSpec{Role: api.RoleServer}))
+			cfg.Dir, cfg.noRenewal = dir, true
+			n := j.open(cfg)
+			j.ready(n)
+			r := newRenewing(n)
+			defer r.background.close()
+			present := n.membership.credentials.identity().Pin()
+			for range 3 {
+				loseAnswer(t, r)
+				time.Sleep(time.Minute)
+			}
+			if x, _ := j.first.mirror.Map().Node("s2"); !x.HasPin(present[:]) {
+				t.Fatalf("the cluster does not accept the key that the node has: %x", x.Pins)
+			}
+			r.share = -1e6
+			if err := r.step(); err != nil {
+				t.Fatal(err)
+			}
+			pin := n.membership.credentials.identity().Pin()
+			if x, _ := j.first.mirror.Map().Node("s2"); pin == present || !x.HasPin(pin[:]) {
+				t.Errorf("the node has %x, and the cluster %x", pin, x.Pins)
+			}
+		})
+	}
+}
+
+// TestNamesLost: a node whose names the map has, and its certificate does not, because the answer was lost, gets them all the same.
+func TestNamesLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJoined(t)
+		cfg, _ := j.joiner("s2", api.RoleServer, j.token(api.JoinTokenSpec{Role: api.RoleServer}))
+		cfg.noRenewal = true
+		n := j.open(cfg)
+		j.ready(n)
+		r := newRenewing(n)
+		defer r.background.close()
+		n.cfg.Names = []string{"api.example.com"}
+		loseAnswer(t, r, n.cfg.Names...)
+		for range 2 {
+			if err := r.step(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id := n.membership.credentials.identity()
+		if !slices.Contains(id.Leaf.DNSNames, "api.example.com") {
+			t.Errorf("the certificate has the names %v", id.Leaf.DNSNames)
+		}
+		if err := r.step(); err != nil || n.membership.credentials.identity() != id {
+			t.Errorf("renewed again: %v", err)
+		}
+	})
+}
+
+// TestFirstCertificateLost: a node of a plain cluster that becomes secure asks again if it did not hear the answer with its first
+// certificate, also after a restart.
+func TestFirstCertificateLost(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		first := b.config("s1", api.RoleServer)
+		first.Bootstrap = true
+		s1 := b.open(first)
+		b.ready(s1)
+		cfg := b.config("s2", api.RoleServer)
+		cfg.Join, cfg.Dir, cfg.noRenewal = []string{"s1"}, dir, true
+		n := b.open(cfg)
+		b.ready(n)
+		if _, err := s1.SetSetting(t.Context(), "security", "both", false); err != nil {
+			t.Fatal(err)
+		}
+		r := newRenewing(n)
+		loseAnswer(t, r)
+		r.background.close()
+		_ = n.Close()
+		again := b.config("s2x", api.RoleServer)
+		cfg.noRenewal, cfg.Listener, cfg.Advertise = false, again.Listener, "s2x"
+		n = b.open(cfg)
+		b.ready(n)
+		time.Sleep(5 * time.Second)
+		if n.membership.credentials.identity() == nil {
+			t.Fatal("the node has no certificate")
+		}
+		time.Sleep(time.Minute)
+		if _, err := s1.SetSetting(t.Context(), "security", "tls", false); err != nil {
+			t.Error(err)
+		}
+		if n.membership.security.kind() != placement.TLS {
+			t.Error("the node does not know that the cluster speaks TLS")
+		}
+	})
+}
