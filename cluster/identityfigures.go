@@ -33,7 +33,7 @@ func (n *Node) openSecurity() (func() error, error) {
 		s.log.Warn("others may read the key of the certificate for clients, and its file system is read-only", "file", n.cfg.TLSKey)
 	}
 	b := newBackground()
-	b.every(time.Minute, s.view.Changed, s.links.Review)
+	b.every(plainGrace/4, s.view.Changed, s.links.Review)
 	if s.clients != nil {
 		b.every(clientCertificateEvery, never, s.reloadClients)
 	}

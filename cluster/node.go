@@ -189,6 +189,7 @@ func (n *Node) openPeers() (end func() error, err error) {
 	dialer := n.membership.dialer
 	n.pool, err = peer.NewPool(peer.PoolConfig{
 		Server: n.peers, Logger: n.log.Named("peer"),
+		Way:  n.membership.security.way,
 		Dial: n.membership.dialNode(dialer.DialPeer), DialCalls: n.membership.dialNode(dialer.DialCalls),
 		DialAddress: func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialPeer(ctx, address, "") // to any node: its id is not known yet

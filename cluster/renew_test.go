@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -120,8 +122,60 @@ func TestFirstCertificateLost(t *testing.T) {
 		if _, err := s1.SetSetting(t.Context(), "security", "tls", false); err != nil {
 			t.Error(err)
 		}
+		time.Sleep(time.Minute)
 		if n.membership.security.kind() != placement.TLS {
 			t.Error("the node does not know that the cluster speaks TLS")
 		}
 	})
+}
+
+// TestNoWriteFailsByRenewal: when the map drops the pin on which connections rest, nothing is under way on them: nodes have made new
+// ones since the key is new.
+func TestNoWriteFailsByRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJoined(t)
+		cfg, _ := j.joiner("e1", api.RoleEdge, j.token(api.JoinTokenSpec{Role: api.RoleEdge}))
+		cfg.noRenewal = true
+		n := j.open(cfg)
+		j.ready(n)
+		for _, x := range []*Node{n, j.first} {
+			r := newRenewing(x)
+			r.share = -1e6
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan error, 8)
+			for w := range cap(done) {
+				go func() { done <- writes(ctx, n, api.Key(fmt.Sprint(w))) }()
+			}
+			time.Sleep(time.Second)
+			if err := r.step(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			r.served = r.served.Add(-dropAfter) // as if that was long ago
+			if err := r.step(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if now, _ := j.first.mirror.Map().Node(x.cfg.ID); len(now.Pins) != 1 {
+				t.Errorf("%s has %d pins", x.cfg.ID, len(now.Pins))
+			}
+			stop()
+			for range cap(done) {
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}
+			r.background.close()
+		}
+	})
+}
+
+// writes adds to the key again and again, until ctx ends or a write fails.
+func writes(ctx context.Context, n *Node, key api.Key) error {
+	for i := 0; ctx.Err() == nil; i++ {
+		if _, err := n.Store().Do(context.Background(), &api.Txn{Then: []api.Op{{Kind: api.OpAdd, Key: key, Delta: 1}}}); err != nil {
+			return fmt.Errorf("write %d: %w", i, err)
+		}
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/notice"
+	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
 )
@@ -43,19 +44,59 @@ type security struct {
 	trusted  atomic.Pointer[trust]
 	serving  atomic.Pointer[serving]
 	standing atomic.Pointer[Standing]
+	alone    atomic.Pointer[time.Time] // since when the cluster speaks TLS alone, as far as connections were judged; nil: it does not
 	hosts    provenHosts
 }
 
 func newSecurity(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Book) *security {
 	s := &security{cfg: cfg, log: log, view: view, said: said, credentials: &credentials{}, figures: noFigures()}
-	s.links = transport.NewLinks(func(peer any) bool {
-		x, ok := peer.(*proven)
-		return !ok || s.accept(x.shown) == nil
-	})
+	s.links = transport.NewLinks(s.keeps)
 	s.client = &tls.Config{
 		MinVersion: cmp.Or(cfg.ClientTLSMin, tls.VersionTLS13), NextProtos: []string{"h2", "http/1.1"}, GetCertificate: s.forClient,
 	}
 	return s
+}
+
+// plainGrace is how long connections of before stay open when the cluster speaks TLS alone. Nodes make new ones meanwhile, and what is
+// under way on the old ones ends.
+const plainGrace = 20 * time.Second
+
+// keeps reports whether a connection may stay open: one on TLS while the map has the key that was shown, one without while the
+// cluster allows such connections.
+func (s *security) keeps(peer any) bool {
+	switch x := peer.(type) {
+	case *proven:
+		return s.accept(x.shown) == nil
+	case *identified, transport.Unproven:
+		return s.keepsPlain()
+	}
+	return true
+}
+
+func (s *security) keepsPlain() bool {
+	if s.kind() != placement.TLS {
+		s.alone.Store(nil)
+		return true
+	}
+	now := time.Now()
+	s.alone.CompareAndSwap(nil, &now)
+	since := s.alone.Load()
+	return since == nil || time.Since(*since) < plainGrace
+}
+
+// way is how a node is dialled: with which key of each end.
+func (s *security) way(node api.NodeID) peer.Way {
+	id := s.credentials.identity()
+	if !s.withTLS(id, node) || id == nil {
+		return peer.Way{}
+	}
+	return peer.Way{Own: id, Peer: s.trust().newest[node]}
+}
+
+// withTLS reports whether the node, or any node for "", is dialled with TLS. The map decides, and nothing that lies between the nodes: it
+// has a pin for the node, or it has none. id is what this node proves itself with.
+func (s *security) withTLS(id *join.Identity, node api.NodeID) bool {
+	return s.kind() == placement.TLS || id != nil && (node == "" || s.pinned(node))
 }
 
 // port is the TLS of this node's port.
@@ -130,12 +171,10 @@ func (s *security) dialer() *transport.DialSecure {
 	return &transport.DialSecure{Config: s.dialing, Identify: s.dialed, Links: s.links}
 }
 
-// dialing returns the TLS of a connection to a node, or to any node for "". Without TLS the map decides, and nothing that lies between
-// the nodes: it has a pin for the node, or it has none.
+// dialing returns the TLS of a connection to a node, or to any node for ""; nil without TLS.
 func (s *security) dialing(name string) (*tls.Config, error) {
 	id, node := s.credentials.identity(), nodeOf(name)
-	kind := s.kind()
-	if kind != placement.TLS && (id == nil || node != "" && !s.pinned(node)) {
+	if !s.withTLS(id, node) {
 		return nil, nil
 	}
 	if id == nil {
@@ -238,6 +277,7 @@ type trust struct {
 	cluster string
 	roots   []*x509.Certificate
 	nodes   map[api.NodeID]placement.Node
+	newest  map[api.NodeID]string // pins
 	servers map[join.Pin]bool
 	known   join.Known
 }
@@ -247,7 +287,7 @@ func (s *security) trust() *trust {
 	if t := s.trusted.Load(); t != nil && t.by == m && m != nil {
 		return t
 	}
-	t := &trust{by: m, nodes: map[api.NodeID]placement.Node{}, servers: map[join.Pin]bool{}}
+	t := &trust{by: m, nodes: map[api.NodeID]placement.Node{}, newest: map[api.NodeID]string{}, servers: map[join.Pin]bool{}}
 	if id != nil { // the roots of the map, if it has any, are newer
 		t.cluster, t.roots = id.Cluster, []*x509.Certificate{id.Root}
 	}
@@ -265,6 +305,9 @@ func (t *trust) fill(m *placement.Map) {
 	}
 	for _, n := range m.Nodes {
 		t.nodes[n.ID] = n
+		if len(n.Pins) > 0 {
+			t.newest[n.ID] = string(n.Pins[0])
+		}
 		for _, p := range n.Pins {
 			if n.Role == api.RoleServer {
 				t.servers[join.Pin(p)] = true

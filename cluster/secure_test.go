@@ -521,3 +521,42 @@ func TestVouchedCaller(t *testing.T) {
 		}
 	})
 }
+
+// TestPlainConnectionsEnd: connections without TLS that are open when the cluster speaks TLS alone end soon, those that a node has
+// accepted and those that it has made: who has posed as a node on one does not go on.
+func TestPlainConnectionsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSecured(t, time.Now(), "s1", "s2", "s3", "e1")
+		s.plan.Security = placement.Both
+		s.start()
+		accepted, err := s.dialerOf(nil).DialPeer(t.Context(), "s2", "test/s2")
+		if err != nil {
+			t.Fatal(err)
+		}
+		raft, err := s.dialerOf(nil).DialRaft(t.Context(), "s2", laneName("test", "s2", "r.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := s.fabric.Listen("impostor", "r")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }()
+		dialed, err := s.nodes["s2"].membership.dialer.DialPeer(t.Context(), "impostor", "test/unknown")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.propose(placement.Secure{Security: placement.TLS})
+		time.Sleep(2 * plainGrace)
+		for name, c := range map[string]net.Conn{"accepted": accepted, "of Raft": raft, "dialled": dialed} {
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err := io.Copy(io.Discard, c)
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+				t.Errorf("the connection %s is open: %v", name, err)
+			}
+		}
+		if err := s.put(s.nodes["e1"], "k", "v"); err != nil {
+			t.Error(err)
+		}
+	})
+}

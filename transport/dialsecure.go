@@ -13,7 +13,7 @@ type DialSecure struct {
 	Config func(name string) (*tls.Config, error)
 	// Identify returns what is known of the other end, for Links, once it has proved who it is. Its error ends the dial.
 	Identify func(name string, state tls.ConnectionState) (peer any, err error)
-	// Links, if not nil, has the open connections on TLS.
+	// Links, if not nil, has the open connections, with what Identify has returned, or Unproven without TLS.
 	Links *Links
 }
 
@@ -28,7 +28,12 @@ func (d Dialer) secured(ctx context.Context, c net.Conn, name string) (net.Conn,
 		return nil, err
 	}
 	if cfg == nil {
-		return c, nil
+		x := &unproven{c, d.Secure.Links}
+		if !x.links.add(x, Unproven{}) {
+			x.cut()
+			return nil, net.ErrClosed
+		}
+		return x, nil
 	}
 	x := &secured{below: &socket{Conn: c}, links: d.Secure.Links}
 	x.Conn = tls.Client(x.below, cfg)
@@ -44,6 +49,25 @@ func (d Dialer) secured(ctx context.Context, c net.Conn, name string) (net.Conn,
 	}
 	return x, nil
 }
+
+// Unproven is what Links know of the other end of a connection that was dialled without TLS.
+type Unproven struct{}
+
+// unproven is the dialer's end of such a connection.
+type unproven struct {
+	net.Conn
+	links *Links
+}
+
+// NetConn returns the wrapped connection, for its socket.
+func (x *unproven) NetConn() net.Conn { return x.Conn }
+
+func (x *unproven) Close() error {
+	x.links.drop(x)
+	return x.Conn.Close()
+}
+
+func (x *unproven) cut() { _ = x.Close() } // the connection is broken in any case
 
 // secured is the dialer's end of a connection under TLS.
 type secured struct {

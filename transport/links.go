@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Links are the open connections between nodes whose other end has proved who it is, those that a [Port] has accepted and those
-// that a [Dialer] has made. Safe for concurrent use.
+// Links are the open connections between nodes whose other end was identified: those that a [Port] has accepted, and those that a
+// [Dialer] has made. Safe for concurrent use.
 type Links struct {
 	keep func(peer any) bool
 

@@ -331,7 +331,7 @@ func (p *Port) deliver(l *Lane, c net.Conn, peer any) {
 	own := accepted(c)
 	p.matched(own)
 	_ = own.SetDeadline(time.Time{}) // a connection that is broken fails at its next use
-	if own.tls != nil && !p.cfg.Links.add(own, peer) || !l.take(own, sorted{c.(*cmux.MuxConn), own, peer}) {
+	if !p.cfg.Links.add(own, peer) || !l.take(own, sorted{c.(*cmux.MuxConn), own, peer}) {
 		_ = c.Close()
 	}
 }

@@ -20,6 +20,7 @@ const MaxCallBytes = 64 << 10
 // calls is the connection that small reads and transactions share on their way to another node. It is opened by the first
 // call that needs it, and anew when it has broken.
 type calls struct {
+	way    Way           // how the node is dialled for it
 	ready  chan struct{} // closed when it is open, or cannot be opened
 	client *wire.Client  // set before ready is closed; nil if err is set
 	err    error         // likewise
@@ -67,12 +68,14 @@ func (r *Remote) opening() (*calls, error) {
 	if l.closed {
 		return nil, errClosed()
 	}
-	if l.calls != nil && !l.calls.over() {
-		return l.calls, nil
+	old, way := l.calls, r.way()
+	works := old != nil && !old.over()
+	if works && old.way == way {
+		return old, nil
 	}
-	old, c := l.calls, &calls{ready: make(chan struct{})}
+	c := &calls{way: way, ready: make(chan struct{})}
 	started := r.pool.start(func() {
-		if old != nil {
+		if old != nil && !works {
 			old.end()
 		}
 		c.client, c.err = r.openCalls()
@@ -81,6 +84,9 @@ func (r *Remote) opening() (*calls, error) {
 	})
 	if !started {
 		return nil, errClosed()
+	}
+	if works {
+		r.pool.retire(old.end)
 	}
 	l.calls = c
 	return c, nil

@@ -70,14 +70,26 @@ type PoolConfig struct {
 	Dial func(ctx context.Context, node api.NodeID) (net.Conn, error)
 	// DialCalls connects to a node's lane of calls, likewise.
 	DialCalls func(ctx context.Context, node api.NodeID) (net.Conn, error)
+	// Way says how a node is dialled now. Connections that were dialled in another way are replaced: new calls go over new
+	// connections, and those under way have some time to end. It must not block. nil: there is one way.
+	Way func(node api.NodeID) Way
 	// DialAddress connects to the peer lane of a node of which only the address is known; nil: no such calls.
 	DialAddress func(ctx context.Context, address string) (net.Conn, error)
 	Logger      hclog.Logger // nil: nowhere
 }
 
+// Way is how a node is dialled: by what the two ends prove themselves with. The zero value is without proof.
+type Way struct {
+	Own  any    // this node's; comparable
+	Peer string // the other node's
+}
+
 func (c *PoolConfig) complete() error {
 	if c.Server == nil || c.Dial == nil || c.DialCalls == nil {
 		return api.Errorf(api.CodeInvalid, "a peer pool needs its server and its dialers")
+	}
+	if c.Way == nil {
+		c.Way = func(api.NodeID) Way { return Way{} }
 	}
 	if c.DialAddress == nil {
 		c.DialAddress = func(context.Context, string) (net.Conn, error) {

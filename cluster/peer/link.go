@@ -13,6 +13,7 @@ import (
 type link struct {
 	mu     sync.Mutex
 	client *rpc.Client // nil until the first call
+	way    Way         // of client
 	calls  *calls      // nil until the first small one
 	closed bool
 }
@@ -37,14 +38,28 @@ func (r *Remote) connection() (*rpc.Client, error) {
 	if l.closed {
 		return nil, errClosed()
 	}
+	way := r.way()
+	if l.client != nil && l.way != way {
+		old := l.client
+		l.client = nil
+		r.pool.retire(func() { _ = old.Close() }) // what is under way on it has had its time
+	}
 	if l.client == nil {
 		c, err := rpc.NewClient(rpc.ClientConfig{Dial: r.dial})
 		if err != nil {
 			return nil, &api.Error{Code: api.CodeUnavailable, Hint: "no connection can be made", Err: err}
 		}
-		l.client = c
+		l.client, l.way = c, way
 	}
 	return l.client, nil
+}
+
+// way is how the node is dialled now.
+func (r *Remote) way() Way {
+	if r.target.node == "" {
+		return Way{}
+	}
+	return r.pool.cfg.Way(r.target.node)
 }
 
 func (r *Remote) dial(ctx context.Context) (net.Conn, error) {

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -80,6 +81,26 @@ func (p *Pool) start(f func()) bool {
 	}
 	p.wg.Go(f)
 	return true
+}
+
+// retireAfter is how long what is under way on a connection has to end when another takes its place: longer than a call takes that has
+// no deadline of its own.
+const retireAfter = api.DefaultTimeout + 2*time.Second
+
+// retire calls end after retireAfter, or when the pool closes.
+func (p *Pool) retire(end func()) {
+	started := p.start(func() {
+		t := time.NewTimer(retireAfter)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-p.ctx.Done():
+		}
+		end()
+	})
+	if !started {
+		end()
+	}
 }
 
 func errClosed() *api.Error { return api.Errorf(api.CodeUnavailable, "the node is shutting down") }
