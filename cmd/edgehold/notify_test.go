@@ -206,7 +206,7 @@ func TestUnitFile(t *testing.T) {
 			set[section+"."+name] = value
 		}
 	}
-	for name, want := range map[string]string{ //nolint:gosec // no value is a secret
+	for name, want := range map[string]string{
 		"Service.Type": "notify", "Service.WatchdogSec": "30", "Service.StateDirectory": "edgehold", "Service.ProtectSystem": "strict",
 		"Service.NoNewPrivileges": "true", "Service.LimitNOFILE": "65536", "Service.LimitCORE": "0", "Service.TimeoutStopSec": "30",
 		"Service.RestartPreventExitStatus": "3", "Service.Restart": "on-failure", "Install.WantedBy": "multi-user.target",
