@@ -30,8 +30,7 @@ type Authority struct {
 	changed chan struct{} // closed and replaced when lead or ready change
 	ready   bool          // the machine is initialised, or Config.Init is nil
 	lead    *lead         // nil unless this node's own TermStart is the newest that has applied
-	// suspected holds, for each SUSPECT session, when this replica applied its Suspect, by this replica's own clock
-	// (PROTOCOL 4).
+	// suspected holds, for each SUSPECT session, when this replica applied its Suspect, by this replica's own clock.
 	suspected map[ident.SessionID]words.ClockSample
 	rates     rates // of the holders' clocks
 	offenders offenders

@@ -7,22 +7,22 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// bars are the nodes whose sessions writes have had to await the expiry of. A node that does so again and again, each
+// bars are the nodes for the expiry of whose sessions writes have had to wait. A node that does so again and again, each
 // time under a new session, would delay every write of the keys it leases. The zero value is ready to use. The
 // authority's mutex guards it.
 type bars map[api.NodeID][]time.Time // when, the oldest first
 
 const (
-	// An edge that has been outwaited barAfter times within barWithin gets no lease in the group until barWithin after
-	// the last time.
+	// An edge that has made writes wait for its expiry barAfter times within barWithin gets no lease in the group until
+	// barWithin after the last time.
 	barAfter  = 2
 	barWithin = 10 * time.Minute
 	// maxBars bounds the nodes that are remembered.
 	maxBars = 4096
 )
 
-// outwaited records that writes have awaited the expiry of a session of the node. It reports whether that bars the node.
-func (b *bars) outwaited(n api.NodeID, now time.Time) (barred bool) {
+// expired records that writes have awaited the expiry of a session of the node. It reports whether that bars the node.
+func (b *bars) expired(n api.NodeID, now time.Time) (barred bool) {
 	b.forget(now)
 	if *b == nil {
 		*b = bars{}

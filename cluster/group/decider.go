@@ -49,8 +49,8 @@ func (a *Authority) Outcome(ctx context.Context, ref ident.TxnRef, abort bool) (
 	return res.Decision, err
 }
 
-// toldAtOnce bounds the commits of which one participant is notified at the same time.
-const toldAtOnce = 64
+// notifyAtOnce bounds the commits of which one participant is notified at the same time.
+const notifyAtOnce = 64
 
 // drive starts to notify the participants of new commits.
 func (a *Authority) drive() {
@@ -69,7 +69,7 @@ func (a *Authority) drive() {
 			owing = addOwing(owing, &d)
 		}
 	}
-	a.tellAll(l, owing)
+	a.notifyAll(l, owing)
 }
 
 // addOwing appends the notifications that a commit still owes its participants.
@@ -80,18 +80,18 @@ func addOwing(to []errand, d *fsm.Decision) []errand {
 	return to
 }
 
-func (a *Authority) tellAll(l *lead, owing []errand) {
+func (a *Authority) notifyAll(l *lead, owing []errand) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, x := range owing {
-		l.tells.add(x)
+		l.notices.add(x)
 	}
-	a.runLocked(l, &l.tells, a.tell)
+	a.runLocked(l, &l.notices, a.notify)
 }
 
-// tell makes a participant of a commit resolve it. If the participant cannot be reached in time, the sweeper tries
+// notify makes a participant of a commit resolve it. If the participant cannot be reached in time, the sweeper tries
 // again.
-func (a *Authority) tell(x errand) {
+func (a *Authority) notify(x errand) {
 	ctx, cancel := context.WithTimeout(a.ctx, judgeTime)
 	defer cancel()
 	id := x.txn.ID
@@ -177,7 +177,7 @@ func (a *Authority) requeue(l *lead) {
 		for i := range page {
 			owing = addOwing(owing, &page[i])
 		}
-		a.tellAll(l, owing)
+		a.notifyAll(l, owing)
 		if len(page) < sweptTransactions {
 			return
 		}

@@ -1,6 +1,6 @@
 // Package group implements the authority over one group's keys, at its leader. The authority answers reads behind a
 // confirm, grants and renews leases, and proposes what it has judged. Before a write it revokes the leases on the
-// keys or waits until they have expired (PROTOCOL 3, 4, 6).
+// keys or waits until they have expired: see docs/consistency-groups.md.
 //
 // Safety is enforced by the log. The machine refuses a write over a live lease, and it refuses every judgement in
 // another term than the one it was made in. This package adds the part that needs a clock: when each holder was

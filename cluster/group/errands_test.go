@@ -106,7 +106,7 @@ func TestLostParticipantHoldsNoPlace(t *testing.T) {
 		}
 		b.authority.mu.Lock()
 		defer b.authority.mu.Unlock()
-		if q := b.authority.lead.tells; q.running["lost"] != toldAtOnce || len(q.known) != lost+1 || len(q.queues) != 1 {
+		if q := b.authority.lead.notices; q.running["lost"] != notifyAtOnce || len(q.known) != lost+1 || len(q.queues) != 1 {
 			t.Errorf("%d are under way to the lost group, %d are known, %d queues", q.running["lost"], len(q.known), len(q.queues))
 		}
 	})

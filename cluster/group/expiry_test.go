@@ -10,7 +10,7 @@ import (
 )
 
 // TestDeadHolder checks that a dead holder delays a write by at most W from its last keep-alive, and only once. The
-// session is killed as a whole (B5), and its holder learns that it is dead.
+// session is killed as a whole, and its holder learns that it is dead.
 func TestDeadHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("dead")
@@ -85,7 +85,7 @@ func TestJudgedInVain(t *testing.T) {
 	})
 }
 
-// TestUnansweringHolder (B12) checks that a holder that renews but leaves a revocation unanswered is no longer
+// TestUnansweringHolder checks that a holder that renews but leaves a revocation unanswered is no longer
 // renewed after 1 s, so that the write is decided within W + 1 s. The revocation comes with its keep-alives.
 func TestUnansweringHolder(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -138,7 +138,7 @@ func TestLateHolder(t *testing.T) {
 	})
 }
 
-// TestRefusedBetweenJudgementAndCommit (B6) checks that from the judgement on no keep-alive is answered, although
+// TestRefusedBetweenJudgementAndCommit checks that from the judgement on no keep-alive is answered, although
 // nothing is in the log yet.
 func TestRefusedBetweenJudgementAndCommit(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -163,7 +163,7 @@ func TestRefusedBetweenJudgementAndCommit(t *testing.T) {
 	})
 }
 
-// TestRefusedWhileConfirming (B6) checks that no answer is sent if the judgement comes while the keep-alive is being
+// TestRefusedWhileConfirming checks that no answer is sent if the judgement comes while the keep-alive is being
 // confirmed.
 func TestRefusedWhileConfirming(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -186,7 +186,7 @@ func TestRefusedWhileConfirming(t *testing.T) {
 	})
 }
 
-// TestExtensionCountsFromReceipt (B7) checks that an extension counts from the receipt of the keep-alive, not from
+// TestExtensionCountsFromReceipt checks that an extension counts from the receipt of the keep-alive, not from
 // the end of a slow confirm.
 func TestExtensionCountsFromReceipt(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -224,8 +224,7 @@ func TestExtensionsOvertakeEachOther(t *testing.T) {
 }
 
 // TestClocks checks that at the instant of the write no holder serves the old value. It uses the slowest holder's
-// clock and the fastest grantor's clock that the assumption allows, and a suspend on either side (PROTOCOL 4, C1,
-// C5).
+// clock and the fastest grantor's clock that the assumption allows, and a suspend on either side.
 func TestClocks(t *testing.T) {
 	for name, bend := range map[string]func(holder, grantor *testClock){
 		"drift":             func(h, g *testClock) { h.setRate(1 - words.ClockRateError); g.setRate(1 + words.ClockRateError) },
@@ -266,7 +265,7 @@ func TestGrantorClockStops(t *testing.T) {
 	})
 }
 
-// TestClockRateOff (C2) checks that a holder whose clock runs at a wrong rate gets no leases and no renewals while it
+// TestClockRateOff checks that a holder whose clock runs at a wrong rate gets no leases and no renewals while it
 // does.
 func TestClockRateOff(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {

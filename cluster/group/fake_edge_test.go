@@ -44,7 +44,7 @@ type leasedEntry struct {
 	Lease ident.LeaseID
 }
 
-// testEdge is an honest holder. It follows PROTOCOL 4 and 5, over links that can be slow, dead or one-way.
+// testEdge is a holder that follows the protocol of leases, over links that can be slow, dead or one-way.
 type testEdge struct {
 	t     *testing.T
 	log   *testLog

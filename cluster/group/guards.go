@@ -10,7 +10,7 @@ const (
 	guardRevokeAtPrepare      = true
 	guardAskDecider           = true
 	guardConfirmRefusals      = true
-	guardReadTurn             = true
+	guardReadPosition         = true
 	guardRefusedLast          = true
 	guardHolderReturns        = true
 	guardDoubtOwnClock        = true

@@ -17,8 +17,8 @@ var (
 	guardHolderReturns        = os.Getenv("EDGEHOLD_MUTANT") != "holder-returns"
 	guardRefusedLast          = os.Getenv("EDGEHOLD_MUTANT") != "refused-last"
 	// guardAwaitRemoved waits for the leases of a removed node to expire. Without it they are taken for expired at once.
-	guardAwaitRemoved = os.Getenv("EDGEHOLD_MUTANT") != "outwait-removed"
+	guardAwaitRemoved = os.Getenv("EDGEHOLD_MUTANT") != "await-removed"
 	// guardSessionOwner believes a node about its own sessions alone. Without it any node gives up the leases of others.
 	guardSessionOwner = os.Getenv("EDGEHOLD_MUTANT") != "session-owner"
-	guardReadTurn     = os.Getenv("EDGEHOLD_MUTANT") != "read-turn"
+	guardReadPosition = os.Getenv("EDGEHOLD_MUTANT") != "read-position"
 )

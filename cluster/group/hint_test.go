@@ -32,7 +32,8 @@ func (d *deciders) Outcome(_ context.Context, ref ident.TxnRef, abort bool) (*fs
 func (d *deciders) Resolve(context.Context, fsm.Resolve) error { return nil }
 
 // TestResolveHint (Attack 9) shows that a hint that a transaction is over makes the group ask its decision group, and
-// do what that says: a forged one resolves nothing. A hint about a transaction that is not prepared here asks nobody.
+// do what that says: a forged one resolves nothing. A hint about a transaction that is not prepared here asks no other
+// group.
 func TestResolveHint(t *testing.T) {
 	d := &deciders{}
 	bubble(t, func(c *Config) { c.Groups = d }, func(t *testing.T, l *testLog) {

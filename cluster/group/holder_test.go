@@ -115,7 +115,7 @@ func TestSuspectReturnsUnderLoad(t *testing.T) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.last.Dead || !e.last.Extended || e.sid.IsZero() {
-			t.Errorf("the holder that has answered all the time was told %+v", e.last)
+			t.Errorf("the holder that has answered all the time got %+v", e.last)
 		}
 	})
 }

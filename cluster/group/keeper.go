@@ -30,7 +30,7 @@ func (a *Authority) keep() {
 		case <-a.wake:
 		case <-timer.C:
 		}
-		timer.Reset(k.turn())
+		timer.Reset(k.pass())
 	}
 }
 
@@ -43,11 +43,11 @@ type keeper struct {
 	judgedAt  time.Time
 }
 
-// turn does what is due and returns when to run again. However many writes wake the keeper, revocations go out at
+// pass does what is due and returns when to run again. However many writes wake the keeper, revocations go out at
 // most once per Config.Gather, and the first one at once, so that a burst of writes makes few messages. Holders are
 // checked once a tick, so that the cost of a write does not grow with the number of holders that owe other writes an
 // answer.
-func (k *keeper) turn() time.Duration {
+func (k *keeper) pass() time.Duration {
 	k.begin()
 	k.drive()
 	unreachable := false
@@ -174,7 +174,7 @@ func (a *Authority) judge() {
 		case h == nil:
 			l.gone(sid)
 		case a.expiredLocked(l, h, now, 0):
-			a.outwaitedLocked(l, h)
+			a.settleExpiredLocked(l, h)
 		case h.unreachable || h.standing != good || h.overdue(a.cfg.SuspectAfter):
 			a.suspectLocked(l, h, suspect)
 		}

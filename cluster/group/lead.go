@@ -23,9 +23,9 @@ type lead struct {
 	waiting   int                         // writes that wait for holders
 	blockers  map[ident.TxnID]*blocker    // transactions whose intents are waited for
 	blocked   int                         // requests that wait for those transactions
-	queue     queue                       // the turns of those requests
+	queue     queue                       // the positions of those requests
 	committed []ident.TxnID               // commits decided here, participants not yet notified
-	tells     errands                     // to the participants of commits decided here
+	notices   errands                     // to the participants of commits decided here
 	hints     errands                     // to the decision groups of transactions that are said to be over
 	pushes    errands                     // to the decision groups of transactions prepared here for too long
 
@@ -45,7 +45,7 @@ func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *l
 		latches:  map[api.Key]int{},
 		blockers: map[ident.TxnID]*blocker{},
 		queue:    newQueue(),
-		tells:    newErrands(toldAtOnce),
+		notices:  newErrands(notifyAtOnce),
 		hints:    newErrands(pushedAtOnce),
 		pushes:   newErrands(pushedAtOnce),
 		cooling:  newCoolDowns(cfg.CoolDown),

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestDeposedLeaderRenewsNothing (B4) checks that a deposed leader that does not know it, cut off from its voters but
+// TestDeposedLeaderRenewsNothing checks that a deposed leader that does not know it, cut off from its voters but
 // not from the holder, answers no keep-alive. So nothing stale is served once the new leader has waited until the
 // holder has expired.
 func TestDeposedLeaderRenewsNothing(t *testing.T) {
@@ -99,7 +99,7 @@ func TestNewLeaderWaitsFromItsTermStart(t *testing.T) {
 	})
 }
 
-// TestTermFence (A5) checks that a judgement from an earlier term of the same node is refused in a later term.
+// TestTermFence checks that a judgement from an earlier term of the same node is refused in a later term.
 func TestTermFence(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")

@@ -154,20 +154,20 @@ func TestBarredHolder(t *testing.T) {
 func TestBars(t *testing.T) {
 	var b bars
 	now := time.Unix(1_000_000, 0)
-	if b.outwaited("e", now) || b.barred("e", now) {
+	if b.expired("e", now) || b.barred("e", now) {
 		t.Error("barred the first time")
 	}
-	if b.outwaited("e", now.Add(barWithin)) {
+	if b.expired("e", now.Add(barWithin)) {
 		t.Error("barred for what is long ago")
 	}
-	if !b.outwaited("e", now.Add(2*barWithin-1)) {
+	if !b.expired("e", now.Add(2*barWithin-1)) {
 		t.Error("not barred the second time")
 	}
 	if !b.barred("e", now.Add(3*barWithin-2)) || b.barred("e", now.Add(3*barWithin-1)) || b.barred("other", now) {
 		t.Error("barred for another time")
 	}
 	for i := range 2 * maxBars {
-		b.outwaited(api.NodeID(rune(i)), now)
+		b.expired(api.NodeID(rune(i)), now)
 	}
 	if len(b) > maxBars {
 		t.Errorf("%d nodes are remembered", len(b))

@@ -88,9 +88,9 @@ func (b *ballot) keys() (written, read []api.Key) {
 	return t.WrittenKeys(), t.Keys()
 }
 
-// turn returns the ballot's turn. The turn is not in the queue yet.
-func (b *ballot) turn(written, read []api.Key) *turn {
-	t := turnOf(*b.ref, written, read)
+// position returns the ballot's position. The position is not in the queue yet.
+func (b *ballot) position(written, read []api.Key) *position {
+	t := positionOf(*b.ref, written, read)
 	if b.said != 0 {
 		t.said = b.said
 	}
@@ -111,7 +111,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	}
 	a.latch(l, written)
 	defer a.unlatch(l, written)
-	w := writing{waiter: waiter{Authority: a, lead: l, turn: b.turn(written, read)}, dropped: b.dropped}
+	w := writing{waiter: waiter{Authority: a, lead: l, position: b.position(written, read)}, dropped: b.dropped}
 	defer w.voted()
 	if intents, prepared := a.blocking(b.ref.ID, written, read); !prepared { // if prepared, it votes as it did before
 		no, err := w.giveWay(ctx, b, intents)
@@ -132,7 +132,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 				return nil, err
 			}
 		}
-		if len(holders) > 0 { // it has waited, and a read may have taken its turn meanwhile
+		if len(holders) > 0 { // it has waited, and an older read may have been queued meanwhile
 			if no, err := w.awaitOlder(ctx, b); no != nil || err != nil {
 				return no, err
 			}
@@ -174,12 +174,12 @@ func (w *writing) inTheWay(res *fsm.Result, read []api.Key) []fsm.Intent {
 	return nil
 }
 
-// voted ends the ballot's turn, and the turn that a read for its transaction has kept here.
+// voted ends the ballot's position, and the position that a read for its transaction has kept here.
 func (w *writing) voted() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lead.queue.end(w.turn)
-	w.lead.queue.endHeld(w.turn.said, func(*turn) bool { return true })
+	w.lead.queue.end(w.position)
+	w.lead.queue.endHeld(w.position.said, func(*position) bool { return true })
 }
 
 // giveWay waits for the intents if the ballot's transaction is older than all transactions that hold them. Otherwise
@@ -216,16 +216,16 @@ func (w *writing) giveWay(ctx context.Context, b *ballot, intents []fsm.Intent) 
 // awaitOlder makes a free ballot wait for the older requests that wait for keys it would lock. Any other ballot votes
 // no if there is one.
 func (w *writing) awaitOlder(ctx context.Context, b *ballot) (no *fsm.Vote, err error) {
-	older := func(q *queue) (o *turn) {
-		o, _ = q.older(w.turn)
+	older := func(q *queue) (o *position) {
+		o, _ = q.older(w.position)
 		return o
 	}
 	if b.free {
-		return nil, w.awaitTurns(ctx, w.lead, older)
+		return nil, w.awaitPositions(ctx, w.lead, older)
 	}
 	w.mu.Lock()
 	w.lead.queue.expire(time.Now())
-	o, k := w.lead.queue.older(w.turn)
+	o, k := w.lead.queue.older(w.position)
 	w.mu.Unlock()
 	if o == nil {
 		return nil, nil

@@ -9,13 +9,13 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// turn is the place of a request in the queue for its keys. While a turn is queued, no younger transaction locks its
-// keys. Without turns, a sequence of younger transactions, each of which locks keys that the one before it has
+// position is the place of a request in the queue for its keys. While it is queued, no younger transaction locks its
+// keys. Without positions, a sequence of younger transactions, each of which locks keys that the one before it has
 // released or shares with it, could keep an older request waiting for ever.
 //
-// A transaction, a single write, a read or a list has a turn from when it first waits for intents until its answer. A
-// read over several rounds keeps its turn from one round to the next: see [words.Hold].
-type turn struct {
+// A transaction, a single write, a read or a list has a position from when it first waits for intents until its answer. A
+// read over several rounds keeps its position from one round to the next: see [words.Hold].
+type position struct {
 	ref           ident.TxnRef  // the age, limited to what this node accepts; and the transaction's ID, if it is one
 	said          uint64        // the age as the gateway reports it; exactly the requests of one read or transaction share it
 	written, read []api.Key     // sorted; written keys are in read, too
@@ -24,41 +24,41 @@ type turn struct {
 	grace         time.Duration // of a read or list: readGrace
 	commits       bool          // of a read: a transaction will be committed on what it read
 	queued        bool
-	over          chan struct{} // closed when the turn ends
+	over          chan struct{} // closed when the position ends
 }
 
-// keyTurn is a turn as seen from one of its keys.
-type keyTurn struct {
-	turn   *turn
-	writes bool
+// keyPosition is a position as seen from one of its keys.
+type keyPosition struct {
+	position *position
+	writes   bool
 }
 
-// keptTurn is a turn that a read keeps after an answer, and the time until which it keeps it.
-type keptTurn struct {
-	turn  *turn
-	until time.Time
+// keptPosition is a position that a read keeps after an answer, and the time until which it keeps it.
+type keptPosition struct {
+	position *position
+	until    time.Time
 }
 
-// queue holds the turns of one lead, by key. The authority's mutex guards it.
+// queue holds the positions of one lead, by key. The authority's mutex guards it.
 type queue struct {
-	turns, keys int
-	firm        int // number of firm turns
-	byKey       map[api.Key][]keyTurn
-	lists       []*turn
-	held        map[uint64][]*turn // by the age that the gateway reports
-	ending      []keptTurn         // ordered by until
+	positions, keys int
+	firm            int // number of firm positions
+	byKey           map[api.Key][]keyPosition
+	lists           []*position
+	held            map[uint64][]*position // by the age that the gateway reports
+	ending          []keptPosition         // ordered by until
 }
 
-// maxTurnKeys bounds the keys of all turns.
-const maxTurnKeys = 1 << 18
+// maxQueuedKeys bounds the keys of all positions.
+const maxQueuedKeys = 1 << 18
 
 func newQueue() queue {
-	return queue{byKey: map[api.Key][]keyTurn{}, held: map[uint64][]*turn{}}
+	return queue{byKey: map[api.Key][]keyPosition{}, held: map[uint64][]*position{}}
 }
 
-// turnOf returns a turn that is not queued yet. If ref has no age, the turn is as old as this call.
-func turnOf(ref ident.TxnRef, written, read []api.Key) *turn {
-	t := &turn{ref: ref, said: ref.Age, written: written, read: read, over: make(chan struct{})}
+// positionOf returns a position that is not queued yet. If ref has no age, the position is as old as this call.
+func positionOf(ref ident.TxnRef, written, read []api.Key) *position {
+	t := &position{ref: ref, said: ref.Age, written: written, read: read, over: make(chan struct{})}
 	t.ref.Age = clamped(ref.Age)
 	if t.said == 0 {
 		t.said = t.ref.Age
@@ -66,12 +66,12 @@ func turnOf(ref ident.TxnRef, written, read []api.Key) *turn {
 	return t
 }
 
-// before reports whether t goes before o. A read or a single write does not go before a turn of its own age, since
+// before reports whether t goes before o. A read or a single write does not go before a position of its own age, since
 // that may be the transaction for which it reads. That check compares the ages that the gateways report, which do not
 // change. The accepted age of one request can change from call to call, if its gateway's clock is ahead of this
 // node's or far behind.
-func (t *turn) before(o *turn) bool {
-	if !guardReadTurn && len(t.written) == 0 {
+func (t *position) before(o *position) bool {
+	if !guardReadPosition && len(t.written) == 0 {
 		return false
 	}
 	if t.ref.ID.IsZero() {
@@ -80,13 +80,13 @@ func (t *turn) before(o *turn) bool {
 	return t.ref.Older(o.ref)
 }
 
-// add queues the turn. It returns false if there are too many. A waiting turn has priority over kept turns, which are
-// ended first to make room.
-func (q *queue) add(t *turn, most int) bool {
+// add queues the position. It returns false if there are too many. A waiting position has priority over kept ones,
+// which are ended first to make room.
+func (q *queue) add(t *position, most int) bool {
 	if t.queued {
 		return true
 	}
-	full := func() bool { return q.turns >= most || q.keys+len(t.read) > maxTurnKeys }
+	full := func() bool { return q.positions >= most || q.keys+len(t.read) > maxQueuedKeys }
 	for full() && len(q.ending) > 0 {
 		q.endOldest()
 	}
@@ -94,7 +94,7 @@ func (q *queue) add(t *turn, most int) bool {
 		return false
 	}
 	t.queued = true
-	q.turns, q.keys = q.turns+1, q.keys+len(t.read)
+	q.positions, q.keys = q.positions+1, q.keys+len(t.read)
 	if t.firm {
 		q.firm++
 	}
@@ -103,22 +103,22 @@ func (q *queue) add(t *turn, most int) bool {
 	}
 	for _, k := range t.read {
 		_, writes := slices.BinarySearch(t.written, k)
-		q.byKey[k] = append(q.byKey[k], keyTurn{t, writes})
+		q.byKey[k] = append(q.byKey[k], keyPosition{t, writes})
 	}
 	return true
 }
 
-// end ends the turn, if it is queued.
-func (q *queue) end(t *turn) {
+// end ends the position, if it is queued.
+func (q *queue) end(t *position) {
 	if !t.queued {
 		return
 	}
 	t.queued = false
-	q.turns, q.keys = q.turns-1, q.keys-len(t.read)
+	q.positions, q.keys = q.positions-1, q.keys-len(t.read)
 	if t.firm {
 		q.firm--
 	}
-	is := func(x keyTurn) bool { return x.turn == t }
+	is := func(x keyPosition) bool { return x.position == t }
 	for _, k := range t.read {
 		if rest := slices.DeleteFunc(q.byKey[k], is); len(rest) > 0 {
 			q.byKey[k] = rest
@@ -127,20 +127,20 @@ func (q *queue) end(t *turn) {
 		}
 	}
 	if t.list != nil {
-		q.lists = slices.DeleteFunc(q.lists, func(o *turn) bool { return o == t })
+		q.lists = slices.DeleteFunc(q.lists, func(o *position) bool { return o == t })
 	}
 	close(t.over)
 }
 
-// hold keeps the turn of a read for up to words.MaxHold after an answer.
-func (q *queue) hold(t *turn, now time.Time) {
+// hold keeps the position of a read for up to words.MaxHold after an answer.
+func (q *queue) hold(t *position, now time.Time) {
 	q.held[t.said] = append(q.held[t.said], t)
-	q.ending = append(q.ending, keptTurn{t, now.Add(words.MaxHold)})
+	q.ending = append(q.ending, keptPosition{t, now.Add(words.MaxHold)})
 }
 
-// endHeld ends the kept turns of the reads whose gateway reports that age, if ends returns true for the turn.
-func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
-	kept := slices.DeleteFunc(q.held[said], func(t *turn) bool {
+// endHeld ends the kept positions of the reads whose gateway reports that age, if ends returns true for the position.
+func (q *queue) endHeld(said uint64, ends func(*position) bool) {
+	kept := slices.DeleteFunc(q.held[said], func(t *position) bool {
 		if ends(t) {
 			q.end(t)
 			return true
@@ -152,32 +152,32 @@ func (q *queue) endHeld(said uint64, ends func(*turn) bool) {
 	}
 }
 
-// expire ends the kept turns whose time is over.
+// expire ends the kept positions whose time is over.
 func (q *queue) expire(now time.Time) {
 	for len(q.ending) > 0 && !now.Before(q.ending[0].until) {
 		q.endOldest()
 	}
 }
 
-// endOldest ends the turn that has been kept for longest, unless it has ended already.
+// endOldest ends the position that has been kept for longest, unless it has ended already.
 func (q *queue) endOldest() {
-	t := q.ending[0].turn
+	t := q.ending[0].position
 	q.ending = q.ending[1:]
 	if t.queued {
-		q.endHeld(t.said, func(o *turn) bool { return o == t })
+		q.endHeld(t.said, func(o *position) bool { return o == t })
 	}
 }
 
-// older returns a turn before t that waits to write a key that t reads or writes, or to read a key that t writes.
-func (q *queue) older(t *turn) (older *turn, key api.Key) {
-	if q.turns == 0 {
+// older returns a position before t that waits to write a key that t reads or writes, or to read a key that t writes.
+func (q *queue) older(t *position) (older *position, key api.Key) {
+	if q.positions == 0 {
 		return nil, ""
 	}
 	for _, k := range t.read {
 		_, writes := slices.BinarySearch(t.written, k)
 		for _, x := range q.byKey[k] {
-			if (writes || x.writes) && x.turn.before(t) {
-				return x.turn, k
+			if (writes || x.writes) && x.position.before(t) {
+				return x.position, k
 			}
 		}
 	}
@@ -190,28 +190,28 @@ func (q *queue) older(t *turn) (older *turn, key api.Key) {
 	return nil, ""
 }
 
-// olderCommits returns a turn before t if a transaction will be committed on what that turn has read of t's keys.
+// olderCommits returns a position before t if a transaction will be committed on what that position has read of t's keys.
 // What t read before that commit would be out of date.
-func (q *queue) olderCommits(t *turn) *turn {
+func (q *queue) olderCommits(t *position) *position {
 	for _, k := range t.read {
 		for _, x := range q.byKey[k] {
-			if x.turn.commits && x.turn.before(t) {
-				return x.turn
+			if x.position.commits && x.position.before(t) {
+				return x.position
 			}
 		}
 	}
 	return nil
 }
 
-// olderRead returns a turn before t with which a read keeps single writes off.
-func (q *queue) olderRead(t *turn) (older *turn, key api.Key) {
+// olderRead returns a position before t with which a read keeps single writes off.
+func (q *queue) olderRead(t *position) (older *position, key api.Key) {
 	if q.firm == 0 {
 		return nil, ""
 	}
 	for _, k := range t.written {
 		for _, x := range q.byKey[k] {
-			if x.turn.firm && x.turn.before(t) {
-				return x.turn, k
+			if x.position.firm && x.position.before(t) {
+				return x.position, k
 			}
 		}
 	}

@@ -54,9 +54,9 @@ var readers = map[string]func(ctx context.Context, r *Authority, keys []api.Key,
 	},
 }
 
-// TestReaderTakesItsTurn checks that a read or list of many keys, some of which are always locked, is answered once
+// TestReadKeepsYoungerTransactionsOff checks that a read or list of many keys, some of which are always locked, is answered once
 // the transactions that came before it have ended. Younger transactions are kept off, older ones are not.
-func TestReaderTakesItsTurn(t *testing.T) {
+func TestReadKeepsYoungerTransactionsOff(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(c *Config) { c.Groups = reachNone{} }, func(t *testing.T, l *testLog) {
@@ -92,15 +92,15 @@ func TestReaderTakesItsTurn(t *testing.T) {
 					t.Error(err)
 				}
 				if v := a.lock(5, ageAt(0), keys[1]); v.Refused != nil {
-					t.Errorf("the read is over, and its turn is not: %v", v.Refused)
+					t.Errorf("the read is over, and its position is still queued: %v", v.Refused)
 				}
 			})
 		})
 	}
 }
 
-// TestTurnEndsWithItsCaller checks that a read whose caller has gone keeps no request off.
-func TestTurnEndsWithItsCaller(t *testing.T) {
+// TestPositionEndsWithItsCaller checks that a read whose caller has gone keeps no request off.
+func TestPositionEndsWithItsCaller(t *testing.T) {
 	for name, read := range readers {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(c *Config) { c.Groups = reachNone{} }, func(t *testing.T, l *testLog) {
@@ -117,10 +117,10 @@ func TestTurnEndsWithItsCaller(t *testing.T) {
 	}
 }
 
-// TestTurnIsKeptBetweenRounds checks that a read that will come again keeps younger transactions off until it has
+// TestPositionIsKeptBetweenRounds checks that a read that will come again keeps younger transactions off until it has
 // come and found nothing changed. With HoldFirm it keeps single writes off as well. If it does not come again, it
 // keeps them off for MaxHold.
-func TestTurnIsKeptBetweenRounds(t *testing.T) {
+func TestPositionIsKeptBetweenRounds(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.mustWrite(put("k", "v"))
@@ -163,21 +163,21 @@ func TestTurnIsKeptBetweenRounds(t *testing.T) {
 		}
 		within(t, "the write", <-written, 100*time.Millisecond, 150*time.Millisecond)
 		if refused(2) {
-			t.Error("the read has found nothing changed, and its turn is not over")
+			t.Error("the read has found nothing changed, and its position is still queued")
 		}
 		age = ageAt(0)
 		time.Sleep(time.Millisecond)
 		read(words.HoldRound, age)
 		time.Sleep(words.MaxHold)
 		if refused(3) {
-			t.Error("the read has not come again, and its turn is not over")
+			t.Error("the read has not come again, and its position is still queued")
 		}
 	})
 }
 
-// TestTurnOfAnotherClock checks gateways whose clock is ahead of the leader's or far behind it. The turn that a read
+// TestPositionByAnotherClock checks gateways whose clock is ahead of the leader's or far behind it. The position that a read
 // has kept for its transaction keeps neither the transaction nor its next read off, and ends with the vote.
-func TestTurnOfAnotherClock(t *testing.T) {
+func TestPositionByAnotherClock(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * words.MaxAge, 0, time.Minute} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -203,8 +203,8 @@ func TestTurnOfAnotherClock(t *testing.T) {
 	}
 }
 
-// TestTurnsAreBounded checks that requests over the limit are refused and that none stays in the queue.
-func TestTurnsAreBounded(t *testing.T) {
+// TestPositionsAreBounded checks that requests over the limit are refused and that none stays in the queue.
+func TestPositionsAreBounded(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.lock(1, ageAt(0), "k")
@@ -226,15 +226,15 @@ func TestTurnsAreBounded(t *testing.T) {
 		a.authority.mu.Lock()
 		defer a.authority.mu.Unlock()
 		q := &a.authority.lead.queue
-		if n != 10 || q.turns+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held) != 0 {
+		if n != 10 || q.positions+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held) != 0 {
 			t.Errorf("%d of 20 were refused; left behind: %+v", n, q)
 		}
 	})
 }
 
-// TestKeptTurnsMakeRoom checks that reads that were answered and do not come again take no places from requests that
+// TestKeptPositionsMakeRoom checks that reads that were answered and do not come again take no places from requests that
 // wait.
-func TestKeptTurnsMakeRoom(t *testing.T) {
+func TestKeptPositionsMakeRoom(t *testing.T) {
 	bubble(t, func(c *Config) { c.MaxWaiting, c.Groups = 10, reachNone{} }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		a.lock(1, ageAt(0), "k")
@@ -257,7 +257,7 @@ func TestKeptTurnsMakeRoom(t *testing.T) {
 		a.authority.mu.Lock()
 		defer a.authority.mu.Unlock()
 		a.authority.lead.queue.expire(time.Now().Add(words.MaxHold))
-		if q := &a.authority.lead.queue; q.turns+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held)+len(q.ending) != 0 {
+		if q := &a.authority.lead.queue; q.positions+q.keys+q.firm+len(q.byKey)+len(q.lists)+len(q.held)+len(q.ending) != 0 {
 			t.Errorf("left behind: %+v", q)
 		}
 	})

@@ -51,7 +51,7 @@ func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadReq
 		entries, err = a.look(q)
 	}
 	if q.Hold != words.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
-		entries, err = a.readInTurn(ctx, l, q)
+		entries, err = a.readQueued(ctx, l, q)
 	}
 	if err != nil {
 		return err
@@ -60,21 +60,21 @@ func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadReq
 	return nil
 }
 
-// readInTurn reads the keys when no transaction holds any of them. The read has a turn meanwhile, which keeps younger
+// readQueued reads the keys when no transaction holds any of them. The read has a position meanwhile, which keeps younger
 // transactions off, so that it waits only for transactions that came before it.
-func (a *Authority) readInTurn(ctx context.Context, l *lead, q *words.ReadRequest) (entries []api.Entry, err error) {
-	w, err := a.takeTurn(l, q)
+func (a *Authority) readQueued(ctx context.Context, l *lead, q *words.ReadRequest) (entries []api.Entry, err error) {
+	w, err := a.readWaiter(l, q)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { w.endTurn(q, entries, err) }()
-	if w.turn.commits {
-		err = a.awaitTurns(ctx, l, func(q *queue) *turn { return q.olderCommits(w.turn) })
+	defer func() { w.endRead(q, entries, err) }()
+	if w.position.commits {
+		err = a.awaitPositions(ctx, l, func(q *queue) *position { return q.olderCommits(w.position) })
 		if err != nil {
 			return nil, err
 		}
 	}
-	err = w.lookInTurn(ctx, func() (err error) {
+	err = w.lookQueued(ctx, func() (err error) {
 		entries, err = a.look(q)
 		return err
 	})
@@ -129,12 +129,12 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.L
 	if err := a.confirm(ctx, l); err != nil {
 		return nil, err
 	}
-	w := waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, nil)}
-	w.turn.grace = readGrace
-	w.turn.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
+	w := waiter{Authority: a, lead: l, position: positionOf(ident.TxnRef{Age: q.Age}, nil, nil)}
+	w.position.grace = readGrace
+	w.position.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
 	defer w.end()
 	var page *api.ListResult
-	err = w.lookInTurn(ctx, func() (err error) {
+	err = w.lookQueued(ctx, func() (err error) {
 		page, err = a.cfg.Machine.List(&q.ListRequest)
 		return err
 	})

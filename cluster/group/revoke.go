@@ -163,7 +163,7 @@ func (a *Authority) claim(c *words.Caller, l *lead, w *wait, holders []fsm.Holde
 		switch {
 		case h == nil: // the session has ended meanwhile
 		case a.expiredLocked(l, h, now, 0):
-			a.outwaitedLocked(l, h)
+			a.settleExpiredLocked(l, h)
 			w.kill(h.sid)
 		default:
 			if !slices.Contains(w.holders, h) {
@@ -291,21 +291,21 @@ func (l *lead) acked(h *holder, key api.Key, lid ident.LeaseID, release bool) {
 	p.settle(h, key, (*wait).given)
 }
 
-// outwaitedLocked settles all that the holder owes, because it has expired. If a write has waited for that, it counts
+// settleExpiredLocked settles all that the holder owes, because it has expired. If a write has waited for that, it counts
 // against the holder's node, once a session.
-func (a *Authority) outwaitedLocked(l *lead, h *holder) {
+func (a *Authority) settleExpiredLocked(l *lead, h *holder) {
 	if waited := len(h.pending) > 0; waited && !h.counted {
 		h.counted = true
-		if a.bars.outwaited(h.node, time.Now()) {
+		if a.bars.expired(h.node, time.Now()) {
 			a.cfg.Logger.Warn("writes have waited again for the leases of a node to expire: if it is an edge, it gets none for a while",
 				"group", a.cfg.Group, "node", h.node, "for", barWithin)
 		}
 	}
-	l.outwaited(h)
+	l.settleExpired(h)
 }
 
-// outwaited settles all that the holder owes, because it has expired.
-func (l *lead) outwaited(h *holder) {
+// settleExpired settles all that the holder owes, because it has expired.
+func (l *lead) settleExpired(h *holder) {
 	for key, p := range h.pending {
 		delete(h.pending, key)
 		p.settle(h, key, (*wait).ended)

@@ -40,7 +40,7 @@ func TestOpenSession(t *testing.T) {
 	})
 }
 
-// TestNonce (B8) checks that another process with the same name can neither acknowledge, renew nor close for the
+// TestNonce checks that another process with the same name can neither acknowledge, renew nor close for the
 // first one.
 func TestNonce(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {

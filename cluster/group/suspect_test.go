@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// TestSuspectOverElections (B13) checks that elections once a second do not restart the wait for a dead holder. Each
+// TestSuspectOverElections checks that elections once a second do not restart the wait for a dead holder. Each
 // replica counts from when it applied the Suspect, after which no leader renews the holder.
 func TestSuspectOverElections(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {

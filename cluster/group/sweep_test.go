@@ -191,7 +191,7 @@ func TestMetrics(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if s := m.sums["edgehold_region_write_delay_seconds[dead]"]; s < grantorWait.Seconds() {
-			t.Errorf("the delay by the dead node is told as %v s", s)
+			t.Errorf("the delay by the dead node is %v s", s)
 		}
 		for _, name := range []string{
 			"edgehold_region_grants_total[]", "edgehold_region_revocations_total[]",

@@ -14,26 +14,26 @@ import (
 )
 
 // waiter is a request that may have to wait for transactions that hold its keys. Reads, lists, writes and prepares
-// all wait in the same way. A request takes its turn when it first has to wait, waits until none of the intents that
-// it met stands, and tries again. Its turn ends with its answer.
+// all wait in the same way. A request gets its position in the queue when it first has to wait, waits until none of
+// the intents that it met stands, and tries again. Its position ends with its answer.
 type waiter struct {
 	*Authority
-	lead *lead
-	turn *turn // nil until the request needs one
+	lead     *lead
+	position *position // nil until the request needs one
 }
 
-// queue puts the request's turn in the queue. It returns CodeUnavailable if there are too many turns.
+// queue puts the request's position in the queue. It returns CodeUnavailable if there are too many positions.
 func (w *waiter) queue() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lead.queue.expire(time.Now())
-	if !w.lead.queue.add(w.turn, w.cfg.MaxWaiting) {
+	if !w.lead.queue.add(w.position, w.cfg.MaxWaiting) {
 		return unavailable("too many requests wait for transactions")
 	}
 	return nil
 }
 
-// await waits, in the request's turn, until none of the intents stands.
+// await queues the request and waits until none of the intents stands.
 func (w *waiter) await(ctx context.Context, intents []fsm.Intent) error {
 	if err := w.queue(); err != nil {
 		return err
@@ -53,19 +53,19 @@ func again(ctx context.Context) (context.Context, error) {
 	return ctx, nil
 }
 
-// end ends the request's turn.
+// end ends the request's position.
 func (w *waiter) end() {
-	if w.turn == nil {
+	if w.position == nil {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lead.queue.end(w.turn)
+	w.lead.queue.end(w.position)
 }
 
-// awaitTurns waits until find returns nil, that is, until no turn keeps the caller off. The caller must hold nothing
-// that another request could be waiting for.
-func (a *Authority) awaitTurns(ctx context.Context, l *lead, find func(*queue) *turn) error {
+// awaitPositions waits until find returns nil, that is, until no position keeps the caller off. The caller must
+// hold nothing that another request could be waiting for.
+func (a *Authority) awaitPositions(ctx context.Context, l *lead, find func(*queue) *position) error {
 	for {
 		a.mu.Lock()
 		l.queue.expire(time.Now())
@@ -81,7 +81,7 @@ func (a *Authority) awaitTurns(ctx context.Context, l *lead, find func(*queue) *
 		if o == nil {
 			return nil
 		}
-		err := a.awaitTurn(ctx, l, o)
+		err := a.awaitPosition(ctx, l, o)
 		a.mu.Lock()
 		l.blocked--
 		a.mu.Unlock()
@@ -91,18 +91,18 @@ func (a *Authority) awaitTurns(ctx context.Context, l *lead, find func(*queue) *
 	}
 }
 
-// readGrace is how much older than the read or list its turn is. Transactions that began shortly before the read and
-// have not locked their keys yet are therefore kept off as well. Otherwise all transactions that the turn of one read
-// has kept off would come during the turn of the next read and keep that waiting. No request waits for a transaction
+// readGrace is how much older than the read or list its position is. Transactions that began shortly before the read and
+// have not locked their keys yet are therefore kept off as well. Otherwise all transactions that the position of one read
+// has kept off would come during the position of the next read and keep that waiting. No request waits for a transaction
 // that is kept off. A transaction that began more than readGrace before a read goes before that read.
 const readGrace = time.Second
 
-// turnPatience is how long a request waits for a turn before it looks for that turn again, since a turn that a read
-// has kept may be over by then.
-const turnPatience = 50 * time.Millisecond
+// positionPatience is how long a request waits for another to leave the queue before it looks again, since a position
+// that a read has kept may be over by then.
+const positionPatience = 50 * time.Millisecond
 
-func (a *Authority) awaitTurn(ctx context.Context, l *lead, o *turn) error {
-	again := time.NewTimer(turnPatience)
+func (a *Authority) awaitPosition(ctx context.Context, l *lead, o *position) error {
+	again := time.NewTimer(positionPatience)
 	defer again.Stop()
 	select {
 	case <-o.over:
@@ -118,16 +118,16 @@ func (a *Authority) awaitTurn(ctx context.Context, l *lead, o *turn) error {
 	return nil
 }
 
-// lookInTurn calls look until no intent is in the way. What is read later than the confirm is newer, and committed
+// lookQueued calls look until no intent is in the way. What is read later than the confirm is newer, and committed
 // too.
-func (w *waiter) lookInTurn(ctx context.Context, look func() error) error {
+func (w *waiter) lookQueued(ctx context.Context, look func() error) error {
 	for {
 		err := look()
 		met, ok := errors.AsType[*fsm.IntentsError](err)
 		if !ok {
 			return err
 		}
-		if w.turn.list != nil {
+		if w.position.list != nil {
 			w.narrow(met.Page)
 		}
 		if err := w.await(ctx, met.Intents); err != nil {
@@ -139,44 +139,44 @@ func (w *waiter) lookInTurn(ctx context.Context, look func() error) error {
 	}
 }
 
-// narrow limits a list's turn to the page in which it met the intents, so that a list of a few keys does not keep
+// narrow limits a list's position to the page in which it met the intents, so that a list of a few keys does not keep
 // requests off the others.
 func (w *waiter) narrow(page api.Range) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	*w.turn.list = page
+	*w.position.list = page
 }
 
-// takeTurn creates a read's turn. If the read will come again, the turn is queued from the beginning and replaces the
-// turns that earlier rounds of the read have kept.
-func (a *Authority) takeTurn(l *lead, q *words.ReadRequest) (*waiter, error) {
-	w := &waiter{Authority: a, lead: l, turn: turnOf(ident.TxnRef{Age: q.Age}, nil, slices.Compact(slices.Sorted(slices.Values(q.Keys))))}
+// readWaiter creates a waiter with a read's position. If the read will come again, the position is queued from the
+// beginning and replaces the positions that earlier rounds of the read have kept.
+func (a *Authority) readWaiter(l *lead, q *words.ReadRequest) (*waiter, error) {
+	w := &waiter{Authority: a, lead: l, position: positionOf(ident.TxnRef{Age: q.Age}, nil, slices.Compact(slices.Sorted(slices.Values(q.Keys))))}
 	if q.Hold&words.HoldTxn == 0 {
-		w.turn.grace = readGrace
+		w.position.grace = readGrace
 	}
 	if q.Hold == words.HoldNone {
 		return w, nil
 	}
-	w.turn.firm, w.turn.commits = q.Hold&words.HoldFirm != 0, q.Hold&words.HoldTxn != 0
+	w.position.firm, w.position.commits = q.Hold&words.HoldFirm != 0, q.Hold&words.HoldTxn != 0
 	if err := w.queue(); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l.queue.endHeld(w.turn.said, func(o *turn) bool { return subset(o.read, w.turn.read) })
+	l.queue.endHeld(w.position.said, func(o *position) bool { return subset(o.read, w.position.read) })
 	return w, nil
 }
 
-// endTurn ends the read's turn, or keeps it if the read will come again.
-func (w *waiter) endTurn(q *words.ReadRequest, entries []api.Entry, err error) {
+// endRead ends the read's position, or keeps it if the read will come again.
+func (w *waiter) endRead(q *words.ReadRequest, entries []api.Entry, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	round, txn := q.Hold&words.HoldRound != 0, q.Hold&words.HoldTxn != 0
-	if err == nil && w.turn.queued && (txn || round && !unchanged(q, entries)) {
-		w.lead.queue.hold(w.turn, time.Now())
+	if err == nil && w.position.queued && (txn || round && !unchanged(q, entries)) {
+		w.lead.queue.hold(w.position, time.Now())
 		return
 	}
-	w.lead.queue.end(w.turn)
+	w.lead.queue.end(w.position)
 }
 
 // unchanged reports whether all entries have the versions that the reader knows.

@@ -69,16 +69,16 @@ type writing struct {
 	timing  api.Timing
 }
 
-// takeTurn creates the write's turn, with the transaction's age.
-func (w *writing) takeTurn(t *words.Txn) {
-	if w.turn == nil {
-		w.turn = turnOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
+// setPosition creates the write's position, with the transaction's age.
+func (w *writing) setPosition(t *words.Txn) {
+	if w.position == nil {
+		w.position = positionOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
 	}
 }
 
-// awaitTxns waits for the transactions that hold keys of t, in t's turn.
+// awaitTxns waits for the transactions that hold keys of t, with t in the queue.
 func (w *writing) awaitTxns(ctx context.Context, t *words.Txn, intents []fsm.Intent) error {
-	w.takeTurn(t)
+	w.setPosition(t)
 	return w.await(ctx, intents)
 }
 
@@ -90,9 +90,9 @@ func (w *writing) awaitReads(ctx context.Context, t *words.Txn) error {
 	if none {
 		return nil
 	}
-	w.takeTurn(t)
-	return w.awaitTurns(ctx, w.lead, func(q *queue) *turn {
-		o, _ := q.olderRead(w.turn)
+	w.setPosition(t)
+	return w.awaitPositions(ctx, w.lead, func(q *queue) *position {
+		o, _ := q.olderRead(w.position)
 		return o
 	})
 }

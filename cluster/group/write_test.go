@@ -33,7 +33,7 @@ func TestRevokedByAck(t *testing.T) {
 			t.Error("far still serves the key")
 		}
 		if _, ok := near.serves("other"); !ok {
-			t.Error("near lost a lease that nobody asked back")
+			t.Error("near lost a lease that was not revoked")
 		}
 		if n := len(a.machine.Holders([]api.Key{"k", "other"})); n != 1 {
 			t.Errorf("%d leases in the machine, want 1", n)
@@ -59,7 +59,7 @@ func TestRevocationsAreBatched(t *testing.T) {
 	})
 }
 
-// TestSelfDrop (PROTOCOL 4) checks that the writer's own lease costs it nothing.
+// TestSelfDrop checks that the writer's own lease costs it nothing.
 func TestSelfDrop(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")
@@ -111,7 +111,7 @@ func TestSelfDropOfAnEarlierLease(t *testing.T) {
 	})
 }
 
-// TestRetryLeases (B3) checks that a grant that was in flight when the write read the holders makes the machine
+// TestRetryLeases checks that a grant that was in flight when the write read the holders makes the machine
 // refuse, and that the write then has that lease revoked too. Nothing stale is served when the write returns.
 func TestRetryLeases(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -161,7 +161,7 @@ func TestLatch(t *testing.T) {
 	})
 }
 
-// TestGrantAtApply (B2) checks that a grant returns what the key holds at the grant's place in the log.
+// TestGrantAtApply checks that a grant returns what the key holds at the grant's place in the log.
 func TestGrantAtApply(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a, e := l.node("a"), l.edge("e")

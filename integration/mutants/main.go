@@ -50,7 +50,7 @@ var mutants = []mutant{
 	{"grant-at-apply", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
 	{"confirm-before-renewal", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
-	{"outwait-removed", []check{{"./cluster/group", "^TestRemovedHolder$"}, {"./cluster", "^TestRemovedNode$"}}},
+	{"await-removed", []check{{"./cluster/group", "^TestRemovedHolder$"}, {"./cluster", "^TestRemovedNode$"}}},
 	{"session-owner", []check{{"./cluster/group", "^(TestOthersLeases|TestOthersMessages)$"}}},
 	{"attempt-owner", []check{{"./cluster/remote", "^TestAttemptsOfOthers$"}}},
 	{"resolve-hint", []check{{"./cluster/remote", "^TestAttemptsOfOthers$"}}},
@@ -87,7 +87,7 @@ var mutants = []mutant{
 	{"hold-before-transfer", []check{{"./cluster/replica", "^TestTransferLeavesNothingUnknown$"}}},
 	{"heal-on-read", []check{{"./cluster/replica/logstore", "^TestWALReadsHeal$"}}},
 	{"refused-last", []check{{"./cluster/txn", "^TestRefusedLastIsOver$"}}},
-	{"read-turn", []check{{"./cluster/group", "^TestReaderTakesItsTurn$"}}},
+	{"read-position", []check{{"./cluster/group", "^TestReadKeepsYoungerTransactionsOff$"}}},
 	{"holder-returns", []check{{"./cluster/group", "^TestSuspectReturnsUnderLoad$"}}},
 	{"doubt-own-clock", []check{{"./cluster/group", "^TestLeadersClockIsFast$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
@@ -100,7 +100,7 @@ var ci = []string{
 	"bound-in-apply", "replay-values",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
-	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "outwait-removed",
+	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
