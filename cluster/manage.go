@@ -115,12 +115,12 @@ func (n *Node) Leave(ctx context.Context, node api.NodeID, force bool) (*api.Pro
 	if err != nil {
 		return nil, err
 	}
-	if gone(p.Map, node) {
-		return &api.Progress{Done: true, Note: fmt.Sprintf("%s has left", node)}, nil
-	}
 	o, err := p.node(node)
 	if err != nil {
-		return nil, err
+		if err := n.wasRemoved(ctx, p.Map, node); err != nil {
+			return nil, err
+		}
+		return &api.Progress{Done: true, Note: fmt.Sprintf("%s has left", node)}, nil
 	}
 	if o.State != placement.Leaving || force {
 		moves, err := p.vacate(node, "", force)
@@ -179,10 +179,10 @@ func (n *Node) remove(ctx context.Context, node api.NodeID, force bool) (*api.Pr
 	}
 	o, err := p.node(node)
 	if err != nil {
-		if p, was := n.wasRemoved(ctx, p.Map, node); was {
-			return p, nil
+		if err := n.wasRemoved(ctx, p.Map, node); err != nil {
+			return nil, err
 		}
-		return nil, err
+		return n.refusedEverywhere(ctx, p, p.Map), nil
 	}
 	if o.Role == api.RoleServer && p.answering(node) && !force {
 		return nil, conflict("%s answers: let it leave", node)
@@ -236,15 +236,14 @@ func (n *Node) versionNow(ctx context.Context) uint64 {
 	return m.Version
 }
 
-// wasRemoved answers for a node that the map does not have: an edge may have been removed by the same call before.
-func (n *Node) wasRemoved(ctx context.Context, m *placement.Map, node api.NodeID) (*api.Progress, bool) {
-	if !gone(m, node) {
-		// The machine knows the edges that were removed.
-		if _, err := n.change(ctx, placement.Retire{Node: node}); err != nil {
-			return nil, false
-		}
+// wasRemoved returns nil if a node that the map does not have was removed before: an order is repeated if its first answer was lost.
+// CodeNotFound if the cluster does not know of such a node.
+func (n *Node) wasRemoved(ctx context.Context, m *placement.Map, node api.NodeID) error {
+	if gone(m, node) {
+		return nil
 	}
-	return n.refusedEverywhere(ctx, nil, m), true
+	_, err := n.change(ctx, placement.Retire{Node: node}) // the machine knows the edges that were removed
+	return err
 }
 
 // refusedEverywhere asks all nodes until they go by the map m or a newer one, for toldTimeout at most.
