@@ -10,7 +10,8 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// RemoveRegion implements api.Members. Votes of its servers in the meta group go to servers of other regions first.
+// RemoveRegion implements api.Members. Votes of its servers in the meta group go to servers of other regions first. A region without
+// servers and groups is removed already, or never was: no record is kept of regions, so the answer only says that nothing is left.
 func (n *Node) RemoveRegion(ctx context.Context, region api.RegionID) (*api.Progress, error) {
 	p, err := n.prospect(ctx, "region remove")
 	if err != nil {
@@ -18,7 +19,7 @@ func (n *Node) RemoveRegion(ctx context.Context, region api.RegionID) (*api.Prog
 	}
 	groups := p.GroupsOf(region)
 	if len(groups) == 0 {
-		return nil, api.Errorf(api.CodeNotFound, "no server is in region %q", region)
+		return n.nothingLeft(ctx, p, region)
 	}
 	if owned := p.RangesOf(region); owned > 0 {
 		return nil, conflict("%s owns %d ranges: move them first", region, owned)
@@ -39,6 +40,18 @@ func (n *Node) RemoveRegion(ctx context.Context, region api.RegionID) (*api.Prog
 	out := n.refusedEverywhere(ctx, p, m)
 	if out.Done {
 		out.Note = fmt.Sprintf("region %s is removed; its servers end, and their folders stay as they are", region)
+	}
+	return out, nil
+}
+
+// nothingLeft answers for a region without groups: of one that was removed before, some nodes may not know it yet.
+func (n *Node) nothingLeft(ctx context.Context, p *prospect, region api.RegionID) (*api.Progress, error) {
+	if region == "" {
+		return nil, api.Errorf(api.CodeInvalid, "name a region")
+	}
+	out := n.refusedEverywhere(ctx, p, p.Map)
+	if out.Done {
+		out.Note = fmt.Sprintf("region %s has no servers and no groups: it was removed before, or never was", region)
 	}
 	return out, nil
 }
@@ -69,7 +82,7 @@ func (n *Node) settledGroups(ctx context.Context, p *prospect, groups []api.Grou
 // moveMetaVotes gives the places of the region's servers in the meta group to others. It reports whether anything was changed.
 func (n *Node) moveMetaVotes(ctx context.Context, p *prospect, region api.RegionID) (moved bool, err error) {
 	g, _ := p.Group(ident.MetaGroup)
-	after := slices.Clone(g.Voters)
+	after, rest := slices.Clone(g.Voters), p.Without(region)
 	for i := 0; i < len(after); {
 		if o, _ := p.Node(after[i]); o.Region != region {
 			i++
@@ -78,7 +91,7 @@ func (n *Node) moveMetaVotes(ctx context.Context, p *prospect, region api.Region
 		moved = true
 		next := g
 		next.Voters = after
-		if spare := p.spareOutside(next, after[i], region); spare != "" {
+		if spare := p.spareOf(rest, next, after[i]); spare != "" {
 			after[i] = spare
 		} else {
 			after = slices.Delete(after, i, i+1)
@@ -87,17 +100,17 @@ func (n *Node) moveMetaVotes(ctx context.Context, p *prospect, region api.Region
 	if !moved {
 		return false, nil
 	}
-	if err := p.judge(g, after, false); err != nil {
+	if err := p.judge(g, after, len(after) >= rest.WantedVoters(g)); err != nil {
 		return false, err
 	}
 	_, err = n.change(ctx, placement.Place{Group: g.ID, Was: g.Voters, Voters: after})
 	return true, err
 }
 
-// spareOutside is a server of another region that answers and may take the place of a voter of the meta group.
-func (p *prospect) spareOutside(g placement.Group, out api.NodeID, region api.RegionID) api.NodeID {
-	for _, id := range p.Spares(g, out) {
-		if o, _ := p.Node(id); o.Region != region && p.answering(id) {
+// spareOf is a server that answers and that, by the map m, may take the place of a voter in the group; "" if there is none.
+func (p *prospect) spareOf(m *placement.Map, g placement.Group, out api.NodeID) api.NodeID {
+	for _, id := range m.Spares(g, out) {
+		if p.answering(id) {
 			return id
 		}
 	}

@@ -91,12 +91,7 @@ func (p *prospect) vacate(id, by api.NodeID, force bool) (moves []move, err erro
 
 // spare is a server that answers and may take the node's place in the group; "" if there is none.
 func (p *prospect) spare(g placement.Group, out api.NodeID) api.NodeID {
-	for _, id := range p.Spares(g, out) {
-		if p.answering(id) {
-			return id
-		}
-	}
-	return ""
+	return p.spareOf(p.Map, g, out)
 }
 
 // judge refuses a change of a group's voters after which the living ones are no majority, and one after which fewer may fail than

@@ -171,12 +171,12 @@ func (d *due) departure() (Proposal, bool) {
 func (d *due) addition() (Proposal, bool) {
 	for _, g := range d.m.Groups {
 		gh, known := d.h.Groups[g.ID]
-		if !known || d.busy[g.Region] || len(g.Voters) >= d.m.wantedVoters(g) || !gh.lives(1) {
+		if !known || d.busy[g.Region] || len(g.Voters) >= d.m.WantedVoters(g) || !gh.lives(1) {
 			continue
 		}
 		if to, ok := d.spare(g, "", gh); ok {
 			p := Place{Group: g.ID, Was: g.Voters, Voters: append(slices.Clone(g.Voters), to)}
-			return Proposal{p, fmt.Sprintf("%s has %d of %d voters: %s becomes one", g.ID, len(g.Voters), d.m.wantedVoters(g), to)}, true
+			return Proposal{p, fmt.Sprintf("%s has %d of %d voters: %s becomes one", g.ID, len(g.Voters), d.m.WantedVoters(g), to)}, true
 		}
 	}
 	return Proposal{}, false
@@ -248,8 +248,8 @@ func (d *due) lostEdge() (Proposal, bool) {
 	return Proposal{}, false
 }
 
-// wantedVoters is how many voters the group is to have.
-func (m *Map) wantedVoters(g Group) int {
+// WantedVoters is how many voters the group is to have.
+func (m *Map) WantedVoters(g Group) int {
 	if g.ID != ident.MetaGroup {
 		return m.Voters
 	}
@@ -360,9 +360,9 @@ func Troubles(m *Map, h Health, least time.Duration) []string {
 			}
 			all = append(all, text)
 		}
-		if lacks := m.wantedVoters(g) - len(g.Voters); lacks > 0 && g.ID != ident.MetaGroup {
+		if lacks := m.WantedVoters(g) - len(g.Voters); lacks > 0 && g.ID != ident.MetaGroup {
 			if _, ok := d.spare(g, "", gh); !ok {
-				all = append(all, fmt.Sprintf("%s has %d of %d voters and no spare server in %s: add %d", g.ID, len(g.Voters), m.wantedVoters(g), g.Region, lacks))
+				all = append(all, fmt.Sprintf("%s has %d of %d voters and no spare server in %s: add %d", g.ID, len(g.Voters), m.WantedVoters(g), g.Region, lacks))
 			}
 		}
 		if gh, known := h.Groups[g.ID]; known && !gh.lives(0) {
