@@ -25,9 +25,9 @@ func (r *root) Close() error   { return r.p.cfg.Listener.Close() }
 const (
 	acceptPause    = 5 * time.Millisecond
 	maxAcceptPause = time.Second
-	// acceptAtOnce connections are accepted before everything else that is ready has its turn. Go runs what is ready in the order
-	// in which it became so: else each of some thousand connections that come together would stand before the next heartbeat.
-	// Those that wait have been let in by the system.
+	// acceptAtOnce is how many connections are accepted before the other goroutines that are ready run. Go runs goroutines in the
+	// order in which they became ready: without this bound, a thousand connections that come together would all be accepted before
+	// the next heartbeat is sent. The system has accepted those that wait already.
 	acceptAtOnce = 32
 )
 
@@ -137,7 +137,7 @@ func (c *conn) cut() {
 	_ = c.Conn.Close() // the connection is broken in any case
 }
 
-// end takes the connection off the books. It returns what was left to be done for its lane, if it had one; it has been done.
+// end removes the connection from the counts. It returns what was left to be done for its lane, if it had one; it has been done.
 func (c *conn) end() (leave func()) {
 	c.p.matched(c)
 	c.p.cfg.Links.drop(c)

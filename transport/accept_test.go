@@ -45,9 +45,9 @@ func (c floodedConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// TestOthersHaveTheirTurn: however many connections wait, what is ready runs after some of them.
-func TestOthersHaveTheirTurn(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that it is a matter of turns
+// TestAcceptYieldsToReadyGoroutines: however many connections wait, the goroutines that are ready run after some of them.
+func TestAcceptYieldsToReadyGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that only one goroutine runs at a time
 	l := &flooded{closed: make(chan struct{})}
 	l.left.Store(500) // which would be accepted before any goroutine is preempted
 	p, err := Open(Config{Listener: l})

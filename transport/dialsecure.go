@@ -11,7 +11,7 @@ type DialSecure struct {
 	// Config returns the TLS of a connection to what the name means ("" means any node), or nil for one without TLS. Its error ends
 	// the dial. It must not block.
 	Config func(name string) (*tls.Config, error)
-	// Identify returns what is known of the other end, for Links, once it has proved who it is. Its error ends the dial.
+	// Identify returns what is known of the other end, for Links, once it has proved its identity. Its error ends the dial.
 	Identify func(name string, state tls.ConnectionState) (peer any, err error)
 	// Links, if not nil, has the open connections, with what Identify has returned, or Unproven without TLS.
 	Links *Links

@@ -24,7 +24,7 @@ type Arrival struct {
 	Remote net.Addr
 }
 
-// PeerOf returns what [Config.Identify] has returned for the connection, which a lane's Accept has returned; nil if there is nothing.
+// PeerOf returns what [Config.Identify] returned for the connection, which a lane's Accept has returned; nil if there is nothing.
 // It looks through connections that wrap this one and have a method NetConn.
 func PeerOf(c net.Conn) any {
 	for {

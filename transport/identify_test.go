@@ -14,7 +14,7 @@ type wrapped struct{ net.Conn }
 
 func (w wrapped) NetConn() net.Conn { return w.Conn }
 
-// TestIdentify: the port asks once a connection, on every lane between nodes, who is at its other end; the answer stays with the
+// TestIdentify: the port asks once a connection, on every lane between nodes, which node is at its other end; the answer stays with the
 // connection, and an error closes it. Connections of clients are not asked about.
 func TestIdentify(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ type Links struct {
 // link is a connection that can be cut below TLS, so that nothing waits for the other end.
 type link interface{ cut() }
 
-// NewLinks makes the book. keep reports whether a connection may stay open whose other end is known as peer; it must not block.
+// NewLinks returns Links without a connection. keep reports whether a connection may stay open whose other end is known as peer; it must not block.
 func NewLinks(keep func(peer any) bool) *Links {
 	return &Links{keep: keep, open: map[link]any{}}
 }

@@ -50,7 +50,7 @@ type Config struct {
 	// are refused. It must not block. nil: every name is for this port.
 	Answers func(name string) bool
 	// Identify returns what is known of the other end of a connection of a lane between nodes; [PeerOf] returns it to the lane's
-	// owner. Its error closes the connection; if it is a [Denied], the other end is told so first. It is called once a connection, in a
+	// owner. Its error closes the connection; if it is a [Denied], the reason is sent to the other end first. It is called once a connection, in a
 	// goroutine of the connection, and ctx ends with the connection's time for the preface. nil: nothing is known.
 	Identify func(ctx context.Context, a Arrival) (peer any, err error)
 	// Secure is TLS on the port; nil: there is none.
@@ -105,7 +105,7 @@ type Port struct {
 	tasks sync.WaitGroup
 	tls   *tls.Config
 
-	turns, nodeTurns chan struct{} // of handshakes that compute: of clients and strangers, and of known nodes
+	slots, nodeSlots chan struct{} // of handshakes that compute: of clients and strangers, and of known nodes
 
 	mu        sync.Mutex
 	unmatched *unmatched
@@ -121,7 +121,7 @@ func Open(cfg Config) (*Port, error) {
 	cfg.setDefaults()
 	deferAccept(cfg.Listener, cfg.Preface)
 	p := &Port{cfg: cfg, unmatched: newUnmatched(), rafts: map[string]*Lane{},
-		turns: make(chan struct{}, handshakesAtOnce()), nodeTurns: make(chan struct{}, handshakesAtOnce())}
+		slots: make(chan struct{}, handshakesAtOnce()), nodeSlots: make(chan struct{}, handshakesAtOnce())}
 	p.tls = p.tlsConfig()
 	p.ctx, p.end = context.WithCancel(context.Background())
 	addr := cfg.Listener.Addr()
@@ -178,7 +178,7 @@ func (p *Port) Raft(name string) *Lane {
 	}
 	p.mu.Unlock()
 	if over != nil {
-		over.end() // which closes connections, and so takes them off the books, under the mutex
+		over.end() // which closes connections, and so removes them from the counts, under the mutex
 	}
 	return l
 }

@@ -15,10 +15,10 @@ import (
 const laneRefused = 0xfe
 
 // A connection whose other end is denied gets this byte and two texts, each after one byte with its length: the word of the reason,
-// and what to tell people.
+// and a text for people.
 const laneDenied = 0xfd
 
-// Denied is the error of [Config.Identify] that the other end is told. Only a node that has proved who it is should be.
+// Denied is the error of [Config.Identify] that is sent to the other end. Only a node that has proved its identity should get it.
 type Denied struct {
 	Why  string // one word, for programs
 	Text string
@@ -56,7 +56,7 @@ func (p *Port) refuse(c net.Conn, name string) {
 	answer(c, laneRefused, text)
 }
 
-// deny tells the other end why it is denied, if it is to know, and closes the connection.
+// deny sends the reason to the other end if err is a [Denied], and closes the connection.
 func (p *Port) deny(c net.Conn, err error) {
 	defer func() { _ = c.Close() }()
 	if d, ok := errors.AsType[*Denied](err); ok {

@@ -32,11 +32,11 @@ type Secure struct {
 	// Known reports whether nodes are known to be at the address. Their handshakes do not wait for those of others. nil: at none.
 	Known func(net.Addr) bool
 	// Done is called with the end of each handshake that began to compute: for whom ("node", "join", "client"), and how long it took
-	// since, without the wait for its turn; err is nil if it succeeded. nil: nothing is called.
-	Done func(whom string, took time.Duration, err error)
+	// since, without the wait for its slot; err is nil if it succeeded. nil: nothing is called.
+	Done func(kind string, took time.Duration, err error)
 }
 
-// via is how a connection came.
+// via is how a connection arrived.
 type via uint8
 
 const (
@@ -76,7 +76,7 @@ func (s *Secure) config(v via) *tls.Config {
 	return of()
 }
 
-// viaOf is how a client comes that names these protocols. A node names its own protocol and nothing else.
+// viaOf returns how a client that names these protocols connects. A node names its own protocol and nothing else.
 func viaOf(protocols []string) (via, error) {
 	for name, v := range map[string]via{ALPNNode: viaNode, ALPNJoin: viaJoin} {
 		if slices.Contains(protocols, name) {
@@ -109,7 +109,7 @@ func (c *conn) begin() error {
 	return errPlain
 }
 
-// redirect tells a client without TLS what to do, as [Port.refuse] answers a node.
+// redirect answers a client without TLS that it must use HTTPS, as [Port.refuse] answers a node.
 func (c *conn) redirect() {
 	if c.SetDeadline(time.Now().Add(refusalLinger)) != nil {
 		return
@@ -119,9 +119,9 @@ func (c *conn) redirect() {
 	}
 }
 
-// handshake carries the server's side of TLS out.
+// handshake carries out the server's side of TLS.
 func (c *conn) handshake() error {
-	ctx, cancel := context.WithTimeout(c.p.ctx, c.p.cfg.Preface+turnTimeout)
+	ctx, cancel := context.WithTimeout(c.p.ctx, c.p.cfg.Preface+slotTimeout)
 	defer cancel()
 	t := tls.Server(&c.below, c.p.tls)
 	err := t.HandshakeContext(ctx)
@@ -144,8 +144,9 @@ func (p *Port) tlsConfig() *tls.Config {
 	}
 }
 
-// chosen returns the configuration for the client's protocol, when the handshake has its turn: after the client's first message and
-// before what costs. The connection's time begins anew with the turn: a client is not closed because others came before it.
+// chosen returns the configuration for the client's protocol, once the handshake has its slot: after the client's first message and
+// before the costly computation. The connection's time begins anew with the slot, so that a client is not closed because it waited
+// for others.
 func (c *conn) chosen(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	v, err := viaOf(hello.SupportedProtos)
 	if err != nil {
@@ -155,34 +156,34 @@ func (c *conn) chosen(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if cfg == nil {
 		return nil, errNotOffered
 	}
-	if err := c.p.awaitTurn(hello.Context(), c, v); err != nil {
+	if err := c.p.awaitSlot(hello.Context(), c, v); err != nil {
 		return nil, err
 	}
 	c.via, c.since = v, time.Now()
 	return cfg, c.SetDeadline(c.since.Add(c.p.cfg.Preface))
 }
 
-// turnTimeout bounds the wait of a handshake for its turn.
-const turnTimeout = 15 * time.Second
+// slotTimeout bounds the wait of a handshake for its slot.
+const slotTimeout = 15 * time.Second
 
 // handshakesAtOnce is how many handshakes of one kind compute at a time.
 func handshakesAtOnce() int { return 2 * runtime.GOMAXPROCS(0) }
 
-// awaitTurn waits until the handshake may compute. Nodes from addresses where nodes are known to be have turns of their own, so
-// that no storm of clients stands before a heartbeat. The turn is given back when the server has written its first answer: a slow
-// client holds none.
-func (p *Port) awaitTurn(ctx context.Context, c *conn, v via) error {
-	turns := p.turns
+// awaitSlot waits until the handshake may compute. Nodes at addresses where nodes are known to be have slots of their own, so that
+// a storm of clients does not delay a heartbeat. The slot is released when the server has written its first answer: a slow client
+// holds none.
+func (p *Port) awaitSlot(ctx context.Context, c *conn, v via) error {
+	slots := p.slots
 	if known := p.cfg.Secure.Known; v == viaNode && known != nil && known(c.RemoteAddr()) {
-		turns = p.nodeTurns
+		slots = p.nodeSlots
 	}
-	// The silence of a client that waits for its turn is not its own.
-	if err := c.SetDeadline(time.Now().Add(turnTimeout)); err != nil {
+	// A client that waits for its slot cannot send anything: the time for that begins later.
+	if err := c.SetDeadline(time.Now().Add(slotTimeout)); err != nil {
 		return err
 	}
 	select {
-	case turns <- struct{}{}:
-		c.below.turns = turns
+	case slots <- struct{}{}:
+		c.below.slots = slots
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

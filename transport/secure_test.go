@@ -77,7 +77,7 @@ func (p place) tls(t *testing.T, cfg *tls.Config) *tls.Conn {
 	return c
 }
 
-// TestSecureLanes: every lane works under TLS, and its owner learns who is at the other end.
+// TestSecureLanes: every lane works under TLS, and its owner learns which node is at the other end.
 func TestSecureLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, Config{Secure: secure(t), Identify: func(_ context.Context, a Arrival) (any, error) {
@@ -112,14 +112,15 @@ func TestSecureLanes(t *testing.T) {
 	})
 }
 
-// TestNotTLS is Attack 1: what is no TLS is told to use it, or closed, and so is what is no good TLS.
+// TestNotTLS is Attack 1: a connection without TLS is closed, an HTTP client after an answer that it must use HTTPS; so is one with
+// TLS that is not valid.
 func TestNotTLS(t *testing.T) {
 	old := asClient("http/1.1")
 	old.MaxVersion = tls.VersionTLS12
 	for what, x := range map[string]struct {
-		words string
-		told  bool
-		after time.Duration
+		words    string
+		answered bool
+		after    time.Duration
 	}{
 		"HTTP":            {"GET / HTTP/1.1\r\n\r\n", true, 0},
 		"HTTP/2":          {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true, 0},
@@ -138,10 +139,10 @@ func TestNotTLS(t *testing.T) {
 				_ = c.SetReadDeadline(start.Add(time.Minute))
 				b := make([]byte, len(useHTTPS))
 				n, _ := io.ReadFull(c, b)
-				if told := string(b[:n]) == useHTTPS; told != x.told || !told && n > 0 && b[0] != 0x15 { // an alert
+				if answered := string(b[:n]) == useHTTPS; answered != x.answered || !answered && n > 0 && b[0] != 0x15 { // an alert
 					t.Errorf("got %q", b[:n])
 				}
-				if !x.told && time.Since(start) != x.after {
+				if !x.answered && time.Since(start) != x.after {
 					t.Errorf("closed after %v", time.Since(start))
 				}
 				_ = c.Close()
@@ -168,7 +169,8 @@ func TestNotTLS(t *testing.T) {
 	})
 }
 
-// TestWrongProtocols is Attack 2: the protocol says who, the byte what; a connection whose byte is not for it is closed.
+// TestWrongProtocols is Attack 2: the protocol names the kind of the caller, the first byte the lane. A connection with a byte that is
+// not for its protocol is closed.
 func TestWrongProtocols(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, Config{Secure: secure(t)})
@@ -292,7 +294,7 @@ func TestBothKinds(t *testing.T) {
 	})
 }
 
-// TestDenied: a node that has proved who it is is told why it is denied.
+// TestDenied: a node that has proved its identity learns why it is denied.
 func TestDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var why error = &Denied{Why: "removed", Text: "node n was removed from the cluster"}
@@ -395,7 +397,7 @@ func TestFullPeer(t *testing.T) {
 	_ = b.Close()
 }
 
-// TestHalfHandshakes: many clients that stop in the middle of a handshake hold no turn, and are gone in time; nodes from known
+// TestHalfHandshakes: many clients that stop in the middle of a handshake hold no slot, and are closed in time; nodes from known
 // addresses pass meanwhile.
 func TestHalfHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -408,11 +410,11 @@ func TestHalfHandshakes(t *testing.T) {
 			stalled = append(stalled, p.raw(t, hello))
 		}
 		synctest.Wait()
-		if n := len(p.turns); n != 0 {
-			t.Errorf("%d turns are held", n)
+		if n := len(p.slots); n != 0 {
+			t.Errorf("%d slots are held", n)
 		}
-		for range cap(p.turns) { // as if clients were being computed for
-			p.turns <- struct{}{}
+		for range cap(p.slots) { // as if clients were being computed for
+			p.slots <- struct{}{}
 		}
 		waiting := p.raw(t, hello)
 		synctest.Wait()
@@ -429,7 +431,7 @@ func TestHalfHandshakes(t *testing.T) {
 		if d := time.Since(start); d != DefaultPreface {
 			t.Errorf("the stalled were closed after %v", d)
 		}
-		<-p.turns // a turn for the one that waits, whose time begins now
+		<-p.slots // a slot for the connection that waits: its time begins now
 		answeredThenClosed(t, waiting)
 		if d := time.Since(start); d != 2*DefaultPreface {
 			t.Errorf("the one that had to wait was closed after %v", d)

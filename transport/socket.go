@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// socket is a connection as TLS sees it: with the byte that was read to find out what comes, and with the turn of its handshake.
+// socket is a connection as TLS sees it: with the byte that was read to find out whether it is TLS, and with the slot of its handshake.
 type socket struct {
 	net.Conn
 	of     *conn // nil at a dialer
 	unread byte  // belongs to the goroutine that reads
 	has    bool
 
-	turns   chan struct{} // where the turn of the handshake is given back, nil if it has none; belongs to the handshake
+	slots   chan struct{} // where the slot of the handshake is released, nil if it has none; belongs to the handshake
 	closing atomic.Bool
 }
 
@@ -28,16 +28,16 @@ func (s *socket) Read(b []byte) (int, error) {
 	return s.Conn.Read(b)
 }
 
-// Write gives the turn back: with the server's first answer all is computed that costs.
+// Write releases the slot: when the server writes its first answer, the costly computation is done.
 func (s *socket) Write(b []byte) (int, error) {
 	s.giveBack()
 	return s.Conn.Write(b)
 }
 
 func (s *socket) giveBack() {
-	if s.turns != nil {
-		<-s.turns
-		s.turns = nil
+	if s.slots != nil {
+		<-s.slots
+		s.slots = nil
 	}
 }
 
@@ -52,7 +52,7 @@ func (s *socket) SetWriteDeadline(t time.Time) error {
 	return s.Conn.SetWriteDeadline(t)
 }
 
-// closeTLS says that the connection ends, if the other end takes that soon, and closes it.
+// closeTLS sends that the connection ends, if the other end accepts that soon, and closes it.
 func (s *socket) closeTLS(t *tls.Conn) error {
 	s.closing.Store(true)
 	return t.Close()

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// PeerOf returns what [ServerConfig.Peer] has returned for the connection of the request whose context this is; nil if there is
+// PeerOf returns what [ServerConfig.Peer] returned for the connection of the request with this context; nil if there is
 // nothing.
 func PeerOf(ctx context.Context) any {
 	if p, ok := peer.FromContext(ctx); ok {
