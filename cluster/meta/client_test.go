@@ -265,9 +265,9 @@ func TestCrashAtEachStep(t *testing.T) {
 	}
 }
 
-// TestOthersDoNotMix: a move that did not end is finished by its own command; others in its range are refused, and
+// TestMovesDoNotMix: a move that did not end is finished by its own command; others in its range are refused, and
 // change nothing.
-func TestOthersDoNotMix(t *testing.T) {
+func TestMovesDoNotMix(t *testing.T) {
 	c, g, m := newClient(t)
 	g.budget = 4 // both looked empty, both ceded
 	if err := c.SetPlacement(t.Context(), "p/", "b"); !errors.Is(err, api.CodeAmbiguous) {

@@ -55,16 +55,16 @@ func (s *fakeSource) announceLocked() {
 	s.changed = make(chan struct{})
 }
 
-func (s *fakeSource) fail(who string, down bool) {
+func (s *fakeSource) fail(from string, down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.down[who] = down
+	s.down[from] = down
 }
 
-func (s *fakeSource) polled(who string) int {
+func (s *fakeSource) polled(from string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.polls[who]
+	return s.polls[from]
 }
 
 func (s *fakeSource) Poll(ctx context.Context, node api.NodeID, seen Seen) (News, error) {
@@ -75,15 +75,15 @@ func (s *fakeSource) PollAddress(ctx context.Context, address string, seen Seen)
 	return s.poll(ctx, address, seen)
 }
 
-func (s *fakeSource) poll(ctx context.Context, who string, seen Seen) (News, error) {
+func (s *fakeSource) poll(ctx context.Context, from string, seen Seen) (News, error) {
 	arrived, patience := time.Now(), time.NewTimer(5*time.Second)
 	defer patience.Stop()
 	s.mu.Lock()
-	s.polls[who]++
+	s.polls[from]++
 	s.mu.Unlock()
 	for late := false; ; {
 		s.mu.Lock()
-		now, roll, age, changed, down := s.now, s.roll, s.age, s.changed, s.down[who]
+		now, roll, age, changed, down := s.now, s.roll, s.age, s.changed, s.down[from]
 		s.mu.Unlock()
 		if down {
 			return News{}, api.CodeUnavailable
@@ -221,8 +221,8 @@ func TestMirrorFollows(t *testing.T) {
 		if a, ok := m.Address("b1"); !ok || a != "b1:1" {
 			t.Errorf("b1 is at %s, %v", a, ok)
 		}
-		if _, ok := m.Address("nobody"); ok {
-			t.Error("nobody has an address")
+		if _, ok := m.Address("x9"); ok {
+			t.Error("an unknown node has an address")
 		}
 		for _, down := range []string{"a1", "b1", "seed:1", "seed:2"} {
 			s.fail(down, true)
@@ -402,7 +402,7 @@ func TestRefresh(t *testing.T) {
 		}
 		s.fail("b1", true)
 		if err := m.Refresh(t.Context()); api.CodeOf(err) != api.CodeUnavailable {
-			t.Errorf("from nobody: %v", err)
+			t.Errorf("while no node answers: %v", err)
 		}
 	})
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// ownAttempt refuses an attempt that another node than the caller makes: whoever decides an attempt of which it has not prepared
-// all parts commits half of it. The number of the attempt says whose it is; while the map has no numbers, all pass. CodeDenied, or
-// CodeUnavailable if the caller does not know its number yet.
+// ownAttempt refuses an attempt that another node than the caller makes: a node that decides an attempt without having prepared all
+// of its parts commits half of it. The attempt has the number of its node; while the map has no numbers, all pass. The error is
+// CodeDenied, or CodeUnavailable if the caller does not know its number yet.
 func ownAttempt(ctx context.Context, id ident.TxnID) error {
 	c := peer.CallerFrom(ctx)
 	switch {
