@@ -26,14 +26,15 @@ const (
 func (n *replicas) handOver() {
 	ctx, cancel := context.WithTimeout(n.ctx, handOverTimeout)
 	defer cancel()
-	if n.handOverLeads(ctx) {
+	if n.handOverLeads(ctx, true) {
 		time.Sleep(handOverLinger)
 	}
 }
 
 // handOverLeads returns when this node leads no group that another voter could lead, or when ctx ends. It reports whether another
-// voter has taken over a group.
-func (n *replicas) handOverLeads(ctx context.Context) bool {
+// voter has taken over a group. Unless toAny, only voters that are to stay take over: two that drain would hand a group to each other
+// for ever.
+func (n *replicas) handOverLeads(ctx context.Context, toAny bool) bool {
 	var wg sync.WaitGroup
 	var moved atomic.Bool
 	for _, x := range n.open.all() {
@@ -41,7 +42,7 @@ func (n *replicas) handOverLeads(ctx context.Context) bool {
 			continue
 		}
 		wg.Go(func() {
-			switch err := n.handOverOne(ctx, x); {
+			switch err := n.handOverOne(ctx, x, toAny); {
 			case err == nil:
 				moved.Store(true)
 			case api.CodeOf(err) != api.CodeNotLeader:
@@ -53,15 +54,16 @@ func (n *replicas) handOverLeads(ctx context.Context) bool {
 	return moved.Load()
 }
 
-// handOverOne has another voter lead the group, and tries until ctx ends. CodeNotLeader if this node did not lead it, or is its only
-// voter that answers.
-func (n *replicas) handOverOne(ctx context.Context, x *member) error {
+// handOverOne has another voter lead the group, and tries until ctx ends. CodeNotLeader if this node did not lead it, is its only
+// voter that answers, or, unless toAny, if no voter that is to stay has caught up.
+func (n *replicas) handOverOne(ctx context.Context, x *member, toAny bool) error {
 	for {
-		if !x.raft.IsLeader() || !x.shared() {
+		to := n.successor(x)
+		if !x.raft.IsLeader() || !x.shared() || to == "" && !toAny {
 			return &api.Error{Code: api.CodeNotLeader, Op: "hand over"}
 		}
 		attempt, cancel := context.WithTimeout(ctx, transferTimeout)
-		err := x.raft.Transfer(attempt, n.successor(x))
+		err := x.raft.Transfer(attempt, to)
 		cancel()
 		if err == nil || api.CodeOf(err) == api.CodeNotLeader {
 			return err

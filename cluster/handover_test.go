@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // TestRollingRestart: the leader of the moment is restarted, and again, while clients write and read without ids through a
@@ -85,5 +86,26 @@ func TestRollingRestart(t *testing.T) {
 		if worst > 600*time.Millisecond {
 			t.Errorf("a write and a read took %v", worst)
 		}
+	})
+}
+
+// TestDrainingVotersKeepTheLead: two voters drain, and the third one dies. One of the two leads and keeps the lead: they do not hand it
+// to each other again and again.
+func TestDrainingVotersKeepTheLead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "s1", "s2", "s3")
+		f.done(ordered(f.nodes["s3"].Drain, "s1", time.Duration(0)))
+		f.done(ordered(f.nodes["s3"].Drain, "s2", time.Duration(0)))
+		f.kill("s3")
+		soon(t, func() bool { return f.leader("r.1") != "" && f.leader(ident.MetaGroup) != "" })
+		time.Sleep(5 * time.Second)
+		for _, g := range []api.GroupID{"r.1", ident.MetaGroup} {
+			term := f.nodes["s1"].members.get(g).raft.CurrentTerm()
+			time.Sleep(20 * time.Second)
+			if now := f.nodes["s1"].members.get(g).raft.CurrentTerm(); now != term {
+				t.Errorf("the term of %s rises from %d to %d", g, term, now)
+			}
+		}
+		put(t, f.nodes["s1"], "k", "v")
 	})
 }

@@ -71,7 +71,7 @@ func (n *Node) follow(ctx context.Context, self placement.Node) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, handOverTimeout)
 	defer cancel()
-	n.replicas.handOverLeads(ctx)
+	n.replicas.handOverLeads(ctx, false)
 	n.drainedAt.Store(!slices.ContainsFunc(n.members.all(), func(x *member) bool { return x.raft.IsLeader() }))
 }
 

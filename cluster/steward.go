@@ -210,11 +210,11 @@ func (s *steward) retired(m *placement.Map, id api.NodeID) {
 	s.removed = append(s.removed, time.Now())
 }
 
-// heardAgo is how long ago the server was heard; 0 if this node does not lead the meta group.
+// heardAgo is how long ago the server was heard; 0 if this node does not lead the meta group, or the server was removed.
 func (s *steward) heardAgo(id api.NodeID) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.term == 0 {
+	if s.term == 0 || !slices.Contains(s.servers, id) {
 		return 0
 	}
 	at, ok := s.heard[id]
