@@ -216,6 +216,13 @@ func TestSteward(t *testing.T) {
 		if got := strings.Join(s.steward.words(), "; "); got != "s3 unheard for 12m, no spare server in r: add one" {
 			t.Errorf("it says %q", got)
 		}
+		if _, err := s.Propose(t.Context(), placement.Retire{Node: "s5"}); err != nil {
+			t.Fatal(err)
+		}
+		s.pass(stewardEvery)
+		if s3, s5 := s.steward.heardAgo("s3"), s.steward.heardAgo("s5"); s3 < 12*time.Minute || s5 != 0 {
+			t.Errorf("s3, which is silent, was heard %v ago, and s5, which was removed, %v", s3, s5)
+		}
 	})
 }
 
