@@ -93,7 +93,7 @@ func TestBusy(t *testing.T) {
 	begin() // it is not busy
 	busy.Store(true)
 	r := request(h, "GET", "/v1/kv/a", "")
-	wantProblem(t, r, 503, api.CodeUnavailable, "more to do")
+	wantProblem(t, r, 503, api.CodeUnavailable, "cannot keep up")
 	if header(r, "Retry-After") != "1" {
 		t.Errorf("Retry-After %q", header(r, "Retry-After"))
 	}
