@@ -30,7 +30,7 @@ type AuditConfig struct {
 	Failed func(error)
 }
 
-// Audit writes lines of JSON: when, at which node, who, from where, what, on what, with which outcome. It has no values, no secrets
+// Audit writes lines of JSON: the time, the node, the principal, its origin, the verb, the target and the outcome. It has no values, no secrets
 // and no headers. It is safe for concurrent use.
 type Audit struct {
 	cfg AuditConfig

@@ -13,7 +13,7 @@ type bucket struct {
 	mu        sync.Mutex
 	at        time.Time // when the rest was counted; zero before the first request
 	restOps   float64
-	restBytes float64 // below 0: what was returned has to be made up for
+	restBytes float64 // below 0: more was returned than the rate allows so far
 }
 
 func newBucket(ops, bytes uint64) *bucket {

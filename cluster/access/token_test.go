@@ -67,7 +67,7 @@ func wrong(t *testing.T, good, revoked string) map[string]string {
 
 // TestUnknownTokens: whatever is wrong with a token, the refusal is the same, and so is the work: one sum over as many bytes.
 //
-// Attack 27: padding, unicode, a long one, another alphabet. Attack 28: unknown id, wrong secret and revoked are not told apart by
+// Attack 27: padding, unicode, a long one, another alphabet. Attack 28: unknown id, wrong secret and revoked cannot be distinguished by
 // the work they cost.
 func TestUnknownTokens(t *testing.T) {
 	r := &roll{}

@@ -184,7 +184,7 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// TestAge: a node whose table is older than its bound and 5 s refuses clients, whoever they are, and serves again when it has heard
+// TestAge: a node whose table is older than its bound and 5 s refuses all clients, and serves again when it has heard
 // of a newer one; before it has heard anything it refuses too.
 //
 // Attack 34, at the evaluator.

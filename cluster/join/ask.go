@@ -33,7 +33,7 @@ const (
 	maxAnswer = 64 << 20
 )
 
-// WrongNodeError means that the node at an address is not one that a joining node may ask. Nothing was said to it.
+// WrongNodeError means that the node at an address is not one that a joining node may ask. Nothing was sent to it.
 type WrongNodeError struct{ Text string }
 
 func (e *WrongNodeError) Error() string { return e.Text }
@@ -47,7 +47,7 @@ type Asker struct {
 	Skewed func(address string, ahead time.Duration)
 }
 
-// Ask sends the request, with the token, to the node at the address, and returns its answer. Before it says anything, the node must
+// Ask sends the request, with the token, to the node at the address, and returns its answer. Before it sends anything, the node must
 // prove that it is a server of the token's cluster; else the error is a *WrongNodeError. Other errors are an *api.Error: that of the
 // cluster, or CodeUnavailable if the node cannot be reached, or has too much to do.
 func (a Asker) Ask(ctx context.Context, address string, q *api.JoinRequest) (*api.JoinAnswer, error) {
@@ -221,7 +221,7 @@ func unreachable(address string, cause error) error {
 	return &api.Error{Code: api.CodeUnavailable, Op: "join", Hint: address + " cannot be reached", Err: cause}
 }
 
-// Use checks an answer, which may be the word of a server that fails, and returns what the node proves itself with and the roots
+// Use checks an answer, which may be wrong if the server fails, and returns the identity of the node and the roots
 // that it trusts. key is the node's own.
 func (a Asker) Use(answer *api.JoinAnswer, q *api.JoinRequest, key *ecdsa.PrivateKey) (*Identity, []*x509.Certificate, error) {
 	roots, err := ParseCertificates(answer.Roots)
@@ -245,14 +245,14 @@ func (a Asker) Use(answer *api.JoinAnswer, q *api.JoinRequest, key *ecdsa.Privat
 	return id, roots, nil
 }
 
-// Probe returns whom the certificate of the node at an address names, without any proof; false if no node answers there with TLS.
+// Probe returns the subject that the certificate of the node at an address names, without any proof; false if no node answers there with TLS.
 func Probe(ctx context.Context, dial func(ctx context.Context, address string) (net.Conn, error), address string) (Subject, bool) {
 	raw, err := dial(ctx, address)
 	if err != nil {
 		return Subject{}, false
 	}
 	defer func() { _ = raw.Close() }()
-	conn := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{Protocol}, InsecureSkipVerify: true}) //nolint:gosec // nothing is sent: it only says who answers
+	conn := tls.Client(raw, &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{Protocol}, InsecureSkipVerify: true}) //nolint:gosec // nothing is sent: it only reads the certificate
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return Subject{}, false
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// asked is a node that joiners ask, and how many bytes they have told it.
+// asked is a node that joiners ask, and how many bytes they have sent to it.
 type asked struct {
 	address string
 	heard   atomic.Int64

@@ -52,7 +52,7 @@ func OpenCA(certificate, key []byte) (*CA, error) {
 	return open(certificate, parsed)
 }
 
-// ParseCA returns a CA of your own, in PEM: the first certificate, whoever signed it, becomes the root. Its key is P-256 or P-384.
+// ParseCA returns a CA of your own, in PEM: the first certificate, whichever CA signed it, becomes the root. Its key is P-256 or P-384.
 func ParseCA(certificate, key []byte) (*CA, error) {
 	c, _ := pem.Decode(certificate)
 	if c == nil || c.Type != "CERTIFICATE" {

@@ -13,7 +13,7 @@ import (
 
 // Identity is what a node proves itself with. It is not changed after it was made.
 type Identity struct {
-	// Subject is whom the certificate names.
+	// Subject is the node that the certificate names.
 	Subject
 	Key *ecdsa.PrivateKey
 	// Leaf is the node's certificate.

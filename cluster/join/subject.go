@@ -36,7 +36,7 @@ func (p Pin) In(pins [][]byte) bool {
 // String is "sha256:" and the pin in hexadecimal.
 func (p Pin) String() string { return "sha256:" + hex.EncodeToString(p[:]) }
 
-// Subject is whom a certificate names.
+// Subject is the node that a certificate names.
 type Subject struct {
 	Cluster string
 	Region  api.RegionID

@@ -48,7 +48,7 @@ func ParseTokenID(text string) (TokenID, error) {
 	return TokenID(b), nil
 }
 
-// Token is a join token. Whoever has its text may bring a node into the cluster. Package fmt prints a Token as "***";
+// Token is a join token. A holder of its text may add a node to the cluster. Package fmt prints a Token as "***";
 // [Token.Reveal] returns the text.
 type Token struct {
 	// Fingerprint is the SHA-256 of the public key of the cluster's root: what the joining node demands of the node that it asks.

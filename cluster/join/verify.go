@@ -116,7 +116,7 @@ func checkLeaf(c *x509.Certificate) error {
 
 var oidAltNames = asn1.ObjectIdentifier{2, 5, 29, 17}
 
-// subjectOf reads whom the certificate names: its one URI, byte for byte.
+// subjectOf reads the subject of the certificate: its one URI, byte for byte.
 func subjectOf(c *x509.Certificate) (Subject, error) {
 	var uris []string
 	for _, e := range c.Extensions {
@@ -155,7 +155,7 @@ type Known struct {
 
 // Accept decides whether a node that has shown its certificate is one of the cluster: the map has it, in the same region and role,
 // with its key or with one that vouches for its key; or the map does not have it, it is a server, and another server of the map
-// vouches for its key. The error is a *RefusedError. Whoever holds the CA's key can make certificates, but neither pins nor
+// vouches for its key. The error is a *RefusedError. A holder of the CA's key can make certificates, but neither pins nor
 // vouchers.
 func Accept(s *Shown, k Known) error {
 	region, role, pins, ok := k.Node(s.Node)

@@ -15,7 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// TestChainOfANode: what Sign makes is accepted at any date, and says whom it names.
+// TestChainOfANode: what Sign makes is accepted at any date, with the subject that it names.
 func TestChainOfANode(t *testing.T) {
 	ca := must(NewCA(testCluster))
 	roots := []*x509.Certificate{must(NewCA("other")).Certificate, ca.Certificate}
@@ -119,7 +119,7 @@ func signed384(ca *CA) []*x509.Certificate {
 	return signed(ca, must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), func(*x509.Certificate) {})
 }
 
-// TestStolenCAKey is Attack 4: who has the CA's key, or that of the CA above it, has neither the key of a node nor a voucher.
+// TestStolenCAKey is Attack 4: a thief of the CA's key, or of the key of the CA above it, has neither the key of a node nor a voucher.
 func TestStolenCAKey(t *testing.T) {
 	parent := must(NewCA("corporate"))
 	key := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
@@ -201,7 +201,7 @@ func TestVouchers(t *testing.T) {
 	expectWhy(t, "vouched for by a key that is void", judge(ca.renewed(t, first)), WhyKey)
 }
 
-// TestVoucherOfAnother: a voucher names whom it is for, and is signed.
+// TestVoucherOfAnother: a voucher names the node that it is for, and is signed.
 func TestVoucherOfAnother(t *testing.T) {
 	ca := must(NewCA(testCluster))
 	x, leader := ca.issue(t, server("us-east-9")), ca.issue(t, server("us-east-2"))

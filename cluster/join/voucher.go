@@ -10,10 +10,10 @@ import (
 	"net/url"
 )
 
-// Voucher is the word of one key for another: the key with the pin Signer says that the key with the pin Key is that of the node
-// which shows the voucher. A node's former key vouches for its next one, and a server for a new server. So a node whose map is old
-// accepts what a newer map would let it accept, and a majority whose maps differ in age can still elect a leader. Who has the CA's
-// key cannot make one.
+// Voucher is the statement of one key about another: the key with the pin Signer confirms that the key with the pin Key is that of
+// the node which shows the voucher. A node's former key vouches for its next one, and a server for a new server. So a node whose map is old
+// accepts what a newer map would let it accept, and a majority whose maps differ in age can still elect a leader. The CA's key does
+// not suffice to make one.
 type Voucher struct {
 	Key, Signer Pin
 }

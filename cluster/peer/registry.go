@@ -44,7 +44,7 @@ func (s *Server) Table() []Row {
 // answers.
 type Method[Req, Resp any] struct{ row Row }
 
-// NewMethod declares a method: its name, what its calls count as, and who may call it. It panics if one is missing.
+// NewMethod declares a method: its name, what its calls count as, and which callers may call it. It panics if one is missing.
 func NewMethod[Req, Resp any](name string, class admission.Class, who Who) Method[Req, Resp] {
 	return Method[Req, Resp]{Row{Name: name, Class: class, Who: who}.check()}
 }

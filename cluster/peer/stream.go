@@ -12,7 +12,7 @@ import (
 // Stream is messages in both directions between two nodes. Make it with [NewStream].
 type Stream[Up, Down any] struct{ row Row }
 
-// NewStream declares a stream: its name, and who may open it. It panics if one is missing. The handler bounds how many are open.
+// NewStream declares a stream: its name, and which callers may open it. It panics if one is missing. The handler bounds how many are open.
 func NewStream[Up, Down any](name string, who Who) Stream[Up, Down] {
 	return Stream[Up, Down]{Row{Name: name, Class: admission.Free, Who: who, Stream: true}.check()}
 }

@@ -249,7 +249,7 @@ func (a admin) Ready(context.Context) error { return nil }
 // Run runs the suite.
 func Run(t *testing.T, f Front) {
 	t.Run("RightsTimesVerbs", func(t *testing.T) { rightsTimesVerbs(t, f) })
-	t.Run("RefusalsTellNothing", func(t *testing.T) { refusalsTellNothing(t, f) })
+	t.Run("RefusalsTellNothing", func(t *testing.T) { refusalsRevealNothing(t, f) })
 	t.Run("Revoked", func(t *testing.T) { revoked(t, f) })
 	t.Run("OwnIDs", func(t *testing.T) { ownIDs(t, f) })
 }
@@ -293,10 +293,10 @@ func skipped(v Verb, c *Client, err error) bool {
 	return err == nil && (word == "list" && c.List == nil || word == "get" && c.Read == nil && !strings.Contains(v.Name, "transaction"))
 }
 
-// refusalsTellNothing: the refusal of a key that is there, of one that is not, and of one with a long value is one and the same.
+// refusalsRevealNothing: the refusal of a key that is there, of one that is not, and of one with a long value is one and the same.
 //
 // Attack 29. Attack 30: write alone reads nothing.
-func refusalsTellNothing(t *testing.T, f Front) {
+func refusalsRevealNothing(t *testing.T, f Front) {
 	w, b := newWorld(t)
 	w.roll.Policies = append(w.roll.Policies, placement.Policy{Name: "blind", Rules: []placement.Rule{{Prefix: "out/", Write: true}}})
 	c := f(t, b, w.token(t, "blind", "blind"))
