@@ -88,7 +88,7 @@ func (s *state) admissible(c Admit) error {
 	return s.Map.freePin(c.Node.ID, c.Node.Pins[0])
 }
 
-// replacePins gives the node its new pin alone: whoever has an old key is not the node any more.
+// replacePins gives the node its new pin alone: a holder of an old key is not the node any more.
 func (s *state) replacePins(n Node) (changes, error) {
 	old, ok := s.Map.Node(n.ID)
 	if !ok || old.Region != n.Region || old.Role != n.Role {

@@ -62,7 +62,7 @@ type newerError struct{}
 
 func (newerError) Error() string { return "placement: an entry of a newer version" }
 
-// NewerVersion tells the replica that an upgrade of the program helps, and that nothing is damaged.
+// NewerVersion marks the error for the replica: an upgrade of the program helps, and nothing is damaged.
 func (newerError) NewerVersion() {}
 
 // knownVersion reports whether the first byte of an encoding is one that this program knows.

@@ -53,8 +53,8 @@ type Proposal struct {
 // EdgeDeadAfter is how long no server must have heard an ephemeral edge before it is removed.
 const EdgeDeadAfter = time.Hour
 
-// Due returns the one command that is due next, if any. It never gives a group fewer voters, nor a place of a node that answers
-// somebody who counts: the leader of the meta group or the leader of the node's group.
+// Due returns the one command that is due next, if any. It never leaves a group fewer voters, and never gives away a place of a node that
+// answers the leader of the meta group or the leader of the node's group.
 func Due(m *Map, h Health) (Proposal, bool) {
 	d := &due{m: m, h: h, busy: map[api.RegionID]bool{}}
 	for _, g := range m.Groups {

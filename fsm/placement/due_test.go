@@ -39,7 +39,7 @@ func membersOf(voters []api.NodeID) (gh GroupHealth) {
 	return gh
 }
 
-// silence has nobody hear a node.
+// silence makes a node unheard by all.
 func (h Health) silence(id api.NodeID, since time.Duration) {
 	h.Nodes[id] = NodeHealth{Unheard: since, UnheardByAll: since}
 	for _, gh := range h.Groups {

@@ -26,7 +26,7 @@ const (
 	MaxRollBytes = 4 << 20
 )
 
-// Roll says who may do what: it rides to every node beside the map, with a revision of its own. A Roll that was returned never
+// Roll has the tokens and policies of clients. Every node gets it beside the map, with a revision of its own. A Roll that was returned never
 // changes: callers may share it. It has hashes of secrets, never secrets.
 type Roll struct {
 	// Revision rises by one with each change.

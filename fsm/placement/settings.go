@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Setting is a row of the table of settings: what a cluster can be told for all nodes at once.
+// Setting is a row of the table of settings: a value that holds for all nodes of a cluster.
 type Setting struct {
 	Name    string
 	Kind    SettingKind
