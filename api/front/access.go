@@ -6,9 +6,9 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// Access decides who asks and who may do what. Its methods must not block and are safe for concurrent use. Errors are an
+// Access authenticates principals and checks their rights. Its methods must not block and are safe for concurrent use. Errors are an
 // [*api.Error]: CodeUnauthenticated if a credential is needed or is not valid (any more), CodeDenied if the principal lacks the
-// right, CodeLimited if it is over its rate, CodeUnavailable if the node cannot tell at present. Nothing was done then.
+// right, CodeLimited if it is over its rate, CodeUnavailable if the node cannot decide at present. Nothing was done then.
 //
 // verb is the request as the audit log names it. It comes from a small fixed set.
 type Access interface {
@@ -31,7 +31,7 @@ type Access interface {
 	// AllowCluster checks a right on the cluster: Observe, Operate or Administer. target is what it is about, such as the name
 	// of a node.
 	AllowCluster(p *Principal, verb string, r Right, target string) error
-	// Describe says who the principal is and what it may do.
+	// Describe returns the principal's name and what it may do.
 	Describe(p *Principal) (*api.Self, error)
 }
 

@@ -1,5 +1,5 @@
 // Package front is the frame of every front: what turns a protocol into the calls of package api gets a [Backend] and from it
-// the [Caller] of a request, which knows who asks and what the principal may do. A front has no other way to the store.
+// the [Caller] of a request, which has the principal of the request and its rights. A front has no other way to the store.
 package front
 
 import (
@@ -28,7 +28,7 @@ type Config struct {
 	Settings api.Settings
 	// Node is this node's name.
 	Node api.NodeID
-	// Access decides who asks and who may do what; nil: everything is allowed to everyone.
+	// Access authenticates principals and checks their rights; nil: every client may do everything.
 	Access Access
 	// Tokens answers about tokens and policies; nil: there are none to ask about.
 	Tokens api.Access
@@ -42,8 +42,9 @@ type Config struct {
 	Faults *fault.Catcher
 	// Room lets requests in or refuses them for load; nil: one with the defaults of [admission.Config].
 	Room *admission.Room
-	// Classify is what a request about the key counts as, with the refusal if only its owner can answer and that has more to do than
-	// it can; so many others have begun here. It must not block, and may return a shared error. nil: each counts as a Request.
+	// Classify returns what a request about the key counts as, and its refusal if only the key's owner can answer it and the owner is
+	// overloaded. begun is the number of other requests that have begun here. It must not block, and may return a shared error. nil:
+	// each counts as a Request.
 	Classify func(k api.Key, writes bool, c api.Consistency, begun int) (admission.Class, *api.Error)
 }
 

@@ -103,7 +103,7 @@ func (c Caller) allowTxn(t *api.Txn) error {
 	return nil
 }
 
-// allowOp checks the rights of a step. What a function answers, or whether it is refused, tells what the key holds.
+// allowOp checks the rights of a step. The answer of a function, or its refusal, reveals what the key holds.
 func (c Caller) allowOp(o *api.Op) error {
 	if o.Writes() {
 		if err := c.allowKey("txn", Write, o.Key); err != nil {

@@ -2,7 +2,7 @@ package front
 
 import "context"
 
-// Principal is who asks. The zero value is the anonymous one.
+// Principal is the client or node that a request acts for. The zero value is the anonymous one.
 type Principal struct {
 	// Name is unique in the cluster; "" if anonymous.
 	Name string

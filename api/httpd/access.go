@@ -17,7 +17,7 @@ const defaultTellWait = 10 * time.Second
 
 func tokens(h *handler) bool { return h.Tokens() }
 
-// getSelf says who asks and what that principal may do.
+// getSelf answers with the principal of the request and what it may do.
 func getSelf(x *exchange) error {
 	self, err := x.Self(x.base)
 	if err != nil {

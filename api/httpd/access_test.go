@@ -461,7 +461,7 @@ func TestRevokedStream(t *testing.T) {
 	t.Errorf("the stream goes on: %v", err)
 }
 
-// TestReadyzSaysWhy: whether a node is ready is said to everyone, and why not to those who may observe.
+// TestReadyzSaysWhy: every client may ask whether a node is ready; only one that may observe learns why not.
 func TestReadyzSaysWhy(t *testing.T) {
 	h := newAPI(front.Config{Store: storetest.NewMemory(), Admin: &fakeAdmin{err: api.Errorf(api.CodeUnavailable, "r.1 has not caught up")}, Access: newKnows("tok")}, httpd.Config{})
 	for token, want := range map[string]bool{"": false, "no": false, "tok": true} {

@@ -48,7 +48,7 @@ func benchmarkHTTP(b *testing.B, h http.Handler, path string) {
 	})
 }
 
-// answerSize asks once and tells how many bytes an answer has, which all answers have.
+// answerSize asks once and returns the size of an answer in bytes, which all answers have.
 func answerSize(b *testing.B, c net.Conn, request []byte) int {
 	if _, err := c.Write(request); err != nil {
 		b.Error(err)

@@ -88,7 +88,7 @@ func wantStatus(t *testing.T, r *http.Response, status int) {
 	}
 }
 
-// wantProblem wants a problem of the code, told as RFC 9457 says, whose detail names the texts.
+// wantProblem wants a problem of the code in the format of RFC 9457, with the texts in its detail.
 func wantProblem(t *testing.T, r *http.Response, status int, code api.Code, naming ...string) map[string]any {
 	t.Helper()
 	wantStatus(t, r, status)
@@ -128,7 +128,7 @@ func TestNothingHere(t *testing.T) {
 	} {
 		p := wantProblem(t, request(h, "GET", path, ""), 404, api.CodeNotFound)
 		if p["version"] != nil || p["key"] != nil {
-			t.Errorf("%s: a path that does not exist is told as a key: %v", path, p)
+			t.Errorf("%s: a path that does not exist is reported as a key: %v", path, p)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestErrors: each error of the Store becomes the problem that tells what it means to the client.
+// TestErrors: each error of the Store becomes the problem that says what it means to the client.
 func TestErrors(t *testing.T) {
 	type row struct {
 		err    error
@@ -241,7 +241,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestUnknownOutcomeSaysWhatToDo: whoever was the one that did not know.
+// TestUnknownOutcomeSaysWhatToDo: the Store returned that the outcome is unknown, or the time was up.
 func TestUnknownOutcomeSaysWhatToDo(t *testing.T) {
 	for _, err := range []error{api.Errorf(api.CodeAmbiguous, "the leader is gone"), context.DeadlineExceeded} {
 		h := newAPI(front.Config{Store: fake{do: func(context.Context, *api.Txn) (*api.TxnResult, error) { return nil, err }}}, httpd.Config{})

@@ -40,7 +40,7 @@ func (x *exchange) remembered() *connState {
 	return c
 }
 
-// identify finds out who asks, before anything of the request is read or done. Probes that are open to everyone ignore a
+// identify determines the principal of the request, before anything of the request is read or done. Probes that are open to everyone ignore a
 // credential that is not valid.
 func (x *exchange) identify() error {
 	if x.route.right == front.Administer {

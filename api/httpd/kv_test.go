@@ -46,7 +46,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-// TestGetPassesOn: what the query asks reaches the Store, and what the Store tells reaches the header.
+// TestGetPassesOn: what the query asks reaches the Store, and what the Store returns reaches the header.
 func TestGetPassesOn(t *testing.T) {
 	var asked api.ReadRequest
 	var deadline time.Duration
@@ -178,7 +178,7 @@ func TestWriteConditions(t *testing.T) {
 				current := map[string]string{"present": now, "absent": gone}[key]
 				p := wantProblem(t, r, 412, api.CodePreconditionFailed, current)
 				if header(r, "Edgehold-Version") != current || p["version"] != current || (header(r, "ETag") != "") != (key == "present") {
-					t.Errorf("%s %s with %s: 412 does not tell version %s: %v", method, key, c.lines, current, r.Header)
+					t.Errorf("%s %s with %s: 412 does not have version %s: %v", method, key, c.lines, current, r.Header)
 				}
 			}
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/edgehold/edgehold/api/httpd"
 )
 
-// keyOf is the API over a Store that tells which key was asked for.
+// keyOf is the API over a Store that records which key was asked for.
 func keyOf(key *api.Key) http.Handler {
 	return newAPI(front.Config{Store: fake{read: func(_ context.Context, r *api.ReadRequest) (*api.ReadResult, error) {
 		*key = r.Keys[0]

@@ -18,7 +18,7 @@ func getLivez(x *exchange) error {
 	return nil
 }
 
-// getReadyz says whether the node routes, serves and has caught up; if not, what is missing, to those who may observe.
+// getReadyz reports whether the node routes, serves and has caught up; if not, it names what is missing to clients that may observe.
 func getReadyz(x *exchange) error {
 	ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
 	defer cancel()

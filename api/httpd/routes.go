@@ -13,7 +13,7 @@ import (
 type kind string
 
 const (
-	// request is counted as in flight, and is refused if the node has more to do than it can.
+	// request is counted as in flight, and is refused under overload.
 	request kind = "request"
 	// probe is answered also under overload, and takes any query. It is not in flight.
 	probe kind = "probe"

@@ -111,7 +111,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 // Done is closed when the server accepts no more connections, because of Close or because the listener failed.
 func (s *Server) Done() <-chan struct{} { return s.served }
 
-// Err tells, after Done, why; nil after Close.
+// Err waits for Done and returns its cause; nil after Close.
 func (s *Server) Err() error {
 	<-s.served
 	if errors.Is(s.err, http.ErrServerClosed) {
@@ -135,7 +135,7 @@ func (s *Server) Close(grace time.Duration) error {
 	}
 	s.cancel()
 	if err != nil {
-		_ = s.http.Close() // the error to tell is that of the grace
+		_ = s.http.Close() // the error to return is that of the grace
 	}
 	s.handlers.Wait()
 	<-s.served

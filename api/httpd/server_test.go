@@ -128,7 +128,7 @@ func TestSlowClients(t *testing.T) {
 		{"half a header", "GET /v1/kv/a HTTP/1.1\r\nHost: e\r\nX: ", 6 * time.Second, ""},
 		{"a body that does not come", "PUT /v1/kv/slow?timeout=3s HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nhalf", 9 * time.Second, "503"},
 		{"chunks that do not come", "PUT /v1/kv/slow?timeout=3s HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", 9 * time.Second, "503"},
-		{"a body nobody wants", "GET /v1/kv/a HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nhalf", 6 * time.Second, "404"},
+		{"an unwanted body", "GET /v1/kv/a HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nhalf", 6 * time.Second, "404"},
 		{"a body for nothing", "POST /nothing HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nhalf", 6 * time.Second, "404"},
 		{"a value over the limit", "PUT /v1/kv/slow HTTP/1.1\r\nHost: e\r\nContent-Length: 99999999\r\n\r\nhalf", 6 * time.Second, "413"},
 		{"idle after a request", "GET /v1/kv/a HTTP/1.1\r\nHost: e\r\n\r\n", 121 * time.Second, "404"},
@@ -319,7 +319,7 @@ func TestUnreadableRequests(t *testing.T) {
 	}
 }
 
-// TestUnwantedBodies: over HTTP/2 a body that nobody wants is taken up to a bound, so that no client is reset while it
+// TestUnwantedBodies: over HTTP/2 a body that no handler reads is taken up to a bound, so that no client is reset while it
 // sends one that is a little over the limit; a longer one is refused while it comes.
 func TestUnwantedBodies(t *testing.T) {
 	for size, whole := range map[int]bool{api.MaxValueBytes + 1: true, 3 * api.MaxValueBytes: true, 16 * api.MaxValueBytes: false} {
@@ -337,7 +337,7 @@ func TestUnwantedBodies(t *testing.T) {
 	}
 }
 
-// TestUnwantedBodyThatDoesNotEnd: over HTTP/2 too, the answer waits a bounded time for a body that nobody wants.
+// TestUnwantedBodyThatDoesNotEnd: over HTTP/2 too, the answer waits a bounded time for a body that no handler reads.
 func TestUnwantedBodyThatDoesNotEnd(t *testing.T) {
 	h, _ := memoryAPI()
 	inBubble(t, h, func(t *testing.T, p *pipes, _ *httpd.Server) {

@@ -59,7 +59,7 @@ func TestTxn(t *testing.T) {
 	}
 }
 
-// TestTxnBodyIsRefused: what makes no sense is told with its place, and nothing of it is carried out.
+// TestTxnBodyIsRefused: the refusal names the place of what makes no sense, and nothing is carried out.
 func TestTxnBodyIsRefused(t *testing.T) {
 	h := newAPI(front.Config{Store: fake{}}, httpd.Config{}) // it must not be asked
 	then := func(op string) string { return `{"then":[{"get":{"key":"a"}},` + op + `]}` }
@@ -155,7 +155,7 @@ func TestTxnLimits(t *testing.T) {
 	wantProblem(t, request(small, "POST", "/v1/txn", steps(1, mib)), 503, api.CodeUnavailable, "fill the 1048576 bytes")
 }
 
-// TestTxnPassesOn: what a request says reaches the Store, and what the Store tells reaches the header.
+// TestTxnPassesOn: what a request says reaches the Store, and what the Store returns reaches the header.
 func TestTxnPassesOn(t *testing.T) {
 	var got *api.Txn
 	var left time.Duration

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/httpd"
 )
 
-// TestValueLengths: whoever counts the length, every answer with a value tells it, and comes whole.
+// TestValueLengths: every answer with a value has its length, whether the front or net/http counts it, and is complete.
 func TestValueLengths(t *testing.T) {
 	for name, protocols := range map[string]func(*http.Protocols){"HTTP/1.1": http1, "HTTP/2.0": http2} {
 		for _, size := range []int{0, 1, 256, 2047, 2048, 2049, 5000, 100_000} {
@@ -52,7 +52,7 @@ func ask(t *testing.T, c *http.Client, method, url string) *http.Response {
 }
 
 // TestReadInto: a Store that can read into memory of the caller's is asked so, with all that the request says; no request
-// sees the answer to another, and an error tells nothing of what was there before.
+// sees the answer to another, and an error reveals nothing of what was there before.
 func TestReadInto(t *testing.T) {
 	s := &intoStore{}
 	h := newAPI(front.Config{Store: s}, httpd.Config{})
