@@ -38,6 +38,10 @@ func (c *credentials) open(dir string) error {
 	return err
 }
 
+// forget has the node prove itself with nothing: it was interrupted while it founded a cluster, which does not exist. It asks others again
+// before it founds one, and they know no root by which it could prove itself.
+func (c *credentials) forget() { c.now.Store(nil) }
+
 // identity returns what the node proves itself with at present; nil if it has nothing.
 func (c *credentials) identity() *join.Identity { return c.now.Load() }
 

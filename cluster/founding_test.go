@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -175,6 +176,39 @@ func TestFoundingLeftAndGivenBack(t *testing.T) {
 		}
 		if c := clusterOf(s2); c == "" || clusterOf(s1) != c || clusterOf(s9) != c {
 			t.Errorf("they are of the clusters %q, %q, %q", clusterOf(s1), c, clusterOf(s9))
+		}
+	})
+}
+
+// TestFoundingInterrupted: a server that ended after it had made its certificate and before the cluster existed founds it at its next
+// start, although it asks others first, which know no cluster and no root.
+func TestFoundingInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		other := b.config("s2", api.RoleServer)
+		other.Join = []string{"s1"}
+		b.open(other)
+		found := func() *Node {
+			cfg := b.config("s1", api.RoleServer)
+			cfg.Bootstrap, cfg.Secure, cfg.Dir, cfg.Join, cfg.noRenewal = true, true, dir, []string{"s2"}, true
+			return b.open(cfg)
+		}
+		n := found()
+		b.ready(n)
+		cluster := n.mirror.Map().ClusterID
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"node", "placement", "roll"} { // what is written once the cluster exists
+			if err := os.Remove(filepath.Join(dir, file)); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		n = found()
+		b.ready(n)
+		if got := n.mirror.Map().ClusterID; got != cluster {
+			t.Errorf("it founded %s first and %s now", cluster, got)
 		}
 	})
 }

@@ -63,6 +63,9 @@ func openMembership(cfg *Config, log hclog.Logger, said *notice.Book, nonce iden
 	if err := m.credentials.open(cfg.Dir); err != nil {
 		return nil, err
 	}
+	if cfg.Bootstrap && cfg.Static == nil && folder.node == "" && view.Map() == nil {
+		m.credentials.forget()
+	}
 	if cfg.Identity != nil && m.credentials.identity() == nil {
 		if err := m.credentials.keep(cfg.Identity, []*x509.Certificate{cfg.Identity.Root}); err != nil {
 			return nil, err
