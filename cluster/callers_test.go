@@ -146,6 +146,13 @@ func TestEdgesAdministerNothing(t *testing.T) {
 		self, _ := plan.Node("e1")
 		other, _ := plan.Node("s1")
 		other.Address = "elsewhere"
+		for _, url := range []string{"javascript:alert(1)", "http://e1\r\nX-Header: 1"} {
+			odd := self
+			odd.URL = url
+			if _, err := (mapsAt{e1.pool}).propose(t.Context(), "s1", placement.Join{Node: odd}); api.CodeOf(err) != api.CodeInvalid {
+				t.Errorf("an edge with the URL %q: %v", url, err)
+			}
+		}
 		for name, c := range map[string]struct {
 			command placement.Command
 			allowed bool

@@ -186,7 +186,7 @@ func mayPropose(c *peer.Caller, command placement.Command) error {
 		return nil
 	}
 	if j, ok := command.(placement.Join); ok && c.Node != "" && j.Node.ID == c.Node {
-		return nil
+		return j.Node.CheckAddresses() // the machine leaves those of known nodes as they are given: old ones may be odd
 	}
 	if x, ok := command.(placement.Touch); ok && c.Role != "" && x.Node == c.Node {
 		return nil

@@ -148,13 +148,14 @@ func (n Node) CheckNew() error {
 	case !IsRegionName(string(n.Region)):
 		return bad("region %q: use 1 to %d lower-case letters, digits and dashes, with a letter or digit at both ends", n.Region, MaxNewNameBytes)
 	}
-	if err := n.checkAddresses(); err != nil {
+	if err := n.CheckAddresses(); err != nil {
 		return err
 	}
 	return n.Check()
 }
 
-func (n Node) checkAddresses() error {
+// CheckAddresses returns what is wrong with the addresses of the node as others show them; nil if nothing is.
+func (n Node) CheckAddresses() error {
 	if !printable(n.Address) {
 		return bad("the address of node %q has bytes that are not printable", n.ID)
 	}

@@ -156,7 +156,7 @@ func (s *state) touch(c Touch) (changes, error) {
 		return nothing, noNode(c.Node)
 	}
 	n.Address, n.URL = c.Address, c.URL
-	if err := n.checkAddresses(); err != nil {
+	if err := n.CheckAddresses(); err != nil {
 		return nothing, err
 	}
 	if err := s.Map.mayTake(n, c.Names); err != nil {
