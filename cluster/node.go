@@ -217,8 +217,9 @@ func (n *Node) openMethods() (func() error, error) {
 	n.registerTransfer(n.peers)
 	n.registerDepart(n.peers)
 	registerSeen(n.peers, n.warden)
-	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: &touches{}}.register(n.peers)
-	n.registrar = &registrar{membership: n.membership, meta: n.members.vaultGroup, clocks: n.voterClocks, now: time.Now}
+	pace := &touches{}
+	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: pace}.register(n.peers)
+	n.registrar = &registrar{membership: n.membership, meta: n.members.vaultGroup, pace: pace, clocks: n.voterClocks, now: time.Now}
 	n.registrar.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)
 	n.leases = remote.NewLeases(n.peers, remote.LeasesConfig{

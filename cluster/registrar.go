@@ -12,6 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -68,6 +69,7 @@ type vaultGroup interface {
 type registrar struct {
 	*membership
 	meta func() vaultGroup // of this node; nil if it has no voter of it
+	pace *touches          // of nodes that change their own entries; nil is not bounded
 	// clocks returns the wall clocks of the voters of the meta group; nil unless a majority answers.
 	clocks func(ctx context.Context) []time.Time
 	now    func() time.Time
@@ -204,9 +206,10 @@ func (r *registrar) renew(ctx context.Context, q *renewRequest) (*certified, err
 	if err != nil {
 		return nil, err
 	}
-	id := peer.CallerFrom(ctx).Node
+	c := peer.CallerFrom(ctx)
+	id := c.Node
 	if len(q.Drop) > 0 {
-		after, err := group.Propose(ctx, placement.Rekey{Node: id, Pin: q.Drop, Drop: true})
+		after, err := r.rekey(ctx, group, c, placement.Rekey{Node: id, Pin: q.Drop, Drop: true})
 		if err != nil {
 			return nil, err
 		}
@@ -223,11 +226,23 @@ func (r *registrar) renew(ctx context.Context, q *renewRequest) (*certified, err
 		return nil, noKey()
 	}
 	pin := join.PinOf(key)
-	after, err := group.Propose(ctx, placement.Rekey{Node: id, Pin: pin[:], Names: q.Names})
+	after, err := r.rekey(ctx, group, c, placement.Rekey{Node: id, Pin: pin[:], Names: q.Names})
 	if err != nil {
 		return nil, err
 	}
 	return r.sign(vault, after.Map, id, key)
+}
+
+// rekey changes the keys of the calling node. One that has a key already proves that it is the node by it: over a connection without TLS
+// it can only ask for the certificate of that key again.
+func (r *registrar) rekey(ctx context.Context, group vaultGroup, c *peer.Caller, x placement.Rekey) (meta.Applied, error) {
+	if n, ok := group.Map().Node(x.Node); ok && c.Plain && len(n.Pins) > 0 && (x.Drop || !n.HasPin(x.Pin)) {
+		return meta.Applied{}, api.Errorf(api.CodeDenied, "node %s has a key already, which its connection does not prove: it renews the key over TLS, or gets a token with --for %s", x.Node, x.Node)
+	}
+	if err := r.pace.allow(group.Map(), x); err != nil {
+		return meta.Applied{}, err
+	}
+	return group.Propose(ctx, x)
 }
 
 // list returns the join tokens without their hashes.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -178,4 +180,75 @@ func writes(ctx context.Context, n *Node, key api.Key) error {
 		}
 	}
 	return nil
+}
+
+// TestRenewalsAreBounded: a node that changes its key and names again and again is refused before it changes the map.
+func TestRenewalsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJoined(t)
+		cfg, _ := j.joiner("e1", api.RoleEdge, j.token(api.JoinTokenSpec{Role: api.RoleEdge}))
+		cfg.noRenewal = true
+		n := j.open(cfg)
+		j.ready(n)
+		key, err := join.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := join.NewRequest(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := j.first.mirror.Map().Version
+		for i := range 100 {
+			names := []string{fmt.Sprintf("10.0.0.%d", i)}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			_, _ = methodRenew.Call(ctx, n.pool.Remote("s1"), &renewRequest{CSR: csr, Names: names}) // most are refused
+			cancel()
+		}
+		if changes := j.first.mirror.Map().Version - before; changes > 2*touchBurst {
+			t.Errorf("a node has changed the map %d times within a second", changes)
+		}
+	})
+}
+
+// TestPlainRenewal: while a cluster becomes secure, a caller without TLS that calls itself a node gets no certificate in that node's
+// name once it has a key, and takes no key away.
+func TestPlainRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		cfg := b.config("s1", api.RoleServer)
+		cfg.Bootstrap = true
+		s1 := b.open(cfg)
+		b.ready(s1)
+		cfg = b.config("e1", api.RoleEdge)
+		cfg.Join = []string{"s1"}
+		n := b.open(cfg)
+		b.ready(n)
+		if _, err := s1.SetSetting(t.Context(), "security", "both", false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		before, _ := s1.mirror.Map().Node("e1")
+		if len(before.Pins) != 1 {
+			t.Fatalf("the edge has %d pins", len(before.Pins))
+		}
+		key, err := join.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr, err := join.NewRequest(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := peer.Caller{Node: "e1", Role: api.RoleEdge, Num: before.Num, Plain: true}
+		ctx := words.WithCaller(t.Context(), &caller)
+		for _, q := range []*renewRequest{{CSR: csr}, {Drop: before.Pins[0]}} {
+			if _, err := s1.registrar.renew(ctx, q); api.CodeOf(err) != api.CodeDenied {
+				t.Errorf("without TLS: %v", err)
+			}
+		}
+		if now, _ := s1.mirror.Map().Node("e1"); !now.Equal(before) {
+			t.Errorf("the edge was %+v and is %+v", before, now)
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -557,6 +558,32 @@ func TestPlainConnectionsEnd(t *testing.T) {
 		}
 		if err := s.put(s.nodes["e1"], "k", "v"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestMapBeforeTheKey: while a cluster becomes secure, a node whose map is of before another had a key accepts that one, which dials it
+// with TLS, without a newer map: there may be no leader that has one. Attack 6a.
+func TestMapBeforeTheKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSecured(t, time.Now(), "s1", "s2", "s3")
+		old := *s.plan
+		old.Security, old.Nodes = placement.Both, slices.Clone(s.plan.Nodes)
+		for i, n := range old.Nodes {
+			if n.ID != "s2" {
+				old.Nodes[i].Pins = nil
+			}
+		}
+		cfg := s.cfgs["s2"]
+		cfg.Static = &old
+		s.open(cfg)
+		if code, err := s.asks(s.ids["s1"], "s2", "Report"); code != "" || err != nil {
+			t.Errorf("a node with a key that is newer than the map: %q, %v", code, err)
+		}
+		for who, id := range map[string]*join.Identity{"another role": s.issue("s1", api.RoleEdge), "another key": s.issue("s2", api.RoleServer)} {
+			if _, err := s.asks(id, "s2", "Report"); err == nil {
+				t.Errorf("%s is accepted", who)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,6 +64,8 @@ func ownChange(now *placement.Map, c placement.Command) (id api.NodeID, changes 
 	case placement.Touch:
 		id = c.Node
 		to = placement.Node{Address: c.Address, URL: c.URL, Nonce: c.Nonce, Host: c.Host, Names: c.Names}
+	case placement.Rekey:
+		return c.Node, rekeys(now, c)
 	default:
 		return "", false
 	}
@@ -76,4 +79,16 @@ func ownChange(now *placement.Map, c placement.Command) (id api.NodeID, changes 
 		have = placement.Node{Address: have.Address, URL: have.URL}
 	}
 	return id, known && !have.Equal(to)
+}
+
+// rekeys reports whether the command changes the keys or names of a node of the map.
+func rekeys(now *placement.Map, c placement.Rekey) bool {
+	if now == nil {
+		return false
+	}
+	n, known := now.Node(c.Node)
+	if c.Drop {
+		return known && len(n.Pins) > 1
+	}
+	return known && (!n.HasPin(c.Pin) || !slices.Equal(n.Names, c.Names))
 }
