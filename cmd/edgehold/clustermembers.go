@@ -84,6 +84,8 @@ living majority.`,
 			if len(args) > 0 {
 				node = api.NodeID(args[0])
 			}
+			a.alsoOthers(cmd.Context())
+			last := false // only its removal is left to wait for
 			return a.order(cmd.Context(), wait, func(ctx context.Context, c *client.Client) (*api.Progress, error) {
 				if node == "" {
 					self, err := c.Self(ctx)
@@ -92,7 +94,12 @@ living majority.`,
 					}
 					node = self.Node
 				}
-				return c.Leave(ctx, node, force)
+				p, err := c.Leave(ctx, node, force)
+				if last && api.CodeOf(err) == api.CodeUnavailable {
+					return nil, lostAnswer("%s does not answer any more; its removal was all that was left: another node knows (edgehold cluster nodes)", node)
+				}
+				last = err == nil && slices.Equal(p.Waits, []string{fmt.Sprintf("%s is removed", node)})
+				return p, err
 			})
 		},
 	}
@@ -181,6 +188,37 @@ them in the group of the placement map go to servers of other regions first. Edg
 	return newGroup("region", "Remove a region", remove)
 }
 
+// alsoOthers adds the other servers of the cluster to the addresses of --addr: the node there is to leave, and ends before it can say so.
+func (a *app) alsoOthers(ctx context.Context) {
+	if a.data != "" || len(a.addrs) == 0 {
+		return
+	}
+	scheme, _, _ := strings.Cut(a.addrs[0], "://")
+	_ = a.with(ctx, 1, func(c *client.Client) error { // what is wrong, the order says
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, n := range s.Nodes {
+			if n.Role == api.RoleServer && strings.HasPrefix(n.URL, scheme+"://") && !slices.Contains(a.addrs, n.URL) {
+				a.addrs = append(slices.Clone(a.addrs), n.URL)
+			}
+		}
+		return nil
+	})
+}
+
+// lostAnswer is the error of an order that was given and whose end is not known.
+func lostAnswer(format string, args ...any) error {
+	return &api.Error{Code: api.CodeAmbiguous, Op: "order", Hint: fmt.Sprintf(format, args...)}
+}
+
+// ended reports whether err is that of lostAnswer.
+func ended(err error) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == api.CodeAmbiguous && e.Op == "order"
+}
+
 // order repeats an order until it is done, and says on stderr what it waits for.
 func (a *app) order(ctx context.Context, wait time.Duration, give func(ctx context.Context, c *client.Client) (*api.Progress, error)) error {
 	if wait < 0 {
@@ -192,7 +230,7 @@ func (a *app) order(ctx context.Context, wait time.Duration, give func(ctx conte
 		for end := time.Now().Add(wait); ; {
 			p, err := give(ctx, c)
 			switch {
-			case err != nil && (!given || api.CodeOf(err) != api.CodeUnavailable && api.CodeOf(err) != api.CodeAmbiguous):
+			case err != nil && (!given || api.CodeOf(err) != api.CodeUnavailable && api.CodeOf(err) != api.CodeAmbiguous || ended(err)):
 				return err
 			case err == nil && p.Done:
 				return a.show(a.out, p, p.Note+"\n")
@@ -203,7 +241,7 @@ func (a *app) order(ctx context.Context, wait time.Duration, give func(ctx conte
 			given = given || err == nil
 			if time.Now().Add(orderEvery).After(end) {
 				if err != nil {
-					return err
+					return lostAnswer("it was ordered and goes on, and no node says how far it is; the same command may be repeated (%v)", err)
 				}
 				return fmt.Errorf("%s; it goes on, and the same command may be repeated", strings.Join(said, "; "))
 			}

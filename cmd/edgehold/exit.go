@@ -132,6 +132,9 @@ func nextStep(err error) string {
 		}
 		return "nothing was changed: try again, or name a running node with --addr"
 	case api.CodeAmbiguous:
+		if ended(err) { // the hint has the next step
+			return ""
+		}
 		return "the write may or may not have been applied: read the key before you try again"
 	case api.CodeUnauthenticated, api.CodeDenied:
 		return "check --token (EDGEHOLD_TOKEN)"
