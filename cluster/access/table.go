@@ -30,6 +30,8 @@ type Source struct {
 type Table struct {
 	Revision uint64
 
+	number    uint64 // counts the tables of a warden
+	source    Source
 	maxAge    time.Duration // 0: the age does not matter
 	policies  map[string]placement.Policy
 	tokens    map[placement.TokenID]*token
@@ -53,11 +55,15 @@ const anonymousPolicy = "anonymous"
 // newTable compiles a table for a node. Buckets of tokens whose limits stay the same are those of the table before, which may be
 // nil.
 func newTable(s Source, at Place, before *Table) *Table {
+	source, number := s, uint64(1)
+	if before != nil {
+		number = before.number + 1
+	}
 	if s.Roll == nil {
 		s.Roll = &placement.Roll{}
 	}
 	t := &Table{
-		Revision: s.Roll.Revision, maxAge: s.MaxAge,
+		Revision: s.Roll.Revision, number: number, source: source, maxAge: s.MaxAge,
 		policies: map[string]placement.Policy{}, tokens: make(map[placement.TokenID]*token, len(s.Roll.Tokens)),
 	}
 	for _, p := range s.Roll.Policies {

@@ -62,12 +62,12 @@ func NewWarden(cfg Config) *Warden {
 }
 
 // Update gives the warden a revision of the roll. Requests that begin after it returned are judged by it; an older revision than
-// the present one is ignored.
+// the present one is ignored. The Source that the warden has already costs nothing.
 func (w *Warden) Update(s Source) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	before := w.table.Load()
-	if before != nil && s.Roll != nil && s.Roll.Revision < before.Revision {
+	if before != nil && (s == before.source || s.Roll != nil && s.Roll.Revision < before.Revision) {
 		return
 	}
 	now := newTable(s, w.cfg.At, before)
@@ -168,9 +168,10 @@ type grant struct {
 	last atomic.Pointer[verdict]
 }
 
-// verdict is what a table says of a grant. token is nil if it is not valid.
+// verdict is what a table says of a grant. It names the table by its number, so that a connection that is idle keeps no old table in
+// memory. token is nil if it is not valid.
 type verdict struct {
-	table *Table
+	table uint64
 	token *token
 }
 
@@ -193,7 +194,7 @@ func (w *Warden) Authenticate(credential string) (*front.Principal, error) {
 		w.cfg.Audit.denied(&front.Principal{}, act{verb: "authenticate"}, api.CodeUnauthenticated)
 		return nil, errUnknown
 	}
-	g.last.Store(&verdict{t, x})
+	g.last.Store(&verdict{t.number, x})
 	w.see(c.ID)
 	return &front.Principal{Name: x.Name, ID: c.ID.String(), Grant: g}, nil
 }
@@ -232,8 +233,8 @@ func (w *Warden) judge(p *front.Principal) (*token, error) {
 		return nil, errUnknown
 	}
 	v := g.last.Load()
-	if v.table != t {
-		v = &verdict{t, t.find(g)}
+	if v.table != t.number {
+		v = &verdict{t.number, t.find(g)}
 		g.last.Store(v)
 	}
 	if v.token == nil {

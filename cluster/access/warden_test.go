@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
@@ -182,6 +184,35 @@ func TestRevoked(t *testing.T) {
 	if w.Holds(p, front.Read, "shop/a") || len(w.SeenAt()) != 0 {
 		t.Error("a revoked token holds a right or is remembered")
 	}
+}
+
+// TestOldTablesAreForgotten: an update that changes nothing makes no table, and a principal that does nothing while tables come and go
+// keeps none of them in memory, however many connections there are.
+func TestOldTablesAreForgotten(t *testing.T) {
+	r := &roll{}
+	token := r.token(t, "app", "all")
+	w := warden(r, server)
+	p := as(t, w, token)
+	s := Source{Roll: r.now(), MaxAge: time.Hour}
+	w.Update(s)
+	first := w.table.Load()
+	w.Update(s)
+	if w.table.Load() != first {
+		t.Error("the same source makes another table")
+	}
+	wantCode(t, "a read", w.AllowKey(p, "read", front.Read, "a"), "", "")
+	old := weak.Make(first)
+	first = nil
+	s.Open = true // the same revision
+	w.Update(s)
+	if w.table.Load() == old.Value() {
+		t.Error("another source makes no other table")
+	}
+	runtime.GC()
+	if old.Value() != nil {
+		t.Error("a principal keeps the table by which it was judged")
+	}
+	wantCode(t, "a read by the new table", w.AllowKey(p, "read", front.Read, "a"), "", "")
 }
 
 // TestAge: a node whose table is older than its bound and 5 s refuses all clients, and serves again when it has heard
