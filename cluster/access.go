@@ -10,7 +10,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/access"
-	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -34,7 +33,7 @@ func (n *Node) openAccess() (func() error, error) {
 		}
 		return -1
 	})
-	f := &freshness{clock: n.cfg.Clock, started: time.Now(), heard: n.warden.Heard}
+	f := &freshness{suspends: n.suspends, heard: n.warden.Heard}
 	b := newBackground()
 	b.every(time.Second, view.Changed, func() {
 		f.look(view.RollAge())
@@ -84,33 +83,6 @@ func (n *Node) openAudit() (a *access.Audit, end func() error, err error) {
 			n.log.Error("the audit log cannot be written: operation and administration are refused", "error", err)
 		}
 	}}), end, nil
-}
-
-// freshness turns the age of the roll, which the view counts by the time of this process, into one by a clock that counts suspends
-// too.
-type freshness struct {
-	clock   words.Clock
-	started time.Time
-	heard   func(at, age time.Duration)
-
-	process  time.Duration // the time of the process at the last look
-	boottime time.Duration // the clock's
-	floor    time.Duration // what was heard until then, in the time of the process, is from before a suspend
-}
-
-// maxDrift is by how much the two clocks may differ from one look to the next without a suspend.
-const maxDrift = 100 * time.Millisecond
-
-// look takes note of an age.
-func (f *freshness) look(age time.Duration, known bool) {
-	process, boottime := time.Since(f.started), f.clock.Now().Boottime
-	if f.boottime != 0 && (boottime-f.boottime)-(process-f.process) > maxDrift {
-		f.floor = process
-	}
-	f.process, f.boottime = process, boottime
-	if known && process-age > f.floor {
-		f.heard(boottime, age)
-	}
 }
 
 // elsewhere refuses administration at an edge, which would see the credentials of administrators and the secrets that are made.

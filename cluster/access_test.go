@@ -322,10 +322,9 @@ func knowing(t *testing.T, m *placement.Map) *Node {
 // Attack 34: a machine that slept for hours serves no client by what it heard before.
 func TestFreshness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
 		sim := clock.NewSimulated(time.Now)
 		var ages []time.Duration
-		f := &freshness{clock: sim, started: began, heard: func(_, age time.Duration) { ages = append(ages, age) }}
+		f := &freshness{suspends: &suspends{clock: sim}, heard: func(_, age time.Duration) { ages = append(ages, age) }}
 		time.Sleep(time.Second)
 		f.look(500*time.Millisecond, true)
 		f.look(0, false)

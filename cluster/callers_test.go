@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/peer/peertest"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -175,7 +176,7 @@ func TestRollIsForNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := peertest.New(t)
 		voter := &fakeMeta{now: mapOf(t, 5), roll: &placement.Roll{Revision: 3}}
-		x := mapServer{self: "s", view: viewOf(t, nil), meta: func() metaGroup { return voter }}
+		x := mapServer{self: "s", view: viewOf(t, nil), meta: func() metaGroup { return voter }, suspends: &suspends{clock: clock.NewSimulated(time.Now)}}
 		s, c := w.Start("s", peer.ServerConfig{}, nil, x.register), w.Start("c", peer.ServerConfig{}, nil, nil)
 		defer s.Close()
 		defer c.Close()

@@ -88,6 +88,8 @@ type mapServer struct {
 	view *meta.View
 	meta func() metaGroup // of this node; nil if it has no voter of it
 	pace *touches         // of nodes that change their own entries; nil is not bounded
+	// suspends are those of this machine: a voter that was suspended tells other nodes no age that its process did not see pass.
+	suspends *suspends
 }
 
 func (x mapServer) register(s *peer.Server) {
@@ -122,10 +124,24 @@ func (x mapServer) poll(ctx context.Context, p *poll) (*polled, error) {
 	if roll.Revision > seen.Roll {
 		answer.Roll = placement.EncodeRollChange(roll.Since(now.ClusterID, p.SinceRoll))
 	}
-	if !fresh.IsZero() {
+	if !fresh.IsZero() && fresh.After(x.doubted()) {
 		answer.Known, answer.Fresh = true, fresh.Sub(arrived)
 	}
 	return answer, nil
+}
+
+// resumeDoubt is for how long after a suspend a voter does not say how old its roll is: longer than a leader that was suspended needs
+// to notice that others have elected another.
+const resumeDoubt = 5 * time.Second
+
+// doubted returns the instant of the last suspend of this machine, and at a voter a little later: what it heard until then may be
+// of any age.
+func (x mapServer) doubted() time.Time {
+	ended := x.suspends.last()
+	if !ended.IsZero() && x.meta() != nil {
+		ended = ended.Add(resumeDoubt)
+	}
+	return ended
 }
 
 // wait returns this node's map and roll as soon as one is newer than what was seen, or as they are when ctx ends, and when the roll

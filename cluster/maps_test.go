@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/peer/peertest"
@@ -55,7 +56,7 @@ func TestMapCrosses(t *testing.T) {
 		w := peertest.New(t)
 		voter := &fakeMeta{now: mapOf(t, 5), roll: &placement.Roll{Revision: 3}}
 		start := func(id api.NodeID, view *placement.Map, m metaGroup) *peertest.Station {
-			x := mapServer{self: id, view: viewOf(t, view), meta: func() metaGroup { return m }}
+			x := mapServer{self: id, view: viewOf(t, view), meta: func() metaGroup { return m }, suspends: &suspends{clock: clock.NewSimulated(time.Now)}}
 			return w.Start(id, peer.ServerConfig{}, nil, x.register)
 		}
 		s, e, c := start("s", nil, voter), start("e", mapOf(t, 4), nil), start("c", nil, nil)
@@ -106,6 +107,51 @@ func TestMapCrosses(t *testing.T) {
 		}
 		if _, err := source.propose(t.Context(), "e", command); !errors.Is(err, api.CodeNotLeader) {
 			t.Errorf("at an edge: %v", err)
+		}
+	})
+}
+
+// TestSuspendedVoterTellsNoAge: a machine that was suspended does not tell other nodes that their rolls are as young as its process
+// believes. A voter is silent about it for a while longer, in which it may not know yet that it leads no more.
+//
+// Attack 34: an edge behind a voter that was suspended and is cut off.
+func TestSuspendedVoterTellsNoAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sim := clock.NewSimulated(time.Now)
+		voter := &fakeMeta{now: mapOf(t, 5), roll: &placement.Roll{Revision: 3}} // it heard its leader a second ago, by its process
+		view := viewOf(t, mapOf(t, 5))
+		for _, x := range []mapServer{
+			{self: "voter", view: viewOf(t, nil), meta: func() metaGroup { return voter }, suspends: &suspends{clock: sim}},
+			{self: "other", view: view, meta: func() metaGroup { return nil }, suspends: &suspends{clock: sim}},
+		} {
+			known := func(after time.Duration) bool {
+				time.Sleep(after)
+				answer, err := x.poll(t.Context(), &poll{Since: 5, SinceRoll: 3, AtOnce: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return answer.Known
+			}
+			hear := func() {
+				if err := view.UpdateRoll(nil, time.Now()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hear()
+			if !known(0) {
+				t.Errorf("%s does not know the age at first", x.self)
+			}
+			sim.Jump(2 * time.Hour) // a suspend
+			if known(0) || known(900*time.Millisecond) {
+				t.Errorf("%s passes on the age of its process after a suspend", x.self)
+			}
+			if x.meta() != nil && known(4*time.Second) {
+				t.Errorf("%s believes in its leader already", x.self)
+			}
+			hear()
+			if !known(2 * time.Second) {
+				t.Errorf("%s does not know the age when it has been heard again", x.self)
+			}
 		}
 	})
 }

@@ -65,6 +65,7 @@ type Node struct {
 	replicas   *replicas
 	changes    *meta.Client[*fsm.Receipt]
 	warden     *access.Warden
+	suspends   *suspends // of this machine
 	txn        *txn.Coordinator
 	cache      *leasecache.Cache
 	registrar  *registrar
@@ -122,6 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg.setDefaults()
 	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), sched: newSchedLatency()}
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
+	n.suspends = &suspends{clock: cfg.Clock}
 	if _, err := rand.Read(n.nonce[:]); err != nil {
 		return nil, err
 	}
@@ -218,7 +220,7 @@ func (n *Node) openMethods() (func() error, error) {
 	n.registerDepart(n.peers)
 	registerSeen(n.peers, n.warden)
 	pace := &touches{}
-	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, pace: pace}.register(n.peers)
+	mapServer{self: n.cfg.ID, view: n.membership.view, meta: n.members.metaGroup, suspends: n.suspends, pace: pace}.register(n.peers)
 	n.registrar = &registrar{membership: n.membership, meta: n.members.vaultGroup, pace: pace, clocks: n.voterClocks, now: time.Now}
 	n.registrar.register(n.peers)
 	methodIntroduce.Handle(n.peers, n.membership.introduce)

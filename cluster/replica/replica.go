@@ -191,13 +191,13 @@ func (r *Replica[R]) Applied() uint64 { return r.driver.applied.Load() }
 // lease; else when it last heard from a leader. It is the zero time if it has never heard from one, and known is false while the
 // replica has not applied what it knows to be committed.
 func (r *Replica[R]) Heard() (at time.Time, known bool) {
-	if r.driver.applied.Load() < r.raft.CommitIndex() {
+	at = r.raft.LastContact()
+	if r.raft.State() == raft.Leader {
+		at = time.Now()
+	}
+	if r.driver.applied.Load() < r.raft.CommitIndex() { // after the instant was read: what it committed counts
 		return time.Time{}, false
 	}
-	if r.raft.State() == raft.Leader {
-		return time.Now(), true
-	}
-	at = r.raft.LastContact()
 	return at, !at.IsZero()
 }
 
