@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -252,6 +253,31 @@ func TestTokenLife(t *testing.T) {
 		}
 		if err := second(s1.CreateAccessToken(ctx, api.AccessTokenSpec{Name: "root"}, 0)); api.CodeOf(err) != api.CodeConflict {
 			t.Errorf("a name that is taken: %v", err)
+		}
+	})
+}
+
+// TestRevokeAsksTheNodesOfTheChange: a revocation holds everywhere only if the nodes judge by it that had joined before it, also those
+// of which the node that carries it out has not heard yet.
+func TestRevokeAsksTheNodesOfTheChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuarded(newBubble(t), func(*Config) {}, "s1", "s2", "s3")
+		s1 := g.nodes["s1"]
+		app := g.token("s1", api.AccessTokenSpec{Name: "app", Policies: []string{"all"}})
+		propose := s1.changes.Propose
+		s1.changes.Propose = func(ctx context.Context, c placement.Command) (meta.Applied, error) {
+			done, err := propose(ctx, c)
+			if err == nil {
+				newer := *done.Map
+				newer.Version++
+				newer.Nodes = append(slices.Clone(newer.Nodes), placement.Node{ID: "s9", Region: newer.Nodes[0].Region, Role: api.RoleEdge})
+				done.Map = &newer
+			}
+			return done, err
+		}
+		told, err := s1.RevokeAccessToken(asSocket(), app.ID, 2*time.Second)
+		if err != nil || len(told.NotTold) != 1 || told.NotTold[0].Node != "s9" {
+			t.Errorf("not told are %+v, %v; want s9", told, err)
 		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/cluster/access"
+	"github.com/edgehold/edgehold/cluster/meta"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
@@ -306,7 +307,8 @@ func (n *Node) changeRoll(ctx context.Context, c placement.Command, wait time.Du
 	if err != nil {
 		return nil, err
 	}
-	return &api.Told{Revision: done.Roll, NotTold: n.awaitAll(ctx, done.Roll, wait)}, nil
+	_ = n.membership.view.Update(done.Map) // it conflicts only if this node belongs to another cluster by now
+	return &api.Told{Revision: done.Roll, NotTold: n.awaitAll(ctx, done, wait)}, nil
 }
 
 // The pauses between two questions to a node that does not judge by a change yet, and what is left of the request's time for the
@@ -316,19 +318,20 @@ const (
 	tellMargin = 500 * time.Millisecond
 )
 
-// awaitAll waits until every node of the map judges by the revision, at most for wait, and returns those that do not, in order of
-// name. A node that is admitted meanwhile has the newest roll before it serves.
-func (n *Node) awaitAll(ctx context.Context, revision uint64, wait time.Duration) []api.NotTold {
+// awaitAll waits until every node judges by the revision, at most for wait, and returns those that do not, in order of name. The
+// nodes are those of the map at the change, which this node may not have heard of yet. A node that is admitted later has a newer
+// roll before it serves.
+func (n *Node) awaitAll(ctx context.Context, done meta.Applied, wait time.Duration) []api.NotTold {
 	if until, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(until)-tellMargin)
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(wait, 0))
 	defer cancel()
-	m := n.membership.view.Map()
+	m := done.Map
 	why := make([]string, len(m.Nodes))
 	var wg sync.WaitGroup
 	for i, o := range m.Nodes {
-		wg.Go(func() { why[i] = n.awaitNode(ctx, o.ID, revision) })
+		wg.Go(func() { why[i] = n.awaitNode(ctx, o.ID, done.Roll) })
 	}
 	wg.Wait()
 	var missing []api.NotTold
