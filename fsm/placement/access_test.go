@@ -101,6 +101,7 @@ func TestTokens(t *testing.T) {
 	}
 	wantResult(t, m, DropToken{ID: made.ID, Hash: hash(2)}, "", true)
 	wantResult(t, m, DropToken{ID: made.ID}, "", false)
+	wantResult(t, m, PutToken{Token: made}, api.CodeConflict, false) // it was proposed twice, and arrives after the token was revoked
 	wantResult(t, m, DropToken{ID: TokenID{7}}, api.CodeNotFound, false)
 	if len(m.Roll().Tokens) != 0 {
 		t.Error("a token is left")

@@ -9,7 +9,7 @@ import (
 
 // PutToken adds an access token, or gives one a new secret. CodeConflict if the name is another token's, or if the newest secret is
 // not Replaces any more; CodeNotFound if a policy or the token to change is missing; CodeTooLarge over [MaxTokens] or
-// [MaxPrincipalRules]. Repeated, it does nothing.
+// [MaxPrincipalRules]. Repeated, it does nothing: a token that was revoked lately does not come back.
 type PutToken struct {
 	Token AccessToken `cbor:"1,keyasint"`
 	// Replaces is the newest hash that the token has; nil adds a token.
@@ -30,6 +30,8 @@ func (s *state) putToken(c PutToken) (changes, error) {
 	switch {
 	case known && bytes.Equal(old.Hashes[0], t.Hashes[0]):
 		return nothing, nil // a repetition
+	case !known && s.Roll.dropped(func(d Dropped) bool { return d.Token != nil && *d.Token == t.ID }):
+		return nothing, api.Errorf(api.CodeConflict, "token %s was revoked meanwhile: make another one", t.Name)
 	case known != (c.Replaces != nil), known && !bytes.Equal(old.Hashes[0], c.Replaces):
 		return nothing, api.Errorf(api.CodeConflict, "token %s was changed or revoked meanwhile: look at it again", t.Name)
 	case !known && len(s.Roll.Tokens) >= MaxTokens:
