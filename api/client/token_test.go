@@ -23,7 +23,7 @@ type oneToken struct {
 
 var errToken = &api.Error{Code: api.CodeUnauthenticated, Hint: "the token is not known here"}
 
-func (o *oneToken) Authenticate(credential string) (*front.Principal, error) {
+func (o *oneToken) Authenticate(credential, _ string) (*front.Principal, error) {
 	o.asked.Add(1)
 	if credential != *o.token.Load() {
 		return nil, errToken

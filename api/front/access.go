@@ -12,8 +12,9 @@ import (
 //
 // verb is the request as the audit log names it. It comes from a small fixed set.
 type Access interface {
-	// Authenticate returns the principal of a credential; "" is none, and the principal is then the anonymous one.
-	Authenticate(credential string) (*Principal, error)
+	// Authenticate returns the principal of a credential; "" is none, and the principal is then the anonymous one. from is the
+	// principal's From.
+	Authenticate(credential, from string) (*Principal, error)
 	// Check reports whether the principal may ask anything at present: its credential is still known, and the anonymous
 	// principal has some right.
 	Check(p *Principal) error
@@ -35,12 +36,12 @@ type Access interface {
 	Describe(p *Principal) (*api.Self, error)
 }
 
-// Authenticate returns the principal of a credential; "" is none. The error is that of [Access].
-func (b *Backend) Authenticate(credential string) (*Principal, error) {
+// Authenticate returns the principal of a credential; "" is none. from is where it comes from. The error is that of [Access].
+func (b *Backend) Authenticate(credential, from string) (*Principal, error) {
 	if b.access == nil {
 		return anonymous, nil
 	}
-	return b.access.Authenticate(credential)
+	return b.access.Authenticate(credential, from)
 }
 
 // Check reports whether the principal of ctx may ask anything at present: nil, or the error of [Access].

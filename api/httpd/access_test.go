@@ -255,12 +255,12 @@ func (k *knows) know(token string) { k.token.Store(&token) }
 
 var errUnknown = &api.Error{Code: api.CodeUnauthenticated, Hint: "the token is not known here"}
 
-func (k *knows) Authenticate(credential string) (*front.Principal, error) {
+func (k *knows) Authenticate(credential, from string) (*front.Principal, error) {
 	switch credential {
 	case "":
-		return &front.Principal{}, nil
+		return &front.Principal{From: from}, nil
 	case *k.token.Load():
-		return &front.Principal{Name: "app", Grant: credential}, nil
+		return &front.Principal{Name: "app", From: from, Grant: credential}, nil
 	}
 	return nil, errUnknown
 }

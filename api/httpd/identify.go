@@ -72,15 +72,13 @@ func (x *exchange) authenticate() error {
 			return nil
 		}
 	}
-	p, err := x.Authenticate(credential)
+	p, err := x.Authenticate(credential, x.r.RemoteAddr)
 	if err != nil {
 		return err
 	}
-	named := *p
-	named.From = x.r.RemoteAddr
-	x.base = front.WithPrincipal(x.base, &named)
+	x.base = front.WithPrincipal(x.base, p)
 	if x.conn != nil {
-		x.conn.known.Store(&known{credential, &named})
+		x.conn.known.Store(&known{credential, p})
 	}
 	return nil
 }

@@ -14,6 +14,9 @@ import (
 // maxDenials is how many refusals of one second are written down; the others are counted.
 const maxDenials = 100
 
+// maxTarget is how much of a target is written down, in bytes: clients may name keys that are longer than any can be.
+const maxTarget = api.MaxKeyBytes
+
 // Outcomes of what the audit log has.
 const (
 	outcomeDenied = "denied" // nothing was done
@@ -35,9 +38,12 @@ type AuditConfig struct {
 type Audit struct {
 	cfg AuditConfig
 
-	mu      sync.Mutex
-	second  int64 // in which denials are counted
+	mu      sync.Mutex // guards the count
+	second  int64      // in which denials are counted
 	denials int
+
+	writing sync.Mutex // held by write
+	torn    bool       // a part of the last line was written
 }
 
 // NewAudit returns an Audit.
@@ -108,6 +114,9 @@ func (a *Audit) entry(p *front.Principal, x act, outcome string) entry {
 	if x.right != front.None {
 		e.Right = x.right.String()
 	}
+	if len(x.target) > maxTarget {
+		x.target = x.target[:maxTarget]
+	}
 	switch {
 	case x.target == "":
 	case utf8.ValidString(x.target):
@@ -118,14 +127,26 @@ func (a *Audit) entry(p *front.Principal, x act, outcome string) entry {
 	return e
 }
 
+// write writes a line. After one that was written in part, as on a full disk, the next one begins on a line of its own.
 func (a *Audit) write(e entry) error {
 	line, err := json.Marshal(e)
 	if err == nil {
-		_, err = a.cfg.To.Write(append(line, '\n'))
+		err = a.writeLine(append(line, '\n'))
 	}
 	if err != nil && a.cfg.Failed != nil {
 		a.cfg.Failed(err)
 	}
+	return err
+}
+
+func (a *Audit) writeLine(line []byte) error {
+	a.writing.Lock()
+	defer a.writing.Unlock()
+	if a.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := a.cfg.To.Write(line)
+	a.torn = err != nil && (a.torn || n > 0)
 	return err
 }
 

@@ -79,7 +79,7 @@ func TestUnknownTokens(t *testing.T) {
 		sums = append(sums, len(b))
 		return sha256.Sum256(b)
 	}
-	if p, err := w.Authenticate(good); err != nil || p.Name != "good" || p.ID == "" {
+	if p, err := w.Authenticate(good, ""); err != nil || p.Name != "good" || p.ID == "" {
 		t.Fatalf("the good token: %+v, %v", p, err)
 	}
 	if want := []int{secretBytes}; !slices.Equal(sums, want) {
@@ -87,7 +87,7 @@ func TestUnknownTokens(t *testing.T) {
 	}
 	for what, text := range wrong(t, good, revoked) {
 		sums = nil
-		p, err := w.Authenticate(text)
+		p, err := w.Authenticate(text, "")
 		if e := api.AsError(err); err == nil || e.Code != api.CodeUnauthenticated || e.Hint != "the token is not known here" || p != nil {
 			t.Errorf("%s: %+v, %v", what, p, err)
 		}
@@ -112,11 +112,11 @@ func TestComparesBothSecrets(t *testing.T) {
 	o.ID = n.ID
 	w := warden(r, server)
 	for what, text := range map[string]string{"the new one": now, "the old one": o.Secret().Reveal()} {
-		if _, err := w.Authenticate(text); err != nil {
+		if _, err := w.Authenticate(text, ""); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	p, err := w.Authenticate(o.Secret().Reveal())
+	p, err := w.Authenticate(o.Secret().Reveal(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

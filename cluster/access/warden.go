@@ -177,13 +177,13 @@ type verdict struct {
 
 // Authenticate implements front.Access. All tokens that are not valid cost the same, whatever is wrong with them: one lookup, one
 // sum and two comparisons, against a dummy if there is nothing to compare with.
-func (w *Warden) Authenticate(credential string) (*front.Principal, error) {
+func (w *Warden) Authenticate(credential, from string) (*front.Principal, error) {
 	t := w.table.Load()
 	if err := w.fresh(t); err != nil {
 		return nil, err
 	}
 	if credential == "" {
-		return &front.Principal{}, nil
+		return &front.Principal{From: from}, nil
 	}
 	var c Token
 	formed := c.parse(credential)
@@ -191,12 +191,12 @@ func (w *Warden) Authenticate(credential string) (*front.Principal, error) {
 	x := t.find(g)
 	if !formed || x == nil {
 		w.cfg.Checked()
-		w.cfg.Audit.denied(&front.Principal{}, act{verb: "authenticate"}, api.CodeUnauthenticated)
+		w.cfg.Audit.denied(&front.Principal{From: from}, act{verb: "authenticate"}, api.CodeUnauthenticated)
 		return nil, errUnknown
 	}
 	g.last.Store(&verdict{t.number, x})
 	w.see(c.ID)
-	return &front.Principal{Name: x.Name, ID: c.ID.String(), Grant: g}, nil
+	return &front.Principal{Name: x.Name, ID: c.ID.String(), From: from, Grant: g}, nil
 }
 
 // dummy stands for the token of an id that there is not. No secret has its hash.

@@ -26,7 +26,7 @@ func (r *roll) AccessTokenOf(name string, older ...[]byte) placement.AccessToken
 // as returns the principal of a token that is valid.
 func as(t *testing.T, w *Warden, token string) *front.Principal {
 	t.Helper()
-	p, err := w.Authenticate(token)
+	p, err := w.Authenticate(token, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestValidAt(t *testing.T) {
 	} {
 		w := warden(r, c.at)
 		for token, want := range map[string]bool{eu: c.eu, one: c.one, admin: c.admin} {
-			if _, err := w.Authenticate(token); (err == nil) != want {
+			if _, err := w.Authenticate(token, ""); (err == nil) != want {
 				t.Errorf("at %s: %v", c.at.Node, err)
 			} else if !want {
 				wantCode(t, "elsewhere", err, api.CodeUnauthenticated, "the token is not known here")
@@ -226,10 +226,10 @@ func TestAge(t *testing.T) {
 		r := &roll{}
 		token := r.token(t, "app", "all")
 		w := NewWarden(Config{At: server, Now: func() time.Duration { return time.Since(began) + time.Duration(asleep.Load()) }})
-		_, err := w.Authenticate(token)
+		_, err := w.Authenticate(token, "")
 		wantCode(t, "without a table", err, api.CodeUnavailable, "")
 		w.Update(Source{Roll: r.now(), MaxAge: time.Hour})
-		_, err = w.Authenticate(token)
+		_, err = w.Authenticate(token, "")
 		wantCode(t, "with a table of unknown age", err, api.CodeUnavailable, "has not heard yet")
 		if !w.Stale() {
 			t.Error("an unknown age is no alarm")
@@ -338,7 +338,7 @@ func TestAudit(t *testing.T) {
 		wantCode(t, "status", w.AllowCluster(root, "status", front.Observe, ""), "", "")
 		wantCode(t, "a key", w.AllowKey(root, "read", front.Read, "\xff"), api.CodeDenied, "")
 		wantCode(t, "a watched key", w.AllowKey(as(t, w, watched), "read", front.Read, "k1"), "", "")
-		_, _ = w.Authenticate(watched + "x")
+		_, _ = w.Authenticate(watched+"x", "10.0.0.2:78")
 		lines := entries(t, &log)
 		if len(lines) != 4 {
 			t.Fatalf("the log is %v", lines)
@@ -346,7 +346,7 @@ func TestAudit(t *testing.T) {
 		for i, want := range []entry{
 			{Principal: "root", From: "10.0.0.1:77\n{}", Verb: "drain", Right: "operate", Outcome: "begun"},
 			{Principal: "root", From: "10.0.0.1:77\n{}", Verb: "read", Right: "read", Outcome: "denied", Why: api.CodeDenied},
-			{Principal: "w", Verb: "read", Right: "read", Outcome: "begun"}, {Verb: "authenticate", Outcome: "denied", Why: api.CodeUnauthenticated},
+			{Principal: "w", Verb: "read", Right: "read", Outcome: "begun"}, {From: "10.0.0.2:78", Verb: "authenticate", Outcome: "denied", Why: api.CodeUnauthenticated},
 		} {
 			got := lines[i]
 			if got.Node != "us-east-1" || got.Time == "" {
@@ -384,6 +384,40 @@ func TestAudit(t *testing.T) {
 	})
 }
 
+// TestTornLine: after a line of which only a part could be written, the next one is a line of its own. A key that is longer than any can
+// be is cut.
+func TestTornLine(t *testing.T) {
+	var log bytes.Buffer
+	room := 40
+	a := NewAudit(AuditConfig{Node: "us-east-1", To: writer(func(b []byte) (int, error) {
+		n := min(len(b), room)
+		log.Write(b[:n])
+		if n < len(b) {
+			return n, errors.New("no space left on device")
+		}
+		return n, nil
+	})})
+	drain := act{verb: "drain", right: front.Operate, target: strings.Repeat("k", 64<<10)}
+	if a.begun(&front.Principal{}, drain) == nil {
+		t.Error("a line that was written in part is no error")
+	}
+	room = 0
+	if a.begun(&front.Principal{}, drain) == nil {
+		t.Error("a line that was not written is no error")
+	}
+	room = 1 << 20
+	for range 2 {
+		if err := a.begun(&front.Principal{}, drain); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, rest, _ := strings.Cut(log.String(), "\n")
+	lines := entries(t, bytes.NewBufferString(rest))
+	if len(lines) != 2 || lines[0].Verb != "drain" || len(*lines[0].Target) != api.MaxKeyBytes {
+		t.Errorf("after a torn line: %+v", lines)
+	}
+}
+
 type writer func([]byte) (int, error)
 
 func (f writer) Write(b []byte) (int, error) { return f(b) }
@@ -418,7 +452,7 @@ func TestWardenIsConcurrent(t *testing.T) {
 					t.Error("a read that began after the revocation is allowed")
 					return
 				}
-				_, _ = w.Authenticate(token)
+				_, _ = w.Authenticate(token, "")
 				_ = w.Enter(p, 1)
 			}
 		})
@@ -466,7 +500,7 @@ func benchmarked(t testing.TB) (*Warden, *front.Principal) {
 	hash := secret.Hash()
 	r.Tokens = []placement.AccessToken{{ID: secret.ID, Name: "app", Hashes: [][]byte{hash[:]}, Policies: []string{"p"}}}
 	w := warden(r, server)
-	p, err := w.Authenticate(secret.Secret().Reveal())
+	p, err := w.Authenticate(secret.Secret().Reveal(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -499,7 +533,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = w.Authenticate(text)
+				_, _ = w.Authenticate(text, "")
 			}
 		})
 	}
