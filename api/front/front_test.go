@@ -43,11 +43,11 @@ func (e *everything) Ready(context.Context) error { return nil }
 // asking is an Access that calls a function for each check.
 type asking func(p *Principal, asked string) error
 
-func (f asking) Authenticate(string, string) (*Principal, error)     { return nil, nil }
-func (f asking) Check(*Principal) error                      { return nil }
-func (f asking) Enter(p *Principal, bytes int64) error       { return f(p, fmt.Sprintf("enter %d", bytes)) }
-func (f asking) Charge(*Principal, int64)                    {}
-func (f asking) Holds(_ *Principal, _ Right, k api.Key) bool { return k != "secret" }
+func (f asking) Authenticate(string, string) (*Principal, error) { return nil, nil }
+func (f asking) Check(*Principal) error                          { return nil }
+func (f asking) Enter(p *Principal, bytes int64) error           { return f(p, fmt.Sprintf("enter %d", bytes)) }
+func (f asking) Charge(*Principal, int64)                        {}
+func (f asking) Holds(_ *Principal, _ Right, k api.Key) bool     { return k != "secret" }
 func (f asking) AllowKey(p *Principal, verb string, r Right, k api.Key) error {
 	return f(p, fmt.Sprintf("%s %v %s", verb, r, k))
 }
