@@ -242,7 +242,8 @@ func (n *Node) wasRemoved(ctx context.Context, m *placement.Map, node api.NodeID
 	if gone(m, node) {
 		return nil
 	}
-	_, err := n.change(ctx, placement.Retire{Node: node}) // the machine knows the edges that were removed
+	// The machine knows the edges that were removed. It removes no node that has joined since.
+	_, err := n.change(ctx, placement.Retire{Node: node, At: m.Version})
 	return err
 }
 
