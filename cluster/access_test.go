@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/cluster/clock"
@@ -370,6 +372,41 @@ func TestFreshness(t *testing.T) {
 		f.look(500*time.Millisecond, true)
 		if len(ages) != 3 {
 			t.Errorf("what came after it is not heard: %v", ages)
+		}
+	})
+}
+
+// TestStartsWithoutAlarm: a node that starts with what its folder knows has not heard yet how old its tokens and policies are. It says
+// nothing of that if it hears so soon, and once if it does not.
+func TestStartsWithoutAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "s1", "e1")
+		f.told(f.nodes["s1"].SetPolicy(asSocket(), api.Policy{Name: "anonymous"}, 10*time.Second))
+		f.kill("e1")
+		again := func(reached bool) string {
+			var log bytes.Buffer
+			cfg := f.configs["e1"]
+			cfg.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Mutex: new(sync.Mutex)})
+			var err error
+			if cfg.Listener, err = f.fabric.Listen("e1", "r"); err != nil {
+				t.Fatal(err)
+			}
+			if reached {
+				f.fabric.Rejoin("e1")
+			}
+			n := f.open(cfg)
+			time.Sleep(time.Minute)
+			if err := n.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return log.String()
+		}
+		const alarm = "the tokens and policies of this node are old"
+		if log := again(false); strings.Count(log, alarm) != 1 {
+			t.Errorf("cut off, it has logged\n%s", log)
+		}
+		if log := again(true); strings.Contains(log, alarm) {
+			t.Errorf("it has logged\n%s", log)
 		}
 	})
 }

@@ -107,14 +107,21 @@ func (w *Warden) Revision() (revision uint64, age time.Duration, heard bool) {
 	return revision, max(0, w.cfg.Now()-time.Duration(current)), true
 }
 
-// Stale reports whether the table has more than half of the age at which clients are refused.
+// hearWithin is how long a node that starts may wait until it hears how old its table is.
+const hearWithin = 30 * time.Second
+
+// Stale reports whether the table has more than half of the age at which clients are refused. While the age is not known it counts from
+// the start of the node, and more than hearWithin is stale.
 func (w *Warden) Stale() bool {
 	t := w.table.Load()
 	if t == nil || t.maxAge == 0 {
 		return false
 	}
 	_, age, heard := w.Revision()
-	return !heard || age > t.maxAge/2
+	if !heard {
+		return time.Since(w.started) > min(hearWithin, t.maxAge/2)
+	}
+	return age > t.maxAge/2
 }
 
 // Errors of credentials. Each has one text, so that a client learns nothing of why.

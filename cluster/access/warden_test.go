@@ -231,10 +231,14 @@ func TestAge(t *testing.T) {
 		w.Update(Source{Roll: r.now(), MaxAge: time.Hour})
 		_, err = w.Authenticate(token, "")
 		wantCode(t, "with a table of unknown age", err, api.CodeUnavailable, "has not heard yet")
-		if !w.Stale() {
-			t.Error("an unknown age is no alarm")
+		if w.Stale() {
+			t.Error("an unknown age is an alarm at once")
 		}
-		w.Heard(0, 0)
+		time.Sleep(hearWithin + time.Second)
+		if !w.Stale() {
+			t.Error("an age that stays unknown is no alarm")
+		}
+		w.Heard(w.cfg.Now(), 0)
 		p := as(t, w, token)
 		anonymous := &front.Principal{}
 		time.Sleep(time.Hour + 4*time.Second)
