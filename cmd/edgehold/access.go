@@ -33,7 +33,7 @@ func (o *tellOptions) with(ctx context.Context, a *app, do func(*client.Client) 
 	return own.with(ctx, 1, do)
 }
 
-// notTold is the failure of a change that some nodes do not judge by yet.
+// notTold is the failure of a change that some nodes do not apply yet.
 func notTold(what string, t *api.Told) error {
 	if len(t.NotTold) == 0 {
 		return nil
@@ -45,7 +45,7 @@ func notTold(what string, t *api.Told) error {
 	return fmt.Errorf("%s, but not told yet: %s; a node that is cut off refuses clients when its tokens are older than access-max-age", what, strings.Join(list, ", "))
 }
 
-// toldEverywhere says in one line that all nodes judge by a change.
+// toldEverywhere returns the line that says that all nodes apply a change.
 func toldEverywhere(what string, t *api.Told) string {
 	if len(t.NotTold) > 0 {
 		return what + "\n"
@@ -70,7 +70,7 @@ func newPolicySet(a *app) *cobra.Command {
 		Use:   "set NAME",
 		Short: "Add a policy, or replace it",
 		Long: `Add a policy, or replace it. Rights on keys are given by prefix: --read, --list and --write may be repeated, and an empty
-prefix means every key. A condition, an add and an append_if_absent tell what a key holds, so they need the right to read it too; a
+prefix means every key. A condition, an add and an append_if_absent reveal what a key holds, so they need the right to read it too; a
 list with values needs --read beside --list. The policies of a token add up; none takes a right away.
 
 The policy "anonymous" is that of clients without a token.`,

@@ -169,7 +169,7 @@ func newAccessRevoke(a *app) *cobra.Command {
 		Use:   "revoke NAME|ID",
 		Short: "End a token for good",
 		Long: `End a token for good. The command ends with status 0 when every node refuses it: no request that begins after that succeeds.
-With status 1 it names the nodes that could not be told; repeat it with the id, or wait: a node that is cut off refuses all clients
+With status 1 it names the nodes that could not be reached; repeat it with the id, or wait: a node that is cut off refuses all clients
 when its tokens are older than the setting access-max-age, an hour unless it was set.`,
 		Args: wantArgs("NAME|ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {

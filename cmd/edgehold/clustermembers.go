@@ -115,8 +115,8 @@ func newRemove(a *app) *cobra.Command {
 		Use:   "remove NODE",
 		Short: "Remove a dead node for good",
 		Long: `Remove a dead node for good: every node refuses it from then on, and the name of a server is never used again. A spare server of
-its region takes its places. The exit status is 0 once every node refuses it, and 1 if some could not be told yet: repeat the
-command. A server that answers is not removed without --force: let it leave.`,
+its region takes its places. The exit status is 0 once every node refuses it, and 1 if some could not be reached yet: repeat
+the command. A server that answers is not removed without --force: let it leave.`,
 		Example: "  edgehold cluster remove us-east-2",
 		Args:    wantArgs("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -26,10 +26,10 @@ func newTokenCreate(a *app) *cobra.Command {
 		Use:   "create --role server|edge",
 		Short: "Make a join token and print it; it is never shown again",
 		Long: `Make a join token and print it. It is a secret, and it is never shown again: give it to the new node by --join-token @FILE,
---join-token-file or EDGEHOLD_JOIN_TOKEN. It also names the cluster, so that the new node tells it to no other.
+--join-token-file or EDGEHOLD_JOIN_TOKEN. It also names the cluster, so that the new node sends it to no other.
 
-With --for NODE the token is for a node that the cluster knows and that has lost its key: it gets a new one, and whoever has the
-old one is that node no more.`,
+With --for NODE the token is for a node that the cluster knows and that has lost its key: it gets a new one, and a holder
+of the old one is that node no more.`,
 		Example: `  edgehold cluster token create --role server --region eu-west --data /var/lib/edgehold
   edgehold cluster token create --role edge --uses unlimited --ttl 24h --ephemeral --names '*.example.com'
   edgehold cluster token create --for us-east-2`,

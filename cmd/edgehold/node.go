@@ -116,7 +116,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	f.StringSliceVar(&o.Join, "join", nil, "`HOST:PORT` of a node of the cluster to join; several are tried in turn. With --bootstrap: the nodes to ask before a cluster is created")
 	f.BoolVar(&o.insecure, "insecure", false, "allow plain TCP outside loopback: anyone who reaches the port can read and write everything")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `FILE` of a certificate to show to clients instead of the node's own; read again when it changes")
-	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its private key, which nobody else may read")
+	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `FILE` of its private key, which no other user may read")
 	f.StringVar(&o.tlsMin, "tls-min", "1.3", "oldest version of TLS for clients: `1.2|1.3`; nodes speak 1.3 to each other")
 	completeWith(cmd, "tls-min", "1.2", "1.3")
 	o.addJoinTo(cmd)

@@ -14,7 +14,7 @@ import (
 	"github.com/edgehold/edgehold/cluster"
 )
 
-// TestSecured: outside loopback a node has TLS, or is told that it must have it; on loopback it has it if asked to.
+// TestSecured: outside loopback a node has TLS, or is refused with an error that asks for it; on loopback it has TLS if asked to.
 func TestSecured(t *testing.T) {
 	taken := t.TempDir() // a folder of a node of a plain cluster
 	if err := os.WriteFile(filepath.Join(taken, "node"), []byte("n\nr\nserver\n\n"), 0o600); err != nil {

@@ -110,12 +110,12 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	return asNodeError(serve(ctx, n, logger, t.lookupEnv))
 }
 
-// serve runs an open node until ctx is done, then closes it. The service manager, if one started this process, is told when the
-// node is ready, when it stops, and in between that it is alive.
+// serve runs an open node until ctx is done, then closes it. The service manager, if one started this process, gets a
+// message when the node is ready, when it stops, and in between that it is alive.
 func serve(ctx context.Context, n runningNode, logger hclog.Logger, lookupEnv func(string) (string, bool)) error {
 	service, err := openNotifier(lookupEnv)
 	if err != nil {
-		logger.Warn("the service manager cannot be told of this node's state", "error", err)
+		logger.Warn("cannot send this node's state to the service manager", "error", err)
 	}
 	defer service.close()
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
@@ -135,8 +135,8 @@ func serve(ctx context.Context, n runningNode, logger hclog.Logger, lookupEnv fu
 // readyEvery is the interval between two checks whether a starting node is ready.
 const readyEvery = 200 * time.Millisecond
 
-// logReady waits until the node is ready or ctx is done. It logs that the node is ready, or what is missing, and tells the service
-// manager too.
+// logReady waits until the node is ready or ctx is done. It logs that the node is ready, or what is missing, and sends it to the
+// service manager too.
 func logReady(ctx context.Context, n runningNode, logger hclog.Logger, service *notifier) {
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()

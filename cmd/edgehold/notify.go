@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The states of a process that the service manager is told, as sd_notify(3) names them.
+// The states of a process that are sent to the service manager, as sd_notify(3) names them.
 const (
 	serviceReady    = "READY=1"
 	serviceStopping = "STOPPING=1"
@@ -22,7 +22,7 @@ const (
 // service, or not one of Type=notify. Safe for concurrent use.
 type notifier struct {
 	socket *net.UnixConn
-	alive  time.Duration // the manager wants to hear serviceAlive this often; 0: never
+	alive  time.Duration // the manager expects serviceAlive this often; 0: never
 }
 
 // openNotifier connects to NOTIFY_SOCKET, the path of a socket, or an abstract one that begins with "@". Without that variable
@@ -53,7 +53,7 @@ func openNotifier(lookupEnv func(string) (string, bool)) (*notifier, error) {
 	return n, nil
 }
 
-// send tells the manager a state. A state that cannot be sent is dropped: the manager may be restarting, and the next one follows.
+// send sends a state to the manager. A state that cannot be sent is dropped: the manager may be restarting, and the next one follows.
 func (n *notifier) send(state string) {
 	if n.socket == nil {
 		return
@@ -62,7 +62,7 @@ func (n *notifier) send(state string) {
 	_, _ = n.socket.Write([]byte(strings.ReplaceAll(state, "\n", " ")))
 }
 
-// watch tells the manager that the process is alive, three times in each of its watchdog's periods, until ctx is done. It asks
+// watch reports to the manager that the process is alive, three times in each of its watchdog's periods, until ctx is done. It asks
 // the node first whether it is ready. The answer does not matter, only that the node can give one: a node that waits for its
 // group is well, and one whose locks are stuck is restarted.
 func (n *notifier) watch(ctx context.Context, node runningNode) {

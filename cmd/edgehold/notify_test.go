@@ -42,7 +42,7 @@ func (m *fakeManager) lookup(name string) (string, bool) {
 	return v, ok
 }
 
-// next returns the next state that the manager is told.
+// next returns the next state that is sent to the manager.
 func (m *fakeManager) next(t *testing.T) string {
 	t.Helper()
 	_ = m.socket.SetReadDeadline(time.Now().Add(10 * time.Second))
@@ -79,7 +79,7 @@ func (n *startingNode) Ready(context.Context) error {
 	return api.Errorf(api.CodeUnavailable, "catching up")
 }
 
-// TestServiceManager checks what a service manager is told of a node, over a socket in a folder and over an abstract one: what it
+// TestServiceManager checks which states of a node are sent to a service manager, over a socket in a folder and over an abstract one: what it
 // waits for, that it is ready, that it is alive, and that it stops.
 func TestServiceManager(t *testing.T) {
 	names := []string{filepath.Join(t.TempDir(), "notify")}
@@ -96,7 +96,7 @@ func TestServiceManager(t *testing.T) {
 		m.until(t, "STATUS=not ready yet: unavailable: catching up")
 		n.up.Store(true)
 		if before := m.until(t, serviceReady); !slices.Contains(before, "STATUS=ready") {
-			t.Errorf("%s: before it is ready, the manager is told %q", name, before)
+			t.Errorf("%s: before it is ready, the manager got %q", name, before)
 		}
 		m.until(t, serviceAlive)
 		m.until(t, serviceAlive)
@@ -142,7 +142,7 @@ func TestServiceIsNotAlive(t *testing.T) {
 	}
 	_ = m.socket.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	if n, err := m.socket.Read(make([]byte, 100)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("the manager was told %d bytes of a node that is stuck: %v", n, err)
+		t.Errorf("the manager got %d bytes of a node that is stuck: %v", n, err)
 	}
 	cancel()
 	close(n.stuck)

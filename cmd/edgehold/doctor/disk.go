@@ -103,7 +103,7 @@ func judgeSpace(free, size uint64) []Finding {
 // secrets are the files below a data folder that other users must not read.
 var secrets = []string{"placement", "roll", "admin.sock", "identity/key.pem", "identity/next.pem", "identity/founding"}
 
-// fileModes checks that nobody else may open what lies in the data folder.
+// fileModes checks that no other user may open the files of the data folder.
 func fileModes(_ context.Context, x *exam) []Finding {
 	if x.Data == "" {
 		return noData()

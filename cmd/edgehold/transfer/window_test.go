@@ -52,7 +52,7 @@ func TestWindowFillsThePath(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name      string
-		away      map[string]time.Duration // by first segment; records take turns
+		away      map[string]time.Duration // by first segment; records alternate
 		rate      int                      // that the store can do in a second
 		given     int                      // to newWindow
 		low, high int

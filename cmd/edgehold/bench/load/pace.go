@@ -17,10 +17,10 @@ type pace struct {
 // grain is the tolerance of a timer. A delay up to it is not part of a latency.
 const grain = time.Millisecond
 
-// newPace returns the pace of target i of n, which share the rate evenly and take turns.
+// newPace returns the pace of target i of n, which share the rate evenly, one after the other.
 func newPace(start time.Time, rate float64, i, n int) *pace {
-	turn := float64(time.Second) / rate
-	return &pace{start: start, offset: turn * float64(i), period: turn * float64(n)}
+	interval := float64(time.Second) / rate
+	return &pace{start: start, offset: interval * float64(i), period: interval * float64(n)}
 }
 
 // due returns the time of operation k, counted from 0.

@@ -27,6 +27,6 @@ func TestPace(t *testing.T) {
 	}
 	a, b := newPace(start, 100, 0, 2), newPace(start, 100, 1, 2)
 	if b.due(0).Sub(a.due(0)) != 10*time.Millisecond || a.due(1).Sub(b.due(0)) != 10*time.Millisecond {
-		t.Error("the two targets do not take turns")
+		t.Error("the operations of the two targets do not alternate")
 	}
 }
