@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// openAccess makes what decides who may do what, and keeps it up to date with the roll.
+// openAccess makes the warden, which checks the rights of clients, and keeps it up to date with the roll.
 func (n *Node) openAccess() (func() error, error) {
 	audit, closeAudit, err := n.openAudit()
 	if err != nil {

@@ -46,7 +46,7 @@ func newGuarded(b *bubble, change func(*Config), ids ...api.NodeID) *guarded {
 	for _, n := range g.nodes {
 		b.ready(n)
 	}
-	g.told(g.nodes[ids[0]].SetPolicy(asSocket(), api.Policy{Name: "anonymous"}, 10*time.Second))
+	g.everywhere(g.nodes[ids[0]].SetPolicy(asSocket(), api.Policy{Name: "anonymous"}, 10*time.Second))
 	return g
 }
 
@@ -55,8 +55,8 @@ func asSocket() context.Context {
 	return front.WithPrincipal(context.Background(), &front.Principal{Name: front.Socket})
 }
 
-// told wants a change that all nodes know of.
-func (b *bubble) told(told *api.Told, err error) {
+// everywhere wants a change that all nodes know of.
+func (b *bubble) everywhere(told *api.Told, err error) {
 	b.t.Helper()
 	if err != nil || len(told.NotTold) > 0 {
 		b.t.Fatalf("%+v, %v", told, err)
@@ -125,13 +125,13 @@ func TestRevokeUnderLoad(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		g.told(g.nodes["s3"].RevokeAccessToken(asSocket(), "app", 10*time.Second))
+		g.everywhere(g.nodes["s3"].RevokeAccessToken(asSocket(), "app", 10*time.Second))
 		revoked.Store(true)
 		load.Wait()
 		if served.Load() < 1000 || refused.Load() < 24 {
 			t.Errorf("%d requests were served and %d refused", served.Load(), refused.Load())
 		}
-		g.told(g.nodes["s1"].RevokeAccessToken(asSocket(), made.ID, time.Second)) // again, which waits for the nodes
+		g.everywhere(g.nodes["s1"].RevokeAccessToken(asSocket(), made.ID, time.Second)) // again, which waits for the nodes
 	})
 }
 
@@ -177,7 +177,7 @@ func TestCutOff(t *testing.T) {
 			missing = append(missing, string(m.Node)+": "+m.Why)
 		}
 		if got := strings.Join(missing, ", "); got != "e1: unreachable, e2: unreachable, e3: unreachable, "+voter+": unreachable" {
-			t.Errorf("not told are %s", got)
+			t.Errorf("these do not know it: %s", got)
 		}
 		for _, id := range []api.NodeID{"e1", "e2", api.NodeID(voter), "e3"} {
 			g.want(id, made.Token, "/v1/access/self", 200, "app") // within the bound

@@ -101,7 +101,7 @@ func (n *replicas) findOthers() {
 	wg.Wait()
 }
 
-// find asks who is at an address.
+// find asks an address which node is there.
 func (n *replicas) find(ctx context.Context, cluster, address string) {
 	s, err := methodIntroduce.Ask(ctx, n.pool.RemoteAt(address), &introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce})
 	if err != nil || s.Cluster != cluster || s.Node == n.cfg.ID {

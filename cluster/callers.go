@@ -13,8 +13,8 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// identify says who is at the other end of a connection between nodes: on a plain one, the node that its preface names. That keeps
-// nodes from mistakes, not from an attacker. Only what the map calls an edge is refused here, on the lanes of Raft: a name that the
+// identify returns the node at the other end of a connection between nodes: on a plain one, the node that its preface names. That
+// guards against mistakes, not against an attacker. Only what the map calls an edge is refused here, on the lanes of Raft: a name that the
 // map does not know may be that of a new member, and maps of different age must not stop an election.
 func (n *network) identify(ctx context.Context, a transport.Arrival) (any, error) {
 	if a.TLS != nil {
@@ -85,7 +85,7 @@ func (x own) Caller() *peer.Caller {
 	return &unnamed
 }
 
-// peerOf returns who is at the other end of a connection of a lane; nil if that is not known.
+// peerOf returns the node at the other end of a connection of a lane; nil if that is not known.
 func peerOf(c net.Conn) peer.Identity {
 	id, _ := transport.PeerOf(c).(peer.Identity)
 	return id
@@ -162,7 +162,7 @@ func (r *refresher) leave() {
 	r.waiting--
 }
 
-// fetch carries a fetch out, after a time. Who calls from then on waits for the next one.
+// fetch carries out a fetch, after a time. A caller that comes later waits for the next one.
 func (r *refresher) fetch(ctx context.Context, in time.Duration) error {
 	late := false
 	if in > 0 {

@@ -55,7 +55,7 @@ func write(t *testing.T, file string, b []byte, mode fs.FileMode) {
 }
 
 // TestClientCertificate: clients are shown the certificate of the files, after a change the new one; broken files change nothing but
-// a metric; who asks for the cluster's own name of the node is shown the node's own.
+// a metric; a client that asks for the cluster's own name of the node is shown the node's own.
 func TestClientCertificate(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ type Config struct {
 	// or with Stores).
 	Dir string
 
-	// AdminSocket is the path of the node's admin socket, at which whoever may open it administers the server, or operates the edge.
+	// AdminSocket is the path of the node's admin socket, at which a user that may open it administers the server, or operates the edge.
 	// "" is admin.sock in Dir, if the node keeps its state there and that path is not too long for a socket.
 	AdminSocket string
 
@@ -44,7 +44,7 @@ type Config struct {
 	TLSCert, TLSKey string
 	// ClientTLSMin is the oldest version of TLS for clients, as crypto/tls numbers them; 0 is TLS 1.3. Nodes speak no older one.
 	ClientTLSMin uint16
-	// OnRefused, if set, is called when a server of the cluster that has proved who it is refuses this node, each time. It must not block.
+	// OnRefused, if set, is called when a server of the cluster that has proved its identity refuses this node, each time. It must not block.
 	OnRefused func(Standing)
 	// AccessMaxAge, if set, is how old the node's tokens and policies may be before it refuses clients, instead of the cluster's
 	// setting access-max-age; 0 is any age.

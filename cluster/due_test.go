@@ -13,12 +13,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// condition is who hears a server in the model.
+// condition says which nodes hear a server in the model.
 type condition uint8
 
 const (
 	alive   condition = iota
-	dead              // nobody, for longer than dead-after
+	dead              // no node, for longer than dead-after
 	unheard           // the members of its groups, but not the leader of the meta group
 	cutOff            // the leader of the meta group, but not the leaders of its groups
 	endOfConditions

@@ -46,7 +46,7 @@ func (j *joined) token(spec api.JoinTokenSpec) string {
 	return made.Token
 }
 
-// joiner is a node that joins by the token, and where its end is told.
+// joiner is a node that joins by the token, and the channel that gets its end.
 func (j *joined) joiner(id api.NodeID, role api.Role, token string) (Config, chan error) {
 	ended := make(chan error, 10)
 	cfg := j.config(id, role)

@@ -193,8 +193,8 @@ func (n *joining) askOther(ctx context.Context, address string, left introductio
 	s, err := methodIntroduce.Ask(ctx, remote, &introduction{Node: n.cfg.ID, Address: n.cfg.Advertise, Nonce: n.nonce, Founding: true})
 	switch {
 	case err != nil:
-		if who, ok := join.Probe(ctx, n.dial, address); ok {
-			return fmt.Sprintf("node %s at %s belongs to cluster %s: this server founds no other; give it a join token (--join-token), or its old data folder", who.Node, address, who.Cluster)
+		if found, ok := join.Probe(ctx, n.dial, address); ok {
+			return fmt.Sprintf("node %s at %s belongs to cluster %s: this server founds no other; give it a join token (--join-token), or its old data folder", found.Node, address, found.Cluster)
 		}
 		return fmt.Sprintf("%s has not answered (%s)", address, api.AsError(err).Hint)
 	case s.Nonce == n.nonce: // this node itself, at another address

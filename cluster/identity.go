@@ -22,7 +22,7 @@ type identity struct {
 	cluster string     // the cluster that the node has founded; "" if none
 }
 
-// nodeFile is the file of a data folder that says whose it is.
+// nodeFile is the file of a data folder that names its node.
 const nodeFile = "node"
 
 // identityOf is what the file holds, a line each.

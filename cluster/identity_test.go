@@ -63,7 +63,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := found("s1", dir); err == nil {
-			t.Error("on a folder that does not tell whose it is")
+			t.Error("on a folder whose file of the node cannot be read")
 		}
 		n, err := found("s2", t.TempDir()) // the ports are free
 		if err != nil {

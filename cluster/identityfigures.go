@@ -10,7 +10,7 @@ type identityFigures struct {
 	refused   func(n float64, why ...string)
 	expired   func(n float64, _ ...string)
 	broken    func(n float64, _ ...string) // certificates for clients that could not be read
-	handshake func(whom string, took time.Duration, err error)
+	handshake func(kind string, took time.Duration, err error)
 }
 
 func noFigures() identityFigures {
@@ -63,20 +63,20 @@ func (s *security) reloadClients() {
 }
 
 func (s *security) measure(m metrics) {
-	done := m.Counter("edgehold_identity_handshakes_total", "TLS handshakes that this node answered, by for whom and by outcome.", "whom", "outcome")
-	took := m.Histogram("edgehold_identity_handshake_seconds", "Duration of a TLS handshake, without the wait for its turn.", "whom")
+	done := m.Counter("edgehold_identity_handshakes_total", "TLS handshakes that this node answered, by kind of caller and by outcome.", "whom", "outcome")
+	took := m.Histogram("edgehold_identity_handshake_seconds", "Duration of a TLS handshake, without the wait for its slot.", "whom")
 	s.figures = identityFigures{
 		refused: m.Counter("edgehold_identity_refused_peers_total", "Nodes that were refused for what they have shown, by why.", "why"),
 		expired: m.Counter("edgehold_identity_expired_peers_total", "Connections of nodes whose certificate was past its date; they are accepted."),
 		broken:  m.Counter("edgehold_identity_client_cert_errors_total", "Failures to read the certificate for clients again; the one before stays in use."),
-		handshake: func(whom string, d time.Duration, err error) {
+		handshake: func(kind string, d time.Duration, err error) {
 			outcome := "ok"
 			if err != nil {
 				outcome = "failed"
 			}
-			done(1, whom, outcome)
+			done(1, kind, outcome)
 			if err == nil {
-				took(d.Seconds(), whom)
+				took(d.Seconds(), kind)
 			}
 		},
 	}

@@ -132,7 +132,7 @@ func (n *Node) Leave(ctx context.Context, node api.NodeID, force bool) (*api.Pro
 		}
 		for _, x := range moves {
 			if x.spare != "" {
-				continue // in its turn
+				continue // later, one place after the other
 			}
 			if _, err := n.change(ctx, x.place()); err != nil {
 				return nil, err

@@ -325,9 +325,9 @@ func TestEphemeralEdgeDeparts(t *testing.T) {
 		}
 		soon(t, func() bool { _, ok := s1.membership.view.Map().Node("e2"); return !ok })
 		if f.removed["e2"] != nil {
-			t.Errorf("it was told that it was removed: %v", f.removed["e2"])
+			t.Errorf("it was removed, with %v", f.removed["e2"])
 		}
-		// Nobody removes another.
+		// A node cannot remove another.
 		if _, err := methodDepart.Ask(t.Context(), s1.pool.Remote("s1"), &peer.Nothing{}); api.CodeOf(err) != api.CodeConflict {
 			t.Errorf("a server departs: %v", err)
 		}

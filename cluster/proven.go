@@ -18,7 +18,7 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// proven is a node at the other end of a connection that has proved who it is.
+// proven is a node at the other end of a connection that has proved its identity.
 type proven struct {
 	security *security
 	shown    *join.Shown
@@ -43,7 +43,7 @@ func (x *proven) Caller() *peer.Caller {
 	return &d.caller
 }
 
-// identifyProven says who is at the other end of a connection on TLS, or why it is refused: the node is told.
+// identifyProven returns the node at the other end of a connection on TLS, or the error with which it is refused, which is sent to it.
 func (s *security) identifyProven(ctx context.Context, a transport.Arrival) (any, error) {
 	shown, err := s.shown(*a.TLS)
 	if err != nil {
@@ -90,7 +90,7 @@ func wants(m *placement.Map, g api.GroupID, node api.NodeID) bool {
 	return ok && slices.Contains(group.Voters, node)
 }
 
-// provenHosts are the addresses at which nodes have proved who they are. Their handshakes do not wait for those of strangers.
+// provenHosts are the addresses at which nodes have proved their identity. Their handshakes do not wait for those of strangers.
 type provenHosts struct {
 	mu   sync.Mutex
 	seen map[netip.Addr]time.Time

@@ -135,7 +135,7 @@ func forgotten(id api.NodeID) *api.Error {
 	return api.Errorf(api.CodeConflict, "the cluster knows a node %s, but this data folder is new; start it with its old folder, or under a new id", id)
 }
 
-// invalid returns why a join token is not valid; "" if it is, as far as the leader can tell before the log decides.
+// invalid returns why a join token is not valid; "" if it is, as far as the leader knows before the log decides.
 func (r *registrar) invalid(ctx context.Context, v *placement.Vault, q *admitRequest) string {
 	t, ok := v.Token(q.Token)
 	switch {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestRemovedNode: an edge that is cut off and holds a lease is removed. Until the lease has ended it may answer, and no write passes
-// that; once it can be reached it is told, ends, and every other node refuses it. Attack 14.
+// that; once it can be reached it learns that, ends, and every other node refuses it. Attack 14.
 func TestRemovedNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "s1", "s2", "s3", "e1", "e2")
@@ -66,7 +66,7 @@ func TestRemovedNode(t *testing.T) {
 		f.fabric.Rejoin("e1")
 		soon(t, func() bool { return f.removed["e1"] != nil })
 		if err := f.removed["e1"]; !strings.Contains(err.Error(), "removed from the cluster") {
-			t.Errorf("it is told %v", err)
+			t.Errorf("it ended with %v", err)
 		}
 		time.Sleep(10 * time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

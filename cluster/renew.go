@@ -22,7 +22,7 @@ const (
 	// renewRetry and renewRetryMost are the pauses after a renewal that failed.
 	renewRetry     = time.Minute
 	renewRetryMost = time.Hour
-	// renewAtMost bounds how often a node renews whose clock is wrong.
+	// renewAtMost bounds how often a node with a wrong clock renews.
 	renewAtMost = 24 * time.Hour
 	// renewCheck is how often the node looks whether a renewal is due.
 	renewCheck = 10 * time.Minute

@@ -8,12 +8,11 @@ import (
 	"time"
 )
 
-// schedLatency reports whether this process has more to do than its processors can: whether what is ready to run waits long for
-// one. Raft's heartbeats and the keep-alives of leases wait in the same queue as requests, so that then requests are what
-// must give way. Safe for concurrent use; nothing runs unless it is asked.
+// schedLatency reports whether the process is overloaded: whether goroutines that are ready to run wait long for a processor. Raft's
+// heartbeats and the keep-alives of leases wait in the same queue as requests, so requests are refused then. Safe for concurrent use; nothing runs unless it is asked.
 type schedLatency struct {
 	now   func() time.Time
-	waits func() *sched.Float64Histogram // how long what was ready to run has waited so far; nil: unknown
+	waits func() *sched.Float64Histogram // how long goroutines that were ready to run have waited so far; nil: unknown
 
 	busy atomic.Bool
 	next atomic.Int64 // when to look again, in Unix nanoseconds

@@ -42,7 +42,7 @@ func TestSchedLatency(t *testing.T) {
 	}
 }
 
-// TestSchedLatencyOfThisProcess: the runtime tells what is asked of it.
+// TestSchedLatencyOfThisProcess: the runtime has the histogram that is read.
 func TestSchedLatencyOfThisProcess(t *testing.T) {
 	if h := schedulerWaits(); h == nil || len(h.Buckets) != len(h.Counts)+1 {
 		t.Errorf("the runtime says %+v", h)

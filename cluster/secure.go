@@ -22,8 +22,8 @@ import (
 	"github.com/edgehold/edgehold/transport"
 )
 
-// security is how this node proves itself to others, and whom it accepts: who has a certificate of the cluster and the key that the
-// placement map has for that node. No date is compared: what no longer belongs to the cluster is what the map no longer has.
+// security is how this node proves itself to others, and which nodes it accepts: those with a certificate of the cluster and the key
+// that the placement map has for the node. No date is compared: a node belongs to the cluster as long as the map has it.
 // Safe for concurrent use.
 type security struct {
 	cfg         *Config
@@ -213,8 +213,8 @@ func (s *security) dialed(_ string, c tls.ConnectionState) (any, error) {
 	return &proven{security: s, shown: shown}, nil
 }
 
-// verify checks the certificates of a connection by themselves, while hands are shaken. node is whom this node means to reach, "" for
-// any server, or whoever calls.
+// verify checks the certificates of a connection by themselves, during the handshake. node is the node that this one wants to reach; ""
+// is any server, or any node that calls.
 func (s *security) verify(c tls.ConnectionState, node api.NodeID) error {
 	shown, err := s.shown(c)
 	if err == nil && node != "" && shown.Node != node {
@@ -274,7 +274,7 @@ func (s *security) judge(ctx context.Context, x *join.Shown) error {
 // pinned reports whether the map has a pin for the node.
 func (s *security) pinned(node api.NodeID) bool { return len(s.trust().nodes[node].Pins) > 0 }
 
-// trust is what a placement map says about whom to trust.
+// trust is what a placement map says about which nodes to trust.
 type trust struct {
 	by      *placement.Map // nil: there is none
 	cluster string

@@ -282,8 +282,8 @@ func (c noting) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// TestMethodsOverTLS is Attack 7: each method is answered to those whom it is for, and to no other; who is no node of the cluster gets
-// no method at all. What a connection calls itself does not matter.
+// TestMethodsOverTLS is Attack 7: each method is answered to the callers that it is for, and to no other; a caller that is no node of the
+// cluster gets no method at all. What a connection calls itself does not matter.
 func TestMethodsOverTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSecured(t, time.Now(), "s1", "s2", "s3", "s4", "e1").start()
@@ -301,20 +301,20 @@ func TestMethodsOverTLS(t *testing.T) {
 			"of another cluster": issueBy(t, s.ca, join.Subject{Cluster: "other", Region: "r", Role: api.RoleServer, Node: "s2"}),
 			"without TLS":        nil,
 		}
-		for who, id := range outside { // before any method, so one will do
+		for caller, id := range outside { // before any method, so one will do
 			if code, err := s.asks(id, "s1", "Map"); err == nil || code == api.CodeDenied {
-				t.Errorf("%s: got %q, %v", who, code, err)
+				t.Errorf("%s: got %q, %v", caller, code, err)
 			}
 		}
 		for _, r := range s.nodes["s1"].peers.Table() {
 			if r.Name == "Calls" {
 				continue // the lane of calls has no methods
 			}
-			for who, id := range map[string]*join.Identity{"a server": s.ids["s2"], "an edge": s.ids["e1"]} {
+			for caller, id := range map[string]*join.Identity{"a server": s.ids["s2"], "an edge": s.ids["e1"]} {
 				code, err := s.asks(id, "s1", r.Name)
-				denied := who == "an edge" && (r.Who == peer.Servers || r.Who == peer.Members)
+				denied := caller == "an edge" && (r.Who == peer.Servers || r.Who == peer.Members)
 				if (code == api.CodeDenied) != denied {
-					t.Errorf("%s to %s: %v", r.Name, who, err)
+					t.Errorf("%s to %s: %v", r.Name, caller, err)
 				}
 			}
 		}
@@ -331,8 +331,8 @@ func TestMethodsOverTLS(t *testing.T) {
 	})
 }
 
-// TestWhoIsRefused: why connections are refused is counted, and no address of a stranger is taken for a node's.
-func TestWhoIsRefused(t *testing.T) {
+// TestRefusedConnectionsAreCounted: why connections are refused is counted, and no address of a stranger is taken for a node's.
+func TestRefusedConnectionsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSecured(t, time.Now(), "s1").start()
 		other, err := join.NewCA("test")

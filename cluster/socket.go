@@ -22,7 +22,7 @@ const SocketName = "admin.sock"
 // maxSocketPath bounds the path of a socket, in bytes: systems allow a few more.
 const maxSocketPath = 100
 
-// openSocket serves the HTTP API at the admin socket: whoever may open that file could read the node's disk anyway.
+// openSocket serves the HTTP API at the admin socket: a user that may open that file could read the node's disk anyway.
 func (n *Node) openSocket() (func() error, error) {
 	path := n.cfg.AdminSocket
 	if path == "" {

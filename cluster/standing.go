@@ -78,10 +78,10 @@ func (n *Node) follow(ctx context.Context, self placement.Node) {
 // removedWhy is why the cluster refuses a node that was removed.
 const removedWhy = "it was removed"
 
-// wasDropped ends the node if it was removed from the cluster. known reports whether an earlier map has named it, and told whether
-// servers have said that it was removed.
-func (n *Node) wasDropped(m *placement.Map, known, told bool) {
-	if !told && !gone(m, n.cfg.ID) && (!known || m.Level < placement.LevelIdentity) {
+// wasDropped ends the node if it was removed from the cluster. known reports whether an earlier map has named it, and refused whether
+// servers have answered that it was removed.
+func (n *Node) wasDropped(m *placement.Map, known, refused bool) {
+	if !refused && !gone(m, n.cfg.ID) && (!known || m.Level < placement.LevelIdentity) {
 		return // it has not joined yet
 	}
 	if n.membership.refusedWhy() == removedWhy {

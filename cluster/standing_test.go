@@ -35,7 +35,7 @@ func TestMembersOverTLS(t *testing.T) {
 		soon(t, func() bool { return f.removed["s2"] != nil })
 		soon(t, func() bool { return f.removed["e1"] != nil })
 		if f.removed["e2"] != nil || f.removed["s4"] != nil {
-			t.Errorf("others were told that they were removed: %v", f.removed)
+			t.Errorf("others were removed too: %v", f.removed)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

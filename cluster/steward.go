@@ -116,7 +116,7 @@ func (s *steward) rest() {
 	s.term, s.heard, s.removed, s.troubles = 0, nil, nil, nil
 }
 
-// note records who has answered at that instant, and returns what is known of everyone.
+// note records which nodes have answered at that instant, and returns what is known of all nodes.
 func (s *steward) note(m *placement.Map, term api.Term, answers map[api.NodeID]*health, now time.Time) placement.Health {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -58,7 +58,7 @@ type stage struct {
 	silent  map[api.NodeID]bool
 	slow    map[api.NodeID]bool // learners that do not catch up
 	clocks  map[api.NodeID]int64
-	holders []heardNode // whom s1 hears
+	holders []heardNode // that s1 hears
 	acted   []string
 }
 

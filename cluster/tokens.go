@@ -193,7 +193,7 @@ func (n *Node) putToken(ctx context.Context, secret access.Token, c placement.Pu
 	return &api.NewAccessToken{AccessToken: describeToken(c.Token), Token: secret.Secret().Reveal(), Told: *told}, nil
 }
 
-// tokensAreSecret returns CodeConflict if the cluster speaks plain TCP outside loopback, where everyone could read a token.
+// tokensAreSecret returns CodeConflict if the cluster speaks plain TCP outside loopback, where anyone on the network could read a token.
 func (n *Node) tokensAreSecret() error {
 	m := n.membership.view.Map()
 	if m == nil || m.Security != placement.Plain {
