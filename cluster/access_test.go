@@ -381,7 +381,7 @@ func TestFreshness(t *testing.T) {
 func TestStartsWithoutAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "s1", "e1")
-		f.told(f.nodes["s1"].SetPolicy(asSocket(), api.Policy{Name: "anonymous"}, 10*time.Second))
+		f.everywhere(f.nodes["s1"].SetPolicy(asSocket(), api.Policy{Name: "anonymous"}, 10*time.Second))
 		f.kill("e1")
 		again := func(reached bool) string {
 			var log bytes.Buffer

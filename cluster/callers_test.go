@@ -53,9 +53,9 @@ func (n *Node) without(id api.NodeID) error {
 	return n.membership.view.Update(&m)
 }
 
-// TestWhoMayCall (Attack 7): each method that a node answers is for the callers of its column alone: a server, an edge, a node that was
+// TestMethodsAreForTheirCallers (Attack 7): each method that a node answers is for the callers of its column alone: a server, an edge, a node that was
 // removed while its connections stay open, and one that the map has never named. So every new method has a line here.
-func TestWhoMayCall(t *testing.T) {
+func TestMethodsAreForTheirCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		plan := planned(t, "s1", "s2", "e1", "e2")

@@ -37,8 +37,7 @@ func (r *rig) held() (asked chan *words.ReadRequest, letGo chan struct{}) {
 func (r *rig) unhold() { r.change(func() { r.store.read = r.ownerRead }) }
 
 // TestFence lets the revocation of a lease overtake the grant that gives it. The revocation is acknowledged, and the
-// owner writes. The grant must not be installed when it comes, although it still answers the read that asked for it
-// (B1).
+// owner writes. The grant must not be installed when it comes, although it still answers the read that asked for it.
 func TestFence(t *testing.T) {
 	for name, giveUp := range map[string]func(t *testing.T, r *rig, lid ident.LeaseID){
 		"revoked": func(t *testing.T, r *rig, lid ident.LeaseID) { r.revoke(words.RevokedLease{Key: "a/k", Lease: lid}) },
@@ -105,7 +104,7 @@ func TestFence(t *testing.T) {
 	}
 }
 
-// TestAckMeansActed checks that when an acknowledgement is sent, the entry is gone and the fence is raised (B9).
+// TestAckMeansActed checks that when an acknowledgement is sent, the entry is gone and the fence is raised.
 func TestAckMeansActed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		keys := []api.Key{"a/1", "a/2", "a/3"}

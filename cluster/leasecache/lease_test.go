@@ -38,7 +38,7 @@ func TestThirdReadAsksForALease(t *testing.T) {
 }
 
 // TestTermCountsFromSending checks that an opening and a keep-alive count from when they were sent, however late the
-// answer is. Answers that come out of order or twice never shorten or lengthen a term (B7).
+// answer is. Answers that come out of order or twice never shorten or lengthen a term.
 func TestTermCountsFromSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -149,7 +149,7 @@ func TestNoRenewal(t *testing.T) {
 }
 
 // TestDeadSession checks that what a dead session leased is not served again by its successor, but revalidated by
-// version. Values that have not changed are not sent again (B5).
+// version. Values that have not changed are not sent again.
 func TestDeadSession(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.put("a/same", "v1")
@@ -325,7 +325,7 @@ func TestClocks(t *testing.T) {
 }
 
 // TestClockIsReadAfterTheLookup checks that an entry is not served if it is revoked, or its term ends, between lookup
-// and answer (B10).
+// and answer.
 func TestClockIsReadAfterTheLookup(t *testing.T) {
 	for name, during := range map[string]func(*rig){
 		"revoked": func(r *rig) {
