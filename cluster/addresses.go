@@ -108,12 +108,23 @@ func (n *replicas) find(ctx context.Context, cluster, address string) {
 		return
 	}
 	configured, known := n.view.Address(s.Node)
-	if !known || configured == address {
+	if !known || configured == address || !n.proves(ctx, cluster, s.Node, address) {
 		return
 	}
 	if n.addresses.note(s.Node, foundAt{address, configured}) {
 		n.log.Info("a node of the cluster is at another address than the map says", "node", s.Node, "address", address, "map", configured)
 	}
+}
+
+// proves reports whether the node is at the address. With TLS it shows its certificate there: what a node says of itself is not
+// believed. Without TLS nothing proves more than that.
+func (n *network) proves(ctx context.Context, cluster string, node api.NodeID, address string) bool {
+	c, err := n.dialer.DialPeer(ctx, address, nodeName(cluster, node))
+	if err != nil {
+		return false
+	}
+	_ = c.Close() // nothing was asked
+	return true
 }
 
 // claims records the address that a caller gives as its own, if the map has the node elsewhere.

@@ -108,7 +108,11 @@ func (n *network) dialNode(lane func(ctx context.Context, address, name string) 
 		if !ok {
 			return nil, api.Errorf(api.CodeUnavailable, "the address of node %s is not known here yet", node)
 		}
-		return lane(ctx, address, nodeName(n.view.Map().ClusterID, node))
+		c, err := lane(ctx, address, nodeName(n.view.Map().ClusterID, node))
+		if err != nil {
+			n.addresses.forget(address) // with TLS another node at the address is an error
+		}
+		return c, err
 	}
 }
 
@@ -153,5 +157,9 @@ func laneName(cluster string, node api.NodeID, g api.GroupID) string {
 func (l *lane) Dial(node, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, timeout)
 	defer cancel()
-	return l.network.dialer.DialRaft(ctx, address, laneName(l.cluster, api.NodeID(node), l.group))
+	c, err := l.network.dialer.DialRaft(ctx, address, laneName(l.cluster, api.NodeID(node), l.group))
+	if err != nil {
+		l.network.addresses.forget(address)
+	}
+	return c, err
 }
