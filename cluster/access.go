@@ -38,7 +38,9 @@ func (n *Node) openAccess() (func() error, error) {
 	b.every(time.Second, view.Changed, func() {
 		f.look(view.RollAge())
 		n.judgeBy(view.Map(), view.Roll())
-		if write, _ := n.said.Say("access", fmt.Sprint(n.warden.Stale())); write && n.warden.Stale() {
+		_, _, heard := n.warden.Revision() // before it has heard anything a node is not ready, which says enough
+		stale := heard && n.warden.Stale()
+		if write, _ := n.said.Say("access", fmt.Sprint(stale)); write && stale {
 			n.log.Warn("the tokens and policies of this node are old: it refuses clients when they are older than access-max-age")
 		}
 	})

@@ -353,6 +353,11 @@ func TestFreshness(t *testing.T) {
 		sim := clock.NewSimulated(time.Now)
 		var ages []time.Duration
 		f := &freshness{suspends: &suspends{clock: sim}, heard: func(_, age time.Duration) { ages = append(ages, age) }}
+		f.look(50*time.Millisecond, true) // a voter that was asked at the start had heard its leader a moment before
+		if len(ages) != 1 {
+			t.Errorf("at the start was heard %v", ages)
+		}
+		ages = nil
 		time.Sleep(time.Second)
 		f.look(500*time.Millisecond, true)
 		f.look(0, false)
