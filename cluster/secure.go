@@ -261,15 +261,25 @@ func (s *security) accept(x *join.Shown) error {
 	return join.Accept(x, t.known)
 }
 
-// judge is accept for a node that calls, which this node's map may be too old for: then it waits for a newer one.
+// judge is accept for a node that calls, which this node's map may be too old for: then it waits for a newer one. That the node has
+// another key is said only by the newest map, for the node ends at that.
 func (s *security) judge(ctx context.Context, x *join.Shown) error {
 	err := s.accept(x)
 	r, _ := errors.AsType[*join.RefusedError](err)
-	if err == nil || s.learn == nil || r.Why == join.WhyRemoved || s.learn(ctx) != nil {
+	if err == nil || s.learn == nil || r.Why == join.WhyRemoved {
 		return err
 	}
-	return s.accept(x)
+	if failed := s.learn(ctx); failed == nil {
+		return s.accept(x)
+	}
+	if r.Why == join.WhyKey {
+		return &join.RefusedError{Why: whyUnsure, Text: r.Text + ", by a map that may be old"}
+	}
+	return err
 }
+
+// whyUnsure is the reason for which a node is refused that may have got its key since this node last heard of the map.
+const whyUnsure join.Why = "unsure"
 
 // pinned reports whether the map has a pin for the node.
 func (s *security) pinned(node api.NodeID) bool { return len(s.trust().nodes[node].Pins) > 0 }
@@ -329,7 +339,7 @@ func (t *trust) fill(m *placement.Map) {
 
 // Standing is why servers of the cluster refuse this node.
 type Standing struct {
-	// Why is "removed", "key" if the cluster has another key for the node, or "unknown".
+	// Why is "removed", "key" if the newest map has another key for the node, "unknown", or another reason that may pass.
 	Why  string
 	By   api.NodeID // the server that says so
 	Text string     // for people

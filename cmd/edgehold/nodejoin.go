@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -146,14 +145,11 @@ func awaitSecret(ctx context.Context, path string) (string, error) {
 	}
 }
 
-// refusals ends the node when servers of the cluster that have proved themselves do not take it. That it was removed is true for ever,
-// so one server's word is enough; that its key is another may be a map that is old, so two servers must say it.
+// refusals ends the node when a server of the cluster that has proved itself does not take it for good: that it was removed is true for
+// ever, and that its key is another a server says by the newest map alone.
 type refusals struct {
 	node            api.NodeID
 	removed, failed func(error)
-
-	mu sync.Mutex
-	by map[api.NodeID]bool // servers that have said that the key is another
 }
 
 func (r *refusals) note(s cluster.Standing) {
@@ -161,19 +157,6 @@ func (r *refusals) note(s cluster.Standing) {
 	case "removed":
 		r.removed(fmt.Errorf("node %s was removed from the cluster: to use this machine again, start a node under a new name with an empty --data", r.node))
 	case "key":
-		if r.others(s.By) >= 2 {
-			r.failed(fmt.Errorf("this node's key is not the one the cluster has for %s (an old image?): remove it, join under a new id", r.node))
-		}
+		r.failed(fmt.Errorf("this node's key is not the one the cluster has for %s (an old image?): remove it, join under a new id", r.node))
 	}
-}
-
-// others counts the servers that have said so, with this one.
-func (r *refusals) others(by api.NodeID) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.by == nil {
-		r.by = map[api.NodeID]bool{}
-	}
-	r.by[by] = true
-	return len(r.by)
 }

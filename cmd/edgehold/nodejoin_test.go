@@ -163,12 +163,12 @@ func TestAwaitSecret(t *testing.T) {
 	})
 }
 
-// TestRefusals: a node ends when it was removed, and when two servers say that its key is another.
+// TestRefusals: a node ends when it was removed, and when a server says by the newest map that its key is another.
 func TestRefusals(t *testing.T) {
 	var said []string
 	end := func(err error) { said = append(said, err.Error()) }
 	r := &refusals{node: "us-east-1", removed: end, failed: end}
-	for _, s := range []cluster.Standing{{Why: "key", By: "s2"}, {Why: "key", By: "s2"}, {Why: "unknown", By: "s3"}} {
+	for _, s := range []cluster.Standing{{Why: "unsure", By: "s2"}, {Why: "unknown", By: "s3"}} {
 		if r.note(s); len(said) != 0 {
 			t.Errorf("%+v ends it: %v", s, said)
 		}
