@@ -90,6 +90,8 @@ func Limits() []Limit {
 		{"cluster", "prefixes that an edge serves", placement.MaxScopePrefixes, "", "`invalid`"},
 		{"cluster", "bytes of these prefixes", placement.MaxScopeBytes, "bytes", "`invalid`"},
 		{"cluster", "root certificates", placement.MaxRoots, "", "`invalid`"},
+		{"cluster", "request to join", httpd.MaxJoinBytes, "bytes", tooLarge},
+		{"cluster", "requests to join that a server takes in a second", joinsPerSecond, "", "status 429"},
 		{"cluster", "join tokens", placement.MaxJoinTokens, "", tooLarge},
 		{"cluster", "access tokens", placement.MaxTokens, "", tooLarge},
 		{"cluster", "access tokens and policies, all together", placement.MaxRollBytes, "bytes", tooLarge},

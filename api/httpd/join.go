@@ -7,9 +7,12 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
+// MaxJoinBytes bounds a request to join.
+const MaxJoinBytes = 16 << 10
+
 var (
 	// joinJSON bounds a request to join: a token, a request for a certificate, and names.
-	joinJSON      = body{"request to join", "application/json", 16 << 10}
+	joinJSON      = body{"request to join", "application/json", MaxJoinBytes}
 	joinTokenJSON = body{"body", "application/json", 64 << 10}
 )
 
