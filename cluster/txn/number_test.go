@@ -43,4 +43,9 @@ func TestAttemptNumbers(t *testing.T) {
 	if _, err := r.ref("g"); api.CodeOf(err) != api.CodeConflict || !api.AsError(err).Unknown {
 		t.Errorf("after the last attempt: %v", err)
 	}
+	r = at(0)
+	r.number = last // of a node with a number: the map here is of before that
+	if _, err := r.ref("g"); api.CodeOf(err) != api.CodeUnavailable {
+		t.Errorf("a node without a number goes on with an attempt of one that has one: %v", err)
+	}
 }

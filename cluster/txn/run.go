@@ -150,7 +150,12 @@ func (r *running) pause(ctx context.Context, cause string) {
 // may have one name, since a group would take the parts of both for those of one.
 func (r *running) ref(decider api.GroupID) (ident.TxnRef, error) {
 	r.attempts++
-	next, ok := ident.NextAttempt(r.number, r.cfg.Num(), uint16(rand.Uint32N(1<<16)))
+	num := r.cfg.Num()
+	if num == 0 && (ident.TxnID{Attempt: r.number}).Numbered() { // another node's: nodes have numbers by now
+		return ident.TxnRef{}, &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,
+			Hint: "this node does not know its number in the placement map yet; nothing was written"}
+	}
+	next, ok := ident.NextAttempt(r.number, num, uint16(rand.Uint32N(1<<16)))
 	if !ok {
 		return ident.TxnRef{}, &api.Error{Code: api.CodeConflict, Op: "txn", Unknown: true,
 			Hint: "the request was tried too often under its id; read before you repeat it under another id"}
