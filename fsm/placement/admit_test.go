@@ -147,6 +147,34 @@ func TestAdmitOnce(t *testing.T) {
 	}
 }
 
+// TestAdmitAcrossLeaders: leaders of two terms have each checked a token that opens once, and so has one before it is revoked. Whatever
+// they saw, the log decides: the first entry gets in, a node that asks again gets the same answer, and no other does. Attack 17.
+func TestAdmitAcrossLeaders(t *testing.T) {
+	m := secured(t)
+	addToken(t, m, 1, "one", 1, nil)
+	addToken(t, m, 2, "two", 5, nil)
+	b := admitted(1, "one", withPin(server("b1", "a"), "b1"))
+	term := m.Term()
+	propose := func(term api.Term, c Command) Result { return applied(t, m, term, Encode(c))[0] }
+	first := propose(term, b)
+	if first.Err != nil {
+		t.Fatal(first.Err)
+	}
+	if r := propose(term+1, admitted(1, "one", withPin(server("c1", "a"), "c1"))); codeOf(r) != api.CodeUnauthenticated {
+		t.Errorf("the token is spent twice: %v", r.Err)
+	}
+	if r := propose(term+1, b); r.Err != nil || r.Map.Version != first.Map.Version {
+		t.Errorf("the same node asks the next leader: version %d, %v", r.Map.Version, r.Err)
+	}
+	propose(term+1, DropJoinToken{TokenID{2}})
+	if r := propose(term+2, admitted(2, "two", withPin(server("d1", "a"), "d1"))); codeOf(r) != api.CodeUnauthenticated {
+		t.Errorf("a token that was revoked meanwhile opens: %v", r.Err)
+	}
+	if len(m.Map().Nodes) != 2 {
+		t.Errorf("%d nodes are in", len(m.Map().Nodes))
+	}
+}
+
 // TestAdmitNames: a name belongs to one node, and an edge has only those that its token allows, when it joins and later. Attack 22.
 func TestAdmitNames(t *testing.T) {
 	m := secured(t)
