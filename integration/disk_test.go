@@ -104,9 +104,7 @@ func (r *diskRegion) stop(i int) {
 func (r *diskRegion) crash(i int) {
 	r.t.Helper()
 	copied := r.folder(i) + ".crash"
-	if err := os.CopyFS(copied, os.DirFS(r.folder(i))); err != nil {
-		r.t.Fatal(err)
-	}
+	copyTree(r.t, r.folder(i), copied)
 	r.stop(i)
 	if err := os.RemoveAll(r.folder(i)); err != nil {
 		r.t.Fatal(err)

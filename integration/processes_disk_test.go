@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"crypto/rand"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -99,9 +100,29 @@ func wantEnded(t *testing.T, d *daemon, words ...string) {
 	}
 }
 
-func copyTree(t *testing.T, from, to string) {
+// copyTree copies the folders and files of a node, but not its socket.
+func copyTree(t testing.TB, from, to string) {
 	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(from, path)
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			return os.MkdirAll(filepath.Join(to, name), 0o700)
+		case !d.Type().IsRegular():
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, name), b, 0o600)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -91,6 +91,9 @@ func TestElectionsDoNotRestartTheWait(t *testing.T) {
 		const key = "us-east/greeting"
 		const term = 12 * time.Second // long enough for three elections
 		holder, writer := p.byName["eu-west-edge-1"], p.byName["us-east-edge-1"]
+		if _, err := p.byName["us-east-1"].running().SetSetting(p.t.Context(), "edge-lease-max", term.String(), false); err != nil {
+			p.t.Fatal(err)
+		}
 		kill(holder)
 		holder.startAs(func(c *cluster.Config) { c.LeaseTerm, c.KeepAlive = term, keepAlive })
 		p.ready(10 * time.Second)
