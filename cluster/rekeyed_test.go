@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -72,13 +73,18 @@ func TestOldImage(t *testing.T) {
 				s.fabric.Cut(o, node)
 			}
 		}
+		time.Sleep(5 * time.Second)
 		apart("s4", "s2", "s3")
 		apart("s1", "s2", "s3")
 		time.Sleep(5 * time.Second) // a voter that hears no other
 		s.reopen("s4", s.ids["s4"])
 		time.Sleep(time.Minute)
-		if len(said) == 0 || slices.ContainsFunc(said, func(x string) bool { return x != "unsure by s1" }) {
+		if slices.ContainsFunc(said, func(x string) bool { return x != "unsure by s1" }) {
 			t.Errorf("a server without the newest map says %q", said)
+		}
+		err := s.nodes["s1"].membership.security.judge(t.Context(), &join.Shown{Subject: s.ids["s4"].Subject, Pin: s.ids["s4"].Pin()})
+		if r, ok := errors.AsType[*join.RefusedError](err); !ok || r.Why != whyUnsure {
+			t.Errorf("a server without the newest map is sure: %v", err)
 		}
 		s.fabric.Heal("s1", "s2")
 		s.fabric.Heal("s2", "s1")
