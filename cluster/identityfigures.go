@@ -25,6 +25,7 @@ func (n *Node) openSecurity() (func() error, error) {
 	s.measure(n.metrics)
 	s.learn = n.refresher.learn
 	s.members = n.members.configured
+	s.edges = n.members.vaultGroup
 	var err error
 	if s.clients, err = openClientCertificate(n.cfg.TLSCert, n.cfg.TLSKey); err != nil {
 		return nil, err

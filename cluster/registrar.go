@@ -63,6 +63,7 @@ type vaultGroup interface {
 	metaGroup
 	Vault(ctx context.Context) (*placement.Vault, error)
 	Secured() bool
+	RemovedEdge(id api.NodeID) bool
 }
 
 // registrar admits nodes and signs their certificates, at the leader of the meta group.

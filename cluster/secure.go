@@ -37,9 +37,11 @@ type security struct {
 	figures     identityFigures
 
 	// learn fetches the newest map; nil while that is not possible. members are those of a group here, by its newest configuration.
-	// Both are set before the port opens.
+	// All are set before the port opens.
 	learn   func(context.Context) error
 	members func(api.GroupID) []string
+	// edges is the placement map's group at this node, which knows the edges that were removed; nil if it has no voter of it.
+	edges func() vaultGroup
 
 	trusted  atomic.Pointer[trust]
 	serving  atomic.Pointer[serving]
@@ -258,7 +260,20 @@ func (s *security) accept(x *join.Shown) error {
 	if n, ok := t.nodes[x.Node]; ok && len(n.Pins) == 0 && t.by.Security != placement.TLS && n.Region == x.Region && n.Role == x.Role {
 		return nil // this map is of before the node had a key, and would take it without any proof
 	}
-	return join.Accept(x, t.known)
+	err := join.Accept(x, t.known)
+	if r, ok := errors.AsType[*join.RefusedError](err); ok && r.Why == join.WhyUnknown && s.removedEdge(x) {
+		return &join.RefusedError{Why: join.WhyRemoved, Text: "node " + string(x.Node) + " was removed from the cluster"}
+	}
+	return err
+}
+
+// removedEdge reports whether a node that the map does not have is an edge that was removed. Only voters of the map's group know.
+func (s *security) removedEdge(x *join.Shown) bool {
+	if x.Role != api.RoleEdge || s.edges == nil {
+		return false
+	}
+	g := s.edges()
+	return g != nil && g.RemovedEdge(x.Node)
 }
 
 // judge is accept for a node that calls, which this node's map may be too old for: then it waits for a newer one. That the node has

@@ -2,13 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/join"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
+	"github.com/edgehold/edgehold/transport"
 )
 
 // TestMembersOverTLS: on a planet with TLS a server leaves and an edge is removed. Both are refused everywhere and end, though no map
@@ -41,6 +44,20 @@ func TestMembersOverTLS(t *testing.T) {
 		defer cancel()
 		if _, err := reportOf(ctx, s.nodes["e1"].pool.Remote("s1")); err == nil {
 			t.Error("a removed edge is answered")
+		}
+		voters := 0
+		for id, n := range s.nodes {
+			if n.members.get(ident.MetaGroup) == nil || f.removed[id] != nil {
+				continue
+			}
+			voters++
+			_, err := s.asks(s.ids["e1"], id, "Report")
+			if r, ok := errors.AsType[*transport.RefusedError](err); !ok || r.Why != string(join.WhyRemoved) {
+				t.Errorf("%s says of a removed edge: %v", id, err)
+			}
+		}
+		if voters != 3 {
+			t.Errorf("%d servers know the edges that were removed", voters)
 		}
 		put(t, s.nodes["e2"], "k", "w")
 	})

@@ -84,6 +84,9 @@ func (m *Machine) Vault() *Vault {
 	return &Vault{}
 }
 
+// RemovedEdge reports whether the id is that of one of the last edges that were removed.
+func (m *Machine) RemovedEdge(id api.NodeID) bool { return slices.Contains(m.state.Load().Edges, id) }
+
 // Term returns the term of the newest entry that was applied. If it is a leader's own term, the leader has applied all that
 // was acknowledged before.
 func (m *Machine) Term() api.Term { return m.state.Load().Term }
