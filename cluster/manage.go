@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -165,7 +166,7 @@ var errMapChanged = conflict("the placement map has changed meanwhile: nothing w
 // judgedAnew repeats an order that was judged by a map that has changed since, three times at most.
 func judgedAnew(order func() (*api.Progress, error)) (p *api.Progress, err error) {
 	for range 3 {
-		if p, err = order(); err != errMapChanged {
+		if p, err = order(); !errors.Is(err, errMapChanged) {
 			break
 		}
 	}

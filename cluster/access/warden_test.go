@@ -202,7 +202,6 @@ func TestOldTablesAreForgotten(t *testing.T) {
 	}
 	wantCode(t, "a read", w.AllowKey(p, "read", front.Read, "a"), "", "")
 	old := weak.Make(first)
-	first = nil
 	s.Open = true // the same revision
 	w.Update(s)
 	if w.table.Load() == old.Value() {
