@@ -38,8 +38,7 @@ func (n *Node) openAccess() (func() error, error) {
 	b.every(time.Second, view.Changed, func() {
 		f.look(view.RollAge())
 		n.judgeBy(view.Map(), view.Roll())
-		_, _, heard := n.warden.Revision() // before it has heard anything a node is not ready, which says enough
-		stale := heard && n.warden.Stale()
+		stale := n.warden.Stale()
 		if write, _ := n.said.Say("access", fmt.Sprint(stale)); write && stale {
 			n.log.Warn("the tokens and policies of this node are old: it refuses clients when they are older than access-max-age")
 		}
