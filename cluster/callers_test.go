@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,28 +197,38 @@ func TestRollIsForNodes(t *testing.T) {
 // for one that begins after it has come. It waits for 2 s at most.
 func TestLearning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fetches := 0
-		r := refresher{refresh: func(context.Context) error { fetches++; return nil }}
+		var fetches atomic.Int64
+		var endless atomic.Bool
+		r := refresher{refresh: func(ctx context.Context) error {
+			if endless.Load() {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			fetches.Add(1)
+			return nil
+		}}
 		results := make(chan error, 100)
 		learn := func(n int) {
 			for range n {
 				go func() { results <- r.learn(context.Background()) }()
 			}
 			time.Sleep(10 * time.Millisecond)
+			synctest.Wait()
 		}
 		learn(1)
-		if fetches != 1 || len(results) != 1 {
-			t.Errorf("%d fetches, %d answers", fetches, len(results))
+		if fetches.Load() != 1 || len(results) != 1 {
+			t.Errorf("%d fetches, %d answers", fetches.Load(), len(results))
 		}
 		learn(50)
-		if fetches != 1 || len(results) != 1 {
-			t.Errorf("within the second: %d fetches, %d answers", fetches, len(results))
+		if fetches.Load() != 1 || len(results) != 1 {
+			t.Errorf("within the second: %d fetches, %d answers", fetches.Load(), len(results))
 		}
 		time.Sleep(learnEvery)
-		if fetches != 2 || len(results) != 51 {
-			t.Errorf("after it: %d fetches, %d answers", fetches, len(results))
+		synctest.Wait()
+		if fetches.Load() != 2 || len(results) != 51 {
+			t.Errorf("after it: %d fetches, %d answers", fetches.Load(), len(results))
 		}
-		r.refresh = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		endless.Store(true)
 		began := time.Now()
 		if err := r.learn(context.Background()); err == nil || time.Since(began) > learnTimeout {
 			t.Errorf("a fetch that does not end: %v after %v", err, time.Since(began))

@@ -15,14 +15,14 @@ import (
 // may found the region again, under a new name.
 func TestRemoveRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := &fleet{newBubble(t), map[api.NodeID]Config{}, map[api.NodeID]*Node{}, map[api.NodeID]error{}}
+		f := &fleet{newBubble(t), map[api.NodeID]Config{}, map[api.NodeID]*Node{}, &removals{}}
 		start := func(id api.NodeID, role api.Role) {
 			cfg := f.config(id, role)
 			cfg.Region, cfg.Dir = api.RegionID(id[:1]), t.TempDir()
 			if cfg.Bootstrap = id == "a1"; !cfg.Bootstrap {
 				cfg.Join = []string{"a1", "a2", "b1"}
 			}
-			cfg.OnRemoved = func(err error) { f.removed[id] = err }
+			cfg.OnRemoved = func(err error) { f.removed.put(id, err) }
 			f.nodes[id] = f.open(cfg)
 			f.ready(f.nodes[id])
 		}
@@ -38,15 +38,15 @@ func TestRemoveRegion(t *testing.T) {
 		f.refused(remove("b1", "a"), "a owns 1 ranges: move them first")
 		f.done(remove("b1", "c"))
 		for _, id := range []api.NodeID{"c1", "c2"} {
-			soon(t, func() bool { return f.removed[id] != nil })
+			soon(t, func() bool { return f.removed.of(id) != nil })
 			_ = f.nodes[id].Close()
 			delete(f.nodes, id)
 		}
 		if v := f.voters(ident.MetaGroup); v != "a1 a2 b1" && v != "a1 a3 b1" {
 			t.Errorf("voters of meta: %s", v)
 		}
-		if f.removed["c9"] != nil {
-			t.Errorf("an edge of the region ends: %v", f.removed["c9"])
+		if f.removed.of("c9") != nil {
+			t.Errorf("an edge of the region ends: %v", f.removed.of("c9"))
 		}
 		put(t, f.nodes["c9"], "k", "w")
 		m := f.nodes["b1"].membership.view.Map()

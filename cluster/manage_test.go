@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,12 +21,33 @@ type fleet struct {
 	*bubble
 	configs map[api.NodeID]Config
 	nodes   map[api.NodeID]*Node
-	removed map[api.NodeID]error // with what OnRemoved was called
+	removed *removals
+}
+
+// removals are the nodes that have ended because they were removed, with what OnRemoved was called. Safe for concurrent use.
+type removals struct {
+	mu sync.Mutex
+	by map[api.NodeID]error
+}
+
+func (r *removals) put(id api.NodeID, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		r.by = map[api.NodeID]error{}
+	}
+	r.by[id] = err
+}
+
+func (r *removals) of(id api.NodeID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.by[id]
 }
 
 func newFleet(t *testing.T, ids ...api.NodeID) *fleet {
 	t.Helper()
-	f := &fleet{newBubble(t), map[api.NodeID]Config{}, map[api.NodeID]*Node{}, map[api.NodeID]error{}}
+	f := &fleet{newBubble(t), map[api.NodeID]Config{}, map[api.NodeID]*Node{}, &removals{}}
 	for _, id := range ids {
 		f.start(id)
 	}
@@ -52,7 +74,7 @@ func (f *fleet) start(id api.NodeID) *Node {
 		if !cfg.Bootstrap {
 			cfg.Join = []string{"s1", "s2", "s3"}
 		}
-		cfg.OnRemoved = func(err error) { f.removed[id] = err }
+		cfg.OnRemoved = func(err error) { f.removed.put(id, err) }
 	}
 	f.configs[id] = cfg
 	n := f.open(cfg)
@@ -220,7 +242,7 @@ func TestLeave(t *testing.T) {
 		if f.voters("r.1") != "s2 s3 s4" || f.voters(ident.MetaGroup) != "s2 s3 s4" {
 			t.Errorf("voters: %s; of meta: %s", f.voters("r.1"), f.voters(ident.MetaGroup))
 		}
-		soon(t, func() bool { return f.removed["s1"] != nil })
+		soon(t, func() bool { return f.removed.of("s1") != nil })
 		if err := at("s1").Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "removed") {
 			t.Errorf("s1 is ready: %v", err)
 		}
@@ -294,7 +316,7 @@ func TestReplace(t *testing.T) {
 		if f.voters("r.1") != "s3 s4 s5" {
 			t.Errorf("voters: %s", f.voters("r.1"))
 		}
-		soon(t, func() bool { return f.removed["s2"] != nil })
+		soon(t, func() bool { return f.removed.of("s2") != nil })
 		f.done(by("s2", "s5"))
 		if got := read(t, at("s5"), "k"); string(got.Entries[0].Value) != "v" {
 			t.Error("what was written is lost")
@@ -324,8 +346,8 @@ func TestEphemeralEdgeDeparts(t *testing.T) {
 			t.Error("an edge that is not ephemeral is gone")
 		}
 		soon(t, func() bool { _, ok := s1.membership.view.Map().Node("e2"); return !ok })
-		if f.removed["e2"] != nil {
-			t.Errorf("it was removed, with %v", f.removed["e2"])
+		if f.removed.of("e2") != nil {
+			t.Errorf("it was removed, with %v", f.removed.of("e2"))
 		}
 		// A node cannot remove another.
 		if _, err := methodDepart.Ask(t.Context(), s1.pool.Remote("s1"), &peer.Nothing{}); api.CodeOf(err) != api.CodeConflict {

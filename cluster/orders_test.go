@@ -88,7 +88,7 @@ func (f *fleet) randomOrder(rng *rand.Rand, at *Node, node api.NodeID) string {
 // living are the servers that run and were not removed.
 func (f *fleet) living() (ids []api.NodeID) {
 	for id, n := range f.nodes {
-		if f.removed[id] == nil && n.membership.refusedWhy() == "" {
+		if f.removed.of(id) == nil && n.membership.refusedWhy() == "" {
 			ids = append(ids, id)
 		}
 	}

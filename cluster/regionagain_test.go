@@ -27,7 +27,7 @@ func TestRegionAgain(t *testing.T) {
 			dial := f.fabric.Dialer(id)
 			cfg.ID, cfg.Region, cfg.Listener, cfg.Dir, cfg.Join = api.NodeID(id), api.RegionID(region), l, t.TempDir(), []string{"s1", "s2", "s3"}
 			cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, address) }
-			cfg.OnRemoved = func(err error) { f.removed[cfg.ID] = err }
+			cfg.OnRemoved = func(err error) { f.removed.put(cfg.ID, err) }
 			f.configs[cfg.ID] = cfg
 			f.nodes[cfg.ID] = f.open(cfg)
 			f.ready(f.nodes[cfg.ID])
@@ -55,7 +55,7 @@ func TestRegionAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.done(func(ctx context.Context) (*api.Progress, error) { return f.nodes["s1"].RemoveRegion(ctx, "u") })
-		soon(t, func() bool { return f.removed["u1"] != nil })
+		soon(t, func() bool { return f.removed.of("u1") != nil })
 		f.kill("u1")
 		if g, _ := f.nodes["s1"].membership.view.Map().Group(ident.MetaGroup); slices.Contains(g.Voters, "u1") {
 			t.Error("a removed server has a vote")

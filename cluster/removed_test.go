@@ -64,8 +64,8 @@ func TestRemovedNode(t *testing.T) {
 			t.Errorf("e1 answered %d times before the write: this test shows nothing", stale)
 		}
 		f.fabric.Rejoin("e1")
-		soon(t, func() bool { return f.removed["e1"] != nil })
-		if err := f.removed["e1"]; !strings.Contains(err.Error(), "removed from the cluster") {
+		soon(t, func() bool { return f.removed.of("e1") != nil })
+		if err := f.removed.of("e1"); !strings.Contains(err.Error(), "removed from the cluster") {
 			t.Errorf("it ended with %v", err)
 		}
 		time.Sleep(10 * time.Second)
@@ -102,7 +102,7 @@ func TestRemovedServerStartsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.open(cfg)
-		soon(t, func() bool { return f.removed["s2"] != nil })
+		soon(t, func() bool { return f.removed.of("s2") != nil })
 		time.Sleep(30 * time.Second)
 		if now := f.nodes["s1"].members.get("r.1").raft.CurrentTerm(); now != term || f.voters("r.1") != "s1 s3 s4" {
 			t.Errorf("it has disturbed the group: term %d and then %d, voters %s", term, now, f.voters("r.1"))
@@ -149,7 +149,7 @@ func TestReplacedVoterReturns(t *testing.T) {
 		}
 		f.fabric.Heal("s1", "s4")
 		soon(t, func() bool { return f.voters("r.1") == "s1 s2 s4" })
-		soon(t, func() bool { return f.removed["s3"] != nil })
+		soon(t, func() bool { return f.removed.of("s3") != nil })
 		put(t, f.nodes["s4"], "k", "v")
 	})
 }

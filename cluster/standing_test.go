@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -19,9 +18,9 @@ import (
 func TestMembersOverTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSecured(t, time.Now(), "s1", "s2", "s3", "s4", "e1", "e2")
-		f := &fleet{bubble: s.bubble, nodes: s.nodes, removed: map[api.NodeID]error{}}
+		f := &fleet{bubble: s.bubble, nodes: s.nodes, removed: &removals{}}
 		for id, cfg := range s.cfgs {
-			cfg.OnRemoved = func(err error) { f.removed[id] = err }
+			cfg.OnRemoved = func(err error) { f.removed.put(id, err) }
 			s.cfgs[id] = cfg
 		}
 		s.start()
@@ -35,10 +34,10 @@ func TestMembersOverTLS(t *testing.T) {
 		if took := time.Since(began); took > 2*time.Second {
 			t.Errorf("the removal took %v", took)
 		}
-		soon(t, func() bool { return f.removed["s2"] != nil })
-		soon(t, func() bool { return f.removed["e1"] != nil })
-		if f.removed["e2"] != nil || f.removed["s4"] != nil {
-			t.Errorf("others were removed too: %v", f.removed)
+		soon(t, func() bool { return f.removed.of("s2") != nil })
+		soon(t, func() bool { return f.removed.of("e1") != nil })
+		if f.removed.of("e2") != nil || f.removed.of("s4") != nil {
+			t.Errorf("others were removed too: %v, %v", f.removed.of("e2"), f.removed.of("s4"))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -47,7 +46,7 @@ func TestMembersOverTLS(t *testing.T) {
 		}
 		voters := 0
 		for id, n := range s.nodes {
-			if n.members.get(ident.MetaGroup) == nil || f.removed[id] != nil {
+			if n.members.get(ident.MetaGroup) == nil || f.removed.of(id) != nil {
 				continue
 			}
 			voters++

@@ -3,6 +3,7 @@ package leasecache
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -22,6 +23,7 @@ func TestSuspend(t *testing.T) {
 			t.Error("a lease is used after it was given back")
 		}
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if len(r.closed) != 1 || r.closed[0] != first || len(r.opened) != 1 {
 			t.Errorf("sessions closed: %v; opened: %v", r.closed, r.opened)
 		}
@@ -50,6 +52,7 @@ func TestSuspendedWhileOpening(t *testing.T) {
 		time.Sleep(2*beat + 500*time.Millisecond)
 		r.Suspend(true)
 		time.Sleep(10 * time.Second)
+		synctest.Wait()
 		if now := r.session("a"); len(r.closed) == 0 || r.closed[len(r.closed)-1] != now {
 			t.Errorf("session %v was not closed: %v", now, r.closed)
 		}
