@@ -524,7 +524,7 @@ func TestVouchedCaller(t *testing.T) {
 }
 
 // TestPlainConnectionsEnd: connections without TLS that are open when the cluster speaks TLS alone end soon, those that a node has
-// accepted and those that it has made: who has posed as a node on one does not go on.
+// accepted and those that it has made: a process that has posed as a node on one is cut off.
 func TestPlainConnectionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSecured(t, time.Now(), "s1", "s2", "s3", "e1")

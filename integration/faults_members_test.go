@@ -34,7 +34,7 @@ func TestFaultsMembers(t *testing.T) {
 		for i := range 12 {
 			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
 		}
-		mild := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return strings.HasPrefix(f.name, "crash") }) // who is gone does not come back
+		mild := slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return strings.HasPrefix(f.name, "crash") }) // a removed node does not come back
 		stop, made, changed := make(chan struct{}), make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(made)

@@ -147,10 +147,7 @@ func TestAccessLimits(t *testing.T) {
 
 // TestAccessNeedsLevel: an older cluster has neither tokens nor policies.
 func TestAccessNeedsLevel(t *testing.T) {
-	m := bootstrapped(t)
-	if m.Map().Level != Level0 {
-		t.Skip("the cluster begins at a newer level")
-	}
+	m := oldMachine(t)
 	for _, c := range []Command{PutPolicy{}, DropPolicy{}, PutToken{}, DropToken{}} {
 		if res := apply(t, m, c); api.CodeOf(res.Err) != api.CodeConflict {
 			t.Errorf("%+v: %v", c, res.Err)
