@@ -1,6 +1,9 @@
 package api
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // sortKeys sorts ks in place and removes duplicates.
 func sortKeys(ks []Key) []Key {
@@ -76,9 +79,10 @@ func (t *Txn) CheckSteps() error {
 		}
 	}
 	for _, branch := range [2][]Op{t.Then, t.Else} {
-		for _, o := range branch {
-			if o.Kind < OpGet || o.Kind > OpAppendIfAbsent {
-				return &Error{Code: CodeInvalid, Op: "txn", Key: o.Key, Hint: "unknown kind of operation"}
+		for i := range branch {
+			o := &branch[i]
+			if err := o.check(); err != nil {
+				return err
 			}
 			if err := checkPair(o.Key, o.Value); err != nil {
 				return err
@@ -87,6 +91,30 @@ func (t *Txn) CheckSteps() error {
 	}
 	if size := t.Size(); size > MaxTxnBytes {
 		return Errorf(CodeTooLarge, "transaction of %d bytes is over the limit of %d bytes", size, MaxTxnBytes)
+	}
+	return nil
+}
+
+// check returns what is wrong with the kind of the step and with what goes with the kind.
+func (o *Op) check() error {
+	wrong := func(format string, args ...any) error {
+		e := Errorf(CodeInvalid, format, args...)
+		e.Op, e.Key = "txn", o.Key
+		return e
+	}
+	switch {
+	case o.Kind < OpGet || o.Kind > OpList:
+		return wrong("unknown kind of operation")
+	case o.TTL != 0 && o.Kind != OpPut && o.Kind != OpAppendIfAbsent && o.Kind != OpTouch:
+		return wrong("only put, append_if_absent and touch have a ttl")
+	case o.Kind == OpTouch && o.TTL == 0:
+		return wrong("touch needs a ttl")
+	case o.TTL != 0 && (o.TTL < MinTTL || o.TTL > MaxTTL):
+		return wrong("ttl %v is not from %v to %d years", o.TTL, MinTTL, int(MaxTTL/(365*24*time.Hour)))
+	case o.Kind == OpList && (o.Limit < 1 || o.Limit > MaxListLimit):
+		return wrong("the limit of a list is %d, and must be from 1 to %d", o.Limit, MaxListLimit)
+	case o.Kind != OpList && o.Limit != 0:
+		return wrong("only list has a limit")
 	}
 	return nil
 }

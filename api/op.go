@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strconv"
+	"time"
 )
 
 // OpKind is the kind of an Op.
@@ -26,6 +27,20 @@ const (
 	// Only bytes are compared. So no element may occur within another element, or across two neighbouring ones. Elements that
 	// begin and end with delimiters used nowhere else, such as "<17>", satisfy this.
 	OpAppendIfAbsent
+	// OpTouch moves the key's deadline to TTL from now, if that is later than the one it has. The key keeps its value and its
+	// version, and leases on it stay. A key that is absent, or has no deadline, stays as it is. The step's Entry has the key's
+	// version and what is left until its deadline. All keys of the transaction must be of one group.
+	OpTouch
+	// OpList lists the keys that begin with Key, at most Limit of them, in order. The keys, with their versions and without values,
+	// are the next element of TxnResult.Lists. All keys that begin with Key must be of one group, as must be all keys of the
+	// transaction. The step's Entry has only the Key.
+	OpList
+)
+
+// MinTTL and MaxTTL bound the time to live of a key.
+const (
+	MinTTL = 100 * time.Millisecond
+	MaxTTL = 10 * 365 * 24 * time.Hour
 )
 
 // Op is one step of a transaction.
@@ -34,10 +49,19 @@ type Op struct {
 	Key   Key    `cbor:"2,keyasint"`
 	Value []byte `cbor:"3,keyasint,omitempty"`
 	Delta int64  `cbor:"4,keyasint,omitempty"` // for OpAdd
+	// TTL is how long the key lives from when the leader of its group took the step: from [MinTTL] to [MaxTTL]. 0 is for ever, for
+	// OpPut and OpAppendIfAbsent, which set the deadline or clear it. OpTouch needs one. Other kinds have none: OpAdd keeps the
+	// deadline of its key.
+	TTL time.Duration `cbor:"5,keyasint,omitempty"`
+	// Limit bounds what an OpList lists: 1 to [MaxListLimit].
+	Limit int `cbor:"6,keyasint,omitempty"`
 }
 
-// Writes reports whether the step may change its key.
-func (o Op) Writes() bool { return o.Kind != OpGet }
+// Writes reports whether the step may give its key another version.
+func (o Op) Writes() bool { return o.Kind >= OpPut && o.Kind <= OpAppendIfAbsent }
+
+// ReadsOnly reports whether the step changes nothing at all.
+func (o Op) ReadsOnly() bool { return o.Kind == OpGet || o.Kind == OpList }
 
 // Function reports whether the step computes what it writes from what the key holds.
 func (o *Op) Function() bool { return o.Kind == OpAdd || o.Kind == OpAppendIfAbsent }

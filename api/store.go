@@ -86,6 +86,8 @@ type Entry struct {
 	// Elided means that this answers a repeated request, and that the value in the first answer was too long to be stored. Exists
 	// and Version are those of the first answer. Value is unknown.
 	Elided bool `cbor:"7,keyasint,omitempty"`
+	// TTL is how long the key had still to live when this was answered, at least 1; 0 means that it has no deadline.
+	TTL time.Duration `cbor:"8,keyasint,omitempty"`
 }
 
 // ErrElided means that the first answer to a request had a value, and that the answer to its repetition does not, because the
@@ -190,6 +192,8 @@ type TxnResult struct {
 	// Replayed means that the result was stored by an earlier attempt with the same RequestID.
 	Replayed bool   `cbor:"5,keyasint,omitempty"`
 	Timing   Timing `cbor:"6,keyasint,omitempty"`
+	// Lists has the keys, with their versions, that each OpList of the branch that ran listed, in order. A replayed result has none.
+	Lists [][]Entry `cbor:"7,keyasint,omitempty"`
 }
 
 // Timing says where the time of one request was spent. Each part is measured by the node that spent it.
@@ -218,6 +222,8 @@ type ListRequest struct {
 	// Consistency and MaxStale are as in ReadRequest. A list that is neither Bounded nor Stale asks the owners.
 	Consistency Consistency   `cbor:"7,keyasint,omitempty"`
 	MaxStale    time.Duration `cbor:"8,keyasint,omitempty"`
+	// Cursor is that of the page before, if this asks for a further page.
+	Cursor Cursor `cbor:"9,keyasint,omitempty"`
 }
 
 // ListResult is one page of a list.
@@ -228,4 +234,7 @@ type ListResult struct {
 	// Stale means that a replica answered part of the page, with a state that may be Age old.
 	Stale bool          `cbor:"3,keyasint,omitempty"`
 	Age   time.Duration `cbor:"4,keyasint,omitempty"`
+	// Cursor is where a watch of Range continues: with what changed after the first page was read. The next page must be asked for
+	// with it, and the cursor of the last page is the one to watch from. It is "" if the page may be stale.
+	Cursor Cursor `cbor:"5,keyasint,omitempty"`
 }

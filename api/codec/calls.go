@@ -61,19 +61,31 @@ func (r *Reader) Txn(t *api.Txn) {
 
 // PutTxnResult writes the result of a transaction.
 func PutTxnResult(w *Writer, res *api.TxnResult) {
-	w.Flags(res.Committed, res.Replayed)
+	w.Flags(res.Committed, res.Replayed, len(res.Lists) > 0)
 	PutList(w, res.Entries, PutEntry)
 	w.Version(res.Version)
 	w.Text(string(res.Group))
 	putTiming(w, &res.Timing)
+	if len(res.Lists) > 0 {
+		PutList(w, res.Lists, func(w *Writer, l *[]api.Entry) { PutList(w, *l, PutEntry) })
+	}
 }
 
 // TxnResult reads what PutTxnResult wrote into out.
 func (r *Reader) TxnResult(out *api.TxnResult) {
-	flags := r.Flags(2)
+	flags := r.Flags(3)
 	*out = api.TxnResult{
 		Committed: Flag(flags, 0), Replayed: Flag(flags, 1), Entries: listInto(r, out.Entries, api.MaxTxnOps, minEntry, readEntry),
 		Version: r.Version(), Group: r.Group(), Timing: readTiming(r),
+	}
+	if !Flag(flags, 2) {
+		return
+	}
+	out.Lists = List(r, api.MaxTxnOps, 1, func(r *Reader) []api.Entry {
+		return listInto(r, nil, api.MaxListLimit, minEntry, readEntry)
+	})
+	if len(out.Lists) == 0 {
+		r.Fail("a list of no lists")
 	}
 }
 
@@ -83,16 +95,24 @@ const minEntry = 5
 // PutEntry writes an entry.
 func PutEntry(w *Writer, e *api.Entry) {
 	w.Text(string(e.Key))
-	w.Flags(e.Exists, e.Unchanged, e.Elided)
+	w.Flags(e.Exists, e.Unchanged, e.Elided, e.TTL != 0)
 	w.Bytes(e.Value)
 	w.Version(e.Version)
+	if e.TTL != 0 {
+		w.Duration(e.TTL)
+	}
 }
 
 func readEntry(r *Reader, e *api.Entry) {
 	e.Key = r.Key()
-	flags := r.Flags(3)
+	flags := r.Flags(4)
 	e.Exists, e.Unchanged, e.Elided = Flag(flags, 0), Flag(flags, 1), Flag(flags, 2)
-	e.Value, e.Version = r.Bytes(api.MaxValueBytes), r.Version()
+	e.Value, e.Version, e.TTL = r.Bytes(api.MaxValueBytes), r.Version(), 0
+	if Flag(flags, 3) {
+		if e.TTL = r.Duration(); e.TTL == 0 {
+			r.Fail("a time to live of nothing")
+		}
+	}
 }
 
 func putTiming(w *Writer, t *api.Timing) {

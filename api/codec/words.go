@@ -130,15 +130,30 @@ func readCond(r *Reader) api.Cond {
 	return c
 }
 
-// PutOp writes a step, with the one field that its kind has.
+// withTTL marks the kind of a step that has a time to live.
+const withTTL = 0x80
+
+// formatTTL is the first layout of logs that has times to live, and steps that touch and list. Messages have them in any case.
+const formatTTL = 5
+
+// PutOp writes a step, with the fields that its kind has.
 func PutOp(w *Writer, o *api.Op) {
-	w.Byte(byte(o.Kind))
+	kind := byte(o.Kind)
+	if o.TTL != 0 {
+		kind |= withTTL
+	}
+	w.Byte(kind)
 	w.Text(string(o.Key))
 	switch o.Kind {
 	case api.OpPut, api.OpAppendIfAbsent:
 		w.Bytes(o.Value)
 	case api.OpAdd:
 		w.Int(o.Delta)
+	case api.OpList:
+		w.Uint(uint64(max(o.Limit, 0)))
+	}
+	if o.TTL != 0 {
+		w.Duration(o.TTL)
 	}
 }
 
@@ -146,15 +161,28 @@ func PutOp(w *Writer, o *api.Op) {
 func (r *Reader) Ops() []api.Op { return List(r, api.MaxTxnOps, 2, readOp) }
 
 func readOp(r *Reader) api.Op {
-	o := api.Op{Kind: api.OpKind(r.Byte()), Key: r.Key()}
+	kind := r.Byte()
+	o := api.Op{Kind: api.OpKind(kind &^ withTTL), Key: r.Key()}
+	if (kind&withTTL != 0 || o.Kind > api.OpAppendIfAbsent) && r.Format > 0 && r.Format < formatTTL {
+		r.unknown("an unknown kind of operation")
+		return o
+	}
 	switch o.Kind {
 	case api.OpPut, api.OpAppendIfAbsent:
 		o.Value = r.Bytes(api.MaxValueBytes)
 	case api.OpAdd:
 		o.Delta = r.Int()
-	case api.OpGet, api.OpDelete:
+	case api.OpList:
+		o.Limit = r.Count()
+	case api.OpGet, api.OpDelete, api.OpTouch:
 	default:
 		r.unknown("an unknown kind of operation")
+		return o
+	}
+	if kind&withTTL != 0 {
+		if o.TTL = r.Duration(); o.TTL == 0 {
+			r.Fail("a time to live of nothing")
+		}
 	}
 	return o
 }

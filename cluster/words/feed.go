@@ -1,0 +1,73 @@
+package words
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// Feeder tells what changes in a part of the keyspace that one group owns.
+type Feeder interface {
+	// Feed begins a feed of one piece. It ends with ctx, with the lead of the node that serves it, and after a batch that has Moved.
+	Feed(ctx context.Context, r *FeedRequest) (Feed, error)
+}
+
+// Feed is the stream of one piece. One goroutine at a time may use it.
+type Feed interface {
+	// Next returns the next batch, and waits for it. Batches may be shared and must not be changed.
+	Next() (*FeedBatch, error)
+	Close() error
+}
+
+// Piece is a part of the keyspace that one group owns at one epoch: the keys of Range in shard Index of Of.
+type Piece struct {
+	Range api.Range   `cbor:"1,keyasint,omitempty"`
+	Index uint32      `cbor:"2,keyasint,omitempty"`
+	Of    uint32      `cbor:"3,keyasint,omitempty"`
+	Epoch uint64      `cbor:"4,keyasint,omitempty"`
+	Group api.GroupID `cbor:"5,keyasint,omitempty"`
+}
+
+// Position is a value of one group's command counter. Positions of different incarnations have nothing to do with each other.
+type Position struct {
+	Incarnation uint64 `cbor:"1,keyasint,omitempty"`
+	Index       uint64 `cbor:"2,keyasint,omitempty"`
+}
+
+// FeedRequest says where a feed begins.
+type FeedRequest struct {
+	Piece `cbor:"1,keyasint"`
+	// After is what the caller has. With an Index of 0 the feed begins where the group took the piece over.
+	After Position `cbor:"2,keyasint,omitempty"`
+	// Now begins the feed with what comes after the request, whatever After is. The first batch is empty and says the position.
+	Now bool `cbor:"3,keyasint,omitempty"`
+	// KeysOnly leaves the values out.
+	KeysOnly bool `cbor:"4,keyasint,omitempty"`
+}
+
+// FeedEvent is an event of a group. It became visible at Index.
+type FeedEvent struct {
+	api.Event `cbor:"1,keyasint"`
+	Index     uint64 `cbor:"2,keyasint"`
+}
+
+// FeedBatch is what a feed tells at once. It ends between two commands of the group.
+type FeedBatch struct {
+	Events []FeedEvent `cbor:"1,keyasint,omitempty"`
+	// To is the position up to which everything of the piece has been told.
+	To Position `cbor:"2,keyasint"`
+	// Age is how old the position may be: everything of the piece that was acknowledged longer ago has been told.
+	Age time.Duration `cbor:"3,keyasint,omitempty"`
+	// Gap, if not "", says why what lies between the position asked for and To cannot be told.
+	Gap api.GapReason `cbor:"4,keyasint,omitempty"`
+	// Moved means that the group gave the piece up, and has told all that it knows of it.
+	Moved *Moved `cbor:"5,keyasint,omitempty"`
+}
+
+// Moved says who may own the keys of Range, a part of the piece, at Epoch. What is left of the piece is still the group's.
+type Moved struct {
+	Range api.Range     `cbor:"1,keyasint,omitempty"`
+	Epoch uint64        `cbor:"2,keyasint"`
+	To    []api.GroupID `cbor:"3,keyasint,omitempty"`
+}
