@@ -9,13 +9,12 @@ import (
 
 // readStats counts the reads of keys that are not cached, from when this node last saw the key written or its lease
 // revoked. It remembers the keys whose leases did not pay. It is a table of keys by hash, in sets of eight. The table
-// grows to its limit. After that a new key replaces the least read one of its set, so that a scan costs the table
-// little. readStats decides only whether a lease is worth requesting, never whether one may be used. The shard's mutex
+// doubles, up to its limit, when a set has no place for a new key. After that a new key replaces the least read one of
+// its set, so that a scan costs the table little. readStats decides only whether a lease is worth requesting, never whether one may be used. The shard's mutex
 // guards it.
 type readStats struct {
 	sets       [][setSize]count
 	limit      int    // of sets
-	filled     int    // places
 	turn       uint32 // counted reads, by which counts age
 	turnover   uint32 // reads in which the table sees about as many keys as it has places
 	grantAfter int32
@@ -133,28 +132,35 @@ func (t *readStats) ended(hash uint64, now words.ClockSample, served uint32) {
 // at returns the key's place, cooled down to now. It makes a new place if need be.
 func (t *readStats) at(hash uint64, now words.ClockSample) *count {
 	t.turn++
-	if 2*t.filled > setSize*len(t.sets) && len(t.sets) < t.limit {
-		t.resize(2 * len(t.sets))
-	}
 	tag := tagOf(hash)
+	c := t.place(tag)
+	for c.tag != tag && c.tag != 0 && len(t.sets) < t.limit {
+		t.resize(2 * len(t.sets))
+		c = t.place(tag)
+	}
+	if c.tag == tag {
+		t.cool(c, now)
+		c.turn = t.turn
+	} else {
+		*c = count{tag: tag, turn: t.turn, since: seconds(now)}
+	}
+	return c
+}
+
+// place returns the place of the tag in its set or, if it has none, the place that is empty or else worth least.
+func (t *readStats) place(tag uint32) *count {
 	set := t.set(tag)
-	victim := &set[0]
+	least := &set[0]
 	for i := range set {
 		c := &set[i]
 		if c.tag == tag {
-			t.cool(c, now)
-			c.turn = t.turn
 			return c
 		}
-		if t.worth(c) < t.worth(victim) {
-			victim = c
+		if t.worth(c) < t.worth(least) {
+			least = c
 		}
 	}
-	if victim.tag == 0 {
-		t.filled++
-	}
-	*victim = count{tag: tag, turn: t.turn, since: seconds(now)}
-	return victim
+	return least
 }
 
 // worth orders the places of a set: first by how often the key was read, halved with every turnover since, then by
