@@ -52,6 +52,9 @@ var house = map[string]room{
 	"api/fault": {
 		ours: []string{"api", "api/observe"},
 	},
+	"cluster/cursor": {
+		ours: []string{"api", "api/codec", "cluster/words", "fsm/ident"},
+	},
 	"api/wire": {
 		ours:  []string{"api", "api/admission", "api/codec", "api/fault"},
 		tests: []string{"api/observe"},

@@ -25,3 +25,18 @@ func ShardOf(k api.Key, of uint32) uint32 {
 	}
 	return uint32(h % uint64(of))
 }
+
+// OneShard reports whether all keys of the range certainly fall into one shard, however many there are: they share their first two
+// segments.
+func OneShard(r api.Range) bool {
+	slashes := 0
+	for i := range len(r.Start) {
+		if r.Start[i] != '/' {
+			continue
+		}
+		if slashes++; slashes == 2 {
+			return api.PrefixRange(r.Start[:i+1]).ContainsRange(r)
+		}
+	}
+	return false
+}

@@ -168,25 +168,11 @@ func (m *Map) Spans(r api.Range) []Span {
 func (m *Map) Scan(r api.Range) []Span {
 	parts := m.Spans(r)
 	for i, s := range parts {
-		if len(s.Groups) > 1 && oneShard(s.Range) {
+		if len(s.Groups) > 1 && ident.OneShard(s.Range) {
 			parts[i].Groups = []api.GroupID{s.Owner(s.Range.Start)}
 		}
 	}
 	return parts
-}
-
-// oneShard reports whether all keys of the range certainly fall into one shard: they share their first two segments.
-func oneShard(r api.Range) bool {
-	slashes := 0
-	for i := range len(r.Start) {
-		if r.Start[i] != '/' {
-			continue
-		}
-		if slashes++; slashes == 2 {
-			return api.PrefixRange(r.Start[:i+1]).ContainsRange(r)
-		}
-	}
-	return false
 }
 
 // Owned lists what the group owns, in key order: what a group is founded with.

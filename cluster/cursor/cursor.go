@@ -1,0 +1,113 @@
+// Package cursor has the cursors of watches: positions in a range of keys that every node understands. It is pure.
+//
+// A cursor is the range that is watched and its pieces, each with a position. Its text is the base64url of a format, the range,
+// the pieces and a CRC-32C, in varints, with the names of groups and the parts of the range once each. For a range with one
+// owner it has about 35 characters. It is no credential.
+package cursor
+
+import (
+	"fmt"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/ident"
+)
+
+// Limits of a cursor. A watch of a range that needs more is refused with [api.CodeTooLarge].
+const (
+	MaxPieces = 160
+	MaxBytes  = 4 << 10 // of the text: it travels in a header of HTTP
+)
+
+// Piece is a part of a watched range and the position up to which all of it has been told. A position with an Index of 0 is where
+// the piece's group took it over.
+type Piece struct {
+	words.Piece
+	At words.Position
+}
+
+// Cursor is a position in Range. Its pieces have every key of Range. Two pieces have the same key only if one of them follows the
+// other: then its epoch is greater, and it begins when the other has ended.
+type Cursor struct {
+	Range  api.Range
+	Pieces []Piece
+}
+
+// Within returns the part of the cursor that a watch of r needs. CodeInvalid if the pieces do not have every key of r.
+func (c *Cursor) Within(r api.Range) (*Cursor, error) {
+	part := &Cursor{Range: r}
+	for _, p := range c.Pieces {
+		if x, ok := Clip(p.Piece, r); ok {
+			part.Pieces = append(part.Pieces, Piece{x, p.At})
+		}
+	}
+	if guardCover && (!c.Range.ContainsRange(r) || !part.whole()) {
+		return nil, api.Errorf(api.CodeInvalid, "the cursor is for %s and does not cover %s: use it for the range that it was given for",
+			Describe(c.Range), Describe(r))
+	}
+	return part, nil
+}
+
+// Clip returns the part of the piece that is in r. It is false if the piece certainly has no key there.
+func Clip(p words.Piece, r api.Range) (words.Piece, bool) {
+	x, ok := p.Range.Intersect(r)
+	if !ok || ident.OneShard(x) && ident.ShardOf(x.Start, p.Of) != p.Index {
+		return words.Piece{}, false
+	}
+	p.Range = x
+	return p, true
+}
+
+// whole reports whether the pieces have every key of the range. Of each part of it there must be a piece for every shard, or for the
+// one shard that has all keys of the part.
+func (c *Cursor) whole() bool {
+	for next, at := c.Range.Start, true; at; {
+		part := api.Range{Start: next, End: c.Range.End}
+		for _, p := range c.Pieces { // up to where the next piece begins or ends
+			for _, border := range []api.Key{p.Range.Start, p.Range.End} {
+				if border > part.Start && (part.End == "" || border < part.End) {
+					part.End = border
+				}
+			}
+		}
+		if !c.has(part) {
+			return false
+		}
+		next, at = part.End, part.End != c.Range.End
+	}
+	return true
+}
+
+// has reports whether the pieces have every key of the part, in which no piece begins or ends.
+func (c *Cursor) has(part api.Range) bool {
+	shards := map[uint32]map[uint32]bool{} // of -> index
+	for _, p := range c.Pieces {
+		if !p.Range.ContainsRange(part) {
+			continue
+		}
+		if ident.OneShard(part) && ident.ShardOf(part.Start, p.Of) == p.Index {
+			return true
+		}
+		if shards[p.Of] == nil {
+			shards[p.Of] = map[uint32]bool{}
+		}
+		shards[p.Of][p.Index] = true
+		if uint64(len(shards[p.Of])) == uint64(p.Of) {
+			return true
+		}
+	}
+	return false
+}
+
+// Describe names a range for people: by its prefix if it has one.
+func Describe(r api.Range) string {
+	switch {
+	case r == api.Range{}:
+		return "all keys"
+	case r == api.PrefixRange(r.Start):
+		return fmt.Sprintf("the prefix %q", string(r.Start))
+	case r.End == r.Start+"\x00":
+		return fmt.Sprintf("the key %q", string(r.Start))
+	}
+	return fmt.Sprintf("the range %v", r)
+}
