@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -150,7 +151,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_, _ = Decode(api.Cursor(base64.RawURLEncoding.EncodeToString(b)))
-		signed := binary.BigEndian.AppendUint32(b[:len(b):len(b)], crc32.Checksum(b, castagnoli))
+		signed := binary.BigEndian.AppendUint32(slices.Clip(b), crc32.Checksum(b, castagnoli))
 		c, err := Decode(api.Cursor(base64.RawURLEncoding.EncodeToString(signed)))
 		if err != nil {
 			if api.CodeOf(err) != api.CodeInvalid {
