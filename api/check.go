@@ -54,6 +54,23 @@ func (r *ListRequest) Check() error {
 	return nil
 }
 
+// Check returns nil if the request is valid and within the limits. Otherwise it returns CodeInvalid or CodeTooLarge. It does not
+// look into the cursor.
+func (r *WatchRequest) Check() error {
+	invalid := func(hint string) error { return &Error{Code: CodeInvalid, Op: "watch", Hint: hint} }
+	switch n := max(len(r.Range.Start), len(r.Range.End)); {
+	case n > MaxKeyBytes:
+		return Errorf(CodeTooLarge, "bound of a watch of %d bytes is over the limit of %d bytes", n, MaxKeyBytes)
+	case r.Range.End != "" && r.Range.Start >= r.Range.End:
+		return invalid("the range has no keys: its end is not above its start")
+	case r.List && r.From != "":
+		return invalid("a watch that lists first does not continue from a cursor: choose one")
+	case len(r.From) > MaxCursorBytes:
+		return Errorf(CodeInvalid, "the cursor has %d bytes, and none has more than %d: it is not one of a list or a watch", len(r.From), MaxCursorBytes)
+	}
+	return nil
+}
+
 // Check returns nil if the transaction is valid and within the limits, and a client may use its id. Otherwise it returns
 // CodeInvalid or CodeTooLarge.
 func (t *Txn) Check() error {

@@ -23,6 +23,8 @@ const (
 	MaxReadBytes = 16 << 20
 	// MaxIdempotencyKeyBytes bounds an opaque Idempotency-Key.
 	MaxIdempotencyKeyBytes = 255
+	// MaxCursorBytes bounds a [Cursor]. A range that needs a longer one cannot be watched.
+	MaxCursorBytes = 4 << 10
 )
 
 // DefaultTimeout bounds a request that sets no timeout. MaxTimeout is the longest timeout that a request may set.

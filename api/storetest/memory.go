@@ -21,6 +21,7 @@ type Memory struct {
 	once  map[requestKey]record     // results by request
 	acked map[api.ClientID]uint64   // for each client: the greatest AckedBelow seen
 	live  map[api.ClientID][]uint64 // for each client: the Seqs in once
+	feed  memoryFeed
 }
 
 type requestKey struct {
@@ -48,6 +49,7 @@ func NewMemory() *Memory {
 		once:  map[requestKey]record{},
 		acked: map[api.ClientID]uint64{},
 		live:  map[api.ClientID][]uint64{},
+		feed:  memoryFeed{changed: make(chan struct{})},
 	}
 }
 
@@ -116,7 +118,10 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 	if limit == 0 {
 		limit = api.DefaultListLimit
 	}
-	res, size := &api.ListResult{}, 0
+	res, size := &api.ListResult{Cursor: r.Cursor}, 0
+	if r.Cursor == "" && r.Consistency <= api.Quorum {
+		res.Cursor = memoryCursor(r.Range, m.index)
+	}
 	for _, k := range keys {
 		e := m.keys[k]
 		if !e.Exists || !r.Range.Contains(k) {
@@ -170,6 +175,7 @@ func (m *Memory) apply(t *api.Txn) (*api.TxnResult, error) {
 		}
 		res.Entries = append(res.Entries, e)
 	}
+	m.tellWritten(branch, written)
 	maps.Copy(m.keys, written)
 	return res, nil
 }

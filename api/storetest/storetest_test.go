@@ -20,3 +20,55 @@ func TestMemoryShared(t *testing.T) {
 func TestMemorySingleKey(t *testing.T) {
 	storetest.Run(t, func(*testing.T) api.Store { return storetest.NewMemory() }, storetest.Options{SingleKey: true})
 }
+
+func TestMemoryWatch(t *testing.T) {
+	storetest.RunWatcher(t, func(*testing.T) storetest.WatchStore { return storetest.NewMemory() })
+}
+
+// TestMemoryWatchGap: a cursor from before the history meets a gap and goes on behind it; a watch that lists says that it begins
+// again, and does.
+func TestMemoryWatchGap(t *testing.T) {
+	m := storetest.NewMemory()
+	put := func(k api.Key) {
+		if _, err := m.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a")
+	page, err := m.List(t.Context(), &api.ListRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(s api.WatchStream) *api.WatchBatch {
+		b, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	listing, err := m.Watch(t.Context(), &api.WatchRequest{List: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := next(listing); len(b.Events) != 1 || !next(listing).Ready {
+		t.Fatalf("told %+v", b)
+	}
+	put("b")
+	m.TrimHistory()
+	s, err := m.Watch(t.Context(), &api.WatchRequest{From: page.Cursor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gap := next(s)
+	put("c")
+	ready, c := next(s), next(s)
+	if gap.Gap == nil || gap.Gap.Reason != api.GapTrimmed || gap.Cursor == "" || !ready.Ready || len(c.Events) != 1 || c.Events[0].Key != "c" {
+		t.Errorf("told %+v, %+v, %+v", gap, ready, c)
+	}
+	if b := next(listing); !b.Reset {
+		t.Errorf("told %+v, want a reset", b)
+	}
+	if b := next(listing); len(b.Events) != 3 || !next(listing).Ready {
+		t.Errorf("told %+v, want all of three", b)
+	}
+}
