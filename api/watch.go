@@ -73,16 +73,16 @@ func (k EventKind) String() string { return [...]string{"", "put", "delete", "ex
 
 // Event is one change of one key.
 type Event struct {
-	Kind    EventKind
-	Key     Key
-	Version Version
-	Value   []byte
+	Kind    EventKind `cbor:"1,keyasint"`
+	Key     Key       `cbor:"2,keyasint"`
+	Version Version   `cbor:"3,keyasint"`
+	Value   []byte    `cbor:"4,keyasint,omitempty"`
 	// Elided means that Value is left out though there is one: it was large, and a later version has replaced it.
-	Elided bool
+	Elided bool `cbor:"5,keyasint,omitempty"`
 	// TTL is what was left of the key's time to live when the event was told, 0 if it has no deadline.
-	TTL time.Duration
+	TTL time.Duration `cbor:"6,keyasint,omitempty"`
 	// Txn is the same for the events of one transaction across groups, 0 for all others.
-	Txn uint64
+	Txn uint64 `cbor:"7,keyasint,omitempty"`
 }
 
 // GapReason says why changes are missing.

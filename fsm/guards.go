@@ -21,4 +21,5 @@ const (
 	guardWatermark        = true // a commit of which no record could be kept is refused
 	guardAttemptAge       = true // so is one whose abort may have been forgotten
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
+	guardListPosition     = true // the position of a list is that of the view in which its page was read
 )

@@ -24,4 +24,5 @@ var (
 	guardWatermark        = mutant != "watermark"
 	guardAttemptAge       = mutant != "attempt-age"
 	guardEpochLineage     = mutant != "epoch-lineage"
+	guardListPosition     = mutant != "list-position-late"
 )

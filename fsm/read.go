@@ -49,38 +49,68 @@ func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err er
 // List returns a page of the keys in the range that the group owns. The error is CodeWrongGroup if it owns no part of the range,
 // and an [IntentsError] if a transaction exclusively holds a key of the page, or one that it may add to the page.
 func (m *Machine) List(r *api.ListRequest) (res *api.ListResult, err error) {
-	return m.listed(r, false)
+	res, _, err = m.listed(r, false)
+	return res, err
+}
+
+// ListedAt says what a page of a list shows: all that the commands up to Index have made, and nothing of later ones.
+type ListedAt struct {
+	Incarnation, Index uint64
+	// Shards are the parts of what the page covers that the group owns.
+	Shards []Shard
+}
+
+// ListAt is List that also returns as of which command the page is.
+func (m *Machine) ListAt(r *api.ListRequest) (res *api.ListResult, at ListedAt, err error) {
+	res, at, err = m.listed(r, false)
+	if err == nil && !guardListPosition {
+		at.Index = m.Meta().Counter
+	}
+	return res, at, err
 }
 
 // ListBefore is like List, but with the state of held keys before the transactions that hold them, as [Machine.ReadBefore].
 func (m *Machine) ListBefore(r *api.ListRequest) (res *api.ListResult, err error) {
-	return m.listed(r, true)
+	res, _, err = m.listed(r, true)
+	return res, err
 }
 
-func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, err error) {
+func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, at ListedAt, err error) {
 	if err := r.Check(); err != nil {
-		return nil, err
+		return nil, at, err
 	}
 	defer rescue(&err)
 	res = &api.ListResult{}
 	if r.Range.End != "" && r.Range.End <= r.Range.Start {
-		return res, nil
+		return res, at, nil
 	}
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
 	if !slices.ContainsFunc(v.shards, func(o owned) bool { return o.Range.Overlaps(r.Range) }) {
 		if !v.meta.Initialized {
-			return nil, errNotFounded()
+			return nil, at, errNotFounded()
 		}
-		return nil, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
+		return nil, at, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
 	}
 	v.list(r, res)
 	page := pageOf(r, res)
 	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 && !before {
-		return nil, &IntentsError{Intents: in, Page: page}
+		return nil, at, &IntentsError{Intents: in, Page: page}
 	}
-	return res, nil
+	return res, v.listedAt(page), nil
+}
+
+func (v *view) listedAt(page api.Range) ListedAt {
+	at := ListedAt{Incarnation: v.meta.Incarnation, Index: v.meta.Counter}
+	for _, o := range v.shards {
+		if part, ok := o.Range.Intersect(page); ok {
+			s := o.Shard
+			s.Range = part
+			at.Shards = append(at.Shards, s)
+		}
+	}
+	return at
 }
 
 // pageOf returns the part of the range that the page covers.

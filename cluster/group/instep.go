@@ -119,19 +119,20 @@ func (a *Authority) readReplica(ctx context.Context, q *words.ReadRequest, out *
 }
 
 // listReplica is readReplica for a list.
-func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	short, cancel := context.WithTimeout(ctx, ownerPatience)
 	defer cancel()
 	page, err := a.listOwner(short, q)
 	if !ownerFails(err) {
 		return page, err
 	}
+	var here *api.ListResult
 	age, ok := a.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
 		list := a.cfg.Machine.List
 		if before {
 			list = a.cfg.Machine.ListBefore
 		}
-		if page, err = list(&q.ListRequest); err != nil {
+		if here, err = list(&q.ListRequest); err != nil {
 			return err
 		}
 		return a.cfg.Machine.Covers(q.Range)
@@ -139,8 +140,8 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*api
 	if !ok {
 		return nil, err
 	}
-	page.Stale, page.Age = true, age
-	return page, nil
+	here.Stale, here.Age = true, age
+	return &words.ListResult{ListResult: *here}, nil
 }
 
 // ownerFails reports whether the owner gives no answer and another node may.

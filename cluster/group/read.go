@@ -107,7 +107,7 @@ func omitKnown(e *api.Entry, known api.Version) {
 // List returns a page of the range, behind a confirm that began after the request arrived. It returns CodeWrongGroup
 // unless the group owns a shard of every part of the range, since a result that omits keys would look complete. If
 // the owner does not answer a bounded or stale list soon, this replica answers it.
-func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (a *Authority) List(ctx context.Context, q *words.ListRequest) (*api.ListRe
 }
 
 // listOwner lists at the leader.
-func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	l, err := a.leader(ctx)
 	if err != nil {
 		return nil, err
@@ -134,8 +134,9 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.L
 	w.position.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
 	defer w.end()
 	var page *api.ListResult
+	var at fsm.ListedAt
 	err = w.lookQueued(ctx, func() (err error) {
-		page, err = a.cfg.Machine.List(&q.ListRequest)
+		page, at, err = a.cfg.Machine.ListAt(&q.ListRequest)
 		return err
 	})
 	if err != nil {
@@ -146,5 +147,17 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*api.L
 	if err := a.cfg.Machine.Covers(q.Range); err != nil {
 		return nil, err
 	}
-	return page, nil
+	return &words.ListResult{ListResult: *page, At: a.listedAt(&at)}, nil
+}
+
+// listedAt returns the positions as of which the parts of a page were read.
+func (a *Authority) listedAt(at *fsm.ListedAt) []words.Listed {
+	all := make([]words.Listed, len(at.Shards))
+	for i, s := range at.Shards {
+		all[i] = words.Listed{
+			Piece: words.Piece{Range: s.Range, Index: s.Index, Of: s.Of, Epoch: s.Epoch, Group: a.cfg.Group},
+			At:    words.Position{Incarnation: at.Incarnation, Index: at.Index},
+		}
+	}
+	return all
 }

@@ -20,7 +20,7 @@ import (
 type fakeStore struct {
 	read func(context.Context, *words.ReadRequest) (*words.ReadResult, error)
 	do   func(context.Context, *words.Txn) (*api.TxnResult, error)
-	list func(context.Context, *words.ListRequest) (*api.ListResult, error)
+	list func(context.Context, *words.ListRequest) (*words.ListResult, error)
 }
 
 func (f *fakeStore) Read(ctx context.Context, r *words.ReadRequest, out *words.ReadResult) error {
@@ -33,7 +33,7 @@ func (f *fakeStore) Read(ctx context.Context, r *words.ReadRequest, out *words.R
 func (f *fakeStore) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	return f.do(ctx, t)
 }
-func (f *fakeStore) List(ctx context.Context, r *words.ListRequest) (*api.ListResult, error) {
+func (f *fakeStore) List(ctx context.Context, r *words.ListRequest) (*words.ListResult, error) {
 	return f.list(ctx, r)
 }
 
@@ -250,7 +250,7 @@ func (s *storeOf) Do(ctx context.Context, q *words.Txn) (*api.TxnResult, error) 
 	f := s.fns()
 	return f.Do(ctx, q)
 }
-func (s *storeOf) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (s *storeOf) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	f := s.fns()
 	return f.List(ctx, q)
 }

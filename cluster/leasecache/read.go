@@ -195,5 +195,9 @@ func (c *Cache) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, 
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	return c.cfg.Lister.List(ctx, &words.ListRequest{ListRequest: *r})
+	res, err := c.cfg.Lister.List(ctx, &words.ListRequest{ListRequest: *r})
+	if err != nil {
+		return nil, err
+	}
+	return &res.ListResult, nil
 }

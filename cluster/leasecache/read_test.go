@@ -261,8 +261,8 @@ func TestPassThrough(t *testing.T) {
 			t.Errorf("no key: %v", err)
 		}
 		r.change(func() {
-			r.store.list = func(context.Context, *words.ListRequest) (*api.ListResult, error) {
-				return &api.ListResult{More: true}, nil
+			r.store.list = func(context.Context, *words.ListRequest) (*words.ListResult, error) {
+				return &words.ListResult{ListResult: api.ListResult{More: true}}, nil
 			}
 			r.store.read = func(context.Context, *words.ReadRequest) (*words.ReadResult, error) { return &words.ReadResult{}, nil }
 		})

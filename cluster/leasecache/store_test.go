@@ -58,8 +58,12 @@ func (m *lessorInMemory) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, 
 	return m.Memory.Do(ctx, &t.Txn)
 }
 
-func (m *lessorInMemory) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
-	return m.Memory.List(ctx, &q.ListRequest)
+func (m *lessorInMemory) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
+	res, err := m.Memory.List(ctx, &q.ListRequest)
+	if err != nil {
+		return nil, err
+	}
+	return &words.ListResult{ListResult: *res}, nil
 }
 
 // TestStore checks that a cache passes the suite of all Stores if leases serve every read that they can.

@@ -14,7 +14,7 @@ import (
 var (
 	methodRead = peer.NewMethod[words.ReadRequest, words.ReadResult]("Read", admission.Request, peer.Nodes)
 	methodDo   = peer.NewMethod[words.Txn, api.TxnResult]("Do", admission.Request, peer.Nodes)
-	methodList = peer.NewMethod[words.ListRequest, api.ListResult]("List", admission.Request, peer.Nodes)
+	methodList = peer.NewMethod[words.ListRequest, words.ListResult]("List", admission.Request, peer.Nodes)
 )
 
 // Read reads keys of one group.
@@ -50,7 +50,7 @@ func (n Node) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 }
 
 // List lists a range of one group.
-func (n Node) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (n Node) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	return methodList.Ask(ctx, n.Remote, q)
 }
 
@@ -61,7 +61,7 @@ func registerStore(s *peer.Server, groups Groups) {
 	})
 	methodDo.Handle(s, store.Do)
 	methodList.Handle(s, of(groups, func(q *words.ListRequest) api.GroupID { return q.Group },
-		func(g Group, ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+		func(g Group, ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 			if err := rangeInScope(peer.CallerFrom(ctx), q.Range); err != nil {
 				return nil, err
 			}

@@ -81,6 +81,7 @@ type fakeGroup struct {
 	closed      ident.SessionID
 	opened      words.OpenSession
 	hinted      []ident.TxnID
+	at          []words.Listed
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }
@@ -99,8 +100,12 @@ func (g *fakeGroup) Read(ctx context.Context, q *words.ReadRequest, out *words.R
 	return err
 }
 
-func (g *fakeGroup) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
-	return g.Memory.List(ctx, &q.ListRequest)
+func (g *fakeGroup) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
+	res, err := g.Memory.List(ctx, &q.ListRequest)
+	if err != nil {
+		return nil, err
+	}
+	return &words.ListResult{ListResult: *res, At: g.at}, nil
 }
 
 func (g *fakeGroup) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
@@ -172,7 +177,7 @@ func (n named) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
 	return n.Node.Do(ctx, &x)
 }
 
-func (n named) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (n named) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	x := *q
 	x.Group = n.group
 	return n.Node.List(ctx, &x)

@@ -35,6 +35,7 @@ type backend struct {
 	participant remote.Participant
 	// replicas is the age with which replicas answer bounded and stale reads. If 0, they answer none.
 	replicas time.Duration
+	lists    map[api.GroupID]uint64 // how many lists the groups have answered
 }
 
 func newBackend(t testing.TB) *backend {
@@ -158,7 +159,7 @@ func (n fakeNode) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) 
 	return res, n.leave(ctx, n.id, "txn", t.Group, err)
 }
 
-func (n fakeNode) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (n fakeNode) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	err := n.enter(ctx, n.id, "list", q.Group)
 	stale := n.replica(err, q.Consistency)
 	if err != nil && !stale {
@@ -169,11 +170,34 @@ func (n fakeNode) List(ctx context.Context, q *words.ListRequest) (*api.ListResu
 			return nil, api.Errorf(api.CodeWrongGroup, "%v is not all of %s", q.Range, q.Group)
 		}
 	}
-	res, err := n.stores[q.Group].List(ctx, &q.ListRequest)
-	if res != nil && stale {
+	page, err := n.stores[q.Group].List(ctx, &q.ListRequest)
+	if err != nil {
+		return nil, n.leave(ctx, n.id, "list", q.Group, err)
+	}
+	res := &words.ListResult{ListResult: *page}
+	if stale {
 		res.Stale, res.Age = true, n.replicas
+	} else {
+		res.At = n.listedAt(q, page)
 	}
 	return res, n.leave(ctx, n.id, "list", q.Group, err)
+}
+
+// listedAt is the position of a page: each list of a group is at the next one.
+func (b *backend) listedAt(q *words.ListRequest, page *api.ListResult) []words.Listed {
+	covers := q.Range
+	if page.More && q.Reverse {
+		covers.Start = page.Entries[len(page.Entries)-1].Key
+	} else if page.More {
+		covers.End = page.Entries[len(page.Entries)-1].Key + "\x00"
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lists == nil {
+		b.lists = map[api.GroupID]uint64{}
+	}
+	b.lists[q.Group]++
+	return []words.Listed{{Piece: words.Piece{Range: covers, Group: q.Group}, At: words.Position{Index: b.lists[q.Group]}}}
 }
 
 func (n fakeNode) OpenSession(ctx context.Context, o words.OpenSession) (words.SessionGrant, error) {

@@ -15,7 +15,7 @@ const ahead = 8
 
 // List visits, in order, the spans of the placement map that overlap the range, and merges the groups of each span. If
 // the first span does not fill the page, the next ones are asked at once.
-func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (r *Router) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	ctx, cancel := bound(ctx)
 	defer cancel()
 	began := time.Now()
@@ -25,7 +25,7 @@ func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResul
 		request.Limit = api.DefaultListLimit
 	}
 	if q.Range.End != "" && q.Range.End <= q.Range.Start {
-		return &api.ListResult{}, nil
+		return &words.ListResult{}, nil
 	}
 	if request.Age == 0 {
 		request.Age = words.NewAge()
@@ -51,7 +51,7 @@ func (r *Router) List(ctx context.Context, q *words.ListRequest) (*api.ListResul
 
 // page collects one page by one map. It returns CodeWrongGroup if a group no longer owns its part. The whole page is
 // then to be collected again.
-func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListRequest) (*api.ListResult, error) {
+func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListRequest) (*words.ListResult, error) {
 	spans := m.Scan(q.Range)
 	if q.Reverse {
 		reverse(spans)
@@ -70,7 +70,7 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListReques
 			if err := p.take(ctx, x); err != nil {
 				return nil, err
 			}
-			p.aged(x)
+			p.asked(x)
 		}
 		i += n
 		if p.full() && !p.more {
@@ -80,10 +80,12 @@ func (r *Router) page(ctx context.Context, m *placement.Map, q *words.ListReques
 			return nil, err
 		}
 	}
-	res := &api.ListResult{Entries: p.entries, More: p.more}
+	res := &words.ListResult{ListResult: api.ListResult{Entries: p.entries, More: p.more}}
 	if !p.asOf.IsZero() {
 		res.Stale, res.Age = true, time.Since(p.asOf)
+		return res, nil
 	}
+	res.At = p.positions(q.Range)
 	return res, nil
 }
 
@@ -100,7 +102,7 @@ func (r *Router) probe(ctx context.Context, q *words.ListRequest, spans []placem
 				return err
 			}
 			p.more = p.more || some
-			p.aged(x)
+			p.asked(x)
 		}
 	}
 	return nil
@@ -154,13 +156,34 @@ type page struct {
 	heavy   bool // the next entry would exceed MaxListBytes
 	more    bool
 	asOf    time.Time // the answers of replicas are no older than this; zero if there are none
+	at      []words.Listed
 }
 
-// aged notes how old the entries from a span's groups may be.
-func (p *page) aged(x *merging) {
+// asked notes how old the entries from a span's groups may be, and at which positions they were read.
+func (p *page) asked(x *merging) {
 	for _, s := range x.sources {
 		p.asOf = older(p.asOf, s.asOf)
+		p.at = append(p.at, s.at...)
 	}
+}
+
+// positions returns the positions at which what the page covers of the range was read. More may have been fetched.
+func (p *page) positions(covers api.Range) []words.Listed {
+	if p.more && len(p.entries) > 0 {
+		if last := p.entries[len(p.entries)-1].Key; p.reverse {
+			covers.Start = last
+		} else {
+			covers.End = last + "\x00"
+		}
+	}
+	var at []words.Listed
+	for _, x := range p.at {
+		if part, ok := x.Range.Intersect(covers); ok {
+			x.Range = part
+			at = append(at, x)
+		}
+	}
+	return at
 }
 
 // older returns the earlier of two instants. A zero instant stands for none.
@@ -237,6 +260,8 @@ type source struct {
 	// asOf is the instant that no replica's answer among all pages so far is older than. It is zero if no replica
 	// answered.
 	asOf time.Time
+	// at are the positions at which what was fetched was read.
+	at []words.Listed
 }
 
 // fill fetches the next page if no entry of the last one is left.
@@ -255,7 +280,7 @@ func (s *source) fetch(ctx context.Context) (err error) {
 	r := s.router
 	c := r.call("list", true)
 	c.timeout = r.cfg.ReadTimeout
-	var res *api.ListResult
+	var res *words.ListResult
 	c.send = func(ctx context.Context, node api.NodeID) (err error) {
 		asked := time.Now()
 		c.asOf = time.Time{}
@@ -269,7 +294,7 @@ func (s *source) fetch(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.asOf = older(s.asOf, c.asOf)
+	s.asOf, s.at = older(s.asOf, c.asOf), append(s.at, res.At...)
 	s.entries, s.more = res.Entries, res.More && len(res.Entries) > 0
 	if s.more {
 		if last := res.Entries[len(res.Entries)-1].Key; s.request.Reverse {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
@@ -45,11 +46,56 @@ func TestListAgainstOne(t *testing.T) {
 		if got.More != want.More || len(got.Entries) != len(want.Entries) {
 			t.Fatalf("%+v: %d entries, more %v; want %d, %v", q, len(got.Entries), got.More, len(want.Entries), want.More)
 		}
+		checkPositions(t, b, q, got)
 		for i := range got.Entries {
 			if got.Entries[i].Key != want.Entries[i].Key || string(got.Entries[i].Value) != string(want.Entries[i].Value) {
 				t.Fatalf("%+v: entry %d is %+v, want %+v", q, i, got.Entries[i], want.Entries[i])
 			}
 		}
+	}
+}
+
+// checkPositions checks that the positions of a page cover what the page covers: each key once, by its owner.
+func checkPositions(t *testing.T, b *backend, q *words.ListRequest, got *words.ListResult) {
+	t.Helper()
+	last := api.Key("")
+	if n := len(got.Entries); n > 0 {
+		last = got.Entries[n-1].Key
+	}
+	for p := range "abcx" {
+		for i := range 100 {
+			k := api.Key(fmt.Sprintf("%c/%d/%d", "abcx"[p], i/20, i%20))
+			covered := q.Range.Contains(k) && (!got.More || (k <= last) != q.Reverse || k == last)
+			owner, _, _ := b.placement().Locate(k)
+			n := 0
+			for _, x := range got.At {
+				if x.Range.Contains(k) && x.Group == owner {
+					n++
+				}
+				if !q.Range.ContainsRange(x.Range) {
+					t.Fatalf("%+v: a position of %v", q, x.Range)
+				}
+			}
+			if covered && n != 1 || !covered && n != 0 {
+				t.Fatalf("%+v: %q has %d positions, page %v..%q, more %v: %+v", q, k, n, q.Range, last, got.More, got.At)
+			}
+		}
+	}
+}
+
+// TestStaleListHasNoPosition checks that a page says no position if a replica answered part of it.
+func TestStaleListHasNoPosition(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t, func(c *Config) { c.MinBackoff, c.MaxBackoff = time.Microsecond, time.Microsecond })
+	q := &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange("x/"), Consistency: api.Stale}}
+	b.replicas = time.Second
+	res, err := r.List(t.Context(), q)
+	if err != nil || !res.Stale || len(res.At) > 0 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	q.Consistency = api.Quorum
+	if res, err = r.List(t.Context(), q); err != nil || res.Stale || len(res.At) != 2 {
+		t.Fatalf("%+v, %v", res, err)
 	}
 }
 

@@ -29,7 +29,7 @@ func (n everyLeader) Read(ctx context.Context, q *words.ReadRequest, out *words.
 	return n.at(q.Group).Read(ctx, q, out)
 }
 
-func (n everyLeader) List(ctx context.Context, q *words.ListRequest) (*api.ListResult, error) {
+func (n everyLeader) List(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
 	return n.at(q.Group).List(ctx, q)
 }
 

@@ -19,7 +19,7 @@ type Store interface {
 
 // Lister is [api.Lister] between nodes.
 type Lister interface {
-	List(ctx context.Context, r *ListRequest) (*api.ListResult, error)
+	List(ctx context.Context, r *ListRequest) (*ListResult, error)
 }
 
 // ReadRequest is a read between nodes.
@@ -128,7 +128,11 @@ func (p Plain) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, e
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	return p.Lister.List(ctx, &ListRequest{ListRequest: *r})
+	res, err := p.Lister.List(ctx, &ListRequest{ListRequest: *r})
+	if err != nil {
+		return nil, err
+	}
+	return &res.ListResult, nil
 }
 
 // FirstKey returns the first key of the read, or "" if it has none.

@@ -15,8 +15,13 @@ type Feeder interface {
 
 // Feed is the stream of one piece. One goroutine at a time may use it.
 type Feed interface {
-	// Next returns the next batch, and waits for it. Batches may be shared and must not be changed.
+	// Next returns the next batch, and waits for it. The first one comes at once and says where the feed begins: it has no events.
+	// Later ones come when there are events, and without events about once a second. Batches may be shared and must not be changed.
+	// After a batch that has Moved the error is io.EOF. CodeWrongGroup means that the group does not own the piece and never gave
+	// it up, and that the newest map says no otherwise; CodeNotLeader and CodeUnavailable that the feed may go on at the last
+	// position, perhaps from another node.
 	Next() (*FeedBatch, error)
+	// Close ends the feed. It may be called beside Next, which then fails.
 	Close() error
 }
 
@@ -40,7 +45,8 @@ type FeedRequest struct {
 	Piece `cbor:"1,keyasint"`
 	// After is what the caller has. With an Index of 0 the feed begins where the group took the piece over.
 	After Position `cbor:"2,keyasint,omitempty"`
-	// Now begins the feed with what comes after the request, whatever After is. The first batch is empty and says the position.
+	// Now begins the feed with what comes after the request, whatever After is. If the first batch has Moved, the feed of the new
+	// owner begins with Now as well.
 	Now bool `cbor:"3,keyasint,omitempty"`
 	// KeysOnly leaves the values out.
 	KeysOnly bool `cbor:"4,keyasint,omitempty"`
@@ -57,8 +63,11 @@ type FeedBatch struct {
 	Events []FeedEvent `cbor:"1,keyasint,omitempty"`
 	// To is the position up to which everything of the piece has been told.
 	To Position `cbor:"2,keyasint"`
-	// Age is how old the position may be: everything of the piece that was acknowledged longer ago has been told.
+	// Age is how old the position may be: everything of the piece that was acknowledged longer ago has been told. It is 0 if
+	// that is not known, as in most batches with events.
 	Age time.Duration `cbor:"3,keyasint,omitempty"`
+	// AsOf is the instant that Age counts from, by the clock of this node. It is zero if Age is not known.
+	AsOf time.Time `cbor:"-"`
 	// Gap, if not "", says why what lies between the position asked for and To cannot be told.
 	Gap api.GapReason `cbor:"4,keyasint,omitempty"`
 	// Moved means that the group gave the piece up, and has told all that it knows of it.

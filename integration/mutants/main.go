@@ -77,6 +77,7 @@ var mutants = []mutant{
 	{"watermark", []check{{"./fsm", "."}}},
 	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
+	{"list-position-late", []check{{"./fsm", "^TestListPosition$"}}},
 	{"confirm-refusals", []check{{"./cluster/group", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}, {"./cluster", "^(TestMethodsOverTLS|TestImpostorAnswers)$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
