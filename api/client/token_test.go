@@ -44,6 +44,7 @@ func (o *oneToken) Holds(*front.Principal, front.Right, api.Key) bool           
 func (o *oneToken) AllowKey(*front.Principal, string, front.Right, api.Key) error     { return nil }
 func (o *oneToken) AllowRange(*front.Principal, string, front.Right, api.Range) error { return nil }
 func (o *oneToken) AllowCluster(*front.Principal, string, front.Right, string) error  { return nil }
+func (o *oneToken) Changes() uint64                                                   { return 0 }
 func (o *oneToken) Describe(p *front.Principal) (*api.Self, error) {
 	return &api.Self{Principal: p.Name}, nil
 }

@@ -32,6 +32,8 @@ type Access interface {
 	// AllowCluster checks a right on the cluster: Observe, Operate or Administer. target is what it is about, such as the name
 	// of a node.
 	AllowCluster(p *Principal, verb string, r Right, target string) error
+	// Changes returns a number that rises whenever the rights of principals may have changed. It costs nothing to ask.
+	Changes() uint64
 	// Describe returns the principal's name and what it may do.
 	Describe(p *Principal) (*api.Self, error)
 }

@@ -17,6 +17,8 @@ type Config struct {
 	Store api.Store
 	// Lister answers lists; nil: there are none.
 	Lister api.Lister
+	// Watcher tells what changes; nil: there are no watches.
+	Watcher api.Watcher
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
 	// Members takes orders about nodes and groups; nil: 404.
@@ -64,6 +66,8 @@ type Backend struct {
 	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
 	store     api.Store
 	lister    api.Lister
+	watcher   api.Watcher
+	watching  watching
 	admin     api.Admin
 	access    Access
 	tokens    api.Access
@@ -84,14 +88,16 @@ func New(c Config) *Backend {
 	if c.Room == nil {
 		c.Room = admission.New(admission.Config{})
 	}
-	return &Backend{
+	b := &Backend{
 		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
-		store: c.Store, lister: c.Lister, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
+		store: c.Store, lister: c.Lister, watcher: c.Watcher, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
 			"front", "route"),
 	}
+	b.watching.register(c.Metrics)
+	return b
 }
 
 // Lists reports whether there are lists.

@@ -33,6 +33,10 @@ func (e *everything) List(context.Context, *api.ListRequest) (*api.ListResult, e
 	e.asked++
 	return &api.ListResult{}, nil
 }
+func (e *everything) Watch(context.Context, *api.WatchRequest) (api.WatchStream, error) {
+	e.asked++
+	return nil, nil
+}
 func (e *everything) Status(context.Context) (*api.Status, error) { e.asked++; return nil, nil }
 func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error {
 	e.asked++
@@ -54,6 +58,7 @@ func (f asking) AllowKey(p *Principal, verb string, r Right, k api.Key) error {
 func (f asking) AllowRange(p *Principal, verb string, r Right, keys api.Range) error {
 	return f(p, fmt.Sprintf("%s %v %s-%s", verb, r, keys.Start, keys.End))
 }
+func (f asking) Changes() uint64 { return 0 }
 func (f asking) Describe(p *Principal) (*api.Self, error) {
 	return &api.Self{Principal: p.Name}, nil
 }
@@ -68,6 +73,12 @@ func TestRights(t *testing.T) {
 	list := func(keysOnly bool) func(ctx context.Context, c Caller) error {
 		return func(ctx context.Context, c Caller) error {
 			_, err := c.List(ctx, &api.ListRequest{Range: api.Range{Start: "a", End: "b"}, KeysOnly: keysOnly})
+			return err
+		}
+	}
+	watch := func(keysOnly bool) func(ctx context.Context, c Caller) error {
+		return func(ctx context.Context, c Caller) error {
+			_, err := c.Watch(ctx, &api.WatchRequest{Range: api.Range{Start: "a", End: "b"}, KeysOnly: keysOnly})
 			return err
 		}
 	}
@@ -89,12 +100,14 @@ func TestRights(t *testing.T) {
 		}, []string{"enter 8", "txn read c", "txn read g", "txn write p", "txn write f", "txn read f", "txn write d", "txn write s", "txn read s"}},
 		{"list", list(false), []string{"enter 0", "list list a-b", "list read a-b"}},
 		{"list of keys", list(true), []string{"enter 0", "list list a-b"}},
+		{"watch", watch(false), []string{"enter 0", "watch list a-b", "watch read a-b"}},
+		{"watch of keys", watch(true), []string{"enter 0", "watch list a-b"}},
 		{"status", func(ctx context.Context, c Caller) error { _, err := c.Status(ctx); return err }, []string{"status: observe "}},
 		{"placement", func(ctx context.Context, c Caller) error { return c.SetPlacement(ctx, "p", "r") }, []string{"placement set: administer p"}},
 	} {
 		for refused := range len(c.want) + 1 { // the right at this place is refused; the last: none is
 			store, asked := &everything{}, []string(nil)
-			b := New(Config{Store: store, Lister: store, Admin: store, Access: asking(func(p *Principal, ask string) error {
+			b := New(Config{Store: store, Lister: store, Watcher: store, Admin: store, Access: asking(func(p *Principal, ask string) error {
 				if p.Name != "alice" {
 					t.Errorf("%s: the principal is %q", c.name, p.Name)
 				}

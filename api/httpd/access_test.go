@@ -37,10 +37,13 @@ type speaker struct {
 	token string
 }
 
-func overHTTP(_ *testing.T, b *front.Backend, token string) *accesstest.Client {
+func overHTTP(t *testing.T, b *front.Backend, token string) *accesstest.Client {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {})
 	s := &speaker{httpd.New(b, httpd.Config{Metrics: metrics}), token}
-	return &accesstest.Client{Read: s.read, Do: s.do, List: s.list, More: s.more()}
+	server := httptest.NewServer(s.h)
+	t.Cleanup(server.Close)
+	watches := &httpStore{url: server.URL, token: token}
+	return &accesstest.Client{Read: s.read, Do: s.do, List: s.list, Watch: watches.Watch, More: s.more()}
 }
 
 // ask sends a request and returns the error that its problem is.
@@ -286,6 +289,7 @@ func (k *knows) AllowRange(p *front.Principal, _ string, _ front.Right, _ api.Ra
 func (k *knows) AllowCluster(p *front.Principal, _ string, _ front.Right, _ string) error {
 	return k.Check(p)
 }
+func (k *knows) Changes() uint64 { return 0 }
 func (k *knows) Describe(p *front.Principal) (*api.Self, error) {
 	return &api.Self{Principal: p.Name}, nil
 }

@@ -109,6 +109,21 @@ func (l *conns) observe(c net.Conn, s http.ConnState) {
 	}
 }
 
+// stream takes a connection out of the count, until the function that it returns is called. It does not block.
+func (l *conns) stream(c net.Conn) (over func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.open[c]; !known {
+		return func() {}
+	}
+	delete(l.open, c)
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.open[c] = nil
+	}
+}
+
 // refuse answers 503, after refusalDelay unless too many others wait, and closes the connection.
 func (l *conns) refuse(c net.Conn) {
 	n := l.refusing.Add(1)

@@ -42,7 +42,9 @@ type exchange struct {
 	conn    *connState        // of the request's connection; nil if nothing is remembered
 	place   *admission.Ticket // of a request; nil for a probe
 	// taken: the whole body has been read.
-	taken bool
+	taken  bool
+	page   bool      // it comes from a page of an origin that may use this route
+	opened time.Time // when the watch that is the answer began; zero if it is none
 }
 
 var (

@@ -27,6 +27,10 @@ type Config struct {
 	// MaxStreamCalls bounds the calls of one stream that are answered at once; one more is refused at once. 0 is
 	// [DefaultMaxStreamCalls].
 	MaxStreamCalls int
+	// CORSOrigins are the web origins, such as https://app.example, whose pages may use the routes on keys; "*" is every origin. A
+	// page gets the rights of the token that it sends, or the anonymous ones. None of them may send cookies or other credentials of
+	// the browser.
+	CORSOrigins []string
 }
 
 const (
@@ -51,7 +55,9 @@ type handler struct {
 	Config
 	table  table
 	origin http.CrossOriginProtection
-	node   []string // the node's name as a header's value; nil if there is none
+	node   []string        // the node's name as a header's value; nil if there is none
+	pages  map[string]bool // Config.CORSOrigins
+	frames frames
 }
 
 // New returns the API's handler. It is safe for concurrent use, and may stand behind any other handler. It dispatches by the
@@ -60,7 +66,10 @@ func New(b *front.Backend, c Config) http.Handler {
 	if c.MaxStreamCalls <= 0 {
 		c.MaxStreamCalls = DefaultMaxStreamCalls
 	}
-	h := &handler{Backend: b, Config: c}
+	h := &handler{Backend: b, Config: c, pages: map[string]bool{}}
+	for _, origin := range c.CORSOrigins {
+		h.pages[origin] = true
+	}
 	if b.Node != "" {
 		h.node = []string{string(b.Node)}
 	}
@@ -77,7 +86,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.settle()
 	x.drain()
-	h.Observe(front.Labels{Front: httpFront, Route: route, Status: statusText(x.status)}, time.Since(x.start).Seconds())
+	if x.opened.IsZero() {
+		x.opened = time.Now()
+	}
+	h.Observe(front.Labels{Front: httpFront, Route: route, Status: statusText(x.status)}, x.opened.Sub(x.start).Seconds())
 }
 
 // answer finds the route and lets it answer; an error is still to be answered.
@@ -88,6 +100,9 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	at, key, args := h.table.find(x.r.URL)
 	if at == nil {
 		return "none", &statusError{http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path")}
+	}
+	if x.fromPage(at) && x.preflight(at) {
+		return at.name, nil
 	}
 	if x.route = at.routes[x.r.Method]; x.route == nil {
 		x.w.Header().Set("Allow", at.allow)
@@ -101,7 +116,7 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if x.route.kind != request {
 		return at.name, x.route.serve(x)
 	}
-	if err := h.origin.Check(x.r); err != nil {
+	if err := h.origin.Check(x.r); err != nil && !x.page {
 		return at.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
 	}
 	if err := x.readQuery(x.route.params); err != nil {
@@ -117,9 +132,15 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if refusal != nil {
 		return at.name, x.turnAway(refusal)
 	}
-	defer place.Leave()
 	x.place = place
+	defer x.leave()
 	return at.name, x.carryOut()
+}
+
+// leave gives the place of the request back, if it still has one.
+func (x *exchange) leave() {
+	x.place.Leave()
+	x.place = nil
 }
 
 // carryOut serves the request. A panic is the failure of the request alone.

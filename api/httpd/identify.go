@@ -19,6 +19,17 @@ const maxRefusedInARow = 10
 type connState struct {
 	refused atomic.Int32 // requests in a row that were answered 401
 	known   atomic.Pointer[known]
+	// stream takes the connection out of the count of those open, until the function that it returns is called.
+	stream func() func()
+}
+
+// streams takes the connection of a watch out of the count of the open ones, since watches have a limit of their own, until the
+// returned function is called. A connection of HTTP/2 carries other requests too, and stays counted.
+func (c *connState) streams(r *http.Request) (over func()) {
+	if c == nil || r.ProtoMajor >= 2 {
+		return func() {}
+	}
+	return c.stream()
 }
 
 // known is a credential that has been judged, and whose it is. Rights are judged again at each request.
@@ -30,8 +41,8 @@ type known struct {
 type connStateKey struct{}
 
 // withConnState gives the requests of a connection a place for what is remembered of it.
-func withConnState(ctx context.Context) context.Context {
-	return context.WithValue(ctx, connStateKey{}, new(connState))
+func withConnState(ctx context.Context, stream func() func()) context.Context {
+	return context.WithValue(ctx, connStateKey{}, &connState{stream: stream})
 }
 
 // remembered returns what is remembered of the request's connection; nil behind a server that remembers nothing.

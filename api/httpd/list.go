@@ -24,8 +24,8 @@ func getList(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly, Consistency: level, MaxStale: maxStale}
-	res := &api.ListResult{}
+	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly, Consistency: level, MaxStale: maxStale, Cursor: p.cursor}
+	res := &api.ListResult{Cursor: p.cursor}
 	if ok {
 		if res, err = x.store.List(x.ctx, req); err != nil {
 			return err
@@ -74,8 +74,8 @@ func (x *exchange) listParams() (p page, limit int, err error) {
 	return asked, limit, nil
 }
 
-// sendPage sends {"entries":[...],"next":...}. Text can outgrow its value in JSON: what does not fit the page is left to
-// the next one.
+// sendPage sends {"entries":[...],"next":...}, and with the last page "cursor" instead of "next". Text can outgrow its value in
+// JSON: what does not fit the page is left to the next one.
 func (x *exchange) sendPage(p page, res *api.ListResult) {
 	more, sent := res.More, 0
 	var one []byte
@@ -98,16 +98,18 @@ func (x *exchange) sendPage(p page, res *api.ListResult) {
 		}
 	}
 	buf = append(buf, ']')
-	if more && len(res.Entries) > 0 {
-		buf = append(buf, `,"next":"`...)
-		buf = append(buf, p.String()...)
-		buf = append(buf, '"')
+	p.cursor = res.Cursor
+	switch {
+	case more && len(res.Entries) > 0:
+		buf = append(append(append(buf, `,"next":"`...), p.String()...), '"')
+	case res.Cursor != "":
+		buf = append(append(append(buf, `,"cursor":"`...), res.Cursor...), '"')
 	}
 	x.send(append(buf, "}\n"...))
 }
 
-// maxTailBytes is more than what may follow the entries: a cursor of three keys in base64.
-const maxTailBytes = 5 * api.MaxKeyBytes
+// maxTailBytes is more than what may follow the entries: a page of three keys and a cursor in base64.
+const maxTailBytes = 5*api.MaxKeyBytes + 2*api.MaxCursorBytes
 
 func appendEntry(dst []byte, e *api.Entry, keysOnly bool) []byte {
 	dst = appendText(append(dst, '{'), "key", []byte(e.Key))

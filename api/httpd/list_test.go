@@ -17,6 +17,7 @@ import (
 type listed struct {
 	Entries []map[string]string `json:"entries"`
 	Next    string              `json:"next"`
+	Cursor  string              `json:"cursor"`
 }
 
 func list(t *testing.T, h http.Handler, query string) listed {
@@ -211,4 +212,43 @@ type listerFunc func(context.Context, *api.ListRequest) (*api.ListResult, error)
 
 func (f listerFunc) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
 	return f(ctx, r)
+}
+
+// TestListCursor: the last page has the cursor of the first one, which the pages carry.
+func TestListCursor(t *testing.T) {
+	h, m := memoryAPI()
+	put(t, h, "p/a", "x")
+	put(t, h, "p/b", "x")
+	first := list(t, h, "?prefix=p/&limit=1")
+	if first.Cursor != "" || first.Next == "" {
+		t.Fatalf("%+v", first)
+	}
+	put(t, h, "p/a", "y")
+	last := list(t, h, "?page="+first.Next)
+	if last.Cursor == "" || last.Next != "" {
+		t.Fatalf("%+v", last)
+	}
+	s, err := m.Watch(t.Context(), &api.WatchRequest{Range: api.PrefixRange("p/"), From: api.Cursor(last.Cursor)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for {
+		b, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b.Events) > 0 {
+			if b.Events[0].Key != "p/a" || string(b.Events[0].Value) != "y" {
+				t.Errorf("after the list: %+v", b.Events)
+			}
+			break
+		}
+	}
+	if l := list(t, h, "?prefix=p/&consistency=stale"); l.Cursor != "" {
+		t.Errorf("a list that may be stale has the cursor %q", l.Cursor)
+	}
+	if l := list(t, h, "?start=z&end=a"); len(l.Entries) != 0 {
+		t.Errorf("%+v", l)
+	}
 }

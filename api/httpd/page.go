@@ -13,13 +13,21 @@ type page struct {
 	bounds   api.Range
 	reverse  bool
 	keysOnly bool
-	last     api.Key // "" before the first page
+	last     api.Key    // "" before the first page
+	cursor   api.Cursor // of the first page; "" if it had none
 }
 
-const pageFormat = 1
+// The formats of a page. The second one has a cursor behind the keys.
+const (
+	pageFormat       = 1
+	pageCursorFormat = 2
+)
 
 func (p page) String() string {
 	b := []byte{pageFormat, 0}
+	if p.cursor != "" {
+		b[0] = pageCursorFormat
+	}
 	if p.reverse {
 		b[1] |= 1
 	}
@@ -30,17 +38,18 @@ func (p page) String() string {
 		b = binary.AppendUvarint(b, uint64(len(k)))
 		b = append(b, k...)
 	}
+	b = append(b, p.cursor...)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 func parsePage(text string) (page, error) {
 	bad := api.Errorf(api.CodeInvalid, "page is not what a list gave as next")
 	b, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(b) < 2 || b[0] != pageFormat || b[1] > 3 {
+	if err != nil || len(b) < 2 || b[0] != pageFormat && b[0] != pageCursorFormat || b[1] > 3 {
 		return page{}, bad
 	}
 	p := page{reverse: b[1]&1 != 0, keysOnly: b[1]&2 != 0}
-	b = b[2:]
+	withCursor, b := b[0] == pageCursorFormat, b[2:]
 	for _, k := range []*api.Key{&p.bounds.Start, &p.bounds.End, &p.last} {
 		n, size := binary.Uvarint(b)
 		if size <= 0 || n > api.MaxKeyBytes || n > uint64(len(b)-size) {
@@ -49,7 +58,8 @@ func parsePage(text string) (page, error) {
 		*k = api.Key(b[size : size+int(n)])
 		b = b[size+int(n):]
 	}
-	if len(b) > 0 || !p.bounds.Contains(p.last) || p.last == "" {
+	p.cursor = api.Cursor(b)
+	if withCursor != (len(b) > 0) || len(b) > api.MaxCursorBytes || !p.bounds.Contains(p.last) || p.last == "" {
 		return page{}, bad
 	}
 	return p, nil

@@ -59,6 +59,7 @@ var routes = []route{
 	{"PUT", "/v1/kv/{key}", "kv", request, front.Write, value, readParams, ok, putKey, nil},
 	{"DELETE", "/v1/kv/{key}", "kv", request, front.Write, body{}, readParams, ok, deleteKey, nil},
 	{"GET", "/v1/kv", "list", request, front.List, body{}, listParams, ok, getList, lists},
+	{"GET", "/v1/watch", "watch", request, front.List, body{}, watchParams, ok, getWatch, watches},
 	{"POST", "/v1/txn", "txn", request, front.Write, txnJSON, nil, ok, postTxn, nil},
 	{"GET", "/v1/calls", "calls", stream, front.None, body{}, nil, []int{101}, getCalls, nil},
 	{"GET", "/v1/cluster", "cluster", request, front.Observe, body{}, nil, ok, getCluster, admins},
@@ -95,6 +96,7 @@ var routes = []route{
 }
 
 func lists(h *handler) bool    { return h.Lists() }
+func watches(h *handler) bool  { return h.Watches() }
 func admins(h *handler) bool   { return h.Admins() }
 func measures(h *handler) bool { return h.Metrics != nil }
 

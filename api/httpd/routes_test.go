@@ -16,6 +16,7 @@ GET    /v1/kv/{key}          kv        request read       [consistency max_stale
 PUT    /v1/kv/{key}          kv        request write      [consistency max_stale] [200] value 1048576
 DELETE /v1/kv/{key}          kv        request write      [consistency max_stale] [200]
 GET    /v1/kv                list      request list       [prefix start end limit reverse keys_only page consistency max_stale] [200]
+GET    /v1/watch             watch     request list       [prefix start end from list collapse values] [200]
 POST   /v1/txn               txn       request write      [] [200] body MAXTXN
 GET    /v1/calls             calls     stream  none       [] [101]
 GET    /v1/cluster           cluster   request observe    [] [200]

@@ -54,14 +54,19 @@ type Server struct {
 	draining context.Context // ends when Close begins
 }
 
-// drainingKey is where the context of a request has the channel that is closed when its server begins to close.
+// drainingKey is where the context of a request has the context that ends when its server begins to close.
 type drainingKey struct{}
 
-// draining is closed when the server of this request begins to close; nil if the server is not ours.
-func (x *exchange) draining() <-chan struct{} {
-	draining, _ := x.r.Context().Value(drainingKey{}).(<-chan struct{})
-	return draining
+// closing ends when the server of this request begins to close; never if the server is not ours.
+func (x *exchange) closing() context.Context {
+	if draining, ok := x.r.Context().Value(drainingKey{}).(context.Context); ok {
+		return draining
+	}
+	return context.Background()
 }
+
+// draining is closed when the server of this request begins to close.
+func (x *exchange) draining() <-chan struct{} { return x.closing().Done() }
 
 // Serve starts serving the connections of l, which the Server owns from here on. Close ends it.
 func Serve(l net.Listener, c ServerConfig) *Server {
@@ -71,7 +76,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	s := &Server{served: make(chan struct{})}
 	draining, drain := context.WithCancel(context.Background())
 	s.draining = draining
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, s.draining.Done()))
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, draining))
 	s.cancel = cancel
 	conns := newConns(l, cmp.Or(c.MaxConns, DefaultMaxConns), draining.Done())
 	protocols := new(http.Protocols)
@@ -91,7 +96,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 			if c.ConnContext != nil {
 				ctx = c.ConnContext(ctx, conn)
 			}
-			return withConnState(ctx)
+			return withConnState(ctx, func() func() { return conns.stream(conn) })
 		},
 		ConnState: conns.observe,
 		ErrorLog:  log.New(logWriter(c.Log), "", 0),

@@ -372,6 +372,14 @@ func (w *Warden) AllowCluster(p *front.Principal, verb string, r front.Right, ta
 	return nil
 }
 
+// Changes implements front.Access. The tables of a warden are numbered.
+func (w *Warden) Changes() uint64 {
+	if t := w.table.Load(); t != nil {
+		return t.number
+	}
+	return 0
+}
+
 // Describe implements front.Access.
 func (w *Warden) Describe(p *front.Principal) (*api.Self, error) {
 	x, err := w.judge(p)

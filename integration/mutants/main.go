@@ -91,6 +91,7 @@ var mutants = []mutant{
 	{"read-position", []check{{"./cluster/group", "^TestReadKeepsYoungerTransactionsOff$"}}},
 	{"holder-returns", []check{{"./cluster/group", "^TestSuspectReturnsUnderLoad$"}}},
 	{"doubt-own-clock", []check{{"./cluster/group", "^TestLeadersClockIsFast$"}}},
+	{"judge-again", []check{{"./api/httpd", "^TestAccessOverHTTP$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
@@ -101,7 +102,7 @@ var ci = []string{
 	"bound-in-apply", "replay-values",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
-	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed",
+	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.

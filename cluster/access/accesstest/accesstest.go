@@ -24,6 +24,8 @@ type Client struct {
 	Read func(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error)
 	Do   func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
 	List func(ctx context.Context, r *api.ListRequest) (*api.ListResult, error)
+	// Watch returns the stream as the client sees it: its end is an error with the code that the client is told.
+	Watch func(ctx context.Context, r *api.WatchRequest) (api.WatchStream, error)
 	// More are further verbs of the front alone.
 	More []Verb
 }
@@ -59,7 +61,7 @@ func verbs() (all []Verb) {
 		all = append(all, reads(k)...)
 		all = append(all, writes(k)...)
 	}
-	return append(all, lists()...)
+	return append(append(all, lists()...), watches()...)
 }
 
 func reads(k api.Key) []Verb {
@@ -133,6 +135,23 @@ func lists() (all []Verb) {
 	return all
 }
 
+func watches() (all []Verb) {
+	for _, l := range lists() {
+		keys, keysOnly := l.Needs[0].Range, len(l.Needs) == 1
+		all = append(all, Verb{"watch" + strings.TrimPrefix(l.Name, "list"), l.Needs, func(ctx context.Context, c *Client) error {
+			if c.Watch == nil {
+				return nil
+			}
+			s, err := c.Watch(ctx, &api.WatchRequest{Range: keys, KeysOnly: keysOnly})
+			if err == nil {
+				err = s.Close()
+			}
+			return err
+		}})
+	}
+	return all
+}
+
 // grants are the policies of the principals: each set of rights on the prefix in/, each right on the cluster, everything, and nothing.
 func grants() (all []placement.Policy) {
 	for set := range 8 {
@@ -189,6 +208,11 @@ func (c *counted) List(ctx context.Context, r *api.ListRequest) (*api.ListResult
 	return c.Memory.List(ctx, r)
 }
 
+func (c *counted) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, error) {
+	c.asked.Add(1)
+	return c.Memory.Watch(ctx, r)
+}
+
 // world is a store behind a warden, whose roll the tests change.
 type world struct {
 	store  *counted
@@ -209,7 +233,7 @@ func newWorld(t *testing.T) (*world, *front.Backend) {
 		}
 	}
 	w.update()
-	return w, front.New(front.Config{Store: w.store, Lister: w.store, Admin: admin{w}, Access: w.warden, Node: "n1"})
+	return w, front.New(front.Config{Store: w.store, Lister: w.store, Watcher: w.store, Admin: admin{w}, Access: w.warden, Node: "n1"})
 }
 
 // update gives the warden the roll as it is now.
@@ -251,6 +275,7 @@ func Run(t *testing.T, f Front) {
 	t.Run("RightsTimesVerbs", func(t *testing.T) { rightsTimesVerbs(t, f) })
 	t.Run("RefusalsTellNothing", func(t *testing.T) { refusalsRevealNothing(t, f) })
 	t.Run("Revoked", func(t *testing.T) { revoked(t, f) })
+	t.Run("WatchesAreJudgedAgain", func(t *testing.T) { watchesAreJudgedAgain(t, f) })
 	t.Run("OwnIDs", func(t *testing.T) { ownIDs(t, f) })
 }
 
@@ -290,7 +315,7 @@ func rightsTimesVerbs(t *testing.T, f Front) {
 // skipped reports whether the front has no words for the verb.
 func skipped(v Verb, c *Client, err error) bool {
 	word, _, _ := strings.Cut(v.Name, " ")
-	return err == nil && (word == "list" && c.List == nil || word == "get" && c.Read == nil && !strings.Contains(v.Name, "transaction"))
+	return err == nil && (word == "list" && c.List == nil || word == "watch" && c.Watch == nil || word == "get" && c.Read == nil && !strings.Contains(v.Name, "transaction"))
 }
 
 // refusalsRevealNothing: the refusal of a key that is there, of one that is not, and of one with a long value is one and the same.
@@ -340,6 +365,74 @@ func revoked(t *testing.T, f Front) {
 	for _, v := range []Verb{get, put} {
 		if err := v.Ask(t.Context(), c); err == nil || w.store.asked.Load() > 0 {
 			t.Errorf("%s with a revoked token: %v", v.Name, err)
+		}
+	}
+}
+
+// watchesAreJudgedAgain: a watch tells nothing any more once its token is revoked, or has lost a right that it needs. One that needs
+// less than was taken goes on.
+func watchesAreJudgedAgain(t *testing.T, f Front) {
+	rule := placement.Rule{Prefix: "in/", Read: true, List: true}
+	for name, c := range map[string]struct {
+		change   func(w *world)
+		keysOnly bool
+		want     api.Code // "": it goes on
+	}{
+		"nothing":                 {change: func(*world) {}},
+		"another policy":          {change: func(w *world) { w.roll.Policies = append(w.roll.Policies, placement.Policy{Name: "other"}) }},
+		"revoked":                 {change: func(w *world) { w.roll.Tokens = nil }, want: api.CodeUnauthenticated},
+		"may not list":            {change: func(w *world) { rule := rule; rule.List = false; w.rule(rule) }, want: api.CodeDenied},
+		"may not read":            {change: func(w *world) { rule := rule; rule.Read = false; w.rule(rule) }, want: api.CodeDenied},
+		"may not read, keys only": {change: func(w *world) { rule := rule; rule.Read = false; w.rule(rule) }, keysOnly: true},
+		"may do less":             {change: func(w *world) { rule := rule; rule.Prefix = "in/a"; w.rule(rule) }, want: api.CodeDenied},
+	} {
+		w, b := newWorld(t)
+		w.rule(rule)
+		client := f(t, b, w.token(t, "app", "p"))
+		if client.Watch == nil {
+			return
+		}
+		s, err := client.Watch(t.Context(), &api.WatchRequest{Range: api.PrefixRange("in/"), KeysOnly: c.keysOnly})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		w.put(t, Inside)
+		if _, err := nextEvent(s); err != nil {
+			t.Fatalf("%s: before the change: %v", name, err)
+		}
+		c.change(w)
+		w.update()
+		w.put(t, Inside)
+		e, err := nextEvent(s)
+		if api.CodeOf(err) != c.want || (e != nil) != (c.want == "") {
+			t.Errorf("%s: told %+v, %v; want the end with %q", name, e, err, c.want)
+		}
+		_ = s.Close() // its end was the last word
+	}
+}
+
+// rule makes the policy "p" of one rule.
+func (w *world) rule(r placement.Rule) {
+	w.roll.Policies = []placement.Policy{{Name: "p", Rules: []placement.Rule{r}}}
+}
+
+// put writes a key behind the front's back.
+func (w *world) put(t *testing.T, k api.Key) {
+	t.Helper()
+	if _, err := w.store.Memory.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k}}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nextEvent returns the next event of a watch, or its end.
+func nextEvent(s api.WatchStream) (*api.Event, error) {
+	for {
+		b, err := s.Next()
+		if err != nil {
+			return nil, err
+		}
+		if len(b.Events) > 0 {
+			return &b.Events[0], nil
 		}
 	}
 }
