@@ -1,9 +1,6 @@
 package api
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // sortKeys sorts ks in place and removes duplicates.
 func sortKeys(ks []Key) []Key {
@@ -126,8 +123,8 @@ func (o *Op) check() error {
 		return wrong("only put, append_if_absent and touch have a ttl")
 	case o.Kind == OpTouch && o.TTL == 0:
 		return wrong("touch needs a ttl")
-	case o.TTL != 0 && (o.TTL < MinTTL || o.TTL > MaxTTL):
-		return wrong("ttl %v is not from %v to %d years", o.TTL, MinTTL, int(MaxTTL/(365*24*time.Hour)))
+	case o.TTL != 0 && CheckTTL(o.TTL) != nil:
+		return wrong("%s", AsError(CheckTTL(o.TTL)).Hint)
 	case o.Kind == OpList && (o.Limit < 1 || o.Limit > MaxListLimit):
 		return wrong("the limit of a list is %d, and must be from 1 to %d", o.Limit, MaxListLimit)
 	case o.Kind != OpList && o.Limit != 0:

@@ -44,6 +44,14 @@ func CheckKey(k Key) error {
 	return nil
 }
 
+// CheckTTL returns nil if d is a time to live, from [MinTTL] to [MaxTTL], and CodeInvalid if it is not.
+func CheckTTL(d time.Duration) error {
+	if d < MinTTL || d > MaxTTL {
+		return Errorf(CodeInvalid, "ttl %v is not from %v to %d years", d, MinTTL, int(MaxTTL/(365*24*time.Hour)))
+	}
+	return nil
+}
+
 // CheckValue returns nil if v is a valid value, and CodeTooLarge if it is over [MaxValueBytes].
 func CheckValue(v []byte) error {
 	if n := len(v); n > MaxValueBytes {

@@ -45,7 +45,9 @@ func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Dur
 		}
 	case q.txn != nil:
 		t := *q.txn
-		t.ID = q.id().request
+		if q.id != nil {
+			t.ID = q.id().request
+		}
 		if a.txn, err = s.store.Do(ctx, &t); err == nil {
 			own := *a.txn
 			own.Entries = append([]api.Entry{}, own.Entries...)

@@ -24,6 +24,8 @@ type Value struct {
 	Node  api.NodeID
 	// Unchanged means that the key is still at the version given to [IfChanged]. Value is left out.
 	Unchanged bool
+	// TTL is how long the key had still to live when the answer was made. 0 means that it does not expire.
+	TTL time.Duration
 }
 
 // Get returns the value of key. The read is linearizable unless an option says otherwise ([Quorum], [MaxStale], [Stale]).
@@ -70,7 +72,7 @@ func valueOf(q *call, a *answer) (Value, error) {
 	e := a.read.Entries[0]
 	v := Value{
 		Value: e.Value, Version: e.Version, ServedBy: a.read.ServedBy, Age: a.read.Age, Owner: a.read.Group, Node: a.node,
-		Unchanged: e.Unchanged,
+		Unchanged: e.Unchanged, TTL: e.TTL,
 	}
 	switch {
 	case !e.Exists:
@@ -103,6 +105,7 @@ func readValue(q *call, a *answer) (Value, error) {
 	if v.Unchanged {
 		v.Value = nil
 	}
+	v.TTL = ttlIn(a.header)
 	return v, nil
 }
 

@@ -148,29 +148,46 @@ func textBytes(text *string, b64 []byte) []byte {
 	return b64
 }
 
+// entryBody is an entry in JSON.
+type entryBody struct {
+	Key      *string `json:"key"`
+	KeyB64   []byte  `json:"key_base64"`
+	Value    *string `json:"value"`
+	ValueB64 []byte  `json:"value_base64"`
+	Version  string  `json:"version"`
+	TTL      string  `json:"ttl"`
+}
+
 func readPage(body []byte) (Page, error) {
 	var in struct {
-		Entries []struct {
-			Key      *string `json:"key"`
-			KeyB64   []byte  `json:"key_base64"`
-			Value    *string `json:"value"`
-			ValueB64 []byte  `json:"value_base64"`
-			Version  string  `json:"version"`
-		} `json:"entries"`
-		Next string `json:"next"`
+		Entries []entryBody `json:"entries"`
+		Next    string      `json:"next"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return Page{}, &api.Error{Code: api.CodeInternal, Hint: "the page is not the JSON that it should be", Err: err}
 	}
-	p := Page{Next: in.Next, Entries: make([]api.Entry, 0, len(in.Entries))}
-	for _, e := range in.Entries {
+	entries, err := entriesOf(in.Entries)
+	if err != nil {
+		return Page{}, &api.Error{Code: api.CodeInternal, Hint: "an entry of the page is not as it should be", Err: err}
+	}
+	return Page{Next: in.Next, Entries: entries}, nil
+}
+
+// entriesOf returns the entries of a list.
+func entriesOf(in []entryBody) ([]api.Entry, error) {
+	out := make([]api.Entry, 0, len(in))
+	for _, e := range in {
 		v, err := api.ParseVersion(e.Version)
 		if err != nil {
-			return Page{}, &api.Error{Code: api.CodeInternal, Hint: "an entry of the page has no version", Err: err}
+			return nil, err
 		}
-		p.Entries = append(p.Entries, api.Entry{
-			Key: api.Key(textBytes(e.Key, e.KeyB64)), Value: textBytes(e.Value, e.ValueB64), Version: v, Exists: true,
+		ttl, err := parseTTL(e.TTL)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, api.Entry{
+			Key: api.Key(textBytes(e.Key, e.KeyB64)), Value: textBytes(e.Value, e.ValueB64), Version: v, Exists: true, TTL: ttl,
 		})
 	}
-	return p, nil
+	return out, nil
 }

@@ -45,6 +45,7 @@ type writeOptions struct {
 	version        *api.Version
 	absent, exists bool
 	key            *string
+	ttl            *time.Duration
 }
 
 // IfVersion writes only if the key is at exactly this version. The version of an absent key, from the error of a Get, means that

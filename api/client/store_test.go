@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func (s store) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult
 		if err != nil && api.CodeOf(err) != api.CodeNotFound {
 			return err
 		}
-		res.Entries = append(res.Entries, api.Entry{Key: k, Value: v.Value, Version: v.Version, Exists: err == nil, Unchanged: v.Unchanged})
+		res.Entries = append(res.Entries, api.Entry{Key: k, Value: v.Value, Version: v.Version, Exists: err == nil, Unchanged: v.Unchanged, TTL: v.TTL})
 		res.Group, res.Age = v.Owner, max(res.Age, v.Age)
 		if res.ServedBy != api.ServedByStale && v.ServedBy != api.ServedByLease {
 			res.ServedBy = v.ServedBy
@@ -75,6 +76,9 @@ func (s store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		q.body = append([]byte{}, op.Value...)
 	}
 	q.txn = &api.Txn{Then: t.Then}
+	if op.TTL != 0 {
+		q.query = url.Values{"ttl": {op.TTL.String()}}
+	}
 	w, err := s.c.write(ctx, q, &o)
 	res := &api.TxnResult{Committed: err == nil, Group: w.owner, Replayed: w.replayed}
 	if err != nil && api.CodeOf(err) != api.CodePreconditionFailed {
@@ -139,7 +143,8 @@ func clients(t *testing.T, s *storetest.Memory) map[string]*Client {
 func TestStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
-			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true})
+			t.Parallel() // times to live take real time
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true, Time: true})
 		})
 	}
 }

@@ -204,7 +204,9 @@ func (n *network) attemptOn(ctx context.Context, until time.Time, s *opening, e 
 		err = s.client.ReadBy(ctx, until, q.read, a.read)
 	} else {
 		t := *q.txn
-		t.ID = q.id().request
+		if q.id != nil {
+			t.ID = q.id().request
+		}
 		a.txn, err = s.client.DoBy(ctx, until, &t)
 	}
 	if errors.Is(err, wire.ErrBroken) || errors.Is(err, wire.ErrLate) {

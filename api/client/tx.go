@@ -79,7 +79,7 @@ func (tx *Tx) Get(ctx context.Context, key api.Key) (Value, error) {
 		return Value{}, err
 	}
 	e := es[0]
-	v := Value{Value: e.Value, Version: e.Version, ServedBy: e.by, Owner: e.owner, Node: e.node}
+	v := Value{Value: e.Value, Version: e.Version, ServedBy: e.by, Owner: e.owner, Node: e.node, TTL: e.TTL}
 	if !e.Exists {
 		return v, &api.Error{Code: api.CodeNotFound, Op: "get", Key: key, Version: e.Version, Hint: "there is no such key"}
 	}
@@ -102,9 +102,14 @@ func (tx *Tx) GetAll(ctx context.Context, keys ...api.Key) ([]api.Entry, error) 
 }
 
 // Put sets key to value. Like every write it is carried out when the transaction commits, and fails with [api.CodeInvalid] in a
-// View. An invalid key or value fails with [api.CodeInvalid] or [api.CodeTooLarge].
-func (tx *Tx) Put(key api.Key, value []byte) error {
-	return tx.write("put", api.Op{Kind: api.OpPut, Key: key, Value: value})
+// View. An invalid key or value fails with [api.CodeInvalid] or [api.CodeTooLarge]. The key expires if [TTL] says so, which is the
+// only option; its time begins with the commit.
+func (tx *Tx) Put(key api.Key, value []byte, opts ...WriteOption) error {
+	ttl, err := putTTL(opts)
+	if err != nil {
+		return tx.refuse("put", key, err)
+	}
+	return tx.write("put", api.Op{Kind: api.OpPut, Key: key, Value: value, TTL: ttl})
 }
 
 // Delete removes key. Deleting an absent key is not an error.
@@ -131,14 +136,24 @@ func (tx *Tx) write(op string, o api.Op) error {
 	if err := tx.usable(op, o.Key); err != nil {
 		return err
 	}
-	err := tx.checkWrite(&o)
-	if err != nil {
+	if err := tx.checkWrite(&o); err != nil {
 		tx.fault = failed(op, o.Key, err)
 		return tx.fault
 	}
 	o.Value = bytes.Clone(o.Value)
 	tx.steps = append(tx.steps, o)
 	return nil
+}
+
+// refuse fails the transaction because of a write that is not possible.
+func (tx *Tx) refuse(op string, key api.Key, err error) error {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if err := tx.usable(op, key); err != nil {
+		return err
+	}
+	tx.fault = failed(op, key, err)
+	return tx.fault
 }
 
 func (tx *Tx) checkWrite(o *api.Op) error {
@@ -150,6 +165,11 @@ func (tx *Tx) checkWrite(o *api.Op) error {
 	}
 	if err := api.CheckValue(o.Value); err != nil {
 		return err
+	}
+	if o.Kind == api.OpTouch {
+		if err := api.CheckTTL(o.TTL); err != nil {
+			return err
+		}
 	}
 	return tx.grow(1, len(o.Key)+len(o.Value))
 }

@@ -76,7 +76,7 @@ func (tx *Tx) remember(f found) {
 // fixed returns the index of the newest step that sets the key regardless of what it held before, or -1 if there is none.
 func (tx *Tx) fixed(k api.Key) int {
 	for i := len(tx.steps) - 1; i >= 0; i-- {
-		if o := &tx.steps[i]; o.Key == k && !o.Function() {
+		if o := &tx.steps[i]; o.Key == k && o.Writes() && !o.Function() {
 			return i
 		}
 	}

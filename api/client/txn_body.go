@@ -39,11 +39,16 @@ type stepBody map[string]stepArgs
 
 type stepArgs struct {
 	pairBody
-	Delta string `json:"delta,omitempty"`
+	Delta     string  `json:"delta,omitempty"`
+	TTL       string  `json:"ttl,omitempty"`
+	Prefix    *string `json:"prefix,omitempty"`
+	PrefixB64 []byte  `json:"prefix_base64,omitempty"`
+	Limit     int     `json:"limit,omitempty"`
 }
 
 var stepNames = map[api.OpKind]string{
 	api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent",
+	api.OpTouch: "touch", api.OpList: "list",
 }
 
 func textOrBytes(b string) (*string, []byte) {
@@ -99,8 +104,15 @@ func stepsOf(steps []api.Op) []stepBody {
 	for i := range steps {
 		o := &steps[i]
 		args := stepArgs{pairBody: pairOf(o.Key, o.Value, o.Kind == api.OpPut || o.Kind == api.OpAppendIfAbsent)}
-		if o.Kind == api.OpAdd {
+		switch o.Kind {
+		case api.OpAdd:
 			args.Delta = strconv.FormatInt(o.Delta, 10)
+		case api.OpList:
+			args.Prefix, args.PrefixB64 = args.Key, args.KeyB64
+			args.pairBody, args.Limit = pairBody{}, o.Limit
+		}
+		if o.TTL != 0 {
+			args.TTL = o.TTL.String()
 		}
 		out = append(out, stepBody{stepNames[o.Kind]: args})
 	}
@@ -110,14 +122,9 @@ func stepsOf(steps []api.Op) []stepBody {
 // parseTxnAnswer parses a node's answer to t. If the conditions did not hold and t has no Else, the result has no entries.
 func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
 	var in struct {
-		Committed *bool `json:"committed"`
-		Results   []struct {
-			pairBody
-			Version string `json:"version"`
-			Exists  *bool  `json:"exists"`
-			Elided  bool   `json:"elided"`
-		} `json:"results"`
-		Version string `json:"version"`
+		Committed *bool        `json:"committed"`
+		Results   []resultBody `json:"results"`
+		Version   string       `json:"version"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, err
@@ -138,15 +145,43 @@ func parseTxnAnswer(t *api.Txn, body []byte) (*api.TxnResult, error) {
 			return nil, err
 		}
 	}
-	for i, r := range in.Results {
-		e := api.Entry{Key: branch[i].Key, Value: textBytes(r.Value, r.ValueB64), Exists: branch[i].Kind != api.OpDelete, Elided: r.Elided}
-		if r.Exists != nil {
-			e.Exists = *r.Exists
-		}
-		if e.Version, err = api.ParseVersion(r.Version); err != nil {
+	for i := range in.Results {
+		if err := in.Results[i].addTo(res, &branch[i]); err != nil {
 			return nil, err
 		}
-		res.Entries = append(res.Entries, e)
 	}
 	return res, nil
+}
+
+// resultBody is the result of one operation.
+type resultBody struct {
+	pairBody
+	Version string      `json:"version"`
+	Exists  *bool       `json:"exists"`
+	Elided  bool        `json:"elided"`
+	TTL     string      `json:"ttl"`
+	Entries []entryBody `json:"entries"`
+}
+
+// addTo adds the result of the step to res.
+func (r *resultBody) addTo(res *api.TxnResult, o *api.Op) (err error) {
+	if o.Kind == api.OpList {
+		res.Entries = append(res.Entries, api.Entry{Key: o.Key})
+		if r.Elided {
+			return nil
+		}
+		list, err := entriesOf(r.Entries)
+		res.Lists = append(res.Lists, list)
+		return err
+	}
+	e := api.Entry{Key: o.Key, Value: textBytes(r.Value, r.ValueB64), Exists: o.Kind != api.OpDelete, Elided: r.Elided}
+	if r.Exists != nil {
+		e.Exists = *r.Exists
+	}
+	if e.Version, err = api.ParseVersion(r.Version); err != nil {
+		return err
+	}
+	e.TTL, err = parseTTL(r.TTL)
+	res.Entries = append(res.Entries, e)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
@@ -55,7 +56,8 @@ func (s txnStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 func TestTxnStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
-			for _, test := range storetest.Cases() {
+			t.Parallel() // times to live take real time
+			for _, test := range storetest.Cases(storetest.Options{Time: true}) {
 				if name == "plain" && test.Name == "OnceReplaysRefusals" {
 					continue // it needs the state that plain HTTP leaves out
 				}
@@ -80,7 +82,12 @@ func TestBothFormsOfATxnAreOne(t *testing.T) {
 			{Kind: api.CondVersion, Key: "never"}, {Kind: api.CondAbsent, Key: "never"}, {Kind: api.CondExists, Key: "exists"},
 			{Kind: api.CondValue, Key: "exists", Value: []byte{}}, {Kind: api.CondVersion, Key: "exists", Version: api.Version{Epoch: 1, Index: 1}},
 		}},
-		"else":    {If: []api.Cond{{Kind: api.CondValue, Key: "\xff", Value: []byte("\xff")}}, Else: []api.Op{{Kind: api.OpPut, Key: "e", Value: []byte("é")}}},
+		"else": {If: []api.Cond{{Kind: api.CondValue, Key: "\xff", Value: []byte("\xff")}}, Else: []api.Op{{Kind: api.OpPut, Key: "e", Value: []byte("é")}}},
+		"times": {Then: []api.Op{
+			{Kind: api.OpPut, Key: "t/1", Value: []byte("x"), TTL: 1234567890123}, {Kind: api.OpTouch, Key: "t/1", TTL: time.Hour + 1},
+			{Kind: api.OpAppendIfAbsent, Key: "t/\xff", Value: []byte("x"), TTL: api.MaxTTL},
+		}},
+		"list":    {Then: []api.Op{{Kind: api.OpDelete, Key: "t/2"}, {Kind: api.OpList, Key: "t/\xff", Limit: 7}}},
 		"neither": {If: []api.Cond{{Kind: api.CondAbsent, Key: "exists"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "exists"}}, Age: 1 << 63},
 	} {
 		id, _ := api.ParseIdempotencyKey(name)

@@ -3,33 +3,44 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/edgehold/edgehold/api"
 )
 
 // Put sets key to value, if the conditions of its options hold, and returns the new version of the key. The caller may change
-// value once Put has returned.
+// value once Put has returned. The key does not expire, unless [TTL] says so.
 //
 // The error is [api.CodePreconditionFailed], with the current version, if a condition does not hold, and [api.CodeAmbiguous] if
 // the outcome is unknown. After any other error nothing was written. [api.CodeTooLarge] means that the key is over
 // [api.MaxKeyBytes] or the value over [api.MaxValueBytes], [api.CodeConflict] that an [IdempotencyKey] was used before for
 // another write.
 func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...WriteOption) (api.Version, error) {
-	q := keyCall("put", http.MethodPut, key)
+	q, o := keyCall("put", http.MethodPut, key), collect(opts)
+	ttl, err := o.lifetime()
+	if err != nil {
+		return api.Version{}, asRefused(q, err)
+	}
 	if err := api.CheckValue(value); err != nil {
 		return api.Version{}, asRefused(q, err)
 	}
 	q.body = append([]byte{}, value...) // a transport may still read it after Put has returned
-	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body}}}
-	return versionOf(c.write(ctx, q, collect(opts)))
+	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body, TTL: ttl}}}
+	if ttl > 0 {
+		q.query = url.Values{"ttl": {ttl.String()}}
+	}
+	return versionOf(c.write(ctx, q, o))
 }
 
 // Delete removes key, if the conditions of its options hold, and returns the version of its absence. Deleting an absent key is
 // not an error. The errors are those of [Client.Put].
 func (c *Client) Delete(ctx context.Context, key api.Key, opts ...WriteOption) (api.Version, error) {
-	q := keyCall("delete", http.MethodDelete, key)
+	q, o := keyCall("delete", http.MethodDelete, key), collect(opts)
+	if o.ttl != nil {
+		return api.Version{}, asRefused(q, api.Errorf(api.CodeInvalid, "TTL is an option of a put"))
+	}
 	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}}
-	return versionOf(c.write(ctx, q, collect(opts)))
+	return versionOf(c.write(ctx, q, o))
 }
 
 func versionOf(w written, err error) (api.Version, error) {

@@ -153,7 +153,7 @@ func PutOp(w *Writer, o *api.Op) {
 		w.Uint(uint64(max(o.Limit, 0)))
 	}
 	if o.TTL != 0 {
-		w.Duration(o.TTL)
+		w.Duration(max(o.TTL, 1)) // the check of the request refuses 1 as it does what is negative
 	}
 }
 

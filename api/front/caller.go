@@ -46,8 +46,9 @@ func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 }
 
 // Do implements api.Store. It needs the rights of both branches before anything is read: [Read] on every key that is tested, got
-// or answers with what it held, and [Write] on every key that a step may change. Request ids are the principal's own. A delete
-// does not say whether the key existed to a principal that may not read it.
+// or answers with what it held, [Write] on every key that a step may change or touches, and [List] on every prefix that a step
+// lists. Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
+// read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	a := c.backend.access
 	if a == nil {
@@ -69,21 +70,26 @@ func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		return nil, err
 	}
 	a.Charge(c.principal, entriesSize(res.Entries))
+	for _, list := range res.Lists {
+		a.Charge(c.principal, entriesSize(list))
+	}
 	c.hideAbsence(t, res)
 	return res, nil
 }
 
-// hideAbsence takes the versions of deletes out of the result if the principal may not read the keys: that of a key that was
-// absent already is not the transaction's.
+// hideAbsence takes what deletes and touches say of a key out of the result if the principal may not read the key. The version of
+// a key that was absent already is not the transaction's, and a touch makes none.
 func (c Caller) hideAbsence(t *api.Txn, res *api.TxnResult) {
 	branch := t.Then
 	if !res.Committed {
 		branch = t.Else
 	}
 	for i := range branch {
-		if branch[i].Kind == api.OpDelete && i < len(res.Entries) && !c.backend.access.Holds(c.principal, Read, branch[i].Key) {
-			res.Entries[i].Version = api.Version{}
+		o := &branch[i]
+		if o.Kind != api.OpDelete && o.Kind != api.OpTouch || i >= len(res.Entries) || c.backend.access.Holds(c.principal, Read, o.Key) {
+			continue
 		}
+		res.Entries[i] = api.Entry{Key: o.Key, Exists: o.Kind == api.OpTouch}
 	}
 }
 
@@ -105,12 +111,15 @@ func (c Caller) allowTxn(t *api.Txn) error {
 
 // allowOp checks the rights of a step. The answer of a function, or its refusal, reveals what the key holds.
 func (c Caller) allowOp(o *api.Op) error {
-	if o.Writes() {
+	if o.Kind == api.OpList {
+		return c.backend.access.AllowRange(c.principal, "txn", List, api.PrefixRange(o.Key))
+	}
+	if o.Kind != api.OpGet {
 		if err := c.allowKey("txn", Write, o.Key); err != nil {
 			return err
 		}
 	}
-	if !o.Writes() || o.Function() {
+	if o.Kind == api.OpGet || o.Function() {
 		return c.allowKey("txn", Read, o.Key)
 	}
 	return nil

@@ -164,15 +164,17 @@ func TestOwnIDs(t *testing.T) {
 	}
 }
 
-// TestDeleteHidesAbsence: a delete answers the version only to a principal that may read the key. Attack 29.
-func TestDeleteHidesAbsence(t *testing.T) {
+// TestDeleteAndTouchHideAbsence: a delete and a touch answer with the version only to a principal that may read the key. Attack 29.
+func TestDeleteAndTouchHideAbsence(t *testing.T) {
 	store := &everything{}
 	b := New(Config{Store: store, Access: asking(func(*Principal, string) error { return nil })})
 	for k, hidden := range map[api.Key]bool{"secret": true, "open": false} {
-		store.result = &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: k, Version: api.Version{Epoch: 1, Index: 2}}}}
-		res, err := b.For(t.Context()).Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}})
-		if err != nil || res.Entries[0].Version.IsZero() != hidden {
-			t.Errorf("delete of %s: %+v, %v", k, res, err)
+		for _, kind := range []api.OpKind{api.OpDelete, api.OpTouch} {
+			store.result = &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: k, Version: api.Version{Epoch: 1, Index: 2}, TTL: 1}}}
+			res, err := b.For(t.Context()).Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: kind, Key: k}}})
+			if err != nil || res.Entries[0].Version.IsZero() != hidden || (res.Entries[0].TTL == 0) != hidden {
+				t.Errorf("%v of %s: %+v, %v", kind, k, res, err)
+			}
 		}
 	}
 }

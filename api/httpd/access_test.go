@@ -142,13 +142,18 @@ func opsJSON(ops []api.Op) []any {
 	all := []any{}
 	for _, o := range ops {
 		m := map[string]any{"key": o.Key}
+		if o.TTL != 0 {
+			m["ttl"] = o.TTL.String()
+		}
 		switch o.Kind {
+		case api.OpList:
+			m = map[string]any{"prefix": o.Key, "limit": o.Limit}
 		case api.OpPut, api.OpAppendIfAbsent:
 			m["value"] = string(o.Value)
 		case api.OpAdd:
 			m["delta"] = fmt.Sprint(o.Delta)
 		}
-		name := map[api.OpKind]string{api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent"}[o.Kind]
+		name := map[api.OpKind]string{api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent", api.OpTouch: "touch", api.OpList: "list"}[o.Kind]
 		all = append(all, map[string]any{name: m})
 	}
 	return all

@@ -193,7 +193,6 @@ func TestQuery(t *testing.T) {
 	} {
 		wantStatus(t, request(h, "GET", "/v1/kv/a"+query, ""), 200)
 	}
-	wantProblem(t, request(h, "PUT", "/v1/kv/a?ttl=30s", "y"), 400, api.CodeInvalid, "ttl")
 	wantProblem(t, request(h, "PUT", "/v1/kv/a?consistency=stale", "y"), 400, api.CodeInvalid, "consistency")
 	if got := bodyOf(t, request(h, "GET", "/v1/kv/a", "")); got != "x" {
 		t.Errorf("a refused write changed the value to %q", got)

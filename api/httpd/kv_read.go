@@ -58,12 +58,13 @@ func (x *exchange) ask() (*api.ReadResult, error) {
 	return &x.result, x.store.Read(x.ctx, &x.read, &x.result)
 }
 
-// versionHeaders sets the entry's version and, if the entry has a value, its entity tag.
+// versionHeaders sets the entry's version and, if the entry has a value, its entity tag and what is left of its time to live.
 func (x *exchange) versionHeaders(e *api.Entry) {
 	tag := etag(e.Version)
 	x.set("Edgehold-Version", tag[1:len(tag)-1])
 	if e.Exists {
 		x.set("ETag", tag) // written as the RFC writes it
+		x.ttlHeader(e.TTL)
 	}
 }
 

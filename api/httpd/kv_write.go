@@ -6,13 +6,17 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// putKey answers PUT of a key: the body is its value.
+// putKey answers PUT of a key: the body is its value, and the parameter ttl its time to live.
 func putKey(x *exchange) error {
+	ttl, err := x.ttlParam()
+	if err != nil {
+		return err
+	}
 	value, err := x.body()
 	if err != nil {
 		return err
 	}
-	return x.write(api.Op{Kind: api.OpPut, Key: x.key, Value: value})
+	return x.write(api.Op{Kind: api.OpPut, Key: x.key, Value: value, TTL: ttl})
 }
 
 // deleteKey answers DELETE of a key, also of an absent one.
@@ -80,6 +84,9 @@ func (x *exchange) written(op api.Op, res *api.TxnResult, ifMatch tags) error {
 		return x.conditionFailed(e, ifMatch)
 	}
 	now := api.Entry{Version: e.Version, Exists: op.Kind == api.OpPut}
+	if !res.Replayed { // else what is left is not known
+		now.TTL = op.TTL
+	}
 	x.versionHeaders(&now)
 	return x.replyJSON(writeBody{keyText: textOfKey(x.key), Version: now.Version.String(), Replayed: res.Replayed})
 }

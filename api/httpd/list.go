@@ -116,5 +116,6 @@ func appendEntry(dst []byte, e *api.Entry, keysOnly bool) []byte {
 	if !keysOnly {
 		dst = appendText(append(dst, ','), "value", e.Value)
 	}
-	return append(appendText(append(dst, ','), "version", []byte(e.Version.String())), '}')
+	dst = appendText(append(dst, ','), "version", []byte(e.Version.String()))
+	return append(appendTTL(dst, e.TTL), '}')
 }

@@ -46,6 +46,7 @@ const keyPrefix = "/v1/kv/"
 
 var (
 	readParams = []string{"consistency", "max_stale"}
+	putParams  = []string{"consistency", "max_stale", "ttl"}
 	listParams = []string{"prefix", "start", "end", "limit", "reverse", "keys_only", "page", "consistency", "max_stale"}
 	waitParam  = []string{"wait"}
 	value      = body{"value", "application/octet-stream", api.MaxValueBytes}
@@ -56,7 +57,7 @@ var (
 // routes is the API. Whether a principal may do what a row does is decided by the Caller, key by key.
 var routes = []route{
 	{"GET", "/v1/kv/{key}", "kv", request, front.Read, body{}, readParams, []int{200, 304}, getKey, nil},
-	{"PUT", "/v1/kv/{key}", "kv", request, front.Write, value, readParams, ok, putKey, nil},
+	{"PUT", "/v1/kv/{key}", "kv", request, front.Write, value, putParams, ok, putKey, nil},
 	{"DELETE", "/v1/kv/{key}", "kv", request, front.Write, body{}, readParams, ok, deleteKey, nil},
 	{"GET", "/v1/kv", "list", request, front.List, body{}, listParams, ok, getList, lists},
 	{"GET", "/v1/watch", "watch", request, front.List, body{}, watchParams, ok, getWatch, watches},

@@ -89,11 +89,16 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 	begun := false
 	b := strconv.AppendBool(append(make([]byte, 0, 512), `{"committed":`...), res.Committed)
 	b = append(b, `,"results":[`...)
+	lists := res.Lists
 	for i := range branch {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendResult(b, branch[i].Kind, &res.Entries[i])
+		if branch[i].Kind == api.OpList {
+			b, lists = appendListed(b, res.Entries[i].Key, lists)
+		} else {
+			b = appendResult(b, branch[i].Kind, &res.Entries[i], !res.Replayed)
+		}
 		if len(b) < flushBytes {
 			continue
 		}
@@ -119,16 +124,36 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 	x.send(b)
 }
 
-// appendResult appends what one operation came to.
-func appendResult(b []byte, kind api.OpKind, e *api.Entry) []byte {
+// appendResult appends what one operation came to. What is left of a time to live is out of date in a replayed result.
+func appendResult(b []byte, kind api.OpKind, e *api.Entry, fresh bool) []byte {
 	b = appendText(append(b, '{'), "key", []byte(e.Key))
 	switch {
-	case kind == api.OpGet && !e.Exists:
+	case (kind == api.OpGet || kind == api.OpTouch) && !e.Exists:
 		b = append(b, `,"exists":false`...)
 	case e.Elided:
 		b = append(b, `,"elided":true`...)
 	case kind == api.OpGet || kind == api.OpAdd:
 		b = appendText(append(b, ','), "value", e.Value)
 	}
-	return append(appendVersion(append(b, `,"version":"`...), e.Version), `"}`...)
+	b = append(appendVersion(append(b, `,"version":"`...), e.Version), '"')
+	if fresh {
+		b = appendTTL(b, e.TTL)
+	}
+	return append(b, '}')
+}
+
+// appendListed appends what a list step listed, the first of lists, and returns the others. A replayed result has no lists.
+func appendListed(b []byte, prefix api.Key, lists [][]api.Entry) ([]byte, [][]api.Entry) {
+	b = appendText(append(b, '{'), "prefix", []byte(prefix))
+	if len(lists) == 0 {
+		return append(b, `,"elided":true}`...), nil
+	}
+	b = append(b, `,"entries":[`...)
+	for i := range lists[0] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendEntry(b, &lists[0][i], true)
+	}
+	return append(b, "]}"...), lists[1:]
 }

@@ -3,6 +3,7 @@ package httpd
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -79,7 +80,7 @@ func (p *txnParser) age() {
 // cond reads a condition and keeps it while the transaction is within the limits.
 func (p *txnParser) cond() {
 	f := p.fields("key", "key_base64", "value", "value_base64", "version", "exists")
-	c := api.Cond{Key: p.key(&f)}
+	c := api.Cond{Key: p.key(&f, "key")}
 	switch {
 	case p.err != nil:
 		return
@@ -100,16 +101,18 @@ func (p *txnParser) cond() {
 	}
 }
 
-// kinds are the operations by their names, and the members of each beside the key's.
+// kinds are the operations by their names, and the members of each.
 var kinds = map[string]struct {
 	kind    api.OpKind
 	members []string
 }{
-	"get":              {api.OpGet, nil},
-	"put":              {api.OpPut, []string{"value", "value_base64"}},
-	"delete":           {api.OpDelete, nil},
-	"add":              {api.OpAdd, []string{"delta"}},
-	"append_if_absent": {api.OpAppendIfAbsent, []string{"value", "value_base64"}},
+	"get":              {api.OpGet, []string{"key", "key_base64"}},
+	"put":              {api.OpPut, []string{"key", "key_base64", "value", "value_base64", "ttl"}},
+	"delete":           {api.OpDelete, []string{"key", "key_base64"}},
+	"add":              {api.OpAdd, []string{"key", "key_base64", "delta"}},
+	"append_if_absent": {api.OpAppendIfAbsent, []string{"key", "key_base64", "value", "value_base64", "ttl"}},
+	"touch":            {api.OpTouch, []string{"key", "key_base64", "ttl"}},
+	"list":             {api.OpList, []string{"prefix", "prefix_base64", "limit"}},
 }
 
 // step reads an operation, {"put":{...}}, and keeps it while the transaction is within the limits.
@@ -119,7 +122,7 @@ func (p *txnParser) step(steps *[]api.Op) {
 		k, ok := kinds[name]
 		switch {
 		case !ok:
-			p.fail("%.40q is none of put, delete, add, append_if_absent, get", name)
+			p.fail("%.40q is none of put, delete, add, append_if_absent, touch, get, list", name)
 			return
 		case o.Kind != 0:
 			p.fail("an operation has one name; write %q as the next one", name)
@@ -139,8 +142,8 @@ func (p *txnParser) step(steps *[]api.Op) {
 
 // operation reads what stands behind the operation's name.
 func (p *txnParser) operation(kind api.OpKind, members []string) api.Op {
-	f := p.fields(append([]string{"key", "key_base64"}, members...)...)
-	o := api.Op{Kind: kind, Key: p.key(&f)}
+	f := p.fields(members...)
+	o := api.Op{Kind: kind, Key: p.key(&f, members[0]), TTL: f.ttl, Limit: f.limit}
 	switch kind {
 	case api.OpPut, api.OpAppendIfAbsent:
 		o.Value = p.value(&f)
@@ -150,6 +153,14 @@ func (p *txnParser) operation(kind api.OpKind, members []string) api.Op {
 			return o
 		}
 		o.Delta = *f.delta
+	case api.OpTouch:
+		if f.ttl == 0 {
+			p.fail("ttl is missing")
+		}
+	case api.OpList:
+		if o.Limit == 0 {
+			o.Limit = api.DefaultListLimit
+		}
 	}
 	return o
 }
@@ -166,6 +177,8 @@ type fields struct {
 	version    *api.Version
 	exists     *bool
 	delta      *int64
+	ttl        time.Duration // 0: not given
+	limit      int           // 0: not given
 }
 
 // tests counts what a condition tests.
@@ -186,8 +199,6 @@ func (p *txnParser) fields(members ...string) fields {
 		switch {
 		case slices.Contains(members, name):
 			p.member(&f, name)
-		case name == "ttl":
-			p.fail("ttl: keys that expire are not supported")
 		default:
 			p.unknown(name)
 		}
@@ -197,9 +208,9 @@ func (p *txnParser) fields(members ...string) fields {
 
 func (p *txnParser) member(f *fields, name string) {
 	switch name {
-	case "key":
+	case "key", "prefix":
 		p.set(&f.key, name, p.text())
-	case "key_base64":
+	case "key_base64", "prefix_base64":
 		p.set(&f.key, name, p.base64())
 	case "value":
 		p.set(&f.value, name, p.text())
@@ -221,6 +232,17 @@ func (p *txnParser) member(f *fields, name string) {
 			p.fail("delta is not a decimal integer of 64 bits")
 		}
 		f.delta = &n
+	case "ttl":
+		var err error
+		if f.ttl, err = parseTTL(string(p.text())); err != nil {
+			p.refuse(err)
+		}
+	case "limit":
+		n, err := strconv.Atoi(p.integer())
+		if err != nil || n < 1 || n > api.MaxListLimit {
+			p.fail("limit is not a number from 1 to %d", api.MaxListLimit)
+		}
+		f.limit = n
 	}
 }
 
@@ -231,11 +253,11 @@ func (p *txnParser) set(f *field, name string, bytes []byte) {
 	f.bytes, f.given = bytes, true
 }
 
-// key is the key that must have been given.
-func (p *txnParser) key(f *fields) api.Key {
+// key is the key that must have been given, as the member name or in base64.
+func (p *txnParser) key(f *fields, name string) api.Key {
 	k := api.Key(f.key.bytes)
 	if !f.key.given {
-		p.fail("key or key_base64 is missing")
+		p.fail("%s or %s_base64 is missing", name, name)
 	} else {
 		p.refuse(api.CheckKey(k))
 	}

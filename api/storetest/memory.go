@@ -7,21 +7,38 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
 
 // Memory is the reference implementation of [api.Store]: one group in memory that is always available and has no leases. It shows
-// what the suite requires. It is safe for concurrent use.
+// what the suite requires. Its clock is time.Now, which a test in a synctest bubble advances. It is safe for concurrent use.
 type Memory struct {
 	mu    sync.Mutex
 	index uint64                    // guarded by mu, as all below
-	keys  map[api.Key]api.Entry     // including absent keys that existed before
+	keys  map[api.Key]state         // including absent keys that existed before
 	once  map[requestKey]record     // results by request
 	acked map[api.ClientID]uint64   // for each client: the greatest AckedBelow seen
 	live  map[api.ClientID][]uint64 // for each client: the Seqs in once
 	feed  memoryFeed
+}
+
+// state is an entry, without its TTL, and when the key expires; the zero time is never.
+type state struct {
+	api.Entry
+	deadline time.Time
+}
+
+// at returns the entry with what is left of its time to live.
+func (s state) at(now time.Time) api.Entry {
+	e := s.Entry
+	if !s.deadline.IsZero() {
+		e.TTL = max(1, s.deadline.Sub(now))
+	}
+	return e
 }
 
 type requestKey struct {
@@ -45,7 +62,7 @@ var (
 // NewMemory returns an empty Memory.
 func NewMemory() *Memory {
 	return &Memory{
-		keys:  map[api.Key]api.Entry{},
+		keys:  map[api.Key]state{},
 		once:  map[requestKey]record{},
 		acked: map[api.ClientID]uint64{},
 		live:  map[api.ClientID][]uint64{},
@@ -58,11 +75,11 @@ func (m *Memory) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResu
 	if err := enter(ctx, "read", r.Check()); err != nil {
 		return err
 	}
-	m.mu.Lock()
+	now := m.lock()
 	defer m.mu.Unlock()
 	*out = api.ReadResult{Group: MemoryGroup, Snapshot: true, Entries: slices.Grow(out.Entries[:0], len(r.Keys))}
 	for i, k := range r.Keys {
-		e := m.entry(k)
+		e := m.state(k).at(now)
 		if len(r.Known) > 0 && r.Known[i] == e.Version && e.Exists {
 			e.Value, e.Unchanged = nil, true
 		}
@@ -76,10 +93,10 @@ func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := enter(ctx, "txn", t.Check()); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
+	now := m.lock()
 	defer m.mu.Unlock()
 	if t.ID.IsZero() {
-		return m.apply(t)
+		return m.apply(t, now)
 	}
 	id, body := requestKey{t.ID.Client, t.ID.Seq}, fingerprint(t)
 	if rec, ok := m.once[id]; ok {
@@ -87,14 +104,14 @@ func (m *Memory) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 			return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id was used for another request"}
 		}
 		again := *rec.result
-		again.Replayed = true
+		again.Replayed, again.Lists = true, nil
 		return &again, nil
 	}
 	if t.ID.Seq > 0 && t.ID.Seq < m.acked[t.ID.Client] {
 		return nil, &api.Error{Code: api.CodeConflict, Op: "txn", Hint: "the request id has expired"}
 	}
 	m.forget(t.ID)
-	res, err := m.apply(t)
+	res, err := m.apply(t, now)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +125,7 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 	if err := enter(ctx, "list", r.Check()); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
+	now := m.lock()
 	defer m.mu.Unlock()
 	keys := slices.Sorted(maps.Keys(m.keys))
 	if r.Reverse {
@@ -123,7 +140,7 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 		res.Cursor = memoryCursor(r.Range, m.index)
 	}
 	for _, k := range keys {
-		e := m.keys[k]
+		e := m.keys[k].at(now)
 		if !e.Exists || !r.Range.Contains(k) {
 			continue
 		}
@@ -147,42 +164,67 @@ func enter(ctx context.Context, op string, invalid error) error {
 	return invalid
 }
 
-func (m *Memory) entry(k api.Key) api.Entry {
-	if e, ok := m.keys[k]; ok {
-		return e
+// lock locks m, expires what is due, and returns the time.
+func (m *Memory) lock() time.Time {
+	m.mu.Lock()
+	now := time.Now()
+	m.expire(now)
+	return now
+}
+
+// expire makes each key absent whose deadline is over. Each has a version of its own.
+func (m *Memory) expire(now time.Time) {
+	for k, s := range m.keys {
+		if !s.deadline.IsZero() && !now.Before(s.deadline) {
+			m.index++
+			gone := api.Entry{Key: k, Version: api.Version{Epoch: 1, Index: m.index}}
+			m.keys[k] = state{Entry: gone}
+			m.tell(memoryEvent{Event: api.Event{Kind: api.EventExpire, Key: k, Version: gone.Version}})
+		}
 	}
-	return api.Entry{Key: k}
+}
+
+func (m *Memory) state(k api.Key) state {
+	if s, ok := m.keys[k]; ok {
+		return s
+	}
+	return state{Entry: api.Entry{Key: k}}
 }
 
 // apply carries out t, or refuses it and changes nothing.
-func (m *Memory) apply(t *api.Txn) (*api.TxnResult, error) {
+func (m *Memory) apply(t *api.Txn, now time.Time) (*api.TxnResult, error) {
 	m.index++
-	res := &api.TxnResult{Committed: m.holds(t.If), Version: api.Version{Epoch: 1, Index: m.index}, Group: MemoryGroup}
+	run := &memoryTxn{m, now, &api.TxnResult{Committed: m.holds(t.If), Version: api.Version{Epoch: 1, Index: m.index}, Group: MemoryGroup}, map[api.Key]state{}}
+	res := run.result
 	branch := t.Then
 	if !res.Committed {
 		branch = t.Else
 		if len(branch) == 0 {
 			for _, c := range t.If {
-				res.Entries = append(res.Entries, withoutValue(m.entry(c.Key)))
+				res.Entries = append(res.Entries, withoutValue(m.state(c.Key).at(now)))
 			}
 		}
 	}
-	written := map[api.Key]api.Entry{}
 	for i := range branch {
-		e, err := m.step(&branch[i], res.Version, written)
+		e, err := run.step(&branch[i])
 		if err != nil {
 			return nil, err
 		}
 		res.Entries = append(res.Entries, e)
 	}
-	m.tellWritten(branch, written)
-	maps.Copy(m.keys, written)
+	m.tellWritten(branch, run.written)
+	maps.Copy(m.keys, run.written)
+	for _, s := range run.written {
+		if !s.deadline.IsZero() { // watchers are told when it expires, even if the Memory is asked for nothing then
+			time.AfterFunc(s.deadline.Sub(now), func() { m.lock(); m.mu.Unlock() })
+		}
+	}
 	return res, nil
 }
 
 func (m *Memory) holds(conds []api.Cond) bool {
 	for _, c := range conds {
-		e := m.entry(c.Key)
+		e := m.state(c.Key)
 		ok := false
 		switch c.Kind {
 		case api.CondVersion:
@@ -201,28 +243,83 @@ func (m *Memory) holds(conds []api.Cond) bool {
 	return true
 }
 
-// step carries out o on the result of the steps before it, and adds its own result to written.
-func (m *Memory) step(o *api.Op, v api.Version, written map[api.Key]api.Entry) (api.Entry, error) {
-	old, ok := written[o.Key]
-	if !ok {
-		old = m.entry(o.Key)
+// memoryTxn is a transaction that is being carried out. written is what its steps have made so far.
+type memoryTxn struct {
+	*Memory
+	now     time.Time
+	result  *api.TxnResult
+	written map[api.Key]state
+}
+
+// state returns the key as the steps before have left it.
+func (t *memoryTxn) state(k api.Key) state {
+	if s, ok := t.written[k]; ok {
+		return s
 	}
-	made, err := o.On(old.Value, old.Exists)
+	return t.Memory.state(k)
+}
+
+// step carries out o on the result of the steps before it.
+func (t *memoryTxn) step(o *api.Op) (api.Entry, error) {
+	switch o.Kind {
+	case api.OpTouch:
+		return t.touch(o), nil
+	case api.OpList:
+		t.result.Lists = append(t.result.Lists, t.list(o))
+		return api.Entry{Key: o.Key}, nil
+	}
+	s := t.state(o.Key)
+	made, err := o.On(s.Value, s.Exists)
 	if err != nil {
 		return api.Entry{}, err
 	}
-	never := o.Kind == api.OpDelete && old.Version.IsZero()
+	never := o.Kind == api.OpDelete && s.Version.IsZero()
 	if made.Changed || never { // deleting a deleted key changes nothing
-		old = api.Entry{Key: o.Key, Version: v, Exists: made.Exists}
-		if made.Exists {
-			old.Value = append([]byte{}, made.Value...)
+		deadline := s.deadline // add keeps it
+		if o.Kind != api.OpAdd {
+			deadline = t.deadline(o)
 		}
-		written[o.Key] = old
+		s = state{api.Entry{Key: o.Key, Version: t.result.Version, Exists: made.Exists}, deadline}
+		if made.Exists {
+			s.Value = append([]byte{}, made.Value...)
+		}
+		t.written[o.Key] = s
 	}
 	if o.Kind == api.OpGet || o.Kind == api.OpAdd {
-		return old, nil
+		return s.at(t.now), nil
 	}
-	return withoutValue(old), nil
+	return withoutValue(s.at(t.now)), nil
+}
+
+// deadline is when a key expires that the step writes now; the zero time is never.
+func (t *memoryTxn) deadline(o *api.Op) time.Time {
+	if o.TTL == 0 {
+		return time.Time{}
+	}
+	return t.now.Add(o.TTL)
+}
+
+// touch raises the deadline of a key that has one.
+func (t *memoryTxn) touch(o *api.Op) api.Entry {
+	s := t.state(o.Key)
+	if until := t.deadline(o); s.Exists && !s.deadline.IsZero() && until.After(s.deadline) {
+		s.deadline = until
+		t.written[o.Key] = s
+	}
+	return withoutValue(s.at(t.now))
+}
+
+// list returns the keys that begin with the step's key, in order, as the steps before have left them.
+func (t *memoryTxn) list(o *api.Op) []api.Entry {
+	all := maps.Clone(t.keys)
+	maps.Copy(all, t.written)
+	found := []api.Entry{}
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if s := all[k]; s.Exists && strings.HasPrefix(string(k), string(o.Key)) && len(found) < o.Limit {
+			found = append(found, api.Entry{Key: k, Version: s.Version, Exists: true})
+		}
+	}
+	return found
 }
 
 func withoutValue(e api.Entry) api.Entry {
@@ -267,6 +364,8 @@ func fingerprint(t *api.Txn) [sha256.Size]byte {
 			field([]byte(o.Key))
 			field(o.Value)
 			b = binary.AppendVarint(b, o.Delta)
+			b = binary.AppendVarint(b, int64(o.TTL))
+			b = binary.AppendVarint(b, int64(o.Limit))
 		}
 	}
 	return sha256.Sum256(b)

@@ -24,11 +24,13 @@ type memoryFeed struct {
 type memoryEvent struct {
 	index uint64
 	api.Event
+	deadline time.Time // of the key; the zero time is never
 }
 
 // tell adds an event that became visible at the present index. The caller holds mu.
-func (m *Memory) tell(e api.Event) {
-	m.feed.events = append(m.feed.events, memoryEvent{m.index, e})
+func (m *Memory) tell(e memoryEvent) {
+	e.index = m.index
+	m.feed.events = append(m.feed.events, e)
 	m.wake()
 }
 
@@ -39,7 +41,7 @@ func (m *Memory) wake() {
 
 // tellWritten adds the events of a transaction: of each key whose visible state it changed, in the order of the steps. The caller
 // holds mu and has not yet applied written.
-func (m *Memory) tellWritten(branch []api.Op, written map[api.Key]api.Entry) {
+func (m *Memory) tellWritten(branch []api.Op, written map[api.Key]state) {
 	told := map[api.Key]bool{}
 	for i := range branch {
 		e, ok := written[branch[i].Key]
@@ -48,10 +50,10 @@ func (m *Memory) tellWritten(branch []api.Op, written map[api.Key]api.Entry) {
 		}
 		told[e.Key] = true
 		switch {
-		case e.Exists:
-			m.tell(api.Event{Kind: api.EventPut, Key: e.Key, Version: e.Version, Value: e.Value, TTL: e.TTL})
-		case m.keys[e.Key].Exists:
-			m.tell(api.Event{Kind: api.EventDelete, Key: e.Key, Version: e.Version})
+		case e.Exists && e.Version != m.keys[e.Key].Version: // else it was touched
+			m.tell(memoryEvent{Event: api.Event{Kind: api.EventPut, Key: e.Key, Version: e.Version, Value: e.Value}, deadline: e.deadline})
+		case !e.Exists && m.keys[e.Key].Exists:
+			m.tell(memoryEvent{Event: api.Event{Kind: api.EventDelete, Key: e.Key, Version: e.Version}})
 		}
 	}
 }
@@ -164,7 +166,7 @@ func (s *memoryStream) command(i int) (events []api.Event) {
 			break
 		}
 		if s.request.Range.Contains(e.Key) {
-			events = append(events, s.seen(e.Event))
+			events = append(events, s.seen(e))
 		}
 	}
 	return events
@@ -174,18 +176,22 @@ func (s *memoryStream) command(i int) (events []api.Event) {
 func (s *memoryStream) present() (events []api.Event) {
 	for _, k := range slices.Sorted(maps.Keys(s.m.keys)) {
 		if e := s.m.keys[k]; e.Exists && s.request.Range.Contains(k) {
-			events = append(events, s.seen(api.Event{Kind: api.EventPut, Key: k, Version: e.Version, Value: e.Value, TTL: e.TTL}))
+			put := api.Event{Kind: api.EventPut, Key: k, Version: e.Version, Value: e.Value}
+			events = append(events, s.seen(memoryEvent{Event: put, deadline: e.deadline}))
 		}
 	}
 	return events
 }
 
 // seen returns the event as the watcher may see it.
-func (s *memoryStream) seen(e api.Event) api.Event {
+func (s *memoryStream) seen(e memoryEvent) api.Event {
 	if s.request.KeysOnly {
 		e.Value = nil
 	}
-	return e
+	if !e.deadline.IsZero() {
+		e.TTL = max(1, time.Until(e.deadline))
+	}
+	return e.Event
 }
 
 var memoryCursors = crc32.MakeTable(crc32.Castagnoli)

@@ -20,6 +20,8 @@ type Options struct {
 	// SingleKey is set for a Store whose transactions are one write with conditions of version, existence or absence on the
 	// written key and no Else: those that plain HTTP requests can express.
 	SingleKey bool
+	// Time is set for a Store that has times to live, and the steps touch and list.
+	Time bool
 	// Patience bounds each call. 0 means 30 s.
 	Patience time.Duration
 }
@@ -84,11 +86,7 @@ func RunLister(t *testing.T, open func(t *testing.T) ListStore, opts ...Options)
 // Cases returns the tests that [Run] runs.
 func Cases(opts ...Options) []Case {
 	o := pick(opts)
-	cases := []struct {
-		name  string
-		multi bool // needs what a SingleKey Store cannot do
-		run   func(*suite)
-	}{
+	cases := []testCase{
 		{"ReadAbsent", false, (*suite).readAbsent},
 		{"ReadPresent", false, (*suite).readPresent},
 		{"ReadManyInOrder", false, (*suite).readManyInOrder},
@@ -134,6 +132,9 @@ func Cases(opts ...Options) []Case {
 		{"ConcurrentReadersSeeVersionsRise", false, (*suite).concurrentReaders},
 		{"Cancelled", false, (*suite).cancelled},
 	}
+	if o.Time {
+		cases = append(cases, timeCases...)
+	}
 	var out []Case
 	for _, c := range cases {
 		if c.multi && o.SingleKey {
@@ -147,13 +148,29 @@ func Cases(opts ...Options) []Case {
 	return out
 }
 
+// testCase is a row of the table of cases.
+type testCase struct {
+	name  string
+	multi bool // needs what a SingleKey Store cannot do
+	run   func(*suite)
+}
+
+// timeCases are those for Stores that have times to live.
+var timeCases = []testCase{
+	{"TTLExpires", false, (*suite).ttlExpires},
+	{"TTLOfPut", false, (*suite).ttlOfPut},
+	{"TTLBounds", false, (*suite).ttlBounds},
+	{"TTLOfFunctions", true, (*suite).ttlOfFunctions},
+	{"TouchRaises", true, (*suite).touchRaises},
+	{"TouchKeepsAlive", true, (*suite).touchKeepsAlive},
+	{"ListStep", true, (*suite).listStep},
+	{"OnceReplaysNoLists", true, (*suite).onceReplaysNoLists},
+}
+
 // ListCases returns the tests that [RunLister] adds.
 func ListCases(opts ...Options) []ListCase {
 	o := pick(opts)
-	cases := []struct {
-		name string
-		run  func(*suite, api.Lister)
-	}{
+	cases := []listTestCase{
 		{"ListOrder", (*suite).listOrder},
 		{"ListBounds", (*suite).listBounds},
 		{"ListPages", (*suite).listPages},
@@ -163,6 +180,9 @@ func ListCases(opts ...Options) []ListCase {
 		{"ListBytes", (*suite).listBytes},
 		{"ListLimits", (*suite).listLimits},
 	}
+	if o.Time {
+		cases = append(cases, listTestCase{"ListTTL", (*suite).listTTL})
+	}
 	out := make([]ListCase, 0, len(cases))
 	for _, c := range cases {
 		out = append(out, ListCase{c.name, func(t *testing.T, s ListStore) {
@@ -171,6 +191,11 @@ func ListCases(opts ...Options) []ListCase {
 		}})
 	}
 	return out
+}
+
+type listTestCase struct {
+	name string
+	run  func(*suite, api.Lister)
 }
 
 func pick(opts []Options) Options {

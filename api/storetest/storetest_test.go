@@ -2,13 +2,30 @@ package storetest_test
 
 import (
 	"testing"
+	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
+// TestMemory runs each case in a bubble of its own, so that times to live take no time.
 func TestMemory(t *testing.T) {
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return storetest.NewMemory() })
+	o := storetest.Options{Time: true}
+	for _, c := range storetest.Cases(o) {
+		t.Run(c.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.Run(t, storetest.NewMemory()) })
+		})
+	}
+	for _, c := range storetest.ListCases(o) {
+		t.Run(c.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.Run(t, storetest.NewMemory()) })
+		})
+	}
+	for _, c := range storetest.WatchCases(o) {
+		t.Run(c.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { c.Run(t, storetest.NewMemory()) })
+		})
+	}
 }
 
 // TestMemoryShared runs all cases on one Store with a prefix, as is done for Stores that are expensive to open.
@@ -19,10 +36,6 @@ func TestMemoryShared(t *testing.T) {
 
 func TestMemorySingleKey(t *testing.T) {
 	storetest.Run(t, func(*testing.T) api.Store { return storetest.NewMemory() }, storetest.Options{SingleKey: true})
-}
-
-func TestMemoryWatch(t *testing.T) {
-	storetest.RunWatcher(t, func(*testing.T) storetest.WatchStore { return storetest.NewMemory() })
 }
 
 // TestMemoryWatchGap: a cursor from before the history meets a gap and goes on behind it; a watch that lists says that it begins

@@ -31,14 +31,17 @@ func RunWatcher(t *testing.T, open func(t *testing.T) WatchStore, opts ...Option
 	}
 }
 
+// watchTestCase is a row of the table of cases for Watchers.
+type watchTestCase struct {
+	name  string
+	multi bool // needs what a SingleKey Store cannot do
+	run   func(*suite, WatchStore)
+}
+
 // WatchCases returns the tests that [RunWatcher] runs.
 func WatchCases(opts ...Options) []WatchCase {
 	o := pick(opts)
-	cases := []struct {
-		name  string
-		multi bool // needs what a SingleKey Store cannot do
-		run   func(*suite, WatchStore)
-	}{
+	cases := []watchTestCase{
 		{"WatchFromNow", false, (*suite).watchFromNow},
 		{"WatchVersionsInOrder", false, (*suite).watchVersionsInOrder},
 		{"WatchOnlyChanges", false, (*suite).watchOnlyChanges},
@@ -56,6 +59,9 @@ func WatchCases(opts ...Options) []WatchCase {
 		{"WatchBadCursors", false, (*suite).watchBadCursors},
 		{"WatchLimits", false, (*suite).watchLimits},
 		{"WatchEnds", false, (*suite).watchEnds},
+	}
+	if o.Time {
+		cases = append(cases, watchTestCase{"WatchTTL", true, (*suite).watchTTL})
 	}
 	var out []WatchCase
 	for _, c := range cases {

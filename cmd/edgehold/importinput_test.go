@@ -42,9 +42,9 @@ func TestRecordsAtTheLimits(t *testing.T) {
 	q.must(t, "", "import", out, "--verify")
 	n := 0
 	for line := range strings.Lines(q.must(t, "", "export")) {
-		key, value, err := record.Parse([]byte(line))
-		if err != nil || want[string(key)] != string(value) {
-			t.Errorf("%.20q is %d bytes, %v", key, len(value), err)
+		r, err := record.Parse([]byte(line))
+		if err != nil || want[string(r.Key)] != string(r.Value) {
+			t.Errorf("%.20q is %d bytes, %v", r.Key, len(r.Value), err)
 		}
 		n++
 	}

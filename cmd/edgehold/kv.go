@@ -44,7 +44,7 @@ func newKVGet(a *app) *cobra.Command {
 		Short: "Print the value of a key",
 		Long: `Print the value of a key as it is. On a terminal, a newline follows a value that does not end with one.
 
-With -o json it prints an object with key, value and version. The exit status is 3 if the key is absent.`,
+With -o json it prints an object with key, value and version, and with the ttl that is left if the key expires. The exit status is 3 if the key is absent.`,
 		Example: `  edgehold kv get eu-west/hello
   edgehold kv get eu-west/hello --max-stale 5s`,
 		Args: wantArgs("KEY"),
@@ -100,7 +100,7 @@ func kvGet(ctx context.Context, a *app, key api.Key, how client.ReadOption) erro
 		if a.outIsTTY && !strings.HasSuffix(text, "\n") {
 			text += "\n"
 		}
-		return a.show(a.out, record.Of(api.Entry{Key: key, Value: v.Value, Version: v.Version}, false), text)
+		return a.show(a.out, record.Of(api.Entry{Key: key, Value: v.Value, Version: v.Version, TTL: v.TTL}, false), text)
 	})
 }
 
@@ -108,6 +108,7 @@ type putOptions struct {
 	file      string
 	ifVersion string
 	ifAbsent  bool
+	ttl       time.Duration
 }
 
 func newKVPut(a *app) *cobra.Command {
@@ -116,17 +117,20 @@ func newKVPut(a *app) *cobra.Command {
 		Use:   "put KEY VALUE|-",
 		Short: "Write the value of a key",
 		Long: `Write the value of a key and print its new version. A VALUE of - is read from the standard input; with --file the value
-is the content of a file. Put -- before a VALUE that begins with a dash.
+is the content of a file. Put -- before a VALUE that begins with a dash. With --ttl the key expires after that time;
+without it, it does not, even if it would have before.
 
 The exit status is 3 if a condition is false, and 4 if the outcome is unknown.`,
 		Example: `  edgehold kv put eu-west/hello world
   edgehold kv put eu-west/photo --file photo.jpg
+  edgehold kv put eu-west/session alice --ttl 30m
   date | edgehold kv put eu-west/now - --if-version 1.42`,
 		RunE: func(cmd *cobra.Command, args []string) error { return kvPut(cmd, a, o, args) },
 	}
 	cmd.Flags().StringVar(&o.file, "file", "", "read the value from `FILE`")
 	cmd.Flags().StringVar(&o.ifVersion, "if-version", "", "write only if the key is at this `VERSION`")
 	cmd.Flags().BoolVar(&o.ifAbsent, "if-absent", false, "write only if the key is absent")
+	cmd.Flags().DurationVar(&o.ttl, "ttl", 0, "the key expires after this time, 100ms to 87600h")
 	return cmd
 }
 
@@ -142,16 +146,22 @@ func kvPut(cmd *cobra.Command, a *app, o *putOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	conds, err := o.conditions()
+	opts, err := o.conditions()
 	if err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("ttl") {
+		if err := api.CheckTTL(o.ttl); err != nil {
+			return usagef("--ttl: %s", api.AsError(err).Hint)
+		}
+		opts = append(opts, client.TTL(o.ttl))
 	}
 	value, err := o.value(a, args[1:])
 	if err != nil {
 		return err
 	}
 	return write(cmd.Context(), a, key, func(ctx context.Context, c *client.Client) (api.Version, error) {
-		return c.Put(ctx, key, value, conds...)
+		return c.Put(ctx, key, value, opts...)
 	})
 }
 

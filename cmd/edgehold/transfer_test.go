@@ -92,11 +92,11 @@ func withoutVersions(t *testing.T, lines string) string {
 	t.Helper()
 	var b strings.Builder
 	for line := range strings.Lines(lines) {
-		key, value, err := record.Parse([]byte(line))
+		r, err := record.Parse([]byte(line))
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "%q %q\n", key, value)
+		fmt.Fprintf(&b, "%q %q\n", r.Key, r.Value)
 	}
 	return b.String()
 }

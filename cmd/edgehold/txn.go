@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,8 @@ input, has the body of POST /v1/txn:
 
 If all conditions of "if" hold, or there are none, the operations of "then" are executed, otherwise those of "else". A
 condition is "version", "exists" (true or false) or "value" of a key; the version of a key that was never written is "0.0".
-An operation is put, delete, add, append_if_absent or get. key_base64 and value_base64 hold bytes that are not UTF-8. A
+An operation is put, delete, add, append_if_absent, touch, get or list: {"touch":{"key":"k","ttl":"30s"}} raises the time
+that a key has to live, which "ttl" of a put sets, and {"list":{"prefix":"p/","limit":10}} lists keys. key_base64 and value_base64 hold bytes that are not UTF-8. A
 transaction of gets alone, without "if", reads one snapshot.
 
 The exit status is 3 if a condition is false, even if "else" was executed, and 4 if the outcome is unknown.`,
@@ -65,17 +67,23 @@ func runTxn(ctx context.Context, a *app, file string) error {
 
 // txnResult is the answer of the HTTP API to a transaction, and the operations that were executed.
 type txnResult struct {
-	Committed bool `json:"committed"`
-	Results   []struct {
-		record.Record
-		Exists *bool `json:"exists"`
-		Elided bool  `json:"elided"`
-	} `json:"results"`
-	Version  string `json:"version"`
-	Replayed bool   `json:"replayed"`
+	Committed bool       `json:"committed"`
+	Results   []opResult `json:"results"`
+	Version   string     `json:"version"`
+	Replayed  bool       `json:"replayed"`
 
 	operations []string // the names of the operations of the branch that was executed
 	hasElse    bool
+}
+
+// opResult is the result of one operation.
+type opResult struct {
+	record.Record
+	Exists       *bool           `json:"exists"`
+	Elided       bool            `json:"elided"`
+	Prefix       *string         `json:"prefix"` // of a list, with its entries
+	PrefixBase64 []byte          `json:"prefix_base64"`
+	Entries      []record.Record `json:"entries"`
 }
 
 // parseTxnAnswer reads the answer to the transaction of body. Its errors are [api.CodeAmbiguous]: a node has answered, so that the
@@ -124,18 +132,35 @@ func (r *txnResult) String() string {
 	}
 	rows := table{{"OPERATION", "KEY", "VERSION", "VALUE"}}
 	for i, one := range r.Results {
-		row := []string{r.operations[i], readable(textOf(one.Key, one.KeyBase64)), one.Version}
-		switch {
-		case one.Exists != nil && !*one.Exists:
-			row = append(row, "(absent)")
-		case one.Elided:
-			row = append(row, "(elided: read the key)")
-		case one.Value != nil || one.ValueBase64 != nil:
-			row = append(row, readable(shorten([]byte(textOf(one.Value, one.ValueBase64)))))
-		}
-		rows = append(rows, row)
+		rows = append(rows, one.rows(r.operations[i])...)
 	}
 	return head + "\n" + rows.String()
+}
+
+// rows returns the rows of the result of the operation: one, and one for each key of a list.
+func (r *opResult) rows(operation string) [][]string {
+	if operation == "list" {
+		rows := [][]string{{operation, readable(textOf(r.Prefix, r.PrefixBase64)), "", fmt.Sprintf("%d keys", len(r.Entries))}}
+		if r.Elided {
+			rows[0][3] = "(elided: list again)"
+		}
+		for _, e := range r.Entries {
+			rows = append(rows, []string{"", readable(textOf(e.Key, e.KeyBase64)), e.Version})
+		}
+		return rows
+	}
+	row := []string{operation, readable(textOf(r.Key, r.KeyBase64)), r.Version}
+	switch {
+	case r.Exists != nil && !*r.Exists:
+		row = append(row, "(absent)")
+	case r.Elided:
+		row = append(row, "(elided: read the key)")
+	case r.Value != nil || r.ValueBase64 != nil:
+		row = append(row, readable(shorten([]byte(textOf(r.Value, r.ValueBase64)))))
+	case r.TTL != "":
+		row = append(row, "(expires in "+r.TTL+")")
+	}
+	return [][]string{row}
 }
 
 // textOf returns a field, which is either text or base64.

@@ -99,6 +99,11 @@ func writes(k api.Key) []Verb {
 		{"delete", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}})},
 		{"add 0", []Need{write, read}, do(api.Txn{Then: []api.Op{{Kind: api.OpAdd, Key: k}}})},
 		{"append_if_absent", []Need{write, read}, do(api.Txn{Then: []api.Op{{Kind: api.OpAppendIfAbsent, Key: k, Value: []byte("<v>")}}})},
+		{"put with a ttl", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte("v"), TTL: time.Hour}}})},
+		{"touch", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpTouch, Key: k, TTL: time.Hour}}})},
+		{"list in a transaction", []Need{in, {Right: front.List, Range: api.PrefixRange(k)}}, do(api.Txn{Then: []api.Op{
+			putIn, {Kind: api.OpList, Key: k, Limit: 10},
+		}})},
 		{"get in a transaction", []Need{in, read}, do(api.Txn{Then: []api.Op{putIn, {Kind: api.OpGet, Key: k}}})},
 		{"put in the branch that does not run", []Need{in, write}, do(api.Txn{Then: []api.Op{putIn}, Else: []api.Op{put}})},
 		{"get in the branch that does not run", []Need{in, read}, do(api.Txn{Then: []api.Op{putIn}, Else: []api.Op{{Kind: api.OpGet, Key: k}}})},

@@ -7,18 +7,21 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/api"
 )
 
-// Record is the JSON form of an entry: key or key_base64, value or value_base64, and the version if Edgehold writes it.
+// Record is the JSON form of an entry: key or key_base64, value or value_base64, the version if Edgehold writes it, and what the key
+// has to live, as a duration, if it expires.
 type Record struct {
 	Key         *string `json:"key,omitempty"`
 	KeyBase64   []byte  `json:"key_base64,omitempty"`
 	Value       *string `json:"value,omitempty"`
 	ValueBase64 []byte  `json:"value_base64,omitempty"`
 	Version     string  `json:"version,omitempty"`
+	TTL         string  `json:"ttl,omitempty"`
 }
 
 // Of returns the record of an entry, without the value if keyOnly is set.
@@ -27,6 +30,9 @@ func Of(e api.Entry, keyOnly bool) Record {
 	r.Key, r.KeyBase64 = Render([]byte(e.Key))
 	if !keyOnly {
 		r.Value, r.ValueBase64 = Render(e.Value)
+	}
+	if e.TTL > 0 { // at least what an import accepts
+		r.TTL = max(api.MinTTL, e.TTL.Round(time.Millisecond)).String()
 	}
 	return r
 }
@@ -47,36 +53,60 @@ const MaxLine = 6*(api.MaxKeyBytes+api.MaxValueBytes) + 4096
 // ByteOrderMark is at the beginning of files of some editors. It is not JSON, but RFC 8259, section 8.1, lets parsers skip it.
 const ByteOrderMark = "\ufeff"
 
-// Parse reads one line strictly. The line must be an object of known fields, each at most once, within the limits of the store.
-// Parse checks the form of the version and ignores it otherwise. The error has no code of package api; it says what is wrong.
-func Parse(line []byte) (key api.Key, value []byte, err error) {
+// Parse reads one line strictly, and returns its key, value and TTL. The line must be an object of known fields, each at most once,
+// within the limits of the store. Parse checks the form of the version and ignores it otherwise. The error has no code of package
+// api; it says what is wrong.
+func Parse(line []byte) (api.Entry, error) {
+	e, err := parse(line)
+	if err != nil {
+		return api.Entry{}, err
+	}
+	for _, err := range []error{api.CheckKey(e.Key), api.CheckValue(e.Value)} {
+		if err != nil {
+			return api.Entry{}, errors.New(api.AsError(err).Hint)
+		}
+	}
+	return e, nil
+}
+
+func parse(line []byte) (e api.Entry, err error) {
 	line = bytes.TrimPrefix(line, []byte(ByteOrderMark))
 	if !utf8.Valid(line) {
-		return "", nil, errors.New("not valid UTF-8; write binary keys and values as key_base64 and value_base64")
+		return e, errors.New("not valid UTF-8; write binary keys and values as key_base64 and value_base64")
 	}
 	fields, err := parseFields(line)
 	if err != nil {
-		return "", nil, err
+		return e, err
 	}
 	k, err := oneOf(fields, "key")
 	if err != nil {
-		return "", nil, err
+		return e, err
 	}
-	if value, err = oneOf(fields, "value"); err != nil {
-		return "", nil, err
+	e.Key = api.Key(k)
+	if e.Value, err = oneOf(fields, "value"); err != nil {
+		return e, err
 	}
 	if v, ok := fields["version"]; ok {
 		if _, err := api.ParseVersion(v); err != nil {
-			return "", nil, errors.New(api.AsError(err).Hint)
+			return e, errors.New(api.AsError(err).Hint)
 		}
 	}
-	key = api.Key(k)
-	for _, err := range []error{api.CheckKey(key), api.CheckValue(value)} {
-		if err != nil {
-			return "", nil, errors.New(api.AsError(err).Hint)
-		}
+	if text, ok := fields["ttl"]; ok {
+		e.TTL, err = parseTTL(text)
 	}
-	return key, value, nil
+	return e, err
+}
+
+// parseTTL reads a time to live: a duration such as 30s, within the limits of the store.
+func parseTTL(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("ttl %.40q is not a duration with a unit, such as 30s", text)
+	}
+	if err := api.CheckTTL(d); err != nil {
+		return 0, errors.New(api.AsError(err).Hint)
+	}
+	return d, nil
 }
 
 // parseFields reads an object whose values are all strings.
@@ -115,7 +145,7 @@ func parseFields(line []byte) (map[string]string, error) {
 // isField reports whether name is a field of a record.
 func isField(name string) bool {
 	switch name {
-	case "key", "key_base64", "value", "value_base64", "version":
+	case "key", "key_base64", "value", "value_base64", "version", "ttl":
 		return true
 	}
 	return false

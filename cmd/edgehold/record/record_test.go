@@ -9,6 +9,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/edgehold/edgehold/api"
@@ -24,6 +25,7 @@ func TestParse(t *testing.T) {
 		{`  { "value" : "" , "key" : "a" }  `, "a", "", ""},
 		{`{"key_base64":"/wA=","value_base64":"AAH/"}`, "\xff\x00", "\x00\x01\xff", ""},
 		{`{"key":"a","value":"b","version":"1.42"}`, "a", "b", ""},
+		{`{"ttl":"1000ms","key":"a","value":"b","version":"1.42"}`, "a", "b", ""},
 		{`{"key":"\u00e9\ud83d\ude00","value":"\\ud800"}`, "é😀", `\ud800`, ""},
 		{"\ufeff" + `{"key":"a","value":"` + "\ufeff" + `b"}`, "a", "\ufeffb", ""},
 		{"\ufeff \ufeff" + `{"key":"a","value":"b"}`, "", "", "not a JSON object"},
@@ -34,7 +36,10 @@ func TestParse(t *testing.T) {
 		{`{"key":"a"`, "", "", "bad JSON"},
 		{`{"key":"a","value":"b"} x`, "", "", "continues after the object"},
 		{`{"key":"a","value":"b"}{}`, "", "", "continues after the object"},
-		{`{"key":"a","value":"b","ttl":"1s"}`, "", "", `unknown field "ttl"`},
+		{`{"key":"a","value":"b","ttl":1}`, "", "", `"ttl" must be a string`},
+		{`{"key":"a","value":"b","ttl":"1"}`, "", "", `ttl "1" is not a duration with a unit`},
+		{`{"key":"a","value":"b","ttl":"-1s"}`, "", "", "ttl -1s is not from 100ms to 10 years"},
+		{`{"key":"a","value":"b","ttl":""}`, "", "", `ttl "" is not a duration`},
 		{`{"Key":"a","value":"b"}`, "", "", `unknown field "Key"`},
 		{`{"key":"a","key":"a","value":"b"}`, "", "", "given twice"},
 		{`{"key":1,"value":"b"}`, "", "", `"key" must be a string`},
@@ -52,13 +57,13 @@ func TestParse(t *testing.T) {
 		{`{"key":"a","value":"\ude00"}`, "", "", "unpaired surrogate"},
 		{`{"key":"a","value":"\ud83d\ud83d"}`, "", "", "unpaired surrogate"},
 	} {
-		key, value, err := Parse([]byte(c.line))
+		r, err := Parse([]byte(c.line))
 		if c.says != "" {
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%.60s: got error %v, want %q in it", c.line, err, c.says)
 			}
-		} else if err != nil || string(key) != c.key || string(value) != c.value {
-			t.Errorf("%.60s: got %q, %q, %v", c.line, key, value, err)
+		} else if err != nil || string(r.Key) != c.key || string(r.Value) != c.value || (r.TTL == time.Second) != strings.Contains(c.line, "ttl") {
+			t.Errorf("%.60s: got %q, %q, ttl %v, %v", c.line, r.Key, r.Value, r.TTL, err)
 		}
 	}
 }
@@ -68,14 +73,14 @@ func FuzzRecord(f *testing.F) {
 	f.Add("key", []byte("value"), []byte(`{"key":"a","value":"b"}`))
 	f.Add("\xff", []byte("\x00\ud7ff "), []byte(`{"key":"\ud83d\ude00","value":"\\"}`))
 	f.Fuzz(func(t *testing.T, key string, value, line []byte) {
-		_, _, _ = Parse(line)
+		_, _ = Parse(line)
 		if key == "" || len(key) > api.MaxKeyBytes || len(value) > api.MaxValueBytes {
 			return
 		}
 		text := encoded(t, Of(api.Entry{Key: api.Key(key), Value: value}, false))
-		gotKey, gotValue, err := Parse([]byte(text))
-		if err != nil || string(gotKey) != key || !bytes.Equal(gotValue, value) {
-			t.Errorf("%s came back as %q, %q, %v", text, gotKey, gotValue, err)
+		got, err := Parse([]byte(text))
+		if err != nil || string(got.Key) != key || !bytes.Equal(got.Value, value) {
+			t.Errorf("%s came back as %q, %q, %v", text, got.Key, got.Value, err)
 		}
 	})
 }
@@ -148,4 +153,16 @@ func encoded(t *testing.T, r Record) string {
 		t.Fatal(err)
 	}
 	return text.String()
+}
+
+// TestTTL: a record has what is left of a time to live, and at least what an import accepts.
+func TestTTL(t *testing.T) {
+	for left, want := range map[time.Duration]time.Duration{
+		0: 0, 1: api.MinTTL, 28512345678: 28512 * time.Millisecond, api.MaxTTL: api.MaxTTL,
+	} {
+		r, err := Parse([]byte(encoded(t, Of(api.Entry{Key: "k", Value: []byte("v"), TTL: left}, false))))
+		if err != nil || r.TTL != want {
+			t.Errorf("%v left came back as %v, %v, want %v", left, r.TTL, err, want)
+		}
+	}
 }

@@ -177,11 +177,11 @@ func lastRecord(f *os.File) (key api.Key, end int64, err error) {
 		return "", 0, nil
 	}
 	line := tail[bytes.LastIndexByte(tail[:stop], '\n')+1 : stop]
-	key, _, err = record.Parse(line)
+	last, err := record.Parse(line)
 	if err != nil {
 		return "", 0, fmt.Errorf("%s: the last complete line is not a record (%w); export to another file", f.Name(), err)
 	}
-	return key, from + int64(stop) + 1, nil
+	return last.Key, from + int64(stop) + 1, nil
 }
 
 // countLines counts the newlines in r.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
@@ -164,7 +165,7 @@ func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFun
 		j.mark.done(l.number, hash)
 		return nil
 	}
-	key, value, err := record.Parse(l.text)
+	r, err := record.Parse(l.text)
 	if err != nil {
 		if l.cut {
 			err = fmt.Errorf("the file ends within this line: %w", err)
@@ -172,10 +173,14 @@ func (j *job) line(ctx context.Context, l inputLine, stop context.CancelCauseFun
 		j.fail(l.number, err, stop)
 		return nil
 	}
-	size := len(key) + len(value)
+	size := len(r.Key) + len(r.Value)
+	var opts []client.WriteOption
+	if r.TTL > 0 {
+		opts = append(opts, client.TTL(r.TTL))
+	}
 	begun := context.WithoutCancel(ctx) // records in flight are finished, so that the state file has all that were put
-	j.flow.start(ctx, key, size, func() {
-		if _, err := j.Client.Put(begun, key, value); err != nil {
+	j.flow.start(ctx, r.Key, size, func() {
+		if _, err := j.Client.Put(begun, r.Key, r.Value, opts...); err != nil {
 			j.fail(l.number, err, stop)
 			return
 		}

@@ -74,17 +74,17 @@ func (v *verifier) line(ctx context.Context, l inputLine, stop context.CancelCau
 	if len(bytes.TrimSpace(l.text)) == 0 {
 		return nil
 	}
-	key, value, err := record.Parse(l.text)
+	r, err := record.Parse(l.text)
 	if err != nil {
 		return fmt.Errorf("%s has changed: line %d: %w", v.File, l.number, err)
 	}
-	v.flow.start(ctx, key, len(key)+len(value), func() {
-		there, err := v.Client.Get(ctx, key, client.Quorum())
+	v.flow.start(ctx, r.Key, len(r.Key)+len(r.Value), func() {
+		there, err := v.Client.Get(ctx, r.Key, client.Quorum())
 		switch {
 		case err == nil:
-			v.compared(key, l.number, bytes.Equal(there.Value, value), stop)
+			v.compared(r.Key, l.number, bytes.Equal(there.Value, r.Value), stop)
 		case api.CodeOf(err) == api.CodeNotFound:
-			v.compared(key, l.number, false, stop)
+			v.compared(r.Key, l.number, r.TTL > 0, stop) // it may have expired
 		default:
 			stop(fmt.Errorf("%s:%d: %w", v.File, l.number, err))
 		}
