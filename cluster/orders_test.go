@@ -15,7 +15,11 @@ import (
 // TestRandomOrders: orders to remove, leave, drain, undrain and replace come at random, also forced, while servers die and come back.
 // No order takes the living majority of a group away: as long as the deaths alone leave one, every group serves. Attack 42.
 func TestRandomOrders(t *testing.T) {
-	for seed := uint64(1); seed <= 3; seed++ {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { randomOrders(t, rand.New(rand.NewPCG(seed, 42))) })
 		})

@@ -162,6 +162,9 @@ func allocated(f func()) uint64 {
 // TestWorkIsBounded: what the steps of a branch read and make together is bounded, whatever kind of step and of command: one byte
 // over is refused, names limit and size, changes nothing and takes no memory for it. Version 1 had no bound.
 func TestWorkIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, in one goroutine")
+	}
 	const keys, half = 8, api.MaxValueBytes / 2
 	limit := api.MaxTxnWorkBytes
 	app := func(k api.Key, v string) api.Op {
@@ -240,6 +243,9 @@ func TestWorkIsBounded(t *testing.T) {
 // TestMemoryIsBounded: an evaluation holds no more values than it may read and make, however many it looks at: those of functions that
 // make nothing do not count.
 func TestMemoryIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, in one goroutine")
+	}
 	r := founded(t)
 	var ops []api.Op
 	for i := range 3 * api.MaxTxnWorkBytes / api.MaxValueBytes {
@@ -283,6 +289,9 @@ func TestGrantIsBounded(t *testing.T) {
 
 // TestReadIsBounded: and what one read returns.
 func TestReadIsBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, in one goroutine")
+	}
 	r := founded(t)
 	var keys []api.Key
 	for i := range api.MaxReadBytes/api.MaxValueBytes + 1 {
@@ -300,6 +309,9 @@ func TestReadIsBounded(t *testing.T) {
 
 // TestIntentsAreNamedQuickly: what meets the intents of one large transaction looks at its row once, not once a key.
 func TestIntentsAreNamedQuickly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("for a time")
+	}
 	r := founded(t)
 	var ops []api.Op
 	var keys []api.Key

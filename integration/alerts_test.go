@@ -110,9 +110,7 @@ var (
 // own is not there until something has been counted: such a one is registered by a room of the node, with the labels that the rule
 // selects by.
 func TestAlertsNameMetrics(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts nodes")
-	}
+	skipUnderRace(t, "starts nodes")
 	t.Parallel()
 	rules, err := os.ReadFile(alertRules)
 	if err != nil {

@@ -98,9 +98,7 @@ func (b *block) steps(t *testing.T, block int) (all []step) {
 // until a later block starts nodes; the next command waits until it has printed what the page says. A page that
 // starts no nodes has the planet of `edgehold dev`.
 func TestDocs(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Fatal("the commands of the README need curl: install it, as with apt-get install curl")

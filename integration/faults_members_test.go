@@ -21,7 +21,10 @@ import (
 // leaves for another; what the clients saw is judged as in TestFaults. To replay: go test ./integration -run TestFaultsMembers -seed N -v
 func TestFaultsMembers(t *testing.T) {
 	t.Parallel()
-	seed := max(*oneSeed, 71)
+	seed, perOps := max(*oneSeed, 71), 300
+	if testing.Short() {
+		perOps = 80
+	}
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("replay with -seed %d", seed)
 		p := newPlanet(t, seed, 1)
@@ -30,7 +33,7 @@ func TestFaultsMembers(t *testing.T) {
 			p.spare(r+"-4", r, api.RoleServer)
 		}
 		p.spare("us-east-edge-2", "us-east", api.RoleEdge)
-		w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }), clients: 8, perOps: 300, think: 300 * time.Millisecond}
+		w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }), clients: 8, perOps: perOps, think: 300 * time.Millisecond}
 		for i := range 12 {
 			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
 		}
@@ -81,8 +84,15 @@ func (p *planet) spare(name, region string, role api.Role) {
 
 // replaceMembers starts the spare hosts, one after the other, and gives each the place of another node.
 func (p *planet) replaceMembers(r *rand.Rand) {
+	pause := func() {
+		d := time.Duration(10+r.IntN(40)) * time.Second
+		if testing.Short() {
+			d /= 5
+		}
+		time.Sleep(d)
+	}
 	for _, region := range regions {
-		time.Sleep(time.Duration(10+r.IntN(40)) * time.Second)
+		pause()
 		old, by := p.byName[fmt.Sprintf("%s-%d", region, 1+r.IntN(3))], p.byName[region+"-4"]
 		dead := r.IntN(2) == 0
 		p.t.Logf("%8.3fs  %s takes the place of %s, dead %v", time.Since(epoch).Seconds(), by.name, old.name, dead)
@@ -95,7 +105,7 @@ func (p *planet) replaceMembers(r *rand.Rand) {
 		})
 		old.crash()
 	}
-	time.Sleep(time.Duration(10+r.IntN(40)) * time.Second)
+	pause()
 	old := p.byName["us-east-edge-1"]
 	p.byName["us-east-edge-2"].joins()
 	p.ordered("leave "+old.name, old, func(ctx context.Context, n *cluster.Node) (*api.Progress, error) {

@@ -23,6 +23,7 @@ var planetTime = flag.Duration("planettime", 2*time.Minute, "how long, in virtua
 // more goroutines than at the first rest. Its clients number their requests, as the SDK does: what is kept for a day is the
 // business of TestWeek in cluster/group.
 func TestGrowth(t *testing.T) {
+	skipUnderRace(t, "counts goroutines, after a long time")
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlanet(t, 11, 1)
 		defer p.close()

@@ -13,20 +13,35 @@ import (
 	"testing"
 )
 
-// waiting is how many tests at once, beside those that fill the processors, mostly wait: for processes, sockets and disks.
-const waiting = 4
+// waiting is how many tests at once, beside those that fill the processors, mostly wait: for processes, sockets and disks. With
+// -short few of them run, and the race detector takes a gigabyte for each planet.
+func waiting() int {
+	if testing.Short() {
+		return 1
+	}
+	return 4
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	asked := false
 	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
 	if !asked {
-		if err := flag.Set("test.parallel", fmt.Sprint(runtime.GOMAXPROCS(0)+waiting)); err != nil {
+		if err := flag.Set("test.parallel", fmt.Sprint(runtime.GOMAXPROCS(0)+waiting())); err != nil {
 			panic(err) // go test has this flag
 		}
 	}
 	defer edgehold.remove()
 	m.Run() // its status is what the process ends with
+}
+
+// skipUnderRace skips the test in the run under the race detector, which is the one with -short. What such a test checks is a
+// process, a rate, a time or a load; the code that it runs in this process is run by tests that stay.
+func skipUnderRace(t *testing.T, what string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip(what)
+	}
 }
 
 // built is the binary, which the first test that needs it builds for all.

@@ -71,13 +71,17 @@ func movingSeed(t *testing.T, seed uint64) {
 	for i := range movables {
 		beside.Go(func() { w.move(i, rand.New(rand.NewPCG(seed, uint64(100+i))), stop) })
 	}
+	perOps := 60
+	if testing.Short() {
+		perOps = 25
+	}
 	var clients sync.WaitGroup
 	gateways := p.gateways()
 	for id := range 9 {
 		c := &txnClient{txnWorkload: w.txnWorkload, id: id, record: w.recorder.Client(id), at: gateways[id%len(gateways)],
 			rand: rand.New(rand.NewPCG(seed, uint64(id)))}
 		clients.Go(func() {
-			for range 60 {
+			for range perOps {
 				w.one(c)
 				time.Sleep(time.Duration(c.rand.Int64N(int64(400 * time.Millisecond))))
 			}

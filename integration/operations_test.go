@@ -42,9 +42,7 @@ const secretValue = "value-that-no-log-may-show"
 //
 // Attack 39: no log, at the level trace, no audit log, no error, no metric, no status and no command line shows a secret or a value.
 func TestOperations(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	t.Parallel()
 	o := &operated{fleet: newFleet(t, buildBinary(t), "--log-level", "trace"), t: t, secrets: map[string]string{"a value": secretValue}}
 	serverToken, edgeToken := o.found()

@@ -9,9 +9,7 @@ import (
 // time, the rest are refused with a time to come back instead of being kept until their time is over; no lease session lapses, no leader
 // changes, and memory stays where it is. What a busy machine may do to processes by itself gets two more tries.
 func TestOverload(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	nodes, clients := shareCPUs()
 	spawn, end := newSpawner(clients...)
 	defer end()

@@ -168,9 +168,7 @@ func (c *composed) healthy(t *testing.T, d *daemon) {
 // what is
 // written in one region is read in another; a client that trusts the root is asked for a token.
 func TestCompose(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	c := &composed{fleet: newFleet(t, buildBinary(t), "--log-level", "warn"), file: readCompose(t), ports: map[string]string{}}
 	for name := range c.file.Services {
 		c.ports[name] = freeAddress(t)

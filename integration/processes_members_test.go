@@ -15,9 +15,7 @@ import (
 
 // TestProcessesMembers is servers that come and go as processes, under load.
 func TestProcessesMembers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	t.Parallel()
 	f := newFleet(t, buildBinary(t))
 	s1 := f.server(t, "s1", "r", "")

@@ -4,9 +4,7 @@ import "testing"
 
 // TestProcesses runs real processes of the real binary through what they are built to survive.
 func TestProcesses(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	t.Parallel()
 	binary := buildBinary(t)
 	region := newRegionFleet(t, binary) // becomes ready while the other runs
@@ -22,9 +20,7 @@ func TestProcesses(t *testing.T) {
 
 // TestProcessesStart runs what happens to processes as they start and end.
 func TestProcessesStart(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
+	skipUnderRace(t, "starts processes")
 	t.Parallel()
 	binary := buildBinary(t)
 	t.Run("DamagedDisk", func(t *testing.T) { testDamagedDisk(t, binary) })

@@ -17,6 +17,7 @@ import (
 // TestOneLockedKey: a transaction holds a key, and what decides it cannot be reached. However many wait for the key, other keys of
 // its group are read as before, through every gateway.
 func TestOneLockedKey(t *testing.T) {
+	skipUnderRace(t, "thousands of requests at once")
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		const near, locked, other = api.Key("us-east/alone"), api.Key("eu-west/alone"), api.Key("eu-west/other")
@@ -57,6 +58,7 @@ func TestOneLockedKey(t *testing.T) {
 // TestDeadHolderHoldsNoPlace: an edge dies that holds many leases. Writes of its keys wait for it; what has nothing to do with that
 // edge is read meanwhile as before, through every gateway.
 func TestDeadHolderHoldsNoPlace(t *testing.T) {
+	skipUnderRace(t, "thousands of requests at once")
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		const writes, other = 2400, "us-east/unrelated"
@@ -89,6 +91,7 @@ func TestDeadHolderHoldsNoPlace(t *testing.T) {
 // TestDeadHoldersGivePlacesBack: three edges die, and 2,700 writes of their keys wait at the leader, more than the places that it has for
 // requests and no more of one holder than may wait for it. They keep no place, so another key is read as before.
 func TestDeadHoldersGivePlacesBack(t *testing.T) {
+	skipUnderRace(t, "thousands of requests at once")
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		const writes, other = 900, "us-east/unrelated"

@@ -138,9 +138,7 @@ func TestSuspendedEdge(t *testing.T) {
 // TestWrongClock: a holder whose clock is slow by more than eps gets no leases once that has been seen over 30 s, an
 // alarm names it, and only it. When the clock runs right again it gets leases again.
 func TestWrongClock(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a long time, also virtually")
-	}
+	skipUnderRace(t, "a long time, also virtually")
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		const key, alarms = "us-east/greeting", "edgehold_region_clock_alarms_total"
@@ -178,6 +176,7 @@ func TestWrongClock(t *testing.T) {
 // TestLeadersClock: a holder with a good clock keeps its leases while the leader's is slewed as fast as time daemons do it, and
 // no alarm names it; and a server whose clock stood still as a leader, and that leads again, suspects no holder because of it.
 func TestLeadersClock(t *testing.T) {
+	skipUnderRace(t, "a long time, also virtually")
 	const key, group, alarms = "us-east/greeting", "us-east.1", "edgehold_region_clock_alarms_total"
 	for name, disturb := range map[string]func(p *planet){
 		"slewed slower": func(p *planet) { p.leader(group).clock.Slew(0.92) },

@@ -101,6 +101,7 @@ func (a *bank) sum(entries []api.Entry) (sum int) {
 //
 // The 99th percentile of a run is its second largest of 72: two of three runs decide.
 func TestViewBesideTransfers(t *testing.T) {
+	skipUnderRace(t, "how long views take beside many clients")
 	t.Parallel()
 	late := viewsBesideTransfers(t)
 	if late == "" {
@@ -201,6 +202,7 @@ func TestSnapshotOfManyGroups(t *testing.T) {
 // TestManyTransfers: hundreds of clients move money between thousands of accounts, all at once. Each transfer is carried out, and
 // none is lost, done twice or by half.
 func TestManyTransfers(t *testing.T) {
+	skipUnderRace(t, "hundreds of clients")
 	t.Parallel()
 	const clients, least = 300, 1000
 	scripted(t, 1, func(p *planet) {

@@ -88,6 +88,9 @@ var suite = map[string]func(*testing.T){
 
 // TestBehindAnotherHandler: a handler around the API works as around any other, and the API means the same behind it.
 func TestBehindAnotherHandler(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the same tests again")
+	}
 	plain := around
 	defer func() { around = plain }()
 	for name, test := range suite {

@@ -124,6 +124,9 @@ func TestTxnBodyIsRefused(t *testing.T) {
 
 // TestTxnLimits: one over a limit is refused, with the limit and the size; what is at the limit goes on to the Store.
 func TestTxnLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, for limits")
+	}
 	var got *api.Txn
 	h := newAPI(front.Config{Store: fake{do: func(_ context.Context, t *api.Txn) (*api.TxnResult, error) {
 		got = t

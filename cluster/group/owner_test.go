@@ -152,6 +152,9 @@ func TestBarredHolder(t *testing.T) {
 
 // TestBars checks when a node is barred, and that the number of nodes that are remembered is bounded.
 func TestBars(t *testing.T) {
+	if testing.Short() {
+		t.Skip("counts, in one goroutine")
+	}
 	var b bars
 	now := time.Unix(1_000_000, 0)
 	if b.expired("e", now) || b.barred("e", now) {

@@ -71,6 +71,9 @@ func TestTrim(t *testing.T) {
 // TestTrimKeepsUp checks that tombstones are dropped as fast as they are made, even if they are more than one command
 // drops.
 func TestTrimKeepsUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("tens of thousands of writes, for a rate")
+	}
 	bubble(t, func(c *Config) { c.TombstoneAge = 10 * time.Minute }, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		for i := range 30 { // a thousand a second for half a minute
@@ -97,6 +100,9 @@ func TestTrimKeepsUp(t *testing.T) {
 // TestExpiry checks that everything that is remembered of requests and transactions is dropped when it is due, even
 // if it is more than one command reads. A group in which nothing can be too old yet is not swept again and again.
 func TestExpiry(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of requests, one after the other")
+	}
 	for name, remember := range map[string]func(a *testNode, i int){
 		"records": func(a *testNode, i int) {
 			w := put("k", "v")

@@ -41,6 +41,9 @@ func times(n int, step string) []string {
 // TestLimitsOverHTTP reaches each limit that clients meet, through a server and through an edge: what is at the limit is done, and
 // what is one over is refused with 413, names the limit and the size, and changes nothing.
 func TestLimitsOverHTTP(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, for limits")
+	}
 	temporary(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

@@ -14,6 +14,9 @@ import (
 // in one group, in one of several, and in all of them together. Nothing is written or stays locked, and its gets are
 // never answered in any other way.
 func TestAnswersAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, for a limit")
+	}
 	big := strings.Repeat("v", api.MaxValueBytes)
 	reads := func(region string, n int) (ops []api.Op) {
 		for i := range n {

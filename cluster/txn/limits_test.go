@@ -32,6 +32,9 @@ func (w *world) refusedAtALimit(g *gateway, tx *words.Txn, limit string) {
 // TestPreparedLimit checks that a group that has as many prepared transactions as it may refuses more of them, and only
 // those, until some are over.
 func TestPreparedLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of requests, for a limit")
+	}
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		w.cut("us.1", "eu.1", true) // it decides, so that they stay
 		var all sync.WaitGroup
@@ -64,6 +67,9 @@ func TestPreparedLimit(t *testing.T) {
 // TestClientRecordsLimit checks that a group refuses the next request of a client that has as many unacknowledged
 // requests there as may be kept, until the client acknowledges some. Other clients are not refused.
 func TestClientRecordsLimit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("thousands of requests, for a limit")
+	}
 	inWorld(t, 1, func(t *testing.T, w *world) {
 		client := api.ClientID{7}
 		leader := w.groups["eu.1"].leader()

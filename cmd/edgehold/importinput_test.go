@@ -15,6 +15,9 @@ import (
 
 // TestRecordsAtTheLimits imports and exports keys and values of the maximum size, in all forms of JSON.
 func TestRecordsAtTheLimits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("megabytes, for a limit")
+	}
 	t.Parallel()
 	p, q := newPlanet(t), newPlanet(t)
 	values := []string{"", "x", strings.Repeat("v", api.MaxValueBytes), strings.Repeat("\x01", api.MaxValueBytes), strings.Repeat("\xff", api.MaxValueBytes)}

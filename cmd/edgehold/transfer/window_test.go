@@ -49,6 +49,9 @@ func TestWindowBounds(t *testing.T) {
 
 // TestWindowFillsThePath imports into a store at a distance with a limited rate.
 func TestWindowFillsThePath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("for a rate")
+	}
 	const ms = time.Millisecond
 	for _, c := range []struct {
 		name      string

@@ -8,6 +8,9 @@ import (
 
 // TestTimeline checks that the points cover the measured time and count all operations that ended in it.
 func TestTimeline(t *testing.T) {
+	if testing.Short() {
+		t.Skip("for rates")
+	}
 	for _, c := range []struct {
 		duration time.Duration
 		points   int
