@@ -151,6 +151,7 @@ func (t *tx) resolve(c *Resolve, res *Result) *api.Error {
 	}
 	p, ok := t.prepared(&c.Txn)
 	if ok {
+		t.across = txnOf(&c.Txn)
 		t.unlock(&p, c.Outcome == ident.TxnCommitted)
 		t.del(t.key.attempt(tablePrepared, &c.Txn))
 		t.meta.Prepared--

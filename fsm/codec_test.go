@@ -89,9 +89,18 @@ func samples() []Command {
 				{Client: id.Client, Seq: 10, Anchor: "a", Epoch: 5, Committed: true, Outcomes: []Outcome{{Exists: true, Value: []byte("7")}}},
 			},
 		}, Shard{receipt.Range, 4, 0, 1}},
-		SetLevel{3, NewestLevel},
+		SetLevel{3, Level2},
 		Reap{3, 500},
 	}
+}
+
+// samplesOf holds the kinds of command that the level has, with every part of it in use.
+func samplesOf(level Level) []Command {
+	all := samples()
+	if level >= Level4 {
+		all = append(all, TrimHistory{3, 1 << 40, 1000}, HistoryMax{3, 256 << 20})
+	}
+	return all
 }
 
 // asOf is the command as one of that version can say it.
@@ -118,9 +127,9 @@ func asOf(level Level, c Command) Command {
 
 func TestCodecRoundTrip(t *testing.T) {
 	kinds := map[kind]bool{}
-	for _, c := range samples() {
+	for _, c := range samplesOf(NewestLevel) {
 		kinds[c.kind()] = true
-		for level := Level1; level <= NewestLevel; level++ {
+		for level := table[c.kind()].since; level <= NewestLevel; level++ {
 			got, version, err := Decode(Encode(c, level))
 			if err != nil || version != level {
 				t.Fatalf("%T: version %d, %v", c, version, err)
@@ -138,7 +147,7 @@ func TestCodecRoundTrip(t *testing.T) {
 // TestTable: the kinds are numbered without a gap, and each has a name of its own and a first level.
 func TestTable(t *testing.T) {
 	names := map[string]bool{}
-	for _, c := range samples() {
+	for _, c := range samplesOf(NewestLevel) {
 		names[Name(c)] = true
 	}
 	for k := 1; k < len(table); k++ {
@@ -173,7 +182,7 @@ func TestCodecStrict(t *testing.T) {
 			t.Errorf("%s: %x gave %+v, %v", what, b, c, err)
 		}
 	}
-	for _, c := range samples() {
+	for _, c := range samplesOf(NewestLevel) {
 		b := encode(c)
 		for n := range b {
 			refused("cut off", b[:n])
@@ -243,7 +252,7 @@ func TestApplyRefusesAsDecode(t *testing.T) {
 		}
 	}
 	refused(nil)
-	for _, c := range samples() {
+	for _, c := range samplesOf(NewestLevel) {
 		b := encode(c)
 		for n := range b {
 			refused(b[:n])
@@ -262,13 +271,20 @@ func TestApplyRefusesAsDecode(t *testing.T) {
 
 // TestCodecGolden pins the bytes of the log: what a machine has written, every later one must read.
 func TestCodecGolden(t *testing.T) {
+	codecGolden(t, "testdata/commands.golden", kept, Level1, Level2)
+	codecGolden(t, "testdata/commands.v4.golden", golden, Level4)
+	codecGolden(t, "testdata/commands.v5.golden", golden, Level5)
+}
+
+func codecGolden(t *testing.T, file string, compare func(*testing.T, string, []byte), levels ...Level) {
+	t.Helper()
 	var out bytes.Buffer
-	for level := Level1; level <= NewestLevel; level++ {
-		for _, c := range samples() {
+	for _, level := range levels {
+		for _, c := range samplesOf(level) {
 			fmt.Fprintf(&out, "%T %x\n", c, Encode(c, level))
 		}
 	}
-	golden(t, "testdata/commands.golden", out.Bytes())
+	compare(t, file, out.Bytes())
 	for line := range strings.Lines(out.String()) {
 		b, err := hex.DecodeString(strings.Fields(line)[1])
 		if err != nil {
@@ -291,7 +307,7 @@ func TestEncodeMakesRoom(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, c := range samples() {
+	for _, c := range samplesOf(NewestLevel) {
 		f.Add(encode(c))
 	}
 	f.Add([]byte{})

@@ -44,6 +44,8 @@ var table = [...]kindInfo{
 	kindForget:            of("forget", Level1, readForget, ifFounded, (*tx).forgetCommand),
 	kindSetLevel:          of("set level", Level1, readSetLevel, inTerm, (*tx).setLevel),
 	kindReap:              of("reap", Level1, readReap, inTerm, (*tx).reap),
+	kindTrimHistory:       of("trim history", Level4, readTrimHistory, inTerm, (*tx).trimHistory),
+	kindHistoryMax:        of("history max", Level4, readHistoryMax, inTerm, (*tx).historyMax),
 }
 
 // kindInfo is a row of the table.
@@ -182,8 +184,11 @@ type Result struct {
 	// Decision is the outcome of an attempt: of a Decide, Push or CommitLast, and if Err.Code is Finished.
 	Decision *Decision
 	Effect   Effect
-	// Swept is the progress of a TrimTombstones, ExpireDedup or Reap.
+	// Swept is the progress of a TrimTombstones, ExpireDedup, Reap or TrimHistory.
 	Swept Swept
+	// Events are what the command made visible, in order, if the group keeps a history. Their values may share memory with the
+	// command's bytes, also those of elided events, and with other results of the same entry: nobody may change them.
+	Events []Event
 }
 
 // Swept is the progress of a command that clears rows away.

@@ -113,6 +113,9 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 		return err
 	}
 	t.clear(&p, does.writes, res)
+	if len(c.Participants) > 0 {
+		t.across = txnOf(&c.Txn.ID)
+	}
 	if t.rules.evaluates {
 		does.entries = t.conclude(&t.room.evaluation, t.index)
 		t.settleAll(&t.room.evaluation)

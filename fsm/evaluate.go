@@ -239,10 +239,12 @@ func (t *tx) settle(k api.Key, c *change) {
 	switch c.kind {
 	case changePut:
 		t.put(k, c.version, c.data)
+		t.happened(Event{Kind: api.EventPut, Key: k, Version: c.version, Value: c.data})
 	case changeDelete:
 		if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
 			t.del(t.key.ofKey(tableKV, k))
 			t.meta.Keys--
+			t.happened(Event{Kind: api.EventDelete, Key: k, Version: c.version})
 		}
 		t.delTombstone(k)
 		t.addTombstone(k, c.version)

@@ -37,6 +37,7 @@ func (v *view) evaluateV1(branch []api.Op) ([]api.Step, *api.Error) {
 // executeV1 carries out the branch, whose steps make what evaluateV1 said. It refuses nothing.
 func (t *tx) executeV1(p *plan, made []api.Step, res *api.TxnResult) {
 	res.Entries = make([]api.Entry, len(p.branch))
+	defer t.happenedV1(p.branch)()
 	for i := range p.branch {
 		op := &p.branch[i]
 		o, _ := t.shardOf(op.Key)
@@ -51,6 +52,33 @@ func (t *tx) executeV1(p *plan, made []api.Step, res *api.TxnResult) {
 			res.Entries[i] = api.Entry{Key: op.Key, Version: t.removeV1(op.Key, o, ver)}
 		default:
 			res.Entries[i] = t.functionV1(op, o, ver, &made[i])
+		}
+	}
+}
+
+// happenedV1 is called before the branch is carried out, and what it returns after that: then it notes what has become visible.
+func (t *tx) happenedV1(branch []api.Op) func() {
+	if !t.keepsHistory() {
+		return func() {}
+	}
+	var keys []api.Key // in the order of the steps
+	existed := map[api.Key]bool{}
+	for i := range branch {
+		k := branch[i].Key
+		if _, seen := existed[k]; !seen {
+			keys, existed[k] = append(keys, k), t.exists(k)
+		}
+	}
+	return func() {
+		for _, k := range keys {
+			o, _ := t.shardOf(k)
+			ver, data, exists := t.state(k, o)
+			switch {
+			case exists && ver == (api.Version{Epoch: o.Epoch, Index: t.index}):
+				t.happened(Event{Kind: api.EventPut, Key: k, Version: ver, Value: slices.Clone(data)})
+			case existed[k] && !exists:
+				t.happened(Event{Kind: api.EventDelete, Key: k, Version: ver})
+			}
 		}
 	}
 }

@@ -50,6 +50,9 @@ func (t *tx) init(c *Init, _ *Result) *api.Error {
 		if err := s.check(); err != nil {
 			return err
 		}
+		if t.rules.time && s.Epoch == 0 {
+			return api.Errorf(api.CodeInvalid, "the range %v has no epoch", s.Range)
+		}
 		if i > 0 && shards[i-1].Range.Overlaps(s.Range) {
 			return api.Errorf(api.CodeInvalid, "the ranges %v and %v overlap", shards[i-1].Range, s.Range)
 		}
@@ -59,6 +62,9 @@ func (t *tx) init(c *Init, _ *Result) *api.Error {
 	}
 	t.meta.Initialized, t.meta.Group, t.meta.Incarnation, t.meta.Level = true, c.Group, c.Incarnation, t.version
 	t.meta.MaxTerm, t.meta.MaxPause, t.meta.DedupEpoch = c.MaxTerm, c.MaxPause, 1
+	if t.meta.Level.keepsHistory() {
+		t.meta.HistMax = DefaultHistory // whose floor is 0: it has all that will ever have been visible
+	}
 	return nil
 }
 

@@ -22,4 +22,6 @@ const (
 	guardAttemptAge       = true // so is one whose abort may have been forgotten
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
+
+	guardHistoryFloor = true // the floor of the history rises with each row that is dropped
 )

@@ -25,4 +25,6 @@ var (
 	guardAttemptAge       = mutant != "attempt-age"
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
+
+	guardHistoryFloor = mutant != "history-floor"
 )

@@ -234,6 +234,7 @@ func (t *tx) unlock(p *prepared, commit bool) {
 			must(fmt.Errorf("the exclusive intent of %v on %q is not there", p.txn.ID, string(k)))
 		}
 		if commit {
+			x.change.data = slices.Clone(x.change.data) // the event of the change may keep it
 			t.settle(k, &x.change)
 		}
 		t.del(t.key.ofKey(tableIntent, k))

@@ -21,7 +21,7 @@ func (m *Machine) CheckInvariants() (err error) {
 		void: map[ident.SessionID]int{},
 	}
 	a.rows()
-	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.intentRows, a.attemptRows, a.counters} {
+	for _, step := range []func(){a.ranges, a.keys, a.tombstones, a.allSessions, a.allLeases, a.dedup, a.floors, a.intentRows, a.attemptRows, a.history, a.counters} {
 		if a.err == nil {
 			step()
 		}

@@ -33,7 +33,7 @@ func TestInvariantsAreChecked(t *testing.T) {
 	}{
 		"a row that cannot be": {"Rows", func(_ *rig, b engine.Batch) error { return b.Set([]byte("?"), nil) }},
 		"a written leased key": {"LeaseCleared", func(r *rig, b engine.Batch) error {
-			v := value{api.Version{Epoch: 1, Index: uint64(lid(r)) + 1}, nil}
+			v := value{version: api.Version{Epoch: 1, Index: uint64(lid(r)) + 1}}
 			r.m.meta.Keys++
 			return b.Set(key.ofKey(tableKV, "never"), v.row())
 		}},
@@ -42,7 +42,7 @@ func TestInvariantsAreChecked(t *testing.T) {
 			return b.Delete(key.ofKey(tableKV, "a"))
 		}},
 		"a leased key put again": {"LeaseCleared", func(r *rig, b engine.Batch) error {
-			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 1, Index: r.m.meta.Counter}, nil}.row())
+			return b.Set(key.ofKey(tableKV, "a"), value{version: api.Version{Epoch: 1, Index: r.m.meta.Counter}}.row())
 		}},
 		"a lease of a dead session": {"KillWhole", func(r *rig, b engine.Batch) error {
 			r.m.meta.Sessions--
@@ -68,7 +68,7 @@ func TestInvariantsAreChecked(t *testing.T) {
 			return b.Set(key.session(ident.SessionID{Incarnation: 8, Index: 1}), sessionRow(&s))
 		}},
 		"a key of another owner": {"OneOwner", func(r *rig, b engine.Batch) error {
-			return b.Set(key.ofKey(tableKV, "gone/1"), value{api.Version{Epoch: 1, Index: 3}, nil}.row())
+			return b.Set(key.ofKey(tableKV, "gone/1"), value{version: api.Version{Epoch: 1, Index: 3}}.row())
 		}},
 		"a lease in a range given up": {"MoveClean", func(r *rig, b engine.Batch) error {
 			return b.Set(key.ofKey(tableLease, "gone/1"), (&leased{holders: []lease{{sid, 1}}, absent: true}).row())
@@ -83,10 +83,10 @@ func TestInvariantsAreChecked(t *testing.T) {
 			return nil
 		}},
 		"a version from the future": {"VersionsRise", func(r *rig, b engine.Batch) error {
-			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 1, Index: 1 << 40}, nil}.row())
+			return b.Set(key.ofKey(tableKV, "a"), value{version: api.Version{Epoch: 1, Index: 1 << 40}}.row())
 		}},
 		"a version of another epoch": {"VersionsRise", func(r *rig, b engine.Batch) error {
-			return b.Set(key.ofKey(tableKV, "a"), value{api.Version{Epoch: 2, Index: 3}, nil}.row())
+			return b.Set(key.ofKey(tableKV, "a"), value{version: api.Version{Epoch: 2, Index: 3}}.row())
 		}},
 		"a key that is and is not": {"VersionsRise", func(r *rig, b engine.Batch) error {
 			return b.Set(key.ofKey(tableTombstone, "a"), version(4))

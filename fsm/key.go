@@ -9,21 +9,35 @@ import (
 	"github.com/edgehold/edgehold/api/codec"
 )
 
-// value is a row of tableKV.
+// value is a row of tableKV. As no epoch is 0, a row that begins with a 0 has a deadline before the version.
 type value struct {
-	version api.Version
-	data    []byte // shared with the row
+	version  api.Version
+	deadline uint64 // in the time of the group; 0 if it has none
+	data     []byte // shared with the row
 }
 
 func (v value) row() []byte {
-	w := codec.Writer{B: make([]byte, 0, 20+len(v.data))}
+	w := codec.Writer{B: make([]byte, 0, 30+len(v.data))}
+	if v.deadline > 0 {
+		w.Byte(0)
+		w.Uint(v.deadline)
+	}
 	w.Version(v.version)
 	w.Raw(v.data)
 	return w.B
 }
 
 func readValue(r *codec.Reader) value {
-	v := value{version: r.Version()}
+	var v value
+	if len(r.B) > 0 && r.B[0] == 0 {
+		r.Byte()
+		if v.deadline = r.Uint(); v.deadline == 0 {
+			r.Fail("a deadline at no time")
+		}
+	}
+	if v.version = r.Version(); v.version.Epoch == 0 {
+		r.Fail("a version of no epoch")
+	}
 	v.data = r.Take(uint64(len(r.B)))
 	return v
 }
@@ -96,7 +110,7 @@ func (t *tx) put(k api.Key, ver api.Version, data []byte) {
 		t.meta.Keys++
 		t.delTombstone(k)
 	}
-	row := value{ver, data}.row()
+	row := value{version: ver, data: data}.row()
 	t.set(t.key.ofKey(tableKV, k), row)
 }
 

@@ -18,9 +18,15 @@ const (
 	Level1 Level = iota + 1
 	// Level2 bounds what a command may read and make, and keeps the values that an answer gave.
 	Level2
+	// Level3 is that of the map from which nodes have an identity. In a group's log it is the same as Level2.
+	Level3
+	// Level4 keeps a history of what became visible.
+	Level4
+	// Level5 has a time of the group, which log entries alone advance, and keys with deadlines in it.
+	Level5
 
 	// NewestLevel is the highest that this program knows.
-	NewestLevel = Level2
+	NewestLevel = Level5
 )
 
 // ErrNewer means that a log entry has something that only a newer version of this program knows.
@@ -40,18 +46,27 @@ type rules struct {
 	evaluates bool
 	// keepsValues: records and decisions keep the values that the answer gave.
 	keepsValues bool
+	// time: the row of a key, an intent and Meta may have what belongs to deadlines, and so have the commands.
+	time bool
 }
+
+// keepsHistory reports whether a group of that level keeps a history. It depends on the level of the group, whatever the version
+// of a command is: a command of an earlier version that applies late makes changes like any other.
+func (l Level) keepsHistory() bool { return l >= Level4 }
 
 // rulesOf holds the rules of each version.
 var rulesOf = [NewestLevel + 1]rules{
 	Level1: {},
 	Level2: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
+	Level3: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
+	Level4: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
+	Level5: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, time: true},
 }
 
 const kindSetLevel kind = 23
 
-// SetLevel raises the level of the group. The leader proposes it when all members have reported that they know the level. It
-// never lowers a level.
+// SetLevel raises the level of the group. The leader proposes it when all members, and above Level3 all nodes of the map,
+// have reported that they know the level. It never lowers a level.
 type SetLevel struct {
 	Term  api.Term
 	Level Level
@@ -100,7 +115,10 @@ func newer(b []byte) bool {
 }
 
 func (t *tx) setLevel(c *SetLevel, _ *Result) *api.Error {
-	t.meta.Level = max(t.meta.Level, c.Level)
+	before := t.meta.Level
+	if t.meta.Level = max(t.meta.Level, c.Level); !before.keepsHistory() && t.meta.Level.keepsHistory() {
+		t.beginHistory()
+	}
 	return nil
 }
 

@@ -30,6 +30,12 @@ const (
 	DedupEpochs = 24
 	// AttemptEpochs is the same for attempts of requests with opaque ids that were aborted. A commit that is older is refused.
 	AttemptEpochs = 2
+	// DefaultHistory is how many bytes the history of a group takes until a HistoryMax says something else.
+	DefaultHistory = 32 << 20
+	// MaxHistory is the highest bound of the history that a HistoryMax may set, in bytes.
+	MaxHistory = 1 << 40
+	// MaxEventBytes bounds the value that an event in the history keeps. An event with a longer value has none, and says so.
+	MaxEventBytes = 64 << 10
 	// MaxSweep bounds the rows that one TrimTombstones or ExpireDedup looks at.
 	MaxSweep = 10_000
 )

@@ -106,8 +106,11 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Resul
 	defer t.done()
 	results := make([]Result, len(commands))
 	for i, b := range commands {
+		n := len(t.events)
 		t.apply(b, &results[i])
+		t.endCommand(n, &results[i])
 	}
+	t.endHistory()
 	t.set(t.key.meta(), t.meta.row())
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -120,7 +123,7 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Resul
 // apply carries out one command, entirely or not at all.
 func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
-	t.index = t.meta.Counter
+	t.index, t.across = t.meta.Counter, [8]byte{}
 	res.Index = t.index
 	r := &t.room.reader
 	*r = codec.Reader{B: b, Own: t.meta.Group}

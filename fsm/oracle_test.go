@@ -26,6 +26,10 @@ type oracle struct {
 	acked    map[api.ClientID]uint64
 	seen     map[api.ClientID]uint64 // the epoch of the newest write
 	sessions map[ident.SessionID]*holding
+	level    Level // of the group
+	off      bool  // the history may take 0 bytes
+	floor    uint64
+	events   []Event // all that there ever were
 }
 
 type request struct {
@@ -155,8 +159,78 @@ func (o *oracle) step(term api.Term, c Command) Result {
 		if !judged(c.Term) {
 			return fail(api.CodeNotLeader)
 		}
+	case SetLevel:
+		if o.level < Level4 && c.Level >= Level4 {
+			o.floor = o.index
+		}
+		o.level = max(o.level, c.Level)
+	case TrimHistory:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+	case HistoryMax:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		if o.off || c.Bytes == 0 {
+			o.floor = o.index
+		}
+		o.off = c.Bytes == 0
 	}
 	return res
+}
+
+// changes returns what has become visible since the state was before, in the order in which the steps name
+// the keys.
+func (o *oracle) changes(before map[api.Key]api.Entry, branch []api.Op) (events []Event) {
+	if o.level < Level4 || o.off {
+		return nil
+	}
+	for i := range branch {
+		k := branch[i].Key
+		was, is := before[k], o.keys[k]
+		switch {
+		case slices.ContainsFunc(branch[:i], func(op api.Op) bool { return op.Key == k }):
+		case is.Exists && is.Version != was.Version:
+			events = append(events, Event{Index: o.index, Kind: api.EventPut, Key: k, Version: is.Version, Value: is.Value})
+		case was.Exists && !is.Exists:
+			events = append(events, Event{Index: o.index, Kind: api.EventDelete, Key: k, Version: is.Version})
+		}
+	}
+	o.events = append(o.events, events...)
+	return events
+}
+
+// historyOf wants the machine's history to be what became visible above its floor, in that order, each change once. The floor
+// depends on how commands are packed into entries: it is at least that of the last time when there was no history.
+func (o *oracle) historyOf(m *Machine) error {
+	pos := m.Position()
+	if pos.Floor < o.floor || pos.Floor > pos.Counter || pos.Counter != o.index {
+		return fmt.Errorf("HistoryTrim: the position is %+v, want the counter %d and a floor from %d on", pos, o.index, o.floor)
+	}
+	if m.Meta().Level >= Level4 && pos.Max > 0 && pos.Bytes == 0 && pos.Floor < pos.Counter {
+		if i := slices.IndexFunc(o.events, func(e Event) bool { return e.Index > pos.Floor }); i >= 0 {
+			return fmt.Errorf("FeedWhole: an empty history above %d, want %+v", pos.Floor, o.events[i])
+		}
+	}
+	for _, after := range []uint64{pos.Floor, pos.Floor + (pos.Counter-pos.Floor)/2, pos.Counter} {
+		var got []Event
+		for at := after; at < pos.Counter; {
+			h, err := m.History(at, 200)
+			if err != nil || h.To <= at {
+				return fmt.Errorf("the history after %d goes to %d (%v)", at, h.To, err)
+			}
+			got, at = append(got, h.Events...), h.To
+		}
+		i := slices.IndexFunc(o.events, func(e Event) bool { return e.Index > after })
+		if i < 0 {
+			i = len(o.events)
+		}
+		if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", o.events[i:]); a != b {
+			return fmt.Errorf("FeedWhole: after %d the history is\n%s\nwant\n%s", after, a, b)
+		}
+	}
+	return nil
 }
 
 func (o *oracle) grant(sid ident.SessionID, k api.Key) (e api.Entry, lid ident.LeaseID) {
@@ -250,11 +324,13 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	}
 	effect := o.kill(w.Killed)
 	o.drop(w.Cleared)
+	before := maps.Clone(o.keys)
 	res := o.execute(&w.Txn, branch, committed)
+	events := o.changes(before, branch)
 	if !id.IsZero() {
 		o.record(id, body, res)
 	}
-	return Result{Index: o.index, Txn: &res, Effect: effect}
+	return Result{Index: o.index, Txn: &res, Effect: effect, Events: events}
 }
 
 // possible reports whether every add of the branch meets a number.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,8 +32,9 @@ func eachSeed(t *testing.T, run func(t *testing.T, r *rand.Rand)) {
 	}
 }
 
-// TestRandom applies random commands to replicas that pack them differently, one of which restarts from snapshots. After
-// every Apply all invariants hold and all results and reads are what the oracle says; at equal indexes hashes are equal.
+// TestRandom applies random commands to three replicas. One packs them differently, so that only its history has other rows, and
+// restarts from snapshots. After every Apply all invariants hold, and all results, reads and histories are what the oracle says; at
+// equal indexes the states are equal.
 func TestRandom(t *testing.T) {
 	const rounds = 250
 	eachSeed(t, func(t *testing.T, r *rand.Rand) {
@@ -51,7 +53,8 @@ type pair struct {
 	*rig
 	rnd    *rand.Rand
 	oracle *oracle
-	other  *Machine
+	other  *Machine // applies each command in an entry of its own
+	twin   *Machine // applies what the first does
 	keys   []api.Key
 	sids   []ident.SessionID // some of them dead
 	seqs   [3]uint64         // of the clients
@@ -62,8 +65,8 @@ type pair struct {
 func newPair(t *testing.T, r *rand.Rand) *pair {
 	level := Level1 + Level(r.IntN(int(NewestLevel)))
 	at := func() *rig { return groupAt(t, level, "g.1", Shard{Epoch: 1, Of: 1}) }
-	p := &pair{rig: at(), rnd: r, oracle: newOracle(), other: at().m}
-	p.oracle.index = 1
+	p := &pair{rig: at(), rnd: r, oracle: newOracle(), other: at().m, twin: at().m}
+	p.oracle.index, p.oracle.level = 1, level
 	for i := range 12 {
 		p.keys = append(p.keys, api.Key(fmt.Sprintf("k/%d", i)))
 	}
@@ -84,12 +87,16 @@ func (p *pair) round() {
 	}
 	index := p.next()
 	results := all(p.m.Apply(index, p.term, raw))
+	all(p.twin.Apply(index, p.term, raw))
 	if err := p.m.CheckInvariants(); err != nil {
 		p.Fatalf("after %+v: %v", cs, err)
 	}
 	for i, c := range cs {
 		p.preview(c, results[i])
 		alone := all(p.other.Apply(index, p.term, raw[i:i+1]))
+		if _, trims := c.(TrimHistory); trims {
+			alone[0].Swept = results[i].Swept // the rows are others
+		}
 		if !reflect.DeepEqual(alone[0], results[i]) {
 			p.Fatalf("Determinism: %+v gave %+v, and at another replica %+v", c, results[i], alone[0])
 		}
@@ -103,9 +110,17 @@ func (p *pair) round() {
 	if err := p.oracle.state(p.m, p.keys); err != nil {
 		p.Fatalf("after %+v: %v", cs, err)
 	}
+	for _, m := range []*Machine{p.m, p.other} {
+		if err := p.oracle.historyOf(m); err != nil {
+			p.Fatalf("after %+v: %v", cs, err)
+		}
+	}
 	p.restart()
-	if a, b := p.hash(p.m), p.hash(p.other); a != b {
+	if a, b := p.hash(p.m), p.hash(p.twin); a != b {
 		p.Fatalf("Determinism: the hashes differ at index %d", p.m.Meta().Counter)
+	}
+	if a, b := withoutHistory(p, p.m), withoutHistory(p, p.other); !slices.Equal(a, b) {
+		p.Fatalf("Determinism: the rows differ at index %d", p.m.Meta().Counter)
 	}
 }
 
@@ -145,30 +160,53 @@ func (p *pair) hash(m *Machine) [32]byte {
 	return h
 }
 
+// withoutHistory returns the machine's rows, without what depends on how commands are packed into entries.
+func withoutHistory(t testing.TB, m *Machine) (rows []string) {
+	t.Helper()
+	err := m.engine.Scan(nil, nil, false, func(k, v []byte) bool {
+		switch k[0] {
+		case tableHistory:
+		case tableMeta:
+			meta := m.Meta()
+			meta.HistFirst, meta.HistBytes, meta.HistFloor = 0, 0, 0
+			rows = append(rows, string(meta.row()))
+		default:
+			rows = append(rows, string(k)+"\x00"+string(v))
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
 // restart sometimes replaces the other replica by a new one, from a snapshot of either.
 func (p *pair) restart() {
 	if p.rnd.IntN(15) != 0 {
 		return
 	}
-	from := p.m
+	p.other = p.again(p.other, []*Machine{p.m, p.other}[p.rnd.IntN(2)])
+	p.twin = p.again(p.twin, []*Machine{p.m, p.twin}[p.rnd.IntN(2)])
+}
+
+// again returns a machine with the state of from: the one that is there, or a new one.
+func (p *pair) again(to, from *Machine) *Machine {
+	p.Helper()
 	if p.rnd.IntN(2) == 0 {
-		from = p.other
-	}
-	to := newMachine(p)
-	if p.rnd.IntN(2) == 0 {
-		to = p.other
+		to = newMachine(p)
 	}
 	if err := to.Restore(bytes.NewReader(stream(p, from))); err != nil {
 		p.Fatal(err)
 	}
-	p.other = to
-	if p.rnd.IntN(2) == 0 { // the process restarts, the engine's content is still there
-		m, err := Open(to.engine)
-		if err != nil {
-			p.Fatal(err)
-		}
-		p.other = m
+	if p.rnd.IntN(2) == 0 {
+		return to
 	}
+	m, err := Open(to.engine) // the process restarts, the engine's content is still there
+	if err != nil {
+		p.Fatal(err)
+	}
+	return m
 }
 
 // stream is a machine's snapshot as bytes.
@@ -203,8 +241,11 @@ func (p *pair) session() ident.SessionID {
 }
 
 func (p *pair) command() Command {
-	if p.m.Level() < NewestLevel && p.rnd.IntN(150) == 0 {
-		return SetLevel{p.term, NewestLevel}
+	if level := p.m.Level(); level < NewestLevel && p.rnd.IntN(150) == 0 {
+		return SetLevel{p.term, level + 1 + Level(p.rnd.IntN(int(NewestLevel-level)))}
+	}
+	if p.m.Level().keepsHistory() && p.rnd.IntN(30) == 0 {
+		return p.trimming()
 	}
 	switch n := p.rnd.IntN(100); {
 	case n < 44:
@@ -232,6 +273,15 @@ func (p *pair) command() Command {
 		return Reap{p.judge(), 1 + p.rnd.IntN(3)}
 	}
 	return ExpireDedup{p.judge(), 0}
+}
+
+// trimming is a command that trims the history, or says how large it may be.
+func (p *pair) trimming() Command {
+	pos := p.m.Position()
+	if p.rnd.IntN(2) == 0 {
+		return TrimHistory{p.judge(), pos.Counter - min(pos.Counter, p.rnd.Uint64N(60)), 1 + p.rnd.IntN(10)}
+	}
+	return HistoryMax{p.judge(), [...]uint64{0, 100, 2000, 2000, 5000, DefaultHistory}[p.rnd.IntN(6)]}
 }
 
 // dropped names leases as they are, or a little older or newer.

@@ -30,6 +30,16 @@ func checkTable(table byte, r *codec.Reader, v []byte) error {
 	case tableMeta:
 		r.End()
 		return check(v, readMeta)
+	case tableDue:
+		if r.Fixed64() == 0 {
+			r.Fail("a deadline at no time")
+		}
+		restKey(r)
+		return empty(v)
+	case tableHistory:
+		last := r.Fixed64()
+		r.End()
+		return check(v, func(r *codec.Reader) []Event { return readEvents(last, r) })
 	case tableKV:
 		restKey(r)
 		return check(v, readValue)

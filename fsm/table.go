@@ -21,13 +21,15 @@ func next(b []byte) []byte {
 // big-endian, so that they sort.
 const (
 	tableAnchor    = 'a' // escaped anchor, client, seq 0 -> nothing: the records of opaque ids
+	tableDue       = 'b' // deadline, key -> nothing: the keys with a deadline, by it
 	tableDecision  = 'c' // client, seq, attempt -> what this group decided
 	tableDedup     = 'd' // client -> acknowledged-below, epoch, count; client, seq -> record
 	tableEnded     = 'e' // session -> how many rows by session are left of a session that has ended, and where
 	tableFloor     = 'f' // epoch, bucket -> index: at least the version of every absent key there
 	tableHeld      = 'h' // session, key -> nothing: the leases by session
 	tableTrim      = 'i' // index, key -> nothing: the tombstones by age
-	tableKV        = 'k' // key -> version, value
+	tableHistory   = 'j' // index of the last command with an event in it -> events
+	tableKV        = 'k' // key -> its deadline after a 0, if it has one; version, value
 	tableLease     = 'l' // key -> holders: the leases by key
 	tableMeta      = 'm' // nothing -> Meta
 	tableIntent    = 'n' // key -> the transactions that have locked it, and what the writer makes of it
@@ -77,6 +79,19 @@ func (r *rowKey) trim(index uint64, k api.Key) []byte {
 	w := r.table(tableTrim)
 	w.Fixed64(index)
 	w.B = append(w.B, k...)
+	return w.B
+}
+
+func (r *rowKey) due(deadline uint64, k api.Key) []byte {
+	w := r.table(tableDue)
+	w.Fixed64(deadline)
+	w.B = append(w.B, k...)
+	return w.B
+}
+
+func (r *rowKey) history(index uint64) []byte {
+	w := r.table(tableHistory)
+	w.Fixed64(index)
 	return w.B
 }
 

@@ -113,6 +113,15 @@ func (s *stage) look(verb string, a []string) {
 		s.say("%s", entriesText(res.Entries))
 	case "holders":
 		s.say("%s", holdersText(s.m.Holders(keys)))
+	case "history":
+		h, err := s.m.History(s.num(a[0]), 1<<20)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.say("after %s to %d, floor %d", a[0], h.To, h.Position.Floor)
+		for _, e := range h.Events {
+			s.say("  #%d %v %s@%v=%q", e.Index, e.Kind, e.Key, e.Version, e.Value)
+		}
 	case "meta":
 		m := s.m.Meta()
 		level := ""

@@ -19,8 +19,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata anew")
 
-// TestTranscripts applies the commands in testdata/transcripts, and in testdata/level-1/transcripts those of version 1, and
-// compares the results with those below each. The latter are never written anew. Lines:
+// TestTranscripts applies the commands in testdata/transcripts, of version 2, in testdata/level-5/transcripts and, of version 1,
+// in testdata/level-1/transcripts. It compares the results with those below each. The latter are never written anew. Lines:
 //
 //	term N                          the terms of the entries to come, and of judgements that name none (term=N)
 //	init [LO HI EPOCH I OF]...      start NODE     open NODE NONCE T P     close SID NONCE
@@ -29,7 +29,8 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	cede LO HI EPOCH TO...          adopt I OF     (of the newest receipt)
 //	trim BELOW LIMIT                advance        expire LIMIT     reap LIMIT     garbage HEX
 //	raise LEVEL                     level N        (of the commands to come, whatever that of the group is)
-//	read K...                       list LO HI     holders K...     meta    (no commands)
+//	drop BELOW LIMIT                bound BYTES    (of the history)
+//	read K...                       list LO HI     holders K...     meta    history AFTER    (no commands)
 //
 // COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if
 // absent). A write may have id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
@@ -38,7 +39,7 @@ func TestTranscripts(t *testing.T) {
 		dir     string
 		level   Level
 		compare func(*testing.T, string, []byte)
-	}{{"testdata/transcripts", NewestLevel, golden}, {"testdata/level-1/transcripts", Level1, kept}} {
+	}{{"testdata/transcripts", Level2, golden}, {"testdata/level-5/transcripts", Level5, golden}, {"testdata/level-1/transcripts", Level1, kept}} {
 		files, err := filepath.Glob(x.dir + "/*.txt")
 		if err != nil || len(files) == 0 {
 			t.Fatal("no transcripts", err)
@@ -145,7 +146,7 @@ func (s *stage) line(f []string) {
 		s.term = api.Term(s.num(rest[0]))
 	case "level":
 		s.level = Level(s.num(rest[0]))
-	case "read", "list", "holders", "meta":
+	case "read", "list", "holders", "meta", "history":
 		s.look(verb, rest)
 	case "garbage":
 		b, err := hex.DecodeString(strings.Join(rest, ""))
@@ -216,6 +217,10 @@ func (s *stage) command(verb string, a []string, w Write) Command {
 		return AdvanceDedupEpoch{s.judged}
 	case "raise":
 		return SetLevel{s.judged, Level(s.num(a[0]))}
+	case "drop":
+		return TrimHistory{s.judged, s.num(a[0]), int(s.num(a[1]))}
+	case "bound":
+		return HistoryMax{s.judged, s.num(a[0])}
 	case "reap":
 		return Reap{s.judged, int(s.num(a[0]))}
 	case "expire":

@@ -32,6 +32,12 @@ type tx struct {
 	index   uint64
 	version Level
 	room    room
+	// across is what the events of the present command say of the transaction across groups that it belongs to.
+	across [8]byte
+	// events are what became visible, by the whole entry. Those before eventsWritten have a row in the history, the rest takes up
+	// to eventBytes there.
+	events                    []Event
+	eventsWritten, eventBytes int
 }
 
 // room is memory that each Apply uses again.
@@ -68,6 +74,13 @@ type Meta struct {
 	// Void are leases of sessions that have ended and are not cleared away yet, Ended these sessions.
 	Ended, Void int
 
+	// Of a group that keeps a history: HistFirst is an index at or below that of its first row, HistBytes what its rows take,
+	// HistMax what they may take. Every change above HistFloor is in it.
+	HistFirst, HistBytes, HistMax, HistFloor uint64
+	// Now is the time of the group, in milliseconds since it began to count. Deadlines is how many keys have one.
+	Now       uint64
+	Deadlines int
+
 	sweep []byte // where the next ExpireDedup continues
 	// returns are the dedup epochs of the last day that began because a range came back.
 	returns returns
@@ -95,11 +108,42 @@ func (m *Meta) row() []byte {
 		w.Uint(uint64(m.Level))
 		w.Uint(uint64(m.Ended))
 		w.Uint(uint64(m.Void))
-		if m.returns != (returns{}) {
-			m.returns.put(&w)
-		}
+		m.putLater(&w)
 	}
 	return w.B
+}
+
+// putLater writes what the levels above the first two have added.
+func (m *Meta) putLater(w *codec.Writer) {
+	if m.Level >= Level4 {
+		w.Bool(m.returns != (returns{}))
+	}
+	if m.returns != (returns{}) {
+		m.returns.put(w)
+	}
+	if m.Level >= Level4 {
+		w.Uint(m.HistFirst)
+		w.Uint(m.HistBytes)
+		w.Uint(m.HistMax)
+		w.Uint(m.HistFloor)
+	}
+	if m.Level >= Level5 {
+		w.Uint(m.Now)
+		w.Uint(uint64(m.Deadlines))
+	}
+}
+
+// readLater reads what putLater writes.
+func (m *Meta) readLater(r *codec.Reader) {
+	if m.Level >= Level4 && r.Bool() || m.Level < Level4 && len(r.B) > 0 {
+		m.returns = readReturns(r)
+	}
+	if m.Level >= Level4 {
+		m.HistFirst, m.HistBytes, m.HistMax, m.HistFloor = r.Uint(), r.Uint(), r.Uint(), r.Uint()
+	}
+	if m.Level >= Level5 {
+		m.Now, m.Deadlines = r.Uint(), r.Count()
+	}
 }
 
 func readMeta(r *codec.Reader) Meta {
@@ -121,9 +165,7 @@ func readMeta(r *codec.Reader) Meta {
 			return m
 		}
 		m.Ended, m.Void = r.Count(), r.Count()
-	}
-	if len(r.B) > 0 {
-		m.returns = readReturns(r)
+		m.readLater(r)
 	}
 	return m
 }
