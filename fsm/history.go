@@ -236,8 +236,8 @@ func (t *tx) beginHistory() {
 
 const kindTrimHistory kind = 25
 
-// TrimHistory drops up to Limit rows of the history, the oldest, whose indexes are below Below. Result.Swept says how many there
-// were.
+// TrimHistory drops the oldest rows of the history: those whose indexes are below Below, and more while the history is over its
+// bound, at most Limit. Result.Swept says how many there were.
 type TrimHistory struct {
 	Term  api.Term
 	Below uint64
@@ -264,6 +264,10 @@ func (t *tx) trimHistory(c *TrimHistory, res *Result) *api.Error {
 	}
 	t.writeHistory()
 	res.Swept.Rows = t.dropHistory(min(c.Below, t.index), limit, 0)
+	if res.Swept.Rows < limit {
+		t.meta.HistFirst = max(t.meta.HistFirst, min(c.Below, t.index))
+		res.Swept.Rows += t.dropHistory(t.index, limit-res.Swept.Rows, t.meta.HistMax)
+	}
 	res.Swept.End = res.Swept.Rows < limit
 	return nil
 }

@@ -218,7 +218,7 @@ func (o *oracle) historyOf(m *Machine) error {
 		for at := after; at < pos.Counter; {
 			h, err := m.History(at, 200)
 			if err != nil || h.To <= at {
-				return fmt.Errorf("the history after %d goes to %d (%v)", at, h.To, err)
+				return fmt.Errorf("the history after %d goes to %d (%w)", at, h.To, err)
 			}
 			got, at = append(got, h.Events...), h.To
 		}

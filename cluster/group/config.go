@@ -75,6 +75,9 @@ type Config struct {
 	Linger time.Duration
 	// TombstoneAge is how long the versions of deleted keys are kept. 0 means 1 h.
 	TombstoneAge time.Duration
+	// History returns how many bytes of its history the group keeps, and for how long. It must not block. With 0 bytes it
+	// keeps none. If it is nil, that is fsm.DefaultHistory, and a day.
+	History func() (bytes uint64, age time.Duration)
 	// DedupEpoch is how often the leader begins a new dedup epoch. 0 means [DefaultDedupEpoch].
 	DedupEpoch time.Duration
 }
@@ -117,6 +120,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.EdgeLimits == nil {
 		c.EdgeLimits = func() (term, pause time.Duration) { return words.DefaultEdgeLeaseMax, words.DefaultEdgePauseMax }
+	}
+	if c.History == nil {
+		c.History = func() (uint64, time.Duration) { return fsm.DefaultHistory, 24 * time.Hour }
 	}
 	if c.Lost == nil {
 		c.Lost = func(api.GroupID) bool { return false }

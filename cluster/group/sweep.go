@@ -41,9 +41,10 @@ type sweeper struct {
 	*Authority
 	epoch      fsm.Epoch // the dedup epoch; epochSince is when this replica first saw it
 	epochSince time.Time
-	marks      []mark
+	marks      marks
 	pending    pending
 	trim       trim
+	history    history
 	round      round
 }
 
@@ -68,21 +69,32 @@ func (s *sweeper) pass() {
 	s.endExpired(l)
 	s.release(l)
 	s.trimTombstones(l, now, meta)
+	s.boundHistory(l, now, meta)
 	s.expire(l, now, meta)
 	s.pushTransactions(l, now) // last, since it calls other groups
 }
 
-// remember records the counter, once in TombstoneAge/32, and when the dedup epoch began.
+// remember records the counter, and when the dedup epoch began.
 func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 	if meta.DedupEpoch != s.epoch {
 		s.epoch, s.epochSince = meta.DedupEpoch, now
 	}
-	if n := len(s.marks); n == 0 || now.Sub(s.marks[n-1].at) >= s.cfg.TombstoneAge/32 {
-		s.marks = append(s.marks, mark{now, meta.Counter})
+	s.marks = s.marks.add(mark{now, meta.Counter}, s.cfg.TombstoneAge)
+	s.history.remember(mark{now, meta.Counter}, s.cfg.History)
+}
+
+// marks are in order of time. The first is the newest of those that have the age, if any has.
+type marks []mark
+
+// add adds a mark, once in age/32, and drops the marks before the first.
+func (m marks) add(x mark, age time.Duration) marks {
+	if n := len(m); n == 0 || x.at.Sub(m[n-1].at) >= age/32 {
+		m = append(m, x)
 	}
-	for len(s.marks) > 1 && now.Sub(s.marks[1].at) >= s.cfg.TombstoneAge {
-		s.marks = s.marks[1:]
+	for len(m) > 1 && x.at.Sub(m[1].at) >= age {
+		m = m[1:]
 	}
+	return m
 }
 
 // endExpired kills the sessions that expired long ago, and those that were judged expired for a write that was then
