@@ -41,7 +41,8 @@ func (c *Cache) AuditKey(k api.Key) (Held, bool) {
 
 func (c *Cache) held(en *entry) Held {
 	h := Held{Group: en.session.group.id, Session: en.session.id, Lease: en.lease}
-	en.answer(en.key, &h.Entry)
-	h.Servable = !c.closed.Load() && en.servable(c.cfg.Clock.Now())
+	now := c.cfg.Clock.Now()
+	en.answer(en.key, now, &h.Entry)
+	h.Servable = !c.closed.Load() && en.servable(now)
 	return h
 }

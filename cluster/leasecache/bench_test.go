@@ -40,7 +40,7 @@ func warmEdge(tb testing.TB, clock words.Clock, n int) (*Cache, []api.Key) {
 	for i, j := range rand.New(rand.NewPCG(3, 3)).Perm(n) {
 		keys[i] = api.Key(fmt.Sprintf("us-east/users/%08d/profile", j))
 		got := api.Entry{Key: keys[i], Value: make([]byte, 100), Exists: true, Version: api.Version{Epoch: 1, Index: 1}}
-		if o := e.entries.install(s, got, ident.LeaseID(i+1), clock.Now()); o != installed {
+		if o := e.entries.install(s, got, ident.LeaseID(i+1), 0, clock.Now()); o != installed {
 			tb.Fatalf("key %d was not installed: %d", i, o)
 		}
 	}
@@ -140,7 +140,7 @@ func BenchmarkInstall(b *testing.B) {
 	for b.Loop() {
 		lid++
 		got := api.Entry{Key: keys[int(lid)%benchKeys], Value: make([]byte, 100), Exists: true, Version: api.Version{Epoch: 1, Index: uint64(lid)}}
-		e.entries.install(s, got, lid, words.ClockSample{})
+		e.entries.install(s, got, lid, 0, words.ClockSample{})
 	}
 }
 
@@ -148,9 +148,14 @@ func perRead(b *testing.B, n int) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/read")
 }
 
-// TestNoAllocations checks that a read that a lease serves allocates nothing.
+// TestNoAllocations checks that a read that a lease serves allocates nothing, with and without deadlines.
 func TestNoAllocations(t *testing.T) {
 	e, keys := warmEdge(t, stillClock{}, 1000)
+	for _, k := range keys[:32] {
+		en := e.entries.get(e.entries.hasher.hash(k), k)
+		en.session.group.tells(1, stillClock{}.Now())
+		en.deadline.Store(1 << 40)
+	}
 	req, res := &api.ReadRequest{Keys: keys[:64]}, new(api.ReadResult)
 	read := func() {
 		if err := e.Read(t.Context(), req, res); err != nil || res.ServedBy != api.ServedByLease {

@@ -59,10 +59,10 @@ const (
 	declined          // too big for the cache, or of no use
 )
 
-// install caches the state that a grant to s returned, with its lease, unless the lease was given up in the meantime. A
+// install caches the state that a grant to s returned, with its lease and deadline, unless the lease was given up in the meantime. A
 // grant that is not installed is given up and released, unless the session is over or has a newer lease here. Entries
 // that have to make room are given up and released as well.
-func (c *entries) install(s *session, got api.Entry, lid ident.LeaseID, now words.ClockSample) outcome {
+func (c *entries) install(s *session, got api.Entry, lid ident.LeaseID, deadline uint64, now words.ClockSample) outcome {
 	e := &entry{
 		hash:    c.hasher.hash(got.Key),
 		key:     api.Key(strings.Clone(string(got.Key))),
@@ -72,6 +72,7 @@ func (c *entries) install(s *session, got api.Entry, lid ident.LeaseID, now word
 		lease:   lid,
 		exists:  got.Exists,
 	}
+	e.deadline.Store(deadline)
 	o, left := c.shard(e.hash).admit(c, e, now)
 	for _, v := range left {
 		c.evict(v, now)

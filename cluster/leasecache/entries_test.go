@@ -151,7 +151,7 @@ func TestBounds(t *testing.T) {
 			if got.Exists {
 				got.Value = make([]byte, rng.IntN(4000))
 			}
-			o := r.entries.install(s, got, lid, r.clock.Now())
+			o := r.entries.install(s, got, lid, 0, r.clock.Now())
 			if o != installed {
 				t.Fatalf("%d: %d", i, o)
 			}
@@ -186,7 +186,7 @@ func TestBounds(t *testing.T) {
 				continue
 			}
 			gone++
-			if o := r.entries.install(s, api.Entry{Key: key, Exists: true, Version: noVersion}, lid, r.clock.Now()); o != fenced {
+			if o := r.entries.install(s, api.Entry{Key: key, Exists: true, Version: noVersion}, lid, 0, r.clock.Now()); o != fenced {
 				t.Errorf("the lease on %q was given up and is installed again: %d", key, o)
 			}
 		}
@@ -214,7 +214,7 @@ func TestRoom(t *testing.T) {
 			installing.Go(func() {
 				for range 2000 {
 					k, l := api.Key(fmt.Sprint("a/", rand.IntN(30))), ident.LeaseID(lid.Add(1))
-					o := e.entries.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Version: api.Version{Epoch: 1, Index: 1}}, l, stillClock{}.Now())
+					o := e.entries.install(s, api.Entry{Key: k, Exists: rand.IntN(3) > 0, Version: api.Version{Epoch: 1, Index: 1}}, l, 0, stillClock{}.Now())
 					if o == declined {
 						t.Error("a grant found no room")
 						return
@@ -260,7 +260,7 @@ func TestOwnCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		value := []byte("value")
-		if o := r.entries.install(s, api.Entry{Key: "a/k", Value: value, Exists: true}, 1, r.clock.Now()); o != installed {
+		if o := r.entries.install(s, api.Entry{Key: "a/k", Value: value, Exists: true}, 1, 0, r.clock.Now()); o != installed {
 			t.Fatal(o)
 		}
 		value[0] = 'X'

@@ -19,6 +19,8 @@ type entry struct {
 	session *session
 	lease   ident.LeaseID
 	exists  bool
+	// deadline is when the key is to be absent, in milliseconds of the group's time, or 0 if it has no deadline. It only rises.
+	deadline atomic.Uint64
 
 	gone   atomic.Bool   // set under the shard's mutex when the entry leaves the cache
 	freq   atomic.Uint32 // reads since eviction last visited the entry, at most maxFreq
@@ -39,14 +41,16 @@ func sizeOf(k api.Key, v []byte) int64 { return int64(len(k)) + int64(len(v)) + 
 
 // servable reports whether the entry may answer a linearizable read whose clock sample is t. The sample must be taken
 // after the entry was looked up and after the read arrived. An entry that is gone was given up, perhaps before t.
-func (e *entry) servable(t words.ClockSample) bool { return !e.gone.Load() && e.session.usable(t) }
+func (e *entry) servable(t words.ClockSample) bool {
+	return !e.gone.Load() && e.session.usable(t) && !e.overdue(t)
+}
 
 // age returns how long before now the entry was last known to be current.
 func (e *entry) age(now words.ClockSample) time.Duration { return e.session.age(now) }
 
-// answer fills out for a read of k, the caller's own copy of the key.
-func (e *entry) answer(k api.Key, out *api.Entry) {
-	*out = api.Entry{Key: k, Value: e.value, Version: e.version, Exists: e.exists}
+// answer fills out for a read of k, the caller's own copy of the key, at the sample.
+func (e *entry) answer(k api.Key, t words.ClockSample, out *api.Entry) {
+	*out = api.Entry{Key: k, Value: e.value, Version: e.version, Exists: e.exists, TTL: e.ttl(t)}
 }
 
 // maxFreq bounds freq: three more reads than visits of eviction keep an entry as long as a thousand do.

@@ -168,6 +168,9 @@ type rig struct {
 	// answer answers a keep-alive. The sender calls it.
 	answer func(*fakeStream, *words.KeepAlive)
 	led    []words.Leads
+
+	deadlines map[api.Key]uint64 // in the time of all groups
+	now       func() uint64      // that time; nil: they keep none
 }
 
 const (
@@ -300,6 +303,9 @@ func (r *rig) ownerRead(_ context.Context, q *words.ReadRequest) (*words.ReadRes
 			e.Value, e.Unchanged = nil, true
 		}
 		res.Entries = append(res.Entries, e)
+		if len(r.deadlines) > 0 {
+			res.Deadlines = append(res.Deadlines, r.deadlines[k])
+		}
 	}
 	return res, nil
 }
@@ -323,7 +329,15 @@ func (r *rig) ownerOpen(_ context.Context, o words.OpenSession) (words.SessionGr
 	r.opened = append(r.opened, o)
 	r.index++
 	r.sid[o.Group] = ident.SessionID{Incarnation: 1, Index: r.index}
-	return words.SessionGrant{Session: r.sid[o.Group]}, nil
+	return words.SessionGrant{Session: r.sid[o.Group], Now: r.timeLocked()}, nil
+}
+
+// timeLocked returns the time of all groups.
+func (r *rig) timeLocked() uint64 {
+	if r.now == nil {
+		return 0
+	}
+	return r.now()
 }
 
 func (r *rig) ownerClose(_ context.Context, _ api.GroupID, s ident.SessionID, _ ident.Nonce) error {
@@ -375,7 +389,7 @@ func (r *rig) extendAll(f *fakeStream, k *words.KeepAlive) {
 	r.mu.Lock()
 	for _, s := range k.Sessions {
 		good := r.sid[s.Group] == s.Session
-		ss = append(ss, words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: good, Dead: !good})
+		ss = append(ss, words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: good, Dead: !good, Now: r.timeLocked()})
 	}
 	r.mu.Unlock()
 	f.down <- words.LeaseEvent{Statuses: ss}

@@ -191,7 +191,7 @@ func TestOutdatedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		s := r.lookupGroup("a").live()
 		grant := func(lid ident.LeaseID, index uint64, v string) outcome {
-			return r.entries.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Version: api.Version{Epoch: 1, Index: index}}, lid, r.clock.Now())
+			return r.entries.install(s, api.Entry{Key: "a/k", Value: []byte(v), Exists: true, Version: api.Version{Epoch: 1, Index: index}}, lid, 0, r.clock.Now())
 		}
 		for i, c := range []struct {
 			lid   ident.LeaseID
@@ -219,34 +219,34 @@ func TestDeclinedGrant(t *testing.T) {
 	for name, decline := range map[string]func(r *rig, s *session, got api.Entry){
 		"too big": func(r *rig, s *session, got api.Entry) {
 			got.Value = make([]byte, 20_000)
-			r.entries.install(s, got, lid, r.clock.Now())
+			r.entries.install(s, got, lid, 0, r.clock.Now())
 		},
 		"under the floor": func(r *rig, s *session, got api.Entry) {
 			s.raiseFloor(lid + 50)
-			r.entries.install(s, got, lid, r.clock.Now())
+			r.entries.install(s, got, lid, 0, r.clock.Now())
 		},
 		"of an older version": func(r *rig, s *session, got api.Entry) {
 			got.Version = api.Version{Epoch: 1, Index: 1}
-			r.entries.install(s, got, lid, r.clock.Now())
+			r.entries.install(s, got, lid, 0, r.clock.Now())
 		},
 		"without the value": func(r *rig, s *session, got api.Entry) {
 			got.Value, got.Unchanged = nil, true
-			r.settle(s, "a", &got, lid, r.clock.Now())
+			r.settle(s, "a", &got, lid, 0, r.clock.Now())
 		},
-		"of several owners": func(r *rig, s *session, got api.Entry) { r.settle(s, "", &got, lid, r.clock.Now()) },
+		"of several owners": func(r *rig, s *session, got api.Entry) { r.settle(s, "", &got, lid, 0, r.clock.Now()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
 				s := r.lookupGroup("a").live()
 				got := api.Entry{Key: "a/k", Value: []byte("v"), Exists: true, Version: api.Version{Epoch: 1, Index: 5}}
-				if o := r.entries.install(s, got, old, r.clock.Now()); o != installed {
+				if o := r.entries.install(s, got, old, 0, r.clock.Now()); o != installed {
 					t.Fatal(o)
 				}
 				decline(r, s, got)
 				if _, ok := r.AuditKey("a/k"); ok {
 					t.Error("the entry under the earlier lease has stayed")
 				}
-				if o := r.entries.install(s, got, lid-1, r.clock.Now()); o != fenced {
+				if o := r.entries.install(s, got, lid-1, 0, r.clock.Now()); o != fenced {
 					t.Errorf("a grant at a lease that was given up: %d", o)
 				}
 				time.Sleep(time.Second)
@@ -263,7 +263,7 @@ func TestDeclinedGrant(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) { // a lease that a newer one has replaced is not given up
 		s := r.lookupGroup("a").live()
 		for _, lid := range []ident.LeaseID{lid, old} {
-			r.entries.install(s, api.Entry{Key: "a/k", Exists: true}, lid, r.clock.Now())
+			r.entries.install(s, api.Entry{Key: "a/k", Exists: true}, lid, 0, r.clock.Now())
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

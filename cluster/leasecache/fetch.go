@@ -132,13 +132,17 @@ func (c *Cache) send(ctx context.Context, r *api.ReadRequest, found []*entry, a 
 		if old := found[i]; en.Unchanged && old != nil && old.version == en.Version {
 			en.Value, en.Exists, en.Unchanged = old.value, old.exists, false
 		}
-		c.settle(a.session, got.Group, en, got.Lease(j), now)
+		deadline := got.Deadline(j)
+		if old := found[i]; old != nil && old.version == en.Version && old.session.group.id == got.Group {
+			old.touched(deadline)
+		}
+		c.settle(a.session, got.Group, en, got.Lease(j), deadline, now)
 	}
 	return &got.ReadResult, nil
 }
 
 // settle installs the entry if a lease was granted with it. Otherwise a lease is requested again some reads later.
-func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.LeaseID, now words.ClockSample) {
+func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.LeaseID, deadline uint64, now words.ClockSample) {
 	switch {
 	case s == nil:
 	case lid == 0:
@@ -148,7 +152,7 @@ func (c *Cache) settle(s *session, owner api.GroupID, en *api.Entry, lid ident.L
 		c.entries.decline(s, en.Key, lid, now)
 		c.meter.grants[declined].Add(1)
 	default:
-		c.meter.grants[c.entries.install(s, *en, lid, now)].Add(1)
+		c.meter.grants[c.entries.install(s, *en, lid, deadline, now)].Add(1)
 	}
 }
 
@@ -215,7 +219,7 @@ func (c *Cache) fallBack(r *api.ReadRequest, found []*entry, a *ask, out *api.Re
 	}
 	for _, i := range a.at {
 		serveStale(found[i], now, out)
-		found[i].answer(r.Keys[i], &out.Entries[i])
+		found[i].answer(r.Keys[i], now, &out.Entries[i])
 		leaveOutKnown(r, i, &out.Entries[i])
 		out.Group = commonGroup(out.Group, found[i].session.group.id, first)
 		first = false

@@ -111,12 +111,13 @@ func (s *shard) leave(k api.Key, f *flight) {
 // getOne serves a key by its lease, or returns nil.
 func (c *Cache) getOne(hash uint64, k api.Key) *api.ReadResult {
 	en := c.entries.get(hash, k)
-	if en == nil || !en.servable(c.cfg.Clock.Now()) {
+	now := c.cfg.Clock.Now()
+	if en == nil || !en.servable(now) {
 		return nil
 	}
 	en.touch()
 	res := &api.ReadResult{Entries: make([]api.Entry, 1), ServedBy: api.ServedByLease, Group: en.session.group.id, Snapshot: true}
-	en.answer(k, &res.Entries[0])
+	en.answer(k, now, &res.Entries[0])
 	c.meter.served(keysServed{leased: 1})
 	return res
 }

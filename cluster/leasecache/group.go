@@ -19,7 +19,8 @@ type group struct {
 	id   api.GroupID
 
 	current atomic.Pointer[session]
-	wake    chan struct{} // capacity 1: open a session now
+	time    atomic.Pointer[groupTime] // nil until a leader has said it
+	wake    chan struct{}             // capacity 1: open a session now
 
 	mu        sync.Mutex
 	retired   bool
@@ -149,6 +150,7 @@ func (g *group) open(ctx context.Context) *session {
 		return nil
 	}
 	g.heard(grant.Session, grant.DedupEpoch)
+	g.tells(grant.Now, sent)
 	g.current.Store(s)
 	g.edge.meter.sessions[sessionOpened].Add(1)
 	return s

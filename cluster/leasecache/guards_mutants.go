@@ -9,4 +9,5 @@ var (
 	guardFence            = os.Getenv("EDGEHOLD_MUTANT") != "fence"
 	guardDeclineDrops     = os.Getenv("EDGEHOLD_MUTANT") != "decline-drops"
 	guardReleaseAfterDrop = os.Getenv("EDGEHOLD_MUTANT") != "release-applied"
+	guardHolderDeadline   = os.Getenv("EDGEHOLD_MUTANT") != "holder-ignores-deadline"
 )

@@ -198,6 +198,7 @@ func (p *peer) statuses(all []words.SessionStatus, acks chan<- *words.RevokeAck)
 		if k.covers[g.id] != s {
 			continue // not an answer to a keep-alive that covered this session
 		}
+		g.tells(st.Now, k.at)
 		if st.Extended {
 			s.extend(k.at)
 			e.meter.sessions[sessionExtended].Add(1)

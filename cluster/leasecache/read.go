@@ -75,7 +75,7 @@ func (c *Cache) leasedAtOnce(r *api.ReadRequest, out *api.ReadResult) bool {
 	out.ServedBy, out.Snapshot, out.Timing.Mode = api.ServedByLease, true, modeLeases
 	for i, en := range found {
 		en.touch()
-		en.answer(r.Keys[i], &out.Entries[i])
+		en.answer(r.Keys[i], now, &out.Entries[i])
 		leaveOutKnown(r, i, &out.Entries[i])
 		out.Group = commonGroup(out.Group, en.session.group.id, i == 0)
 	}
@@ -118,7 +118,7 @@ func (c *Cache) serve(r *api.ReadRequest, found []*entry, now words.ClockSample,
 			got.missing++
 			continue
 		}
-		en.answer(r.Keys[i], &out.Entries[i])
+		en.answer(r.Keys[i], now, &out.Entries[i])
 		leaveOutKnown(r, i, &out.Entries[i])
 		out.Group = commonGroup(out.Group, en.session.group.id, got.leased+got.stale == 1)
 	}
@@ -137,9 +137,9 @@ func staleWill(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
 }
 
 // staleMay reports whether the entry is young enough for the read. An entry that is gone was written, at a time that is
-// not known here.
+// not known here. An overdue one may be absent by now.
 func staleMay(r *api.ReadRequest, en *entry, now words.ClockSample) bool {
-	return !en.gone.Load() && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
+	return !en.gone.Load() && !en.overdue(now) && (r.Consistency == api.Stale || r.Consistency == api.Bounded && en.age(now) <= r.MaxStale)
 }
 
 // serveStale notes in out that an answer is as old as the entry.

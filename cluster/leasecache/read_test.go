@@ -470,7 +470,7 @@ func TestDo(t *testing.T) {
 			t.Errorf("released %+v, which the write cleared", r.released)
 		}
 		late := api.Entry{Key: "a/k", Value: []byte("v1"), Exists: true, Version: api.Version{Epoch: 1, Index: 1}}
-		if o := r.entries.install(s, late, lid, r.clock.Now()); o != fenced {
+		if o := r.entries.install(s, late, lid, 0, r.clock.Now()); o != fenced {
 			t.Errorf("a grant of the dropped lease: %d", o)
 		}
 	})

@@ -24,7 +24,7 @@ func (c *Cache) validateLeases(t *words.Txn) {
 	for i := range t.If {
 		cond := &t.If[i]
 		en := c.entries.get(c.entries.hasher.hash(cond.Key), cond.Key)
-		if written[cond.Key] || en == nil || !en.servable(now) || !en.meets(cond) {
+		if written[cond.Key] || en == nil || !en.servable(now) || !en.meets(cond, now) {
 			continue
 		}
 		t.Leased = append(t.Leased, i)
@@ -50,9 +50,9 @@ func (c *Cache) validateLeases(t *words.Txn) {
 }
 
 // meets reports whether the condition holds for the entry.
-func (en *entry) meets(c *api.Cond) bool {
+func (en *entry) meets(c *api.Cond, t words.ClockSample) bool {
 	var x api.Entry
-	en.answer(c.Key, &x)
+	en.answer(c.Key, t, &x)
 	switch c.Kind {
 	case api.CondVersion:
 		return x.Version == c.Version

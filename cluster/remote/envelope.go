@@ -26,25 +26,40 @@ func (q *readEnvelope) parse(b []byte) error {
 	return end(&r)
 }
 
-type leases words.ReadResult
+// grants is what a ReadResult has beside the application's result: the leases, and behind them the deadlines. Nodes that know
+// no deadlines read an answer without them, since there are none before every node knows them.
+type grants words.ReadResult
 
-func (x *leases) Append(b []byte) []byte {
+func (x *grants) Append(b []byte) []byte {
 	w := codec.Writer{B: b}
 	for _, lid := range x.Leases {
 		w.Uint(uint64(lid))
 	}
+	if len(x.Leases) == 0 {
+		for range x.Deadlines {
+			w.Uint(0)
+		}
+	}
+	for _, d := range x.Deadlines {
+		w.Uint(d)
+	}
 	return w.B
 }
 
-// parse reads one lease an entry, or none at all.
-func (x *leases) parse(b []byte) error {
-	x.Leases = x.Leases[:0]
+// parse reads one lease an entry, or none at all, and then one deadline an entry, or none at all.
+func (x *grants) parse(b []byte) error {
+	x.Leases, x.Deadlines = x.Leases[:0], x.Deadlines[:0]
 	if len(b) == 0 {
 		return nil
 	}
 	r := codec.Reader{B: b, Message: true}
 	for range x.Entries {
 		x.Leases = append(x.Leases, ident.LeaseID(r.Uint()))
+	}
+	if len(r.B) > 0 {
+		for range x.Entries {
+			x.Deadlines = append(x.Deadlines, r.Uint())
+		}
 	}
 	return end(&r)
 }

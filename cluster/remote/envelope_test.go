@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -89,9 +90,9 @@ func parseTxn(b []byte) (any, error) {
 func TestLeasesTravel(t *testing.T) {
 	entries := make([]api.Entry, 3)
 	for _, want := range [][]ident.LeaseID{nil, {1, 0, math.MaxUint64}, {0, 0, 0}} {
-		b := (&leases{Leases: want}).Append(nil)
+		b := (&grants{Leases: want}).Append(nil)
 		got := words.ReadResult{ReadResult: api.ReadResult{Entries: entries}, Leases: []ident.LeaseID{7}}
-		if err := (*leases)(&got).parse(b); err != nil || len(got.Leases) != len(want) {
+		if err := (*grants)(&got).parse(b); err != nil || len(got.Leases) != len(want) {
 			t.Errorf("%v came back as %v, %v", want, got.Leases, err)
 		}
 		for i := range want {
@@ -100,9 +101,34 @@ func TestLeasesTravel(t *testing.T) {
 			}
 		}
 		for n := 1; n < len(b); n++ {
-			if err := (*leases)(&got).parse(b[:n]); !errors.Is(err, api.CodeInvalid) {
+			if err := (*grants)(&got).parse(b[:n]); !errors.Is(err, api.CodeInvalid) {
 				t.Errorf("%d of %d bytes: %v", n, len(b), err)
 			}
+		}
+	}
+}
+
+// TestDeadlinesTravel: one an entry behind the leases, with leases or without any. Without deadlines the bytes are those of leases
+// alone, which older nodes read.
+func TestDeadlinesTravel(t *testing.T) {
+	entries := make([]api.Entry, 2)
+	for _, lids := range [][]ident.LeaseID{nil, {5, 0}} {
+		want := []uint64{0, 1 << 41}
+		b := (&grants{Leases: lids, Deadlines: want}).Append(nil)
+		got := words.ReadResult{ReadResult: api.ReadResult{Entries: entries}, Deadlines: []uint64{7}}
+		if err := (*grants)(&got).parse(b); err != nil || !slices.Equal(got.Deadlines, want) {
+			t.Errorf("%v came back as %v, %v", want, got.Deadlines, err)
+		}
+		for i := range entries {
+			if lid := (&words.ReadResult{Leases: lids}).Lease(i); got.Lease(i) != lid {
+				t.Errorf("lease %d came back as %v", lid, got.Lease(i))
+			}
+		}
+		if err := (*grants)(&got).parse(b[:len(b)-1]); !errors.Is(err, api.CodeInvalid) {
+			t.Errorf("%d of %d bytes: %v", len(b)-1, len(b), err)
+		}
+		if err := (*grants)(&got).parse(append(b, 0)); !errors.Is(err, api.CodeInvalid) {
+			t.Errorf("with a byte more: %v", err)
 		}
 	}
 }

@@ -34,7 +34,7 @@ func (n Node) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadRes
 	if err != nil {
 		return peer.Certain("read", err)
 	}
-	return (*leases)(out).parse(answer)
+	return (*grants)(out).parse(answer)
 }
 
 // Do carries out a transaction in one group.
@@ -126,10 +126,10 @@ func (c Calls) Read(ctx context.Context, envelope []byte, q *api.ReadRequest, ou
 		return nil, err
 	}
 	*out = x.out.ReadResult
-	if len(x.out.Leases) == 0 {
+	if len(x.out.Leases) == 0 && len(x.out.Deadlines) == 0 {
 		return nil, nil
 	}
-	return &leases{Leases: x.out.Leases}, nil
+	return &grants{Leases: x.out.Leases, Deadlines: x.out.Deadlines}, nil
 }
 
 // Do carries out the transaction and its envelope.

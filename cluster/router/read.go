@@ -233,6 +233,14 @@ func merge(q *words.ReadRequest, parts []part, results []words.ReadResult, out *
 				out.Leases[at] = res.Leases[j]
 			}
 		}
+		if len(res.Deadlines) > 0 {
+			if out.Deadlines == nil {
+				out.Deadlines = make([]uint64, n)
+			}
+			for j, at := range parts[i].at {
+				out.Deadlines[at] = res.Deadlines[j]
+			}
+		}
 		out.ServedBy = weaker(out.ServedBy, res.ServedBy)
 		out.Age = max(out.Age, res.Age)
 		t := &out.Timing

@@ -43,12 +43,23 @@ type ReadResult struct {
 	// Leases are the leases granted to the request's Session, one for each entry, zero for an entry without a lease.
 	// Leases is empty if there are none.
 	Leases []ident.LeaseID `cbor:"2,keyasint,omitempty"`
+	// Deadlines are the instants, in milliseconds of the group's time, from which on the entries are to be absent: one for each
+	// entry, zero for an entry without a deadline. Deadlines is empty if there are none.
+	Deadlines []uint64 `cbor:"3,keyasint,omitempty"`
 }
 
 // Lease returns the lease granted on the i-th entry, or zero if none was.
 func (r *ReadResult) Lease(i int) ident.LeaseID {
 	if i < len(r.Leases) {
 		return r.Leases[i]
+	}
+	return 0
+}
+
+// Deadline returns the deadline of the i-th entry, or zero if it has none.
+func (r *ReadResult) Deadline(i int) uint64 {
+	if i < len(r.Deadlines) {
+		return r.Deadlines[i]
 	}
 	return 0
 }

@@ -34,6 +34,8 @@ type OpenSession struct {
 type SessionGrant struct {
 	Session    ident.SessionID `cbor:"1,keyasint"`
 	DedupEpoch uint64          `cbor:"2,keyasint,omitempty"`
+	// Now is as in SessionStatus, at some instant between call and return.
+	Now uint64 `cbor:"3,keyasint,omitempty"`
 }
 
 // KeepAlive is one message from a holder to one peer. It covers all the holder's sessions in groups with a voter there.
@@ -68,6 +70,11 @@ type SessionStatus struct {
 	DedupEpoch uint64         `cbor:"7,keyasint,omitempty"`
 	// Leases counts the leases that the group holds for the session.
 	Leases int `cbor:"8,keyasint,omitempty"`
+	// Index is the group's command counter, and Now its time in milliseconds. Both were read after the confirm that the keep-alive
+	// began, so the counter covers everything that was acknowledged before the keep-alive was sent. 0 means that they are not
+	// known: of Now, that the group keeps no time yet.
+	Index uint64 `cbor:"9,keyasint,omitempty"`
+	Now   uint64 `cbor:"10,keyasint,omitempty"`
 }
 
 // RevokedLease ends the lease on Key with the given id and every earlier one.

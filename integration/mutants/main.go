@@ -46,6 +46,7 @@ var mutants = []mutant{
 	{"fence", []check{{"./cluster/leasecache", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/leasecache", "."}}},
 	{"release-applied", []check{{"./cluster/leasecache", "^TestNoStaleReads$"}}},
+	{"holder-ignores-deadline", []check{{"./cluster/leasecache", "^(TestHolderStopsAtTheDeadline|TestCutOffHolderStopsAtTheDeadline)$"}}},
 	{"later-lease", []check{{"./fsm", "."}, {"./cluster/group", "^TestSimulation$"}}},
 	{"grant-at-apply", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
@@ -98,7 +99,7 @@ var mutants = []mutant{
 // ci are the mutants that .ci/run demands to be caught: guards without which an answer would be wrong or a write lost. They take
 // about two minutes on two cores; keep them below five.
 var ci = []string{
-	"fence", "decline-drops", "release-applied", "later-lease", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
+	"fence", "decline-drops", "release-applied", "holder-ignores-deadline", "later-lease", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
 	"bound-in-apply", "replay-values",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
