@@ -17,6 +17,7 @@ import (
 type Authority struct {
 	cfg     Config
 	metrics metrics
+	feeds   feedMachine     // what feeds read
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -46,6 +47,7 @@ var (
 	_ words.Store  = (*Authority)(nil)
 	_ words.Lister = (*Authority)(nil)
 	_ words.Lessor = (*Authority)(nil)
+	_ words.Feeder = (*Authority)(nil)
 )
 
 // New returns an authority whose machine may begin to apply. The authority serves requests once Attach has given it a
@@ -57,6 +59,7 @@ func New(cfg Config) (*Authority, error) {
 	cfg.setDefaults()
 	r := &Authority{
 		cfg:       cfg,
+		feeds:     cfg.Machine,
 		wake:      make(chan struct{}, 1),
 		ended:     make(chan struct{}, 1),
 		changed:   make(chan struct{}),

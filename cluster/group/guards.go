@@ -16,4 +16,11 @@ const (
 	guardDoubtOwnClock        = true
 	guardSessionOwner         = true
 	guardAwaitRemoved         = true
+	guardFeedConfirm          = true
+	guardFeedEndsWithLead     = true
+	guardFeedEpoch            = true
+	guardFeedIncarnation      = true
+	guardFeedSince            = true
+	guardFeedGap              = true
+	guardFeedValue            = true
 )

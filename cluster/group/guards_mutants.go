@@ -21,4 +21,18 @@ var (
 	// guardSessionOwner believes a node about its own sessions alone. Without it any node gives up the leases of others.
 	guardSessionOwner = os.Getenv("EDGEHOLD_MUTANT") != "session-owner"
 	guardReadPosition = os.Getenv("EDGEHOLD_MUTANT") != "read-position"
+	// guardFeedConfirm begins a feed from now behind a confirm. Without it a deposed leader begins it in the past.
+	guardFeedConfirm = os.Getenv("EDGEHOLD_MUTANT") != "feed-confirm"
+	// guardFeedEndsWithLead ends a feed with the lead. Without it a follower tells what its leader has not applied yet.
+	guardFeedEndsWithLead = os.Getenv("EDGEHOLD_MUTANT") != "feed-ahead-of-leader"
+	// guardFeedEpoch tells only events of the epoch that the feed is of.
+	guardFeedEpoch = os.Getenv("EDGEHOLD_MUTANT") != "feed-epoch"
+	// guardFeedIncarnation takes a position for one of the incarnation that it was told in.
+	guardFeedIncarnation = os.Getenv("EDGEHOLD_MUTANT") != "cursor-incarnation"
+	// guardFeedSince begins the feed of a new owner where it took the piece over.
+	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
+	// guardFeedGap says what cannot be told.
+	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"
+	// guardFeedValue adds to an event only the value of its own version.
+	guardFeedValue = os.Getenv("EDGEHOLD_MUTANT") != "value-of-later"
 )

@@ -25,6 +25,7 @@ type lead struct {
 	blocked   int                         // requests that wait for those transactions
 	queue     queue                       // the positions of those requests
 	committed []ident.TxnID               // commits decided here, participants not yet notified
+	hub       *hub                        // nil until the first feed
 	notices   errands                     // to the participants of commits decided here
 	hints     errands                     // to the decision groups of transactions that are said to be over
 	pushes    errands                     // to the decision groups of transactions prepared here for too long

@@ -115,6 +115,9 @@ func (a *Authority) applied(term api.Term, results []fsm.Result) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 	}
+	if a.lead != nil && a.lead.hub != nil {
+		a.lead.hub.offer(results)
+	}
 	if !a.ready && a.cfg.Machine.Meta().Initialized {
 		a.ready = true
 		a.announceLocked()

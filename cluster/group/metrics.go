@@ -11,20 +11,21 @@ import (
 // metrics are the metrics of an authority. The number of node labels is bounded: after maxNodeLabels, further nodes
 // get the label "other".
 type metrics struct {
-	nodes    *nodeLabels
-	grants   func(float64, ...string)
-	renewals func(float64, ...string)
-	revoked  func(float64, ...string)
-	suspects func(float64, ...string)
-	expiries func(float64, ...string)
-	clocks   func(float64, ...string)
-	delays   func(float64, ...string)
-	revoke   func(float64, ...string)
-	commit   func(float64, ...string)
-	intents  func(float64, ...string)
-	gaveWay  func(float64, ...string)
-	pushes   func(float64, ...string)
-	resolves func(float64, ...string)
+	nodes                           *nodeLabels
+	grants                          func(float64, ...string)
+	renewals                        func(float64, ...string)
+	revoked                         func(float64, ...string)
+	suspects                        func(float64, ...string)
+	expiries                        func(float64, ...string)
+	clocks                          func(float64, ...string)
+	delays                          func(float64, ...string)
+	revoke                          func(float64, ...string)
+	commit                          func(float64, ...string)
+	intents                         func(float64, ...string)
+	gaveWay                         func(float64, ...string)
+	pushes                          func(float64, ...string)
+	resolves                        func(float64, ...string)
+	feedEvents, feedScans, feedGaps func(float64, ...string)
 }
 
 func newMetrics(m observe.Metrics, r *Authority) metrics {
@@ -56,6 +57,14 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 	m.Gauge("edgehold_region_oldest_prepared_seconds", "Since when the leader has seen the oldest of them, looking every 5 s.", func() float64 {
 		return r.oldestSeconds(r.cfg.Machine.Meta().Prepared)
 	})
+	m.Gauge("edgehold_region_feeds", "Feeds of changes that the group serves here.", func() float64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.lead == nil || r.lead.hub == nil {
+			return 0
+		}
+		return float64(r.lead.hub.count())
+	})
 	return metrics{
 		nodes:    &nodeLabels{known: map[api.NodeID]bool{}},
 		grants:   m.Counter("edgehold_region_grants_total", "Leases given."),
@@ -71,6 +80,10 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 		gaveWay:  m.Counter("edgehold_region_transactions_gave_way_total", "Votes no because an older transaction held a key."),
 		pushes:   m.Counter("edgehold_region_transaction_pushes_total", "Transactions that stayed too long and were pushed, by what became of them.", "outcome"),
 		resolves: m.Histogram("edgehold_region_resolve_seconds", "How long a participant took to resolve a transaction, once told."),
+
+		feedEvents: m.Counter("edgehold_region_feed_events_total", "Events told to feeds."),
+		feedScans:  m.Counter("edgehold_region_feed_scans_total", "Pages of the history read for feeds that were behind."),
+		feedGaps:   m.Counter("edgehold_region_feed_gaps_total", "Gaps told to feeds, by their reason.", "reason"),
 	}
 }
 

@@ -80,3 +80,10 @@ type Moved struct {
 	Epoch uint64        `cbor:"2,keyasint"`
 	To    []api.GroupID `cbor:"3,keyasint,omitempty"`
 }
+
+// AgeOf returns how long ago an instant of this node was, by the clock that shows more: one of them stops while the machine is
+// suspended. It is at least a nanosecond.
+func AgeOf(asOf time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(asOf), now.Round(0).Sub(asOf.Round(0)), 1)
+}

@@ -1,0 +1,80 @@
+package fsm
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/codec"
+)
+
+// Tenure is what a machine knows of a piece of the keyspace that it owns at an epoch, or has owned at it.
+type Tenure struct {
+	// Since is the index of the command by which the group took the piece over. It is 0 if it was founded with it.
+	Since uint64
+	// Left is the part of the piece that the group gave up first, or nil if it owns all of it.
+	Left *Left
+}
+
+// Left is a range that a group gave up, by the command of index At. The groups in To may own it at Epoch.
+type Left struct {
+	Range api.Range
+	Epoch uint64
+	To    []api.GroupID
+	At    uint64
+}
+
+// Tenure returns what the machine knows of the piece. It returns false if there is a part of it that the group neither owns at the
+// piece's epoch nor, as far as it remembers, has given up.
+func (m *Machine) Tenure(piece Shard) (Tenure, bool) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	var t Tenure
+	var known []api.Range
+	for _, o := range v.shards {
+		if o.Epoch == piece.Epoch && o.Index == piece.Index && o.Of == piece.Of && o.Range.Overlaps(piece.Range) {
+			known = append(known, o.Range)
+		}
+	}
+	for _, r := range v.leftOf(piece) {
+		known = append(known, r.Range)
+		part, _ := r.Range.Intersect(piece.Range)
+		if t.Left == nil {
+			t.Left = &Left{Range: part, Epoch: r.Epoch, To: r.To}
+		}
+	}
+	return t, covered(piece.Range, known)
+}
+
+// leftOf returns the receipts of what the group has given up of the piece, the first first.
+func (v *view) leftOf(piece Shard) (all []Receipt) {
+	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
+		head := codec.Reader{B: row}
+		if rng, epoch := head.Range(), head.Uint(); !rng.Overlaps(piece.Range) || epoch <= piece.Epoch {
+			return true
+		}
+		r := parse(row, readReceiptRow)
+		if slices.Contains(r.From, Source{Group: v.meta.Group, Index: piece.Index, Of: piece.Of}) {
+			all = append(all, Receipt{Range: r.Range, Epoch: r.Epoch, To: r.To})
+		}
+		return true
+	})
+	slices.SortFunc(all, func(a, b Receipt) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	return all
+}
+
+// covered reports whether the parts together cover the range.
+func covered(r api.Range, parts []api.Range) bool {
+	slices.SortFunc(parts, func(a, b api.Range) int { return cmp.Compare(a.Start, b.Start) })
+	at := r.Start
+	for _, p := range parts {
+		if !p.Contains(at) {
+			continue
+		}
+		if at = p.End; at == "" || r.End != "" && at >= r.End {
+			return true
+		}
+	}
+	return false
+}
