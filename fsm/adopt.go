@@ -66,15 +66,23 @@ func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", t.limits.records)
 	}
 	if !t.rules.ages || !guardEpochLineage {
-		t.own(owned{Shard: s, adopted: true})
+		t.own(owned{Shard: s, adopted: true, sinceIndex: t.position()})
 		t.giveRecords(r, s)
 		t.meta.DedupEpoch = max(t.meta.DedupEpoch, r.DedupEpoch)
 		return nil
 	}
-	t.own(owned{Shard: s, adopted: true, since: t.comesBack(s.Range)})
+	t.own(owned{Shard: s, adopted: true, since: t.comesBack(s.Range), sinceIndex: t.position()})
 	t.translate(r)
 	t.giveRecords(r, s)
 	return nil
+}
+
+// position returns the index of the command that is being applied, if the group keeps a history.
+func (t *tx) position() uint64 {
+	if !t.meta.Level.keepsHistory() {
+		return 0
+	}
+	return t.index
 }
 
 // comesBack returns the epoch in which the group takes over a range that it has given up before, or 0 if it never has. That epoch

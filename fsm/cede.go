@@ -85,14 +85,18 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	}
 	t.handOver(records)
 	res.Receipt.Clients = clients
-	t.keepReceipt(res.Receipt)
+	t.keepReceipt(res.Receipt, &o)
 	t.disown(i, c.Range)
 	return nil
 }
 
-// keepReceipt stores the receipt and replaces earlier ones for the same keys. The group owned those keys again since, so those
-// moves are complete.
-func (t *tx) keepReceipt(x *Receipt) {
+// keepReceipt stores the receipt of a part of o and replaces earlier ones for the same keys. The group owned those keys again
+// since, so those moves are complete.
+func (t *tx) keepReceipt(x *Receipt, o *owned) {
+	row := left{Receipt: *x}
+	if t.meta.Level.keepsHistory() {
+		row.at, row.since, row.epoch = t.index, o.sinceIndex, o.Epoch
+	}
 	level := Level1
 	if t.rules.ages {
 		level = Level2
@@ -102,7 +106,7 @@ func (t *tx) keepReceipt(x *Receipt) {
 			}
 		})
 	}
-	t.set(t.key.moved(x.Range.Start, x.Epoch), receiptRow(x, level))
+	t.set(t.key.moved(x.Range.Start, x.Epoch), row.row(level))
 }
 
 // ceded returns the receipt of the same cede, if it was done before.
@@ -111,7 +115,7 @@ func (t *tx) ceded(c *Cede) *Receipt {
 	if !ok {
 		return nil
 	}
-	r := parse(row, readReceiptRow)
+	r := parse(row, readLeft).Receipt
 	if r.Range != c.Range || !slices.Equal(r.To, c.To) {
 		return nil
 	}

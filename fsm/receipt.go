@@ -173,19 +173,38 @@ func readAges(r *codec.Reader, x *Receipt) {
 	}
 }
 
-// receiptRow is a row of tableMoved: those of level 1 have no ages.
-func receiptRow(x *Receipt, level Level) []byte {
+// left is a row of tableMoved: a receipt, and the tenure that ended with it.
+type left struct {
+	Receipt
+	// at is the index of the command that gave the range up, and since that of the one that had taken it over, or 0 if the group
+	// was founded with it. epoch is that at which the group owned it. All are 0 if the group kept no history.
+	at, since, epoch uint64
+}
+
+// row returns the row. Those of level 1 have no ages, unless there was a history.
+func (x *left) row(level Level) []byte {
 	var w codec.Writer
-	if putReceipt(&w, x); level > Level1 {
-		putAges(&w, x)
+	putReceipt(&w, &x.Receipt)
+	if level > Level1 || x.at > 0 {
+		putAges(&w, &x.Receipt)
+	}
+	if x.at > 0 {
+		w.Uint(x.at)
+		w.Uint(x.since)
+		w.Uint(x.epoch)
 	}
 	return w.B
 }
 
-func readReceiptRow(r *codec.Reader) Receipt {
-	x := readReceipt(r)
+func readLeft(r *codec.Reader) left {
+	x := left{Receipt: readReceipt(r)}
 	if len(r.B) > 0 {
-		readAges(r, &x)
+		readAges(r, &x.Receipt)
+	}
+	if len(r.B) > 0 {
+		if x.at, x.since, x.epoch = r.Uint(), r.Uint(), r.Uint(); x.at <= x.since {
+			r.Fail("a range that was given up before it was taken over")
+		}
 	}
 	return x
 }

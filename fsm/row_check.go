@@ -77,7 +77,7 @@ func checkTable(table byte, r *codec.Reader, v []byte) error {
 		skipEscaped(r)
 		r.Fixed64()
 		r.End()
-		return check(v, readReceiptRow)
+		return check(v, readLeft)
 	case tableAnchor:
 		skipEscaped(r)
 		r.Take(16 + 8)

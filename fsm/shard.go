@@ -54,6 +54,9 @@ type owned struct {
 	// since is the epoch in which the group took the range over, if it had owned it before: what is of an earlier epoch may have
 	// been recorded and forgotten by another group meanwhile.
 	since Epoch
+	// sinceIndex is the index of the Adopt by which the group took the range over, in a group that keeps a history; 0 if it was
+	// founded with the range.
+	sinceIndex uint64
 }
 
 func (o owned) row() []byte {
@@ -62,8 +65,11 @@ func (o owned) row() []byte {
 	w.Uint(o.Epoch)
 	w.Uint(uint64(o.Index))
 	w.Uint(uint64(o.Of))
-	if w.Bool(o.adopted); o.since > 0 {
+	if w.Bool(o.adopted); o.since > 0 || o.sinceIndex > 0 {
 		w.Uint(uint64(o.since))
+	}
+	if o.sinceIndex > 0 {
+		w.Uint(o.sinceIndex)
 	}
 	return w.B
 }
@@ -71,8 +77,13 @@ func (o owned) row() []byte {
 func readOwned(start api.Key, r *codec.Reader) owned {
 	o := owned{Shard: Shard{api.Range{Start: start, End: r.Key()}, r.Uint(), r.Uint32(), r.Uint32()}, adopted: r.Bool()}
 	if len(r.B) > 0 {
-		if o.since = readEpoch(r); o.since == 0 {
+		if o.since = readEpoch(r); o.since == 0 && len(r.B) == 0 {
 			r.Fail("a range that came back at no time")
+		}
+	}
+	if len(r.B) > 0 {
+		if o.sinceIndex = r.Uint(); o.sinceIndex == 0 {
+			r.Fail("a range that was taken over at no time")
 		}
 	}
 	return o

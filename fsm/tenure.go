@@ -10,13 +10,15 @@ import (
 
 // Tenure is what a machine knows of a piece of the keyspace that it owns at an epoch, or has owned at it.
 type Tenure struct {
-	// Since is the index of the command by which the group took the piece over. It is 0 if it was founded with it.
+	// Since is the index of the command by which the group took the piece over; of its parts, the greatest. It is 0 if the group
+	// was founded with the piece, or took it over before it kept a history.
 	Since uint64
 	// Left is the part of the piece that the group gave up first, or nil if it owns all of it.
 	Left *Left
 }
 
-// Left is a range that a group gave up, by the command of index At. The groups in To may own it at Epoch.
+// Left is a range that a group gave up, by the command of index At. The groups in To may own it at Epoch. At is 0 if the group
+// kept no history then.
 type Left struct {
 	Range api.Range
 	Epoch uint64
@@ -34,33 +36,35 @@ func (m *Machine) Tenure(piece Shard) (Tenure, bool) {
 	var known []api.Range
 	for _, o := range v.shards {
 		if o.Epoch == piece.Epoch && o.Index == piece.Index && o.Of == piece.Of && o.Range.Overlaps(piece.Range) {
-			known = append(known, o.Range)
+			known, t.Since = append(known, o.Range), max(t.Since, o.sinceIndex)
 		}
 	}
-	for _, r := range v.leftOf(piece) {
-		known = append(known, r.Range)
-		part, _ := r.Range.Intersect(piece.Range)
+	for _, x := range v.leftOf(piece) {
+		known, t.Since = append(known, x.Range), max(t.Since, x.since)
 		if t.Left == nil {
-			t.Left = &Left{Range: part, Epoch: r.Epoch, To: r.To}
+			part, _ := x.Range.Intersect(piece.Range)
+			t.Left = &Left{Range: part, Epoch: x.Epoch, To: x.To, At: x.at}
 		}
 	}
 	return t, covered(piece.Range, known)
 }
 
-// leftOf returns the receipts of what the group has given up of the piece, the first first.
-func (v *view) leftOf(piece Shard) (all []Receipt) {
+// leftOf returns what the group has given up of the piece, the first first.
+func (v *view) leftOf(piece Shard) (all []left) {
 	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
 		head := codec.Reader{B: row}
 		if rng, epoch := head.Range(), head.Uint(); !rng.Overlaps(piece.Range) || epoch <= piece.Epoch {
 			return true
 		}
-		r := parse(row, readReceiptRow)
-		if slices.Contains(r.From, Source{Group: v.meta.Group, Index: piece.Index, Of: piece.Of}) {
-			all = append(all, Receipt{Range: r.Range, Epoch: r.Epoch, To: r.To})
+		x := parse(row, readLeft)
+		if x.at > 0 && x.epoch != piece.Epoch || !slices.Contains(x.From, Source{Group: v.meta.Group, Index: piece.Index, Of: piece.Of}) {
+			return true
 		}
+		x.Records, x.Clients = nil, nil // which share memory with the row
+		all = append(all, x)
 		return true
 	})
-	slices.SortFunc(all, func(a, b Receipt) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	slices.SortFunc(all, func(a, b left) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.Epoch, b.Epoch)) })
 	return all
 }
 
