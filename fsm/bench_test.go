@@ -114,7 +114,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if es, err := m.Read(ks); err != nil || !es[0].Exists {
+			if es, _, err := m.Read(ks); err != nil || !es[0].Exists {
 				b.Fatal(es, err)
 			}
 		}

@@ -100,7 +100,38 @@ func samplesOf(level Level) []Command {
 	if level >= Level4 {
 		all = append(all, TrimHistory{3, 1 << 40, 1000}, HistoryMax{3, 256 << 20})
 	}
+	if level >= Level5 {
+		all = append(all, timedSamples()...)
+	}
 	return all
+}
+
+// timedSamples are what level 5 has added.
+func timedSamples() []Command {
+	sid := ident.SessionID{Incarnation: 7, Index: 300}
+	ref := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{1}, Seq: 9, Attempt: 2, Decider: "g.2"}, Age: 5}
+	ops := []api.Op{
+		{Kind: api.OpPut, Key: "a", Value: []byte("1"), TTL: api.MinTTL}, {Kind: api.OpAppendIfAbsent, Key: "l", Value: []byte("<1>"), TTL: api.MaxTTL},
+		{Kind: api.OpTouch, Key: "a", TTL: time.Second}, {Kind: api.OpList, Key: "a/", Limit: 1000},
+	}
+	return []Command{
+		Write{Term: 3, Txn: api.Txn{Then: ops, Else: ops[2:]}, Now: 1 << 40},
+		Prepare{Term: 3, Group: "g.1", Txn: ref, Then: ops[:2], Now: 7},
+		CommitLast{Term: 3, Txn: ref, Then: ops[:2], Now: maxTime},
+		Tick{3, 1 << 40},
+		Expire{
+			Term: 3, Now: 1 << 40, Keys: []KeyVersion{{"a", api.Version{Epoch: 1, Index: 200}}, {"\x00", api.Version{Epoch: 1, Index: 2}}},
+			Cleared: []ident.DroppedLease{{Session: sid, Key: "a", Lease: 12}}, Killed: []ident.SessionID{sid},
+		},
+	}
+}
+
+// since is the first level that can say the command.
+func since(c Command) Level {
+	if slices.ContainsFunc(timedSamples(), func(x Command) bool { return reflect.DeepEqual(x, c) }) {
+		return Level5
+	}
+	return table[c.kind()].since
 }
 
 // asOf is the command as one of that version can say it.
@@ -129,7 +160,7 @@ func TestCodecRoundTrip(t *testing.T) {
 	kinds := map[kind]bool{}
 	for _, c := range samplesOf(NewestLevel) {
 		kinds[c.kind()] = true
-		for level := table[c.kind()].since; level <= NewestLevel; level++ {
+		for level := since(c); level <= NewestLevel; level++ {
 			got, version, err := Decode(Encode(c, level))
 			if err != nil || version != level {
 				t.Fatalf("%T: version %d, %v", c, version, err)

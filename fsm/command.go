@@ -46,6 +46,8 @@ var table = [...]kindInfo{
 	kindReap:              of("reap", Level1, readReap, inTerm, (*tx).reap),
 	kindTrimHistory:       of("trim history", Level4, readTrimHistory, inTerm, (*tx).trimHistory),
 	kindHistoryMax:        of("history max", Level4, readHistoryMax, inTerm, (*tx).historyMax),
+	kindTick:              of("tick", Level5, readTick, inTerm, (*tx).tick),
+	kindExpire:            of("expire", Level5, readExpire, inTerm, (*tx).expireKeys),
 }
 
 // kindInfo is a row of the table.
@@ -166,8 +168,11 @@ type Result struct {
 	Index uint64
 	// Err says why the command was refused. A refused command changed nothing.
 	Err *api.Error
-	// Txn is the result of a Write.
+	// Txn is the result of a Write. Its entries have no TTL: see Deadlines.
 	Txn *api.TxnResult
+	// Deadlines are those of the keys in Txn.Entries, or in Entries, one for each entry, 0 if the key has none. The slice is empty if
+	// no key has one, or if the result repeats an earlier one.
+	Deadlines []uint64
 	// Entries are what a Grant returned. Leases are the leases granted on them, one for each entry, zero if it was refused.
 	Entries []api.Entry
 	Leases  []ident.LeaseID
@@ -183,7 +188,9 @@ type Result struct {
 	Stored *Record
 	// Decision is the outcome of an attempt: of a Decide, Push or CommitLast, and if Err.Code is Finished.
 	Decision *Decision
-	Effect   Effect
+	// Left are the keys that an Expire did not end.
+	Left   []api.Key
+	Effect Effect
 	// Swept is the progress of a TrimTombstones, ExpireDedup, Reap or TrimHistory.
 	Swept Swept
 	// Events are what the command made visible, in order, if the group keeps a history. Their values may share memory with the

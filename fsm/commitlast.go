@@ -30,6 +30,7 @@ type CommitLast struct {
 	Places   []uint32
 	Cleared  []ident.DroppedLease
 	Killed   []ident.SessionID
+	Now      uint64 // as in a Write
 }
 
 func (CommitLast) kind() kind { return kindCommitLast }
@@ -46,6 +47,7 @@ func (c CommitLast) put(w *codec.Writer) {
 	codec.PutList(w, c.Places, func(w *codec.Writer, p *uint32) { w.Uint(uint64(*p)) })
 	codec.PutList(w, c.Cleared, putDropped)
 	codec.PutList(w, c.Killed, putSessionID)
+	putNow(w, c.Now)
 }
 
 func readCommitLast(r *codec.Reader) CommitLast {
@@ -54,7 +56,7 @@ func readCommitLast(r *codec.Reader) CommitLast {
 	c.Claim, c.Participants, c.Held = readClaim(r, &c.Txn.ID), groupList(r), r.Bool()
 	c.Outcomes = readOutcomes(r, api.Version{})
 	c.Places = codec.List(r, api.MaxTxnOps, 1, (*codec.Reader).Uint32)
-	c.Cleared, c.Killed = readDropped(r), readSessions(r)
+	c.Cleared, c.Killed, c.Now = readDropped(r), readSessions(r), readNow(r)
 	return c
 }
 
@@ -108,16 +110,18 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 		return err
 	}
 	p := part{&c.Txn, c.AckedBelow, c.Txn.Epoch, c.If, c.Then, c.Claim, c.Cleared, c.Killed}
+	t.pass(c.Now)
 	does, err := t.examine(&p, guardLeaseCheck, res)
 	if err != nil {
 		return err
 	}
+	t.meta.Now = t.now
 	t.clear(&p, does.writes, res)
 	if len(c.Participants) > 0 {
 		t.across = txnOf(&c.Txn.ID)
 	}
 	if t.rules.evaluates {
-		does.entries = t.conclude(&t.room.evaluation, t.index)
+		does.entries, res.Deadlines = t.conclude(&t.room.evaluation, t.index), t.room.evaluation.deadlines()
 		t.settleAll(&t.room.evaluation)
 	} else {
 		for _, k := range does.writes {

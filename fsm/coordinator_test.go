@@ -65,7 +65,7 @@ func (c *coordinator) attempt() {
 			}
 		}
 		if k := numberKey(g, c.rnd.IntN(numberKeys)); c.odds(3) {
-			if es, err := c.groups[g].m.Read([]api.Key{k}); err == nil {
+			if es, _, err := c.groups[g].m.Read([]api.Key{k}); err == nil {
 				part.If = append(part.If, api.Cond{Kind: api.CondVersion, Key: k, Version: es[0].Version})
 			}
 		}

@@ -158,7 +158,7 @@ func TestCloseUnderReaders(t *testing.T) {
 	m.Apply(1, 1, [][]byte{encode(benchInit), encode(Write{Term: 1, Txn: putTxn("k", "v")})})
 	m.Close()
 	mustDo(t, e.Close())
-	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
+	if _, _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
 		t.Errorf("read: %v", err)
 	}
 	if _, err := m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {

@@ -19,6 +19,8 @@ type evaluation struct {
 	places  []place         // one for each step
 	index   map[api.Key]int // the drafts by key, if they are many
 	work    int             // bytes that the steps have read and made
+	timed   bool            // a place has a deadline
+	lists   [][]api.Entry   // one for each step that lists; owned by the result
 }
 
 // draft is the state of a key while the branch is evaluated.
@@ -30,13 +32,19 @@ type draft struct {
 	stored    bool // Value is what the table holds
 	versioned bool // the version is known
 	wrote     bool // a step changed it
+	touched   bool // a step moved the deadline
+	deadline  uint64
 }
 
 // place is a step's draft, and whether the step changed it.
 type place struct {
-	draft   int
-	changed bool
+	draft    int
+	changed  bool
+	deadline uint64 // of the key after the step
 }
+
+// noDraft is the draft of a step that lists.
+const noDraft = -1
 
 // answers reports whether the entry of the step has a value.
 func answers(op *api.Op) bool { return op.Kind == api.OpGet || op.Kind == api.OpAdd }
@@ -46,6 +54,13 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 	ev.begin(branch)
 	for i := range branch {
 		op := &branch[i]
+		if op.Kind == api.OpList {
+			if err := v.listStep(ev, op); err != nil {
+				return err
+			}
+			ev.entries[i], ev.places[i] = api.Entry{Key: op.Key}, place{draft: noDraft}
+			continue
+		}
 		at := ev.find(op.Key)
 		d := &ev.drafts[at]
 		if op.Kind != api.OpPut && !d.known { // a put does not ask what was there
@@ -59,7 +74,10 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 			return v.impossible(op, err)
 		}
 		d.Step, d.known, d.stored = step, true, d.stored && !step.Changed
-		ev.places[i] = place{at, step.Changed}
+		d.wrote = d.wrote || step.Changed
+		d.live(op, v.now)
+		ev.places[i] = place{at, step.Changed, d.deadline}
+		ev.timed = ev.timed || d.deadline > 0
 		ev.entries[i] = api.Entry{Key: op.Key, Exists: step.Exists}
 		if answers(op) {
 			ev.entries[i].Value = slices.Clone(step.Value)
@@ -72,7 +90,7 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 
 // begin makes room for a branch, in the memory that is there.
 func (ev *evaluation) begin(branch []api.Op) {
-	ev.branch, ev.work, ev.drafts, ev.index = branch, 0, ev.drafts[:0], nil
+	ev.branch, ev.work, ev.drafts, ev.index, ev.timed, ev.lists = branch, 0, ev.drafts[:0], nil, false, nil
 	ev.entries = make([]api.Entry, len(branch))
 	if cap(ev.places) < len(branch) {
 		ev.places = make([]place, len(branch))
@@ -125,6 +143,22 @@ func (v *view) recall(d *draft) {
 	if row, ok := v.get(v.key.ofKey(tableKV, d.key)); ok {
 		x := valueOf(row)
 		d.Step, d.version, d.stored, d.versioned = api.Step{Value: x.data, Exists: true}, x.version, true, true
+		if !d.touched {
+			d.deadline = x.deadline
+		}
+	}
+}
+
+// live moves the deadline as the step does, which the draft has the result of. An add keeps the deadline, a touch only raises it,
+// and a function that changes nothing changes no deadline.
+func (d *draft) live(op *api.Op, now uint64) {
+	switch {
+	case op.Kind == api.OpTouch:
+		if to := deadlineOf(now, op.TTL); d.Exists && d.deadline > 0 && (to > d.deadline || !guardTouchRaises) {
+			d.deadline, d.touched = to, true
+		}
+	case d.Changed && op.Kind != api.OpAdd:
+		d.deadline = deadlineOf(now, op.TTL)
 	}
 }
 
@@ -160,6 +194,9 @@ func (v *view) impossible(op *api.Op, err error) *api.Error {
 func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
 	for i := range ev.branch {
 		op, p := &ev.branch[i], ev.places[i]
+		if p.draft == noDraft {
+			continue
+		}
 		d := &ev.drafts[p.draft]
 		o, _ := v.shardOf(op.Key)
 		if !d.versioned && !p.changed {
@@ -171,6 +208,7 @@ func (v *view) conclude(ev *evaluation, index uint64) []api.Entry {
 		}
 		ev.entries[i].Version = d.version
 	}
+	v.concludeLists(ev, index)
 	return ev.entries
 }
 
@@ -179,16 +217,38 @@ func (ev *evaluation) made() map[api.Key]change {
 	made := make(map[api.Key]change, len(ev.drafts))
 	for i := range ev.drafts {
 		d := &ev.drafts[i]
-		made[d.key] = changeTo(d.wrote, d.version, &d.Step)
+		made[d.key] = d.change()
 	}
 	return made
 }
 
+// change is what the branch makes of the key.
+func (d *draft) change() change {
+	c := changeTo(d.wrote, d.version, &d.Step)
+	if c.kind == changePut {
+		c.deadline = d.deadline
+	}
+	return c
+}
+
+// deadlines returns the deadline of each step's key after the step, or nil if none has one.
+func (ev *evaluation) deadlines() []uint64 {
+	if !ev.timed {
+		return nil
+	}
+	ds := make([]uint64, len(ev.places))
+	for i := range ev.places {
+		ds[i] = ev.places[i].deadline
+	}
+	return ds
+}
+
 // change is what a transaction makes of a key.
 type change struct {
-	kind    changeKind
-	version api.Version // that of its prepare
-	data    []byte
+	kind     changeKind
+	version  api.Version // that of its prepare
+	data     []byte
+	deadline uint64 // of a put; 0: none
 }
 
 type changeKind byte
@@ -205,7 +265,7 @@ func changeTo(wrote bool, version api.Version, s *api.Step) change {
 	case !wrote:
 		return change{}
 	case s.Exists:
-		return change{changePut, version, s.Value}
+		return change{kind: changePut, version: version, data: s.Value}
 	}
 	return change{kind: changeDelete, version: version}
 }
@@ -229,8 +289,10 @@ func (v *view) tested(conds []api.Cond) *api.Error {
 func (t *tx) settleAll(ev *evaluation) {
 	for i := range ev.drafts {
 		d := &ev.drafts[i]
-		x := changeTo(d.wrote, d.version, &d.Step)
-		t.settle(d.key, &x)
+		x := d.change()
+		if t.settle(d.key, &x); !d.wrote && d.touched {
+			t.touch(d.key, d.deadline)
+		}
 	}
 }
 
@@ -238,15 +300,18 @@ func (t *tx) settleAll(ev *evaluation) {
 func (t *tx) settle(k api.Key, c *change) {
 	switch c.kind {
 	case changePut:
-		t.put(k, c.version, c.data)
-		t.happened(Event{Kind: api.EventPut, Key: k, Version: c.version, Value: c.data})
+		t.put(k, value{c.version, c.deadline, c.data})
+		t.happened(Event{Kind: api.EventPut, Key: k, Version: c.version, Value: c.data, Deadline: c.deadline})
 	case changeDelete:
-		if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-			t.del(t.key.ofKey(tableKV, k))
-			t.meta.Keys--
-			t.happened(Event{Kind: api.EventDelete, Key: k, Version: c.version})
-		}
-		t.delTombstone(k)
-		t.addTombstone(k, c.version)
+		t.vanish(k, c.version, api.EventDelete)
 	}
+}
+
+// vanish makes the key absent at that version, as the kind of event says.
+func (t *tx) vanish(k api.Key, ver api.Version, event api.EventKind) {
+	if t.remove(k) {
+		t.happened(Event{Kind: event, Key: k, Version: ver})
+	}
+	t.delTombstone(k)
+	t.addTombstone(k, ver)
 }

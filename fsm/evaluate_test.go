@@ -299,10 +299,10 @@ func TestReadIsBounded(t *testing.T) {
 		r.put(k, strings.Repeat("v", api.MaxValueBytes))
 		keys = append(keys, k)
 	}
-	if _, err := r.m.Read(keys); api.CodeOf(err) != api.CodeTooLarge {
+	if _, _, err := r.m.Read(keys); api.CodeOf(err) != api.CodeTooLarge {
 		t.Errorf("a read of %d bytes gave %v", len(keys)*api.MaxValueBytes, err)
 	}
-	if es, err := r.m.Read(keys[1:]); err != nil || !bytes.Equal(es[0].Value, es[1].Value) || len(es[0].Value) != api.MaxValueBytes {
+	if es, _, err := r.m.Read(keys[1:]); err != nil || !bytes.Equal(es[0].Value, es[1].Value) || len(es[0].Value) != api.MaxValueBytes {
 		t.Errorf("a read of the limit gave %v", err)
 	}
 }
@@ -337,7 +337,7 @@ func TestIntentsAreNamedQuickly(t *testing.T) {
 		}
 	}
 	met("a read", func() []Intent {
-		_, err := r.m.Read(keys)
+		_, _, err := r.m.Read(keys)
 		met, _ := errors.AsType[*IntentsError](err)
 		return met.Intents
 	})

@@ -46,7 +46,7 @@ func (t *tx) executeV1(p *plan, made []api.Step, res *api.TxnResult) {
 		case api.OpGet:
 			res.Entries[i] = t.entry(op.Key, o)
 		case api.OpPut:
-			t.put(op.Key, ver, op.Value)
+			t.put(op.Key, value{version: ver, data: op.Value})
 			res.Entries[i] = api.Entry{Key: op.Key, Version: ver, Exists: true}
 		case api.OpDelete:
 			res.Entries[i] = api.Entry{Key: op.Key, Version: t.removeV1(op.Key, o, ver)}
@@ -86,7 +86,7 @@ func (t *tx) happenedV1(branch []api.Op) func() {
 // functionV1 carries out a step whose result is known.
 func (t *tx) functionV1(op *api.Op, o *owned, ver api.Version, made *api.Step) api.Entry {
 	if made.Changed {
-		t.put(op.Key, ver, made.Value)
+		t.put(op.Key, value{version: ver, data: made.Value})
 	} else {
 		ver, _, _ = t.state(op.Key, o)
 	}
@@ -100,10 +100,7 @@ func (t *tx) functionV1(op *api.Op, o *owned, ver api.Version, made *api.Step) a
 // removeV1 makes the key absent and returns the version of its absence. A key that is absent already stays as it is, but a key
 // that never existed is recorded as absent from then on.
 func (t *tx) removeV1(k api.Key, o *owned, ver api.Version) api.Version {
-	if _, exists := t.get(t.key.ofKey(tableKV, k)); exists {
-		t.del(t.key.ofKey(tableKV, k))
-		t.meta.Keys--
-	} else {
+	if !t.remove(k) {
 		if old := t.absence(k, o); !old.IsZero() {
 			return old
 		}

@@ -124,7 +124,8 @@ func (t *tx) grantItem(item *GrantItem, res *Result) {
 	before := s.Leases
 	for i, k := range item.Keys {
 		o, _ := t.shardOf(k)
-		ver, data, exists := t.state(k, o)
+		x, exists := t.value(k, o)
+		ver, data := x.version, x.data
 		e := api.Entry{Key: k, Version: ver, Exists: exists}
 		if exists && len(item.Known) > 0 && item.Known[i] == ver && !ver.IsZero() {
 			e.Unchanged = true
@@ -136,6 +137,7 @@ func (t *tx) grantItem(item *GrantItem, res *Result) {
 			lid = ident.LeaseID(t.index)
 		}
 		res.Entries, res.Leases = append(res.Entries, e), append(res.Leases, lid)
+		res.Deadlines = noteDeadline(res.Deadlines, len(res.Entries), x.deadline)
 	}
 	if s.Leases != before {
 		t.setSession(&s)

@@ -20,6 +20,9 @@ const (
 	guardAbortRecord      = true // what was aborted is remembered
 	guardWatermark        = true // a commit of which no record could be kept is refused
 	guardAttemptAge       = true // so is one whose abort may have been forgotten
+	guardExpireVersion    = true // an Expire ends a key only at the version that it names
+	guardExpireUnderLease = true // an Expire ends no key under a live lease
+	guardTouchRaises      = true // a touch never lowers a deadline
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
 

@@ -23,6 +23,9 @@ var (
 	guardAbortRecord      = mutant != "abort-record"
 	guardWatermark        = mutant != "watermark"
 	guardAttemptAge       = mutant != "attempt-age"
+	guardExpireVersion    = mutant != "expire-any-version"
+	guardExpireUnderLease = mutant != "expire-under-lease"
+	guardTouchRaises      = mutant != "touch-lowers"
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
 

@@ -173,7 +173,7 @@ func deleteTxn(k api.Key) api.Txn { return api.Txn{Then: []api.Op{{Kind: api.OpD
 
 func (r *rig) read(k api.Key) api.Entry {
 	r.Helper()
-	es, err := r.m.Read([]api.Key{k})
+	es, _, err := r.m.Read([]api.Key{k})
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -69,12 +69,21 @@ func (x *intents) row() []byte {
 		return w.B
 	}
 	putTxnID(&w, &x.holders[0])
-	if w.Byte(byte(x.change.kind)); x.change.kind != changeNone {
+	if c := &x.change; c.deadline > 0 {
+		w.Byte(changePutTimed)
+		w.Uint(c.deadline)
+	} else {
+		w.Byte(byte(c.kind))
+	}
+	if x.change.kind != changeNone {
 		w.Version(x.change.version)
 		w.Raw(x.change.data)
 	}
 	return w.B
 }
+
+// changePutTimed is, in a row, a put with a deadline.
+const changePutTimed = 3
 
 func readIntents(r *codec.Reader) intents {
 	x := intents{exclusive: r.Bool()}
@@ -91,7 +100,11 @@ func readIntents(r *codec.Reader) intents {
 		return x
 	}
 	x.holders = []ident.TxnID{readTxnID(r)}
-	switch x.change.kind = changeKind(r.Byte()); x.change.kind {
+	kind := r.Byte()
+	if kind == changePutTimed {
+		kind, x.change.deadline = byte(changePut), readDeadline(r)
+	}
+	switch x.change.kind = changeKind(kind); x.change.kind {
 	case changeNone:
 	case changeDelete:
 		x.change.version = r.Version()
@@ -193,7 +206,8 @@ func (v *view) inTheWayOf(conds []api.Cond, branch []api.Op) []Intent {
 	if v.meta.Intents == 0 || !guardWriteUnderIntent {
 		return nil
 	}
-	return v.blocked(locksOf(conds, branch))
+	in := v.blocked(locksOf(conds, branch))
+	return append(in, v.underLists(branch, MaxNamedIntents-len(in))...)
 }
 
 // locksOf returns the keys that a transaction locks: exclusively those that its steps write, shared those that it tests or reads.

@@ -100,7 +100,8 @@ func (a *audit) ranges() {
 func (a *audit) keys() {
 	a.each(tableKV, func(k, row []byte) bool {
 		key := api.Key(k)
-		ver := parse(row, readValue).version
+		x := parse(row, readValue)
+		ver := x.version
 		o, ok := a.shardOf(key)
 		switch {
 		case !ok:
@@ -112,8 +113,20 @@ func (a *audit) keys() {
 			return a.broken("VersionsRise", "%q exists and has a tombstone", k)
 		}
 		a.counts.Keys++
+		if x.deadline == 0 {
+			return true
+		}
+		a.counts.Deadlines++
+		if _, ok := a.get(a.key.due(x.deadline, key)); !ok {
+			return a.broken("ExpiryLogged", "%q has the deadline %d and is not among those that are due then", k, x.deadline)
+		}
 		return true
 	})
+	n := 0
+	a.each(tableDue, func(_, _ []byte) bool { n++; return true })
+	if a.err == nil && n != a.counts.Deadlines {
+		a.broken("ExpiryLogged", "%d keys have a deadline, %d are due at some time", a.counts.Deadlines, n)
+	}
 }
 
 func (a *audit) tombstones() {
@@ -311,9 +324,9 @@ func (a *audit) floors() {
 }
 
 func (a *audit) counters() {
-	type counts struct{ Keys, Tombstones, Sessions, Leases, Records, Intents, Prepared, Finished, Decisions, Unresolved, Ended, Void int }
+	type counts struct{ Keys, Tombstones, Sessions, Leases, Records, Intents, Prepared, Finished, Decisions, Unresolved, Ended, Void, Deadlines int }
 	of := func(m *Meta) counts {
-		return counts{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records, m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved, m.Ended, m.Void}
+		return counts{m.Keys, m.Tombstones, m.Sessions, m.Leases, m.Records, m.Intents, m.Prepared, m.Finished, m.Decisions, m.Unresolved, m.Ended, m.Void, m.Deadlines}
 	}
 	if have, said := of(&a.counts), of(&a.meta); have != said {
 		a.broken("Counters", "there are %+v; the meta row says %+v", have, said)

@@ -173,7 +173,7 @@ func TestEngineFails(t *testing.T) {
 	var reported error
 	m.OnFailure(func(err error) { reported = err })
 	f.failed = true
-	if _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
+	if _, _, err := m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeInternal || !errors.Is(err, errDisk) {
 		t.Errorf("read: %v", err)
 	}
 	if _, err := m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeInternal {
@@ -219,7 +219,7 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 	})
 	f.failed = true
 	for name, look := range map[string]func(){
-		"Read": func() { _, _ = m.Read([]api.Key{"k"}) },
+		"Read": func() { _, _, _ = m.Read([]api.Key{"k"}) },
 		"List": func() { _, _ = m.List(&api.ListRequest{}) },
 		"Preview": func() {
 			x := putTxn("k", "v")
@@ -244,7 +244,7 @@ func TestEngineFailsOnEveryPath(t *testing.T) {
 		}
 	}
 	f.failed = false
-	if _, err := m.Read([]api.Key{"k"}); err != nil {
+	if _, _, err := m.Read([]api.Key{"k"}); err != nil {
 		t.Errorf("the machine's mutex is free, and it reads: %v", err)
 	}
 }

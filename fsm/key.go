@@ -16,10 +16,13 @@ type value struct {
 	data     []byte // shared with the row
 }
 
+// timed is the first byte of a row with a deadline. Other rows begin with an epoch, which is not 0.
+const timed = 0
+
 func (v value) row() []byte {
 	w := codec.Writer{B: make([]byte, 0, 30+len(v.data))}
 	if v.deadline > 0 {
-		w.Byte(0)
+		w.Byte(timed)
 		w.Uint(v.deadline)
 	}
 	w.Version(v.version)
@@ -29,11 +32,9 @@ func (v value) row() []byte {
 
 func readValue(r *codec.Reader) value {
 	var v value
-	if len(r.B) > 0 && r.B[0] == 0 {
+	if len(r.B) > 0 && r.B[0] == timed {
 		r.Byte()
-		if v.deadline = r.Uint(); v.deadline == 0 {
-			r.Fail("a deadline at no time")
-		}
+		v.deadline = readDeadline(r)
 	}
 	if v.version = r.Version(); v.version.Epoch == 0 {
 		r.Fail("a version of no epoch")
@@ -60,11 +61,16 @@ func versionRow(v api.Version) []byte {
 
 // state is a key's present state; the value is shared with the engine.
 func (v *view) state(k api.Key, o *owned) (ver api.Version, data []byte, exists bool) {
+	x, exists := v.value(k, o)
+	return x.version, x.data, exists
+}
+
+// value is like state, and has the deadline, too.
+func (v *view) value(k api.Key, o *owned) (x value, exists bool) {
 	if row, ok := v.get(v.key.ofKey(tableKV, k)); ok {
-		x := valueOf(row)
-		return x.version, x.data, true
+		return valueOf(row), true
 	}
-	return v.absence(k, o), nil, false
+	return value{version: v.absence(k, o)}, false
 }
 
 // absence is the version of a key that is absent: what its holders have been given, if it is leased; else that of its
@@ -105,13 +111,29 @@ func (t *tx) exists(k api.Key) bool {
 	return ok
 }
 
-func (t *tx) put(k api.Key, ver api.Version, data []byte) {
-	if !t.exists(k) {
+func (t *tx) put(k api.Key, x value) {
+	if row, exists := t.get(t.key.ofKey(tableKV, k)); exists {
+		t.undue(k, row)
+	} else {
 		t.meta.Keys++
 		t.delTombstone(k)
 	}
-	row := value{version: ver, data: data}.row()
-	t.set(t.key.ofKey(tableKV, k), row)
+	if x.deadline > 0 {
+		t.due(k, x.deadline)
+	}
+	t.set(t.key.ofKey(tableKV, k), x.row())
+}
+
+// remove drops the value of the key, and reports whether it had one.
+func (t *tx) remove(k api.Key) bool {
+	row, exists := t.get(t.key.ofKey(tableKV, k))
+	if !exists {
+		return false
+	}
+	t.undue(k, row)
+	t.del(t.key.ofKey(tableKV, k))
+	t.meta.Keys--
+	return true
 }
 
 func (t *tx) addTombstone(k api.Key, ver api.Version) {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/codec"
@@ -127,4 +128,28 @@ func (m *Machine) Level() Level {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.meta.Level
+}
+
+// Takes returns CodeUnavailable if a step needs a higher level than the group's: it has a TTL, touches or lists. Such a step is not
+// to be proposed.
+func (m *Machine) Takes(branches ...[]api.Op) error {
+	if err := takes(m.Level(), branches...); err != nil {
+		return err
+	}
+	return nil
+}
+
+func takes(level Level, branches ...[]api.Op) *api.Error {
+	if level >= Level5 {
+		return nil
+	}
+	for _, branch := range branches {
+		for i := range branch {
+			if op := &branch[i]; op.TTL != 0 || op.Kind > api.OpAppendIfAbsent {
+				return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: op.Key, Hint: fmt.Sprintf(
+					"the cluster is at level %d, and ttl, touch and list need level %d: upgrade every node; nothing was applied", level, Level5)}
+			}
+		}
+	}
+	return nil
 }

@@ -85,7 +85,7 @@ func readHand(from engine.Reader) (meta Meta, shards []owned, err error) {
 
 // begin returns a view for a read. The caller must hold at least the read lock of mu until it is done with the view.
 func (m *Machine) begin() view {
-	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, rules: &rulesOf[m.meta.Level], known: m.known}
+	return view{from: m.engine, meta: m.meta, shards: m.shards, limits: &m.limits, rules: &rulesOf[m.meta.Level], now: m.meta.Now, known: m.known}
 }
 
 // Apply carries out the commands of one log entry of the term, in order. It makes all their changes at once, together with the
@@ -123,7 +123,7 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Resul
 // apply carries out one command, entirely or not at all.
 func (t *tx) apply(b []byte, res *Result) {
 	t.meta.Counter++
-	t.index, t.across = t.meta.Counter, [8]byte{}
+	t.index, t.across, t.now = t.meta.Counter, [8]byte{}, t.meta.Now
 	res.Index = t.index
 	r := &t.room.reader
 	*r = codec.Reader{B: b, Own: t.meta.Group}

@@ -51,7 +51,7 @@ func TestNotFounded(t *testing.T) {
 			}
 		}
 	}
-	if _, err := r.m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
+	if _, _, err := r.m.Read([]api.Key{"k"}); api.CodeOf(err) != api.CodeUnavailable {
 		t.Errorf("read: %v", err)
 	}
 	if _, err := r.m.List(&api.ListRequest{}); api.CodeOf(err) != api.CodeUnavailable {

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -30,6 +31,9 @@ type oracle struct {
 	off      bool  // the history may take 0 bytes
 	floor    uint64
 	events   []Event // all that there ever were
+	// now is the time of the group, deadlines are those of keys that exist.
+	now       uint64
+	deadlines map[api.Key]uint64
 }
 
 type request struct {
@@ -60,7 +64,7 @@ func newOracle() *oracle {
 	return &oracle{
 		epoch: 1, keys: map[api.Key]api.Entry{}, deleted: map[api.Key]bool{}, floors: map[uint16]uint64{},
 		once: map[request]answer{}, acked: map[api.ClientID]uint64{}, seen: map[api.ClientID]uint64{},
-		sessions: map[ident.SessionID]*holding{},
+		sessions: map[ident.SessionID]*holding{}, deadlines: map[api.Key]uint64{},
 	}
 }
 
@@ -103,8 +107,20 @@ func (o *oracle) step(term api.Term, c Command) Result {
 			for _, k := range item.Keys {
 				e, lid := o.grant(item.Session, k)
 				res.Entries, res.Leases = append(res.Entries, e), append(res.Leases, lid)
+				res.Deadlines = append(res.Deadlines, o.deadlines[k])
 			}
 		}
+		res.Deadlines = someDeadlines(res.Deadlines)
+	case Tick:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		o.now = max(o.now, c.Now)
+	case Expire:
+		if !judged(c.Term) {
+			return fail(api.CodeNotLeader)
+		}
+		o.lapse(&c, &res)
 	case SessionOpen:
 		res.Session = ident.SessionID{Incarnation: 7, Index: o.index}
 		o.sessions[res.Session] = &holding{nonce: c.Nonce, leases: map[api.Key]leasedEntry{}}
@@ -190,9 +206,10 @@ func (o *oracle) changes(before map[api.Key]api.Entry, branch []api.Op) (events 
 		k := branch[i].Key
 		was, is := before[k], o.keys[k]
 		switch {
-		case slices.ContainsFunc(branch[:i], func(op api.Op) bool { return op.Key == k }):
+		case branch[i].Kind == api.OpList:
+		case slices.ContainsFunc(branch[:i], func(op api.Op) bool { return op.Key == k && op.Kind != api.OpList }):
 		case is.Exists && is.Version != was.Version:
-			events = append(events, Event{Index: o.index, Kind: api.EventPut, Key: k, Version: is.Version, Value: is.Value})
+			events = append(events, Event{Index: o.index, Kind: api.EventPut, Key: k, Version: is.Version, Value: is.Value, Deadline: o.deadlines[k]})
 		case was.Exists && !is.Exists:
 			events = append(events, Event{Index: o.index, Kind: api.EventDelete, Key: k, Version: is.Version})
 		}
@@ -231,6 +248,68 @@ func (o *oracle) historyOf(m *Machine) error {
 		}
 	}
 	return nil
+}
+
+// someDeadlines returns nil if no key has a deadline.
+func someDeadlines(ds []uint64) []uint64 {
+	if !slices.ContainsFunc(ds, func(d uint64) bool { return d > 0 }) {
+		return nil
+	}
+	return ds
+}
+
+// lapse ends the keys that an Expire may end.
+func (o *oracle) lapse(c *Expire, res *Result) {
+	o.now = max(o.now, c.Now)
+	res.Effect = o.kill(c.Killed)
+	o.drop(c.Cleared)
+	for _, x := range c.Keys {
+		d := o.deadlines[x.Key]
+		ends := d > 0 && d <= o.now && o.keys[x.Key].Version == x.Version
+		var holders []Holder
+		if ends {
+			holders = o.inTheWay([]api.Op{{Kind: api.OpDelete, Key: x.Key}}, &Write{})
+		}
+		if !ends || holders != nil {
+			res.Left, res.Holders = append(res.Left, x.Key), append(res.Holders, holders...)
+			continue
+		}
+		o.keys[x.Key] = api.Entry{Key: x.Key, Version: api.Version{Epoch: 1, Index: o.index}}
+		o.deleted[x.Key] = true
+		delete(o.deadlines, x.Key)
+		res.Events = append(res.Events, Event{Index: o.index, Kind: api.EventExpire, Key: x.Key, Version: o.keys[x.Key].Version})
+	}
+	if o.level < Level4 || o.off {
+		res.Events = nil
+	}
+	o.events = append(o.events, res.Events...)
+}
+
+// moveDeadline moves the deadline of a key as the step does, after it has changed the key or not.
+func (o *oracle) moveDeadline(op api.Op, changed, exists bool) {
+	to := o.now + uint64(op.TTL.Milliseconds())
+	switch d := o.deadlines[op.Key]; {
+	case op.Kind == api.OpTouch:
+		if exists && d > 0 && to > d {
+			o.deadlines[op.Key] = to
+		}
+	case !changed || op.Kind == api.OpAdd:
+	case op.TTL > 0:
+		o.deadlines[op.Key] = to
+	default:
+		delete(o.deadlines, op.Key)
+	}
+}
+
+// under lists the keys that begin with p.
+func (o *oracle) under(p api.Key, limit int) []api.Entry {
+	page := []api.Entry{}
+	for _, k := range slices.Sorted(maps.Keys(o.keys)) {
+		if e := o.keys[k]; e.Exists && strings.HasPrefix(string(k), string(p)) && len(page) < limit {
+			page = append(page, api.Entry{Key: k, Version: e.Version, Exists: true})
+		}
+	}
+	return page
 }
 
 func (o *oracle) grant(sid ident.SessionID, k api.Key) (e api.Entry, lid ident.LeaseID) {
@@ -325,12 +404,15 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	effect := o.kill(w.Killed)
 	o.drop(w.Cleared)
 	before := maps.Clone(o.keys)
-	res := o.execute(&w.Txn, branch, committed)
+	if o.version >= Level5 {
+		o.now = max(o.now, w.Now)
+	}
+	res, deadlines := o.execute(&w.Txn, branch, committed)
 	events := o.changes(before, branch)
 	if !id.IsZero() {
 		o.record(id, body, res)
 	}
-	return Result{Index: o.index, Txn: &res, Effect: effect, Events: events}
+	return Result{Index: o.index, Txn: &res, Deadlines: deadlines, Effect: effect, Events: events}
 }
 
 // possible reports whether every add of the branch meets a number.
@@ -374,7 +456,7 @@ func after(e api.Entry, op api.Op) (api.Entry, bool) {
 }
 
 func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
-	res.Entries = slices.Clone(res.Entries)
+	res.Entries, res.Lists = slices.Clone(res.Entries), nil
 	branch := branchOf(&body, res.Committed)
 	for i := range res.Entries {
 		if e := &res.Entries[i]; o.version == Level1 && i < len(branch) && branch[i].Kind == api.OpGet {
@@ -431,25 +513,33 @@ func (o *oracle) live() []ident.SessionID {
 	return slices.SortedFunc(maps.Keys(o.sessions), compareSessions)
 }
 
-func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) api.TxnResult {
-	res := api.TxnResult{Committed: committed, Group: "g.1", Entries: []api.Entry{}}
+func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) (res api.TxnResult, deadlines []uint64) {
+	res = api.TxnResult{Committed: committed, Group: "g.1", Entries: []api.Entry{}}
 	if !committed && len(branch) == 0 {
 		for _, c := range t.If {
 			e := o.entry(c.Key)
 			e.Value = nil
 			res.Entries = append(res.Entries, e)
 		}
-		return res
+		return res, nil
 	}
 	ver := api.Version{Epoch: 1, Index: o.index}
 	for _, op := range branch {
+		if op.Kind == api.OpList {
+			res.Entries, res.Lists = append(res.Entries, api.Entry{Key: op.Key}), append(res.Lists, o.under(op.Key, op.Limit))
+			deadlines = append(deadlines, 0)
+			continue
+		}
 		e := o.entry(op.Key)
 		if op.Writes() {
 			res.Version = ver
 		}
 		made, _ := after(e, op)
+		there := op.Kind == api.OpAppendIfAbsent && e.Exists && string(made.Value) == string(e.Value)
+		o.moveDeadline(op, op.Writes() && !there, e.Exists)
+		deadlines = append(deadlines, o.deadlines[op.Key])
 		switch {
-		case op.Kind == api.OpAppendIfAbsent && e.Exists && string(made.Value) == string(e.Value): // it is there already
+		case there:
 		case op.Writes() && op.Kind != api.OpDelete:
 			o.keys[op.Key] = api.Entry{Key: op.Key, Value: made.Value, Version: ver, Exists: true}
 			delete(o.deleted, op.Key)
@@ -459,13 +549,13 @@ func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) api.TxnRes
 		}
 		if op.Writes() {
 			e = o.entry(op.Key)
-			if op.Kind != api.OpAdd {
-				e.Value = nil
-			}
+		}
+		if op.Kind != api.OpAdd && op.Kind != api.OpGet {
+			e.Value = nil
 		}
 		res.Entries = append(res.Entries, e)
 	}
-	return res
+	return res, someDeadlines(deadlines)
 }
 
 // compare wants the machine's result to be what the oracle said.
@@ -497,9 +587,17 @@ func resultText(r Result) string {
 
 // state requires that the machine's reads agree, and that every live lease is on what its holder was given.
 func (o *oracle) state(m *Machine, keys []api.Key) error {
-	es, err := m.Read(keys)
+	es, ds, err := m.Read(keys)
 	if err != nil {
 		return err
+	}
+	for i, k := range keys {
+		if want := o.deadlines[k]; len(ds) == 0 && want > 0 || len(ds) > 0 && ds[i] != want {
+			return fmt.Errorf("ExpiryLogged: the deadlines of %q are %d, want %d of %q", keys, ds, want, k)
+		}
+	}
+	if m.Now() != o.now {
+		return fmt.Errorf("the time is %d, want %d", m.Now(), o.now)
 	}
 	for _, e := range es {
 		if want := o.entry(e.Key); entriesText([]api.Entry{e}) != entriesText([]api.Entry{want}) {

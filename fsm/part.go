@@ -66,7 +66,24 @@ func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) 
 	if err := (&api.Txn{If: conds, Then: ops}).CheckSteps(); err != nil {
 		return api.AsError(err)
 	}
+	return errAcross(ops)
+}
+
+// errAcross returns CodeInvalid if a step cannot be part of a transaction across groups. Nothing locks a prefix, so what such a step
+// lists could change before the transaction commits. A touch is not stored in an intent, because a shared one does not stop others.
+func errAcross(ops []api.Op) *api.Error {
+	for i := range ops {
+		if k := ops[i].Kind; k == api.OpTouch || k == api.OpList {
+			return ErrAcross(ops[i].Key)
+		}
+	}
 	return nil
+}
+
+// ErrAcross is the refusal of a touch or list in a transaction whose keys belong to several groups. Nothing was applied.
+func ErrAcross(k api.Key) *api.Error {
+	return &api.Error{Code: api.CodeInvalid, Op: "txn", Key: k,
+		Hint: "a transaction with touch or list needs all its keys in one group; do that step by itself, or name only keys that share their first two segments"}
 }
 
 // part is what a Prepare and a CommitLast have in common.

@@ -372,7 +372,7 @@ func (p *txnPlanet) check() {
 	sum := 0
 	for k, e := range p.edge {
 		g := p.groups[k[0]-'1']
-		now, err := g.m.Read([]api.Key{k})
+		now, _, err := g.m.Read([]api.Key{k})
 		if err != nil {
 			p.Fatalf("NoGrantUnderLock: the edge holds %q: %v", k, err)
 		}

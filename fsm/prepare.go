@@ -36,6 +36,8 @@ type Prepare struct {
 	// Cleared and Killed are as in a Write.
 	Cleared []ident.DroppedLease
 	Killed  []ident.SessionID
+	// Now is as in a Write. What lives for a time counts from the Prepare, not from when the transaction is resolved.
+	Now uint64
 }
 
 func (Prepare) kind() kind { return kindPrepare }
@@ -50,12 +52,13 @@ func (c Prepare) put(w *codec.Writer) {
 	putClaim(w, c.Claim)
 	codec.PutList(w, c.Cleared, putDropped)
 	codec.PutList(w, c.Killed, putSessionID)
+	putNow(w, c.Now)
 }
 
 func readPrepare(r *codec.Reader) Prepare {
 	c := Prepare{Term: api.Term(r.Uint()), Group: r.Group(), Txn: readTxnRef(r), AckedBelow: r.Uint(), Epoch: r.Uint()}
 	c.If, c.Then = readPart(r)
-	c.Claim, c.Cleared, c.Killed = readClaim(r, &c.Txn.ID), readDropped(r), readSessions(r)
+	c.Claim, c.Cleared, c.Killed, c.Now = readClaim(r, &c.Txn.ID), readDropped(r), readSessions(r), readNow(r)
 	return c
 }
 
@@ -139,6 +142,7 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 			t.limits.prepared, t.limits.finished)
 	}
 	p := part{&c.Txn, c.AckedBelow, c.Epoch, c.If, c.Then, c.Claim, c.Cleared, c.Killed}
+	t.pass(c.Now)
 	does, err := t.examine(&p, guardRevokeAtPrepare, res)
 	if err != nil {
 		return err
@@ -146,12 +150,14 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	if err := t.roomForReaders(does.reads); err != nil {
 		return err
 	}
+	t.meta.Now = t.now
 	t.clear(&p, does.writes, res)
 	row := prepared{
 		txn: c.Txn, epoch: max(t.meta.DedupEpoch, Epoch(c.Epoch)), index: t.index, body: body, writes: does.writes, reads: does.reads,
 	}
 	if t.rules.evaluates {
 		does.entries, does.made = t.conclude(&t.room.evaluation, t.index), t.room.evaluation.made()
+		res.Deadlines = t.room.evaluation.deadlines()
 		row.voted = versionsOf(does.entries)
 	}
 	t.lock(&c.Txn.ID, does.writes, does.reads, does.made)

@@ -59,6 +59,7 @@ type pair struct {
 	sids   []ident.SessionID // some of them dead
 	seqs   [3]uint64         // of the clients
 	sent   []Write           // with an id
+	clock  uint64            // of the leaders; now and then one lags
 }
 
 // newPair founds a group at any level. One of an old level is raised at some time, with all that it has by then.
@@ -269,8 +270,13 @@ func (p *pair) command() Command {
 		return TrimTombstones{p.judge(), p.m.Meta().Counter - min(p.m.Meta().Counter, p.rnd.Uint64N(30)), 0}
 	case n < 94:
 		return AdvanceDedupEpoch{p.judge()}
-	case n < 98:
+	case n < 96:
 		return Reap{p.judge(), 1 + p.rnd.IntN(3)}
+	case n < 99 && p.m.Level() >= Level5:
+		if p.rnd.IntN(3) == 0 {
+			return Tick{p.judge(), p.time()}
+		}
+		return p.lapse()
 	}
 	return ExpireDedup{p.judge(), 0}
 }
@@ -282,6 +288,55 @@ func (p *pair) trimming() Command {
 		return TrimHistory{p.judge(), pos.Counter - min(pos.Counter, p.rnd.Uint64N(60)), 1 + p.rnd.IntN(10)}
 	}
 	return HistoryMax{p.judge(), [...]uint64{0, 100, 2000, 2000, 5000, DefaultHistory}[p.rnd.IntN(6)]}
+}
+
+// time is what a leader says. It may be behind what the group has seen.
+func (p *pair) time() uint64 {
+	p.clock += p.rnd.Uint64N(100)
+	return p.clock - min(p.clock, p.rnd.Uint64N(50))
+}
+
+// lapse names keys that are due, or nearly, at their versions or at others, with what is in their way cleared or not.
+func (p *pair) lapse() Command {
+	c := Expire{Term: p.judge(), Now: p.time()}
+	var w Write
+	for _, d := range p.m.Due(c.Now+p.rnd.Uint64N(100), 10) {
+		if p.rnd.IntN(6) == 0 {
+			d.Version.Index -= p.rnd.Uint64N(2)
+		}
+		c.Keys = append(c.Keys, KeyVersion{d.Key, d.Version})
+		w.Txn.Then = append(w.Txn.Then, api.Op{Kind: api.OpDelete, Key: d.Key})
+	}
+	if p.rnd.IntN(3) == 0 {
+		k := p.known(p.key())
+		c.Keys = append(c.Keys, KeyVersion{k.Key, k.Version})
+	}
+	if p.rnd.IntN(2) == 0 {
+		p.clear(&w)
+	}
+	c.Cleared, c.Killed = w.Cleared, w.Killed
+	return c
+}
+
+// timed gives steps times to live, and adds touches and lists, if the group is at a level for that.
+func (p *pair) timed(ops []api.Op, across bool) []api.Op {
+	if p.m.Level() < Level5 {
+		return ops
+	}
+	ttl := func() time.Duration { return api.MinTTL + time.Duration(p.rnd.IntN(400))*time.Millisecond }
+	for i := range ops {
+		if o := &ops[i]; (o.Kind == api.OpPut || o.Kind == api.OpAppendIfAbsent) && p.rnd.IntN(2) == 0 {
+			o.TTL = ttl()
+		}
+	}
+	if !across && p.rnd.IntN(4) == 0 {
+		ops = slices.Insert(ops, p.rnd.IntN(len(ops)+1), api.Op{Kind: api.OpTouch, Key: p.key(), TTL: ttl()})
+	}
+	if !across && p.rnd.IntN(6) == 0 {
+		list := api.Op{Kind: api.OpList, Key: p.key()[:2+p.rnd.IntN(2)], Limit: 1 + p.rnd.IntN(12)}
+		ops = slices.Insert(ops, p.rnd.IntN(len(ops)+1), list)
+	}
+	return ops
 }
 
 // dropped names leases as they are, or a little older or newer.
@@ -317,9 +372,12 @@ func (p *pair) write() Command {
 		}
 		return w
 	}
-	w := Write{Term: p.judge(), Txn: api.Txn{If: p.conds(), Then: p.ops()}}
+	w := Write{Term: p.judge(), Txn: api.Txn{If: p.conds(), Then: p.timed(p.ops(), false)}}
 	if p.rnd.IntN(2) == 0 {
-		w.Txn.Else = p.ops()
+		w.Txn.Else = p.timed(p.ops(), false)
+	}
+	if p.m.Level() >= Level5 && p.rnd.IntN(2) == 0 {
+		w.Now = p.time()
 	}
 	if p.rnd.IntN(3) > 0 {
 		p.clear(&w)
@@ -361,7 +419,7 @@ func (p *pair) id() (id api.RequestID, epoch ident.DedupEpoch) {
 
 // known returns what the key holds, as far as that can be known.
 func (p *pair) known(k api.Key) api.Entry {
-	es, err := p.m.Read([]api.Key{k})
+	es, _, err := p.m.Read([]api.Key{k})
 	if err != nil {
 		return api.Entry{Key: k}
 	}

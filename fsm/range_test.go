@@ -327,7 +327,7 @@ func (w *world) move() {
 	if w.rnd.IntN(4) > 0 {
 		for n := range 2 { // empty it, most of the time
 			from.apply(Write{Term: 1, Txn: deleteTxn(lo + api.Key(fmt.Sprint(n)))})
-			if es, err := from.m.Read([]api.Key{lo + api.Key(fmt.Sprint(n))}); err == nil {
+			if es, _, err := from.m.Read([]api.Key{lo + api.Key(fmt.Sprint(n))}); err == nil {
 				w.newest[es[0].Key] = es[0].Version
 			}
 		}

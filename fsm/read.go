@@ -8,42 +8,47 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Read returns the states of the keys, in the given order. The error is CodeWrongGroup if the group does not own one of them, and
+// Read returns the states of the keys, in the given order, and their deadlines: one for each key, 0 if it has none, or no element at
+// all if none has one. The error is CodeWrongGroup if the group does not own one of them, and
 // an [IntentsError] if a transaction holds one exclusively, because neither its old nor its new state may be returned.
-func (m *Machine) Read(keys []api.Key) (entries []api.Entry, err error) { return m.read(keys, false) }
+func (m *Machine) Read(keys []api.Key) (entries []api.Entry, deadlines []uint64, err error) {
+	return m.read(keys, false)
+}
 
 // ReadBefore is like Read, but for a key that a transaction holds it returns the state before that transaction. The transaction
 // may have committed, and have been acknowledged, at any time since.
-func (m *Machine) ReadBefore(keys []api.Key) (entries []api.Entry, err error) {
+func (m *Machine) ReadBefore(keys []api.Key) (entries []api.Entry, deadlines []uint64, err error) {
 	return m.read(keys, true)
 }
 
-func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, err error) {
+func (m *Machine) read(keys []api.Key, before bool) (entries []api.Entry, deadlines []uint64, err error) {
 	defer rescue(&err)
 	m.mu.RLock()
 	defer m.endRead()
 	v := m.begin()
 	if in := v.inTheWay(keys); len(in) > 0 && !before {
-		return nil, &IntentsError{Intents: in}
+		return nil, nil, &IntentsError{Intents: in}
 	}
 	entries = make([]api.Entry, len(keys))
 	size := 0
 	for i, k := range keys {
 		o, bad := v.owner(k)
 		if bad != nil {
-			return nil, bad
+			return nil, nil, bad
 		}
 		e := &entries[i]
-		var data []byte
 		e.Key = k
-		e.Version, data, e.Exists = v.state(k, o)
-		if size += len(data); size > api.MaxReadBytes {
-			return nil, api.Errorf(api.CodeTooLarge, "the values of the keys up to %q are %d bytes, over the limit of %d bytes; read fewer keys at once",
+		var x value
+		x, e.Exists = v.value(k, o)
+		e.Version = x.version
+		if size += len(x.data); size > api.MaxReadBytes {
+			return nil, nil, api.Errorf(api.CodeTooLarge, "the values of the keys up to %q are %d bytes, over the limit of %d bytes; read fewer keys at once",
 				string(k), size, api.MaxReadBytes)
 		}
-		e.Value = slices.Clone(data)
+		e.Value = slices.Clone(x.data)
+		deadlines = noteDeadline(deadlines, i+1, x.deadline)
 	}
-	return entries, nil
+	return entries, deadlines, nil
 }
 
 // List returns a page of the keys in the range that the group owns. The error is CodeWrongGroup if it owns no part of the range,
@@ -58,6 +63,9 @@ type ListedAt struct {
 	Incarnation, Index uint64
 	// Shards are the parts of what the page covers that the group owns.
 	Shards []Shard
+	// Deadlines are those of the entries, as [Machine.Read] returns them, and Now is the time of the group.
+	Deadlines []uint64
+	Now       uint64
 }
 
 // ListAt is List that also returns as of which command the page is.
@@ -70,9 +78,8 @@ func (m *Machine) ListAt(r *api.ListRequest) (res *api.ListResult, at ListedAt, 
 }
 
 // ListBefore is like List, but with the state of held keys before the transactions that hold them, as [Machine.ReadBefore].
-func (m *Machine) ListBefore(r *api.ListRequest) (res *api.ListResult, err error) {
-	res, _, err = m.listed(r, true)
-	return res, err
+func (m *Machine) ListBefore(r *api.ListRequest) (res *api.ListResult, at ListedAt, err error) {
+	return m.listed(r, true)
 }
 
 func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, at ListedAt, err error) {
@@ -93,16 +100,18 @@ func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, 
 		}
 		return nil, at, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
 	}
-	v.list(r, res)
+	deadlines := v.list(r, res)
 	page := pageOf(r, res)
 	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 && !before {
 		return nil, at, &IntentsError{Intents: in, Page: page}
 	}
-	return res, v.listedAt(page), nil
+	at = v.listedAt(page)
+	at.Deadlines = deadlines
+	return res, at, nil
 }
 
 func (v *view) listedAt(page api.Range) ListedAt {
-	at := ListedAt{Incarnation: v.meta.Incarnation, Index: v.meta.Counter}
+	at := ListedAt{Incarnation: v.meta.Incarnation, Index: v.meta.Counter, Now: v.now}
 	for _, o := range v.shards {
 		if part, ok := o.Range.Intersect(page); ok {
 			s := o.Shard
@@ -128,7 +137,8 @@ func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
 	return page
 }
 
-func (v *view) list(r *api.ListRequest, res *api.ListResult) {
+// list adds the entries of the page, and returns their deadlines.
+func (v *view) list(r *api.ListRequest, res *api.ListResult) (deadlines []uint64) {
 	limit, size := r.Limit, 0
 	if limit == 0 {
 		limit = api.DefaultListLimit
@@ -149,8 +159,10 @@ func (v *view) list(r *api.ListRequest, res *api.ListResult) {
 			e.Value = slices.Clone(x.data)
 		}
 		res.Entries = append(res.Entries, e)
+		deadlines = noteDeadline(deadlines, len(res.Entries), x.deadline)
 		return true
 	}))
+	return deadlines
 }
 
 // Preview is what a Write would do if it were applied now.
@@ -186,6 +198,9 @@ func (m *Machine) Preview(t *api.Txn, epoch ident.DedupEpoch) (p Preview) {
 	}
 	if p.Err != nil {
 		return p
+	}
+	if err := takes(v.meta.Level, t.Then, t.Else); err != nil {
+		return Preview{Err: err}
 	}
 	does, err := v.plan(t)
 	if err != nil {

@@ -30,12 +30,6 @@ func checkTable(table byte, r *codec.Reader, v []byte) error {
 	case tableMeta:
 		r.End()
 		return check(v, readMeta)
-	case tableDue:
-		if r.Fixed64() == 0 {
-			r.Fail("a deadline at no time")
-		}
-		restKey(r)
-		return empty(v)
 	case tableHistory:
 		last := r.Fixed64()
 		r.End()
@@ -43,6 +37,12 @@ func checkTable(table byte, r *codec.Reader, v []byte) error {
 	case tableKV:
 		restKey(r)
 		return check(v, readValue)
+	case tableDue:
+		if d := r.Fixed64(); d == 0 || d > 2*maxTime {
+			r.Fail("a deadline that cannot be")
+		}
+		restKey(r)
+		return empty(v)
 	case tableTombstone:
 		restKey(r)
 		return check(v, (*codec.Reader).Version)

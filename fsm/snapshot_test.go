@@ -34,6 +34,11 @@ func furnishedAt(t testing.TB, level Level) *rig {
 	r.ok(Decide{Txn: one, Outcome: ident.TxnCommitted, Participants: []api.GroupID{"g.1", "g.2"}, Held: true, Outcomes: []Outcome{{Value: []byte("5")}}})
 	r.ok(Push{ref("three", 1, "g.1")})
 	r.ok(Resolve{"g.1", ref("three", 1, "g.1").ID, ident.TxnAborted})
+	if level >= Level5 {
+		r.at(1<<30, putFor("timed", "v", time.Hour))
+		r.ok(Prepare{Term: r.term, Group: "g.1", Txn: ref("four", 4, "g.2"), Then: []api.Op{putFor("later", "w", time.Minute)}, Now: 1 << 31})
+		r.ok(Tick{r.term, 1<<31 + 1})
+	}
 	return r
 }
 
@@ -64,7 +69,7 @@ func TestSnapshotGolden(t *testing.T) {
 	snapshotGolden(t, furnishedAt(t, Level1), "testdata/snapshot.golden", 17)
 	snapshotGolden(t, furnishedAt(t, Level2), "testdata/snapshot.v4.golden", 17)
 	snapshotGolden(t, furnishedAt(t, Level4), "testdata/snapshot.v6.golden", 18)
-	snapshotGolden(t, furnishedAt(t, Level5), "testdata/snapshot.v7.golden", 18)
+	snapshotGolden(t, furnishedAt(t, Level5), "testdata/snapshot.v7.golden", 19)
 }
 
 // snapshotGolden compares the machine's snapshot, which has rows in so many tables, with the file.
@@ -219,7 +224,7 @@ func TestReadsAreAtomic(t *testing.T) {
 					return
 				default:
 				}
-				es, err := r.m.Read(keys)
+				es, _, err := r.m.Read(keys)
 				if err != nil || string(es[0].Value) != string(es[1].Value) || string(es[1].Value) != string(es[2].Value) {
 					t.Errorf("read %v, %v", entriesText(es), err)
 					return

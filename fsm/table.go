@@ -82,6 +82,13 @@ func (r *rowKey) trim(index uint64, k api.Key) []byte {
 	return w.B
 }
 
+func (r *rowKey) due(deadline uint64, k api.Key) []byte {
+	w := r.table(tableDue)
+	w.Fixed64(deadline)
+	w.B = append(w.B, k...)
+	return w.B
+}
+
 func (r *rowKey) history(index uint64) []byte {
 	w := r.table(tableHistory)
 	w.Fixed64(index)

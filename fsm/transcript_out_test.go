@@ -45,6 +45,9 @@ func txnText(x *api.TxnResult) string {
 	if x.Replayed {
 		out += " replayed"
 	}
+	for _, l := range x.Lists {
+		out += " list " + entriesText(l)
+	}
 	return out
 }
 
@@ -98,7 +101,7 @@ func (s *stage) look(verb string, a []string) {
 	}
 	switch verb {
 	case "read":
-		es, err := s.m.Read(keys)
+		es, _, err := s.m.Read(keys)
 		if err != nil {
 			s.say("%v", err)
 			return

@@ -163,7 +163,11 @@ func (p *txnPair) ref() ident.TxnRef {
 
 // part is a Prepare or CommitLast, with what is in its way cleared or not.
 func (p *txnPair) part() Command {
-	ref, conds, ops := p.ref(), p.conds(), p.ops()
+	ref, conds, ops := p.ref(), p.conds(), p.timed(p.ops(), p.rnd.IntN(50) > 0)
+	now := uint64(0)
+	if p.m.Level() >= Level5 {
+		now = p.time()
+	}
 	w := Write{Txn: api.Txn{Then: ops}}
 	if p.rnd.IntN(4) > 0 {
 		p.clear(&w)
@@ -178,11 +182,12 @@ func (p *txnPair) part() Command {
 	}
 	var c Command = Prepare{
 		Term: p.judge(), Group: "g.1", Txn: ref, AckedBelow: p.rnd.Uint64N(3), Epoch: ref.Epoch, If: conds, Then: ops, Claim: claim,
-		Cleared: w.Cleared, Killed: w.Killed,
+		Cleared: w.Cleared, Killed: w.Killed, Now: now,
 	}
 	if ref.ID.Decider == "g.1" && p.rnd.IntN(3) == 0 {
 		c = CommitLast{
 			Term: p.judge(), Txn: ref, If: conds, Then: ops, Claim: claim, Participants: []api.GroupID{"g.3"}, Cleared: w.Cleared, Killed: w.Killed,
+			Now: now,
 		}
 	}
 	p.parts = append(p.parts, c)
@@ -217,7 +222,7 @@ func TestPartIsAWrite(t *testing.T) {
 			ways[2].ok(TermStart{"n"})
 			var text [3]string
 			for i, way := range ways {
-				es, err := way.m.Read(p.keys)
+				es, _, err := way.m.Read(p.keys)
 				if err != nil {
 					t.Fatal(err)
 				}

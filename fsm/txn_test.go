@@ -62,7 +62,7 @@ func TestPrepare(t *testing.T) {
 	other.Then = p.Then[:1]
 	r.refused(other, api.CodeConflict)
 	for _, k := range []api.Key{"a", "n", "gone", "never"} {
-		_, err := r.m.Read([]api.Key{"elsewhere", k})
+		_, _, err := r.m.Read([]api.Key{"elsewhere", k})
 		in, _ := errors.AsType[*IntentsError](err)
 		if in == nil || api.CodeOf(err) != RetryIntents || len(in.Intents) != 1 {
 			t.Fatalf("read of %s: %v", k, err)

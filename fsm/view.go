@@ -17,6 +17,7 @@ type view struct {
 	shards []owned // by start
 	limits *limits
 	rules  *rules // those of the command that is being applied; in a read those of the group's level
+	now    uint64 // the time of the group; of a command, with the one that it states
 	key    rowKey
 	// Of an Apply, and of a read: what is known of clients without a look.
 	windows *windows
@@ -73,7 +74,6 @@ type Meta struct {
 	Intents, Prepared, Finished, Decisions, Unresolved int
 	// Void are leases of sessions that have ended and are not cleared away yet, Ended these sessions.
 	Ended, Void int
-
 	// Of a group that keeps a history: HistFirst is an index at or below that of its first row, HistBytes what its rows take,
 	// HistMax what they may take. Every change above HistFloor is in it.
 	HistFirst, HistBytes, HistMax, HistFloor uint64
@@ -142,7 +142,7 @@ func (m *Meta) readLater(r *codec.Reader) {
 		m.HistFirst, m.HistBytes, m.HistMax, m.HistFloor = r.Uint(), r.Uint(), r.Uint(), r.Uint()
 	}
 	if m.Level >= Level5 {
-		m.Now, m.Deadlines = r.Uint(), r.Count()
+		m.Now, m.Deadlines = readTime(r), r.Count()
 	}
 }
 

@@ -23,6 +23,9 @@ type Write struct {
 	Cleared []ident.DroppedLease
 	// Killed are sessions that have expired. All their leases end.
 	Killed []ident.SessionID
+	// Now is a lower bound of the group's time: deadlines count from it, or from the group's time if that is later. It may be 0 if no
+	// step has a TTL.
+	Now uint64
 }
 
 func (Write) kind() kind { return kindWrite }
@@ -39,6 +42,7 @@ func (c Write) put(w *codec.Writer) {
 	codec.PutSteps(w, &c.Txn)
 	codec.PutList(w, c.Cleared, putDropped)
 	codec.PutList(w, c.Killed, putSessionID)
+	putNow(w, c.Now)
 }
 
 func readWrite(r *codec.Reader) Write {
@@ -49,6 +53,7 @@ func readWrite(r *codec.Reader) Write {
 	r.Steps(&c.Txn)
 	c.Cleared = readDropped(r)
 	c.Killed = readSessions(r)
+	c.Now = readNow(r)
 	return c
 }
 
@@ -67,7 +72,7 @@ func (v *view) plan(t *api.Txn) (plan, *api.Error) {
 	}
 	for _, branch := range [2][]api.Op{t.Then, t.Else} {
 		for i := range branch {
-			if _, err := v.owner(branch[i].Key); err != nil {
+			if _, err := v.ownerOf(&branch[i]); err != nil {
 				return plan{}, err
 			}
 		}
@@ -162,6 +167,7 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if res.Intents = t.inTheWayOf(w.Txn.If, p.branch); len(res.Intents) > 0 {
 		return errIntent(res.Intents)
 	}
+	t.pass(w.Now)
 	var one [1]api.Key // most write one key
 	written := written(p.branch, one[:0])
 	var made []api.Step
@@ -176,6 +182,7 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	if err = t.unheld(written, w.Cleared, w.Killed, res); err != nil {
 		return err
 	}
+	t.meta.Now = t.now
 	t.kill(w.Killed, written, res)
 	t.drop(w.Cleared)
 	res.Txn = t.resultOf(&p)
@@ -183,7 +190,8 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	case !p.committed && len(p.branch) == 0:
 		res.Txn.Entries = t.tests(w.Txn.If)
 	case t.rules.evaluates:
-		res.Txn.Entries = t.conclude(&t.room.evaluation, t.index)
+		res.Txn.Entries, res.Deadlines = t.conclude(&t.room.evaluation, t.index), t.room.evaluation.deadlines()
+		res.Txn.Lists = t.room.evaluation.lists
 		t.settleAll(&t.room.evaluation)
 	default:
 		t.executeV1(&p, made, res.Txn)

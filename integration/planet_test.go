@@ -274,7 +274,7 @@ func laterThan(a cluster.Applied, held leasecache.Held, written api.Entry) bool 
 	if uint64(held.Lease) < written.Version.Index {
 		return false
 	}
-	now, err := a.Machine.Read([]api.Key{held.Entry.Key})
+	now, _, err := a.Machine.Read([]api.Key{held.Entry.Key})
 	return err != nil || now[0].Version.Compare(written.Version) < 0 // locked still, or as it was before
 }
 

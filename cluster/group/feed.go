@@ -29,7 +29,7 @@ type feedMachine interface {
 	Position() fsm.Position
 	History(after uint64, limit int) (fsm.History, error)
 	Tenure(piece fsm.Shard) (fsm.Tenure, bool)
-	ReadBefore(keys []api.Key) ([]api.Entry, error)
+	ReadBefore(keys []api.Key) ([]api.Entry, []uint64, error)
 }
 
 // Feed begins a feed of a piece that the group owns or has given up. It tells only what this node's machine has applied while

@@ -80,7 +80,7 @@ func (f *feed) value(e *fsm.Event) (value []byte, elided bool) {
 	if !e.Elided || len(e.Value) > 0 {
 		return e.Value, false
 	}
-	now, err := f.machine.ReadBefore([]api.Key{e.Key})
+	now, _, err := f.machine.ReadBefore([]api.Key{e.Key})
 	if err != nil || !now[0].Exists || guardFeedValue && now[0].Version != e.Version {
 		return nil, true
 	}

@@ -128,11 +128,11 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*wor
 	}
 	var here *api.ListResult
 	age, ok := a.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
-		list := a.cfg.Machine.List
+		list := a.cfg.Machine.ListAt
 		if before {
 			list = a.cfg.Machine.ListBefore
 		}
-		if here, err = list(&q.ListRequest); err != nil {
+		if here, _, err = list(&q.ListRequest); err != nil {
 			return err
 		}
 		return a.cfg.Machine.Covers(q.Range)

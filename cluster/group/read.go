@@ -86,8 +86,8 @@ func (a *Authority) look(q *words.ReadRequest) ([]api.Entry, error) {
 	return a.lookBy(a.cfg.Machine.Read, q)
 }
 
-func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, error), q *words.ReadRequest) ([]api.Entry, error) {
-	entries, err := read(q.Keys)
+func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, []uint64, error), q *words.ReadRequest) ([]api.Entry, error) {
+	entries, _, err := read(q.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (s *sim) audit() {
 	if leader.cut || !leader.machine.Meta().Initialized {
 		return
 	}
-	present, err := leader.machine.Read(s.keys)
+	present, _, err := leader.machine.Read(s.keys)
 	if err != nil {
 		s.t.Error(err)
 		return

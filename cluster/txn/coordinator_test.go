@@ -104,7 +104,7 @@ func TestLeasesAreAskedAfterLocks(t *testing.T) {
 			return func() bool {
 				g, _, _ := w.m.Locate(k)
 				m := w.groups[g].machine
-				es, err := m.Read([]api.Key{k})
+				es, _, err := m.Read([]api.Key{k})
 				return err == nil && !es[0].Exists && len(m.Intents([]api.Key{k})) == 0
 			}
 		}

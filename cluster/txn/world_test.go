@@ -307,7 +307,7 @@ func (w *world) settled(within time.Duration) {
 func (w *world) value(k api.Key) string {
 	w.t.Helper()
 	g, _, _ := w.m.Locate(k)
-	es, err := w.groups[g].machine.Read([]api.Key{k})
+	es, _, err := w.groups[g].machine.Read([]api.Key{k})
 	if err != nil {
 		w.t.Errorf("%q: %v", k, err)
 		return "?"
