@@ -19,7 +19,7 @@ type position struct {
 	ref           ident.TxnRef  // the age, limited to what this node accepts; and the transaction's ID, if it is one
 	said          uint64        // the age as the gateway reports it; exactly the requests of one read or transaction share it
 	written, read []api.Key     // sorted; written keys are in read, too
-	list          *api.Range    // the range that a list reads, instead of keys
+	list          *api.Range    // the range that a list reads, instead of keys, or the steps of a write, beside them
 	firm          bool          // younger single writes are kept off, too
 	grace         time.Duration // of a read or list: readGrace
 	commits       bool          // of a read: a transaction will be committed on what it read

@@ -333,3 +333,62 @@ func (reachNone) Outcome(ctx context.Context, ref ident.TxnRef, _ bool) (*fsm.De
 	return &fsm.Decision{Txn: ref.ID}, nil
 }
 func (reachNone) Resolve(context.Context, fsm.Resolve) error { return unavailable("lost") }
+
+// TestListStepKeepsYoungerTransactionsOff checks that a write with a step that lists waits for the transactions that write under the
+// prefix, keeps younger ones off meanwhile, also from keys that do not exist yet, and lists what the transactions have left.
+func TestListStepKeepsYoungerTransactionsOff(t *testing.T) {
+	bubble(t, func(c *Config) { c.Groups = reachNone{} }, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		a.lock(1, ageAt(time.Second), "k0")
+		type answer struct {
+			res *api.TxnResult
+			err error
+		}
+		answered := make(chan answer, 1)
+		txn := put("other", "v")
+		txn.Age = ageAt(0)
+		txn.Then = append(txn.Then, api.Op{Kind: api.OpList, Key: "k", Limit: 10})
+		go func() {
+			res, err := a.authority.Do(within10(t), txn)
+			answered <- answer{res, err}
+		}()
+		time.Sleep(10 * time.Millisecond)
+		if v := a.lock(2, ageAt(0), "k1"); v.Refused == nil {
+			t.Error("a younger transaction has locked a key under the prefix of a list that waits")
+		}
+		if v := a.lock(3, ageAt(0), "l"); v.Refused != nil {
+			t.Errorf("a transaction of other keys was refused: %v", v.Refused)
+		}
+		select {
+		case x := <-answered:
+			t.Fatalf("answered %+v while a transaction held a key", x)
+		default:
+		}
+		a.resolve(1)
+		x := <-answered
+		if x.err != nil || len(x.res.Lists) != 1 || len(x.res.Lists[0]) != 1 || x.res.Lists[0][0].Key != "k0" {
+			t.Errorf("%+v, %v", x.res, x.err)
+		}
+		if v := a.lock(5, ageAt(0), "k1"); v.Refused != nil {
+			t.Errorf("the list is over, and its position is still queued: %v", v.Refused)
+		}
+	})
+}
+
+// TestListedBy checks that a position covers all that a write lists.
+func TestListedBy(t *testing.T) {
+	list := func(k api.Key) api.Op { return api.Op{Kind: api.OpList, Key: k, Limit: 1} }
+	for _, c := range []struct {
+		then, otherwise []api.Op
+		want            *api.Range
+	}{
+		{[]api.Op{{Kind: api.OpTouch, Key: "k"}}, nil, nil}, {[]api.Op{list("b")}, nil, &api.Range{Start: "b", End: "c"}},
+		{[]api.Op{list("b")}, []api.Op{list("a")}, &api.Range{Start: "a", End: "c"}},
+		{[]api.Op{list("\xff"), list("a")}, nil, &api.Range{Start: "a"}},
+	} {
+		got := listedBy(&api.Txn{Then: c.then, Else: c.otherwise})
+		if (got == nil) != (c.want == nil) || got != nil && *got != *c.want {
+			t.Errorf("%+v, %+v: %v, want %v", c.then, c.otherwise, got, c.want)
+		}
+	}
+}

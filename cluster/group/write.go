@@ -73,7 +73,31 @@ type writing struct {
 func (w *writing) setPosition(t *words.Txn) {
 	if w.position == nil {
 		w.position = positionOf(ident.TxnRef{Age: t.Age}, t.WrittenKeys(), t.Keys())
+		w.position.list = listedBy(&t.Txn)
 	}
+}
+
+// listedBy returns the range of all that steps of the transaction list, or nil if none lists. Of several steps it is one range with
+// what lies between: a position keeps more off than it must then, while it waits.
+func listedBy(t *api.Txn) (all *api.Range) {
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			if branch[i].Kind != api.OpList {
+				continue
+			}
+			r := api.PrefixRange(branch[i].Key)
+			if all == nil {
+				all = &r
+				continue
+			}
+			if all.Start = min(all.Start, r.Start); all.End == "" || r.End == "" {
+				all.End = ""
+			} else {
+				all.End = max(all.End, r.End)
+			}
+		}
+	}
+	return all
 }
 
 // awaitTxns waits for the transactions that hold keys of t, with t in the queue.

@@ -78,6 +78,9 @@ func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 	if res, err := c.inOneGroup(ctx, t); res != nil || err != nil {
 		return res, err
 	}
+	if err := refuseAcross(&t.Txn); err != nil {
+		return nil, err
+	}
 	r := c.begin(t)
 	defer r.end()
 	res, err := r.run(ctx)
@@ -122,6 +125,19 @@ func (c *Coordinator) inOneGroup(ctx context.Context, t *words.Txn) (*api.TxnRes
 	}
 	return nil, &api.Error{Code: api.CodeUnavailable, Op: "txn", RetryAfter: pauseMost,
 		Hint: "the transaction's keys were moved between groups again and again; nothing was written"}
+}
+
+// refuseAcross returns CodeInvalid if the transaction, whose keys belong to several groups, has a step that only one group alone can
+// carry out: a touch or a list.
+func refuseAcross(t *api.Txn) error {
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			if k := branch[i].Kind; k == api.OpTouch || k == api.OpList {
+				return fsm.ErrAcross(branch[i].Key)
+			}
+		}
+	}
+	return nil
 }
 
 // inMode records in the result how the transaction was carried out.

@@ -1,0 +1,61 @@
+package txn
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+)
+
+// TestTouchAndListInOneGroup checks that a transaction of one group touches and lists, also if it does nothing else, and that one
+// whose keys belong to several groups is refused with the reason, whichever of its branches has the step, before anything is locked.
+func TestTouchAndListInOneGroup(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		do := func(txn api.Txn) (*api.TxnResult, error) {
+			return g.Do(within(t, 5*time.Second), &words.Txn{Txn: txn})
+		}
+		put := api.Op{Kind: api.OpPut, Key: "us/l/a", Value: []byte("v"), TTL: time.Minute}
+		touch := api.Op{Kind: api.OpTouch, Key: "us/l/a", TTL: time.Hour}
+		list := api.Op{Kind: api.OpList, Key: "us/l/", Limit: 10}
+		if res, err := do(api.Txn{Then: []api.Op{put, list}}); err != nil || len(res.Lists) != 1 || len(res.Lists[0]) != 1 || res.Lists[0][0].Version != res.Version {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		due := func() uint64 {
+			group, _, _ := w.m.Locate("us/l/a")
+			return w.groups[group].machine.Due(1<<50, 1)[0].Deadline
+		}
+		before := due()
+		for i, id := range []api.RequestID{{}, requestOf(7)} {
+			touch.TTL += time.Hour
+			if res, err := do(api.Txn{ID: id, Then: []api.Op{touch}}); err != nil || !res.Entries[0].Exists {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			if now := due(); now <= before {
+				t.Errorf("touch %d left the deadline at %d, it was %d", i, now, before)
+			} else {
+				before = now
+			}
+		}
+		if res, err := do(api.Txn{Then: []api.Op{list}}); err != nil || len(res.Lists) != 1 || res.Lists[0][0].Key != "us/l/a" {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		for _, step := range []api.Op{touch, list} {
+			for _, txn := range []api.Txn{
+				{Then: []api.Op{putOp("eu/b", "v"), step}}, {If: []api.Cond{{Kind: api.CondAbsent, Key: "eu/b"}}, Then: []api.Op{step}},
+				{ID: requestOf(8), Then: []api.Op{putOp("eu/b", "v"), putOp("us/b", "v")}, Else: []api.Op{step}},
+				{Then: []api.Op{{Kind: api.OpGet, Key: "eu/b"}, step}},
+			} {
+				_, err := do(txn)
+				if api.CodeOf(err) != api.CodeInvalid || !strings.Contains(api.AsError(err).Hint, "one group") {
+					t.Errorf("%+v: %v", txn, err)
+				}
+			}
+		}
+		if w.value("eu/b") != "" {
+			t.Error("something was written")
+		}
+	})
+}
