@@ -100,6 +100,9 @@ type Config struct {
 	Delay func(conn net.Conn, to api.RegionID) net.Conn
 	// Clock judges leases; nil is the machine's.
 	Clock words.Clock
+	// Busy reports whether the processors cannot keep up, and requests are refused for it. It must not block. nil judges by how long
+	// goroutines of this process wait for a processor, which is the time of the machine also if all other time is virtual.
+	Busy func() bool
 	// Stores gives the durable state of a replica; nil is files below Dir.
 	Stores func(api.GroupID) (logstore.Stores, error)
 	// MaxHTTPConns bounds the open connections of HTTP, streams aside; see [httpd.ServerConfig]. 0 is 4096.
@@ -171,6 +174,9 @@ func (c *Config) setDefaults() {
 		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
 	c.Clock = cmp.Or[words.Clock](c.Clock, clock.System())
+	if c.Busy == nil {
+		c.Busy = newSchedLatency().Busy
+	}
 	if c.OnFailed == nil {
 		c.OnFailed = func(err error) { panic(endedError{err}) }
 	}

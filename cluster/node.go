@@ -48,7 +48,6 @@ type Node struct {
 	nonce     ident.Nonce       // of this process
 	faults    *fault.Catcher    // catches the panics of requests
 	workers   *wire.Workers     // carry out the calls of clients and of nodes
-	sched     *schedLatency     // reports when the processors cannot keep up
 	said      notice.Book       // which lines the log has about other nodes, and about what this node waits for
 	epochs    words.DedupEpochs // of all groups, as their leaders report them
 	members   members           // the replicas that are open
@@ -121,7 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics(), sched: newSchedLatency()}
+	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
 	n.suspends = &suspends{clock: cfg.Clock}
 	if _, err := rand.Read(n.nonce[:]); err != nil {
@@ -183,7 +182,7 @@ func (n *Node) openPeers() (end func() error, err error) {
 		Self: n.cfg.ID, Role: n.cfg.Role, Logger: n.log.Named("peer"),
 		Identify: peerOf, Own: n.membership.own(), Learn: n.refresher.learn,
 		Workers: n.workers, Faults: n.faults,
-		Room: admission.New(admission.Config{Metrics: n.metrics.with("room", "peer"), Busy: n.sched.Busy, Calm: calmOfNodes}),
+		Room: admission.New(admission.Config{Metrics: n.metrics.with("room", "peer"), Busy: n.cfg.Busy, Calm: calmOfNodes}),
 	})
 	if err != nil {
 		return nil, err
@@ -346,7 +345,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
 		Settings: n,
-		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.sched.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
+		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	}
 	if n.cfg.Role == api.RoleServer {

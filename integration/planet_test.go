@@ -123,7 +123,7 @@ func (h *host) startAs(change func(*cluster.Config)) {
 	}
 	cfg := cluster.Config{
 		ID: api.NodeID(h.name), Region: api.RegionID(h.region), Role: h.role, Listener: l, Static: p.plan, Identity: p.ids[api.NodeID(h.name)],
-		Clock: h.clock, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
+		Clock: h.clock, Busy: func() bool { return false }, Stores: h.disk, Watch: p.audit, WideTiming: cluster.QuickWideTiming(),
 		Dial: p.fabric.Dialer(h.name), // that of this process: it ends with a crash
 	}
 	for _, tune := range p.tune {
