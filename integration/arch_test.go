@@ -152,6 +152,10 @@ var house = map[string]room{
 		ours:  []string{"api", "api/admission", "api/fault", "api/observe", "cluster/words", "fsm/ident"},
 		tests: []string{"cluster/clock"},
 	},
+	"cluster/watch": {
+		ours:  []string{"api", "api/fault", "api/observe", "cluster/cursor", "cluster/words", "fsm/placement"},
+		tests: []string{"api/storetest", "fsm/ident"},
+	},
 	"cluster/clock": {
 		ours:   []string{"api", "cluster/words"},
 		others: []string{"golang.org/x/sys"},

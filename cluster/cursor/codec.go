@@ -19,7 +19,7 @@ var (
 	text       = base64.RawURLEncoding.Strict()
 )
 
-// Encode returns the text of the cursor. CodeTooLarge if it has more than [MaxPieces] pieces, or its text more than [MaxBytes] bytes.
+// Encode returns the text of the cursor. CodeTooLarge if it has more than [MaxPieces] pieces, or its text more than [api.MaxCursorBytes] bytes.
 func (c *Cursor) Encode() (api.Cursor, error) {
 	if len(c.Pieces) > MaxPieces {
 		return "", tooLarge(c, "it has %d parts with an owner of their own, over the limit of %d", len(c.Pieces), MaxPieces)
@@ -42,8 +42,8 @@ func (c *Cursor) Encode() (api.Cursor, error) {
 		w.Uint(p.At.Index)
 	})
 	w.Raw(binary.BigEndian.AppendUint32(nil, crc32.Checksum(w.B, castagnoli)))
-	if n := text.EncodedLen(len(w.B)); n > MaxBytes {
-		return "", tooLarge(c, "its cursor has %d bytes, over the limit of %d", n, MaxBytes)
+	if n := text.EncodedLen(len(w.B)); n > api.MaxCursorBytes {
+		return "", tooLarge(c, "its cursor has %d bytes, over the limit of %d", n, api.MaxCursorBytes)
 	}
 	return api.Cursor(text.EncodeToString(w.B)), nil
 }
@@ -74,8 +74,8 @@ func tooLarge(c *Cursor, why string, args ...any) error {
 
 // Decode reads what Encode returned. CodeInvalid for any other text.
 func Decode(s api.Cursor) (*Cursor, error) {
-	if len(s) > MaxBytes {
-		return nil, api.Errorf(api.CodeInvalid, "a text of %d bytes is no cursor: a cursor has at most %d", len(s), MaxBytes)
+	if len(s) > api.MaxCursorBytes {
+		return nil, api.Errorf(api.CodeInvalid, "a text of %d bytes is no cursor: a cursor has at most %d", len(s), api.MaxCursorBytes)
 	}
 	b, err := text.DecodeString(string(s))
 	if err != nil || len(b) < 5 {

@@ -13,11 +13,9 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// Limits of a cursor. A watch of a range that needs more is refused with [api.CodeTooLarge].
-const (
-	MaxPieces = 160
-	MaxBytes  = 4 << 10 // of the text: it travels in a header of HTTP
-)
+// MaxPieces bounds the pieces of a cursor. A watch of a range that needs more, or a text of more than [api.MaxCursorBytes], is refused
+// with [api.CodeTooLarge].
+const MaxPieces = 160
 
 // Piece is a part of a watched range and the position up to which all of it has been told. A position with an Index of 0 is where
 // the piece's group took it over.
@@ -35,17 +33,26 @@ type Cursor struct {
 
 // Within returns the part of the cursor that a watch of r needs. CodeInvalid if the pieces do not have every key of r.
 func (c *Cursor) Within(r api.Range) (*Cursor, error) {
+	part := c.Part(r)
+	if guardCover && (!c.Range.ContainsRange(r) || !part.whole()) {
+		return nil, api.Errorf(api.CodeInvalid, "the cursor is for %s and does not cover %s: use it for the range that it was given for",
+			Describe(c.Range), Describe(r))
+	}
+	return part, nil
+}
+
+// Part returns the part of the cursor that is in r, which is in its range.
+func (c *Cursor) Part(r api.Range) *Cursor {
+	if c.Range == r {
+		return c
+	}
 	part := &Cursor{Range: r}
 	for _, p := range c.Pieces {
 		if x, ok := Clip(p.Piece, r); ok {
 			part.Pieces = append(part.Pieces, Piece{x, p.At})
 		}
 	}
-	if guardCover && (!c.Range.ContainsRange(r) || !part.whole()) {
-		return nil, api.Errorf(api.CodeInvalid, "the cursor is for %s and does not cover %s: use it for the range that it was given for",
-			Describe(c.Range), Describe(r))
-	}
-	return part, nil
+	return part
 }
 
 // Clip returns the part of the piece that is in r. It is false if the piece certainly has no key there.
@@ -58,30 +65,38 @@ func Clip(p words.Piece, r api.Range) (words.Piece, bool) {
 	return p, true
 }
 
-// whole reports whether the pieces have every key of the range. Of each part of it there must be a piece for every shard, or for the
-// one shard that has all keys of the part.
+// whole reports whether the pieces have every key of the range.
 func (c *Cursor) whole() bool {
-	for next, at := c.Range.Start, true; at; {
-		part := api.Range{Start: next, End: c.Range.End}
-		for _, p := range c.Pieces { // up to where the next piece begins or ends
-			for _, border := range []api.Key{p.Range.Start, p.Range.End} {
-				if border > part.Start && (part.End == "" || border < part.End) {
-					part.End = border
-				}
-			}
-		}
-		if !c.has(part) {
+	for next := c.Range.Start; ; {
+		part := c.nextPart(next, c.Range.End)
+		if !has(c.Pieces, part) {
 			return false
 		}
-		next, at = part.End, part.End != c.Range.End
+		if part.End == c.Range.End {
+			return true
+		}
+		next = part.End
 	}
-	return true
 }
 
-// has reports whether the pieces have every key of the part, in which no piece begins or ends.
-func (c *Cursor) has(part api.Range) bool {
+// nextPart returns the range from start up to where a piece begins or ends, and up to end at most.
+func (c *Cursor) nextPart(start, end api.Key) api.Range {
+	part := api.Range{Start: start, End: end}
+	for i := range c.Pieces {
+		for _, border := range []api.Key{c.Pieces[i].Range.Start, c.Pieces[i].Range.End} {
+			if border > part.Start && (part.End == "" || border < part.End) {
+				part.End = border
+			}
+		}
+	}
+	return part
+}
+
+// has reports whether the pieces have every key of the part, in which none begins or ends: there must be a piece for every shard, or
+// for the one shard that has all keys of the part.
+func has(pieces []Piece, part api.Range) bool {
 	shards := map[uint32]map[uint32]bool{} // of -> index
-	for _, p := range c.Pieces {
+	for _, p := range pieces {
 		if !p.Range.ContainsRange(part) {
 			continue
 		}

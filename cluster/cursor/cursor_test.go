@@ -56,7 +56,7 @@ func TestSize(t *testing.T) {
 	if err != nil || len(s) > 1600 {
 		t.Errorf("%d bytes, %v", len(s), err)
 	}
-	if s, err = of(130).Encode(); err != nil || len(s) > MaxBytes {
+	if s, err = of(130).Encode(); err != nil || len(s) > api.MaxCursorBytes {
 		t.Errorf("%d bytes, %v", len(s), err)
 	}
 	large, long := of(MaxPieces), one() // groups whose names leave no room; a prefix that leaves none
@@ -86,7 +86,7 @@ func TestNotACursor(t *testing.T) {
 	group := body()
 	group[18] = 1 // of a table with one name
 	for name, s := range map[string]api.Cursor{
-		"empty": "", "cut": good[:len(good)-1], "half": good[:len(good)/2], "other characters": "not a cursor!", "long": api.Cursor(strings.Repeat("A", MaxBytes+1)),
+		"empty": "", "cut": good[:len(good)-1], "half": good[:len(good)/2], "other characters": "not a cursor!", "long": api.Cursor(strings.Repeat("A", api.MaxCursorBytes+1)),
 		"newer": sign(newer), "changed": api.Cursor(base64.RawURLEncoding.EncodeToString(changed)), "longer": sign(append(body(), 0)), "shard": sign(shard),
 		"group": sign(group),
 	} {

@@ -1,0 +1,150 @@
+package watch
+
+import (
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+)
+
+// listing is a watch that first lists its range. List and watch go side by side: between two pages the watch takes what is there, so
+// that a long list needs no long history.
+type listing struct {
+	w     *watcher
+	pages *pages    // nil once the watch has passed all of them
+	until time.Time // until then the watch takes what is there before the next page is read; zero: the page is next
+}
+
+func newListing(w *watcher) *listing {
+	l := &listing{w: w}
+	l.restart()
+	return l
+}
+
+// restart lists from the beginning.
+func (l *listing) restart() {
+	r := l.w.request.Range
+	l.pages, l.until = &pages{of: r, next: r.Start}, time.Time{}
+	l.w.list(l.pages)
+}
+
+// Close implements [api.WatchStream].
+func (l *listing) Close() error { return l.w.Close() }
+
+// Next implements [api.WatchStream].
+func (l *listing) Next() (*api.WatchBatch, error) {
+	for {
+		b, err := l.step()
+		switch {
+		case err != nil:
+			l.w.leave(err)
+			return nil, err
+		case b == nil:
+		case b.Gap != nil:
+			l.restart()
+			return &api.WatchBatch{Reset: true}, nil
+		default:
+			return b, nil
+		}
+	}
+}
+
+// step returns what is next, or nil if it has to be called again.
+func (l *listing) step() (*api.WatchBatch, error) {
+	switch {
+	case l.pages == nil:
+		return l.w.Next()
+	case l.until.IsZero() && !l.pages.all:
+		return l.page()
+	case !l.pages.all:
+		return l.between()
+	}
+	b, err := l.w.pass(l.pages)
+	if b != nil || err != nil {
+		l.pages = nil
+		return b, err
+	}
+	return l.w.await(settlePoll)
+}
+
+// page reads and tells the next page.
+func (l *listing) page() (*api.WatchBatch, error) {
+	r := &l.w.request
+	q := words.ListRequest{ListRequest: api.ListRequest{
+		Range: api.Range{Start: l.pages.next, End: r.Range.End}, Limit: api.MaxListLimit, KeysOnly: r.KeysOnly,
+	}}
+	res, err := l.w.hub.cfg.Lister.List(l.w.ctx, &q)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.w.add(l.pages, res); err != nil {
+		return nil, err
+	}
+	l.until = time.Now().Add(settleTime)
+	if len(res.Entries) == 0 {
+		return nil, nil
+	}
+	b := &api.WatchBatch{Events: make([]api.Event, len(res.Entries))}
+	for i, e := range res.Entries {
+		b.Events[i] = api.Event{Kind: api.EventPut, Key: e.Key, Version: e.Version, Value: e.Value, TTL: e.TTL}
+	}
+	return b, nil
+}
+
+// between takes what the watch has before the next page is read. If the watch is behind, it gets some time.
+func (l *listing) between() (*api.WatchBatch, error) {
+	b, err := l.w.await(0)
+	if b != nil || err != nil {
+		return b, err
+	}
+	if !l.w.behind() && time.Now().Before(l.until) {
+		l.until = time.Now()
+	}
+	left := time.Until(l.until)
+	if left <= 0 {
+		l.until = time.Time{}
+		return nil, nil
+	}
+	return l.w.await(min(left, settlePoll))
+}
+
+// list makes the watch leave out what the pages of a list tell.
+func (w *watcher) list(p *pages) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ready = true
+	if w.out == nil {
+		w.out = &filter{}
+	}
+	w.out.pages = p
+}
+
+// add adds a page to those that the watch leaves out.
+func (w *watcher) add(p *pages, res *words.ListResult) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := p.add(res); err != nil {
+		return err
+	}
+	p.moved(w.at)
+	return nil
+}
+
+// behind reports whether the watch does not take from the end of the ring.
+func (w *watcher) behind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.attached || w.out != nil && w.out.passed != nil
+}
+
+// pass returns the batch that says that the list is complete, once the watch has passed all its pages. Until then it returns nil.
+func (w *watcher) pass(p *pages) (*api.WatchBatch, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !p.moved(w.at) || w.out.passed != nil {
+		return nil, nil
+	}
+	w.out = nil
+	text, err := w.at.Part(w.request.Range).Encode()
+	return &api.WatchBatch{Ready: true, Cursor: text}, err
+}
