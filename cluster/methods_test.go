@@ -25,6 +25,7 @@ Confirm       free      members
 Decide        control   nodes
 Depart        control   nodes
 Do            request   nodes
+Feed          free      nodes
 Health        control   servers
 Index         control   members
 Introduce     control   anyone

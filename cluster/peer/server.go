@@ -58,6 +58,17 @@ func (s *Server) Close() {
 	s.wg.Wait()
 }
 
+// Go runs f in a goroutine that Close waits for, after the connections and their streams have ended. It returns false after Close.
+func (s *Server) Go(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.wg.Go(f)
+	return true
+}
+
 // one counts a call or stream of a node as under way until leave, if its row bounds those of one node.
 func (s *Server) one(r Row, node api.NodeID) (leave func(), err error) {
 	if r.PerNode == 0 {

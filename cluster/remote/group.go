@@ -15,6 +15,7 @@ type Group interface {
 	words.Store
 	words.Lister
 	words.Lessor
+	words.Feeder
 	Participant
 	// KeepAlive answers one session of a keep-alive, as of its arrival; false: it gives no answer. It ends with ctx.
 	KeepAlive(ctx context.Context, k *words.KeepAlive, s words.SessionKeepAlive) (words.SessionStatus, bool)
@@ -78,6 +79,7 @@ func Register(s *peer.Server, groups Groups) {
 	registerSessions(s, groups)
 	registerParticipant(s, groups)
 	registerMoves(s, groups)
+	registerFeeds(s, groups)
 }
 
 // Node is a node as the callers of its groups see it. Requests name their group. If the node cannot be reached, or the
@@ -89,5 +91,6 @@ var (
 	_ words.Store  = Node{}
 	_ words.Lister = Node{}
 	_ words.Lessor = Node{}
+	_ words.Feeder = Node{}
 	_ Participant  = Node{}
 )

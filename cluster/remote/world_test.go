@@ -82,6 +82,7 @@ type fakeGroup struct {
 	opened      words.OpenSession
 	hinted      []ident.TxnID
 	at          []words.Listed
+	feed        func(ctx context.Context, r *words.FeedRequest) (words.Feed, error)
 }
 
 func newGroup(id api.GroupID) *fakeGroup { return &fakeGroup{Memory: storetest.NewMemory(), id: id} }
@@ -138,6 +139,10 @@ func (g *fakeGroup) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 		return g.keepAlive(ctx, k, s)
 	}
 	return words.SessionStatus{Group: s.Group, Session: s.Session, Seq: k.Seq, Extended: true}, true
+}
+
+func (g *fakeGroup) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, error) {
+	return g.feed(ctx, r)
 }
 
 func (g *fakeGroup) Acked(a words.RevokeAck) {

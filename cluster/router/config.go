@@ -19,6 +19,7 @@ type Target interface {
 	words.Store
 	words.Lister
 	words.Lessor
+	words.Feeder
 	remote.Participant
 }
 
@@ -60,6 +61,8 @@ type Config struct {
 	// well. Elections take less than LostAfter.
 	WellWithin time.Duration // 0: 2.5 s
 	LostAfter  time.Duration // 0: 5 s
+	// FeedSilence is how long a feed may tell nothing before it is taken for broken. A leader tells something once a second.
+	FeedSilence time.Duration // 0: 5 s
 }
 
 func (c *Config) complete() error {
@@ -87,6 +90,7 @@ func (c *Config) complete() error {
 	orElse(&c.MaxBackoff, 300*time.Millisecond)
 	orElse(&c.WellWithin, 5*words.DefaultKeepAlive/2)
 	orElse(&c.LostAfter, 5*words.DefaultKeepAlive)
+	orElse(&c.FeedSilence, 5*time.Second)
 	if c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.MinBackoff < 0 || c.MaxBackoff < c.MinBackoff {
 		return &api.Error{Code: api.CodeInvalid, Op: "router", Hint: "a time is out of range"}
 	}

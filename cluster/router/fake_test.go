@@ -35,6 +35,7 @@ type backend struct {
 	participant remote.Participant
 	// replicas is the age with which replicas answer bounded and stale reads. If 0, they answer none.
 	replicas time.Duration
+	feed     func(ctx context.Context, node api.NodeID, r *words.FeedRequest) (words.Feed, error)
 	lists    map[api.GroupID]uint64 // how many lists the groups have answered
 }
 
@@ -210,6 +211,13 @@ func (n fakeNode) CloseSession(ctx context.Context, g api.GroupID, _ ident.Sessi
 
 func (n fakeNode) Release(ctx context.Context, g api.GroupID, _ []ident.DroppedLease) error {
 	return n.enter(ctx, n.id, "release", g)
+}
+
+func (n fakeNode) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, error) {
+	if err := n.enter(ctx, n.id, "feed", r.Group); err != nil {
+		return nil, err
+	}
+	return n.feed(ctx, n.id, r)
 }
 
 // router returns a router of node a0 over the backend.

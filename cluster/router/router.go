@@ -27,6 +27,7 @@ var (
 	_ words.Store  = (*Router)(nil)
 	_ words.Lister = (*Router)(nil)
 	_ words.Lessor = (*Router)(nil)
+	_ words.Feeder = (*Router)(nil)
 )
 
 // New returns a new router.

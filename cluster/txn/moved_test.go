@@ -17,6 +17,7 @@ import (
 type everyLeader struct {
 	*line
 	words.Lessor // nil: it is never called
+	words.Feeder // nil: it is never called
 }
 
 func (n everyLeader) at(g api.GroupID) *group.Authority { return n.w.groups[g].leader() }

@@ -1,0 +1,190 @@
+package router
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// Feed follows a piece at its group's leader, on whichever node that is. If the leader changes, the connection breaks or the node
+// falls silent, the feed goes on at its position at another node, until ctx ends. It does not wait: the first Next finds the
+// leader. Next returns CodeWrongGroup only if the newest map says that the piece has moved and the group still says, later, that it
+// does not own the piece and never gave it up: the group has forgotten that it did.
+func (r *Router) Feed(ctx context.Context, q *words.FeedRequest) (words.Feed, error) {
+	f := &feed{router: r, request: *q}
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	return f, nil
+}
+
+// feed is a feed over all its attachments. Apart from Close, its methods belong to one goroutine.
+type feed struct {
+	router  *Router
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	request words.FeedRequest // from where the feed is now
+	begun   bool              // a batch was returned
+	over    bool              // a batch has said that the piece has moved
+	at      *attached         // nil between two nodes
+	breaks  int               // attachments that ended, since a batch came
+}
+
+// attached is a feed at one node.
+type attached struct {
+	words.Feed
+	watch  watch
+	cancel context.CancelFunc
+}
+
+// Close ends the feed.
+func (f *feed) Close() error {
+	f.cancel()
+	return nil
+}
+
+// Next returns the next batch, from whichever node.
+func (f *feed) Next() (*words.FeedBatch, error) {
+	if f.over {
+		return nil, io.EOF
+	}
+	for {
+		b, err := f.next()
+		if err != nil {
+			f.detach()
+			return nil, err
+		}
+		if b == nil {
+			continue
+		}
+		f.over = b.Moved != nil
+		f.begun, f.request.Now, f.request.After = true, false, b.To
+		if f.over {
+			f.detach()
+		}
+		return b, nil
+	}
+}
+
+// next returns a batch, or nil if the feed has to be attached again or has nothing new to tell.
+func (f *feed) next() (*words.FeedBatch, error) {
+	if f.at == nil {
+		b, err := f.attach()
+		if err != nil || !f.begun || b.Gap != "" || b.Moved != nil || b.To != f.request.After {
+			return b, err
+		}
+		return nil, nil
+	}
+	silent := time.AfterFunc(f.router.cfg.FeedSilence, f.at.cancel)
+	b, err := f.at.Next()
+	silent.Stop()
+	if err == nil {
+		f.breaks = 0
+		return b, nil
+	}
+	if leader := api.AsError(err).Leader; leader != "" {
+		f.router.hints.set(f.request.Group, leader)
+	}
+	f.detach()
+	f.breaks++
+	return nil, f.pause()
+}
+
+// detach leaves the node.
+func (f *feed) detach() {
+	if f.at == nil {
+		return
+	}
+	f.router.hints.unwatch(f.request.Group, &f.at.watch)
+	f.at.cancel()
+	_ = f.at.Close() // what it told counts
+	f.at = nil
+}
+
+// attach begins the feed at the group's leader and returns the first batch.
+func (f *feed) attach() (*words.FeedBatch, error) {
+	r := f.router
+	for {
+		m := r.cfg.Map()
+		var first *words.FeedBatch
+		c := r.call("feed", true)
+		c.timeout = r.cfg.ReadTimeout
+		c.send = func(ctx context.Context, node api.NodeID) (err error) {
+			first, err = f.open(ctx, node)
+			return err
+		}
+		err := r.toGroup(admission.WithTries(f.ctx, admission.MaxTries+1), c, f.request.Group)
+		switch code := api.CodeOf(err); {
+		case err == nil:
+			return first, nil
+		case code == api.CodeWrongGroup && movedOn(m, &f.request.Piece):
+			return nil, err
+		case code == api.CodeWrongGroup:
+			_ = r.cfg.Refresh(f.ctx) // if it fails, the next round is by the old map
+		case code != api.CodeUnavailable && code != api.CodeNotLeader && judge(err) == final:
+			return nil, err
+		}
+		f.breaks++
+		if e := f.pause(); e != nil {
+			return nil, c.timeUp(f.ctx)
+		}
+	}
+}
+
+// open begins the feed at a node, and takes the first batch before ctx ends.
+func (f *feed) open(ctx context.Context, node api.NodeID) (*words.FeedBatch, error) {
+	r := f.router
+	long, cancel := context.WithCancel(f.ctx)
+	stop := context.AfterFunc(ctx, cancel)
+	q := f.request
+	x, err := r.cfg.Remote(node).Feed(long, &q)
+	if err != nil {
+		stop()
+		cancel()
+		return nil, readError(err)
+	}
+	b, err := x.Next()
+	if !stop() && err == nil {
+		err = &api.Error{Code: api.CodeUnavailable, Op: "feed", Hint: "the time was up", Err: ctx.Err()}
+	}
+	if err != nil {
+		cancel()
+		_ = x.Close() // it has told nothing
+		return nil, readError(err)
+	}
+	f.at = &attached{Feed: x, watch: watch{node: node, cancel: cancel}, cancel: cancel}
+	r.hints.watch(f.request.Group, &f.at.watch)
+	return b, nil
+}
+
+// pause waits before the feed is attached again: not at all after the first break, longer with each one that follows.
+func (f *feed) pause() error {
+	if f.breaks <= 1 {
+		return f.ended()
+	}
+	r := f.router
+	d := min(r.cfg.MinBackoff<<min(f.breaks-2, 10), r.cfg.MaxBackoff)
+	t := time.NewTimer(d/2 + time.Duration(r.cfg.Rand()*float64(d/2)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-f.ctx.Done():
+	}
+	return f.ended()
+}
+
+func (f *feed) ended() error {
+	if err := f.ctx.Err(); err != nil {
+		return &api.Error{Code: api.CodeUnavailable, Op: "feed", Hint: "the feed was closed", Err: err}
+	}
+	return nil
+}
+
+// movedOn reports whether the map has a part of the piece at a later epoch.
+func movedOn(m *placement.Map, p *words.Piece) bool {
+	return m != nil && slices.ContainsFunc(m.Spans(p.Range), func(s placement.Span) bool { return s.Epoch > p.Epoch })
+}

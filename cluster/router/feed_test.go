@@ -1,0 +1,263 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/words"
+	"github.com/edgehold/edgehold/fsm/placement"
+)
+
+// fakeFeed is a feed of one node. Like a leader's it first says where it begins, and a mark once a second.
+type fakeFeed struct {
+	ctx   context.Context
+	at    words.Position
+	first *words.FeedBatch
+	then  chan any // a *words.FeedBatch or an error
+	mute  bool
+}
+
+func (f *fakeFeed) Next() (*words.FeedBatch, error) {
+	if b := f.first; b != nil {
+		f.first = nil
+		return b, nil
+	}
+	mark := time.After(time.Second)
+	if f.mute {
+		mark = nil
+	}
+	select {
+	case x := <-f.then:
+		if err, bad := x.(error); bad {
+			return nil, err
+		}
+		b := x.(*words.FeedBatch)
+		f.at = b.To
+		return b, nil
+	case <-mark:
+		return &words.FeedBatch{To: f.at, Age: 1}, nil
+	case <-f.ctx.Done():
+		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the stream is over"}
+	}
+}
+
+func (f *fakeFeed) Close() error { return nil }
+
+// feeds is the leaders' side of a test of feeds.
+type feeds struct {
+	*backend
+	opened []words.FeedRequest
+	nodes  []api.NodeID
+	newest *fakeFeed
+	refuse error
+	mute   bool
+}
+
+func (x *feeds) open(ctx context.Context, node api.NodeID, r *words.FeedRequest) (words.Feed, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.opened, x.nodes = append(x.opened, *r), append(x.nodes, node)
+	if x.refuse != nil {
+		return nil, x.refuse
+	}
+	at := r.After
+	if r.Now {
+		at = words.Position{Incarnation: 1, Index: 100}
+	}
+	x.newest = &fakeFeed{ctx: ctx, at: at, first: &words.FeedBatch{To: at}, then: make(chan any, 8), mute: x.mute}
+	return x.newest, nil
+}
+
+func (x *feeds) set(f func()) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f()
+}
+
+func at(index uint64) words.Position { return words.Position{Incarnation: 1, Index: index} }
+
+func batchTo(index uint64) *words.FeedBatch {
+	return &words.FeedBatch{To: at(index), Events: []words.FeedEvent{{Index: index}}}
+}
+
+// followed runs f with a router's feed from now of a piece of a.1, whose leader is a1.
+func followed(t *testing.T, f func(t *testing.T, x *feeds, r *Router, feed words.Feed)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		x := &feeds{backend: newBackend(t)}
+		x.feed = x.open
+		r := x.router(t)
+		feed, err := r.Feed(t.Context(), &words.FeedRequest{Now: true, Piece: words.Piece{Range: api.PrefixRange("x/"), Of: 2, Epoch: 1, Group: "a.1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer feed.Close()
+		if b, err := feed.Next(); err != nil || b.To != at(100) {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		f(t, x, r, feed)
+	})
+}
+
+// TestFeedGoesOn checks that a feed goes on at its position when its node breaks off, does not lead any more, or falls silent, and
+// when another node says that it leads.
+func TestFeedGoesOn(t *testing.T) {
+	for name, breaks := range map[string]func(x *feeds, r *Router){
+		"not leader": func(x *feeds, _ *Router) {
+			x.leaders["a.1"] = "a2"
+			x.newest.then <- error(&api.Error{Code: api.CodeNotLeader, Leader: "a2"})
+		},
+		"broken": func(x *feeds, _ *Router) {
+			x.newest.then <- error(&api.Error{Code: api.CodeUnavailable, Hint: "the stream is over"})
+		},
+		"silent": func(x *feeds, _ *Router) { x.newest.mute = true },
+		"another leads": func(x *feeds, r *Router) {
+			x.leaders["a.1"], x.newest.mute = "a2", true
+			go r.Leads(words.Leads{Group: "a.1", Term: 9, Node: "a2"})
+		},
+		"away for a while": func(x *feeds, _ *Router) {
+			x.leaders["a.1"] = ""
+			x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+			time.AfterFunc(90*time.Second, func() { x.set(func() { x.leaders["a.1"] = "a0" }) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			followed(t, func(t *testing.T, x *feeds, r *Router, feed words.Feed) {
+				x.newest.then <- batchTo(103)
+				if b, err := feed.Next(); err != nil || b.To != at(103) {
+					t.Fatalf("%+v, %v", b, err)
+				}
+				began, asked := time.Now(), len(x.calls())
+				x.set(func() { breaks(x, r) })
+				go func() {
+					for {
+						time.Sleep(10 * time.Millisecond)
+						more := false
+						x.set(func() {
+							if more = len(x.opened) > 1; more {
+								x.newest.then <- batchTo(104)
+							}
+						})
+						if more {
+							return
+						}
+					}
+				}()
+				b, err := feed.Next()
+				if err != nil || len(b.Events) != 1 || b.To != at(104) {
+					t.Fatalf("%+v, %v", b, err)
+				}
+				if len(x.opened) != 2 || x.opened[1].Now || x.opened[1].After != at(103) {
+					t.Errorf("asked for %+v", x.opened)
+				}
+				took, calls := time.Since(began), len(x.calls())-asked
+				switch name {
+				case "away for a while":
+					if took < 90*time.Second || took > 91*time.Second || calls > 1500 {
+						t.Errorf("it took %v and %d calls", took, calls)
+					}
+				case "silent":
+					if took < 4*time.Second || took > 6*time.Second {
+						t.Errorf("it took %v", took)
+					}
+				default:
+					if took > time.Second {
+						t.Errorf("it took %v", took)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestFeedEnds checks how feeds end: with their context, behind a move, and by a refusal that no other node would change.
+func TestFeedEnds(t *testing.T) {
+	followed(t, func(t *testing.T, x *feeds, _ *Router, feed words.Feed) {
+		x.newest.then <- &words.FeedBatch{To: at(110), Moved: &words.Moved{Epoch: 4}}
+		if b, err := feed.Next(); err != nil || b.Moved == nil {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		if _, err := feed.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("behind a move: %v", err)
+		}
+	})
+	followed(t, func(t *testing.T, x *feeds, _ *Router, feed words.Feed) {
+		x.newest.then <- error(api.Errorf(api.CodeDenied, "not your keys"))
+		x.set(func() { x.refuse = api.Errorf(api.CodeDenied, "not your keys") })
+		if _, err := feed.Next(); api.CodeOf(err) != api.CodeDenied {
+			t.Errorf("denied: %v", err)
+		}
+	})
+	for _, leads := range []api.NodeID{"a1", ""} {
+		followed(t, func(t *testing.T, x *feeds, _ *Router, feed words.Feed) {
+			x.set(func() {
+				x.mute, x.leaders["a.1"] = true, leads
+				x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+			})
+			time.AfterFunc(30*time.Second, func() { feed.Close() })
+			began := time.Now()
+			for {
+				_, err := feed.Next()
+				if err == nil {
+					continue
+				}
+				if api.CodeOf(err) != api.CodeUnavailable || time.Since(began) != 30*time.Second {
+					t.Errorf("%v after %v", err, time.Since(began))
+				}
+				return
+			}
+		})
+	}
+}
+
+// TestFeedOfTheWrongGroup checks that a group which has not adopted the piece yet is asked again, and that one which has forgotten
+// it is not, once the map says that the piece has moved on.
+func TestFeedOfTheWrongGroup(t *testing.T) {
+	followed(t, func(t *testing.T, x *feeds, _ *Router, feed words.Feed) {
+		wrong := error(api.Errorf(api.CodeWrongGroup, "not adopted yet"))
+		x.set(func() { x.refuse = wrong })
+		x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+		time.AfterFunc(10*time.Second, func() { x.set(func() { x.refuse = nil }) })
+		began := time.Now()
+		if b, err := feed.Next(); err != nil || time.Since(began) < 10*time.Second || time.Since(began) > 12*time.Second {
+			t.Fatalf("%+v, %v after %v", b, err, time.Since(began))
+		}
+		if n := len(x.opened); n > 60 {
+			t.Errorf("a group that is not ready was asked %d times in 10 s", n)
+		}
+		if x.refreshes == 0 {
+			t.Error("no newer map was asked for")
+		}
+		x.set(func() {
+			x.refuse = wrong
+			x.refresh = func() error {
+				x.set(func() {
+					later := *x.now
+					later.Version++
+					later.Ranges = append([]placement.Span(nil), x.now.Ranges...)
+					for i := range later.Ranges {
+						later.Ranges[i].Epoch = 7
+					}
+					x.now = &later
+				})
+				return nil
+			}
+		})
+		x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+		for {
+			_, err := feed.Next()
+			if err == nil {
+				continue
+			}
+			if api.CodeOf(err) != api.CodeWrongGroup {
+				t.Errorf("a piece that has moved on: %v", err)
+			}
+			return
+		}
+	})
+}
