@@ -114,6 +114,9 @@ func Limits() []Limit {
 		{"group", "bytes of commands that wait for the log", l.QueueBytes, "bytes", unavailable},
 		{"group", "command of the log", replica.MaxCommandBytes, "bytes", tooLarge},
 		{"group", "writes that wait for lease holders", group.DefaultMaxWaiting, "", unavailable},
+		{"group", "feeds of what changes", group.MaxFeeds, "", unavailable},
+		{"group", "bytes of changes that wait for one feed", group.FeedQueueBytes, "bytes", "the feed reads the history"},
+		{"group", "feeds that read the history at once", group.FeedScans, "", "the next one waits"},
 		{"group", "writes that wait for one lease holder", group.DefaultMaxPerHolder, "", unavailable},
 
 		{"node", "reads of clients under way that a lease may answer", admission.DefaultLeased, "", unavailable},
@@ -130,6 +133,7 @@ func Limits() []Limit {
 		{"node", "requests under way to a group", router.MaxInside, "", unavailable},
 		{"node", "the same, if the group's leader refuses them", router.MinInside, "", unavailable},
 		{"node", "requests that wait because a leader asked for patience", router.DefaultMaxPaused, "", unavailable},
+		{"node", "feeds of what changes that it follows at another node", remote.FeedsPerNode, "", unavailable},
 		{"node", "questions that wait for a message to another node", peer.MaxQuestions, "", unavailable},
 		{"node", "transactions that are cleaned up at once", txn.DefaultMaxCleanups, "", "the next one at its keys does it"},
 		{"node", "bodies of HTTP requests in memory", admission.DefaultBytes, "bytes", unavailable},

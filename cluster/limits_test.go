@@ -138,7 +138,10 @@ func TestLimitsFit(t *testing.T) {
 		{"a packed entry", l.EntryBytes, "a command", replica.MaxCommandBytes, "an entry with one command is the largest"},
 		{"the kept result of a request", fsm.MaxRecordBytes, "the work of a transaction", api.MaxTxnWorkBytes, "more than a result is never kept"},
 
+		{"what one feed is behind", group.FeedQueueBytes, "a message", rpc.MaxMessageBytes, "what waits for a feed can travel at once"},
+
 		// Numbers, from one key to all requests of a node.
+		{"feeds of one node", remote.FeedsPerNode, "feeds of a group", group.MaxFeeds - 1, "one node leaves room for others"},
 		{"slow requests for a key", admission.DefaultSlowPerKey, "writes that wait for a holder", group.DefaultMaxPerHolder - 1, "one key of a dead holder leaves room for its other keys"},
 		{"writes that wait for a holder", group.DefaultMaxPerHolder, "writes that wait for holders", group.DefaultMaxWaiting - 1, "one dead holder leaves room for others"},
 		{"writes that wait for holders", group.DefaultMaxWaiting, "slow requests of a node", admission.DefaultSlow, "they need no place of what is fast"},

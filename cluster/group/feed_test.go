@@ -238,49 +238,23 @@ func TestFeedEndsWithLead(t *testing.T) {
 	})
 }
 
-// tenures is a machine whose tenures are the test's.
-type tenures struct {
-	feedMachine
-	mu sync.Mutex
-	of func(fsm.Shard) (fsm.Tenure, bool)
-}
+// always is a machine that takes what it owns for what it has always owned.
+type always struct{ feedMachine }
 
-func (m *tenures) Tenure(s fsm.Shard) (fsm.Tenure, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.of(s)
-}
-
-func (m *tenures) set(of func(fsm.Shard) (fsm.Tenure, bool)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.of = of
-}
+func (always) Tenure(fsm.Shard) (fsm.Tenure, bool) { return fsm.Tenure{}, true }
 
 // TestFeedOfAMove checks that a feed tells all of a range that the group gives up, and then who owns it; what is left can be
 // followed further from there, and what is gone from its beginning at the new owner.
 func TestFeedOfAMove(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
-		m := &tenures{feedMachine: a.machine, of: a.machine.Tenure}
-		a.authority.feeds = m
 		a.mustWrite(put("m", "1"))
 		live, _ := a.subscribe(words.FeedRequest{Piece: everything, Now: true})
 		a.mustWrite(put("n", "1"))
 		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "m"}}}})
 		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "n"}}}})
 		moved := api.Range{Start: "m", End: "p"}
-		m.set(func(s fsm.Shard) (fsm.Tenure, bool) {
-			return fsm.Tenure{Left: &fsm.Left{Range: moved, Epoch: 7, To: []api.GroupID{"g.2"}, At: 1000}}, true
-		})
-		res := a.try(fsm.Cede{Term: l.now(), Range: moved, Epoch: 7, To: []api.GroupID{"g.2"}})
-		at := res.Index
-		m.set(func(s fsm.Shard) (fsm.Tenure, bool) {
-			if !s.Range.Overlaps(moved) {
-				return fsm.Tenure{}, true
-			}
-			return fsm.Tenure{Left: &fsm.Left{Range: moved, Epoch: 7, To: []api.GroupID{"g.2"}, At: at}}, true
-		})
+		at := a.try(fsm.Cede{Term: l.now(), Range: moved, Epoch: 7, To: []api.GroupID{"g.2"}}).Index
 		a.mustWrite(put("a", "after"))
 		for name, s := range map[string]*subscriber{
 			"live": live, "behind": first(a.subscribe(words.FeedRequest{Piece: everything})),
@@ -318,8 +292,6 @@ func first(s *subscriber, _ *words.FeedBatch) *subscriber { return s }
 func TestFeedOfANewOwner(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
-		m := &tenures{feedMachine: a.machine}
-		a.authority.feeds = m
 		rng := api.Range{Start: "m", End: "p"}
 		gone := func(k api.Key) *words.Txn {
 			return &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}}}
@@ -330,7 +302,6 @@ func TestFeedOfANewOwner(t *testing.T) {
 		back := *receipt
 		back.Epoch, back.To, back.From = 9, []api.GroupID{"g.1"}, []fsm.Source{{Group: "g.2", Index: 0, Of: 1}}
 		since := a.try(fsm.Adopt{Receipt: back, Shard: fsm.Shard{Range: rng, Epoch: 9, Of: 1}}).Index
-		m.set(func(s fsm.Shard) (fsm.Tenure, bool) { return fsm.Tenure{Since: since}, s.Epoch == 9 })
 		a.mustWrite(put("m/2", "of epoch 9"))
 		piece := words.Piece{Range: rng, Epoch: 9, Of: 1}
 		s, b := a.subscribe(words.FeedRequest{Piece: piece})
@@ -345,7 +316,7 @@ func TestFeedOfANewOwner(t *testing.T) {
 		if s.upTo(a.counter()).keys() != "m/2" {
 			t.Errorf("from before: told %q", s.keys())
 		}
-		m.set(func(fsm.Shard) (fsm.Tenure, bool) { return fsm.Tenure{}, true }) // as if it had always been there
+		a.authority.feeds = always{a.machine}
 		s, _ = a.subscribe(words.FeedRequest{Piece: piece})
 		if s.upTo(a.counter()).keys() != "m/2" {
 			t.Errorf("of all times: told %q", s.keys())
