@@ -109,14 +109,14 @@ func newClusterID() (string, error) {
 // cluster are in its folder.
 func (n *membership) firstMap() (*placement.Map, error) {
 	if !n.cfg.Secure {
-		return placement.Bootstrap(n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+		return placement.Bootstrap(n.cfg.mapLevel, n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
 	}
 	s, err := n.secretsOf(n.identity.cluster)
 	if err != nil {
 		return nil, err
 	}
 	n.identity.cluster = s.Cluster // that of an earlier try, or of --init
-	first, err := placement.Bootstrap(s.Cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	first, err := placement.Bootstrap(n.cfg.mapLevel, s.Cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
 	if err != nil {
 		return nil, err
 	}

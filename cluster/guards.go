@@ -10,4 +10,5 @@ const (
 
 	guardRemoveDeadFirst = true
 	guardKeepMajority    = true
+	guardLevelOfAll      = true
 )

@@ -15,4 +15,6 @@ var (
 	guardRemoveDeadFirst = os.Getenv("EDGEHOLD_MUTANT") != "remove-dead-first"
 	// Without it an order of an operator may leave a group without a living majority.
 	guardKeepMajority = os.Getenv("EDGEHOLD_MUTANT") != "keep-majority"
+	// Without it the level of the map rises above identities while an edge does not know it.
+	guardLevelOfAll = os.Getenv("EDGEHOLD_MUTANT") != "level-of-all"
 )

@@ -32,16 +32,42 @@ func (n *replicas) raiseMember(x *member) {
 	var err error
 	switch {
 	case x.meta != nil && n.mayRaiseMap(x.meta.Map()):
-		err = x.meta.Raise(ctx, func(ctx context.Context) placement.Level { return n.mapLevelOf(ctx, x.raft.Configured()) })
-	case x.authority != nil && x.machine.Level() < fsm.NewestLevel:
-		err = x.authority.Raise(ctx, func(ctx context.Context) fsm.Level { return n.levelOf(ctx, x.raft.Configured()) })
+		err = x.meta.Raise(ctx, func(ctx context.Context) placement.Level {
+			level := n.mapLevelOf(ctx, x.raft.Configured())
+			if level > placement.LevelIdentity && guardLevelOfAll {
+				level = max(placement.LevelIdentity, n.mapLevelOf(ctx, nodesOf(x.meta.Map())))
+			}
+			return level
+		})
+	case x.authority != nil && x.machine.Level() < groupLevel(n.view.Map()):
+		err = x.authority.Raise(ctx, func(ctx context.Context) fsm.Level {
+			return min(n.levelOf(ctx, x.raft.Configured()), groupLevel(n.view.Map()))
+		})
 	}
 	if err != nil {
 		n.log.Debug("could not raise the level of a group", "group", x.group, "error", err)
 	}
 }
 
-// mayRaiseMap reports whether the level of the map is to rise as soon as all voters of the meta group know a higher one.
+// groupLevel returns the highest level that a group may have while the map is at its level. What a group of a level above that of
+// identities says must be understood by edges too, and it is only by the level of the map that they all are known to do so.
+func groupLevel(m *placement.Map) fsm.Level {
+	if m == nil || m.Level < placement.LevelHistory {
+		return fsm.Level2
+	}
+	return min(fsm.Level(m.Level), fsm.NewestLevel)
+}
+
+// nodesOf returns the ids of all nodes of the map.
+func nodesOf(m *placement.Map) (nodes []string) {
+	for i := range m.Nodes {
+		nodes = append(nodes, string(m.Nodes[i].ID))
+	}
+	return nodes
+}
+
+// mayRaiseMap reports whether the level of the map is to rise as soon as those who must know a higher one do: all voters of the
+// meta group, and above LevelIdentity all nodes.
 func (n *replicas) mayRaiseMap(m *placement.Map) bool {
 	return m != nil && m.Level < placement.NewestLevel && m.Setting(placement.SettingLevelHold) == "off"
 }

@@ -293,3 +293,79 @@ func TestHaltedGroup(t *testing.T) {
 		}
 	})
 }
+
+// TestEdgeHoldsLevel: an edge whose program is older holds the level of the map, and with it those of the groups, which the settings
+// of histories need. A node that was removed from the map holds nothing.
+func TestEdgeHoldsLevel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		older := func(c Config) Config { c.level, c.mapLevel = fsm.Level2, placement.LevelIdentity; return c }
+		first := b.config("s1", api.RoleServer)
+		first.Bootstrap, first.Dir = true, t.TempDir()
+		s1 := b.open(older(first))
+		b.ready(s1)
+		var edges []*Node
+		var configs []Config
+		for _, id := range []api.NodeID{"e1", "e2"} {
+			c := b.config(id, api.RoleEdge)
+			c.Join = []string{"s1"}
+			edges, configs = append(edges, b.open(older(c))), append(configs, c)
+			b.ready(edges[len(edges)-1])
+		}
+		again := func(n *Node, c Config) *Node {
+			t.Helper()
+			if err := n.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var err error
+			if c.Listener, err = b.fabric.Listen(string(c.ID), "r"); err != nil {
+				t.Fatal(err)
+			}
+			n = b.open(c)
+			b.ready(n)
+			return n
+		}
+		s1 = again(s1, first)
+		time.Sleep(time.Minute)
+		at := func(what string, mapLevel placement.Level, level fsm.Level, held ...api.NodeID) {
+			t.Helper()
+			l, err := s1.ClusterLevel(t.Context())
+			if err != nil || l.Level != int(mapLevel) || len(l.HeldBy) != len(held) {
+				t.Fatalf("%s: the level of the map is %+v, %v, want %d", what, l, err, mapLevel)
+			}
+			for i, h := range l.HeldBy {
+				if h.Node != held[i] {
+					t.Errorf("%s: held by %v, want %v", what, l.HeldBy, held)
+				}
+			}
+			if got := s1.Machine("r.1").Level(); got != level {
+				t.Errorf("%s: the group is at level %d, want %d", what, got, level)
+			}
+		}
+		at("two older edges", placement.LevelIdentity, fsm.Level2, "e1", "e2")
+		if _, err := s1.SetSetting(t.Context(), placement.SettingHistoryMax, "1MiB", false); api.CodeOf(err) != api.CodeConflict {
+			t.Errorf("a setting of a later level: %v", err)
+		}
+		e1 := configs[0]
+		again(edges[0], e1)
+		time.Sleep(time.Minute)
+		at("one older edge", placement.LevelIdentity, fsm.Level2, "e2")
+		if err := edges[1].Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		at("one that is down", placement.LevelIdentity, fsm.Level2, "e2")
+		if _, err := s1.Remove(t.Context(), "e2", true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		at("none", placement.NewestLevel, fsm.NewestLevel)
+		if _, err := s1.SetSetting(t.Context(), placement.SettingHistoryMax, "8MiB", false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		if most := s1.Machine("r.1").Position().Max; most != 1<<20 { // an eighth, as it is in memory
+			t.Errorf("the history may take %d bytes", most)
+		}
+	})
+}

@@ -124,10 +124,11 @@ func (n *replicas) openGroup(cfg replica.Config, g placement.Group, m *placement
 	machine.OnFailure(func(err error) { n.fail(g.ID, err) })
 	rc := group.Config{
 		Group: g.ID, Node: n.cfg.ID, Machine: machine, Clock: n.cfg.Clock, Revoker: n.leases, Groups: n.router, Lost: n.router.Lost, OnLead: n.leases.Announce, Removed: n.removed,
-		EdgeLimits: n.edgeLimits,
-		Metrics:    n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
+		EdgeLimits: n.edgeLimits, History: n.historyLimits(machine),
+		Metrics: n.metrics.forGroup(g.ID), Logger: n.log.Named(string(g.ID)),
 	}
 	if n.founds(g) {
+		rc.Level = groupLevel(m)
 		rc.Init = &fsm.Init{Group: g.ID, Incarnation: ident.FirstIncarnation, Shards: shards(m.Owned(g.ID)), MaxTerm: words.MaxLeaseTerm, MaxPause: words.MaxPause}
 	}
 	a, err := group.New(rc)
@@ -172,6 +173,21 @@ func (n *replicas) edgeLimits() (term, pause time.Duration) {
 		return words.DefaultEdgeLeaseMax, words.DefaultEdgePauseMax
 	}
 	return m.Duration(placement.SettingEdgeLeaseMax), m.Duration(placement.SettingEdgePauseMax)
+}
+
+// historyLimits returns the function that says what history the machine keeps, by the settings. A machine in memory keeps less.
+func (n *replicas) historyLimits(machine *fsm.Machine) func() (bytes uint64, age time.Duration) {
+	less := uint64(1)
+	if !machine.OnDisk() {
+		less = 8
+	}
+	return func() (uint64, time.Duration) {
+		m := n.view.Map()
+		if m == nil {
+			return machine.Position().Max, 24 * time.Hour
+		}
+		return uint64(m.Bytes(placement.SettingHistoryMax)) / less, m.Duration(placement.SettingHistoryAge)
+	}
 }
 
 // founds reports whether this node is one of those that found the group's log, if it has none.

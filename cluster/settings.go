@@ -8,7 +8,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/join"
-	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -102,7 +101,8 @@ func (n *Node) present(op string) (*placement.Map, error) {
 	return nil, &api.Error{Code: api.CodeUnavailable, Op: op, Hint: "this node has not reached its cluster yet; see --join", RetryAfter: time.Second}
 }
 
-// ClusterLevel returns the level of the cluster. It rises when all voters of the meta group know a higher one.
+// ClusterLevel returns the level of the cluster. It rises when all voters of the meta group know a higher one, and above
+// LevelIdentity when all nodes do.
 func (n *Node) ClusterLevel(ctx context.Context) (*api.ClusterLevel, error) {
 	m, err := n.present("level")
 	if err != nil {
@@ -114,19 +114,15 @@ func (n *Node) ClusterLevel(ctx context.Context) (*api.ClusterLevel, error) {
 	if l.Level >= l.Newest {
 		return l, nil
 	}
-	meta, _ := m.Group(ident.MetaGroup)
-	nodes := make([]string, len(meta.Voters))
-	for i, v := range meta.Voters {
-		nodes[i] = string(v)
-	}
+	nodes := nodesOf(m)
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
 	for i, r := range n.replicas.reportsOf(ctx, nodes) {
 		switch {
 		case r.Node == "":
-			l.HeldBy = append(l.HeldBy, api.LevelHolder{Node: meta.Voters[i], Why: "it does not answer"})
+			l.HeldBy = append(l.HeldBy, api.LevelHolder{Node: api.NodeID(nodes[i]), Why: "it does not answer"})
 		case int(r.MapLevel) < l.Newest:
-			l.HeldBy = append(l.HeldBy, api.LevelHolder{Node: meta.Voters[i], Why: fmt.Sprintf("it knows level %d; upgrade it", r.MapLevel)})
+			l.HeldBy = append(l.HeldBy, api.LevelHolder{Node: api.NodeID(nodes[i]), Why: fmt.Sprintf("it knows level %d; upgrade it", r.MapLevel)})
 		}
 	}
 	return l, nil

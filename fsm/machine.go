@@ -168,6 +168,12 @@ func (m *Machine) durable() (engine.Durable, error) {
 	return nil, errNotDurable
 }
 
+// OnDisk reports whether the state outlives the process.
+func (m *Machine) OnDisk() bool {
+	_, err := m.durable()
+	return err == nil
+}
+
 // Applied returns the log's index of the newest entry that the state has. After a restart of a machine on disk it is at least
 // that of the last Flush.
 func (m *Machine) Applied() uint64 { return m.Meta().Applied }

@@ -218,7 +218,7 @@ func (a *Authority) propose(ctx context.Context, c fsm.Command) (fsm.Result, err
 // the log. So the log's level at the command is at least the machine's level now.
 func (a *Authority) encode(c fsm.Command) []byte {
 	if _, founds := c.(fsm.Init); founds {
-		return fsm.Encode(c, fsm.NewestLevel)
+		return fsm.Encode(c, a.cfg.Level)
 	}
 	return fsm.Encode(c, a.cfg.Machine.Level())
 }

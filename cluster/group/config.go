@@ -46,6 +46,8 @@ type Config struct {
 	// Init, if not nil, founds the group. A leader whose machine is not initialised proposes it, and requests wait
 	// for it.
 	Init *fsm.Init
+	// Level is that at which Init founds the group. 0 is the newest.
+	Level fsm.Level
 	// Removed reports whether the node was removed from the cluster: its sessions are not renewed, it gets no leases,
 	// and what it holds ends by expiry. It must not block. If nil, no node ever was.
 	Removed func(api.NodeID) bool
@@ -130,6 +132,7 @@ func (c *Config) setDefaults() {
 	if c.Removed == nil {
 		c.Removed = func(api.NodeID) bool { return false }
 	}
+	or(&c.Level, fsm.NewestLevel)
 	or(&c.AbortAfter, 3*time.Second)
 	or(&c.Moment, 20*time.Millisecond)
 	or(&c.CoolDown, 100*time.Millisecond)

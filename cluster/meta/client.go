@@ -58,6 +58,9 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 	if len(prefix) > api.MaxKeyBytes {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
 	}
+	if err := placement.CheckBoundaries(api.PrefixRange(prefix)); err != nil {
+		return err
+	}
 	m, err := c.Get(ctx)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -32,6 +33,11 @@ func (m *Map) setRange(s Span) (changed bool, err error) {
 	if err := checkOwners(s, groups); err != nil || len(s.Groups) == 0 {
 		return false, bad("range %v needs owners, all of one region", r)
 	}
+	if m.Level >= LevelTime {
+		if err := CheckBoundaries(r); err != nil {
+			return false, err
+		}
+	}
 	old := m.Spans(r)
 	if len(old) == 1 && old[0].Epoch == s.Epoch && old[0].Region == s.Region && slices.Equal(old[0].Groups, s.Groups) {
 		return false, nil // a repetition
@@ -46,6 +52,16 @@ func (m *Map) setRange(s Span) (changed bool, err error) {
 	}
 	m.assign(s)
 	return true, nil
+}
+
+// CheckBoundaries returns CodeInvalid if the range begins or ends within the directory of a lock, whose keys must have one owner.
+func CheckBoundaries(r api.Range) error {
+	for _, k := range []api.Key{r.Start, r.End} {
+		if strings.Contains(string(k), "/.lock/") {
+			return bad("no range begins or ends at %q: the keys of a lock have one owner", string(k))
+		}
+	}
+	return nil
 }
 
 // assign cuts the range of s out of the spans that hold it and puts s there. m.Ranges is replaced.

@@ -112,6 +112,10 @@ func needs(c Command) Level {
 		if !c.Node.plain() {
 			return LevelIdentity
 		}
+	case Set:
+		if row, ok := SettingNamed(c.Name); ok {
+			return max(row.Since, LevelIdentity)
+		}
 	}
 	return commands[c.kind()].since
 }

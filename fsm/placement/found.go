@@ -17,10 +17,10 @@ const (
 	MaxGroupsPerRegion = 32
 )
 
-// Bootstrap returns the map of a new cluster, at the newest level, whose first server is n: its region owns every key. groups is how many groups a
-// region runs (0 is 1), voters how many voters each wants (0 is 3).
-func Bootstrap(clusterID string, n Node, groups, voters int) (*Map, error) {
-	return Static(clusterID, []Node{n}, groups, voters)
+// Bootstrap returns the map of a new cluster, at the level, whose first server is n: its region owns every key. groups is how many
+// groups a region runs (0 is 1), voters how many voters each wants (0 is 3).
+func Bootstrap(l Level, clusterID string, n Node, groups, voters int) (*Map, error) {
+	return static(l, clusterID, []Node{n}, groups, voters)
 }
 
 // Static returns the map, at the newest level, of a planet whose nodes are all known beforehand. Each region in prefixes owns the keys that begin

@@ -12,19 +12,24 @@ const (
 	Level0 Level = 0
 	// LevelIdentity gives every node a number, and has pins, the roll and the vault. New clusters begin with it.
 	LevelIdentity Level = 3
+	// LevelHistory has the settings of histories. All nodes of the map know it, and groups may keep histories.
+	LevelHistory Level = 4
+	// LevelTime keeps the locks of a directory together. All nodes of the map know it, and groups may have deadlines.
+	LevelTime Level = 5
 
 	// NewestLevel is the highest that this program knows.
-	NewestLevel = LevelIdentity
+	NewestLevel = LevelTime
 )
 
 // known reports whether a map can be at the level.
-func (l Level) known() bool { return l == Level0 || l == LevelIdentity }
+func (l Level) known() bool { return l == Level0 || l >= LevelIdentity && l <= NewestLevel }
 
 // version is the format's version of what needs the level: the first byte of its encoding. What needs no level keeps the first.
 func (l Level) version() byte { return max(formatVersion, byte(l)) }
 
-// SetLevel raises the level of the map. The leader of the meta group proposes it when all voters of the group have reported that
-// they know the level. It never lowers a level; repeated, it does nothing. LevelIdentity gives a number to every node.
+// SetLevel raises the level of the map. The leader of the meta group proposes it when all voters of the group, and above
+// LevelIdentity all nodes of the map, have reported that they know the level. It never lowers a level; repeated, it does nothing.
+// LevelIdentity gives a number to every node.
 type SetLevel struct {
 	Level Level `cbor:"1,keyasint"`
 }
@@ -43,7 +48,10 @@ func (s *state) setLevel(c SetLevel) (changes, error) {
 
 // raise brings the map to the level. m is the caller's own copy.
 func (m *Map) raise(l Level) error {
-	m.Level = l
+	before := m.Level
+	if m.Level = l; before >= LevelIdentity {
+		return nil
+	}
 	nodes := m.Nodes
 	m.Nodes = nil
 	for _, n := range nodes {

@@ -152,3 +152,41 @@ func TestNewerSnapshot(t *testing.T) {
 		t.Errorf("gave %v", err)
 	}
 }
+
+// TestRaiseAgain: a map that has identities keeps the numbers of its nodes when it rises, and its bytes are of the new level.
+func TestRaiseAgain(t *testing.T) {
+	m := oldMachine(t)
+	before := apply(t, m, SetLevel{LevelIdentity}).Map
+	r := apply(t, m, SetLevel{NewestLevel})
+	if r.Err != nil || r.Map.Level != NewestLevel || !slices.EqualFunc(r.Map.Nodes, before.Nodes, Node.Equal) || r.Map.NextNum != before.NextNum {
+		t.Fatalf("raised to %+v, %v", r.Map, r.Err)
+	}
+	b := EncodeMap(r.Map)
+	if again, err := DecodeMap(b); err != nil || b[0] != byte(NewestLevel) || again.Level != NewestLevel {
+		t.Errorf("a map of version %d: %v", b[0], err)
+	}
+}
+
+// TestLockBoundary: from its level on the map has no boundary within the directory of a lock.
+func TestLockBoundary(t *testing.T) {
+	inside := api.PrefixRange("jobs/daily/.lock/a")
+	for _, x := range []struct {
+		level Level
+		r     api.Range
+		code  api.Code
+	}{
+		{LevelHistory, inside, ""},
+		{LevelTime, inside, api.CodeInvalid},
+		{LevelTime, api.Range{Start: "a", End: "jobs/.lock/"}, api.CodeInvalid},
+		{LevelTime, api.PrefixRange("jobs/daily/"), ""},
+		{LevelTime, api.PrefixRange("jobs/.locks/"), ""},
+		{LevelTime, api.PrefixRange(".lock/a"), ""}, // of no lock: a name comes first
+	} {
+		m := oldMachine(t)
+		apply(t, m, SetLevel{x.level})
+		r := apply(t, m, SetRange{x.r, 2, "a", []api.GroupID{"a.1"}})
+		if r.Err != nil && r.Err.Code != x.code || r.Err == nil && x.code != "" {
+			t.Errorf("%v at level %d: %v", x.r, x.level, r.Err)
+		}
+	}
+}

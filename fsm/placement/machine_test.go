@@ -73,7 +73,7 @@ func TestNewer(t *testing.T) {
 
 func bootstrapped(t *testing.T) *Machine {
 	t.Helper()
-	first, err := Bootstrap("c", server("a1", "a"), 1, 3)
+	first, err := Bootstrap(NewestLevel, "c", server("a1", "a"), 1, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,7 +375,7 @@ type brokenReader struct{}
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("no disk") }
 
 func FuzzDecode(f *testing.F) {
-	m, err := Bootstrap("c", server("a1", "a"), 2, 3)
+	m, err := Bootstrap(NewestLevel, "c", server("a1", "a"), 2, 3)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -14,9 +14,10 @@ import (
 // Setting is a row of the table of settings: a value that holds for all nodes of a cluster.
 type Setting struct {
 	Name    string
+	Since   Level // the least level of a map that has it; 0 is LevelIdentity
 	Kind    SettingKind
 	Default string
-	// Min and Max bound a duration, in nanoseconds. Zero is also allowed if Zero says what it means.
+	// Min and Max bound a duration, in nanoseconds, or a size, in bytes. Zero is also allowed if Zero says what it means.
 	Min, Max int64
 	Zero     string
 	Choices  []string // the only values, if there are any
@@ -31,6 +32,7 @@ const (
 	Duration SettingKind = "duration" // as time.ParseDuration reads it
 	Number   SettingKind = "number"   // one of a few
 	Choice   SettingKind = "choice"   // one of a few words
+	Size     SettingKind = "size"     // a whole number with KiB, MiB or GiB behind it
 )
 
 // Names of the settings.
@@ -40,6 +42,8 @@ const (
 	SettingEdgeLeaseMax = "edge-lease-max"
 	SettingEdgePauseMax = "edge-pause-max"
 	SettingAccessMaxAge = "access-max-age"
+	SettingHistoryAge   = "history-age"
+	SettingHistoryMax   = "history-max"
 	SettingLevelHold    = "level-hold"
 	SettingSecurity     = "security"
 )
@@ -62,6 +66,15 @@ var Settings = []Setting{
 	{
 		Name: SettingEdgePauseMax, Kind: Duration, Default: "2s", Min: int64(10 * time.Millisecond), Max: int64(10 * time.Second),
 		Doc: "the longest pause of an edge's process for which leases are planned",
+	},
+	{
+		Name: SettingHistoryAge, Since: LevelHistory, Kind: Duration, Default: "24h", Min: int64(time.Minute), Max: int64(30 * 24 * time.Hour),
+		Doc: "how long a group keeps the history of what changed; a watch that continues from before that misses changes, and says so",
+	},
+	{
+		Name: SettingHistoryMax, Since: LevelHistory, Kind: Size, Default: "256MiB", Min: 1 << 20, Max: 64 << 30,
+		Zero: "there is no history, and nothing can be watched",
+		Doc:  "how much of the history of what changed a group keeps; a node without a data folder keeps an eighth of it",
 	},
 	{
 		Name: SettingLevelHold, Kind: Choice, Default: "off", Choices: []string{"off", "on"},
@@ -98,6 +111,10 @@ func (s Setting) Parse(value string) (string, error) {
 		if d, err := time.ParseDuration(value); err == nil && s.within(int64(d)) {
 			return short(d), nil
 		}
+	case s.Kind == Size:
+		if n, ok := parseSize(value); ok && s.within(n) {
+			return sizeText(n), nil
+		}
 	}
 	return "", bad("%s must be %s, not %q", s.Name, s.Bounds(), value)
 }
@@ -111,6 +128,9 @@ func (s Setting) Bounds() string {
 		return strings.Join(s.Choices[:last], ", ") + " or " + s.Choices[last]
 	}
 	text := fmt.Sprintf("a time from %s to %s", short(time.Duration(s.Min)), short(time.Duration(s.Max)))
+	if s.Kind == Size {
+		text = fmt.Sprintf("a size from %s to %s", sizeText(s.Min), sizeText(s.Max))
+	}
 	if s.Zero != "" {
 		text += ", or 0"
 	}
@@ -126,6 +146,36 @@ func short(d time.Duration) string {
 		}
 	}
 	return text
+}
+
+// The units of a size, from the largest on.
+var units = []struct {
+	name string
+	size int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// parseSize reads a size as people write it.
+func parseSize(s string) (int64, bool) {
+	if s == "0" {
+		return 0, true
+	}
+	for _, u := range units {
+		if digits, ok := strings.CutSuffix(s, u.name); ok {
+			n, err := strconv.ParseUint(digits, 10, 31)
+			return int64(n) * u.size, err == nil && n > 0
+		}
+	}
+	return 0, false
+}
+
+// sizeText returns a size in the largest unit that divides it.
+func sizeText(n int64) string {
+	for _, u := range units {
+		if n > 0 && n%u.size == 0 {
+			return strconv.FormatInt(n/u.size, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // Setting returns the value of the setting with that name, or its default; "" if there is no such setting.
@@ -147,6 +197,12 @@ func (m *Map) Setting(name string) string {
 func (m *Map) Duration(name string) time.Duration {
 	d, _ := time.ParseDuration(m.Setting(name)) // the map has been checked
 	return d
+}
+
+// Bytes returns the value of a setting that is a size, in bytes; 0 if there is no such setting.
+func (m *Map) Bytes(name string) int64 {
+	n, _ := parseSize(m.Setting(name)) // the map has been checked
+	return n
 }
 
 // Set gives a setting a value; "" gives it its default again. CodeNotFound if there is no such setting, CodeInvalid for a value that
@@ -206,7 +262,7 @@ func (m *Map) setting(row Setting, value string) (changed bool) {
 func (m *Map) checkSettings() error {
 	for name, value := range m.Settings {
 		row, ok := SettingNamed(name)
-		if !ok || name == SettingVoters || name == SettingSecurity {
+		if !ok || name == SettingVoters || name == SettingSecurity || row.Since > m.Level {
 			return bad("the placement map has an unknown setting %q", name)
 		}
 		if v, err := row.Parse(value); err != nil || v != value {

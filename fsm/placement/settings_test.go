@@ -18,7 +18,7 @@ func TestSettingsTable(t *testing.T) {
 		if v, err := s.Parse(s.Default); err != nil || v != s.Default {
 			t.Errorf("%s: the default %s is taken as %q, %v", s.Name, s.Default, v, err)
 		}
-		if s.Doc == "" || s.Bounds() == "" || (s.Kind == Duration) == (s.Choices != nil) {
+		if s.Doc == "" || s.Bounds() == "" || (s.Kind == Duration || s.Kind == Size) == (s.Choices != nil) {
 			t.Errorf("%+v lacks something", s)
 		}
 		if _, ok := SettingNamed(s.Name); !ok {
@@ -44,6 +44,14 @@ func TestSet(t *testing.T) {
 		{SettingAccessMaxAge, "1s", "", "a time from 10s to 720h, or 0"},
 		{SettingEdgeLeaseMax, "60s", "1m", ""},
 		{SettingEdgeLeaseMax, "61s", "", "a time from 100ms to 1m"},
+		{SettingHistoryMax, "1024MiB", "1GiB", ""},
+		{SettingHistoryMax, "1536KiB", "1536KiB", ""},
+		{SettingHistoryMax, "0", "0", ""},
+		{SettingHistoryMax, "0KiB", "", "a size from 1MiB to 64GiB, or 0"},
+		{SettingHistoryMax, "1000", "", "a size from 1MiB to 64GiB, or 0"},
+		{SettingHistoryMax, "-1MiB", "", "a size from 1MiB to 64GiB, or 0"},
+		{SettingHistoryMax, "65GiB", "", "a size from 1MiB to 64GiB, or 0"},
+		{SettingHistoryAge, "2h", "2h", ""},
 		{SettingLevelHold, "on", "on", ""},
 		{SettingLevelHold, "yes", "", "off or on"},
 		{SettingVoters, "5", "5", ""},
@@ -85,5 +93,29 @@ func TestSet(t *testing.T) {
 	now.Version = 1
 	if string(EncodeMap(&now)) != string(before) {
 		t.Error("the defaults have left something behind")
+	}
+}
+
+// TestSettingsOfLevels: a map has a setting only from its level on, since older programs refuse a map with a setting that they do not
+// know.
+func TestSettingsOfLevels(t *testing.T) {
+	m := oldMachine(t)
+	apply(t, m, SetLevel{LevelIdentity})
+	c := Set{SettingHistoryMax, "1GiB"}
+	if r := apply(t, m, c); api.CodeOf(r.Err) != api.CodeConflict {
+		t.Errorf("set before its level: %v", r.Err)
+	}
+	if b := Encode(c); b[0] != byte(LevelHistory) {
+		t.Errorf("the command is of version %d", b[0])
+	}
+	apply(t, m, SetLevel{LevelHistory})
+	r := apply(t, m, c)
+	if r.Err != nil || r.Map.Bytes(SettingHistoryMax) != 1<<30 || r.Map.Check() != nil {
+		t.Fatalf("set at its level: %v", r.Err)
+	}
+	old := *r.Map
+	old.Level = LevelIdentity
+	if old.Check() == nil {
+		t.Error("a map of an older level may have the setting")
 	}
 }

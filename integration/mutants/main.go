@@ -77,6 +77,8 @@ var mutants = []mutant{
 	{"abort-record", []check{{"./fsm", "."}, {"./cluster/txn", recovery}}},
 	{"watermark", []check{{"./fsm", "."}}},
 	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
+	{"level-of-all", []check{{"./cluster", "^TestEdgeHoldsLevel$"}}},
+	{"history-floor", []check{{"./fsm", "^TestRandom$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"feed-confirm", []check{{"./cluster/group", "^TestFeedFromNow$"}}},
 	{"feed-ahead-of-leader", []check{{"./cluster/group", "^TestFeedEndsWithLead$"}}},
