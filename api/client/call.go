@@ -82,6 +82,8 @@ type answer struct {
 type carrier interface {
 	// attempt carries out the call once at the node. The node gets at most budget for it.
 	attempt(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure)
+	// watch begins a watch at the node, which gets at most budget to begin. ctx is that of the watch.
+	watch(ctx context.Context, e *endpoint, of *call, r *api.WatchRequest, budget time.Duration) (api.WatchStream, *failure)
 	// close closes open connections and ends the attempts under way. attempt must not be called after close.
 	close()
 }

@@ -40,6 +40,18 @@
 //		return tx.Delete("eu-west/alice")
 //	})
 //
+// # Watches
+//
+// [Client.Watch] yields what changes among the keys with a prefix, from any [api.Cursor] on. [Client.Follow] first yields what there
+// is. Both go on through the next endpoint if a node fails, and miss nothing:
+//
+//	for ev, err := range c.Follow(ctx, "config/") {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(ev.Kind, ev.Key, ev.Version)
+//	}
+//
 // # Errors
 //
 // Every error of a Client is an [*api.Error], except errors that the function given to Txn or View returns. Test for a code with
@@ -175,6 +187,7 @@ type network struct {
 	http      *http.Client
 	endpoints *endpoints
 	upgrades  *http.Client // opens streams; nil if there are none
+	watches   *http.Client // http without a bound of the time
 
 	ctx    context.Context // ends with close
 	cancel context.CancelFunc
@@ -183,6 +196,9 @@ type network struct {
 
 func newNetwork(cfg Config, tokens *tokens, nodes *endpoints) *network {
 	n := &network{config: cfg, tokens: tokens, endpoints: nodes, http: cfg.HTTPClient}
+	unbounded := *n.http
+	unbounded.Timeout = 0
+	n.watches = &unbounded
 	if !cfg.PlainHTTP {
 		n.upgrades = upgrader(n.http)
 	}

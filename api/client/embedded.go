@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -16,7 +17,7 @@ import (
 //
 // The Client has the same methods and guarantees as one that [Open] returns: calls are retried, writes take effect once, and the
 // caller owns the values that it gets. [Client.List] and [Client.ListPage] require that the Store is an [api.Lister].
-// [Client.Status], [Client.SetPlacement] and [Client.Ready] require that it is an [api.Admin]. If it is not, they return
+// [Client.Watch] and [Client.Follow] require that it is an [api.Watcher]. [Client.Status], [Client.SetPlacement] and [Client.Ready] require that it is an [api.Admin]. If it is not, they return
 // [api.CodeInvalid]. [Client.Fetch] and [Client.SendTxn], which need HTTP, always return [api.CodeInvalid]. Close does not close
 // the Store.
 func New(store api.Store) *Client {
@@ -107,7 +108,9 @@ func (o *listOptions) listDirectly(ctx context.Context, s api.Store, prefix api.
 	*p = Page{Entries: append([]api.Entry{}, res.Entries...), Stale: res.Stale, Age: res.Age}
 	copyValues(p.Entries)
 	if n := len(p.Entries); res.More && n > 0 {
-		p.Next = base64.RawURLEncoding.EncodeToString([]byte(p.Entries[n-1].Key))
+		p.Next = base64.RawURLEncoding.EncodeToString([]byte(p.Entries[n-1].Key)) + "." + string(res.Cursor)
+	} else {
+		p.Cursor = res.Cursor
 	}
 	return nil
 }
@@ -124,7 +127,9 @@ func (o *listOptions) request(prefix api.Key) (*api.ListRequest, error) {
 	if o.page == "" {
 		return r, nil
 	}
-	last, err := base64.RawURLEncoding.DecodeString(o.page)
+	page, cursor, _ := strings.Cut(o.page, ".")
+	r.Cursor = api.Cursor(cursor)
+	last, err := base64.RawURLEncoding.DecodeString(page)
 	if err != nil || !r.Range.Contains(api.Key(last)) {
 		return nil, api.Errorf(api.CodeInvalid, "the page is not one of this list")
 	}

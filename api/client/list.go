@@ -18,6 +18,9 @@ type Page struct {
 	Entries []api.Entry
 	// Next, if not empty, is the position of the next page. Pass it to [FromPage].
 	Next string
+	// Cursor is where a [Client.Watch] of the prefix goes on: with what changed after the first page was read. Only the last page has
+	// one, and only if no page may be stale.
+	Cursor api.Cursor
 	// Stale means that a replica answered part of the page. The state of the replica may be as old as Age.
 	Stale bool
 	Age   time.Duration
@@ -33,7 +36,8 @@ type Page struct {
 //	}
 //
 // A page is linearizable per group. Several pages, or the entries of several groups, are not one snapshot. The loop ends after an
-// error. [Limit] bounds the number of entries; without it, List returns all. Each page is a call of its own: without a deadline
+// error. [Limit] bounds the number of entries; without it, List returns all. [CursorInto] gives the cursor from which a
+// [Client.Watch] goes on. Each page is a call of its own: without a deadline
 // in ctx, [Config].Timeout bounds each page.
 func (c *Client) List(ctx context.Context, prefix api.Key, opts ...ListOption) iter.Seq2[api.Entry, error] {
 	return func(yield func(api.Entry, error) bool) {
@@ -55,11 +59,14 @@ func (c *Client) List(ctx context.Context, prefix api.Key, opts ...ListOption) i
 				}
 			}
 			if left > 0 {
-				if left -= len(p.Entries); left <= 0 {
+				if left -= len(p.Entries); left <= 0 && p.Next != "" {
 					return
 				}
 			}
 			if p.Next == "" {
+				if o.cursor != nil {
+					*o.cursor = p.Cursor
+				}
 				return
 			}
 			o.page = p.Next
@@ -162,6 +169,7 @@ func readPage(body []byte) (Page, error) {
 	var in struct {
 		Entries []entryBody `json:"entries"`
 		Next    string      `json:"next"`
+		Cursor  api.Cursor  `json:"cursor"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return Page{}, &api.Error{Code: api.CodeInternal, Hint: "the page is not the JSON that it should be", Err: err}
@@ -170,7 +178,7 @@ func readPage(body []byte) (Page, error) {
 	if err != nil {
 		return Page{}, &api.Error{Code: api.CodeInternal, Hint: "an entry of the page is not as it should be", Err: err}
 	}
-	return Page{Next: in.Next, Entries: entries}, nil
+	return Page{Next: in.Next, Cursor: in.Cursor, Entries: entries}, nil
 }
 
 // entriesOf returns the entries of a list.

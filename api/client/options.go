@@ -78,6 +78,7 @@ type listOptions struct {
 	limit    int
 	page     string
 	stale    bool
+	cursor   *api.Cursor
 }
 
 // Between lists only keys from start (included) to end (excluded). An empty end means no upper bound.
@@ -98,6 +99,10 @@ func Limit(n int) ListOption { return func(o *listOptions) { o.limit = n } }
 // StalePages lists what the node, or a replica that it reaches, has, however old it is. It works even if a group has lost its
 // majority. [Page.Age] says how old the page may be.
 func StalePages() ListOption { return func(o *listOptions) { o.stale = true } }
+
+// CursorInto stores the cursor of a [Client.List] at the address once the list is complete: a [Client.Watch] from it yields what
+// changed since the list began. It is not stored if the loop is left early, or ends at a [Limit] or with an error.
+func CursorInto(cursor *api.Cursor) ListOption { return func(o *listOptions) { o.cursor = cursor } }
 
 // FromPage continues a list at the [Page.Next] of an earlier page. All other options except Limit must be those of that page.
 func FromPage(next string) ListOption { return func(o *listOptions) { o.page = next } }

@@ -52,6 +52,9 @@ func (o *eventWriter) batch(shared *frames, b *api.WatchBatch) error {
 	}
 	var events []byte
 	if len(b.Events) > 0 {
+		if !guardIDLast {
+			buf = append(append(append(buf, "id: "...), b.Cursor...), '\n')
+		}
 		if open {
 			buf = append(buf, '\n')
 		}
@@ -134,9 +137,7 @@ func appendEvent(dst []byte, e *api.Event, keysOnly bool) []byte {
 		dst = appendText(append(dst, ','), "value", e.Value)
 	}
 	dst = appendText(append(dst, ','), "version", []byte(e.Version.String()))
-	if e.TTL > 0 {
-		dst = strconv.AppendFloat(append(dst, `,"ttl":`...), max(0.001, e.TTL.Seconds()), 'f', 3, 64)
-	}
+	dst = appendTTL(dst, e.TTL)
 	if e.Kind == api.EventExpire {
 		dst = append(dst, `,"expired":true`...)
 	}

@@ -125,7 +125,7 @@ type jsonEntry struct {
 	Value    *string `json:"value"`
 	ValueB64 []byte  `json:"value_base64"`
 	Version  string  `json:"version"`
-	TTL      float64 `json:"ttl"`
+	TTL      string  `json:"ttl"`
 	Expired  bool    `json:"expired"`
 	Txn      string  `json:"txn"`
 	Elided   bool    `json:"elided"`
@@ -139,6 +139,11 @@ func (j *jsonEntry) entry() (e api.Entry, err error) {
 		return b
 	}
 	e = api.Entry{Key: api.Key(text(j.Key, j.KeyB64)), Value: text(j.Value, j.ValueB64), Exists: true}
+	if j.TTL != "" {
+		if e.TTL, err = time.ParseDuration(j.TTL); err != nil {
+			return e, err
+		}
+	}
 	e.Version, err = api.ParseVersion(j.Version)
 	return e, err
 }
@@ -240,7 +245,10 @@ func (s *httpStream) Next() (*api.WatchBatch, error) {
 		if e.name == "delete" {
 			kind = api.EventDelete
 		}
-		b.Events = []api.Event{{Kind: kind, Key: entry.Key, Value: entry.Value, Version: entry.Version}}
+		if data.Expired {
+			kind = api.EventExpire
+		}
+		b.Events = []api.Event{{Kind: kind, Key: entry.Key, Value: entry.Value, Version: entry.Version, TTL: entry.TTL}}
 	default:
 		return nil, fmt.Errorf("an event %q", e.name)
 	}
@@ -249,7 +257,7 @@ func (s *httpStream) Next() (*api.WatchBatch, error) {
 
 // TestWatchSuite: a watch over HTTP, read as the standard for Server-Sent Events says, keeps what every watcher promises.
 func TestWatchSuite(t *testing.T) {
-	storetest.RunWatcher(t, func(t *testing.T) storetest.WatchStore { return serveMemory(t) })
+	storetest.RunWatcher(t, func(t *testing.T) storetest.WatchStore { return serveMemory(t) }, storetest.Options{Time: true})
 }
 
 // watchRaw opens a watch and returns the answer; it is closed with the test.
@@ -439,7 +447,7 @@ func TestWatchFrames(t *testing.T) {
 		&api.WatchBatch{Gap: &api.Gap{Reason: api.GapRestored}, Cursor: "c3"})
 	want := "retry: 1000\n\n" +
 		"event: ready\ndata: {}\nid: c0\n\n" +
-		`event: put` + "\n" + `data: {"key":"a","value":"x","version":"2.7","ttl":1.500,"txn":"ab"}` + "\n\n" +
+		`event: put` + "\n" + `data: {"key":"a","value":"x","version":"2.7","ttl":"1.5s","txn":"ab"}` + "\n\n" +
 		`event: put` + "\n" + `data: {"key":"b","version":"2.7","elided":true}` + "\n\n" +
 		`event: delete` + "\n" + `data: {"key":"c","version":"2.7","txn":"ab"}` + "\n\n" +
 		`event: delete` + "\n" + `data: {"key":"d","version":"2.7","expired":true}` + "\nid: c1\n\n" +

@@ -21,6 +21,7 @@ import (
 // planet is a node with a store in memory, and the requests that it received.
 type planet struct {
 	*httptest.Server
+	store *storetest.Memory
 	admin *fakeAdmin
 
 	mu   sync.Mutex
@@ -32,8 +33,8 @@ type planet struct {
 func newPlanet(t *testing.T) *planet {
 	t.Helper()
 	store := storetest.NewMemory()
-	p := &planet{admin: &fakeAdmin{status: sampleStatus()}}
-	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Admin: p.admin, Node: "here-1"}), httpd.Config{})
+	p := &planet{store: store, admin: &fakeAdmin{status: sampleStatus()}}
+	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Watcher: store, Admin: p.admin, Node: "here-1"}), httpd.Config{})
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.seen = append(p.seen, r.Clone(context.Background()))
@@ -180,7 +181,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"no command", []string{"kv"}, 2, "kv: a command is missing; choose one of: get, put, del, list"},
 		{"unknown command", []string{"kb"}, 2, `did you mean "kv"?`},
 		{"not built yet", []string{"lock", "a"}, 2, `unknown command "lock"`},
-		{"unknown subcommand", []string{"kv", "watch"}, 2, `kv: unknown command "watch"`},
+		{"unknown subcommand", []string{"kv", "peek"}, 2, `kv: unknown command "peek"`},
 		{"unknown flag", []string{"kv", "get", "k", "--nope"}, 2, "unknown flag: --nope"},
 		{"missing argument", []string{"kv", "get"}, 2, "KEY is missing"},
 		{"missing value", []string{"kv", "put", "k"}, 2, "VALUE is missing"},

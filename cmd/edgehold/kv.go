@@ -14,7 +14,7 @@ import (
 )
 
 func newKV(a *app) *cobra.Command {
-	return newGroup("kv", "Read and write single keys, and list them", newKVGet(a), newKVPut(a), newKVDel(a), newKVList(a))
+	return newGroup("kv", "Read and write single keys, list them, and watch them", newKVGet(a), newKVPut(a), newKVDel(a), newKVList(a), newKVWatch(a))
 }
 
 // keyArg returns the key of an argument.

@@ -102,6 +102,9 @@ var mutants = []mutant{
 	{"holder-returns", []check{{"./cluster/group", "^TestSuspectReturnsUnderLoad$"}}},
 	{"doubt-own-clock", []check{{"./cluster/group", "^TestLeadersClockIsFast$"}}},
 	{"judge-again", []check{{"./api/httpd", "^TestAccessOverHTTP$"}}},
+	{"id-first", []check{{"./api/httpd", "^(TestWatchSuite|TestWatchFrames)$"}}},
+	{"cursor-early", []check{{"./api/client", "^(TestWatchSuiteInProcess|TestWatchPassesOverRepeats)$"}}},
+	{"repeats-applied", []check{{"./api/client", "^(TestWatchBreaks|TestWatchPassesOverRepeats)$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
@@ -113,6 +116,7 @@ var ci = []string{
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
+	"id-first", "cursor-early", "repeats-applied",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
