@@ -33,7 +33,8 @@ const (
 	OpTouch
 	// OpList lists the keys that begin with Key, at most Limit of them, in order. The keys, with their versions and without values,
 	// are the next element of TxnResult.Lists. All keys that begin with Key must be of one group, as must be all keys of the
-	// transaction. The step's Entry has only the Key.
+	// transaction: CodeInvalid says so otherwise. The list shows what the steps before it have made. The step's Entry has only the
+	// Key. What it lists counts, with the values, against [MaxTxnWorkBytes].
 	OpList
 )
 

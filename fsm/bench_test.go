@@ -144,3 +144,41 @@ func BenchmarkDecodePut(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkApplyPutTTL is a put of a key that has a deadline and gets a later one.
+func BenchmarkApplyPutTTL(b *testing.B) {
+	const keys = 100_000
+	m := benchMachine(b, keys)
+	benchApply(b, m, 64, func(n int) []byte {
+		op := api.Op{Kind: api.OpPut, Key: benchKey(n % keys), Value: make([]byte, 64), TTL: time.Hour}
+		return encode(Write{Term: 1, Txn: api.Txn{Then: []api.Op{op}}, Now: uint64(n)})
+	})
+}
+
+// BenchmarkExpire ends keys, a thousand a command, and counts keys.
+func BenchmarkExpire(b *testing.B) {
+	m := benchMachine(b, 0)
+	for n := 0; n < b.N; n += 64 {
+		var puts [][]byte
+		for i := n; i < n+64; i++ {
+			op := api.Op{Kind: api.OpPut, Key: benchKey(i), Value: make([]byte, 64), TTL: time.Second}
+			puts = append(puts, encode(Write{Term: 1, Txn: api.Txn{Then: []api.Op{op}}}))
+		}
+		all(m.Apply(1, 1, puts))
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for {
+		due := m.Due(second, MaxExpire)
+		if len(due) == 0 {
+			return
+		}
+		c := Expire{Term: 1, Now: second}
+		for _, d := range due {
+			c.Keys = append(c.Keys, KeyVersion{d.Key, d.Version})
+		}
+		if r := one(m.Apply(1, 1, [][]byte{encode(c)})); r.Err != nil || len(r.Left) > 0 {
+			b.Fatal(r)
+		}
+	}
+}

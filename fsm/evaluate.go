@@ -157,7 +157,7 @@ func (d *draft) live(op *api.Op, now uint64) {
 		if to := deadlineOf(now, op.TTL); d.Exists && d.deadline > 0 && (to > d.deadline || !guardTouchRaises) {
 			d.deadline, d.touched = to, true
 		}
-	case d.Changed && op.Kind != api.OpAdd:
+	case d.Changed && (op.Kind != api.OpAdd || !guardAddKeeps):
 		d.deadline = deadlineOf(now, op.TTL)
 	}
 }

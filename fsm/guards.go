@@ -23,6 +23,7 @@ const (
 	guardExpireVersion    = true // an Expire ends a key only at the version that it names
 	guardExpireUnderLease = true // an Expire ends no key under a live lease
 	guardTouchRaises      = true // a touch never lowers a deadline
+	guardAddKeeps         = true // an add keeps the deadline of its key
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
 

@@ -26,6 +26,7 @@ var (
 	guardExpireVersion    = mutant != "expire-any-version"
 	guardExpireUnderLease = mutant != "expire-under-lease"
 	guardTouchRaises      = mutant != "touch-lowers"
+	guardAddKeeps         = mutant != "add-clears-deadline"
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
 

@@ -110,7 +110,16 @@ func TestInvariantsAreChecked(t *testing.T) {
 			return b.Set(key.client(api.ClientID{1, 2, 3}), client{count: 2}.row())
 		}},
 		"records of no client": {"Once", func(r *rig, b engine.Batch) error { return b.Delete(key.client(api.ClientID{1, 2, 3})) }},
-		"a wrong counter":      {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Keys++; return nil }},
+		"a deadline that is not due": {"ExpiryLogged", func(r *rig, b engine.Batch) error {
+			return b.Delete(key.due(r.deadline("timed"), "timed"))
+		}},
+		"a deadline that is due at another time": {"ExpiryLogged", func(r *rig, b engine.Batch) error {
+			d := r.deadline("timed")
+			return errors.Join(b.Delete(key.due(d, "timed")), b.Set(key.due(d+1, "timed"), nil))
+		}},
+		"a key that is due and has no deadline": {"ExpiryLogged", func(r *rig, b engine.Batch) error { return b.Set(key.due(5, "a"), nil) }},
+		"a wrong count of deadlines":            {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Deadlines--; return nil }},
+		"a wrong counter":                       {"Counters", func(r *rig, _ engine.Batch) error { r.m.meta.Keys++; return nil }},
 	} {
 		r := furnished(t)
 		if err := r.m.CheckInvariants(); err != nil {

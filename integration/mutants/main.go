@@ -88,6 +88,10 @@ var mutants = []mutant{
 	{"silent-gap", []check{{"./cluster/group", "^TestFeedGaps$"}}},
 	{"value-of-later", []check{{"./cluster/group", "^TestFeedValues$"}}},
 	{"list-position-late", []check{{"./fsm", "^TestListPosition$"}}},
+	{"expire-any-version", []check{{"./fsm", "^(TestExpireJudgesEachKey|TestRandom)$"}}},
+	{"expire-under-lease", []check{{"./fsm", "^(TestExpireJudgesEachKey|TestRandom)$"}}},
+	{"touch-lowers", []check{{"./fsm", "^(TestTouchOnlyRaises|TestRandom)$"}}},
+	{"add-clears-deadline", []check{{"./fsm", "^(TestStepsSetDeadlines|TestRandom)$"}}},
 	{"confirm-refusals", []check{{"./cluster/group", "^TestDeposedLeaderRefusesNothing$"}}},
 	{"pin", []check{{"./cluster/join", "^(TestStolenCAKey|TestVouchers)$"}, {"./cluster", "^(TestMethodsOverTLS|TestImpostorAnswers)$"}}},
 	{"ask-before-founding", []check{{"./cluster", founding}}},
@@ -112,7 +116,7 @@ var mutants = []mutant{
 // about two minutes on two cores; keep them below five.
 var ci = []string{
 	"fence", "decline-drops", "release-applied", "holder-ignores-deadline", "later-lease", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
-	"bound-in-apply", "replay-values",
+	"bound-in-apply", "replay-values", "expire-any-version", "expire-under-lease", "touch-lowers",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
