@@ -107,6 +107,9 @@ type Config struct {
 	Stores func(api.GroupID) (logstore.Stores, error)
 	// MaxHTTPConns bounds the open connections of HTTP, streams aside; see [httpd.ServerConfig]. 0 is 4096.
 	MaxHTTPConns int
+	// CORSOrigins are the web origins, such as https://app.example, whose pages may use the API on keys; "*" is every origin. See
+	// [httpd.Config].
+	CORSOrigins []string
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)

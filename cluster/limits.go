@@ -139,7 +139,7 @@ func Limits() []Limit {
 		{"node", "bodies of HTTP requests in memory", admission.DefaultBytes, "bytes", unavailable},
 		{"node", "connections of HTTP", httpd.DefaultMaxConns, "", "the longest idle one is closed"},
 		{"node", "connections of HTTP that are being refused", httpd.MaxRefusals, "", closed},
-		{"node", "connections of HTTP and streams of calls, together", transport.DefaultMaxConns, "", closed},
+		{"node", "connections of HTTP, streams of calls and watches, together", transport.DefaultMaxHTTPConns, "", closed},
 		{"node", "streams of calls", maxStreams, "", unavailable},
 		{"node", "calls of a stream under way", httpd.DefaultMaxStreamCalls, "", unavailable},
 		{"node", "calls under way on the connection of another node", wire.DefaultMaxCalls, "", unavailable},

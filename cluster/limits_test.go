@@ -24,6 +24,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/watch"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -166,7 +167,7 @@ func TestLimitsFit(t *testing.T) {
 		{"streams of calls", maxStreams, "what a room lets wait", admission.DefaultWaiting, "streams are of that class"},
 		{"connections of HTTP", httpd.DefaultMaxConns, "requests that wait to be let in", admission.MaxWaiters, "one of each connection can wait"},
 		{"a wait to be let in", int(admission.MaxWait), "a time that is not named", int(api.DefaultTimeout) / 2, "there is time left for the request"},
-		{"connections of HTTP and streams", httpd.DefaultMaxConns + httpd.MaxRefusals + maxStreams, "connections of the lane", transport.DefaultMaxConns, "the server refuses with 503, and not the port in silence"},
+		{"connections of HTTP, streams and watches", httpd.DefaultMaxConns + httpd.MaxRefusals + maxStreams + watch.MaxWatchers, "connections of the lane", transport.DefaultMaxHTTPConns, "the server refuses with 503, and not the port in silence"},
 		{"nodes, each twice while it connects again", 2 * placement.MaxNodes, "connections of nodes", transport.DefaultMaxConns, "every node of a cluster is answered"},
 		{"nodes", placement.MaxNodes, "lease streams", remote.DefaultMaxStreams, "every node can hold leases"},
 		{"nodes", placement.MaxNodes, "sessions", fsm.MaxSessions / 2, "every node has a session, also the one of before its restart"},

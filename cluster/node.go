@@ -351,7 +351,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	if n.cfg.Role == api.RoleServer {
 		config.Joiner = n // no edge may collect join tokens
 	}
-	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers})
+	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers, CORSOrigins: n.cfg.CORSOrigins})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {

@@ -27,6 +27,7 @@ const (
 	DefaultMaxUnmatched = 8192
 	DefaultQueue        = 2048
 	DefaultMaxConns     = 8192
+	DefaultMaxHTTPConns = 16384
 	DefaultMaxRaftConns = 256
 )
 
@@ -43,9 +44,9 @@ type Config struct {
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. 0: [DefaultQueue]. A busy node
 	// accepts late, and a client whose connection is closed does not learn the reason.
 	Queue int
-	// MaxConns bounds the open connections of the peer lane, of the lane of calls, and of HTTP; one more is closed at once.
-	// 0: [DefaultMaxConns].
-	MaxConns int
+	// MaxConns bounds the open connections of the peer lane and of the lane of calls, MaxHTTPConns those of HTTP; one more is closed
+	// at once. 0: [DefaultMaxConns], [DefaultMaxHTTPConns].
+	MaxConns, MaxHTTPConns int
 	// Answers reports whether a connection of the peer lane or of the lane of calls that names a node is for this port; others
 	// are refused. It must not block. nil: every name is for this port.
 	Answers func(name string) bool
@@ -71,6 +72,7 @@ func (c *Config) setDefaults() {
 	orElse(&c.MaxUnmatched, DefaultMaxUnmatched)
 	orElse(&c.Queue, DefaultQueue)
 	orElse(&c.MaxConns, DefaultMaxConns)
+	orElse(&c.MaxHTTPConns, DefaultMaxHTTPConns)
 	orElse(&c.MaxRaftConns, DefaultMaxRaftConns)
 	if c.Answers == nil {
 		c.Answers = func(string) bool { return true }
@@ -125,9 +127,8 @@ func Open(cfg Config) (*Port, error) {
 	p.tls = p.tlsConfig()
 	p.ctx, p.end = context.WithCancel(context.Background())
 	addr := cfg.Listener.Addr()
-	for _, l := range []**Lane{&p.peer, &p.calls, &p.http} {
-		*l = newLane(addr, cfg.Queue, cfg.MaxConns, nil)
-	}
+	p.peer, p.calls = newLane(addr, cfg.Queue, cfg.MaxConns, nil), newLane(addr, cfg.Queue, cfg.MaxConns, nil)
+	p.http = newLane(addr, cfg.Queue, cfg.MaxHTTPConns, nil)
 	p.mux = cmux.New(&root{p: p})
 	p.mux.SetReadTimeout(cfg.Preface)
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))

@@ -43,6 +43,8 @@ type Config struct {
 	LeaseTerm time.Duration
 	// Secure makes the nodes speak TLS, with certificates that are made for the planet; see [Planet.Root].
 	Secure bool
+	// CORSOrigins are the web origins whose pages may use the API on keys: see [cluster.Config].
+	CORSOrigins []string
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -155,7 +157,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
-			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node],
+			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))
 			},

@@ -59,7 +59,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
-		Secure: o.secure,
+		Secure: o.secure, CORSOrigins: o.corsOrigins,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -132,6 +132,7 @@ type devOptions struct {
 	regions                       []string
 	replicas, edges, groups, port int
 	wan, data, raftLog            string
+	corsOrigins                   []string
 	json, secure                  bool
 	ca, token                     string // files for clients of a secure planet
 	leaseTerm                     time.Duration
@@ -151,6 +152,7 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	f.BoolVar(&o.json, "json", false, "when ready, print one line of JSON instead of the table")
 	addRaftLog(cmd, &o.raftLog)
 	addLeaseTerm(cmd, &o.leaseTerm)
+	addCORSOrigins(cmd, &o.corsOrigins)
 	o.log.addTo(cmd, devLogLevel)
 }
 
@@ -195,6 +197,9 @@ func (o *devOptions) check() error {
 	}
 	if _, err := local.Delay(o.wan, ""); err != nil {
 		return usagef("%v", err)
+	}
+	if err := checkCORSOrigins(o.corsOrigins); err != nil {
+		return err
 	}
 	return checkLeaseTerm(o.leaseTerm)
 }

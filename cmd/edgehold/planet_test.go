@@ -185,6 +185,8 @@ func TestNodesRefuse(t *testing.T) {
 		{"edge --region R --node n --listen 127.0.0.1:0 --join a:1", 2, "--region"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1,b", 2, "--join"},
 		{"dev --replicas 0", 2, "--replicas"},
+		{"dev --cors-origin https://app.example/", 2, "--cors-origin \"https://app.example/\""},
+		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --cors-origin app.example", 2, "--cors-origin"},
 		{"dev --wan nothing.yaml", 2, "--wan"},
 		{"dev extra", 2, "unexpected argument"},
 	} {
