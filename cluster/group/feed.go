@@ -22,6 +22,7 @@ const (
 	feedBatch = 1 << 20         // bytes of keys and values after which a batch ends with the command
 	feedMark  = time.Second     // between two marks
 	feedOpen  = 5 * time.Second // bounds the opening of a feed
+	feedSure  = 2 * time.Second // bounds the confirm of a mark
 )
 
 // feedMachine is what feeds need of the group's machine.
@@ -216,9 +217,13 @@ func (f *feed) scan() (*words.FeedBatch, error) {
 		return nil, f.hub.authority.errNoHistory()
 	}
 	if floor := page.Position.Floor; f.to < floor {
-		f.to = floor
+		reason := api.GapTrimmed
+		if page.Position.Incarnation != f.incarnation {
+			reason = api.GapRestored
+		}
+		f.to, f.incarnation = floor, page.Position.Incarnation
 		b := f.batch(nil)
-		f.gap(b, api.GapTrimmed)
+		f.gap(b, reason)
 		return b, nil
 	}
 	events, to := cut(f.request.filter(page.Events), page.To)

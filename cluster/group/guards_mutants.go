@@ -28,11 +28,11 @@ var (
 	// guardFeedEpoch tells only events of the epoch that the feed is of.
 	guardFeedEpoch = os.Getenv("EDGEHOLD_MUTANT") != "feed-epoch"
 	// guardFeedIncarnation takes a position for one of the incarnation that it was told in.
-	guardFeedIncarnation = os.Getenv("EDGEHOLD_MUTANT") != "cursor-incarnation"
+	guardFeedIncarnation = os.Getenv("EDGEHOLD_MUTANT") != "feed-incarnation"
 	// guardFeedSince begins the feed of a new owner where it took the piece over.
-	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
+	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "feed-since"
 	// guardFeedGap says what cannot be told.
-	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"
+	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "feed-gap"
 	// guardFeedValue adds to an event only the value of its own version.
 	guardFeedValue = os.Getenv("EDGEHOLD_MUTANT") != "value-of-later"
 )

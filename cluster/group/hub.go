@@ -195,7 +195,7 @@ func (h *hub) confirmMarks() {
 // confirmMark reports whether this node may still lead.
 func (h *hub) confirmMark() bool {
 	a := h.authority
-	ctx, cancel := context.WithTimeout(a.ctx, feedOpen)
+	ctx, cancel := context.WithTimeout(a.ctx, feedSure)
 	defer cancel()
 	asOf := time.Now()
 	err := a.confirm(ctx, h.lead)

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"net"
+	"sync"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -32,11 +33,9 @@ func benchNode(b *testing.B, g *fakeGroup) Node {
 		b.Fatal(err)
 	}
 	Register(server, g.only)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.ServeCalls(port.Calls(), Calls{Store{g.only}})
-	}()
+	var lanes sync.WaitGroup
+	lanes.Go(func() { _ = server.ServeCalls(port.Calls(), Calls{Store{g.only}}) })
+	lanes.Go(func() { _ = server.Serve(port.Peer()) })
 	var d net.Dialer
 	dialer := transport.Dialer{Caller: "c", Dial: func(ctx context.Context, a string) (net.Conn, error) { return d.DialContext(ctx, "tcp", a) }}
 	own, err := peer.NewServer(peer.ServerConfig{Self: "c", Role: api.RoleEdge})
@@ -46,7 +45,9 @@ func benchNode(b *testing.B, g *fakeGroup) Node {
 	to := func(ctx context.Context, _ api.NodeID) (net.Conn, error) {
 		return dialer.DialCalls(ctx, l.Addr().String(), "s")
 	}
-	pool, err := peer.NewPool(peer.PoolConfig{Server: own, Dial: to, DialCalls: to})
+	pool, err := peer.NewPool(peer.PoolConfig{Server: own, DialCalls: to, Dial: func(ctx context.Context, _ api.NodeID) (net.Conn, error) {
+		return dialer.DialPeer(ctx, l.Addr().String(), "s")
+	}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func benchNode(b *testing.B, g *fakeGroup) Node {
 		own.Close()
 		server.Close()
 		_ = port.Close()
-		<-done
+		lanes.Wait()
 	})
 	return Node{pool.Remote("s")}
 }
