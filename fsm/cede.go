@@ -12,7 +12,7 @@ import (
 const kindCede kind = 11
 
 // Cede gives up a range that has no key in it. The result has the Receipt. The range must be within the range of one owned shard,
-// and Epoch must be above that shard's. Repeated, it returns the same receipt. It is refused with CodeConflict if a key exists in
+// and Epoch must be at least [ident.NextEpoch] of that shard's. Repeated, it returns the same receipt. It is refused with CodeConflict if a key exists in
 // the range, with [RetryLeases] if a live lease in it is outside Cleared and Killed, and with [RetryIntents] if a transaction has
 // locked a key in it.
 type Cede struct {
@@ -136,6 +136,9 @@ func (t *tx) cedable(c *Cede) (int, *api.Error) {
 	}
 	if epoch := t.shards[i].Epoch; c.Epoch <= epoch {
 		return 0, api.Errorf(api.CodeConflict, "the range is at epoch %d; it cannot be ceded at %d", epoch, c.Epoch)
+	}
+	if least := ident.NextEpoch(t.shards[i].Epoch, t.meta.Counter); t.rules.fences && guardFenceEpoch && c.Epoch < least {
+		return 0, api.Errorf(api.CodeConflict, "the range may have fences up to epoch %d; it cannot be ceded at %d", least, c.Epoch)
 	}
 	if epoch, seen := t.movedAt(c.Range); seen && c.Epoch <= epoch {
 		return 0, api.Errorf(api.CodeConflict, "a part of the range was ceded at epoch %d; it cannot be ceded at %d", epoch, c.Epoch)

@@ -27,5 +27,6 @@ const (
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
 
+	guardFenceEpoch   = true // a new epoch leaves room for the fences of the one before
 	guardHistoryFloor = true // the floor of the history rises with each row that is dropped
 )

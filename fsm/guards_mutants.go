@@ -30,5 +30,6 @@ var (
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
 
+	guardFenceEpoch   = mutant != "epoch-plus-one"
 	guardHistoryFloor = mutant != "history-floor"
 )

@@ -47,6 +47,8 @@ type rules struct {
 	evaluates bool
 	// keepsValues: records and decisions keep the values that the answer gave.
 	keepsValues bool
+	// fences: a range gets a new epoch that is so high that versions rise also as single integers, (epoch << 40) + index.
+	fences bool
 	// time: the row of a key, an intent and Meta may have what belongs to deadlines, and so have the commands.
 	time bool
 }
@@ -60,8 +62,8 @@ var rulesOf = [NewestLevel + 1]rules{
 	Level1: {},
 	Level2: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
 	Level3: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
-	Level4: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
-	Level5: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, time: true},
+	Level4: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, fences: true},
+	Level5: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, fences: true, time: true},
 }
 
 const kindSetLevel kind = 23

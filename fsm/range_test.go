@@ -348,3 +348,26 @@ func (w *world) move() {
 	}
 	slices.Reverse(w.groups)
 }
+
+// TestFencesRise checks that a range changes its owner only at an epoch from which on versions rise also as single integers, however
+// far the old owner has counted. Commands of earlier levels have an older rule.
+func TestFencesRise(t *testing.T) {
+	fence := func(v api.Version) uint64 { return v.Epoch<<40 + v.Index }
+	for _, counted := range []uint64{100, 1<<40 - 100, 1 << 40, 3<<40 + 7} {
+		a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
+		a.m.meta.Counter = counted
+		before := fence(a.put("k/1", "v"))
+		a.ok(Write{Term: 1, Txn: deleteTxn("k/1")})
+		cede := Cede{Term: 1, Range: api.PrefixRange("k/"), Epoch: 1 + counted>>40, To: []api.GroupID{"g.2"}}
+		a.refused(cede, api.CodeConflict)
+		cede.Epoch++
+		receipt := a.ok(cede).Receipt
+		b.ok(Adopt{*receipt, Shard{cede.Range, cede.Epoch, 0, 1}})
+		if after := fence(b.put("k/1", "v")); after <= before {
+			t.Errorf("after %d commands a fence is %d, and at the next owner %d", counted, before, after)
+		}
+	}
+	old := groupAt(t, Level2, "g.1", Shard{api.Range{}, 1, 0, 1})
+	old.m.meta.Counter = 1 << 41
+	old.ok(Cede{Term: 1, Range: api.PrefixRange("k/"), Epoch: 2, To: []api.GroupID{"g.2"}})
+}

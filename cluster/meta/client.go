@@ -6,15 +6,16 @@ import (
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/fsm/ident"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Mover changes what groups own. R is a receipt, which only groups understand. Each call finds the leader of the group, and
 // may be repeated.
 type Mover[R any] interface {
-	// Empty returns nil if the group has no key in the range, CodeConflict if it has one, CodeWrongGroup if it does not own
-	// all of the range.
-	Empty(ctx context.Context, g api.GroupID, r api.Range) error
+	// Empty returns no error if the group has no key in the range, CodeConflict if it has one, CodeWrongGroup if it does not own
+	// all of the range. counted is the group's command counter; 0 if the group does not say.
+	Empty(ctx context.Context, g api.GroupID, r api.Range) (counted uint64, err error)
 	// Cede makes the group give the range up to others, at the epoch. CodeConflict if the group has a key in it.
 	Cede(ctx context.Context, g api.GroupID, r api.Range, epoch uint64, to []api.GroupID) (R, error)
 	// Adopt makes the group take its part of what was given up, which the receipts of all former owners prove.
@@ -75,11 +76,13 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 			pieces = append(pieces, s)
 		}
 	}
-	if err := c.allEmpty(ctx, pieces); err != nil {
+	counted, err := c.allEmpty(ctx, pieces)
+	if err != nil {
 		return err
 	}
-	for _, from := range pieces {
-		if err := c.move(ctx, from, placement.Span{Range: from.Range, Epoch: from.Epoch + 1, Region: region, Groups: to}); err != nil {
+	for i, from := range pieces {
+		err := c.move(ctx, from, placement.Span{Range: from.Range, Epoch: ident.NextEpoch(from.Epoch, counted[i]), Region: region, Groups: to})
+		if err != nil {
 			return err
 		}
 	}
@@ -87,32 +90,45 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 }
 
 // allEmpty returns an error if a key exists, before anything is given up. Each owner checks again, in its log; the early
-// check makes it likely that the region gets all of the prefix or nothing.
-func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) error {
-	var owners []placement.Span // one group each
-	for _, s := range pieces {
+// check makes it likely that the region gets all of the prefix or nothing. It returns how far the owners of each piece have counted,
+// the greatest of them.
+func (c *Client[R]) allEmpty(ctx context.Context, pieces []placement.Span) (counted []uint64, err error) {
+	type owner struct {
+		piece int
+		group api.GroupID
+	}
+	var owners []owner
+	for i, s := range pieces {
 		for _, g := range s.Groups {
-			owners = append(owners, placement.Span{Range: s.Range, Groups: []api.GroupID{g}})
+			owners = append(owners, owner{i, g})
 		}
 	}
-	if len(owners) < 2 {
-		return nil // one owner's own check is enough
-	}
-	return each(ctx, len(owners), func(ctx context.Context, i int) error {
-		err := c.Mover.Empty(ctx, owners[i].Groups[0], owners[i].Range)
+	of := make([]uint64, len(owners))
+	err = each(ctx, len(owners), func(ctx context.Context, i int) (err error) {
+		of[i], err = c.Mover.Empty(ctx, owners[i].group, pieces[owners[i].piece].Range)
 		if api.CodeOf(err) == api.CodeWrongGroup {
 			return nil // given up already, by an earlier call that did not end
 		}
 		return err
 	})
+	counted = make([]uint64, len(pieces))
+	for i, x := range owners {
+		counted[x.piece] = max(counted[x.piece], of[i])
+	}
+	return counted, err
 }
 
 // move makes the present owners cede the range, one after the other, then the new owners adopt it, then changes the map. The
 // log of the first owner decides between competing calls: the other owners cede only after it.
 func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
 	var receipts []R
-	for _, g := range from.Groups {
+	for i, g := range from.Groups {
 		receipt, err := c.Mover.Cede(ctx, g, to.Range, to.Epoch, to.Groups)
+		// An earlier call that did not end may have seen that the group counts further.
+		for tries := 0; i == 0 && api.CodeOf(err) == api.CodeWrongGroup && tries < moreEpochs; tries++ {
+			to.Epoch++
+			receipt, err = c.Mover.Cede(ctx, g, to.Range, to.Epoch, to.Groups)
+		}
 		if err != nil {
 			return unfinished(err, len(receipts) > 0)
 		}
@@ -129,6 +145,9 @@ func (c *Client[R]) move(ctx context.Context, from, to placement.Span) error {
 	}
 	return nil
 }
+
+// moreEpochs is how many epochs above the least a call looks for what an earlier one has begun.
+const moreEpochs = 8
 
 // unfinished returns the error of a move. If the move has begun, its outcome is unknown until a call finishes it.
 func unfinished(err error, begun bool) error {

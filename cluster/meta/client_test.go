@@ -24,12 +24,13 @@ type slip struct {
 // groups are fake groups, with the rules of a group's machine that matter here. budget is how many calls get through
 // before everything fails, as if the caller had died; after that a call is lost before or after it was carried out.
 type groups struct {
-	mu     sync.Mutex
-	owned  map[api.GroupID][]placement.Owned
-	keys   map[api.GroupID][]api.Key
-	slips  []slip
-	budget int
-	late   bool // lost calls are carried out
+	mu      sync.Mutex
+	owned   map[api.GroupID][]placement.Owned
+	keys    map[api.GroupID][]api.Key
+	slips   []slip
+	counted map[api.GroupID]uint64
+	budget  int
+	late    bool // lost calls are carried out
 }
 
 func newGroups(m *placement.Map) *groups {
@@ -60,13 +61,13 @@ func (g *groups) empty(id api.GroupID, r api.Range) error {
 	return nil
 }
 
-func (g *groups) Empty(_ context.Context, id api.GroupID, r api.Range) error {
+func (g *groups) Empty(_ context.Context, id api.GroupID, r api.Range) (uint64, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if done, answered := g.spend(); !done || !answered {
-		return errLost
+		return 0, errLost
 	}
-	return g.empty(id, r)
+	return g.counted[id], g.empty(id, r)
 }
 
 func (g *groups) Cede(_ context.Context, id api.GroupID, r api.Range, epoch uint64, to []api.GroupID) (slip, error) {
@@ -94,7 +95,7 @@ func (g *groups) cede(id api.GroupID, r api.Range, epoch uint64, to []api.GroupI
 	}
 	i := slices.IndexFunc(g.owned[id], func(o placement.Owned) bool { return o.Range.ContainsRange(r) })
 	o := g.owned[id][i]
-	if epoch <= o.Epoch {
+	if epoch < ident.NextEpoch(o.Epoch, g.counted[id]) {
 		return slip{}, api.CodeConflict
 	}
 	left, right := o, o
@@ -237,12 +238,19 @@ func TestNotEmpty(t *testing.T) {
 	}
 }
 
-// TestCrashAtEachStep: wherever the caller dies, no key has two owners, and the same call finishes.
+// TestCrashAtEachStep: wherever the caller dies, no key has two owners, and the same call finishes. The new epoch is above what every
+// owner has counted beyond 40 bits.
 func TestCrashAtEachStep(t *testing.T) {
+	for _, counted := range []map[api.GroupID]uint64{nil, {"a.1": 3 << 40}, {"a.1": 1, "a.2": 5<<40 - 1}} {
+		crashAtEachStep(t, counted)
+	}
+}
+
+func crashAtEachStep(t *testing.T, counted map[api.GroupID]uint64) {
 	for _, late := range []bool{false, true} {
 		for steps := range 9 {
 			c, g, m := newClient(t)
-			g.budget, g.late = steps, late
+			g.budget, g.late, g.counted = steps, late, counted
 			if err := c.SetPlacement(t.Context(), "p/", "b"); err == nil && steps < 7 {
 				t.Fatalf("%d steps were enough", steps)
 			}

@@ -60,15 +60,19 @@ type Mover struct {
 
 func (m *Mover) at(node api.NodeID) Node { return Node{m.Pool.Remote(node)} }
 
-// Empty reports whether the group has no key in the range: CodeConflict if it has.
-func (m *Mover) Empty(ctx context.Context, g api.GroupID, r api.Range) error {
-	return m.OnLeader(ctx, g, "cede", true, func(ctx context.Context, node api.NodeID) error {
+// Empty reports whether the group has no key in the range: CodeConflict if it has. counted is the group's command counter.
+func (m *Mover) Empty(ctx context.Context, g api.GroupID, r api.Range) (counted uint64, err error) {
+	err = m.OnLeader(ctx, g, "cede", true, func(ctx context.Context, node api.NodeID) error {
 		page, err := m.at(node).List(ctx, &words.ListRequest{ListRequest: api.ListRequest{Range: r, Limit: 1, KeysOnly: true}, Group: g})
 		if err == nil && len(page.Entries) > 0 {
 			return &api.Error{Code: api.CodeConflict, Op: "cede", Key: page.Entries[0].Key, Hint: "the range is not empty"}
 		}
+		if err == nil && len(page.At) > 0 {
+			counted = page.At[0].At.Index
+		}
 		return err
 	})
+	return counted, err
 }
 
 // Cede has the group give the range up.

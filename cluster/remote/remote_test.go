@@ -206,7 +206,7 @@ func TestMove(t *testing.T) {
 		r, to := api.PrefixRange("p/"), []api.GroupID{"b.1", "b.2", "b.3"}
 		var receipts []*fsm.Receipt
 		for _, g := range []api.GroupID{"a.1", "a.2"} {
-			if err := mover.Empty(t.Context(), g, r); err != nil {
+			if _, err := mover.Empty(t.Context(), g, r); err != nil {
 				t.Fatal(err)
 			}
 			receipt, err := mover.Cede(t.Context(), g, r, 2, to)
@@ -235,7 +235,7 @@ func TestMove(t *testing.T) {
 		if _, err := groups["b.2"].Do(t.Context(), &words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "p/x"}}}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := mover.Empty(t.Context(), "b.2", r); !errors.Is(err, api.CodeConflict) {
+		if _, err := mover.Empty(t.Context(), "b.2", r); !errors.Is(err, api.CodeConflict) {
 			t.Errorf("not empty: %v", err)
 		}
 	})

@@ -78,6 +78,7 @@ var mutants = []mutant{
 	{"watermark", []check{{"./fsm", "."}}},
 	{"attempt-age", []check{{"./fsm", "^TestLateCommit$"}}},
 	{"level-of-all", []check{{"./cluster", "^TestEdgeHoldsLevel$"}}},
+	{"epoch-plus-one", []check{{"./fsm", "^TestFencesRise$"}}},
 	{"history-floor", []check{{"./fsm", "^TestRandom$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"feed-confirm", []check{{"./cluster/group", "^TestFeedFromNow$"}}},
