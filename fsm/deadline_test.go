@@ -359,6 +359,13 @@ func TestListStepIsBounded(t *testing.T) {
 	r.refused(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("l/", 9)}}}, api.CodeTooLarge)
 	r.ok(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("l/", 7)}}})
 	r.refused(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("l/", 7), opList("l/", 7)}}}, api.CodeTooLarge)
+
+	r.m.limits.work = 20 * (listedBytes + 20)
+	for i := range 10 {
+		r.put(api.Key(fmt.Sprintf("s/%d", i)), "v")
+	}
+	r.ok(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("s/", 10)}}})
+	r.refused(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("s/", 10), opList("s/", 10), opList("s/", 10)}}}, api.CodeTooLarge)
 }
 
 // TestNoTouchAcrossGroups shows that a Prepare and a CommitLast refuse to touch and to list, by a hint that says what to do.
@@ -437,4 +444,23 @@ func TestDeadlinesAreRestored(t *testing.T) {
 	if res := r.expireDue(8 * second); res.Left != nil || r.read("k").Exists || r.read("m").Exists || !r.read("l").Exists {
 		t.Errorf("left are %q", res.Left)
 	}
+}
+
+// TestDeadlinesStayInTheirGroup shows that a range is given up only when what was due in it has ended in the log, so that no deadline
+// is read by another group's time.
+func TestDeadlinesStayInTheirGroup(t *testing.T) {
+	from, to := groupAt(t, NewestLevel, "g.1", Shard{Epoch: 1, Of: 1}), groupAt(t, NewestLevel, "g.2")
+	to.ok(Tick{1, 5 * second})
+	from.at(100*second, putFor("m/k", "v", time.Second), putFor("stays", "v", time.Second))
+	from.ok(Tick{1, 200 * second})
+	cede := Cede{Term: 1, Range: api.PrefixRange("m/"), Epoch: 2, To: []api.GroupID{"g.2"}}
+	from.refused(cede, api.CodeConflict)
+	from.ok(Expire{Term: 1, Now: 200 * second, Keys: []KeyVersion{{"m/k", from.read("m/k").Version}}})
+	receipt := from.ok(cede).Receipt
+	to.ok(Adopt{*receipt, Shard{receipt.Range, 2, 0, 1}})
+	if to.read("m/k").Exists || to.m.Now() != 5*second || to.m.Meta().Deadlines != 0 || from.m.Meta().Deadlines != 1 {
+		t.Errorf("the taker has %+v at %d; deadlines are left: %d and %d", to.read("m/k"), to.m.Now(), from.m.Meta().Deadlines, to.m.Meta().Deadlines)
+	}
+	to.at(0, putFor("m/k", "v", time.Second))
+	to.wantDeadlines(map[api.Key]uint64{"m/k": 6 * second})
 }

@@ -11,6 +11,9 @@ import (
 // A step that lists, within a transaction of one group. It sees what the steps before it have made. It reads no values, but the
 // rows that it passes count with their values as what the transaction reads.
 
+// listedBytes is what a listed key counts beyond its row, for its place in the result.
+const listedBytes = 64
+
 // ownerOf returns the shard of the step's key. If the step lists, the shard must have all keys that begin with it: otherwise the
 // error is CodeInvalid.
 func (v *view) ownerOf(op *api.Op) (*owned, *api.Error) {
@@ -33,7 +36,7 @@ func (v *view) listStep(ev *evaluation, op *api.Op) *api.Error {
 	made := ev.madeUnder(op.Key)
 	page := make([]api.Entry, 0, min(op.Limit, 16))
 	add := func(k api.Key, ver api.Version, size int) bool {
-		ev.work += len(k) + size
+		ev.work += len(k) + size + listedBytes
 		page = append(page, api.Entry{Key: k, Version: ver, Exists: true})
 		return len(page) < op.Limit && (ev.work <= v.limits.work || !guardBound)
 	}
