@@ -71,6 +71,7 @@ func Limits() []Limit {
 		{"request", "entries of a list page, if the request names no limit", api.DefaultListLimit, "", "the next page"},
 		{"request", "list page", api.MaxListBytes, "bytes", "the next page"},
 		{"request", "`Idempotency-Key`", api.MaxIdempotencyKeyBytes, "bytes", tooLarge},
+		{"request", "cursor of a list or a watch", api.MaxCursorBytes, "bytes", "`invalid`"},
 		{"request", "time for which the result of a write is kept", int64(fsm.DedupEpochs * group.DefaultDedupEpoch), "time", "it may be forgotten"},
 		{"request", "values kept to answer it again", fsm.MaxRecordBytes, "bytes", "gets are answered `\"elided\":true`"},
 		{"request", "`?timeout=`", int64(api.MaxTimeout), "time", "`invalid`"},

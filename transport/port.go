@@ -27,7 +27,7 @@ const (
 	DefaultMaxUnmatched = 8192
 	DefaultQueue        = 2048
 	DefaultMaxConns     = 8192
-	DefaultMaxHTTPConns = 16384
+	DefaultMaxHTTPConns = 20480
 	DefaultMaxRaftConns = 256
 )
 
