@@ -251,6 +251,28 @@ func (m *Machine) DueAfter(after Due, now uint64, limit int) (due []Due) {
 	return due
 }
 
+// Overdue returns those of the keys whose deadline is at or before now, in their order, each once.
+func (m *Machine) Overdue(keys []api.Key, now uint64) (due []Due) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	if v.meta.Deadlines == 0 {
+		return nil
+	}
+	for _, k := range keys {
+		row, ok := v.get(v.key.ofKey(tableKV, k))
+		if !ok || row[0] != timed {
+			continue
+		}
+		x := valueOf(row)
+		if x.deadline > now || slices.ContainsFunc(due, func(d Due) bool { return d.Key == k }) {
+			continue
+		}
+		due = append(due, Due{Key: k, Version: x.version, Deadline: x.deadline})
+	}
+	return due
+}
+
 // Now returns the time of the group, in milliseconds.
 func (m *Machine) Now() uint64 {
 	m.mu.RLock()

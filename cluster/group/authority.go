@@ -21,9 +21,14 @@ type Authority struct {
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	wake    chan struct{}           // wakes the keeper; holds one signal
-	ended   chan struct{}           // wakes the reaper; holds one signal
-	replica atomic.Pointer[Replica] // nil until Attach
+	wake    chan struct{} // wakes the keeper; holds one signal
+	ended   chan struct{} // wakes the reaper; holds one signal
+	dueNow  chan struct{} // wakes the expirer; holds one signal
+	// nextDue is the deadline that the expirer sleeps until, in the group's time, and lookAgain tells it that keys may have become
+	// due that are not the next.
+	nextDue   atomic.Uint64
+	lookAgain atomic.Bool
+	replica   atomic.Pointer[Replica] // nil until Attach
 
 	mu      sync.Mutex
 	closed  bool
@@ -41,6 +46,11 @@ type Authority struct {
 	oldestPrepared time.Time
 	locked         []lockedSince // as the sweeper last saw them
 	step           inStep        // how old this replica's state may be
+	// stamped is when this replica has last seen the log's time move on. Only the mutant of guardLedTime uses it.
+	stamped struct {
+		time uint64
+		at   words.ClockSample
+	}
 }
 
 var (
@@ -62,11 +72,13 @@ func New(cfg Config) (*Authority, error) {
 		feeds:     cfg.Machine,
 		wake:      make(chan struct{}, 1),
 		ended:     make(chan struct{}, 1),
+		dueNow:    make(chan struct{}, 1),
 		changed:   make(chan struct{}),
 		suspected: map[ident.SessionID]words.ClockSample{},
 		rates:     rates{of: map[process]*rate{}},
 	}
 	r.ready = cfg.Init == nil || cfg.Machine.Meta().Initialized
+	r.nextDue.Store(never)
 	r.metrics = newMetrics(cfg.Metrics, r)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
@@ -82,6 +94,7 @@ func (a *Authority) Attach(replica Replica) {
 	a.wg.Go(a.keep)
 	a.wg.Go(a.sweep)
 	a.wg.Go(a.reap)
+	a.wg.Go(a.expireDue)
 	a.signal()
 }
 

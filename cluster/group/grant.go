@@ -61,7 +61,7 @@ func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadReque
 	if err != nil || len(granted.Entries) != len(wanted) {
 		return false
 	}
-	res := words.ReadResult{Leases: granted.Leases, ReadResult: api.ReadResult{
+	res := words.ReadResult{Leases: granted.Leases, Deadlines: granted.Deadlines, ReadResult: api.ReadResult{
 		Entries: granted.Entries, Group: a.cfg.Group, Snapshot: true, Timing: api.Timing{Commit: time.Since(began)},
 	}}
 	if len(wanted) < len(q.Keys) {
@@ -69,11 +69,14 @@ func (a *Authority) readGranted(ctx context.Context, l *lead, q *words.ReadReque
 		if err != nil {
 			return false
 		}
-		res.Entries, res.Leases = rest, make([]ident.LeaseID, len(rest))
+		res.Entries, res.Deadlines, res.Leases = rest.entries, rest.deadlines, make([]ident.LeaseID, len(rest.entries))
 		res.Snapshot = merge(&res, &granted, wanted)
 	}
 	if before != nil {
 		res.Entries = before.Entries
+	}
+	if len(res.Deadlines) > 0 {
+		setTTL(res.Entries, res.Deadlines, a.timeOf(l))
 	}
 	a.metrics.grants(leased(res.Leases))
 	*out = res
@@ -87,6 +90,9 @@ func merge(all *words.ReadResult, granted *fsm.Result, places []int) bool {
 	for j, i := range places {
 		same = same && all.Entries[i].Version == granted.Entries[j].Version
 		all.Entries[i], all.Leases[i] = granted.Entries[j], granted.Leases[j]
+		if j < len(granted.Deadlines) && len(all.Deadlines) > 0 {
+			all.Deadlines[i] = granted.Deadlines[j]
+		}
 	}
 	return same
 }

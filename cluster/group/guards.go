@@ -23,4 +23,9 @@ const (
 	guardFeedSince            = true
 	guardFeedGap              = true
 	guardFeedValue            = true
+	guardGroupTime            = true
+	guardLedTime              = true
+	guardStamps               = true
+	guardExpiryLogged         = true
+	guardExpiryTurn           = true
 )

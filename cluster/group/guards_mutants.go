@@ -20,6 +20,16 @@ var (
 	guardAwaitRemoved = os.Getenv("EDGEHOLD_MUTANT") != "await-removed"
 	// guardSessionOwner believes a node about its own sessions alone. Without it any node gives up the leases of others.
 	guardSessionOwner = os.Getenv("EDGEHOLD_MUTANT") != "session-owner"
+	// guardGroupTime counts the smaller of the two clocks as the group's time. Without it a jump and a suspend count too.
+	guardGroupTime = os.Getenv("EDGEHOLD_MUTANT") != "wall-time"
+	// guardLedTime counts no time without a leader. Without it a leader counts from the newest stamp that it has applied.
+	guardLedTime = os.Getenv("EDGEHOLD_MUTANT") != "count-without-leader"
+	// guardStamps keeps the log's time close to the leader's. Without it each failover begins all deadlines anew.
+	guardStamps = os.Getenv("EDGEHOLD_MUTANT") != "no-stamps"
+	// guardExpiryLogged lets a key end by a log entry alone. Without it a leader hides what is overdue by its clock.
+	guardExpiryLogged = os.Getenv("EDGEHOLD_MUTANT") != "hide-by-clock"
+	// guardExpiryTurn queues an overdue key for the transactions that hold it. Without it they may keep it for ever.
+	guardExpiryTurn   = os.Getenv("EDGEHOLD_MUTANT") != "expiry-turn"
 	guardReadPosition = os.Getenv("EDGEHOLD_MUTANT") != "read-position"
 	// guardFeedConfirm begins a feed from now behind a confirm. Without it a deposed leader begins it in the past.
 	guardFeedConfirm = os.Getenv("EDGEHOLD_MUTANT") != "feed-confirm"

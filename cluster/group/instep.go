@@ -102,19 +102,21 @@ func (a *Authority) readReplica(ctx context.Context, q *words.ReadRequest, out *
 	if !ownerFails(err) {
 		return err
 	}
-	var entries []api.Entry
+	var x seen
 	age, ok := a.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
 		read := a.cfg.Machine.Read
 		if before {
 			read = a.cfg.Machine.ReadBefore
 		}
-		entries, err = a.lookBy(read, q)
+		x, err = a.lookBy(read, q)
 		return err
 	})
 	if !ok {
 		return err
 	}
-	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: entries, Group: a.cfg.Group, ServedBy: api.ServedByStale, Age: age}}
+	setTTL(x.entries, x.deadlines, a.cfg.Machine.Now())
+	*out = words.ReadResult{Deadlines: x.deadlines,
+		ReadResult: api.ReadResult{Entries: x.entries, Group: a.cfg.Group, ServedBy: api.ServedByStale, Age: age}}
 	return nil
 }
 
@@ -127,12 +129,13 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*wor
 		return page, err
 	}
 	var here *api.ListResult
+	var at fsm.ListedAt
 	age, ok := a.lookHere(q.Consistency, q.MaxStale, func(before bool) (err error) {
 		list := a.cfg.Machine.ListAt
 		if before {
 			list = a.cfg.Machine.ListBefore
 		}
-		if here, _, err = list(&q.ListRequest); err != nil {
+		if here, at, err = list(&q.ListRequest); err != nil {
 			return err
 		}
 		return a.cfg.Machine.Covers(q.Range)
@@ -140,6 +143,7 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*wor
 	if !ok {
 		return nil, err
 	}
+	setTTL(here.Entries, at.Deadlines, at.Now)
 	here.Stale, here.Age = true, age
 	return &words.ListResult{ListResult: *here}, nil
 }

@@ -31,7 +31,8 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 		return status, false
 	}
 	a.narrow(words.CallerFrom(ctx), l, k, s.Session)
-	status.DedupEpoch = uint64(a.cfg.Machine.Meta().DedupEpoch)
+	meta := a.cfg.Machine.Meta()
+	status.DedupEpoch, status.Index, status.Now = uint64(meta.DedupEpoch), meta.Counter, a.stamp(l)
 	if counted, ok := a.cfg.Machine.Session(s.Session); ok {
 		status.Leases = counted.Leases
 	}

@@ -12,6 +12,8 @@ type lead struct {
 	term  api.Term
 	start uint64            // index of the TermStart: sessions below it were opened before this term
 	began words.ClockSample // when the TermStart applied here
+	time  uint64            // of the group, as its log had it then
+	timed words.ClockSample // what passes since then counts: began
 	ended chan struct{}     // closed when the term is over here
 
 	extended  map[ident.SessionID]words.ClockSample // newest extension in this term, or the opening
@@ -31,6 +33,7 @@ type lead struct {
 	pushes    errands                     // to the decision groups of transactions prepared here for too long
 
 	cooling  *coolDowns
+	expired  chan struct{}        // closed and replaced when keys have ended because of their deadlines
 	returned []ident.DroppedLease // acknowledged after the writes that asked for them ended; to be released
 }
 
@@ -39,6 +42,9 @@ func newLead(cfg *Config, term api.Term, start uint64, now words.ClockSample) *l
 		term:     term,
 		start:    start,
 		began:    now,
+		time:     cfg.Machine.Now(),
+		timed:    now,
+		expired:  make(chan struct{}),
 		ended:    make(chan struct{}),
 		extended: map[ident.SessionID]words.ClockSample{},
 		holders:  map[ident.SessionID]*holder{},

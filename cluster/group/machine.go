@@ -96,10 +96,18 @@ func (a *Authority) endLocked() {
 // applied updates the volatile state with the effects of one entry's commands. It reads the clock after they have
 // applied.
 func (a *Authority) applied(term api.Term, results []fsm.Result) {
+	if !guardLedTime {
+		if t := a.cfg.Machine.Now(); t != a.stamped.time {
+			a.stamped.time, a.stamped.at = t, a.cfg.Clock.Now()
+		}
+	}
 	var now words.ClockSample
 	locked := false
 	for i := range results {
 		res := &results[i]
+		if len(res.Deadlines) > 0 {
+			a.noteDeadlines(res.Deadlines)
+		}
 		e := &res.Effect
 		if e.Kind == 0 && res.Session.IsZero() && e.Resolved == nil && e.Decided == nil {
 			continue
@@ -134,9 +142,13 @@ func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now words.Clock
 		a.endLocked()
 		if e.Node == a.cfg.Node {
 			a.lead = newLead(&a.cfg, term, res.Index, now)
+			if !guardLedTime && a.stamped.at != (words.ClockSample{}) {
+				a.lead.timed = a.stamped.at
+			}
 			a.rates.resetLocked()
 			a.announceLocked()
 			a.signal()
+			prompt(a.dueNow)
 		}
 	case fsm.EffectSuspect:
 		for _, sid := range e.Sessions {
@@ -159,6 +171,10 @@ func (a *Authority) effectLocked(term api.Term, res *fsm.Result, now words.Clock
 	}
 	if a.lead != nil && e.Resolved != nil {
 		a.lead.resolvedLocked(*e.Resolved)
+		if a.hasDeadlines() { // what becomes visible may be overdue already
+			a.lookAgain.Store(true)
+			prompt(a.dueNow)
+		}
 	}
 	if a.lead != nil && e.Decided != nil {
 		a.lead.committed = append(a.lead.committed, *e.Decided)

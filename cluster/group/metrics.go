@@ -26,6 +26,7 @@ type metrics struct {
 	pushes                          func(float64, ...string)
 	resolves                        func(float64, ...string)
 	feedEvents, feedScans, feedGaps func(float64, ...string)
+	overdue                         func(float64, ...string)
 }
 
 func newMetrics(m observe.Metrics, r *Authority) metrics {
@@ -65,6 +66,9 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 		}
 		return float64(r.lead.hub.count())
 	})
+	m.Gauge("edgehold_region_keys_with_deadline", "Keys of the group that have a deadline, as this replica knows.", func() float64 {
+		return float64(r.cfg.Machine.Meta().Deadlines)
+	})
 	return metrics{
 		nodes:    &nodeLabels{known: map[api.NodeID]bool{}},
 		grants:   m.Counter("edgehold_region_grants_total", "Leases given."),
@@ -84,12 +88,15 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 		feedEvents: m.Counter("edgehold_region_feed_events_total", "Events told to feeds."),
 		feedScans:  m.Counter("edgehold_region_feed_scans_total", "Pages of the history read for feeds that were behind."),
 		feedGaps:   m.Counter("edgehold_region_feed_gaps_total", "Gaps told to feeds, by their reason.", "reason"),
+		overdue:    m.Histogram("edgehold_region_key_overdue_seconds", "How long after their deadline keys have ended. Its count is that of the keys."),
 	}
 }
 
 func (m *metrics) intentWait(d time.Duration) { m.intents(d.Seconds()) }
 func (m *metrics) pushed(outcome string)      { m.pushes(1, outcome) }
 func (m *metrics) resolved(d time.Duration)   { m.resolves(d.Seconds()) }
+
+func (m *metrics) keyEnded(late time.Duration) { m.overdue(late.Seconds()) }
 
 func (m *metrics) expired(n api.NodeID)   { m.expiries(1, m.nodes.label(n)) }
 func (m *metrics) suspected(n api.NodeID) { m.suspects(1, m.nodes.label(n)) }

@@ -28,7 +28,7 @@ func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident
 	return a.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped, free: free,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
-			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
+			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l)
 			return q
 		}})
 }
@@ -45,7 +45,7 @@ func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped [
 	v, err := a.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
-			q.Term, q.Cleared, q.Killed = l.term, c.cleared, c.killed
+			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l)
 			return q
 		}})
 	if err == nil && v.Refused != nil && v.Refused.Code != fsm.Finished && guardRefusedLast {
@@ -105,6 +105,9 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.timely(b.ops); err != nil {
+		return nil, err
+	}
 	written, read := b.keys()
 	if a.frozen(l, read) {
 		return nil, unavailable("the range of a key is being given to another group")
@@ -124,6 +127,9 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 		if no != nil {
 			return no, nil
 		}
+		if err := w.endOverdue(ctx, written, read); err != nil {
+			return nil, err
+		}
 	}
 	holders := a.cfg.Machine.Holders(written)
 	for {
@@ -136,13 +142,16 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 			if no, err := w.awaitOlder(ctx, b); no != nil || err != nil {
 				return no, err
 			}
+			if err := w.endOverdue(ctx, written, read); err != nil {
+				return nil, err
+			}
 		}
 		res, err := w.propose(ctx, b.command(l, &w.gained))
 		if err != nil {
 			return nil, err
 		}
 		if res.Err == nil {
-			return &fsm.Vote{Txn: res.Txn, Decision: res.Decision, Timing: w.timing}, nil
+			return &fsm.Vote{Txn: w.withTTL(&res), Decision: res.Decision, Timing: w.timing}, nil
 		}
 		holders = nil
 		switch intents := w.inTheWay(&res, read); {

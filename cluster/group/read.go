@@ -32,8 +32,10 @@ func (a *Authority) readOwner(ctx context.Context, q *words.ReadRequest, out *wo
 	if err != nil {
 		return err
 	}
-	if wanted := a.admit(words.CallerFrom(ctx), l, q); len(wanted) > 0 && a.readGranted(ctx, l, q, wanted, out) {
-		return nil
+	if late := a.awaitOverdue(ctx, l, q.Keys); len(late) == 0 {
+		if wanted := a.admit(words.CallerFrom(ctx), l, q); len(wanted) > 0 && a.readGranted(ctx, l, q, wanted, out) {
+			return nil
+		}
 	}
 	return a.readConfirmed(ctx, l, q, out)
 }
@@ -45,56 +47,66 @@ func (a *Authority) readConfirmed(ctx context.Context, l *lead, q *words.ReadReq
 		return err
 	}
 	timing := api.Timing{Commit: time.Since(began)}
-	var entries []api.Entry
+	var x seen
 	var err error
 	if q.Hold == words.HoldNone {
-		entries, err = a.look(q)
+		x, err = a.look(q)
 	}
 	if q.Hold != words.HoldNone || api.CodeOf(err) == fsm.RetryIntents {
-		entries, err = a.readQueued(ctx, l, q)
+		x, err = a.readQueued(ctx, l, q)
 	}
 	if err != nil {
 		return err
 	}
-	*out = words.ReadResult{ReadResult: api.ReadResult{Entries: entries, Group: a.cfg.Group, Snapshot: true, Timing: timing}}
+	if len(x.deadlines) > 0 {
+		a.tellTTL(l, x)
+	}
+	*out = words.ReadResult{Deadlines: x.deadlines,
+		ReadResult: api.ReadResult{Entries: x.entries, Group: a.cfg.Group, Snapshot: true, Timing: timing}}
 	return nil
+}
+
+// seen is what keys hold in one view of the machine, and their deadlines: as many, or none.
+type seen struct {
+	entries   []api.Entry
+	deadlines []uint64
 }
 
 // readQueued reads the keys when no transaction holds any of them. The read has a position meanwhile, which keeps younger
 // transactions off, so that it waits only for transactions that came before it.
-func (a *Authority) readQueued(ctx context.Context, l *lead, q *words.ReadRequest) (entries []api.Entry, err error) {
+func (a *Authority) readQueued(ctx context.Context, l *lead, q *words.ReadRequest) (x seen, err error) {
 	w, err := a.readWaiter(l, q)
 	if err != nil {
-		return nil, err
+		return seen{}, err
 	}
-	defer func() { w.endRead(q, entries, err) }()
+	defer func() { w.endRead(q, x.entries, err) }()
 	if w.position.commits {
 		err = a.awaitPositions(ctx, l, func(q *queue) *position { return q.olderCommits(w.position) })
 		if err != nil {
-			return nil, err
+			return seen{}, err
 		}
 	}
 	err = w.lookQueued(ctx, func() (err error) {
-		entries, err = a.look(q)
+		x, err = a.look(q)
 		return err
 	})
-	return entries, err
+	return x, err
 }
 
 // look reads all keys in one view of the machine.
-func (a *Authority) look(q *words.ReadRequest) ([]api.Entry, error) {
+func (a *Authority) look(q *words.ReadRequest) (seen, error) {
 	return a.lookBy(a.cfg.Machine.Read, q)
 }
 
-func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, []uint64, error), q *words.ReadRequest) ([]api.Entry, error) {
-	entries, _, err := read(q.Keys)
+func (a *Authority) lookBy(read func([]api.Key) ([]api.Entry, []uint64, error), q *words.ReadRequest) (seen, error) {
+	entries, deadlines, err := read(q.Keys)
 	if err != nil {
-		return nil, err
+		return seen{}, err
 	}
 	for i := range q.Known {
 		omitKnown(&entries[i], q.Known[i])
 	}
-	return entries, nil
+	return seen{entries, deadlines}, nil
 }
 
 // omitKnown drops a value that the reader already has.
@@ -135,12 +147,22 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*words
 	defer w.end()
 	var page *api.ListResult
 	var at fsm.ListedAt
-	err = w.lookQueued(ctx, func() (err error) {
+	look := func() (err error) {
 		page, at, err = a.cfg.Machine.ListAt(&q.ListRequest)
 		return err
-	})
+	}
+	err = w.lookQueued(ctx, look)
+	if err == nil && len(at.Deadlines) > 0 {
+		if late := anyOverdue(page.Entries, at.Deadlines, a.timeOf(l)); len(late) > 0 {
+			a.awaitOverdue(ctx, l, late)
+			err = w.lookQueued(ctx, look)
+		}
+	}
 	if err != nil {
 		return nil, err
+	}
+	if len(at.Deadlines) > 0 {
+		setTTL(page.Entries, at.Deadlines, a.timeOf(l))
 	}
 	// This check comes after the list. A range that was ceded meanwhile is noticed, and one that was adopted
 	// meanwhile was empty.

@@ -30,14 +30,15 @@ func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words
 				"an edge's lease term of %v and pause allowance of %v are over the limits of %v and %v (edge-lease-max, edge-pause-max)", o.Term, o.Pause, t, p)
 		}
 	}
-	if _, err := a.leader(ctx); err != nil {
+	l, err := a.leader(ctx)
+	if err != nil {
 		return words.SessionGrant{}, err
 	}
 	res, err := a.propose(ctx, fsm.SessionOpen{Node: o.Node, Nonce: o.Nonce, T: o.Term, P: o.Pause})
 	if err != nil {
 		return words.SessionGrant{}, err
 	}
-	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch)}, nil
+	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch), Now: a.stamp(l)}, nil
 }
 
 // CloseSession ends a session that its holder has stopped using. An unknown session has ended already, so it returns

@@ -17,19 +17,26 @@ import (
 // TestSimulation runs edges, writers and a nemesis over three nodes in virtual time. It includes changes of leaders,
 // deposed leaders that do not know it, dead and unanswering holders, slow logs and confirms, and clocks at the limits
 // of what is allowed. After every entry the auditor checks every edge: none may serve anything older than the machine
-// holds (NoStale).
+// holds (NoStale), and no key may end before its time to live has passed (NotEarly).
 func TestSimulation(t *testing.T) {
-	served, seeds := 0, uint64(12)
+	served, seeds, ended := 0, uint64(12), 0
 	if testing.Short() {
 		seeds = 3
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { served += newSim(t, seed).run(2 * time.Minute) })
+			synctest.Test(t, func(t *testing.T) {
+				s := newSim(t, seed)
+				served += s.run(2 * time.Minute)
+				ended += s.ended
+			})
 		})
 	}
 	if served < 1000 {
 		t.Errorf("only %d reads were served by leases: the simulation is idle", served)
+	}
+	if ended < 20*int(seeds) {
+		t.Errorf("only %d keys have ended at their deadlines: the simulation is idle", ended)
 	}
 }
 
@@ -46,10 +53,49 @@ type sim struct {
 	acked  map[api.Key]api.Version // newest acknowledged write
 	served int
 	writes int
+
+	// Of the audit, guarded by the log's mutex.
+	there map[api.Key]life
+	ended int // keys that have ended at their deadlines
+}
+
+// life is a key of the simulation as it is in the log. Its put began at an instant that its value says.
+type life struct {
+	version api.Version
+	began   time.Time
+	ttl     time.Duration // 0: for ever
+}
+
+// lifeOf reads what the writer has put into the value.
+func lifeOf(t *testing.T, x api.Entry) life {
+	var ttl, began int64
+	if _, err := fmt.Sscanf(string(x.Value), "%d %d", &ttl, &began); err != nil && string(x.Value) != "last" {
+		t.Errorf("%q: %v", x.Value, err)
+	}
+	return life{x.Version, time.Unix(0, began), time.Duration(ttl)}
+}
+
+// auditLives checks that a key has ended only after its time to live.
+func (s *sim) auditLives(present []api.Entry) {
+	for _, x := range present {
+		was, known := s.there[x.Key]
+		switch {
+		case x.Exists:
+			s.there[x.Key] = lifeOf(s.t, x)
+			continue
+		case !known:
+			continue
+		}
+		s.ended++
+		delete(s.there, x.Key)
+		if lived := time.Since(was.began); was.ttl == 0 || lived.Seconds() < was.ttl.Seconds()/(1+words.ClockRateError) {
+			s.t.Errorf("NotEarly: %q ended %v after its put began, with %v to live", x.Key, lived, was.ttl)
+		}
+	}
 }
 
 func newSim(t *testing.T, seed uint64) *sim {
-	s := &sim{t: t, rand: rand.New(rand.NewPCG(seed, 2)), acked: map[api.Key]api.Version{}}
+	s := &sim{t: t, rand: rand.New(rand.NewPCG(seed, 2)), acked: map[api.Key]api.Version{}, there: map[api.Key]life{}}
 	s.log = newLog(t, nil, "a", "b", "c")
 	for i := range 5 {
 		s.keys = append(s.keys, api.Key(rune('p'+i)))
@@ -104,6 +150,7 @@ func (s *sim) audit() {
 		s.t.Error(err)
 		return
 	}
+	s.auditLives(present)
 	for _, e := range s.edges {
 		for _, x := range present {
 			if old, ok := e.serves(x.Key); ok && old.Version != x.Version {
@@ -138,6 +185,7 @@ func (s *sim) run(d time.Duration) (served int) {
 			s.t.Errorf("StallBound: a write took %v with all healed", took)
 		}
 	}
+	s.endAll(n)
 	released := 0
 	for _, e := range s.edges {
 		e.close()
@@ -149,6 +197,21 @@ func (s *sim) run(d time.Duration) (served int) {
 		s.t.Error("no lease was released")
 	}
 	return s.served
+}
+
+// endAll checks that, with all healed, a key ends soon after its deadline (LateBound).
+func (s *sim) endAll(n *testNode) {
+	for _, k := range s.keys {
+		n.mustWrite(putTTL(k, fmt.Sprintf("%d %d", time.Second, time.Now().UnixNano()), time.Second))
+	}
+	began := time.Now()
+	for _, k := range s.keys {
+		n.lives(k, time.Minute)
+	}
+	// Writes and confirms here take up to 2 s, twice for an Expire that meets a lease given meanwhile.
+	if took, most := time.Since(began), time.Second+grantorWait+time.Second+5*time.Second; took > most {
+		s.t.Errorf("LateBound: keys of 1 s ended after %v, with all healed", took)
+	}
 }
 
 // leader returns a node that may lead. Mostly that is the true leader.
@@ -171,7 +234,11 @@ func (s *sim) writer(id int) {
 	for i := 0; s.ctx.Err() == nil; i++ {
 		k := s.keys[s.intn(len(s.keys))]
 		ctx, cancel := context.WithTimeout(s.ctx, time.Duration(500+s.intn(8000))*time.Millisecond)
-		res, err := s.leader().authority.Do(ctx, put(k, fmt.Sprint(id, ".", i)))
+		ttl := time.Duration(0)
+		if s.intn(2) == 0 {
+			ttl = time.Duration(100+s.intn(3000)) * time.Millisecond
+		}
+		res, err := s.leader().authority.Do(ctx, putTTL(k, fmt.Sprintf("%d %d %d.%d", ttl, time.Now().UnixNano(), id, i), ttl))
 		cancel()
 		if err == nil {
 			s.mu.Lock()

@@ -23,18 +23,27 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 	if err != nil {
 		return nil, err
 	}
+	if err := a.timely(t.Then, t.Else); err != nil {
+		return nil, err
+	}
 	var one [1]api.Key // usually enough
 	written := t.WrittenKeysInto(one[:])
 	a.latch(l, written)
 	defer a.unlatch(l, written)
 	w := writing{waiter: waiter{Authority: a, lead: l}, dropped: t.Dropped}
 	defer w.end()
+	if err := w.endOverdueOf(ctx, t); err != nil {
+		return nil, err
+	}
 	preview := a.cfg.Machine.Preview(&t.Txn, t.Epoch)
 	for preview.Err != nil && preview.Err.Code == fsm.RetryIntents {
 		if err := w.awaitTxns(ctx, t, preview.Intents); err != nil {
 			return nil, err
 		}
 		if ctx, err = again(ctx); err != nil {
+			return nil, err
+		}
+		if err := w.endOverdueOf(ctx, t); err != nil {
 			return nil, err
 		}
 		preview = a.cfg.Machine.Preview(&t.Txn, t.Epoch)
@@ -124,11 +133,18 @@ func (w *writing) awaitReads(ctx context.Context, t *words.Txn) error {
 // run clears the holders and proposes, until the machine accepts. It may wait for transactions that hold the keys,
 // because it holds nothing that one of them could wait for.
 func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (*api.TxnResult, error) {
-	for {
+	for waited := false; ; waited = true {
 		if err := w.clearAll(ctx, holders); err != nil {
 			return nil, err
 		}
-		res, err := w.propose(ctx, fsm.Write{Term: w.lead.term, Txn: t.Txn, Epoch: t.Epoch, Cleared: w.gained.cleared, Killed: w.gained.killed})
+		if waited = waited || len(holders) > 0; waited {
+			if err := w.endOverdueOf(ctx, t); err != nil {
+				return nil, err
+			}
+		}
+		res, err := w.propose(ctx, fsm.Write{
+			Term: w.lead.term, Txn: t.Txn, Epoch: t.Epoch, Cleared: w.gained.cleared, Killed: w.gained.killed, Now: w.stamp(w.lead),
+		})
 		switch {
 		case err != nil:
 			return nil, err
@@ -142,7 +158,7 @@ func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (
 		case res.Err != nil:
 			return nil, res.Err
 		default:
-			out := *res.Txn
+			out := *w.withTTL(&res)
 			out.Timing, out.Group = w.timing, w.cfg.Group
 			return &out, nil
 		}

@@ -47,6 +47,11 @@ var mutants = []mutant{
 	{"decline-drops", []check{{"./cluster/leasecache", "."}}},
 	{"release-applied", []check{{"./cluster/leasecache", "^TestNoStaleReads$"}}},
 	{"holder-ignores-deadline", []check{{"./cluster/leasecache", "^(TestHolderStopsAtTheDeadline|TestCutOffHolderStopsAtTheDeadline)$"}}},
+	{"wall-time", []check{{"./cluster/group", "^TestKeyEndsAtItsDeadline$"}}},
+	{"count-without-leader", []check{{"./cluster/group", "^TestFailoverWithinALife$"}}},
+	{"no-stamps", []check{{"./cluster/group", "^TestFailoversDelayLittle$"}}},
+	{"hide-by-clock", []check{{"./cluster/group", "^TestExpiryIsLogged$"}}},
+	{"expiry-turn", []check{{"./cluster/group", "^TestOverdueKeyTakesATurn$"}}},
 	{"later-lease", []check{{"./fsm", "."}, {"./cluster/group", "^TestSimulation$"}}},
 	{"grant-at-apply", []check{{"./cluster/group", "."}, {"./integration", scripts}}},
 	{"kill-whole-session", []check{{"./fsm", "."}, {"./integration", scripts}, {"./integration", "^TestGuards$"}}},
@@ -116,7 +121,8 @@ var mutants = []mutant{
 // ci are the mutants that .ci/run demands to be caught: guards without which an answer would be wrong or a write lost. They take
 // about two minutes on two cores; keep them below five.
 var ci = []string{
-	"fence", "decline-drops", "release-applied", "holder-ignores-deadline", "later-lease", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
+	"fence", "decline-drops", "release-applied", "holder-ignores-deadline", "wall-time", "count-without-leader", "no-stamps",
+	"hide-by-clock", "expiry-turn", "later-lease", "grant-at-apply", "kill-whole-session", "confirm-before-renewal", "newer-entry",
 	"bound-in-apply", "replay-values", "expire-any-version", "expire-under-lease", "touch-lowers",
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
