@@ -14,8 +14,9 @@ import (
 
 // Feed follows a piece at its group's leader, on whichever node that is. If the leader changes, the connection breaks or the node
 // falls silent, the feed goes on at its position at another node, until ctx ends. It does not wait: the first Next finds the
-// leader. Next returns CodeWrongGroup only if the newest map says that the piece has moved and the group still says, later, that it
-// does not own the piece and never gave it up: the group has forgotten that it did.
+// leader, and returns CodeUnavailable after [api.DefaultTimeout] if none answers or the group has no feeds. Next returns
+// CodeWrongGroup only if the newest map says that the piece has moved and the group still says, later, that it does not own the
+// piece and never gave it up: the group has forgotten that it did.
 func (r *Router) Feed(ctx context.Context, q *words.FeedRequest) (words.Feed, error) {
 	f := &feed{router: r, request: *q}
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -91,7 +92,7 @@ func (f *feed) next() (*words.FeedBatch, error) {
 	}
 	f.detach()
 	f.breaks++
-	return nil, f.pause()
+	return nil, f.pause(f.ctx)
 }
 
 // detach leaves the node.
@@ -107,31 +108,43 @@ func (f *feed) detach() {
 
 // attach begins the feed at the group's leader and returns the first batch.
 func (f *feed) attach() (*words.FeedBatch, error) {
-	r := f.router
+	r, ctx := f.router, f.ctx
+	if !f.begun {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, api.DefaultTimeout)
+		defer cancel()
+	}
+	var why error // what a node that may lead has said
 	for {
 		m := r.cfg.Map()
 		var first *words.FeedBatch
 		c := r.call("feed", true)
 		c.timeout = r.cfg.ReadTimeout
 		c.send = func(ctx context.Context, node api.NodeID) (err error) {
-			first, err = f.open(ctx, node)
+			if first, err = f.open(ctx, node); err != nil && ctx.Err() == nil && api.CodeOf(err) != api.CodeNotLeader {
+				why = err
+			}
 			return err
 		}
-		err := r.toGroup(admission.WithTries(f.ctx, admission.MaxTries+1), c, f.request.Group)
+		err := r.toGroup(admission.WithTries(ctx, admission.MaxTries+1), c, f.request.Group)
 		switch code := api.CodeOf(err); {
 		case err == nil:
 			return first, nil
 		case code == api.CodeWrongGroup && movedOn(m, &f.request.Piece):
 			return nil, err
 		case code == api.CodeWrongGroup:
-			_ = r.cfg.Refresh(f.ctx) // if it fails, the next round is by the old map
+			_ = r.cfg.Refresh(ctx) // if it fails, the next round is by the old map
 		case code != api.CodeUnavailable && code != api.CodeNotLeader && judge(err) == final:
 			return nil, err
 		}
 		f.breaks++
-		if e := f.pause(); e != nil {
-			return nil, c.timeUp(f.ctx)
+		if f.pause(ctx) == nil {
+			continue
 		}
+		if why != nil {
+			c.last = why
+		}
+		return nil, c.timeUp(ctx)
 	}
 }
 
@@ -162,23 +175,18 @@ func (f *feed) open(ctx context.Context, node api.NodeID) (*words.FeedBatch, err
 }
 
 // pause waits before the feed is attached again: not at all after the first break, longer with each one that follows.
-func (f *feed) pause() error {
-	if f.breaks <= 1 {
-		return f.ended()
+func (f *feed) pause(ctx context.Context) error {
+	if f.breaks > 1 {
+		r := f.router
+		d := min(r.cfg.MinBackoff<<min(f.breaks-2, 10), r.cfg.MaxBackoff)
+		t := time.NewTimer(d/2 + time.Duration(r.cfg.Rand()*float64(d/2)))
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
 	}
-	r := f.router
-	d := min(r.cfg.MinBackoff<<min(f.breaks-2, 10), r.cfg.MaxBackoff)
-	t := time.NewTimer(d/2 + time.Duration(r.cfg.Rand()*float64(d/2)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-f.ctx.Done():
-	}
-	return f.ended()
-}
-
-func (f *feed) ended() error {
-	if err := f.ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return &api.Error{Code: api.CodeUnavailable, Op: "feed", Hint: "the feed was closed", Err: err}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -213,6 +214,30 @@ func TestFeedEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFeedThatCannotBegin checks that a feed which no node can begin says why, after the time of a request.
+func TestFeedThatCannotBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &feeds{backend: newBackend(t), refuse: api.Errorf(api.CodeUnavailable, "there is no history")}
+		x.feed = x.open
+		for _, leader := range []api.NodeID{"a1", ""} {
+			x.set(func() { x.leaders["a.1"] = leader })
+			began := time.Now()
+			feed, err := x.router(t).Feed(t.Context(), &words.FeedRequest{Piece: words.Piece{Of: 2, Epoch: 1, Group: "a.1"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = feed.Next()
+			if took := time.Since(began); api.CodeOf(err) != api.CodeUnavailable || took != api.DefaultTimeout {
+				t.Errorf("%v after %v", err, took)
+			}
+			if leader != "" && !strings.Contains(err.Error(), "there is no history") {
+				t.Errorf("the error does not say why: %v", err)
+			}
+			feed.Close()
+		}
+	})
 }
 
 // TestFeedOfTheWrongGroup checks that a group which has not adopted the piece yet is asked again, and that one which has forgotten
