@@ -418,6 +418,33 @@ func TestFeedValues(t *testing.T) {
 	})
 }
 
+// TestFeedTTL checks that events say what is left of a key's time to live when they are told, and that its end is told.
+func TestFeedTTL(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		live, _ := a.subscribe(words.FeedRequest{Piece: everything, Now: true})
+		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: []byte("v"), TTL: 5 * time.Second}}}})
+		if live.upTo(a.counter()); live.events[0].TTL <= 4*time.Second || live.events[0].TTL > 5*time.Second {
+			t.Errorf("told at once: %+v", live.events[0])
+		}
+		time.Sleep(2 * time.Second)
+		late, _ := a.subscribe(words.FeedRequest{Piece: everything})
+		if late.next(); late.events[0].TTL <= 2*time.Second || late.events[0].TTL > 3*time.Second {
+			t.Errorf("told after 2 s: %+v", late.events[0])
+		}
+		for len(late.events) < 2 {
+			late.next()
+		}
+		if e := late.events[1]; e.Kind != api.EventExpire || e.Key != "k" || e.TTL != 0 {
+			t.Errorf("told %+v", e)
+		}
+		again, _ := a.subscribe(words.FeedRequest{Piece: everything})
+		if again.upTo(a.counter()); again.events[0].TTL != time.Millisecond {
+			t.Errorf("told after its end: %+v", again.events[0])
+		}
+	})
+}
+
 // TestFeedAges checks that marks say how old a position is: not younger than the confirm that they rest on, and not at all without
 // one. A leader that has stepped down ends its feeds though nothing of a higher term has applied.
 func TestFeedAges(t *testing.T) {

@@ -87,11 +87,13 @@ func (f *feed) value(e *fsm.Event) (value []byte, elided bool) {
 	return now[0].Value, false
 }
 
-// ttl returns what is left of a key's time to live, in the time of the group: at least 1 ms, or 0 if it has no deadline.
+// ttl returns what is left of a key's time to live, by this leader's time: at least 1 ms, or 0 if it has no deadline.
 func (f *feed) ttl(deadline uint64) time.Duration {
 	if deadline == 0 {
 		return 0
 	}
-	now := f.machine.Position().Now
-	return time.Duration(max(deadline, now+1)-now) * time.Millisecond
+	if now := f.hub.authority.timeOf(f.hub.lead); deadline > now {
+		return time.Duration(deadline-now) * time.Millisecond
+	}
+	return minLeft
 }
