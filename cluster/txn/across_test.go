@@ -59,3 +59,33 @@ func TestTouchAndListInOneGroup(t *testing.T) {
 		}
 	})
 }
+
+// TestTimesToLiveAcrossGroups checks that the keys of a transaction across groups end in each group, not before their time to live has
+// passed and soon after, and that a key without one stays.
+func TestTimesToLiveAcrossGroups(t *testing.T) {
+	inWorld(t, 1, func(t *testing.T, w *world) {
+		g := w.gateway("us")
+		txn := &words.Txn{Txn: api.Txn{Then: []api.Op{
+			{Kind: api.OpPut, Key: "us/a", Value: []byte("v"), TTL: 10 * time.Second}, {Kind: api.OpPut, Key: "eu/b", Value: []byte("v"), TTL: 10 * time.Second},
+			putOp("eu/c", "v"),
+		}}}
+		began := time.Now()
+		res, err := g.Do(within(t, 5*time.Second), txn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []time.Duration{10 * time.Second, 10 * time.Second, 0} {
+			if ttl := res.Entries[i].TTL; ttl > want || ttl < want-2*time.Second {
+				t.Errorf("entry %d has %v left, want about %v", i, ttl, want)
+			}
+		}
+		time.Sleep(time.Until(began.Add(9500 * time.Millisecond)))
+		if w.value("us/a") != "v" || w.value("eu/b") != "v" {
+			t.Error("a key has ended early")
+		}
+		time.Sleep(time.Until(began.Add(12 * time.Second)))
+		if w.value("us/a") != "" || w.value("eu/b") != "" || w.value("eu/c") != "v" {
+			t.Errorf("after 12 s there are %q, %q and %q", w.value("us/a"), w.value("eu/b"), w.value("eu/c"))
+		}
+	})
+}
