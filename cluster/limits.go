@@ -4,6 +4,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/peer"
@@ -77,6 +78,12 @@ func Limits() []Limit {
 		{"request", "`?timeout=`", int64(api.MaxTimeout), "time", "`invalid`"},
 		{"request", "time of a request that names no timeout", int64(api.DefaultTimeout), "time", "the request ends"},
 		{"request", "attempts of a request, all retries together", admission.MaxTries, "", unavailable},
+		{"request", "name of a lock", lock.MaxNameBytes, "bytes", tooLarge},
+		{"request", "owner of a lock", lock.MaxOwnerBytes, "bytes", tooLarge},
+		{"request", "requests for a lock, with that which holds it", lock.MaxContenders, "", unavailable},
+		{"request", "time for which a request waits for a lock", int64(lock.MaxWait), "time", "`invalid`"},
+		{"request", "time to live of a key or a lock, at least", int64(api.MinTTL), "time", "`invalid`"},
+		{"request", "time to live of a key or a lock, at most", int64(api.MaxTTL), "time", "`invalid`"},
 		{"request", "header of an HTTP request", httpd.DefaultMaxHeaderBytes, "bytes", "status 431"},
 		{"request", "time for the header of an HTTP request", int64(httpd.DefaultHeaderTimeout), "time", "the connection is closed"},
 		{"request", "call on a stream", httpd.MaxCallBytes, "bytes", "the stream is closed"},
@@ -130,6 +137,7 @@ func Limits() []Limit {
 		{"node", "slow requests for a key", admission.DefaultSlowPerKey, "", unavailable},
 		{"node", "requests of HTTP that wait to be let in", admission.MaxWaiters, "", unavailable},
 		{"node", "time for which such a request waits", int64(admission.MaxWait), "time", unavailable},
+		{"node", "requests that wait for locks", lock.DefaultMaxWaiting, "", unavailable},
 		{"node", "calls about sessions and placement under way", admission.DefaultControl, "", unavailable},
 		{"node", "requests under way to a group", router.MaxInside, "", unavailable},
 		{"node", "the same, if the group's leader refuses them", router.MinInside, "", unavailable},

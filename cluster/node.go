@@ -21,6 +21,7 @@ import (
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/access"
 	"github.com/edgehold/edgehold/cluster/clock"
@@ -351,12 +352,15 @@ func (n *Node) openHTTP() (func() error, error) {
 	if n.cfg.Role == api.RoleServer {
 		config.Joiner = n // no edge may collect join tokens
 	}
+	locks := lock.New(lock.Config{Store: n.cache, Watcher: config.Watcher})
+	config.Locks = locks
 	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers, CORSOrigins: n.cfg.CORSOrigins})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
 	return ending(func() {
 		if err := s.Close(closeGrace); err != nil {
 			n.log.Warn("requests were cut off", "error", err)
 		}
+		_ = locks.Close() // it has no error to close with
 	}), nil
 }
 

@@ -39,6 +39,10 @@ var house = map[string]room{
 	"api/codec": {
 		ours: []string{"api"},
 	},
+	"api/lock": {
+		ours:  []string{"api"},
+		tests: []string{"api/storetest"},
+	},
 	"api/observe": {},
 	"api/admission": {
 		ours: []string{"api", "api/observe"},
@@ -60,14 +64,14 @@ var house = map[string]room{
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
-		ours:  []string{"api", "api/admission", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/lock", "api/wire"},
 		tests: []string{"api/front", "api/httpd"},
 	},
 	"api/front": {
-		ours: []string{"api", "api/admission", "api/fault", "api/observe"},
+		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe"},
 	},
 	"api/httpd": {
-		ours:  []string{"api", "api/admission", "api/fault", "api/front", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/fault", "api/front", "api/lock", "api/wire"},
 		tests: []string{"cluster/access/accesstest", "api/observe"},
 	},
 	"fsm": {
@@ -133,7 +137,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/front", "fsm/placement"},
 	},
 	"cluster/access/accesstest": {
-		ours: []string{"api", "api/front", "api/storetest", "cluster/access", "fsm/placement"},
+		ours: []string{"api", "api/front", "api/lock", "api/storetest", "cluster/access", "fsm/placement"},
 	},
 	"cluster/notice": {},
 	"cluster/join": {
@@ -161,7 +165,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/lock", "api/observe", "api/wire", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan"},
 	},

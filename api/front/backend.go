@@ -8,6 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/observe"
 )
 
@@ -19,6 +20,8 @@ type Config struct {
 	Lister api.Lister
 	// Watcher tells what changes; nil: there are no watches.
 	Watcher api.Watcher
+	// Locks gives locks; nil: 404. Its owner closes it.
+	Locks *lock.Service
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
 	// Members takes orders about nodes and groups; nil: 404.
@@ -68,6 +71,7 @@ type Backend struct {
 	lister    api.Lister
 	watcher   api.Watcher
 	watching  watching
+	locks     *lock.Service
 	admin     api.Admin
 	access    Access
 	tokens    api.Access
@@ -91,7 +95,7 @@ func New(c Config) *Backend {
 	b := &Backend{
 		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
 		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
-		store: c.Store, lister: c.Lister, watcher: c.Watcher, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
+		store: c.Store, lister: c.Lister, watcher: c.Watcher, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
 			"front", "route"),

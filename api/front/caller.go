@@ -47,9 +47,12 @@ func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 
 // Do implements api.Store. It needs the rights of both branches before anything is read: [Read] on every key that is tested, got
 // or answers with what it held, [Write] on every key that a step may change or touches, and [List] on every prefix that a step
-// lists. Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
+// lists. CodeInvalid if it writes or touches an entry of a lock ([lock.Reserved]). Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
 // read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if err := reserved(t); err != nil {
+		return nil, err
+	}
 	a := c.backend.access
 	if a == nil {
 		return c.backend.store.Do(ctx, t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -176,6 +177,27 @@ func TestDeleteAndTouchHideAbsence(t *testing.T) {
 				t.Errorf("%v of %s: %+v, %v", kind, k, res, err)
 			}
 		}
+	}
+}
+
+// TestLocksAreReserved: no transaction of a client writes the entries of locks, in either branch; it may test, read and list them.
+func TestLocksAreReserved(t *testing.T) {
+	store := &everything{}
+	b := New(Config{Store: store})
+	k := api.Key("a/.lock/x")
+	for kind := api.OpGet; kind <= api.OpList; kind++ {
+		op := api.Op{Kind: kind, Key: k}
+		for _, txn := range []*api.Txn{{Then: []api.Op{op}}, {Else: []api.Op{{Kind: api.OpGet, Key: "a"}, op}}} {
+			store.asked = 0
+			_, err := b.For(t.Context()).Do(t.Context(), txn)
+			if want := kind != api.OpGet && kind != api.OpList; want != (api.CodeOf(err) == api.CodeInvalid && strings.Contains(err.Error(), "/v1/locks")) ||
+				want != (store.asked == 0) {
+				t.Errorf("kind %d: %v", kind, err)
+			}
+		}
+	}
+	if _, err := b.For(t.Context()).Do(t.Context(), &api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: k}}}); err != nil {
+		t.Errorf("a condition: %v", err)
 	}
 }
 

@@ -2,5 +2,8 @@
 
 package front
 
-// The guard whose absence the checks must notice; see guards_mutants.go.
-const guardJudgeAgain = true
+// The guards whose absence the checks must notice; see guards_mutants.go.
+const (
+	guardJudgeAgain = true
+	guardReserved   = true
+)

@@ -20,6 +20,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/access/accesstest"
@@ -178,6 +179,15 @@ func (s *speaker) more() (all []accesstest.Verb) {
 			verb("PUT "+condition+" "+at, []accesstest.Need{write, read}, "PUT", at, "v", condition)
 			verb("DELETE "+condition+" "+at, []accesstest.Need{write, read}, "DELETE", at, "", condition)
 		}
+	}
+	for _, name := range []string{"in/l", "out/l"} {
+		at, entry, held := "/v1/locks/"+name, lock.Key(name, lock.IDOf("", "")), `{"id":"`+lock.IDOf("", "")+`","fence":1}`
+		all := api.PrefixRange(lock.Directory(name))
+		write := []accesstest.Need{{Right: front.Write, Key: entry}}
+		verb("lock "+name, write, "POST", at, `{"ttl":"1h"}`)
+		verb("renew "+name, write, "PUT", at, held)
+		verb("release "+name, write, "DELETE", at, held)
+		verb("show the lock "+name, []accesstest.Need{{Right: front.List, Range: all}, {Right: front.Read, Range: all}}, "GET", at, "")
 	}
 	observe, admin := []accesstest.Need{{Right: front.Observe}}, []accesstest.Need{{Right: front.Administer}}
 	verb("status", observe, "GET", "/v1/cluster", "")

@@ -15,6 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
@@ -33,7 +34,7 @@ func (f fake) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) { retu
 // memoryAPI is the API over a fresh reference Store, and that Store.
 func memoryAPI(change ...func(*front.Config)) (http.Handler, *storetest.Memory) {
 	m := storetest.NewMemory()
-	c := front.Config{Store: m, Lister: m, Node: "us-east-1"}
+	c := front.Config{Store: m, Lister: m, Node: "us-east-1", Locks: lock.New(lock.Config{Store: m, Watcher: m})}
 	for _, f := range change {
 		f(&c)
 	}
@@ -123,7 +124,7 @@ func put(t *testing.T, h http.Handler, key, value string) (version string) {
 func TestNothingHere(t *testing.T) {
 	h, _ := memoryAPI()
 	for _, path := range []string{
-		"/", "/v1", "/v1/", "/v1/txn/", "/v1/watch", "/v1/locks/a", "/openapi.json", "/ui/", "/v1/kvx", "/v2/kv/a", "/V1/kv/a",
+		"/", "/v1", "/v1/", "/v1/txn/", "/v1/watch", "/v1/semaphores/a", "/openapi.json", "/ui/", "/v1/kvx", "/v2/kv/a", "/V1/kv/a",
 		"/v1%2Fkv/a", "/%761/kv/a", "//v1/kv/a", "/v1//kv/a", "/v1/../v1/kv/a", "/v1/cluster", "/v1/cluster/", "/metrics", "/livez/",
 	} {
 		p := wantProblem(t, request(h, "GET", path, ""), 404, api.CodeNotFound)

@@ -31,7 +31,7 @@ type body struct {
 // route is one row of the API: what is answered at a path for a method. HEAD is served as GET.
 type route struct {
 	method   string
-	path     string // {key} at its end is any bytes; any other {name} is one segment
+	path     string // {key} at its end, and {name} of a lock, is any bytes; any other {name} is one segment
 	name     string // in metrics
 	kind     kind
 	right    front.Right // that the handler needs of the Caller
@@ -42,7 +42,10 @@ type route struct {
 	there    func(*handler) bool // whether the node has it; nil: always
 }
 
-const keyPrefix = "/v1/kv/"
+const (
+	keyPrefix  = "/v1/kv/"
+	lockPrefix = "/v1/locks/"
+)
 
 var (
 	readParams = []string{"consistency", "max_stale"}
@@ -62,6 +65,10 @@ var routes = []route{
 	{"GET", "/v1/kv", "list", request, front.List, body{}, listParams, ok, getList, lists},
 	{"GET", "/v1/watch", "watch", request, front.List, body{}, watchParams, ok, getWatch, watches},
 	{"POST", "/v1/txn", "txn", request, front.Write, txnJSON, nil, ok, postTxn, nil},
+	{"POST", "/v1/locks/{name}", "lock", request, front.Write, lockJSON, nil, ok, postLock, locks},
+	{"PUT", "/v1/locks/{name}", "lock", request, front.Write, lockJSON, nil, ok, putLock, locks},
+	{"DELETE", "/v1/locks/{name}", "lock", request, front.Write, lockJSON, nil, ok, deleteLock, locks},
+	{"GET", "/v1/locks/{name}", "lock", request, front.List, body{}, nil, ok, getLock, locks},
 	{"GET", "/v1/calls", "calls", stream, front.None, body{}, nil, []int{101}, getCalls, nil},
 	{"GET", "/v1/cluster", "cluster", request, front.Observe, body{}, nil, ok, getCluster, admins},
 	{"POST", "/v1/cluster/placement", "placement", request, front.Administer, placementJSON, nil, ok, postPlacement, admins},
@@ -111,6 +118,7 @@ type resource struct {
 // table holds the resources of a node.
 type table struct {
 	keys     *resource // of /v1/kv/{key}
+	locks    *resource // of /v1/locks/{name}; nil if there are none
 	exact    map[string]*resource
 	patterns []pattern
 }
@@ -130,6 +138,8 @@ func newTable(h *handler) table {
 	}
 	t.keys = t.exact[keyPrefix+"{key}"]
 	delete(t.exact, keyPrefix+"{key}")
+	t.locks = t.exact[lockPrefix+"{name}"]
+	delete(t.exact, lockPrefix+"{name}")
 	for path, at := range t.exact {
 		if strings.Contains(path, "{") {
 			t.patterns = append(t.patterns, pattern{strings.Split(path, "/"), at})
@@ -159,7 +169,8 @@ func (t *table) add(r *route) {
 }
 
 // find returns what stands at the path, nil if nothing does, the key if it is a key's, and what stands for the segments in braces.
-// It looks at the path as it was sent: only there do %2F and '/' differ, which they do before /v1/kv/ and not after it.
+// The name of a lock is a key too. It looks at the path as it was sent: only there do %2F and '/' differ, which they do before
+// /v1/kv/ and not after it.
 func (t *table) find(u *url.URL) (at *resource, key api.Key, args map[string]string) {
 	raw := u.RawPath // empty if it is exactly the default encoding of Path
 	if raw == "" {
@@ -167,6 +178,9 @@ func (t *table) find(u *url.URL) (at *resource, key api.Key, args map[string]str
 	}
 	if strings.HasPrefix(raw, keyPrefix) && strings.HasPrefix(u.Path, keyPrefix) {
 		return t.keys, api.Key(u.Path[len(keyPrefix):]), nil
+	}
+	if strings.HasPrefix(raw, lockPrefix) && strings.HasPrefix(u.Path, lockPrefix) {
+		return t.locks, api.Key(u.Path[len(lockPrefix):]), nil
 	}
 	if at = t.exact[raw]; at != nil {
 		return at, "", nil

@@ -18,6 +18,10 @@ DELETE /v1/kv/{key}          kv        request write      [consistency max_stale
 GET    /v1/kv                list      request list       [prefix start end limit reverse keys_only page consistency max_stale] [200]
 GET    /v1/watch             watch     request list       [prefix start end from list collapse values] [200]
 POST   /v1/txn               txn       request write      [] [200] body MAXTXN
+POST   /v1/locks/{name}      lock      request write      [] [200] body 16384
+PUT    /v1/locks/{name}      lock      request write      [] [200] body 16384
+DELETE /v1/locks/{name}      lock      request write      [] [200] body 16384
+GET    /v1/locks/{name}      lock      request list       [] [200]
 GET    /v1/calls             calls     stream  none       [] [101]
 GET    /v1/cluster           cluster   request observe    [] [200]
 POST   /v1/cluster/placement placement request administer [] [200] body 65536

@@ -43,6 +43,10 @@ type mutant struct {
 
 // mutants has each guard of the protocol that has a switch.
 var mutants = []mutant{
+	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}}},
+	{"lock-with-record", []check{{"./api/lock", "^TestOldAnswer$"}}},
+	{"release-without-fence", []check{{"./api/lock", "^(TestLateRelease|TestLock)$"}}},
+	{"leave-for-others", []check{{"./api/lock", "^TestRepeated$"}}},
 	{"fence", []check{{"./cluster/leasecache", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/leasecache", "."}}},
 	{"release-applied", []check{{"./cluster/leasecache", "^TestNoStaleReads$"}}},

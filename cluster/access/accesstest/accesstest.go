@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/cluster/access"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -238,7 +239,9 @@ func newWorld(t *testing.T) (*world, *front.Backend) {
 		}
 	}
 	w.update()
-	return w, front.New(front.Config{Store: w.store, Lister: w.store, Watcher: w.store, Admin: admin{w}, Access: w.warden, Node: "n1"})
+	locks := lock.New(lock.Config{Store: w.store, Watcher: w.store})
+	t.Cleanup(func() { _ = locks.Close() })
+	return w, front.New(front.Config{Store: w.store, Lister: w.store, Watcher: w.store, Locks: locks, Admin: admin{w}, Access: w.warden, Node: "n1"})
 }
 
 // update gives the warden the roll as it is now.

@@ -1,0 +1,204 @@
+package httpd
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api/lock"
+)
+
+// lockJSON is the body of a request about a lock.
+var lockJSON = body{"body", "application/json", 16 << 10}
+
+func locks(h *handler) bool { return h.Locks() }
+
+// lockBody is what a request says of a lock.
+type lockBody struct {
+	jsonReader
+	ttl, wait time.Duration
+	owner     string
+	id        string
+	fence     uint64
+	given     map[string]bool
+}
+
+// readLock reads the body, whose members must be among those named; the first must of them must be given.
+func (x *exchange) readLock(must int, members ...string) (*lockBody, error) {
+	raw, err := x.body()
+	if err != nil {
+		return nil, err
+	}
+	b := &lockBody{jsonReader: jsonReader{b: raw}, given: map[string]bool{}}
+	b.skipMark()
+	b.object(func(name string) {
+		if !slices.Contains(members, name) {
+			b.unknown(name)
+			return
+		}
+		b.given[name] = true
+		b.member(name)
+	})
+	b.end()
+	for _, m := range members[:must] {
+		if !b.given[m] {
+			b.fail("%s is missing", m)
+		}
+	}
+	return b, b.err
+}
+
+func (b *lockBody) member(name string) {
+	switch name {
+	case "ttl":
+		var err error
+		b.ttl, err = parseTTL(string(b.text()))
+		b.refuse(err)
+	case "wait":
+		text := string(b.text())
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d > lock.MaxWait {
+			b.fail("wait %.40q is not a duration from 0s to %v", text, lock.MaxWait)
+		}
+		b.wait = d
+	case "owner":
+		b.owner = string(b.text())
+	case "id":
+		b.id = string(b.text())
+	case "fence":
+		n, err := strconv.ParseUint(b.integer(), 10, 64)
+		if err != nil {
+			b.fail("fence is not a whole number")
+		}
+		b.fence = n
+	}
+}
+
+// postLock asks for a lock, and waits for it. While it waits it holds no place that other requests want.
+func postLock(x *exchange) error {
+	b, err := x.readLock(1, "ttl", "wait", "owner")
+	if err != nil {
+		return err
+	}
+	key, err := idempotencyKey(x.r.Header)
+	if err != nil {
+		return err
+	}
+	until := x.ctx.until.Add(b.wait)
+	_ = http.NewResponseController(x.w).SetWriteDeadline(until.Add(writeTimeout)) // a connection without deadlines has none to set
+	ctx := newRequestContext(x.base, until)
+	defer ctx.end()
+	lasting, end := whileOpen(ctx, x.draining())
+	defer end()
+	x.writes = true
+	h, err := x.store.AcquireLock(lasting, &lock.Request{
+		Name: string(x.key), TTL: b.ttl, Wait: b.wait, Owner: b.owner, Waiting: x.leave,
+	}, key)
+	if err != nil {
+		return err
+	}
+	return x.replyHeld(h)
+}
+
+// whileOpen returns a context that ends with ctx, or when draining is closed. end must be called.
+func whileOpen(ctx context.Context, draining <-chan struct{}) (lasting context.Context, end func()) {
+	lasting, cancel := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		select {
+		case <-draining:
+			cancel()
+		case <-lasting.Done():
+		}
+	})
+	return lasting, func() { cancel(); wait.Wait() }
+}
+
+// idempotencyKey returns the Idempotency-Key as it was sent, "" if there is none.
+func idempotencyKey(h http.Header) (string, error) {
+	if _, err := requestID(h); err != nil {
+		return "", err
+	}
+	return h.Get("Idempotency-Key"), nil
+}
+
+// heldBody is a tenure of a lock.
+type heldBody struct {
+	ID      string `json:"id"`
+	Fence   uint64 `json:"fence"`
+	Version string `json:"version"`
+	TTL     string `json:"ttl,omitempty"`
+}
+
+func bodyOfHeld(h *lock.Held) heldBody {
+	b := heldBody{ID: h.ID, Fence: h.Fence, Version: h.Version.String()}
+	if h.TTL > 0 {
+		b.TTL = wholeTTL(h.TTL).String()
+	}
+	return b
+}
+
+func (x *exchange) replyHeld(h *lock.Held) error { return x.replyJSON(bodyOfHeld(h)) }
+
+// putLock renews a tenure.
+func putLock(x *exchange) error {
+	b, err := x.readLock(2, "id", "fence", "ttl")
+	if err != nil {
+		return err
+	}
+	x.writes = true
+	h, err := x.store.RenewLock(x.ctx, string(x.key), b.id, b.fence, b.ttl)
+	if err != nil {
+		return err
+	}
+	return x.replyHeld(h)
+}
+
+// deleteLock ends a tenure, if it lasts.
+func deleteLock(x *exchange) error {
+	b, err := x.readLock(2, "id", "fence")
+	if err != nil {
+		return err
+	}
+	x.writes = true
+	released, err := x.store.ReleaseLock(x.ctx, string(x.key), b.id, b.fence)
+	if err != nil {
+		return err
+	}
+	return x.replyJSON(struct {
+		Released bool `json:"released"`
+	}{released})
+}
+
+// contenderBody is the holder of a lock, or one that waits.
+type contenderBody struct {
+	heldBody
+	Owner string `json:"owner"`
+}
+
+func bodyOfContender(c *lock.Contender) contenderBody {
+	return contenderBody{bodyOfHeld(&c.Held), c.Owner}
+}
+
+// getLock shows who holds a lock and who waits for it.
+func getLock(x *exchange) error {
+	s, err := x.store.ShowLock(x.ctx, string(x.key))
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Holder *contenderBody  `json:"holder"`
+		Queue  []contenderBody `json:"queue"`
+	}{Queue: []contenderBody{}}
+	if s.Holder != nil {
+		holder := bodyOfContender(s.Holder)
+		out.Holder = &holder
+	}
+	for i := range s.Queue {
+		out.Queue = append(out.Queue, bodyOfContender(&s.Queue[i]))
+	}
+	return x.replyJSON(out)
+}

@@ -1,0 +1,10 @@
+//go:build !mutants
+
+package lock
+
+// The guards whose absence the checkers must notice; see guards_mutants.go.
+const (
+	guardNoRecord   = true
+	guardFence      = true
+	guardOwnAttempt = true
+)
