@@ -9,6 +9,10 @@
 // workloads: [Bank], [WriteSkew], [Phantoms], [LongFork], [Lists] and [Counters], which believe in no version but where
 // they say so.
 //
+// What changed, what ended and who held a lock is judged by the changes that the machines of the groups made visible, histories of
+// [Change]: [Kept] compares them with what clients wrote, [Watched] with what a [Watch] was told, [Lived] with how long keys were to
+// live, and [Tenures] with who took a lock for held.
+//
 // Writers must write unique values: no value may be written twice to the same key, not even by a retry that the history
 // shows as an operation of its own. Only linearizable reads belong into a history.
 package history

@@ -23,6 +23,9 @@ func (i *instants) next() time.Duration {
 	}
 }
 
+// Instant returns the present time of the recorder's clock, or the first later one that no transaction and no other call has.
+func (r *Recorder) Instant() time.Duration { return r.instants.next() }
+
 // RunningTxn is a transaction under way. Its methods are safe for concurrent use; one that is never ended has the outcome
 // Unknown.
 type RunningTxn struct {
