@@ -172,6 +172,7 @@ func TestNarrower(t *testing.T) {
 		wide.next()
 		w.put("d/1/a", "0")
 		wide.take(1)
+		synctest.Wait()
 		feeds := w.feeds
 		narrow := watch(t, h, api.WatchRequest{Range: prefix("d/1/")})
 		keys := watch(t, h, api.WatchRequest{Range: prefix("d/1/"), KeysOnly: true})

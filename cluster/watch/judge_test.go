@@ -38,7 +38,7 @@ func (w *world) judge(t *testing.T, c *client, r api.Range) {
 			continue
 		}
 		if len(got[k]) != len(events) {
-			t.Errorf("%s: told %d events, want %d", k, len(got[k]), len(events))
+			t.Errorf("%s: told %d events, want %d; missing %v", k, len(got[k]), len(events), lacking(got[k], events))
 			continue
 		}
 		for i, e := range events {
@@ -72,4 +72,14 @@ func (w *world) together(t *testing.T, c *client, inGap func(api.Key) bool) {
 		}
 		last[x] = i
 	}
+}
+
+// lacking returns the versions that were not told.
+func lacking(got []api.Event, want []told) (all []told) {
+	for _, e := range want {
+		if !slices.ContainsFunc(got, func(g api.Event) bool { return g.Version == e.Version }) {
+			all = append(all, e)
+		}
+	}
+	return all
 }

@@ -155,9 +155,11 @@ func (m *merge) take(r *round, a arrival) error {
 	if b.Gap != "" {
 		m.gap(r, i, b)
 	}
-	if len(b.Events) > 0 {
-		m.events(r, i, piece.Piece, b)
-	} else {
+	m.events(r, i, piece.Piece, b)
+	switch {
+	case !b.AsOf.IsZero():
+		m.asOf[f] = b.AsOf
+	case b.Age > 0:
 		m.asOf[f] = time.Now().Add(-b.Age)
 	}
 	m.move(i, b.To)
@@ -203,7 +205,7 @@ func (m *merge) tellGap(r *round, g gap) {
 // events tells those of a batch of piece i. If it is the only piece, each command is a part of its own, with its position; else all
 // that the round has since the last gap is one part.
 func (m *merge) events(r *round, i int, p words.Piece, b *words.FeedBatch) {
-	if b.Age > 0 {
+	if b.Age > 0 && len(b.Events) > 0 {
 		m.hub.metrics.delay(b.Age.Seconds())
 	}
 	for n, e := range b.Events {
@@ -230,22 +232,25 @@ const eventBytes = 200
 // moved replaces piece i by what is left of it, at its position, and by the pieces of the new owners, from where they took over. These
 // begin when all earlier owners of their keys have told all.
 func (m *merge) moved(i int, to *words.Moved) {
-	f, p := m.pieces[i], m.at.Pieces[i]
 	next := m.without(i)
+	next.replace(m.at.Range, m.at.Pieces[i], to, m.asOf[m.pieces[i]])
+	m.become(next)
+}
+
+// replace adds what is left of a piece of which a part has moved, and the pieces of the new owners.
+func (n *plan) replace(within api.Range, p cursor.Piece, to *words.Moved, asOf time.Time) {
 	for _, rest := range minus(p.Range, to.Range) {
 		x := p
 		x.Range = rest
-		next.add(m.at.Range, x, m.asOf[f])
+		n.add(within, x, asOf)
 	}
 	part, ok := p.Range.Intersect(to.Range)
-	for n, g := range to.To {
-		if !ok {
-			break
+	for i, g := range to.To {
+		x := words.Piece{Range: part, Index: uint32(i), Of: uint32(len(to.To)), Epoch: to.Epoch, Group: g}
+		if ok && cursor.Overlap(p.Piece, x) {
+			n.add(within, cursor.Piece{Piece: x}, asOf)
 		}
-		x := words.Piece{Range: part, Index: uint32(n), Of: uint32(len(to.To)), Epoch: to.Epoch, Group: g}
-		next.add(m.at.Range, cursor.Piece{Piece: x}, m.asOf[f])
 	}
-	m.become(next)
 }
 
 // lost replaces what the map has at a later epoch of piece i by the map's pieces, since no group knows what became of it, and tells a
@@ -263,7 +268,9 @@ func (m *merge) lost(r *round, i int) {
 			continue
 		}
 		for _, x := range piecesOf(now, s.Range) {
-			next.add(m.at.Range, x, m.asOf[f])
+			if cursor.Overlap(p.Piece, x.Piece) {
+				next.add(m.at.Range, x, m.asOf[f])
+			}
 		}
 		gaps = append(gaps, gap{part.Piece, api.GapGone, cursor.Origin{Epoch: s.Epoch}})
 	}
@@ -302,6 +309,10 @@ func (n *plan) add(within api.Range, p cursor.Piece, asOf time.Time) {
 	p.Piece = x
 	for i, o := range n.pieces {
 		same := o.Group == p.Group && o.Epoch == p.Epoch && o.Index == p.Index && o.Of == p.Of
+		if same && o.Range.ContainsRange(p.Range) {
+			n.asOf[i] = earlier(n.asOf[i], asOf)
+			return
+		}
 		if same && o.At.Index == 0 && p.At.Index == 0 && o.Range.Overlaps(p.Range) {
 			n.pieces[i].Range = union(o.Range, p.Range)
 			if f := n.followers[i]; f != nil && f.cancel != nil {

@@ -74,40 +74,63 @@ func (h *Hub) now(ctx context.Context, r api.Range) (*cursor.Cursor, error) {
 	}
 }
 
-// askNow asks all groups at once for the positions of their pieces.
+// askNow asks all groups at once for the positions of their pieces. Pieces that have moved since the map was made are asked for at
+// their new owners.
 func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
-	errs := make([]error, len(c.Pieces))
-	var wg sync.WaitGroup
-	for i := range c.Pieces {
-		wg.Go(func() {
-			defer h.cfg.Faults.Catch("watch", &errs[i])
-			c.Pieces[i].At, errs[i] = h.positionNow(ctx, c.Pieces[i].Piece)
-		})
-	}
-	wg.Wait()
-	for _, err := range errs {
+	ask := c.Pieces
+	c.Pieces = nil
+	for len(ask) > 0 {
+		batches, err := h.firstBatches(ctx, ask)
 		if err != nil {
+			return err
+		}
+		next := &plan{}
+		for i, b := range batches {
+			if p := ask[i]; b.Moved == nil {
+				p.At = b.To
+				c.Pieces = append(c.Pieces, p)
+			} else {
+				next.replace(c.Range, p, b.Moved, time.Time{})
+			}
+		}
+		ask = next.pieces
+		if len(c.Pieces)+len(ask) > cursor.MaxPieces {
+			_, err := (&cursor.Cursor{Range: c.Range, Pieces: append(c.Pieces, ask...)}).Encode()
 			return err
 		}
 	}
 	return nil
 }
 
-func (h *Hub) positionNow(ctx context.Context, p words.Piece) (words.Position, error) {
+// firstBatches returns the first batch of a feed from now of each piece.
+func (h *Hub) firstBatches(ctx context.Context, pieces []cursor.Piece) ([]*words.FeedBatch, error) {
+	batches, errs := make([]*words.FeedBatch, len(pieces)), make([]error, len(pieces))
+	var wg sync.WaitGroup
+	for i := range pieces {
+		wg.Go(func() {
+			defer h.cfg.Faults.Catch("watch", &errs[i])
+			batches[i], errs[i] = h.firstBatch(ctx, pieces[i].Piece)
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return batches, nil
+}
+
+func (h *Hub) firstBatch(ctx context.Context, p words.Piece) (*words.FeedBatch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f, err := h.cfg.Feeder.Feed(ctx, &words.FeedRequest{Piece: p, Now: true, KeysOnly: true})
 	if err != nil {
-		return words.Position{}, err
+		return nil, err
 	}
 	b, err := f.Next()
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err != nil {
-		return words.Position{}, err
-	}
-	return b.To, nil
+	_ = f.Close() // the batch counts
+	return b, err
 }
 
 // passing reports whether the same request may succeed soon.

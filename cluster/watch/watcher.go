@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/cursor"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 // watcher is one watch. It keeps its position and takes from the ring of its source; or, when that no longer has what comes next, from
@@ -304,7 +305,7 @@ func (w *watcher) progress() (b *api.WatchBatch, err error) {
 		b.Cursor, err = w.view.cursorOf(w.at)
 	}
 	if !asOf.IsZero() {
-		b.Age = time.Since(asOf)
+		b.Age = words.AgeOf(asOf)
 	}
 	return b, err
 }

@@ -233,7 +233,7 @@ func (w *world) trim(g api.GroupID) {
 func (w *world) forget(g api.GroupID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.groups[g].given = nil
+	w.group(g).given = nil
 	w.wake()
 }
 
@@ -369,6 +369,10 @@ func (f *feed) batch() (*words.FeedBatch, error) {
 		f.begun = true
 		return f.begin(g), nil
 	}
+	if f.at.Index < g.floor {
+		f.at.Index = g.floor
+		return &words.FeedBatch{To: f.at, Gap: api.GapTrimmed}, nil
+	}
 	limit := g.index
 	moved := f.moved(g)
 	if moved != nil {
@@ -403,21 +407,19 @@ func (f *feed) has(k api.Key) bool {
 	return f.r.Range.Contains(k) && ident.ShardOf(k, f.r.Of) == f.r.Index
 }
 
-// begin is the first batch, if one is due: the present position, or a gap.
+// begin is the first batch: where the feed begins, and a gap before.
 func (f *feed) begin(g *group) *words.FeedBatch {
 	if f.r.Now {
 		f.at = words.Position{Incarnation: g.incarnation, Index: g.index}
-		return &words.FeedBatch{To: f.at, Age: time.Millisecond}
+		b := &words.FeedBatch{To: f.at, Age: time.Millisecond}
+		if x := f.moved(g); x != nil {
+			b.Moved = &words.Moved{Range: x.piece.Range, Epoch: x.epoch, To: x.to}
+		}
+		return b
 	}
 	at, inc := f.at.Index, f.at.Incarnation
 	if at == 0 {
-		inc = g.incarnation
-		for _, o := range f.parts(g) {
-			at = o.since
-		}
-		for _, o := range f.receipts(g) {
-			at = o.since
-		}
+		at, inc = f.since(g), g.incarnation
 	}
 	reason := api.GapReason("")
 	switch {
@@ -428,10 +430,21 @@ func (f *feed) begin(g *group) *words.FeedBatch {
 	}
 	f.at = words.Position{Incarnation: g.incarnation, Index: at}
 	if reason == "" {
-		return nil
+		return &words.FeedBatch{To: f.at}
 	}
-	f.at.Index = g.floor
+	f.at.Index = max(g.floor, f.since(g))
 	return &words.FeedBatch{To: f.at, Gap: reason}
+}
+
+// since returns where the group took the piece over.
+func (f *feed) since(g *group) (at uint64) {
+	for _, o := range f.parts(g) {
+		at = o.since
+	}
+	for _, o := range f.receipts(g) {
+		at = o.since
+	}
+	return at
 }
 
 // moved returns the first receipt of a part of the piece.
@@ -527,7 +540,9 @@ type client struct {
 
 func watch(t *testing.T, h *Hub, r api.WatchRequest) *client {
 	t.Helper()
-	s, err := h.Watch(t.Context(), &r)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // of the simulated clock
+	t.Cleanup(cancel)
+	s, err := h.Watch(ctx, &r)
 	if err != nil {
 		t.Fatalf("watch %+v: %v", r, err)
 	}
