@@ -6,12 +6,14 @@ import (
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/wire"
+	"github.com/edgehold/edgehold/cluster/cursor"
 	"github.com/edgehold/edgehold/cluster/group"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/cluster/txn"
+	"github.com/edgehold/edgehold/cluster/watch"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
 	"github.com/edgehold/edgehold/transport"
@@ -88,6 +90,8 @@ func Limits() []Limit {
 		{"request", "time for the header of an HTTP request", int64(httpd.DefaultHeaderTimeout), "time", "the connection is closed"},
 		{"request", "call on a stream", httpd.MaxCallBytes, "bytes", "the stream is closed"},
 		{"request", "message between nodes", wire.MaxMessageBytes, "bytes", tooLarge},
+		{"request", "owners of the range of a watch", cursor.MaxPieces, "", tooLarge},
+		{"request", "cursor of a watch or a list", api.MaxCursorBytes, "bytes", "`invalid`; `too_large` if the range needs more"},
 
 		{"cluster", "name of a node, of a region", MaxNameBytes, "bytes", noCommand},
 		{"cluster", "nodes", placement.MaxNodes, "", tooLarge},
@@ -143,6 +147,13 @@ func Limits() []Limit {
 		{"node", "the same, if the group's leader refuses them", router.MinInside, "", unavailable},
 		{"node", "requests that wait because a leader asked for patience", router.DefaultMaxPaused, "", unavailable},
 		{"node", "feeds of what changes that it follows at another node", remote.FeedsPerNode, "", unavailable},
+		{"node", "watches", watch.MaxWatchers, "", unavailable},
+		{"node", "feeds that its watches have open", watch.MaxUpstreams, "", "new ones are of whole directories, and shared"},
+		{"node", "changes kept for the watchers of a range", watch.MaxRingBytes, "bytes", "a slow watcher reads the history"},
+		{"node", "the same, of all ranges", watch.MaxRingsBytes, "bytes", "the least used ranges keep fewer"},
+		{"node", "slow watchers that read the history at once", watch.MaxCatchUps, "", "the next one waits"},
+		{"node", "time for which a watcher may take nothing", int64(watch.MaxWatchIdle), "time", "the watch is closed"},
+		{"node", "keys of a watcher that collapses, at once", watch.MaxDirtyKeys, "", "the next batch"},
 		{"node", "questions that wait for a message to another node", peer.MaxQuestions, "", unavailable},
 		{"node", "transactions that are cleaned up at once", txn.DefaultMaxCleanups, "", "the next one at its keys does it"},
 		{"node", "bodies of HTTP requests in memory", admission.DefaultBytes, "bytes", unavailable},

@@ -32,6 +32,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/router"
 	"github.com/edgehold/edgehold/cluster/txn"
+	"github.com/edgehold/edgehold/cluster/watch"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -67,6 +68,7 @@ type Node struct {
 	warden     *access.Warden
 	suspends   *suspends // of this machine
 	txn        *txn.Coordinator
+	watches    *watch.Hub
 	cache      *leasecache.Cache
 	registrar  *registrar
 	joins      bucket       // requests to join
@@ -107,6 +109,7 @@ var rooms = []struct {
 	{"expiry of tokens", (*Node).openExpiry},
 	{"renewal", (*Node).openRenewing},
 	{"transactions", (*Node).openTxn},
+	{"watches", (*Node).openWatches},
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
 	{"http", (*Node).openHTTP},
@@ -306,9 +309,19 @@ func (n *Node) openTxn() (end func() error, err error) {
 	return ending(n.txn.Close), nil
 }
 
+func (n *Node) openWatches() (end func() error, err error) {
+	n.watches, err = watch.New(watch.Config{
+		Feeder: n.router, Lister: n.router, Map: n.mirror.Map, Refresh: n.mirror.Refresh, Metrics: n.metrics, Faults: n.faults,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ending(n.watches.Close), nil
+}
+
 func (n *Node) openCache() (end func() error, err error) {
 	n.cache, err = leasecache.New(leasecache.Config{
-		Store: n.txn, Lister: n.router, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
+		Store: n.txn, Lister: n.watches, Lessor: n.router, Locate: n.router.Locate, Full: n.router.Full,
 		Peers: n.voters,
 		Open: func(ctx context.Context, node api.NodeID) (words.LeaseStream, error) {
 			return remote.Node{Remote: n.pool.Remote(node)}.OpenLeases(ctx, remote.Hello{Node: n.cfg.ID, Nonce: n.nonce})
@@ -344,7 +357,7 @@ func (n *Node) voters() []leasecache.PeerGroups {
 func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	config := front.Config{
-		Store: n.cache, Lister: n.cache, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
+		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, Metrics: n.metrics, Log: log, Faults: n.faults,
 		Settings: n,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
@@ -357,6 +370,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers, CORSOrigins: n.cfg.CORSOrigins})
 	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
 	return ending(func() {
+		n.watches.Close() // their clients continue at other nodes
 		if err := s.Close(closeGrace); err != nil {
 			n.log.Warn("requests were cut off", "error", err)
 		}
@@ -375,6 +389,9 @@ func (n *Node) openLeads() (func() error, error) {
 
 // Store reads and writes every key: the node's leased cache, in front of the owners.
 func (n *Node) Store() *leasecache.Cache { return n.cache }
+
+// Watcher tells what changes in any range of keys.
+func (n *Node) Watcher() *watch.Hub { return n.watches }
 
 // ID is the node's name.
 func (n *Node) ID() api.NodeID { return n.cfg.ID }

@@ -96,6 +96,9 @@ var mutants = []mutant{
 	{"feed-incarnation", []check{{"./cluster/group", "^TestFeedGaps$"}}},
 	{"feed-since", []check{{"./cluster/group", "^TestFeedOfANewOwner$"}}},
 	{"feed-gap", []check{{"./cluster/group", "^TestFeedGaps$"}}},
+	{"cursor-incarnation", []check{{"./cluster/cursor", "^(TestBefore|TestTold)$"}, {"./cluster/watch", "^TestRestoredUnderARing$"}}},
+	{"moved-from-now", []check{{"./cluster/watch", "^(TestFollowsMoves|TestCursorWhole)$"}}},
+	{"silent-gap", []check{{"./cluster/watch", "^(TestGaps|TestCursorWhole)$"}}},
 	{"value-of-later", []check{{"./cluster/group", "^TestFeedValues$"}}},
 	{"list-position-late", []check{{"./fsm", "^TestListPosition$"}}},
 	{"expire-any-version", []check{{"./fsm", "^(TestExpireJudgesEachKey|TestRandom)$"}}},
@@ -118,7 +121,10 @@ var mutants = []mutant{
 	{"judge-again", []check{{"./api/httpd", "^TestAccessOverHTTP$"}}},
 	{"id-first", []check{{"./api/httpd", "^(TestWatchSuite|TestWatchFrames)$"}}},
 	{"cursor-early", []check{{"./api/client", "^(TestWatchSuiteInProcess|TestWatchPassesOverRepeats)$"}}},
-	{"repeats-applied", []check{{"./api/client", "^(TestWatchBreaks|TestWatchPassesOverRepeats)$"}}},
+	{"repeats-applied", []check{{"./api/client", "^(TestWatchBreaks|TestWatchPassesOverRepeats)$"}, {"./cluster/watch", "^TestListThenWatch$"}}},
+	{"cursor-cover", []check{{"./cluster/cursor", "^TestCover$"}, {"./cluster/watch", "^TestListCursorOfPart$"}}},
+	{"id-mid-txn", []check{{"./cluster/watch", "^(TestIDsAreWhole|TestCursorWhole)$"}}},
+	{"last-page-cursor", []check{{"./cluster/watch", "^TestListCursor$"}}},
 	{"quorum-confirm", []check{{"./cluster/replica", "."}}},
 }
 
@@ -131,7 +137,7 @@ var ci = []string{
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
-	"id-first", "cursor-early", "repeats-applied",
+	"id-first", "cursor-early", "repeats-applied", "cursor-cover", "cursor-incarnation", "id-mid-txn", "moved-from-now", "silent-gap", "last-page-cursor",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
