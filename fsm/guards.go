@@ -27,6 +27,10 @@ const (
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
 
-	guardFenceEpoch   = true // a new epoch leaves room for the fences of the one before
-	guardHistoryFloor = true // the floor of the history rises with each row that is dropped
+	guardFenceEpoch     = true // a new epoch leaves room for the fences of the one before
+	guardEventAtResolve = true // an event stands at the command by which it became visible
+	guardHistoryRow     = true // what became visible is written with the change
+	guardHistoryBegin   = true // a group that rises takes its history for what began then
+	guardHistoryHole    = true // nothing is read from below the floor
+	guardHistoryFloor   = true // the floor of the history rises with each row that is dropped
 )

@@ -30,6 +30,10 @@ var (
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
 
-	guardFenceEpoch   = mutant != "epoch-plus-one"
-	guardHistoryFloor = mutant != "history-floor"
+	guardFenceEpoch     = mutant != "epoch-plus-one"
+	guardEventAtResolve = mutant != "position-by-version"
+	guardHistoryRow     = mutant != "history-in-memory"
+	guardHistoryBegin   = mutant != "floor-at-enable"
+	guardHistoryHole    = mutant != "history-hole"
+	guardHistoryFloor   = mutant != "floor-not-raised"
 )

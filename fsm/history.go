@@ -150,7 +150,10 @@ func (t *tx) happened(e Event) {
 	if !t.keepsHistory() {
 		return
 	}
-	e.Index = t.index
+	e.Txn = t.across
+	if e.Index = t.index; !guardEventAtResolve {
+		e.Index = e.Version.Index
+	}
 	t.events = append(t.events, e)
 	t.eventBytes += eventSize(&e)
 }
@@ -171,7 +174,7 @@ func (t *tx) endCommand(n int, res *Result) {
 // writeHistory adds a row with the events that have none yet.
 func (t *tx) writeHistory() {
 	events := t.events[t.eventsWritten:]
-	if len(events) == 0 {
+	if len(events) == 0 || !guardHistoryRow {
 		return
 	}
 	w := codec.Writer{B: make([]byte, 0, t.eventBytes)}
@@ -230,7 +233,9 @@ func (t *tx) dropHistory(below uint64, limit int, keep uint64) (n int) {
 
 // beginHistory has the history begin with the command that comes next.
 func (t *tx) beginHistory() {
-	t.meta.HistFloor = t.index
+	if guardHistoryBegin {
+		t.meta.HistFloor = t.index
+	}
 	t.meta.HistMax = DefaultHistory
 }
 
@@ -350,7 +355,7 @@ func (m *Machine) History(after uint64, limit int) (h History, err error) {
 	defer m.mu.RUnlock()
 	v := m.begin()
 	h.Position = v.meta.position()
-	if h.To = after; after < h.Position.Floor || after >= h.Position.Counter {
+	if h.To = after; after < h.Position.Floor && guardHistoryHole || after >= h.Position.Counter {
 		return h, nil
 	}
 	h.To = h.Position.Counter
