@@ -121,7 +121,9 @@ type feed struct {
 	machine feedMachine
 	request feedOf
 	queue   feedQueue
-	at      int // its place among the hub's feeds; guarded by the hub's mutex
+	// at is its place among the hub's feeds, and news what the hub is about to queue. Both are guarded by the hub's mutex.
+	at   int
+	news []visible
 
 	incarnation uint64
 	to          uint64           // everything up to there has been told

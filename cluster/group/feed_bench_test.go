@@ -18,11 +18,12 @@ import (
 //	go test ./cluster/group -run '^$' -bench 'Feed$' -benchtime 100000x
 func BenchmarkFeed(b *testing.B) {
 	for _, n := range []int{0, 1, 100} {
-		b.Run(fmt.Sprintf("feeds=%d", n), func(b *testing.B) { benchmarkFeed(b, n) })
+		b.Run(fmt.Sprintf("feeds=%d", n), func(b *testing.B) { benchmarkFeed(b, n, 0) })
 	}
+	b.Run("feeds=1,of-other-keys=1000", func(b *testing.B) { benchmarkFeed(b, 1, 1000) })
 }
 
-func benchmarkFeed(b *testing.B, feeds int) {
+func benchmarkFeed(b *testing.B, feeds, others int) {
 	const packed = 16
 	g := newGrowth(b, 0, 0, 1)
 	var scans, told counter
@@ -37,8 +38,12 @@ func benchmarkFeed(b *testing.B, feeds int) {
 	}
 	var readers sync.WaitGroup
 	last := g.cfg.Machine.Meta().Counter + uint64((b.N+packed-1)/packed*packed)
-	for range feeds {
-		f, err := g.Feed(b.Context(), &words.FeedRequest{Piece: everything, Now: true})
+	for i := range feeds + others {
+		r := words.FeedRequest{Piece: everything, Now: true}
+		if i >= feeds {
+			r.Range = api.PrefixRange(api.Key(fmt.Sprintf("other/%d/", i)))
+		}
+		f, err := g.Feed(b.Context(), &r)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -91,4 +96,43 @@ func (c *counter) of() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.n
+}
+
+// BenchmarkFeedMark has 1,000 feeds of a quiet group tell their marks: what they cost in a second. An operation is a mark of one feed.
+//
+//	go test ./cluster/group -run '^$' -bench 'FeedMark'
+func BenchmarkFeedMark(b *testing.B) {
+	const feeds = 1000
+	g := newGrowth(b, 0, 0, 1)
+	marks := make(chan struct{}, feeds)
+	var h *hub
+	for range feeds {
+		f, err := g.Feed(b.Context(), &words.FeedRequest{Piece: everything, Now: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		h = f.(*feed).hub
+		go func() {
+			defer f.Close()
+			for {
+				if _, err := f.Next(); err != nil {
+					return
+				}
+				marks <- struct{}{}
+			}
+		}()
+	}
+	for range feeds {
+		<-marks
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; i += feeds {
+		if !h.confirmMark() {
+			b.Fatal("the lead is over")
+		}
+		for range feeds {
+			<-marks
+		}
+	}
 }

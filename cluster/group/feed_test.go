@@ -483,7 +483,7 @@ func TestFeedAges(t *testing.T) {
 func TestFeedBehind(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
-		m := &slowHistory{feedMachine: a.machine}
+		m := &slowHistory{feedMachine: a.machine, takes: time.Second}
 		a.authority.feeds = m
 		live, _ := a.subscribe(words.FeedRequest{Piece: everything, Now: true})
 		var slow []*subscriber
@@ -551,9 +551,10 @@ func TestFeedBehind(t *testing.T) {
 
 func (s *subscriber) feed() *feed { return s.Feed.(*feed) }
 
-// slowHistory is a machine whose history takes a second to read.
+// slowHistory is a machine whose history takes a time to read.
 type slowHistory struct {
 	feedMachine
+	takes            time.Duration
 	reads, now, most atomic.Int64
 }
 
@@ -561,7 +562,7 @@ func (m *slowHistory) History(after uint64, limit int) (fsm.History, error) {
 	m.reads.Add(1)
 	m.most.Store(max(m.most.Load(), m.now.Add(1)))
 	defer m.now.Add(-1)
-	time.Sleep(time.Second)
+	time.Sleep(m.takes)
 	return m.feedMachine.History(after, limit)
 }
 
@@ -717,5 +718,97 @@ func follow(t *testing.T, n *testNode, r *words.FeedRequest, rng *rand.Rand, got
 			}
 		}
 		f.Close()
+	}
+}
+
+// TestHubFallsBehind checks that a hub which cannot keep what it hears reads the history once for all of its feeds, and that they
+// miss nothing.
+func TestHubFallsBehind(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		m := &slowHistory{feedMachine: a.machine}
+		a.authority.feeds = m
+		all, _ := a.subscribe(words.FeedRequest{Piece: everything, Now: true})
+		var parts []*subscriber
+		for i := range 20 {
+			piece := everything
+			piece.Range = api.PrefixRange(api.Key(fmt.Sprintf("k%02d/", i)))
+			s, _ := a.subscribe(words.FeedRequest{Piece: piece, Now: true})
+			parts = append(parts, s)
+		}
+		h := all.feed().hub
+		h.mu.Lock() // its goroutine waits
+		n := 2 * hubIntake / (60 << 10)
+		for i := range n {
+			k := api.Key(fmt.Sprintf("k%02d/%d", i%40, i))
+			if res := a.try(fsm.Write{Term: l.now(), Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: make([]byte, 60<<10)}}}}); res.Err != nil {
+				t.Fatal(res.Err)
+			}
+		}
+		h.intake.Lock()
+		if !h.intake.lost || len(h.intake.commands) > 0 {
+			t.Errorf("%d commands of %d wait for the hub", len(h.intake.commands), n)
+		}
+		h.intake.Unlock()
+		h.mu.Unlock()
+		for i, s := range parts {
+			if s.upTo(a.counter()); len(s.events) < n/40 || !strings.HasPrefix(string(s.events[0].Key), fmt.Sprintf("k%02d/", i)) {
+				t.Errorf("feed %d tells %q", i, s.keys())
+			}
+		}
+		reads := m.reads.Load()
+		if reads > 4 {
+			t.Errorf("20 feeds of few keys read the history %d times", reads)
+		}
+		if all.upTo(a.counter()); len(all.events) != n {
+			t.Errorf("the feed of all keys tells %d events of %d", len(all.events), n)
+		}
+	})
+}
+
+// TestFeedIndex checks the index of feeds against a look at each of them.
+func TestFeedIndex(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 14))
+	key := func() api.Key {
+		return api.Key("abcdefgh"[rng.IntN(8):][:1] + "0123456789"[rng.IntN(10):][:rng.IntN(2)])
+	}
+	for range 300 {
+		var feeds []*feed
+		for range rng.IntN(12) {
+			r := api.Range{Start: key(), End: key()}
+			if rng.IntN(4) == 0 {
+				r.Start = ""
+			}
+			if rng.IntN(4) == 0 {
+				r.End = ""
+			}
+			if r.End != "" && r.End <= r.Start {
+				continue
+			}
+			feeds = append(feeds, &feed{request: feedOf{Piece: words.Piece{Range: r, Epoch: uint64(1 + rng.IntN(2))}}})
+		}
+		x := newFeedIndex(feeds)
+		for index := range uint64(3) {
+			c := visible{index: index}
+			for range 1 + rng.IntN(6) {
+				c.events = append(c.events, fsm.Event{Index: index, Key: key(), Version: api.Version{Epoch: uint64(1 + rng.IntN(2))}})
+			}
+			for _, f := range feeds {
+				f.news = nil
+			}
+			touched := x.pass(&c, nil)
+			for _, f := range feeds {
+				want := f.request.filter(c.events)
+				if len(want) == 0 {
+					if len(f.news) > 0 || slices.Contains(touched, f) {
+						t.Fatalf("%v: %+v", f.request.Range, f.news)
+					}
+					continue
+				}
+				if len(f.news) != 1 || fmt.Sprint(f.news[0].events) != fmt.Sprint(want) || !slices.Contains(touched, f) {
+					t.Fatalf("%v: %+v, want %+v of %+v", f.request.Range, f.news, want, c.events)
+				}
+			}
+		}
 	}
 }

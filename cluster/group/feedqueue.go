@@ -24,11 +24,12 @@ type feedQueue struct {
 	confirmed uint64
 }
 
-// visible is what one command made visible.
+// visible is what one command made visible, or what a feed wants of it.
 type visible struct {
 	index  uint64
 	events []fsm.Event // shared: never changed
-	left   bool        // it may have given up a range
+	// first is the place of the first event among those of the command, if the memory is shared with them, else -1.
+	first int
 }
 
 // attach has the queue take what comes from now on, unless it does already.
@@ -49,7 +50,7 @@ func (q *feedQueue) behind(to uint64) bool {
 }
 
 // offer queues what the feed wants of the commands up to a position.
-func (q *feedQueue) offer(r *feedOf, commands []visible, upTo uint64) {
+func (q *feedQueue) offer(commands []visible, upTo uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.off {
@@ -57,10 +58,6 @@ func (q *feedQueue) offer(r *feedOf, commands []visible, upTo uint64) {
 	}
 	for _, c := range commands {
 		if c.index <= q.from {
-			continue
-		}
-		c.events = r.filter(c.events)
-		if q.left = q.left || c.left; len(c.events) == 0 {
 			continue
 		}
 		for i := range c.events {
@@ -73,9 +70,15 @@ func (q *feedQueue) offer(r *feedOf, commands []visible, upTo uint64) {
 		q.commands = append(q.commands, c)
 	}
 	q.upTo = max(q.upTo, upTo)
-	if len(q.commands) > 0 || q.left {
-		prompt(q.wake)
-	}
+	prompt(q.wake)
+}
+
+// leave has the feed look whether the group has given up a part of its piece by a command up to a position.
+func (q *feedQueue) leave(upTo uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.left, q.upTo = true, max(q.upTo, upTo)
+	prompt(q.wake)
 }
 
 // cut has the queue let go of all.
@@ -90,11 +93,11 @@ func (q *feedQueue) cutLocked() {
 	prompt(q.wake)
 }
 
-// mark has the feed tell its position, and whatever is known of its age.
-func (q *feedQueue) mark(asOf time.Time, confirmed uint64) {
+// mark has the feed tell its position, of which the queue has all, and whatever is known of its age.
+func (q *feedQueue) mark(upTo uint64, asOf time.Time, confirmed uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.due, q.asOf, q.confirmed = true, asOf, confirmed
+	q.due, q.upTo, q.asOf, q.confirmed = true, max(q.upTo, upTo), asOf, confirmed
 	prompt(q.wake)
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// hubIntake bounds the bytes of events that wait for a hub's goroutine. If there are more, all feeds read the history.
+// hubIntake bounds the bytes of events that wait for a hub's goroutine. If there are more, it reads the history instead.
 const hubIntake = 4 << 20
 
 // hub passes what becomes visible in a group to the feeds of one lead. The goroutine that applies the log hands it the results,
@@ -28,12 +28,14 @@ type hub struct {
 		commands []visible
 		bytes    int
 		lost     bool   // there was more than could be kept
+		left     bool   // a command may have given up a range
 		to       uint64 // the newest command of which the hub has heard
 	}
 
 	mu    sync.Mutex
 	feeds []*feed
-	to    uint64 // the feeds' queues have all up to there
+	index *feedIndex // of feeds; nil if they have changed
+	to    uint64     // the feeds' queues have all up to there
 	// Everything that was acknowledged before asOf is at or below confirmed. marks says that the feeds have yet to hear of it.
 	asOf      time.Time
 	confirmed uint64
@@ -68,11 +70,14 @@ func (h *hub) attach(f *feed) (fsm.Position, error) {
 		return fsm.Position{}, unavailable("the group serves as many feeds as it can")
 	}
 	f.at = len(h.feeds)
-	h.feeds = append(h.feeds, f)
+	h.feeds, h.index = append(h.feeds, f), nil
 	h.open.Store(true)
 	// What applies from now on is offered to the hub.
 	p := f.machine.Position()
 	f.queue.from, f.queue.upTo = p.Counter, p.Counter
+	if f.at == 0 {
+		h.to = p.Counter // there was no feed to queue anything for
+	}
 	h.intake.Lock()
 	h.intake.to = max(h.intake.to, p.Counter)
 	h.intake.Unlock()
@@ -90,7 +95,7 @@ func (h *hub) detach(f *feed) {
 	h.feeds[f.at] = h.feeds[last]
 	h.feeds[f.at].at = f.at
 	h.feeds[last] = nil
-	h.feeds = h.feeds[:last]
+	h.feeds, h.index = h.feeds[:last], nil
 	if last == 0 {
 		h.open.Store(false)
 	}
@@ -116,13 +121,14 @@ func (h *hub) offer(results []fsm.Result) {
 	in.lost = in.lost || p.Max == 0 || p.Floor > in.to
 	for i := range results {
 		res := &results[i]
-		if in.to = res.Index; in.lost || len(res.Events) == 0 && res.Receipt == nil {
+		in.to = res.Index
+		if in.left = in.left || res.Receipt != nil; in.lost || len(res.Events) == 0 {
 			continue
 		}
 		for j := range res.Events {
 			in.bytes += eventBytes(&res.Events[j])
 		}
-		in.commands = append(in.commands, visible{res.Index, res.Events, res.Receipt != nil})
+		in.commands = append(in.commands, visible{index: res.Index, events: res.Events})
 	}
 	in.lost = in.lost || in.bytes > hubIntake
 	if in.lost {
@@ -152,24 +158,67 @@ func (h *hub) distribute(spare []visible) []visible {
 	defer h.mu.Unlock()
 	h.intake.Lock()
 	in := &h.intake
-	commands, lost, to := in.commands, in.lost, in.to
-	in.commands, in.lost, in.bytes = spare, false, 0
+	commands, lost, left, to := in.commands, in.lost, in.left, in.to
+	in.commands, in.lost, in.left, in.bytes = spare, false, false, 0
 	h.intake.Unlock()
-	h.to = to
+	if lost {
+		h.reread(to)
+	} else {
+		h.pass(commands, to)
+	}
 	marks := h.marks && h.to >= h.confirmed
 	for _, f := range h.feeds {
-		if lost {
-			f.queue.cut()
-		} else {
-			f.queue.offer(&f.request, commands, to)
+		if left {
+			f.queue.leave(h.to)
 		}
 		if marks {
-			f.queue.mark(h.asOf, h.confirmed)
+			f.queue.mark(h.to, h.asOf, h.confirmed)
+		}
+		if !left && !marks {
+			break
 		}
 	}
 	h.marks = h.marks && !marks
 	clear(commands)
 	return commands[:0]
+}
+
+// pass queues for each feed what it wants of the commands up to a position.
+func (h *hub) pass(commands []visible, to uint64) {
+	if h.index == nil {
+		h.index = newFeedIndex(h.feeds)
+	}
+	var touched []*feed
+	for i := range commands {
+		touched = h.index.pass(&commands[i], touched)
+	}
+	for _, f := range touched {
+		f.queue.offer(f.news, to)
+		clear(f.news)
+		f.news = f.news[:0]
+	}
+	h.to = max(h.to, to)
+}
+
+// reread passes on the history up to a position, once for all feeds, since the hub could not keep what it heard. If the history does
+// not have it any more, each feed finds out for itself.
+func (h *hub) reread(to uint64) {
+	for h.to < to {
+		page, err := h.authority.feeds.History(h.to, hubIntake)
+		select {
+		case <-h.lead.ended: // what was read may be of a higher term
+			return
+		default:
+		}
+		if err != nil || page.Position.Max == 0 || page.Position.Floor > h.to {
+			for _, f := range h.feeds {
+				f.queue.cut()
+			}
+			h.to = to
+			return
+		}
+		h.pass(commandsOf(page.Events), page.To)
+	}
 }
 
 // confirmMarks confirms the lead once a second while there are feeds, and has each feed tell how old its position is. The confirm
