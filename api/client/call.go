@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/lock"
 )
 
 // call is one request. It does not depend on the node that it is sent to.
@@ -46,12 +47,16 @@ type call struct {
 	given bool
 	// untimed means that the path takes no timeout parameter.
 	untimed bool
+	// whole means that an attempt gets all the time that is left, as it may wait for that long.
+	whole bool
 	// read or txn is the same call in the form that a stream or a Store takes. Both are nil if it has no such form.
 	read *api.ReadRequest
 	txn  *api.Txn
 	// direct carries out a call that is neither a read nor a transaction on a Store in this process, and keeps the answer. It is
 	// nil if such a Store cannot carry out the call.
 	direct func(ctx context.Context, s api.Store) error
+	// locking carries out a call about a lock in this process, and keeps the answer.
+	locking func(ctx context.Context, s *lock.Service) error
 }
 
 // identity is the id of a write in both its forms.

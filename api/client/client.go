@@ -127,6 +127,8 @@ type Client struct {
 	carrier   carrier
 	random    io.Reader
 	sequence  atomic.Pointer[sequence]
+	holds     holds
+	moment    func() moment // by which locks count
 }
 
 var _ api.Admin = (*Client)(nil)
@@ -168,14 +170,15 @@ func newClient(timeout time.Duration, random io.Reader, nodes *endpoints, carrie
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{timeout: timeout, endpoints: nodes, carrier: carrier, random: random}
+	c := &Client{timeout: timeout, endpoints: nodes, carrier: carrier, random: random, moment: systemMoment}
 	c.sequence.Store(first)
 	return c, nil
 }
 
-// Close closes the streams, ends the calls on them, and closes idle connections. No method may be called after Close. A Store
+// Close ends the renewals of locks, which are lost then, closes the streams, ends the calls on them, and closes idle connections. No method may be called after Close. A Store
 // that was given to [New] is not closed.
 func (c *Client) Close() error {
+	c.holds.close()
 	c.carrier.close()
 	return nil
 }

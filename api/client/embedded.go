@@ -7,9 +7,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/lock"
 )
 
 // New returns a Client of a Store in this process, such as that of an embedded edge. Reads under leases that the edge holds never
@@ -22,7 +24,7 @@ import (
 // the Store.
 func New(store api.Store) *Client {
 	nodes := &endpoints{all: []*endpoint{{}}}
-	c, err := newClient(api.DefaultTimeout, rand.Reader, nodes, &embedded{store, nodes})
+	c, err := newClient(api.DefaultTimeout, rand.Reader, nodes, &embedded{store: store, endpoints: nodes})
 	if err != nil {
 		panic(err) // crypto/rand never fails
 	}
@@ -33,6 +35,20 @@ func New(store api.Store) *Client {
 type embedded struct {
 	store     api.Store
 	endpoints *endpoints // exactly one
+
+	mu      sync.Mutex
+	service *lock.Service // guarded by mu: nil before the first lock
+}
+
+// locks returns what keeps locks in the Store. It watches if the Store is an [api.Watcher].
+func (s *embedded) locks() *lock.Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.service == nil {
+		watcher, _ := s.store.(api.Watcher)
+		s.service = lock.New(lock.Config{Store: s.store, Watcher: watcher})
+	}
+	return s.service
 }
 
 func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Duration) (*answer, *failure) {
@@ -55,6 +71,8 @@ func (s *embedded) attempt(ctx context.Context, e *endpoint, q *call, _ time.Dur
 			copyValues(own.Entries)
 			a.txn = &own
 		}
+	case q.locking != nil:
+		err = q.locking(ctx, s.locks())
 	case q.direct != nil:
 		err = q.direct(ctx, s.store)
 	default:
@@ -82,7 +100,13 @@ func asClients(err error) error {
 	return &own
 }
 
-func (s *embedded) close() {}
+func (s *embedded) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.service != nil {
+		_ = s.service.Close() // it has no error to close with
+	}
+}
 
 // copyValues gives the entries values of their own, because a Store may share the returned values with its cache.
 func copyValues(entries []api.Entry) {

@@ -6,4 +6,6 @@ package client
 const (
 	guardCursorLast = true
 	guardRepeats    = true
+	guardFromSent   = true
+	guardMargin     = true
 )

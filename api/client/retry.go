@@ -67,7 +67,7 @@ func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
 				return past.last.answer, past.settle(q, past.last.err)
 			}
 		}
-		a, f := c.carrier.attempt(ctx, e, q, c.budget(ctx))
+		a, f := c.carrier.attempt(ctx, e, q, c.budget(ctx, q))
 		e.pace.leave(t, q, f)
 		if f == nil {
 			return a, nil
@@ -100,10 +100,10 @@ func (c *Client) bounded(ctx context.Context, most time.Duration) (context.Conte
 }
 
 // budget returns how much of the call's time the next attempt gets: half of it, if another node may need the rest.
-func (c *Client) budget(ctx context.Context) time.Duration {
+func (c *Client) budget(ctx context.Context, q *call) time.Duration {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
-	if len(c.endpoints.all) == 1 {
+	if len(c.endpoints.all) == 1 || q.whole {
 		return left
 	}
 	return max(left/2, min(left, leastBudget))

@@ -232,7 +232,7 @@ func (es *endpoints) judged(e *endpoint, node string, q *call, a *answer, err er
 
 // answeredBy reports whether the answer has everything that was requested.
 func (q *call) answeredBy(a *answer) bool {
-	if q.direct != nil {
+	if q.direct != nil || q.locking != nil {
 		return true
 	}
 	if a.read != nil {

@@ -22,14 +22,15 @@ type Tx struct {
 	view   bool
 	turn   chan struct{} // used by a View: holds one element during a read
 
-	mu    sync.Mutex
-	over  bool  // guarded by mu, as all below: the function has returned
-	fault error // why a write was refused, or why a View must start again
-	read  map[api.Key]found
-	order []api.Key // the keys of read
-	steps []api.Op
-	count int // against api.MaxTxnOps
-	size  int // against api.MaxTxnBytes
+	mu     sync.Mutex
+	over   bool  // guarded by mu, as all below: the function has returned
+	fault  error // why a write was refused, or why a View must start again
+	read   map[api.Key]found
+	order  []api.Key // the keys of read
+	steps  []api.Op
+	guards []api.Cond // that locks are held
+	count  int        // against api.MaxTxnOps
+	size   int        // against api.MaxTxnBytes
 	// reads is how many answers filled read. If it is 1 and that answer is a snapshot, no check is needed.
 	reads    int
 	snapshot bool

@@ -70,12 +70,16 @@ func (c *Client) tryTxn(ctx context.Context, age uint64, f func(tx *Tx) error) (
 		return false, tx.fault
 	}
 	if len(tx.steps) == 0 {
-		return c.checkReads(ctx, tx)
+		if again, err = c.checkReads(ctx, tx); err == nil {
+			err = c.checkGuards(ctx, tx)
+		}
+		return again, err
 	}
 	t := &api.Txn{Then: tx.steps, Age: age}
 	for _, k := range tx.order {
 		t.If = append(t.If, api.Cond{Kind: api.CondVersion, Key: k, Version: tx.read[k].Version})
 	}
+	t.If = append(t.If, tx.guards...)
 	id, end, err := c.beginWrite()
 	if err != nil {
 		return false, failed("txn", "", err)
@@ -88,6 +92,9 @@ func (c *Client) tryTxn(ctx context.Context, age uint64, f func(tx *Tx) error) (
 	case err != nil:
 		return false, err
 	case !res.Committed:
+		if err := c.checkGuards(ctx, tx); err != nil {
+			return false, err
+		}
 		return true, errMoved()
 	}
 	return false, nil

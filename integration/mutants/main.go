@@ -46,6 +46,8 @@ var mutants = []mutant{
 	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}}},
 	{"lock-with-record", []check{{"./api/lock", "^TestOldAnswer$"}}},
 	{"release-without-fence", []check{{"./api/lock", "^(TestLateRelease|TestLock)$"}}},
+	{"count-from-receipt", []check{{"./api/client", "^(TestLockAnsweredLate|TestLockOne)$"}}},
+	{"full-ttl", []check{{"./api/client", "^(TestLockEndsInTime|TestLockOne)$"}}},
 	{"leave-for-others", []check{{"./api/lock", "^TestRepeated$"}}},
 	{"fence", []check{{"./cluster/leasecache", "."}, {"./integration", scripts}}},
 	{"decline-drops", []check{{"./cluster/leasecache", "."}}},
