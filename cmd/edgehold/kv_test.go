@@ -136,7 +136,7 @@ func TestListPagesThrough(t *testing.T) {
 	if got := strings.Count(p.must(t, "", "kv", "list", "--limit", "1500", "--reverse", "--keys-only"), "\n"); got != 1500 {
 		t.Errorf("%d keys of 1500", got)
 	}
-	if got := p.must(t, "", "kv", "list", "--prefix", "zzz", "-o", "json"); got != `{"entries":[]}`+"\n" {
+	if got := p.must(t, "", "kv", "list", "--prefix", "zzz", "-o", "json"); !strings.HasPrefix(got, `{"entries":[],"cursor":"`) || !strings.HasSuffix(got, "\"}\n") {
 		t.Errorf("got %s", got)
 	}
 }

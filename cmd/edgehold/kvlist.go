@@ -84,7 +84,7 @@ func kvList(ctx context.Context, a *app, o *listOptions) error {
 	return a.with(ctx, 1, func(c *client.Client) error {
 		out := bufio.NewWriter(a.out)
 		p := listPrinter{out: out, json: a.json(), keysOnly: o.keysOnly}
-		for e, err := range c.List(ctx, api.Key(o.prefix), opts...) {
+		for e, err := range c.List(ctx, api.Key(o.prefix), append(opts, client.CursorInto(&p.cursor))...) {
 			if err == nil {
 				err = p.entry(&e)
 			}
@@ -105,6 +105,7 @@ type listPrinter struct {
 	out            io.Writer
 	json, keysOnly bool
 	rows           int
+	cursor         api.Cursor // from which a watch continues
 }
 
 func (p *listPrinter) entry(e *api.Entry) error {
@@ -137,10 +138,13 @@ func (p *listPrinter) end() error {
 	if !p.json {
 		return nil
 	}
-	tail := "]}\n"
+	tail := "]"
 	if p.rows == 0 {
-		tail = `{"entries":[]}` + "\n"
+		tail = `{"entries":[]`
 	}
-	_, err := io.WriteString(p.out, tail)
+	if p.cursor != "" {
+		tail += `,"cursor":"` + string(p.cursor) + `"`
+	}
+	_, err := io.WriteString(p.out, tail+"}\n")
 	return err
 }
