@@ -29,6 +29,8 @@ type Authority struct {
 	nextDue   atomic.Uint64
 	lookAgain atomic.Bool
 	replica   atomic.Pointer[Replica] // nil until Attach
+	// historySince is a time from which on the history has everything, as the sweeper knows it.
+	historySince atomic.Pointer[time.Time]
 
 	mu      sync.Mutex
 	closed  bool

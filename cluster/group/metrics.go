@@ -66,6 +66,13 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 		}
 		return float64(r.lead.hub.count())
 	})
+	m.Gauge("edgehold_region_history_bytes", "Size of the group's history of changes.", func() float64 {
+		return float64(r.cfg.Machine.Position().Bytes)
+	})
+	m.Gauge("edgehold_region_history_max_bytes", "Size that the group's history of changes may have.", func() float64 {
+		return float64(r.cfg.Machine.Position().Max)
+	})
+	m.Gauge("edgehold_region_history_seconds", "How far back the group's history reaches, as far as this replica has seen it.", r.historySeconds)
 	m.Gauge("edgehold_region_keys_with_deadline", "Keys of the group that have a deadline, as this replica knows.", func() float64 {
 		return float64(r.cfg.Machine.Meta().Deadlines)
 	})

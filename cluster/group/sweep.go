@@ -80,7 +80,10 @@ func (s *sweeper) remember(now time.Time, meta fsm.Meta) {
 		s.epoch, s.epochSince = meta.DedupEpoch, now
 	}
 	s.marks = s.marks.add(mark{now, meta.Counter}, s.cfg.TombstoneAge)
-	s.history.remember(mark{now, meta.Counter}, s.cfg.History)
+	_, age := s.cfg.History()
+	s.history.remember(mark{now, meta.Counter}, age)
+	since := s.history.since(s.cfg.Machine.Position().Floor)
+	s.historySince.Store(&since)
 }
 
 // marks are in order of time. The first is the newest of those that have the age, if any has.
