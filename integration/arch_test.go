@@ -178,7 +178,7 @@ var house = map[string]room{
 	"cmd/edgehold": {
 		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench", "cmd/edgehold/bench/load", "cmd/edgehold/doctor", "cmd/edgehold/record", "cmd/edgehold/transfer"},
 		others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml},
-		tests:  []string{"api/front", "api/httpd"},
+		tests:  []string{"api/front", "api/httpd", "api/lock"},
 	},
 	"cmd/edgehold/doctor": {
 		ours: []string{"api", "cluster", "cluster/clock", "cluster/join", "cluster/words", "fsm/placement"},
@@ -197,7 +197,7 @@ var house = map[string]room{
 		ours: []string{"api"},
 	},
 	"cmd/edgehold/transfer": {
-		ours:  []string{"api", "api/client", "cmd/edgehold/record"},
+		ours:  []string{"api", "api/client", "api/lock", "cmd/edgehold/record"},
 		tests: []string{"api/front", "api/httpd"},
 	},
 

@@ -15,6 +15,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
@@ -34,7 +35,9 @@ func newPlanet(t *testing.T) *planet {
 	t.Helper()
 	store := storetest.NewMemory()
 	p := &planet{store: store, admin: &fakeAdmin{status: sampleStatus()}}
-	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Watcher: store, Admin: p.admin, Node: "here-1"}), httpd.Config{})
+	locks := lock.New(lock.Config{Store: store, Watcher: store})
+	t.Cleanup(func() { _ = locks.Close() })
+	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Watcher: store, Locks: locks, Admin: p.admin, Node: "here-1"}), httpd.Config{})
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.seen = append(p.seen, r.Clone(context.Background()))

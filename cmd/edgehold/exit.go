@@ -17,7 +17,7 @@ const (
 	exitDone    = 0
 	exitFailed  = 1
 	exitUsage   = 2
-	exitFalse   = 3 // key not found, condition false
+	exitFalse   = 3 // key not found, condition false, lock not given
 	exitRemoved = 3 // of a node that was removed from its cluster
 	exitUnknown = 4 // a write may or may not have been applied
 )
@@ -36,6 +36,12 @@ func exitStatus(err error) int {
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
+	}
+	if c, ok := errors.AsType[commandExit](err); ok {
+		return c.status
+	}
+	if _, ok := errors.AsType[notGiven](err); ok {
+		return exitFalse
 	}
 	switch api.CodeOf(err) {
 	case api.CodeNotFound, api.CodePreconditionFailed:

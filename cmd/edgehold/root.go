@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +18,7 @@ type app struct {
 // commands is the table of commands. A new command is one file, with its constructor, and one row.
 var commands = []func(*app) *cobra.Command{
 	newDev, newServer, newEdge, newInit,
-	newKV, newTxn, newImport, newExport,
+	newKV, newTxn, newLock, newImport, newExport,
 	newCluster, newPlacement, newAccess,
 	newDoctor, newBench, newVersion, newCompletion,
 }
@@ -27,7 +28,7 @@ func run(ctx context.Context, args []string, t *terminal) int {
 	root := newRoot(t)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	if _, own := errors.AsType[commandExit](err); err != nil && !own {
 		_, _ = fmt.Fprintln(t.err, "edgehold: "+explain(err))
 	}
 	return exitStatus(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/cmd/edgehold/record"
 )
 
@@ -32,7 +33,7 @@ type ExportConfig struct {
 	Progress Progress
 }
 
-// Export writes the records in the order of their keys. It reads page by page; the pages together are not a snapshot. The first
+// Export writes the records in the order of their keys, without the entries of locks. It reads page by page; the pages together are not a snapshot. The first
 // error ends it, as the end of ctx does; Resume can continue it then. The result is nil if there is an error.
 func Export(ctx context.Context, cfg ExportConfig) (*Result, error) {
 	e := &exporter{ExportConfig: cfg}
@@ -145,6 +146,9 @@ func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error
 			e.result.OldestSeconds = max(e.result.OldestSeconds, p.Age.Seconds())
 		}
 		for _, entry := range p.Entries {
+			if lock.Reserved(entry.Key) {
+				continue // who holds a lock now says nothing later, and no import may write it
+			}
 			if err := lines.Encode(record.Of(entry, false)); err != nil {
 				return err
 			}
