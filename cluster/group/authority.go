@@ -28,6 +28,7 @@ type Authority struct {
 	// due that are not the next.
 	nextDue   atomic.Uint64
 	lookAgain atomic.Bool
+	applyTook atomic.Int64            // the longest that an entry has taken to apply since the expirer set it to 0
 	replica   atomic.Pointer[Replica] // nil until Attach
 	// historySince is a time from which on the history has everything, as the sweeper knows it.
 	historySince atomic.Pointer[time.Time]

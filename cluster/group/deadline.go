@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -23,9 +22,26 @@ func (a *Authority) timeOf(l *lead) uint64 {
 	return l.time + uint64(max(elapsed, 0)/time.Millisecond)
 }
 
-// stamp returns the Now of a command that l proposes: 0 if the group keeps no time yet.
-func (a *Authority) stamp(l *lead) uint64 {
+// now returns the time of the group, or 0 if the group keeps none yet.
+func (a *Authority) now(l *lead) uint64 {
 	if a.cfg.Machine.Level() < fsm.Level5 {
+		return 0
+	}
+	return a.timeOf(l)
+}
+
+// stamp returns the Now of a command that l proposes with the steps: 0 if neither a step nor a key has a deadline, or the group
+// keeps no time yet.
+func (a *Authority) stamp(l *lead, branches ...[]api.Op) uint64 {
+	meta := a.cfg.Machine.Meta()
+	if meta.Level < fsm.Level5 {
+		return 0
+	}
+	needed := meta.Deadlines > 0
+	for _, ops := range branches {
+		needed = needed || slices.ContainsFunc(ops, func(o api.Op) bool { return o.TTL != 0 })
+	}
+	if !needed {
 		return 0
 	}
 	return a.timeOf(l)
@@ -33,27 +49,6 @@ func (a *Authority) stamp(l *lead) uint64 {
 
 // hasDeadlines reports whether a key of the group has a deadline.
 func (a *Authority) hasDeadlines() bool { return a.cfg.Machine.Meta().Deadlines > 0 }
-
-// timely returns CodeUnavailable if a step needs a level that the group has not reached. Nothing is proposed then: members of
-// before that level could not read it.
-func (a *Authority) timely(branches ...[]api.Op) error {
-	for _, ops := range branches {
-		for i := range ops {
-			o := &ops[i]
-			if o.TTL == 0 && o.Kind != api.OpTouch && o.Kind != api.OpList {
-				continue
-			}
-			level := a.cfg.Machine.Level()
-			if level >= fsm.Level5 {
-				return nil
-			}
-			return &api.Error{Code: api.CodeUnavailable, Key: o.Key, RetryAfter: time.Second,
-				Hint: fmt.Sprintf("times to live, touch and list need level %d, and the group %s is at level %d: upgrade every node of the cluster, edges too; nothing was written",
-					fsm.Level5, a.cfg.Group, level)}
-		}
-	}
-	return nil
-}
 
 // minLeft is the least that an answer says of a key that is still there, however late its end is.
 const minLeft = time.Millisecond

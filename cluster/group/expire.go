@@ -36,6 +36,14 @@ const (
 	lookMost  = 5 * time.Millisecond // of one pass
 )
 
+// An Expire is to take applyMost of the machine's time, and the pair of them half of it, so that writes beside many ends go on: a
+// command has as many keys as that allows, at least minExpire.
+const (
+	applyMost = 10 * time.Millisecond
+	minExpire = 100
+	restFor   = 3 // times as long as a command took
+)
+
 // never is a time of the group that does not come.
 const never = math.MaxUint64
 
@@ -120,6 +128,7 @@ type expiry struct {
 	ticking  bool
 	left     bool             // keys were passed over: look at all again
 	busy     map[api.Key]bool // keys that are being ended
+	size     int              // keys of the next command
 	commands int              // under way, of keys that nothing was in the way of
 	clears   map[string]int   // keys by the set of their holders
 	clearing int              // keys in clears
@@ -128,7 +137,7 @@ type expiry struct {
 }
 
 func newExpiry(a *Authority, l *lead) *expiry {
-	return &expiry{Authority: a, lead: l, slots: make(chan struct{}, expiresAtOnce), busy: map[api.Key]bool{}, clears: map[string]int{}}
+	return &expiry{Authority: a, lead: l, slots: make(chan struct{}, expiresAtOnce), size: fsm.MaxExpire, busy: map[api.Key]bool{}, clears: map[string]int{}}
 }
 
 // tick proposes a Tick if the log's time is too far behind, and returns when that is to be judged again.
@@ -166,13 +175,14 @@ func (e *expiry) look(now uint64) (more bool) {
 	}
 	defer func() { e.took += time.Since(began) }()
 	for e.free() {
-		page := e.cfg.Machine.DueAfter(e.after, now, fsm.MaxExpire)
+		size := e.nextSize()
+		page := e.cfg.Machine.DueAfter(e.after, now, size)
 		if len(page) == 0 {
 			return false
 		}
 		e.after = page[len(page)-1]
 		e.take(page)
-		if len(page) < fsm.MaxExpire {
+		if len(page) < size {
 			return false
 		}
 		if time.Since(began) > lookMost {
@@ -340,8 +350,9 @@ func (e *expiry) end(ctx context.Context, due []fsm.Due, c *clearance) (res fsm.
 	case e.slots <- struct{}{}:
 		x := expire(e.lead, due, c)
 		x.Now = e.timeOf(e.lead)
+		e.applyTook.Store(0)
 		res, err = e.propose(ctx, x)
-		<-e.slots
+		e.rest(time.Duration(e.applyTook.Load()), len(due))
 	case <-e.lead.ended:
 		err = notLeader("")
 	case <-ctx.Done():
@@ -351,6 +362,38 @@ func (e *expiry) end(ctx context.Context, due []fsm.Due, c *clearance) (res fsm.
 		e.keysEnded(e.lead, due, &res)
 	}
 	return res, err
+}
+
+// rest frees a slot some time after a command of n keys, that took so long to apply, and sets how many keys the next one has.
+func (e *expiry) rest(took time.Duration, n int) {
+	e.mu.Lock()
+	switch {
+	case took > applyMost:
+		e.size = max(minExpire, int(int64(n)*int64(applyMost)/int64(took)))
+	case took < applyMost/2:
+		e.size = min(fsm.MaxExpire, 2*e.size)
+	}
+	e.mu.Unlock()
+	if took < time.Millisecond {
+		<-e.slots
+		return
+	}
+	e.wg.Go(func() {
+		rest := time.NewTimer(restFor * took)
+		defer rest.Stop()
+		select {
+		case <-rest.C:
+		case <-e.ctx.Done():
+		}
+		<-e.slots
+	})
+}
+
+// nextSize returns how many keys the next command has.
+func (e *expiry) nextSize() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.size
 }
 
 // settled notes that the keys are no longer being ended, and whether some of them have not ended.

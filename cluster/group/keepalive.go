@@ -32,7 +32,7 @@ func (a *Authority) KeepAlive(ctx context.Context, k *words.KeepAlive, s words.S
 	}
 	a.narrow(words.CallerFrom(ctx), l, k, s.Session)
 	meta := a.cfg.Machine.Meta()
-	status.DedupEpoch, status.Index, status.Now = uint64(meta.DedupEpoch), meta.Counter, a.stamp(l)
+	status.DedupEpoch, status.Index, status.Now = uint64(meta.DedupEpoch), meta.Counter, a.now(l)
 	if counted, ok := a.cfg.Machine.Session(s.Session); ok {
 		status.Leases = counted.Leases
 	}

@@ -3,6 +3,7 @@ package group
 import (
 	"io"
 	"math"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/replica"
@@ -26,12 +27,14 @@ func (a *Authority) Machine() *Machine { return &Machine{a} }
 // error the machine does not continue with the log, so this node's lead ends.
 func (m *Machine) Apply(index, term uint64, commands [][]byte) ([]fsm.Result, error) {
 	m.r.endBelow(api.Term(term))
+	began := time.Now()
 	results, err := m.r.cfg.Machine.Apply(index, api.Term(term), commands)
 	if err != nil {
 		m.r.endBelow(math.MaxUint64)
 		return nil, err
 	}
 	m.r.applied(api.Term(term), results)
+	m.r.applyTook.Store(max(m.r.applyTook.Load(), int64(time.Since(began))))
 	return results, nil
 }
 

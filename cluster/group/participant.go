@@ -28,7 +28,7 @@ func (a *Authority) Prepare(ctx context.Context, p *fsm.Prepare, dropped []ident
 	return a.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped, free: free,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
-			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l)
+			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l, q.Then)
 			return q
 		}})
 }
@@ -45,7 +45,7 @@ func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped [
 	v, err := a.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped,
 		command: func(l *lead, c *clearance) fsm.Command {
 			q := own
-			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l)
+			q.Term, q.Cleared, q.Killed, q.Now = l.term, c.cleared, c.killed, a.stamp(l, q.Then)
 			return q
 		}})
 	if err == nil && v.Refused != nil && v.Refused.Code != fsm.Finished && guardRefusedLast {
@@ -105,7 +105,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.timely(b.ops); err != nil {
+	if err := a.cfg.Machine.Takes(b.ops); err != nil {
 		return nil, err
 	}
 	written, read := b.keys()

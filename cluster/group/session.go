@@ -38,7 +38,7 @@ func (a *Authority) OpenSession(ctx context.Context, o words.OpenSession) (words
 	if err != nil {
 		return words.SessionGrant{}, err
 	}
-	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch), Now: a.stamp(l)}, nil
+	return words.SessionGrant{Session: res.Session, DedupEpoch: uint64(a.cfg.Machine.Meta().DedupEpoch), Now: a.now(l)}, nil
 }
 
 // CloseSession ends a session that its holder has stopped using. An unknown session has ended already, so it returns

@@ -23,7 +23,7 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 	if err != nil {
 		return nil, err
 	}
-	if err := a.timely(t.Then, t.Else); err != nil {
+	if err := a.cfg.Machine.Takes(t.Then, t.Else); err != nil {
 		return nil, err
 	}
 	var one [1]api.Key // usually enough
@@ -143,7 +143,7 @@ func (w *writing) run(ctx context.Context, t *words.Txn, holders []fsm.Holder) (
 			}
 		}
 		res, err := w.propose(ctx, fsm.Write{
-			Term: w.lead.term, Txn: t.Txn, Epoch: t.Epoch, Cleared: w.gained.cleared, Killed: w.gained.killed, Now: w.stamp(w.lead),
+			Term: w.lead.term, Txn: t.Txn, Epoch: t.Epoch, Cleared: w.gained.cleared, Killed: w.gained.killed, Now: w.stamp(w.lead, t.Then, t.Else),
 		})
 		switch {
 		case err != nil:
