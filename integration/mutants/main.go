@@ -144,6 +144,7 @@ var ci = []string{
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
 	"id-first", "cursor-early", "repeats-applied", "cursor-cover", "cursor-incarnation", "id-mid-txn", "moved-from-now", "silent-gap", "last-page-cursor",
+	"list-position-late", "feed-confirm", "feed-ahead-of-leader", "feed-epoch", "feed-incarnation", "feed-since", "feed-gap", "value-of-later",
 }
 
 // buildLimit is for the tests of a package to be built, testLimit for a check.
