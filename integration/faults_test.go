@@ -183,6 +183,7 @@ type total struct {
 	ops, leased int64
 	audits      int64
 	repeated    int64
+	witnessed   witnessed
 	evicted     float64
 	released    float64
 	met         map[string]int
@@ -212,7 +213,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
-	t.Logf("%v leases evicted, %v released", sum.evicted, sum.released)
+	t.Logf("%v leases evicted, %v released; %v", sum.evicted, sum.released, &sum.witnessed)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
 	}
@@ -224,6 +225,9 @@ func TestFaults(t *testing.T) {
 	}
 	if least := float64(*seeds * *ops / 500); sum.evicted < least || sum.released < least {
 		t.Errorf("%v leases were evicted and %v released: too few to mean anything", sum.evicted, sum.released)
+	}
+	if !sum.witnessed.enough(*seeds, *seeds**ops) {
+		t.Errorf("%v: too little to mean anything", &sum.witnessed)
 	}
 	for _, f := range faults {
 		if sum.met[f.name] == 0 {
@@ -258,6 +262,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	t.Logf("replay with -seed %d", seed)
 	p := newPlanetOf(t, seed, 1, seed%3 == 0, tinyCaches(seed)) // every third planet is on TLS
 	defer p.close()
+	p.keepsHistory()
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
 		clients: c.clients, perOps: c.operations / c.clients, think: c.think}
 	for i := range c.keys {
@@ -273,11 +278,15 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 			sum.mu.Unlock()
 		})
 	}()
+	others := beside(p, seed, w.recorder.Instant)
 	w.run(seed, time.Now().Add(time.Hour))
 	close(stop)
 	<-done
+	others.rest()
 	p.healed(w)
-	judge(t, p, w)
+	seen := others.watching.stop()
+	judge(t, p, w, history.Seen(seen, c.clients, w.has)...)
+	saw := others.judge(t, seen, w.recorder.Ops())
 	evicted, released := p.sum("edgehold_edge_evictions_total"), p.sum("edgehold_edge_releases_total")
 	sum.mu.Lock()
 	sum.evicted += evicted
@@ -286,6 +295,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	sum.leased += w.served[api.ServedByLease].Load()
 	sum.audits += p.audits.Load()
 	sum.repeated += w.repeated.Load()
+	sum.witnessed.add(saw)
 	sum.mu.Unlock()
 }
 
@@ -293,15 +303,18 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 func (p *planet) healed(w *workload) {
 	p.ready(30 * time.Second)
 	for _, key := range w.keys {
-		if _, err := p.byName["eu-west-edge-1"].store0().Do(within(p.t, 15*time.Second), put(key, "healed")); err != nil {
+		running := w.recorder.Client(w.clients).Begin(history.Op{Kind: history.Put, Key: key, Written: "healed"})
+		res, err := p.byName["eu-west-edge-1"].store0().Do(within(p.t, 15*time.Second), put(key, "healed"))
+		if running.End(written(res, err), err); err != nil {
 			p.t.Errorf("after healing: put %q: %v", key, err)
 		}
 	}
 }
 
-func judge(t *testing.T, p *planet, w *workload) {
+// judge judges what the clients saw, and that it was not older than what watches had told before.
+func judge(t *testing.T, p *planet, w *workload, told ...history.Op) {
 	ops := w.recorder.Ops()
-	for _, verdict := range []error{history.Versions(ops), history.Once(ops), history.Linearizable(ops)} {
+	for _, verdict := range []error{history.Versions(append(told, ops...)), history.Once(ops), history.Linearizable(ops)} {
 		if verdict != nil {
 			t.Error(verdict)
 		}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -46,17 +47,18 @@ var txnFaults = append([]fault{
 type txnTotal struct {
 	mu                               sync.Mutex
 	commits, views, leased, repeated int64
+	witnessed                        witnessed
 	met, modes                       map[string]int
 }
 
 // TestTransactionFaults runs planets under faults, a seed each, and judges the transactions that their clients saw.
 func TestTransactionFaults(t *testing.T) {
 	sum := &txnTotal{met: map[string]int{}, modes: map[string]int{}}
+	n, perClient := *txnSeeds, *txnOps
+	if testing.Short() {
+		n, perClient = min(n, 2), min(perClient, 120)
+	}
 	t.Run("seeds", func(t *testing.T) {
-		n, perClient := *txnSeeds, *txnOps
-		if testing.Short() {
-			n, perClient = min(n, 2), min(perClient, 120)
-		}
 		for seed := uint64(1); seed <= uint64(n); seed++ {
 			if *oneSeed != 0 {
 				seed = *oneSeed
@@ -70,12 +72,12 @@ func TestTransactionFaults(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d commits, %d views, %d of them by leases alone, %d requests sent again; by mode: %v; faults: %v",
-		sum.commits, sum.views, sum.leased, sum.repeated, sum.modes, sum.met)
+	t.Logf("%d commits, %d views, %d of them by leases alone, %d requests sent again, %v; by mode: %v; faults: %v",
+		sum.commits, sum.views, sum.leased, sum.repeated, &sum.witnessed, sum.modes, sum.met)
 	if t.Failed() || *oneSeed != 0 {
 		return
 	}
-	if sum.leased*10 < sum.views || sum.commits == 0 || sum.repeated == 0 {
+	if sum.leased*10 < sum.views || sum.commits == 0 || sum.repeated == 0 || !sum.witnessed.enough(n, int(sum.commits)) {
 		t.Error("too few to mean anything")
 	}
 	for _, f := range txnFaults[:len(txnFaults)-len(faults)] {
@@ -97,6 +99,8 @@ func faultyTxnSeed(t *testing.T, seed uint64, perClient int, sum *txnTotal) {
 	defer p.close()
 	w := &txnWorkload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
 		clients: 12, perOps: perClient, think: 150 * time.Millisecond}
+	p.keepsHistory()
+	others := beside(p, seed, w.recorder.Instant)
 	w.found()
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -110,10 +114,13 @@ func faultyTxnSeed(t *testing.T, seed uint64, perClient int, sum *txnTotal) {
 	w.run(seed)
 	close(stop)
 	<-done
+	others.rest()
 	p.ready(30 * time.Second)
 	p.settled(lockBound)
 	w.last()
-	w.judge(t)
+	seen := others.watching.stop()
+	w.judge(t, w.told(seen)...)
+	saw := others.judge(t, seen, history.WritesOf(w.recorder.Txns()))
 	p.sameState()
 	t.Logf("%d commits, %d views, %d by leases alone, in %v", w.commits.Load(), w.views.Load(), w.leased.Load(), time.Since(epoch).Round(time.Second))
 	sum.mu.Lock()
@@ -122,6 +129,7 @@ func faultyTxnSeed(t *testing.T, seed uint64, perClient int, sum *txnTotal) {
 	sum.views += w.views.Load()
 	sum.leased += w.leased.Load()
 	sum.repeated += w.repeated.Load()
+	sum.witnessed.add(saw)
 	for mode, n := range p.modes() {
 		sum.modes[mode] += n
 	}
@@ -166,10 +174,25 @@ func (w *txnWorkload) last() {
 	}
 }
 
-// judge hands the history to all judges.
-func (w *txnWorkload) judge(t *testing.T) {
+// has reports whether the key is one of the workload.
+func (w *txnWorkload) has(k api.Key) bool {
+	return !strings.Contains(string(k), "/ttl/") && !strings.Contains(string(k), "/.lock/")
+}
+
+// told returns what watches were told as reads that had ended when they were told.
+func (w *txnWorkload) told(seen []*history.Watch) []history.Txn {
+	txns := history.SeenTxns(seen, w.clients+2, w.has)
+	for i := range txns {
+		s := &txns[i].Steps[0]
+		s.State = state(api.Entry{Key: s.Key, Exists: s.State.Exists, Value: []byte(s.State.Value), Version: s.State.Version})
+	}
+	return txns
+}
+
+// judge hands the history to all judges. told are further reads.
+func (w *txnWorkload) judge(t *testing.T, told ...history.Txn) {
 	txns := w.recorder.Txns()
-	if err := history.StrictlySerializable(txns); err != nil {
+	if err := history.StrictlySerializable(append(told, txns...)); err != nil {
 		t.Error(err)
 	}
 	var sets [][]api.Key

@@ -40,6 +40,8 @@ type planet struct {
 	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
 	audits atomic.Int64
 	stale  atomic.Pointer[string]
+	// changes are what became visible.
+	changes *changes
 }
 
 // host is a machine: what is durable, its clock, and the node that runs on it, if one does.
@@ -50,6 +52,7 @@ type host struct {
 	role   api.Role
 	clock  *clock.Simulated
 	stores map[api.GroupID]*logstore.Memory
+	dead   atomic.Bool // it has crashed: what is left of its process counts no more
 
 	mu   sync.Mutex
 	node *cluster.Node // nil while the host is down
@@ -65,7 +68,8 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 
 // newPlanetOf is newPlanet; the nodes speak TLS if secure is set.
 func newPlanetOf(t *testing.T, seed uint64, groups int, secure bool, tune ...func(*host, *cluster.Config)) *planet {
-	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune}
+	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune,
+		changes: &changes{groups: map[api.GroupID]*groupChanges{}}}
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
 		h := &host{planet: p, name: name, region: region, role: role,
@@ -116,6 +120,7 @@ func (h *host) start() { h.startAs(func(*cluster.Config) {}) }
 // startAs is start with another Config. Faults start nodes too, beside the test, so an error does not end the test.
 func (h *host) startAs(change func(*cluster.Config)) {
 	p := h.planet
+	h.dead.Store(false)
 	l, err := p.fabric.Listen(h.name, h.region)
 	if err != nil {
 		p.t.Errorf("start %s: %v", h.name, err)
@@ -166,6 +171,7 @@ func (h *host) crash() {
 	if n == nil {
 		return
 	}
+	h.dead.Store(true)
 	h.planet.fabric.Crash(h.name) // first: what it acknowledged before stands in the stores
 	h.mu.Lock()
 	for g, s := range h.stores {
@@ -239,6 +245,9 @@ func (p *planet) groups() []api.GroupID {
 // audit is the NoStale judge: it reads every node's cache at the instant at which a replica has applied a write. By then the
 // machine has seen every lease on the key given up, or its session dead: no node may serve an older version.
 func (p *planet) audit(a cluster.Applied) {
+	if h := p.byName[string(a.Node)]; !h.dead.Load() {
+		p.changes.note(a)
+	}
 	for i := range a.Results {
 		txn := a.Results[i].Txn
 		if txn == nil || txn.Version.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,9 @@ type workload struct {
 	attempts atomic.Int64
 	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
 }
+
+// has reports whether the key is one of the workload.
+func (w *workload) has(k api.Key) bool { return slices.Contains(w.keys, k) }
 
 // opTimeout is how long a client waits for one operation. The wait for a dead holder's leases is shorter.
 const opTimeout = 8 * time.Second

@@ -258,11 +258,17 @@ func (j *watchJudge) nothing(k api.Key, of []int) error {
 	}
 	switch {
 	case last < 0, j.inGap(k, 0, len(j.log)):
-	case j.List && j.all[of[last]].Kind != api.EventPut, !j.List && j.all[of[last]].At <= j.since:
-	default:
-		return fmt.Errorf("nothing was told of %q, but this had happened: %v", string(k), &j.all[of[last]])
+		return nil
+	case j.all[of[last]].At <= j.since && !j.List, j.all[of[last]].At <= j.since && j.absent(of[last]):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("nothing was told of %q, but this had happened: %v", string(k), &j.all[of[last]])
+}
+
+// absent reports whether the key of the i-th change was absent after it at some time before the list had ended.
+func (j *watchJudge) absent(i int) bool {
+	next := j.changes.next(i)
+	return j.all[i].Kind != api.EventPut || next != nil && next.Kind != api.EventPut && next.At <= j.since
 }
 
 // first judges the first event of a key.
