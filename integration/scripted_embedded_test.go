@@ -19,7 +19,8 @@ func TestEmbeddedClient(t *testing.T) {
 			api.Store
 			api.Lister
 			api.Admin
-		}{n.Store(), n.Store(), n})
+			api.Watcher
+		}{n.Store(), n.Store(), n, n.Watcher()})
 		defer func() { _ = c.Close() }()
 		ctx := within(p.t, time.Minute)
 		version, err := c.Put(ctx, "us-east/alice", []byte("100"))
@@ -61,6 +62,21 @@ func TestEmbeddedClient(t *testing.T) {
 		}
 		if len(keys) != 2 || keys[0] != "ap-south/bob" {
 			p.t.Errorf("listed %q", keys)
+		}
+		told := 0
+		for ev, err := range c.Follow(ctx, "us-east/") {
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			if ev.Kind == api.EventPut {
+				told++
+			}
+			if ev.Ready {
+				break
+			}
+		}
+		if told != 1 {
+			p.t.Errorf("followed %d keys", told)
 		}
 		if s, err := c.Status(ctx); err != nil || len(s.Nodes) == 0 {
 			p.t.Errorf("%+v, %v", s, err)

@@ -1,9 +1,12 @@
 package watch
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
@@ -95,6 +98,45 @@ func TestListCursorOfPart(t *testing.T) {
 		q.Cursor = "no cursor"
 		if _, err := h.List(t.Context(), &q); api.CodeOf(err) != api.CodeInvalid {
 			t.Error(err)
+		}
+	})
+}
+
+// TestLongList: a list that takes longer than the history lasts is complete, without beginning again: the watch beside it goes along.
+func TestLongList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g")
+		for i := range 40 {
+			w.put(api.Key(fmt.Sprintf("d/%02d", i)), "0")
+		}
+		value, n := strings.Repeat("v", 200_000), 0
+		slow := listerFunc(func(ctx context.Context, q *words.ListRequest) (*words.ListResult, error) {
+			small := *q
+			small.Limit = 2
+			res, err := w.List(ctx, &small)
+			for range 5 { // 1 MB a page, over 20 pages: the ring has room for 4
+				n++
+				w.put(api.Key(fmt.Sprintf("d/%02d", n*7%40)), value)
+			}
+			synctest.Wait()
+			w.trim("g")
+			return res, err
+		})
+		h, err := New(Config{Feeder: w, Lister: slow, Map: w.placement})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		first := watch(t, h, api.WatchRequest{Range: prefix("d/")}) // has a source open
+		first.next()
+		time.Sleep(time.Second)
+		m := follow(t, h, api.WatchRequest{Range: prefix("d/")})
+		for !m.ready {
+			m.next(func(api.Event) bool { return false })
+		}
+		w.same(t, prefix("d/"), m.values())
+		if m.resets > 0 || n < 100 {
+			t.Errorf("%d resets, %d changes meanwhile", m.resets, n)
 		}
 	})
 }

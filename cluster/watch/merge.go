@@ -156,6 +156,9 @@ func (m *merge) take(r *round, a arrival) error {
 		m.gap(r, i, b)
 	}
 	m.events(r, i, piece.Piece, b)
+	if b.Age > 0 {
+		m.hub.metrics.delay(b.Age.Seconds())
+	}
 	switch {
 	case !b.AsOf.IsZero():
 		m.asOf[f] = b.AsOf
@@ -205,9 +208,6 @@ func (m *merge) tellGap(r *round, g gap) {
 // events tells those of a batch of piece i. If it is the only piece, each command is a part of its own, with its position; else all
 // that the round has since the last gap is one part.
 func (m *merge) events(r *round, i int, p words.Piece, b *words.FeedBatch) {
-	if b.Age > 0 && len(b.Events) > 0 {
-		m.hub.metrics.delay(b.Age.Seconds())
-	}
 	for n, e := range b.Events {
 		origin := cursor.Origin{Epoch: p.Epoch, At: words.Position{Incarnation: b.To.Incarnation, Index: e.Index}}
 		last := len(r.parts) - 1
