@@ -187,3 +187,33 @@ func TestIDsAreWhole(t *testing.T) {
 		}
 	})
 }
+
+// TestNowAfterAMove: a watch from now finds owners that the map does not have yet, and waits for those that have not taken over.
+func TestNowAfterAMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g", "h")
+		hub := w.hub(t)
+		for _, g := range []api.GroupID{"g", "h"} {
+			w.cede(prefix(""), g, "x", "y")
+		}
+		go func() {
+			time.Sleep(time.Second)
+			w.adopt(prefix(""), 2, "x", "y")
+			w.put("d/1/before", "v")
+		}()
+		c := watch(t, hub, api.WatchRequest{Range: prefix("d/")})
+		c.next()
+		time.Sleep(time.Second)
+		w.put("d/1/k", "v")
+		w.put("d/2/k", "v")
+		c.take(2)
+		for _, p := range decoded(t, c.cursor).Pieces {
+			if p.Epoch != 2 {
+				t.Errorf("%+v", p)
+			}
+		}
+		if len(c.gaps) > 0 || c.log[0].Version.Epoch != 2 {
+			t.Errorf("gaps %v, %s", c.gaps, c.text())
+		}
+	})
+}
