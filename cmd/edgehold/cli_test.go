@@ -183,7 +183,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"refused by the cluster", []string{"placement", "set", "--prefix", "p/", "--region", "nowhere"}, 1, `edgehold kv list --prefix "p/" shows`},
 		{"no command", []string{"kv"}, 2, "kv: a command is missing; choose one of: get, put, del, list"},
 		{"unknown command", []string{"kb"}, 2, `did you mean "kv"?`},
-		{"not built yet", []string{"lock", "a"}, 2, `unknown command "lock"`},
+		{"not built yet", []string{"semaphore", "a"}, 2, `unknown command "semaphore"`},
 		{"unknown subcommand", []string{"kv", "peek"}, 2, `kv: unknown command "peek"`},
 		{"unknown flag", []string{"kv", "get", "k", "--nope"}, 2, "unknown flag: --nope"},
 		{"missing argument", []string{"kv", "get"}, 2, "KEY is missing"},

@@ -120,7 +120,7 @@ func runHeld(a *app, l *client.Lock, command []string, killAfter time.Duration) 
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	run := exec.Command(command[0], command[1:]...)
+	run := exec.CommandContext(context.Background(), command[0], command[1:]...)
 	run.Stdin, run.Stdout, run.Stderr = a.in, a.out, a.err
 	run.WaitDelay = time.Second // for what keeps the output open after the command has ended
 	run.Env = append(os.Environ(), "EDGEHOLD_FENCE="+strconv.FormatUint(l.Fence, 10))
