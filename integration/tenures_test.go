@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/integration/history"
 )
@@ -52,100 +53,50 @@ func (c *contenders) goesOn(d time.Duration) bool {
 }
 
 // turn asks for the lock, holds it for a while and gives it back, or dies.
-func (c *contenders) turn(client string, r *rand.Rand) {
+func (c *contenders) turn(name string, r *rand.Rand) {
 	all := c.planet.gateways()
 	n := all[r.IntN(len(all))].running()
 	if n == nil {
 		return
 	}
-	s := lock.New(lock.Config{Store: n.Store(), Watcher: n.Watcher()})
-	defer func() { _ = s.Close() }() // it has no error to close with
-	h := &holding{service: s, ttl: time.Duration(2000+r.IntN(2000)) * time.Millisecond}
+	process := client.New(struct {
+		api.Store
+		api.Watcher
+	}{n.Store(), n.Watcher()})
+	defer func() { _ = process.Close() }() // it has no error to close with
 	c.mu.Lock()
 	c.asked++
 	c.mu.Unlock()
-	if !h.acquire(lock.Request{Name: c.name, TTL: h.ttl, Wait: 15 * time.Second, Owner: client}) {
+	ttl := time.Duration(2000+r.IntN(2000)) * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second+opTimeout)
+	defer cancel()
+	l, err := process.Lock(ctx, c.name, ttl, client.LockWait(15*time.Second), client.LockOwner(name))
+	if err != nil {
 		return
 	}
-	t := history.Tenure{Lock: c.name, Client: client, Entry: lock.Key(c.name, h.got.ID), Fence: h.got.Fence, Made: h.got.Version, From: now()}
+	t := history.Tenure{Lock: c.name, Client: name, Entry: lock.Key(l.Name, l.ID), Fence: l.Fence, Made: l.Version, From: now()}
+	select {
+	case <-l.Lost():
+	case <-time.After(time.Duration(r.Int64N(int64(2 * ttl)))):
+	}
+	t.Until = now()
 	dies := r.IntN(4) == 0
-	for range 1 + r.IntN(4) {
-		if h.wait(h.ttl / 3); dies || !h.renew() {
-			break
-		}
+	c.held(t, ttl, dies)
+	if !dies {
+		_ = l.Unlock(ctx) // if it does not come through, the entry ends by its ttl
 	}
-	if h.holds() && dies {
-		h.wait(h.until - now())
-	}
-	t.Until = min(now(), h.until)
+}
+
+// held notes a tenure that ends now. If its client dies, the last renewal was answered before.
+func (c *contenders) held(t history.Tenure, ttl time.Duration, dies bool) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.tenures = append(c.tenures, t)
 	if dies {
-		h.life.Key, h.life.Version = t.Entry, t.Made
-		c.lives = append(c.lives, h.life)
+		life := history.Lifetime{Key: t.Entry, Version: t.Made}
+		life.Give(ttl, t.From-ttl, t.Until, history.OK, mortalClocks)
+		c.lives = append(c.lives, life)
 	}
-	c.mu.Unlock()
-	if !dies && h.holds() {
-		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
-		defer cancel()
-		_, _ = s.Release(ctx, c.name, h.got.ID, h.got.Fence) // if it did not come through, the entry ends by its ttl
-	}
-}
-
-// holding is what a client knows of the lock that it holds.
-type holding struct {
-	service *lock.Service
-	name    string
-	ttl     time.Duration
-	got     *lock.Held
-	until   time.Duration // from then on it does not take the lock for held
-	life    history.Lifetime
-}
-
-// sureOf is the part of a ttl for which a client takes a lock for held, from when it sent the last request that was answered.
-const sureOf = 0.98
-
-// acquire asks for the lock, and reports whether the client holds it. If more than half of the ttl has passed, it renews it first.
-func (h *holding) acquire(r lock.Request) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), r.Wait+opTimeout)
-	defer cancel()
-	sent := now()
-	got, err := h.service.Acquire(ctx, &r)
-	if err != nil {
-		return false
-	}
-	h.got, h.name = got, r.Name
-	h.answered(sent)
-	if now()-sent > h.ttl/2 {
-		h.until = 0
-		return h.renew()
-	}
-	return h.holds()
-}
-
-func (h *holding) answered(sent time.Duration) {
-	h.until = sent + time.Duration(sureOf*float64(h.ttl))
-	h.life.Give(h.ttl, sent, now(), history.OK, mortalClocks)
-}
-
-func (h *holding) holds() bool { return now() < h.until }
-
-// wait waits, but no longer than the client holds the lock.
-func (h *holding) wait(d time.Duration) { time.Sleep(max(0, min(d, h.until-now()))) }
-
-// renew reports whether the lock is held on.
-func (h *holding) renew() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), h.ttl)
-	defer cancel()
-	sent := now()
-	if _, err := h.service.Renew(ctx, h.name, h.got.ID, h.got.Fence, h.ttl); err != nil {
-		if h.life.Give(h.ttl, sent, 0, history.OutcomeOf(err), mortalClocks); api.CodeOf(err) == api.CodePreconditionFailed {
-			h.until = min(h.until, now())
-		}
-		return h.holds()
-	}
-	h.answered(sent)
-	return h.holds()
 }
 
 // stop ends the clients.
