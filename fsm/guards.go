@@ -32,5 +32,6 @@ const (
 	guardHistoryRow     = true // what became visible is written with the change
 	guardHistoryBegin   = true // a group that rises takes its history for what began then
 	guardHistoryHole    = true // nothing is read from below the floor
+	guardHistoryStays   = true // a group keeps the history of what it gives up
 	guardHistoryFloor   = true // the floor of the history rises with each row that is dropped
 )

@@ -35,5 +35,6 @@ var (
 	guardHistoryRow     = mutant != "history-in-memory"
 	guardHistoryBegin   = mutant != "floor-at-enable"
 	guardHistoryHole    = mutant != "history-hole"
+	guardHistoryStays   = mutant != "cede-drops-history"
 	guardHistoryFloor   = mutant != "floor-not-raised"
 )

@@ -54,3 +54,27 @@ func TestTenure(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHistoryOfWhatMoved checks that a group goes on to tell what became visible in a range before it gave it up, and that to take a
+// range over is no change of its keys.
+func TestHistoryOfWhatMoved(t *testing.T) {
+	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
+	put := a.put("k/a", "1")
+	deleted := a.ok(Write{Term: 1, Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k/a"}}}})
+	ceded := a.ok(Cede{Term: 1, Range: api.PrefixRange("k/"), Epoch: 3, To: []api.GroupID{"g.2"}})
+	a.put("x", "1")
+	h, err := a.m.History(0, 1<<20)
+	if err != nil || h.Position.Floor != 0 || len(h.Events) != 3 || h.Events[0].Index != put.Index || h.Events[1].Index != deleted.Index {
+		t.Errorf("the old owner's history: %+v, %v", h, err)
+	}
+	b.advance(2)
+	before := b.m.Position().Counter
+	b.ok(Adopt{*ceded.Receipt, Shard{api.PrefixRange("k/"), 3, 0, 1}})
+	if h, err := b.m.History(before, 1<<20); err != nil || len(h.Events) != 0 || h.To != b.m.Position().Counter {
+		t.Errorf("the new owner's history: %+v, %v", h, err)
+	}
+	b.put("k/a", "2")
+	if h, err := b.m.History(before, 1<<20); err != nil || len(h.Events) != 1 || h.Events[0].Version.Epoch != 3 {
+		t.Errorf("the new owner's history: %+v, %v", h, err)
+	}
+}

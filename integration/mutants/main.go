@@ -94,6 +94,7 @@ var mutants = []mutant{
 	{"history-in-memory", []check{{"./fsm", "^(TestRandom|TestHistoryFollowed)$"}}},
 	{"floor-at-enable", []check{{"./fsm", "^TestRandom$"}}},
 	{"history-hole", []check{{"./fsm", "^TestHistoryBelowItsFloor$"}}},
+	{"cede-drops-history", []check{{"./fsm", "^TestHistoryOfWhatMoved$"}, {"./cluster/group", "^TestFeedOfAMove$"}}},
 	{"floor-not-raised", []check{{"./fsm", "^TestRandom$"}}},
 	{"epoch-lineage", []check{{"./fsm", "^TestMovesOnce$"}}},
 	{"feed-confirm", []check{{"./cluster/group", "^TestFeedFromNow$"}}},
