@@ -369,3 +369,40 @@ func TestEdgeHoldsLevel(t *testing.T) {
 		}
 	})
 }
+
+// TestLevel2Folder opens a data folder of a program that knew level 2 of groups and level 3 of the map: all is as it was, both rise to
+// the newest level, and the history begins there.
+func TestLevel2Folder(t *testing.T) {
+	dir := t.TempDir()
+	unpack(t, filepath.Join("testdata", "level-2-wal.tar.gz"), dir)
+	for range 2 {
+		n := openFolder(t, dir)
+		until(t, "the newest level", func() string {
+			if n.Machine("r.1").Level() == fsm.NewestLevel && n.Machine("r.2").Level() == fsm.NewestLevel {
+				return ""
+			}
+			return "not yet"
+		}, "")
+		for k, want := range map[api.Key]string{"k/1": "v1", "k/2": "v2", "k/3": ""} {
+			r, err := storetest.Read(t.Context(), n.Store(), &api.ReadRequest{Keys: []api.Key{k}})
+			if err != nil || string(r.Entries[0].Value) != want || r.Entries[0].Exists != (want != "") {
+				t.Errorf("%s: %+v, %v, want %q", k, r, err, want)
+			}
+		}
+		done(t, n.Store(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k/new", Value: []byte("v")}}})
+		events := 0
+		for _, g := range []api.GroupID{"r.1", "r.2"} {
+			p := n.Machine(g).Position()
+			h, err := n.Machine(g).History(p.Floor, 1<<20)
+			if events += len(h.Events); err != nil || p.Floor == 0 {
+				t.Errorf("%s: the history begins at %d (%v)", g, p.Floor, err)
+			}
+		}
+		if events == 0 {
+			t.Error("nothing of what was written stands in a history")
+		}
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
