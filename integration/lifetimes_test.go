@@ -79,13 +79,17 @@ func (m *mortals) life(id, n int, r *rand.Rand) {
 		to := max(api.MinTTL, time.Duration(float64(ttl)*(0.2+r.Float64()))) // it may be less than what is left, and changes nothing then
 		_, _ = m.ask(r, life, to, api.Op{Kind: api.OpTouch, Key: key, TTL: to})
 	}
-	for range 2 + r.IntN(4) {
-		if !m.goesOn(time.Duration(r.Int64N(int64(ttl)))) {
+	at := m.planet.gateways()[r.IntN(len(m.planet.gateways()))]
+	for i := range 5 + r.IntN(4) {
+		pause, key := time.Duration(r.Int64N(int64(ttl))), m.keys[r.IntN(len(m.keys))]
+		if i < 3 { // often enough for a lease, which is in the way when the key ends
+			pause, key = 50*time.Millisecond, m.keys[id]
+		}
+		if !m.goesOn(pause) {
 			return
 		}
-		all := m.planet.gateways()
 		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
-		m.read(ctx, client, all[r.IntN(len(all))], m.keys[r.IntN(len(m.keys))])
+		m.read(ctx, client, at, key)
 		cancel()
 	}
 }
