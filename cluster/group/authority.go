@@ -24,9 +24,10 @@ type Authority struct {
 	wake    chan struct{} // wakes the keeper; holds one signal
 	ended   chan struct{} // wakes the reaper; holds one signal
 	dueNow  chan struct{} // wakes the expirer; holds one signal
-	// nextDue is the deadline that the expirer sleeps until, in the group's time, and lookAgain tells it that keys may have become
-	// due that are not the next.
+	// nextDue is the deadline that the expirer sleeps until, in the group's time. It has looked at what is due up to lookedTo, and
+	// lookAgain tells it that keys may have become due that are not the next.
 	nextDue   atomic.Uint64
+	lookedTo  atomic.Uint64
 	lookAgain atomic.Bool
 	applyTook atomic.Int64            // the longest that an entry has taken to apply since the expirer set it to 0
 	replica   atomic.Pointer[Replica] // nil until Attach

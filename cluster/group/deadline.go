@@ -215,13 +215,21 @@ func anyOverdue(entries []api.Entry, deadlines []uint64, now uint64) (keys []api
 	return slices.Clip(keys)
 }
 
-// noteDeadlines wakes the expirer if a command has made a deadline that is earlier than the next that it knows.
+// noteDeadlines wakes the expirer if a command has made a deadline that is earlier than the next that it knows. If the expirer has
+// looked beyond the deadline, it looks again: the command was long on its way.
 func (a *Authority) noteDeadlines(ds []uint64) {
-	next := a.nextDue.Load()
+	next, looked := a.nextDue.Load(), a.lookedTo.Load()
+	wake := false
 	for _, d := range ds {
-		if d != 0 && d < next {
-			prompt(a.dueNow)
-			return
+		if d == 0 {
+			continue
 		}
+		wake = wake || d < next
+		if d <= looked {
+			a.lookAgain.Store(true)
+		}
+	}
+	if wake {
+		prompt(a.dueNow)
 	}
 }

@@ -160,11 +160,11 @@ func (e *expiry) tick(now, logged uint64) time.Duration {
 	return stampEvery
 }
 
-// again reports whether keys were passed over.
+// again reports whether keys were passed over, or have become due behind the look.
 func (e *expiry) again() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.left
+	return e.left || e.lookAgain.Load()
 }
 
 // look begins to end what is overdue, as far as there are slots. It reports whether there is more.
@@ -173,6 +173,7 @@ func (e *expiry) look(now uint64) (more bool) {
 	if e.fromTheStart(began) {
 		e.after, e.began, e.took = fsm.Due{}, began, 0
 	}
+	e.lookedTo.Store(now) // a deadline up to now that applies after the look below is noticed
 	defer func() { e.took += time.Since(began) }()
 	for e.free() {
 		size := e.nextSize()
@@ -461,15 +462,17 @@ func (e *expiry) takeTurn(d fsm.Due) {
 	e.turns++
 	e.mark([]fsm.Due{d})
 	e.run(func(ctx context.Context) {
-		err := e.turn(ctx, d)
+		left, err := e.turn(ctx, d)
 		e.mu.Lock()
 		e.turns--
 		e.mu.Unlock()
-		e.settled([]fsm.Due{d}, err != nil)
+		e.settled([]fsm.Due{d}, err != nil || left)
 	})
 }
 
-func (e *expiry) turn(ctx context.Context, d fsm.Due) error {
+// turn waits for the transactions that hold the key, and ends it. It reports whether something else has kept the key, such as a
+// lease that was granted meanwhile.
+func (e *expiry) turn(ctx context.Context, d fsm.Due) (left bool, err error) {
 	keys := []api.Key{d.Key}
 	w := waiter{Authority: e.Authority, lead: e.lead, position: positionOf(ident.TxnRef{}, keys, keys)}
 	defer w.end()
@@ -480,16 +483,16 @@ func (e *expiry) turn(ctx context.Context, d fsm.Due) error {
 				wait = func(ctx context.Context, in []fsm.Intent) error { return w.awaitIntents(ctx, w.lead, in) }
 			}
 			if err := wait(ctx, in); err != nil {
-				return err
+				return false, err
 			}
 		}
 		c, err := e.clearKeys(ctx, []fsm.Due{d}, e.cfg.Machine.Holders(keys))
 		if err != nil {
-			return err
+			return false, err
 		}
 		res, err := e.end(ctx, []fsm.Due{d}, &c)
 		if err != nil || len(res.Intents) == 0 {
-			return err
+			return len(res.Left) > 0, err
 		}
 	}
 }
