@@ -38,7 +38,7 @@ func liveAndDie(p *planet, seed uint64) *mortals {
 		m.keys = append(m.keys, api.Key(region+"/ttl/k"))
 		r := rand.New(rand.NewPCG(seed, 0xdead+uint64(i)))
 		m.done.Go(func() {
-			for n := 0; m.goesOn(time.Duration(r.Int64N(int64(2 * time.Second)))); n++ {
+			for n := 0; m.goesOn(time.Duration(r.Int64N(int64(5 * time.Second)))); n++ {
 				m.life(i, n, r)
 			}
 		})

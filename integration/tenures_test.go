@@ -35,7 +35,7 @@ func contend(p *planet, seed uint64) *contenders {
 	for i := range 3 {
 		r := rand.New(rand.NewPCG(seed, 0x10c4+uint64(i)))
 		c.done.Go(func() {
-			for c.goesOn(time.Duration(r.Int64N(int64(8 * time.Second)))) {
+			for c.goesOn(time.Duration(r.Int64N(int64(12 * time.Second)))) {
 				c.turn(fmt.Sprint("contender ", i), r)
 			}
 		})
