@@ -205,6 +205,7 @@ var notInTable = map[string]string{
 	"fsm.MaxSweep":               "a step of the background",
 	"fsm.MaxKilled":              "likewise",
 	"fsm.MaxReap":                "likewise",
+	"fsm.MaxExpire":              "likewise",
 	"placement.MaxNameBytes":     "the commands take shorter ones",
 	"admission.DefaultWaiting":   "a node names its own",
 	"wire.DefaultMaxAnswerBytes": "answers wait",
