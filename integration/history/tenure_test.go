@@ -74,9 +74,9 @@ func TestLived(t *testing.T) {
 func TestTenures(t *testing.T) {
 	const s = time.Second
 	entries := happened("a1 b2 -a4 -b6") // two clients, a before b
-	hold := func(n string, from, until time.Duration, fence uint64) Tenure {
+	hold := func(n string, from, until int, fence uint64) Tenure {
 		c := change(api.EventPut, n)
-		return Tenure{Lock: "l", Client: string(c.Key), Entry: c.Key, Made: c.Version, Fence: fence, From: from * s, Until: until * s}
+		return Tenure{Lock: "l", Client: string(c.Key), Entry: c.Key, Made: c.Version, Fence: fence, From: seconds(from), Until: seconds(until)}
 	}
 	for _, c := range []struct {
 		name  string

@@ -27,7 +27,7 @@ func change(kind api.EventKind, n string) Change {
 
 // happened is a history: puts, or deletes with a '-' before the name; those of group h have a '/'.
 func happened(names string) (all []Change) {
-	for _, n := range strings.Fields(names) {
+	for n := range strings.FieldsSeq(names) {
 		kind := api.EventPut
 		if n[0] == '-' {
 			kind, n = api.EventDelete, n[1:]
@@ -193,11 +193,11 @@ func TestSeen(t *testing.T) {
 	w := &Watch{Batches: told(t, all, "1: ready !", "11: a1 !", "25: a2 !", "26: a2 !")}
 	writes := []Op{put(5, 0, "a1", 1), put(15, 0, "a2", 2)}
 	for i := range writes {
-		writes[i].Key, writes[i].Call, writes[i].Outcome = "a", writes[i].Call*time.Second, Unknown
+		writes[i].Key, writes[i].Call, writes[i].Outcome = "a", seconds(int(writes[i].Call)), Unknown
 	}
 	read := func(call int, value string, v uint64) Op {
 		o := get(call, call+1, is(value, v))
-		o.Key, o.Call, o.Return = "a", o.Call*time.Second, o.Return*time.Second
+		o.Key, o.Call, o.Return = "a", seconds(int(o.Call)), seconds(int(o.Return))
 		return o
 	}
 	ours := func(k api.Key) bool { return k == "a" }
@@ -252,3 +252,6 @@ func TestKept(t *testing.T) {
 		t.Error("a transaction's write is not in the history, and not noticed")
 	}
 }
+
+// seconds returns the time n seconds after the beginning.
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
