@@ -9,8 +9,8 @@ const (
 	MaxValueBytes = 1 << 20
 	MaxTxnOps     = 1000
 	MaxTxnBytes   = 8 << 20
-	// MaxTxnWorkBytes bounds the bytes that the gets of a transaction read, that its functions produce, and that its lists pass: keys
-	// with their values. It is a total.
+	// MaxTxnWorkBytes bounds the bytes that the gets of a transaction read, that its functions produce, that the keys have which it
+	// touches, and that its lists pass: keys with their values. It is a total.
 	MaxTxnWorkBytes = 8 << 20
 	// MaxTxnBodyBytes bounds a transaction in JSON. It allows for every byte written as \u00XX, and for the rest of the body.
 	MaxTxnBodyBytes = 6*MaxTxnBytes + 1<<20

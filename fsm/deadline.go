@@ -221,7 +221,10 @@ type Due struct {
 	Deadline uint64
 }
 
-// Due returns the keys whose deadline is at or before now, by deadline and key, at most limit of them.
+// maxDueBytes is how many bytes of rows end what DueAfter returns, and so what one Expire has to read.
+const maxDueBytes = 8 << 20
+
+// Due returns the keys whose deadline is at or before now, by deadline and key, at most limit of them, and fewer if they are large.
 func (m *Machine) Due(now uint64, limit int) []Due { return m.DueAfter(Due{}, now, limit) }
 
 // DueAfter is like Due, but returns only keys that come after the named one, by deadline and key. So keys that cannot end yet are
@@ -243,9 +246,14 @@ func (m *Machine) DueAfter(after Due, now uint64, limit int) (due []Due) {
 		due = append(due, Due{Deadline: r.Fixed64(), Key: api.Key(r.B)})
 		return len(due) < limit
 	})
+	size := 0
 	for i := range due {
 		if row, ok := v.get(v.key.ofKey(tableKV, due[i].Key)); ok {
 			due[i].Version = valueOf(row).version
+			size += len(row)
+		}
+		if size >= maxDueBytes {
+			return due[:i+1]
 		}
 	}
 	return due

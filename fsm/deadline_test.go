@@ -368,6 +368,32 @@ func TestListStepIsBounded(t *testing.T) {
 	r.refused(Write{Term: 1, Txn: api.Txn{Then: []api.Op{opList("s/", 10), opList("s/", 10), opList("s/", 10)}}}, api.CodeTooLarge)
 }
 
+// TestLargeKeysAreBounded shows that the values of keys that a transaction touches count as what it reads, since their rows are
+// written again, and that a look at large keys that are due ends before it has them all.
+func TestLargeKeysAreBounded(t *testing.T) {
+	r := founded(t)
+	var touches []api.Op
+	for i := range 10 {
+		k := api.Key(fmt.Sprintf("k%d", i))
+		r.at(0, putFor(k, strings.Repeat("x", api.MaxValueBytes), time.Second))
+		touches = append(touches, touchFor(k, time.Minute))
+	}
+	r.refused(Write{Term: 1, Txn: api.Txn{Then: touches}}, api.CodeTooLarge)
+	due := r.m.Due(1000, 20)
+	if len(due) != 8 {
+		t.Errorf("one look has %d keys of %d bytes", len(due), api.MaxValueBytes)
+	}
+	if rest := r.m.DueAfter(due[len(due)-1], 1000, 20); len(rest) != 2 || rest[1].Key != "k9" || rest[1].Version != r.read("k9").Version {
+		t.Errorf("the next look has %+v", rest)
+	}
+	r.at(0, touches[:8]...)
+	if d := r.deadline("k7"); d != 60_000 {
+		t.Errorf("a touched key has the deadline %d", d)
+	}
+	r.put("small", "v")
+	r.at(0, append(touches[:7:7], putFor("k9", strings.Repeat("y", api.MaxValueBytes), time.Second), touches[9])...)
+}
+
 // TestNoTouchAcrossGroups shows that a Prepare and a CommitLast refuse to touch and to list, by a hint that says what to do.
 func TestNoTouchAcrossGroups(t *testing.T) {
 	r := founded(t)

@@ -170,6 +170,10 @@ func (ev *evaluation) weigh(op *api.Op, d *draft, limit int) *api.Error {
 		n = len(d.Value)
 	case api.OpAdd:
 		n = maxSum
+	case api.OpTouch:
+		if d.stored { // the row is written again, with its value
+			n = len(d.Value)
+		}
 	case api.OpAppendIfAbsent:
 		if n = len(d.Value) + len(op.Value); ev.work+n > limit && d.Exists && bytes.Contains(d.Value, op.Value) {
 			n = 0 // it makes nothing

@@ -284,6 +284,33 @@ func TestHistoryOfLargeValues(t *testing.T) {
 	}
 }
 
+// TestTrimOfLargeRows checks that one command drops about trimmedBytes of the history at most, and says that there is more.
+func TestTrimOfLargeRows(t *testing.T) {
+	r := founded(t)
+	most := strings.Repeat("m", MaxEventBytes)
+	for range 10 {
+		txn := api.Txn{}
+		for i := range 16 {
+			txn.Then = append(txn.Then, api.Op{Kind: api.OpPut, Key: api.Key(fmt.Sprint("k", i)), Value: []byte(most)})
+		}
+		r.ok(Write{Term: r.term, Txn: txn})
+	}
+	begun := r.m.Position()
+	if res := r.ok(TrimHistory{r.term, begun.Counter + 1, 1000}); res.Swept.Rows != 8 || res.Swept.End {
+		t.Errorf("the first command dropped %+v", res.Swept)
+	}
+	p := r.m.Position()
+	if h, err := r.m.History(p.Floor, 1<<30); err != nil || len(h.Events) != 2*16 || p.Floor != begun.Counter-2 {
+		t.Errorf("after it, at the floor %d of %d, there are %d events (%v)", p.Floor, begun.Counter, len(h.Events), err)
+	}
+	if res := r.ok(TrimHistory{r.term, begun.Counter + 1, 1000}); res.Swept.Rows != 2 || !res.Swept.End || r.m.Position().Bytes != 0 {
+		t.Errorf("the second dropped %+v, and %d bytes are left", res.Swept, r.m.Position().Bytes)
+	}
+	if err := r.m.CheckInvariants(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestTxnOf checks that the number of a transaction in events stays what it is.
 func TestTxnOf(t *testing.T) {
 	id := ident.TxnID{Client: api.ClientID{1, 2, 3}, Seq: 4, Attempt: 5, Decider: "g.1"}

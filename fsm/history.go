@@ -201,9 +201,12 @@ func (t *tx) endHistory() {
 // trimmedByEntry is how many rows an entry drops at most.
 const trimmedByEntry = 16
 
-// dropHistory drops the oldest rows that are below an index, at most limit, until those that are left take no more than keep
-// bytes. It returns how many it has dropped.
-func (t *tx) dropHistory(below uint64, limit int, keep uint64) (n int) {
+// trimmedBytes is how many bytes of rows end what a command drops.
+const trimmedBytes = 8 << 20
+
+// dropHistory drops the oldest rows that are below an index, at most limit or about trimmedBytes, until those that are left take no
+// more than keep bytes. It returns how many it has dropped, and whether that bound has ended it.
+func (t *tx) dropHistory(below uint64, limit int, keep uint64) (n int, bounded bool) {
 	type row struct {
 		index uint64
 		size  int
@@ -217,7 +220,8 @@ func (t *tx) dropHistory(below uint64, limit int, keep uint64) (n int) {
 			r := codec.Reader{B: k[1:]}
 			rows = append(rows, row{r.Fixed64(), len(k) + len(v)})
 			left -= uint64(len(k) + len(v))
-			return len(rows) < limit && left > keep
+			bounded = len(rows) == limit || t.meta.HistBytes-left >= trimmedBytes
+			return !bounded && left > keep
 		})
 	}
 	for _, x := range rows {
@@ -228,7 +232,7 @@ func (t *tx) dropHistory(below uint64, limit int, keep uint64) (n int) {
 		}
 	}
 	t.meta.HistBytes = left
-	return len(rows)
+	return len(rows), bounded
 }
 
 // beginHistory has the history begin with the command that comes next.
@@ -242,7 +246,7 @@ func (t *tx) beginHistory() {
 const kindTrimHistory kind = 25
 
 // TrimHistory drops the oldest rows of the history: those whose indexes are below Below, and more while the history is over its
-// bound, at most Limit. Result.Swept says how many there were.
+// bound, at most Limit, and fewer if they are large. Result.Swept says how many there were, and whether none is left to drop.
 type TrimHistory struct {
 	Term  api.Term
 	Below uint64
@@ -268,12 +272,13 @@ func (t *tx) trimHistory(c *TrimHistory, res *Result) *api.Error {
 		limit = MaxSweep
 	}
 	t.writeHistory()
-	res.Swept.Rows = t.dropHistory(min(c.Below, t.index), limit, 0)
-	if res.Swept.Rows < limit {
+	rows, bounded := t.dropHistory(min(c.Below, t.index), limit, 0)
+	if res.Swept.Rows = rows; !bounded {
 		t.meta.HistFirst = max(t.meta.HistFirst, min(c.Below, t.index))
-		res.Swept.Rows += t.dropHistory(t.index, limit-res.Swept.Rows, t.meta.HistMax)
+		rows, bounded = t.dropHistory(t.index, limit-rows, t.meta.HistMax)
+		res.Swept.Rows += rows
 	}
-	res.Swept.End = res.Swept.Rows < limit
+	res.Swept.End = !bounded
 	return nil
 }
 

@@ -72,13 +72,17 @@ func (s *sweeper) boundHistory(l *lead, now time.Time, meta fsm.Meta) {
 	}
 	c := fsm.TrimHistory{Term: l.term, Limit: sweepRows}
 	if old := s.history.marks[0]; now.Sub(old.at) >= age && now.Sub(s.history.trimmed) >= age/32 {
-		c.Below, s.history.trimmed = old.counter+1, now
+		c.Below = old.counter + 1
 	}
 	if meta.HistBytes == 0 || meta.HistFirst >= c.Below && meta.HistBytes <= bytes {
 		return
 	}
 	for range sweepCommands {
-		if res, ok := s.try(c); !ok || res.Swept.End {
+		res, ok := s.try(c)
+		if ok && res.Swept.End && c.Below > 0 {
+			s.history.trimmed = now
+		}
+		if !ok || res.Swept.End {
 			return
 		}
 	}
