@@ -72,7 +72,6 @@ func TestLived(t *testing.T) {
 
 // TestTenures shows the judge of locks what must not be, and what may.
 func TestTenures(t *testing.T) {
-	const s = time.Second
 	entries := happened("a1 b2 -a4 -b6") // two clients, a before b
 	hold := func(n string, from, until int, fence uint64) Tenure {
 		c := change(api.EventPut, n)
