@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
@@ -26,8 +27,25 @@ type transactional struct {
 }
 
 // message encodes a command for another node, whose leader encodes it anew for its log. Every node of this version of the wire
-// knows the level.
-func message(c fsm.Command) []byte { return fsm.Encode(c, fsm.Level2) }
+// knows the level, but that of a command with a time to live: a node that does not know it refuses the command.
+func message(c fsm.Command) []byte {
+	level := fsm.Level2
+	switch c := c.(type) {
+	case fsm.Prepare:
+		level = levelOf(c.Then)
+	case fsm.CommitLast:
+		level = levelOf(c.Then)
+	}
+	return fsm.Encode(c, level)
+}
+
+// levelOf returns the least level that has the steps of a transaction across groups.
+func levelOf(ops []api.Op) fsm.Level {
+	if slices.ContainsFunc(ops, func(o api.Op) bool { return o.TTL != 0 }) {
+		return fsm.Level5
+	}
+	return fsm.Level2
+}
 
 // outcome asks what became of an attempt.
 type outcome struct {
