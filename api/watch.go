@@ -7,8 +7,9 @@ import (
 
 // Watcher tells what changes in a range of keys.
 type Watcher interface {
-	// Watch begins a watch of r.Range and returns its stream, which ends with ctx. A watch without From tells every change after
-	// the call began. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge if the range has so
+	// Watch begins a watch of r.Range and returns its stream, which ends with ctx. A watch without From tells every change that
+	// becomes visible after Watch has returned: all that its caller causes from then on. Of changes that become visible while Watch
+	// runs it tells all after some moment. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge if the range has so
 	// many owners that no cursor has room for them; CodeUnavailable if the node has too many watchers or cannot reach an owner now.
 	Watch(ctx context.Context, r *WatchRequest) (WatchStream, error)
 }
@@ -55,7 +56,7 @@ type WatchBatch struct {
 	// Gap, if set, says that changes are missing at this place. The stream goes on behind the gap.
 	Gap *Gap
 	// Age is how old what was told may be: every change that was acknowledged longer ago than that has been told. It is set in
-	// batches without events, at least every 10 s.
+	// batches without events, at least every 10 s. It is the greatest Duration if it is not known.
 	Age time.Duration
 }
 

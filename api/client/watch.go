@@ -29,7 +29,8 @@ type Event struct {
 	// event, and may repeat some of the changes that came since the cursor moved last. It is empty in a Follow until Ready. Keep it
 	// together with what was done about the event.
 	Cursor api.Cursor
-	// Age, of a mark, says that every change that was acknowledged longer ago has been yielded.
+	// Age, of a mark, says that every change that was acknowledged longer ago has been yielded. It is the greatest Duration if that is
+	// not known, as while an owner cannot be reached.
 	Age time.Duration
 }
 
@@ -58,7 +59,7 @@ func Collapse() WatchOption { return func(o *watchOptions) { o.collapse = true }
 //	}
 //
 // It begins behind the cursor from, which an earlier event, a [Page] or [CursorInto] gave; if from is empty, it begins now, and yields
-// every change after the first event, which is Ready. Of each key every version comes once, in order. The changes of one transaction in
+// every change that becomes visible after its first event, which is Ready: also all that the loop's body writes. Of each key every version comes once, in order. The changes of one transaction in
 // one group come one after the other; changes of several groups come in no order. A change that was yielded can be read, at any node.
 //
 // The loop goes on until it is left, ctx ends, or a node refuses the watch for good, and it ends with an error in the last two cases,

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -257,4 +258,11 @@ func (d *eventData) event(name string) (api.Event, error) {
 	return e, nil
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// seconds returns the duration. One that is longer than a Duration can be is the longest: a node that does not know the age of what it
+// has told says so by a very great one.
+func seconds(s float64) time.Duration {
+	if s *= float64(time.Second); s < math.MaxInt64 {
+		return time.Duration(s)
+	}
+	return math.MaxInt64
+}

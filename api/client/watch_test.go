@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -412,6 +414,17 @@ func TestListThenWatch(t *testing.T) {
 		}
 		if p, err := c.ListPage(t.Context(), api.Key(name)+"/0000", Limit(20)); err != nil || p.Cursor == "" || p.Next != "" || none != "" {
 			t.Errorf("%s: a page has the cursor %q, %v; a list up to a limit has %q", name, p.Cursor, err, none)
+		}
+	}
+}
+
+// TestUnknownAge: the age of a node that does not know it is the greatest that there is, and not, by an overflow, below zero.
+func TestUnknownAge(t *testing.T) {
+	known := strconv.FormatFloat(time.Duration(math.MaxInt64).Seconds(), 'f', 3, 64) // as the API sends it
+	for text, want := range map[string]time.Duration{known: math.MaxInt64, "1e300": math.MaxInt64, "0.800": 800 * time.Millisecond} {
+		b, err := readEvent("progress", []byte(`{"age":`+text+`}`))
+		if err != nil || b.Age != want {
+			t.Errorf("the age %s is read as %v, %v; want %v", text, b.Age, err, want)
 		}
 	}
 }
