@@ -9,8 +9,9 @@ import (
 type Watcher interface {
 	// Watch begins a watch of r.Range and returns its stream, which ends with ctx. A watch without From tells every change that
 	// becomes visible after Watch has returned: all that its caller causes from then on. Of changes that become visible while Watch
-	// runs it tells all after some moment. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge if the range has so
-	// many owners that no cursor has room for them; CodeUnavailable if the node has too many watchers or cannot reach an owner now.
+	// runs it tells all after some moment. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge
+	// if the range has so many owners that no cursor has room for them; CodeUnavailable if the node has too many watchers or cannot
+	// reach an owner now.
 	Watch(ctx context.Context, r *WatchRequest) (WatchStream, error)
 }
 

@@ -196,6 +196,49 @@ func TestNarrower(t *testing.T) {
 	})
 }
 
+// TestQuietPart: a watcher of a quiet part of a busy range is not behind when the ring has lost rounds that have nothing for it, and
+// nothing is kept for it of rounds that it passes over.
+func TestQuietPart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g")
+		h := w.hub(t)
+		wide := watch(t, h, api.WatchRequest{Range: prefix("d/")})
+		wide.next()
+		quiet := watch(t, h, api.WatchRequest{Range: prefix("d/1/")})
+		quiet.next()
+		w.put("d/1/a", "first")
+		wide.take(1)
+		quiet.take(1)
+		value := strings.Repeat("v", 100_000)
+		for i := range 60 { // more than the ring holds
+			w.put(api.Key(fmt.Sprintf("d/2/%02d", i)), value)
+			wide.take(i + 2)
+		}
+		w.put("d/1/a", "second")
+		w.put("d/2/x", "not told")
+		w.put("d/1/b", "third")
+		synctest.Wait() // it takes only now
+		if got := quiet.until(3); got != "d/1/a=first d/1/a=second d/1/b=third " || quiet.whole != 3 {
+			t.Errorf("told %q, %d of it before the cursor", got, quiet.whole)
+		}
+		if w.feeds != 1 {
+			t.Errorf("%d feeds", w.feeds)
+		}
+		if n := len(quiet.s.(*watcher).view.rendered); n > 3 {
+			t.Errorf("%d rounds are kept for it", n)
+		}
+		// What it wants and the ring has lost it gets by a feed of its own.
+		w.put("d/1/c", value)
+		for i := range 60 {
+			w.put(api.Key(fmt.Sprintf("d/2/%02d", i)), value)
+			wide.take(i + 66)
+		}
+		if quiet.take(4); w.feeds != 2 || quiet.log[3].Key != "d/1/c" {
+			t.Errorf("%d feeds, told %q", w.feeds, quiet.text())
+		}
+	})
+}
+
 // TestOldestCursorOpens: watchers that come with cursors of the last moments share one feed from the oldest of them.
 func TestOldestCursorOpens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -163,7 +163,7 @@ func (s *source) viewLocked(k viewKey) *view {
 	v := s.views[k]
 	if v == nil {
 		v = &view{viewKey: k, changed: make(chan struct{}), rendered: map[uint64][]*api.WatchBatch{}}
-		v.last = v.lastIn(s)
+		v.wanted = v.wantedIn(s)
 		s.views[k] = v
 	}
 	v.watchers++

@@ -18,7 +18,8 @@ type view struct {
 	viewKey
 	watchers int
 	changed  chan struct{} // closed when there is more to take
-	last     uint64        // the newest round with something for the range; 0: none
+	wanted   []uint64      // the rounds of the ring with something for the range, oldest first
+	lost     uint64        // the newest such round that the ring has no more; 0: none
 	rendered map[uint64][]*api.WatchBatch
 	at       *cursor.Cursor // of the source, when text was made
 	text     api.Cursor
@@ -27,7 +28,7 @@ type view struct {
 // told notes a round of the source.
 func (v *view) told(n uint64, r *round) {
 	if v.wants(r) {
-		v.last = n
+		v.wanted = append(v.wanted, n)
 		v.wake()
 	}
 }
@@ -59,8 +60,11 @@ func (v *view) hasGap(g *gap) bool {
 	return ok
 }
 
-// forget drops what was made of rounds before the first one of the ring.
+// forget drops what is known of rounds before the first one of the ring.
 func (v *view) forget(first uint64) {
+	if i, _ := slices.BinarySearch(v.wanted, first); i > 0 {
+		v.lost, v.wanted = v.wanted[i-1], v.wanted[i:]
+	}
 	for n := range v.rendered {
 		if n < first {
 			delete(v.rendered, n)
@@ -152,12 +156,21 @@ func (v *view) cursorOf(at *cursor.Cursor) (api.Cursor, error) {
 	return text, err
 }
 
-// lastIn returns the newest round of the ring with something for the view.
-func (v *view) lastIn(s *source) uint64 {
-	for i, r := range slices.Backward(s.ring) {
+// wantedFrom returns the first round at or after the n-th with something for the view; false if the ring has none yet.
+func (v *view) wantedFrom(n uint64) (uint64, bool) {
+	i, _ := slices.BinarySearch(v.wanted, n)
+	if i == len(v.wanted) {
+		return 0, false
+	}
+	return v.wanted[i], true
+}
+
+// wantedIn returns the rounds of the ring with something for the view.
+func (v *view) wantedIn(s *source) (all []uint64) {
+	for i, r := range s.ring {
 		if v.wants(r) {
-			return s.first + uint64(i)
+			all = append(all, s.first+uint64(i))
 		}
 	}
-	return 0
+	return all
 }

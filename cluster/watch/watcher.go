@@ -204,15 +204,19 @@ func (w *watcher) take() (*api.WatchBatch, <-chan struct{}, error) {
 		return nil, nil, nil
 	}
 	for {
+		n, some := w.view.wantedFrom(w.next)
 		switch {
-		case w.next > w.view.last:
-			w.next, w.done = s.nextLocked(), 0
-			w.moveTo(s.at)
-			return nil, w.view.changed, nil
-		case w.next < s.first:
+		case w.next <= w.view.lost:
 			w.attached = false
 			w.own = w.hub.catchUp()
 			return nil, nil, nil
+		case !some:
+			w.next, w.done = s.nextLocked(), 0
+			w.moveTo(s.at)
+			return nil, w.view.changed, nil
+		case n > w.next: // what lies between has nothing for the range, and may have left the ring
+			w.next, w.done = n, 0
+			w.moveTo(s.ring[n-s.first].before)
 		}
 		b, err := w.takeRoundLocked(s.ring[w.next-s.first])
 		if b != nil || err != nil {
