@@ -85,6 +85,14 @@ func (w *watcher) endOwn() {
 	}
 }
 
+// yieldTurn ends the watcher's own merge if that tells nothing while others wait for their turn: their owners may be within reach. The
+// watcher asks for another turn behind them.
+func (w *watcher) yieldTurn() {
+	if w.own != nil && w.own.rounds != nil && w.hub.turns.wanted() {
+		w.endOwn()
+	}
+}
+
 // takeOwn takes from the watcher's own merge. It returns nil if nothing is there. When a round has been taken, it leaves the merge if
 // the ring has what comes next.
 func (w *watcher) takeOwn() (b *api.WatchBatch, err error) {

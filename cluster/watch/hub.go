@@ -29,6 +29,7 @@ type Hub struct {
 	group    sync.WaitGroup // what the hub has started; Add under mu
 	watchers map[*watcher]bool
 	sources  map[viewKey]*source
+	refused  map[api.Range]bool // directories whose feeds were refused to this node: what is watched in them is not widened
 }
 
 var (
@@ -41,7 +42,7 @@ func New(cfg Config) (*Hub, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: cfg, watchers: map[*watcher]bool{}, sources: map[viewKey]*source{}}
+	h := &Hub{cfg: cfg, watchers: map[*watcher]bool{}, sources: map[viewKey]*source{}, refused: map[api.Range]bool{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.instants = instants{hub: h, under: map[api.Range]bool{}, next: map[api.Range]*instant{}}
 	h.metrics = newMetrics(cfg.Metrics, h)
@@ -187,9 +188,10 @@ func (h *Hub) findLocked(k viewKey) *source {
 
 // openLocked starts a source. If there are many already, it is one for the whole directory of the range.
 func (h *Hub) openLocked(k viewKey, at *cursor.Cursor) *source {
-	if dir, ok := directory(k.of); ok && h.upstreams.Load() >= MaxUpstreams {
+	widened := false
+	if dir, ok := directory(k.of); ok && h.upstreams.Load() >= MaxUpstreams && !h.refused[dir] {
 		if wider := widen(at, dir); wider != nil {
-			k.of, at = dir, wider
+			k.of, at, widened = dir, wider, true
 		}
 	}
 	s := &source{hub: h, of: k.of, keysOnly: k.keysOnly, first: 1, views: map[viewKey]*view{}, wanted: []*cursor.Cursor{at}}
@@ -200,7 +202,7 @@ func (h *Hub) openLocked(k viewKey, at *cursor.Cursor) *source {
 		defer cancel()
 		var err error
 		defer func() {
-			h.remove(s)
+			h.remove(s, widened && !passing(err))
 			s.fail(err)
 		}()
 		defer h.cfg.Faults.Catch("watch", &err)
@@ -209,10 +211,16 @@ func (h *Hub) openLocked(k viewKey, at *cursor.Cursor) *source {
 	return s
 }
 
-// remove takes a source out of those that watchers join.
-func (h *Hub) remove(s *source) {
+// remove takes a source out of those that watchers join. refused: its directory is not to be tried again.
+func (h *Hub) remove(s *source, refused bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if refused {
+		if len(h.refused) >= MaxUpstreams {
+			clear(h.refused)
+		}
+		h.refused[s.of] = true
+	}
 	if k := (viewKey{s.of, s.keysOnly}); h.sources[k] == s {
 		delete(h.sources, k)
 	}

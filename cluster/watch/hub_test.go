@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/cursor"
+	"github.com/edgehold/edgehold/cluster/words"
 )
 
 var prefix = api.PrefixRange
@@ -354,6 +356,93 @@ func TestCatchUpsQueue(t *testing.T) {
 		}
 		if most > MaxCatchUps+1 {
 			t.Errorf("%d feeds at once", most)
+		}
+	})
+}
+
+// TestSilentCatchUp: watchers that catch up and are told nothing, since their owners are out of reach, give their turns to others.
+func TestSilentCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g")
+		h := w.hub(t)
+		live := watch(t, h, api.WatchRequest{Range: prefix("a/")})
+		live.next()
+		old := live.cursor
+		value := strings.Repeat("v", 100_000)
+		for i := range 60 {
+			w.put(api.Key(fmt.Sprintf("a/%02d", i)), value)
+			live.take(i + 1)
+		}
+		for i := range MaxCatchUps + 1 { // the first one has the source, which none of the others can use
+			at := cursor.Cursor{Range: prefix("b/"), Pieces: []cursor.Piece{{
+				Piece: words.Piece{Range: prefix("b/"), Of: 1, Epoch: uint64(1000 - i), Group: "g"}, At: words.Position{Incarnation: 1, Index: 1},
+			}}}
+			from, err := at.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			stuck := watch(t, h, api.WatchRequest{Range: prefix("b/"), From: from})
+			go func() {
+				for err := error(nil); err == nil; {
+					_, err = stuck.s.Next()
+				}
+			}()
+			time.Sleep(2 * gatherTime)
+		}
+		if !h.turns.all() {
+			t.Fatal("not all turns are taken")
+		}
+		c := watch(t, h, api.WatchRequest{Range: prefix("a/"), From: old})
+		began := time.Now()
+		if c.take(60); time.Since(began) > 2*progressEvery {
+			t.Errorf("it took %v", time.Since(began))
+		}
+	})
+}
+
+// all reports whether all turns are taken.
+func (t *turns) all() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.taken == MaxCatchUps
+}
+
+// TestWiderIsRefused: if a node may not have the feed of a wider range, watches of its parts that shared it go on, each by its own.
+func TestWiderIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g")
+		from := watch(t, w.hub(t), api.WatchRequest{Range: prefix("d/")})
+		from.next()
+		w.mu.Lock()
+		w.denied = func(r api.Range) bool { return !prefix("d/1/x/").ContainsRange(r) }
+		w.mu.Unlock()
+		h := w.hub(t)
+		wide := watch(t, h, api.WatchRequest{Range: prefix("d/"), From: from.cursor})
+		part := watch(t, h, api.WatchRequest{Range: prefix("d/1/x/")})
+		part.next()
+		if _, err := part.s.Next(); api.CodeOf(err) != api.CodeUnavailable {
+			t.Errorf("the part: %v", err)
+		}
+		wide.next()
+		if _, err := wide.s.Next(); api.CodeOf(err) != api.CodeDenied {
+			t.Errorf("the whole: %v", err)
+		}
+		// Of a directory that was refused no feed is asked for again.
+		h.upstreams.Add(MaxUpstreams)
+		defer h.upstreams.Add(-MaxUpstreams)
+		for range 2 {
+			part = watch(t, h, api.WatchRequest{Range: prefix("d/1/x/"), From: part.cursor})
+			part.next()
+			w.put("d/1/x/k", "v")
+			for err := error(nil); err == nil && len(part.log) == 0; {
+				var b *api.WatchBatch
+				if b, err = part.s.Next(); err == nil {
+					part.keep(b)
+				}
+			}
+		}
+		if part.text() != "d/1/x/k=v " {
+			t.Errorf("told %q", part.text())
 		}
 	})
 }

@@ -40,3 +40,10 @@ func (t *turns) giveBack(turn chan struct{}) {
 	close(t.waiting[0])
 	t.waiting = t.waiting[1:]
 }
+
+// wanted reports whether there are watchers that wait for their turn.
+func (t *turns) wanted() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.waiting) > 0
+}

@@ -52,6 +52,9 @@ func (w *watcher) begin(at *cursor.Cursor) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.gone { // else what joins now would never leave
+		return w.err
+	}
 	w.at = at
 	if err := w.hub.join(w, at); err != nil {
 		return err
@@ -131,7 +134,9 @@ func (w *watcher) await(most time.Duration) (*api.WatchBatch, error) {
 			if most >= 0 && time.Since(w.quiet) < progressEvery {
 				return nil, nil
 			}
-			return w.told(w.progress())
+			b, err := w.progress()
+			w.yieldTurn()
+			return w.told(b, err)
 		}
 		if timer == nil {
 			timer = time.NewTimer(left)
@@ -195,6 +200,8 @@ func (w *watcher) take() (*api.WatchBatch, <-chan struct{}, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
+	case s.err != nil && s.of != w.request.Range && !passing(s.err):
+		return nil, nil, errWiderEnded() // what was refused is the wider range
 	case s.err != nil:
 		return nil, nil, s.err
 	case !s.opened:
@@ -223,6 +230,11 @@ func (w *watcher) take() (*api.WatchBatch, <-chan struct{}, error) {
 			return b, nil, err
 		}
 	}
+}
+
+func errWiderEnded() error {
+	return &api.Error{Code: api.CodeUnavailable, Op: "watch", RetryAfter: time.Second,
+		Hint: "the feed of a wider range, which this watch shared, has ended; continue from the last cursor"}
 }
 
 // attachLocked finds the place of the watcher in the ring, if it is there.

@@ -27,8 +27,9 @@ type world struct {
 	nows    int
 	broken  chan struct{} // closed when all feeds break
 	down    map[api.GroupID]bool
-	onList  func()        // called in the middle of a list
-	hold    chan struct{} // if not nil, feeds begin once it is closed
+	onList  func()                 // called in the middle of a list
+	hold    chan struct{}          // if not nil, feeds begin once it is closed
+	denied  func(r api.Range) bool // if not nil, whether feeds of a range are refused to this node
 }
 
 type told struct {
@@ -268,6 +269,9 @@ func (w *world) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, err
 		w.nows++
 	} else {
 		w.feeds++
+	}
+	if w.denied != nil && w.denied(r.Range) {
+		return nil, &api.Error{Code: api.CodeDenied}
 	}
 	f := &feed{w: w, ctx: ctx, r: *r, at: r.After, broken: w.broken, opened: time.Now()}
 	if err := f.check(); err != nil {
