@@ -133,7 +133,7 @@ func (o *listOptions) listDirectly(ctx context.Context, s api.Store, prefix api.
 	copyValues(p.Entries)
 	if n := len(p.Entries); res.More && n > 0 {
 		p.Next = base64.RawURLEncoding.EncodeToString([]byte(p.Entries[n-1].Key)) + "." + string(res.Cursor)
-	} else {
+	} else if o.page == "" || r.Cursor != "" { // else it would cover what is left of the list alone
 		p.Cursor = res.Cursor
 	}
 	return nil

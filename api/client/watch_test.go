@@ -412,6 +412,13 @@ func TestListThenWatch(t *testing.T) {
 		var none api.Cursor
 		for range c.List(t.Context(), api.Key(name)+"/", CursorInto(&none), Limit(3)) {
 		}
+		p, err := c.ListPage(t.Context(), api.Key(name)+"/", Limit(api.MaxListLimit), StalePages())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err = c.ListPage(t.Context(), api.Key(name)+"/", FromPage(p.Next)); err != nil || p.Cursor != "" || p.Next != "" {
+			t.Errorf("%s: behind a page that may be stale: %+v, %v", name, p, err)
+		}
 		if p, err := c.ListPage(t.Context(), api.Key(name)+"/0000", Limit(20)); err != nil || p.Cursor == "" || p.Next != "" || none != "" {
 			t.Errorf("%s: a page has the cursor %q, %v; a list up to a limit has %q", name, p.Cursor, err, none)
 		}

@@ -31,6 +31,11 @@ func getList(x *exchange) error {
 			return err
 		}
 	}
+	if p.last != "" && p.cursor == "" {
+		rest := *res
+		rest.Cursor = "" // it would cover what is left of the list alone
+		res = &rest
+	}
 	x.w.Header()["Content-Type"] = jsonType
 	if res.Stale {
 		x.ownerHeaders(api.ServedByStale, "")

@@ -248,6 +248,11 @@ func TestListCursor(t *testing.T) {
 	if l := list(t, h, "?prefix=p/&consistency=stale"); l.Cursor != "" {
 		t.Errorf("a list that may be stale has the cursor %q", l.Cursor)
 	}
+	// A list whose first page has none has none at all, though its last page alone would have one.
+	first = list(t, h, "?prefix=p/&limit=1&consistency=stale")
+	if last = list(t, h, "?page="+first.Next); len(last.Entries) != 1 || last.Cursor != "" {
+		t.Errorf("behind a page that may be stale: %+v", last)
+	}
 	if l := list(t, h, "?start=z&end=a"); len(l.Entries) != 0 {
 		t.Errorf("%+v", l)
 	}
