@@ -129,6 +129,8 @@ func (s *eventStream) heard() { s.silence.Reset(maxSilence) }
 
 // Next implements api.WatchStream.
 func (s *eventStream) Next() (*api.WatchBatch, error) {
+	s.heard()
+	defer s.silence.Stop() // between two calls it is the program that takes its time, not the node
 	for {
 		name, id, data, err := s.event()
 		if err != nil {

@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"math"
 	"math/rand/v2"
@@ -434,4 +436,34 @@ func TestUnknownAge(t *testing.T) {
 			t.Errorf("the age %s is read as %v, %v; want %v", text, b.Age, err, want)
 		}
 	}
+}
+
+// TestWatchSilence: a node that is silent for too long is left; a program that takes longer than that for an event keeps its watch.
+func TestWatchSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body, node := io.Pipe()
+		s := &eventStream{body: body, lines: bufio.NewReader(body), stop: func() bool { return true }, cancel: func() { _ = node.Close() }}
+		s.silence = time.AfterFunc(time.Second, s.cancel)
+		s.heard() // the node has answered
+		go func() { _, _ = node.Write([]byte("event: ready\ndata: {}\n\nevent: reset\ndata: {}\n\n")) }()
+		if b, err := s.Next(); err != nil || !b.Ready {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		time.Sleep(2 * maxSilence)
+		if b, err := s.Next(); err != nil || !b.Reset {
+			t.Errorf("after a long time in the program: %+v, %v", b, err)
+		}
+		go func() { // a node that shows signs of life, and then none
+			time.Sleep(maxSilence - time.Second)
+			_, _ = node.Write([]byte("event: progress\ndata: {\"age\":1}\n\n"))
+		}()
+		if b, err := s.Next(); err != nil || b.Age != time.Second {
+			t.Errorf("%+v, %v", b, err)
+		}
+		began := time.Now()
+		if b, err := s.Next(); api.CodeOf(err) != api.CodeUnavailable || time.Since(began) != maxSilence {
+			t.Errorf("after %v of silence: %+v, %v", time.Since(began), b, err)
+		}
+		_ = s.Close()
+	})
 }
