@@ -59,8 +59,9 @@ func Collapse() WatchOption { return func(o *watchOptions) { o.collapse = true }
 //	}
 //
 // It begins behind the cursor from, which an earlier event, a [Page] or [CursorInto] gave; if from is empty, it begins now, and yields
-// every change that becomes visible after its first event, which is Ready: also all that the loop's body writes. Of each key every version comes once, in order. The changes of one transaction in
-// one group come one after the other; changes of several groups come in no order. A change that was yielded can be read, at any node.
+// every change that becomes visible after its first event, which is Ready: also all that the loop's body writes. Of each key every
+// version comes once, in order. The changes of one transaction in one group come one after the other; changes of several groups come in
+// no order. A change that was yielded can be read, at any node.
 //
 // The loop goes on until it is left, ctx ends, or a node refuses the watch for good, and it ends with an error in the last two cases,
 // never silently. If a connection or a node fails, the watch goes on through the next endpoint, from where it was. It waits as long as
