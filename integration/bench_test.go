@@ -34,6 +34,16 @@ func benchPlanet(b *testing.B, log logstore.Kind) (server, edge string) {
 	return nodes[0].URL, nodes[len(nodes)-1].URL
 }
 
+// benchServers is one region of three servers, logs on disk and fsynced, and no edge. It returns their URLs.
+func benchServers(b *testing.B) (urls []string) {
+	b.Helper()
+	p := startBench(b, local.Config{Edges: -1, Log: logstore.Default})
+	for _, n := range p.Nodes() {
+		urls = append(urls, n.URL)
+	}
+	return urls
+}
+
 func benchClient(b *testing.B, url string) *client.Client {
 	b.Helper()
 	c, err := client.Open(context.Background(), client.Config{

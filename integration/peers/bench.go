@@ -13,6 +13,7 @@ const (
 	putWork   = "put"
 	readWork  = "linearizable read"
 	localWork = "local read"
+	watchWork = "watch"
 )
 
 // bench measures everything, round by round. Products that keep data run alone, each round with new members and empty
@@ -50,11 +51,11 @@ type run struct {
 	report  *report
 }
 
-// replicated measures puts and linearizable reads.
+// replicated measures puts, watches and linearizable reads.
 func (b *run) replicated(ctx context.Context) error {
 	var products []replicated
 	for _, p := range allReplicated {
-		if b.options.wants(p.name) && (len(b.options.puts) > 0 || len(b.options.reads) > 0 && p.reads) {
+		if b.options.wants(p.name) && (len(b.options.puts)+len(b.options.watchers) > 0 || len(b.options.reads) > 0 && p.reads) {
 			products = append(products, p)
 		}
 	}
@@ -86,6 +87,11 @@ func (b *run) product(ctx context.Context, p *replicated, round int) (err error)
 	}
 	for _, n := range b.options.puts {
 		if err := b.measure(ctx, s, work{p.name, putWork, n}, round, members, putter(store)); err != nil {
+			return err
+		}
+	}
+	for _, n := range b.options.watchers {
+		if err := b.watch(ctx, s, p, n, round, members, store); err != nil {
 			return err
 		}
 	}
@@ -164,5 +170,5 @@ type work struct {
 
 // kind is the work in one word.
 func (w work) kind() string {
-	return map[string]string{putWork: "put", readWork: "read", localWork: "local"}[w.Work]
+	return map[string]string{putWork: "put", readWork: "read", localWork: "local", watchWork: "watch"}[w.Work]
 }

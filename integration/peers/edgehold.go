@@ -40,7 +40,7 @@ type fleet struct {
 	clients []*client.Client // each with another server as its nearest; workers take turns
 }
 
-func startEdgehold(ctx context.Context, s *stage) (store, []*process, error) {
+func startEdgehold(ctx context.Context, s *stage) (watched, []*process, error) {
 	f, err := startFleet(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -157,6 +157,13 @@ func (f *fleet) put(ctx context.Context, worker int, key string, value []byte) e
 func (f *fleet) get(ctx context.Context, worker int, key string) ([]byte, error) {
 	v, err := f.nearest(worker).Get(ctx, api.Key(key), client.Quorum())
 	return v.Value, err
+}
+
+// watch opens a connection of HTTP/1.1 to the first server for each watch.
+func (f *fleet) watch(ctx context.Context, n int, seen func(int), failed func(error)) (int, error) {
+	return openWatches(ctx, n, func(ctx context.Context, watcher int) error {
+		return watchHTTP(ctx, f.servers[0].address, homeRegion+"/user/", func() { seen(watcher) }, failed)
+	})
 }
 
 func (f *fleet) close() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,7 +16,7 @@ type etcdStore struct {
 	leader string // its endpoint
 }
 
-func startEtcd(ctx context.Context, s *stage) (store, []*process, error) {
+func startEtcd(ctx context.Context, s *stage) (watched, []*process, error) {
 	addresses, err := freeAddresses(6)
 	if err != nil {
 		return nil, nil, err
@@ -81,6 +82,39 @@ func (e *etcdStore) get(ctx context.Context, _ int, key string) ([]byte, error) 
 		return nil, fmt.Errorf("%s has %d values", key, len(r.Kvs))
 	}
 	return r.Kvs[0].Value, nil
+}
+
+// watchClients is how many clients share the watches of etcd and of NATS: each carries many over one connection.
+const watchClients = 4
+
+// watch opens the watches at the first member.
+func (e *etcdStore) watch(ctx context.Context, n int, seen func(int), failed func(error)) (int, error) {
+	clients := make([]*clientv3.Client, min(watchClients, n))
+	for i := range clients {
+		c, err := clientv3.New(clientv3.Config{Endpoints: e.client.Endpoints()[:1], Context: ctx})
+		if err != nil {
+			return 0, err
+		}
+		context.AfterFunc(ctx, func() { _ = c.Close() }) // nothing else is under way
+		clients[i] = c
+	}
+	return openWatches(ctx, n, func(ctx context.Context, watcher int) error {
+		changes := clients[watcher%len(clients)].Watch(ctx, homeRegion+"/user/", clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+		if r, ok := <-changes; !ok || !r.Created {
+			return fmt.Errorf("the watch has not begun: %w", r.Err())
+		}
+		go func() {
+			for r := range changes {
+				for range r.Events {
+					seen(watcher)
+				}
+			}
+			if ctx.Err() == nil {
+				failed(errors.New("the channel is closed"))
+			}
+		}()
+		return nil
+	})
 }
 
 func (e *etcdStore) close() { _ = e.client.Close() } // the members are about to be killed

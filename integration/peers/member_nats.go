@@ -23,7 +23,8 @@ func memberNATS(ctx context.Context, m *memberOptions) error {
 	o := &server.Options{
 		ServerName: m.name, Host: host, Port: port, NoSigs: true,
 		JetStream: true, StoreDir: m.data, SyncAlways: true,
-		Cluster: server.ClusterOpts{Name: "peers", Host: routeHost, Port: routePort},
+		JetStreamLimits: server.JSLimitOpts{DefaultMaxConsumers: -1}, // else a bucket has 1,000 watchers at most
+		Cluster:         server.ClusterOpts{Name: "peers", Host: routeHost, Port: routePort},
 	}
 	for r := range strings.SplitSeq(m.routes, ",") {
 		o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: r})

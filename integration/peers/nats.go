@@ -20,7 +20,7 @@ type natsStore struct {
 
 const natsBucket = "bench"
 
-func startNATS(ctx context.Context, s *stage) (store, []*process, error) {
+func startNATS(ctx context.Context, s *stage) (watched, []*process, error) {
 	addresses, err := freeAddresses(6)
 	if err != nil {
 		return nil, nil, err
@@ -111,6 +111,38 @@ func (n *natsStore) put(ctx context.Context, worker int, key string, value []byt
 // get is not measured: a direct get is answered by any replica, and no other asks a majority. Neither is linearizable.
 func (n *natsStore) get(context.Context, int, string) ([]byte, error) {
 	return nil, errors.New("NATS has no linearizable read")
+}
+
+// watch opens the watches, which are of the whole bucket, at the first server. It has no keys but those that are watched elsewhere.
+func (n *natsStore) watch(ctx context.Context, count int, seen func(int), failed func(error)) (int, error) {
+	buckets := make([]jetstream.KeyValue, min(watchClients, count))
+	for i := range buckets {
+		c, err := nats.Connect(n.conns[0].ConnectedUrl(), nats.IgnoreDiscoveredServers(), nats.MaxReconnects(-1))
+		if err != nil {
+			return 0, err
+		}
+		context.AfterFunc(ctx, c.Close)
+		if buckets[i], err = openBucket(ctx, c, false); err != nil {
+			return 0, err
+		}
+	}
+	return openWatches(ctx, count, func(ctx context.Context, watcher int) error {
+		w, err := buckets[watcher%len(buckets)].WatchAll(ctx, jetstream.UpdatesOnly())
+		if err != nil {
+			return err
+		}
+		go func() {
+			for e := range w.Updates() {
+				if e != nil {
+					seen(watcher)
+				}
+			}
+			if ctx.Err() == nil {
+				failed(errors.New("the channel is closed"))
+			}
+		}()
+		return nil
+	})
 }
 
 func (n *natsStore) close() {

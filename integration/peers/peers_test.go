@@ -27,7 +27,7 @@ func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	o := &options{
 		tree: "../..", dir: dir, products: allNames,
-		puts: []int{1, 8}, reads: []int{8}, conns: []int{2}, rounds: 1, window: 300 * time.Millisecond,
+		puts: []int{1, 8}, reads: []int{8}, conns: []int{2}, watchers: []int{3}, rounds: 1, window: 300 * time.Millisecond,
 	}
 	r, err := bench(t.Context(), o)
 	if err != nil {
@@ -37,6 +37,7 @@ func TestBench(t *testing.T) {
 	for _, w := range []work{
 		{edgeholdName, putWork, 1}, {etcdName, putWork, 8}, {natsName, putWork, 8}, {edgeholdName, readWork, 8}, {etcdName, readWork, 8},
 		{edgeholdName, localWork, 2}, {bareName, localWork, 2},
+		{edgeholdName, watchWork, 3}, {etcdName, watchWork, 3}, {natsName, watchWork, 3},
 	} {
 		if x := r.find(w); x == nil || x.Median.Rate <= 0 || x.Median.P50 > x.Median.P99 {
 			t.Errorf("%v: %+v", w, x)

@@ -27,7 +27,7 @@ type store interface {
 type replicated struct {
 	name  string
 	reads bool // has linearizable reads
-	start func(ctx context.Context, s *stage) (store, []*process, error)
+	start func(ctx context.Context, s *stage) (watched, []*process, error)
 }
 
 // allReplicated in the order of the tables.

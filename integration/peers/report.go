@@ -103,7 +103,9 @@ func (r *report) end() {
 	})
 }
 
-func place(w work) int { return slices.Index([]string{putWork, readWork, localWork}, w.Work) }
+func place(w work) int {
+	return slices.Index([]string{putWork, readWork, localWork, watchWork}, w.Work)
+}
 
 func productPlace(p string) int {
 	return slices.Index(allNames, p)

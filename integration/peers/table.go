@@ -19,6 +19,7 @@ var titles = []struct{ work, title string }{
 	{putWork, "Puts of 256 bytes, on the disks of a majority before each is acknowledged"},
 	{readWork, "Linearizable reads of 256 bytes, by the owner"},
 	{localWork, "Local reads of 256 bytes: under a lease at an edge whose keys live 200 ms away, beside what only has memory"},
+	{watchWork, "Changes told to watchers of one member, each of every key: ops are events; p50, p99: until the last watcher has a put"},
 }
 
 // tables of everything that was measured.
