@@ -120,7 +120,23 @@ func decode(r *codec.Reader) *Cursor {
 		}
 		return p
 	})
+	if c.doubled() {
+		r.Fail("two parts with the same keys")
+	}
 	return c
+}
+
+// doubled reports whether two pieces may have a key in common at the same epoch. What happens to it would be told twice, also to others
+// that share the feeds.
+func (c *Cursor) doubled() bool {
+	for i := range c.Pieces {
+		for j := range i {
+			if c.Pieces[i].Epoch == c.Pieces[j].Epoch && Overlap(c.Pieces[i].Piece, c.Pieces[j].Piece) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // pick reads a place in a table.

@@ -85,8 +85,11 @@ func TestNotACursor(t *testing.T) {
 	shard[15] = 9 // index 9 of 4
 	group := body()
 	group[18] = 1 // of a table with one name
+	twice := one()
+	twice.Pieces = append(twice.Pieces, twice.Pieces[0])
+	doubled, _ := twice.Encode()
 	for name, s := range map[string]api.Cursor{
-		"empty": "", "cut": good[:len(good)-1], "half": good[:len(good)/2], "other characters": "not a cursor!", "long": api.Cursor(strings.Repeat("A", api.MaxCursorBytes+1)),
+		"doubled": doubled, "empty": "", "cut": good[:len(good)-1], "half": good[:len(good)/2], "other characters": "not a cursor!", "long": api.Cursor(strings.Repeat("A", api.MaxCursorBytes+1)),
 		"newer": sign(newer), "changed": api.Cursor(base64.RawURLEncoding.EncodeToString(changed)), "longer": sign(append(body(), 0)), "shard": sign(shard),
 		"group": sign(group),
 	} {
