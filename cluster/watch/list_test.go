@@ -141,6 +141,27 @@ func TestLongList(t *testing.T) {
 	})
 }
 
+// TestListForTheSlow: a page of a list comes in parts, so that a watcher that is slow is not taken for one that takes nothing.
+func TestListForTheSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld("g")
+		value := strings.Repeat("v", 50_000)
+		for i := range 20 { // one page
+			w.put(api.Key(fmt.Sprintf("a/%02d", i)), value)
+		}
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix("a/"), List: true})
+		for !c.ready {
+			if b := c.next(); len(b.Events) > 2 {
+				t.Fatalf("%d events of 50 kB at once", len(b.Events))
+			}
+			time.Sleep(20 * time.Second) // 5 kB a second
+		}
+		if len(c.log) != 20 || c.log[19].Key != "a/19" {
+			t.Errorf("listed %d: %s", len(c.log), c.text())
+		}
+	})
+}
+
 // same compares a state that a client has with the world's.
 func (w *world) same(t *testing.T, r api.Range, state map[api.Key]string) {
 	t.Helper()

@@ -11,8 +11,9 @@ import (
 // that a long list needs no long history.
 type listing struct {
 	w     *watcher
-	pages *pages    // nil once the watch has passed all of them
-	until time.Time // until then the watch takes what is there before the next page is read; zero: the page is next
+	pages *pages            // nil once the watch has passed all of them
+	until time.Time         // until then the watch takes what is there before the next page is read; zero: the page is next
+	rest  []*api.WatchBatch // of the page, still to be told
 }
 
 func newListing(w *watcher) *listing {
@@ -24,7 +25,7 @@ func newListing(w *watcher) *listing {
 // restart lists from the beginning.
 func (l *listing) restart() {
 	r := l.w.request.Range
-	l.pages, l.until = &pages{of: r, next: r.Start}, time.Time{}
+	l.pages, l.until, l.rest = &pages{of: r, next: r.Start}, time.Time{}, nil
 	l.w.list(l.pages)
 }
 
@@ -54,6 +55,8 @@ func (l *listing) step() (*api.WatchBatch, error) {
 	switch {
 	case l.pages == nil:
 		return l.w.Next()
+	case len(l.rest) > 0:
+		return l.take()
 	case l.until.IsZero() && !l.pages.all:
 		return l.page()
 	case !l.pages.all:
@@ -84,11 +87,32 @@ func (l *listing) page() (*api.WatchBatch, error) {
 	if len(res.Entries) == 0 {
 		return nil, nil
 	}
-	b := &api.WatchBatch{Events: make([]api.Event, len(res.Entries))}
-	for i, e := range res.Entries {
-		b.Events[i] = api.Event{Kind: api.EventPut, Key: e.Key, Version: e.Version, Value: e.Value, TTL: e.TTL}
+	l.rest = batchesOf(res.Entries)
+	return l.take()
+}
+
+// take tells what comes next of the page.
+func (l *listing) take() (*api.WatchBatch, error) {
+	if err := l.w.takes(); err != nil {
+		return nil, err
 	}
+	b := l.rest[0]
+	l.rest = l.rest[1:]
 	return b, nil
+}
+
+// batchesOf returns a page as events, in batches of about roundBytes: a watcher that is slow, but not idle, takes one in time.
+func batchesOf(entries []api.Entry) (all []*api.WatchBatch) {
+	size := 0
+	for _, e := range entries {
+		if len(all) == 0 || size >= roundBytes {
+			all, size = append(all, &api.WatchBatch{}), 0
+		}
+		b := all[len(all)-1]
+		b.Events = append(b.Events, api.Event{Kind: api.EventPut, Key: e.Key, Version: e.Version, Value: e.Value, TTL: e.TTL})
+		size += len(e.Key) + len(e.Value) + eventBytes
+	}
+	return all
 }
 
 // between takes what the watch has before the next page is read. If the watch is behind, it gets some time.
@@ -106,6 +130,15 @@ func (l *listing) between() (*api.WatchBatch, error) {
 		return nil, nil
 	}
 	return l.w.await(min(left, settlePoll))
+}
+
+// takes notes that the watcher takes something, or returns why the watch has ended.
+func (w *watcher) takes() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.idle = time.Now()
+	w.quiet = w.idle
+	return w.err
 }
 
 // list makes the watch leave out what the pages of a list tell.
