@@ -189,9 +189,12 @@ func TestFoundingInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		other := b.config("s2", api.RoleServer)
-		other.Join = []string{"s1"}
-		b.open(other)
+		other := func() *Node {
+			cfg := b.config("s2", api.RoleServer)
+			cfg.Join = []string{"s1"}
+			return b.open(cfg)
+		}
+		knows := other()
 		found := func() *Node {
 			cfg := b.config("s1", api.RoleServer)
 			cfg.Bootstrap, cfg.Secure, cfg.Dir, cfg.Join, cfg.noRenewal = true, true, dir, []string{"s2"}, true
@@ -203,7 +206,12 @@ func TestFoundingInterrupted(t *testing.T) {
 		if err := n.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for _, file := range []string{"node", "placement", "roll"} { // what is written once the cluster exists
+		// What is written, and what others may have learned, once the cluster exists.
+		if err := knows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		other()
+		for _, file := range []string{"node", "placement", "roll"} {
 			if err := os.Remove(filepath.Join(dir, file)); err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
 			}

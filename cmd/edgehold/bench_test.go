@@ -116,6 +116,7 @@ func TestBenchIsInterrupted(t *testing.T) {
 	if got := p.must(t, "", "kv", "list"); got != "" {
 		t.Errorf("left over: %q", got)
 	}
+	p = newPlanet(t) // to the first one requests may still be on their way
 	ctx, cancel = context.WithCancel(t.Context())
 	p.setFault(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
