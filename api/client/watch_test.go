@@ -238,7 +238,8 @@ func TestWatchBreaks(t *testing.T) {
 			}
 		}
 	}
-	if first.Load() < 5 || second.Load() < 5 {
+	// How the breaks fall to the two nodes is left to chance.
+	if first.Load() == 0 || second.Load() == 0 || first.Load()+second.Load() < 10 {
 		t.Errorf("only %d and %d connections were cut", first.Load(), second.Load())
 	}
 	if watched.resets > 0 || y.resets < 1 {
