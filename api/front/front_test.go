@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/lock"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // everything is a Store, Lister and Admin that answers anything.
@@ -198,6 +201,38 @@ func TestLocksAreReserved(t *testing.T) {
 	}
 	if _, err := b.For(t.Context()).Do(t.Context(), &api.Txn{If: []api.Cond{{Kind: api.CondExists, Key: k}}}); err != nil {
 		t.Errorf("a condition: %v", err)
+	}
+}
+
+// TestLockEntersOnce: a request for a lock counts as one against the rate of its principal, and what is given to a principal that
+// has lost the right meanwhile is given back.
+func TestLockEntersOnce(t *testing.T) {
+	m := storetest.NewMemory()
+	locks := lock.New(lock.Config{Store: m})
+	t.Cleanup(func() { _ = locks.Close() })
+	entered, allowed := 0, 0
+	b := New(Config{Store: m, Lister: m, Locks: locks, Access: asking(func(_ *Principal, asked string) error {
+		if strings.HasPrefix(asked, "enter") {
+			if entered++; entered > 1 {
+				return api.CodeLimited
+			}
+		} else if allowed++; allowed > 2 {
+			return api.CodeDenied
+		}
+		return nil
+	})})
+	c := b.For(t.Context())
+	h, err := c.AcquireLock(t.Context(), &lock.Request{Name: "l", TTL: time.Minute}, "")
+	if err != nil || h == nil {
+		t.Fatalf("got %+v, %v", h, err)
+	}
+	entered, allowed = 0, 1
+	h, err = c.AcquireLock(t.Context(), &lock.Request{Name: "m", TTL: time.Minute}, "")
+	if h != nil || api.CodeOf(err) != api.CodeDenied {
+		t.Errorf("without the right: %+v, %v", h, err)
+	}
+	if s, err := lock.Show(t.Context(), m, "m"); err != nil || s.Holder != nil {
+		t.Errorf("held by %+v, %v", s, err)
 	}
 }
 

@@ -41,15 +41,26 @@ func (c Caller) AcquireLock(ctx context.Context, r *lock.Request, repeatKey stri
 		return nil, err
 	}
 	h, err := c.backend.locks.Acquire(ctx, &own)
-	switch a := c.backend.access; {
+	a := c.backend.access
+	switch {
 	case a == nil:
-	case err == nil && c.enterLock(0, k) != nil: // it may have waited for long
-		_, _ = c.backend.locks.Release(ctx, r.Name, h.ID, h.Fence) // else it ends by its ttl
-		return nil, c.enterLock(0, k)
+	case err == nil:
+		if err := c.stillWrites(k); err != nil { // it may have waited for long
+			_, _ = c.backend.locks.Release(ctx, r.Name, h.ID, h.Fence) // else it ends by its ttl
+			return nil, err
+		}
 	case api.CodeOf(err) == api.CodeConflict && !a.Holds(c.principal, Read, k):
 		return nil, &api.Error{Code: api.CodeConflict, Op: "lock", Hint: "the lock is held"}
 	}
 	return h, err
+}
+
+// stillWrites checks the right to write an entry once more, for a request that has entered already.
+func (c Caller) stillWrites(k api.Key) error {
+	if err := c.backend.access.Check(c.principal); err != nil {
+		return err
+	}
+	return c.backend.access.AllowKey(c.principal, "lock", Write, k)
 }
 
 // RenewLock renews a tenure, as [lock.Service.Renew] does. It needs [Write] on the entry's key.
