@@ -149,9 +149,12 @@ func (a *acquisition) await(ctx context.Context) (*Held, error) {
 			}
 			return nil, a.refused(ctx, all)
 		case <-w.wake:
-			var gone bool
-			if first, gone, _ = d.state(w); gone {
+			var gone, live bool
+			if first, gone, live = d.state(w); gone {
 				first = a.again(ctx, d, w)
+			}
+			if !live { // the store is asked sooner than the next touch was due
+				tick.Reset(a.pace(d, w))
 			}
 		case <-tick.C:
 			first = a.keepAlive(ctx, d, w)

@@ -136,7 +136,22 @@ func (d *directory) watch(ctx context.Context, watcher api.Watcher) (began bool)
 func (d *directory) lost() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.live, d.entries = false, nil
+	d.forget()
+}
+
+// forget drops what is known, and wakes the waiters if there was anything: until it is known again, they ask the store. The caller
+// holds mu.
+func (d *directory) forget() {
+	d.entries = nil
+	if !d.live {
+		return
+	}
+	d.live = false
+	for _, all := range d.waiters {
+		for _, w := range all {
+			w.rouse()
+		}
+	}
 }
 
 // apply takes one batch of the watch.
@@ -144,7 +159,7 @@ func (d *directory) apply(b *api.WatchBatch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if b.Reset || b.Gap != nil {
-		d.live, d.entries = false, nil
+		d.forget()
 	}
 	was := d.head()
 	for i := range b.Events {

@@ -456,6 +456,41 @@ func TestWatchBreaks(t *testing.T) {
 	})
 }
 
+// TestWatchBreaksForGood: waiters whose watch breaks ask the store soon, however far off the next touch of their entries is.
+func TestWatchBreaksForGood(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.gateway()
+		holder := w.take(s, Request{Name: "l", TTL: time.Hour})
+		next := w.ask(s, Request{Name: "l", TTL: time.Hour, Wait: time.Hour})
+		time.Sleep(time.Second) // the watch has begun
+		w.broken.Store(true)
+		w.release(s, "l", holder, true)
+		time.Sleep(2 * time.Second)
+		if !next.over() || next.err != nil {
+			t.Fatalf("the lock is free: %v", next.err)
+		}
+	})
+}
+
+// TestNoTenure: an entry that is absent is not held under the version of its absence.
+func TestNoTenure(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.gateway()
+		h := w.take(s, Request{Name: "l", TTL: time.Minute})
+		w.release(s, "l", h, true)
+		gone, err := s.read(w.Context(), Key("l", h.ID))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, fence := range map[string]uint64{h.ID: Fence(gone.Version), random(): 0} {
+			w.release(s, "l", &Held{ID: id, Fence: fence}, false)
+			if h, err := s.Renew(w.Context(), "l", id, fence, time.Minute); api.CodeOf(err) != api.CodePreconditionFailed {
+				t.Errorf("fence %d: renewed %+v, %v", fence, h, err)
+			}
+		}
+	})
+}
+
 // TestRelease costs what a release costs with 100 waiters: one transaction, and one event by one watch. Nobody but the next one asks
 // anything.
 func TestReleaseCost(t *testing.T) {

@@ -154,11 +154,12 @@ func over(e *entry) error {
 		Hint: "the lock is not held under this id and fence: it was released, or its ttl has passed"}
 }
 
-// within carries the steps out if the entry has the fence, and reports whether it has. A fence stands for the version of fewer than
+// within carries the steps out if the entry has the fence, and reports whether it has. An absent entry has none, though its absence
+// has a version. A fence stands for the version of fewer than
 // 2^40 commands; if that is not the entry's, the entry is read.
 func (s *Service) within(ctx context.Context, e *entry, fence uint64, steps func() []api.Op) (bool, error) {
 	for try := 0; ; try++ {
-		t := &api.Txn{If: e.unchanged(), Then: steps()}
+		t := &api.Txn{If: append(e.unchanged(), api.Cond{Kind: api.CondExists, Key: e.key()}), Then: steps()}
 		if !guardFence {
 			t.If = nil
 		}
