@@ -174,7 +174,6 @@ func (l *Lock) begin() error {
 func (l *Lock) keep(ctx context.Context) {
 	defer l.c.holds.remove(l)
 	defer close(l.done)
-	defer close(l.lost)
 	type renewal struct {
 		sent moment
 		err  error
@@ -185,6 +184,7 @@ func (l *Lock) keep(ctx context.Context) {
 	defer asked.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer close(l.lost) // before the renewal under way has ended, which may take its time
 	for {
 		now := l.c.moment()
 		left := l.life() - now.since(l.since)

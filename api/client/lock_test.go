@@ -232,6 +232,41 @@ func TestLockEndsInTime(t *testing.T) {
 	})
 }
 
+// deafStore answers transactions that no context ends only when it is told to.
+type deafStore struct {
+	*storetest.Memory
+	deaf atomic.Bool
+	hear chan struct{}
+}
+
+func (s *deafStore) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	if s.deaf.Load() {
+		<-s.hear
+	}
+	return s.Memory.Do(ctx, t)
+}
+
+// TestLostIsNotLate: Lost is closed in time even if the renewal under way does not end.
+func TestLostIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &deafStore{Memory: storetest.NewMemory(), hear: make(chan struct{})}
+		c := New(s)
+		l, err := c.Lock(t.Context(), "l", 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.deaf.Store(true)
+		time.Sleep(9810 * time.Millisecond)
+		select {
+		case <-l.Lost():
+		default:
+			t.Error("the lock still counts as held")
+		}
+		close(s.hear)
+		_ = c.Close()
+	})
+}
+
 func shortly(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	t.Cleanup(cancel)
