@@ -133,8 +133,8 @@ func runHeld(a *app, l *client.Lock, command []string, killAfter time.Duration) 
 	for {
 		select {
 		case err := <-ended:
-			if lost == nil {
-				return errors.New("the lock was lost: the command was ended")
+			if lost == nil || isClosed(lost) { // it may have ended without the lock, before it got the signal
+				return errors.New("the lock was lost before the command had ended")
 			}
 			return statusOf(err)
 		case s := <-signals:
@@ -149,6 +149,15 @@ func runHeld(a *app, l *client.Lock, command []string, killAfter time.Duration) 
 		case <-kill:
 			_ = run.Process.Kill()
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

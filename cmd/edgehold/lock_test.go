@@ -98,6 +98,22 @@ func TestLostCommandIsKilled(t *testing.T) {
 	}
 }
 
+// TestLostAsCommandEnds: the lock counts as lost if it was lost by the time the command has ended, whatever is noticed first.
+func TestLostAsCommandEnds(t *testing.T) {
+	c := client.New(newPlanet(t).store)
+	l, err := c.Lock(t.Context(), "l", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	a := &app{terminal: &terminal{in: strings.NewReader(""), out: new(strings.Builder), err: new(strings.Builder)}}
+	for range 4 {
+		if err := runHeld(a, l, []string{"true"}, time.Second); err == nil || !strings.Contains(err.Error(), "lost") {
+			t.Fatalf("the lock was lost: %v", err)
+		}
+	}
+}
+
 // TestExportLeavesLocksOut: an export has no entries of locks, so that it can be imported.
 func TestExportLeavesLocksOut(t *testing.T) {
 	p := newPlanet(t)
