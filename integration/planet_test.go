@@ -66,10 +66,15 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 	return newPlanetOf(t, seed, groups, false, tune...)
 }
 
+// barePlanet is a planet without nodes.
+func barePlanet(t *testing.T, seed uint64, tune ...func(*host, *cluster.Config)) *planet {
+	return &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune,
+		changes: &changes{groups: map[api.GroupID]*groupChanges{}}}
+}
+
 // newPlanetOf is newPlanet; the nodes speak TLS if secure is set.
 func newPlanetOf(t *testing.T, seed uint64, groups int, secure bool, tune ...func(*host, *cluster.Config)) *planet {
-	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune,
-		changes: &changes{groups: map[api.GroupID]*groupChanges{}}}
+	p := barePlanet(t, seed, tune...)
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
 		h := &host{planet: p, name: name, region: region, role: role,

@@ -13,7 +13,6 @@ import (
 	"github.com/edgehold/edgehold/cluster/clock"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
-	"github.com/edgehold/edgehold/transport/wan"
 )
 
 // TestRestart: a node that restarts on its disks comes back as itself, whatever it missed, and leads again.
@@ -109,7 +108,7 @@ const manyEntries = 4500
 
 // emptyPlanet is servers of one region, none of which runs yet.
 func emptyPlanet(t *testing.T, seed uint64, servers int) *planet {
-	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}}
+	p := barePlanet(t, seed)
 	for i := range servers {
 		h := &host{planet: p, name: fmt.Sprintf("us-east-%d", i+1), region: "us-east", role: api.RoleServer,
 			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
