@@ -163,7 +163,7 @@ func TestHistoryFollowed(t *testing.T) {
 		}
 		f.whole(t, p.m)
 	})
-	if *seed == 0 && prepared == 0 {
+	if *seed == 0 && !testing.Short() && prepared == 0 { // one seed may have none
 		t.Errorf("%d events, %d of them of transactions across groups", events, prepared)
 	}
 }

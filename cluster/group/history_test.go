@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +15,11 @@ import (
 // else is, that the leader proposes little for it, and that a replica says how far back the history reaches.
 func TestHistoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bytes, age := uint64(1<<20), 2*time.Hour
-		l := newLog(t, func(c *Config) { c.Revoker, c.History = nil, func() (uint64, time.Duration) { return bytes, age } }, "a")
+		var most atomic.Uint64
+		most.Store(1 << 20)
+		l := newLog(t, func(c *Config) {
+			c.Revoker, c.History = nil, func() (uint64, time.Duration) { return most.Load(), 2 * time.Hour }
+		}, "a")
 		defer l.close()
 		l.settle()
 		a := l.node("a")
@@ -30,7 +34,7 @@ func TestHistoryIsBounded(t *testing.T) {
 		}
 		put(10)
 		time.Sleep(10 * time.Second)
-		if p := a.machine.Position(); p.Max != bytes || p.Floor != 0 {
+		if p := a.machine.Position(); p.Max != most.Load() || p.Floor != 0 {
 			t.Errorf("the position is %+v", p)
 		}
 		time.Sleep(time.Hour)
@@ -48,12 +52,12 @@ func TestHistoryIsBounded(t *testing.T) {
 		if n := p.Counter - before.Counter; n > 30 {
 			t.Errorf("%d commands in 20 minutes", n)
 		}
-		bytes = 5000
+		most.Store(5000)
 		time.Sleep(10 * time.Second)
 		if p := a.machine.Position(); p.Max != 5000 || p.Bytes > 5000 {
 			t.Errorf("with a lower bound the position is %+v", p)
 		}
-		bytes = 0
+		most.Store(0)
 		time.Sleep(10 * time.Second)
 		if p := a.machine.Position(); p.Max != 0 || p.Bytes != 0 || p.Floor != p.Counter {
 			t.Errorf("without a history the position is %+v", p)
