@@ -23,7 +23,7 @@ type lockOptions struct {
 // LockWait waits for the lock for at most d; 0 tries once. Without it, Lock waits until its context ends.
 func LockWait(d time.Duration) LockOption { return func(o *lockOptions) { o.wait = &d } }
 
-// LockOwner says who holds the lock to those who ask, or fail to get it. It is at most [lock.MaxOwnerBytes] bytes.
+// LockOwner sets the text that names the holder of the lock, in answers to other clients: at most [lock.MaxOwnerBytes] bytes.
 func LockOwner(text string) LockOption { return func(o *lockOptions) { o.owner = text } }
 
 // Lock is a lock that is held, from [Client.Lock]. It is renewed until Unlock, or until it is lost. It is safe for concurrent use.

@@ -19,7 +19,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// TestLock: a Client takes a lock, is told who holds it, guards transactions with it, waits for it and gives it back, over the
+// TestLock: a Client takes a lock, learns its holder, guards transactions with it, waits for it and gives it back, over the
 // network and in this process.
 func TestLock(t *testing.T) {
 	m := storetest.NewMemory()
@@ -232,7 +232,7 @@ func TestLockEndsInTime(t *testing.T) {
 	})
 }
 
-// deafStore answers transactions that no context ends only when it is told to.
+// deafStore answers transactions that no context ends only when the test lets it.
 type deafStore struct {
 	*storetest.Memory
 	deaf atomic.Bool

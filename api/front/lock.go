@@ -79,7 +79,7 @@ func (c Caller) ReleaseLock(ctx context.Context, name, id string, fence uint64) 
 	return c.backend.locks.Release(ctx, name, id, fence)
 }
 
-// ShowLock returns who holds a lock and who waits for it. It needs [List] and [Read] on the lock's directory.
+// ShowLock returns the holder of a lock and the clients that wait for it. It needs [List] and [Read] on the lock's directory.
 func (c Caller) ShowLock(ctx context.Context, name string) (*lock.State, error) {
 	return lock.Show(ctx, c, name)
 }

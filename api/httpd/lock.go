@@ -183,7 +183,7 @@ func bodyOfContender(c *lock.Contender) contenderBody {
 	return contenderBody{bodyOfHeld(&c.Held), c.Owner}
 }
 
-// getLock shows who holds a lock and who waits for it.
+// getLock shows the holder of a lock and the clients that wait for it.
 func getLock(x *exchange) error {
 	s, err := x.store.ShowLock(x.ctx, string(x.key))
 	if err != nil {

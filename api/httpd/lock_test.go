@@ -36,7 +36,7 @@ func tenureIn(t *testing.T, r *http.Response) (h tenure) {
 	return h
 }
 
-// TestLockOverHTTP: a lock is taken, shown, renewed, refused to others, given back and taken again; its keys are nobody else's.
+// TestLockOverHTTP: a lock is taken, shown, renewed, refused to others, given back and taken again; no other request may write its keys.
 func TestLockOverHTTP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := memoryAPI()

@@ -166,7 +166,7 @@ func (a *acquisition) await(ctx context.Context) (*Held, error) {
 	}
 }
 
-// pace is how long to wait before the entry is touched again: a third of its ttl. While nothing is told, it is asked for more often.
+// pace is how long to wait before the entry is touched again: a third of its ttl. While the watch is broken, the store is asked more often.
 func (a *acquisition) pace(d *directory, w *waiter) time.Duration {
 	if _, _, live := d.state(w); !live {
 		return min(a.ttl/3, 500*time.Millisecond)

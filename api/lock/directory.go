@@ -10,7 +10,7 @@ import (
 )
 
 // directory is what a node knows of one lock: its entries, by one watch for all that wait at the node. A change wakes the waiter
-// that is first now, and waiters whose own entry has gone; nobody else. It is safe for concurrent use.
+// that is first now, and waiters whose own entry has gone, but no others. It is safe for concurrent use.
 type directory struct {
 	name   string
 	cancel context.CancelFunc
@@ -197,7 +197,7 @@ func (d *directory) change(e *api.Event) {
 	}
 	at := slices.IndexFunc(d.entries, func(p place) bool { return p.id == id })
 	if at >= 0 && d.entries[at].version.Compare(e.Version) >= 0 {
-		return // it is told again
+		return // a repetition
 	}
 	if at >= 0 {
 		d.entries = slices.Delete(d.entries, at, at+1)

@@ -109,7 +109,7 @@ type Request struct {
 	TTL time.Duration
 	// Wait is how long to wait if the lock is held, up to [MaxWait]; 0 tries once.
 	Wait time.Duration
-	// Owner is shown to those who ask who holds the lock: at most [MaxOwnerBytes] bytes.
+	// Owner is the text that names the holder of the lock to other clients: at most [MaxOwnerBytes] bytes.
 	Owner string
 	// ID is that of [IDOf], if the request may be repeated: a repetition finds its entry, its place and its fence. "" draws one.
 	ID string
@@ -158,7 +158,7 @@ type Contender struct {
 	Owner string
 }
 
-// State is who holds a lock and who waits for it.
+// State is the holder of a lock and the clients that wait for it.
 type State struct {
 	Holder *Contender // nil if the lock is free
 	Queue  []Contender

@@ -283,7 +283,7 @@ func TestDeadHolder(t *testing.T) {
 	})
 }
 
-// TestWaitEnds: a request that does not get the lock in time says who holds it, and its entry is gone.
+// TestWaitEnds: a request that does not get the lock in time names the holder, and its entry is gone.
 func TestWaitEnds(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.gateway()

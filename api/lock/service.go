@@ -198,7 +198,7 @@ func (s *Service) read(ctx context.Context, k api.Key) (*api.Entry, error) {
 	return &out.Entries[0], nil
 }
 
-// Show returns who holds the lock and who waits, oldest first.
+// Show returns the holder of the lock and the clients that wait for it, oldest first.
 func Show(ctx context.Context, l api.Lister, name string) (*State, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err

@@ -479,7 +479,7 @@ func TestFeedAges(t *testing.T) {
 }
 
 // TestFeedBehind checks that a feed whose queue is full reads the history by its own position until it has caught up, that few
-// feeds do so at once, and that nobody else waits for it: neither the log, nor the other feeds.
+// feeds do so at once, and that nothing else waits for it: neither the log, nor the other feeds.
 func TestFeedBehind(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
