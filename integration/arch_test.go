@@ -141,7 +141,8 @@ var house = map[string]room{
 	},
 	"cluster/notice": {},
 	"cluster/join": {
-		ours: []string{"api"},
+		ours:  []string{"api"},
+		tests: []string{"transport/wan"},
 	},
 	"cluster/router": {
 		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
