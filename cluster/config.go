@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -110,6 +111,10 @@ type Config struct {
 	// CORSOrigins are the web origins, such as https://app.example, whose pages may use the API on keys; "*" is every origin. See
 	// [httpd.Config].
 	CORSOrigins []string
+	// Fronts names the protocols that the node speaks beside its own API: some of [Fronts]. nil is none.
+	Fronts []string
+	// RESPSocket is the path of a socket at which the front "resp" answers too; "" is none.
+	RESPSocket string
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)
@@ -132,10 +137,12 @@ type Config struct {
 type LogKind = logstore.Kind
 
 func (c *Config) check() error {
-	if err := c.Log.Check(); err != nil {
+	if err := cmp.Or(c.Log.Check(), CheckFronts(c.Fronts)); err != nil {
 		return err
 	}
 	switch {
+	case c.RESPSocket != "" && !slices.Contains(c.Fronts, "resp"):
+		return api.Errorf(api.CodeInvalid, "--resp-socket needs --front resp")
 	case c.ID == "" || len(c.ID) > placement.MaxNameBytes:
 		return api.Errorf(api.CodeInvalid, "a node needs an id of 1 to %d bytes (--node)", placement.MaxNameBytes)
 	case c.Region == "" || len(c.Region) > placement.MaxNameBytes:

@@ -33,6 +33,8 @@ func TestConfig(t *testing.T) {
 			"an edge that is 1": {func(c *Config) { c.Role = api.RoleEdge }, "an edge cannot bootstrap"},
 			"no way in":         {func(c *Config) { c.Bootstrap = false }, "--join"},
 			"a negative term":   {func(c *Config) { c.LeaseTerm = -1 }, "--lease-term"},
+			"a strange front":   {func(c *Config) { c.Fronts = []string{"memcached"} }, `--front "memcached"`},
+			"a socket alone":    {func(c *Config) { c.RESPSocket = "s" }, "--resp-socket needs --front resp"},
 			"an endless term":   {func(c *Config) { c.LeaseTerm = words.MaxLeaseTerm + 1 }, "--lease-term"},
 		} {
 			cfg := good

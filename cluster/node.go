@@ -71,8 +71,9 @@ type Node struct {
 	watches    *watch.Hub
 	cache      *leasecache.Cache
 	registrar  *registrar
-	joins      bucket       // requests to join
-	api        http.Handler // what clients are answered by
+	joins      bucket         // requests to join
+	backend    *front.Backend // what fronts get
+	api        http.Handler   // the HTTP API
 
 	lanes     sync.WaitGroup // being served
 	leaving   atomic.Bool    // Close has begun
@@ -113,6 +114,7 @@ var rooms = []struct {
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
 	{"http", (*Node).openHTTP},
+	{"fronts", (*Node).openFronts},
 	{"admin socket", (*Node).openSocket},
 	{"leads", (*Node).openLeads},
 }
@@ -367,8 +369,9 @@ func (n *Node) openHTTP() (func() error, error) {
 	}
 	locks := lock.New(lock.Config{Store: n.cache, Watcher: config.Watcher})
 	config.Locks = locks
-	n.api = httpd.New(front.New(config), httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers, CORSOrigins: n.cfg.CORSOrigins})
-	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: n.api})
+	n.backend = front.New(config)
+	n.api = httpd.New(n.backend, httpd.Config{Metrics: n.metrics.handler(), Workers: n.workers, CORSOrigins: n.cfg.CORSOrigins})
+	s := httpd.Serve(n.port.HTTP(), httpd.ServerConfig{Log: log, MaxConns: n.cfg.MaxHTTPConns, Handler: fronts.handler(n.cfg.Fronts, n.backend, n.api)})
 	return ending(func() {
 		n.watches.Close() // their clients continue at other nodes
 		if err := s.Close(closeGrace); err != nil {
@@ -377,6 +380,9 @@ func (n *Node) openHTTP() (func() error, error) {
 		_ = locks.Close() // it has no error to close with
 	}), nil
 }
+
+// openFronts opens what does not share the HTTP lane.
+func (n *Node) openFronts() (func() error, error) { return fronts.open(n, n.cfg.Fronts, n.backend) }
 
 // openLeads is the last room: a node that closes first hands over the groups that it leads, while it still answers.
 func (n *Node) openLeads() (func() error, error) {

@@ -45,6 +45,8 @@ type Config struct {
 	Secure bool
 	// CORSOrigins are the web origins whose pages may use the API on keys: see [cluster.Config].
 	CORSOrigins []string
+	// Fronts names the protocols that the nodes speak beside their own API: see [cluster.Config].
+	Fronts []string
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -157,7 +159,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		n, err := cluster.Open(ctx, cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
-			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins,
+			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))
 			},

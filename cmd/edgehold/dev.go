@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -25,7 +26,7 @@ func newDev(a *app) *cobra.Command {
 		Long: `Run a whole planet in this process, on loopback: the servers and edges of each region, with the delays of a wide-area
 network between the regions. A region owns the keys that begin with "<region>/"; the first region owns all other keys.
 
-When all nodes are ready it prints them, with two commands to try. It runs until it is interrupted.`,
+When all nodes are ready it prints them, with two commands to try, and one for each front: all of them are on. It runs until it is interrupted.`,
 		Example: `  edgehold dev
   edgehold dev --regions here,there --wan off --data ./planet`,
 		Args: nodeArgs,
@@ -59,7 +60,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
-		Secure: o.secure, CORSOrigins: o.corsOrigins,
+		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(),
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -215,7 +216,7 @@ type devNode struct {
 	URL    string       `json:"url"`
 }
 
-// announce prints the nodes, which are ready: as one line of JSON, or as a table with two commands to try.
+// announce prints the nodes, which are ready: as one line of JSON, or as a table with two commands to try and one for each front.
 func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 	if o.json {
 		return printJSON(t.out, struct {
@@ -233,17 +234,32 @@ func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 	return err
 }
 
-// tries returns two commands to try: one writes a key of the second region through the first, the other reads it in the last.
-func (o *devOptions) tries(nodes []devNode) string {
-	gateway := func(region string) string {
-		url := ""
-		for _, n := range nodes { // an edge, if the region has one
-			if string(n.Region) == region && (url == "" || n.Role == api.RoleEdge) {
-				url = n.URL
-			}
+// gateway returns the URL of an edge of the region, or of a server if it has none.
+func gateway(nodes []devNode, region string) string {
+	url := ""
+	for _, n := range nodes {
+		if string(n.Region) == region && (url == "" || n.Role == api.RoleEdge) {
+			url = n.URL
 		}
-		return url
 	}
+	return url
+}
+
+// tryFronts returns a command for each front at a node of the last region.
+func (o *devOptions) tryFronts(nodes []devNode) string {
+	var b strings.Builder
+	for _, command := range cluster.TryFronts(cluster.Reach{URL: gateway(nodes, o.regions[len(o.regions)-1]), CA: o.ca, Token: o.token}) {
+		b.WriteString("  " + strings.ReplaceAll(command, "\n", "\n  ") + "\n")
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "The fronts are on:\n\n" + b.String() + "\n"
+}
+
+// tries returns two commands to try, and one for each front: the first writes a key of the second region through the first region, the
+// other reads it in the last.
+func (o *devOptions) tries(nodes []devNode) string {
 	first, last := o.regions[0], o.regions[len(o.regions)-1]
 	key := o.regions[min(1, len(o.regions)-1)] + "/hello"
 	if o.secure {
@@ -253,16 +269,16 @@ func (o *devOptions) tries(nodes []devNode) string {
   edgehold kv put %s world --addr %s %s
   edgehold kv get %s --addr %s %s
 
-Stop with Ctrl-C.
-`, first, last, key, gateway(first), how, key, gateway(last), how)
+%sStop with Ctrl-C.
+`, first, last, key, gateway(nodes, first), how, key, gateway(nodes, last), how, o.tryFronts(nodes))
 	}
 	return fmt.Sprintf(`Ready. Write in %s, read in %s:
 
   curl -X PUT --data world %s/v1/kv/%s
   curl -i %s/v1/kv/%s
 
-Stop with Ctrl-C.
-`, first, last, gateway(first), key, gateway(last), key)
+%sStop with Ctrl-C.
+`, first, last, gateway(nodes, first), key, gateway(nodes, last), key, o.tryFronts(nodes))
 }
 
 // interrupted returns nil if the user has stopped the command, else err.

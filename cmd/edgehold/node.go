@@ -121,6 +121,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	completeWith(cmd, "tls-min", "1.2", "1.3")
 	o.addJoinTo(cmd)
 	addCORSOrigins(cmd, &o.CORSOrigins)
+	addFronts(cmd, &o.Config)
 	f.StringVar(&o.Audit, "audit", "", "`FILE|-` of the audit log, in lines of JSON: refusals, operation and administration")
 	f.DurationVar(&o.maxAge, "access-max-age", 0, "how old this node's tokens and policies may be before it refuses clients, instead of the cluster's setting; 0 is any age (default: the setting)")
 	addLeaseTerm(cmd, &o.LeaseTerm)
@@ -184,7 +185,7 @@ func (o *nodeOptions) check() error {
 			return usagef("--voters %d: choose 3 or 5", o.Voters)
 		}
 	}
-	return cmp.Or(o.checkJoin(), checkCORSOrigins(o.CORSOrigins), checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
+	return cmp.Or(o.checkJoin(), checkCORSOrigins(o.CORSOrigins), checkFronts(&o.Config), checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
 }
 
 // nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.

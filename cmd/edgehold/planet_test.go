@@ -187,6 +187,8 @@ func TestNodesRefuse(t *testing.T) {
 		{"dev --replicas 0", 2, "--replicas"},
 		{"dev --cors-origin https://app.example/", 2, "--cors-origin \"https://app.example/\""},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --cors-origin app.example", 2, "--cors-origin"},
+		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --front memcached", 2, "there is no such front"},
+		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --resp-socket s", 2, "--resp-socket needs --front resp"},
 		{"dev --wan nothing.yaml", 2, "--wan"},
 		{"dev extra", 2, "unexpected argument"},
 	} {

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+// frontRow is one protocol that nodes speak beside the HTTP API, if [Config].Fronts names it. It has either match and http, and
+// shares the port's HTTP lane, or open, and has connections of its own.
+type frontRow struct {
+	name string
+	// match reports whether a request is one of the front's. It must not change the request, and must not block.
+	match func(r *http.Request) bool
+	// http returns the handler of the requests that match.
+	http func(b *front.Backend) http.Handler
+	// open begins to serve, and returns what ends that and waits for it.
+	open func(n *Node, b *front.Backend) (end func() error, err error)
+	// try returns a command, of one line or a few, that shows the front at work on the node of at.
+	try func(at Reach) string
+}
+
+// frontTable is the fronts that there are, in the order in which they are asked whether a request is theirs.
+type frontTable []frontRow
+
+// fronts is the table of fronts: a new one is its package and one row here.
+var fronts = frontTable{}
+
+// Reach is how a client reaches a node.
+type Reach struct {
+	URL string
+	CA  string // the file with the root of its certificate; "" without TLS
+	// Token is the file with a token of clients; "" if none is needed.
+	Token string
+}
+
+// Fronts returns the names of the protocols that a node speaks if [Config].Fronts names them.
+func Fronts() []string { return fronts.names() }
+
+// CheckFronts returns nil if there is a front for each name and none is named twice, else CodeInvalid.
+func CheckFronts(names []string) error { return fronts.check(names) }
+
+// TryFronts returns a command for each front, in the order of [Fronts], that shows it at work on a node that speaks all of them.
+func TryFronts(at Reach) []string {
+	var all []string
+	for _, f := range fronts {
+		all = append(all, f.try(at))
+	}
+	return all
+}
+
+func (t frontTable) names() []string {
+	var all []string
+	for _, f := range t {
+		all = append(all, f.name)
+	}
+	return all
+}
+
+func (t frontTable) check(names []string) error {
+	for i, name := range names {
+		switch {
+		case !slices.Contains(t.names(), name):
+			return api.Errorf(api.CodeInvalid, "--front %q: there is no such front; the fronts are %s", name, strings.Join(t.names(), ", "))
+		case slices.Contains(names[:i], name):
+			return api.Errorf(api.CodeInvalid, "--front %q is given twice", name)
+		}
+	}
+	return nil
+}
+
+// handler answers requests by the first front, of those named, that they match, else by other.
+func (t frontTable) handler(names []string, b *front.Backend, other http.Handler) http.Handler {
+	var on frontMux
+	for _, f := range t {
+		if f.http != nil && slices.Contains(names, f.name) {
+			on.fronts = append(on.fronts, mounted{f.match, f.http(b)})
+		}
+	}
+	if len(on.fronts) == 0 {
+		return other
+	}
+	on.other = other
+	return &on
+}
+
+// open opens the fronts, of those named, that have connections of their own. The function ends them in reverse, also after an error.
+func (t frontTable) open(n *Node, names []string, b *front.Backend) (end func() error, err error) {
+	var ends []func() error
+	end = func() (err error) {
+		for _, end := range slices.Backward(ends) {
+			if e := end(); err == nil {
+				err = e
+			}
+		}
+		return err
+	}
+	for _, f := range t {
+		if f.open == nil || !slices.Contains(names, f.name) {
+			continue
+		}
+		one, err := f.open(n, b)
+		if one != nil {
+			ends = append(ends, one)
+		}
+		if err != nil {
+			return end, err
+		}
+	}
+	return end, nil
+}
+
+// frontMux gives each request to the first front that it matches.
+type frontMux struct {
+	fronts []mounted
+	other  http.Handler
+}
+
+type mounted struct {
+	match   func(r *http.Request) bool
+	handler http.Handler
+}
+
+func (m *frontMux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	for i := range m.fronts {
+		if m.fronts[i].match(r) {
+			m.fronts[i].handler.ServeHTTP(w, r)
+			return
+		}
+	}
+	m.other.ServeHTTP(w, r)
+}
