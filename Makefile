@@ -1,4 +1,4 @@
-.PHONY: build test race bench bench-peers mutants image lint soak fuzz model real-input alerts
+.PHONY: build clients test race bench bench-peers mutants image lint soak fuzz model real-input alerts
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -11,6 +11,20 @@ test: ## what the README says
 
 race: ## with one processor, for the reason that .ci/run gives
 	go test -race -short -cpu 1 ./...
+
+clients: integration/clients/node_modules/.installed integration/clients/venv/.installed ## the real clients of integration/fronts, as pinned; Redis's by apt
+	@command -v redis-cli >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends redis-tools; }
+
+integration/clients/node_modules/.installed: integration/clients/package-lock.json
+	@command -v node npm >/dev/null || { echo "make clients needs Node.js 20 or newer, with npm" >&2; exit 1; }
+	cd integration/clients && npm ci --no-progress
+	@touch $@
+
+integration/clients/venv/.installed: integration/clients/requirements.txt
+	@command -v python3 >/dev/null || { echo "make clients needs Python 3.10 or newer" >&2; exit 1; }
+	python3 -m venv --clear integration/clients/venv
+	integration/clients/venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r integration/clients/requirements.txt
+	@touch $@
 
 bench: ## reads and writes, in process and over HTTP
 	go test -run '^$$' -bench . -benchmem ./fsm/... ./cluster/... ./api/... ./integration/...

@@ -2,6 +2,11 @@ module github.com/edgehold/edgehold
 
 go 1.26.8
 
+ignore (
+	./integration/clients/venv
+	node_modules
+)
+
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/anishathalye/porcupine v1.3.1

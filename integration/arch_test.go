@@ -210,6 +210,11 @@ var house = map[string]room{
 		ours:   []string{"api"},
 		others: []string{"github.com/anishathalye/porcupine"},
 	},
+	"integration/clients": {},
+	"integration/fronts": {
+		ours:   []string{"*"},
+		others: []string{"*"},
+	},
 	"integration/mutants": {},
 	"examples/accounts": {
 		ours: []string{"api", "api/client"},
@@ -239,7 +244,7 @@ func TestArrows(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || otherModule(file)) {
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || d.Name() == "node_modules" || d.Name() == "venv" || otherModule(file)) {
 			return fs.SkipDir
 		}
 		if !strings.HasSuffix(file, ".go") {

@@ -23,7 +23,7 @@ func markdown(t *testing.T) (files []string) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (d.Name() == ".git" || d.Name() == "dist" || d.Name() == "node_modules"):
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "dist" || d.Name() == "node_modules" || d.Name() == "venv"):
 			return filepath.SkipDir
 		case !d.IsDir() && filepath.Ext(path) == ".md":
 			files = append(files, path)

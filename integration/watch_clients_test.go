@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgehold/edgehold/integration/clients"
 )
 
 // watchScript watches as a program for Node or Deno does, with nothing but fetch. It prints a line for each event, and ends with the one
@@ -82,7 +84,7 @@ func TestWatchClients(t *testing.T) {
 		}, &reports},
 	} {
 		t.Run(c.names[0], func(t *testing.T) {
-			program := installed(c.names)
+			program := clients.Look(c.names...)
 			if program == "" {
 				t.Skipf("%s is not installed", c.names[0])
 			}
@@ -101,16 +103,6 @@ func TestWatchClients(t *testing.T) {
 			seen(t, edge, c.out)
 		})
 	}
-}
-
-// installed returns the path of the first program that there is; "" if there is none.
-func installed(names []string) string {
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 // startDev starts the smallest planet, and returns the URL of its edge.
