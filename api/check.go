@@ -117,10 +117,16 @@ func (o *Op) check() error {
 		return e
 	}
 	switch {
-	case o.Kind < OpGet || o.Kind > OpList:
+	case o.Kind < OpGet || o.Kind > OpMax64:
 		return wrong("unknown kind of operation")
-	case o.TTL != 0 && o.Kind != OpPut && o.Kind != OpAppendIfAbsent && o.Kind != OpTouch:
-		return wrong("only put, append_if_absent and touch have a ttl")
+	case o.TTL != 0 && !o.Expires():
+		return wrong("a get, delete, add or list has no ttl")
+	case o.KeepTTL && !o.mayKeepTTL():
+		return wrong("only put, append, sum64, min64 and max64 have keep_ttl")
+	case o.KeepTTL && o.TTL != 0:
+		return wrong("a step has a ttl or keep_ttl, not both")
+	case o.Kind >= OpSum64 && o.Kind <= OpMax64 && len(o.Value) != 8:
+		return wrong("the value has %d bytes, and sum64, min64 and max64 need an integer of 8 bytes, little endian", len(o.Value))
 	case o.Kind == OpTouch && o.TTL == 0:
 		return wrong("touch needs a ttl")
 	case o.TTL != 0 && CheckTTL(o.TTL) != nil:

@@ -183,8 +183,8 @@ func (t *Txn) WrittenKeysInto(to []Key) []Key {
 // TxnResult is the result of a transaction.
 type TxnResult struct {
 	Committed bool `cbor:"1,keyasint,omitempty"` // whether If held, so that Then was carried out
-	// Entries has one Entry for each step of the branch that ran. Entries of writes have no Value, except those of OpAdd. If the
-	// conditions did not hold and Else is empty, Entries has instead the current state, without values, of the keys of If, in
+	// Entries has one Entry for each step of the branch that ran. Entries of writes have no Value, except those of OpAdd and
+	// OpAppend. If the conditions did not hold and Else is empty, Entries has instead the current state, without values, of the keys of If, in
 	// order.
 	Entries []Entry `cbor:"2,keyasint,omitempty"`
 	Version Version `cbor:"3,keyasint,omitempty"` // of every write of this transaction

@@ -142,6 +142,13 @@ func (m *Machine) Takes(branches ...[]api.Op) error {
 }
 
 func takes(level Level, branches ...[]api.Op) *api.Error {
+	for _, branch := range branches {
+		for i := range branch {
+			if op := &branch[i]; op.Kind > api.OpList || op.KeepTTL {
+				return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: op.Key, Hint: "this version does not have such a step yet; nothing was applied"}
+			}
+		}
+	}
 	if level >= Level5 {
 		return nil
 	}

@@ -29,6 +29,41 @@ func txn() api.Txn {
 	}
 }
 
+// timed are the steps that layouts of logs have from the fifth on, and functions those from the sixth on.
+var (
+	timed = []api.Op{
+		{Kind: api.OpPut, Key: "a", Value: []byte("1"), TTL: time.Hour}, {Kind: api.OpAppendIfAbsent, Key: "l", Value: []byte("<1>"), TTL: 1},
+		{Kind: api.OpTouch, Key: "a", TTL: time.Minute}, {Kind: api.OpList, Key: "a/", Limit: 1000},
+	}
+	functions = []api.Op{
+		{Kind: api.OpPut, Key: "a", Value: []byte("1"), KeepTTL: true}, {Kind: api.OpAppend, Key: "l", Value: []byte("<1>")},
+		{Kind: api.OpAppend, Key: "l"}, {Kind: api.OpSum64, Key: "n", Value: []byte("12345678"), KeepTTL: true},
+		{Kind: api.OpMin64, Key: "n", Value: []byte("12345678"), TTL: time.Hour}, {Kind: api.OpMax64, Key: "n", Value: []byte("12345678")},
+	}
+)
+
+// TestStepsOfLayouts checks that a log of an early layout has no step of a later one, and a message has all.
+func TestStepsOfLayouts(t *testing.T) {
+	for first, ops := range map[uint8][]api.Op{formatTTL: timed, formatFunctions: functions} {
+		for _, op := range ops {
+			var w Writer
+			PutOp(&w, &op)
+			for format := range uint8(8) {
+				r := Reader{B: w.B, Format: format}
+				got := readOp(&r)
+				r.End()
+				if has := format == 0 || format >= first; (r.Fault() == "") != has || has && !reflect.DeepEqual(got, op) {
+					t.Errorf("layout %d: %+v came back as %+v, %q", format, op, got, r.Fault())
+				}
+			}
+			m := Reader{B: w.B, Message: true}
+			if got := readOp(&m); m.Fault() != "" || !reflect.DeepEqual(got, op) {
+				t.Errorf("in a message %+v came back as %+v, %q", op, got, m.Fault())
+			}
+		}
+	}
+}
+
 func putTxn(w *Writer, t *api.Txn) {
 	PutRequestID(w, &t.ID)
 	PutSteps(w, t)
@@ -99,7 +134,7 @@ func TestFaults(t *testing.T) {
 		"a list over its limit":          {[]byte{200, 1, 1, 1}, func(r *Reader) { List(r, 1000, 1, (*Reader).Byte) }},
 		"an empty key":                   {[]byte{0}, func(r *Reader) { r.KeyName() }},
 		"an unknown kind of condition":   {[]byte{1, 9, 1, 'k'}, func(r *Reader) { r.Conds() }},
-		"an unknown kind of operation":   {[]byte{1, 9, 1, 'k'}, func(r *Reader) { r.Ops() }},
+		"an unknown kind of operation":   {[]byte{1, 12, 1, 'k'}, func(r *Reader) { r.Ops() }},
 		"a request id without a client":  {append([]byte{1}, make([]byte, 19)...), func(r *Reader) { r.RequestID() }},
 	} {
 		r := Reader{B: c.b}
@@ -160,6 +195,9 @@ func FuzzTxn(f *testing.F) {
 		putTxn(&w, &t)
 		f.Add(w.B, format)
 	}
+	late, w := api.Txn{Then: timed, Else: functions}, Writer{Format: formatFunctions}
+	putTxn(&w, &late)
+	f.Add(w.B, uint8(formatFunctions))
 	f.Fuzz(func(t *testing.T, b []byte, format uint8) {
 		r := Reader{B: b, Format: format}
 		x := readTxn(&r)

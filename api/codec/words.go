@@ -133,8 +133,15 @@ func readCond(r *Reader) api.Cond {
 // withTTL marks the kind of a step that has a time to live.
 const withTTL = 0x80
 
-// formatTTL is the first layout of logs that has times to live, and steps that touch and list. Messages have them in any case.
-const formatTTL = 5
+// withKeepTTL marks the kind of a step that keeps the deadline of its key.
+const withKeepTTL = 0x40
+
+// formatTTL is the first layout of logs that has times to live, and steps that touch and list. formatFunctions is the first that
+// has the kinds after those, and steps that keep a deadline. Messages have all of them in any case.
+const (
+	formatTTL       = 5
+	formatFunctions = 6
+)
 
 // PutOp writes a step, with the fields that its kind has.
 func PutOp(w *Writer, o *api.Op) {
@@ -142,14 +149,17 @@ func PutOp(w *Writer, o *api.Op) {
 	if o.TTL != 0 {
 		kind |= withTTL
 	}
+	if o.KeepTTL {
+		kind |= withKeepTTL
+	}
 	w.Byte(kind)
 	w.Text(string(o.Key))
-	switch o.Kind {
-	case api.OpPut, api.OpAppendIfAbsent:
+	switch {
+	case o.HasValue():
 		w.Bytes(o.Value)
-	case api.OpAdd:
+	case o.Kind == api.OpAdd:
 		w.Int(o.Delta)
-	case api.OpList:
+	case o.Kind == api.OpList:
 		w.Uint(uint64(max(o.Limit, 0)))
 	}
 	if o.TTL != 0 {
@@ -162,22 +172,18 @@ func (r *Reader) Ops() []api.Op { return List(r, api.MaxTxnOps, 2, readOp) }
 
 func readOp(r *Reader) api.Op {
 	kind := r.Byte()
-	o := api.Op{Kind: api.OpKind(kind &^ withTTL), Key: r.Key()}
-	if (kind&withTTL != 0 || o.Kind > api.OpAppendIfAbsent) && r.Format > 0 && r.Format < formatTTL {
+	o := api.Op{Kind: api.OpKind(kind &^ (withTTL | withKeepTTL)), Key: r.Key(), KeepTTL: kind&withKeepTTL != 0}
+	if r.Format > 0 && r.Format < formatOf(kind, &o) || o.Kind == 0 || o.Kind > api.OpMax64 {
 		r.unknown("an unknown kind of operation")
 		return o
 	}
-	switch o.Kind {
-	case api.OpPut, api.OpAppendIfAbsent:
+	switch {
+	case o.HasValue():
 		o.Value = r.Bytes(api.MaxValueBytes)
-	case api.OpAdd:
+	case o.Kind == api.OpAdd:
 		o.Delta = r.Int()
-	case api.OpList:
+	case o.Kind == api.OpList:
 		o.Limit = r.Count()
-	case api.OpGet, api.OpDelete, api.OpTouch:
-	default:
-		r.unknown("an unknown kind of operation")
-		return o
 	}
 	if kind&withTTL != 0 {
 		if o.TTL = r.Duration(); o.TTL == 0 {
@@ -185,6 +191,17 @@ func readOp(r *Reader) api.Op {
 		}
 	}
 	return o
+}
+
+// formatOf returns the first layout of logs that has such a step; 0 if all have.
+func formatOf(kind byte, o *api.Op) uint8 {
+	switch {
+	case o.Kind > api.OpList || o.KeepTTL:
+		return formatFunctions
+	case kind&withTTL != 0 || o.Kind > api.OpAppendIfAbsent:
+		return formatTTL
+	}
+	return 0
 }
 
 // unknown refuses a kind that has no number here. In a message it is left to the check of the request, which names the key.

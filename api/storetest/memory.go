@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -275,8 +276,8 @@ func (t *memoryTxn) step(o *api.Op) (api.Entry, error) {
 	}
 	never := o.Kind == api.OpDelete && s.Version.IsZero()
 	if made.Changed || never { // deleting a deleted key changes nothing
-		deadline := s.deadline // add keeps it
-		if o.Kind != api.OpAdd {
+		deadline := s.deadline
+		if !o.KeepsTTL() {
 			deadline = t.deadline(o)
 		}
 		s = state{api.Entry{Key: o.Key, Version: t.result.Version, Exists: made.Exists}, deadline}
@@ -285,10 +286,13 @@ func (t *memoryTxn) step(o *api.Op) (api.Entry, error) {
 		}
 		t.written[o.Key] = s
 	}
-	if o.Kind == api.OpGet || o.Kind == api.OpAdd {
-		return s.at(t.now), nil
+	e := s.at(t.now)
+	if o.Answers() {
+		e.Value = o.Answer(s.Value)
+	} else {
+		e.Value = nil
 	}
-	return withoutValue(s.at(t.now)), nil
+	return e, nil
 }
 
 // deadline is when a key expires that the step writes now; the zero time is never.
@@ -361,6 +365,7 @@ func fingerprint(t *api.Txn) [sha256.Size]byte {
 		b = binary.AppendUvarint(b, uint64(len(branch)))
 		for _, o := range branch {
 			b = append(b, byte(o.Kind))
+			b = strconv.AppendBool(b, o.KeepTTL)
 			field([]byte(o.Key))
 			field(o.Value)
 			b = binary.AppendVarint(b, o.Delta)

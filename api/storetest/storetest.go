@@ -22,6 +22,9 @@ type Options struct {
 	SingleKey bool
 	// Time is set for a Store that has times to live, and the steps touch and list.
 	Time bool
+	// Functions is set for a Store that has the steps append, sum64, min64 and max64, steps that keep the deadline of their key, and
+	// times to live.
+	Functions bool
 	// Patience bounds each call. 0 means 30 s.
 	Patience time.Duration
 }
@@ -135,6 +138,9 @@ func Cases(opts ...Options) []Case {
 	if o.Time {
 		cases = append(cases, timeCases...)
 	}
+	if o.Functions {
+		cases = append(cases, functionCases...)
+	}
 	var out []Case
 	for _, c := range cases {
 		if c.multi && o.SingleKey {
@@ -165,6 +171,16 @@ var timeCases = []testCase{
 	{"TouchKeepsAlive", true, (*suite).touchKeepsAlive},
 	{"ListStep", true, (*suite).listStep},
 	{"OnceReplaysNoLists", true, (*suite).onceReplaysNoLists},
+}
+
+// functionCases are those for Stores that have the functions of bytes.
+var functionCases = []testCase{
+	{"TxnAppends", true, (*suite).txnAppends},
+	{"TxnFolds", true, (*suite).txnFolds},
+	{"TxnRefusedByFold", true, (*suite).txnRefusedByFold},
+	{"KeepsTTL", true, (*suite).keepsTTL},
+	{"KeepTTLOfPut", false, (*suite).keepTTLOfPut},
+	{"OnceAppends", true, (*suite).onceAppends},
 }
 
 // ListCases returns the tests that [RunLister] adds.

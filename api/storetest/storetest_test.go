@@ -10,7 +10,7 @@ import (
 
 // TestMemory runs each case in a bubble of its own, so that times to live take no time.
 func TestMemory(t *testing.T) {
-	o := storetest.Options{Time: true}
+	o := storetest.Options{Time: true, Functions: true}
 	for _, c := range storetest.Cases(o) {
 		t.Run(c.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { c.Run(t, storetest.NewMemory()) })
