@@ -14,11 +14,13 @@ import (
 )
 
 // The first byte of a connection. HTTP begins with its method, HTTP/2 with its preface, either perhaps after empty lines
-// (RFC 9112, section 2.2). Any other byte that could be text goes to HTTP too, which answers with an error.
+// (RFC 9112, section 2.2). A command of RESP, the protocol of Redis, is an array. Any other byte that could be text goes to HTTP
+// too, which answers with an error.
 const (
 	laneRaft  = 0x01 // then two names, each after one byte with its length: of the lane, and of the node that dials
 	lanePeer  = 0x02 // then the same with the name of the node that is meant; an empty name means any node
 	laneCalls = 0x03 // then the same; the first name is not empty
+	laneRESP  = '*'
 )
 
 // The defaults of a [Config].
@@ -44,8 +46,8 @@ type Config struct {
 	// Queue bounds the connections of a lane that wait to be accepted; one more is closed at once. 0: [DefaultQueue]. A busy node
 	// accepts late, and a client whose connection is closed does not learn the reason.
 	Queue int
-	// MaxConns bounds the open connections of the peer lane and of the lane of calls, MaxHTTPConns those of HTTP; one more is closed
-	// at once. 0: [DefaultMaxConns], [DefaultMaxHTTPConns].
+	// MaxConns bounds the open connections of the peer lane and of the lane of calls, MaxHTTPConns those of HTTP and those of RESP;
+	// one more is closed at once. 0: [DefaultMaxConns], [DefaultMaxHTTPConns].
 	MaxConns, MaxHTTPConns int
 	// Answers reports whether a connection of the peer lane or of the lane of calls that names a node is for this port; others
 	// are refused. It must not block. nil: every name is for this port.
@@ -112,6 +114,7 @@ type Port struct {
 	mu        sync.Mutex
 	unmatched *unmatched
 	rafts     map[string]*Lane
+	resp      *Lane // nil until it is opened
 	closed    bool
 }
 
@@ -134,10 +137,12 @@ func Open(cfg Config) (*Port, error) {
 	raft := p.mux.Match(firstByte(func(b byte) bool { return b == laneRaft }))
 	peer := p.mux.Match(firstByte(func(b byte) bool { return b == lanePeer }))
 	calls := p.mux.Match(firstByte(func(b byte) bool { return b == laneCalls }))
+	resp := p.mux.Match(firstByte(func(b byte) bool { return b == laneRESP }))
 	http := p.mux.Match(firstByte(isText))
 	p.tasks.Go(func() { pump(raft, p.toRaft) })
 	p.tasks.Go(func() { pump(peer, p.toPeer) })
 	p.tasks.Go(func() { pump(calls, p.toCalls) })
+	p.tasks.Go(func() { pump(resp, p.toRESP) })
 	p.tasks.Go(func() { pump(http, p.toHTTP) })
 	p.tasks.Go(func() {
 		err := p.mux.Serve() // ends when the listener has closed
@@ -158,6 +163,22 @@ func (p *Port) Calls() net.Listener { return p.calls }
 
 // HTTP is the lane of clients, for HTTP/1.1 and for HTTP/2 with prior knowledge. Closing it closes nothing else.
 func (p *Port) HTTP() net.Listener { return p.http }
+
+// RESP opens the lane of clients that speak RESP, without TLS or on TLS without a protocol named by the client. Its connections
+// are closed at once until then, and again when the lane is closed. It is opened at most once.
+func (p *Port) RESP() net.Listener {
+	l := newLane(p.cfg.Listener.Addr(), p.cfg.Queue, p.cfg.MaxHTTPConns, nil)
+	p.mu.Lock()
+	over := p.closed
+	if !over {
+		p.resp = l
+	}
+	p.mu.Unlock()
+	if over {
+		l.end()
+	}
+	return l
+}
 
 // Raft opens a Raft lane, one for each group here. Connections that name no open lane are closed at once. Opening one
 // again closes the one before; after Close the lane is closed from the beginning.
@@ -191,6 +212,9 @@ func (p *Port) Close() error {
 	p.closed = true
 	p.end()
 	lanes := []*Lane{p.peer, p.calls, p.http}
+	if p.resp != nil {
+		lanes = append(lanes, p.resp)
+	}
 	for _, l := range p.rafts {
 		lanes = append(lanes, l)
 	}
@@ -236,6 +260,17 @@ func (p *Port) toHTTP(c net.Conn) {
 		return
 	}
 	p.deliver(p.http, c, nil)
+}
+
+func (p *Port) toRESP(c net.Conn) {
+	p.mu.Lock()
+	l := p.resp
+	p.mu.Unlock()
+	if l == nil || !accepted(c).resp() {
+		_ = c.Close()
+		return
+	}
+	p.deliver(l, c, nil)
 }
 
 func (p *Port) toPeer(c net.Conn) {

@@ -28,7 +28,7 @@ func TestLanes(t *testing.T) {
 		expectEcho(t, c, err, "peer")
 		c, err = p.dialer.DialCalls(ctx, "port", "n")
 		expectEcho(t, c, err, "calls")
-		for _, words := range []string{"GET /", "get /", "\r\nG /", "\n\nG /", "*1\r\n$"} { // as many bytes as echo reads
+		for _, words := range []string{"GET /", "get /", "\r\nG /", "\n\nG /", "+OK\r\n"} { // as many bytes as echo reads
 			echo(t, p.HTTP(), "http")
 			c = p.raw(t, words)
 			if b, err := io.ReadAll(c); err != nil || string(b) != "http "+words {
@@ -37,6 +37,31 @@ func TestLanes(t *testing.T) {
 		}
 		if n := p.Unmatched(); n != 0 {
 			t.Errorf("%d connections count as unmatched", n)
+		}
+	})
+}
+
+// TestRESP: a connection that begins with an array goes to the lane of RESP, and is closed if that is not open.
+func TestRESP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, Config{})
+		refused := func() {
+			t.Helper()
+			c := p.raw(t, "*1\r\n$")
+			closedAfter(t, c, time.Millisecond)
+			_ = c.Close()
+		}
+		refused()
+		l := p.RESP()
+		echo(t, l, "resp")
+		if b, err := io.ReadAll(p.raw(t, "*1\r\n$")); err != nil || string(b) != "resp *1\r\n$" {
+			t.Errorf("got %q, %v", b, err)
+		}
+		_ = l.Close()
+		refused()
+		_ = p.Close()
+		if _, err := p.RESP().Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("a lane of a closed port: %v", err)
 		}
 	})
 }

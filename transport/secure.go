@@ -52,6 +52,17 @@ func (v via) String() string { return [...]string{"plain", "node", "join", "clie
 func (v via) nodes() bool { return v == viaPlain || v == viaNode }
 func (v via) http() bool  { return v != viaNode }
 
+// resp reports whether the lane of RESP is for the connection: a client that names a protocol on TLS means HTTP.
+func (c *conn) resp() bool {
+	switch c.via {
+	case viaPlain:
+		return true
+	case viaClient:
+		return c.tls.ConnectionState().NegotiatedProtocol == ""
+	}
+	return false
+}
+
 // recordHandshake is the first byte of a connection that begins with TLS.
 const recordHandshake = 0x16
 
@@ -62,6 +73,9 @@ var (
 
 // useHTTPS is the answer to a client without TLS, if it is needed.
 const useHTTPS = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 13\r\n\r\nuse https://\n"
+
+// useTLS is the same for a client that speaks RESP.
+const useTLS = "-ERR this port takes connections with TLS only: use rediss:// or redis-cli --tls\r\n"
 
 // offers reports whether there is TLS for any connection.
 func (s *Secure) offers() bool {
@@ -104,17 +118,21 @@ func (c *conn) begin() error {
 		c.stream = &c.below
 		return nil
 	case isText(first[0]):
-		c.redirect()
+		c.redirect(first[0])
 	}
 	return errPlain
 }
 
-// redirect answers a client without TLS that it must use HTTPS, as [Port.refuse] answers a node.
-func (c *conn) redirect() {
+// redirect answers a client without TLS that it must use TLS, as [Port.refuse] answers a node.
+func (c *conn) redirect(first byte) {
 	if c.SetDeadline(time.Now().Add(refusalLinger)) != nil {
 		return
 	}
-	if _, err := c.Conn.Write([]byte(useHTTPS)); err == nil {
+	text := useHTTPS
+	if first == laneRESP {
+		text = useTLS
+	}
+	if _, err := c.Conn.Write([]byte(text)); err == nil {
 		drain(c.Conn)
 	}
 }

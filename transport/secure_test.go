@@ -112,6 +112,33 @@ func TestSecureLanes(t *testing.T) {
 	})
 }
 
+// TestSecureRESP: on TLS, RESP is for clients that name no protocol; a client without TLS is told to use it.
+func TestSecureRESP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, Config{Secure: secure(t)})
+		l := p.RESP()
+		for _, protocols := range [][]string{nil, {"http/1.1"}, {"h2", "http/1.1"}, {ALPNJoin}} {
+			if protocols == nil {
+				echo(t, l, "resp")
+			}
+			c := p.tls(t, asClient(protocols...))
+			if _, err := io.WriteString(c, "*1\r\n$"); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]string{true: "resp *1\r\n$"}[protocols == nil]
+			if b, err := io.ReadAll(c); err != nil || string(b) != want {
+				t.Errorf("%v: got %q, %v", protocols, b, err)
+			}
+		}
+		c := p.raw(t, "*1\r\n$4\r\nPING\r\n")
+		b := make([]byte, len(useTLS))
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != useTLS {
+			t.Errorf("without TLS: got %q, %v", b, err)
+		}
+		_ = c.Close()
+	})
+}
+
 // TestNotTLS is Attack 1: a connection without TLS is closed, an HTTP client after an answer that it must use HTTPS; so is one with
 // TLS that is not valid.
 func TestNotTLS(t *testing.T) {
