@@ -12,8 +12,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
-	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/integration/history"
 )
 
@@ -27,12 +25,13 @@ func TestFaultsMembers(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		t.Logf("replay with -seed %d", seed)
-		p := newPlanet(t, seed, 1)
+		p := plannedPlanet(t, seed, 1, false)
 		defer p.close()
 		for _, r := range regions {
-			p.spare(r+"-4", r, api.RoleServer)
+			p.host(r+"-4", r, api.RoleServer)
 		}
-		p.spare("us-east-edge-2", "us-east", api.RoleEdge)
+		p.host("us-east-edge-2", "us-east", api.RoleEdge)
+		p.launch()
 		w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }), clients: 8, perOps: perOps, think: 300 * time.Millisecond}
 		for i := range 12 {
 			w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
@@ -73,13 +72,6 @@ func (p *planet) changedMembers() {
 	if len(s.Nodes) != 12 {
 		p.t.Errorf("the map has %d nodes, want 12", len(s.Nodes))
 	}
-}
-
-// spare adds a host on which no node runs yet.
-func (p *planet) spare(name, region string, role api.Role) {
-	h := &host{planet: p, name: name, region: region, role: role, clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
-	p.hosts = append(p.hosts, h)
-	p.byName[name] = h
 }
 
 // replaceMembers starts the spare hosts, one after the other, and gives each the place of another node.

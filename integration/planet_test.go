@@ -74,13 +74,24 @@ func barePlanet(t *testing.T, seed uint64, tune ...func(*host, *cluster.Config))
 
 // newPlanetOf is newPlanet; the nodes speak TLS if secure is set.
 func newPlanetOf(t *testing.T, seed uint64, groups int, secure bool, tune ...func(*host, *cluster.Config)) *planet {
+	p := plannedPlanet(t, seed, groups, secure, tune...)
+	p.launch()
+	return p
+}
+
+// host adds a host. No node runs yet: what runs reads the hosts without a lock.
+func (p *planet) host(name, region string, role api.Role) {
+	h := &host{planet: p, name: name, region: region, role: role, clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
+	p.hosts = append(p.hosts, h)
+	p.byName[name] = h
+}
+
+// plannedPlanet is newPlanetOf before any node runs.
+func plannedPlanet(t *testing.T, seed uint64, groups int, secure bool, tune ...func(*host, *cluster.Config)) *planet {
 	p := barePlanet(t, seed, tune...)
 	plan := cluster.Planned{ClusterID: "test"}
 	add := func(name, region string, role api.Role) {
-		h := &host{planet: p, name: name, region: region, role: role,
-			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
-		p.hosts = append(p.hosts, h)
-		p.byName[name] = h
+		p.host(name, region, role)
 		plan.Nodes = append(plan.Nodes, cluster.PlannedNode{ID: api.NodeID(name), Region: api.RegionID(region), Role: role, Address: name})
 	}
 	for _, r := range regions {
@@ -101,11 +112,15 @@ func newPlanetOf(t *testing.T, seed uint64, groups int, secure bool, tune ...fun
 			t.Fatal(err)
 		}
 	}
-	for _, h := range p.hosts {
-		h.start()
+	return p
+}
+
+// launch starts a node on every host that the plan names, and waits until they are ready.
+func (p *planet) launch() {
+	for _, n := range p.plan.Nodes {
+		p.byName[string(n.ID)].start()
 	}
 	p.ready(time.Minute)
-	return p
 }
 
 // tinyCaches gives some nodes, drawn from the seed, a leased cache for eight keys, or for none.

@@ -10,8 +10,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster"
-	"github.com/edgehold/edgehold/cluster/clock"
-	"github.com/edgehold/edgehold/cluster/replica/logstore"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
@@ -110,10 +108,7 @@ const manyEntries = 4500
 func emptyPlanet(t *testing.T, seed uint64, servers int) *planet {
 	p := barePlanet(t, seed)
 	for i := range servers {
-		h := &host{planet: p, name: fmt.Sprintf("us-east-%d", i+1), region: "us-east", role: api.RoleServer,
-			clock: clock.NewSimulated(time.Now), stores: map[api.GroupID]*logstore.Memory{}}
-		p.hosts = append(p.hosts, h)
-		p.byName[h.name] = h
+		p.host(fmt.Sprintf("us-east-%d", i+1), "us-east", api.RoleServer)
 	}
 	return p
 }
