@@ -76,6 +76,7 @@ type Backend struct {
 	access    Access
 	tokens    api.Access
 	elsewhere func() error
+	numbering numbering
 
 	requests func(n float64, values ...string)
 	seconds  func(seconds float64, values ...string)
