@@ -70,8 +70,12 @@ var house = map[string]room{
 	"api/front": {
 		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe"},
 	},
+	"api/door": {
+		ours:  []string{"api", "api/admission", "api/front"},
+		tests: []string{"api/fault", "api/observe", "api/storetest"},
+	},
 	"api/httpd": {
-		ours:  []string{"api", "api/admission", "api/fault", "api/front", "api/lock", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/lock", "api/wire"},
 		tests: []string{"cluster/access/accesstest", "api/observe"},
 	},
 	"fsm": {

@@ -19,7 +19,7 @@ func tokens(h *handler) bool { return h.Tokens() }
 
 // getSelf answers with the principal of the request and what it may do.
 func getSelf(x *exchange) error {
-	self, err := x.Self(x.base)
+	self, err := x.Self(x.Base)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func getSelf(x *exchange) error {
 
 // getAccessTokens lists the tokens of clients, without their secrets.
 func getAccessTokens(x *exchange) error {
-	list, err := x.store.AccessTokens(x.ctx, api.NodeID(x.query.Get("seen_at")))
+	list, err := x.Store.AccessTokens(x.Ctx, api.NodeID(x.query.Get("seen_at")))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func getAccessTokens(x *exchange) error {
 
 // getAccessToken answers with one of them, by name or id.
 func getAccessToken(x *exchange) error {
-	list, err := x.store.AccessTokens(x.ctx, "")
+	list, err := x.Store.AccessTokens(x.Ctx, "")
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func jsonDuration(name, text string) (time.Duration, error) {
 
 // decodeBody reads the request's body as JSON.
 func (x *exchange) decodeBody(v any) error {
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func postAccessToken(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	made, err := x.store.CreateAccessToken(x.ctx, spec, wait)
+	made, err := x.Store.CreateAccessToken(x.Ctx, spec, wait)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func postRotateToken(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	made, err := x.store.RotateAccessToken(x.ctx, x.args["token"], keep, wait)
+	made, err := x.Store.RotateAccessToken(x.Ctx, x.args["token"], keep, wait)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func deleteAccessToken(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	told, err := x.store.RevokeAccessToken(x.ctx, x.args["token"], wait)
+	told, err := x.Store.RevokeAccessToken(x.Ctx, x.args["token"], wait)
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func deleteAccessToken(x *exchange) error {
 
 // getPolicies lists the policies.
 func getPolicies(x *exchange) error {
-	list, err := x.store.Policies(x.ctx)
+	list, err := x.Store.Policies(x.Ctx)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func getPolicies(x *exchange) error {
 
 // getPolicy answers with one of them.
 func getPolicy(x *exchange) error {
-	list, err := x.store.Policies(x.ctx)
+	list, err := x.Store.Policies(x.Ctx)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func putPolicy(x *exchange) error {
 	}
 	p.Name = x.args["policy"]
 	x.writes = true
-	told, err := x.store.SetPolicy(x.ctx, p, wait)
+	told, err := x.Store.SetPolicy(x.Ctx, p, wait)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func deletePolicy(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	told, err := x.store.DeletePolicy(x.ctx, x.args["policy"], force, wait)
+	told, err := x.Store.DeletePolicy(x.Ctx, x.args["policy"], force, wait)
 	if err != nil {
 		return err
 	}

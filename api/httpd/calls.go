@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/wire"
 )
@@ -25,25 +26,25 @@ const (
 
 // getCalls turns the connection into a stream of calls (package wire), as the SDK asks for. It answers when that is over.
 func getCalls(x *exchange) error {
-	if !strings.EqualFold(x.r.Header.Get("Upgrade"), wire.Protocol) {
-		h := x.w.Header()
+	if !strings.EqualFold(x.R.Header.Get("Upgrade"), wire.Protocol) {
+		h := x.W.Header()
 		h.Set("Upgrade", wire.Protocol)
 		h.Set("Connection", "Upgrade")
-		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "this path takes an Upgrade to %s; single requests go to /v1/kv", wire.Protocol)}
+		return door.WithStatus(http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "this path takes an Upgrade to %s; single requests go to /v1/kv", wire.Protocol))
 	}
-	if err := x.Check(x.base); err != nil {
+	if err := x.Check(x.Base); err != nil {
 		return err
 	}
-	place, refusal := x.AdmitStream(x.base)
+	place, refusal := x.AdmitStream(x.Base)
 	if refusal != nil {
-		return x.turnAway(refusal)
+		return x.TurnAway(refusal)
 	}
 	defer place.Leave()
-	conn, buffered, err := http.NewResponseController(x.w).Hijack()
+	conn, buffered, err := http.NewResponseController(x.W).Hijack()
 	if err != nil {
-		return &statusError{http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "an Upgrade to %s needs a connection of HTTP/1.1", wire.Protocol)}
+		return door.WithStatus(http.StatusUpgradeRequired, api.Errorf(api.CodeInvalid, "an Upgrade to %s needs a connection of HTTP/1.1", wire.Protocol))
 	}
-	x.status = http.StatusSwitchingProtocols
+	x.Status = http.StatusSwitchingProtocols
 	s := &callStream{Conn: conn, from: buffered.Reader}
 	if _, err := s.Write([]byte("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + wire.Protocol +
 		"\r\nEdgehold-Node: " + string(x.Node) + "\r\n\r\n")); err != nil {
@@ -52,8 +53,8 @@ func getCalls(x *exchange) error {
 	}
 	judged := newJudged(x)
 	defer judged.close()
-	_ = wire.Serve(x.base, s, wire.ServerConfig{ // a client that speaks something else is cut off
-		Store: calls{x.Backend, x.store}, Workers: x.Workers, Enter: judged.enter, Drain: judged.drain, Faults: x.Faults,
+	_ = wire.Serve(x.Base, s, wire.ServerConfig{ // a client that speaks something else is cut off
+		Store: calls{x.Backend, x.Store}, Workers: x.Workers, Enter: judged.enter, Drain: judged.drain, Faults: x.Faults,
 		MaxMessageBytes: MaxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil
@@ -71,7 +72,7 @@ type judged struct {
 
 func newJudged(x *exchange) *judged {
 	j := &judged{exchange: x, drain: make(chan struct{}), over: make(chan struct{})}
-	if draining := x.draining(); draining != nil {
+	if draining := x.Closing().Done(); draining != nil {
 		j.wait.Go(func() {
 			select {
 			case <-draining:
@@ -92,7 +93,7 @@ func (j *judged) close() {
 }
 
 func (j *judged) enter(a wire.Asked) (*admission.Ticket, *api.Error) {
-	if err := j.Check(j.base); err != nil {
+	if err := j.Check(j.Base); err != nil {
 		if api.CodeOf(err) == api.CodeUnauthenticated {
 			j.end()
 		}
@@ -111,13 +112,13 @@ type callStream struct {
 func (s *callStream) Read(b []byte) (int, error) { return s.from.Read(b) }
 
 func (s *callStream) Write(b []byte) (int, error) {
-	_ = s.SetWriteDeadline(time.Now().Add(writeTimeout)) // a connection without deadlines has none to set
+	_ = s.SetWriteDeadline(time.Now().Add(door.WriteTimeout)) // a connection without deadlines has none to set
 	return s.Conn.Write(b)
 }
 
 // enterCall lets a call of a stream in as a request.
 func (x *exchange) enterCall(a wire.Asked) (*admission.Ticket, *api.Error) {
-	return x.Admit(x.base, front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
+	return x.Admit(x.Base, front.Ask{Key: a.Key, Writes: a.Writes, Consistency: a.Consistency, Bytes: a.Bytes})
 }
 
 // calls is the Store of a stream: it measures calls, and its errors are as clients may see them.
@@ -141,7 +142,7 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 func (c calls) done(began time.Time, route string, err error, writes bool) error {
 	status := http.StatusOK
 	if err != nil {
-		e := explain(err, writes)
+		e := door.Explain(err, writes)
 		if e.Code == api.CodeInternal {
 			c.Log("call failed", "kind", route, "error", err)
 		}
@@ -150,6 +151,6 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		}
 		err, status = e, e.Code.HTTPStatus()
 	}
-	c.Observe(front.Labels{Front: callsFront, Route: route, Status: statusText(status)}, time.Since(began).Seconds())
+	c.Observe(front.Labels{Front: callsFront, Route: route, Status: door.StatusText(status)}, time.Since(began).Seconds())
 	return err
 }

@@ -25,7 +25,7 @@ type rangeBody struct {
 
 // getCluster answers with the cluster as this node sees it.
 func getCluster(x *exchange) error {
-	s, err := x.store.Status(x.ctx)
+	s, err := x.Store.Status(x.Ctx)
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,10 @@ type placementBody struct {
 
 // postPlacement does what `edgehold placement set` asks.
 func postPlacement(x *exchange) error {
-	if err := noConditions(x.r.Header, ""); err != nil {
+	if err := noConditions(x.R.Header, ""); err != nil {
 		return err
 	}
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func postPlacement(x *exchange) error {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
 	}
 	x.writes = true
-	if err := x.store.SetPlacement(x.ctx, prefix, body.Region); err != nil {
+	if err := x.Store.SetPlacement(x.Ctx, prefix, body.Region); err != nil {
 		return err
 	}
 	return x.replyJSON(body)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 )
 
 const (
@@ -172,13 +173,13 @@ func readHeader(c net.Conn) []byte {
 // refusal is the answer to a connection over the bound, whose first bytes are request.
 func refusal(request []byte, limit int) []byte {
 	e := api.Errorf(api.CodeUnavailable, "%d connections are open, the limit", limit)
-	e.RetryAfter = stayAway
+	e.RetryAfter = door.StayAway
 	header := bytes.ToLower(request)
 	// A request with an Idempotency-Key may have been sent, and carried out, before.
 	e.Unknown = !bytes.Contains(header, []byte("\r\n\r\n")) || bytes.Contains(header, []byte("\r\nidempotency-key:"))
 	body := problemOf(e, http.StatusServiceUnavailable).json()
 	return append(fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nCache-Control: no-store\r\nConnection: close\r\nContent-Length: %d\r\n"+
-		"Content-Type: application/problem+json\r\nRetry-After: %s\r\nX-Content-Type-Options: nosniff\r\n\r\n", len(body), retryAfter(e)), body...)
+		"Content-Type: application/problem+json\r\nRetry-After: %s\r\nX-Content-Type-Options: nosniff\r\n\r\n", len(body), door.RetryAfter(e)), body...)
 }
 
 // wait waits for the refusals under way, a few times refusalTimeout at most. Accept must have ended.

@@ -28,12 +28,12 @@ func (r *resource) forPages() bool {
 // fromPage reports whether the request comes from a page of another origin that may use the resource, and sets the headers that let
 // the page see the answer. Any other origin gets none. Credentials of the browser are never allowed: a token stands in Authorization.
 func (x *exchange) fromPage(at *resource) bool {
-	origin := x.r.Header.Get("Origin")
+	origin := x.R.Header.Get("Origin")
 	if origin == "" || !x.pages[origin] && !x.pages["*"] || !at.forPages() {
 		return false
 	}
 	x.page = true
-	h := x.w.Header()
+	h := x.W.Header()
 	if x.pages["*"] {
 		h["Access-Control-Allow-Origin"] = []string{"*"}
 	} else {
@@ -46,13 +46,13 @@ func (x *exchange) fromPage(at *resource) bool {
 
 // preflight answers the question of a browser whether a page may send a request; false if the request is none.
 func (x *exchange) preflight(at *resource) bool {
-	if x.r.Method != http.MethodOptions || x.r.Header.Get("Access-Control-Request-Method") == "" {
+	if x.R.Method != http.MethodOptions || x.R.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h := x.w.Header()
+	h := x.W.Header()
 	h["Access-Control-Allow-Methods"] = []string{at.allow}
 	h["Access-Control-Allow-Headers"] = corsRequestHeaders
 	h["Access-Control-Max-Age"] = corsMaxAge
-	x.reply(http.StatusNoContent, 0)
+	x.Reply(http.StatusNoContent, 0)
 	return true
 }

@@ -2,23 +2,16 @@ package httpd
 
 import (
 	"bytes"
-	"errors"
-	"net/http"
 	"strconv"
 	"sync"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 )
-
-// writeAtOnce is how much of a batch is written within one watchWriteTimeout.
-const writeAtOnce = 32 << 10
 
 // eventWriter writes a watch as Server-Sent Events. It belongs to one goroutine.
 type eventWriter struct {
-	w        http.ResponseWriter
-	control  *http.ResponseController
-	http2    bool
+	stream   *door.Stream
 	keysOnly bool
 	buf      []byte
 }
@@ -30,7 +23,7 @@ func (o *eventWriter) begin(list bool) {
 	if list {
 		text += "event: reset\ndata: {}\n\n"
 	}
-	_ = o.write([]byte(text), nil) // the next batch finds out whether the client has gone
+	_ = o.stream.Write([]byte(text)) // the next batch finds out whether the client has gone
 }
 
 // batch writes a batch and sends it. The cursor is the id of its last event, so that no client goes on from the middle of it. An
@@ -76,37 +69,13 @@ func (o *eventWriter) batch(shared *frames, b *api.WatchBatch) error {
 	}
 	buf = append(buf, '\n')
 	o.buf = buf
-	return o.write(o.buf[:before], events, o.buf[before:])
+	return o.stream.Write(o.buf[:before], events, o.buf[before:])
 }
 
 // end writes the last event: why the watch ends.
 func (o *eventWriter) end(p *problem) error {
-	return o.write([]byte("event: end\ndata: "), bytes.TrimSuffix(p.json(), []byte{'\n'}), []byte("\n\n"))
+	return o.stream.Write([]byte("event: end\ndata: "), bytes.TrimSuffix(p.json(), []byte{'\n'}), []byte("\n\n"))
 }
-
-// write writes the parts and sends them. The client has watchWriteTimeout for each writeAtOnce of them.
-func (o *eventWriter) write(parts ...[]byte) error {
-	for _, p := range parts {
-		for len(p) > 0 {
-			n := min(len(p), writeAtOnce)
-			o.until(time.Now().Add(watchWriteTimeout))
-			if _, err := o.w.Write(p[:n]); err != nil {
-				return err
-			}
-			p = p[n:]
-		}
-	}
-	if err := o.control.Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	if o.http2 { // whose deadline would end the stream even if nothing is to be written
-		o.until(time.Time{})
-	}
-	return nil
-}
-
-// until bounds the next write. A connection without deadlines is not bounded.
-func (o *eventWriter) until(t time.Time) { _ = o.control.SetWriteDeadline(t) }
 
 // gapJSON is the data of a gap: the bounds of the keys that it concerns, and why.
 func gapJSON(g *api.Gap) string {

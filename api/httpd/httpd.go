@@ -5,12 +5,10 @@
 package httpd
 
 import (
-	"errors"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/wire"
 )
@@ -33,16 +31,6 @@ type Config struct {
 	CORSOrigins []string
 }
 
-const (
-	// drainTimeout bounds the wait for the rest of a body that is not used, and drainBytes what is taken of it.
-	drainTimeout = 5 * time.Second
-	drainBytes   = 4 * api.MaxValueBytes
-	// writeTimeout bounds how long a client may take to accept an answer.
-	writeTimeout = time.Minute
-	// stayAway is the least that a client refused for load is asked to wait: the header has whole seconds.
-	stayAway = time.Second
-)
-
 // The names of the fronts in metrics.
 const (
 	httpFront  = "http"
@@ -53,9 +41,8 @@ const (
 type handler struct {
 	*front.Backend
 	Config
+	door   *door.Door
 	table  table
-	origin http.CrossOriginProtection
-	node   []string        // the node's name as a header's value; nil if there is none
 	pages  map[string]bool // Config.CORSOrigins
 	frames frames
 }
@@ -66,12 +53,9 @@ func New(b *front.Backend, c Config) http.Handler {
 	if c.MaxStreamCalls <= 0 {
 		c.MaxStreamCalls = DefaultMaxStreamCalls
 	}
-	h := &handler{Backend: b, Config: c, pages: map[string]bool{}}
+	h := &handler{Backend: b, Config: c, door: door.New(b, httpFront), pages: map[string]bool{}}
 	for _, origin := range c.CORSOrigins {
 		h.pages[origin] = true
-	}
-	if b.Node != "" {
-		h.node = []string{string(b.Node)}
 	}
 	h.table = newTable(h)
 	return h
@@ -79,34 +63,27 @@ func New(b *front.Backend, c Config) http.Handler {
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{handler: h, w: w, r: r, status: http.StatusOK, start: time.Now()}
+	x := &exchange{handler: h}
+	x.Begin(h.door, w, r)
 	route, err := h.answer(x)
 	if err != nil {
 		x.fail(err)
 	}
-	x.settle()
-	x.drain()
-	if x.opened.IsZero() {
-		x.opened = time.Now()
-	}
-	h.Observe(front.Labels{Front: httpFront, Route: route, Status: statusText(x.status)}, x.opened.Sub(x.start).Seconds())
+	x.End(route)
 }
 
 // answer finds the route and lets it answer; an error is still to be answered.
 func (h *handler) answer(x *exchange) (name string, err error) {
-	if x.r.ContentLength != 0 {
-		x.readBy(x.start.Add(drainTimeout))
-	}
-	at, key, args := h.table.find(x.r.URL)
+	at, key, args := h.table.find(x.R.URL)
 	if at == nil {
-		return "none", &statusError{http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path")}
+		return "none", door.WithStatus(http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path"))
 	}
 	if x.fromPage(at) && x.preflight(at) {
 		return at.name, nil
 	}
-	if x.route = at.routes[x.r.Method]; x.route == nil {
-		x.w.Header().Set("Allow", at.allow)
-		return at.name, &statusError{http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", at.noMethod(x.r.Method))}
+	if x.route = at.routes[x.R.Method]; x.route == nil {
+		x.W.Header().Set("Allow", at.allow)
+		return at.name, door.WithStatus(http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "%s", at.noMethod(x.R.Method)))
 	}
 	x.args = args
 	if err := x.identify(); err != nil {
@@ -116,31 +93,25 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if x.route.kind != request {
 		return at.name, x.route.serve(x)
 	}
-	if err := h.origin.Check(x.r); err != nil && !x.page {
-		return at.name, api.Errorf(api.CodeDenied, "a page of another origin may not write here")
+	if !x.page {
+		if err := x.SameOrigin(); err != nil {
+			return at.name, err
+		}
 	}
 	if err := x.readQuery(x.route.params); err != nil {
 		x.key = key
 		return at.name, err
 	}
-	defer x.ctx.end()
+	defer x.Ctx.End()
 	x.key = key
 	if err := x.allowed(); err != nil {
 		return at.name, err
 	}
-	place, refusal := h.AdmitLate(x.ctx, front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()}, x.draining())
-	if refusal != nil {
-		return at.name, x.turnAway(refusal)
+	if err := x.LetIn(front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()}); err != nil {
+		return at.name, err
 	}
-	x.place = place
-	defer x.leave()
+	defer x.Leave()
 	return at.name, x.carryOut()
-}
-
-// leave gives the place of the request back, if it still has one.
-func (x *exchange) leave() {
-	x.place.Leave()
-	x.place = nil
 }
 
 // carryOut serves the request. A panic is the failure of the request alone.
@@ -159,40 +130,4 @@ func (x *exchange) level() api.Consistency {
 		}
 	}
 	return api.Linearizable
-}
-
-// turnAway is the refusal e for load as this request's error. It ends the connection, so that a client that does not wait as
-// asked at least has to connect again.
-func (x *exchange) turnAway(e *api.Error) error {
-	if x.r.ProtoMajor == 1 {
-		x.set("Connection", "close")
-	}
-	longer := *e
-	longer.RetryAfter = max(longer.RetryAfter, stayAway)
-	return &statusError{http.StatusServiceUnavailable, &longer}
-}
-
-// statusText returns the status as a label.
-func statusText(status int) string {
-	if status == http.StatusOK {
-		return "200"
-	}
-	return strconv.Itoa(status)
-}
-
-// statusError is an error whose status is not that of its code.
-type statusError struct {
-	status int
-	err    *api.Error
-}
-
-func (e *statusError) Error() string { return e.err.Error() }
-func (e *statusError) Unwrap() error { return e.err }
-
-// asStatus is the status that err is answered with: that of its code, if it does not say another.
-func asStatus(err error, e *api.Error) int {
-	if s, ok := errors.AsType[*statusError](err); ok {
-		return s.status
-	}
-	return e.Code.HTTPStatus()
 }

@@ -21,7 +21,7 @@ func joinTokens(h *handler) bool { return h.JoinTokens() }
 
 // postJoin admits a node that shows a join token.
 func postJoin(x *exchange) error {
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func postJoin(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	answer, err := x.store.Join(x.ctx, q)
+	answer, err := x.Store.Join(x.Ctx, q)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ type joinTokenBody struct {
 
 // postJoinToken does what `edgehold cluster token create` asks.
 func postJoinToken(x *exchange) error {
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func postJoinToken(x *exchange) error {
 		}
 	}
 	x.writes = true
-	made, err := x.store.CreateJoinToken(x.ctx, spec)
+	made, err := x.Store.CreateJoinToken(x.Ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func postJoinToken(x *exchange) error {
 
 // getJoinTokens lists the join tokens, without their secrets.
 func getJoinTokens(x *exchange) error {
-	tokens, err := x.store.ListJoinTokens(x.ctx)
+	tokens, err := x.Store.ListJoinTokens(x.Ctx)
 	if err != nil {
 		return err
 	}
@@ -92,9 +92,9 @@ func getJoinTokens(x *exchange) error {
 // deleteJoinToken does what `edgehold cluster token revoke` asks.
 func deleteJoinToken(x *exchange) error {
 	x.writes = true
-	if err := x.store.RevokeJoinToken(x.ctx, x.args["id"]); err != nil {
+	if err := x.Store.RevokeJoinToken(x.Ctx, x.args["id"]); err != nil {
 		return err
 	}
-	x.reply(http.StatusNoContent, 0)
+	x.Reply(http.StatusNoContent, 0)
 	return nil
 }

@@ -13,28 +13,28 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// door is what a node answers to nodes that join.
-type door struct {
+// joining is what a node answers to nodes that join.
+type joining struct {
 	asked *api.JoinRequest
 	spec  *api.JoinTokenSpec
 	err   error
 }
 
-func (d *door) Join(_ context.Context, q *api.JoinRequest) (*api.JoinAnswer, error) {
+func (d *joining) Join(_ context.Context, q *api.JoinRequest) (*api.JoinAnswer, error) {
 	d.asked = q
 	return &api.JoinAnswer{ClusterID: "c", Num: 3}, d.err
 }
 
-func (d *door) CreateJoinToken(_ context.Context, s api.JoinTokenSpec) (*api.NewJoinToken, error) {
+func (d *joining) CreateJoinToken(_ context.Context, s api.JoinTokenSpec) (*api.NewJoinToken, error) {
 	d.spec = &s
 	return &api.NewJoinToken{JoinToken: api.JoinToken{ID: "0a"}, Token: "ehj1_x"}, d.err
 }
 
-func (d *door) JoinTokens(context.Context) ([]api.JoinToken, error) {
+func (d *joining) JoinTokens(context.Context) ([]api.JoinToken, error) {
 	return []api.JoinToken{{ID: "0a", Role: "edge", Uses: -1}}, d.err
 }
 
-func (d *door) RevokeJoinToken(_ context.Context, id string) error {
+func (d *joining) RevokeJoinToken(_ context.Context, id string) error {
 	if id != "0a" {
 		return api.Errorf(api.CodeNotFound, "there is no join token %q", id)
 	}
@@ -43,7 +43,7 @@ func (d *door) RevokeJoinToken(_ context.Context, id string) error {
 
 // TestJoinBodies: what is no request to join is refused before the cluster is asked, within its bound. Attack 21.
 func TestJoinBodies(t *testing.T) {
-	d := new(door)
+	d := new(joining)
 	h := New(front.New(front.Config{Store: storetest.NewMemory(), JoinTokens: d, Joiner: d}), Config{})
 	for _, c := range []struct {
 		method, path, body string

@@ -14,11 +14,11 @@ func getKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	ifMatch, err := readTags(x.r.Header, "If-Match")
+	ifMatch, err := readTags(x.R.Header, "If-Match")
 	if err != nil {
 		return err
 	}
-	ifNoneMatch, err := readTags(x.r.Header, "If-None-Match")
+	ifNoneMatch, err := readTags(x.R.Header, "If-None-Match")
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func getKey(x *exchange) error {
 	}
 	x.versionHeaders(e)
 	if ifNoneMatch.given && ifNoneMatch.match(e, true) {
-		x.reply(http.StatusNotModified, 0)
+		x.Reply(http.StatusNotModified, 0)
 		return nil
 	}
 	x.replyValue(e.Value)
@@ -55,7 +55,7 @@ func getKey(x *exchange) error {
 // ask asks the Store what x.read asks. The answer is in the exchange's own memory.
 func (x *exchange) ask() (*api.ReadResult, error) {
 	x.result.Entries = x.entries[:0]
-	return &x.result, x.store.Read(x.ctx, &x.read, &x.result)
+	return &x.result, x.Store.Read(x.Ctx, &x.read, &x.result)
 }
 
 // versionHeaders sets the entry's version and, if the entry has a value, its entity tag and what is left of its time to live.

@@ -12,7 +12,7 @@ func putKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	value, err := x.body()
+	value, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -29,11 +29,11 @@ func (x *exchange) write(op api.Op) error {
 	if x.query.Has("consistency") || x.query.Has("max_stale") {
 		return api.Errorf(api.CodeInvalid, "consistency and max_stale belong to reads; a write is always linearizable")
 	}
-	ifMatch, alternatives, err := writeConditions(x.r.Header, x.key)
+	ifMatch, alternatives, err := writeConditions(x.R.Header, x.key)
 	if err != nil {
 		return err
 	}
-	id, err := requestID(x.r.Header)
+	id, err := requestID(x.R.Header)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (x *exchange) write(op api.Op) error {
 	var res *api.TxnResult
 	for i, conds := range alternatives {
 		t := &api.Txn{ID: alternativeID(id, i), If: conds, Then: []api.Op{op}}
-		if res, err = x.store.Do(x.ctx, t); err != nil {
+		if res, err = x.Store.Do(x.Ctx, t); err != nil {
 			return err
 		}
 		if res.Committed {

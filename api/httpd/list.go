@@ -27,7 +27,7 @@ func getList(x *exchange) error {
 	req := &api.ListRequest{Range: rest, Limit: limit, Reverse: p.reverse, KeysOnly: p.keysOnly, Consistency: level, MaxStale: maxStale, Cursor: p.cursor}
 	res := &api.ListResult{Cursor: p.cursor}
 	if ok {
-		if res, err = x.store.List(x.ctx, req); err != nil {
+		if res, err = x.Store.List(x.Ctx, req); err != nil {
 			return err
 		}
 	}
@@ -36,12 +36,12 @@ func getList(x *exchange) error {
 		rest.Cursor = "" // it would cover what is left of the list alone
 		res = &rest
 	}
-	x.w.Header()["Content-Type"] = jsonType
+	x.W.Header()["Content-Type"] = jsonType
 	if res.Stale {
 		x.ownerHeaders(api.ServedByStale, "")
 		x.ageHeaders(res.Age)
 	}
-	x.reply(http.StatusOK, -1)
+	x.Reply(http.StatusOK, -1)
 	x.sendPage(p, res)
 	return nil
 }

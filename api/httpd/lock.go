@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/lock"
 )
 
@@ -28,7 +29,7 @@ type lockBody struct {
 
 // readLock reads the body, whose members must be among those named; the first must of them must be given.
 func (x *exchange) readLock(must int, members ...string) (*lockBody, error) {
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return nil, err
 	}
@@ -83,19 +84,19 @@ func postLock(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	key, err := idempotencyKey(x.r.Header)
+	key, err := idempotencyKey(x.R.Header)
 	if err != nil {
 		return err
 	}
-	until := x.ctx.until.Add(b.wait)
-	_ = http.NewResponseController(x.w).SetWriteDeadline(until.Add(writeTimeout)) // a connection without deadlines has none to set
-	ctx := newRequestContext(x.base, until)
-	defer ctx.end()
-	lasting, end := whileOpen(ctx, x.draining())
+	until := x.Ctx.Until().Add(b.wait)
+	_ = http.NewResponseController(x.W).SetWriteDeadline(until.Add(door.WriteTimeout)) // a connection without deadlines has none to set
+	ctx := door.NewContext(x.Base, until)
+	defer ctx.End()
+	lasting, end := whileOpen(ctx, x.Closing().Done())
 	defer end()
 	x.writes = true
-	h, err := x.store.AcquireLock(lasting, &lock.Request{
-		Name: string(x.key), TTL: b.ttl, Wait: b.wait, Owner: b.owner, Waiting: x.leave,
+	h, err := x.Store.AcquireLock(lasting, &lock.Request{
+		Name: string(x.key), TTL: b.ttl, Wait: b.wait, Owner: b.owner, Waiting: x.Leave,
 	}, key)
 	if err != nil {
 		return err
@@ -150,7 +151,7 @@ func putLock(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	h, err := x.store.RenewLock(x.ctx, string(x.key), b.id, b.fence, b.ttl)
+	h, err := x.Store.RenewLock(x.Ctx, string(x.key), b.id, b.fence, b.ttl)
 	if err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func deleteLock(x *exchange) error {
 		return err
 	}
 	x.writes = true
-	released, err := x.store.ReleaseLock(x.ctx, string(x.key), b.id, b.fence)
+	released, err := x.Store.ReleaseLock(x.Ctx, string(x.key), b.id, b.fence)
 	if err != nil {
 		return err
 	}
@@ -185,7 +186,7 @@ func bodyOfContender(c *lock.Contender) contenderBody {
 
 // getLock shows the holder of a lock and the clients that wait for it.
 func getLock(x *exchange) error {
-	s, err := x.store.ShowLock(x.ctx, string(x.key))
+	s, err := x.Store.ShowLock(x.Ctx, string(x.key))
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type orderBody struct {
 // the body says nothing that the order does not take.
 func order(takes func(b *orderBody) bool, carryOut func(ctx context.Context, x *exchange, b *orderBody) (*api.Progress, error)) func(*exchange) error {
 	return func(x *exchange) error {
-		raw, err := x.body()
+		raw, err := x.readBody()
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func order(takes func(b *orderBody) bool, carryOut func(ctx context.Context, x *
 			return api.Errorf(api.CodeInvalid, "the body has a member that this order does not take")
 		}
 		x.writes = true
-		p, err := carryOut(x.ctx, x, &b)
+		p, err := carryOut(x.Ctx, x, &b)
 		if err != nil {
 			return err
 		}
@@ -64,32 +64,32 @@ var (
 				return nil, api.Errorf(api.CodeInvalid, "for %.40q is not a time such as 30m", *b.For)
 			}
 		}
-		return x.store.Drain(ctx, x.of(), limit)
+		return x.Store.Drain(ctx, x.of(), limit)
 	})
 	postUndrain = order(takesNothing, func(ctx context.Context, x *exchange, _ *orderBody) (*api.Progress, error) {
-		return x.store.Undrain(ctx, x.of())
+		return x.Store.Undrain(ctx, x.of())
 	})
 	postLeave = order(takesForce, func(ctx context.Context, x *exchange, b *orderBody) (*api.Progress, error) {
-		return x.store.Leave(ctx, x.of(), b.forced())
+		return x.Store.Leave(ctx, x.of(), b.forced())
 	})
 	postRemove = order(takesForce, func(ctx context.Context, x *exchange, b *orderBody) (*api.Progress, error) {
-		return x.store.Remove(ctx, x.of(), b.forced())
+		return x.Store.Remove(ctx, x.of(), b.forced())
 	})
 	postReplace = order(takesBy, func(ctx context.Context, x *exchange, b *orderBody) (*api.Progress, error) {
 		if b.By == nil || *b.By == "" {
 			return nil, api.Errorf(api.CodeInvalid, "name the server that takes the places: \"by\"")
 		}
-		return x.store.Replace(ctx, x.of(), *b.By, b.forced())
+		return x.Store.Replace(ctx, x.of(), *b.By, b.forced())
 	})
 	postTransfer = order(takesTo, func(ctx context.Context, x *exchange, b *orderBody) (*api.Progress, error) {
 		to := api.NodeID("")
 		if b.To != nil {
 			to = *b.To
 		}
-		return x.store.Transfer(ctx, api.GroupID(x.args["group"]), to)
+		return x.Store.Transfer(ctx, api.GroupID(x.args["group"]), to)
 	})
 	postRemoveRegion = order(takesNothing, func(ctx context.Context, x *exchange, _ *orderBody) (*api.Progress, error) {
-		return x.store.RemoveRegion(ctx, api.RegionID(x.args["region"]))
+		return x.Store.RemoveRegion(ctx, api.RegionID(x.args["region"]))
 	})
 )
 

@@ -20,7 +20,7 @@ func getLivez(x *exchange) error {
 
 // getReadyz reports whether the node routes, serves and has caught up; if not, it names what is missing to clients that may observe.
 func getReadyz(x *exchange) error {
-	ctx, cancel := context.WithTimeout(x.r.Context(), readyTimeout)
+	ctx, cancel := context.WithTimeout(x.R.Context(), readyTimeout)
 	defer cancel()
 	if err := x.Ready(ctx); err != nil {
 		e := *api.AsError(err)
@@ -28,7 +28,7 @@ func getReadyz(x *exchange) error {
 			e.Hint = e.Err.Error()
 		}
 		e.Code, e.RetryAfter = api.CodeUnavailable, time.Second
-		if !x.Observes(x.base) {
+		if !x.Observes(x.Base) {
 			e = api.Error{Code: api.CodeUnavailable, Hint: "not ready", RetryAfter: time.Second}
 		}
 		return &e
@@ -38,11 +38,11 @@ func getReadyz(x *exchange) error {
 }
 
 func getMetrics(x *exchange) error {
-	if err := x.May(x.base, "metrics", front.Observe, ""); err != nil {
+	if err := x.May(x.Base, "metrics", front.Observe, ""); err != nil {
 		return err
 	}
-	x.commonHeaders()
-	x.Metrics.ServeHTTP(x.w, x.r)
+	x.Headers()
+	x.Metrics.ServeHTTP(x.W, x.R)
 	return nil
 }
 

@@ -1,15 +1,11 @@
 package httpd
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"math"
 	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 )
 
 // problem is an error in the form of RFC 9457.
@@ -48,15 +44,10 @@ func problemOf(e *api.Error, status int) *problem {
 		Type: problemType + string(e.Code), Title: problemTitles[e.Code], Status: status, Detail: e.Hint,
 		Code: e.Code, Applied: e.Applied(),
 	}
-	if asksToWait(status) {
+	if door.AsksToWait(status) {
 		p.RetryAfter = e.RetryAfter.Seconds()
 	}
 	return p
-}
-
-// asksToWait reports whether an answer with the status says when to come back.
-func asksToWait(status int) bool {
-	return status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests
 }
 
 // json is the body of the answer.
@@ -68,15 +59,10 @@ func (p *problem) json() []byte {
 	return append(body, '\n')
 }
 
-// retryAfter is the header's value: whole seconds.
-func retryAfter(e *api.Error) string {
-	return strconv.FormatFloat(max(1, math.Ceil(e.RetryAfter.Seconds())), 'f', -1, 64)
-}
-
 // fail answers with the problem that err is.
 func (x *exchange) fail(err error) {
 	e := x.explain(err)
-	status := asStatus(err, e)
+	status := door.StatusOf(err, e)
 	p := problemOf(e, status)
 	if e.Key != "" {
 		p.keyText = textOfKey(e.Key)
@@ -85,11 +71,11 @@ func (x *exchange) fail(err error) {
 		p.Version = e.Version.String()
 		x.set("Edgehold-Version", p.Version)
 	}
-	if asksToWait(status) {
-		x.set("Retry-After", retryAfter(e))
+	if door.AsksToWait(status) {
+		x.set("Retry-After", door.RetryAfter(e))
 	}
 	if status == http.StatusUnauthorized {
-		x.unauthenticated()
+		x.Unauthenticated()
 	}
 	x.replyProblem(status, p)
 }
@@ -100,53 +86,15 @@ func (x *exchange) replyProblem(status int, p *problem) {
 
 // explain is err as the client of this request may see it.
 func (x *exchange) explain(err error) *api.Error {
-	e := explain(err, x.writes)
+	e := door.Explain(err, x.writes)
 	if !e.Unknown { // what the Store has not seen, such as a body that came late
-		e = api.AsError(writeID(x.r).Outcome(e))
+		e = api.AsError(writeID(x.R).Outcome(e))
 	}
 	if e.Code == api.CodeInternal {
-		x.Log("request failed", "method", x.r.Method, "path", x.r.URL.EscapedPath(), "error", err)
+		x.Log("request failed", "method", x.R.Method, "path", x.R.URL.EscapedPath(), "error", err)
 	}
 	if e.Key == "" && len(x.key) <= api.MaxKeyBytes {
 		e.Key = x.key
 	}
 	return e
-}
-
-// explain is err as a client may see it: codes between nodes become unavailable, and an error that does not say whether
-// a write happened becomes ambiguous.
-func explain(err error, writes bool) *api.Error {
-	var e api.Error
-	switch known, ok := errors.AsType[*api.Error](err); {
-	case ok:
-		e = *known
-	case isCode(err):
-		e.Code = api.CodeOf(err)
-	case writes:
-		e = api.Error{Code: api.CodeAmbiguous, Hint: "the answer did not come"}
-	case errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		e = api.Error{Code: api.CodeUnavailable, Hint: "the time ran out"}
-	default:
-		e.Code = api.CodeInternal
-	}
-	switch e.Code {
-	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
-		e.Code = api.CodeUnavailable
-		e.Hint = "the owner of the key is changing"
-	}
-	if problemTitles[e.Code] == "" {
-		e.Code = api.CodeInternal
-	}
-	if e.Code == api.CodeUnavailable && e.RetryAfter == 0 {
-		e.RetryAfter = defaultRetryAfter
-	}
-	return &e
-}
-
-// defaultRetryAfter is used if what was unavailable names no time: about that of a request around the world.
-const defaultRetryAfter = 200 * time.Millisecond
-
-func isCode(err error) bool {
-	_, ok := errors.AsType[api.Code](err)
-	return ok
 }

@@ -14,17 +14,17 @@ import (
 func (x *exchange) readQuery(known []string) error {
 	timeout, err := x.parseQuery(known)
 	if err == nil {
-		x.ctx = newRequestContext(x.base, x.start.Add(timeout))
+		x.Bound(timeout)
 	}
 	return err
 }
 
 // parseQuery takes the query apart, refuses what the resource does not know, and returns the request's time.
 func (x *exchange) parseQuery(known []string) (timeout time.Duration, err error) {
-	if x.r.URL.RawQuery == "" {
+	if x.R.URL.RawQuery == "" {
 		return api.DefaultTimeout, nil
 	}
-	if x.query, err = url.ParseQuery(x.r.URL.RawQuery); err != nil {
+	if x.query, err = url.ParseQuery(x.R.URL.RawQuery); err != nil {
 		return 0, api.Errorf(api.CodeInvalid, "the query is malformed: %v", err)
 	}
 	if err = x.checkQuery(known); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 )
 
 // The defaults of a [ServerConfig].
@@ -54,20 +55,6 @@ type Server struct {
 	draining context.Context // ends when Close begins
 }
 
-// drainingKey is where the context of a request has the context that ends when its server begins to close.
-type drainingKey struct{}
-
-// closing ends when the server of this request begins to close; never if the server is not ours.
-func (x *exchange) closing() context.Context {
-	if draining, ok := x.r.Context().Value(drainingKey{}).(context.Context); ok {
-		return draining
-	}
-	return context.Background()
-}
-
-// draining is closed when the server of this request begins to close.
-func (x *exchange) draining() <-chan struct{} { return x.closing().Done() }
-
 // Serve starts serving the connections of l, which the Server owns from here on. Close ends it.
 func Serve(l net.Listener, c ServerConfig) *Server {
 	if c.Log == nil {
@@ -76,7 +63,7 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 	s := &Server{served: make(chan struct{})}
 	draining, drain := context.WithCancel(context.Background())
 	s.draining = draining
-	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, draining))
+	ctx, cancel := context.WithCancel(door.WithClosing(context.Background(), draining))
 	s.cancel = cancel
 	conns := newConns(l, cmp.Or(c.MaxConns, DefaultMaxConns), draining.Done())
 	protocols := new(http.Protocols)
@@ -89,19 +76,19 @@ func Serve(l net.Listener, c ServerConfig) *Server {
 		IdleTimeout:       cmp.Or(c.IdleTimeout, DefaultIdleTimeout),
 		// The longest request and its answer; handlers set narrower deadlines of their own. No ReadTimeout: it would
 		// end the context of a request whose body has long been read.
-		WriteTimeout:   api.MaxTimeout + 2*writeTimeout,
+		WriteTimeout:   api.MaxTimeout + 2*door.WriteTimeout,
 		MaxHeaderBytes: cmp.Or(c.MaxHeaderBytes, DefaultMaxHeaderBytes),
 		BaseContext:    func(net.Listener) context.Context { return ctx },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			if c.ConnContext != nil {
 				ctx = c.ConnContext(ctx, conn)
 			}
-			return withConnState(ctx, func() func() { return conns.stream(conn) })
+			return door.WithConn(ctx, func() func() { return conns.stream(conn) })
 		},
 		ConnState: conns.observe,
 		ErrorLog:  log.New(logWriter(c.Log), "", 0),
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: writeTimeout,
+			MaxConcurrentStreams: 256, SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: door.WriteTimeout,
 		},
 	}
 	s.http.RegisterOnShutdown(drain) // by then net/http carries out nothing that comes

@@ -8,7 +8,7 @@ func hasSettings(h *handler) bool { return h.HasSettings() }
 
 // getSettings lists all settings.
 func getSettings(x *exchange) error {
-	all, err := x.store.Settings(x.ctx)
+	all, err := x.Store.Settings(x.Ctx)
 	if err != nil {
 		return err
 	}
@@ -19,7 +19,7 @@ func getSettings(x *exchange) error {
 
 // getSetting answers with one setting.
 func getSetting(x *exchange) error {
-	s, err := x.store.Setting(x.ctx, x.args["name"])
+	s, err := x.Store.Setting(x.Ctx, x.args["name"])
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func getSetting(x *exchange) error {
 
 // putSetting does what `edgehold cluster set` asks.
 func putSetting(x *exchange) error {
-	raw, err := x.body()
+	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func putSetting(x *exchange) error {
 		return api.Errorf(api.CodeInvalid, "give the value of the setting as a string; DELETE gives it its default again")
 	}
 	x.writes = true
-	s, err := x.store.SetSetting(x.ctx, x.args["name"], *b.Value, b.Force)
+	s, err := x.Store.SetSetting(x.Ctx, x.args["name"], *b.Value, b.Force)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func putSetting(x *exchange) error {
 // deleteSetting does what `edgehold cluster unset` asks.
 func deleteSetting(x *exchange) error {
 	x.writes = true
-	s, err := x.store.UnsetSetting(x.ctx, x.args["name"])
+	s, err := x.Store.UnsetSetting(x.Ctx, x.args["name"])
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func deleteSetting(x *exchange) error {
 
 // getLevel answers with the level of the cluster.
 func getLevel(x *exchange) error {
-	l, err := x.store.ClusterLevel(x.ctx)
+	l, err := x.Store.ClusterLevel(x.Ctx)
 	if err != nil {
 		return err
 	}

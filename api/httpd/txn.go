@@ -10,14 +10,14 @@ import (
 // postTxn answers a transaction over keys of any groups: {"if":[...],"then":[...],"else":[...]}. Nothing of it is carried
 // out after an error, but after "applied":"unknown". That if did not hold is no error.
 func postTxn(x *exchange) error {
-	id, err := requestID(x.r.Header)
+	id, err := requestID(x.R.Header)
 	if err != nil {
 		return err
 	}
-	if err := noConditions(x.r.Header, `: write conditions as {"if":[{"key":...,"version":...}],...} in the body`); err != nil {
+	if err := noConditions(x.R.Header, `: write conditions as {"if":[{"key":...,"version":...}],...} in the body`); err != nil {
 		return err
 	}
-	body, err := x.body()
+	body, err := x.readBody()
 	if err != nil {
 		return err
 	}
@@ -26,13 +26,13 @@ func postTxn(x *exchange) error {
 		return err
 	}
 	if keys := t.Keys(); len(keys) > 0 {
-		x.place.About(keys[0])
+		x.About(keys[0])
 	}
 	if onlyGets(t) {
 		return x.readTxn(t)
 	}
 	t.ID, x.writes = id, true
-	res, err := x.store.Do(x.ctx, t)
+	res, err := x.Store.Do(x.Ctx, t)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (x *exchange) readTxn(t *api.Txn) error {
 // replyTxn answers 200 with {"committed":...,"results":[...]}, a result for each operation of the branch that ran. An
 // answer that is long is sent as it is made.
 func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
-	x.w.Header()["Content-Type"] = jsonType
+	x.W.Header()["Content-Type"] = jsonType
 	begun := false
 	b := strconv.AppendBool(append(make([]byte, 0, 512), `{"committed":`...), res.Committed)
 	b = append(b, `,"results":[`...)
@@ -104,7 +104,7 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 		}
 		if !begun {
 			begun = true
-			x.reply(http.StatusOK, -1)
+			x.Reply(http.StatusOK, -1)
 		}
 		x.send(b)
 		b = b[:0]

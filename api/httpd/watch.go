@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
 )
-
-// watchWriteTimeout is how long a watch waits for its client to take bytes.
-const watchWriteTimeout = 30 * time.Second
 
 var (
 	watchParams = []string{"prefix", "start", "end", "from", "list", "collapse", "values"}
@@ -30,29 +28,27 @@ func getWatch(x *exchange) error {
 	}
 	ctx, cancel := x.lifeOfWatch()
 	defer cancel(nil)
-	if err := w.open(ctx, time.Until(x.ctx.until)); err != nil {
+	if err := w.open(ctx, time.Until(x.Ctx.Until())); err != nil {
 		return err
 	}
 	defer func() { w.close() }() // the stream that it has by then
-	x.leave()
-	x.opened = time.Now()
-	x.w.Header()["Content-Type"] = eventStream
+	defer x.Open()()
+	x.W.Header()["Content-Type"] = eventStream
 	x.set("X-Accel-Buffering", "no") // else a proxy may keep events back
-	x.reply(http.StatusOK, -1)
-	if x.r.Method == http.MethodHead {
+	x.Reply(http.StatusOK, -1)
+	if x.R.Method == http.MethodHead {
 		return nil
 	}
-	defer x.conn.streams(x.r)()
 	x.EndWatch(w.tell(ctx))
 	return nil
 }
 
 // lifeOfWatch returns the context of the watch. It ends with the request, with the node, and with a timeout if the request names one.
 func (x *exchange) lifeOfWatch() (context.Context, context.CancelCauseFunc) {
-	ctx, cancel := context.WithCancelCause(x.base)
-	stops := []func() bool{context.AfterFunc(x.closing(), func() { cancel(errClosing) })}
+	ctx, cancel := context.WithCancelCause(x.Base)
+	stops := []func() bool{context.AfterFunc(x.Closing(), func() { cancel(errClosing) })}
 	if x.query.Has("timeout") {
-		stops = append(stops, time.AfterFunc(time.Until(x.ctx.until), func() { cancel(context.DeadlineExceeded) }).Stop)
+		stops = append(stops, time.AfterFunc(time.Until(x.Ctx.Until()), func() { cancel(context.DeadlineExceeded) }).Stop)
 	}
 	return ctx, func(cause error) {
 		for _, stop := range stops {
@@ -75,7 +71,7 @@ type watch struct {
 
 // newWatch reads what is to be watched. Last-Event-ID is what a browser sends when it connects again; it wins over from.
 func (x *exchange) newWatch() (*watch, error) {
-	w := &watch{x: x, out: eventWriter{w: x.w, control: http.NewResponseController(x.w), http2: x.r.ProtoMajor >= 2}}
+	w := &watch{x: x, out: eventWriter{stream: x.NewStream()}}
 	r := &w.request
 	var err error
 	if r.Range, err = x.rangeParams(); err != nil {
@@ -94,7 +90,7 @@ func (x *exchange) newWatch() (*watch, error) {
 	if r.From = api.Cursor(x.query.Get("from")); r.From == "" && x.query.Has("from") {
 		return nil, api.Errorf(api.CodeInvalid, "from is empty: give the cursor of a list or of a watch, or leave it out to watch from now")
 	}
-	if id := x.r.Header.Get("Last-Event-ID"); id != "" {
+	if id := x.R.Header.Get("Last-Event-ID"); id != "" {
 		r.From = api.Cursor(id)
 		w.relist, r.List = r.List, false
 	}
@@ -116,7 +112,7 @@ func (x *exchange) rangeParams() (api.Range, error) {
 func (w *watch) open(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithCancel(ctx)
 	late := time.AfterFunc(within, cancel)
-	stream, err := w.x.store.Watch(ctx, &w.request)
+	stream, err := w.x.Store.Watch(ctx, &w.request)
 	if !late.Stop() && err == nil {
 		_ = stream.Close() // it has ended
 		err = api.Errorf(api.CodeUnavailable, "the watch did not begin in time")
@@ -176,7 +172,7 @@ func (w *watch) goodbye(ctx context.Context, err error) (why string) {
 	default:
 		why = string(api.CodeOf(err))
 	}
-	e := explain(err, false)
+	e := door.Explain(err, false)
 	if e.Code == api.CodeInternal {
 		w.x.Log("a watch failed", "error", err)
 	}

@@ -1,4 +1,4 @@
-package httpd
+package door
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// requestContext ends at a time, with the context of the request, or by end. It starts its timer only when it is first waited
-// for, since most requests that a lease answers never are: a timer for each would cost a twelfth of such a read. Safe for
-// concurrent use.
-type requestContext struct {
-	of    context.Context // of the request
+// Context is the context of a request: it ends at a time, with the context that it is made from, or by End. It starts its timer only
+// when it is first waited for, since most requests that a lease answers never are: a timer for each would cost a twelfth of such a
+// read. It is safe for concurrent use.
+type Context struct {
+	of    context.Context // what it is made from
 	until time.Time
 
 	mu     sync.Mutex
@@ -18,16 +18,21 @@ type requestContext struct {
 	cancel context.CancelFunc
 }
 
-func newRequestContext(of context.Context, until time.Time) *requestContext {
+func NewContext(of context.Context, until time.Time) *Context {
 	if own, ok := of.Deadline(); ok && own.Before(until) {
 		until = own
 	}
-	return &requestContext{of: of, until: until}
+	return &Context{of: of, until: until}
 }
 
-func (c *requestContext) Deadline() (time.Time, bool) { return c.until, true }
+// Until returns when it ends at the latest.
+func (c *Context) Until() time.Time { return c.until }
 
-func (c *requestContext) Done() <-chan struct{} {
+// Deadline implements context.Context.
+func (c *Context) Deadline() (time.Time, bool) { return c.until, true }
+
+// Done implements context.Context.
+func (c *Context) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timed == nil {
@@ -36,7 +41,8 @@ func (c *requestContext) Done() <-chan struct{} {
 	return c.timed.Done()
 }
 
-func (c *requestContext) Err() error {
+// Err implements context.Context.
+func (c *Context) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -50,7 +56,8 @@ func (c *requestContext) Err() error {
 	return nil
 }
 
-func (c *requestContext) Value(key any) any {
+// Value implements context.Context.
+func (c *Context) Value(key any) any {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timed != nil { // package context finds its own there, and starts no goroutine for those made from it
@@ -59,8 +66,8 @@ func (c *requestContext) Value(key any) any {
 	return c.of.Value(key)
 }
 
-// end ends it, unless it has ended.
-func (c *requestContext) end() {
+// End ends it, unless it has ended.
+func (c *Context) End() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.timed == nil {

@@ -1,4 +1,4 @@
-package httpd
+package door
 
 import (
 	"context"
@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// TestRequestContext: whether it is waited for or not, it ends at its time, with the request, or by end, and says why.
-func TestRequestContext(t *testing.T) {
+// TestContext: whether it is waited for or not, it ends at its time, with the request, or by end, and says why.
+func TestContext(t *testing.T) {
 	for name, c := range map[string]struct {
-		happens func(c *requestContext, cancelRequest context.CancelFunc)
+		happens func(c *Context, cancelRequest context.CancelFunc)
 		want    error
 	}{
-		"nothing":       {func(*requestContext, context.CancelFunc) {}, nil},
-		"its time":      {func(*requestContext, context.CancelFunc) { time.Sleep(time.Minute) }, context.DeadlineExceeded},
-		"the request's": {func(_ *requestContext, cancel context.CancelFunc) { cancel() }, context.Canceled},
-		"end":           {func(c *requestContext, _ context.CancelFunc) { c.end(); c.end() }, context.Canceled},
+		"nothing":       {func(*Context, context.CancelFunc) {}, nil},
+		"its time":      {func(*Context, context.CancelFunc) { time.Sleep(time.Minute) }, context.DeadlineExceeded},
+		"the request's": {func(_ *Context, cancel context.CancelFunc) { cancel() }, context.Canceled},
+		"end":           {func(c *Context, _ context.CancelFunc) { c.End(); c.End() }, context.Canceled},
 	} {
 		for _, waited := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				of, cancel := context.WithCancel(context.WithValue(context.Background(), drainingKey{}, name))
+				of, cancel := context.WithCancel(context.WithValue(context.Background(), closingKey{}, name))
 				defer cancel()
-				x := newRequestContext(of, time.Now().Add(time.Minute))
-				defer x.end()
+				x := NewContext(of, time.Now().Add(time.Minute))
+				defer x.End()
 				made, cancelMade := context.WithCancel(context.Background())
 				if waited {
 					cancelMade()
@@ -52,7 +52,7 @@ func TestRequestContext(t *testing.T) {
 				if c.want != nil && !errors.Is(x.Err(), c.want) {
 					t.Errorf("%s: after Done it ended with %v, want %v", name, x.Err(), c.want)
 				}
-				if c.want == nil && x.Value(drainingKey{}) != name {
+				if c.want == nil && x.Value(closingKey{}) != name {
 					t.Errorf("%s: the request's values are gone", name)
 				}
 			})
@@ -60,13 +60,13 @@ func TestRequestContext(t *testing.T) {
 	}
 }
 
-// TestRequestContextIsNoLonger: the request's own deadline counts if it is sooner.
-func TestRequestContextIsNoLonger(t *testing.T) {
+// TestContextIsNoLonger: the request's own deadline counts if it is sooner.
+func TestContextIsNoLonger(t *testing.T) {
 	soon := time.Now().Add(time.Second)
 	of, cancel := context.WithDeadline(t.Context(), soon)
 	defer cancel()
-	x := newRequestContext(of, soon.Add(time.Hour))
-	defer x.end()
+	x := NewContext(of, soon.Add(time.Hour))
+	defer x.End()
 	if got, ok := x.Deadline(); !ok || !got.Equal(soon) {
 		t.Errorf("the deadline is %v, want %v", got, soon)
 	}
