@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/workerskv"
 )
 
 // frontRow is one protocol that nodes speak beside the HTTP API, if [Config].Fronts names it. It has either match and http, and
@@ -27,7 +28,9 @@ type frontRow struct {
 type frontTable []frontRow
 
 // fronts is the table of fronts: a new one is its package and one row here.
-var fronts = frontTable{}
+var fronts = frontTable{
+	{name: workerskv.Name, match: workerskv.Match, http: workerskv.New, try: tryWorkersKV},
+}
 
 // Reach is how a client reaches a node.
 type Reach struct {

@@ -210,7 +210,11 @@ func TestDevAnnounces(t *testing.T) {
 	if err := o.announce(&terminal{out: &out}, nodes); err != nil {
 		t.Fatal(err)
 	}
-	const want = `NODE            ROLE    REGION    URL
+	var fronts strings.Builder
+	for _, command := range cluster.TryFronts(cluster.Reach{URL: nodes[1].URL}) {
+		fronts.WriteString("  " + strings.ReplaceAll(command, "\n", "\n  ") + "\n")
+	}
+	want := `NODE            ROLE    REGION    URL
 us-east-1       server  us-east   http://127.0.0.1:7400
 ap-south-1      server  ap-south  http://127.0.0.1:7401
 us-east-edge-1  edge    us-east   http://127.0.0.1:7402
@@ -220,6 +224,9 @@ Ready. Write in us-east, read in ap-south:
   curl -X PUT --data world http://127.0.0.1:7402/v1/kv/eu-west/hello
   curl -i http://127.0.0.1:7401/v1/kv/eu-west/hello
 
+The fronts are on:
+
+` + fronts.String() + `
 Stop with Ctrl-C.
 `
 	if out.String() != want {

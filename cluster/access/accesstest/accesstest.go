@@ -158,12 +158,14 @@ func watches() (all []Verb) {
 	return all
 }
 
-// grants are the policies of the principals: each set of rights on the prefix in/, each right on the cluster, everything, and nothing.
-func grants() (all []placement.Policy) {
+func grants() []placement.Policy { return grantsOn("in/") }
+
+// grantsOn are the policies of the principals: each set of rights on the prefix, each right on the cluster, everything, and nothing.
+func grantsOn(prefix api.Key) (all []placement.Policy) {
 	for set := range 8 {
 		p := placement.Policy{Name: fmt.Sprintf("keys%d", set)}
 		if set > 0 {
-			p.Rules = []placement.Rule{{Prefix: "in/", Read: set&1 != 0, List: set&2 != 0, Write: set&4 != 0}}
+			p.Rules = []placement.Rule{{Prefix: prefix, Read: set&1 != 0, List: set&2 != 0, Write: set&4 != 0}}
 		}
 		all = append(all, p)
 	}
