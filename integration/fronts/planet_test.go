@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster"
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
@@ -53,7 +54,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w.planet, w.err = local.Start(ctx, local.Config{
-		Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: file, CORSOrigins: []string{"*"},
+		Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: file, CORSOrigins: []string{"*"}, Fronts: cluster.Fronts(),
 	})
 }
 
