@@ -36,16 +36,30 @@ func (r *ReadRequest) Check() error {
 // Check returns nil if the request is valid and within the limits. Otherwise it returns CodeInvalid or CodeTooLarge. It sets no
 // defaults.
 func (r *ListRequest) Check() error {
-	if r.Limit < 0 {
-		return &Error{Code: CodeInvalid, Op: "list", Hint: "the limit is negative"}
+	if n := len(r.Also); n > MaxListParts {
+		return Errorf(CodeTooLarge, "list of %d further ranges is over the limit of %d ranges", n, MaxListParts)
+	} else if n > 0 && r.Range.End != "" && r.Range.End <= r.Range.Start {
+		return &Error{Code: CodeInvalid, Op: "list", Hint: "the first of several ranges has no keys: its end is not above its start"}
+	}
+	for i := range r.Also {
+		if err := checkList(r.Also[i].Range, r.Also[i].Limit); err != nil {
+			return err
+		}
 	}
 	if r.Consistency > Stale || r.MaxStale < 0 {
 		return &Error{Code: CodeInvalid, Op: "list", Hint: "unknown consistency, or a negative staleness"}
 	}
-	if r.Limit > MaxListLimit {
-		return Errorf(CodeTooLarge, "list of %d entries is over the limit of %d entries", r.Limit, MaxListLimit)
+	return checkList(r.Range, r.Limit)
+}
+
+func checkList(r Range, limit int) error {
+	if limit < 0 {
+		return &Error{Code: CodeInvalid, Op: "list", Hint: "the limit is negative"}
 	}
-	if n := max(len(r.Range.Start), len(r.Range.End)); n > MaxKeyBytes {
+	if limit > MaxListLimit {
+		return Errorf(CodeTooLarge, "list of %d entries is over the limit of %d entries", limit, MaxListLimit)
+	}
+	if n := max(len(r.Start), len(r.End)); n > MaxKeyBytes {
 		return Errorf(CodeTooLarge, "bound of a list of %d bytes is over the limit of %d bytes", n, MaxKeyBytes)
 	}
 	return nil

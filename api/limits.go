@@ -18,6 +18,8 @@ const (
 	// DefaultListLimit is how many entries a page of a list has at most if the request sets no limit.
 	DefaultListLimit = 100
 	MaxListBytes     = 8 << 20
+	// MaxListParts bounds the further lists of one ListRequest.
+	MaxListParts = 32
 	// MaxReadKeys bounds the keys of one ReadRequest.
 	MaxReadKeys = 1000
 	// MaxReadBytes bounds the values that one group returns for one read.

@@ -224,6 +224,18 @@ type ListRequest struct {
 	MaxStale    time.Duration `cbor:"8,keyasint,omitempty"`
 	// Cursor is that of the page before, if this asks for a further page.
 	Cursor Cursor `cbor:"9,keyasint,omitempty"`
+	// Also are further lists, made in the same view: all pages show what their keys held at one instant. All keys of all ranges must
+	// have one owner and be of one range of the placement map, such as keys that share their first two segments: CodeInvalid says so
+	// otherwise. The pages together have at most MaxListBytes bytes, but at least one entry each if there is one. At most MaxListParts, and Range has to be one that can have keys.
+	Also []ListPart `cbor:"10,keyasint,omitempty"`
+}
+
+// ListPart is one of several lists that one request asks for.
+type ListPart struct {
+	Range    Range `cbor:"1,keyasint"`
+	Limit    int   `cbor:"2,keyasint,omitempty"` // as in ListRequest
+	Reverse  bool  `cbor:"3,keyasint,omitempty"`
+	KeysOnly bool  `cbor:"4,keyasint,omitempty"`
 }
 
 // ListResult is one page of a list.
@@ -237,4 +249,12 @@ type ListResult struct {
 	// Cursor is where a watch of Range continues: with what changed after the first page was read. The next page must be asked for
 	// with it, and the cursor of the last page is the one to watch from. It is "" if the page may be stale.
 	Cursor Cursor `cbor:"5,keyasint,omitempty"`
+	// Also has a page for each of ListRequest.Also, in order.
+	Also []ListPage `cbor:"6,keyasint,omitempty"`
+}
+
+// ListPage is the page of a [ListPart].
+type ListPage struct {
+	Entries []Entry `cbor:"1,keyasint,omitempty"`
+	More    bool    `cbor:"2,keyasint,omitempty"` // as in ListResult
 }

@@ -63,8 +63,10 @@ type ListedAt struct {
 	Incarnation, Index uint64
 	// Shards are the parts of what the page covers that the group owns.
 	Shards []Shard
-	// Deadlines are those of the entries, as [Machine.Read] returns them, and Now is the time of the group.
+	// Deadlines are those of the entries, as [Machine.Read] returns them, Also those of the further pages, and Now is the time of the
+	// group.
 	Deadlines []uint64
+	Also      [][]uint64
 	Now       uint64
 }
 
@@ -100,13 +102,20 @@ func (m *Machine) listed(r *api.ListRequest, before bool) (res *api.ListResult, 
 		}
 		return nil, at, api.Errorf(api.CodeWrongGroup, "the group %s owns no part of %v", v.meta.Group, r.Range)
 	}
-	deadlines := v.list(r, res)
-	page := pageOf(r, res)
+	size := 0
+	main, deadlines := v.list(&api.ListPart{Range: r.Range, Limit: r.Limit, Reverse: r.Reverse, KeysOnly: r.KeysOnly}, &size)
+	res.Entries, res.More = main.Entries, main.More
+	page := pageOf(r.Range, r.Reverse, &main)
 	if in := v.intentsIn(page, MaxNamedIntents, true); len(in) > 0 && !before {
 		return nil, at, &IntentsError{Intents: in, Page: page}
 	}
 	at = v.listedAt(page)
 	at.Deadlines = deadlines
+	if len(r.Also) > 0 {
+		if err := v.listAlso(r, res, &at, size, before); err != nil {
+			return nil, at, err
+		}
+	}
 	return res, at, nil
 }
 
@@ -123,13 +132,12 @@ func (v *view) listedAt(page api.Range) ListedAt {
 }
 
 // pageOf returns the part of the range that the page covers.
-func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
-	page := r.Range
+func pageOf(page api.Range, reverse bool, res *api.ListPage) api.Range {
 	if !res.More || len(res.Entries) == 0 {
 		return page
 	}
 	last := res.Entries[len(res.Entries)-1].Key
-	if r.Reverse {
+	if reverse {
 		page.Start = last
 	} else {
 		page.End = last + "\x00"
@@ -137,9 +145,10 @@ func pageOf(r *api.ListRequest, res *api.ListResult) api.Range {
 	return page
 }
 
-// list adds the entries of the page, and returns their deadlines.
-func (v *view) list(r *api.ListRequest, res *api.ListResult) (deadlines []uint64) {
-	limit, size := r.Limit, 0
+// list returns the page and the deadlines of its entries. bytes is the size of the pages so far, and what this one adds is added to it.
+func (v *view) list(r *api.ListPart, bytes *int) (res api.ListPage, deadlines []uint64) {
+	limit, size := r.Limit, *bytes
+	defer func() { *bytes = size }()
 	if limit == 0 {
 		limit = api.DefaultListLimit
 	}
@@ -162,7 +171,7 @@ func (v *view) list(r *api.ListRequest, res *api.ListResult) (deadlines []uint64
 		deadlines = noteDeadline(deadlines, len(res.Entries), x.deadline)
 		return true
 	}))
-	return deadlines
+	return res, deadlines
 }
 
 // Preview is what a Write would do if it were applied now.

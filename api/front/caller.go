@@ -128,7 +128,7 @@ func (c Caller) allowOp(o *api.Op) error {
 	return nil
 }
 
-// List implements api.Lister. It needs [List] on the whole range, and [Read] too unless only keys are asked for.
+// List implements api.Lister. It needs [List] on each whole range, and [Read] too unless only keys are asked for.
 func (c Caller) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
 	a := c.backend.access
 	if a == nil {
@@ -137,11 +137,11 @@ func (c Caller) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, 
 	if err := a.Enter(c.principal, 0); err != nil {
 		return nil, err
 	}
-	if err := a.AllowRange(c.principal, "list", List, r.Range); err != nil {
+	if err := c.allowList(r.Range, r.KeysOnly); err != nil {
 		return nil, err
 	}
-	if !r.KeysOnly {
-		if err := a.AllowRange(c.principal, "list", Read, r.Range); err != nil {
+	for i := range r.Also {
+		if err := c.allowList(r.Also[i].Range, r.Also[i].KeysOnly); err != nil {
 			return nil, err
 		}
 	}
@@ -150,7 +150,17 @@ func (c Caller) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, 
 		return nil, err
 	}
 	a.Charge(c.principal, entriesSize(res.Entries))
+	for _, page := range res.Also {
+		a.Charge(c.principal, entriesSize(page.Entries))
+	}
 	return res, nil
+}
+
+func (c Caller) allowList(r api.Range, keysOnly bool) error {
+	if err := c.backend.access.AllowRange(c.principal, "list", List, r); err != nil || keysOnly {
+		return err
+	}
+	return c.backend.access.AllowRange(c.principal, "list", Read, r)
 }
 
 // Status returns the cluster as this node sees it. It needs [Observe].

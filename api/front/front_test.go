@@ -104,6 +104,11 @@ func TestRights(t *testing.T) {
 		}, []string{"enter 8", "txn read c", "txn read g", "txn write p", "txn write f", "txn read f", "txn write d", "txn write s", "txn read s"}},
 		{"list", list(false), []string{"enter 0", "list list a-b", "list read a-b"}},
 		{"list of keys", list(true), []string{"enter 0", "list list a-b"}},
+		{"lists together", func(ctx context.Context, c Caller) error {
+			_, err := c.List(ctx, &api.ListRequest{Range: api.Range{Start: "a", End: "b"}, KeysOnly: true, Also: []api.ListPart{
+				{Range: api.Range{Start: "c", End: "d"}}, {Range: api.Range{Start: "e", End: "f"}, KeysOnly: true}}})
+			return err
+		}, []string{"enter 0", "list list a-b", "list list c-d", "list read c-d", "list list e-f"}},
 		{"watch", watch(false), []string{"enter 0", "watch list a-b", "watch read a-b"}},
 		{"watch of keys", watch(true), []string{"enter 0", "watch list a-b"}},
 		{"status", func(ctx context.Context, c Caller) error { _, err := c.Status(ctx); return err }, []string{"status: observe "}},

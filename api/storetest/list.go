@@ -154,3 +154,34 @@ func (u *suite) listLimits(l api.Lister) {
 	u.wantCode(err, api.CodeInvalid)
 	u.list(l, api.ListRequest{Range: api.PrefixRange(u.folder), Limit: api.MaxListLimit})
 }
+
+// listTogether: several lists of one owner's keys are made at once, each with its own order, limit and whether it has values.
+func (u *suite) listTogether(l api.Lister) {
+	d := u.key("d/") // whose keys share two segments
+	for _, n := range []string{"a1", "a2", "a3", "b1", "b2"} {
+		u.put(d+api.Key(n), "value of "+n)
+	}
+	part := func(prefix api.Key, limit int, reverse, keysOnly bool) api.ListPart {
+		return api.ListPart{Range: api.PrefixRange(d + prefix), Limit: limit, Reverse: reverse, KeysOnly: keysOnly}
+	}
+	res := u.list(l, api.ListRequest{Range: api.PrefixRange(d + "a"), Limit: 2, Also: []api.ListPart{
+		part("b", 0, true, true), part("c", 0, false, false), part("a", 1, true, false), {Range: api.Range{Start: d + "b", End: d + "a"}},
+	}})
+	if len(res.Also) != 4 {
+		u.Fatalf("%d further pages, want 4", len(res.Also))
+	}
+	u.wantNames(res.Entries, "d/a1", "d/a2")
+	u.wantNames(res.Also[0].Entries, "d/b2", "d/b1")
+	u.wantNames(res.Also[1].Entries)
+	u.wantNames(res.Also[2].Entries, "d/a3")
+	u.wantNames(res.Also[3].Entries)
+	if !res.More || res.Also[0].More || res.Also[1].More || !res.Also[2].More {
+		u.Errorf("more is %v, %v, %v, %v", res.More, res.Also[0].More, res.Also[1].More, res.Also[2].More)
+	}
+	if v := res.Also[0].Entries[0]; len(v.Value) > 0 || v.Version.IsZero() {
+		u.Errorf("a list of keys only has %+v", v)
+	}
+	if v := res.Also[2].Entries[0]; string(v.Value) != "value of a3" {
+		u.Errorf("a list has %+v", v)
+	}
+}

@@ -128,6 +128,20 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 	}
 	now := m.lock()
 	defer m.mu.Unlock()
+	res, size := &api.ListResult{Cursor: r.Cursor}, 0
+	if r.Cursor == "" && r.Consistency <= api.Quorum {
+		res.Cursor = memoryCursor(r.Range, m.index)
+	}
+	main := m.page(&api.ListPart{Range: r.Range, Limit: r.Limit, Reverse: r.Reverse, KeysOnly: r.KeysOnly}, &size, now)
+	res.Entries, res.More = main.Entries, main.More
+	for i := range r.Also {
+		res.Also = append(res.Also, m.page(&r.Also[i], &size, now))
+	}
+	return res, nil
+}
+
+// page returns a page, and adds its bytes to size.
+func (m *Memory) page(r *api.ListPart, size *int, now time.Time) (res api.ListPage) {
 	keys := slices.Sorted(maps.Keys(m.keys))
 	if r.Reverse {
 		slices.Reverse(keys)
@@ -135,10 +149,6 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 	limit := r.Limit
 	if limit == 0 {
 		limit = api.DefaultListLimit
-	}
-	res, size := &api.ListResult{Cursor: r.Cursor}, 0
-	if r.Cursor == "" && r.Consistency <= api.Quorum {
-		res.Cursor = memoryCursor(r.Range, m.index)
 	}
 	for _, k := range keys {
 		e := m.keys[k].at(now)
@@ -148,14 +158,14 @@ func (m *Memory) List(ctx context.Context, r *api.ListRequest) (*api.ListResult,
 		if r.KeysOnly {
 			e.Value = nil
 		}
-		size += len(e.Key) + len(e.Value)
-		if len(res.Entries) == limit || size > api.MaxListBytes && len(res.Entries) > 0 {
+		*size += len(e.Key) + len(e.Value)
+		if len(res.Entries) == limit || *size > api.MaxListBytes && len(res.Entries) > 0 {
 			res.More = true
 			break
 		}
 		res.Entries = append(res.Entries, e)
 	}
-	return res, nil
+	return res
 }
 
 func enter(ctx context.Context, op string, invalid error) error {

@@ -25,6 +25,8 @@ type Options struct {
 	// Functions is set for a Store that has the steps append, sum64, min64 and max64, steps that keep the deadline of their key, and
 	// times to live.
 	Functions bool
+	// Together is set for a Store that makes several lists at once ([api.ListRequest].Also).
+	Together bool
 	// Patience bounds each call. 0 means 30 s.
 	Patience time.Duration
 }
@@ -195,6 +197,9 @@ func ListCases(opts ...Options) []ListCase {
 		{"ListDefaultLimit", (*suite).listDefaultLimit},
 		{"ListBytes", (*suite).listBytes},
 		{"ListLimits", (*suite).listLimits},
+	}
+	if o.Together {
+		cases = append(cases, listTestCase{"ListTogether", (*suite).listTogether})
 	}
 	if o.Time {
 		cases = append(cases, listTestCase{"ListTTL", (*suite).listTTL})

@@ -10,7 +10,7 @@ import (
 
 // TestMemory runs each case in a bubble of its own, so that times to live take no time.
 func TestMemory(t *testing.T) {
-	o := storetest.Options{Time: true, Functions: true}
+	o := storetest.Options{Time: true, Functions: true, Together: true}
 	for _, c := range storetest.Cases(o) {
 		t.Run(c.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { c.Run(t, storetest.NewMemory()) })
@@ -31,7 +31,7 @@ func TestMemory(t *testing.T) {
 // TestMemoryShared runs all cases on one Store with a prefix, as is done for Stores that are expensive to open.
 func TestMemoryShared(t *testing.T) {
 	shared := storetest.NewMemory()
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return shared }, storetest.Options{Prefix: "us-east/"})
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return shared }, storetest.Options{Prefix: "us-east/", Together: true})
 }
 
 func TestMemorySingleKey(t *testing.T) {

@@ -215,6 +215,23 @@ func anyOverdue(entries []api.Entry, deadlines []uint64, now uint64) (keys []api
 	return slices.Clip(keys)
 }
 
+// overdueIn returns the keys of all pages whose deadline has passed.
+func overdueIn(page *api.ListResult, at *fsm.ListedAt, now uint64) []api.Key {
+	late := anyOverdue(page.Entries, at.Deadlines, now)
+	for i, deadlines := range at.Also {
+		late = append(late, anyOverdue(page.Also[i].Entries, deadlines, now)...)
+	}
+	return late
+}
+
+// setTTLs is setTTL for all pages.
+func setTTLs(page *api.ListResult, at *fsm.ListedAt, now uint64) {
+	setTTL(page.Entries, at.Deadlines, now)
+	for i, deadlines := range at.Also {
+		setTTL(page.Also[i].Entries, deadlines, now)
+	}
+}
+
 // noteDeadlines wakes the expirer if a command has made a deadline that is earlier than the next that it knows. If the expirer has
 // looked beyond the deadline, it looks again: the command was long on its way.
 func (a *Authority) noteDeadlines(ds []uint64) {

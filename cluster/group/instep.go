@@ -143,7 +143,7 @@ func (a *Authority) listReplica(ctx context.Context, q *words.ListRequest) (*wor
 	if !ok {
 		return nil, err
 	}
-	setTTL(here.Entries, at.Deadlines, at.Now)
+	setTTLs(here, &at, at.Now)
 	here.Stale, here.Age = true, age
 	return &words.ListResult{ListResult: *here}, nil
 }

@@ -143,7 +143,7 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*words
 	}
 	w := waiter{Authority: a, lead: l, position: positionOf(ident.TxnRef{Age: q.Age}, nil, nil)}
 	w.position.grace = readGrace
-	w.position.list = &api.Range{Start: q.Range.Start, End: q.Range.End}
+	w.position.list = listedIn(q)
 	defer w.end()
 	var page *api.ListResult
 	var at fsm.ListedAt
@@ -152,8 +152,8 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*words
 		return err
 	}
 	err = w.lookQueued(ctx, look)
-	if err == nil && len(at.Deadlines) > 0 {
-		if late := anyOverdue(page.Entries, at.Deadlines, a.timeOf(l)); len(late) > 0 {
+	if err == nil {
+		if late := overdueIn(page, &at, a.timeOf(l)); len(late) > 0 {
 			a.awaitOverdue(ctx, l, late)
 			err = w.lookQueued(ctx, look)
 		}
@@ -161,9 +161,7 @@ func (a *Authority) listOwner(ctx context.Context, q *words.ListRequest) (*words
 	if err != nil {
 		return nil, err
 	}
-	if len(at.Deadlines) > 0 {
-		setTTL(page.Entries, at.Deadlines, a.timeOf(l))
-	}
+	setTTLs(page, &at, a.timeOf(l))
 	// This check comes after the list. A range that was ceded meanwhile is noticed, and one that was adopted
 	// meanwhile was empty.
 	if err := a.cfg.Machine.Covers(q.Range); err != nil {
@@ -182,4 +180,18 @@ func (a *Authority) listedAt(at *fsm.ListedAt) []words.Listed {
 		}
 	}
 	return all
+}
+
+// listedIn returns the range of all that the request lists. Of several lists it is one range with what lies between.
+func listedIn(q *words.ListRequest) *api.Range {
+	all := q.Range
+	for i := range q.Also {
+		r := q.Also[i].Range
+		if all.Start = min(all.Start, r.Start); all.End == "" || r.End == "" {
+			all.End = ""
+		} else {
+			all.End = max(all.End, r.End)
+		}
+	}
+	return &all
 }

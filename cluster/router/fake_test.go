@@ -267,6 +267,6 @@ func put(k api.Key, v string, id ...api.RequestID) *words.Txn {
 func TestStoretest(t *testing.T) {
 	b := newBackend(t)
 	r := b.router(t)
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} })
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} }, storetest.Options{Prefix: "b/"})
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} }, storetest.Options{Together: true})
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: r, Lister: r} }, storetest.Options{Prefix: "b/", Together: true})
 }

@@ -36,7 +36,11 @@ func (r *Router) List(ctx context.Context, q *words.ListRequest) (*words.ListRes
 		if err != nil {
 			return nil, readError(err)
 		}
-		page, err := r.page(ctx, m, &request)
+		collect := r.page
+		if len(q.Also) > 0 {
+			collect = r.together
+		}
+		page, err := collect(ctx, m, &request)
 		if err == nil && page.Stale && q.Consistency == api.Bounded && page.Age > q.MaxStale {
 			return nil, tooOld("list", page.Age)
 		}
@@ -262,6 +266,8 @@ type source struct {
 	asOf time.Time
 	// at are the positions at which what was fetched was read.
 	at []words.Listed
+	// also are the further pages of the last answer.
+	also []api.ListPage
 }
 
 // fill fetches the next page if no entry of the last one is left.
@@ -294,7 +300,7 @@ func (s *source) fetch(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.asOf, s.at = older(s.asOf, c.asOf), append(s.at, res.At...)
+	s.asOf, s.at, s.also = older(s.asOf, c.asOf), append(s.at, res.At...), res.Also
 	s.entries, s.more = res.Entries, res.More && len(res.Entries) > 0
 	if s.more {
 		if last := res.Entries[len(res.Entries)-1].Key; s.request.Reverse {
