@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/workerskv"
 )
 
@@ -29,6 +30,7 @@ type frontTable []frontRow
 
 // fronts is the table of fronts: a new one is its package and one row here.
 var fronts = frontTable{
+	{name: resp.Name, open: openRESP, try: tryRESP},
 	{name: workerskv.Name, match: workerskv.Match, http: workerskv.New, try: tryWorkersKV},
 }
 

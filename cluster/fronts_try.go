@@ -1,6 +1,11 @@
 package cluster
 
-import "github.com/edgehold/edgehold/api/workerskv"
+import (
+	"net/url"
+
+	"github.com/edgehold/edgehold/api/resp"
+	"github.com/edgehold/edgehold/api/workerskv"
+)
 
 // curl begins a command that asks the node of at. The token is read from its file, and stands in no process's arguments.
 func curl(at Reach) string {
@@ -18,4 +23,21 @@ func curl(at Reach) string {
 func tryWorkersKV(at Reach) string {
 	return curl(at) + " -X PUT --data world -H '" + workerskv.NamespaceHeader + ": DEMO' " + at.URL + "/hello" +
 		"  # " + workerskv.Name + ": docs/fronts/workers-kv.md"
+}
+
+// tryRESP writes a key and reads it with redis-cli.
+func tryRESP(at Reach) string {
+	u, err := url.Parse(at.URL)
+	if err != nil {
+		return "" // a node's URL is one
+	}
+	cli := "redis-cli -h " + u.Hostname() + " -p " + u.Port()
+	if at.CA != "" {
+		cli += " --tls --cacert " + at.CA
+	}
+	auth := ""
+	if at.Token != "" {
+		auth = "export REDISCLI_AUTH=$(cat " + at.Token + "); "
+	}
+	return auth + cli + " set hello world; " + cli + " get hello  # " + resp.Name + ": docs/fronts/resp.md"
 }

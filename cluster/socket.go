@@ -34,7 +34,7 @@ func (n *Node) openSocket() (func() error, error) {
 			return nil, nil
 		}
 	}
-	l, err := listenSocket(path)
+	l, err := adminSocket.listen(path)
 	if err != nil {
 		return nil, err
 	}
@@ -43,19 +43,24 @@ func (n *Node) openSocket() (func() error, error) {
 	return func() error { return s.Close(closeGrace) }, nil
 }
 
-// listenSocket opens a socket that only the owner of this process may use. It replaces a socket that no process serves any more, and
+// socketKind is what a socket of the file system is for: its name, and the flag that names its path.
+type socketKind struct{ name, flag string }
+
+var adminSocket = socketKind{"admin socket", "--admin-socket"}
+
+// listen opens a socket that only the owner of this process may use. It replaces a socket that no process serves any more, and
 // nothing else: CodeInvalid if something else is there, CodeConflict if a process answers there.
-func listenSocket(path string) (net.Listener, error) {
+func (k socketKind) listen(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
-		return nil, socketError(path, nil, "is over the limit of %d bytes: name a shorter one with --admin-socket", maxSocketPath)
+		return nil, k.error(path, nil, "is over the limit of %d bytes: name a shorter one with %s", maxSocketPath, k.flag)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, socketError(path, err, "has no folder, and none can be made")
+		return nil, k.error(path, err, "has no folder, and none can be made")
 	}
-	if err := checkSocketFolder(path); err != nil {
+	if err := k.checkFolder(path); err != nil {
 		return nil, err
 	}
-	if err := clearSocket(path); err != nil {
+	if err := k.clear(path); err != nil {
 		return nil, err
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
@@ -65,56 +70,56 @@ func listenSocket(path string) (net.Listener, error) {
 	}}
 	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, socketError(path, err, "cannot be opened")
+		return nil, k.error(path, err, "cannot be opened")
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		_ = l.Close()
-		return nil, socketError(path, err, "cannot be kept from other users")
+		return nil, k.error(path, err, "cannot be kept from other users")
 	}
 	return l, nil
 }
 
-// checkSocketFolder refuses a folder in which other users could put a socket of theirs in the place of this one. A folder with the
+// checkFolder refuses a folder in which other users could put a socket of theirs in the place of this one. A folder with the
 // sticky bit, such as /tmp, is none.
-func checkSocketFolder(path string) error {
+func (k socketKind) checkFolder(path string) error {
 	dir := filepath.Dir(path)
 	info, err := os.Stat(dir)
 	if err != nil {
-		return socketError(path, err, "has no folder")
+		return k.error(path, err, "has no folder")
 	}
 	if info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
-		return socketError(path, nil, "would be in a folder that other users may write to: chmod 700 %s", dir)
+		return k.error(path, nil, "would be in a folder that other users may write to: chmod 700 %s", dir)
 	}
 	return nil
 }
 
-// clearSocket removes what a process that was killed has left at the path.
-func clearSocket(path string) error {
+// clear removes what a process that was killed has left at the path.
+func (k socketKind) clear(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return socketError(path, err, "cannot be examined")
+		return k.error(path, err, "cannot be examined")
 	case info.Mode().Type() != fs.ModeSocket:
-		return socketError(path, nil, "exists and is not a socket: move it away")
+		return k.error(path, nil, "exists and is not a socket: move it away")
 	}
 	c, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", path)
 	if err == nil {
 		_ = c.Close()
-		return api.Errorf(api.CodeConflict, "another process answers at the admin socket %s: stop it first", path)
+		return api.Errorf(api.CodeConflict, "another process answers at the %s %s: stop it first", k.name, path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return socketError(path, err, "exists and cannot be tried: remove it if no node runs here")
+		return k.error(path, err, "exists and cannot be tried: remove it if no node runs here")
 	}
 	if err := os.Remove(path); err != nil {
-		return socketError(path, err, "is left from an earlier process and cannot be removed")
+		return k.error(path, err, "is left from an earlier process and cannot be removed")
 	}
 	return nil
 }
 
-func socketError(path string, cause error, format string, args ...any) error {
-	return &api.Error{Code: api.CodeInvalid, Op: "open", Err: cause, Hint: fmt.Sprintf("the admin socket %s %s", path, fmt.Sprintf(format, args...))}
+func (k socketKind) error(path string, cause error, format string, args ...any) error {
+	return &api.Error{Code: api.CodeInvalid, Op: "open", Err: cause, Hint: fmt.Sprintf("the %s %s %s", k.name, path, fmt.Sprintf(format, args...))}
 }
 
 // ownUsers accepts the connections of the owner of this process and of the superuser alone, as the file's mode says too.

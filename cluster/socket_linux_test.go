@@ -64,7 +64,7 @@ func TestSocketUsers(t *testing.T) {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "admin.sock")
-	l, err := listenSocket(path)
+	l, err := adminSocket.listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}

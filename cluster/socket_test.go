@@ -40,7 +40,7 @@ func TestSocketPlace(t *testing.T) {
 	path := filepath.Join(dir, "admin.sock")
 	refused := func(name string, code api.Code, says string) {
 		t.Helper()
-		l, err := listenSocket(path)
+		l, err := adminSocket.listen(path)
 		if err == nil {
 			_ = l.Close()
 		}
@@ -78,7 +78,7 @@ func TestSocketPlace(t *testing.T) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	l, err := listenSocket(path)
+	l, err := adminSocket.listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestSocketPlace(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if l, err = listenSocket(path); err != nil {
+	if l, err = adminSocket.listen(path); err != nil {
 		t.Errorf("a socket that was left behind: %v", err)
 	} else if err := l.Close(); err != nil {
 		t.Error(err)
@@ -103,7 +103,7 @@ func TestSocketPlace(t *testing.T) {
 // TestSocketPrincipal: requests at the admin socket are those of the principal "socket", with the user at its other end.
 func TestSocketPrincipal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made", "admin.sock")
-	l, err := listenSocket(path)
+	l, err := adminSocket.listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,6 +78,11 @@ var house = map[string]room{
 		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/lock", "api/wire"},
 		tests: []string{"cluster/access/accesstest", "api/observe"},
 	},
+	"api/resp": {
+		ours:   []string{"api", "api/admission", "api/front", "api/observe"},
+		others: []string{"github.com/tidwall/redcon"},
+		tests:  []string{"api/storetest", "cluster/access/accesstest"},
+	},
 	"api/workerskv": {
 		ours:  []string{"api", "api/door", "api/fault", "api/front"},
 		tests: []string{"api/storetest", "cluster/access/accesstest"},
@@ -174,7 +179,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/lock", "api/observe", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/lock", "api/observe", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan"},
 	},

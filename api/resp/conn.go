@@ -1,0 +1,162 @@
+package resp
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+const (
+	// maxBatch bounds the commands that are taken together.
+	maxBatch = 256
+	// arriveWithin is the time that a command has to arrive, from its first byte on.
+	arriveWithin = 30 * time.Second
+	// maxWrongInARow is how many wrong tokens in a row end a connection.
+	maxWrongInARow = 10
+)
+
+// conn is one connection. It belongs to the goroutine that serves it, but for idle.
+type conn struct {
+	server *Server
+	net.Conn
+	id    uint64
+	since time.Time
+	in    *reader
+	out   *writer
+	batch []call // the commands that have come together
+
+	timed bool         // there is a deadline for what is read
+	idle  atomic.Int64 // when it began to wait for a command, in Unix nanoseconds; 0 while it carries out some
+
+	ctx     context.Context // of its requests, with their principal
+	caller  front.Caller
+	allowed error // of the principal, for the commands under way: nil if it may ask anything
+	wrong   int   // wrong tokens in a row
+	name    string
+	library [2]string // its name and its version, as the client says
+	db      int
+	space   space
+	stale   bool // reads may be stale
+
+	run     []entry // the commands under way that share a request
+	request api.ReadRequest
+	result  api.ReadResult
+
+	multi   *transaction // nil outside MULTI
+	watched []api.Cond   // the versions of the watched keys
+	ending  bool         // the connection ends after the answers
+}
+
+func newConn(s *Server, c net.Conn, id uint64) *conn {
+	k := &conn{server: s, Conn: c, id: id, since: time.Now(), in: newReader(c, &s.memory), out: &writer{to: c}, batch: make([]call, 0, 16)}
+	k.choose(0)
+	k.become("")
+	return k
+}
+
+// serve answers the commands of the connection until it ends.
+func (c *conn) serve() {
+	defer c.in.close()
+	for !c.ending && c.out.err == nil {
+		if !c.gather() {
+			return
+		}
+		if err := c.answer(); err != nil {
+			c.out.error(errorText(err, true))
+			c.ending = true
+		}
+		c.out.flush()
+	}
+}
+
+// gather waits for commands, and takes those that have come whole. It returns false if the connection ends.
+func (c *conn) gather() bool {
+	c.batch = c.batch[:0]
+	for {
+		for len(c.batch) < maxBatch {
+			next := c.slot()
+			ok, err := c.in.next(next)
+			if err != nil {
+				return c.broken(err)
+			}
+			if !ok {
+				break
+			}
+			c.batch = c.batch[:len(c.batch)+1]
+		}
+		if len(c.batch) > 0 {
+			return true
+		}
+		if !c.wait() {
+			return false
+		}
+	}
+}
+
+// slot returns the place of the next command of the batch.
+func (c *conn) slot() *call {
+	if n := len(c.batch); n == cap(c.batch) {
+		c.batch = append(c.batch, call{})[:n]
+	}
+	return &c.batch[:len(c.batch)+1][len(c.batch)]
+}
+
+// broken ends a connection whose client has sent what is not the protocol: what it sent before is answered first.
+func (c *conn) broken(err error) bool {
+	c.ending = true
+	if len(c.batch) == 0 {
+		c.out.error(err.Error())
+		c.out.flush()
+		return false
+	}
+	c.batch = append(c.batch, call{refused: err.Error()})
+	return true
+}
+
+// wait reads what the client sends next.
+func (c *conn) wait() bool {
+	if !c.patience() {
+		return false
+	}
+	c.idle.Store(time.Now().UnixNano())
+	if c.server.closing() { // after idle: either Close finds the connection idle, or it finds the server closing
+		return false
+	}
+	err := c.in.fill()
+	c.idle.Store(0)
+	return err == nil
+}
+
+// patience sets how long to wait for the client: until the command has come that has begun to, else for ever, since a client may be
+// idle for as long as there is room for it.
+func (c *conn) patience() bool {
+	if !c.in.partial() {
+		if c.timed {
+			c.timed = false
+			return c.SetReadDeadline(time.Time{}) == nil
+		}
+		return true
+	}
+	if c.in.began.IsZero() {
+		c.in.began = time.Now()
+	}
+	c.timed = true
+	return c.SetReadDeadline(c.in.began.Add(arriveWithin)) == nil
+}
+
+// answer carries out the commands of the batch and writes their answers. An error is a fault of the program.
+func (c *conn) answer() (err error) {
+	defer c.server.backend.Faults.Catch("resp", &err)
+	c.judge()
+	c.server.commands.Add(uint64(len(c.batch)))
+	for i := 0; i < len(c.batch) && !c.ending; {
+		i += c.carryOut(c.batch[i:])
+		c.out.flushSome()
+		c.space.reset()
+	}
+	return nil
+}
