@@ -12,12 +12,12 @@ test: ## what the README says
 race: ## with one processor, for the reason that .ci/run gives
 	go test -race -short -cpu 1 ./...
 
-clients: integration/clients/node_modules/.installed integration/clients/venv/.installed ## the real clients of integration/fronts, as pinned; Redis's by apt
+clients: integration/clients/node_modules/.installed api/js/node_modules/.installed integration/clients/venv/.installed ## the real clients of integration/fronts, as pinned; Redis's by apt
 	@command -v redis-cli >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends redis-tools; }
 
-integration/clients/node_modules/.installed: integration/clients/package-lock.json
+%/node_modules/.installed: %/package-lock.json
 	@command -v node npm >/dev/null || { echo "make clients needs Node.js 20 or newer, with npm" >&2; exit 1; }
-	cd integration/clients && npm ci --no-progress
+	cd $* && npm ci --no-progress
 	@touch $@
 
 integration/clients/venv/.installed: integration/clients/requirements.txt

@@ -12,7 +12,7 @@ import (
 
 // The languages of code blocks in the README and in docs. TestDocs runs those marked console, TestDocsShowTheExamples
 // compares those marked go with the programs in examples, and the others are not run.
-var languages = map[string]bool{"console": true, "go": true, "sh": true, "text": true, "json": true}
+var languages = map[string]bool{"console": true, "go": true, "sh": true, "text": true, "json": true, "js": true, "python": true}
 
 // block is a code block of a page.
 type block struct {

@@ -34,7 +34,7 @@ func Need(t testing.TB, name string) string {
 	t.Helper()
 	path := Look(name)
 	if path == "" {
-		missing(t, name)
+		Missing(t, name)
 	}
 	return path
 }
@@ -44,12 +44,13 @@ func NeedPackage(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(Dir(), "node_modules", filepath.FromSlash(name))
 	if _, err := os.Stat(filepath.Join(dir, "package.json")); err != nil {
-		missing(t, name)
+		Missing(t, name)
 	}
 	return dir
 }
 
-func missing(t testing.TB, name string) {
+// Missing skips the test, or fails it if CI=true, since what name says is not installed.
+func Missing(t testing.TB, name string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
 		t.Fatalf("%s is not installed; `make clients` installs it", name)
