@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -73,29 +72,11 @@ func better(have, reported api.GroupStatus, node api.NodeID) api.GroupStatus {
 	return have
 }
 
-// reports asks all nodes at once. It is nil for a node that does not answer in time.
+// reports asks all nodes at once. A report is nil if the node does not answer within statusPatience.
 func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
-	all := make([]*report, len(m.Nodes))
-	n.eachReport(ctx, m, func(i int, _ placement.Node, r *report) { all[i] = r })
-	return all
-}
-
-// eachReport asks all nodes at once and calls f, in goroutines of its own, with the answer of each; nil if there is none within
-// statusPatience. It returns when all have been answered for.
-func (n *Node) eachReport(ctx context.Context, m *placement.Map, f func(i int, o placement.Node, r *report)) {
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	var wg sync.WaitGroup
-	for i, o := range m.Nodes {
-		wg.Go(func() {
-			r, err := reportOf(ctx, n.pool.Remote(o.ID))
-			if err != nil {
-				r = nil
-			}
-			f(i, o, r)
-		})
-	}
-	wg.Wait()
+	return askReports(ctx, n.pool, m.Nodes)
 }
 
 // administers refuses administration at an edge: it is served at servers alone, which the refusal names.

@@ -56,7 +56,7 @@ func (n *Node) Join(ctx context.Context, q *api.JoinRequest) (*api.JoinAnswer, e
 // joinedNode is the node as it describes itself.
 func joinedNode(q *api.JoinRequest) placement.Node {
 	x := placement.Node{
-		ID: q.Node, Region: q.Region, Role: q.Role, Address: q.Advertise, URL: "https://" + q.Advertise, Names: q.Names,
+		ID: q.Node, Region: q.Region, Role: q.Role, Address: q.Advertise, URL: urlOf("https", q.Advertise), Names: q.Names,
 		Host: q.Host, Ephemeral: q.Ephemeral,
 	}
 	copy(x.Nonce[:], q.Nonce)

@@ -39,7 +39,10 @@ const letters = "abcdefghjkmnpqrstuvwxyz23456789"
 
 // DrawName returns base with four letters, such as us-east-1-x7f3, which are drawn once and kept in the data folder: a node whose folder is
 // lost comes back under a new id, since it may not vote under the name of what it was. Without a folder they are drawn at each start.
-func DrawName(dir, base string) (api.NodeID, error) {
+func DrawName(dir, base string) (api.NodeID, error) { return drawName(dir, base, 4) }
+
+// drawName is DrawName with any number of letters.
+func drawName(dir, base string, length int) (api.NodeID, error) {
 	if node, _ := Belongs(dir); node == api.NodeID(base) || strings.HasPrefix(string(node), base+"-") {
 		return node, nil
 	}
@@ -56,14 +59,14 @@ func DrawName(dir, base string) (api.NodeID, error) {
 			return "", err
 		}
 	}
-	var random [4]byte
-	if _, err := rand.Read(random[:]); err != nil {
+	random := make([]byte, length)
+	if _, err := rand.Read(random); err != nil {
 		return "", err
 	}
 	for i := range random {
 		random[i] = letters[int(random[i])%len(letters)]
 	}
-	drawn := base + "-" + string(random[:])
+	drawn := base + "-" + string(random)
 	if dir == "" {
 		return api.NodeID(drawn), nil
 	}

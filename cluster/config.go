@@ -19,14 +19,15 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Config describes a node. ID, Region, Role and Listener are required, and one of Static, Bootstrap and Join; everything
+// Config describes a node. ID, Region, Role and, for a server, Listener are required, and one of Static, Bootstrap and Join; everything
 // else has a working zero value.
 type Config struct {
 	// ID names the node for life: a node that comes back with the same Dir must have the same ID.
 	ID     api.NodeID
 	Region api.RegionID
 	Role   api.Role
-	// Listener is the node's one port. The node closes it.
+	// Listener is the node's one port. The node closes it. nil is an edge without a port, which serves its own process alone: other
+	// nodes and clients cannot reach it, and it advertises no address.
 	Listener net.Listener
 	// Advertise is the HOST:PORT at which others reach this node; "" is the listener's address.
 	Advertise string
@@ -35,7 +36,7 @@ type Config struct {
 	Dir string
 
 	// AdminSocket is the path of the node's admin socket, at which a user that may open it administers the server, or operates the edge.
-	// "" is admin.sock in Dir, if the node keeps its state there and that path is not too long for a socket.
+	// "" is admin.sock in Dir, if the node keeps its state there, has a port, and that path is not too long for a socket.
 	AdminSocket string
 
 	// Identity is what the node proves itself with, if Dir has nothing for that; it is kept there. nil is what Dir has.
@@ -66,6 +67,9 @@ type Config struct {
 	// JoinToken returns the text of the join token by which the node joins a cluster with TLS. It is called if the node has nothing yet
 	// to prove itself with; it may wait until ctx ends. nil: the cluster is plain, or the node has joined before.
 	JoinToken func(ctx context.Context) (string, error)
+	// Ephemeral has an edge removed from the cluster when it closes, or when no server has heard it for an hour: its name is never
+	// used again.
+	Ephemeral bool
 	// JoinTimeout is how long the node tries to join; 0 is for ever. After it, and if the cluster refuses the node for good, OnFailed
 	// is called.
 	JoinTimeout time.Duration
@@ -149,7 +153,7 @@ func (c *Config) check() error {
 		return api.Errorf(api.CodeInvalid, "a node needs a region of 1 to %d bytes (--region)", placement.MaxNameBytes)
 	case c.Role != api.RoleServer && c.Role != api.RoleEdge:
 		return api.Errorf(api.CodeInvalid, "a node is a server or an edge, not %q", c.Role)
-	case c.Listener == nil:
+	case c.Listener == nil && c.Role == api.RoleServer:
 		return api.Errorf(api.CodeInvalid, "a node needs an address to listen on (--listen)")
 	case c.Role == api.RoleServer && c.Dir == "" && c.Stores == nil:
 		return api.Errorf(api.CodeInvalid, "a server needs a folder for its log (--data)")
@@ -165,11 +169,22 @@ func (c *Config) check() error {
 
 // self is this node as the map should have it.
 func (c *Config) self() placement.Node {
-	return placement.Node{ID: c.ID, Region: c.Region, Role: c.Role, Address: c.Advertise, URL: "http://" + c.Advertise}
+	return placement.Node{ID: c.ID, Region: c.Region, Role: c.Role, Address: c.Advertise, URL: urlOf("http", c.Advertise)}
+}
+
+// urlOf is the URL of what clients are served at the address; "" if there is none.
+func urlOf(scheme, address string) string {
+	if address == "" {
+		return ""
+	}
+	return scheme + "://" + address
 }
 
 // setDefaults fills in what check left open.
 func (c *Config) setDefaults() {
+	if c.Listener == nil {
+		c.Listener, c.Advertise = newNoPort(), ""
+	}
 	c.Advertise = cmp.Or(c.Advertise, c.Listener.Addr().String())
 	c.Groups = cmp.Or(c.Groups, 1)
 	c.Voters = cmp.Or(c.Voters, 3)

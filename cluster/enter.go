@@ -69,6 +69,7 @@ func (n *joining) joinRequest(token join.Token, key *ecdsa.PrivateKey) (*api.Joi
 	return &api.JoinRequest{
 		Token: token.Reveal(), CSR: csr, Node: n.cfg.ID, Region: n.cfg.Region, Role: n.cfg.Role, Advertise: n.cfg.Advertise,
 		Names: n.cfg.Names, Nonce: n.nonce[:], Level: int(placement.NewestLevel), Fresh: n.membership.identity.node == "",
+		Ephemeral: n.cfg.Ephemeral,
 	}, nil
 }
 

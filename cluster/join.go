@@ -153,7 +153,7 @@ func (n *joining) admit(ctx context.Context, m *placement.Map) error {
 	}
 	self := n.self()
 	if n.keepsNonce(m) {
-		self.Nonce = n.nonce
+		self.Nonce, self.Ephemeral = n.nonce, n.cfg.Ephemeral
 	}
 	_, err := n.changes.Join(ctx, self)
 	return err

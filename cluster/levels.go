@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -95,16 +94,20 @@ func (n *replicas) mapLevelOf(ctx context.Context, nodes []string) placement.Lev
 
 // reportsOf asks the nodes. The report of one that does not answer says nothing.
 func (n *replicas) reportsOf(ctx context.Context, nodes []string) []report {
-	all := make([]report, len(nodes))
-	var wg sync.WaitGroup
-	for i, node := range nodes {
-		wg.Go(func() {
-			if r, err := reportOf(ctx, n.pool.Remote(api.NodeID(node))); err == nil {
-				all[i] = *r
+	m, ask, all := n.view.Map(), make([]placement.Node, len(nodes)), make([]report, len(nodes))
+	for i, id := range nodes {
+		ask[i] = placement.Node{ID: api.NodeID(id)}
+		if m != nil {
+			if o, ok := m.Node(ask[i].ID); ok {
+				ask[i] = o
 			}
-		})
+		}
 	}
-	wg.Wait()
+	for i, r := range askReports(ctx, n.pool, ask) {
+		if r != nil {
+			all[i] = *r
+		}
+	}
 	return all
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -79,9 +78,9 @@ func (n *Node) drained(ctx context.Context, p *prospect, o placement.Node) *api.
 			out.Waits = append(out.Waits, fmt.Sprintf("another voter takes over %s", g.ID))
 		}
 	}
-	r, err := reportOf(ctx, n.pool.Remote(o.ID))
+	r := n.reportAbout(ctx, p, o)
 	switch {
-	case err != nil:
+	case r == nil:
 		out.Waits = append(out.Waits, fmt.Sprintf("%s does not answer", o.ID))
 	case !r.Drained:
 		out.Waits = append(out.Waits, fmt.Sprintf("%s gives its leases back", o.ID))
@@ -93,6 +92,19 @@ func (n *Node) drained(ctx context.Context, p *prospect, o placement.Node) *api.
 		}
 	}
 	return out
+}
+
+// reportAbout asks the node for its report, or the servers for what they were told of one without a port; nil if there is none.
+func (n *Node) reportAbout(ctx context.Context, p *prospect, o placement.Node) *report {
+	ask := []placement.Node{o}
+	if portless(o) {
+		ask = append(ask, slices.DeleteFunc(slices.Clone(p.Nodes), func(x placement.Node) bool { return x.Role != api.RoleServer })...)
+	}
+	r := askReports(ctx, n.pool, ask)[0]
+	if r != nil && portless(o) && r.Map < p.Version {
+		r.Drained = false // it was told before the order
+	}
+	return r
 }
 
 // Undrain implements api.Members.
@@ -253,16 +265,12 @@ func (n *Node) refusedEverywhere(ctx context.Context, p *prospect, m *placement.
 	ctx, cancel := context.WithTimeout(ctx, toldTimeout)
 	defer cancel()
 	for {
-		var mu sync.Mutex
 		var missing []string
-		n.eachReport(ctx, m, func(_ int, o placement.Node, r *report) {
-			if r != nil && r.Map >= m.Version {
-				return
+		for i, r := range n.reports(ctx, m) {
+			if r == nil || r.Map < m.Version {
+				missing = append(missing, string(m.Nodes[i].ID)+p.unheardFor(m.Nodes[i].ID))
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			missing = append(missing, string(o.ID)+p.unheardFor(o.ID))
-		})
+		}
 		if len(missing) == 0 {
 			return &api.Progress{Done: true, Note: "refused everywhere"}
 		}

@@ -49,7 +49,7 @@ func (n *network) openPort() (*transport.Port, error) {
 func (n *network) self() placement.Node {
 	self := n.cfg.self()
 	if n.security.kind() == placement.TLS {
-		self.URL = "https://" + n.cfg.Advertise
+		self.URL = urlOf("https", n.cfg.Advertise)
 	}
 	return self
 }

@@ -53,6 +53,7 @@ type Node struct {
 	said      notice.Book       // which lines the log has about other nodes, and about what this node waits for
 	epochs    words.DedupEpochs // of all groups, as their leaders report them
 	members   members           // the replicas that are open
+	told      toldReports       // of edges without a port
 	steward   *steward          // proposes what is due, while this node leads the meta group
 	refresher refresher         // fetches the map for callers that it does not name
 
@@ -77,6 +78,7 @@ type Node struct {
 
 	lanes     sync.WaitGroup // being served
 	leaving   atomic.Bool    // Close has begun
+	ended     atomic.Bool    // an embedded edge that has ended: its clients are refused
 	drainedAt atomic.Bool    // the node leads nothing and holds no lease, as it was ordered
 	started   time.Time
 	closers   []func() error // of the rooms that are open, in their order
@@ -113,6 +115,7 @@ var rooms = []struct {
 	{"watches", (*Node).openWatches},
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
+	{"telling", (*Node).openTelling},
 	{"http", (*Node).openHTTP},
 	{"fronts", (*Node).openFronts},
 	{"admin socket", (*Node).openSocket},
@@ -220,6 +223,7 @@ func (n *Node) openMethods() (func() error, error) {
 	registerIndex(n.peers, &n.members)
 	n.steward = n.newSteward()
 	n.registerReport(n.peers)
+	n.registerTell(n.peers)
 	n.registerHealth(n.peers)
 	n.registerTransfer(n.peers)
 	n.registerDepart(n.peers)

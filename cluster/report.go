@@ -33,25 +33,32 @@ type report struct {
 	Refused string `cbor:"21,keyasint,omitempty"`
 	// Troubles are what an operator has to do something about: from the leader of the meta group alone.
 	Troubles []string `cbor:"22,keyasint,omitempty"`
+	// Told are the reports of edges without a port that this server was told, and Age how old such a report is, in milliseconds.
+	Told []report `cbor:"23,keyasint,omitempty"`
+	Age  int64    `cbor:"24,keyasint,omitempty"`
 }
 
 // registerReport has the server answer for this node, without waiting.
 func (n *Node) registerReport(s *peer.Server) {
-	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) {
-		r := n.members.report(&n.cfg)
-		view := n.membership.view
-		r.Roll, _, _ = n.warden.Revision()
-		r.MapLevel, r.Clock = n.cfg.mapLevel, time.Now().UnixMilli()
-		if m := view.Map(); m != nil {
-			r.Map = m.Version
-		}
-		r.Drained, r.Refused, r.Troubles = n.drainedAt.Load(), n.membership.refusedWhy(), n.steward.words()
-		if id := n.membership.credentials.identity(); id != nil {
-			pin := id.Pin()
-			r.Pin = pin[:]
-		}
-		return r, nil
-	})
+	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) { return n.report(), nil })
+}
+
+// report describes this node, and the edges that have told it their reports.
+func (n *Node) report() *report {
+	r := n.members.report(&n.cfg)
+	view := n.membership.view
+	r.Roll, _, _ = n.warden.Revision()
+	r.MapLevel, r.Clock = n.cfg.mapLevel, time.Now().UnixMilli()
+	if m := view.Map(); m != nil {
+		r.Map = m.Version
+	}
+	r.Drained, r.Refused, r.Troubles = n.drainedAt.Load(), n.membership.refusedWhy(), n.steward.words()
+	if id := n.membership.credentials.identity(); id != nil {
+		pin := id.Pin()
+		r.Pin = pin[:]
+	}
+	r.Told = n.told.newest(time.Now())
+	return r
 }
 
 func (m *members) report(cfg *Config) *report {

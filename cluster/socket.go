@@ -26,7 +26,7 @@ const maxSocketPath = 100
 func (n *Node) openSocket() (func() error, error) {
 	path := n.cfg.AdminSocket
 	if path == "" {
-		if n.cfg.Dir == "" || n.cfg.Stores != nil {
+		if n.cfg.Dir == "" || n.cfg.Stores != nil || portless(n.cfg.self()) {
 			return nil, nil
 		}
 		if path = filepath.Join(n.cfg.Dir, SocketName); len(path) > maxSocketPath {

@@ -331,6 +331,9 @@ func (n *Node) awaitAll(ctx context.Context, done meta.Applied, wait time.Durati
 	why := make([]string, len(m.Nodes))
 	var wg sync.WaitGroup
 	for i, o := range m.Nodes {
+		if portless(o) {
+			continue // it answers no client that shows a token
+		}
 		wg.Go(func() { why[i] = n.awaitNode(ctx, o.ID, done.Roll) })
 	}
 	wg.Wait()

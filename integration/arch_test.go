@@ -179,14 +179,13 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/admission", "api/fault", "api/front", "api/httpd", "api/lock", "api/observe", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/client", "api/fault", "api/front", "api/httpd", "api/lock", "api/observe", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
-		tests:  []string{"transport/wan"},
+		tests:  []string{"transport/wan", "cluster/local"},
 	},
 	"cluster/local": {
-		ours:   []string{"api", "cluster", "transport/wan"},
+		ours:   []string{"api", "api/client", "cluster", "transport/wan"},
 		others: []string{hclog},
-		tests:  []string{"api/client"},
 	},
 
 	"cmd/edgehold": {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/lock"
 )
 
 // TestEmbeddedClient: the SDK's methods over an edge of this process: a read under a lease takes no time, a transaction spans
@@ -14,13 +15,7 @@ func TestEmbeddedClient(t *testing.T) {
 	t.Parallel()
 	scripted(t, 1, func(p *planet) {
 		at := p.byName["us-east-edge-1"]
-		n := at.running()
-		c := client.New(struct {
-			api.Store
-			api.Lister
-			api.Admin
-			api.Watcher
-		}{n.Store(), n.Store(), n, n.Watcher()})
+		c := at.running().Client()
 		defer func() { _ = c.Close() }()
 		ctx := within(p.t, time.Minute)
 		version, err := c.Put(ctx, "us-east/alice", []byte("100"))
@@ -77,6 +72,32 @@ func TestEmbeddedClient(t *testing.T) {
 		}
 		if told != 1 {
 			p.t.Errorf("followed %d keys", told)
+		}
+		l, err := c.Lock(ctx, "ap-south/job", time.Minute)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := c.Put(ctx, lock.Key("ap-south/job", l.ID), nil); api.CodeOf(err) != api.CodeInvalid {
+			p.t.Errorf("a program writes the entry of a lock: %v", err)
+		}
+		second := make(chan time.Duration, 1)
+		go func() {
+			next, err := c.Lock(ctx, "ap-south/job", time.Minute)
+			if err != nil {
+				p.t.Error(err)
+				return
+			}
+			_ = next.Unlock(ctx)
+			second <- time.Since(began)
+		}()
+		time.Sleep(10 * time.Second)
+		released := time.Since(began)
+		if err := l.Unlock(ctx); err != nil {
+			p.t.Error(err)
+		}
+		// It watches: a release at home, the event, and one transaction are two round trips of 200 ms. One that polled would ask twice a second.
+		if took := <-second - released; took > 900*time.Millisecond {
+			p.t.Errorf("the next one got the lock after %v", took)
 		}
 		if s, err := c.Status(ctx); err != nil || len(s.Nodes) == 0 {
 			p.t.Errorf("%+v, %v", s, err)

@@ -125,6 +125,7 @@ type Client struct {
 	timeout   time.Duration
 	endpoints *endpoints
 	carrier   carrier
+	leased    leaser // nil if the carrier is no such Store
 	random    io.Reader
 	sequence  atomic.Pointer[sequence]
 	holds     holds

@@ -33,6 +33,11 @@ type Value struct {
 // If the key is absent, the error is [api.CodeNotFound], and the returned Value still has the version of the absence and the node
 // that answered. [api.CodeUnavailable] means that no node could answer at the requested consistency in time.
 func (c *Client) Get(ctx context.Context, key api.Key, opts ...ReadOption) (Value, error) {
+	if len(opts) == 0 {
+		if v, ok, err := c.getLeased(ctx, key); ok {
+			return v, err
+		}
+	}
 	o := collect(opts)
 	q := keyCall("get", http.MethodGet, key)
 	if err := api.CheckKey(key); err != nil {
@@ -76,11 +81,16 @@ func valueOf(q *call, a *answer) (Value, error) {
 	}
 	switch {
 	case !e.Exists:
-		return v, asRefused(q, &api.Error{Code: api.CodeNotFound, Version: e.Version, Hint: "there is no such key"})
+		return v, absent(q, e.Version)
 	case v.Value == nil && !v.Unchanged:
 		v.Value = []byte{} // as the body of an empty value is
 	}
 	return v, nil
+}
+
+// absent is the error of a read of a key that does not exist. v is the version of its absence.
+func absent(q *call, v api.Version) error {
+	return asRefused(q, &api.Error{Code: api.CodeNotFound, Version: v, Hint: "there is no such key"})
 }
 
 // readValue returns the value in an HTTP answer.

@@ -459,3 +459,31 @@ func lockOne(t *testing.T, random *rand.Rand) {
 		t.Error("nobody has held the lock")
 	}
 }
+
+// TestEmbeddedLocksAreReserved: no front stands before a Store in the process, and still no transaction writes the entry of a lock; the
+// lock itself does.
+func TestEmbeddedLocksAreReserved(t *testing.T) {
+	m := storetest.NewMemory()
+	c := New(m)
+	t.Cleanup(func() { _ = c.Close() })
+	l, err := c.Lock(t.Context(), "a", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := lock.Key("a", l.ID)
+	for name, write := range map[string]func() error{
+		"put":    func() error { return errorOf(c.Put(t.Context(), k, nil)) },
+		"delete": func() error { return errorOf(c.Delete(t.Context(), k)) },
+		"txn":    func() error { return c.Txn(t.Context(), func(tx *Tx) error { return tx.Put(k, nil) }) },
+	} {
+		if err := write(); api.CodeOf(err) != api.CodeInvalid || !strings.Contains(err.Error(), ".lock") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if v, err := c.Get(t.Context(), k); err != nil || v.Version != l.Version {
+		t.Errorf("the entry is %+v, %v", v, err)
+	}
+	if err := l.Unlock(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

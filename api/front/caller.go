@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/lock"
 )
 
 // Caller is the store as one principal may use it. Each method checks the rights that it needs before it does anything. It is
@@ -50,7 +51,7 @@ func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 // lists. CodeInvalid if it writes or touches an entry of a lock ([lock.Reserved]). Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
 // read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	if err := reserved(t); err != nil {
+	if err := lock.CheckTxn(t); err != nil {
 		return nil, err
 	}
 	a := c.backend.access

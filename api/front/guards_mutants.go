@@ -7,6 +7,4 @@ import "os"
 var (
 	// Without it the rights of a watch are judged when it begins, and never again.
 	guardJudgeAgain = os.Getenv("EDGEHOLD_MUTANT") != "judge-again"
-	// Without it transactions of clients, also ones across groups, write the entries of locks.
-	guardReserved = os.Getenv("EDGEHOLD_MUTANT") != "lock-by-prepare"
 )

@@ -8,20 +8,6 @@ import (
 	"github.com/edgehold/edgehold/api/lock"
 )
 
-// reserved refuses a transaction that writes the entry of a lock, or touches it. Only locks write them, with transactions of one
-// group: an entry that is prepared would become visible later than its version says, below one that holds the lock already.
-func reserved(t *api.Txn) error {
-	for _, branch := range [2][]api.Op{t.Then, t.Else} {
-		for i := range branch {
-			if o := &branch[i]; guardReserved && !o.ReadsOnly() && lock.Reserved(o.Key) {
-				return &api.Error{Code: api.CodeInvalid, Op: "txn", Key: o.Key,
-					Hint: "keys with a segment .lock belong to locks: ask for one at /v1/locks; a condition on such a key is welcome"}
-			}
-		}
-	}
-	return nil
-}
-
 // Locks reports whether there are locks.
 func (b *Backend) Locks() bool { return b.locks != nil }
 

@@ -7,4 +7,5 @@ const (
 	guardNoRecord   = true
 	guardFence      = true
 	guardOwnAttempt = true
+	guardReserved   = true
 )

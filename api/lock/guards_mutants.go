@@ -11,4 +11,6 @@ var (
 	guardFence = os.Getenv("EDGEHOLD_MUTANT") != "release-without-fence"
 	// Without it an attempt whose client has gone deletes the entry that a later attempt of the same request uses.
 	guardOwnAttempt = os.Getenv("EDGEHOLD_MUTANT") != "leave-for-others"
+	// Without it transactions of clients, also ones across groups, write the entries of locks.
+	guardReserved = os.Getenv("EDGEHOLD_MUTANT") != "lock-by-prepare"
 )

@@ -48,6 +48,20 @@ func Reserved(k api.Key) bool {
 	return false
 }
 
+// CheckTxn refuses, with CodeInvalid, a transaction that writes or touches the entry of a lock. Only locks write them, with transactions
+// of one group: an entry that is prepared would become visible later than its version says, below one that holds the lock already.
+func CheckTxn(t *api.Txn) error {
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			if o := &branch[i]; guardReserved && !o.ReadsOnly() && Reserved(o.Key) {
+				return &api.Error{Code: api.CodeInvalid, Op: "txn", Key: o.Key,
+					Hint: "keys with a segment .lock belong to locks: ask for one at /v1/locks; a condition on such a key is welcome"}
+			}
+		}
+	}
+	return nil
+}
+
 // CheckName returns nil if name is the name of a lock, CodeInvalid or CodeTooLarge if it is not: 1 to [MaxNameBytes] bytes, of which
 // no segment is .lock, and which neither begins nor ends with a slash.
 func CheckName(name string) error {

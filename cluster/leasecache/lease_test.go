@@ -352,6 +352,31 @@ func TestClockIsReadAfterTheLookup(t *testing.T) {
 				}
 				r.clock.jump(-term, -term)
 			})
+			bubble(t, func(t *testing.T, r *rig) {
+				if _, _, ok := r.ReadLeased("a/k"); ok {
+					t.Error("a key without a lease is read")
+				}
+				r.put("a/k", "v")
+				r.lease("a/k")
+				if e, owner, ok := r.ReadLeased("a/k"); !ok || owner != "a" || string(e.Value) != "v" || e.Key != "a/k" || !e.Exists || e.Version != r.values["a/k"].Version {
+					t.Errorf("%+v of %q, %v", e, owner, ok)
+				}
+				r.clock.hook(func() {
+					r.clock.hook(nil)
+					during(r)
+				})
+				if e, _, ok := r.ReadLeased("a/k"); ok {
+					t.Errorf("%+v is read at once", e)
+				}
+				r.clock.jump(-term, -term)
+				r.lease("a/k")
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+				if _, _, ok := r.ReadLeased("a/k"); ok {
+					t.Error("a cache that is closed answers")
+				}
+			})
 		})
 	}
 }

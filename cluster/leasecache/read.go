@@ -55,6 +55,23 @@ func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	return c.pass(ctx, r, out)
 }
 
+// ReadLeased returns the entry of the key and its owner if a lease held here answers a linearizable read of it at this instant: see
+// [Cache.Read] for the order that makes it so. Otherwise ok is false, and nothing was done. It neither blocks nor allocates.
+func (c *Cache) ReadLeased(k api.Key) (e api.Entry, owner api.GroupID, ok bool) {
+	if c.closed.Load() {
+		return e, "", false
+	}
+	en := c.entries.get(c.entries.hasher.hash(k), k)
+	now := c.cfg.Clock.Now() // after the read arrived and after the entry was found
+	if en == nil || !en.servable(now) {
+		return e, "", false
+	}
+	en.touch()
+	en.answer(k, now, &e)
+	c.meter.served(keysServed{leased: 1})
+	return e, en.session.group.id, true
+}
+
 // allWished reports whether leases are requested on all missing keys. Leases may then answer a snapshot. Some keys are
 // not worth a lease, since they are new here or often written. With such keys, the Store behind makes the snapshot from
 // all the keys, including those leased here: it can keep transactions off them while it reads.

@@ -51,6 +51,8 @@ type Config struct {
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
 	OnFailed func(err error)
+
+	table *wan.Table // instead of WAN
 }
 
 // NodeInfo is one node of the planet.
@@ -66,6 +68,7 @@ type Planet struct {
 	nodes   []NodeInfo
 	running []*cluster.Node
 	temp    string
+	table   *wan.Table
 	root    []byte
 }
 
@@ -141,10 +144,13 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 			_ = l.Close()
 		}
 	}()
-	table, err := distances(cfg.WAN)
-	if err != nil {
-		return err
+	table := cfg.table
+	if table == nil {
+		if table, err = distances(cfg.WAN); err != nil {
+			return err
+		}
 	}
+	p.table = table
 	plan, err := cluster.Plan(p.planned(cfg), cfg.Groups, voters(cfg.Replicas))
 	if err != nil {
 		return err

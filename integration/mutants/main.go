@@ -43,7 +43,7 @@ type mutant struct {
 
 // mutants has each guard of the protocol that has a switch.
 var mutants = []mutant{
-	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}}},
+	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}, {"./api/client", "^TestEmbeddedLocksAreReserved$"}}},
 	{"lock-with-record", []check{{"./api/lock", "^TestOldAnswer$"}}},
 	{"release-without-fence", []check{{"./api/lock", "^(TestLateRelease|TestLock)$"}}},
 	{"count-from-receipt", []check{{"./api/client", "^(TestLockAnsweredLate|TestLockOne)$"}}},

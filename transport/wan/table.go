@@ -34,6 +34,9 @@ func Real() *Table {
 // Off returns the table without delays.
 func Off() *Table { return &Table{} }
 
+// Uniform returns a table with the same round trip between any two regions, and no delay inside one.
+func Uniform(roundTrip time.Duration) *Table { return &Table{others: Link{Latency: roundTrip / 2}} }
+
 // Named returns the table of a --wan flag: "real", "off", or the path of a file as [Load] reads it.
 func Named(name string) (*Table, error) {
 	switch name {
