@@ -84,7 +84,7 @@ var house = map[string]room{
 		tests:  []string{"api/storetest", "cluster/access/accesstest"},
 	},
 	"api/workerskv": {
-		ours:  []string{"api", "api/door", "api/fault", "api/front"},
+		ours:  []string{"api", "api/door", "api/front"},
 		tests: []string{"api/storetest", "cluster/access/accesstest"},
 	},
 	"fsm": {

@@ -81,7 +81,11 @@ func checkRequest(t *testing.T, q *request) {
 			t.Fatalf("%+v", q)
 		}
 	case list:
-		for _, r := range q.namespace.ranges(q.prefix, q.after) {
+		ranges := q.namespace.ranges(q.prefix, q.after)
+		if len(ranges) > 0 && q.together(ranges).Check() != nil {
+			t.Fatalf("a list of %q after %q is %+v", q.prefix, q.after, q.together(ranges))
+		}
+		for _, r := range ranges {
 			if !all.ContainsRange(r) || r.Overlaps(api.PrefixRange(q.namespace.meta(""))) || (&api.ListRequest{Range: r, Limit: q.limit}).Check() != nil {
 				t.Fatalf("a list of %q after %q has the range %v", q.prefix, q.after, r)
 			}

@@ -80,6 +80,24 @@ func (n namespace) ranges(prefix, after string) []api.Range {
 	return n.outside(all)
 }
 
+// metas returns the range of the metadata of the keys in ranges(prefix, after).
+func (n namespace) metas(prefix, after string) api.Range {
+	r := api.PrefixRange(n.meta(prefix))
+	switch rest, ok := strings.CutPrefix(after, escaped); {
+	case after == "":
+	case ok:
+		r.Start = max(r.Start, n.meta(metaName+rest)+"\x00")
+	case strings.HasPrefix(after, metaName) && after < escaped: // no key of the protocol: the names that begin with metaName follow
+		r.Start = max(r.Start, n.meta(metaName))
+	default:
+		r.Start = max(r.Start, n.meta(after)+"\x00")
+	}
+	return r
+}
+
+// ofMeta returns the name of the key whose metadata is stored as k.
+func (n namespace) ofMeta(k api.Key) string { return strings.TrimPrefix(string(k), string(n.meta(""))) }
+
 // outside returns what is in the range but not in the directory of metadata, in order: at most two ranges.
 func (n namespace) outside(all api.Range) (parts []api.Range) {
 	metas := api.PrefixRange(n.meta(""))

@@ -49,13 +49,17 @@ func TestStoredNames(t *testing.T) {
 			prefix = randomName(r)
 		}
 		if r.IntN(2) > 0 {
-			after = stored(randomName(r))
+			if after = randomName(r); r.IntN(4) > 0 { // else it may be the stored name of no key
+				after = stored(after)
+			}
 		}
 		ranges := ns.ranges(prefix, after)
 		for _, name := range names {
 			in := slices.ContainsFunc(ranges, func(r api.Range) bool { return r.Contains(ns.value(name)) })
-			if want := strings.HasPrefix(name, prefix) && (after == "" || stored(name) > after); in != want {
-				t.Fatalf("prefix %q after %q: %q is in the ranges %v: %v", prefix, after, name, ranges, in)
+			want := strings.HasPrefix(name, prefix) && (after == "" || stored(name) > after)
+			if in != want || want && !ns.metas(prefix, after).Contains(ns.meta(name)) {
+				t.Fatalf("prefix %q after %q: %q is in the ranges %v: %v, and its metadata in %v: %v", prefix, after, name, ranges, in,
+					ns.metas(prefix, after), !in)
 			}
 		}
 	}

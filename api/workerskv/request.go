@@ -84,7 +84,7 @@ func parse(r *http.Request, now time.Time) (request, error) {
 	}
 	switch {
 	case path == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
-		return q, q.list(query)
+		return q, q.setList(query)
 	case path == bulkPath && r.Method == http.MethodPost:
 		q.verb = bulk
 		return q, nil
@@ -215,8 +215,8 @@ func (q *request) setMetadata(values []string) error {
 	return nil
 }
 
-// list reads what a list asks for.
-func (q *request) list(query url.Values) error {
+// setList reads what a list asks for.
+func (q *request) setList(query url.Values) error {
 	q.verb, q.limit, q.prefix = list, MaxListKeys, query.Get("prefix")
 	if text := query.Get("key_count_limit"); query.Has("key_count_limit") {
 		n, err := strconv.Atoi(text)

@@ -212,19 +212,16 @@ func TestBulk(t *testing.T) {
 	}
 }
 
-// store is a reference store that does something before some of its answers, and whose bounded reads are what a test says.
+// store is a reference store that counts lists, and whose bounded reads are what a test says.
 type store struct {
 	*storetest.Memory
 	lists   atomic.Int64
-	onList  func(n int64)
 	bounded func(r *api.ReadRequest, out *api.ReadResult) error
 	reads   []api.ReadRequest
 }
 
 func (s *store) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
-	if n := s.lists.Add(1); s.onList != nil {
-		s.onList(n)
-	}
+	s.lists.Add(1)
 	return s.Memory.List(ctx, r)
 }
 
@@ -236,50 +233,8 @@ func (s *store) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	return s.Memory.Read(ctx, r, out)
 }
 
-// TestListBesideWrites: whatever is written between the steps of a list, each key has the metadata of one of its states, and a key
-// without metadata is one that had none.
-func TestListBesideWrites(t *testing.T) {
-	// Each key is put with metadata that says its value, and deleted, or put without metadata, at some step of the list.
-	for _, change := range []struct {
-		name string
-		do   func(s *server, name string, n int64)
-		ok   func(p page) bool // of a list of k, whose value and metadata were 0
-	}{
-		{"put", func(s *server, name string, n int64) {
-			s.ask("PUT", "/"+name, fmt.Sprint(n), "CF-KV-Metadata: "+fmt.Sprint(n))
-		}, func(p page) bool {
-			return len(p.Keys) == 1 && p.Keys[0].Metadata != ""
-		}},
-		{"delete", func(s *server, name string, _ int64) { s.ask("DELETE", "/"+name, "") }, func(p page) bool {
-			return len(p.Keys) == 0 || p.Keys[0].Metadata == "0"
-		}},
-		{"put without metadata, and then a longer life", func(s *server, name string, n int64) { s.ask("PUT", "/"+name+"?expiration_ttl=1000", fmt.Sprint(n)) }, func(p page) bool {
-			return len(p.Keys) == 1 && (p.Keys[0].Metadata == "0") == (p.Keys[0].Expiration == 0)
-		}},
-	} {
-		for at := range int64(12) {
-			for _, always := range []bool{false, true} {
-				var under *store
-				s := start(t, func(c *front.Config) {
-					under = &store{Memory: c.Store.(*storetest.Memory)}
-					c.Store, c.Lister = under, under
-				})
-				s.ask("PUT", "/k", "0", "CF-KV-Metadata: 0")
-				under.onList = func(n int64) {
-					if n == at || always && n >= at {
-						change.do(s, "k", n)
-					}
-				}
-				if p := s.list("prefix=k"); !change.ok(p) {
-					t.Errorf("%s at step %d, each: %v: listed is %+v", change.name, at, always, p)
-				}
-			}
-		}
-	}
-}
-
-// TestListOfKeysThatStay: a list of keys that do not change takes three lists, and a list of none takes one.
-func TestListOfKeysThatStay(t *testing.T) {
+// TestListIsOneRequest: keys and metadata are of one instant, as the owner lists them together.
+func TestListIsOneRequest(t *testing.T) {
 	var under *store
 	s := start(t, func(c *front.Config) {
 		under = &store{Memory: c.Store.(*storetest.Memory)}
@@ -287,12 +242,44 @@ func TestListOfKeysThatStay(t *testing.T) {
 	})
 	s.ask("PUT", "/a", "v")
 	s.ask("PUT", "/b", "v", "CF-KV-Metadata: 1")
-	for query, want := range map[string]int64{"prefix=a": 3, "prefix=b": 2, "prefix=c": 1} {
+	for _, query := range []string{"", "prefix=a", "prefix=.meta", "key_count_limit=1"} {
 		under.lists.Store(0)
 		s.list(query)
-		if got := under.lists.Load(); got != want {
-			t.Errorf("%s took %d lists, want %d", query, got, want)
+		if got := under.lists.Load(); got != 1 {
+			t.Errorf("%s took %d lists", query, got)
 		}
+	}
+}
+
+// TestMuchMetadata: metadata without keys, which other means have written, hides no key and no metadata of one.
+func TestMuchMetadata(t *testing.T) {
+	s := start(t)
+	var steps []api.Op
+	for i := range 2000 {
+		steps = append(steps, api.Op{Kind: api.OpPut, Key: api.Key(fmt.Sprintf("kv/NS/.meta/o%04d", i)), Value: []byte("1")})
+	}
+	for half := range slices.Chunk(steps, 500) {
+		if _, err := s.Do(t.Context(), &api.Txn{Then: half}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"a", "o0500x", "o1700", "z"}
+	for _, name := range want {
+		s.ask("PUT", "/"+name, "v", "CF-KV-Metadata: "+strconv.Quote(name))
+	}
+	var got []string
+	pages := 0
+	for cursor, done := "", false; !done && pages < 100; pages++ {
+		p := s.list("key_count_limit=3&cursor=" + cursor)
+		for _, k := range p.Keys {
+			if k.Metadata != strconv.Quote(k.Name) {
+				t.Errorf("%q has metadata %q", k.Name, k.Metadata)
+			}
+		}
+		got, cursor, done = append(got, p.names()...), p.Cursor, p.Complete
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed are %q in %d pages", got, pages)
 	}
 }
 

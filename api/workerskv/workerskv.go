@@ -61,7 +61,7 @@ func (f *frontend) serve(x *door.Exchange) error {
 	case remove:
 		return f.remove(x, &q)
 	case list:
-		return f.list(x, &q)
+		return q.list(x)
 	}
 	return q.bulk(x)
 }
