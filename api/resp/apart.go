@@ -19,11 +19,11 @@ type apart struct {
 	all, writing [Databases]atomic.Int64 // in Unix nanoseconds; 0: they are not
 }
 
-func (a *apart) reads(db int) bool { return over(&a.all[db]) }
+func (a *apart) reads(db int) bool { return pending(&a.all[db]) }
 
-func (a *apart) writes(db int) bool { return over(&a.all[db]) || over(&a.writing[db]) }
+func (a *apart) writes(db int) bool { return pending(&a.all[db]) || pending(&a.writing[db]) }
 
-func over(until *atomic.Int64) bool {
+func pending(until *atomic.Int64) bool {
 	at := until.Load()
 	return at != 0 && time.Now().UnixNano() < at
 }

@@ -107,13 +107,7 @@ func (c *conn) slot() *call {
 
 // broken ends a connection whose client has sent what is not the protocol: what it sent before is answered first.
 func (c *conn) broken(err error) bool {
-	c.ending = true
-	if len(c.batch) == 0 {
-		c.out.error(err.Error())
-		c.out.flush()
-		return false
-	}
-	c.batch = append(c.batch, call{refused: err.Error()})
+	c.batch = append(c.batch, call{refused: err.Error(), ends: true})
 	return true
 }
 

@@ -1,7 +1,9 @@
 package resp
 
 import (
+	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,3 +48,14 @@ func serve(t *testing.T, change func(f *front.Config, c *Config)) *testServer {
 	})
 	return s
 }
+
+var keyNumber int
+
+// prefixedKey returns a key that no call has returned before.
+func prefixedKey() api.Key {
+	keyNumber++
+	return api.Key(fmt.Sprintf("redis/0/%d", keyNumber))
+}
+
+// keyOf returns a key of so many bytes.
+func keyOf(n int) api.Key { return api.Key(strings.Repeat("k", n)) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 // transaction is what has come between MULTI and EXEC.
@@ -296,6 +297,9 @@ func (t *transaction) read(ctx context.Context, c *conn, watched []api.Cond) (*v
 // optimistic carries out the transaction on what its keys hold, and writes what that makes of them if they still hold it; else it
 // begins again, while the request has tries and time. held is false if a watched key has changed.
 func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Cond) (held bool, err error) {
+	if err := t.mayWrite(c); err != nil {
+		return false, err
+	}
 	age := uint64(time.Now().UnixNano()) //nolint:gosec // it is after 1970
 	for try := 0; ; try++ {
 		v, err := t.read(ctx, c, watched)
@@ -323,6 +327,21 @@ func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Con
 		t.splice(c, answers)
 		return true, nil
 	}
+}
+
+// mayWrite refuses a transaction without the rights for what it is to write, before it reads.
+func (t *transaction) mayWrite(c *conn) error {
+	for i := range t.parts {
+		if t.parts[i].action.write == nil {
+			continue
+		}
+		for _, k := range t.parts[i].action.keys {
+			if err := c.server.backend.MayKey(c.ctx, "txn", front.Write, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // pause waits before the next try, for longer after many, and takes one from the request's budget.

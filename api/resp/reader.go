@@ -43,6 +43,7 @@ type call struct {
 	args [][]byte
 	// refused is the error of a command that was not kept, because it is over a limit; "" if it was.
 	refused string
+	ends    bool // the connection ends after it
 }
 
 // reader finds commands in what a client sends. It keeps at most a command and what came with it. It belongs to one goroutine.
@@ -96,7 +97,7 @@ func (r *reader) next(c *call) (ok bool, err error) {
 		r.left--
 		r.bulk = -1
 	}
-	c.refused, c.args = r.refused, c.args[:0]
+	c.refused, c.ends, c.args = r.refused, false, c.args[:0]
 	for _, s := range r.spans {
 		c.args = append(c.args, r.buf[r.start+s.from:r.start+s.to:r.start+s.to])
 	}

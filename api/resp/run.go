@@ -37,6 +37,7 @@ func (c *conn) carryOut(calls []call) int {
 func (c *conn) command(x *call) *command {
 	if x.refused != "" {
 		c.refuse(refusal(x.refused))
+		c.ending = c.ending || x.ends
 		return nil
 	}
 	m := find(x.args[0])
