@@ -7,7 +7,7 @@ import "time"
 const (
 	MaxKeyBytes   = 4096
 	MaxValueBytes = 1 << 20
-	MaxTxnOps     = 1000
+	MaxTxnOps     = 2500
 	MaxTxnBytes   = 8 << 20
 	// MaxTxnWorkBytes bounds the bytes that the gets of a transaction read, that its functions produce, that the keys have which it
 	// touches, and that its lists pass: keys with their values. It is a total.

@@ -103,6 +103,9 @@ func samplesOf(level Level) []Command {
 	if level >= Level5 {
 		all = append(all, timedSamples()...)
 	}
+	if level >= Level6 {
+		all = append(all, functionSamples()...)
+	}
 	return all
 }
 
@@ -126,10 +129,28 @@ func timedSamples() []Command {
 	}
 }
 
+// functionSamples are what level 6 has added.
+func functionSamples() []Command {
+	ref := ident.TxnRef{ID: ident.TxnID{Client: api.ClientID{1}, Seq: 9, Attempt: 2, Decider: "g.2"}, Age: 5}
+	ops := []api.Op{
+		{Kind: api.OpPut, Key: "a", Value: []byte("1"), KeepTTL: true}, {Kind: api.OpAppend, Key: "l", Value: []byte("<1>"), TTL: api.MaxTTL},
+		{Kind: api.OpAppend, Key: "l", Value: []byte("<2>"), KeepTTL: true}, {Kind: api.OpSum64, Key: "n", Value: []byte("12345678"), KeepTTL: true},
+		{Kind: api.OpMin64, Key: "n", Value: []byte("\x00\x01\x02\x03\x04\x05\x06\xff"), TTL: api.MinTTL}, {Kind: api.OpMax64, Key: "n", Value: make([]byte, 8)},
+	}
+	return []Command{
+		Write{Term: 3, Txn: api.Txn{Then: ops, Else: ops[2:]}, Now: 1 << 40},
+		Prepare{Term: 3, Group: "g.1", Txn: ref, Then: ops, Now: 7},
+		CommitLast{Term: 3, Txn: ref, Then: ops[1:4], Now: maxTime},
+	}
+}
+
 // since is the first level that can say the command.
 func since(c Command) Level {
 	if slices.ContainsFunc(timedSamples(), func(x Command) bool { return reflect.DeepEqual(x, c) }) {
 		return Level5
+	}
+	if slices.ContainsFunc(functionSamples(), func(x Command) bool { return reflect.DeepEqual(x, c) }) {
+		return Level6
 	}
 	return table[c.kind()].since
 }
@@ -304,7 +325,8 @@ func TestApplyRefusesAsDecode(t *testing.T) {
 func TestCodecGolden(t *testing.T) {
 	codecGolden(t, "testdata/commands.golden", kept, Level1, Level2)
 	codecGolden(t, "testdata/commands.v4.golden", golden, Level4)
-	codecGolden(t, "testdata/commands.v5.golden", golden, Level5)
+	codecGolden(t, "testdata/commands.v5.golden", kept, Level5)
+	codecGolden(t, "testdata/commands.v6.golden", golden, Level6)
 }
 
 func codecGolden(t *testing.T, file string, compare func(*testing.T, string, []byte), levels ...Level) {

@@ -60,8 +60,8 @@ func readCommitLast(r *codec.Reader) CommitLast {
 	return c
 }
 
-func (c *CommitLast) check() *api.Error {
-	if err := checkPart(&c.Txn, c.If, c.Then, c.Claim); err != nil {
+func (c *CommitLast) check(v *view) *api.Error {
+	if err := v.checkPart(&c.Txn, c.If, c.Then, c.Claim); err != nil {
 		return err
 	}
 	if slices.Contains(c.Participants, c.Txn.ID.Decider) {
@@ -86,7 +86,7 @@ func (t *tx) commitLast(c *CommitLast, res *Result) *api.Error {
 	if err := t.member(c.Txn.ID.Decider); err != nil {
 		return err
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(&t.view); err != nil {
 		return err
 	}
 	if d := t.decided(&c.Txn.ID); d != nil {

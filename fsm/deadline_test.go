@@ -420,7 +420,7 @@ func TestDeadlinesNeedTheirLevel(t *testing.T) {
 			if p.Err == nil || p.Err.Code != api.CodeUnavailable || !strings.Contains(p.Err.Hint, fmt.Sprintf("level %d", level)) {
 				t.Errorf("level %d, kind %d: the preview is %+v", level, op.Kind, p)
 			}
-			if err := r.m.Takes(txn.Then); api.CodeOf(err) != api.CodeUnavailable {
+			if err := r.m.Takes(&txn); api.CodeOf(err) != api.CodeUnavailable {
 				t.Errorf("level %d, kind %d: %v", level, op.Kind, err)
 			}
 		}

@@ -46,9 +46,6 @@ type place struct {
 // noDraft is the draft of a step that lists.
 const noDraft = -1
 
-// answers reports whether the entry of the step has a value.
-func answers(op *api.Op) bool { return op.Kind == api.OpGet || op.Kind == api.OpAdd }
-
 // evaluate begins the evaluation of a branch whose keys the group owns. It changes nothing.
 func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 	ev.begin(branch)
@@ -63,7 +60,7 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 		}
 		at := ev.find(op.Key)
 		d := &ev.drafts[at]
-		if op.Kind != api.OpPut && !d.known { // a put does not ask what was there
+		if (op.Kind != api.OpPut || op.KeepTTL) && !d.known { // a put does not ask what was there, but for its deadline
 			v.recall(d)
 		}
 		if err := ev.weigh(op, d, v.limits.work); err != nil {
@@ -79,8 +76,8 @@ func (v *view) evaluate(ev *evaluation, branch []api.Op) *api.Error {
 		ev.places[i] = place{at, step.Changed, d.deadline}
 		ev.timed = ev.timed || d.deadline > 0
 		ev.entries[i] = api.Entry{Key: op.Key, Exists: step.Exists}
-		if answers(op) {
-			ev.entries[i].Value = slices.Clone(step.Value)
+		if op.Answers() {
+			ev.entries[i].Value = slices.Clone(op.Answer(step.Value))
 		} else if d.stored {
 			d.Value, d.known = nil, false // it made nothing, so the value does not count: it is read again if another step needs it
 		}
@@ -149,7 +146,7 @@ func (v *view) recall(d *draft) {
 	}
 }
 
-// live moves the deadline as the step does, which the draft has the result of. An add keeps the deadline, a touch only raises it,
+// live moves the deadline as the step does, which the draft has the result of. A step may keep the deadline, a touch only raises it,
 // and a function that changes nothing changes no deadline.
 func (d *draft) live(op *api.Op, now uint64) {
 	switch {
@@ -157,9 +154,17 @@ func (d *draft) live(op *api.Op, now uint64) {
 		if to := deadlineOf(now, op.TTL); d.Exists && d.deadline > 0 && (to > d.deadline || !guardTouchRaises) {
 			d.deadline, d.touched = to, true
 		}
-	case d.Changed && (op.Kind != api.OpAdd || !guardAddKeeps):
+	case d.Changed && !keepsDeadline(op):
 		d.deadline = deadlineOf(now, op.TTL)
 	}
+}
+
+// keepsDeadline reports whether the step leaves the deadline of the key as it is. An absent key has none.
+func keepsDeadline(op *api.Op) bool {
+	if op.Kind == api.OpAdd {
+		return guardAddKeeps
+	}
+	return op.KeepTTL && guardKeepTTL
 }
 
 // weigh adds the size of what the step reads or makes. It refuses the step before any memory is used.
@@ -178,6 +183,10 @@ func (ev *evaluation) weigh(op *api.Op, d *draft, limit int) *api.Error {
 		if n = len(d.Value) + len(op.Value); ev.work+n > limit && d.Exists && bytes.Contains(d.Value, op.Value) {
 			n = 0 // it makes nothing
 		}
+	case api.OpAppend:
+		n = len(d.Value) + len(op.Value)
+	case api.OpSum64, api.OpMin64, api.OpMax64:
+		n = len(op.Value)
 	}
 	if ev.work += n; ev.work <= limit || !guardBound {
 		return nil

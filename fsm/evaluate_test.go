@@ -176,6 +176,10 @@ func TestWorkIsBounded(t *testing.T) {
 		gets = append(gets, opGet(k))
 		appends = append(appends, app(api.Key(fmt.Sprint("half", i)), strings.Repeat("z", half)))
 	}
+	var plain []api.Op
+	for i := range keys {
+		plain = append(plain, opAppend(api.Key(fmt.Sprint("half", i)), strings.Repeat("z", half)))
+	}
 	for i := range 20 {
 		same = append(same, app("half0", fmt.Sprintf("<%d>", i)))
 	}
@@ -201,6 +205,10 @@ func TestWorkIsBounded(t *testing.T) {
 		{"functions to the last byte", appends, true},
 		{"functions and one byte", with(appends, opGet("one")), false},
 		{"what functions make on the way", same, false},
+		{"appends to the last byte", plain, true},
+		{"appends and one byte", with(plain, opGet("one")), false},
+		{"appends and a fold", with(plain, opFold(api.OpSum64, "n", 1)), false},
+		{"gets and puts that keep a deadline", with(gets, keeping(opPut("big1", "1")), keeping(opPut("none", "1"))), true},
 		{"a get twice", with(gets, opGet("big0")), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -234,6 +242,9 @@ func TestWorkIsBounded(t *testing.T) {
 			r.refused(Write{Term: r.term, Txn: tx}, api.CodeTooLarge)
 			r.refused(prepare, api.CodeTooLarge)
 			r.refused(last, api.CodeTooLarge)
+			if slices.ContainsFunc(c.ops, func(o api.Op) bool { return LevelOf(&o) > Level1 }) {
+				return
+			}
 			old := setUp(Level1)
 			old.ok(Write{Term: old.term, Txn: tx})
 		})
@@ -315,7 +326,7 @@ func TestIntentsAreNamedQuickly(t *testing.T) {
 	r := founded(t)
 	var ops []api.Op
 	var keys []api.Key
-	for i := range api.MaxTxnOps {
+	for i := range MaxNamedIntents {
 		k := api.Key(fmt.Sprintf("k%04d", i) + strings.Repeat("x", 3900))
 		keys, ops = append(keys, k), append(ops, opPut(k, "v"))
 	}

@@ -151,7 +151,7 @@ func (v *view) draftsV1(branch []api.Op, index uint64) (entries []api.Entry, mad
 // entry returns the step's entry in the result.
 func (d *draftV1) entry(op *api.Op) api.Entry {
 	e := api.Entry{Key: op.Key, Version: d.version, Exists: d.Exists}
-	if answers(op) {
+	if op.Answers() {
 		e.Value = slices.Clone(d.Value)
 	}
 	return e

@@ -24,6 +24,9 @@ const (
 	guardExpireUnderLease = true // an Expire ends no key under a live lease
 	guardTouchRaises      = true // a touch never lowers a deadline
 	guardAddKeeps         = true // an add keeps the deadline of its key
+	guardKeepTTL          = true // a step that keeps the deadline of its key does
+	guardFunctionLevel    = true // a leader proposes nothing that the level of its group lacks
+	guardManyOps          = true // commands of old versions have no more operations than then
 	guardEpochLineage     = true // dedup epochs of two groups are not compared
 	guardListPosition     = true // the position of a list is that of the view in which its page was read
 

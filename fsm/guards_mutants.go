@@ -27,6 +27,9 @@ var (
 	guardExpireUnderLease = mutant != "expire-under-lease"
 	guardTouchRaises      = mutant != "touch-lowers"
 	guardAddKeeps         = mutant != "add-clears-deadline"
+	guardKeepTTL          = mutant != "keep-ttl-clears"
+	guardFunctionLevel    = mutant != "functions-at-any-level"
+	guardManyOps          = mutant != "many-ops-at-any-level"
 	guardEpochLineage     = mutant != "epoch-lineage"
 	guardListPosition     = mutant != "list-position-late"
 

@@ -25,9 +25,12 @@ const (
 	Level4
 	// Level5 has a time of the group, which log entries alone advance, and keys with deadlines in it.
 	Level5
+	// Level6 has the functions of bytes, append, sum64, min64 and max64, steps that keep the deadline of their key, and transactions of
+	// more than 1,000 operations.
+	Level6
 
 	// NewestLevel is the highest that this program knows.
-	NewestLevel = Level5
+	NewestLevel = Level6
 )
 
 // ErrNewer means that a log entry has something that only a newer version of this program knows.
@@ -51,6 +54,8 @@ type rules struct {
 	fences bool
 	// time: the row of a key, an intent and Meta may have what belongs to deadlines, and so have the commands.
 	time bool
+	// large: a transaction may have api.MaxTxnOps operations. Otherwise it may have codec.MaxOpsBefore.
+	large bool
 }
 
 // keepsHistory reports whether a group of that level keeps a history. It depends on the level of the group, whatever the version
@@ -64,6 +69,7 @@ var rulesOf = [NewestLevel + 1]rules{
 	Level3: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true},
 	Level4: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, fences: true},
 	Level5: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, fences: true, time: true},
+	Level6: {ages: true, endAtOnce: true, shortAborts: true, evaluates: true, keepsValues: true, fences: true, time: true, large: true},
 }
 
 const kindSetLevel kind = 23
@@ -132,33 +138,59 @@ func (m *Machine) Level() Level {
 	return m.meta.Level
 }
 
-// Takes returns CodeUnavailable if a step needs a higher level than the group's: it has a TTL, touches or lists. Such a step is not
-// to be proposed.
-func (m *Machine) Takes(branches ...[]api.Op) error {
-	if err := takes(m.Level(), branches...); err != nil {
+// Takes returns CodeUnavailable if the transaction, or a group's part of it, needs a higher level than the group's: because of its
+// steps, or because it has too many. It is not to be proposed then.
+func (m *Machine) Takes(t *api.Txn) error {
+	if err := takes(m.Level(), t); err != nil {
 		return err
 	}
 	return nil
 }
 
-func takes(level Level, branches ...[]api.Op) *api.Error {
-	for _, branch := range branches {
-		for i := range branch {
-			if op := &branch[i]; op.Kind > api.OpList || op.KeepTTL {
-				return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: op.Key, Hint: "this version does not have such a step yet; nothing was applied"}
-			}
-		}
-	}
-	if level >= Level5 {
-		return nil
-	}
-	for _, branch := range branches {
-		for i := range branch {
-			if op := &branch[i]; op.TTL != 0 || op.Kind > api.OpAppendIfAbsent {
-				return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: op.Key, Hint: fmt.Sprintf(
-					"the cluster is at level %d, and ttl, touch and list need level %d: upgrade every node; nothing was applied", level, Level5)}
-			}
-		}
+// TakesOutcomes is like Takes for a decision that keeps n outcomes. A machine of an older program refuses more than were possible
+// then.
+func (m *Machine) TakesOutcomes(n int) error {
+	if level := m.Level(); level < Level6 && n > codec.MaxOpsBefore && guardFunctionLevel {
+		return tooNew(level, Level6, "", manyOps)
 	}
 	return nil
+}
+
+func takes(level Level, t *api.Txn) *api.Error {
+	if level >= Level6 {
+		return nil
+	}
+	for _, branch := range [2][]api.Op{t.Then, t.Else} {
+		for i := range branch {
+			op := &branch[i]
+			switch needs := LevelOf(op); {
+			case needs == Level6 && guardFunctionLevel:
+				return tooNew(level, Level6, op.Key, "append, sum64, min64, max64 and keep_ttl")
+			case needs == Level5 && level < Level5:
+				return tooNew(level, Level5, op.Key, "ttl, touch and list")
+			}
+		}
+	}
+	if len(t.If)+len(t.Then)+len(t.Else) > codec.MaxOpsBefore && guardFunctionLevel {
+		return tooNew(level, Level6, "", manyOps)
+	}
+	return nil
+}
+
+const manyOps = "more than 1000 operations"
+
+func tooNew(level, needs Level, k api.Key, what string) *api.Error {
+	return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Hint: fmt.Sprintf(
+		"the cluster is at level %d, and %s need level %d: upgrade every node; nothing was applied", level, what, needs)}
+}
+
+// LevelOf returns the first level that has such a step.
+func LevelOf(op *api.Op) Level {
+	switch {
+	case op.Kind > api.OpList || op.KeepTTL:
+		return Level6
+	case op.Kind > api.OpAppendIfAbsent || op.TTL != 0:
+		return Level5
+	}
+	return Level1
 }

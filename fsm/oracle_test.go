@@ -293,7 +293,7 @@ func (o *oracle) moveDeadline(op api.Op, changed, exists bool) {
 		if exists && d > 0 && to > d {
 			o.deadlines[op.Key] = to
 		}
-	case !changed || op.Kind == api.OpAdd:
+	case !changed || op.Kind == api.OpAdd || op.KeepTTL:
 	case op.TTL > 0:
 		o.deadlines[op.Key] = to
 	default:
@@ -415,7 +415,7 @@ func (o *oracle) write(term api.Term, w *Write) Result {
 	return Result{Index: o.index, Txn: &res, Deadlines: deadlines, Effect: effect, Events: events}
 }
 
-// possible reports whether every add of the branch meets a number.
+// possible reports whether every function of the branch meets what it is for.
 func (o *oracle) possible(branch []api.Op) bool {
 	now := map[api.Key]api.Entry{}
 	for _, op := range branch {
@@ -451,8 +451,38 @@ func after(e api.Entry, op api.Op) (api.Entry, bool) {
 		if !e.Exists || !bytes.Contains(e.Value, op.Value) {
 			e.Value, e.Exists = []byte(string(e.Value)+string(op.Value)), true
 		}
+	case api.OpAppend:
+		e.Value, e.Exists = []byte(string(e.Value)+string(op.Value)), true
+	case api.OpSum64, api.OpMin64, api.OpMax64:
+		if e.Exists && len(e.Value) != 8 {
+			return e, false
+		}
+		e.Value, e.Exists = folded(op, e), true
 	}
 	return e, true
+}
+
+// folded is what a function of integers of 8 bytes makes of them, reckoned digit by digit.
+func folded(op api.Op, e api.Entry) []byte {
+	made := slices.Clone(op.Value)
+	if !e.Exists {
+		return made
+	}
+	if op.Kind == api.OpSum64 {
+		carry := 0
+		for i := range made {
+			carry += int(e.Value[i]) + int(op.Value[i])
+			made[i], carry = byte(carry), carry>>8
+		}
+		return made
+	}
+	held, given := slices.Clone(e.Value), slices.Clone(op.Value)
+	slices.Reverse(held)
+	slices.Reverse(given)
+	if less := bytes.Compare(held, given) < 0; less == (op.Kind == api.OpMin64) {
+		return slices.Clone(e.Value)
+	}
+	return made
 }
 
 func (o *oracle) record(id api.RequestID, body api.Txn, res api.TxnResult) {
@@ -550,7 +580,11 @@ func (o *oracle) execute(t *api.Txn, branch []api.Op, committed bool) (res api.T
 		if op.Writes() {
 			e = o.entry(op.Key)
 		}
-		if op.Kind != api.OpAdd && op.Kind != api.OpGet {
+		switch op.Kind {
+		case api.OpGet, api.OpAdd:
+		case api.OpAppend:
+			e.Value = []byte(strconv.Itoa(len(e.Value)))
+		default:
 			e.Value = nil
 		}
 		res.Entries = append(res.Entries, e)

@@ -53,7 +53,7 @@ func readPart(r *codec.Reader) ([]api.Cond, []api.Op) {
 }
 
 // checkPart returns an error unless a participant's part is valid and within the limits.
-func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
+func (v *view) checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) *api.Error {
 	if err := checkID(&ref.ID); err != nil {
 		return err
 	}
@@ -63,8 +63,8 @@ func checkPart(ref *ident.TxnRef, conds []api.Cond, ops []api.Op, claim *Claim) 
 	if claim != nil && len(conds)+len(ops) == 0 {
 		return nil
 	}
-	if err := (&api.Txn{If: conds, Then: ops}).CheckSteps(); err != nil {
-		return api.AsError(err)
+	if err := v.checkSteps(&api.Txn{If: conds, Then: ops}); err != nil {
+		return err
 	}
 	return errAcross(ops)
 }

@@ -495,7 +495,7 @@ func (p *txnPlanet) replayed(r *txnRequest, happened bool) {
 	again := res.Decision.Replay(&r.txn)
 	ok = len(again.Entries) == len(r.txn.Then)
 	for i := range again.Entries {
-		e, answered := &again.Entries[i], answers(&r.txn.Then[i])
+		e, answered := &again.Entries[i], r.txn.Then[i].Answers()
 		ok = ok && (p.mixed || !e.Elided) && answered == (len(e.Value) > 0 || e.Elided)
 	}
 	if !ok {

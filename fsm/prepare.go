@@ -124,7 +124,7 @@ func (t *tx) prepare(c *Prepare, res *Result) *api.Error {
 	if err := t.member(c.Group); err != nil {
 		return err
 	}
-	if err := checkPart(&c.Txn, c.If, c.Then, c.Claim); err != nil {
+	if err := t.checkPart(&c.Txn, c.If, c.Then, c.Claim); err != nil {
 		return err
 	}
 	body := bodyOf(c)

@@ -329,12 +329,48 @@ func (p *pair) timed(ops []api.Op, across bool) []api.Op {
 			o.TTL = ttl()
 		}
 	}
+	if p.m.Level() >= Level6 {
+		ops = p.functions(ops, ttl)
+	}
 	if !across && p.rnd.IntN(4) == 0 {
 		ops = slices.Insert(ops, p.rnd.IntN(len(ops)+1), api.Op{Kind: api.OpTouch, Key: p.key(), TTL: ttl()})
 	}
 	if !across && p.rnd.IntN(6) == 0 {
 		list := api.Op{Kind: api.OpList, Key: p.key()[:2+p.rnd.IntN(2)], Limit: 1 + p.rnd.IntN(12)}
 		ops = slices.Insert(ops, p.rnd.IntN(len(ops)+1), list)
+	}
+	return ops
+}
+
+// functions adds the functions of bytes, and has steps keep deadlines. Some folds follow a put of an integer of 8 bytes, others meet
+// what is there.
+func (p *pair) functions(ops []api.Op, ttl func() time.Duration) []api.Op {
+	for i := range ops {
+		if o := &ops[i]; o.Kind == api.OpPut && o.TTL == 0 {
+			o.KeepTTL = p.rnd.IntN(2) == 0
+		}
+	}
+	number := func() []byte { return fmt.Appendf(nil, "%08d", p.rnd.IntN(1000)*99_991) }
+	life := func(o api.Op) api.Op {
+		switch p.rnd.IntN(3) {
+		case 0:
+			o.TTL = ttl()
+		case 1:
+			o.KeepTTL = true
+		}
+		return o
+	}
+	if p.rnd.IntN(4) == 0 {
+		ops = append(ops, life(api.Op{Kind: api.OpAppend, Key: p.key(), Value: fmt.Appendf(nil, "%d", p.rnd.IntN(20))}))
+	}
+	if p.rnd.IntN(4) == 0 {
+		k := p.key()
+		if p.rnd.IntN(8) > 0 {
+			ops = append(ops, life(api.Op{Kind: api.OpPut, Key: k, Value: number()}))
+		}
+		for range 1 + p.rnd.IntN(2) {
+			ops = append(ops, life(api.Op{Kind: api.OpSum64 + api.OpKind(p.rnd.IntN(3)), Key: k, Value: number()}))
+		}
 	}
 	return ops
 }

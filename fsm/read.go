@@ -208,7 +208,7 @@ func (m *Machine) Preview(t *api.Txn, epoch ident.DedupEpoch) (p Preview) {
 	if p.Err != nil {
 		return p
 	}
-	if err := takes(v.meta.Level, t.Then, t.Else); err != nil {
+	if err := takes(v.meta.Level, t); err != nil {
 		return Preview{Err: err}
 	}
 	does, err := v.plan(t)

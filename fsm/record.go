@@ -28,7 +28,7 @@ func outcomes(to []Outcome, branch []api.Op, entries []api.Entry) []Outcome {
 	for i := range entries {
 		e := &entries[i]
 		o := Outcome{Version: e.Version, Exists: e.Exists}
-		if i < len(branch) && answers(&branch[i]) && e.Exists && guardReplayValues {
+		if i < len(branch) && branch[i].Answers() && e.Exists && guardReplayValues {
 			o.Value, o.Empty = e.Value, len(e.Value) == 0 && !e.Elided
 		}
 		to = append(to, o)
@@ -37,7 +37,7 @@ func outcomes(to []Outcome, branch []api.Op, entries []api.Entry) []Outcome {
 	return to
 }
 
-// fit drops values until the rest are at most limit bytes. Short ones stay, as sums are: all of them together are less.
+// fit drops values until the rest are at most limit bytes. Short ones stay, as sums and lengths are: all of them together are less.
 func fit(outcomes []Outcome, limit int) {
 	for i := range outcomes {
 		if n := len(outcomes[i].Value); n <= maxSum {

@@ -39,6 +39,11 @@ func furnishedAt(t testing.TB, level Level) *rig {
 		r.ok(Prepare{Term: r.term, Group: "g.1", Txn: ref("four", 4, "g.2"), Then: []api.Op{putFor("later", "w", time.Minute)}, Now: 1 << 31})
 		r.ok(Tick{r.term, 1<<31 + 1})
 	}
+	if level >= Level6 {
+		txn := api.Txn{ID: api.RequestID{Client: api.ClientID{5}, Seq: 1}, Then: []api.Op{opAppend("grows", "<1>"), putFor("kept", "v", time.Hour), keeping(opPut("kept", "w"))}}
+		r.ok(Write{Term: r.term, Txn: txn, Epoch: inGroup("g.1", 1)})
+		r.ok(Prepare{Term: r.term, Group: "g.1", Txn: ref("five", 5, "g.2"), Then: []api.Op{keeping(opPut("kept", "x")), opFold(api.OpSum64, "sum", 1)}})
+	}
 	return r
 }
 
@@ -70,6 +75,7 @@ func TestSnapshotGolden(t *testing.T) {
 	snapshotGolden(t, furnishedAt(t, Level2), "testdata/snapshot.v4.golden", 17)
 	snapshotGolden(t, furnishedAt(t, Level4), "testdata/snapshot.v6.golden", 18)
 	snapshotGolden(t, furnishedAt(t, Level5), "testdata/snapshot.v7.golden", 19)
+	snapshotGolden(t, furnishedAt(t, Level6), "testdata/snapshot.v8.golden", 19)
 }
 
 // snapshotGolden compares the machine's snapshot, which has rows in so many tables, with the file.

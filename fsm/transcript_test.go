@@ -19,8 +19,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata anew")
 
-// TestTranscripts applies the commands in testdata/transcripts, of version 2, in testdata/level-5/transcripts and, of version 1,
-// in testdata/level-1/transcripts. It compares the results with those below each. The latter are never written anew. Lines:
+// TestTranscripts applies the commands in testdata/transcripts, of version 2, in testdata/level-5/transcripts, in
+// testdata/level-6/transcripts and, of version 1, in testdata/level-1/transcripts. It compares the results with those below each. The latter are never written anew. Lines:
 //
 //	term N                          the terms of the entries to come, and of judgements that name none (term=N)
 //	init [LO HI EPOCH I OF]...      start NODE     open NODE NONCE T P     close SID NONCE
@@ -33,13 +33,14 @@ var rewrite = flag.Bool("rewrite", false, "write the golden files in testdata an
 //	read K...                       list LO HI     holders K...     meta    history AFTER    (no commands)
 //
 // COND is K@EPOCH.INDEX, K=V, K? (exists) or K! (is absent); OP is +K=V, -K, .K (get), #K=N (add) or &K=V (append if
-// absent). A write may have id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
+// absent), from level 6 on also _K=V (put that keeps the deadline), ~K=V (append), %K=V (sum64), <K=V (min64) and ^K=V (max64), where
+// V has 8 bytes. A put, append or fold may end with |TTL. A write may have id=CLIENT/SEQ/ACKED/EPOCH, clear=SID:K:LID,... and kill=SID,...; every bound "-" is none.
 func TestTranscripts(t *testing.T) {
 	for _, x := range []struct {
 		dir     string
 		level   Level
 		compare func(*testing.T, string, []byte)
-	}{{"testdata/transcripts", Level2, golden}, {"testdata/level-5/transcripts", Level5, golden}, {"testdata/level-1/transcripts", Level1, kept}} {
+	}{{"testdata/transcripts", Level2, golden}, {"testdata/level-5/transcripts", Level5, golden}, {"testdata/level-6/transcripts", Level6, golden}, {"testdata/level-1/transcripts", Level1, kept}} {
 		files, err := filepath.Glob(x.dir + "/*.txt")
 		if err != nil || len(files) == 0 {
 			t.Fatal("no transcripts", err)
@@ -275,10 +276,15 @@ func (s *stage) cond(x string) api.Cond {
 }
 
 func op(x string) api.Op {
+	x, life, _ := strings.Cut(x, "|")
 	k, v, _ := strings.Cut(x[1:], "=")
+	ttl, _ := time.ParseDuration(life)
+	if kind, ok := map[byte]api.OpKind{'_': api.OpPut, '~': api.OpAppend, '%': api.OpSum64, '<': api.OpMin64, '^': api.OpMax64}[x[0]]; ok {
+		return api.Op{Kind: kind, Key: api.Key(k), Value: []byte(v), TTL: ttl, KeepTTL: x[0] == '_'}
+	}
 	switch x[0] {
 	case '+':
-		return api.Op{Kind: api.OpPut, Key: api.Key(k), Value: []byte(v)}
+		return api.Op{Kind: api.OpPut, Key: api.Key(k), Value: []byte(v), TTL: ttl}
 	case '-':
 		return api.Op{Kind: api.OpDelete, Key: api.Key(k)}
 	case '&':

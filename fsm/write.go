@@ -142,10 +142,10 @@ func (t *tx) applyWrite(r *codec.Reader, res *Result) *api.Error {
 // write carries out a transaction. It checks in this order: a stored result, the term, ownership, conditions, intents, steps,
 // leases.
 func (t *tx) write(w *Write, res *Result) *api.Error {
-	if err := w.Txn.CheckSteps(); err != nil {
-		return api.AsError(err)
+	err := t.checkSteps(&w.Txn)
+	if err != nil {
+		return err
 	}
-	var err *api.Error
 	if res.Txn, res.Stored, err = t.before(&w.Txn, w.Epoch); res.Txn != nil || err != nil {
 		return err
 	}
@@ -198,6 +198,17 @@ func (t *tx) write(w *Write, res *Result) *api.Error {
 	}
 	if !w.Txn.ID.IsZero() {
 		t.record(&w.Txn, w.Epoch, res.Txn)
+	}
+	return nil
+}
+
+// checkSteps returns an error unless the steps are valid and within the limits of the version of the command.
+func (v *view) checkSteps(t *api.Txn) *api.Error {
+	if err := t.CheckSteps(); err != nil {
+		return api.AsError(err)
+	}
+	if n := len(t.If) + len(t.Then) + len(t.Else); n > codec.MaxOpsBefore && !v.rules.large && guardManyOps {
+		return api.Errorf(api.CodeTooLarge, "transaction of %d operations is over the limit of %d operations", n, codec.MaxOpsBefore)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@
 //
 // # Limits
 //
-// A key is 1 to 4096 bytes, a value at most 1 MiB. A transaction has at most 1000 reads and writes and 8 MiB of keys and written
+// A key is 1 to 4096 bytes, a value at most 1 MiB. A transaction has at most 2500 reads and writes and 8 MiB of keys and written
 // values. A page of a list has at most 1000 entries. A request over a limit is refused with [api.CodeTooLarge].
 //
 // # Consistency

@@ -46,6 +46,7 @@ type writeOptions struct {
 	absent, exists bool
 	key            *string
 	ttl            *time.Duration
+	keepTTL        bool
 }
 
 // IfVersion writes only if the key is at exactly this version. The version of an absent key, from the error of a Get, means that

@@ -76,8 +76,12 @@ func (s store) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		q.body = append([]byte{}, op.Value...)
 	}
 	q.txn = &api.Txn{Then: t.Then}
+	q.query = url.Values{}
 	if op.TTL != 0 {
-		q.query = url.Values{"ttl": {op.TTL.String()}}
+		q.query.Set("ttl", op.TTL.String())
+	}
+	if op.KeepTTL {
+		q.query.Set("keep_ttl", "true")
 	}
 	w, err := s.c.write(ctx, q, &o)
 	res := &api.TxnResult{Committed: err == nil, Group: w.owner, Replayed: w.replayed}
@@ -144,7 +148,7 @@ func TestStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // times to live take real time
-			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true, Time: true})
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return store{c} }, storetest.Options{SingleKey: true, Time: true, Functions: true})
 		})
 	}
 }

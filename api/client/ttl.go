@@ -10,10 +10,16 @@ import (
 )
 
 // TTL makes a put key expire d after the leader of its group took the write; [api.MinTTL] to [api.MaxTTL]. Without this option a
-// put key does not expire, even if it would have before. It is an option of [Client.Put] and [Tx.Put] alone; a [Client.Delete]
-// with it fails with [api.CodeInvalid].
+// put key does not expire, even if it would have before. It is an option of [Client.Put] and of a [Tx]'s Put, Append, Sum64, Min64
+// and Max64 alone; a [Client.Delete] with it fails with [api.CodeInvalid].
 func TTL(d time.Duration) WriteOption {
 	return func(o *writeOptions) { o.ttl = &d }
+}
+
+// KeepTTL makes a put leave the deadline of its key as it is: a key that expires does so when it would have before. A key that is
+// absent, or does not expire, does not expire afterwards. It is an option of what may have a [TTL], and excludes that.
+func KeepTTL() WriteOption {
+	return func(o *writeOptions) { o.keepTTL = true }
 }
 
 // Touch makes a key that expires live for d from now, unless it lives longer anyway, and returns what it has to live. The key keeps
@@ -52,19 +58,30 @@ func (tx *Tx) Touch(key api.Key, d time.Duration) error {
 	return tx.write("touch", api.Op{Kind: api.OpTouch, Key: key, TTL: d})
 }
 
-// putTTL returns the time to live that the options of a [Tx.Put] give, 0 if none.
-func putTTL(opts []WriteOption) (time.Duration, error) {
+// writeExpiring adds a write that may have the options TTL and KeepTTL, and no other.
+func (tx *Tx) writeExpiring(name string, op api.Op, opts []WriteOption) error {
 	o := collect(opts)
 	if o.absent || o.exists || o.version != nil || o.key != nil {
-		return 0, api.Errorf(api.CodeInvalid, "the only option of a put in a transaction is TTL; read the key to test it")
+		return tx.refuse(name, op.Key, api.Errorf(api.CodeInvalid, "the only options of a write in a transaction are TTL and KeepTTL; read the key to test it"))
 	}
-	return o.lifetime()
+	var err error
+	if op.TTL, err = o.lifetime(); err != nil {
+		return tx.refuse(name, op.Key, err)
+	}
+	op.KeepTTL = o.keepTTL
+	return tx.write(name, op)
 }
+
+// expires reports whether an option is about the deadline of the key.
+func (o *writeOptions) expires() bool { return o.ttl != nil || o.keepTTL }
 
 // lifetime returns the time to live of the put, 0 if it has none.
 func (o *writeOptions) lifetime() (time.Duration, error) {
-	if o.ttl == nil {
+	switch {
+	case o.ttl == nil:
 		return 0, nil
+	case o.keepTTL:
+		return 0, api.Errorf(api.CodeInvalid, "a write has TTL or KeepTTL, not both")
 	}
 	return *o.ttl, api.CheckTTL(*o.ttl)
 }

@@ -75,18 +75,56 @@ func clientTTL(t *testing.T, c *Client, d api.Key) {
 	}
 }
 
+// TestFunctionsOfBytes: a Tx appends, sums and compares without reading, and keeps deadlines, in every way of connecting.
+func TestFunctionsOfBytes(t *testing.T) {
+	for name, c := range clients(t, storetest.NewMemory()) {
+		t.Run(name, func(t *testing.T) {
+			d, ctx := api.Key(name)+"/", t.Context()
+			for range 2 {
+				err := c.Txn(ctx, func(tx *Tx) error {
+					_ = tx.Append(d+"a", []byte("ab"), KeepTTL())
+					_ = tx.Sum64(d+"sum", 1<<40)
+					_ = tx.Min64(d+"min", 7)
+					_ = tx.Max64(d+"max", 7, TTL(time.Hour))
+					v, err := tx.Get(ctx, d+"sum")
+					if err == nil && (len(v.Value) != 8 || v.Value[5] == 0) {
+						t.Errorf("the transaction sees the sum %x", v.Value)
+					}
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := c.Put(ctx, d+"max", []byte{5, 0, 0, 0, 0, 0, 0, 0}, KeepTTL()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for k, want := range map[api.Key]string{"a": "abab", "sum": "\x00\x00\x00\x00\x00\x02\x00\x00", "min": "\x07\x00\x00\x00\x00\x00\x00\x00", "max": "\x05\x00\x00\x00\x00\x00\x00\x00"} {
+				if v, err := c.Get(ctx, d+k); err != nil || string(v.Value) != want || (v.TTL > 0) != (k == "max") {
+					t.Errorf("%s is %q with %v left (%v), want %q", k, v.Value, v.TTL, err, want)
+				}
+			}
+			if err := c.Txn(ctx, func(tx *Tx) error { return tx.Sum64(d+"a", 1) }); api.CodeOf(err) != api.CodePreconditionFailed {
+				t.Errorf("a sum of a text gave %v", err)
+			}
+		})
+	}
+}
+
 // TestTTLOptions: a time to live that is out of bounds, or has no place, is refused before anything is sent.
 func TestTTLOptions(t *testing.T) {
 	c := New(storetest.NewMemory())
 	ctx := t.Context()
 	_, put := c.Put(ctx, "k", nil, TTL(time.Millisecond))
+	_, both := c.Put(ctx, "k", nil, TTL(time.Hour), KeepTTL())
+	_, kept := c.Delete(ctx, "k", KeepTTL())
 	_, zero := c.Put(ctx, "k", nil, TTL(0))
 	_, del := c.Delete(ctx, "k", TTL(time.Hour))
 	_, touch := c.Touch(ctx, "k", api.MaxTTL+1)
 	_, send := c.SendTxn(ctx, []byte(`{}`), TTL(time.Hour))
 	in := func(f func(*Tx) error) error { return c.Txn(ctx, f) }
 	for what, err := range map[string]error{
-		"put": put, "zero": zero, "delete": del, "touch": touch, "send": send,
+		"put": put, "both": both, "kept": kept, "zero": zero, "delete": del, "touch": touch, "send": send,
 		"tx.Put":       in(func(tx *Tx) error { return tx.Put("k", nil, TTL(time.Millisecond)) }),
 		"tx.Put if":    in(func(tx *Tx) error { _ = tx.Put("k", nil, IfAbsent()); return nil }),
 		"tx.Touch":     in(func(tx *Tx) error { return tx.Touch("k", 0) }),

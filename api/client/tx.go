@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -13,7 +14,7 @@ import (
 // methods fail with [api.CodeInvalid]. Keys and values are copied in both directions.
 //
 // Reads and writes count together: a transaction has at most [api.MaxTxnOps] keys read and writes, and at most [api.MaxTxnBytes]
-// bytes of keys and written values. An operation over a limit fails with [api.CodeTooLarge] at once. If a write fails, the whole
+// bytes of keys and written values. One that only reads has at most [api.MaxReadKeys] keys. An operation over a limit fails with [api.CodeTooLarge] at once. If a write fails, the whole
 // transaction fails, even if the function ignores the error.
 type Tx struct {
 	c      *Client
@@ -68,8 +69,8 @@ func (tx *Tx) end() {
 }
 
 // Get returns the value of key. The read is linearizable. If the key is absent, the error is [api.CodeNotFound], and the Value
-// has the version of the absence. If the transaction itself has written the key, or changed it with [Tx.Add] or
-// [Tx.AppendIfAbsent], the version is zero. The read counts against the limits of the transaction; one over them fails with
+// has the version of the absence. If the transaction itself has written the key, or changed it with a function
+// such as [Tx.Add], the version is zero. The read counts against the limits of the transaction; one over them fails with
 // [api.CodeTooLarge].
 //
 // In a Txn, reads at different moments need not be consistent with each other until the commit has checked them. So an error that
@@ -103,14 +104,10 @@ func (tx *Tx) GetAll(ctx context.Context, keys ...api.Key) ([]api.Entry, error) 
 }
 
 // Put sets key to value. Like every write it is carried out when the transaction commits, and fails with [api.CodeInvalid] in a
-// View. An invalid key or value fails with [api.CodeInvalid] or [api.CodeTooLarge]. The key expires if [TTL] says so, which is the
-// only option; its time begins with the commit.
+// View. An invalid key or value fails with [api.CodeInvalid] or [api.CodeTooLarge]. The key expires if [TTL] or [KeepTTL] says so, which
+// are the only options; the time of a TTL begins with the commit.
 func (tx *Tx) Put(key api.Key, value []byte, opts ...WriteOption) error {
-	ttl, err := putTTL(opts)
-	if err != nil {
-		return tx.refuse("put", key, err)
-	}
-	return tx.write("put", api.Op{Kind: api.OpPut, Key: key, Value: value, TTL: ttl})
+	return tx.writeExpiring("put", api.Op{Kind: api.OpPut, Key: key, Value: value}, opts)
 }
 
 // Delete removes key. Deleting an absent key is not an error.
@@ -129,6 +126,33 @@ func (tx *Tx) Add(key api.Key, delta int64) error {
 // [api.OpAppendIfAbsent]. If the result would be over [api.MaxValueBytes], the transaction fails with [api.CodeTooLarge].
 func (tx *Tx) AppendIfAbsent(key api.Key, value []byte) error {
 	return tx.write("append_if_absent", api.Op{Kind: api.OpAppendIfAbsent, Key: key, Value: value})
+}
+
+// Append appends value to the key's value without reading it; see [api.OpAppend]. The options are those of [Tx.Put]. If the result
+// would be over [api.MaxValueBytes], the transaction fails with [api.CodeTooLarge].
+func (tx *Tx) Append(key api.Key, value []byte, opts ...WriteOption) error {
+	return tx.writeExpiring("append", api.Op{Kind: api.OpAppend, Key: key, Value: value}, opts)
+}
+
+// Sum64 adds n to the key's value without reading it: an unsigned integer in 8 bytes, little endian. The sum wraps. An absent key
+// gets n. The options are those of [Tx.Put]. If the value has another length, the transaction fails with
+// [api.CodePreconditionFailed]. [Tx.Add] is for decimal integers.
+func (tx *Tx) Sum64(key api.Key, n uint64, opts ...WriteOption) error {
+	return tx.fold("sum64", api.OpSum64, key, n, opts)
+}
+
+// Min64 is like [Tx.Sum64], but writes the lesser of n and the key's value.
+func (tx *Tx) Min64(key api.Key, n uint64, opts ...WriteOption) error {
+	return tx.fold("min64", api.OpMin64, key, n, opts)
+}
+
+// Max64 is like [Tx.Sum64], but writes the greater of n and the key's value.
+func (tx *Tx) Max64(key api.Key, n uint64, opts ...WriteOption) error {
+	return tx.fold("max64", api.OpMax64, key, n, opts)
+}
+
+func (tx *Tx) fold(name string, kind api.OpKind, key api.Key, n uint64, opts []WriteOption) error {
+	return tx.writeExpiring(name, api.Op{Kind: kind, Key: key, Value: binary.LittleEndian.AppendUint64(nil, n)}, opts)
 }
 
 func (tx *Tx) write(op string, o api.Op) error {

@@ -133,7 +133,7 @@ func TestTxLimits(t *testing.T) {
 					}
 				}
 				return tx.Add("k", 1)
-			}, []string{"1001", "1000"}},
+			}, []string{fmt.Sprint(api.MaxTxnOps + 1), fmt.Sprint(api.MaxTxnOps)}},
 			"bytes": {func(tx *Tx) error {
 				for range 7 {
 					if err := tx.Put("k", mib); err != nil {
@@ -149,7 +149,7 @@ func TestTxLimits(t *testing.T) {
 				}
 				_, err := tx.GetAll(t.Context(), keys...)
 				return err
-			}, []string{"1001", "1000"}},
+			}, []string{fmt.Sprint(api.MaxTxnOps + 1), fmt.Sprint(api.MaxTxnOps)}},
 		} {
 			err := c.Txn(t.Context(), test.do)
 			if !errors.Is(err, api.CodeTooLarge) || strings.Contains(err.Error(), "too early") {

@@ -41,6 +41,7 @@ type stepArgs struct {
 	pairBody
 	Delta     string  `json:"delta,omitempty"`
 	TTL       string  `json:"ttl,omitempty"`
+	KeepTTL   bool    `json:"keep_ttl,omitempty"`
 	Prefix    *string `json:"prefix,omitempty"`
 	PrefixB64 []byte  `json:"prefix_base64,omitempty"`
 	Limit     int     `json:"limit,omitempty"`
@@ -48,7 +49,7 @@ type stepArgs struct {
 
 var stepNames = map[api.OpKind]string{
 	api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent",
-	api.OpTouch: "touch", api.OpList: "list",
+	api.OpTouch: "touch", api.OpList: "list", api.OpAppend: "append", api.OpSum64: "sum64", api.OpMin64: "min64", api.OpMax64: "max64",
 }
 
 func textOrBytes(b string) (*string, []byte) {
@@ -103,7 +104,7 @@ func stepsOf(steps []api.Op) []stepBody {
 	var out []stepBody
 	for i := range steps {
 		o := &steps[i]
-		args := stepArgs{pairBody: pairOf(o.Key, o.Value, o.Kind == api.OpPut || o.Kind == api.OpAppendIfAbsent)}
+		args := stepArgs{pairBody: pairOf(o.Key, o.Value, o.HasValue()), KeepTTL: o.KeepTTL}
 		switch o.Kind {
 		case api.OpAdd:
 			args.Delta = strconv.FormatInt(o.Delta, 10)

@@ -91,7 +91,7 @@ func (c *Client) SendTxn(ctx context.Context, body []byte, opts ...WriteOption) 
 	q.render, q.body = nil, body
 	q.writes, q.once, q.telling, q.fickle = true, true, true, true
 	o := collect(opts)
-	if o.absent || o.exists || o.version != nil || o.ttl != nil {
+	if o.absent || o.exists || o.version != nil || o.expires() {
 		return nil, asRefused(q, api.Errorf(api.CodeInvalid, "the conditions of a transaction stand in its if, and a ttl in its put"))
 	}
 	end, err := c.identify(q, o)

@@ -57,7 +57,7 @@ func TestTxnStore(t *testing.T) {
 	for name, c := range clients(t, storetest.NewMemory()) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // times to live take real time
-			for _, test := range storetest.Cases(storetest.Options{Time: true}) {
+			for _, test := range storetest.Cases(storetest.Options{Time: true, Functions: true}) {
 				if name == "plain" && test.Name == "OnceReplaysRefusals" {
 					continue // it needs the state that plain HTTP leaves out
 				}
@@ -86,6 +86,11 @@ func TestBothFormsOfATxnAreOne(t *testing.T) {
 		"times": {Then: []api.Op{
 			{Kind: api.OpPut, Key: "t/1", Value: []byte("x"), TTL: 1234567890123}, {Kind: api.OpTouch, Key: "t/1", TTL: time.Hour + 1},
 			{Kind: api.OpAppendIfAbsent, Key: "t/\xff", Value: []byte("x"), TTL: api.MaxTTL},
+		}},
+		"functions": {Then: []api.Op{
+			{Kind: api.OpPut, Key: "f/1", Value: []byte("x"), KeepTTL: true}, {Kind: api.OpAppend, Key: "f/\xff", Value: []byte("\xff"), TTL: time.Hour},
+			{Kind: api.OpSum64, Key: "f/2", Value: []byte("12345678"), KeepTTL: true}, {Kind: api.OpMin64, Key: "f/2", Value: make([]byte, 8)},
+			{Kind: api.OpMax64, Key: "f/2", Value: []byte("\x00\x01\x02\x03\xff\xfe\x80\x00")},
 		}},
 		"list":    {Then: []api.Op{{Kind: api.OpDelete, Key: "t/2"}, {Kind: api.OpList, Key: "t/\xff", Limit: 7}}},
 		"neither": {If: []api.Cond{{Kind: api.CondAbsent, Key: "exists"}}, Then: []api.Op{{Kind: api.OpDelete, Key: "exists"}}, Age: 1 << 63},

@@ -106,7 +106,7 @@ func TestWatchSuiteOverHTTP(t *testing.T) {
 	storetest.RunWatcher(t, func(t *testing.T) storetest.WatchStore {
 		m := storetest.NewMemory()
 		return watchable{m, serveWatched(t, m)}
-	}, storetest.Options{Time: true})
+	}, storetest.Options{Time: true, Functions: true})
 }
 
 // TestWatchSuiteInProcess is the same with a store in this process.
@@ -114,7 +114,7 @@ func TestWatchSuiteInProcess(t *testing.T) {
 	storetest.RunWatcher(t, func(*testing.T) storetest.WatchStore {
 		m := storetest.NewMemory()
 		return watchable{m, New(m)}
-	}, storetest.Options{Time: true})
+	}, storetest.Options{Time: true, Functions: true})
 }
 
 func put(t *testing.T, s api.Store, key api.Key, value string) {

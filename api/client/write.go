@@ -9,7 +9,7 @@ import (
 )
 
 // Put sets key to value, if the conditions of its options hold, and returns the new version of the key. The caller may change
-// value once Put has returned. The key does not expire, unless [TTL] says so.
+// value once Put has returned. The key does not expire, unless [TTL] or [KeepTTL] says so.
 //
 // The error is [api.CodePreconditionFailed], with the current version, if a condition does not hold, and [api.CodeAmbiguous] if
 // the outcome is unknown. After any other error nothing was written. [api.CodeTooLarge] means that the key is over
@@ -25,9 +25,12 @@ func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...Wri
 		return api.Version{}, asRefused(q, err)
 	}
 	q.body = append([]byte{}, value...) // a transport may still read it after Put has returned
-	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body, TTL: ttl}}}
+	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: key, Value: q.body, TTL: ttl, KeepTTL: o.keepTTL}}}
 	if ttl > 0 {
 		q.query = url.Values{"ttl": {ttl.String()}}
+	}
+	if o.keepTTL {
+		q.query = url.Values{"keep_ttl": {"true"}}
 	}
 	return versionOf(c.write(ctx, q, o))
 }
@@ -36,8 +39,8 @@ func (c *Client) Put(ctx context.Context, key api.Key, value []byte, opts ...Wri
 // not an error. The errors are those of [Client.Put].
 func (c *Client) Delete(ctx context.Context, key api.Key, opts ...WriteOption) (api.Version, error) {
 	q, o := keyCall("delete", http.MethodDelete, key), collect(opts)
-	if o.ttl != nil {
-		return api.Version{}, asRefused(q, api.Errorf(api.CodeInvalid, "TTL is an option of a put"))
+	if o.expires() {
+		return api.Version{}, asRefused(q, api.Errorf(api.CodeInvalid, "TTL and KeepTTL are options of a put"))
 	}
 	q.txn = &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: key}}}
 	return versionOf(c.write(ctx, q, o))

@@ -114,7 +114,7 @@ func PutCond(w *Writer, c *api.Cond) {
 }
 
 // Conds reads a list of conditions.
-func (r *Reader) Conds() []api.Cond { return List(r, api.MaxTxnOps, 2, readCond) }
+func (r *Reader) Conds() []api.Cond { return List(r, r.maxOps(), 2, readCond) }
 
 func readCond(r *Reader) api.Cond {
 	c := api.Cond{Kind: api.CondKind(r.Byte()), Key: r.Key()}
@@ -168,7 +168,18 @@ func PutOp(w *Writer, o *api.Op) {
 }
 
 // Ops reads a list of steps.
-func (r *Reader) Ops() []api.Op { return List(r, api.MaxTxnOps, 2, readOp) }
+func (r *Reader) Ops() []api.Op { return List(r, r.maxOps(), 2, readOp) }
+
+// MaxOpsBefore is how many operations a transaction may have in the layouts of logs before the sixth.
+const MaxOpsBefore = 1000
+
+// maxOps bounds a list of conditions or steps.
+func (r *Reader) maxOps() int {
+	if r.Format > 0 && r.Format < formatFunctions {
+		return MaxOpsBefore
+	}
+	return api.MaxTxnOps
+}
 
 func readOp(r *Reader) api.Op {
 	kind := r.Byte()

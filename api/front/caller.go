@@ -81,8 +81,9 @@ func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	return res, nil
 }
 
-// hideAbsence takes what deletes and touches say of a key out of the result if the principal may not read the key. The version of
-// a key that was absent already is not the transaction's, and a touch makes none.
+// hideAbsence takes what deletes, touches and puts that keep a deadline say of a key out of the result if the principal may not read
+// the key. The version of a key that was absent already is not the transaction's, a touch makes none, and a kept deadline was
+// another's.
 func (c Caller) hideAbsence(t *api.Txn, res *api.TxnResult) {
 	branch := t.Then
 	if !res.Committed {
@@ -90,7 +91,12 @@ func (c Caller) hideAbsence(t *api.Txn, res *api.TxnResult) {
 	}
 	for i := range branch {
 		o := &branch[i]
-		if o.Kind != api.OpDelete && o.Kind != api.OpTouch || i >= len(res.Entries) || c.backend.access.Holds(c.principal, Read, o.Key) {
+		keeps := o.KeepTTL && guardKeptDeadline
+		if o.Kind != api.OpDelete && o.Kind != api.OpTouch && !keeps || i >= len(res.Entries) || c.backend.access.Holds(c.principal, Read, o.Key) {
+			continue
+		}
+		if keeps {
+			res.Entries[i].TTL = 0
 			continue
 		}
 		res.Entries[i] = api.Entry{Key: o.Key, Exists: o.Kind == api.OpTouch}

@@ -178,6 +178,12 @@ func TestDeleteAndTouchHideAbsence(t *testing.T) {
 	store := &everything{}
 	b := New(Config{Store: store, Access: asking(func(*Principal, string) error { return nil })})
 	for k, hidden := range map[api.Key]bool{"secret": true, "open": false} {
+		keeps := &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: k, Exists: true, Version: api.Version{Epoch: 1, Index: 2}, TTL: 1}}}
+		store.result = keeps
+		res, err := b.For(t.Context()).Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, KeepTTL: true}}})
+		if err != nil || res.Entries[0].Version.IsZero() || (res.Entries[0].TTL == 0) != hidden {
+			t.Errorf("put that keeps the deadline of %s: %+v, %v", k, res, err)
+		}
 		for _, kind := range []api.OpKind{api.OpDelete, api.OpTouch} {
 			store.result = &api.TxnResult{Committed: true, Entries: []api.Entry{{Key: k, Version: api.Version{Epoch: 1, Index: 2}, TTL: 1}}}
 			res, err := b.For(t.Context()).Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: kind, Key: k}}})
@@ -193,7 +199,7 @@ func TestLocksAreReserved(t *testing.T) {
 	store := &everything{}
 	b := New(Config{Store: store})
 	k := api.Key("a/.lock/x")
-	for kind := api.OpGet; kind <= api.OpList; kind++ {
+	for kind := api.OpGet; kind <= api.OpMax64; kind++ {
 		op := api.Op{Kind: kind, Key: k}
 		for _, txn := range []*api.Txn{{Then: []api.Op{op}}, {Else: []api.Op{{Kind: api.OpGet, Key: "a"}, op}}} {
 			store.asked = 0

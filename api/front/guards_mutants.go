@@ -7,4 +7,6 @@ import "os"
 var (
 	// Without it the rights of a watch are judged when it begins, and never again.
 	guardJudgeAgain = os.Getenv("EDGEHOLD_MUTANT") != "judge-again"
+	// Without it a put that keeps the deadline of a key tells it to a principal that may not read the key.
+	guardKeptDeadline = os.Getenv("EDGEHOLD_MUTANT") != "tell-kept-deadline"
 )

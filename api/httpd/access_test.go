@@ -146,15 +146,19 @@ func opsJSON(ops []api.Op) []any {
 		if o.TTL != 0 {
 			m["ttl"] = o.TTL.String()
 		}
-		switch o.Kind {
-		case api.OpList:
+		if o.KeepTTL {
+			m["keep_ttl"] = true
+		}
+		switch {
+		case o.Kind == api.OpList:
 			m = map[string]any{"prefix": o.Key, "limit": o.Limit}
-		case api.OpPut, api.OpAppendIfAbsent:
+		case o.HasValue():
 			m["value"] = string(o.Value)
-		case api.OpAdd:
+		case o.Kind == api.OpAdd:
 			m["delta"] = fmt.Sprint(o.Delta)
 		}
-		name := map[api.OpKind]string{api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent", api.OpTouch: "touch", api.OpList: "list"}[o.Kind]
+		name := map[api.OpKind]string{api.OpGet: "get", api.OpPut: "put", api.OpDelete: "delete", api.OpAdd: "add", api.OpAppendIfAbsent: "append_if_absent", api.OpTouch: "touch", api.OpList: "list",
+			api.OpAppend: "append", api.OpSum64: "sum64", api.OpMin64: "min64", api.OpMax64: "max64"}[o.Kind]
 		all = append(all, map[string]any{name: m})
 	}
 	return all

@@ -6,9 +6,13 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// putKey answers PUT of a key: the body is its value, and the parameter ttl its time to live.
+// putKey answers PUT of a key: the body is its value, the parameter ttl its time to live, unless keep_ttl leaves that as it is.
 func putKey(x *exchange) error {
 	ttl, err := x.ttlParam()
+	if err != nil {
+		return err
+	}
+	keep, err := x.keepParam()
 	if err != nil {
 		return err
 	}
@@ -16,7 +20,7 @@ func putKey(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.write(api.Op{Kind: api.OpPut, Key: x.key, Value: value, TTL: ttl})
+	return x.write(api.Op{Kind: api.OpPut, Key: x.key, Value: value, TTL: ttl, KeepTTL: keep})
 }
 
 // deleteKey answers DELETE of a key, also of an absent one.
@@ -86,6 +90,9 @@ func (x *exchange) written(op api.Op, res *api.TxnResult, ifMatch tags) error {
 	now := api.Entry{Version: e.Version, Exists: op.Kind == api.OpPut}
 	if !res.Replayed { // else what is left is not known
 		now.TTL = op.TTL
+		if op.KeepTTL {
+			now.TTL = e.TTL
+		}
 	}
 	x.versionHeaders(&now)
 	return x.replyJSON(writeBody{keyText: textOfKey(x.key), Version: now.Version.String(), Replayed: res.Replayed})

@@ -49,7 +49,7 @@ const (
 
 var (
 	readParams = []string{"consistency", "max_stale"}
-	putParams  = []string{"consistency", "max_stale", "ttl"}
+	putParams  = []string{"consistency", "max_stale", "ttl", "keep_ttl"}
 	listParams = []string{"prefix", "start", "end", "limit", "reverse", "keys_only", "page", "consistency", "max_stale"}
 	waitParam  = []string{"wait"}
 	value      = body{"value", "application/octet-stream", api.MaxValueBytes}

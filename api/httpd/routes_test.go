@@ -13,7 +13,7 @@ import (
 // wantRoutes is the whole API: what a row of it changes, clients see.
 const wantRoutes = `
 GET    /v1/kv/{key}          kv        request read       [consistency max_stale] [200 304]
-PUT    /v1/kv/{key}          kv        request write      [consistency max_stale ttl] [200] value 1048576
+PUT    /v1/kv/{key}          kv        request write      [consistency max_stale ttl keep_ttl] [200] value 1048576
 DELETE /v1/kv/{key}          kv        request write      [consistency max_stale] [200]
 GET    /v1/kv                list      request list       [prefix start end limit reverse keys_only page consistency max_stale] [200]
 GET    /v1/watch             watch     request list       [prefix start end from list collapse values] [200]

@@ -24,6 +24,17 @@ func (x *exchange) ttlParam() (time.Duration, error) {
 	return parseTTL(x.query.Get("ttl"))
 }
 
+// keepParam is the parameter keep_ttl; false if it is not given.
+func (x *exchange) keepParam() (bool, error) {
+	switch x.query.Get("keep_ttl") {
+	case "true":
+		return true, nil
+	case "false", "":
+		return false, nil
+	}
+	return false, api.Errorf(api.CodeInvalid, "keep_ttl=%.40q is neither true nor false", x.query.Get("keep_ttl"))
+}
+
 // wholeTTL returns d in whole milliseconds, at least one: a key that lives is not shown with 0 to live.
 func wholeTTL(d time.Duration) time.Duration { return max(time.Millisecond, d.Round(time.Millisecond)) }
 

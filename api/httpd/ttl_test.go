@@ -71,6 +71,50 @@ func TestTTLIsRefused(t *testing.T) {
 	wantStatus(t, request(h, "PUT", "/v1/kv/a?ttl=87600h", "x"), 200)
 }
 
+// TestFunctions: the functions of bytes, and puts that keep a deadline, byte for byte; and what is wrong with one is refused by name.
+func TestFunctions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := memoryAPI()
+		wantStatus(t, request(h, "PUT", "/v1/kv/t?ttl=10s", "1"), 200) // 1.1
+		for _, c := range []struct{ body, want string }{
+			{`{"then":[{"append":{"key":"a","value":"<1>","ttl":"1m"}},{"append":{"key":"a","value_base64":"/w==","keep_ttl":true}},{"get":{"key":"a"}}]}`,
+				`{"committed":true,"results":[{"key":"a","value":"3","version":"1.2","ttl":"1m0s"},{"key":"a","value":"4","version":"1.2","ttl":"1m0s"},` +
+					`{"key":"a","value_base64":"PDE+/w==","version":"1.2","ttl":"1m0s"}],"version":"1.2"}`},
+			{`{"then":[{"sum64":{"key":"n","value_base64":"AQAAAAAAAAA="}},{"sum64":{"key":"n","value":"00000000"}},{"get":{"key":"n"}}]}`,
+				`{"committed":true,"results":[{"key":"n","version":"1.3"},{"key":"n","version":"1.3"},{"key":"n","value":"10000000","version":"1.3"}],"version":"1.3"}`},
+			{`{"then":[{"min64":{"key":"n","value":"10000001"}},{"max64":{"key":"n","value":"10000001"}},{"get":{"key":"n"}},{"put":{"key":"t","value":"2","keep_ttl":true}}]}`,
+				`{"committed":true,"results":[{"key":"n","version":"1.4"},{"key":"n","version":"1.4"},{"key":"n","value":"10000001","version":"1.4"},` +
+					`{"key":"t","version":"1.4","ttl":"10s"}],"version":"1.4"}`},
+		} {
+			r := request(h, "POST", "/v1/txn", c.body)
+			wantStatus(t, r, 200)
+			if got := bodyOf(t, r); got != c.want+"\n" {
+				t.Errorf("%s\ngot  %swant %s", c.body, got, c.want)
+			}
+		}
+		for query, ttl := range map[string]string{"?keep_ttl=true": "10.000", "?keep_ttl=false": ""} {
+			wantStatus(t, request(h, "PUT", "/v1/kv/t?ttl=10s", "1"), 200)
+			r := request(h, "PUT", "/v1/kv/t"+query, "3")
+			wantStatus(t, r, 200)
+			if got := header(r, "Edgehold-TTL"); got != ttl {
+				t.Errorf("put%s answers a ttl of %q, want %q", query, got, ttl)
+			}
+		}
+		wantProblem(t, request(h, "PUT", "/v1/kv/t?keep_ttl=yes", "x"), 400, api.CodeInvalid, "neither true nor false")
+		wantProblem(t, request(h, "PUT", "/v1/kv/t?keep_ttl=true&ttl=1s", "x"), 400, api.CodeInvalid, "not both")
+		for body, naming := range map[string]string{
+			`{"then":[{"append":{"key":"a"}}]}`:                                       "then[0].append",
+			`{"then":[{"sum64":{"key":"n","value":"1234567"}}]}`:                      "7 bytes",
+			`{"then":[{"append_if_absent":{"key":"a","value":"x","keep_ttl":true}}]}`: `"keep_ttl"`,
+			`{"then":[{"put":{"key":"a","value":"x","keep_ttl":1}}]}`:                 "then[0].put",
+			`{"then":[{"put":{"key":"a","value":"x","keep_ttl":true,"ttl":"1s"}}]}`:   "not both",
+			`{"then":[{"touch":{"key":"a","ttl":"1s","keep_ttl":true}}]}`:             `"keep_ttl"`,
+		} {
+			wantProblem(t, request(h, "POST", "/v1/txn", body), 400, api.CodeInvalid, naming)
+		}
+	})
+}
+
 // TestTxnTTL: times to live, touches and lists in transactions, byte for byte.
 func TestTxnTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

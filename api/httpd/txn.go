@@ -97,7 +97,7 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 		if branch[i].Kind == api.OpList {
 			b, lists = appendListed(b, res.Entries[i].Key, lists)
 		} else {
-			b = appendResult(b, branch[i].Kind, &res.Entries[i], !res.Replayed)
+			b = appendResult(b, &branch[i], &res.Entries[i], !res.Replayed)
 		}
 		if len(b) < flushBytes {
 			continue
@@ -125,14 +125,14 @@ func (x *exchange) replyTxn(branch []api.Op, res *api.TxnResult) {
 }
 
 // appendResult appends what one operation came to. What is left of a time to live is out of date in a replayed result.
-func appendResult(b []byte, kind api.OpKind, e *api.Entry, fresh bool) []byte {
+func appendResult(b []byte, o *api.Op, e *api.Entry, fresh bool) []byte {
 	b = appendText(append(b, '{'), "key", []byte(e.Key))
 	switch {
-	case (kind == api.OpGet || kind == api.OpTouch) && !e.Exists:
+	case (o.Kind == api.OpGet || o.Kind == api.OpTouch) && !e.Exists:
 		b = append(b, `,"exists":false`...)
 	case e.Elided:
 		b = append(b, `,"elided":true`...)
-	case kind == api.OpGet || kind == api.OpAdd:
+	case o.Answers():
 		b = appendText(append(b, ','), "value", e.Value)
 	}
 	b = append(appendVersion(append(b, `,"version":"`...), e.Version), '"')

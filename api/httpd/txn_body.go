@@ -107,10 +107,14 @@ var kinds = map[string]struct {
 	members []string
 }{
 	"get":              {api.OpGet, []string{"key", "key_base64"}},
-	"put":              {api.OpPut, []string{"key", "key_base64", "value", "value_base64", "ttl"}},
+	"put":              {api.OpPut, []string{"key", "key_base64", "value", "value_base64", "ttl", "keep_ttl"}},
 	"delete":           {api.OpDelete, []string{"key", "key_base64"}},
 	"add":              {api.OpAdd, []string{"key", "key_base64", "delta"}},
 	"append_if_absent": {api.OpAppendIfAbsent, []string{"key", "key_base64", "value", "value_base64", "ttl"}},
+	"append":           {api.OpAppend, []string{"key", "key_base64", "value", "value_base64", "ttl", "keep_ttl"}},
+	"sum64":            {api.OpSum64, []string{"key", "key_base64", "value", "value_base64", "ttl", "keep_ttl"}},
+	"min64":            {api.OpMin64, []string{"key", "key_base64", "value", "value_base64", "ttl", "keep_ttl"}},
+	"max64":            {api.OpMax64, []string{"key", "key_base64", "value", "value_base64", "ttl", "keep_ttl"}},
 	"touch":            {api.OpTouch, []string{"key", "key_base64", "ttl"}},
 	"list":             {api.OpList, []string{"prefix", "prefix_base64", "limit"}},
 }
@@ -122,7 +126,7 @@ func (p *txnParser) step(steps *[]api.Op) {
 		k, ok := kinds[name]
 		switch {
 		case !ok:
-			p.fail("%.40q is none of put, delete, add, append_if_absent, touch, get, list", name)
+			p.fail("%.40q is none of put, delete, add, append, append_if_absent, sum64, min64, max64, touch, get, list", name)
 			return
 		case o.Kind != 0:
 			p.fail("an operation has one name; write %q as the next one", name)
@@ -143,10 +147,11 @@ func (p *txnParser) step(steps *[]api.Op) {
 // operation reads what stands behind the operation's name.
 func (p *txnParser) operation(kind api.OpKind, members []string) api.Op {
 	f := p.fields(members...)
-	o := api.Op{Kind: kind, Key: p.key(&f, members[0]), TTL: f.ttl, Limit: f.limit}
-	switch kind {
-	case api.OpPut, api.OpAppendIfAbsent:
+	o := api.Op{Kind: kind, Key: p.key(&f, members[0]), TTL: f.ttl, Limit: f.limit, KeepTTL: f.keepTTL}
+	if o.HasValue() {
 		o.Value = p.value(&f)
+	}
+	switch kind {
 	case api.OpAdd:
 		if f.delta == nil {
 			p.fail("delta is missing")
@@ -178,7 +183,8 @@ type fields struct {
 	exists     *bool
 	delta      *int64
 	ttl        time.Duration // 0: not given
-	limit      int           // 0: not given
+	keepTTL    bool
+	limit      int // 0: not given
 }
 
 // tests counts what a condition tests.
@@ -237,6 +243,8 @@ func (p *txnParser) member(f *fields, name string) {
 		if f.ttl, err = parseTTL(string(p.text())); err != nil {
 			p.refuse(err)
 		}
+	case "keep_ttl":
+		f.keepTTL = p.boolean()
 	case "limit":
 		n, err := strconv.Atoi(p.integer())
 		if err != nil || n < 1 || n > api.MaxListLimit {

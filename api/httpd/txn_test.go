@@ -153,8 +153,8 @@ func TestTxnLimits(t *testing.T) {
 		body   string
 		naming []string
 	}{
-		{steps(api.MaxTxnOps+1, "x"), []string{"1001 operations", "1000 operations"}},
-		{steps(3*api.MaxTxnOps, "x"), []string{"3000 operations", "1000 operations"}},
+		{steps(api.MaxTxnOps+1, "x"), []string{"2501 operations", "2500 operations"}},
+		{steps(3*api.MaxTxnOps, "x"), []string{"7500 operations", "2500 operations"}},
 		{steps(1, mib+"v"), []string{"then[0].put: ", "1048577", "1048576"}},
 		{steps(8, mib), []string{fmt.Sprint(8*(api.MaxValueBytes+1)) + " bytes", fmt.Sprint(api.MaxTxnBytes) + " bytes"}},
 		{`{"if":[{"key":"` + strings.Repeat("k", api.MaxKeyBytes+1) + `","exists":true}]}`, []string{"if[0]: ", "4097", "4096"}},

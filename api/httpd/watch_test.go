@@ -257,7 +257,7 @@ func (s *httpStream) Next() (*api.WatchBatch, error) {
 
 // TestWatchSuite: a watch over HTTP, read as the standard for Server-Sent Events says, keeps what every watcher promises.
 func TestWatchSuite(t *testing.T) {
-	storetest.RunWatcher(t, func(t *testing.T) storetest.WatchStore { return serveMemory(t) }, storetest.Options{Time: true})
+	storetest.RunWatcher(t, func(t *testing.T) storetest.WatchStore { return serveMemory(t) }, storetest.Options{Time: true, Functions: true})
 }
 
 // watchRaw opens a watch and returns the answer; it is closed with the test.

@@ -46,11 +46,11 @@ func (u *suite) limitOps() {
 	}
 	over := &api.Txn{Then: append([]api.Op{{Kind: api.OpPut, Key: u.key("over"), Value: []byte("x")}}, t.Then...)}
 	_, err := u.store.Do(u.ctx, over)
-	u.wantCode(err, api.CodeTooLarge, "1000", "1001")
+	u.wantCode(err, api.CodeTooLarge, fmt.Sprint(api.MaxTxnOps), fmt.Sprint(api.MaxTxnOps+1))
 	u.wantAbsent(u.key("over"))
 	u.wantAbsent(u.key("0"))
 	u.wantCommitted(u.do(t), true)
-	u.wantValue(u.key("999"), "x")
+	u.wantValue(u.key(fmt.Sprint(api.MaxTxnOps-1)), "x")
 }
 
 func (u *suite) limitTxnBytes() {

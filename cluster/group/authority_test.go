@@ -14,7 +14,7 @@ func TestStore(t *testing.T) {
 	l := newLog(t, nil, "a", "b", "c")
 	t.Cleanup(l.close)
 	a := l.node("a").authority
-	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: a, Lister: a} }, storetest.Options{Time: true, Together: true})
+	storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: a, Lister: a} }, storetest.Options{Time: true, Functions: true, Together: true})
 }
 
 // TestWrongGroup checks that requests for another group are refused.

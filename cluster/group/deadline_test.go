@@ -11,6 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/ident"
 )
 
 // putTTL is a put of a key that lives for the ttl.
@@ -486,6 +487,56 @@ func TestKeepAliveTellsTheTime(t *testing.T) {
 		g, err := a.authority.OpenSession(e.ctx, words.OpenSession{Group: "g.1", Node: e.node, Nonce: e.nonce, Term: e.term})
 		if err != nil || g.Now != s.Now {
 			t.Errorf("an opened session says the time %d, %v", g.Now, err)
+		}
+	})
+}
+
+// TestLevelOfFunctions: below level 6 a group proposes no function of bytes, no step that keeps a deadline and nothing of more than
+// 1,000 operations, says why, and takes all of them after it has risen.
+func TestLevelOfFunctions(t *testing.T) {
+	before := func(c *Config) {
+		c.Init = nil
+		if _, err := c.Machine.Apply(0, 0, [][]byte{fsm.Encode(testInit, fsm.Level5)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var many []api.Op
+	for range api.MaxTxnOps {
+		many = append(many, api.Op{Kind: api.OpPut, Key: "k"})
+	}
+	bubble(t, before, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		entries := len(l.entries)
+		refused := func(err error) {
+			t.Helper()
+			wantCode(t, err, api.CodeUnavailable)
+			if !strings.Contains(err.Error(), "level 5") || !strings.Contains(err.Error(), "upgrade") {
+				t.Errorf("%v", err)
+			}
+		}
+		branches := [][]api.Op{many, {{Kind: api.OpPut, Key: "k", KeepTTL: true}}, {{Kind: api.OpAppend, Key: "k"}}, {{Kind: api.OpMax64, Key: "k", Value: make([]byte, 8)}}}
+		for _, ops := range branches {
+			_, err := a.authority.Do(t.Context(), &words.Txn{Txn: api.Txn{Then: ops}})
+			refused(err)
+			_, err = a.authority.Prepare(t.Context(), &fsm.Prepare{Group: "g.1", Txn: refOf(1, 1), Then: ops}, nil, false)
+			refused(err)
+		}
+		own := refOf(1, 1)
+		own.ID.Decider = "g.1"
+		outcomes := make([]fsm.Outcome, 1001)
+		_, err := a.authority.Decide(t.Context(), &fsm.Decide{Txn: own, Outcome: ident.TxnCommitted, Participants: []api.GroupID{"g.2"}, Outcomes: outcomes})
+		refused(err)
+		_, err = a.authority.CommitLast(t.Context(), &fsm.CommitLast{Txn: own, Then: many[:1], Outcomes: outcomes, Places: []uint32{0}}, nil)
+		refused(err)
+		if n := len(l.entries); n != entries {
+			t.Errorf("%d entries were proposed", n-entries)
+		}
+		if err := a.authority.Raise(t.Context(), func(context.Context) fsm.Level { return fsm.Level6 }); err != nil {
+			t.Fatal(err)
+		}
+		for _, ops := range branches {
+			a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "k"}}}})
+			a.mustWrite(&words.Txn{Txn: api.Txn{Then: ops}})
 		}
 	})
 }

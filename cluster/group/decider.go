@@ -18,6 +18,9 @@ func (a *Authority) Decide(ctx context.Context, c *fsm.Decide) (*fsm.Decision, e
 	if _, err := a.leader(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.cfg.Machine.TakesOutcomes(len(c.Outcomes)); err != nil {
+		return nil, err
+	}
 	res, err := a.propose(ctx, *c)
 	return res.Decision, err
 }

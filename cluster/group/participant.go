@@ -40,6 +40,9 @@ func (a *Authority) CommitLast(ctx context.Context, p *fsm.CommitLast, dropped [
 	if err := a.ours(p.Txn.ID.Decider); err != nil {
 		return nil, err
 	}
+	if err := a.cfg.Machine.TakesOutcomes(len(p.Outcomes)); err != nil {
+		return nil, err
+	}
 	own := *p
 	own.Txn.Age = clamped(p.Txn.Age)
 	v, err := a.vote(ctx, &ballot{ref: &own.Txn, said: p.Txn.Age, conds: p.If, ops: p.Then, dropped: dropped,
@@ -105,7 +108,7 @@ func (a *Authority) vote(ctx context.Context, b *ballot) (*fsm.Vote, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Machine.Takes(b.ops); err != nil {
+	if err := a.cfg.Machine.Takes(&api.Txn{If: b.conds, Then: b.ops}); err != nil {
 		return nil, err
 	}
 	written, read := b.keys()

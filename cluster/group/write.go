@@ -23,7 +23,7 @@ func (a *Authority) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Machine.Takes(t.Then, t.Else); err != nil {
+	if err := a.cfg.Machine.Takes(&t.Txn); err != nil {
 		return nil, err
 	}
 	var one [1]api.Key // usually enough

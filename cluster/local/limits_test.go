@@ -78,7 +78,7 @@ func TestLimitsOverHTTP(t *testing.T) {
 		{"value that grows", txn(step("append_if_absent", full, "x")), txn(step("put", kept, "x"), step("append_if_absent", full, "yy")), []string{"1048576", "1048578"}},
 		{"Idempotency-Key", ask{"PUT", "/v1/kv/here/i", "x", "Idempotency-Key: " + big(api.MaxIdempotencyKeyBytes)},
 			ask{"PUT", "/v1/kv/" + kept, "x", "Idempotency-Key: " + big(api.MaxIdempotencyKeyBytes+1)}, []string{"255", "256"}},
-		{"operations", txn(times(api.MaxTxnOps, step("put", "here/o", "x"))...), txn(times(api.MaxTxnOps+1, step("put", kept, "x"))...), []string{"1000", "1001"}},
+		{"operations", txn(times(api.MaxTxnOps, step("put", "here/o", "x"))...), txn(times(api.MaxTxnOps+1, step("put", kept, "x"))...), []string{"2500", "2501"}},
 		{"bytes", txn(eighths("here")...), txn(append(eighths("here"), step("put", kept, ""))...), []string{"8388608", "8388617"}},
 		{"bytes over regions", txn(eighths("here", "there")...), txn(append(eighths("here", "there"), step("put", kept, ""))...), []string{"8388608", "8388617"}},
 		{"what a transaction reads", txn(append(times(8, get(full)), step("put", "here/w", "x"))...),

@@ -2,10 +2,10 @@ package remote
 
 import (
 	"context"
-	"slices"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/codec"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -27,24 +27,29 @@ type transactional struct {
 }
 
 // message encodes a command for another node, whose leader encodes it anew for its log. Every node of this version of the wire
-// knows the level, but that of a command with a time to live: a node that does not know it refuses the command.
+// knows the level, but those of commands whose steps, or number of them, came later: a node that does not know it refuses the
+// command.
 func message(c fsm.Command) []byte {
 	level := fsm.Level2
 	switch c := c.(type) {
 	case fsm.Prepare:
-		level = levelOf(c.Then)
+		level = levelOf(c.If, c.Then)
 	case fsm.CommitLast:
-		level = levelOf(c.Then)
+		level = levelOf(c.If, c.Then)
 	}
 	return fsm.Encode(c, level)
 }
 
-// levelOf returns the least level that has the steps of a transaction across groups.
-func levelOf(ops []api.Op) fsm.Level {
-	if slices.ContainsFunc(ops, func(o api.Op) bool { return o.TTL != 0 }) {
-		return fsm.Level5
+// levelOf returns the least level that has a part of a transaction across groups.
+func levelOf(conds []api.Cond, ops []api.Op) fsm.Level {
+	if len(conds) > codec.MaxOpsBefore || len(ops) > codec.MaxOpsBefore {
+		return fsm.Level6
 	}
-	return fsm.Level2
+	level := fsm.Level2
+	for i := range ops {
+		level = max(level, fsm.LevelOf(&ops[i]))
+	}
+	return level
 }
 
 // outcome asks what became of an attempt.

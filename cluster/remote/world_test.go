@@ -201,7 +201,7 @@ func TestStoretest(t *testing.T) {
 				defer at.close()
 			}
 			store := named{at.node("s"), "g"}
-			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: store, Lister: store} }, storetest.Options{Time: true, Together: true})
+			storetest.RunLister(t, func(*testing.T) storetest.ListStore { return words.Plain{Store: store, Lister: store} }, storetest.Options{Time: true, Functions: true, Together: true})
 		})
 	}
 }

@@ -84,11 +84,11 @@ func (a *attempt) run(ctx context.Context) ended {
 }
 
 // answerable refuses an answer with more values than a transaction may return. Each group has bounded its own part. The
-// group that commits last adds at most sums.
+// group that commits last adds at most sums and lengths.
 func answerable(ops []api.Op, entries []api.Entry) error {
 	size := 0
 	for i := range ops {
-		if ops[i].Kind == api.OpGet || ops[i].Kind == api.OpAdd {
+		if ops[i].Answers() {
 			size += len(entries[i].Value)
 		}
 	}
@@ -297,7 +297,7 @@ func (a *attempt) entries() []api.Entry {
 func (a *attempt) result() *api.TxnResult {
 	res := &api.TxnResult{Committed: a.branch.held, Entries: a.entries()}
 	for i := range a.branch.ops {
-		if o := &a.branch.ops[i]; o.Kind != api.OpGet && o.Kind != api.OpAdd {
+		if !a.branch.ops[i].Answers() {
 			res.Entries[i].Value = nil
 		}
 	}

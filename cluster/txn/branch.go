@@ -38,7 +38,7 @@ func (r *running) choose(ctx context.Context) (*branch, error) {
 // the vote if each group that was read is going to vote.
 func (r *running) hold() words.Hold {
 	switch {
-	case len(r.txn.Else) == 0 && !r.named, r.validated() != nil:
+	case len(r.txn.Else) == 0 && !r.named && r.atOnce(), r.validated() != nil:
 		return words.HoldNone
 	case r.attempts > 0: // single writes may have come between
 		return words.HoldTxn | words.HoldFirm
@@ -58,7 +58,7 @@ func (r *running) validated() []bool {
 	return marks
 }
 
-// state returns the state of the keys at one instant. The read uses the transaction's own place in the wait queue. With
+// state returns the state of the keys, at one instant if there are at most [api.MaxReadKeys] of them. The read uses the transaction's own place in the wait queue. With
 // [words.HoldTxn] the place lasts until the vote on the transaction.
 func (r *running) state(ctx context.Context, keys []api.Key, hold words.Hold) (map[api.Key]*api.Entry, error) {
 	if err := r.lostKeys(keys); err != nil {

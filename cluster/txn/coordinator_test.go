@@ -15,7 +15,7 @@ import (
 // several groups, so that nearly every transaction goes across them.
 func TestStore(t *testing.T) {
 	for _, groups := range []int{1, 3} {
-		for _, c := range storetest.Cases(storetest.Options{Time: true}) {
+		for _, c := range storetest.Cases(storetest.Options{Time: true, Functions: true}) {
 			t.Run(fmt.Sprintf("%d groups/%s", groups, c.Name), func(t *testing.T) {
 				inWorld(t, groups, func(t *testing.T, w *world) {
 					g := w.gateway("us")

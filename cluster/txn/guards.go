@@ -6,5 +6,6 @@ package txn
 const (
 	guardLeasesAfterLocks = true
 	guardUnknownApplied   = true
+	guardOneInstant       = true // what is answered as of one instant is of one
 	guardNearDecider      = true // a group that is not known to be well is not relied on
 )

@@ -8,5 +8,6 @@ import "os"
 var (
 	guardLeasesAfterLocks = os.Getenv("EDGEHOLD_MUTANT") != "leases-after-locks"
 	guardUnknownApplied   = os.Getenv("EDGEHOLD_MUTANT") != "unknown-applied"
+	guardOneInstant       = os.Getenv("EDGEHOLD_MUTANT") != "two-instants"
 	guardNearDecider      = os.Getenv("EDGEHOLD_MUTANT") != "near-decider"
 )

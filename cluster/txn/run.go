@@ -63,7 +63,7 @@ func (r *running) end() {
 
 // run makes attempts until one has an outcome or the caller's time is up.
 func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
-	if r.mayOnlyRead() {
+	if r.mayOnlyRead() && atOnce(r.txn.Keys()) {
 		if res, ok, err := r.look(ctx); ok || err != nil {
 			r.mode = modeRead
 			return res, err
@@ -78,7 +78,7 @@ func (r *running) run(ctx context.Context) (*api.TxnResult, error) {
 		if err != nil {
 			return nil, notApplied(err)
 		}
-		if b.state != nil && !r.named {
+		if b.state != nil && !r.named && r.atOnce() {
 			return &api.TxnResult{Entries: b.state}, nil
 		}
 		out := r.attempt(ctx, b)
@@ -102,6 +102,12 @@ func (r *running) mayOnlyRead() bool {
 	}
 	return !writes(t.Then) || len(t.Else) > 0 && !writes(t.Else)
 }
+
+// atOnce reports whether one read has all the keys, and so their state at one instant. Otherwise the groups lock what is read.
+func atOnce(keys []api.Key) bool { return len(keys) <= api.MaxReadKeys || !guardOneInstant }
+
+// atOnce reports whether one read has all the keys of the conditions.
+func (r *running) atOnce() bool { return atOnce((&api.Txn{If: r.txn.If}).Keys()) }
 
 // notApplied returns the error of something that failed before anything was to be decided. Its outcome is not unknown.
 func notApplied(err error) error {

@@ -70,7 +70,7 @@ func newPolicySet(a *app) *cobra.Command {
 		Use:   "set NAME",
 		Short: "Add a policy, or replace it",
 		Long: `Add a policy, or replace it. Rights on keys are given by prefix: --read, --list and --write may be repeated, and an empty
-prefix means every key. A condition, an add and an append_if_absent reveal what a key holds, so they need the right to read it too; a
+prefix means every key. A condition, and a function such as add or append, reveal what a key holds, so they need the right to read it too; a
 list with values needs --read beside --list. The policies of a token add up; none takes a right away.
 
 The policy "anonymous" is that of clients without a token.`,

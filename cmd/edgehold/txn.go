@@ -28,9 +28,10 @@ input, has the body of POST /v1/txn:
 
 If all conditions of "if" hold, or there are none, the operations of "then" are executed, otherwise those of "else". A
 condition is "version", "exists" (true or false) or "value" of a key; the version of a key that was never written is "0.0".
-An operation is put, delete, add, append_if_absent, touch, get or list: {"touch":{"key":"k","ttl":"30s"}} raises the time
-that a key has to live, which "ttl" of a put sets, and {"list":{"prefix":"p/","limit":10}} lists keys. key_base64 and value_base64 hold bytes that are not UTF-8. A
-transaction of gets alone, without "if", reads one snapshot.
+An operation is put, delete, add, append, append_if_absent, sum64, min64, max64, touch, get or list:
+{"touch":{"key":"k","ttl":"30s"}} raises the time that a key has to live, which "ttl" of a put sets and "keep_ttl":true keeps,
+and {"list":{"prefix":"p/","limit":10}} lists keys. key_base64 and value_base64 hold bytes that are not UTF-8. A transaction
+of gets alone, without "if", reads one snapshot.
 
 The exit status is 3 if a condition is false, even if "else" was executed, and 4 if the outcome is unknown.`,
 		Example: `  edgehold txn transfer.json

@@ -16,9 +16,11 @@ const (
 	LevelHistory Level = 4
 	// LevelTime keeps the locks of a directory together. All nodes of the map know it, and groups may have deadlines.
 	LevelTime Level = 5
+	// LevelFunctions says that all nodes of the map know the functions of bytes, and groups may carry them out.
+	LevelFunctions Level = 6
 
 	// NewestLevel is the highest that this program knows.
-	NewestLevel = LevelTime
+	NewestLevel = LevelFunctions
 )
 
 // known reports whether a map can be at the level.

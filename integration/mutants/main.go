@@ -43,6 +43,11 @@ type mutant struct {
 
 // mutants has each guard of the protocol that has a switch.
 var mutants = []mutant{
+	{"tell-kept-deadline", []check{{"./api/front", "."}}},
+	{"keep-ttl-clears", []check{{"./fsm", "^(TestStepsKeepDeadlines|TestRandom|TestSnapshotGolden)$"}}},
+	{"functions-at-any-level", []check{{"./fsm", "^(TestFunctionsNeedTheirLevel|TestManyOperationsNeedTheirLevel)$"}}},
+	{"many-ops-at-any-level", []check{{"./fsm", "^TestManyOperationsNeedTheirLevel$"}}},
+	{"two-instants", []check{{"./cluster/txn", "^TestManyKeysAtOneInstant$"}}},
 	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}, {"./api/client", "^TestEmbeddedLocksAreReserved$"}}},
 	{"lock-with-record", []check{{"./api/lock", "^TestOldAnswer$"}}},
 	{"release-without-fence", []check{{"./api/lock", "^(TestLateRelease|TestLock)$"}}},

@@ -95,12 +95,21 @@ func writes(k api.Key) []Verb {
 	in := Need{Right: front.Write, Key: Inside}
 	put := api.Op{Kind: api.OpPut, Key: k, Value: []byte("v")}
 	putIn := api.Op{Kind: api.OpPut, Key: Inside, Value: []byte("v")}
+	fold := func(kind api.OpKind) api.Txn { // it must meet an integer of 8 bytes
+		n := []byte("12345678")
+		return api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: n}, {Kind: kind, Key: k, Value: n}}}
+	}
 	all := []Verb{
 		{"put", []Need{write}, do(api.Txn{Then: []api.Op{put}})},
 		{"delete", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: k}}})},
 		{"add 0", []Need{write, read}, do(api.Txn{Then: []api.Op{{Kind: api.OpAdd, Key: k}}})},
 		{"append_if_absent", []Need{write, read}, do(api.Txn{Then: []api.Op{{Kind: api.OpAppendIfAbsent, Key: k, Value: []byte("<v>")}}})},
 		{"put with a ttl", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte("v"), TTL: time.Hour}}})},
+		{"put with keep_ttl", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: []byte("v"), KeepTTL: true}}})},
+		{"append", []Need{write, read}, do(api.Txn{Then: []api.Op{{Kind: api.OpAppend, Key: k, Value: []byte("v")}}})},
+		{"sum64", []Need{write, read}, do(fold(api.OpSum64))},
+		{"min64", []Need{write, read}, do(fold(api.OpMin64))},
+		{"max64", []Need{write, read}, do(fold(api.OpMax64))},
 		{"touch", []Need{write}, do(api.Txn{Then: []api.Op{{Kind: api.OpTouch, Key: k, TTL: time.Hour}}})},
 		{"list in a transaction", []Need{in, {Right: front.List, Range: api.PrefixRange(k)}}, do(api.Txn{Then: []api.Op{
 			putIn, {Kind: api.OpList, Key: k, Limit: 10},
