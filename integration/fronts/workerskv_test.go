@@ -20,27 +20,49 @@ func kvService(name, url, namespace string) string {
 		name, strings.TrimPrefix(url, "http://"), namespace)
 }
 
-// kvWorker is a configuration of workerd: a Worker of the modules, of which the first is its own, with bindings, and the services.
-func kvWorker(t testing.TB, modules, bindings, services []string) (file string) {
+// worker is a configuration of workerd with one Worker. The first module is the Worker's own. A module is a file of testdata/workerskv, or
+// NAME=FILE.
+type worker struct {
+	modules, bindings, services []string
+	sockets                     string
+	files                       map[string]string // further files beside the configuration
+}
+
+// configure writes the configuration, and the modules beside it.
+func (w worker) configure(t testing.TB) (file string) {
 	t.Helper()
 	dir := t.TempDir()
 	var embedded strings.Builder
-	for _, m := range modules {
-		b, err := os.ReadFile(filepath.Join("testdata", "workerskv", m))
+	for i, m := range w.modules {
+		name, from, named := strings.Cut(m, "=")
+		if !named {
+			from = filepath.Join("testdata", "workerskv", m)
+		}
+		b, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, m), string(b))
-		fmt.Fprintf(&embedded, "(name = %q, esModule = embed %q), ", m, m)
+		write(t, filepath.Join(dir, fmt.Sprint("module", i)), string(b))
+		fmt.Fprintf(&embedded, "(name = %q, esModule = embed \"module%d\"), ", name, i)
+	}
+	for name, text := range w.files {
+		write(t, filepath.Join(dir, name), text)
 	}
 	file = filepath.Join(dir, "config.capnp")
 	write(t, file, fmt.Sprintf(`using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (services = [
   (name = "main", worker = (compatibilityDate = "2026-04-01", modules = [%s], bindings = [%s])),
   %s
-]);
-`, embedded.String(), strings.Join(bindings, ", "), strings.Join(services, "\n  ")))
+], sockets = [%s]);
+`, embedded.String(), strings.Join(w.bindings, ", "), strings.Join(w.services, "\n  "), w.sockets))
 	return file
+}
+
+// test runs the Worker's test.
+func (w worker) test(t testing.TB) {
+	t.Helper()
+	config := w.configure(t)
+	run(t, filepath.Dir(config), nil, clients.Need(t, "workerd"), "test", config)
 }
 
 func write(t testing.TB, file, text string) {
@@ -53,10 +75,11 @@ func write(t testing.TB, file, text string) {
 // TestWorkersKVBinding: a Worker of the real runtime uses every method of a KV binding that points at an edge 200 ms from home.
 func TestWorkersKVBinding(t *testing.T) {
 	t.Parallel()
-	config := kvWorker(t, []string{"binding.mjs", "check.mjs"},
-		[]string{`(name = "KV", kvNamespace = "far")`, `(name = "NEAR", kvNamespace = "near")`},
-		[]string{kvService("far", farEdge(t), "binding"), kvService("near", homeEdge(t), "binding")})
-	run(t, filepath.Dir(config), nil, clients.Need(t, "workerd"), "test", config)
+	worker{
+		modules:  []string{"binding.mjs", "check.mjs"},
+		bindings: []string{`(name = "KV", kvNamespace = "far")`, `(name = "NEAR", kvNamespace = "near")`},
+		services: []string{kvService("far", farEdge(t), "binding"), kvService("near", homeEdge(t), "binding")},
+	}.test(t)
 }
 
 // TestWorkersKVTokens: over TLS, with tokens that the runtime sends for the Worker: each may do what its policies say, and the Worker sees the
@@ -66,7 +89,6 @@ func TestWorkersKVTokens(t *testing.T) {
 		t.Skip("real clients say nothing about races")
 	}
 	t.Parallel()
-	workerd := clients.Need(t, "workerd")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{home}, Replicas: 1, Edges: -1, Port: -1, WAN: "off", Secure: true, Fronts: []string{"workers-kv"}})
@@ -74,7 +96,7 @@ func TestWorkersKVTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = p.Close() }() // the planet has nothing to keep
-	var bindings, services []string
+	w := worker{modules: []string{"tokens.mjs", "check.mjs"}, files: map[string]string{"ca.pem": string(p.Root())}}
 	for name, policy := range map[string]string{"ALL": "all", "READ": "read-all", "NONE": ""} {
 		inject := `(name = "Edgehold-KV-Namespace", value = "app")`
 		if policy != "" {
@@ -84,11 +106,9 @@ func TestWorkersKVTokens(t *testing.T) {
 			}
 			inject += fmt.Sprintf(`, (name = "Authorization", value = "Bearer %s")`, token)
 		}
-		bindings = append(bindings, fmt.Sprintf(`(name = %q, kvNamespace = %q)`, name, name))
-		services = append(services, fmt.Sprintf(`(name = %q, external = (address = %q, https = (options = (injectRequestHeaders = [%s]),
+		w.bindings = append(w.bindings, fmt.Sprintf(`(name = %q, kvNamespace = %q)`, name, name))
+		w.services = append(w.services, fmt.Sprintf(`(name = %q, external = (address = %q, https = (options = (injectRequestHeaders = [%s]),
     tlsOptions = (trustedCertificates = [embed "ca.pem"]), certificateHost = "127.0.0.1"))),`, name, strings.TrimPrefix(p.Nodes()[0].URL, "https://"), inject))
 	}
-	config := kvWorker(t, []string{"tokens.mjs", "check.mjs"}, bindings, services)
-	write(t, filepath.Join(filepath.Dir(config), "ca.pem"), string(p.Root()))
-	run(t, filepath.Dir(config), nil, workerd, "test", config)
+	w.test(t)
 }
