@@ -75,6 +75,18 @@ func (v Version) Compare(o Version) int {
 // IsZero reports whether v is the version of a key that was never written.
 func (v Version) IsZero() bool { return v == Version{} }
 
+// integerBits is where the epoch stands in the integer of a version.
+const integerBits = 40
+
+// Integer returns the version as one integer, which rises as versions do: an owner with more than 2^40 commands is followed by one
+// with an epoch that is higher by as much. A JSON number holds it exactly up to epoch 8191.
+func (v Version) Integer() uint64 { return v.Epoch<<integerBits + v.Index }
+
+// VersionOf returns the version whose Integer is n, if its owner had carried out fewer than 2^40 commands.
+func VersionOf(n uint64) Version {
+	return Version{Epoch: n >> integerBits, Index: n & (1<<integerBits - 1)}
+}
+
 // String returns the version as ETag and Edgehold-Version have it: "epoch.index" in decimal.
 func (v Version) String() string {
 	return strconv.FormatUint(v.Epoch, 10) + "." + strconv.FormatUint(v.Index, 10)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/kvconnect"
 	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/workerskv"
 )
@@ -28,10 +29,11 @@ type frontRow struct {
 // frontTable is the fronts that there are, in the order in which they are asked whether a request is theirs.
 type frontTable []frontRow
 
-// fronts is the table of fronts: a new one is its package and one row here.
+// fronts is the table of fronts: a new one is its package and one row here. A header goes before a path, which may be any key.
 var fronts = frontTable{
 	{name: resp.Name, open: openRESP, try: tryRESP},
 	{name: workerskv.Name, match: workerskv.Match, http: workerskv.New, try: tryWorkersKV},
+	{name: kvconnect.Name, match: kvconnect.Match, http: kvconnect.New, try: tryKVConnect},
 }
 
 // Reach is how a client reaches a node.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"net/url"
 
+	"github.com/edgehold/edgehold/api/kvconnect"
 	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/workerskv"
 )
@@ -40,4 +41,14 @@ func tryRESP(at Reach) string {
 		auth = "export REDISCLI_AUTH=$(cat " + at.Token + "); "
 	}
 	return auth + cli + " set hello world; " + cli + " get hello  # " + resp.Name + ": docs/fronts/resp.md"
+}
+
+// tryKVConnect writes and reads a key in Deno. The database is demo.
+func tryKVConnect(at Reach) string {
+	env := "DENO_KV_ACCESS_TOKEN=" + kvconnect.Anonymous
+	if at.Token != "" {
+		env = `DENO_KV_ACCESS_TOKEN="$(cat ` + at.Token + `)" DENO_CERT=` + at.CA
+	}
+	return env + ` deno eval --unstable-kv 'const kv = await Deno.openKv("` + at.URL + `/kvconnect/demo"); ` +
+		`await kv.set(["hello"], "world"); console.log(await kv.get(["hello"])); kv.close()'`
 }

@@ -31,8 +31,9 @@ type Config struct {
 	Joiner     api.Joiner
 	// Settings answers about settings and the level of the cluster; nil: 404.
 	Settings api.Settings
-	// Node is this node's name.
+	// Node is this node's name, and URL the base of its URLs for clients.
 	Node api.NodeID
+	URL  string
 	// Access authenticates principals and checks their rights; nil: every client may do everything.
 	Access Access
 	// Tokens answers about tokens and policies; nil: there are none to ask about.
@@ -55,8 +56,9 @@ type Config struct {
 
 // Backend is what a node offers to its fronts. Its methods are safe for concurrent use.
 type Backend struct {
-	// Node, Log and Faults are those of the Config; Log is not nil.
+	// Node, URL, Log and Faults are those of the Config; Log is not nil.
 	Node   api.NodeID
+	URL    string
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
 
@@ -95,7 +97,7 @@ func New(c Config) *Backend {
 	}
 	b := &Backend{
 		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
-		Node: c.Node, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
+		Node: c.Node, URL: c.URL, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, watcher: c.Watcher, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",

@@ -84,16 +84,11 @@ func Directory(name string) api.Key { return api.Key(name + "/" + segment + "/")
 // Key returns the key of the entry with the ID. A condition on its version is a condition that the tenure lasts.
 func Key(name, id string) api.Key { return Directory(name) + api.Key(id) }
 
-// fenceBits is where the epoch stands in a fence.
-const fenceBits = 40
-
 // Fence returns the version of an entry as one integer, which rises as versions do. A JSON number holds it exactly up to epoch 8191.
-func Fence(v api.Version) uint64 { return v.Epoch<<fenceBits + v.Index }
+func Fence(v api.Version) uint64 { return v.Integer() }
 
 // versionOf returns the version that a fence stands for while the group has carried out fewer than 2^40 commands.
-func versionOf(fence uint64) api.Version {
-	return api.Version{Epoch: fence >> fenceBits, Index: fence & (1<<fenceBits - 1)}
-}
+func versionOf(fence uint64) api.Version { return api.VersionOf(fence) }
 
 // IDOf returns the ID of the contender whose requests have the Idempotency-Key, in the space of a principal.
 func IDOf(space, idempotencyKey string) string {

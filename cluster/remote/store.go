@@ -65,6 +65,11 @@ func registerStore(s *peer.Server, groups Groups) {
 			if err := rangeInScope(peer.CallerFrom(ctx), q.Range); err != nil {
 				return nil, err
 			}
+			for i := range q.Also {
+				if err := rangeInScope(peer.CallerFrom(ctx), q.Also[i].Range); err != nil {
+					return nil, err
+				}
+			}
 			return g.List(ctx, q)
 		}))
 }

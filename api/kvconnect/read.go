@@ -1,0 +1,191 @@
+package kvconnect
+
+import (
+	"context"
+	"slices"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/door"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+// serveRead answers a snapshot_read. All ranges show one instant, and all is linearizable: of single keys leases answer if they can,
+// everything else is one request to the owner.
+func serveRead(x *door.Exchange, d database, body []byte) error {
+	ranges, err := parseSnapshotRead(body)
+	if err == nil {
+		err = checkRanges(ranges)
+	}
+	if err != nil {
+		return err
+	}
+	if len(ranges) > 0 {
+		x.About(d.data(ranges[0].start))
+	}
+	var out [][]kvEntry
+	if keys, ok := singleKeys(ranges); ok {
+		var rows []row
+		if rows, err = readKeys(x.Ctx, x.Store, d, keys); err == nil {
+			out = make([][]kvEntry, len(keys))
+			for i := range rows {
+				if e := rows[i].entry(keys[i]); e != nil {
+					out[i] = []kvEntry{*e}
+				}
+			}
+		}
+	} else {
+		out, err = list(x.Ctx, x.Store, d, ranges)
+	}
+	if err != nil {
+		return err
+	}
+	return reply(x, protobuf, encodeReadOutput(out))
+}
+
+// checkRanges holds the limits of a read.
+func checkRanges(ranges []readRange) error {
+	total := 0
+	for i := range ranges {
+		r := &ranges[i]
+		if r.limit < 1 {
+			return api.Errorf(api.CodeInvalid, "the limit of a range is %d; it is 1 or more", r.limit)
+		}
+		for _, bound := range [2][]byte{r.start, r.end} {
+			if err := checkRead(bound); err != nil {
+				return err
+			}
+		}
+		if total += int(r.limit); total > maxEntries {
+			return api.Errorf(api.CodeTooLarge, "the limits of the ranges are more than %d entries together", maxEntries)
+		}
+	}
+	return nil
+}
+
+// singleKeys returns the keys of the ranges, if each range is one key.
+func singleKeys(ranges []readRange) (keys [][]byte, ok bool) {
+	for i := range ranges {
+		start, end := ranges[i].start, ranges[i].end
+		if len(start) == 0 || start[0] >= metaFolder[0] || len(end) != len(start)+1 || end[len(start)] != 0 || !slices.Equal(start, end[:len(start)]) {
+			return nil, false
+		}
+		keys = append(keys, start)
+	}
+	return keys, true
+}
+
+// row is a client's key: its value, and its sibling.
+type row struct{ data, meta api.Entry }
+
+// entry returns the row as the protocol has it; nil if the key is absent.
+func (r *row) entry(key []byte) *kvEntry {
+	if !r.data.Exists {
+		return nil
+	}
+	return &kvEntry{key: key, value: r.data.Value, encoding: encodingOf(&r.meta), version: r.data.Version}
+}
+
+// readKeys returns the rows of keys, as they were at one instant.
+func readKeys(ctx context.Context, s front.Caller, d database, keys [][]byte) ([]row, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	q := api.ReadRequest{Snapshot: true}
+	for _, k := range keys {
+		q.Keys = append(q.Keys, d.data(k), d.meta(k))
+	}
+	var out api.ReadResult
+	if err := s.Read(ctx, &q, &out); err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(keys))
+	for i := range rows {
+		rows[i] = row{out.Entries[2*i], out.Entries[2*i+1]}
+	}
+	return rows, nil
+}
+
+// spareSiblings is how many siblings more than values are read of a range at first: there may be some without a value, which another
+// front or a key that has just expired has left.
+const spareSiblings = 16
+
+// list returns the entries of the ranges, as they were at one instant.
+func list(ctx context.Context, s front.Caller, d database, ranges []readRange) ([][]kvEntry, error) {
+	for spare := spareSiblings; ; spare = api.MaxListLimit {
+		out, whole, err := listOnce(ctx, s, d, ranges, spare)
+		if err != nil || whole {
+			return out, err
+		}
+		if spare == api.MaxListLimit {
+			return nil, api.Errorf(api.CodeTooLarge, "of the range, %s has too many keys without a value in the database: delete those", d.meta(nil))
+		}
+	}
+}
+
+// listOnce lists once. whole reports whether the siblings of all entries were among those read.
+func listOnce(ctx context.Context, s front.Caller, d database, ranges []readRange, spare int) (out [][]kvEntry, whole bool, err error) {
+	var siblings, values []api.ListPart // the siblings come first: what is cut for its size is then a list of values
+	var of []int                        // the range of each
+	for i := range ranges {
+		r := &ranges[i]
+		data, meta, ok := d.ranges(r.start, r.end)
+		if !ok {
+			continue
+		}
+		siblings = append(siblings, api.ListPart{Range: meta, Limit: min(int(r.limit)+spare, api.MaxListLimit), Reverse: r.reverse})
+		values = append(values, api.ListPart{Range: data, Limit: int(r.limit), Reverse: r.reverse})
+		of = append(of, i)
+	}
+	out = make([][]kvEntry, len(ranges))
+	if len(of) == 0 {
+		return out, true, nil
+	}
+	first := siblings[0]
+	res, err := s.List(ctx, &api.ListRequest{Range: first.Range, Limit: first.Limit, Reverse: first.Reverse, Also: append(siblings[1:len(siblings):len(siblings)], values...)})
+	if err != nil {
+		return nil, false, err
+	}
+	pages := append([]api.ListPage{{Entries: res.Entries, More: res.More}}, res.Also...)
+	whole = true
+	for n, i := range of {
+		meta, data := &pages[n], &pages[len(of)+n]
+		if data.More && len(data.Entries) < int(ranges[i].limit) {
+			return nil, false, api.Errorf(api.CodeTooLarge, "the entries are over the limit of %d bytes of one read: list them with a smaller batchSize", api.MaxListBytes)
+		}
+		whole = whole && d.covers(meta, data, ranges[i].reverse)
+		out[i] = d.entries(meta, data)
+	}
+	return out, whole, nil
+}
+
+// covers reports whether the siblings of all values, if they have any, are among those of a page.
+func (d database) covers(meta, data *api.ListPage, reverse bool) bool {
+	m, n := len(meta.Entries), len(data.Entries)
+	return !meta.More || n == 0 || m > 0 && !beyond(d.meta(d.client(data.Entries[n-1].Key)), meta.Entries[m-1].Key, reverse)
+}
+
+// entries joins the values of a range with their siblings.
+func (d database) entries(meta, data *api.ListPage) []kvEntry {
+	siblings := make(map[api.Key]*api.Entry, len(meta.Entries))
+	for i := range meta.Entries {
+		siblings[meta.Entries[i].Key] = &meta.Entries[i]
+	}
+	out := make([]kvEntry, 0, len(data.Entries))
+	for i := range data.Entries {
+		key := d.client(data.Entries[i].Key)
+		at := row{data: data.Entries[i]}
+		if m := siblings[d.meta(key)]; m != nil {
+			at.meta = *m
+		}
+		out = append(out, *at.entry(key))
+	}
+	return out
+}
+
+// beyond reports whether k comes after last in the order of a list.
+func beyond(k, last api.Key, reverse bool) bool {
+	if reverse {
+		return k < last
+	}
+	return k > last
+}
