@@ -236,6 +236,11 @@ var house = map[string]room{
 	"examples/accounts": {
 		ours: []string{"api", "api/client"},
 	},
+	"examples/wasm-edge": {
+		ours:   []string{"api", "api/client", "cluster"},
+		others: []string{"github.com/tetratelabs/wazero"},
+		tests:  []string{"cluster/local"},
+	},
 	"examples/sessions": {
 		ours: []string{"api", "api/client"},
 	},
