@@ -49,6 +49,14 @@ func NeedPackage(t testing.TB, name string) string {
 	return dir
 }
 
+// NeedVenv is [Need] for the packages of Python.
+func NeedVenv(t testing.TB) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(Dir(), "venv", "bin", "python")); err != nil {
+		Missing(t, "the venv of integration/clients")
+	}
+}
+
 // Missing skips the test, or fails it if CI=true, since what name says is not installed.
 func Missing(t testing.TB, name string) {
 	t.Helper()

@@ -36,6 +36,7 @@ var shared world
 func TestMain(m *testing.M) {
 	status := m.Run()
 	jsPackage.remove()
+	pythonPackage.remove()
 	if err := shared.close(); err != nil {
 		fmt.Fprintln(os.Stderr, "the planet does not end:", err)
 		status = 1
