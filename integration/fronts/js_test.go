@@ -117,12 +117,34 @@ func TestJSTypes(t *testing.T) {
 		t.Skip("starts processes")
 	}
 	dir := jsPackage.project(t)
+	compile(t, dir, "types.ts")
+}
+
+// compile checks a file of the project in TypeScript, strictly.
+func compile(t *testing.T, dir, file string, more ...string) {
+	t.Helper()
 	tsc, err := filepath.Abs(filepath.Join(jsDir, "node_modules", "typescript", "bin", "tsc"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, dir, nil, clients.Need(t, "node"), tsc, "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable",
-		"--module", "nodenext", "types.ts")
+	args := []string{tsc, "--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable", "--module", "nodenext", file}
+	run(t, dir, nil, clients.Need(t, "node"), append(args, more...)...)
+}
+
+// TestJSUnstorage runs the driver of unstorage in the real unstorage, and compiles it beside its types.
+func TestJSUnstorage(t *testing.T) {
+	t.Parallel()
+	url := homeEdge(t)
+	dir := jsPackage.project(t)
+	link := filepath.Join(dir, "node_modules", "unstorage")
+	if err := os.Symlink(clients.NeedPackage(t, "unstorage"), link); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, dir, []string{"EDGEHOLD_HOME=" + url}, clients.Need(t, "node"), "--test", "--test-reporter=spec", "unstorage.mjs")
+	if !strings.Contains(out, "fail 0") || strings.Contains(out, "pass 0") {
+		t.Errorf("the runner says neither that it ran nor that none has failed:\n%s", out)
+	}
+	compile(t, dir, "unstorage-types.ts", "--skipLibCheck") // those of unstorage name packages that are not here
 }
 
 // TestJSInDeno runs the smoke test in Deno, which finds the package as it finds others.

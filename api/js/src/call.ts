@@ -43,6 +43,9 @@ export interface Call {
   attempting?: () => void
 }
 
+/** Text that can stand in a header, and between quotation marks. */
+export const visible = /^[\x21\x23-\x7e]+$/
+
 /** What a node has answered. */
 export interface Answer {
   status: number
@@ -110,10 +113,12 @@ export class Network {
     const left = until.left()
     const share = q.waits === true || this.endpoints.all.length === 1 ? left : Math.max(left / 2, Math.min(left, leastAttempt))
     const bound = Math.min(share, longestAttempt)
+    const token = await this.bearer()
+    if (typeof token !== "string") return token
     const link = new Link(bound, until.signal)
     try {
       q.attempting?.()
-      const res = await this.send(e, q, link.signal, q.waits === true ? undefined : bound)
+      const res = await this.send(e, q, token, link.signal, q.waits === true ? undefined : bound)
       const answer = { status: res.status, headers: res.headers, bytes: new Uint8Array(await res.arrayBuffer()) }
       if (answer.status === 200 || q.accepts?.(answer) === true) {
         this.endpoints.answered(e)
@@ -128,14 +133,25 @@ export class Network {
     }
   }
 
+  /** The token, "" if there is none. */
+  async bearer(): Promise<string | Failure> {
+    try {
+      const token = (typeof this.token === "function" ? await this.token() : this.token) ?? ""
+      if (visible.test(token) || token === "") return token
+      return { error: new EdgeholdError("unauthenticated", "the token has a character that no token has, such as a line break"), verdict: "final" }
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause)
+      return { error: new EdgeholdError("unauthenticated", "the token could not be got: " + why, { cause }), verdict: "final" }
+    }
+  }
+
   /** Sends the request, without looking at the answer. bound: how long the node may take. */
-  async send(e: Endpoint, q: Call, signal: AbortSignal, bound?: number): Promise<Response> {
+  send(e: Endpoint, q: Call, token: string, signal: AbortSignal, bound?: number): Promise<Response> {
     const query = [...(q.query ?? [])]
     if (bound !== undefined) query.push("timeout=" + Math.max(1, Math.ceil(bound)) + "ms")
     const headers: Record<string, string> = { ...q.headers }
     if (q.id !== undefined) headers["Idempotency-Key"] = q.id()
-    const token = typeof this.token === "function" ? await this.token() : this.token
-    if (token !== undefined && token !== "") headers["Authorization"] = "Bearer " + token
+    if (token !== "") headers["Authorization"] = "Bearer " + token
     const init: RequestInit = { method: q.method, headers, signal, redirect: "manual" }
     if (q.body !== undefined) init.body = q.body as BodyInit
     return this.fetch(e.base + q.path + (query.length > 0 ? "?" + query.join("&") : ""), init)
@@ -274,7 +290,6 @@ class History {
 
 /** The failure of an attempt that has no answer. A request that was sent may have been carried out. */
 function unanswered(q: Call, e: Endpoint, cause: unknown): Failure {
-  if (cause instanceof EdgeholdError) return { error: cause, verdict: "final" } // of the token's function
   const detail = `${e.base} does not answer: ${cause instanceof Error ? cause.message : String(cause)}`
   if (q.writes !== true) return { error: new EdgeholdError("unavailable", detail, { cause }), verdict: "again" }
   return { error: new EdgeholdError("ambiguous", detail, { cause }), verdict: q.id === undefined ? "final" : "again" }

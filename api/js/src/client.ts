@@ -1,5 +1,5 @@
 import { decodeText, type Key, keyBytes, keyText, member, pathOf } from "./bytes.js"
-import { type Answer, type Call, type CallOptions, Network, type NetworkOptions } from "./call.js"
+import { type Answer, type Call, type CallOptions, Network, type NetworkOptions, visible } from "./call.js"
 import { duration } from "./duration.js"
 import { Entry, type EntryFields, malformed, type ServedBy, type Value, valueBytes } from "./entry.js"
 import { EdgeholdError, invalid } from "./errors.js"
@@ -152,11 +152,15 @@ export class Client {
   private async write(op: "put" | "delete", key: Key, q: Pick<Call, "method" | "query" | "body">, o: PutOptions): Promise<string> {
     const name = keyText(keyBytes(key))
     const path = this.pathOf(op, key)
+    const head = conditions(o)
+    if (o.idempotencyKey !== undefined && !visible.test(o.idempotencyKey)) {
+      throw invalid("an Idempotency-Key has visible characters of ASCII, and no quotation mark").of(op, name)
+    }
     const numbered = o.idempotencyKey === undefined ? this.sequence.begin() : undefined
     const once = { op, key: name, writes: true, given: numbered === undefined, id: numbered?.key ?? ((): string => o.idempotencyKey as string) }
     try {
       if (path === undefined) return await this.writeByTxn(once, key, q, o)
-      const a = await this.net.run({ ...q, ...once, path, headers: conditions(o) }, o)
+      const a = await this.net.run({ ...q, ...once, path, headers: head }, o)
       return versionOf(a)
     } finally {
       numbered?.end()
@@ -192,6 +196,7 @@ function readQuery(o: ReadOptions): string[] {
 }
 
 function conditions(o: WriteOptions): Record<string, string> {
+  if (o.ifVersion !== undefined && !visible.test(o.ifVersion)) throw invalid(JSON.stringify(o.ifVersion) + " is no version")
   const match = o.ifVersion !== undefined ? { "If-Match": `"${o.ifVersion}"` } : o.ifExists === true ? { "If-Match": "*" } : {}
   return { ...match, ...(o.ifAbsent === true ? { "If-None-Match": "*" } : {}) }
 }

@@ -54,12 +54,12 @@ export default function edgehold(options: DriverOptions) {
       if (e.bytes === null) return null
       return { etag: e.version, size: e.bytes.length, ...(e.ttl === undefined ? {} : { ttl: e.ttl / 1000 }) }
     },
-    getKeys: async (prefix: string): Promise<string[]> => {
+    getKeys: async (prefix = ""): Promise<string[]> => {
       const keys: string[] = []
       for await (const e of db.list(keyOf(prefix), { keysOnly: true, pageSize: 1000 })) keys.push(itemOf(e.key))
       return keys
     },
-    clear: async (prefix: string): Promise<void> => {
+    clear: async (prefix = ""): Promise<void> => {
       const keys: string[] = []
       for await (const e of db.list(keyOf(prefix), { keysOnly: true, pageSize: 1000 })) keys.push(e.key)
       for (let i = 0; i < keys.length; i += 500) await db.txn((tx) => keys.slice(i, i + 500).forEach((k) => tx.delete(k)))

@@ -122,11 +122,13 @@ export class Watch {
 
   private async open(endpoint: Endpoint, call: Call, budget: number) {
     const share = this.net.endpoints.all.length === 1 ? budget : Math.max(budget / 2, Math.min(budget, 1000))
+    const token = await this.net.bearer()
+    if (typeof token !== "string") return token
     const link = new Link(share, this.o.signal)
     try {
       const query = [...(call.query ?? [])]
       if (this.cursor !== undefined) query.push("from=" + encodeURIComponent(this.cursor))
-      const res = await this.net.send(endpoint, { ...call, query }, link.signal)
+      const res = await this.net.send(endpoint, { ...call, query }, token, link.signal)
       if (res.status === 200 && res.body !== null) {
         this.net.endpoints.answered(endpoint)
         this.begun = true
@@ -139,8 +141,7 @@ export class Watch {
     } catch (cause) {
       link.end()
       if (this.o.signal?.aborted !== true) this.net.endpoints.failed(endpoint, false)
-      const error = cause instanceof EdgeholdError ? cause : asError(cause)
-      return { error, verdict: cause instanceof EdgeholdError ? "final" : "again" } satisfies Failure as Failure
+      return { error: asError(cause), verdict: "again" } satisfies Failure as Failure
     }
   }
 

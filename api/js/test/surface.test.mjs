@@ -281,5 +281,7 @@ describe("the edge that is far from home", { concurrency: true }, () => {
     assert.equal(await db.put(key, "x", { idempotencyKey }), v)
     assert.equal((await near.get(key)).text(), "y")
     await rejects(near.put(key, "z", { idempotencyKey }), "conflict")
+    for (const wrong of ["", "a b", "line\n", "ü"]) await rejects(near.put(key, "z", { idempotencyKey: wrong }), "invalid")
+    await rejects(near.put(key, "z", { ifVersion: 'a"b' }), "invalid")
   })
 })
