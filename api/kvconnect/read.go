@@ -1,8 +1,8 @@
 package kvconnect
 
 import (
+	"bytes"
 	"context"
-	"slices"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
@@ -22,24 +22,42 @@ func serveRead(x *door.Exchange, d database, body []byte) error {
 	if len(ranges) > 0 {
 		x.About(d.data(ranges[0].start))
 	}
-	var out [][]kvEntry
-	if keys, ok := singleKeys(ranges); ok {
-		var rows []row
-		if rows, err = readKeys(x.Ctx, x.Store, d, keys); err == nil {
-			out = make([][]kvEntry, len(keys))
-			for i := range rows {
-				if e := rows[i].entry(keys[i]); e != nil {
-					out[i] = []kvEntry{*e}
-				}
-			}
-		}
-	} else {
+	out, ok, err := readFirst(x.Ctx, x.Store, d, ranges)
+	if err == nil && !ok {
 		out, err = list(x.Ctx, x.Store, d, ranges)
 	}
 	if err != nil {
 		return err
 	}
 	return reply(x, protobuf, encodeReadOutput(out))
+}
+
+// readFirst answers a read by the first key of each range, which leases may have. ok is false if that is not enough: Deno asks for single
+// keys, but @deno/kv for the first key from the one that it wants on, which is another one if that is absent.
+func readFirst(ctx context.Context, s front.Caller, d database, ranges []readRange) (out [][]kvEntry, ok bool, err error) {
+	keys := make([][]byte, len(ranges))
+	for i := range ranges {
+		r := &ranges[i]
+		if !r.single() && (r.limit > 1 || r.reverse || len(r.start) == 0 || string(r.start) >= min(string(r.end), metaFolder)) {
+			return nil, false, nil
+		}
+		keys[i] = r.start
+	}
+	rows, err := readKeys(ctx, s, d, keys)
+	if err != nil {
+		return nil, false, err
+	}
+	out = make([][]kvEntry, len(ranges))
+	for i := range rows {
+		e := rows[i].entry(keys[i])
+		if e == nil && !ranges[i].single() {
+			return nil, false, nil
+		}
+		if e != nil {
+			out[i] = []kvEntry{*e}
+		}
+	}
+	return out, true, nil
 }
 
 // checkRanges holds the limits of a read.
@@ -62,16 +80,10 @@ func checkRanges(ranges []readRange) error {
 	return nil
 }
 
-// singleKeys returns the keys of the ranges, if each range is one key.
-func singleKeys(ranges []readRange) (keys [][]byte, ok bool) {
-	for i := range ranges {
-		start, end := ranges[i].start, ranges[i].end
-		if len(start) == 0 || start[0] >= metaFolder[0] || len(end) != len(start)+1 || end[len(start)] != 0 || !slices.Equal(start, end[:len(start)]) {
-			return nil, false
-		}
-		keys = append(keys, start)
-	}
-	return keys, true
+// single reports whether the range is one key that there may be.
+func (r *readRange) single() bool {
+	n := len(r.start)
+	return n > 0 && r.start[0] < metaFolder[0] && len(r.end) == n+1 && r.end[n] == 0 && bytes.HasPrefix(r.end, r.start)
 }
 
 // row is a client's key: its value, and its sibling.

@@ -67,6 +67,7 @@ type NodeInfo struct {
 type Planet struct {
 	nodes   []NodeInfo
 	running []*cluster.Node
+	configs []cluster.Config // of the nodes that are running
 	temp    string
 	table   *wan.Table
 	root    []byte
@@ -162,18 +163,19 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		}
 	}
 	for i, info := range p.nodes {
-		n, err := cluster.Open(ctx, cluster.Config{
+		own := cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
 			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn {
 				return table.Delay(c, string(info.Region), string(to))
 			},
-		})
+		}
+		n, err := cluster.Open(ctx, own)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", info.Node, err)
 		}
-		p.running = append(p.running, n)
+		p.running, p.configs = append(p.running, n), append(p.configs, own)
 		p.nodes[i].URL, p.root = n.URL(), n.Root()
 	}
 	return p.ready(ctx)
