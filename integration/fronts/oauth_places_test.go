@@ -44,12 +44,12 @@ func newPlace(t testing.TB, region api.RegionID, edge string) *place {
 	between := httptest.NewServer(p)
 	t.Cleanup(between.Close)
 	provider := filepath.Join(clients.NeedPackage(t, "@cloudflare/workers-oauth-provider"), "dist", "oauth-provider.js")
-	p.app = "http://" + worker{
+	p.app = serve(t, worker{
 		modules:  []string{"oauth.mjs", "@cloudflare/workers-oauth-provider=" + provider},
 		bindings: []string{`(name = "OAUTH_KV", kvNamespace = "kv")`, fmt.Sprintf(`(name = "EDGE", text = %q)`, region)},
 		services: []string{kvService("kv", between.URL, "oauth")},
 		sockets:  `(name = "http", http = (forwardedProtoHeader = "X-Forwarded-Proto"), service = "main")`,
-	}.serve(t)
+	}.configure(t))
 	return p
 }
 

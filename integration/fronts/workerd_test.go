@@ -13,10 +13,9 @@ import (
 	"github.com/edgehold/edgehold/integration/clients"
 )
 
-// serve runs the Worker, which has a socket "http", until the test ends, and returns the socket's address.
-func (w worker) serve(t testing.TB) (address string) {
+// serve runs workerd with a configuration that has a socket "http" until the test ends, and returns the URL of the socket.
+func serve(t testing.TB, config string) (url string) {
 	t.Helper()
-	config := w.configure(t)
 	told, tell, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -53,5 +52,5 @@ func (w worker) serve(t testing.TB) (address string) {
 	if err != nil || event.Event != "listen" || event.Port == 0 {
 		t.Fatalf("workerd does not listen: %v, %s", err, line)
 	}
-	return fmt.Sprint("127.0.0.1:", event.Port)
+	return fmt.Sprint("http://127.0.0.1:", event.Port)
 }
