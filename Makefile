@@ -50,6 +50,7 @@ fuzz: ## each decoder for a minute
 	go test ./fsm/placement -run '^$$' -fuzz FuzzRestore -fuzztime 60s
 	go test ./cluster/replica -run '^$$' -fuzz FuzzEntry -fuzztime 60s
 	go test ./api/httpd -run '^$$' -fuzz FuzzTxnBody -fuzztime 60s
+	go test ./api/workerskv -run '^$$' -fuzz FuzzRequest -fuzztime 60s
 	go test ./api/resp -run '^$$' -fuzz FuzzReader -fuzztime 60s
 
 real-input: ## the Debian package index through an edge: one process, then twelve with a leader killed (apt-get update first)

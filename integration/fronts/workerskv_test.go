@@ -104,7 +104,8 @@ func TestWorkersKVTokens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inject += fmt.Sprintf(`, (name = "Authorization", value = "Bearer %s")`, token)
+			w.files[name] = "Bearer " + token
+			inject += fmt.Sprintf(`, (name = "Authorization", value = embed %q)`, name)
 		}
 		w.bindings = append(w.bindings, fmt.Sprintf(`(name = %q, kvNamespace = %q)`, name, name))
 		w.services = append(w.services, fmt.Sprintf(`(name = %q, external = (address = %q, https = (options = (injectRequestHeaders = [%s]),
