@@ -21,7 +21,7 @@ clients: integration/clients/node_modules/.installed api/js/node_modules/.instal
 	@touch $@
 
 integration/clients/venv/.installed: integration/clients/requirements.txt
-	@command -v python3 >/dev/null || { echo "make clients needs Python 3.10 or newer" >&2; exit 1; }
+	@command -v python3 >/dev/null || { echo "make clients needs Python 3.11 or newer" >&2; exit 1; }
 	python3 -m venv --clear integration/clients/venv
 	integration/clients/venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r integration/clients/requirements.txt
 	@touch $@

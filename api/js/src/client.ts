@@ -6,7 +6,7 @@ import { EdgeholdError, invalid } from "./errors.js"
 import { List, type ListOptions } from "./list.js"
 import { acquire, type Lock, type LockOptions } from "./lock.js"
 import { Sequence } from "./sequence.js"
-import { readKeys, readTxn, Transactions, type Tx, txnCall } from "./tx.js"
+import { type Life, lifeOf, readKeys, readTxn, Transactions, type Tx, txnCall } from "./tx.js"
 import { type Range, Watch, type WatchEvent, type WatchOptions } from "./watch.js"
 
 /** How much a read promises. */
@@ -30,10 +30,7 @@ export interface WriteOptions extends CallOptions {
   idempotencyKey?: string | undefined
 }
 
-export interface PutOptions extends WriteOptions {
-  /** The key's time to live, in milliseconds. Without it the key does not expire. */
-  ttl?: number | undefined
-}
+export interface PutOptions extends WriteOptions, Life {}
 
 /** What a `cas` has come to: the version that it wrote, or the present version if it wrote nothing. */
 export type CasResult = { ok: true; version: string } | { ok: false; version: string }
@@ -90,7 +87,7 @@ export class Client {
 
   /** Sets the key, and resolves to the new version. Rejects with "precondition_failed" if a condition does not hold. */
   async put(key: Key, value: Value, o: PutOptions = {}): Promise<string> {
-    const query = o.ttl === undefined ? [] : ["ttl=" + duration(o.ttl, "ttl")]
+    const query = Object.entries(lifeOf(o)).map(([name, text]) => `${name}=${text}`)
     return this.write("put", key, { method: "PUT", query, body: valueBytes(value) }, o)
   }
 
@@ -170,8 +167,7 @@ export class Client {
   /** Writes one of the keys that no path can have. */
   private async writeByTxn(once: Pick<Call, "op" | "key" | "writes" | "given" | "id">, key: Key, q: Pick<Call, "method" | "body">, o: PutOptions): Promise<string> {
     const k = member("key", keyBytes(key))
-    const ttl = o.ttl === undefined ? {} : { ttl: duration(o.ttl, "ttl") }
-    const step = q.method === "PUT" ? { put: { ...k, ...member("value", q.body as Uint8Array), ...ttl } } : { delete: k }
+    const step = q.method === "PUT" ? { put: { ...k, ...member("value", q.body as Uint8Array), ...lifeOf(o) } } : { delete: k }
     const body = {
       if: [
         ...(o.ifVersion === undefined ? [] : [{ ...k, version: o.ifVersion }]),

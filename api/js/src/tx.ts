@@ -15,6 +15,19 @@ interface Step {
   on: (old: Uint8Array | null) => Uint8Array | null
 }
 
+/** How long a key lives after a write. */
+export interface Life {
+  /** Its time to live, in milliseconds. Without it, and without keepTtl, the key does not expire. */
+  ttl?: number | undefined
+  /** The key expires when it would have. */
+  keepTtl?: boolean | undefined
+}
+
+/** How long a key lives, as the members of a step. */
+export function lifeOf(o: Life): { ttl?: string; keep_ttl?: true } {
+  return { ...(o.ttl === undefined ? {} : { ttl: duration(o.ttl, "ttl") }), ...(o.keepTtl === true ? { keep_ttl: true } : {}) }
+}
+
 /** What /v1/txn answers. */
 export interface TxnAnswer {
   committed: boolean
@@ -84,12 +97,19 @@ export class Tx {
     return names.map((k) => this.sees(k))
   }
 
-  /** Sets the key when the transaction commits. ttl: its time to live from then on, in milliseconds. */
-  put(key: Key, value: Value, o: { ttl?: number } = {}): void {
+  /** Sets the key when the transaction commits. */
+  put(key: Key, value: Value, o: Life = {}): void {
     this.write(key, () => {
       const bytes = valueBytes(value).slice()
-      const ttl = o.ttl === undefined ? {} : { ttl: duration(o.ttl, "ttl") }
-      return { json: (k) => ({ put: { ...k, ...member("value", bytes), ...ttl } }), fixed: true, on: () => bytes }
+      return { json: (k) => ({ put: { ...k, ...member("value", bytes), ...lifeOf(o) } }), fixed: true, on: () => bytes }
+    })
+  }
+
+  /** Appends the value to that of the key without reading it. An absent key gets the value. */
+  append(key: Key, value: Value, o: Life = {}): void {
+    this.write(key, () => {
+      const bytes = valueBytes(value).slice()
+      return { json: (k) => ({ append: { ...k, ...member("value", bytes), ...lifeOf(o) } }), fixed: false, on: (old) => join(old, bytes) }
     })
   }
 
@@ -211,8 +231,11 @@ function sum(old: Uint8Array | null, delta: bigint): Uint8Array {
 }
 
 function append(old: Uint8Array | null, value: Uint8Array): Uint8Array {
+  return old !== null && contains(old, value) ? old : join(old, value)
+}
+
+function join(old: Uint8Array | null, value: Uint8Array): Uint8Array {
   if (old === null) return value
-  if (contains(old, value)) return old
   const out = new Uint8Array(old.length + value.length)
   out.set(old)
   out.set(value, old.length)

@@ -112,6 +112,9 @@ describe("the edge that is far from home", { concurrency: true }, () => {
     const { ttl } = await near.get(key)
     assert.ok(ttl > 3_500_000 && ttl <= 3_600_000, String(ttl))
     assert.ok((await near.getMany([key]))[0].ttl > 3_500_000)
+    await near.put(key, "y", { keepTtl: true })
+    assert.ok((await near.get(key)).ttl > 3_500_000)
+    await rejects(near.put(key, "y", { keepTtl: true, ttl: 1000 }), "invalid")
     const events = near.watch(key)
     await events.next()
     await near.put(key, "x", { ttl: 100 })
@@ -175,7 +178,7 @@ describe("the edge that is far from home", { concurrency: true }, () => {
 
   test("a signal ends a watch, with its reason", async () => {
     const stop = new AbortController()
-    const events = near.watch(prefix, { signal: stop.signal })
+    const events = near.watch(prefix + "silent/", { signal: stop.signal })
     await events.next()
     const next = events.next()
     const reason = new Error("enough")
@@ -204,6 +207,9 @@ describe("the edge that is far from home", { concurrency: true }, () => {
       tx.delete(b)
       assert.equal((await tx.get(b)).exists, false)
       tx.put(b, { n: 1 }, { ttl: 60_000 })
+      tx.put(b, { n: 1 }, { keepTtl: true })
+      tx.append(b, " ", { keepTtl: true })
+      assert.equal((await tx.get(b)).text(), '{"n":1} ')
     })
     assert.equal((await near.get(a)).text(), "7")
     assert.deepEqual((await near.get(b)).json(), { n: 1 })

@@ -77,6 +77,11 @@ class Conditions:
         return h
 
 
+def life(ttl: float | None, keep: bool) -> dict[str, Any]:
+    """How long a key lives after a write, as the members of a step."""
+    return {**({} if ttl is None else {"ttl": duration(ttl, "ttl")}), **({"keep_ttl": True} if keep else {})}
+
+
 def txn_call(op: str, body: dict[str, Any], key: str | None) -> Call:
     """The call of a transaction."""
     headers = {"Content-Type": "application/json"}
@@ -117,8 +122,8 @@ class Core:
             raise malformed().of(op, call.key)
         return [read_entry(r) for r in results]
 
-    def put(self, key: Key, value: Value, ttl: float | None, cond: Conditions, id: str | None, timeout: float | None) -> Effects[str]:
-        query = [] if ttl is None else ["ttl=" + duration(ttl, "ttl")]
+    def put(self, key: Key, value: Value, lives: dict[str, Any], cond: Conditions, id: str | None, timeout: float | None) -> Effects[str]:
+        query = [f"{name}={'true' if v is True else v}" for name, v in lives.items()]
         call = Call("put", key_text(key_bytes(key)), "PUT", _path("put", key), query, cond.headers(), value_bytes(value))
         return (yield from self._write(call, id, timeout))
 
@@ -126,10 +131,10 @@ class Core:
         call = Call("delete", key_text(key_bytes(key)), "DELETE", _path("delete", key), headers=cond.headers())
         return (yield from self._write(call, id, timeout))
 
-    def cas(self, key: Key, expected: str | None, value: Value, ttl: float | None, id: str | None, timeout: float | None) -> Effects[CasResult]:
+    def cas(self, key: Key, expected: str | None, value: Value, lives: dict[str, Any], id: str | None, timeout: float | None) -> Effects[CasResult]:
         cond = Conditions(absent=True) if expected is None else Conditions(version=expected)
         try:
-            return CasResult(True, (yield from self.put(key, value, ttl, cond, id, timeout)))
+            return CasResult(True, (yield from self.put(key, value, lives, cond, id, timeout)))
         except EdgeholdError as e:
             if e.code != "precondition_failed" or e.version is None:
                 raise

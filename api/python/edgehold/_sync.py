@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from ._call import DEFAULT_TIMEOUT, Answer, Effects, Network, Send, Sleep, Token
-from ._core import CasResult, Conditions, Consistency, Core, Keys, read_query
+from ._core import CasResult, Conditions, Consistency, Core, Keys, life, read_query
 from ._lock import LOOK, Tenure, acquire, next_look
 from ._tx import Runs, TxBase
 from ._values import Entry, Key, Value
@@ -67,21 +67,21 @@ class Client:
         return self._run(self._core.get_many("get_many", keys, timeout))
 
     def put(
-        self, key: Key, value: Value, *, ttl: float | None = None, if_version: str | None = None, if_absent: bool = False,
+        self, key: Key, value: Value, *, ttl: float | None = None, keep_ttl: bool = False, if_version: str | None = None, if_absent: bool = False,
         if_exists: bool = False, idempotency_key: str | None = None, timeout: float | None = None,
     ) -> str:
         """Sets the key, and returns the new version. Raises "precondition_failed" if a condition does not hold.
 
-        ttl: the key's time to live, in seconds; without it the key does not expire.
+        ttl: the key's time to live, in seconds. keep_ttl: the key expires when it would have. Without both it does not expire.
         """
-        return self._run(self._core.put(key, value, ttl, Conditions(if_version, if_absent, if_exists), idempotency_key, timeout))
+        return self._run(self._core.put(key, value, life(ttl, keep_ttl), Conditions(if_version, if_absent, if_exists), idempotency_key, timeout))
 
     def cas(
-        self, key: Key, expected: str | None, value: Value, *, ttl: float | None = None, idempotency_key: str | None = None,
+        self, key: Key, expected: str | None, value: Value, *, ttl: float | None = None, keep_ttl: bool = False, idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> CasResult:
         """Sets the key if it is at the version, or absent if expected is None. That it is not is no error: ``ok`` says so."""
-        return self._run(self._core.cas(key, expected, value, ttl, idempotency_key, timeout))
+        return self._run(self._core.cas(key, expected, value, life(ttl, keep_ttl), idempotency_key, timeout))
 
     def delete(
         self, key: Key, *, if_version: str | None = None, if_exists: bool = False, idempotency_key: str | None = None,

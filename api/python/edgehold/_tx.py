@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ._call import Effects, Until, pause
-from ._core import Core, read_txn, txn_call
+from ._core import Core, life, read_txn, txn_call
 from ._errors import EdgeholdError, invalid
-from ._values import Entry, Key, Value, duration, key_bytes, key_text, member, value_bytes
+from ._values import Entry, Key, Value, key_bytes, key_text, member, value_bytes
 
 _CONFLICT_PAUSE = 0.004
 
@@ -50,12 +50,21 @@ class TxBase:
         self._cached = cached  # of an earlier run of a view, as of the instant of _read
         self._moved: dict[str, Entry] | None = None  # what the next run of a view begins with
 
-    def put(self, key: Key, value: Value, *, ttl: float | None = None) -> None:
-        """Sets the key when the transaction commits. ttl: its time to live from then on, in seconds."""
+    def put(self, key: Key, value: Value, *, ttl: float | None = None, keep_ttl: bool = False) -> None:
+        """Sets the key when the transaction commits. ttl: its time to live from then on, in seconds. keep_ttl: it expires when it would have."""
 
         def step(k: dict[str, str]) -> tuple[dict[str, Any], bool, Callable[[bytes | None], bytes | None]]:
             b = value_bytes(value)
-            return {"put": {**k, **member("value", b), **({} if ttl is None else {"ttl": duration(ttl, "ttl")})}}, True, lambda _: b
+            return {"put": {**k, **member("value", b), **life(ttl, keep_ttl)}}, True, lambda _: b
+
+        self._write(key, step)
+
+    def append(self, key: Key, value: Value, *, ttl: float | None = None, keep_ttl: bool = False) -> None:
+        """Appends the value to that of the key without reading it. An absent key gets the value."""
+
+        def step(k: dict[str, str]) -> tuple[dict[str, Any], bool, Callable[[bytes | None], bytes | None]]:
+            b = value_bytes(value)
+            return {"append": {**k, **member("value", b), **life(ttl, keep_ttl)}}, False, lambda old: (old or b"") + b
 
         self._write(key, step)
 

@@ -89,6 +89,8 @@ def test_reads(db, prefix):
     db.put(keys[2], b"\xff")
     a, b, c = db.get_many(keys)
     assert (a.text(), b.exists, c.value) == ("a", False, b"\xff") and 3500 < a.ttl <= 3600 and 3500 < db.get(keys[0]).ttl <= 3600
+    db.put(keys[0], "a", keep_ttl=True)
+    assert db.get(keys[0]).ttl > 3500 and code(db.put, keys[0], "a", keep_ttl=True, ttl=1) == "invalid"
     assert db.get_many([]) == []
     e = db.get(keys[0], consistency="bounded", max_stale=60)
     assert e.text() == "a" and (e.age is None or e.age <= 60)
@@ -152,6 +154,9 @@ def test_transactions(db, prefix):
         tx.delete(b)
         assert not tx.get(b).exists
         tx.put(b, {"n": 1}, ttl=60)
+        tx.put(b, {"n": 1}, keep_ttl=True)
+        tx.append(b, " ", keep_ttl=True)
+        assert tx.get(b).text() == '{"n":1} '
         return "done"
 
     assert db.txn(f) == "done"
