@@ -181,6 +181,7 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 type total struct {
 	mu          sync.Mutex
 	ops, leased int64
+	viaRESP     int64 // reads that RESP has answered
 	audits      int64
 	repeated    int64
 	witnessed   witnessed
@@ -213,6 +214,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
+	t.Logf("%d reads through RESP", sum.viaRESP)
 	t.Logf("%v leases evicted, %v released; %v", sum.evicted, sum.released, &sum.witnessed)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
@@ -225,6 +227,9 @@ func TestFaults(t *testing.T) {
 	}
 	if least := float64(*seeds * *ops / 500); sum.evicted < least || sum.released < least {
 		t.Errorf("%v leases were evicted and %v released: too few to mean anything", sum.evicted, sum.released)
+	}
+	if sum.viaRESP < int64(*seeds**ops)/30 {
+		t.Errorf("%d reads through RESP: too few to mean anything", sum.viaRESP)
 	}
 	if !sum.witnessed.enough(*seeds, *seeds**ops) {
 		t.Errorf("%v: too little to mean anything", &sum.witnessed)
@@ -260,13 +265,20 @@ type crowd struct {
 // faultySeed runs one planet. To replay: go test ./integration -run TestFaults -seed N -v
 func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	t.Logf("replay with -seed %d", seed)
-	p := newPlanetOf(t, seed, 1, seed%3 == 0, tinyCaches(seed)) // every third planet is on TLS
+	p := newPlanetOf(t, seed, 1, seed%3 == 0, tinyCaches(seed), speakFronts) // every third planet is on TLS
 	defer p.close()
 	p.keepsHistory()
+	if p.ids != nil {
+		p.giveToken()
+	}
 	w := &workload{planet: p, recorder: history.NewRecorder(func() time.Duration { return time.Since(epoch) }),
-		clients: c.clients, perOps: c.operations / c.clients, think: c.think}
+		clients: c.clients, perOps: c.operations / c.clients, think: c.think, fronts: true}
 	for i := range c.keys {
-		w.keys = append(w.keys, api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions))))
+		key := api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions)))
+		if i%6 == 5 {
+			key = api.Key(fmt.Sprintf("%sk%d", respKeys, i/6))
+		}
+		w.keys = append(w.keys, key)
 	}
 	stop := make(chan struct{})
 	done := make(chan struct{})
@@ -286,7 +298,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	p.healed(w)
 	seen := others.watching.stop()
 	judge(t, p, w, history.Seen(seen, c.clients, w.has)...)
-	saw := others.judge(t, seen, w.recorder.Ops())
+	saw := others.judge(t, seen, w.ops())
 	evicted, released := p.sum("edgehold_edge_evictions_total"), p.sum("edgehold_edge_releases_total")
 	sum.mu.Lock()
 	sum.evicted += evicted
@@ -294,6 +306,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	sum.ops += w.attempts.Load()
 	sum.leased += w.served[api.ServedByLease].Load()
 	sum.audits += p.audits.Load()
+	sum.viaRESP += w.viaRESP.Load()
 	sum.repeated += w.repeated.Load()
 	sum.witnessed.add(saw)
 	sum.mu.Unlock()
@@ -313,7 +326,7 @@ func (p *planet) healed(w *workload) {
 
 // judge judges what the clients saw, and that it was not older than what watches had told before.
 func judge(t *testing.T, p *planet, w *workload, told ...history.Op) {
-	ops := w.recorder.Ops()
+	ops := w.ops()
 	for _, verdict := range []error{history.Versions(append(told, ops...)), history.Once(ops), history.Linearizable(ops)} {
 		if verdict != nil {
 			t.Error(verdict)

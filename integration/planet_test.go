@@ -37,6 +37,7 @@ type planet struct {
 	ids    cluster.Identities             // nil: the nodes speak plain TCP
 	// observing is a token for the metrics of a planet on TLS; "" before it was needed.
 	observing api.Secret
+	token     api.Secret // of clients of fronts; "": none is needed
 	// auditing: after every apply, no edge may hold an older version of what was written (NoStale).
 	audits atomic.Int64
 	stale  atomic.Pointer[string]
@@ -68,8 +69,9 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 
 // barePlanet is a planet without nodes.
 func barePlanet(t *testing.T, seed uint64, tune ...func(*host, *cluster.Config)) *planet {
-	return &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune,
-		changes: &changes{groups: map[api.GroupID]*groupChanges{}}}
+	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune}
+	p.changes = &changes{groups: map[api.GroupID]*groupChanges{}, start: func(api.Key) api.Key { return "" }}
+	return p
 }
 
 // newPlanetOf is newPlanet; the nodes speak TLS if secure is set.
@@ -106,6 +108,10 @@ func plannedPlanet(t *testing.T, seed uint64, groups int, secure bool, tune ...f
 	var err error
 	if p.plan, err = cluster.Plan(plan, groups, 3); err != nil {
 		t.Fatal(err)
+	}
+	p.changes.start = func(k api.Key) api.Key {
+		span, _ := p.plan.Span(k)
+		return span.Range.Start
 	}
 	if secure {
 		if p.ids, err = cluster.SecurePlan(p.plan); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,20 @@ type workload struct {
 	served   [3]atomic.Int64
 	unique   atomic.Int64
 	attempts atomic.Int64
+	fronts   bool         // some keys are those of fronts, and some clients use these
+	viaRESP  atomic.Int64 // reads that RESP has answered
 	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
+}
+
+// ops are the operations so far, each with its version.
+func (w *workload) ops() []history.Op {
+	ops := w.recorder.Ops()
+	all, err := w.planet.changes.all()
+	if err != nil {
+		w.planet.t.Error(err)
+	}
+	history.Resolve(ops, all)
+	return ops
 }
 
 // has reports whether the key is one of the workload.
@@ -47,6 +61,8 @@ func (w *workload) run(seed uint64, end time.Time) {
 
 func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 	record := w.recorder.Client(id)
+	redis := &respClient{planet: w.planet, at: at, from: w.planet.clientOf(at)}
+	defer redis.close()
 	var key api.Key
 	again := 0 // how often the client reads the same key once more, as the code behind one page does
 	for range w.perOps {
@@ -63,6 +79,8 @@ func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
 		switch n := r.IntN(100); {
+		case w.viaFronts(id) && strings.HasPrefix(string(key), respKeys):
+			w.resp(ctx, record, redis, key, n, r)
 		case n < 94:
 			w.read(ctx, record, at, key)
 		case n < 97:
