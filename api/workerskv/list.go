@@ -30,7 +30,10 @@ func (q *request) list(x *door.Exchange) error {
 	p := page{Keys: []listed{}, ListComplete: true}
 	if ranges := q.namespace.ranges(q.prefix, q.after); len(ranges) > 0 {
 		res, err := x.Store.List(x.Ctx, q.together(ranges))
-		if err != nil {
+		switch {
+		case api.CodeOf(err) == api.CodeInvalid:
+			return refuse(http.StatusBadRequest, "A part of the namespace has another home. A list that meets it would not be of one instant.")
+		case err != nil:
 			return err
 		}
 		if len(res.Also) != len(ranges) {

@@ -43,6 +43,7 @@ type answer struct {
 	phrase string
 	header http.Header
 	body   string
+	closes bool // the connection
 }
 
 // ask sends a request to namespace NS; header lines are "Name: value".
@@ -73,7 +74,7 @@ func (s *server) askPlain(method, target, body string, lines ...string) answer {
 		s.t.Fatalf("%s %s: %v", method, target, err)
 	}
 	_, phrase, _ := strings.Cut(res.Status, " ")
-	return answer{res.StatusCode, phrase, res.Header, string(b)}
+	return answer{res.StatusCode, phrase, res.Header, string(b), res.Close}
 }
 
 // entry is the key as the store has it.
