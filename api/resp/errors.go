@@ -70,6 +70,9 @@ func errorText(err error, writes bool) string {
 			code = api.CodeAmbiguous
 		}
 	}
+	if known && e.Unknown {
+		code = api.CodeAmbiguous
+	}
 	switch code {
 	case api.CodeUnauthenticated:
 		return string(errNoAuth)
@@ -78,9 +81,7 @@ func errorText(err error, writes bool) string {
 	case api.CodeNotLeader, api.CodeWrongGroup, api.CodeSessionDead:
 		return "TRYAGAIN the owner of the key is changing"
 	case api.CodeUnavailable, api.CodeLimited:
-		if !known || !e.Unknown {
-			return "TRYAGAIN not carried out: " + hint
-		}
+		return "TRYAGAIN not carried out: " + hint
 	case api.CodeInvalid, api.CodeTooLarge, api.CodeConflict, api.CodePreconditionFailed, api.CodeNotFound:
 		return "ERR " + hint
 	}
@@ -93,6 +94,9 @@ func errorText(err error, writes bool) string {
 // itsOwn reports whether a request was refused for one of the commands that share it, so that the others may succeed without it.
 // Nothing of it was carried out.
 func itsOwn(err error) bool {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Unknown {
+		return false // an earlier copy of the request may have been carried out
+	}
 	switch api.CodeOf(err) {
 	case api.CodeDenied, api.CodeTooLarge, api.CodeInvalid, api.CodePreconditionFailed, api.CodeConflict:
 		return true

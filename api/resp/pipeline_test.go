@@ -146,6 +146,7 @@ func TestOutcomeUnknown(t *testing.T) {
 		{&api.Error{Code: api.CodeAmbiguous, Hint: "no answer"}, true},
 		{&api.Error{Code: api.CodeInternal}, true},
 		{&api.Error{Code: api.CodeUnavailable, Unknown: true}, true},
+		{&api.Error{Code: api.CodeConflict, Unknown: true, Hint: "the request id has expired"}, true},
 		{context.DeadlineExceeded, true},
 		{&api.Error{Code: api.CodeUnavailable, Hint: "no leader"}, false},
 		{&api.Error{Code: api.CodeLimited, Hint: "slow down"}, false},
@@ -157,7 +158,11 @@ func TestOutcomeUnknown(t *testing.T) {
 			want = "-AMBIGUOUS outcome unknown: "
 		}
 		for _, commands := range [][]string{{"SET a 1"}, {"SET a 1", "SET b 2"}, {"SET a 1 NX"}, {"MULTI", "SET a 1", "EXEC"}, {"MULTI", "SETNX a 1", "EXEC"}} {
+			s.txns.Store(0)
 			got := w.pipeline(commands...)
+			if n := s.txns.Load(); c.unknown && n > int64(len(commands)) {
+				t.Errorf("%v: %q: %d transactions", c.err, commands, n)
+			}
 			if last := got[len(got)-1]; !strings.HasPrefix(last, want) {
 				t.Errorf("%v: %q: got %q", c.err, commands, last)
 			}
@@ -324,5 +329,27 @@ func TestTimes(t *testing.T) {
 		if end < at || end > at+100 || ms/1000 < at-1 || ttl > 1000 || ttl < 900 {
 			t.Errorf("%s %d: ends at %d, %d, in %d s", c, at, end, ms, ttl)
 		}
+	}
+}
+
+// TestKeptDeadlineIsSeen: a command of a transaction that depends on the deadline that another one keeps depends on what was read: a
+// deadline that has changed since is not overwritten.
+func TestKeptDeadlineIsSeen(t *testing.T) {
+	s := newSpy()
+	changed := false
+	s.do = func(x *api.Txn) error {
+		if changed || len(x.If) == 0 {
+			return nil
+		}
+		changed = true
+		_, err := s.Memory.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "redis/0/k", Value: []byte("v"), TTL: time.Hour}}})
+		return err
+	}
+	w := dialWire(t, over(t, s).address)
+	w.expect([]string{"SET k v", "GET other"}, "+OK", "$-1")
+	w.expect([]string{"MULTI", "SET k w KEEPTTL", "EXPIRE k 100 NX", "EXPIRE other 1", "PERSIST other", "SETNX other x", "EXEC"},
+		"+OK", "+QUEUED", "+QUEUED", "+QUEUED", "+QUEUED", "+QUEUED", "*5 +OK :0 :0 :0 :1")
+	if ttl := w.pipeline("TTL k")[0]; ttl == ":100" || ttl == ":-1" {
+		t.Errorf("k lives for %s s", ttl)
 	}
 }

@@ -39,10 +39,11 @@ func newView(entries []api.Entry) *view {
 	return v
 }
 
-// get returns the state of a key to a command that depends on it. The caller must not change it.
+// get returns the state of a key to a command that depends on it. The caller must not change it. A key that has another value and
+// keeps its deadline still shows what was read.
 func (v *view) get(k api.Key) *state {
 	s := v.states[k]
-	s.seen = s.seen || !s.changed
+	s.seen = s.seen || !s.changed || s.keep
 	return s
 }
 
