@@ -70,6 +70,32 @@ func (w *world) close() error {
 	return w.err
 }
 
+// secured returns the URL of an edge that speaks TLS, the file of the certificate to trust, and a token that may do everything with keys.
+func secured(t *testing.T) (url, root, token string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("real clients say nothing about races")
+	}
+	p, err := local.Start(t.Context(), local.Config{Regions: []api.RegionID{home}, Replicas: 1, Port: -1, WAN: "off", Secure: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if token, err = p.NewToken(t.Context(), "test", "all"); err != nil {
+		t.Fatal(err)
+	}
+	root = filepath.Join(t.TempDir(), "root.pem")
+	if err := os.WriteFile(root, p.Root(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	nodes := p.Nodes()
+	return nodes[len(nodes)-1].URL, root, token
+}
+
 // nodeURL returns the URL of the node of the shared planet with that role in that region, such as http://127.0.0.1:43210. With -short,
 // which is how the race detector runs, the test is skipped: what it checks is another program.
 func nodeURL(t testing.TB, role api.Role, region api.RegionID) string {

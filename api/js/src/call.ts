@@ -37,7 +37,7 @@ export interface Call {
   given?: boolean
   /** Reports whether an answer that is not 200 is no error. */
   accepts?: (a: Answer) => boolean
-  /** The call may wait at the node for as long as its timeout: an attempt is bounded by the call alone. */
+  /** The call waits for a lock at the node, for as long as its timeout. "conflict" is then what came of it, whichever attempt found it. */
   waits?: boolean
   /** Called before each attempt. */
   attempting?: () => void
@@ -269,8 +269,9 @@ class History {
 
   /** The error that ends the call. A condition that did not hold is what came of the write, whichever attempt found it. */
   settle(error: EdgeholdError): EdgeholdError {
-    const { op, key } = this.q
-    if (!this.unknown || error.code === "precondition_failed" || error.code === "ambiguous") return error.of(op, key)
+    const { op, key, waits } = this.q
+    const outcome = error.code === "precondition_failed" || (waits === true && error.code === "conflict")
+    if (!this.unknown || outcome || error.code === "ambiguous") return error.of(op, key)
     return new EdgeholdError("ambiguous", "an attempt may have taken effect, and then: " + error.message, { cause: error }).of(op, key)
   }
 

@@ -1,4 +1,4 @@
-import { decodeText, type Key, keyBytes, keyText, member, pathOf } from "./bytes.js"
+import { type Key, keyBytes, keyText, member, pathOf } from "./bytes.js"
 import { type Answer, type Call, type CallOptions, Network, type NetworkOptions, visible } from "./call.js"
 import { duration } from "./duration.js"
 import { Entry, type EntryFields, malformed, type ServedBy, type Value, valueBytes } from "./entry.js"
@@ -217,7 +217,7 @@ function seconds(a: Answer, name: string): number | undefined {
 }
 
 function versionOf(a: Answer): string {
-  const version = a.headers.get("Edgehold-Version") ?? (JSON.parse(decodeText(a.bytes) ?? "{}") as { version?: string }).version
-  if (version === undefined) throw malformed()
+  const version = a.headers.get("Edgehold-Version")
+  if (version === null) throw malformed()
   return version
 }

@@ -98,6 +98,18 @@ export function readEntry(o: Record<string, unknown>): Entry {
   return new Entry(f)
 }
 
+/** The JSON object that a node has answered with. */
+export function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  let o: unknown
+  try {
+    o = JSON.parse(decodeText(bytes) ?? "")
+  } catch {
+    // it is refused below
+  }
+  if (typeof o !== "object" || o === null || Array.isArray(o)) throw malformed()
+  return o as Record<string, unknown>
+}
+
 /** The error of an answer that is not what the HTTP API says. */
 export function malformed(): EdgeholdError {
   return new EdgeholdError("internal", "the answer is not the JSON that it should be: is the URL that of an Edgehold node?", { applied: "no" })

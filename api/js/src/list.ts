@@ -1,6 +1,5 @@
-import { decodeText } from "./bytes.js"
 import type { CallOptions, Network } from "./call.js"
-import { type Entry, malformed, readEntry } from "./entry.js"
+import { type Entry, malformed, parseObject, readEntry } from "./entry.js"
 import { duration } from "./duration.js"
 import type { Consistency } from "./client.js"
 import { type Range, rangeQuery } from "./watch.js"
@@ -57,8 +56,8 @@ export class List implements AsyncIterable<Entry> {
     if (page !== undefined) query.push("page=" + encodeURIComponent(page))
     const key = typeof this.range === "string" ? this.range : undefined
     const a = await this.net.run({ op: "list", key, method: "GET", path: "/v1/kv", query }, o)
-    const body = JSON.parse(decodeText(a.bytes) ?? "null") as { entries?: Record<string, unknown>[]; next?: string; cursor?: string } | null
-    if (!Array.isArray(body?.entries)) throw malformed().of("list", key)
+    const body = parseObject(a.bytes) as { entries?: Record<string, unknown>[]; next?: string; cursor?: string }
+    if (!Array.isArray(body.entries)) throw malformed().of("list", key)
     return { entries: body.entries.map(readEntry), next: body.next, cursor: body.cursor }
   }
 }

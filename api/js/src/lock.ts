@@ -1,8 +1,8 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { decodeText, pathOf, keyBytes } from "./bytes.js"
+import { keyBytes, pathOf } from "./bytes.js"
 import { type Call, type CallOptions, type Network, sleep } from "./call.js"
 import { duration } from "./duration.js"
-import { malformed } from "./entry.js"
+import { malformed, parseObject } from "./entry.js"
 import { EdgeholdError, invalid } from "./errors.js"
 import { randomHex } from "./sequence.js"
 
@@ -195,12 +195,7 @@ async function send(net: Network, op: string, method: string, name: string, body
   if (path === undefined || name === "") throw invalid("it is no name of a lock").of(op, name)
   // To renew and to give back may be repeated as they are.
   const call: Call = { op, key: name, method, path: "/v1/locks/" + path, body: JSON.stringify(body), headers: { "Content-Type": "application/json" }, ...more }
-  const a = await net.run(call, o)
-  try {
-    return JSON.parse(decodeText(a.bytes) ?? "")
-  } catch {
-    throw malformed().of(op, name)
-  }
+  return parseObject((await net.run(call, o)).bytes)
 }
 
 function held(answer: unknown): Held {

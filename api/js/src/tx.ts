@@ -1,7 +1,7 @@
 import { decodeText, type Key, keyBytes, keyText, member } from "./bytes.js"
 import { type Answer, type Call, type CallOptions, type Network, pause, Until } from "./call.js"
 import { duration } from "./duration.js"
-import { Entry, malformed, readEntry, type Value, valueBytes } from "./entry.js"
+import { Entry, malformed, parseObject, readEntry, type Value, valueBytes } from "./entry.js"
 import { EdgeholdError, invalid } from "./errors.js"
 import type { Lock } from "./lock.js"
 import type { Sequence } from "./sequence.js"
@@ -41,13 +41,9 @@ export function txnCall(op: string, body: object, key?: string): Call {
 
 /** What a transaction has come to. */
 export function readTxn(a: Answer): TxnAnswer {
-  try {
-    const o = JSON.parse(decodeText(a.bytes) ?? "") as TxnAnswer
-    if (typeof o.committed === "boolean" && Array.isArray(o.results)) return o
-  } catch {
-    // it is refused below
-  }
-  throw malformed()
+  const o = parseObject(a.bytes) as Partial<TxnAnswer>
+  if (typeof o.committed !== "boolean" || !Array.isArray(o.results)) throw malformed()
+  return o as TxnAnswer
 }
 
 /** Reads the keys as of one instant. */

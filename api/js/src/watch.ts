@@ -129,7 +129,8 @@ export class Watch {
       const query = [...(call.query ?? [])]
       if (this.cursor !== undefined) query.push("from=" + encodeURIComponent(this.cursor))
       const res = await this.net.send(endpoint, { ...call, query }, token, link.signal)
-      if (res.status === 200 && res.body !== null) {
+      const events = /^text\/event-stream\b/i.test(res.headers.get("Content-Type") ?? "")
+      if (res.status === 200 && events && res.body !== null) {
         this.net.endpoints.answered(endpoint)
         this.begun = true
         this.stream++

@@ -109,6 +109,9 @@ describe("what is tried again", { concurrency: true }, () => {
     const page = (status) => () => new Response("<html>", { status, headers: { "Content-Type": "text/html" } })
     await rejects(scripted("http://a", page(404)).db.get("k"), { code: "invalid" })
     await rejects(scripted("http://a", page(200)).db.get("k"), { code: "internal" })
+    for (const f of [(db) => db.watch("p/").next(), (db) => db.list("p/")[Symbol.asyncIterator]().next()]) {
+      await assert.rejects(f(scripted("http://a", page(200)).db), (e) => e instanceof EdgeholdError && /is the URL/.test(e.message))
+    }
     await rejects(scripted("http://a", page(302)).db.put("k", "v"), { code: "invalid", applied: "no" })
     const gateway = scripted("http://a", (_, n) => (n === 1 ? page(502)() : later()))
     await rejects(gateway.db.put("k", "v"), { code: "ambiguous", applied: "unknown" })
@@ -224,6 +227,14 @@ describe("what is tried again", { concurrency: true }, () => {
     const gap = watchOf([event("ready", {}) + event("gap", { start: "p/", end: "p0", reason: "trimmed" }, "c9") + event("end", { code: "invalid" })])
     assert.deepEqual((await gap.events.next()).value.type, "ready")
     assert.deepEqual((await gap.events.next()).value, { type: "gap", start: "p/", end: "p0", reason: "trimmed", cursor: "c9" })
+  })
+
+  test("a lock that is not given after a broken attempt is a conflict", async () => {
+    const { db } = scripted("http://a", (_, n) => {
+      if (n === 1) throw new TypeError("broken")
+      return problem(409, "conflict", { applied: "no" })
+    })
+    await rejects(db.lock("l", 3000, { wait: 0 }), { code: "conflict", applied: "no", key: "l" })
   })
 
   test("a lock that cannot be renewed is lost in time", async () => {

@@ -101,7 +101,7 @@ class Call:
     accepts: Callable[["Answer"], bool] | None = None
     """Reports whether an answer that is not 200 is no error."""
     waits: bool = False
-    """The call may wait at the node for as long as its timeout."""
+    """The call waits for a lock at the node, for as long as its timeout. "conflict" is then what came of it, whichever attempt found it."""
     attempting: Callable[[], None] | None = None
     """Called before each attempt."""
 
@@ -271,7 +271,8 @@ class _History:
 
     def settle(self, error: EdgeholdError) -> EdgeholdError:
         """The error that ends the call. A condition that did not hold is what came of the write, whichever attempt found it."""
-        if self._unknown and error.code not in ("precondition_failed", "ambiguous"):
+        outcome = error.code == "precondition_failed" or self._q.waits and error.code == "conflict"
+        if self._unknown and not outcome and error.code != "ambiguous":
             cause = error
             error = EdgeholdError("ambiguous", f"an attempt may have taken effect, and then: {cause}")
             error.__cause__ = cause

@@ -177,7 +177,8 @@ class Watch:
             self._net.endpoints.failed(e)
             return Failure(_broken(answer), "again")
         assert isinstance(answer, Answer)
-        if answer.status != 200:
+        if answer.status != 200 or not answer.headers.get("Content-Type", "").lower().startswith("text/event-stream"):
+            yield Close()
             return self._net.refused(e, refusal(c, e, answer))
         self._net.endpoints.answered(e)
         self._begun = True

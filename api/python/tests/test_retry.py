@@ -119,6 +119,20 @@ def test_an_answer_that_is_not_edgeholds_is_an_error():
         assert error(scripted("http://a", lambda *_: httpx.Response(status, text="<html>"))[0].get, "k").code == want
 
 
+    db, _ = scripted("http://a", lambda *_: httpx.Response(200, text="<html>"))
+    assert "is the URL" in str(error(next, db.watch("p/"))) and "is the URL" in str(error(list, db.list("p/")))
+
+
+def test_a_lock_that_is_not_given_after_a_broken_attempt_is_a_conflict():
+    def answer(request, n):
+        if n == 1:
+            raise httpx.ReadError("broken")
+        return problem(409, "conflict")
+
+    e = error(scripted("http://a", answer)[0].lock, "l", 3, wait=0)
+    assert (e.code, e.applied, e.key) == ("conflict", "no", "l")
+
+
 def test_a_call_ends_with_its_time():
     def hangs(request, _):
         raise httpx.ReadTimeout("no answer")
@@ -184,7 +198,7 @@ def put(key, version, id=None):
 
 
 def watch_of(*streams, **options):
-    db, requests = scripted("http://a", lambda _, n: httpx.Response(200, stream=Breaks(streams[n - 1])))
+    db, requests = scripted("http://a", lambda _, n: httpx.Response(200, headers={"Content-Type": "text/event-stream"}, stream=Breaks(streams[n - 1])))
     out = []
     try:
         for e in db.watch("p/", **options):
