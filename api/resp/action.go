@@ -10,6 +10,8 @@ type action struct {
 	keys []api.Key
 	// reply answers a read; es has the entries of keys. One that is nil belongs to a write.
 	reply func(w *writer, es []api.Entry)
+	// timed: reply shows what the keys have left to live.
+	timed bool
 	write write
 }
 

@@ -49,6 +49,8 @@ type conn struct {
 	multi   *transaction // nil outside MULTI
 	watched []api.Cond   // the versions of the watched keys
 	ending  bool         // the connection ends after the answers
+
+	watching int64 // what the watched keys take of the memory of all connections
 }
 
 func newConn(s *Server, c net.Conn, id uint64) *conn {
@@ -75,7 +77,7 @@ func (c *conn) serve() {
 
 // gather waits for commands, and takes those that have come whole. It returns false if the connection ends.
 func (c *conn) gather() bool {
-	c.batch = c.batch[:0]
+	c.letGo()
 	for {
 		for len(c.batch) < maxBatch {
 			next := c.slot()
@@ -95,6 +97,20 @@ func (c *conn) gather() bool {
 			return false
 		}
 	}
+}
+
+// keptArgs is for how many arguments a place of the batch keeps room.
+const keptArgs = 16
+
+// letGo forgets the commands of the batch, and so what they came in, which may be large.
+func (c *conn) letGo() {
+	for i := range c.batch {
+		x := &c.batch[i]
+		if clear(x.args); cap(x.args) > keptArgs {
+			x.args = nil
+		}
+	}
+	c.batch = c.batch[:0]
 }
 
 // slot returns the place of the next command of the batch.
@@ -151,6 +167,8 @@ func (c *conn) answer() (err error) {
 		i += c.carryOut(c.batch[i:])
 		c.out.flushSome()
 		c.space.reset()
+		clear(c.run)
+		c.run, c.request = c.run[:0], api.ReadRequest{}
 	}
 	return nil
 }

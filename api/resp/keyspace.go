@@ -48,7 +48,7 @@ func parsePExpireTime(s *space, args [][]byte) (action, error) {
 
 func newTTL(s *space, args [][]byte, reply func(w *writer, es []api.Entry)) (action, error) {
 	keys, err := s.keys(args[1:2], 1)
-	return action{keys: keys, reply: reply}, err
+	return action{keys: keys, reply: reply, timed: true}, err
 }
 
 func replyTTL(w *writer, es []api.Entry) {

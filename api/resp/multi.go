@@ -16,8 +16,9 @@ import (
 // transaction is what has come between MULTI and EXEC.
 type transaction struct {
 	calls  []queued
-	bytes  int
-	broken bool // a command was refused: EXEC carries out none
+	bytes  int   // of the arguments
+	kept   int64 // of the memory of all connections
+	broken bool  // a command was refused: EXEC carries out none
 
 	parts  []part // the commands, once EXEC has come
 	single bool   // it is one command, which came without MULTI
@@ -58,10 +59,24 @@ func discard(c *conn, _ [][]byte) {
 // endMulti ends MULTI, and what is watched.
 func (c *conn) endMulti() {
 	if c.multi != nil {
-		c.server.memory.give(int64(c.multi.bytes))
+		c.server.memory.give(c.multi.kept)
 	}
-	c.multi, c.watched = nil, nil
+	c.multi = nil
+	c.endWatch()
 }
+
+// endWatch watches no key any more.
+func (c *conn) endWatch() {
+	c.server.memory.give(c.watching)
+	c.watched, c.watching = nil, 0
+}
+
+// What is kept of a command, an argument and a watched key beside their bytes.
+const (
+	queuedBytes  = 64
+	argBytes     = 40
+	watchedBytes = 120
+)
 
 // queue keeps a command for EXEC.
 func (t *transaction) queue(c *conn, m *command, x *call) {
@@ -69,6 +84,7 @@ func (t *transaction) queue(c *conn, m *command, x *call) {
 	for _, a := range x.args {
 		size += len(a)
 	}
+	kept := int64(queuedBytes + len(x.args)*argBytes + size)
 	switch {
 	case t.broken:
 	case len(t.calls) == api.MaxTxnOps:
@@ -77,7 +93,7 @@ func (t *transaction) queue(c *conn, m *command, x *call) {
 	case t.bytes+size > api.MaxTxnBytes:
 		c.refuse(refusal(fmt.Sprintf("ERR transaction of %d bytes is over the limit of %d bytes", t.bytes+size, api.MaxTxnBytes)))
 		return
-	case !c.server.memory.take(int64(size)):
+	case !c.server.memory.take(kept):
 		c.refuse(refusal("TRYAGAIN the node has no room for a transaction of this size at present"))
 		return
 	default:
@@ -85,7 +101,7 @@ func (t *transaction) queue(c *conn, m *command, x *call) {
 		for _, a := range x.args {
 			q.args = append(q.args, bytes.Clone(a))
 		}
-		t.calls, t.bytes = append(t.calls, q), t.bytes+size
+		t.calls, t.bytes, t.kept = append(t.calls, q), t.bytes+size, t.kept+kept
 	}
 	c.out.queued()
 }
@@ -104,11 +120,21 @@ func watch(c *conn, args [][]byte) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
 	defer cancel()
 	names, err := c.space.keys(args[1:], 1)
+	kept := int64(0)
+	for _, k := range names {
+		kept += int64(watchedBytes + len(k))
+	}
+	if err == nil && !c.server.memory.take(kept) {
+		kept, err = 0, refusal("TRYAGAIN the node has no room for more watched keys at present")
+	}
+	c.watching += kept
 	if err == nil {
 		err = c.readNow(ctx, names)
 		c.observe("read", began, err)
 	}
 	if err != nil {
+		c.server.memory.give(kept)
+		c.watching -= kept
 		c.out.error(errorText(err, false))
 		return
 	}
@@ -128,7 +154,7 @@ func (c *conn) readNow(ctx context.Context, keys []api.Key) error {
 }
 
 func unwatch(c *conn, _ [][]byte) {
-	c.watched = nil
+	c.endWatch()
 	c.out.ok()
 }
 
@@ -222,11 +248,15 @@ func (t *transaction) exec(ctx context.Context, c *conn, watched []api.Cond) (he
 	return true, nil
 }
 
-// steps returns the transaction that carries out all commands, if there is one that reads nothing before.
+// steps returns the transaction that carries out all commands, if there is one that reads nothing before. There is none with the time
+// that keys have left: the answer to a transaction that was sent again has none.
 func (t *transaction) steps(watched []api.Cond) (all *api.Txn, ok bool) {
 	all = &api.Txn{If: watched}
 	for i := range t.parts {
 		a := &t.parts[i].action
+		if a.timed {
+			return nil, false
+		}
 		if a.write == nil {
 			for _, k := range a.keys {
 				all.Then = append(all.Then, api.Op{Kind: api.OpGet, Key: k})
@@ -311,7 +341,10 @@ func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Con
 				return false, nil
 			}
 		}
-		answers := t.run(v, c.out.resp3)
+		answers, err := t.run(v, c.out.resp3)
+		if err != nil {
+			return false, err
+		}
 		if when, then := v.txn(); len(then) > 0 {
 			res, err := c.do(ctx, &api.Txn{If: when, Then: then, Age: age})
 			if err != nil {
@@ -361,9 +394,9 @@ func pause(ctx context.Context, try int) error {
 }
 
 // run carries out the commands on the view, and returns their answers; those of commands that have to do with the connection alone
-// are empty.
-func (t *transaction) run(v *view, resp3 bool) [][]byte {
-	answers := make([][]byte, len(t.parts))
+// are empty. It is refused if they are over the limit of a read, before anything is written.
+func (t *transaction) run(v *view, resp3 bool) ([][]byte, error) {
+	answers, size := make([][]byte, len(t.parts)), 0
 	for i := range t.parts {
 		w := &writer{resp3: resp3}
 		switch p := &t.parts[i]; {
@@ -375,8 +408,11 @@ func (t *transaction) run(v *view, resp3 bool) [][]byte {
 			p.action.reply(w, v.entries(p.action.keys))
 		}
 		answers[i] = w.b
+		if size += len(w.b); size > api.MaxReadBytes {
+			return nil, api.Errorf(api.CodeTooLarge, "the answers of the transaction are over the limit of %d bytes", api.MaxReadBytes)
+		}
 	}
-	return answers
+	return answers, nil
 }
 
 // splice writes the answers of run.

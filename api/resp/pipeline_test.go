@@ -98,12 +98,12 @@ func TestRuns(t *testing.T) {
 	w := dialWire(t, over(t, s).address)
 	w.expect([]string{
 		"SET a 1", "MSET b 2 c 3", "INCR a", "APPEND b x", "DEL c nope", "GETSET d 1", "SETEX e 10 v", // one transaction
-		"GET a", "MGET b c", "EXISTS a a", "STRLEN b", "TTL e", "TYPE c", // one read
+		"GET a", "MGET b c", "EXISTS a a", "STRLEN b", "TTL d", "TYPE c", // one read
 		"SETNX a 9",       // one of its own
 		"SET f 1", "PING", // one, since what follows is no write
 		"GET f",
 	}, "+OK", "+OK", ":2", ":2", ":1", "$-1", "+OK",
-		"$1 2", "*2 $2 2x $-1", ":2", ":2", ":10", "+none",
+		"$1 2", "*2 $2 2x $-1", ":2", ":2", ":-1", "+none",
 		":0", "+OK", "+PONG", "$1 1")
 	if r, x := s.reads.Load(), s.txns.Load(); r != 2 || x != 3 {
 		t.Errorf("%d reads and %d transactions", r, x)
@@ -200,6 +200,7 @@ func TestApart(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	srv.apart = apart{}
+	s.txns.Store(0)
 	s.do, s.after = nil, func(_ *api.Txn, res *api.TxnResult) error { res.Group = ""; return nil }
 	for range 30 {
 		w.pipeline("SET a 1", "SET b 1", "SET c 1")
@@ -245,6 +246,12 @@ func TestCounts(t *testing.T) {
 	if m := w.pipeline("GET m")[0]; m != fmt.Sprintf("$3 %d", clients*each) {
 		t.Errorf("m is %s", m)
 	}
+}
+
+// TestCountAnywhere: the same values count as integers in a transaction that reads before as elsewhere.
+func TestCountAnywhere(t *testing.T) {
+	w := dialWire(t, over(t, newSpy()).address)
+	w.expect([]string{"SET n 007", "INCR n", "SET n 007", "MULTI", "INCR n", "EXPIRE n 0", "EXEC"}, "+OK", ":8", "+OK", "+OK", "+QUEUED", "+QUEUED", "*2 :8 :1")
 }
 
 // TestBlindCount: adding needs no read, and is once only.
@@ -351,5 +358,22 @@ func TestKeptDeadlineIsSeen(t *testing.T) {
 		"+OK", "+QUEUED", "+QUEUED", "+QUEUED", "+QUEUED", "+QUEUED", "*5 +OK :0 :0 :0 :1")
 	if ttl := w.pipeline("TTL k")[0]; ttl == ":100" || ttl == ":-1" {
 		t.Errorf("k lives for %s s", ttl)
+	}
+}
+
+// TestTimesOfARepeatedTransaction: the answer to a transaction that a node has sent again has no times, and the client gets the time
+// all the same.
+func TestTimesOfARepeatedTransaction(t *testing.T) {
+	s := newSpy()
+	s.after = func(_ *api.Txn, res *api.TxnResult) error {
+		res.Replayed = true
+		for i := range res.Entries {
+			res.Entries[i].TTL = 0
+		}
+		return nil
+	}
+	w := dialWire(t, over(t, s).address)
+	if got := w.pipeline("SET k v EX 1000", "MULTI", "SET l 1", "TTL k", "EXEC"); got[4] == "*2 +OK :-1" || !strings.HasPrefix(got[4], "*2 +OK :") {
+		t.Errorf("got %q", got)
 	}
 }

@@ -74,6 +74,9 @@ type span struct{ from, to int }
 
 func newReader(from io.Reader, m *memory) *reader { return &reader{from: from, memory: m, bulk: -1} }
 
+// keptSpans is for how many arguments a reader keeps room.
+const keptSpans = 256
+
 // partial reports whether a part of a command has come.
 func (r *reader) partial() bool { return r.start < r.end || r.left > 0 }
 
@@ -103,6 +106,9 @@ func (r *reader) next(c *call) (ok bool, err error) {
 	}
 	r.start += r.at
 	r.at, r.size, r.refused, r.spans, r.began = 0, 0, "", r.spans[:0], time.Time{}
+	if cap(r.spans) > keptSpans {
+		r.spans = nil
+	}
 	return true, nil
 }
 
@@ -118,7 +124,7 @@ func (r *reader) header() (ok bool, err error) {
 		return false, protocolError("unauthenticated multibulk length")
 	case n <= 0: // Redis takes no notice of an empty command
 		r.start += r.at
-		r.at = 0
+		r.at, r.began = 0, time.Time{}
 		return true, nil
 	case n > MaxArgs:
 		r.refuse(fmt.Sprintf("ERR command of %d arguments is over the limit of %d arguments", n, MaxArgs))

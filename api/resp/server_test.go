@@ -99,6 +99,20 @@ func TestIdleAndSlow(t *testing.T) {
 		if got := w.ask("PING"); got != "+PONG\r\n" {
 			t.Errorf("idle again: %q", got)
 		}
+		if _, err := w.c.Write([]byte("*0\r\n")); err != nil { // a command that is none
+			t.Fatal(err)
+		}
+		time.Sleep(2 * arriveWithin)
+		if _, err := w.c.Write([]byte("*1\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if _, err := w.c.Write([]byte("$4\r\nPING\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.receive(); got != "+PONG\r\n" {
+			t.Errorf("after an empty command: %q", got)
+		}
 		_ = srv.Close(time.Second)
 	})
 }
@@ -305,4 +319,93 @@ func TestQueueIsBounded(t *testing.T) {
 	if used := srv.memory.used.Load(); used != 0 {
 		t.Errorf("%d bytes are in use", used)
 	}
+}
+
+// TestNothingIsKeptWhileIdle: a connection that waits keeps nothing of the commands that it has carried out, and room for a few
+// arguments.
+func TestNothingIsKeptWhileIdle(t *testing.T) {
+	inBubble(t, newSpy(), nil, func(t *testing.T, srv *Server, dial func() *wireConn) {
+		w := dial()
+		pairs := append([]string{"MSET"}, slicesOf("x", 2000)...)
+		for _, commands := range [][][]string{{pairs}, {{"PING"}, append([]string{"MGET"}, slicesOf("x", 900)...)}, {{"SET", "a", "1"}, {"SET", "b", "2"}}, {{"EXPIRE", "a", "9"}}, {{"PING"}}} {
+			var b []byte
+			for _, c := range commands {
+				b = append(b, encode(c...)...)
+			}
+			if _, err := w.c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			for range commands {
+				if got := w.receive(); got == "" || got[0] == '-' {
+					t.Errorf("got %q", got)
+				}
+			}
+			synctest.Wait()
+		}
+		for c := range srv.conns {
+			for i, x := range c.batch[:cap(c.batch)] {
+				if cap(x.args) > keptArgs {
+					t.Errorf("place %d of the batch has room for %d arguments", i, cap(x.args))
+				}
+				for _, a := range x.args[:cap(x.args)] {
+					if a != nil {
+						t.Errorf("place %d of the batch has an argument", i)
+					}
+				}
+			}
+			for _, x := range c.run[:cap(c.run)] {
+				if x.action.write != nil || x.action.keys != nil {
+					t.Error("a command is kept")
+				}
+			}
+			if cap(c.in.spans) > keptSpans || c.request.Keys != nil {
+				t.Errorf("there is room for %d spans, and %d keys", cap(c.in.spans), len(c.request.Keys))
+			}
+		}
+		_ = srv.Close(time.Second)
+	})
+}
+
+// TestSmallThingsAreCounted: what is queued and watched is counted with what it takes beside its bytes, and given back.
+func TestSmallThingsAreCounted(t *testing.T) {
+	srv := over(t, newSpy(), func(_ *front.Config, c *Config) { c.MaxBytes = 64 << 10 })
+	w := dialWire(t, srv.address)
+	empty := slicesOf("", 1000)
+	w.ask("MULTI")
+	if got := w.ask(append([]string{"EXISTS"}, empty...)...); got != "+QUEUED\r\n" {
+		t.Errorf("got %q", got)
+	}
+	if got := w.ask(append([]string{"EXISTS"}, empty...)...); !strings.HasPrefix(got, "-TRYAGAIN ") {
+		t.Errorf("one more: got %q", got)
+	}
+	w.ask("DISCARD")
+	for _, end := range []string{"UNWATCH", "RESET"} {
+		if got := w.ask(append([]string{"WATCH"}, empty[:400]...)...); got != "+OK\r\n" {
+			t.Errorf("got %q", got)
+		}
+		if got := w.ask(append([]string{"WATCH"}, empty[:400]...)...); !strings.HasPrefix(got, "-TRYAGAIN ") {
+			t.Errorf("more are watched: got %q", got)
+		}
+		w.ask(end)
+		if used := srv.memory.used.Load(); used != 0 {
+			t.Errorf("%d bytes are in use after %s", used, end)
+		}
+	}
+}
+
+// TestAnswersAreBounded: a transaction whose answers a node would have to keep is refused before it writes.
+func TestAnswersAreBounded(t *testing.T) {
+	s := newSpy()
+	w := dialWire(t, over(t, s).address)
+	w.ask("SET", "k", strings.Repeat("v", api.MaxValueBytes))
+	for _, c := range []string{"MULTI", "PERSIST k", "SETNX other 1"} {
+		w.pipeline(c)
+	}
+	for range 17 {
+		w.pipeline("GET k")
+	}
+	if got := w.ask("EXEC"); !strings.HasPrefix(got, "-ERR the answers of the transaction are over the limit of ") {
+		t.Errorf("got %.100q", got)
+	}
+	w.expect([]string{"GET other"}, "$-1")
 }

@@ -155,11 +155,11 @@ func (c *count) run(v *view, w *writer) {
 	s := v.get(c.key)
 	n, err := int64(0), error(nil)
 	if s.exists {
-		n, err = integer(s.value)
+		n, err = strconv.ParseInt(string(s.value), 10, 64) // as the machine does
 	}
 	switch {
 	case err != nil:
-		w.error(err.Error())
+		w.error(string(errNotInteger))
 		return
 	case c.delta > 0 && n > math.MaxInt64-c.delta || c.delta < 0 && n < math.MinInt64-c.delta:
 		w.error(string(errOverflow))
