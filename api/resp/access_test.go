@@ -145,6 +145,22 @@ func TestStrangers(t *testing.T) {
 	}
 }
 
+// TestAuthenticatedAtOnce: what comes together with AUTH may be as large as after its answer.
+func TestAuthenticatedAtOnce(t *testing.T) {
+	s := serve(t, func(f *front.Config, _ *Config) { f.Access = &tokens{of: map[string]string{"secret": "app"}} })
+	w := dialWire(t, s.address)
+	value := strings.Repeat("v", strangeArg+1)
+	sent := append(encode("AUTH", "secret"), encode(append([]string{"MSET"}, slicesOf("k", 2*strangers)...)...)...)
+	if _, err := w.c.Write(append(sent, encode("SET", "k", value)...)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := w.receive(); got != "+OK\r\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
 // tokens is an Access with tokens that may do everything, and denied keys.
 type tokens struct {
 	of     map[string]string

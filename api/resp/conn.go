@@ -75,11 +75,16 @@ func (c *conn) serve() {
 	}
 }
 
-// gather waits for commands, and takes those that have come whole. It returns false if the connection ends.
+// gather waits for commands, and takes those that have come whole, or one of a stranger: what a client may send after it depends on
+// whether it authenticates the client. It returns false if the connection ends.
 func (c *conn) gather() bool {
 	c.letGo()
+	most := maxBatch
+	if c.in.stranger {
+		most = 1
+	}
 	for {
-		for len(c.batch) < maxBatch {
+		for len(c.batch) < most {
 			next := c.slot()
 			ok, err := c.in.next(next)
 			if err != nil {

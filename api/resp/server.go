@@ -23,6 +23,9 @@ const (
 // idleGrace is how long a connection must have been idle before another one takes its place.
 const idleGrace = time.Second
 
+// acceptPause is how long a listener rests that could not accept.
+const acceptPause = time.Second
+
 // Config is how connections are treated. The zero of every field works.
 type Config struct {
 	// MaxConns bounds the open connections. For one more, the connection that has been idle for the longest time is closed; if none
@@ -96,15 +99,31 @@ func (s *Server) Serve(l net.Listener) {
 	s.tasks.Go(func() {
 		for {
 			c, err := l.Accept()
-			if err != nil {
-				if !s.closing() && !errors.Is(err, net.ErrClosed) {
-					s.backend.Log("RESP accepts no more connections", "error", err)
-				}
+			switch {
+			case err == nil:
+				s.take(c)
+			case s.closing() || errors.Is(err, net.ErrClosed):
 				return
+			default: // such as too many open files
+				s.backend.Log("RESP could not accept a connection, and tries again", "error", err, "after", acceptPause)
+				if !s.pause(acceptPause) {
+					return
+				}
 			}
-			s.take(c)
 		}
 	})
+}
+
+// pause waits, and returns false if Close has begun.
+func (s *Server) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.draining:
+		return false
+	}
 }
 
 // take serves a connection, if there is room for it.

@@ -409,3 +409,45 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	w.expect([]string{"GET other"}, "$-1")
 }
+
+// failing is a listener that fails before each connection.
+type failing struct {
+	net.Listener
+	conns chan net.Conn
+	done  chan struct{}
+	fail  bool
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.fail = !l.fail; l.fail {
+		return nil, errors.New("too many open files")
+	}
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *failing) Close() error { close(l.done); return nil }
+
+// TestAcceptsAgain: a server that could not accept a connection accepts the next ones.
+func TestAcceptsAgain(t *testing.T) {
+	inBubble(t, newSpy(), nil, func(t *testing.T, srv *Server, _ func() *wireConn) {
+		l := &failing{conns: make(chan net.Conn), done: make(chan struct{})}
+		srv.Serve(l)
+		for range 2 {
+			mine, theirs := net.Pipe()
+			l.conns <- theirs
+			w := newWireConn(t, mine)
+			if got := w.ask("PING"); got != "+PONG\r\n" {
+				t.Errorf("got %q", got)
+			}
+			_ = mine.Close()
+		}
+		if err := srv.Close(time.Minute); err != nil {
+			t.Error(err)
+		}
+	})
+}
