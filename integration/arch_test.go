@@ -86,7 +86,7 @@ var house = map[string]room{
 	"api/kvconnect": {
 		ours:   []string{"api", "api/door", "api/front"},
 		others: []string{"google.golang.org/protobuf/encoding/protowire"},
-		tests:  []string{"api/httpd", "api/storetest"},
+		tests:  []string{"api/storetest", "cluster/access/accesstest"},
 	},
 	"api/workerskv": {
 		ours:  []string{"api", "api/door", "api/front"},
