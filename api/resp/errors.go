@@ -29,7 +29,7 @@ const (
 	errNoProto      = refusal("NOPROTO unsupported protocol version")
 	errHelloNoAuth  = refusal("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	errCursor       = refusal("ERR invalid cursor")
-	errUnknownValue = refusal("ERR the command took effect, but its answer is lost: the value was too long to be kept; read the key")
+	errUnknownValue = refusal("AMBIGUOUS answer unknown: the command took effect, but its answer is lost, since the value was too long to be kept; read the key")
 )
 
 func wrongArity(name string) refusal {

@@ -249,12 +249,12 @@ func (t *transaction) exec(ctx context.Context, c *conn, watched []api.Cond) (he
 }
 
 // steps returns the transaction that carries out all commands, if there is one that reads nothing before. There is none with the time
-// that keys have left: the answer to a transaction that was sent again has none.
+// that keys have left: the answer to a transaction that was sent again has none. One of too many steps is not made up.
 func (t *transaction) steps(watched []api.Cond) (all *api.Txn, ok bool) {
 	all = &api.Txn{If: watched}
 	for i := range t.parts {
 		a := &t.parts[i].action
-		if a.timed {
+		if a.timed || len(all.Then) > api.MaxTxnOps {
 			return nil, false
 		}
 		if a.write == nil {

@@ -99,7 +99,7 @@ func (c clock) parse(arg []byte, past bool, command string) (lifetime, error) {
 		}
 		n *= 1000
 	}
-	if c.absolute {
+	if c.absolute && n > 0 {
 		n -= time.Now().UnixMilli()
 	}
 	switch {

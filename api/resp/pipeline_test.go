@@ -333,6 +333,9 @@ func TestTimes(t *testing.T) {
 		}
 		var end, ms, ttl int64
 		_, _ = fmt.Sscanf(strings.Join(w.pipeline("EXPIRETIME k", "PEXPIRETIME k", "TTL k"), " "), ":%d :%d :%d", &end, &ms, &ttl)
+		if got := w.pipeline("PEXPIREAT k -9223372036854775808", "EXISTS k"); got[0] != ":1" || got[1] != ":0" {
+			t.Errorf("a time long ago: %q", got)
+		}
 		if end < at || end > at+100 || ms/1000 < at-1 || ttl > 1000 || ttl < 900 {
 			t.Errorf("%s %d: ends at %d, %d, in %d s", c, at, end, ms, ttl)
 		}
