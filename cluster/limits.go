@@ -5,6 +5,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/lock"
+	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/cursor"
 	"github.com/edgehold/edgehold/cluster/group"
@@ -77,6 +78,9 @@ func Limits() []Limit {
 		{"request", "cursor of a list or a watch", api.MaxCursorBytes, "bytes", "`invalid`"},
 		{"request", "time for which the result of a write is kept", int64(fsm.DedupEpochs * group.DefaultDedupEpoch), "time", "it may be forgotten"},
 		{"request", "values kept to answer it again", fsm.MaxRecordBytes, "bytes", "gets are answered `\"elided\":true`"},
+		{"request", "arguments of a command of RESP", resp.MaxArgs, "", "`ERR`"},
+		{"request", "argument of a command of RESP", resp.MaxArgBytes, "bytes", "`ERR`"},
+		{"request", "all arguments of a command of RESP", resp.MaxCommandBytes, "bytes", "`ERR`"},
 		{"request", "`?timeout=`", int64(api.MaxTimeout), "time", "`invalid`"},
 		{"request", "time of a request that names no timeout", int64(api.DefaultTimeout), "time", "the request ends"},
 		{"request", "attempts of a request, all retries together", admission.MaxTries, "", unavailable},
@@ -163,6 +167,8 @@ func Limits() []Limit {
 		{"node", "connections of HTTP", httpd.DefaultMaxConns, "", "the longest idle one is closed"},
 		{"node", "connections of HTTP that are being refused", httpd.MaxRefusals, "", closed},
 		{"node", "connections of HTTP, streams of calls and watches, together", transport.DefaultMaxHTTPConns, "", closed},
+		{"node", "connections of RESP", resp.DefaultMaxConns, "", "the longest idle one is closed"},
+		{"node", "large commands and open transactions of RESP", resp.DefaultMaxBytes, "bytes", "`TRYAGAIN`"},
 		{"node", "streams of calls", maxStreams, "", unavailable},
 		{"node", "calls of a stream under way", httpd.DefaultMaxStreamCalls, "", unavailable},
 		{"node", "calls under way on the connection of another node", wire.DefaultMaxCalls, "", unavailable},

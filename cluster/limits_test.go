@@ -224,7 +224,7 @@ func TestLimitsComplete(t *testing.T) {
 	}
 	used, found := map[string]bool{}, 0
 	for _, dir := range []string{
-		"api", "api/admission", "api/httpd", "api/wire", "fsm", "fsm/placement", "transport",
+		"api", "api/admission", "api/httpd", "api/resp", "api/wire", "fsm", "fsm/placement", "transport",
 		"cluster/group", "cluster/peer", "cluster/remote", "cluster/replica", "cluster/router", "cluster/txn", "cluster/cursor", "cluster/watch",
 	} {
 		for _, name := range limitsOf(t, filepath.Join("..", dir)) {

@@ -223,7 +223,7 @@ func (t *transaction) exec(ctx context.Context, c *conn, watched []api.Cond) (he
 	}
 	res, err := c.do(ctx, all)
 	switch code := api.CodeOf(err); {
-	case code == api.CodePreconditionFailed || code == api.CodeTooLarge:
+	case itsOwn(err) && (code == api.CodePreconditionFailed || code == api.CodeTooLarge):
 		return t.optimistic(ctx, c, watched) // a function that is refused is an error of its command alone
 	case err != nil || !res.Committed:
 		return false, err

@@ -123,7 +123,7 @@ func (c *conn) write(a *action) {
 // explain words the refusal of a function as Redis does, which says more about why: the key is read for that.
 func (c *conn) explain(ctx context.Context, w write, err error) error {
 	x, counts := w.(*count)
-	if !counts || api.CodeOf(err) != api.CodePreconditionFailed {
+	if !counts || !itsOwn(err) || api.CodeOf(err) != api.CodePreconditionFailed {
 		return err
 	}
 	if c.readKeys(ctx, []api.Key{x.key}) == nil {

@@ -40,6 +40,9 @@ func bench(ctx context.Context, o *options) (r *report, err error) {
 	if err := b.local(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.resp(ctx); err != nil {
+		return nil, err
+	}
 	b.report.end()
 	return b.report, nil
 }
@@ -170,5 +173,5 @@ type work struct {
 
 // kind is the work in one word.
 func (w work) kind() string {
-	return map[string]string{putWork: "put", readWork: "read", localWork: "local", watchWork: "watch"}[w.Work]
+	return map[string]string{putWork: "put", readWork: "read", localWork: "local", watchWork: "watch", respWork: "resp", pipeWork: "pipe"}[w.Work]
 }

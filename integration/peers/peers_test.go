@@ -36,7 +36,7 @@ func TestBench(t *testing.T) {
 	t.Logf("\n%s", r.text())
 	for _, w := range []work{
 		{edgeholdName, putWork, 1}, {etcdName, putWork, 8}, {natsName, putWork, 8}, {edgeholdName, readWork, 8}, {etcdName, readWork, 8},
-		{edgeholdName, localWork, 2}, {bareName, localWork, 2},
+		{edgeholdName, localWork, 2}, {bareName, localWork, 2}, {edgeholdName, respWork, 2}, {edgeholdName, pipeWork, 2},
 		{edgeholdName, watchWork, 3}, {etcdName, watchWork, 3}, {natsName, watchWork, 3},
 	} {
 		if x := r.find(w); x == nil || x.Median.Rate <= 0 || x.Median.P50 > x.Median.P99 {

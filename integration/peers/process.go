@@ -21,6 +21,7 @@ type stage struct {
 	spawn   func(*exec.Cmd) error
 	unspawn func()
 	all     []*process
+	pinned  bool // processes are started on serverCore alone
 }
 
 // process is one process of a stage.
@@ -57,6 +58,9 @@ func (s *stage) end() error {
 
 // run starts a process that lives as long as the stage; what it prints goes to a file.
 func (s *stage) run(name, binary string, args ...string) (*process, error) {
+	if s.pinned {
+		binary, args = "taskset", append([]string{"-c", serverCore, binary}, args...)
+	}
 	p := &process{name: name, log: filepath.Join(s.dir, name+".log"), cmd: exec.Command(binary, args...), exited: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {

@@ -19,6 +19,8 @@ var titles = []struct{ work, title string }{
 	{putWork, "Puts of 256 bytes, on the disks of a majority before each is acknowledged"},
 	{readWork, "Linearizable reads of 256 bytes, by the owner"},
 	{localWork, "Local reads of 256 bytes: under a lease at an edge whose keys live 200 ms away, beside what only has memory"},
+	{respWork, "Local reads of 256 bytes over RESP: under a lease at an edge, beside Redis, each on the same one core"},
+	{pipeWork, "The same, 16 GETs an operation"},
 	{watchWork, "Changes told to watchers of one member, each of every key: ops are events; p50, p99: until the last watcher has a put"},
 }
 
