@@ -1,4 +1,4 @@
-.PHONY: build clients test race bench bench-peers mutants image lint soak fuzz model real-input alerts
+.PHONY: build clients platforms test race bench bench-peers mutants image lint soak fuzz model real-input alerts
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -13,6 +13,7 @@ race: ## with one processor, for the reason that .ci/run gives
 	go test -race -short -cpu 1 ./...
 
 clients: integration/clients/node_modules/.installed api/js/node_modules/.installed integration/clients/venv/.installed ## the real clients of integration/fronts, as pinned; Redis's by apt
+	@cd integration/platforms/wasmer && go mod download # the runtime is in the module
 	@command -v redis-cli >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends redis-tools; }
 
 %/node_modules/.installed: %/package-lock.json
@@ -25,6 +26,9 @@ integration/clients/venv/.installed: integration/clients/requirements.txt
 	python3 -m venv --clear integration/clients/venv
 	integration/clients/venv/bin/pip install --quiet --disable-pip-version-check --no-deps -r integration/clients/requirements.txt
 	@touch $@
+
+platforms: ## a program on each platform of the edge world (docs/fronts/platforms.md), one line each; installs runtimes in dist/platforms
+	go run ./integration/platforms
 
 bench: ## reads and writes, in process and over HTTP
 	go test -run '^$$' -bench . -benchmem ./fsm/... ./cluster/... ./api/... ./integration/...

@@ -232,14 +232,14 @@ var house = map[string]room{
 		ours:   []string{"*"},
 		others: []string{"*"},
 	},
-	"integration/mutants": {},
+	"integration/mutants":   {},
+	"integration/platforms": {},
 	"examples/accounts": {
 		ours: []string{"api", "api/client"},
 	},
 	"examples/wasm-edge": {
-		ours:   []string{"api", "api/client", "cluster"},
+		ours:   []string{"api", "api/client", "cluster", "cluster/local"},
 		others: []string{"github.com/tetratelabs/wazero"},
-		tests:  []string{"cluster/local"},
 	},
 	"examples/sessions": {
 		ours: []string{"api", "api/client"},

@@ -2,8 +2,8 @@
 // process. Handlers are values: to put one deploys it everywhere, at once. What a handler reads is linearizable, and under a lease it takes
 // neither a socket nor a system call.
 //
-// Usage: go run ./examples/wasm-edge -join HOST:PORT,.. -region R [-listen HOST:PORT] [-data FOLDER]; EDGEHOLD_JOIN_TOKEN has the join
-// token of a cluster with TLS.
+// Usage: go run ./examples/wasm-edge -join HOST:PORT,.. -region R [-listen HOST:PORT] [-data FOLDER] [-wan FILE]; EDGEHOLD_JOIN_TOKEN
+// has the join token of a cluster with TLS.
 package main
 
 import (
@@ -27,6 +27,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cluster"
+	"github.com/edgehold/edgehold/cluster/local"
 )
 
 const (
@@ -46,11 +47,16 @@ func main() {
 	region := flag.String("region", "ap-south", "region of this process")
 	listen := flag.String("listen", "127.0.0.1:8080", "address for visitors")
 	data := flag.String("data", "", "folder that keeps the edge's name and key")
+	wan := flag.String("wan", "off", "simulated delays between regions: real, off or a WAN file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *listen, cluster.EdgeConfig{
-		Join: strings.Split(*join, ","), Region: api.RegionID(*region), Token: api.Secret(os.Getenv("EDGEHOLD_JOIN_TOKEN")), Data: *data,
-	})
+	delay, err := local.Delay(*wan, api.RegionID(*region))
+	if err == nil {
+		err = run(ctx, *listen, cluster.EdgeConfig{
+			Join: strings.Split(*join, ","), Region: api.RegionID(*region), Token: api.Secret(os.Getenv("EDGEHOLD_JOIN_TOKEN")),
+			Data: *data, Delay: delay,
+		})
+	}
 	stop()
 	if err != nil {
 		log.Fatal(err)
