@@ -2,6 +2,7 @@ package resp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -115,8 +116,8 @@ func (c *conn) read(run []entry) {
 			c.readEach(ctx, run)
 			return
 		}
-		if err != nil && len(c.space.all) > 1 {
-			c.server.apart.failed(c.db)
+		if len(c.space.all) > 1 {
+			c.failedTogether(err)
 		}
 		for i := range run {
 			run[i].refuseRead(err)
@@ -134,6 +135,16 @@ func (c *conn) read(run []entry) {
 		es = es[n:]
 	}
 	c.forget()
+}
+
+// failedTogether notes that commands have failed together. A refusal for the load of this node or for the client has nothing to do with
+// their keys, and one by one they would be more load.
+func (c *conn) failedTogether(err error) {
+	code := api.CodeOf(err)
+	_, load := errors.AsType[notLetIn](err)
+	if err != nil && !load && code != api.CodeLimited && code != api.CodeUnauthenticated {
+		c.server.apart.failed(c.db)
+	}
 }
 
 func (x *entry) refuseRead(err error) {
@@ -188,10 +199,16 @@ func (c *conn) readKeys(ctx context.Context, keys []api.Key) error {
 func (c *conn) enter(ctx context.Context, q front.Ask) (*admission.Ticket, error) {
 	place, refusal := c.server.backend.AdmitLate(ctx, q, c.server.draining)
 	if refusal != nil {
-		return nil, refusal
+		return nil, notLetIn{refusal}
 	}
 	return place, nil
 }
+
+// notLetIn is the refusal of a request for the load of this node.
+type notLetIn struct{ refusal *api.Error }
+
+func (e notLetIn) Error() string { return e.refusal.Error() }
+func (e notLetIn) Unwrap() error { return e.refusal }
 
 // do carries out a transaction. Its id lets nodes send it again, so that it takes effect once.
 func (c *conn) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {

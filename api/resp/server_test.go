@@ -250,6 +250,23 @@ func TestRefusedForLoad(t *testing.T) {
 				t.Errorf("%s: %q", command, got)
 			}
 		}
+		for _, commands := range [][]string{{"GET k", "GET l"}, {"SET k v", "SET l v"}} {
+			var b []byte
+			for _, c := range commands {
+				b = append(b, encode(strings.Fields(c)...)...)
+			}
+			if _, err := w.c.Write(b); err != nil {
+				t.Fatal(err)
+			}
+			for range commands {
+				if got := w.receive(); !strings.HasPrefix(got, "-TRYAGAIN not carried out: ") {
+					t.Errorf("%q: %q", commands, got)
+				}
+			}
+		}
+		if srv.apart.reads(0) || srv.apart.writes(0) {
+			t.Error("load has commands carried out one by one, which is more load")
+		}
 		busy = false
 		if got := w.ask("GET", "k"); got != "$-1\r\n" || s.txns.Load() != 0 {
 			t.Errorf("got %q after %d transactions", got, s.txns.Load())

@@ -80,7 +80,7 @@ func (c *conn) writeAll(all *api.Txn) {
 	}
 	c.observe("write", began, err)
 	if err != nil {
-		c.server.apart.failed(c.db)
+		c.failedTogether(err)
 		for range c.run {
 			c.out.error(errorText(err, true))
 		}
