@@ -141,7 +141,12 @@ func (m *Machine) Level() Level {
 // Takes returns CodeUnavailable if the transaction, or a group's part of it, needs a higher level than the group's: because of its
 // steps, or because it has too many. It is not to be proposed then.
 func (m *Machine) Takes(t *api.Txn) error {
-	if err := takes(m.Level(), t); err != nil {
+	return m.Level().Takes(t)
+}
+
+// Takes is [Machine.Takes] for a group or cluster of that level.
+func (l Level) Takes(t *api.Txn) error {
+	if err := takes(l, t); err != nil {
 		return err
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // Coordinator is safe for concurrent use. Close it before the parts of its Config.
@@ -62,6 +63,9 @@ func (c *Coordinator) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 }
 
 func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
+	if err := c.understood(ctx, t); err != nil {
+		return nil, err
+	}
 	if t.Age != 0 { // the client supplies the age, which counts within bounds
 		own := *t
 		own.Age = ageOf(t.Age)
@@ -90,6 +94,22 @@ func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 		res.Timing.Route = max(0, time.Since(r.began)-res.Timing.Revoke-res.Timing.Commit)
 	}
 	return inMode(res, r.mode), err
+}
+
+// understood returns CodeUnavailable if the transaction has something that the level of the map does not have. A node of an older
+// program must not get such a transaction: it reads a step without a flag that it does not know, or ends the connection.
+func (c *Coordinator) understood(ctx context.Context, t *words.Txn) error {
+	m := c.cfg.Map()
+	if m == nil || m.Level >= placement.NewestLevel {
+		return nil
+	}
+	err := fsm.Level(m.Level).Takes(&t.Txn)
+	if err != nil && c.cfg.Refresh(ctx) == nil { // the level may have risen
+		if m = c.cfg.Map(); m != nil {
+			err = fsm.Level(m.Level).Takes(&t.Txn)
+		}
+	}
+	return err
 }
 
 // maxPlans bounds how often a transaction's keys are looked up again because they have moved.
