@@ -226,7 +226,8 @@ type ListRequest struct {
 	Cursor Cursor `cbor:"9,keyasint,omitempty"`
 	// Also are further lists, made in the same view: all pages show what their keys held at one instant. All keys of all ranges must
 	// have one owner and be of one range of the placement map, such as keys that share their first two segments: CodeInvalid says so
-	// otherwise. The pages together have at most MaxListBytes bytes, but at least one entry each if there is one. At most MaxListParts, and Range has to be one that can have keys.
+	// otherwise. The pages together have at most MaxListBytes bytes, or one entry. So a page may have More and no entry, if the pages
+	// before it have taken the room. At most MaxListParts, and Range has to be one that can have keys.
 	Also []ListPart `cbor:"10,keyasint,omitempty"`
 }
 

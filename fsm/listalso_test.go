@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -68,6 +69,30 @@ func TestListsOfOneShard(t *testing.T) {
 		_, err := parts.m.List(&api.ListRequest{Range: api.PrefixRange("a/b/"), Also: []api.ListPart{{Range: api.PrefixRange(also)}}})
 		if api.CodeOf(err) != code {
 			t.Errorf("%q, of half of a range: %v, want %q", also, err, code)
+		}
+	}
+}
+
+// TestListsTogetherAreBounded: the pages of all lists together keep to the limit of bytes, and what a page leaves out takes no room from
+// the next.
+func TestListsTogetherAreBounded(t *testing.T) {
+	r := group(t, "g.1", Shard{Epoch: 1, Of: 1})
+	const size = api.MaxValueBytes - 100
+	q := &api.ListRequest{Range: api.PrefixRange("a/b/"), Limit: 1} // the next entry of the range is left out
+	for i := range 10 {
+		k := api.Key(fmt.Sprintf("a/b/%d", i))
+		r.ok(Write{Term: 1, Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: k, Value: make([]byte, size)}}}})
+		if i > 0 {
+			q.Also = append(q.Also, api.ListPart{Range: api.PrefixRange(k)})
+		}
+	}
+	page, err := r.m.List(q)
+	if err != nil || len(page.Entries) != 1 || !page.More {
+		t.Fatalf("%d entries, %v, %v", len(page.Entries), page.More, err)
+	}
+	for i, also := range page.Also {
+		if fits := (i+2)*size <= api.MaxListBytes; len(also.Entries) == 1 != fits || also.More == fits {
+			t.Errorf("further page %d has %d entries, more: %v", i, len(also.Entries), also.More)
 		}
 	}
 }

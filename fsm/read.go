@@ -145,10 +145,10 @@ func pageOf(page api.Range, reverse bool, res *api.ListPage) api.Range {
 	return page
 }
 
-// list returns the page and the deadlines of its entries. bytes is the size of the pages so far, and what this one adds is added to it.
+// list returns the page and the deadlines of its entries. bytes is the size of the pages so far, to which that of this one is added. Of
+// all pages together one entry may be over the limit: they have to fit into a message.
 func (v *view) list(r *api.ListPart, bytes *int) (res api.ListPage, deadlines []uint64) {
-	limit, size := r.Limit, *bytes
-	defer func() { *bytes = size }()
+	limit := r.Limit
 	if limit == 0 {
 		limit = api.DefaultListLimit
 	}
@@ -156,14 +156,15 @@ func (v *view) list(r *api.ListPart, bytes *int) (res api.ListPage, deadlines []
 	must(v.from.Scan(lo, hi, r.Reverse, func(k, row []byte) bool {
 		x := valueOf(row)
 		e := api.Entry{Key: api.Key(k[1:]), Version: x.version, Exists: true}
-		size += len(e.Key)
+		size := *bytes + len(e.Key)
 		if !r.KeysOnly {
 			size += len(x.data)
 		}
-		if len(res.Entries) == limit || size > api.MaxListBytes && len(res.Entries) > 0 {
+		if len(res.Entries) == limit || size > api.MaxListBytes && *bytes > 0 {
 			res.More = true
 			return false
 		}
+		*bytes = size
 		if !r.KeysOnly {
 			e.Value = slices.Clone(x.data)
 		}

@@ -158,11 +158,12 @@ func (m *Memory) page(r *api.ListPart, size *int, now time.Time) (res api.ListPa
 		if r.KeysOnly {
 			e.Value = nil
 		}
-		*size += len(e.Key) + len(e.Value)
-		if len(res.Entries) == limit || *size > api.MaxListBytes && len(res.Entries) > 0 {
+		total := *size + len(e.Key) + len(e.Value)
+		if len(res.Entries) == limit || total > api.MaxListBytes && *size > 0 {
 			res.More = true
 			break
 		}
+		*size = total
 		res.Entries = append(res.Entries, e)
 	}
 	return res

@@ -39,6 +39,9 @@ func (q *request) list(x *door.Exchange) error {
 		if len(res.Also) != len(ranges) {
 			return &api.Error{Code: api.CodeUnavailable, Op: "list", Hint: "the owner of the namespace runs an older version"}
 		}
+		if metas := &res.Also[len(res.Also)-1]; metas.More && len(metas.Entries) == 0 {
+			return api.Errorf(api.CodeTooLarge, "the names and the metadata are over the limit of %d bytes of a page: list with a smaller limit", api.MaxListBytes)
+		}
 		p = q.page(res)
 	}
 	b, err := json.Marshal(p)

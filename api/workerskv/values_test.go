@@ -283,6 +283,26 @@ func TestMuchMetadata(t *testing.T) {
 	}
 }
 
+// full lists names that leave no room for metadata.
+type full struct{ api.Lister }
+
+func (f full) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	res, err := f.Lister.List(ctx, r)
+	if err == nil {
+		res.Also[len(res.Also)-1] = api.ListPage{More: true}
+	}
+	return res, err
+}
+
+// TestNoRoomForMetadata: a page whose metadata the owner has left out for its size is refused.
+func TestNoRoomForMetadata(t *testing.T) {
+	s := start(t, func(c *front.Config) { c.Lister = full{c.Lister} })
+	s.ask("PUT", "/a", "v", "CF-KV-Metadata: 1")
+	if got := s.ask("GET", "/", ""); got.status != 413 {
+		t.Errorf("the answer is %d %s %s", got.status, got.phrase, got.body)
+	}
+}
+
 // TestCacheTTL: cache_ttl is the age that a read accepts; what cannot be told to be one state of the key is read again.
 func TestCacheTTL(t *testing.T) {
 	v1, v2 := api.Version{Epoch: 1, Index: 1}, api.Version{Epoch: 1, Index: 2}
