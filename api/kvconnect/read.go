@@ -3,6 +3,7 @@ package kvconnect
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
@@ -91,11 +92,20 @@ type row struct{ data, meta api.Entry }
 
 // entry returns the row as the protocol has it; nil if the key is absent.
 func (r *row) entry(key []byte) *kvEntry {
-	if !r.data.Exists {
+	if !r.data.Exists || r.halfExpired() {
 		return nil
 	}
 	return &kvEntry{key: key, value: r.data.Value, encoding: encodingOf(&r.meta), version: r.data.Version}
 }
+
+// halfExpired reports whether the value is overdue and its sibling may have expired already: a lease may hold the end of the one up, and
+// not that of the other. Without the sibling its encoding is not known.
+func (r *row) halfExpired() bool {
+	return !r.meta.Exists && r.data.TTL > 0 && r.data.TTL <= overdueTTL
+}
+
+// overdueTTL is the most that an overdue key has to live, as the Store says.
+const overdueTTL = time.Millisecond
 
 // readKeys returns the rows of keys, as they were at one instant.
 func readKeys(ctx context.Context, s front.Caller, d database, keys [][]byte) ([]row, error) {
@@ -166,6 +176,9 @@ func listOnce(ctx context.Context, s front.Caller, d database, ranges []readRang
 		}
 		whole = whole && d.covers(meta, data, ranges[i].reverse)
 		out[i] = d.entries(meta, data)
+		if whole && data.More && len(out[i]) < len(data.Entries) { // a client takes a short page for the last one
+			return nil, false, &api.Error{Code: api.CodeUnavailable, Op: "list", RetryAfter: time.Second, Hint: "a key of the page is about to expire"}
+		}
 	}
 	return out, whole, nil
 }
@@ -189,7 +202,9 @@ func (d database) entries(meta, data *api.ListPage) []kvEntry {
 		if m := siblings[d.meta(key)]; m != nil {
 			at.meta = *m
 		}
-		out = append(out, *at.entry(key))
+		if e := at.entry(key); e != nil {
+			out = append(out, *e)
+		}
 	}
 	return out
 }

@@ -24,10 +24,11 @@ func (s *server) serveWatch(x *door.Exchange, d database, body []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range keys {
+	for i, k := range keys {
 		if err := checkRead(k); err != nil {
 			return err
 		}
+		keys[i] = slices.Clone(k) // the body, of which it is a part, need not live as long as the watch
 	}
 	if len(keys) == 0 {
 		return api.Errorf(api.CodeInvalid, "a watch names no key")
@@ -159,26 +160,29 @@ func (w *watch) take(b *api.WatchBatch, err error) (news bool) {
 	return news || w.lost
 }
 
-// now returns what the keys hold. If changes are missing, they are read again.
+// now returns what the keys hold. While changes are missing, they are read again: what they were before that is not to be told.
 func (w *watch) now() ([]row, error) {
 	w.mu.Lock()
-	rows, lost, err := slices.Clone(w.rows), w.lost, w.err
-	w.lost = false
-	w.mu.Unlock()
-	if err != nil || !lost {
-		return rows, err
+	defer w.mu.Unlock()
+	for w.lost && w.err == nil {
+		w.lost = false
+		read, err := w.read()
+		if err != nil {
+			return nil, err
+		}
+		renew(w.next, read) // where the batch at hand is newer, it stays so
+		renew(w.rows, read)
 	}
+	return slices.Clone(w.rows), w.err
+}
+
+// read reads what the keys hold, without the mutex, which the caller has.
+func (w *watch) read() ([]row, error) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
 	ctx, cancel := context.WithTimeout(w.ctx, api.DefaultTimeout)
 	defer cancel()
-	read, err := readKeys(ctx, w.x.Store, w.database, w.keys)
-	if err != nil {
-		return nil, err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	renew(w.next, read) // where the batch at hand is newer, it stays so
-	renew(w.rows, read)
-	return slices.Clone(w.rows), nil
+	return readKeys(ctx, w.x.Store, w.database, w.keys)
 }
 
 // renew makes rows, which show one instant but for what is missing, those of the later of that instant and the one that read shows.
