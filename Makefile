@@ -54,6 +54,8 @@ fuzz: ## each decoder for a minute
 	go test ./fsm/placement -run '^$$' -fuzz FuzzRestore -fuzztime 60s
 	go test ./cluster/replica -run '^$$' -fuzz FuzzEntry -fuzztime 60s
 	go test ./api/httpd -run '^$$' -fuzz FuzzTxnBody -fuzztime 60s
+	go test ./api/kvconnect -run '^$$' -fuzz FuzzRequest -fuzztime 60s
+	go test ./api/kvconnect -run '^$$' -fuzz FuzzWatch -fuzztime 60s
 	go test ./api/workerskv -run '^$$' -fuzz FuzzRequest -fuzztime 60s
 	go test ./api/resp -run '^$$' -fuzz FuzzReader -fuzztime 60s
 
