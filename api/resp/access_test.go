@@ -130,6 +130,7 @@ func TestStrangers(t *testing.T) {
 	s := serve(t, func(f *front.Config, _ *Config) { f.Access = &tokens{of: map[string]string{"secret": "app"}} })
 	for what, c := range map[string]struct{ bytes, want string }{
 		"many arguments":  {"*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"},
+		"long arguments":  {"*3\r\n$4\r\nAUTH\r\n$9000\r\n" + strings.Repeat("x", 9000) + "\r\n$9000\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"},
 		"a long argument": {"*2\r\n$4\r\nAUTH\r\n$16385\r\n", "-ERR Protocol error: unauthenticated bulk length\r\n"},
 	} {
 		w := dialWire(t, s.address)
@@ -149,7 +150,7 @@ func TestStrangers(t *testing.T) {
 func TestAuthenticatedAtOnce(t *testing.T) {
 	s := serve(t, func(f *front.Config, _ *Config) { f.Access = &tokens{of: map[string]string{"secret": "app"}} })
 	w := dialWire(t, s.address)
-	value := strings.Repeat("v", strangeArg+1)
+	value := strings.Repeat("v", strangeBytes+1)
 	sent := append(encode("AUTH", "secret"), encode(append([]string{"MSET"}, slicesOf("k", 2*strangers)...)...)...)
 	if _, err := w.c.Write(append(sent, encode("SET", "k", value)...)); err != nil {
 		t.Fatal(err)

@@ -19,11 +19,13 @@ const (
 	MaxArgBytes     = api.MaxValueBytes
 	MaxCommandBytes = api.MaxTxnBytes
 
-	maxArray   = 1 << 20   // arguments
-	maxBulk    = 512 << 20 // bytes of an argument
-	maxLength  = 32        // bytes of a line with a length
-	strangeArg = 16 << 10  // bytes of an argument of a client that has not authenticated itself, and must
-	strangers  = 10        // arguments of one
+	maxArray  = 1 << 20   // arguments
+	maxBulk   = 512 << 20 // bytes of an argument
+	maxLength = 32        // bytes of a line with a length
+
+	// Of a client that has not authenticated itself, and must. So it takes next to nothing of the memory of all connections.
+	strangeBytes = 16 << 10 // bytes of all arguments
+	strangers    = 10       // arguments
 )
 
 // The sizes of the buffer of a connection. What is larger is taken from the memory of all connections.
@@ -141,7 +143,7 @@ func (r *reader) argument() (ok bool, err error) {
 		return false, err
 	case n < 0 || n > maxBulk:
 		return false, protocolError("invalid bulk length")
-	case n > strangeArg && r.stranger:
+	case r.size+n > strangeBytes && r.stranger:
 		return false, protocolError("unauthenticated bulk length")
 	case n > MaxArgBytes:
 		r.refuse(fmt.Sprintf("ERR argument of %d bytes is over the limit of %d bytes", n, MaxArgBytes))
