@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -76,9 +77,7 @@ func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.other.late = append(p.other.late, q)
 		p.other.mu.Unlock()
 	}
-	for name, values := range res.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), res.Header)
 	w.WriteHeader(res.StatusCode)
 	_, _ = io.Copy(w, res.Body) // the binding notices what is missing
 }
