@@ -18,6 +18,7 @@ type options struct {
 	puts     []int
 	reads    []int
 	conns    []int
+	resp     []int
 	watchers []int
 	rounds   int
 	warmUp   time.Duration
@@ -44,7 +45,7 @@ var allNames = []string{edgeholdName, etcdName, natsName, bareName, redisName}
 
 func parseOptions(args []string) (*options, error) {
 	o := &options{}
-	var products, puts, reads, conns, watchers string
+	var products, puts, reads, conns, resp, watchers string
 	var warmUp, seconds float64
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.StringVar(&o.tree, "tree", ".", "`folder` of the module that Edgehold's binary is built from")
@@ -53,6 +54,7 @@ func parseOptions(args []string) (*options, error) {
 	f.StringVar(&puts, "puts", "1,64,256,1024", "numbers of clients that put; empty: none")
 	f.StringVar(&reads, "reads", "64,512", "numbers of clients that read linearizably; empty: none")
 	f.StringVar(&conns, "conns", "1,64", "numbers of connections of local reads; empty: none")
+	f.StringVar(&resp, "resp", "1,64", "numbers of connections of local reads over RESP; empty: none")
 	f.StringVar(&watchers, "watchers", "1,1000,10000", "numbers of watchers of one member; empty: none")
 	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured; medians are reported")
 	f.Float64Var(&seconds, "seconds", 5, "length of each measurement")
@@ -73,7 +75,7 @@ func parseOptions(args []string) (*options, error) {
 	for _, l := range []struct {
 		text string
 		to   *[]int
-	}{{puts, &o.puts}, {reads, &o.reads}, {conns, &o.conns}, {watchers, &o.watchers}} {
+	}{{puts, &o.puts}, {reads, &o.reads}, {conns, &o.conns}, {resp, &o.resp}, {watchers, &o.watchers}} {
 		if *l.to, err = parseCounts(l.text); err != nil {
 			return nil, err
 		}

@@ -27,7 +27,7 @@ func TestBench(t *testing.T) {
 	dir := t.TempDir()
 	o := &options{
 		tree: "../..", dir: dir, products: allNames,
-		puts: []int{1, 8}, reads: []int{8}, conns: []int{2}, watchers: []int{3}, rounds: 1, window: 300 * time.Millisecond,
+		puts: []int{1, 8}, reads: []int{8}, conns: []int{2}, resp: []int{2}, watchers: []int{3}, rounds: 1, window: 300 * time.Millisecond,
 	}
 	r, err := bench(t.Context(), o)
 	if err != nil {

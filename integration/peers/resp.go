@@ -23,7 +23,7 @@ const (
 
 // resp measures local reads over RESP, of Edgehold and of Redis, each on the same core.
 func (b *run) resp(ctx context.Context) (err error) {
-	if len(b.options.conns) == 0 || !b.options.wants(edgeholdName) && !b.options.wants(redisName) {
+	if len(b.options.resp) == 0 || !b.options.wants(edgeholdName) && !b.options.wants(redisName) {
 		return nil
 	}
 	s, err := newStage(b.options, b.binary)
@@ -40,7 +40,7 @@ func (b *run) resp(ctx context.Context) (err error) {
 		return err
 	}
 	for round := range b.options.rounds {
-		for _, n := range b.options.conns {
+		for _, n := range b.options.resp {
 			for i := range readers {
 				l := readers[(round+i)%len(readers)]
 				for _, kind := range []string{respWork, pipeWork} {
