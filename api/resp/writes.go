@@ -126,6 +126,7 @@ func (c *conn) explain(ctx context.Context, w write, err error) error {
 	if !counts || !itsOwn(err) || api.CodeOf(err) != api.CodePreconditionFailed {
 		return err
 	}
+	defer c.forget()
 	if c.readKeys(ctx, []api.Key{x.key}) == nil {
 		e := c.result.Entries[0]
 		if _, bad := integer(e.Value); e.Exists && bad == nil {
