@@ -1,7 +1,9 @@
 package fronts
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,20 +29,27 @@ func (w *wheel) install(t *testing.T) (env, tests string) {
 	t.Helper()
 	pip := clients.Need(t, "pip")
 	clients.NeedVenv(t)
-	w.once.Do(func() {
-		if w.dir, w.err = os.MkdirTemp("", "edgehold-python-"); w.err != nil {
-			return
-		}
-		source := filepath.Join(w.dir, "source") // else pip builds in the folder of the package
-		if w.err = os.CopyFS(source, os.DirFS(pythonDir)); w.err != nil {
-			return
-		}
-		run(t, w.dir, nil, pip, "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--target", "lib", source)
-	})
+	w.once.Do(func() { w.err = w.make(pip) })
 	if w.err != nil {
 		t.Fatal(w.err)
 	}
 	return "PYTHONPATH=" + filepath.Join(w.dir, "lib"), filepath.Join(w.dir, "source", "tests")
+}
+
+func (w *wheel) make(pip string) (err error) {
+	if w.dir, err = os.MkdirTemp("", "edgehold-python-"); err != nil {
+		return err
+	}
+	source := filepath.Join(w.dir, "source") // else pip builds in the folder of the package
+	if err := os.CopyFS(source, os.DirFS(pythonDir)); err != nil {
+		return err
+	}
+	cmd := exec.Command(pip, "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--target", "lib", source)
+	cmd.Dir, cmd.Env = w.dir, plainEnv()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("pip install: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func (w *wheel) remove() {
