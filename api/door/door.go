@@ -37,8 +37,6 @@ type Request struct {
 	front.Ask
 	// Timeout bounds the request; 0 is [api.DefaultTimeout].
 	Timeout time.Duration
-	// Open: the request is answered to everyone, without a credential.
-	Open bool
 }
 
 // Front is a protocol over HTTP. Its functions are called by the goroutine of a request.
@@ -82,7 +80,7 @@ func Handler(b *front.Backend, f Front) http.Handler {
 }
 
 func (x *Exchange) serve(f *Front, q *Request) error {
-	if err := x.Identify(); err != nil && !q.Open {
+	if err := x.Identify(); err != nil {
 		return err
 	}
 	if err := x.SameOrigin(); err != nil {
@@ -93,10 +91,8 @@ func (x *Exchange) serve(f *Front, q *Request) error {
 	}
 	x.Bound(q.Timeout)
 	defer x.Ctx.End()
-	if !q.Open {
-		if err := x.door.Check(x.Base); err != nil {
-			return err
-		}
+	if err := x.door.Check(x.Base); err != nil {
+		return err
 	}
 	if err := x.LetIn(q.Ask); err != nil {
 		return err

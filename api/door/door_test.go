@@ -68,7 +68,7 @@ func echo(serve func(x *door.Exchange) error) door.Front {
 	return door.Front{
 		Name: "echo",
 		Look: func(r *http.Request) (door.Request, error) {
-			q := door.Request{Route: "key", Ask: front.Ask{Key: api.Key(r.URL.Path[1:]), Writes: r.Method == http.MethodPut}, Open: r.URL.Path == "/open"}
+			q := door.Request{Route: "key", Ask: front.Ask{Key: api.Key(r.URL.Path[1:]), Writes: r.Method == http.MethodPut}}
 			if r.Method == http.MethodPatch {
 				return door.Request{}, api.Errorf(api.CodeInvalid, "no such method")
 			}
@@ -143,7 +143,6 @@ func TestOrder(t *testing.T) {
 		"another origin":    {"PUT", "/k", "value", []string{token, "Sec-Fetch-Site: cross-site"}, nil, 403, "another origin", "authenticate", "echo key 403"},
 		"too large":         {"PUT", "/k", "value that is long", []string{token}, nil, 413, "value of 18 bytes is over the limit of 10 bytes", "authenticate, check ann", "echo key 413"},
 		"encoded":           {"PUT", "/k", "value", []string{token, "Content-Encoding: gzip"}, nil, 415, "Content-Encoding", "authenticate, check ann", "echo key 415"},
-		"open to everyone":  {"GET", "/open", "", nil, nil, 200, "", "authenticate,  may read open", "echo key 200"},
 		"what it cannot be": {"PATCH", "/k", "", nil, nil, 400, "no such method", "", "echo none 400"},
 	} {
 		var asked, requests []string

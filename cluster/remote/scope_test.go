@@ -30,8 +30,12 @@ func TestScope(t *testing.T) {
 			_, err := words.Read(t.Context(), n, &words.ReadRequest{Group: "g", ReadRequest: api.ReadRequest{Keys: keys}})
 			return err
 		}
-		list := func(r api.Range) error {
-			_, err := n.List(t.Context(), &words.ListRequest{Group: "g", ListRequest: api.ListRequest{Range: r, Limit: 1}})
+		list := func(r api.Range, also ...api.Range) error {
+			q := &words.ListRequest{Group: "g", ListRequest: api.ListRequest{Range: r, Limit: 1}}
+			for _, r := range also {
+				q.Also = append(q.Also, api.ListPart{Range: r, Limit: 1})
+			}
+			_, err := n.List(t.Context(), q)
 			return err
 		}
 		put := func(k api.Key) []api.Op { return []api.Op{{Kind: api.OpPut, Key: k}} }
@@ -68,6 +72,8 @@ func TestScope(t *testing.T) {
 			{"a list without an end", false, func() error { return list(api.Range{Start: "shop/a"}) }},
 			{"a list of all", false, func() error { return list(api.Range{}) }},
 			{"a list across both prefixes", false, func() error { return list(api.Range{Start: "carts/", End: "shop/b"}) }},
+			{"lists below it", true, func() error { return list(api.PrefixRange("shop/"), api.PrefixRange("shop/a")) }},
+			{"lists of which one is beside it", false, func() error { return list(api.PrefixRange("shop/"), api.PrefixRange("secret/")) }},
 			{"a write below it", true, func() error { return do(api.Txn{Then: put("shop/1")}) }},
 			{"a large write below it", true, func() error { return do(api.Txn{Then: large}) }},
 			{"a write of shop0", false, func() error { return do(api.Txn{Then: put("shop0")}) }},

@@ -112,3 +112,30 @@ func TestListOfOneShard(t *testing.T) {
 		t.Errorf("asked %q", b.calls())
 	}
 }
+
+// TestListsTogether: lists that are made together are one question to the one group that has all their keys; if several may have them,
+// or several ranges of the map, none is asked.
+func TestListsTogether(t *testing.T) {
+	b := newBackend(t)
+	r := b.router(t)
+	for _, c := range []struct {
+		first, also api.Key
+		code        api.Code
+	}{
+		{"x/1/", "x/1/a", ""},
+		{"b/1/", "b/1/x", ""},
+		{"b/1/", "b/2/", api.CodeInvalid},
+		{"x/1/", "x/", api.CodeInvalid},
+		{"x/", "x/", api.CodeInvalid},
+		{"x/1/", "b/1/", api.CodeInvalid},
+	} {
+		asked := len(b.calls())
+		_, err := r.List(t.Context(), &words.ListRequest{ListRequest: api.ListRequest{Range: api.PrefixRange(c.first), Also: []api.ListPart{{Range: api.PrefixRange(c.also)}}}})
+		if api.CodeOf(err) != c.code {
+			t.Errorf("%q beside %q: %v, want %q", c.also, c.first, err, c.code)
+		}
+		if c.code != "" && len(b.calls()) != asked {
+			t.Errorf("%q beside %q: a group was asked", c.also, c.first)
+		}
+	}
+}
