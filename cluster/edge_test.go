@@ -240,6 +240,27 @@ func TestEmbeddedEdgeHoldsNoLevelDown(t *testing.T) {
 	}
 }
 
+// TestEmbeddedEdgeWithPolicies: an edge whose join token has policies uses the keys of those alone: their owners refuse it all others.
+func TestEmbeddedEdgeWithPolicies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJoined(t)
+		shop := api.Policy{Name: "shop", Rules: []api.PolicyRule{{Prefix: "shop/", Read: true, List: true, Write: true}}}
+		if _, err := j.first.SetPolicy(t.Context(), shop, time.Second); err != nil {
+			t.Fatal(err)
+		}
+		e := j.embed(EdgeConfig{Token: api.Secret(j.token(api.JoinTokenSpec{Role: api.RoleEdge, Policies: []string{"shop"}}))})
+		if _, err := e.Put(t.Context(), "shop/k", nil); err != nil {
+			t.Error(err)
+		}
+		if _, err := e.Put(t.Context(), "bank/k", nil); api.CodeOf(err) != api.CodeDenied {
+			t.Errorf("a write outside: %v", err)
+		}
+		if _, err := e.Get(t.Context(), "bank/k"); api.CodeOf(err) != api.CodeDenied {
+			t.Errorf("a read outside: %v", err)
+		}
+	})
+}
+
 // TestTellIsOfOneself: no node tells a report of another, and none is taken of a node that can be asked.
 func TestTellIsOfOneself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -122,7 +122,7 @@ func nodeTable(nodes []api.NodeStatus) table {
 		if n.Reason != "" {
 			state += ": " + n.Reason
 		}
-		t = append(t, []string{string(n.Node), string(n.Role), string(n.Region), n.URL, state})
+		t = append(t, []string{string(n.Node), string(n.Role), string(n.Region), cmp.Or(n.URL, "-"), state}) // an embedded edge has none
 	}
 	return t
 }

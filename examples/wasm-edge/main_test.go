@@ -31,7 +31,7 @@ func visit(r http.Handler, method, path string) (status int, body string) {
 // TestHandlers: two edge runtimes on different continents run what is deployed at one of them, answer from their own memory, and see each
 // write of the other at once.
 func TestHandlers(t *testing.T) {
-	const far = 100 * time.Millisecond
+	const far = 40 * time.Millisecond
 	p := local.Dev(t, local.WithRegions("us-east", "ap-south"), local.WithRoundTrip(far), local.WithEdges(0))
 	var runtimes []*Runtime
 	for _, region := range []api.RegionID{"us-east", "ap-south"} {
