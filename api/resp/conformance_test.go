@@ -2,6 +2,7 @@ package resp
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,9 +142,14 @@ func (w *wireConn) ask(args ...string) string {
 
 func (w *wireConn) send(args ...string) {
 	w.t.Helper()
-	if _, err := w.c.Write(encode(args...)); err != nil {
+	if _, err := w.c.Write(encode(args...)); err != nil && !ended(err) {
 		w.t.Fatal(err)
 	}
+}
+
+// ended reports whether a connection fails because the server has closed it. If it did so before it had read all, that is a reset.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 func encode(args ...string) []byte {
@@ -156,7 +163,7 @@ func encode(args ...string) []byte {
 func (w *wireConn) receive() string {
 	w.t.Helper()
 	s, err := readReply(w.in)
-	if err != nil && err != io.EOF {
+	if err != nil && !ended(err) {
 		w.t.Fatal(err)
 	}
 	return s

@@ -12,8 +12,11 @@ import (
 // defaultCount is how many keys a SCAN looks at, if it does not say how many.
 const defaultCount = 10
 
-// maxKeysBytes bounds the names that KEYS returns.
-const maxKeysBytes = 8 << 20
+// maxKeysBytes bounds the names that KEYS returns, each of which takes nameBytes beside its own.
+const (
+	maxKeysBytes = 16 << 20
+	nameBytes    = 32
+)
 
 // scanning is what a SCAN asks for.
 type scanning struct {
@@ -155,10 +158,10 @@ func keys(c *conn, args [][]byte) {
 		from := len(names)
 		names = c.names(names, es, q)
 		for _, n := range names[from:] {
-			size += len(n)
+			size += len(n) + nameBytes
 		}
 		if size > maxKeysBytes {
-			return api.Errorf(api.CodeTooLarge, "the names of the keys are over the limit of %d bytes: use SCAN", maxKeysBytes)
+			return api.Errorf(api.CodeTooLarge, "%d names of keys, of %d bytes with %d for each, are over the limit of %d bytes: use SCAN", len(names), size, nameBytes, maxKeysBytes)
 		}
 		return nil
 	})

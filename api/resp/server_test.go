@@ -468,3 +468,27 @@ func TestAcceptsAgain(t *testing.T) {
 		}
 	})
 }
+
+// endless is a Lister with keys without end.
+type endless struct {
+	*spy
+	page  *api.ListResult
+	pages int
+}
+
+func (l *endless) List(context.Context, *api.ListRequest) (*api.ListResult, error) {
+	l.pages++
+	return l.page, nil
+}
+
+// TestKeysAreBounded: what KEYS collects is bounded, however short the names are.
+func TestKeysAreBounded(t *testing.T) {
+	l := &endless{spy: newSpy(), page: &api.ListResult{More: true}}
+	for range api.MaxListLimit {
+		l.page.Entries = append(l.page.Entries, api.Entry{Key: "redis/0/k", Exists: true})
+	}
+	w := dialWire(t, serve(t, func(f *front.Config, _ *Config) { f.Store, f.Lister = l, l }).address)
+	if got := w.ask("KEYS", "*"); !strings.HasPrefix(got, "-ERR ") || !strings.HasSuffix(got, "use SCAN\r\n") || l.pages > 1000 {
+		t.Errorf("got %.100q after %d pages", got, l.pages)
+	}
+}
