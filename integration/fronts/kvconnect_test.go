@@ -70,7 +70,7 @@ func TestKVConnectRestart(t *testing.T) {
 	dir := t.TempDir()
 	wan := filepath.Join(dir, "wan.yaml")
 	write(t, wan, fmt.Sprintf("links: [{a: %s, b: %s, rtt_ms: %d}]\n", home, away, roundTrip.Milliseconds()))
-	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: wan, Secure: true, Fronts: []string{kvconnect.Name}})
+	p, err := local.Start(ctx, local.Config{Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: wan, Secure: true, LeaseTerm: 2 * time.Second, Fronts: []string{kvconnect.Name}})
 	if err != nil {
 		t.Fatal(err)
 	}
