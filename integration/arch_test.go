@@ -79,7 +79,7 @@ var house = map[string]room{
 		tests: []string{"cluster/access/accesstest", "api/observe"},
 	},
 	"api/resp": {
-		ours:   []string{"api", "api/admission", "api/front", "api/observe"},
+		ours:   []string{"api", "api/admission", "api/door", "api/front", "api/observe"},
 		others: []string{"github.com/tidwall/redcon"},
 		tests:  []string{"api/storetest", "cluster/access/accesstest"},
 	},

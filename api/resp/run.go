@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/front"
 )
 
@@ -108,8 +109,8 @@ type entry struct {
 func (c *conn) read(run []entry) {
 	if len(c.space.all) > 0 {
 		began := time.Now()
-		ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
-		defer cancel()
+		ctx := door.NewContext(c.ctx, began.Add(c.server.timeout)) // without a timer, if a lease answers
+		defer ctx.End()
 		err := c.readKeys(ctx, c.space.all)
 		c.observe("read", began, err)
 		if len(run) > 1 && itsOwn(err) {

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// writeTimeout bounds how long a client may take to accept a part of an answer.
-	writeTimeout = time.Minute
+	// writeTimeout is how long a client may take at the least to accept a part of an answer, and half of the most.
+	writeTimeout = 30 * time.Second
 	// flushAt is how many bytes of answers wait to be sent together. A longer string is sent from where it is.
 	flushAt    = 32 << 10
 	longString = 8 << 10
@@ -22,6 +22,7 @@ type writer struct {
 	b     []byte
 	resp3 bool
 	err   error
+	until time.Time // the deadline of what is written
 }
 
 func (w *writer) ok() { w.b = append(w.b, "+OK\r\n"...) }
@@ -134,7 +135,11 @@ func (w *writer) send(b []byte) {
 	if w.err != nil {
 		return
 	}
-	if w.err = w.to.SetWriteDeadline(time.Now().Add(writeTimeout)); w.err == nil {
+	if now := time.Now(); w.until.Sub(now) < writeTimeout { // not at each answer: that costs as much as the rest of it
+		w.until = now.Add(2 * writeTimeout)
+		w.err = w.to.SetWriteDeadline(w.until)
+	}
+	if w.err == nil {
 		_, w.err = w.to.Write(b)
 	}
 }
