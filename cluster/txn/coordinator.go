@@ -104,7 +104,12 @@ func (c *Coordinator) understood(ctx context.Context, t *words.Txn) error {
 		return nil
 	}
 	err := fsm.Level(m.Level).Takes(&t.Txn)
-	if err != nil && c.cfg.Refresh(ctx) == nil { // the level may have risen
+	if err == nil {
+		return nil
+	}
+	ctx, cancel := bound(ctx)
+	defer cancel()
+	if c.cfg.Refresh(ctx) == nil { // the level may have risen
 		if m = c.cfg.Map(); m != nil {
 			err = fsm.Level(m.Level).Takes(&t.Txn)
 		}
