@@ -182,6 +182,7 @@ type total struct {
 	mu          sync.Mutex
 	ops, leased int64
 	viaRESP     int64 // reads that RESP has answered
+	viaDeno     int64 // reads that KV Connect has answered
 	audits      int64
 	repeated    int64
 	witnessed   witnessed
@@ -214,7 +215,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
-	t.Logf("%d reads through RESP", sum.viaRESP)
+	t.Logf("%d reads through RESP, %d through KV Connect", sum.viaRESP, sum.viaDeno)
 	t.Logf("%v leases evicted, %v released; %v", sum.evicted, sum.released, &sum.witnessed)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
@@ -228,8 +229,8 @@ func TestFaults(t *testing.T) {
 	if least := float64(*seeds * *ops / 500); sum.evicted < least || sum.released < least {
 		t.Errorf("%v leases were evicted and %v released: too few to mean anything", sum.evicted, sum.released)
 	}
-	if sum.viaRESP < int64(*seeds**ops)/30 {
-		t.Errorf("%d reads through RESP: too few to mean anything", sum.viaRESP)
+	if min(sum.viaRESP, sum.viaDeno) < int64(*seeds**ops)/30 {
+		t.Errorf("%d reads through RESP, %d through KV Connect: too few to mean anything", sum.viaRESP, sum.viaDeno)
 	}
 	if !sum.witnessed.enough(*seeds, *seeds**ops) {
 		t.Errorf("%v: too little to mean anything", &sum.witnessed)
@@ -275,7 +276,10 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 		clients: c.clients, perOps: c.operations / c.clients, think: c.think, fronts: true}
 	for i := range c.keys {
 		key := api.Key(fmt.Sprintf("%s/k%d", regions[i%len(regions)], i/len(regions)))
-		if i%6 == 5 {
+		switch i % 6 {
+		case 2:
+			key = denoKey(i / 6)
+		case 5:
 			key = api.Key(fmt.Sprintf("%sk%d", respKeys, i/6))
 		}
 		w.keys = append(w.keys, key)
@@ -307,6 +311,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	sum.leased += w.served[api.ServedByLease].Load()
 	sum.audits += p.audits.Load()
 	sum.viaRESP += w.viaRESP.Load()
+	sum.viaDeno += w.viaDeno.Load()
 	sum.repeated += w.repeated.Load()
 	sum.witnessed.add(saw)
 	sum.mu.Unlock()

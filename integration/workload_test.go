@@ -28,6 +28,7 @@ type workload struct {
 	attempts atomic.Int64
 	fronts   bool         // some keys are those of fronts, and some clients use these
 	viaRESP  atomic.Int64 // reads that RESP has answered
+	viaDeno  atomic.Int64 // reads that KV Connect has answered
 	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
 }
 
@@ -63,6 +64,8 @@ func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 	record := w.recorder.Client(id)
 	redis := &respClient{planet: w.planet, at: at, from: w.planet.clientOf(at)}
 	defer redis.close()
+	deno := w.planet.denoClient(at)
+	defer deno.close()
 	var key api.Key
 	again := 0 // how often the client reads the same key once more, as the code behind one page does
 	for range w.perOps {
@@ -81,6 +84,8 @@ func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 		switch n := r.IntN(100); {
 		case w.viaFronts(id) && strings.HasPrefix(string(key), respKeys):
 			w.resp(ctx, record, redis, key, n, r)
+		case w.viaFronts(id) && strings.HasPrefix(string(key), denoKeys):
+			w.deno(ctx, record, deno, key, n, r)
 		case n < 94:
 			w.read(ctx, record, at, key)
 		case n < 97:

@@ -1,6 +1,8 @@
 package txn
 
 import (
+	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,66 @@ func TestTouchAndListInOneGroup(t *testing.T) {
 			t.Error("something was written")
 		}
 	})
+}
+
+func appendOp(k api.Key, v string) api.Op {
+	return api.Op{Kind: api.OpAppend, Key: k, Value: []byte(v)}
+}
+
+func foldOp(k api.Key, n uint64) api.Op {
+	return api.Op{Kind: api.OpSum64, Key: k, Value: binary.LittleEndian.AppendUint64(nil, n)}
+}
+
+// manyPuts are n puts in each of two regions.
+func manyPuts(n int) (ops []api.Op) {
+	for i := range n {
+		ops = append(ops, putOp(api.Key(fmt.Sprintf("us/p%d", i)), "v"), putOp(api.Key(fmt.Sprintf("eu/p%d", i)), "v"))
+	}
+	return ops
+}
+
+// TestFunctionsAcrossGroups checks that functions of bytes and puts that keep a deadline take effect in all groups or in none, and
+// answer what they made.
+func TestFunctionsAcrossGroups(t *testing.T) {
+	for _, id := range []api.RequestID{{}, requestOf(1)} {
+		inWorld(t, 1, func(t *testing.T, w *world) {
+			g := w.gateway("us")
+			do := func(id api.RequestID, ops ...api.Op) (*api.TxnResult, error) {
+				return g.Do(within(t, 5*time.Second), &words.Txn{Txn: api.Txn{ID: id, Then: ops}})
+			}
+			keep := api.Op{Kind: api.OpPut, Key: "us/t", Value: []byte("2"), KeepTTL: true}
+			lives := keep
+			lives.TTL, lives.KeepTTL = 10*time.Second, false
+			if _, err := do(api.RequestID{}, lives, putOp("eu/l", "abc"), foldOp("us/n", 1)); err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			res, err := do(id, keep, appendOp("eu/l", "de"), foldOp("us/n", 1<<40), foldOp("eu/n", 5))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []string{"", "5", "", ""} {
+				if e := res.Entries[i]; string(e.Value) != want || !e.Exists || (e.TTL > 0) != (i == 0) {
+					t.Errorf("entry %d is %+v, want the value %q", i, e, want)
+				}
+			}
+			w.settled(20 * q)
+			for k, want := range map[api.Key]string{"us/t": "2", "eu/l": "abcde", "us/n": "\x01\x00\x00\x00\x00\x01\x00\x00", "eu/n": "\x05\x00\x00\x00\x00\x00\x00\x00"} {
+				if got := w.value(k); got != want {
+					t.Errorf("%s is %q, want %q", k, got, want)
+				}
+			}
+			if _, err := do(api.RequestID{}, appendOp("us/l", "x"), foldOp("eu/l", 1)); api.CodeOf(err) != api.CodePreconditionFailed {
+				t.Errorf("a fold of a text gave %v", err)
+			}
+			if w.settled(20 * q); w.value("us/l") != "" {
+				t.Error("half of a refused transaction was applied")
+			}
+			if time.Sleep(time.Until(began.Add(12 * time.Second))); w.value("us/t") != "" {
+				t.Error("the key with a deadline lives for ever")
+			}
+		})
+	}
 }
 
 // TestTimesToLiveAcrossGroups checks that the keys of a transaction across groups end in each group, not before their time to live has

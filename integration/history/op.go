@@ -95,7 +95,7 @@ type Op struct {
 	// Result is set if Outcome is OK. Of a Get it is what the Get saw; of a write, the version that it made; of a refused CAS,
 	// the version that the key had instead.
 	Result State
-	// Unversioned: the protocol tells no versions; see [Resolve].
+	// Unversioned: the protocol does not tell all versions; see [Resolve].
 	Unversioned bool
 	// Refused: the CAS found its condition false, and wrote nothing.
 	Refused bool

@@ -36,7 +36,9 @@ func TestResolve(t *testing.T) {
 		ops   []Op
 		fault string
 	}{
-		"sound":                   {[]Op{c, saw("a", 1, 8), saw("b", 12, 22), saw("", 24, 31), saw("c", 36, 50), saw("", 0, 2)}, ""},
+		"sound": {[]Op{c, saw("a", 1, 8), saw("b", 12, 22), saw("", 24, 31), saw("c", 36, 50), saw("", 0, 2)}, ""},
+		"a delete of nothing": {[]Op{{Kind: Delete, Key: "n", Call: 1, Return: 2, Outcome: OK, Result: State{Version: at(1)}},
+			{Kind: Get, Key: "n", Call: 3, Return: 4, Outcome: OK, Unversioned: true}}, ""},
 		"an old value":            {[]Op{c, saw("a", 21, 23)}, "a stale read"},
 		"an old absence":          {[]Op{c, saw("", 41, 50)}, "a stale read"},
 		"absence before any":      {[]Op{c, saw("", 10, 12)}, "a stale read"},
