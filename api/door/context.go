@@ -18,6 +18,7 @@ type Context struct {
 	cancel context.CancelFunc
 }
 
+// NewContext returns a Context that ends with of, and at until at the latest. Its End must be called.
 func NewContext(of context.Context, until time.Time) *Context {
 	if own, ok := of.Deadline(); ok && own.Before(until) {
 		until = own

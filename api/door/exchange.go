@@ -15,8 +15,9 @@ const (
 	// drainTimeout bounds the wait for the rest of a body that is not used, and drainBytes what is taken of it.
 	drainTimeout = 5 * time.Second
 	drainBytes   = 4 * api.MaxValueBytes
-	// WriteTimeout bounds how long a client may take to accept an answer, and StreamTimeout a part of a stream.
-	WriteTimeout  = time.Minute
+	// WriteTimeout bounds how long a client may take to accept an answer.
+	WriteTimeout = time.Minute
+	// StreamTimeout bounds how long a client may take to accept a part of a stream.
 	StreamTimeout = 30 * time.Second
 	// StayAway is the least that a client refused for load is asked to wait: the header has whole seconds.
 	StayAway = time.Second

@@ -130,7 +130,7 @@ func TestChecks(t *testing.T) {
 	c := newClient(t)
 	first := c.do(put(k("a"), "1"), put(k("b"), "1"))
 	gone := c.do(del(k("b")))
-	foreign := string(appendStamp(nil, api.Version{Epoch: 9, Index: 9}))
+	foreign := string(stampOf(api.Version{Epoch: 9, Index: 9}))
 	for name, q := range map[string]struct {
 		checks []chk
 		failed []int
@@ -251,7 +251,7 @@ func TestStampsRise(t *testing.T) {
 func TestStamp(t *testing.T) {
 	var last []byte
 	for _, v := range []api.Version{{}, {Epoch: 1, Index: 1}, {Epoch: 1, Index: 1<<40 - 1}, {Epoch: 2, Index: 0}, {Epoch: 1 << 20, Index: 5}} {
-		stamp := appendStamp(nil, v)
+		stamp := stampOf(v)
 		if back, ok := versionOf(stamp); !ok || back != v || len(stamp) != stampBytes || bytes.Compare(stamp, last) <= 0 {
 			t.Errorf("%v: %x after %x, and back %v", v, stamp, last, back)
 		}

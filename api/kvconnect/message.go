@@ -62,7 +62,7 @@ func errMalformed(what string) error {
 func eachField(b []byte, what string, visit func(f *field) (ok bool, err error)) error {
 	for len(b) > 0 {
 		var f field
-		n := 0
+		var n int
 		if f.number, f.typ, n = protowire.ConsumeTag(b); n < 0 {
 			return errMalformed(what)
 		}
@@ -248,7 +248,7 @@ func (e *kvEntry) append(b []byte) []byte {
 	b = appendBytes(b, 1, e.key)
 	b = appendBytes(b, 2, e.value)
 	b = appendVarint(b, 3, uint64(e.encoding))
-	return appendBytes(b, 4, appendStamp(nil, e.version))
+	return appendBytes(b, 4, stampOf(e.version))
 }
 
 // statusSuccess is the status of reads and watches, and of writes.
@@ -274,7 +274,7 @@ func encodeReadOutput(ranges [][]kvEntry) []byte {
 
 // encodeWritten returns the AtomicWriteOutput of a write that took effect at a version.
 func encodeWritten(v api.Version) []byte {
-	return appendBytes(appendVarint(nil, 1, statusSuccess), 2, appendStamp(nil, v))
+	return appendBytes(appendVarint(nil, 1, statusSuccess), 2, stampOf(v))
 }
 
 // encodeCheckFailure returns the AtomicWriteOutput of a write that did not take effect, because these of its checks failed.

@@ -156,7 +156,7 @@ func (p *plan) conditions() (conds []api.Cond) {
 // steps returns the steps of the write. One of them lists the database, which a machine refuses unless all its keys are of one shard: so
 // the version of the write orders it among all others. A write without a mutation deletes a key that there never is, to have a version.
 func (p *plan) steps() []api.Op {
-	ops := append(p.ops[:len(p.ops):len(p.ops)], api.Op{Kind: api.OpList, Key: p.prefix(), Limit: 1})
+	ops := append([]api.Op{{Kind: api.OpList, Key: p.prefix(), Limit: 1}}, p.ops...)
 	if len(p.ops) == 0 {
 		ops = append(ops, api.Op{Kind: api.OpDelete, Key: p.meta(nil)})
 	}

@@ -9,9 +9,9 @@ import (
 // stampBytes is the size of a versionstamp.
 const stampBytes = 10
 
-// appendStamp appends the versionstamp of a version: the version as one integer, big endian, and two zero bytes.
-func appendStamp(b []byte, v api.Version) []byte {
-	return append(binary.BigEndian.AppendUint64(b, v.Integer()), 0, 0)
+// stampOf returns the versionstamp of a version: the version as one integer, big endian, and two zero bytes.
+func stampOf(v api.Version) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, stampBytes), v.Integer()), 0, 0)
 }
 
 // versionOf returns the version of a versionstamp of stampBytes bytes; false if no version has it.

@@ -1,6 +1,7 @@
 package kvconnect
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -35,7 +36,7 @@ func (s *server) serveWrite(x *door.Exchange, d database, body []byte) error {
 		x.About(p.ops[0].Key)
 	}
 	for range maxTries {
-		res, err := s.do(x, &api.Txn{If: append(checks[:len(checks):len(checks)], p.conditions()...), Then: p.steps()})
+		res, err := s.do(x, &api.Txn{If: append(slices.Clip(checks), p.conditions()...), Then: p.steps()})
 		if err != nil {
 			return p.explain(err)
 		}
