@@ -208,6 +208,7 @@ var notInTable = map[string]string{
 	"fsm.MaxExpire":              "likewise",
 	"placement.MaxNameBytes":     "the commands take shorter ones",
 	"admission.DefaultWaiting":   "a node names its own",
+	"api.MaxListParts":           "fronts make fewer, for requests that have limits of their own",
 	"wire.DefaultMaxAnswerBytes": "answers wait",
 	"remote.DefaultStreamQueue":  "messages are sent again",
 	"remote.DefaultMaxRenewals":  "sessions are renewed with the next message",
