@@ -22,13 +22,14 @@ import (
 // against an edge 200 ms from home. It also waits for a read that the edge answers by its leases.
 func TestKVConnect(t *testing.T) {
 	t.Parallel()
+	edge, dir := farEdge(t), t.TempDir()
 	script, err := filepath.Abs(filepath.Join("testdata", "kvconnect.mjs"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	env := func(database string) []string {
 		database = fmt.Sprintf("%s-%d", database, time.Now().UnixNano()) // the planet may have served an earlier run
-		return []string{"KV_URL=" + farEdge(t) + "/kvconnect/" + database, "DENO_KV_ACCESS_TOKEN=" + kvconnect.Anonymous, "DENO_DIR=" + t.TempDir()}
+		return []string{"KV_URL=" + edge + "/kvconnect/" + database, "DENO_KV_ACCESS_TOKEN=" + kvconnect.Anonymous, "DENO_DIR=" + dir}
 	}
 	t.Run("Deno", func(t *testing.T) {
 		t.Parallel()
