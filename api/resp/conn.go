@@ -56,7 +56,7 @@ type conn struct {
 func newConn(s *Server, c net.Conn, id uint64) *conn {
 	k := &conn{server: s, Conn: c, id: id, since: time.Now(), in: newReader(c, &s.memory), out: &writer{to: c}, batch: make([]call, 0, 16)}
 	k.choose(0)
-	k.become("")
+	_ = k.become("") // the anonymous principal is never refused
 	return k
 }
 

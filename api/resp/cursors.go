@@ -46,7 +46,7 @@ func (s *cursors) put(k api.Key) uint64 {
 	}
 	id := uint64(0)
 	for id == 0 || s.of[id] != nil {
-		id = rand.Uint64N(1 << cursorBits) //nolint:gosec // it is no secret: rights are checked at each list
+		id = rand.Uint64N(1 << cursorBits) // no secret: rights are checked at each list
 	}
 	e := s.order.PushFront(&cursor{id, k})
 	s.of[id], s.at[k] = e, e

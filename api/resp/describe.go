@@ -162,7 +162,7 @@ func info(c *conn, args [][]byte) {
 func (c *conn) sections() []section {
 	s := c.server
 	hits, misses := s.served.hits.Load(), s.served.misses.Load()
-	line := func(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+	line := fmt.Sprintf
 	return []section{
 		{"Server", []string{
 			"redis_version:" + redisVersion, "redis_mode:standalone", "server_name:edgehold", line("os:%s %s", runtime.GOOS, runtime.GOARCH),

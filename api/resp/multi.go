@@ -330,7 +330,7 @@ func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Con
 	if err := t.mayWrite(c); err != nil {
 		return false, err
 	}
-	age := uint64(time.Now().UnixNano()) //nolint:gosec // it is after 1970
+	age := uint64(time.Now().UnixNano())
 	for try := 0; ; try++ {
 		v, err := t.read(ctx, c, watched)
 		if err != nil {
@@ -383,7 +383,7 @@ func pause(ctx context.Context, try int) error {
 		return err
 	}
 	most := time.Millisecond << min(try, 6)
-	wait := time.NewTimer(rand.N(most)) //nolint:gosec // it only spreads tries
+	wait := time.NewTimer(rand.N(most))
 	defer wait.Stop()
 	select {
 	case <-wait.C:

@@ -79,7 +79,7 @@ func TestReader(t *testing.T) {
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("%.60q: got %.200q, want %.200q", c.sent, got, c.want)
 			}
-			if p, ok := errors.AsType[protocolError](err); c.err != string(p) || !ok && err != io.EOF {
+			if p, ok := errors.AsType[protocolError](err); c.err != string(p) || !ok && !errors.Is(err, io.EOF) {
 				t.Errorf("%.60q: ended with %v, want %q", c.sent, err, c.err)
 			}
 			if r.close(); r.memory.used.Load() != 0 {
@@ -100,7 +100,7 @@ func TestReaderMemory(t *testing.T) {
 	for range 2 {
 		r := newReader(strings.NewReader(sent), m)
 		got, err := readAll(r)
-		if err != io.EOF || len(got) != 3 || !strings.Contains(got[0], value) || got[1] != "refused: TRYAGAIN the node has no room for a command of this size at present" || got[2] != `["PING"]` {
+		if !errors.Is(err, io.EOF) || len(got) != 3 || !strings.Contains(got[0], value) || got[1] != "refused: TRYAGAIN the node has no room for a command of this size at present" || got[2] != `["PING"]` {
 			t.Fatalf("got %.100q, %v", got, err)
 		}
 		if used := m.used.Load(); used != 0 {
@@ -108,7 +108,7 @@ func TestReaderMemory(t *testing.T) {
 		}
 		r.close()
 	}
-	if got, err := readAll(other); err != io.EOF || len(got) != 1 {
+	if got, err := readAll(other); !errors.Is(err, io.EOF) || len(got) != 1 {
 		t.Errorf("another connection: %.100q, %v", got, err)
 	}
 }
@@ -149,7 +149,7 @@ func FuzzReader(f *testing.F) {
 				again = append(again, encode(args...)...)
 			}
 		}
-		if twice, err := readAll(newTestReader(bytes.NewReader(again))); err != io.EOF || fmt.Sprint(twice) != fmt.Sprint(unrefused(whole)) {
+		if twice, err := readAll(newTestReader(bytes.NewReader(again))); !errors.Is(err, io.EOF) || fmt.Sprint(twice) != fmt.Sprint(unrefused(whole)) {
 			t.Fatalf("sent again: %q, %v, want %q", twice, err, whole)
 		}
 	})

@@ -89,7 +89,7 @@ func hello(c *conn, args [][]byte) {
 	c.out.text("proto")
 	c.out.int(int64(version))
 	c.out.text("id")
-	c.out.int(int64(c.id)) //nolint:gosec // connections are counted from 1
+	c.out.int(int64(c.id))
 	for _, pair := range [][2]string{{"mode", "standalone"}, {"role", "master"}} {
 		c.out.text(pair[0])
 		c.out.text(pair[1])
@@ -207,7 +207,7 @@ func wait(c *conn, args [][]byte) {
 func client(c *conn, args [][]byte) {
 	switch sub := args[1]; {
 	case is(sub, "ID") && len(args) == 2:
-		c.out.int(int64(c.id)) //nolint:gosec // connections are counted from 1
+		c.out.int(int64(c.id))
 	case is(sub, "GETNAME") && len(args) == 2:
 		c.out.value([]byte(c.name), c.name != "")
 	case is(sub, "INFO") && len(args) == 2:
