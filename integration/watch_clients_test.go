@@ -71,6 +71,11 @@ func TestWatchClients(t *testing.T) {
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	profile, err := os.MkdirTemp("", "edgehold-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(profile) }() // processes of Chromium may outlive the one that is ended here, and still write
 	for _, c := range []struct {
 		names []string // of the program, the first that is installed
 		args  []string
@@ -80,7 +85,7 @@ func TestWatchClients(t *testing.T) {
 		{[]string{"node"}, []string{script}, nil},
 		{[]string{"deno"}, []string{"run", "--allow-net", "--no-config", script}, nil},
 		{[]string{"chromium", "chromium-browser", "google-chrome"}, []string{
-			"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--user-data-dir=" + t.TempDir(), "--remote-debugging-port=0", pages.URL,
+			"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--user-data-dir=" + profile, "--remote-debugging-port=0", pages.URL,
 		}, &reports},
 	} {
 		t.Run(c.names[0], func(t *testing.T) {
