@@ -48,7 +48,7 @@ type leaser interface {
 
 // getLeased is Get if the Store in this process answers it at once. ok is false if it does not.
 func (c *Client) getLeased(ctx context.Context, key api.Key) (v Value, ok bool, err error) {
-	if c.leased == nil || ctx.Err() != nil {
+	if over := ctx.Err() != nil; c.leased == nil || over {
 		return Value{}, false, nil
 	}
 	e, owner, ok := c.leased.ReadLeased(key)

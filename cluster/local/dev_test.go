@@ -59,8 +59,9 @@ func TestDev(t *testing.T) {
 	if _, err := p.Client("here").Put(t.Context(), "there/k", []byte("v")); err != nil {
 		t.Fatal(err)
 	}
-	v, err := p.Client("there").Get(t.Context(), "there/k")
-	if err != nil || string(v.Value) != "v" || v.Node != "there-1" || p.Client("there") != p.Client("there") {
+	there := p.Client("there")
+	v, err := there.Get(t.Context(), "there/k")
+	if err != nil || string(v.Value) != "v" || v.Node != "there-1" || p.Client("there") != there {
 		t.Errorf("%+v, %v", v, err)
 	}
 	for says, do := range map[string]func(){

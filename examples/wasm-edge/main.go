@@ -88,11 +88,11 @@ func run(ctx context.Context, listen string, cfg cluster.EdgeConfig) error {
 		return err
 	case <-edge.Done(): // the cluster has removed it
 		_ = s.Close()
-		<-ended
+		_ = <-ended // that it was closed
 		return edge.Err()
 	case <-ctx.Done():
 		err := s.Shutdown(context.WithoutCancel(ctx)) // requests are bounded
-		<-ended
+		_ = <-ended // that it was closed
 		return err
 	}
 }
@@ -281,5 +281,5 @@ func give(m wasm.Module, b []byte, to, room uint32) int32 {
 	if len(b) > int(room) || !m.Memory().Write(to, b) {
 		return failed
 	}
-	return int32(len(b)) //nolint:gosec // at most a memory of 64 pages
+	return int32(len(b))
 }

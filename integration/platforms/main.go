@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // nothing secret
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	if err := command(ctx, ".", os.Stderr, "make", "--no-print-directory", "clients"); err != nil {
@@ -53,7 +53,7 @@ func fastly(ctx context.Context, dir string) error {
 	}
 	if _, err := os.Stat(filepath.Join(to, "service.wasm")); err != nil {
 		pack := filepath.Join(to, "edgehold")
-		if err := os.MkdirAll(pack, 0o755); err != nil { //nolint:gosec // nothing secret
+		if err := os.MkdirAll(pack, 0o755); err != nil {
 			return err
 		}
 		for _, step := range [][]string{
@@ -79,7 +79,7 @@ func fastly(ctx context.Context, dir string) error {
 }
 
 func copyFiles(to, from string, names ...string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil { //nolint:gosec // nothing secret
+	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -87,7 +87,7 @@ func copyFiles(to, from string, names ...string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(to, name), b, 0o644); err != nil { //nolint:gosec // nothing secret
+		if err := os.WriteFile(filepath.Join(to, name), b, 0o644); err != nil {
 			return err
 		}
 	}
