@@ -71,11 +71,11 @@ func TestWatchClients(t *testing.T) {
 	if err := os.WriteFile(script, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	profile, err := os.MkdirTemp("", "edgehold-chromium-")
+	profile, err := os.MkdirTemp("", "edgehold-chromium-") //nolint:usetesting // processes of Chromium may outlive the one that is ended here, and still write
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = os.RemoveAll(profile) }() // processes of Chromium may outlive the one that is ended here, and still write
+	defer func() { _ = os.RemoveAll(profile) }() // as far as they let it
 	for _, c := range []struct {
 		names []string // of the program, the first that is installed
 		args  []string
