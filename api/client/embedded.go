@@ -48,8 +48,8 @@ type leaser interface {
 
 // getLeased is Get if the Store in this process answers it at once. ok is false if it does not.
 func (c *Client) getLeased(ctx context.Context, key api.Key) (v Value, ok bool, err error) {
-	if over := ctx.Err() != nil; c.leased == nil || over {
-		return Value{}, false, nil
+	if c.leased == nil || ctx.Err() != nil {
+		return Value{}, false, nil //nolint:nilerr // the longer way says that ctx is over
 	}
 	e, owner, ok := c.leased.ReadLeased(key)
 	if !ok {

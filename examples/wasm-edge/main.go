@@ -83,17 +83,20 @@ func run(ctx context.Context, listen string, cfg cluster.EdgeConfig) error {
 	s := &http.Server{Handler: r, ReadHeaderTimeout: requestTime}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
+	stopped := func(err error) error {
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			return errors.Join(err, served)
+		}
+		return err
+	}
 	select {
 	case err := <-ended:
 		return err
 	case <-edge.Done(): // the cluster has removed it
 		_ = s.Close()
-		_ = <-ended // that it was closed
-		return edge.Err()
+		return stopped(edge.Err())
 	case <-ctx.Done():
-		err := s.Shutdown(context.WithoutCancel(ctx)) // requests are bounded
-		_ = <-ended // that it was closed
-		return err
+		return stopped(s.Shutdown(context.WithoutCancel(ctx))) // requests are bounded
 	}
 }
 
