@@ -37,7 +37,7 @@ func TestWait(t *testing.T) {
 			}
 		}
 		expect("no room", t.Context(), MaxWait, false)
-		for left, took := range map[time.Duration]time.Duration{time.Second: time.Second / 2, 6 * time.Second: MaxWait, 20: 10} {
+		for left, took := range map[time.Duration]time.Duration{time.Second: time.Second / 2, 8 * time.Second: MaxWait, 20: 10} {
 			ctx, cancel := context.WithTimeout(t.Context(), left)
 			expect("a deadline", ctx, took, false)
 			cancel()
