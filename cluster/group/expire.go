@@ -36,12 +36,14 @@ const (
 	lookMost  = 5 * time.Millisecond // of one pass
 )
 
-// An Expire is to take applyMost of the machine's time, and the pair of them half of it, so that writes beside many ends go on: a
-// command has as many keys as that allows, at least minExpire.
+// Writes beside many ends go on. An Expire is to take applyMost of the machine's time: a command has as many keys as that allows, at
+// least minExpire. The slot of a command of that many keys then rests for restFor times as long as the command took, from when it was
+// proposed: if it waited for the disk, the network or a processor, so do writes, and keys end later instead.
 const (
-	applyMost = 10 * time.Millisecond
+	applyMost = 2 * time.Millisecond
 	minExpire = 100
-	restFor   = 3 // times as long as a command took
+	restFor   = 3
+	restMost  = time.Second
 )
 
 // never is a time of the group that does not come.
@@ -352,8 +354,10 @@ func (e *expiry) end(ctx context.Context, due []fsm.Due, c *clearance) (res fsm.
 		x := expire(e.lead, due, c)
 		x.Now = e.timeOf(e.lead)
 		e.applyTook.Store(0)
+		began := time.Now()
 		res, err = e.propose(ctx, x)
-		e.rest(time.Duration(e.applyTook.Load()), len(due))
+		e.resize(time.Duration(e.applyTook.Load()), len(due))
+		e.rest(time.Since(began), len(due))
 	case <-e.lead.ended:
 		err = notLeader("")
 	case <-ctx.Done():
@@ -365,22 +369,26 @@ func (e *expiry) end(ctx context.Context, due []fsm.Due, c *clearance) (res fsm.
 	return res, err
 }
 
-// rest frees a slot some time after a command of n keys, that took so long to apply, and sets how many keys the next one has.
-func (e *expiry) rest(took time.Duration, n int) {
+// resize sets how many keys the next command has, after one of n keys took so long to apply.
+func (e *expiry) resize(took time.Duration, n int) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch {
 	case took > applyMost:
 		e.size = max(minExpire, int(int64(n)*int64(applyMost)/int64(took)))
 	case took < applyMost/2:
 		e.size = min(fsm.MaxExpire, 2*e.size)
 	}
-	e.mu.Unlock()
-	if took < time.Millisecond {
+}
+
+// rest frees a slot: at once after a command of few keys, else some time after a command that took so long.
+func (e *expiry) rest(took time.Duration, n int) {
+	if n < minExpire {
 		<-e.slots
 		return
 	}
 	e.wg.Go(func() {
-		rest := time.NewTimer(restFor * took)
+		rest := time.NewTimer(min(restFor*took, restMost))
 		defer rest.Stop()
 		select {
 		case <-rest.C:
