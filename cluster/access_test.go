@@ -272,7 +272,7 @@ func TestRevokeAsksTheNodesOfTheChange(t *testing.T) {
 			if err == nil {
 				newer := *done.Map
 				newer.Version++
-				newer.Nodes = append(slices.Clone(newer.Nodes), placement.Node{ID: "s9", Region: newer.Nodes[0].Region, Role: api.RoleEdge})
+				newer.Nodes = append(slices.Clone(newer.Nodes), placement.Node{ID: "s9", Region: newer.Nodes[0].Region, Role: api.RoleEdge, Address: "s9"})
 				done.Map = &newer
 			}
 			return done, err

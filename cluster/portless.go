@@ -100,7 +100,7 @@ func (n *Node) registerTell(s *peer.Server) {
 	methodTell.Handle(s, func(ctx context.Context, r *report) (*peer.Nothing, error) {
 		caller := peer.CallerFrom(ctx).Node
 		if n.cfg.Role != api.RoleServer || r.Node != caller {
-			return nil, api.Errorf(api.CodeDenied, "node %s takes no report of %q from %q", n.cfg.ID, r.Node, caller)
+			return nil, api.Errorf(api.CodeInvalid, "node %s takes no report of %q from %q", n.cfg.ID, r.Node, caller)
 		}
 		if o, ok := n.mapNode(caller); !ok || !portless(o) {
 			return nil, api.Errorf(api.CodeConflict, "node %s can be asked for its report", caller)
