@@ -125,7 +125,7 @@ func bodyOf(t *testing.T, r *http.Response) string {
 
 const token = "Authorization: Bearer token"
 
-// TestOrder: a request is asked who sends it, whether that client may ask anything, and what it may do with a key, in this order, and
+// TestOrder: a request is checked for its credential, then for any right at all, then for rights on keys, in this order, and
 // each refusal ends it. Every request is counted.
 func TestOrder(t *testing.T) {
 	for name, c := range map[string]struct {

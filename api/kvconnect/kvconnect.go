@@ -6,8 +6,8 @@
 // same transaction. All keys of a database must be of one shard of a range of the placement map, so that versions order all its writes:
 // a database that is not is refused.
 //
-// A read is one snapshot, and linearizable. A write is one transaction, under an id of its own, so that nodes may repeat it; a client
-// is told to repeat a write only if it certainly had no effect.
+// A read is one snapshot, and linearizable. A write is one transaction, under an id of its own, so that nodes may repeat it; an answer
+// lets a client repeat a write only if it certainly had no effect.
 package kvconnect
 
 import (

@@ -15,7 +15,7 @@ import (
 )
 
 // serveWatch answers a watch with a stream of messages, each after its size: first what the keys hold, then what has changed. Each shows
-// one instant, later than the one before. What the client is too slow for is left out: it is told the newest.
+// one instant, later than the one before. A client that is too slow gets only the newest.
 //
 // The node watches the whole database, once for all its clients, since only so do changes of several keys come in one order. A client
 // that can list and read only a part of the database has no watches.

@@ -47,7 +47,7 @@ func (s countedStream) Next() (*api.WatchBatch, error) {
 }
 
 // BenchmarkRelease passes a lock on while others wait for it at one node. calls/release are the transactions and reads from a release
-// until the next waiter holds the lock, events/release what the watch of the node is told. Neither may grow with the number of waiters.
+// until the next waiter holds the lock, events/release what the watch of the node receives. Neither may grow with the number of waiters.
 //
 //	go test ./api/lock -run '^$' -bench Release -benchtime 1000x
 func BenchmarkRelease(b *testing.B) {

@@ -323,7 +323,7 @@ func TestElided(t *testing.T) {
 	w.expect([]string{"SET k v", "MULTI", "SET l 1", "GET k", "EXEC"}, "+OK", "+OK", "+QUEUED", "+QUEUED", "*2 +OK "+lost)
 }
 
-// TestTimes: absolute times count from now, and a key's end is told as a time.
+// TestTimes: absolute times count from now, and the end of a key is answered as a time.
 func TestTimes(t *testing.T) {
 	w := dialWire(t, over(t, newSpy()).address)
 	at := time.Now().Add(1000 * time.Second).Unix()

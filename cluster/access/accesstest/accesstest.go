@@ -25,7 +25,7 @@ type Client struct {
 	Read func(ctx context.Context, r *api.ReadRequest) (*api.ReadResult, error)
 	Do   func(ctx context.Context, t *api.Txn) (*api.TxnResult, error)
 	List func(ctx context.Context, r *api.ListRequest) (*api.ListResult, error)
-	// Watch returns the stream as the client sees it: its end is an error with the code that the client is told.
+	// Watch returns the stream as the client sees it: its end is an error with the code that the client gets.
 	Watch func(ctx context.Context, r *api.WatchRequest) (api.WatchStream, error)
 	// More are further verbs of the front alone.
 	More []Verb

@@ -10,7 +10,7 @@ import (
 )
 
 // RunKeyspace runs the suite of a front whose protocol names keys of its own, all below prefix. f returns what a client with the token may
-// ask, "" for none; Ask is called without a Client, and returns an error with the code that the client is told. Some of the verbs should be
+// ask, "" for none; Ask is called without a Client, and returns an error with the code that the client gets. Some of the verbs should be
 // about keys beside the prefix.
 func RunKeyspace(t *testing.T, prefix api.Key, f func(t *testing.T, b *front.Backend, token string) []Verb) {
 	w, b := newWorld(t)
