@@ -152,41 +152,43 @@ func (t *tx) expireKeys(c *Expire, res *Result) *api.Error {
 	var f found
 	for i := range c.Keys {
 		x := &c.Keys[i]
-		if !t.lapsed(x, &f, res) {
+		row, lapsed := t.lapsed(x, &f, res)
+		if !lapsed {
 			res.Left = append(res.Left, x.Key)
 			continue
 		}
 		o, _ := t.shardOf(x.Key)
-		t.vanish(x.Key, api.Version{Epoch: o.Epoch, Index: t.index}, api.EventExpire)
+		t.removeRow(x.Key, row)
+		t.gone(x.Key, api.Version{Epoch: o.Epoch, Index: t.index}, api.EventExpire)
 	}
 	res.Intents = f.intents
 	return nil
 }
 
-// lapsed reports whether the key may end. It adds the intents and leases that are in the way.
-func (t *tx) lapsed(x *KeyVersion, f *found, res *Result) bool {
-	row, ok := t.get(t.key.ofKey(tableKV, x.Key))
+// lapsed returns the key's row and reports whether the key may end. It adds the intents and leases that are in the way.
+func (t *tx) lapsed(x *KeyVersion, f *found, res *Result) (row []byte, ok bool) {
+	row, ok = t.get(t.key.ofKey(tableKV, x.Key))
 	if !ok {
-		return false
+		return nil, false
 	}
 	v := valueOf(row)
 	if v.deadline == 0 || v.deadline > t.now || v.version != x.Version && guardExpireVersion {
-		return false
+		return nil, false
 	}
 	if in, ok := t.intents(x.Key); ok {
 		if len(f.intents) < MaxNamedIntents {
 			f.add(&t.view, x.Key, &in)
 		}
-		return false
+		return nil, false
 	}
 	holders := t.leased(x.Key).holders
 	if len(holders) == 0 || !guardExpireUnderLease {
-		return true
+		return row, true
 	}
 	for _, l := range holders {
 		res.Holders = append(res.Holders, t.holder(x.Key, l))
 	}
-	return false
+	return nil, false
 }
 
 // touch moves the deadline of a key that exists. Its version stays.

@@ -323,8 +323,16 @@ func (t *tx) settle(k api.Key, c *change) {
 // vanish makes the key absent at that version, as the kind of event says.
 func (t *tx) vanish(k api.Key, ver api.Version, event api.EventKind) {
 	if t.remove(k) {
-		t.happened(Event{Kind: event, Key: k, Version: ver})
+		t.gone(k, ver, event)
+		return
 	}
+	t.delTombstone(k)
+	t.addTombstone(k, ver)
+}
+
+// gone records that a key that was removed is absent since ver.
+func (t *tx) gone(k api.Key, ver api.Version, event api.EventKind) {
+	t.happened(Event{Kind: event, Key: k, Version: ver})
 	t.delTombstone(k)
 	t.addTombstone(k, ver)
 }

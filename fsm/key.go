@@ -130,10 +130,15 @@ func (t *tx) remove(k api.Key) bool {
 	if !exists {
 		return false
 	}
+	t.removeRow(k, row)
+	return true
+}
+
+// removeRow deletes a key whose row is known.
+func (t *tx) removeRow(k api.Key, row []byte) {
 	t.undue(k, row)
 	t.del(t.key.ofKey(tableKV, k))
 	t.meta.Keys--
-	return true
 }
 
 func (t *tx) addTombstone(k api.Key, ver api.Version) {

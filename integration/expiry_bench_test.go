@@ -45,6 +45,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 	quiet := steadyWrites(b, c, time.Until(began)-500*time.Millisecond)
 	b.Logf("with the keys there: %v", quiet)
 	time.Sleep(time.Until(began))
+	cpu := scrape(b, urls).sum("process_cpu_seconds_total")
 	beside := steadyWrites(b, c, *expirySpread)
 	left := func() float64 { return scrape(b, urls).most("edgehold_region_keys_with_deadline") }
 	for left() > 0 && time.Since(ends) < 5*time.Minute {
@@ -52,6 +53,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 	}
 	last := time.Since(ends)
 	m := scrape(b, urls)
+	b.ReportMetric(m.sum("process_cpu_seconds_total")-cpu, "servers-cpu-s")
 	n := m.sum("edgehold_region_key_overdue_seconds_count")
 	b.Logf("beside: %v; %.0f keys have ended, the last was seen to %v after its deadline", beside, n, last)
 	if int(n) < *expiryKeys || left() > 0 {

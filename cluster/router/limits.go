@@ -27,7 +27,7 @@ const (
 	// a node admits.
 	MaxInside = admission.DefaultLeased + admission.DefaultRequests + admission.DefaultSlow
 	// raiseAfter is the number of served requests after which one more is admitted.
-	raiseAfter = 8
+	raiseAfter = 32
 )
 
 // errFull is shared and must not be changed.
