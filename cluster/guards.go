@@ -11,4 +11,5 @@ const (
 	guardRemoveDeadFirst = true
 	guardKeepMajority    = true
 	guardLevelOfAll      = true
+	guardSlowScope       = true
 )

@@ -17,4 +17,6 @@ var (
 	guardKeepMajority = os.Getenv("EDGEHOLD_MUTANT") != "keep-majority"
 	// Without it the level of the map rises above identities while an edge does not know it.
 	guardLevelOfAll = os.Getenv("EDGEHOLD_MUTANT") != "level-of-all"
+	// Without it a node that serves some prefixes alone learns of other keys that are slow or hot elsewhere.
+	guardSlowScope = os.Getenv("EDGEHOLD_MUTANT") != "slow-scope"
 )

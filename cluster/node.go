@@ -73,6 +73,7 @@ type Node struct {
 	cache      *leasecache.Cache
 	registrar  *registrar
 	joins      bucket         // requests to join
+	slow       *slowRequests  // of the clients of this node
 	backend    *front.Backend // what fronts get
 	api        http.Handler   // the HTTP API
 
@@ -132,6 +133,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
 	n.suspends = &suspends{clock: cfg.Clock}
+	n.slow = newSlowRequests(cfg.ID)
 	if _, err := rand.Read(n.nonce[:]); err != nil {
 		return nil, err
 	}
@@ -223,6 +225,7 @@ func (n *Node) openMethods() (func() error, error) {
 	registerIndex(n.peers, &n.members)
 	n.steward = n.newSteward()
 	n.registerReport(n.peers)
+	n.slow.register(n.peers)
 	n.registerTell(n.peers)
 	n.registerHealth(n.peers)
 	n.registerTransfer(n.peers)
@@ -365,6 +368,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
 		Settings: n,
+		SlowLog:  n.slow.log, HotKeys: n.slow.hot, SlowRequests: n,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	}

@@ -44,6 +44,12 @@ var house = map[string]room{
 		tests: []string{"api/storetest"},
 	},
 	"api/observe": {},
+	"api/observe/slow": {
+		ours: []string{"api"},
+	},
+	"api/observe/trace": {
+		others: []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace"},
+	},
 	"api/admission": {
 		ours: []string{"api", "api/observe"},
 	},
@@ -68,7 +74,7 @@ var house = map[string]room{
 		tests: []string{"api/front", "api/httpd"},
 	},
 	"api/front": {
-		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe"},
+		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace"},
 	},
 	"api/door": {
 		ours:  []string{"api", "api/admission", "api/front"},
@@ -184,7 +190,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/admission", "api/client", "api/fault", "api/front", "api/httpd", "api/kvconnect", "api/lock", "api/observe", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/client", "api/fault", "api/front", "api/httpd", "api/kvconnect", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan", "cluster/local"},
 	},

@@ -43,6 +43,7 @@ type Exchange struct {
 	unauthenticated bool              // it is answered 401
 	replied         bool              // the answer has begun
 	opened          time.Time         // when the stream that is the answer began; zero if it is none
+	note            front.Note        // of what was asked of Store
 }
 
 // Begin makes x the exchange of a request. A client has a moment for its body until the request's own time is known.
@@ -138,7 +139,9 @@ func (x *Exchange) End(route string) {
 	if x.opened.IsZero() {
 		x.opened = time.Now()
 	}
-	x.door.Observe(front.Labels{Front: x.door.name, Route: route, Status: StatusText(x.Status)}, x.opened.Sub(x.Start).Seconds())
+	labels, took := front.Labels{Front: x.door.name, Route: route, Status: StatusText(x.Status)}, x.opened.Sub(x.Start)
+	x.door.Observe(labels, took.Seconds())
+	x.door.Slow(x.Base, labels, &x.note, x.Start, took)
 }
 
 // drain reads the rest of an HTTP/2 body that the handler did not read, up to a bound. The answer goes out after it. Else the

@@ -57,7 +57,7 @@ func (x *Exchange) remembered() *connState {
 func (x *Exchange) Identify() error {
 	x.Base, x.conn = x.R.Context(), x.remembered()
 	err := x.authenticate()
-	x.Store = x.door.For(x.Base)
+	x.Store = x.door.For(x.Base).Noting(&x.note)
 	return err
 }
 

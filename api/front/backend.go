@@ -10,6 +10,8 @@ import (
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/lock"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/api/observe/slow"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // Config is what the fronts of a node serve, and how much of it at once. The zero value of each field but Store works.
@@ -40,6 +42,12 @@ type Config struct {
 	Tokens api.Access
 	// Elsewhere returns the refusal of administration if this node does not take it; nil: it does.
 	Elsewhere func() error
+	// SlowLog remembers slow requests, and HotKeys counts keys; nil: neither is done. SlowRequests answers about them; nil: 404.
+	SlowLog      *slow.Log
+	HotKeys      *slow.Hot
+	SlowRequests api.Slow
+	// Tracer decides which requests are traced; nil: none is.
+	Tracer *trace.Tracer
 	// Metrics is where the fronts register what they measure; nil measures nothing.
 	Metrics observe.Metrics
 	// Log takes a message and key-value pairs for what an operator must see; nil discards it.
@@ -56,11 +64,16 @@ type Config struct {
 
 // Backend is what a node offers to its fronts. Its methods are safe for concurrent use.
 type Backend struct {
-	// Node, URL, Log and Faults are those of the Config; Log is not nil.
+	// Node, URL, Log, Faults and Tracer are those of the Config; Log is not nil.
 	Node   api.NodeID
 	URL    string
 	Log    func(msg string, args ...any)
 	Faults *fault.Catcher
+	Tracer *trace.Tracer
+
+	slow         *slow.Log
+	hot          *slow.Hot
+	slowRequests api.Slow
 
 	members    api.Members
 	joinTokens api.JoinTokens
@@ -96,6 +109,7 @@ func New(c Config) *Backend {
 		c.Room = admission.New(admission.Config{})
 	}
 	b := &Backend{
+		Tracer: c.Tracer, slow: c.SlowLog, hot: c.HotKeys, slowRequests: c.SlowRequests,
 		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
 		Node: c.Node, URL: c.URL, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, watcher: c.Watcher, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,

@@ -13,6 +13,7 @@ import (
 type Caller struct {
 	backend   *Backend
 	principal *Principal
+	note      *Note // nil: nothing is noted
 }
 
 var (
@@ -27,6 +28,15 @@ func (b *Backend) For(ctx context.Context) Caller {
 
 // Read implements api.Store. It needs [Read] on every key.
 func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	for _, k := range r.Keys {
+		c.backend.hot.Read(k)
+	}
+	err := c.read(ctx, r, out)
+	c.note.NoteRead(r, out, err)
+	return err
+}
+
+func (c Caller) read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	a := c.backend.access
 	if a == nil {
 		return c.backend.store.Read(ctx, r, out)
@@ -51,6 +61,13 @@ func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 // lists. CodeInvalid if it writes or touches an entry of a lock ([lock.Reserved]). Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
 // read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	c.backend.hotTxn(t)
+	res, err := c.do(ctx, t)
+	c.note.NoteTxn(t, res, err)
+	return res, err
+}
+
+func (c Caller) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := lock.CheckTxn(t); err != nil {
 		return nil, err
 	}
@@ -137,6 +154,12 @@ func (c Caller) allowOp(o *api.Op) error {
 
 // List implements api.Lister. It needs [List] on each whole range, and [Read] too unless only keys are asked for.
 func (c Caller) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	res, err := c.list(ctx, r)
+	c.note.noteList(r, res, err)
+	return res, err
+}
+
+func (c Caller) list(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
 	a := c.backend.access
 	if a == nil {
 		return c.backend.lister.List(ctx, r)

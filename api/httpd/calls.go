@@ -129,17 +129,30 @@ type calls struct {
 
 func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	began := time.Now()
-	return c.done(began, "read", c.store.Read(ctx, q, out), false)
+	err := c.store.Read(ctx, q, out)
+	took := time.Since(began)
+	if c.IsSlow(began, took) {
+		var n front.Note
+		n.NoteRead(q, out, err)
+		c.Slow(ctx, front.Labels{Front: callsFront, Route: "read"}, &n, began, took)
+	}
+	return c.done(took, "read", err, false)
 }
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
 	res, err := c.store.Do(ctx, t)
-	return res, c.done(began, "write", err, true)
+	took := time.Since(began)
+	if c.IsSlow(began, took) {
+		var n front.Note
+		n.NoteTxn(t, res, err)
+		c.Slow(ctx, front.Labels{Front: callsFront, Route: "write"}, &n, began, took)
+	}
+	return res, c.done(took, "write", err, true)
 }
 
 // done measures a call and explains its error.
-func (c calls) done(began time.Time, route string, err error, writes bool) error {
+func (c calls) done(took time.Duration, route string, err error, writes bool) error {
 	status := http.StatusOK
 	if err != nil {
 		e := door.Explain(err, writes)
@@ -151,6 +164,6 @@ func (c calls) done(began time.Time, route string, err error, writes bool) error
 		}
 		err, status = e, e.Code.HTTPStatus()
 	}
-	c.Observe(front.Labels{Front: callsFront, Route: route, Status: door.StatusText(status)}, time.Since(began).Seconds())
+	c.Observe(front.Labels{Front: callsFront, Route: route, Status: door.StatusText(status)}, took.Seconds())
 	return err
 }

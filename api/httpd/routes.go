@@ -71,6 +71,7 @@ var routes = []route{
 	{"GET", "/v1/locks/{name}", "lock", request, front.List, body{}, nil, ok, getLock, locks},
 	{"GET", "/v1/calls", "calls", stream, front.None, body{}, nil, []int{101}, getCalls, nil},
 	{"GET", "/v1/cluster", "cluster", request, front.Observe, body{}, nil, ok, getCluster, admins},
+	{"GET", "/v1/cluster/slow", "slow", request, front.Observe, body{}, slowParams, ok, getSlow, hasSlow},
 	{"POST", "/v1/cluster/placement", "placement", request, front.Administer, placementJSON, nil, ok, postPlacement, admins},
 	{"POST", "/v1/cluster/nodes/{node}/drain", "drain", request, front.Operate, orderJSON, nil, ok, postDrain, orders},
 	{"POST", "/v1/cluster/nodes/{node}/undrain", "undrain", request, front.Operate, orderJSON, nil, ok, postUndrain, orders},

@@ -34,8 +34,9 @@ type conn struct {
 
 	ctx     context.Context // of its requests, with their principal
 	caller  front.Caller
-	allowed error // of the principal, for the commands under way: nil if it may ask anything
-	wrong   int   // wrong tokens in a row
+	note    front.Note // of what the request under way has asked of caller
+	allowed error      // of the principal, for the commands under way: nil if it may ask anything
+	wrong   int        // wrong tokens in a row
 	name    string
 	library [2]string // its name and its version, as the client says
 	db      int

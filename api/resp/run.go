@@ -237,7 +237,10 @@ func (c *conn) observe(route string, began time.Time, err error) {
 	if err != nil {
 		status = api.CodeOf(err).HTTPStatus()
 	}
-	c.server.backend.Observe(front.Labels{Front: Name, Route: route, Status: statusText(status)}, time.Since(began).Seconds())
+	labels, took := front.Labels{Front: Name, Route: route, Status: statusText(status)}, time.Since(began)
+	c.server.backend.Observe(labels, took.Seconds())
+	c.server.backend.Slow(c.ctx, labels, &c.note, began, took)
+	c.note = front.Note{}
 }
 
 func statusText(status int) string {

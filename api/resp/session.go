@@ -21,7 +21,7 @@ func (c *conn) become(token string) error {
 		return err
 	}
 	c.ctx = front.WithPrincipal(c.server.ctx, p)
-	c.caller = c.server.backend.For(c.ctx)
+	c.caller = c.server.backend.For(c.ctx).Noting(&c.note)
 	c.judge()
 	return nil
 }

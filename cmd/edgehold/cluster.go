@@ -14,7 +14,7 @@ import (
 
 func newCluster(a *app) *cobra.Command {
 	return newGroup("cluster", "Show and change the cluster",
-		append([]*cobra.Command{newClusterStatus(a), newClusterNodes(a), newClusterGroups(a), newClusterToken(a),
+		append([]*cobra.Command{newClusterStatus(a), newClusterNodes(a), newClusterGroups(a), newClusterToken(a), newClusterSlow(a),
 			newClusterSettings(a), newClusterSet(a), newClusterUnset(a), newClusterLevel(a)}, newOrders(a)...)...)
 }
 

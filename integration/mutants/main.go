@@ -44,6 +44,8 @@ type mutant struct {
 // mutants has each guard of the protocol that has a switch.
 var mutants = []mutant{
 	{"tell-kept-deadline", []check{{"./api/front", "."}}},
+	{"slow-scope", []check{{"./cluster", "^TestSlowScope$"}}},
+	{"hide-slow-keys", []check{{"./api/front", "^TestSlowKeysAreHidden$"}}},
 	{"keep-ttl-clears", []check{{"./fsm", "^(TestStepsKeepDeadlines|TestRandom|TestSnapshotGolden)$"}}},
 	{"functions-at-any-level", []check{{"./fsm", "^(TestFunctionsNeedTheirLevel|TestManyOperationsNeedTheirLevel)$"}}},
 	{"many-ops-at-any-level", []check{{"./fsm", "^TestManyOperationsNeedTheirLevel$"}}},

@@ -1,0 +1,10 @@
+// Package trace carries the spans of requests through the rooms of a node and between nodes. It is the one package that knows the
+// interface of OpenTelemetry; what collects the spans is behind it, and comes from the caller of [New].
+//
+// Whether a request is traced is decided once, where it comes in. From there on its context has a span, and the rooms that it passes
+// through begin spans below that with [Start]. A request that is not traced has none: Start then costs one look at the context, and
+// allocates nothing.
+//
+// Nothing that a client or another node says about a trace changes what is done with a request, except for the spans that are made of
+// it.
+package trace
