@@ -117,6 +117,8 @@ type Config struct {
 	CORSOrigins []string
 	// Fronts names the protocols that the node speaks beside its own API: some of [Fronts]. nil is none.
 	Fronts []string
+	// Dev chooses the faults of the planet of which this node is one; nil: the node has no such routes. Only package local sets it.
+	Dev api.Dev
 	// RESPSocket is the path of a socket at which the front "resp" answers too; "" is none.
 	RESPSocket string
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It

@@ -367,8 +367,8 @@ func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
-		Settings: n,
-		SlowLog:  n.slow.log, HotKeys: n.slow.hot, SlowRequests: n,
+		Settings: n, Dev: n.cfg.Dev,
+		SlowLog: n.slow.log, HotKeys: n.slow.hot, SlowRequests: n,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	}

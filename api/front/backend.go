@@ -33,6 +33,8 @@ type Config struct {
 	Joiner     api.Joiner
 	// Settings answers about settings and the level of the cluster; nil: 404.
 	Settings api.Settings
+	// Dev chooses the faults of a planet in one process; nil: 404.
+	Dev api.Dev
 	// Node is this node's name, and URL the base of its URLs for clients.
 	Node api.NodeID
 	URL  string
@@ -79,6 +81,7 @@ type Backend struct {
 	joinTokens api.JoinTokens
 	joiner     api.Joiner
 	settings   api.Settings
+	dev        api.Dev
 
 	room      *admission.Room
 	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
@@ -110,7 +113,7 @@ func New(c Config) *Backend {
 	}
 	b := &Backend{
 		Tracer: c.Tracer, slow: c.SlowLog, hot: c.HotKeys, slowRequests: c.SlowRequests,
-		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings,
+		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings, dev: c.Dev,
 		Node: c.Node, URL: c.URL, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, watcher: c.Watcher, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),

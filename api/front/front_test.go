@@ -46,7 +46,24 @@ func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error 
 	e.asked++
 	return nil
 }
-func (e *everything) Ready(context.Context) error { return nil }
+func (e *everything) Ready(context.Context) error                       { return nil }
+func (e *everything) DevStatus(context.Context) (*api.DevStatus, error) { e.asked++; return nil, nil }
+func (e *everything) CutRegions(context.Context, api.RegionID, api.RegionID) (*api.DevStatus, error) {
+	e.asked++
+	return nil, nil
+}
+func (e *everything) HealRegions(context.Context, api.RegionID, api.RegionID) (*api.DevStatus, error) {
+	e.asked++
+	return nil, nil
+}
+func (e *everything) StopNode(context.Context, api.NodeID) (*api.DevStatus, error) {
+	e.asked++
+	return nil, nil
+}
+func (e *everything) StartNode(context.Context, api.NodeID) (*api.DevStatus, error) {
+	e.asked++
+	return nil, nil
+}
 
 // asking is an Access that calls a function for each check.
 type asking func(p *Principal, asked string) error
@@ -112,11 +129,16 @@ func TestRights(t *testing.T) {
 		{"watch", watch(false), []string{"enter 0", "watch list a-b", "watch read a-b"}},
 		{"watch of keys", watch(true), []string{"enter 0", "watch list a-b"}},
 		{"status", func(ctx context.Context, c Caller) error { _, err := c.Status(ctx); return err }, []string{"status: observe "}},
+		{"faults", func(ctx context.Context, c Caller) error { _, err := c.DevStatus(ctx); return err }, []string{"dev: observe "}},
+		{"cut", func(ctx context.Context, c Caller) error { _, err := c.CutRegions(ctx, "a", "b"); return err }, []string{"cut: operate a b"}},
+		{"heal", func(ctx context.Context, c Caller) error { _, err := c.HealRegions(ctx, "a", "b"); return err }, []string{"heal: operate a b"}},
+		{"stop", func(ctx context.Context, c Caller) error { _, err := c.StopNode(ctx, "n"); return err }, []string{"stop: operate n"}},
+		{"start", func(ctx context.Context, c Caller) error { _, err := c.StartNode(ctx, "n"); return err }, []string{"start: operate n"}},
 		{"placement", func(ctx context.Context, c Caller) error { return c.SetPlacement(ctx, "p", "r") }, []string{"placement set: administer p"}},
 	} {
 		for refused := range len(c.want) + 1 { // the right at this place is refused; the last: none is
 			store, asked := &everything{}, []string(nil)
-			b := New(Config{Store: store, Lister: store, Watcher: store, Admin: store, Access: asking(func(p *Principal, ask string) error {
+			b := New(Config{Store: store, Lister: store, Watcher: store, Admin: store, Dev: store, Access: asking(func(p *Principal, ask string) error {
 				if p.Name != "alice" {
 					t.Errorf("%s: the principal is %q", c.name, p.Name)
 				}

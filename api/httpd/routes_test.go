@@ -52,6 +52,11 @@ GET    /v1/access/policies   policies  request administer [] [200]
 GET    /v1/access/policies/{policy} policy    request administer [] [200]
 PUT    /v1/access/policies/{policy} policy    request administer [wait] [200] policy 524288
 DELETE /v1/access/policies/{policy} policy    request administer [wait force] [200]
+GET    /v1/dev               dev       request observe    [] [200]
+POST   /v1/dev/cut           dev       request operate    [] [200] body 4096
+POST   /v1/dev/heal          dev       request operate    [] [200] body 4096
+POST   /v1/dev/nodes/{node}/stop dev       request operate    [] [200]
+POST   /v1/dev/nodes/{node}/start dev       request operate    [] [200]
 GET    /livez                livez     probe   none       [] [200]
 GET    /readyz               readyz    probe   none       [] [200]
 GET    /metrics              metrics   probe   observe    [] [200]

@@ -53,6 +53,9 @@ func WithWAN(spec string) DevOption { return func(c *Config) { c.WAN, c.table = 
 // WithTLS has the nodes speak TLS. The clients of the planet have a token that allows everything.
 func WithTLS() DevOption { return func(c *Config) { c.Secure = true } }
 
+// WithFaults has the nodes offer to cut regions off from each other, and to stop nodes: see [Config].Faults.
+func WithFaults() DevOption { return func(c *Config) { c.Faults = true } }
+
 // WithFronts has the nodes speak further protocols, such as "kvconnect": see [Config].Fronts.
 func WithFronts(names ...string) DevOption { return func(c *Config) { c.Fronts = names } }
 
@@ -163,7 +166,7 @@ func (d *DevPlanet) Edge(region api.RegionID) *cluster.Edge {
 	defer cancel()
 	e, err := cluster.OpenEdge(ctx, cluster.EdgeConfig{
 		Join: join, Region: region,
-		Delay: func(c net.Conn, to api.RegionID) net.Conn { return d.table.Delay(c, string(region), string(to)) },
+		Delay: func(c net.Conn, to api.RegionID) net.Conn { return d.link(c, region, to) },
 	})
 	if err != nil {
 		d.t.Fatalf("no edge in %s: %v", region, err)

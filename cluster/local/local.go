@@ -47,6 +47,8 @@ type Config struct {
 	CORSOrigins []string
 	// Fronts names the protocols that the nodes speak beside their own API: see [cluster.Config].
 	Fronts []string
+	// Faults has every node offer to cut regions off from each other, and to stop and start other nodes: see [api.Dev].
+	Faults bool
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -63,14 +65,24 @@ type NodeInfo struct {
 	URL    string       `json:"url"`
 }
 
-// Planet is a running planet.
+// Planet is a running planet. Its methods are safe for concurrent use.
 type Planet struct {
-	nodes   []NodeInfo
-	running []*cluster.Node
-	configs []cluster.Config // of the nodes that are running
-	temp    string
-	table   *wan.Table
-	root    []byte
+	nodes     []NodeInfo
+	addresses []string // of nodes
+	regions   []api.RegionID
+	temp      string
+	table     *wan.Table
+	root      []byte
+	faults    bool // Config.Faults
+
+	cuts    wan.Cuts
+	ctx     context.Context // ends when Close begins
+	cancel  context.CancelFunc
+	changes sync.WaitGroup // nodes that are being stopped and started
+
+	mu      sync.Mutex
+	closing bool     // guarded by mu: no further node is stopped or started
+	places  []*place // guarded by mu; one for each of nodes, in their order, once it was opened
 }
 
 // Start starts all nodes and returns when all are ready. ctx bounds the wait. CodeInvalid and CodeTooLarge: the
@@ -80,7 +92,8 @@ func Start(ctx context.Context, cfg Config) (*Planet, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	p := &Planet{}
+	p := &Planet{regions: cfg.Regions, faults: cfg.Faults}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if err := p.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -141,7 +154,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer func() {
-		for _, l := range listeners[len(p.running):] { // of nodes that were not started
+		for _, l := range listeners[len(p.places):] { // of nodes that were not started
 			_ = l.Close()
 		}
 	}()
@@ -167,18 +180,27 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
 			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts,
-			Delay: func(c net.Conn, to api.RegionID) net.Conn {
-				return table.Delay(c, string(info.Region), string(to))
-			},
+			Delay: func(c net.Conn, to api.RegionID) net.Conn { return p.link(c, info.Region, to) },
+		}
+		if cfg.Faults {
+			own.Dev = devAt{p, info.Node}
+			own.Dial = func(ctx context.Context, address string) (net.Conn, error) { return p.dial(ctx, info.Region, address) }
 		}
 		n, err := cluster.Open(ctx, own)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", info.Node, err)
 		}
-		p.running, p.configs = append(p.running, n), append(p.configs, own)
-		p.nodes[i].URL, p.root = n.URL(), n.Root()
+		p.opened(i, &place{own: own, node: n, state: api.DevUp})
 	}
 	return p.ready(ctx)
+}
+
+// opened notes a node that runs.
+func (p *Planet) opened(i int, x *place) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places = append(p.places, x)
+	p.nodes[i].URL, p.root = x.node.URL(), x.node.Root()
 }
 
 // listen names the nodes in the order of their ports, and opens the ports.
@@ -196,7 +218,7 @@ func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, er
 			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be opened; choose other ports with --port", Err: err}
 			return
 		}
-		all = append(all, l)
+		all, p.addresses = append(all, l), append(p.addresses, l.Addr().String())
 		p.nodes = append(p.nodes, NodeInfo{Node: api.NodeID(node), Region: region, Role: role, URL: "http://" + l.Addr().String()})
 	}
 	for _, r := range cfg.Regions {
@@ -234,18 +256,22 @@ func (p *Planet) Root() []byte { return p.root }
 // NewToken makes an access token with the policies, which holds at every node when it returns; see [api.Access]. A secure planet
 // answers no client without one. The text is a secret.
 func (p *Planet) NewToken(ctx context.Context, name string, policies ...string) (text string, err error) {
-	t, err := p.running[0].CreateAccessToken(ctx, api.AccessTokenSpec{Name: name, Policies: policies}, 10*time.Second)
+	n, err := p.server()
+	if err != nil {
+		return "", err
+	}
+	t, err := n.CreateAccessToken(ctx, api.AccessTokenSpec{Name: name, Policies: policies}, 10*time.Second)
 	if err != nil {
 		return "", err
 	}
 	return t.Token, nil
 }
 
-// ready waits until every node is ready.
+// ready waits until every node that runs is ready.
 func (p *Planet) ready(ctx context.Context) error {
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
-	for _, n := range p.running {
+	for _, n := range p.running() {
 		for err := n.Ready(ctx); err != nil; err = n.Ready(ctx) {
 			select {
 			case <-ctx.Done():
@@ -262,12 +288,19 @@ func (p *Planet) Nodes() []NodeInfo { return p.nodes }
 
 // Close closes all nodes, edges first, and waits for them.
 func (p *Planet) Close() error {
-	errs := make([]error, len(p.running))
+	p.mu.Lock()
+	p.closing = true
+	places := p.places
+	p.mu.Unlock()
+	p.cancel()
+	p.changes.Wait()
+	p.cuts.HealAll() // else nodes would wait for each other while they hand over
+	errs := make([]error, len(places))
 	for _, role := range []api.Role{api.RoleEdge, api.RoleServer} {
 		var wg sync.WaitGroup
-		for i, n := range p.running {
-			if p.nodes[i].Role == role {
-				wg.Go(func() { errs[i] = n.Close() })
+		for i, x := range places {
+			if x.own.Role == role && x.node != nil {
+				wg.Go(func() { errs[i] = x.node.Close() })
 			}
 		}
 		wg.Wait()

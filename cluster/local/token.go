@@ -13,7 +13,10 @@ const tokenName = "dev"
 // Token makes a token by which clients may read and write every key of a secure planet, and ends the one that it has made before.
 func (p *Planet) Token(ctx context.Context) (string, error) {
 	const wait = 10 * time.Second
-	n := p.running[0] // a server
+	n, err := p.server()
+	if err != nil {
+		return "", err
+	}
 	made, err := n.CreateAccessToken(ctx, api.AccessTokenSpec{Name: tokenName, Policies: []string{"all"}}, wait)
 	if api.CodeOf(err) == api.CodeConflict {
 		made, err = n.RotateAccessToken(ctx, tokenName, 0, wait)

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,8 +28,12 @@ func newDev(a *app) *cobra.Command {
 		Long: `Run a whole planet in this process, on loopback: the servers and edges of each region, with the delays of a wide-area
 network between the regions. A region owns the keys that begin with "<region>/"; the first region owns all other keys.
 
-When all nodes are ready it prints them, with two commands to try, and one for each front: all of them are on. It runs until it is interrupted.`,
+When all nodes are ready it prints them, with two commands to try, and one for each front: all of them are on. It runs until it is interrupted.
+
+Regions can be cut off from each other and nodes can be stopped while it runs, with POST /v1/dev/cut, /v1/dev/heal, /v1/dev/nodes/NODE/stop and
+/v1/dev/nodes/NODE/start at any of its nodes. GET /v1/dev shows what is cut and stopped.`,
 		Example: `  edgehold dev
+  edgehold dev --cut us-east~eu-west
   edgehold dev --regions here,there --wan off --data ./planet`,
 		Args: nodeArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), a.terminal, o) },
@@ -60,7 +66,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
-		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(),
+		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(), Faults: true,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -77,6 +83,12 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 			return interrupted(ctx, asNodeError(err))
 		}
 		defer remove()
+	}
+	for _, c := range o.cuts {
+		if err := planet.CutRegions(c.A, c.B); err != nil {
+			_ = planet.Close() // the first error matters more
+			return asNodeError(err)
+		}
 	}
 	if err := o.announce(t, nodes); err != nil {
 		_ = planet.Close() // the error of the output matters more
@@ -133,7 +145,8 @@ type devOptions struct {
 	regions                       []string
 	replicas, edges, groups, port int
 	wan, data, raftLog            string
-	corsOrigins                   []string
+	corsOrigins, cut              []string
+	cuts                          []api.DevCut // what cut says, once it is checked
 	json, secure                  bool
 	ca, token                     string // files for clients of a secure planet
 	leaseTerm                     time.Duration
@@ -148,6 +161,7 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	f.IntVar(&o.groups, "groups", 1, "groups of each region; its keys are divided among them")
 	f.IntVar(&o.port, "port", 7400, "first port; node i listens on port+i; 0 takes any free ports")
 	f.StringVar(&o.wan, "wan", "real", "delay between regions: real, off or a YAML `FILE`")
+	f.StringArrayVar(&o.cut, "cut", nil, "cut two `REGIONS` off from each other once all nodes are ready, as in us-east~eu-west; may be repeated")
 	f.StringVar(&o.data, "data", "", "`FOLDER` for the logs of the servers (default: a temporary folder that is removed at the end)")
 	f.BoolVar(&o.secure, "secure", false, "speak TLS, and ask clients for a token: dev prints the files with the root and with a token for every key")
 	f.BoolVar(&o.json, "json", false, "when ready, print one line of JSON instead of the table")
@@ -193,7 +207,7 @@ func (o *devOptions) check() error {
 	case o.wan == "":
 		return usagef("--wan is empty: choose real, off or a file")
 	}
-	if err := checkRaftLog(o.raftLog); err != nil {
+	if err := cmp.Or(o.checkCuts(), checkRaftLog(o.raftLog)); err != nil {
 		return err
 	}
 	if _, err := local.Delay(o.wan, ""); err != nil {
@@ -203,6 +217,26 @@ func (o *devOptions) check() error {
 		return err
 	}
 	return checkLeaseTerm(o.leaseTerm)
+}
+
+// checkCuts reads --cut.
+func (o *devOptions) checkCuts() error {
+	o.cuts = nil
+	for _, text := range o.cut {
+		a, b, ok := strings.Cut(text, "~")
+		if !ok || a == b || !slices.Contains(o.regions, a) || !slices.Contains(o.regions, b) {
+			return usagef("--cut %q: name two of the regions %s, as in %s", text, strings.Join(o.regions, ", "), o.cutExample())
+		}
+		o.cuts = append(o.cuts, api.DevCut{A: api.RegionID(a), B: api.RegionID(b)})
+	}
+	return nil
+}
+
+func (o *devOptions) cutExample() string {
+	if len(o.regions) < 2 {
+		return "us-east~eu-west"
+	}
+	return o.regions[0] + "~" + o.regions[1]
 }
 
 // nodes returns the number of nodes.
@@ -220,18 +254,35 @@ type devNode struct {
 func (o *devOptions) announce(t *terminal, nodes []devNode) error {
 	if o.json {
 		return printJSON(t.out, struct {
-			Ready bool      `json:"ready"`
-			Nodes []devNode `json:"nodes"`
-			CA    string    `json:"ca,omitempty"`    // the file with the root of a secure planet
-			Token string    `json:"token,omitempty"` // the file with a token of clients
-		}{true, nodes, o.ca, o.token})
+			Ready bool         `json:"ready"`
+			Nodes []devNode    `json:"nodes"`
+			Cuts  []api.DevCut `json:"cuts,omitempty"`
+			CA    string       `json:"ca,omitempty"`    // the file with the root of a secure planet
+			Token string       `json:"token,omitempty"` // the file with a token of clients
+		}{true, nodes, o.cuts, o.ca, o.token})
 	}
 	rows := table{{"NODE", "ROLE", "REGION", "URL"}}
 	for _, n := range nodes {
 		rows = append(rows, []string{string(n.Node), string(n.Role), string(n.Region), n.URL})
 	}
-	_, err := fmt.Fprintf(t.out, "%v\n%s", rows, o.tries(nodes))
+	_, err := fmt.Fprintf(t.out, "%v\n%s%s", rows, o.sayCuts(nodes), o.tries(nodes))
 	return err
+}
+
+// sayCuts returns which regions are cut off from each other, and how to heal that.
+func (o *devOptions) sayCuts(nodes []devNode) string {
+	if len(o.cuts) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, c := range o.cuts {
+		fmt.Fprintf(&b, "%s and %s are cut off from each other.\n", c.A, c.B)
+	}
+	how := "curl -X POST "
+	if o.secure {
+		how = fmt.Sprintf("curl --cacert %s -H \"Authorization: Bearer $TOKEN\" -X POST ", o.ca)
+	}
+	return b.String() + "Heal every cut with:\n\n  " + how + nodes[0].URL + "/v1/dev/heal\n\n"
 }
 
 // gateway returns the URL of an edge of the region, or of a server if it has none.

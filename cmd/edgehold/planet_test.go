@@ -189,6 +189,9 @@ func TestNodesRefuse(t *testing.T) {
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --cors-origin app.example", 2, "--cors-origin"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --front memcached", 2, "there is no such front"},
 		{"edge --region r --node n --listen 127.0.0.1:0 --join a:1 --resp-socket s", 2, "--resp-socket needs --front resp"},
+		{"dev --cut us-east", 2, "--cut \"us-east\": name two of the regions us-east, eu-west, ap-south, as in us-east~eu-west"},
+		{"dev --cut us-east~us-east", 2, "--cut"},
+		{"dev --regions a,b --cut a~b --cut a~us-east", 2, "--cut \"a~us-east\": name two of the regions a, b, as in a~b"},
 		{"dev --wan nothing.yaml", 2, "--wan"},
 		{"dev extra", 2, "unexpected argument"},
 	} {

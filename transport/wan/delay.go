@@ -22,13 +22,17 @@ func Delay(c net.Conn, there, back Link) net.Conn {
 	if there == (Link{}) && back == (Link{}) {
 		return c
 	}
-	d := &delayed{Conn: c, out: newPipe(fixed(there)), in: newPipe(fixed(back))}
+	return delay(c, fixed(there), fixed(back))
+}
+
+func delay(c net.Conn, there, back path) net.Conn {
+	d := &delayed{Conn: c, out: newPipe(there), in: newPipe(back)}
 	go d.send()
 	go d.receive()
 	return d
 }
 
-// linger bounds how long a closed connection still sends what was written before.
+// linger bounds how long a closed connection still sends what was written before, also if a cut holds that back.
 const linger = 5 * time.Second
 
 // fixed is a path that never changes.
@@ -106,7 +110,9 @@ func (d *delayed) Close() error {
 	d.closing.Do(func() {
 		err = nil
 		d.in.abandon(net.ErrClosed)
-		_ = d.Conn.SetWriteDeadline(d.out.finish(net.ErrClosed, io.EOF).Add(linger))
+		end := d.out.finish(net.ErrClosed, io.EOF).Add(linger)
+		d.out.readDeadline(end)
+		_ = d.Conn.SetWriteDeadline(end)
 	})
 	return err
 }
