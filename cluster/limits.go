@@ -169,6 +169,7 @@ func Limits() []Limit {
 		{"node", "connections of HTTP, streams of calls and watches, together", transport.DefaultMaxHTTPConns, "", closed},
 		{"node", "connections of RESP", resp.DefaultMaxConns, "", "the longest idle one is closed"},
 		{"node", "large commands and open transactions of RESP", resp.DefaultMaxBytes, "bytes", "`TRYAGAIN`"},
+		{"node", "large answers of RESP that clients have not accepted", resp.DefaultMaxAnswerBytes, "bytes", "the slowest client's is closed, or `TRYAGAIN`"},
 		{"node", "streams of calls", maxStreams, "", unavailable},
 		{"node", "calls of a stream under way", httpd.DefaultMaxStreamCalls, "", unavailable},
 		{"node", "calls under way on the connection of another node", wire.DefaultMaxCalls, "", unavailable},

@@ -12,7 +12,18 @@ type action struct {
 	reply func(w *writer, es []api.Entry)
 	// timed: reply shows what the keys have left to live.
 	timed bool
+	// brief: the answer shows no value.
+	brief bool
 	write write
+}
+
+// entries returns how many entries of a read or a transaction are the action's.
+func (a *action) entries() int {
+	if a.write == nil {
+		return len(a.keys)
+	}
+	x, _ := a.write.steps()
+	return len(x.then)
 }
 
 // write is what a command writes. Its methods do not change it.

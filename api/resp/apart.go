@@ -6,8 +6,10 @@ import (
 )
 
 const (
-	// failedFor is how long commands are carried out one by one after several together have failed.
-	failedFor = 10 * time.Second
+	// failedFor is how long commands are carried out one by one after several together have failed, and refusedFor the same after a
+	// refusal that asks for it.
+	failedFor  = 10 * time.Second
+	refusedFor = time.Second
 	// scatteredFor is how long writes are carried out one by one after several together were found to belong to several groups.
 	scatteredFor = 10 * time.Minute
 )
@@ -28,8 +30,8 @@ func pending(until *atomic.Int64) bool {
 	return at != 0 && time.Now().UnixNano() < at
 }
 
-// failed notes that commands of the database have failed together.
-func (a *apart) failed(db int) { a.all[db].Store(time.Now().Add(failedFor).UnixNano()) }
+// failed notes that commands of the database have failed together, and are carried out one by one for a while.
+func (a *apart) failed(db int, d time.Duration) { a.all[db].Store(time.Now().Add(d).UnixNano()) }
 
 // scattered notes that keys of the database belong to several groups.
 func (a *apart) scattered(db int) { a.writing[db].Store(time.Now().Add(scatteredFor).UnixNano()) }

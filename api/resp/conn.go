@@ -46,16 +46,27 @@ type conn struct {
 	run     []entry // the commands under way that share a request
 	request api.ReadRequest
 	result  api.ReadResult
+	size    int64 // of the values in result
 
 	multi   *transaction // nil outside MULTI
 	watched []api.Cond   // the versions of the watched keys
 	ending  bool         // the connection ends after the answers
 
-	watching int64 // what the watched keys take of the memory of all connections
+	kept     account // what the client has sent, of the memory of all connections
+	watching int64   // of it, what the watched keys take
+
+	unread    account      // what the answer takes that is under way
+	holds     bool         // it may have taken something
+	accepting atomic.Int64 // since when the client may accept it, in Unix nanoseconds; 0 if there is none
+
+	shed   error // why a write of the batch was refused for load; nil if none was
+	waited bool  // a request of the batch has waited to be let in, and was refused
 }
 
 func newConn(s *Server, c net.Conn, id uint64) *conn {
-	k := &conn{server: s, Conn: c, id: id, since: time.Now(), in: newReader(c, &s.memory), out: &writer{to: c}, batch: make([]call, 0, 16)}
+	k := &conn{server: s, Conn: c, id: id, since: time.Now(), out: &writer{to: c}, batch: make([]call, 0, 16)}
+	k.kept.memory, k.unread.memory = &s.memory, &s.answers
+	k.in = newReader(c, &k.kept)
 	k.choose(0)
 	_ = k.become("") // the anonymous principal is never refused
 	return k
@@ -168,10 +179,14 @@ func (c *conn) patience() bool {
 func (c *conn) answer() (err error) {
 	defer c.server.backend.Faults.Catch("resp", &err)
 	c.judge()
+	c.shed, c.waited = nil, false
 	c.server.commands.Add(uint64(len(c.batch)))
 	for i := 0; i < len(c.batch) && !c.ending; {
 		i += c.carryOut(c.batch[i:])
 		c.out.flushSome()
+		if c.holds {
+			c.release()
+		}
 		c.space.reset()
 		clear(c.run)
 		c.run, c.request = c.run[:0], api.ReadRequest{}

@@ -30,6 +30,7 @@ const (
 	errHelloNoAuth  = refusal("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time")
 	errCursor       = refusal("ERR invalid cursor")
 	errUnknownValue = refusal("AMBIGUOUS answer unknown: the command took effect, but its answer is lost, since the value was too long to be kept; read the key")
+	errLostAnswer   = refusal("AMBIGUOUS answer unknown: the command took effect, but answers that clients have not accepted fill the memory for them; read the keys")
 )
 
 func wrongArity(name string) refusal {

@@ -13,7 +13,7 @@ func parseExists(s *space, args [][]byte) (action, error) {
 		return action{}, tooMany("exists", n, api.MaxReadKeys)
 	}
 	keys, err := s.keys(args[1:], 1)
-	return action{keys: keys, reply: replyExisting}, err
+	return action{keys: keys, reply: replyExisting, brief: true}, err
 }
 
 func replyExisting(w *writer, es []api.Entry) {
@@ -28,7 +28,7 @@ func replyExisting(w *writer, es []api.Entry) {
 
 func parseType(s *space, args [][]byte) (action, error) {
 	keys, err := s.keys(args[1:2], 1)
-	return action{keys: keys, reply: func(w *writer, es []api.Entry) {
+	return action{keys: keys, brief: true, reply: func(w *writer, es []api.Entry) {
 		if es[0].Exists {
 			w.status("string")
 		} else {
@@ -48,7 +48,7 @@ func parsePExpireTime(s *space, args [][]byte) (action, error) {
 
 func newTTL(s *space, args [][]byte, reply func(w *writer, es []api.Entry)) (action, error) {
 	keys, err := s.keys(args[1:2], 1)
-	return action{keys: keys, reply: reply, timed: true}, err
+	return action{keys: keys, reply: reply, timed: true, brief: true}, err
 }
 
 func replyTTL(w *writer, es []api.Entry) {
@@ -90,7 +90,7 @@ func parseDel(s *space, args [][]byte) (action, error) {
 	if most := api.MaxTxnOps / 2; len(keys) > most {
 		return action{}, tooMany("del", len(keys), most)
 	}
-	return action{keys: keys, write: &del{keys}}, nil
+	return action{keys: keys, write: &del{keys}, brief: true}, nil
 }
 
 // steps reads the keys to learn which there were. Of a key that is named twice, the second one is absent.

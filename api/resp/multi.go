@@ -59,7 +59,7 @@ func discard(c *conn, _ [][]byte) {
 // endMulti ends MULTI, and what is watched.
 func (c *conn) endMulti() {
 	if c.multi != nil {
-		c.server.memory.give(c.multi.kept)
+		c.kept.give(c.multi.kept)
 	}
 	c.multi = nil
 	c.endWatch()
@@ -67,7 +67,7 @@ func (c *conn) endMulti() {
 
 // endWatch watches no key any more.
 func (c *conn) endWatch() {
-	c.server.memory.give(c.watching)
+	c.kept.give(c.watching)
 	c.watched, c.watching = nil, 0
 }
 
@@ -93,7 +93,7 @@ func (t *transaction) queue(c *conn, m *command, x *call) {
 	case t.bytes+size > api.MaxTxnBytes:
 		c.refuse(refusal(fmt.Sprintf("ERR transaction of %d bytes is over the limit of %d bytes", t.bytes+size, api.MaxTxnBytes)))
 		return
-	case !c.server.memory.take(kept):
+	case !c.kept.take(kept):
 		c.refuse(refusal("TRYAGAIN the node has no room for a transaction of this size at present"))
 		return
 	default:
@@ -124,7 +124,7 @@ func watch(c *conn, args [][]byte) {
 	for _, k := range names {
 		kept += int64(watchedBytes + len(k))
 	}
-	if err == nil && !c.server.memory.take(kept) {
+	if err == nil && !c.kept.take(kept) {
 		kept, err = 0, refusal("TRYAGAIN the node has no room for more watched keys at present")
 	}
 	c.watching += kept
@@ -133,7 +133,7 @@ func watch(c *conn, args [][]byte) {
 		c.observe("read", began, err)
 	}
 	if err != nil {
-		c.server.memory.give(kept)
+		c.kept.give(kept)
 		c.watching -= kept
 		c.out.error(errorText(err, false))
 		return
@@ -166,6 +166,8 @@ func execute(c *conn, _ [][]byte) {
 		return
 	}
 	watched := c.watched
+	defer c.kept.give(t.kept) // it is in use until it is answered
+	t.kept = 0
 	c.endMulti()
 	if t.broken {
 		c.out.error(string(errAborted))
@@ -228,12 +230,11 @@ func (t *transaction) exec(ctx context.Context, c *conn, watched []api.Cond) (he
 	case err != nil || !res.Committed:
 		return false, err
 	}
+	if err := c.holdDone(t.shown(res.Entries)); err != nil {
+		return true, err
+	}
 	t.answer(c, func(p *part) {
-		n := len(p.action.keys)
-		if p.action.write != nil {
-			x, _ := p.action.write.steps()
-			n = len(x.then)
-		}
+		n := p.action.entries()
 		es := res.Entries[:n:n]
 		res.Entries = res.Entries[n:]
 		switch {
@@ -246,6 +247,16 @@ func (t *transaction) exec(ctx context.Context, c *conn, watched []api.Cond) (he
 		}
 	})
 	return true, nil
+}
+
+// shown returns the bytes of the values that the answers show.
+func (t *transaction) shown(es []api.Entry) (size int64) {
+	for i := range t.parts {
+		var n int64
+		n, es = t.parts[i].action.shown(es)
+		size += n
+	}
+	return size
 }
 
 // steps returns the transaction that carries out all commands, if there is one that reads nothing before. There is none with the time
@@ -298,6 +309,9 @@ func (t *transaction) readOnly(ctx context.Context, c *conn, watched []api.Cond)
 			return false, nil
 		}
 	}
+	if err := c.hold(v.size); err != nil {
+		return false, err
+	}
 	t.answer(c, func(p *part) { p.action.reply(c.out, v.entries(p.action.keys)) })
 	return true, nil
 }
@@ -321,7 +335,9 @@ func (t *transaction) read(ctx context.Context, c *conn, watched []api.Cond) (*v
 		return nil, err
 	}
 	defer c.forget()
-	return newView(c.result.Entries), nil
+	v := newView(c.result.Entries)
+	v.size = c.size
+	return v, nil
 }
 
 // optimistic carries out the transaction on what its keys hold, and writes what that makes of them if they still hold it; else it
@@ -341,7 +357,10 @@ func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Con
 				return false, nil
 			}
 		}
-		answers, err := t.run(v, c.out.resp3)
+		answers, size, err := t.run(v, c.out.resp3)
+		if err == nil {
+			err = c.reserve(size)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -357,6 +376,7 @@ func (t *transaction) optimistic(ctx context.Context, c *conn, watched []api.Con
 				continue
 			}
 		}
+		c.handOver()
 		t.splice(c, answers)
 		return true, nil
 	}
@@ -393,10 +413,10 @@ func pause(ctx context.Context, try int) error {
 	}
 }
 
-// run carries out the commands on the view, and returns their answers; those of commands that have to do with the connection alone
+// run carries out the commands on the view, and returns their answers and the bytes of them; those of commands that have to do with the connection alone
 // are empty. It is refused if they are over the limit of a read, before anything is written.
-func (t *transaction) run(v *view, resp3 bool) ([][]byte, error) {
-	answers, size := make([][]byte, len(t.parts)), 0
+func (t *transaction) run(v *view, resp3 bool) (answers [][]byte, size int64, err error) {
+	answers = make([][]byte, len(t.parts))
 	for i := range t.parts {
 		w := &writer{resp3: resp3}
 		switch p := &t.parts[i]; {
@@ -408,11 +428,11 @@ func (t *transaction) run(v *view, resp3 bool) ([][]byte, error) {
 			p.action.reply(w, v.entries(p.action.keys))
 		}
 		answers[i] = w.b
-		if size += len(w.b); size > api.MaxReadBytes {
-			return nil, api.Errorf(api.CodeTooLarge, "the answers of the transaction are over the limit of %d bytes", api.MaxReadBytes)
+		if size += int64(len(w.b)); size > api.MaxReadBytes {
+			return nil, 0, api.Errorf(api.CodeTooLarge, "the answers of the transaction are over the limit of %d bytes", api.MaxReadBytes)
 		}
 	}
-	return answers, nil
+	return answers, size, nil
 }
 
 // splice writes the answers of run.

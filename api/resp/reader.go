@@ -51,7 +51,7 @@ type call struct {
 // reader finds commands in what a client sends. It keeps at most a command and what came with it. It belongs to one goroutine.
 type reader struct {
 	from   io.Reader
-	memory *memory
+	memory *account
 	// stranger is set for a client that must authenticate itself and has not.
 	stranger bool
 
@@ -74,7 +74,7 @@ type reader struct {
 // span is where an argument is.
 type span struct{ from, to int }
 
-func newReader(from io.Reader, m *memory) *reader { return &reader{from: from, memory: m, bulk: -1} }
+func newReader(from io.Reader, m *account) *reader { return &reader{from: from, memory: m, bulk: -1} }
 
 // keptSpans is for how many arguments a reader keeps room.
 const keptSpans = 256

@@ -31,7 +31,9 @@ func readAll(r *reader) (all []string, err error) {
 	}
 }
 
-func newTestReader(from io.Reader) *reader { return newReader(from, &memory{limit: 64 << 20}) }
+func newTestReader(from io.Reader) *reader {
+	return newReader(from, &account{memory: &memory{limit: 64 << 20}})
+}
 
 // TestReader: what a client sends is the same commands, in whatever pieces it comes; what is not the protocol ends it.
 func TestReader(t *testing.T) {
@@ -82,8 +84,8 @@ func TestReader(t *testing.T) {
 			if p, ok := errors.AsType[protocolError](err); c.err != string(p) || !ok && !errors.Is(err, io.EOF) {
 				t.Errorf("%.60q: ended with %v, want %q", c.sent, err, c.err)
 			}
-			if r.close(); r.memory.used.Load() != 0 {
-				t.Errorf("%.60q: %d bytes are left", c.sent, r.memory.used.Load())
+			if r.close(); r.memory.memory.used.Load() != 0 {
+				t.Errorf("%.60q: %d bytes are left", c.sent, r.memory.memory.used.Load())
 			}
 		}
 	}
@@ -96,9 +98,9 @@ func TestReaderMemory(t *testing.T) {
 	m := &memory{limit: 100 << 10}
 	value := strings.Repeat("v", 64<<10)
 	sent := string(encode("SET", "k", value)) + string(encode("SET", "k", value+value)) + string(encode("PING"))
-	other := newReader(strings.NewReader(string(encode("SET", "k", value))), m)
+	other := newReader(strings.NewReader(string(encode("SET", "k", value))), &account{memory: m})
 	for range 2 {
-		r := newReader(strings.NewReader(sent), m)
+		r := newReader(strings.NewReader(sent), &account{memory: m})
 		got, err := readAll(r)
 		if !errors.Is(err, io.EOF) || len(got) != 3 || !strings.Contains(got[0], value) || got[1] != "refused: TRYAGAIN the node has no room for a command of this size at present" || got[2] != `["PING"]` {
 			t.Fatalf("got %.100q, %v", got, err)

@@ -112,6 +112,9 @@ func (c *conn) read(run []entry) {
 		ctx := door.NewContext(c.ctx, began.Add(c.server.timeout)) // without a timer, if a lease answers
 		defer ctx.End()
 		err := c.readKeys(ctx, c.space.all)
+		if err == nil && c.size > freeAnswer {
+			err = c.hold(shown(run, c.result.Entries))
+		}
 		c.observe("read", began, err)
 		if len(run) > 1 && itsOwn(err) {
 			c.readEach(ctx, run)
@@ -139,13 +142,25 @@ func (c *conn) read(run []entry) {
 }
 
 // failedTogether notes that commands have failed together. A refusal for the load of this node or for the client has nothing to do with
-// their keys, and one by one they would be more load.
+// their keys, and one by one they would be more load. The same may be true of one that asks for patience, but it may also be about a
+// part of the keys.
 func (c *conn) failedTogether(err error) {
 	code := api.CodeOf(err)
 	_, load := errors.AsType[notLetIn](err)
-	if err != nil && !load && code != api.CodeLimited && code != api.CodeUnauthenticated {
-		c.server.apart.failed(c.db)
+	switch {
+	case err == nil || load || code == api.CodeLimited || code == api.CodeUnauthenticated:
+	case forLoad(err):
+		c.server.apart.failed(c.db, refusedFor)
+	default:
+		c.server.apart.failed(c.db, failedFor)
 	}
+}
+
+// forLoad reports whether a request was refused by a node that asks for patience, and not because of a certain key: because of its load,
+// in all likelihood.
+func forLoad(err error) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == api.CodeUnavailable && e.RetryAfter > 0 && e.Key == "" && !e.Unknown
 }
 
 func (x *entry) refuseRead(err error) {
@@ -159,7 +174,9 @@ func (c *conn) readEach(ctx context.Context, run []entry) {
 	for i := range run {
 		x := &run[i]
 		if x.err == nil {
-			x.err = c.readKeys(ctx, x.action.keys)
+			if x.err = c.readKeys(ctx, x.action.keys); x.err == nil && !x.action.brief {
+				x.err = c.hold(c.size)
+			}
 		}
 		if x.err != nil {
 			c.out.error(errorText(x.err, false))
@@ -192,14 +209,20 @@ func (c *conn) readKeys(ctx context.Context, keys []api.Key) error {
 	if err := c.caller.Read(ctx, &c.request, &c.result); err != nil {
 		return err
 	}
-	c.server.served.count(&c.result)
+	c.size = c.server.served.count(&c.result)
 	return nil
 }
 
-// enter lets a request in.
-func (c *conn) enter(ctx context.Context, q front.Ask) (*admission.Ticket, error) {
-	place, refusal := c.server.backend.AdmitLate(ctx, q, c.server.draining)
+// enter lets a request in. Of the requests of a batch one waits for that: if it is refused all the same, those after it do not wait.
+func (c *conn) enter(ctx context.Context, q front.Ask) (place *admission.Ticket, err error) {
+	var refusal *api.Error
+	if c.waited {
+		place, refusal = c.server.backend.Admit(ctx, q)
+	} else {
+		place, refusal = c.server.backend.AdmitLate(ctx, q, c.server.draining)
+	}
 	if refusal != nil {
+		c.waited = true
 		return nil, notLetIn{refusal}
 	}
 	return place, nil
@@ -211,8 +234,17 @@ type notLetIn struct{ refusal *api.Error }
 func (e notLetIn) Error() string { return e.refusal.Error() }
 func (e notLetIn) Unwrap() error { return e.refusal }
 
-// do carries out a transaction. Its id lets nodes send it again, so that it takes effect once.
-func (c *conn) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+// do carries out a transaction. Its id lets nodes send it again, so that it takes effect once. Once a write of the batch was refused for
+// load, those after it are refused at once.
+func (c *conn) do(ctx context.Context, t *api.Txn) (res *api.TxnResult, err error) {
+	if c.shed != nil {
+		return nil, c.shed
+	}
+	defer func() {
+		if forLoad(err) {
+			c.shed = notLetIn{api.AsError(err)}
+		}
+	}()
 	q := front.Ask{Writes: true, Bytes: int64(t.Size())}
 	switch {
 	case len(t.Then) > 0:

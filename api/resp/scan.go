@@ -45,7 +45,14 @@ func scan(c *conn, args [][]byte) {
 	if res.More {
 		next = strconv.FormatUint(c.server.cursors.put(res.Entries[len(res.Entries)-1].Key), 10)
 	}
-	names := c.names(nil, res.Entries, q)
+	names, size := c.names(nil, res.Entries, q), int64(0)
+	for _, n := range names {
+		size += int64(len(n) + nameBytes)
+	}
+	if err := c.hold(size); err != nil {
+		c.out.error(errorText(err, false))
+		return
+	}
 	c.out.array(2)
 	c.out.text(next)
 	c.out.array(len(names))
@@ -165,6 +172,9 @@ func keys(c *conn, args [][]byte) {
 		}
 		return nil
 	})
+	if err == nil {
+		err = c.hold(int64(size))
+	}
 	if err != nil {
 		c.out.error(errorText(err, false))
 		return

@@ -16,8 +16,9 @@ import (
 
 // The defaults of a [Config].
 const (
-	DefaultMaxConns = 4096
-	DefaultMaxBytes = 64 << 20
+	DefaultMaxConns       = 4096
+	DefaultMaxBytes       = 64 << 20
+	DefaultMaxAnswerBytes = 64 << 20
 )
 
 // idleGrace is how long a connection must have been idle before another one takes its place.
@@ -31,9 +32,13 @@ type Config struct {
 	// MaxConns bounds the open connections. For one more, the connection that has been idle for the longest time is closed; if none
 	// is idle, the new one is refused. 0 is [DefaultMaxConns].
 	MaxConns int
-	// MaxBytes bounds what connections keep of commands over 16 KiB and of transactions that are not complete. A command that finds
-	// no room is refused. 0 is [DefaultMaxBytes].
+	// MaxBytes bounds what connections keep of commands over 16 KiB and of transactions that are not complete. A principal may take
+	// as much as it leaves free. A command that finds no room is refused. 0 is [DefaultMaxBytes].
 	MaxBytes int64
+	// MaxAnswerBytes bounds answers over 16 KiB that clients have not accepted, in the same way. For one more, the connection is closed
+	// whose client has let one wait for the longest time; if none waits for a second, the command is refused. 0 is
+	// [DefaultMaxAnswerBytes].
+	MaxAnswerBytes int64
 	// Timeout bounds each command. 0 is [api.DefaultTimeout].
 	Timeout time.Duration
 	// Copies returns how many servers, beside the one that leads a group, have what was acknowledged at the least, for WAIT. It must
@@ -50,7 +55,8 @@ type Server struct {
 	timeout  time.Duration
 	copies   func() int
 	started  time.Time
-	memory   memory
+	memory   memory // of what clients send
+	answers  memory // of what they have not accepted
 	cursors  cursors
 	apart    apart
 
@@ -72,7 +78,7 @@ type Server struct {
 func New(b *front.Backend, cfg Config) *Server {
 	s := &Server{
 		backend: b, maxConns: cmp.Or(cfg.MaxConns, DefaultMaxConns), timeout: cmp.Or(cfg.Timeout, api.DefaultTimeout), copies: cfg.Copies,
-		started: time.Now(), memory: memory{limit: cmp.Or(cfg.MaxBytes, DefaultMaxBytes)},
+		started: time.Now(), memory: memory{limit: cmp.Or(cfg.MaxBytes, DefaultMaxBytes)}, answers: memory{limit: cmp.Or(cfg.MaxAnswerBytes, DefaultMaxAnswerBytes)},
 		draining: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 	if s.copies == nil {
@@ -83,6 +89,8 @@ func New(b *front.Backend, cfg Config) *Server {
 		m.Gauge("edgehold_resp_connections", "Open connections of RESP.", func() float64 { return float64(s.open()) })
 		m.Gauge("edgehold_resp_buffered_bytes", "Memory of connections of RESP for large commands and open transactions.",
 			func() float64 { return float64(s.memory.used.Load()) })
+		m.Gauge("edgehold_resp_answer_bytes", "Memory of connections of RESP for large answers that clients have not accepted.",
+			func() float64 { return float64(s.answers.used.Load()) })
 	}
 	return s
 }
@@ -173,6 +181,7 @@ func (s *Server) closeIdle() bool {
 // left ends what a connection has kept.
 func (s *Server) left(k *conn) {
 	k.endMulti()
+	k.release()
 	_ = k.Conn.Close() // it is not used any more
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,12 +244,14 @@ func (s *Server) Close(grace time.Duration) error {
 // served counts the keys that were read.
 type served struct{ hits, misses, leased, owner, stale atomic.Uint64 }
 
-func (s *served) count(r *api.ReadResult) {
+// count returns how many bytes the values of a read have.
+func (s *served) count(r *api.ReadResult) (size int64) {
 	hits := uint64(0)
 	for i := range r.Entries {
 		if r.Entries[i].Exists {
 			hits++
 		}
+		size += int64(len(r.Entries[i].Value))
 	}
 	all := uint64(len(r.Entries))
 	s.hits.Add(hits)
@@ -253,4 +264,5 @@ func (s *served) count(r *api.ReadResult) {
 	default:
 		s.owner.Add(all)
 	}
+	return size
 }

@@ -385,7 +385,7 @@ func TestNothingIsKeptWhileIdle(t *testing.T) {
 
 // TestSmallThingsAreCounted: what is queued and watched is counted with what it takes beside its bytes, and given back.
 func TestSmallThingsAreCounted(t *testing.T) {
-	srv := over(t, newSpy(), func(_ *front.Config, c *Config) { c.MaxBytes = 64 << 10 })
+	srv := over(t, newSpy(), func(_ *front.Config, c *Config) { c.MaxBytes = 128 << 10 })
 	w := dialWire(t, srv.address)
 	empty := slicesOf("", 1000)
 	w.ask("MULTI")

@@ -22,6 +22,8 @@ func (c *conn) become(token string) error {
 	}
 	c.ctx = front.WithPrincipal(c.server.ctx, p)
 	c.caller = c.server.backend.For(c.ctx).Noting(&c.note)
+	c.kept.become(p.Name)
+	c.unread.become(p.Name)
 	c.judge()
 	return nil
 }

@@ -34,7 +34,7 @@ func replyValues(w *writer, es []api.Entry) {
 
 func parseStrlen(s *space, args [][]byte) (action, error) {
 	keys, err := s.keys(args[1:2], 1)
-	return action{keys: keys, reply: func(w *writer, es []api.Entry) { w.int(int64(len(es[0].Value))) }}, err
+	return action{keys: keys, reply: func(w *writer, es []api.Entry) { w.int(int64(len(es[0].Value))) }, brief: true}, err
 }
 
 // mset is MSET and MSETNX.

@@ -11,6 +11,7 @@ import (
 type view struct {
 	keys   []api.Key // in the order in which they were read
 	states map[api.Key]*state
+	size   int64 // of the values that were read
 }
 
 // state is what a key holds.

@@ -90,11 +90,16 @@ func (c *conn) writeAll(all *api.Txn) {
 		c.server.apart.scattered(c.db)
 	}
 	es := res.Entries
+	if err := c.holdDone(shown(c.run, es)); err != nil {
+		for range c.run {
+			c.out.error(errorText(err, true))
+		}
+		return
+	}
 	for i := range c.run {
-		w := c.run[i].action.write
-		x, _ := w.steps()
-		n := len(x.then)
-		w.answer(c.out, true, es[:n:n])
+		a := &c.run[i].action
+		n := a.entries()
+		a.write.answer(c.out, true, es[:n:n])
 		es = es[n:]
 	}
 }
@@ -111,7 +116,7 @@ func (c *conn) write(a *action) {
 		_, err = t.optimistic(ctx, c, nil)
 	} else if res, e := c.do(ctx, &api.Txn{If: x.when, Then: x.then, Else: x.otherwise}); e != nil {
 		err = c.explain(ctx, a.write, e)
-	} else {
+	} else if err = c.holdDone(a.shownAll(res.Entries)); err == nil {
 		a.write.answer(c.out, res.Committed, res.Entries)
 	}
 	c.observe("write", began, err)
