@@ -23,7 +23,11 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 	if m == nil {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "status", Hint: "this node has not reached its cluster yet; see --join", RetryAfter: time.Second}
 	}
-	reports := n.reports(ctx, m)
+	return statusOf(m, n.reports(ctx, m)), nil
+}
+
+// statusOf is the status by what the nodes of the map have reported; nil is a node that does not answer.
+func statusOf(m *placement.Map, reports []*report) *api.Status {
 	s := &api.Status{ClusterID: m.ClusterID, Security: cmp.Or(string(m.Security), "plain"), Level: int(m.Level), Ranges: m.Status(), Nodes: []api.NodeStatus{}, Groups: []api.GroupStatus{}}
 	groups := map[api.GroupID]api.GroupStatus{}
 	for i, node := range m.Nodes {
@@ -45,7 +49,7 @@ func (n *Node) Status(ctx context.Context) (*api.Status, error) {
 		row.Group, row.Region, row.Voters = g.ID, g.Region, g.Voters
 		s.Groups = append(s.Groups, row)
 	}
-	return s, nil
+	return s
 }
 
 // stateOf is the state of a node that answers, and why it is refused.
@@ -74,9 +78,14 @@ func better(have, reported api.GroupStatus, node api.NodeID) api.GroupStatus {
 
 // reports asks all nodes at once. A report is nil if the node does not answer within statusPatience.
 func (n *Node) reports(ctx context.Context, m *placement.Map) []*report {
+	return n.answers(ctx, m, reportQuestion{})
+}
+
+// answers is reports, with what the question asks for.
+func (n *Node) answers(ctx context.Context, m *placement.Map, q reportQuestion) []*report {
 	ctx, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	return askReports(ctx, n.pool, m.Nodes)
+	return askReports(ctx, n.pool, m.Nodes, q)
 }
 
 // administers refuses administration at an edge: it is served at servers alone, which the refusal names.

@@ -135,7 +135,8 @@ func (r *worldRoster) hears(node string) bool {
 	c := r.w.how[api.NodeID(node)]
 	return c == alive || c == unheard
 }
-func (r *worldRoster) CaughtUp(node string) bool { return r.hears(node) }
+func (r *worldRoster) CaughtUp(node string) bool      { return r.hears(node) }
+func (r *worldRoster) Lag(node string) (uint64, bool) { return 0, r.hears(node) }
 func (r *worldRoster) Silent(node string) (time.Duration, bool) {
 	if r.hears(node) {
 		return 0, true

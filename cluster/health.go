@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -40,6 +41,8 @@ type ledMember struct {
 	CaughtUp bool       `cbor:"4,keyasint,omitempty"`
 	// Silent is how long it has certainly not answered, in milliseconds.
 	Silent int64 `cbor:"5,keyasint,omitempty"`
+	// Lag is how many entries of the log it lacks; -1 if the leader does not know.
+	Lag int64 `cbor:"6,keyasint,omitempty"`
 }
 
 // heardNode is how long ago a node was heard, in milliseconds.
@@ -70,8 +73,12 @@ func (m *members) led() (all []ledGroup) {
 		list, _ := x.raft.Members()
 		for _, o := range list {
 			since, heard := x.raft.Silent(o.Node)
+			lag := int64(-1)
+			if n, known := x.raft.Lag(o.Node); known {
+				lag = int64(min(n, math.MaxInt64))
+			}
 			g.Members = append(g.Members, ledMember{
-				Node: api.NodeID(o.Node), Voter: o.Voter, Heard: heard, CaughtUp: o.Node == self || x.raft.CaughtUp(o.Node), Silent: since.Milliseconds(),
+				Node: api.NodeID(o.Node), Voter: o.Voter, Heard: heard, CaughtUp: o.Node == self || x.raft.CaughtUp(o.Node), Silent: since.Milliseconds(), Lag: lag,
 			})
 		}
 		all = append(all, g)

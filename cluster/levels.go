@@ -103,7 +103,7 @@ func (n *replicas) reportsOf(ctx context.Context, nodes []string) []report {
 			}
 		}
 	}
-	for i, r := range askReports(ctx, n.pool, ask) {
+	for i, r := range askReports(ctx, n.pool, ask, reportQuestion{}) {
 		if r != nil {
 			all[i] = *r
 		}

@@ -155,6 +155,7 @@ func Limits() []Limit {
 		{"node", "requests that wait because a leader asked for patience", router.DefaultMaxPaused, "", unavailable},
 		{"node", "feeds of what changes that it follows at another node", remote.FeedsPerNode, "", unavailable},
 		{"node", "watches", watch.MaxWatchers, "", unavailable},
+		{"node", "live streams of what the cluster does", maxLiveStreams, "", unavailable},
 		{"node", "feeds that its watches have open", watch.MaxUpstreams, "", "new ones are of whole directories, and shared"},
 		{"node", "changes kept for the watchers of a range", watch.MaxRingBytes, "bytes", "a slow watcher reads the history"},
 		{"node", "the same, of all ranges", watch.MaxRingsBytes, "bytes", "the least used ranges keep fewer"},

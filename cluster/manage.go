@@ -100,7 +100,7 @@ func (n *Node) reportAbout(ctx context.Context, p *prospect, o placement.Node) *
 	if portless(o) {
 		ask = append(ask, slices.DeleteFunc(slices.Clone(p.Nodes), func(x placement.Node) bool { return x.Role != api.RoleServer })...)
 	}
-	r := askReports(ctx, n.pool, ask)[0]
+	r := askReports(ctx, n.pool, ask, reportQuestion{})[0]
 	if r != nil && portless(o) && r.Map < p.Version {
 		r.Drained = false // it was told before the order
 	}

@@ -76,9 +76,11 @@ type Node struct {
 	slow       *slowRequests  // of the clients of this node
 	backend    *front.Backend // what fronts get
 	api        http.Handler   // the HTTP API
+	live       *live          // what the cluster does, for those who look
 
 	lanes     sync.WaitGroup // being served
 	leaving   atomic.Bool    // Close has begun
+	opened    atomic.Bool    // the rooms up to HTTP are open
 	ended     atomic.Bool    // an embedded edge that has ended: its clients are refused
 	drainedAt atomic.Bool    // the node leads nothing and holds no lease, as it was ordered
 	started   time.Time
@@ -117,6 +119,7 @@ var rooms = []struct {
 	{"leased cache", (*Node).openCache},
 	{"standing", (*Node).openStanding},
 	{"telling", (*Node).openTelling},
+	{"live", (*Node).openLive},
 	{"http", (*Node).openHTTP},
 	{"fronts", (*Node).openFronts},
 	{"admin socket", (*Node).openSocket},
@@ -366,7 +369,7 @@ func (n *Node) voters() []leasecache.PeerGroups {
 func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	config := front.Config{
-		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
+		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Observer: n.live, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
 		Settings: n, Dev: n.cfg.Dev,
 		SlowLog: n.slow.log, HotKeys: n.slow.hot, SlowRequests: n,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
@@ -390,7 +393,10 @@ func (n *Node) openHTTP() (func() error, error) {
 }
 
 // openFronts opens what does not share the HTTP lane.
-func (n *Node) openFronts() (func() error, error) { return fronts.open(n, n.cfg.Fronts, n.backend) }
+func (n *Node) openFronts() (func() error, error) {
+	n.opened.Store(true)
+	return fronts.open(n, n.cfg.Fronts, n.backend)
+}
 
 // openLeads is the last room: a node that closes first hands over the groups that it leads, while it still answers.
 func (n *Node) openLeads() (func() error, error) {

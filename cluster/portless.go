@@ -106,6 +106,9 @@ func (n *Node) registerTell(s *peer.Server) {
 			return nil, api.Errorf(api.CodeConflict, "node %s can be asked for its report", caller)
 		}
 		r.Groups, r.Told, r.Troubles = nil, nil, nil
+		if r.Activity != nil {
+			r.Activity.Led = nil
+		}
 		n.told.take(r, time.Now())
 		return &peer.Nothing{}, nil
 	})
@@ -143,7 +146,9 @@ func (n *Node) tell(ctx context.Context, last api.NodeID) api.NodeID {
 	}
 	for _, id := range servers {
 		asked, cancel := context.WithTimeout(ctx, tellTimeout)
-		_, err := methodTell.Ask(asked, n.pool.Remote(id), n.report())
+		r := n.report()
+		r.Activity = n.activity()
+		_, err := methodTell.Ask(asked, n.pool.Remote(id), r)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			return id
@@ -163,7 +168,7 @@ func serversOf(m *placement.Map) (ids []api.NodeID) {
 
 // askReports asks the nodes of a map for their reports, all at once, within ctx. A report is nil if the node did not answer. Those of
 // edges without a port come from the servers among the nodes, which were told them.
-func askReports(ctx context.Context, pool *peer.Pool, nodes []placement.Node) []*report {
+func askReports(ctx context.Context, pool *peer.Pool, nodes []placement.Node, q reportQuestion) []*report {
 	all := make([]*report, len(nodes))
 	var wg sync.WaitGroup
 	for i, o := range nodes {
@@ -171,7 +176,7 @@ func askReports(ctx context.Context, pool *peer.Pool, nodes []placement.Node) []
 			continue
 		}
 		wg.Go(func() {
-			if r, err := reportOf(ctx, pool.Remote(o.ID)); err == nil {
+			if r, err := answerOf(ctx, pool.Remote(o.ID), q); err == nil {
 				all[i] = r
 			}
 		})
@@ -184,6 +189,7 @@ func askReports(ctx context.Context, pool *peer.Pool, nodes []placement.Node) []
 		}
 		for j := range r.Told {
 			x := &r.Told[j]
+			x.at = r.at.Add(-time.Duration(x.Age) * time.Millisecond)
 			if have, ok := told[x.Node]; !ok || x.Age < have.Age {
 				told[x.Node] = x
 			}

@@ -64,6 +64,8 @@ type roster interface {
 	CaughtUp(node string) bool
 	// Silent is how long a member has certainly not answered this leader, and whether it has answered lately.
 	Silent(node string) (since time.Duration, heard bool)
+	// Lag is how many entries of the log a member lacks, as its leader knows; false if it does not know.
+	Lag(node string) (entries uint64, known bool)
 	Leader() (node string, term uint64)
 }
 

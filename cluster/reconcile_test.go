@@ -30,6 +30,8 @@ func (f *fakeRoster) Members() ([]replica.Member, uint64) { return f.members, 7 
 func (f *fakeRoster) Leader() (string, uint64)            { return cmp.Or(f.node, "s1"), 3 }
 func (f *fakeRoster) CaughtUp(node string) bool           { return slices.Contains(f.caughtUp, node) }
 
+func (f *fakeRoster) Lag(string) (uint64, bool) { return 0, true }
+
 func (f *fakeRoster) Silent(node string) (time.Duration, bool) {
 	if slices.Contains(f.silent, node) {
 		return time.Minute, false

@@ -11,7 +11,14 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-var methodReport = peer.NewMethod[peer.Nothing, report]("Report", admission.Control, peer.Nodes)
+// methodReport asks a node for its report. Nodes of before ignore what the question says.
+var methodReport = peer.NewMethod[reportQuestion, report]("Report", admission.Control, peer.Nodes)
+
+// reportQuestion says what the report is to have.
+type reportQuestion struct {
+	// Activity: also what the node has done.
+	Activity bool `cbor:"1,keyasint,omitempty"`
+}
 
 // report is a node's own description of itself.
 type report struct {
@@ -36,11 +43,21 @@ type report struct {
 	// Told are the reports of edges without a port that this server was told, and Age how old such a report is, in milliseconds.
 	Told []report `cbor:"23,keyasint,omitempty"`
 	Age  int64    `cbor:"24,keyasint,omitempty"`
+	// Activity is what the node has done, if it was asked for.
+	Activity *activity `cbor:"25,keyasint,omitempty"`
+
+	at time.Time // when it arrived at the node that has asked
 }
 
 // registerReport has the server answer for this node, without waiting.
 func (n *Node) registerReport(s *peer.Server) {
-	methodReport.Handle(s, func(context.Context, *peer.Nothing) (*report, error) { return n.report(), nil })
+	methodReport.Handle(s, func(_ context.Context, q *reportQuestion) (*report, error) {
+		r := n.report()
+		if q.Activity {
+			r.Activity = n.activity()
+		}
+		return r, nil
+	})
 }
 
 // report describes this node, and the edges that have told it their reports.
@@ -82,5 +99,15 @@ func (m *members) report(cfg *Config) *report {
 
 // reportOf asks a node for its report.
 func reportOf(ctx context.Context, r *peer.Remote) (*report, error) {
-	return methodReport.Ask(ctx, r, &peer.Nothing{})
+	return answerOf(ctx, r, reportQuestion{})
+}
+
+// answerOf is reportOf, with what the question asks for.
+func answerOf(ctx context.Context, r *peer.Remote, q reportQuestion) (*report, error) {
+	answer, err := methodReport.Ask(ctx, r, &q)
+	if err != nil {
+		return nil, err
+	}
+	answer.at = time.Now()
+	return answer, nil
 }

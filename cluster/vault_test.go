@@ -63,7 +63,7 @@ func TestVaultStays(t *testing.T) {
 			func() (any, error) { return methodPoll.Ask(ctx, at, &poll{}) },
 			func() (any, error) { return methodPoll.Ask(ctx, at, &poll{Since: 1, SinceRoll: 1}) },
 			func() (any, error) { return methodMap.Ask(ctx, at, &peer.Nothing{}) },
-			func() (any, error) { return methodReport.Ask(ctx, at, &peer.Nothing{}) },
+			func() (any, error) { return methodReport.Ask(ctx, at, &reportQuestion{}) },
 			func() (any, error) { return s1.Status(ctx) },
 			func() (any, error) { return s1.Settings(ctx) },
 		} {

@@ -26,6 +26,8 @@ type Config struct {
 	Locks *lock.Service
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
+	// Observer tells what the cluster does; nil: 404.
+	Observer api.Observer
 	// Members takes orders about nodes and groups; nil: 404.
 	Members api.Members
 	// JoinTokens answers about join tokens, and Joiner admits nodes that show one; nil: 404.
@@ -89,6 +91,7 @@ type Backend struct {
 	lister    api.Lister
 	watcher   api.Watcher
 	watching  watching
+	observer  api.Observer
 	locks     *lock.Service
 	admin     api.Admin
 	access    Access
@@ -115,7 +118,7 @@ func New(c Config) *Backend {
 		Tracer: c.Tracer, slow: c.SlowLog, hot: c.HotKeys, slowRequests: c.SlowRequests,
 		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings, dev: c.Dev,
 		Node: c.Node, URL: c.URL, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
-		store: c.Store, lister: c.Lister, watcher: c.Watcher, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
+		store: c.Store, lister: c.Lister, watcher: c.Watcher, observer: c.Observer, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),
 		seconds: c.Metrics.Histogram("edgehold_front_request_seconds", "Time from the beginning of a request to the end of its answer.",
 			"front", "route"),

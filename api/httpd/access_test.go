@@ -195,6 +195,7 @@ func (s *speaker) more() (all []accesstest.Verb) {
 	}
 	observe, admin := []accesstest.Need{{Right: front.Observe}}, []accesstest.Need{{Right: front.Administer}}
 	verb("status", observe, "GET", "/v1/cluster", "")
+	verb("live", observe, "GET", "/v1/cluster/live", "")
 	verb("metrics", observe, "GET", "/metrics", "")
 	verb("placement", admin, "POST", "/v1/cluster/placement", `{"prefix":"p/","region":"r"}`)
 	verb("livez", nil, "GET", "/livez", "")

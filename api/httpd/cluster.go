@@ -29,6 +29,11 @@ func getCluster(x *exchange) error {
 	if err != nil {
 		return err
 	}
+	return x.replyJSON(bodyOf(s))
+}
+
+// bodyOf renders the status.
+func bodyOf(s *api.Status) statusBody {
 	body := statusBody{Status: *s, Ranges: make([]rangeBody, 0, len(s.Ranges))}
 	if body.Nodes == nil {
 		body.Nodes = []api.NodeStatus{}
@@ -46,7 +51,7 @@ func getCluster(x *exchange) error {
 		out.End, out.EndB64 = textOrBytes(r.End)
 		body.Ranges = append(body.Ranges, out)
 	}
-	return x.replyJSON(body)
+	return body
 }
 
 // placementJSON is a prefix in base64 and a name.

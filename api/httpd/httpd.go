@@ -45,6 +45,8 @@ type handler struct {
 	table  table
 	pages  map[string]bool // Config.CORSOrigins
 	frames frames
+	// liveText is the newest event of the live stream.
+	liveText liveTexts
 }
 
 // New returns the API's handler. It is safe for concurrent use, and may stand behind any other handler. It dispatches by the

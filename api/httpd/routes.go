@@ -71,6 +71,7 @@ var routes = []route{
 	{"GET", "/v1/locks/{name}", "lock", request, front.List, body{}, nil, ok, getLock, locks},
 	{"GET", "/v1/calls", "calls", stream, front.None, body{}, nil, []int{101}, getCalls, nil},
 	{"GET", "/v1/cluster", "cluster", request, front.Observe, body{}, nil, ok, getCluster, admins},
+	{"GET", "/v1/cluster/live", "live", request, front.Observe, body{}, nil, ok, getLive, observed},
 	{"GET", "/v1/cluster/slow", "slow", request, front.Observe, body{}, slowParams, ok, getSlow, hasSlow},
 	{"POST", "/v1/cluster/placement", "placement", request, front.Administer, placementJSON, nil, ok, postPlacement, admins},
 	{"POST", "/v1/cluster/nodes/{node}/drain", "drain", request, front.Operate, orderJSON, nil, ok, postDrain, orders},
@@ -112,6 +113,7 @@ var routes = []route{
 func lists(h *handler) bool    { return h.Lists() }
 func watches(h *handler) bool  { return h.Watches() }
 func admins(h *handler) bool   { return h.Admins() }
+func observed(h *handler) bool { return h.Observed() }
 func measures(h *handler) bool { return h.Metrics != nil }
 
 // resource is what stands at a path: its routes by method.

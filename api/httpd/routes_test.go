@@ -24,6 +24,7 @@ DELETE /v1/locks/{name}      lock      request write      [] [200] body 16384
 GET    /v1/locks/{name}      lock      request list       [] [200]
 GET    /v1/calls             calls     stream  none       [] [101]
 GET    /v1/cluster           cluster   request observe    [] [200]
+GET    /v1/cluster/live      live      request observe    [] [200]
 GET    /v1/cluster/slow      slow      request observe    [node] [200]
 POST   /v1/cluster/placement placement request administer [] [200] body 65536
 POST   /v1/cluster/nodes/{node}/drain drain     request operate    [] [200] body 65536

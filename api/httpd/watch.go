@@ -26,7 +26,7 @@ func getWatch(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := x.lifeOfWatch()
+	ctx, cancel := x.lifeOfStream(errClosing)
 	defer cancel(nil)
 	if err := w.open(ctx, time.Until(x.Ctx.Until())); err != nil {
 		return err
@@ -43,10 +43,11 @@ func getWatch(x *exchange) error {
 	return nil
 }
 
-// lifeOfWatch returns the context of the watch. It ends with the request, with the node, and with a timeout if the request names one.
-func (x *exchange) lifeOfWatch() (context.Context, context.CancelCauseFunc) {
+// lifeOfStream returns the context of an answer that goes on. It ends with the request, with the node, whose end has the cause closing,
+// and with a timeout if the request names one.
+func (x *exchange) lifeOfStream(closing error) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(x.Base)
-	stops := []func() bool{context.AfterFunc(x.Closing(), func() { cancel(errClosing) })}
+	stops := []func() bool{context.AfterFunc(x.Closing(), func() { cancel(closing) })}
 	if x.query.Has("timeout") {
 		stops = append(stops, time.AfterFunc(time.Until(x.Ctx.Until()), func() { cancel(context.DeadlineExceeded) }).Stop)
 	}

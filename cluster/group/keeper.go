@@ -135,6 +135,7 @@ func (a *Authority) send() (sent, unreachable bool) {
 	a.mu.Unlock()
 	for _, m := range messages {
 		a.metrics.revoked(float64(len(m.r.Leases)))
+		a.metrics.tally.revoked(m.h.node, len(m.r.Leases))
 		if a.cfg.Revoker != nil && a.cfg.Revoker.Revoke(m.h.nonce, m.h.node, m.r) == nil {
 			continue
 		}

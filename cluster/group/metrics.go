@@ -12,6 +12,7 @@ import (
 // get the label "other".
 type metrics struct {
 	nodes                           *nodeLabels
+	tally                           *tally
 	grants                          func(float64, ...string)
 	renewals                        func(float64, ...string)
 	revoked                         func(float64, ...string)
@@ -78,6 +79,7 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 	})
 	return metrics{
 		nodes:    &nodeLabels{known: map[api.NodeID]bool{}},
+		tally:    &tally{all: map[api.NodeID]*Holder{}},
 		grants:   m.Counter("edgehold_region_grants_total", "Leases given."),
 		renewals: m.Counter("edgehold_region_keepalives_total", "Keep-alives answered, by answer.", "answer"),
 		revoked:  m.Counter("edgehold_region_revocations_total", "Leases asked back."),
@@ -117,7 +119,10 @@ func (m *metrics) wrote(t api.Timing) {
 	}
 }
 
-func (m *metrics) delayed(n api.NodeID, d time.Duration) { m.delays(d.Seconds(), m.nodes.label(n)) }
+func (m *metrics) delayed(n api.NodeID, d time.Duration) {
+	m.delays(d.Seconds(), m.nodes.label(n))
+	m.tally.delayed(n, d)
+}
 
 const maxNodeLabels = 200
 

@@ -22,6 +22,8 @@ type peer struct {
 	mu   sync.Mutex
 	sent [keepAlivesKept]sentKeepAlive // a ring of the newest keep-alives
 	next int
+
+	answers answers
 }
 
 // sentKeepAlive is a keep-alive against which an answer is measured.
@@ -175,6 +177,11 @@ func (p *peer) leads(l words.Leads) {
 func (p *peer) statuses(all []words.SessionStatus, acks chan<- *words.RevokeAck) {
 	e := p.edge
 	now := e.cfg.Clock.Now()
+	if len(all) > 0 {
+		if k := p.sentAs(all[0].Seq); k.covers != nil {
+			p.answers.add(now.HolderElapsed(k.at), time.Now())
+		}
+	}
 	for i := range all {
 		st := &all[i]
 		if len(st.Pending) != 0 {

@@ -103,6 +103,14 @@ func (r *Replica[R]) CaughtUp(node string) bool {
 		r.progress.sinceHeard(raft.ServerID(node), r.raft.CurrentTerm()) <= r.cfg.Timing.Heartbeat
 }
 
+// Lag returns how many entries of the log the member lacks, as this leader knows; false if it does not know. A leader lacks none.
+func (r *Replica[R]) Lag(node string) (entries uint64, known bool) {
+	if node == r.cfg.Node {
+		return 0, r.IsLeader()
+	}
+	return r.lag(raft.ServerID(node))
+}
+
 // HeardWithin is how recent a member's last answer must be for the group to count on it in a change of members.
 const HeardWithin = 5 * time.Second
 

@@ -21,6 +21,7 @@ type Router struct {
 	limits  limits
 	paused  atomic.Int64 // requests that wait because a node asked them to
 	metrics metrics
+	flows   flows
 }
 
 var (

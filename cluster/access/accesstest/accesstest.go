@@ -252,7 +252,7 @@ func newWorld(t *testing.T) (*world, *front.Backend) {
 	w.update()
 	locks := lock.New(lock.Config{Store: w.store, Watcher: w.store})
 	t.Cleanup(func() { _ = locks.Close() })
-	return w, front.New(front.Config{Store: w.store, Lister: w.store, Watcher: w.store, Locks: locks, Admin: admin{w}, Access: w.warden, Node: "n1"})
+	return w, front.New(front.Config{Store: w.store, Lister: w.store, Watcher: w.store, Locks: locks, Admin: admin{w}, Observer: admin{w}, Access: w.warden, Node: "n1"})
 }
 
 // update gives the warden the roll as it is now.
@@ -276,7 +276,7 @@ func (w *world) token(t *testing.T, name string, policies ...string) string {
 	return secret.Secret().Reveal()
 }
 
-// admin is an api.Admin that counts with the store.
+// admin is an api.Admin and an api.Observer that counts with the store.
 type admin struct{ w *world }
 
 func (a admin) Status(context.Context) (*api.Status, error) {
@@ -288,6 +288,10 @@ func (a admin) SetPlacement(context.Context, api.Key, api.RegionID) error {
 	return nil
 }
 func (a admin) Ready(context.Context) error { return nil }
+func (a admin) Live(_ context.Context, tell func(*api.Live) error) error {
+	a.w.store.asked.Add(1)
+	return tell(&api.Live{Status: &api.Status{}})
+}
 
 // Run runs the suite.
 func Run(t *testing.T, f Front) {
