@@ -44,6 +44,7 @@ Renew         control   nodes
 Report        control   nodes
 Resolve       control   nodes
 SeenTokens    control   servers
+Slow          control   nodes
 Tell          control   nodes
 Transfer      control   servers
 `
