@@ -33,6 +33,10 @@ const (
 
 func (c Code) Error() string { return string(c) }
 
+// ErrLevel is the cause of a CodeUnavailable that lasts until an operator has upgraded every node: the level of the cluster lacks what the
+// request needs. It is known at the node that found that out, and lost between nodes, as all causes are.
+var ErrLevel = errors.New("the level of the cluster is too low")
+
 // Applied reports whether a call that failed with this code may have taken effect: "no" or "unknown".
 func (c Code) Applied() string {
 	if c == CodeAmbiguous || c == CodeInternal {

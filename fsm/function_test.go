@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -146,7 +147,7 @@ func TestFunctionsNeedTheirLevel(t *testing.T) {
 func wantLevel(t *testing.T, level Level, err error) {
 	t.Helper()
 	e := api.AsError(err)
-	if e == nil || e.Code != api.CodeUnavailable || !strings.Contains(e.Hint, fmt.Sprintf("at level %d", level)) || !strings.Contains(e.Hint, "need level 6") {
+	if e == nil || e.Code != api.CodeUnavailable || !strings.Contains(e.Hint, fmt.Sprintf("at level %d", level)) || !strings.Contains(e.Hint, "need level 6") || !errors.Is(err, api.ErrLevel) {
 		t.Errorf("at level %d it is refused with %v", level, err)
 	}
 }

@@ -185,7 +185,7 @@ func takes(level Level, t *api.Txn) *api.Error {
 const manyOps = "more than 1000 operations"
 
 func tooNew(level, needs Level, k api.Key, what string) *api.Error {
-	return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Hint: fmt.Sprintf(
+	return &api.Error{Code: api.CodeUnavailable, Op: "txn", Key: k, Err: api.ErrLevel, Hint: fmt.Sprintf(
 		"the cluster is at level %d, and %s need level %d: upgrade every node; nothing was applied", level, what, needs)}
 }
 

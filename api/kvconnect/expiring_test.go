@@ -80,7 +80,7 @@ func TestWatchOfElided(t *testing.T) {
 	s := &shown{entries: func(keys []api.Key) []api.Entry {
 		e := api.Entry{Key: keys[0], Value: []byte("whole"), Exists: true, Version: api.Version{Epoch: 1, Index: 5}}
 		if reads++; reads == 1 { // the read shows what was before the event
-			w.take(event(6), nil)
+			w.take(event(6))
 		} else {
 			e.Version.Index = 6
 		}
@@ -88,7 +88,7 @@ func TestWatchOfElided(t *testing.T) {
 	}}
 	w = &watch{x: &door.Exchange{Store: s.caller(t.Context())}, database: d, keys: [][]byte{key}, ctx: t.Context(),
 		at: map[api.Key][]place{d.data(key): {{0, false}}}, next: make([]row, 1), rows: make([]row, 1)}
-	w.take(event(5), nil)
+	w.take(event(5))
 	rows, err := w.now()
 	if err != nil || string(rows[0].data.Value) != "whole" || rows[0].data.Version.Index != 6 {
 		t.Errorf("%d reads: %+v, %v", reads, rows, err)

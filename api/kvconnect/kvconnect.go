@@ -11,6 +11,7 @@
 package kvconnect
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -140,7 +141,8 @@ func (s *server) serve(x *door.Exchange) error {
 }
 
 // fail answers with an error. Clients repeat a request that is answered 5xx for ever, and give up after any other status. So 5xx is what
-// may pass and certainly had no effect; a write of unknown outcome is no such thing.
+// may pass by itself and certainly had no effect; a write of unknown outcome is no such thing, nor is one that waits for an upgrade of the
+// cluster.
 func fail(x *door.Exchange, status int, e *api.Error) {
 	text := e.Hint
 	if text == "" {
@@ -164,6 +166,9 @@ func statusFor(status int, e *api.Error, writes bool) int {
 		}
 		return http.StatusBadRequest
 	case api.CodeLimited, api.CodeUnavailable:
+		if errors.Is(e, api.ErrLevel) {
+			return http.StatusBadRequest
+		}
 		if !writes || e.Applied() == "no" {
 			return http.StatusServiceUnavailable
 		}

@@ -140,6 +140,7 @@ func TestStatuses(t *testing.T) {
 		{&api.Error{Code: api.CodeDenied}, 403, 403},
 		{&api.Error{Code: api.CodeLimited}, 503, 503},
 		{&api.Error{Code: api.CodeUnavailable}, 503, 503},
+		{&api.Error{Code: api.CodeUnavailable, Err: api.ErrLevel}, 400, 400},
 		{unknown, 503, 409},
 		{&api.Error{Code: api.CodeAmbiguous}, 500, 409},
 		{&api.Error{Code: api.CodeInternal}, 500, 409},

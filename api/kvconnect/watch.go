@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 // serveWatch answers a watch with a stream of messages, each after its size: first what the keys hold, then what has changed. Each shows
@@ -37,7 +38,7 @@ func (s *server) serveWatch(x *door.Exchange, d database, body []byte) error {
 	ctx, cancel := context.WithCancel(x.Base)
 	defer cancel()
 	defer context.AfterFunc(x.Closing(), cancel)()
-	w := &watch{x: x, database: d, keys: keys, at: map[api.Key][]place{}, ctx: ctx, news: make(chan struct{}, 1)}
+	w := &watch{x: x, backend: s.backend, database: d, keys: keys, at: map[api.Key][]place{}, ctx: ctx, news: make(chan struct{}, 1)}
 	if err := w.open(); err != nil {
 		return err
 	}
@@ -51,7 +52,8 @@ func (s *server) serveWatch(x *door.Exchange, d database, body []byte) error {
 
 // watch is one watch of a client. One goroutine follows the changes, another tells them.
 type watch struct {
-	x *door.Exchange
+	x       *door.Exchange
+	backend *front.Backend
 	database
 	keys   [][]byte
 	at     map[api.Key][]place // where the keys of the store stand in rows
@@ -106,7 +108,11 @@ func (w *watch) open() error {
 		return err
 	}
 	w.stream, w.cancel, w.next = stream, cancel, slices.Clone(w.rows)
-	w.done.Go(w.follow)
+	w.done.Go(func() {
+		if err := w.follow(); err != nil {
+			w.end(err)
+		}
+	})
 	return nil
 }
 
@@ -117,30 +123,40 @@ func (w *watch) close() {
 	_ = w.stream.Close() // a watch that has ended has no more to say
 }
 
-// follow takes over what changes, until the stream ends.
-func (w *watch) follow() {
+// follow takes over what changes, until the stream ends, and returns why. A panic ends the watch alone.
+func (w *watch) follow() (err error) {
+	defer w.backend.Faults.Catch(routeWatch, &err)
 	for {
-		b, err := w.stream.Next()
-		if w.take(b, err) {
-			select {
-			case w.news <- struct{}{}:
-			default: // the last one has not been taken yet
-			}
+		b, e := w.stream.Next()
+		if e != nil {
+			return e
 		}
-		if err != nil {
-			return
+		if w.take(b) {
+			w.wake()
 		}
 	}
 }
 
+// wake says that there may be something to tell.
+func (w *watch) wake() {
+	select {
+	case w.news <- struct{}{}:
+	default: // the last one has not been taken yet
+	}
+}
+
+// end notes why the stream has ended.
+func (w *watch) end(err error) {
+	w.mu.Lock()
+	w.err = err
+	w.mu.Unlock()
+	w.wake()
+}
+
 // take takes a batch over, and reports whether there is something to tell. Only the end of a whole batch is an instant that may be told.
-func (w *watch) take(b *api.WatchBatch, err error) (news bool) {
+func (w *watch) take(b *api.WatchBatch) (news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err != nil {
-		w.err = err
-		return true
-	}
 	w.lost = w.lost || b.Gap != nil
 	for i := range b.Events {
 		e := &b.Events[i]
