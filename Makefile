@@ -57,6 +57,7 @@ fuzz: ## each decoder for a minute
 	go test ./api/kvconnect -run '^$$' -fuzz FuzzRequest -fuzztime 60s
 	go test ./api/kvconnect -run '^$$' -fuzz FuzzWatch -fuzztime 60s
 	go test ./api/workerskv -run '^$$' -fuzz FuzzRequest -fuzztime 60s
+	go test ./api/consul -run '^$$' -fuzz FuzzRequest -fuzztime 60s
 	go test ./api/resp -run '^$$' -fuzz FuzzReader -fuzztime 60s
 
 real-input: ## the Debian package index through an edge: one process, then twelve with a leader killed (apt-get update first)

@@ -121,6 +121,8 @@ type Config struct {
 	Dev api.Dev
 	// RESPSocket is the path of a socket at which the front "resp" answers too; "" is none.
 	RESPSocket string
+	// ConsulListener is where the node answers clients of Consul's KV API; nil: nowhere. The node closes it.
+	ConsulListener net.Listener
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/consul"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/kvconnect"
 	"github.com/edgehold/edgehold/api/resp"
@@ -13,7 +14,8 @@ import (
 )
 
 // frontRow is one protocol that nodes speak beside the HTTP API, if [Config].Fronts names it. It has either match and http, and
-// shares the port's HTTP lane, or open, and has connections of its own.
+// shares the port's HTTP lane, or open, and has connections of its own. One with a listener of its own is on if it has one, and
+// [Config].Fronts does not name it.
 type frontRow struct {
 	name string
 	// match reports whether a request is one of the front's. It must not change the request, and must not block.
@@ -22,7 +24,9 @@ type frontRow struct {
 	http func(b *front.Backend) http.Handler
 	// open begins to serve, and returns what ends that and waits for it.
 	open func(n *Node, b *front.Backend) (end func() error, err error)
-	// try returns a command, of one line or a few, that shows the front at work on the node of at.
+	// listens reports whether the front has a listener of its own; nil: it never has.
+	listens func(c *Config) bool
+	// try returns a command, of one line or a few, that shows the front at work on the node of at; "" if the front is off there.
 	try func(at Reach) string
 }
 
@@ -34,6 +38,7 @@ var fronts = frontTable{
 	{name: resp.Name, open: openRESP, try: tryRESP},
 	{name: workerskv.Name, match: workerskv.Match, http: workerskv.New, try: tryWorkersKV},
 	{name: kvconnect.Name, match: kvconnect.Match, http: kvconnect.New, try: tryKVConnect},
+	{name: consul.Name, listens: func(c *Config) bool { return c.ConsulListener != nil }, open: openConsul, try: tryConsul},
 }
 
 // Reach is how a client reaches a node.
@@ -42,6 +47,8 @@ type Reach struct {
 	CA  string // the file with the root of its certificate; "" without TLS
 	// Token is the file with a token of clients; "" if none is needed.
 	Token string
+	// Consul is the HOST:PORT of the front for clients of Consul; "" if it is off.
+	Consul string
 }
 
 // Fronts returns the names of the protocols that a node speaks if [Config].Fronts names them.
@@ -54,7 +61,9 @@ func CheckFronts(names []string) error { return fronts.check(names) }
 func TryFronts(at Reach) []string {
 	var all []string
 	for _, f := range fronts {
-		all = append(all, f.try(at))
+		if command := f.try(at); command != "" {
+			all = append(all, command)
+		}
 	}
 	return all
 }
@@ -62,7 +71,9 @@ func TryFronts(at Reach) []string {
 func (t frontTable) names() []string {
 	var all []string
 	for _, f := range t {
-		all = append(all, f.name)
+		if f.listens == nil {
+			all = append(all, f.name)
+		}
 	}
 	return all
 }
@@ -94,7 +105,7 @@ func (t frontTable) handler(names []string, b *front.Backend, other http.Handler
 	return &on
 }
 
-// open opens the fronts, of those named, that have connections of their own. The function ends them in reverse, also after an error.
+// open opens the fronts, of those named or with a listener, that have connections of their own. The function ends them in reverse, also after an error.
 func (t frontTable) open(n *Node, names []string, b *front.Backend) (end func() error, err error) {
 	var ends []func() error
 	end = func() (err error) {
@@ -106,7 +117,8 @@ func (t frontTable) open(n *Node, names []string, b *front.Backend) (end func() 
 		return err
 	}
 	for _, f := range t {
-		if f.open == nil || !slices.Contains(names, f.name) {
+		on := slices.Contains(names, f.name) || f.listens != nil && f.listens(&n.cfg)
+		if f.open == nil || !on {
 			continue
 		}
 		one, err := f.open(n, b)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"net/url"
 
+	"github.com/edgehold/edgehold/api/consul"
 	"github.com/edgehold/edgehold/api/kvconnect"
 	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/workerskv"
@@ -51,4 +52,17 @@ func tryKVConnect(at Reach) string {
 	}
 	return env + ` deno eval --unstable-kv 'const kv = await Deno.openKv("` + at.URL + `/kvconnect/demo"); ` +
 		`await kv.set(["hello"], "world"); console.log(await kv.get(["hello"])); kv.close()'`
+}
+
+// tryConsul writes and reads a key as clients of Consul do.
+func tryConsul(at Reach) string {
+	if at.Consul == "" {
+		return ""
+	}
+	scheme := "http"
+	if at.CA != "" {
+		scheme = "https"
+	}
+	kv := scheme + "://" + at.Consul + "/v1/kv/hello"
+	return curl(at) + " -X PUT --data world " + kv + "; " + curl(at) + " " + kv + "?raw  # " + consul.Name + ": docs/fronts/consul.md"
 }

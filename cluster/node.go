@@ -149,6 +149,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 			n.log.Debug("the node could not be opened", "at", r.name, "error", err)
 			_ = n.Close()
 			_ = cfg.Listener.Close()
+			if cfg.ConsulListener != nil {
+				_ = cfg.ConsulListener.Close()
+			}
 			return nil, err
 		}
 	}

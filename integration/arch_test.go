@@ -89,6 +89,10 @@ var house = map[string]room{
 		others: []string{"github.com/tidwall/redcon"},
 		tests:  []string{"api/storetest", "cluster/access/accesstest"},
 	},
+	"api/consul": {
+		ours:  []string{"api", "api/door", "api/front"},
+		tests: []string{"api/storetest", "cluster/access/accesstest"},
+	},
 	"api/kvconnect": {
 		ours:   []string{"api", "api/door", "api/front"},
 		others: []string{"google.golang.org/protobuf/encoding/protowire"},
@@ -190,7 +194,7 @@ var house = map[string]room{
 		others: []string{"golang.org/x/sys"},
 	},
 	"cluster": {
-		ours:   []string{"api", "api/admission", "api/client", "api/fault", "api/front", "api/httpd", "api/kvconnect", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "api/client", "api/consul", "api/fault", "api/front", "api/httpd", "api/kvconnect", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace", "api/resp", "api/wire", "api/workerskv", "cluster/*", "fsm", "fsm/engine", "fsm/ident", "fsm/placement", "transport", "transport/rpc"},
 		others: []string{hclog, "github.com/prometheus/client_golang"},
 		tests:  []string{"transport/wan", "cluster/local"},
 	},

@@ -59,6 +59,9 @@ func WithFaults() DevOption { return func(c *Config) { c.Faults = true } }
 // WithFronts has the nodes speak further protocols, such as "kvconnect": see [Config].Fronts.
 func WithFronts(names ...string) DevOption { return func(c *Config) { c.Fronts = names } }
 
+// WithConsul has the nodes answer clients of Consul's KV API, each at a port of its own: see [NodeInfo].
+func WithConsul() DevOption { return func(c *Config) { c.ConsulPort = -1 } }
+
 // DevPlanet is a planet of one test. Its methods are safe for concurrent use.
 type DevPlanet struct {
 	*Planet

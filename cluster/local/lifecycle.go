@@ -109,15 +109,29 @@ func (p *Planet) find(node api.NodeID) (*place, error) {
 	return nil, api.Errorf(api.CodeNotFound, "the planet has no node %.100q", node)
 }
 
-// open opens a node that was closed, at the address that it had.
+// open opens a node that was closed, at the addresses that it had.
 func (x *place) open(ctx context.Context) (*cluster.Node, error) {
-	address := x.own.Listener.Addr().String()
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	l, err := again(ctx, x.own.Listener)
+	if err != nil {
+		return nil, err
+	}
+	x.own.Listener = l
+	if x.own.ConsulListener != nil {
+		if x.own.ConsulListener, err = again(ctx, x.own.ConsulListener); err != nil {
+			_ = l.Close() // the first error matters more
+			return nil, err
+		}
+	}
+	return cluster.Open(ctx, x.own)
+}
+
+// again listens at the address of a listener that was closed.
+func again(ctx context.Context, closed net.Listener) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", closed.Addr().String())
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "the node's port is taken by another program", Err: err}
 	}
-	x.own.Listener = l
-	return cluster.Open(ctx, x.own)
+	return l, nil
 }
 
 // running returns the nodes that run.

@@ -49,6 +49,9 @@ type Config struct {
 	Fronts []string
 	// Faults has every node offer to cut regions off from each other, and to stop and start other nodes: see [api.Dev].
 	Faults bool
+	// ConsulPort is the first port of the front for clients of Consul, at which node i listens on ConsulPort+i; 0 is none, negative lets the
+	// system choose each.
+	ConsulPort int
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -63,6 +66,8 @@ type NodeInfo struct {
 	Region api.RegionID `json:"region"`
 	Role   api.Role     `json:"role"`
 	URL    string       `json:"url"`
+	// Consul is the HOST:PORT of the front for clients of Consul; "" if it is off.
+	Consul string `json:"consul,omitempty"`
 }
 
 // Planet is a running planet. Its methods are safe for concurrent use.
@@ -135,8 +140,8 @@ func (c *Config) check() error {
 		return api.Errorf(api.CodeInvalid, "a planet needs at least one region with one server (--regions, --replicas)")
 	case n > maxNodes:
 		return api.Errorf(api.CodeTooLarge, "%d nodes are over the limit of %d nodes in one process", n, maxNodes)
-	case c.Port+n > 65536:
-		return api.Errorf(api.CodeInvalid, "%d nodes from port %d need ports above 65535 (--port)", n, c.Port)
+	case max(c.Port, c.ConsulPort)+n > 65536:
+		return api.Errorf(api.CodeInvalid, "%d nodes from port %d need ports above 65535 (--port)", n, max(c.Port, c.ConsulPort))
 	}
 	return nil
 }
@@ -153,11 +158,12 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, l := range listeners[len(p.places):] { // of nodes that were not started
-			_ = l.Close()
-		}
-	}()
+	defer func() { closeAll(listeners[len(p.places):]) }() // of nodes that were not started
+	consul, err := p.listenForConsul(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { closeAll(consul[min(len(p.places), len(consul)):]) }()
 	table := cfg.table
 	if table == nil {
 		if table, err = distances(cfg.WAN); err != nil {
@@ -186,6 +192,9 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 			own.Dev = devAt{p, info.Node}
 			own.Dial = func(ctx context.Context, address string) (net.Conn, error) { return p.dial(ctx, info.Region, address) }
 		}
+		if consul != nil {
+			own.ConsulListener = consul[i]
+		}
 		n, err := cluster.Open(ctx, own)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", info.Node, err)
@@ -209,13 +218,8 @@ func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, er
 		if err != nil {
 			return
 		}
-		port := "0"
-		if cfg.Port > 0 {
-			port = strconv.Itoa(cfg.Port + len(all))
-		}
 		var l net.Listener
-		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port)); err != nil {
-			err = &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be opened; choose other ports with --port", Err: err}
+		if l, err = listenAt(ctx, cfg.Port, len(all)); err != nil {
 			return
 		}
 		all, p.addresses = append(all, l), append(p.addresses, l.Addr().String())
@@ -232,12 +236,45 @@ func (p *Planet) listen(ctx context.Context, cfg Config) (all []net.Listener, er
 		}
 	}
 	if err != nil {
-		for _, l := range all {
-			_ = l.Close()
-		}
+		closeAll(all)
 		return nil, err
 	}
 	return all, nil
+}
+
+// listenForConsul opens the ports of the front for clients of Consul, one for each node; none if it is off.
+func (p *Planet) listenForConsul(ctx context.Context, cfg Config) (all []net.Listener, err error) {
+	for i := range p.nodes {
+		if cfg.ConsulPort == 0 {
+			return nil, nil
+		}
+		l, err := listenAt(ctx, cfg.ConsulPort, i)
+		if err != nil {
+			closeAll(all)
+			return nil, err
+		}
+		all, p.nodes[i].Consul = append(all, l), l.Addr().String()
+	}
+	return all, nil
+}
+
+// listenAt opens the i-th port from first on; any port if first is negative.
+func listenAt(ctx context.Context, first, i int) (net.Listener, error) {
+	port := "0"
+	if first > 0 {
+		port = strconv.Itoa(first + i)
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", port))
+	if err != nil {
+		return nil, &api.Error{Code: api.CodeUnavailable, Op: "listen", Hint: "port " + port + " cannot be opened; choose other ports with --port", Err: err}
+	}
+	return l, nil
+}
+
+func closeAll(all []net.Listener) {
+	for _, l := range all {
+		_ = l.Close()
+	}
 }
 
 func (p *Planet) planned(cfg Config) cluster.Planned {

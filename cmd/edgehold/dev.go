@@ -66,7 +66,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
-		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(), Faults: true,
+		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(), ConsulPort: o.consulPort(), Faults: true,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -202,8 +202,8 @@ func (o *devOptions) check() error {
 		return usagef("--groups %d: choose 1 to %d", o.groups, cluster.MaxGroupsPerRegion)
 	case nodes > maxDevNodes:
 		return usagef("%d nodes are more than the %d that dev starts in one process", nodes, maxDevNodes)
-	case o.port < 0 || o.port+nodes > 65536:
-		return usagef("--port %d: choose a first port from 1 to %d for %d nodes, or 0 for any ports", o.port, 65536-nodes, nodes)
+	case o.port < 0 || o.port+consulPortsAfter+nodes > 65536:
+		return usagef("--port %d: choose a first port from 1 to %d for %d nodes, or 0 for any ports", o.port, 65536-consulPortsAfter-nodes, nodes)
 	case o.wan == "":
 		return usagef("--wan is empty: choose real, off or a file")
 	}
@@ -242,12 +242,24 @@ func (o *devOptions) cutExample() string {
 // nodes returns the number of nodes.
 func (o *devOptions) nodes() int { return len(o.regions) * (o.replicas + o.edges) }
 
+// consulPortsAfter is how far the ports of the front for clients of Consul are from those of the nodes.
+const consulPortsAfter = maxDevNodes
+
+// consulPort returns the first port of the front for clients of Consul.
+func (o *devOptions) consulPort() int {
+	if o.port == 0 {
+		return -1
+	}
+	return o.port + consulPortsAfter
+}
+
 // devNode is a node in the output of dev --json.
 type devNode struct {
 	Node   api.NodeID   `json:"node"`
 	Region api.RegionID `json:"region"`
 	Role   api.Role     `json:"role"`
 	URL    string       `json:"url"`
+	Consul string       `json:"consul,omitempty"`
 }
 
 // announce prints the nodes, which are ready: as one line of JSON, or as a table with two commands to try and one for each front.
@@ -286,20 +298,22 @@ func (o *devOptions) sayCuts(nodes []devNode) string {
 }
 
 // gateway returns the URL of an edge of the region, or of a server if it has none.
-func gateway(nodes []devNode, region string) string {
-	url := ""
+func gateway(nodes []devNode, region string) string { return gatewayNode(nodes, region).URL }
+
+func gatewayNode(nodes []devNode, region string) (found devNode) {
 	for _, n := range nodes {
-		if string(n.Region) == region && (url == "" || n.Role == api.RoleEdge) {
-			url = n.URL
+		if string(n.Region) == region && (found.URL == "" || n.Role == api.RoleEdge) {
+			found = n
 		}
 	}
-	return url
+	return found
 }
 
 // tryFronts returns a command for each front at a node of the last region.
 func (o *devOptions) tryFronts(nodes []devNode) string {
 	var b strings.Builder
-	for _, command := range cluster.TryFronts(cluster.Reach{URL: gateway(nodes, o.regions[len(o.regions)-1]), CA: o.ca, Token: o.token}) {
+	at := gatewayNode(nodes, o.regions[len(o.regions)-1])
+	for _, command := range cluster.TryFronts(cluster.Reach{URL: at.URL, Consul: at.Consul, CA: o.ca, Token: o.token}) {
 		b.WriteString("  " + strings.ReplaceAll(command, "\n", "\n  ") + "\n")
 	}
 	if b.Len() == 0 {

@@ -21,6 +21,7 @@ import (
 type nodeOptions struct {
 	cluster.Config
 	listen, wan string
+	consul      string // where clients of Consul are answered; "" is nowhere
 	maxAge      time.Duration
 	tlsMin      string
 	insecure    bool
@@ -121,7 +122,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	completeWith(cmd, "tls-min", "1.2", "1.3")
 	o.addJoinTo(cmd)
 	addCORSOrigins(cmd, &o.CORSOrigins)
-	addFronts(cmd, &o.Config)
+	addFronts(cmd, &o.Config, &o.consul)
 	f.StringVar(&o.Audit, "audit", "", "`FILE|-` of the audit log, in lines of JSON: refusals, operation and administration")
 	f.DurationVar(&o.maxAge, "access-max-age", 0, "how old this node's tokens and policies may be before it refuses clients, instead of the cluster's setting; 0 is any age (default: the setting)")
 	addLeaseTerm(cmd, &o.LeaseTerm)

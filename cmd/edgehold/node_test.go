@@ -202,16 +202,16 @@ func TestDevDistances(t *testing.T) {
 func TestDevAnnounces(t *testing.T) {
 	o := devDefaults()
 	nodes := []devNode{
-		{"us-east-1", "us-east", api.RoleServer, "http://127.0.0.1:7400"},
-		{"ap-south-1", "ap-south", api.RoleServer, "http://127.0.0.1:7401"},
-		{"us-east-edge-1", "us-east", api.RoleEdge, "http://127.0.0.1:7402"},
+		{"us-east-1", "us-east", api.RoleServer, "http://127.0.0.1:7400", "127.0.0.1:7500"},
+		{"ap-south-1", "ap-south", api.RoleServer, "http://127.0.0.1:7401", "127.0.0.1:7501"},
+		{"us-east-edge-1", "us-east", api.RoleEdge, "http://127.0.0.1:7402", "127.0.0.1:7502"},
 	}
 	var out strings.Builder
 	if err := o.announce(&terminal{out: &out}, nodes); err != nil {
 		t.Fatal(err)
 	}
 	var fronts strings.Builder
-	for _, command := range cluster.TryFronts(cluster.Reach{URL: nodes[1].URL}) {
+	for _, command := range cluster.TryFronts(cluster.Reach{URL: nodes[1].URL, Consul: nodes[1].Consul}) {
 		fronts.WriteString("  " + strings.ReplaceAll(command, "\n", "\n  ") + "\n")
 	}
 	want := `NODE            ROLE    REGION    URL
@@ -237,7 +237,7 @@ Stop with Ctrl-C.
 	if err := o.announce(&terminal{out: &out}, nodes[:1]); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := out.String(), `{"ready":true,"nodes":[{"node":"us-east-1","region":"us-east","role":"server","url":"http://127.0.0.1:7400"}]}`+"\n"; got != want {
+	if got, want := out.String(), `{"ready":true,"nodes":[{"node":"us-east-1","region":"us-east","role":"server","url":"http://127.0.0.1:7400","consul":"127.0.0.1:7500"}]}`+"\n"; got != want {
 		t.Errorf("got %s", got)
 	}
 }

@@ -76,8 +76,12 @@ func (o *nodeOptions) secured(exposed bool) error {
 	token := o.join.token != "" || o.join.tokenFile != ""
 	switch {
 	case exposed && !o.insecure && !proves && !founds && !token:
-		return fmt.Errorf("--listen %s is outside loopback, where plain TCP lets anyone read and write: "+
-			"give --join-token of a cluster with TLS, or --insecure on a private network that you trust", o.listen)
+		setting, address := "--listen", o.listen
+		if _, wide, _ := o.consulEndpoint(); wide {
+			setting, address = "--consul-listen", o.consul
+		}
+		return fmt.Errorf("%s %s is outside loopback, where plain TCP lets anyone read and write: "+
+			"give --join-token of a cluster with TLS, or --insecure on a private network that you trust", setting, address)
 	case o.Role == api.RoleEdge && token && o.Dir == "" && !o.drawn:
 		return usagef("an edge that joins by a token keeps its key in --data; without that, end --node with a plus sign, so that each start joins under a new name")
 	}

@@ -33,6 +33,18 @@ func (o *nodeOptions) endpoint() (address string, exposed bool, err error) {
 	return addr.String(), exposed, nil
 }
 
+// consulEndpoint returns the address to answer clients of Consul at, "" for none, and reports whether it is outside loopback.
+func (o *nodeOptions) consulEndpoint() (address string, exposed bool, err error) {
+	if o.consul == "" {
+		return "", false, nil
+	}
+	addr, err := net.ResolveTCPAddr("tcp", o.consul)
+	if err != nil {
+		return "", false, usagef("--consul-listen %q: %v; write HOST:PORT, such as 127.0.0.1:8500", o.consul, err)
+	}
+	return addr.String(), !addr.IP.IsLoopback(), nil
+}
+
 // runningNode is a node as the commands see it.
 type runningNode interface {
 	Ready(ctx context.Context) error
@@ -86,7 +98,11 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 	if err != nil {
 		return err
 	}
-	if err := o.secured(exposed); err != nil {
+	consul, wide, err := o.consulEndpoint()
+	if err != nil {
+		return err
+	}
+	if err := o.secured(exposed || wide); err != nil {
 		return err
 	}
 	ignoreSignals()
@@ -100,7 +116,13 @@ func (o *nodeOptions) run(ctx context.Context, t *terminal, open func(net.Listen
 		return fmt.Errorf("--listen %s cannot be opened (%w): choose another address, or stop what listens there", o.listen, err)
 	}
 	if o.open {
-		logger.Warn("INSECURE: plain TCP outside loopback: anyone who reaches this port can read and write everything", "listen", l.Addr())
+		logger.Warn("INSECURE: plain TCP outside loopback: anyone who reaches this port can read and write everything", "listen", l.Addr(), "consul", o.consul)
+	}
+	if consul != "" {
+		if o.ConsulListener, err = lc.Listen(ctx, "tcp", consul); err != nil {
+			err = fmt.Errorf("--consul-listen %s cannot be opened (%w): choose another address, or stop what listens there", o.consul, err)
+			return errors.Join(err, l.Close())
+		}
 	}
 	n, err := open(l, logger)
 	if err != nil {

@@ -1,0 +1,177 @@
+package consul
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+)
+
+// query answers a query: at once, or, if it names an index, as soon as its answer has a higher one or the wait is over. keys are those
+// that the answer is made of, the sessions aside.
+//
+// A query that names an index of elsewhere, which is higher than all there are, waits for the next change.
+func (f *frontend) query(q *request, keys api.Range, find func(context.Context) (*answer, error)) error {
+	a, err := find(q.exchange.Ctx)
+	if err == nil && q.index > 0 && a.index <= q.index {
+		a, err = f.block(q, keys, a, find)
+	}
+	if err != nil {
+		return err
+	}
+	q.meta(a)
+	return a.send()
+}
+
+// block waits until the answer has another index than now has, and returns it. It is no request in flight meanwhile: the watches of a
+// node have a limit of their own. A node that closes answers at once, with what it knows.
+func (f *frontend) block(q *request, keys api.Range, now *answer, find func(context.Context) (*answer, error)) (*answer, error) {
+	x := q.exchange
+	ctx, cancel := context.WithTimeout(x.Base, q.wait)
+	defer cancel()
+	defer context.AfterFunc(x.Closing(), cancel)()
+	w := &watches{store: q.store, ctx: ctx, cancel: cancel, news: make(chan struct{}, 1)}
+	defer w.close()
+	if err := w.open(api.WatchRequest{Range: keys, KeysOnly: true}, nil); err != nil {
+		return nil, err
+	}
+	defer x.Open()()
+	first := now.index
+	for {
+		if err := w.follow(now.holders); err != nil {
+			return nil, err
+		}
+		next, err := q.again(ctx, find)
+		if ctx.Err() != nil {
+			return now, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if now = next; now.index > q.index || now.index > first {
+			return now, nil
+		}
+		if slices.ContainsFunc(now.holders, func(id string) bool { return !w.follows(id) }) {
+			continue // the end of a session that took a lock just now is to be seen
+		}
+		select {
+		case <-w.news:
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			return now, nil
+		}
+		if err := w.failed(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// again finds the answer within the time of one request.
+func (q *request) again(ctx context.Context, find func(context.Context) (*answer, error)) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, api.DefaultTimeout)
+	defer cancel()
+	return find(ctx)
+}
+
+// watches are the watches of one blocking query: of its keys, and of the sessions if some hold locks.
+type watches struct {
+	store interface {
+		Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, error)
+	}
+	ctx    context.Context
+	cancel context.CancelFunc
+	news   chan struct{} // has an element if the answer may have changed
+	tasks  sync.WaitGroup
+
+	sessions bool // they are watched
+
+	mu      sync.Mutex
+	err     error           // guarded by mu: why a watch has ended
+	holders map[string]bool // guarded by mu: the sessions whose end matters
+}
+
+// open begins a watch. of reports whether an event matters; nil: each does.
+func (w *watches) open(r api.WatchRequest, of func(*api.Event) bool) error {
+	ctx, cancel := context.WithCancel(w.ctx)
+	late := time.AfterFunc(api.DefaultTimeout, cancel)
+	stream, err := w.store.Watch(ctx, &r)
+	if !late.Stop() && err == nil {
+		_ = stream.Close() // it has ended
+		err = api.Errorf(api.CodeUnavailable, "the watch did not begin in time")
+	}
+	if err != nil {
+		cancel()
+		if w.ctx.Err() != nil {
+			return nil // the query is over
+		}
+		return err
+	}
+	w.tasks.Go(func() {
+		defer cancel()
+		defer func() { _ = stream.Close() }() // a watch has no error to close with
+		w.read(stream, of)
+	})
+	return nil
+}
+
+// read takes over what a stream tells, to its end.
+func (w *watches) read(stream api.WatchStream, of func(*api.Event) bool) {
+	for {
+		b, err := stream.Next()
+		if err != nil {
+			w.mu.Lock()
+			w.err = err
+			w.mu.Unlock()
+			w.tell()
+			return
+		}
+		if b.Gap != nil || b.Reset || slices.ContainsFunc(b.Events, func(e api.Event) bool { return of == nil || of(&e) }) {
+			w.tell()
+		}
+	}
+}
+
+func (w *watches) tell() {
+	select {
+	case w.news <- struct{}{}:
+	default: // the last one has not been taken yet
+	}
+}
+
+// follow watches the sessions from now on, if there are any.
+func (w *watches) follow(ids []string) error {
+	w.mu.Lock()
+	w.holders = map[string]bool{}
+	for _, id := range ids {
+		w.holders[id] = true
+	}
+	w.mu.Unlock()
+	if len(ids) == 0 || w.sessions {
+		return nil
+	}
+	w.sessions = true
+	return w.open(api.WatchRequest{Range: api.PrefixRange(sessions), KeysOnly: true}, func(e *api.Event) bool {
+		return e.Kind != api.EventPut && w.follows(string(e.Key[len(sessions):]))
+	})
+}
+
+func (w *watches) follows(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.holders[id]
+}
+
+func (w *watches) failed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// close ends the watches and waits for them.
+func (w *watches) close() {
+	w.cancel()
+	w.tasks.Wait()
+}

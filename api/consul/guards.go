@@ -1,0 +1,10 @@
+//go:build !mutants
+
+package consul
+
+// The checks that integration/mutants switches off, to see that a test misses them.
+const (
+	guardSessionExists = true // a lock is taken under the condition that its session still exists
+	guardLockDelay     = true // a lock is not taken before the lock-delay is over
+	guardIndexRises    = true // an index counts the end of sessions and the deletions in a tree
+)

@@ -1,0 +1,275 @@
+package consul
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
+)
+
+// TestSessions: what a session is created as, and that it lives for its time to live after each renewal.
+func TestSessions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t)
+		info := func(id string) (s sessionBody, there bool) {
+			var all []sessionBody
+			if err := json.Unmarshal([]byte(c.ask("GET /v1/session/info/"+id, "").body), &all); err != nil || len(all) > 1 {
+				t.Fatal(all, err)
+			}
+			if len(all) == 0 {
+				return s, false
+			}
+			return all[0], true
+		}
+		plain, _ := info(c.session(""))
+		if plain.Node != "n1" || plain.LockDelay != 15*time.Second || plain.Behavior != "release" || plain.TTL != "" || len(plain.NodeChecks) != 1 || plain.CreateIndex == 0 {
+			t.Errorf("by default it is %+v", plain)
+		}
+		id := c.session(`{"Name":"x","Node":"other","TTL":"10s","LockDelay":"2s","Behavior":"delete","Checks":[]}`)
+		if s, _ := info(id); s.ID != id || s.Name != "x" || s.Node != "other" || s.LockDelay != 2*time.Second || s.Behavior != "delete" || s.TTL != "10s" || len(s.Checks) > 0 {
+			t.Errorf("it is %+v", s)
+		}
+		for body, want := range map[string]time.Duration{`{"LockDelay":3}`: 3 * time.Second, `{"LockDelay":0}`: 0, `{"lockdelay":"2h"}`: time.Minute, `{"LockDelay":4000000000}`: 4 * time.Second, `{"LockDelay":"15000ms"}`: 15 * time.Second} {
+			if s, _ := info(c.session(body)); s.LockDelay != want {
+				t.Errorf("%s: %v", body, s.LockDelay)
+			}
+		}
+		var all []sessionBody
+		if err := json.Unmarshal([]byte(c.ask("GET /v1/session/node/other", "").body), &all); err != nil || len(all) != 1 || all[0].ID != id {
+			t.Errorf("at the node there are %v, %v", all, err)
+		}
+		if err := json.Unmarshal([]byte(c.ask("GET /v1/session/list", "").body), &all); err != nil || len(all) != 7 {
+			t.Errorf("there are %v, %v", all, err)
+		}
+		for range 5 {
+			time.Sleep(9 * time.Second)
+			if r := c.ask("PUT /v1/session/renew/"+id, ""); r.status != 200 || !strings.Contains(r.body, id) {
+				t.Fatalf("it is renewed with %d %s", r.status, r.body)
+			}
+		}
+		time.Sleep(10*time.Second + 1)
+		if _, there := info(id); there || c.ask("PUT /v1/session/renew/"+id, "").status != 404 {
+			t.Error("it lives for longer than its time to live")
+		}
+		if _, there := info(plain.ID); !there || c.ask("PUT /v1/session/renew/"+plain.ID, "").status != 200 {
+			t.Error("a session without a time to live has ended")
+		}
+		c.want("PUT /v1/session/destroy/"+plain.ID, "", 200, "true")
+		if _, there := info(plain.ID); there {
+			t.Error("it was destroyed")
+		}
+	})
+}
+
+// TestLocks: a lock is taken, taken again, refused to others, and released.
+func TestLocks(t *testing.T) {
+	c := newClient(t)
+	a, b := c.session(`{"LockDelay":0}`), c.session(`{"LockDelay":0}`)
+	c.want("PUT /v1/kv/k?acquire="+a+"&flags=7", "one", 200, "true")
+	first := c.one("k")
+	if first.Session != a || first.LockIndex != 1 || string(first.Value) != "one" || first.Flags != 7 {
+		t.Errorf("it is %+v", first)
+	}
+	c.want("PUT /v1/kv/k?acquire="+b, "x", 200, "false")
+	c.want("PUT /v1/kv/k?release="+b, "x", 200, "false")
+	c.want("PUT /v1/kv/k?acquire="+a, "two", 200, "true")
+	c.want("PUT /v1/kv/k", "three", 200, "true") // locks are advisory
+	if p := c.one("k"); p.Session != a || p.LockIndex != 1 || string(p.Value) != "three" || p.CreateIndex != first.CreateIndex {
+		t.Errorf("it is %+v", p)
+	}
+	c.want(fmt.Sprintf("PUT /v1/kv/k?cas=%d", c.one("k").ModifyIndex), "four", 200, "true")
+	c.want("PUT /v1/kv/k?release="+a, "five", 200, "true")
+	if p := c.one("k"); p.Session != "" || p.LockIndex != 1 || string(p.Value) != "five" {
+		t.Errorf("it is %+v", p)
+	}
+	c.want("PUT /v1/kv/k?acquire="+b, "six", 200, "true")
+	if p := c.pairs("?recurse")[0]; p.Session != b || p.LockIndex != 2 {
+		t.Errorf("it is %+v", p)
+	}
+	c.want("DELETE /v1/kv/k", "", 200, "true")
+	c.want("PUT /v1/kv/k?acquire="+a, "", 200, "true")
+	if p := c.one("k"); p.Session != a || p.LockIndex != 1 {
+		t.Errorf("it is %+v", p)
+	}
+}
+
+// TestEndOfSession: with a session its locks end, at once and for every reader, by its time to live and by its destruction, and no client
+// has to come for that. Its keys are released or deleted, and the index of the key and of its tree rises.
+func TestEndOfSession(t *testing.T) {
+	for _, behavior := range []string{"release", "delete"} {
+		for _, destroyed := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClient(t)
+				s := c.session(`{"TTL":"10s","LockDelay":"5s","Behavior":"` + behavior + `"}`)
+				other := c.session("")
+				c.want("PUT /v1/kv/k", "zero", 200, "true")
+				c.want("PUT /v1/kv/k?acquire="+s, "one", 200, "true")
+				before := c.one("k")
+				if destroyed {
+					c.want("PUT /v1/session/destroy/"+s, "", 200, "true")
+				} else {
+					time.Sleep(10*time.Second + 1)
+				}
+				for _, target := range []string{"k", "?recurse", "k?stale", "?recurse&stale"} {
+					all := c.pairs(target)
+					index := c.ask("GET /v1/kv/"+target, "").index()
+					if index <= fmt.Sprint(before.ModifyIndex) {
+						t.Errorf("%s of %s: the index is %s, after %d", behavior, target, index, before.ModifyIndex)
+					}
+					switch {
+					case behavior == "delete" && len(all) != 0:
+						t.Errorf("%s: there is %+v", target, all)
+					case behavior == "release" && (len(all) != 1 || all[0].Session != "" || all[0].LockIndex != 1 || string(all[0].Value) != "one" || all[0].ModifyIndex <= before.ModifyIndex):
+						t.Errorf("%s: there is %+v", target, all)
+					}
+				}
+				c.want(fmt.Sprintf("PUT /v1/kv/k?cas=%d", before.ModifyIndex), "x", 200, "false")
+				c.want("PUT /v1/kv/k?acquire="+s, "x", 500, fmt.Sprintf("invalid session %q", s))
+				c.want("PUT /v1/kv/k?release="+s, "x", 200, "false")
+				c.want("PUT /v1/kv/k?acquire="+other, "x", 200, "false") // the lock-delay
+				time.Sleep(4 * time.Second)
+				c.want("PUT /v1/kv/k?acquire="+other, "x", 200, "false")
+				time.Sleep(time.Second + 1)
+				c.want("PUT /v1/kv/k?acquire="+other, "two", 200, "true")
+				after := c.one("k")
+				if want := map[string]uint64{"release": 2, "delete": 1}[behavior]; after.LockIndex != want || after.Session != other || (after.CreateIndex == before.CreateIndex) != (behavior == "release") {
+					t.Errorf("%s: it is %+v, after %+v", behavior, after, before)
+				}
+			})
+		}
+	}
+}
+
+// TestLockDelayOutlivesTheKey: what happens to a key after the end of the session that held its lock does not shorten the lock-delay.
+func TestLockDelayOutlivesTheKey(t *testing.T) {
+	for _, behavior := range []string{"release", "delete"} {
+		for name, lines := range map[string][]string{
+			"nothing": nil, "a write": {"PUT /v1/kv/k"}, "a deletion": {"DELETE /v1/kv/k"}, "the deletion of the tree": {"DELETE /v1/kv/?recurse"},
+			"a write and a deletion": {"PUT /v1/kv/k", "DELETE /v1/kv/k"}, "a deletion and a write": {"DELETE /v1/kv/k", "PUT /v1/kv/k", "PUT /v1/kv/k"},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				c := newClient(t)
+				s, other := c.session(`{"TTL":"10s","LockDelay":"5s","Behavior":"`+behavior+`"}`), c.session("")
+				c.want("PUT /v1/kv/k?acquire="+s, "one", 200, "true")
+				time.Sleep(11 * time.Second)
+				for _, line := range lines {
+					c.want(line, "x", 200, "true")
+				}
+				c.want("PUT /v1/kv/k?acquire="+other, "x", 200, "false")
+				time.Sleep(5 * time.Second)
+				c.want("PUT /v1/kv/k?acquire="+other, "two", 200, "true")
+				if p := c.one("k"); p.Session != other || string(p.Value) != "two" {
+					t.Errorf("%s, after %s: it is %+v", behavior, name, p)
+				}
+			})
+		}
+	}
+}
+
+// TestWriteAfterTheEnd: a key that the end of a session deletes, and that is written again, is a new key.
+func TestWriteAfterTheEnd(t *testing.T) {
+	c := newClient(t)
+	s := c.session(`{"LockDelay":0,"Behavior":"delete"}`)
+	c.want("PUT /v1/kv/k?acquire="+s+"&flags=3", "one", 200, "true")
+	before := c.one("k")
+	c.want("PUT /v1/session/destroy/"+s, "", 200, "true")
+	c.want("PUT /v1/kv/k?cas=0", "two", 200, "true")
+	if p := c.one("k"); string(p.Value) != "two" || p.CreateIndex <= before.ModifyIndex || p.Flags != 0 || p.LockIndex != 0 {
+		t.Errorf("it is %+v, after %+v", p, before)
+	}
+	c.want("GET /v1/kv/?keys", "", 200, `["k"]`)
+}
+
+// meddler is a store before which something happens just before a transaction.
+type meddler struct {
+	api.Store
+	mu     sync.Mutex
+	before func(t *api.Txn) // called once
+}
+
+func (m *meddler) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
+	m.mu.Lock()
+	f := m.before
+	m.before = nil
+	m.mu.Unlock()
+	if f != nil {
+		f(t)
+	}
+	return m.Store.Do(ctx, t)
+}
+
+func (m *meddler) next(f func(*api.Txn)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before = f
+}
+
+// TestBetweenLookAndWrite: what happens between the look at a lock and the write counts: each write has the condition that nothing has.
+func TestBetweenLookAndWrite(t *testing.T) {
+	var m meddler
+	fresh := func() *client {
+		c := newClient(t, func(c *front.Config) { m.Store = c.Store; c.Store = &m })
+		return c
+	}
+	t.Run("the session ends as it takes a lock", func(t *testing.T) {
+		c := fresh()
+		s := c.session(`{"LockDelay":0}`)
+		m.next(func(*api.Txn) { c.want("PUT /v1/session/destroy/"+s, "", 200, "true") })
+		c.want("PUT /v1/kv/k?acquire="+s, "x", 500, fmt.Sprintf("invalid session %q", s))
+		c.want("GET /v1/kv/k", "", 404, "")
+	})
+	t.Run("two take a lock", func(t *testing.T) {
+		c := fresh()
+		a, b := c.session(""), c.session("")
+		m.next(func(*api.Txn) { c.want("PUT /v1/kv/k?acquire="+b, "b", 200, "true") })
+		c.want("PUT /v1/kv/k?acquire="+a, "a", 200, "false")
+		if p := c.one("k"); p.Session != b || string(p.Value) != "b" {
+			t.Errorf("it is %+v", p)
+		}
+	})
+	t.Run("the session ends as it releases a lock", func(t *testing.T) {
+		c := fresh()
+		s := c.session("")
+		c.want("PUT /v1/kv/k?acquire="+s, "a", 200, "true")
+		m.next(func(*api.Txn) { c.want("PUT /v1/session/destroy/"+s, "", 200, "true") })
+		c.want("PUT /v1/kv/k?release="+s, "b", 200, "false")
+		if p := c.one("k"); p.Session != "" || string(p.Value) != "a" {
+			t.Errorf("it is %+v", p)
+		}
+	})
+	t.Run("a session ends while its tree is deleted", func(t *testing.T) {
+		c := fresh()
+		s, other := c.session(""), c.session("")
+		c.want("PUT /v1/kv/t/k?acquire="+s, "a", 200, "true")
+		m.next(func(*api.Txn) { c.want("PUT /v1/session/destroy/"+s, "", 200, "true") })
+		c.want("DELETE /v1/kv/t/?recurse", "", 200, "true")
+		c.want("GET /v1/kv/t/k", "", 404, "")
+		c.want("PUT /v1/kv/t/k?acquire="+other, "x", 200, "false") // the lock-delay of the session that had it
+	})
+	t.Run("a session that deletes ends while its key is written", func(t *testing.T) {
+		c := fresh()
+		s := c.session(`{"Behavior":"delete"}`)
+		c.want("PUT /v1/kv/k?acquire="+s, "a", 200, "true")
+		n := 0
+		var meddle func(*api.Txn)
+		meddle = func(*api.Txn) { // the first try is a blind one
+			if n++; n == 1 {
+				m.next(meddle)
+				return
+			}
+			c.want("PUT /v1/session/destroy/"+s, "", 200, "true")
+		}
+		m.next(meddle)
+		c.want("PUT /v1/kv/k", "b", 200, "true")
+		if p := c.one("k"); string(p.Value) != "b" || p.LockIndex != 0 {
+			t.Errorf("it is %+v", p)
+		}
+	})
+}
