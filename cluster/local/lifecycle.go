@@ -117,10 +117,12 @@ func (x *place) open(ctx context.Context) (*cluster.Node, error) {
 	}
 	x.own.Listener = l
 	if x.own.ConsulListener != nil {
-		if x.own.ConsulListener, err = again(ctx, x.own.ConsulListener); err != nil {
+		consul, err := again(ctx, x.own.ConsulListener)
+		if err != nil {
 			_ = l.Close() // the first error matters more
 			return nil, err
 		}
+		x.own.ConsulListener = consul
 	}
 	return cluster.Open(ctx, x.own)
 }
