@@ -81,8 +81,12 @@ var house = map[string]room{
 		tests: []string{"api/fault", "api/observe", "api/storetest"},
 	},
 	"api/httpd": {
-		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/lock", "api/wire"},
-		tests: []string{"cluster/access/accesstest", "api/observe"},
+		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/wire"},
+		tests: []string{"api/httpd/contract", "cluster/access/accesstest", "api/observe"},
+	},
+	"api/httpd/openapi": {},
+	"api/httpd/contract": {
+		others: []string{"github.com/santhosh-tekuri/jsonschema/v6"},
 	},
 	"api/resp": {
 		ours:   []string{"api", "api/admission", "api/door", "api/front", "api/observe"},
@@ -201,6 +205,7 @@ var house = map[string]room{
 	"cluster/local": {
 		ours:   []string{"api", "api/client", "cluster", "transport/wan"},
 		others: []string{hclog},
+		tests:  []string{"api/httpd/contract"},
 	},
 
 	"cmd/edgehold": {

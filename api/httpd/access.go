@@ -32,9 +32,12 @@ func getAccessTokens(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.replyJSON(struct {
-		Tokens []api.AccessToken `json:"tokens"`
-	}{append([]api.AccessToken{}, list...)})
+	return x.replyJSON(accessTokensBody{append([]api.AccessToken{}, list...)})
+}
+
+// accessTokensBody is a list of tokens.
+type accessTokensBody struct {
+	Tokens []api.AccessToken `json:"tokens"`
 }
 
 // getAccessToken answers with one of them, by name or id.
@@ -129,11 +132,14 @@ func postAccessToken(x *exchange) error {
 	return x.replyJSON(made)
 }
 
+// rotateBody says how long the old secret is still accepted.
+type rotateBody struct {
+	Keep string `json:"keep"`
+}
+
 // postRotateToken gives a token a new secret.
 func postRotateToken(x *exchange) error {
-	var b struct {
-		Keep string `json:"keep"`
-	}
+	var b rotateBody
 	wait, err := x.tellWait()
 	if err != nil {
 		return err
@@ -173,9 +179,12 @@ func getPolicies(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.replyJSON(struct {
-		Policies []api.Policy `json:"policies"`
-	}{append([]api.Policy{}, list...)})
+	return x.replyJSON(policiesBody{append([]api.Policy{}, list...)})
+}
+
+// policiesBody is a list of policies.
+type policiesBody struct {
+	Policies []api.Policy `json:"policies"`
 }
 
 // getPolicy answers with one of them.

@@ -17,7 +17,7 @@ import (
 var around = func(h http.Handler) http.Handler { return h }
 
 func newAPI(c front.Config, own httpd.Config) http.Handler {
-	return around(httpd.New(front.New(c), own))
+	return around(checked(httpd.New(front.New(c), own)))
 }
 
 // recorder is a ResponseWriter of its own around another one, as middleware makes it to see what was answered.

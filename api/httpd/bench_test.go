@@ -81,7 +81,7 @@ func (s *leased) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult
 
 // BenchmarkGet is a leased read over HTTP; BenchmarkBareHandler, over the same connections, is what net/http alone costs.
 func BenchmarkGet(b *testing.B) {
-	benchmarkHTTP(b, newAPI(front.Config{Store: newLeased(), Node: "us-east-edge-1"}, httpd.Config{}), "/v1/kv/us-east/users/42")
+	benchmarkHTTP(b, httpd.New(front.New(front.Config{Store: newLeased(), Node: "us-east-edge-1"}), httpd.Config{}), "/v1/kv/us-east/users/42")
 }
 
 func BenchmarkBareHandler(b *testing.B) {
@@ -103,7 +103,7 @@ func (n *nowhere) WriteHeader(int)             {}
 
 // BenchmarkHandler is the API's own part of a leased read, without connections.
 func BenchmarkHandler(b *testing.B) {
-	h := newAPI(front.Config{Store: newLeased(), Node: "us-east-edge-1"}, httpd.Config{})
+	h := httpd.New(front.New(front.Config{Store: newLeased(), Node: "us-east-edge-1"}), httpd.Config{})
 	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/kv/us-east/users/42", nil)
 	if err != nil {
 		b.Fatal(err)

@@ -93,7 +93,10 @@ func TestPlacement(t *testing.T) {
 
 func TestProbes(t *testing.T) {
 	admin := &fakeAdmin{err: errors.New("group us-east.1 is catching up")}
-	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		_, _ = io.WriteString(w, "metrics")
+	})
 	h := newAPI(front.Config{Store: storetest.NewMemory(), Admin: admin}, httpd.Config{Metrics: metrics})
 	wantStatus(t, request(h, "GET", "/livez?verbose", ""), 200)
 	wantProblem(t, request(h, "GET", "/readyz", ""), 503, api.CodeUnavailable, "catching up")

@@ -6,6 +6,7 @@ package httpd
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
@@ -47,6 +48,8 @@ type handler struct {
 	frames frames
 	// liveText is the newest event of the live stream.
 	liveText liveTexts
+	// document returns the document of OpenAPI, which is made when it is first asked for.
+	document func() []byte
 }
 
 // New returns the API's handler. It is safe for concurrent use, and may stand behind any other handler. It dispatches by the
@@ -60,6 +63,7 @@ func New(b *front.Backend, c Config) http.Handler {
 		h.pages[origin] = true
 	}
 	h.table = newTable(h)
+	h.document = sync.OnceValue(h.makeDocument)
 	return h
 }
 

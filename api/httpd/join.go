@@ -84,9 +84,12 @@ func getJoinTokens(x *exchange) error {
 	if tokens == nil {
 		tokens = []api.JoinToken{}
 	}
-	return x.replyJSON(struct {
-		Tokens []api.JoinToken `json:"tokens"`
-	}{tokens})
+	return x.replyJSON(joinTokensBody{tokens})
+}
+
+// joinTokensBody is a list of join tokens.
+type joinTokensBody struct {
+	Tokens []api.JoinToken `json:"tokens"`
 }
 
 // deleteJoinToken does what `edgehold cluster token revoke` asks.

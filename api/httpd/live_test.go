@@ -29,8 +29,10 @@ func (f *fakeObserver) Live(_ context.Context, tell func(*api.Live) error) error
 // TestLive: the live stream is events of the status with what happens, and an event that says why it ends.
 func TestLive(t *testing.T) {
 	status := &api.Status{ClusterID: "c1", Ranges: []api.RangeStatus{{End: "\xff", Group: "g"}}}
+	none := api.Live{Nodes: []api.NodeLive{}, Groups: []api.GroupLive{}, Alarms: []api.Alarm{}}
 	o := &fakeObserver{err: api.Errorf(api.CodeDenied, "the token was revoked"), all: []*api.Live{
-		{Status: status, Node: "n1", Seq: 1}, {Status: status, Node: "n1", Seq: 2, Alarms: []api.Alarm{{Text: "a\nb", Next: "<script>"}}},
+		{Status: status, Node: "n1", Seq: 1, Nodes: none.Nodes, Groups: none.Groups, Alarms: none.Alarms},
+		{Status: status, Node: "n1", Seq: 2, Nodes: none.Nodes, Groups: none.Groups, Alarms: []api.Alarm{{Text: "a\nb", Next: "<script>"}}},
 	}}
 	h, _ := memoryAPI(func(c *front.Config) { c.Admin, c.Observer = &fakeAdmin{}, o })
 	r := request(h, "GET", "/v1/cluster/live", "")

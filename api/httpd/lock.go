@@ -15,6 +15,13 @@ import (
 // lockJSON is the body of a request about a lock.
 var lockJSON = body{"body", "application/json", 16 << 10}
 
+// The members of the bodies.
+var (
+	takeMembers    = []string{"ttl", "wait", "owner"}
+	renewMembers   = []string{"id", "fence", "ttl"}
+	releaseMembers = []string{"id", "fence"}
+)
+
 func locks(h *handler) bool { return h.Locks() }
 
 // lockBody is what a request says of a lock.
@@ -80,7 +87,7 @@ func (b *lockBody) member(name string) {
 
 // postLock asks for a lock, and waits for it. While it waits it holds no place that other requests want.
 func postLock(x *exchange) error {
-	b, err := x.readLock(1, "ttl", "wait", "owner")
+	b, err := x.readLock(1, takeMembers...)
 	if err != nil {
 		return err
 	}
@@ -146,7 +153,7 @@ func (x *exchange) replyHeld(h *lock.Held) error { return x.replyJSON(bodyOfHeld
 
 // putLock renews a tenure.
 func putLock(x *exchange) error {
-	b, err := x.readLock(2, "id", "fence", "ttl")
+	b, err := x.readLock(2, renewMembers...)
 	if err != nil {
 		return err
 	}
@@ -160,7 +167,7 @@ func putLock(x *exchange) error {
 
 // deleteLock ends a tenure, if it lasts.
 func deleteLock(x *exchange) error {
-	b, err := x.readLock(2, "id", "fence")
+	b, err := x.readLock(2, releaseMembers...)
 	if err != nil {
 		return err
 	}
@@ -169,9 +176,12 @@ func deleteLock(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.replyJSON(struct {
-		Released bool `json:"released"`
-	}{released})
+	return x.replyJSON(releasedBody{released})
+}
+
+// releasedBody reports whether a tenure has ended by the request.
+type releasedBody struct {
+	Released bool `json:"released"`
 }
 
 // contenderBody is the holder of a lock, or one that waits.
@@ -184,16 +194,19 @@ func bodyOfContender(c *lock.Contender) contenderBody {
 	return contenderBody{bodyOfHeld(&c.Held), c.Owner}
 }
 
+// shownBody is a lock.
+type shownBody struct {
+	Holder *contenderBody  `json:"holder"`
+	Queue  []contenderBody `json:"queue"`
+}
+
 // getLock shows the holder of a lock and the clients that wait for it.
 func getLock(x *exchange) error {
 	s, err := x.Store.ShowLock(x.Ctx, string(x.key))
 	if err != nil {
 		return err
 	}
-	out := struct {
-		Holder *contenderBody  `json:"holder"`
-		Queue  []contenderBody `json:"queue"`
-	}{Queue: []contenderBody{}}
+	out := shownBody{Queue: []contenderBody{}}
 	if s.Holder != nil {
 		holder := bodyOfContender(s.Holder)
 		out.Holder = &holder

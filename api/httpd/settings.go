@@ -12,9 +12,12 @@ func getSettings(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	return x.replyJSON(struct {
-		Settings []api.Setting `json:"settings"`
-	}{all})
+	return x.replyJSON(settingsBody{all})
+}
+
+// settingsBody is all settings.
+type settingsBody struct {
+	Settings []api.Setting `json:"settings"`
 }
 
 // getSetting answers with one setting.
@@ -26,16 +29,19 @@ func getSetting(x *exchange) error {
 	return x.replyJSON(s)
 }
 
+// settingBody gives a setting a value.
+type settingBody struct {
+	Value *string `json:"value"`
+	Force bool    `json:"force"`
+}
+
 // putSetting does what `edgehold cluster set` asks.
 func putSetting(x *exchange) error {
 	raw, err := x.readBody()
 	if err != nil {
 		return err
 	}
-	var b struct {
-		Value *string `json:"value"`
-		Force bool    `json:"force"`
-	}
+	var b settingBody
 	if err := decodeStrictly(raw, &b); err != nil {
 		return err
 	}

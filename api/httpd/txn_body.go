@@ -77,9 +77,12 @@ func (p *txnParser) age() {
 	p.t.Age, p.place = n, ""
 }
 
+// condMembers are the members of a condition.
+var condMembers = []string{"key", "key_base64", "value", "value_base64", "version", "exists"}
+
 // cond reads a condition and keeps it while the transaction is within the limits.
 func (p *txnParser) cond() {
-	f := p.fields("key", "key_base64", "value", "value_base64", "version", "exists")
+	f := p.fields(condMembers...)
 	c := api.Cond{Key: p.key(&f, "key")}
 	switch {
 	case p.err != nil:
