@@ -1,3 +1,4 @@
+import { type Atomic, type AtomicOptions, type AtomicResult, runAtomic } from "./atomic.js"
 import { type Key, keyBytes, keyText, member, pathOf } from "./bytes.js"
 import { type Answer, type Call, type CallOptions, Network, type NetworkOptions, visible } from "./call.js"
 import { duration } from "./duration.js"
@@ -107,6 +108,23 @@ export class Client {
     }
   }
 
+  /**
+   * Lets the key live for at least so many milliseconds from now, and resolves to it: its value, which is not in the entry, and its version
+   * stay. An absent key, or one that does not expire, stays as it is.
+   */
+  async touch(key: Key, ttl: number, o: AtomicOptions = {}): Promise<Entry> {
+    return (await this.atomic({ then: [{ touch: key, ttl }] }, o)).results[0] as Entry
+  }
+
+  /**
+   * Carries out operations as a whole, without running a function: `then` if all conditions hold, else `else`. That they do not hold is no
+   * error. All operations are of one instant; a transaction with a touch or a list has keys of one group alone.
+   */
+  async atomic(a: Atomic, o: AtomicOptions = {}): Promise<AtomicResult> {
+    checkId("atomic", undefined, o.idempotencyKey)
+    return runAtomic(this.net, this.sequence, a, o.idempotencyKey, o)
+  }
+
   /** The entries of the keys with a prefix, or of a range, in the order of their bytes: `for await (const e of db.list("users/"))`. */
   list(range: Range = "", o: ListOptions = {}): List {
     return new List(this.net, range, o)
@@ -150,9 +168,7 @@ export class Client {
     const name = keyText(keyBytes(key))
     const path = this.pathOf(op, key)
     const head = conditions(o)
-    if (o.idempotencyKey !== undefined && !visible.test(o.idempotencyKey)) {
-      throw invalid("an Idempotency-Key has visible characters of ASCII, and no quotation mark").of(op, name)
-    }
+    checkId(op, name, o.idempotencyKey)
     const numbered = o.idempotencyKey === undefined ? this.sequence.begin() : undefined
     const once = { op, key: name, writes: true, given: numbered === undefined, id: numbered?.key ?? ((): string => o.idempotencyKey as string) }
     try {
@@ -183,6 +199,11 @@ export class Client {
     if (committed) return version
     throw new EdgeholdError("precondition_failed", "the key is at version " + version, { version }).of(once.op, once.key)
   }
+}
+
+function checkId(op: string, key: string | undefined, id: string | undefined): void {
+  if (id === undefined || visible.test(id)) return
+  throw invalid("an Idempotency-Key has visible characters of ASCII, and no quotation mark").of(op, key)
 }
 
 function readQuery(o: ReadOptions): string[] {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export type { Atomic, AtomicOptions, AtomicResult, Condition, Operation } from "./atomic.js"
 export type { Key } from "./bytes.js"
 export type { CallOptions, Fetch } from "./call.js"
 export { type CasResult, type Client, connect, type ConnectOptions, type Consistency, type PutOptions, type ReadOptions, type WriteOptions } from "./client.js"

@@ -6,9 +6,9 @@ import { EdgeholdError, invalid } from "./errors.js"
 import type { Lock } from "./lock.js"
 import type { Sequence } from "./sequence.js"
 
-/** An operation as /v1/txn takes it, the key that it writes, and what it makes of the value. */
+/** An operation as /v1/txn takes it, the key whose value it writes, if any, and what it makes of the value. */
 interface Step {
-  key: string
+  key: string | undefined
   json: object
   /** Sets the value, whatever it was. */
   fixed: boolean
@@ -120,16 +120,58 @@ export class Tx {
    */
   add(key: Key, delta: number | bigint): void {
     this.write(key, () => {
-      if (typeof delta === "number" && !Number.isSafeInteger(delta)) throw invalid(`delta is ${delta}; it is an integer`)
-      return { json: (k) => ({ add: { ...k, delta: String(delta) } }), fixed: false, on: (old) => sum(old, BigInt(delta)) }
+      const json = addJson(delta)
+      return { json: (k) => ({ add: { ...k, ...json } }), fixed: false, on: (old) => sum(old, BigInt(delta)) }
     })
   }
 
   /** Appends the value to that of the key without reading it, unless the key's value contains it already. */
-  appendIfAbsent(key: Key, value: Value): void {
+  appendIfAbsent(key: Key, value: Value, o: { ttl?: number | undefined } = {}): void {
     this.write(key, () => {
       const bytes = valueBytes(value).slice()
-      return { json: (k) => ({ append_if_absent: { ...k, ...member("value", bytes) } }), fixed: false, on: (old) => append(old, bytes) }
+      const life = lifeOf({ ttl: o.ttl })
+      return { json: (k) => ({ append_if_absent: { ...k, ...member("value", bytes), ...life } }), fixed: false, on: (old) => append(old, bytes) }
+    })
+  }
+
+  /**
+   * Adds to the key without reading it: its value is an integer of 8 bytes, little endian, without sign, and the sum wraps. An absent key
+   * gets n. If the value has another length, the transaction fails with "precondition_failed".
+   */
+  sum64(key: Key, n: number | bigint, o: Life = {}): void {
+    this.fold("sum64", key, n, o, (a, b) => a + b)
+  }
+
+  /** Makes the key the lesser of n and what it holds, which is as in {@link sum64}. */
+  min64(key: Key, n: number | bigint, o: Life = {}): void {
+    this.fold("min64", key, n, o, (a, b) => (a < b ? a : b))
+  }
+
+  /** Makes the key the greater of n and what it holds, which is as in {@link sum64}. */
+  max64(key: Key, n: number | bigint, o: Life = {}): void {
+    this.fold("max64", key, n, o, (a, b) => (a > b ? a : b))
+  }
+
+  private fold(name: string, key: Key, n: number | bigint, o: Life, f: (a: bigint, b: bigint) => bigint): void {
+    this.write(key, () => {
+      const bytes = integerBytes(n)
+      const life = lifeOf(o)
+      return {
+        json: (k) => ({ [name]: { ...k, ...member("value", bytes), ...life } }),
+        fixed: false,
+        on: (old) => (old === null ? bytes : integerBytes(BigInt.asUintN(64, f(integerOf(old), BigInt(n))))),
+      }
+    })
+  }
+
+  /**
+   * Lets the key live for at least so many milliseconds from the commit on. Its value and version stay. An absent key, or one that does not
+   * expire, stays as it is. A transaction with a touch writes keys of one group alone.
+   */
+  touch(key: Key, ttl: number): void {
+    this.write(key, () => {
+      const life = { ttl: duration(ttl, "ttl") }
+      return { json: (k) => ({ touch: { ...k, ...life } }), fixed: false, on: undefined }
     })
   }
 
@@ -140,13 +182,14 @@ export class Tx {
     this.guards.push(lock)
   }
 
-  private write(key: Key, make: () => { json: (key: object) => object; fixed: boolean; on: Step["on"] }): void {
+  private write(key: Key, make: () => { json: (key: object) => object; fixed: boolean; on: Step["on"] | undefined }): void {
     this.usable()
     try {
       if (this.view) throw invalid("a view only reads; write in a transaction")
       const k = keyBytes(key)
       const made = make()
-      this.steps.push({ key: keyText(k), json: made.json(member("key", k)), fixed: made.fixed, on: made.on })
+      const changed = made.on === undefined ? undefined : keyText(k)
+      this.steps.push({ key: changed, json: made.json(member("key", k)), fixed: made.fixed, on: made.on ?? ((old): Uint8Array | null => old) })
     } catch (e) {
       this.fault = e
       throw e
@@ -215,6 +258,26 @@ export class Tx {
     const o: CallOptions = { signal: this.until.signal, timeout: Math.max(1, this.until.left()) }
     return readKeys(this.net, "get", names.map(keyBytes), o)
   }
+}
+
+/** What add adds, as the member of a step. */
+export function addJson(delta: number | bigint): { delta: string } {
+  if (typeof delta !== "bigint" && !Number.isSafeInteger(delta)) throw invalid(`delta is ${delta}; it is an integer`)
+  return { delta: String(delta) }
+}
+
+/** An integer of 64 bits without sign as 8 bytes, little endian. */
+export function integerBytes(n: number | bigint): Uint8Array {
+  if ((typeof n !== "bigint" && !Number.isSafeInteger(n)) || n < 0 || n > 0xffff_ffff_ffff_ffffn) throw invalid(`${n} is no integer from 0 to 2^64-1`)
+  const bytes = new Uint8Array(8)
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(n), true)
+  return bytes
+}
+
+/** The integer that 8 bytes are. */
+function integerOf(bytes: Uint8Array): bigint {
+  if (bytes.length !== 8) throw new EdgeholdError("precondition_failed", `the value has ${bytes.length} bytes; an integer has 8`)
+  return new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
 }
 
 function sum(old: Uint8Array | null, delta: bigint): Uint8Array {

@@ -22,6 +22,8 @@ export interface Conditions {
   ifNoneMatch?: "*"
   /** The item's time to live, in seconds, as other drivers have it. */
   ttl?: number
+  /** The item expires when it would have. */
+  keepTtl?: boolean
 }
 
 /** The driver for `createStorage({ driver: edgehold({ url }) })`. */
@@ -31,7 +33,7 @@ export default function edgehold(options: DriverOptions) {
   const keyOf = (item: string): string => base + item.replaceAll(":", "/")
   const itemOf = (key: string): string => key.slice(base.length).replaceAll("/", ":")
   const set = async (item: string, value: Value, c: Conditions): Promise<void> => {
-    await db.put(keyOf(item), value, { ...condition(c), ...(c.ttl === undefined ? {} : { ttl: c.ttl * 1000 }) })
+    await db.put(keyOf(item), value, { ...condition(c), ...(c.ttl === undefined ? {} : { ttl: c.ttl * 1000 }), keepTtl: c.keepTtl })
   }
   return {
     name: "edgehold",

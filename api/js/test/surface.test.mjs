@@ -224,6 +224,63 @@ describe("the edge that is far from home", { concurrency: true }, () => {
     assert.throws(() => leaked.put(a, "9"), { code: "invalid" })
   })
 
+  test("functions of 8 bytes, touch and times to live need no read", async () => {
+    const p = prefix + "atomic/"
+    const [n, t, s] = [p + "n", p + "t", p + "s"]
+    const integer = (e) => new DataView(e.bytes.buffer, e.bytes.byteOffset).getBigUint64(0, true)
+    await near.put(t, "x", { ttl: 60_000 })
+    await near.txn(async (tx) => {
+      tx.sum64(n, 5)
+      tx.sum64(n, 2n ** 64n - 2n, { ttl: 60_000 }) // it wraps
+      tx.max64(n, 7n, { keepTtl: true })
+      tx.min64(n, 6, { keepTtl: true })
+      assert.equal(integer(await tx.get(n)), 6n)
+      tx.touch(t, 3_600_000)
+      assert.equal((await tx.get(t)).text(), "x")
+      tx.appendIfAbsent(s, "a", { ttl: 60_000 })
+    })
+    const [a, b, c] = await near.getMany([n, t, s])
+    assert.deepEqual([integer(a), b.text(), c.text()], [6n, "x", "a"])
+    assert.ok(a.ttl <= 60_000 && b.ttl > 3_000_000 && c.ttl <= 60_000, `${a.ttl} ${b.ttl} ${c.ttl}`)
+    const touched = await near.touch(s, 3_600_000)
+    assert.equal(touched.version, c.version)
+    assert.ok(touched.ttl > 3_000_000)
+    assert.equal((await near.touch(p + "none", 1000)).exists, false)
+    await rejects(near.txn((tx) => tx.sum64(t, 1)), "precondition_failed")
+    await rejects(near.txn((tx) => tx.sum64(n, -1)), "invalid")
+    await rejects(near.txn((tx) => tx.max64(n, 2n ** 64n)), "invalid")
+    await rejects(near.txn((tx) => tx.touch(n, NaN)), "invalid")
+  })
+
+  test("an atomic has conditions, two branches and every operation", async () => {
+    const p = prefix + "steps/"
+    const [a, b, c, n] = ["a", "b", "c", "n"].map((k) => p + k)
+    const first = await near.put(a, "1")
+    const one = await near.atomic({
+      if: [{ key: a, version: first }, { key: b, exists: false }, { key: a, value: "1" }],
+      then: [
+        { add: a, delta: 4 }, { put: b, value: { x: 1 }, ttl: 60_000 }, { append: c, value: "y" }, { appendIfAbsent: c, value: "y" },
+        { sum64: n, value: 7 }, { min64: n, value: 5n }, { max64: n, value: 6 }, { touch: b, ttl: 3_600_000 }, { put: b, value: "z", keepTtl: true },
+        { get: b }, { list: p, limit: 2 }, { delete: c }, { list: p },
+      ],
+    })
+    assert.equal(one.committed, true)
+    const [sum, put, length, , , , , touched, , got, two, gone, all] = one.results
+    assert.deepEqual([sum.text(), put.bytes, length.text(), touched.exists, got.text(), gone.exists], ["5", null, "1", true, "z", false])
+    assert.ok(got.ttl > 3_000_000)
+    assert.deepEqual([two, all].map((l) => l.map((e) => e.key.slice(p.length)).join("")), ["ab", "abn"])
+    assert.equal((await near.get(a)).version, sum.version)
+    const other = await near.atomic({ if: [{ key: a, exists: false }], then: [{ delete: a }], else: [{ get: a }, { get: c }] })
+    assert.deepEqual([other.committed, other.results.map((e) => e.text())], [false, ["5", null]])
+    const again = { idempotencyKey: randomUUID() }
+    for (let i = 0; i < 2; i++) await near.atomic({ then: [{ add: a, delta: 1n }] }, again)
+    assert.equal((await near.get(a)).text(), "6")
+    await rejects(near.atomic({ then: [{ sum64: a, value: 1 }] }), "precondition_failed")
+    await rejects(near.atomic({ then: [{ nothing: a }] }), "invalid")
+    await rejects(near.atomic({}), "invalid")
+    await rejects(near.atomic({ then: [{ get: a }] }, { idempotencyKey: "a b" }), "invalid")
+  })
+
   test("a view never sees half of a transaction", async () => {
     const [a, b] = [prefix + "view/a", prefix + "view/b"]
     const write = (n) => near.txn((tx) => { tx.put(a, n); tx.put(b, n) })

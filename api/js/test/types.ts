@@ -15,6 +15,10 @@ export async function all(): Promise<void> {
     tx.add("n", 2n)
     return Number((await tx.get("k")).text()) * 2
   })
+  const { committed, results } = await db.atomic({ if: [{ key: "k", exists: true }], then: [{ sum64: "n", value: 1n }, { list: "p/" }] })
+  const listed: Entry | Entry[] | null = committed ? (results[1] ?? null) : null
+  // @ts-expect-error: a touch has a time
+  await db.atomic({ then: [{ touch: "k" }] })
   for await (const ev of db.watch("p/", { list: true })) handle(ev)
   const l: Lock = await db.lock("l", 1000, { wait: 5 })
   const fence: bigint = l.fence
@@ -24,7 +28,7 @@ export async function all(): Promise<void> {
   await d.setItem("a", "b", { ifMatch: v })
   // @ts-expect-error: a version is no number
   await db.cas("k", 5, "v")
-  console.log(got, doubled, fence, versions)
+  console.log(listed, got, doubled, fence, versions)
 }
 
 function handle(ev: WatchEvent): string {
