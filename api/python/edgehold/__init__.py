@@ -1,6 +1,7 @@
 """The client of Edgehold, a globally consistent key-value store: :func:`connect`, and :func:`connect_async` for asyncio."""
 
 from ._async import AsyncClient, AsyncList, AsyncLock, AsyncTx, connect_async
+from ._atomic import AtomicResult, Condition, Operation
 from ._core import CasResult, Consistency, Range
 from ._errors import Code, EdgeholdError
 from ._sync import Client, List, Lock, Tx, connect
@@ -12,9 +13,11 @@ __all__ = [
     "AsyncList",
     "AsyncLock",
     "AsyncTx",
+    "AtomicResult",
     "CasResult",
     "Client",
     "Code",
+    "Condition",
     "Consistency",
     "Delete",
     "EdgeholdError",
@@ -24,6 +27,7 @@ __all__ = [
     "Key",
     "List",
     "Lock",
+    "Operation",
     "Progress",
     "Put",
     "Range",

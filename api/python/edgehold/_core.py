@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ._atomic import AtomicResult, Condition, Operation, condition_json, name_of_operation, operation_json, read_results
 from ._call import Answer, Call, Effects, Network
 from ._errors import EdgeholdError, invalid, malformed
 from ._sequence import Sequence
@@ -140,15 +141,44 @@ class Core:
                 raise
             return CasResult(False, e.version)
 
-    def _write(self, call: Call, id: str | None, timeout: float | None) -> Effects[str]:
+    def atomic(
+        self, then: Iterable[Operation], when: Iterable[Condition], otherwise: Iterable[Operation], id: str | None, timeout: float | None
+    ) -> Effects[AtomicResult]:
+        """Carries out operations as a whole."""
+        branches = list(then), list(otherwise)
+        body = {"if": [condition_json(c) for c in when], "then": [operation_json(o) for o in branches[0]], "else": [operation_json(o) for o in branches[1]]}
+        call = txn_call("atomic", body, None)
+        end = self._identify(call, id)
+        call.writes = any(name_of_operation(o) not in ("get", "list") for b in branches for o in b)
+        try:
+            committed, results = read_txn((yield from self.net.run(call, timeout)))
+        finally:
+            end()
+        branch = branches[0] if committed else branches[1]
+        if len(results) != len(branch):
+            raise malformed().of("atomic", None)
+        return AtomicResult(committed, read_results(branch, results))
+
+    def touch(self, key: Key, ttl: float, id: str | None, timeout: float | None) -> Effects[Entry]:
+        got = yield from self.atomic([{"touch": key, "ttl": ttl}], [], [], id, timeout)
+        entry = got.results[0]
+        if not isinstance(entry, Entry):
+            raise malformed().of("touch", key_text(key_bytes(key)))
+        return entry
+
+    def _identify(self, call: Call, id: str | None) -> Callable[[], None]:
+        """Gives a write its Idempotency-Key, and returns what ends it."""
         call.writes, call.given = True, id is not None
-        end: Callable[[], None] = lambda: None
         if id is None:
             call.id, end = self.sequence.begin()
-        elif _VISIBLE.fullmatch(id):
-            call.id = lambda: id
-        else:
+            return end
+        if not _VISIBLE.fullmatch(id):
             raise invalid("an Idempotency-Key has visible characters of ASCII, and no quotation mark").of(call.op, call.key)
+        call.id = lambda: id
+        return lambda: None
+
+    def _write(self, call: Call, id: str | None, timeout: float | None) -> Effects[str]:
+        end = self._identify(call, id)
         try:
             a = yield from self.net.run(call, timeout)
         finally:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 
 from ._call import DEFAULT_TIMEOUT, Answer, Effects, Network, Send, Sleep, Token
+from ._atomic import AtomicResult, Condition, Operation
 from ._core import CasResult, Conditions, Consistency, Core, Keys, life, read_query
 from ._lock import LOOK, Tenure, acquire, next_look
 from ._tx import Runs, TxBase
@@ -89,6 +90,24 @@ class Client:
     ) -> str:
         """Deletes the key, and returns the version of its absence. An absent key is no error."""
         return self._run(self._core.delete(key, Conditions(if_version, False, if_exists), idempotency_key, timeout))
+
+    def touch(self, key: Key, ttl: float, *, idempotency_key: str | None = None, timeout: float | None = None) -> Entry:
+        """Lets the key live for at least ttl seconds from now, and returns it without its value.
+
+        Its value and version stay. An absent key, or one that does not expire, stays as it is.
+        """
+        return self._run(self._core.touch(key, ttl, idempotency_key, timeout))
+
+    def atomic(
+        self, then: Iterable[Operation], *, when: Iterable[Condition] = (), otherwise: Iterable[Operation] = (), idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> AtomicResult:
+        """Carries out operations as a whole, without running a function: then if all conditions of when hold, else otherwise.
+
+        That they do not hold is no error. All operations are of one instant; a transaction with a touch or a list has keys of one group
+        alone.
+        """
+        return self._run(self._core.atomic(then, when, otherwise, idempotency_key, timeout))
 
     def list(
         self, keys: Keys = "", *, limit: int | None = None, page_size: int = 100, reverse: bool = False, keys_only: bool = False,

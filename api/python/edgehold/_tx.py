@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ._atomic import MAX64, delta_text, integer_bytes
 from ._call import Effects, Until, pause
 from ._core import Core, life, read_txn, txn_call
 from ._errors import EdgeholdError, invalid
-from ._values import Entry, Key, Value, key_bytes, key_text, member, value_bytes
+from ._values import Entry, Key, Value, duration, key_bytes, key_text, member, value_bytes
 
 _CONFLICT_PAUSE = 0.004
 
@@ -26,7 +27,8 @@ class Guard(Protocol):
 
 @dataclass(slots=True)
 class _Step:
-    key: str
+    key: str | None
+    """The key whose value it writes, if any."""
     json: dict[str, Any]
     fixed: bool
     """It sets the key whatever the key held."""
@@ -80,20 +82,48 @@ class TxBase:
         """
 
         def step(k: dict[str, str]) -> tuple[dict[str, Any], bool, Callable[[bytes | None], bytes | None]]:
-            if isinstance(delta, bool) or not isinstance(delta, int):
-                raise invalid(f"delta is {delta!r}; it is an integer")
-            return {"add": {**k, "delta": str(delta)}}, False, lambda old: _sum(old, delta)
+            return {"add": {**k, "delta": delta_text(delta)}}, False, lambda old: _sum(old, delta)
 
         self._write(key, step)
 
-    def append_if_absent(self, key: Key, value: Value) -> None:
+    def append_if_absent(self, key: Key, value: Value, *, ttl: float | None = None) -> None:
         """Appends the value to that of the key without reading it, unless the key's value contains it already."""
 
         def step(k: dict[str, str]) -> tuple[dict[str, Any], bool, Callable[[bytes | None], bytes | None]]:
             b = value_bytes(value)
-            return {"append_if_absent": {**k, **member("value", b)}}, False, lambda old: b if old is None else old if b in old else old + b
+            return {"append_if_absent": {**k, **member("value", b), **life(ttl, False)}}, False, lambda old: b if old is None else old if b in old else old + b
 
         self._write(key, step)
+
+    def sum64(self, key: Key, n: int, *, ttl: float | None = None, keep_ttl: bool = False) -> None:
+        """Adds to the key without reading it: its value is an integer of 8 bytes, little endian, without sign, and the sum wraps.
+
+        An absent key gets n. If the value has another length, the transaction fails with "precondition_failed".
+        """
+        self._fold("sum64", key, n, ttl, keep_ttl, lambda a, b: (a + b) & MAX64)
+
+    def min64(self, key: Key, n: int, *, ttl: float | None = None, keep_ttl: bool = False) -> None:
+        """Makes the key the lesser of n and what it holds, which is as in :meth:`sum64`."""
+        self._fold("min64", key, n, ttl, keep_ttl, min)
+
+    def max64(self, key: Key, n: int, *, ttl: float | None = None, keep_ttl: bool = False) -> None:
+        """Makes the key the greater of n and what it holds, which is as in :meth:`sum64`."""
+        self._fold("max64", key, n, ttl, keep_ttl, max)
+
+    def _fold(self, name: str, key: Key, n: int, ttl: float | None, keep_ttl: bool, f: Callable[[int, int], int]) -> None:
+        def step(k: dict[str, str]) -> tuple[dict[str, Any], bool, Callable[[bytes | None], bytes | None]]:
+            b = integer_bytes(n)
+            return {name: {**k, **member("value", b), **life(ttl, keep_ttl)}}, False, lambda old: b if old is None else integer_bytes(f(_integer(old), n))
+
+        self._write(key, step)
+
+    def touch(self, key: Key, ttl: float) -> None:
+        """Lets the key live for at least so many seconds from the commit on. Its value and version stay.
+
+        An absent key, or one that does not expire, stays as it is. A transaction with a touch writes keys of one group alone.
+        """
+        self._write(key, lambda k: ({"touch": {**k, "ttl": duration(ttl, "ttl")}}, False, lambda old: old))
+        self._steps[-1].key = None
 
     def guard(self, lock: Guard) -> None:
         """Lets the transaction commit only while the lock is held: it fails with "precondition_failed" if the lock is lost."""
@@ -172,6 +202,12 @@ class TxBase:
         got = yield from self._core.get_many("get", names, max(0.001, self._until.left()))
         self._usable()
         return got
+
+
+def _integer(b: bytes) -> int:
+    if len(b) != 8:
+        raise EdgeholdError("precondition_failed", f"the value has {len(b)} bytes; an integer has 8")
+    return int.from_bytes(b, "little")
 
 
 def _sum(old: bytes | None, delta: int) -> bytes:

@@ -44,6 +44,8 @@ async def every_method(db: AsyncClient, p: str) -> None:
         return [e.text() for e in await tx.get_many([p + "a", p + "c"])]
 
     assert await db.view(both) == ["2", "3"]
+    assert (await db.atomic([{"add": p + "a", "delta": 1}, {"list": p}])).results[0].text() == "3"
+    assert (await db.touch(p + "a", 60)).ttl is None  # it does not expire
 
     async with await db.lock(p + "lock", 60) as lock:
         assert lock.fence > 0 and not lock.lost

@@ -176,6 +176,59 @@ def test_transactions(db, prefix):
     assert db.get(a).text() == "7"
 
 
+def test_functions_and_touch(db, prefix):
+    p = prefix + "functions/"
+    n, t, s = p + "n", p + "t", p + "s"
+    db.put(t, "x", ttl=60)
+
+    def steps(tx):
+        tx.sum64(n, 5)
+        tx.sum64(n, (1 << 64) - 2, ttl=60)  # it wraps
+        tx.max64(n, 7, keep_ttl=True)
+        tx.min64(n, 6, keep_ttl=True)
+        assert tx.get(n).value == bytes([6, 0, 0, 0, 0, 0, 0, 0])
+        tx.touch(t, 3600)
+        assert tx.get(t).text() == "x"
+        tx.append_if_absent(s, "a", ttl=60)
+
+    db.txn(steps)
+    a, b, c = db.get_many([n, t, s])
+    assert (a.value[0], b.text(), c.text()) == (6, "x", "a")
+    assert a.ttl <= 60 and b.ttl > 3000 and c.ttl <= 60
+    touched = db.touch(s, 3600)
+    assert touched.version == c.version and touched.ttl > 3000 and touched.value is None
+    assert not db.touch(p + "none", 1).exists
+    assert code(db.txn, lambda tx: tx.sum64(t, 1)) == "precondition_failed"
+    for bad in (lambda tx: tx.sum64(n, -1), lambda tx: tx.max64(n, 1 << 64), lambda tx: tx.min64(n, True), lambda tx: tx.touch(n, -1)):
+        assert code(db.txn, bad) == "invalid"
+
+
+def test_atomic(db, prefix):
+    p = prefix + "steps/"
+    a, b, c, n = (p + k for k in "abcn")
+    first = db.put(a, "1")
+    committed, results = db.atomic(
+        [
+            {"add": a, "delta": 4}, {"put": b, "value": {"x": 1}, "ttl": 60}, {"append": c, "value": "y"}, {"append_if_absent": c, "value": "y"},
+            {"sum64": n, "value": 7}, {"min64": n, "value": 5}, {"max64": n, "value": 6}, {"touch": b, "ttl": 3600},
+            {"put": b, "value": "z", "keep_ttl": True}, {"get": b}, {"list": p, "limit": 2}, {"delete": c}, {"list": p},
+        ],
+        when=[{"key": a, "version": first}, {"key": b, "exists": False}, {"key": a, "value": "1"}],
+    )
+    total, put, length, *_, touched, _, got, two, gone, every = results
+    assert committed and (total.text(), put.value, length.text(), touched.exists, got.text(), gone.exists) == ("5", None, "1", True, "z", False)
+    assert got.ttl > 3000 and ["".join(e.key[len(p) :] for e in x) for x in (two, every)] == ["ab", "abn"]
+    other = db.atomic([{"delete": a}], when=[{"key": a, "exists": False}], otherwise=[{"get": a}, {"get": c}])
+    assert not other.committed and [e.text() for e in other.results] == ["5", None]
+    id = str(uuid.uuid4())
+    for _ in range(2):
+        db.atomic([{"add": a, "delta": 1}], idempotency_key=id)
+    assert db.get(a).text() == "6"
+    assert code(db.atomic, [{"sum64": a, "value": 1}]) == "precondition_failed"
+    for bad in ([{"nothing": a}], [{"get": a, "put": a}], [], [{"sum64": a, "value": "1"}], [{"add": a}]):
+        assert code(db.atomic, bad) == "invalid"
+
+
 def test_transactions_of_threads_are_all_counted(db, prefix):
     key = prefix + "counter"
 
