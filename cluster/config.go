@@ -14,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/join"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/replica/logstore"
+	"github.com/edgehold/edgehold/cluster/traces"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -123,6 +124,10 @@ type Config struct {
 	RESPSocket string
 	// ConsulListener is where the node answers clients of Consul's KV API; nil: nowhere. The node closes it.
 	ConsulListener net.Listener
+	// OTLP is the URL of a collector of traces, such as http://127.0.0.1:4318; "" traces nothing. TraceRatio is the part of the requests
+	// that do not say whether they are traced, of which the node begins a trace: from 0 to 1.
+	OTLP       string
+	TraceRatio float64
 	// OnFailed is called if a group at this node has no state to go on with: what is on its disk is damaged, or cannot be written. It
 	// must end the process; the node is never ready again. It is called by the goroutine that meets the failure. nil panics.
 	OnFailed func(err error)
@@ -145,7 +150,7 @@ type Config struct {
 type LogKind = logstore.Kind
 
 func (c *Config) check() error {
-	if err := cmp.Or(c.Log.Check(), CheckFronts(c.Fronts)); err != nil {
+	if err := cmp.Or(c.Log.Check(), CheckFronts(c.Fronts), traces.Check(c.OTLP, c.TraceRatio)); err != nil {
 		return err
 	}
 	switch {
@@ -211,3 +216,9 @@ func (c *Config) setDefaults() {
 	}
 	c.Logger = cmp.Or[hclog.Logger](c.Logger, hclog.NewNullLogger())
 }
+
+// DefaultTraceRatio is the usual Config.TraceRatio of a node that has a collector.
+const DefaultTraceRatio = traces.DefaultRatio
+
+// CheckOTLP returns CodeInvalid if there can be no collector of traces at the URL, or the ratio is not from 0 to 1. "" is no collector.
+func CheckOTLP(collector string, ratio float64) error { return traces.Check(collector, ratio) }

@@ -22,6 +22,7 @@ import (
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/lock"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/access"
 	"github.com/edgehold/edgehold/cluster/clock"
@@ -31,6 +32,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/traces"
 	"github.com/edgehold/edgehold/cluster/txn"
 	"github.com/edgehold/edgehold/cluster/watch"
 	"github.com/edgehold/edgehold/cluster/words"
@@ -74,6 +76,7 @@ type Node struct {
 	registrar  *registrar
 	joins      bucket         // requests to join
 	slow       *slowRequests  // of the clients of this node
+	tracer     *trace.Tracer  // nil: no request is traced
 	backend    *front.Backend // what fronts get
 	api        http.Handler   // the HTTP API
 	live       *live          // what the cluster does, for those who look
@@ -102,6 +105,7 @@ var rooms = []struct {
 	{"membership", (*Node).openMembership},
 	{"security", (*Node).openSecurity},
 	{"figures", (*Node).openFigures},
+	{"traces", (*Node).openTraces},
 	{"port", (*Node).openPort},
 	{"access", (*Node).openAccess},
 	{"peers", (*Node).openPeers},
@@ -186,6 +190,20 @@ func (n *Node) openMembership() (end func() error, err error) {
 	return nil, err
 }
 
+func (n *Node) openTraces() (func() error, error) {
+	if n.cfg.OTLP == "" {
+		return nil, nil
+	}
+	t, err := traces.Open(traces.Config{
+		URL: n.cfg.OTLP, Ratio: n.cfg.TraceRatio, Node: n.cfg.ID, Region: n.cfg.Region, Metrics: n.metrics, Log: n.log.Named("traces").Warn,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.tracer = t.Tracer
+	return t.Close, nil
+}
+
 func (n *Node) openPort() (end func() error, err error) {
 	if n.port, err = n.membership.openPort(); err != nil {
 		return nil, err
@@ -197,7 +215,7 @@ func (n *Node) openPort() (end func() error, err error) {
 func (n *Node) openPeers() (end func() error, err error) {
 	n.peers, err = peer.NewServer(peer.ServerConfig{
 		Self: n.cfg.ID, Role: n.cfg.Role, Logger: n.log.Named("peer"),
-		Identify: peerOf, Own: n.membership.own(), Learn: n.refresher.learn,
+		Identify: peerOf, Own: n.membership.own(), Learn: n.refresher.learn, Tracer: n.tracer,
 		Workers: n.workers, Faults: n.faults,
 		Room: admission.New(admission.Config{Metrics: n.metrics.with("room", "peer"), Busy: n.cfg.Busy, Calm: calmOfNodes}),
 	})
@@ -342,7 +360,7 @@ func (n *Node) openCache() (end func() error, err error) {
 			return remote.Node{Remote: n.pool.Remote(node)}.OpenLeases(ctx, remote.Hello{Node: n.cfg.ID, Nonce: n.nonce})
 		},
 		OnLeads: n.router.Leads, OnHeard: n.router.Heard, OnEpoch: n.epochs.Heard,
-		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults,
+		Node: n.cfg.ID, Nonce: n.nonce, Clock: n.cfg.Clock, Metrics: n.metrics, Faults: n.faults, Tracer: n.tracer,
 		Term: n.cfg.LeaseTerm, KeepAlive: n.cfg.KeepAlive, Pause: clock.PauseAllowance(clock.Source),
 		MaxBytes: n.cfg.CacheBytes, MaxEntries: int(min(n.cfg.CacheBytes/bytesPerEntry, maxCacheEntries)),
 	})
@@ -374,7 +392,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Observer: n.live, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
 		Settings: n, Dev: n.cfg.Dev,
-		SlowLog: n.slow.log, HotKeys: n.slow.hot, SlowRequests: n,
+		SlowLog: n.slow.log, HotKeys: n.slow.hot, SlowRequests: n, Tracer: n.tracer,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,
 	}

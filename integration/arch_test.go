@@ -70,18 +70,19 @@ var house = map[string]room{
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
-		ours:  []string{"api", "api/admission", "api/lock", "api/wire"},
-		tests: []string{"api/front", "api/httpd"},
+		ours:   []string{"api", "api/admission", "api/lock", "api/observe/trace", "api/wire"},
+		others: []string{"go.opentelemetry.io/otel/trace"},
+		tests:  []string{"api/front", "api/httpd"},
 	},
 	"api/front": {
 		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace"},
 	},
 	"api/door": {
-		ours:  []string{"api", "api/admission", "api/front"},
+		ours:  []string{"api", "api/admission", "api/front", "api/observe/trace"},
 		tests: []string{"api/fault", "api/observe", "api/storetest"},
 	},
 	"api/httpd": {
-		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/observe/trace", "api/wire"},
 		tests: []string{"api/httpd/contract", "cluster/access/accesstest", "api/observe"},
 	},
 	"api/httpd/openapi": {},
@@ -124,7 +125,7 @@ var house = map[string]room{
 		tests:  []string{"transport/wan"},
 	},
 	"transport/rpc": {
-		ours:   []string{"api", "api/admission"},
+		ours:   []string{"api", "api/admission", "api/observe/trace"},
 		others: []string{"google.golang.org/grpc", "google.golang.org/protobuf", "google.golang.org/genproto", cbor},
 		tests:  []string{"transport", "transport/wan"},
 	},
@@ -132,7 +133,7 @@ var house = map[string]room{
 		others: []string{yaml},
 	},
 	"cluster/replica": {
-		ours:   []string{"api", "api/observe", "cluster/notice", "cluster/replica/checkpoint", "cluster/replica/logstore"},
+		ours:   []string{"api", "api/observe", "api/observe/trace", "cluster/notice", "cluster/replica/checkpoint", "cluster/replica/logstore"},
 		others: []string{hclog, hraft},
 	},
 	"cluster/replica/checkpoint": {
@@ -144,7 +145,7 @@ var house = map[string]room{
 		others: []string{hclog, hraft, "github.com/hashicorp/raft-boltdb", "github.com/hashicorp/raft-wal", "go.etcd.io/bbolt"},
 	},
 	"cluster/group": {
-		ours:   []string{"api", "api/admission", "api/observe", "cluster/replica", "cluster/words", "fsm", "fsm/ident"},
+		ours:   []string{"api", "api/admission", "api/observe", "api/observe/trace", "cluster/replica", "cluster/words", "fsm", "fsm/ident"},
 		others: []string{hclog},
 		tests:  []string{"fsm/engine"},
 	},
@@ -154,7 +155,7 @@ var house = map[string]room{
 		tests:  []string{"fsm/engine"},
 	},
 	"cluster/peer": {
-		ours:   []string{"api", "api/admission", "cluster/words", "api/fault", "api/observe", "api/wire", "transport/rpc"},
+		ours:   []string{"api", "api/admission", "cluster/words", "api/fault", "api/observe", "api/observe/trace", "api/wire", "transport/rpc"},
 		others: []string{hclog},
 		tests:  []string{"cluster/peer/peertest"},
 	},
@@ -162,7 +163,7 @@ var house = map[string]room{
 		ours: []string{"api", "api/wire", "cluster/peer", "transport", "transport/wan"},
 	},
 	"cluster/remote": {
-		ours:  []string{"api", "api/admission", "api/codec", "api/fault", "api/observe", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:  []string{"api", "api/admission", "api/codec", "api/fault", "api/observe", "api/observe/trace", "api/wire", "cluster/peer", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		tests: []string{"cluster/peer/peertest", "fsm/engine", "transport", "transport/wan"},
 	},
 	"cluster/access": {
@@ -181,17 +182,21 @@ var house = map[string]room{
 		others: []string{hclog},
 	},
 	"cluster/txn": {
-		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
+		ours:   []string{"api", "api/admission", "api/fault", "api/observe", "api/observe/trace", "cluster/remote", "cluster/words", "fsm", "fsm/ident", "fsm/placement"},
 		others: []string{hclog},
 		tests:  []string{"api/front", "api/httpd", "cluster/group", "cluster/router", "fsm/engine"},
 	},
 	"cluster/leasecache": {
-		ours:  []string{"api", "api/admission", "api/fault", "api/observe", "cluster/words", "fsm/ident"},
+		ours:  []string{"api", "api/admission", "api/fault", "api/observe", "api/observe/trace", "cluster/words", "fsm/ident"},
 		tests: []string{"cluster/clock"},
 	},
 	"cluster/watch": {
 		ours:  []string{"api", "api/fault", "api/observe", "cluster/cursor", "cluster/words", "fsm/placement"},
 		tests: []string{"api/storetest", "fsm/ident"},
+	},
+	"cluster/traces": {
+		ours:   []string{"api", "api/observe", "api/observe/trace"},
+		others: []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/exporters/otlp", "go.opentelemetry.io/otel/sdk"},
 	},
 	"cluster/clock": {
 		ours:   []string{"api", "cluster/words"},

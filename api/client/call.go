@@ -16,6 +16,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/lock"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // call is one request. It does not depend on the node that it is sent to.
@@ -45,6 +46,8 @@ type call struct {
 	id func() identity
 	// given means that the caller chose an opaque id, so that the write may have been sent before.
 	given bool
+	// traced means that the call's context has a span that the node is to continue.
+	traced bool
 	// untimed means that the path takes no timeout parameter.
 	untimed bool
 	// whole means that an attempt gets all the time that is left, as it may wait for that long.
@@ -130,7 +133,7 @@ func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time
 // send sends the call to one node. The node gets at most budget for it.
 func (n *network) send(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	until := time.Now().Add(budget)
-	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue {
+	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue && !q.traced { // streams carry no traces
 		s, err := n.stream(ctx, until, e)
 		if err != nil {
 			return nil, n.endpoints.unanswered(ctx, e, q, err, false)
@@ -258,6 +261,9 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 	req.Header.Set("User-Agent", n.config.UserAgent)
 	if token := n.tokens.current(); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	if q.traced {
+		trace.Headers(ctx, req.Header)
 	}
 	if q.id != nil {
 		req.Header.Set("Idempotency-Key", q.id().header())

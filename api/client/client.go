@@ -89,6 +89,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // Config configures a Client. Only Endpoints is required.
@@ -130,13 +131,14 @@ type Client struct {
 	sequence  atomic.Pointer[sequence]
 	holds     holds
 	moment    func() moment // by which locks count
+	tracer    *trace.Tracer // nil: calls make no spans
 }
 
 var _ api.Admin = (*Client)(nil)
 
 // Open checks the Config and returns a Client. It does not contact a node; the first call does. The error is [api.CodeInvalid] if
 // the Config is not valid. Close the Client when it is no longer needed.
-func Open(ctx context.Context, cfg Config) (*Client, error) {
+func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &api.Error{Code: api.CodeUnavailable, Op: "open", Err: err}
 	}
@@ -163,7 +165,14 @@ func Open(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, tokens, nodes))
+	c, err := newClient(cfg.Timeout, cfg.Random, nodes, newNetwork(cfg, tokens, nodes))
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range opts {
+		o(c)
+	}
+	return c, nil
 }
 
 func newClient(timeout time.Duration, random io.Reader, nodes *endpoints, carrier carrier) (*Client, error) {

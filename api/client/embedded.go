@@ -25,7 +25,7 @@ import (
 // locks, as at every node; its waiters poll if the Store is no Watcher. If the Store has a method ID() api.NodeID, [Value].Node is what it
 // returns. If it has a method ReadLeased, as an embedded edge has, a Get without options is answered by that, if it can be, in less than a
 // microsecond. Close does not close the Store.
-func New(store api.Store) *Client {
+func New(store api.Store, opts ...Option) *Client {
 	nodes := &endpoints{all: []*endpoint{{}}}
 	e := &embedded{store: store, endpoints: nodes}
 	if n, ok := store.(interface{ ID() api.NodeID }); ok {
@@ -36,6 +36,9 @@ func New(store api.Store) *Client {
 		panic(err) // crypto/rand never fails
 	}
 	c.leased, _ = store.(leaser)
+	for _, o := range opts {
+		o(c)
+	}
 	return c
 }
 

@@ -23,9 +23,9 @@ const (
 	maxWrite = time.Hour
 )
 
-// run sends the call until a node answers it, retrying is pointless, or its time or its retry budget is used up. An error may
+// carryOut sends the call until a node answers it, retrying is pointless, or its time or its retry budget is used up. An error may
 // come with the refusal that caused it.
-func (c *Client) run(ctx context.Context, q *call) (*answer, error) {
+func (c *Client) carryOut(ctx context.Context, q *call) (*answer, error) {
 	ctx, cancel := c.bounded(ctx, most(q))
 	defer cancel()
 	var past history

@@ -9,6 +9,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 const (
@@ -35,6 +36,10 @@ type Exchange struct {
 	Store  front.Caller    // of the principal: set by Identify
 	Ctx    *Context        // made from Base, and ends with the request's timeout: set by Bound
 	Status int             // of the answer
+	// Pattern is the path with names in braces for what clients choose, for spans; "" if the front has none. Untraced, set before
+	// Identify, keeps the request out of traces.
+	Pattern  string
+	Untraced bool
 
 	door            *Door
 	conn            *connState        // of the request's connection; nil if nothing is remembered
@@ -44,6 +49,7 @@ type Exchange struct {
 	replied         bool              // the answer has begun
 	opened          time.Time         // when the stream that is the answer began; zero if it is none
 	note            front.Note        // of what was asked of Store
+	span            trace.Span        // of the request, if it is traced; the zero Span once it has ended
 }
 
 // Begin makes x the exchange of a request. A client has a moment for its body until the request's own time is known.
@@ -128,6 +134,7 @@ func (x *Exchange) Reply(status, size int) {
 // the open ones, until over is called.
 func (x *Exchange) Open() (over func()) {
 	x.Leave()
+	x.endSpan("stream")
 	x.opened = time.Now()
 	return x.conn.streams(x.R)
 }
@@ -139,6 +146,7 @@ func (x *Exchange) End(route string) {
 	if x.opened.IsZero() {
 		x.opened = time.Now()
 	}
+	x.endSpan(route)
 	labels, took := front.Labels{Front: x.door.name, Route: route, Status: StatusText(x.Status)}, x.opened.Sub(x.Start)
 	x.door.Observe(labels, took.Seconds())
 	x.door.Slow(x.Base, labels, &x.note, x.Start, took)

@@ -56,6 +56,9 @@ func (x *Exchange) remembered() *connState {
 // an error they are those of a client without a credential.
 func (x *Exchange) Identify() error {
 	x.Base, x.conn = x.R.Context(), x.remembered()
+	if x.door.Tracer != nil && !x.Untraced {
+		x.Base, x.span = x.door.Tracer.Serve(x.Base, "HTTP", x.R.Header)
+	}
 	err := x.authenticate()
 	x.Store = x.door.For(x.Base).Noting(&x.note)
 	return err

@@ -27,6 +27,9 @@ func (c Caller) Noting(n *Note) Caller {
 	return c
 }
 
+// Source returns what answered: "lease", "owner" or "stale"; "" if nothing did.
+func (n *Note) Source() string { return n.by }
+
 // NoteRead notes a read and its answer. A nil Note notes nothing.
 func (n *Note) NoteRead(r *api.ReadRequest, out *api.ReadResult, err error) {
 	if n == nil || len(r.Keys) == 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -129,6 +130,7 @@ type calls struct {
 
 func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	began := time.Now()
+	ctx, span := c.trace(ctx, "calls read")
 	err := c.store.Read(ctx, q, out)
 	took := time.Since(began)
 	if c.IsSlow(began, took) {
@@ -136,11 +138,12 @@ func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult
 		n.NoteRead(q, out, err)
 		c.Slow(ctx, front.Labels{Front: callsFront, Route: "read"}, &n, began, took)
 	}
-	return c.done(took, "read", err, false)
+	return c.done(took, span, "read", err, false)
 }
 
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
+	ctx, span := c.trace(ctx, "calls write")
 	res, err := c.store.Do(ctx, t)
 	took := time.Since(began)
 	if c.IsSlow(began, took) {
@@ -148,11 +151,21 @@ func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 		n.NoteTxn(t, res, err)
 		c.Slow(ctx, front.Labels{Front: callsFront, Route: "write"}, &n, began, took)
 	}
-	return res, c.done(took, "write", err, true)
+	return res, c.done(took, span, "write", err, true)
+}
+
+// trace begins the span of a call, if chance has it traced. A client that traces a call sends it as a request of its own.
+func (c calls) trace(ctx context.Context, name string) (context.Context, trace.Span) {
+	if c.Tracer == nil {
+		return ctx, trace.Span{}
+	}
+	ctx, span := c.Tracer.Serve(ctx, name, nil)
+	span.Set(trace.Front, callsFront)
+	return ctx, span
 }
 
 // done measures a call and explains its error.
-func (c calls) done(took time.Duration, route string, err error, writes bool) error {
+func (c calls) done(took time.Duration, span trace.Span, route string, err error, writes bool) error {
 	status := http.StatusOK
 	if err != nil {
 		e := door.Explain(err, writes)
@@ -163,7 +176,9 @@ func (c calls) done(took time.Duration, route string, err error, writes bool) er
 			e.Unknown = false
 		}
 		err, status = e, e.Code.HTTPStatus()
+		span.Fail(string(e.Code))
 	}
+	span.End()
 	c.Observe(front.Labels{Front: callsFront, Route: route, Status: door.StatusText(status)}, took.Seconds())
 	return err
 }

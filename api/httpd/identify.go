@@ -9,6 +9,7 @@ func (x *exchange) identify() error {
 			return err
 		}
 	}
+	x.Pattern, x.Untraced = x.route.path, x.route.kind != request
 	err := x.Identify()
 	if x.route.kind == probe && x.route.right == front.None {
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -263,6 +264,8 @@ func unavailable(hint string) *api.Error {
 // held before the call was the newest state at that instant, and what it holds afterwards is at least as new. An
 // error is certain: nothing was written.
 func (a *Authority) confirm(ctx context.Context, l *lead) error {
+	ctx, span := trace.Start(ctx, "confirm", trace.Internal)
+	defer span.End()
 	return readError(a.log().QuorumConfirm(ctx, uint64(l.term)))
 }
 

@@ -291,7 +291,7 @@ func BenchmarkOwing(b *testing.B) {
 			g.Authority.mu.Lock()
 			for e := range edges {
 				h, _ := g.holderLocked(g.lead, g.sids[e])
-				g.lead.revoke(h, growthKey(e), 1<<60, time.Now().Add(time.Hour)) // never overdue, never sent
+				g.lead.revoke(h, growthKey(e), 1<<60, time.Now().Add(time.Hour), nil) // never overdue, never sent
 				h.unsent = nil
 			}
 			g.lead.unsent = nil

@@ -33,6 +33,7 @@ type holder struct {
 	pending map[api.Key]*revocation
 	oldest  time.Time // no pending revocation was asked for before this
 	unsent  []words.RevokedLease
+	traces  [][]byte // of the writes that wait for what is unsent, as words.Revocation has them
 }
 
 // process returns the process that has the session.

@@ -125,11 +125,11 @@ func (a *Authority) send() (sent, unreachable bool) {
 	for _, h := range l.unsent {
 		for len(h.unsent) > 0 {
 			n := min(len(h.unsent), maxRevoked)
-			batch := words.Revocation{Group: a.cfg.Group, Session: h.sid, Leases: h.unsent[:n:n]}
+			batch := words.Revocation{Group: a.cfg.Group, Session: h.sid, Leases: h.unsent[:n:n], Traces: h.traces}
 			messages = append(messages, message{h, batch})
 			h.unsent = h.unsent[n:]
 		}
-		h.unsent = nil
+		h.unsent, h.traces = nil, nil
 	}
 	l.unsent = nil
 	a.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -28,6 +29,7 @@ type wait struct {
 	left    map[claim]*revocation // what is not settled yet
 	done    chan struct{}         // closed when nothing is left
 	holders []*holder             // the holders that count this wait in waiting
+	trace   []byte                // of the write; nil if it is not traced
 	clearance
 }
 
@@ -108,7 +110,9 @@ func (p *revocation) settle(h *holder, key api.Key, how func(*wait, *holder, api
 // session has ended. Leases in dropped are given up already by the caller; CodeDenied if one is another node's. clear
 // returns early with an error if ctx or the term ends.
 func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dropped []ident.DroppedLease) (clearance, error) {
-	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{})}
+	ctx, span := a.revokeSpan(ctx, holders)
+	defer span.End()
+	w := &wait{since: time.Now(), left: map[claim]*revocation{}, done: make(chan struct{}), trace: trace.Bytes(ctx)}
 	if err := a.claim(words.CallerFrom(ctx), l, w, holders, dropped); err != nil {
 		return clearance{}, err
 	}
@@ -116,6 +120,7 @@ func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dr
 	select {
 	case <-w.done:
 		a.settled(l, w)
+		holderSpans(ctx, w)
 		return w.clearance, w.err
 	case <-l.ended:
 		err = notLeader("")
@@ -125,6 +130,8 @@ func (a *Authority) clear(ctx context.Context, l *lead, holders []fsm.Holder, dr
 		err = a.unanswered(l, w)
 	}
 	a.settled(l, w)
+	holderSpans(ctx, w)
+	span.Fail(string(api.CodeOf(err)))
 	return clearance{}, err
 }
 
@@ -170,7 +177,7 @@ func (a *Authority) claim(c *words.Caller, l *lead, w *wait, holders []fsm.Holde
 				w.holders = append(w.holders, h)
 				h.waiting++
 			}
-			p := l.revoke(h, x.Key, x.Lease, w.since)
+			p := l.revoke(h, x.Key, x.Lease, w.since, w.trace)
 			if w.left[claim{h.sid, x.Key}] == nil {
 				w.left[claim{h.sid, x.Key}] = p
 				p.waits = append(p.waits, w)
@@ -187,8 +194,8 @@ func (a *Authority) claim(c *words.Caller, l *lead, w *wait, holders []fsm.Holde
 	return nil
 }
 
-// revoke ensures that the lease, or a later one on the same key, is revoked.
-func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) *revocation {
+// revoke ensures that the lease, or a later one on the same key, is revoked. of is the trace of the write that needs it, or nil.
+func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time, of []byte) *revocation {
 	p := h.pending[key]
 	if p == nil {
 		p = &revocation{since: now}
@@ -204,6 +211,9 @@ func (l *lead) revoke(h *holder, key api.Key, lid ident.LeaseID, now time.Time) 
 			l.unsent = append(l.unsent, h)
 		}
 		h.unsent = append(h.unsent, words.RevokedLease{Key: key, Lease: lid})
+		if n := len(h.traces); of != nil && n < words.MaxTraces && (n == 0 || &h.traces[n-1][0] != &of[0]) { // once a write
+			h.traces = append(h.traces, of)
+		}
 	}
 	return p
 }
@@ -243,6 +253,7 @@ func (a *Authority) unanswered(l *lead, w *wait) error {
 	for c := range w.left {
 		if h := l.holders[c.sid]; h != nil && !named[h.node] {
 			named[h.node] = true
+			w.delay(api.Delay{Node: h.node, Wait: time.Since(w.since)})
 			nodes = append(nodes, string(h.node))
 			a.metrics.delayed(h.node, time.Since(w.since))
 		}
@@ -310,7 +321,7 @@ func (l *lead) settleExpired(h *holder) {
 		delete(h.pending, key)
 		p.settle(h, key, (*wait).ended)
 	}
-	h.unsent = nil
+	h.unsent, h.traces = nil, nil
 	delete(l.owing, h.sid)
 }
 

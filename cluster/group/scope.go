@@ -43,7 +43,7 @@ func (a *Authority) narrow(c *words.Caller, l *lead, k *words.KeepAlive, sid ide
 		return
 	}
 	for _, x := range outside {
-		l.revoke(h, x.Key, x.Lease, now)
+		l.revoke(h, x.Key, x.Lease, now, nil)
 	}
 	a.signal()
 }

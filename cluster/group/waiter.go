@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/ident"
@@ -38,6 +39,8 @@ func (w *waiter) await(ctx context.Context, intents []fsm.Intent) error {
 	if err := w.queue(); err != nil {
 		return err
 	}
+	ctx, span := trace.Start(ctx, "await transactions", trace.Internal)
+	defer span.End()
 	return w.awaitIntents(ctx, w.lead, intents)
 }
 

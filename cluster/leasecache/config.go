@@ -8,6 +8,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -51,6 +52,9 @@ type Config struct {
 	Metrics observe.Metrics // nil: observe.NoMetrics
 	// Faults catches the panics of reads that several groups answer. If nil, they are not reported.
 	Faults *fault.Catcher
+
+	// Tracer continues the traces of writes that wait for leases held here; nil: none.
+	Tracer *trace.Tracer
 
 	// Term (T) is how long leases may be used after the newest keep-alive that was answered was sent.
 	Term time.Duration // 0: words.DefaultLeaseTerm

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // flights holds the reads of one key each that are on their way with a request for a lease. The shard's mutex guards
@@ -44,7 +45,7 @@ func (c *Cache) share(ctx context.Context, k api.Key, found *entry, s *session) 
 	for {
 		f := sh.flights.byKey[k]
 		if f == nil {
-			f = c.takeOff(sh, k, found, s)
+			f = c.takeOff(ctx, sh, k, found, s)
 		}
 		f.waiting++
 		sh.mu.Unlock()
@@ -64,10 +65,11 @@ func (c *Cache) share(ctx context.Context, k api.Key, found *entry, s *session) 
 	}
 }
 
-// takeOff starts a flight. The caller holds the shard's mutex and waits for the flight.
-func (c *Cache) takeOff(sh *shard, k api.Key, found *entry, s *session) *flight {
+// takeOff starts a flight. The caller holds the shard's mutex and waits for the flight. of is the request that starts it, in whose trace
+// the flight is; the flight may outlive it.
+func (c *Cache) takeOff(of context.Context, sh *shard, k api.Key, found *entry, s *session) *flight {
 	k = api.Key(strings.Clone(string(k))) // the flight may outlive the request
-	ctx, cancel := context.WithTimeout(c.ctx, api.MaxTimeout)
+	ctx, cancel := context.WithTimeout(trace.Carry(c.ctx, of), api.MaxTimeout)
 	sh.flights.last++
 	f := &flight{number: sh.flights.last, done: make(chan struct{}), cancel: cancel}
 	land := func() {

@@ -155,7 +155,11 @@ func (p *peer) receive(ls words.LeaseStream, acks chan<- *words.RevokeAck) {
 		}
 		switch {
 		case ev.Revoke != nil:
+			spans := p.edge.revocationSpans(ev.Revoke)
 			p.edge.revoked(ev.Revoke.Group, ev.Revoke.Session, ev.Revoke.Leases, acks)
+			for _, s := range spans {
+				s.End()
+			}
 		case ev.Leads != nil:
 			p.leads(*ev.Leads)
 		default:

@@ -1,7 +1,10 @@
 package leasecache
 
 import (
+	"context"
+
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/ident"
 )
@@ -26,4 +29,19 @@ func (c *Cache) revoked(id api.GroupID, sid ident.SessionID, leases []words.Revo
 	default:
 		c.meter.acksLost.Add(1) // the next status asks again
 	}
+}
+
+// revocationSpans begins a span in each trace that a revocation names, as far as it can be read. The caller ends them when the leases are
+// given up and the acknowledgement is on its way.
+func (c *Cache) revocationSpans(r *words.Revocation) (spans []trace.Span) {
+	if c.cfg.Tracer == nil {
+		return nil
+	}
+	for _, b := range r.Traces[:min(len(r.Traces), words.MaxTraces)] {
+		_, s := c.cfg.Tracer.Continue(context.Background(), "give up leases", trace.Consumer, trace.ParseRemote(b))
+		s.Set(trace.Group, string(r.Group))
+		s.SetInt(trace.Holders, len(r.Leases))
+		spans = append(spans, s)
+	}
+	return spans
 }

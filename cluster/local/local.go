@@ -52,6 +52,9 @@ type Config struct {
 	// ConsulPort is the first port of the front for clients of Consul, at which node i listens on ConsulPort+i; 0 is none, negative lets the
 	// system choose each.
 	ConsulPort int
+	// OTLP is the URL of a collector of the nodes' traces, and TraceRatio how much they trace: see [cluster.Config].
+	OTLP       string
+	TraceRatio float64
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -185,7 +188,7 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 		own := cluster.Config{
 			ID: info.Node, Region: info.Region, Role: info.Role, Listener: listeners[i], Static: plan,
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
-			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts,
+			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts, OTLP: cfg.OTLP, TraceRatio: cfg.TraceRatio,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn { return p.link(c, info.Region, to) },
 		}
 		if cfg.Faults {

@@ -10,6 +10,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/api/wire"
 )
 
@@ -28,6 +29,8 @@ type ServerConfig struct {
 	// must be shared and bounded. nil: there is no newer one.
 	Learn func(context.Context) error
 
+	// Tracer continues the traces of other nodes; nil: none.
+	Tracer *trace.Tracer
 	// Room lets the calls of nodes in, or refuses them for load; nil: one with the defaults of [admission.Config].
 	Room *admission.Room
 	// Faults catches the panics of requests; nil: they are not reported.

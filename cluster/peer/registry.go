@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/transport/rpc"
 )
@@ -59,7 +60,12 @@ func (m Method[Req, Resp]) PerNode(n int) Method[Req, Resp] {
 func (m Method[Req, Resp]) Handle(s *Server, serve func(context.Context, *Req) (*Resp, error)) {
 	s.add(m.row, serve)
 	rpc.Unary(s.rpc, m.row.Name, func(ctx context.Context, q *Req) (*Resp, error) {
-		return handle(ctx, s, m.row, identityOf(ctx), serve, q)
+		from := identityOf(ctx)
+		ctx, span := s.continued(ctx, &m.row, from)
+		defer span.End()
+		res, err := handle(ctx, s, m.row, from, serve, q)
+		fail(span, err)
+		return res, err
 	})
 }
 
@@ -79,7 +85,48 @@ func (m Method[Req, Resp]) Call(ctx context.Context, r *Remote, q *Req) (*Resp, 
 	if err != nil {
 		return nil, err
 	}
-	return rpc.Call[Req, Resp](ctx, c, m.row.Name, q)
+	ctx, span := m.row.span(ctx, r.target.node)
+	defer span.End()
+	res, err := rpc.Call[Req, Resp](ctx, c, m.row.Name, q)
+	fail(span, err)
+	return res, err
+}
+
+// span begins the span of a call to another node, if its request is traced.
+func (r *Row) span(ctx context.Context, to api.NodeID) (context.Context, trace.Span) {
+	if !trace.Sampled(ctx) {
+		return ctx, trace.Span{}
+	}
+	name := rpc.FullName(r.Name)
+	ctx, span := trace.Start(ctx, name, trace.Client)
+	span.Set(trace.RPCSystem, trace.System)
+	span.Set(trace.RPCMethod, name)
+	span.Set(trace.Node, string(to))
+	return ctx, span
+}
+
+// continued begins the span of a call that another node makes, if the call is traced and this node has spans.
+func (s *Server) continued(ctx context.Context, r *Row, from Identity) (context.Context, trace.Span) {
+	if s.cfg.Tracer == nil {
+		return ctx, trace.Span{}
+	}
+	of := rpc.TraceOf(ctx)
+	if !of.Sampled() {
+		return ctx, trace.Span{}
+	}
+	name := rpc.FullName(r.Name)
+	ctx, span := s.cfg.Tracer.Continue(ctx, name, trace.Server, of)
+	span.Set(trace.RPCSystem, trace.System)
+	span.Set(trace.RPCMethod, name)
+	span.Set(trace.Node, string(from.Caller().Node))
+	return ctx, span
+}
+
+// fail notes the code of an error.
+func fail(span trace.Span, err error) {
+	if err != nil && span.Recording() {
+		span.Fail(string(api.CodeOf(err)))
+	}
 }
 
 // Ask is Call of a method that changes nothing: its outcome is never unknown, and an answer that did not come is CodeUnavailable.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/words"
@@ -19,8 +20,8 @@ var (
 
 // Read reads keys of one group.
 func (n Node) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadResult) error {
-	if n.Self() {
-		res, err := methodRead.Call(ctx, n.Remote, q)
+	if n.Self() || trace.Sampled(ctx) { // the shared connection carries no traces
+		res, err := methodRead.Ask(ctx, n.Remote, q)
 		if err == nil {
 			*out = *res
 		}
@@ -39,7 +40,7 @@ func (n Node) Read(ctx context.Context, q *words.ReadRequest, out *words.ReadRes
 
 // Do carries out a transaction in one group.
 func (n Node) Do(ctx context.Context, t *words.Txn) (*api.TxnResult, error) {
-	if n.Self() || t.Size() > peer.MaxCallBytes {
+	if n.Self() || t.Size() > peer.MaxCallBytes || trace.Sampled(ctx) {
 		return methodDo.Call(ctx, n.Remote, t)
 	}
 	c, err := n.Calls(ctx)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -44,7 +45,8 @@ var (
 type appliedEntry[R any] struct {
 	results []R
 	term    uint64
-	err     error // nothing of the entry was applied here
+	began   time.Time // when the machine was given the entry
+	err     error     // nothing of the entry was applied here
 }
 
 // Apply skips an entry that the machine already includes: no proposer waits for an entry from before the start of this replica
@@ -59,6 +61,7 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	if d.holds(log.Index) {
 		return &appliedEntry[R]{term: log.Term}
 	}
+	began := time.Now()
 	commands, err := decodeEntry(log.Data)
 	var results []R
 	if err == nil {
@@ -71,7 +74,7 @@ func (d *driver[R]) Apply(log *raft.Log) any {
 	d.entries.Add(1)
 	d.bytes.Add(uint64(len(log.Data)))
 	d.commands(float64(len(commands)))
-	return &appliedEntry[R]{results: results, term: log.Term}
+	return &appliedEntry[R]{results: results, term: log.Term, began: began}
 }
 
 // applyCommands applies the commands to the machine. A panic whose value is a processEnder says that the machine cannot continue:

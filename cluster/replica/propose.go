@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // Propose appends the command to the log, in one entry with others that wait, and returns the machine's result when a quorum
@@ -34,10 +35,14 @@ func (r *Replica[R]) propose(ctx context.Context, command []byte) (result R, ter
 		return result, 0, api.Errorf(api.CodeTooLarge, "command of %d bytes is over the limit of %d bytes", len(command), MaxCommandBytes)
 	}
 	start := time.Now()
+	ctx, span := trace.Start(ctx, "propose", trace.Internal)
+	defer span.End()
 	o := r.packer.propose(ctx, command)
 	if o.err != nil {
+		span.Fail(string(api.CodeOf(o.err)))
 		return result, 0, withLeader(o.err, r.otherLeader())
 	}
+	proposalSpans(ctx, start, &o.times)
 	r.meters.propose(time.Since(start).Seconds())
 	return o.result, o.term, nil
 }
@@ -49,6 +54,8 @@ const MaxCommandBytes = 63 << 20
 // proposer that leaves, which may then answer that the command was not applied.
 type proposal[R any] struct {
 	command []byte
+	traced  bool
+	taken   time.Time // when it was put into an entry, if it is traced
 	state   atomic.Int32
 	answer  answer[R]     // set before done is sent to
 	done    chan struct{} // buffer of one
@@ -64,6 +71,20 @@ type answer[R any] struct {
 	result R
 	term   uint64
 	err    error
+	times  times
+}
+
+// times are the instants of a traced proposal: when it was put into an entry, when the machine began to apply that, and when it had.
+type times struct{ taken, applying, applied time.Time }
+
+// proposalSpans makes the spans of a proposal that has been applied.
+func proposalSpans(ctx context.Context, queued time.Time, t *times) {
+	if t.applied.IsZero() {
+		return
+	}
+	trace.Past(ctx, "queue", queued).EndAt(t.taken)
+	trace.Past(ctx, "append", t.taken).EndAt(t.applying)
+	trace.Past(ctx, "apply", t.applying).EndAt(t.applied)
 }
 
 const (
@@ -117,7 +138,7 @@ func (p *packer[R]) propose(ctx context.Context, command []byte) answer[R] {
 	if pr == nil {
 		pr = &proposal[R]{done: make(chan struct{}, 1)}
 	}
-	pr.command = command
+	pr.command, pr.traced = command, trace.Sampled(ctx)
 	if err := p.admit(pr); err != nil {
 		return answer[R]{err: err}
 	}
@@ -229,6 +250,9 @@ func (p *packer[R]) gather(first *proposal[R]) (batch []*proposal[R], held *prop
 		}
 		p.bytes.Add(-int64(len(next.command)))
 		if next.state.CompareAndSwap(stateWaiting, stateTaken) {
+			if next.traced {
+				next.taken = time.Now()
+			}
 			batch = append(batch, next)
 			size += len(next.command)
 		}
@@ -275,7 +299,11 @@ func (p *packer[R]) resolve(f flight[R]) {
 		case ok && applied.err != nil: // other members may apply it
 			pr.finish(answer[R]{err: errAmbiguous("propose", "this replica has stopped", applied.err)})
 		case ok && len(applied.results) == len(f.proposals):
-			pr.finish(answer[R]{result: applied.results[i], term: applied.term})
+			a := answer[R]{result: applied.results[i], term: applied.term}
+			if pr.traced {
+				a.times = times{pr.taken, applied.began, time.Now()}
+			}
+			pr.finish(a)
 		default: // a bug in the machine: what it did is unknown
 			pr.finish(answer[R]{err: errAmbiguous("propose", "the machine returned a wrong number of results", nil)})
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm"
 	"github.com/edgehold/edgehold/fsm/placement"
@@ -87,7 +88,13 @@ func (c *Coordinator) do(ctx context.Context, t *words.Txn) (*api.TxnResult, err
 	}
 	r := c.begin(t)
 	defer r.end()
+	ctx, span := trace.Start(ctx, "transaction", trace.Internal)
+	defer span.End()
 	res, err := r.run(ctx)
+	span.Set(trace.Mode, r.mode)
+	if err != nil {
+		span.Fail(string(api.CodeOf(err)))
+	}
 	c.metrics.done(r.mode, err, time.Since(r.began))
 	c.metrics.attempts(float64(r.attempts))
 	if res != nil {

@@ -88,7 +88,13 @@ type Revocation struct {
 	Group   api.GroupID     `cbor:"1,keyasint"`
 	Session ident.SessionID `cbor:"2,keyasint"`
 	Leases  []RevokedLease  `cbor:"3,keyasint"`
+	// Traces are the spans of some of the writes that wait for it, in the bytes of package trace. The holder may continue them, and
+	// goes by them in nothing else.
+	Traces [][]byte `cbor:"4,keyasint,omitempty"`
 }
+
+// MaxTraces bounds [Revocation].Traces.
+const MaxTraces = 8
 
 // RevokeAck states that the holder will not use these leases again. Only the process that opened the session, as its
 // nonce shows, may acknowledge for it.

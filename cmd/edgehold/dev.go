@@ -66,7 +66,7 @@ func runDev(ctx context.Context, t *terminal, o *devOptions) error {
 	planet, err := o.start(ctx, t, local.Config{
 		Regions: regions, Replicas: o.replicas, Edges: orNone(o.edges), Groups: o.groups, Port: orNone(o.port),
 		Dir: o.data, Log: cluster.LogKind(o.raftLog), WAN: o.wan, LeaseTerm: o.leaseTerm, Logger: logger, OnFailed: t.nodeFailed,
-		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(), ConsulPort: o.consulPort(), Faults: true,
+		Secure: o.secure, CORSOrigins: o.corsOrigins, Fronts: cluster.Fronts(), ConsulPort: o.consulPort(), Faults: true, OTLP: o.otlp, TraceRatio: o.traceRatio,
 	})
 	if err != nil {
 		return interrupted(ctx, asNodeError(err))
@@ -147,6 +147,8 @@ type devOptions struct {
 	wan, data, raftLog            string
 	corsOrigins, cut              []string
 	cuts                          []api.DevCut // what cut says, once it is checked
+	otlp                          string
+	traceRatio                    float64
 	json, secure                  bool
 	ca, token                     string // files for clients of a secure planet
 	leaseTerm                     time.Duration
@@ -168,6 +170,7 @@ func (o *devOptions) addTo(cmd *cobra.Command) {
 	addRaftLog(cmd, &o.raftLog)
 	addLeaseTerm(cmd, &o.leaseTerm)
 	addCORSOrigins(cmd, &o.corsOrigins)
+	addOTLP(cmd, &o.otlp, &o.traceRatio)
 	o.log.addTo(cmd, devLogLevel)
 }
 
@@ -213,7 +216,7 @@ func (o *devOptions) check() error {
 	if _, err := local.Delay(o.wan, ""); err != nil {
 		return usagef("%v", err)
 	}
-	if err := checkCORSOrigins(o.corsOrigins); err != nil {
+	if err := cmp.Or(checkCORSOrigins(o.corsOrigins), checkOTLP(o.otlp, o.traceRatio)); err != nil {
 		return err
 	}
 	return checkLeaseTerm(o.leaseTerm)

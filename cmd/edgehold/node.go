@@ -123,6 +123,7 @@ func (o *nodeOptions) addTo(cmd *cobra.Command) {
 	o.addJoinTo(cmd)
 	addCORSOrigins(cmd, &o.CORSOrigins)
 	addFronts(cmd, &o.Config, &o.consul)
+	addOTLP(cmd, &o.OTLP, &o.TraceRatio)
 	f.StringVar(&o.Audit, "audit", "", "`FILE|-` of the audit log, in lines of JSON: refusals, operation and administration")
 	f.DurationVar(&o.maxAge, "access-max-age", 0, "how old this node's tokens and policies may be before it refuses clients, instead of the cluster's setting; 0 is any age (default: the setting)")
 	addLeaseTerm(cmd, &o.LeaseTerm)
@@ -186,7 +187,7 @@ func (o *nodeOptions) check() error {
 			return usagef("--voters %d: choose 3 or 5", o.Voters)
 		}
 	}
-	return cmp.Or(o.checkJoin(), checkCORSOrigins(o.CORSOrigins), checkFronts(&o.Config), checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
+	return cmp.Or(o.checkJoin(), checkCORSOrigins(o.CORSOrigins), checkFronts(&o.Config), checkOTLP(o.OTLP, o.TraceRatio), checkRaftLog(string(o.Log)), checkLeaseTerm(o.LeaseTerm))
 }
 
 // nodeArgs accepts no argument. It refuses the settings of clients on the command line, since they have no meaning for a node.

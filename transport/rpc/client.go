@@ -60,7 +60,7 @@ func (c *Client) Close() error { return c.conn.Close() }
 func Call[Req, Resp any](ctx context.Context, c *Client, method string, req *Req) (*Resp, error) {
 	var sent atomic.Bool
 	resp := new(Resp)
-	err := c.conn.Invoke(context.WithValue(sendTries(ctx), sentKey{}, &sent), "/"+service+"/"+method, req, resp)
+	err := c.conn.Invoke(context.WithValue(sendTrace(sendTries(ctx)), sentKey{}, &sent), "/"+service+"/"+method, req, resp)
 	if err != nil {
 		return nil, fromStatus(ctx, method, err, sent.Load())
 	}

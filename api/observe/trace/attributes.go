@@ -15,6 +15,8 @@ const (
 	RPCSystem = "rpc.system.name"
 	RPCMethod = "rpc.method"
 
+	// Front is the protocol that a request came by, as in the metrics.
+	Front = "edgehold.front"
 	// Node is the node that a call goes to or comes from, or that is waited for.
 	Node = "edgehold.node"
 	// Group is the group whose log, keys or leases the span is about.

@@ -9,6 +9,9 @@ import (
 // Remote is a span of another node, as a message brings it. The zero Remote is none.
 type Remote struct{ of oteltrace.SpanContext }
 
+// Sampled reports whether there is a span.
+func (r Remote) Sampled() bool { return r.of.IsSampled() }
+
 // remoteBytes is the length of the encoding of a Remote: the trace's id, the span's, and the flags.
 const remoteBytes = 16 + 8 + 1
 

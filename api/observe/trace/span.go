@@ -30,6 +30,13 @@ type Span struct{ of oteltrace.Span }
 // Recording reports whether the request is traced.
 func (s Span) Recording() bool { return s.of != nil }
 
+// Name gives the span another name, which is known only when it ends.
+func (s Span) Name(name string) {
+	if s.of != nil {
+		s.of.SetName(name)
+	}
+}
+
 // Set sets an attribute.
 func (s Span) Set(name, value string) {
 	if s.of != nil {

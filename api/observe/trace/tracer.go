@@ -131,5 +131,15 @@ func Headers(ctx context.Context, h http.Header) {
 	}
 }
 
+// Text returns the span of ctx as the values of a traceparent and a tracestate; "" if the request is not traced.
+func Text(ctx context.Context) (parent, state string) {
+	if !Sampled(ctx) {
+		return "", ""
+	}
+	c := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, c)
+	return c["traceparent"], c["tracestate"]
+}
+
 // Sampled reports whether the request of ctx is traced.
 func Sampled(ctx context.Context) bool { return oteltrace.SpanContextFromContext(ctx).IsSampled() }
