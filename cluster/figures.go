@@ -37,7 +37,7 @@ func (n *Node) openFigures() (func() error, error) {
 		ofMap(func(m *placement.Map) float64 { return float64(m.Level) }))
 	n.metrics.Gauge("edgehold_meta_roll_version", "Revision of the tokens and policies that this node knows.",
 		func() float64 { return float64(view.Roll().Revision) })
-	n.metrics.Gauge("edgehold_meta_joins_total", "Nodes that have joined the cluster since it was founded, by that map; 0 if there is none.",
+	n.metrics.Total("edgehold_meta_joins_total", "Nodes that have joined the cluster since it was founded, by that map; 0 if there is none.",
 		ofMap(func(m *placement.Map) float64 { return float64(max(m.NextNum, 1) - 1) })) // each gets the next number
 	n.metrics.Gauge("edgehold_meta_level_newest", "The newest level of the placement map that this node knows.", func() float64 {
 		return float64(placement.NewestLevel)

@@ -72,6 +72,13 @@ func (m metrics) Gauge(name, help string, read func() float64) {
 	register[prometheus.Collector](m.registry, g)
 }
 
+// Total is a counter that a function reads: the number of something that is counted elsewhere.
+func (m metrics) Total(name, help string, read func() float64) {
+	c := prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: m.labels}, read)
+	m.registry.Unregister(c)
+	register[prometheus.Collector](m.registry, c)
+}
+
 func (m metrics) Histogram(name, help string, labels ...string) func(float64, ...string) {
 	h := register(m.registry, prometheus.NewHistogramVec(
 		prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: m.labels, Buckets: waits}, labels))

@@ -39,10 +39,14 @@ type renewing struct {
 	served time.Time // when the present key began to serve in this process; zero if it was there before
 	last   time.Time // of the last renewal in this process
 	share  float64   // of a certificate's life after which it is renewed
+	count  func(n float64, _ ...string)
 }
 
 func newRenewing(n *Node) *renewing {
-	return &renewing{membership: n.membership, background: newBackground(), pool: n.pool, router: n.router, meta: n.members.vaultGroup, share: 0.6 + rand.Float64()/10}
+	return &renewing{
+		membership: n.membership, background: newBackground(), pool: n.pool, router: n.router, meta: n.members.vaultGroup, share: 0.6 + rand.Float64()/10,
+		count: n.metrics.Counter("edgehold_identity_renewals_total", "Certificates that this node has got since it started, the first one after it has joined aside."),
+	}
 }
 
 // run ends with the node.
@@ -158,6 +162,7 @@ func (r *renewing) renew(m *placement.Map) error {
 	}
 	r.served, r.last = time.Now(), time.Now()
 	r.said.Clear("renewal")
+	r.count(1)
 	r.log.Info("renewed this node's certificate", "until", r.credentials.identity().Leaf.NotAfter)
 	return r.view.Update(after)
 }

@@ -53,8 +53,14 @@ func TestRenewalLost(t *testing.T) {
 				t.Fatalf("the cluster does not accept the key that the node has: %x", x.Pins)
 			}
 			r.share = -1e6
+			if n := figure(t, n.metrics, "edgehold_identity_renewals_total"); n != 0 {
+				t.Errorf("%v renewals are counted before one", n)
+			}
 			if err := r.step(); err != nil {
 				t.Fatal(err)
+			}
+			if n := figure(t, n.metrics, "edgehold_identity_renewals_total"); n != 1 {
+				t.Errorf("%v renewals are counted", n)
 			}
 			pin := n.membership.credentials.identity().Pin()
 			if x, _ := j.first.mirror.Map().Node("s2"); pin == present || !x.HasPin(pin[:]) {
