@@ -38,8 +38,9 @@ func newDrain(a *app) *cobra.Command {
 		Short: "Have a node lead nothing, hold no leases and take no new clients; it still votes",
 		Long: `Have a node lead nothing, hold no leases and take no new clients: its /readyz is red, so that load balancers leave it out. It
 still votes, and serves the requests that it gets. Drain a node before work on its machine; undrain it afterwards.`,
-		Example: "  edgehold cluster drain us-east-2 --for 30m",
-		Args:    wantArgs("NODE"),
+		Example:           "  edgehold cluster drain us-east-2 --for 30m",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeNode),
+		Args:              wantArgs("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if limit < 0 {
 				return usagef("--for %v: choose a time, or 0 for ever", limit)
@@ -56,10 +57,11 @@ still votes, and serves the requests that it gets. Drain a node before work on i
 
 func newUndrain(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "undrain NODE",
-		Short:   "End the drain of a node, or its leaving while it is still there",
-		Example: "  edgehold cluster undrain us-east-2",
-		Args:    wantArgs("NODE"),
+		Use:               "undrain NODE",
+		Short:             "End the drain of a node, or its leaving while it is still there",
+		Example:           "  edgehold cluster undrain us-east-2",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeNode),
+		Args:              wantArgs("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.order(cmd.Context(), time.Minute, func(ctx context.Context, c *client.Client) (*api.Progress, error) {
 				return c.Undrain(ctx, api.NodeID(args[0]))
@@ -77,8 +79,9 @@ func newLeave(a *app) *cobra.Command {
 		Long: `Drain a node, give its places to other servers of its region, wait until those vote, and remove it. Without NODE it is the node
 at --addr. It is refused if no spare server can take a place, unless --force is given, and in any case if a group would have no
 living majority.`,
-		Example: "  edgehold cluster leave us-east-2",
-		Args:    cobra.MaximumNArgs(1),
+		Example:           "  edgehold cluster leave us-east-2",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeNode),
+		Args:              cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			node := api.NodeID("")
 			if len(args) > 0 {
@@ -117,8 +120,9 @@ func newRemove(a *app) *cobra.Command {
 		Long: `Remove a dead node for good: every node refuses it from then on, and the name of a server is never used again. A spare server of
 its region takes its places. The exit status is 0 once every node refuses it, and 1 if some could not be reached yet: repeat
 the command. A server that answers is not removed without --force: let it leave.`,
-		Example: "  edgehold cluster remove us-east-2",
-		Args:    wantArgs("NODE"),
+		Example:           "  edgehold cluster remove us-east-2",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeNode),
+		Args:              wantArgs("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.order(cmd.Context(), wait, func(ctx context.Context, c *client.Client) (*api.Progress, error) {
 				return c.Remove(ctx, api.NodeID(args[0]), force)
@@ -138,8 +142,9 @@ func newReplace(a *app) *cobra.Command {
 		Short: "Give the places of a server to another one of its region, and remove it",
 		Long: `Give the places of a server to another one of its region, and remove it. OLD may be dead, such as a server whose disk is lost:
 start NEW under a name of its own with an empty --data, and replace OLD by it.`,
-		Example: "  edgehold cluster replace us-east-2 us-east-4",
-		Args:    wantArgs("OLD", "NEW"),
+		Example:           "  edgehold cluster replace us-east-2 us-east-4",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeServer, completeServer),
+		Args:              wantArgs("OLD", "NEW"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.order(cmd.Context(), wait, func(ctx context.Context, c *client.Client) (*api.Progress, error) {
 				return c.Replace(ctx, api.NodeID(args[0]), api.NodeID(args[1]), force)
@@ -153,10 +158,11 @@ start NEW under a name of its own with an empty --data, and replace OLD by it.`,
 
 func newTransfer(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "transfer GROUP [NODE]",
-		Short:   "Have another voter lead a group",
-		Example: "  edgehold cluster transfer us-east.1 us-east-3",
-		Args:    cobra.RangeArgs(1, 2),
+		Use:               "transfer GROUP [NODE]",
+		Short:             "Have another voter lead a group",
+		Example:           "  edgehold cluster transfer us-east.1 us-east-3",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeGroup, completeServer),
+		Args:              cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to := api.NodeID("")
 			if len(args) > 1 {
@@ -176,8 +182,9 @@ func newRegion(a *app) *cobra.Command {
 		Short: "Remove a region that owns no keys, with its groups and servers",
 		Long: `Remove a region that owns no keys, with its groups and servers: the servers end, and their folders stay as they are. Votes of
 them in the group of the placement map go to servers of other regions first. Edges of the region stay.`,
-		Example: "  edgehold cluster region remove ap-south",
-		Args:    wantArgs("REGION"),
+		Example:           "  edgehold cluster region remove ap-south",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeRegion),
+		Args:              wantArgs("REGION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.order(cmd.Context(), wait, func(ctx context.Context, c *client.Client) (*api.Progress, error) {
 				return c.RemoveRegion(ctx, api.RegionID(args[0]))

@@ -42,6 +42,7 @@ func newClusterSet(a *app) *cobra.Command {
 		Example: `  edgehold cluster set dead-after 5m
   edgehold cluster set edge-lease-max 4s edge-pause-max 1s
   edgehold cluster set security both`,
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeSetting),
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 || len(args)%2 != 0 {
 				return usagef("give a NAME and a VALUE for each setting; \"edgehold cluster settings\" lists them")
@@ -70,10 +71,11 @@ func newClusterSet(a *app) *cobra.Command {
 
 func newClusterUnset(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "unset NAME",
-		Short:   "Give a setting of the cluster its default again",
-		Example: "  edgehold cluster unset dead-after",
-		Args:    wantArgs("NAME"),
+		Use:               "unset NAME",
+		Short:             "Give a setting of the cluster its default again",
+		Example:           "  edgehold cluster unset dead-after",
+		ValidArgsFunction: a.completing(cobra.ShellCompDirectiveDefault, completeSetting),
+		Args:              wantArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			return a.with(ctx, 1, func(c *client.Client) error {

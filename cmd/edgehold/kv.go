@@ -47,7 +47,8 @@ func newKVGet(a *app) *cobra.Command {
 With -o json it prints an object with key, value and version, and with the ttl that is left if the key expires. The exit status is 3 if the key is absent.`,
 		Example: `  edgehold kv get eu-west/hello
   edgehold kv get eu-west/hello --max-stale 5s`,
-		Args: wantArgs("KEY"),
+		Args:              wantArgs("KEY"),
+		ValidArgsFunction: a.completingKeys(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := keyArg(cmd, args[0])
 			if err != nil {
@@ -125,7 +126,8 @@ The exit status is 3 if a condition is false, and 4 if the outcome is unknown.`,
   edgehold kv put eu-west/photo --file photo.jpg
   edgehold kv put eu-west/session alice --ttl 30m
   date | edgehold kv put eu-west/now - --if-version 1.42`,
-		RunE: func(cmd *cobra.Command, args []string) error { return kvPut(cmd, a, o, args) },
+		ValidArgsFunction: a.completingKeys(),
+		RunE:              func(cmd *cobra.Command, args []string) error { return kvPut(cmd, a, o, args) },
 	}
 	cmd.Flags().StringVar(&o.file, "file", "", "read the value from `FILE`")
 	cmd.Flags().StringVar(&o.ifVersion, "if-version", "", "write only if the key is at this `VERSION`")
@@ -214,8 +216,9 @@ func newKVDel(a *app) *cobra.Command {
 		Long: `Delete a key and print the version of the delete. Deleting an absent key is not an error.
 
 The exit status is 3 if the condition is false, and 4 if the outcome is unknown.`,
-		Example: `  edgehold kv del eu-west/hello`,
-		Args:    wantArgs("KEY"),
+		Example:           `  edgehold kv del eu-west/hello`,
+		Args:              wantArgs("KEY"),
+		ValidArgsFunction: a.completingKeys(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			key, err := keyArg(cmd, args[0])
 			if err != nil {

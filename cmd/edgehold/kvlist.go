@@ -29,8 +29,9 @@ func newKVList(a *app) *cobra.Command {
 long values are cut; -o json prints all of them. The keys are read page by page; the pages together are not a snapshot.`,
 		Example: `  edgehold kv list eu-west/ --limit 20
   edgehold kv list --start a --end b --keys-only`,
-		Args: takePrefix,
-		RunE: func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), a, o) },
+		Args:              takePrefix,
+		ValidArgsFunction: a.completingKeys(),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return kvList(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")

@@ -30,8 +30,9 @@ The watch begins now, unless --from or --list says otherwise. If a node fails, i
 nothing. If the history does not reach back to where it was, it says that changes are missing. Ctrl-C ends it.`,
 		Example: `  edgehold kv watch eu-west/
   edgehold kv watch config/ --list -o json`,
-		Args: takePrefix,
-		RunE: func(cmd *cobra.Command, _ []string) error { return kvWatch(cmd.Context(), a, o) },
+		Args:              takePrefix,
+		ValidArgsFunction: a.completingKeys(),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return kvWatch(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
