@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -58,6 +59,29 @@ func (s *settings) open(ctx context.Context, conns int) (*client.Client, error) 
 		return nil, usagef("--addr: %s", api.AsError(err).Hint)
 	}
 	return c, err
+}
+
+// outside returns the settings with which nodes are reached at their addresses, also if --data names one of this machine: the roots in
+// its folder are trusted then.
+func (s settings) outside() settings {
+	if s.data != "" && s.ca == "" {
+		if roots := filepath.Join(s.data, "identity", "roots.pem"); isFile(roots) {
+			s.ca = roots
+		}
+	}
+	s.data = ""
+	return s
+}
+
+func isFile(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// at returns the settings with which one node is reached at its URL. What is to be warned of, the settings themselves have said.
+func (s settings) at(url string) settings {
+	s.addrs, s.data, s.warn = []string{url}, "", io.Discard
+	return s
 }
 
 // socketURL is the address of a node that is reached by its admin socket. Its host is not looked up.

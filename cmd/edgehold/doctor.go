@@ -1,14 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
 	"github.com/edgehold/edgehold/cmd/edgehold/doctor"
 )
@@ -33,13 +33,7 @@ Otherwise it needs a token with the right observe, if the cluster has tokens.`,
 }
 
 func runDoctor(cmd *cobra.Command, a *app, initFolder string) error {
-	outside := a.settings // reaches nodes at their addresses
-	outside.data = ""
-	if roots := filepath.Join(a.data, "identity", "roots.pem"); a.data != "" && a.ca == "" {
-		if _, err := os.Stat(roots); err == nil {
-			outside.ca = roots
-		}
-	}
+	outside := a.outside()
 	asked := outside
 	if a.data != "" {
 		if _, err := socketIn(a.data); err == nil {
@@ -56,7 +50,10 @@ func runDoctor(cmd *cobra.Command, a *app, initFolder string) error {
 		roots = transport.TLSClientConfig.RootCAs
 	}
 	return asked.with(cmd.Context(), 1, func(c *client.Client) error {
-		found := doctor.Run(cmd.Context(), doctor.Config{Node: c, Data: a.data, Init: initFolder, HTTP: &http.Client{Transport: transport}, Roots: roots})
+		found := doctor.Run(cmd.Context(), doctor.Config{
+			Node: c, Data: a.data, Init: initFolder, HTTP: &http.Client{Transport: transport}, Roots: roots,
+			At: func(url string) doctor.Node { return nodeAt{outside.at(url)} },
+		})
 		if err := a.show(a.out, found, doctorTable(found).String()); err != nil {
 			return err
 		}
@@ -71,6 +68,25 @@ func runDoctor(cmd *cobra.Command, a *app, initFolder string) error {
 		}
 		return nil
 	})
+}
+
+// nodeAt is a node that is reached by an address of its own, with a connection for each question.
+type nodeAt struct{ settings }
+
+func (n nodeAt) Status(ctx context.Context) (s *api.Status, err error) {
+	err = n.with(ctx, 1, func(c *client.Client) error {
+		s, err = c.Status(ctx)
+		return err
+	})
+	return s, err
+}
+
+func (n nodeAt) Fetch(ctx context.Context, path string) (text []byte, err error) {
+	err = n.with(ctx, 1, func(c *client.Client) error {
+		text, err = c.Fetch(ctx, path)
+		return err
+	})
+	return text, err
 }
 
 func doctorTable(found []doctor.Finding) table {

@@ -50,6 +50,8 @@ type Config struct {
 	Init string
 	// HTTP reaches the other nodes at their URLs.
 	HTTP *http.Client
+	// At returns the node at a URL, to be asked with the rights of the caller; nil leaves out what other nodes see.
+	At func(url string) Node
 	// Roots are the certificate authorities that HTTPS clients trust; nil takes the system's.
 	Roots *x509.CertPool
 	// Clock is the pair of clocks of this machine; nil takes the system's.
@@ -79,9 +81,11 @@ var checks = []struct {
 	{"levels", levels},
 	{"maps", maps},
 	{"reach", reach},
+	{"mesh", mesh},
 	{"hosts", hosts},
 	{"plain", plain},
 	{"identity", identity},
+	{"roots", roots},
 	{"https", https},
 	{"join-tokens", joinTokens},
 	{"anonymous", anonymous},
