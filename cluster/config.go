@@ -134,6 +134,8 @@ type Config struct {
 	// OnRemoved is called once if the node was removed from the cluster, with what to do next. It may end the process. nil: the node
 	// goes on, is never ready again, and every other node refuses it.
 	OnRemoved func(err error)
+	// Version is that of the program, for debug bundles; "" is not known.
+	Version string
 	// Logger is the node's log; nil is none.
 	Logger hclog.Logger
 	// Watch, if set, sees every entry that the machine of a group has applied at this node (tests). It must not block.

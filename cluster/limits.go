@@ -184,6 +184,10 @@ func Limits() []Limit {
 		{"node", "lease streams of other nodes", remote.DefaultMaxStreams, "", unavailable},
 		{"node", "lease streams of one other node", remote.StreamsPerNode, "", unavailable},
 		{"node", "polls of one other node for the placement map", pollsPerNode, "", unavailable},
+		{"node", "lines of its log that it keeps in memory for a debug bundle", maxLogLines, "", "the oldest ones leave"},
+		{"node", "bytes of them", maxLogBytes, "bytes", "the oldest ones leave"},
+		{"node", "debug bundles made at once", 1, "", unavailable},
+		{"node", "file of its debug bundle", maxDebugPart, "bytes", "it is left out"},
 		{"node", "leased cache", defaultCacheBytes, "bytes", "the least used entries leave"},
 		{"node", "entries of the leased cache", min(defaultCacheBytes/bytesPerEntry, maxCacheEntries), "", "the least used entries leave"},
 	}

@@ -52,6 +52,8 @@ type Node struct {
 	nonce     ident.Nonce       // of this process
 	faults    *fault.Catcher    // catches the panics of requests
 	workers   *wire.Workers     // carry out the calls of clients and of nodes
+	lines     logLines          // the newest of the log
+	debugging atomic.Bool       // a debug bundle is being made
 	said      notice.Book       // which lines the log has about other nodes, and about what this node waits for
 	epochs    words.DedupEpochs // of all groups, as their leaders report them
 	members   members           // the replicas that are open
@@ -137,7 +139,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	n := &Node{cfg: cfg, started: time.Now(), log: cfg.Logger.Named(string(cfg.ID)), metrics: newMetrics()}
+	n := &Node{cfg: cfg, started: time.Now(), metrics: newMetrics()}
+	n.log = keepLines(cfg.Logger, &n.lines).Named(string(cfg.ID))
 	n.faults = fault.NewCatcher(n.metrics, n.log.Error)
 	n.suspends = &suspends{clock: cfg.Clock}
 	n.slow = newSlowRequests(cfg.ID)
@@ -391,7 +394,7 @@ func (n *Node) openHTTP() (func() error, error) {
 	log := func(msg string, args ...any) { n.log.Named("http").Warn(msg, args...) }
 	config := front.Config{
 		Store: n.cache, Lister: n.cache, Watcher: n.watches, Admin: n, Observer: n.live, Members: n, Access: n.warden, Tokens: n, JoinTokens: n, Elsewhere: n.elsewhere, Node: n.cfg.ID, URL: n.URL(), Metrics: n.metrics, Log: log, Faults: n.faults,
-		Settings: n, Dev: n.cfg.Dev,
+		Settings: n, Dev: n.cfg.Dev, Debugger: n,
 		SlowLog: n.slow.log, HotKeys: n.slow.hot, SlowRequests: n, Tracer: n.tracer,
 		Room:     admission.New(admission.Config{Metrics: n.metrics.with("room", "front"), Busy: n.cfg.Busy, Shares: admission.Shares{admission.Waiting: maxStreams}}),
 		Classify: n.cache.Classify,

@@ -101,7 +101,7 @@ func TestAlertsHaveHeadings(t *testing.T) {
 }
 
 var (
-	registered = regexp.MustCompile(`\.(?:Counter|Gauge|Histogram)\(\s*"(edgehold_\w+)",\s*"[^"]*"((?:,\s*"\w+")*)`)
+	registered = regexp.MustCompile(`\.(?:Counter|Gauge|Histogram|Total)\(\s*"(edgehold_\w+)",\s*"[^"]*"((?:,\s*"\w+")*)`)
 	selected   = regexp.MustCompile(`(edgehold_\w+)(?:\{([^}]*)\})?`)
 	matched    = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
 )

@@ -37,6 +37,8 @@ type Config struct {
 	Settings api.Settings
 	// Dev chooses the faults of a planet in one process; nil: 404.
 	Dev api.Dev
+	// Debugger writes the node's debug bundle; nil: 404.
+	Debugger api.Debugger
 	// Node is this node's name, and URL the base of its URLs for clients.
 	Node api.NodeID
 	URL  string
@@ -84,6 +86,7 @@ type Backend struct {
 	joiner     api.Joiner
 	settings   api.Settings
 	dev        api.Dev
+	debugger   api.Debugger
 
 	room      *admission.Room
 	classify  func(api.Key, bool, api.Consistency, int) (admission.Class, *api.Error)
@@ -116,7 +119,7 @@ func New(c Config) *Backend {
 	}
 	b := &Backend{
 		Tracer: c.Tracer, slow: c.SlowLog, hot: c.HotKeys, slowRequests: c.SlowRequests,
-		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings, dev: c.Dev,
+		members: c.Members, joinTokens: c.JoinTokens, joiner: c.Joiner, settings: c.Settings, dev: c.Dev, debugger: c.Debugger,
 		Node: c.Node, URL: c.URL, Log: c.Log, Faults: c.Faults, room: c.Room, classify: c.Classify,
 		store: c.Store, lister: c.Lister, watcher: c.Watcher, observer: c.Observer, locks: c.Locks, admin: c.Admin, access: c.Access, tokens: c.Tokens, elsewhere: c.Elsewhere,
 		requests: c.Metrics.Counter("edgehold_front_requests_total", "Requests answered.", "front", "route", "status"),

@@ -92,6 +92,9 @@ var (
 		examples: []example{{name: "ready", target: "/readyz", status: 200, answer: "ok\n"}}}
 	aboutGetMetrics = about{id: "getMetrics", tag: "node", summary: "Metrics in the format of Prometheus", media: "text/plain",
 		examples: []example{{name: "scrape", target: "/metrics", status: 200, answer: "# TYPE edgehold_front_requests_total counter\n"}}}
+	aboutGetDebug = about{id: "getDebug", tag: "node", summary: "What the node says of itself, for somebody who looks for a fault", media: "application/gzip", errors: []int{503},
+		text:     "A gzipped tar: versions, configuration, settings, status, map, metrics, goroutines, a profile of memory, and the newest lines of the log. One is made at a time.",
+		examples: []example{{name: "gather", target: "/v1/debug", status: 200, answer: "\x1f\x8b"}}}
 	aboutGetOpenAPI = about{id: "getOpenAPI", tag: "node", summary: "This document", out: func(*openapi.Schemas) *openapi.Schema { return &openapi.Schema{Type: "object"} },
 		examples: []example{{name: "read", target: "/openapi.json", status: 200, answer: `{"openapi":"3.1.0"}`}}}
 )

@@ -2,6 +2,7 @@ package httpd_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -126,6 +127,13 @@ func (e *everything) DeletePolicy(context.Context, string, bool, time.Duration) 
 func (e *everything) SlowRequests(context.Context, api.NodeID) (*api.SlowReport, error) {
 	return &api.SlowReport{Nodes: []api.SlowNode{{Node: "n", State: "up"}}}, e.err
 }
+func (e *everything) WriteDebug(_ context.Context, w io.Writer) error {
+	if e.err != nil {
+		return e.err
+	}
+	_, err := io.WriteString(w, "\x1f\x8b")
+	return err
+}
 func (e *everything) Live(_ context.Context, tell func(*api.Live) error) error {
 	if e.err != nil {
 		return e.err
@@ -188,7 +196,7 @@ func whole(t *testing.T, fails, refused error, room *admission.Room) http.Handle
 	t.Helper()
 	e := &everything{Memory: storetest.NewMemory(), err: fails}
 	c := front.Config{
-		Store: e, Lister: e, Watcher: e, Admin: e, Members: e, JoinTokens: e, Joiner: e, Settings: e, Tokens: e, SlowRequests: e, Observer: e, Dev: e, Node: "us-east-1", Room: room,
+		Store: e, Lister: e, Watcher: e, Admin: e, Members: e, JoinTokens: e, Joiner: e, Settings: e, Tokens: e, SlowRequests: e, Observer: e, Debugger: e, Dev: e, Node: "us-east-1", Room: room,
 		Locks: lock.New(lock.Config{Store: e, Watcher: e}),
 	}
 	t.Cleanup(func() { _ = c.Locks.Close() })

@@ -109,6 +109,7 @@ var routes = []route{
 	{"GET", "/openapi.json", "openapi", probe, front.None, body{}, nil, ok, getOpenAPI, nil, aboutGetOpenAPI},
 	{"GET", "/livez", "livez", probe, front.None, body{}, nil, ok, getLivez, nil, aboutGetLivez},
 	{"GET", "/readyz", "readyz", probe, front.None, body{}, nil, ok, getReadyz, nil, aboutGetReadyz},
+	{"GET", "/v1/debug", "debug", probe, front.Operate, body{}, nil, ok, getDebug, debugs, aboutGetDebug},
 	{"GET", "/metrics", "metrics", probe, front.Observe, body{}, nil, ok, getMetrics, measures, aboutGetMetrics},
 }
 

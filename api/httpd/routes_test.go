@@ -61,6 +61,7 @@ POST   /v1/dev/nodes/{node}/start dev       request operate    [] [200]
 GET    /openapi.json         openapi   probe   none       [] [200]
 GET    /livez                livez     probe   none       [] [200]
 GET    /readyz               readyz    probe   none       [] [200]
+GET    /v1/debug             debug     probe   operate    [] [200]
 GET    /metrics              metrics   probe   observe    [] [200]
 `
 

@@ -37,7 +37,7 @@ func newPlanet(t *testing.T) *planet {
 	p := &planet{store: store, admin: &fakeAdmin{status: sampleStatus()}}
 	locks := lock.New(lock.Config{Store: store, Watcher: store})
 	t.Cleanup(func() { _ = locks.Close() })
-	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Watcher: store, Locks: locks, Admin: p.admin, Node: "here-1"}), httpd.Config{})
+	h := httpd.New(front.New(front.Config{Store: store, Lister: store, Watcher: store, Locks: locks, Admin: p.admin, Debugger: fakeDebugger{}, Node: "here-1"}), httpd.Config{})
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.seen = append(p.seen, r.Clone(context.Background()))

@@ -89,6 +89,7 @@ func (o *nodeOptions) command(a *app, cmd *cobra.Command, needed ...string) *cob
 		if o.Delay, err = o.delay(); err != nil {
 			return err
 		}
+		o.Version = thisBuild().Version
 		o.OnFailed, o.OnRemoved = a.nodeFailed, a.nodeRemoved
 		o.OnRefused = (&refusals{node: o.ID, removed: a.nodeRemoved, failed: a.nodeFailed}).note
 		ctx := cmd.Context()
