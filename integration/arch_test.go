@@ -214,12 +214,16 @@ var house = map[string]room{
 	},
 
 	"cmd/edgehold": {
-		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench", "cmd/edgehold/bench/load", "cmd/edgehold/bundle", "cmd/edgehold/doctor", "cmd/edgehold/record", "cmd/edgehold/transfer"},
+		ours:   []string{"api", "api/client", "cluster", "cluster/local", "cluster/words", "cmd/edgehold/bench", "cmd/edgehold/bench/load", "cmd/edgehold/bundle", "cmd/edgehold/doctor", "cmd/edgehold/record", "cmd/edgehold/top", "cmd/edgehold/transfer"},
 		others: []string{hclog, "github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar", "golang.org/x/term", yaml},
 		tests:  []string{"api/front", "api/httpd", "api/lock"},
 	},
 	"cmd/edgehold/doctor": {
 		ours: []string{"api", "cluster", "cluster/clock", "cluster/join", "cluster/words", "fsm/placement"},
+	},
+	"cmd/edgehold/top": {
+		ours:   []string{"api"},
+		others: []string{"golang.org/x/sys", "golang.org/x/term"},
 	},
 	"cmd/edgehold/bundle": {
 		ours: []string{"api"},

@@ -20,7 +20,7 @@ var commands = []func(*app) *cobra.Command{
 	newDev, newServer, newEdge, newInit,
 	newKV, newTxn, newLock, newImport, newExport,
 	newCluster, newPlacement, newAccess,
-	newDoctor, newDebug, newBench, newVersion, newCompletion,
+	newDoctor, newDebug, newTop, newBench, newVersion, newCompletion,
 }
 
 // run executes one command line and returns the exit status.
