@@ -12,7 +12,7 @@ test: ## what the README says
 race: ## with one processor, for the reason that .ci/run gives
 	go test -race -short -cpu 1 ./...
 
-clients: integration/clients/node_modules/.installed api/js/node_modules/.installed integration/clients/venv/.installed ## the real clients of integration/fronts, as pinned; Redis's by apt
+clients: integration/clients/node_modules/.installed api/js/node_modules/.installed integration/clients/venv/.installed integration/clients/bin/consul-template ## the real clients of integration/fronts, as pinned; Redis's by apt
 	@cd integration/platforms/wasmer && go mod download # the runtime is in the module
 	@command -v redis-cli >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends redis-tools; }
 
@@ -20,6 +20,9 @@ clients: integration/clients/node_modules/.installed api/js/node_modules/.instal
 	@command -v node npm >/dev/null || { echo "make clients needs Node.js 20 or newer, with npm" >&2; exit 1; }
 	cd $* && npm ci --no-progress
 	@touch $@
+
+integration/clients/bin/consul-template: integration/consul/go.mod
+	cd integration/consul && go build -o ../clients/bin/consul-template github.com/hashicorp/consul-template && go test -run '^$$' .
 
 integration/clients/venv/.installed: integration/clients/requirements.txt
 	@command -v python3 >/dev/null || { echo "make clients needs Python 3.11 or newer" >&2; exit 1; }

@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// Dir returns the folder of package.json. Its node_modules is where Node finds the packages, and venv is Python's.
+// Dir returns the folder of package.json. Its node_modules is where Node finds the packages, venv is Python's, and bin has what is built from Go.
 func Dir() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Dir(file)
 }
 
-// Look returns the path of the first of these programs that there is, in node_modules, in venv or in PATH; "" if there is none.
+// Look returns the path of the first of these programs that there is, in node_modules, in venv, in bin or in PATH; "" if there is none.
 func Look(names ...string) string {
 	for _, name := range names {
-		for _, candidate := range []string{filepath.Join(Dir(), "node_modules", ".bin", name), filepath.Join(Dir(), "venv", "bin", name), name} {
+		for _, candidate := range []string{filepath.Join(Dir(), "node_modules", ".bin", name), filepath.Join(Dir(), "venv", "bin", name), filepath.Join(Dir(), "bin", name), name} {
 			if path, err := exec.LookPath(candidate); err == nil {
 				return path
 			}

@@ -56,7 +56,7 @@ func (w *world) start() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w.planet, w.err = local.Start(ctx, local.Config{
-		Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: file, CORSOrigins: []string{"*"}, Fronts: cluster.Fronts(),
+		Regions: []api.RegionID{home, away}, Replicas: 1, Port: -1, WAN: file, CORSOrigins: []string{"*"}, Fronts: cluster.Fronts(), ConsulPort: -1,
 	})
 }
 
@@ -100,6 +100,12 @@ func secured(t *testing.T) (url, root, token string) {
 // which is how the race detector runs, the test is skipped: what it checks is another program.
 func nodeURL(t testing.TB, role api.Role, region api.RegionID) string {
 	t.Helper()
+	return nodeOf(t, role, region).URL
+}
+
+// nodeOf returns the node of the shared planet, as nodeURL does its URL.
+func nodeOf(t testing.TB, role api.Role, region api.RegionID) local.NodeInfo {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("real clients say nothing about races")
 	}
@@ -109,11 +115,11 @@ func nodeURL(t testing.TB, role api.Role, region api.RegionID) string {
 	}
 	for _, n := range shared.planet.Nodes() {
 		if n.Role == role && n.Region == region {
-			return n.URL
+			return n
 		}
 	}
 	t.Fatalf("the planet has no %s in %s", role, region)
-	return ""
+	return local.NodeInfo{}
 }
 
 // farEdge returns the URL of the edge in away: 200 ms from the owner of all keys that do not begin with away/.
