@@ -44,8 +44,8 @@ type Cursor string
 
 // WatchBatch is what a watch tells at once.
 type WatchBatch struct {
-	// Events are what changed, in order. Of one key each version comes once, in order. Of one range of a group the events come in the
-	// order in which they became visible, and those of one transaction together. Events of several ranges or groups have no order.
+	// Events are what changed, in order. Of one key each version comes once, in order. Of one group the events come in the order in which
+	// they became visible, and those of one transaction together. Events of several groups have no order.
 	Events []Event
 	// Cursor is where a watch continues that has seen all up to this batch. It is "" if the batch is not whole: then what came
 	// after the last Cursor comes again.

@@ -36,7 +36,7 @@ func readAdopt(r *codec.Reader) Adopt {
 }
 
 // adopt takes over a range that was given up.
-func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
+func (t *tx) adopt(c *Adopt, res *Result) *api.Error {
 	s, r := c.Shard, &c.Receipt
 	if err := s.check(); err != nil {
 		return err
@@ -65,6 +65,7 @@ func (t *tx) adopt(c *Adopt, _ *Result) *api.Error {
 	if t.meta.Records+n > t.limits.records {
 		return api.Errorf(api.CodeUnavailable, "the group is at its limit of %d results kept for at-most-once writes", t.limits.records)
 	}
+	res.Took = true
 	if !t.rules.ages || !guardEpochLineage {
 		t.own(owned{Shard: s, adopted: true, sinceIndex: t.position()})
 		t.giveRecords(r, s)

@@ -182,6 +182,8 @@ type Result struct {
 	Holders []Holder
 	// Receipt is the result of a Cede.
 	Receipt *Receipt
+	// Took means that an Adopt took its range over.
+	Took bool
 	// Intents are the intents in the way, if Err.Code is RetryIntents: at most [MaxNamedIntents].
 	Intents []Intent
 	// Stored is what the anchor's group has stored about the request, if Err.Code is Attempted.

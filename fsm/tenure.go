@@ -49,6 +49,44 @@ func (m *Machine) Tenure(piece Shard) (Tenure, bool) {
 	return t, covered(piece.Range, known)
 }
 
+// Follows returns the index from which the group has owned, or owned for a while, a shard that may have keys of one of the earlier
+// shards, at the epoch of that one or a later one: of several the least index, and at least after. A shard that the group had given up
+// again by then does not count. It returns false if there is none.
+func (m *Machine) Follows(earlier []Shard, after uint64) (at uint64, ok bool) {
+	m.mu.RLock()
+	defer m.endRead()
+	v := m.begin()
+	follows := func(s Shard) bool {
+		return slices.ContainsFunc(earlier, func(e Shard) bool {
+			return e.Epoch <= s.Epoch && e.Range.Overlaps(s.Range) && (e.Of != s.Of || e.Index == s.Index)
+		})
+	}
+	note := func(since uint64) {
+		if since = max(since, after); !ok || since < at {
+			at, ok = since, true
+		}
+	}
+	for _, o := range v.shards {
+		if follows(o.Shard) {
+			note(o.sinceIndex)
+		}
+	}
+	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
+		head := codec.Reader{B: row}
+		if rng := head.Range(); !slices.ContainsFunc(earlier, func(e Shard) bool { return e.Range.Overlaps(rng) }) {
+			return true
+		}
+		x := parse(row, readLeft)
+		for _, from := range x.From {
+			if from.Group == v.meta.Group && x.at > after && follows(Shard{x.Range, x.epoch, from.Index, from.Of}) {
+				note(x.since)
+			}
+		}
+		return true
+	})
+	return at, ok
+}
+
 // leftOf returns what the group has given up of the piece, the first first.
 func (v *view) leftOf(piece Shard) (all []left) {
 	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {

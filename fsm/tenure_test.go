@@ -55,6 +55,38 @@ func TestTenure(t *testing.T) {
 	}
 }
 
+// TestFollows checks from where a group owned what follows an earlier owner's piece: also for a while, and not before a position that is
+// later.
+func TestFollows(t *testing.T) {
+	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")
+	k := api.PrefixRange("k/")
+	want := func(after uint64, at uint64, ok bool, earlier ...Shard) {
+		t.Helper()
+		if got, does := b.m.Follows(earlier, after); got != at || does != ok {
+			t.Errorf("after %d what follows %+v is from %d %v, want %d %v", after, earlier, got, does, at, ok)
+		}
+	}
+	ceded := a.ok(Cede{Term: 1, Range: k, Epoch: 3, To: []api.GroupID{"g.2"}})
+	want(0, 0, false, Shard{k, 1, 0, 1})
+	b.advance(2)
+	since := b.ok(Adopt{*ceded.Receipt, Shard{k, 3, 0, 1}}).Index
+	own := func() {
+		t.Helper()
+		want(0, since, true, Shard{k, 1, 0, 1})
+		want(0, since, true, Shard{k, 3, 0, 1})
+		want(0, since, true, Shard{api.PrefixRange("x/"), 1, 0, 1}, Shard{api.PrefixRange("k/a/"), 1, 1, 2})
+		want(0, 0, false, Shard{k, 4, 0, 1})
+		want(0, 0, false, Shard{api.PrefixRange("x/"), 1, 0, 1})
+		want(0, 0, false)
+	}
+	own()
+	want(since+5, since+5, true, Shard{k, 1, 0, 1})
+	at := b.ok(Cede{Term: 1, Range: k, Epoch: 5, To: []api.GroupID{"g.1"}}).Index
+	own()
+	want(at-1, at-1, true, Shard{k, 1, 0, 1})
+	want(at, 0, false, Shard{k, 1, 0, 1})
+}
+
 // TestHistoryOfWhatMoved checks that a group goes on to tell what became visible in a range before it gave it up, and that to take a
 // range over is no change of its keys.
 func TestHistoryOfWhatMoved(t *testing.T) {

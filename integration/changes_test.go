@@ -17,8 +17,6 @@ type changes struct {
 	mu     sync.Mutex
 	groups map[api.GroupID]*groupChanges
 	wrong  error // replicas differ
-	// start returns the beginning of the range that has a key.
-	start func(api.Key) api.Key
 }
 
 type groupChanges struct {
@@ -56,7 +54,7 @@ func (c *changes) note(a cluster.Applied) {
 		if !known {
 			g.first[r.Index] = len(g.all)
 			for _, e := range r.Events {
-				g.all = append(g.all, history.Change{Group: a.Group, Range: c.start(e.Key), Index: e.Index, At: now(), Deadline: e.Deadline, Event: api.Event{
+				g.all = append(g.all, history.Change{Group: a.Group, Index: e.Index, At: now(), Deadline: e.Deadline, Event: api.Event{
 					Kind: e.Kind, Key: e.Key, Version: e.Version, Value: slices.Clone(e.Value),
 				}})
 			}

@@ -70,7 +70,7 @@ func newPlanet(t *testing.T, seed uint64, groups int, tune ...func(*host, *clust
 // barePlanet is a planet without nodes.
 func barePlanet(t *testing.T, seed uint64, tune ...func(*host, *cluster.Config)) *planet {
 	p := &planet{t: t, fabric: wan.NewFabric(seed, wan.Real()), byName: map[string]*host{}, tune: tune}
-	p.changes = &changes{groups: map[api.GroupID]*groupChanges{}, start: func(api.Key) api.Key { return "" }}
+	p.changes = &changes{groups: map[api.GroupID]*groupChanges{}}
 	return p
 }
 
@@ -108,10 +108,6 @@ func plannedPlanet(t *testing.T, seed uint64, groups int, secure bool, tune ...f
 	var err error
 	if p.plan, err = cluster.Plan(plan, groups, 3); err != nil {
 		t.Fatal(err)
-	}
-	p.changes.start = func(k api.Key) api.Key {
-		span, _ := p.plan.Span(k)
-		return span.Range.Start
 	}
 	if secure {
 		if p.ids, err = cluster.SecurePlan(p.plan); err != nil {

@@ -30,10 +30,11 @@ type feedMachine interface {
 	Position() fsm.Position
 	History(after uint64, limit int) (fsm.History, error)
 	Tenure(piece fsm.Shard) (fsm.Tenure, bool)
+	Follows(earlier []fsm.Shard, after uint64) (uint64, bool)
 	ReadBefore(keys []api.Key) ([]api.Entry, []uint64, error)
 }
 
-// Feed begins a feed of a piece that the group owns or has given up. It tells only what this node's machine has applied while
+// Feed begins a feed of pieces that the group owns or has given up. It tells only what this node's machine has applied while
 // this node leads: it ends with the lead, before anything of a higher term applies, and Next returns CodeNotLeader then. Feed
 // returns CodeWrongGroup if the group neither owns the piece nor has given it up, and CodeUnavailable if the group keeps no
 // history or serves [MaxFeeds] feeds already.
@@ -41,8 +42,9 @@ func (a *Authority) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed,
 	if err := a.ours(r.Group); err != nil {
 		return nil, err
 	}
-	if r.Of == 0 || r.Index >= r.Of || r.Range.End != "" && r.Range.End <= r.Range.Start {
-		return nil, api.Errorf(api.CodeInvalid, "a feed is of a range that is not empty, and of one of its shards")
+	of, err := newFeedOf(r)
+	if err != nil {
+		return nil, err
 	}
 	opening, cancel := context.WithTimeout(ctx, feedOpen)
 	defer cancel()
@@ -59,7 +61,7 @@ func (a *Authority) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed,
 	if err != nil {
 		return nil, err
 	}
-	f := &feed{hub: h, machine: a.feeds, request: feedOf(*r)}
+	f := &feed{hub: h, machine: a.feeds, request: *of}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.queue.wake = make(chan struct{}, 1)
 	p, err := h.attach(f)
@@ -76,36 +78,49 @@ func (a *Authority) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed,
 // begin decides where the feed begins. p is the machine's position when the feed was attached.
 func (f *feed) begin(ctx context.Context, p fsm.Position) error {
 	a, r := f.hub.authority, &f.request
-	t, known := f.machine.Tenure(r.shard())
-	switch {
-	case p.Max == 0:
+	if p.Max == 0 {
 		return a.errNoHistory()
-	case !known:
-		return a.refusal(ctx, f.hub.lead, api.Errorf(api.CodeWrongGroup,
-			"the group %s does not own %v at epoch %d, and has not given it up", a.cfg.Group, r.Range, r.Epoch))
-	case !r.Now && r.After.Index > p.Counter:
-		// A leader that is certain to lead has applied whatever any leader has told.
-		if err := a.confirm(ctx, f.hub.lead); err != nil {
-			return err
-		}
-		p = f.machine.Position()
 	}
-	start, gap := startOf(r, p, t)
-	f.to, f.incarnation = start, p.Incarnation
+	sure := r.Now
+	tenures := make([]fsm.Tenure, len(r.parts))
+	for i := range r.parts {
+		x, known := &r.parts[i], false
+		if tenures[i], known = f.machine.Tenure(shardOf(&x.Piece)); !known {
+			return a.refusal(ctx, f.hub.lead, api.Errorf(api.CodeWrongGroup,
+				"the group %s does not own %v at epoch %d, and has not given it up", a.cfg.Group, x.Range, x.Epoch))
+		}
+		if !sure && x.After.Index > p.Counter {
+			// A leader that is certain to lead has applied whatever any leader has told.
+			if err := a.confirm(ctx, f.hub.lead); err != nil {
+				return err
+			}
+			p, sure = f.machine.Position(), true
+		}
+	}
+	gaps := make([]api.GapReason, len(r.parts))
+	for i := range r.parts {
+		x := &r.parts[i]
+		x.from, gaps[i] = startOf(r.Now, x.After, p, tenures[i])
+		if i == 0 || x.from < f.to {
+			f.to = x.from
+		}
+	}
+	f.incarnation = p.Incarnation
 	f.first = f.batch(nil)
-	f.gap(f.first, gap)
-	f.leave(f.first, t)
+	f.gaps(f.first, gaps)
+	f.look()
+	f.finish(f.first)
 	return nil
 }
 
-// startOf returns the position at which a feed begins, and why it does not begin at the one that was asked for.
-func startOf(r *feedOf, p fsm.Position, t fsm.Tenure) (start uint64, gap api.GapReason) {
-	start = max(r.After.Index, t.Since)
-	foreign := r.After.Index > 0 && r.After.Incarnation != p.Incarnation && guardFeedIncarnation
+// startOf returns the position at which a feed of a piece begins, and why it does not begin at the one that was asked for.
+func startOf(now bool, after words.Position, p fsm.Position, t fsm.Tenure) (start uint64, gap api.GapReason) {
+	start = max(after.Index, t.Since)
+	foreign := after.Index > 0 && after.Incarnation != p.Incarnation && guardFeedIncarnation
 	switch {
-	case r.Now, r.After.Index == 0 && !guardFeedSince:
+	case now, after.Index == 0 && !guardFeedSince:
 		return p.Counter, ""
-	case foreign || r.After.Index > p.Counter:
+	case foreign || after.Index > p.Counter:
 		return max(p.Floor, t.Since), api.GapRestored
 	case start < p.Floor:
 		return p.Floor, api.GapTrimmed
@@ -128,8 +143,14 @@ type feed struct {
 	incarnation uint64
 	to          uint64           // everything up to there has been told
 	first       *words.FeedBatch // nil once it was returned
-	leaves      bool             // the group has given up a part of the piece
+	end         *feedEnd         // where the feed ends; nil if that is not known
 	over        bool             // a batch has said so
+}
+
+// feedEnd is why a feed ends at a position: the group gave a part of it up there, or took over what the caller follows beside it.
+type feedEnd struct {
+	at    uint64
+	moved *words.Moved // nil: the feed is halted
 }
 
 // Close ends the feed.
@@ -153,7 +174,7 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 			return nil, err
 		}
 		if b != nil {
-			f.over = b.Moved != nil
+			f.over = b.Last()
 			f.hub.authority.metrics.feedEvents(float64(len(b.Events)))
 			return b, nil
 		}
@@ -180,16 +201,20 @@ func (f *feed) ready() (*words.FeedBatch, error) {
 // take returns what is queued, or nil if there is nothing to tell.
 func (f *feed) take() *words.FeedBatch {
 	took := f.queue.take(f.to)
-	f.to = max(f.to, took.to)
-	b := f.batch(f.tell(took.events))
+	if took.left {
+		f.look()
+	}
+	events, to := f.before(f.request.after(took.events, f.to), max(f.to, took.to))
+	if to < took.to {
+		took.asOf = time.Time{} // of what the feed does not tell any more
+	}
+	f.to = to
+	b := f.batch(f.tell(events))
 	if !took.asOf.IsZero() {
 		b.AsOf, b.Age = took.asOf, words.AgeOf(took.asOf)
 	}
-	if f.leaves || took.left {
-		t, _ := f.machine.Tenure(f.request.shard())
-		f.leave(b, t)
-	}
-	if len(b.Events) == 0 && b.Moved == nil && !took.due {
+	f.finish(b)
+	if len(b.Events) == 0 && !b.Last() && !took.due {
 		return nil
 	}
 	return b
@@ -211,7 +236,7 @@ func (f *feed) scan() (*words.FeedBatch, error) {
 		return nil, err
 	}
 	f.hub.authority.metrics.feedScans(1)
-	t, _ := f.machine.Tenure(f.request.shard())
+	f.look()
 	if err := f.ended(); err != nil { // what was read may be of a higher term, unless the lead still stands afterwards
 		return nil, err
 	}
@@ -223,16 +248,18 @@ func (f *feed) scan() (*words.FeedBatch, error) {
 		if page.Position.Incarnation != f.incarnation {
 			reason = api.GapRestored
 		}
+		foreign := page.Position.Incarnation != f.incarnation
 		f.to, f.incarnation = floor, page.Position.Incarnation
 		b := f.batch(nil)
-		f.gap(b, reason)
+		f.gaps(b, f.request.lose(floor, reason, foreign))
 		return b, nil
 	}
-	events, to := cut(f.request.filter(page.Events), page.To)
+	events, to := f.before(f.request.after(f.request.filter(page.Events), f.to), max(f.to, page.To))
+	events, to = cut(events, to)
 	f.to = max(f.to, to)
 	b := f.batch(f.tell(events))
-	f.leave(b, t)
-	if len(b.Events) == 0 && b.Moved == nil && !f.queue.takeDue() {
+	f.finish(b)
+	if len(b.Events) == 0 && !b.Last() && !f.queue.takeDue() {
 		return nil, nil
 	}
 	return b, nil
@@ -311,19 +338,60 @@ func (f *feed) batch(events []words.FeedEvent) *words.FeedBatch {
 	return &words.FeedBatch{Events: events, To: words.Position{Incarnation: f.incarnation, Index: f.to}}
 }
 
-// gap has the batch say that changes before it are missing.
-func (f *feed) gap(b *words.FeedBatch, reason api.GapReason) {
-	if reason == "" || !guardFeedGap {
+// gaps has the batch say where each piece is, and of which of them changes before it are missing.
+func (f *feed) gaps(b *words.FeedBatch, reasons []api.GapReason) {
+	for i, reason := range reasons {
+		if reason == "" || !guardFeedGap {
+			reasons[i] = ""
+			continue
+		}
+		f.hub.authority.metrics.feedGaps(1, string(reason))
+	}
+	if len(reasons) == 1 {
+		b.Gap = reasons[0]
 		return
 	}
-	b.Gap = reason
-	f.hub.authority.metrics.feedGaps(1, string(reason))
+	for i, reason := range reasons {
+		to := words.Position{Incarnation: f.incarnation, Index: max(f.to, f.request.parts[i].from)}
+		b.Parts = append(b.Parts, words.PartBegin{To: to, Gap: reason})
+	}
 }
 
-// leave has the batch say that the group gave up a part of the piece, once all that happened there has been told.
-func (f *feed) leave(b *words.FeedBatch, t fsm.Tenure) {
-	f.leaves = t.Left != nil
-	if f.leaves && f.to >= t.Left.At {
-		b.Moved = &words.Moved{Range: t.Left.Range, Epoch: t.Left.Epoch, To: t.Left.To}
+// look finds out where the feed ends, as far as the machine knows by now.
+func (f *feed) look() {
+	for i := range f.request.parts {
+		t, _ := f.machine.Tenure(shardOf(&f.request.parts[i].Piece))
+		if x := t.Left; x != nil && (f.end == nil || x.At < f.end.at) {
+			f.end = &feedEnd{x.At, &words.Moved{Range: x.Range, Epoch: x.Epoch, To: x.To, Part: uint32(i)}}
+		}
+	}
+	if len(f.request.beside) == 0 || !guardFeedHalt {
+		return
+	}
+	if at, ok := f.machine.Follows(f.request.beside, f.to); ok && (f.end == nil || at < f.end.at) {
+		f.end = &feedEnd{at: at}
+	}
+}
+
+// before returns the events up to the end of the feed, of those up to a position, and the position behind them.
+func (f *feed) before(events []fsm.Event, to uint64) ([]fsm.Event, uint64) {
+	if f.end == nil || to <= f.end.at {
+		return events, to
+	}
+	to = max(f.to, f.end.at)
+	n := 0
+	for n < len(events) && events[n].Index <= to {
+		n++
+	}
+	return events[:n:n], to
+}
+
+// finish has the batch say that the feed ends, once all that comes before has been told.
+func (f *feed) finish(b *words.FeedBatch) {
+	if f.end == nil || f.to < f.end.at {
+		return
+	}
+	if b.Moved = f.end.moved; b.Moved == nil {
+		b.Halted = true
 	}
 }

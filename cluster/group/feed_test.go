@@ -788,7 +788,15 @@ func TestFeedIndex(t *testing.T) {
 			if r.End != "" && r.End <= r.Start {
 				continue
 			}
-			feeds = append(feeds, &feed{request: feedOf{Piece: words.Piece{Range: r, Epoch: uint64(1 + rng.IntN(2))}}})
+			of := words.FeedRequest{Piece: words.Piece{Range: r, Of: 1, Epoch: uint64(1 + rng.IntN(2))}}
+			if next := (api.Range{Start: r.End + "1", End: r.End + "9"}); r.End != "" && rng.IntN(2) == 0 {
+				of.Also = []words.FeedPart{{Piece: words.Piece{Range: next, Of: 1, Epoch: uint64(1 + rng.IntN(2))}}}
+			}
+			x, err := newFeedOf(&of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			feeds = append(feeds, &feed{request: *x})
 		}
 		x := newFeedIndex(feeds)
 		for index := range uint64(3) {

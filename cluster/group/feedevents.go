@@ -2,6 +2,7 @@ package group
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -9,19 +10,84 @@ import (
 	"github.com/edgehold/edgehold/fsm"
 )
 
-// feedOf is what a feed is of. A machine owns each key at one epoch at a time, in one shard, so that range and epoch are enough to
-// know the events of a piece.
-type feedOf words.FeedRequest
-
-func (r *feedOf) shard() fsm.Shard {
-	return fsm.Shard{Range: r.Range, Epoch: r.Epoch, Index: r.Index, Of: r.Of}
+// feedOf is what a feed is of: pieces of one group, whose ranges do not overlap.
+type feedOf struct {
+	words.FeedRequest
+	parts  []feedPart
+	beside []fsm.Shard
 }
 
-func (r *feedOf) wants(e *fsm.Event) bool {
-	return (e.Version.Epoch == r.Epoch || !guardFeedEpoch) && r.Range.Contains(e.Key)
+// feedPart is a piece of a feed. Its events up to from are not told. Only the feed's own goroutine uses from.
+type feedPart struct {
+	words.FeedPart
+	from uint64
 }
 
-// filter returns the events of the piece. It shares memory with events if these are all.
+// newFeedOf checks what is asked for.
+func newFeedOf(r *words.FeedRequest) (*feedOf, error) {
+	of := &feedOf{FeedRequest: *r}
+	if len(r.Also) >= words.MaxFeedPieces || len(r.Beside) > words.MaxFeedPieces {
+		return nil, api.Errorf(api.CodeInvalid, "a feed has at most %d pieces, and as many beside it", words.MaxFeedPieces)
+	}
+	for _, p := range r.Parts() {
+		if p.Group != r.Group || p.Of == 0 || p.Index >= p.Of || p.Range.End != "" && p.Range.End <= p.Range.Start {
+			return nil, api.Errorf(api.CodeInvalid, "a feed is of ranges of one group that are not empty, and of one of their shards each")
+		}
+		for i := range of.parts {
+			if of.parts[i].Range.Overlaps(p.Range) {
+				return nil, api.Errorf(api.CodeInvalid, "the ranges %v and %v of a feed overlap", of.parts[i].Range, p.Range)
+			}
+		}
+		of.parts = append(of.parts, feedPart{FeedPart: p})
+	}
+	for i := range r.Beside {
+		of.beside = append(of.beside, shardOf(&r.Beside[i]))
+	}
+	return of, nil
+}
+
+func shardOf(p *words.Piece) fsm.Shard {
+	return fsm.Shard{Range: p.Range, Epoch: p.Epoch, Index: p.Index, Of: p.Of}
+}
+
+// wants reports whether the event is of one of the pieces. A machine owns each key at one epoch at a time, in one shard, so that range
+// and epoch are enough to know.
+func (r *feedOf) wants(e *fsm.Event) bool { return r.part(e) != nil }
+
+// part returns the piece that the event is of, or nil.
+func (r *feedOf) part(e *fsm.Event) *feedPart {
+	for i := range r.parts {
+		if p := &r.parts[i]; (e.Version.Epoch == p.Epoch || !guardFeedEpoch) && p.Range.Contains(e.Key) {
+			return p
+		}
+	}
+	return nil
+}
+
+// after leaves out the events of those pieces that are beyond them, if the feed, which is at to, is behind some of its pieces.
+func (r *feedOf) after(events []fsm.Event, to uint64) []fsm.Event {
+	behind := slices.ContainsFunc(r.parts, func(p feedPart) bool { return p.from > to })
+	if !behind || len(r.parts) == 1 {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), func(e fsm.Event) bool {
+		p := r.part(&e)
+		return p != nil && e.Index <= p.from
+	})
+}
+
+// lose has no piece begin before the floor, and returns which of them lack changes for that reason: all if the positions are foreign.
+func (r *feedOf) lose(floor uint64, reason api.GapReason, foreign bool) []api.GapReason {
+	gaps := make([]api.GapReason, len(r.parts))
+	for i := range r.parts {
+		if p := &r.parts[i]; foreign || p.from < floor {
+			p.from, gaps[i] = floor, reason
+		}
+	}
+	return gaps
+}
+
+// filter returns the events of the pieces. It shares memory with events if these are all.
 func (r *feedOf) filter(events []fsm.Event) []fsm.Event {
 	n := 0
 	for n < len(events) && r.wants(&events[n]) {

@@ -18,28 +18,38 @@ type feedIndex struct {
 func newFeedIndex(feeds []*feed) *feedIndex {
 	x := &feedIndex{starts: []api.Key{""}}
 	for _, f := range feeds {
-		x.starts = append(x.starts, f.request.Range.Start, f.request.Range.End)
+		for i := range f.request.parts {
+			r := f.request.parts[i].Range
+			x.starts = append(x.starts, r.Start, r.End)
+		}
 	}
 	slices.Sort(x.starts)
 	x.starts = slices.Compact(x.starts)
 	x.nodes = make([][]*feed, 2*len(x.starts))
 	for _, f := range feeds {
-		lo, hi := x.segment(f.request.Range.Start), len(x.starts)
-		if end := f.request.Range.End; end != "" {
-			hi = x.segment(end)
-		}
-		for lo, hi = lo+len(x.starts), hi+len(x.starts); lo < hi; lo, hi = lo/2, hi/2 {
-			if lo%2 == 1 {
-				x.nodes[lo] = append(x.nodes[lo], f)
-				lo++
-			}
-			if hi%2 == 1 {
-				hi--
-				x.nodes[hi] = append(x.nodes[hi], f)
-			}
+		for i := range f.request.parts {
+			x.add(f, f.request.parts[i].Range)
 		}
 	}
 	return x
+}
+
+// add adds a feed that wants the keys of a range.
+func (x *feedIndex) add(f *feed, r api.Range) {
+	lo, hi := x.segment(r.Start), len(x.starts)
+	if r.End != "" {
+		hi = x.segment(r.End)
+	}
+	for lo, hi = lo+len(x.starts), hi+len(x.starts); lo < hi; lo, hi = lo/2, hi/2 {
+		if lo%2 == 1 {
+			x.nodes[lo] = append(x.nodes[lo], f)
+			lo++
+		}
+		if hi%2 == 1 {
+			hi--
+			x.nodes[hi] = append(x.nodes[hi], f)
+		}
+	}
 }
 
 // segment returns the number of the segment that has the key.

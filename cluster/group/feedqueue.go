@@ -17,7 +17,7 @@ type feedQueue struct {
 	from, upTo uint64
 	commands   []visible
 	bytes      int
-	left       bool // a command may have given up a part of the piece
+	left       bool // the feed has to look whether it ends
 	due        bool // a mark is due
 	// Everything that was acknowledged before asOf is at or below confirmed.
 	asOf      time.Time
@@ -73,7 +73,7 @@ func (q *feedQueue) offer(commands []visible, upTo uint64) {
 	prompt(q.wake)
 }
 
-// leave has the feed look whether the group has given up a part of its piece by a command up to a position.
+// leave has the feed look whether it ends because of what the group has given up, or taken over, by a command up to a position.
 func (q *feedQueue) leave(upTo uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

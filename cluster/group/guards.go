@@ -22,6 +22,7 @@ const (
 	guardFeedIncarnation      = true
 	guardFeedSince            = true
 	guardFeedGap              = true
+	guardFeedHalt             = true
 	guardFeedValue            = true
 	guardGroupTime            = true
 	guardLedTime              = true

@@ -41,6 +41,8 @@ var (
 	guardFeedIncarnation = os.Getenv("EDGEHOLD_MUTANT") != "feed-incarnation"
 	// guardFeedSince begins the feed of a new owner where it took the piece over.
 	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "feed-since"
+	// guardFeedHalt ends a feed where the group took over what its caller follows beside it.
+	guardFeedHalt = os.Getenv("EDGEHOLD_MUTANT") != "feed-halt"
 	// guardFeedGap says what cannot be told.
 	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "feed-gap"
 	// guardFeedValue adds to an event only the value of its own version.

@@ -28,7 +28,7 @@ type hub struct {
 		commands []visible
 		bytes    int
 		lost     bool   // there was more than could be kept
-		left     bool   // a command may have given up a range
+		left     bool   // a command may have given up a range, or taken one over
 		to       uint64 // the newest command of which the hub has heard
 	}
 
@@ -122,7 +122,7 @@ func (h *hub) offer(results []fsm.Result) {
 	for i := range results {
 		res := &results[i]
 		in.to = res.Index
-		if in.left = in.left || res.Receipt != nil; in.lost || len(res.Events) == 0 {
+		if in.left = in.left || res.Receipt != nil || res.Took; in.lost || len(res.Events) == 0 {
 			continue
 		}
 		for j := range res.Events {
@@ -161,6 +161,11 @@ func (h *hub) distribute(spare []visible) []visible {
 	commands, lost, left, to := in.commands, in.lost, in.left, in.to
 	in.commands, in.lost, in.left, in.bytes = spare, false, false, 0
 	h.intake.Unlock()
+	if left { // a feed that is to end before a command must know before it is given that
+		for _, f := range h.feeds {
+			f.queue.leave(0)
+		}
+	}
 	if lost {
 		h.reread(to)
 	} else {

@@ -81,7 +81,7 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 			return nil, err
 		}
 	}
-	f.over = b.Moved != nil
+	f.over = b.Last()
 	return &b, nil
 }
 
@@ -151,7 +151,7 @@ func (p *pings) receive(end feedEnd) {
 func serveFeed(ctx context.Context, groups Groups, r *words.FeedRequest, p *pings, end feedEnd) error {
 	g, err := groups.at(r.Group)
 	if err == nil {
-		err = maySee(ctx, r.Range)
+		err = maySeeAll(ctx, r)
 	}
 	if err != nil {
 		return err
@@ -167,7 +167,7 @@ func serveFeed(ctx context.Context, groups Groups, r *words.FeedRequest, p *ping
 			return nil
 		}
 		if err == nil {
-			err = maySee(ctx, r.Range)
+			err = maySeeAll(ctx, r)
 		}
 		if err != nil {
 			return err
@@ -182,6 +182,15 @@ func serveFeed(ctx context.Context, groups Groups, r *words.FeedRequest, p *ping
 			return err
 		}
 	}
+}
+
+// maySeeAll refuses a feed unless the caller may see every key of all its pieces now.
+func maySeeAll(ctx context.Context, r *words.FeedRequest) error {
+	err := maySee(ctx, r.Range)
+	for i := 0; err == nil && i < len(r.Also); i++ {
+		err = maySee(ctx, r.Also[i].Range)
+	}
+	return err
 }
 
 // maySee refuses a range of which the caller may not see every key now.

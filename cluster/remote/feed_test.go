@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -81,7 +82,7 @@ func TestFeed(t *testing.T) {
 				Kind: api.EventPut, Key: "shop/\xff", Version: api.Version{Epoch: 2, Index: 7}, Value: []byte("v"), TTL: time.Second, Txn: 5}}}}
 			go func() { x.batch <- sent }()
 			b, err := f.Next()
-			if err != nil || fmt.Sprint(b) != fmt.Sprint(sent) || *asked != shop {
+			if err != nil || fmt.Sprint(b) != fmt.Sprint(sent) || !reflect.DeepEqual(*asked, shop) {
 				t.Fatalf("%s: %+v, %v; asked %+v", at.id, b, err, asked)
 			}
 			moved := &words.FeedBatch{To: sent.To, Gap: api.GapTrimmed, Moved: &words.Moved{Range: shop.Range, Epoch: 4, To: []api.GroupID{"h"}}}
@@ -286,6 +287,48 @@ func TestFeedScope(t *testing.T) {
 			change()
 			if _, err := f.Next(); api.CodeOf(err) != api.CodeDenied {
 				t.Errorf("%s: %v", name, err)
+			}
+			f.Close()
+		}
+	})
+}
+
+// TestFeedScopeOfSeveral checks that each piece of a feed must be of keys that an edge serves.
+func TestFeedScopeOfSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := newGroup("g")
+		g.feed = func(ctx context.Context, r *words.FeedRequest) (words.Feed, error) {
+			x := newSource()
+			x.next = func() (*words.FeedBatch, error) {
+				time.Sleep(time.Second)
+				return &words.FeedBatch{Parts: make([]words.PartBegin, 2), Halted: true}, nil
+			}
+			return x.open(ctx, r)
+		}
+		s := w.start("s", config{LeasesConfig: LeasesConfig{Groups: g.only}})
+		defer s.close()
+		edge := w.start("edge-1", config{})
+		defer edge.close()
+		w.Admit("edge-1", api.RoleEdge, "shop/")
+		for also, want := range map[string]api.Code{"shop/b/": "", "other/": api.CodeDenied} {
+			r := words.FeedRequest{Piece: words.Piece{Range: api.PrefixRange("shop/a/"), Of: 1, Epoch: 2, Group: "g"}}
+			r.Also = []words.FeedPart{{Piece: words.Piece{Range: api.PrefixRange(api.Key(also)), Of: 1, Epoch: 2, Group: "g"}}}
+			f, err := edge.node("s").Feed(t.Context(), &r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := f.Next()
+			if err == nil && (len(b.Parts) != 2 || !b.Halted) {
+				t.Errorf("%s: %+v", also, b)
+			}
+			if got := api.CodeOf(err); err != nil && got != want || err == nil && want != "" {
+				t.Errorf("%s: %v, want %q", also, err, want)
+			}
+			if err == nil {
+				if _, err := f.Next(); !errors.Is(err, io.EOF) {
+					t.Errorf("behind its end: %v", err)
+				}
 			}
 			f.Close()
 		}

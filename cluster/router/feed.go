@@ -12,11 +12,12 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// Feed follows a piece at its group's leader, on whichever node that is. If the leader changes, the connection breaks or the node
+// Feed follows pieces of a group at its leader, on whichever node that is. If the leader changes, the connection breaks or the node
 // falls silent, the feed goes on at its position at another node, until ctx ends. It does not wait: the first Next finds the
 // leader, and returns CodeUnavailable after [api.DefaultTimeout] if none answers or the group has no feeds. Next returns
 // CodeWrongGroup only if the newest map says that the piece has moved and the group still says, later, that it does not own the
-// piece and never gave it up: the group has forgotten that it did.
+// piece and never gave it up: the group has forgotten that it did. Of several pieces it returns that at once, so that the caller asks
+// for each alone.
 func (r *Router) Feed(ctx context.Context, q *words.FeedRequest) (words.Feed, error) {
 	f := &feed{router: r, request: *q}
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -62,8 +63,8 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 		if b == nil {
 			continue
 		}
-		f.over = b.Moved != nil
-		f.begun, f.request.Now, f.request.After = true, false, b.To
+		f.over = b.Last()
+		f.told(b)
 		if f.over {
 			f.detach()
 		}
@@ -71,11 +72,37 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 	}
 }
 
+// told moves the pieces to where a batch has told them.
+func (f *feed) told(b *words.FeedBatch) {
+	if f.request.Now { // whatever After was
+		f.request.After = b.To
+	}
+	f.begun, f.request.Now = true, false
+	f.request.After = b.After(0, f.request.After)
+	for i := range f.request.Also {
+		p := &f.request.Also[i]
+		p.After = b.After(i+1, p.After)
+	}
+}
+
+// news reports whether the first batch at another node says more than that the feed goes on where it was.
+func (f *feed) news(b *words.FeedBatch) bool {
+	if !f.begun || b.Gap != "" || b.Last() {
+		return true
+	}
+	for i, p := range f.request.Parts() {
+		if b.After(i, p.After) != p.After || len(b.Parts) > 0 && b.Parts[i].Gap != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // next returns a batch, or nil if the feed has to be attached again or has nothing new to tell.
 func (f *feed) next() (*words.FeedBatch, error) {
 	if f.at == nil {
 		b, err := f.attach()
-		if err != nil || !f.begun || b.Gap != "" || b.Moved != nil || b.To != f.request.After {
+		if err != nil || f.news(b) {
 			return b, err
 		}
 		return nil, nil
@@ -130,7 +157,7 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 		switch code := api.CodeOf(err); {
 		case err == nil:
 			return first, nil
-		case code == api.CodeWrongGroup && movedOn(m, &f.request.Piece):
+		case code == api.CodeWrongGroup && (len(f.request.Also) > 0 || movedOn(m, &f.request.Piece)), code == words.Apart:
 			return nil, err
 		case code == api.CodeWrongGroup:
 			_ = r.cfg.Refresh(ctx) // if it fails, the next round is by the old map
@@ -154,6 +181,7 @@ func (f *feed) open(ctx context.Context, node api.NodeID) (*words.FeedBatch, err
 	long, cancel := context.WithCancel(f.ctx)
 	stop := context.AfterFunc(ctx, cancel)
 	q := f.request
+	q.Also = slices.Clone(q.Also)
 	x, err := r.cfg.Remote(node).Feed(long, &q)
 	if err != nil {
 		stop()
@@ -163,6 +191,9 @@ func (f *feed) open(ctx context.Context, node api.NodeID) (*words.FeedBatch, err
 	b, err := x.Next()
 	if !stop() && err == nil {
 		err = &api.Error{Code: api.CodeUnavailable, Op: "feed", Hint: "the time was up", Err: ctx.Err()}
+	}
+	if err == nil && len(q.Also) > 0 && len(b.Parts) != 1+len(q.Also) {
+		err = &api.Error{Code: words.Apart, Op: "feed", Hint: "the node serves one piece at a time: an older version runs there; upgrade it"}
 	}
 	if err != nil {
 		cancel()

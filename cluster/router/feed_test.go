@@ -57,6 +57,7 @@ type feeds struct {
 	newest *fakeFeed
 	refuse error
 	mute   bool
+	old    bool // the nodes serve one piece at a time
 }
 
 func (x *feeds) open(ctx context.Context, node api.NodeID, r *words.FeedRequest) (words.Feed, error) {
@@ -283,6 +284,61 @@ func TestFeedOfTheWrongGroup(t *testing.T) {
 				t.Errorf("a piece that has moved on: %v", err)
 			}
 			return
+		}
+	})
+}
+
+// TestFeedOfSeveral checks that a feed of several pieces goes on with each of them at its own position, that a node which serves one piece
+// at a time ends it, and that a group which does not know one of them is not asked again.
+func TestFeedOfSeveral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &feeds{backend: newBackend(t)}
+		x.feed = func(ctx context.Context, node api.NodeID, r *words.FeedRequest) (words.Feed, error) {
+			f, err := x.open(ctx, node, r)
+			if err == nil && !x.old {
+				x.newest.first.Parts = []words.PartBegin{{To: r.After}, {To: r.Also[0].After}}
+			}
+			return f, err
+		}
+		of := words.Piece{Range: api.PrefixRange("x/"), Of: 2, Epoch: 1, Group: "a.1"}
+		also := of
+		also.Range = api.PrefixRange("y/")
+		q := words.FeedRequest{Piece: of, After: at(100), Also: []words.FeedPart{{Piece: also, After: at(300)}}}
+		feed, err := x.router(t).Feed(t.Context(), &q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer feed.Close()
+		if b, err := feed.Next(); err != nil || len(b.Parts) != 2 {
+			t.Fatalf("%+v, %v", b, err)
+		}
+		for _, to := range []uint64{200, 400} {
+			x.newest.then <- batchTo(to)
+			if b, err := feed.Next(); err != nil || b.To != at(to) {
+				t.Fatalf("%+v, %v", b, err)
+			}
+			x.newest.then <- error(&api.Error{Code: api.CodeNotLeader})
+			if b, err := feed.Next(); err != nil || b.To != at(to) { // a mark of the next attachment
+				t.Fatalf("%+v, %v", b, err)
+			}
+			if r := x.opened[len(x.opened)-1]; r.After != at(to) || r.Also[0].After != at(max(to, 300)) {
+				t.Errorf("behind %d it goes on with %+v", to, r)
+			}
+		}
+		x.set(func() { x.old = true })
+		x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+		if _, err := feed.Next(); api.CodeOf(err) != words.Apart {
+			t.Errorf("at an older node: %v", err)
+		}
+		x.set(func() { x.refuse = api.Errorf(api.CodeWrongGroup, "not adopted yet") })
+		again, err := x.router(t).Feed(t.Context(), &q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		began := time.Now()
+		if _, err := again.Next(); api.CodeOf(err) != api.CodeWrongGroup || time.Since(began) > time.Second {
+			t.Errorf("of what the group does not know: %v", err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ package watch
 // The guards whose absence the checkers must notice; see guards_mutants.go.
 const (
 	guardMovedSince  = true // a new owner is asked from where it took the piece over, not from now
+	guardOneFeed     = true // the pieces of one group have one feed, and begin at one position
 	guardGap         = true // a gap is told
 	guardWhole       = true // an id stands behind whole commands only
 	guardFirstPage   = true // the cursor of a list has the position of the first contact with each piece

@@ -7,6 +7,7 @@ import "os"
 // A build with the tag mutants can switch one guard off, to show that the checkers then fail.
 var (
 	guardMovedSince  = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
+	guardOneFeed     = os.Getenv("EDGEHOLD_MUTANT") != "feed-apart"
 	guardGap         = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"
 	guardWhole       = os.Getenv("EDGEHOLD_MUTANT") != "id-mid-txn"
 	guardFirstPage   = os.Getenv("EDGEHOLD_MUTANT") != "last-page-cursor"

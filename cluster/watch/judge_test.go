@@ -67,8 +67,12 @@ func (w *world) together(t *testing.T, c *client, inGap func(api.Key) bool) {
 	}
 	for i, e := range c.log {
 		x := of[name{e.Key, e.Version}]
-		if before, ok := last[x]; ok && before != i-1 && !inGap(e.Key) {
+		before, ok := last[x]
+		if ok && before != i-1 && !inGap(e.Key) {
 			t.Errorf("events %d and %d are of one transaction, with others between", before, i)
+		}
+		if ok && slices.Contains(c.cuts, i) && !inGap(e.Key) {
+			t.Errorf("an id stands before event %d of a transaction, and others of it before that", i)
 		}
 		last[x] = i
 	}

@@ -2,21 +2,25 @@ package watch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/cluster/cursor"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// follower reads the feed of one piece for a merge, and opens it again at its position when it breaks. Only its own goroutine uses it.
+// follower reads the feed of pieces of one group for a merge, and opens it again at its position when it breaks. Only its own goroutine
+// uses what changes, but for halted, which is the merge's.
 type follower struct {
 	merge  *merge
-	piece  cursor.Piece  // with the position up to which the merge has all
-	now    bool          // begin now, whatever the position
-	pause  time.Duration // before the next attempt
-	later  bool          // when the last request was sent, the map had a part of the piece at a later epoch
+	parts  []words.FeedPart // with the positions up to which the merge has all
+	beside []words.Piece    // the merge's other pieces
+	all    []words.Piece    // all pieces of the merge, when the feed was opened
+	now    bool             // begin now, whatever the position
+	pause  time.Duration    // before the next attempt
+	later  bool             // when the last request was sent, the map had a part of the piece at a later epoch
 	cancel context.CancelFunc
+	halted bool // the feed waits for what follows a piece beside it
 }
 
 // arrival is what a follower hands to its merge.
@@ -24,10 +28,12 @@ type arrival struct {
 	from  *follower
 	batch *words.FeedBatch // nil at the end
 	gone  bool             // no group knows what became of the piece
+	split bool             // the group does not know one of the pieces
+	apart bool             // the group's leader serves one piece at a time
 	err   error            // the feed cannot be had at all
 }
 
-// run hands over batches until the piece has moved or is gone, the feed is refused for good, or ctx ends.
+// run hands over batches until the feed has ended, a piece is gone, the feed is refused for good, or ctx ends.
 func (f *follower) run(ctx context.Context) {
 	var err error
 	defer func() {
@@ -38,12 +44,18 @@ func (f *follower) run(ctx context.Context) {
 	defer f.merge.hub.cfg.Faults.Catch("watch", &err)
 	f.pause = minPause
 	for ctx.Err() == nil {
-		var moved bool
-		moved, err = f.feed(ctx)
+		var last bool
+		last, err = f.feed(ctx)
+		code := api.CodeOf(err)
 		switch {
-		case moved:
+		case last:
 			return
-		case api.CodeOf(err) == api.CodeWrongGroup && f.later:
+		case code == words.Apart, code == api.CodeWrongGroup && len(f.parts) > 1:
+			err = nil
+			f.rest(ctx)
+			f.merge.hand(ctx, arrival{from: f, apart: code == words.Apart, split: code != words.Apart})
+			return
+		case code == api.CodeWrongGroup && f.later:
 			err = nil
 			f.merge.hand(ctx, arrival{from: f, gone: true})
 			return
@@ -55,11 +67,15 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// feed hands over the batches of one feed. It returns whether the piece has moved, or why the feed ended.
-func (f *follower) feed(ctx context.Context) (moved bool, err error) {
-	h := f.merge.hub
-	f.later = movedOn(h.cfg.Map(), f.piece.Piece)
-	x, err := h.cfg.Feeder.Feed(ctx, &words.FeedRequest{Piece: f.piece.Piece, After: f.piece.At, Now: f.now, KeysOnly: f.merge.keysOnly})
+// feed hands over the batches of one feed. It returns whether its last one has come, or why the feed ended.
+func (f *follower) feed(ctx context.Context) (last bool, err error) {
+	h, p := f.merge.hub, &f.parts[0]
+	f.later = movedOn(h.cfg.Map(), p.Piece)
+	r := words.FeedRequest{
+		Piece: p.Piece, After: p.After, Now: f.now, KeysOnly: f.merge.keysOnly,
+		Also: slices.Clone(f.parts[1:]), Beside: f.beside,
+	}
+	x, err := h.cfg.Feeder.Feed(ctx, &r)
 	if err != nil {
 		return false, err
 	}
@@ -73,8 +89,13 @@ func (f *follower) feed(ctx context.Context) (moved bool, err error) {
 		if !f.merge.hand(ctx, arrival{from: f, batch: b}) {
 			return false, ended(ctx)
 		}
-		f.now, f.piece.At = false, b.To
-		if b.Moved != nil {
+		for i := range f.parts {
+			f.parts[i].After = b.After(i, f.parts[i].After)
+		}
+		if f.now {
+			f.now, p.After = false, b.To
+		}
+		if b.Last() {
 			return true, nil
 		}
 	}

@@ -94,6 +94,9 @@ func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 			}
 		}
 		ask = next.pieces
+		if len(ask) == 0 {
+			equalize(c.Pieces)
+		}
 		if len(c.Pieces)+len(ask) > cursor.MaxPieces {
 			_, err := (&cursor.Cursor{Range: c.Range, Pieces: append(c.Pieces, ask...)}).Encode()
 			return err

@@ -26,12 +26,26 @@ type driver struct {
 	w     *world
 	rnd   *rand.Rand
 	lossy bool
+	spans []*span
+}
+
+// span is a range of the world with its owners.
+type span struct {
+	of    api.Range
 	epoch uint64
 	own   []api.GroupID
 }
 
 func newDriver(seed uint64, lossy bool) *driver {
-	return &driver{newWorld("g", "h"), rand.New(rand.NewPCG(seed, 1)), lossy, 1, []api.GroupID{"g", "h"}}
+	return &driver{newWorld("g", "h"), rand.New(rand.NewPCG(seed, 1)), lossy, []*span{{prefix(""), 1, []api.GroupID{"g", "h"}}}}
+}
+
+// newWideDriver has two ranges whose owners change one by one, and may be the same. What it writes at once is of both, if it can be.
+func newWideDriver(seed uint64, lossy bool) *driver {
+	d := newDriver(seed, lossy)
+	d.w.divide("d/3")
+	d.spans = []*span{{api.Range{End: "d/3"}, 1, []api.GroupID{"g", "h"}}, {api.Range{Start: "d/3"}, 1, []api.GroupID{"g", "h"}}}
+	return d
 }
 
 func (d *driver) key() api.Key { return api.Key(fmt.Sprintf("d/%d/%d", d.rnd.IntN(6), d.rnd.IntN(4))) }
@@ -39,8 +53,10 @@ func (d *driver) key() api.Key { return api.Key(fmt.Sprintf("d/%d/%d", d.rnd.Int
 func (d *driver) write() {
 	switch d.rnd.IntN(4) {
 	case 0:
-		k := d.key()
-		d.w.write(map[api.Key]string{k: fmt.Sprint(d.rnd.Uint32()), k + "x": "with it", k + "y": "and it"})
+		k, other := d.key(), d.key()
+		if len(d.spans) == 1 || !d.w.write(map[api.Key]string{k: fmt.Sprint(d.rnd.Uint32()), other + "x": "with it"}) {
+			d.w.write(map[api.Key]string{k: fmt.Sprint(d.rnd.Uint32()), k + "x": "with it", k + "y": "and it"})
+		}
 	case 1:
 		d.w.put(d.key(), "")
 	default:
@@ -55,7 +71,8 @@ func (d *driver) step() {
 	case n < 7:
 		d.move()
 	case d.lossy && n < 9:
-		d.w.trim(d.own[d.rnd.IntN(len(d.own))])
+		own := d.spans[d.rnd.IntN(len(d.spans))].own
+		d.w.trim(own[d.rnd.IntN(len(own))])
 	case d.lossy && n < 10:
 		d.w.forget([]api.GroupID{"g", "h", "i", "j", "k"}[d.rnd.IntN(5)])
 	default:
@@ -64,22 +81,23 @@ func (d *driver) step() {
 	time.Sleep(time.Duration(d.rnd.IntN(50)) * time.Millisecond)
 }
 
-// move gives all keys to other groups, step by step.
+// move gives the keys of a range to other groups, step by step.
 func (d *driver) move() {
+	x := d.spans[d.rnd.IntN(len(d.spans))]
 	to := [][]api.GroupID{{"g", "h"}, {"i", "j", "k"}, {"i"}, {"k", "g"}}[d.rnd.IntN(4)]
-	d.epoch++
-	for _, g := range d.own {
-		d.w.cede(prefix(""), g, to...)
+	x.epoch++
+	for _, g := range x.own {
+		d.w.cede(x.of, g, to...)
 		for range 3 {
 			d.write()
 		}
 		time.Sleep(time.Duration(d.rnd.IntN(30)) * time.Millisecond)
 	}
-	d.w.adopt(prefix(""), d.epoch, to...)
+	d.w.adopt(x.of, x.epoch, to...)
 	for range d.rnd.IntN(4) {
 		d.write()
 	}
-	d.own = to
+	x.own = to
 	time.Sleep(time.Duration(d.rnd.IntN(30)) * time.Millisecond)
 	d.w.learn()
 }
@@ -116,6 +134,15 @@ func roam(ctx context.Context, t *testing.T, hubs []*Hub, r api.WatchRequest, se
 // TestCursorWhole: what watchers at any nodes are told before an id and after its resume is all that happened, or a gap says that it is
 // not: over changes of leaders, moves, trims and lost receipts.
 func TestCursorWhole(t *testing.T) {
+	roamed(t, newDriver, prefix("d/"), prefix("d/"), prefix("d/3/"), prefix("d/1"), api.Range{Start: "d/2/2", End: "d/4/2"})
+}
+
+// TestCursorWholeOverRanges: the same of two ranges that move one by one, and what a group wrote at once in both comes together.
+func TestCursorWholeOverRanges(t *testing.T) {
+	roamed(t, newWideDriver, prefix("d/"), prefix("d/"), prefix("d/3/"), api.Range{Start: "d/2/2", End: "d/4/2"})
+}
+
+func roamed(t *testing.T, newDriver func(seed uint64, lossy bool) *driver, ranges ...api.Range) {
 	for seed := range seeds() {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -123,7 +150,6 @@ func TestCursorWhole(t *testing.T) {
 				hubs := []*Hub{d.w.hub(t), d.w.hub(t)}
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				ranges := []api.Range{prefix("d/"), prefix("d/"), prefix("d/3/"), prefix("d/1"), {Start: "d/2/2", End: "d/4/2"}}
 				var all []*client
 				var wg sync.WaitGroup
 				for i, r := range ranges {
@@ -214,8 +240,7 @@ func (p *pagedWorld) List(ctx context.Context, q *words.ListRequest) (*words.Lis
 			for _, end := range []string{"", "x", "y"} {
 				k := api.Key(fmt.Sprintf("d/%d/%d%s", i, j, end))
 				for _, at := range res.At {
-					f := feed{w: p.world, r: words.FeedRequest{Piece: at.Piece}}
-					if f.has(k) && (!res.More || k <= res.Entries[len(res.Entries)-1].Key) {
+					if has(at.Piece, k) && (!res.More || k <= res.Entries[len(res.Entries)-1].Key) {
 						p.read[k] = api.Version{Epoch: at.Epoch, Index: at.At.Index}
 					}
 				}

@@ -3,7 +3,9 @@ package watch
 import (
 	"context"
 	"fmt"
+	"io"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"testing"
@@ -27,9 +29,11 @@ type world struct {
 	nows    int
 	broken  chan struct{} // closed when all feeds break
 	down    map[api.GroupID]bool
+	onNow   func()                 // called before the present position is told, if not nil
 	onList  func()                 // called in the middle of a list
 	hold    chan struct{}          // if not nil, feeds begin once it is closed
 	denied  func(r api.Range) bool // if not nil, whether feeds of a range are refused to this node
+	old     bool                   // the nodes serve one piece at a time
 }
 
 type told struct {
@@ -73,6 +77,17 @@ func newWorld(groups ...api.GroupID) *world {
 	return w
 }
 
+// divide makes two ranges of the only one, with the same owners.
+func (w *world) divide(at api.Key) {
+	for _, g := range w.groups {
+		o := g.owned[0]
+		left, right := o, o
+		left.piece.Range.End, right.piece.Range.Start = at, at
+		g.owned = []owned{left, right}
+	}
+	w.learn()
+}
+
 func (w *world) group(g api.GroupID) *group {
 	if w.groups[g] == nil {
 		w.groups[g] = &group{id: g, incarnation: 1, index: 1, keys: map[api.Key]api.Entry{}}
@@ -108,17 +123,17 @@ func (w *world) write(values map[api.Key]string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var of *group
-	var piece words.Piece
+	pieces := map[api.Key]words.Piece{}
 	for k := range values {
 		g, p := w.owner(k)
-		if g == nil || of != nil && (of != g || piece.Epoch != p.Epoch) {
+		if g == nil || of != nil && of != g {
 			return false
 		}
-		of, piece = g, p
+		of, pieces[k] = g, p
 	}
 	of.index++
 	for _, k := range slices.Sorted(maps.Keys(values)) {
-		v := api.Version{Epoch: piece.Epoch, Index: of.index}
+		v := api.Version{Epoch: pieces[k].Epoch, Index: of.index}
 		e := api.Event{Kind: api.EventPut, Key: k, Version: v, Value: []byte(values[k])}
 		if values[k] == "" {
 			if _, ok := of.keys[k]; !ok {
@@ -263,6 +278,9 @@ func (w *world) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, err
 	if w.hold != nil {
 		<-w.hold
 	}
+	if r.Now && w.onNow != nil {
+		w.onNow()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if r.Now {
@@ -273,51 +291,62 @@ func (w *world) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, err
 	if w.denied != nil && w.denied(r.Range) {
 		return nil, &api.Error{Code: api.CodeDenied}
 	}
-	f := &feed{w: w, ctx: ctx, r: *r, at: r.After, broken: w.broken, opened: time.Now()}
+	f := &feed{w: w, ctx: ctx, r: *r, parts: r.Parts(), broken: w.broken}
+	if w.old && len(r.Also) > 0 {
+		return nil, &api.Error{Code: words.Apart}
+	}
+	if w.old {
+		f.r.Beside = nil
+	}
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	return f, nil
 }
 
+// feed is a feed of several pieces, which are at parts' positions. at is that of the first.
 type feed struct {
 	w      *world
 	ctx    context.Context
 	r      words.FeedRequest
+	parts  []words.FeedPart
 	at     words.Position
 	begun  bool
+	over   bool
 	broken chan struct{}
-	opened time.Time
 }
 
-// check reports whether the group owns the piece or gave it up. The caller holds mu.
+// check reports whether the group owns the pieces or gave them up. The caller holds mu.
 func (f *feed) check() error {
 	g := f.w.groups[f.r.Group]
 	if f.w.down[f.r.Group] {
 		return &api.Error{Code: api.CodeUnavailable, Hint: "the group is down"}
 	}
-	if g != nil && (len(f.parts(g)) > 0 || len(f.receipts(g)) > 0) {
-		return nil
+	for _, p := range f.parts {
+		if g == nil || len(owns(g, p.Piece)) == 0 && len(gave(g, p.Piece)) == 0 {
+			return &api.Error{Code: api.CodeWrongGroup}
+		}
 	}
-	return &api.Error{Code: api.CodeWrongGroup}
+	return nil
 }
 
-func (f *feed) is(p words.Piece) bool {
-	return p.Epoch == f.r.Epoch && p.Index == f.r.Index && p.Of == f.r.Of && p.Range.Overlaps(f.r.Range)
+// is reports whether the piece p is one of the piece that is followed.
+func is(p, followed words.Piece) bool {
+	return p.Epoch == followed.Epoch && p.Index == followed.Index && p.Of == followed.Of && p.Range.Overlaps(followed.Range)
 }
 
-func (f *feed) parts(g *group) (all []owned) {
+func owns(g *group, p words.Piece) (all []owned) {
 	for _, o := range g.owned {
-		if f.is(o.piece) {
+		if is(o.piece, p) {
 			all = append(all, o)
 		}
 	}
 	return all
 }
 
-func (f *feed) receipts(g *group) (all []given) {
+func gave(g *group, p words.Piece) (all []given) {
 	for _, o := range g.given {
-		if f.is(o.piece) {
+		if is(o.piece, p) {
 			all = append(all, o)
 		}
 	}
@@ -369,26 +398,22 @@ func (f *feed) step() (*words.FeedBatch, <-chan struct{}, error) {
 // batch returns what is there. The caller holds mu.
 func (f *feed) batch() (*words.FeedBatch, error) {
 	g := f.w.groups[f.r.Group]
-	if !f.begun {
+	switch {
+	case f.over:
+		return nil, io.EOF
+	case !f.begun:
 		f.begun = true
-		return f.begin(g), nil
+		return f.end(f.begin(g), g), nil
+	case f.at.Index < g.floor:
+		return f.fall(g), nil
 	}
-	if f.at.Index < g.floor {
-		f.at.Index = g.floor
-		return &words.FeedBatch{To: f.at, Gap: api.GapTrimmed}, nil
-	}
-	limit := g.index
-	moved := f.moved(g)
-	if moved != nil {
-		limit = moved.at
-	}
-	b := &words.FeedBatch{To: words.Position{Incarnation: g.incarnation, Index: limit}}
+	b := &words.FeedBatch{To: words.Position{Incarnation: g.incarnation, Index: max(f.at.Index, min(g.index, f.limit(g)))}}
 	for _, e := range g.history {
-		if e.index <= f.at.Index || e.index > limit || e.Version.Epoch != f.r.Epoch || !f.has(e.Key) {
+		if e.index <= f.at.Index || e.index > b.To.Index || !f.has(&e) {
 			continue
 		}
 		if len(b.Events) >= 5 && e.index != b.Events[len(b.Events)-1].Index {
-			b.To.Index, moved = b.Events[len(b.Events)-1].Index, nil // more next time
+			b.To.Index = b.Events[len(b.Events)-1].Index // more next time
 			break
 		}
 		x := e.Event
@@ -397,63 +422,137 @@ func (f *feed) batch() (*words.FeedBatch, error) {
 		}
 		b.Events = append(b.Events, words.FeedEvent{Event: x, Index: e.index})
 	}
-	if moved != nil {
-		b.Moved = &words.Moved{Range: moved.piece.Range, Epoch: moved.epoch, To: moved.to}
-	}
 	f.at = b.To
-	if len(b.Events) == 0 && b.Moved == nil {
+	if f.end(b, g); len(b.Events) == 0 && !b.Last() {
 		return nil, nil
 	}
 	return b, nil
 }
 
-func (f *feed) has(k api.Key) bool {
-	return f.r.Range.Contains(k) && ident.ShardOf(k, f.r.Of) == f.r.Index
+// limit returns where the feed ends.
+func (f *feed) limit(g *group) uint64 {
+	limit := f.halt(g)
+	for _, p := range f.parts {
+		if x := moved(g, p.Piece); x != nil {
+			limit = min(limit, x.at)
+		}
+	}
+	return limit
 }
 
-// begin is the first batch: where the feed begins, and a gap before.
-func (f *feed) begin(g *group) *words.FeedBatch {
-	if f.r.Now {
-		f.at = words.Position{Incarnation: g.incarnation, Index: g.index}
-		b := &words.FeedBatch{To: f.at, Age: time.Millisecond}
-		if x := f.moved(g); x != nil {
-			b.Moved = &words.Moved{Range: x.piece.Range, Epoch: x.epoch, To: x.to}
+// halt returns from where the group owns what follows a piece beside the feed.
+func (f *feed) halt(g *group) uint64 {
+	at := uint64(math.MaxUint64)
+	for _, p := range f.r.Beside {
+		for _, o := range g.owned {
+			if p.Epoch <= o.piece.Epoch && cursor.Overlap(p, o.piece) {
+				at = min(at, o.since)
+			}
 		}
+		for _, o := range g.given {
+			if p.Epoch <= o.piece.Epoch && cursor.Overlap(p, o.piece) && o.at > f.at.Index {
+				at = min(at, o.since)
+			}
+		}
+	}
+	return at
+}
+
+// end has the batch say that the feed ends there, if it does.
+func (f *feed) end(b *words.FeedBatch, g *group) *words.FeedBatch {
+	if f.at.Index < f.limit(g) {
 		return b
 	}
-	at, inc := f.at.Index, f.at.Incarnation
-	if at == 0 {
-		at, inc = f.since(g), g.incarnation
+	f.over = true
+	for i, p := range f.parts {
+		if x := moved(g, p.Piece); x != nil && x.at <= f.at.Index {
+			b.Moved = &words.Moved{Range: x.piece.Range, Epoch: x.epoch, To: x.to, Part: uint32(i)}
+			return b
+		}
 	}
-	reason := api.GapReason("")
-	switch {
-	case inc != g.incarnation:
-		reason = api.GapRestored
-	case at < g.floor:
-		reason = api.GapTrimmed
+	b.Halted = true
+	return b
+}
+
+// has reports whether the event is of a piece that is not beyond it.
+func (f *feed) has(e *told) bool {
+	return slices.ContainsFunc(f.parts, func(p words.FeedPart) bool {
+		return e.Version.Epoch == p.Epoch && has(p.Piece, e.Key) && e.index > p.After.Index
+	})
+}
+
+func has(p words.Piece, k api.Key) bool {
+	return p.Range.Contains(k) && ident.ShardOf(k, p.Of) == p.Index
+}
+
+// begin is the first batch: where the pieces begin, and the gaps before.
+func (f *feed) begin(g *group) *words.FeedBatch {
+	f.at = words.Position{Incarnation: g.incarnation, Index: g.index}
+	if f.r.Now {
+		f.parts[0].After = f.at
+		return &words.FeedBatch{To: f.at, Age: time.Millisecond}
 	}
-	f.at = words.Position{Incarnation: g.incarnation, Index: at}
-	if reason == "" {
-		return &words.FeedBatch{To: f.at}
+	b := &words.FeedBatch{}
+	for i := range f.parts {
+		p := &f.parts[i]
+		at, inc := p.After.Index, p.After.Incarnation
+		if at == 0 {
+			at, inc = since(g, p.Piece), g.incarnation
+		}
+		x := words.PartBegin{To: words.Position{Incarnation: g.incarnation, Index: at}}
+		switch {
+		case inc != g.incarnation:
+			x.Gap = api.GapRestored
+		case at < g.floor:
+			x.Gap = api.GapTrimmed
+		}
+		if x.Gap != "" {
+			x.To.Index = max(g.floor, since(g, p.Piece))
+		}
+		p.After, f.at.Index = x.To, min(f.at.Index, x.To.Index)
+		b.Parts = append(b.Parts, x)
 	}
-	f.at.Index = max(g.floor, f.since(g))
-	return &words.FeedBatch{To: f.at, Gap: reason}
+	return f.single(b)
+}
+
+// fall is the batch of a feed that the history has overtaken.
+func (f *feed) fall(g *group) *words.FeedBatch {
+	f.at.Index = g.floor
+	b := &words.FeedBatch{}
+	for i := range f.parts {
+		x := words.PartBegin{To: f.parts[i].After}
+		if x.To.Index < g.floor {
+			x = words.PartBegin{To: f.at, Gap: api.GapTrimmed}
+		}
+		f.parts[i].After = x.To
+		b.Parts = append(b.Parts, x)
+	}
+	return f.single(b)
+}
+
+// single makes the batch what a feed of one piece tells, if there is one.
+func (f *feed) single(b *words.FeedBatch) *words.FeedBatch {
+	if b.To = f.at; len(f.parts) == 1 {
+		b.To, b.Gap, b.Parts = b.Parts[0].To, b.Parts[0].Gap, nil
+		f.at = b.To
+	}
+	return b
 }
 
 // since returns where the group took the piece over.
-func (f *feed) since(g *group) (at uint64) {
-	for _, o := range f.parts(g) {
+func since(g *group, p words.Piece) (at uint64) {
+	for _, o := range owns(g, p) {
 		at = o.since
 	}
-	for _, o := range f.receipts(g) {
+	for _, o := range gave(g, p) {
 		at = o.since
 	}
 	return at
 }
 
 // moved returns the first receipt of a part of the piece.
-func (f *feed) moved(g *group) (first *given) {
-	for _, x := range f.receipts(g) {
+func moved(g *group, p words.Piece) (first *given) {
+	for _, x := range gave(g, p) {
 		if first == nil || x.at < first.at {
 			first = &x
 		}
@@ -494,14 +593,13 @@ func (w *world) listPiece(p words.Piece, q *words.ListRequest, limit int, res *w
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g := w.groups[p.Group]
-	f := feed{w: w, r: words.FeedRequest{Piece: p}}
-	if len(f.parts(g)) == 0 {
+	if len(owns(g, p)) == 0 {
 		return words.Listed{}, &api.Error{Code: api.CodeUnavailable, Hint: "it has moved"}
 	}
 	at := words.Listed{Piece: p, At: words.Position{Incarnation: g.incarnation, Index: g.index}}
 	n := 0
 	for _, k := range slices.Sorted(maps.Keys(g.keys)) {
-		if !f.has(k) {
+		if !has(p, k) {
 			continue
 		}
 		if n == limit {
@@ -536,7 +634,8 @@ type client struct {
 	s      api.WatchStream
 	cursor api.Cursor
 	log    []api.Event
-	whole  int // how many of log came before the cursor
+	whole  int   // how many of log came before the cursor
+	cuts   []int // how long log was at each cursor
 	gaps   []api.Gap
 	ready  bool
 	resets int
@@ -567,7 +666,7 @@ func (c *client) next() *api.WatchBatch {
 
 func (c *client) keep(b *api.WatchBatch) {
 	if b.Reset {
-		c.log, c.whole, c.resets, c.ready = nil, 0, c.resets+1, false
+		c.log, c.whole, c.cuts, c.resets, c.ready = nil, 0, nil, c.resets+1, false
 	}
 	c.log = append(c.log, b.Events...)
 	if b.Gap != nil {
@@ -575,6 +674,7 @@ func (c *client) keep(b *api.WatchBatch) {
 	}
 	if b.Cursor != "" {
 		c.cursor, c.whole = b.Cursor, len(c.log)
+		c.cuts = append(c.cuts, c.whole)
 	}
 	c.ready = c.ready || b.Ready
 }

@@ -13,8 +13,6 @@ import (
 type Change struct {
 	api.Event
 	Group api.GroupID
-	// Range is the beginning of the range of the group that has the key. A watch orders the changes of one range.
-	Range api.Key
 	Index uint64        // of the command that made it visible
 	At    time.Duration // when a machine applied it for the first time
 	// Deadline is that of the key, in the time of the group; 0 if it has none.

@@ -38,7 +38,7 @@ type Told struct {
 //   - every event is one of the changes, and is told no earlier than a machine has applied it;
 //   - of each key every version is told, in order and once, from the beginning until Until, but for what a gap stands for;
 //   - a watch from now begins between Begun and its Ready; one with a list begins with a state that the range had since Begun;
-//   - the events of one range of a group come in its order, those of one command together, and no cursor stands between them;
+//   - the events of a group come in its order, those of one command together, and no cursor stands between them;
 //   - what was acknowledged longer ago than an Age has been told.
 //
 // acked are writes with the versions that they made; they need not be all.
@@ -191,21 +191,16 @@ func (j *watchJudge) inGap(k api.Key, from, to int) bool {
 	return slices.ContainsFunc(j.gaps, func(g placedGap) bool { return g.behind >= from && g.behind <= to && g.Range.Contains(k) })
 }
 
-// order demands that the events of one range of a group stand in its order, and those of one command together.
+// order demands that the events of a group stand in its order, and those of one command together.
 func (j *watchJudge) order() error {
 	if j.Collapse || j.ready < 0 {
 		return nil
 	}
-	type feed struct {
-		group api.GroupID
-		start api.Key
-	}
-	last := map[feed]int{} // places in the log
+	last := map[api.GroupID]int{} // places in the log
 	for place := j.ready; place < len(j.log); place++ {
 		c := &j.all[j.log[place]]
-		of := feed{c.Group, c.Range}
-		before, ok := last[of]
-		last[of] = place
+		before, ok := last[c.Group]
+		last[c.Group] = place
 		if !ok || j.inGap(c.Key, before, place) {
 			continue
 		}

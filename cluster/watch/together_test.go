@@ -1,0 +1,217 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/cluster/cursor"
+	"github.com/edgehold/edgehold/cluster/words"
+)
+
+// both writes a key of each of two ranges at once.
+func (w *world) both(t *testing.T, value any) {
+	t.Helper()
+	if !w.write(map[api.Key]string{"a/x": fmt.Sprint(value), "b/y": fmt.Sprint(value)}) {
+		t.Fatal("the two ranges are not of one group")
+	}
+}
+
+// divided is a world whose groups own both of two ranges, a/ and b/.
+func divided(groups ...api.GroupID) *world {
+	w := newWorld(groups...)
+	w.divide("b/")
+	return w
+}
+
+// TestOneFeedOfAGroup: what a group wrote at once in two of its ranges comes in one batch, and a watch that is cut off anywhere goes on
+// with whole ones. The two ranges cost one feed.
+func TestOneFeedOfAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("g")
+		start := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		start.next()
+		for i := range 10 {
+			w.both(t, i)
+		}
+		all := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
+		if all.take(20); w.feeds != 2 { // that of start, and this one
+			t.Errorf("%d feeds", w.feeds)
+		}
+		for cut := range 12 {
+			c := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
+			for range cut {
+				c.next()
+			}
+			if c.whole != max(0, cut-1)*2 {
+				t.Errorf("after %d batches %d events are whole", cut, c.whole)
+			}
+			rest := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: c.cursor})
+			rest.take(20 - c.whole)
+			rest.log, rest.cuts = append(c.log[:c.whole:c.whole], rest.log...), nil
+			w.judge(t, rest, prefix(""))
+		}
+	})
+}
+
+// TestNowIsOnePosition: a watch from now begins at one position of a group, however late each range says where it is.
+func TestNowIsOnePosition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("g")
+		var n atomic.Int64
+		w.onNow = func() { w.both(t, n.Add(1)) }
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		c.next()
+		w.onNow = nil
+		w.both(t, "after")
+		c.take(2)
+		if p := decoded(t, c.cursor).Pieces; len(p) != 2 || p[0].At != p[1].At || c.text() != "a/x=after b/y=after " {
+			t.Errorf("%+v, told %s", p, c.text())
+		}
+	})
+}
+
+// TestWaitsForWhatMovedIn: a group that takes over a second range of a watch tells nothing of the first from then on, until the watch has
+// all that the earlier owner of the second told.
+func TestWaitsForWhatMovedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("h")
+		w.move(api.Range{End: "b/"}, 2, []api.GroupID{"h"}, "g")
+		start := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		start.next()
+		w.put("b/old", "h")
+		w.put("a/before", "g")
+		w.move(api.Range{Start: "b/"}, 2, []api.GroupID{"h"}, "g")
+		w.both(t, 1)
+		w.down["h"] = true
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
+		c.take(1)
+		if b := c.next(); len(b.Events) > 0 || b.Age < 5*time.Second {
+			t.Fatalf("told %s, %+v", c.text(), b)
+		}
+		w.mu.Lock()
+		delete(w.down, "h")
+		w.mu.Unlock()
+		w.both(t, 2)
+		c.take(6)
+		w.both(t, 3)
+		c.take(8)
+		w.judge(t, c, prefix(""))
+		if len(c.gaps) > 0 || c.text()[:len("a/before=g b/old=h ")] != "a/before=g b/old=h " {
+			t.Errorf("gaps %v, told %s", c.gaps, c.text())
+		}
+	})
+}
+
+// TestNotAdopted: a range that its new owner has not taken over yet delays none of that group's other ranges.
+func TestNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("h")
+		w.move(api.Range{End: "b/"}, 2, []api.GroupID{"h"}, "g")
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		c.next()
+		w.cede(api.Range{Start: "b/"}, "h", "g")
+		time.Sleep(time.Second)
+		w.put("a/k", "v")
+		c.take(1)
+		w.adopt(api.Range{Start: "b/"}, 2, "g")
+		w.learn()
+		w.both(t, 1)
+		c.take(3)
+		w.judge(t, c, prefix(""))
+	})
+}
+
+// TestOlderLeaders: of a group whose leader serves one range at a time all is told, and once it serves several, together.
+func TestOlderLeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("g")
+		w.old = true
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		c.next()
+		for i := range 5 {
+			w.both(t, i)
+		}
+		c.take(10)
+		w.mu.Lock()
+		w.old, w.told = false, nil
+		w.mu.Unlock()
+		w.fail()
+		for until := time.Now().Add(2 * apartTime); time.Now().Before(until); {
+			c.next()
+		}
+		c.log, c.cuts = nil, nil
+		for i := range 5 {
+			w.both(t, 5+i)
+		}
+		c.take(10)
+		w.judge(t, c, prefix(""))
+		if len(c.gaps) > 0 {
+			t.Errorf("gaps %v", c.gaps)
+		}
+	})
+}
+
+// TestOneOfTwoIsGone: if a group has forgotten one of two ranges of a feed, only that one has a gap.
+func TestOneOfTwoIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("g")
+		start := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		start.next()
+		w.both(t, 1)
+		w.move(api.Range{Start: "b/"}, 2, []api.GroupID{"g"}, "h")
+		w.forget("g")
+		w.put("a/k", "v")
+		w.put("b/k", "v")
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
+		c.take(3)
+		w.judge(t, c, prefix(""))
+		want := []api.Gap{{Range: api.Range{Start: "b/"}, Reason: api.GapGone}}
+		if !slices.Equal(c.gaps, want) || len(c.log) != 3 {
+			t.Errorf("gaps %v, told %s", c.gaps, c.text())
+		}
+	})
+}
+
+// TestOldCursors: a cursor whose ranges of one group are at different positions, as those of older nodes are, is continued: of each range
+// from its own, and a trim leaves a gap only in a range that lacks something.
+func TestOldCursors(t *testing.T) {
+	for _, trim := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := divided("g")
+			for i := range 6 {
+				w.both(t, i)
+			}
+			if trim {
+				w.mu.Lock()
+				w.groups["g"].floor = 4
+				w.groups["g"].history = slices.DeleteFunc(w.groups["g"].history, func(e told) bool { return e.index <= 4 })
+				w.mu.Unlock()
+			}
+			old := &cursor.Cursor{Range: prefix(""), Pieces: []cursor.Piece{
+				{Piece: words.Piece{Range: api.Range{End: "b/"}, Of: 1, Epoch: 1, Group: "g"}, At: words.Position{Incarnation: 1, Index: 3}},
+				{Piece: words.Piece{Range: api.Range{Start: "b/"}, Of: 1, Epoch: 1, Group: "g"}, At: words.Position{Incarnation: 1, Index: 5}},
+			}}
+			from, err := old.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: from})
+			w.both(t, 6)
+			want, gaps := "a/x=2 a/x=3 a/x=4 b/y=4 a/x=5 b/y=5 a/x=6 b/y=6 ", 0
+			if trim {
+				want, gaps = want[len("a/x=2 "):], 1
+			}
+			for len(c.text()) < len(want) {
+				c.next()
+			}
+			if c.text() != want || len(c.gaps) != gaps || gaps > 0 && c.gaps[0].Range != (api.Range{End: "b/"}) {
+				t.Errorf("trim %v: told %s, want %s; gaps %v", trim, c.text(), want, c.gaps)
+			}
+		})
+	}
+}
