@@ -144,6 +144,9 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 	var why error // what a node that may lead has said
 	for {
 		m := r.cfg.Map()
+		if err := f.removed(ctx, m); err != nil {
+			return nil, err
+		}
 		var first *words.FeedBatch
 		c := r.call("feed", true)
 		c.timeout = r.cfg.ReadTimeout
@@ -153,14 +156,18 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 			}
 			return err
 		}
-		err := r.toGroup(admission.WithTries(ctx, admission.MaxTries+1), c, f.request.Group)
+		round, cancel := context.WithTimeout(ctx, api.DefaultTimeout) // then the map may say otherwise
+		err := r.toGroup(admission.WithTries(round, admission.MaxTries+1), c, f.request.Group)
+		cancel()
 		switch code := api.CodeOf(err); {
 		case err == nil:
 			return first, nil
 		case code == api.CodeWrongGroup && (len(f.request.Also) > 0 || movedOn(m, &f.request.Piece)), code == words.Apart:
 			return nil, err
-		case code == api.CodeWrongGroup:
-			_ = r.cfg.Refresh(ctx) // if it fails, the next round is by the old map
+		case code == api.CodeWrongGroup, code == api.CodeUnavailable:
+			fresh, cancel := context.WithTimeout(ctx, api.DefaultTimeout)
+			_ = r.cfg.Refresh(fresh) // if it fails, the next round is by the old map
+			cancel()
 		case code != api.CodeUnavailable && code != api.CodeNotLeader && judge(err) == final:
 			return nil, err
 		}
@@ -173,6 +180,25 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 		}
 		return nil, c.timeUp(ctx)
 	}
+}
+
+// removed returns CodeWrongGroup if there is no such group any more: the newest map does not have it, and has a later owner of the keys.
+func (f *feed) removed(ctx context.Context, m *placement.Map) error {
+	r, g := f.router, f.request.Group
+	if m == nil {
+		return nil
+	}
+	if _, known := m.Group(g); known {
+		return nil
+	}
+	if r.cfg.Refresh(ctx) != nil {
+		return nil
+	}
+	m = r.cfg.Map()
+	if _, known := m.Group(g); known || !slices.ContainsFunc(f.request.Parts(), func(p words.FeedPart) bool { return movedOn(m, &p.Piece) }) {
+		return nil
+	}
+	return api.Errorf(api.CodeWrongGroup, "there is no group %s any more", g)
 }
 
 // open begins the feed at a node, and takes the first batch before ctx ends.

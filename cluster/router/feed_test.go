@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -339,6 +340,37 @@ func TestFeedOfSeveral(t *testing.T) {
 		began := time.Now()
 		if _, err := again.Next(); api.CodeOf(err) != api.CodeWrongGroup || time.Since(began) > time.Second {
 			t.Errorf("of what the group does not know: %v", err)
+		}
+	})
+}
+
+// TestFeedOfARemovedGroup checks that a feed of a group which the newest map does not have any more ends, also one that had begun, if the
+// keys have a later owner.
+func TestFeedOfARemovedGroup(t *testing.T) {
+	followed(t, func(t *testing.T, x *feeds, r *Router, feed words.Feed) {
+		x.set(func() {
+			x.leaders["a.1"] = ""
+			later := *x.now
+			later.Version++
+			later.Groups = slices.DeleteFunc(slices.Clone(x.now.Groups), func(g placement.Group) bool { return g.ID == "a.1" })
+			later.Ranges = slices.Clone(x.now.Ranges)
+			for i := range later.Ranges {
+				later.Ranges[i].Epoch, later.Ranges[i].Groups = 7, []api.GroupID{"b.1"}
+			}
+			x.refresh = func() error { x.set(func() { x.now = &later }); return nil }
+		})
+		x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+		stop := time.AfterFunc(time.Minute, func() { feed.Close() })
+		defer stop.Stop()
+		for {
+			_, err := feed.Next()
+			if err == nil {
+				continue
+			}
+			if api.CodeOf(err) != api.CodeWrongGroup {
+				t.Errorf("of a group that was removed: %v", err)
+			}
+			return
 		}
 	})
 }

@@ -106,6 +106,9 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 		if err == nil {
 			at, err = c.Within(r.Range)
 		}
+		if err == nil {
+			err = h.checkOwners(ctx, at)
+		}
 		if err != nil {
 			return nil, err
 		}

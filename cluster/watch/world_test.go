@@ -66,10 +66,18 @@ type given struct {
 	to    []api.GroupID
 }
 
+// allGroups are the groups that a world may have.
+var allGroups = func() (all []placement.Group) {
+	for _, id := range []api.GroupID{"g", "h", "i", "j", "k", "x", "y", "z"} {
+		all = append(all, placement.Group{ID: id})
+	}
+	return all
+}()
+
 // newWorld has one range with the groups as its owners.
 func newWorld(groups ...api.GroupID) *world {
 	w := &world{groups: map[api.GroupID]*group{}, changed: make(chan struct{}), broken: make(chan struct{}), down: map[api.GroupID]bool{}}
-	w.m = &placement.Map{Version: 1, Ranges: []placement.Span{{Epoch: 1, Groups: groups}}}
+	w.m = &placement.Map{Version: 1, Groups: allGroups, Ranges: []placement.Span{{Epoch: 1, Groups: groups}}}
 	for i, g := range groups {
 		x := w.group(g)
 		x.owned = []owned{{words.Piece{Index: uint32(i), Of: uint32(len(groups)), Epoch: 1, Group: g}, 1}}
@@ -204,7 +212,7 @@ func (w *world) adopt(r api.Range, epoch uint64, to ...api.GroupID) {
 func (w *world) learn() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := &placement.Map{Version: w.m.Version + 1}
+	next := &placement.Map{Version: w.m.Version + 1, Groups: allGroups}
 	spans := map[api.Range]*placement.Span{}
 	for _, g := range w.groups {
 		for _, o := range g.owned {

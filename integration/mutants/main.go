@@ -115,6 +115,7 @@ var mutants = []mutant{
 	{"feed-gap", []check{{"./cluster/group", "^TestFeedGaps$"}}},
 	{"cursor-incarnation", []check{{"./cluster/cursor", "^(TestBefore|TestTold)$"}, {"./cluster/watch", "^TestRestoredUnderARing$"}}},
 	{"moved-from-now", []check{{"./cluster/watch", "^(TestFollowsMoves|TestCursorWhole)$"}}},
+	{"cursor-owners", []check{{"./cluster/watch", "^TestForgedOwners$"}}},
 	{"feed-apart", []check{{"./cluster/watch", "^(TestOneFeedOfAGroup|TestNowIsOnePosition|TestCursorWholeOverRanges)$"}}},
 	{"feed-halt", []check{{"./cluster/group", "^TestFeedIsHalted$"}}},
 	{"silent-gap", []check{{"./cluster/watch", "^(TestGaps|TestCursorWhole)$"}}},
