@@ -39,7 +39,8 @@ func TestOneFeedOfAGroup(t *testing.T) {
 			w.both(t, i)
 		}
 		all := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
-		if all.take(20); w.feeds != 2 { // that of start, and this one
+		all.take(20)
+		if synctest.Wait(); w.feeds != 2 { // that of start, and this one
 			t.Errorf("%d feeds", w.feeds)
 		}
 		for cut := range 12 {
