@@ -20,7 +20,7 @@ var aboutGetLive = about{
 	id: "watchCluster", tag: "cluster", summary: "Watch what the cluster does",
 	text:  "Server-Sent Events: live, once a second, and end, with a problem, before the connection ends for another reason than the client's.",
 	media: "text/event-stream", out: eventsOf("live", "end"), gives: watchGives,
-	examples: []example{{name: "watch", summary: "For two seconds", target: "/v1/cluster/live?timeout=2s", status: 200,
+	examples: []example{{name: "watch", summary: "For half a second", target: "/v1/cluster/live?timeout=500ms", status: 200,
 		answer: "event: live\ndata: {\"cluster_id\":\"dev\",\"nodes\":[],\"groups\":[],\"ranges\":[],\"sessions\":0,\"leases\":0,\"live\":{\"node\":\"us-east-1\",\"seq\":1,\"unix_ms\":1796040000000,\"nodes\":[],\"groups\":[],\"alarms\":[]}}\n\n"}},
 }
 
@@ -62,8 +62,8 @@ var (
 		example{name: "unknown", target: "/v1/cluster/groups/us-east.9/transfer", body: `{}`, status: 404,
 			answer: problemStart + `not_found","title":"Not found","status":404,"detail":"there is no group us-east.9","code":"not_found","applied":"no"}`})
 	aboutRemoveRegion = aboutOrder("removeRegion", "Remove a region that owns no keys", "", orderShape("RemoveRegionOrder", 0), false,
-		example{name: "unknown", target: "/v1/cluster/regions/mars/remove", body: `{}`, status: 404,
-			answer: problemStart + `not_found","title":"Not found","status":404,"detail":"there is no region mars","code":"not_found","applied":"no"}`})
+		example{name: "none", summary: "A region that there is not", target: "/v1/cluster/regions/mars/remove", body: `{}`, status: 200,
+			answer: `{"done":true,"note":"region mars has no servers and no groups: it was removed before, or never was"}`})
 )
 
 const noSuchNode = problemStart + `not_found","title":"Not found","status":404,"detail":"there is no node us-east-9","code":"not_found","applied":"no"}`

@@ -13,62 +13,68 @@ import (
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
-// TestFaults: over HTTP, two regions of a planet are cut off from each other and healed, and a server is stopped and started: it comes
-// back with what it held. A request across a cut is not answered; within a region all goes on.
-func TestFaults(t *testing.T) {
+// TestPlanetOverHTTP is what one planet shows of its HTTP API.
+func TestPlanetOverHTTP(t *testing.T) {
 	temporary(t)
-	p := local.Dev(t, local.WithRegions("here", "there"), local.WithEdges(0), local.WithFaults())
-	here, there := p.Client("here"), p.Client("there")
+	p := local.Dev(t, local.WithRegions("us-east", "eu-west"), local.WithFaults())
+	t.Run("Contract", func(t *testing.T) { testContract(t, p) })
+	t.Run("Faults", func(t *testing.T) { testFaults(t, p) })
+}
+
+// testFaults: over HTTP, two regions of a planet are cut off from each other and healed, and a server is stopped and started: it comes
+// back with what it held. A request across a cut is not answered; within a region all goes on.
+func testFaults(t *testing.T, p *local.DevPlanet) {
+	here, there := p.Client("us-east"), p.Client("eu-west")
 	put := func(c *client.Client, key api.Key, value string) {
 		t.Helper()
 		if _, err := c.Put(t.Context(), key, []byte(value)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	put(here, "there/k", "before")
+	put(here, "eu-west/k", "before")
 
-	s := choose(t, p, "POST", "/cut", `{"a":"there","b":"here"}`, http.StatusOK)
-	if len(s.Cuts) != 1 || s.Cuts[0] != (api.DevCut{A: "here", B: "there"}) || len(s.Nodes) != 2 {
+	s := choose(t, p, "POST", "/cut", `{"a":"us-east","b":"eu-west"}`, http.StatusOK)
+	if len(s.Cuts) != 1 || s.Cuts[0] != (api.DevCut{A: "eu-west", B: "us-east"}) || len(s.Nodes) != 4 {
 		t.Errorf("after the cut: %+v", s)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if v, err := here.Get(ctx, "there/k", client.Quorum()); err == nil {
+	if v, err := here.Get(ctx, "eu-west/k", client.Quorum()); err == nil {
 		t.Errorf("%+v was read through a cut", v)
 	}
-	put(there, "there/k", "in the cut")
+	put(there, "eu-west/k", "in the cut")
 	if s = choose(t, p, "POST", "/heal", ``, http.StatusOK); len(s.Cuts) != 0 {
 		t.Errorf("after healing: %+v", s)
 	}
-	if v, err := here.Get(t.Context(), "there/k"); err != nil || string(v.Value) != "in the cut" {
+	if v, err := here.Get(t.Context(), "eu-west/k"); err != nil || string(v.Value) != "in the cut" {
 		t.Errorf("after healing: %+v, %v", v, err)
 	}
 
-	choose(t, p, "POST", "/nodes/here-1/stop", ``, http.StatusConflict) // the one that is asked
-	choose(t, p, "POST", "/nodes/nowhere-1/stop", ``, http.StatusNotFound)
-	choose(t, p, "POST", "/cut", `{"a":"here","b":"nowhere"}`, http.StatusNotFound)
-	choose(t, p, "POST", "/cut", `{"a":"here","b":"here"}`, http.StatusBadRequest)
+	choose(t, p, "POST", "/nodes/us-east-1/stop", ``, http.StatusConflict) // the one that is asked
+	choose(t, p, "POST", "/nodes/nowus-east-1/stop", ``, http.StatusNotFound)
+	choose(t, p, "POST", "/cut", `{"a":"us-east","b":"nowhere"}`, http.StatusNotFound)
+	choose(t, p, "POST", "/cut", `{"a":"us-east","b":"us-east"}`, http.StatusBadRequest)
 	for range 2 { // the second time it is so already
-		if s = choose(t, p, "POST", "/nodes/there-1/stop", ``, http.StatusOK); s.Nodes[1].State != api.DevStopped || !s.Nodes[0].Self || s.Nodes[1].Self {
+		if s = choose(t, p, "POST", "/nodes/eu-west-1/stop", ``, http.StatusOK); s.Nodes[1].State != api.DevStopped || !s.Nodes[0].Self || s.Nodes[1].Self {
 			t.Errorf("after the stop: %+v", s)
 		}
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	if v, err := here.Get(ctx, "there/k", client.Quorum()); err == nil {
+	if v, err := here.Get(ctx, "eu-west/k", client.Quorum()); err == nil {
 		t.Errorf("%+v was read of a region without a server", v)
 	}
 	for range 2 {
-		if s = choose(t, p, "POST", "/nodes/there-1/start", ``, http.StatusOK); s.Nodes[1].State != api.DevUp {
+		if s = choose(t, p, "POST", "/nodes/eu-west-1/start", ``, http.StatusOK); s.Nodes[1].State != api.DevUp {
 			t.Errorf("after the start: %+v", s)
 		}
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if v, err := here.Get(ctx, "there/k"); err != nil || string(v.Value) != "in the cut" {
+	if v, err := here.Get(ctx, "eu-west/k"); err != nil || string(v.Value) != "in the cut" {
 		t.Errorf("after the start: %+v, %v", v, err)
 	}
-	put(here, "there/k", "after")
+	put(here, "eu-west/k", "after")
 }
 
 // choose asks the planet's first node for faults, and returns those in force if the status is 200.

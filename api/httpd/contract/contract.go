@@ -4,6 +4,7 @@ package contract
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -82,7 +83,9 @@ func Parse(text []byte) (*Document, error) {
 			d.operations = append(d.operations, x)
 		}
 	}
-	slices.SortFunc(d.operations, func(a, b *Operation) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	slices.SortFunc(d.operations, func(a, b *Operation) int {
+		return cmp.Or(strings.Compare(a.Path, b.Path), strings.Compare(a.Method, b.Method))
+	})
 	return d, d.whole()
 }
 
@@ -266,7 +269,10 @@ func (d *Document) whole() error {
 		}
 		seen[o.ID] = true
 		inPath := 0
-		for name := range o.parameters {
+		for name, p := range o.parameters {
+			if _, err := d.schema(p.at + "/schema"); err != nil {
+				return fmt.Errorf("%s: the parameter %s: %w", o.ID, name, err)
+			}
 			if in, part, _ := strings.Cut(name, " "); in == "path" {
 				inPath++
 				if !strings.Contains(o.Path, "{"+part+"}") {
@@ -296,8 +302,12 @@ func (d *Document) wholeBodies(o *Operation) error {
 			return fmt.Errorf("the answer %s leads nowhere", status)
 		}
 		for name, h := range object(r["headers"]) {
-			if x, _ := d.resolve(h, ""); x == nil {
+			x, place := d.resolve(h, at+pointer("headers", name))
+			if x == nil {
 				return fmt.Errorf("the header %s leads nowhere", name)
+			}
+			if _, err := d.schema(place + "/schema"); err != nil {
+				return fmt.Errorf("the header %s: %w", name, err)
 			}
 		}
 		if err := d.wholeContent(r, at); err != nil {

@@ -85,7 +85,7 @@ func (d *Document) checkAnswer(o *Operation, x *Exchange) error {
 	if response == nil {
 		return fmt.Errorf("the document lacks the status; the body is %.200s", x.Answer)
 	}
-	if err := d.checkHeaders(response, x.AnswerHeader); err != nil {
+	if err := d.checkHeaders(response, at, x.AnswerHeader); err != nil {
 		return err
 	}
 	content := object(response["content"])
@@ -113,10 +113,10 @@ func sameMedia(a, b string) bool {
 	return err == nil && err2 == nil && x == y
 }
 
-func (d *Document) checkHeaders(response map[string]any, given http.Header) error {
+func (d *Document) checkHeaders(response map[string]any, at string, given http.Header) error {
 	documented := map[string]map[string]any{}
 	for name, h := range object(response["headers"]) {
-		resolved, at := d.resolve(h, "")
+		resolved, at := d.resolve(h, at+pointer("headers", name))
 		documented[strings.ToLower(name)] = map[string]any{"at": at + "/schema", "required": resolved["required"]}
 	}
 	found := map[string]bool{}

@@ -171,14 +171,8 @@ func (s *Schemas) object(t reflect.Type, request bool) *Schema {
 	if request {
 		o.AdditionalProperties = &Additional{}
 	}
-	for _, f := range reflect.VisibleFields(t) {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "-" || !f.IsExported() || f.Anonymous && name == "" || hidden(t, f, name) {
-			continue
-		}
-		if name == "" {
-			name = f.Name
-		}
+	for name, f := range members(t) {
+		_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema := s.of(f.Type, request)
 		switch optional := strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero"); {
 		case request:
@@ -195,13 +189,36 @@ func (s *Schemas) object(t reflect.Type, request bool) *Schema {
 	return o
 }
 
-// hidden reports whether a field of an embedded struct has the name of one that is less deep, which goes before it.
-func hidden(t reflect.Type, f reflect.StructField, name string) bool {
-	for _, other := range reflect.VisibleFields(t) {
-		n, _, _ := strings.Cut(other.Tag.Get("json"), ",")
-		if n == name && len(other.Index) < len(f.Index) {
-			return true
+// members returns the fields of a struct by the names that they have in JSON. Those of an embedded struct are the struct's own; of two of one
+// name the one that is less deep counts.
+func members(t reflect.Type) map[string]reflect.StructField {
+	all := map[string]reflect.StructField{}
+	level := []reflect.Type{t}
+	for len(level) > 0 {
+		var next []reflect.Type
+		found := map[string]reflect.StructField{}
+		for _, t := range level {
+			for i := range t.NumField() {
+				f := t.Field(i)
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				switch {
+				case name == "-":
+				case f.Anonymous && name == "":
+					next = append(next, f.Type)
+				case !f.IsExported():
+				case name == "":
+					found[f.Name] = f
+				default:
+					found[name] = f
+				}
+			}
 		}
+		for name, f := range found {
+			if _, hidden := all[name]; !hidden {
+				all[name] = f
+			}
+		}
+		level = next
 	}
-	return false
+	return all
 }
