@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 )
 
 const (
@@ -13,8 +14,9 @@ const (
 	leaveTimeout = 5 * time.Second
 	// graceMost bounds how long an entry stays whose client has gone, if the client may repeat its request elsewhere.
 	graceMost = time.Second
-	// retryPause is the pause before a transaction that failed is tried again.
-	retryPause = 50 * time.Millisecond
+	// retryPause is the pause before a transaction that failed is tried again, retryPauseMost what it grows to while a request waits.
+	retryPause     = 50 * time.Millisecond
+	retryPauseMost = time.Second
 )
 
 // Acquire asks for a lock, and waits for it as long as r says. It returns once the lock is held. The caller holds it from when it
@@ -53,6 +55,8 @@ type acquisition struct {
 	entry
 	service *Service
 	request *Request
+	tries   context.Context // of the request, with what it may draw on to put its entry again; nil: it never had to
+	failed  int             // how often that has failed in a row
 }
 
 func (a *acquisition) held() *Held { return held(a.id, a.version, a.ttl) }
@@ -136,6 +140,7 @@ func (a *acquisition) await(ctx context.Context) (*Held, error) {
 	defer tick.Stop()
 	for {
 		var first bool
+		var err error
 		select {
 		case <-ctx.Done():
 			a.leaveLater()
@@ -151,16 +156,20 @@ func (a *acquisition) await(ctx context.Context) (*Held, error) {
 		case <-w.wake:
 			var gone, live bool
 			if first, gone, live = d.state(w); gone {
-				first = a.again(ctx, d, w)
+				first, err = a.again(ctx, d, w)
 			}
 			if !live { // the store is asked sooner than the next touch was due
 				tick.Reset(a.pace(d, w))
 			}
 		case <-tick.C:
-			first = a.keepAlive(ctx, d, w)
+			first, err = a.keepAlive(ctx, d, w)
 			tick.Reset(a.pace(d, w))
 		}
-		if first {
+		switch {
+		case err != nil:
+			a.leaveLater()
+			return nil, err
+		case first:
 			return a.held(), nil
 		}
 	}
@@ -175,30 +184,48 @@ func (a *acquisition) pace(d *directory, w *waiter) time.Duration {
 }
 
 // keepAlive touches the entry, and reports whether it is known to be the first.
-func (a *acquisition) keepAlive(ctx context.Context, d *directory, w *waiter) bool {
-	ctx, cancel := context.WithTimeout(ctx, a.ttl)
+func (a *acquisition) keepAlive(ctx context.Context, d *directory, w *waiter) (first bool, err error) {
+	touch, cancel := context.WithTimeout(ctx, min(a.ttl, api.DefaultTimeout))
 	defer cancel()
 	_, _, live := d.state(w)
-	there, all, whole, err := a.keep(ctx, !live)
+	there, all, whole, err := a.keep(touch, !live)
 	switch {
 	case err != nil: // the next touch may do
-		return false
+		return false, nil
 	case !there:
 		return a.again(ctx, d, w)
 	}
-	return a.first(all, whole)
+	return a.first(all, whole), nil
 }
 
-// again puts the entry once more, since it has gone, at the end of the queue. It reports whether it is the first now.
-func (a *acquisition) again(ctx context.Context, d *directory, w *waiter) bool {
-	ctx, cancel := context.WithTimeout(ctx, a.ttl)
-	defer cancel()
-	all, whole, err := a.entry.enter(ctx)
-	if err != nil {
-		w.rouse() // until it is done
-		wait(ctx, retryPause)
-		return false
+// again puts the entry once more, since it has gone, at the end of the queue. It reports whether it is the first now. If the store does not
+// answer, it pauses, longer each time, and has the waiter try again; an error is one that another try does not mend, or the refusal of
+// [admission.MaxTries] tries.
+func (a *acquisition) again(ctx context.Context, d *directory, w *waiter) (first bool, err error) {
+	if a.tries == nil {
+		a.tries = admission.WithBudget(ctx)
 	}
-	d.moved(w, a.version)
-	return a.first(all, whole)
+	put, cancel := context.WithTimeout(a.tries, min(a.ttl, api.DefaultTimeout))
+	defer cancel()
+	all, whole, err := a.entry.enter(put)
+	if err == nil {
+		a.failed = 0
+		d.moved(w, a.version)
+		return a.first(all, whole), nil
+	}
+	if code := api.CodeOf(err); code != api.CodeAmbiguous && code != api.CodeUnavailable {
+		return false, err
+	}
+	if err := admission.Retry(put); err != nil {
+		return false, err
+	}
+	a.failed++
+	pause, stop := context.WithTimeout(ctx, min(retryPause<<min(a.failed-1, 10), retryPauseMost))
+	defer stop()
+	select {
+	case <-pause.Done():
+	case <-a.service.ctx.Done():
+	}
+	w.rouse() // until it is done
+	return false, nil
 }

@@ -17,6 +17,7 @@ type directory struct {
 
 	mu      sync.Mutex
 	refs    int                  // guarded by the service's mu: waiters that have joined
+	linger  *time.Timer          // guarded by the service's mu: ends the directory; nil while there are waiters
 	live    bool                 // guarded by mu, as all below: entries are all there are, but for what is under way here
 	entries []place              // oldest first
 	waiters map[string][]*waiter // by ID

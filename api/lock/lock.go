@@ -28,7 +28,8 @@ const (
 	MaxNameBytes = 1024
 	// MaxOwnerBytes bounds the text of an owner.
 	MaxOwnerBytes = 1024
-	// MaxContenders bounds the entries of a lock: a list of [api.MaxListLimit] keys that is full may not be the whole.
+	// MaxContenders bounds the keys of a lock: a list of [api.MaxListLimit] keys that is full may not be the whole. A request has one, its
+	// entry, and one more if it was repeated: the mark of its newest attempt.
 	MaxContenders = api.MaxListLimit - 1
 	// MaxWait bounds how long one request waits for a lock.
 	MaxWait = time.Hour

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
@@ -21,11 +22,15 @@ type world struct {
 	dos, reads, watches atomic.Int64
 	broken              atomic.Bool // watches end and do not begin
 	delay               time.Duration
+	failing             atomic.Pointer[error]
 }
 
 func (w *world) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	w.dos.Add(1)
 	time.Sleep(w.delay)
+	if err := w.failing.Load(); err != nil && *err != nil {
+		return nil, *err
+	}
 	return w.Memory.Do(ctx, t)
 }
 
@@ -55,6 +60,9 @@ func (b breaking) Next() (*api.WatchBatch, error) {
 	}
 	return batch, err
 }
+
+// refuse has transactions fail from now on with what is not nil.
+func (w *world) refuse(err error) { w.failing.Store(&err) }
 
 // run runs a test in a bubble, on a world of its own.
 func run(t *testing.T, f func(w *world)) {
@@ -538,4 +546,82 @@ func TestFull(t *testing.T) {
 			t.Errorf("%d wait", len(all.Queue))
 		}
 	})
+}
+
+// watched returns how many locks are watched, and how many of them no request waits for.
+func (s *Service) watched() (all, idle int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.locks), s.idle
+}
+
+// TestPassesToOneWaiter: a lock that one request at a time waits for is passed on by one watch, which ends when none has waited for a while.
+func TestPassesToOneWaiter(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.gateway()
+		r := Request{Name: "l", TTL: time.Hour, Wait: time.Hour}
+		holder := w.take(s, r)
+		for range 20 {
+			next := w.ask(s, r)
+			if next.over() {
+				t.Fatal("two hold it")
+			}
+			w.release(s, "l", holder, true)
+			if !next.over() || next.err != nil {
+				t.Fatal(next.err)
+			}
+			holder = next.held
+		}
+		if n := w.watches.Load(); n != 1 {
+			t.Errorf("%d watches for 20 tenures", n)
+		}
+		time.Sleep(lingerTime + time.Second)
+		if watched, idle := s.watched(); watched != 0 || idle != 0 {
+			t.Errorf("%d locks are watched, %d idle", watched, idle)
+		}
+		for i := range maxLingering + 10 {
+			r := Request{Name: fmt.Sprint("m", i), TTL: time.Hour, Wait: time.Hour}
+			h, next := w.take(s, r), w.ask(s, r)
+			w.release(s, r.Name, h, true)
+			if !next.over() {
+				t.Fatal("it waits")
+			}
+		}
+		if watched, idle := s.watched(); watched != maxLingering || idle != maxLingering {
+			t.Errorf("%d locks are watched, %d idle, want %d", watched, idle, maxLingering)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAgainIsBounded: a request whose entry has gone puts it again as often as a request may be tried, ever more slowly, while the store
+// does not answer, and not once more if that is refused for good.
+func TestAgainIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		code     api.Code
+		most     int64
+		at, last time.Duration
+	}{{api.CodeUnavailable, admission.MaxTries + 200, 10 * time.Minute, 20 * time.Minute}, {api.CodeDenied, 10, 0, time.Second}} {
+		run(t, func(w *world) {
+			s := w.gateway()
+			r := Request{Name: "l", TTL: 24 * time.Hour, Wait: time.Hour}
+			w.take(s, r)
+			r.ID = IDOf("", "one")
+			a := w.ask(s, r)
+			w.dos.Store(0)
+			w.refuse(&api.Error{Code: c.code})
+			began := time.Now()
+			if _, err := w.Memory.Do(w.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: Key("l", r.ID)}}}); err != nil {
+				t.Fatal(err)
+			}
+			<-a.done
+			took := time.Since(began)
+			if api.CodeOf(a.err) != c.code || took < c.at || took > c.last || w.dos.Load() > c.most {
+				t.Errorf("%v after %v and %d transactions", a.err, took, w.dos.Load())
+			}
+			w.refuse(nil)
+		})
+	}
 }

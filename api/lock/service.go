@@ -13,6 +13,14 @@ import (
 // DefaultMaxWaiting is the default of [Config].MaxWaiting.
 const DefaultMaxWaiting = 10_000
 
+const (
+	// lingerTime is how long a lock is watched after the last request that waited for it. A lock that one request at a time waits for
+	// is then passed on at once: a new watch takes longer to begin than the lock is held.
+	lingerTime = 2 * time.Second
+	// maxLingering bounds the locks that are watched though no request waits for them.
+	maxLingering = 256
+)
+
 // Config is what a [Service] keeps locks in. Only Store is required.
 type Config struct {
 	Store api.Store
@@ -34,7 +42,8 @@ type Service struct {
 	mu      sync.Mutex
 	closed  bool                  // guarded by mu, as all below
 	waiting int                   // requests that wait
-	locks   map[string]*directory // by name: those for which one waits
+	locks   map[string]*directory // by name: those for which one waits, or has waited lately
+	idle    int                   // how many of them none waits for
 }
 
 // New returns a Service.
@@ -52,6 +61,11 @@ func New(cfg Config) *Service {
 func (s *Service) Close() error {
 	s.mu.Lock()
 	s.closed = true
+	for _, d := range s.locks {
+		if d.linger != nil {
+			d.linger.Stop()
+		}
+	}
 	s.mu.Unlock()
 	s.cancel()
 	s.tasks.Wait()
@@ -87,6 +101,11 @@ func (s *Service) join(name string, w *waiter) (*directory, error) {
 			s.tasks.Go(func() { d.follow(ctx, s.cfg.Watcher) })
 		}
 	}
+	if d.linger != nil {
+		d.linger.Stop()
+		d.linger = nil
+		s.idle--
+	}
 	d.refs++
 	d.add(w)
 	return d, nil
@@ -98,10 +117,30 @@ func (s *Service) part(d *directory, w *waiter) {
 	defer s.mu.Unlock()
 	d.remove(w)
 	s.waiting--
-	if d.refs--; d.refs == 0 {
-		d.cancel()
-		delete(s.locks, d.name)
+	switch d.refs--; {
+	case d.refs > 0:
+	case s.closed || s.cfg.Watcher == nil || s.idle >= maxLingering:
+		s.endLocked(d)
+	default:
+		s.idle++
+		var t *time.Timer
+		t = time.AfterFunc(lingerTime, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if d.linger == t {
+				d.linger = nil
+				s.idle--
+				s.endLocked(d)
+			}
+		})
+		d.linger = t
 	}
+}
+
+// endLocked ends the watch of a lock that no request waits for.
+func (s *Service) endLocked(d *directory) {
+	d.cancel()
+	delete(s.locks, d.name)
 }
 
 // Renew makes the tenure last for ttl from now, or for the ttl it was asked with if ttl is 0. CodePreconditionFailed means that the
