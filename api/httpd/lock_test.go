@@ -36,10 +36,15 @@ func tenureIn(t *testing.T, r *http.Response) (h tenure) {
 	return h
 }
 
+// closesLocks has the locks of an API close with the test.
+func closesLocks(t *testing.T) func(*front.Config) {
+	return func(c *front.Config) { t.Cleanup(func() { _ = c.Locks.Close() }) }
+}
+
 // TestLockOverHTTP: a lock is taken, shown, renewed, refused to others, given back and taken again; no other request may write its keys.
 func TestLockOverHTTP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, _ := memoryAPI()
+		h, _ := memoryAPI(closesLocks(t))
 		first := tenureIn(t, request(h, "POST", "/v1/locks/jobs/nightly", `{"ttl":"30s","owner":"alice"}`))
 		if first.Fence != 1<<40+1 || first.Version != "1.1" || first.TTL != "30s" || len(first.ID) != 32 {
 			t.Errorf("got %+v", first)
