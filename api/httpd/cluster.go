@@ -66,9 +66,6 @@ type placementBody struct {
 
 // postPlacement does what `edgehold placement set` asks.
 func postPlacement(x *exchange) error {
-	if err := noConditions(x.R.Header, ""); err != nil {
-		return err
-	}
 	raw, err := x.readBody()
 	if err != nil {
 		return err

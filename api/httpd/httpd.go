@@ -113,6 +113,9 @@ func (h *handler) answer(x *exchange) (name string, err error) {
 	if err := x.allowed(); err != nil {
 		return at.name, err
 	}
+	if err := x.noConditions(); err != nil {
+		return at.name, err
+	}
 	if err := x.LetIn(front.Ask{Key: key, Writes: x.route.right == front.Write, Consistency: x.level()}); err != nil {
 		return at.name, err
 	}

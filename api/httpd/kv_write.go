@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -101,11 +102,15 @@ func (x *exchange) written(op api.Op, res *api.TxnResult, ifMatch tags) error {
 // replayedHeader marks the answer to a write that an earlier request with the same Idempotency-Key has done.
 const replayedHeader = "Edgehold-Replayed"
 
-// noConditions refuses the headers of conditions on a request for no single key: they would be ignored.
-func noConditions(h http.Header, instead string) error {
+// noConditions refuses the headers of conditions on a write whose row does not take them: to ignore one would carry out what the client wants
+// done under a condition alone. On a read without versions they mean nothing.
+func (x *exchange) noConditions() error {
+	if x.route.method == http.MethodGet {
+		return nil
+	}
 	for _, name := range [2]string{"If-Match", "If-None-Match"} {
-		if len(h[name]) > 0 {
-			return api.Errorf(api.CodeInvalid, "%s means one key, and there is none in this path%s", name, instead)
+		if len(x.R.Header[name]) > 0 && !slices.Contains(x.route.about.takes, name) {
+			return api.Errorf(api.CodeInvalid, `%s means one key, and there is none in this path; a transaction has its conditions in the body: {"if":[{"key":...,"version":...}],...}`, name)
 		}
 	}
 	return nil

@@ -141,7 +141,7 @@ func (e *everything) Live(_ context.Context, tell func(*api.Live) error) error {
 	return tell(&api.Live{Status: &api.Status{}, Node: "n", Nodes: []api.NodeLive{}, Groups: []api.GroupLive{}, Alarms: []api.Alarm{}})
 }
 func (e *everything) dev() (*api.DevStatus, error) {
-	return &api.DevStatus{Regions: []api.RegionID{"a"}, Cuts: []api.DevCut{{A: "a", B: "b"}}, Nodes: []api.DevNode{{Node: "n", State: api.DevUp}}}, e.err
+	return &api.DevStatus{Regions: []api.RegionID{"a"}, Cuts: []api.DevCut{{A: "a", B: "b"}}, Nodes: []api.DevNode{{Node: "n", Role: api.RoleServer, State: api.DevUp}}}, e.err
 }
 func (e *everything) DevStatus(context.Context) (*api.DevStatus, error) { return e.dev() }
 func (e *everything) CutRegions(context.Context, api.RegionID, api.RegionID) (*api.DevStatus, error) {

@@ -14,9 +14,6 @@ func postTxn(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	if err := noConditions(x.R.Header, `: write conditions as {"if":[{"key":...,"version":...}],...} in the body`); err != nil {
-		return err
-	}
 	body, err := x.readBody()
 	if err != nil {
 		return err

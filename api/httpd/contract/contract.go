@@ -218,7 +218,7 @@ func (d *Document) find(method string, u *url.URL) *Operation {
 		if o.Method == method {
 			return o
 		}
-		if o.Method == http.MethodGet && method == http.MethodHead {
+		if o.Method == http.MethodGet && method == http.MethodHead && !slices.Contains(o.Statuses, http.StatusSwitchingProtocols) {
 			get = o
 		}
 	}
@@ -258,6 +258,9 @@ func (d *Document) parametersOf(o *Operation) map[string]*parameter {
 	}
 	return all
 }
+
+// Takes reports whether the document has the header of the operation's requests.
+func (o *Operation) Takes(header string) bool { return o.parameters["header "+strings.ToLower(header)] != nil }
 
 // whole checks what a schema cannot: ids that are there once, parts of paths that are described, references that lead somewhere, and
 // examples that are valid.

@@ -234,7 +234,7 @@ func (d *Document) checkRequest(o *Operation, x *Exchange) error {
 }
 
 // conditional are headers that no write may ignore.
-var conditional = []string{"If-Match", "If-None-Match", "Idempotency-Key"}
+var conditional = []string{"If-Match", "If-None-Match"}
 
 func (d *Document) checkRequestBody(o *Operation, x *Exchange) error {
 	body := object(o.object["requestBody"])
