@@ -45,40 +45,34 @@ func (n *Node) regions() (all []api.RegionID) {
 	return all
 }
 
-// ownersOfConsul are the groups that have keys of the front.
-func (n *Node) ownersOfConsul() (all []api.GroupID, err error) {
+// ownerOfConsul is the group that has all keys of the front, in one range of the placement map: versions of several do not compare.
+func (n *Node) ownerOfConsul() (api.GroupID, error) {
 	m := n.mirror.Map()
 	if m == nil {
-		return nil, &api.Error{Code: api.CodeUnavailable, Hint: "the placement of keys is not known here yet"}
+		return "", &api.Error{Code: api.CodeUnavailable, Hint: "the placement of keys is not known here yet"}
 	}
-	for _, s := range m.Scan(api.PrefixRange(consul.Prefix)) {
-		for _, g := range s.Groups {
-			if !slices.Contains(all, g) {
-				all = append(all, g)
-			}
-		}
+	spans := m.Scan(api.PrefixRange(consul.Prefix))
+	if len(spans) != 1 || len(spans[0].Groups) != 1 {
+		return "", errSeveralOwners
 	}
-	return all, nil
+	return spans[0].Groups[0], nil
 }
 
 var errSeveralOwners = api.Errorf(api.CodeInvalid, "the keys that begin with %s have several owners", consul.Prefix)
 
 func (n *Node) oneOwnerOfConsul() error {
-	all, err := n.ownersOfConsul()
-	if err == nil && len(all) != 1 {
-		err = errSeveralOwners
-	}
+	_, err := n.ownerOfConsul()
 	return err
 }
 
 // homeOfConsul is the owner of the front's keys.
 func (n *Node) homeOfConsul() (h consul.Home) {
-	all, err := n.ownersOfConsul()
-	if err != nil || len(all) == 0 {
+	owner, err := n.ownerOfConsul()
+	if err != nil {
 		return h
 	}
 	m := n.mirror.Map()
-	g, _ := m.Group(all[0])
+	g, _ := m.Group(owner)
 	leader := n.router.Leader(g.ID)
 	for _, id := range g.Voters {
 		if o, ok := m.Node(id); ok {

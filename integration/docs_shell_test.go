@@ -116,13 +116,13 @@ func newShell(t *testing.T) *shell {
 	return s
 }
 
-// freePorts returns the first of n free ports in a row.
+// freePorts returns the first of n free ports in a row, above each of which that 100 higher is free too: `edgehold dev` listens there.
 func freePorts(t *testing.T, n int) int {
 	t.Helper()
 	for range 100 {
 		first, free := 10000+rand.IntN(4900), true
-		for i := 0; i < n && free; i++ {
-			address := fmt.Sprintf("127.0.0.1:%d", first+i)
+		for i := 0; i < 2*n && free; i++ {
+			address := fmt.Sprintf("127.0.0.1:%d", first+i%n+i/n*100)
 			l, err := net.Listen("tcp", address)
 			if free = err == nil; free {
 				_ = l.Close()
@@ -137,7 +137,7 @@ func freePorts(t *testing.T, n int) int {
 }
 
 var (
-	pagePort   = regexp.MustCompile(`\b74(\d\d)\b`)
+	pagePort   = regexp.MustCompile(`\b7[45](\d\d)\b`) // those of nodes, and 100 above for clients of Consul
 	actualPort = regexp.MustCompile(`\b\d{5}\b`)
 	goRun      = regexp.MustCompile(`\bgo run \./cmd/edgehold\b`)
 	goRunOther = regexp.MustCompile(`\bgo run \./`)
@@ -156,7 +156,7 @@ func (s *shell) here(command string) string {
 // there is the output with the ports of the page.
 func (s *shell) there(out string) string {
 	return actualPort.ReplaceAllStringFunc(out, func(p string) string {
-		if n, _ := strconv.Atoi(p); n >= s.port && n < s.port+100 { // five digits
+		if n, _ := strconv.Atoi(p); n >= s.port && n < s.port+200 { // five digits
 			return strconv.Itoa(firstPort + n - s.port)
 		}
 		return p
