@@ -60,6 +60,9 @@ type Flow struct {
 	Group  GroupID `json:"group" cbor:"1,keyasint"`
 	Reads  uint64  `json:"reads" cbor:"2,keyasint,omitempty"`
 	Writes uint64  `json:"writes" cbor:"3,keyasint,omitempty"`
+	// ReadUs and WriteUs are how long the node has waited for these reads and writes, together, in microseconds.
+	ReadUs  uint64 `json:"read_us" cbor:"4,keyasint,omitempty"`
+	WriteUs uint64 `json:"write_us" cbor:"5,keyasint,omitempty"`
 }
 
 // Link is what a node knows of its way to a server.

@@ -49,7 +49,8 @@ func nodeLive(id api.NodeID, r, before *report, now time.Time) api.NodeLive {
 		old[f.Group] = f
 	}
 	for _, f := range a.Flows {
-		f.Reads, f.Writes = since(f.Reads, old[f.Group].Reads), since(f.Writes, old[f.Group].Writes)
+		o := old[f.Group]
+		f.Reads, f.Writes, f.ReadUs, f.WriteUs = since(f.Reads, o.Reads), since(f.Writes, o.Writes), since(f.ReadUs, o.ReadUs), since(f.WriteUs, o.WriteUs)
 		if f.Reads > 0 || f.Writes > 0 {
 			out.Flows = append(out.Flows, f)
 		}

@@ -101,7 +101,7 @@ func (r *Router) toGroup(ctx context.Context, c *call, g api.GroupID) (err error
 		err := r.attempt(ctx, c, g, node)
 		r.metrics.attempts(1, c.op, string(api.CodeOf(err)))
 		if err == nil {
-			r.flows.count(g, c.op)
+			r.flows.count(g, c.op, time.Since(asked))
 			if c.asOf.IsZero() { // a replica's answer says nothing about the leader
 				r.hints.answered(g, node)
 			}

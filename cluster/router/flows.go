@@ -3,6 +3,7 @@ package router
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -11,7 +12,8 @@ import (
 // group that was ever asked, of which a cluster has few.
 type flows struct{ groups sync.Map } // of api.GroupID to *flow
 
-type flow struct{ reads, writes atomic.Uint64 }
+// flow is the answers of a group, and the microseconds for which they were awaited, together.
+type flow struct{ reads, writes, readTime, writeTime atomic.Uint64 }
 
 // The operations that count as reads and as writes, by their names in the metrics.
 var (
@@ -19,8 +21,8 @@ var (
 	writeOps = map[string]bool{"txn": true, "prepare": true}
 )
 
-// count counts an answer.
-func (f *flows) count(g api.GroupID, op string) {
+// count counts an answer, which was awaited for took.
+func (f *flows) count(g api.GroupID, op string, took time.Duration) {
 	reads, writes := readOps[op], writeOps[op]
 	if !reads && !writes {
 		return
@@ -31,8 +33,10 @@ func (f *flows) count(g api.GroupID, op string) {
 	}
 	if reads {
 		x.(*flow).reads.Add(1)
+		x.(*flow).readTime.Add(uint64(max(0, took.Microseconds())))
 	} else {
 		x.(*flow).writes.Add(1)
+		x.(*flow).writeTime.Add(uint64(max(0, took.Microseconds())))
 	}
 }
 
@@ -40,7 +44,7 @@ func (f *flows) count(g api.GroupID, op string) {
 func (r *Router) Flows() (all []api.Flow) {
 	r.flows.groups.Range(func(g, x any) bool {
 		f := x.(*flow)
-		all = append(all, api.Flow{Group: g.(api.GroupID), Reads: f.reads.Load(), Writes: f.writes.Load()})
+		all = append(all, api.Flow{Group: g.(api.GroupID), Reads: f.reads.Load(), Writes: f.writes.Load(), ReadUs: f.readTime.Load(), WriteUs: f.writeTime.Load()})
 		return true
 	})
 	return all

@@ -125,9 +125,10 @@ func writes(n *api.NodeLive) float64 {
 	return rate(all, n.OverMs)
 }
 
-// sources sums up what has served the reads of all nodes that are not down.
+// sources sums up what has served the reads of all nodes that are not down, and how long their owners and the groups of writes took.
 func (v *View) sources() []line {
 	var lease, owner, stale, wrote, revoked float64
+	var all api.Flow
 	for i := range v.Event.Nodes {
 		n, _ := v.of(v.Event.Nodes[i].Node)
 		if n == nil || v.isDown(&v.Event.Nodes[i]) {
@@ -138,11 +139,25 @@ func (v *View) sources() []line {
 		stale += rate(n.ReadsStale, n.OverMs)
 		wrote += writes(n)
 		revoked += rate(n.Revoked, n.OverMs)
+		for _, f := range n.Flows {
+			all.Reads, all.ReadUs = all.Reads+f.Reads, all.ReadUs+f.ReadUs
+			all.Writes, all.WriteUs = all.Writes+f.Writes, all.WriteUs+f.WriteUs
+		}
 	}
+	const row = "%-16s %10s %10s %10s %10s %10s"
 	return []line{
-		{text: "IN ALL, A SECOND    BY LEASE   BY OWNER      STALE     WRITES    REVOKED"},
-		{text: fmt.Sprintf("%16s  %10s %10s %10s %10s %10s", "", count(lease), count(owner), count(stale), count(wrote), count(revoked))},
+		{text: fmt.Sprintf(row, "ALL NODES", "BY LEASE", "BY OWNER", "STALE", "WRITES", "REVOKED")},
+		{text: fmt.Sprintf(row, "a second", count(lease), count(owner), count(stale), count(wrote), count(revoked))},
+		{text: fmt.Sprintf(row, "mean time", "no network", mean(all.ReadUs, all.Reads), "no network", mean(all.WriteUs, all.Writes), "")},
 	}
+}
+
+// mean is the mean of n times that are us microseconds together.
+func mean(us, n uint64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1fms", float64(us)/float64(n)/1000)
 }
 
 const nodeRow = "%-18s %-9s %5s %8s %8s %8s %8s %8s"
