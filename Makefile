@@ -1,4 +1,4 @@
-.PHONY: build clients platforms test race bench bench-peers mutants image lint soak fuzz model real-input alerts
+.PHONY: build clients platforms test race bench bench-peers mutants image lint soak fuzz model real-input alerts promtool
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
@@ -67,9 +67,11 @@ real-input: ## the Debian package index through an edge: one process, then twelv
 	mkdir -p dist && docs/examples/debian-packages.sh > dist/packages.jsonl
 	go test ./integration -run TestRealInput -count=1 -v -timeout 30m -realinput $(CURDIR)/dist/packages.jsonl
 
-alerts: ## check docs/alerts.yaml and run its tests; installs promtool on Debian if it is absent
-	command -v promtool >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends prometheus; }
-	go test ./integration -run 'TestAlert' -count=1 -v
+promtool: ## Prometheus' tool, which checks metrics, alerts and the dashboard, by apt if it is absent
+	@command -v promtool >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends prometheus; }
+
+alerts: promtool ## check docs/alerts.yaml with its tests, and docs/grafana.json
+	go test ./integration -run 'TestAlert|TestDashboard' -count=1 -v
 
 lint: ## the linters of .golangci.yml: make lint ARGS=--fix
 	.ci/lint $(ARGS)

@@ -1,9 +1,9 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +18,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/local"
+	"github.com/edgehold/edgehold/integration/clients"
 )
 
 const (
@@ -106,7 +107,7 @@ var (
 	matched    = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)`)
 )
 
-// TestAlertsNameMetrics checks that each metric of a rule is among those of a running server or edge. A metric with labels of its
+// TestAlertsNameMetrics checks that each metric of a rule and of the dashboard is among those of a running server or edge. A metric with labels of its
 // own is not there until something has been counted: such a one is registered by a room of the node, with the labels that the rule
 // selects by.
 func TestAlertsNameMetrics(t *testing.T) {
@@ -122,18 +123,28 @@ func TestAlertsNameMetrics(t *testing.T) {
 			labels[m[1]] = m[2]
 		}
 	})
+	board, err := os.ReadFile(dashboardFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := append(rules, board...)
 	there := scrapedNames(t, func(names map[string]bool) bool {
 		for name, of := range labels {
-			if of == "" && bytes.Contains(rules, []byte(name)) && !names[name] {
+			if of == "" && regexp.MustCompile(name+`(_bucket)?\b`).Match(named) && !names[name] {
 				return false
 			}
 		}
 		return true
 	})
+	queries := map[string][]string{}
 	for _, a := range alerts(t) {
-		named := selected.FindAllStringSubmatch(a.Expr, -1)
-		if len(named) == 0 {
-			t.Errorf("%s names no metric: %s", a.Alert, a.Expr)
+		queries[a.Alert] = []string{a.Expr}
+	}
+	maps.Copy(queries, readDashboard(t).expressions())
+	for title, exprs := range queries {
+		named := selected.FindAllStringSubmatch(strings.Join(exprs, "\n"), -1)
+		if len(named) < len(exprs) {
+			t.Errorf("%s names no metric: %s", title, exprs)
 		}
 		for _, m := range named {
 			name := m[1]
@@ -142,11 +153,11 @@ func TestAlertsNameMetrics(t *testing.T) {
 			}
 			of, ok := labels[name]
 			if !ok || of == "" && !there[name] {
-				t.Errorf("%s names the metric %s: no node has it", a.Alert, name)
+				t.Errorf("%s names the metric %s: no node has it", title, name)
 			}
 			for _, l := range matched.FindAllStringSubmatch(m[2], -1) {
-				if !strings.Contains(of, `"`+l[1]+`"`) && l[1] != "group" && l[1] != "room" {
-					t.Errorf("%s selects %s by the label %s, which it has not", a.Alert, name, l[1])
+				if !strings.Contains(of, `"`+l[1]+`"`) && l[1] != "group" && l[1] != "room" && l[1] != "job" {
+					t.Errorf("%s selects %s by the label %s, which it has not", title, name, l[1])
 				}
 			}
 		}
@@ -197,10 +208,7 @@ func scrapeNames(t *testing.T, url string, names map[string]bool) {
 
 // TestAlertRules has Prometheus's own tool check the rules and run their tests.
 func TestAlertRules(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Skip("promtool is not installed: make alerts installs it on Debian (package prometheus)")
-	}
+	promtool := clients.Need(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", alertRules}, append([]string{"test", "rules"}, alertTestFiles(t)...)} {
 		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)

@@ -61,7 +61,7 @@ func NeedVenv(t testing.TB) {
 func Missing(t testing.TB, name string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is not installed; `make clients` installs it", name)
+		t.Fatalf("%s is not installed; `make clients promtool` installs it", name)
 	}
-	t.Skipf("%s is not installed; `make clients` installs it", name)
+	t.Skipf("%s is not installed; `make clients promtool` installs it", name)
 }
