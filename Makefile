@@ -57,6 +57,8 @@ fuzz: ## each decoder for a minute
 	go test ./fsm/placement -run '^$$' -fuzz FuzzRestore -fuzztime 60s
 	go test ./cluster/replica -run '^$$' -fuzz FuzzEntry -fuzztime 60s
 	go test ./api/httpd -run '^$$' -fuzz FuzzTxnBody -fuzztime 60s
+	go test ./api/observe/trace -run '^$$' -fuzz FuzzHeaders -fuzztime 60s
+	go test ./api/observe/trace -run '^$$' -fuzz FuzzRemote -fuzztime 60s
 	go test ./api/kvconnect -run '^$$' -fuzz FuzzRequest -fuzztime 60s
 	go test ./api/kvconnect -run '^$$' -fuzz FuzzWatch -fuzztime 60s
 	go test ./api/workerskv -run '^$$' -fuzz FuzzRequest -fuzztime 60s

@@ -5,6 +5,8 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/lock"
+	"github.com/edgehold/edgehold/api/observe/slow"
+	"github.com/edgehold/edgehold/api/observe/trace"
 	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/wire"
 	"github.com/edgehold/edgehold/cluster/cursor"
@@ -13,6 +15,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/remote"
 	"github.com/edgehold/edgehold/cluster/replica"
 	"github.com/edgehold/edgehold/cluster/router"
+	"github.com/edgehold/edgehold/cluster/traces"
 	"github.com/edgehold/edgehold/cluster/txn"
 	"github.com/edgehold/edgehold/cluster/watch"
 	"github.com/edgehold/edgehold/fsm"
@@ -148,6 +151,9 @@ func Limits() []Limit {
 		{"node", "slow requests for a key", admission.DefaultSlowPerKey, "", unavailable},
 		{"node", "requests of HTTP that wait to be let in", admission.MaxWaiters, "", unavailable},
 		{"node", "time for which such a request waits", int64(admission.MaxWait), "time", unavailable},
+		{"node", "slow requests remembered, of each of the last minutes", slow.PerMinute, "", "the quickest are forgotten"},
+		{"node", "requests and calls traced in a second", trace.PerSecond, "", "it is not traced"},
+		{"node", "spans that wait for the collector", traces.MaxQueue, "", "they are dropped"},
 		{"node", "requests that wait for locks", lock.DefaultMaxWaiting, "", unavailable},
 		{"node", "calls about sessions and placement under way", admission.DefaultControl, "", unavailable},
 		{"node", "requests under way to a group", router.MaxInside, "", unavailable},

@@ -83,7 +83,7 @@ var house = map[string]room{
 	},
 	"api/httpd": {
 		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/observe/trace", "api/wire"},
-		tests: []string{"api/httpd/contract", "cluster/access/accesstest", "api/observe"},
+		tests: []string{"api/httpd/contract", "cluster/access/accesstest", "api/observe", "api/observe/slow"},
 	},
 	"api/httpd/openapi": {},
 	"api/httpd/contract": {

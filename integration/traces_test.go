@@ -176,6 +176,20 @@ func TestTraces(t *testing.T) {
 	if _, err := traced.Put(ctx, secret, []byte("very-secret value")); err != nil {
 		t.Fatal(err)
 	}
+	for _, garbage := range []string{"", "\xff", "00-00000000000000000000000000000000-0000000000000000-01", strings.Repeat("0", 8000)} {
+		q, err := http.NewRequestWithContext(ctx, http.MethodGet, urls["us-edge-1"]+"/v1/kv/"+secret, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header["Traceparent"], q.Header["Tracestate"] = []string{garbage, garbage}, []string{garbage}
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = res.Body.Close(); res.StatusCode != http.StatusOK {
+			t.Errorf("a request with garbage for a traceparent is answered %s", res.Status)
+		}
+	}
 	if err := traced.Txn(ctx, func(tx *client.Tx) error {
 		_ = tx.Put("us/very-secret", []byte("very-secret 1"))
 		return tx.Put(secret, []byte("very-secret 2"))

@@ -13,6 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/observe/slow"
 )
 
 // benchmarkHTTP measures GETs over loopback on warm connections, one for each of GOMAXPROCS clients, which send a
@@ -79,9 +80,37 @@ func (s *leased) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult
 	return nil
 }
 
+// asNode is what a node gives its fronts that a request could pay for: it remembers slow requests and counts keys, and traces nothing.
+func asNode(s api.Store) front.Config {
+	return front.Config{Store: s, Node: "us-east-edge-1", SlowLog: slow.NewLog(), HotKeys: slow.NewHot()}
+}
+
+// TestNothingMoreIsAllocated: a node that remembers slow requests, counts keys and could trace allocates nothing for a leased read and
+// for a put beyond what one does that can do none of it.
+func TestNothingMoreIsAllocated(t *testing.T) {
+	ask := func(c front.Config, method string) float64 {
+		h := httpd.New(front.New(c), httpd.Config{})
+		r, err := http.NewRequestWithContext(t.Context(), method, "/v1/kv/us-east/users/42", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &nowhere{header: http.Header{}}
+		return testing.AllocsPerRun(2000, func() {
+			clear(w.header)
+			h.ServeHTTP(w, r)
+		})
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		bare, node := ask(front.Config{Store: newLeased(), Node: "us-east-edge-1"}, method), ask(asNode(newLeased()), method)
+		if node > bare {
+			t.Errorf("%s allocates %v times, and %v without slow requests, hot keys and traces", method, node, bare)
+		}
+	}
+}
+
 // BenchmarkGet is a leased read over HTTP; BenchmarkBareHandler, over the same connections, is what net/http alone costs.
 func BenchmarkGet(b *testing.B) {
-	benchmarkHTTP(b, httpd.New(front.New(front.Config{Store: newLeased(), Node: "us-east-edge-1"}), httpd.Config{}), "/v1/kv/us-east/users/42")
+	benchmarkHTTP(b, httpd.New(front.New(asNode(newLeased())), httpd.Config{}), "/v1/kv/us-east/users/42")
 }
 
 func BenchmarkBareHandler(b *testing.B) {
@@ -103,7 +132,7 @@ func (n *nowhere) WriteHeader(int)             {}
 
 // BenchmarkHandler is the API's own part of a leased read, without connections.
 func BenchmarkHandler(b *testing.B) {
-	h := httpd.New(front.New(front.Config{Store: newLeased(), Node: "us-east-edge-1"}), httpd.Config{})
+	h := httpd.New(front.New(asNode(newLeased())), httpd.Config{})
 	r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/kv/us-east/users/42", nil)
 	if err != nil {
 		b.Fatal(err)
