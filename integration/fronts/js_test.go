@@ -164,6 +164,17 @@ func TestJSInDeno(t *testing.T) {
 	}
 }
 
+// TestJSInBun runs the tests of the package with the runner of Bun, and the smoke test.
+func TestJSInBun(t *testing.T) {
+	t.Parallel()
+	env := []string{"EDGEHOLD_FAR=" + farEdge(t), "EDGEHOLD_HOME=" + homeEdge(t)}
+	dir := jsPackage.project(t)
+	out := run(t, dir, env, clients.Need(t, "bun"), "test", "--concurrent", "--timeout=60000", "surface.test.mjs", "retry.test.mjs")
+	if !strings.Contains(out, " 0 fail") || strings.Contains(out, " 0 pass") {
+		t.Errorf("the runner says neither that it ran nor that none has failed:\n%s", out)
+	}
+}
+
 // workerConfig is the configuration of a workerd whose Worker has the package, the network and a service binding.
 const workerConfig = `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
