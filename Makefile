@@ -50,20 +50,14 @@ soak: ## more seeds of the faulty planet, and an hour of one that must not grow:
 model: ## every state of the protocol's cores with the large bounds too: 110 million states, 6 minutes (11 on a busy machine), 4 GB
 	go test ./fsm/model -count=1 -timeout 2h -v -all
 
-fuzz: ## each decoder for a minute
-	go test ./fsm -run '^$$' -fuzz FuzzDecode -fuzztime 60s
-	go test ./fsm -run '^$$' -fuzz FuzzRestore -fuzztime 60s
-	go test ./fsm/placement -run '^$$' -fuzz FuzzDecode -fuzztime 60s
-	go test ./fsm/placement -run '^$$' -fuzz FuzzRestore -fuzztime 60s
-	go test ./cluster/replica -run '^$$' -fuzz FuzzEntry -fuzztime 60s
-	go test ./api/httpd -run '^$$' -fuzz FuzzTxnBody -fuzztime 60s
-	go test ./api/observe/trace -run '^$$' -fuzz FuzzHeaders -fuzztime 60s
-	go test ./api/observe/trace -run '^$$' -fuzz FuzzRemote -fuzztime 60s
-	go test ./api/kvconnect -run '^$$' -fuzz FuzzRequest -fuzztime 60s
-	go test ./api/kvconnect -run '^$$' -fuzz FuzzWatch -fuzztime 60s
-	go test ./api/workerskv -run '^$$' -fuzz FuzzRequest -fuzztime 60s
-	go test ./api/consul -run '^$$' -fuzz FuzzRequest -fuzztime 60s
-	go test ./api/resp -run '^$$' -fuzz FuzzReader -fuzztime 60s
+FUZZTIME ?= 10m
+FUZZ ?= Fuzz
+
+fuzz: ## each fuzz target of the tests for 10 minutes: make fuzz FUZZTIME=1m, of api/resp alone: make fuzz FUZZ=api/resp
+	@git grep -Eo 'func Fuzz[A-Za-z0-9]+' -- '*_test.go' | sed -E 's,/[^/]*:func , ,' | grep -E '$(FUZZ)' | while read -r package target; do \
+		echo "$$package $$target"; \
+		go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -timeout 0 </dev/null || exit 1; \
+	done
 
 real-input: ## the Debian package index through an edge: one process, then twelve with a leader killed (apt-get update first)
 	mkdir -p dist && docs/examples/debian-packages.sh > dist/packages.jsonl

@@ -2,9 +2,11 @@ package fronts
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,7 +35,18 @@ type world struct {
 
 var shared world
 
+// atOnce is how many tests run at a time, if the command line does not say: most wait for a round trip, a lease or a process to start.
+const atOnce = 5
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+			panic(err)
+		}
+	}
 	status := m.Run()
 	jsPackage.remove()
 	pythonPackage.remove()

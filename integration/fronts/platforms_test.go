@@ -38,6 +38,7 @@ var wrote = fmt.Sprintf("w%d", time.Now().UnixNano())
 // TestPlatforms: a program of each platform of the edge world reads under a lease at the edge beside it, and writes what is then read at
 // home. Runtimes that take long to install run with make platforms alone.
 func TestPlatforms(t *testing.T) {
+	t.Parallel()
 	for _, p := range []struct {
 		name, part string
 		run        func(t *testing.T) seen
