@@ -64,7 +64,11 @@ func breach(err error) {
 
 // checked holds the exchanges of a handler against its document.
 func checked(h http.Handler) http.Handler {
-	document := sync.OnceValues(func() (*contract.Document, error) { return documentOf(h) })
+	return checkedBy(h, sync.OnceValues(func() (*contract.Document, error) { return documentOf(h) }))
+}
+
+// checkedBy is checked for a handler whose document is known.
+func checkedBy(h http.Handler, document func() (*contract.Document, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d, err := document()
 		if err != nil {

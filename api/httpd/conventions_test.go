@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api/httpd/contract"
 )
@@ -87,22 +88,26 @@ func TestHeadIsGet(t *testing.T) {
 // TestHeadersThatAreTaken: an operation looks at the headers that the document has of it, and refuses one that makes no sense. What a write does not take it
 // does not ignore either, if it is a condition.
 func TestHeadersThatAreTaken(t *testing.T) {
-	h := whole(t, nil, nil, nil)
-	for _, operations := range described(t, h) {
+	for _, operations := range described(t, whole(t, nil, nil, nil)) {
 		for _, o := range operations {
-			x := o.Examples()[0]
-			for name, lines := range map[string][]string{
-				"If-Match": {"no tag"}, "If-None-Match": {"no tag"}, "Idempotency-Key": {"a", "b"}, "Last-Event-ID": {strings.Repeat("x", 5000)},
-			} {
-				r := sendExample(t, h, x, func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines })
-				if o.Takes(name) && r.StatusCode != http.StatusBadRequest && r.StatusCode != http.StatusRequestEntityTooLarge {
-					t.Errorf("%s takes %s, and answers %v with %d", o.ID, name, lines, r.StatusCode)
-				}
-				plain := sendExample(t, h, x, nil).StatusCode
-				if !o.Takes(name) && r.StatusCode != plain && r.StatusCode != http.StatusBadRequest {
-					t.Errorf("%s does not take %s, and answers %v with %d instead of %d", o.ID, name, lines, r.StatusCode, plain)
-				}
-			}
+			synctest.Test(t, func(t *testing.T) { testHeaders(t, o) })
+		}
+	}
+}
+
+func testHeaders(t *testing.T, o *contract.Operation) {
+	h, x := whole(t, nil, nil, nil), o.Examples()[0]
+	plain := sendExample(t, h, x, nil).StatusCode
+	for name, lines := range map[string][]string{
+		"If-Match": {"no tag"}, "If-None-Match": {"no tag"}, "Idempotency-Key": {"a", "b"}, "Last-Event-ID": {strings.Repeat("x", 5000)},
+	} {
+		r := sendExample(t, h, x, func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = lines })
+		refused := r.StatusCode == http.StatusBadRequest || r.StatusCode == http.StatusRequestEntityTooLarge
+		if o.Takes(name) && !refused {
+			t.Errorf("%s takes %s, and answers %v with %d", o.ID, name, lines, r.StatusCode)
+		}
+		if !o.Takes(name) && r.StatusCode != plain && !refused {
+			t.Errorf("%s does not take %s, and answers %v with %d instead of %d", o.ID, name, lines, r.StatusCode, plain)
 		}
 	}
 }

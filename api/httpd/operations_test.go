@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -204,7 +205,16 @@ func whole(t *testing.T, fails, refused error, room *admission.Room) http.Handle
 		c.Access = refusing{refused}
 	}
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", "text/plain") })
-	return newAPI(c, httpd.Config{Metrics: metrics})
+	h := httpd.New(front.New(c), httpd.Config{Metrics: metrics})
+	wholeDocument.Do(func() { wholeDocument.document, wholeDocument.err = documentOf(h) })
+	return around(checkedBy(h, func() (*contract.Document, error) { return wholeDocument.document, wholeDocument.err }))
+}
+
+// wholeDocument is the document of a node that offers everything.
+var wholeDocument struct {
+	sync.Once
+	document *contract.Document
+	err      error
 }
 
 // sendExample sends the request of an operation, as an example of it is, with a change.

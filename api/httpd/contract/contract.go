@@ -260,7 +260,9 @@ func (d *Document) parametersOf(o *Operation) map[string]*parameter {
 }
 
 // Takes reports whether the document has the header of the operation's requests.
-func (o *Operation) Takes(header string) bool { return o.parameters["header "+strings.ToLower(header)] != nil }
+func (o *Operation) Takes(header string) bool {
+	return o.parameters["header "+strings.ToLower(header)] != nil
+}
 
 // whole checks what a schema cannot: ids that are there once, parts of paths that are described, references that lead somewhere, and
 // examples that are valid.
