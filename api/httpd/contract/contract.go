@@ -104,18 +104,23 @@ func decode(text []byte) (map[string]any, error) {
 	return root, nil
 }
 
-// validate holds the document against the schema of OpenAPI.
-func validate(root map[string]any) error {
+// metaschema is the schema of documents.
+var metaschema = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	meta, err := decode(oas31)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	const name = "urn:oas31"
 	if err := c.AddResource(name, meta); err != nil {
-		return err
+		return nil, err
 	}
-	s, err := c.Compile(name)
+	return c.Compile(name)
+})
+
+// validate holds the document against the schema of OpenAPI.
+func validate(root map[string]any) error {
+	s, err := metaschema()
 	if err != nil {
 		return err
 	}
