@@ -29,7 +29,8 @@ type planetWatcher struct {
 	mu      sync.Mutex
 	watch   history.Watch
 	over    []*history.Watch        // those before, after which it began anew
-	newest  map[api.Key]api.Version // of what it was told
+	newest  map[api.Key]api.Version // of what it was told, since it began
+	ready   bool                    // it was told that it has begun
 	cursor  api.Cursor
 	streams int
 }
@@ -69,7 +70,8 @@ func (w *planetWatcher) stream(ctx context.Context) {
 	}
 	r := &api.WatchRequest{Range: w.watch.Range, Collapse: w.watch.Collapse, From: w.cursor, List: w.watch.List && w.cursor == ""}
 	if w.cursor == "" { // it begins, or begins anew
-		w.watch.Begun, w.watch.Batches = now(), nil
+		w.watch.Begun, w.watch.Batches, w.ready = now(), nil, false
+		clear(w.newest)
 	}
 	w.streams++
 	w.mu.Unlock()
@@ -96,13 +98,17 @@ func (w *planetWatcher) beginAnewLocked() {
 	ended.Until = ended.Begun
 	w.over = append(w.over, &ended)
 	w.cursor, w.watch.Batches = "", nil
-	clear(w.newest)
 }
 
 func (w *planetWatcher) told(b *api.WatchBatch, continued bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watch.Batches = append(w.watch.Batches, history.Told{WatchBatch: *b, At: w.instant(), Continued: continued})
+	if b.Reset {
+		w.ready = false
+		clear(w.newest)
+	}
+	w.ready = w.ready || b.Ready
 	if b.Cursor != "" {
 		w.cursor = b.Cursor
 	}
@@ -113,11 +119,15 @@ func (w *planetWatcher) told(b *api.WatchBatch, continued bool) {
 	}
 }
 
-// behind reports whether something that has become visible has not been told.
+// behind reports whether something that has become visible has not been told. A list whose pages have all of it is behind until the watch
+// says that it has passed them.
 func (w *planetWatcher) behind() bool {
 	want := w.planet.changes.newest(w.watch.Range)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.ready {
+		return true
+	}
 	for k, e := range want {
 		told := w.newest[k]
 		if absent := w.watch.List && told.IsZero() && e.Kind != api.EventPut; !absent && told.Compare(e.Version) < 0 {
