@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,10 +156,35 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// glass is a screen of a test.
+// glass is a screen of a test. It is safe for concurrent use.
 type glass struct {
-	strings.Builder
-	columns, rows int
+	mu            sync.Mutex
+	text          strings.Builder // guarded by mu
+	columns, rows int             // guarded by mu
+}
+
+func (g *glass) Write(b []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.text.Write(b)
+}
+
+func (g *glass) String() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.text.String()
+}
+
+func (g *glass) size() (columns, rows int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.columns, g.rows
+}
+
+func (g *glass) resize(columns, rows int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.columns, g.rows = columns, rows
 }
 
 // lines are the lines that were drawn last, without what makes them loud.
@@ -177,7 +203,7 @@ func TestShow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := &glass{columns: 60, rows: 12}
 		keys, resized, updates := make(chan Key), make(chan struct{}), make(chan Update)
-		s := Screen{Out: g, Size: func() (int, int) { return g.columns, g.rows }, Keys: keys, Resized: resized, Updates: updates, Colors: true}
+		s := Screen{Out: g, Size: g.size, Keys: keys, Resized: resized, Updates: updates, Colors: true}
 		ended := make(chan error)
 		go func() { ended <- s.Show(t.Context()) }()
 		synctest.Wait()
@@ -189,12 +215,13 @@ func TestShow(t *testing.T) {
 		has := func(line int, want string) {
 			t.Helper()
 			l := g.lines()
-			if len(l) != g.rows || !strings.HasPrefix(l[line], want) {
+			columns, rows := g.size()
+			if len(l) != rows || !strings.HasPrefix(l[line], want) {
 				t.Errorf("line %d is not %q:\n%s", line, want, strings.Join(l, "\n"))
 			}
 			for _, x := range l {
-				if utf8.RuneCountInString(x) > g.columns {
-					t.Errorf("over %d columns: %q", g.columns, x)
+				if utf8.RuneCountInString(x) > columns {
+					t.Errorf("over %d columns: %q", columns, x)
 				}
 			}
 		}
@@ -217,7 +244,7 @@ func TestShow(t *testing.T) {
 		}
 		synctest.Wait()
 		has(3, "ALL NODES")
-		g.columns, g.rows = 30, 20
+		g.resize(30, 20)
 		resized <- struct{}{}
 		synctest.Wait()
 		has(19, fit(footer, 30))
@@ -248,7 +275,7 @@ func TestShowEnds(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			g := &glass{columns: 80, rows: 24}
 			updates, ended := make(chan Update), make(chan error, 1)
-			s := Screen{Out: g, Size: func() (int, int) { return g.columns, g.rows }, Updates: updates}
+			s := Screen{Out: g, Size: g.size, Updates: updates}
 			go func() { ended <- s.Show(ctx) }()
 			c.do(cancel, updates)
 			err := <-ended
