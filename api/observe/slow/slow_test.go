@@ -85,7 +85,7 @@ func always() *Hot {
 func TestHotKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := always()
-		const rounds = 5000
+		const rounds = 1000
 		for i := range rounds {
 			h.Read("hot")
 			h.Write("written")
