@@ -1,12 +1,15 @@
 package cluster_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
@@ -58,5 +61,53 @@ func TestConsulOfSeveralOwners(t *testing.T) {
 	}
 	if !strings.HasPrefix(got, refused) {
 		t.Errorf("with a part that has another owner it is answered %s", got)
+	}
+}
+
+// TestConsulSecured: in a cluster with TLS the listener speaks nothing else, with the certificate of the node, and takes tokens where Consul
+// does; one with a policy for a part of the keys reaches no others.
+func TestConsulSecured(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a planet says nothing about races")
+	}
+	t.Parallel()
+	p := local.Dev(t, local.WithRegions("home"), local.WithEdges(0), local.WithConsul(), local.WithTLS())
+	var rules []api.PolicyRule
+	for _, prefix := range []api.Key{"consul/app/", "consul/.meta/"} {
+		rules = append(rules, api.PolicyRule{Prefix: prefix, Read: true, List: true, Write: true})
+	}
+	if err := p.SetPolicy(t.Context(), api.Policy{Name: "app", Rules: rules}); err != nil {
+		t.Fatal(err)
+	}
+	token, err := p.NewToken(t.Context(), "app", "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(p.Root())
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}}}
+	defer c.CloseIdleConnections()
+	at := p.Nodes()[0].Consul
+	for _, x := range [][4]string{
+		{"https", "/v1/kv/app/a", "", "403"}, {"https", "/v1/kv/app/a", "wrong", "403"}, {"https", "/v1/kv/app/a", token, "200"}, {"https", "/v1/kv/app/a?token=" + token, "", "200"},
+		{"https", "/v1/kv/other/a", token, "403"}, {"https", "/v1/kv/app/?keys&token=" + token, "", "200"}, {"https", "/v1/kv/?keys&token=" + token, "", "403"}, {"http", "/v1/kv/app/a", token, "400"},
+	} {
+		method := http.MethodPut
+		if strings.Contains(x[1], "keys") {
+			method = http.MethodGet
+		}
+		r, err := http.NewRequestWithContext(t.Context(), method, x[0]+"://"+at+x[1], strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Consul-Token", x[2])
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close() // the status says it all
+		if res.Status[:3] != x[3] {
+			t.Errorf("%s of %s://%.20s with %.6q is answered %s, want %s", method, x[0], x[1], x[2], res.Status, x[3])
+		}
 	}
 }

@@ -51,6 +51,23 @@ func TestEndpoint(t *testing.T) {
 	}
 }
 
+// TestConsulEndpoint: where clients of Consul are answered is nowhere by default, and counts as outside loopback like the port.
+func TestConsulEndpoint(t *testing.T) {
+	for _, c := range []struct {
+		listen, address string
+		exposed, wrong  bool
+	}{{"", "", false, false}, {"127.0.0.1:8500", "127.0.0.1:8500", false, false}, {":8500", ":8500", true, false}, {"0.0.0.0:8500", "0.0.0.0:8500", true, false}, {"127.0.0.1", "", false, true}} {
+		o := &nodeOptions{consul: c.listen}
+		if address, exposed, err := o.consulEndpoint(); address != c.address || exposed != c.exposed || (err != nil) != c.wrong {
+			t.Errorf("%q: %q, %v, %v", c.listen, address, exposed, err)
+		}
+	}
+	o := &nodeOptions{Config: cluster.Config{Join: []string{"a:1"}}, consul: "0.0.0.0:8500", listen: "127.0.0.1:1"}
+	if err := o.secured(true); err == nil || !strings.Contains(err.Error(), "--consul-listen 0.0.0.0:8500 is outside loopback") {
+		t.Errorf("in plain it is refused with %v", err)
+	}
+}
+
 // fakeNode is ready at the third call of Ready.
 type fakeNode struct {
 	asked  atomic.Int64
