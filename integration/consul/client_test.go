@@ -3,6 +3,7 @@ package consul
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -116,7 +117,7 @@ func TestBlocking(t *testing.T) {
 // TestLock: two clients on two continents take turns, and one that dies without a word gives the lock up by the end of its session.
 func TestLock(t *testing.T) {
 	t.Parallel()
-	const key = "service/leader"
+	key := "service/leader-" + rand.Text() // another run may have left its lock-delay
 	holder := start(t, key)
 	c := far(t)
 	pair, _, err := c.KV().Get(key, nil)
@@ -124,7 +125,7 @@ func TestLock(t *testing.T) {
 	if pair == nil || pair.Session == "" {
 		t.Fatalf("the process that says that it has the lock has not: %+v", pair)
 	}
-	l, err := c.LockOpts(&api.LockOptions{Key: key, Value: []byte("second"), SessionOpts: &api.SessionEntry{TTL: "2s", LockDelay: time.Second, Behavior: api.SessionBehaviorRelease}, LockTryOnce: true, LockWaitTime: 300 * time.Millisecond})
+	l, err := c.LockOpts(&api.LockOptions{Key: key, Value: []byte("second"), SessionTTL: "2s", SessionOpts: &api.SessionEntry{TTL: "2s", LockDelay: time.Second, Behavior: api.SessionBehaviorRelease}, LockTryOnce: true, LockWaitTime: 300 * time.Millisecond})
 	must(t, err)
 	if lost, err := l.Lock(nil); lost != nil || err != nil {
 		t.Errorf("a lock that is held is given: %v", err)
@@ -195,7 +196,7 @@ func TestHolder(t *testing.T) {
 	if key == "" {
 		t.Skip("not a process that holds a lock")
 	}
-	l, err := near(t).LockOpts(&api.LockOptions{Key: key, Value: []byte("first"), SessionOpts: &api.SessionEntry{TTL: "2s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorRelease}})
+	l, err := near(t).LockOpts(&api.LockOptions{Key: key, Value: []byte("first"), SessionTTL: "2s", SessionOpts: &api.SessionEntry{TTL: "2s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorRelease}})
 	must(t, err)
 	if lost, err := l.Lock(nil); err != nil || lost == nil {
 		t.Fatal(err)
@@ -207,13 +208,13 @@ func TestHolder(t *testing.T) {
 // TestSemaphore: of three clients two have a slot, and the third gets that of one which dies.
 func TestSemaphore(t *testing.T) {
 	t.Parallel()
-	sessions := near(t).Session()
+	sessions, prefix := near(t).Session(), "service/slots-"+rand.Text()
 	var slots []*api.Semaphore
 	var ids []string
 	for i, c := range []*api.Client{near(t), far(t), far(t)} {
 		id, _, err := sessions.Create(&api.SessionEntry{TTL: "10s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorDelete}, nil)
 		must(t, err)
-		s, err := c.SemaphoreOpts(&api.SemaphoreOptions{Prefix: "service/slots", Limit: 2, Session: id, SemaphoreTryOnce: i == 2, SemaphoreWaitTime: 300 * time.Millisecond})
+		s, err := c.SemaphoreOpts(&api.SemaphoreOptions{Prefix: prefix, Limit: 2, Session: id, SemaphoreTryOnce: i == 2, SemaphoreWaitTime: 300 * time.Millisecond})
 		must(t, err)
 		lost, err := s.Acquire(nil)
 		if err != nil || (lost == nil) != (i == 2) {
@@ -225,7 +226,7 @@ func TestSemaphore(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	third, err := far(t).SemaphoreOpts(&api.SemaphoreOptions{Prefix: "service/slots", Limit: 2, Session: ids[2]})
+	third, err := far(t).SemaphoreOpts(&api.SemaphoreOptions{Prefix: prefix, Limit: 2, Session: ids[2]})
 	must(t, err)
 	if lost, err := third.Acquire(ctx.Done()); lost == nil || err != nil {
 		t.Fatalf("the slot of a session that has ended is not given: %v", err)

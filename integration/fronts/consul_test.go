@@ -3,6 +3,7 @@ package fronts
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -106,7 +107,7 @@ const terraformMain = `terraform {
   backend "consul" {
     address = %q
     scheme  = "http"
-    path    = "terraform/app"
+    path    = %q
   }
 }
 
@@ -133,11 +134,11 @@ func TestConsulTerraform(t *testing.T) {
 		t.Skip("terraform is not installed, and no package registry has it")
 	}
 	near, far := nodeOf(t, api.RoleEdge, home).Consul, nodeOf(t, api.RoleEdge, away).Consul
-	first, second := t.TempDir(), t.TempDir()
+	first, second, path := t.TempDir(), t.TempDir(), "terraform/"+rand.Text()
 	env := []string{"CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1", "TF_CLI_CONFIG_FILE=" + filepath.Join(first, "none.tfrc"), "TF_VAR_input=one"}
 	write(t, filepath.Join(first, "none.tfrc"), "")
-	write(t, filepath.Join(first, "main.tf"), fmt.Sprintf(terraformMain, far))
-	write(t, filepath.Join(second, "main.tf"), fmt.Sprintf(terraformMain, near))
+	write(t, filepath.Join(first, "main.tf"), fmt.Sprintf(terraformMain, far, path))
+	write(t, filepath.Join(second, "main.tf"), fmt.Sprintf(terraformMain, near, path))
 	write(t, filepath.Join(second, "go"), "")
 	run(t, first, env, program, "init", "-no-color", "-input=false")
 	run(t, second, env, program, "init", "-no-color", "-input=false")
@@ -170,7 +171,7 @@ func TestConsulTerraform(t *testing.T) {
 	if out := run(t, second, env, program, "apply", "-no-color", "-input=false", "-auto-approve"); !strings.Contains(out, "No changes") {
 		t.Errorf("the other one does not find the state of the first:\n%s", out)
 	}
-	if got := consulAsk(t, http.MethodGet, near, "terraform/app?raw", ""); !strings.Contains(got, `"terraform_version"`) {
+	if got := consulAsk(t, http.MethodGet, near, path+"?raw", ""); !strings.Contains(got, `"terraform_version"`) {
 		t.Errorf("the state is %.200q", got)
 	}
 }
