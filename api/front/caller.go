@@ -28,9 +28,6 @@ func (b *Backend) For(ctx context.Context) Caller {
 
 // Read implements api.Store. It needs [Read] on every key.
 func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
-	for _, k := range r.Keys {
-		c.backend.hot.Read(k)
-	}
 	err := c.read(ctx, r, out)
 	c.note.NoteRead(r, out, err)
 	return err
@@ -38,19 +35,21 @@ func (c Caller) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 
 func (c Caller) read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
 	a := c.backend.access
-	if a == nil {
-		return c.backend.store.Read(ctx, r, out)
-	}
-	if err := a.Enter(c.principal, 0); err != nil {
-		return err
-	}
-	for _, k := range r.Keys {
-		if err := a.AllowKey(c.principal, "read", Read, k); err != nil {
+	if a != nil {
+		if err := a.Enter(c.principal, 0); err != nil {
 			return err
 		}
+		for _, k := range r.Keys {
+			if err := a.AllowKey(c.principal, "read", Read, k); err != nil {
+				return err
+			}
+		}
+	}
+	for _, k := range r.Keys {
+		c.backend.hot.Read(k)
 	}
 	err := c.backend.store.Read(ctx, r, out)
-	if err == nil {
+	if err == nil && a != nil {
 		a.Charge(c.principal, entriesSize(out.Entries))
 	}
 	return err
@@ -61,7 +60,6 @@ func (c Caller) read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 // lists. CodeInvalid if it writes or touches an entry of a lock ([lock.Reserved]). Request ids are the principal's own. A delete or a touch does not say whether the key existed to a principal that may not
 // read it.
 func (c Caller) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
-	c.backend.hotTxn(t)
 	res, err := c.do(ctx, t)
 	c.note.NoteTxn(t, res, err)
 	return res, err
@@ -73,6 +71,7 @@ func (c Caller) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	}
 	a := c.backend.access
 	if a == nil {
+		c.backend.hotTxn(t)
 		return c.backend.store.Do(ctx, t)
 	}
 	if err := a.Enter(c.principal, txnSize(t)); err != nil {
@@ -81,6 +80,7 @@ func (c Caller) do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	if err := c.allowTxn(t); err != nil {
 		return nil, err
 	}
+	c.backend.hotTxn(t)
 	if id := ownID(c.principal.ID, t.ID); id != t.ID {
 		own := *t
 		own.ID = id

@@ -21,7 +21,8 @@ type Note struct {
 	used   bool
 }
 
-// Noting returns the Caller with a note of what is read and done by it. n must not be used by two requests at once.
+// Noting returns the Caller with a note of what is read and done by it; nil notes nothing. n must not be used by two requests at once: a
+// Caller that serves several has none.
 func (c Caller) Noting(n *Note) Caller {
 	c.note = n
 	return c
@@ -143,7 +144,7 @@ func partsOf(took time.Duration, t *api.Timing) []api.SlowPart {
 	return parts
 }
 
-// hotTxn counts the keys of a transaction.
+// hotTxn counts the keys of a transaction that the caller may carry out.
 func (b *Backend) hotTxn(t *api.Txn) {
 	for _, branch := range [2][]api.Op{t.Then, t.Else} {
 		for i := range branch {

@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,6 +129,24 @@ func TestHotKeysAreCounted(t *testing.T) {
 		if (x.Reads > 0) != (x.Key == "read") || (x.Writes > 0) != (x.Key == "written") {
 			t.Errorf("%+v", x)
 		}
+	}
+}
+
+// TestDeniedKeysAreNotHot: a caller cannot push keys that it may not use into the list.
+func TestDeniedKeysAreNotHot(t *testing.T) {
+	hot := slow.NewHot()
+	c := New(Config{Store: &slowStore{}, HotKeys: hot, Access: asking(func(_ *Principal, asked string) error {
+		if strings.HasPrefix(asked, "enter") {
+			return nil
+		}
+		return api.CodeDenied
+	})}).For(t.Context())
+	for range 20_000 {
+		_ = c.Read(t.Context(), &api.ReadRequest{Keys: []api.Key{"read"}}, new(api.ReadResult))
+		_, _ = c.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "written"}}})
+	}
+	if all := hot.Hottest(time.Now()); len(all) != 0 {
+		t.Errorf("%+v", all)
 	}
 }
 

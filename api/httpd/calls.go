@@ -55,7 +55,7 @@ func getCalls(x *exchange) error {
 	judged := newJudged(x)
 	defer judged.close()
 	_ = wire.Serve(x.Base, s, wire.ServerConfig{ // a client that speaks something else is cut off
-		Store: calls{x.Backend, x.Store}, Workers: x.Workers, Enter: judged.enter, Drain: judged.drain, Faults: x.Faults,
+		Store: calls{x.Backend, x.Store.Noting(nil)}, Workers: x.Workers, Enter: judged.enter, Drain: judged.drain, Faults: x.Faults,
 		MaxMessageBytes: MaxCallBytes, MaxCalls: x.MaxStreamCalls, MaxAnswerBytes: maxWaitingBytes,
 	})
 	return nil

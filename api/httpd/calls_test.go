@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
+	"github.com/edgehold/edgehold/api/observe/slow"
 	"github.com/edgehold/edgehold/api/storetest"
 	"github.com/edgehold/edgehold/api/wire"
 )
@@ -154,5 +156,40 @@ func TestCallsAreLimited(t *testing.T) {
 	close(leave)
 	if err := <-result; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCallsAreNotedOneByOne: the calls of a stream, which go on at the same time, are each remembered by themselves, and the stream is no
+// request of its own that takes as long as it is open.
+func TestCallsAreNotedOneByOne(t *testing.T) {
+	log, over := slow.NewLog(), make(chan struct{})
+	h := newAPI(front.Config{SlowLog: log, Store: fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) {
+		time.Sleep(2 * slow.Least)
+		return &api.ReadResult{Entries: make([]api.Entry, 1)}, nil
+	}}}, httpd.Config{})
+	c, _ := upgrade(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(over)
+		h.ServeHTTP(w, r)
+	}))
+	const calls = 8
+	var wg sync.WaitGroup
+	for range calls {
+		wg.Go(func() {
+			if _, err := storetest.Read(t.Context(), c, &api.ReadRequest{Keys: []api.Key{"a"}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	_ = c.Close()
+	<-over
+	all := log.Newest(time.Now())
+	if len(all) != calls {
+		t.Errorf("%d requests are remembered of %d calls", len(all), calls)
+	}
+	for _, x := range all {
+		if x.Front != "calls" || x.Keys != 0 {
+			t.Errorf("it remembers %+v", x)
+		}
 	}
 }

@@ -77,8 +77,11 @@ func (h *Hot) Write(k api.Key) {
 	}
 }
 
-// add counts a request of the sample.
+// add counts a request of the sample. What is too long to be a key is not counted, since it is kept.
 func (h *Hot) add(k api.Key, reads, writes float64) {
+	if len(k) > api.MaxKeyBytes {
+		return
+	}
 	now := time.Now()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -62,10 +62,14 @@ func (l *Log) Takes(ended time.Time, took time.Duration) bool {
 // number returns the number of the minute of an instant.
 func (l *Log) number(t time.Time) int64 { return int64(t.Sub(l.began) / time.Minute) }
 
-// Add remembers a request that ended at that time, if it is still one of the slowest. It copies the key. A request has at most 16 parts.
+// Add remembers a request that ended at that time, if it is still one of the slowest. It copies the key, and leaves out one that is too
+// long to be a key. A request has at most 16 parts.
 func (l *Log) Add(ended time.Time, r api.SlowRequest) {
 	if l == nil {
 		return
+	}
+	if len(r.Key) > api.MaxKeyBytes {
+		r.Key = ""
 	}
 	r.Key = api.Key(strings.Clone(string(r.Key)))
 	r.Parts = slices.Clone(r.Parts[:min(len(r.Parts), maxParts)])

@@ -74,6 +74,22 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
+// TestLongKeysAreNotKept: what is too long to be a key takes no memory.
+func TestLongKeysAreNotKept(t *testing.T) {
+	l, h, long := NewLog(), always(), strings.Repeat("k", api.MaxKeyBytes+1)
+	l.Add(time.Now(), request(long, time.Second))
+	for range 2 * leastSamples {
+		h.Write(api.Key(long))
+		h.Read("k")
+	}
+	if all := l.Newest(time.Now()); len(all) != 1 || all[0].Key != "" {
+		t.Errorf("%d requests are remembered, the first with a key of %d bytes", len(all), len(all[0].Key))
+	}
+	if all := h.Hottest(time.Now()); len(all) != 1 || all[0].Key != "k" {
+		t.Errorf("%d keys are hot", len(all))
+	}
+}
+
 // always makes every request one of the sample.
 func always() *Hot {
 	h := NewHot()
