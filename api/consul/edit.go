@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +64,14 @@ type evaluation struct {
 	*view
 	order   []*cell // those that were met, in order
 	results []*pair
+	size    int // bytes of the results, whose values may be shared
 	errs    []opError
+}
+
+// show adds a result.
+func (ev *evaluation) show(p *pair) {
+	ev.results = append(ev.results, p)
+	ev.size += len(p.Key) + len(p.Value)
 }
 
 // evaluate carries the operations out on the view.
@@ -82,9 +90,9 @@ func evaluate(v *view, ops []op) *evaluation {
 		}
 		switch {
 		case o.verb == opGet || o.verb == opGetOrEmpty:
-			ev.results = append(ev.results, c.pair(true))
+			ev.show(c.pair(true))
 		case !o.deletes() && o.verb != opCheckNotExists:
-			ev.results = append(ev.results, c.pair(false))
+			ev.show(c.pair(false))
 		}
 	}
 	return ev
@@ -114,7 +122,7 @@ func (ev *evaluation) onTree(o *op) {
 		case o.verb == opDeleteTree:
 			c.remove()
 		case c.exists:
-			ev.results = append(ev.results, c.pair(true))
+			ev.show(c.pair(true))
 		}
 	}
 }
@@ -320,6 +328,9 @@ func (c *cell) lockStep(k api.Key) []api.Op {
 	return []api.Op{o}
 }
 
+// maxResultBytes bounds the results of a transaction: several operations may get the same values.
+const maxResultBytes = api.MaxReadBytes
+
 // maxTries bounds how often operations are evaluated again because something has changed what they depend on.
 const maxTries = 64
 
@@ -333,6 +344,9 @@ func (f *frontend) run(ctx context.Context, s front.Caller, ops []op) ([]*pair, 
 		ev := evaluate(v, ops)
 		if len(ev.errs) > 0 {
 			return nil, ev.errs, nil
+		}
+		if ev.size > maxResultBytes {
+			return nil, nil, refuse(http.StatusRequestEntityTooLarge, "Response too large, over %d bytes: get fewer keys in one transaction", maxResultBytes)
 		}
 		if len(ev.order) == 0 {
 			return nil, nil, nil

@@ -98,3 +98,18 @@ func TestTxn(t *testing.T) {
 		t.Error(errs)
 	}
 }
+
+// TestTxnAnswerIsBounded: a transaction that gets a value again and again has no answer that is many times what a read may have, and writes
+// nothing.
+func TestTxnAnswerIsBounded(t *testing.T) {
+	c := newClient(t)
+	c.want("PUT /v1/kv/a", strings.Repeat("x", maxValueBytes), 200, "true")
+	ops := []string{kv("set", "b", value("y"))}
+	for range maxResultBytes/maxValueBytes + 1 {
+		ops = append(ops, kv("get-tree", "a", ""))
+	}
+	if r := c.ask("PUT /v1/txn", "["+strings.Join(ops, ",")+"]"); r.status != 413 {
+		t.Errorf("%d gets are answered %d with %d bytes", len(ops)-1, r.status, len(r.body))
+	}
+	c.want("GET /v1/kv/b", "", 404, "")
+}
