@@ -84,8 +84,9 @@ func (f *feed) begin(ctx context.Context, p fsm.Position) error {
 	sure := r.Now
 	tenures := make([]fsm.Tenure, len(r.parts))
 	for i := range r.parts {
-		x, known := &r.parts[i], false
-		if tenures[i], known = f.machine.Tenure(shardOf(&x.Piece)); !known {
+		x := &r.parts[i]
+		t, known := f.machine.Tenure(shardOf(&x.Piece))
+		if tenures[i] = t; !known {
 			return a.refusal(ctx, f.hub.lead, api.Errorf(api.CodeWrongGroup,
 				"the group %s does not own %v at epoch %d, and has not given it up", a.cfg.Group, x.Range, x.Epoch))
 		}

@@ -191,10 +191,9 @@ func (f *feed) removed(ctx context.Context, m *placement.Map) error {
 	if _, known := m.Group(g); known {
 		return nil
 	}
-	if r.cfg.Refresh(ctx) != nil {
-		return nil
+	if r.cfg.Refresh(ctx) == nil {
+		m = r.cfg.Map()
 	}
-	m = r.cfg.Map()
 	if _, known := m.Group(g); known || !slices.ContainsFunc(f.request.Parts(), func(p words.FeedPart) bool { return movedOn(m, &p.Piece) }) {
 		return nil
 	}

@@ -14,11 +14,9 @@ func (h *Hub) checkOwners(ctx context.Context, c *cursor.Cursor) error {
 	if strange(h.cfg.Map(), c) == nil || !guardOwners {
 		return nil
 	}
-	if err := h.cfg.Refresh(ctx); err != nil { // the cursor may know of a move before this node does
-		return nil
-	}
+	fresh := h.cfg.Refresh(ctx) == nil // the cursor may know of a move before this node does
 	p := strange(h.cfg.Map(), c)
-	if p == nil {
+	if p == nil || !fresh {
 		return nil
 	}
 	return api.Errorf(api.CodeInvalid, "the cursor says that the group %.100q owns %v at epoch %d, which it never did: pass it exactly as it was given",
