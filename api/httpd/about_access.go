@@ -5,10 +5,10 @@ import "github.com/edgehold/edgehold/api"
 // What the document says of the routes about tokens and policies, and of those by which nodes join.
 
 const (
-	tokenAnswer     = `{"id":"7f3a","name":"web","policies":["read-all"],"by":"root","created":"2026-11-30T12:00:00Z"}`
-	newTokenAnswer  = `{"id":"7f3a","name":"web","policies":["read-all"],"by":"root","created":"2026-11-30T12:00:00Z","token":"eh_...","revision":4}`
-	toldAnswer      = `{"revision":5}`
-	joinTokenAnswer = `{"id":"9c21","role":"edge","region":"ap-south","uses":1,"expires":"2026-12-01T12:00:00Z","by":"root","created":"2026-11-30T12:00:00Z"`
+	shownWeb   = `{"id":"7f3a","name":"web","policies":["read-all"],"by":"root","created":"2026-11-30T12:00:00Z"}`
+	madeWeb    = `{"id":"7f3a","name":"web","policies":["read-all"],"by":"root","created":"2026-11-30T12:00:00Z","token":"eh_...","revision":4}`
+	toldAnswer = `{"revision":5}`
+	shownJoin  = `{"id":"9c21","role":"edge","region":"ap-south","uses":1,"expires":"2026-12-01T12:00:00Z","by":"root","created":"2026-11-30T12:00:00Z"`
 )
 
 var aboutGetSelf = about{id: "getSelf", tag: "access", summary: "Show who the caller is, and what it may do", out: answers(api.Self{}),
@@ -17,14 +17,14 @@ var aboutGetSelf = about{id: "getSelf", tag: "access", summary: "Show who the ca
 var (
 	aboutPostAccessToken = about{id: "createToken", tag: "access", summary: "Make a token", text: "The answer is the only place where its secret is ever shown. A bound that is given is not 0.",
 		in: asks("AccessTokenRequest", accessTokenBody{}, "name"), must: true, out: answers(api.NewAccessToken{}), errors: []int{404, 409},
-		examples: []example{{name: "make", target: "/v1/access/tokens", body: `{"name":"web","policies":["read-all"]}`, status: 200, answer: newTokenAnswer}}}
+		examples: []example{{name: "make", target: "/v1/access/tokens", body: `{"name":"web","policies":["read-all"]}`, status: 200, answer: madeWeb}}}
 	aboutGetAccessTokens = about{id: "listTokens", tag: "access", summary: "Show the tokens, without their secrets", out: answers(accessTokensBody{}),
-		examples: []example{{name: "show", target: "/v1/access/tokens", status: 200, answer: `{"tokens":[` + tokenAnswer + `]}`}}}
+		examples: []example{{name: "show", target: "/v1/access/tokens", status: 200, answer: `{"tokens":[` + shownWeb + `]}`}}}
 	aboutGetAccessToken = about{id: "getToken", tag: "access", summary: "Show a token, without its secret", out: answers(api.AccessToken{}), errors: []int{404},
-		examples: []example{{name: "show", target: "/v1/access/tokens/web", status: 200, answer: tokenAnswer}}}
+		examples: []example{{name: "show", target: "/v1/access/tokens/web", status: 200, answer: shownWeb}}}
 	aboutRotateToken = about{id: "rotateToken", tag: "access", summary: "Give a token a new secret", text: "The old one is accepted for keep longer; without it, it ends at once.",
 		in: asks("RotateTokenRequest", rotateBody{}), must: true, out: answers(api.NewAccessToken{}), errors: []int{404, 409},
-		examples: []example{{name: "rotate", target: "/v1/access/tokens/web?wait=10s", body: `{"keep":"1h"}`, status: 200, answer: newTokenAnswer}}}
+		examples: []example{{name: "rotate", target: "/v1/access/tokens/web?wait=10s", body: `{"keep":"1h"}`, status: 200, answer: madeWeb}}}
 	aboutDeleteAccessToken = about{id: "revokeToken", tag: "access", summary: "End a token for good", out: answers(api.Told{}), errors: []int{404, 409},
 		examples: []example{{name: "revoke", target: "/v1/access/tokens/web", status: 200, answer: toldAnswer}}}
 )
@@ -48,9 +48,9 @@ var (
 			answer: `{"cluster_id":"c1","certificate":"MIIB","roots":["MIIB"],"map":"AQ==","num":9}`}}}
 	aboutPostJoinToken = about{id: "createJoinToken", tag: "join", summary: "Make a token by which nodes join", text: "The answer is the only place where its secret is ever shown.",
 		in: asks("JoinTokenRequest", joinTokenBody{}), must: true, out: answers(api.NewJoinToken{}), errors: []int{404, 409},
-		examples: []example{{name: "make", target: "/v1/cluster/tokens", body: `{"role":"edge","region":"ap-south","ttl":"24h"}`, status: 200, answer: joinTokenAnswer + `,"token":"ehj_..."}`}}}
+		examples: []example{{name: "make", target: "/v1/cluster/tokens", body: `{"role":"edge","region":"ap-south","ttl":"24h"}`, status: 200, answer: shownJoin + `,"token":"ehj_..."}`}}}
 	aboutGetJoinTokens = about{id: "listJoinTokens", tag: "join", summary: "Show the join tokens, without their secrets", out: answers(joinTokensBody{}), errors: []int{409},
-		examples: []example{{name: "show", target: "/v1/cluster/tokens", status: 200, answer: `{"tokens":[` + joinTokenAnswer + `}]}`}}}
+		examples: []example{{name: "show", target: "/v1/cluster/tokens", status: 200, answer: `{"tokens":[` + shownJoin + `}]}`}}}
 	aboutDeleteJoinToken = about{id: "revokeJoinToken", tag: "join", summary: "End a join token", text: "Nodes that have joined by it stay.", errors: []int{404, 409},
 		examples: []example{{name: "revoke", target: "/v1/cluster/tokens/9c21", status: 204}}}
 )

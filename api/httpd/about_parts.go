@@ -39,7 +39,7 @@ var queryParameters = map[string]parameter{
 	"prefix":      {"The keys that begin with this. It does not go with start or end.", openapi.Schema{Type: "string", MaxLength: api.MaxKeyBytes}},
 	"start":       {"The first key.", openapi.Schema{Type: "string", MaxLength: api.MaxKeyBytes}},
 	"end":         {"The key before which the range ends.", openapi.Schema{Type: "string", MaxLength: api.MaxKeyBytes}},
-	"limit":       {"The most entries of a page.", openapi.Schema{Type: "integer", Minimum: number(1), Maximum: number(api.MaxListLimit), Default: api.DefaultListLimit}},
+	"limit":       {"The most entries of a page.", openapi.Schema{Type: "integer", Minimum: new(int64(1)), Maximum: new(int64(api.MaxListLimit)), Default: api.DefaultListLimit}},
 	"reverse":     {"From the last key to the first.", boolean},
 	"keys_only":   {"Without the values.", boolean},
 	"page":        {"The page to go on with: next of the page before.", openapi.Schema{Type: "string"}},
@@ -64,8 +64,6 @@ var pathParameters = map[string]parameter{
 	"token":  {"The name or the id of the token.", openapi.Schema{Type: "string", MinLength: 1}},
 	"policy": {"The name of the policy.", openapi.Schema{Type: "string", MinLength: 1}},
 }
-
-func number(n int64) *int64 { return &n }
 
 func queryParameter(_ *route, name string) *openapi.Parameter {
 	p, ok := queryParameters[name]
@@ -230,13 +228,13 @@ var eventData = map[string]any{
 // eventsOf is the shape of a stream of these events. The stream itself is text; the data of each event is a component.
 func eventsOf(events ...string) shape {
 	return func(s *openapi.Schemas) *openapi.Schema {
-		text := "Server-Sent Events. The data of an event is JSON:"
+		var parts []string
 		for _, name := range events {
 			component := strings.ToUpper(name[:1]) + name[1:] + "Event"
 			s.Own(component, eventData[name])
-			text += fmt.Sprintf(" of %s the component %s,", name, component)
+			parts = append(parts, fmt.Sprintf("of %s the component %s", name, component))
 		}
-		return &openapi.Schema{Type: "string", Description: strings.TrimSuffix(text, ",") + "."}
+		return &openapi.Schema{Type: "string", Description: "Server-Sent Events. The data of an event is JSON: " + strings.Join(parts, ", ") + "."}
 	}
 }
 
@@ -272,7 +270,7 @@ func txnMembers(names []string) map[string]*openapi.Schema {
 			all[name] = wholeNumber()
 		case name == "limit":
 			all[name] = &openapi.Schema{OneOf: []*openapi.Schema{
-				{Type: "integer", Minimum: number(1), Maximum: number(api.MaxListLimit)}, {Type: "string", Pattern: `^[0-9]+$`}}}
+				{Type: "integer", Minimum: new(int64(1)), Maximum: new(int64(api.MaxListLimit))}, {Type: "string", Pattern: `^[0-9]+$`}}}
 		case name == "exists" || name == "keep_ttl":
 			all[name] = &openapi.Schema{Type: "boolean"}
 		case name == "version":

@@ -129,7 +129,7 @@ func describe(r *route) string {
 }
 
 func (d *describer) parametersOf(r *route) (all []*openapi.Parameter) {
-	for _, segment := range strings.Split(r.path, "/") {
+	for segment := range strings.SplitSeq(r.path, "/") {
 		if name, isArg := strings.CutPrefix(segment, "{"); isArg {
 			name = strings.TrimSuffix(name, "}")
 			p := pathParameter(r, name)

@@ -235,7 +235,8 @@ var greedy = map[string]bool{"/v1/kv/{key}": true, "/v1/locks/{name}": true}
 
 func (o *Operation) matches(path string) bool {
 	if greedy[o.Path] {
-		return strings.HasPrefix(path, o.Path[:strings.Index(o.Path, "{")])
+		before, _, _ := strings.Cut(o.Path, "{")
+		return strings.HasPrefix(path, before)
 	}
 	segments := strings.Split(path, "/")
 	if len(segments) != len(o.segments) {

@@ -176,9 +176,9 @@ func (d *Document) checkBody(media, at string, body []byte) error {
 
 // checkEvents holds each event against the component that has its name.
 func (d *Document) checkEvents(text string) error {
-	for _, event := range strings.Split(strings.TrimSuffix(text, "\n\n"), "\n\n") {
+	for event := range strings.SplitSeq(strings.TrimSuffix(text, "\n\n"), "\n\n") {
 		name, data := "message", ""
-		for _, line := range strings.Split(event, "\n") {
+		for line := range strings.SplitSeq(event, "\n") {
 			field, value, _ := strings.Cut(line, ":")
 			value = strings.TrimPrefix(value, " ")
 			switch field {

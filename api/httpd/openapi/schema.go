@@ -198,8 +198,7 @@ func members(t reflect.Type) map[string]reflect.StructField {
 		var next []reflect.Type
 		found := map[string]reflect.StructField{}
 		for _, t := range level {
-			for i := range t.NumField() {
-				f := t.Field(i)
+			for f := range t.Fields() {
 				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 				switch {
 				case name == "-":
