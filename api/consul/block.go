@@ -26,7 +26,8 @@ func (f *frontend) query(q *request, keys api.Range, find func(context.Context) 
 }
 
 // block waits until the answer has another index than now has, and returns it. It is no request in flight meanwhile: the watches of a
-// node have a limit of their own. A node that closes answers at once, with what it knows.
+// node have a limit of their own. So it keeps no answer, which may be large, and finds it anew when the wait is over, or at once if the
+// node closes.
 func (f *frontend) block(q *request, keys api.Range, now *answer, find func(context.Context) (*answer, error)) (*answer, error) {
 	x := q.exchange
 	ctx, cancel := context.WithTimeout(x.Base, q.wait)
@@ -38,32 +39,27 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 		return nil, err
 	}
 	defer x.Open()()
-	first := now.index
+	first, holders := now.index, now.holders
 	for {
-		if err := w.follow(now.holders); err != nil {
+		if err := w.follow(holders); err != nil {
 			return nil, err
 		}
 		next, err := q.again(ctx, find)
 		if ctx.Err() != nil {
-			return now, nil
+			return q.again(x.Base, find)
 		}
-		if err != nil {
-			return nil, err
+		if err != nil || next.index > q.index || next.index > first {
+			return next, err
 		}
-		if now = next; now.index > q.index || now.index > first {
-			return now, nil
-		}
-		if slices.ContainsFunc(now.holders, func(id string) bool { return !w.follows(id) }) {
+		if holders = next.holders; slices.ContainsFunc(holders, func(id string) bool { return !w.follows(id) }) {
 			continue // the end of a session that took a lock just now is to be seen
 		}
 		select {
 		case <-w.news:
 		case <-ctx.Done():
+			return q.again(x.Base, find)
 		}
-		if ctx.Err() != nil {
-			return now, nil
-		}
-		if err := w.failed(); err != nil {
+		if err := w.failed(); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 	}

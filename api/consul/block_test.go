@@ -1,11 +1,15 @@
 package consul
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/front"
 )
 
 // blocked asks in a goroutine and returns where the answer comes.
@@ -101,6 +105,33 @@ func TestBlockedOnALock(t *testing.T) {
 			}
 		}
 	}
+}
+
+// silent is a watcher that tells nothing.
+type silent struct{ ctx context.Context }
+
+func (silent) Watch(ctx context.Context, _ *api.WatchRequest) (api.WatchStream, error) {
+	return silent{ctx}, nil
+}
+
+func (s silent) Next() (*api.WatchBatch, error) {
+	<-s.ctx.Done()
+	return nil, s.ctx.Err()
+}
+
+func (silent) Close() error { return nil }
+
+// TestEndOfTheWait: a query keeps no answer while it waits. What it is answered when the wait is over was found then.
+func TestEndOfTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, func(f *front.Config) { f.Watcher = silent{} })
+		c.want("PUT /v1/kv/k", "x", 200, "true")
+		answers := c.blocked("k?raw&", c.ask("GET /v1/kv/k", "").index(), "&wait=1m")
+		c.want("PUT /v1/kv/k", "y", 200, "true")
+		if r := <-answers; r.status != 200 || r.body != "y" || r.index() != fmt.Sprint(c.one("k").ModifyIndex) {
+			t.Errorf("it is answered %+v", r)
+		}
+	})
 }
 
 // TestIndexOfElsewhere: a query that names an index above all that there are, as of another cluster or of before a restore, waits for the
