@@ -105,12 +105,12 @@ func (a *app) topOnce(ctx context.Context, s *top.Source) error {
 // topLines prints each event as it comes, until the command is interrupted.
 func (a *app) topLines(ctx context.Context, s *top.Source) error {
 	err := s.Follow(ctx, func(u top.Update, text []byte) error {
-		if u.Err != nil {
-			(&progress{t: a.terminal}).Warn(u.Err)
-			return nil
+		if u.Err == nil {
+			_, err := a.out.Write(append(text, '\n'))
+			return err
 		}
-		_, err := a.out.Write(append(text, '\n'))
-		return err
+		(&progress{t: a.terminal}).Warn(u.Err)
+		return nil //nolint:nilerr // it has been said, and the next node is asked
 	})
 	return interrupted(ctx, err)
 }

@@ -10,8 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"regexp"
+	"strings"
 	"sync"
 	"time"
 
@@ -140,6 +140,15 @@ func (b *bundle) add(i int, n Node, a answer) {
 // fileName matches the names of files that a node may send.
 var fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
+// folderOf is the folder of a node: its name, which cannot lead out of where the bundle is unpacked.
+func folderOf(id api.NodeID) string {
+	name := strings.ReplaceAll(string(id), "/", "_")
+	if strings.Trim(name, ".") == "" {
+		return "node" + name
+	}
+	return name
+}
+
 // copy copies the files of a node's answer, which is not trusted: their names, number and sizes are bounded. The caller holds mu.
 func (b *bundle) copy(p *Part, body []byte) error {
 	zip, err := gzip.NewReader(bytes.NewReader(body))
@@ -165,7 +174,7 @@ func (b *bundle) copy(p *Part, body []byte) error {
 		if _, err := io.ReadFull(in, text); err != nil {
 			return fmt.Errorf("the node's answer is cut off: %w", err)
 		}
-		if b.err = b.file(path.Join(string(p.Node), h.Name), text); b.err != nil {
+		if b.err = b.file(folderOf(p.Node)+"/"+h.Name, text); b.err != nil {
 			return b.err
 		}
 		p.Files, p.Bytes, b.size = p.Files+1, p.Bytes+h.Size, b.size+h.Size

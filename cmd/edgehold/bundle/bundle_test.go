@@ -149,6 +149,15 @@ func TestBundleDistrusts(t *testing.T) {
 	}
 }
 
+// TestFolders keeps the files of a node in a folder of its own below, whatever its name.
+func TestFolders(t *testing.T) {
+	for id, want := range map[api.NodeID]string{"us-east-1": "us-east-1", "..": "node..", ".": "node.", "../x": ".._x", "": "node"} {
+		if got := folderOf(id); got != want {
+			t.Errorf("%q is in %q, want %q", id, got, want)
+		}
+	}
+}
+
 // fullDisk takes some bytes.
 type fullDisk struct{ left int }
 

@@ -103,7 +103,9 @@ func TestTerminal(t *testing.T) {
 		}
 		w.until(t, ByWrites.String())
 		if quits {
-			_, err = person.WriteString("q")
+			if _, err := person.WriteString("q"); err != nil {
+				t.Fatal(err)
+			}
 		} else {
 			cancel()
 		}

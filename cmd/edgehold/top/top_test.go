@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,7 +151,7 @@ func TestKeys(t *testing.T) {
 		"q": {KeyQuit}, "\x03": {KeyQuit}, "sj k": {KeySort, KeyDown, KeyPageDown, KeyUp}, "x": nil, "\x1b[A\x1b[B": {KeyUp, KeyDown},
 		"\x1bOA": {KeyUp}, "\x1b[5~s": {KeyPageUp, KeySort}, "\x1b[Dq": nil, "\x1b": nil,
 	} {
-		if got := keysOf([]byte(text)); fmt.Sprint(got) != fmt.Sprint(want) {
+		if got := keysOf([]byte(text)); !slices.Equal(got, want) {
 			t.Errorf("%q is %v, want %v", text, got, want)
 		}
 	}
