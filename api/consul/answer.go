@@ -14,10 +14,10 @@ import (
 // refuse returns the refusal of a request with the status and the words of Consul.
 func refuse(status int, format string, args ...any) error {
 	code := api.CodeInvalid
-	switch {
-	case status == http.StatusRequestEntityTooLarge || status == http.StatusRequestURITooLong:
+	switch status {
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
 		code = api.CodeTooLarge
-	case status == http.StatusNotFound:
+	case http.StatusNotFound:
 		code = api.CodeNotFound
 	}
 	return door.WithStatus(status, &api.Error{Code: code, Hint: fmt.Sprintf(format, args...)})

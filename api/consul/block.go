@@ -35,13 +35,13 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 	defer context.AfterFunc(x.Closing(), cancel)()
 	w := &watches{store: q.store, ctx: ctx, cancel: cancel, news: make(chan struct{}, 1)}
 	defer w.close()
-	if err := w.open(api.WatchRequest{Range: keys, KeysOnly: true}, nil); err != nil {
+	if err := w.open(api.WatchRequest{Range: keys, KeysOnly: true}, nil); err != nil && ctx.Err() == nil {
 		return nil, err
 	}
 	defer x.Open()()
 	first, holders := now.index, now.holders
 	for {
-		if err := w.follow(holders); err != nil {
+		if err := w.follow(holders); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 		next, err := q.again(ctx, find)
@@ -100,9 +100,6 @@ func (w *watches) open(r api.WatchRequest, of func(*api.Event) bool) error {
 	}
 	if err != nil {
 		cancel()
-		if w.ctx.Err() != nil {
-			return nil // the query is over
-		}
 		return err
 	}
 	w.tasks.Go(func() {

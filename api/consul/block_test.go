@@ -50,7 +50,7 @@ func TestBlocking(t *testing.T) {
 				t.Errorf("%s: something else is answered %+v", name, r)
 			default:
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			if r := <-over; r.index() != index {
 				t.Errorf("%s: after the wait it is answered %+v, and the index was %s", name, r, index)

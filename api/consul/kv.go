@@ -96,7 +96,7 @@ func (q *request) keys(ctx context.Context) (*answer, error) {
 	}
 	separator := q.query.Get("separator")
 	if separator == "" {
-		separator = q.query.Get("seperator") // as Consul's first clients spell it
+		separator = q.query.Get("seperator") //nolint:misspell // as Consul's first clients spell it
 	}
 	names := []string{}
 	for _, c := range l.cells {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	tokenHeader = "X-Consul-Token"
+	tokenHeader = "X-Consul-Token" //nolint:gosec // a name
 	// defaultWait is how long a blocking query waits that does not say, and maxWait the most.
 	defaultWait = 5 * time.Minute
 	maxWait     = 10 * time.Minute

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func parseCreate(body []byte, node string) (s session, err error) {
 		s.Behavior = in.Behavior
 	}
 	if in.Checks != nil || in.NodeChecks != nil {
-		s.Checks = append(in.Checks, in.NodeChecks...)
+		s.Checks = slices.Concat(in.Checks, in.NodeChecks)
 	}
 	for _, c := range in.ServiceChecks {
 		s.Checks = append(s.Checks, c.ID)
@@ -132,7 +133,7 @@ func lockDelay(v any) (d time.Duration, err error) {
 		return 0, fmt.Errorf("lock-delay is neither a duration nor a number")
 	}
 	if d > 0 && d < 1000 {
-		d *= time.Second
+		d = time.Duration(int64(d) * int64(time.Second))
 	}
 	if d <= 0 {
 		return 0, nil
