@@ -82,13 +82,14 @@ var house = map[string]room{
 		tests: []string{"api/fault", "api/observe", "api/storetest"},
 	},
 	"api/httpd": {
-		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/observe/trace", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/observe/trace", "api/ui", "api/wire"},
 		tests: []string{"api/httpd/contract", "cluster/access/accesstest", "api/observe", "api/observe/slow"},
 	},
 	"api/httpd/openapi": {},
 	"api/httpd/contract": {
 		others: []string{"github.com/santhosh-tekuri/jsonschema/v6"},
 	},
+	"api/ui": {},
 	"api/resp": {
 		ours:   []string{"api", "api/admission", "api/door", "api/front", "api/observe"},
 		others: []string{"github.com/tidwall/redcon"},

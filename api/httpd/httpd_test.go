@@ -124,7 +124,7 @@ func put(t *testing.T, h http.Handler, key, value string) (version string) {
 func TestNothingHere(t *testing.T) {
 	h, _ := memoryAPI()
 	for _, path := range []string{
-		"/", "/v1", "/v1/", "/v1/txn/", "/v1/watch", "/v1/semaphores/a", "/openapi.json/", "/ui/", "/v1/kvx", "/v2/kv/a", "/V1/kv/a",
+		"/", "/v1", "/v1/", "/v1/txn/", "/v1/watch", "/v1/semaphores/a", "/openapi.json/", "/v1/kvx", "/v2/kv/a", "/V1/kv/a",
 		"/v1%2Fkv/a", "/%761/kv/a", "//v1/kv/a", "/v1//kv/a", "/v1/../v1/kv/a", "/v1/cluster", "/v1/cluster/", "/metrics", "/livez/",
 	} {
 		p := wantProblem(t, request(h, "GET", path, ""), 404, api.CodeNotFound)

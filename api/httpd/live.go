@@ -19,6 +19,8 @@ var errLiveClosing = &api.Error{Code: api.CodeUnavailable, Hint: "the node is cl
 type liveBody struct {
 	statusBody
 	Live *api.Live `json:"live"`
+	// Dev: the node answers GET /v1/dev.
+	Dev bool `json:"dev,omitempty"`
 }
 
 // getLive answers GET /v1/cluster/live with a stream of Server-Sent Events. What keeps it from beginning is an error as elsewhere; what
@@ -48,7 +50,7 @@ var errGone = errors.New("the client has gone")
 
 // tell writes an event.
 func (t *liveTeller) tell(l *api.Live) error {
-	text, err := t.x.liveText.of(l)
+	text, err := t.x.liveText.of(l, t.x.HasDev())
 	if err != nil {
 		return err
 	}
@@ -99,13 +101,13 @@ type liveTexts struct {
 }
 
 // of returns the event as text, which must not be changed.
-func (t *liveTexts) of(l *api.Live) ([]byte, error) {
+func (t *liveTexts) of(l *api.Live, dev bool) ([]byte, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.last == l {
 		return t.text, nil
 	}
-	body, err := json.Marshal(liveBody{bodyOf(l.Status), l})
+	body, err := json.Marshal(liveBody{bodyOf(l.Status), l, dev})
 	if err != nil {
 		return nil, &api.Error{Code: api.CodeInternal, Err: err}
 	}
