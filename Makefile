@@ -14,6 +14,7 @@ race: ## with one processor, for the reason that .ci/run gives
 
 clients: integration/clients/node_modules/.installed api/js/node_modules/.installed integration/clients/venv/.installed integration/clients/bin/consul-template ## the real clients of integration/fronts, as pinned; Redis's by apt
 	@cd integration/platforms/wasmer && go mod download # the runtime is in the module
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
 	@command -v redis-cli >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends redis-tools; }
 
 %/node_modules/.installed: %/package-lock.json

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -32,8 +34,14 @@ func alarms(l *api.Live) []api.Alarm {
 	for i := range l.Nodes {
 		figures[l.Nodes[i].Node] = &l.Nodes[i]
 	}
+	lost := lostRegions(l.Status.Nodes)
+	for _, r := range slices.Sorted(maps.Keys(lost)) {
+		add("Look at the network between the regions, then at the machines there.", "None of the %d nodes of %s answers %s.", lost[r], r, l.Node)
+	}
 	for _, n := range l.Status.Nodes {
-		nodeAlarms(n, figures[n.Node], l.UnixMs, add)
+		if lost[n.Region] == 0 {
+			nodeAlarms(n, figures[n.Node], l.UnixMs, add)
+		}
 	}
 	for _, g := range l.Status.Groups {
 		groupAlarms(g, add)
@@ -42,6 +50,22 @@ func alarms(l *api.Live) []api.Alarm {
 		leaderAlarms(g, add)
 	}
 	return all
+}
+
+// lostRegions are the regions of several nodes none of which answers, with the number of these.
+func lostRegions(nodes []api.NodeStatus) map[api.RegionID]int {
+	lost := map[api.RegionID]int{}
+	for _, n := range nodes {
+		if n.State == "unreachable" {
+			lost[n.Region]++
+		}
+	}
+	for _, n := range nodes {
+		if n.State != "unreachable" || lost[n.Region] == 1 {
+			delete(lost, n.Region)
+		}
+	}
+	return lost
 }
 
 func nodeAlarms(n api.NodeStatus, x *api.NodeLive, nowMs int64, add func(next, text string, args ...any)) {
@@ -65,7 +89,7 @@ func nodeAlarms(n api.NodeStatus, x *api.NodeLive, nowMs int64, add func(next, t
 
 func groupAlarms(g api.GroupStatus, add func(next, text string, args ...any)) {
 	if g.Leader == "" {
-		add("It elects one if a majority of its voters run and reach each other.", "No leader of %s is known: its keys cannot be written.", g.Group)
+		add("A group elects one if a majority of its voters run and reach each other.", "No leader of %s is known here: its keys cannot be written from here.", g.Group)
 	}
 	for _, k := range g.Locked {
 		add(fmt.Sprintf("Bring a majority of %s back; the transaction then ends by itself.", k.Decider),

@@ -218,13 +218,13 @@ func TestAlarms(t *testing.T) {
 	now := time.Now()
 	l := &api.Live{UnixMs: now.UnixMilli(), Status: &api.Status{
 		Troubles: []string{"s9 unheard for 40s, no spare server in here: add one"},
-		Nodes:    []api.NodeStatus{{Node: "a", State: "unreachable"}, {Node: "b", State: "refused", Reason: "its pin is another"}, {Node: "c", State: "up"}, {Node: "d", State: "up"}},
+		Nodes:    []api.NodeStatus{{Node: "f1", Region: "far", State: "unreachable"}, {Node: "f2", Region: "far", State: "unreachable"}, {Node: "a", Region: "here", State: "unreachable"}, {Node: "b", State: "refused", Reason: "its pin is another"}, {Node: "c", State: "up"}, {Node: "d", State: "up"}},
 		Groups: []api.GroupStatus{
 			{Group: "g1"}, {Group: "g2", Leader: "c", Prepared: 1, OldestPreparedSeconds: 40},
 			{Group: "g3", Leader: "c", Prepared: 1, Locked: []api.Lock{{Key: "k", Decider: "g1", Seconds: 12}}},
 		},
 	}, Nodes: []api.NodeLive{
-		{Node: "a", AgeMs: -1}, {Node: "b"}, {Node: "c", CertificateEnds: now.Add(48 * time.Hour).Unix()}, {Node: "d", DiskFree: 10 << 30, DiskSize: 100 << 30},
+		{Node: "f1"}, {Node: "f2"}, {Node: "a", AgeMs: -1}, {Node: "b"}, {Node: "c", CertificateEnds: now.Add(48 * time.Hour).Unix()}, {Node: "d", DiskFree: 10 << 30, DiskSize: 100 << 30},
 	}, Groups: []api.GroupLive{{
 		Group: "g2", Members: []api.MemberLive{{Node: "x", Voter: true, Heard: true}, {Node: "y", Voter: true, Heard: true}, {Node: "z", Voter: true}},
 		Holders: []api.LeaseHolder{{Node: "e", Barred: true}},
@@ -232,14 +232,14 @@ func TestAlarms(t *testing.T) {
 	l.Alarms = alarms(l)
 	text := alarmText(l)
 	for _, want := range []string{
-		"s9 unheard", "a does not answer, and has not since", "refuses b: its pin is another", "certificate of c ends on", "disk of d has 10 % free",
+		"s9 unheard", "None of the 2 nodes of far answers", "a does not answer, and has not since", "refuses b: its pin is another", "certificate of c ends on", "disk of d has 10 % free",
 		"No leader of g1", "prepared in g2 for 40 s", "locked a key of g3 for 12 s: g1", "g2 has no voter to spare", "leases of e to expire",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no alarm says %q:\n%s", want, text)
 		}
 	}
-	if len(l.Alarms) != 10 {
+	if len(l.Alarms) != 11 {
 		t.Errorf("%d alarms:\n%s", len(l.Alarms), text)
 	}
 	for _, a := range l.Alarms {

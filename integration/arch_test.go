@@ -260,6 +260,10 @@ var house = map[string]room{
 		ours:   []string{"*"},
 		others: []string{"*"},
 	},
+	"integration/page": {
+		ours:   []string{"*"},
+		others: []string{"*"},
+	},
 	"integration/mutants":   {},
 	"integration/platforms": {},
 	"examples/accounts": {

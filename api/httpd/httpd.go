@@ -6,6 +6,7 @@ package httpd
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -80,6 +81,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // answer finds the route and lets it answer; an error is still to be answered.
 func (h *handler) answer(x *exchange) (name string, err error) {
+	if file, ok := strings.CutPrefix(x.R.URL.Path, pagePrefix); ok {
+		return "ui", x.getPage(file)
+	}
 	at, key, args := h.table.find(x.R.URL)
 	if at == nil {
 		return "none", door.WithStatus(http.StatusNotFound, api.Errorf(api.CodeNotFound, "there is nothing at this path"))

@@ -106,8 +106,6 @@ var routes = []route{
 	{"POST", "/v1/dev/heal", "dev", request, front.Operate, devJSON, nil, ok, postDevHeal, dev, aboutDevHeal},
 	{"POST", "/v1/dev/nodes/{node}/stop", "dev", request, front.Operate, body{}, nil, ok, postDevStop, dev, aboutDevStop},
 	{"POST", "/v1/dev/nodes/{node}/start", "dev", request, front.Operate, body{}, nil, ok, postDevStart, dev, aboutDevStart},
-	{"GET", "/ui/", "ui", request, front.None, body{}, nil, ok, getUI, nil, aboutGetUI},
-	{"GET", "/ui/{file}", "ui", request, front.None, body{}, nil, ok, getUI, nil, aboutGetUIFile},
 	{"GET", "/openapi.json", "openapi", probe, front.None, body{}, nil, ok, getOpenAPI, nil, aboutGetOpenAPI},
 	{"GET", "/livez", "livez", probe, front.None, body{}, nil, ok, getLivez, nil, aboutGetLivez},
 	{"GET", "/readyz", "readyz", probe, front.None, body{}, nil, ok, getReadyz, nil, aboutGetReadyz},

@@ -58,8 +58,6 @@ POST   /v1/dev/cut           dev       request operate    [] [200] body 4096
 POST   /v1/dev/heal          dev       request operate    [] [200] body 4096
 POST   /v1/dev/nodes/{node}/stop dev       request operate    [] [200]
 POST   /v1/dev/nodes/{node}/start dev       request operate    [] [200]
-GET    /ui/                  ui        request none       [] [200]
-GET    /ui/{file}            ui        request none       [] [200]
 GET    /openapi.json         openapi   probe   none       [] [200]
 GET    /livez                livez     probe   none       [] [200]
 GET    /readyz               readyz    probe   none       [] [200]

@@ -325,7 +325,7 @@ func (o *devOptions) tryFronts(nodes []devNode) string {
 	return "The fronts are on:\n\n" + b.String() + "\n"
 }
 
-// tries returns two commands to try, and one for each front: the first writes a key of the second region through the first region, the
+// tries returns two commands to try, the address of the page, and a command for each front: the first writes a key of the second region through the first region, the
 // other reads it in the last.
 func (o *devOptions) tries(nodes []devNode) string {
 	first, last := o.regions[0], o.regions[len(o.regions)-1]
@@ -337,16 +337,20 @@ func (o *devOptions) tries(nodes []devNode) string {
   edgehold kv put %s world --addr %s %s
   edgehold kv get %s --addr %s %s
 
+See it in a browser: %s/ui/
+
 %sStop with Ctrl-C.
-`, first, last, key, gateway(nodes, first), how, key, gateway(nodes, last), how, o.tryFronts(nodes))
+`, first, last, key, gateway(nodes, first), how, key, gateway(nodes, last), how, gateway(nodes, first), o.tryFronts(nodes))
 	}
 	return fmt.Sprintf(`Ready. Write in %s, read in %s:
 
   curl -X PUT --data world %s/v1/kv/%s
   curl -i %s/v1/kv/%s
 
+See it in a browser: %s/ui/
+
 %sStop with Ctrl-C.
-`, first, last, gateway(nodes, first), key, gateway(nodes, last), key, o.tryFronts(nodes))
+`, first, last, gateway(nodes, first), key, gateway(nodes, last), key, gateway(nodes, first), o.tryFronts(nodes))
 }
 
 // interrupted returns nil if the user has stopped the command, else err.

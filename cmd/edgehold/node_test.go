@@ -241,6 +241,8 @@ Ready. Write in us-east, read in ap-south:
   curl -X PUT --data world http://127.0.0.1:7402/v1/kv/eu-west/hello
   curl -i http://127.0.0.1:7401/v1/kv/eu-west/hello
 
+See it in a browser: http://127.0.0.1:7402/ui/
+
 The fronts are on:
 
 ` + fronts.String() + `

@@ -45,7 +45,7 @@ function route() {
 }
 
 byId('tabs').append(...Object.entries(views).map(([id, v]) => h('li', {}, h('a', { href: '#/' + id }, v.name))))
-window.addEventListener('hashchange', () => { route(); if (location.hash !== '#main') byId('main').focus() })
+window.addEventListener('hashchange', () => { route(); if (location.hash !== '#main') { byId('main').focus({ preventScroll: true }); scrollTo(0, 0) } })
 
 eachEvent(l => {
   setText(byId('cluster'), l.cluster_id ? 'cluster ' + l.cluster_id : '')

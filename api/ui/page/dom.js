@@ -52,8 +52,12 @@ export function keep(parent, items, key, make, update) {
   const old = new Map()
   for (const c of parent.children) old.set(/** @type {any} */ (c).edgeholdKey, c)
   let at = parent.firstElementChild
+  /** @type {Set<string>} */
+  const used = new Set()
   for (const item of items) {
-    const k = key(item)
+    let k = key(item)
+    while (used.has(k)) k += '+' // two items may be the same
+    used.add(k)
     let child = old.get(k)
     if (child) old.delete(k)
     else {

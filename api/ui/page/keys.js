@@ -28,7 +28,7 @@ export function keys() {
   const next = h('button', { type: 'button', disabled: true, on: { click: () => { pages.push(more); load() } } }, 'Next page')
   /** @type {string[]} */
   let pages = []
-  let more = ''
+  let more = '', turn = 0
   const detail = keyCard(() => load(true))
 
   /** Shows the page of the list. @param {boolean} [quiet] */
@@ -36,19 +36,23 @@ export function keys() {
     let p
     try { p = encoded(typedKey(prefix.value)) } catch (e) { setText(said, /** @type {Error} */ (e).message); return }
     if (!quiet) setText(said, 'Reading …')
-    const page = pages.at(-1)
+    const page = pages.at(-1), depth = pages.length, mine = ++turn
+    back.disabled = next.disabled = true
     try {
       const r = await askJSON(`/v1/kv?prefix=${p}&keys_only=true&limit=${pageSize}` + (page ? '&page=' + encodeURIComponent(page) : ''))
+      if (mine !== turn) return // another list was asked for meanwhile
       more = r.next || ''
-      back.disabled = pages.length === 0
+      back.disabled = depth === 0
       next.disabled = !more
       list.replaceChildren(...r.entries.map((/** @type {any} */ e) => {
         const key = bytesOf(e, 'key')
         return h('li', {}, h('button', { type: 'button', class: 'keyrow', on: { click: () => detail.open(key) } }, shown(key, 120), h('small', { class: 'muted' }, e.version)))
       }))
-      setText(said, r.entries.length === 0 ? 'There are no keys with this prefix.' : `Page ${pages.length + 1}: ${r.entries.length} keys${more ? ', and more' : ''}.`)
+      setText(said, r.entries.length === 0 ? 'There are no keys with this prefix.' : `Page ${depth + 1}: ${r.entries.length} keys${more ? ', and more' : ''}.`)
     } catch (e) {
+      if (mine !== turn) return
       setText(said, /** @type {Error} */ (e).message)
+      back.disabled = depth === 0
       if (!quiet) list.replaceChildren()
     }
   }
@@ -115,7 +119,7 @@ function keyCard(changed) {
     binary.checked = text === null
     value.value = text === null ? base64(b) : text
     const left = r.headers.get('Edgehold-TTL')
-    ttl.value = left ? left + 's' : ''
+    ttl.value = left ? Math.ceil(Number(left)) + 's' : ''
     tell(r)
     setText(said, `Read ${size(b.length)}.`)
     open = { key, version: r.headers.get('ETag') || '' }

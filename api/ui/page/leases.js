@@ -15,7 +15,7 @@ export function leases() {
     { name: 'Node', text: r => r.node }, { name: 'Group', text: r => r.group }, { name: 'Leases', num: true, text: r => count(r.leases) },
     { name: 'Asked back /s', num: true, text: r => rate(r.revoked || 0) }, { name: 'In all', num: true, text: r => count(r.revoked_total || 0) },
     { name: 'Standing', put: badge(r => r.standing === 'good' ? 'good' : r.standing === 'expired' ? 'bad' : 'warn', r => r.standing || 'no session') },
-  ], r => r.group + '\n' + r.node, 'No node holds a session yet.')
+  ], r => r.group + '\n' + r.node, 'No node holds a lease.')
   const sessions = table('Sessions of nodes', [
     { name: 'Node', text: n => n.node }, { name: 'Sessions', num: true, text: n => n.sessions }, { name: 'Usable', put: badge(n => n.sessions_usable < n.sessions ? 'warn' : '', n => String(n.sessions_usable)) },
     { name: 'Cached keys', num: true, text: n => count(n.cached_keys) }, { name: 'Heard', num: true, text: n => n.age_ms < 0 ? 'never' : span(n.age_ms) + ' ago' },
@@ -31,7 +31,8 @@ export function leases() {
       const rows = l.live.groups.flatMap((/** @type {any} */ g) => g.holders.map((/** @type {any} */ x) => ({ ...x, group: g.group })))
       delays.show(rows.filter((/** @type {any} */ r) => r.owes || r.delayed_total || r.barred || r.standing === 'suspected').sort((/** @type {any} */ x, /** @type {any} */ y) =>
         (y.owes || 0) - (x.owes || 0) || (y.delay_total_ms || 0) - (x.delay_total_ms || 0)))
-      holders.show(rows.sort((/** @type {any} */ x, /** @type {any} */ y) => y.leases - x.leases || x.node.localeCompare(y.node)))
+      const holding = rows.filter((/** @type {any} */ r) => r.leases || r.revoked_total)
+      holders.show(holding.sort((/** @type {any} */ x, /** @type {any} */ y) => y.leases - x.leases || x.node.localeCompare(y.node)))
       sessions.show(l.live.nodes)
     },
   }

@@ -1,7 +1,7 @@
 // @ts-check
 // The map: regions with their nodes, links with their round trips, and what passes between them.
 import { s, h, keep, setText, setAttr, span, rate } from './dom.js'
-import { links, rates, regions, stateOf, regionOf } from './tally.js'
+import { links, rates, regions, stateOf } from './tally.js'
 
 const calm = matchMedia('(prefers-reduced-motion: reduce)')
 const mostDots = 48 // a second
@@ -25,17 +25,19 @@ export function map() {
   function layout(names, nodes) {
     const w = Math.max(280, width || frame.clientWidth || 640), narrow = w < 560
     const most = Math.max(...names.map(r => (nodes.get(r) ?? []).length), 1)
-    const perRow = narrow ? 3 : 4, rows = Math.ceil(most / perRow)
-    const bw = narrow ? 128 : 176, bh = 60 + rows * 26
-    const ring = names.length > 2
-    const height = names.length < 2 ? bh + 40 : narrow ? Math.max(320, names.length * (bh + 36)) : ring ? Math.max(360, 2 * bh + 120) : bh + 90
-    const rx = Math.max(0, (w - bw) / 2 - 8), ry = Math.max(0, (height - bh) / 2 - 8)
+    const perRow = 4, rows = Math.ceil(most / perRow)
+    const bw = narrow ? 146 : 176, bh = 54 + rows * 36
+    const height = names.length < 2 ? bh + 40 : narrow ? Math.max(320, names.length * (bh + 30)) : names.length > 2 ? Math.max(380, 2 * bh + 150) : bh + 90
+    const rx = Math.max(0, Math.min((w - bw) / 2 - 8, 460)), ry = Math.max(0, (height - bh) / 2 - 8)
     /** @type {Map<string, Point>} */
     const at = new Map()
-    names.forEach((r, i) => {
-      const turn = names.length === 2 ? Math.PI + i * Math.PI : -Math.PI / 2 - i * 2 * Math.PI / names.length
-      at.set(r, names.length < 2 ? { x: w / 2, y: height / 2 } : { x: w / 2 + rx * Math.cos(turn), y: height / 2 + ry * Math.sin(turn) })
-    })
+    // On a ring that is stretched to the edges of the map.
+    const unit = names.map((_, i) => names.length === 2 ? { x: 2 * i - 1, y: 0 } : { x: Math.cos(-Math.PI / 2 - i * 2 * Math.PI / names.length), y: Math.sin(-Math.PI / 2 - i * 2 * Math.PI / names.length) })
+    const fit = (/** @type {number} */ v, /** @type {number[]} */ all, /** @type {number} */ mid, /** @type {number} */ r) => {
+      const low = Math.min(...all), high = Math.max(...all)
+      return high - low < 1e-9 ? mid : mid - r + 2 * r * (v - low) / (high - low)
+    }
+    names.forEach((r, i) => at.set(r, { x: fit(unit[i].x, unit.map(u => u.x), w / 2, rx), y: fit(unit[i].y, unit.map(u => u.y), height / 2, ry) }))
     return { w, height, bw, bh, perRow, at }
   }
 
@@ -66,12 +68,14 @@ export function map() {
       }
       setAttr(sums, 'x', (x + 12).toFixed(1)); setAttr(sums, 'y', (y + 38).toFixed(1))
       keep(sums, [['lease', sum.lease], ['owner', sum.owner], ['write', sum.writes]], v => String(v[0]), v => s('tspan', { class: 'n-' + v[0], dx: v[0] === 'lease' ? 0 : 8 }),
-        (e, v) => setText(e, `${v[0] === 'lease' ? 'L' : v[0] === 'owner' ? 'O' : 'W'} ${rate(Number(v[1]))}/s`))
+        (e, v) => setText(e, `${v[0] === 'lease' ? 'L' : v[0] === 'owner' ? 'O' : 'W'} ${rate(Number(v[1]))}`))
       keep(dots, nodes, n => n.node, makeNode, (e, n) => {
-        const i = nodes.indexOf(n), q = { x: x + 22 + (i % g.perRow) * (g.bw - 20) / g.perRow, y: y + 60 + Math.floor(i / g.perRow) * 26 }
+        const i = nodes.indexOf(n), q = { x: x + 22 + (i % g.perRow) * (g.bw - 20) / g.perRow, y: y + 58 + Math.floor(i / g.perRow) * 36 }
         nodeAt.set(n.node, q)
         setAttr(e, 'transform', `translate(${q.x.toFixed(1)} ${q.y.toFixed(1)})`)
         setAttr(e, 'class', `node ${n.role} ${n.state}${leads.has(n.node) ? ' leads' : ''}`)
+        const short = n.node.startsWith(n.region + '-') ? n.node.slice(n.region.length + 1) : n.node
+        setText(e.children[4], short.length > 8 ? short.slice(0, 7) + '…' : short)
         setText(e.children[0], `${n.node}: ${n.role}, ${n.state}${leads.has(n.node) ? ', leads ' + leads.get(n.node) : ''}`)
       })
     })
@@ -146,7 +150,5 @@ function makeRegion() {
 /** A server is a square, an edge a circle, and the leader of a group has a ring. @param {any} n */
 function makeNode(n) {
   const shape = n.role === 'edge' ? s('circle', { r: 6 }) : s('rect', { x: -6, y: -6, width: 12, height: 12, rx: 3 })
-  return s('g', {}, s('title'), s('circle', { r: 10.5, class: 'halo' }), shape, s('path', { class: 'x', d: 'M-3-3 3 3M3-3-3 3' }))
+  return s('g', {}, s('title'), s('circle', { r: 10.5, class: 'halo' }), shape, s('path', { class: 'x', d: 'M-3-3 3 3M3-3-3 3' }), s('text', { class: 'nname', y: 22, 'text-anchor': 'middle' }))
 }
-
-export { regionOf }

@@ -19,8 +19,8 @@ export function overview() {
   const element = h('div', { class: 'grid' },
     h('div', { class: 'tiles' }, ...tiles.map(t => t.element), share.element, up.element, held.element),
     h('div', { class: 'split' },
-      h('section', { class: 'card wide' }, h('h2', {}, 'Regions'), legend(), m.element),
-      h('div', { class: 'stack' }, alarms.element, dev.element)))
+      h('div', { class: 'stack' }, h('section', { class: 'card' }, h('h2', {}, 'Regions'), legend(), m.element), dev.element),
+      alarms.element))
   return {
     title: 'Overview',
     element,
@@ -67,12 +67,12 @@ function plain(name) {
 
 function legend() {
   const item = (/** @type {string} */ kind, /** @type {string} */ text) => h('li', {}, h('i', { class: 'sw ' + kind, 'aria-hidden': 'true' }), text)
-  return h('ul', { class: 'legend' }, item('lease', 'L: read by lease, at the node'), item('owner', 'O: read by owner'), item('write', 'W: write'), item('revoke', 'revocation'),
+  return h('ul', { class: 'legend' }, item('lease', 'L read by lease, at the node'), item('owner', 'O read by owner'), item('write', 'W write, each a second'), item('revoke', 'revocation'),
     item('server', 'server'), item('edge', 'edge'), item('leads', 'leads a group'))
 }
 
 /** Alarms are told once: a number that goes on counting is no new alarm. @param {any} a */
-const same = a => a.text.replace(/\d+(m?s|m\d+s)?/g, '#')
+const same = a => a.text.replace(/\b(\d+h)?(\d+m)?\d+(\.\d+)? ?m?s\b/g, '#')
 
 function alarmList() {
   const list = h('ul', { class: 'alarms' }), calm = h('p', { class: 'ok' }, 'Nothing needs a hand.')

@@ -43,12 +43,10 @@ export function tryIt() {
 
   function draw() {
     const top = Math.max(...runs.map(r => r.took), 1)
-    keep(bars, runs.map((r, i) => ({ ...r, id: String(i) })), r => r.id, () => h('li', {}, h('span'), h('meter', { min: 0 }), h('b'), h('small', { class: 'muted' })), (e, r) => {
+    keep(bars, runs.map((r, i) => ({ ...r, id: String(i) })), r => r.id, () => h('li', {}, h('span'), h('i', { class: 'bar', 'aria-hidden': 'true' }, h('i')), h('b'), h('small', { class: 'muted' })), (e, r) => {
       e.className = r.by === 'lease' ? 'lease' : r.name.startsWith('write') ? 'write' : 'owner'
-      setText(e.children[0], `${r.name}${r.by ? ' · ' + r.by : ''}`)
-      e.children[1].max = top
-      e.children[1].value = r.took
-      e.children[1].setAttribute('aria-label', r.name)
+      setText(e.children[0], r.by === 'lease' || r.by === 'owner' ? `${r.name} · by ${r.by}` : r.name)
+      e.children[1].firstChild.style.width = Math.max(1, 100 * r.took / top) + '%'
       setText(e.children[2], span(r.took))
       setText(e.children[3], r.parts.map(p => `${p.name} ${span(p.ms)}${p.desc ? ' (' + p.desc + ')' : ''}`).join(', ') || 'at this node')
     })
@@ -57,8 +55,8 @@ export function tryIt() {
   async function read() {
     const at = path()
     runs = []
-    for (let i = 0; i < times; i++) await one('by lease', at)
-    for (let i = 0; i < times; i++) await one('by quorum', at + '?consistency=quorum')
+    for (let i = 0; i < times; i++) await one('read', at)
+    for (let i = 0; i < times; i++) await one('quorum read', at + '?consistency=quorum')
     const lease = runs.filter(r => r.by === 'lease').map(r => r.took), owner = runs.slice(times).map(r => r.took)
     const mid = (/** @type {number[]} */ a) => a.sort((x, y) => x - y)[a.length >> 1]
     setText(said, lease.length ? `By lease ${span(mid([...lease]))}, by quorum ${span(mid([...owner]))} in the median. The first read may ask the owner, which gives the lease.`
