@@ -185,24 +185,24 @@ func TestLiveDown(t *testing.T) {
 		x := w.open(t)
 		w.set("s1", &report{Node: "s1", Activity: &activity{Started: 1}})
 		w.set("e1", &report{Node: "e1", Activity: &activity{Started: 1, Sessions: 4, Usable: 4}})
-		var stopped time.Time
-		time.AfterFunc(1500*time.Millisecond, func() { w.set("e1", nil); stopped = time.Now() })
+		const stopsAfter = 1500 * time.Millisecond
+		stops := time.Now().Add(stopsAfter)
+		time.AfterFunc(stopsAfter, func() { w.set("e1", nil) })
 		err := x.Live(t.Context(), func(l *api.Live) error {
-			synctest.Wait()
-			e := l.Nodes[1]
+			e, stopped := l.Nodes[1], time.Now().After(stops)
 			switch state := l.Status.Nodes[1].State; {
-			case stopped.IsZero() && state != "up":
+			case !stopped && state != "up":
 				t.Errorf("the node is %s before it stops", state)
-			case !stopped.IsZero() && state == "unreachable":
-				if e.AgeMs < time.Since(stopped).Milliseconds() || e.Sessions != 4 || e.ReadsLease != 0 {
+			case stopped && state == "unreachable":
+				if e.AgeMs < time.Since(stops).Milliseconds() || e.Sessions != 4 || e.ReadsLease != 0 {
 					t.Errorf("what is known of the node that is down: %+v", e)
 				}
 				if text := alarmText(l); !strings.Contains(text, "e1 has not answered for 1s") {
 					t.Errorf("no alarm says that the node is down: %s", text)
 				}
 				return errEnough
-			case !stopped.IsZero() && time.Since(stopped) > 3*time.Second-statusPatience:
-				t.Errorf("the node is %s %v after it has stopped", state, time.Since(stopped))
+			case stopped && time.Since(stops) > 3*time.Second-statusPatience:
+				t.Errorf("the node is %s %v after it has stopped", state, time.Since(stops))
 				return errEnough
 			}
 			return nil
