@@ -127,7 +127,7 @@ func TestAlertsNameMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	named := append(rules, board...)
+	named := slices.Concat(rules, board)
 	there := scrapedNames(t, func(names map[string]bool) bool {
 		for name, of := range labels {
 			if of == "" && regexp.MustCompile(name+`(_bucket)?\b`).Match(named) && !names[name] {

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"maps"
 	"net/http"
 
 	"github.com/edgehold/edgehold/api"
@@ -34,9 +35,7 @@ func (x *exchange) getPage(name string) error {
 		return door.WithStatus(http.StatusNotFound, api.Errorf(api.CodeNotFound, "the page has no such file"))
 	}
 	h := x.W.Header()
-	for name, value := range pageHeaders {
-		h[name] = value
-	}
+	maps.Copy(h, pageHeaders)
 	x.replyBody(http.StatusOK, []string{f.Type}, f.Body)
 	return nil
 }

@@ -45,7 +45,7 @@ func (a *Authority) Activity() (Activity, bool) {
 		return Activity{}, false
 	}
 	for _, s := range a.cfg.Machine.Sessions() {
-		sessions[s.Node] += int(s.Leases)
+		sessions[s.Node] += s.Leases
 	}
 	all := make([]Holder, 0, len(holders))
 	for id, h := range holders {

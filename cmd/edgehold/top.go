@@ -110,7 +110,7 @@ func (a *app) topLines(ctx context.Context, s *top.Source) error {
 			return err
 		}
 		(&progress{t: a.terminal}).Warn(u.Err)
-		return nil //nolint:nilerr // it has been said, and the next node is asked
+		return nil // it has been said, and the next node is asked
 	})
 	return interrupted(ctx, err)
 }

@@ -273,7 +273,7 @@ func keyboard(t *testing.T, w *world) {
 		reached[strings.TrimSpace(at)] = true
 	}
 	for _, name := range []string{"Skip to content", "pause", "token", "Overview", "Try it", "prefix", "List", "key-name"} {
-		if !reached[name] && !(name == "key-name" && len(reached) >= 30) {
+		if !reached[name] && (name != "key-name" || len(reached) < 30) {
 			t.Errorf("Tab does not reach %q: %v", name, reached)
 		}
 	}
