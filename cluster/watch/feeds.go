@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -33,9 +34,15 @@ func (m *merge) start(ctx context.Context) {
 }
 
 // sets divides the pieces that have begun, or can begin, into those that are to have one feed: the ones of one group. A piece of which
-// the group has yet to say that it knows it has a feed of its own: the others do not wait for it.
+// the group has yet to say that it knows it has a feed of its own: the others do not wait for it. Of two shards of a range that a group
+// had one after the other, the earlier one is with the group's other pieces: these wait for the later one, and it waits for them.
 func (m *merge) sets() (sets [][]int) {
-	for i := range m.pieces {
+	order := make([]int, len(m.pieces))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(m.at.Pieces[i].Epoch, m.at.Pieces[j].Epoch) })
+	for _, i := range order {
 		p := &m.at.Pieces[i]
 		if m.pieces[i].by == nil && cursor.Held(p.Piece, m.at.Pieces) {
 			continue

@@ -216,3 +216,45 @@ func TestOldCursors(t *testing.T) {
 		})
 	}
 }
+
+// TestShardsThatSwap: a watch that learns of the shard of a range that a group took over before it learns of the one that the group gave up
+// earlier tells all of both, and of the group's other range.
+func TestShardsThatSwap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		low, high := api.Range{End: "b/"}, api.Range{Start: "b/"}
+		w := divided("x")
+		w.move(low, 2, []api.GroupID{"x"}, "g")
+		w.move(high, 2, []api.GroupID{"x"}, "x", "h")
+		start := watch(t, w.hub(t), api.WatchRequest{Range: prefix("")})
+		start.next()
+		n := 0
+		write := func() {
+			for i := range 8 {
+				w.put(api.Key(fmt.Sprintf("b/%d/k", i)), fmt.Sprint(n))
+				n++
+			}
+			w.put("a/k", fmt.Sprint(n))
+			n++
+		}
+		write()
+		w.move(high, 3, []api.GroupID{"x", "h"}, "g", "k")
+		write()
+		w.move(high, 4, []api.GroupID{"g", "k"}, "k", "g")
+		write()
+		w.down["x"] = true
+		c := watch(t, w.hub(t), api.WatchRequest{Range: prefix(""), From: start.cursor})
+		for until := time.Now().Add(20 * time.Second); time.Now().Before(until); { // of shard 1 it comes as far as g
+			c.next()
+		}
+		w.mu.Lock()
+		delete(w.down, "x")
+		w.mu.Unlock()
+		for until := time.Now().Add(time.Minute); len(c.log) < n && time.Now().Before(until); {
+			c.next()
+		}
+		if len(c.log) != n || len(c.gaps) > 0 {
+			t.Fatalf("%d of %d events, gaps %v, at %+v", len(c.log), n, c.gaps, decoded(t, c.cursor).Pieces)
+		}
+		w.judge(t, c, prefix(""))
+	})
+}
