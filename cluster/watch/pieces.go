@@ -2,6 +2,7 @@ package watch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,25 +76,33 @@ func (h *Hub) now(ctx context.Context, r api.Range) (*cursor.Cursor, error) {
 }
 
 // askNow asks all groups at once for the positions of their pieces. Pieces that have moved since the map was made are asked for at
-// their new owners.
+// their new owners. A group that took over, before its position, what follows a piece at another one is asked again once that one says
+// so too: the watch would begin within what the group changed since. If it does not, CodeUnavailable: it answered before.
 func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 	ask := c.Pieces
 	c.Pieces = nil
 	for len(ask) > 0 {
-		batches, err := h.firstBatches(ctx, ask)
+		batches, err := h.firstBatches(ctx, ask, append(slices.Clone(c.Pieces), ask...))
 		if err != nil {
 			return err
 		}
 		next := &plan{}
+		var halted []cursor.Piece
 		for i, b := range batches {
-			if p := ask[i]; b.Moved == nil {
+			switch p := ask[i]; {
+			case b.Moved != nil:
+				next.replace(c.Range, p, b.Moved, time.Time{})
+			case b.Halted:
+				halted = append(halted, p)
+			default:
 				p.At = b.To
 				c.Pieces = append(c.Pieces, p)
-			} else {
-				next.replace(c.Range, p, b.Moved, time.Time{})
 			}
 		}
-		ask = next.pieces
+		if len(halted) > 0 && len(next.pieces) == 0 {
+			return &api.Error{Code: api.CodeUnavailable, Op: "watch", Hint: "a part of the range moves to another group", RetryAfter: time.Second}
+		}
+		ask = append(next.pieces, halted...)
 		if len(ask) == 0 {
 			equalize(c.Pieces)
 		}
@@ -105,14 +114,14 @@ func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 	return nil
 }
 
-// firstBatches returns the first batch of a feed from now of each piece.
-func (h *Hub) firstBatches(ctx context.Context, pieces []cursor.Piece) ([]*words.FeedBatch, error) {
+// firstBatches returns the first batch of a feed from now of each piece, beside those of all that are of other groups.
+func (h *Hub) firstBatches(ctx context.Context, pieces, all []cursor.Piece) ([]*words.FeedBatch, error) {
 	batches, errs := make([]*words.FeedBatch, len(pieces)), make([]error, len(pieces))
 	var wg sync.WaitGroup
 	for i := range pieces {
 		wg.Go(func() {
 			defer h.cfg.Faults.Catch("watch", &errs[i])
-			batches[i], errs[i] = h.firstBatch(ctx, pieces[i].Piece)
+			batches[i], errs[i] = h.firstBatch(ctx, pieces[i].Piece, all)
 		})
 	}
 	wg.Wait()
@@ -124,10 +133,16 @@ func (h *Hub) firstBatches(ctx context.Context, pieces []cursor.Piece) ([]*words
 	return batches, nil
 }
 
-func (h *Hub) firstBatch(ctx context.Context, p words.Piece) (*words.FeedBatch, error) {
+func (h *Hub) firstBatch(ctx context.Context, p words.Piece, all []cursor.Piece) (*words.FeedBatch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f, err := h.cfg.Feeder.Feed(ctx, &words.FeedRequest{Piece: p, Now: true, KeysOnly: true})
+	r := words.FeedRequest{Piece: p, Now: true, KeysOnly: true}
+	for i := range all {
+		if guardOneFeed && all[i].Group != p.Group && len(r.Beside) < words.MaxFeedPieces {
+			r.Beside = append(r.Beside, all[i].Piece)
+		}
+	}
+	f, err := h.cfg.Feeder.Feed(ctx, &r)
 	if err != nil {
 		return nil, err
 	}

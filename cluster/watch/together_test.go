@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -257,4 +259,53 @@ func TestShardsThatSwap(t *testing.T) {
 		}
 		w.judge(t, c, prefix(""))
 	})
+}
+
+// lateNow is a world in which a group is asked for its present position only after something has happened, once.
+type lateNow struct {
+	*world
+	group  api.GroupID
+	happen func()
+	once   sync.Once
+}
+
+func (l *lateNow) Feed(ctx context.Context, r *words.FeedRequest) (words.Feed, error) {
+	if r.Now && r.Group == l.group {
+		l.once.Do(func() {
+			time.Sleep(time.Second) // the others have answered
+			l.happen()
+		})
+	}
+	return l.world.Feed(ctx, r)
+}
+
+// TestNowOverAMove: a watch from now does not begin within what a group wrote at once in two ranges, if it took one of them over after
+// the earlier owner was asked for its position and before it said its own. It does not need a new map.
+func TestNowOverAMove(t *testing.T) {
+	for _, learns := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := divided("h")
+			w.move(api.Range{Start: "b/"}, 2, []api.GroupID{"h"}, "g")
+			l := &lateNow{world: w, group: "g", happen: func() {
+				low := api.Range{End: "b/"}
+				w.cede(low, "h", "g")
+				w.adopt(low, 2, "g")
+				if w.both(t, "during"); learns {
+					w.learn()
+				}
+			}}
+			h, err := New(Config{Feeder: l, Lister: w, Map: w.placement})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(h.Close)
+			c := watch(t, h, api.WatchRequest{Range: prefix("")})
+			c.next()
+			w.both(t, "after")
+			c.take(2)
+			if p := decoded(t, c.cursor).Pieces; len(p) != 2 || p[0].At != p[1].At || c.text() != "a/x=after b/y=after " {
+				t.Errorf("%+v, told %s", p, c.text())
+			}
+		})
+	}
 }
