@@ -162,7 +162,7 @@ function keyCard(changed) {
     const control = watch = new AbortController(), from = origin, id = encoded(key)
     happened = []
     past.show(happened)
-    setText(since, from.cursor ? `Since this page was opened, at ${new Date(from.at).toLocaleTimeString()}, and live:` : 'From now on, live:')
+    setText(since, from.cursor ? `Since ${new Date(from.at).toLocaleTimeString()}, and live:` : 'From now on, live:')
     let cursor = from.cursor, n = 0
     while (!control.signal.aborted) {
       try {
