@@ -123,8 +123,10 @@ func applyLine(t *testing.T, m *Machine, f []string, kinds map[byte]bool) (resul
 	return results
 }
 
-// asThen is the result as the program of then printed it: the leases of a grant stood in its entries.
+// asThen is the result as the program of then printed it: the leases of a grant stood in its entries, and no result said that a range
+// was taken over.
 func asThen(r Result) any {
+	r.Took = false
 	if r.Entries == nil {
 		return r
 	}
