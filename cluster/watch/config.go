@@ -35,6 +35,8 @@ const (
 	roundBytes = 64 << 10
 	// gatherTime is how long a new source waits for watchers with older cursors before it opens.
 	gatherTime = 100 * time.Millisecond
+	// haltTime is how long a source may wait for an earlier owner before watches that do not need that owner have another source.
+	haltTime = 5 * time.Second
 	// progressEvery is how long a watcher that takes what there is hears nothing.
 	progressEvery = 10 * time.Second
 	// sweepEvery is how often watchers that take nothing are looked for. catchUpIdle is how long one may keep its turn to catch up.

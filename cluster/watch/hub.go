@@ -160,7 +160,7 @@ func (h *Hub) join(w *watcher, at *cursor.Cursor) error {
 		h.mu.Unlock()
 		return closing()
 	}
-	s := h.findLocked(viewKey{w.request.Range, w.request.KeysOnly})
+	s := h.findLocked(viewKey{w.request.Range, w.request.KeysOnly}, at)
 	if s == nil {
 		s = h.openLocked(viewKey{w.request.Range, w.request.KeysOnly}, at)
 	}
@@ -176,13 +176,13 @@ func (h *Hub) join(w *watcher, at *cursor.Cursor) error {
 	return nil
 }
 
-// findLocked returns a source that has the range: the one of just this range, or a wider one.
-func (h *Hub) findLocked(k viewKey) *source {
-	if s := h.sources[k]; s != nil {
+// findLocked returns a source that has the range and does not hold up a watch from the position: the one of just this range, or a wider one.
+func (h *Hub) findLocked(k viewKey, at *cursor.Cursor) *source {
+	if s := h.sources[k]; s != nil && !s.holdsUp(at) {
 		return s
 	}
 	for _, s := range h.sources {
-		if s.of.ContainsRange(k.of) && (k.keysOnly || !s.keysOnly) {
+		if s.of.ContainsRange(k.of) && (k.keysOnly || !s.keysOnly) && !s.holdsUp(at) {
 			return s
 		}
 	}

@@ -41,6 +41,7 @@ type round struct {
 	parts         []part
 	bytes         int
 	asOf          time.Time // all that was acknowledged by then has been told; zero: it is not known
+	halted        bool      // a feed waits for an earlier owner of a range that its group took over
 }
 
 // part is what becomes one batch of a watch: events, or a gap.
@@ -115,6 +116,7 @@ func (m *merge) round(ctx context.Context, a arrival) error {
 	}
 	r.after = m.at
 	r.asOf = m.oldest()
+	r.halted = slices.ContainsFunc(m.pieces, func(p followed) bool { return p.by != nil && p.by.halted })
 	return m.emit(r)
 }
 

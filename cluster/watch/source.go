@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
@@ -18,8 +19,9 @@ type source struct {
 	keysOnly bool
 	end      func() // ends the merge
 
-	watchers int       // guarded by hub.mu
-	used     time.Time // when a watcher last came; guarded by hub.mu
+	watchers int                  // guarded by hub.mu
+	used     time.Time            // when a watcher last came; guarded by hub.mu
+	halt     atomic.Pointer[halt] // nil: it waits for none
 
 	mu     sync.Mutex
 	wanted []*cursor.Cursor // positions of the watchers that came before it opened
@@ -31,6 +33,31 @@ type source struct {
 	bytes  int
 	views  map[viewKey]*view
 	err    error // why it ended
+}
+
+// halt is since when a feed of a source has waited for an earlier owner, and where the source is.
+type halt struct {
+	since time.Time
+	at    *cursor.Cursor
+}
+
+// note notes whether a feed is halted behind a round, for holdsUp, which must not wait for mu.
+func (s *source) note(r *round) {
+	switch old := s.halt.Load(); {
+	case !r.halted:
+		s.halt.Store(nil)
+	case old == nil:
+		s.halt.Store(&halt{time.Now(), r.after})
+	default:
+		s.halt.Store(&halt{old.since, r.after})
+	}
+}
+
+// holdsUp reports whether a watch from the position would wait here for what it does not need itself: the source has waited for long for
+// an earlier owner, and the watch is beyond it.
+func (s *source) holdsUp(at *cursor.Cursor) bool {
+	x := s.halt.Load()
+	return x != nil && time.Since(x.since) >= haltTime && !at.Before(x.at.Part(at.Range))
 }
 
 // run waits for watchers, opens the source at the oldest position among theirs, and carries the merge until ctx ends.
@@ -95,6 +122,7 @@ func least(a, b *cursor.Cursor) *cursor.Cursor {
 
 // append adds a round to the ring.
 func (s *source) append(r *round) error {
+	s.note(r)
 	s.mu.Lock()
 	s.at, s.asOf = r.after, r.asOf
 	if len(r.parts) > 0 {

@@ -110,6 +110,60 @@ func TestWaitsForWhatMovedIn(t *testing.T) {
 	})
 }
 
+// TestHaltsNoOthers: a watch that waits for an earlier owner, which cannot be reached, holds no watch up at its node that does not need that
+// owner: of the same range or of a part of it. Once the owner is back, it goes on, and leaves nothing behind.
+func TestHaltsNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := divided("h")
+		w.move(api.Range{End: "b/"}, 2, []api.GroupID{"h"}, "g")
+		hub := w.hub(t)
+		waits := watch(t, hub, api.WatchRequest{Range: prefix("")})
+		waits.next()
+		down := func(is bool) {
+			w.mu.Lock()
+			w.down["h"] = is
+			w.mu.Unlock()
+			w.fail()
+		}
+		down(true)
+		w.move(api.Range{Start: "b/"}, 2, []api.GroupID{"h"}, "g")
+		w.both(t, 0)
+		for range 2 {
+			waits.next()
+		}
+		others := []*client{waits}
+		for i, x := range []struct {
+			of   api.Range
+			want int
+		}{{prefix("a/"), 1}, {prefix(""), 2}, {prefix(""), 2}} {
+			c := watch(t, hub, api.WatchRequest{Range: x.of})
+			c.next()
+			w.both(t, 1+i)
+			c.take(x.want)
+			others = append(others, c)
+		}
+		others = append(others, watch(t, hub, api.WatchRequest{Range: prefix(""), From: waits.cursor}))
+		sources := func() int {
+			hub.mu.Lock()
+			defer hub.mu.Unlock()
+			return len(hub.sources)
+		}
+		if n := sources(); n != 2 || len(waits.log) > 0 {
+			t.Errorf("%d sources are to be shared, told %s", n, waits.text())
+		}
+		down(false)
+		waits.take(8)
+		w.judge(t, waits, prefix(""))
+		for _, c := range others {
+			_ = c.s.Close()
+		}
+		synctest.Wait()
+		if n := sources(); n != 0 || hub.upstreams.Load() != 0 {
+			t.Errorf("%d sources with %d feeds are left", n, hub.upstreams.Load())
+		}
+	})
+}
+
 // TestNotAdopted: a range that its new owner has not taken over yet delays none of that group's other ranges.
 func TestNotAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
