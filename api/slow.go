@@ -28,7 +28,8 @@ type SlowReport struct {
 // SlowNode is a node that was asked for a [SlowReport].
 type SlowNode struct {
 	Node NodeID `json:"node"`
-	// State is "up", or "unreachable" if the node did not answer: the report then has nothing of it.
+	// State is "up"; "unreachable" if the node did not answer; or "older" if it runs a version that does not remember slow requests.
+	// The report has nothing of a node that is not up.
 	State string `json:"state"`
 }
 

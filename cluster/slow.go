@@ -20,6 +20,8 @@ var methodSlow = peer.NewMethod[peer.Nothing, slowReport]("Slow", admission.Cont
 type slowReport struct {
 	Slow []slowRow    `cbor:"1,keyasint,omitempty"`
 	Hot  []api.HotKey `cbor:"2,keyasint,omitempty"`
+
+	older bool // the node does not know methodSlow
 }
 
 // slowRow is a request with the time at which it started, in Unix microseconds.
@@ -107,14 +109,23 @@ func (n *Node) askSlow(ctx context.Context, nodes []api.NodeID) []*slowReport {
 			continue
 		}
 		wg.Go(func() {
-			r, err := methodSlow.Ask(ctx, n.pool.Remote(id), &peer.Nothing{})
-			if err == nil {
-				all[i] = r.from(id)
-			}
+			all[i] = askSlow(ctx, n.pool, id)
 		})
 	}
 	wg.Wait()
 	return all
+}
+
+// askSlow asks another node. It returns nil if the node does not answer.
+func askSlow(ctx context.Context, p *peer.Pool, id api.NodeID) *slowReport {
+	r, err := methodSlow.Ask(ctx, p.Remote(id), &peer.Nothing{})
+	switch {
+	case peer.LacksMethod(err):
+		return &slowReport{older: true}
+	case err != nil:
+		return nil
+	}
+	return r.from(id)
 }
 
 // from returns the report with the name of the node that gave it, and no more rows than such a report has.
@@ -135,7 +146,11 @@ func reportSlow(nodes []api.NodeID, reports []*slowReport) *api.SlowReport {
 	out := &api.SlowReport{Nodes: make([]api.SlowNode, 0, len(nodes))}
 	for i, r := range reports {
 		row := api.SlowNode{Node: nodes[i], State: "unreachable"}
-		if r != nil {
+		switch {
+		case r == nil:
+		case r.older:
+			row.State = "older"
+		default:
 			row.State = "up"
 			for i := range r.Slow {
 				out.Slow = append(out.Slow, r.Slow[i].SlowRequest)

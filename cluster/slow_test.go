@@ -4,10 +4,12 @@ import (
 	"context"
 	"net"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/peer"
+	"github.com/edgehold/edgehold/cluster/peer/peertest"
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
@@ -48,6 +50,21 @@ func TestSlowScope(t *testing.T) {
 			t.Errorf("scope %q: %+v", scope, r.Hot)
 		}
 	}
+}
+
+// TestSlowOfAnOlderNode: a node whose version does not know the method is told from one that does not answer.
+func TestSlowOfAnOlderNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := peertest.New(t)
+		older, asks := w.Start("older", peer.ServerConfig{}, nil, func(*peer.Server) {}), w.Start("asks", peer.ServerConfig{}, nil, func(*peer.Server) {})
+		defer older.Close()
+		defer asks.Close()
+		ids := []api.NodeID{"older", "down"}
+		out := reportSlow(ids, []*slowReport{askSlow(t.Context(), asks.Pool, "older"), askSlow(t.Context(), asks.Pool, "down")})
+		if out.Nodes[0].State != "older" || out.Nodes[1].State != "unreachable" {
+			t.Errorf("the nodes are %+v", out.Nodes)
+		}
+	})
 }
 
 // TestSlowOfOthers: what another node says is its own, with the times at which its requests started, and of a bounded number.

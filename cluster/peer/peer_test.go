@@ -245,8 +245,11 @@ func TestCallsAndStreams(t *testing.T) {
 				t.Errorf("sent after Close: %v", err)
 			}
 			missing := at.Pool.Remote("c") // it answers nothing
-			if _, err := echo.Call(t.Context(), missing, &text{}); !errors.Is(err, api.CodeUnavailable) {
+			if _, err := echo.Call(t.Context(), missing, &text{}); !errors.Is(err, api.CodeUnavailable) || at == s && !peer.LacksMethod(err) {
 				t.Errorf("a method that is not there: %v", err)
+			}
+			if _, err := echo.Call(t.Context(), at.Pool.Remote("nowhere"), &text{}); err == nil || peer.LacksMethod(err) {
+				t.Errorf("a node that is not there: %v", err)
 			}
 			if end, err := chat.Open(t.Context(), missing); err == nil {
 				if _, err = end.Recv(); !errors.Is(err, api.CodeUnavailable) {

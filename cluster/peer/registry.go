@@ -135,6 +135,9 @@ func (m Method[Req, Resp]) Ask(ctx context.Context, r *Remote, q *Req) (*Resp, e
 	return res, Certain(m.row.Name, err)
 }
 
+// LacksMethod reports whether the error of a call says that the other node does not know the method: it runs an older version.
+func LacksMethod(err error) bool { return rpc.LacksMethod(err) }
+
 // Certain is the error of what changes nothing: CodeAmbiguous becomes CodeUnavailable.
 func Certain(op string, err error) error {
 	if api.CodeOf(err) != api.CodeAmbiguous {

@@ -52,7 +52,11 @@ func clusterSlow(ctx context.Context, a *app, c *client.Client, of api.NodeID, m
 	}
 	_, err = fmt.Fprintf(a.out, "%v\n%v", slowTable(r.Slow), hotTable(r.Hot))
 	for _, n := range r.Nodes {
-		if n.State != "up" && err == nil {
+		switch {
+		case n.State == "up" || err != nil:
+		case n.State == "older":
+			_, err = fmt.Fprintf(a.out, "\nnode %s runs an older version, which remembers no slow requests\n", n.Node)
+		default:
 			_, err = fmt.Fprintf(a.out, "\nnode %s does not answer: its requests are not shown\n", n.Node)
 		}
 	}

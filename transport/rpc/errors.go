@@ -70,6 +70,12 @@ func fromStatus(ctx context.Context, op string, err error, sent bool) error {
 	return &api.Error{Code: code, Op: op, Hint: "the other node did not answer: " + plain(s.Message()), Err: cause}
 }
 
+// LacksMethod reports whether the error of a call says that the other node does not know the method: it runs an older version.
+func LacksMethod(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Err != nil && status.Code(e.Err) == codes.Unimplemented
+}
+
 // plain is the cause in a message of gRPC's about a connection, without gRPC's own frame around it. It leaves out the port of this
 // end, which is another one at each try, so that the same cause has the same text.
 func plain(message string) string {
