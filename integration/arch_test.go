@@ -97,7 +97,7 @@ var house = map[string]room{
 	},
 	"api/consul": {
 		ours:  []string{"api", "api/door", "api/front"},
-		tests: []string{"api/storetest", "cluster/access/accesstest"},
+		tests: []string{"api/admission", "api/storetest", "cluster/access/accesstest"},
 	},
 	"api/kvconnect": {
 		ours:   []string{"api", "api/door", "api/front"},

@@ -27,7 +27,7 @@ func (f *frontend) query(q *request, keys api.Range, find func(context.Context) 
 
 // block waits until the answer has another index than now has, and returns it. It is no request in flight meanwhile: the watches of a
 // node have a limit of their own. So it keeps no answer, which may be large, and finds it anew when the wait is over, or at once if the
-// node closes.
+// node closes. To find an answer it is let in again, since one change may wake all that wait.
 func (f *frontend) block(q *request, keys api.Range, now *answer, find func(context.Context) (*answer, error)) (*answer, error) {
 	x := q.exchange
 	ctx, cancel := context.WithTimeout(x.Base, q.wait)
@@ -38,15 +38,16 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 	if err := w.open(api.WatchRequest{Range: keys, KeysOnly: true}, nil); err != nil && ctx.Err() == nil {
 		return nil, err
 	}
-	defer x.Open()()
+	l := &looks{request: q, find: find}
+	defer l.end()
 	first, holders := now.index, now.holders
 	for {
 		if err := w.follow(holders); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
-		next, err := q.again(ctx, find)
+		next, err := l.look(ctx)
 		if ctx.Err() != nil {
-			return q.again(x.Base, find)
+			return l.look(x.Base)
 		}
 		if err != nil || next.index > q.index || next.index > first {
 			return next, err
@@ -54,10 +55,11 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 		if holders = next.holders; slices.ContainsFunc(holders, func(id string) bool { return !w.follows(id) }) {
 			continue // the end of a session that took a lock just now is to be seen
 		}
+		l.rest()
 		select {
 		case <-w.news:
 		case <-ctx.Done():
-			return q.again(x.Base, find)
+			return l.look(x.Base)
 		}
 		if err := w.failed(); err != nil && ctx.Err() == nil {
 			return nil, err
@@ -65,11 +67,41 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 	}
 }
 
-// again finds the answer within the time of one request.
-func (q *request) again(ctx context.Context, find func(context.Context) (*answer, error)) (*answer, error) {
+// looks are what a blocking query does again and again: it finds its answer, as a request in flight, and rests.
+type looks struct {
+	*request
+	find func(context.Context) (*answer, error)
+	over func() // ends the stream, which begins with the first rest
+	out  bool   // it is no request in flight
+}
+
+// look finds the answer within the time of one request. The request is in flight from then on. An error may say that there is no room.
+func (l *looks) look(ctx context.Context) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, api.DefaultTimeout)
 	defer cancel()
-	return find(ctx)
+	if l.out {
+		if err := l.exchange.LetInAgain(ctx, l.ask()); err != nil {
+			return nil, err
+		}
+		l.out = false
+	}
+	return l.find(ctx)
+}
+
+// rest gives the place of the request back.
+func (l *looks) rest() {
+	l.out = true
+	if l.over == nil {
+		l.over = l.exchange.Open()
+		return
+	}
+	l.exchange.Leave()
+}
+
+func (l *looks) end() {
+	if l.over != nil {
+		l.over()
+	}
 }
 
 // watches are the watches of one blocking query: of its keys, and of the sessions if some hold locks.

@@ -4,18 +4,25 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/edgehold/edgehold/api"
+	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // blocked asks in a goroutine and returns where the answer comes.
 func (c *client) blocked(target, index, more string) <-chan reply {
+	return c.blockedAt("/v1/kv/"+target, index, more)
+}
+
+func (c *client) blockedAt(target, index, more string) <-chan reply {
 	answers := make(chan reply, 1)
-	go func() { answers <- c.ask("GET /v1/kv/"+target+"index="+index+more, "") }()
+	go func() { answers <- c.ask("GET "+target+"index="+index+more, "") }()
 	synctest.Wait()
 	return answers
 }
@@ -131,6 +138,56 @@ func TestEndOfTheWait(t *testing.T) {
 		if r := <-answers; r.status != 200 || r.body != "y" || r.index() != fmt.Sprint(c.one("k").ModifyIndex) {
 			t.Errorf("it is answered %+v", r)
 		}
+	})
+}
+
+// crowded is a lister whose lists take a moment, and that knows how many were under way at most.
+type crowded struct {
+	*storetest.Memory
+	now, most atomic.Int32
+}
+
+func (l *crowded) List(ctx context.Context, r *api.ListRequest) (*api.ListResult, error) {
+	l.most.Store(max(l.most.Load(), l.now.Add(1)))
+	defer l.now.Add(-1)
+	time.Sleep(time.Millisecond)
+	return l.Memory.List(ctx, r)
+}
+
+// TestWakeUpsAreAdmitted: queries that one change wakes find their answers only as many at once as requests are let in.
+func TestWakeUpsAreAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &crowded{}
+		room := admission.New(admission.Config{SlowAfter: time.Hour, Shares: admission.Shares{admission.Request: 1}})
+		c := newClient(t, func(f *front.Config) { l.Memory, f.Lister, f.Room = f.Lister.(*storetest.Memory), l, room })
+		c.want("PUT /v1/kv/t/k", "x", 200, "true")
+		index := c.ask("GET /v1/kv/t/?recurse", "").index()
+		var all []<-chan reply
+		for range 4 {
+			all = append(all, c.blocked("t/?recurse&", index, ""))
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		if n := room.UnderWay(); n != 0 {
+			t.Errorf("%d queries that wait are in flight", n)
+		}
+		c.want("PUT /v1/kv/t/k", "y", 200, "true")
+		for _, answers := range all {
+			if r := <-answers; r.status != 200 || indexOf(t, r.index()) <= indexOf(t, index) {
+				t.Errorf("it is answered %+v", r)
+			}
+		}
+		if n := l.most.Load(); n != 1 || room.UnderWay() != 0 {
+			t.Errorf("%d lists were made at once, %d requests are in flight", n, room.UnderWay())
+		}
+		answers := c.blocked("t/?recurse&", c.ask("GET /v1/kv/t/?recurse", "").index(), "")
+		time.Sleep(time.Second)
+		place, _ := room.Enter(admission.Ask{Class: admission.Request})
+		inject(t, c.m, api.Op{Kind: api.OpPut, Key: "consul/t/k", Value: []byte("z")})
+		if r := <-answers; r.status != 503 {
+			t.Errorf("while there is no room it is answered %+v", r)
+		}
+		place.Leave()
 	})
 }
 

@@ -15,6 +15,7 @@
 //	consul/.meta/session/ID  a session, with the time to live of the session
 //	consul/.meta/delay/ID    is there until the lock-delay of a session that has ended is over
 //	consul/.meta/deleted     written by each deletion: so the index of a tree rises although nothing is left of a key
+//	consul/.meta/made        written with each new session: so the index of a list of sessions stays when the newest expires
 //
 // A lock is held while its sibling names a session whose key exists. A session ends when its key is deleted or expires, by the time of
 // the group, which is an entry in its log: from that entry on every reader finds the lock free, or the key deleted, and no program has to
@@ -83,7 +84,7 @@ func (f *frontend) look(r *http.Request) (door.Request, error) {
 	if err != nil {
 		return ask, err
 	}
-	ask.Ask = front.Ask{Key: q.about(), Writes: q.handler.writes, Consistency: q.consistency}
+	ask.Ask = q.ask()
 	return ask, nil
 }
 

@@ -130,7 +130,7 @@ func (ev *evaluation) onTree(o *op) {
 // one carries out an operation on a key. fault says why not.
 func (ev *evaluation) one(o *op, c *cell) (fault string, condition bool) {
 	c.onData = c.onData || !c.wrote && o.verb != opSet && o.verb != opDelete
-	stale := o.index == 0 && c.exists || o.index > 0 && (!c.exists || c.modify != o.index)
+	stale := o.index == 0 && c.exists || o.index > 0 && (!c.exists || !c.at(o.index))
 	switch o.verb {
 	case opSet:
 		c.write(o)
@@ -142,7 +142,7 @@ func (ev *evaluation) one(o *op, c *cell) (fault string, condition bool) {
 	case opDelete:
 		c.remove()
 	case opDeleteCAS:
-		if c.exists && c.modify != o.index {
+		if c.exists && !c.at(o.index) {
 			return fmt.Sprintf("failed to delete key %q, index is stale", o.key), true
 		}
 		c.remove()
@@ -160,6 +160,9 @@ func (ev *evaluation) one(o *op, c *cell) (fault string, condition bool) {
 	return "", false
 }
 
+// at reports whether the key has the index. What the transaction at hand has written has one that its client cannot know.
+func (c *cell) at(index uint64) bool { return c.modify != 0 && c.modify == index }
+
 // check carries out an operation that only reads.
 func (c *cell) check(o *op) (fault string) {
 	switch o.verb {
@@ -176,7 +179,9 @@ func (c *cell) check(o *op) (fault string) {
 		switch {
 		case !c.exists:
 			return fmt.Sprintf("failed to check index, key %q doesn't exist", o.key)
-		case c.modify != o.index:
+		case c.modify == 0:
+			return fmt.Sprintf("failed index check for key %q, the transaction itself writes it, index %d is before that", o.key, o.index)
+		case !c.at(o.index):
 			return fmt.Sprintf("failed index check for key %q, current modify index %d != %d", o.key, c.modify, o.index)
 		}
 	case opCheckSession:

@@ -14,6 +14,7 @@ const (
 	sessions   = own + "session/"
 	delays     = own + "delay/"
 	deletedKey = api.Key(own + "deleted")
+	madeKey    = api.Key(own + "made")
 
 	// The siblings of a key are named by it and one of these.
 	created = "\x00c"

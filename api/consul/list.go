@@ -50,7 +50,10 @@ func listRanges(ctx context.Context, s front.Caller, ranges []api.Range, c api.C
 			ids = named
 			continue
 		}
-		return x.listing(ctx, s, c, rows, named)
+		l, err := x.listing(ctx, s, c, rows, named)
+		if l != nil || err != nil {
+			return l, err
+		}
 	}
 	return nil, busy("the locks in the tree change hands too often")
 }
@@ -81,7 +84,8 @@ func holdersOf(rows []*row) (ids []string) {
 	return ids
 }
 
-// listing makes a listing of rows. Sessions that have ended never come back, so that when they did can be read later.
+// listing makes a listing of rows. x has all sessions that existed at its instant: another one had ended by then, and never comes back,
+// so that when it did can be read later. It is nil if a replica that is behind answers that read: to it, a session still exists.
 func (x *scanned) listing(ctx context.Context, s front.Caller, c api.Consistency, rows []*row, ids []string) (*listing, error) {
 	found := map[string]*api.Entry{}
 	for i := range x.sessions {
@@ -103,6 +107,9 @@ func (x *scanned) listing(ctx context.Context, s front.Caller, c api.Consistency
 			return nil, err
 		}
 		for i, id := range ended {
+			if out.Entries[i].Exists {
+				return nil, nil
+			}
 			found[id] = &out.Entries[i]
 		}
 	}
@@ -145,24 +152,41 @@ type scanned struct {
 	age      time.Duration
 }
 
-// sessionParts are the lists of the sessions.
-func (r *scanRequest) sessionParts() (parts []api.ListPart) {
+// ofSessions are ranges that have the sessions.
+func (r *scanRequest) ofSessions() (all []api.Range) {
 	if len(r.sessions) > maxPoints {
-		return []api.ListPart{{Range: api.PrefixRange(sessions), Limit: api.MaxListLimit, KeysOnly: true}}
+		return []api.Range{api.PrefixRange(sessions)}
 	}
 	for _, id := range r.sessions {
-		parts = append(parts, api.ListPart{Range: point(sessionKey(id)), Limit: 1, KeysOnly: true})
+		all = append(all, point(sessionKey(id)))
 	}
-	return parts
+	return all
+}
+
+// entriesOf joins the entries of pages. more reports whether there are further ones.
+func entriesOf(pages []api.ListPage) (all []api.Entry, more bool, err error) {
+	for i := range pages {
+		page := &pages[i]
+		if page.More && len(page.Entries) < api.MaxListLimit {
+			return nil, false, tooMuch("over %d bytes", api.MaxListBytes)
+		}
+		all, more = append(all, page.Entries...), more || page.More
+	}
+	return all, more, nil
 }
 
 // scan reads ranges at one instant. All lists are one request to the owner, whatever the ranges hold: a page of a longer one begins
 // at a key that is known before. CodeInvalid if the keys have several owners, CodeTooLarge if one answer cannot have all of them.
 func scan(ctx context.Context, s front.Caller, r *scanRequest) (*scanned, error) {
-	also := r.sessionParts()
-	rows := r.ranges
+	own, rows, most := r.ofSessions(), r.ranges, 1
+	if len(r.sessions) > maxPoints {
+		most = api.MaxListLimit
+	}
 	for range maxScans {
-		q := &api.ListRequest{Range: point(deletedKey), Limit: 1, KeysOnly: r.keysOnly, Consistency: r.consistency, Also: slices.Clone(also)}
+		q := &api.ListRequest{Range: point(deletedKey), Limit: 1, KeysOnly: r.keysOnly, Consistency: r.consistency}
+		for _, part := range own {
+			q.Also = append(q.Also, api.ListPart{Range: part, Limit: most, KeysOnly: true})
+		}
 		for _, part := range rows {
 			q.Also = append(q.Also, api.ListPart{Range: part, Limit: api.MaxListLimit, KeysOnly: r.keysOnly})
 		}
@@ -179,22 +203,25 @@ func scan(ctx context.Context, s front.Caller, r *scanRequest) (*scanned, error)
 		if len(res.Entries) > 0 {
 			x.deleted = res.Entries[0]
 		}
-		for i := range also {
-			x.sessions = append(x.sessions, res.Also[i].Entries...)
+		var moreOwn, moreRows bool
+		if x.sessions, moreOwn, err = entriesOf(res.Also[:len(own)]); err != nil {
+			return nil, err
 		}
-		more := false
-		for i := range res.Also[len(also):] {
-			page := &res.Also[len(also)+i]
-			if page.More && len(page.Entries) < api.MaxListLimit {
-				return nil, tooMuch("over %d bytes", api.MaxListBytes)
-			}
-			x.entries, more = append(x.entries, page.Entries...), more || page.More
+		if x.entries, moreRows, err = entriesOf(res.Also[len(own):]); err != nil {
+			return nil, err
 		}
-		if !more {
+		if !moreOwn && !moreRows {
 			return x, nil
 		}
-		if rows, err = cut(ctx, s, r, api.MaxListParts-len(also)); err != nil {
-			return nil, err
+		if moreOwn {
+			if own, err = cut(ctx, s, r.ofSessions(), r.consistency, api.MaxListParts-len(rows)); err != nil {
+				return nil, err
+			}
+		}
+		if moreRows {
+			if rows, err = cut(ctx, s, r.ranges, r.consistency, api.MaxListParts-len(own)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return nil, busy("the tree grows too fast")
@@ -210,10 +237,10 @@ func severalOwners() error {
 }
 
 // cut cuts ranges into at most so many that each have few enough rows for one page, by what they hold now.
-func cut(ctx context.Context, s front.Caller, r *scanRequest, most int) (parts []api.Range, err error) {
-	for _, rest := range r.ranges {
+func cut(ctx context.Context, s front.Caller, ranges []api.Range, c api.Consistency, most int) (parts []api.Range, err error) {
+	for _, rest := range ranges {
 		for {
-			res, err := s.List(ctx, &api.ListRequest{Range: rest, Limit: api.MaxListLimit - spareRows, KeysOnly: true, Consistency: r.consistency})
+			res, err := s.List(ctx, &api.ListRequest{Range: rest, Limit: api.MaxListLimit - spareRows, KeysOnly: true, Consistency: c})
 			if err != nil {
 				return nil, err
 			}

@@ -92,6 +92,11 @@ func (q *request) about() api.Key {
 	return dataKey(q.name)
 }
 
+// ask is what the request is admitted as.
+func (q *request) ask() front.Ask {
+	return front.Ask{Key: q.about(), Writes: q.handler.writes, Consistency: q.consistency}
+}
+
 // parse reads the head of a request. An error is a *refusal.
 func (f *frontend) parse(r *http.Request) (*request, error) {
 	q := &request{}

@@ -185,7 +185,7 @@ func (f *frontend) createSession(q *request) error {
 	if err != nil {
 		return &api.Error{Code: api.CodeInternal, Err: err}
 	}
-	t := &api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: sessionKey(id)}}, Then: []api.Op{{Kind: api.OpPut, Key: sessionKey(id), Value: value, TTL: s.ttl()}}}
+	t := &api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: sessionKey(id)}}, Then: []api.Op{{Kind: api.OpPut, Key: sessionKey(id), Value: value, TTL: s.ttl()}, {Kind: api.OpPut, Key: madeKey}}}
 	if s.ttl() > 0 && s.LockDelay > 0 {
 		t.Then = append(t.Then, api.Op{Kind: api.OpPut, Key: delayKey(id), TTL: s.ttl() + s.LockDelay})
 	}
@@ -204,7 +204,7 @@ func either(err, otherwise error) error {
 
 // maySession checks the rights to change a session.
 func (f *frontend) maySession(q *request, id string) error {
-	for _, k := range [3]api.Key{sessionKey(id), delayKey(id), deletedKey} {
+	for _, k := range [4]api.Key{sessionKey(id), delayKey(id), deletedKey, madeKey} {
 		for _, r := range [2]front.Right{front.Read, front.Write} {
 			if err := f.MayKey(q.exchange.Base, "txn", r, k); err != nil {
 				return err
@@ -300,18 +300,23 @@ func (f *frontend) sessionInfo(q *request) error {
 	})
 }
 
-// listSessions answers GET /v1/session/list and /v1/session/node/NODE.
+// listSessions answers GET /v1/session/list and /v1/session/node/NODE. The index rises when a session is made or destroyed. The end of
+// one that only expires writes nothing that stays, so it leaves the index as it is.
 func (f *frontend) listSessions(q *request) error {
 	return f.query(q, api.PrefixRange(sessions), func(ctx context.Context) (*answer, error) {
-		x, err := scan(ctx, q.store, &scanRequest{ranges: []api.Range{api.PrefixRange(sessions)}, consistency: q.consistency})
+		x, err := scan(ctx, q.store, &scanRequest{ranges: []api.Range{point(madeKey), api.PrefixRange(sessions)}, consistency: q.consistency})
 		if err != nil {
 			return nil, err
 		}
 		a := &answer{index: x.deleted.Version.Integer(), age: x.age}
 		found := []sessionBody{}
 		for i := range x.entries {
-			b := bodyOf(&x.entries[i])
-			a.index = max(a.index, b.ModifyIndex)
+			e := &x.entries[i]
+			a.index = max(a.index, e.Version.Integer())
+			if e.Key == madeKey {
+				continue
+			}
+			b := bodyOf(e)
 			if q.name == "" || b.Node == q.name {
 				found = append(found, b)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/storetest"
 )
 
 // TestSessions: what a session is created as, and that it lives for its time to live after each renewal.
@@ -272,4 +274,112 @@ func TestBetweenLookAndWrite(t *testing.T) {
 			t.Errorf("it is %+v", p)
 		}
 	})
+}
+
+// inject writes by other means than the front.
+func inject(t *testing.T, m *storetest.Memory, ops ...api.Op) {
+	t.Helper()
+	for some := range slices.Chunk(ops, 100) {
+		if _, err := m.Do(t.Context(), &api.Txn{Then: some}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestIndexOfSessions: the index of a list of sessions never goes back, also if the newest has expired, and rises when one is made or
+// destroyed, which a query that waits is answered with. A session that expires is missing from the next answer.
+func TestIndexOfSessions(t *testing.T) {
+	for _, target := range []string{"list", "node/n1"} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newClient(t)
+			lasts := c.session("")
+			for range 2 { // the second expires when the marks of the first are the newest
+				s := c.session(`{"TTL":"10s","LockDelay":"1s"}`)
+				index := c.ask("GET /v1/session/"+target, "").index()
+				for range 3 {
+					time.Sleep(11 * time.Second)
+					if r := c.ask("GET /v1/session/"+target, ""); r.index() != index || strings.Contains(r.body, s) || !strings.Contains(r.body, lasts) {
+						t.Errorf("after the end of a session it is answered %s %s, and the index was %s", r.index(), r.body, index)
+					}
+				}
+				for _, change := range []string{"PUT /v1/session/create", "PUT /v1/session/destroy/" + lasts} {
+					answers := c.blockedAt("/v1/session/"+target+"?", index, "")
+					if r := c.ask(change, ""); r.status != 200 {
+						t.Errorf("%s is answered %+v", change, r)
+					}
+					r := <-answers
+					if indexOf(t, r.index()) <= indexOf(t, index) {
+						t.Errorf("after %s it is answered %+v, and the index was %s", change, r, index)
+					}
+					index = r.index()
+				}
+				lasts = c.session("")
+			}
+		})
+	}
+}
+
+// lagging is a store before whose next read of sessions alone something happens, and that answers it as it was before if stale.
+type lagging struct {
+	api.Store
+	before func(r *api.ReadRequest, out *api.ReadResult) (answered bool) // called once
+}
+
+func (l *lagging) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResult) error {
+	if f := l.before; f != nil && strings.HasPrefix(string(r.Keys[0]), sessions) {
+		l.before = nil
+		if f(r, out) {
+			return nil
+		}
+	}
+	return l.Store.Read(ctx, r, out)
+}
+
+// TestLocksOfManySessions: a tree has the locks of one instant, and an index of that, also if there are more sessions than one page of a
+// list has. So no change is older than an answer that lacks it.
+func TestLocksOfManySessions(t *testing.T) {
+	l := &lagging{}
+	c := newClient(t, func(f *front.Config) { l.Store, f.Store = f.Store, l })
+	var ops []api.Op
+	for i := range api.MaxListLimit {
+		ops = append(ops, api.Op{Kind: api.OpPut, Key: sessionKey(fmt.Sprintf("a%d", i)), Value: []byte("{}")})
+	}
+	for i := range maxPoints + 1 {
+		id, k := fmt.Sprintf("z%d", i), dataKey(fmt.Sprintf("t/%d", i))
+		ops = append(ops, api.Op{Kind: api.OpPut, Key: sessionKey(id), Value: []byte("{}")}, api.Op{Kind: api.OpPut, Key: k},
+			api.Op{Kind: api.OpPut, Key: k + locked, Value: []byte(`{"session":"` + id + `","index":1}`)})
+	}
+	inject(t, c.m, ops...)
+	c.want("PUT /v1/session/destroy/z1", "", 200, "true")
+	l.before = func(*api.ReadRequest, *api.ReadResult) bool {
+		inject(t, c.m, api.Op{Kind: api.OpPut, Key: dataKey("t/new")})
+		inject(t, c.m, api.Op{Kind: api.OpDelete, Key: sessionKey("z0")})
+		return false
+	}
+	r := c.ask("GET /v1/kv/t/?recurse", "")
+	if r.status != 200 || l.before != nil {
+		t.Fatalf("it is answered %d %s", r.status, r.body)
+	}
+	if made := c.one("t/new").ModifyIndex; (indexOf(t, r.index()) >= made) != strings.Contains(r.body, `"t/new"`) {
+		t.Errorf("the index is %s, that of the new key is %d: %s", r.index(), made, r.body)
+	}
+	if n := strings.Count(c.ask("GET /v1/kv/t/?recurse", "").body, `"Session"`); n != maxPoints-1 {
+		t.Errorf("%d locks are held, want %d", n, maxPoints-1)
+	}
+}
+
+// TestReplicaBehind: a replica that is behind, and to which a session still exists, does not give back a lock that is free in the list.
+func TestReplicaBehind(t *testing.T) {
+	l := &lagging{}
+	c := newClient(t, func(f *front.Config) { l.Store, f.Store = f.Store, l })
+	s := c.session(`{"LockDelay":0}`)
+	c.want("PUT /v1/kv/k?acquire="+s, "x", 200, "true")
+	c.want("PUT /v1/session/destroy/"+s, "", 200, "true")
+	l.before = func(r *api.ReadRequest, out *api.ReadResult) bool {
+		out.Entries = []api.Entry{{Key: r.Keys[0], Exists: true, Value: []byte("{}")}}
+		return true
+	}
+	if all := c.pairs("?recurse&stale"); len(all) != 1 || all[0].Session != "" || l.before != nil {
+		t.Errorf("it is %+v", all)
+	}
 }

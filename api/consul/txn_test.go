@@ -99,6 +99,23 @@ func TestTxn(t *testing.T) {
 	}
 }
 
+// TestIndexZero: no key that exists has the index 0, also none that the transaction itself has written.
+func TestIndexZero(t *testing.T) {
+	c := newClient(t)
+	c.want("PUT /v1/kv/old", "x", 200, "true")
+	for _, key := range []string{"old", "new"} {
+		for _, verb := range []string{"check-index", "delete-cas", "cas"} {
+			if _, errs := c.txn(kv("set", key, value("y")), kv(verb, key, `,"Index":0`)); len(errs) != 1 || errs[1] == "" {
+				t.Errorf("%s of %s: %v", verb, key, errs)
+			}
+		}
+	}
+	if _, errs := c.txn(kv("set", "new", value("y")), kv("delete", "new", ""), kv("delete-cas", "new", `,"Index":0`), kv("cas", "new", `,"Index":0`)); len(errs) > 0 {
+		t.Error(errs)
+	}
+	c.want("GET /v1/kv/old?raw", "", 200, "x")
+}
+
 // TestTxnAnswerIsBounded: a transaction that gets a value again and again has no answer that is many times what a read may have, and writes
 // nothing.
 func TestTxnAnswerIsBounded(t *testing.T) {

@@ -73,8 +73,14 @@ func (x *Exchange) Bound(timeout time.Duration) { x.Ctx = NewContext(x.Base, x.S
 
 // LetIn lets the request in, before anything is done for it. The error says that there is no room for it; its status is 503. Leave
 // must be called.
-func (x *Exchange) LetIn(q front.Ask) error {
-	place, refusal := x.door.AdmitLate(x.Ctx, q, x.Closing().Done())
+func (x *Exchange) LetIn(q front.Ask) error { return x.enter(x.Ctx, q) }
+
+// LetInAgain lets the request in after Open, for work that costs the node what a request does. ctx, which is made from Base, bounds how
+// long it waits for that. Its error is that of LetIn. Leave must be called.
+func (x *Exchange) LetInAgain(ctx context.Context, q front.Ask) error { return x.enter(ctx, q) }
+
+func (x *Exchange) enter(ctx context.Context, q front.Ask) error {
+	place, refusal := x.door.AdmitLate(ctx, q, x.Closing().Done())
 	if refusal != nil {
 		return x.TurnAway(refusal)
 	}
