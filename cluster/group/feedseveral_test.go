@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/words"
@@ -180,6 +182,64 @@ func TestFeedIsHalted(t *testing.T) {
 		a.mustWrite(puts("c"))
 		if s, _ := a.subscribe(over); s.upTo(a.counter()).keys() != "c" {
 			t.Errorf("after it was given up again: told %q", s.keys())
+		}
+	})
+}
+
+// busyHistory is a machine to which something happens just before its history is read, once.
+type busyHistory struct {
+	feedMachine
+	happen func()
+	once   sync.Once
+}
+
+func (m *busyHistory) History(after uint64, limit int) (fsm.History, error) {
+	m.once.Do(m.happen)
+	return m.feedMachine.History(after, limit)
+}
+
+// TestHubFallsBehindWhatItHears checks that a hub which reads the history beyond what it has heard of passes nothing on twice, and that a
+// feed ends where it should also if that is there.
+func TestHubFallsBehindWhatItHears(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, l *testLog) {
+		a := l.node("a")
+		rng := api.Range{Start: "m", End: "p"}
+		receipt := *a.try(fsm.Cede{Term: l.now(), Range: rng, Epoch: 7, To: []api.GroupID{"g.2"}}).Receipt
+		receipt.Epoch, receipt.To, receipt.From = 9, []api.GroupID{"g.1"}, []fsm.Source{{Group: "g.2", Index: 0, Of: 1}}
+		var since uint64
+		put := func(keys ...api.Key) {
+			then := puts(keys...).Then
+			if res := a.try(fsm.Write{Term: l.now(), Txn: api.Txn{Then: then}}); res.Err != nil {
+				t.Error(res.Err)
+			}
+		}
+		a.authority.feeds = &busyHistory{feedMachine: a.machine, happen: func() {
+			put("b")
+			since = a.try(fsm.Adopt{Receipt: receipt, Shard: fsm.Shard{Range: rng, Epoch: 9, Of: 1}}).Index
+			put("c", "m/1")
+		}}
+		at := words.Position{Incarnation: 1, Index: a.counter()}
+		all, _ := a.subscribe(words.FeedRequest{Piece: piece("", "m", 1), After: at})
+		halting, _ := a.subscribe(words.FeedRequest{Piece: piece("", "m", 1), After: at, Beside: []words.Piece{{Range: rng, Of: 1, Epoch: 7, Group: "g.2"}}})
+		h := all.feed().hub
+		h.mu.Lock() // its goroutine waits
+		put("a")
+		h.intake.Lock()
+		h.intake.lost, h.intake.commands, h.intake.bytes = true, nil, 0
+		h.intake.Unlock()
+		h.mu.Unlock()
+		synctest.Wait()
+		put("d")
+		synctest.Wait()
+		if all.upTo(a.counter()); all.keys() != "a b c d" {
+			t.Errorf("told %q", all.keys())
+		}
+		b := halting.next()
+		for n := 0; !b.Last() && n < 10; n++ {
+			b = halting.next()
+		}
+		if !b.Halted || b.To.Index != since || halting.keys() != "a b" {
+			t.Errorf("%+v, halted at %d, told %q", b, halting.to.Index, halting.keys())
 		}
 	})
 }

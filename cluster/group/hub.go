@@ -161,10 +161,8 @@ func (h *hub) distribute(spare []visible) []visible {
 	commands, lost, left, to := in.commands, in.lost, in.left, in.to
 	in.commands, in.lost, in.left, in.bytes = spare, false, false, 0
 	h.intake.Unlock()
-	if left { // a feed that is to end before a command must know before it is given that
-		for _, f := range h.feeds {
-			f.queue.leave(0)
-		}
+	if left {
+		h.leave()
 	}
 	if lost {
 		h.reread(to)
@@ -188,14 +186,23 @@ func (h *hub) distribute(spare []visible) []visible {
 	return commands[:0]
 }
 
-// pass queues for each feed what it wants of the commands up to a position.
+// leave has all feeds look whether they end: one that is to end before a command must know before it is given that.
+func (h *hub) leave() {
+	for _, f := range h.feeds {
+		f.queue.leave(0)
+	}
+}
+
+// pass queues for each feed what it wants of the commands up to a position, unless its queue has them from the history already.
 func (h *hub) pass(commands []visible, to uint64) {
 	if h.index == nil {
 		h.index = newFeedIndex(h.feeds)
 	}
 	var touched []*feed
 	for i := range commands {
-		touched = h.index.pass(&commands[i], touched)
+		if commands[i].index > h.to {
+			touched = h.index.pass(&commands[i], touched)
+		}
 	}
 	for _, f := range touched {
 		f.queue.offer(f.news, to)
@@ -222,6 +229,7 @@ func (h *hub) reread(to uint64) {
 			h.to = to
 			return
 		}
+		h.leave() // the page may go beyond what the hub has heard
 		h.pass(commandsOf(page.Events), page.To)
 	}
 }
