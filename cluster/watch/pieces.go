@@ -102,7 +102,7 @@ func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 		if len(halted) > 0 && len(next.pieces) == 0 {
 			return &api.Error{Code: api.CodeUnavailable, Op: "watch", Hint: "a part of the range moves to another group", RetryAfter: time.Second}
 		}
-		ask = append(next.pieces, halted...)
+		ask = slices.Concat(next.pieces, halted)
 		if len(ask) == 0 {
 			equalize(c.Pieces)
 		}
