@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/edgehold/edgehold/api"
@@ -17,11 +18,20 @@ import (
 
 // debugger writes parts, and ends with an error or without one.
 type debugger struct {
+	mu    sync.Mutex // a handler may still run when its answer has come
 	parts []string
 	err   error
 }
 
+func (d *debugger) set(parts []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parts, d.err = parts, err
+}
+
 func (d *debugger) WriteDebug(_ context.Context, w io.Writer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, p := range d.parts {
 		if _, err := io.WriteString(w, p); err != nil {
 			return err
@@ -56,11 +66,11 @@ func TestDebug(t *testing.T) {
 	if res, body, err := ask("HEAD"); err != nil || res.StatusCode != 200 || body != "" {
 		t.Errorf("%v: %+v %q", err, res, body)
 	}
-	d.err = errors.New("it broke")
+	d.set(d.parts, errors.New("it broke"))
 	if _, body, err := ask("GET"); err == nil || body != "one two" {
 		t.Errorf("a part looks like the whole: %q", body)
 	}
-	d.parts, d.err = nil, api.Errorf(api.CodeUnavailable, "another one is made")
+	d.set(nil, api.Errorf(api.CodeUnavailable, "another one is made"))
 	if res, body, err := ask("GET"); err != nil || res.StatusCode != 503 || !strings.Contains(body, "another one is made") {
 		t.Errorf("%v: %+v %q", err, res, body)
 	}
