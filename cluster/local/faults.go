@@ -71,9 +71,9 @@ func (p *Planet) link(c net.Conn, from, to api.RegionID) net.Conn {
 // dial connects a node of a region to an address, once no cut lies between.
 func (p *Planet) dial(ctx context.Context, from api.RegionID, address string) (net.Conn, error) {
 	to := from
-	for i, n := range p.nodes {
+	for i := range p.nodes { // of which the regions do not change, but the URLs do
 		if p.addresses[i] == address {
-			to = n.Region
+			to = p.nodes[i].Region
 		}
 	}
 	return p.cuts.Dial(ctx, string(from), string(to), func(ctx context.Context) (net.Conn, error) {
