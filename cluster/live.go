@@ -17,7 +17,7 @@ const (
 	maxLiveStreams = 256
 )
 
-// live gathers what the cluster does while somebody streams it: once a second, whatever the number of streams. It is safe for
+// live gathers what the cluster does while a client streams it: once a second, whatever the number of streams. It is safe for
 // concurrent use.
 type live struct {
 	self api.NodeID

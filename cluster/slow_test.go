@@ -15,7 +15,7 @@ import (
 
 func noDial(context.Context, api.NodeID) (net.Conn, error) { return nil, net.ErrClosed }
 
-// TestSlowScope: a node that serves some prefixes alone is told of requests for other keys without the keys.
+// TestSlowScope: a node that serves some prefixes alone learns of requests for other keys without the keys.
 func TestSlowScope(t *testing.T) {
 	s := newSlowRequests("us-1")
 	for _, k := range []api.Key{"shop/a", "bank/b", ""} {
@@ -52,7 +52,7 @@ func TestSlowScope(t *testing.T) {
 	}
 }
 
-// TestSlowOfAnOlderNode: a node whose version does not know the method is told from one that does not answer.
+// TestSlowOfAnOlderNode: a node whose version does not know the method is told apart from one that does not answer.
 func TestSlowOfAnOlderNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := peertest.New(t)

@@ -35,7 +35,7 @@ import (
 // Name is the name of the front in metrics.
 const Name = "consul"
 
-// Home is who keeps the keys of the front.
+// Home says where the keys of the front are.
 type Home struct {
 	Leader string   // HOST:PORT of the leader of their owner; "" if it is not known
 	Peers  []string // HOST:PORT of its voters
@@ -51,7 +51,7 @@ type Config struct {
 	// OneOwner returns nil if one group keeps all keys of the front, CodeInvalid if several do, from which no request is answered, and
 	// CodeUnavailable if the node does not know it yet. It must not block.
 	OneOwner func() error
-	// Home returns who keeps the keys, if OneOwner returns nil. It must not block.
+	// Home returns where the keys are, if OneOwner returns nil. It must not block.
 	Home func() Home
 }
 

@@ -223,7 +223,7 @@ func (ev *evaluation) lock(o *op, c *cell) (fault string, condition bool) {
 	return "", false
 }
 
-// write gives the key a value and flags. Who holds its lock stays so.
+// write gives the key a value and flags. The holder of its lock stays.
 func (c *cell) write(o *op) {
 	if !c.exists {
 		c.recreated, c.create = true, 0
@@ -257,7 +257,7 @@ func (ev *evaluation) txn() *api.Txn {
 	return t
 }
 
-// conditions are what the outcome depends on: who has the lock, whether those sessions exist, and, if it was looked at, the value.
+// conditions are what the outcome depends on: the holder of the lock, whether those sessions exist, and the value if it was read.
 func (c *cell) conditions() (all []api.Cond) {
 	add := func(kind api.CondKind, k api.Key) { all = append(all, api.Cond{Kind: kind, Key: k}) }
 	same := func(e *api.Entry, k api.Key) {

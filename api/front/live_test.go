@@ -33,7 +33,7 @@ func (c *changing) AllowCluster(*Principal, string, Right, string) error {
 	return nil
 }
 
-// TestLiveIsJudgedAgain: a live stream whose principal loses its right ends with the refusal, before anything more is told.
+// TestLiveIsJudgedAgain: a live stream whose principal loses its right ends with the refusal, before anything more is sent.
 func TestLiveIsJudgedAgain(t *testing.T) {
 	o := &observing{}
 	b := New(Config{Store: &everything{}, Observer: o, Access: &changing{}})

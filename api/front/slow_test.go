@@ -38,7 +38,7 @@ func (r remembering) SlowRequests(context.Context, api.NodeID) (*api.SlowReport,
 }
 
 // TestSlowKeysAreHidden: a caller without the right to list a key is not shown the key, neither of a slow request nor as a hot one, and
-// is told that there is one; the rest of the row stays.
+// is shown that there is one; the rest of the row stays.
 func TestSlowKeysAreHidden(t *testing.T) {
 	log := slow.NewLog()
 	b := New(Config{Store: &slowStore{}, SlowLog: log, SlowRequests: remembering{log, []api.HotKey{{Key: "secret", Reads: 2}, {Key: "open", Reads: 1}}},

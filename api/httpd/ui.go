@@ -17,7 +17,7 @@ var pageHeaders = map[string][]string{
 	"Cross-Origin-Resource-Policy": {"same-origin"},
 }
 
-// pagePrefix is where the page is. It is no part of the API, and no row of its table.
+// pagePrefix is the path of the page, which is not part of the API and has no row in its table.
 const pagePrefix = "/ui/"
 
 // getPage answers with a file of the page. It needs no right, since the files hold nothing of the cluster. A page of another origin whose

@@ -5,9 +5,9 @@ import (
 	"sync/atomic"
 )
 
-// memory is what the connections of a server may keep of one kind, beyond small buffers, and who keeps it. A principal may take as much
-// as it then leaves free: half of it alone, and a third each if two do. So no principal keeps the others out. It is safe for concurrent
-// use.
+// memory is what the connections of a server may keep of one kind, beyond small buffers, and what each principal keeps. A principal may
+// take as much as it then leaves free: half of it alone, and a third each if two do. So no principal keeps the others out. It is safe for
+// concurrent use.
 type memory struct {
 	limit int64
 	used  atomic.Int64 // changed under mu

@@ -32,7 +32,7 @@ const (
 	closeTimeout = time.Second
 )
 
-// DefaultRatio is the part of the requests without a traceparent that a node traces, unless it is told otherwise.
+// DefaultRatio is the part of the requests without a traceparent that a node traces, unless its settings say otherwise.
 const DefaultRatio = 0.01
 
 // Config says where spans go, and of which requests. All fields but Ratio are required.

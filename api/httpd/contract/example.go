@@ -104,7 +104,7 @@ func (e *Example) Like(status int, body []byte) error {
 	return nil
 }
 
-// unlike returns where a value is not like another one; "" if it is.
+// unlike returns the place at which a value differs from another one, or "" if it does not.
 func unlike(example, got any, at string) string {
 	switch x := example.(type) {
 	case map[string]any:

@@ -30,7 +30,7 @@ type License struct {
 	Identifier string `json:"identifier,omitempty"`
 }
 
-// Server is where the API is served.
+// Server is an address at which the API is served.
 type Server struct {
 	URL         string `json:"url"`
 	Description string `json:"description,omitempty"`

@@ -18,7 +18,7 @@ const (
 	counters = 256
 	// half is how long one of the two sketches counts.
 	half = 30 * time.Second
-	// MaxHot bounds the hot keys of a node that are told.
+	// MaxHot bounds the hot keys that a node reports.
 	MaxHot = 20
 	// leastSamples is how often a key has to be met in the sample to be told.
 	leastSamples = 2

@@ -1,4 +1,4 @@
-// Package bundle gathers what the nodes of a cluster say of themselves into one file, for somebody who looks for a fault.
+// Package bundle gathers what the nodes of a cluster say of themselves into one file, for an operator looking for a fault.
 package bundle
 
 import (

@@ -61,7 +61,7 @@ func (s *Source) Follow(ctx context.Context, tell func(u Update, text []byte) er
 	}
 }
 
-// toldError is an error of the function that is told.
+// toldError is an error of the function to which updates are given.
 type toldError struct{ error }
 
 // errIdle is the cause of the end of a stream at which nothing came.
