@@ -136,6 +136,7 @@ func TestRESPKeyv(t *testing.T) {
 // TestRESPPython: redis-py.
 func TestRESPPython(t *testing.T) {
 	t.Parallel()
+	clients.NeedVenv(t)
 	edge := homeEdge(t)
 	run(t, t.TempDir(), []string{"RESP_ADDRESS=" + respAddress(t, edge)}, clients.Need(t, "python3"), absolute(t, "testdata/resp/redis_py.py"))
 }
