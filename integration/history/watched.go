@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -214,7 +215,8 @@ func (j *watchJudge) order() error {
 	return nil
 }
 
-// whole demands of each key every version, in order and once.
+// whole demands of each key every version, in order and once. It judges the keys in their order, so that the same watch has the
+// same verdict each time.
 func (j *watchJudge) whole() error {
 	if j.ready < 0 {
 		return fmt.Errorf("it was never ready")
@@ -223,11 +225,11 @@ func (j *watchJudge) whole() error {
 	for place, i := range j.log {
 		places[j.all[i].Key] = append(places[j.all[i].Key], place)
 	}
-	for k, of := range j.of {
+	for _, k := range slices.Sorted(maps.Keys(j.of)) {
 		if !j.Range.Contains(k) {
 			continue
 		}
-		told := places[k]
+		of, told := j.of[k], places[k]
 		if len(told) == 0 {
 			if err := j.nothing(k, of); err != nil {
 				return err
