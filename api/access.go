@@ -66,7 +66,7 @@ type NewAccessToken struct {
 	Told
 }
 
-// Told says which nodes judge by a change.
+// Told says which nodes have applied a change.
 type Told struct {
 	// Revision is that of the tokens and policies after the change.
 	Revision uint64 `json:"revision"`
@@ -142,7 +142,7 @@ func unmarshalStrictly(b []byte, v any) error {
 	return d.Decode(v)
 }
 
-// Self describes who asks: the answer of GET /v1/access/self.
+// Self describes the caller: the answer of GET /v1/access/self.
 type Self struct {
 	Principal string   `json:"principal"` // "" without a token
 	ID        string   `json:"id,omitempty"`

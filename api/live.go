@@ -2,7 +2,7 @@ package api
 
 import "context"
 
-// Observer tells what a cluster does, as it happens.
+// Observer reports what a cluster does, as it happens.
 type Observer interface {
 	// Live calls tell with what the cluster does: at once, and then about once a second, until ctx ends or tell returns an error, which
 	// it returns. Live returns CodeUnavailable if too many streams are open at this node. What tell gets is shared and must not be
@@ -14,7 +14,7 @@ type Observer interface {
 type Live struct {
 	// Status is what GET /v1/cluster says at that moment.
 	Status *Status `json:"-"`
-	// Node has gathered it, as the event Seq of a row of events that begins at 1, at a time of its wall clock in Unix milliseconds.
+	// Node has gathered it. Seq numbers its events from 1. UnixMs is the time of its wall clock, in milliseconds.
 	Node   NodeID      `json:"node"`
 	Seq    uint64      `json:"seq"`
 	UnixMs int64       `json:"unix_ms"`
@@ -65,7 +65,7 @@ type Flow struct {
 	WriteUs uint64 `json:"write_us" cbor:"5,keyasint,omitempty"`
 }
 
-// Link is what a node knows of its way to a server.
+// Link is what a node knows of its connection to a server.
 type Link struct {
 	Node NodeID `json:"node"`
 	// RoundTripMs is the shortest of the last round trips of keep-alives, with the time that the server took to confirm that it leads.
@@ -117,9 +117,9 @@ type LeaseHolder struct {
 	DelayTotalMs float64 `json:"delay_total_ms,omitempty"`
 }
 
-// Alarm is something that an operator has to do something about.
+// Alarm is a state that an operator has to act on.
 type Alarm struct {
-	// Text says what is the matter, and Next what to do about it.
+	// Text names the state, and Next what to do about it.
 	Text string `json:"text"`
 	Next string `json:"next"`
 }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Watcher tells what changes in a range of keys.
+// Watcher reports what changes in a range of keys.
 type Watcher interface {
-	// Watch begins a watch of r.Range and returns its stream, which ends with ctx. A watch without From tells every change that
-	// becomes visible after Watch has returned: all that its caller causes from then on. Of changes that become visible while Watch
-	// runs it tells all after some moment. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge
+	// Watch begins a watch of r.Range and returns its stream, which ends with ctx. A watch without From delivers every change
+	// that becomes visible after Watch has returned: all that its caller causes from then on. Of changes that become visible while
+	// Watch runs it delivers all after some moment. CodeInvalid for a Cursor that is not one, or that does not cover the range; CodeTooLarge
 	// if the range has so many owners that no cursor has room for them; CodeUnavailable if the node has too many watchers or cannot
 	// reach an owner now.
 	Watch(ctx context.Context, r *WatchRequest) (WatchStream, error)
@@ -18,12 +18,12 @@ type Watcher interface {
 // WatchRequest says what to watch.
 type WatchRequest struct {
 	Range Range
-	// From is where to continue: what is told comes after everything that had been told up to there. "" is from now.
+	// From is where to continue: the watch delivers what came after everything delivered up to there. "" is from now.
 	From Cursor
-	// List first tells what the range holds now, as EventPuts, then a batch that is Ready, then what changes. After a gap the watch
-	// says Reset and lists again. It does not go with From.
+	// List first delivers what the range holds now, as EventPuts, then a batch that is Ready, then what changes. After a gap the
+	// watch sends Reset and lists again. List and From exclude each other.
 	List bool
-	// Collapse tells only the newest event of a key if the watcher is behind.
+	// Collapse delivers only the newest event of a key if the watcher is behind.
 	Collapse bool
 	// KeysOnly leaves the values out.
 	KeysOnly bool
@@ -42,7 +42,7 @@ type WatchStream interface {
 // It is no credential: each watch is checked for its own rights.
 type Cursor string
 
-// WatchBatch is what a watch tells at once.
+// WatchBatch is what a watch delivers at once.
 type WatchBatch struct {
 	// Events are what changed, in order. Of one key each version comes once, in order. Of one group the events come in the order in which
 	// they became visible, and those of one transaction together. Events of several groups have no order.
@@ -50,13 +50,13 @@ type WatchBatch struct {
 	// Cursor is where a watch continues that has seen all up to this batch. It is "" if the batch is not whole: then what came
 	// after the last Cursor comes again.
 	Cursor Cursor
-	// Ready means that the watch has begun: of a List, that all that there was has been told.
+	// Ready means that the watch has begun; with List, that everything the range held has been delivered.
 	Ready bool
-	// Reset means that a List begins again: what was told before counts no more.
+	// Reset means that a List begins again: forget what was delivered before.
 	Reset bool
 	// Gap, if set, says that changes are missing at this place. The stream goes on behind the gap.
 	Gap *Gap
-	// Age is how old what was told may be: every change that was acknowledged longer ago than that has been told. It is set in
+	// Age bounds how far the watch is behind: every change that was acknowledged longer ago than that has been delivered. It is set in
 	// batches without events, at least every 10 s. It is the greatest Duration if it is not known.
 	Age time.Duration
 }
@@ -81,7 +81,7 @@ type Event struct {
 	Value   []byte    `cbor:"4,keyasint,omitempty"`
 	// Elided means that Value is left out though there is one: it was large, and a later version has replaced it.
 	Elided bool `cbor:"5,keyasint,omitempty"`
-	// TTL is what was left of the key's time to live when the event was told, 0 if it has no deadline.
+	// TTL is what was left of the key's time to live when the event was sent, 0 if it has no deadline.
 	TTL time.Duration `cbor:"6,keyasint,omitempty"`
 	// Txn is the same for the events of one transaction across groups, 0 for all others.
 	Txn uint64 `cbor:"7,keyasint,omitempty"`
@@ -97,7 +97,7 @@ const (
 	GapGone     GapReason = "gone"     // the range has moved, and its old owner's history is gone
 )
 
-// Gap says that changes of keys in Range cannot be told. List the range after the gap to know what it holds, and take the newer
+// Gap says that changes of keys in Range are missing. List the range after the gap to know what it holds, and take the newer
 // version of each key of the list and of the watch.
 type Gap struct {
 	Range  Range

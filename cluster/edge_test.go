@@ -265,7 +265,7 @@ func TestEmbeddedEdgeWithPolicies(t *testing.T) {
 	})
 }
 
-// TestTellIsOfOneself: no node tells a report of another, and none is taken of a node that can be asked.
+// TestTellIsOfOneself: no node sends a report of another, and none is taken of a node that can be asked.
 func TestTellIsOfOneself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := founded(t)

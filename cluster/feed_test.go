@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// follower collects what a feed tells.
+// follower collects what a feed delivers.
 type follower struct {
 	mu     sync.Mutex
 	events []words.FeedEvent
@@ -35,11 +35,11 @@ func (x *follower) follow(ctx context.Context, t *testing.T, f words.Feed, seen 
 		}
 		x.mu.Lock()
 		if b.Gap != "" || b.Moved != nil || b.To.Index < x.to.Index {
-			t.Errorf("behind %d the feed tells %+v", x.to.Index, b)
+			t.Errorf("behind %d the feed has %+v", x.to.Index, b)
 		}
 		for _, e := range b.Events {
 			if e.Index <= x.to.Index || e.Index > b.To.Index {
-				t.Errorf("behind %d the feed tells of %d", x.to.Index, e.Index)
+				t.Errorf("behind %d the feed has %d", x.to.Index, e.Index)
 			}
 		}
 		x.events, x.to = append(x.events, b.Events...), b.To
@@ -53,8 +53,8 @@ func (x *follower) follow(ctx context.Context, t *testing.T, f words.Feed, seen 
 	}
 }
 
-// TestFeedsOverLeaders has an edge and a server follow a group whose leader is restarted, and again, under writes. Each feed tells
-// every acknowledged write, once and in order; whoever was told of a write reads it, or a later one, at any node; and the feeds know
+// TestFeedsOverLeaders has an edge and a server follow a group whose leader is restarted, and again, under writes. Each feed delivers
+// every acknowledged write, once and in order; a reader that has seen a write in a feed reads it, or a later one, at any node; and the feeds know
 // how old they are.
 func TestFeedsOverLeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -148,13 +148,13 @@ func TestFeedsOverLeaders(t *testing.T) {
 			told := map[api.Version]api.Key{}
 			for _, e := range x.events {
 				if told[e.Version] != "" {
-					t.Errorf("%s: %v is told twice", name, e.Version)
+					t.Errorf("%s: %v is delivered twice", name, e.Version)
 				}
 				told[e.Version] = e.Key
 			}
 			for v, k := range acked {
 				if told[v] != k {
-					t.Errorf("%s: %v of %s is not told", name, v, k)
+					t.Errorf("%s: %v of %s is not delivered", name, v, k)
 				}
 			}
 			if x.aged == 0 || x.oldest > 10*time.Second {

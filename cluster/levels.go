@@ -65,7 +65,7 @@ func nodesOf(m *placement.Map) (nodes []string) {
 	return nodes
 }
 
-// mayRaiseMap reports whether the level of the map is to rise as soon as those who must know a higher one do: all voters of the
+// mayRaiseMap reports whether the level of the map is to rise as soon as the nodes that must know a higher one do: all voters of the
 // meta group, and above LevelIdentity all nodes.
 func (n *replicas) mayRaiseMap(m *placement.Map) bool {
 	return m != nil && m.Level < placement.NewestLevel && m.Setting(placement.SettingLevelHold) == "off"

@@ -135,7 +135,7 @@ func Limits() []Limit {
 		{"group", "writes that wait for lease holders", group.DefaultMaxWaiting, "", unavailable},
 		{"group", "history of what changed, until the leader has set what `history-max` says", fsm.DefaultHistory, "bytes", "the oldest changes leave"},
 		{"group", "history that `history-max` may allow", fsm.MaxHistory, "bytes", "it counts as this"},
-		{"group", "value in the history", fsm.MaxEventBytes, "bytes", "only the newest value of a key can be told"},
+		{"group", "value in the history", fsm.MaxEventBytes, "bytes", "only the newest value of a key is delivered"},
 		{"group", "feeds of what changes", group.MaxFeeds, "", unavailable},
 		{"group", "bytes of changes that wait for one feed", group.FeedQueueBytes, "bytes", "the feed reads the history"},
 		{"group", "feeds that read the history at once", group.FeedScans, "", "the next one waits"},

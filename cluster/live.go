@@ -156,7 +156,7 @@ func (g *gathering) once(ctx context.Context) {
 		switch last := g.heard[o.ID]; {
 		case r == nil:
 			delete(g.before, o.ID)
-		case last != nil && last.at.Equal(r.at): // an edge without a port has told nothing new
+		case last != nil && last.at.Equal(r.at): // an edge without a port has sent nothing new
 		default:
 			g.heard[o.ID], g.before[o.ID] = r, last
 		}
@@ -176,7 +176,7 @@ func (g *gathering) forget(m *placement.Map) {
 	}
 }
 
-// event is what all streams are told.
+// event is what all streams send.
 func (g *gathering) event(m *placement.Map, s *api.Status, reports []*report, now time.Time) *api.Live {
 	l := &api.Live{Status: s, Node: g.self, Seq: g.seq, UnixMs: now.UnixMilli(), Nodes: []api.NodeLive{}, Groups: []api.GroupLive{}}
 	leads := map[api.GroupID]led{}

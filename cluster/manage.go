@@ -94,7 +94,7 @@ func (n *Node) drained(ctx context.Context, p *prospect, o placement.Node) *api.
 	return out
 }
 
-// reportAbout asks the node for its report, or the servers for what they were told of one without a port; nil if there is none.
+// reportAbout asks the node for its report, or the servers for the last one that a node without a port has sent; nil if there is none.
 func (n *Node) reportAbout(ctx context.Context, p *prospect, o placement.Node) *report {
 	ask := []placement.Node{o}
 	if portless(o) {
@@ -102,7 +102,7 @@ func (n *Node) reportAbout(ctx context.Context, p *prospect, o placement.Node) *
 	}
 	r := askReports(ctx, n.pool, ask, reportQuestion{})[0]
 	if r != nil && portless(o) && r.Map < p.Version {
-		r.Drained = false // it was told before the order
+		r.Drained = false // the report is from before the order
 	}
 	return r
 }

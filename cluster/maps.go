@@ -88,7 +88,7 @@ type mapServer struct {
 	view *meta.View
 	meta func() metaGroup // of this node; nil if it has no voter of it
 	pace *touches         // of nodes that change their own entries; nil is not bounded
-	// suspends are those of this machine: a voter that was suspended tells other nodes no age that its process did not see pass.
+	// suspends are those of this machine: a voter that was suspended claims no age toward other nodes that its process did not see pass.
 	suspends *suspends
 }
 

@@ -111,7 +111,7 @@ func TestMapCrosses(t *testing.T) {
 	})
 }
 
-// TestSuspendedVoterTellsNoAge: a machine that was suspended does not tell other nodes that their rolls are as young as its process
+// TestSuspendedVoterTellsNoAge: a machine that was suspended does not report to other nodes that their rolls are as young as its process
 // believes. A voter is silent about it for a while longer, in which it may not know yet that it leads no more.
 //
 // Attack 34: an edge behind a voter that was suspended and is cut off.

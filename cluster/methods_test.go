@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/ident"
 )
 
-// methods is all that a node answers: what a call counts against, and who may make it. A name is part of the wire, and is never
+// methods is all that a node answers: what a call counts against, and which callers may make it. A name is part of the wire, and is never
 // used again with another meaning. A change of the last column is a change of what an edge may do.
 const methods = `
 Admit         control   servers

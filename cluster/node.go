@@ -81,7 +81,7 @@ type Node struct {
 	tracer     *trace.Tracer  // nil: no request is traced
 	backend    *front.Backend // what fronts get
 	api        http.Handler   // the HTTP API
-	live       *live          // what the cluster does, for those who look
+	live       *live          // what the cluster does, for the page and edgehold top
 
 	lanes     sync.WaitGroup // being served
 	leaving   atomic.Bool    // Close has begun
@@ -434,7 +434,7 @@ func (n *Node) openLeads() (func() error, error) {
 // Store reads and writes every key: the node's leased cache, in front of the owners.
 func (n *Node) Store() *leasecache.Cache { return n.cache }
 
-// Watcher tells what changes in any range of keys.
+// Watcher reports what changes in any range of keys.
 func (n *Node) Watcher() *watch.Hub { return n.watches }
 
 // ID is the node's name.

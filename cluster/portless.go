@@ -18,11 +18,11 @@ import (
 var methodTell = peer.NewMethod[report, peer.Nothing]("Tell", admission.Control, peer.Nodes)
 
 const (
-	// tellEvery is how often an edge without a port tells its report, beside at each change of the map.
+	// tellEvery is how often an edge without a port sends its report, beside at each change of the map.
 	tellEvery = 5 * time.Second
 	// tellTimeout bounds one attempt.
 	tellTimeout = 2 * time.Second
-	// toldFor is for how long a report counts that was told.
+	// toldFor is how long a report counts that was sent so.
 	toldFor = 3 * tellEvery
 )
 
@@ -55,7 +55,7 @@ func (noAddr) String() string  { return "" }
 // portless reports whether the node is an edge that no other node can dial.
 func portless(o placement.Node) bool { return o.Role == api.RoleEdge && o.Address == "" }
 
-// toldReports are what edges without a port have told this server. Safe for concurrent use.
+// toldReports are the reports that edges without a port have sent to this server. Safe for concurrent use.
 type toldReports struct {
 	mu  sync.Mutex
 	all map[api.NodeID]toldReport
@@ -122,7 +122,7 @@ func (n *Node) mapNode(id api.NodeID) (placement.Node, bool) {
 	return m.Node(id)
 }
 
-// openTelling has an edge without a port tell its report.
+// openTelling has an edge without a port send its report.
 func (n *Node) openTelling() (func() error, error) {
 	if !portless(n.cfg.self()) {
 		return nil, nil
@@ -133,7 +133,7 @@ func (n *Node) openTelling() (func() error, error) {
 	return ending(b.close), nil
 }
 
-// tell tells this node's report to a server, that of the last time if it answers, and returns which one took it.
+// tell sends this node's report to a server, that of the last time if it answers, and returns which one took it.
 func (n *Node) tell(ctx context.Context, last api.NodeID) api.NodeID {
 	m := n.membership.view.Map()
 	if m == nil {
@@ -167,7 +167,7 @@ func serversOf(m *placement.Map) (ids []api.NodeID) {
 }
 
 // askReports asks the nodes of a map for their reports, all at once, within ctx. A report is nil if the node did not answer. Those of
-// edges without a port come from the servers among the nodes, which were told them.
+// edges without a port come from the servers among the nodes, which have got them.
 func askReports(ctx context.Context, pool *peer.Pool, nodes []placement.Node, q reportQuestion) []*report {
 	all := make([]*report, len(nodes))
 	var wg sync.WaitGroup

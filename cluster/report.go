@@ -40,7 +40,7 @@ type report struct {
 	Refused string `cbor:"21,keyasint,omitempty"`
 	// Troubles are what an operator has to do something about: from the leader of the meta group alone.
 	Troubles []string `cbor:"22,keyasint,omitempty"`
-	// Told are the reports of edges without a port that this server was told, and Age how old such a report is, in milliseconds.
+	// Told are the reports that edges without a port have sent to this server, and Age how old such a report is, in milliseconds.
 	Told []report `cbor:"23,keyasint,omitempty"`
 	Age  int64    `cbor:"24,keyasint,omitempty"`
 	// Activity is what the node has done, if it was asked for.
@@ -60,7 +60,7 @@ func (n *Node) registerReport(s *peer.Server) {
 	})
 }
 
-// report describes this node, and the edges that have told it their reports.
+// report describes this node, and the edges that have sent it their reports.
 func (n *Node) report() *report {
 	r := n.members.report(&n.cfg)
 	view := n.membership.view

@@ -52,7 +52,7 @@ func TestSlowScope(t *testing.T) {
 	}
 }
 
-// TestSlowOfAnOlderNode: a node whose version does not know the method is told apart from one that does not answer.
+// TestSlowOfAnOlderNode: a node whose version does not know the method is distinguished from one that does not answer.
 func TestSlowOfAnOlderNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := peertest.New(t)

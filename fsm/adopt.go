@@ -87,7 +87,7 @@ func (t *tx) position() uint64 {
 }
 
 // comesBack returns the epoch in which the group takes over a range that it has given up before, or 0 if it never has. That epoch
-// begins now, so that requests first sent before it can be told apart from those sent from now on.
+// begins now, so that requests first sent before it can be distinguished from those sent from now on.
 func (t *tx) comesBack(r api.Range) Epoch {
 	if _, before := t.movedAt(r); !before {
 		return 0

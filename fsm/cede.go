@@ -87,7 +87,7 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 	res.Receipt.Clients = clients
 	t.keepReceipt(res.Receipt, &o)
 	t.disown(i, c.Range)
-	if !guardHistoryStays { // the mutant: watchers of the range cannot be told what they have not been told yet
+	if !guardHistoryStays { // the mutant: watchers of the range miss what they have not got yet
 		t.writeHistory()
 		t.dropHistory(t.index, MaxSweep, 0)
 	}

@@ -196,7 +196,7 @@ type Result struct {
 	// Swept is the progress of a TrimTombstones, ExpireDedup, Reap or TrimHistory.
 	Swept Swept
 	// Events are what the command made visible, in order, if the group keeps a history. Their values may share memory with the
-	// command's bytes, also those of elided events, and with other results of the same entry: nobody may change them.
+	// command's bytes, also those of elided events, and with other results of the same entry: they must not be changed.
 	Events []Event
 }
 

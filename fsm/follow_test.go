@@ -39,7 +39,7 @@ func rowsOfKeys(t testing.TB, m *Machine) map[api.Key]value {
 	return keys
 }
 
-// saw demands that the result of a command, the only one of its entry, tells exactly what has become visible by it.
+// saw demands that the result of a command, the only one of its entry, reports exactly what has become visible by it.
 func (f *follower) saw(t testing.TB, m *Machine, c Command, res Result) {
 	t.Helper()
 	now := rowsOfKeys(t, m)
@@ -99,7 +99,7 @@ func (f *follower) saw(t testing.TB, m *Machine, c Command, res Result) {
 	f.told = append(f.told, res.Events...)
 }
 
-// whole demands that the history of the machine is what it has told, above its floor.
+// whole demands that the history of the machine is what its results reported, above its floor.
 func (f *follower) whole(t testing.TB, m *Machine) {
 	t.Helper()
 	p := m.Position()

@@ -87,7 +87,7 @@ func TestFollows(t *testing.T) {
 	want(at, 0, false, Shard{k, 1, 0, 1})
 }
 
-// TestHistoryOfWhatMoved checks that a group goes on to tell what became visible in a range before it gave it up, and that to take a
+// TestHistoryOfWhatMoved checks that a group still has the history of a range that it gave up, and that to take a
 // range over is no change of its keys.
 func TestHistoryOfWhatMoved(t *testing.T) {
 	a, b := group(t, "g.1", Shard{api.Range{}, 1, 0, 1}), group(t, "g.2")

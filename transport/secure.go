@@ -31,7 +31,7 @@ type Secure struct {
 	Plain func() bool
 	// Known reports whether nodes are known to be at the address. Their handshakes do not wait for those of others. nil: at none.
 	Known func(net.Addr) bool
-	// Done is called with the end of each handshake that began to compute: for whom ("node", "join", "client"), and how long it took
+	// Done is called with the end of each handshake that began to compute: the kind of caller ("node", "join", "client"), and how long it took
 	// since, without the wait for its slot; err is nil if it succeeded. nil: nothing is called.
 	Done func(kind string, took time.Duration, err error)
 }

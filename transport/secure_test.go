@@ -112,7 +112,7 @@ func TestSecureLanes(t *testing.T) {
 	})
 }
 
-// TestSecureRESP: on TLS, RESP is for clients that name no protocol; a client without TLS is told to use it.
+// TestSecureRESP: on TLS, RESP is for clients that name no protocol; a client without TLS is refused with the advice to use it.
 func TestSecureRESP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := open(t, Config{Secure: secure(t)})

@@ -93,7 +93,7 @@ func (l *Limiter) Served() {
 	}
 }
 
-// Refused takes note that the server has refused, for load, a request that was sent then. Many refusals tell of one and the
+// Refused takes note that the server has refused, for load, a request that was sent then. Many refusals report one and the
 // same moment: those of requests that were sent before the limit was lowered say nothing new.
 func (l *Limiter) Refused(sent, now time.Time) {
 	if !sent.After(l.last) {

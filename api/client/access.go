@@ -121,7 +121,7 @@ func (c *Client) DeletePolicy(ctx context.Context, name string, force bool, wait
 	})
 }
 
-// Self describes who this client is to the nearest node, and what it may do.
+// Self returns the identity of this client at the nearest node, and what it may do.
 func (c *Client) Self(ctx context.Context) (*api.Self, error) {
 	out := new(api.Self)
 	q := accessCall("access whoami", http.MethodGet, "/v1/access/self")

@@ -217,7 +217,7 @@ func (es *endpoints) unanswered(ctx context.Context, e *endpoint, q *call, err e
 	return f
 }
 
-// distrusted returns what to do about a node that could not prove to be one whom this client trusts; "" if that is not the cause.
+// distrusted returns what to do about a node that could not prove to be one that this client trusts; "" if that is not the cause.
 func distrusted(err error) string {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "its certificate is signed by an authority that is not known here: give --ca DATA/identity/roots.pem of a server (Config.CA)"

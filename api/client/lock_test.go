@@ -456,7 +456,7 @@ func lockOne(t *testing.T, random *rand.Rand) {
 	})
 	all.Wait()
 	if fence == 0 {
-		t.Error("nobody has held the lock")
+		t.Error("no client has held the lock")
 	}
 }
 

@@ -131,7 +131,7 @@ type watching struct {
 	told   int  // counts what was yielded, beside what each stream begins with
 }
 
-// seen is the newest version of a key that was yielded, and the stream that told it last.
+// seen is the newest version of a key that was yielded, and the stream that delivered it last.
 type seen struct {
 	version api.Version
 	stream  int
@@ -249,7 +249,7 @@ func (w *watching) give(e Event) {
 	w.left = !w.yield(e, nil)
 }
 
-// drain yields what the stream tells, until it ends. It returns nil if the loop was left, or if the watch must begin with a list.
+// drain yields what the stream delivers, until it ends. It returns nil if the loop was left, or if the watch must begin with a list.
 func (w *watching) drain(s api.WatchStream) error {
 	for !w.left {
 		b, err := s.Next()
@@ -301,8 +301,8 @@ func (w *watching) batch(b *api.WatchBatch) {
 	}
 }
 
-// moveOn takes the cursor of a batch whose last event is about to be yielded. The cursor covers what this stream has told. What an
-// earlier stream told behind the cursor from which this one began is still to come again.
+// moveOn takes the cursor of a batch whose last event is about to be yielded. The cursor covers what this stream has delivered. What
+// an earlier stream delivered behind the cursor from which this one began is still to come again.
 func (w *watching) moveOn(to api.Cursor, last bool) {
 	if to == "" || !last && guardCursorLast {
 		return
@@ -311,7 +311,7 @@ func (w *watching) moveOn(to api.Cursor, last bool) {
 	maps.DeleteFunc(w.seen, func(_ api.Key, s seen) bool { return s.stream == w.stream })
 }
 
-// repeated reports whether the change was yielded before. What a list tells is not noted: a list that is cut off begins anew.
+// repeated reports whether the change was yielded before. What a list delivers is not noted: a list that is cut off begins anew.
 func (w *watching) repeated(e *api.Event) bool {
 	if w.cursor == "" && w.follow {
 		return false

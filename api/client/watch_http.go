@@ -19,7 +19,7 @@ import (
 
 const (
 	watchPath = "/v1/watch"
-	// maxSilence is how long a node may be silent on a watch, which tells of its progress every 10 s.
+	// maxSilence is how long a node may be silent on a watch, which reports its progress every 10 s.
 	maxSilence = 35 * time.Second
 	// maxEventLine bounds a line of a watch: a value in which every byte is escaped, and the rest.
 	maxEventLine = 6*(api.MaxValueBytes+api.MaxKeyBytes) + 64<<10
@@ -261,7 +261,7 @@ func (d *eventData) event(name string) (api.Event, error) {
 }
 
 // seconds returns the duration. One that is longer than a Duration can be is the longest: a node that does not know the age of what it
-// has told says so by a very great one.
+// has delivered says so by a very great one.
 func seconds(s float64) time.Duration {
 	if s *= float64(time.Second); s < math.MaxInt64 {
 		return time.Duration(s)

@@ -247,7 +247,7 @@ func TestWatchBreaks(t *testing.T) {
 	}
 }
 
-// streams is a Watcher whose streams tell batches of a test, one slice after the other, and then end. It notes from where each began.
+// streams is a Watcher whose streams deliver batches of a test, one slice after the other, and then end. It notes from where each began.
 type streams struct {
 	*storetest.Memory
 	tell [][]*api.WatchBatch

@@ -142,7 +142,7 @@ func (w *watches) open(r api.WatchRequest, of func(*api.Event) bool) error {
 	return nil
 }
 
-// read takes over what a stream tells, to its end.
+// read wakes the watches for each batch of a stream, until the stream ends.
 func (w *watches) read(stream api.WatchStream, of func(*api.Event) bool) {
 	for {
 		b, err := stream.Next()

@@ -1,4 +1,4 @@
-// Package door is what every front that speaks HTTP asks of a request, and in which order: who asks, whether it may ask anything at
+// Package door is what every front that speaks HTTP checks of a request, and in which order: the caller, whether it may ask anything at
 // all, whether there is room, how long it may take and how much it may bring. It also counts requests, and catches their panics. A
 // front gives a [Front] to [Handler] and answers in its protocol's words. The HTTP API, whose routes differ in what they ask, calls the
 // steps of [Exchange] itself.

@@ -50,7 +50,7 @@ func localOnly(r *http.Request) bool {
 	case *net.TCPAddr:
 		return a.IP.IsLoopback()
 	case *net.UnixAddr:
-		return false // the file says who may use it
+		return false // the mode of the socket's file guards it
 	}
 	return true
 }

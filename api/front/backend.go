@@ -20,13 +20,13 @@ type Config struct {
 	Store api.Store
 	// Lister answers lists; nil: there are none.
 	Lister api.Lister
-	// Watcher tells what changes; nil: there are no watches.
+	// Watcher reports what changes; nil: there are no watches.
 	Watcher api.Watcher
 	// Locks gives locks; nil: 404. Its owner closes it.
 	Locks *lock.Service
 	// Admin answers about the cluster; nil: there is nothing to ask, and the node is always ready.
 	Admin api.Admin
-	// Observer tells what the cluster does; nil: 404.
+	// Observer reports what the cluster does; nil: 404.
 	Observer api.Observer
 	// Members takes orders about nodes and groups; nil: 404.
 	Members api.Members

@@ -8,7 +8,7 @@ import (
 
 var _ api.Observer = Caller{}
 
-// Observed reports whether the node tells what the cluster does.
+// Observed reports whether the node has an Observer.
 func (b *Backend) Observed() bool { return b.observer != nil }
 
 // Live implements api.Observer. It needs [Observe], which is judged again before each event if rights may have changed: the stream then

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// observing tells events until tell returns an error.
+// observing sends events until tell returns an error.
 type observing struct{ told int }
 
 func (o *observing) Live(_ context.Context, tell func(*api.Live) error) error {

@@ -114,7 +114,7 @@ func (b *Backend) EndWatch(why string) { b.watching.ended(1, why) }
 
 func (w *watching) register(m observe.Metrics) {
 	m.Gauge("edgehold_front_watches", "Watches of clients that are open.", func() float64 { return float64(w.open.Load()) })
-	w.events = m.Counter("edgehold_front_watch_events_total", "Events told to clients, one for each watch that it is told to.")
+	w.events = m.Counter("edgehold_front_watch_events_total", "Events sent to clients, counted for each watch.")
 	w.ended = m.Counter("edgehold_front_watches_ended_total", "Watches of clients that have ended, by why.", "why")
 }
 

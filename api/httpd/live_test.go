@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api/front"
 )
 
-// fakeObserver tells its events, and then ends with its error.
+// fakeObserver sends its events, and then ends with its error.
 type fakeObserver struct {
 	all []*api.Live
 	err error

@@ -395,7 +395,7 @@ func TestWatchTimeout(t *testing.T) {
 	})
 }
 
-// script is a Watcher whose streams tell batches of a test.
+// script is a Watcher whose streams deliver batches of a test.
 type script struct{ batches chan *api.WatchBatch }
 
 func (s script) Watch(ctx context.Context, _ *api.WatchRequest) (api.WatchStream, error) {
@@ -502,7 +502,7 @@ func TestWatchIsNotInFlight(t *testing.T) {
 	}
 }
 
-// TestWatchGoodbye: a server that closes tells its watches so and ends them at once; it does not wait for its grace.
+// TestWatchGoodbye: a server that closes sends an end to its watches and ends them at once; it does not wait for its grace.
 func TestWatchGoodbye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := storetest.NewMemory()

@@ -67,7 +67,7 @@ func TestHalfExpired(t *testing.T) {
 	}
 }
 
-// TestWatchOfElided: a value that an event leaves out is read before it is told, also if the event comes during another such read.
+// TestWatchOfElided: a value that an event leaves out is read before it is sent, also if the event comes during another such read.
 func TestWatchOfElided(t *testing.T) {
 	d := database{"db"}
 	key := []byte{2, 'k', 0}

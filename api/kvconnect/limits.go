@@ -20,6 +20,6 @@ const maxBodyBytes = 2 << 20
 const (
 	// metadataLife is how long clients may use what the metadata exchange says.
 	metadataLife = time.Hour
-	// pingInterval is how often a watch with nothing to tell says that it lives.
+	// pingInterval is how often a watch without messages sends a ping.
 	pingInterval = 5 * time.Second
 )

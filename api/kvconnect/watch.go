@@ -50,7 +50,7 @@ func (s *server) serveWatch(x *door.Exchange, d database, body []byte) error {
 	return nil
 }
 
-// watch is one watch of a client. One goroutine follows the changes, another tells them.
+// watch is one watch of a client. One goroutine follows the changes, another sends them.
 type watch struct {
 	x       *door.Exchange
 	backend *front.Backend
@@ -60,7 +60,7 @@ type watch struct {
 	ctx    context.Context     // ends with the client, and with the node
 	stream api.WatchStream
 	cancel context.CancelFunc // of the stream
-	news   chan struct{}      // has an element if there may be something to tell
+	news   chan struct{}      // has an element if there may be something to send
 	done   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -137,7 +137,7 @@ func (w *watch) follow() (err error) {
 	}
 }
 
-// wake says that there may be something to tell.
+// wake notes that there may be something to send.
 func (w *watch) wake() {
 	select {
 	case w.news <- struct{}{}:
@@ -153,7 +153,7 @@ func (w *watch) end(err error) {
 	w.wake()
 }
 
-// take takes a batch over, and reports whether there is something to tell. Only the end of a whole batch is an instant that may be told.
+// take takes a batch over, and reports whether there is something to send. Only the end of a whole batch is an instant that may be shown.
 func (w *watch) take(b *api.WatchBatch) (news bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,7 +176,7 @@ func (w *watch) take(b *api.WatchBatch) (news bool) {
 	return news || w.lost
 }
 
-// now returns what the keys hold. While changes are missing, they are read again: what they were before that is not to be told.
+// now returns what the keys hold. While changes are missing, they are read again: older values must not be sent.
 func (w *watch) now() ([]row, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -243,7 +243,7 @@ func (w *watch) tell() (why string) {
 	}
 }
 
-// write writes a message with what rows have and told has not, if there is such a thing, and returns what has been told now.
+// write writes a message with what rows have and told lacks, if there is any, and returns what has been sent now.
 func (w *watch) write(out *door.Stream, told, rows []row) ([]row, error) {
 	keys := make([]watchedKey, len(rows))
 	changed := false

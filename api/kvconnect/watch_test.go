@@ -112,7 +112,7 @@ func (w *watching) wantOne() []seen {
 	return messages[0]
 }
 
-// TestWatch: a watch tells all keys at first, then what changes of them, of one write at once, and nothing of other keys. It ends with
+// TestWatch: a watch sends all keys at first, then what changes of them, all of one write at once, and nothing of other keys. It ends with
 // its client.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -221,7 +221,7 @@ func (g *gaps) Next() (*api.WatchBatch, error) {
 	}
 }
 
-// TestWatchBatches: half a batch is not told, what is missing is read again, what was read already is not told again, and the watch ends
+// TestWatchBatches: half a batch is not sent, what is missing is read again, what was read already is not sent again, and the watch ends
 // when its rights do.
 func TestWatchBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -243,7 +243,7 @@ func TestBadRequests(t *testing.T) {
 
 func second[A any](_ A, err error) error { return err }
 
-// TestFIFO: those who wait get the lock in the order in which they asked, through any gateway, and fences rise.
+// TestFIFO: waiters get the lock in the order in which they asked, through any gateway, and fences rise.
 func TestFIFO(t *testing.T) {
 	run(t, func(w *world) {
 		gateways := []*Service{w.gateway(), w.gateway(), w.gateway(func(c *Config) { c.Watcher = nil })}
@@ -271,7 +271,7 @@ func TestFIFO(t *testing.T) {
 	})
 }
 
-// TestDeadHolder: a holder that is gone costs those who wait its ttl, and a gateway that dies costs its waiters' ttl.
+// TestDeadHolder: a holder that is gone costs the waiters its ttl, and a gateway that dies costs its waiters' ttl.
 func TestDeadHolder(t *testing.T) {
 	run(t, func(w *world) {
 		dying, s := w.gateway(), w.gateway()
@@ -499,7 +499,7 @@ func TestNoTenure(t *testing.T) {
 	})
 }
 
-// TestRelease costs what a release costs with 100 waiters: one transaction, and one event by one watch. Nobody but the next one asks
+// TestRelease costs what a release costs with 100 waiters: one transaction, and one event by one watch. Only the next one asks
 // anything.
 func TestReleaseCost(t *testing.T) {
 	run(t, func(w *world) {

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api/storetest"
 )
 
-// counted is a store in memory that counts what is asked of it, and what watches are told.
+// counted is a store in memory that counts the requests it gets and the events that its watches deliver.
 type counted struct {
 	*storetest.Memory
 	calls, watches, events atomic.Int64

@@ -24,7 +24,7 @@ const (
 // Config is what a [Service] keeps locks in. Only Store is required.
 type Config struct {
 	Store api.Store
-	// Watcher tells when a lock is given back. If it is nil, waiters ask the Store at intervals.
+	// Watcher reports when a lock is given back. If it is nil, waiters ask the Store at intervals.
 	Watcher api.Watcher
 	// MaxWaiting bounds the requests that wait here, for all locks. 0 is [DefaultMaxWaiting].
 	MaxWaiting int

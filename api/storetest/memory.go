@@ -227,7 +227,7 @@ func (m *Memory) apply(t *api.Txn, now time.Time) (*api.TxnResult, error) {
 	m.tellWritten(branch, run.written)
 	maps.Copy(m.keys, run.written)
 	for _, s := range run.written {
-		if !s.deadline.IsZero() { // watchers are told when it expires, even if the Memory is asked for nothing then
+		if !s.deadline.IsZero() { // watchers get the end of the key even if the Memory is not used then
 			time.AfterFunc(s.deadline.Sub(now), func() { m.lock(); m.mu.Unlock() })
 		}
 	}

@@ -14,11 +14,11 @@ import (
 
 var _ api.Watcher = (*Memory)(nil)
 
-// memoryFeed is the history of a Memory: what its watchers are told. It is guarded by the Memory's mu.
+// memoryFeed is the history of a Memory: what its watchers get. It is guarded by the Memory's mu.
 type memoryFeed struct {
 	events  []memoryEvent
 	floor   uint64        // events at or below this index are gone
-	changed chan struct{} // closed when more can be told
+	changed chan struct{} // closed when there is more to deliver
 }
 
 type memoryEvent struct {
@@ -93,7 +93,7 @@ type memoryStream struct {
 	request api.WatchRequest
 	ctx     context.Context
 	cancel  context.CancelFunc
-	after   uint64 // all events at or below this index have been told
+	after   uint64 // all events at or below this index have been delivered
 	list    bool   // what there is comes next
 	ready   bool   // Ready comes next
 }
@@ -130,7 +130,7 @@ func (s *memoryStream) Close() error {
 
 func (s *memoryStream) cursor() api.Cursor { return memoryCursor(s.request.Range, s.after) }
 
-// batch returns what is to be told next; nil if that is nothing, and then a channel that is closed when it may be more.
+// batch returns what is to be delivered next; nil if there is nothing, and then a channel that is closed when there may be more.
 func (s *memoryStream) batch() (*api.WatchBatch, <-chan struct{}) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()

@@ -64,7 +64,7 @@ func TestMemoryWatchGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	if b := next(listing); len(b.Events) != 1 || !next(listing).Ready {
-		t.Fatalf("told %+v", b)
+		t.Fatalf("got %+v", b)
 	}
 	put("b")
 	m.TrimHistory()
@@ -76,12 +76,12 @@ func TestMemoryWatchGap(t *testing.T) {
 	put("c")
 	ready, c := next(s), next(s)
 	if gap.Gap == nil || gap.Gap.Reason != api.GapTrimmed || gap.Cursor == "" || !ready.Ready || len(c.Events) != 1 || c.Events[0].Key != "c" {
-		t.Errorf("told %+v, %+v, %+v", gap, ready, c)
+		t.Errorf("got %+v, %+v, %+v", gap, ready, c)
 	}
 	if b := next(listing); !b.Reset {
-		t.Errorf("told %+v, want a reset", b)
+		t.Errorf("got %+v, want a reset", b)
 	}
 	if b := next(listing); len(b.Events) != 3 || !next(listing).Ready {
-		t.Errorf("told %+v, want all of three", b)
+		t.Errorf("got %+v, want all of three", b)
 	}
 }

@@ -213,7 +213,7 @@ func (u *suite) listTTL(l api.Lister) {
 	u.wantNames(u.list(l, api.ListRequest{Range: api.PrefixRange(u.folder)}).Entries, "a", "b")
 }
 
-// watchTTL checks that a watcher is told when a key expires, and that a touch is no change.
+// watchTTL checks that a watch delivers the end of a key, and that a touch is no change.
 func (u *suite) watchTTL(w WatchStore) {
 	x, k := u.watchFolder(w), u.key("k")
 	begun := time.Now()
@@ -222,13 +222,13 @@ func (u *suite) watchTTL(w WatchStore) {
 	u.do(&api.Txn{Then: []api.Op{touch(u.key("none"), ttl)}})
 	x.until(2)
 	if took := time.Since(begun); took < early || took > ttl+late {
-		u.Errorf("a key with a ttl of %v is told to have expired after %v", ttl, took)
+		u.Errorf("a key with a ttl of %v is reported to have expired after %v", ttl, took)
 	}
 	x.want(`put "k"="x"; expire "k"; `)
 	if e := x.events[0]; e.TTL <= 0 || e.TTL > ttl || e.Version != put {
-		u.Errorf("told %+v of a key with a ttl of %v", e, ttl)
+		u.Errorf("got %+v of a key with a ttl of %v", e, ttl)
 	}
 	if e := x.events[1]; e.Version.Compare(put) <= 0 || len(e.Value) > 0 || e.TTL != 0 {
-		u.Errorf("told %+v of a key that expired, want a version above %v", e, put)
+		u.Errorf("got %+v of a key that expired, want a version above %v", e, put)
 	}
 }

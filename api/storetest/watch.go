@@ -80,7 +80,7 @@ type watched struct {
 	u      *suite
 	stream api.WatchStream
 	cursor api.Cursor  // the newest
-	events []api.Event // all that was told
+	events []api.Event // all that was delivered
 	whole  int         // how many of them the cursor covers
 }
 
@@ -124,7 +124,7 @@ func (x *watched) next() *api.WatchBatch {
 	return b
 }
 
-// until takes batches until n events were told in total, and the cursor covers them. More than that fail the test.
+// until takes batches until n events were delivered in total, and the cursor covers them. More than that fail the test.
 func (x *watched) until(n int) []api.Event {
 	x.u.Helper()
 	for len(x.events) < n || x.whole < len(x.events) {
@@ -154,7 +154,7 @@ func (u *suite) eventsText(events []api.Event) string {
 func (x *watched) want(text string) {
 	x.u.Helper()
 	if got := x.text(); got != text {
-		x.u.Fatalf("told %s\nwant %s", got, text)
+		x.u.Fatalf("got %s\nwant %s", got, text)
 	}
 }
 
@@ -165,7 +165,7 @@ func (u *suite) watchFromNow(w WatchStore) {
 	x.until(1)
 	x.want(`put "after"="2"; `)
 	if e := x.events[0]; e.Version != v || e.Key != u.key("after") || e.Txn != 0 || e.TTL != 0 || e.Elided {
-		u.Errorf("told %+v, want version %v", e, v)
+		u.Errorf("got %+v, want version %v", e, v)
 	}
 }
 
@@ -185,7 +185,7 @@ func (u *suite) watchVersionsInOrder(w WatchStore) {
 	}
 }
 
-// watchOnlyChanges: what changes nothing that can be seen is not told.
+// watchOnlyChanges: what changes nothing visible is not delivered.
 func (u *suite) watchOnlyChanges(w WatchStore) {
 	x := u.watchFolder(w)
 	u.do(deleteTxn(u.key("never")))
@@ -229,7 +229,7 @@ func (u *suite) watchBounds(w WatchStore) {
 	y.want(`put "a"=""; put "b"=""; put "b/1"=""; put "b"="end"; `)
 }
 
-// watchTxnTogether: the events of one transaction are told together, and a cursor is before all of them or behind.
+// watchTxnTogether: the events of one transaction come together, and a cursor is before all of them or behind.
 func (u *suite) watchTxnTogether(w WatchStore) {
 	x := u.watchFolder(w)
 	t := &api.Txn{}
@@ -251,7 +251,7 @@ func (u *suite) watchTxnTogether(w WatchStore) {
 	}
 }
 
-// watchResumes: a watch from any cursor of a watch goes on behind what that had been told.
+// watchResumes: a watch from any cursor of a watch goes on behind what that one had delivered.
 func (u *suite) watchResumes(w WatchStore) {
 	x := u.watchFolder(w)
 	from := map[api.Cursor]int{x.cursor: 0}
@@ -272,7 +272,7 @@ func (u *suite) watchResumes(w WatchStore) {
 	}
 }
 
-// watchAfterList: a watch from the cursor of a list tells what changed after it, once.
+// watchAfterList: a watch from the cursor of a list delivers what changed after it, once.
 func (u *suite) watchAfterList(w WatchStore) {
 	u.put(u.key("a"), "1")
 	u.put(u.key("b"), "1")
@@ -302,7 +302,7 @@ func (u *suite) watchAfterPages(w WatchStore) {
 	x.want(`put "a"="2"; put "b"="2"; put "c"="2"; `)
 }
 
-// watchLists: a watch that lists first tells what there is, then says that it is ready, then tells what changes.
+// watchLists: a watch that lists first delivers what there is, then a Ready, then what changes.
 func (u *suite) watchLists(w WatchStore) {
 	va, vb := u.put(u.key("a"), "1"), u.put(u.key("b"), "1")
 	u.put(u.key("gone"), "1")
@@ -327,7 +327,7 @@ func (u *suite) watchKeysOnly(w WatchStore) {
 	u.put(u.key("k"), "changed")
 	for _, e := range x.until(2) {
 		if len(e.Value) != 0 || e.Key != u.key("k") || e.Kind != api.EventPut {
-			u.Errorf("told %+v", e)
+			u.Errorf("got %+v", e)
 		}
 	}
 	if x.events[0].Version != v || x.events[1].Version.Compare(v) <= 0 {
@@ -352,7 +352,7 @@ func (u *suite) watchCollapses(w WatchStore) {
 	}
 }
 
-// watchSeenIsThere: what was told can be read.
+// watchSeenIsThere: what was delivered can be read.
 func (u *suite) watchSeenIsThere(w WatchStore) {
 	x := u.watchFolder(w)
 	done := make(chan error, 1)
@@ -370,7 +370,7 @@ func (u *suite) watchSeenIsThere(w WatchStore) {
 			x.next()
 		}
 		if e := u.read(u.key("k")); e.Version.Compare(x.events[n].Version) < 0 {
-			u.Fatalf("read version %v after %v was told", e.Version, x.events[n].Version)
+			u.Fatalf("read version %v after %v was delivered", e.Version, x.events[n].Version)
 		}
 	}
 	if err := <-done; err != nil {
@@ -378,7 +378,7 @@ func (u *suite) watchSeenIsThere(w WatchStore) {
 	}
 }
 
-// watchMany: watchers of one range, that come at different times, are told the same.
+// watchMany: watchers of one range that come at different times get the same events.
 func (u *suite) watchMany(w WatchStore) {
 	var all []*watched
 	for i := range 10 {

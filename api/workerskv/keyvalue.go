@@ -48,7 +48,7 @@ var (
 
 // read reads the named keys; metadata: each is followed by its metadata, which is that of the value.
 //
-// A bounded read of two copies is not one of an instant. If it cannot be told that the metadata is that of the value, the read is
+// A bounded read of two copies is not one of an instant. If it is not certain that the metadata is that of the value, the read is
 // done again as a linearizable one. One case remains: a value from a copy, without metadata, while no owner can be asked.
 func (q *request) read(ctx context.Context, s api.Store, names []string, metadata bool, out *api.ReadResult) error {
 	var few [2]api.Key

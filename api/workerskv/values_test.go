@@ -303,7 +303,7 @@ func TestNoRoomForMetadata(t *testing.T) {
 	}
 }
 
-// TestCacheTTL: cache_ttl is the age that a read accepts; what cannot be told to be one state of the key is read again.
+// TestCacheTTL: cache_ttl is the age that a read accepts; what may not be one state of the key is read again.
 func TestCacheTTL(t *testing.T) {
 	v1, v2 := api.Version{Epoch: 1, Index: 1}, api.Version{Epoch: 1, Index: 2}
 	value, meta := api.Entry{Key: "kv/NS/k", Value: []byte("old"), Version: v1, Exists: true}, api.Entry{Key: "kv/NS/.meta/k", Value: []byte("0"), Version: v1, Exists: true}

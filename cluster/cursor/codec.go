@@ -126,7 +126,7 @@ func decode(r *codec.Reader) *Cursor {
 	return c
 }
 
-// doubled reports whether two pieces may have a key in common at the same epoch. What happens to it would be told twice, also to others
+// doubled reports whether two pieces may have a key in common at the same epoch. What happens to it would be delivered twice, also to others
 // that share the feeds.
 func (c *Cursor) doubled() bool {
 	for i := range c.Pieces {

@@ -12,7 +12,7 @@ type Origin struct {
 	At    words.Position
 }
 
-// Told reports whether an event of the key is among what the cursor says was told.
+// Told reports whether the cursor covers an event of the key: it has been delivered already.
 func (c *Cursor) Told(k api.Key, o Origin) bool {
 	for i := range c.Pieces {
 		if p := &c.Pieces[i]; p.Range.Contains(k) && ident.ShardOf(k, p.Of) == p.Index && p.awaits(o) {
@@ -22,7 +22,7 @@ func (c *Cursor) Told(k api.Key, o Origin) bool {
 	return true
 }
 
-// ToldGap reports whether what was told goes beyond a gap that ends at o, in all of the piece.
+// ToldGap reports whether the cursor goes beyond a gap that ends at o, in all of the piece.
 func (c *Cursor) ToldGap(gap words.Piece, o Origin) bool {
 	for i := range c.Pieces {
 		if p := &c.Pieces[i]; Overlap(p.Piece, gap) && p.awaits(o) {
@@ -40,10 +40,10 @@ func (p *Piece) awaits(o Origin) bool {
 // differ reports whether two positions are of different incarnations. Then their indexes have nothing to do with each other.
 func differ(a, b words.Position) bool { return guardIncarnation && a.Incarnation != b.Incarnation }
 
-// atOrBefore reports whether a feed from a tells all that comes after b.
+// atOrBefore reports whether a feed from a delivers all that comes after b.
 func atOrBefore(a, b words.Position) bool { return a.Index == 0 || !differ(a, b) && a.Index <= b.Index }
 
-// Before reports whether a watch that goes on from c tells all that comes after o, and perhaps more. c's range must contain o's.
+// Before reports whether a watch that goes on from c delivers all that comes after o, and perhaps more. c's range must contain o's.
 func (c *Cursor) Before(o *Cursor) bool {
 	if before, same := c.samePieces(o); same {
 		return before

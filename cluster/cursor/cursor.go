@@ -17,7 +17,7 @@ import (
 // with [api.CodeTooLarge].
 const MaxPieces = 160
 
-// Piece is a part of a watched range and the position up to which all of it has been told. A position with an Index of 0 is where
+// Piece is a part of a watched range and the position up to which all of it has been delivered. A position with an Index of 0 is where
 // the piece's group took it over.
 type Piece struct {
 	words.Piece

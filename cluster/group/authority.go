@@ -26,7 +26,7 @@ type Authority struct {
 	ended   chan struct{} // wakes the reaper; holds one signal
 	dueNow  chan struct{} // wakes the expirer; holds one signal
 	// nextDue is the deadline that the expirer sleeps until, in the group's time. It has looked at what is due up to lookedTo, and
-	// lookAgain tells it that keys may have become due that are not the next.
+	// lookAgain wakes it: keys may have become due that are not the next.
 	nextDue   atomic.Uint64
 	lookedTo  atomic.Uint64
 	lookAgain atomic.Bool

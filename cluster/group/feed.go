@@ -34,7 +34,7 @@ type feedMachine interface {
 	ReadBefore(keys []api.Key) ([]api.Entry, []uint64, error)
 }
 
-// Feed begins a feed of pieces that the group owns or has given up. It tells only what this node's machine has applied while
+// Feed begins a feed of pieces that the group owns or has given up. It delivers only what this node's machine has applied while
 // this node leads: it ends with the lead, before anything of a higher term applies, and Next returns CodeNotLeader then. Feed
 // returns CodeWrongGroup if the group neither owns the piece nor has given it up, and CodeUnavailable if the group keeps no
 // history or serves [MaxFeeds] feeds already.
@@ -91,7 +91,7 @@ func (f *feed) begin(ctx context.Context, p fsm.Position) error {
 				"the group %s does not own %v at epoch %d, and has not given it up", a.cfg.Group, x.Range, x.Epoch))
 		}
 		if !sure && x.After.Index > p.Counter {
-			// A leader that is certain to lead has applied whatever any leader has told.
+			// A leader that is certain to lead has applied everything that any leader has delivered.
 			if err := a.confirm(ctx, f.hub.lead); err != nil {
 				return err
 			}
@@ -142,7 +142,7 @@ type feed struct {
 	news []visible
 
 	incarnation uint64
-	to          uint64           // everything up to there has been told
+	to          uint64           // everything up to there has been delivered
 	first       *words.FeedBatch // nil once it was returned
 	end         *feedEnd         // where the feed ends; nil if that is not known
 	over        bool             // a batch has said so
@@ -185,7 +185,7 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 	}
 }
 
-// ready returns what can be told now, or nil.
+// ready returns what can be delivered now, or nil.
 func (f *feed) ready() (*words.FeedBatch, error) {
 	if b := f.first; b != nil {
 		f.first = nil
@@ -199,7 +199,7 @@ func (f *feed) ready() (*words.FeedBatch, error) {
 	return f.take(), nil
 }
 
-// take returns what is queued, or nil if there is nothing to tell.
+// take returns what is queued, or nil if there is nothing to deliver.
 func (f *feed) take() *words.FeedBatch {
 	took := f.queue.take(f.to)
 	if took.left {
@@ -207,7 +207,7 @@ func (f *feed) take() *words.FeedBatch {
 	}
 	events, to := f.before(f.request.after(took.events, f.to), max(f.to, took.to))
 	if to < took.to {
-		took.asOf = time.Time{} // of what the feed does not tell any more
+		took.asOf = time.Time{} // of changes that the feed does not deliver any more
 	}
 	f.to = to
 	b := f.batch(f.tell(events))
@@ -221,7 +221,7 @@ func (f *feed) take() *words.FeedBatch {
 	return b
 }
 
-// scan tells a page of the history. It returns nil if the page has nothing to tell.
+// scan returns the events of a page of the history, or nil if the page has none for this feed.
 func (f *feed) scan() (*words.FeedBatch, error) {
 	f.queue.attach(f.machine)
 	placed, err := f.enter()
@@ -387,7 +387,7 @@ func (f *feed) before(events []fsm.Event, to uint64) ([]fsm.Event, uint64) {
 	return events[:n:n], to
 }
 
-// finish has the batch say that the feed ends, once all that comes before has been told.
+// finish has the batch say that the feed ends, once everything before that has been delivered.
 func (f *feed) finish(b *words.FeedBatch) {
 	if f.end == nil || f.to < f.end.at {
 		return

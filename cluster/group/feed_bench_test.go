@@ -12,7 +12,7 @@ import (
 )
 
 // BenchmarkFeed applies entries of 16 puts of 300 bytes beside feeds that take all of them, and waits for the feeds at the end. An
-// operation is a put. It reports the events that all feeds were told in a second, and the pages of the history that they read
+// operation is a put. It reports the events that all feeds delivered in a second, and the pages of the history that they read
 // because they were behind.
 //
 //	go test ./cluster/group -run '^$' -bench 'Feed$' -benchtime 100000x
@@ -98,7 +98,7 @@ func (c *counter) of() float64 {
 	return c.n
 }
 
-// BenchmarkFeedMark has 1,000 feeds of a quiet group tell their marks: what they cost in a second. An operation is a mark of one feed.
+// BenchmarkFeedMark has 1,000 feeds of a quiet group send their marks: what they cost in a second. An operation is a mark of one feed.
 //
 //	go test ./cluster/group -run '^$' -bench 'FeedMark'
 func BenchmarkFeedMark(b *testing.B) {

@@ -24,7 +24,7 @@ import (
 // everything is the piece that testInit founds the group with.
 var everything = words.Piece{Of: 1, Epoch: 1, Group: "g.1"}
 
-// subscriber is a feed under test, and what it has told.
+// subscriber is a feed under test, and what it has delivered.
 type subscriber struct {
 	words.Feed
 	t      *testing.T
@@ -47,7 +47,7 @@ func (n *testNode) subscribe(r words.FeedRequest) (*subscriber, *words.FeedBatch
 	return s, b
 }
 
-// next takes a batch and checks that it goes on behind what was told.
+// next takes a batch and checks that it goes on behind the one before.
 func (s *subscriber) next() *words.FeedBatch {
 	s.t.Helper()
 	b, err := s.Next()
@@ -85,7 +85,7 @@ func (s *subscriber) upTo(index uint64) *subscriber {
 	return s
 }
 
-// keys are the keys of what was told.
+// keys are the keys of what was delivered.
 func (s *subscriber) keys() string {
 	var all []string
 	for _, e := range s.events {
@@ -127,7 +127,7 @@ func (l *testLog) now() api.Term {
 	return api.Term(l.term)
 }
 
-// TestFeed checks that a feed tells what changed, in order, and that one that begins at any position tells the rest.
+// TestFeed checks that a feed delivers what changed, in order, and that one that begins at any position delivers the rest.
 func TestFeed(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -141,14 +141,14 @@ func TestFeed(t *testing.T) {
 		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpDelete, Key: "absent"}}}})
 		live.upTo(a.counter())
 		if len(live.events) != 4 {
-			t.Fatalf("told %+v", live.events)
+			t.Fatalf("got %+v", live.events)
 		}
 		e := live.events[0]
 		if e.Kind != api.EventPut || e.Key != "a" || string(e.Value) != "1" || e.Version != (api.Version{Epoch: 1, Index: e.Index}) {
 			t.Errorf("the first is %+v", e)
 		}
 		if e := live.events[3]; e.Kind != api.EventDelete || e.Key != "a" || live.events[1].Index != live.events[2].Index {
-			t.Errorf("told %+v", live.events)
+			t.Errorf("got %+v", live.events)
 		}
 		for from := uint64(1); from <= a.counter(); from++ {
 			s, b := a.subscribe(words.FeedRequest{Piece: everything, After: words.Position{Incarnation: 1, Index: from}})
@@ -201,7 +201,7 @@ func TestFeedIsRefused(t *testing.T) {
 }
 
 // TestFeedFromNow checks that a leader that was deposed without knowing it begins no feed from now: changes of before the request
-// would be told.
+// would be delivered.
 func TestFeedFromNow(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -213,7 +213,7 @@ func TestFeedFromNow(t *testing.T) {
 		}
 		s, _ := b.subscribe(words.FeedRequest{Piece: everything, Now: true})
 		if b.mustWrite(put("l", "2")); s.upTo(b.counter()).keys() != "l" {
-			t.Errorf("told %q", s.keys())
+			t.Errorf("got %q", s.keys())
 		}
 	})
 }
@@ -232,7 +232,7 @@ func TestFeedEndsWithLead(t *testing.T) {
 		for _, s := range []*subscriber{live, behind, idle} {
 			s.wantEnd(api.CodeNotLeader)
 			if strings.Contains(s.keys(), "new") {
-				t.Errorf("a follower told %q", s.keys())
+				t.Errorf("a follower delivered %q", s.keys())
 			}
 		}
 	})
@@ -243,7 +243,7 @@ type always struct{ feedMachine }
 
 func (always) Tenure(fsm.Shard) (fsm.Tenure, bool) { return fsm.Tenure{}, true }
 
-// TestFeedOfAMove checks that a feed tells all of a range that the group gives up, and then who owns it; what is left can be
+// TestFeedOfAMove checks that a feed delivers all of a range that the group gives up, and then its new owner; what is left can be
 // followed further from there, and what is gone from its beginning at the new owner.
 func TestFeedOfAMove(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -273,7 +273,7 @@ func TestFeedOfAMove(t *testing.T) {
 			left.to, left.events = s.to, s.events
 			want := map[string]string{"live": "n m n a", "behind": "m n m n a", "from the move": "a"}[name]
 			if left.upTo(a.counter()).keys() != want {
-				t.Errorf("%s: told %q, want %q", name, left.keys(), want)
+				t.Errorf("%s: got %q, want %q", name, left.keys(), want)
 			}
 			s.Close()
 			left.Close()
@@ -287,7 +287,7 @@ func TestFeedOfAMove(t *testing.T) {
 
 func first(s *subscriber, _ *words.FeedBatch) *subscriber { return s }
 
-// TestFeedOfANewOwner checks that a feed without a position begins where the group took the piece over, and tells of no earlier
+// TestFeedOfANewOwner checks that a feed without a position begins where the group took the piece over, and has no earlier
 // time at which it owned the same keys.
 func TestFeedOfANewOwner(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -309,22 +309,22 @@ func TestFeedOfANewOwner(t *testing.T) {
 			t.Errorf("begins with %+v, want %d", b, since)
 		}
 		if s.upTo(a.counter()).keys() != "m/2" {
-			t.Errorf("told %q", s.keys())
+			t.Errorf("got %q", s.keys())
 		}
 		// A position of before, by whatever way it came here, makes no difference.
 		s, _ = a.subscribe(words.FeedRequest{Piece: piece, After: words.Position{Incarnation: 1, Index: 2}})
 		if s.upTo(a.counter()).keys() != "m/2" {
-			t.Errorf("from before: told %q", s.keys())
+			t.Errorf("from before: got %q", s.keys())
 		}
 		a.authority.feeds = always{a.machine}
 		s, _ = a.subscribe(words.FeedRequest{Piece: piece})
 		if s.upTo(a.counter()).keys() != "m/2" {
-			t.Errorf("of all times: told %q", s.keys())
+			t.Errorf("of all times: got %q", s.keys())
 		}
 	})
 }
 
-// TestFeedGaps checks that a feed says what it cannot tell, and goes on behind that.
+// TestFeedGaps checks that a feed reports what is missing, and goes on behind that.
 func TestFeedGaps(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -390,7 +390,7 @@ func TestFeedWithoutHistory(t *testing.T) {
 	})
 }
 
-// TestFeedValues checks that a value which is too long for the history is told while the key has it, and never another one.
+// TestFeedValues checks that a value which is too long for the history is delivered while the key has it, and never another one.
 func TestFeedValues(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -413,34 +413,34 @@ func TestFeedValues(t *testing.T) {
 		}
 		live.upTo(a.counter())
 		if e := live.events[0]; e.Elided || string(e.Value) != long("a") {
-			t.Errorf("told at once: %d bytes, elided %v", len(e.Value), e.Elided)
+			t.Errorf("got at once: %d bytes, elided %v", len(e.Value), e.Elided)
 		}
 	})
 }
 
-// TestFeedTTL checks that events say what is left of a key's time to live when they are told, and that its end is told.
+// TestFeedTTL checks that events say what is left of a key's time to live when they are sent, and that its end is delivered.
 func TestFeedTTL(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
 		live, _ := a.subscribe(words.FeedRequest{Piece: everything, Now: true})
 		a.mustWrite(&words.Txn{Txn: api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: []byte("v"), TTL: 5 * time.Second}}}})
 		if live.upTo(a.counter()); live.events[0].TTL <= 4*time.Second || live.events[0].TTL > 5*time.Second {
-			t.Errorf("told at once: %+v", live.events[0])
+			t.Errorf("got at once: %+v", live.events[0])
 		}
 		time.Sleep(2 * time.Second)
 		late, _ := a.subscribe(words.FeedRequest{Piece: everything})
 		if late.next(); late.events[0].TTL <= 2*time.Second || late.events[0].TTL > 3*time.Second {
-			t.Errorf("told after 2 s: %+v", late.events[0])
+			t.Errorf("got after 2 s: %+v", late.events[0])
 		}
 		for len(late.events) < 2 {
 			late.next()
 		}
 		if e := late.events[1]; e.Kind != api.EventExpire || e.Key != "k" || e.TTL != 0 {
-			t.Errorf("told %+v", e)
+			t.Errorf("got %+v", e)
 		}
 		again, _ := a.subscribe(words.FeedRequest{Piece: everything})
 		if again.upTo(a.counter()); again.events[0].TTL != time.Millisecond {
-			t.Errorf("told after its end: %+v", again.events[0])
+			t.Errorf("got after its end: %+v", again.events[0])
 		}
 	})
 }
@@ -460,7 +460,7 @@ func TestFeedAges(t *testing.T) {
 		}
 		a.mustWrite(put("k", "1"))
 		if b = s.next(); len(b.Events) != 1 || b.Age != 0 && b.To.Index < a.counter() {
-			t.Errorf("told %+v", b)
+			t.Errorf("got %+v", b)
 		}
 		a.setCut(true)
 		l.elect("b")
@@ -503,7 +503,7 @@ func TestFeedBehind(t *testing.T) {
 			t.Errorf("40 writes took %v", took)
 		}
 		if m.reads.Load() != 0 || len(live.events) != 40 {
-			t.Errorf("a feed that keeps up read the history %d times, and told %d events", m.reads.Load(), len(live.events))
+			t.Errorf("a feed that keeps up read the history %d times, and delivered %d events", m.reads.Load(), len(live.events))
 		}
 		for _, s := range slow {
 			s.feed().queue.mu.Lock()
@@ -530,7 +530,7 @@ func TestFeedBehind(t *testing.T) {
 		wg.Wait()
 		for _, s := range slow {
 			if s.keys() != strings.Join(want, " ") {
-				t.Errorf("a slow feed told %q", s.keys())
+				t.Errorf("a slow feed delivered %q", s.keys())
 			}
 		}
 		if most := m.most.Load(); most != FeedScans {
@@ -617,7 +617,7 @@ func TestFeedsLetGo(t *testing.T) {
 	})
 }
 
-// TestFeedsRandomly has writers, and feeds that are slow at random, end, and go on at their position or a random one: each tells
+// TestFeedsRandomly has writers, and feeds that are slow at random, end, and go on at their position or a random one: each delivers
 // exactly the history behind where it began.
 func TestFeedsRandomly(t *testing.T) {
 	for seed := range uint64(2) {
@@ -692,7 +692,7 @@ func TestFeedsRandomly(t *testing.T) {
 	}
 }
 
-// follow reads feeds of a piece, each from where the last one ended, until done is closed and all is told.
+// follow reads feeds of a piece, each from where the last one ended, until done is closed and all is delivered.
 func follow(t *testing.T, n *testNode, r *words.FeedRequest, rng *rand.Rand, got *[]words.FeedEvent, done <-chan struct{}) {
 	for {
 		f, err := n.authority.Feed(t.Context(), r)
@@ -756,7 +756,7 @@ func TestHubFallsBehind(t *testing.T) {
 		h.mu.Unlock()
 		for i, s := range parts {
 			if s.upTo(a.counter()); len(s.events) < n/40 || !strings.HasPrefix(string(s.events[0].Key), fmt.Sprintf("k%02d/", i)) {
-				t.Errorf("feed %d tells %q", i, s.keys())
+				t.Errorf("feed %d has %q", i, s.keys())
 			}
 		}
 		reads := m.reads.Load()
@@ -764,7 +764,7 @@ func TestHubFallsBehind(t *testing.T) {
 			t.Errorf("20 feeds of few keys read the history %d times", reads)
 		}
 		if all.upTo(a.counter()); len(all.events) != n {
-			t.Errorf("the feed of all keys tells %d events of %d", len(all.events), n)
+			t.Errorf("the feed of all keys has %d events of %d", len(all.events), n)
 		}
 	})
 }

@@ -17,7 +17,7 @@ type feedOf struct {
 	beside []fsm.Shard
 }
 
-// feedPart is a piece of a feed. Its events up to from are not told. Only the feed's own goroutine uses from.
+// feedPart is a piece of a feed. Its events up to from are left out. Only the feed's own goroutine uses from.
 type feedPart struct {
 	words.FeedPart
 	from uint64
@@ -123,7 +123,7 @@ func cut(events []fsm.Event, to uint64) ([]fsm.Event, uint64) {
 // eventBytes is about what an event takes while it waits.
 func eventBytes(e *fsm.Event) int { return 128 + len(e.Key) + len(e.Value) }
 
-// tell returns the events as the feed tells them.
+// tell returns the events as the feed delivers them.
 func (f *feed) tell(events []fsm.Event) []words.FeedEvent {
 	if len(events) == 0 {
 		return nil

@@ -42,7 +42,7 @@ func (q *feedQueue) attach(m feedMachine) {
 	}
 }
 
-// behind reports whether a feed that has told all up to a position has to read the history.
+// behind reports whether a feed that has delivered all up to a position has to read the history.
 func (q *feedQueue) behind(to uint64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -93,7 +93,7 @@ func (q *feedQueue) cutLocked() {
 	prompt(q.wake)
 }
 
-// mark has the feed tell its position, of which the queue has all, and whatever is known of its age.
+// mark has the feed report its position, up to which the queue is complete, and what is known of its age.
 func (q *feedQueue) mark(upTo uint64, asOf time.Time, confirmed uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -118,7 +118,7 @@ type taken struct {
 	asOf      time.Time // zero if it is not known how old the position is
 }
 
-// take empties the queue of a feed that has told all up to a position. If the queue is cut off, it returns nothing.
+// take empties the queue of a feed that has delivered all up to a position. If the queue is cut off, it returns nothing.
 func (q *feedQueue) take(told uint64) (t taken) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

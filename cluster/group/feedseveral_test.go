@@ -35,7 +35,7 @@ func deletes(keys ...api.Key) *words.Txn {
 	return t
 }
 
-// TestFeedOfSeveral checks that a feed of several pieces tells what a command changed in them in one batch, of each piece from its own
+// TestFeedOfSeveral checks that a feed of several pieces delivers what a command changed in them in one batch, of each piece from its own
 // position, live and from the history, and which of them lack something.
 func TestFeedOfSeveral(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -53,14 +53,14 @@ func TestFeedOfSeveral(t *testing.T) {
 		a.mustWrite(puts("a", "x"))
 		b := live.next()
 		if live.keys() != "a x" || len(b.Parts) != 0 {
-			t.Errorf("told %q in %+v", live.keys(), b)
+			t.Errorf("got %q in %+v", live.keys(), b)
 		}
 		a.mustWrite(puts("b", "n", "y"))
 		a.mustWrite(puts("n"))
 		a.mustWrite(puts("c", "z"))
 		live.upTo(a.counter())
 		if live.keys() != "a x b y c z" {
-			t.Errorf("told %q", live.keys())
+			t.Errorf("got %q", live.keys())
 		}
 		at := live.events[0].Index
 		behind, first := a.subscribe(several(at, start))
@@ -68,7 +68,7 @@ func TestFeedOfSeveral(t *testing.T) {
 			t.Errorf("begins with %+v", first)
 		}
 		if behind.upTo(a.counter()); behind.keys() != "x b y c z" {
-			t.Errorf("from two positions: told %q", behind.keys())
+			t.Errorf("from two positions: got %q", behind.keys())
 		}
 		floor := live.events[2].Index
 		a.try(fsm.TrimHistory{Term: l.now(), Below: floor + 1, Limit: 100})
@@ -77,7 +77,7 @@ func TestFeedOfSeveral(t *testing.T) {
 			t.Errorf("trimmed: %+v", first)
 		}
 		if lacks.upTo(a.counter()); lacks.keys() != "c z" {
-			t.Errorf("behind the gap: told %q", lacks.keys())
+			t.Errorf("behind the gap: got %q", lacks.keys())
 		}
 		for name, r := range map[string]words.FeedRequest{
 			"of one key twice":  {Piece: left, Also: []words.FeedPart{{Piece: piece("a", "b", 1)}}},
@@ -99,7 +99,7 @@ func TestFeedOfSeveral(t *testing.T) {
 }
 
 // TestFeedOfSeveralOverAMove checks that a feed of several pieces ends where one of them was given up, so that nothing of the others is
-// told from there before its caller follows the new owner.
+// delivered from there before its caller follows the new owner.
 func TestFeedOfSeveralOverAMove(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -115,7 +115,7 @@ func TestFeedOfSeveralOverAMove(t *testing.T) {
 				b = s.next()
 			}
 			if b.Moved == nil || b.Moved.Part != 1 || b.To.Index != at || s.keys() != "a x" {
-				t.Errorf("%s: %+v, told %q", name, b, s.keys())
+				t.Errorf("%s: %+v, got %q", name, b, s.keys())
 			}
 			if _, err := s.Next(); !errors.Is(err, io.EOF) {
 				t.Errorf("%s: after the move: %v", name, err)
@@ -125,7 +125,7 @@ func TestFeedOfSeveralOverAMove(t *testing.T) {
 }
 
 // TestFeedIsHalted checks that a feed ends where its group took over what follows a piece beside it, whether it was live, is behind, or
-// begins later, and tells nothing of what the group changed since: a feed of both tells that together.
+// begins later, and delivers nothing that the group changed since: a feed of both delivers that together.
 func TestFeedIsHalted(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
 		a := l.node("a")
@@ -146,7 +146,7 @@ func TestFeedIsHalted(t *testing.T) {
 				b = s.next()
 			}
 			if !b.Halted || b.Moved != nil || b.To.Index != at || s.keys() != keys {
-				t.Errorf("%s: %+v at %d, told %q", name, b, s.to.Index, s.keys())
+				t.Errorf("%s: %+v at %d, got %q", name, b, s.to.Index, s.keys())
 			}
 			if _, err := s.Next(); b.Last() && !errors.Is(err, io.EOF) {
 				t.Errorf("%s: after its end: %v", name, err)
@@ -170,7 +170,7 @@ func TestFeedIsHalted(t *testing.T) {
 		past := halting
 		past.Beside = []words.Piece{{Range: rng, Of: 1, Epoch: 11, Group: "g.3"}}
 		if s, _ := a.subscribe(past); s.upTo(a.counter()).keys() != "a b" {
-			t.Errorf("of what was before: told %q", s.keys())
+			t.Errorf("of what was before: got %q", s.keys())
 		}
 
 		a.mustWrite(deletes("m/1"))
@@ -181,7 +181,7 @@ func TestFeedIsHalted(t *testing.T) {
 		over.After.Index = a.counter()
 		a.mustWrite(puts("c"))
 		if s, _ := a.subscribe(over); s.upTo(a.counter()).keys() != "c" {
-			t.Errorf("after it was given up again: told %q", s.keys())
+			t.Errorf("after it was given up again: got %q", s.keys())
 		}
 	})
 }
@@ -232,14 +232,14 @@ func TestHubFallsBehindWhatItHears(t *testing.T) {
 		put("d")
 		synctest.Wait()
 		if all.upTo(a.counter()); all.keys() != "a b c d" {
-			t.Errorf("told %q", all.keys())
+			t.Errorf("got %q", all.keys())
 		}
 		b := halting.next()
 		for n := 0; !b.Last() && n < 10; n++ {
 			b = halting.next()
 		}
 		if !b.Halted || b.To.Index != since || halting.keys() != "a b" {
-			t.Errorf("%+v, halted at %d, told %q", b, halting.to.Index, halting.keys())
+			t.Errorf("%+v, halted at %d, got %q", b, halting.to.Index, halting.keys())
 		}
 	})
 }

@@ -33,17 +33,17 @@ var (
 	guardReadPosition = os.Getenv("EDGEHOLD_MUTANT") != "read-position"
 	// guardFeedConfirm begins a feed from now behind a confirm. Without it a deposed leader begins it in the past.
 	guardFeedConfirm = os.Getenv("EDGEHOLD_MUTANT") != "feed-confirm"
-	// guardFeedEndsWithLead ends a feed with the lead. Without it a follower tells what its leader has not applied yet.
+	// guardFeedEndsWithLead ends a feed with the lead. Without it a follower delivers what its leader has not applied yet.
 	guardFeedEndsWithLead = os.Getenv("EDGEHOLD_MUTANT") != "feed-ahead-of-leader"
-	// guardFeedEpoch tells only events of the epoch that the feed is of.
+	// guardFeedEpoch delivers only events of the epoch that the feed is of.
 	guardFeedEpoch = os.Getenv("EDGEHOLD_MUTANT") != "feed-epoch"
-	// guardFeedIncarnation takes a position for one of the incarnation that it was told in.
+	// guardFeedIncarnation takes a position for one of the incarnation in which it was delivered.
 	guardFeedIncarnation = os.Getenv("EDGEHOLD_MUTANT") != "feed-incarnation"
 	// guardFeedSince begins the feed of a new owner where it took the piece over.
 	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "feed-since"
-	// guardFeedHalt ends a feed where the group took over what its caller follows beside it.
+	// guardFeedHalt ends a feed at the take-over of keys that its caller follows beside it.
 	guardFeedHalt = os.Getenv("EDGEHOLD_MUTANT") != "feed-halt"
-	// guardFeedGap says what cannot be told.
+	// guardFeedGap reports changes that are missing.
 	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "feed-gap"
 	// guardFeedValue adds to an event only the value of its own version.
 	guardFeedValue = os.Getenv("EDGEHOLD_MUTANT") != "value-of-later"

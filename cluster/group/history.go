@@ -14,7 +14,7 @@ type history struct {
 }
 
 // maxMarks bounds the marks of the history, however long they go on. If there are more, those are dropped without which the marks
-// still tell the age of an index within 1/markPrecision of it.
+// still give the age of an index within 1/markPrecision of it.
 const (
 	maxMarks      = 1024
 	markPrecision = 64

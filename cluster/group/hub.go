@@ -234,7 +234,7 @@ func (h *hub) reread(to uint64) {
 	}
 }
 
-// confirmMarks confirms the lead once a second while there are feeds, and has each feed tell how old its position is. The confirm
+// confirmMarks confirms the lead once a second while there are feeds, and has each feed report how old its position is. The confirm
 // shares its round with reads.
 func (h *hub) confirmMarks() {
 	ticker := time.NewTicker(feedMark)

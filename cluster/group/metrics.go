@@ -92,11 +92,11 @@ func newMetrics(m observe.Metrics, r *Authority) metrics {
 		intents:  m.Histogram("edgehold_region_intent_wait_seconds", "How long requests waited for a transaction that held their key."),
 		gaveWay:  m.Counter("edgehold_region_transactions_gave_way_total", "Votes no because an older transaction held a key."),
 		pushes:   m.Counter("edgehold_region_transaction_pushes_total", "Transactions that stayed too long and were pushed, by what became of them.", "outcome"),
-		resolves: m.Histogram("edgehold_region_resolve_seconds", "How long a participant took to resolve a transaction, once told."),
+		resolves: m.Histogram("edgehold_region_resolve_seconds", "How long a participant took to resolve a transaction, from when it learned the decision."),
 
-		feedEvents: m.Counter("edgehold_region_feed_events_total", "Events told to feeds."),
+		feedEvents: m.Counter("edgehold_region_feed_events_total", "Events delivered to feeds."),
 		feedScans:  m.Counter("edgehold_region_feed_scans_total", "Pages of the history read for feeds that were behind."),
-		feedGaps:   m.Counter("edgehold_region_feed_gaps_total", "Gaps told to feeds, by their reason.", "reason"),
+		feedGaps:   m.Counter("edgehold_region_feed_gaps_total", "Gaps delivered to feeds, by their reason.", "reason"),
 		overdue:    m.Histogram("edgehold_region_key_overdue_seconds", "How long after their deadline keys have ended. Its count is that of the keys."),
 	}
 }

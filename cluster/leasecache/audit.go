@@ -16,7 +16,7 @@ type Held struct {
 }
 
 // Audit calls visit with everything cached, a shard at a time. Each entry is judged at the moment of its visit. Audit
-// changes nothing and holds no mutex while it visits. It is for tests and for operators who inspect a node.
+// changes nothing and holds no mutex while it visits. It is for tests and for the inspection of a node.
 func (c *Cache) Audit(visit func(Held)) {
 	for i := range c.entries.shards {
 		sh := &c.entries.shards[i]

@@ -13,7 +13,7 @@ type groupTime struct {
 	sent words.ClockSample // when the question was sent; the leader read now after that
 }
 
-// tells notes the time that the group's leader has answered to a question sent at the sample. Answers that come late change nothing.
+// tells notes the group's time as its leader answered it to a question sent at the sample. A late answer changes nothing.
 // An answer without a time is of a group that keeps none.
 func (g *group) tells(now uint64, sent words.ClockSample) {
 	if now == 0 {

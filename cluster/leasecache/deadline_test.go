@@ -181,7 +181,7 @@ func TestOverdueIsNoLease(t *testing.T) {
 	})
 }
 
-// TestTimeAfterAFailover: the time that a new leader tells may be behind what the holder has worked out, since time without a leader
+// TestTimeAfterAFailover: the time that a new leader reports may be behind what the holder has worked out, since time without a leader
 // does not count. The holder goes by the newest answer, and an older one that comes late changes nothing.
 func TestTimeAfterAFailover(t *testing.T) {
 	times(t, 1, func(t *testing.T, r *rig) {
@@ -208,7 +208,7 @@ func TestTimeAfterAFailover(t *testing.T) {
 	})
 }
 
-// TestNoTimeNoDeadline: an entry with a deadline is not served before its group has told its time.
+// TestNoTimeNoDeadline: an entry with a deadline is not served before its group has reported its time.
 func TestNoTimeNoDeadline(t *testing.T) {
 	e, keys := warmEdge(t, stillClock{}, 1)
 	en := e.entries.get(e.entries.hasher.hash(keys[0]), keys[0])

@@ -28,7 +28,7 @@ type feedUp struct {
 type feedDown struct {
 	Batch *words.FeedBatch `cbor:"1,keyasint,omitempty"`
 	// Ping is the newest ping that had come before the instant that the batch's age counts from: everything that was acknowledged
-	// before it was sent has been told.
+	// before it was sent has been delivered.
 	Ping uint64     `cbor:"2,keyasint,omitempty"`
 	Err  *api.Error `cbor:"3,keyasint,omitempty"`
 }
@@ -147,7 +147,7 @@ func (p *pings) receive(end feedEnd) {
 	}
 }
 
-// serveFeed sends what the group tells, until that ends. What the caller may see is judged again before each batch.
+// serveFeed sends the batches of the group's feed until it ends. The caller's rights are checked again before each batch.
 func serveFeed(ctx context.Context, groups Groups, r *words.FeedRequest, p *pings, end feedEnd) error {
 	g, err := groups.at(r.Group)
 	if err == nil {
@@ -160,7 +160,7 @@ func serveFeed(ctx context.Context, groups Groups, r *words.FeedRequest, p *ping
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // what was told counts
+	defer func() { _ = f.Close() }() // what was delivered counts
 	for {
 		b, err := f.Next()
 		if errors.Is(err, io.EOF) {

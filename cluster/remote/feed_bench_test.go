@@ -10,7 +10,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// BenchmarkFeed has feeds of one node tell batches of 16 events of 300 bytes as fast as they are taken. An operation is an event.
+// BenchmarkFeed has feeds of one node deliver batches of 16 events of 300 bytes as fast as they are taken. An operation is an event.
 //
 //	go test ./cluster/remote -run '^$' -bench 'Feed$'
 func BenchmarkFeed(b *testing.B) {

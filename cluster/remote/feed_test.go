@@ -244,8 +244,8 @@ func TestFeedIsHeldBack(t *testing.T) {
 	})
 }
 
-// TestFeedScope checks that an edge is told only of keys that it serves, that what it serves is judged again before each batch, and
-// that a node which was removed is told nothing more.
+// TestFeedScope checks that an edge gets only keys that it serves, that what it serves is checked again before each batch, and
+// that a node which was removed gets nothing more.
 func TestFeedScope(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -27,7 +27,7 @@ type Group interface {
 	Adopt(ctx context.Context, receipt *fsm.Receipt, shard fsm.Shard) error
 }
 
-// Participant is a group's part in transactions across groups; docs/decisions/0011 says who calls what. Requests name their
+// Participant is a group's part in transactions across groups; docs/decisions/0011 has the order of the calls. Requests name their
 // group, and all may be repeated.
 type Participant interface {
 	// Prepare's last parameter says that the transaction holds nothing yet: it may wait for others, whatever its age.

@@ -61,7 +61,7 @@ type Config struct {
 	// well. Elections take less than LostAfter.
 	WellWithin time.Duration // 0: 2.5 s
 	LostAfter  time.Duration // 0: 5 s
-	// FeedSilence is how long a feed may tell nothing before it is taken for broken. A leader tells something once a second.
+	// FeedSilence is how long a feed may be silent before it is taken for broken. A leader sends something once a second.
 	FeedSilence time.Duration // 0: 5 s
 }
 

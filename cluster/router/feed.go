@@ -72,7 +72,7 @@ func (f *feed) Next() (*words.FeedBatch, error) {
 	}
 }
 
-// told moves the pieces to where a batch has told them.
+// told moves the pieces to the position of a batch.
 func (f *feed) told(b *words.FeedBatch) {
 	if f.request.Now { // whatever After was
 		f.request.After = b.To
@@ -98,7 +98,7 @@ func (f *feed) news(b *words.FeedBatch) bool {
 	return false
 }
 
-// next returns a batch, or nil if the feed has to be attached again or has nothing new to tell.
+// next returns a batch, or nil if the feed has to be attached again or has nothing new.
 func (f *feed) next() (*words.FeedBatch, error) {
 	if f.at == nil {
 		b, err := f.attach()
@@ -129,7 +129,7 @@ func (f *feed) detach() {
 	}
 	f.router.hints.unwatch(f.request.Group, &f.at.watch)
 	f.at.cancel()
-	_ = f.at.Close() // what it told counts
+	_ = f.at.Close() // what it delivered counts
 	f.at = nil
 }
 
@@ -222,7 +222,7 @@ func (f *feed) open(ctx context.Context, node api.NodeID) (*words.FeedBatch, err
 	}
 	if err != nil {
 		cancel()
-		_ = x.Close() // it has told nothing
+		_ = x.Close() // it has delivered nothing
 		return nil, readError(err)
 	}
 	f.at = &attached{Feed: x, watch: watch{node: node, cancel: cancel}, cancel: cancel}

@@ -7,8 +7,8 @@ const (
 	guardMovedSince  = true // a new owner is asked from where it took the piece over, not from now
 	guardOneFeed     = true // the pieces of one group have one feed, and begin at one position
 	guardOwners      = true // a cursor that names an owner which there never was is refused
-	guardGap         = true // a gap is told
+	guardGap         = true // a gap is reported
 	guardWhole       = true // an id stands behind whole commands only
 	guardFirstPage   = true // the cursor of a list has the position of the first contact with each piece
-	guardPageRepeats = true // what a page has already is not told again
+	guardPageRepeats = true // what a page has already is not delivered again
 )

@@ -12,7 +12,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// Hub is what watchers of one node are told by. It is safe for concurrent use.
+// Hub serves the watchers of one node. It is safe for concurrent use.
 type Hub struct {
 	cfg      Config
 	ctx      context.Context

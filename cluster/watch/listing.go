@@ -13,7 +13,7 @@ type listing struct {
 	w     *watcher
 	pages *pages            // nil once the watch has passed all of them
 	until time.Time         // until then the watch takes what is there before the next page is read; zero: the page is next
-	rest  []*api.WatchBatch // of the page, still to be told
+	rest  []*api.WatchBatch // of the page, still to be delivered
 }
 
 func newListing(w *watcher) *listing {
@@ -70,7 +70,7 @@ func (l *listing) step() (*api.WatchBatch, error) {
 	return l.w.await(settlePoll)
 }
 
-// page reads and tells the next page.
+// page reads and delivers the next page.
 func (l *listing) page() (*api.WatchBatch, error) {
 	r := &l.w.request
 	q := words.ListRequest{ListRequest: api.ListRequest{
@@ -141,7 +141,7 @@ func (w *watcher) takes() error {
 	return w.err
 }
 
-// list makes the watch leave out what the pages of a list tell.
+// list makes the watch leave out what the pages of a list have.
 func (w *watcher) list(p *pages) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -19,6 +19,6 @@ func newMetrics(m observe.Metrics, h *Hub) metrics {
 	return metrics{
 		gaps:    m.Counter("edgehold_watch_gaps_total", "Gaps in feeds, by why changes were missing.", "reason"),
 		resumes: m.Counter("edgehold_watch_resumes_total", "Watches that continued from a cursor."),
-		delay:   m.Histogram("edgehold_watch_delay_seconds", "How old what a feed had told may have been, when it said so: about once a second."),
+		delay:   m.Histogram("edgehold_watch_delay_seconds", "Bounds of how far feeds were behind their owners, as the feeds report them about once a second."),
 	}
 }

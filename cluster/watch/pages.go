@@ -60,7 +60,7 @@ func adjoin(a, b api.Range) bool {
 	return a.Overlaps(b) || a.End != "" && a.End == b.Start || b.End != "" && b.End == a.Start
 }
 
-// pages is what a list has told so far, for what the watch beside it leaves out: events of keys that are not listed yet, which their
+// pages is what a list has delivered so far, for what the watch beside it leaves out: events of keys that are not listed yet, which their
 // page, read later, will have; and events that a page has.
 type pages struct {
 	of   api.Range
@@ -69,7 +69,7 @@ type pages struct {
 	at   []*cursor.Cursor
 }
 
-// add notes a page that was told. CodeUnavailable if it does not say where all its groups stood.
+// add notes a page that was delivered. CodeUnavailable if it does not say where all its groups stood.
 func (p *pages) add(res *words.ListResult) error {
 	page := api.Range{Start: p.next, End: p.of.End}
 	if p.all = !res.More || len(res.Entries) == 0; !p.all {
@@ -89,7 +89,7 @@ func (p *pages) add(res *words.ListResult) error {
 	return nil
 }
 
-// told reports whether an event of the key is not to be told.
+// told reports whether an event of the key is not to be delivered.
 func (p *pages) told(k api.Key, o cursor.Origin) bool {
 	if !p.all && k >= p.next {
 		return true

@@ -7,7 +7,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/cursor"
 )
 
-// viewKey is what distinguishes the watchers of a source: those with the same one are told the same batches.
+// viewKey is what distinguishes the watchers of a source: those with the same one get the same batches.
 type viewKey struct {
 	of       api.Range
 	keysOnly bool
@@ -72,7 +72,7 @@ func (v *view) forget(first uint64) {
 	}
 }
 
-// batches returns what the watchers of the view are told of a round: a batch for each of its parts, nil for those that have nothing for
+// batches returns what the watchers of the view get of a round: a batch for each of its parts, nil for those that have nothing for
 // them. They are made once.
 func (v *view) batches(n uint64, r *round) ([]*api.WatchBatch, error) {
 	if all, ok := v.rendered[n]; ok {
@@ -89,7 +89,7 @@ func (v *view) batches(n uint64, r *round) ([]*api.WatchBatch, error) {
 	return all, nil
 }
 
-// batch returns what the view's watchers are told of a part; nil if that is nothing. What out leaves out is not told.
+// batch returns what the view's watchers get of a part; nil if that is nothing. What out leaves out is not delivered.
 func (v *view) batch(p *part, out *filter) (*api.WatchBatch, error) {
 	b := &api.WatchBatch{}
 	switch {

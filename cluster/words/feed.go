@@ -14,7 +14,7 @@ const MaxFeedPieces = 1024
 // older version. It does not go from node to node.
 const Apart api.Code = "apart"
 
-// Feeder tells what changes in a part of the keyspace that one group owns.
+// Feeder reports what changes in a part of the keyspace that one group owns.
 type Feeder interface {
 	// Feed begins a feed of pieces of one group. It ends with ctx, with the lead of the node that serves it, and after a batch that
 	// has Moved or is Halted.
@@ -26,9 +26,9 @@ type Feed interface {
 	// Next returns the next batch, and waits for it. The first one comes at once and says where the feed begins: it has no events.
 	// Later ones come when there are events, and without events about once a second. Batches may be shared and must not be changed.
 	// After a batch that has Moved or is Halted the error is io.EOF. CodeWrongGroup means that the group does not own the piece and
-	// never gave it up, and that the newest map says no otherwise, and of a feed of several pieces only that this is so of one of
-	// them at the node that leads; [Apart] that the node serves one piece at a time; CodeNotLeader and CodeUnavailable that the feed may go on at the last
-	// position, perhaps from another node.
+	// never gave it up, also by the newest map; of a feed of several pieces it means only that this holds for one of them at the
+	// node that leads. [Apart] means that the node serves one piece at a time. CodeNotLeader and CodeUnavailable mean that the feed
+	// may go on at the last position, perhaps from another node.
 	Next() (*FeedBatch, error)
 	// Close ends the feed. It may be called beside Next, which then fails.
 	Close() error
@@ -62,8 +62,8 @@ type FeedRequest struct {
 	// Also are more pieces of the group, with keys of their own, whose changes come in the same feed: what one command changed in
 	// several of them comes in one batch. A node that serves one piece at a time does not know of them: see FeedBatch.Parts.
 	Also []FeedPart `cbor:"5,keyasint,omitempty"`
-	// Beside are the pieces that the caller follows beside these. The feed is Halted before it tells what the group changed when it
-	// owned what follows one of them: the caller follows that too, and is to be told of both together.
+	// Beside are pieces of other groups that the caller follows too. If the group has taken over keys of one of them, the feed is
+	// Halted before it delivers a change from after that: the caller has to follow both pieces in one feed.
 	Beside []Piece `cbor:"6,keyasint,omitempty"`
 }
 
@@ -84,25 +84,25 @@ type FeedEvent struct {
 	Index     uint64 `cbor:"2,keyasint"`
 }
 
-// FeedBatch is what a feed tells at once. It ends between two commands of the group.
+// FeedBatch is what a feed delivers at once. It ends between two commands of the group.
 type FeedBatch struct {
 	Events []FeedEvent `cbor:"1,keyasint,omitempty"`
-	// To is the position up to which everything of the piece has been told: of each piece that is not beyond it already.
+	// To is the position up to which everything of the piece has been delivered: of each piece that is not beyond it already.
 	To Position `cbor:"2,keyasint"`
-	// Age is how old the position may be: everything of the piece that was acknowledged longer ago has been told. It is 0 if
-	// that is not known, as in most batches with events.
+	// Age bounds how old the position is: everything of the piece that was acknowledged longer ago has been delivered. It is 0
+	// if that is not known, as in most batches with events.
 	Age time.Duration `cbor:"3,keyasint,omitempty"`
 	// AsOf is the instant that Age counts from, by the clock of this node. It is zero if Age is not known.
 	AsOf time.Time `cbor:"-"`
-	// Gap, if not "", says why what lies between the position asked for and To cannot be told.
+	// Gap, if not "", says why changes between the position asked for and To are missing.
 	Gap api.GapReason `cbor:"4,keyasint,omitempty"`
-	// Moved means that the group gave the piece up, and has told all that it knows of it.
+	// Moved means that the group gave the piece up, and that all its changes of it have been delivered.
 	Moved *Moved `cbor:"5,keyasint,omitempty"`
 	// Parts says of each piece of a feed of several where it is before the events of the batch. The first batch has it, and each one
-	// that tells a gap, in place of Gap. A first batch without it is that of a node which serves the first piece alone.
+	// with a gap, in place of Gap. A first batch without it is that of a node which serves the first piece alone.
 	Parts []PartBegin `cbor:"6,keyasint,omitempty"`
-	// Halted means that the group owned behind To what follows one of the pieces beside the feed. The feed ends; the caller asks for
-	// one that has that piece too, or names what it follows by then.
+	// Halted means that the group owned, behind To, keys of one of the pieces in Beside. The feed ends; the caller asks for one that
+	// has that piece too, or names the pieces that it follows by then.
 	Halted bool `cbor:"7,keyasint,omitempty"`
 }
 
@@ -120,7 +120,7 @@ func (b *FeedBatch) After(i int, before Position) Position {
 // Last reports whether no batch follows.
 func (b *FeedBatch) Last() bool { return b.Moved != nil || b.Halted }
 
-// PartBegin is where a piece of a feed goes on. Gap, if not "", says why what lies before cannot be told.
+// PartBegin is where a piece of a feed goes on. Gap, if not "", says why changes before that are missing.
 type PartBegin struct {
 	To  Position      `cbor:"1,keyasint"`
 	Gap api.GapReason `cbor:"2,keyasint,omitempty"`

@@ -13,7 +13,7 @@ import (
 )
 
 func newAccess(a *app) *cobra.Command {
-	return newGroup("access", "Say who may do what: tokens of clients, and policies", newAccessToken(a), newAccessPolicy(a), newWhoami(a))
+	return newGroup("access", "Give clients rights: tokens and policies", newAccessToken(a), newAccessPolicy(a), newWhoami(a))
 }
 
 // tellOptions are the settings of commands that wait until every node judges by a change.
@@ -231,7 +231,7 @@ func newPolicyDelete(a *app) *cobra.Command {
 
 func newWhoami(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "whoami", Short: "Show who the node takes this client for, and what it may do", Args: wantArgs(),
+		Use: "whoami", Short: "Show as which principal the node knows this client, and what it may do", Args: wantArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.with(cmd.Context(), 1, func(c *client.Client) error {
 				s, err := c.Self(cmd.Context())

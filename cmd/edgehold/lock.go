@@ -54,7 +54,7 @@ The exit status is that of COMMAND, 1 if the lock was lost, and 3 if it was not 
 	f := cmd.Flags()
 	f.DurationVar(&o.ttl, "ttl", 15*time.Second, "the lock is free so long after this process has died, 100ms to 87600h")
 	f.DurationVar(&o.wait, "wait", 0, "wait so long if the lock is held; 0s tries once; without it there is no limit")
-	f.StringVar(&o.owner, "owner", "", "who holds the lock, for those who ask; the default is the name of this machine and the process")
+	f.StringVar(&o.owner, "owner", "", "the name that others see as the holder of the lock; the default is the name of this machine and the process")
 	return cmd
 }
 

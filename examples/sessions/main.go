@@ -54,7 +54,7 @@ func run(ctx context.Context, urls []string) error {
 }
 
 // readEverywhere reads the session at each edge, as the requests of a visitor do, until the edge answers under a lease. It
-// prints each change of who answers.
+// prints each change of what answers.
 func readEverywhere(ctx context.Context, edges []*Store, id string) error {
 	for _, edge := range edges {
 		var last string

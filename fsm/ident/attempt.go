@@ -1,6 +1,6 @@
 package ident
 
-// The number of an attempt says who may decide it. Its low 32 bits are the number of the coordinator's node, as the
+// The number of an attempt says which coordinator may decide it. Its low 32 bits are the number of the coordinator's node, as the
 // placement map has it. Its high 32 bits rise: the upper half counts the attempts of a request, whichever nodes make
 // them, and the lower half keeps apart the attempts of one node that count alike, such as those of two copies of a
 // request. Numbers from before nodes had numbers are below 1<<32 as a rule, and their low bits say nothing.

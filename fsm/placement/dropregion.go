@@ -49,7 +49,7 @@ func (s *state) dropRegion(c DropRegion) (changes, error) {
 	return ofMap, nil
 }
 
-// Without returns the map as if the region had no servers, for judging who may take their places. It is not consistent in itself.
+// Without returns the map as if the region had no servers, to judge which servers may take their places. It is not consistent in itself.
 func (m *Map) Without(r api.RegionID) *Map {
 	rest := *m
 	rest.Nodes = slices.DeleteFunc(slices.Clone(m.Nodes), func(n Node) bool { return n.Region == r && n.Role == api.RoleServer })

@@ -26,7 +26,7 @@ export function valueBytes(v: Value): Uint8Array {
   return encodeText(text)
 }
 
-/** Who answered a read: a node under its lease, the owner of the key, or a cache that may be stale. */
+/** What answered a read: a node under its lease, the owner of the key, or a cache that may be stale. */
 export type ServedBy = "lease" | "owner" | "stale"
 
 /** A key as it was read. */
@@ -52,7 +52,7 @@ export class Entry {
   readonly bytes: Uint8Array | null
   /** What is left of the time to live, in milliseconds; undefined if the key does not expire. */
   readonly ttl: number | undefined
-  /** Who answered a `get`. */
+  /** What answered a `get`. */
   readonly servedBy: ServedBy | undefined
   /** How old the answer to a `get` with consistency "bounded" or "stale" is at most, in milliseconds. */
   readonly age: number | undefined

@@ -46,7 +46,7 @@ export type WatchEvent =
   | { type: "gap"; start: string; end: string; reason: string; cursor: string | undefined }
   | { type: "progress"; age: number; cursor: string | undefined }
 
-/** A change that was yielded: its version, and the stream that told it. */
+/** A change that was yielded: its version, and the stream that delivered it. */
 interface Seen {
   version: string
   stream: number
@@ -204,14 +204,14 @@ export class Watch {
     return e
   }
 
-  /** Takes a cursor. It covers what this stream has told; what an earlier one told behind the cursor is still to come again. */
+  /** Takes a cursor. It covers what this stream has delivered; what an earlier one delivered behind the cursor is still to come again. */
   private moveOn(to: string | undefined): void {
     if (to === undefined || to === "") return
     this.cursor = to
     for (const [key, s] of this.seen) if (s.stream === this.stream) this.seen.delete(key)
   }
 
-  /** Reports whether the change was yielded before. What a list tells is not noted: a list that is cut off begins anew. */
+  /** Reports whether the change was yielded before. What a list delivers is not noted: a list that is cut off begins anew. */
   private repeated(key: string, version: string): boolean {
     if (this.cursor === undefined && this.o.list === true) return false
     const s = this.seen.get(key)

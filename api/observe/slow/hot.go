@@ -20,7 +20,7 @@ const (
 	half = 30 * time.Second
 	// MaxHot bounds the hot keys that a node reports.
 	MaxHot = 20
-	// leastSamples is how often a key has to be met in the sample to be told.
+	// leastSamples is how often a key has to be met in the sample to be reported.
 	leastSamples = 2
 )
 

@@ -220,7 +220,7 @@ class Network:
         return self.refused(e, refusal(q, e, answer))
 
     def request(self, e: Endpoint, q: Call, bound: float, *, told: bool) -> Effects[Send | Failure]:
-        """The request of an attempt that takes at most bound; told: the node is told so."""
+        """The request of an attempt that takes at most bound; told: the request carries the bound."""
         query = [*q.query, f"timeout={max(1, round(bound * 1000))}ms"] if told else q.query
         headers = dict(q.headers)
         if q.id is not None:

@@ -33,7 +33,7 @@ class Entry:
     ttl: float | None = None
     """What is left of the time to live, in seconds; None if the key does not expire."""
     served_by: ServedBy | None = None
-    """Who answered a get: a node under its lease, the owner of the key, or a cache that may be stale."""
+    """What answered a get: a node under its lease, the owner of the key, or a cache that may be stale."""
     age: float | None = None
     """How old a "bounded" or "stale" answer is at most, in seconds."""
 

@@ -241,13 +241,13 @@ class Watch:
         return [e]
 
     def _move_on(self, to: str | None) -> None:
-        """Takes a cursor. It covers what this stream has told; what an earlier one told behind it is still to come again."""
+        """Takes a cursor. It covers what this stream has delivered; what an earlier one delivered behind it is still to come again."""
         if to:
             self._cursor = to
             self._seen = {k: s for k, s in self._seen.items() if s[1] != self._stream}
 
     def _repeated(self, key: str, version: str) -> bool:
-        """Reports whether the change was yielded before. What a list tells is not noted: a list that is cut off begins anew."""
+        """Reports whether the change was yielded before. What a list delivers is not noted: a list that is cut off begins anew."""
         if self._cursor is None and self._list:
             return False
         before = self._seen.get(key)

@@ -1,5 +1,5 @@
 // @ts-check
-// The one live stream of the page: it reconnects by itself, knows the age of its data, and rests while nobody looks.
+// The one live stream of the page: it reconnects by itself, knows the age of its data, and stops while the tab is hidden.
 import { events, Problem, onToken } from './api.js'
 
 /** @typedef {any} Live the data of an event of GET /v1/cluster/live */

@@ -1,5 +1,5 @@
 // @ts-check
-// Who holds leases, who delays writes, and the sessions under which nodes read.
+// Lease holders, the holders that delay writes, and the sessions under which nodes read.
 import { h, card, table, count, span, rate } from './dom.js'
 import { badge } from './nodes.js'
 

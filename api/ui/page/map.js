@@ -97,7 +97,7 @@ export function map() {
     if (move && !calm.matches) flow(l)
   }
 
-  /** Lets dots move as requests did in the last second: from who asked to who answered. @param {any} l */
+  /** Lets dots move as requests did in the last second: from the node that asked to the one that answered. @param {any} l */
   function flow(l) {
     const leader = new Map(l.groups.map((/** @type {any} */ x) => [x.group, x.leader]))
     /** @type {{kind: string, from: string, to: string, n: number}[]} */

@@ -71,7 +71,7 @@ function legend() {
     item('server', 'server'), item('edge', 'edge'), item('leads', 'leads a group'))
 }
 
-/** Alarms are told once: a number that goes on counting is no new alarm. @param {any} a */
+/** Alarms are announced once: a number that goes on counting is no new alarm. @param {any} a */
 const same = a => a.text.replace(/\b(\d+h)?(\d+m)?\d+(\.\d+)? ?m?s\b/g, '#')
 
 function alarmList() {

@@ -392,7 +392,7 @@ func revoked(t *testing.T, f Front) {
 	}
 }
 
-// watchesAreJudgedAgain: a watch tells nothing any more once its token is revoked, or has lost a right that it needs. One that needs
+// watchesAreJudgedAgain: a watch delivers nothing any more once its token is revoked, or has lost a right that it needs. One that needs
 // less than was taken goes on.
 func watchesAreJudgedAgain(t *testing.T, f Front) {
 	rule := placement.Rule{Prefix: "in/", Read: true, List: true}

@@ -11,7 +11,7 @@ import (
 // Callers are the kinds of callers that a table of methods is tested with.
 var Callers = []string{"server", "edge", "removed", "unknown"}
 
-// Allowed reports whether a row of the table is for the kind of caller: what the who-column promises. plain: the callers come over
+// Allowed reports whether a row of the table is for the kind of caller: what its column Who promises. plain: the callers come over
 // connections without TLS, where those that a map does not name still reach what an election needs.
 func Allowed(w peer.Who, caller string, plain bool) bool {
 	switch w {

@@ -55,7 +55,7 @@ type Config struct {
 	Nodes []Node
 	// About is written to bundle.json, with what became of the nodes. A secret in it has the type [api.Secret].
 	About any
-	// Told is called with each node, when it is done; nil is not called. Calls do not overlap.
+	// Told, if not nil, is called with each node when it is done. Calls do not overlap.
 	Told func(Part)
 }
 

@@ -147,7 +147,7 @@ func (e *exporter) write(ctx context.Context, w io.Writer, keys api.Range) error
 		}
 		for _, entry := range p.Entries {
 			if lock.Reserved(entry.Key) {
-				continue // who holds a lock now says nothing later, and no import may write it
+				continue // the holder of a lock now means nothing later, and no import may write it
 			}
 			if err := lines.Encode(record.Of(entry, false)); err != nil {
 				return err
