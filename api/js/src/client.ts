@@ -2,16 +2,13 @@ import { type Atomic, type AtomicOptions, type AtomicResult, runAtomic } from ".
 import { type Key, keyBytes, keyText, member, pathOf } from "./bytes.js"
 import { type Answer, type Call, type CallOptions, Network, type NetworkOptions, visible } from "./call.js"
 import { duration } from "./duration.js"
-import { Entry, type EntryFields, malformed, type ServedBy, type Value, valueBytes } from "./entry.js"
+import { type Consistency, Entry, type EntryFields, malformed, type ServedBy, type Value, valueBytes } from "./entry.js"
 import { EdgeholdError, invalid } from "./errors.js"
 import { List, type ListOptions } from "./list.js"
 import { acquire, type Lock, type LockOptions } from "./lock.js"
 import { Sequence } from "./sequence.js"
 import { type Life, lifeOf, readKeys, readTxn, Transactions, type Tx, txnCall } from "./tx.js"
 import { type Range, Watch, type WatchEvent, type WatchOptions } from "./watch.js"
-
-/** How much a read promises. */
-export type Consistency = "linearizable" | "quorum" | "bounded" | "stale"
 
 export interface ReadOptions extends CallOptions {
   /** "linearizable" if it is left out: the newest value, from a lease if the node holds one. */

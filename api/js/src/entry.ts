@@ -26,6 +26,9 @@ export function valueBytes(v: Value): Uint8Array {
   return encodeText(text)
 }
 
+/** How much a read promises. */
+export type Consistency = "linearizable" | "quorum" | "bounded" | "stale"
+
 /** What answered a read: a node under its lease, the owner of the key, or a cache that may be stale. */
 export type ServedBy = "lease" | "owner" | "stale"
 

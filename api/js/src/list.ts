@@ -1,7 +1,6 @@
 import type { CallOptions, Network } from "./call.js"
-import { type Entry, malformed, parseObject, readEntry } from "./entry.js"
+import { type Consistency, type Entry, malformed, parseObject, readEntry } from "./entry.js"
 import { duration } from "./duration.js"
-import type { Consistency } from "./client.js"
 import { type Range, rangeQuery } from "./watch.js"
 
 export interface ListOptions extends CallOptions {
