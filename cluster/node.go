@@ -78,7 +78,7 @@ type Node struct {
 	registrar  *registrar
 	joins      bucket         // requests to join
 	slow       *slowRequests  // of the clients of this node
-	tracer     *trace.Tracer  // nil: no request is traced
+	tracer     *trace.Tracer  // without a collector it passes on the traces of others
 	backend    *front.Backend // what fronts get
 	api        http.Handler   // the HTTP API
 	live       *live          // what the cluster does, for the page and edgehold top
@@ -195,6 +195,7 @@ func (n *Node) openMembership() (end func() error, err error) {
 
 func (n *Node) openTraces() (func() error, error) {
 	if n.cfg.OTLP == "" {
+		n.tracer = trace.Forward()
 		return nil, nil
 	}
 	t, err := traces.Open(traces.Config{

@@ -49,6 +49,10 @@ var house = map[string]room{
 	},
 	"api/observe/trace": {
 		others: []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/propagation", "go.opentelemetry.io/otel/trace"},
+		tests:  []string{"api/observe/trace/tracetest"},
+	},
+	"api/observe/trace/tracetest": {
+		others: []string{"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/trace"},
 	},
 	"api/admission": {
 		ours: []string{"api", "api/observe"},
@@ -79,7 +83,7 @@ var house = map[string]room{
 	},
 	"api/door": {
 		ours:  []string{"api", "api/admission", "api/front", "api/observe/trace"},
-		tests: []string{"api/fault", "api/observe", "api/storetest"},
+		tests: []string{"api/fault", "api/observe", "api/observe/trace/tracetest", "api/storetest"},
 	},
 	"api/httpd": {
 		ours:  []string{"api", "api/admission", "api/door", "api/fault", "api/front", "api/httpd/openapi", "api/lock", "api/observe/trace", "api/ui", "api/wire"},
@@ -91,9 +95,9 @@ var house = map[string]room{
 	},
 	"api/ui": {},
 	"api/resp": {
-		ours:   []string{"api", "api/admission", "api/door", "api/front", "api/observe"},
+		ours:   []string{"api", "api/admission", "api/door", "api/front", "api/observe", "api/observe/trace"},
 		others: []string{"github.com/tidwall/redcon"},
-		tests:  []string{"api/storetest", "cluster/access/accesstest"},
+		tests:  []string{"api/fault", "api/observe/trace/tracetest", "api/storetest", "cluster/access/accesstest"},
 	},
 	"api/consul": {
 		ours:  []string{"api", "api/door", "api/front"},
@@ -158,7 +162,7 @@ var house = map[string]room{
 	"cluster/peer": {
 		ours:   []string{"api", "api/admission", "cluster/words", "api/fault", "api/observe", "api/observe/trace", "api/wire", "transport/rpc"},
 		others: []string{hclog},
-		tests:  []string{"cluster/peer/peertest"},
+		tests:  []string{"api/observe/trace/tracetest", "cluster/peer/peertest"},
 	},
 	"cluster/peer/peertest": {
 		ours: []string{"api", "api/wire", "cluster/peer", "transport", "transport/wan"},

@@ -145,7 +145,8 @@ func (c *collector) trace(root string) (paths []string) {
 }
 
 // TestTraces: a request is one trace, from the program over its edge, the owner in another region and its log to the holders of leases:
-// a collector gets all its spans, each below the one that caused it, and none has a key or a value.
+// a collector gets all its spans, each below the one that caused it, and none has a key or a value. An edge that has no collector passes the
+// trace on.
 func TestTraces(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs a planet")
@@ -153,7 +154,9 @@ func TestTraces(t *testing.T) {
 	at := newCollector(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	planet, err := local.Start(ctx, local.Config{Regions: []api.RegionID{"us", "eu"}, Replicas: 1, Port: -1, WAN: "off", OTLP: at.URL})
+	planet, err := local.Start(ctx, local.Config{
+		Regions: []api.RegionID{"us", "eu"}, Replicas: 1, Edges: 2, Port: -1, WAN: "off", OTLP: at.URL, Untraced: []api.NodeID{"us-edge-2"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,6 +202,9 @@ func TestTraces(t *testing.T) {
 	if _, err := traced.Get(ctx, secret); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := at.client(t, urls["us-edge-2"]).Delete(ctx, secret); err != nil {
+		t.Fatal(err)
+	}
 	const (
 		put   = "client: put > us-edge-1: PUT /v1/kv/{key}"
 		owner = put + " > us-edge-1: edgehold.Peer2/Do (eu-1) > eu-1: edgehold.Peer2/Do (us-edge-1)"
@@ -213,6 +219,9 @@ func TestTraces(t *testing.T) {
 		txn+" .. us-1: propose > us-1: append", txn+" .. eu-1: propose > eu-1: append") // one prepares, and the other commits last
 
 	at.await(t, "get", "client: get > us-edge-1: GET /v1/kv/{key} > us-edge-1: edgehold.Peer2/Read (eu-1) > eu-1: edgehold.Peer2/Read (us-edge-1) > eu-1: confirm")
+
+	beyond := "client: delete > eu-1: edgehold.Peer2/Do (us-edge-2)"
+	at.await(t, "delete", "client: delete", beyond, beyond+" > eu-1: propose > eu-1: append")
 
 	at.mu.Lock()
 	defer at.mu.Unlock()

@@ -60,6 +60,7 @@ func Handler(b *front.Backend, f Front) http.Handler {
 	d := New(b, f.Name)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := new(Exchange)
+		defer x.Abandon()
 		x.Begin(d, w, r)
 		q, err := f.Look(r)
 		if err == nil {
@@ -114,6 +115,7 @@ func (x *Exchange) fail(f *Front, q *Request, err error) {
 		x.door.Log("request failed", "front", f.Name, "route", q.Route, "error", err)
 	}
 	if x.replied {
+		x.span.Fail(string(e.Code))
 		return
 	}
 	status := StatusOf(err, e)

@@ -29,6 +29,14 @@ func (x *Exchange) endSpan(route string) {
 	s.End()
 }
 
+// Abandon ends the span of a request whose handler panics before [Exchange.End], and does nothing after that. It is to be deferred.
+func (x *Exchange) Abandon() {
+	if x.span.Recording() {
+		x.span.Fail("panic")
+		x.endSpan("none")
+	}
+}
+
 // knownMethod returns the method, or what the semantic conventions have for one that is not known: a client may send any text.
 func knownMethod(m string) string {
 	switch m {

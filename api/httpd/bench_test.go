@@ -14,6 +14,7 @@ import (
 	"github.com/edgehold/edgehold/api/front"
 	"github.com/edgehold/edgehold/api/httpd"
 	"github.com/edgehold/edgehold/api/observe/slow"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // benchmarkHTTP measures GETs over loopback on warm connections, one for each of GOMAXPROCS clients, which send a
@@ -80,12 +81,13 @@ func (s *leased) Read(_ context.Context, r *api.ReadRequest, out *api.ReadResult
 	return nil
 }
 
-// asNode is what a node gives its fronts that a request could pay for: it remembers slow requests and counts keys, and traces nothing.
+// asNode is what a node gives its fronts that a request could pay for: it remembers slow requests and counts keys, and passes
+// traces on.
 func asNode(s api.Store) front.Config {
-	return front.Config{Store: s, Node: "us-east-edge-1", SlowLog: slow.NewLog(), HotKeys: slow.NewHot()}
+	return front.Config{Store: s, Node: "us-east-edge-1", SlowLog: slow.NewLog(), HotKeys: slow.NewHot(), Tracer: trace.Forward()}
 }
 
-// TestNothingMoreIsAllocated: a node that remembers slow requests, counts keys and could trace allocates nothing for a leased read and
+// TestNothingMoreIsAllocated: a node that remembers slow requests, counts keys and passes traces on allocates nothing for a leased read and
 // for a put beyond what one does that can do none of it.
 func TestNothingMoreIsAllocated(t *testing.T) {
 	ask := func(c front.Config, method string) float64 {

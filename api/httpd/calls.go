@@ -131,6 +131,7 @@ type calls struct {
 func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult) error {
 	began := time.Now()
 	ctx, span := c.trace(ctx, "calls read")
+	defer span.End()
 	err := c.store.Read(ctx, q, out)
 	took := time.Since(began)
 	if c.IsSlow(began, took) {
@@ -144,6 +145,7 @@ func (c calls) Read(ctx context.Context, q *api.ReadRequest, out *api.ReadResult
 func (c calls) Do(ctx context.Context, t *api.Txn) (*api.TxnResult, error) {
 	began := time.Now()
 	ctx, span := c.trace(ctx, "calls write")
+	defer span.End()
 	res, err := c.store.Do(ctx, t)
 	took := time.Since(began)
 	if c.IsSlow(began, took) {
@@ -178,7 +180,6 @@ func (c calls) done(took time.Duration, span trace.Span, route string, err error
 		err, status = e, e.Code.HTTPStatus()
 		span.Fail(string(e.Code))
 	}
-	span.End()
 	c.Observe(front.Labels{Front: callsFront, Route: route, Status: door.StatusText(status)}, took.Seconds())
 	return err
 }

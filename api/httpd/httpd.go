@@ -71,6 +71,7 @@ func New(b *front.Backend, c Config) http.Handler {
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{handler: h}
+	defer x.Abandon()
 	x.Begin(h.door, w, r)
 	route, err := h.answer(x)
 	if err != nil {

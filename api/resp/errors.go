@@ -56,6 +56,20 @@ func text(b []byte, most int) string {
 	return s
 }
 
+// codeOf returns what err, in Redis's words or not, means in metrics and spans.
+func codeOf(err error) api.Code {
+	r, worded := errors.AsType[refusal](err)
+	switch {
+	case !worded:
+		return api.CodeOf(err)
+	case strings.HasPrefix(string(r), "AMBIGUOUS"):
+		return api.CodeAmbiguous
+	case strings.HasPrefix(string(r), "TRYAGAIN"):
+		return api.CodeUnavailable
+	}
+	return api.CodeInvalid
+}
+
 // errorText returns err in Redis's words, or in ones that say whether the command was carried out. writes: it may have been.
 func errorText(err error, writes bool) string {
 	if r, ok := errors.AsType[refusal](err); ok {

@@ -116,8 +116,9 @@ func watch(c *conn, args [][]byte) {
 		c.out.error(errorText(tooMany("watch", n, most), false))
 		return
 	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
+	q := c.begin("read")
+	defer q.span.End()
+	ctx, cancel := context.WithTimeout(q.ctx, c.server.timeout)
 	defer cancel()
 	names, err := c.space.keys(args[1:], 1)
 	kept := int64(0)
@@ -130,7 +131,7 @@ func watch(c *conn, args [][]byte) {
 	c.watching += kept
 	if err == nil {
 		err = c.readNow(ctx, names)
-		c.observe("read", began, err)
+		c.observe(&q, err)
 	}
 	if err != nil {
 		c.kept.give(kept)
@@ -173,12 +174,13 @@ func execute(c *conn, _ [][]byte) {
 		c.out.error(string(errAborted))
 		return
 	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(admission.WithBudget(c.ctx), c.server.timeout)
+	q := c.begin("exec")
+	defer q.span.End()
+	ctx, cancel := context.WithTimeout(admission.WithBudget(q.ctx), c.server.timeout)
 	defer cancel()
 	t.parse(c)
 	held, err := t.exec(ctx, c, watched)
-	c.observe("exec", began, err)
+	c.observe(&q, err)
 	switch {
 	case err != nil:
 		c.out.error(errorText(err, t.writes()))

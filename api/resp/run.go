@@ -12,6 +12,7 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/door"
 	"github.com/edgehold/edgehold/api/front"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // carryOut carries out the first of the calls, and those after it that go with it, and answers them. It returns how many.
@@ -108,14 +109,15 @@ type entry struct {
 // read reads the keys of all commands of a run, and answers them.
 func (c *conn) read(run []entry) {
 	if len(c.space.all) > 0 {
-		began := time.Now()
-		ctx := door.NewContext(c.ctx, began.Add(c.server.timeout)) // without a timer, if a lease answers
+		q := c.begin("read")
+		defer q.span.End()
+		ctx := door.NewContext(q.ctx, q.began.Add(c.server.timeout)) // without a timer, if a lease answers
 		defer ctx.End()
 		err := c.readKeys(ctx, c.space.all)
 		if err == nil && c.size > freeAnswer {
 			err = c.hold(shown(run, c.result.Entries))
 		}
-		c.observe("read", began, err)
+		c.observe(&q, err)
 		if len(run) > 1 && itsOwn(err) {
 			c.readEach(ctx, run)
 			return
@@ -263,16 +265,45 @@ func (c *conn) do(ctx context.Context, t *api.Txn) (res *api.TxnResult, err erro
 	return c.caller.Do(ctx, t)
 }
 
+// asked is a request of the commands under way. Its span is to be ended.
+type asked struct {
+	route string
+	began time.Time
+	ctx   context.Context // the connection's, with the span
+	span  trace.Span      // the zero Span if the request is not traced
+}
+
+// begin begins a request. The protocol has no place for a traceparent, so that chance says whether the request is traced.
+func (c *conn) begin(route string) asked {
+	q := asked{route: route, began: time.Now()}
+	q.ctx, q.span = c.server.backend.Tracer.Serve(c.ctx, Name, nil)
+	if q.span.Recording() {
+		q.span.Name(Name + " " + route)
+		q.span.Set(trace.Front, Name)
+	}
+	return q
+}
+
 // observe measures a request.
-func (c *conn) observe(route string, began time.Time, err error) {
+func (c *conn) observe(q *asked, err error) {
 	status := http.StatusOK
 	if err != nil {
-		status = api.CodeOf(err).HTTPStatus()
+		status = codeOf(err).HTTPStatus()
+		q.fail(err)
+	} else if q.span.Recording() && c.note.Source() != "" {
+		q.span.Set(trace.ServedBy, c.note.Source())
 	}
-	labels, took := front.Labels{Front: Name, Route: route, Status: statusText(status)}, time.Since(began)
+	labels, took := front.Labels{Front: Name, Route: q.route, Status: statusText(status)}, time.Since(q.began)
 	c.server.backend.Observe(labels, took.Seconds())
-	c.server.backend.Slow(c.ctx, labels, &c.note, began, took)
+	c.server.backend.Slow(q.ctx, labels, &c.note, q.began, took)
 	c.note = front.Note{}
+}
+
+// fail notes in the span that the request has failed.
+func (q *asked) fail(err error) {
+	if q.span.Recording() {
+		q.span.Fail(string(codeOf(err)))
+	}
 }
 
 func statusText(status int) string {

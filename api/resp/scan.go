@@ -3,7 +3,6 @@ package resp
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/front"
@@ -32,11 +31,12 @@ func scan(c *conn, args [][]byte) {
 		c.out.error(errorText(err, false))
 		return
 	}
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
+	list := c.begin("list")
+	defer list.span.End()
+	ctx, cancel := context.WithTimeout(list.ctx, c.server.timeout)
 	defer cancel()
 	res, err := c.page(ctx, q)
-	c.observe("list", began, err)
+	c.observe(&list, err)
 	if err != nil {
 		c.out.error(errorText(err, false))
 		return
@@ -140,8 +140,9 @@ func (c *conn) names(to []string, es []api.Entry, q scanning) []string {
 
 // all calls each with the pages of a scan, in order.
 func (c *conn) all(q scanning, each func(es []api.Entry) error) error {
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
+	list := c.begin("list")
+	defer list.span.End()
+	ctx, cancel := context.WithTimeout(list.ctx, c.server.timeout)
 	defer cancel()
 	q.count = api.MaxListLimit
 	for {
@@ -150,7 +151,7 @@ func (c *conn) all(q scanning, each func(es []api.Entry) error) error {
 			err = each(res.Entries)
 		}
 		if err != nil || !res.More {
-			c.observe("list", began, err)
+			c.observe(&list, err)
 			return err
 		}
 		q.after = res.Entries[len(res.Entries)-1].Key

@@ -2,7 +2,6 @@ package resp
 
 import (
 	"context"
-	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/admission"
@@ -68,17 +67,19 @@ func sizeOf(ops []api.Op) (n int) {
 
 // writeAll carries out the run by one transaction, or, if that is refused for one of them, command by command.
 func (c *conn) writeAll(all *api.Txn) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(c.ctx, c.server.timeout)
+	q := c.begin("write")
+	defer q.span.End()
+	ctx, cancel := context.WithTimeout(q.ctx, c.server.timeout)
 	defer cancel()
 	res, err := c.do(ctx, all)
 	if itsOwn(err) {
+		q.fail(err)
 		for i := range c.run {
 			c.write(&c.run[i].action)
 		}
 		return
 	}
-	c.observe("write", began, err)
+	c.observe(&q, err)
 	if err != nil {
 		c.failedTogether(err)
 		for range c.run {
@@ -106,8 +107,9 @@ func (c *conn) writeAll(all *api.Txn) {
 
 // write carries out one write and answers it.
 func (c *conn) write(a *action) {
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(admission.WithBudget(c.ctx), c.server.timeout)
+	q := c.begin("write")
+	defer q.span.End()
+	ctx, cancel := context.WithTimeout(admission.WithBudget(q.ctx), c.server.timeout)
 	defer cancel()
 	x, ok := a.write.steps()
 	var err error
@@ -119,7 +121,7 @@ func (c *conn) write(a *action) {
 	} else if err = c.holdDone(a.shownAll(res.Entries)); err == nil {
 		a.write.answer(c.out, res.Committed, res.Entries)
 	}
-	c.observe("write", began, err)
+	c.observe(&q, err)
 	if err != nil {
 		c.out.error(errorText(err, true))
 	}

@@ -17,7 +17,7 @@ func (a *Authority) revokeSpan(ctx context.Context, holders []fsm.Holder) (conte
 
 // holderSpans makes a span of each holder that the write has waited for the longest: at most [words.MaxDelays]. The wait is over.
 func holderSpans(ctx context.Context, w *wait) {
-	if !trace.Sampled(ctx) {
+	if !trace.Of(ctx).Recording() {
 		return
 	}
 	for _, d := range w.delays {

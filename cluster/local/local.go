@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -55,6 +56,8 @@ type Config struct {
 	// OTLP is the URL of a collector of the nodes' traces, and TraceRatio how much they trace: see [cluster.Config].
 	OTLP       string
 	TraceRatio float64
+	// Untraced are nodes that have no collector, whatever OTLP says.
+	Untraced []api.NodeID
 	// Logger is where the nodes log; nil is nowhere.
 	Logger hclog.Logger
 	// OnFailed is called if a node has no state to continue from: see [cluster.Config].
@@ -190,6 +193,9 @@ func (p *Planet) start(ctx context.Context, cfg Config) error {
 			Dir: filepath.Join(cfg.Dir, string(info.Node)), Log: cfg.Log, Memory: p.temp != "", LeaseTerm: cfg.LeaseTerm, Logger: cfg.Logger,
 			WideTiming: cluster.QuickWideTiming(), OnFailed: cfg.OnFailed, Identity: identities[info.Node], CORSOrigins: cfg.CORSOrigins, Fronts: cfg.Fronts, OTLP: cfg.OTLP, TraceRatio: cfg.TraceRatio,
 			Delay: func(c net.Conn, to api.RegionID) net.Conn { return p.link(c, info.Region, to) },
+		}
+		if slices.Contains(cfg.Untraced, info.Node) {
+			own.OTLP = ""
 		}
 		if cfg.Faults {
 			own.Dev = devAt{p, info.Node}

@@ -3,6 +3,7 @@ package peer_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/edgehold/edgehold/api/admission"
 	"github.com/edgehold/edgehold/api/fault"
 	"github.com/edgehold/edgehold/api/observe"
+	"github.com/edgehold/edgehold/api/observe/trace"
+	"github.com/edgehold/edgehold/api/observe/trace/tracetest"
 	"github.com/edgehold/edgehold/cluster/peer"
 	"github.com/edgehold/edgehold/cluster/peer/peertest"
 )
@@ -556,6 +559,35 @@ func TestMergedEnds(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got, err := long.Ask(t.Context(), r, "q"); err != nil || got != 1 {
 			t.Errorf("when it is back: %d, %v", got, err)
+		}
+	})
+}
+
+// TestTraceThroughNodes: a node without a collector makes no span and passes the trace on, so that the span of the node behind it is below
+// the client's; a call that is not traced is not.
+func TestTraceThroughNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, r := peertest.New(t), &tracetest.Recorder{}
+		owner := w.Start("owner", peer.ServerConfig{Tracer: trace.New(r, 1)}, nil, everything)
+		defer owner.Close()
+		var between *peertest.Station
+		between = w.Start("between", peer.ServerConfig{Tracer: trace.Forward()}, nil, func(s *peer.Server) {
+			echo.Handle(s, func(ctx context.Context, q *text) (*text, error) {
+				return echo.Call(ctx, between.Pool.Remote("owner"), q)
+			})
+		})
+		defer between.Close()
+		edge := w.Start("edge", peer.ServerConfig{Role: api.RoleEdge, Tracer: trace.Forward()}, nil, nil)
+		defer edge.Close()
+		for _, h := range []http.Header{{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Tracestate": {"a=b"}}, nil} {
+			ctx, _ := trace.Forward().Serve(t.Context(), "HTTP", h)
+			if _, err := echo.Call(ctx, edge.Pool.Remote("between"), &text{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		all := r.Spans()
+		if len(all) != 1 || all[0].Parent.SpanID().String() != "b7ad6b7169203331" || all[0].Self.TraceState().String() != "a=b" || all[0].Ends != 1 {
+			t.Errorf("the spans are %+v", all)
 		}
 	})
 }

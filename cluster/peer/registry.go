@@ -92,9 +92,9 @@ func (m Method[Req, Resp]) Call(ctx context.Context, r *Remote, q *Req) (*Resp, 
 	return res, err
 }
 
-// span begins the span of a call to another node, if its request is traced.
+// span begins the span of a call to another node, if its request is traced here.
 func (r *Row) span(ctx context.Context, to api.NodeID) (context.Context, trace.Span) {
-	if !trace.Sampled(ctx) {
+	if !trace.Of(ctx).Recording() {
 		return ctx, trace.Span{}
 	}
 	name := rpc.FullName(r.Name)
@@ -105,7 +105,8 @@ func (r *Row) span(ctx context.Context, to api.NodeID) (context.Context, trace.S
 	return ctx, span
 }
 
-// continued begins the span of a call that another node makes, if the call is traced and this node has spans.
+// continued begins the span of a call that another node makes, if the call is traced. At a node without a collector there is no span, and
+// what is done for the call is in the trace.
 func (s *Server) continued(ctx context.Context, r *Row, from Identity) (context.Context, trace.Span) {
 	if s.cfg.Tracer == nil {
 		return ctx, trace.Span{}

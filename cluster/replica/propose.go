@@ -138,7 +138,7 @@ func (p *packer[R]) propose(ctx context.Context, command []byte) answer[R] {
 	if pr == nil {
 		pr = &proposal[R]{done: make(chan struct{}, 1)}
 	}
-	pr.command, pr.traced = command, trace.Sampled(ctx)
+	pr.command, pr.traced = command, trace.Of(ctx).Recording()
 	if err := p.admit(pr); err != nil {
 		return answer[R]{err: err}
 	}

@@ -3,7 +3,8 @@
 //
 // Whether a request is traced is decided once, where it comes in. From there on its context has a span, and the rooms that it passes
 // through begin spans below that with [Start]. A request that is not traced has none: Start then costs one look at the context, and
-// allocates nothing.
+// allocates nothing. The context of a request that is traced elsewhere, at a node that makes no spans ([Forward]), has the span of the
+// sender: what this node sends for the request names that, and Start makes none.
 //
 // Nothing that a client or another node says about a trace changes what is done with a request, except for the spans that are made of
 // it.

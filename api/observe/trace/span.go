@@ -27,7 +27,7 @@ const (
 // allocate nothing. No attribute may hold a key, a value or a credential.
 type Span struct{ of oteltrace.Span }
 
-// Recording reports whether the request is traced.
+// Recording reports whether there is a span: the request is traced, and this node makes spans.
 func (s Span) Recording() bool { return s.of != nil }
 
 // Name gives the span another name, which is known only when it ends.
@@ -73,7 +73,7 @@ func (s Span) EndAt(t time.Time) {
 	}
 }
 
-// Of returns the span of ctx.
+// Of returns the span of ctx; the zero Span if it has none that this node makes.
 func Of(ctx context.Context) Span {
 	if s := oteltrace.SpanFromContext(ctx); s.IsRecording() {
 		return Span{s}
@@ -110,7 +110,12 @@ func (s Span) Below(ctx context.Context) context.Context {
 }
 
 // Carry returns ctx with the span of another context, for work that may outlive a request.
-func Carry(ctx, from context.Context) context.Context { return Of(from).Below(ctx) }
+func Carry(ctx, from context.Context) context.Context {
+	if s := oteltrace.SpanFromContext(from); s.IsRecording() || s.SpanContext().IsSampled() {
+		return oteltrace.ContextWithSpan(ctx, s)
+	}
+	return ctx
+}
 
 // ID returns the id of the trace of ctx in hexadecimal; "" if there is none.
 func ID(ctx context.Context) string {

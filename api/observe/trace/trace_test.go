@@ -4,72 +4,13 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	oteltrace "go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/embedded"
-	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/edgehold/edgehold/api/observe/trace/tracetest"
 )
-
-// recorder is a provider that records every span. It is its own tracer.
-type recorder struct {
-	embedded.TracerProvider
-	embedded.Tracer
-	mu    sync.Mutex
-	spans []*recordedSpan
-}
-
-type recordedSpan struct {
-	noop.Span
-	of           *recorder
-	name         string
-	self, parent oteltrace.SpanContext
-	attributes   []attribute.KeyValue
-	failed       bool
-	began, ended time.Time
-}
-
-func (r *recorder) Start(ctx context.Context, name string, opts ...oteltrace.SpanStartOption) (context.Context, oteltrace.Span) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	parent := oteltrace.SpanContextFromContext(ctx)
-	id := parent.TraceID()
-	if !id.IsValid() {
-		id = oteltrace.TraceID{15: byte(len(r.spans) + 1)}
-	}
-	cfg := oteltrace.NewSpanStartConfig(opts...)
-	s := &recordedSpan{of: r, name: name, parent: parent, began: cfg.Timestamp()}
-	s.self = oteltrace.NewSpanContext(oteltrace.SpanContextConfig{
-		TraceID: id, SpanID: oteltrace.SpanID{7: byte(len(r.spans) + 1)}, TraceFlags: oteltrace.FlagsSampled, TraceState: parent.TraceState(),
-	})
-	r.spans = append(r.spans, s)
-	return oteltrace.ContextWithSpan(ctx, s), s
-}
-
-func (s *recordedSpan) SpanContext() oteltrace.SpanContext { return s.self }
-func (s *recordedSpan) IsRecording() bool                  { return s.ended.IsZero() }
-func (s *recordedSpan) SetName(name string)                { s.name = name }
-func (s *recordedSpan) SetAttributes(all ...attribute.KeyValue) {
-	s.attributes = append(s.attributes, all...)
-}
-func (s *recordedSpan) SetStatus(c codes.Code, _ string)         { s.failed = c == codes.Error }
-func (s *recordedSpan) TracerProvider() oteltrace.TracerProvider { return provider{s.of} }
-func (s *recordedSpan) End(opts ...oteltrace.SpanEndOption) {
-	cfg := oteltrace.NewSpanEndConfig(opts...)
-	if s.ended = cfg.Timestamp(); s.ended.IsZero() {
-		s.ended = time.Now()
-	}
-}
-
-type provider struct{ *recorder }
-
-func (p provider) Tracer(string, ...oteltrace.TracerOption) oteltrace.Tracer { return tracer(p) }
-
-type tracer struct{ *recorder }
 
 const (
 	good    = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -105,7 +46,7 @@ func TestServe(t *testing.T) {
 		"too long":                    {[]string{"cc" + good[2:] + "-" + strings.Repeat("a", 10_000)}, nil, false, true, ""},
 	} {
 		for _, ratio := range []float64{0, 1} {
-			r := &recorder{}
+			r := &tracetest.Recorder{}
 			h := http.Header{}
 			if c.parent != nil {
 				h["Traceparent"] = c.parent
@@ -113,20 +54,20 @@ func TestServe(t *testing.T) {
 			if c.state != nil {
 				h["Tracestate"] = c.state
 			}
-			ctx, span := New(provider{r}, ratio).Serve(t.Context(), "HTTP", h)
+			ctx, span := New(r, ratio).Serve(t.Context(), "HTTP", h)
 			span.End()
 			if want := c.continues || c.traced && ratio == 1; span.Recording() != want || Sampled(ctx) != want {
 				t.Errorf("%s, ratio %v: it is traced: %v, want %v", name, ratio, span.Recording(), want)
 				continue
 			}
-			if c.continues && (ID(ctx) != goodID || r.spans[0].parent.SpanID().String() != goodPar || !r.spans[0].parent.IsRemote()) {
-				t.Errorf("%s: the trace is %s below %s", name, ID(ctx), r.spans[0].parent.SpanID())
+			if c.continues && (ID(ctx) != goodID || r.Spans()[0].Parent.SpanID().String() != goodPar || !r.Spans()[0].Parent.IsRemote()) {
+				t.Errorf("%s: the trace is %s below %s", name, ID(ctx), r.Spans()[0].Parent.SpanID())
 			}
-			if c.continues && r.spans[0].self.TraceState().String() != c.wantState {
-				t.Errorf("%s: the state is %q, want %q", name, r.spans[0].self.TraceState(), c.wantState)
+			if c.continues && r.Spans()[0].Self.TraceState().String() != c.wantState {
+				t.Errorf("%s: the state is %q, want %q", name, r.Spans()[0].Self.TraceState(), c.wantState)
 			}
-			if !c.continues && len(r.spans) > 0 && r.spans[0].parent.IsValid() {
-				t.Errorf("%s: it continues %v", name, r.spans[0].parent)
+			if !c.continues && len(r.Spans()) > 0 && r.Spans()[0].Parent.IsValid() {
+				t.Errorf("%s: it continues %v", name, r.Spans()[0].Parent)
 			}
 		}
 	}
@@ -134,7 +75,7 @@ func TestServe(t *testing.T) {
 
 // TestBounded: no more traces begin in a second than the bound, whatever clients ask for.
 func TestBounded(t *testing.T) {
-	tracer := New(provider{&recorder{}}, 0)
+	tracer := New(&tracetest.Recorder{}, 0)
 	h := http.Header{"Traceparent": {good}}
 	traced := 0
 	began := time.Now()
@@ -150,8 +91,8 @@ func TestBounded(t *testing.T) {
 
 // TestSpans: spans begin below that of their context, by the provider of that, and work that outlives a request is in its trace.
 func TestSpans(t *testing.T) {
-	r := &recorder{}
-	ctx, root := New(provider{r}, 1).Serve(t.Context(), "HTTP", nil)
+	r := &tracetest.Recorder{}
+	ctx, root := New(r, 1).Serve(t.Context(), "HTTP", nil)
 	below, span := Start(ctx, "below", Internal)
 	span.Set(Node, "n1")
 	span.SetInt(Holders, 3)
@@ -168,27 +109,27 @@ func TestSpans(t *testing.T) {
 	_, other := Start(flight, "flight", Internal)
 	other.End()
 	root.End()
-	if len(r.spans) != 4 {
-		t.Fatalf("%d spans", len(r.spans))
+	if len(r.Spans()) != 4 {
+		t.Fatalf("%d spans", len(r.Spans()))
 	}
-	parents := []oteltrace.SpanID{{}, r.spans[0].self.SpanID(), r.spans[1].self.SpanID(), r.spans[0].self.SpanID()}
-	for i, s := range r.spans {
-		if s.parent.SpanID() != parents[i] || s.self.TraceID() != r.spans[0].self.TraceID() || s.ended.IsZero() {
-			t.Errorf("span %q: %+v", s.name, s)
+	parents := []oteltrace.SpanID{{}, r.Spans()[0].Self.SpanID(), r.Spans()[1].Self.SpanID(), r.Spans()[0].Self.SpanID()}
+	for i, s := range r.Spans() {
+		if s.Parent.SpanID() != parents[i] || s.Self.TraceID() != r.Spans()[0].Self.TraceID() || s.Ended.IsZero() {
+			t.Errorf("span %q: %+v", s.Name, s)
 		}
 	}
-	if s := r.spans[1]; s.name != "renamed" || !s.failed || len(s.attributes) != 3 {
+	if s := r.Spans()[1]; s.Name != "renamed" || !s.Failed || len(s.Attributes) != 3 {
 		t.Errorf("the span is %+v", s)
 	}
-	if s := r.spans[2]; !s.began.Equal(at) || !s.ended.Equal(at.Add(time.Second)) {
-		t.Errorf("the span in the past is of %v to %v", s.began, s.ended)
+	if s := r.Spans()[2]; !s.Began.Equal(at) || !s.Ended.Equal(at.Add(time.Second)) {
+		t.Errorf("the span in the past is of %v to %v", s.Began, s.Ended)
 	}
 }
 
 // TestRemote: what one node writes for another is read as what it was, and nothing else is read.
 func TestRemote(t *testing.T) {
-	r := &recorder{}
-	ctx, span := New(provider{r}, 0).Serve(t.Context(), "HTTP", http.Header{"Traceparent": {good}, "Tracestate": {"a=b"}})
+	r := &tracetest.Recorder{}
+	ctx, span := New(r, 0).Serve(t.Context(), "HTTP", http.Header{"Traceparent": {good}, "Tracestate": {"a=b"}})
 	defer span.End()
 	b := Bytes(ctx)
 	if len(b) != remoteBytes {
@@ -199,10 +140,10 @@ func TestRemote(t *testing.T) {
 		if !from.Sampled() {
 			t.Errorf("%s: nothing is read", how)
 		}
-		at := &recorder{}
-		_, there := New(provider{at}, 0).Continue(t.Context(), "there", Server, from)
+		at := &tracetest.Recorder{}
+		_, there := New(at, 0).Continue(t.Context(), "there", Server, from)
 		there.End()
-		if s := at.spans[0]; s.self.TraceID().String() != goodID || s.parent.SpanID() != r.spans[0].self.SpanID() || how == "text" && s.self.TraceState().String() != "a=b" {
+		if s := at.Spans()[0]; s.Self.TraceID().String() != goodID || s.Parent.SpanID() != r.Spans()[0].Self.SpanID() || how == "text" && s.Self.TraceState().String() != "a=b" {
 			t.Errorf("%s: it is continued as %+v", how, s)
 		}
 	}
@@ -215,34 +156,104 @@ func TestRemote(t *testing.T) {
 			t.Errorf("%x is read", bad)
 		}
 	}
-	at := &recorder{}
-	if _, span := New(provider{at}, 1).Continue(t.Context(), "there", Server, Remote{}); span.Recording() || len(at.spans) != 0 {
+	at := &tracetest.Recorder{}
+	if _, span := New(at, 1).Continue(t.Context(), "there", Server, Remote{}); span.Recording() || len(at.Spans()) != 0 {
 		t.Error("nothing is continued")
 	}
 }
 
-// TestOffCostsNothing: without a trace nothing is allocated.
+// TestForward: a node that makes no spans passes the span of a client or of another node on, in each form and with work that outlives the
+// request; a span that is not sampled, and none, it does not.
+func TestForward(t *testing.T) {
+	tracer := Forward()
+	sent := func(ctx context.Context) string {
+		h := http.Header{}
+		Headers(ctx, h)
+		parent, state := Text(ctx)
+		if got := h.Get("Traceparent"); got != parent || h.Get("Tracestate") != state {
+			t.Errorf("the headers have %q, the text is %q %q", h, parent, state)
+		}
+		if of := ParseRemote(Bytes(ctx)); of.Sampled() != (parent != "") || of.Sampled() && of.of.SpanID().String() != goodPar {
+			t.Errorf("the bytes name %v, the text is %q", of, parent)
+		}
+		return parent + state
+	}
+	for name, c := range map[string]struct {
+		parent, state []string
+		want          string
+	}{
+		"sampled":     {[]string{good}, []string{"a=b"}, good + "a=b"},
+		"not sampled": {[]string{strings.TrimSuffix(good, "1") + "0"}, nil, ""},
+		"nothing":     {nil, nil, ""},
+		"garbage":     {[]string{"x"}, nil, ""},
+	} {
+		ctx, span := tracer.Serve(t.Context(), "HTTP", http.Header{"Traceparent": c.parent, "Tracestate": c.state})
+		if span.Recording() {
+			t.Errorf("%s: there is a span", name)
+		}
+		below, span := Start(ctx, "below", Client)
+		Past(ctx, "past", time.Now()).EndAt(time.Now())
+		if got := sent(Carry(context.Background(), below)); got != c.want || span.Recording() || (ID(ctx) != "") != (c.want != "") {
+			t.Errorf("%s: %q is passed on, want %q", name, got, c.want)
+		}
+		ctx, span = tracer.Continue(t.Context(), "there", Server, ParseText(Text(ctx)))
+		if got := sent(ctx); got != c.want || span.Recording() {
+			t.Errorf("%s: %q is passed on by the next node, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestForwardIsBounded: a node passes on no more traces in a second than the bound, since they take a dearer way.
+func TestForwardIsBounded(t *testing.T) {
+	tracer, passed, began := Forward(), 0, time.Now()
+	for range 3 * PerSecond {
+		if ctx, _ := tracer.Serve(t.Context(), "HTTP", http.Header{"Traceparent": {good}}); Sampled(ctx) {
+			passed++
+		}
+	}
+	if most := PerSecond * (2 + int(time.Since(began)/time.Second)); passed > most || passed < PerSecond {
+		t.Errorf("%d of %d traces are passed on within %v", passed, 3*PerSecond, time.Since(began))
+	}
+}
+
+// TestOffCostsNothing: without a trace nothing is allocated, at a node that never traces and at one that passes traces on.
 func TestOffCostsNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	h := http.Header{"Traceparent": {good}}
-	var off *Tracer
-	if n := testing.AllocsPerRun(100, func() {
-		ctx, span := off.Serve(ctx, "HTTP", h)
-		ctx, below := Start(ctx, "below", Client)
-		below.Set(Node, "n1")
-		below.SetInt(Holders, 1)
-		below.Fail("unavailable")
-		Past(ctx, "past", time.Time{}).EndAt(time.Time{})
-		if Bytes(ctx) != nil || Sampled(ctx) || ID(ctx) != "" {
-			t.Error("there is a trace")
+	for name, c := range map[string]struct {
+		off *Tracer
+		h   http.Header
+	}{"never": {nil, http.Header{"Traceparent": {good}}}, "forward": {Forward(), http.Header{"Accept": {"*/*"}}}} {
+		if n := testing.AllocsPerRun(100, func() { untraced(ctx, t, c.off, c.h) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
 		}
-		below.End()
+	}
+}
+
+// untraced is what a request that is not traced passes through.
+func untraced(ctx context.Context, t *testing.T, off *Tracer, h http.Header) {
+	ctx, span := off.Serve(ctx, "HTTP", h)
+	ctx, below := Start(ctx, "below", Client)
+	below.Set(Node, "n1")
+	below.SetInt(Holders, 1)
+	below.Fail("unavailable")
+	Past(ctx, "past", time.Time{}).EndAt(time.Time{})
+	if Bytes(ctx) != nil || Sampled(ctx) || ID(ctx) != "" {
+		t.Error("there is a trace")
+	}
+	below.End()
+	span.End()
+	_, gone := off.Continue(ctx, "there", Server, Remote{})
+	gone.End()
+}
+
+// BenchmarkForward measures what a node without a collector does for a request that is not traced, where it comes in.
+func BenchmarkForward(b *testing.B) {
+	tracer, ctx, h := Forward(), b.Context(), http.Header{"Accept": {"*/*"}, "User-Agent": {"x"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		_, span := tracer.Serve(ctx, "HTTP", h)
 		span.End()
-		_, gone := off.Continue(ctx, "there", Server, Remote{})
-		gone.End()
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
 	}
 }
 

@@ -30,8 +30,8 @@ const (
 
 // Tracer decides which requests are traced, where they come in. It is safe for concurrent use. A nil Tracer traces none, at no cost.
 type Tracer struct {
-	of    oteltrace.Tracer
-	below uint64 // a request without a traceparent is traced if 63 random bits are below it
+	of    oteltrace.Tracer // nil: it makes no spans, and passes on the traces of others
+	below uint64           // a request without a traceparent is traced if 63 random bits are below it
 
 	second atomic.Int64 // of the count
 	begun  atomic.Int64
@@ -42,6 +42,10 @@ type Tracer struct {
 func New(p oteltrace.TracerProvider, ratio float64) *Tracer {
 	return &Tracer{of: p.Tracer(Scope), below: uint64(min(max(ratio, 0), 1) * math.MaxInt64)}
 }
+
+// Forward returns a Tracer that makes no spans. If a request or a message names a sampled span, the context of what is done for it is in
+// that span's trace, so that other nodes continue the trace. A request that names none costs a look at its headers.
+func Forward() *Tracer { return &Tracer{} }
 
 // Serve begins the span of a request from outside. If its headers have a traceparent that can be read, that says whether the request is
 // traced; else chance does. h may be nil. The caller must end the span. The context is ctx if the request is not traced.
@@ -54,10 +58,18 @@ func (t *Tracer) Serve(ctx context.Context, name string, h http.Header) (context
 			return ctx, Span{}
 		}
 		ctx = oteltrace.ContextWithRemoteSpanContext(ctx, given)
-	} else if rand.Uint64()>>1 >= t.below || !t.room() {
+	} else if t.of == nil || rand.Uint64()>>1 >= t.below || !t.room() {
 		return ctx, Span{}
 	}
-	ctx, s := t.of.Start(ctx, name, oteltrace.WithSpanKind(Server))
+	return t.start(ctx, name, Server)
+}
+
+// start begins a span below that of ctx, unless t makes none.
+func (t *Tracer) start(ctx context.Context, name string, kind Kind) (context.Context, Span) {
+	if t.of == nil {
+		return ctx, Span{}
+	}
+	ctx, s := t.of.Start(ctx, name, oteltrace.WithSpanKind(kind))
 	return ctx, recorded(s)
 }
 
@@ -67,8 +79,7 @@ func (t *Tracer) Continue(ctx context.Context, name string, kind Kind, from Remo
 	if t == nil || !from.of.IsSampled() || !t.room() {
 		return ctx, Span{}
 	}
-	ctx, s := t.of.Start(oteltrace.ContextWithRemoteSpanContext(ctx, from.of), name, oteltrace.WithSpanKind(kind))
-	return ctx, recorded(s)
+	return t.start(oteltrace.ContextWithRemoteSpanContext(ctx, from.of), name, kind)
 }
 
 // Begin begins the span of a call of a program, below the program's own span if ctx has one. The provider decides whether it is
@@ -77,8 +88,7 @@ func (t *Tracer) Begin(ctx context.Context, name string) (context.Context, Span)
 	if t == nil {
 		return ctx, Span{}
 	}
-	ctx, s := t.of.Start(ctx, name, oteltrace.WithSpanKind(Client))
-	return ctx, recorded(s)
+	return t.start(ctx, name, Client)
 }
 
 func recorded(s oteltrace.Span) Span {
@@ -124,7 +134,7 @@ func stateSize(lines []string) (n int) {
 }
 
 // Headers sets the headers by which the receiver of a request continues the trace of ctx. It sets none if ctx has no span, or one that
-// is not recorded.
+// is not sampled.
 func Headers(ctx context.Context, h http.Header) {
 	if oteltrace.SpanContextFromContext(ctx).IsSampled() {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
@@ -141,5 +151,5 @@ func Text(ctx context.Context) (parent, state string) {
 	return c["traceparent"], c["tracestate"]
 }
 
-// Sampled reports whether the request of ctx is traced.
+// Sampled reports whether the request of ctx is traced, by this node or by another: what is sent for it names its span.
 func Sampled(ctx context.Context) bool { return oteltrace.SpanContextFromContext(ctx).IsSampled() }
