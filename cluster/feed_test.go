@@ -59,22 +59,9 @@ func (x *follower) follow(ctx context.Context, t *testing.T, f words.Feed, seen 
 func TestFeedsOverLeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		plan := planned(t, "s1", "s2", "s3", "e1")
-		cfgs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
-		for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
-			role := api.RoleServer
-			if id == "e1" {
-				role = api.RoleEdge
-			}
-			cfg := b.config(id, role)
-			cfg.Static = plan
-			cfgs[id], nodes[id] = cfg, b.open(cfg)
-		}
-		for _, n := range nodes {
-			b.ready(n)
-		}
+		cfgs, nodes := b.static()
 		edge := nodes["e1"]
-		span, _ := plan.Span("k")
+		span, _ := cfgs["e1"].Static.Span("k")
 		piece := words.Piece{Range: api.PrefixRange("k"), Of: uint32(len(span.Groups)), Epoch: span.Epoch, Group: "r.1"}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -18,20 +18,7 @@ import (
 func TestRollingRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		plan := planned(t, "s1", "s2", "s3", "e1")
-		cfgs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
-		for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
-			role := api.RoleServer
-			if id == "e1" {
-				role = api.RoleEdge
-			}
-			cfg := b.config(id, role)
-			cfg.Static = plan
-			cfgs[id], nodes[id] = cfg, b.open(cfg)
-		}
-		for _, n := range nodes {
-			b.ready(n)
-		}
+		cfgs, nodes := b.static()
 		gateway := nodes["e1"].Store()
 		stop := make(chan struct{})
 		var clients sync.WaitGroup

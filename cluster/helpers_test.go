@@ -53,6 +53,36 @@ func (b *bubble) open(cfg Config) *Node {
 	return n
 }
 
+// found opens s1, a server that founds a cluster in a folder of its own, and waits until it is ready.
+func (b *bubble) found() *Node {
+	b.t.Helper()
+	cfg := b.config("s1", api.RoleServer)
+	cfg.Bootstrap, cfg.Dir = true, b.t.TempDir()
+	n := b.open(cfg)
+	b.ready(n)
+	return n
+}
+
+// static opens the servers s1, s2 and s3 and the edge e1 by a map that does not change, and waits until they are ready.
+func (b *bubble) static() (map[api.NodeID]Config, map[api.NodeID]*Node) {
+	b.t.Helper()
+	plan := planned(b.t, "s1", "s2", "s3", "e1")
+	cfgs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
+	for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
+		role := api.RoleServer
+		if id == "e1" {
+			role = api.RoleEdge
+		}
+		cfg := b.config(id, role)
+		cfg.Static = plan
+		cfgs[id], nodes[id] = cfg, b.open(cfg)
+	}
+	for _, n := range nodes {
+		b.ready(n)
+	}
+	return cfgs, nodes
+}
+
 // ready waits until the node is.
 func (b *bubble) ready(n *Node) {
 	b.t.Helper()

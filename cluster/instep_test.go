@@ -16,19 +16,7 @@ import (
 func TestStaleWithoutMajority(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		plan := planned(t, "s1", "s2", "s3", "e1")
-		cfgs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
-		for _, id := range []api.NodeID{"s1", "s2", "s3", "e1"} {
-			cfg := b.config(id, api.RoleServer)
-			if id == "e1" {
-				cfg.Role = api.RoleEdge
-			}
-			cfg.Static = plan
-			cfgs[id], nodes[id] = cfg, b.open(cfg)
-		}
-		for _, n := range nodes {
-			b.ready(n)
-		}
+		cfgs, nodes := b.static()
 		s, _ := nodes["s1"].Group("r.1")
 		last := map[api.NodeID]api.NodeID{"s1": "s2", "s2": "s3", "s3": "s1"}[s.Leader] // a follower
 		write := func(value string) {

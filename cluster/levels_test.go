@@ -196,10 +196,7 @@ func unpackFile(name string, r io.Reader) error {
 func TestOlderNodeIsNoMember(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		first := b.config("s1", api.RoleServer)
-		first.Bootstrap, first.Dir = true, t.TempDir()
-		s1 := b.open(first)
-		b.ready(s1)
+		s1 := b.found()
 		second := b.config("s2", api.RoleServer)
 		second.Join, second.Dir = []string{"s1"}, t.TempDir()
 		second.level, second.mapLevel = fsm.Level1, 1 // of the map it knows none

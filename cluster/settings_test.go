@@ -87,10 +87,7 @@ func wrapped(text string, columns int) string {
 func TestNodeSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		first := b.config("s1", api.RoleServer)
-		first.Bootstrap, first.Dir = true, t.TempDir()
-		s1 := b.open(first)
-		b.ready(s1)
+		s1 := b.found()
 		second := b.config("e1", api.RoleEdge)
 		second.Join = []string{"s1"}
 		e1 := b.open(second)

@@ -23,10 +23,7 @@ import (
 func TestVaultStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
-		first := b.config("s1", api.RoleServer)
-		first.Bootstrap, first.Dir = true, t.TempDir()
-		s1 := b.open(first)
-		b.ready(s1)
+		s1 := b.found()
 		second := b.config("e1", api.RoleEdge)
 		second.Join, second.Dir = []string{"s1"}, t.TempDir()
 		e1 := b.open(second)

@@ -200,7 +200,7 @@ func (c *Cache) fill(r *api.ReadRequest, a *ask, out *api.ReadResult, first bool
 	if first {
 		out.ServedBy, out.Group = a.res.ServedBy, a.res.Group
 	} else {
-		out.ServedBy = weaker(out.ServedBy, a.res.ServedBy)
+		out.ServedBy = words.Weaker(out.ServedBy, a.res.ServedBy)
 		out.Group = commonGroup(out.Group, a.res.Group, false)
 	}
 	out.Age = max(out.Age, a.res.Age)
@@ -249,17 +249,6 @@ func (c *Cache) isSnapshot(asks []*ask, found []*entry, got keysServed) bool {
 		}
 	}
 	return true
-}
-
-// weaker returns the weaker of two: stale is weaker than owner, and owner weaker than lease.
-func weaker(a, b api.ServedBy) api.ServedBy {
-	switch {
-	case a == api.ServedByStale || b == api.ServedByStale:
-		return api.ServedByStale
-	case a == api.ServedByOwner || b == api.ServedByOwner:
-		return api.ServedByOwner
-	}
-	return api.ServedByLease
 }
 
 func mismatch(keys, entries int) error {

@@ -241,22 +241,11 @@ func merge(q *words.ReadRequest, parts []part, results []words.ReadResult, out *
 				out.Deadlines[at] = res.Deadlines[j]
 			}
 		}
-		out.ServedBy = weaker(out.ServedBy, res.ServedBy)
+		out.ServedBy = words.Weaker(out.ServedBy, res.ServedBy)
 		out.Age = max(out.Age, res.Age)
 		t := &out.Timing
 		t.Route, t.Revoke, t.Commit = max(t.Route, res.Timing.Route), max(t.Revoke, res.Timing.Revoke), max(t.Commit, res.Timing.Commit)
 	}
-}
-
-// weaker returns the weaker of two: stale is weaker than owner, and owner weaker than lease.
-func weaker(a, b api.ServedBy) api.ServedBy {
-	switch {
-	case a == api.ServedByStale || b == api.ServedByStale:
-		return api.ServedByStale
-	case a == api.ServedByOwner || b == api.ServedByOwner:
-		return api.ServedByOwner
-	}
-	return api.ServedByLease
 }
 
 // readError returns the error of a read. A read changes nothing, so its outcome is never unknown.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -72,34 +71,15 @@ func TestConsulTemplate(t *testing.T) {
 	rendered("one: a=1 b=2")
 	consulPut(t, near, "template/name", "two")
 	rendered("two: a=1 b=2")
-	consulAsk(t, http.MethodDelete, near, "template/list/a", "")
+	ask(t, http.MethodDelete, "http://"+near+"/v1/kv/template/list/a", "")
 	rendered("two: b=2")
 }
 
 func consulPut(t *testing.T, address, key, value string) {
 	t.Helper()
-	if got := consulAsk(t, http.MethodPut, address, key, value); got != "true" {
+	if got := ask(t, http.MethodPut, "http://"+address+"/v1/kv/"+key, value); got != "true" {
 		t.Fatalf("a write of %s is answered %s", key, got)
 	}
-}
-
-// consulAsk asks for a key, and returns the body of the answer.
-func consulAsk(t *testing.T, method, address, key, body string) string {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+"/v1/kv/"+key, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }() // it has been read
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 // terraformMain is a configuration whose state is in Consul's KV, and whose resource waits for a file.
@@ -171,7 +151,7 @@ func TestConsulTerraform(t *testing.T) {
 	if out := run(t, second, env, program, "apply", "-no-color", "-input=false", "-auto-approve"); !strings.Contains(out, "No changes") {
 		t.Errorf("the other one does not find the state of the first:\n%s", out)
 	}
-	if got := consulAsk(t, http.MethodGet, near, path+"?raw", ""); !strings.Contains(got, `"terraform_version"`) {
+	if got := ask(t, http.MethodGet, "http://"+near+"/v1/kv/"+path+"?raw", ""); !strings.Contains(got, `"terraform_version"`) {
 		t.Errorf("the state is %.200q", got)
 	}
 }
