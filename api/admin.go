@@ -17,6 +17,9 @@ type Admin interface {
 	Status(ctx context.Context) (*Status, error)
 	// SetPlacement makes the region own every key with the prefix. It returns CodeConflict unless no such key exists.
 	SetPlacement(ctx context.Context, prefix Key, region RegionID) error
+	// SetPlacementGroup makes one group of a region own every key with the prefix. It returns CodeConflict unless no such key
+	// exists, and CodeInvalid if there is no such group or it is one of several that divide the keys among themselves.
+	SetPlacementGroup(ctx context.Context, prefix Key, group GroupID) error
 	// Ready returns nil if the node routes, serves and, if it is a server, has caught up. Otherwise the error says what is
 	// missing.
 	Ready(ctx context.Context) error

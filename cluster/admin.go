@@ -132,6 +132,14 @@ func (n *Node) SetPlacement(ctx context.Context, prefix api.Key, region api.Regi
 	return n.changes.SetPlacement(ctx, prefix, region)
 }
 
+// SetPlacementGroup makes the group own every key with the prefix, if there is none yet. CodeDenied at an edge.
+func (n *Node) SetPlacementGroup(ctx context.Context, prefix api.Key, group api.GroupID) error {
+	if err := n.administers("placement"); err != nil {
+		return err
+	}
+	return n.changes.SetPlacementGroup(ctx, prefix, group)
+}
+
 // Ready reports whether the node routes and serves and, if it is a server, has caught up in every group that it votes in: nil, or
 // CodeUnavailable with what is missing.
 func (n *Node) Ready(context.Context) error {

@@ -246,5 +246,10 @@ func (s nodeStore) SetPlacement(ctx context.Context, prefix api.Key, region api.
 	return s.n.SetPlacement(ctx, prefix, region)
 }
 
+// SetPlacementGroup implements api.Admin.
+func (s nodeStore) SetPlacementGroup(ctx context.Context, prefix api.Key, group api.GroupID) error {
+	return s.n.SetPlacementGroup(ctx, prefix, group)
+}
+
 // Ready implements api.Admin.
 func (s nodeStore) Ready(ctx context.Context) error { return s.n.Ready(ctx) }

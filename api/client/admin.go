@@ -57,13 +57,31 @@ func (c *Client) Status(ctx context.Context) (*api.Status, error) {
 //
 // A request for a placement carries no id. So once it may have taken effect it is not sent again.
 func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	return c.setPlacement(ctx, prefix, owner{Region: region}, func(ctx context.Context, a api.Admin) error { return a.SetPlacement(ctx, prefix, region) })
+}
+
+// SetPlacementGroup makes one group of a region own every key that begins with prefix, as the front for Consul needs of its keys in a
+// cluster with several groups for each region. The error is [api.CodeConflict] unless no such key exists, [api.CodeInvalid] if there is
+// no such group or it is one of several that divide the keys among themselves, and [api.CodeAmbiguous] if the outcome is unknown. After
+// any other error nothing was changed. Like [Client.SetPlacement], it is not sent again once it may have taken effect.
+func (c *Client) SetPlacementGroup(ctx context.Context, prefix api.Key, group api.GroupID) error {
+	return c.setPlacement(ctx, prefix, owner{Group: group}, func(ctx context.Context, a api.Admin) error { return a.SetPlacementGroup(ctx, prefix, group) })
+}
+
+// owner is the region, or the group, that is to own keys.
+type owner struct {
+	Region api.RegionID `json:"region,omitempty"`
+	Group  api.GroupID  `json:"group,omitempty"`
+}
+
+func (c *Client) setPlacement(ctx context.Context, prefix api.Key, to owner, direct func(context.Context, api.Admin) error) error {
 	const path = "/v1/cluster/placement"
 	q := &call{op: "placement", key: prefix, method: http.MethodPost, path: path, raw: path, limit: maxAdminAnswer, writes: true}
 	body := struct {
-		Prefix    *string      `json:"prefix,omitempty"`
-		PrefixB64 []byte       `json:"prefix_base64,omitempty"`
-		Region    api.RegionID `json:"region"`
-	}{Region: region}
+		Prefix    *string `json:"prefix,omitempty"`
+		PrefixB64 []byte  `json:"prefix_base64,omitempty"`
+		owner
+	}{owner: to}
 	if text := string(prefix); utf8.ValidString(text) {
 		body.Prefix = &text
 	} else {
@@ -77,7 +95,7 @@ func (c *Client) SetPlacement(ctx context.Context, prefix api.Key, region api.Re
 	q.direct = func(ctx context.Context, s api.Store) error {
 		a, err := adminOf(s)
 		if err == nil {
-			err = a.SetPlacement(ctx, prefix, region)
+			err = direct(ctx, a)
 		}
 		return err
 	}

@@ -220,6 +220,7 @@ func testList(t *testing.T, c *Client, m *storetest.Memory) {
 type admin struct {
 	prefix api.Key
 	region api.RegionID
+	group  api.GroupID
 }
 
 var aStatus = &api.Status{
@@ -236,6 +237,13 @@ func (a *admin) SetPlacement(_ context.Context, prefix api.Key, region api.Regio
 		return api.Errorf(api.CodeConflict, "the range has keys")
 	}
 	a.prefix, a.region = prefix, region
+	return nil
+}
+func (a *admin) SetPlacementGroup(_ context.Context, prefix api.Key, group api.GroupID) error {
+	if group == "taken" {
+		return api.Errorf(api.CodeConflict, "the range has keys")
+	}
+	a.prefix, a.group = prefix, group
 	return nil
 }
 
@@ -255,6 +263,12 @@ func TestAdmin(t *testing.T) {
 			if err := c.SetPlacement(t.Context(), prefix, "eu-west"); err != nil || a.prefix != prefix || a.region != "eu-west" {
 				t.Errorf("%v, %q, %q", err, a.prefix, a.region)
 			}
+		}
+		if err := c.SetPlacementGroup(t.Context(), "de/", "eu-west.2"); err != nil || a.prefix != "de/" || a.group != "eu-west.2" || a.region != "eu-west" {
+			t.Errorf("%v, %q, %q, %q", err, a.prefix, a.group, a.region)
+		}
+		if err := c.SetPlacementGroup(t.Context(), "de/", "taken"); !errors.Is(err, api.CodeConflict) {
+			t.Error(err)
 		}
 		if err := c.SetPlacement(t.Context(), "eu/", "taken"); !errors.Is(err, api.CodeConflict) || !strings.Contains(err.Error(), "the range has keys") {
 			t.Error(err)

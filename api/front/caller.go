@@ -209,6 +209,14 @@ func (c Caller) SetPlacement(ctx context.Context, prefix api.Key, region api.Reg
 	return c.backend.admin.SetPlacement(ctx, prefix, region)
 }
 
+// SetPlacementGroup moves all keys with the prefix to a group. It needs [Administer].
+func (c Caller) SetPlacementGroup(ctx context.Context, prefix api.Key, group api.GroupID) error {
+	if err := c.May("placement set", Administer, string(prefix)); err != nil {
+		return err
+	}
+	return c.backend.admin.SetPlacementGroup(ctx, prefix, group)
+}
+
 func (c Caller) allowKey(verb string, r Right, k api.Key) error {
 	if c.backend.access == nil {
 		return nil

@@ -46,6 +46,10 @@ func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error 
 	e.asked++
 	return nil
 }
+func (e *everything) SetPlacementGroup(context.Context, api.Key, api.GroupID) error {
+	e.asked++
+	return nil
+}
 func (e *everything) Ready(context.Context) error                       { return nil }
 func (e *everything) DevStatus(context.Context) (*api.DevStatus, error) { e.asked++; return nil, nil }
 func (e *everything) CutRegions(context.Context, api.RegionID, api.RegionID) (*api.DevStatus, error) {
@@ -135,6 +139,7 @@ func TestRights(t *testing.T) {
 		{"stop", func(ctx context.Context, c Caller) error { _, err := c.StopNode(ctx, "n"); return err }, []string{"stop: operate n"}},
 		{"start", func(ctx context.Context, c Caller) error { _, err := c.StartNode(ctx, "n"); return err }, []string{"start: operate n"}},
 		{"placement", func(ctx context.Context, c Caller) error { return c.SetPlacement(ctx, "p", "r") }, []string{"placement set: administer p"}},
+		{"placement of a group", func(ctx context.Context, c Caller) error { return c.SetPlacementGroup(ctx, "p", "r.1") }, []string{"placement set: administer p"}},
 	} {
 		for refused := range len(c.want) + 1 { // the right at this place is refused; the last: none is
 			store, asked := &everything{}, []string(nil)

@@ -31,8 +31,8 @@ var aboutGetSlow = about{
 }
 
 var aboutPostPlacement = about{
-	id: "setPlacement", tag: "cluster", summary: "Have a region own the keys with a prefix", text: "No such key may exist yet.",
-	in: asks("Placement", placementBody{}, "region"), must: true, out: answers(placementBody{}), errors: []int{404, 409},
+	id: "setPlacement", tag: "cluster", summary: "Have a region, or one group of it, own the keys with a prefix", text: "No such key may exist yet. The body names one of region and group.",
+	in: asks("Placement", placementBody{}), must: true, out: answers(placementBody{}), errors: []int{404, 409},
 	examples: []example{{name: "set", target: "/v1/cluster/placement", body: `{"prefix":"shop/","region":"us-east"}`, status: 200, answer: `{"prefix":"shop/","region":"us-east"}`}},
 }
 

@@ -57,11 +57,12 @@ func bodyOf(s *api.Status) statusBody {
 // placementJSON is a prefix in base64 and a name.
 var placementJSON = body{"body", "application/json", 64 << 10}
 
-// placementBody asks that a region own all keys with a prefix.
+// placementBody asks that a region, or one group of a region, own all keys with a prefix.
 type placementBody struct {
 	Prefix    *string      `json:"prefix,omitempty"`
 	PrefixB64 []byte       `json:"prefix_base64,omitempty"`
-	Region    api.RegionID `json:"region"`
+	Region    api.RegionID `json:"region,omitempty"`
+	Group     api.GroupID  `json:"group,omitempty"`
 }
 
 // postPlacement does what `edgehold placement set` asks.
@@ -78,8 +79,8 @@ func postPlacement(x *exchange) error {
 	switch {
 	case (body.Prefix == nil) == (body.PrefixB64 == nil):
 		return api.Errorf(api.CodeInvalid, "name the keys by one of prefix and prefix_base64")
-	case body.Region == "":
-		return api.Errorf(api.CodeInvalid, "name the region that shall own the keys")
+	case (body.Region == "") == (body.Group == ""):
+		return api.Errorf(api.CodeInvalid, "name what is to own the keys by one of region and group")
 	case body.Prefix != nil:
 		prefix = api.Key(*body.Prefix)
 	}
@@ -87,7 +88,12 @@ func postPlacement(x *exchange) error {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
 	}
 	x.writes = true
-	if err := x.Store.SetPlacement(x.Ctx, prefix, body.Region); err != nil {
+	if body.Group != "" {
+		err = x.Store.SetPlacementGroup(x.Ctx, prefix, body.Group)
+	} else {
+		err = x.Store.SetPlacement(x.Ctx, prefix, body.Region)
+	}
+	if err != nil {
 		return err
 	}
 	return x.replyJSON(body)

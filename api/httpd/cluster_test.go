@@ -20,12 +20,17 @@ type fakeAdmin struct {
 	err    error
 	prefix api.Key
 	region api.RegionID
+	group  api.GroupID
 }
 
 func (f *fakeAdmin) Status(context.Context) (*api.Status, error) { return f.status, f.err }
 func (f *fakeAdmin) Ready(context.Context) error                 { return f.err }
 func (f *fakeAdmin) SetPlacement(_ context.Context, prefix api.Key, region api.RegionID) error {
-	f.prefix, f.region = prefix, region
+	f.prefix, f.region, f.group = prefix, region, ""
+	return f.err
+}
+func (f *fakeAdmin) SetPlacementGroup(_ context.Context, prefix api.Key, group api.GroupID) error {
+	f.prefix, f.region, f.group = prefix, "", group
 	return f.err
 }
 
@@ -64,15 +69,17 @@ func TestPlacement(t *testing.T) {
 	for body, want := range map[string]struct {
 		prefix api.Key
 		region api.RegionID
+		group  api.GroupID
 	}{
-		`{"prefix":"eu/","region":"eu-west"}`:         {"eu/", "eu-west"},
-		`{"prefix_base64":"/w==","region":"eu-west"}`: {"\xff", "eu-west"},
-		`{"prefix":"","region":"us-east"}`:            {"", "us-east"},
+		`{"prefix":"eu/","region":"eu-west"}`:         {"eu/", "eu-west", ""},
+		`{"prefix_base64":"/w==","region":"eu-west"}`: {"\xff", "eu-west", ""},
+		`{"prefix":"","region":"us-east"}`:            {"", "us-east", ""},
+		`{"prefix":"eu/","group":"eu-west.2"}`:        {"eu/", "", "eu-west.2"},
 	} {
 		r := request(h, "POST", "/v1/cluster/placement", body)
 		wantStatus(t, r, 200)
-		if admin.prefix != want.prefix || admin.region != want.region {
-			t.Errorf("%s: %q, %q", body, admin.prefix, admin.region)
+		if admin.prefix != want.prefix || admin.region != want.region || admin.group != want.group {
+			t.Errorf("%s: %q, %q, %q", body, admin.prefix, admin.region, admin.group)
 		}
 		var a, b any
 		if json.Unmarshal([]byte(body), &a) != nil || json.Unmarshal([]byte(bodyOf(t, r)), &b) != nil {
@@ -80,7 +87,7 @@ func TestPlacement(t *testing.T) {
 		}
 	}
 	for _, body := range []string{
-		``, `{}`, `null`, `[]`, `{"prefix":"a"}`, `{"region":"r"}`, `{"prefix":"a","prefix_base64":"YQ==","region":"r"}`,
+		``, `{}`, `null`, `[]`, `{"prefix":"a"}`, `{"region":"r"}`, `{"prefix":"a","region":"r","group":"r.1"}`, `{"prefix":"a","prefix_base64":"YQ==","region":"r"}`,
 		`{"prefix":"a","region":"r","ttl":1}`, `{"prefix":"a","region":"r"} x`, `{"prefix_base64":"!","region":"r"}`,
 	} {
 		wantProblem(t, request(h, "POST", "/v1/cluster/placement", body), 400, api.CodeInvalid)

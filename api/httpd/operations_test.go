@@ -57,6 +57,9 @@ func (e *everything) Ready(context.Context) error                 { return e.err
 func (e *everything) SetPlacement(context.Context, api.Key, api.RegionID) error {
 	return e.err
 }
+func (e *everything) SetPlacementGroup(context.Context, api.Key, api.GroupID) error {
+	return e.err
+}
 func (e *everything) progress() (*api.Progress, error) { return &api.Progress{Done: true}, e.err }
 func (e *everything) Drain(context.Context, api.NodeID, time.Duration) (*api.Progress, error) {
 	return e.progress()

@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/edgehold/edgehold/api"
@@ -56,6 +57,45 @@ func (c *Client[R]) Change(ctx context.Context, command placement.Command) (*pla
 // SetPlacement makes the region own every key with the prefix. CodeConflict if such a key exists; nil if the region
 // owns them already. After a crash at any step every range has at most one owner, and the same call finishes the change.
 func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api.RegionID) error {
+	return c.setPlacement(ctx, prefix, func(m *placement.Map) (owners, error) {
+		o := owners{region, m.GroupsOf(region), func(s placement.Span) bool { return s.Region == region }}
+		if len(o.groups) == 0 {
+			return o, &api.Error{Code: api.CodeInvalid, Op: "placement", Hint: fmt.Sprintf("region %q has no server", region)}
+		}
+		return o, nil
+	})
+}
+
+// SetPlacementGroup is like SetPlacement, but one group of a region owns the keys, so that one counter numbers all writes to them.
+// CodeInvalid if there is no such group, and if it is one of several that divide the keys among themselves: a group gives keys to others
+// alone.
+func (c *Client[R]) SetPlacementGroup(ctx context.Context, prefix api.Key, group api.GroupID) error {
+	return c.setPlacement(ctx, prefix, func(m *placement.Map) (owners, error) {
+		g, ok := m.Group(group)
+		if !ok || group == ident.MetaGroup {
+			return owners{}, &api.Error{Code: api.CodeInvalid, Op: "placement",
+				Hint: fmt.Sprintf("there is no group %q that can own keys; edgehold cluster groups lists the groups", group)}
+		}
+		o := owners{g.Region, []api.GroupID{group}, func(s placement.Span) bool { return len(s.Groups) == 1 && s.Groups[0] == group }}
+		for _, s := range m.Spans(api.PrefixRange(prefix)) {
+			if !o.have(s) && slices.Contains(s.Groups, group) {
+				return o, &api.Error{Code: api.CodeInvalid, Op: "placement", Hint: fmt.Sprintf(
+					"the group %q divides these keys with other groups, and a group gives keys to others alone; nothing was changed. "+
+						"Give the keys to a group of another region first, and then to this one", group)}
+			}
+		}
+		return o, nil
+	})
+}
+
+// owners are the groups, all of one region, that are to own keys. have reports whether those of a range are as they are to be.
+type owners struct {
+	region api.RegionID
+	groups []api.GroupID
+	have   func(s placement.Span) bool
+}
+
+func (c *Client[R]) setPlacement(ctx context.Context, prefix api.Key, to func(m *placement.Map) (owners, error)) error {
 	if len(prefix) > api.MaxKeyBytes {
 		return api.Errorf(api.CodeTooLarge, "prefix of %d bytes is over the limit of %d bytes", len(prefix), api.MaxKeyBytes)
 	}
@@ -66,13 +106,13 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 	if err != nil {
 		return err
 	}
-	to := m.GroupsOf(region)
-	if len(to) == 0 {
-		return &api.Error{Code: api.CodeInvalid, Op: "placement", Hint: fmt.Sprintf("region %q has no server", region)}
+	next, err := to(m)
+	if err != nil {
+		return err
 	}
 	var pieces []placement.Span
 	for _, s := range m.Spans(api.PrefixRange(prefix)) {
-		if s.Region != region {
+		if !next.have(s) {
 			pieces = append(pieces, s)
 		}
 	}
@@ -81,7 +121,7 @@ func (c *Client[R]) SetPlacement(ctx context.Context, prefix api.Key, region api
 		return err
 	}
 	for i, from := range pieces {
-		err := c.move(ctx, from, placement.Span{Range: from.Range, Epoch: ident.NextEpoch(from.Epoch, counted[i]), Region: region, Groups: to})
+		err := c.move(ctx, from, placement.Span{Range: from.Range, Epoch: ident.NextEpoch(from.Epoch, counted[i]), Region: next.region, Groups: next.groups})
 		if err != nil {
 			return err
 		}
@@ -155,7 +195,7 @@ func unfinished(err error, begun bool) error {
 	switch {
 	case !begun && e.Code == api.CodeWrongGroup:
 		return &api.Error{Code: api.CodeConflict, Op: "placement", Err: err,
-			Hint: "an earlier change of owner in this range has not ended; repeat that one first, with its own prefix and region"}
+			Hint: "an earlier change of owner in this range has not ended; repeat that one first, with its own prefix and owner"}
 	case !begun && e.Code != api.CodeAmbiguous:
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -220,6 +221,42 @@ func TestSetPlacement(t *testing.T) {
 	}
 	if err := c.SetPlacement(t.Context(), api.Key(make([]byte, api.MaxKeyBytes+1)), "b"); !errors.Is(err, api.CodeTooLarge) {
 		t.Errorf("a long prefix: %v", err)
+	}
+}
+
+// TestSetPlacementGroup: all keys with a prefix go to one group, and stay there if their region is asked for them.
+func TestSetPlacementGroup(t *testing.T) {
+	c, g, m := newClient(t)
+	for _, group := range []api.GroupID{"b.2", "z.1", "z.2", "a.2"} {
+		if err := c.SetPlacementGroup(t.Context(), "p/", group); err != nil {
+			t.Fatalf("to %s: %v", group, err)
+		}
+		for _, k := range []api.Key{"p/1", "p/2", "p/3", "p/x/y"} {
+			if got := g.owners(k); !slices.Equal(got, []api.GroupID{group}) {
+				t.Errorf("%q: owners %v, want %s", k, got, group)
+			}
+		}
+		s := m.Map().Scan(api.PrefixRange("p/"))
+		if len(s) != 1 || !slices.Equal(s[0].Groups, []api.GroupID{group}) {
+			t.Errorf("the map has %+v, want %s", s, group)
+		}
+	}
+	version := m.Map().Version
+	for what, err := range map[string]error{
+		"the same group": c.SetPlacementGroup(t.Context(), "p/", "a.2"),
+		"its region":     c.SetPlacement(t.Context(), "p/", "a"),
+	} {
+		if err != nil || m.Map().Version != version {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	for group, want := range map[api.GroupID]string{"a.1": "divides these keys", "nowhere.1": "no group", ident.MetaGroup: "no group"} {
+		if err := c.SetPlacementGroup(t.Context(), "q/", group); !errors.Is(err, api.CodeInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("to %s: %v", group, err)
+		}
+	}
+	if m.Map().Version != version {
+		t.Error("the map has changed")
 	}
 }
 

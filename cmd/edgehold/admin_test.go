@@ -90,4 +90,10 @@ func TestPlacementSet(t *testing.T) {
 	if got := p.must(t, "", "placement", "set", "--prefix", "de/", "--region", "eu-west", "-o", "json"); got != `{"prefix":"de/","region":"eu-west"}`+"\n" {
 		t.Errorf("got %q", got)
 	}
+	if got := p.must(t, "", "placement", "set", "--prefix", "consul/", "--group", "eu-west.2"); got != "eu-west.2 owns consul/*\n" || p.admin.placed["consul/"] != "group eu-west.2" {
+		t.Errorf("got %q, %v", got, p.admin.placed)
+	}
+	if got := p.must(t, "", "placement", "set", "--prefix", "consul/", "--group", "eu-west.2", "-o", "json"); got != `{"prefix":"consul/","group":"eu-west.2"}`+"\n" {
+		t.Errorf("got %q", got)
+	}
 }

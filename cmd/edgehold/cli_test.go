@@ -89,6 +89,10 @@ func (a *fakeAdmin) SetPlacement(_ context.Context, prefix api.Key, region api.R
 	a.placed = map[api.Key]api.RegionID{prefix: region}
 	return nil
 }
+func (a *fakeAdmin) SetPlacementGroup(_ context.Context, prefix api.Key, group api.GroupID) error {
+	a.placed = map[api.Key]api.RegionID{prefix: api.RegionID("group " + group)}
+	return nil
+}
 
 func sampleStatus() *api.Status {
 	return &api.Status{
@@ -206,6 +210,7 @@ func TestExitStatusAndErrors(t *testing.T) {
 		{"argument and start", []string{"kv", "list", "a", "--start", "b"}, 2, "--prefix excludes"},
 		{"missing setting", []string{"placement", "set", "--prefix", "p"}, 2, "--region is required"},
 		{"missing prefix", []string{"placement", "set", "--region", "eu-west"}, 2, "--prefix is required"},
+		{"two owners", []string{"placement", "set", "--prefix", "p", "--region", "eu-west", "--group", "eu-west.1"}, 2, "--region and --group: choose one"},
 		{"bad concurrency", []string{"import", "-", "--concurrency", "-1"}, 2, "--concurrency"},
 		{"resume of nothing", []string{"export", "--resume"}, 2, "--output"},
 		{"unknown shell", []string{"completion", "tcsh"}, 2, "unknown shell"},

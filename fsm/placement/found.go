@@ -60,6 +60,18 @@ func static(l Level, clusterID string, nodes []Node, groups, voters int, prefixe
 	return m, m.Check()
 }
 
+// Together gives all keys with the prefix to one group of a region that divides them among several. It does nothing if one group
+// has all of them already, or if they are of several ranges. m is the map of a cluster that has no groups yet.
+func (m *Map) Together(prefix api.Key) {
+	spans := m.Spans(api.PrefixRange(prefix))
+	if len(spans) != 1 || len(spans[0].Groups) < 2 {
+		return
+	}
+	s := spans[0]
+	s.Groups = []api.GroupID{s.Owner(prefix)}
+	m.assign(s)
+}
+
 // place gives a new server its places: it founds the groups of a new region, or joins the voters of its region's groups
 // while they want more; and the meta group's voters are chosen anew.
 func (m *Map) place(n Node) error {

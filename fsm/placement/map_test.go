@@ -73,6 +73,35 @@ func TestStaticRefuses(t *testing.T) {
 	}
 }
 
+// TestTogether: the keys with a prefix have one owner, in one range, and all others have those that they had.
+func TestTogether(t *testing.T) {
+	m, before := planet(t, 4, "eu-west"), planet(t, 4, "eu-west")
+	m.Together("consul/")
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	spans := m.Scan(api.PrefixRange("consul/"))
+	if len(spans) != 1 || len(spans[0].Groups) != 1 || spans[0].Region != "us-east" {
+		t.Fatalf("the keys have the owners %+v", spans)
+	}
+	for _, k := range []api.Key{"", "consul", "consul/", "consul/a", "consul/a/b", "consul/a/c/d", "consul0", "eu-west/a", "z/y/x"} {
+		g, epoch, _ := m.Locate(k)
+		was, at, _ := before.Locate(k)
+		if inside := api.PrefixRange("consul/").Contains(k); inside && g != spans[0].Groups[0] || !inside && g != was || epoch != at {
+			t.Errorf("%q belongs to %s at epoch %d, before to %s at %d", k, g, epoch, was, at)
+		}
+	}
+	one := planet(t, 1, "eu-west")
+	one.Together("consul/")
+	if len(one.Ranges) != len(planet(t, 1, "eu-west").Ranges) {
+		t.Errorf("keys that have one owner are a range of their own: %+v", one.Ranges)
+	}
+	m.Together("")
+	if len(m.Scan(api.PrefixRange("consul0"))[0].Groups) == 1 {
+		t.Error("keys of several ranges have one owner")
+	}
+}
+
 func TestShardsPartition(t *testing.T) {
 	m := planet(t, 4, "eu-west")
 	rng := rand.New(rand.NewPCG(1, 2))

@@ -287,6 +287,10 @@ func (a admin) SetPlacement(context.Context, api.Key, api.RegionID) error {
 	a.w.store.asked.Add(1)
 	return nil
 }
+func (a admin) SetPlacementGroup(context.Context, api.Key, api.GroupID) error {
+	a.w.store.asked.Add(1)
+	return nil
+}
 func (a admin) Ready(context.Context) error { return nil }
 func (a admin) Live(_ context.Context, tell func(*api.Live) error) error {
 	a.w.store.asked.Add(1)
