@@ -22,7 +22,7 @@ func openConsul(n *Node, b *front.Backend) (end func() error, err error) {
 	s := httpd.Serve(port.HTTP(), httpd.ServerConfig{
 		Log: b.Log, MaxConns: n.cfg.MaxHTTPConns,
 		Handler: consul.New(b, consul.Config{
-			Region: n.cfg.Region, Server: n.cfg.Role == api.RoleServer, Regions: n.regions, OneOwner: n.oneOwnerOfConsul, Home: n.homeOfConsul,
+			Region: n.cfg.Region, Server: n.cfg.Role == api.RoleServer, Address: n.cfg.self().Address, Regions: n.regions, OneOwner: n.oneOwnerOfConsul, Home: n.homeOfConsul,
 		}),
 	})
 	return func() error {

@@ -3,8 +3,10 @@ package cluster_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,20 +26,8 @@ func TestConsulOfSeveralOwners(t *testing.T) {
 	node := p.Nodes()[0]
 	ask := func(method, url, body string) string {
 		t.Helper()
-		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = res.Body.Close() }() // it has been read
-		answer, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.Status[:3] + " " + string(answer)
+		status, answer, _ := askConsul(t, method, url, body)
+		return status + " " + answer
 	}
 	consul, address := "http://"+node.Consul, strings.TrimPrefix(node.URL, "http://")
 	for _, c := range [][4]string{
@@ -62,6 +52,114 @@ func TestConsulOfSeveralOwners(t *testing.T) {
 	if !strings.HasPrefix(got, refused) {
 		t.Errorf("with a part that has another owner it is answered %s", got)
 	}
+}
+
+// askConsul sends a request, and returns the status, the body and the index of the answer.
+func askConsul(t *testing.T, method, url, body string) (status, answer string, index uint64) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return "", "", 0
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Error(err)
+		return "", "", 0
+	}
+	defer func() { _ = res.Body.Close() }() // it has been read
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	index, _ = strconv.ParseUint(res.Header.Get("X-Consul-Index"), 10, 64) // writes have none
+	return res.Status[:3], string(text), index
+}
+
+// TestConsulOfSeveralGroups: where a region divides its keys among several groups, one of them has all keys of the front from the
+// beginning. They may be given to another group, also of another region, when there are none. Then no index goes back, and a query that
+// waited for a change meanwhile is answered. While several groups have them, each request is refused with the next step.
+func TestConsulOfSeveralGroups(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a planet says nothing about races")
+	}
+	t.Parallel()
+	p := local.Dev(t, local.WithRegions("home", "away"), local.WithEdges(0), local.WithConsul(), func(c *local.Config) { c.Groups = 2 })
+	node, other := p.Nodes()[0], p.Nodes()[1]
+	owner := func() (all []api.GroupID) {
+		t.Helper()
+		status, err := p.Client("home").Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range status.Ranges {
+			if r.Start == "consul/" {
+				all = append(all, r.Group)
+			}
+		}
+		return all
+	}
+	clear := func() {
+		t.Helper()
+		for e, err := range p.Client("home").List(t.Context(), "consul/") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Client("home").Delete(t.Context(), e.Key); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	place := func(body string, want string) {
+		t.Helper()
+		if status, answer, _ := askConsul(t, http.MethodPost, node.URL+"/v1/cluster/placement", body); status != want {
+			t.Fatalf("%s is answered %s %s", body, status, answer)
+		}
+	}
+	// until repeats a request until its answer begins so: a node may have the map of before for a moment.
+	until := func(method, url, want string) uint64 {
+		t.Helper()
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			status, answer, index := askConsul(t, method, url, "v")
+			if got := status + " " + answer; strings.HasPrefix(got, want) {
+				return index
+			} else if time.Now().After(end) {
+				t.Errorf("%s %s is answered %s, want %s", method, url, got, want)
+				return 0
+			}
+		}
+	}
+	first := owner()
+	if len(first) != 1 || !strings.HasPrefix(string(first[0]), "home.") {
+		t.Fatalf("the keys have the owners %v", first)
+	}
+	rest := map[api.GroupID]api.GroupID{"home.1": "home.2", "home.2": "home.1"}[first[0]]
+	var last uint64
+	for _, group := range []api.GroupID{rest, "away.2"} {
+		clear()
+		_, _, now := askConsul(t, http.MethodGet, "http://"+other.Consul+"/v1/kv/t/?keys", "")
+		answers := make(chan uint64, 1)
+		go func() {
+			answers <- until(http.MethodGet, fmt.Sprintf("http://%s/v1/kv/t/?keys&wait=20s&index=%d", other.Consul, now), `200 ["t/new"]`)
+		}()
+		place(fmt.Sprintf(`{"prefix":"consul/","group":%q}`, group), "200")
+		if got := owner(); len(got) != 1 || got[0] != group {
+			t.Errorf("the keys have the owners %v, want %s", got, group)
+		}
+		until(http.MethodPut, "http://"+node.Consul+"/v1/kv/t/new", "200 true")
+		index := <-answers
+		if index <= last || index <= now {
+			t.Errorf("at %s the index is %d, and was %d and %d", group, index, last, now)
+		}
+		last = index
+	}
+	clear()
+	place(`{"prefix":"consul/","region":"home"}`, "200")
+	until(http.MethodGet, "http://"+node.Consul+"/v1/kv/t/new", "500 the keys that begin with consul/ have several owners, and an answer would be of no one instant. "+
+		"Give all of them to one group, while there are none: edgehold placement set --prefix consul/ --group GROUP")
+	place(`{"prefix":"consul/","group":"home.1"}`, "400")
+	place(`{"prefix":"consul/","group":"away.1"}`, "200")
+	until(http.MethodGet, "http://"+node.Consul+"/v1/kv/?keys", "200 []")
 }
 
 // TestConsulSecured: in a cluster with TLS the listener speaks nothing else, with the certificate of the node, and takes tokens where Consul

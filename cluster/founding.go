@@ -109,18 +109,27 @@ func newClusterID() (string, error) {
 // cluster are in its folder.
 func (n *membership) firstMap() (*placement.Map, error) {
 	if !n.cfg.Secure {
-		return placement.Bootstrap(n.cfg.mapLevel, n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+		return n.plainMap()
 	}
 	s, err := n.secretsOf(n.identity.cluster)
 	if err != nil {
 		return nil, err
 	}
 	n.identity.cluster = s.Cluster // that of an earlier try, or of --init
-	first, err := placement.Bootstrap(n.cfg.mapLevel, s.Cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	first, err := n.plainMap()
 	if err != nil {
 		return nil, err
 	}
 	return first, n.secure(first, s)
+}
+
+// plainMap is the first map without what TLS needs.
+func (n *membership) plainMap() (*placement.Map, error) {
+	m, err := placement.Bootstrap(n.cfg.mapLevel, n.identity.cluster, n.self(), n.cfg.Groups, n.cfg.Voters)
+	if err == nil {
+		fronts.keepTogether(m)
+	}
+	return m, err
 }
 
 // foundFirst runs at a server that is to found a cluster and names other nodes. It asks all of them until each has answered that

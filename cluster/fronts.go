@@ -11,6 +11,7 @@ import (
 	"github.com/edgehold/edgehold/api/kvconnect"
 	"github.com/edgehold/edgehold/api/resp"
 	"github.com/edgehold/edgehold/api/workerskv"
+	"github.com/edgehold/edgehold/fsm/placement"
 )
 
 // frontRow is one protocol that nodes speak beside the HTTP API, if [Config].Fronts names it. It has either match and http, and
@@ -26,6 +27,8 @@ type frontRow struct {
 	open func(n *Node, b *front.Backend) (end func() error, err error)
 	// listens reports whether the front has a listener of its own; nil: it never has.
 	listens func(c *Config) bool
+	// together is a prefix whose keys all belong to one group in a new cluster, also if a region divides its keys among several; "": none.
+	together api.Key
 	// try returns a command, of one line or a few, that shows the front at work on the node of at; "" if the front is off there.
 	try func(at Reach) string
 }
@@ -38,7 +41,10 @@ var fronts = frontTable{
 	{name: resp.Name, open: openRESP, try: tryRESP},
 	{name: workerskv.Name, match: workerskv.Match, http: workerskv.New, try: tryWorkersKV},
 	{name: kvconnect.Name, match: kvconnect.Match, http: kvconnect.New, try: tryKVConnect},
-	{name: consul.Name, listens: func(c *Config) bool { return c.ConsulListener != nil }, open: openConsul, try: tryConsul},
+	{
+		name: consul.Name, listens: func(c *Config) bool { return c.ConsulListener != nil }, open: openConsul, together: consul.Prefix,
+		try: tryConsul,
+	},
 }
 
 // Reach is how a client reaches a node.
@@ -88,6 +94,15 @@ func (t frontTable) check(names []string) error {
 		}
 	}
 	return nil
+}
+
+// keepTogether gives each front what it needs of the map of a new cluster.
+func (t frontTable) keepTogether(m *placement.Map) {
+	for _, f := range t {
+		if f.together != "" {
+			m.Together(f.together)
+		}
+	}
 }
 
 // handler answers requests by the first front, of those named, that they match, else by other.

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,24 @@ func testFronts(noted *[]string, fails error) frontTable {
 		{name: "wide", match: below("/front/"), http: handler("wide")},
 		{name: "own", open: open("own", nil)},
 		{name: "last", open: open("last", fails)},
+	}
+}
+
+// TestPagesOfFronts: each front has a page that sets what the original promises beside what this cluster does, and how to start.
+func TestPagesOfFronts(t *testing.T) {
+	for _, f := range fronts {
+		page, err := os.ReadFile("../docs/fronts/" + f.name + ".md")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		_, promises, _ := strings.Cut(string(page), "\n## Guarantees side by side\n\n")
+		if head, _, _ := strings.Cut(promises, "\n"); strings.Count(head, "|") != 4 || !strings.HasSuffix(head, " | Edgehold |") {
+			t.Errorf("the page of %s has no table of guarantees, but %q", f.name, head)
+		}
+		if !strings.Contains(string(page), "\n## Start\n") {
+			t.Errorf("the page of %s does not say how to start", f.name)
+		}
 	}
 }
 

@@ -34,7 +34,11 @@ func Plan(p Planned, groups, voters int) (*placement.Map, error) {
 	for _, n := range p.Nodes {
 		nodes = append(nodes, placement.Node{ID: n.ID, Region: n.Region, Role: n.Role, Address: n.Address, URL: "http://" + n.Address})
 	}
-	return placement.Static(p.ClusterID, nodes, groups, voters, p.Prefixes...)
+	m, err := placement.Static(p.ClusterID, nodes, groups, voters, p.Prefixes...)
+	if err == nil {
+		fronts.keepTogether(m)
+	}
+	return m, err
 }
 
 // Identities are what the nodes of a planet prove themselves with, for Config.Identity.

@@ -3,7 +3,9 @@ package consul
 import (
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"net/http"
+	"strconv"
 )
 
 // version is that of Consul whose API is served.
@@ -27,8 +29,15 @@ func (f *frontend) self(q *request) error {
 	}
 	type member struct {
 		Name   string
+		Addr   string
+		Port   int
 		Status int
 		Tags   map[string]string
+	}
+	host, service, err := net.SplitHostPort(f.cfg.Address)
+	port, bad := strconv.Atoi(service)
+	if err != nil || bad != nil {
+		host, port = f.cfg.Address, 0
 	}
 	sum := sha256.Sum256([]byte("consul/" + string(f.Node)))
 	region := string(f.cfg.Region)
@@ -40,6 +49,6 @@ func (f *frontend) self(q *request) error {
 			Datacenter: region, PrimaryDatacenter: region, NodeName: string(f.Node), Version: version, Server: f.cfg.Server,
 			NodeID: fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16]),
 		},
-		member{Name: string(f.Node), Status: 1, Tags: map[string]string{"dc": region}},
+		member{Name: string(f.Node), Addr: host, Port: port, Status: 1, Tags: map[string]string{"dc": region}},
 	})
 }

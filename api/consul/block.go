@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -25,12 +26,15 @@ func (f *frontend) query(q *request, keys api.Range, find func(context.Context) 
 	return a.send()
 }
 
+// waitSpread is the part of its wait, as Consul has it, by which a query waits for longer at most: what began together does not end so.
+const waitSpread = 16
+
 // block waits until the answer has another index than now has, and returns it. It is no request in flight meanwhile: the watches of a
 // node have a limit of their own. So it keeps no answer, which may be large, and finds it anew when the wait is over, or at once if the
 // node closes. To find an answer it is let in again, since one change may wake all that wait.
 func (f *frontend) block(q *request, keys api.Range, now *answer, find func(context.Context) (*answer, error)) (*answer, error) {
 	x := q.exchange
-	ctx, cancel := context.WithTimeout(x.Base, q.wait)
+	ctx, cancel := context.WithTimeout(x.Base, q.wait+rand.N(q.wait/waitSpread+1))
 	defer cancel()
 	defer context.AfterFunc(x.Closing(), cancel)()
 	w := &watches{store: q.store, ctx: ctx, cancel: cancel, news: make(chan struct{}, 1)}
@@ -51,6 +55,9 @@ func (f *frontend) block(q *request, keys api.Range, now *answer, find func(cont
 		}
 		if err != nil || next.index > q.index || next.index > first {
 			return next, err
+		}
+		if next.index < first && q.consistency != api.Stale {
+			return next, nil // keys were removed by other means: the client begins anew
 		}
 		if holders = next.holders; slices.ContainsFunc(holders, func(id string) bool { return !w.follows(id) }) {
 			continue // the end of a session that took a lock just now is to be seen

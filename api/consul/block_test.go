@@ -57,7 +57,7 @@ func TestBlocking(t *testing.T) {
 				t.Errorf("%s: something else is answered %+v", name, r)
 			default:
 			}
-			time.Sleep(time.Nanosecond)
+			time.Sleep(time.Minute/waitSpread + 2)
 			synctest.Wait()
 			if r := <-over; r.index() != index {
 				t.Errorf("%s: after the wait it is answered %+v, and the index was %s", name, r, index)

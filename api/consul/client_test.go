@@ -22,7 +22,7 @@ type client struct {
 
 func config() Config {
 	return Config{
-		Region: "home", Server: true, Regions: func() []api.RegionID { return []api.RegionID{"home", "away"} },
+		Region: "home", Server: true, Address: "10.0.0.1:7400", Regions: func() []api.RegionID { return []api.RegionID{"home", "away"} },
 		OneOwner: func() error { return nil }, Home: func() Home { return Home{"127.0.0.1:1", []string{"127.0.0.1:1", "127.0.0.1:2"}} },
 	}
 }

@@ -13,6 +13,7 @@
 // after a .meta that begins a key. This keeps the order of keys, and what is a prefix of what.
 //
 //	consul/.meta/session/ID  a session, with the time to live of the session
+//	consul/.meta/session/ID\x00e  stays when a session expires, until a new one removes it: so a list of sessions knows of that end
 //	consul/.meta/delay/ID    is there until the lock-delay of a session that has ended is over
 //	consul/.meta/deleted     written by each deletion: so the index of a tree rises although nothing is left of a key
 //	consul/.meta/made        written with each new session: so the index of a list of sessions stays when the newest expires
@@ -46,10 +47,12 @@ type Config struct {
 	// Region is the node's, and the datacenter that it says it is in. Server is false for an edge.
 	Region api.RegionID
 	Server bool
+	// Address is the node's HOST:PORT.
+	Address string
 	// Regions returns the regions of the cluster: the datacenters that a request may name. It must not block.
 	Regions func() []api.RegionID
 	// OneOwner returns nil if one group keeps all keys of the front, CodeInvalid if several do, from which no request is answered, and
-	// CodeUnavailable if the node does not know it yet. It must not block.
+	// CodeUnavailable if the node does not know it yet. It is asked for each request. It must not block.
 	OneOwner func() error
 	// Home returns where the keys are, if OneOwner returns nil. It must not block.
 	Home func() Home

@@ -341,30 +341,45 @@ const maxTries = 64
 
 // run carries out operations in one transaction, at most once, or returns why not. Trees are listed first.
 func (f *frontend) run(ctx context.Context, s front.Caller, ops []op) ([]*pair, []opError, error) {
+	d, err := f.carryOut(ctx, s, ops)
+	return d.results, d.errs, err
+}
+
+// done is what became of operations.
+type done struct {
+	results []*pair
+	errs    []opError     // why they were not carried out
+	lists   [][]api.Entry // by the steps that came last
+}
+
+// carryOut is run with further steps, which come last in the same transaction.
+func (f *frontend) carryOut(ctx context.Context, s front.Caller, ops []op, last ...api.Op) (d done, err error) {
 	for range maxTries {
 		v, err := f.viewFor(ctx, s, ops)
 		if err != nil {
-			return nil, nil, err
+			return d, err
 		}
 		ev := evaluate(v, ops)
 		if len(ev.errs) > 0 {
-			return nil, ev.errs, nil
+			return done{errs: ev.errs}, nil
 		}
 		if ev.size > maxResultBytes {
-			return nil, nil, refuse(http.StatusRequestEntityTooLarge, "Response too large, over %d bytes: get fewer keys in one transaction", maxResultBytes)
+			return d, refuse(http.StatusRequestEntityTooLarge, "Response too large, over %d bytes: get fewer keys in one transaction", maxResultBytes)
 		}
 		if len(ev.order) == 0 {
-			return nil, nil, nil
+			return d, nil
 		}
-		res, err := f.do(ctx, s, ev.txn())
+		t := ev.txn()
+		t.Then = append(t.Then, last...)
+		res, err := f.do(ctx, s, t)
 		if err != nil {
-			return nil, nil, err
+			return d, err
 		}
 		if res.Committed {
-			return complete(ev.results, res.Version.Integer()), nil, nil
+			return done{results: complete(ev.results, res.Version.Integer()), lists: res.Lists}, nil
 		}
 	}
-	return nil, nil, busy("the keys change too often")
+	return d, busy("the keys change too often")
 }
 
 // complete gives results the index of the transaction.

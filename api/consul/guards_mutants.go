@@ -11,4 +11,8 @@ var (
 	guardLockDelay = os.Getenv("EDGEHOLD_MUTANT") != "no-lock-delay"
 	// Without it the index of a tree is that of its newest key alone.
 	guardIndexRises = os.Getenv("EDGEHOLD_MUTANT") != "index-of-keys"
+	// Without it the index of a list of sessions stays when one expires.
+	guardSessionEnds = os.Getenv("EDGEHOLD_MUTANT") != "index-of-sessions"
+	// Without it the keys that are made while their tree is deleted stay.
+	guardEmptyTree = os.Getenv("EDGEHOLD_MUTANT") != "tree-deleted-once"
 )

@@ -20,6 +20,8 @@ const (
 	created = "\x00c"
 	flags   = "\x00f"
 	locked  = "\x00l"
+	// expires marks the key of a session that has a time to live: the mark stays when the session has expired.
+	expires = "\x00e"
 )
 
 // words are the names that have a dot put after them: wherever they begin a segment, or only where they begin a key.

@@ -243,7 +243,9 @@ func (f *frontend) deleteKV(q *request) error {
 	return f.apply(q, &o)
 }
 
-// deleteTree deletes the keys of a tree: all that there were when it was asked for. Up to maxKeys go at one instant.
+// deleteTree deletes the keys of a tree. Up to maxKeys go at one instant. Each last step lists the tree too: if a key was made before
+// it, that one is deleted next. So when the request is answered, there was an instant at which the tree had no key. If it fails after
+// its first step, the outcome is unknown.
 func (f *frontend) deleteTree(q *request) error {
 	ctx, s := q.exchange.Ctx, q.store
 	for _, r := range [2]front.Right{front.Write, front.Read} {
@@ -253,18 +255,63 @@ func (f *frontend) deleteTree(q *request) error {
 			}
 		}
 	}
-	names, err := keysUnder(ctx, s, q.name)
-	if err != nil {
+	begun := false
+	for range maxTries {
+		names, err := keysUnder(ctx, s, q.name)
+		if err != nil {
+			return partly(err, begun)
+		}
+		if len(names) == 0 {
+			return q.reply(http.StatusOK, true)
+		}
+		for len(names) > 0 {
+			some := names[:min(len(names), maxKeys)]
+			names = names[len(some):]
+			empty, err := f.deleteKeys(ctx, s, some, q.name, len(names) == 0)
+			if err != nil {
+				return partly(err, begun)
+			}
+			if empty || !guardEmptyTree && len(names) == 0 {
+				return q.reply(http.StatusOK, true)
+			}
+			begun = true
+		}
+	}
+	return partly(busy("keys are made in the tree as fast as they are deleted"), begun)
+}
+
+// maxLeft bounds what the last step of the deletion of a tree lists.
+const maxLeft = 100
+
+// deleteKeys deletes keys of the tree of the prefix at one instant. If they are the last, empty reports whether the tree certainly had no
+// key then.
+func (f *frontend) deleteKeys(ctx context.Context, s front.Caller, names []string, prefix string, last bool) (empty bool, err error) {
+	ops := make([]op, len(names))
+	for i, name := range names {
+		ops[i] = op{verb: opDelete, key: name}
+	}
+	if !last {
+		_, _, err := f.run(ctx, s, ops)
+		return false, err
+	}
+	d, err := f.carryOut(ctx, s, ops, api.Op{Kind: api.OpList, Key: dataKey(prefix), Limit: maxLeft})
+	if api.CodeOf(err) == api.CodeTooLarge { // what was made meanwhile is too large to be passed
+		_, _, err = f.run(ctx, s, ops)
+		return false, err
+	}
+	if err != nil || len(d.lists) == 0 || len(d.lists[0]) == maxLeft {
+		return false, err
+	}
+	return !slices.ContainsFunc(d.lists[0], func(e api.Entry) bool {
+		_, sibling, ok := split(e.Key)
+		return ok && sibling == "" // else it is a lock that awaits a lock-delay, or not a client's
+	}), nil
+}
+
+// partly returns the error of a request that changes keys in steps, of which some have been carried out if it has begun.
+func partly(err error, begun bool) error {
+	if !begun || api.CodeOf(err) == api.CodeAmbiguous {
 		return err
 	}
-	for some := range slices.Chunk(names, maxKeys) {
-		ops := make([]op, len(some))
-		for i, name := range some {
-			ops[i] = op{verb: opDelete, key: name}
-		}
-		if _, _, err := f.run(ctx, s, ops); err != nil {
-			return err
-		}
-	}
-	return q.reply(http.StatusOK, true)
+	return &api.Error{Code: api.CodeAmbiguous, Op: "delete", Err: err, Hint: "some keys of the tree were deleted, and others may be left: delete it again"}
 }

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -70,6 +71,8 @@ func TestConformance(t *testing.T) {
 		{"PUT /v1/kv/big", strings.Repeat("x", maxValueBytes+1), 413, "Request body too large, max size: 1048576 bytes"},
 		{"PUT /v1/kv/z%00c", "x", 400, "A key has no zero byte here"},
 		{"GET /v1/kv/?keys", "", 200, `[]`},
+		{"GET /v1/health/service/web", "", 404, "Invalid URL path: not a recognized HTTP API endpoint"},
+		{"GET /v1/catalog/services", "", 404, "Invalid URL path: not a recognized HTTP API endpoint"},
 		{"GET /v1/status/leader", "", 200, `"127.0.0.1:1"`},
 		{"GET /v1/status/peers", "", 200, `["127.0.0.1:1","127.0.0.1:2"]`},
 		{"PUT /v1/session/destroy/", "", 400, "Missing session"},
@@ -117,6 +120,51 @@ func TestPairs(t *testing.T) {
 	}
 	if e := c.one("a"); e.Key != c.pairs("?recurse")[0].Key || e.ModifyIndex != c.pairs("a?stale")[0].ModifyIndex || e.CreateIndex != c.pairs("?recurse")[0].CreateIndex {
 		t.Errorf("alone it is %+v, and in the tree %+v", e, c.pairs("?recurse"))
+	}
+}
+
+// TestAgent: what clients ask an agent for: its datacenter (Terraform's provider), its name, and its address (Vault).
+func TestAgent(t *testing.T) {
+	c := newClient(t)
+	var self struct {
+		Config struct {
+			Datacenter, NodeName, Version string
+			Server                        bool
+		}
+		Member struct {
+			Name, Addr string
+			Port       int
+			Tags       map[string]string
+		}
+	}
+	r := c.ask("GET /v1/agent/self", "")
+	if err := json.Unmarshal([]byte(r.body), &self); err != nil || r.status != 200 || r.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %s, %v", r.status, r.body, err)
+	}
+	if x := self.Config; x.Datacenter != "home" || x.NodeName != "n1" || x.Version == "" || !x.Server {
+		t.Errorf("it is %+v", x)
+	}
+	if x := self.Member; x.Name != "n1" || x.Addr != "10.0.0.1" || x.Port != 7400 || x.Tags["dc"] != "home" {
+		t.Errorf("it is %+v", x)
+	}
+}
+
+// TestHeaders: what an answer says beside its body.
+func TestHeaders(t *testing.T) {
+	c := newClient(t)
+	c.want("PUT /v1/kv/a", "<b>", 200, "true")
+	for query, want := range map[string]string{"": "leader", "?stale": "stale", "?consistent": "consistent"} {
+		h := c.ask("GET /v1/kv/a"+query, "").header
+		if h.Get("X-Consul-Effective-Consistency") != want || h.Get("X-Consul-Knownleader") != "true" || h.Get("X-Consul-Lastcontact") == "" || h.Get("X-Consul-Index") == "" {
+			t.Errorf("%q: %v", query, h)
+		}
+	}
+	h := c.ask("GET /v1/kv/a?raw", "").header
+	if h.Get("Content-Type") != "text/plain" || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Security-Policy") != "sandbox" {
+		t.Errorf("raw: %v", h)
+	}
+	if h := c.ask("POST /v1/kv/a", "").header; len(h.Values("Allow")) != 3 {
+		t.Errorf("%v", h)
 	}
 }
 

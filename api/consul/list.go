@@ -97,21 +97,12 @@ func (x *scanned) listing(ctx context.Context, s front.Caller, c api.Consistency
 			gone = append(gone, id)
 		}
 	}
-	for ended := range slices.Chunk(gone, api.MaxReadKeys) {
-		q := api.ReadRequest{Consistency: c}
-		for _, id := range ended {
-			q.Keys = append(q.Keys, sessionKey(id))
-		}
-		var out api.ReadResult
-		if err := s.Read(ctx, &q, &out); err != nil {
-			return nil, err
-		}
-		for i, id := range ended {
-			if out.Entries[i].Exists {
-				return nil, nil
-			}
-			found[id] = &out.Entries[i]
-		}
+	ends, err := endsOf(ctx, s, c, gone)
+	if err != nil || len(ends) < len(gone) {
+		return nil, err
+	}
+	for i := range ends {
+		found[gone[i]] = &ends[i]
 	}
 	l := &listing{age: x.age}
 	if guardIndexRises {
@@ -121,6 +112,26 @@ func (x *scanned) listing(ctx context.Context, s front.Caller, c api.Consistency
 		l.add(newCell(r, found[r.lock.Session]))
 	}
 	return l, nil
+}
+
+// endsOf reads the absent keys of sessions that have ended, in the order of their ids: the version of each is that of the end. It returns
+// none if a replica that is behind answers, to which a session still exists.
+func endsOf(ctx context.Context, s front.Caller, c api.Consistency, ids []string) (ends []api.Entry, err error) {
+	for some := range slices.Chunk(ids, api.MaxReadKeys) {
+		q := api.ReadRequest{Consistency: c}
+		for _, id := range some {
+			q.Keys = append(q.Keys, sessionKey(id))
+		}
+		var out api.ReadResult
+		if err := s.Read(ctx, &q, &out); err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(out.Entries, func(e api.Entry) bool { return e.Exists }) {
+			return nil, nil
+		}
+		ends = append(ends, out.Entries...)
+	}
+	return ends, nil
 }
 
 func (l *listing) add(c *cell) {
@@ -232,8 +243,8 @@ func tooMuch(format string, n int) error {
 }
 
 func severalOwners() error {
-	return refuse(http.StatusInternalServerError, "the keys that begin with %s have several owners, and an answer would be of no one instant. Keep all of "+
-		"them in one group: place %s as a whole, nothing below it apart, in a cluster with one group for each region", Prefix, Prefix)
+	return refuse(http.StatusInternalServerError, "the keys that begin with %s have several owners, and an answer would be of no one instant. Give all of "+
+		"them to one group, while there are none: edgehold placement set --prefix %s --group GROUP, and place nothing below it apart", Prefix, Prefix)
 }
 
 // cut cuts ranges into at most so many that each have few enough rows for one page, by what they hold now.
@@ -265,16 +276,18 @@ func cut(ctx context.Context, s front.Caller, ranges []api.Range, c api.Consiste
 	return parts, nil
 }
 
-// keysUnder returns the names of the keys in a tree that have anything stored, in order.
+// keysUnder returns the names of the keys in a tree that have a value, in order.
 func keysUnder(ctx context.Context, s front.Caller, prefix string) ([]string, error) {
 	x, err := scan(ctx, s, &scanRequest{ranges: outsideOwn(tree(prefix)), keysOnly: true})
 	if err != nil {
 		return nil, err
 	}
 	rows, _ := rowsOf(x.entries)
-	names := make([]string, len(rows))
-	for i, r := range rows {
-		names[i] = r.name
+	var names []string
+	for _, r := range rows {
+		if r.data.Exists {
+			names = append(names, r.name)
+		}
 	}
 	return names, nil
 }

@@ -167,7 +167,8 @@ func (s *session) check() error {
 	return nil
 }
 
-// createSession answers PUT /v1/session/create. The key of the session expires with it, and that of its lock-delay after that.
+// createSession answers PUT /v1/session/create. The key of the session expires with it, and that of its lock-delay after that. The marks of
+// some that have expired are removed: the index of lists counts this write, which comes after those ends.
 func (f *frontend) createSession(q *request) error {
 	id := newID()
 	if err := f.maySession(q, id); err != nil {
@@ -186,13 +187,52 @@ func (f *frontend) createSession(q *request) error {
 		return &api.Error{Code: api.CodeInternal, Err: err}
 	}
 	t := &api.Txn{If: []api.Cond{{Kind: api.CondAbsent, Key: sessionKey(id)}}, Then: []api.Op{{Kind: api.OpPut, Key: sessionKey(id), Value: value, TTL: s.ttl()}, {Kind: api.OpPut, Key: madeKey}}}
+	if s.ttl() > 0 {
+		t.Then = append(t.Then, api.Op{Kind: api.OpPut, Key: sessionKey(id) + expires})
+	}
 	if s.ttl() > 0 && s.LockDelay > 0 {
 		t.Then = append(t.Then, api.Op{Kind: api.OpPut, Key: delayKey(id), TTL: s.ttl() + s.LockDelay})
+	}
+	for _, ended := range expiredNear(q.exchange.Ctx, q.store, id) {
+		t.Then = append(t.Then, api.Op{Kind: api.OpDelete, Key: sessionKey(ended) + expires})
 	}
 	if res, err := f.do(q.exchange.Ctx, q.store, t); err != nil || !res.Committed {
 		return either(err, busy("the id of the session exists"))
 	}
 	return q.reply(http.StatusOK, struct{ ID string }{id})
+}
+
+// maxNear bounds the rows that a new session looks at for marks of sessions that have expired.
+const maxNear = 200
+
+// expiredNear returns sessions that have expired, of those whose ids follow that of a new session. Ids are random, so that all come up by
+// and by. It returns none if the list fails: then a later session removes their marks.
+func expiredNear(ctx context.Context, s front.Caller, id string) []string {
+	near := api.PrefixRange(sessions)
+	near.Start = sessionKey(id)
+	page, err := s.List(ctx, &api.ListRequest{Range: near, Limit: maxNear, KeysOnly: true})
+	if err != nil {
+		return nil
+	}
+	_, expired := sessionsOf(page.Entries)
+	return expired
+}
+
+// sessionsOf returns which entries are sessions, and which sessions have a mark and no key. A mark follows the key of its session.
+func sessionsOf(entries []api.Entry) (there []*api.Entry, expired []string) {
+	last := ""
+	for i := range entries {
+		id, ok := strings.CutPrefix(string(entries[i].Key), sessions)
+		marked := strings.HasSuffix(id, expires)
+		switch id = strings.TrimSuffix(id, expires); {
+		case !ok:
+		case !marked:
+			there, last = append(there, &entries[i]), id
+		case id != last:
+			expired = append(expired, id)
+		}
+	}
+	return there, expired
 }
 
 func either(err, otherwise error) error {
@@ -252,7 +292,7 @@ func (f *frontend) destroySession(q *request) error {
 		if s.LockDelay > 0 {
 			after = api.Op{Kind: api.OpPut, Key: delayKey(id), TTL: s.LockDelay}
 		}
-		return []api.Op{{Kind: api.OpDelete, Key: e.Key}, after, {Kind: api.OpPut, Key: deletedKey}}
+		return []api.Op{{Kind: api.OpDelete, Key: e.Key}, {Kind: api.OpDelete, Key: e.Key + expires}, after, {Kind: api.OpPut, Key: deletedKey}}
 	})
 	return answerOf(q, true, err)
 }
@@ -300,28 +340,44 @@ func (f *frontend) sessionInfo(q *request) error {
 	})
 }
 
-// listSessions answers GET /v1/session/list and /v1/session/node/NODE. The index rises when a session is made or destroyed. The end of
-// one that only expires writes nothing that stays, so it leaves the index as it is.
+// listSessions answers GET /v1/session/list and /v1/session/node/NODE. The index rises when a session is made, is destroyed or expires.
 func (f *frontend) listSessions(q *request) error {
 	return f.query(q, api.PrefixRange(sessions), func(ctx context.Context) (*answer, error) {
-		x, err := scan(ctx, q.store, &scanRequest{ranges: []api.Range{point(madeKey), api.PrefixRange(sessions)}, consistency: q.consistency})
-		if err != nil {
-			return nil, err
-		}
-		a := &answer{index: x.deleted.Version.Integer(), age: x.age}
-		found := []sessionBody{}
-		for i := range x.entries {
-			e := &x.entries[i]
-			a.index = max(a.index, e.Version.Integer())
-			if e.Key == madeKey {
-				continue
+		for range maxScans {
+			x, err := scan(ctx, q.store, &scanRequest{ranges: []api.Range{point(madeKey), api.PrefixRange(sessions)}, consistency: q.consistency})
+			if err != nil {
+				return nil, err
 			}
-			b := bodyOf(e)
-			if q.name == "" || b.Node == q.name {
-				found = append(found, b)
+			there, expired := sessionsOf(x.entries)
+			ends, err := endsOf(ctx, q.store, q.consistency, expired)
+			if err != nil {
+				return nil, err
+			}
+			if len(ends) == len(expired) {
+				return q.sessions(x, there, ends), nil
 			}
 		}
-		a.send = func() error { return q.reply(http.StatusOK, found) }
-		return a, nil
+		return nil, busy("the replicas that answer are at different instants")
 	})
+}
+
+// sessions makes an answer of a list of sessions. Its index is that of the last session that was made, was destroyed or expired.
+func (q *request) sessions(x *scanned, there []*api.Entry, ends []api.Entry) *answer {
+	a := &answer{index: x.deleted.Version.Integer(), age: x.age}
+	for i := range x.entries {
+		a.index = max(a.index, x.entries[i].Version.Integer())
+	}
+	for i := range ends {
+		if guardSessionEnds {
+			a.index = max(a.index, ends[i].Version.Integer())
+		}
+	}
+	found := []sessionBody{}
+	for _, e := range there {
+		if b := bodyOf(e); q.name == "" || b.Node == q.name {
+			found = append(found, b)
+		}
+	}
+	a.send = func() error { return q.reply(http.StatusOK, found) }
+	return a
 }

@@ -276,6 +276,66 @@ func TestBetweenLookAndWrite(t *testing.T) {
 	})
 }
 
+// TestDeletedTree: when the deletion of a tree is answered, the tree had no key at an instant since it was asked for, whatever was made
+// meanwhile. One that keeps being made, or a fault in between, leaves the outcome unknown.
+func TestDeletedTree(t *testing.T) {
+	var m meddler
+	fresh := func() *client {
+		c := newClient(t, func(c *front.Config) { m.Store = c.Store; c.Store = &m })
+		c.want("PUT /v1/kv/u", "x", 200, "true")
+		c.want("PUT /v1/kv/t/a", "x", 200, "true")
+		return c
+	}
+	t.Run("a key is made meanwhile", func(t *testing.T) {
+		c := fresh()
+		m.next(func(*api.Txn) { c.want("PUT /v1/kv/t/b", "x", 200, "true") })
+		c.want("DELETE /v1/kv/t/?recurse", "", 200, "true")
+		c.want("GET /v1/kv/?keys", "", 200, `["u"]`)
+	})
+	t.Run("many, and locks that await a lock-delay", func(t *testing.T) {
+		c := fresh()
+		for i := range maxLeft + 1 {
+			s, k := c.session(""), fmt.Sprintf("t/l%d", i)
+			c.want("PUT /v1/kv/"+k+"?acquire="+s, "x", 200, "true")
+			c.want("PUT /v1/session/destroy/"+s, "", 200, "true")
+		}
+		m.next(func(*api.Txn) {
+			for i := range 2 * maxKeys {
+				inject(t, c.m, api.Op{Kind: api.OpPut, Key: dataKey(fmt.Sprintf("t/z%d", i)), Value: []byte("x")})
+			}
+		})
+		c.want("DELETE /v1/kv/t/?recurse", "", 200, "true")
+		c.want("GET /v1/kv/?keys", "", 200, `["u"]`)
+		c.want("DELETE /v1/kv/?recurse", "", 200, "true")
+		c.want("GET /v1/kv/?keys", "", 200, `[]`)
+	})
+	t.Run("large ones", func(t *testing.T) {
+		c := fresh()
+		m.next(func(*api.Txn) {
+			for i := range 9 {
+				inject(t, c.m, api.Op{Kind: api.OpPut, Key: dataKey(fmt.Sprintf("t/z%d", i)), Value: make([]byte, maxValueBytes)})
+			}
+		})
+		c.want("DELETE /v1/kv/t/?recurse", "", 200, "true")
+		c.want("GET /v1/kv/?keys", "", 200, `["u"]`)
+	})
+	t.Run("without end", func(t *testing.T) {
+		c := fresh()
+		n := 0
+		var meddle func(*api.Txn)
+		meddle = func(*api.Txn) {
+			n++
+			inject(t, c.m, api.Op{Kind: api.OpPut, Key: dataKey(fmt.Sprintf("t/b%d", n)), Value: []byte("x")})
+			m.next(meddle)
+		}
+		m.next(meddle)
+		if r := c.ask("DELETE /v1/kv/t/?recurse", ""); r.status != 500 || !strings.HasPrefix(r.body, "the outcome is unknown: some keys of the tree were deleted") {
+			t.Errorf("it is answered %d %s", r.status, r.body)
+		}
+		m.next(nil)
+	})
+}
+
 // inject writes by other means than the front.
 func inject(t *testing.T, m *storetest.Memory, ops ...api.Op) {
 	t.Helper()
@@ -286,37 +346,105 @@ func inject(t *testing.T, m *storetest.Memory, ops ...api.Op) {
 	}
 }
 
-// TestIndexOfSessions: the index of a list of sessions never goes back, also if the newest has expired, and rises when one is made or
-// destroyed, which a query that waits is answered with. A session that expires is missing from the next answer.
+// TestIndexOfSessions: the index of a list of sessions never goes back, and rises when one is made, is destroyed or expires, which a query
+// that waits is answered with, and one that comes later at once.
 func TestIndexOfSessions(t *testing.T) {
 	for _, target := range []string{"list", "node/n1"} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newClient(t)
 			lasts := c.session("")
-			for range 2 { // the second expires when the marks of the first are the newest
-				s := c.session(`{"TTL":"10s","LockDelay":"1s"}`)
-				index := c.ask("GET /v1/session/"+target, "").index()
-				for range 3 {
+			var index string
+			changed := func(what string, change func()) {
+				t.Helper()
+				before := c.ask("GET /v1/session/"+target, "")
+				if index != "" && before.index() != index {
+					t.Errorf("before %s the index is %s, and was %s", what, before.index(), index)
+				}
+				index = before.index()
+				answers := c.blockedAt("/v1/session/"+target+"?", index, "")
+				change()
+				synctest.Wait()
+				var r reply
+				select {
+				case r = <-answers:
+				default:
+					t.Errorf("after %s nothing is answered", what)
+					r = <-answers
+				}
+				late := c.ask("GET /v1/session/"+target+"?index="+index, "")
+				if indexOf(t, r.index()) <= indexOf(t, index) || r.body == before.body || late.body != r.body || late.index() != r.index() {
+					t.Errorf("after %s it is answered %+v, later %+v, and the index was %s", what, r, late, index)
+				}
+				index = r.index()
+			}
+			expires := func(ids ...string) func() {
+				return func() {
 					time.Sleep(11 * time.Second)
-					if r := c.ask("GET /v1/session/"+target, ""); r.index() != index || strings.Contains(r.body, s) || !strings.Contains(r.body, lasts) {
-						t.Errorf("after the end of a session it is answered %s %s, and the index was %s", r.index(), r.body, index)
+					r := c.ask("GET /v1/session/"+target, "") // something has to make the reference store look at its clock
+					for _, id := range ids {
+						if strings.Contains(r.body, id) || !strings.Contains(r.body, lasts) {
+							t.Errorf("after the end of %s there are %s", id, r.body)
+						}
 					}
 				}
-				for _, change := range []string{"PUT /v1/session/create", "PUT /v1/session/destroy/" + lasts} {
-					answers := c.blockedAt("/v1/session/"+target+"?", index, "")
-					if r := c.ask(change, ""); r.status != 200 {
-						t.Errorf("%s is answered %+v", change, r)
-					}
-					r := <-answers
-					if indexOf(t, r.index()) <= indexOf(t, index) {
-						t.Errorf("after %s it is answered %+v, and the index was %s", change, r, index)
-					}
-					index = r.index()
-				}
-				lasts = c.session("")
+			}
+			for range 2 { // the second expires when the marks of the first are the newest
+				var s, other string
+				changed("a new session", func() { s = c.session(`{"TTL":"10s","LockDelay":"1s"}`) })
+				changed("its end", expires(s))
+				changed("a new session", func() { s = c.session(`{"TTL":"10s","LockDelay":0}`) })
+				changed("another", func() { other = c.session(`{"TTL":"10s"}`) })
+				changed("the end of two", expires(s, other))
+				changed("a session without end", func() { other = c.session("") })
+				changed("its destruction", func() { c.want("PUT /v1/session/destroy/"+other, "", 200, "true") })
 			}
 		})
 	}
+}
+
+// TestMarksAreRemoved: what is left of sessions that have expired does not grow with their number, and is nothing of those that were
+// destroyed.
+func TestMarksAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t)
+		marks := func() int {
+			page, err := c.m.List(t.Context(), &api.ListRequest{Range: api.PrefixRange(sessions), Limit: api.MaxListLimit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, expired := sessionsOf(page.Entries)
+			return len(expired)
+		}
+		c.want("PUT /v1/session/destroy/"+c.session(`{"TTL":"10s"}`), "", 200, "true")
+		if n := marks(); n != 0 {
+			t.Errorf("%d marks of sessions that were destroyed", n)
+		}
+		for range 300 {
+			c.session(`{"TTL":"10s"}`)
+			time.Sleep(11 * time.Second)
+		}
+		if n := marks(); n > 60 {
+			t.Errorf("%d marks are left of 300 sessions", n)
+		}
+	})
+}
+
+// TestSessionsOfAReplicaBehind: a list of sessions whose end a replica does not know yet is made again.
+func TestSessionsOfAReplicaBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lagging{}
+		c := newClient(t, func(f *front.Config) { l.Store, f.Store = f.Store, l })
+		c.session(`{"TTL":"10s"}`)
+		time.Sleep(11 * time.Second)
+		want := c.ask("GET /v1/session/list", "")
+		l.before = func(r *api.ReadRequest, out *api.ReadResult) bool {
+			out.Entries = []api.Entry{{Key: r.Keys[0], Exists: true, Value: []byte("{}")}}
+			return true
+		}
+		if r := c.ask("GET /v1/session/list?stale", ""); r.body != "[]" || r.index() != want.index() || l.before != nil {
+			t.Errorf("it is answered %+v, want %+v", r, want)
+		}
+	})
 }
 
 // lagging is a store before whose next read of sessions alone something happens, and that answers it as it was before if stale.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	maxTxnOps = 64
+	maxTxnOps = 128
 	// maxTxnBytes bounds the body of a transaction: its values are in base64.
 	maxTxnBytes = 12 << 20
 )

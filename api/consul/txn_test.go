@@ -93,7 +93,14 @@ func TestTxn(t *testing.T) {
 	c.want("PUT /v1/txn", "x", 400, "Failed to parse body: invalid character 'x' looking for beginning of value")
 	c.want("PUT /v1/txn", `[{"Node":{}}]`, 400, "Failed to parse body: operation 0 is not on a key, and others are not served")
 	c.want("PUT /v1/txn", `[{"KV":{"Verb":"set"}}]`, 400, "Must provide key")
-	c.want("PUT /v1/txn", "["+strings.Repeat(kv("get", "b", "")+",", 64)+kv("get", "b", "")+"]", 413, "Transaction contains too many operations (65 > 64)")
+	c.want("PUT /v1/txn", "["+strings.Repeat(kv("get", "b", "")+",", 128)+kv("get", "b", "")+"]", 413, "Transaction contains too many operations (129 > 128)")
+	probe := make([]string, 128) // as Vault asks whether it may have so many
+	for i := range probe {
+		probe[i] = kv("get-or-empty", "vault/F35C28E1", "")
+	}
+	if results, errs := c.txn(probe...); len(errs) > 0 || len(results) != 128 {
+		t.Errorf("%v, %d results", errs, len(results))
+	}
 	if _, errs := c.txn(); len(errs) > 0 {
 		t.Error(errs)
 	}

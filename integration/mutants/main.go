@@ -53,6 +53,8 @@ var mutants = []mutant{
 	{"lock-without-session", []check{{"./api/consul", "^TestBetweenLookAndWrite$"}}},
 	{"no-lock-delay", []check{{"./api/consul", "^(TestEndOfSession|TestLockDelayOutlivesTheKey)$"}}},
 	{"index-of-keys", []check{{"./api/consul", "^(TestIndexRises|TestBlockedOnALock)$"}}},
+	{"index-of-sessions", []check{{"./api/consul", "^TestIndexOfSessions$"}}},
+	{"tree-deleted-once", []check{{"./api/consul", "^TestDeletedTree$"}}},
 	{"lock-by-prepare", []check{{"./api/front", "^TestLocksAreReserved$"}, {"./api/client", "^TestEmbeddedLocksAreReserved$"}}},
 	{"lock-with-record", []check{{"./api/lock", "^TestOldAnswer$"}}},
 	{"release-without-fence", []check{{"./api/lock", "^(TestLateRelease|TestLock)$"}}},
