@@ -22,10 +22,10 @@ type entry struct {
 }
 
 func (e *entry) key() api.Key    { return Key(e.name, e.id) }
-func (e *entry) marker() api.Key { return e.key() + marker }
+func (e *entry) marker() api.Key { return Directory(e.name) + marks + api.Key(e.id) }
 
 // enter puts the entry, or finds it and keeps it alive, and returns the entries of the lock, oldest first. whole is false if there
-// may be more than those. An attempt that finds the entry leaves its mark below it, so that an earlier attempt does not delete it.
+// may be more than those. An attempt that finds the entry leaves its mark, so that an earlier attempt does not delete it.
 func (e *entry) enter(ctx context.Context) (all []place, whole bool, err error) {
 	list := api.Op{Kind: api.OpList, Key: Directory(e.name), Limit: api.MaxListLimit}
 	t := &api.Txn{
@@ -100,7 +100,8 @@ type place struct {
 	owner   string // if it is known
 }
 
-// places returns the entries that a step listed, oldest first; whole is false if there may be more.
+// places returns the entries that a step listed, oldest first; whole is false if there may be more. A list that is full has all entries
+// if it goes on to the marks.
 func places(directory api.Key, lists [][]api.Entry) (all []place, whole bool) {
 	if len(lists) == 0 {
 		return nil, false
@@ -111,7 +112,8 @@ func places(directory api.Key, lists [][]api.Entry) (all []place, whole bool) {
 		}
 	}
 	slices.SortFunc(all, func(a, b place) int { return a.version.Compare(b.version) })
-	return all, len(lists[0]) < api.MaxListLimit
+	n := len(lists[0])
+	return all, n < api.MaxListLimit || lists[0][n-1].Key >= directory+marks
 }
 
 // first reports whether the entry is the oldest of all.

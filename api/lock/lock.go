@@ -28,15 +28,15 @@ const (
 	MaxNameBytes = 1024
 	// MaxOwnerBytes bounds the text of an owner.
 	MaxOwnerBytes = 1024
-	// MaxContenders bounds the keys of a lock: a list of [api.MaxListLimit] keys that is full may not be the whole. A request has one, its
-	// entry, and one more if it was repeated: the mark of its newest attempt.
+	// MaxContenders bounds the entries of a lock: a list of [api.MaxListLimit] entries may not be the whole.
 	MaxContenders = api.MaxListLimit - 1
 	// MaxWait bounds how long one request waits for a lock.
 	MaxWait = time.Hour
 	// idBytes is the length of an ID, before it is written in hexadecimal digits.
 	idBytes = 16
-	// marker is the segment below an entry that says which attempt of a repeated request is the newest.
-	marker = "/try"
+	// marks is the beginning, within the directory of a lock, of the keys that say which attempt of a repeated request is the newest. They
+	// stand behind all entries, so that a list of the directory has no mark unless it has every entry.
+	marks = "try/"
 )
 
 // Reserved reports whether only locks may write the key: one of its segments is .lock.

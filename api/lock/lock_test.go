@@ -153,7 +153,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	for k, reserved := range map[api.Key]bool{
-		"a/.lock/x": true, ".lock": true, ".lock/a": true, "a/.lock": true, "a/.lock/x/try": true, "a//.lock//": true,
+		"a/.lock/x": true, ".lock": true, ".lock/a": true, "a/.lock": true, "a/.lock/try/x": true, "a//.lock//": true,
 		"a/.locks/x": false, "a.lock/x": false, "a": false, "a/.Lock/x": false,
 	} {
 		if Reserved(k) != reserved {
@@ -527,12 +527,7 @@ func TestReleaseCost(t *testing.T) {
 func TestFull(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.gateway(func(c *Config) { c.MaxWaiting = 2 })
-		for i := range MaxContenders {
-			op := api.Op{Kind: api.OpPut, Key: Key("full", IDOf("", fmt.Sprint(i))), Value: valueOf("x", time.Hour), TTL: time.Hour}
-			if _, err := w.Memory.Do(w.Context(), &api.Txn{Then: []api.Op{op}}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		w.put(MaxContenders, func(i int) api.Key { return Key("full", IDOf("", fmt.Sprint(i))) })
 		w.refused(s, Request{Name: "full", TTL: time.Hour, Wait: time.Hour}, api.CodeUnavailable, "999 requests")
 		if all := w.show("full"); len(all.Queue) != MaxContenders-1 {
 			t.Errorf("%d wait", len(all.Queue))
@@ -546,6 +541,63 @@ func TestFull(t *testing.T) {
 			t.Errorf("%d wait", len(all.Queue))
 		}
 	})
+}
+
+// put writes n entries or marks of a lock.
+func (w *world) put(n int, key func(i int) api.Key) {
+	w.Helper()
+	for i := range n {
+		op := api.Op{Kind: api.OpPut, Key: key(i), Value: valueOf("x", time.Hour), TTL: time.Hour}
+		if _, err := w.Memory.Do(w.Context(), &api.Txn{Then: []api.Op{op}}); err != nil {
+			w.Fatal(err)
+		}
+	}
+}
+
+// TestMarksTakeNoPlace: the marks of repeated requests do not count among the entries of a lock, however many there are.
+func TestMarksTakeNoPlace(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.gateway()
+		holder := w.take(s, Request{Name: "l", TTL: time.Hour})
+		ask := func(i int) Request {
+			return Request{Name: "l", TTL: time.Hour, Wait: time.Hour, ID: IDOf("", fmt.Sprint(i))}
+		}
+		w.ask(s, ask(1))
+		next := w.ask(s, ask(1))
+		w.put(1, func(int) api.Key { return (&entry{name: "l", id: IDOf("", "2")}).marker() })
+		w.put(MaxContenders-3, func(i int) api.Key { return Key("l", IDOf("", fmt.Sprint(3+i))) })
+		w.put(MaxContenders-3, func(i int) api.Key { return (&entry{name: "l", id: IDOf("", fmt.Sprint(3+i))}).marker() })
+		if last := w.ask(s, ask(2)); last.over() {
+			t.Errorf("the last place: %v", last.err)
+		}
+		w.refused(s, Request{Name: "l", TTL: time.Hour, Wait: time.Hour}, api.CodeUnavailable, "999 requests")
+		if all := w.show("l"); len(all.Queue) != MaxContenders-1 {
+			t.Errorf("%d wait", len(all.Queue))
+		}
+		w.release(s, "l", holder, true)
+		if !next.over() || next.err != nil {
+			t.Error(next.err)
+		}
+	})
+}
+
+// TestPartOfAQueue: a list that may lack entries makes no holder: the oldest entry may be one of those.
+func TestPartOfAQueue(t *testing.T) {
+	last := api.Key("fffffffffffffffffffffffffffffffe")
+	for _, marks := range []bool{false, true} {
+		run(t, func(w *world) {
+			s := w.gateway()
+			w.put(1, func(int) api.Key { return Directory("l") + last })
+			w.put(api.MaxListLimit-1, func(i int) api.Key {
+				k := Key("l", fmt.Sprintf("%032x", i+1))
+				if marks { // below an entry, where other programs may keep them
+					k += "/try"
+				}
+				return k
+			})
+			w.refused(s, Request{Name: "l", TTL: time.Hour, ID: fmt.Sprintf("%032x", 0)}, api.CodeUnavailable, "999 requests")
+		})
+	}
 }
 
 // watched returns how many locks are watched, and how many of them no request waits for.
