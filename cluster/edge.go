@@ -206,7 +206,7 @@ func (s nodeStore) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadRe
 	return s.n.cache.Read(ctx, r, out)
 }
 
-// ReadLeased has the Client answer reads under leases without more ado: see [client.New].
+// ReadLeased lets the Client answer reads under leases at once: see [client.New].
 func (s nodeStore) ReadLeased(k api.Key) (e api.Entry, owner api.GroupID, ok bool) {
 	if s.n.ended.Load() {
 		return e, "", false

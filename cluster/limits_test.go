@@ -170,7 +170,7 @@ func TestLimitsFit(t *testing.T) {
 		{"connections of HTTP, streams and watches", httpd.DefaultMaxConns + httpd.MaxRefusals + maxStreams + watch.MaxWatchers, "connections of the lane", transport.DefaultMaxHTTPConns, "the server refuses with 503, and not the port in silence"},
 		{"nodes, each twice while it connects again", 2 * placement.MaxNodes, "connections of nodes", transport.DefaultMaxConns, "every node of a cluster is answered"},
 		{"nodes", placement.MaxNodes, "lease streams", remote.DefaultMaxStreams, "every node can hold leases"},
-		{"nodes", placement.MaxNodes, "sessions", fsm.MaxSessions / 2, "every node has a session, also the one of before its restart"},
+		{"nodes", placement.MaxNodes, "sessions", fsm.MaxSessions / 2, "every node has a session, and perhaps one from before its restart"},
 		{"groups, all of one stream", placement.MaxGroups, "renewals of a stream", remote.DefaultMaxRenewals, "a node can hold sessions with every group"},
 		{"connections that are silent", transport.DefaultMaxUnmatched, "connections of a lane", transport.DefaultMaxConns, "silent ones are fewer than those that speak"},
 		{"connections that wait for a lane", transport.DefaultQueue, "connections of a lane", transport.DefaultMaxConns, "those that wait are open"},

@@ -11,7 +11,7 @@ import (
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// methodReport asks a node for its report. Nodes of before ignore what the question says.
+// methodReport asks a node for its report. Nodes of older versions ignore what the question says.
 var methodReport = peer.NewMethod[reportQuestion, report]("Report", admission.Control, peer.Nodes)
 
 // reportQuestion says what the report is to have.

@@ -59,7 +59,7 @@ func newSecurity(cfg *Config, log hclog.Logger, view *meta.View, said *notice.Bo
 	return s
 }
 
-// plainGrace is how long connections of before stay open when the cluster speaks TLS alone. Nodes make new ones meanwhile, and what is
+// plainGrace is how long older connections stay open when the cluster speaks TLS alone. Nodes make new ones meanwhile, and what is
 // under way on the old ones ends.
 const plainGrace = 20 * time.Second
 
@@ -258,7 +258,7 @@ func (s *security) accept(x *join.Shown) error {
 		return &join.RefusedError{Why: join.WhyOther, Text: "node " + string(x.Node) + " is an edge: name a server in --join"}
 	}
 	if n, ok := t.nodes[x.Node]; ok && len(n.Pins) == 0 && t.by.Security != placement.TLS && n.Region == x.Region && n.Role == x.Role {
-		return nil // this map is of before the node had a key, and would take it without any proof
+		return nil // this map is older than the node's key, and would take the node without any proof
 	}
 	err := join.Accept(x, t.known)
 	if r, ok := errors.AsType[*join.RefusedError](err); ok && r.Why == join.WhyUnknown && s.removedEdge(x) {

@@ -23,7 +23,7 @@ var (
 )
 
 // BenchmarkMassExpiry has many keys of one group, of three servers that are processes of their own, end within a short time, and
-// measures the writes beside it: at a steady rate, each counted from when it was due. The floor is three times the p99 of before, and
+// measures the writes beside it: at a steady rate, each counted from when it was due. The floor is three times the p99 before that, and
 // none over a second. late-p50 and late-p99 are bounds of how long after their deadlines keys ended, as the leader's histogram has them.
 func BenchmarkMassExpiry(b *testing.B) {
 	f := newFleet(b, buildBinary(b))

@@ -191,7 +191,7 @@ func TestWakeUpsAreAdmitted(t *testing.T) {
 	})
 }
 
-// TestIndexOfElsewhere: a query that names an index above all that there are, as of another cluster or of before a restore, waits for the
+// TestIndexOfElsewhere: a query that names an index above all that there are, as of another cluster or from before a restore, waits for the
 // next change and is answered with the lower index, at which its client begins anew.
 func TestIndexOfElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

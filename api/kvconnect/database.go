@@ -69,7 +69,7 @@ func checkWritten(k []byte) error {
 	case len(k) > maxKeyBytes:
 		return api.Errorf(api.CodeTooLarge, "a key of %d bytes is over the limit of %d bytes", len(k), maxKeyBytes)
 	case k[0] >= metaFolder[0]:
-		return api.Errorf(api.CodeInvalid, "a key begins with the byte 0x%02x, which is the code of no type of key parts", k[0])
+		return api.Errorf(api.CodeInvalid, "a key begins with the byte 0x%02x, which is not the code of a type of key parts", k[0])
 	}
 	return nil
 }

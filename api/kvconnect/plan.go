@@ -62,7 +62,7 @@ func (p *plan) add(m *mutation, now time.Time) error {
 		return api.Errorf(api.CodeInvalid, "keys with the versionstamp as a suffix are not served: they are made when the write is carried out, "+
 			"and no node could give up its leases on them before")
 	}
-	return api.Errorf(api.CodeInvalid, "%d is the kind of no mutation", m.kind)
+	return api.Errorf(api.CodeInvalid, "%d is not the kind of a mutation", m.kind)
 }
 
 // set puts a value, and its sibling or none.
@@ -72,7 +72,7 @@ func (p *plan) set(m *mutation, now time.Time) error {
 	case !m.hasValue:
 		return api.Errorf(api.CodeInvalid, "a set has no value")
 	case m.encoding < int32(encodingV8) || m.encoding > int32(encodingBytes):
-		return api.Errorf(api.CodeInvalid, "%d is the number of no encoding", m.encoding)
+		return api.Errorf(api.CodeInvalid, "%d is not the number of an encoding", m.encoding)
 	case len(m.data) > maxValueBytes:
 		return api.Errorf(api.CodeTooLarge, "a value of %d bytes is over the limit of %d bytes", len(m.data), maxValueBytes)
 	case e == encodingLE64 && len(m.data) != 8:

@@ -56,7 +56,7 @@ func CheckTxn(t *api.Txn) error {
 		for i := range branch {
 			if o := &branch[i]; guardReserved && !o.ReadsOnly() && Reserved(o.Key) {
 				return &api.Error{Code: api.CodeInvalid, Op: "txn", Key: o.Key,
-					Hint: "keys with a segment .lock belong to locks: ask for one at /v1/locks; a condition on such a key is welcome"}
+					Hint: "keys with a segment .lock belong to locks: ask for one at /v1/locks; conditions on such a key are allowed"}
 			}
 		}
 	}

@@ -200,7 +200,7 @@ func TestFeedIsRefused(t *testing.T) {
 	})
 }
 
-// TestFeedFromNow checks that a leader that was deposed without knowing it begins no feed from now: changes of before the request
+// TestFeedFromNow checks that a leader that was deposed without knowing it begins no feed from now: changes from before the request
 // would be delivered.
 func TestFeedFromNow(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, l *testLog) {
@@ -311,7 +311,7 @@ func TestFeedOfANewOwner(t *testing.T) {
 		if s.upTo(a.counter()).keys() != "m/2" {
 			t.Errorf("got %q", s.keys())
 		}
-		// A position of before, by whatever way it came here, makes no difference.
+		// An earlier position, by whatever way it came here, makes no difference.
 		s, _ = a.subscribe(words.FeedRequest{Piece: piece, After: words.Position{Incarnation: 1, Index: 2}})
 		if s.upTo(a.counter()).keys() != "m/2" {
 			t.Errorf("from before: got %q", s.keys())

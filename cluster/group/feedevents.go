@@ -31,7 +31,7 @@ func newFeedOf(r *words.FeedRequest) (*feedOf, error) {
 	}
 	for _, p := range r.Parts() {
 		if p.Group != r.Group || p.Of == 0 || p.Index >= p.Of || p.Range.End != "" && p.Range.End <= p.Range.Start {
-			return nil, api.Errorf(api.CodeInvalid, "a feed is of ranges of one group that are not empty, and of one of their shards each")
+			return nil, api.Errorf(api.CodeInvalid, "a feed takes ranges of one group, each not empty and with one of its shards")
 		}
 		for i := range of.parts {
 			if of.parts[i].Range.Overlaps(p.Range) {

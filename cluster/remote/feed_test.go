@@ -170,7 +170,7 @@ func TestFeedAge(t *testing.T) {
 			x.batch <- &words.FeedBatch{AsOf: asOf, Age: words.AgeOf(asOf)}
 		}
 		time.Sleep(time.Second)
-		mark(2 * time.Second) // as of before the feed was asked for
+		mark(2 * time.Second) // an instant before the feed was asked for
 		if b, err := f.Next(); err != nil || b.Age != 0 || !b.AsOf.IsZero() {
 			t.Fatalf("a mark from before the first ping: %+v, %v", b, err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/cluster/words"
 )
 
-// TestListPositions checks that the positions of a list arrive with the page, and that nodes of before and after them understand
+// TestListPositions checks that the positions of a list arrive with the page, and that nodes of versions before and after them understand
 // each other's pages.
 func TestListPositions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -44,7 +44,7 @@ func TestAttemptNumbers(t *testing.T) {
 		t.Errorf("after the last attempt: %v", err)
 	}
 	r = at(0)
-	r.number = last // of a node with a number: the map here is of before that
+	r.number = last // of a node with a number: the map here is older
 	if _, err := r.ref("g"); api.CodeOf(err) != api.CodeUnavailable {
 		t.Errorf("a node without a number goes on with an attempt of one that has one: %v", err)
 	}

@@ -135,7 +135,7 @@ func TestGaps(t *testing.T) {
 	}
 }
 
-// TestRestoredUnderARing: a cursor of before a restore does not continue in what a source has told since, though the indexes recur.
+// TestRestoredUnderARing: a cursor from before a restore does not continue in what a source has delivered since, though the indexes recur.
 func TestRestoredUnderARing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld("g")

@@ -13,7 +13,7 @@ import (
 	"github.com/edgehold/edgehold/api"
 )
 
-// service is part of the wire. Its number changes if what the methods say changes, so that programs of before and after do not
+// service is part of the wire. Its number changes if what the methods say changes, so that older and newer programs do not
 // take each other's words for their own.
 const service = "edgehold.Peer2"
 

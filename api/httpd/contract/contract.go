@@ -99,7 +99,7 @@ func decode(text []byte) (map[string]any, error) {
 	}
 	root, ok := v.(map[string]any)
 	if !ok {
-		return nil, errors.New("the document is no object")
+		return nil, errors.New("the document is not an object")
 	}
 	return root, nil
 }
