@@ -156,7 +156,7 @@ func overview(t *testing.T, w *world) {
 	for _, kind := range []string{"lease", "owner", "write", "revoke"} {
 		w.await(fmt.Sprintf("document.querySelector('.map .dot.%s')", kind))
 	}
-	w.says(".alarms, .ok", "Nothing needs a hand.")
+	w.says(".alarms, .ok", "There are no alarms.")
 	w.await("[...document.querySelectorAll('.spark polyline')].some(e => e.points.length > 8)")
 	w.keep("ui-overview")
 }

@@ -83,7 +83,7 @@ byId('token-close').addEventListener('click', () => dialog.close())
 byId('token-form').addEventListener('submit', (/** @type {Event} */ e) => {
   e.preventDefault()
   const text = typed.value.trim()
-  if (/[^\x21-\x7e]/.test(text)) { setText(byId('token-who'), 'A token has letters, digits and signs alone.'); return }
+  if (/[^\x21-\x7e]/.test(text)) { setText(byId('token-who'), 'A token has only letters, digits and signs.'); return }
   typed.value = ''
   setToken(text)
   dialog.close()

@@ -95,7 +95,7 @@ function keyCard(changed) {
       const text = binary.checked ? base64(b) : textOf(b)
       if (text === null) { binary.checked = true; setText(said, 'The value is no text: it stays in base64.'); return }
       value.value = text
-    } catch { binary.checked = true; setText(said, 'This is no base64.') }
+    } catch { binary.checked = true; setText(said, 'This is not base64.') }
   }
 
   /** @param {() => Promise<void>} f */
@@ -130,7 +130,7 @@ function keyCard(changed) {
     const key = typedKey(name.value)
     if (!key.length) throw new Error('Type in a key.')
     let body
-    try { body = binary.checked ? Uint8Array.from(atob(value.value), c => c.charCodeAt(0)) : toBytes(value.value) } catch { throw new Error('The value is no base64.') }
+    try { body = binary.checked ? Uint8Array.from(atob(value.value), c => c.charCodeAt(0)) : toBytes(value.value) } catch { throw new Error('The value is not base64.') }
     const known = open && encoded(open.key) === encoded(key)
     /** @type {Record<string, string>} */
     const headers = {}
@@ -168,7 +168,7 @@ function keyCard(changed) {
       try {
         await events(`/v1/watch?prefix=${id}${cursor ? '&from=' + encodeURIComponent(cursor) : ''}`, control.signal, e => {
           if (e.id) cursor = e.id
-          if (e.name === 'gap') setText(since, 'Some of what happened is not kept any more. What is known:')
+          if (e.name === 'gap') setText(since, 'Older changes are no longer kept. What is known:')
           if (e.name === 'end') setText(since, 'The watch has ended: ' + (e.data.detail || e.data.title))
           if (e.name !== 'put' && e.name !== 'delete' || encoded(bytesOf(e.data, 'key')) !== id) return
           const version = e.data.version

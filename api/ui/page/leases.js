@@ -4,7 +4,7 @@ import { h, card, table, count, span, rate } from './dom.js'
 import { badge } from './nodes.js'
 
 export function leases() {
-  const delays = table('Who delays writes', [
+  const delays = table('Holders that delay writes', [
     { name: 'Node', text: r => r.node }, { name: 'Group', text: r => r.group },
     { name: 'Owes now', num: true, text: r => r.owes || 0 }, { name: 'Since', num: true, text: r => r.owes ? span(r.owes_ms) : '–' },
     { name: 'Writes delayed', num: true, text: r => count(r.delayed_total || 0) },
@@ -24,7 +24,7 @@ export function leases() {
   return {
     title: 'Leases',
     element: h('div', { class: 'grid' },
-      card('Who delays writes', h('p', { class: 'muted' }, 'A write waits until each holder has given its lease back, or its lease has expired. Since the process of the leader runs.'), delays.element),
+      card('Holders that delay writes', h('p', { class: 'muted' }, 'A write waits until each holder has given its lease back, or its lease has expired. Counted since the process of the leader started.'), delays.element),
       card('Leases', sum, holders.element), card('Sessions', h('p', { class: 'muted' }, 'A node reads under a lease while its session with the group is usable.'), sessions.element)),
     show(/** @type {any} */ l) {
       sum.textContent = `${l.leases.toLocaleString('en')} leases in ${l.sessions.toLocaleString('en')} sessions.`

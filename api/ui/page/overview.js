@@ -75,7 +75,7 @@ function legend() {
 const same = a => a.text.replace(/\b(\d+h)?(\d+m)?\d+(\.\d+)? ?m?s\b/g, '#')
 
 function alarmList() {
-  const list = h('ul', { class: 'alarms' }), calm = h('p', { class: 'ok' }, 'Nothing needs a hand.')
+  const list = h('ul', { class: 'alarms' }), calm = h('p', { class: 'ok' }, 'There are no alarms.')
   const spoken = h('div', { class: 'sr', 'aria-live': 'polite' })
   let said = ''
   return {

@@ -85,7 +85,7 @@ export function tryIt() {
   return {
     title: 'Try it',
     element: h('div', { class: 'grid' }, card('The same read, twice', h('p', { class: 'muted' },
-      'A read under a lease is answered by the node itself, and is as new as one that asks a quorum of the owner. Both are linearizable: what differs is how far the question travels.'), form, said, bars)),
+      'A read under a lease is answered by the node itself, and is as new as one that asks a quorum of the owner. Both are linearizable: they differ in how far the request travels.'), form, said, bars)),
     enter() {
       if (key.value || !feed.last) return
       const own = feed.last.nodes.find((/** @type {any} */ n) => n.node === feed.last.live.node)?.region
