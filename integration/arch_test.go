@@ -74,9 +74,13 @@ var house = map[string]room{
 		tests: []string{"api/observe"},
 	},
 	"api/client": {
-		ours:   []string{"api", "api/admission", "api/lock", "api/observe/trace", "api/wire"},
+		ours:  []string{"api", "api/admission", "api/lock", "api/wire"},
+		tests: []string{"api/front", "api/httpd"},
+	},
+	"api/client/oteltrace": {
+		ours:   []string{"api", "api/client", "api/observe/trace"},
 		others: []string{"go.opentelemetry.io/otel/trace"},
-		tests:  []string{"api/front", "api/httpd"},
+		tests:  []string{"api/observe/trace/tracetest"},
 	},
 	"api/front": {
 		ours: []string{"api", "api/admission", "api/fault", "api/lock", "api/observe", "api/observe/slow", "api/observe/trace"},
@@ -339,18 +343,8 @@ func otherModule(dir string) bool {
 }
 
 func checkImports(t *testing.T, file, pkg string, line room) {
-	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-	if err != nil {
-		t.Error(err)
-		return
-	}
 	test := strings.HasSuffix(file, "_test.go")
-	for _, imp := range f.Imports {
-		name, err := strconv.Unquote(imp.Path.Value)
-		if err != nil {
-			t.Error(err)
-			continue
-		}
+	for _, name := range importsOf(t, file) {
 		own, isOurs := strings.CutPrefix(name, module)
 		first, _, _ := strings.Cut(name, "/")
 		switch {
@@ -365,4 +359,56 @@ func checkImports(t *testing.T, file, pkg string, line room) {
 			t.Errorf("%s: %s may not import %s", path.Base(file), pkg, name)
 		}
 	}
+}
+
+// TestSDKImports: the Go SDK, with all that it imports, is the standard library and packages below api, so that a program that imports it
+// builds nothing else.
+func TestSDKImports(t *testing.T) {
+	seen := map[string]bool{}
+	for next := []string{"api/client"}; len(next) > 0; next = next[1:] {
+		pkg := next[0]
+		if seen[pkg] {
+			continue
+		}
+		seen[pkg] = true
+		files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(pkg), "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s has no files: %v", pkg, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			for _, name := range importsOf(t, file) {
+				own, ours := strings.CutPrefix(name, module)
+				first, _, _ := strings.Cut(name, "/")
+				switch {
+				case ours && (own == "api" || strings.HasPrefix(own, "api/")):
+					next = append(next, own)
+				case ours || strings.Contains(first, "."):
+					t.Errorf("%s, which api/client needs, imports %s", pkg, name)
+				}
+			}
+		}
+	}
+	if !seen["api/wire"] || seen["api/observe/trace"] {
+		t.Errorf("it needs %v", seen)
+	}
+}
+
+// importsOf returns the paths that a file imports.
+func importsOf(t *testing.T, file string) (all []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, imp := range f.Imports {
+		name, err := strconv.Unquote(imp.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, name)
+	}
+	return all
 }

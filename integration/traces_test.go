@@ -21,6 +21,7 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/client"
+	"github.com/edgehold/edgehold/api/client/oteltrace"
 	"github.com/edgehold/edgehold/cluster/local"
 )
 
@@ -240,7 +241,7 @@ func (c *collector) client(t *testing.T, url string) *client.Client {
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(exporter))
 	t.Cleanup(func() { _ = provider.Shutdown(context.Background()) })
-	return openTraced(t, url, client.WithTracer(provider))
+	return openTraced(t, url, client.WithTracer(oteltrace.Tracer(provider)))
 }
 
 func openTraced(t *testing.T, url string, opts ...client.Option) *client.Client {

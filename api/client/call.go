@@ -16,7 +16,6 @@ import (
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/lock"
-	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // call is one request. It does not depend on the node that it is sent to.
@@ -46,8 +45,8 @@ type call struct {
 	id func() identity
 	// given means that the caller chose an opaque id, so that the write may have been sent before.
 	given bool
-	// traced means that the call's context has a span that the node is to continue.
-	traced bool
+	// trace is what the node needs to continue the span of the call; nil if there is none, or it is not sampled.
+	trace http.Header
 	// untimed means that the path takes no timeout parameter.
 	untimed bool
 	// whole means that an attempt gets all the time that is left, as it may wait for that long.
@@ -133,7 +132,7 @@ func (n *network) attempt(ctx context.Context, e *endpoint, q *call, budget time
 // send sends the call to one node. The node gets at most budget for it.
 func (n *network) send(ctx context.Context, e *endpoint, q *call, budget time.Duration) (*answer, *failure) {
 	until := time.Now().Add(budget)
-	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue && !q.traced { // streams carry no traces
+	if (q.read != nil || q.txn != nil) && q.bytes() <= maxStreamedValue && q.trace == nil { // streams carry no traces
 		s, err := n.stream(ctx, until, e)
 		if err != nil {
 			return nil, n.endpoints.unanswered(ctx, e, q, err, false)
@@ -262,9 +261,7 @@ func (n *network) request(ctx context.Context, e *endpoint, q *call, budget time
 	if token := n.tokens.current(); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
-	if q.traced {
-		trace.Headers(ctx, req.Header)
-	}
+	maps.Copy(req.Header, q.trace)
 	if q.id != nil {
 		req.Header.Set("Idempotency-Key", q.id().header())
 	}

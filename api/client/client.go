@@ -89,7 +89,6 @@ import (
 	"time"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // Config configures a Client. Only Endpoints is required.
@@ -131,7 +130,7 @@ type Client struct {
 	sequence  atomic.Pointer[sequence]
 	holds     holds
 	moment    func() moment // by which locks count
-	tracer    *trace.Tracer // nil: calls make no spans
+	tracer    Tracer        // nil: calls make no spans
 }
 
 var _ api.Admin = (*Client)(nil)
