@@ -353,6 +353,11 @@ func TestIntentsAreNamedQuickly(t *testing.T) {
 		return met.Intents
 	})
 	met("a look", func() []Intent { return r.m.Intents(keys) })
-	met("a list", func() []Intent { return r.m.IntentsIn(api.Range{}, len(keys)) })
+	met("a list", func() []Intent {
+		r.m.mu.RLock()
+		defer r.m.endRead()
+		v := r.m.begin()
+		return v.intentsIn(api.Range{}, len(keys), false)
+	})
 	met("a prepare", func() []Intent { return r.apply(prepareOf(r, ref("d", 1, "g.2"), ops...)).Intents })
 }

@@ -335,17 +335,6 @@ func (m *Machine) Intents(keys []api.Key) (in []Intent) {
 	return f.intents
 }
 
-// IntentsIn returns intents on keys in the range, in key order, at most limit of them.
-func (m *Machine) IntentsIn(r api.Range, limit int) []Intent {
-	m.mu.RLock()
-	defer m.endRead()
-	v := m.begin()
-	if limit <= 0 {
-		return nil
-	}
-	return v.intentsIn(r, limit, false)
-}
-
 // Prepared returns transactions that have prepared and are not resolved, in the order of their ids, at most limit of those
 // after the one named.
 func (m *Machine) Prepared(after ident.TxnID, limit int) (ps []Prepared) {

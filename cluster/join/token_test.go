@@ -69,9 +69,8 @@ func TestTokenTypingErrors(t *testing.T) {
 // TestTokenSecret: the secret of one token does not match another's hash, and package fmt shows none of a token.
 func TestTokenSecret(t *testing.T) {
 	a, b := newTestToken(t), newTestToken(t)
-	hash := a.SecretHash()
-	if !a.Matches(hash[:]) || b.Matches(hash[:]) || a.Matches(nil) || a.Matches(hash[1:]) {
-		t.Error("the hash matches another secret, or not its own")
+	if again := a.SecretHash(); a.SecretHash() != again || again == b.SecretHash() {
+		t.Error("the hash of a token changes, or two tokens have one")
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 		for _, v := range []any{a, &a, struct{ T Token }{a}, []Token{a}} {

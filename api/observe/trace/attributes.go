@@ -10,7 +10,6 @@ const (
 
 	DBSystem    = "db.system.name"
 	DBOperation = "db.operation.name"
-	DBBatch     = "db.operation.batch.size"
 
 	RPCSystem = "rpc.system.name"
 	RPCMethod = "rpc.method"

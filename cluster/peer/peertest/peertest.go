@@ -137,8 +137,3 @@ func (s *Station) Close() {
 	_ = s.port.Close() // of a listener in memory
 	s.lanes.Wait()
 }
-
-// Nowhere is the dialer of a node that reaches no other.
-func Nowhere(context.Context, api.NodeID) (net.Conn, error) {
-	return nil, api.Errorf(api.CodeUnavailable, "there is no network")
-}
