@@ -38,10 +38,7 @@ func TestRenewalLost(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
 		synctest.Test(t, func(t *testing.T) {
 			j := newJoined(t)
-			cfg, _ := j.joiner("s2", api.RoleServer, j.token(api.JoinTokenSpec{Role: api.RoleServer}))
-			cfg.Dir, cfg.noRenewal = dir, true
-			n := j.open(cfg)
-			j.ready(n)
+			n := j.unrenewed("s2", api.RoleServer, dir)
 			r := newRenewing(n)
 			defer r.background.close()
 			present := n.membership.credentials.identity().Pin()
@@ -70,14 +67,21 @@ func TestRenewalLost(t *testing.T) {
 	}
 }
 
+// unrenewed opens a node that joins and does not renew its certificate by itself, and waits until it is ready.
+func (j *joined) unrenewed(id api.NodeID, role api.Role, dir string) *Node {
+	j.t.Helper()
+	cfg, _ := j.joiner(id, role, j.token(api.JoinTokenSpec{Role: role}))
+	cfg.Dir, cfg.noRenewal = dir, true
+	n := j.open(cfg)
+	j.ready(n)
+	return n
+}
+
 // TestNamesLost: a node whose names the map has, and its certificate does not, because the answer was lost, gets them all the same.
 func TestNamesLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJoined(t)
-		cfg, _ := j.joiner("s2", api.RoleServer, j.token(api.JoinTokenSpec{Role: api.RoleServer}))
-		cfg.noRenewal = true
-		n := j.open(cfg)
-		j.ready(n)
+		n := j.unrenewed("s2", api.RoleServer, "")
 		r := newRenewing(n)
 		defer r.background.close()
 		n.cfg.Names = []string{"api.example.com"}
@@ -142,38 +146,33 @@ func TestFirstCertificateLost(t *testing.T) {
 func TestNoWriteFailsByRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJoined(t)
-		cfg, _ := j.joiner("e1", api.RoleEdge, j.token(api.JoinTokenSpec{Role: api.RoleEdge}))
-		cfg.noRenewal = true
-		n := j.open(cfg)
-		j.ready(n)
-		for _, x := range []*Node{n} {
-			r := newRenewing(x)
-			r.share = -1e6
-			ctx, stop := context.WithCancel(t.Context())
-			done := make(chan error, 8)
-			for w := range cap(done) {
-				go func() { done <- writes(ctx, n, api.Key(fmt.Sprint(w))) }()
+		n := j.unrenewed("e1", api.RoleEdge, "")
+		r := newRenewing(n)
+		defer r.background.close()
+		r.share = -1e6
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 8)
+		for w := range cap(done) {
+			go func() { done <- writes(ctx, n, api.Key(fmt.Sprint(w))) }()
+		}
+		time.Sleep(time.Second)
+		if err := r.step(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.served = r.served.Add(-dropAfter) // as if that was long ago
+		if err := r.step(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if now, _ := j.first.mirror.Map().Node(n.cfg.ID); len(now.Pins) != 1 {
+			t.Errorf("%s has %d pins", n.cfg.ID, len(now.Pins))
+		}
+		stop()
+		for range cap(done) {
+			if err := <-done; err != nil {
+				t.Error(err)
 			}
-			time.Sleep(time.Second)
-			if err := r.step(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-			r.served = r.served.Add(-dropAfter) // as if that was long ago
-			if err := r.step(); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(time.Second)
-			if now, _ := j.first.mirror.Map().Node(x.cfg.ID); len(now.Pins) != 1 {
-				t.Errorf("%s has %d pins", x.cfg.ID, len(now.Pins))
-			}
-			stop()
-			for range cap(done) {
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			}
-			r.background.close()
 		}
 	})
 }
@@ -192,10 +191,7 @@ func writes(ctx context.Context, n *Node, key api.Key) error {
 func TestRenewalsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJoined(t)
-		cfg, _ := j.joiner("e1", api.RoleEdge, j.token(api.JoinTokenSpec{Role: api.RoleEdge}))
-		cfg.noRenewal = true
-		n := j.open(cfg)
-		j.ready(n)
+		n := j.unrenewed("e1", api.RoleEdge, "")
 		key, err := join.NewKey()
 		if err != nil {
 			t.Fatal(err)
