@@ -114,6 +114,40 @@ func TestBlocking(t *testing.T) {
 	}
 }
 
+// TestWatchedSessions: a blocking query of the list of sessions far away ends when one expires, and its index never goes back.
+func TestWatchedSessions(t *testing.T) {
+	t.Parallel()
+	id, _, err := near(t).Session().Create(&api.SessionEntry{TTL: "2s", Behavior: api.SessionBehaviorDelete}, nil)
+	must(t, err)
+	for last := uint64(0); ; { // other tests make and destroy sessions too
+		all, meta, err := far(t).Session().List(&api.QueryOptions{WaitIndex: last, WaitTime: time.Minute})
+		must(t, err)
+		if !slices.ContainsFunc(all, func(s *api.SessionEntry) bool { return s.ID == id }) {
+			return
+		}
+		if meta.LastIndex <= last {
+			t.Fatalf("the index is %d, after %d, and the session is still there", meta.LastIndex, last)
+		}
+		last = meta.LastIndex
+	}
+}
+
+// TestVault: what Vault asks for when its storage is Consul: as many operations in one transaction as it wants, and the address of the agent.
+func TestVault(t *testing.T) {
+	var ops api.TxnOps
+	for range 128 {
+		ops = append(ops, &api.TxnOp{KV: &api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: "vault/F35C28E1-7035-40BB-B865-6BED9E3A1B28"}})
+	}
+	if ok, answer, _, err := far(t).Txn().Txn(ops, nil); err != nil || !ok || len(answer.Errors) > 0 || len(answer.Results) != len(ops) {
+		t.Errorf("it may not have them: %v, %+v, %v", ok, answer, err)
+	}
+	self, err := far(t).Agent().Self()
+	must(t, err)
+	if addr, _ := self["Member"]["Addr"].(string); addr == "" {
+		t.Errorf("the agent is %v", self)
+	}
+}
+
 // TestLock: two clients on two continents take turns, and one that dies without a word gives the lock up by the end of its session.
 func TestLock(t *testing.T) {
 	t.Parallel()
