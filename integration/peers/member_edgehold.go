@@ -39,7 +39,7 @@ func nodeConfig(args []string) (cfg *cluster.Config, listen, debug string, err e
 		return nil, "", "", errors.New("member edgehold: server or edge?")
 	}
 	f := flag.NewFlagSet("peers member edgehold", flag.ContinueOnError)
-	var node, region, join, wan, level string
+	var node, region, join, wan, level, front string
 	cfg = &cluster.Config{Role: api.Role(args[0])}
 	f.StringVar(&node, "node", "", "the node's name")
 	f.StringVar(&region, "region", "", "the node's region")
@@ -48,13 +48,15 @@ func nodeConfig(args []string) (cfg *cluster.Config, listen, debug string, err e
 	f.BoolVar(&cfg.Bootstrap, "bootstrap", false, "start a new cluster")
 	f.StringVar(&join, "join", "", "nodes to join")
 	f.StringVar(&wan, "wan", "off", "distances between regions")
+	f.StringVar(&front, "front", "", "protocols that it speaks beside HTTP")
 	f.StringVar(&level, "log-level", "warn", "what to log")
 	f.StringVar(&debug, "profiles", "", "`HOST:PORT` to serve profiles on")
 	if err := f.Parse(args[1:]); err != nil {
 		return nil, "", "", err
 	}
 	cfg.ID, cfg.Region = api.NodeID(node), api.RegionID(region)
-	cfg.Join = strings.FieldsFunc(join, func(r rune) bool { return r == ',' })
+	comma := func(r rune) bool { return r == ',' }
+	cfg.Join, cfg.Fronts = strings.FieldsFunc(join, comma), strings.FieldsFunc(front, comma)
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Name: "edgehold", Level: hclog.LevelFromString(level), Output: os.Stderr})
 	if wan != "off" {
 		cfg.Delay, err = local.Delay(wan, cfg.Region)
