@@ -14,7 +14,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=devel
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/edgehold ./cmd/edgehold \
+RUN CGO_ENABLED=0 go build -trimpath -pgo cmd/edgehold/edgehold.pgo -ldflags "-s -w -X main.version=$VERSION" -o /out/edgehold ./cmd/edgehold \
  && mkdir -p /out/rootfs/data /out/rootfs/init/bootstrap /out/rootfs/init/server /out/rootfs/init/edge \
  && chmod 0700 /out/rootfs/data /out/rootfs/init/*
 

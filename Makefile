@@ -1,10 +1,10 @@
-.PHONY: build clients platforms test race bench bench-peers mutants image lint soak fuzz model real-input alerts promtool
+.PHONY: build clients platforms test race bench bench-peers profile mutants image lint soak fuzz model real-input alerts promtool
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
 build: ## the one binary, static
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o dist/edgehold ./cmd/edgehold
+	CGO_ENABLED=0 go build -trimpath -pgo cmd/edgehold/edgehold.pgo -ldflags '$(LDFLAGS)' -o dist/edgehold ./cmd/edgehold
 
 test: ## what the README says
 	go test ./...
@@ -40,6 +40,12 @@ bench: ## reads and writes, in process and over HTTP
 bench-peers: ## the same work against etcd, NATS and Redis, side by side (docs/benchmarks/peers.md): make bench-peers PEERS='-rounds 5 -markdown'
 	cd integration/peers && go build -o ../../dist/peers .
 	dist/peers -json dist/bench-peers.json $(PEERS)
+
+profile: ## make cmd/edgehold/edgehold.pgo again: what nodes do under the loads of bench-peers, for the compiler
+	rm -rf dist/profiles
+	cd integration/peers && go build -trimpath -o ../../dist/peers .
+	dist/peers -products edgehold -profile dist/profiles -rounds 1 -seconds 8 -puts 64 -reads 64 -conns 64 -resp 1,64 -watchers 1000
+	dist/peers merge cmd/edgehold/edgehold.pgo dist/profiles/*edgehold*cpu.pprof
 
 mutants: ## every guard switched off must be caught
 	go run ./integration/mutants

@@ -18,13 +18,13 @@ const (
 	farRegion  = "ap-south"
 )
 
-// buildEdgehold builds the binary from the tree, as a user would.
+// buildEdgehold builds the binary from the tree, as make build does.
 func buildEdgehold(ctx context.Context, tree, dir string) (string, error) {
 	name, err := filepath.Abs(filepath.Join(dir, "edgehold"))
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", name, "./cmd/edgehold")
+	cmd := exec.CommandContext(ctx, "go", "build", "-pgo", "cmd/edgehold/edgehold.pgo", "-o", name, "./cmd/edgehold")
 	cmd.Dir = tree
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/edgehold in %s (see -tree): %w\n%s", tree, err, out)

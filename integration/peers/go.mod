@@ -6,6 +6,7 @@ replace github.com/edgehold/edgehold => ../..
 
 require (
 	github.com/edgehold/edgehold v0.0.0-00010101000000-000000000000
+	github.com/google/pprof v0.0.0-20261105003125-4bf881d7fb0b
 	github.com/hashicorp/go-hclog v1.6.3
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nats.go v1.55.0

@@ -33,6 +33,9 @@ func start(args []string) error {
 	if len(args) > 0 && args[0] == "member" {
 		return runMember(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == "merge" {
+		return mergeProfiles(args[1:])
+	}
 	o, err := parseOptions(args)
 	if err != nil {
 		return err
