@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -194,6 +195,7 @@ func TestTraces(t *testing.T) {
 			t.Errorf("a request with garbage for a traceparent is answered %s", res.Status)
 		}
 	}
+	wantTraceOfProblem(ctx, t, urls["us-edge-1"])
 	if err := traced.Txn(ctx, func(tx *client.Tx) error {
 		_ = tx.Put("us/very-secret", []byte("very-secret 1"))
 		return tx.Put(secret, []byte("very-secret 2"))
@@ -230,6 +232,26 @@ func TestTraces(t *testing.T) {
 		if strings.Contains(fmt.Sprint(s.Span), "very-secret") {
 			t.Errorf("a span has a key or a value: %v", s.Span)
 		}
+	}
+}
+
+// wantTraceOfProblem demands that the error of a request which is traced names its trace.
+func wantTraceOfProblem(ctx context.Context, t *testing.T, url string) {
+	t.Helper()
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/v1/kv/us/absent", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Traceparent", "00-"+id+"-b7ad6b7169203331-01")
+	res, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	var p struct{ Instance string }
+	if err := json.NewDecoder(res.Body).Decode(&p); err != nil || p.Instance != "urn:edgehold:trace:"+id {
+		t.Errorf("%s: the instance is %q, %v", res.Status, p.Instance, err)
 	}
 }
 

@@ -43,7 +43,7 @@ var queryParameters = map[string]parameter{
 	"reverse":     {"From the last key to the first.", boolean},
 	"keys_only":   {"Without the values.", boolean},
 	"page":        {"The page to go on with: next of the page before.", openapi.Schema{Type: "string"}},
-	"from":        {"The cursor to go on from: cursor of a list, or the id of an event. Without it, from now.", openapi.Schema{Type: "string", MaxLength: api.MaxCursorBytes}},
+	"from":        {"The cursor to go on from: cursor of a list, or the id of an event. oldest begins with the oldest change that is kept. Without it, from now.", openapi.Schema{Type: "string", MaxLength: api.MaxCursorBytes}},
 	"list":        {"Begin with what there is.", boolean},
 	"collapse":    {"Several changes of a key that wait may become the last one.", boolean},
 	"values":      {"Whether events have the values.", openapi.Schema{Type: "boolean", Default: true}},
@@ -88,7 +88,7 @@ func pathParameter(r *route, name string) *openapi.Parameter {
 var requestHeaders = map[string]openapi.Parameter{
 	"If-Match": {Description: `Versions in quotes, of which the key must have one, or * for any: else 412.`,
 		Schema: &openapi.Schema{Type: "string"}},
-	"If-None-Match": {Description: `On a read: versions in quotes that the client has: 304 if the key has one of them. On a write only *: the key must be absent.`,
+	"If-None-Match": {Description: `On a read: versions in quotes that the client has: 304 if the key has one of them. On a write: versions in quotes that the key must not have, or *: the key must be absent; else 412.`,
 		Schema: &openapi.Schema{Type: "string"}},
 	"Idempotency-Key": {Description: "Makes the request safe to repeat, through any node, for at least 24 hours. The same key with another request is a conflict.",
 		Schema: &openapi.Schema{Type: "string", MinLength: 1}},

@@ -179,7 +179,7 @@ func (s *speaker) more() (all []accesstest.Verb) {
 		verb("DELETE "+at, []accesstest.Need{write}, "DELETE", at, "")
 		verb("HEAD "+at, []accesstest.Need{read}, "GET", at, "", "If-None-Match: *")
 		verb("stale GET "+at, []accesstest.Need{read}, "GET", at+"?consistency=stale", "")
-		for _, condition := range []string{"If-Match: *", `If-Match: "1.1"`, `If-Match: W/"1.1"`, "If-None-Match: *"} {
+		for _, condition := range []string{"If-Match: *", `If-Match: "1.1"`, `If-Match: W/"1.1"`, "If-None-Match: *", `If-None-Match: "0.1"`} {
 			verb("PUT "+condition+" "+at, []accesstest.Need{write, read}, "PUT", at, "v", condition)
 			verb("DELETE "+condition+" "+at, []accesstest.Need{write, read}, "DELETE", at, "", condition)
 		}

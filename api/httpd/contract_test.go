@@ -93,6 +93,9 @@ func checkedBy(h http.Handler, document func() (*contract.Document, error)) http
 		if err := d.Check(x); err != nil {
 			breach(err)
 		}
+		if got := x.AnswerHeader["Cache-Control"]; len(got) != 1 || got[0] != "no-store" { // a lease ends, and no cache on the way knows
+			breach(fmt.Errorf("%s %s: Cache-Control is %q", x.Method, x.URL.Path, got))
+		}
 	})
 }
 

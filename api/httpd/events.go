@@ -2,8 +2,10 @@ package httpd
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
@@ -16,10 +18,23 @@ type eventWriter struct {
 	buf      []byte
 }
 
+// Clients of a stream that breaks come back after a time between leastRetry and mostRetry.
+const (
+	leastRetry = time.Second
+	mostRetry  = 3 * time.Second
+)
+
+// retryField says how soon a client whose connection breaks comes back. Each stream has a time of its own: the clients of a node that stops
+// do not all come back at once.
+func retryField() string {
+	after := leastRetry + rand.N(mostRetry-leastRetry)
+	return "retry: " + strconv.FormatInt(after.Milliseconds(), 10) + "\n\n"
+}
+
 // begin says how soon a client whose connection breaks comes back. A list begins with a reset, so that a client whose list was cut
 // off forgets what it had of it.
 func (o *eventWriter) begin(list bool) {
-	text := "retry: 1000\n\n"
+	text := retryField()
 	if list {
 		text += "event: reset\ndata: {}\n\n"
 	}

@@ -2,6 +2,10 @@ package httpd_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,5 +39,29 @@ func TestPanics(t *testing.T) {
 	c, _ := upgrade(t, h)
 	if _, err := c.Do(t.Context(), &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "a"}}}); api.CodeOf(err) != api.CodeInternal {
 		t.Errorf("a call of a stream: %v", err)
+	}
+}
+
+// TestInstance: a problem names its occurrence if the log has it, and else does not; TestTraces has those that are traced.
+func TestInstance(t *testing.T) {
+	var lines []string
+	broken := fake{read: func(context.Context, *api.ReadRequest) (*api.ReadResult, error) { return nil, errors.New("broken") }}
+	h := newAPI(front.Config{Store: broken, Log: func(msg string, args ...any) { lines = append(lines, msg+fmt.Sprint(args...)) }}, httpd.Config{})
+	var seen []string
+	for range 2 {
+		id, _ := wantProblem(t, request(h, "GET", "/v1/kv/a", ""), 500, api.CodeInternal)["instance"].(string)
+		if !strings.HasPrefix(id, "urn:edgehold:fault:") || len(id) < 40 || slices.Contains(seen, id) || !strings.Contains(lines[len(lines)-1], id) {
+			t.Errorf("instance %q, logged %q", id, lines)
+		}
+		seen = append(seen, id)
+	}
+	fine, _ := memoryAPI()
+	for _, p := range []map[string]any{
+		wantProblem(t, request(fine, "GET", "/v1/kv/a", ""), 404, api.CodeNotFound),
+		wantProblem(t, request(fine, "GET", "/v1/kv/a?x=1", "", "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), 400, api.CodeInvalid), // no traces are collected
+	} {
+		if p["instance"] != nil {
+			t.Errorf("a problem that nothing remembers has the instance %v", p["instance"])
+		}
 	}
 }

@@ -2,5 +2,8 @@
 
 package httpd
 
-// The guard whose absence the checks must notice; see guards_mutants.go.
-const guardIDLast = true
+// The guards whose absence the checks must notice; see guards_mutants.go.
+const (
+	guardIDLast    = true
+	guardNoneMatch = true
+)

@@ -1,7 +1,7 @@
 // Package httpd is Edgehold's HTTP API, a front over a [front.Backend]: values under /v1/kv, transactions at /v1/txn, the
 // cluster under /v1/cluster, and the probes; routes.go lists them. It routes by the path exactly as it was sent, so that every
-// key of any bytes has a path; nothing is cleaned or redirected. Errors are problem+json (RFC 9457) that say whether the request
-// was applied.
+// key of any bytes has a path; nothing is cleaned or redirected, except for /ui, which leads to the page at /ui/. Errors are
+// problem+json (RFC 9457) that say whether the request was applied.
 package httpd
 
 import (
@@ -84,6 +84,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) answer(x *exchange) (name string, err error) {
 	if file, ok := strings.CutPrefix(x.R.URL.Path, pagePrefix); ok {
 		return "ui", x.getPage(file)
+	}
+	if x.R.URL.Path+"/" == pagePrefix {
+		return "ui", x.leadToPage()
 	}
 	at, key, args := h.table.find(x.R.URL)
 	if at == nil {

@@ -156,7 +156,24 @@ func TestWriteConditions(t *testing.T) {
 		{"If-Match: \"NOW\"\nIf-None-Match: *", 412, 412},
 		{"If-Match: \"GONE\"\nIf-None-Match: *", 412, 200},
 		{`If-Match: NOW`, 400, 400},
-		{`If-None-Match: "NOW"`, 400, 400},
+		{`If-None-Match: "NOW"`, 412, 200},
+		{`If-None-Match: W/"NOW"`, 412, 200},
+		{`If-None-Match: "OLD"`, 200, 200},
+		{`If-None-Match: "OLD", "zebra" ,,W/"NOW"`, 412, 200},
+		{"If-None-Match: \"NOW\"\nIf-None-Match: \"OLD\"", 412, 200},
+		{`If-None-Match: "zebra", W/"x"`, 200, 200},
+		{`If-None-Match: "GONE"`, 400, 200}, // the one key has not come so far, the other has it no more
+		{`If-None-Match: "OLD", "9.9"`, 400, 400},
+		{"If-Match: \"NOW\"\nIf-None-Match: \"OLD\"", 200, 412},
+		{"If-Match: \"NOW\"\nIf-None-Match: \"NOW\"", 412, 412},
+		{"If-Match: *\nIf-None-Match: \"OLD\"", 200, 412},
+		{`If-None-Match: *, "NOW"`, 400, 400},
+		{`If-None-Match: NOW`, 400, 400},
+		{`If-None-Match: ,`, 400, 400},
+		{`If-None-Match: "NOW" "OLD"`, 400, 400},
+		{`If-None-Match: w/"NOW"`, 400, 400},
+		{`If-Unmodified-Since: Mon, 30 Nov 1999 00:00:00 GMT`, 200, 200}, // there is no date of change
+		{`If-Modified-Since: Mon, 30 Nov 2099 00:00:00 GMT`, 200, 200},
 		{`If-Match: ` + strings.Repeat(`"NOW",`, 30), 200, 412},
 		{`If-Match: ` + manyVersions(17), 400, 400},
 	} {
@@ -291,6 +308,24 @@ func TestAlternativesTakeEffectOnce(t *testing.T) {
 	again := request(h, "PUT", "/v1/kv/a", "3", lines...)
 	wantStatus(t, again, 200)
 	if header(again, "Edgehold-Version") != header(first, "Edgehold-Version") {
+		t.Errorf("took effect at %s and at %s", header(first, "Edgehold-Version"), header(again, "Edgehold-Version"))
+	}
+}
+
+// TestNoneOfThemTakesEffectOnce: a write that must not replace some versions is done once under its id, also if it is repeated when the key
+// has its own version.
+func TestNoneOfThemTakesEffectOnce(t *testing.T) {
+	h, _ := memoryAPI()
+	old := put(t, h, "a", "1")
+	now := put(t, h, "a", "2")
+	refused := []string{`If-None-Match: "` + old + `", "` + now + `"`, "Idempotency-Key: first"}
+	wantProblem(t, request(h, "PUT", "/v1/kv/a", "3", refused...), 412, api.CodePreconditionFailed, now)
+	lines := []string{`If-None-Match: "` + old + `", W/"0.1"`, "Idempotency-Key: second"}
+	first := request(h, "PUT", "/v1/kv/a", "3", lines...)
+	wantStatus(t, first, 200)
+	again := request(h, "PUT", "/v1/kv/a", "3", lines...)
+	wantStatus(t, again, 200)
+	if header(again, "Edgehold-Version") != header(first, "Edgehold-Version") || header(again, "Edgehold-Replayed") != "true" {
 		t.Errorf("took effect at %s and at %s", header(first, "Edgehold-Version"), header(again, "Edgehold-Version"))
 	}
 }

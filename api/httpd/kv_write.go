@@ -34,7 +34,11 @@ func (x *exchange) write(op api.Op) error {
 	if x.query.Has("consistency") || x.query.Has("max_stale") {
 		return api.Errorf(api.CodeInvalid, "consistency and max_stale belong to reads; a write is always linearizable")
 	}
-	ifMatch, alternatives, err := writeConditions(x.R.Header, x.key)
+	ifMatch, ifNoneMatch, err := readConditions(x.R.Header)
+	if err != nil {
+		return err
+	}
+	alternatives, err := alternativesOf(ifMatch, ifNoneMatch, x.key)
 	if err != nil {
 		return err
 	}
@@ -44,6 +48,11 @@ func (x *exchange) write(op api.Op) error {
 	}
 	if len(alternatives) == 0 {
 		return x.neverHolds(ifMatch)
+	}
+	if none := ifNoneMatch.versions(true); len(none) > 0 {
+		if err := x.left(none); err != nil {
+			return err
+		}
 	}
 	x.writes = true
 	var res *api.TxnResult
@@ -119,37 +128,55 @@ func (x *exchange) noConditions() error {
 // maxAlternatives bounds the versions that one If-Match may name on a write.
 const maxAlternatives = 16
 
-// writeConditions reads the conditions of a write. Each alternative is tried in turn until one holds. If there is none, no
-// version can satisfy the request. Alternatives differ in the version only, oldest first: versions rise, so that a later
-// one cannot make an earlier one true again.
-func writeConditions(h http.Header, key api.Key) (ifMatch tags, alternatives [][]api.Cond, err error) {
-	if ifMatch, err = readTags(h, "If-Match"); err != nil {
-		return tags{}, nil, err
-	}
-	ifNoneMatch, err := readTags(h, "If-None-Match")
+// left returns nil if the key has none of the versions, which are sorted, and never will have one again: versions rise, and one that the
+// key has left does not come back. So the write that follows needs no condition for that. Otherwise it returns what the write is refused
+// with.
+func (x *exchange) left(none []api.Version) error {
+	x.read = api.ReadRequest{Keys: append(x.keys[:0], x.key)}
+	res, err := x.ask()
 	if err != nil {
-		return tags{}, nil, err
+		return err
 	}
+	e, newest := &res.Entries[0], none[len(none)-1]
+	switch {
+	case e.Exists && slices.Contains(none, e.Version) && guardNoneMatch:
+		x.ownerHeaders(res.ServedBy, res.Group)
+		return x.conditionFailed(e, tags{})
+	case newest.Compare(e.Version) > 0:
+		return api.Errorf(api.CodeInvalid, "If-None-Match names the version %v, which the key never had: it is at version %v", newest, e.Version)
+	}
+	return nil
+}
+
+// readConditions reads both headers of conditions.
+func readConditions(h http.Header) (ifMatch, ifNoneMatch tags, err error) {
+	if ifMatch, err = readTags(h, "If-Match"); err == nil {
+		ifNoneMatch, err = readTags(h, "If-None-Match")
+	}
+	return ifMatch, ifNoneMatch, err
+}
+
+// alternativesOf returns the conditions of a write, but for versions that the key must not have. Each alternative is tried in turn until
+// one holds. If there is none, no version can satisfy the request. Alternatives differ in the version only, oldest first: versions rise, so
+// that a later one cannot make an earlier one true again.
+func alternativesOf(ifMatch, ifNoneMatch tags, key api.Key) (alternatives [][]api.Cond, err error) {
 	var always []api.Cond
-	if ifNoneMatch.given {
-		if !ifNoneMatch.any {
-			return tags{}, nil, api.Errorf(api.CodeInvalid, "on a write If-None-Match takes only *: write if the key is absent")
-		}
+	if ifNoneMatch.any {
 		always = append(always, api.Cond{Kind: api.CondAbsent, Key: key})
 	}
 	if ifMatch.any {
 		always = append(always, api.Cond{Kind: api.CondExists, Key: key})
 	}
 	if !ifMatch.given || ifMatch.any {
-		return ifMatch, [][]api.Cond{always}, nil
+		return [][]api.Cond{always}, nil
 	}
 	versions := ifMatch.versions(false)
 	if len(versions) > maxAlternatives {
-		return tags{}, nil, api.Errorf(api.CodeInvalid, "If-Match names %d versions; the most is %d", len(versions), maxAlternatives)
+		return nil, api.Errorf(api.CodeInvalid, "If-Match names %d versions; the most is %d", len(versions), maxAlternatives)
 	}
 	for _, v := range versions {
 		conds := append([]api.Cond{{Kind: api.CondVersion, Key: key, Version: v}}, always...)
 		alternatives = append(alternatives, conds)
 	}
-	return ifMatch, alternatives, nil
+	return alternatives, nil
 }

@@ -54,13 +54,18 @@ func (t *liveTeller) tell(l *api.Live) error {
 	if err != nil {
 		return err
 	}
-	if t.stream == nil {
+	first := t.stream == nil
+	if first {
 		t.begin()
 	}
 	if t.x.R.Method == http.MethodHead {
 		return errGone // it has had what it wants
 	}
-	if err := t.stream.Write(text); err != nil {
+	parts := [][]byte{text}
+	if first {
+		parts = [][]byte{[]byte(retryField()), text}
+	}
+	if err := t.stream.Write(parts...); err != nil {
 		return errors.Join(errGone, err)
 	}
 	return nil

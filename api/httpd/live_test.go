@@ -40,7 +40,7 @@ func TestLive(t *testing.T) {
 	if got := r.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("the type is %q", got)
 	}
-	events := strings.Split(strings.TrimSuffix(bodyOf(t, r), "\n\n"), "\n\n")
+	events := strings.Split(strings.TrimSuffix(withoutRetry(t, bodyOf(t, r)), "\n\n"), "\n\n")
 	if len(events) != 3 {
 		t.Fatalf("%d events: %q", len(events), events)
 	}

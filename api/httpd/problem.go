@@ -1,21 +1,26 @@
 package httpd
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"net/http"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/door"
+	"github.com/edgehold/edgehold/api/observe/trace"
 )
 
 // problem is an error in the form of RFC 9457.
 type problem struct {
-	Type    string   `json:"type"`
-	Title   string   `json:"title"`
-	Status  int      `json:"status"`
-	Detail  string   `json:"detail,omitempty"`
-	Code    api.Code `json:"code"`
-	Applied string   `json:"applied"` // "no" or "unknown"
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Instance names this occurrence, if a trace or the node's log has it too.
+	Instance string   `json:"instance,omitempty"`
+	Code     api.Code `json:"code"`
+	Applied  string   `json:"applied"` // "no" or "unknown"
 	keyText
 	Version string `json:"version,omitempty"`
 	// RetryAfter is in seconds, with decimals; the header has whole ones.
@@ -64,6 +69,7 @@ func (x *exchange) fail(err error) {
 	e := x.explain(err)
 	status := door.StatusOf(err, e)
 	p := problemOf(e, status)
+	p.Instance = x.occurrence(e, err)
 	if e.Key != "" {
 		p.keyText = textOfKey(e.Key)
 	}
@@ -90,11 +96,26 @@ func (x *exchange) explain(err error) *api.Error {
 	if !e.Unknown { // what the Store has not seen, such as a body that came late
 		e = api.AsError(writeID(x.R).Outcome(e))
 	}
-	if e.Code == api.CodeInternal {
-		x.Log("request failed", "method", x.R.Method, "path", x.R.URL.EscapedPath(), "error", err)
-	}
 	if e.Key == "" && len(x.key) <= api.MaxKeyBytes {
 		e.Key = x.key
 	}
 	return e
+}
+
+const (
+	traceInstance = "urn:edgehold:trace:"
+	faultInstance = "urn:edgehold:fault:"
+)
+
+// occurrence returns the URI of this occurrence of e: that of the request's trace, if it is traced, and else, of a fault of the node, one of
+// its own. A fault is logged under it. All other errors are no occurrences that a node remembers: "".
+func (x *exchange) occurrence(e *api.Error, cause error) (instance string) {
+	if id := trace.ID(x.Base); id != "" {
+		instance = traceInstance + id
+	}
+	if e.Code == api.CodeInternal {
+		instance = cmp.Or(instance, faultInstance+rand.Text())
+		x.Log("request failed", "method", x.R.Method, "path", x.R.URL.EscapedPath(), "error", cause, "instance", instance)
+	}
+	return instance
 }

@@ -23,9 +23,8 @@ const pagePrefix = "/ui/"
 // getPage answers with a file of the page. It needs no right, since the files hold nothing of the cluster. A page of another origin whose
 // name was made to resolve to this machine gets none.
 func (x *exchange) getPage(name string) error {
-	if x.R.Method != http.MethodGet && x.R.Method != http.MethodHead {
-		x.W.Header().Set("Allow", "GET, HEAD")
-		return door.WithStatus(http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "the methods here are GET, HEAD"))
+	if err := x.onlyRead(); err != nil {
+		return err
 	}
 	if err := x.KnownHost(); err != nil {
 		return err
@@ -38,4 +37,24 @@ func (x *exchange) getPage(name string) error {
 	maps.Copy(h, pageHeaders)
 	x.replyBody(http.StatusOK, []string{f.Type}, f.Body)
 	return nil
+}
+
+// leadToPage answers the path of the page without its last slash. The reference is relative, so that it holds behind a proxy that adds a
+// prefix.
+func (x *exchange) leadToPage() error {
+	if err := x.onlyRead(); err != nil {
+		return err
+	}
+	x.set("Location", "ui/")
+	x.replyBody(http.StatusPermanentRedirect, plainText, []byte("the page is at ui/\n"))
+	return nil
+}
+
+// onlyRead refuses any method but those that read.
+func (x *exchange) onlyRead() error {
+	if x.R.Method == http.MethodGet || x.R.Method == http.MethodHead {
+		return nil
+	}
+	x.W.Header().Set("Allow", "GET, HEAD")
+	return door.WithStatus(http.StatusMethodNotAllowed, api.Errorf(api.CodeInvalid, "the methods here are GET, HEAD"))
 }

@@ -29,7 +29,15 @@ func TestUI(t *testing.T) {
 	}
 	wantProblem(t, request(h, "GET", at+"/ui/other.js", ""), 404, api.CodeNotFound, "no such file")
 	wantProblem(t, request(h, "POST", at+"/ui/", ""), 405, api.CodeInvalid, "GET")
-	for _, path := range []string{"/ui", "/ui/page/app.js", "/ui/..%2fui.go", "/ui/%2e%2e/kv"} {
+	for _, method := range []string{"GET", "HEAD"} {
+		r := request(h, method, at+"/ui", "")
+		wantStatus(t, r, http.StatusPermanentRedirect)
+		if to := r.Header.Get("Location"); to != "ui/" {
+			t.Errorf("%s /ui leads to %q", method, to)
+		}
+	}
+	wantProblem(t, request(h, "POST", at+"/ui", ""), 405, api.CodeInvalid, "GET")
+	for _, path := range []string{"/ui2", "/v1/ui", "/ui/page/app.js", "/ui/..%2fui.go", "/ui/%2e%2e/kv"} {
 		wantStatus(t, request(h, "GET", at+path, ""), 404)
 	}
 	wantProblem(t, request(h, "GET", "http://rebound.example/ui/", ""), 403, api.CodeDenied, "rebound.example")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -303,7 +304,7 @@ func TestWatchAnswer(t *testing.T) {
 		}
 	}
 	r := readSSE(res.Body)
-	if e := wantEvent(t, r, "ready", "{}"); e.id == "" || r.retry != "1000" {
+	if e := wantEvent(t, r, "ready", "{}"); e.id == "" || len(r.retry) != 4 || r.retry < "1000" || r.retry >= "3000" {
 		t.Errorf("ready has the id %q, and the client is to come back after %q ms", e.id, r.retry)
 	}
 	putKey(t, s, "a/\n", "line\r\n\"break\"")
@@ -434,6 +435,44 @@ func told(t *testing.T, batches ...*api.WatchBatch) string {
 	return bodyOf(t, r)
 }
 
+var firstRetry = regexp.MustCompile(`\Aretry: ([0-9]{4})\n\n`)
+
+// withoutRetry cuts the field off a stream that says when to come back: after 1 to 3 seconds.
+func withoutRetry(t *testing.T, stream string) string {
+	t.Helper()
+	first := firstRetry.FindStringSubmatch(stream)
+	if first == nil || first[1] < "1000" || first[1] >= "3000" {
+		t.Fatalf("the stream does not begin with when to come back: %.40q", stream)
+	}
+	return stream[len(first[0]):]
+}
+
+// TestRetriesAreSpread: the clients of a node that stops come back at different times.
+func TestRetriesAreSpread(t *testing.T) {
+	live := &api.Live{Status: &api.Status{}, Nodes: []api.NodeLive{}, Groups: []api.GroupLive{}, Alarms: []api.Alarm{}}
+	h, _ := memoryAPI(func(c *front.Config) {
+		c.Admin, c.Observer, c.Watcher = &fakeAdmin{}, &fakeObserver{all: []*api.Live{live}}, script{over()}
+	})
+	for _, path := range []string{"/v1/watch", "/v1/cluster/live"} {
+		times := map[string]bool{}
+		for range 100 {
+			stream := bodyOf(t, request(h, "GET", path, ""))
+			withoutRetry(t, stream)
+			times[firstRetry.FindString(stream)] = true
+		}
+		if len(times) < 50 {
+			t.Errorf("%s: 100 clients come back at %d times", path, len(times))
+		}
+	}
+}
+
+// over returns the batches of a script that ends at once.
+func over() chan *api.WatchBatch {
+	c := make(chan *api.WatchBatch)
+	close(c)
+	return c
+}
+
 // TestWatchFrames: each part of a batch is an event; the id stands at the last one alone, so that no client goes on from the middle of
 // a batch. What ended the watch is the last event.
 func TestWatchFrames(t *testing.T) {
@@ -445,8 +484,7 @@ func TestWatchFrames(t *testing.T) {
 		{Kind: api.EventExpire, Key: "d", Version: v},
 	}}, &api.WatchBatch{Events: []api.Event{{Kind: api.EventPut, Key: "e", Version: v}}}, &api.WatchBatch{Age: 800 * time.Millisecond, Cursor: "c2"},
 		&api.WatchBatch{Gap: &api.Gap{Reason: api.GapRestored}, Cursor: "c3"})
-	want := "retry: 1000\n\n" +
-		"event: ready\ndata: {}\nid: c0\n\n" +
+	want := "event: ready\ndata: {}\nid: c0\n\n" +
 		`event: put` + "\n" + `data: {"key":"a","value":"x","version":"2.7","ttl":"1.5s","txn":"ab"}` + "\n\n" +
 		`event: put` + "\n" + `data: {"key":"b","version":"2.7","elided":true}` + "\n\n" +
 		`event: delete` + "\n" + `data: {"key":"c","version":"2.7","txn":"ab"}` + "\n\n" +
@@ -455,7 +493,7 @@ func TestWatchFrames(t *testing.T) {
 		"event: progress\ndata: {\"age\":0.800}\nid: c2\n\n" +
 		`event: gap` + "\n" + `data: {"start":"","end":"","reason":"restored"}` + "\nid: c3\n\n" +
 		"event: end\ndata: {"
-	rest, ok := strings.CutPrefix(got, want)
+	rest, ok := strings.CutPrefix(withoutRetry(t, got), want)
 	if !ok || !strings.Contains(rest, `"code":"unavailable"`) || !strings.Contains(rest, "too slow") || !strings.HasSuffix(rest, "}\n\n") {
 		t.Errorf("told\n%s\nwant\n%s", got, want)
 	}

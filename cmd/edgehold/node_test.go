@@ -83,6 +83,8 @@ func (n *fakeNode) Ready(context.Context) error {
 	return nil
 }
 
+func (n *fakeNode) URL() string { return "http://127.0.0.1:7400" }
+
 func (n *fakeNode) Close() error { n.closed = true; return nil }
 
 func TestRunNode(t *testing.T) {
@@ -94,7 +96,8 @@ func TestRunNode(t *testing.T) {
 	err := o.run(ctx, &terminal{err: &errOut}, func(l net.Listener, _ hclog.Logger) (runningNode, error) {
 		return n, l.Close()
 	})
-	if err != nil || !n.closed || strings.Count(errOut.String(), "catching up") != 1 || !strings.Contains(errOut.String(), `"@message":"ready"`) {
+	if err != nil || !n.closed || strings.Count(errOut.String(), "catching up") != 1 || !strings.Contains(errOut.String(), `"@message":"ready"`) ||
+		!strings.Contains(errOut.String(), `"page":"http://127.0.0.1:7400/ui/"`) {
 		t.Errorf("%v, closed %v, %s", err, n.closed, errOut.String())
 	}
 	broken := errors.New("broken")

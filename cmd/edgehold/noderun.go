@@ -48,6 +48,7 @@ func (o *nodeOptions) consulEndpoint() (address string, exposed bool, err error)
 // runningNode is a node as the commands see it.
 type runningNode interface {
 	Ready(ctx context.Context) error
+	URL() string // at which clients reach it
 	Close() error
 }
 
@@ -166,7 +167,7 @@ func logReady(ctx context.Context, n runningNode, logger hclog.Logger, service *
 	for {
 		err := n.Ready(ctx)
 		if err == nil {
-			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond))
+			logger.Info("ready", "after", time.Since(start).Round(time.Millisecond), "page", n.URL()+"/ui/")
 			service.send(serviceStatus + "ready")
 			service.send(serviceReady)
 			return
