@@ -18,7 +18,9 @@ type Watcher interface {
 // WatchRequest says what to watch.
 type WatchRequest struct {
 	Range Range
-	// From is where to continue: the watch delivers what came after everything delivered up to there. "" is from now.
+	// From is where to continue: the watch delivers what came after everything delivered up to there. "" is from now, and [Oldest] is
+	// the oldest change that the owners of the range keep. A watch from Oldest first delivers a Gap for each part of the range whose
+	// owner may lack changes, then a batch that is Ready, then what is kept.
 	From Cursor
 	// List first delivers what the range holds now, as EventPuts, then a batch that is Ready, then what changes. After a gap the
 	// watch sends Reset and lists again. List and From exclude each other.
@@ -42,6 +44,9 @@ type WatchStream interface {
 // It is no credential: each watch is checked for its own rights.
 type Cursor string
 
+// Oldest stands for a Cursor where the history that is kept begins. It is none itself: a watch from it has Cursors of its own.
+const Oldest Cursor = "oldest"
+
 // WatchBatch is what a watch delivers at once.
 type WatchBatch struct {
 	// Events are what changed, in order. Of one key each version comes once, in order. Of one group the events come in the order in which
@@ -50,7 +55,8 @@ type WatchBatch struct {
 	// Cursor is where a watch continues that has seen all up to this batch. It is "" if the batch is not whole: then what came
 	// after the last Cursor comes again.
 	Cursor Cursor
-	// Ready means that the watch has begun; with List, that everything the range held has been delivered.
+	// Ready means that the watch has begun; with List, that everything the range held has been delivered. Only the gaps of a watch
+	// from [Oldest] come before it.
 	Ready bool
 	// Reset means that a List begins again: forget what was delivered before.
 	Reset bool
@@ -94,7 +100,7 @@ type GapReason string
 const (
 	GapTrimmed  GapReason = "trimmed"  // the history was longer than is kept
 	GapRestored GapReason = "restored" // the group was restored from a backup
-	GapGone     GapReason = "gone"     // the range has moved, and its old owner's history is gone
+	GapGone     GapReason = "gone"     // the range has moved, and its old owner's history is gone, or not read by a watch from Oldest
 )
 
 // Gap says that changes of keys in Range are missing. List the range after the gap to know what it holds, and take the newer

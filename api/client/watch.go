@@ -59,7 +59,8 @@ func Collapse() WatchOption { return func(o *watchOptions) { o.collapse = true }
 //	}
 //
 // It begins behind the cursor from, which an earlier event, a [Page] or [CursorInto] gave; if from is empty, it begins now, and yields
-// every change that becomes visible after its first event, which is Ready: also all that the loop's body writes. Of each key every
+// every change that becomes visible after its first event, which is Ready: also all that the loop's body writes. If from is
+// [api.Oldest], it begins with the oldest changes that are kept, behind a Gap if there may have been older ones. Of each key every
 // version comes once, in order. The changes of one transaction in one group come one after the other; changes of several groups come in
 // no order. A change that was yielded can be read, at any node.
 //

@@ -73,7 +73,10 @@ func (m *Memory) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStrea
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &memoryStream{m: m, request: *r, after: m.index, list: r.List, ready: !r.List}
-	if r.From != "" {
+	switch {
+	case r.From == api.Oldest:
+		s.after = 0 // a history that does not reach back as far begins with a gap
+	case r.From != "":
 		of, at, err := parseMemoryCursor(r.From)
 		switch {
 		case err != nil:

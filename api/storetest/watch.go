@@ -49,6 +49,7 @@ func WatchCases(opts ...Options) []WatchCase {
 		{"WatchBounds", false, (*suite).watchBounds},
 		{"WatchTxnTogether", true, (*suite).watchTxnTogether},
 		{"WatchResumes", false, (*suite).watchResumes},
+		{"WatchOldest", false, (*suite).watchOldest},
 		{"WatchAfterList", false, (*suite).watchAfterList},
 		{"WatchAfterPages", false, (*suite).watchAfterPages},
 		{"WatchLists", false, (*suite).watchLists},
@@ -249,6 +250,37 @@ func (u *suite) watchTxnTogether(w WatchStore) {
 			u.Fatalf("event %d is of another transaction", i)
 		}
 	}
+}
+
+// watchOldest: a watch from the oldest change that is kept delivers all that happened, also to a key that is gone, and then
+// what happens. A gap before that says that older changes are missing. A list excludes it.
+func (u *suite) watchOldest(w WatchStore) {
+	u.put(u.key("k"), "1")
+	u.do(deleteTxn(u.key("k")))
+	u.put(u.key("k"), "2")
+	r := api.WatchRequest{Range: api.PrefixRange(u.folder), From: api.Oldest}
+	s, err := w.Watch(u.ctx, &r)
+	if err != nil {
+		u.Fatal(err)
+	}
+	u.Cleanup(func() { _ = s.Close() })
+	x := &watched{u: u, stream: s}
+	for ready := false; !ready; {
+		b, err := s.Next()
+		if err != nil || len(b.Events) > 0 || b.Gap == nil && !b.Ready {
+			u.Fatalf("it begins with %+v, %v", b, err)
+		}
+		ready, x.cursor = b.Ready, b.Cursor
+	}
+	if x.cursor == "" || x.cursor == api.Oldest {
+		u.Errorf("the first cursor is %q", x.cursor)
+	}
+	u.put(u.key("k"), "3")
+	x.until(4)
+	x.want(`put "k"="1"; delete "k"; put "k"="2"; put "k"="3"; `)
+	r.List = true
+	_, err = w.Watch(u.ctx, &r)
+	u.wantCode(err, api.CodeInvalid)
 }
 
 // watchResumes: a watch from any cursor of a watch goes on behind what that one had delivered.

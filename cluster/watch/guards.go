@@ -7,6 +7,7 @@ const (
 	guardMovedSince  = true // a new owner is asked from where it took the piece over, not from now
 	guardOneFeed     = true // the pieces of one group have one feed, and begin at one position
 	guardOwners      = true // a cursor that names an owner which there never was is refused
+	guardOldest      = true // a watch from the oldest change reports that those of an earlier owner are missing
 	guardGap         = true // a gap is reported
 	guardWhole       = true // an id stands behind whole commands only
 	guardFirstPage   = true // the cursor of a list has the position of the first contact with each piece

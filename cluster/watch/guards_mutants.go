@@ -9,6 +9,7 @@ var (
 	guardMovedSince  = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
 	guardOneFeed     = os.Getenv("EDGEHOLD_MUTANT") != "feed-apart"
 	guardOwners      = os.Getenv("EDGEHOLD_MUTANT") != "cursor-owners"
+	guardOldest      = os.Getenv("EDGEHOLD_MUTANT") != "oldest-silent"
 	guardGap         = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"
 	guardWhole       = os.Getenv("EDGEHOLD_MUTANT") != "id-mid-txn"
 	guardFirstPage   = os.Getenv("EDGEHOLD_MUTANT") != "last-page-cursor"

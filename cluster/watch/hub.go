@@ -100,31 +100,25 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	var at *cursor.Cursor
-	if r.From != "" {
-		c, err := cursor.Decode(r.From)
-		if err == nil {
-			at, err = c.Within(r.Range)
-		}
-		if err == nil {
-			err = h.checkOwners(ctx, at)
-		}
-		if err != nil {
-			return nil, err
-		}
-		h.metrics.resumes(1)
+	at, err := h.resume(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	w, err := h.admit(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if at == nil {
-		if at, err = h.instants.now(w.ctx, r.Range); err != nil {
-			w.leave(err)
-			return nil, err
-		}
+	switch {
+	case at != nil:
+	case r.From == api.Oldest:
+		at, w.gaps, err = h.oldest(w.ctx, r.Range)
+	default:
+		at, err = h.instants.now(w.ctx, r.Range)
 	}
-	if err := w.begin(at); err != nil {
+	if err == nil {
+		err = w.begin(at)
+	}
+	if err != nil {
 		w.leave(err)
 		return nil, err
 	}
@@ -132,6 +126,26 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 		return newListing(w), nil
 	}
 	return w, nil
+}
+
+// resume returns the position from which the watch is to go on; nil if it has none yet.
+func (h *Hub) resume(ctx context.Context, r *api.WatchRequest) (*cursor.Cursor, error) {
+	if r.From == "" || r.From == api.Oldest {
+		return nil, nil
+	}
+	c, err := cursor.Decode(r.From)
+	if err != nil {
+		return nil, err
+	}
+	at, err := c.Within(r.Range)
+	if err == nil {
+		err = h.checkOwners(ctx, at)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.metrics.resumes(1)
+	return at, nil
 }
 
 // admit counts the watch.

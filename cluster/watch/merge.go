@@ -68,7 +68,7 @@ func (m *merge) run(ctx context.Context, at *cursor.Cursor) (err error) {
 	m.apart = map[api.GroupID]time.Time{}
 	m.at, m.stale = at, true
 	for _, p := range at.Pieces {
-		m.pieces = append(m.pieces, followed{known: p.At.Index > 0})
+		m.pieces = append(m.pieces, followed{known: knows(p.At)})
 	}
 	for {
 		m.start(ctx)
@@ -82,6 +82,9 @@ func (m *merge) run(ctx context.Context, at *cursor.Cursor) (err error) {
 		}
 	}
 }
+
+// knows reports whether a position is one that a group has said. One without an incarnation is where the group is to take over.
+func knows(at words.Position) bool { return at != words.Position{} }
 
 // hand gives an arrival to the merge, which may take its time: that holds the feed back. It is false if ctx has ended.
 func (m *merge) hand(ctx context.Context, a arrival) bool {

@@ -43,6 +43,11 @@ func movedOn(m *placement.Map, p words.Piece) bool {
 // now returns the position of the range at an instant after the call. The leaders say it, so that a leader that was deposed, and a
 // source that is open, cannot make it older.
 func (h *Hub) now(ctx context.Context, r api.Range) (*cursor.Cursor, error) {
+	return h.position(ctx, r, h.askNow)
+}
+
+// position asks for the position of the range, and asks again by a newer map while it cannot be had.
+func (h *Hub) position(ctx context.Context, r api.Range, ask func(context.Context, *cursor.Cursor) error) (*cursor.Cursor, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, api.DefaultTimeout)
@@ -56,7 +61,7 @@ func (h *Hub) now(ctx context.Context, r api.Range) (*cursor.Cursor, error) {
 				_, err := c.Encode()
 				return nil, err
 			}
-			if last = h.askNow(ctx, c); last == nil {
+			if last = ask(ctx, c); last == nil {
 				return c, nil
 			}
 			if !passing(last) {
@@ -82,7 +87,7 @@ func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 	ask := c.Pieces
 	c.Pieces = nil
 	for len(ask) > 0 {
-		batches, err := h.firstBatches(ctx, ask, append(slices.Clone(c.Pieces), ask...))
+		batches, err := h.firstBatches(ctx, ask, nowBeside(append(slices.Clone(c.Pieces), ask...)))
 		if err != nil {
 			return err
 		}
@@ -114,14 +119,27 @@ func (h *Hub) askNow(ctx context.Context, c *cursor.Cursor) error {
 	return nil
 }
 
-// firstBatches returns the first batch of a feed from now of each piece, beside those of all that are of other groups.
-func (h *Hub) firstBatches(ctx context.Context, pieces, all []cursor.Piece) ([]*words.FeedBatch, error) {
+// nowBeside returns the requests for the present positions of pieces, beside those of all that are of other groups.
+func nowBeside(all []cursor.Piece) func(words.Piece) words.FeedRequest {
+	return func(p words.Piece) words.FeedRequest {
+		r := words.FeedRequest{Piece: p, Now: true, KeysOnly: true}
+		for i := range all {
+			if guardOneFeed && all[i].Group != p.Group && len(r.Beside) < words.MaxFeedPieces {
+				r.Beside = append(r.Beside, all[i].Piece)
+			}
+		}
+		return r
+	}
+}
+
+// firstBatches returns the first batch of a feed of each piece.
+func (h *Hub) firstBatches(ctx context.Context, pieces []cursor.Piece, request func(words.Piece) words.FeedRequest) ([]*words.FeedBatch, error) {
 	batches, errs := make([]*words.FeedBatch, len(pieces)), make([]error, len(pieces))
 	var wg sync.WaitGroup
 	for i := range pieces {
 		wg.Go(func() {
 			defer h.cfg.Faults.Catch("watch", &errs[i])
-			batches[i], errs[i] = h.firstBatch(ctx, pieces[i].Piece, all)
+			batches[i], errs[i] = h.firstBatch(ctx, request(pieces[i].Piece))
 		})
 	}
 	wg.Wait()
@@ -133,15 +151,9 @@ func (h *Hub) firstBatches(ctx context.Context, pieces, all []cursor.Piece) ([]*
 	return batches, nil
 }
 
-func (h *Hub) firstBatch(ctx context.Context, p words.Piece, all []cursor.Piece) (*words.FeedBatch, error) {
+func (h *Hub) firstBatch(ctx context.Context, r words.FeedRequest) (*words.FeedBatch, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := words.FeedRequest{Piece: p, Now: true, KeysOnly: true}
-	for i := range all {
-		if guardOneFeed && all[i].Group != p.Group && len(r.Beside) < words.MaxFeedPieces {
-			r.Beside = append(r.Beside, all[i].Piece)
-		}
-	}
 	f, err := h.cfg.Feeder.Feed(ctx, &r)
 	if err != nil {
 		return nil, err

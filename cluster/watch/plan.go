@@ -100,7 +100,7 @@ func (n *plan) add(within api.Range, p cursor.Piece, asOf time.Time) {
 			return
 		}
 	}
-	n.pieces, n.states = append(n.pieces, p), append(n.states, followed{known: p.At.Index > 0, asOf: asOf})
+	n.pieces, n.states = append(n.pieces, p), append(n.states, followed{known: knows(p.At), asOf: asOf})
 }
 
 // become makes the plan the pieces of the merge.

@@ -27,6 +27,7 @@ type watcher struct {
 	gone  bool       // it has let go of everything
 	idle  time.Time  // when it took last
 	quiet time.Time  // when it was told something last
+	gaps  []api.Gap  // delivered before Ready
 	ready bool       // it was told that it has begun
 
 	at   *cursor.Cursor // all up to here has been told, but for what out leaves out
@@ -165,6 +166,10 @@ func (w *watcher) step() (*api.WatchBatch, <-chan struct{}, error) {
 		return nil, nil, ended(w.ctx)
 	case w.hub.ctx.Err() != nil:
 		return nil, nil, closing()
+	case len(w.gaps) > 0:
+		b := &api.WatchBatch{Gap: &w.gaps[0]}
+		w.gaps = w.gaps[1:]
+		return b, nil, nil
 	case !w.ready && !w.request.List:
 		w.ready = true
 		text, err := w.at.Part(w.request.Range).Encode()

@@ -80,7 +80,7 @@ func newWorld(groups ...api.GroupID) *world {
 	w.m = &placement.Map{Version: 1, Groups: allGroups, Ranges: []placement.Span{{Epoch: 1, Groups: groups}}}
 	for i, g := range groups {
 		x := w.group(g)
-		x.owned = []owned{{words.Piece{Index: uint32(i), Of: uint32(len(groups)), Epoch: 1, Group: g}, 1}}
+		x.owned = []owned{{words.Piece{Index: uint32(i), Of: uint32(len(groups)), Epoch: 1, Group: g}, 0}}
 	}
 	return w
 }

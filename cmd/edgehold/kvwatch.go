@@ -24,19 +24,20 @@ func newKVWatch(a *app) *cobra.Command {
 		Short: "Print what changes, as it happens",
 		Long: `Print each change of the keys that begin with PREFIX, one a line: put, delete or expire, the key, its version and its value. Keys
 and values that do not fit a line are quoted, and long values are cut; -o json prints all of them, each with a cursor. A watch
-with --from CURSOR prints what has changed since.
+with --from CURSOR prints what has changed since, and one with --from oldest all changes that the history has.
 
 The watch begins now, unless --from or --list says otherwise. If a node fails, it goes on through the next one of --addr and misses
 nothing. If the history does not reach back to where it was, it says that changes are missing. Ctrl-C ends it.`,
 		Example: `  edgehold kv watch eu-west/
-  edgehold kv watch config/ --list -o json`,
+  edgehold kv watch config/ --list -o json
+  edgehold kv watch config/color --from oldest`,
 		Args:              takePrefix,
 		ValidArgsFunction: a.completingKeys(),
 		RunE:              func(cmd *cobra.Command, _ []string) error { return kvWatch(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.prefix, "prefix", "", "only keys that begin with this")
-	f.StringVar(&o.from, "from", "", "go on behind this `CURSOR`, which a watch or a list gave")
+	f.StringVar(&o.from, "from", "", "go on behind this `CURSOR`, which a watch or a list gave, or begin with the oldest change that is kept: oldest")
 	f.BoolVar(&o.list, "list", false, "print what there is first, and again after a gap")
 	f.BoolVar(&o.keysOnly, "keys-only", false, "leave the values out")
 	return cmd

@@ -96,6 +96,13 @@ func TestWatchPrintsChanges(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 	y.interrupt()
+	z := p.watch(t, "a/", "--keys-only", "--from", "oldest")
+	for _, want := range []string{"put\ta/there\t1.1", `put` + "\t" + `"a/\xff"` + "\t1.3", "delete\ta/there\t1.4", "put\ta/later\t1.5"} {
+		if got := z.line(); got != want {
+			t.Errorf("from the oldest: printed %q, want %q", got, want)
+		}
+	}
+	z.interrupt()
 }
 
 // TestWatchAsJSON: a line is what the HTTP API sends, with the cursor; a gap is there, and on the standard error.
@@ -126,6 +133,11 @@ func TestWatchAsJSON(t *testing.T) {
 	if said := y.interrupt(); said != `edgehold: changes of keys from "a/" to "a0" are missing (trimmed): list them again`+"\n" {
 		t.Errorf("said %q", said)
 	}
+	z := p.watch(t, "a/", "--from", "oldest", "-o", "json")
+	if gap, ready := z.data(), z.data(); gap.Event != "gap" || ready.Event != "ready" || len(ready.Cursor) < 10 {
+		t.Errorf("from the oldest: printed %+v, %+v", gap, ready)
+	}
+	z.interrupt()
 }
 
 // TestWatchGoesOn: a watch outlives the connection that it is on.

@@ -120,6 +120,8 @@ var mutants = []mutant{
 	{"cursor-owners", []check{{"./cluster/watch", "^TestForgedOwners$"}}},
 	{"feed-apart", []check{{"./cluster/watch", "^(TestOneFeedOfAGroup|TestNowIsOnePosition|TestCursorWholeOverRanges)$"}}},
 	{"feed-halt", []check{{"./cluster/group", "^TestFeedIsHalted$"}}},
+	{"oldest-silent", []check{{"./cluster/watch", "^TestOldest"}}},
+	{"none-match", []check{{"./api/httpd", "^TestWriteConditions$"}}},
 	{"silent-gap", []check{{"./cluster/watch", "^(TestGaps|TestCursorWhole)$"}}},
 	{"value-of-later", []check{{"./cluster/group", "^TestFeedValues$"}}},
 	{"list-position-late", []check{{"./fsm", "^TestListPosition$"}}},
@@ -159,7 +161,7 @@ var ci = []string{
 	"term-fence", "machine-lease-check", "revoke-at-prepare", "leases-after-locks", "refused-last", "near-decider", "ask-decider", "grant-under-intent",
 	"write-under-intent", "first-decision", "abort-record", "watermark", "attempt-age", "epoch-lineage", "confirm-refusals",
 	"ask-before-founding", "quorum-confirm", "session-owner", "attempt-owner", "resolve-hint", "scope", "pin", "await-removed", "judge-again",
-	"id-first", "cursor-early", "repeats-applied", "cursor-cover", "cursor-incarnation", "id-mid-txn", "feed-apart", "feed-halt", "moved-from-now", "silent-gap", "last-page-cursor",
+	"id-first", "cursor-early", "repeats-applied", "cursor-cover", "cursor-incarnation", "id-mid-txn", "feed-apart", "feed-halt", "moved-from-now", "oldest-silent", "none-match", "silent-gap", "last-page-cursor",
 	"list-position-late", "feed-confirm", "feed-ahead-of-leader", "feed-epoch", "feed-incarnation", "feed-since", "feed-gap", "value-of-later",
 }
 

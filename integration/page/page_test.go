@@ -82,7 +82,7 @@ var odd = []struct{ key, shown string }{
 	{`odd/back\slash`, `odd/back\slash`},
 }
 
-// fill writes 10,000 keys and the odd ones.
+// fill writes 10,000 keys and the odd ones, and one that it deletes.
 func (w *world) fill(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -105,6 +105,12 @@ func (w *world) fill(t *testing.T) {
 		if _, err := w.Client("us-east").Put(ctx, api.Key(o.key), []byte(o.key)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := c.Put(ctx, "us-east/page/past", []byte("once")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Delete(ctx, "us-east/page/past"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -208,7 +214,7 @@ func keys(t *testing.T, w *world) {
 	w.click("#key-read")
 	w.says("#key-said", "Read 6 B.")
 	w.says(".facts", "Lives for")
-	w.await("document.querySelectorAll('.split table')[0].tBodies[0].rows.length === 2") // its history since the page was opened
+	w.await("document.querySelectorAll('.split table')[0].tBodies[0].rows.length === 2") // its history
 	if _, err := w.Client("ap-south").Put(t.Context(), "us-east/page/new", []byte("from elsewhere")); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +228,11 @@ func keys(t *testing.T, w *world) {
 	w.click("#key-sure")
 	w.says("#key-said", "Deleted.")
 	w.says(".split table", "delete")
+	w.expect("404 (Not Found)")
+	w.fillIn("#key-name", "us-east/page/past") // another page wrote and deleted it before this one was opened
+	w.click("#key-read")
+	w.says("#key-said", "There is no such key")
+	w.await("[...document.querySelectorAll('.split table')[0].tBodies[0].rows].map(r => r.cells[0].innerText + ' ' + r.cells[1].innerText + ' ' + r.cells[3].innerText).join() === 'before delete ,before put once'")
 	w.fillIn("#key-name", `bad\key`)
 	w.click("#key-read")
 	w.says("#key-said", "In a key, write")

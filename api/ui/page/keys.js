@@ -1,24 +1,12 @@
 // @ts-check
 // The key browser: list, read, write, delete, time to live, and what happens to a key.
 import { h, card, table, setText, span, size } from './dom.js'
-import { ask, askJSON, events, onToken } from './api.js'
+import { ask, askJSON, events, onToken, Problem } from './api.js'
 import { bytesOf, shown, encoded, base64, typedKey, asTyped, textOf, toBytes } from './keytext.js'
 
 const pageSize = 100
 const mostEvents = 200
-
-/** The cursor of the moment at which the page first asked: what happened since then is the history of any key. */
-let origin = { cursor: '', at: 0 }
-
-async function remember() {
-  origin = { cursor: '', at: 0 }
-  const control = new AbortController()
-  try {
-    await events('/v1/watch?prefix=&values=false&timeout=10s', control.signal, e => {
-      if (e.id) { origin = { cursor: e.id, at: Date.now() }; control.abort() }
-    })
-  } catch { /* without the right to list all keys, the history of a key begins when it is opened */ }
-}
+const longestKey = 4096
 
 export function keys() {
   const prefix = h('input', { id: 'prefix', type: 'text', autocomplete: 'off', spellcheck: 'false', dir: 'auto', placeholder: 'all keys' })
@@ -58,11 +46,16 @@ export function keys() {
   }
   const form = h('form', { class: 'row', role: 'search', on: { submit: (/** @type {Event} */ e) => { e.preventDefault(); pages = []; load() } } },
     h('label', { for: 'prefix' }, 'Prefix'), prefix, h('button', { type: 'submit', class: 'primary' }, 'List'))
-  onToken(() => { pages = []; list.replaceChildren(); detail.close(); remember(); if (element.isConnected) load() })
-  remember()
+  onToken(() => { pages = []; list.replaceChildren(); detail.close(); if (element.isConnected) load() })
   const element = h('div', { class: 'split keysplit' },
     card('Keys', form, said, list, h('div', { class: 'row' }, back, next), h('p', { class: 'muted small' }, 'Write \\xNN for a byte and \\\\ for a backslash.')), detail.element)
   return { title: 'Keys', element, enter: () => load(), leave: detail.rest }
+}
+
+/** Whether version a is newer than b. @param {string} a @param {string} b */
+function newer(a, b) {
+  const [e, i] = a.split('.').map(Number), [f, j] = b.split('.').map(Number)
+  return !b || e > f || e === f && i > j
 }
 
 /** One key: its value, and what happens to it. @param {() => void} changed */
@@ -80,7 +73,7 @@ function keyCard(changed) {
   const past = table('What happened', [
     { name: 'When', text: e => e.when }, { name: 'What', text: e => e.what }, { name: 'Version', text: e => e.version },
     { name: 'Value', put: (c, e) => { if (!c.firstChild) c.append(e.value ? shown(e.value, 60) : '') } },
-  ], e => e.id, 'Nothing has happened to it since then.')
+  ], e => e.id, 'Nothing that is known.')
   const since = h('p', { class: 'muted', role: 'status' })
   /** @type {{key: Uint8Array, version: string}|null} */
   let open = null
@@ -114,7 +107,15 @@ function keyCard(changed) {
   async function read() {
     const key = typedKey(name.value)
     if (!key.length) throw new Error('Type in a key.')
-    const r = await ask('/v1/kv/' + encoded(key))
+    const r = await ask('/v1/kv/' + encoded(key)).catch(e => {
+      if (!(e instanceof Problem) || e.status !== 404) throw e
+      open = null
+      value.value = ttl.value = ''
+      facts.replaceChildren()
+      const absent = e.body && e.body.version || ''
+      follow(key, v => newer(v, absent)) // what happened to it before may be kept
+      throw e
+    })
     const b = new Uint8Array(await r.arrayBuffer()), text = textOf(b)
     binary.checked = text === null
     value.value = text === null ? base64(b) : text
@@ -123,7 +124,8 @@ function keyCard(changed) {
     tell(r)
     setText(said, `Read ${size(b.length)}.`)
     open = { key, version: r.headers.get('ETag') || '' }
-    follow(key)
+    const now = r.headers.get('Edgehold-Version') || ''
+    follow(key, v => newer(v, now))
   }
 
   async function write() {
@@ -142,7 +144,8 @@ function keyCard(changed) {
     tell(r)
     open = { key, version: r.headers.get('ETag') || `"${r.headers.get('Edgehold-Version')}"` }
     setText(said, 'Written.')
-    if (!known) follow(key)
+    const own = r.headers.get('Edgehold-Version') || ''
+    if (!known) follow(key, v => !newer(own, v))
     changed()
   }
 
@@ -156,33 +159,38 @@ function keyCard(changed) {
     changed()
   }
 
-  /** Shows what happened to the key since the page has a cursor, and what happens. @param {Uint8Array} key */
-  async function follow(key) {
+  /**
+   * Shows what is kept of the key's history, and what happens to it.
+   * @param {Uint8Array} key @param {(version: string) => boolean} live whether a version was written since the page asked
+   */
+  async function follow(key, live) {
     rest()
-    const control = watch = new AbortController(), from = origin, id = encoded(key)
+    const control = watch = new AbortController(), id = encoded(key)
+    const range = key.length < longestKey ? `start=${id}&end=${id}%00` : 'prefix=' + id
     happened = []
     past.show(happened)
-    setText(since, from.cursor ? `Since ${new Date(from.at).toLocaleTimeString()}, and live:` : 'From now on, live:')
-    let cursor = from.cursor, n = 0
+    setText(since, 'All since the beginning, and live:')
+    let cursor = 'oldest', n = 0, due = 0
     while (!control.signal.aborted) {
       try {
-        await events(`/v1/watch?prefix=${id}${cursor ? '&from=' + encodeURIComponent(cursor) : ''}`, control.signal, e => {
+        await events(`/v1/watch?${range}&from=${encodeURIComponent(cursor)}`, control.signal, e => {
           if (e.id) cursor = e.id
           if (e.name === 'gap') setText(since, 'Older changes are no longer kept. What is known:')
           if (e.name === 'end') setText(since, 'The watch has ended: ' + (e.data.detail || e.data.title))
-          if (e.name !== 'put' && e.name !== 'delete' || encoded(bytesOf(e.data, 'key')) !== id) return
+          if (e.name !== 'put' && e.name !== 'delete') return
           const version = e.data.version
           if (happened.some(x => x.version === version)) return
-          happened.unshift({ id: String(++n), when: new Date().toLocaleTimeString(), what: e.data.expired ? 'expired' : e.name, version, value: e.name === 'put' && !e.data.elided ? bytesOf(e.data, 'value') : null })
+          happened.unshift({ id: String(++n), when: live(version) ? new Date().toLocaleTimeString() : 'before', what: e.data.expired ? 'expired' : e.name, version,
+            value: e.name === 'put' && !e.data.elided ? bytesOf(e.data, 'value') : null })
           happened.length = Math.min(happened.length, mostEvents)
-          past.show(happened)
+          due = due || requestAnimationFrame(() => { due = 0; if (!control.signal.aborted) past.show(happened) }) // a history may be long
         })
       } catch (e) {
         if (control.signal.aborted) return
         setText(since, /** @type {Error} */ (e).message)
         if (/** @type {any} */ (e).status >= 400 && /** @type {any} */ (e).status < 500) return
       }
-      await new Promise(r => setTimeout(r, 2000))
+      await new Promise(r => setTimeout(r, 1500 + 1000 * Math.random()))
     }
   }
   const rest = () => { watch?.abort(); watch = null }
