@@ -36,6 +36,12 @@ type NodeLive struct {
 	ReadsOwner uint64 `json:"reads_owner"`
 	ReadsStale uint64 `json:"reads_stale"`
 	Revoked    uint64 `json:"revoked"`
+	// TimedLease and TimedStale are samples of the reads that a lease, or a cached copy, answered at once, and TimedLeaseNs and TimedStaleNs
+	// how long the reads of the sample took at the node, together, in nanoseconds.
+	TimedLease   uint64 `json:"timed_lease"`
+	TimedLeaseNs uint64 `json:"timed_lease_ns"`
+	TimedStale   uint64 `json:"timed_stale"`
+	TimedStaleNs uint64 `json:"timed_stale_ns"`
 	// Flows are the requests that it has sent to groups.
 	Flows []Flow `json:"flows"`
 	// Sessions are those that the node has at groups, and Usable those of them under which it may read. Keys and Bytes are cached.

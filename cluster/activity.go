@@ -28,6 +28,11 @@ type activity struct {
 	DiskFree        uint64        `cbor:"15,keyasint,omitempty"`
 	DiskSize        uint64        `cbor:"16,keyasint,omitempty"`
 	Led             []ledActivity `cbor:"17,keyasint,omitempty"` // groups
+	// Samples of the reads answered from memory, and how long they took together.
+	TimedLease   uint64 `cbor:"18,keyasint,omitempty"`
+	TimedLeaseNs uint64 `cbor:"19,keyasint,omitempty"`
+	TimedStale   uint64 `cbor:"20,keyasint,omitempty"`
+	TimedStaleNs uint64 `cbor:"21,keyasint,omitempty"`
 }
 
 // link is how a server answers the keep-alives of the node. The times are in nanoseconds.
@@ -53,6 +58,7 @@ func (n *Node) activity() *activity {
 	a := &activity{
 		Started: n.started.UnixMilli(), Leased: c.Leased, Owner: c.Owner, Stale: c.Stale, Released: c.Revoked, Flows: n.router.Flows(),
 		Keys: c.Keys, Bytes: c.Bytes, Sessions: c.Sessions, Usable: c.Usable, Led: n.members.ledActivity(),
+		TimedLease: c.LeasedTimed.Reads, TimedLeaseNs: c.LeasedTimed.Nanoseconds, TimedStale: c.StaleTimed.Reads, TimedStaleNs: c.StaleTimed.Nanoseconds,
 	}
 	for _, s := range c.Servers {
 		a.Links = append(a.Links, link(s))

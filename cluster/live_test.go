@@ -139,10 +139,10 @@ func TestLiveRates(t *testing.T) {
 			return []ledActivity{{ledGroup: ledGroup{Group: "g1", Term: 2}, Waiting: 3, Holders: []group.Holder{{Node: "e1", Revoked: revoked, Delayed: 1, Delay: time.Second, Owes: 1, Since: 5 * time.Second}}}}
 		}
 		w.set("s1", &report{Node: "s1", Activity: &activity{Started: 1, Led: lead(5)}})
-		w.set("e1", &report{Node: "e1", Activity: &activity{Started: 1, Leased: 100, Owner: 10, Flows: []api.Flow{{Group: "g1", Reads: 10, Writes: 1, ReadUs: 5000, WriteUs: 7}}}})
+		w.set("e1", &report{Node: "e1", Activity: &activity{Started: 1, Leased: 100, TimedLease: 1, TimedLeaseNs: 400, TimedStaleNs: 7, Owner: 10, Flows: []api.Flow{{Group: "g1", Reads: 10, Writes: 1, ReadUs: 5000, WriteUs: 7}}}})
 		time.AfterFunc(500*time.Millisecond, func() {
 			w.set("s1", &report{Node: "s1", Activity: &activity{Started: 1, Led: lead(7)}})
-			w.set("e1", &report{Node: "e1", Activity: &activity{Started: 1, Leased: 150, Owner: 12, Flows: []api.Flow{{Group: "g1", Reads: 12, Writes: 4, ReadUs: 9000, WriteUs: 37}}}})
+			w.set("e1", &report{Node: "e1", Activity: &activity{Started: 1, Leased: 150, TimedLease: 4, TimedLeaseNs: 1600, TimedStale: 1, TimedStaleNs: 10, Owner: 12, Flows: []api.Flow{{Group: "g1", Reads: 12, Writes: 4, ReadUs: 9000, WriteUs: 37}}}})
 		})
 		time.AfterFunc(1500*time.Millisecond, func() {
 			w.set("e1", &report{Node: "e1", Activity: &activity{Started: 2, Leased: 200}})
@@ -154,6 +154,9 @@ func TestLiveRates(t *testing.T) {
 		e := all[1].Nodes[1]
 		if e.OverMs != 1000 || e.ReadsLease != 50 || e.ReadsOwner != 2 || len(e.Flows) != 1 || e.Flows[0] != (api.Flow{Group: "g1", Reads: 2, Writes: 3, ReadUs: 4000, WriteUs: 30}) {
 			t.Errorf("the second event has %+v", e)
+		}
+		if e.TimedLease != 3 || e.TimedLeaseNs != 1200 || e.TimedStale != 1 || e.TimedStaleNs != 3 {
+			t.Errorf("the timed reads of the second event are %+v", e)
 		}
 		if len(all[1].Groups) != 1 {
 			t.Fatalf("the groups are %+v", all[1].Groups)

@@ -43,6 +43,8 @@ func nodeLive(id api.NodeID, r, before *report, now time.Time) api.NodeLive {
 	b := before.Activity
 	out.OverMs = max(1, r.at.Sub(before.at).Milliseconds())
 	out.ReadsLease, out.ReadsOwner, out.ReadsStale = since(a.Leased, b.Leased), since(a.Owner, b.Owner), since(a.Stale, b.Stale)
+	out.TimedLease, out.TimedLeaseNs = since(a.TimedLease, b.TimedLease), since(a.TimedLeaseNs, b.TimedLeaseNs)
+	out.TimedStale, out.TimedStaleNs = since(a.TimedStale, b.TimedStale), since(a.TimedStaleNs, b.TimedStaleNs)
 	out.Revoked = since(a.Released, b.Released)
 	old := map[api.GroupID]api.Flow{}
 	for _, f := range b.Flows {

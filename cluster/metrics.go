@@ -15,8 +15,11 @@ import (
 	"github.com/edgehold/edgehold/api/observe"
 )
 
-// waits are the histogram bounds in seconds: from a leased read to a session that expires.
+// waits are the histogram bounds in seconds: from a leased read over HTTP to a session that expires.
 var waits = []float64{.0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// moments are the histogram bounds in seconds of what happens in memory.
+var moments = []float64{1e-7, 2e-7, 5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 1e-3, 1e-2}
 
 // metrics registers what the rooms of one node measure with a registry of that node.
 type metrics struct {
@@ -80,8 +83,16 @@ func (m metrics) Total(name, help string, read func() float64) {
 }
 
 func (m metrics) Histogram(name, help string, labels ...string) func(float64, ...string) {
+	return m.histogram(waits, name, help, labels)
+}
+
+func (m metrics) FineHistogram(name, help string, labels ...string) func(float64, ...string) {
+	return m.histogram(moments, name, help, labels)
+}
+
+func (m metrics) histogram(bounds []float64, name, help string, labels []string) func(float64, ...string) {
 	h := register(m.registry, prometheus.NewHistogramVec(
-		prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: m.labels, Buckets: waits}, labels))
+		prometheus.HistogramOpts{Name: name, Help: help, ConstLabels: m.labels, Buckets: bounds}, labels))
 	if len(labels) == 0 {
 		only := h.WithLabelValues()
 		return func(s float64, _ ...string) { only.Observe(s) }

@@ -135,6 +135,10 @@ func (g *registry) Counter(name, _ string, _ ...string) func(float64, ...string)
 	return func(n float64, values ...string) { g.add(name, n, values) }
 }
 func (g *registry) Gauge(name, _ string, read func() float64) { g.add(name, read(), nil) }
+func (g *registry) FineHistogram(name, help string, labels ...string) func(float64, ...string) {
+	return g.Histogram(name, help, labels...)
+}
+
 func (g *registry) Histogram(name, _ string, _ ...string) func(float64, ...string) {
 	return func(_ float64, values ...string) { g.add(name, 1, values) }
 }

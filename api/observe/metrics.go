@@ -11,6 +11,8 @@ type Metrics interface {
 	Gauge(name, help string, read func() float64)
 	// Histogram returns a function that observes seconds.
 	Histogram(name, help string, labels ...string) func(seconds float64, values ...string)
+	// FineHistogram is Histogram of what takes microseconds: it tells times from 100 ns on apart.
+	FineHistogram(name, help string, labels ...string) func(seconds float64, values ...string)
 }
 
 // NoMetrics measures nothing.
@@ -28,5 +30,10 @@ func (NoMetrics) Gauge(string, string, func() float64) {}
 
 // Histogram observes nothing.
 func (NoMetrics) Histogram(string, string, ...string) func(float64, ...string) {
+	return func(float64, ...string) {}
+}
+
+// FineHistogram observes nothing.
+func (NoMetrics) FineHistogram(string, string, ...string) func(float64, ...string) {
 	return func(float64, ...string) {}
 }

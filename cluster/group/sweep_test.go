@@ -181,6 +181,10 @@ func (m *testMetrics) Counter(name, _ string, _ ...string) func(float64, ...stri
 	}
 }
 func (m *testMetrics) Gauge(string, string, func() float64) {}
+func (m *testMetrics) FineHistogram(name, help string, labels ...string) func(float64, ...string) {
+	return m.Histogram(name, help, labels...)
+}
+
 func (m *testMetrics) Histogram(name, help string, labels ...string) func(float64, ...string) {
 	return m.Counter(name, help, labels...)
 }

@@ -13,6 +13,8 @@ import (
 type Activity struct {
 	// Leased, Owner and Stale count keys read, by what served them. Revoked counts leases that owners have asked back.
 	Leased, Owner, Stale, Revoked uint64
+	// LeasedTimed and StaleTimed are samples of the reads that leases and copies of some age answered.
+	LeasedTimed, StaleTimed Timed
 	// Keys and Bytes are cached.
 	Keys, Bytes int64
 	// Sessions are open, and Usable those of them whose term is running.
@@ -33,7 +35,7 @@ type ServerAnswers struct {
 // Activity returns what the cache does. It does not block.
 func (c *Cache) Activity() Activity {
 	m := c.meter
-	a := Activity{Leased: m.leased(), Owner: m.owner.Load(), Stale: m.stale.Load(), Revoked: m.revocations.Load()}
+	a := Activity{Leased: m.leased(), Owner: m.owner.Load(), Stale: m.stale.Load(), Revoked: m.revocations.Load(), LeasedTimed: m.timing.leased.sum(), StaleTimed: m.timing.stale.sum()}
 	a.Bytes, a.Keys, _ = c.entries.room.size()
 	a.Sessions, a.Usable = c.countSessions()
 	now := time.Now()

@@ -446,6 +446,10 @@ func (m *fakeMetrics) Counter(name, _ string, _ ...string) func(float64, ...stri
 	}
 }
 func (m *fakeMetrics) Gauge(name, _ string, read func() float64) { m.gauges[name] = read }
+func (m *fakeMetrics) FineHistogram(string, string, ...string) func(float64, ...string) {
+	return func(float64, ...string) {}
+}
+
 func (m *fakeMetrics) Histogram(string, string, ...string) func(float64, ...string) {
 	return func(float64, ...string) {}
 }

@@ -2,6 +2,7 @@ package leasecache
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
@@ -26,6 +27,8 @@ func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	if r.Consistency == api.Quorum {
 		return c.pass(ctx, r, out)
 	}
+	dice := rand.Uint32()
+	began := c.meter.timing.begin(dice)
 	n := len(r.Keys)
 	*out = api.ReadResult{Entries: slices.Grow(out.Entries[:0], n)[:n]}
 	var few [batch]*entry
@@ -37,8 +40,11 @@ func (c *Cache) Read(ctx context.Context, r *api.ReadRequest, out *api.ReadResul
 	c.lookup(r.Keys, found)
 	now := c.cfg.Clock.Now() // after the read arrived and after the entries were found
 	got := c.serve(r, found, now, out)
-	c.meter.served(got)
+	c.meter.servedAt(dice/timedOne, got)
 	if got.missing == 0 {
+		if !began.IsZero() {
+			c.meter.timing.of(got).end(began)
+		}
 		if r.Snapshot {
 			out.Timing.Mode = modeLeases
 		}
@@ -61,6 +67,8 @@ func (c *Cache) ReadLeased(k api.Key) (e api.Entry, owner api.GroupID, ok bool) 
 	if c.closed.Load() {
 		return e, "", false
 	}
+	dice := rand.Uint32()
+	began := c.meter.timing.begin(dice)
 	en := c.entries.get(c.entries.hasher.hash(k), k)
 	now := c.cfg.Clock.Now() // after the read arrived and after the entry was found
 	if en == nil || !en.servable(now) {
@@ -68,7 +76,10 @@ func (c *Cache) ReadLeased(k api.Key) (e api.Entry, owner api.GroupID, ok bool) 
 	}
 	en.touch()
 	en.answer(k, now, &e)
-	c.meter.served(keysServed{leased: 1})
+	c.meter.servedAt(dice/timedOne, keysServed{leased: 1})
+	if !began.IsZero() {
+		c.meter.timing.leased.end(began)
+	}
 	return e, en.session.group.id, true
 }
 

@@ -112,6 +112,9 @@ export function count(n) {
 /** A rate: one decimal while it is small. @param {number} n */
 export const rate = n => n > 0 && n < 10 ? n.toFixed(1) : count(n)
 
+/** A short time. @param {number} us in microseconds */
+export const micros = us => us < 100 ? us.toFixed(1) + ' µs' : (us / 1000).toFixed(1) + ' ms'
+
 /** A time in milliseconds. @param {number} ms */
 export function span(ms) {
   if (ms < 1) return ms.toFixed(2) + ' ms'

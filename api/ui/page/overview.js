@@ -1,6 +1,6 @@
 // @ts-check
 // The overview: figures, the map, alarms in words, and, in dev, what cuts and stops.
-import { h, s, card, keep, setText, setAttr, rate } from './dom.js'
+import { h, s, card, keep, setText, setAttr, rate, micros } from './dom.js'
 import { totals } from './tally.js'
 import { map } from './map.js'
 import { faults } from './dev.js'
@@ -9,8 +9,8 @@ const kept = 60 // events in a sparkline
 
 export function overview() {
   const tiles = [
-    tile('Reads by lease', 'lease', 'a second', t => t.lease), tile('Reads by owner', 'owner', 'a second', t => t.owner),
-    tile('Writes', 'write', 'a second', t => t.writes), tile('Revocations', 'revoke', 'a second', t => t.revoked),
+    tile('Reads by lease', 'lease', 'a second', t => t.lease, t => t.leaseUs), tile('Reads by owner', 'owner', 'a second', t => t.owner, t => t.ownerUs),
+    tile('Writes', 'write', 'a second', t => t.writes, t => t.writeUs), tile('Revocations', 'revoke', 'a second', t => t.revoked),
   ]
   const share = plain('Answered by leases'), up = plain('Nodes up'), held = plain('Leases held')
   const m = map()
@@ -39,19 +39,21 @@ export function overview() {
   }
 }
 
-/** @param {string} name @param {string} kind @param {string} unit @param {(t: any) => number} read */
-function tile(name, kind, unit, read) {
-  const value = h('b', {}, '–'), line = s('polyline', { points: '' })
+/** @param {string} name @param {string} kind @param {string} unit @param {(t: any) => number} read @param {(t: any) => number} [mean] in microseconds */
+function tile(name, kind, unit, read, mean) {
+  const value = h('b', {}, '–'), small = h('small', {}, ' ' + unit), line = s('polyline', { points: '' })
   const spark = s('svg', { class: 'spark ' + kind, viewBox: `0 0 ${kept - 1} 20`, preserveAspectRatio: 'none', 'aria-hidden': 'true' }, line)
   /** @type {number[]} */
   const past = []
   return {
-    element: h('div', { class: 'tile ' + kind }, h('span', {}, h('i', { class: 'sw ' + kind, 'aria-hidden': 'true' }), name), h('div', {}, value, h('small', {}, ' ' + unit)), spark),
+    element: h('div', { class: 'tile ' + kind }, h('span', {}, h('i', { class: 'sw ' + kind, 'aria-hidden': 'true' }), name), h('div', {}, value, small), spark),
     show(/** @type {any} */ t) {
       const v = read(t)
       past.push(v)
       if (past.length > kept) past.shift()
       setText(value, rate(v))
+      const us = mean ? mean(t) : 0
+      setText(small, ' ' + unit + (us > 0 ? ', ' + micros(us) : ''))
       const top = Math.max(1, ...past)
       setAttr(line, 'points', past.map((y, i) => `${kept - past.length + i},${(19 - 18 * y / top).toFixed(1)}`).join(' '))
     },

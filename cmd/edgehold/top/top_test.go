@@ -34,9 +34,9 @@ func planet() *Event {
 		Live: &api.Live{
 			Node: "us-east-1", Seq: 7,
 			Nodes: []api.NodeLive{
-				{Node: "us-east-1", AgeMs: 20, OverMs: 1000, ReadsLease: 10, ReadsOwner: 5, Flows: []api.Flow{{Group: "us-east.1", Writes: 7, WriteUs: 70_000, Reads: 4, ReadUs: 10_000}}},
-				{Node: "eu-west-edge-1", AgeMs: 300, OverMs: 2000, ReadsLease: 25_000, ReadsOwner: 400, ReadsStale: 3, Revoked: 4, Flows: []api.Flow{{Group: "us-east.1", Writes: 2}, {Group: "eu-west.1", Writes: 4, WriteUs: 60_000}}},
-				{Node: "us-east-2", AgeMs: 9000, OverMs: 1000, ReadsLease: 999},
+				{Node: "us-east-1", AgeMs: 20, OverMs: 1000, ReadsLease: 10, ReadsOwner: 5, TimedLease: 2, TimedLeaseNs: 1400, Flows: []api.Flow{{Group: "us-east.1", Writes: 7, WriteUs: 70_000, Reads: 4, ReadUs: 10_000}}},
+				{Node: "eu-west-edge-1", AgeMs: 300, OverMs: 2000, ReadsLease: 25_000, ReadsOwner: 400, ReadsStale: 3, TimedLease: 98, TimedLeaseNs: 38_600, Revoked: 4, Flows: []api.Flow{{Group: "us-east.1", Writes: 2}, {Group: "eu-west.1", Writes: 4, WriteUs: 60_000}}},
+				{Node: "us-east-2", AgeMs: 9000, OverMs: 1000, ReadsLease: 999, TimedLease: 1, TimedLeaseNs: 1e9},
 			},
 			Groups: []api.GroupLive{{
 				Group: "us-east.1", Node: "us-east-1", AgeMs: 100, Waiting: 2,
@@ -72,7 +72,7 @@ func TestText(t *testing.T) {
 		"us-east.1":      "us-east.1 us-east-1 3 0.2s 2/3 4 2 eu-west-edge-1 250ms",
 		"eu-west.1":      "eu-west.1 NONE KNOWN 0 - - - -",
 		"a":              "a second 12.5k 205 1.5 10 2",
-		"mean":           "mean time no network 2.5ms no network 10.0ms",
+		"mean":           "mean time 0.4us 2.5ms - 10.0ms",
 	} {
 		if got := row(t, text, name); got != want {
 			t.Errorf("%q, want %q", got, want)

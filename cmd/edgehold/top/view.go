@@ -129,6 +129,7 @@ func writes(n *api.NodeLive) float64 {
 func (v *View) sources() []line {
 	var lease, owner, stale, wrote, revoked float64
 	var all api.Flow
+	var timed api.NodeLive
 	for i := range v.Event.Nodes {
 		n, _ := v.of(v.Event.Nodes[i].Node)
 		if n == nil || v.isDown(&v.Event.Nodes[i]) {
@@ -139,6 +140,8 @@ func (v *View) sources() []line {
 		stale += rate(n.ReadsStale, n.OverMs)
 		wrote += writes(n)
 		revoked += rate(n.Revoked, n.OverMs)
+		timed.TimedLease, timed.TimedLeaseNs = timed.TimedLease+n.TimedLease, timed.TimedLeaseNs+n.TimedLeaseNs
+		timed.TimedStale, timed.TimedStaleNs = timed.TimedStale+n.TimedStale, timed.TimedStaleNs+n.TimedStaleNs
 		for _, f := range n.Flows {
 			all.Reads, all.ReadUs = all.Reads+f.Reads, all.ReadUs+f.ReadUs
 			all.Writes, all.WriteUs = all.Writes+f.Writes, all.WriteUs+f.WriteUs
@@ -148,16 +151,21 @@ func (v *View) sources() []line {
 	return []line{
 		{text: fmt.Sprintf(row, "ALL NODES", "BY LEASE", "BY OWNER", "STALE", "WRITES", "REVOKED")},
 		{text: fmt.Sprintf(row, "a second", count(lease), count(owner), count(stale), count(wrote), count(revoked))},
-		{text: fmt.Sprintf(row, "mean time", "no network", mean(all.ReadUs, all.Reads), "no network", mean(all.WriteUs, all.Writes), "")},
+		{text: fmt.Sprintf(row, "mean time", mean(timed.TimedLeaseNs, timed.TimedLease), mean(1000*all.ReadUs, all.Reads),
+			mean(timed.TimedStaleNs, timed.TimedStale), mean(1000*all.WriteUs, all.Writes), "")},
 	}
 }
 
-// mean is the mean of n times that are us microseconds together.
-func mean(us, n uint64) string {
+// mean is the mean of n times that are ns nanoseconds together.
+func mean(ns, n uint64) string {
 	if n == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%.1fms", float64(us)/float64(n)/1000)
+	us := float64(ns) / float64(n) / 1000
+	if us < 100 {
+		return fmt.Sprintf("%.1fus", us)
+	}
+	return fmt.Sprintf("%.1fms", us/1000)
 }
 
 const nodeRow = "%-18s %-9s %5s %8s %8s %8s %8s %8s"
