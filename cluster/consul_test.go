@@ -110,10 +110,16 @@ func TestConsulOfSeveralGroups(t *testing.T) {
 			}
 		}
 	}
-	place := func(body string, want string) {
+	place := func(body string, want string) { // which may be repeated
 		t.Helper()
-		if status, answer, _ := askConsul(t, http.MethodPost, node.URL+"/v1/cluster/placement", body); status != want {
-			t.Fatalf("%s is answered %s %s", body, status, answer)
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			status, answer, _ := askConsul(t, http.MethodPost, node.URL+"/v1/cluster/placement", body)
+			if status == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s is answered %s %s", body, status, answer)
+			}
 		}
 	}
 	// until repeats a request until its answer begins so: a node may have the map of before for a moment.
