@@ -96,3 +96,64 @@ func TestDrainingVotersKeepTheLead(t *testing.T) {
 		put(t, f.nodes["s1"], "k", "v")
 	})
 }
+
+// TestCloseAll: the nodes of a whole cluster end together. No group is handed over, which would take time and an election, and the
+// leases are given back while the leaders still answer: after a restart a write waits for none of them.
+func TestCloseAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		ids := []api.NodeID{"s1", "s2", "s3", "e1"}
+		plan := planned(t, ids...)
+		configs, nodes := map[api.NodeID]Config{}, map[api.NodeID]*Node{}
+		start := func() {
+			for _, id := range ids {
+				self, _ := plan.Node(id)
+				cfg := b.config(id, self.Role)
+				cfg.Static = plan
+				if stood, again := configs[id]; again {
+					cfg.Stores = stood.Stores
+				}
+				configs[id], nodes[id] = cfg, b.open(cfg)
+			}
+			for _, n := range nodes {
+				b.ready(n)
+			}
+		}
+		start()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		write := func(value string) {
+			t.Helper()
+			if _, err := nodes["s1"].Store().Do(ctx, &api.Txn{Then: []api.Op{{Kind: api.OpPut, Key: "k", Value: []byte(value)}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write("a")
+		for served := api.ServedByOwner; served != api.ServedByLease; time.Sleep(10 * time.Millisecond) {
+			r, err := storetest.Read(ctx, nodes["e1"].Store(), &api.ReadRequest{Keys: []api.Key{"k"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			served = r.ServedBy
+		}
+		status, _ := nodes["s1"].Group("r.1")
+		began := time.Now()
+		if err := CloseAll(nodes["s1"], nodes["s2"], nodes["s3"], nodes["e1"]); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("closing all took %v", took)
+		}
+		for id, n := range nodes {
+			if is, _ := n.Group("r.1"); is.Term > status.Term {
+				t.Errorf("%s: the group has elected another leader: term %d after %d", id, is.Term, status.Term)
+			}
+		}
+		start()
+		began = time.Now()
+		write("b")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("a write after the restart took %v: a lease was left", took)
+		}
+	})
+}

@@ -17,9 +17,10 @@ import (
 type bubble struct {
 	t      *testing.T
 	fabric *wan.Fabric
+	nodes  []*Node
 }
 
-func newBubble(t *testing.T) *bubble { return &bubble{t, wan.NewFabric(1, nil)} }
+func newBubble(t *testing.T) *bubble { return &bubble{t: t, fabric: wan.NewFabric(1, nil)} }
 
 // config is that of a node of region "r" whose disks are new; the tests complete it.
 func (b *bubble) config(id api.NodeID, role api.Role) Config {
@@ -42,14 +43,15 @@ func (b *bubble) config(id api.NodeID, role api.Role) Config {
 	}
 }
 
-// open opens a node that is closed at the end of the test.
+// open opens a node; at the end of the test all nodes are closed together. It must not be called by two goroutines at once.
 func (b *bubble) open(cfg Config) *Node {
 	b.t.Helper()
 	n, err := Open(context.Background(), cfg)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = n.Close() }) // again if the test did
+	b.nodes = append(b.nodes, n)
+	b.t.Cleanup(func() { _ = CloseAll(b.nodes...) }) // again if the test did, or a later node's did
 	return n
 }
 

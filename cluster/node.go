@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -85,13 +84,15 @@ type Node struct {
 
 	lanes     sync.WaitGroup // being served
 	leaving   atomic.Bool    // Close has begun
+	together  atomic.Bool    // the whole cluster ends: no other voter could lead afterwards
 	opened    atomic.Bool    // the rooms up to HTTP are open
 	ended     atomic.Bool    // an embedded edge that has ended: its clients are refused
 	drainedAt atomic.Bool    // the node leads nothing and holds no lease, as it was ordered
 	started   time.Time
-	closers   []func() error // of the rooms that are open, in their order
-	once      sync.Once
-	closed    error
+
+	closing sync.Mutex
+	closers []func() error // guarded by closing; one for each of the rooms that are open, in their order: nil if there is nothing to end
+	errs    []error        // guarded by closing; of the rooms that have ended
 }
 
 var _ api.Admin = (*Node)(nil)
@@ -149,9 +150,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	for _, r := range rooms {
 		end, err := r.open(n)
-		if end != nil {
-			n.closers = append(n.closers, end)
-		}
+		n.closers = append(n.closers, end)
 		if err = cmp.Or(err, ctx.Err()); err != nil {
 			n.log.Debug("the node could not be opened", "at", r.name, "error", err)
 			_ = n.Close()
@@ -163,24 +162,6 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		}
 	}
 	return n, nil
-}
-
-// Close ends the node: first other voters take over the groups that it leads; then the requests of clients end, the leases that it
-// holds, its replicas, and the port. Close waits for everything that the node has started.
-func (n *Node) Close() error {
-	n.once.Do(func() {
-		var errs []error
-		for _, end := range slices.Backward(n.closers) {
-			errs = append(errs, end())
-		}
-		n.closed = errors.Join(errs...)
-	})
-	return n.closed
-}
-
-// ending is the end of a room that cannot fail to end.
-func ending(end func()) func() error {
-	return func() error { end(); return nil }
 }
 
 func (n *Node) openWorkers() (func() error, error) {
@@ -427,7 +408,9 @@ func (n *Node) openFronts() (func() error, error) {
 func (n *Node) openLeads() (func() error, error) {
 	return ending(func() {
 		n.leaving.Store(true)
-		n.replicas.handOver()
+		if !n.together.Load() {
+			n.replicas.handOver()
+		}
 		n.depart()
 	}), nil
 }

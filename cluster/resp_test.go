@@ -40,7 +40,7 @@ func TestRESPPlaces(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg := Config{
-			ID: "s1", Region: "r", Role: api.RoleServer, Listener: l, Bootstrap: true,
+			ID: "s1", Region: "r", Role: api.RoleServer, Listener: l, Bootstrap: true, Busy: func() bool { return false },
 			Stores: func(api.GroupID) (logstore.Stores, error) { return logstore.NewMemory(0).Stores() },
 		}
 		if on {

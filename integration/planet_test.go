@@ -205,17 +205,15 @@ func (h *host) crash() {
 
 func (p *planet) close() {
 	p.fabric.HealAll()
-	var wg sync.WaitGroup
+	var nodes []*cluster.Node
 	for _, h := range p.hosts {
-		wg.Go(func() {
-			if n := h.running(); n != nil {
-				if err := n.Close(); err != nil {
-					p.t.Errorf("close %s: %v", h.name, err)
-				}
-			}
-		})
+		if n := h.running(); n != nil {
+			nodes = append(nodes, n)
+		}
 	}
-	wg.Wait()
+	if err := cluster.CloseAll(nodes...); err != nil {
+		p.t.Errorf("close the planet: %v", err)
+	}
 	if s := p.stale.Load(); s != nil {
 		p.t.Error(*s)
 	}

@@ -332,25 +332,15 @@ func (p *Planet) ready(ctx context.Context) error {
 // Nodes returns the nodes of the planet in the order of their ports: each region's servers, then each region's edges.
 func (p *Planet) Nodes() []NodeInfo { return p.nodes }
 
-// Close closes all nodes, edges first, and waits for them.
+// Close closes all nodes, and waits for them.
 func (p *Planet) Close() error {
 	p.mu.Lock()
 	p.closing = true
-	places := p.places
 	p.mu.Unlock()
 	p.cancel()
 	p.changes.Wait()
-	p.cuts.HealAll() // else nodes would wait for each other while they hand over
-	errs := make([]error, len(places))
-	for _, role := range []api.Role{api.RoleEdge, api.RoleServer} {
-		var wg sync.WaitGroup
-		for i, x := range places {
-			if x.own.Role == role && x.node != nil {
-				wg.Go(func() { errs[i] = x.node.Close() })
-			}
-		}
-		wg.Wait()
-	}
+	p.cuts.HealAll() // else nodes could not give their leases back
+	errs := []error{cluster.CloseAll(p.running()...)}
 	if p.temp != "" {
 		errs = append(errs, os.RemoveAll(p.temp))
 	}
