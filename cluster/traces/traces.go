@@ -4,6 +4,7 @@ package traces
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,8 @@ const (
 	// sendTimeout bounds the sending of one message, and closeTimeout what is sent when the node closes.
 	sendTimeout  = 5 * time.Second
 	closeTimeout = time.Second
+	// idleTimeout is how long a connection without spans to send is kept.
+	idleTimeout = 90 * time.Second
 )
 
 // DefaultRatio is the part of the requests without a traceparent that a node traces, unless its settings say otherwise.
@@ -78,8 +81,9 @@ func endpoint(collector string) (string, error) {
 // Traces sends the spans of a node. It never blocks a request: spans that find no room are dropped.
 type Traces struct {
 	*trace.Tracer
-	provider *sdktrace.TracerProvider
-	exporter *exporter
+	provider    *sdktrace.TracerProvider
+	exporter    *exporter
+	connections *http.Transport
 }
 
 // Open begins to send spans.
@@ -88,7 +92,11 @@ func Open(c Config) (*Traces, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner := otlptrace.NewUnstarted(otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(to), otlptracehttp.WithTimeout(sendTimeout),
+	connections := &http.Transport{ // of this node alone, so that Close can close them
+		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: sendTimeout, IdleConnTimeout: idleTimeout,
+	}
+	inner := otlptrace.NewUnstarted(otlptracehttp.NewClient(otlptracehttp.WithEndpointURL(to),
+		otlptracehttp.WithHTTPClient(&http.Client{Transport: connections, Timeout: sendTimeout}),
 		otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}))) // what cannot be sent is dropped: a retry would hold up what comes after it
 	if err := inner.Start(context.Background()); err != nil { // it makes no connection
 		return nil, &api.Error{Code: api.CodeInvalid, Hint: "spans cannot be sent to " + to, Err: err}
@@ -107,13 +115,14 @@ func Open(c Config) (*Traces, error) {
 		sdktrace.WithSpanProcessor(counting{sdktrace.NewBatchSpanProcessor(x, sdktrace.WithMaxQueueSize(MaxQueue),
 			sdktrace.WithMaxExportBatchSize(batch), sdktrace.WithBatchTimeout(every), sdktrace.WithExportTimeout(sendTimeout)), x}),
 	)
-	return &Traces{Tracer: trace.New(provider, c.Ratio), provider: provider, exporter: x}, nil
+	return &Traces{Tracer: trace.New(provider, c.Ratio), provider: provider, exporter: x, connections: connections}, nil
 }
 
-// Close sends what waits, for a second at most, and ends.
+// Close sends what waits, for a second at most, closes the connections to the collector, and ends.
 func (t *Traces) Close() error {
 	late := time.AfterFunc(closeTimeout, t.exporter.cancel)
 	defer late.Stop()
+	defer t.connections.CloseIdleConnections()
 	defer t.exporter.cancel()
 	return t.provider.Shutdown(context.Background())
 }
@@ -151,7 +160,7 @@ func (x *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	if err != nil {
 		x.spans(float64(len(spans)), "failed")
 		if !x.fails.Swap(true) {
-			x.log("spans cannot be sent to the collector, and are dropped until they can", "collector", x.to, "error", err)
+			x.log("spans cannot be sent to the collector, and are dropped until they can", "collector", x.to, "error", brief(err))
 		}
 		return nil
 	}
@@ -160,4 +169,15 @@ func (x *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 		x.log("spans are sent to the collector again", "collector", x.to)
 	}
 	return nil
+}
+
+// maxError bounds what the log has of an error, in bytes: it may hold the whole answer of the collector.
+const maxError = 300
+
+func brief(err error) string {
+	text := err.Error()
+	if len(text) > maxError {
+		text = text[:maxError] + " .."
+	}
+	return text
 }

@@ -1,7 +1,10 @@
 package traces
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -163,5 +166,73 @@ func TestPath(t *testing.T) {
 		if g := <-got; g != want {
 			t.Errorf("spans for %q are sent to %s, want %s", path, g, want)
 		}
+	}
+}
+
+// TestCloseClosesConnections: after Close there is no connection to the collector, which would keep goroutines.
+func TestCloseClosesConnections(t *testing.T) {
+	closed := make(chan struct{}, 16)
+	collector := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	collector.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	collector.Start()
+	defer collector.Close()
+	x, s := open(t, collector.URL)
+	x.span(t)
+	if err := x.provider.ForceFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.await(t, "sent", 1)
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second): // less than the time that an idle connection is kept
+		t.Error("the connection to the collector stays open")
+	}
+}
+
+// TestPanicIsNotSent: the span of a request that panics ends, and has nothing of what the panic says, which may be a key.
+func TestPanicIsNotSent(t *testing.T) {
+	var sent atomic.Pointer[[]byte]
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if b, err := io.ReadAll(r.Body); err == nil {
+			sent.Store(&b)
+		}
+	}))
+	defer collector.Close()
+	x, _ := open(t, collector.URL)
+	func() {
+		defer func() { _ = recover() }()
+		_, s := x.Serve(t.Context(), "HTTP", nil)
+		defer s.End()
+		panic("a-secret-key")
+	}()
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b := sent.Load(); b == nil || !bytes.Contains(*b, []byte("HTTP")) || bytes.Contains(*b, []byte("secret")) || bytes.Contains(*b, []byte("exception")) {
+		t.Errorf("what is sent is %q", b)
+	}
+}
+
+// TestLongErrorIsCut: the log has no more of what a collector answers than is promised.
+func TestLongErrorIsCut(t *testing.T) {
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write(bytes.Repeat([]byte("x"), 1<<16))
+	}))
+	defer collector.Close()
+	x, s := open(t, collector.URL)
+	x.span(t)
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.lines) != 1 || len(s.lines[0]) > 2*maxError {
+		t.Errorf("%d lines, the first of %d bytes", len(s.lines), len(s.lines[0]))
 	}
 }

@@ -2,6 +2,7 @@ package slow
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -131,6 +132,33 @@ func TestHotKeys(t *testing.T) {
 			t.Errorf("keys stay hot: %+v", all)
 		}
 	})
+}
+
+// TestMillionKeys: a million keys, each asked for once by a slow request, take the memory of those that are kept.
+func TestMillionKeys(t *testing.T) {
+	l, h, now := NewLog(), always(), time.Now()
+	keys := 1_000_000
+	if testing.Short() {
+		keys /= 100
+	}
+	for i := range keys {
+		k := strconv.Itoa(i)
+		h.Read(api.Key(k))
+		l.Add(now.Add(time.Duration(i)*time.Second/time.Duration(keys/1000)), request(k, Least+time.Duration(i%1000)*time.Millisecond))
+	}
+	for _, s := range h.sketches {
+		if len(s.at) != len(s.all) || len(s.all) > counters || cap(s.all) > counters {
+			t.Errorf("%d keys in a sketch, and room for %d", len(s.at), cap(s.all))
+		}
+	}
+	for _, m := range l.minutes {
+		if len(m.all) > PerMinute || cap(m.all) > 2*PerMinute {
+			t.Errorf("%d requests of a minute, and room for %d", len(m.all), cap(m.all))
+		}
+	}
+	if hot, all := h.Hottest(now), l.Newest(now.Add(1000*time.Second)); len(hot) > MaxHot || len(all) > Minutes*PerMinute || len(all) == 0 {
+		t.Errorf("%d hot keys and %d slow requests are reported", len(hot), len(all))
+	}
 }
 
 // TestNothingIsCounted: without a log and without a count nothing is remembered.
