@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -84,12 +85,12 @@ func (g *groupChanges) goOn(top, term uint64) {
 	g.top, g.at, g.term = top, at, term
 }
 
-// all returns all changes, those of a group in their order.
+// all returns all changes, group by group, those of a group in their order.
 func (c *changes) all() (all []history.Change, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, g := range c.groups {
-		all = append(all, g.all...)
+	for _, g := range slices.Sorted(maps.Keys(c.groups)) {
+		all = append(all, c.groups[g].all...)
 	}
 	return all, c.wrong
 }

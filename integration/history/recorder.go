@@ -1,7 +1,10 @@
 package history
 
 import (
+	"cmp"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,13 +102,11 @@ func (r *Recorder) Ops() []Op {
 	return all
 }
 
-// all are the clients, in no order.
+// all are the clients, in the order of their ids: the same history has the same verdict each time.
 func (r *Recorder) all() []*Client {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clients := make([]*Client, 0, len(r.clients))
-	for _, c := range r.clients {
-		clients = append(clients, c)
-	}
+	clients := slices.Collect(maps.Values(r.clients))
+	slices.SortFunc(clients, func(a, b *Client) int { return cmp.Compare(a.id, b.id) })
 	return clients
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,7 +44,8 @@ func Tenures(all []Tenure, changed []Change, entry func(lock string, k api.Key) 
 		t := &all[i]
 		locks[t.Lock] = append(locks[t.Lock], t)
 	}
-	for _, ts := range locks {
+	for _, lock := range slices.Sorted(maps.Keys(locks)) {
+		ts := locks[lock]
 		slices.SortStableFunc(ts, func(a, b *Tenure) int { return cmp.Compare(a.From, b.From) })
 		for i, t := range ts {
 			if i > 0 {

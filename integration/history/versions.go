@@ -179,11 +179,14 @@ func (k *keyVersions) freshness(ops []*Op) *Violation {
 	return nil
 }
 
-// madeByUnknown returns the versions of unknown writes, as far as they were seen.
+// madeByUnknown returns the versions of unknown writes, as far as they were seen: the oldest, if a write was seen at several.
 func (k *keyVersions) madeByUnknown() map[*Op]api.Version {
 	made := map[*Op]api.Version{}
 	for v, s := range k.states {
-		if s.writer != nil && s.writer.Outcome == Unknown {
+		if s.writer == nil || s.writer.Outcome != Unknown {
+			continue
+		}
+		if oldest, known := made[s.writer]; !known || v.Compare(oldest) < 0 {
 			made[s.writer] = v
 		}
 	}

@@ -312,8 +312,8 @@ func (j *watchJudge) follows(a, b int) error {
 // Seen returns what a client saw by being told, as reads for [Versions]: each change when it was told to one of the watches for the
 // first time, of the keys that the history has. So no read that begins later may be older.
 func Seen(watches []*Watch, client int, of func(api.Key) bool) (ops []Op) {
-	for e, at := range firstTold(watches, of) {
-		ops = append(ops, Op{Client: client, Kind: Get, Key: e.key, Return: at.at, Outcome: OK, Result: at.state})
+	for _, f := range firstTold(watches, of) {
+		ops = append(ops, Op{Client: client, Kind: Get, Key: f.key, Return: f.at, Outcome: OK, Result: f.state})
 	}
 	return ops
 }
@@ -321,8 +321,8 @@ func Seen(watches []*Watch, client int, of func(api.Key) bool) (ops []Op) {
 // SeenTxns is Seen for [StrictlySerializable]: transactions of one read. The instants of the watches
 // must differ from all others of the history, as those do that [Recorder.Instant] returns.
 func SeenTxns(watches []*Watch, client int, of func(api.Key) bool) (txns []Txn) {
-	for e, at := range firstTold(watches, of) {
-		txns = append(txns, Txn{Client: client, Steps: []Step{{Kind: Get, Key: e.key, State: at.state}}, Return: at.at, Outcome: OK})
+	for _, f := range firstTold(watches, of) {
+		txns = append(txns, Txn{Client: client, Steps: []Step{{Kind: Get, Key: f.key, State: f.state}}, Return: f.at, Outcome: OK})
 	}
 	return txns
 }
@@ -330,23 +330,32 @@ func SeenTxns(watches []*Watch, client int, of func(api.Key) bool) (txns []Txn) 
 // instant is more than by how much the instants of a history that had to differ are off.
 const instant = 10 * time.Microsecond
 
+// toldAt is one version of one key, and when it was told first.
 type toldAt struct {
+	key   api.Key
 	at    time.Duration
 	state State
 }
 
-func firstTold(watches []*Watch, of func(api.Key) bool) map[keyAt]toldAt {
-	first := map[keyAt]toldAt{}
+// firstTold returns the versions that the watches were told, in the order in which they were told first: by watch, then by batch.
+func firstTold(watches []*Watch, of func(api.Key) bool) (all []toldAt) {
+	first := map[keyAt]int{} // places in all
 	for _, w := range watches {
 		for i := range w.Batches {
 			b := &w.Batches[i]
 			for _, e := range b.Events {
-				n := keyAt{e.Key, e.Version}
-				if x, ok := first[n]; (!ok || b.At < x.at) && !e.Elided && of(e.Key) {
-					first[n] = toldAt{b.At, State{Exists: e.Kind == api.EventPut, Value: string(e.Value), Version: e.Version}}
+				if e.Elided || !of(e.Key) {
+					continue
 				}
+				n := keyAt{e.Key, e.Version}
+				if place, again := first[n]; again {
+					all[place].at = min(all[place].at, b.At)
+					continue
+				}
+				first[n] = len(all)
+				all = append(all, toldAt{e.Key, b.At, State{Exists: e.Kind == api.EventPut, Value: string(e.Value), Version: e.Version}})
 			}
 		}
 	}
-	return first
+	return all
 }
