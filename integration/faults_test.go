@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,7 @@ type total struct {
 	ops, leased int64
 	viaRESP     int64 // reads that RESP has answered
 	viaDeno     int64 // reads that KV Connect has answered
+	viaActs     int64 // deletes and functions that both have answered
 	audits      int64
 	repeated    int64
 	witnessed   witnessed
@@ -215,7 +217,7 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	t.Logf("%d operations, %d of them leased reads, %d writes audited in every cache, %d sent again", sum.ops, sum.leased, sum.audits, sum.repeated)
-	t.Logf("%d reads through RESP, %d through KV Connect", sum.viaRESP, sum.viaDeno)
+	t.Logf("%d reads through RESP, %d through KV Connect, %d deletes and functions", sum.viaRESP, sum.viaDeno, sum.viaActs)
 	t.Logf("%v leases evicted, %v released; %v", sum.evicted, sum.released, &sum.witnessed)
 	for _, f := range faults {
 		t.Logf("%4d x %s", sum.met[f.name], f.name)
@@ -231,6 +233,9 @@ func TestFaults(t *testing.T) {
 	}
 	if min(sum.viaRESP, sum.viaDeno) < int64(*seeds**ops)/30 {
 		t.Errorf("%d reads through RESP, %d through KV Connect: too few to mean anything", sum.viaRESP, sum.viaDeno)
+	}
+	if sum.viaActs < int64(*seeds**ops)/500 {
+		t.Errorf("%d deletes and functions through fronts: too few to mean anything", sum.viaActs)
 	}
 	if !sum.witnessed.enough(*seeds, *seeds**ops) {
 		t.Errorf("%v: too little to mean anything", &sum.witnessed)
@@ -279,8 +284,14 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 		switch i % 6 {
 		case 2:
 			key = denoKey(i / 6)
+			if i/6%3 == 2 {
+				key = denoCounter(i / 6)
+			}
 		case 5:
 			key = api.Key(fmt.Sprintf("%sk%d", respKeys, i/6))
+			if i/6%3 == 2 {
+				key = counterKey(i / 6)
+			}
 		}
 		w.keys = append(w.keys, key)
 	}
@@ -312,6 +323,7 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 	sum.audits += p.audits.Load()
 	sum.viaRESP += w.viaRESP.Load()
 	sum.viaDeno += w.viaDeno.Load()
+	sum.viaActs += w.viaActs.Load()
 	sum.repeated += w.repeated.Load()
 	sum.witnessed.add(saw)
 	sum.mu.Unlock()
@@ -321,9 +333,21 @@ func faultySeed(t *testing.T, seed uint64, c crowd, sum *total) {
 func (p *planet) healed(w *workload) {
 	p.ready(30 * time.Second)
 	for _, key := range w.keys {
-		running := w.recorder.Client(w.clients).Begin(history.Op{Kind: history.Put, Key: key, Written: "healed"})
-		res, err := p.byName["eu-west-edge-1"].store0().Do(within(p.t, 15*time.Second), put(key, "healed"))
-		if running.End(written(res, err), err); err != nil {
+		op, txn := history.Op{Kind: history.Put, Key: key, Written: "healed"}, put(key, "healed")
+		if isCounter(key) {
+			op.Kind, op.Written = history.Add, ""
+			txn.Then = []api.Op{{Kind: api.OpAdd, Key: key, Delta: 1}}
+			if strings.HasPrefix(string(key), denoCounters) {
+				txn.Then = []api.Op{{Kind: api.OpSum64, Key: key, Value: oneMore}}
+			}
+		}
+		running := w.recorder.Client(w.clients).Begin(op)
+		res, err := p.byName["eu-west-edge-1"].store0().Do(within(p.t, 15*time.Second), txn)
+		made := written(res, err)
+		if isCounter(key) {
+			made = added(res, err)
+		}
+		if running.End(made, err); err != nil {
 			p.t.Errorf("after healing: put %q: %v", key, err)
 		}
 	}

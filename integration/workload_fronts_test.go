@@ -170,19 +170,66 @@ func readReply(in *bufio.Reader) (respReply, error) {
 	return out, nil
 }
 
-// resp carries out one operation through RESP and records it. RESP tells no versions.
+// counterKey returns the key of a counter of RESP, and whether a key is that of a counter, of RESP or of KV Connect. The values of
+// counters are numbers, and they are never removed: so each number is there once.
+func counterKey(n int) api.Key { return api.Key(fmt.Sprintf("%sn%d", respKeys, n)) }
+
+func isCounter(key api.Key) bool {
+	return strings.HasPrefix(string(key), respKeys+"n") || strings.HasPrefix(string(key), denoCounters)
+}
+
+// resp carries out one operation through RESP and records it. RESP tells no versions, but the answers of some commands say what they met.
 func (w *workload) resp(ctx context.Context, c *history.Client, to *respClient, key api.Key, n int, r *rand.Rand) {
 	name := strings.TrimPrefix(string(key), respKeys)
 	value := fmt.Sprintf("v%d", w.unique.Add(1))
-	switch {
-	case n < 94:
+	if n < 91 {
 		w.respGet(ctx, c, to, key, name)
-	case n < 97 || r.IntN(2) == 0:
-		running := c.Begin(history.Op{Kind: history.Put, Key: key, Written: value, Unversioned: true})
+		return
+	}
+	op := history.Op{Kind: history.Put, Key: key, Written: value, Unversioned: true}
+	switch n := r.IntN(8); {
+	case isCounter(key):
+		w.respIncr(ctx, c, to, key, name)
+	case n < 2:
+		running := c.Begin(op)
 		_, err := to.ask(ctx, []string{"SET", name, value})
 		running.End(history.State{}, known(err))
+	case n < 4:
+		running := c.Begin(op)
+		got, err := to.ask(ctx, []string{"GETSET", name, value})
+		running.EndReplaced(history.State{Exists: !got.none, Value: got.text}, known(err))
+		w.acted(err)
+	case n < 5:
+		op.Kind = history.CAS
+		running := c.Begin(op)
+		got, err := to.ask(ctx, []string{"SETNX", name, value})
+		w.acted(err)
+		if err == nil && got.text == "0" {
+			err = api.Errorf(api.CodePreconditionFailed, "the key exists")
+		}
+		running.End(history.State{}, known(err))
+	case n < 7:
+		running := c.Begin(history.Op{Kind: history.Delete, Key: key, Unversioned: true})
+		got, err := to.ask(ctx, []string{"DEL", name})
+		running.EndFound(got.text == "1", known(err))
+		w.acted(err)
 	default:
 		w.respSwap(ctx, c, to, key, name, value)
+	}
+}
+
+// respIncr adds 1 to a counter.
+func (w *workload) respIncr(ctx context.Context, c *history.Client, to *respClient, key api.Key, name string) {
+	running := c.Begin(history.Op{Kind: history.Add, Key: key, Unversioned: true})
+	got, err := to.ask(ctx, []string{"INCR", name})
+	running.End(history.State{Exists: true, Value: got.text}, known(err))
+	w.acted(err)
+}
+
+// acted counts the deletes and functions that fronts have answered.
+func (w *workload) acted(err error) {
+	if err == nil {
+		w.viaActs.Add(1)
 	}
 }
 

@@ -27,10 +27,14 @@ import (
 const (
 	denoDatabase = "app"
 	denoKeys     = "deno/" + denoDatabase + "/"
+	denoCounters = denoKeys + "\x02n" // of counters
 )
 
 // denoKey is a key as a client of Deno encodes a text.
 func denoKey(n int) api.Key { return api.Key(fmt.Sprintf("%s\x02k%d\x00", denoKeys, n)) }
+
+// denoCounter is the key of a counter.
+func denoCounter(n int) api.Key { return api.Key(fmt.Sprintf("%s%d\x00", denoCounters, n)) }
 
 // denoClient is a client of KV Connect. It exchanges the metadata before its first operation.
 type denoClient struct {
@@ -177,8 +181,29 @@ func (c *denoClient) read(ctx context.Context, key string) (s history.State, err
 	return s, err
 }
 
-// write sets a key, under a check of its state if there is one.
-func (c *denoClient) write(ctx context.Context, key, value string, check *history.State) (s history.State, err error) {
+// The kinds of mutations, and the encodings of values.
+const (
+	denoSet    = 1
+	denoDelete = 2
+	denoSum    = 3
+
+	denoV8   = 1
+	denoLE64 = 2
+)
+
+// mutation is one of a key, without a value if the encoding is 0.
+func denoMutation(kind uint64, key string, value []byte, encoding uint64) message {
+	m := message{}.bytes(1, []byte(key))
+	if encoding != 0 {
+		m = m.bytes(2, message{}.bytes(1, value).number(2, encoding))
+	}
+	return m.number(3, kind)
+}
+
+// write carries out a mutation of a key, under a check of its state if there is one. It returns the version that a value has then. For a
+// delete that is the version of the transaction: of the key only if it removed a value. A check that does not hold is
+// CodePreconditionFailed.
+func (c *denoClient) write(ctx context.Context, key string, mutation message, check *history.State) (s history.State, err error) {
 	if err := c.ready(ctx); err != nil {
 		return s, err
 	}
@@ -190,7 +215,7 @@ func (c *denoClient) write(ctx context.Context, key, value string, check *histor
 		}
 		m = m.bytes(1, one)
 	}
-	m = m.bytes(2, message{}.bytes(1, []byte(key)).bytes(2, message{}.bytes(1, []byte(value)).number(2, 1)).number(3, 1))
+	m = m.bytes(2, mutation)
 	answer, err := c.post(ctx, denoDatabase+"/strong/atomic_write", m)
 	if err != nil {
 		return s, err
@@ -200,11 +225,10 @@ func (c *denoClient) write(ctx context.Context, key, value string, check *histor
 	case err != nil:
 		return s, err
 	case numbers[1] == 2 && check != nil:
-		return s, api.Errorf(api.CodeConflict, "the key has changed")
+		return s, api.Errorf(api.CodePreconditionFailed, "the key has changed")
 	case numbers[1] != 1:
 		return s, fmt.Errorf("the write is answered with status %d", numbers[1])
 	}
-	s.Exists = true
 	s.Version, err = versionOfStamp(out[2])
 	return s, err
 }
@@ -221,22 +245,44 @@ func (w *workload) deno(ctx context.Context, c *history.Client, to *denoClient, 
 		}
 		return seen, err
 	}
-	if n < 94 {
+	if n < 91 {
 		_, _ = look()
 		return
 	}
 	value := fmt.Sprintf("v%d", w.unique.Add(1))
 	op := history.Op{Kind: history.Put, Key: key, Written: value, Unversioned: true}
-	var check *history.State
-	if n >= 97 || r.IntN(3) == 0 {
-		seen, err := look()
+	mutation := denoMutation(denoSet, name, []byte(value), denoV8)
+	act, remove, check := isCounter(key), r.IntN(3) == 0, r.IntN(2) == 0
+	switch {
+	case act:
+		op.Kind, op.Written = history.Add, ""
+		mutation, check = denoMutation(denoSum, name, oneMore, denoLE64), false
+	case remove:
+		act, op.Kind, op.Written, mutation = true, history.Delete, "", denoMutation(denoDelete, name, nil, 0)
+	}
+	var seen *history.State
+	if check {
+		saw, err := look()
 		if err != nil {
 			return
 		}
 		time.Sleep(time.Millisecond)
-		op.Kind, op.Expect, check = history.CAS, seen, &seen
+		switch seen, op.Expect = &saw, saw; {
+		case !remove:
+			op.Kind = history.CAS
+		case saw.Exists:
+			op.Kind = history.CompareDelete
+		default:
+			return // there is nothing to remove
+		}
 	}
 	running := c.Begin(op)
-	made, err := to.write(ctx, name, value, check)
+	made, err := to.write(ctx, name, mutation, seen)
 	running.End(made, err)
+	if act {
+		w.acted(err)
+	}
 }
+
+// oneMore is the integer 1 as KV Connect adds it.
+var oneMore = binary.LittleEndian.AppendUint64(nil, 1)

@@ -29,6 +29,7 @@ type workload struct {
 	fronts   bool         // some keys are those of fronts, and some clients use these
 	viaRESP  atomic.Int64 // reads that RESP has answered
 	viaDeno  atomic.Int64 // reads that KV Connect has answered
+	viaActs  atomic.Int64 // deletes and functions that RESP and KV Connect have answered
 	repeated atomic.Int64 // writes that were sent again, since their outcome was unknown
 }
 
@@ -86,8 +87,10 @@ func (w *workload) client(id int, at *host, r *rand.Rand, end time.Time) {
 			w.resp(ctx, record, redis, key, n, r)
 		case w.viaFronts(id) && strings.HasPrefix(string(key), denoKeys):
 			w.deno(ctx, record, deno, key, n, r)
-		case n < 94:
+		case n < 94 || strings.HasPrefix(string(key), denoCounters):
 			w.read(ctx, record, at, key)
+		case isCounter(key):
+			w.add(ctx, record, at, key, id, r)
 		case n < 97:
 			w.put(ctx, record, at, key, id, r)
 		case n < 99:
@@ -132,6 +135,26 @@ func (w *workload) put(ctx context.Context, c *history.Client, at *host, key api
 	}
 	res, err := w.send(ctx, at, txn, r)
 	running.End(written(res, err), err)
+}
+
+// add adds 1 to a counter of RESP.
+func (w *workload) add(ctx context.Context, c *history.Client, at *host, key api.Key, id int, r *rand.Rand) {
+	running := c.Begin(history.Op{Kind: history.Add, Key: key})
+	txn := &api.Txn{ID: request(id, r), Then: []api.Op{{Kind: api.OpAdd, Key: key, Delta: 1}}}
+	res, err := w.send(ctx, at, txn, r)
+	running.End(added(res, err), err)
+}
+
+// added is what an add made, with its number if the answer has it.
+func added(res *api.TxnResult, err error) history.State {
+	if err != nil {
+		return history.State{}
+	}
+	made := history.State{Version: res.Entries[0].Version}
+	if v, err := res.Entries[0].Known(); err == nil && len(v) > 0 { // no answer to a sum has its value
+		made.Exists, made.Value = true, string(v)
+	}
+	return made
 }
 
 // send sends a write. One under an opaque key has little time now and then; if its outcome is unknown then, it is sent again

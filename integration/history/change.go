@@ -92,7 +92,7 @@ func Kept(ops []Op, all []Change) (looked int, err error) {
 	}
 	for i := range ops {
 		o := &ops[i]
-		if !o.wrote() || o.Kind == Delete { // the delete of an absent key is no change
+		if !o.wrote() || !o.leavesValue() && !o.removed() { // the delete of an absent key is no change
 			continue
 		}
 		looked++
@@ -100,7 +100,7 @@ func Kept(ops []Op, all []Change) (looked int, err error) {
 		switch {
 		case !ok:
 			return looked, fmt.Errorf("an acknowledged write is not in the history: %v", o)
-		case h.all[at].Kind != api.EventPut, (o.Kind == Put || o.Kind == CAS) && string(h.all[at].Value) != o.Written:
+		case (h.all[at].Kind == api.EventPut) != o.leavesValue(), (o.Kind == Put || o.Kind == CAS) && string(h.all[at].Value) != o.Written:
 			return looked, fmt.Errorf("a write is not in the history as it was written: %v\n\t%v", o, &h.all[at])
 		}
 	}

@@ -2,6 +2,7 @@ package history
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,99 @@ func TestCorrectHistoriesPass(t *testing.T) {
 				t.Fatalf("seed %d: %s finds fault with a correct history: %v", seed, name, err)
 			}
 		}
+	}
+}
+
+// TestCorrectHistoriesWithoutVersionsPass is the same for clients of which half are told no versions, but what they replaced, removed
+// and counted.
+func TestCorrectHistoriesWithoutVersionsPass(t *testing.T) {
+	for seed := range uint64(150) {
+		w := newWorld(seed)
+		w.lost, w.deletes, w.told = int(seed%4*8), seed%2 == 0, true
+		ops := w.run(6, 60)
+		Resolve(ops, w.changes)
+		for name, judge := range judges {
+			if err := judge(ops); err != nil {
+				t.Fatalf("seed %d: %s finds fault with a correct history: %v", seed, name, err)
+			}
+		}
+		if _, err := Kept(ops, w.changes); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// TestFaultyStoresAreCaught: a store that does one thing wrong, once, and says that it did it, is caught by the answers alone and by the
+// versions, though half of the clients are told no versions.
+func TestFaultyStoresAreCaught(t *testing.T) {
+	for what, bug := range map[string]func(w *world, o *Op, before State) bool{
+		"a delete is lost": func(w *world, o *Op, before State) bool {
+			if o.Found != FoundValue {
+				return false
+			}
+			w.undo(o, before)
+			return true
+		},
+		"a deleted value is back": func(w *world, o *Op, before State) bool {
+			if o.Found != FoundValue {
+				return false
+			}
+			w.states[o.Key] = before
+			return true
+		},
+		"an add is lost": func(w *world, o *Op, before State) bool {
+			if o.Kind != Add {
+				return false
+			}
+			w.undo(o, before)
+			return true
+		},
+		"an add is counted twice": func(w *world, o *Op, before State) bool {
+			if o.Kind != Add {
+				return false
+			}
+			n, _ := count(before)
+			w.counter++
+			again := State{Exists: true, Value: fmt.Sprint(n + 2), Version: at(w.counter)}
+			w.states[o.Key] = again
+			c := w.changes[len(w.changes)-1]
+			c.Version, c.Index, c.Value = again.Version, w.counter, []byte(again.Value)
+			w.changes = append(w.changes, c)
+			return true
+		},
+		"a value keeps no one out": func(w *world, o *Op, before State) bool {
+			if o.Kind != CAS || !o.Refused || o.Expect.Exists || !o.Unversioned {
+				return false
+			}
+			next := State{Exists: true, Value: o.Written, Version: at(w.counter)}
+			o.Refused, w.states[o.Key], o.Result = false, next, next
+			w.changes = append(w.changes, Change{Event: api.Event{Kind: api.EventPut, Key: o.Key, Version: next.Version, Value: []byte(next.Value)}})
+			return true
+		},
+	} {
+		t.Run(strings.ReplaceAll(what, " ", "-"), func(t *testing.T) {
+			spoilt, linear, versions := 0, 0, 0
+			for seed := range uint64(60) {
+				w := newWorld(seed)
+				w.keys, w.lost, w.told, w.bug = 2, int(seed%2*8), true, bug
+				ops := w.run(2, 60)
+				if w.bug != nil {
+					continue
+				}
+				spoilt++
+				Resolve(ops, w.changes)
+				if Linearizable(ops) != nil {
+					linear++
+				}
+				if Versions(ops) != nil {
+					versions++
+				}
+			}
+			t.Logf("of %d faults: %d by linearizable, %d by versions", spoilt, linear, versions)
+			if spoilt < 25 || linear < spoilt*17/20 || versions < spoilt*3/4 {
+				t.Error("too many faults are overlooked")
+			}
+		})
 	}
 }
 
@@ -68,8 +162,36 @@ func del(call, ret int, n uint64) Op {
 	return op(Delete, 4, call, ret, Op{Result: State{Version: at(n)}})
 }
 
+func removed(call, ret int, n uint64) Op {
+	o := del(call, ret, n)
+	o.Found, o.Unversioned, o.Result = FoundValue, true, gone(n)
+	return o
+}
+
+func foundNothing(call, ret int, n uint64) Op {
+	o := del(call, ret, n)
+	o.Found, o.Unversioned, o.Result = FoundNothing, true, gone(n)
+	return o
+}
+
+// untold is a refused operation that was not told what there was instead.
+func untold(o Op) Op {
+	o.Refused, o.Unversioned, o.Result = true, true, State{}
+	return o
+}
+
+func compareDelete(call, ret int, expect State, n uint64) Op {
+	return op(CompareDelete, 5, call, ret, Op{Expect: expect, Result: State{Version: at(n)}})
+}
+
+func incr(call, ret int, made string, n uint64) Op {
+	return op(Add, 6, call, ret, Op{Result: is(made, n)})
+}
+
+func sum(call, ret int, n uint64) Op { return op(Add, 7, call, ret, Op{Result: gone(n)}) }
+
 func lost(o Op) Op {
-	o.Outcome, o.Return, o.Result, o.Refused = Unknown, 0, State{}, false
+	o.Outcome, o.Return, o.Result, o.Refused, o.Found = Unknown, 0, State{}, false, Untold
 	return o
 }
 
@@ -129,6 +251,58 @@ func TestAnomalies(t *testing.T) {
 		{"delete twice", 0, []Op{put(0, 1, "a", 1), del(2, 3, 2), del(4, 5, 2), get(6, 7, gone(2)), cas(8, 9, gone(0), "b", 3)}},
 		{"absence grows older", 0, []Op{put(0, 1, "a", 1), del(2, 3, 2), get(4, 5, gone(2)), get(6, 7, gone(9)), put(8, 9, "b", 10)}},
 		{"lost read", 0, []Op{put(0, 1, "a", 1), lost(get(2, 0, gone(0))), get(3, 4, is("a", 1))}},
+
+		{"removed", 0, []Op{put(0, 1, "a", 1), removed(2, 3, 2), foundNothing(4, 5, 2), put(6, 7, "b", 3), removed(8, 9, 4), get(10, 11, gone(4))}},
+		{"found nothing at first", 0, []Op{foundNothing(0, 1, 0), put(2, 3, "a", 1)}},
+		{"lost delete", linear | versions, []Op{put(0, 1, "a", 1), removed(2, 3, 2), get(4, 5, is("a", 1))}},
+		{"delete that is no change", linear | versions, []Op{put(0, 1, "a", 1), removed(2, 3, 0), get(4, 5, is("a", 1))}},
+		{"lost delete before another", linear, []Op{put(0, 1, "a", 1), removed(2, 3, 2), removed(4, 5, 3)}},
+		{"one value removed twice", linear | versions, []Op{put(0, 1, "a", 1), removed(2, 5, 2), removed(3, 5, 2)}},
+		{"removed again", linear | versions, []Op{put(0, 1, "a", 1), removed(2, 3, 2), removed(4, 5, 2)}},
+		{"removed what never was", linear, []Op{removed(0, 1, 1)}},
+		{"found nothing in a value", linear | versions, []Op{put(0, 1, "a", 1), foundNothing(2, 3, 0)}},
+		{"found nothing in a newer value", linear | versions, []Op{put(0, 1, "a", 1), removed(2, 3, 2), put(4, 5, "b", 3), foundNothing(6, 7, 2)}},
+		{"value back after a delete", linear | versions | once, []Op{put(0, 1, "a", 1), removed(2, 3, 2), get(4, 5, gone(2)), get(6, 7, is("a", 3))}},
+		{"removed an unknown put", 0, []Op{lost(put(0, 0, "a", 0)), removed(2, 3, 2), get(4, 5, gone(2))}},
+		{"removed an unknown cas", 0, []Op{lost(cas(0, 0, gone(0), "a", 0)), removed(2, 3, 2), get(4, 5, gone(2))}},
+		{"removed one unknown put twice", linear, []Op{lost(put(0, 0, "a", 0)), removed(2, 3, 2), removed(4, 5, 3)}},
+		{"removed an unknown put to come", linear, []Op{removed(0, 1, 2), lost(put(2, 0, "a", 0))}},
+		{"unknown cas that never held", 0, []Op{put(0, 1, "a", 1), lost(cas(2, 0, gone(0), "b", 0)), removed(3, 4, 2), put(5, 6, "c", 3), get(7, 8, is("c", 3))}},
+
+		{"kept out by a value", 0, []Op{put(0, 1, "a", 1), untold(cas(2, 3, gone(0), "b", 0)), get(4, 5, is("a", 1))}},
+		{"kept out by an unknown put", 0, []Op{lost(put(0, 0, "a", 0)), untold(cas(2, 3, gone(0), "b", 0))}},
+		{"kept out by nothing", linear, []Op{put(0, 1, "a", 1), removed(2, 3, 2), untold(cas(4, 5, gone(0), "b", 0))}},
+		{"kept out and yet written", linear | versions, []Op{put(0, 1, "a", 1), untold(cas(2, 3, gone(0), "b", 0)), get(4, 5, is("b", 2))}},
+		{"created over a value", linear | versions, []Op{put(0, 1, "a", 1), cas(2, 3, gone(0), "b", 2)}},
+		{"refused by an unknown delete", 0, []Op{put(0, 1, "a", 1), lost(del(2, 0, 0)), untold(cas(3, 4, is("a", 1), "b", 0))}},
+
+		{"compared and deleted", 0, []Op{put(0, 1, "a", 1), compareDelete(2, 3, is("a", 1), 2), get(4, 5, gone(2)), untold(compareDelete(6, 7, is("a", 1), 0))}},
+		{"compared and deleted another", linear | versions, []Op{put(0, 1, "a", 1), put(2, 3, "b", 2), compareDelete(4, 5, is("a", 1), 3)}},
+		{"compared, deleted and still there", linear | versions, []Op{put(0, 1, "a", 1), compareDelete(2, 3, is("a", 1), 2), get(4, 5, is("a", 1))}},
+		{"compared and deleted twice", linear | versions, []Op{put(0, 1, "a", 1), compareDelete(2, 5, is("a", 1), 2), compareDelete(3, 6, is("a", 1), 3)}},
+		{"refused to delete what it named", linear, []Op{put(0, 1, "a", 1), untold(compareDelete(2, 3, is("a", 1), 0))}},
+		{"unknown compare and delete", 0, []Op{put(0, 1, "a", 1), lost(compareDelete(2, 0, is("a", 1), 0)), get(3, 4, is("a", 1)), get(5, 6, gone(2))}},
+		{"unknown compare and delete of another", linear, []Op{put(0, 1, "a", 1), lost(compareDelete(2, 0, is("b", 2), 0)), get(3, 4, gone(2))}},
+
+		{"counter", 0, []Op{get(0, 1, gone(0)), incr(0, 5, "1", 1), sum(2, 9, 2), get(6, 7, is("1", 1)), incr(10, 11, "3", 3), get(12, 13, is("3", 3))}},
+		{"counter of integers", 0, []Op{sum(0, 1, 1), get(2, 3, is("\x01\x00\x00\x00\x00\x00\x00\x00", 1))}},
+		{"counted twice", linear | versions, []Op{incr(0, 1, "1", 1), get(2, 3, is("2", 2))}},
+		{"counted twice before the answer", linear | versions, []Op{incr(0, 1, "2", 2), get(2, 3, is("2", 2))}},
+		{"counted twice between", linear | versions, []Op{incr(0, 1, "1", 1), sum(2, 3, 3), incr(4, 5, "4", 4)}},
+		{"one number twice", linear | versions | once, []Op{incr(0, 5, "1", 1), incr(1, 6, "1", 2)}},
+		{"add lost", linear | versions, []Op{incr(0, 1, "1", 1), sum(2, 3, 2), get(4, 5, is("1", 1))}},
+		{"add lost under a new version", linear | versions | once, []Op{incr(0, 1, "1", 1), sum(2, 3, 2), get(4, 5, is("1", 2))}},
+		{"counter gone", linear | versions, []Op{sum(0, 1, 1), get(2, 3, gone(0))}},
+		{"add that is no change", versions, []Op{sum(0, 1, 0)}},
+		{"unknown add seen", 0, []Op{lost(incr(0, 0, "", 0)), lost(incr(1, 0, "", 0)), get(2, 3, is("1", 1)), incr(4, 5, "2", 2), get(6, 7, is("3", 3))}},
+		{"unknown add not seen", 0, []Op{lost(incr(0, 0, "", 0)), incr(4, 5, "1", 1), lost(incr(9, 0, "", 0))}},
+		{"unknown add seen and gone again", linear | versions, []Op{lost(sum(0, 0, 0)), get(2, 3, is("1", 1)), get(4, 5, gone(0))}},
+		{"unknown add counted twice", linear | versions, []Op{lost(incr(0, 0, "", 0)), get(2, 3, is("2", 2))}},
+		{"add counted before its call", linear | versions, []Op{get(0, 1, is("1", 1)), lost(sum(2, 0, 0))}},
+		{"failed add counted", linear | versions, []Op{failed(incr(0, 1, "", 0)), get(2, 3, is("1", 1)), incr(4, 5, "1", 1)}},
+		{"counter of words", linear | versions, []Op{incr(0, 1, "1", 1), get(2, 3, is("one", 1))}},
+		{"counter overwritten", linear | versions, []Op{incr(0, 1, "1", 1), put(2, 3, "5", 2)}},
+
 		{"value written twice", linear | versions | once, []Op{put(0, 1, "a", 1), put(2, 3, "a", 2)}},
 	} {
 		t.Run(strings.ReplaceAll(c.name, " ", "-"), func(t *testing.T) {

@@ -16,6 +16,10 @@ const checkTimeout = time.Minute
 // history that was not judged has not passed. Keep to about ten clients and 3,000 operations a key, and few unknown deletes.
 func Linearizable(ops []Op) error {
 	for _, part := range byKey(ops) {
+		prepare := prepare
+		if isCounter(part) {
+			prepare = prepareCounter
+		}
 		p, v := prepare(part)
 		if v != nil {
 			return v
@@ -39,7 +43,7 @@ func (p *prepared) search(part []*Op) *Violation {
 			ClientId: s.op.Client, Input: s, Call: int64(s.call), Output: nil, Return: int64(s.returned),
 		})
 	}
-	switch porcupine.CheckOperationsTimeout(register, events, checkTimeout) {
+	switch porcupine.CheckOperationsTimeout(p.model, events, checkTimeout) {
 	case porcupine.Ok:
 		return nil
 	case porcupine.Illegal:
@@ -58,9 +62,13 @@ var register = porcupine.Model{
 		case s.kind == Get:
 			return now == s.saw, now
 		case s.refused:
-			return now == s.saw && now != s.expect, now
-		case s.kind == CAS:
+			return (now == s.saw || s.saw == unknown) && now != s.expect, now
+		case s.optional && now != s.expect:
+			return true, now
+		case s.op.conditional():
 			return now == s.expect, s.wrote
+		case s.op.Found != Untold:
+			return (now != absent) == (s.op.Found == FoundValue), absent
 		}
 		return true, s.wrote
 	},
@@ -81,7 +89,7 @@ func (p *prepared) shorten(first *Op) *Violation {
 	slices.Sort(ends)
 	for lo < hi {
 		mid := (lo + hi) / 2
-		if porcupine.CheckOperationsTimeout(register, p.until(ends[mid]), checkTimeout) == porcupine.Ok {
+		if porcupine.CheckOperationsTimeout(p.model, p.until(ends[mid]), checkTimeout) == porcupine.Ok {
 			lo = mid + 1
 		} else {
 			hi = mid

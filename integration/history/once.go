@@ -31,8 +31,10 @@ func shownValue(o *Op) (value string, ok bool) {
 		return "", false
 	case o.Kind == Get:
 		return o.Result.Value, o.Result.Exists
+	case o.Kind == Add:
+		return o.Result.Value, o.Result.Exists // a counter has each number once
 	}
-	return o.Written, o.wrote() && o.Kind != Delete
+	return o.Written, o.wrote() && o.leavesValue()
 }
 
 func shownVersion(o *Op) api.Version { return o.Result.Version }

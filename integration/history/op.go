@@ -14,7 +14,11 @@
 // live, and [Tenures] with who took a lock for held.
 //
 // Writers must write unique values: no value may be written twice to the same key, not even by a retry that the history
-// shows as an operation of its own. Only linearizable reads belong into a history.
+// shows as an operation of its own. A key that an Add writes is a counter, and Adds alone write it; then its values are unique, too.
+// Only linearizable reads belong into a history.
+//
+// An answer need not tell a version. What it says instead is judged: the value that was replaced, the number that was made, or
+// whether a value was removed. See [Resolve] and [Running.EndReplaced].
 package history
 
 import (
@@ -36,13 +40,15 @@ const (
 	CAS                    // write Written if the key is as Expect says
 	Delete                 // remove the key
 
-	// Add and Append are steps of transactions only: they need no read, and their result is not known before they happen.
-	Add    // add Arg to a decimal number; an absent key counts as 0
+	// Add and Append need no read, and their result is not known before they happen. Append is a step of transactions only.
+	Add    // add Arg to a number, or, as an operation of its own, 1; an absent key counts as 0
 	Append // write Arg behind what is there
+
+	CompareDelete // remove the key if it is as Expect, a value, says
 )
 
 func (k Kind) String() string {
-	return [...]string{"?", "get", "put", "cas", "delete", "add", "append"}[k%7]
+	return [...]string{"?", "get", "put", "cas", "delete", "add", "append", "compare and delete"}[k%8]
 }
 
 // Outcome is what the client knows of the operation.
@@ -79,6 +85,16 @@ type State struct {
 	Version api.Version
 }
 
+// Found is what the answer of a Delete says of the state that it met.
+type Found uint8
+
+// What an answer says.
+const (
+	Untold       Found = iota
+	FoundNothing       // the key was absent: nothing was removed
+	FoundValue         // a value was removed
+)
+
 // Op is one operation of one client.
 type Op struct {
 	Client int
@@ -86,26 +102,39 @@ type Op struct {
 	Key    api.Key
 	// Written is the unique value that Put and CAS write.
 	Written string
-	// Expect is the state that CAS asks for: that very value at its version, or just absence.
+	// Expect is the state that CAS and CompareDelete ask for: that very value at its version, or just absence.
 	Expect State
 
 	// Call and Return are by the recorder's clock. Return means nothing if Outcome is Unknown.
 	Call, Return time.Duration
 	Outcome      Outcome
 	// Result is set if Outcome is OK. Of a Get it is what the Get saw; of a write, the version that it made; of a refused CAS,
-	// the version that the key had instead.
+	// the version that the key had instead. An Add may have the number that it made as the Value, and is Exists then.
 	Result State
+	// Found is set, if the answer says so, of a Delete whose Outcome is OK.
+	Found Found
 	// Unversioned: the protocol does not tell all versions; see [Resolve].
 	Unversioned bool
-	// Refused: the CAS found its condition false, and wrote nothing.
+	// Refused: the CAS or CompareDelete found its condition false, and wrote nothing.
 	Refused bool
 }
 
 // writes reports whether o is meant to change its key.
 func (o *Op) writes() bool { return o.Kind != Get }
 
-// wrote reports whether o certainly changed its key, at Result.Version.
-func (o *Op) wrote() bool { return o.writes() && o.Outcome == OK && !o.Refused }
+// conditional reports whether o has a condition.
+func (o *Op) conditional() bool { return o.Kind == CAS || o.Kind == CompareDelete }
+
+// wrote reports whether o was carried out as a write, at Result.Version. A Delete may have changed nothing, unless it says otherwise.
+func (o *Op) wrote() bool {
+	return o.writes() && o.Outcome == OK && !o.Refused && o.Found != FoundNothing
+}
+
+// leavesValue reports whether the key exists after o, a write that was not refused.
+func (o *Op) leavesValue() bool { return o.Kind != Delete && o.Kind != CompareDelete }
+
+// removed reports whether o, which wrote, certainly removed a value.
+func (o *Op) removed() bool { return o.Kind == CompareDelete || o.Found == FoundValue }
 
 func (o *Op) String() string {
 	var b strings.Builder
@@ -113,7 +142,7 @@ func (o *Op) String() string {
 	if o.Written != "" {
 		fmt.Fprintf(&b, " := %q", o.Written)
 	}
-	if o.Kind == CAS {
+	if o.conditional() {
 		fmt.Fprintf(&b, " if %v", o.Expect)
 	}
 	fmt.Fprintf(&b, " [%v", o.Call)
@@ -126,7 +155,11 @@ func (o *Op) String() string {
 	case o.Outcome == Failed:
 	case o.Refused:
 		fmt.Fprintf(&b, ", refused at version %v", o.Result.Version)
-	case o.Kind == Get:
+	case o.Found == FoundNothing:
+		fmt.Fprintf(&b, " -> found nothing (version %v)", o.Result.Version)
+	case o.Found == FoundValue:
+		fmt.Fprintf(&b, " -> found a value, version %v", o.Result.Version)
+	case o.Kind == Get || o.Kind == Add && o.Result.Exists:
 		fmt.Fprintf(&b, " -> %v", o.Result)
 	default:
 		fmt.Fprintf(&b, " -> version %v", o.Result.Version)

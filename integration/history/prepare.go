@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/anishathalye/porcupine"
+
 	"github.com/edgehold/edgehold/api"
 )
 
@@ -45,8 +47,10 @@ const (
 type step struct {
 	kind           Kind
 	refused        bool
-	wrote, expect  token
-	saw            token // Get; of a refused CAS what the key was, if known
+	wrote, expect  token // of what leaves no value, absent
+	saw            token // what the key was, if known: of a Get, of a refusal, of a Delete that found nothing; of an Add, the number made
+	optional       bool  // a write with a condition that may have happened, and was not seen: it changes nothing if its condition is false
+	rank           int   // of an Add with an unknown outcome, among those, from 1
 	call, returned time.Duration
 	op             *Op
 }
@@ -55,6 +59,7 @@ type step struct {
 // So reads without an answer and writes that were not seen are left out, and an unknown write ends when the first operation
 // that saw it returned.
 type prepared struct {
+	model    porcupine.Model
 	steps    []step
 	tokens   map[string]token
 	writers  []*Op // by token; [0] is unused
@@ -66,7 +71,7 @@ type prepared struct {
 }
 
 func prepare(ops []*Op) (*prepared, *Violation) {
-	p := &prepared{tokens: map[string]token{}, writers: []*Op{nil}, versions: map[api.Version]token{},
+	p := &prepared{model: register, tokens: map[string]token{}, writers: []*Op{nil}, versions: map[api.Version]token{},
 		deletes: map[api.Version]time.Duration{}}
 	for _, o := range ops {
 		if v := p.nameWrite(o); v != nil {
@@ -97,7 +102,7 @@ func (p *prepared) nameWrite(o *Op) *Violation {
 	}
 	if v := o.Result.Version; o.wrote() && !v.IsZero() {
 		p.versioned = true
-		if o.Kind != Delete {
+		if o.leavesValue() {
 			p.versions[v] = p.tokens[o.Written]
 		} else {
 			p.versions[v] = absent
@@ -148,27 +153,34 @@ func (p *prepared) step(o *Op) (s step, ok bool) {
 	case Put, CAS:
 		s.wrote = p.tokens[o.Written]
 	}
-	if o.Kind == CAS {
-		if s.expect = absent; o.Expect.Exists {
-			n, known := p.tokens[o.Expect.Value]
-			if !known {
-				n = unknown
-			}
-			s.expect = n
+	if o.Found == FoundNothing {
+		s.saw = absent
+	}
+	if !o.conditional() {
+		return s, true
+	}
+	if s.expect = absent; o.Expect.Exists {
+		n, known := p.tokens[o.Expect.Value]
+		if !known {
+			n = unknown
 		}
-		if s.refused = o.Refused; s.refused {
-			n, known := p.versions[o.Result.Version]
-			if !known {
-				// A write of unknown version was in the way. That is no contradiction by itself.
-				return s, false
-			}
+		s.expect = n
+	}
+	if s.refused = o.Refused; s.refused {
+		n, known := p.versions[o.Result.Version]
+		switch {
+		case known:
 			s.saw = n
+		case !o.Unversioned:
+			// A write of unknown version was in the way. That is no contradiction by itself.
+			return s, false
 		}
 	}
 	return s, true
 }
 
-// bound ends unknown writes where they were first seen, and drops those that were not.
+// bound ends unknown writes where they were first seen. It drops those that were not, unless an answer that came later says that there
+// was a value, or another one than expected, but not which: that may have been theirs.
 func (p *prepared) bound() *Violation {
 	firstSeen := make([]time.Duration, len(p.writers))
 	firstBy := make([]*Op, len(p.writers))
@@ -178,13 +190,20 @@ func (p *prepared) bound() *Violation {
 		}
 	}
 	absence := time.Duration(math.MinInt64) // when an absence that may come of an unknown delete was last seen
+	vague := time.Duration(math.MinInt64)   // when some value was last met that the answer does not name
 	for i := range p.steps {
 		s := &p.steps[i]
 		see(s.saw, s)
-		if s.kind == CAS && !s.refused && s.op.Outcome == OK {
+		if s.op.conditional() && !s.refused && s.op.Outcome == OK {
 			see(s.expect, s)
 		}
 		if p.unexplainedAbsence(s) {
+			absence = max(absence, s.returned)
+		}
+		if s.op.Found == FoundValue || s.refused && s.saw == unknown {
+			vague = max(vague, s.returned)
+		}
+		if s.refused && s.saw == unknown && s.expect != absent {
 			absence = max(absence, s.returned)
 		}
 	}
@@ -197,12 +216,16 @@ func (p *prepared) bound() *Violation {
 	for _, s := range p.steps {
 		switch {
 		case s.op.Outcome != Unknown:
-		case s.kind == Delete:
+		case !s.op.leavesValue():
 			if absence < s.call {
 				continue
 			}
+			s.optional = s.op.conditional()
 		case firstBy[s.wrote] == nil:
-			continue
+			if vague < s.call {
+				continue
+			}
+			s.optional = s.op.conditional()
 		default:
 			s.returned = firstSeen[s.wrote]
 			if s.returned < s.call {

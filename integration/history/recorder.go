@@ -62,7 +62,7 @@ type Running struct {
 
 // Begin records that the client calls op now. Until it is ended its outcome is Unknown.
 func (c *Client) Begin(op Op) *Running {
-	op.Client, op.Outcome, op.Refused = c.id, Unknown, false
+	op.Client, op.Outcome, op.Refused, op.Found = c.id, Unknown, false, Untold
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	op.Call = c.now()
@@ -86,6 +86,30 @@ func (r *Running) End(result State, err error) {
 		if result.Version.IsZero() {
 			r.op.Result.Version = e.Version
 		}
+	}
+}
+
+// EndReplaced is End of a Put whose answer says what it replaced. So it is judged as a CAS that asked for that and was not refused.
+func (r *Running) EndReplaced(replaced State, err error) {
+	r.End(State{}, err)
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.op.Outcome == OK {
+		r.op.Kind, r.op.Expect = CAS, replaced
+	}
+}
+
+// EndFound is End of a Delete whose answer says whether it removed a value.
+func (r *Running) EndFound(value bool, err error) {
+	r.End(State{}, err)
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	switch {
+	case r.op.Outcome != OK:
+	case value:
+		r.op.Found = FoundValue
+	default:
+		r.op.Found = FoundNothing
 	}
 }
 

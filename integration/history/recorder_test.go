@@ -144,3 +144,26 @@ func TestRecorderOfTransactions(t *testing.T) {
 		t.Errorf("operations came of nothing: %v", r.Ops())
 	}
 }
+
+// TestRecorderOfAnswersWithoutVersions: what an answer says of the state that was met is kept, if there was an answer.
+func TestRecorderOfAnswersWithoutVersions(t *testing.T) {
+	r := NewRecorder(nil)
+	c := r.Client(1)
+	c.Begin(Op{Kind: Put, Key: "k", Written: "a"}).EndReplaced(State{Exists: true, Value: "z"}, nil)
+	c.Begin(Op{Kind: Put, Key: "k", Written: "b"}).EndReplaced(State{}, errors.New("broken pipe"))
+	c.Begin(Op{Kind: Delete, Key: "k"}).EndFound(true, nil)
+	c.Begin(Op{Kind: Delete, Key: "k"}).EndFound(false, nil)
+	c.Begin(Op{Kind: Delete, Key: "k"}).EndFound(false, errors.New("broken pipe"))
+	ops := r.Ops()
+	if o := ops[0]; o.Kind != CAS || o.Expect.Value != "z" || o.Outcome != OK {
+		t.Errorf("a put that replaced z: %v", &o)
+	}
+	if o := ops[1]; o.Kind != Put || o.Outcome != Unknown {
+		t.Errorf("a put without an answer: %v", &o)
+	}
+	for i, want := range []Found{FoundValue, FoundNothing, Untold} {
+		if o := ops[2+i]; o.Found != want {
+			t.Errorf("%v, want %v", &o, want)
+		}
+	}
+}

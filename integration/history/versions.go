@@ -16,9 +16,16 @@ import (
 //   - what is read was written, by a write that was called before the read returned and was not reported as failed;
 //   - one version is one state, and one write.
 //
-// Deletes are held to less: to delete what is absent changes nothing and makes no version.
+// Deletes are held to less, unless their answers say that they removed a value: to delete what is absent changes nothing and makes no
+// version. A counter is held to [Counters] too, and a number that an Add made counts as seen.
 func Versions(ops []Op) error {
 	for _, part := range byKey(ops) {
+		if isCounter(part) {
+			if v := countedVersions(part); v != nil {
+				return v
+			}
+			continue
+		}
 		k := &keyVersions{byValue: map[string]*Op{}, states: map[api.Version]*versionState{}}
 		for _, judge := range []func([]*Op) *Violation{k.collectWrites, k.collectReads, k.updates, k.freshness} {
 			if v := judge(part); v != nil {
@@ -56,18 +63,20 @@ func (k *keyVersions) collectWrites(ops []*Op) *Violation {
 			}
 			k.byValue[o.Written] = o
 		}
-		k.lostDelete = k.lostDelete || o.Kind == Delete && o.Outcome == Unknown
+		k.lostDelete = k.lostDelete || !o.leavesValue() && o.Outcome == Unknown
 		if !o.wrote() {
 			continue
 		}
 		v := o.Result.Version
 		s := k.states[v]
 		switch {
-		case v.IsZero() && o.Kind != Delete:
+		case v.IsZero() && o.leavesValue():
 			return violation(o.Key, "a write was acknowledged with the version of a key never written", o)
+		case v.IsZero() && o.removed():
+			return violation(o.Key, "a delete was acknowledged as one of a value, but no change is its", o)
 		case s == nil:
-			k.states[v] = &versionState{exists: o.Kind != Delete, value: o.Written, writer: o, seen: o}
-		case s.exists || o.Kind != Delete:
+			k.states[v] = &versionState{exists: o.leavesValue(), value: o.Written, writer: o, seen: o}
+		case s.exists || o.leavesValue(), s.writer.removed() && o.removed():
 			return violation(o.Key, "two writes made one version", s.writer, o)
 		}
 	}
@@ -123,11 +132,11 @@ func (k *keyVersions) updates(ops []*Op) *Violation {
 	}
 	slices.SortFunc(order, api.Version.Compare)
 	for _, o := range ops {
-		if o.Kind != CAS || o.Outcome != OK {
+		if !o.conditional() || o.Outcome != OK {
 			continue
 		}
 		if o.Refused {
-			if o.Expect.Exists && o.Result.Version == o.Expect.Version {
+			if o.Expect.Exists && o.Result.Version == o.Expect.Version && !o.Result.Version.IsZero() {
 				return violation(o.Key, "a CAS was refused though its condition held", o)
 			}
 			continue
@@ -203,10 +212,13 @@ func staleness(o *Op, made map[*Op]api.Version, newest api.Version, by *Op) *Vio
 	if o.Outcome != OK {
 		return nil
 	}
+	if o.Refused && o.Unversioned && o.Result.Version.IsZero() {
+		return nil // it says nothing of versions
+	}
 	switch c := o.Result.Version.Compare(newest); {
 	case c < 0 && !o.wrote():
 		return violation(o.Key, "a stale read: it is older than what had returned before it was called", by, o)
-	case c < 0, c == 0 && o.Kind != Delete && o.wrote():
+	case c < 0, c == 0 && o.wrote() && (o.leavesValue() || o.removed()):
 		return violation(o.Key, "a write made a version that is not newer than one that had returned before it was called", by, o)
 	}
 	return nil
