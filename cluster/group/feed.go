@@ -369,7 +369,11 @@ func (f *feed) look() {
 	if len(f.request.beside) == 0 || !guardFeedHalt {
 		return
 	}
-	if at, ok := f.machine.Follows(f.request.beside, f.to); ok && (f.end == nil || at < f.end.at) {
+	after := f.to
+	if f.request.Now && guardFeedHaltNow {
+		after = 0 // the caller, if it began here, would follow keys beside these through a tenure of this group that is over
+	}
+	if at, ok := f.machine.Follows(f.request.beside, after); ok && (f.end == nil || at < f.end.at) {
 		f.end = &feedEnd{at: at}
 	}
 }

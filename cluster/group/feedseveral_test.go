@@ -183,6 +183,15 @@ func TestFeedIsHalted(t *testing.T) {
 		if s, _ := a.subscribe(over); s.upTo(a.counter()).keys() != "c" {
 			t.Errorf("after it was given up again: got %q", s.keys())
 		}
+		over.Now = true
+		if s, first := a.subscribe(over); !first.Halted || len(first.Events) > 0 {
+			t.Errorf("from now, after it was given up again: %+v, %+v", first, s)
+		}
+		over.Beside = past.Beside
+		over.Beside[0].Epoch = 13
+		if s, first := a.subscribe(over); first.Halted {
+			t.Errorf("from now, beside the present owner: %+v, %+v", first, s)
+		}
 	})
 }
 

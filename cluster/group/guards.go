@@ -23,6 +23,7 @@ const (
 	guardFeedSince            = true
 	guardFeedGap              = true
 	guardFeedHalt             = true
+	guardFeedHaltNow          = true
 	guardFeedValue            = true
 	guardGroupTime            = true
 	guardLedTime              = true

@@ -43,6 +43,8 @@ var (
 	guardFeedSince = os.Getenv("EDGEHOLD_MUTANT") != "feed-since"
 	// guardFeedHalt ends a feed at the take-over of keys that its caller follows beside it.
 	guardFeedHalt = os.Getenv("EDGEHOLD_MUTANT") != "feed-halt"
+	// guardFeedHaltNow ends a feed from now also if the group took such keys over and gave them up again.
+	guardFeedHaltNow = os.Getenv("EDGEHOLD_MUTANT") != "feed-halt-now"
 	// guardFeedGap reports changes that are missing.
 	guardFeedGap = os.Getenv("EDGEHOLD_MUTANT") != "feed-gap"
 	// guardFeedValue adds to an event only the value of its own version.

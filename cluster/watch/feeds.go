@@ -130,18 +130,19 @@ func (m *merge) split(places []int, apart bool) {
 	}
 }
 
-// equalize has the pieces of each group begin at one position, the latest that it has said: what one command changed in several pieces
-// is then told as a whole, or not at all.
+// equalize has the pieces of each group begin at one position, the earliest that it has said since it was asked: what one command
+// changed in several pieces is then told as a whole, or not at all. A later one may be beyond what a piece was given up by, and then the
+// group, to which its keys have come back, tells of that piece what it does not tell of the others.
 func equalize(pieces []cursor.Piece) {
-	latest := map[api.GroupID]words.Position{}
+	earliest := map[api.GroupID]words.Position{}
 	for _, p := range pieces {
-		if at, ok := latest[p.Group]; !ok || at.Incarnation == p.At.Incarnation && at.Index < p.At.Index {
-			latest[p.Group] = p.At
+		if at, ok := earliest[p.Group]; !ok || at.Incarnation == p.At.Incarnation && (at.Index > p.At.Index) == guardEarliest {
+			earliest[p.Group] = p.At
 		}
 	}
 	for i := range pieces {
-		if at := &pieces[i].At; guardOneFeed && at.Incarnation == latest[pieces[i].Group].Incarnation {
-			*at = latest[pieces[i].Group]
+		if at := &pieces[i].At; guardOneFeed && at.Incarnation == earliest[pieces[i].Group].Incarnation {
+			*at = earliest[pieces[i].Group]
 		}
 	}
 }

@@ -6,6 +6,7 @@ package watch
 const (
 	guardMovedSince  = true // a new owner is asked from where it took the piece over, not from now
 	guardOneFeed     = true // the pieces of one group have one feed, and begin at one position
+	guardEarliest    = true // they begin at the earliest position that the group has said, which no piece was given up before
 	guardOwners      = true // a cursor that names an owner which there never was is refused
 	guardOldest      = true // a watch from the oldest change reports that those of an earlier owner are missing
 	guardGap         = true // a gap is reported

@@ -8,6 +8,7 @@ import "os"
 var (
 	guardMovedSince  = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
 	guardOneFeed     = os.Getenv("EDGEHOLD_MUTANT") != "feed-apart"
+	guardEarliest    = os.Getenv("EDGEHOLD_MUTANT") != "now-latest"
 	guardOwners      = os.Getenv("EDGEHOLD_MUTANT") != "cursor-owners"
 	guardOldest      = os.Getenv("EDGEHOLD_MUTANT") != "oldest-silent"
 	guardGap         = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"

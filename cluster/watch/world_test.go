@@ -458,7 +458,7 @@ func (f *feed) halt(g *group) uint64 {
 			}
 		}
 		for _, o := range g.given {
-			if p.Epoch <= o.piece.Epoch && cursor.Overlap(p, o.piece) && o.at > f.at.Index {
+			if p.Epoch <= o.piece.Epoch && cursor.Overlap(p, o.piece) && (f.r.Now || o.at > f.at.Index) {
 				at = min(at, o.since)
 			}
 		}

@@ -63,7 +63,8 @@ type FeedRequest struct {
 	// several of them comes in one batch. A node that serves one piece at a time does not know of them: see FeedBatch.Parts.
 	Also []FeedPart `cbor:"5,keyasint,omitempty"`
 	// Beside are pieces of other groups that the caller follows too. If the group has taken over keys of one of them, the feed is
-	// Halted before it delivers a change from after that: the caller has to follow both pieces in one feed.
+	// Halted before it delivers a change from after that: the caller has to follow both pieces in one feed. With Now it is Halted at once
+	// also if the group has given these keys up again.
 	Beside []Piece `cbor:"6,keyasint,omitempty"`
 }
 

@@ -122,6 +122,8 @@ var mutants = []mutant{
 	{"feed-halt", []check{{"./cluster/group", "^TestFeedIsHalted$"}}},
 	{"oldest-silent", []check{{"./cluster/watch", "^TestOldest"}}},
 	{"none-match", []check{{"./api/httpd", "^TestWriteConditions$"}}},
+	{"feed-halt-now", []check{{"./cluster/group", "^TestFeedIsHalted$"}}},
+	{"now-latest", []check{{"./cluster/watch", "^TestNowOverAReturn$"}}},
 	{"silent-gap", []check{{"./cluster/watch", "^(TestGaps|TestCursorWhole)$"}}},
 	{"value-of-later", []check{{"./cluster/group", "^TestFeedValues$"}}},
 	{"list-position-late", []check{{"./fsm", "^TestListPosition$"}}},
