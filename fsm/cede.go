@@ -97,6 +97,7 @@ func (t *tx) cede(c *Cede, res *Result) *api.Error {
 // keepReceipt stores the receipt of a part of o and replaces earlier ones for the same keys. The group owned those keys again
 // since, so those moves are complete.
 func (t *tx) keepReceipt(x *Receipt, o *owned) {
+	t.gave = true
 	row := left{Receipt: *x}
 	if t.meta.Level.keepsHistory() {
 		row.at, row.since, row.epoch = t.index, o.sinceIndex, o.Epoch

@@ -26,6 +26,9 @@ type Machine struct {
 	shards []owned // by start; replaced, never changed
 	// known is what reads have cached of clients.
 	known map[api.ClientID]known
+
+	reading  sync.Mutex // held while receipts are read; taken after mu
+	receipts *receipts  // nil: they are to be read
 }
 
 // Open returns the machine whose state the engine holds, or a new one if the engine is empty. The machine does not close e.
@@ -116,6 +119,9 @@ func (m *Machine) Apply(index uint64, term api.Term, commands [][]byte) ([]Resul
 	defer m.mu.Unlock()
 	must(t.batch.Commit())
 	m.meta, m.shards = t.meta, t.shards
+	if t.gave {
+		m.forgetReceipts()
+	}
 	t.windows.publish(m.known)
 	return results, nil
 }
@@ -184,6 +190,7 @@ func (m *Machine) Close() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.engine, m.meta, m.shards = engine.NewMemory(), Meta{Level: Level1}, nil
+	m.forgetReceipts()
 }
 
 // Flush returns when all that had been applied before the call is on disk. It does not block Apply.
@@ -225,5 +232,6 @@ func (m *Machine) Adopt(dir string) error {
 	}
 	m.meta, m.shards = meta, shards
 	m.forgetClients()
+	m.forgetReceipts()
 	return nil
 }

@@ -107,6 +107,7 @@ func (m *Machine) Restore(from io.Reader) error {
 		return err
 	}
 	m.forgetClients()
+	m.forgetReceipts()
 	return m.load()
 }
 

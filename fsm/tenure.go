@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/edgehold/edgehold/api"
-	"github.com/edgehold/edgehold/api/codec"
 )
 
 // Tenure is what a machine knows of a piece of the keyspace that it owns at an epoch, or has owned at it.
@@ -39,11 +38,12 @@ func (m *Machine) Tenure(piece Shard) (Tenure, bool) {
 			known, t.Since = append(known, o.Range), max(t.Since, o.sinceIndex)
 		}
 	}
-	for _, x := range v.leftOf(piece) {
-		known, t.Since = append(known, x.Range), max(t.Since, x.since)
+	for _, x := range m.given(&v).of(v.meta.Group, piece) {
+		known, t.Since = append(known, x.left.Range), max(t.Since, x.since)
 		if t.Left == nil {
-			part, _ := x.Range.Intersect(piece.Range)
-			t.Left = &Left{Range: part, Epoch: x.Epoch, To: x.To, At: x.at}
+			first := x.left
+			first.Range, _ = first.Range.Intersect(piece.Range)
+			t.Left = &first
 		}
 	}
 	return t, covered(piece.Range, known)
@@ -71,38 +71,30 @@ func (m *Machine) Follows(earlier []Shard, after uint64) (at uint64, ok bool) {
 			note(o.sinceIndex)
 		}
 	}
-	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
-		head := codec.Reader{B: row}
-		if rng := head.Range(); !slices.ContainsFunc(earlier, func(e Shard) bool { return e.Range.Overlaps(rng) }) {
-			return true
-		}
-		x := parse(row, readLeft)
-		for _, from := range x.From {
-			if from.Group == v.meta.Group && x.at > after && follows(Shard{x.Range, x.epoch, from.Index, from.Of}) {
-				note(x.since)
+	all := m.given(&v)
+	for _, e := range earlier {
+		all.each(e.Range, func(x *given) {
+			for _, own := range x.shards {
+				if x.left.At > after && follows(Shard{x.left.Range, x.epoch, own.Index, own.Of}) {
+					note(x.since)
+				}
 			}
-		}
-		return true
-	})
+		})
+	}
 	return at, ok
 }
 
-// leftOf returns what the group has given up of the piece, the first first.
-func (v *view) leftOf(piece Shard) (all []left) {
-	v.scan([]byte{tableMoved}, []byte{tableMoved + 1}, func(_, row []byte) bool {
-		head := codec.Reader{B: row}
-		if rng, epoch := head.Range(), head.Uint(); !rng.Overlaps(piece.Range) || epoch <= piece.Epoch {
-			return true
+// of returns what the group has given up of the piece, the first first.
+func (x *receipts) of(group api.GroupID, piece Shard) (all []*given) {
+	x.each(piece.Range, func(g *given) {
+		sameEpoch := g.left.At == 0 || g.epoch == piece.Epoch
+		if g.left.Epoch > piece.Epoch && sameEpoch && slices.Contains(g.shards, Source{group, piece.Index, piece.Of}) {
+			all = append(all, g)
 		}
-		x := parse(row, readLeft)
-		if x.at > 0 && x.epoch != piece.Epoch || !slices.Contains(x.From, Source{Group: v.meta.Group, Index: piece.Index, Of: piece.Of}) {
-			return true
-		}
-		x.Records, x.Clients = nil, nil // which share memory with the row
-		all = append(all, x)
-		return true
 	})
-	slices.SortFunc(all, func(a, b left) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.Epoch, b.Epoch)) })
+	slices.SortFunc(all, func(a, b *given) int {
+		return cmp.Or(cmp.Compare(a.left.At, b.left.At), cmp.Compare(a.left.Epoch, b.left.Epoch), cmp.Compare(a.left.Range.Start, b.left.Range.Start))
+	})
 	return all
 }
 

@@ -39,6 +39,8 @@ type tx struct {
 	// to eventBytes there.
 	events                    []Event
 	eventsWritten, eventBytes int
+	// gave means that the entry changed tableMoved.
+	gave bool
 }
 
 // room is memory that each Apply uses again.
