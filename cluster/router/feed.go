@@ -16,8 +16,8 @@ import (
 // falls silent, the feed goes on at its position at another node, until ctx ends. It does not wait: the first Next finds the
 // leader, and returns CodeUnavailable after [api.DefaultTimeout] if none answers or the group has no feeds. Next returns
 // CodeWrongGroup only if the newest map says that the piece has moved and the group still says, later, that it does not own the
-// piece and never gave it up: the group has forgotten that it did. Of several pieces it returns that at once, so that the caller asks
-// for each alone.
+// piece and never gave it up: the group has forgotten that it did. Of several pieces, and of one in which the group has told a position,
+// it returns that at once: the caller asks for each alone, and the group will not adopt the piece.
 func (r *Router) Feed(ctx context.Context, q *words.FeedRequest) (words.Feed, error) {
 	f := &feed{router: r, request: *q}
 	f.ctx, f.cancel = context.WithCancel(ctx)
@@ -162,7 +162,7 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 		switch code := api.CodeOf(err); {
 		case err == nil:
 			return first, nil
-		case code == api.CodeWrongGroup && (len(f.request.Also) > 0 || movedOn(m, &f.request.Piece)), code == words.Apart:
+		case code == api.CodeWrongGroup && (len(f.request.Also) > 0 || f.forgotten() || movedOn(m, &f.request.Piece)), code == words.Apart:
 			return nil, err
 		case code == api.CodeWrongGroup, code == api.CodeUnavailable:
 			fresh, cancel := context.WithTimeout(ctx, api.DefaultTimeout)
@@ -182,6 +182,9 @@ func (f *feed) attach() (*words.FeedBatch, error) {
 	}
 }
 
+// forgotten reports whether a group that does not know the piece knew it once: it has told a position in it.
+func (f *feed) forgotten() bool { return f.request.After.Index > 0 && !f.request.Now }
+
 // removed returns CodeWrongGroup if there is no such group any more: the newest map does not have it, and has a later owner of the keys.
 func (f *feed) removed(ctx context.Context, m *placement.Map) error {
 	r, g := f.router, f.request.Group
@@ -194,7 +197,7 @@ func (f *feed) removed(ctx context.Context, m *placement.Map) error {
 	if r.cfg.Refresh(ctx) == nil {
 		m = r.cfg.Map()
 	}
-	if _, known := m.Group(g); known || !slices.ContainsFunc(f.request.Parts(), func(p words.FeedPart) bool { return movedOn(m, &p.Piece) }) {
+	if _, known := m.Group(g); known || !f.forgotten() && !slices.ContainsFunc(f.request.Parts(), func(p words.FeedPart) bool { return movedOn(m, &p.Piece) }) {
 		return nil
 	}
 	return api.Errorf(api.CodeWrongGroup, "there is no group %s any more", g)

@@ -242,20 +242,43 @@ func TestFeedThatCannotBegin(t *testing.T) {
 	})
 }
 
+// begin begins a feed.
+func begin(t *testing.T, r *Router, q *words.FeedRequest) words.Feed {
+	t.Helper()
+	f, err := r.Feed(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestFeedOfTheWrongGroup checks that a group which has not adopted the piece yet is asked again, and that one which has forgotten
-// it is not, once the map says that the piece has moved on.
+// it is not: because it has told a position in it, or once the map says that the piece has moved on.
 func TestFeedOfTheWrongGroup(t *testing.T) {
-	followed(t, func(t *testing.T, x *feeds, _ *Router, feed words.Feed) {
+	followed(t, func(t *testing.T, x *feeds, r *Router, feed words.Feed) {
 		wrong := error(api.Errorf(api.CodeWrongGroup, "not adopted yet"))
 		x.set(func() { x.refuse = wrong })
-		x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
-		time.AfterFunc(10*time.Second, func() { x.set(func() { x.refuse = nil }) })
+		q := words.FeedRequest{Piece: words.Piece{Range: api.PrefixRange("x/"), Of: 2, Epoch: 1, Group: "a.1"}, After: at(100)}
+		for name, f := range map[string]words.Feed{"begun": feed, "at a position": begin(t, r, &q)} {
+			if name == "begun" {
+				x.newest.then <- error(&api.Error{Code: api.CodeUnavailable})
+			}
+			began := time.Now()
+			if _, err := f.Next(); api.CodeOf(err) != api.CodeWrongGroup || time.Since(began) > time.Second {
+				t.Errorf("%s: %v after %v", name, err, time.Since(began))
+			}
+			_ = f.Close()
+		}
+		q.After = words.Position{}
+		feed = begin(t, r, &q)
+		defer feed.Close()
+		time.AfterFunc(8*time.Second, func() { x.set(func() { x.refuse = nil }) })
 		began := time.Now()
-		if b, err := feed.Next(); err != nil || time.Since(began) < 10*time.Second || time.Since(began) > 12*time.Second {
+		if b, err := feed.Next(); err != nil || time.Since(began) < 8*time.Second || time.Since(began) > 10*time.Second {
 			t.Fatalf("%+v, %v after %v", b, err, time.Since(began))
 		}
 		if n := len(x.opened); n > 60 {
-			t.Errorf("a group that is not ready was asked %d times in 10 s", n)
+			t.Errorf("a group that is not ready was asked %d times in 8 s", n)
 		}
 		if x.refreshes == 0 {
 			t.Error("no newer map was asked for")

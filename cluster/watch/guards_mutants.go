@@ -9,6 +9,7 @@ var (
 	guardMovedSince  = os.Getenv("EDGEHOLD_MUTANT") != "moved-from-now"
 	guardOneFeed     = os.Getenv("EDGEHOLD_MUTANT") != "feed-apart"
 	guardEarliest    = os.Getenv("EDGEHOLD_MUTANT") != "now-latest"
+	guardAnotherLife = os.Getenv("EDGEHOLD_MUTANT") != "another-life"
 	guardOwners      = os.Getenv("EDGEHOLD_MUTANT") != "cursor-owners"
 	guardOldest      = os.Getenv("EDGEHOLD_MUTANT") != "oldest-silent"
 	guardGap         = os.Getenv("EDGEHOLD_MUTANT") != "silent-gap"

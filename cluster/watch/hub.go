@@ -100,7 +100,7 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
-	at, err := h.resume(ctx, r)
+	at, lost, err := h.resume(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +115,10 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 	default:
 		at, err = h.instants.now(w.ctx, r.Range)
 	}
+	if lost {
+		h.metrics.gaps(1, string(api.GapRestored))
+		w.gaps = []api.Gap{{Range: r.Range, Reason: api.GapRestored}}
+	}
 	if err == nil {
 		err = w.begin(at)
 	}
@@ -128,24 +132,23 @@ func (h *Hub) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, 
 	return w, nil
 }
 
-// resume returns the position from which the watch is to go on; nil if it has none yet.
-func (h *Hub) resume(ctx context.Context, r *api.WatchRequest) (*cursor.Cursor, error) {
+// resume returns the position from which the watch is to go on; nil if it has none yet. lost means that it had one, of before a restore.
+func (h *Hub) resume(ctx context.Context, r *api.WatchRequest) (at *cursor.Cursor, lost bool, err error) {
 	if r.From == "" || r.From == api.Oldest {
-		return nil, nil
+		return nil, false, nil
 	}
 	c, err := cursor.Decode(r.From)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	at, err := c.Within(r.Range)
-	if err == nil {
-		err = h.checkOwners(ctx, at)
-	}
-	if err != nil {
-		return nil, err
+	if at, err = c.Within(r.Range); err != nil {
+		return nil, false, err
 	}
 	h.metrics.resumes(1)
-	return at, nil
+	if lost, err = h.ofAnotherLife(ctx, at); lost {
+		at = nil
+	}
+	return at, lost, err
 }
 
 // admit counts the watch.

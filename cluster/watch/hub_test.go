@@ -375,7 +375,7 @@ func TestSilentCatchUp(t *testing.T) {
 		}
 		for i := range MaxCatchUps + 1 { // the first one has the source, which none of the others can use
 			at := cursor.Cursor{Range: prefix("b/"), Pieces: []cursor.Piece{{
-				Piece: words.Piece{Range: prefix("b/"), Of: 1, Epoch: uint64(1000 - i), Group: "g"}, At: words.Position{Incarnation: 1, Index: 1},
+				Piece: words.Piece{Range: prefix("b/"), Of: 1, Epoch: uint64(1000 - i), Group: "g"}, // which it has yet to take over
 			}}}
 			from, err := at.Encode()
 			if err != nil {

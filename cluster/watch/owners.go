@@ -2,25 +2,72 @@ package watch
 
 import (
 	"context"
+	"slices"
+	"sync"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/cluster/cursor"
+	"github.com/edgehold/edgehold/cluster/words"
 	"github.com/edgehold/edgehold/fsm/placement"
 )
 
-// checkOwners refuses, with CodeInvalid, a cursor that names an owner which there never was: a watch from there would wait for it for
-// ever. What has an owner of a later epoch by now may have had any before. If the map cannot be made new, nothing is refused.
-func (h *Hub) checkOwners(ctx context.Context, c *cursor.Cursor) error {
-	if strange(h.cfg.Map(), c) == nil || !guardOwners {
-		return nil
+// ofAnotherLife reports whether a cursor names an owner which there never was since the cluster was restored from a backup: the map has
+// another owner at just this epoch; or only earlier ones, and the owner that the cursor names does not know of it, though it has told a
+// position there. A watch from such a cursor would wait for that owner for ever. The error is CodeUnavailable if that cannot be found out.
+func (h *Hub) ofAnotherLife(ctx context.Context, c *cursor.Cursor) (bool, error) {
+	if m := h.cfg.Map(); strange(m, c) == nil && len(ahead(m, c)) == 0 || !guardOwners {
+		return false, nil
 	}
 	fresh := h.cfg.Refresh(ctx) == nil // the cursor may know of a move before this node does
-	p := strange(h.cfg.Map(), c)
-	if p == nil || !fresh {
-		return nil
+	m := h.cfg.Map()
+	if strange(m, c) != nil {
+		return fresh, nil
 	}
-	return api.Errorf(api.CodeInvalid, "the cursor says that the group %.100q owns %v at epoch %d, which it never did: pass it exactly as it was given",
-		p.Group, p.Range, p.Epoch)
+	unknown, err := h.unknown(ctx, ahead(m, c))
+	if err != nil || len(unknown) == 0 {
+		return false, err
+	}
+	if err := h.cfg.Refresh(ctx); err != nil {
+		return false, &api.Error{Code: api.CodeUnavailable, Op: "watch", RetryAfter: time.Second, Err: err,
+			Hint: "an owner that the cursor names does not know of it, and there is no newer map"}
+	}
+	m = h.cfg.Map()
+	return slices.ContainsFunc(unknown, func(p words.Piece) bool { return !movedOn(m, p) }), nil
+}
+
+// ahead returns the pieces in which a position was told, and for some of whose keys the map has only earlier owners.
+func ahead(m *placement.Map, c *cursor.Cursor) (all []cursor.Piece) {
+	for _, p := range c.Pieces {
+		if m != nil && p.At.Index > 0 && slices.ContainsFunc(m.Spans(p.Range), func(s placement.Span) bool { return s.Epoch < p.Epoch }) {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// unknown asks the owners of the pieces, and returns those of which their owners do not know.
+func (h *Hub) unknown(ctx context.Context, pieces []cursor.Piece) (all []words.Piece, err error) {
+	ctx, cancel := context.WithTimeout(ctx, api.DefaultTimeout)
+	defer cancel()
+	errs := make([]error, len(pieces))
+	var wg sync.WaitGroup
+	for i, p := range pieces {
+		wg.Go(func() {
+			defer h.cfg.Faults.Catch("watch", &errs[i])
+			_, errs[i] = h.firstBatch(ctx, words.FeedRequest{Piece: p.Piece, After: p.At, KeysOnly: true})
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		switch {
+		case api.CodeOf(err) == api.CodeWrongGroup && guardAnotherLife:
+			all = append(all, pieces[i].Piece)
+		case err != nil && api.CodeOf(err) != api.CodeWrongGroup:
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // strange returns a piece that contradicts the map: which gives the piece's keys to another group at just this epoch, or does not have

@@ -27,7 +27,7 @@ type Feed interface {
 	// Later ones come when there are events, and without events about once a second. Batches may be shared and must not be changed.
 	// After a batch that has Moved or is Halted the error is io.EOF. CodeWrongGroup means that the group does not own the piece and
 	// never gave it up, also by the newest map; of a feed of several pieces it means only that this holds for one of them at the
-	// node that leads. [Apart] means that the node serves one piece at a time. CodeNotLeader and CodeUnavailable mean that the feed
+	// node that leads, and of one from a position in the piece only that the leader says so. [Apart] means that the node serves one piece at a time. CodeNotLeader and CodeUnavailable mean that the feed
 	// may go on at the last position, perhaps from another node.
 	Next() (*FeedBatch, error)
 	// Close ends the feed. It may be called beside Next, which then fails.
