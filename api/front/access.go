@@ -2,6 +2,7 @@ package front
 
 import (
 	"context"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 )
@@ -36,6 +37,12 @@ type Access interface {
 	Changes() uint64
 	// Describe returns the principal's name and what it may do.
 	Describe(p *Principal) (*api.Self, error)
+}
+
+// Pacer is an [Access] that bounds how fast streams return bytes. Its methods are as those of Access.
+type Pacer interface {
+	// Pace returns how long it takes until the principal is within its rate, with what was charged to it so far; 0 if it is.
+	Pace(p *Principal) time.Duration
 }
 
 // Authenticate returns the principal of a credential; "" is none. from is where it comes from. The error is that of [Access].

@@ -3,6 +3,7 @@ package front
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgehold/edgehold/api"
 	"github.com/edgehold/edgehold/api/observe"
@@ -16,20 +17,26 @@ func (b *Backend) Watches() bool { return b.watcher != nil }
 // Watch implements api.Watcher. It needs [List] on the whole range, and [Read] too unless only keys are asked for. The rights are
 // judged again before each batch is returned, if they may have changed: the stream then ends with the refusal.
 //
-// An open watch is no request in flight. What it has returned is charged to the principal.
+// An open watch is no request in flight. What it has returned is charged to the principal; if that is over its rate, the next batch waits,
+// for [MaxPace] at most.
 func (c Caller) Watch(ctx context.Context, r *api.WatchRequest) (api.WatchStream, error) {
 	s := &judged{caller: c, request: *r}
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	if a := c.backend.access; a != nil {
 		if err := a.Enter(c.principal, 0); err != nil {
+			s.cancel()
 			return nil, err
 		}
+		s.pacer, _ = a.(Pacer)
 		s.changes = a.Changes()
 		if err := s.allow(); err != nil {
+			s.cancel()
 			return nil, err
 		}
 	}
-	inner, err := c.backend.watcher.Watch(ctx, &s.request)
+	inner, err := c.backend.watcher.Watch(s.ctx, &s.request)
 	if err != nil {
+		s.cancel()
 		return nil, err
 	}
 	s.WatchStream = inner
@@ -44,10 +51,35 @@ type judged struct {
 	request api.WatchRequest
 	changes uint64 // those of Access before which the rights were judged
 	closed  atomic.Bool
+	pacer   Pacer           // nil: there are no rates
+	ctx     context.Context // of the watch; ends with Close
+	cancel  context.CancelFunc
+}
+
+// MaxPace bounds how long a watch waits before a batch because its principal is over its rate. A watch that takes nothing for longer ends
+// as one that is idle.
+const MaxPace = 15 * time.Second
+
+// wait waits until the principal is within its rate, for [MaxPace] at most, or until the watch ends.
+func (s *judged) wait() {
+	if s.pacer == nil {
+		return
+	}
+	d := min(s.pacer.Pace(s.caller.principal), MaxPace)
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.ctx.Done():
+	}
 }
 
 // Next implements api.WatchStream.
 func (s *judged) Next() (*api.WatchBatch, error) {
+	s.wait()
 	b, err := s.WatchStream.Next()
 	if err == nil {
 		err = s.judge()
@@ -96,6 +128,7 @@ func (s *judged) allow() error {
 
 // Close implements api.WatchStream.
 func (s *judged) Close() error {
+	s.cancel()
 	if !s.closed.Swap(true) {
 		s.caller.backend.watching.open.Add(-1)
 	}

@@ -56,6 +56,19 @@ func (b *bucket) charge(bytes int64) {
 	b.restBytes -= float64(bytes)
 }
 
+// pace returns how long it is until no bytes are owed.
+func (b *bucket) pace(now time.Time) time.Duration {
+	if b == nil || b.bytes == 0 {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fill(now); b.restBytes >= 0 {
+		return 0
+	}
+	return seconds(-b.restBytes / b.bytes)
+}
+
 // fill adds what has come to the rest since it was counted. The caller holds mu.
 func (b *bucket) fill(now time.Time) {
 	if b.at.IsZero() {

@@ -43,7 +43,10 @@ type Warden struct {
 	seen sync.Map   // placement.TokenID -> *atomic.Int64: when the token was last used here, in Unix seconds
 }
 
-var _ front.Access = (*Warden)(nil)
+var (
+	_ front.Access = (*Warden)(nil)
+	_ front.Pacer  = (*Warden)(nil)
+)
 
 // unheard is the value of current while the age is not known.
 const unheard = int64(-1) << 62
@@ -304,6 +307,15 @@ func (w *Warden) Charge(p *front.Principal, bytes int64) {
 	if x, err := w.judge(p); err == nil {
 		x.bucket.charge(bytes)
 	}
+}
+
+// Pace implements front.Pacer.
+func (w *Warden) Pace(p *front.Principal) time.Duration {
+	x, err := w.judge(p)
+	if err != nil {
+		return 0 // the watch ends
+	}
+	return x.bucket.pace(time.Now())
 }
 
 // Holds implements front.Access.

@@ -309,7 +309,13 @@ func TestRates(t *testing.T) {
 		if wait := api.AsError(err).RetryAfter; wait < 1900*time.Millisecond || wait > 2100*time.Millisecond {
 			t.Errorf("the wait is %v", wait)
 		}
+		if wait := w.Pace(b); wait < 1900*time.Millisecond || wait > 2100*time.Millisecond || w.Pace(p) != 0 {
+			t.Errorf("the pace is %v, and %v without a rate in bytes", wait, w.Pace(p))
+		}
 		time.Sleep(2001 * time.Millisecond)
+		if wait := w.Pace(b); wait != 0 {
+			t.Errorf("the pace is %v two seconds later", wait)
+		}
 		wantCode(t, "two seconds later", w.Enter(b, 0), "", "")
 	})
 }
