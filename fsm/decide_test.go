@@ -270,3 +270,24 @@ func TestForgottenCommit(t *testing.T) {
 		t.Errorf("a repetition gets %+v", got)
 	}
 }
+
+// TestForgedParticipants (Attack 9): which groups took part in a commit is what its first decision says. A later one with other groups,
+// with more or with none changes nothing: each group that asks is told what it would have been told before. A group that has not
+// prepared resolves nothing.
+func TestForgedParticipants(t *testing.T) {
+	r := founded(t)
+	r.put("k", "old")
+	tx := ref("c", 1, "g.1")
+	r.ok(commit(tx, "g.2"))
+	for _, forged := range [][]api.GroupID{nil, {"g.3"}, {"g.2", "g.3"}} {
+		d := r.ok(commit(tx, forged...)).Decision
+		if !slices.Equal(d.Participants, []api.GroupID{"g.2"}) || !slices.Equal(d.Unresolved, d.Participants) ||
+			d.At("g.2") != ident.TxnCommitted || d.At("g.3") != ident.TxnAborted {
+			t.Errorf("a second commit with the groups %v: %+v", forged, d)
+		}
+	}
+	r.ok(resolveTo(r, ref("c", 2, "g.2"), ident.TxnCommitted))
+	if got := r.read("k"); string(got.Value) != "old" {
+		t.Errorf("a commit of what was not prepared left %+v", got)
+	}
+}
