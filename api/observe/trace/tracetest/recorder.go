@@ -37,7 +37,7 @@ type Span struct {
 func (s *Span) Attribute(name string) string {
 	for _, a := range slices.Backward(s.Attributes) {
 		if string(a.Key) == name {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""
