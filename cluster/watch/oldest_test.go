@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,8 +246,7 @@ func (w *world) since(t *testing.T, c *client, known *placement.Map) {
 		got[e.Key] = append(got[e.Key], e)
 	}
 	n := map[api.Key]int{}
-	for i := len(w.told) - 1; i >= 0; i-- {
-		e := w.told[i]
+	for _, e := range slices.Backward(w.told) {
 		n[e.Key]++
 		at := len(got[e.Key]) - n[e.Key]
 		switch {
