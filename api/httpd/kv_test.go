@@ -329,3 +329,36 @@ func TestNoneOfThemTakesEffectOnce(t *testing.T) {
 		t.Errorf("took effect at %s and at %s", header(first, "Edgehold-Version"), header(again, "Edgehold-Version"))
 	}
 }
+
+// TestRefusedForGood: if a copy of a request is refused since the key has a version that it must not have, or has not reached one, no other
+// copy writes, though the key has gone on when that one comes.
+func TestRefusedForGood(t *testing.T) {
+	h, _ := memoryAPI()
+	now := put(t, h, "a", "1")
+	has := []string{`If-None-Match: "` + now + `"`, "Idempotency-Key: has"}
+	early := []string{`If-None-Match: "` + nextVersion(t, now) + `"`, "Idempotency-Key: early"}
+	judge := func() {
+		t.Helper()
+		wantProblem(t, request(h, "PUT", "/v1/kv/a", "x", has...), 412, api.CodePreconditionFailed, now)
+		wantProblem(t, request(h, "PUT", "/v1/kv/a", "x", early...), 400, api.CodeInvalid, now)
+	}
+	judge()
+	for range 3 {
+		put(t, h, "a", "2")
+	}
+	judge()
+	wantProblem(t, request(h, "PUT", "/v1/kv/a", "x", early[0], has[1]), 409, api.CodeConflict, "another request")
+	if got := bodyOf(t, request(h, "GET", "/v1/kv/a", "")); got != "2" {
+		t.Errorf("the key has %q", got)
+	}
+}
+
+func nextVersion(t *testing.T, text string) string {
+	t.Helper()
+	v, err := api.ParseVersion(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Index++
+	return v.String()
+}

@@ -50,7 +50,7 @@ func (x *exchange) write(op api.Op) error {
 		return x.neverHolds(ifMatch)
 	}
 	if none := ifNoneMatch.versions(true); len(none) > 0 {
-		if err := x.left(none); err != nil {
+		if err := x.left(id, none); err != nil {
 			return err
 		}
 	}
@@ -131,21 +131,43 @@ const maxAlternatives = 16
 // left returns nil if the key has none of the versions, which are sorted, and never will have one again: versions rise, and one that the
 // key has left does not come back. So the write that follows needs no condition for that. Otherwise it returns what the write is refused
 // with.
-func (x *exchange) left(none []api.Version) error {
-	x.read = api.ReadRequest{Keys: append(x.keys[:0], x.key)}
-	res, err := x.ask()
+func (x *exchange) left(id api.RequestID, none []api.Version) error {
+	newest := none[len(none)-1]
+	e, by, group, err := x.judged(id, newest)
 	if err != nil {
 		return err
 	}
-	e, newest := &res.Entries[0], none[len(none)-1]
 	switch {
 	case e.Exists && slices.Contains(none, e.Version) && guardNoneMatch:
-		x.ownerHeaders(res.ServedBy, res.Group)
+		x.ownerHeaders(by, group)
 		return x.conditionFailed(e, tags{})
 	case newest.Compare(e.Version) > 0:
 		return api.Errorf(api.CodeInvalid, "If-None-Match names the version %v, which the key never had: it is at version %v", newest, e.Version)
 	}
 	return nil
+}
+
+// judged reads the key for left. With an id the read has a record, as each alternative has: all copies of the request judge by one version.
+// Otherwise one of them could be refused, and an earlier one that comes later would still write. The record tells requests with another
+// newest version apart: they are a conflict.
+func (x *exchange) judged(id api.RequestID, newest api.Version) (e *api.Entry, by api.ServedBy, group api.GroupID, err error) {
+	if id.IsZero() {
+		x.read = api.ReadRequest{Keys: append(x.keys[:0], x.key)}
+		res, err := x.ask()
+		if err != nil {
+			return nil, api.ServedByOwner, "", err
+		}
+		return &res.Entries[0], res.ServedBy, res.Group, nil
+	}
+	x.writes = true
+	get := []api.Op{{Kind: api.OpGet, Key: x.key}}
+	res, err := x.Store.Do(x.Ctx, &api.Txn{
+		ID: alternativeID(id, maxAlternatives), If: []api.Cond{{Kind: api.CondVersion, Key: x.key, Version: newest}}, Then: get, Else: get,
+	})
+	if err != nil {
+		return nil, api.ServedByOwner, "", err
+	}
+	return &res.Entries[0], api.ServedByOwner, res.Group, nil
 }
 
 // readConditions reads both headers of conditions.
