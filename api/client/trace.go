@@ -17,7 +17,7 @@ type Span struct {
 	// Header is what a node needs to continue the trace: traceparent and tracestate (W3C Trace Context), under the names that
 	// [http.Header] has. It is nil if the call is not sampled.
 	Header http.Header
-	// End ends the span, with the error that the call returns. It is called once, even if the call panics.
+	// End, if it is not nil, ends the span, with the error that the call returns. It is called once, even if the call panics.
 	End func(err error)
 }
 
@@ -34,7 +34,9 @@ func (c *Client) run(ctx context.Context, q *call) (a *answer, err error) {
 		return c.carryOut(ctx, q)
 	}
 	ctx, span := c.tracer(ctx, q.op)
-	defer func() { span.End(err) }()
+	if span.End != nil {
+		defer func() { span.End(err) }()
+	}
 	q.trace = span.Header
 	return c.carryOut(ctx, q)
 }

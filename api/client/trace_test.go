@@ -57,3 +57,12 @@ func TestSpanEnds(t *testing.T) {
 		_ = traced.Close()
 	}
 }
+
+// TestNoSpan: a Tracer may make no span of a call, as the zero Span.
+func TestNoSpan(t *testing.T) {
+	c := New(storetest.NewMemory(), WithTracer(func(ctx context.Context, _ string) (context.Context, Span) { return ctx, Span{} }))
+	defer func() { _ = c.Close() }()
+	if _, err := c.Put(t.Context(), "k", nil); err != nil {
+		t.Error(err)
+	}
+}
