@@ -267,10 +267,14 @@ func (j *watchJudge) nothing(k api.Key, of []int) error {
 	return fmt.Errorf("nothing was told of %q, but this had happened: %v", string(k), &j.all[of[last]])
 }
 
-// absent reports whether the key of the i-th change was absent after it at some time before the list had ended.
+// absent reports whether the key of the i-th change was absent at some time from then until the list had ended.
 func (j *watchJudge) absent(i int) bool {
-	next := j.changes.next(i)
-	return j.all[i].Kind != api.EventPut || next != nil && next.Kind != api.EventPut && next.At <= j.since
+	for c := &j.all[i]; c != nil && (c == &j.all[i] || c.At <= j.since); c = j.changes.next(j.named[keyAt{c.Key, c.Version}]) {
+		if c.Kind != api.EventPut {
+			return true
+		}
+	}
+	return false
 }
 
 // first judges the first event of a key.

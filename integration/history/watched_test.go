@@ -146,6 +146,18 @@ func TestWatched(t *testing.T) {
 	}
 }
 
+// TestListedBesideADelete checks that a list need not have a key that was deleted before it had ended, however often it was written
+// before that, and that it must have one that was only written.
+func TestListedBesideADelete(t *testing.T) {
+	for happens, wrong := range map[string]string{"a1 a2 -a3 a4 b5": "", "a1 -a2 b5": "", "a1 a2 a4 b5": "nothing was told", "a1 a2 a4 b5 -a7": "nothing was told"} {
+		all := happened(happens)
+		w := &Watch{Name: "w", List: true, Begun: 15 * time.Second, Until: 15 * time.Second, Whole: true, Batches: told(t, all, "55: b5", "56: ready !")}
+		if _, err := Watched(w, all, nil); (err == nil) != (wrong == "") || err != nil && !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%s: judged %v, want %q", happens, err, wrong)
+		}
+	}
+}
+
 // TestWatchedBegins: a watch from now tells nothing from before it was asked for, and a list is not from before that.
 func TestWatchedBegins(t *testing.T) {
 	all := happened("a1 a2")
