@@ -242,7 +242,7 @@ func TestDocsNameMetrics(t *testing.T) {
 			continue
 		}
 		for _, m := range metricNamed.FindAllString(strings.Join(lines(t, file), "\n"), -1) {
-			if named++; !there[m] {
+			if named++; !there[m] && !there[strings.TrimSuffix(m, "_bucket")] { // which a histogram has
 				t.Errorf("%s names the metric %s: there is none", name, m)
 			}
 		}

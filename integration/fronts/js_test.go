@@ -81,7 +81,7 @@ func TestJSInNode(t *testing.T) {
 	t.Parallel()
 	env := []string{"EDGEHOLD_FAR=" + farEdge(t), "EDGEHOLD_HOME=" + homeEdge(t)}
 	dir := jsPackage.project(t)
-	out := run(t, dir, env, clients.Need(t, "node"), "--test", "--test-reporter=spec", "surface.test.mjs", "retry.test.mjs")
+	out := run(t, dir, env, clients.Need(t, "node"), "--test", "--test-reporter=spec", "surface.test.mjs", "retry.test.mjs", "bare.test.mjs")
 	if !strings.Contains(out, "fail 0") || strings.Contains(out, "pass 0") {
 		t.Errorf("the runner says neither that it ran nor that none has failed:\n%s", out)
 	}

@@ -118,8 +118,8 @@ export class Network {
     const link = new Link(bound, until.signal)
     try {
       q.attempting?.()
-      const res = await this.send(e, q, token, link.signal, q.waits === true ? undefined : bound)
-      const answer = { status: res.status, headers: res.headers, bytes: new Uint8Array(await res.arrayBuffer()) }
+      const res = await link.within(this.send(e, q, token, link.signal, q.waits === true ? undefined : bound))
+      const answer = { status: res.status, headers: res.headers, bytes: new Uint8Array(await link.within(res.arrayBuffer())) }
       if (answer.status === 200 || q.accepts?.(answer) === true) {
         this.endpoints.answered(e)
         return answer
@@ -146,13 +146,14 @@ export class Network {
   }
 
   /** Sends the request, without looking at the answer. bound: how long the node may take. */
-  send(e: Endpoint, q: Call, token: string, signal: AbortSignal, bound?: number): Promise<Response> {
+  send(e: Endpoint, q: Call, token: string, signal: AbortSignal | undefined, bound?: number): Promise<Response> {
     const query = [...(q.query ?? [])]
     if (bound !== undefined) query.push("timeout=" + Math.max(1, Math.ceil(bound)) + "ms")
     const headers: Record<string, string> = { ...q.headers }
     if (q.id !== undefined) headers["Idempotency-Key"] = q.id()
     if (token !== "") headers["Authorization"] = "Bearer " + token
-    const init: RequestInit = { method: q.method, headers, signal, redirect: "manual" }
+    const init: RequestInit = { method: q.method, headers, redirect: "manual" }
+    if (signal !== undefined) init.signal = signal
     if (q.body !== undefined) init.body = q.body as BodyInit
     return this.fetch(e.base + q.path + (query.length > 0 ? "?" + query.join("&") : ""), init)
   }
@@ -187,27 +188,45 @@ export class Until {
 /** The longest time that a timer takes. */
 const longestTimer = 0x7fffffff
 
-/** A signal that ends after ms, or with another one. */
+/** The reason of a signal that ends because of time. Not each runtime has DOMException. */
+function timedOut(ms: number): Error {
+  const text = `no answer within ${Math.round(ms)} ms`
+  return typeof DOMException === "function" ? new DOMException(text, "TimeoutError") : Object.assign(new Error(text), { name: "TimeoutError" })
+}
+
+/**
+ * A signal that ends after ms, or with another one. A runtime without AbortController, such as Fastly Compute, has no signal; there, what
+ * is awaited ends all the same, and the request is left to the runtime.
+ */
 export class Link {
-  private readonly controller = new AbortController()
+  private readonly controller = typeof AbortController === "function" ? new AbortController() : undefined
+  private readonly over: Promise<never>
+  private give: (reason: unknown) => void = () => undefined
   private timer: ReturnType<typeof setTimeout> | undefined
-  private readonly passOn = (): void => this.controller.abort(this.parent?.reason)
+  private readonly passOn = (): void => this.cut(this.parent?.reason)
 
   constructor(ms: number, private readonly parent: AbortSignal | undefined) {
+    this.over = new Promise((_, reject) => (this.give = reject))
+    this.over.catch(() => undefined) // it need not be awaited
     this.restart(ms)
     if (parent?.aborted === true) this.passOn()
     else parent?.addEventListener("abort", this.passOn)
   }
 
-  get signal(): AbortSignal {
-    return this.controller.signal
+  get signal(): AbortSignal | undefined {
+    return this.controller?.signal
+  }
+
+  /** What p resolves to. It rejects at the end of the link if the runtime cannot end p itself. */
+  within<T>(p: Promise<T>): Promise<T> {
+    return this.controller === undefined ? Promise.race([p, this.over]) : p
   }
 
   /** The time begins anew. */
   restart(ms: number): void {
     clearTimeout(this.timer)
     if (ms >= longestTimer) return
-    this.timer = setTimeout(() => this.controller.abort(new DOMException(`no answer within ${Math.round(ms)} ms`, "TimeoutError")), ms)
+    this.timer = setTimeout(() => this.cut(timedOut(ms)), ms)
   }
 
   /** The time does not run. */
@@ -224,7 +243,12 @@ export class Link {
   /** Ends what the signal was given to. */
   abort(): void {
     this.end()
-    this.controller.abort()
+    this.cut()
+  }
+
+  private cut(reason?: unknown): void {
+    this.controller?.abort(reason)
+    this.give(reason)
   }
 }
 

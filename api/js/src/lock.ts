@@ -150,6 +150,7 @@ export class Lock implements AsyncDisposable {
 export async function acquire(net: Network, name: string, ttl: number, o: LockOptions): Promise<Lock> {
   duration(ttl, "ttl")
   if (o.wait !== undefined) duration(o.wait, "wait")
+  if (typeof AbortController !== "function") throw invalid("this runtime has no AbortController, which says that a lock is lost").of("lock", name)
   const key = randomHex()
   const began = performance.now()
   const left = (): number => (o.wait === undefined ? longestWait : Math.max(0, o.wait - (performance.now() - began)))

@@ -17,7 +17,7 @@ export async function* eventsOf(body: ReadableStream<Uint8Array>, link: Link, si
   try {
     for (;;) {
       link.restart(silence)
-      const { done, value } = await reader.read()
+      const { done, value } = await link.within(reader.read())
       link.stop() // between two reads it is the program that takes its time
       if (done) return
       yield* parser.push(value)

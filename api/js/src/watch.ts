@@ -128,7 +128,7 @@ export class Watch {
     try {
       const query = [...(call.query ?? [])]
       if (this.cursor !== undefined) query.push("from=" + encodeURIComponent(this.cursor))
-      const res = await this.net.send(endpoint, { ...call, query }, token, link.signal)
+      const res = await link.within(this.net.send(endpoint, { ...call, query }, token, link.signal))
       const events = /^text\/event-stream\b/i.test(res.headers.get("Content-Type") ?? "")
       if (res.status === 200 && events && res.body !== null) {
         this.net.endpoints.answered(endpoint)
