@@ -113,7 +113,7 @@ export function count(n) {
 export const rate = n => n > 0 && n < 10 ? n.toFixed(1) : count(n)
 
 /** A short time. @param {number} us in microseconds */
-export const micros = us => us < 100 ? us.toFixed(1) + ' µs' : (us / 1000).toFixed(1) + ' ms'
+export const micros = us => us < 100 ? us.toFixed(1) + ' µs' : (us / 1000).toFixed(us < 1e5 ? 1 : 0) + ' ms'
 
 /** A time in milliseconds. @param {number} ms */
 export function span(ms) {
