@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -21,7 +22,7 @@ func CloseAll(nodes ...*Node) error {
 	for _, n := range nodes {
 		n.together.Store(true)
 	}
-	for room := len(rooms) - 1; room >= 0; room-- {
+	for room := range slices.Backward(rooms) {
 		var ended sync.WaitGroup
 		for _, n := range nodes {
 			ended.Go(func() { n.endRoom(room) })

@@ -99,7 +99,7 @@ func TestConsulOfSeveralGroups(t *testing.T) {
 		}
 		return all
 	}
-	clear := func() {
+	empty := func() {
 		t.Helper()
 		for e, err := range p.Client("home").List(t.Context(), "consul/") {
 			if err != nil {
@@ -142,7 +142,7 @@ func TestConsulOfSeveralGroups(t *testing.T) {
 	rest := map[api.GroupID]api.GroupID{"home.1": "home.2", "home.2": "home.1"}[first[0]]
 	var last uint64
 	for _, group := range []api.GroupID{rest, "away.2"} {
-		clear()
+		empty()
 		_, _, now := askConsul(t, http.MethodGet, "http://"+other.Consul+"/v1/kv/t/?keys", "")
 		answers := make(chan uint64, 1)
 		go func() {
@@ -159,7 +159,7 @@ func TestConsulOfSeveralGroups(t *testing.T) {
 		}
 		last = index
 	}
-	clear()
+	empty()
 	place(`{"prefix":"consul/","region":"home"}`, "200")
 	until(http.MethodGet, "http://"+node.Consul+"/v1/kv/t/new", "500 the keys that begin with consul/ have several owners, and an answer would be of no one instant. "+
 		"Give all of them to one group, while there are none: edgehold placement set --prefix consul/ --group GROUP")

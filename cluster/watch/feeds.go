@@ -136,7 +136,12 @@ func (m *merge) split(places []int, apart bool) {
 func equalize(pieces []cursor.Piece) {
 	earliest := map[api.GroupID]words.Position{}
 	for _, p := range pieces {
-		if at, ok := earliest[p.Group]; !ok || at.Incarnation == p.At.Incarnation && (at.Index > p.At.Index) == guardEarliest {
+		at, ok := earliest[p.Group]
+		earlier := p.At.Index < at.Index
+		if !guardEarliest {
+			earlier = p.At.Index > at.Index
+		}
+		if !ok || at.Incarnation == p.At.Incarnation && earlier {
 			earliest[p.Group] = p.At
 		}
 	}

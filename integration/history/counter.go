@@ -23,7 +23,7 @@ func count(s State) (n int64, ok bool) {
 		return 0, true
 	}
 	if v := s.Value; len(v) == 8 && v[7] == 0 {
-		return int64(binary.LittleEndian.Uint64([]byte(v))), true //nolint:gosec // below 2^56
+		return int64(binary.LittleEndian.Uint64([]byte(v))), true // below 2^56
 	}
 	n, err := strconv.ParseInt(s.Value, 10, 64)
 	return n, err == nil
@@ -71,7 +71,7 @@ func prepareCounter(ops []*Op) (*prepared, *Violation) {
 			if !ok || n > int64(len(ops)) {
 				return nil, violation(o.Key, "a counter was seen with what no adds can make", o)
 			}
-			s.saw = token(n) //nolint:gosec // there are not so many operations
+			s.saw = token(n)
 		}
 		switch {
 		case o.Outcome == OK:
