@@ -16,7 +16,7 @@ const (
 	// restAfter is how many calls of a connection are refused before it is not read for restFor. That bounds the cost of a
 	// client that ignores refusals. Clients that respect them come back much later.
 	restAfter = 8
-	restFor   = 10 * time.Millisecond
+	restFor   = 20 * time.Millisecond
 	// mostRefused is how many calls are refused between two pauses if more keep arriving. Otherwise all that has arrived is
 	// refused before the pause.
 	mostRefused = 2048

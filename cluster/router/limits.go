@@ -13,7 +13,8 @@ import (
 // limits holds back, for each group, the requests that its leader would refuse for load. A group whose leader has
 // refused nothing has the highest limit.
 type limits struct {
-	narrow atomic.Int64 // groups whose leaders have refused; changed under mu
+	narrow atomic.Int64              // groups whose leaders have refused; changed under mu
+	full   atomic.Pointer[foundFull] // of the group that was found full last, until one of its requests ends
 
 	mu  sync.Mutex
 	all int                                // guarded by mu: requests under way to any group
@@ -30,6 +31,21 @@ const (
 	raiseAfter = 32
 )
 
+// foundFull says of a group that it is full, for so many more requests. Under overload many are refused for each that ends, and to
+// find out the same for each of them would cost most of a refusal.
+type foundFull struct {
+	group api.GroupID
+	begun int // with as many requests on their way
+	left  atomic.Int32
+}
+
+// fullFor is for how many requests it stands at most, since time alone also makes room: for requests that have become slow.
+const fullFor = 64
+
+func (f *foundFull) of(g api.GroupID, begun int) bool {
+	return f != nil && f.group == g && begun >= f.begun && f.left.Add(-1) >= 0
+}
+
 // errFull is shared and must not be changed.
 var errFull = &api.Error{Code: api.CodeUnavailable, RetryAfter: 100 * time.Millisecond,
 	Hint: "the owner of the keys is overloaded"}
@@ -44,12 +60,18 @@ func (s *limits) refusal(m *placement.Map, k api.Key, begun int) *api.Error {
 	if !ok {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l := s.of[g]; l != nil && !l.Open() && l.Full(time.Now(), max(0, begun-s.all)) {
+	if s.full.Load().of(g, begun) {
 		return errFull
 	}
-	return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.of[g]; l == nil || l.Open() || !l.Full(time.Now(), max(0, begun-s.all)) {
+		return nil
+	}
+	f := &foundFull{group: g, begun: begun}
+	f.left.Store(fullFor)
+	s.full.Store(f)
+	return errFull
 }
 
 // enter counts a request as under way, or returns the refusal.
@@ -79,6 +101,9 @@ func (s *limits) leave(g api.GroupID, place *admission.Ticket, served bool) {
 	l := s.of[g]
 	s.all--
 	l.End(place)
+	if f := s.full.Load(); f != nil && f.group == g {
+		s.full.Store(nil)
+	}
 	if served && !l.Open() {
 		if l.Served(); l.Open() {
 			s.narrow.Add(-1)

@@ -92,9 +92,53 @@ func TestFull(t *testing.T) {
 	full("if nothing was refused", 1<<20, map[api.Key]bool{one: false, two: false, far: false})
 	r.limits.refused("a.1", time.Now())
 	full("if one group is full", 0, map[api.Key]bool{one: true, two: false, far: false, "": false})
+	full("if it is known to be full", 1, map[api.Key]bool{one: true, two: false, far: false, "": false})
 	for _, place := range inside[MaxInside/2:] {
 		r.limits.leave("a.1", place, false)
 	}
 	full("if none is full", 0, map[api.Key]bool{one: false, two: false, far: false})
 	full("if others are on their way", r.limits.all+MaxInside, map[api.Key]bool{one: true, two: false, far: false})
+}
+
+// TestFoundFull checks that a group that was found full stays full for a bounded number of requests, and not beyond the end of one of its
+// own.
+func TestFoundFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		one, _, _ := keysOf(t, b)
+		r := b.router(t)
+		enter := func() (place *admission.Ticket) {
+			place, err := r.limits.enter("a.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return place
+		}
+		first := enter()
+		r.limits.refused("a.1", time.Now())
+		for r.limits.of["a.1"].Inside() < r.limits.of["a.1"].Limit() {
+			enter()
+		}
+		refused := func() bool { return r.Full(one, 0) != nil }
+		if !refused() || !refused() {
+			t.Error("a full group is not full")
+		}
+		time.Sleep(admission.SlowAfter) // what is under way counts as slow now, and gives way
+		n := 0
+		for refused() {
+			n++
+		}
+		if n != fullFor-1 {
+			t.Errorf("%d more are refused though there is room again", n)
+		}
+		for r.limits.of["a.1"].Inside() < r.limits.of["a.1"].Limit() {
+			first = enter()
+		}
+		if !refused() {
+			t.Error("a group that is full again is not full")
+		}
+		if r.limits.leave("a.1", first, false); refused() {
+			t.Error("a group is full though a request of it has ended")
+		}
+	})
 }
