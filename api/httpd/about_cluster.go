@@ -49,7 +49,7 @@ func aboutOrder(id, summary, text string, in shape, must bool, examples ...examp
 
 var (
 	aboutDrain = aboutOrder("drainNode", "Drain a node", "It leads nothing, gives its leases back and takes no new clients. It still votes.", orderShape("DrainOrder", 0, "for"), false,
-		example{name: "drain", target: "/v1/cluster/nodes/us-east-edge-1/drain", body: `{"for":"30m"}`, status: 200, answer: `{"done":false,"waits":["us-east-edge-1 gives its leases back"]}`})
+		example{name: "drain", target: "/v1/cluster/nodes/us-east-edge-1/drain", body: `{"for":"30m"}`, status: 200, answer: `{"done":false}`})
 	aboutUndrain = aboutOrder("undrainNode", "End a drain, or the leaving of a node that is still there", "", orderShape("UndrainOrder", 0), false,
 		example{name: "undrain", target: "/v1/cluster/nodes/us-east-edge-1/undrain", body: `{}`, status: 200, answer: `{"done":true}`})
 	aboutLeave = aboutOrder("leaveNode", "Have a node give its places to others and leave", "force allows that fewer nodes may fail afterwards.", orderShape("LeaveOrder", 0, "force"), false,
