@@ -272,7 +272,7 @@ func TestForgottenCommit(t *testing.T) {
 }
 
 // TestForgedParticipants (Attack 9): which groups took part in a commit is what its first decision says. A later one with other groups,
-// with more or with none changes nothing: each group that asks is told what it would have been told before. A group that has not
+// with more or with none changes nothing: each group that asks gets the answer that it would have got before. A group that has not
 // prepared resolves nothing.
 func TestForgedParticipants(t *testing.T) {
 	r := founded(t)

@@ -54,7 +54,7 @@ type Config struct {
 	// OneOwner returns nil if one group keeps all keys of the front, CodeInvalid if several do, from which no request is answered, and
 	// CodeUnavailable if the node does not know it yet. It is asked for each request. It must not block.
 	OneOwner func() error
-	// Home returns where the keys are, if OneOwner returns nil. It must not block.
+	// Home returns the servers of the owner of the keys. It is called only if OneOwner returns nil, and must not block.
 	Home func() Home
 }
 

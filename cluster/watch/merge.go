@@ -83,7 +83,7 @@ func (m *merge) run(ctx context.Context, at *cursor.Cursor) (err error) {
 	}
 }
 
-// knows reports whether a position is one that a group has said. One without an incarnation is where the group is to take over.
+// knows reports whether a group has named the position. The zero position is where the group is to take over.
 func knows(at words.Position) bool { return at != words.Position{} }
 
 // hand gives an arrival to the merge, which may take its time: that holds the feed back. It is false if ctx has ended.

@@ -35,7 +35,7 @@ type source struct {
 	err    error // why it ended
 }
 
-// halt is since when a feed of a source has waited for an earlier owner, and where the source is.
+// halt records when the feed of a source began to wait for an earlier owner, and the position of the source.
 type halt struct {
 	since time.Time
 	at    *cursor.Cursor

@@ -62,7 +62,7 @@ func TestOneFeedOfAGroup(t *testing.T) {
 }
 
 // TestNowIsOnePosition: a watch from now begins at one position of a group, however late each range says where it is. What the group
-// changed since it said so first is told as a whole.
+// changed after its first answer comes as a whole.
 func TestNowIsOnePosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := divided("g")
@@ -382,7 +382,7 @@ func TestNowOverAMove(t *testing.T) {
 }
 
 // TestNowOverAReturn: a watch from now asks a group for a third range after it has answered for two of them. One of these leaves the group
-// meanwhile and comes back, and then a transaction writes to both: it is told as a whole.
+// meanwhile and comes back, and then a transaction writes to both: it comes as a whole.
 func TestNowOverAReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := divided("g")

@@ -25,7 +25,7 @@ func TestCorrectHistoriesPass(t *testing.T) {
 	}
 }
 
-// TestCorrectHistoriesWithoutVersionsPass is the same for clients of which half are told no versions, but what they replaced, removed
+// TestCorrectHistoriesWithoutVersionsPass is the same for clients of which half get no versions, but what they replaced, removed
 // and counted.
 func TestCorrectHistoriesWithoutVersionsPass(t *testing.T) {
 	for seed := range uint64(150) {
@@ -45,7 +45,7 @@ func TestCorrectHistoriesWithoutVersionsPass(t *testing.T) {
 }
 
 // TestFaultyStoresAreCaught: a store that does one thing wrong, once, and says that it did it, is caught by the answers alone and by the
-// versions, though half of the clients are told no versions.
+// versions, though half of the clients get no versions.
 func TestFaultyStoresAreCaught(t *testing.T) {
 	for what, bug := range map[string]func(w *world, o *Op, before State) bool{
 		"a delete is lost": func(w *world, o *Op, before State) bool {
